@@ -1,0 +1,154 @@
+"""What an effect-size measure is: a small record, kept in one registry.
+
+A measure owns everything that a reader of its numbers has to know: the inputs it needs, the value of no
+effect, the scale on which it is analysed and the scale on which it is shown. Plots, tables and models ask
+the measure; none of them knows a measure by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaexo.errors import InputError, UnknownChoiceError
+
+Array = NDArray[np.float64]
+Orientation = Literal["negate", "none"]
+
+
+def identity(values: Array) -> Array:
+    """Return the values as they are: the display scale is the scale of the analysis."""
+    return np.asarray(values, dtype=float)
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another set of inputs for a measure: a test statistic in place of means, for example.
+
+    Attributes
+    ----------
+    inputs : tuple of str
+        Names of the arguments that `compute` needs.
+    compute : callable
+        As `Measure.compute`, from these inputs.
+    formula : str
+        Name of the conversion, as it stands in the derivation of an effect.
+    """
+
+    inputs: tuple[str, ...]
+    compute: Callable[..., tuple[Array, Array]]
+    formula: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One effect-size measure.
+
+    Attributes
+    ----------
+    code : str
+        The field's short code, for example "SMD".
+    name : str
+        The measure in words.
+    family : str
+        Family of inputs, for example "two groups, means".
+    inputs : tuple of str
+        Names of the arguments that `compute` needs, in order.
+    compute : callable or None
+        Pure function of the inputs (arrays of one shape) that returns effects and sampling variances;
+        None for effects that were computed elsewhere.
+    null : float
+        Value of no effect on the scale of the analysis; NaN where there is none (a proportion of one
+        group).
+    display : str
+        Label of the display scale, for example "Risk ratio".
+    back : callable
+        From the scale of the analysis to the display scale; monotone.
+    display_log : bool
+        Whether the display scale is a ratio scale, to be drawn on a logarithmic axis.
+    orientation : {"negate", "none"}
+        How an effect is turned round so that positive means benefit: by a change of sign, or not at all
+        (a proportion of one group has no opposite effect).
+    reference : str
+        DOI of the paper or handbook that gives the formula.
+    variances : tuple of str
+        Types of sampling variance that `compute` takes as its argument `variance`, the default first;
+        empty if there is only one.
+    bias_corrected : bool
+        Whether `compute` takes an argument `bias_correction`.
+    zero_cells : float or None
+        What is added to the cells of a study with a zero cell unless the caller says otherwise;
+        None if the inputs are not counts.
+    alternatives : tuple of Alternative
+        Other sets of inputs from which the effect can be computed, in order of trust.
+    """
+
+    code: str
+    name: str
+    family: str
+    inputs: tuple[str, ...]
+    compute: Callable[..., tuple[Array, Array]] | None
+    null: float
+    display: str
+    back: Callable[[Array], Array] = identity
+    display_log: bool = False
+    orientation: Orientation = "negate"
+    reference: str = ""
+    variances: tuple[str, ...] = ()
+    bias_corrected: bool = False
+    zero_cells: float | None = None
+    alternatives: tuple[Alternative, ...] = ()
+
+
+_REGISTRY: dict[str, Measure] = {}
+
+
+def register(*measures: Measure) -> None:
+    """Add measures to the registry.
+
+    Raises
+    ------
+    InputError
+        If a code is taken already.
+    """
+    for measure in measures:
+        if measure.code in _REGISTRY:
+            raise InputError(f"the measure code {measure.code!r} is taken", "a code of its own")
+        _REGISTRY[measure.code] = measure
+
+
+def get_measure(code: str | Measure) -> Measure:
+    """Return the measure of a code; capitals do not matter.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If the code is not known; it names the allowed ones and the nearest.
+    """
+    if isinstance(code, Measure):
+        return code
+    found = _REGISTRY.get(str(code).upper())
+    if found is None:
+        raise UnknownChoiceError("measure", code, sorted(_REGISTRY))
+    return found
+
+
+def all_measures() -> tuple[Measure, ...]:
+    """Return every registered measure, in order of registration."""
+    return tuple(_REGISTRY.values())
+
+
+GENERIC = Measure(
+    code="GEN",
+    name="effect as given",
+    family="generic",
+    inputs=(),
+    compute=None,
+    null=0.0,
+    display="Effect",
+)
+register(GENERIC)

@@ -1,0 +1,151 @@
+"""The ledger: which rows of a table took part, which did not, and why.
+
+One row, one fate: a row is either used or left out with a reason in words, and the two always add up to
+the rows that were handed in. The ledger travels with the effects and with every fit made of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from metaexo.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """One row that did not take part.
+
+    Attributes
+    ----------
+    line : int
+        Line of the sheet (the header is line 1), or the row number, from 1, of an array.
+    study : str
+        Study the row belongs to; empty if not known.
+    item : str
+        What the row reports, for example the outcome; may be empty.
+    step : str
+        Where it dropped out: "sheet", "selection", "effect" or "model".
+    reason : str
+        Why, in words.
+    """
+
+    line: int
+    study: str
+    item: str
+    step: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Which rows of one table were used and which were left out.
+
+    Parameters
+    ----------
+    source : str
+        The table's name, for example "outcomes.csv"; "input" for arrays.
+    used : tuple of int
+        Lines of the rows that took part.
+    left_out : tuple of LeftOut
+        The others, one entry a row.
+
+    Raises
+    ------
+    InputError
+        If a line stands twice: a row has one fate.
+
+    Examples
+    --------
+    >>> ledger = Ledger("outcomes.csv", used=(2, 3, 4))
+    >>> ledger = ledger.leave_out({3: "no SD in either arm"}, step="effect")
+    >>> ledger.total, len(ledger.used), len(ledger.left_out)
+    (3, 2, 1)
+    """
+
+    source: str
+    used: tuple[int, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+    def __post_init__(self) -> None:
+        lines = [*self.used, *(entry.line for entry in self.left_out)]
+        if len(lines) != len(set(lines)):
+            twice = sorted(line for line, n in Counter(lines).items() if n > 1)
+            raise InputError(
+                f"lines {twice} of {self.source} stand twice in the ledger",
+                "each row either used once or left out once",
+            )
+
+    @property
+    def total(self) -> int:
+        """Rows of the table: used plus left out."""
+        return len(self.used) + len(self.left_out)
+
+    def leave_out(
+        self,
+        reasons: Mapping[int, str],
+        step: str,
+        studies: Mapping[int, str] | None = None,
+        items: Mapping[int, str] | None = None,
+    ) -> Ledger:
+        """Return a ledger in which the lines of `reasons`, used so far, are left out.
+
+        Parameters
+        ----------
+        reasons : mapping of int to str
+            Line to reason.
+        step : str
+            Where the rows drop out.
+        studies, items : mapping of int to str, optional
+            Line to study and to what the row reports.
+        """
+        unknown = sorted(set(reasons) - set(self.used))
+        if unknown:
+            raise InputError(
+                f"lines {unknown} are not among the used rows of {self.source}",
+                "lines that are still used",
+            )
+        entries = tuple(
+            LeftOut(line, (studies or {}).get(line, ""), (items or {}).get(line, ""), step, reason)
+            for line, reason in reasons.items()
+        )
+        kept = tuple(line for line in self.used if line not in reasons)
+        return Ledger(self.source, kept, self.left_out + entries)
+
+    def keep(self, lines: Iterable[int], reason: str, step: str = "selection") -> Ledger:
+        """Return a ledger in which only `lines` are used; the others drop out for `reason`."""
+        wanted = set(lines)
+        return self.leave_out({line: reason for line in self.used if line not in wanted}, step)
+
+    def counts(self) -> pd.DataFrame:
+        """Return a table of step, reason and number of rows; the used rows come first.
+
+        The column `rows` adds up to `total`.
+        """
+        import pandas as pd
+
+        tally: dict[tuple[str, str], int] = {}
+        for entry in self.left_out:
+            key = (entry.step, entry.reason)
+            tally[key] = tally.get(key, 0) + 1
+        rows = [("used", "", len(self.used))]
+        rows += [(*key, n) for key, n in sorted(tally.items(), key=lambda pair: (-pair[1], pair[0]))]
+        return pd.DataFrame(rows, columns=["step", "reason", "rows"])
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the rows left out, in the order of the sheet: line, study, item, step, reason."""
+        import pandas as pd
+
+        entries = sorted(self.left_out, key=lambda entry: entry.line)
+        return pd.DataFrame(
+            [(e.line, e.study, e.item, e.step, e.reason) for e in entries],
+            columns=["line", "study", "item", "step", "reason"],
+        )
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.total} rows, {len(self.used)} used, {len(self.left_out)} left out"

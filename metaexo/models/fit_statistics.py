@@ -1,0 +1,55 @@
+"""Likelihood-based fit statistics of one fit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from metaexo.numeric.likelihood import LOG_2PI, log_likelihood
+from metaexo.numeric.problem import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class FitStatistics:
+    """Log-likelihood, deviance and information criteria.
+
+    Attributes
+    ----------
+    llf : float
+        (Restricted) log-likelihood at the fit's tau2.
+    deviance : float
+        ML: twice the distance to the saturated model; REML: -2 llf.
+    aic, bic, aicc : float
+        Information criteria; smaller is better. Those of REML compare fits with the same moderators only.
+    restricted : bool
+        Whether they come from the restricted likelihood.
+    """
+
+    llf: float
+    deviance: float
+    aic: float
+    bic: float
+    aicc: float
+    restricted: bool
+
+
+def fit_statistics(batch: Batch, tau2: float, parameters: int, restricted: bool) -> FitStatistics:
+    """Return the statistics at `tau2`; the restricted likelihood counts k - p observations."""
+    llf = float(log_likelihood(batch, np.array([tau2]), restricted)[0])
+    observations = float((batch.df if restricted else batch.k)[0])
+    deviance = -2 * llf
+    if not restricted:
+        with np.errstate(divide="ignore"):
+            saturated = -0.5 * (batch.k[0] * LOG_2PI + float(np.log(batch.v[0]).sum()))
+        deviance += 2 * saturated
+    room = max(observations, parameters + 2)
+    return FitStatistics(
+        llf=llf,
+        deviance=deviance,
+        aic=-2 * llf + 2 * parameters,
+        bic=-2 * llf + parameters * math.log(observations) if observations > 0 else math.nan,
+        aicc=-2 * llf + 2 * parameters * room / (room - parameters - 1),
+        restricted=restricted,
+    )

@@ -1,0 +1,68 @@
+"""The result of a test, as an object: statistic, degrees of freedom, p-value, and the null in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from metaexo.formatting import number, p_value
+from metaexo.numeric.tails import chi2_tail, f_tail, normal_two_sided, t_two_sided
+
+Distribution = Literal["z", "t", "chi2", "F"]
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    """One hypothesis test.
+
+    Attributes
+    ----------
+    statistic : float
+        The test statistic.
+    distribution : {"z", "t", "chi2", "F"}
+        Its distribution under the null.
+    df : tuple of float
+        Degrees of freedom: none for z, one for t and chi2, two for F.
+    pvalue : float
+        Two-sided for z and t, upper tail for chi2 and F.
+    null : str
+        The null hypothesis in words.
+    """
+
+    __test__ = False  # not a test class for pytest
+
+    statistic: float
+    distribution: Distribution
+    df: tuple[float, ...]
+    pvalue: float
+    null: str
+
+    def __str__(self) -> str:
+        inside = f"({', '.join(f'{d:.4g}' for d in self.df)})" if self.df else ""
+        head = f"{self.distribution}{inside} = {number(self.statistic)}"
+        return f"{head}, {p_value(self.pvalue)} (null: {self.null})"
+
+
+def make_test(statistic: float, distribution: Distribution, df: tuple[float, ...], null: str) -> TestResult:
+    """Return the test of a statistic, its p-value taken from the tail of the distribution."""
+    tails = {"z": normal_two_sided, "t": t_two_sided, "chi2": chi2_tail, "F": f_tail}
+    value = tails[distribution](statistic, *df)  # type: ignore[operator]
+    return TestResult(float(statistic), distribution, tuple(map(float, df)), float(value), null)
+
+
+def wald_test(beta: np.ndarray, cov: np.ndarray, df_residual: float | None, null: str) -> TestResult:
+    """Return the test that all coefficients in `beta` are zero.
+
+    The statistic is b' C^-1 b: chi-square with q degrees of freedom, or, with residual degrees of freedom,
+    divided by q and taken as F(q, df). Where the covariance matrix is singular (coefficients without any
+    spread) there is no test: statistic and p-value are NaN and the null says so.
+    """
+    q = beta.size
+    distribution: Distribution = "chi2" if df_residual is None else "F"
+    degrees = (float(q),) if df_residual is None else (float(q), float(df_residual))
+    if np.linalg.matrix_rank(cov) < q:
+        return TestResult(np.nan, distribution, degrees, np.nan, f"{null}; not testable, no spread")
+    statistic = float(beta @ np.linalg.solve(cov, beta))
+    return make_test(statistic if df_residual is None else statistic / q, distribution, degrees, null)

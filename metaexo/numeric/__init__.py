@@ -1,0 +1,1 @@
+"""Numeric kernels: arrays in, small frozen records out; numpy and scipy only; every kernel is batched."""

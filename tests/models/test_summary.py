@@ -1,0 +1,63 @@
+"""The summary says what the fit holds, in five parts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import metaexo as mx
+from metaexo.effects import Derivation
+
+PARTS = ["What was fitted", "Pooled", "Spread", "Data", "Fit"]
+
+
+def fit(**choices: object) -> mx.RandomEffects:
+    es = mx.EffectSizes([0.2, 0.6, 0.1, 0.9], [0.02, 0.05, 0.03, 0.04], measure="RR")
+    return mx.RandomEffects(es).fit(**choices)
+
+
+def test_parts_stand_in_order_and_repeat_the_numbers_of_the_fit() -> None:
+    result = fit()
+    summary = result.summary()
+    assert list(summary.parts) == PARTS
+    text = str(summary)
+    assert f"{result.estimate:.4f}" in text
+    assert f"tau {result.tau:.4f}" in text
+    assert f"{np.exp(result.estimate):.3f}" in text
+    assert "Knapp-Hartung" in text
+    assert result.digest in text
+
+
+def test_rows_left_out_and_assumptions_are_told() -> None:
+    es = mx.EffectSizes(
+        [0.2, 0.6, 0.1],
+        [0.02, 0.05, 0.03],
+        derived=[
+            Derivation("reported"),
+            Derivation("converted", "SD from SE"),
+            Derivation("assumed", "paired", "correlation 0.5"),
+        ],
+    )
+    chosen = es.select([0, 1, 2], "nothing")
+    fewer = chosen.select(np.array([True, True, True]), "none")
+    text = str(mx.RandomEffects(fewer).fit().summary())
+    assert "1 reported, 1 converted, 1 assumed" in text
+    assert "assumed: correlation 0.5" in text
+    dropped = str(mx.RandomEffects(es.select([0, 2], "not asked for")).fit().summary())
+    assert "3 rows, 2 used, 1 left out" in dropped
+    assert "1 x not asked for (selection)" in dropped
+
+
+def test_the_boundary_is_named() -> None:
+    es = mx.EffectSizes([0.2, 0.21, 0.19, 0.2], [0.2, 0.3, 0.2, 0.3])
+    text = str(mx.RandomEffects(es).fit().summary())
+    assert "at the boundary tau2 = 0" in text
+    assert "no tau2 fits these data" in text
+
+
+def test_moderators_are_tabled() -> None:
+    es = mx.EffectSizes([0.2, 0.6, 0.1, 0.9, 0.4], [0.02, 0.05, 0.03, 0.04, 0.02])
+    result = mx.RandomEffects(es, [1.0, 2.0, 3.0, 4.0, 5.0], names=["dose"]).fit()
+    text = str(result.summary())
+    assert "dose" in text
+    assert f"{result.params['dose']:.4f}" in text
+    assert "R2" in text
