@@ -8,11 +8,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class MetaexoError(Exception):
@@ -87,6 +82,33 @@ class CollinearError(InputError):
     """Columns of the design matrix that are linear combinations of others."""
 
 
+class FormulaError(InputError):
+    """A formula that holds more than columns, operators and the known functions.
+
+    Parameters
+    ----------
+    token : str
+        The part of the formula that cannot be read.
+    formula : str
+        The whole formula.
+    needed : str
+        What may stand there.
+    """
+
+    def __init__(self, token: str, formula: str, needed: str, remedy: str = "") -> None:
+        self.token = token
+        self.formula = formula
+        super().__init__(f"{token!r} in the formula {formula!r} cannot be used", needed, remedy)
+
+
+class EmptyLevelError(InputError):
+    """A level of a factor that no row has."""
+
+
+class NotNestedError(InputError):
+    """Two fits of which neither holds the other as a special case, or fits of different data."""
+
+
 class NegativeSDError(InputError):
     """A standard deviation or a standard error below zero."""
 
@@ -137,6 +159,20 @@ class NotIdentifiableError(MetaexoError, ValueError):
 
 class ConvergenceError(MetaexoError, RuntimeError):
     """An iteration ended without a certificate of its solution."""
+
+
+class ScaleConvergenceError(ConvergenceError):
+    """A location-scale model whose likelihood was not maximised with a certificate.
+
+    Parameters
+    ----------
+    log : sequence of str
+        One line a start of the optimisation: where it began, where it ended, and why it was not accepted.
+    """
+
+    def __init__(self, given: str, needed: str, remedy: str, log: Sequence[str]) -> None:
+        self.log = tuple(log)
+        super().__init__(given, needed, remedy, log)
 
 
 class SheetError(InputError):
@@ -207,117 +243,6 @@ class UnknownStudyError(SheetError):
     """A row whose study is not in the sheet of studies."""
 
 
-@dataclass(frozen=True, slots=True)
-class SheetProblem:
-    """One thing that is wrong, or looks wrong, in one place of a sheet.
-
-    Attributes
-    ----------
-    kind : type
-        Class of the error or the warning.
-    what : str
-        What was found, in words.
-    allowed : str
-        What is allowed.
-    remedy : str
-        What to do.
-    file : str
-        Name of the sheet.
-    line : int or None
-        Line in the file; the header is line 1.
-    study : str
-        Study of the row; empty if not known.
-    column : str
-        Column concerned.
-    value : str
-        What stands there.
-    nearest : str or None
-        The nearest allowed word, if there is one.
-    """
-
-    kind: type[MetaexoError] | type[Warning]
-    what: str
-    allowed: str
-    remedy: str
-    file: str
-    line: int | None = None
-    study: str = ""
-    column: str = ""
-    value: str = ""
-    nearest: str | None = None
-
-    @property
-    def where(self) -> str:
-        """The place in words: file, line, study and column."""
-        parts = [f"{self.file} line {self.line}" if self.line is not None else self.file]
-        parts += [f"study {self.study}"] if self.study else []
-        parts += [f"column {self.column}"] if self.column else []
-        return ", ".join(parts)
-
-    def __str__(self) -> str:
-        nearest = f" (nearest: {self.nearest!r})" if self.nearest else ""
-        return (
-            f"{self.where}: {self.what}. Allowed: {self.allowed}{nearest}. What to do: {self.remedy}. "
-            f"[{self.kind.__name__}]"
-        )
-
-    def error(self) -> MetaexoError:
-        """Return the error of this problem, ready to be raised."""
-        kind = self.kind if issubclass(self.kind, MetaexoError) else SheetError
-        return kind(self.what, self.allowed, self.remedy, self.where)
-
-
-class SheetErrors(ExceptionGroup[MetaexoError], MetaexoError, ValueError):
-    """All problems of a folder of sheets at once; `except*` picks out one kind.
-
-    Parameters
-    ----------
-    folder : str
-        The folder.
-    problems : sequence of SheetProblem
-        What is wrong, in the order of the sheets.
-
-    Attributes
-    ----------
-    problems : tuple of SheetProblem
-        The same, as records.
-    """
-
-    problems: tuple[SheetProblem, ...]
-
-    def __new__(cls, folder: str, problems: Sequence[SheetProblem]) -> SheetErrors:
-        """Make the group; each problem becomes one error of its own class."""
-        self = super().__new__(cls, folder, [problem.error() for problem in problems])
-        self.problems = tuple(problems)
-        return self
-
-    def __init__(self, folder: str, problems: Sequence[SheetProblem]) -> None:
-        Exception.__init__(self, folder, problems)
-
-    def __str__(self) -> str:
-        n = len(self.problems)
-        lines = [f"{n} {'problem' if n == 1 else 'problems'} in the sheets of {self.message}:"]
-        lines += [f"{i:>4}. {problem}" for i, problem in enumerate(self.problems, 1)]
-        return "\n".join(lines)
-
-    def derive(self, excs: Sequence[Any]) -> ExceptionGroup[Any]:
-        """Return a plain group; used by `except*` and `split`."""
-        return ExceptionGroup(self.message, list(excs))
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a problem: place, value, what is wrong, what is allowed, remedy, kind."""
-        return problems_frame(self.problems)
-
-
-def problems_frame(problems: Iterable[SheetProblem]) -> pd.DataFrame:
-    """Return problems as a table, one row each."""
-    import pandas as pd
-
-    names = ["file", "line", "study", "column", "value", "what", "allowed", "nearest", "remedy"]
-    rows = [[*(getattr(problem, name) for name in names), problem.kind.__name__] for problem in problems]
-    return pd.DataFrame(rows, columns=[*names, "kind"])
-
-
 class MetaexoWarning(UserWarning):
     """Base of all warnings issued by metaexo."""
 
@@ -340,6 +265,26 @@ class SingleStudyStratumWarning(MetaexoWarning):
 
 class FewStudiesWarning(MetaexoWarning):
     """So few studies that the quantity rests on very little."""
+
+
+class MixedContrastsWarning(MetaexoWarning):
+    """Results with and without a control stand in one set of effects."""
+
+
+class RedundantColumnsWarning(MetaexoWarning):
+    """Columns that add nothing to those before them were dropped, because that was asked for."""
+
+
+class NearlyCollinearWarning(MetaexoWarning):
+    """A column that is almost a linear combination of others: its coefficient rests on rounding."""
+
+
+class ScaleBoundaryWarning(MetaexoWarning):
+    """A between-study variance of a location-scale model is zero in some rows: its model has no finite fit."""
+
+
+class IncomparableFitsWarning(MetaexoWarning):
+    """Fits side by side whose likelihoods cannot be compared."""
 
 
 class VarianceRatioWarning(MetaexoWarning):

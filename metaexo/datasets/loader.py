@@ -1,0 +1,84 @@
+"""Loading the example data sets."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from importlib.resources import files
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+from metaexo.errors import UnknownChoiceError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@lru_cache(maxsize=1)
+def _index() -> dict[str, dict[str, Any]]:
+    text = files("metaexo.datasets").joinpath("index.json").read_text(encoding="utf-8")
+    found: dict[str, dict[str, Any]] = json.loads(text)
+    return found
+
+
+def load_dataset(name: str) -> pd.DataFrame:
+    """Return an example data set with its citation.
+
+    Use it to try things out. The columns have the names that :func:`metaexo.effect_sizes` takes; `y` and `v`
+    are ready effects and sampling variances.
+
+    Parameters
+    ----------
+    name : str
+        Name of the set; :func:`metaexo.datasets.datasets` lists them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a study. `attrs` holds the title, the question, the citation, its DOI, the usual measure and
+        the meaning of each column.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If there is no set of this name.
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> bcg = mx.load_dataset("bcg")
+    >>> bcg.shape, bcg.attrs["doi"]
+    ((13, 8), '10.1001/jama.1994.03510330076038')
+    """
+    import pandas as pd
+
+    if name not in _index():
+        raise UnknownChoiceError("data set", name, _index())
+    text = files("metaexo.datasets").joinpath(f"{name}.csv").read_text(encoding="utf-8")
+    frame = pd.read_csv(StringIO(text))
+    frame.attrs.update({"name": name, **_index()[name]})
+    return frame
+
+
+def datasets() -> pd.DataFrame:
+    """Return what data sets there are.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a set: name, title, question, rows, measure, citation, DOI.
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> list(mx.datasets.datasets()["name"])
+    ['bcg', 'stroke_units', 'teacher_expectations', 'school_calendars', 'vasospasm', 'passive_smoking']
+    """
+    import pandas as pd
+
+    columns = ["name", "title", "question", "rows", "measure", "citation", "doi"]
+    rows = [{"name": name, **entry} for name, entry in _index().items()]
+    table = pd.DataFrame(rows)[columns]
+    counts = [len(load_dataset(name)) for name in table["name"]]
+    table["rows"] = [f"{n} rows, one a {kind}" for n, kind in zip(counts, table["rows"], strict=True)]
+    return table

@@ -1,0 +1,205 @@
+"""Reading and checking a folder: all problems of all sheets at once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from metaexo.errors import MissingSheetError, nearest_word
+from metaexo.evidence.across import check_across
+from metaexo.evidence.codebook import REQUIRED_SHEETS, SheetPlan, load_codebook
+from metaexo.evidence.frames import finish
+from metaexo.evidence.problems import SheetErrors, SheetProblem, problems_frame
+from metaexo.evidence.reading import RawSheet, read_raw
+from metaexo.evidence.sheets import Sheets
+from metaexo.evidence.suspicions import find_suspicions
+from metaexo.evidence.values import to_values
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class SheetCheck:
+    """What is wrong with a folder of sheets, and what looks wrong.
+
+    Attributes
+    ----------
+    folder : str
+        The folder.
+    problems : tuple of SheetProblem
+        Errors: the sheets cannot be used before they are mended.
+    warnings : tuple of SheetProblem
+        Possible, but they look wrong, and the row says nothing of it in `caution`.
+    cautions : tuple of SheetProblem
+        The same in rows that speak of it in `caution`.
+    rows : mapping of str to int
+        Rows of each sheet.
+    """
+
+    folder: str
+    problems: tuple[SheetProblem, ...]
+    warnings: tuple[SheetProblem, ...]
+    cautions: tuple[SheetProblem, ...]
+    rows: Mapping[str, int]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the sheets can be read."""
+        return not self.problems
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a problem and a warning, with the place, the value and the remedy."""
+        return problems_frame([*self.problems, *self.warnings])
+
+    def __str__(self) -> str:
+        read = ", ".join(f"{name} {n}" for name, n in self.rows.items())
+        lines = [f"{self.folder}: {len(self.problems)} problems, {len(self.warnings)} warnings; rows: {read}"]
+        lines += [f"error    {problem}" for problem in self.problems]
+        lines += [f"warning  {finding}" for finding in self.warnings]
+        return "\n".join(lines)
+
+
+def read_sheets(folder: str | Path) -> Sheets:
+    """Read and check a folder of evidence sheets.
+
+    Use it for the sheets in `data/`, and for your own: a folder with `studies.csv` and `outcomes.csv`; the
+    other sheets may be missing. The codebook is that of metaexo unless the folder has a `datapackage.json`
+    or a `vocabulary/` of its own. Columns of your own are kept.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder.
+
+    Returns
+    -------
+    Sheets
+        Tables, ledger, and `effects()`.
+
+    Raises
+    ------
+    SheetErrors
+        All problems of all sheets at once, each an error of its own class that names file, line, study,
+        column, value, what is allowed and what to do.
+
+    Warns
+    -----
+    SheetWarning
+        One warning a kind for what is possible but looks wrong, unless the row speaks of it in `caution`.
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> sheets = mx.read_sheets("data")
+    >>> len(sheets.outcomes), sheets.ledger.total
+    (220, 220)
+    """
+    reading = _Reading(Path(folder))
+    check = reading.check
+    if check.problems:
+        raise SheetErrors(check.folder, check.problems)
+    kinds: dict[type, list[SheetProblem]] = {}
+    for finding in check.warnings:
+        kinds.setdefault(finding.kind, []).append(finding)
+    for kind, findings in kinds.items():
+        places = "; ".join(f"{finding.where}: {finding.what}" for finding in findings[:8])
+        more = f"; and {len(findings) - 8} more" if len(findings) > 8 else ""
+        warnings.warn(
+            f"{places}{more}. What to do: {findings[0].remedy}. Words in the column `caution` of a row "
+            "silence this for the row",
+            kind,
+            stacklevel=2,
+        )
+    return reading.sheets()
+
+
+def check_sheets(folder: str | Path) -> SheetCheck:
+    """Check a folder of evidence sheets without raising.
+
+    Use it on the command line and while sheets are being filled.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder.
+
+    Returns
+    -------
+    SheetCheck
+        Problems, warnings and cautions; `ok`, `to_frame()`, and `str()` for reading.
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> mx.check_sheets("data").ok
+    True
+    """
+    return _Reading(Path(folder)).check
+
+
+class _Reading:
+    """One pass over a folder: raw sheets, values, problems and findings."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.codebook = load_codebook(folder)
+        self.problems: list[SheetProblem] = []
+        self.findings: list[SheetProblem] = []
+        self.frames: dict[str, pd.DataFrame] = {}
+        self.spoken: set[tuple[str, int | None]] = set()
+        studies: set[str] | None = None
+        for name, plan in self.codebook.sheets.items():
+            sheet = self._raw(plan)
+            frame = to_values(sheet)
+            if sheet.rows:
+                check_across(sheet, frame, studies)
+                self.findings += find_suspicions(sheet, frame, self.codebook.outcomes)
+                self._note_cautions(plan, frame)
+            if name == "studies" and sheet.rows:
+                studies = set(frame[plan.key].dropna())
+            self.problems += sheet.problems
+            self.frames[name] = frame
+
+    def _raw(self, plan: SheetPlan) -> RawSheet:
+        path = self.folder / plan.file
+        if path.is_file():
+            return read_raw(path, plan)
+        if plan.name in REQUIRED_SHEETS:
+            others = sorted(found.name for found in self.folder.glob("*.csv")) if self.folder.is_dir() else []
+            near = nearest_word(plan.file, others)
+            self.problems.append(
+                SheetProblem(
+                    MissingSheetError,
+                    f"there is no {plan.file} in {self.folder}",
+                    "a folder with " + " and ".join(f"{name}.csv" for name in REQUIRED_SHEETS),
+                    f"rename {near} to {plan.file}, if it is that sheet" if near else f"add {plan.file}",
+                    plan.file,
+                    nearest=near,
+                )
+            )
+        return RawSheet(plan)
+
+    def _note_cautions(self, plan: SheetPlan, frame: pd.DataFrame) -> None:
+        if "caution" in frame:
+            lines = frame.loc[frame["caution"].notna(), "line"]
+            self.spoken |= {(plan.file, int(line)) for line in lines}
+
+    @property
+    def check(self) -> SheetCheck:
+        """What was found."""
+        spoken = [f for f in self.findings if (f.file, f.line) in self.spoken]
+        rows = {name: len(frame) for name, frame in self.frames.items() if len(frame)}
+        new = tuple(f for f in self.findings if (f.file, f.line) not in self.spoken)
+        return SheetCheck(str(self.folder), tuple(self.problems), new, tuple(spoken), rows)
+
+    def sheets(self) -> Sheets:
+        """Return the sheets, once there are no problems."""
+        frames = {
+            name: finish(name, frame, self.codebook, self.folder) for name, frame in self.frames.items()
+        }
+        return Sheets(str(self.folder), self.codebook, MappingProxyType(frames), self.check.cautions)

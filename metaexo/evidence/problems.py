@@ -1,0 +1,123 @@
+"""What is wrong with a sheet, place by place, and all of it as one error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from metaexo.errors import MetaexoError, SheetError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class SheetProblem:
+    """One thing that is wrong, or looks wrong, in one place of a sheet.
+
+    Attributes
+    ----------
+    kind : type
+        Class of the error or the warning.
+    what : str
+        What was found, in words.
+    allowed : str
+        What is allowed.
+    remedy : str
+        What to do.
+    file : str
+        Name of the sheet.
+    line : int or None
+        Line in the file; the header is line 1.
+    study : str
+        Study of the row; empty if not known.
+    column : str
+        Column concerned.
+    value : str
+        What stands there.
+    nearest : str or None
+        The nearest allowed word, if there is one.
+    """
+
+    kind: type[MetaexoError] | type[Warning]
+    what: str
+    allowed: str
+    remedy: str
+    file: str
+    line: int | None = None
+    study: str = ""
+    column: str = ""
+    value: str = ""
+    nearest: str | None = None
+
+    @property
+    def where(self) -> str:
+        """The place in words: file, line, study and column."""
+        parts = [f"{self.file} line {self.line}" if self.line is not None else self.file]
+        parts += [f"study {self.study}"] if self.study else []
+        parts += [f"column {self.column}"] if self.column else []
+        return ", ".join(parts)
+
+    def __str__(self) -> str:
+        nearest = f" (nearest: {self.nearest!r})" if self.nearest else ""
+        return (
+            f"{self.where}: {self.what}. Allowed: {self.allowed}{nearest}. What to do: {self.remedy}. "
+            f"[{self.kind.__name__}]"
+        )
+
+    def error(self) -> MetaexoError:
+        """Return the error of this problem, ready to be raised."""
+        kind = self.kind if issubclass(self.kind, MetaexoError) else SheetError
+        return kind(self.what, self.allowed, self.remedy, self.where)
+
+
+class SheetErrors(ExceptionGroup[MetaexoError], MetaexoError, ValueError):
+    """All problems of a folder of sheets at once; `except*` picks out one kind.
+
+    Parameters
+    ----------
+    folder : str
+        The folder.
+    problems : sequence of SheetProblem
+        What is wrong, in the order of the sheets.
+
+    Attributes
+    ----------
+    problems : tuple of SheetProblem
+        The same, as records.
+    """
+
+    problems: tuple[SheetProblem, ...]
+
+    def __new__(cls, folder: str, problems: Sequence[SheetProblem]) -> SheetErrors:
+        """Make the group; each problem becomes one error of its own class."""
+        self = super().__new__(cls, folder, [problem.error() for problem in problems])
+        self.problems = tuple(problems)
+        return self
+
+    def __init__(self, folder: str, problems: Sequence[SheetProblem]) -> None:
+        Exception.__init__(self, folder, problems)
+
+    def __str__(self) -> str:
+        n = len(self.problems)
+        lines = [f"{n} {'problem' if n == 1 else 'problems'} in the sheets of {self.message}:"]
+        lines += [f"{i:>4}. {problem}" for i, problem in enumerate(self.problems, 1)]
+        return "\n".join(lines)
+
+    def derive(self, excs: Sequence[Any]) -> ExceptionGroup[Any]:
+        """Return a plain group; used by `except*` and `split`."""
+        return ExceptionGroup(self.message, list(excs))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a problem: place, value, what is wrong, what is allowed, remedy, kind."""
+        return problems_frame(self.problems)
+
+
+def problems_frame(problems: Iterable[SheetProblem]) -> pd.DataFrame:
+    """Return problems as a table, one row each."""
+    import pandas as pd
+
+    names = ["file", "line", "study", "column", "value", "what", "allowed", "nearest", "remedy"]
+    rows = [[*(getattr(problem, name) for name in names), problem.kind.__name__] for problem in problems]
+    return pd.DataFrame(rows, columns=[*names, "kind"])

@@ -1,0 +1,224 @@
+"""From a file to a table of text: encoding, separators, header, rows; every cell kept as it stands."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from metaexo.errors import (
+    DuplicateColumnError,
+    EmptySheetError,
+    EncodingError,
+    MetaexoError,
+    MissingColumnError,
+    RowLengthError,
+    SeparatorError,
+    UnknownColumnError,
+)
+from metaexo.evidence.codebook import SheetPlan
+from metaexo.evidence.problems import SheetProblem
+
+MISSPELT = 0.85
+"""Likeness from which an unknown column is taken for a misspelt one."""
+
+ADDED = {
+    "line": "note",
+    "source": "source_category",
+    "source_group": "source_category",
+    "isolation": "isolation_category",
+    "isolation_group": "isolation_category",
+    "isolation_methods": "isolation_reported",
+    "outcome_label": "outcome",
+    "outcome_family": "outcome",
+    "method_pair": "treatment_isolation",
+}
+"""Columns that metaexo adds to the tables it hands out, and the column a user may have meant."""
+
+
+@dataclass(slots=True)
+class RawSheet:
+    """The text of one sheet, its lines, and what is wrong with its form."""
+
+    plan: SheetPlan
+    header: list[str] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    rows: list[dict[str, str]] = field(default_factory=list)
+    problems: list[SheetProblem] = field(default_factory=list)
+
+    def study(self, i: int) -> str:
+        """Return the study of row `i`."""
+        return self.rows[i].get(self.plan.key, "")
+
+
+def read_raw(path: Path, plan: SheetPlan) -> RawSheet:
+    """Read one sheet as text and check its form; what is wrong is collected, not raised."""
+    sheet = RawSheet(plan)
+    text = _decode(path.read_bytes(), sheet)
+    if text is None:
+        return sheet
+    records = _records(text, sheet)
+    if not records:
+        if not sheet.problems:
+            _report(sheet, EmptySheetError, "the file is empty", "a header and rows", "fill it or delete it")
+        return sheet
+    sheet.header = [name.strip() for name in records[0][1]]
+    _check_header(sheet)
+    if len(records) == 1:
+        _report(
+            sheet,
+            EmptySheetError,
+            "the sheet has a header and no row",
+            "one row at least",
+            "fill it or delete it",
+        )
+    for line, cells in records[1:]:
+        _take_row(sheet, line, cells)
+    return sheet
+
+
+def _decode(content: bytes, sheet: RawSheet) -> str | None:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        byte = content[error.start]
+        line = content.count(b"\n", 0, error.start) + 1
+        sheet.problems.append(
+            SheetProblem(
+                EncodingError,
+                f"byte {error.start} (0x{byte:02x}) is not UTF-8",
+                "UTF-8 text",
+                'save the file as "CSV UTF-8"',
+                sheet.plan.file,
+                line,
+                value=f"0x{byte:02x}",
+            )
+        )
+        return None
+
+
+def _records(text: str, sheet: RawSheet) -> list[tuple[int, list[str]]]:
+    """Return the first line and the cells of every record that is not blank."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    records: list[tuple[int, list[str]]] = []
+    first = 1
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                records.append((first, cells))
+            first = reader.line_num + 1
+    except csv.Error as error:
+        _report(
+            sheet,
+            SeparatorError,
+            f"the text from here on cannot be split into cells ({error})",
+            "cells separated by commas; text that holds a comma or a quote in double quotes",
+            "close the quotes of this row",
+            line=first,
+        )
+    if records and len(records[0][1]) == 1:
+        found = next((mark for mark in (";", "\t", "|") if mark in records[0][1][0]), None)
+        if found is not None:
+            name = {";": "semicolons", "\t": "tabs", "|": "bars"}[found]
+            _report(
+                sheet,
+                SeparatorError,
+                f"the cells are separated by {name}",
+                "commas",
+                'save the file as "CSV UTF-8 (comma delimited)"',
+                line=records[0][0],
+            )
+            return []
+    return records
+
+
+def _check_header(sheet: RawSheet) -> None:
+    """Report columns that are doubled, misspelt, reserved or missing; keep columns of the user's own."""
+    known, seen = sheet.plan.columns, set()
+    absent = [name for name in known if name not in sheet.header]
+    for name in sheet.header:
+        if name in seen:
+            _report(
+                sheet,
+                DuplicateColumnError,
+                f"the column {name!r} stands twice",
+                "one column of each name",
+                "rename or delete one of them",
+                column=name,
+            )
+        seen.add(name)
+        if name in known:
+            continue
+        near = difflib.get_close_matches(name.casefold(), absent, n=1, cutoff=MISSPELT)
+        if name in ADDED:
+            _report(
+                sheet,
+                UnknownColumnError,
+                f"{name!r} is the name of a column that metaexo adds",
+                f"another name, or {ADDED[name]!r}",
+                "rename the column",
+                column=name,
+                nearest=ADDED[name],
+            )
+        elif near or not name:
+            _report(
+                sheet,
+                UnknownColumnError,
+                f"the column {name!r} is not in the codebook",
+                "the columns of the codebook, and columns of your own with names unlike theirs",
+                f"rename it to {near[0]!r}" if near else "give it a name or delete it",
+                column=name,
+                nearest=near[0] if near else None,
+            )
+            absent = [other for other in absent if other not in near]
+    for name in sheet.plan.required_columns:
+        if name in absent:
+            _report(
+                sheet,
+                MissingColumnError,
+                f"the column {name!r} is missing",
+                ", ".join(sheet.plan.required_columns),
+                f"add it: {known[name].description}",
+                column=name,
+            )
+
+
+def _take_row(sheet: RawSheet, line: int, cells: list[str]) -> None:
+    """Keep one row; a row of the wrong length is reported and kept as far as it goes."""
+    row = dict(zip(sheet.header, (cell.strip() for cell in cells), strict=False))
+    if len(cells) != len(sheet.header):
+        sheet.problems.append(
+            SheetProblem(
+                RowLengthError,
+                f"the row has {len(cells)} cells and the header {len(sheet.header)}",
+                f"{len(sheet.header)} cells",
+                "put text that holds a comma in double quotes; add or delete the cells that are amiss",
+                sheet.plan.file,
+                line,
+                row.get(sheet.plan.key, ""),
+                value=f"{len(cells)} cells",
+            )
+        )
+    sheet.lines.append(line)
+    sheet.rows.append(row)
+
+
+def _report(
+    sheet: RawSheet,
+    kind: type[MetaexoError],
+    what: str,
+    allowed: str,
+    remedy: str,
+    *,
+    line: int = 1,
+    column: str = "",
+    nearest: str | None = None,
+) -> None:
+    """Add a problem of the form of a sheet."""
+    sheet.problems.append(
+        SheetProblem(
+            kind, what, allowed, remedy, sheet.plan.file, line, column=column, value=column, nearest=nearest
+        )
+    )

@@ -1,0 +1,194 @@
+"""The evidence sheets of a folder, with a ledger, ready to be turned into effect sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from metaexo.effects import EffectSizes, Measure
+from metaexo.evidence.codebook import Codebook
+from metaexo.evidence.problems import SheetProblem
+from metaexo.evidence.to_effects import leave_all_out, make_effects, survey
+from metaexo.evidence.views import VIEWS, get_view
+from metaexo.ledger import Ledger
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Sheets:
+    """The evidence sheets of a folder.
+
+    Every table has a first column `line`, the line of the row in its file (the header is line 1), and every
+    column of the codebook, empty where the file does not have it. The tables are copies: changing one
+    changes nothing here.
+
+    Attributes
+    ----------
+    folder : str
+        Where they were read.
+    studies, outcomes, direction_only, preparations, safety_events, published_meta_analyses : DataFrame
+        The tables; empty if the folder has no such sheet.
+    cautions : DataFrame
+        What a reader must know of single rows: sheet, line, study, use, kind, words.
+    codebook : Codebook
+        What every column means.
+    """
+
+    folder: str
+    codebook: Codebook = field(repr=False)
+    _frames: Mapping[str, pd.DataFrame] = field(repr=False)
+    _findings: tuple[SheetProblem, ...] = field(repr=False, default=())
+
+    @property
+    def studies(self) -> pd.DataFrame:
+        """One row a study."""
+        return self._frames["studies"].copy()
+
+    @property
+    def outcomes(self) -> pd.DataFrame:
+        """One row a reported comparison of a study at a time point."""
+        return self._frames["outcomes"].copy()
+
+    @property
+    def direction_only(self) -> pd.DataFrame:
+        """One row a result that is given in words only."""
+        return self._frames["direction_only"].copy()
+
+    @property
+    def preparations(self) -> pd.DataFrame:
+        """One row a preparation of vesicles."""
+        return self._frames["preparations"].copy()
+
+    @property
+    def safety_events(self) -> pd.DataFrame:
+        """One row a human study in which exosomes were given."""
+        return self._frames["safety_events"].copy()
+
+    @property
+    def published_meta_analyses(self) -> pd.DataFrame:
+        """One row a pooled estimate of a published meta-analysis."""
+        return self._frames["published_meta_analyses"].copy()
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Which rows of outcomes.csv can become an effect in some measure, and why the others cannot."""
+        return self._survey("outcomes")
+
+    @cached_property
+    def ledgers(self) -> Mapping[str, Ledger]:
+        """The ledger of every sheet, before any selection, by the name of the sheet."""
+        return MappingProxyType({name: self._survey(name) for name in self._frames})
+
+    def _survey(self, name: str) -> Ledger:
+        """Return which rows of a sheet can become an effect at all."""
+        frame, plan = self._frames[name], self.codebook.sheets[name]
+        if name in VIEWS:
+            return survey(VIEWS[name], plan, frame)
+        if name == "studies":
+            gone = ~frame[plan.key].isin(self._frames["outcomes"]["study_id"]).to_numpy()
+            return leave_all_out(plan, frame, gone, "no comparison of it stands in outcomes.csv")
+        return leave_all_out(plan, frame, np.ones(len(frame), dtype=bool), "given in words only")
+
+    @property
+    def cautions(self) -> pd.DataFrame:
+        """What a reader must know of single rows: sheet, line, study, use, kind, words."""
+        import pandas as pd
+
+        rows = []
+        for name, frame in self._frames.items():
+            if "caution" not in frame:
+                continue
+            key = self.codebook.sheets[name].key
+            told = frame[frame["caution"].notna()]
+            columns = (told["line"], told[key], told["use"], told["caution"])
+            rows += [(name, *cells[:3], "caution", cells[3]) for cells in zip(*columns, strict=True)]
+        names = {plan.file: plan.name for plan in self.codebook.sheets.values()}
+        for finding in self._findings:
+            name = names[finding.file]
+            use = self._frames[name].set_index("line")["use"].get(finding.line, "main")
+            kind = finding.kind.__name__
+            rows.append((name, finding.line, finding.study, use, kind, finding.what))
+        return pd.DataFrame(rows, columns=["sheet", "line", "study", "use", "kind", "words"])
+
+    def effects(
+        self,
+        measure: str | Measure,
+        where: str | None = None,
+        sheet: str = "outcomes",
+        assumed_correlation: float | None = None,
+        orient: bool = True,
+    ) -> EffectSizes:
+        """Return the effects of the rows of a sheet, with a ledger of all its rows.
+
+        Use it to get from the sheets to numbers that can be pooled. Each effect is marked as reported,
+        converted or assumed; each row without an effect stands in the ledger with the reason.
+
+        Parameters
+        ----------
+        measure : str or Measure
+            Code of the measure: "SMD", "MD", "ROM", "RR", "PR", ...
+        where : str, optional
+            Condition on the columns of the sheet and of its study, as in :meth:`pandas.DataFrame.query`:
+            ``"contrast == 'exosome_vs_control' and domain == 'preclinical' and use != 'apart'"``.
+        sheet : {"outcomes", "preparations", "safety_events", "serious_events", "published_meta_analyses"}
+            What to read: reported comparisons, vesicle sizes, people with adverse events, people with
+            serious adverse events, pooled estimates.
+        assumed_correlation : float, optional
+            Correlation of the two conditions in paired rows that do not tell it.
+        orient : bool
+            Turn effects so that positive means benefit; rows whose direction of benefit is not known have
+            no effect then. Measures of one group are never turned.
+
+        Returns
+        -------
+        EffectSizes
+            `study` is the study (or review), `data` the columns of the sheet and of its study, with labels
+            `source`, `isolation` and, for outcomes, `outcome_family`.
+
+        Raises
+        ------
+        UnknownChoiceError
+            If the measure, the sheet or a column in `where` is not known.
+        TooFewStudiesError
+            If no row gives an effect; it counts the reasons.
+
+        Warns
+        -----
+        AssumptionWarning
+            If a correlation or independence was assumed.
+        MixedContrastsWarning
+            If results with and without a control stand together.
+
+        Examples
+        --------
+        >>> import metaexo as mx
+        >>> es = mx.read_sheets("data").effects(
+        ...     "SMD", where="domain == 'clinical' and outcome_family == 'Healing time'"
+        ... )
+        >>> es.k, es.m, es.ledger.total
+        (2, 1, 220)
+        """
+        view = get_view(sheet)
+        plan = self.codebook.sheets[view.sheet]
+        frame = self._joined(view.sheet)
+        return make_effects(view, plan, frame, measure, where, assumed_correlation, orient)
+
+    def _joined(self, name: str) -> pd.DataFrame:
+        """Return a sheet with the columns of its studies, where it refers to them."""
+        frame = self._frames[name]
+        if not self.codebook.sheets[name].needs_study:
+            return frame
+        studies = self._frames["studies"]
+        extra = [column for column in studies.columns if column not in frame.columns]
+        return frame.merge(studies[["study_id", *extra]], on="study_id", how="left", validate="m:1")
+
+    def __str__(self) -> str:
+        rows = ", ".join(f"{name} {len(frame)}" for name, frame in self._frames.items() if len(frame))
+        return f"sheets of {self.folder}: {rows}"

@@ -1,0 +1,159 @@
+"""Sizes of preparations: which stand beside each other, whose work they are, ratios between methods."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metaexo.effects import effect_sizes
+from metaexo.evidence.vocabulary import NOT_REPORTED, load_vocabulary
+from metaexo.ledger import Ledger
+from metaexo.numeric.tails import normal_quantile
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def choose_means(preparations: pd.DataFrame) -> Ledger:
+    """Return which preparations have a mean size that may stand beside the others.
+
+    Use it before sizes are compared. Means, medians and peaks of one skewed distribution differ, and a
+    range without a mean has no middle, so only means are used; rows that are set apart stay out.
+
+    Parameters
+    ----------
+    preparations : DataFrame
+        The sheet, as in `Sheets.preparations`.
+
+    Returns
+    -------
+    Ledger
+        Lines used, and the others each with its reason.
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> print(choose_means(mx.read_sheets("data").preparations))
+    preparations.csv: 115 rows, 59 used, 56 left out
+    """
+    reasons = {}
+    for row in preparations.to_dict("records"):
+        statistic = row["size_statistic"]
+        if row["use"] == "apart":
+            reasons[row["line"]] = f"set apart: {row['caution']}"
+        elif not isinstance(statistic, str):
+            reasons[row["line"]] = "no size"
+        elif statistic == "range":
+            reasons[row["line"]] = "only a range of sizes, no mean"
+        elif statistic != "mean":
+            reasons[row["line"]] = f"a {statistic}, not a mean"
+    studies = dict(zip(preparations["line"], preparations["study_id"], strict=True))
+    items = dict(zip(preparations["line"], preparations["source_reported"].fillna(""), strict=True))
+    whole = Ledger("preparations.csv", tuple(int(line) for line in preparations["line"]))
+    return whole.leave_out(reasons, "selection", studies, items)
+
+
+def laboratories(preparations: pd.DataFrame) -> pd.Series:
+    """Return whose work each preparation is.
+
+    Use it to keep together what shares hands and instruments. Repositories of one owner are one laboratory,
+    each row that was read in the table of a review is a paper of its own, and otherwise a study is one.
+
+    Parameters
+    ----------
+    preparations : DataFrame
+        The sheet, as in `Sheets.preparations`, or some of its rows.
+
+    Returns
+    -------
+    Series
+        Names, with the index of the rows.
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> rows = mx.read_sheets("data").preparations
+    >>> sorted(laboratories(rows[rows["study_id"].str.startswith("nguyens7")]).unique())
+    ['nguyens7']
+    """
+    owner = preparations["source_url"].str.extract(r"github\.com/([^/]+)")[0]
+    cited = preparations["study_id"] + " line " + preparations["line"].astype(str)
+    return owner.fillna(cited.where(preparations["access"] == "secondary")).fillna(preparations["study_id"])
+
+
+def method_ratios(sizes: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """Return the ratios of mean size between methods that one laboratory used on one source.
+
+    Use it to see what the isolation method does to the size without the differences between laboratories:
+    pairs of rows of one study, source and technique whose isolation categories differ. An interval is given
+    where both rows have an SD of replicates: exp(log ratio +- z sqrt(v)) with the variance of the log ratio
+    of means; the two are taken as independent, which is too wide where they share their samples.
+
+    Parameters
+    ----------
+    sizes : DataFrame
+        Rows of the sheet with a mean size.
+    level : float
+        Level of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        study_id, source, methods ("a / b"), words_a, words_b, size_a, size_b, ratio, low, high.
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> rows = mx.read_sheets("data").preparations
+    >>> found = method_ratios(rows[rows["study_id"] == "klymiuk2019"])
+    >>> found["methods"][0], round(float(found["ratio"][0]), 2)
+    ('Precipitation / ultracentrifugation', 3.9)
+    """
+    import pandas as pd
+
+    order = {category: i for i, category in enumerate(load_vocabulary("isolation").terms)}
+    usable = (sizes["isolation_category"] != NOT_REPORTED) & (sizes["access"] != "secondary")
+    known = sizes[usable & sizes["size_nm"].notna()]
+    found = []
+    for _, group in known.groupby(["study_id", "source_reported", "technique"], sort=False):
+        rows = sorted(group.to_dict("records"), key=lambda row: order[row["isolation_category"]])
+        pairs = combinations(rows, 2)
+        found += [_ratio(a, b, level) for b, a in pairs if a["isolation_category"] != b["isolation_category"]]
+    columns = [
+        "study_id",
+        "source",
+        "methods",
+        "words_a",
+        "words_b",
+        "size_a",
+        "size_b",
+        "ratio",
+        "low",
+        "high",
+    ]
+    return pd.DataFrame(found, columns=columns)
+
+
+def _ratio(a: dict[Any, Any], b: dict[Any, Any], level: float) -> dict[str, Any]:
+    ratio = a["size_nm"] / b["size_nm"]
+    low = high = float("nan")
+    if all(row["n_replicates"] > 1 and row["size_sd"] > 0 for row in (a, b)):
+        columns = {"mean": "size_nm", "sd": "size_sd", "n": "n_replicates"}
+        arms = {"treatment": a, "control": b}
+        numbers = {f"{arm}_{name}": row[c] for arm, row in arms.items() for name, c in columns.items()}
+        half = normal_quantile(level) * float(np.sqrt(effect_sizes("ROM", **numbers).v[0]))
+        low, high = ratio * np.exp(-half), ratio * np.exp(half)
+    return {
+        "study_id": a["study_id"],
+        "source": a["source_reported"],
+        "methods": f"{a['isolation']} / {b['isolation'][0].lower()}{b['isolation'][1:]}",
+        "words_a": a["isolation_reported"],
+        "words_b": b["isolation_reported"],
+        "size_a": a["size_nm"],
+        "size_b": b["size_nm"],
+        "ratio": ratio,
+        "low": low,
+        "high": high,
+    }

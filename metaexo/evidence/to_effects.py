@@ -1,0 +1,232 @@
+"""From the rows of a sheet to effect sizes: selection, derivation, orientation, labels, and the ledger."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaexo.effects import EffectSizes, Measure, effects_from_table, get_measure, orient
+from metaexo.errors import (
+    AssumptionWarning,
+    InputError,
+    MixedContrastsWarning,
+    TooFewStudiesError,
+    UnknownChoiceError,
+)
+from metaexo.evidence.codebook import SheetPlan
+from metaexo.evidence.views import View, statistics
+from metaexo.formatting import plural
+from metaexo.ledger import Ledger
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Mask = NDArray[np.bool_]
+
+UNCONTROLLED = ("post_vs_pre", "single_arm")
+
+
+def make_effects(
+    view: View,
+    plan: SheetPlan,
+    frame: pd.DataFrame,
+    measure: str | Measure,
+    where: str | None,
+    assumed_correlation: float | None,
+    turn: bool,
+) -> EffectSizes:
+    """Return the effects of the rows of a view; see :meth:`metaexo.evidence.Sheets.effects`."""
+    record = get_measure(measure)
+    file, key = plan.file, plan.key
+    chosen = select(frame, where)
+    words = [f"not selected: {where}"] * len(frame)
+    ledger = _leave_out(_full_ledger(plan, frame), frame, key, ~chosen, words, step="selection")
+    if not chosen.any():
+        raise _nothing_left(record, file, where, ledger)
+    rows = frame[chosen]
+    places = zip(rows["line"], rows[key], strict=True)
+    names = [f"{file} line {line}, study {study}" for line, study in places]
+    done = effects_from_table(record, statistics(view, rows, record), assumed_correlation, rows=names)
+    y, reasons = done.y, list(done.reasons)
+    turned = turn and record.orientation == "negate"
+    if turned:
+        better: str | Sequence[str] = view.better or [*rows["better"]]
+        y, unturned = orient(y, better)
+        reasons = [first or second for first, second in zip(reasons, unturned, strict=True)]
+    gone = np.array([bool(reason) for reason in reasons], dtype=bool)
+    ledger = _leave_out(ledger, rows, key, gone, reasons, step="effect")
+    if gone.all():
+        raise _nothing_left(record, file, where, ledger)
+    kept = rows[~gone].reset_index(drop=True)
+    _warn_of_mixed_contrasts(kept)
+    return EffectSizes(
+        y[~gone],
+        done.v[~gone],
+        record,
+        labels=row_labels(kept, key, view.labels),
+        study=[str(study) for study in kept[key]],
+        data=kept,
+        derived=[mark for mark, out in zip(done.derived, gone, strict=True) if not out],
+        ledger=ledger,
+        oriented=turned,
+    )
+
+
+def select(frame: pd.DataFrame, where: str | None) -> Mask:
+    """Return which rows meet a condition on the columns.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If the condition names a column that is not there.
+    InputError
+        If the condition cannot be read, or is not a condition.
+    """
+    import pandas as pd
+
+    if where is None:
+        return np.ones(len(frame), dtype=bool)
+    remedy = "write it as in pandas.DataFrame.query: \"outcome == 'wound_area' and treatment_n >= 10\""
+    if "@" in where or "__" in where:
+        raise InputError(
+            f"where = {where!r} refers to names outside the sheet", "columns of the sheet", remedy
+        )
+    try:
+        found = frame.eval(where, engine="python")
+    except pd.errors.UndefinedVariableError as error:
+        name = re.search(r"'([^']+)'", str(error))
+        raise UnknownChoiceError("column in where", name[1] if name else where, frame.columns) from error
+    except (SyntaxError, TypeError, ValueError, AttributeError, NotImplementedError, KeyError) as error:
+        raise InputError(f"where = {where!r} cannot be read ({error})", "a condition", remedy) from error
+    if not isinstance(found, pd.Series) or len(found) != len(frame):
+        raise InputError(f"where = {where!r} does not say yes or no of each row", "a condition", remedy)
+    answer = found.fillna(False) if found.dtype == object else found
+    if not pd.api.types.is_bool_dtype(answer) and not set(answer.unique()) <= {True, False}:
+        raise InputError(f"where = {where!r} does not say yes or no of each row", "a condition", remedy)
+    return np.asarray(answer, dtype=bool)
+
+
+def _full_ledger(plan: SheetPlan, frame: pd.DataFrame) -> Ledger:
+    """Return the ledger of a sheet of which every row is still used."""
+    return Ledger(plan.file, tuple(int(line) for line in frame["line"]))
+
+
+def survey(view: View, plan: SheetPlan, frame: pd.DataFrame) -> Ledger:
+    """Return which rows can become an effect in any measure, and why the others cannot.
+
+    Nothing is assumed: a paired row counts only if its correlation is reported or follows from other numbers.
+    """
+    if frame.empty:
+        return _full_ledger(plan, frame)
+    without = np.ones(len(frame), dtype=bool)
+    reasons = [""] * len(frame)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AssumptionWarning)
+        for code in view.measures:
+            record = get_measure(code)
+            table = statistics(view, frame, record)
+            done = effects_from_table(record, table)
+            has = np.isfinite(done.y) & np.isfinite(done.v)
+            without &= ~has
+            by_counts = any(name.endswith("events") for name in record.inputs)
+            for i, reason in enumerate(done.reasons):
+                counts = by_counts and _has_events(table, i)
+                if reason and (not reasons[i] or counts):
+                    reasons[i] = reason
+    return _leave_out(_full_ledger(plan, frame), frame, plan.key, without, reasons, step="sheet")
+
+
+def _has_events(table: pd.DataFrame, i: int) -> bool:
+    return "treatment_events" in table and bool(np.isfinite(table["treatment_events"].iloc[i]))
+
+
+def leave_all_out(plan: SheetPlan, frame: pd.DataFrame, gone: Mask, reason: str) -> Ledger:
+    """Return the ledger of a sheet of which the rows `gone` are left out for one reason."""
+    return _leave_out(_full_ledger(plan, frame), frame, plan.key, gone, [reason] * len(frame), step="sheet")
+
+
+def _leave_out(
+    ledger: Ledger, frame: pd.DataFrame, key: str, gone: Mask, reasons: Sequence[str], step: str
+) -> Ledger:
+    lines = [int(line) for line in frame["line"]]
+    item = "outcome" if "outcome" in frame else "title" if "title" in frame else key
+    left = {lines[int(i)]: reasons[int(i)] for i in np.flatnonzero(gone)}
+    studies = dict(zip(lines, frame[key].astype(str), strict=True))
+    items = dict(zip(lines, frame[item].fillna("").astype(str), strict=True))
+    return ledger.leave_out(left, step, studies, items)
+
+
+def _nothing_left(record: Measure, file: str, where: str | None, ledger: Ledger) -> TooFewStudiesError:
+    """Return the error of a selection without any effect, with the reasons counted."""
+    table = ledger.counts()
+    pairs = zip(table["reason"], table["rows"], strict=True)
+    tally = [f"{plural(n, 'row')}: {reason}" for reason, n in pairs if reason]
+    return TooFewStudiesError(
+        f"no row of {file} gives a {record.code}" + (f" where {where}" if where else ""),
+        "one row at least with an effect and a sampling variance",
+        "choose another measure or selection",
+        tally,
+    )
+
+
+def _warn_of_mixed_contrasts(kept: pd.DataFrame) -> None:
+    if "contrast" not in kept:
+        return
+    kinds = sorted(set(kept["contrast"]))
+    alone = [kind for kind in kinds if kind in UNCONTROLLED]
+    if alone and len(kinds) > 1:
+        warnings.warn(
+            f"effects of different contrasts stand together: {', '.join(kinds)}; results without a control "
+            "do not belong in one pool with controlled ones. Select one contrast by `where`",
+            MixedContrastsWarning,
+            stacklevel=5,
+        )
+
+
+def row_labels(frame: pd.DataFrame, key: str, parts: Sequence[str]) -> list[str]:
+    """Return what a reader sees of each row: "Author year", and what tells the rows of a study apart."""
+    bases = [_author_year(row, key) for row in frame.to_dict("records")]
+    owners: dict[str, set[str]] = {}
+    for base, study in zip(bases, frame[key], strict=True):
+        owners.setdefault(base, set()).add(str(study))
+    labels = []
+    groups = dict(list(frame.groupby(key, sort=False)))
+    for i, (base, study) in enumerate(zip(bases, frame[key], strict=True)):
+        words = [base if len(owners[base]) == 1 or base == study else f"{base} ({study})"]
+        words += _distinguishing(groups[study], frame.index[i], parts)
+        labels.append(", ".join(words))
+    return labels
+
+
+def _author_year(row: dict[object, object], key: str) -> str:
+    author, year = row.get("first_author"), row.get("year")
+    if not isinstance(author, str):
+        return str(row[key])
+    words = author.split()
+    while len(words) > 1 and re.fullmatch(r"[A-Z]{1,3}", words[-1]):
+        words.pop()
+    when = [f"{year:.0f}"] if isinstance(year, float) and np.isfinite(year) else []
+    return " ".join([*words, *when])
+
+
+def _distinguishing(rows: pd.DataFrame, at: object, parts: Sequence[str]) -> list[str]:
+    """Return the parts of one row that differ between the rows of its study, as few as tell it apart."""
+    found: list[str] = []
+    same = rows
+    for part in parts:
+        if len(same) == 1:
+            break
+        if part not in same or same[part].nunique(dropna=False) == 1:
+            continue
+        value = rows.at[at, part]
+        if isinstance(value, str):
+            found.append(value)
+            same = same[same[part] == value]
+        else:
+            same = same[same[part].isna()]
+    return found

@@ -1,0 +1,203 @@
+"""From cells of text to values: numbers parsed, words and limits checked column by column with pandera."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from metaexo.errors import (
+    EventsError,
+    FormError,
+    MetaexoError,
+    MissingCellError,
+    NegativeSDError,
+    NotANumberError,
+    OutOfRangeError,
+    PValueError,
+    SampleSizeError,
+    UnknownWordError,
+    nearest_word,
+)
+from metaexo.evidence.codebook import Column
+from metaexo.evidence.problems import SheetProblem
+from metaexo.evidence.reading import RawSheet
+from metaexo.evidence.vocabulary import isolation_category, isolation_steps, source_category
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pandera.pandas as pa
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d+)")
+_RELATION = re.compile(r"([<>]=?|=)\s*(\d*\.?\d+)")
+_NO_VALUE = {"na", "n/a", "nan", "none", "null", "-", "–", "?", ".", "not reported", "nr", "unknown"}
+
+_BY_QUANTITY: dict[str, type[MetaexoError]] = {
+    "sample_size": SampleSizeError,
+    "standard_deviation": NegativeSDError,
+    "standard_error": NegativeSDError,
+    "events": EventsError,
+    "p_value": PValueError,
+    "p_value_words": PValueError,
+}
+_REMEDY = {
+    "sample_size": "give the number of people, animals or preparations, or leave the cell empty",
+    "standard_deviation": "look at the source; a minus sign may be a hyphen of the typesetter",
+    "standard_error": "look at the source; a minus sign may be a hyphen of the typesetter",
+    "events": "give the number of people with an event, not a percentage",
+    "p_value": "look at the source; a percentage or a test statistic may stand in the place of p",
+    "p_value_words": "write the number alone, or the relation before it: <0.001",
+}
+
+
+def to_values(sheet: RawSheet) -> pd.DataFrame:
+    """Return the table of values of one sheet; faults of single cells are added to the sheet's problems.
+
+    Every column of the codebook is there, columns of the user's own come after, and `line` is first.
+    """
+    import pandas as pd
+
+    known = sheet.plan.columns
+    data: dict[str, object] = {"line": sheet.lines}
+    for name, column in known.items():
+        cells = [row.get(name, "") for row in sheet.rows]
+        data[name] = _numbers(sheet, column, cells) if column.is_number else _words(cells)
+    for name in sheet.header:
+        if name not in known:
+            data[name] = _words([row.get(name, "") for row in sheet.rows])
+    frame = pd.DataFrame(data)
+    if sheet.rows:
+        _check_with_pandera(sheet, frame)
+    return frame
+
+
+def _words(cells: list[str]) -> list[str | None]:
+    return [cell or None for cell in cells]
+
+
+def _numbers(sheet: RawSheet, column: Column, cells: list[str]) -> np.ndarray:
+    values = np.full(len(cells), np.nan)
+    for i, cell in enumerate(cells):
+        text = cell.replace("\N{MINUS SIGN}", "-")
+        if _NUMBER.fullmatch(text):
+            values[i] = float(text)
+        elif text:
+            _report_text(sheet, column, i, cell)
+    return values
+
+
+def _report_text(sheet: RawSheet, column: Column, i: int, cell: str) -> None:
+    """Report text in a column of numbers, with the most likely remedy."""
+    nearest, remedy = None, "write a number with a decimal point, or leave the cell empty"
+    relation = _RELATION.fullmatch(cell)
+    if cell.casefold() in _NO_VALUE:
+        remedy = "leave the cell empty: an empty cell is one that was not seen"
+    elif _DECIMAL_COMMA.fullmatch(cell):
+        nearest = _DECIMAL_COMMA.sub(r"\1.\2", cell)
+        remedy = f"write a decimal point: {nearest}"
+    elif relation and column.quantity == "p_value":
+        nearest = relation[2]
+        remedy = f"write {relation[1]} in p_relation and {nearest} in {column.name}"
+    problem(
+        sheet, NotANumberError, i, column, cell, f"{cell!r} is not a number", remedy=remedy, nearest=nearest
+    )
+
+
+def _check_with_pandera(sheet: RawSheet, frame: pd.DataFrame) -> None:
+    """Check limits, words, forms and empty cells; each failure becomes a problem of its own class."""
+    from pandera.errors import SchemaErrors
+
+    try:
+        table_schema(sheet).validate(frame, lazy=True)
+    except SchemaErrors as failed:
+        cases = failed.failure_cases.dropna(subset=["index"])
+        pairs = zip(cases["column"], cases["check"], cases["index"], strict=True)
+        order = {name: j for j, name in enumerate(sheet.plan.columns)}
+        for name, check, i in sorted(pairs, key=lambda pair: (int(pair[2]), order[pair[0]])):
+            _report_failure(sheet, sheet.plan.columns[name], str(check), int(i))
+
+
+def table_schema(sheet: RawSheet) -> pa.DataFrameSchema:
+    """Return the pandera schema that the codebook gives for a sheet."""
+    import pandera.pandas as pa
+
+    columns = {}
+    for column in sheet.plan.columns.values():
+        if column.name not in sheet.header:
+            continue  # nothing to check; a needed column that is missing is reported with the header
+        checks = []
+        if column.words:
+            checks.append(pa.Check.isin(column.words, error="word"))
+        if column.pattern:
+            checks.append(pa.Check.str_matches(rf"(?:{column.pattern})\Z", error="form"))
+        if column.minimum is not None:
+            checks.append(pa.Check.ge(column.minimum, error="limit"))
+        if column.maximum is not None:
+            checks.append(pa.Check.le(column.maximum, error="limit"))
+        if column.type == "integer":
+            checks.append(pa.Check(_is_whole, error="whole"))
+        columns[column.name] = pa.Column(None, checks, nullable=not column.required)
+    return pa.DataFrameSchema(columns)
+
+
+def _is_whole(values: pd.Series) -> pd.Series:
+    return values == values.round()
+
+
+def _report_failure(sheet: RawSheet, column: Column, check: str, i: int) -> None:
+    cell = sheet.rows[i].get(column.name, "")
+    if check == "not_nullable":
+        what = f"the cell of {column.name!r} is empty"
+        problem(sheet, MissingCellError, i, column, cell, what, remedy=f"fill it: {column.description}")
+    elif check == "word":
+        near = _nearest(column, cell)
+        remedy = f"write {near!r} if that is what was meant" if near else "take one of the allowed words"
+        what = f"{cell!r} is not a word of {column.name!r}"
+        problem(sheet, UnknownWordError, i, column, cell, what, remedy=remedy, nearest=near)
+    else:
+        kind = _BY_QUANTITY.get(column.quantity, FormError if check == "form" else OutOfRangeError)
+        remedy = _REMEDY.get(column.quantity, "look at the source")
+        problem(sheet, kind, i, column, cell, f"{column.name} is {cell}", remedy=remedy)
+
+
+def _nearest(column: Column, cell: str) -> str | None:
+    """Return the allowed word that a cell means, through the synonyms where the column has a vocabulary."""
+    meant = None
+    if column.name.endswith("isolation_category") or column.name.endswith("_isolation"):
+        meant = isolation_category(isolation_steps(cell))
+    elif column.name == "source_category":
+        meant = source_category(cell)
+    if meant in column.words and meant != "not_reported":
+        return meant
+    return nearest_word(cell, column.words)
+
+
+def problem(
+    sheet: RawSheet,
+    kind: type[MetaexoError],
+    i: int,
+    column: Column,
+    cell: str,
+    what: str,
+    *,
+    remedy: str,
+    allowed: str = "",
+    nearest: str | None = None,
+) -> None:
+    """Add a problem of one cell to a sheet."""
+    sheet.problems.append(
+        SheetProblem(
+            kind,
+            what,
+            allowed or column.allowed,
+            remedy,
+            sheet.plan.file,
+            sheet.lines[i],
+            sheet.study(i),
+            column.name,
+            cell,
+            nearest,
+        )
+    )

@@ -1,0 +1,277 @@
+"""Vocabularies of source and isolation: from the words of a paper to a category, and what each is called.
+
+The words themselves are data (`vocabulary/*.csv` beside the codebook): a category, its label for tables and
+plots, the group it belongs to, and the synonyms that papers use, separated by "|".
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from metaexo.evidence.places import Stamp, find_vocabulary, stamp
+
+NOT_REPORTED = "not_reported"
+COMBINED = "combined"
+PREPARATORY = "preparatory"
+PELLETING_FORCE = 70_000
+"""Centrifugal force, in g, from which a spin pellets small vesicles and counts as ultracentrifugation."""
+
+_FORCE = re.compile(r"(?<![\w.,])(\d{1,3}(?:[ ,.]\d{3})+|\d+)\s*(?:[x×]\s*)?g\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One category of a vocabulary.
+
+    Attributes
+    ----------
+    category : str
+        The word that stands in the sheets.
+    label : str
+        What a reader of a table or a plot sees.
+    group : str
+        The larger group that the category belongs to.
+    synonyms : tuple of str
+        Words of papers that mean this category.
+    synonyms_if_alone : tuple of str
+        Words that mean it only where nothing more precise is named, such as "kit".
+    """
+
+    category: str
+    label: str
+    group: str
+    synonyms: tuple[str, ...] = ()
+    synonyms_if_alone: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The categories of one kind (sources, isolation methods) and the synonyms of each."""
+
+    terms: Mapping[str, Term]
+    _patterns: tuple[tuple[re.Pattern[str], str, bool], ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        found = []
+        for term in self.terms.values():
+            for alone, words in ((False, term.synonyms), (True, term.synonyms_if_alone)):
+                found += [(_normal(word), term.category, alone) for word in words]
+        found.sort(key=lambda entry: -len(entry[0]))
+        patterns = tuple(
+            (re.compile(rf"(?<!\w){re.escape(word)}(?!\w)"), category, alone)
+            for word, category, alone in found
+        )
+        object.__setattr__(self, "_patterns", patterns)
+
+    def __contains__(self, category: object) -> bool:
+        return category in self.terms
+
+    def label(self, category: str) -> str:
+        """Return the label of a category; a category of the user's own is its own label."""
+        return self.terms[category].label if category in self.terms else category
+
+    def group(self, category: str) -> str:
+        """Return the group of a category; a category of the user's own is its own group."""
+        return self.terms[category].group if category in self.terms else category
+
+    def mentions(self, text: str) -> list[tuple[int, str, bool]]:
+        """Return position, category and whether the synonym counts only alone, longest synonyms first.
+
+        No letter of the text is used twice: "density gradient ultracentrifugation" is one mention.
+        """
+        rest = _normal(text)
+        found = []
+        for pattern, category, alone in self._patterns:
+            found += [(match.start(), category, alone) for match in pattern.finditer(rest)]
+            rest = pattern.sub(lambda match: "·" * len(match.group()), rest)
+        return sorted(found)
+
+
+def load_vocabulary(name: str, folder: Path | None = None) -> Vocabulary:
+    """Return the vocabulary of sources or of isolation methods.
+
+    Use it for labels and groups of categories.
+
+    Parameters
+    ----------
+    name : {"source", "isolation"}
+        Which vocabulary.
+    folder : Path, optional
+        Folder of sheets with a vocabulary of its own.
+
+    Returns
+    -------
+    Vocabulary
+        `terms` by category, `label()`, `group()`, and `mentions()` of its synonyms in a text.
+
+    Examples
+    --------
+    >>> load_vocabulary("source").label("adipose_msc")
+    'Adipose MSC'
+    """
+    return _load(stamp(find_vocabulary(name, folder)))
+
+
+@lru_cache(maxsize=8)
+def _load(vocabulary: Stamp) -> Vocabulary:
+    with vocabulary[0].open(encoding="utf-8-sig", newline="") as file:
+        terms = [_term(row) for row in csv.DictReader(file)]
+    return Vocabulary({term.category: term for term in terms})
+
+
+def _term(row: Mapping[str, str | None]) -> Term:
+    def words(column: str) -> tuple[str, ...]:
+        return tuple(word for word in (row.get(column) or "").split("|") if word.strip())
+
+    return Term(
+        (row["category"] or "").strip(),
+        (row["label"] or "").strip(),
+        (row["group"] or "").strip(),
+        words("synonyms"),
+        words("synonyms_if_alone"),
+    )
+
+
+def _normal(text: str) -> str:
+    """Return text in small letters, words and numbers apart, everything else a single space."""
+    text = unicodedata.normalize("NFKC", text).casefold()
+    text = re.sub(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])", " ", text)
+    return re.sub(r"[\W_]+", " ", text).strip()
+
+
+def isolation_steps(text: str, folder: Path | None = None) -> tuple[str, ...]:
+    """Return the isolation steps that a text names, in order, as categories.
+
+    Use it to derive `isolation_category` from the words of a paper. Low-speed spins and filters of 0.2 to
+    0.8 µm prepare the sample and are not steps; a spin of at least 70,000 g is ultracentrifugation.
+    "Differential centrifugation" and "kit" count only where nothing more precise is named. The same step
+    twice in a row is one step.
+
+    Parameters
+    ----------
+    text : str
+        One protocol in the words of the paper.
+    folder : Path, optional
+        Folder of sheets with a vocabulary of its own.
+
+    Returns
+    -------
+    tuple of str
+        Categories; empty if no isolation step is named.
+
+    Examples
+    --------
+    >>> isolation_steps("ultra-centrifugation at 100,000 g")
+    ('ultracentrifugation',)
+    >>> isolation_steps("300 g, 2,000 g, 0.22 µm filter, 100,000 g twice, then SEC")
+    ('ultracentrifugation', 'size_exclusion')
+    >>> isolation_steps("filtration, 8% PEG8000, 10,000 g")
+    ('precipitation',)
+    """
+    vocabulary = load_vocabulary("isolation", folder)
+    normal = unicodedata.normalize("NFKC", text).casefold()
+    plain = _FORCE.sub(_force_word, normal)
+    found = [m for m in vocabulary.mentions(plain) if m[1] != PREPARATORY]
+    if any(not alone for _, _, alone in found):
+        found = [m for m in found if not m[2]]
+    steps: list[str] = []
+    for _, category, _ in found:
+        if not steps or category != steps[-1] or category == "other":
+            steps.append(category)
+    return tuple(steps)
+
+
+def _force_word(match: re.Match[str]) -> str:
+    force = int(re.sub(r"\D", "", match.group(1)))
+    return " ultracentrifugation " if force >= PELLETING_FORCE else " "
+
+
+def isolation_methods(text: str, folder: Path | None = None) -> tuple[tuple[str, ...], ...]:
+    """Return the steps of every method that a comparison names; methods are separated by ";".
+
+    Parameters
+    ----------
+    text : str
+        The methods in the words of the paper.
+    folder : Path, optional
+        Folder of sheets with a vocabulary of its own.
+
+    Returns
+    -------
+    tuple of tuple of str
+        Steps of each method, in order; a part that names no step is skipped.
+
+    Examples
+    --------
+    >>> isolation_methods("UC; TFF + SEC")
+    (('ultracentrifugation',), ('tangential_flow', 'size_exclusion'))
+    """
+    parts = (isolation_steps(part, folder) for part in text.split(";"))
+    return tuple(steps for steps in parts if steps)
+
+
+def isolation_category(steps: Iterable[str]) -> str:
+    """Return the category of a list of steps: the step, "combined" for several, "not_reported" for none.
+
+    Parameters
+    ----------
+    steps : iterable of str
+        Categories of the steps, in order.
+
+    Returns
+    -------
+    str
+        The category.
+
+    Examples
+    --------
+    >>> isolation_category(("ultracentrifugation",))
+    'ultracentrifugation'
+    >>> isolation_category(("ultrafiltration", "size_exclusion"))
+    'combined'
+    >>> isolation_category(())
+    'not_reported'
+    """
+    listed = tuple(steps)
+    if not listed:
+        return NOT_REPORTED
+    return listed[0] if len(listed) == 1 else COMBINED
+
+
+def source_category(text: str, folder: Path | None = None) -> str:
+    """Return the category of the source that a text names.
+
+    The source named first counts, but a precise one goes before "MSC, tissue not named". A text that names
+    no known source is "not_reported".
+
+    Parameters
+    ----------
+    text : str
+        The source in the words of the paper.
+    folder : Path, optional
+        Folder of sheets with a vocabulary of its own.
+
+    Returns
+    -------
+    str
+        The category.
+
+    Examples
+    --------
+    >>> source_category("human adipose tissue-derived MSC exosomes")
+    'adipose_msc'
+    >>> source_category("mesenchymal stem cell-derived exosomes")
+    'msc_unspecified'
+    >>> source_category("exosome product (source not shown)")
+    'not_reported'
+    """
+    vague = ("msc_unspecified", "other")
+    found = [category for _, category, _ in load_vocabulary("source", folder).mentions(text)]
+    precise = [category for category in found if category not in vague]
+    return (precise or found or [NOT_REPORTED])[0]
