@@ -1,0 +1,36 @@
+"""Figures: first a plan that can be looked at and tested, then the drawing of it."""
+
+from metaexo.plots.canvas import overlapping_texts, save
+from metaexo.plots.evidence_map import evidence_map, evidence_map_plan
+from metaexo.plots.evidence_map_page import EvidenceMapPlan
+from metaexo.plots.forest import forest, forest_plan
+from metaexo.plots.funnel import funnel, funnel_plan
+from metaexo.plots.funnel_page import FunnelPlan
+from metaexo.plots.plan import Column, ForestPlan
+from metaexo.plots.shares import SharesPlan, reported_shares, reported_shares_plan
+from metaexo.plots.spread import spread, spread_plan
+from metaexo.plots.strip import interval_strip, interval_strip_plan
+from metaexo.plots.strip_page import StripPlan
+
+__all__ = [
+    "Column",
+    "EvidenceMapPlan",
+    "ForestPlan",
+    "FunnelPlan",
+    "SharesPlan",
+    "StripPlan",
+    "evidence_map",
+    "evidence_map_plan",
+    "forest",
+    "forest_plan",
+    "funnel",
+    "funnel_plan",
+    "interval_strip",
+    "interval_strip_plan",
+    "overlapping_texts",
+    "reported_shares",
+    "reported_shares_plan",
+    "save",
+    "spread",
+    "spread_plan",
+]

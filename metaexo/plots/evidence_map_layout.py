@@ -1,0 +1,175 @@
+"""Places for the rows, columns and bubbles of an evidence-gap map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from metaexo.plots.evidence_map_page import GAP, LEGEND_GAP, EvidenceMapPlan, MapBubble, MapLine
+from metaexo.plots.fonts import CAP_HEIGHT, text_width, wrap, wrap_whole_words
+from metaexo.plots.furniture import (
+    Key,
+    legend_height,
+    legend_width,
+    note_lines,
+    notes_height,
+    title_height,
+    title_lines,
+)
+from metaexo.plots.page import snap
+from metaexo.plots.style import LINE_HEIGHT, MARGIN, PALETTE, TEXT_SIZE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LARGEST = 13.0
+CELL_HEIGHT = 18.0
+SLOT_GAP = 5.0
+NARROWEST = 240.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Sized:
+    """A count with the radius of its bubble, and whether its number stands inside."""
+
+    count: int
+    radius: float
+    inside: bool
+
+    @property
+    def room(self) -> float:
+        """Width that bubble and number need, both sides of the middle alike."""
+        beside = 0.0 if self.inside else GAP + text_width(str(self.count), TEXT_SIZE)
+        return 2 * (self.radius + beside)
+
+
+_Found = dict[tuple[str, str, str], _Sized]
+
+
+def lay_out_map(
+    frame: pd.DataFrame,
+    names: tuple[Sequence[str], Sequence[str], Sequence[str]],
+    counted: str,
+    titles: tuple[str, str],
+    title: str,
+    notes: Sequence[str],
+) -> EvidenceMapPlan:
+    """Return the plan of counts: rows, columns and groups in the order of `names`."""
+    row_names, column_names, groups = names
+    found = _sized(frame)
+    labels = {name: wrap(name, 30) for name in row_names}
+    texts = [(titles[0], True), ("Total", True)]
+    texts += [(line, False) for lines in labels.values() for line in lines]
+    left = math.ceil(MARGIN + max(text_width(text, TEXT_SIZE, bold) for text, bold in texts) + 10.0)
+    columns, places = _columns(frame, column_names, found, groups, float(left))
+    keys = tuple(Key(name, PALETTE[g], "circle") for g, name in enumerate(groups) if name)
+    total = text_width("Total", TEXT_SIZE, True) + 14.0
+    legend = legend_width(keys, TEXT_SIZE) + LEGEND_GAP if keys else 0.0
+    width = float(max(math.ceil(columns[-1].high + total + MARGIN + legend), NARROWEST))
+    above = title_lines(title, width)
+    heading = max(len(column.label) for column in columns) + 1.5
+    top = math.ceil(MARGIN + title_height(above) + heading * LINE_HEIGHT + 6.0)
+    rows = _rows(frame, labels, found, top)
+    note = f"Numbers and areas count {counted}; shaded cells are empty."
+    below = note_lines([note, *notes], width)
+    legend_bottom = rows[0].low + legend_height(keys, TEXT_SIZE, LINE_HEIGHT)
+    bottom = max(rows[-1].high + 1.8 * LINE_HEIGHT, legend_bottom)
+    return EvidenceMapPlan(
+        rows=rows,
+        columns=columns,
+        bubbles=_bubbles(found, rows, places, groups),
+        total=_count(frame),
+        counted=counted,
+        row_title=titles[0],
+        column_title=titles[1],
+        keys=keys,
+        title=above,
+        notes=below,
+        width=width,
+        height=float(math.ceil(bottom + 4.0 + notes_height(below))),
+    )
+
+
+def _count(frame: pd.DataFrame) -> int:
+    """Return the different units of a part of the table, or the sum of its counts."""
+    if len(frame) and bool(frame["summed"].iloc[0]):
+        return int(frame["count"].sum())
+    return int(frame["unit"].nunique())
+
+
+def _sized(frame: pd.DataFrame) -> _Found:
+    """Return count, radius and place of the number of every combination that was studied."""
+    counts = {key: _count(part) for key, part in frame.groupby(["row", "column", "group"], sort=False)}
+    most = max(counts.values())
+    found = {}
+    for (row, column, group), n in counts.items():
+        if n > 0:
+            radius = max(1.5, LARGEST * math.sqrt(n / most))
+            number = math.hypot(text_width(str(n), TEXT_SIZE, True), CAP_HEIGHT * TEXT_SIZE)
+            inside = number <= 1.9 * radius
+            found[str(row), str(column), str(group)] = _Sized(n, radius, inside)
+    return found
+
+
+def _columns(
+    frame: pd.DataFrame, names: Sequence[str], found: _Found, groups: Sequence[str], x: float
+) -> tuple[tuple[MapLine, ...], dict[tuple[str, str], float]]:
+    """Return the columns, and where in them the bubbles of each group stand.
+
+    A column is wide enough for its heading and for the bubbles of the groups that it has.
+    """
+    columns, places = [], {}
+    for name in names:
+        label = wrap_whole_words(name, 13)
+        rooms = {
+            group: max(sized.room for (_, column, g), sized in found.items() if (column, g) == (name, group))
+            for group in groups
+            if any((column, g) == (name, group) for _, column, g in found)
+        }
+        needed = sum(rooms.values()) + SLOT_GAP * (len(rooms) + 1)
+        heading = max(text_width(line, TEXT_SIZE, True) for line in label) + 10.0
+        width = math.ceil(max(needed, heading))
+        columns.append(MapLine(name, label, _count(frame[frame["column"] == name]), x, x + width))
+        left = x + (width - needed) / 2 + SLOT_GAP
+        for group, room in rooms.items():
+            places[name, group] = left + room / 2
+            left += room + SLOT_GAP
+        x += width
+    return tuple(columns), places
+
+
+def _rows(
+    frame: pd.DataFrame, labels: Mapping[str, tuple[str, ...]], found: _Found, y: float
+) -> tuple[MapLine, ...]:
+    rows = []
+    for name, label in labels.items():
+        largest = max((sized.radius for (row, _, _), sized in found.items() if row == name), default=0.0)
+        height = math.ceil(max(CELL_HEIGHT, 2 * largest + 6.0, len(label) * LINE_HEIGHT + 6.0))
+        rows.append(MapLine(name, label, _count(frame[frame["row"] == name]), y, y + height))
+        y += height
+    return tuple(rows)
+
+
+def _bubbles(
+    found: _Found,
+    rows: Sequence[MapLine],
+    places: Mapping[tuple[str, str], float],
+    groups: Sequence[str],
+) -> tuple[MapBubble, ...]:
+    middles = {row.name: (row.low + row.high) / 2 for row in rows}
+    return tuple(
+        MapBubble(
+            row=row,
+            column=column,
+            group=group,
+            count=sized.count,
+            x=snap(places[column, group]),
+            y=snap(middles[row]),
+            radius=snap(sized.radius),
+            colour=PALETTE[groups.index(group)],
+            number_inside=sized.inside,
+        )
+        for (row, column, group), sized in found.items()
+    )

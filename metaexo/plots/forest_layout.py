@@ -1,0 +1,300 @@
+"""Places for the rows and columns of a forest plot, from the measured widths of its texts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.plots.fonts import text_width, wrap, wrap_to_width
+from metaexo.plots.forest_columns import ESTIMATE, LABEL, WEIGHT
+from metaexo.plots.forest_rows import SPAN_LETTERS, Rows
+from metaexo.plots.furniture import note_lines, notes_height, title_height, title_lines
+from metaexo.plots.page import Panel, snap
+from metaexo.plots.plan import ForestPlan, ForestRow, Mark, PlacedColumn, SpanningHead
+from metaexo.plots.scale import Axis, analysis, make_ticks, robust_limits
+from metaexo.plots.style import MARGIN, SMALL_SIZE, TEXT_SIZE
+from metaexo.plots.wording import level_words
+
+TITLE_LETTERS = 18
+COLUMN_GAP = 14.0
+PANEL_GAP = 16.0
+SPAN_GAP = 7.0
+HEAD_LINES = 1.4
+DWARFS = 2.0
+BOLD = ("subtotal", "total")
+LEFT_SIDE, RIGHT_SIDE = "← favours control", "favours exosome →"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a forest plot is to look; see :func:`metaexo.plots.forest_plan`."""
+
+    heads: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    label_title: str = "Study"
+    label_letters: int = 60
+    limits: tuple[float, float] | None = None
+    reference: float | Literal["null"] | None = "null"
+    axis_label: str | None = None
+    left_label: str | None = None
+    right_label: str | None = None
+    title: str = ""
+    notes: tuple[str, ...] = ()
+    panel_width: float = 200.0
+    size: float = TEXT_SIZE
+    row_height: float | None = None
+
+
+def lay_out(found: Rows, look: Look) -> ForestPlan:
+    """Return the plan: every row and column at its place."""
+    size, line = look.size, 1.22 * look.size
+    rows = [_wrapped(row, found, look.label_letters) for row in found.rows]
+    columns, panel_left = _columns(rows, found, look)
+    axis = _axis(found, look)
+    right = columns[-1].right
+    width = float(math.ceil(right + MARGIN))
+    title = title_lines(look.title, width, size)
+    y = MARGIN + title_height(title, line)
+    headed = {member for members in look.heads.values() for member in members}
+    rule_y = y + 3.0 + max((len(c.title) + HEAD_LINES * (c.key in headed)) * line for c in columns)
+    heads = _heads(columns, look, rule_y - 3.0, line)
+    y = rule_y + 3.0
+    placed = []
+    for row in rows:
+        height = _height(row, look)
+        placed.append(replace(_cut(row, axis), y=snap(y + height / 2), height=snap(height)))
+        y += height
+    axis_y = y + 3.0
+    panel = Panel(
+        snap(panel_left),
+        snap(panel_left + look.panel_width),
+        snap(rule_y),
+        snap(axis_y),
+        axis.low,
+        axis.high,
+        snap(rule_y),
+        snap(axis_y),
+    )
+    sides = _sides(found, look)
+    below = len(wrap_to_width(axis.label, look.panel_width, size)) + max(len(s) for s in sides)
+    y = axis_y + 5.0 + 1.3 * SMALL_SIZE + below * line + 0.6 * line
+    notes = note_lines((*found.notes, *look.notes), width)
+    height = float(math.ceil(y + notes_height(notes)))
+    return ForestPlan(
+        measure=found.measure,
+        level=found.level,
+        columns=columns,
+        heads=heads,
+        rows=tuple(placed),
+        axis=axis,
+        panel=panel,
+        pooled=found.pooled,
+        sides=sides,
+        title=title,
+        notes=notes,
+        width=width,
+        height=height,
+        rule_y=snap(rule_y),
+        axis_y=snap(axis_y),
+        size=size,
+        line=snap(line),
+    )
+
+
+def _wrapped(row: ForestRow, found: Rows, label_letters: int) -> ForestRow:
+    """Return the row with its long texts broken into lines."""
+    letters = {column.key: column.letters for column in found.columns if column.kind == "text"}
+    letters[LABEL] = label_letters
+    cells = {
+        key: wrap(lines[0], letters[key]) if key in letters and len(lines) == 1 else lines
+        for key, lines in row.cells.items()
+    }
+    text = tuple(part for line in row.text for part in wrap(line, SPAN_LETTERS))
+    return replace(row, cells=cells, text=text)
+
+
+def _height(row: ForestRow, look: Look) -> float:
+    base = 1.6 * look.size if look.row_height is None else look.row_height
+    if row.kind == "spacer":
+        return 0.5 * base
+    lines = max([len(row.text), *(len(c) for key, c in row.cells.items() if key != ESTIMATE)], default=1)
+    return base + (max(lines, 1) - 1) * 1.22 * look.size
+
+
+def _columns(rows: Sequence[ForestRow], found: Rows, look: Look) -> tuple[tuple[PlacedColumn, ...], float]:
+    """Return the columns at their places, and the left edge of the panel."""
+    size = look.size
+    titles = {LABEL: look.label_title} | {column.key: column.title for column in found.columns}
+    kinds = {column.key: column.kind or "text" for column in found.columns}
+    heading = {key: _title_lines(title) for key, title in titles.items()}
+    widths = {
+        key: max(
+            [_widest(heading[key], size, bold=True)]
+            + [
+                _widest(row.cells[key], size) + (row.indent if key == LABEL else 0.0)
+                for row in rows
+                if key in row.cells and kinds.get(key) != "risk"
+            ]
+        )
+        for key in heading
+    }
+    widths |= _widened_for_heads(widths, look)
+    block = sum(widths.values()) + COLUMN_GAP * (len(widths) - 1)
+    widths[LABEL] += max(0.0, max((_span_width(row, size) for row in rows), default=0.0) - block)
+    placed, x = [], MARGIN
+    for key, width in widths.items():
+        right = x + math.ceil(width)
+        placed.append(PlacedColumn(key, kinds.get(key, "text"), heading[key], x, right))
+        x = right + COLUMN_GAP
+    panel_left = x - COLUMN_GAP + PANEL_GAP
+    x = panel_left + look.panel_width + PANEL_GAP
+    placed.append(_estimate_column(rows, found, look, x))
+    if found.weighted:
+        shown = [row.cells[WEIGHT] for row in rows if WEIGHT in row.cells]
+        title = ("Weight", "(%)")
+        width = math.ceil(max(_widest(lines, size, bold=True) for lines in (*shown, title)))
+        x = placed[-1].right + COLUMN_GAP
+        placed.append(PlacedColumn(WEIGHT, "weight", title, x, x + width))
+    return tuple(placed), panel_left
+
+
+def _estimate_column(rows: Sequence[ForestRow], found: Rows, look: Look, left: float) -> PlacedColumn:
+    """Return the column of estimates: three pieces, each aligned to its right edge."""
+    size = look.size
+    name = found.measure.display if len(found.measure.display) <= TITLE_LETTERS else found.measure.code
+    title = (name, f"[{level_words(found.level)} CI]")
+    pieces = [(row.cells[ESTIMATE], row.kind in BOLD) for row in rows if ESTIMATE in row.cells]
+    widest = [max((text_width(p[i], size, bold) for p, bold in pieces), default=0.0) for i in range(3)]
+    gap = 1.4 * text_width(" ", size)
+    needed = sum(widest) + 2 * gap + 2.0
+    spare = max(0.0, _widest(title, size, bold=True) - needed)
+    first = left + spare + widest[0]
+    second = first + gap + 2.0 + widest[1]
+    edges = tuple(float(math.ceil(edge)) for edge in (first, second, second + gap + widest[2]))
+    return PlacedColumn(ESTIMATE, "estimate", title, left, edges[-1], edges)
+
+
+def _title_lines(title: str) -> tuple[str, ...]:
+    return tuple(part for line in title.split("\n") for part in wrap(line, TITLE_LETTERS))
+
+
+def _widest(lines: Sequence[str], size: float, bold: bool = False) -> float:
+    return max((text_width(line, size, bold) for line in lines), default=0.0)
+
+
+def _span_width(row: ForestRow, size: float) -> float:
+    if not row.text:
+        return 0.0
+    bold = row.kind != "note"
+    return (
+        row.indent
+        + _widest(row.text, size, bold)
+        + (SPAN_GAP + text_width(row.detail, size) if row.detail else 0.0)
+    )
+
+
+def _widened_for_heads(widths: dict[str, float], look: Look) -> dict[str, float]:
+    """Return wider last columns where a heading over several columns is wider than they are."""
+    wider = {}
+    keys = list(widths)
+    for title, members in look.heads.items():
+        for member in members:
+            if member not in widths:
+                raise UnknownChoiceError("column under a heading", member, keys)
+        places = [keys.index(member) for member in members]
+        if not places or places != list(range(places[0], places[0] + len(places))):
+            raise InputError(
+                f"the columns {list(members)} under {title!r} do not stand side by side",
+                "neighbouring columns, in their order",
+                f"the order of the columns is {keys}",
+            )
+        have = sum(widths[m] for m in members) + COLUMN_GAP * (len(members) - 1)
+        more = text_width(title, look.size, True) - have
+        if more > 0:
+            wider[members[-1]] = widths[members[-1]] + more
+    return wider
+
+
+def _heads(
+    columns: Sequence[PlacedColumn], look: Look, bottom: float, line: float
+) -> tuple[SpanningHead, ...]:
+    """Return the headings over several columns, each just above the tallest heading below it."""
+    places = {column.key: column for column in columns}
+    heads = []
+    for title, members in look.heads.items():
+        below = [places[member] for member in members]
+        rule = bottom - (max(len(column.title) for column in below) + 0.15) * line
+        heads.append(SpanningHead(title, below[0].left, below[-1].right, snap(rule)))
+    return tuple(heads)
+
+
+def _axis(found: Rows, look: Look) -> Axis:
+    measure = found.measure
+    if look.reference == "null":
+        reference = None if math.isnan(measure.null) else measure.null
+    else:
+        reference = None if look.reference is None else analysis(measure, look.reference)
+    if look.limits is None:
+        low, high = _limits(found, reference)
+    else:
+        low, high = sorted(analysis(measure, value) for value in look.limits)
+        if not low < high:
+            raise InputError(f"the limits are {look.limits}", "two different values")
+    label = look.axis_label
+    if label is None:
+        label = measure.display + (", logarithmic scale" if measure.display_log else "")
+    if reference is not None and not low <= reference <= high:
+        reference = None
+    ticks = make_ticks(measure, low, high, look.panel_width)
+    return Axis(low, high, ticks, reference, label, measure.display_log)
+
+
+def _limits(found: Rows, reference: float | None) -> tuple[float, float]:
+    """Return limits that show the overall effect, and what else is pooled unless it dwarfs the rest."""
+    bounds: dict[str, list[tuple[float, float]]] = {}
+    for row in found.rows:
+        stretch = _bounds(row.mark)
+        if stretch is not None:
+            bounds.setdefault(row.kind, []).append(stretch)
+    lows = [low for low, _ in bounds.get("study", [])]
+    highs = [high for _, high in bounds.get("study", [])]
+    always = [] if reference is None else [reference]
+    always += [bound for pair in bounds.get("total", []) for bound in pair]
+    low, high = robust_limits(lows, highs, always)
+    most = DWARFS * (high - low)
+    for pair in (*bounds.get("subtotal", []), *bounds.get("prediction", [])):
+        wider = robust_limits(lows, highs, [*always, *pair])
+        if wider[1] - wider[0] <= most:
+            always += pair
+    return robust_limits(lows, highs, always)
+
+
+def _bounds(mark: Mark | None) -> tuple[float, float] | None:
+    """Return the stretch that a mark takes; that of an effect without interval is a point."""
+    if mark is None:
+        return None
+    low = mark.estimate if mark.low is None else mark.low
+    high = mark.estimate if mark.high is None else mark.high
+    return None if low is None or high is None else (low, high)
+
+
+def _cut(row: ForestRow, axis: Axis) -> ForestRow:
+    """Return the row with its mark told where its interval leaves the axis."""
+    mark: Mark | None = row.mark
+    if mark is None or mark.low is None or mark.high is None:
+        return row
+    slack = 1e-9 * (axis.high - axis.low)
+    cut = replace(mark, cut_low=mark.low < axis.low - slack, cut_high=mark.high > axis.high + slack)
+    return replace(row, mark=cut)
+
+
+def _sides(found: Rows, look: Look) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the words under the left and the right end of the axis."""
+    given = (look.left_label, look.right_label)
+    usual = (LEFT_SIDE, RIGHT_SIDE) if found.oriented else ("", "")
+    left, right = (u if g is None else g for g, u in zip(given, usual, strict=True))
+    half = (look.panel_width - 12.0) / 2
+    wrapped = [wrap_to_width(text, half, look.size) if text else () for text in (left, right)]
+    return wrapped[0], wrapped[1]

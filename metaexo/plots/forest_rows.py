@@ -1,0 +1,373 @@
+"""The rows of a forest plot, from a fit, from strata or from bare effects; nothing is placed yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaexo.effects.effect_sizes import REPORTED, EffectSizes
+from metaexo.effects.measure import Measure
+from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.models.results import RandomEffectsResults
+from metaexo.numeric.tails import normal_quantile
+from metaexo.plots.forest_columns import ESTIMATE, LABEL, WEIGHT, cell, settle_columns
+from metaexo.plots.forest_marks import BAR, Bounds, estimate_cell, pooled_mark, study_mark
+from metaexo.plots.plan import Column, ForestRow, Mark, Order
+from metaexo.plots.wording import (
+    count_words,
+    derived_words,
+    ledger_words,
+    level_words,
+    method_words,
+    settle,
+    shown,
+    spread_words,
+    typeset,
+    words,
+    words_of_test,
+)
+
+Array = NDArray[np.float64]
+
+SPAN_LETTERS = 70
+INDENT = 8.0
+
+
+class PooledFit(Protocol):
+    """A fit that a forest plot can show."""
+
+    @property
+    def effects(self) -> EffectSizes:
+        """What was fitted."""
+
+    @property
+    def level(self) -> float:
+        """Level of the intervals."""
+
+    def pooled(self, level: float | None = None) -> Any:
+        """Return the pooled effect with its intervals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the caller of a forest plot chose; see :func:`metaexo.plots.forest_plan`."""
+
+    columns: tuple[Column, ...] | None = None
+    by: str | None = None
+    order: str = "given"
+    level: float | None = None
+    weights: str | None = "overall"
+    digits: int = 2
+    prediction: bool = True
+    heterogeneity: bool = True
+    overall: bool = True
+    overall_label: str = "All studies"
+    wording: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyEffects:
+    """Effects with intervals as they were reported, on the scale of the analysis."""
+
+    effects: EffectSizes
+    bounds: tuple[Bounds, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows with what the layout needs to know of them.
+
+    Attributes
+    ----------
+    measure, level : Measure, float
+        Measure and level of the intervals.
+    rows : tuple of ForestRow
+        Rows from top to bottom, marks and texts filled in.
+    columns : tuple of Column
+        Columns of the data, their kinds and decimals settled.
+    weighted : bool
+        Whether there is a column of weights.
+    pooled : float or None
+        Overall effect.
+    notes : tuple of str
+        Lines below the plot that follow from the fit.
+    oriented : bool
+        Whether positive effects mean benefit.
+    """
+
+    measure: Measure
+    level: float
+    rows: tuple[ForestRow, ...]
+    columns: tuple[Column, ...]
+    weighted: bool
+    pooled: float | None
+    notes: tuple[str, ...]
+    oriented: bool
+
+
+def rows_of_effects(es: EffectSizes, choices: Choices, bounds: Sequence[Bounds] | None = None) -> Rows:
+    """Return the rows of effects without any pooling, under heads if `by` names a column.
+
+    `bounds` are intervals as reported; without them they follow from the variances.
+    """
+    level = choices.level or 0.95
+    columns = settle_columns(es, choices.columns, choices.wording, used=(choices.by,) if choices.by else ())
+    write = _Writer(es, columns, choices, level, None, bounds=bounds)
+    rows: list[ForestRow] = []
+    if choices.by is None:
+        rows += write.studies(range(es.k))
+    else:
+        groups = np.array([words(value, choices.wording) for value in es.column(choices.by)])
+        for g, name in enumerate(dict.fromkeys(groups)):
+            rows += [ForestRow(f"spacer:{g}", "spacer")] * (g > 0) + [head_row(g, str(name))]
+            rows += write.studies(np.flatnonzero(groups == name), indent=INDENT)
+    notes = _evidence_notes(es)
+    return Rows(es.measure, level, tuple(rows), columns, False, None, notes, es.oriented)
+
+
+def rows_of_fit(fit: PooledFit, choices: Choices) -> Rows:
+    """Return the rows of one fit: studies, overall effect, prediction interval."""
+    es, level = fit.effects, choices.level or fit.level
+    columns = settle_columns(es, choices.columns, choices.wording)
+    single = has_one_mean(fit)
+    weights = _weights(fit) if single and choices.weights else None
+    write = _Writer(es, columns, choices, level, weights)
+    rows = write.studies(range(es.k))
+    pooled = fit.pooled(level) if single and choices.overall else None
+    if pooled is not None:
+        rows += [ForestRow("spacer:total", "spacer"), *write.total(fit, pooled)]
+    notes = [_model_note(fit, choices)]
+    if not single:
+        notes.append("The model has moderators, so there is no single pooled effect.")
+    return Rows(
+        es.measure,
+        level,
+        tuple(rows),
+        columns,
+        weights is not None,
+        None if pooled is None else float(pooled.estimate),
+        (*notes, *_evidence_notes(es)),
+        es.oriented,
+    )
+
+
+def rows_of_strata(results: Any, choices: Choices) -> Rows:
+    """Return the rows of strata: a head, the studies and a subtotal each; overall effect; test between."""
+    fit = results.overall
+    es: EffectSizes = results.effects if fit is None else fit.effects
+    level = choices.level or _level_of(results)
+    columns = settle_columns(es, choices.columns, choices.wording, used=results.by)
+    overall = _weights(fit) if choices.weights == "overall" else None
+    rows: list[ForestRow] = []
+    for s, stratum in enumerate(results.strata):
+        weights = None if overall is None else overall[np.asarray(stratum.rows, dtype=np.intp)]
+        if choices.weights == "stratum":
+            weights = _weights(stratum.fit)
+        heaviest = None if overall is None else float(overall.max())
+        write = _Writer(stratum.effects, columns, choices, level, weights, heaviest)
+        rows.append(head_row(s, _stratum_name(stratum, choices.wording)))
+        rows += write.studies(range(stratum.effects.k), indent=INDENT)
+        if stratum.fit is not None:
+            rows.append(write.subtotal(s, stratum.fit, _stratum_effect(stratum, results.tau2_mode, level)))
+        if stratum.note:
+            rows.append(note_row(f"note:{s}", typeset(stratum.note), indent=INDENT))
+        rows.append(ForestRow(f"spacer:{s}", "spacer"))
+    pooled = fit.pooled(level) if fit is not None and choices.overall else None
+    if pooled is not None:
+        rows += _Writer(es, columns, choices, level, overall).total(fit, pooled)
+    if results.between is not None:
+        rows.append(note_row("between", f"Test between strata: {words_of_test(results.between)}"))
+    return Rows(
+        es.measure,
+        level,
+        tuple(rows),
+        columns,
+        any(row.weight is not None for row in rows),
+        None if pooled is None else float(pooled.estimate),
+        _strata_notes(results, choices, es),
+        es.oriented,
+    )
+
+
+def _level_of(results: Any) -> float:
+    """Return the level at which strata were pooled."""
+    if results.overall is not None:
+        return float(results.overall.level)
+    return next((float(s.pooled.level) for s in results.strata if s.pooled is not None), 0.95)
+
+
+def _stratum_name(stratum: Any, wording: Mapping[str, str]) -> str:
+    """Return the levels of a stratum in words."""
+    return " / ".join(words(level, wording) for level in stratum.levels.values()) or str(stratum.name)
+
+
+def _stratum_effect(stratum: Any, tau2_mode: str, level: float) -> Any:
+    """Return the pooled effect of a stratum at a level."""
+    if stratum.pooled.level == level:
+        return stratum.pooled
+    if tau2_mode == "common":
+        raise InputError(
+            f"the strata were pooled jointly at the level {stratum.pooled.level:g}",
+            f"strata pooled at the level {level:g} that the plot is to show",
+            f"pool again with stratify(..., level={level:g})",
+        )
+    return stratum.fit.pooled(level)
+
+
+def head_row(position: int, name: str) -> ForestRow:
+    """Return the head of a group of rows."""
+    return ForestRow(f"head:{position}", "head", text=(name,))
+
+
+def note_row(id: str, text: str, indent: float = 0.0) -> ForestRow:
+    """Return a remark that stands between the rows."""
+    return ForestRow(id, "note", text=(text,), indent=indent)
+
+
+class _Writer:
+    """Writes the rows of one plot: what all of them share is kept here."""
+
+    def __init__(
+        self,
+        es: EffectSizes,
+        columns: Sequence[Column],
+        choices: Choices,
+        level: float,
+        weights: Array | None,
+        heaviest: float | None = None,
+        bounds: Sequence[Bounds] | None = None,
+    ) -> None:
+        self.es = es
+        self.columns = columns
+        self.choices = choices
+        self.level = level
+        self.weights = weights
+        self.bounds = bounds
+        self.quantile = float(normal_quantile(level))
+        self.heaviest = heaviest or (1.0 if weights is None else float(weights.max()))
+
+    def studies(self, positions: Iterable[int], indent: float = 0.0) -> list[ForestRow]:
+        ordered = _ordered(self.es, [int(i) for i in positions], self.choices.order)
+        return [self._study(i, indent) for i in ordered]
+
+    def _study(self, i: int, indent: float) -> ForestRow:
+        es = self.es
+        how = es.derived[i].how if es.derived else REPORTED.how
+        estimate = float(es.y[i])
+        half = self.quantile * float(np.sqrt(es.v[i]))
+        low, high = (estimate - half, estimate + half) if self.bounds is None else self.bounds[i]
+        weight = share = None
+        if self.weights is not None:
+            weight = float(self.weights[i])
+            share = weight / self.heaviest
+        mark = study_mark(estimate, low, high, how, share)
+        cells = {c.key: cell(self.es.column(c.key).iloc[i], c) for c in self.columns}
+        cells[LABEL] = (es.row_labels[i],)
+        return ForestRow(
+            f"study:{es.row_ids[i]}",
+            "study",
+            cells | self._numbers(mark, weight),
+            mark=mark,
+            weight=weight,
+            how=how,
+            indent=indent,
+        )
+
+    def subtotal(self, s: int, fit: PooledFit, pooled: Any) -> ForestRow:
+        weight = None if self.weights is None else float(self.weights.sum())
+        mark = pooled_mark(pooled)
+        return ForestRow(
+            f"subtotal:{s}",
+            "subtotal",
+            self._numbers(mark, weight),
+            ("Subtotal",),
+            self._detail(fit),
+            mark,
+            weight,
+            indent=INDENT,
+        )
+
+    def total(self, fit: PooledFit, pooled: Any) -> list[ForestRow]:
+        weight = None if self.weights is None else float(np.sum(self.weights))
+        mark = pooled_mark(pooled)
+        name = (self.choices.overall_label,)
+        cells = self._numbers(mark, weight)
+        rows = [ForestRow("total", "total", cells, name, self._detail(fit), mark, weight)]
+        if self.choices.prediction and pooled.prediction_low is not None:
+            bar = Mark("bar", None, pooled.prediction_low, pooled.prediction_high, BAR)
+            text = (f"{level_words(self.level)} prediction interval",)
+            rows.append(ForestRow("prediction", "prediction", self._numbers(bar, None), text, mark=bar))
+        return rows
+
+    def _detail(self, fit: Any) -> str:
+        parts = spread_words(fit) if self.choices.heterogeneity else []
+        return ", ".join(parts + count_words(fit.effects.k, fit.effects.m))
+
+    def _numbers(self, mark: Mark, weight: float | None) -> dict[str, tuple[str, ...]]:
+        cells: dict[str, tuple[str, ...]] = {
+            ESTIMATE: estimate_cell(self.es.measure, mark, self.choices.digits)
+        }
+        if weight is not None:
+            cells[WEIGHT] = (shown(100 * weight, 1),)
+        return cells
+
+
+def _ordered(es: EffectSizes, positions: list[int], order: str) -> list[int]:
+    if order == "given":
+        return positions
+    if order == "estimate":
+        return sorted(positions, key=lambda i: settle(float(es.y[i])))
+    if order == "precision":
+        return sorted(positions, key=lambda i: settle(float(es.v[i])))
+    allowed: tuple[Order, ...] = ("given", "estimate", "precision")
+    if es.data is None or order not in es.data.columns:
+        names = [] if es.data is None else [str(name) for name in es.data.columns]
+        raise UnknownChoiceError("order", order, [*allowed, *names])
+    ranks = es.column(order).rank(method="first", na_option="bottom").to_numpy()
+    return sorted(positions, key=lambda i: float(ranks[i]))
+
+
+def has_one_mean(fit: Any) -> bool:
+    """Return whether the fit has a single pooled effect, that is, no moderators."""
+    try:
+        fit.pooled()
+    except InputError:
+        return False
+    return True
+
+
+def _weights(fit: Any) -> Array | None:
+    weights = getattr(fit, "weights", None)
+    return None if weights is None else np.asarray(weights, dtype=float)
+
+
+def _evidence_notes(es: EffectSizes) -> tuple[str, ...]:
+    return tuple(note for note in (*derived_words(es.derived), ledger_words(es.ledger)) if note)
+
+
+def _strata_notes(results: Any, choices: Choices, es: EffectSizes) -> tuple[str, ...]:
+    mode = {"separate": "τ² of its own in each stratum.", "common": "One τ² for all strata."}
+    model = [mode[results.tau2_mode]]
+    if results.overall is not None:
+        model.insert(0, _model_note(results.overall, choices))
+    if choices.weights == "overall":
+        model.append("Weights are those of the overall effect.")
+    elif choices.weights == "stratum":
+        model.append("Weights are those within the strata.")
+    notes = [" ".join(model)]
+    if results.between_note:
+        notes.append(typeset(results.between_note[:1].upper() + results.between_note[1:]) + ".")
+    return (*notes, *(_evidence_notes(es) if results.overall is not None else ()))
+
+
+def _model_note(fit: Any, choices: Choices) -> str:
+    """Return the model in words, and whether it takes effects of one study as independent."""
+    note = method_words(fit)
+    es = fit.effects
+    if isinstance(fit, RandomEffectsResults) and es.m < es.k:
+        return f"{note} {es.k} effects of {es.m} studies are taken as independent."
+    return note + (" k effects of m studies." if choices.heterogeneity else "")

@@ -1,0 +1,327 @@
+"""Funnel plots: effect against standard error, to see whether small studies differ from large ones."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
+from metaexo.formatting import plural
+from metaexo.numeric.tails import normal_quantile
+from metaexo.plots.canvas import draw
+from metaexo.plots.fonts import text_width, wrap_to_width
+from metaexo.plots.forest_rows import has_one_mean
+from metaexo.plots.funnel_page import DASH, LEGEND_GAP, FunnelPlan, FunnelPoint, funnel_page
+from metaexo.plots.furniture import (
+    Key,
+    legend_height,
+    legend_width,
+    note_lines,
+    notes_height,
+    title_height,
+    title_lines,
+)
+from metaexo.plots.page import (
+    Panel,
+    Point,
+    cut_polygon,
+    snap,
+)
+from metaexo.plots.scale import Axis, Tick, display, linear_ticks, make_ticks, robust_limits, tick_label
+from metaexo.plots.style import (
+    GREY,
+    LINE_HEIGHT,
+    MARGIN,
+    PALE,
+    SMALL_SIZE,
+    TEXT_SIZE,
+    WHITE,
+    colour_and_shape,
+)
+from metaexo.plots.wording import level_words, same_line, shown, words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FEW = 10
+# Regions of the p-value of a single study, from back to front: level of the inner edge, shade, words.
+WIDEST = 0.90
+CONTOURS = (
+    (None, "#f3f3f3", "p < 0.01"),
+    (0.99, "#dedede", "0.01 < p < 0.05"),
+    (0.95, "#c6c6c6", "0.05 < p < 0.10"),
+    (WIDEST, WHITE, "p > 0.10"),
+)
+
+
+def funnel_plan(
+    results: Any,
+    *,
+    by: str | None = None,
+    contours: bool = False,
+    level: float | None = None,
+    wording: Mapping[str, str] | None = None,
+    axis_label: str | None = None,
+    title: str = "",
+    notes: Sequence[str] = (),
+    panel_size: tuple[float, float] = (300.0, 230.0),
+) -> FunnelPlan:
+    r"""Return what a funnel plot shows, without drawing it.
+
+    Use it to see whether small studies report other effects than large ones. The pseudo-confidence region is
+    :math:`\hat\mu \pm z s` at standard error s: where 95 % of the studies of one common effect would lie.
+    With contours the regions around no effect show where single studies are significant.
+
+    Parameters
+    ----------
+    results : RandomEffectsResults, StratifiedResults or EffectSizes
+        A fit gives the centre; strata give colours and marks too; bare effects have no region.
+    by : str, optional
+        Column of the data whose values get colours and marks of their own.
+    contours : bool
+        Whether to shade the regions of p < 0.01, p < 0.05 and p < 0.10 around no effect.
+    level : float, optional
+        Level of the region. Default: that of the fit.
+    wording : mapping of str to str, optional
+        Words for the values of `by`.
+    axis_label, title : str, optional
+        Words at the horizontal axis (default: the measure) and above.
+    notes : sequence of str
+        Further lines below.
+    panel_size : tuple of float
+        Width and height of the panel in points.
+
+    Returns
+    -------
+    FunnelPlan
+        Points, regions, axes and legend with their places.
+
+    Raises
+    ------
+    InputError
+        If `results` is none of the kinds above.
+    NotIdentifiableError
+        If contours are asked for and the measure has no value of no effect.
+    TooFewStudiesError
+        If there are no effects.
+
+    References
+    ----------
+    Sterne, J. A. C., Egger, M. (2001). https://doi.org/10.1016/S0895-4356(01)00377-8
+    Peters, J. L., et al. (2008). https://doi.org/10.1016/j.jclinepi.2007.11.010
+    Sterne, J. A. C., et al. (2011). https://doi.org/10.1136/bmj.d4002
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> es = mx.EffectSizes([0.2, 0.6, 0.1], [0.02, 0.05, 0.03])
+    >>> plan = mx.plots.funnel_plan(mx.RandomEffects(es).fit())
+    >>> len(plan.points), round(plan.centre, 3)
+    (3, 0.26)
+    """
+    es, centre, level, groups = _what(results, by, level, wording or {})
+    null = es.measure.null
+    if es.k == 0:
+        raise TooFewStudiesError("there are no effects", "at least one effect", "look at the ledger")
+    if contours and math.isnan(null):
+        raise NotIdentifiableError(
+            f"{es.measure.display} has no value of no effect",
+            "a measure of a difference or a ratio",
+            "draw the funnel without contours",
+        )
+    points = _points(es, groups)
+    deepest = 1.05 * max(p.se for p in points) or 1.0
+    regions = [] if centre is None else [(centre, level)]
+    regions += [(null, WIDEST)] if contours else []
+    axis = _axis(es, points, regions, deepest, axis_label, panel_size[0])
+    region = () if centre is None else _triangle(centre, level, deepest, axis)
+    shaded = tuple(
+        (shade, _whole(axis, deepest) if inner is None else _triangle(null, inner, deepest, axis))
+        for inner, shade, _ in (CONTOURS if contours else ())
+    )
+    keys = _keys(es, points, centre, level, contours)
+    place = _place(axis, deepest, keys, title, (*_notes(es), *notes), panel_size)
+    return FunnelPlan(
+        measure=es.measure,
+        points=points,
+        centre=centre,
+        region=region,
+        contours=shaded,
+        axis=axis,
+        se_ticks=tuple(Tick(v, tick_label(v)) for v in linear_ticks(0.0, deepest, 7)),
+        panel=place.panel,
+        keys=keys,
+        title=place.title,
+        notes=place.notes,
+        width=place.width,
+        height=place.height,
+    )
+
+
+def funnel(results: Any, ax: Axes | None = None, **choices: Any) -> Axes:
+    """Draw a funnel plot.
+
+    Parameters
+    ----------
+    results : RandomEffectsResults, StratifiedResults, EffectSizes or FunnelPlan
+        What is shown; a plan is drawn as it is.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; default: a figure of the planned size, apart from pyplot.
+    **choices
+        As for :func:`funnel_plan`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        `ax`, or the new Axes, with effects and standard errors as coordinates.
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> es = mx.EffectSizes([0.2, 0.6, 0.1], [0.02, 0.05, 0.03])
+    >>> ax = mx.plots.funnel(mx.RandomEffects(es).fit(), contours=True)
+    """
+    plan = results if isinstance(results, FunnelPlan) else funnel_plan(results, **choices)
+    return draw(funnel_page(plan), ax)
+
+
+def _what(
+    results: Any, by: str | None, level: float | None, wording: Mapping[str, str]
+) -> tuple[EffectSizes, float | None, float, list[str]]:
+    """Return effects, centre, level and the group of each effect."""
+    strata = getattr(results, "strata", None)
+    fit = results.overall if strata is not None else results
+    if isinstance(results, EffectSizes):
+        es, centre, level = results, None, level or 0.95
+    elif hasattr(fit, "effects") and hasattr(fit, "pooled"):
+        es, level = fit.effects, level or fit.level
+        centre = float(fit.pooled(level).estimate) if has_one_mean(fit) else None
+    else:
+        raise InputError(
+            f"a funnel plot cannot be made of {type(results).__name__}",
+            "EffectSizes, a fit with a pooled effect, or strata with an overall effect",
+            "hand in mx.EffectSizes(...), mx.RandomEffects(...).fit() or mx.stratify(...)",
+        )
+    if by is not None:
+        return es, centre, level, [words(value, wording) for value in es.column(by)]
+    groups = [""] * es.k
+    for stratum in strata or ():
+        for row in stratum.rows:
+            groups[int(row)] = " / ".join(words(value, wording) for value in stratum.levels.values())
+    return es, centre, level, groups
+
+
+def _points(es: EffectSizes, groups: Sequence[str]) -> tuple[FunnelPoint, ...]:
+    """Return the points; the largest group has the first colour."""
+    ranked = [name for name, _ in Counter(groups).most_common()]
+    return tuple(
+        FunnelPoint(
+            es.row_ids[i],
+            es.row_labels[i],
+            groups[i],
+            float(es.y[i]),
+            float(np.sqrt(es.v[i])),
+            *colour_and_shape(ranked.index(groups[i])),
+            bool(es.derived) and es.derived[i].how != "reported",
+        )
+        for i in range(es.k)
+    )
+
+
+def _axis(
+    es: EffectSizes,
+    points: Sequence[FunnelPoint],
+    regions: Sequence[tuple[float, float]],
+    deepest: float,
+    label: str | None,
+    width: float,
+) -> Axis:
+    """Return an axis that holds all points and the regions (centre and level)."""
+    measure = es.measure
+    null = None if math.isnan(measure.null) else measure.null
+    shown_always = [p.effect for p in points] + ([] if null is None else [null])
+    for middle, level in regions:
+        half = float(normal_quantile(level)) * deepest
+        shown_always += [middle - half, middle + half]
+    low, high = robust_limits([], [], shown_always)
+    if label is None:
+        label = measure.display + (", logarithmic scale" if measure.display_log else "")
+    return Axis(low, high, make_ticks(measure, low, high, width), null, label, measure.display_log)
+
+
+def _triangle(centre: float, level: float, deepest: float, axis: Axis) -> tuple[Point, ...]:
+    """Return the corners of centre ± z se, as far as the axis goes."""
+    half = float(normal_quantile(level)) * deepest
+    corners = cut_polygon([(centre, 0.0), (centre + half, deepest), (centre - half, deepest)], axis.low, True)
+    return tuple(cut_polygon(corners, axis.high, False))
+
+
+def _whole(axis: Axis, deepest: float) -> tuple[Point, ...]:
+    return (axis.low, 0.0), (axis.high, 0.0), (axis.high, deepest), (axis.low, deepest)
+
+
+def _keys(
+    es: EffectSizes, points: Sequence[FunnelPoint], centre: float | None, level: float, contours: bool
+) -> tuple[Key, ...]:
+    """Return the legend: groups, derived values, centre and region, contours."""
+    groups = Counter(p.group for p in points)
+    keys = []
+    if set(groups) != {""}:
+        signs = {p.group: (p.colour, p.shape) for p in points}
+        keys += [Key(f"{name} ({same_line(f'k = {n}')})", *signs[name]) for name, n in groups.most_common()]
+    if any(p.hollow for p in points):
+        keys.append(Key("hollow: derived value", GREY, "circle", hollow=True))
+    if centre is not None:
+        keys.append(Key(f"pooled effect {shown(display(es.measure, centre), 2)}", GREY, "line"))
+        keys.append(Key(f"pseudo {level_words(level)} region around it", GREY, "line", dash=DASH))
+    if not math.isnan(es.measure.null):
+        keys.append(Key("no effect", PALE, "line"))
+    if contours:
+        keys.append(Key("p-value of a single study"))
+        keys += [Key(text, shade, "area") for _, shade, text in reversed(CONTOURS)]
+    return tuple(keys)
+
+
+def _notes(es: EffectSizes) -> list[str]:
+    if es.m < FEW:
+        few = plural(es.m, "study", "studies")
+        return [f"{few}: with fewer than {FEW}, asymmetry can hardly be told from chance."]
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The places of a funnel plot."""
+
+    title: tuple[str, ...]
+    notes: tuple[str, ...]
+    panel: Panel
+    width: float
+    height: float
+
+
+def _place(
+    axis: Axis,
+    deepest: float,
+    keys: Sequence[Key],
+    title: str,
+    notes: Sequence[str],
+    size: tuple[float, float],
+) -> _Place:
+    ticks = linear_ticks(0.0, deepest, 7)
+    left = MARGIN + max(text_width(tick_label(v), SMALL_SIZE) for v in ticks) + 8.0
+    right = left + size[0]
+    width = float(math.ceil(right + LEGEND_GAP + legend_width(keys, TEXT_SIZE) + MARGIN))
+    titles, below = title_lines(title, width), note_lines(notes, width)
+    top = MARGIN + title_height(titles) + 1.6 * LINE_HEIGHT
+    bottom = top + max(size[1], legend_height(keys, TEXT_SIZE, LINE_HEIGHT))
+    panel = Panel(snap(left), snap(right), snap(top), snap(bottom), axis.low, axis.high, 0.0, deepest)
+    label_lines = len(wrap_to_width(axis.label, size[0], TEXT_SIZE))
+    axis_height = 5.0 + 1.3 * SMALL_SIZE + (label_lines + 0.6) * LINE_HEIGHT
+    return _Place(titles, below, panel, width, float(math.ceil(bottom + axis_height + notes_height(below))))

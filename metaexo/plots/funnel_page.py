@@ -1,0 +1,130 @@
+"""The plan of a funnel plot, and its way to a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from metaexo.effects.measure import Measure
+from metaexo.plots.furniture import Key, axis_items, legend_items, note_items, title_items
+from metaexo.plots.page import Area, Dot, Item, Line, Page, Panel, Point, Text, make_page, middle
+from metaexo.plots.scale import Axis, Tick, display
+from metaexo.plots.style import GREY, INK, LINE_HEIGHT, MARGIN, PALE, SMALL_SIZE, TEXT_SIZE, WHITE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DASH = (3.0, 2.0)
+LEGEND_GAP = 18.0
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelPoint:
+    """One effect of a funnel plot, on the scale of the analysis."""
+
+    id: str
+    label: str
+    group: str
+    effect: float
+    se: float
+    colour: str
+    shape: str
+    hollow: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelPlan:
+    """What a funnel plot shows, with its places in points from the upper left corner.
+
+    Attributes
+    ----------
+    measure : Measure
+        The measure.
+    points : tuple of FunnelPoint
+        One an effect.
+    centre : float or None
+        Pooled effect, scale of the analysis; None if there is none.
+    region : tuple of points
+        Corners of the pseudo-confidence region: effect and standard error.
+    contours : tuple of (str, tuple of points)
+        Shade and corners of the regions of the p-value, from back to front.
+    axis, se_ticks : Axis, tuple of Tick
+        The two axes.
+    panel : Panel
+        Where the points stand.
+    keys : tuple of Key
+        Legend.
+    title, notes : tuple of str
+        Lines above and below.
+    width, height : float
+        Size of the figure in points.
+    """
+
+    measure: Measure
+    points: tuple[FunnelPoint, ...]
+    centre: float | None
+    region: tuple[Point, ...]
+    contours: tuple[tuple[str, tuple[Point, ...]], ...]
+    axis: Axis
+    se_ticks: tuple[Tick, ...]
+    panel: Panel
+    keys: tuple[Key, ...]
+    title: tuple[str, ...]
+    notes: tuple[str, ...]
+    width: float
+    height: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the points: id, label, group, effect, se (scale of the analysis), shown, hollow."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                {
+                    "id": p.id,
+                    "label": p.label,
+                    "group": p.group,
+                    "effect": p.effect,
+                    "se": p.se,
+                    "shown": display(self.measure, p.effect),
+                    "hollow": p.hollow,
+                }
+                for p in self.points
+            ]
+        )
+
+
+def funnel_page(plan: FunnelPlan) -> Page:
+    """Return the page of a plan."""
+    panel = plan.panel
+    items: list[Item] = title_items(plan.title)
+    for shade, corners in plan.contours:
+        items.append(Area(tuple((panel.x(x), panel.y(y)) for x, y in corners), shade))
+    if plan.axis.reference is not None:
+        x = panel.x(plan.axis.reference)
+        items.append(Line(((x, panel.top), (x, panel.bottom)), 0.8, PALE))
+    if plan.region:
+        corners = tuple((panel.x(x), panel.y(y)) for x, y in plan.region)
+        items.append(Line((*corners, corners[0]), 0.9, GREY, DASH))
+    if plan.centre is not None:
+        x = panel.x(plan.centre)
+        items.append(Line(((x, panel.top), (x, panel.bottom)), 0.9, GREY))
+    items += _se_axis(plan)
+    items += axis_items(plan.axis, panel, panel.bottom, TEXT_SIZE, LINE_HEIGHT)
+    for p in plan.points:
+        fill = WHITE if p.hollow else p.colour
+        items.append(Dot(panel.x(p.effect), panel.y(p.se), p.shape, 5.5, fill, p.colour, 0.9))
+    items += legend_items(plan.keys, panel.right + LEGEND_GAP, panel.top, TEXT_SIZE, LINE_HEIGHT)
+    items += note_items(plan.notes, plan.height)
+    return make_page(plan.width, plan.height, items, panel)
+
+
+def _se_axis(plan: FunnelPlan) -> list[Item]:
+    panel = plan.panel
+    items: list[Item] = [Line(((panel.left, panel.top), (panel.left, panel.bottom)))]
+    for tick in plan.se_ticks:
+        y = panel.y(tick.value)
+        items.append(Line(((panel.left - 3.0, y), (panel.left, y))))
+        items.append(Text(panel.left - 5.0, middle(y, SMALL_SIZE), tick.label, SMALL_SIZE, align="right"))
+    items.append(Text(MARGIN, panel.top - 0.8 * LINE_HEIGHT, "Standard error", TEXT_SIZE, colour=INK))
+    return items

@@ -1,0 +1,95 @@
+"""What the figures of tables share: columns by name, the order of categories, colours of text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.plots.style import INK, WHITE
+from metaexo.plots.wording import words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LAST = ("other", "not reported")
+
+
+def column_of(table: pd.DataFrame, name: str) -> pd.Series:
+    """Return a column of a table.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If there is no such column.
+    """
+    known = [str(column) for column in table.columns]
+    if name not in known:
+        raise UnknownChoiceError("column", name, known)
+    return table[name]
+
+
+def levels_of(
+    names: Iterable[str], order: Sequence[str] | None = None, wording: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return the different names in an order: as given, or the commonest first.
+
+    "other" and "not reported" come last, whatever their capitals. An order may hold names that are not found.
+
+    Raises
+    ------
+    InputError
+        If the order leaves out a name that is found.
+
+    Examples
+    --------
+    >>> levels_of(["not reported", "plant", "urine", "urine", "not reported", "not reported"])
+    ['urine', 'plant', 'not reported']
+    """
+    found = Counter(names)
+    if order is None:
+        return sorted(found, key=lambda name: (_rank(name), -found[name], name))
+    wanted = [words(value, wording, "not reported") for value in order]
+    missing = [name for name in found if name not in wanted]
+    if missing:
+        raise InputError(
+            f"the order of the categories leaves out {', '.join(map(repr, missing))}",
+            "all categories of the table",
+            "add them to the order, or leave their rows out of the table",
+        )
+    return list(dict.fromkeys(wanted))
+
+
+def lanes(extents: Sequence[tuple[float, float]], gap: float = 1.5) -> list[int]:
+    """Return a lane for each stretch, as few lanes as it takes that none overlap.
+
+    Examples
+    --------
+    >>> lanes([(0, 5), (3, 8), (10, 12)])
+    [0, 1, 0]
+    """
+    ends: list[float] = []
+    chosen = [0] * len(extents)
+    for i in sorted(range(len(extents)), key=lambda i: (*extents[i], i)):
+        left, right = extents[i]
+        lane = next((lane for lane, end in enumerate(ends) if end + gap <= left), len(ends))
+        ends[lane : lane + 1] = [right]
+        chosen[i] = lane
+    return chosen
+
+
+def text_on(colour: str) -> str:
+    """Return the colour in which a text can be read on a background.
+
+    Examples
+    --------
+    >>> text_on("#0072B2"), text_on("#56B4E9")
+    ('#ffffff', '#1a1a1a')
+    """
+    red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return WHITE if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else INK
+
+
+def _rank(name: str) -> int:
+    return LAST.index(name.casefold()) + 1 if name.casefold() in LAST else 0

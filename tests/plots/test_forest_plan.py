@@ -1,0 +1,394 @@
+"""The plan of a forest plot, seen without a canvas."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+import metaexo as mx
+from metaexo.errors import DependentEffectsWarning, InputError, TooFewStudiesError, UnknownChoiceError
+from metaexo.plots import Column, forest_plan
+from metaexo.plots.forest_page import forest_page
+from metaexo.plots.page import Area, Dot, clashes
+
+
+def numbers(row):
+    """Return estimate, low and high as the row prints them."""
+    pieces = [re.sub(r"[\[\]]|to", "", piece).strip() for piece in row.cells["estimate"]]
+    return [float(piece.replace("−", "-")) if piece else None for piece in pieces]
+
+
+def kinds(plan):
+    return [row.kind for row in plan.rows]
+
+
+# -- rows ------------------------------------------------------------------------------------------------
+
+
+def test_texts_say_what_the_fit_says(make_effects):
+    fit = mx.RandomEffects(make_effects(9)).fit()
+    plan = forest_plan(fit, digits=4)
+    es = fit.effects
+    half = 1.959963984540054 * np.sqrt(es.v)
+    studies = [row for row in plan.rows if row.kind == "study"]
+    assert len(studies) == 9
+    for i, row in enumerate(studies):
+        assert row.id == f"study:{es.row_ids[i]}"
+        assert numbers(row) == pytest.approx([es.y[i], es.y[i] - half[i], es.y[i] + half[i]], abs=6e-5)
+        assert float(row.cells["weight"][0]) == pytest.approx(100 * fit.weights[i], abs=0.06)
+    pooled = fit.pooled()
+    assert numbers(plan.row("total")) == pytest.approx([pooled.estimate, pooled.low, pooled.high], abs=6e-5)
+    assert numbers(plan.row("prediction"))[1:] == pytest.approx(
+        [pooled.prediction_low, pooled.prediction_high], abs=6e-5
+    )
+    assert plan.row("total").detail == f"τ² = {fit.tau2:.2f}, I² = {100 * fit.i2:.0f} %, k = 9, m = 9"
+    assert plan.row("total").weight == pytest.approx(1.0)
+
+
+def test_ratios_are_shown_as_ratios_on_a_logarithmic_axis(make_effects):
+    fit = mx.RandomEffects(make_effects(6, measure="RR")).fit()
+    plan = forest_plan(fit, digits=4)
+    assert numbers(plan.rows[0])[0] == pytest.approx(np.exp(fit.effects.y[0]), abs=6e-5)
+    assert plan.axis.log
+    assert plan.axis.reference == 0.0
+    assert any(tick.label == "1" and tick.value == pytest.approx(0.0, abs=1e-9) for tick in plan.axis.ticks)
+    frame = plan.to_frame()
+    assert frame.loc[frame["id"] == "total", "estimate"].item() == pytest.approx(
+        np.exp(fit.pooled().estimate)
+    )
+
+
+def test_level_is_honoured_everywhere(make_effects):
+    fit = mx.RandomEffects(make_effects(7)).fit()
+    plan = forest_plan(fit, level=0.99, digits=4)
+    pooled = fit.pooled(0.99)
+    assert numbers(plan.row("total")) == pytest.approx([pooled.estimate, pooled.low, pooled.high], abs=6e-5)
+    assert plan.columns[-2].title[-1] == "[99 % CI]"
+    assert plan.row("prediction").text == ("99 % prediction interval",)
+    row = plan.rows[0]
+    assert row.mark.high - row.mark.estimate == pytest.approx(2.5758293035489004 * np.sqrt(fit.effects.v[0]))
+
+
+def test_strata_have_heads_subtotals_and_a_test(make_effects):
+    results = mx.stratify(make_effects(16), by=["source", "isolation"])
+    plan = forest_plan(results)
+    heads = [" ".join(row.text) for row in plan.rows if row.kind == "head"]
+    assert heads == [s.name.replace("_", " ") for s in results.strata]
+    fitted = [s for s in results.strata if s.fit is not None]
+    assert 0 < len(fitted) < len(results.strata), "this test needs strata with and without a fit"
+    assert kinds(plan).count("subtotal") == len(fitted)
+    for s, stratum in enumerate(results.strata):
+        if stratum.fit is None:
+            assert plan.row(f"note:{s}").text == (stratum.note,)
+        else:
+            expected = [stratum.pooled.estimate, stratum.pooled.low, stratum.pooled.high]
+            assert numbers(plan.row(f"subtotal:{s}")) == pytest.approx(expected, abs=6e-3)
+            shares = results.overall.weights[stratum.rows].sum()
+            assert plan.row(f"subtotal:{s}").weight == pytest.approx(shares)
+    assert plan.row("between").text[0].startswith("Test between strata: F(")
+    assert sorted(row.id for row in plan.rows if row.kind == "study") == sorted(
+        f"study:{i}" for i in results.overall.effects.row_ids
+    )
+
+
+def test_studies_stand_in_their_own_stratum(make_effects):
+    es = make_effects(16)
+    plan = forest_plan(mx.stratify(es, by="source"))
+    of_row = {f"study:{es.row_ids[i]}": es.column("source")[i].replace("_", " ") for i in range(16)}
+    head = ""
+    for row in plan.rows:
+        head = row.text[0] if row.kind == "head" else head
+        if row.kind == "study":
+            assert of_row[row.id] == head
+
+
+def test_weights_within_strata_add_up_to_a_hundred(make_effects):
+    plan = forest_plan(mx.stratify(make_effects(16), by="source"), weights="stratum")
+    assert {row.cells["weight"][0] for row in plan.rows if row.kind == "subtotal"} == {"100.0"}
+    assert "weight" not in plan.row("total").cells
+
+
+def test_strata_pooled_jointly_cannot_be_shown_at_another_level(make_effects):
+    results = mx.stratify(make_effects(16), by="source", tau2="common")
+    assert forest_plan(results).row("subtotal:0").mark.estimate == results.strata[0].pooled.estimate
+    assert any("One τ² for all strata" in note for note in forest_plan(results).notes)
+    with pytest.raises(InputError, match="pooled jointly"):
+        forest_plan(results, level=0.9)
+
+
+def test_strata_of_one_study_each_have_no_subtotal_and_no_overall(make_effects):
+    es = mx.EffectSizes([0.5], [0.1], labels=["Li 2020"], data=make_effects(1).data)
+    plan = forest_plan(mx.stratify(es, by="source"))
+    assert kinds(plan) == ["head", "study", "note", "spacer"]
+
+
+def test_bare_effects_are_not_pooled(make_effects):
+    plan = forest_plan(make_effects(5), by="source")
+    assert set(kinds(plan)) == {"head", "study", "spacer"}
+    assert "weight" not in [column.key for column in plan.columns]
+    assert plan.pooled is None
+
+
+def test_a_fit_with_moderators_shows_its_studies_and_says_why_nothing_is_pooled(make_effects):
+    es = make_effects(10)
+    fit = mx.RandomEffects(es, es.data[["dose"]]).fit()
+    plan = forest_plan(fit)
+    assert kinds(plan) == ["study"] * 10
+    assert any("no single pooled effect" in note for note in plan.notes)
+
+
+def test_an_equal_effects_fit_has_no_prediction_interval(make_effects):
+    plan = forest_plan(mx.RandomEffects(make_effects(4)).fit(method="EE"))
+    assert "prediction" not in kinds(plan)
+    assert plan.notes[0].startswith("Equal-effects model; intervals of pooled effects by the normal")
+
+
+def test_equal_labels_make_rows_of_their_own(make_effects):
+    plan = forest_plan(make_effects(6, labels=["Li 2020"] * 6))
+    assert len({row.id for row in plan.rows}) == 6
+    assert len({row.y for row in plan.rows}) == 6
+
+
+@pytest.mark.parametrize("order", ["estimate", "precision", "animals"])
+def test_order(make_effects, order):
+    es = make_effects(12)
+    plan = forest_plan(es, order=order)
+    ids = [row.id.removeprefix("study:") for row in plan.rows]
+    places = [es.row_ids.index(i) for i in ids]
+    values = {"estimate": es.y, "precision": es.v, "animals": es.column("animals").to_numpy()}[order]
+    assert sorted(places) == list(range(12))
+    assert list(values[places]) == sorted(values)
+
+
+# -- columns ---------------------------------------------------------------------------------------------
+
+
+def test_source_and_isolation_are_shown_unless_the_strata_say_so(make_effects):
+    es = make_effects(8)
+    assert [c.key for c in forest_plan(es).columns][1:3] == ["source", "isolation"]
+    assert [c.key for c in forest_plan(mx.stratify(es, by="source")).columns][1] == "isolation"
+
+
+def test_a_category_of_the_sources_is_the_source(make_effects):
+    es = make_effects(8)
+    data = es.data.rename(columns={"isolation": "isolation_category"}).assign(
+        source_category=es.data["source"]
+    )
+    results = mx.stratify(mx.EffectSizes(es.y, es.v, data=data), by="source_category")
+    assert [c.key for c in forest_plan(results).columns][1:-2] == ["isolation_category"]
+
+
+def test_columns_have_kinds_decimals_and_words(make_effects):
+    columns = [
+        "animals",
+        "dose",
+        Column("bias", kind="risk"),
+        Column("source", wording={"platelet": "platelets"}),
+    ]
+    plan = forest_plan(make_effects(8), columns=columns)
+    assert [c.kind for c in plan.columns] == ["text", "number", "number", "risk", "text", "estimate"]
+    decimals = {len(row.cells["dose"][0].partition(".")[2]) for row in plan.rows}
+    assert decimals == {2}
+    assert all("." not in row.cells["animals"][0] for row in plan.rows)
+    assert {row.cells["source"][0] for row in plan.rows} == {
+        "adipose msc",
+        "umbilical cord msc",
+        "platelets",
+        "not reported",
+    }
+
+
+def test_numbers_of_a_column_end_at_one_edge(make_effects):
+    plan = forest_plan(make_effects(8), columns=["animals"])
+    column = next(c for c in plan.columns if c.key == "animals")
+    texts = {" ".join(row.cells["animals"]) for row in plan.rows}
+    ends = {t.x for t in forest_page(plan).texts if t.text in texts and t.align == "right"}
+    assert column.right in ends
+
+
+def test_headings_over_columns_stand_over_neighbours_only(make_effects):
+    es = make_effects(4)
+    columns = ["animals", "dose", "source"]
+    plan = forest_plan(es, columns=columns, heads={"A heading wider than its columns": ["animals", "dose"]})
+    head = plan.heads[0]
+    below = {c.key: c for c in plan.columns}
+    assert (head.left, head.right) == (below["animals"].left, below["dose"].right)
+    with pytest.raises(InputError, match="side by side"):
+        forest_plan(es, columns=columns, heads={"Both": ["animals", "source"]})
+    with pytest.raises(UnknownChoiceError, match="doses"):
+        forest_plan(es, columns=columns, heads={"Both": ["doses"]})
+
+
+def test_a_missing_value_is_a_dash(make_effects):
+    es = make_effects(3)
+    data = es.data.assign(animals=[5.0, np.nan, 7.0], source=["plant", None, "urine"])
+    plan = forest_plan(mx.EffectSizes(es.y, es.v, data=data), columns=["animals", "source"])
+    assert [row.cells["animals"] for row in plan.rows] == [("5",), ("–",), ("7",)]
+    assert plan.rows[1].cells["source"] == ("–",)
+
+
+# -- marks, axis, notes ----------------------------------------------------------------------------------
+
+
+def test_derived_values_are_hollow_and_explained(make_effects, derived):
+    es = make_effects(8, derived=derived(8))
+    plan = forest_plan(mx.RandomEffects(es).fit())
+    marks = {row.how: (row.mark.shape, row.mark.hollow) for row in plan.rows if row.kind == "study"}
+    assert marks == {
+        "reported": ("square", False),
+        "converted": ("square", True),
+        "assumed": ("circle", True),
+    }
+    assert any("Hollow square" in note and "SD from SE: 2" in note for note in plan.notes)
+    assert any("Hollow circle" in note and "correlation 0.5 assumed: 2" in note for note in plan.notes)
+    assert not any("Hollow" in note for note in forest_plan(make_effects(3)).notes)
+
+
+def test_square_areas_go_with_weights(make_effects):
+    fit = mx.RandomEffects(make_effects(6)).fit()
+    marks = [row.mark for row in forest_plan(fit).rows if row.kind == "study"]
+    areas = np.array([mark.size**2 for mark in marks])
+    assert areas / areas.max() == pytest.approx(fit.weights / fit.weights.max())
+
+
+def test_an_interval_beyond_the_axis_ends_in_an_arrow_and_keeps_its_numbers(make_effects):
+    es = make_effects(9)
+    v = es.v.copy()
+    v[4] = 900.0
+    plan = forest_plan(mx.RandomEffects(mx.EffectSizes(es.y, v)).fit())
+    row = plan.rows[4]
+    assert row.mark.cut_low
+    assert row.mark.cut_high
+    assert numbers(row)[2] == pytest.approx(es.y[4] + 1.959964 * 30, abs=6e-3)
+    assert plan.axis.high - plan.axis.low < 10
+    arrows = [i for i in forest_page(plan).items if isinstance(i, Area) and i.points[0][1] == row.y]
+    assert {a.points[0][0] for a in arrows} == {plan.panel.left, plan.panel.right}
+
+
+def test_an_effect_outside_the_axis_has_an_arrow_and_no_square(make_effects):
+    plan = forest_plan(mx.EffectSizes([0.1, 9.0], [0.01, 0.01]), limits=(-1.0, 1.0))
+    page = forest_page(plan)
+    assert not [i for i in page.items if isinstance(i, Dot) and i.y == plan.rows[1].y]
+    assert [
+        i for i in page.items if isinstance(i, Area) and i.points[0] == (plan.panel.right, plan.rows[1].y)
+    ]
+
+
+def test_default_limits_hold_the_pooled_effect_the_null_and_the_prediction(make_effects):
+    fit = mx.RandomEffects(make_effects(12)).fit()
+    plan = forest_plan(fit)
+    pooled = fit.pooled()
+    wanted = [0.0, pooled.low, pooled.high, pooled.prediction_low, pooled.prediction_high]
+    assert plan.axis.low < min(wanted)
+    assert plan.axis.high > max(wanted)
+
+
+def test_limits_and_reference_are_given_on_the_shown_scale(make_effects):
+    plan = forest_plan(make_effects(4, measure="RR"), limits=(0.5, 4.0), reference=1.25)
+    assert (plan.axis.low, plan.axis.high) == pytest.approx((np.log(0.5), np.log(4.0)), abs=1e-12)
+    assert plan.axis.reference == pytest.approx(np.log(1.25), abs=1e-12)
+    assert [tick.label for tick in plan.axis.ticks] == ["0.5", "1", "2"]
+    assert forest_plan(make_effects(4), reference=None).axis.reference is None
+    with pytest.raises(InputError, match="limits"):
+        forest_plan(make_effects(4), limits=(1.0, 1.0))
+
+
+def test_a_measure_without_a_null_has_no_reference_line():
+    es = mx.effect_sizes("PLO", events=[3, 5, 8], n=[20, 30, 25])
+    assert forest_plan(es).axis.reference is None
+
+
+def test_sides_are_named_only_if_positive_means_benefit(make_effects):
+    assert forest_plan(make_effects(3)).sides == ((), ())
+    assert forest_plan(make_effects(3, oriented=True)).sides == (
+        ("← favours control",),
+        ("favours exosome →",),
+    )
+    plan = forest_plan(make_effects(3), left_label="less", right_label="more")
+    assert plan.sides == (("less",), ("more",))
+
+
+def test_what_was_left_out_is_told(make_effects):
+    es = make_effects(9).select(np.arange(9) < 6, "no spread reported")
+    notes = forest_plan(mx.RandomEffects(es).fit(), notes=["One more line."]).notes
+    assert "Left out: 3 of 9 rows of input: no spread reported (3)." in notes
+    assert notes[-1] == "One more line."
+
+
+def test_effects_of_one_study_that_are_taken_as_independent_are_told(make_effects):
+    es = make_effects(6, study=["a", "a", "b", "c", "d", "e"])
+    with pytest.warns(DependentEffectsWarning):
+        fit = mx.RandomEffects(es).fit()
+    plan = forest_plan(fit)
+    assert "6 effects of 5 studies are taken as independent." in " ".join(plan.notes)
+    assert plan.row("total").detail.endswith("k = 6, m = 5")
+
+
+# -- sizes -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [1, 2, 13, 150])
+@pytest.mark.parametrize("letters", [8, 80])
+def test_texts_never_overlap_nor_leave_the_page(make_effects, derived, k, letters):
+    labels = [("A study with a long name " * 4)[:letters]] * k
+    es = make_effects(k, measure="RR", labels=labels, derived=derived(k), oriented=True)
+    plan = forest_plan(
+        mx.stratify(es, by=["source", "isolation"]),
+        columns=["animals", "dose", Column("bias", "Risk\nof bias", kind="risk")],
+        heads={"Size and dose of every single study": ["animals", "dose"]},
+        title="A title " * 20,
+        level=0.99,
+    )
+    page = forest_page(plan)
+    assert clashes(page) == []
+    assert len(page.texts) > 5 * k
+    for text in page.texts:
+        assert text.size >= 7.5
+
+
+def test_the_height_follows_the_rows(make_effects):
+    heights = [forest_plan(make_effects(k)).height for k in (1, 10, 150)]
+    assert heights[1] - heights[0] == pytest.approx(9 * 13.6, abs=1.5)
+    assert heights[2] - heights[1] == pytest.approx(140 * 13.6, abs=1.5)
+
+
+def test_a_long_label_stays_whole(make_effects):
+    label = "Exosomes of adipose stem cells in a hydrogel for the healing of diabetic wounds"
+    row = forest_plan(make_effects(2, labels=[label] * 2)).rows[0]
+    assert len(row.cells["label"]) == 2
+    assert " ".join(row.cells["label"]) == label
+
+
+def test_long_strata_names_stay_whole(make_effects):
+    es = make_effects(4)
+    name = "umbilical cord mesenchymal stem cells of several donors grown in a bioreactor and " * 2
+    data = es.data.assign(source=[name.strip()] * 4)
+    plan = forest_plan(mx.stratify(mx.EffectSizes(es.y, es.v, data=data), by="source"))
+    assert " ".join(plan.rows[0].text) == name.strip()
+    assert clashes(forest_page(plan)) == []
+
+
+# -- refusals --------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_drawn_is_refused(make_effects):
+    es = make_effects(3)
+    with pytest.raises(InputError, match="dict"):
+        forest_plan({})
+    with pytest.raises(UnknownChoiceError, match="sauce"):
+        forest_plan(es, columns=["sauce"])
+    with pytest.raises(UnknownChoiceError, match="alphabet"):
+        forest_plan(es, order="alphabet")
+    with pytest.raises(UnknownChoiceError, match="study"):
+        forest_plan(es, weights="study")
+    with pytest.raises(InputError, match="level"):
+        forest_plan(es, level=95)
+    with pytest.raises(InputError, match="texts"):
+        forest_plan(es, columns=[Column("source", kind="number")])
+    with pytest.raises(TooFewStudiesError):
+        forest_plan(mx.EffectSizes([], []))
+    data = es.data.assign(weight=1.0)
+    with pytest.raises(InputError, match="weight"):
+        forest_plan(mx.EffectSizes(es.y, es.v, data=data), columns=["weight"])

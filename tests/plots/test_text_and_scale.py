@@ -1,0 +1,161 @@
+"""Numbers, lines of text, axes: what all figures are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import metaexo as mx
+from metaexo.effects.measure import get_measure
+from metaexo.errors import InputError
+from metaexo.plots.fonts import text_width, wrap, wrap_to_width
+from metaexo.plots.page import snap
+from metaexo.plots.scale import analysis, display, linear_ticks, make_ticks, robust_limits
+from metaexo.plots.style import PALETTE, SHAPES, colour_and_shape
+from metaexo.plots.tables import lanes, levels_of
+from metaexo.plots.wording import ledger_words, settle, shown, words_of_test
+
+MEASURES = ("SMD", "RR", "OR", "PAS", "PLO")
+
+
+RAISED = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹−", "-0123456789-")
+
+
+def number(label):
+    """Return the value of a label, which may hold a power of ten."""
+    if not any(letter in "⁻⁰¹²³⁴⁵⁶⁷⁸⁹" for letter in label):
+        return float(label.translate(RAISED))
+    mantissa, _, exponent = label.partition("10")
+    return float(mantissa.rstrip("×").translate(RAISED) or 1) * 10.0 ** int(exponent.translate(RAISED))
+
+
+@given(st.floats(-1e6, 1e6, allow_nan=False), st.sampled_from([-1, 1]))
+def test_noise_in_the_last_digits_changes_neither_places_nor_texts(value, sign):
+    # Only values that are printed with few digits can stand on a tie; those are the dangerous ones.
+    value = round(value, 3)
+    noisy = value * (1 + sign * 1e-13)
+    assert snap(noisy) == snap(value)
+    assert shown(noisy, 2) == shown(value, 2)
+    assert settle(noisy) == settle(value)
+
+
+@given(st.text(alphabet="abcdef -", min_size=1, max_size=200), st.integers(4, 60))
+def test_wrapping_keeps_every_letter_and_the_length(text, letters):
+    lines = wrap(text, letters)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    if text.strip():
+        assert all(len(line) <= letters for line in lines)
+
+
+def test_wrapping_to_a_width():
+    text = "Random-effects model with restricted maximum likelihood and Knapp-Hartung intervals"
+    for line in wrap_to_width(text, 120.0, 8.5):
+        assert text_width(line, 8.5) <= 120.0
+
+
+def test_hyphens_are_no_places_to_break():
+    assert wrap("stem and progenitor cell-derived EVs", 28) == ("stem and progenitor", "cell-derived EVs")
+
+
+@pytest.mark.parametrize("code", MEASURES)
+def test_the_way_back_from_the_shown_scale(code):
+    measure = get_measure(code)
+    inside = (0.05, 0.3, 0.9)
+    for value in inside:
+        assert display(measure, analysis(measure, value)) == pytest.approx(value, rel=1e-12)
+
+
+def test_a_value_that_the_scale_does_not_have_is_refused():
+    with pytest.raises(InputError, match="Risk ratio"):
+        analysis(get_measure("RR"), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("code", "low", "high"),
+    [
+        ("SMD", -3.2, 1.1),
+        ("SMD", 0.001, 0.0012),
+        ("RR", -2, 1.5),
+        ("RR", -0.2, 0.25),
+        ("RR", -30, 4),
+        ("PAS", 0, 1.5),
+    ],
+)
+def test_ticks_stand_inside_at_the_values_that_they_name(code, low, high):
+    measure = get_measure(code)
+    ticks = make_ticks(measure, low, high, 200.0)
+    assert 2 <= len(ticks) <= 9
+    for tick in ticks:
+        assert low - 1e-9 <= tick.value <= high + 1e-9
+        assert display(measure, tick.value) == pytest.approx(number(tick.label), rel=1e-9, abs=1e-9)
+
+
+def test_tick_labels_never_touch():
+    measure = get_measure("MD")
+    for high in (1e-3, 0.7, 30, 99999.0, 123456789.0):
+        for width in (60.0, 120.0, 300.0):
+            ticks = make_ticks(measure, -high, high, width)
+            places = [(t.value + high) / (2 * high) * width for t in ticks]
+            ends = [text_width(t.label, 7.5) / 2 for t in ticks]
+            for i in range(len(ticks) - 1):
+                assert places[i] + ends[i] < places[i + 1] - ends[i + 1]
+
+
+def test_linear_ticks_are_round_and_evenly_spaced():
+    assert linear_ticks(-0.31, 0.92, 8) == [-0.2, 0.0, 0.2, 0.4, 0.6, 0.8]
+
+
+def test_one_huge_interval_does_not_squash_the_others():
+    lows, highs = [-1.0, -0.5, -0.2, 0.1, -80.0], [1.0, 0.8, 0.9, 1.4, 95.0]
+    assert robust_limits(lows, highs, [0.0], pad=0.0) == (-1.0, 1.4)
+    assert robust_limits(lows, highs, [0.0, 7.0], pad=0.0) == (-1.0, 7.0)
+
+
+def test_two_groups_of_effects_are_both_shown():
+    lows, highs = [-5.5, -5.0, 2.0, 3.0, 4.0], [-2.5, -2.3, 5.6, 6.4, 8.0]
+    assert robust_limits(lows, highs, [0.0], pad=0.0) == (-5.5, 8.0)
+
+
+def test_limits_of_a_single_value_have_room():
+    low, high = robust_limits([0.0], [0.0], [0.0])
+    assert low < 0 < high
+
+
+def test_colours_and_shapes_tell_seventy_groups_apart():
+    assert len(set(PALETTE)) == 7
+    assert len(set(SHAPES)) >= 8
+    assert len({colour_and_shape(i) for i in range(70)}) == 70
+
+
+def test_lanes_hold_no_two_stretches_that_overlap():
+    draws = np.random.default_rng(3)
+    extents = [
+        (float(x), float(x + w))
+        for x, w in zip(draws.uniform(0, 90, 60), draws.uniform(1, 30, 60), strict=True)
+    ]
+    found = lanes(extents)
+    for i, (a, b) in enumerate(extents):
+        for j, (c, d) in enumerate(extents[:i]):
+            assert found[i] != found[j] or b <= c or d <= a
+
+
+def test_an_order_that_leaves_a_category_out_is_refused():
+    with pytest.raises(InputError, match="urine"):
+        levels_of(["plant", "urine"], ["plant"])
+    assert levels_of(["Not reported", "Other", "urine"]) == ["urine", "Other", "Not reported"]
+    assert levels_of(["plant"], ["milk_colostrum", "plant"]) == ["milk colostrum", "plant"]
+
+
+def test_a_test_in_words(make_effects):
+    test = mx.stratify(make_effects(12), by="source").between
+    words = words_of_test(test)
+    assert words.startswith(f"F({test.df[0]:.0f}, ")
+    assert f" = {test.statistic:.2f}, p = " in words
+
+
+def test_the_ledger_in_words_names_the_commonest_reasons(make_effects):
+    es = make_effects(12).select(np.arange(12) < 9, "no control group")
+    assert ledger_words(es.ledger) == "Left out: 3 of 12 rows of input: no control group (3)."
+    assert ledger_words(make_effects(3).ledger) == ""
