@@ -101,7 +101,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Codebook:
-    """The sheets of an evidence folder and the outcome vocabulary."""
+    """The sheets of an evidence folder and the outcome vocabulary.
+
+    Attributes
+    ----------
+    sheets : mapping of str to SheetPlan
+        What each sheet holds, by name.
+    outcomes : mapping of str to Outcome
+        The words for outcomes, and the family of each.
+    """
 
     sheets: Mapping[str, SheetPlan]
     outcomes: Mapping[str, Outcome]

@@ -9,14 +9,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from metaexo.errors import MissingSheetError, nearest_word
+from metaexo.errors import MetaexoError, MissingSheetError, nearest_word
 from metaexo.evidence.across import check_across
 from metaexo.evidence.codebook import REQUIRED_SHEETS, SheetPlan, load_codebook
 from metaexo.evidence.frames import finish
 from metaexo.evidence.problems import SheetErrors, SheetProblem, problems_frame
 from metaexo.evidence.reading import RawSheet, read_raw
 from metaexo.evidence.sheets import Sheets
-from metaexo.evidence.suspicions import find_suspicions
+from metaexo.evidence.slips import find_slips
+from metaexo.evidence.slips_table import findings_table
 from metaexo.evidence.values import to_values
 
 if TYPE_CHECKING:
@@ -52,16 +53,49 @@ class SheetCheck:
         """Whether the sheets can be read."""
         return not self.problems
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a problem and a warning, with the place, the value and the remedy."""
-        return problems_frame([*self.problems, *self.warnings])
+    def to_frame(self, settled: bool = False) -> pd.DataFrame:
+        """Return one row a problem and a warning, with the place, the value, and the remedy.
+
+        Parameters
+        ----------
+        settled : bool
+            Whether to list what rows speak of in `caution` as well.
+        """
+        return problems_frame([finding for _, finding in self.findings(settled)])
+
+    def findings(self, settled: bool = False) -> tuple[tuple[str, SheetProblem], ...]:
+        """Return everything that was found with its level: "error", "warning" or "settled".
+
+        Parameters
+        ----------
+        settled : bool
+            Whether to list what rows speak of in `caution` as well.
+        """
+        levels = (("error", self.problems), ("warning", self.warnings), ("settled", self.cautions))
+        return tuple((level, f) for level, found in levels[: 3 if settled else 2] for f in found)
+
+    def report(self, settled: bool = False, width: int = 120) -> str:
+        """Return the findings as a table for a terminal, under one line of counts.
+
+        Parameters
+        ----------
+        settled : bool
+            Whether to list what rows speak of in `caution` as well.
+        width : int
+            Width of the table, in characters.
+        """
+        return "\n".join([self._counts(), findings_table(self.findings(settled), width)]).rstrip()
+
+    def _counts(self) -> str:
+        read = ", ".join(f"{name} {n}" for name, n in self.rows.items())
+        return (
+            f"{self.folder}: {len(self.problems)} problems, {len(self.warnings)} warnings, "
+            f"{len(self.cautions)} settled; rows: {read}"
+        )
 
     def __str__(self) -> str:
-        read = ", ".join(f"{name} {n}" for name, n in self.rows.items())
-        lines = [f"{self.folder}: {len(self.problems)} problems, {len(self.warnings)} warnings; rows: {read}"]
-        lines += [f"error    {problem}" for problem in self.problems]
-        lines += [f"warning  {finding}" for finding in self.warnings]
-        return "\n".join(lines)
+        found = [f"{level:<8} {finding}" for level, finding in self.findings()]
+        return "\n".join([self._counts(), *found])
 
 
 def read_sheets(folder: str | Path) -> Sheets:
@@ -158,7 +192,9 @@ class _Reading:
             frame = to_values(sheet)
             if sheet.rows:
                 check_across(sheet, frame, studies)
-                self.findings += find_suspicions(sheet, frame, self.codebook.outcomes)
+                found = find_slips(sheet, frame, self.codebook.outcomes)
+                sheet.problems += [slip for slip in found if issubclass(slip.kind, MetaexoError)]
+                self.findings += [slip for slip in found if not issubclass(slip.kind, MetaexoError)]
                 self._note_cautions(plan, frame)
             if name == "studies" and sheet.rows:
                 studies = set(frame[plan.key].dropna())

@@ -38,6 +38,8 @@ class SheetProblem:
         What stands there.
     nearest : str or None
         The nearest allowed word, if there is one.
+    reading : str
+        What may have been meant, in words; empty if nothing is likely.
     """
 
     kind: type[MetaexoError] | type[Warning]
@@ -50,6 +52,7 @@ class SheetProblem:
     column: str = ""
     value: str = ""
     nearest: str | None = None
+    reading: str = ""
 
     @property
     def where(self) -> str:
@@ -61,9 +64,10 @@ class SheetProblem:
 
     def __str__(self) -> str:
         nearest = f" (nearest: {self.nearest!r})" if self.nearest else ""
+        reading = f" Suggested reading: {self.reading}." if self.reading else ""
         return (
-            f"{self.where}: {self.what}. Allowed: {self.allowed}{nearest}. What to do: {self.remedy}. "
-            f"[{self.kind.__name__}]"
+            f"{self.where}: {self.what}. Allowed: {self.allowed}{nearest}.{reading} "
+            f"What to do: {self.remedy}. [{self.kind.__name__}]"
         )
 
     def error(self) -> MetaexoError:
@@ -118,6 +122,6 @@ def problems_frame(problems: Iterable[SheetProblem]) -> pd.DataFrame:
     """Return problems as a table, one row each."""
     import pandas as pd
 
-    names = ["file", "line", "study", "column", "value", "what", "allowed", "nearest", "remedy"]
+    names = ["file", "line", "study", "column", "value", "what", "allowed", "nearest", "reading", "remedy"]
     rows = [[*(getattr(problem, name) for name in names), problem.kind.__name__] for problem in problems]
     return pd.DataFrame(rows, columns=[*names, "kind"])

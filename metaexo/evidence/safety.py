@@ -140,8 +140,8 @@ def event_shares(reports: pd.DataFrame, events: str, level: float = 0.95) -> pd.
     for arm in ("treated", "control"):
         column = f"{EVENTS[events]}_{arm}"
         if column in used:
-            both = used[column].notna() & used[f"n_{arm}"].notna()
-            arms.append(used[both].assign(arm=arm, people=used[column], n=used[f"n_{arm}"]))
+            rows = used[used[column].notna() & used[f"n_{arm}"].notna()]
+            arms.append(rows.assign(arm=arm, people=rows[column], n=rows[f"n_{arm}"]))
     table = pd.concat(arms, ignore_index=True)
     table[["people", "n"]] = table[["people", "n"]].astype(int)
     table["events"] = events

@@ -70,10 +70,12 @@ class StratifiedResults:
     ----------
     by : tuple of str
         The factors.
+    effects : EffectSizes
+        All effects, in the order handed in.
     strata : tuple of Stratum
         The strata, those with most studies first, "not reported" last.
     overall : RandomEffectsResults or None
-        The model of all effects, strata ignored; None if there are fewer than two.
+        The model of all effects, strata ignored; None if they come from fewer than two studies.
     tau2_mode : {"separate", "common"}
         Whether each stratum has its own between-study variance.
     between : TestResult or None
@@ -83,18 +85,12 @@ class StratifiedResults:
     """
 
     by: tuple[str, ...]
+    effects: EffectSizes
     strata: tuple[Stratum, ...]
     overall: RandomEffectsResults | None
     tau2_mode: Tau2Mode
     between: TestResult | None
     between_note: str
-
-    @property
-    def effects(self) -> EffectSizes:
-        """All effects, in the order handed in."""
-        if self.overall is not None:
-            return self.overall.effects
-        return self.strata[0].effects
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a stratum, and one for all: counts, pooled effect, intervals, tau2, I2, note.
@@ -110,7 +106,9 @@ class StratifiedResults:
         if self.overall is not None:
             fit = self.overall
             rows.append({"stratum": "all", **_numbers(fit, fit.pooled(), fit.k, fit.m), "note": ""})
-        return pd.DataFrame(rows)
+        counts, words = {"k", "m"}, {*self.by, "stratum", "note"}
+        table = pd.DataFrame(rows)
+        return table.astype({name: float for name in table.columns if name not in counts | words})
 
     def summary(self) -> str:
         """Return the strata as a plain table, with the test between them."""
@@ -127,9 +125,8 @@ class StratifiedResults:
         return self.summary()
 
     def __repr__(self) -> str:
-        total = sum(s.k for s in self.strata)
         strata = plural(len(self.strata), "stratum", "strata")
-        return f"StratifiedResults(by {', '.join(self.by)}: {strata}, k = {total})"
+        return f"StratifiedResults(by {', '.join(self.by)}: {strata}, k = {self.effects.k})"
 
 
 def _numbers(

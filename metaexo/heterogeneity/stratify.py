@@ -52,10 +52,10 @@ def stratify(
     effects : EffectSizes
         Effects with the factors among the columns of `data`.
     by : str or sequence of str
-        One or two columns.
+        One column or more; several are crossed.
     tau2 : {"separate", "common"}
         Whether each stratum has its own between-study variance.
-    method, test, level
+    method, test, level : str, str and float
         As in :meth:`metaexo.RandomEffects.fit`.
 
     Returns
@@ -111,7 +111,7 @@ def stratify(
     else:
         strata, between, note = _fit_jointly(effects, strata, method, test, level)
     overall = _fit(effects, method, test, level) if effects.k > 1 and effects.m > 1 else None
-    return StratifiedResults(factors, tuple(strata), overall, tau2, between, note)
+    return StratifiedResults(factors, effects, tuple(strata), overall, tau2, between, note)
 
 
 def _split(effects: EffectSizes, factors: tuple[str, ...]) -> list[Stratum]:

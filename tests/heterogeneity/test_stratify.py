@@ -141,3 +141,14 @@ def test_wrong_words_are_named() -> None:
         mx.stratify(es, by="sorce")
     with pytest.raises(errors.UnknownChoiceError, match="separate"):
         mx.stratify(es, by="source", tau2="seperate")
+
+
+def test_all_effects_are_kept_when_there_is_no_overall_model() -> None:
+    # one study in two strata: nothing can be pooled, and nothing may be lost
+    frame = pd.DataFrame({"source": ["plant", "urine", "plant"]})
+    es = mx.EffectSizes([0.1, 0.2, 0.3], [0.01] * 3, study=["Li"] * 3, data=frame)
+    with pytest.warns(errors.DependentEffectsWarning):
+        result = mx.stratify(es, by="source")
+    assert result.overall is None
+    assert result.effects is es
+    assert sum(s.k for s in result.strata) == 3

@@ -1,0 +1,164 @@
+"""
+What has been studied, and what do the studies report?
+======================================================
+
+Counts of studies by indication, source of the vesicles, isolation method and design, drawn as evidence-gap
+maps, and the shares of studies from which the things that a synthesis needs can be had. Every study of the
+sheet is counted, also those that later analyses set apart. They are what similarity searches returned, not
+the yield of a systematic search, so the maps show what this collection holds, and the shares are floors.
+"""
+
+from itertools import combinations
+
+import pandas as pd
+
+import metaexo as mx
+from metaexo.effects.exact_intervals import clopper_pearson
+from metaexo.evidence import load_vocabulary
+from metaexo.evidence.reporting import REPORTING_ITEMS, reporting
+from metaexo.formatting import markdown_table, percent
+from metaexo.report.run import Analysis, run_alone
+
+DOMAINS = ["clinical", "preclinical", "isolation", "all"]
+ACCESS = ["full_text", "abstract", "secondary", "all"]
+FACTORS = ["indication", "source", "isolation", "design"]
+DESIGNS = {
+    "rct_parallel": "RCT, two groups",
+    "rct_split_body": "RCT, split body",
+    "nonrandomised_controlled": "Controlled, not randomised",
+    "pre_post": "Before and after",
+    "animal_controlled": "Animals, controlled",
+    "in_vitro": "In vitro",
+    "method_comparison": "Comparison of methods",
+}
+TREATED = "Studies that compare isolation methods treat nothing and are not on this map."
+EACH = "A study counts once for each isolation method that it names, and once in the totals of the rows."
+NO_SEARCH = "What similarity searches returned: an empty cell is a gap of this collection."
+
+
+def main(analysis: Analysis) -> None:
+    sheets = mx.read_sheets(analysis.data)
+    studies = in_words(sheets.studies)
+    methods = by_method(studies)
+    treated = methods[methods["domain"] != "isolation"]
+    draw_map(analysis, treated, "source", "indication", [TREATED], by="domain")
+    draw_map(analysis, treated, "indication", "isolation", [TREATED, EACH])
+    draw_map(analysis, treated, "indication", "design", [TREATED])
+    draw_map(analysis, methods, "source", "isolation", [EACH])
+    analysis.write_table("crossings", crossings(methods))
+    analysis.write_table("cells", cells(studies))
+
+    # What can be had from a study depends on how much of it could be read: an abstract that is silent is not
+    # a paper that is silent.
+    table = reporting(sheets)
+    found = shares(table)
+    analysis.write_table("reporting_by_study", table)
+    analysis.write_table("reporting", found)
+    draw_shares(analysis, table)
+    for paragraph in statement(studies, treated, found):
+        analysis.write_summary(paragraph)
+
+
+def in_words(studies: pd.DataFrame) -> pd.DataFrame:
+    """Return the studies with indications and designs as they are shown."""
+    indication = studies["indication"].str.replace("_", " ").str.capitalize()
+    return studies.assign(indication=indication, design=studies["design"].map(DESIGNS))
+
+
+def by_method(studies: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a study and isolation method that it names."""
+    labels = load_vocabulary("isolation")
+    table = studies.assign(isolation=studies["isolation_methods"].str.split("; ")).explode("isolation")
+    return table.assign(isolation=table["isolation"].map(labels.label))
+
+
+def crossings(methods: pd.DataFrame) -> pd.DataFrame:
+    """Return the studies of every pair of factors, by domain, in a long table."""
+    counts = []
+    for first, second in combinations(FACTORS, 2):
+        grouped = methods.groupby(["domain", first, second])["study_id"].nunique().reset_index(name="studies")
+        grouped = grouped.rename(columns={first: "level_1", second: "level_2"})
+        counts.append(grouped.assign(factor_1=first, factor_2=second))
+    columns = ["factor_1", "factor_2", "level_1", "level_2", "domain", "studies"]
+    return pd.concat(counts)[columns]
+
+
+def cells(studies: pd.DataFrame) -> pd.DataFrame:
+    """Return the studies of every combination of all factors that occurs; each study counts once."""
+    grouped = studies.assign(apart=studies["use"] == "apart").groupby(["domain", *FACTORS])
+    return grouped.agg(studies=("study_id", "size"), set_apart=("apart", "sum")).reset_index()
+
+
+def shares(table: pd.DataFrame) -> pd.DataFrame:
+    """Return how many studies report each item by domain and access, with exact intervals."""
+    whole = pd.concat([table, table.assign(access="all")])
+    whole = pd.concat([whole, whole.assign(domain="all")])
+    groups = dict(list(whole.groupby(["domain", "access"])))
+    rows = [
+        (item, words, domain, access, int(groups[domain, access][item].sum()), len(groups[domain, access]))
+        for item, words in REPORTING_ITEMS.items()
+        for domain in DOMAINS
+        for access in ACCESS
+        if (domain, access) in groups
+    ]
+    found = pd.DataFrame(rows, columns=["item", "words", "domain", "access", "reported", "studies"])
+    low, high = clopper_pearson(found["reported"], found["studies"])
+    return found.assign(share=found["reported"] / found["studies"], low=low, high=high)
+
+
+def draw_map(
+    analysis: Analysis, table: pd.DataFrame, rows: str, columns: str, notes: list[str], by: str | None = None
+) -> None:
+    ax = mx.plots.evidence_map(table, rows, columns, by=by, study="study_id", notes=[*notes, NO_SEARCH])
+    title = f"Evidence-gap map: studies by {rows} and {columns}"
+    analysis.write_figure(f"{rows}_by_{columns}", ax, title=title)
+
+
+def draw_shares(analysis: Analysis, table: pd.DataFrame) -> None:
+    ax = mx.plots.reported_shares(
+        table,
+        REPORTING_ITEMS,
+        by=["domain", "access"],
+        head_order=DOMAINS[:3],
+        by_order=ACCESS[:3],
+        wording={"isolation": "comparisons of methods"},
+        notes=["What similarity searches returned, not a systematic search."],
+    )
+    analysis.write_figure("reporting", ax, title="Shares of studies from which each thing can be had")
+
+
+def statement(studies: pd.DataFrame, treated: pd.DataFrame, found: pd.DataFrame) -> list[str]:
+    """Return what was found, in words."""
+    domains, access = studies["domain"].value_counts(), studies["access"].value_counts()
+    table = found[found["access"] == "all"].set_index(["words", "domain"])
+    rows = [
+        (words, *(in_figures(table.loc[(words, domain)]) for domain in DOMAINS[:3]))
+        for words in REPORTING_ITEMS.values()
+    ]
+    pairs = treated.groupby(["indication", "source"])["study_id"].nunique().sort_values(ascending=False)
+    possible = treated["indication"].nunique() * treated["source"].nunique()
+    randomised = studies["design"].str.startswith("RCT").sum()
+    return [
+        f"{len(studies)} studies: {domains['clinical']} clinical ({randomised} randomised), "
+        f"{domains['preclinical']} preclinical, {domains['isolation']} comparisons of isolation methods. "
+        f"{access['abstract']} were read as abstracts, {access['secondary']} in other texts, and of "
+        f"{access['full_text']} a table, a caption or a data file was open. "
+        f"{(studies['use'] == 'apart').sum()} are set apart in later analyses and are counted here.",
+        f"Most studied: {', '.join(f'{s} in {i.lower()} ({n})' for (i, s), n in pairs.head(4).items())}. "
+        f"Of {possible} pairs of a source and an indication {possible - len(pairs)} have no study.",
+        "Studies from which each thing can be had, with exact 95 % intervals (in the table by access too):",
+        markdown_table(rows, ["can be had", *DOMAINS[:3]]),
+        "Nothing is pooled, so there is no estimate, no τ and no I². The shares are floors: what was not "
+        "seen in an abstract may stand in the paper. There was no systematic search, so neither shares nor "
+        "gaps are those of the whole field, and no PRISMA claim rests on them; the intervals treat the "
+        "studies as if drawn at random, which they were not.",
+    ]
+
+
+def in_figures(row: pd.Series) -> str:
+    bounds = f"{percent(row['low'])} to {percent(row['high'])}"
+    return f"{row['reported']} of {row['studies']}, {percent(row['share'])} ({bounds})"
+
+
+if __name__ == "__main__":
+    run_alone(main)

@@ -1,0 +1,207 @@
+"""
+Do exosomes do better than a control?
+=====================================
+
+Every result that compares exosomes with a control, as a standardised mean difference (Hedges' g) turned so
+that positive means benefit. Animals and patients are kept apart, and each outcome family has a random-effects
+model of its own (REML; Knapp and Hartung with a scale of at least 1, as studies are few), stratified by the
+source of the exosomes and then by the isolation method. Changes from before to after are never pooled.
+"""
+
+import warnings
+from itertools import product
+
+import pandas as pd
+
+import metaexo as mx
+from metaexo.effects.one_per_study import one_per_study
+from metaexo.effects.split import split
+from metaexo.errors import AssumptionWarning
+from metaexo.evidence.fates import count_fates, fates
+from metaexo.evidence.timepoints import days_after
+from metaexo.formatting import plural
+from metaexo.report.in_words import pooled_in_words
+from metaexo.report.run import Analysis, run_alone
+
+CONTROLLED = "contrast == 'exosome_vs_control' and use != 'apart'"
+IN_PER_CENT = f"{CONTROLLED} and domain == 'preclinical' and unit == '%'"
+BEFORE_AFTER = "contrast == 'post_vs_pre' and use != 'apart'"
+DOMAINS = {"preclinical": "Animals", "clinical": "Patients"}
+FACTORS = {"source": "source", "isolation": "isolation method"}
+FAMILY = ["domain", "outcome_family"]
+TEST = "knapp-hartung-adhoc"
+OTHER_TESTS = ("knapp-hartung", "z")
+CORRELATIONS = (0.25, 0.5, 0.75)
+NOT_ASKED = {
+    "exosome_vs_control": "set apart by the sheet: in vitro, or exosomes combined with something else",
+    "post_vs_pre": "before and after without a control: never pooled with controlled results",
+    "single_arm": "one arm without a control",
+}
+OTHER_QUESTION = "compares preparations with each other, not exosomes with a control"
+COLUMNS = [
+    "line",
+    "label",
+    *FAMILY,
+    *FACTORS,
+    "timepoint",
+    "y",
+    "se",
+    "how",
+    "formula",
+    "note",
+    "use",
+    "caution",
+]
+
+
+def main(analysis: Analysis) -> None:
+    sheets = mx.read_sheets(analysis.data)
+
+    # One effect a study and outcome family enters a model: that of the latest time point with full data, and
+    # among equals the first in the sheet. The sheet calls some rows doubtful; every result is given with and
+    # without them.
+    found = effects(sheets, "SMD", CONTROLLED)
+    chosen = {"with doubtful rows": one_a_family(found)}
+    chosen["without"] = without_doubtful(chosen["with doubtful rows"])
+    analysis.write_table("pooled", strata(chosen))
+
+    # Where every row of the sheet went: the counts add up to its rows.
+    sheet = sheets.outcomes.merge(sheets.studies[["study_id", "domain"]], on="study_id", how="left")
+    not_asked = sheet["contrast"].map(NOT_ASKED).fillna(OTHER_QUESTION)
+    main_ledger = chosen["with doubtful rows"].ledger
+    ledger = fates(main_ledger, sheet, dict(zip(sheet["line"], not_asked, strict=True)))
+    analysis.write_table("ledger", count_fates(ledger, ["domain", "contrast"]))
+    listed = found.to_frame().merge(ledger[["line", "step", "reason"]], on="line")
+    analysis.write_table("effects", listed[[*COLUMNS, "step", "reason"]])
+
+    # Forest plots by source and by isolation method, and a funnel plot: for animals, and for patients.
+    for (domain,), part in split(chosen["with doubtful rows"], "domain").items():
+        for factor, words in FACTORS.items():
+            ax = forest(mx.stratify(part, by=["outcome_family", factor], test=TEST), without=factor)
+            title = f"{DOMAINS[domain]}: exosome against control by {words}"
+            analysis.write_figure(f"{domain}_by_{factor}", ax, title=title)
+        note = "A standardised difference and its standard error share the SD: some asymmetry is built in."
+        ax = mx.plots.funnel(part, by="outcome_family", notes=[note])
+        analysis.write_figure(
+            f"{domain}_funnel", ax, title=f"{DOMAINS[domain]}: effect against standard error"
+        )
+
+    # Percentages can be compared as they are, in points; a small SD cannot blow such a difference up.
+    points = {"with doubtful rows": one_a_family(effects(sheets, "MD", IN_PER_CENT))}
+    points["without"] = without_doubtful(points["with doubtful rows"])
+    analysis.write_table("percentage_points", strata(points))
+    by_family = mx.stratify(points["with doubtful rows"], by="outcome_family", test=TEST)
+    ax = forest(by_family, axis_label="Difference in percentage points", digits=1)
+    analysis.write_figure("percentage_points", ax, title="Animals: difference in percentage points")
+
+    # What rests on choices: the correlation of two sides of a face where the paper does not tell it, and the
+    # way to an interval.
+    analysis.write_table("choices", under_choices(sheets))
+
+    # Before and after in the same people, each row by itself: there is no control, so nothing is pooled.
+    changes = {r: effects(sheets, "SMD", BEFORE_AFTER, r).to_frame() for r in CORRELATIONS}
+    table = pd.concat(changes, names=["assumed_correlation"]).reset_index("assumed_correlation")
+    table = table.sort_values(["line", "assumed_correlation"])
+    analysis.write_table("before_after", table[["assumed_correlation", *COLUMNS]])
+
+    summarise(analysis, ledger, chosen, points, table["line"].nunique())
+
+
+def effects(sheets, measure, where, correlation=0.5):
+    """Return effects; each one that rests on the assumed correlation is marked as such."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AssumptionWarning)
+        return sheets.effects(measure, where=where, assumed_correlation=correlation)
+
+
+def one_a_family(es):
+    """Return one effect a study and outcome family, each under the name of its study alone."""
+    latest = [days_after(words) for words in es.column("timepoint")]
+    one = one_per_study(es, within="outcome_family", latest=latest)
+    return one.with_labels([label.split(", ")[0] for label in one.labels])
+
+
+def without_doubtful(es):
+    return es.select((es.column("use") != "doubtful").to_numpy(), "doubtful by the sheet")
+
+
+def strata(chosen):
+    """Return the strata of every outcome family by source and by isolation method, and all together."""
+    tables = []
+    for rows, es in chosen.items():
+        for (domain, family), part in split(es, FAMILY).items():
+            for factor in FACTORS:
+                table = mx.stratify(part, by=factor, test=TEST).to_frame().drop(columns=factor)
+                names = {"rows": rows, "domain": domain, "outcome_family": family, "by": factor}
+                tables.append(pd.DataFrame(names, index=table.index).join(table))
+    return pd.concat(tables)
+
+
+def under_choices(sheets):
+    """Return the pooled effect of every family with two studies under each choice."""
+    rows = []
+    for correlation in CORRELATIONS:
+        families = split(one_a_family(effects(sheets, "SMD", CONTROLLED, correlation)), FAMILY)
+        for (names, part), test in product(families.items(), (TEST, *OTHER_TESTS)):
+            if part.m < 2:
+                continue
+            fit = mx.RandomEffects(part).fit(test=test)
+            assumed = sum(mark.how == "assumed" for mark in part.derived)
+            numbers = (fit.estimate, fit.pooled().low, fit.pooled().high, fit.tau, fit.i2)
+            rows.append((*names, correlation, assumed, test, fit.k, fit.m, *numbers))
+    columns = ["assumed_correlation", "effects_resting_on_it", "interval", "k", "m"]
+    return pd.DataFrame(rows, columns=[*FAMILY, *columns, "estimate", "low", "high", "tau", "i2"])
+
+
+def forest(results, without="", **words):
+    columns = [name for name in FACTORS if name != without]
+    arms = [mx.plots.Column("treatment_n", "n\nexosome"), mx.plots.Column("control_n", "n\ncontrol")]
+    remark = mx.plots.Column("use", "Remark", wording={"main": ""})
+    return mx.plots.forest(results, columns=[*columns, *arms, remark], weights=None, overall=False, **words)
+
+
+def summarise(analysis, ledger, chosen, points, changes):
+    asked = ledger[ledger["contrast"] == "exosome_vs_control"]
+    bounds = asked["reason"].str.startswith("only p").sum()
+    es = chosen["with doubtful rows"]
+    analysis.write_summary(
+        f"{len(asked)} of {len(ledger)} rows compare exosomes with a control. {bounds} of them give only a "
+        "threshold such as p < 0.05, which bounds an effect and is none; `02_ledger.csv` has every reason. "
+        "One effect a study and outcome family enters a model: "
+        f"{plural(es.k, 'effect')} of {plural(es.m, 'study', 'studies')}. g is above 0 for benefit; brackets "
+        "hold 95 % intervals."
+    )
+    for domain, who in DOMAINS.items():
+        analysis.write_summary(f"**{who}**\n\n{results_in_words(chosen, domain, 'g')}")
+    words = results_in_words(points, "preclinical", "difference")
+    analysis.write_summary(f"**Animals, in percentage points**\n\n{words}")
+    parts = split(es, FAMILY)
+    several = "; ".join(family for (_, family), part in parts.items() if part.m > 1)
+    tests = sum(mx.stratify(p, by=factor).between is not None for p in parts.values() for factor in FACTORS)
+    analysis.write_summary(
+        f"What this does not show. Families with two studies or more: {several or 'none'}; where there are "
+        "two, τ and I² rest on one degree of freedom, and the interval says how little that is. Tests "
+        f"between sources or isolation methods that are possible: {tests}. Funnel plots of so few points say "
+        f"nothing of missing studies. {plural(changes, 'result')} before and after treatment stand in "
+        "`02_before_after.csv` and are pooled nowhere."
+    )
+
+
+def results_in_words(chosen, domain, symbol):
+    """Return one line of a list for each outcome family, with and without doubtful rows."""
+    firm = split(chosen["without"], FAMILY)
+    lines = []
+    for key, part in split(chosen["with doubtful rows"], FAMILY).items():
+        if key[0] != domain:
+            continue
+        line = f"- {key[1]}: {pooled_in_words(part, symbol, test=TEST)}"
+        if key not in firm:
+            line += " (doubtful by the sheet)"
+        elif firm[key].k < part.k:
+            line += f". Without doubtful rows: {pooled_in_words(firm[key], symbol, test=TEST)}"
+        lines.append(f"{line}.")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run_alone(main)

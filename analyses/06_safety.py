@@ -1,0 +1,173 @@
+"""
+How often were treated people harmed?
+=====================================
+
+People with adverse and with serious adverse events among those who were given vesicles, study by study, with
+exact (Clopper-Pearson) intervals. A zero means what was counted: any event, only related or significant ones,
+or only one kind. Reports of people who were chosen because they were harmed are told in words. No rate is
+pooled here: that needs models for rare events.
+"""
+
+import pandas as pd
+
+import metaexo as mx
+from metaexo.evidence.safety import EVENTS, SCOPES, choose_reports, chosen_for_harm, event_shares
+from metaexo.evidence.to_effects import row_labels
+from metaexo.formatting import interval, markdown_table, percent, plural
+from metaexo.report.run import Analysis, run_alone
+
+ANY, SERIOUS = SCOPES["all"], "serious adverse events"
+COLUMNS = [
+    *["events", "counted", "arm", "line", "study_id", "label", "people", "n", "share", "low", "high"],
+    *["route", "source", "isolation", "indication", "design", "same_people", "follow_up_weeks"],
+    *["ae_definition", "use", "caution"],
+]
+ROUTES = {
+    "injection_local": "local injection",
+    "intravenous": "intravenous",
+    "intra_articular": "intra-articular",
+    "inhaled": "inhaled",
+    "topical": "topical",
+    "topical_after_procedure": "topical after a procedure",
+    "other": "other",
+}
+HARM = ["line", "study_id", "label", "indication", "route", "people_described", "ae_definition", "caution"]
+NOTE = "Exact 95 % intervals of single studies; nothing is pooled. People chosen for harm are not shown."
+
+
+def main(analysis: Analysis) -> None:
+    reports = mx.read_sheets(analysis.data).safety_events
+    reports["label"] = row_labels(reports, "study_id", ())
+
+    # Every report has one fate for every kind of event: a count among a number treated, or a reason why not.
+    rates = pd.concat([event_shares(reports, events) for events in EVENTS], ignore_index=True)
+    left_out = pd.concat([choose_reports(reports, e).to_frame().assign(events=e) for e in EVENTS])
+    treated = rates[rates["arm"] == "treated"]
+    overview = overviews(treated)
+    analysis.write_table("rates", rates[COLUMNS])
+    analysis.write_table("left_out", left_out.drop(columns="item"))
+    analysis.write_table("overview", overview)
+
+    # One row a study, grouped by what the count covers; hollow marks are doubtful reports.
+    adverse = treated["events"] == "adverse events"
+    draw(analysis, "adverse_events", treated[adverse], "People with adverse events (%)")
+    draw(analysis, "serious_events", treated[~adverse], "People with the event (%)")
+
+    # People who were chosen because they were harmed say that a harm exists, not how often it comes.
+    harmed = reports[chosen_for_harm(reports)].rename(columns={"n_treated": "people_described"})
+    analysis.write_table("harmed", harmed[HARM])
+    for paragraph in statement(reports, rates, overview, harmed):
+        analysis.write_summary(paragraph)
+
+
+def overviews(treated: pd.DataFrame) -> pd.DataFrame:
+    """Return, by what was counted, route and source, how many studies there are and what they can exclude."""
+    found = []
+    for doubt in ("with doubtful reports", "without doubtful reports"):
+        for factor in ("counted", "route", "source"):
+            rows = treated if doubt.startswith("with ") else treated[treated["use"] == "main"]
+            if factor != "counted":
+                rows = rows[rows["counted"].isin([ANY, SERIOUS])]
+            for (events, level), group in rows.groupby(["events", factor], sort=False):
+                names = {"reports": doubt, "events": events, "by": factor, "level": level}
+                found.append(names | bounds(group))
+    return pd.DataFrame(found)
+
+
+def bounds(group: pd.DataFrame) -> dict[str, float]:
+    return {
+        "studies": len(group),
+        "studies_without_event": int((group["people"] == 0).sum()),
+        "smallest_n": group["n"].min(),
+        "largest_n": group["n"].max(),
+        "lowest_upper_bound": group["high"].min(),
+        "highest_upper_bound": group["high"].max(),
+        "highest_lower_bound": group["low"].max(),
+    }
+
+
+def draw(analysis: Analysis, name: str, treated: pd.DataFrame, axis: str) -> None:
+    table = treated.sort_values(["n", "label"], ascending=[False, True])
+    table = table.assign(**{column: 100 * table[column] for column in ("share", "low", "high")})
+    table["doubtful"] = table["use"] == "doubtful"
+    table["count"] = [f"{row.people} of {row.n}" for row in table.itertuples()]
+    table["interval"] = [interval(row.low, row.high, 1) for row in table.itertuples()]
+    ax = mx.plots.interval_strip(
+        table,
+        "share",
+        ["counted", "label"],
+        low="low",
+        high="high",
+        by="route",
+        by_order=[route for route in ROUTES if route in set(table["route"])],
+        wording=ROUTES,
+        hollow="doubtful",
+        log=False,
+        limits=(0, 100),
+        cells={"count": "People", "interval": "95 % interval (%)"},
+        row_title="What was counted / study",
+        row_order=list(dict.fromkeys(table["label"])),
+        head_order=list(dict.fromkeys(treated["counted"].sort_values(key=lambda c: c != ANY, kind="stable"))),
+        axis_label=axis,
+        notes=[NOTE],
+    )
+    analysis.write_figure(name, ax, title=f"{axis.removesuffix(' (%)')}, study by study")
+
+
+def statement(
+    reports: pd.DataFrame, rates: pd.DataFrame, overview: pd.DataFrame, harmed: pd.DataFrame
+) -> list[str]:
+    """Return what was found, in words."""
+    main = overview[(overview["by"] == "counted") & overview["level"].isin([ANY, SERIOUS])]
+    header = ["people counted with", "reports", "studies", "without event", "upper bounds (95 %)"]
+    cells = [
+        (
+            *(row.level, row.reports, str(row.studies), str(row.studies_without_event)),
+            f"{percent(row.lowest_upper_bound, 1)} to {percent(row.highest_upper_bound, 1)}",
+        )
+        for row in main.itertuples()
+    ]
+    whole = rates[rates["counted"] == ANY]
+    adverse = rates[(rates["events"] == "adverse events") & (rates["arm"] == "treated")]
+    narrower = adverse[adverse["counted"] != ANY]
+    serious = rates[(rates["events"] == SERIOUS) & (rates["arm"] == "treated")]
+    deaths = rates[rates["events"] == "deaths"]
+    ill = deaths["indication"].replace({"covid19_ards": "COVID-19 or ARDS"}).unique()
+    return [
+        f"Of {len(reports)} reports, {len(harmed)} are of people chosen because they were harmed and take "
+        f"part in no rate. {len(adverse)} others tell how many of how many treated people had adverse "
+        f"events, {len(adverse) - len(narrower)} of them events of any kind. Alone, each can exclude little:",
+        markdown_table(cells, header, left=2),
+        f"Any adverse event was seen in {tell(whole[whole['people'] > 0])}. Doubtful are "
+        f"{tell(whole[whole['use'] == 'doubtful'], caution=True)}.",
+        f"{len(narrower)} studies count only related or significant events, one kind of event or a window "
+        f"of time; {int((narrower['people'] == 0).sum())} of them report none, which answers a narrower "
+        f"question. Serious events of any cause are counted in {len(serious)} reports; an empty cell is not "
+        f"a zero. Deaths are told in {tell(deaths)}, among people with {', '.join(ill)}.",
+        "People chosen because they were harmed, numerators without a denominator: "
+        + "; ".join(describe(row) for row in harmed.to_dict("records"))
+        + ".",
+        "Nothing is pooled (k = 0), so there is no τ and no I². Not shown: how often harm comes by source, "
+        "route or isolation method (most have one or two studies, see the tables), what a longer follow-up "
+        "would add, and whether a silent report had no event. In split-body designs both arms are the same "
+        "people.",
+    ]
+
+
+def tell(rows: pd.DataFrame, caution: bool = False) -> str:
+    """Return counts with their intervals in words."""
+    return "; ".join(
+        f"{row.label} ({'controls, ' if row.arm == 'control' else ''}{row.people} of {row.n}, "
+        f"{percent(row.low, 1)} to {percent(row.high, 1)}{': ' + row.caution if caution else ''})"
+        for row in rows.itertuples()
+    )
+
+
+def describe(row: dict) -> str:
+    people = row["people_described"]
+    count = "number not given" if pd.isna(people) else plural(int(people), "person", "people")
+    return f"{row['label']} ({count}): {row['ae_definition']}"
+
+
+if __name__ == "__main__":
+    run_alone(main)

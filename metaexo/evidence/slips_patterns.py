@@ -1,0 +1,299 @@
+"""Patterns over several rows that data rarely make and slips of the pen often do."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from metaexo.errors import ShapeError
+from metaexo.evidence.slips_grim import typed
+from metaexo.numeric.tails import t_quantile
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+FEWEST_NUMBERS = 3
+FEWEST_STUDIES = 4
+FEWEST_DIGITS = 4
+MULTIPLE_PRECISION = 0.01
+"""Numbers typed so coarsely that a ratio is not known to this share tell nothing of a constant multiple."""
+SAME_PRECISION = 1e-12
+SMALL_CV = 0.25
+NORMAL_ENOUGH = 3.0
+VARIANCE_RATIO = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Multiple:
+    """One column that is a constant multiple of another.
+
+    Attributes
+    ----------
+    first, second : int
+        Positions of the columns.
+    factor : float
+        What the first column is multiplied by.
+    """
+
+    first: int
+    second: int
+    factor: float
+
+
+def constant_multiples(table: ArrayLike) -> tuple[Multiple, ...]:
+    """Return the columns of a table that are one constant multiple of another column in every row.
+
+    Use it on replicates (one row a group or a day, one column a replicate) or on several statistics of
+    several outcomes. Measured values vary by themselves: replicates that stand in one ratio in every group
+    were computed, not measured. Rounding is allowed for: a factor is constant if numbers that round to those
+    typed can have it. Columns that are equal are no multiples; rows where one is missing or zero are passed
+    over, three rows have to be left.
+
+    Parameters
+    ----------
+    table : array_like of str or float, shape (rows, columns)
+        Numbers; as text where trailing zeros count.
+
+    Returns
+    -------
+    tuple of Multiple
+        Pairs of columns with the factor.
+
+    Raises
+    ------
+    ShapeError
+        If the table does not have two dimensions.
+
+    Examples
+    --------
+    >>> replicates = [[100.0, 105.0, 98.1], [212.0, 222.6, 219.9], [87.0, 91.35, 85.2], [140.0, 147.0, 150.3]]
+    >>> [(pair.first, pair.second, round(pair.factor, 3)) for pair in constant_multiples(replicates)]
+    [(0, 1, 1.05)]
+    """
+    values, places = typed(table, None)
+    if values.ndim != 2:
+        raise ShapeError(f"the table has {values.ndim} dimensions", "rows and columns")
+    half = 0.5 * 10.0**-places
+    pairs = [(i, j) for i in range(values.shape[1]) for j in range(i + 1, values.shape[1])]
+    found = [(i, j, _factor(values[:, i], half[:, i], values[:, j], half[:, j])) for i, j in pairs]
+    return tuple(Multiple(i, j, factor) for i, j, factor in found if factor is not None)
+
+
+def _factor(a: Array, a_half: Array, b: Array, b_half: Array) -> float | None:
+    """Return the one factor that turns a into b, or None."""
+    used = np.isfinite(a) & np.isfinite(b) & (np.abs(a) > a_half) & (np.abs(b) > b_half)
+    a, a_half, b, b_half = a[used], a_half[used], b[used], b_half[used]
+    if np.unique(a).size < FEWEST_NUMBERS:
+        return None
+    ratio = b / a
+    off = np.abs(ratio) * (b_half / np.abs(b) + a_half / np.abs(a) + SAME_PRECISION)
+    fine = off <= MULTIPLE_PRECISION * np.abs(ratio)
+    if np.unique(a[fine]).size < FEWEST_NUMBERS:
+        return None
+    low, high = float((ratio - off).max()), float((ratio + off).min())
+    return None if low > high or low <= 1 <= high else (low + high) / 2
+
+
+def repeated_numbers(numbers: Sequence[tuple[str, ...]], belongs_to: Sequence[Hashable]) -> tuple[int, ...]:
+    """Return for each row the earlier row that gives the same numbers for something else, or -1.
+
+    Use it to find a line that was typed, or pasted, twice. Rows of the same thing (one control group beside
+    several arms) may repeat their numbers; so may rows whose numbers have fewer than four digits in all,
+    because those meet by chance.
+
+    Parameters
+    ----------
+    numbers : sequence of tuple of str
+        Numbers of each row as typed, for example mean and SD; an empty tuple where they are missing.
+    belongs_to : sequence of hashable
+        What the numbers of each row are of: study, outcome, time point, arm.
+
+    Returns
+    -------
+    tuple of int
+        Position of the first row with the same numbers and another owner; -1 where there is none.
+
+    Examples
+    --------
+    >>> repeated_numbers([("12.31", "4.52"), ("9.1", "2"), ("12.31", "4.52")], ["day 7", "day 7", "day 14"])
+    (-1, -1, 0)
+    """
+    first: dict[tuple[float, ...], list[int]] = {}
+    found = []
+    for i, cells in enumerate(numbers):
+        if sum(_digits(cell) for cell in cells) < FEWEST_DIGITS:
+            found.append(-1)
+            continue
+        values, _ = typed(list(cells), None)
+        earlier = first.setdefault(tuple(np.abs(values).tolist()), [])
+        found.append(next((j for j in earlier if belongs_to[j] != belongs_to[i]), -1))
+        earlier.append(i)
+    return tuple(found)
+
+
+def _digits(cell: str) -> int:
+    """Return how many digits of a number would have to meet by chance: zeros at its ends do not count."""
+    mantissa = cell.strip().lower().split("e")[0].lstrip("+-\N{MINUS SIGN}")
+    return len(mantissa.replace(".", "").strip("0"))
+
+
+def sd_against_n(sd: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
+    """Return the slope of log SD on log n over studies of one outcome, with its interval.
+
+    Use it to find standard errors among SDs. The SD of an outcome does not depend on the size of the study,
+    so the slope is near 0; standard errors fall as the root of n, so theirs is near -1/2.
+
+    Parameters
+    ----------
+    sd : array_like
+        Standard deviations in one unit, one a study.
+    n : array_like
+        Sample sizes.
+    level : float
+        Level of the interval.
+
+    Returns
+    -------
+    slope, low, high : float
+        Least squares slope and its t interval; NaN with fewer than four studies, or if all have one size.
+
+    References
+    ----------
+    Higgins, Li & Deeks (2019), Cochrane Handbook for Systematic Reviews of Interventions, chapter 6.5.2,
+    doi:10.1002/9781119536604.ch6.
+
+    Examples
+    --------
+    >>> slope, low, high = sd_against_n([3.1, 1.6, 0.82, 0.39], [10, 40, 160, 640])
+    >>> round(slope, 2), high < 0
+    (-0.5, True)
+    """
+    s, size = np.asarray(sd, dtype=float), np.asarray(n, dtype=float)
+    used = (s > 0) & (size > 0)
+    x, y = np.log(size[used]), np.log(s[used])
+    if x.size < FEWEST_STUDIES or np.unique(size[used]).size == 1:
+        return float("nan"), float("nan"), float("nan")
+    spread = float(((x - x.mean()) ** 2).sum())
+    slope = float(((x - x.mean()) * (y - y.mean())).sum()) / spread
+    rest = y - y.mean() - slope * (x - x.mean())
+    error = float(np.sqrt((rest**2).sum() / (x.size - 2) / spread))
+    half = t_quantile(level, x.size - 2) * error
+    return slope, slope - half, slope + half
+
+
+def unusual_cv(mean: ArrayLike, sd: ArrayLike, n: ArrayLike, study: Sequence[str]) -> tuple[Mask, Array]:
+    """Return which coefficients of variation look like those of standard errors, beside other studies.
+
+    Use it on the arms of one outcome. A CV, SD over mean, is compared with the median of the other studies
+    (each the median of its arms). It is unusual if it is less than a quarter of that, and if reading the SD
+    as a standard error, SD sqrt(n), brings it nearer; where n is missing the first condition is enough.
+
+    Parameters
+    ----------
+    mean, sd : array_like
+        Means and SDs of the arms; only means above zero take part.
+    n : array_like
+        Sizes of the arms, NaN for missing.
+    study : sequence of str
+        Study of each arm.
+
+    Returns
+    -------
+    unusual : ndarray of bool
+        Arms whose SD may be a standard error; False with fewer than two other studies.
+    others : ndarray
+        Median CV of the other studies.
+
+    Examples
+    --------
+    >>> unusual, others = unusual_cv([20, 22, 19, 21], [6, 5, 0.9, 7], [30, 30, 30, 30], ["a", "b", "c", "d"])
+    >>> unusual, others.round(2)
+    (array([False, False,  True, False]), array([0.23, 0.3 , 0.3 , 0.23]))
+    """
+    centre, spread, size = (np.asarray(column, dtype=float) for column in (mean, sd, n))
+    owners = np.asarray(study, dtype=object)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cv = np.where((centre > 0) & (spread > 0), spread / centre, np.nan)
+    known = np.isfinite(cv)
+    typical = {name: float(np.median(cv[known & (owners == name)])) for name in set(owners[known].tolist())}
+    others = np.array([_median([x for name, x in typical.items() if name != own]) for own in owners])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        as_sd, as_se = np.abs(np.log(cv / others)), np.abs(np.log(cv * np.sqrt(size) / others))
+        unusual = (cv < SMALL_CV * others) & ((as_se < as_sd) | np.isnan(size))
+    return np.asarray(unusual), others
+
+
+def _median(values: Sequence[float]) -> float:
+    return float(np.median(values)) if len(values) > 1 else float("nan")
+
+
+def mean_near_zero(mean: ArrayLike, sd: ArrayLike, n: ArrayLike) -> Mask:
+    """Return which means are so near zero that their logarithm is not close to normal.
+
+    Use it before log ratios of means and of CVs. The condition is that of Geary in the form with a
+    small-sample correction,
+
+        |mean| / SD * 4 n^(3/2) / (1 + 4 n) >= 3;
+
+    below it the log ratio is biased and its variance formula fails.
+
+    Parameters
+    ----------
+    mean, sd, n : array_like
+        Means, SDs and sizes of groups.
+
+    Returns
+    -------
+    ndarray of bool
+        True where the mean is too near zero; False where a number is missing.
+
+    References
+    ----------
+    Lajeunesse (2015), Ecology 96, 2056-2063, doi:10.1890/14-2402.1.
+
+    Examples
+    --------
+    >>> mean_near_zero([10.0, 10.0], [5.0, 20.0], [8, 8])
+    array([False,  True])
+    """
+    centre, spread, size = (np.asarray(column, dtype=float) for column in (mean, sd, n))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = np.abs(centre) / spread * 4 * size**1.5 / (1 + 4 * size)
+        return np.asarray((distance < NORMAL_ENOUGH) & (spread > 0))
+
+
+def extreme_variances(v: ArrayLike, ratio: float = VARIANCE_RATIO) -> Mask:
+    """Return which sampling variances differ from the median of the others by more than a factor.
+
+    Use it on effects in one unit. One row whose variance is a thousand times smaller than the others rules
+    the pooled effect alone; mostly a standard error stands as an SD, or a unit was mixed up.
+
+    Parameters
+    ----------
+    v : array_like
+        Sampling variances.
+    ratio : float
+        Factor from which a variance is extreme.
+
+    Returns
+    -------
+    ndarray of bool
+        True where it is; False where a variance is missing or stands alone.
+
+    Examples
+    --------
+    >>> extreme_variances([0.2, 0.3, 0.0001, 0.5])
+    array([False, False,  True, False])
+    """
+    values = np.asarray(v, dtype=float)
+    usable = np.isfinite(values) & (values > 0)
+    found = np.zeros(values.shape, dtype=bool)
+    for i in np.flatnonzero(usable):
+        others = usable.copy()
+        others[i] = False
+        if others.any():
+            found[i] = abs(np.log(values[i] / np.median(values[others]))) > np.log(ratio)
+    return found

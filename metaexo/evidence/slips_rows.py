@@ -1,0 +1,128 @@
+"""The rows of one sheet as checks read them: numbers, text as typed, and findings with their place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaexo.errors import MetaexoError
+from metaexo.evidence.codebook import Outcome
+from metaexo.evidence.problems import SheetProblem
+from metaexo.evidence.reading import RawSheet
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+Positions = NDArray[np.intp]
+
+ARMS = ("treatment", "control")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of one sheet.
+
+    Attributes
+    ----------
+    sheet : RawSheet
+        The sheet as text.
+    frame : DataFrame
+        Its values.
+    outcomes : mapping of str to Outcome
+        The outcome vocabulary.
+    """
+
+    sheet: RawSheet
+    frame: pd.DataFrame
+    outcomes: Mapping[str, Outcome]
+
+    def numbers(self, name: str) -> Array:
+        """Return a column as numbers; NaN for what is missing, in cells and as a column."""
+        if name not in self.frame:
+            return np.full(len(self.frame), np.nan)
+        import pandas as pd
+
+        return np.asarray(pd.to_numeric(self.frame[name], errors="coerce"), dtype=float)
+
+    def cells(self, name: str) -> list[str]:
+        """Return the numbers of a column as they are typed; "" for what is missing or is no number."""
+        known = np.isfinite(self.numbers(name))
+        return [row.get(name, "") if has else "" for row, has in zip(self.sheet.rows, known, strict=True)]
+
+    def words(self, name: str) -> list[str]:
+        """Return a column as words; "" for what is missing."""
+        return [row.get(name, "") for row in self.sheet.rows]
+
+    def groups(self, *names: str) -> Iterator[Positions]:
+        """Yield the positions of the rows that agree in the named columns, for groups of two and more."""
+        places: dict[tuple[str, ...], list[int]] = {}
+        for i, key in enumerate(zip(*(self.words(name) for name in names), strict=True)):
+            places.setdefault(key, []).append(i)
+        for found in places.values():
+            if len(found) > 1:
+                yield np.array(found, dtype=np.intp)
+
+    def line(self, i: int) -> str:
+        """Return a row in words, for the finding of another row."""
+        return f"line {self.sheet.lines[i]} ({self.sheet.study(i)})"
+
+    def finding(
+        self,
+        kind: type[MetaexoError] | type[Warning],
+        i: int | np.signedinteger,
+        column: str,
+        what: str,
+        allowed: str,
+        remedy: str,
+        *,
+        reading: str = "",
+        nearest: str | None = None,
+    ) -> SheetProblem:
+        """Return a finding in one cell of row `i`."""
+        row = int(i)
+        return SheetProblem(
+            kind,
+            what,
+            allowed,
+            remedy,
+            self.sheet.plan.file,
+            self.sheet.lines[row],
+            self.sheet.study(row),
+            column,
+            self.sheet.rows[row].get(column, ""),
+            nearest,
+            reading,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SlipCheck:
+    """One thing that is looked for in the rows of a sheet.
+
+    Attributes
+    ----------
+    name : str
+        Short name.
+    looks_for : str
+        What it looks for, in words.
+    kind : type
+        Class of its findings: a warning, or an error for what is impossible.
+    sheets : tuple of str
+        Sheets that it reads.
+    find : callable
+        From the rows to the findings.
+    reference : str
+        DOI of the paper it rests on; empty for plain sense.
+    """
+
+    name: str
+    looks_for: str
+    kind: type[MetaexoError] | type[Warning]
+    sheets: tuple[str, ...]
+    find: Callable[[Rows], list[SheetProblem]]
+    reference: str = ""

@@ -1,0 +1,264 @@
+"""Checks on sheets: each slip is a warning of its own class that names the row, and clean rows are silent."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import metaexo as mx
+from metaexo import errors
+from metaexo.cli import main
+from metaexo.evidence import slip_checks
+from metaexo.evidence.slips import SLIP_CHECKS
+from tests.evidence.folders import DATA, OUTCOMES, Row, Write, write_sheet
+
+FIRST = OUTCOMES[0]
+
+
+def study(name: str, **changes: object) -> Row:
+    return {**FIRST, "study_id": name, **changes}
+
+
+def folder_of(write: Write, rows: list[Row]) -> Path:
+    names = dict.fromkeys(str(row["study_id"]) for row in rows)
+    return write(studies=[{"study_id": name} for name in names], outcomes=rows)
+
+
+def found_in(folder: Path) -> list[tuple[str, int | None, str]]:
+    check = mx.check_sheets(folder)
+    assert check.ok, str(check)
+    return [(finding.kind.__name__, finding.line, finding.column) for finding in check.warnings]
+
+
+SLIPS = [
+    (
+        {"items": 1, "treatment_mean": "79.95", "treatment_sd": "9.0"},
+        errors.ImpossibleMeanWarning,
+        "treatment_mean",
+        "79.9 or 80",
+    ),
+    (
+        {"items": 1, "treatment_mean": "80.1", "treatment_sd": "9.03"},
+        errors.ImpossibleSDWarning,
+        "treatment_sd",
+        "",
+    ),
+    (
+        {"items": 1, "treatment_n": 11, "treatment_mean": "", "treatment_sd": "", "treatment_median": "80.5"},
+        errors.ImpossibleMedianWarning,
+        "treatment_median",
+        "even n",
+    ),
+    ({"statistic": "7.47", "reported_as": "t"}, errors.StatisticMismatchWarning, "statistic", ""),
+    ({"p_relation": ">", "p_value": "0.2"}, errors.PValueMismatchWarning, "p_value", ""),
+    ({"p_relation": "<", "p_value": "0.001"}, errors.PValueMismatchWarning, "p_value", ""),
+    (
+        {"reported_as": "t", "statistic": "2.36", "p_relation": "=", "p_value": "0.20"},
+        errors.PValueMismatchWarning,
+        "p_value",
+        "",
+    ),
+    ({"treatment_mean": 2, "control_mean": 25}, errors.MeanNearZeroWarning, "treatment_mean", ""),
+    (
+        {"difference": 9, "difference_ci_low": 1, "difference_ci_high": 12.8},
+        errors.OffCentreIntervalWarning,
+        "difference",
+        "6.9",
+    ),
+    (
+        {"effect_measure": "odds_ratio", "effect": "3.00", "effect_ci_low": "0.50", "effect_ci_high": "5.50"},
+        errors.OffCentreIntervalWarning,
+        "effect",
+        "1.66",
+    ),
+]
+
+
+@pytest.mark.parametrize(("cells", "kind", "column", "reading"), SLIPS)
+def test_a_slip_is_a_warning_of_its_own_class(
+    write: Write, cells: dict[str, object], kind: type[Warning], column: str, reading: str
+) -> None:
+    folder = write(**cells)
+    check = mx.check_sheets(folder)
+    assert [(finding.kind, finding.line, finding.column) for finding in check.warnings] == [(kind, 2, column)]
+    assert reading in check.warnings[0].reading
+    with pytest.warns(kind, match=rf"outcomes.csv line 2, study li2020, column {column}"):
+        mx.read_sheets(folder)
+
+
+CLEAN = [
+    {"items": 1, "treatment_mean": "80.1", "treatment_sd": "9.02", "control_mean": 71, "control_sd": "8"},
+    {"reported_as": "t", "statistic": "2.36", "p_relation": "=", "p_value": "0.030"},
+    {"reported_as": "f", "statistic": "5.59", "p_relation": "<", "p_value": "0.05"},
+    {"reported_as": "median_iqr", "statistic": "23.5", "p_relation": "=", "p_value": "0.04"},
+    {"paired": "yes", "reported_as": "t", "statistic": "4.1", "p_relation": "<", "p_value": "0.01"},
+    {"paired": "unknown", "reported_as": "t", "statistic": "4.1"},
+    {"difference": 9, "difference_ci_low": 1, "difference_ci_high": 17, "p_relation": "=", "p_value": "0.03"},
+    {"effect_measure": "odds_ratio", "effect": "1.66", "effect_ci_low": "0.50", "effect_ci_high": "5.50"},
+    {"treatment_mean": -3, "control_mean": 25},
+]
+
+
+@pytest.mark.parametrize("cells", CLEAN)
+def test_clean_rows_are_silent(write: Write, cells: dict[str, object]) -> None:
+    assert found_in(write(**cells)) == []
+
+
+def test_decimals_count_as_typed(write: Write) -> None:
+    """A mean of 79.95 of ten whole numbers is impossible; 80.0 is 79.95 rounded, and possible."""
+    assert found_in(write(items=1, treatment_mean="80.0", treatment_sd="9.0")) == []
+    kinds = [kind for kind, _, _ in found_in(write(items=1, treatment_mean="80.05", treatment_sd="9.0"))]
+    assert kinds == ["ImpossibleMeanWarning"]
+
+
+def test_a_correlation_beyond_one_is_an_error(write: Write) -> None:
+    check = mx.check_sheets(write(effect_measure="correlation", effect=1.3))
+    assert [(problem.kind, problem.column) for problem in check.problems] == [
+        (errors.CorrelationError, "effect")
+    ]
+    own = mx.check_sheets(write(correlation=-1.2))
+    assert [(problem.kind, problem.column) for problem in own.problems] == [
+        (errors.CorrelationError, "correlation")
+    ]
+    assert mx.check_sheets(write(correlation=0.4)).ok
+
+
+def test_an_arm_typed_twice_is_found_and_a_shared_control_is_none(write: Write) -> None:
+    shared = {"control_label": "PBS", "control_mean": "71.2", "control_sd": "8.13"}
+    rows = [
+        study("a", treatment_label=arm, treatment_mean=mean, **shared)
+        for arm, mean in (("x", 80.5), ("y", 84.1))
+    ]
+    assert found_in(folder_of(write, rows)) == []
+    rows.append(study("b", treatment_mean="80.44", control_mean="71.2", control_sd="8.13"))
+    assert found_in(folder_of(write, rows)) == [("RepeatedNumbersWarning", 4, "control_mean")]
+
+
+def test_a_row_that_is_a_multiple_of_another_is_found(write: Write) -> None:
+    cells = {"treatment_mean": 80.31, "treatment_sd": 9.124, "control_mean": 71.87, "control_sd": 8.253}
+    rows = [study("a", **cells)]
+    rows.append(study("a", outcome="wound_area", **{name: round(2.5 * x, 3) for name, x in cells.items()}))
+    assert found_in(folder_of(write, rows)) == [("ConstantMultipleWarning", 3, "treatment_mean")]
+    other = [rows[0], {**rows[1], "treatment_sd": 20.1}]
+    assert found_in(folder_of(write, other)) == []
+
+
+def test_standard_errors_among_sds_are_found_by_n_and_by_cv(write: Write) -> None:
+    rng = np.random.default_rng(2)
+    sizes = [6, 12, 25, 60, 120, 400]
+    sds = {n: rng.normal(9, 0.6, 2).round(2) for n in sizes}
+    means = {n: rng.normal((80, 74), 2).round(1) for n in sizes}
+
+    def rows(as_error: tuple[int, ...]) -> list[Row]:
+        out = []
+        for n in sizes:
+            s = sds[n] / (np.sqrt(n) if n in as_error else 1)
+            numbers = dict(zip(("treatment_sd", "control_sd"), s.round(2), strict=True))
+            numbers |= dict(zip(("treatment_mean", "control_mean"), means[n], strict=True))
+            out.append(study(f"s{n}", treatment_n=n, control_n=n, **numbers))
+        return out
+
+    assert found_in(folder_of(write, rows(()))) == []
+    kinds = {kind for kind, _, _ in found_in(folder_of(write, rows(tuple(sizes))))}
+    assert "ShrinkingSDWarning" in kinds
+    one = found_in(folder_of(write, rows((60,))))
+    assert ("UnusualCVWarning", 5, "treatment_sd") in one
+    assert "ShrinkingSDWarning" not in {kind for kind, _, _ in one}
+
+
+def test_a_variance_far_from_the_others_is_found(write: Write) -> None:
+    rows = [study(name, treatment_sd=9 + i, control_sd=8 + i) for i, name in enumerate("abc")]
+    assert found_in(folder_of(write, rows)) == []
+    rows.append(study("d", treatment_mean=71.1, treatment_sd=0.2, control_sd=0.2))
+    found = found_in(folder_of(write, rows))
+    assert ("ExtremeVarianceWarning", 5, "treatment_sd") in found
+
+
+def test_pooled_estimates_are_checked_too(write: Write) -> None:
+    folder = write()
+    base = {"outcome": "wound_closure", "better": "higher", "measure": "SMD", "estimate": "1.23"}
+    good = {**base, "review_id": "r1", "ci_low": "0.73", "ci_high": "1.73", "p_value": "<0.001"}
+    bad = [
+        {**good, "review_id": "r2", "ci_low": "0.73", "ci_high": "3.73"},
+        {**good, "review_id": "r3", "ci_low": "0.74", "ci_high": "1.72", "p_value": "= 0.21"},
+        {**good, "review_id": "r4"},
+    ]
+    write_sheet(folder / "published_meta_analyses.csv", [good])
+    assert found_in(folder) == []
+    write_sheet(folder / "published_meta_analyses.csv", [good, *bad])
+    assert set(found_in(folder)) == {
+        ("OffCentreIntervalWarning", 3, "estimate"),
+        ("PValueMismatchWarning", 4, "p_value"),
+        ("RepeatedNumbersWarning", 5, "estimate"),
+    }
+
+
+def test_every_check_has_a_name_a_class_and_words() -> None:
+    table = slip_checks()
+    assert table["name"].is_unique
+    assert (table["looks_for"].str.len() > 10).all()
+    for check in SLIP_CHECKS:
+        assert issubclass(check.kind, errors.SheetWarning | errors.MetaexoError)
+        assert re.fullmatch(r"(10\.\d{4,}/\S+)?", check.reference)
+
+
+def run(*words: object) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["check", *map(str, words)])
+    return result.exit_code, result.output
+
+
+def test_the_command_exits_1_on_errors_and_with_strict_on_warnings(write: Write) -> None:
+    assert run(write())[0] == 0
+    slip = write(treatment_sd=0)
+    code, text = run(slip)
+    assert code == 0
+    assert "0 problems, 1 warnings, 0 settled" in text
+    assert re.search(r"outcomes.csv line 2\s+li2020\s+treatment_sd = 0", text)
+    assert run("--strict", slip)[0] == 1
+    assert run(write(treatment_sd=-1))[0] == 1
+
+
+def test_the_command_lists_settled_findings_only_when_asked(write: Write) -> None:
+    folder = write(treatment_sd=0, caution="zero as printed")
+    assert "ZeroSDWarning" not in run(folder)[1]
+    assert "settled: ZeroSDWarning (1)" in run("--all", folder)[1]
+    assert run("--strict", "--all", folder)[0] == 0
+    table = mx.check_sheets(folder).to_frame(settled=True)
+    assert list(table["kind"]) == ["ZeroSDWarning"]
+
+
+def test_every_finding_in_our_sheets_is_settled_and_told_in_the_readme() -> None:
+    check = mx.check_sheets(DATA)
+    assert not check.problems
+    assert not check.warnings
+    readme = (DATA / "README.md").read_text(encoding="utf-8")
+    section = readme.split("## What the checks find", 1)[1].split("\n## ", 1)[0]
+    told: dict[str, str] = {}
+    kind = ""
+    for line in section.splitlines():
+        if line.startswith("| "):
+            cells = line.split("|")
+            kind = cells[1].strip().strip("`") or kind
+            told[kind] = told.get(kind, "") + cells[2]
+    found: dict[tuple[str, str], int] = {}
+    for finding in check.cautions:
+        key = (finding.kind.__name__, finding.study)
+        found[key] = found.get(key, 0) + 1
+    counts = {key: f"`{key[1]}` ({n})" if n > 1 else f"`{key[1]}`" for key, n in found.items()}
+    assert [key for key, words in counts.items() if words not in told.get(key[0], "")] == []
+    listed = {(name, study) for name, cells in told.items() for study in re.findall(r"`(\w+)`", cells)}
+    assert listed == set(found)
+
+
+def test_rows_of_whole_numbers_are_known_in_our_sheets() -> None:
+    outcomes = mx.read_sheets(DATA).outcomes
+    whole = outcomes[outcomes["items"].notna()]
+    assert set(whole["unit"]) <= {"days", "proteins", "peptides", "proteins in Vesiclepedia"}
+    package = json.loads((DATA / "datapackage.json").read_text(encoding="utf-8"))
+    fields = next(r for r in package["resources"] if r["name"] == "outcomes")["schema"]["fields"]
+    assert next(f for f in fields if f["name"] == "items")["constraints"] == {"minimum": 1}
