@@ -37,6 +37,7 @@ NOT_ASKED = {
     "post_vs_pre": "before and after without a control: never pooled with controlled results",
     "single_arm": "one arm without a control",
 }
+SHEET_NAMES = "A name in small letters is that of the sheet: the authors were not seen."
 OTHER_QUESTION = "compares preparations with each other, not exosomes with a control"
 COLUMNS = [
     "line",
@@ -154,10 +155,22 @@ def under_choices(sheets):
 
 
 def forest(results, without="", **words):
-    columns = [name for name in FACTORS if name != without]
+    isolation = mx.plots.Column("isolation", "Isolation\nmethod", letters=14)
+    columns = [isolation if name == "isolation" else name for name in FACTORS if name != without]
     arms = [mx.plots.Column("treatment_n", "n\nexosome"), mx.plots.Column("control_n", "n\ncontrol")]
-    remark = mx.plots.Column("use", "Remark", wording={"main": ""})
-    return mx.plots.forest(results, columns=[*columns, *arms, remark], weights=None, overall=False, **words)
+    shown = {
+        "columns": [*columns, *arms],
+        "remark": "use",
+        "wording": {"main": ""},
+        "notes": unnamed(results),
+    }
+    # strata of different outcome families call for no test between them
+    return mx.plots.forest(results, **shown, weights=None, overall=False, between=False, **words)
+
+
+def unnamed(results):
+    """Return a note on names that are those of the sheet, if there are any."""
+    return [SHEET_NAMES] if any(name[0].islower() for name in results.effects.labels) else []
 
 
 def summarise(analysis, ledger, chosen, points, changes):

@@ -33,10 +33,22 @@ SHARED = (
     "Reviews of one question share primary studies, and so do rows of one review. The rows are not "
     "independent, so no pooled value is drawn."
 )
+POINTS = (
+    "A point is the pooled effect of a review, not a study. Reviews share primary studies, and a review has "
+    "a point for each outcome family, so gaps and slopes say nothing of missing studies; the shades show how "
+    "far each estimate is from no effect."
+)
+CELLS = (
+    "A point is a cell of one review: one study, or several pooled. 95 % of the points would lie in the "
+    "region if all sources had one effect. A standardised difference and its standard error share the SD: "
+    "some asymmetry is built in."
+)
+SHEET_NAMES = "A name in small letters is that of the sheet: the authors were not seen."
+LEAST_CELLS = 5
 COLUMNS = ["line", "review_id", *QUESTION, "outcome_label", "source", "subgroup_variable", "subgroup_level"]
-OUTCOME = mx.plots.Column("outcome_label", "Outcome")
+OUTCOME = mx.plots.Column("outcome_label", "Outcome", letters=24)
+PART = mx.plots.Column("subgroup_level", "Part of the review", wording={"all": "all of it"}, letters=20)
 STUDIES = mx.plots.Column("k_studies", "Studies")
-REMARK = mx.plots.Column("use", "Remark", wording={"main": ""})
 
 
 def main(analysis: Analysis) -> None:
@@ -65,10 +77,12 @@ def main(analysis: Analysis) -> None:
     # One estimate a review and question: over all its studies, of the outcome that stands first in the sheet.
     reviews = keep(estimates, estimates.column("subgroup_variable") == "overall", "a subgroup of a review")
     reviews = with_question(one_per_study(reviews, within=QUESTION))
-    ax = forest(reviews, by="question", columns=[OUTCOME, "source", REMARK])
+    ax = forest(reviews, by="indication_in_words", columns=[OUTCOME, "source"])
     analysis.write_figure(
-        "by_indication", ax, title="One estimate a review, by indication and outcome family"
+        "by_indication", ax, title="One estimate a review and outcome family, by indication"
     )
+    ax = mx.plots.funnel(reviews, by="use", wording={"main": "not doubtful"}, contours=True, notes=[POINTS])
+    analysis.write_figure("funnel", ax, title="Published estimates against their standard errors")
 
     # Where several reviews ask one question, do they find one answer?
     counts = reviews.column("question").map(reviews.column("question").value_counts())
@@ -80,13 +94,15 @@ def main(analysis: Analysis) -> None:
         for (question,), part in split(es, "question").items()
     )
     analysis.write_table("between_reviews", between)
-    ax = forest(twice, by="question", columns=[OUTCOME, "source", STUDIES, REMARK])
+    ax = forest(twice, by="question", columns=[OUTCOME, "source", STUDIES])
     analysis.write_figure("between_reviews", ax, title="Reviews of the same question")
 
     # By source: rows whose vesicles come from one named source.
     sources = keep(estimates, ~estimates.column("source_category").isin(NO_SOURCE), "no single source named")
+    sources = with_source_and_indication(sources)
     ends = (sources.y.min() - 2.0, sources.y.max() + 2.0)
-    ax = forest(sources, by="source", columns=["indication", STUDIES, REMARK], limits=ends)
+    columns = [OUTCOME, PART, STUDIES]
+    ax = forest(sources, by="source_and_indication", columns=columns, limits=ends, panel_width=180.0)
     analysis.write_figure("by_source", ax, title="Published estimates by source of the vesicles")
 
     # Within one review and outcome, the cells by source hold different studies: their spread is one between
@@ -97,6 +113,12 @@ def main(analysis: Analysis) -> None:
         for names, part in split(cells, CELL).items()
     )
     analysis.write_table("sources_within_reviews", within)
+    for (review, outcome), part in split(cells, CELL).items():
+        if part.k >= LEAST_CELLS:
+            fit = mx.RandomEffects(one_study_a_cell(part)).fit()
+            ax = mx.plots.funnel(fit, by="source", notes=[CELLS])
+            name = f"cells_{part.column('outcome').iloc[0]}"
+            analysis.write_figure(name, ax, title=f"{outcome} in {review}: cells by source")
     summarise(analysis, ledger, between, sources, cells, within)
 
 
@@ -107,8 +129,18 @@ def keep(es, mask, reason):
 def with_question(es):
     """Return the effects with their question in words, each under the name of its review."""
     pairs = zip(es.column("indication"), es.column("outcome_family"), strict=True)
-    questions = [f"{a.replace('_', ' ').capitalize()}: {b.lower()}" for a, b in pairs]
-    return es.with_columns(question=questions).with_labels([label.split(", ")[0] for label in es.labels])
+    questions = [(a.replace("_", " ").capitalize(), b.lower()) for a, b in pairs]
+    named = es.with_columns(
+        question=[": ".join(pair) for pair in questions], indication_in_words=[a for a, _ in questions]
+    )
+    return named.with_labels([label.split(", ")[0] for label in es.labels])
+
+
+def with_source_and_indication(es):
+    """Return the effects with source and indication in one, each under the name of its review."""
+    pairs = zip(es.column("source").replace("Other", "Other sources"), es.column("indication"), strict=True)
+    heads = [f"{source}: {indication.replace('_', ' ')}" for source, indication in pairs]
+    return with_question(es).with_columns(source_and_indication=heads)
 
 
 def spread(es):
@@ -125,13 +157,21 @@ def spread(es):
     )
 
 
+def one_study_a_cell(es):
+    """Return the cells of one review as independent: they hold different studies."""
+    same = {"labels": es.labels, "data": es.data, "derived": es.derived, "ledger": es.ledger}
+    return mx.EffectSizes(es.y, es.v, es.measure, **same, oriented=es.oriented)
+
+
 def sources_of(es):
     one_study = (es.column("k_studies") == 1).sum()
     return {"sources": es.column("subgroup_level").nunique(), "of_one_study": one_study}
 
 
 def forest(es, **choices):
-    return mx.plots.forest(es, notes=[SHARED], label_title="Review", **choices)
+    unnamed = [SHEET_NAMES] if any(name[0].islower() for name in es.labels) else []
+    remark = {"remark": "use", "wording": {"main": ""}}
+    return mx.plots.forest(es, notes=[SHARED, *unnamed], label_title="Review", **remark, **choices)
 
 
 def summarise(analysis, ledger, between, sources, cells, within):

@@ -38,6 +38,7 @@ NOT_ASKED = {
     "post_vs_pre": "before and after treatment",
     "other": "another comparison",
 }
+SHORT = {"UC": "ultracentrifugation (UC)"}
 LABELS = ["outcome_label", "unit", "treatment_label", "control_label"]
 COLUMNS = ["line", "study_id", *PAIR, *LABELS, "use", "caution"]
 
@@ -71,21 +72,32 @@ def main(analysis: Analysis) -> None:
     analysis.write_table("correlations", choices[choices["line"].isin(paired)])
 
     # Single contrasts, grouped by outcome family.
-    ax = mx.plots.forest(
-        es.with_labels([label.split(", ")[0] for label in es.labels]),
-        by="outcome_family",
-        columns=[
-            mx.plots.Column("outcome_label", "Outcome"),
-            mx.plots.Column("treatment_label", "Method", letters=46),
-            mx.plots.Column("control_label", "Against"),
-            mx.plots.Column("use", "Remark", wording={"main": ""}),
-        ],
-        left_label="less",
-        right_label="more",
-        notes=["Contrasts of one study share the arm that they are compared with."],
-    )
+    ax = forest(es)
     analysis.write_figure("contrasts", ax, title="Isolation methods against each other, single contrasts")
     summarise(analysis, es, pairs, ratios)
+
+
+def forest(es):
+    """Return the contrasts drawn; what all of them are compared with is said once."""
+    method = mx.plots.Column("treatment_label", "Method", letters=32)
+    columns = [mx.plots.Column("outcome_label", "Outcome"), method]
+    notes = ["Contrasts of one study share the arm that they are compared with."]
+    against = es.column("control_label").unique()
+    if len(against) == 1:
+        notes.insert(0, f"All are compared with {SHORT.get(against[0], against[0])}.")
+    else:
+        columns.append(mx.plots.Column("control_label", "Against"))
+    return mx.plots.forest(
+        es.with_labels([label.split(", ")[0] for label in es.labels]),
+        by="outcome_family",
+        columns=columns,
+        remark="use",
+        wording={"main": ""},
+        left_label="← less",
+        right_label="more →",
+        notes=notes,
+        panel_width=175.0,
+    )
 
 
 def contrasts(sheets, correlation=0.5):

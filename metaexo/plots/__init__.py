@@ -7,7 +7,8 @@ from metaexo.plots.forest import forest, forest_plan
 from metaexo.plots.funnel import funnel, funnel_plan
 from metaexo.plots.funnel_page import FunnelPlan
 from metaexo.plots.plan import Column, ForestPlan
-from metaexo.plots.shares import SharesPlan, reported_shares, reported_shares_plan
+from metaexo.plots.shares import reported_shares, reported_shares_plan
+from metaexo.plots.shares_page import SharesPlan
 from metaexo.plots.spread import spread, spread_plan
 from metaexo.plots.strip import interval_strip, interval_strip_plan
 from metaexo.plots.strip_page import StripPlan

@@ -257,6 +257,8 @@ def _artist(item: Item, scale: float) -> Artist:
             color=item.colour,
             horizontalalignment=item.align,
             verticalalignment="baseline",
+            rotation=90.0 if item.upright else 0.0,
+            rotation_mode="anchor",
             parse_math=False,
         )
     if isinstance(item, Line):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from metaexo.errors import InputError
 from metaexo.plots.canvas import draw
-from metaexo.plots.evidence_map_layout import lay_out_map
+from metaexo.plots.evidence_map_layout import count_units, lay_out_map
 from metaexo.plots.evidence_map_page import EvidenceMapPlan, evidence_map_page
 from metaexo.plots.style import PALETTE
 from metaexo.plots.tables import column_of, levels_of
@@ -91,9 +91,9 @@ def evidence_map_plan(
     if len(table) == 0:
         raise InputError("the table has no rows", "at least one row to count")
     frame = _counts_frame(table, rows, columns, by, study, count, wording or {})
-    row_names = levels_of(frame["row"], row_order, wording)
-    column_names = levels_of(frame["column"], column_order, wording)
-    groups = levels_of(frame["group"])
+    row_names = levels_of(_counted(frame, "row"), row_order, wording)
+    column_names = levels_of(_counted(frame, "column"), column_order, wording)
+    groups = levels_of(_counted(frame, "group"))
     if len(groups) > len(PALETTE):
         raise InputError(
             f"{by!r} has {len(groups)} values", f"at most {len(PALETTE)}, a colour each", "group the values"
@@ -141,6 +141,11 @@ def evidence_map(
     """
     plan = table if isinstance(table, EvidenceMapPlan) else evidence_map_plan(table, rows, columns, **choices)
     return draw(evidence_map_page(plan), ax)
+
+
+def _counted(frame: pd.DataFrame, side: str) -> dict[str, int]:
+    """Return the different names on one side of the map with what is counted of each."""
+    return {str(name): count_units(part) for name, part in frame.groupby(side, sort=False)}
 
 
 def _counts_frame(

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from metaexo.plots.evidence_map_page import GAP, LEGEND_GAP, EvidenceMapPlan, MapBubble, MapLine
+from metaexo.plots.evidence_map_page import GAP, HEADING_GAP, EvidenceMapPlan, MapBubble, MapLine
 from metaexo.plots.fonts import CAP_HEIGHT, text_width, wrap, wrap_whole_words
 from metaexo.plots.furniture import (
     Key,
-    legend_height,
-    legend_width,
+    legend_rows,
+    legend_rows_height,
     note_lines,
     notes_height,
     title_height,
@@ -28,6 +28,8 @@ LARGEST = 13.0
 CELL_HEIGHT = 18.0
 SLOT_GAP = 5.0
 NARROWEST = 240.0
+WIDE, NARROWER = 600.0, 0.8  # a wide map gets upright headings if they make it that much narrower
+LETTERS, UPRIGHT_LETTERS = 13, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +41,13 @@ class _Sized:
     inside: bool
 
     @property
-    def room(self) -> float:
-        """Width that bubble and number need, both sides of the middle alike."""
-        beside = 0.0 if self.inside else GAP + text_width(str(self.count), TEXT_SIZE)
-        return 2 * (self.radius + beside)
+    def right(self) -> float:
+        """Room that bubble and number need on the right of the middle."""
+        return self.radius + (0.0 if self.inside else GAP + text_width(str(self.count), TEXT_SIZE))
 
 
 _Found = dict[tuple[str, str, str], _Sized]
+_Columns = tuple[tuple[MapLine, ...], dict[tuple[str, str], float]]
 
 
 def lay_out_map(
@@ -63,36 +65,41 @@ def lay_out_map(
     texts = [(titles[0], True), ("Total", True)]
     texts += [(line, False) for lines in labels.values() for line in lines]
     left = math.ceil(MARGIN + max(text_width(text, TEXT_SIZE, bold) for text, bold in texts) + 10.0)
+    after = text_width("Total", TEXT_SIZE, True) + 14.0 + MARGIN
     columns, places = _columns(frame, column_names, found, groups, float(left))
+    turned = _columns(frame, column_names, found, groups, float(left), upright=True)
+    wide = columns[-1].high + after
+    upright = wide > WIDE and turned[0][-1].high + after < NARROWER * wide
+    if upright:
+        columns, places = turned
     keys = tuple(Key(name, PALETTE[g], "circle") for g, name in enumerate(groups) if name)
-    total = text_width("Total", TEXT_SIZE, True) + 14.0
-    legend = legend_width(keys, TEXT_SIZE) + LEGEND_GAP if keys else 0.0
-    width = float(max(math.ceil(columns[-1].high + total + MARGIN + legend), NARROWEST))
-    above = title_lines(title, width)
-    heading = max(len(column.label) for column in columns) + 1.5
-    top = math.ceil(MARGIN + title_height(above) + heading * LINE_HEIGHT + 6.0)
+    width = float(max(math.ceil(columns[-1].high + after), NARROWEST))
+    above, legend = title_lines(title, width), legend_rows(keys, width, TEXT_SIZE)
+    heading = _heading_height(columns, upright)
+    over = title_height(above) + legend_rows_height(legend, LINE_HEIGHT) + LINE_HEIGHT
+    top = math.ceil(MARGIN + over + heading + HEADING_GAP)
     rows = _rows(frame, labels, found, top)
     note = f"Numbers and areas count {counted}; shaded cells are empty."
     below = note_lines([note, *notes], width)
-    legend_bottom = rows[0].low + legend_height(keys, TEXT_SIZE, LINE_HEIGHT)
-    bottom = max(rows[-1].high + 1.8 * LINE_HEIGHT, legend_bottom)
     return EvidenceMapPlan(
         rows=rows,
         columns=columns,
         bubbles=_bubbles(found, rows, places, groups),
-        total=_count(frame),
+        total=count_units(frame),
         counted=counted,
         row_title=titles[0],
         column_title=titles[1],
-        keys=keys,
+        upright=upright,
+        heading=heading,
+        keys=legend,
         title=above,
         notes=below,
         width=width,
-        height=float(math.ceil(bottom + 4.0 + notes_height(below))),
+        height=float(math.ceil(rows[-1].high + 1.8 * LINE_HEIGHT + 4.0 + notes_height(below))),
     )
 
 
-def _count(frame: pd.DataFrame) -> int:
+def count_units(frame: pd.DataFrame) -> int:
     """Return the different units of a part of the table, or the sum of its counts."""
     if len(frame) and bool(frame["summed"].iloc[0]):
         return int(frame["count"].sum())
@@ -101,7 +108,7 @@ def _count(frame: pd.DataFrame) -> int:
 
 def _sized(frame: pd.DataFrame) -> _Found:
     """Return count, radius and place of the number of every combination that was studied."""
-    counts = {key: _count(part) for key, part in frame.groupby(["row", "column", "group"], sort=False)}
+    counts = {key: count_units(part) for key, part in frame.groupby(["row", "column", "group"], sort=False)}
     most = max(counts.values())
     found = {}
     for (row, column, group), n in counts.items():
@@ -114,30 +121,48 @@ def _sized(frame: pd.DataFrame) -> _Found:
 
 
 def _columns(
-    frame: pd.DataFrame, names: Sequence[str], found: _Found, groups: Sequence[str], x: float
-) -> tuple[tuple[MapLine, ...], dict[tuple[str, str], float]]:
+    frame: pd.DataFrame,
+    names: Sequence[str],
+    found: _Found,
+    groups: Sequence[str],
+    x: float,
+    upright: bool = False,
+) -> _Columns:
     """Return the columns, and where in them the bubbles of each group stand.
 
     A column is wide enough for its heading and for the bubbles of the groups that it has.
     """
     columns, places = [], {}
     for name in names:
-        label = wrap_whole_words(name, 13)
-        rooms = {
-            group: max(sized.room for (_, column, g), sized in found.items() if (column, g) == (name, group))
-            for group in groups
-            if any((column, g) == (name, group) for _, column, g in found)
-        }
-        needed = sum(rooms.values()) + SLOT_GAP * (len(rooms) + 1)
-        heading = max(text_width(line, TEXT_SIZE, True) for line in label) + 10.0
-        width = math.ceil(max(needed, heading))
-        columns.append(MapLine(name, label, _count(frame[frame["column"] == name]), x, x + width))
+        label = wrap(name, UPRIGHT_LETTERS) if upright else wrap_whole_words(name, LETTERS)
+        rooms = _rooms(name, found, groups)
+        needed = sum(left + right for left, right in rooms.values()) + SLOT_GAP * (len(rooms) + 1)
+        across = [LINE_HEIGHT * len(label)] if upright else [text_width(t, TEXT_SIZE, True) for t in label]
+        width = math.ceil(max(needed, max(across) + 10.0))
+        columns.append(MapLine(name, label, count_units(frame[frame["column"] == name]), x, x + width))
         left = x + (width - needed) / 2 + SLOT_GAP
-        for group, room in rooms.items():
-            places[name, group] = left + room / 2
-            left += room + SLOT_GAP
+        for group, (before, after) in rooms.items():
+            places[name, group] = left + before
+            left += before + after + SLOT_GAP
         x += width
     return tuple(columns), places
+
+
+def _rooms(column: str, found: _Found, groups: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Return by group the room that the bubbles of a column need left and right of their middles."""
+    rooms = {}
+    for group in groups:
+        members = [sized for (_, c, g), sized in found.items() if (c, g) == (column, group)]
+        if members:
+            rooms[group] = max(m.radius for m in members), max(m.right for m in members)
+    return rooms
+
+
+def _heading_height(columns: Sequence[MapLine], upright: bool) -> float:
+    """Return the height of the headings of the columns, in points."""
+    if upright:
+        return max(text_width(line, TEXT_SIZE) for column in columns for line in column.label)
+    return max(len(column.label) for column in columns) * LINE_HEIGHT
 
 
 def _rows(
@@ -147,7 +172,7 @@ def _rows(
     for name, label in labels.items():
         largest = max((sized.radius for (row, _, _), sized in found.items() if row == name), default=0.0)
         height = math.ceil(max(CELL_HEIGHT, 2 * largest + 6.0, len(label) * LINE_HEIGHT + 6.0))
-        rows.append(MapLine(name, label, _count(frame[frame["row"] == name]), y, y + height))
+        rows.append(MapLine(name, label, count_units(frame[frame["row"] == name]), y, y + height))
         y += height
     return tuple(rows)
 

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from metaexo.plots.fonts import text_width
-from metaexo.plots.furniture import Key, legend_items, note_items, title_items
+from metaexo.plots.furniture import (
+    Key,
+    legend_rows_height,
+    legend_rows_items,
+    note_items,
+    title_height,
+    title_items,
+)
 from metaexo.plots.page import Area, Dot, Item, Line, Page, Panel, Text, lines_of_text, make_page, middle
 from metaexo.plots.style import GREY, LINE_HEIGHT, MARGIN, PALE, TEXT_SIZE
 from metaexo.plots.tables import text_on
@@ -16,7 +23,7 @@ if TYPE_CHECKING:
 
 EMPTY = "#efefef"
 GAP = 2.0
-LEGEND_GAP = 14.0
+HEADING_GAP = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +68,14 @@ class EvidenceMapPlan:
         What is counted.
     row_title, column_title : str
         What rows and columns are.
-    keys, title, notes : tuple
-        Legend, lines above and below.
+    upright : bool
+        Whether the headings of the columns stand upright.
+    heading : float
+        Height of the headings in points.
+    keys : tuple of tuple of Key
+        Rows of the legend.
+    title, notes : tuple of str
+        Lines above and below.
     width, height : float
         Size of the figure in points.
     """
@@ -74,7 +87,9 @@ class EvidenceMapPlan:
     counted: str
     row_title: str
     column_title: str
-    keys: tuple[Key, ...]
+    upright: bool
+    heading: float
+    keys: tuple[tuple[Key, ...], ...]
     title: tuple[str, ...]
     notes: tuple[str, ...]
     width: float
@@ -105,15 +120,16 @@ def evidence_map_page(plan: EvidenceMapPlan) -> Page:
     left, right = plan.columns[0].low, plan.columns[-1].high
     top, bottom = plan.rows[0].low, plan.rows[-1].high
     items: list[Item] = [*title_items(plan.title), *_empty_cells(plan), *_grid(plan)]
-    heading = top - 6.0 - max(len(c.label) for c in plan.columns) * LINE_HEIGHT - 0.5 * LINE_HEIGHT
-    items.append(Text(left, heading, plan.column_title, TEXT_SIZE, True))
-    items.append(Text(MARGIN, top - 6.0, plan.row_title, TEXT_SIZE, True))
+    legend_y = MARGIN + title_height(plan.title)
+    items += legend_rows_items(plan.keys, MARGIN, legend_y, TEXT_SIZE, LINE_HEIGHT)
+    title_y = legend_y + legend_rows_height(plan.keys, LINE_HEIGHT) + 0.8 * LINE_HEIGHT
+    items.append(Text(left, title_y, plan.column_title, TEXT_SIZE, True))
+    items.append(Text(MARGIN, top - HEADING_GAP, plan.row_title, TEXT_SIZE, True))
     total_x = right + 8.0 + text_width("Total", TEXT_SIZE, True)
-    items.append(Text(total_x, top - 6.0, "Total", TEXT_SIZE, True, align="right"))
+    items.append(Text(total_x, top - HEADING_GAP, "Total", TEXT_SIZE, True, align="right"))
     for column in plan.columns:
         x = (column.low + column.high) / 2
-        for i, text in enumerate(reversed(column.label)):
-            items.append(Text(x, top - 6.0 - i * LINE_HEIGHT, text, TEXT_SIZE, align="center"))
+        items += _heading(plan, column, x, top - HEADING_GAP)
         items.append(Text(x, bottom + 1.3 * LINE_HEIGHT, str(column.total), TEXT_SIZE, align="center"))
     for row in plan.rows:
         y = (row.low + row.high) / 2
@@ -124,10 +140,20 @@ def evidence_map_page(plan: EvidenceMapPlan) -> Page:
     items.append(grand)
     for bubble in plan.bubbles:
         items += _bubble_items(bubble)
-    items += legend_items(plan.keys, total_x + LEGEND_GAP, top, TEXT_SIZE, LINE_HEIGHT)
     items += note_items(plan.notes, plan.height)
     panel = Panel(left, right, top, bottom, 0.0, float(len(plan.columns)), 0.0, float(len(plan.rows)))
     return make_page(plan.width, plan.height, items, panel)
+
+
+def _heading(plan: EvidenceMapPlan, column: MapLine, x: float, y: float) -> list[Item]:
+    """Return the lines of the heading of a column whose middle is `x`, just above `y`."""
+    if not plan.upright:
+        lines = enumerate(reversed(column.label))
+        return [Text(x, y - i * LINE_HEIGHT, text, TEXT_SIZE, align="center") for i, text in lines]
+    first = middle(x, TEXT_SIZE) - (len(column.label) - 1) / 2 * LINE_HEIGHT
+    return [
+        Text(first + i * LINE_HEIGHT, y, text, TEXT_SIZE, upright=True) for i, text in enumerate(column.label)
+    ]
 
 
 def _bubble_items(bubble: MapBubble) -> list[Item]:

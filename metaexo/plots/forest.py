@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
 from metaexo.plots.canvas import draw
+from metaexo.plots.forest_choices import Choices
 from metaexo.plots.forest_layout import Look, lay_out
 from metaexo.plots.forest_page import forest_page
 from metaexo.plots.forest_rows import (
-    Choices,
     ReadyEffects,
     Rows,
     rows_of_effects,
@@ -42,7 +42,9 @@ def forest_plan(
     overall_label: str = "All studies",
     prediction: bool = True,
     heterogeneity: bool = True,
+    between: bool = True,
     wording: Mapping[str, str] | None = None,
+    remark: str | None = None,
     label_title: str = "Study",
     label_letters: int = 60,
     limits: tuple[float, float] | None = None,
@@ -88,8 +90,13 @@ def forest_plan(
         Its name.
     prediction, heterogeneity : bool
         Whether to show its prediction interval, and tau2 and I2 of every pooled effect.
+    between : bool
+        For strata: whether to show the test between them. Strata of different outcomes call for no test.
     wording : mapping of str to str, optional
         Words for values of text columns ("adipose_msc": "adipose MSC").
+    remark : str, optional
+        Column of the data whose words stand in brackets behind the labels; nothing stands where it is empty
+        or `wording` makes it empty ({"main": ""}).
     label_title : str
         Heading of the first column.
     label_letters : int
@@ -158,9 +165,11 @@ def forest_plan(
         digits=digits,
         prediction=prediction,
         heterogeneity=heterogeneity,
+        between=between,
         overall=overall,
         overall_label=overall_label,
         wording=dict(wording or {}),
+        remark=remark,
     )
     look = Look(
         heads=dict(heads or {}),

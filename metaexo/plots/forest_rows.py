@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,24 +12,19 @@ from numpy.typing import NDArray
 from metaexo.effects.effect_sizes import REPORTED, EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.models.results import RandomEffectsResults
 from metaexo.numeric.tails import normal_quantile
+from metaexo.plots.forest_choices import Choices
 from metaexo.plots.forest_columns import ESTIMATE, LABEL, WEIGHT, cell, settle_columns
 from metaexo.plots.forest_marks import BAR, Bounds, estimate_cell, pooled_mark, study_mark
-from metaexo.plots.plan import Column, ForestRow, Mark, Order
-from metaexo.plots.wording import (
-    count_words,
-    derived_words,
-    ledger_words,
-    level_words,
-    method_words,
-    settle,
-    shown,
-    spread_words,
-    typeset,
-    words,
-    words_of_test,
+from metaexo.plots.forest_notes import (
+    evidence_notes,
+    model_note,
+    short_remark,
+    strata_notes,
 )
+from metaexo.plots.plan import Column, ForestRow, Mark, Order
+from metaexo.plots.remarks import count_words, spread_words, words_of_test
+from metaexo.plots.wording import level_words, settle, shown, stratum_words, words
 
 Array = NDArray[np.float64]
 
@@ -50,23 +45,6 @@ class PooledFit(Protocol):
 
     def pooled(self, level: float | None = None) -> Any:
         """Return the pooled effect with its intervals."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What the caller of a forest plot chose; see :func:`metaexo.plots.forest_plan`."""
-
-    columns: tuple[Column, ...] | None = None
-    by: str | None = None
-    order: str = "given"
-    level: float | None = None
-    weights: str | None = "overall"
-    digits: int = 2
-    prediction: bool = True
-    heterogeneity: bool = True
-    overall: bool = True
-    overall_label: str = "All studies"
-    wording: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +103,7 @@ def rows_of_effects(es: EffectSizes, choices: Choices, bounds: Sequence[Bounds] 
         for g, name in enumerate(dict.fromkeys(groups)):
             rows += [ForestRow(f"spacer:{g}", "spacer")] * (g > 0) + [head_row(g, str(name))]
             rows += write.studies(np.flatnonzero(groups == name), indent=INDENT)
-    notes = _evidence_notes(es)
+    notes = evidence_notes(es)
     return Rows(es.measure, level, tuple(rows), columns, False, None, notes, es.oriented)
 
 
@@ -140,7 +118,7 @@ def rows_of_fit(fit: PooledFit, choices: Choices) -> Rows:
     pooled = fit.pooled(level) if single and choices.overall else None
     if pooled is not None:
         rows += [ForestRow("spacer:total", "spacer"), *write.total(fit, pooled)]
-    notes = [_model_note(fit, choices)]
+    notes = [model_note(fit, choices.heterogeneity)]
     if not single:
         notes.append("The model has moderators, so there is no single pooled effect.")
     return Rows(
@@ -150,7 +128,7 @@ def rows_of_fit(fit: PooledFit, choices: Choices) -> Rows:
         columns,
         weights is not None,
         None if pooled is None else float(pooled.estimate),
-        (*notes, *_evidence_notes(es)),
+        (*notes, *evidence_notes(es)),
         es.oriented,
     )
 
@@ -158,7 +136,7 @@ def rows_of_fit(fit: PooledFit, choices: Choices) -> Rows:
 def rows_of_strata(results: Any, choices: Choices) -> Rows:
     """Return the rows of strata: a head, the studies and a subtotal each; overall effect; test between."""
     fit = results.overall
-    es: EffectSizes = results.effects if fit is None else fit.effects
+    es: EffectSizes = results.effects
     level = choices.level or _level_of(results)
     columns = settle_columns(es, choices.columns, choices.wording, used=results.by)
     overall = _weights(fit) if choices.weights == "overall" else None
@@ -169,18 +147,18 @@ def rows_of_strata(results: Any, choices: Choices) -> Rows:
             weights = _weights(stratum.fit)
         heaviest = None if overall is None else float(overall.max())
         write = _Writer(stratum.effects, columns, choices, level, weights, heaviest)
-        rows.append(head_row(s, _stratum_name(stratum, choices.wording)))
+        name = stratum_words(stratum.levels, choices.wording) or stratum.name
+        rows.append(head_row(s, name, short_remark(stratum.note)))
         rows += write.studies(range(stratum.effects.k), indent=INDENT)
         if stratum.fit is not None:
             rows.append(write.subtotal(s, stratum.fit, _stratum_effect(stratum, results.tau2_mode, level)))
-        if stratum.note:
-            rows.append(note_row(f"note:{s}", typeset(stratum.note), indent=INDENT))
         rows.append(ForestRow(f"spacer:{s}", "spacer"))
     pooled = fit.pooled(level) if fit is not None and choices.overall else None
     if pooled is not None:
         rows += _Writer(es, columns, choices, level, overall).total(fit, pooled)
-    if results.between is not None:
-        rows.append(note_row("between", f"Test between strata: {words_of_test(results.between)}"))
+    if choices.between and results.between is not None:
+        between = f"Test between strata: {words_of_test(results.between)}"
+        rows.append(ForestRow("between", "note", text=(between,)))
     return Rows(
         es.measure,
         level,
@@ -188,7 +166,7 @@ def rows_of_strata(results: Any, choices: Choices) -> Rows:
         columns,
         any(row.weight is not None for row in rows),
         None if pooled is None else float(pooled.estimate),
-        _strata_notes(results, choices, es),
+        strata_notes(results, choices),
         es.oriented,
     )
 
@@ -198,11 +176,6 @@ def _level_of(results: Any) -> float:
     if results.overall is not None:
         return float(results.overall.level)
     return next((float(s.pooled.level) for s in results.strata if s.pooled is not None), 0.95)
-
-
-def _stratum_name(stratum: Any, wording: Mapping[str, str]) -> str:
-    """Return the levels of a stratum in words."""
-    return " / ".join(words(level, wording) for level in stratum.levels.values()) or str(stratum.name)
 
 
 def _stratum_effect(stratum: Any, tau2_mode: str, level: float) -> Any:
@@ -218,14 +191,9 @@ def _stratum_effect(stratum: Any, tau2_mode: str, level: float) -> Any:
     return stratum.fit.pooled(level)
 
 
-def head_row(position: int, name: str) -> ForestRow:
+def head_row(position: int, name: str, detail: str = "") -> ForestRow:
     """Return the head of a group of rows."""
-    return ForestRow(f"head:{position}", "head", text=(name,))
-
-
-def note_row(id: str, text: str, indent: float = 0.0) -> ForestRow:
-    """Return a remark that stands between the rows."""
-    return ForestRow(id, "note", text=(text,), indent=indent)
+    return ForestRow(f"head:{position}", "head", text=(name,), detail=detail)
 
 
 class _Writer:
@@ -266,7 +234,7 @@ class _Writer:
             share = weight / self.heaviest
         mark = study_mark(estimate, low, high, how, share)
         cells = {c.key: cell(self.es.column(c.key).iloc[i], c) for c in self.columns}
-        cells[LABEL] = (es.row_labels[i],)
+        cells[LABEL] = (self._label(i),)
         return ForestRow(
             f"study:{es.row_ids[i]}",
             "study",
@@ -276,6 +244,14 @@ class _Writer:
             how=how,
             indent=indent,
         )
+
+    def _label(self, i: int) -> str:
+        """Return the label with the remark on it, if there is one."""
+        name, column = self.es.row_labels[i], self.choices.remark
+        if column is None:
+            return name
+        remark = words(self.es.column(column).iloc[i], self.choices.wording, missing="")
+        return f"{name} ({remark})" if remark else name
 
     def subtotal(self, s: int, fit: PooledFit, pooled: Any) -> ForestRow:
         weight = None if self.weights is None else float(self.weights.sum())
@@ -343,31 +319,3 @@ def has_one_mean(fit: Any) -> bool:
 def _weights(fit: Any) -> Array | None:
     weights = getattr(fit, "weights", None)
     return None if weights is None else np.asarray(weights, dtype=float)
-
-
-def _evidence_notes(es: EffectSizes) -> tuple[str, ...]:
-    return tuple(note for note in (*derived_words(es.derived), ledger_words(es.ledger)) if note)
-
-
-def _strata_notes(results: Any, choices: Choices, es: EffectSizes) -> tuple[str, ...]:
-    mode = {"separate": "τ² of its own in each stratum.", "common": "One τ² for all strata."}
-    model = [mode[results.tau2_mode]]
-    if results.overall is not None:
-        model.insert(0, _model_note(results.overall, choices))
-    if choices.weights == "overall":
-        model.append("Weights are those of the overall effect.")
-    elif choices.weights == "stratum":
-        model.append("Weights are those within the strata.")
-    notes = [" ".join(model)]
-    if results.between_note:
-        notes.append(typeset(results.between_note[:1].upper() + results.between_note[1:]) + ".")
-    return (*notes, *(_evidence_notes(es) if results.overall is not None else ()))
-
-
-def _model_note(fit: Any, choices: Choices) -> str:
-    """Return the model in words, and whether it takes effects of one study as independent."""
-    note = method_words(fit)
-    es = fit.effects
-    if isinstance(fit, RandomEffectsResults) and es.m < es.k:
-        return f"{note} {es.k} effects of {es.m} studies are taken as independent."
-    return note + (" k effects of m studies." if choices.heterogeneity else "")

@@ -12,7 +12,6 @@ import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
-from metaexo.formatting import plural
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.canvas import draw
 from metaexo.plots.fonts import text_width, wrap_to_width
@@ -44,7 +43,8 @@ from metaexo.plots.style import (
     WHITE,
     colour_and_shape,
 )
-from metaexo.plots.wording import level_words, same_line, shown, words
+from metaexo.plots.tables import levels_of
+from metaexo.plots.wording import level_words, same_line, shown, stratum_words, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -136,7 +136,7 @@ def funnel_plan(
             "draw the funnel without contours",
         )
     points = _points(es, groups)
-    deepest = 1.05 * max(p.se for p in points) or 1.0
+    deepest = _depth(points)
     regions = [] if centre is None else [(centre, level)]
     regions += [(null, WIDEST)] if contours else []
     axis = _axis(es, points, regions, deepest, axis_label, panel_size[0])
@@ -146,7 +146,7 @@ def funnel_plan(
         for inner, shade, _ in (CONTOURS if contours else ())
     )
     keys = _keys(es, points, centre, level, contours)
-    place = _place(axis, deepest, keys, title, (*_notes(es), *notes), panel_size)
+    place = _place(axis, deepest, keys, title, (*_notes(es, points, deepest), *notes), panel_size)
     return FunnelPlan(
         measure=es.measure,
         points=points,
@@ -213,13 +213,13 @@ def _what(
     groups = [""] * es.k
     for stratum in strata or ():
         for row in stratum.rows:
-            groups[int(row)] = " / ".join(words(value, wording) for value in stratum.levels.values())
+            groups[int(row)] = stratum_words(stratum.levels, wording)
     return es, centre, level, groups
 
 
 def _points(es: EffectSizes, groups: Sequence[str]) -> tuple[FunnelPoint, ...]:
     """Return the points; the largest group has the first colour."""
-    ranked = [name for name, _ in Counter(groups).most_common()]
+    ranked = levels_of(groups)
     return tuple(
         FunnelPoint(
             es.row_ids[i],
@@ -232,6 +232,12 @@ def _points(es: EffectSizes, groups: Sequence[str]) -> tuple[FunnelPoint, ...]:
         )
         for i in range(es.k)
     )
+
+
+def _depth(points: Sequence[FunnelPoint]) -> float:
+    """Return where the axis of standard errors ends: below all but far ones."""
+    high = robust_limits([], [p.se for p in points], [0.0], pad=0.0)[1]
+    return 1.05 * high if high > 0 else 1.0
 
 
 def _axis(
@@ -274,7 +280,11 @@ def _keys(
     keys = []
     if set(groups) != {""}:
         signs = {p.group: (p.colour, p.shape) for p in points}
-        keys += [Key(f"{name} ({same_line(f'k = {n}')})", *signs[name]) for name, n in groups.most_common()]
+        full = {p.group for p in points if not p.hollow}
+        keys += [
+            Key(f"{name} ({same_line(f'k = {groups[name]}')})", *signs[name], hollow=name not in full)
+            for name in levels_of(groups)
+        ]
     if any(p.hollow for p in points):
         keys.append(Key("hollow: derived value", GREY, "circle", hollow=True))
     if centre is not None:
@@ -283,16 +293,19 @@ def _keys(
     if not math.isnan(es.measure.null):
         keys.append(Key("no effect", PALE, "line"))
     if contours:
-        keys.append(Key("p-value of a single study"))
+        keys.append(Key("p-value of each point"))
         keys += [Key(text, shade, "area") for _, shade, text in reversed(CONTOURS)]
     return tuple(keys)
 
 
-def _notes(es: EffectSizes) -> list[str]:
+def _notes(es: EffectSizes, points: Sequence[FunnelPoint], deepest: float) -> list[str]:
+    notes = []
+    far = [shown(p.se, 2) for p in points if p.se > deepest]
+    if far:
+        notes.append(f"An arrow at the lower edge: a standard error beyond the axis ({', '.join(far)}).")
     if es.m < FEW:
-        few = plural(es.m, "study", "studies")
-        return [f"{few}: with fewer than {FEW}, asymmetry can hardly be told from chance."]
-    return []
+        notes.append(f"With fewer than {FEW} studies (here {es.m}) asymmetry can hardly be told from chance.")
+    return notes
 
 
 @dataclass(frozen=True, slots=True)

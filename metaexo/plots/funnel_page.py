@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DASH = (3.0, 2.0)
 LEGEND_GAP = 18.0
+ARROW = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +104,40 @@ def funnel_page(plan: FunnelPlan) -> Page:
     if plan.axis.reference is not None:
         x = panel.x(plan.axis.reference)
         items.append(Line(((x, panel.top), (x, panel.bottom)), 0.8, PALE))
-    if plan.region:
-        corners = tuple((panel.x(x), panel.y(y)) for x, y in plan.region)
-        items.append(Line((*corners, corners[0]), 0.9, GREY, DASH))
+    items += _region(plan)
     if plan.centre is not None:
         x = panel.x(plan.centre)
         items.append(Line(((x, panel.top), (x, panel.bottom)), 0.9, GREY))
     items += _se_axis(plan)
     items += axis_items(plan.axis, panel, panel.bottom, TEXT_SIZE, LINE_HEIGHT)
-    for p in plan.points:
-        fill = WHITE if p.hollow else p.colour
-        items.append(Dot(panel.x(p.effect), panel.y(p.se), p.shape, 5.5, fill, p.colour, 0.9))
+    items += [_point(plan, p) for p in plan.points]
     items += legend_items(plan.keys, panel.right + LEGEND_GAP, panel.top, TEXT_SIZE, LINE_HEIGHT)
     items += note_items(plan.notes, plan.height)
     return make_page(plan.width, plan.height, items, panel)
+
+
+def _region(plan: FunnelPlan) -> list[Item]:
+    """Return the sides of the pseudo-confidence region; the edges of the panel close it."""
+    panel = plan.panel
+    ends = zip(plan.region, (*plan.region[1:], *plan.region[:1]), strict=True)
+    sides = [pair for pair in ends if pair[0][0] != pair[1][0] and pair[0][1] != pair[1][1]]
+    return [
+        Line(
+            tuple((panel.x(x), panel.y(y)) for x, y in sorted(side, key=lambda end: end[1])), 0.9, GREY, DASH
+        )
+        for side in sides
+    ]
+
+
+def _point(plan: FunnelPlan, point: FunnelPoint) -> Item:
+    """Return the mark of a point; an arrow where its standard error is beyond the axis."""
+    panel = plan.panel
+    x = panel.x(point.effect)
+    if point.se > panel.y_bottom:
+        back, half = panel.bottom - ARROW, 0.6 * ARROW
+        return Area(((x, panel.bottom), (x - half, back), (x + half, back)), point.colour)
+    fill = WHITE if point.hollow else point.colour
+    return Dot(x, panel.y(point.se), point.shape, 5.5, fill, point.colour, 0.9)
 
 
 def _se_axis(plan: FunnelPlan) -> list[Item]:

@@ -113,6 +113,43 @@ def legend_items(
     return items
 
 
+def legend_rows(keys: Sequence[Key], width: float, size: float) -> tuple[tuple[Key, ...], ...]:
+    """Return a legend in rows, as many keys side by side as a page of a width in points holds."""
+    rows: list[list[Key]] = []
+    x = width
+    for key in keys:
+        needed = _key_width(key, size)
+        if x + needed > width - MARGIN:
+            rows.append([])
+            x = MARGIN
+        rows[-1].append(key)
+        x += needed + KEY_WIDTH
+    return tuple(tuple(row) for row in rows)
+
+
+def legend_rows_height(rows: Sequence[Sequence[Key]], line: float) -> float:
+    """Return the height of a legend in rows."""
+    return (len(rows) + 0.5) * line if rows else 0.0
+
+
+def legend_rows_items(
+    rows: Sequence[Sequence[Key]], left: float, y: float, size: float, line: float
+) -> list[Item]:
+    """Return a legend in rows whose upper left corner stands at left, y."""
+    items: list[Item] = []
+    for i, row in enumerate(rows):
+        x, centre = left, y + (i + 0.5) * line
+        for key in row:
+            items += _sign(key, x + KEY_WIDTH / 2, centre)
+            items.append(Text(x + KEY_WIDTH + KEY_GAP, middle(centre, size), key.label, size))
+            x += _key_width(key, size) + KEY_WIDTH
+    return items
+
+
+def _key_width(key: Key, size: float) -> float:
+    return KEY_WIDTH + KEY_GAP + text_width(key.label, size)
+
+
 def _lines(key: Key, size: float, letters: float) -> int:
     return len(wrap_to_width(key.label, letters, size))
 

@@ -21,7 +21,10 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One line of text; `y` is its baseline."""
+    """One line of text; `y` is its baseline.
+
+    An upright text reads from below to above: `x` is its baseline, and `y` is where it is aligned.
+    """
 
     x: float
     y: float
@@ -30,6 +33,7 @@ class Text:
     bold: bool = False
     colour: str = INK
     align: Align = "left"
+    upright: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,10 +198,22 @@ def cut_polygon(corners: Sequence[Point], edge: float, keep_above: bool) -> list
 
 
 def text_box(text: Text) -> tuple[float, float, float, float]:
-    """Return left, top, right and bottom of a text in points."""
+    """Return left, top, right and bottom of a text in points.
+
+    Examples
+    --------
+    >>> left, top, right, bottom = text_box(Text(50, 80, "a heading", upright=True))
+    >>> right - left < bottom - top, bottom
+    (True, 80.0)
+    """
     width = text_width(text.text, text.size, text.bold)
-    left = text.x - {"left": 0.0, "center": width / 2, "right": width}[text.align]
-    return left, text.y - ASCENT * text.size, left + width, text.y + DESCENT * text.size
+    before = {"left": 0.0, "center": width / 2, "right": width}[text.align]
+    above, below = ASCENT * text.size, DESCENT * text.size
+    if text.upright:
+        low = text.y + before
+        return text.x - above, low - width, text.x + below, low
+    left = text.x - before
+    return left, text.y - above, left + width, text.y + below
 
 
 def clashes(page: Page, tolerance: float = 0.01) -> list[tuple[str, str]]:

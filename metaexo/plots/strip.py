@@ -48,7 +48,12 @@ def interval_strip_plan(
     hollow: str | None = None,
     study: str | None = None,
     log: bool = True,
+    cells: Mapping[str, str] | None = None,
+    row_title: str = "",
+    study_title: str = "Studies",
     row_order: Sequence[str] | None = None,
+    head_order: Sequence[str] | None = None,
+    by_order: Sequence[str] | None = None,
     wording: Mapping[str, str] | None = None,
     axis_label: str = "",
     limits: tuple[float, float] | None = None,
@@ -80,8 +85,14 @@ def interval_strip_plan(
         Column that names the study; the studies of each row are counted.
     log : bool
         Whether the axis is logarithmic.
-    row_order : sequence of str, optional
-        Order of the categories (of the second column if there are two). Default: the commonest first.
+    cells : mapping of str to str, optional
+        Columns of the table to show on the right, with their headings, in place of all counts and medians;
+        empty for none. Different texts of one row stand one below the other.
+    row_title, study_title : str
+        Headings of the rows (default: the names of the columns in words) and of the counts of studies.
+    row_order, head_order, by_order : sequence of str, optional
+        Orders of the categories, of the heads if `rows` names two columns, and of the groups of `by`.
+        Default: the commonest first.
     wording : mapping of str to str, optional
         Words for categories.
     axis_label : str
@@ -121,14 +132,19 @@ def interval_strip_plan(
     keys = (rows,) if isinstance(rows, str) else tuple(rows)
     if len(keys) not in (1, 2):
         raise InputError(f"rows names {len(keys)} columns", "one column, or two")
-    ask = Ask(value, keys, low, high, by, hollow, study, dict(wording or {}), log)
-    values, without = _read(table, ask)
+    texts = None if cells is None else dict(cells)
+    ask = Ask(
+        value, keys, low, high, by, hollow, study, dict(wording or {}), log, texts, row_title, study_title
+    )
+    values, without = _read(table, ask, by_order)
     measure = LOGARITHM if log else GENERIC
     axis = _axis(values, measure, limits, reference, axis_label or title_of(value), panel_width)
     if without:
         notes = [*notes, f"Not shown: {plural(without, 'row')} of the table without a value."]
-    rows_drafted = strip_rows(values, ask, row_order, measure, axis, panel_width)
-    return lay_out_strip(rows_drafted, ask, axis, measure, _keys(values, ask), title, notes, panel_width)
+    orders = (head_order if len(keys) == 2 else None, row_order)
+    drafted = strip_rows(values, ask, orders, measure, axis, panel_width)
+    legend = _keys(values, ask, by_order)
+    return lay_out_strip(drafted, ask, axis, measure, legend, title, notes, panel_width)
 
 
 def interval_strip(
@@ -166,9 +182,10 @@ def interval_strip(
     return draw(strip_page(plan), ax)
 
 
-def _read(table: pd.DataFrame, ask: Ask) -> tuple[list[Value], int]:
+def _read(table: pd.DataFrame, ask: Ask, by_order: Sequence[str] | None) -> tuple[list[Value], int]:
     """Return the values, and how many rows of the table have none."""
     known = [c for c in (ask.low, ask.high, ask.by, ask.hollow, ask.study) if c is not None]
+    known += ask.cells or {}
     columns = {name: column_of(table, name).tolist() for name in (ask.value, *ask.rows, *known)}
     present = [i for i, x in enumerate(columns[ask.value]) if _is_number(x)]
     if not present:
@@ -191,7 +208,7 @@ def _read(table: pd.DataFrame, ask: Ask) -> tuple[list[Value], int]:
 
     signs = {
         group: colour_and_shape(position)
-        for position, group in enumerate(levels_of(name(ask.by, i) for i in present))
+        for position, group in enumerate(levels_of((name(ask.by, i) for i in present), by_order, ask.wording))
     }
     values = []
     for i in present:
@@ -200,7 +217,8 @@ def _read(table: pd.DataFrame, ask: Ask) -> tuple[list[Value], int]:
         x = _on_axis(float(columns[ask.value][i]), ask.log)
         point = StripPoint(x, end(ask.low, i), end(ask.high, i), group, *signs[group], hollow)
         head = name(ask.rows[0], i) if len(ask.rows) == 2 else ""
-        values.append(Value(head, name(ask.rows[-1], i), name(ask.study, i), point))
+        cells = tuple(words(columns[column][i]) for column in ask.cells or ())
+        values.append(Value(head, name(ask.rows[-1], i), name(ask.study, i), cells, point))
     return values, len(table) - len(present)
 
 
@@ -239,14 +257,15 @@ def _axis(
     return Axis(low, high, make_ticks(measure, low, high, width), line, label + suffix, measure.display_log)
 
 
-def _keys(values: Sequence[Value], ask: Ask) -> tuple[Key, ...]:
-    """Return the legend: groups with their counts, and what hollow points are."""
+def _keys(values: Sequence[Value], ask: Ask, by_order: Sequence[str] | None) -> tuple[Key, ...]:
+    """Return the legend: groups, with their counts if counts are shown, and what hollow points are."""
     groups = [v.point.group for v in values]
     signs = {v.point.group: (v.point.colour, v.point.shape) for v in values}
+    counts = {group: f" ({same_line(f'n = {groups.count(group)}')})" for group in signs}
     keys = [
-        Key(f"{group} ({same_line(f'n = {groups.count(group)}')})", *signs[group])
-        for group in levels_of(groups)
-        if group
+        Key(group + (counts[group] if ask.cells is None else ""), *signs[group])
+        for group in levels_of(groups, by_order, ask.wording)
+        if group and group in signs
     ]
     if ask.hollow is not None and any(v.point.hollow for v in values):
         meaning = ask.wording.get(ask.hollow, title_of(ask.hollow).lower())

@@ -12,8 +12,8 @@ from metaexo.effects.measure import Measure
 from metaexo.plots.fonts import text_width, wrap, wrap_to_width
 from metaexo.plots.furniture import (
     Key,
-    legend_height,
-    legend_width,
+    legend_rows,
+    legend_rows_height,
     note_lines,
     notes_height,
     title_height,
@@ -21,7 +21,7 @@ from metaexo.plots.furniture import (
 )
 from metaexo.plots.page import Panel, snap
 from metaexo.plots.scale import Axis, display
-from metaexo.plots.strip_page import DOT, LEGEND_GAP, StripPlan, StripPoint, StripRow
+from metaexo.plots.strip_page import DOT, StripPlan, StripPoint, StripRow
 from metaexo.plots.style import LINE_HEIGHT, MARGIN, SMALL_SIZE, TEXT_SIZE
 from metaexo.plots.tables import lanes, levels_of
 from metaexo.plots.wording import shown, title_of, whole_or_decimals
@@ -30,6 +30,7 @@ ROW_HEIGHT = 14.0
 LANE = DOT + 1.5
 COLUMN_GAP = 12.0
 INDENT = 8.0
+LABEL_LETTERS, HEAD_LETTERS = 38, 42
 FAR = 1e6
 
 
@@ -46,6 +47,16 @@ class Ask:
     study: str | None
     wording: Mapping[str, str]
     log: bool
+    cells: Mapping[str, str] | None = None
+    row_title: str = ""
+    study_title: str = ""
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """Headings of the columns on the right."""
+        if self.cells is not None:
+            return tuple(self.cells.values())
+        return ("n", *((self.study_title or "Studies",) if self.study is not None else ()), "Median")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +66,31 @@ class Value:
     head: str
     category: str
     study: str
+    cells: tuple[str, ...]
     point: StripPoint
 
 
 def strip_rows(
     values: Sequence[Value],
     ask: Ask,
-    order: Sequence[str] | None,
+    orders: tuple[Sequence[str] | None, Sequence[str] | None],
     measure: Measure,
     axis: Axis,
     width: float,
 ) -> list[StripRow]:
-    """Return heads and categories with their points; places count from the first row."""
+    """Return heads and categories, in their orders, with their points; places count from the first row."""
     per_point = width / (axis.high - axis.low)
-    digits = min(1, whole_or_decimals([display(measure, v.point.value) for v in values]))
-    categories = levels_of((v.category for v in values), order, ask.wording)
+    digits = _digits([display(measure, v.point.value) for v in values])
+    heads = levels_of((v.head for v in values), orders[0], ask.wording)
+    categories = levels_of((v.category for v in values), orders[1], ask.wording)
     rows: list[StripRow] = []
     y = 0.0
-    for head in levels_of(v.head for v in values):
-        if head:
-            rows.append(StripRow("head", (head,), y=y + ROW_HEIGHT / 2, height=ROW_HEIGHT))
-            y += ROW_HEIGHT
+    for head in heads:
+        if head and any(v.head == head for v in values):
+            lines = wrap(head, HEAD_LETTERS)
+            height = ROW_HEIGHT + (len(lines) - 1) * LINE_HEIGHT
+            rows.append(StripRow("head", lines, y=y + height / 2, height=height))
+            y += height
         for category in categories:
             members = [v for v in values if v.head == head and v.category == category]
             if members:
@@ -85,20 +100,36 @@ def strip_rows(
     return rows
 
 
+def _digits(values: Sequence[float]) -> int:
+    """Return how many decimals a median needs: three significant digits of a usual value."""
+    usual = float(np.median(np.abs(values)))
+    return min(whole_or_decimals(values), 0 if usual >= 100 else 1 if usual >= 10 else 2)
+
+
 def _row(
     members: Sequence[Value], ask: Ask, measure: Measure, digits: int, top: float, per_point: float
 ) -> StripRow:
     points = [v.point for v in members]
     lane_of = lanes([_extent(p, per_point) for p in points])
-    label = wrap(members[0].category, 34)
+    label = wrap(members[0].category, LABEL_LETTERS)
+    cells = _cells(members, ask, measure, digits)
+    lines = max(len(label), *(len(cell.split("\n")) for cell in cells), 1)
     deep = max(lane_of) + 1
-    height = max(ROW_HEIGHT, deep * LANE + 5.0, len(label) * LINE_HEIGHT + 3.0)
+    height = max(ROW_HEIGHT, deep * LANE + 5.0, lines * LINE_HEIGHT + 3.0)
     first = top + (height - deep * LANE) / 2
     placed = [replace(p, y=first + (lane + 0.5) * LANE) for p, lane in zip(points, lane_of, strict=True)]
-    median = float(np.median([display(measure, p.value) for p in points]))
-    studies = (str(len({v.study for v in members})),) if ask.study is not None else ()
-    cells = (str(len(points)), *studies, shown(median, digits))
     return StripRow("category", label, cells, tuple(placed), top + height / 2, height)
+
+
+def _cells(members: Sequence[Value], ask: Ask, measure: Measure, digits: int) -> tuple[str, ...]:
+    """Return the texts on the right: counts and median, or columns of the table, one text a line."""
+    if ask.cells is not None:
+        return tuple(
+            "\n".join(dict.fromkeys(texts)) for texts in zip(*(v.cells for v in members), strict=True)
+        )
+    median = float(np.median([display(measure, v.point.value) for v in members]))
+    studies = (str(len({v.study for v in members})),) if ask.study is not None else ()
+    return str(len(members)), *studies, shown(median, digits)
 
 
 def _extent(point: StripPoint, per_point: float) -> tuple[float, float]:
@@ -122,7 +153,7 @@ def lay_out_strip(
 ) -> StripPlan:
     """Return the plan of drafted rows, each at its place."""
     indent = INDENT if len(ask.rows) == 2 else 0.0
-    row_title = " / ".join(title_of(key) for key in ask.rows)
+    row_title = ask.row_title or " / ".join(title_of(key) for key in ask.rows)
     labels = [
         text_width(line, TEXT_SIZE, row.kind == "head") + (0.0 if row.kind == "head" else indent)
         for row in rows
@@ -131,15 +162,20 @@ def lay_out_strip(
     left = MARGIN + math.ceil(max([text_width(row_title, TEXT_SIZE, True), *labels])) + COLUMN_GAP
     x = left + panel_width
     columns = []
-    for i, name in enumerate(("n", *(("studies",) if ask.study is not None else ()), "median")):
-        texts = [text_width(row.cells[i], TEXT_SIZE) for row in rows if row.cells]
+    for i, name in enumerate(ask.titles):
+        cells = [line for row in rows if row.cells for line in row.cells[i].split("\n")]
+        texts = [text_width(text, TEXT_SIZE) for text in cells]
         x += COLUMN_GAP + math.ceil(max(text_width(name, TEXT_SIZE, True), *texts))
         columns.append((name, x))
-    legend = LEGEND_GAP + legend_width(keys, TEXT_SIZE) if keys else 0.0
-    width = float(math.ceil(x + legend + MARGIN))
-    above, below = title_lines(title, width), note_lines(notes, width)
-    top = math.ceil(MARGIN + title_height(above) + LINE_HEIGHT + 4.0)
-    bottom = top + max(sum(row.height for row in rows), legend_height(keys, TEXT_SIZE, LINE_HEIGHT)) + 3.0
+    width = float(math.ceil(x + MARGIN))
+    above, legend, below = (
+        title_lines(title, width),
+        legend_rows(keys, width, TEXT_SIZE),
+        note_lines(notes, width),
+    )
+    over = title_height(above) + legend_rows_height(legend, LINE_HEIGHT)
+    top = math.ceil(MARGIN + over + LINE_HEIGHT + 4.0)
+    bottom = top + sum(row.height for row in rows) + 3.0
     label_lines = len(wrap_to_width(axis.label, panel_width, TEXT_SIZE))
     axis_height = 5.0 + 1.3 * SMALL_SIZE + (label_lines + 0.6) * LINE_HEIGHT
     return StripPlan(
@@ -150,7 +186,7 @@ def lay_out_strip(
         indent=indent,
         axis=axis,
         panel=Panel(left, left + panel_width, top, snap(bottom), axis.low, axis.high, top, snap(bottom)),
-        keys=keys,
+        keys=legend,
         title=above,
         notes=below,
         width=width,

@@ -6,8 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from metaexo.effects.measure import Measure
-from metaexo.plots.furniture import Key, axis_items, legend_items, note_items, title_items
-from metaexo.plots.page import Area, Dot, Item, Line, Page, Panel, Text, lines_of_text, make_page, middle
+from metaexo.plots.furniture import (
+    Key,
+    axis_items,
+    legend_rows_items,
+    note_items,
+    title_height,
+    title_items,
+)
+from metaexo.plots.page import Area, Dot, Item, Line, Page, Panel, Text, lines_of_text, make_page
 from metaexo.plots.scale import Axis, display
 from metaexo.plots.style import FAINT, LINE_HEIGHT, MARGIN, PALE, TEXT_SIZE, WHITE
 
@@ -16,7 +23,6 @@ if TYPE_CHECKING:
 
 DOT = 5.0
 ARROW = 4.0
-LEGEND_GAP = 18.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,10 @@ class StripPoint:
 
 @dataclass(frozen=True, slots=True)
 class StripRow:
-    """A head or a category: lines of its label, texts of its cells, points, middle and height in points."""
+    """A head or a category: lines of its label, texts of its cells, points, middle and height in points.
+
+    A cell of several lines holds line breaks.
+    """
 
     kind: Literal["head", "category"]
     label: tuple[str, ...]
@@ -66,8 +75,10 @@ class StripPlan:
         Indent of the categories below heads, in points.
     axis, panel : Axis, Panel
         The axis and where it stands.
-    keys, title, notes : tuple
-        Legend, lines above and below.
+    keys : tuple of tuple of Key
+        Rows of the legend.
+    title, notes : tuple of str
+        Lines above and below.
     width, height : float
         Size of the figure in points.
     """
@@ -79,7 +90,7 @@ class StripPlan:
     indent: float
     axis: Axis
     panel: Panel
-    keys: tuple[Key, ...]
+    keys: tuple[tuple[Key, ...], ...]
     title: tuple[str, ...]
     notes: tuple[str, ...]
     width: float
@@ -106,6 +117,7 @@ def strip_page(plan: StripPlan) -> Page:
     """Return the page of a plan."""
     panel = plan.panel
     items: list[Item] = title_items(plan.title)
+    items += legend_rows_items(plan.keys, MARGIN, MARGIN + title_height(plan.title), TEXT_SIZE, LINE_HEIGHT)
     if plan.axis.reference is not None:
         x = panel.x(plan.axis.reference)
         items.append(Line(((x, panel.top), (x, panel.bottom)), 0.8, PALE))
@@ -113,12 +125,11 @@ def strip_page(plan: StripPlan) -> Page:
     items.append(Text(MARGIN, headings, plan.row_title, TEXT_SIZE, True))
     for title, right in plan.columns:
         items.append(Text(right, headings, title, TEXT_SIZE, True, align="right"))
-    edge = plan.columns[-1][1]
+    edge = plan.columns[-1][1] if plan.columns else panel.right
     items.append(Line(((MARGIN, panel.top), (edge, panel.top)), 0.8))
     for row in plan.rows:
         items += _row(plan, row, edge)
     items += axis_items(plan.axis, panel, panel.bottom, TEXT_SIZE, LINE_HEIGHT)
-    items += legend_items(plan.keys, edge + LEGEND_GAP, panel.top, TEXT_SIZE, LINE_HEIGHT)
     items += note_items(plan.notes, plan.height)
     return make_page(plan.width, plan.height, items, panel)
 
@@ -131,7 +142,7 @@ def _row(plan: StripPlan, row: StripRow, edge: float) -> list[Item]:
         bottom = row.y + row.height / 2
         items.append(Line(((MARGIN, bottom), (edge, bottom)), 0.4, FAINT))
     for text, (_, right) in zip(row.cells, plan.columns, strict=False):
-        items.append(Text(right, middle(row.y, TEXT_SIZE), text, TEXT_SIZE, align="right"))
+        items += lines_of_text(right, row.y, tuple(text.split("\n")), LINE_HEIGHT, align="right")
     for point in row.points:
         items += _interval(plan, point)
     for point in row.points:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots.style import INK, WHITE
-from metaexo.plots.wording import words
+from metaexo.plots.wording import NOT_REPORTED, OTHER, words
 
 if TYPE_CHECKING:
     import pandas as pd
 
-LAST = ("other", "not reported")
+LAST = (OTHER, NOT_REPORTED)
 
 
 def column_of(table: pd.DataFrame, name: str) -> pd.Series:
@@ -31,11 +31,14 @@ def column_of(table: pd.DataFrame, name: str) -> pd.Series:
 
 
 def levels_of(
-    names: Iterable[str], order: Sequence[str] | None = None, wording: Mapping[str, str] | None = None
+    names: Iterable[str] | Mapping[str, int],
+    order: Sequence[str] | None = None,
+    wording: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Return the different names in an order: as given, or the commonest first.
 
-    "other" and "not reported" come last, whatever their capitals. An order may hold names that are not found.
+    Names that come with counts are not counted again. "other" and "not reported", in capitals or not, and
+    with what follows them ("Other method"), come last. An order may hold names that are not found.
 
     Raises
     ------
@@ -92,4 +95,5 @@ def text_on(colour: str) -> str:
 
 
 def _rank(name: str) -> int:
-    return LAST.index(name.casefold()) + 1 if name.casefold() in LAST else 0
+    folded = name.casefold()
+    return next((i for i, last in enumerate(LAST, 1) if f"{folded} ".startswith(f"{last} ")), 0)

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaexo.formatting import MINUS, MISSING, number, p_value, percent, plural
-
-if TYPE_CHECKING:
-    from metaexo.effects.effect_sizes import Derivation
-    from metaexo.ledger import Ledger
+from metaexo.formatting import MINUS, MISSING, number
 
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-METHODS = {
-    "REML": "restricted maximum likelihood",
-    "ML": "maximum likelihood",
-    "DL": "DerSimonian and Laird",
-    "PM": "Paule and Mandel",
-    "SJ": "Sidik and Jonkman",
-    "HE": "Hedges and Olkin",
-    "EB": "empirical Bayes",
-}
+NAMES = {"isolation": "isolation method"}
+NOT_REPORTED, OTHER = "not reported", "other"
 
 
 def settle(value: float) -> float:
@@ -83,6 +70,18 @@ def typeset(text: str) -> str:
     return text.replace("tau2", "τ²").replace("I2", "I²")
 
 
+def name_of(key: str) -> str:
+    """Return the name of a column in words.
+
+    Examples
+    --------
+    >>> name_of("source_category"), name_of("isolation")
+    ('source', 'isolation method')
+    """
+    text = key.replace("_", " ").removesuffix(" category")
+    return NAMES.get(text, text)
+
+
 def title_of(key: str) -> str:
     """Return the name of a column as a heading.
 
@@ -91,7 +90,7 @@ def title_of(key: str) -> str:
     >>> title_of("source_category"), title_of("follow_up_weeks"), title_of("n")
     ('Source', 'Follow up weeks', 'n')
     """
-    text = key.replace("_", " ").removesuffix(" category")
+    text = name_of(key)
     return text if len(text) == 1 else text[:1].upper() + text[1:]
 
 
@@ -126,6 +125,33 @@ def words(value: object, wording: Mapping[str, str] | None = None, missing: str 
     return (wording or {}).get(text, text.replace("_", " "))
 
 
+def stratum_words(levels: Mapping[str, str], wording: Mapping[str, str] | None = None) -> str:
+    """Return the levels of a stratum in words; "other" and "not reported" say of what.
+
+    Examples
+    --------
+    >>> stratum_words({"outcome": "wound_closure", "source": "Not reported"})
+    'wound closure / source not reported'
+    >>> stratum_words({"source": "Other", "isolation": "other"})
+    'Other source / other isolation method'
+    """
+    known = wording or {}
+    named = [
+        known[level] if level in known else _with_factor(factor, words(level), first=not position)
+        for position, (factor, level) in enumerate(levels.items())
+    ]
+    return " / ".join(named)
+
+
+def _with_factor(factor: str, level: str, first: bool) -> str:
+    """Return the level, with the name of its factor if it says nothing without it."""
+    name = name_of(factor)
+    said = {OTHER: f"{OTHER} {name}", NOT_REPORTED: f"{name} {NOT_REPORTED}"}.get(level.casefold())
+    if said is None:
+        return level
+    return said[:1].upper() + said[1:] if first and level[:1].isupper() else said
+
+
 def level_words(level: float) -> str:
     """Return a level in per cent.
 
@@ -135,83 +161,3 @@ def level_words(level: float) -> str:
     ('95 %', '97.5 %')
     """
     return f"{settle(100 * level):g} %"
-
-
-def spread_words(fit: Any) -> list[str]:
-    """Return the between-study variance and I² of a fit, as far as it has them."""
-    parts = []
-    tau2, i2 = getattr(fit, "tau2", None), getattr(fit, "i2", None)
-    if isinstance(tau2, float | int | np.floating):
-        parts.append(f"τ² = {shown(float(tau2), 2)}")
-    if isinstance(i2, float | int | np.floating):
-        parts.append(f"I² = {percent(settle(float(i2)))}")
-    return parts
-
-
-def count_words(effects: int, studies: int) -> list[str]:
-    """Return the counts of effects and studies."""
-    return [f"k = {effects}", f"m = {studies}"]
-
-
-def words_of_test(test: Any) -> str:
-    """Return a test as "F(3, 12.1) = 4.50, p = 0.024"."""
-    df = test.df if isinstance(test.df, tuple | list) else (test.df,)
-    degrees = ", ".join(f"{settle(d):.1f}".removesuffix(".0") for d in df if d is not None)
-    name = str(test.distribution)
-    sign = "χ²" if name.lower().startswith("chi") else name[:1] if name[:1] in "FtTzZ" else name
-    bracket = f"({degrees})" if degrees else ""
-    return f"{sign}{bracket} = {shown(test.statistic, 2)}, {p_value(settle(test.pvalue))}"
-
-
-def method_words(fit: Any) -> str:
-    """Return the model of a fit in one sentence."""
-    method = str(getattr(fit, "method", "") or "")
-    test = str(getattr(fit, "test", "") or "").replace("knapp-hartung", "Knapp and Hartung")
-    if method in {"EE", "FE", "CE"}:
-        text = "Equal-effects model"
-    elif method:
-        text = f"Random-effects model; τ² by {METHODS.get(method, method)}"
-        text += f" ({method})" if method in METHODS else ""
-    else:
-        text = type(fit).__name__
-    if test:
-        text += f"; intervals of pooled effects by {'the normal distribution' if test == 'z' else test}"
-    return text + "."
-
-
-def ledger_words(ledger: Ledger | None, most: int = 3) -> str:
-    """Return what was left out of a table and the commonest reasons; empty if nothing was."""
-    if ledger is None or not ledger.left_out:
-        return ""
-    reasons = Counter(entry.reason for entry in ledger.left_out).most_common()
-    named = "; ".join(f"{reason} ({n})" for reason, n in reasons[:most])
-    rest = sum(n for _, n in reasons[most:])
-    return (
-        f"Left out: {len(ledger.left_out)} of {plural(ledger.total, 'row')} of {ledger.source}: {named}"
-        + (f"; other reasons ({rest})" if rest else "")
-        + "."
-    )
-
-
-def derived_words(derived: Sequence[Derivation], mark: str = "square") -> list[str]:
-    """Return how hollow marks are to be read; empty if every effect is as reported."""
-    notes = []
-    converted = [d for d in derived if d.how == "converted"]
-    assumed = [d for d in derived if d.how == "assumed"]
-    if converted:
-        notes.append(
-            f"Hollow {mark}: converted from another statistic ({_names(d.formula for d in converted)})."
-        )
-    if assumed:
-        notes.append(
-            "Hollow circle: rests on a value that the source does not state "
-            f"({_names(d.note or d.formula for d in assumed)})."
-        )
-    return notes
-
-
-def _names(found: Any, most: int = 4) -> str:
-    """Return the different names with their counts, the commonest first."""
-    tally = Counter(name or "formula not named" for name in found).most_common()
-    text = "; ".join(f"{name}: {n}" for name, n in tally[:most])
-    return text + (f"; and {len(tally) - most} more" if len(tally) > most else "")

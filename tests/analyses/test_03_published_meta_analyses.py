@@ -121,6 +121,24 @@ def test_the_figures_say_that_reviews_share_studies(folders):
         assert "Subtotal" not in drawn
 
 
+def test_the_funnel_of_reviews_is_contoured_and_says_what_it_cannot_show(folders):
+    drawn = (folders.figures / "03_funnel.svg").read_text(encoding="utf-8")
+    for words in ("p &lt; 0.01", "share primary studies", "nothing of missing studies", "not doubtful"):
+        assert words in drawn
+    assert "pooled effect" not in drawn.replace("the pooled effect of a review", "")
+
+
+def test_cells_by_source_have_a_funnel_an_outcome_with_the_region_of_one_common_effect(folders, table):
+    within = table("sources_within_reviews")
+    wanted = (within["estimates"] >= 5).sum()
+    figures = sorted(folders.figures.glob("03_cells_*.svg"))
+    assert len(figures) == wanted == 3
+    for figure in figures:
+        drawn = figure.read_text(encoding="utf-8")
+        assert "pseudo 95 % region" in drawn
+        assert "(here 8)" in drawn
+
+
 def test_the_same_run_gives_the_same_bytes(folders, run):
     again, analysis = run()
     for path in analysis.written:

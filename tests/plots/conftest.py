@@ -62,3 +62,20 @@ def derived():
         return [Derivation(how, "SD from SE", notes.get(how, "")) for how in (HOWS[i % 4] for i in range(k))]
 
     return make
+
+
+@pytest.fixture
+def studies():
+    """Return forty studies with source, isolation method, kind and access."""
+    draws = np.random.default_rng(5)
+    return pd.DataFrame(
+        {
+            "study": [f"s{i // 2}" for i in range(40)],
+            "source": draws.choice(["adipose_msc", "plant", "urine", None], 40),
+            "isolation": draws.choice(["ultracentrifugation", "size_exclusion", "not_reported"], 40),
+            "kind": draws.choice(["clinical", "preclinical"], 40),
+            "access": draws.choice(["abstract", "full_text"], 40, p=[0.8, 0.2]),
+            "size_nm": np.where(draws.random(40) < 0.2, np.nan, draws.lognormal(4.8, 0.4, 40)),
+            "size_sd": 20.0,
+        }
+    )

@@ -71,59 +71,6 @@ def test_level_is_honoured_everywhere(make_effects):
     assert row.mark.high - row.mark.estimate == pytest.approx(2.5758293035489004 * np.sqrt(fit.effects.v[0]))
 
 
-def test_strata_have_heads_subtotals_and_a_test(make_effects):
-    results = mx.stratify(make_effects(16), by=["source", "isolation"])
-    plan = forest_plan(results)
-    heads = [" ".join(row.text) for row in plan.rows if row.kind == "head"]
-    assert heads == [s.name.replace("_", " ") for s in results.strata]
-    fitted = [s for s in results.strata if s.fit is not None]
-    assert 0 < len(fitted) < len(results.strata), "this test needs strata with and without a fit"
-    assert kinds(plan).count("subtotal") == len(fitted)
-    for s, stratum in enumerate(results.strata):
-        if stratum.fit is None:
-            assert plan.row(f"note:{s}").text == (stratum.note,)
-        else:
-            expected = [stratum.pooled.estimate, stratum.pooled.low, stratum.pooled.high]
-            assert numbers(plan.row(f"subtotal:{s}")) == pytest.approx(expected, abs=6e-3)
-            shares = results.overall.weights[stratum.rows].sum()
-            assert plan.row(f"subtotal:{s}").weight == pytest.approx(shares)
-    assert plan.row("between").text[0].startswith("Test between strata: F(")
-    assert sorted(row.id for row in plan.rows if row.kind == "study") == sorted(
-        f"study:{i}" for i in results.overall.effects.row_ids
-    )
-
-
-def test_studies_stand_in_their_own_stratum(make_effects):
-    es = make_effects(16)
-    plan = forest_plan(mx.stratify(es, by="source"))
-    of_row = {f"study:{es.row_ids[i]}": es.column("source")[i].replace("_", " ") for i in range(16)}
-    head = ""
-    for row in plan.rows:
-        head = row.text[0] if row.kind == "head" else head
-        if row.kind == "study":
-            assert of_row[row.id] == head
-
-
-def test_weights_within_strata_add_up_to_a_hundred(make_effects):
-    plan = forest_plan(mx.stratify(make_effects(16), by="source"), weights="stratum")
-    assert {row.cells["weight"][0] for row in plan.rows if row.kind == "subtotal"} == {"100.0"}
-    assert "weight" not in plan.row("total").cells
-
-
-def test_strata_pooled_jointly_cannot_be_shown_at_another_level(make_effects):
-    results = mx.stratify(make_effects(16), by="source", tau2="common")
-    assert forest_plan(results).row("subtotal:0").mark.estimate == results.strata[0].pooled.estimate
-    assert any("One τ² for all strata" in note for note in forest_plan(results).notes)
-    with pytest.raises(InputError, match="pooled jointly"):
-        forest_plan(results, level=0.9)
-
-
-def test_strata_of_one_study_each_have_no_subtotal_and_no_overall(make_effects):
-    es = mx.EffectSizes([0.5], [0.1], labels=["Li 2020"], data=make_effects(1).data)
-    plan = forest_plan(mx.stratify(es, by="source"))
-    assert kinds(plan) == ["head", "study", "note", "spacer"]
-
-
 def test_bare_effects_are_not_pooled(make_effects):
     plan = forest_plan(make_effects(5), by="source")
     assert set(kinds(plan)) == {"head", "study", "spacer"}
@@ -229,6 +176,20 @@ def test_a_missing_value_is_a_dash(make_effects):
     assert plan.rows[1].cells["source"] == ("–",)
 
 
+def test_remarks_stand_in_brackets_behind_the_labels(make_effects):
+    es = make_effects(3)
+    data = es.data.assign(use=["main", "doubtful", None])
+    es = mx.EffectSizes(es.y, es.v, labels=es.labels, data=data)
+    plan = forest_plan(es, remark="use", wording={"main": ""})
+    assert [row.cells["label"][0] for row in plan.rows] == [
+        "Author 1 2000",
+        "Author 2 2001 (doubtful)",
+        "Author 3 2002",
+    ]
+    with pytest.raises(UnknownChoiceError, match="user"):
+        forest_plan(es, remark="user")
+
+
 # -- marks, axis, notes ----------------------------------------------------------------------------------
 
 
@@ -241,8 +202,8 @@ def test_derived_values_are_hollow_and_explained(make_effects, derived):
         "converted": ("square", True),
         "assumed": ("circle", True),
     }
-    assert any("Hollow square" in note and "SD from SE: 2" in note for note in plan.notes)
-    assert any("Hollow circle" in note and "correlation 0.5 assumed: 2" in note for note in plan.notes)
+    assert any("Hollow square" in note and "SD from SE (2)" in note for note in plan.notes)
+    assert any("Hollow circle" in note and "correlation 0.5 assumed (2)" in note for note in plan.notes)
     assert not any("Hollow" in note for note in forest_plan(make_effects(3)).notes)
 
 
@@ -359,15 +320,6 @@ def test_a_long_label_stays_whole(make_effects):
     row = forest_plan(make_effects(2, labels=[label] * 2)).rows[0]
     assert len(row.cells["label"]) == 2
     assert " ".join(row.cells["label"]) == label
-
-
-def test_long_strata_names_stay_whole(make_effects):
-    es = make_effects(4)
-    name = "umbilical cord mesenchymal stem cells of several donors grown in a bioreactor and " * 2
-    data = es.data.assign(source=[name.strip()] * 4)
-    plan = forest_plan(mx.stratify(mx.EffectSizes(es.y, es.v, data=data), by="source"))
-    assert " ".join(plan.rows[0].text) == name.strip()
-    assert clashes(forest_page(plan)) == []
 
 
 # -- refusals --------------------------------------------------------------------------------------------

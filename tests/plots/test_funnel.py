@@ -9,7 +9,8 @@ import metaexo as mx
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
 from metaexo.plots import funnel, funnel_plan, overlapping_texts
 from metaexo.plots.funnel_page import funnel_page
-from metaexo.plots.page import clashes
+from metaexo.plots.page import Area, Dot, clashes
+from metaexo.plots.wording import stratum_words
 
 
 def test_points_stand_at_effect_and_standard_error(make_effects):
@@ -58,7 +59,7 @@ def test_strata_have_colours_and_marks_of_their_own(make_effects):
     assert len(set(signs.values())) == len(signs)
     labels = [key.label.replace("\N{NO-BREAK SPACE}", " ") for key in plan.keys]
     for stratum in results.strata:
-        assert f"{stratum.name.replace('_', ' ')} (k = {stratum.k})" in labels
+        assert f"{stratum_words(stratum.levels)} (k = {stratum.k})" in labels
 
 
 def test_derived_values_are_hollow(make_effects, derived):
@@ -67,8 +68,23 @@ def test_derived_values_are_hollow(make_effects, derived):
     assert "hollow: derived value" in [key.label for key in plan.keys]
 
 
+def test_a_standard_error_far_beyond_the_others_does_not_squash_them(make_effects):
+    es = make_effects(12)
+    v = es.v.copy()
+    v[5] = 64.0
+    plan = funnel_plan(mx.RandomEffects(mx.EffectSizes(es.y, v)).fit())
+    assert plan.panel.y_bottom == pytest.approx(1.05 * np.sqrt(np.delete(v, 5).max()))
+    assert plan.notes == ("An arrow at the lower edge: a standard error beyond the axis (8.00).",)
+    assert plan.to_frame()["se"].max() == 8.0
+    page = funnel_page(plan)
+    assert sum(isinstance(item, Dot) for item in page.items) == 11
+    arrow = next(item for item in page.items if isinstance(item, Area))
+    tip = (plan.panel.x(es.y[5]), plan.panel.bottom)
+    assert arrow.points[0] == pytest.approx(tip, abs=0.01)
+
+
 def test_few_studies_are_told(make_effects):
-    assert any("4 studies" in note for note in funnel_plan(make_effects(4)).notes)
+    assert any("here 4" in note for note in funnel_plan(make_effects(4)).notes)
     assert funnel_plan(make_effects(10)).notes == ()
 
 

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import metaexo as mx
 from metaexo.effects.measure import get_measure
 from metaexo.errors import InputError
 from metaexo.plots.fonts import text_width, wrap, wrap_to_width
@@ -15,7 +14,7 @@ from metaexo.plots.page import snap
 from metaexo.plots.scale import analysis, display, linear_ticks, make_ticks, robust_limits
 from metaexo.plots.style import PALETTE, SHAPES, colour_and_shape
 from metaexo.plots.tables import lanes, levels_of
-from metaexo.plots.wording import ledger_words, settle, shown, words_of_test
+from metaexo.plots.wording import settle, shown, stratum_words
 
 MEASURES = ("SMD", "RR", "OR", "PAS", "PLO")
 
@@ -148,14 +147,9 @@ def test_an_order_that_leaves_a_category_out_is_refused():
     assert levels_of(["plant"], ["milk_colostrum", "plant"]) == ["milk colostrum", "plant"]
 
 
-def test_a_test_in_words(make_effects):
-    test = mx.stratify(make_effects(12), by="source").between
-    words = words_of_test(test)
-    assert words.startswith(f"F({test.df[0]:.0f}, ")
-    assert f" = {test.statistic:.2f}, p = " in words
-
-
-def test_the_ledger_in_words_names_the_commonest_reasons(make_effects):
-    es = make_effects(12).select(np.arange(12) < 9, "no control group")
-    assert ledger_words(es.ledger) == "Left out: 3 of 12 rows of input: no control group (3)."
-    assert ledger_words(make_effects(3).ledger) == ""
+def test_levels_that_say_nothing_alone_are_told_with_their_factor():
+    assert stratum_words({"family": "Scar", "isolation": "not_reported"}) == (
+        "Scar / isolation method not reported"
+    )
+    assert stratum_words({"source_category": "Not reported"}) == "Source not reported"
+    assert stratum_words({"source": "other"}, {"other": "something else"}) == "something else"

@@ -1,0 +1,74 @@
+"""The lines below a forest plot that follow from what it shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.models.results import RandomEffectsResults
+from metaexo.plots.forest_choices import Choices
+from metaexo.plots.remarks import derived_words, ledger_words, method_words
+from metaexo.plots.wording import typeset
+
+
+def evidence_notes(es: EffectSizes) -> tuple[str, ...]:
+    """Return how hollow marks are to be read, and what was left out."""
+    return tuple(note for note in (*derived_words(es.derived), ledger_words(es.ledger)) if note)
+
+
+def model_note(fit: Any, counts: bool) -> str:
+    """Return the model in words, and whether it takes effects of one study as independent."""
+    note = method_words(fit)
+    es = fit.effects
+    if isinstance(fit, RandomEffectsResults) and es.m < es.k:
+        return f"{note} {es.k} effects of {es.m} studies are taken as independent."
+    return note + (" k effects of m studies." if counts else "")
+
+
+def strata_notes(results: Any, choices: Choices) -> tuple[str, ...]:
+    """Return the notes of strata: model, remarks on strata, test between them, evidence.
+
+    No model is named where neither a subtotal nor the overall effect is shown.
+    """
+    pooled = sum(stratum.fit is not None for stratum in results.strata)
+    shown = choices.overall and results.overall is not None
+    model = [_strata_model(results, choices)] if pooled or shown else []
+    alone = [] if pooled else ["No stratum has two or more studies, so none is pooled."]
+    remarks = dict.fromkeys(stratum.note for stratum in results.strata if stratum.note)
+    test = _test_note(results, pooled) if choices.between else []
+    sentences = [*model, *map(_sentence, remarks), *alone, *test]
+    return (*([" ".join(sentences)] if sentences else []), *evidence_notes(results.effects))
+
+
+def _strata_model(results: Any, choices: Choices) -> str:
+    """Return the model, whose the between-study variances are, and whose the weights."""
+    parts = [] if results.overall is None else [model_note(results.overall, choices.heterogeneity)]
+    one = results.tau2_mode == "common"
+    parts.append("One τ² for all strata." if one else "τ² of its own in each stratum.")
+    if choices.weights == "overall" and results.overall is not None:
+        parts.append("Weights are those of the overall effect.")
+    elif choices.weights == "stratum":
+        parts.append("Weights are those within the strata.")
+    return " ".join(parts)
+
+
+def _test_note(results: Any, pooled: int) -> list[str]:
+    """Return how the strata were tested, or why they were not."""
+    if results.between is not None:
+        return [_sentence(results.between_note)] if results.between_note else []
+    return ["No test between strata: only one has two or more studies."] if pooled == 1 else []
+
+
+def short_remark(note: str) -> str:
+    """Return what stands beside the name of a stratum; the whole note stands below the plot.
+
+    Examples
+    --------
+    >>> short_remark("one study: shown, takes no part in a between-study variance")
+    'one study'
+    """
+    return typeset(note.partition(":")[0])
+
+
+def _sentence(words: str) -> str:
+    return typeset(words[:1].upper() + words[1:]) + "."

@@ -1,0 +1,119 @@
+"""The plan of a forest plot of strata: heads, subtotals, remarks, the test between them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import metaexo as mx
+from metaexo.errors import DependentEffectsWarning, InputError
+from metaexo.plots import forest_plan
+from metaexo.plots.forest_page import forest_page
+from metaexo.plots.page import clashes
+from metaexo.plots.wording import stratum_words
+
+
+def numbers(row):
+    """Return estimate, low and high as the row prints them."""
+    pieces = [re.sub(r"[\[\]]|to", "", piece).strip() for piece in row.cells["estimate"]]
+    return [float(piece.replace("−", "-")) if piece else None for piece in pieces]
+
+
+def kinds(plan):
+    return [row.kind for row in plan.rows]
+
+
+def test_strata_have_heads_subtotals_and_a_test(make_effects):
+    results = mx.stratify(make_effects(16), by=["source", "isolation"])
+    plan = forest_plan(results)
+    heads = [" ".join(row.text) for row in plan.rows if row.kind == "head"]
+    assert heads == [stratum_words(s.levels) for s in results.strata]
+    fitted = [s for s in results.strata if s.fit is not None]
+    assert 0 < len(fitted) < len(results.strata), "this test needs strata with and without a fit"
+    assert kinds(plan).count("subtotal") == len(fitted)
+    for s, stratum in enumerate(results.strata):
+        assert plan.row(f"head:{s}").detail == stratum.note.partition(":")[0]
+        if stratum.fit is not None:
+            expected = [stratum.pooled.estimate, stratum.pooled.low, stratum.pooled.high]
+            assert numbers(plan.row(f"subtotal:{s}")) == pytest.approx(expected, abs=6e-3)
+            shares = results.overall.weights[stratum.rows].sum()
+            assert plan.row(f"subtotal:{s}").weight == pytest.approx(shares)
+    assert plan.row("between").text[0].startswith("Test between strata: F(")
+    assert sorted(row.id for row in plan.rows if row.kind == "study") == sorted(
+        f"study:{i}" for i in results.overall.effects.row_ids
+    )
+
+
+def test_studies_stand_in_their_own_stratum(make_effects):
+    es = make_effects(16)
+    plan = forest_plan(mx.stratify(es, by="source"))
+    of_row = {f"study:{es.row_ids[i]}": stratum_words({"source": es.column("source")[i]}) for i in range(16)}
+    head = ""
+    for row in plan.rows:
+        head = row.text[0] if row.kind == "head" else head
+        if row.kind == "study":
+            assert of_row[row.id] == head
+
+
+def test_weights_within_strata_add_up_to_a_hundred(make_effects):
+    plan = forest_plan(mx.stratify(make_effects(16), by="source"), weights="stratum")
+    assert {row.cells["weight"][0] for row in plan.rows if row.kind == "subtotal"} == {"100.0"}
+    assert "weight" not in plan.row("total").cells
+
+
+def test_strata_pooled_jointly_cannot_be_shown_at_another_level(make_effects):
+    results = mx.stratify(make_effects(16), by="source", tau2="common")
+    assert forest_plan(results).row("subtotal:0").mark.estimate == results.strata[0].pooled.estimate
+    assert any("One τ² for all strata" in note for note in forest_plan(results).notes)
+    with pytest.raises(InputError, match="pooled jointly"):
+        forest_plan(results, level=0.9)
+
+
+def test_strata_of_one_study_each_have_no_subtotal_and_no_overall(make_effects):
+    es = mx.EffectSizes([0.5], [0.1], labels=["Li 2020"], data=make_effects(1).data)
+    plan = forest_plan(mx.stratify(es, by="source"))
+    assert kinds(plan) == ["head", "study", "spacer"]
+    assert plan.rows[0].detail == "one study"
+    assert " ".join(plan.notes) == (
+        "One study: shown, takes no part in a between-study variance. "
+        "No stratum has two or more studies, so none is pooled."
+    )
+
+
+def test_a_remark_that_several_strata_share_is_told_once(make_effects):
+    plan = forest_plan(mx.stratify(make_effects(6), by="source"), overall=False)
+    details = [row.detail for row in plan.rows if row.kind == "head"]
+    assert sorted(details) == ["one study", "one study", "two studies", "two studies"]
+    notes = " ".join(plan.notes)
+    assert notes.count("one degree of freedom") == 1
+    assert notes.count("no part in a between-study variance") == 1
+
+
+def test_the_test_between_strata_may_be_left_away(make_effects):
+    results = mx.stratify(make_effects(16), by="source")
+    assert results.between is not None
+    assert results.between_note.partition(" over")[0] in " ".join(forest_plan(results).notes)
+    plan = forest_plan(results, between=False)
+    assert "between" not in [row.id for row in plan.rows]
+    assert "test" not in " ".join(plan.notes)
+
+
+def test_strata_without_an_overall_fit_tell_what_was_derived_and_left_out(make_effects, derived):
+    es = make_effects(3, derived=derived(4)[1:], study=["a", "a", "a"]).select([1, 2], "no SD")
+    with pytest.warns(DependentEffectsWarning):
+        results = mx.stratify(es, by="source")
+    assert results.overall is None
+    notes = " ".join(forest_plan(results).notes)
+    assert "Hollow square: converted" in notes
+    assert "Left out: 1 of 3 rows of input: no SD (1)." in notes
+    assert "Random-effects" not in notes
+
+
+def test_long_strata_names_stay_whole(make_effects):
+    es = make_effects(4)
+    name = "umbilical cord mesenchymal stem cells of several donors grown in a bioreactor and " * 2
+    data = es.data.assign(source=[name.strip()] * 4)
+    plan = forest_plan(mx.stratify(mx.EffectSizes(es.y, es.v, data=data), by="source"))
+    assert " ".join(plan.rows[0].text) == name.strip()
+    assert clashes(forest_page(plan)) == []

@@ -1,0 +1,57 @@
+"""What the figures say of fits, of rows that were left out and of derived effects."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+import metaexo as mx
+from metaexo.effects.effect_sizes import Derivation
+from metaexo.ledger import Ledger
+from metaexo.plots.remarks import derived_words, ledger_words, method_words, words_of_test
+
+
+def test_a_test_in_words(make_effects):
+    test = mx.stratify(make_effects(12), by="source").between
+    words = words_of_test(test)
+    assert words.startswith(f"F({test.df[0]:.0f}, ")
+    assert f" = {test.statistic:.2f}, p = " in words
+
+
+def test_the_ledger_in_words_names_the_commonest_reasons(make_effects):
+    es = make_effects(12).select(np.arange(12) < 9, "no control group")
+    assert ledger_words(es.ledger) == "Left out: 3 of 12 rows of input: no control group (3)."
+    assert ledger_words(make_effects(3).ledger) == ""
+
+
+def test_rows_that_were_not_asked_for_are_told_apart_and_thresholds_are_one_reason():
+    ledger = Ledger("outcomes.csv", tuple(range(2, 12)))
+    ledger = ledger.leave_out(dict.fromkeys((2, 3, 4), "not selected: contrast == 'x'"), "selection")
+    reasons = {line: f"only p < {p}: gives a bound, not a point" for line, p in ((5, 0.05), (6, 0.01))}
+    ledger = ledger.leave_out(reasons | {7: "an earlier time point; the latest is taken"}, "effect")
+    assert ledger_words(ledger) == (
+        "7 of 10 rows of outcomes.csv were asked for; 3 of these are left out: "
+        "only a threshold of p, which gives a bound (2); an earlier time point, the latest is taken (1)."
+    )
+    one = Ledger("outcomes.csv", (2, 3)).leave_out({3: "not selected: contrast == 'x'"}, "selection")
+    assert ledger_words(one) == "1 of 2 rows of outcomes.csv was asked for."
+
+
+def test_rare_reasons_are_counted_together(make_effects):
+    ledger = Ledger("a.csv", tuple(range(2, 12)))
+    ledger = ledger.leave_out({line: f"reason {line}" for line in range(2, 8)}, "effect")
+    assert ledger_words(ledger).endswith("reason 2 (1); reason 3 (1); reason 4 (1); other reasons (3).")
+    marks = [Derivation("converted", name) for name in "abcdef"]
+    assert derived_words(marks) == [
+        "Hollow square: converted from another statistic: a (1); b (1); c (1); d (1); others (2)."
+    ]
+
+
+@pytest.mark.parametrize("method", ["REML", "DL", "PM", "EB"])
+@pytest.mark.parametrize("test", ["z", "t", "knapp-hartung", "knapp-hartung-adhoc"])
+def test_models_are_named_without_codes(make_effects, method, test):
+    words = method_words(mx.RandomEffects(make_effects(6)).fit(method=method, test=test))
+    assert f"({method})" in words
+    assert not re.search(r"adhoc|by (z|t|knapp)\b", words)
