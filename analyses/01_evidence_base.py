@@ -121,7 +121,7 @@ def draw_shares(analysis: Analysis, table: pd.DataFrame) -> None:
         by=["domain", "access"],
         head_order=DOMAINS[:3],
         by_order=ACCESS[:3],
-        wording={"isolation": "comparisons of methods"},
+        wording={"isolation": "comparisons of methods", "secondary": "other texts"},
         notes=["What similarity searches returned, not a systematic search."],
     )
     analysis.write_figure("reporting", ax, title="Shares of studies from which each thing can be had")

@@ -13,7 +13,7 @@ import pandas as pd
 import metaexo as mx
 from metaexo.evidence.safety import EVENTS, SCOPES, choose_reports, chosen_for_harm, event_shares
 from metaexo.evidence.to_effects import row_labels
-from metaexo.formatting import interval, markdown_table, percent, plural
+from metaexo.formatting import markdown_table, percent, plural
 from metaexo.report.run import Analysis, run_alone
 
 ANY, SERIOUS = SCOPES["all"], "serious adverse events"
@@ -33,6 +33,7 @@ ROUTES = {
 }
 HARM = ["line", "study_id", "label", "indication", "route", "people_described", "ae_definition", "caution"]
 NOTE = "Exact 95 % intervals of single studies; nothing is pooled. People chosen for harm are not shown."
+SHEET_NAMES = "A name in small letters is that of the sheet: the authors were not seen."
 
 
 def main(analysis: Analysis) -> None:
@@ -91,7 +92,7 @@ def draw(analysis: Analysis, name: str, treated: pd.DataFrame, axis: str) -> Non
     table = table.assign(**{column: 100 * table[column] for column in ("share", "low", "high")})
     table["doubtful"] = table["use"] == "doubtful"
     table["count"] = [f"{row.people} of {row.n}" for row in table.itertuples()]
-    table["interval"] = [interval(row.low, row.high, 1) for row in table.itertuples()]
+    table["interval"] = [f"{row.low:.1f} to {row.high:.1f}" for row in table.itertuples()]
     ax = mx.plots.interval_strip(
         table,
         "share",
@@ -109,7 +110,7 @@ def draw(analysis: Analysis, name: str, treated: pd.DataFrame, axis: str) -> Non
         row_order=list(dict.fromkeys(table["label"])),
         head_order=list(dict.fromkeys(treated["counted"].sort_values(key=lambda c: c != ANY, kind="stable"))),
         axis_label=axis,
-        notes=[NOTE],
+        notes=[NOTE, SHEET_NAMES] if any(name[0].islower() for name in table["label"]) else [NOTE],
     )
     analysis.write_figure(name, ax, title=f"{axis.removesuffix(' (%)')}, study by study")
 

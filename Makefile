@@ -1,0 +1,121 @@
+# Every target builds .venv from pyproject.toml and requirements-lock.txt first, if it is missing or stale,
+# and does nothing about it (and needs no network) if it is not.
+#
+#   make PYTHON=/path/to/python3.12 test      to choose the Python
+
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	if "$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; \
+	then echo "$$name"; break; fi; done)
+PY := .venv/bin/python
+PIP := -m pip --disable-pip-version-check -qq
+
+.DEFAULT_GOAL := help
+.PHONY: help env test lint types floors unit reproduce check docs format parity benchmark \
+	test-lowest lock clean
+
+help:
+	@echo "make reproduce    every table and figure, from the sheets in data/"
+	@echo "make test         lint, types, import floors, tests"
+	@echo "make check        the committed tables and figures are what the scripts make"
+	@echo "make docs         the documentation, in docs/_build/html"
+	@echo "make parity       the stored reference values, then R itself side by side"
+	@echo "make benchmark    speed, side by side with R and Python peers"
+	@echo "make test-lowest  tests and docs with the oldest supported versions"
+	@echo "make format       lay out the code"
+	@echo "make lock         renew requirements-lock.txt"
+	@echo "make clean        remove .venv and what was built"
+
+reproduce: env
+	$(PY) -m metaexo reproduce
+
+check: env
+	$(PY) -m metaexo reproduce --check
+
+test: lint types floors unit
+
+lint: env
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: env
+	$(PY) -m mypy
+
+floors: env
+	.venv/bin/lint-imports
+
+unit: env
+	$(PY) -m pytest -n auto
+
+docs: env
+	$(PY) -m sphinx -W --keep-going -q docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+format: env
+	$(PY) -m ruff check --fix-only --exit-zero .
+	$(PY) -m ruff format .
+
+# The reference values were made with R and are stored, so the first part needs no R.
+parity: env
+	$(PY) -m tests.reference tests/reference/data
+	@$(MAKE) --no-print-directory find-r
+	$(PY) -m benchmarks.parity
+
+benchmark: env find-r
+	$(PY) -m benchmarks
+
+# A venv apart, with the lower bounds of pyproject.toml. Old versions of other packages warn about newer
+# ones, so warnings are shown here and are no errors.
+test-lowest: find-python
+	"$(PYTHON)" -m venv --clear .venv-lowest
+	.venv-lowest/bin/python $(PIP) install -r requirements-lowest.txt
+	.venv-lowest/bin/python -m pytest -n auto -W default
+	PYTHONPATH=. .venv-lowest/bin/python -m sphinx -q docs docs/_build/lowest
+
+lock: find-python
+	"$(PYTHON)" -m venv --clear .venv-lock
+	.venv-lock/bin/python $(PIP) install ".[dev]" "hatchling>=1.25" "editables>=0.5"
+	@{ sed -n '/^#/p' requirements-lock.txt; \
+	.venv-lock/bin/python -m pip freeze --exclude metaexo | sort -f; \
+	echo 'colorama==0.4.6 ; sys_platform == "win32"'; } > requirements-lock.new
+	mv requirements-lock.new requirements-lock.txt
+	rm -rf .venv-lock
+
+clean:
+	rm -rf .venv .venv-lowest .venv-lock build dist docs/_build docs/api docs/gallery docs/reference.rst
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---------------------------------------------------------------- the environment
+
+.PHONY: find-python
+find-python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "metaexo needs Python 3.11 to 3.14 and found none of them as python3, python3.14 ... python3.11." >&2; \
+		echo "Install one, or name it: make PYTHON=/path/to/python test" >&2; exit 1; fi
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "metaexo needs Python 3.11 or newer; $(PYTHON) is older, or does not run." >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) has no venv module. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+.PHONY: find-r
+find-r:
+	@Rscript --vanilla -e 'q(status = !all(c("metafor", "jsonlite") %in% rownames(installed.packages())))' \
+		>/dev/null 2>&1 || { echo "R with the packages metafor and jsonlite is not here. On Debian:" >&2; \
+		echo "apt-get install r-base-core r-cran-metafor r-cran-metadat r-cran-clubsandwich r-cran-jsonlite" >&2; \
+		exit 1; }
+
+# The stamp holds what .venv was built from: the two files, and the folder (an environment cannot be moved).
+env:
+	@wanted="$$(cat pyproject.toml requirements-lock.txt | cksum) $$PWD"; \
+	if [ "$$(cat .venv/built-from 2>/dev/null)" != "$$wanted" ] || ! $(PY) -c '' 2>/dev/null; then \
+		$(MAKE) --no-print-directory .build-env && printf '%s\n' "$$wanted" > .venv/built-from; fi
+
+.PHONY: .build-env
+.build-env: find-python
+	@echo "Building .venv with $$("$(PYTHON)" --version) (about a minute) ..."
+	@case "$$(cat .venv/built-from 2>/dev/null)" in *" $$PWD") $(PY) -c '';; *) false;; esac 2>/dev/null \
+		|| "$(PYTHON)" -m venv --clear .venv
+	@$(PY) $(PIP) install -r requirements-lock.txt && $(PY) $(PIP) install --no-deps --no-build-isolation -e . || { \
+		echo "The packages in requirements-lock.txt could not be installed (see above)." >&2; \
+		echo "They come from the Python package index: is there a network? On a machine for which a package has" >&2; \
+		echo "no ready-made file, a C compiler is needed (Debian: apt-get install build-essential python3-dev)." >&2; \
+		echo "Tried on Python 3.11 to 3.14; another one: make PYTHON=/path/to/python test" >&2; exit 1; }

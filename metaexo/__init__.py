@@ -1,0 +1,107 @@
+"""Meta-analysis of exosome evidence: from a cell of a spreadsheet to a pooled effect, and how much it varies.
+
+The names below are loaded when they are first used, so that importing metaexo is quick and needs no
+drawing library. The usual abbreviation is ``import metaexo as mx``.
+
+Examples
+--------
+>>> import metaexo as mx
+>>> es = mx.EffectSizes([0.1, 0.4, 0.2], [0.02, 0.05, 0.03])
+>>> es.k
+3
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from metaexo import datasets, errors, plots, report
+    from metaexo.datasets import load_dataset
+    from metaexo.effects import EffectSizes, effect_sizes, measures
+    from metaexo.evidence import check_sheets, read_sheets
+    from metaexo.heterogeneity import stratify
+    from metaexo.models import (
+        LocationScale,
+        Multilevel,
+        RandomEffects,
+        RandomTerm,
+        compare,
+        correlated_effects,
+        fit_many,
+        likelihood_ratio_test,
+        rho_sweep,
+    )
+
+# Public name -> module that defines it; a room's own name stands for the room.
+_HOMES = {
+    "EffectSizes": "metaexo.effects",
+    "LocationScale": "metaexo.models",
+    "Multilevel": "metaexo.models",
+    "RandomEffects": "metaexo.models",
+    "RandomTerm": "metaexo.models",
+    "check_sheets": "metaexo.evidence",
+    "compare": "metaexo.models",
+    "correlated_effects": "metaexo.models",
+    "datasets": "metaexo.datasets",
+    "effect_sizes": "metaexo.effects",
+    "errors": "metaexo.errors",
+    "fit_many": "metaexo.models",
+    "likelihood_ratio_test": "metaexo.models",
+    "load_dataset": "metaexo.datasets",
+    "measures": "metaexo.effects",
+    "plots": "metaexo.plots",
+    "read_sheets": "metaexo.evidence",
+    "report": "metaexo.report",
+    "rho_sweep": "metaexo.models",
+    "stratify": "metaexo.heterogeneity",
+}
+
+__all__ = [  # noqa: RUF022 (in the order in which a reader meets them)
+    "read_sheets",
+    "check_sheets",
+    "load_dataset",
+    "EffectSizes",
+    "effect_sizes",
+    "measures",
+    "RandomEffects",
+    "LocationScale",
+    "Multilevel",
+    "RandomTerm",
+    "correlated_effects",
+    "rho_sweep",
+    "fit_many",
+    "compare",
+    "likelihood_ratio_test",
+    "stratify",
+    "datasets",
+    "plots",
+    "report",
+    "errors",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value: Any = _installed_version()
+    elif name in _HOMES:
+        home = import_module(_HOMES[name])
+        value = home if home.__name__ == f"{__name__}.{name}" else getattr(home, name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__, "__version__"])
+
+
+def _installed_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("metaexo")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "0+unknown"

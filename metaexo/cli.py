@@ -1,0 +1,102 @@
+"""The command line: run the analyses, check the sheets. Thin; the work is done in the rooms below."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from metaexo.errors import MetaexoError
+
+if TYPE_CHECKING:
+    from metaexo.report.run import Folders
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+class _Group(click.Group):
+    """Shows an error of metaexo as its four parts, without a trace."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except MetaexoError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Group)
+@click.version_option(package_name="metaexo")
+def main() -> None:
+    """Meta-analysis of exosome evidence."""
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Write nothing; compare with what is committed.")
+@click.option("--only", multiple=True, metavar="NN", help="Run only this analysis; may be given again.")
+@click.option("--root", type=FOLDER, default=".", help="Checkout of metaexo. [default: this folder]")
+def reproduce(check: bool, only: Sequence[str], root: Path) -> None:
+    """Run analyses/NN_*.py in order and list the tables and figures that they write."""
+    from metaexo.report.run import Folders
+
+    if not check:
+        _run(Folders.of(root.resolve()), only)
+        return
+    with tempfile.TemporaryDirectory(prefix="metaexo-") as scratch:
+        made = Folders.of(root.resolve(), Path(scratch))
+        _run(made, only)
+        agrees = _compare(Folders.of(root.resolve()), made, only)
+    sys.exit(0 if agrees else 1)
+
+
+def _run(folders: Folders, only: Sequence[str]) -> None:
+    from tqdm import tqdm
+
+    from metaexo.report.run import reproduce as run_all
+
+    def progress(scripts: Sequence[Path]) -> Iterable[Path]:
+        with tqdm(scripts, unit="analysis", disable=None) as bar:
+            for script in bar:
+                bar.set_description(script.stem)
+                yield script
+
+    runs = run_all(folders, only, progress)
+    click.echo("")
+    for analysis, seconds in runs:
+        click.echo(f"{analysis.script.name} ({seconds:.1f} s)")
+        for path in analysis.written:
+            click.echo(f"  {path.relative_to(folders.output).as_posix()}")
+    files = sum(len(analysis.written) for analysis, _ in runs)
+    click.echo(f"{files} files written; analyses run: {len(runs)}")
+
+
+def _compare(committed: Folders, made: Folders, only: Sequence[str]) -> bool:
+    from metaexo.report.compare import compare_outputs
+
+    found = compare_outputs(committed, made, only)
+    for item in found:
+        click.echo(f"{item.verdict:>22}  {item.file}  {item.detail}".rstrip())
+    wrong = [item for item in found if not item.agrees]
+    identical = sum(item.verdict == "identical" for item in found)
+    click.echo(
+        f"{len(found)} files compared: {identical} identical, "
+        f"{len(found) - identical - len(wrong)} equal within tolerance, {len(wrong)} not as committed"
+    )
+    return not wrong
+
+
+@main.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--all", "settled", is_flag=True, help="List what rows speak of in `caution` as well.")
+@click.option("--strict", is_flag=True, help="Exit 1 on warnings too.")
+def check(folder: Path, settled: bool, strict: bool) -> None:
+    """Say what is wrong, or looks wrong, with the sheets in FOLDER, row by row; exit 1 on errors."""
+    from metaexo.evidence import check_sheets
+
+    found = check_sheets(folder)
+    click.echo(found.report(settled, shutil.get_terminal_size((120, 40)).columns))
+    sys.exit(0 if found.ok and not (strict and found.warnings) else 1)

@@ -1,0 +1,1 @@
+"""Reports: tables, text and the reproduction of everything that the analyses write."""

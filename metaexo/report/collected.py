@@ -1,0 +1,130 @@
+"""The two files that all analyses share: `summary.md` and the figures' manifest.
+
+Each analysis owns one part of `summary.md` and the lines of its own figures in the manifest; running it
+again replaces these and leaves the others as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from metaexo.errors import InputError
+
+SUMMARY = "summary.md"
+MANIFEST = "MANIFEST.tsv"
+_HEAD = "# What the analyses found\n\nWritten by `metaexo reproduce`; do not edit."
+_MARK = re.compile(r"<!-- (\d\d_\w+) -->")
+_COLUMNS = ("file", "script", "title", "data")
+
+
+@dataclass(frozen=True, slots=True)
+class FigureEntry:
+    """One line of the figures' manifest.
+
+    Attributes
+    ----------
+    file : str
+        Name of the file in the figures folder.
+    script : str
+        Name of the script that draws it, without ``.py``.
+    title : str
+        What it shows, in words.
+    data : str
+        Digest of the extraction sheets it was drawn from.
+    """
+
+    file: str
+    script: str
+    title: str
+    data: str
+
+
+def read_summary(path: Path) -> dict[str, str]:
+    """Return the parts of a `summary.md` by script; none if there is no such file."""
+    if not path.is_file():
+        return {}
+    sections: dict[str, list[str]] = {}
+    current: list[str] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        mark = _MARK.fullmatch(line)
+        if mark:
+            current = sections.setdefault(mark.group(1), [])
+        else:
+            current.append(line)
+    return {script: "\n".join(lines).strip() for script, lines in sections.items()}
+
+
+def update_summary(path: Path, script: str, text: str, scripts: Collection[str]) -> None:
+    """Put `text` in the place of one script; parts of scripts that are gone go too.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    script : str
+        Name of the script, without ``.py``.
+    text : str
+        Its part, Markdown.
+    scripts : collection of str
+        All scripts that there are.
+    """
+    sections = {name: part for name, part in read_summary(path).items() if name in scripts}
+    sections[script] = text
+    parts = [_HEAD, *(f"<!-- {name} -->\n{sections[name]}" for name in sorted(sections))]
+    _write(path, "\n\n".join(parts))
+
+
+def read_manifest(path: Path) -> list[FigureEntry]:
+    """Return the entries of a figures' manifest; none if there is no such file.
+
+    Raises
+    ------
+    InputError
+        If a line has not one cell for each column.
+    """
+    if not path.is_file():
+        return []
+    entries = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], start=2):
+        cells = line.split("\t")
+        if len(cells) != len(_COLUMNS):
+            raise InputError(
+                f"a line of {path.name} has {len(cells)} cells",
+                "the cells " + ", ".join(_COLUMNS),
+                "delete the file and run `metaexo reproduce`",
+                f"line {number}",
+            )
+        entries.append(FigureEntry(*cells))
+    return entries
+
+
+def update_manifest(
+    path: Path, script: str, figures: Sequence[FigureEntry], scripts: Collection[str]
+) -> None:
+    """Put `figures` in the place of one script's lines; lines of scripts that are gone go too.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    script : str
+        Name of the script, without ``.py``.
+    figures : sequence of FigureEntry
+        What it drew.
+    scripts : collection of str
+        All scripts that there are.
+    """
+    old = read_manifest(path)
+    kept = [entry for entry in old if entry.script in scripts and entry.script != script]
+    entries = sorted([*kept, *figures], key=lambda entry: entry.file)
+    if entries or old:
+        rows = ["\t".join((entry.file, entry.script, entry.title, entry.data)) for entry in entries]
+        _write(path, "\n".join(["\t".join(_COLUMNS), *rows]))
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "\n", encoding="utf-8", newline="\n")

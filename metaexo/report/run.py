@@ -1,0 +1,337 @@
+"""Run the numbered analysis scripts and collect what they write.
+
+An analysis is a file ``analyses/NN_name.py`` that asks one question. Its docstring opens with the question,
+underlined (so that the gallery can use it as a title), and it has one function, ``main(analysis)``, which
+gets an :class:`Analysis`: where the data are, and how to write a table, a figure and a few words. A script
+never chooses a path of its own, so the same script can write into the repository or into a scratch folder
+that is then compared with what is committed.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import inspect
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.report.collected import MANIFEST, SUMMARY, FigureEntry, update_manifest, update_summary
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FLOAT_FORMAT = "%.8g"
+OUTPUT_VARIABLE = "METAEXO_OUTPUT"
+_SCRIPT_NAME = re.compile(r"(\d\d)_\w+")
+_NAME = re.compile(r"[a-z0-9_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where analyses read and write.
+
+    Attributes
+    ----------
+    scripts : Path
+        The numbered scripts.
+    data : Path
+        The extraction sheets.
+    output : Path
+        What is written goes below it: the checkout, or a scratch folder.
+    """
+
+    scripts: Path
+    data: Path
+    output: Path
+
+    @classmethod
+    def of(cls, root: Path, output: Path | None = None) -> Folders:
+        """Return the folders of a checkout at `root`; what is written goes below `output` if it is given.
+
+        Raises
+        ------
+        InputError
+            If there is no folder of scripts or no folder of data.
+        """
+        folders = cls(root / "analyses", root / "data", output or root)
+        for needed in (folders.scripts, folders.data):
+            if not needed.is_dir():
+                raise InputError(
+                    f"{root} has no folder {needed.name!r}",
+                    "the folder of a checkout of metaexo, with analyses/ and data/",
+                    "change to that folder, or name it with --root",
+                )
+        return folders
+
+    @property
+    def results(self) -> Path:
+        """Folder of the tables, and of `summary.md`."""
+        return self.output / "analyses" / "results"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of the figures, and of their manifest."""
+        return self.output / "figures"
+
+    def scripts_in_order(self, only: Sequence[str] = ()) -> list[Path]:
+        """Return the numbered scripts in order; `only` picks some by their two digits.
+
+        Raises
+        ------
+        UnknownChoiceError
+            If a number belongs to no script.
+        InputError
+            If there are no scripts, or two with one number.
+        """
+        found = [path for path in sorted(self.scripts.glob("*.py")) if _SCRIPT_NAME.fullmatch(path.stem)]
+        scripts = {path.stem[:2]: path for path in found}
+        if not found or len(scripts) < len(found):
+            raise InputError(
+                f"{len(found)} scripts with {len(scripts)} numbers in {self.scripts}",
+                "scripts NN_name.py, each with a number of its own",
+                rows=[path.name for path in found],
+            )
+        for number in only:
+            if number not in scripts:
+                raise UnknownChoiceError("analysis", number, scripts)
+        return [path for number, path in scripts.items() if not only or number in only]
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What one analysis script works with; handed to its ``main``.
+
+    Parameters
+    ----------
+    script : Path
+        The script, ``NN_name.py``.
+    title : str
+        The question it asks.
+    folders : Folders
+        Where to read and write.
+
+    Attributes
+    ----------
+    written : list of Path
+        The files written so far.
+    figures : list of FigureEntry
+        The figures among them.
+    paragraphs : list of str
+        The words for `summary.md`.
+    """
+
+    script: Path
+    title: str
+    folders: Folders
+    written: list[Path] = field(default_factory=list)
+    figures: list[FigureEntry] = field(default_factory=list)
+    paragraphs: list[str] = field(default_factory=list)
+
+    @property
+    def data(self) -> Path:
+        """Folder of the extraction sheets."""
+        return self.folders.data
+
+    def write_table(self, name: str, frame: pd.DataFrame, *, index: bool = False) -> Path:
+        """Write a table to the results folder as ``NN_name.csv``.
+
+        Numbers are written with eight significant digits, so that the file does not hang on the last bits of
+        a machine's arithmetic; an empty cell is a missing value.
+
+        Parameters
+        ----------
+        name : str
+            Lower-case letters, digits and underscores.
+        frame : pandas.DataFrame
+            The table.
+        index : bool
+            Whether the row names are a column of the table.
+
+        Returns
+        -------
+        Path
+            The file.
+        """
+        path = self._new_file(self.folders.results, name, ".csv")
+        text = frame.to_csv(index=index, float_format=FLOAT_FORMAT, lineterminator="\n")
+        path.write_text(text, encoding="utf-8", newline="\n")
+        self.written.append(path)
+        return path
+
+    def write_figure(self, name: str, axes: Axes | Figure, *, title: str) -> tuple[Path, ...]:
+        """Save a figure to the figures folder as ``NN_name.svg`` and ``NN_name.png``, and list it.
+
+        Parameters
+        ----------
+        name : str
+            Lower-case letters, digits and underscores.
+        axes : matplotlib.axes.Axes or matplotlib.figure.Figure
+            What a function of :mod:`metaexo.plots` returned.
+        title : str
+            What the figure shows, in words, for the manifest and the gallery.
+
+        Returns
+        -------
+        tuple of Path
+            The files.
+        """
+        from metaexo.plots import save
+
+        stem = self._new_file(self.folders.figures, name, "")
+        paths = save(axes, stem)
+        digest = digest_of_data(self.folders.data)
+        self.written.extend(paths)
+        self.figures.extend(FigureEntry(path.name, self.script.stem, title, digest) for path in paths)
+        return paths
+
+    def write_summary(self, text: str) -> None:
+        """Add a paragraph (Markdown) to this analysis' part of `summary.md`."""
+        self.paragraphs.append(text.strip())
+
+    def _new_file(self, folder: Path, name: str, suffix: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise InputError(f"the name {name!r}", "lower-case letters, digits and underscores")
+        path = folder / f"{self.script.stem[:2]}_{name}{suffix}"
+        if (path if suffix else path.with_suffix(".svg")) in self.written:
+            raise InputError(f"{self.script.name} writes {path.name} twice", "a name for each file")
+        folder.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def digest_of_data(folder: Path) -> str:
+    """Return a digest of the sheets and their codebook: twelve hexadecimal digits.
+
+    The digest is of names and contents, line ends aside, so it is the same on every machine.
+    """
+    total = hashlib.sha256()
+    for path in sorted([*folder.rglob("*.csv"), *folder.rglob("*.json")]):
+        total.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        total.update(path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    return total.hexdigest()[:12]
+
+
+def run_analysis(script: Path, folders: Folders) -> Analysis:
+    """Run one script and bring `summary.md` and the manifest up to date.
+
+    Raises
+    ------
+    InputError
+        If the script has no question for a title, no ``main``, or writes nothing.
+    """
+    module = _load(script)
+    main = getattr(module, "main", None)
+    if not callable(main):
+        raise InputError(f"{script.name} has no function main", "def main(analysis: Analysis) -> None")
+    return _run(main, script, folders)
+
+
+def run_alone(main: Callable[[Analysis], None]) -> None:
+    """Run one script by itself: ``python analyses/02_name.py``.
+
+    It writes into the checkout that the script stands in, or below the folder that the environment variable
+    ``METAEXO_OUTPUT`` names, and prints its words and the names of its files.
+
+    Parameters
+    ----------
+    main : callable
+        The script's ``main``.
+    """
+    script = Path(inspect.getfile(main)).resolve()
+    output = os.environ.get(OUTPUT_VARIABLE)
+    folders = Folders.of(script.parent.parent, Path(output).resolve() if output else None)
+    _use_a_canvas_without_a_screen()
+    analysis = _run(main, script, folders)
+    print("\n\n".join(analysis.paragraphs))
+    for path in analysis.written:
+        print(f"wrote {path.relative_to(folders.output).as_posix()}")
+
+
+def reproduce(
+    folders: Folders,
+    only: Sequence[str] = (),
+    progress: Callable[[Sequence[Path]], Iterable[Path]] = iter,
+) -> list[tuple[Analysis, float]]:
+    """Run the scripts in order.
+
+    Parameters
+    ----------
+    folders : Folders
+        Where to read and write.
+    only : sequence of str
+        Numbers of the scripts to run; empty for all.
+    progress : callable
+        Wraps the list of scripts to show how far the run is, for example ``tqdm``.
+
+    Returns
+    -------
+    list of (Analysis, float)
+        What each script wrote, and its seconds.
+    """
+    _use_a_canvas_without_a_screen()
+    runs = []
+    for script in progress(folders.scripts_in_order(only)):
+        start = time.perf_counter()
+        analysis = run_analysis(script, folders)
+        runs.append((analysis, time.perf_counter() - start))
+    return runs
+
+
+def _run(main: Callable[[Analysis], None], script: Path, folders: Folders) -> Analysis:
+    title = _title(script)
+    analysis = Analysis(script, title, folders)
+    main(analysis)
+    if not analysis.written:
+        raise InputError(f"{script.name} wrote nothing", "an analysis that writes a table or a figure")
+    _close_figures()
+    scripts = {path.stem for path in folders.scripts_in_order()}
+    words = "\n\n".join([f"## {title}", *analysis.paragraphs])
+    update_summary(folders.results / SUMMARY, script.stem, words, scripts)
+    update_manifest(folders.figures / MANIFEST, script.stem, analysis.figures, scripts)
+    return analysis
+
+
+def _load(script: Path) -> ModuleType:
+    name = f"analyses.{script.stem}"
+    spec = importlib.util.spec_from_file_location(name, script)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{script} cannot be loaded", "a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _title(script: Path) -> str:
+    doc = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8")))
+    lines = (doc or "").splitlines()
+    if not _SCRIPT_NAME.fullmatch(script.stem):
+        raise InputError(f"the script name {script.name}", "two digits, an underscore and a name")
+    if len(lines) < 2 or set(lines[1].strip()) != {"="}:
+        raise InputError(
+            f"the docstring of {script.name} does not open with a title",
+            "the question in one line, and a line of = under it",
+        )
+    return lines[0].strip()
+
+
+def _use_a_canvas_without_a_screen() -> None:
+    import matplotlib
+
+    matplotlib.use("agg")
+
+
+def _close_figures() -> None:
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None:
+        pyplot.close("all")

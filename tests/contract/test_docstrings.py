@@ -1,0 +1,83 @@
+"""Every public function and class explains itself: those of numpydoc's checks that this package keeps."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+
+import pytest
+from numpydoc.validate import validate
+
+import metaexo as mx
+
+ROOMS = ("effects", "evidence", "models", "heterogeneity", "datasets", "plots")
+
+EVERYWHERE = {
+    "GL07",  # sections in the wrong order
+    "GL08",  # no docstring
+    "SS02",  # the first line does not open with a capital letter
+    "SS03",  # or does not end with a full stop
+    "SS04",  # or opens with a blank
+    "SS06",  # or is longer than one line
+    "PR01",  # a parameter that is not explained
+    "PR02",  # an explained parameter that is not there
+    "PR03",  # parameters in another order
+    "PR04",  # a parameter without its type or shape
+    "PR07",  # a parameter without words
+    "RT03",  # a return value without words
+    "YD01",  # no word on what is yielded
+}
+FUNCTIONS = EVERYWHERE | {
+    "RT01",  # no word on what is returned
+    "EX01",  # no example
+}
+
+
+def public_objects():
+    """Return every public function and class by the name that a reader would write."""
+    found = {f"metaexo.{name}": getattr(mx, name) for name in mx.__all__}
+    for room in ROOMS:
+        module = import_module(f"metaexo.{room}")
+        found |= {f"metaexo.{room}.{name}": getattr(module, name) for name in module.__all__}
+    seen, unique = set(), {}
+    for name, thing in found.items():
+        if (inspect.isclass(thing) or inspect.isfunction(thing)) and id(thing) not in seen:
+            seen.add(id(thing))
+            unique[name] = thing
+    return unique
+
+
+PUBLIC = public_objects()
+
+
+def home(thing):
+    return f"{thing.__module__}.{thing.__qualname__}"
+
+
+def faults(path, codes):
+    return [f"{path}: {code} {words}" for code, words in validate(path)["errors"] if code in codes]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_the_docstring_has_its_parts(name):
+    thing = PUBLIC[name]
+    codes = FUNCTIONS if inspect.isfunction(thing) else EVERYWHERE
+    if inspect.isclass(thing) and "Attributes\n" in inspect.getdoc(thing):
+        codes = codes - {"PR01"}  # a result that nobody builds by hand explains what it holds
+    assert faults(home(thing), codes) == []
+
+
+@pytest.mark.parametrize("name", [name for name, thing in PUBLIC.items() if inspect.isclass(thing)])
+def test_the_methods_of_a_class_have_docstrings_too(name):
+    thing = PUBLIC[name]
+    own = {key: value for key, value in vars(thing).items() if not key.startswith("_") and _is_code(value)}
+    found = []
+    for key, value in own.items():
+        # One line is enough for a short method; one that has a section on its parameters names them all.
+        complete = "Parameters\n" in (inspect.getdoc(value) or "")
+        found += faults(f"{home(thing)}.{key}", EVERYWHERE if complete else EVERYWHERE - {"PR01"})
+    assert found == []
+
+
+def _is_code(value):
+    return inspect.isfunction(value) or isinstance(value, property | classmethod | staticmethod)

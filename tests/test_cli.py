@@ -1,0 +1,106 @@
+"""The command line: its words, and above all its exit codes."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from click.testing import CliRunner
+
+from metaexo.cli import main
+
+SCRIPT = '''"""
+How many rows?
+==============
+"""
+import pandas as pd
+
+
+def main(analysis):
+    sheet = pd.read_csv(analysis.data / "sheet.csv")
+    analysis.write_table("rows", sheet)
+    analysis.write_summary("Rows: {}".format(len(sheet)))
+'''
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    (tmp_path / "analyses").mkdir()
+    (tmp_path / "data").mkdir()
+    for number in ("01", "02"):
+        (tmp_path / "analyses" / f"{number}_rows.py").write_text(SCRIPT)
+    (tmp_path / "data" / "sheet.csv").write_text("source,n\nplasma,4\n")
+    return tmp_path
+
+
+def run(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def test_reproduce_lists_what_it_wrote(checkout):
+    result = run("reproduce", "--root", checkout)
+    assert result.exit_code == 0, result.output
+    assert "  analyses/results/01_rows.csv\n" in result.output
+    assert result.output.endswith("2 files written; analyses run: 2\n")
+
+
+def test_check_passes_right_after_reproduce_and_writes_nothing(checkout):
+    run("reproduce", "--root", checkout)
+    before = {path: path.stat().st_mtime_ns for path in checkout.rglob("*") if path.suffix in (".csv", ".md")}
+    result = run("reproduce", "--check", "--root", checkout)
+    assert result.exit_code == 0, result.output
+    assert "3 files compared: 3 identical, 0 equal within tolerance, 0 not as committed" in result.output
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+@pytest.mark.parametrize("only", [(), ("--only", "01")])
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("01_rows.csv", lambda path: path.write_text("source,n\nplasma,5\n")),
+        ("01_rows.csv", lambda path: path.unlink()),
+        ("01_old.csv", lambda path: path.write_text("x\n")),
+        ("summary.md", lambda path: path.write_text(path.read_text().replace("Rows: 1", "Rows: 2"))),
+        ("summary.md", lambda path: path.unlink()),
+    ],
+    ids=["changed", "missing", "stale", "changed words", "missing words"],
+)
+def test_check_fails_on_any_difference(checkout, file, change, only):
+    run("reproduce", "--root", checkout)
+    change(checkout / "analyses" / "results" / file)
+    result = run("reproduce", "--check", "--root", checkout, *only)
+    assert result.exit_code == 1
+    assert "1 not as committed" in result.output
+
+
+def test_check_of_one_analysis_does_not_look_at_the_others(checkout):
+    run("reproduce", "--root", checkout)
+    (checkout / "analyses" / "results" / "02_rows.csv").unlink()
+    assert run("reproduce", "--check", "--only", "01", "--root", checkout).exit_code == 0
+    assert run("reproduce", "--check", "--root", checkout).exit_code == 1
+
+
+def test_an_error_is_told_in_words_without_a_trace(tmp_path):
+    result = run("reproduce", "--root", tmp_path)
+    assert result.exit_code == 1
+    assert "needed: the folder of a checkout" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_check_says_that_the_sheets_of_the_repository_can_be_read(root):
+    result = run("check", root / "data")
+    assert result.exit_code == 0, result.output
+    assert " 0 problems" in result.output
+
+
+def test_check_names_the_line_of_a_broken_row_and_fails(root, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(root / "data", folder)
+    lines = (folder / "outcomes.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    study = lines[3].split(",")[0]
+    lines[3] = lines[3].replace(study, "nobody1900", 1)
+    (folder / "outcomes.csv").write_text("".join(lines), encoding="utf-8")
+    result = run("check", folder)
+    assert result.exit_code == 1
+    assert "nobody1900" in result.output
+    assert "line 4" in result.output

@@ -1,0 +1,71 @@
+"""The names that a user meets first: they are there, and getting at them is quick."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import metaexo as mx
+
+
+@pytest.mark.parametrize("name", mx.__all__)
+def test_every_public_name_resolves_and_is_listed(name):
+    assert getattr(mx, name) is not None
+    assert name in dir(mx)
+
+
+def test_all_and_the_homes_of_the_names_agree():
+    assert sorted(mx.__all__) == sorted(mx._HOMES)
+    assert len(set(mx.__all__)) == len(mx.__all__)
+
+
+def test_a_function_is_not_hidden_by_the_module_of_the_same_name():
+
+    assert callable(mx.effect_sizes)
+    assert mx.effect_sizes is sys.modules["metaexo.effects"].effect_sizes
+    assert isinstance(mx.EffectSizes, type)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'forrest'"):
+        mx.forrest  # noqa: B018
+
+
+def test_the_version_is_the_one_of_the_project_file(root):
+    wanted = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    changelog = (root / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (\d\S*)", changelog, re.MULTILINE)[0] == wanted
+    try:
+        installed = importlib.metadata.version("metaexo")
+    except importlib.metadata.PackageNotFoundError:
+        assert mx.__version__ == "0+unknown"
+    else:
+        assert mx.__version__ == installed == wanted
+
+
+def test_importing_is_quick_and_loads_nothing_heavy(root):
+    code = """
+import sys, time
+import numpy
+start = time.perf_counter()
+import metaexo
+seconds = time.perf_counter() - start
+heavy = ["pandas", "matplotlib", "scipy", "statsmodels", "pandera", "formulaic"]
+print(seconds, [name for name in heavy if name in sys.modules])
+"""
+    runs = [_run(code, root) for _ in range(3)]
+    assert min(float(out.split(" ", 1)[0]) for out in runs) < 0.15
+    assert {out.split(" ", 1)[1] for out in runs} == {"[]"}
+
+
+def _run(code: str, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=folder
+    )
+    return done.stdout.strip()
