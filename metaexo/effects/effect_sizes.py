@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects.measure import Measure, get_measure
+from metaexo.effects.origin import Origin
 from metaexo.errors import (
     InputError,
     RowsLeftOutWarning,
@@ -77,6 +78,8 @@ class EffectSizes:
         Which rows of the source table are here and which are not.
     oriented : bool
         Whether positive means benefit in every row.
+    origin : Origin, optional
+        The statistics that the effects were computed from, for :func:`metaexo.explain`.
     missing : {"drop", "raise"}
         What to do with rows whose effect or variance is missing: leave them out with a warning and an
         entry in the ledger, or raise.
@@ -112,6 +115,7 @@ class EffectSizes:
     derived: tuple[Derivation, ...]
     ledger: Ledger | None
     oriented: bool
+    origin: Origin | None
 
     def __init__(
         self,
@@ -125,6 +129,7 @@ class EffectSizes:
         derived: Sequence[Derivation] | None = None,
         ledger: Ledger | None = None,
         oriented: bool = False,
+        origin: Origin | None = None,
         missing: Literal["drop", "raise"] = "drop",
     ) -> None:
         effects = np.array(y, dtype=float, ndmin=1)
@@ -139,7 +144,8 @@ class EffectSizes:
                 f"the ledger has {len(ledger.used)} used rows for {effects.size} effects",
                 "one used row of the ledger for each effect",
             )
-        columns = {"labels": labels, "study": study, "derived": derived, "data": data}
+        sources = origin.rows if origin is not None else None
+        columns = {"labels": labels, "study": study, "derived": derived, "data": data, "origin": sources}
         for name, column in columns.items():
             if column is not None and len(column) != effects.size:
                 raise ShapeError(
@@ -156,6 +162,7 @@ class EffectSizes:
         put(self, "derived", tuple(derived) if derived is not None else ())
         put(self, "ledger", ledger)
         put(self, "oriented", oriented)
+        put(self, "origin", origin)
         self._check_values()
         self._drop_missing(missing)
         self.y.flags.writeable = False
@@ -228,6 +235,7 @@ class EffectSizes:
             "study": pick(self.study),
             "data": self.data.iloc[rows].reset_index(drop=True) if self.data is not None else None,
             "derived": pick(self.derived),
+            "origin": self.origin.at(rows) if self.origin is not None else None,
         }
 
     def _row_name(self, i: int) -> str:
@@ -269,6 +277,51 @@ class EffectSizes:
             raise UnknownChoiceError("column", name, known)
         return self.data[name]
 
+    def with_columns(self, **columns: Sequence[object]) -> EffectSizes:
+        """Return the same effects with further columns of data, or with columns replaced.
+
+        Parameters
+        ----------
+        **columns : sequence
+            Name to values, one an effect.
+
+        Raises
+        ------
+        ShapeError
+            If a column does not have one value an effect.
+        """
+        import pandas as pd
+
+        data = pd.DataFrame(index=range(self.k)) if self.data is None else self.data.copy()
+        for name, values in columns.items():
+            if len(values) != self.k:
+                raise ShapeError(f"{name} has {len(values)} values for {self.k} effects", "one for each")
+            data[name] = pd.Series(list(values), index=data.index)
+        return self._with(data=data)
+
+    def with_labels(self, labels: Sequence[str]) -> EffectSizes:
+        """Return the same effects under other labels.
+
+        Parameters
+        ----------
+        labels : sequence of str
+            What a reader sees of each row, one an effect.
+        """
+        return self._with(labels=labels)
+
+    def _with(self, **changes: Any) -> EffectSizes:
+        """Return the same effects with some of the columns exchanged."""
+        columns: dict[str, Any] = {
+            "labels": self.labels or None,
+            "study": self.study or None,
+            "data": self.data,
+            "derived": self.derived or None,
+            "ledger": self.ledger,
+            "oriented": self.oriented,
+            "origin": self.origin,
+        }
+        return EffectSizes(self.y, self.v, self.measure, **(columns | changes))
+
     def select(self, rows: ArrayLike, reason: str) -> EffectSizes:
         """Return the effects at `rows`; the others enter the ledger with `reason`.
 
@@ -300,6 +353,7 @@ class EffectSizes:
             derived=fields["derived"] or None,
             ledger=ledger.leave_out(gone, "selection", studies, items),
             oriented=self.oriented,
+            origin=fields["origin"],
         )
 
     def to_frame(self) -> pd.DataFrame:

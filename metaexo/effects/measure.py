@@ -124,10 +124,26 @@ def register(*measures: Measure) -> None:
 def get_measure(code: str | Measure) -> Measure:
     """Return the measure of a code; capitals do not matter.
 
+    Parameters
+    ----------
+    code : str or Measure
+        The code, or the record itself.
+
+    Returns
+    -------
+    Measure
+        The record.
+
     Raises
     ------
     UnknownChoiceError
         If the code is not known; it names the allowed ones and the nearest.
+
+    Examples
+    --------
+    >>> from metaexo.effects import get_measure
+    >>> get_measure("rom").display
+    'Ratio of means'
     """
     if isinstance(code, Measure):
         return code
@@ -138,7 +154,19 @@ def get_measure(code: str | Measure) -> Measure:
 
 
 def all_measures() -> tuple[Measure, ...]:
-    """Return every registered measure, in order of registration."""
+    """Return every registered measure, in order of registration.
+
+    Returns
+    -------
+    tuple of Measure
+        The records.
+
+    Examples
+    --------
+    >>> from metaexo.effects import all_measures
+    >>> [measure.code for measure in all_measures() if measure.family == "generic"]
+    ['GEN']
+    """
     return tuple(_REGISTRY.values())
 
 

@@ -9,7 +9,7 @@ from scipy import stats
 from metaexo.numeric.generalised_q import q_profile
 from metaexo.numeric.moments import moments
 from metaexo.numeric.problem import make_batch
-from metaexo.numeric.tails import chi2_quantiles, chi2_tail, f_tail, normal_two_sided, t_two_sided
+from metaexo.numeric.tails import chi2_quantiles, chi2_tail, f_tail, normal_two_sided, t_of_tail, t_two_sided
 
 
 @pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
@@ -35,3 +35,11 @@ def test_tails_are_exact_far_out() -> None:
     assert t_two_sided(40.0, 7) == pytest.approx(2 * stats.t.sf(40, 7), rel=1e-10)
     assert chi2_tail(700.0, 3) == pytest.approx(stats.chi2.sf(700, 3), rel=1e-10)
     assert f_tail(200.0, 2, 30) == pytest.approx(stats.f.sf(200, 2, 30), rel=1e-10)
+
+
+@pytest.mark.parametrize("df", [1, 3, 30, 1e3, 1e7])
+@pytest.mark.parametrize("tail", [0.5, 0.4, 0.025, 1e-6, 1e-20])
+def test_quantiles_of_t_have_the_tail_that_was_asked_for(df: float, tail: float) -> None:
+    quantile = t_of_tail(tail, df)
+    assert t_two_sided(quantile, df) / 2 == pytest.approx(tail, rel=1e-13)
+    assert stats.t.sf(quantile, df) == pytest.approx(tail, rel=1e-9)

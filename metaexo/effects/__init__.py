@@ -1,0 +1,144 @@
+"""From reported statistics to effects and sampling variances: measures, conversions, dependence."""
+
+from __future__ import annotations
+
+from metaexo.effects.assumed_sd import effects_with_assumed_sd
+from metaexo.effects.back_transforms import (
+    double_arcsine,
+    freeman_tukey_of_rate,
+    harmonic_mean,
+    inverse_double_arcsine,
+    inverse_freeman_tukey_rate,
+)
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
+from metaexo.effects.bounds import BoundedEffects, bounds_from_table
+from metaexo.effects.calculate import Calculated, calculate
+from metaexo.effects.conversions import (
+    correlation_from_difference_se,
+    estimates_and_variances,
+    sd_from_ci,
+    sd_from_se,
+    se_from_ci,
+)
+from metaexo.effects.correlation_matrices import (
+    MatrixRegression,
+    covariance_of_correlations,
+    regression_from_matrix,
+)
+from metaexo.effects.delta import DeltaResult, delta_method
+from metaexo.effects.dependence import Block, aggregate, covariance_blocks, covariance_matrix
+from metaexo.effects.derive import DerivedEffects, effects_from_table
+from metaexo.effects.effect_sizes import REPORTED, Derivation, EffectSizes
+from metaexo.effects.explain import explain
+from metaexo.effects.explain_text import Explanation
+from metaexo.effects.families import FAMILIES, measures
+from metaexo.effects.five_numbers import QuantileEstimates, mean_sd_from_quantiles
+from metaexo.effects.from_statistics import effect_sizes
+from metaexo.effects.group_correlations import (
+    biserial_of_d,
+    biserial_of_point_biserial,
+    d_of_biserial,
+    d_of_point_biserial,
+    point_biserial_of_biserial,
+    point_biserial_of_d,
+)
+from metaexo.effects.measure import Measure, all_measures, get_measure
+from metaexo.effects.orientation import orient
+from metaexo.effects.transformations import (
+    Transformation,
+    back_transformed_mean,
+    back_transformed_mode,
+    get_transformation,
+    transform,
+)
+from metaexo.effects.translations import (
+    cliffs_delta,
+    cohens_u1,
+    cohens_u2,
+    cohens_u3,
+    d_of_superiority,
+    overlap,
+    risk_of_log_odds_ratio,
+    success_rate,
+    superiority_of_d,
+    tetrachoric_of_log_odds_ratio,
+)
+from metaexo.effects.two_by_two import (
+    Tables,
+    tables_from_chi_square,
+    tables_from_diagnostics,
+    tables_from_odds_ratio,
+    tables_from_phi,
+)
+from metaexo.effects.zero_cells import ZeroCells
+
+__all__ = [
+    "FAMILIES",
+    "REPORTED",
+    "Block",
+    "BoundedEffectSizes",
+    "BoundedEffects",
+    "Calculated",
+    "DeltaResult",
+    "Derivation",
+    "DerivedEffects",
+    "EffectSizes",
+    "Explanation",
+    "MatrixRegression",
+    "Measure",
+    "QuantileEstimates",
+    "Tables",
+    "Transformation",
+    "ZeroCells",
+    "aggregate",
+    "all_measures",
+    "back_transformed_mean",
+    "back_transformed_mode",
+    "biserial_of_d",
+    "biserial_of_point_biserial",
+    "bounds_from_table",
+    "calculate",
+    "cliffs_delta",
+    "cohens_u1",
+    "cohens_u2",
+    "cohens_u3",
+    "correlation_from_difference_se",
+    "covariance_blocks",
+    "covariance_matrix",
+    "covariance_of_correlations",
+    "d_of_biserial",
+    "d_of_point_biserial",
+    "d_of_superiority",
+    "delta_method",
+    "double_arcsine",
+    "effect_sizes",
+    "effects_from_table",
+    "effects_with_assumed_sd",
+    "estimates_and_variances",
+    "explain",
+    "freeman_tukey_of_rate",
+    "get_measure",
+    "get_transformation",
+    "harmonic_mean",
+    "inverse_double_arcsine",
+    "inverse_freeman_tukey_rate",
+    "mean_sd_from_quantiles",
+    "measures",
+    "orient",
+    "overlap",
+    "point_biserial_of_biserial",
+    "point_biserial_of_d",
+    "regression_from_matrix",
+    "risk_of_log_odds_ratio",
+    "sd_from_ci",
+    "sd_from_se",
+    "se_from_ci",
+    "success_rate",
+    "superiority_of_d",
+    "tables_from_chi_square",
+    "tables_from_diagnostics",
+    "tables_from_odds_ratio",
+    "tables_from_phi",
+    "tetrachoric_of_log_odds_ratio",
+    "transform",
+]

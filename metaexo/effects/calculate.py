@@ -1,0 +1,243 @@
+"""From reported statistics to effects and sampling variances, row by row, whatever the measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from metaexo.effects.effect_sizes import REPORTED, Derivation
+from metaexo.effects.measure import Alternative, Measure, get_measure
+from metaexo.effects.zero_cells import ZeroCells, add_to_cells, cells
+from metaexo.errors import InputError, MissingInputError, ShapeError, UnknownChoiceError
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Compute = Callable[..., tuple[Array, Array]]
+
+
+@dataclass(frozen=True, slots=True)
+class Calculated:
+    """Effects of all rows, those that could not be computed included.
+
+    Attributes
+    ----------
+    y, v : ndarray, shape (k,)
+        Effects and sampling variances; NaN where there is none.
+    derived : tuple of Derivation
+        How each effect came about.
+    reasons : tuple of str
+        Why a row has no effect or no variance; "" where it has both.
+    """
+
+    y: Array
+    v: Array
+    derived: tuple[Derivation, ...]
+    reasons: tuple[str, ...]
+
+
+def calculate(
+    measure: str | Measure,
+    inputs: Mapping[str, ArrayLike],
+    *,
+    variance: str | None = None,
+    bias_correction: bool = True,
+    zero_cells: ZeroCells | None = None,
+) -> Calculated:
+    """Compute effects and sampling variances from reported statistics, and keep every row.
+
+    Use :func:`metaexo.effect_sizes` unless rows without an effect must keep their place; it also refuses
+    values that are impossible, which this function takes as they are.
+
+    Parameters
+    ----------
+    measure : str or Measure
+        Code of the measure.
+    inputs : mapping of str to array_like
+        Statistics by name, each one number a row or one number for all rows.
+    variance : str, optional
+        Type of sampling variance; the measure's default if not given.
+    bias_correction : bool
+        Whether to apply the measure's small-sample correction, if it has one.
+    zero_cells : ZeroCells, optional
+        What to do with counts of zero; the measure's default if not given.
+
+    Returns
+    -------
+    Calculated
+        y, v, derived and reasons, one entry a row.
+
+    Raises
+    ------
+    MissingInputError
+        If the inputs given do not suffice for the measure.
+    UnknownChoiceError
+        If the measure, an input or a type of variance is not known.
+
+    Examples
+    --------
+    >>> counts = {"treatment_events": [0, 4], "treatment_n": 10, "control_events": [3, 8], "control_n": 10}
+    >>> done = calculate("RR", counts)
+    >>> done.y.round(3)
+    array([-1.946, -0.693])
+    >>> done.derived[0].note
+    '0.5 added to every cell'
+    """
+    record = get_measure(measure)
+    arrays = as_rows(inputs)
+    compute = _check_names(record, arrays)
+    options = _options(record, variance, bias_correction)
+    if record.zero_cells is not None:
+        rule = zero_cells if zero_cells is not None else ZeroCells(record.zero_cells)
+        ways = (Alternative(record.inputs, compute, ""), *record.alternatives)
+        way = next(way for way in ways if set(way.inputs) <= set(arrays))
+        return _from_counts(record, way, {name: arrays[name] for name in way.inputs}, options, rule)
+    if zero_cells is not None:
+        raise InputError(
+            f"a continuity correction was given for {record.code}", "a measure of counts, or no correction"
+        )
+    return _by_first_route(record, compute, arrays, options)
+
+
+def as_rows(inputs: Mapping[str, ArrayLike]) -> dict[str, Array]:
+    """Return the inputs as one-dimensional arrays of one length; single numbers are repeated.
+
+    Raises
+    ------
+    ShapeError
+        If lengths differ or an input is not one-dimensional.
+    InputError
+        If an input does not hold numbers.
+    """
+    arrays: dict[str, Array] = {}
+    for name, values in inputs.items():
+        try:
+            arrays[name] = np.atleast_1d(np.asarray(values, dtype=float))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{name} does not hold numbers ({error})", "numbers, NaN for missing") from error
+        if arrays[name].ndim != 1:
+            raise ShapeError(f"{name} has {arrays[name].ndim} dimensions", "one entry a row")
+    lengths = {name: values.size for name, values in arrays.items() if values.size != 1}
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{name}: {size}" for name, size in lengths.items())
+        raise ShapeError(f"the inputs differ in length ({found})", "one entry a row in each")
+    k = max(lengths.values(), default=1)
+    return {name: np.broadcast_to(values, (k,)).astype(float) for name, values in arrays.items()}
+
+
+def _length(arrays: Mapping[str, Array]) -> int:
+    return next((values.size for values in arrays.values()), 0)
+
+
+def _check_names(record: Measure, arrays: Mapping[str, Array]) -> Compute:
+    """Return the measure's function; refuse inputs that are unknown or do not suffice."""
+    ways = [record.inputs, *(way.inputs for way in record.alternatives)]
+    if record.compute is None:
+        raise InputError(
+            f"{record.code} stands for effects computed elsewhere",
+            "a measure with a formula, or EffectSizes(y, v) for numbers of your own",
+        )
+    allowed = list(dict.fromkeys(name for way in ways for name in way))
+    for name in arrays:
+        if name not in allowed:
+            raise UnknownChoiceError(f"input of {record.code}", name, allowed)
+    if not any(set(way) <= set(arrays) for way in ways):
+        missing = [name for name in record.inputs if name not in arrays]
+        others = "; ".join(", ".join(way) for way in ways[1:])
+        raise MissingInputError(
+            f"{record.code} lacks {', '.join(missing)}",
+            ", ".join(record.inputs) + (f" (or: {others})" if others else ""),
+            "give these inputs by name",
+        )
+    return record.compute
+
+
+def _options(record: Measure, variance: str | None, bias_correction: bool) -> dict[str, str | bool]:
+    """Return the options that the measure's function takes."""
+    options: dict[str, str | bool] = {}
+    if variance is not None and variance not in (record.variances or ("LS",)):
+        raise UnknownChoiceError(f"variance of {record.code}", variance, record.variances or ("LS",))
+    if record.variances:
+        options["variance"] = variance or record.variances[0]
+    if record.bias_corrected:
+        options["bias_correction"] = bias_correction
+    return options
+
+
+def _run(
+    compute: Compute, arrays: Mapping[str, Array], options: Mapping[str, str | bool]
+) -> tuple[Array, Array]:
+    """Call a measure's function; what does not exist comes back infinite or NaN, without a warning."""
+    with np.errstate(all="ignore"):
+        return compute(**arrays, **options)
+
+
+def _by_first_route(
+    record: Measure, compute: Compute, arrays: Mapping[str, Array], options: Mapping[str, str | bool]
+) -> Calculated:
+    """Compute each row from the first set of inputs that gives an effect."""
+    k = _length(arrays)
+    y, v, derived = np.full(k, np.nan), np.full(k, np.nan), [REPORTED] * k
+    if set(record.inputs) <= set(arrays):
+        y, v = _run(compute, {name: arrays[name] for name in record.inputs}, options)
+    for way in record.alternatives:
+        if not set(way.inputs) <= set(arrays):
+            continue
+        complete = np.all([np.isfinite(arrays[name]) for name in way.inputs], axis=0)
+        here = complete & ~(np.isfinite(y) & np.isfinite(v))
+        if here.any():
+            y[here], v[here] = _run(way.compute, {name: arrays[name][here] for name in way.inputs}, options)
+        for i in np.flatnonzero(here):
+            derived[i] = Derivation("converted", way.formula) if way.formula else REPORTED
+    return _finished(record, arrays, y, v, derived)
+
+
+def _from_counts(
+    record: Measure,
+    way: Alternative,
+    arrays: Mapping[str, Array],
+    options: Mapping[str, str | bool],
+    rule: ZeroCells,
+) -> Calculated:
+    """Compute effects of counts under a rule for zeros."""
+    events, others = cells(arrays)
+    has_zero = np.any([cell == 0 for cell in (*events, *others)], axis=0)
+    touched = rule.touched(has_zero)
+    y, v = _run(way.compute, add_to_cells(arrays, rule, touched), options)
+    if rule.share != "both":
+        plain_y, plain_v = _run(way.compute, arrays, options)
+        y, v = (y, plain_v) if rule.share == "estimate" else (plain_y, v)
+    given = np.all([np.isfinite(values) for values in arrays.values()], axis=0)
+    v = np.where(given & np.isnan(y), np.nan, v)
+    without: dict[int, str] = {}
+    if rule.drop_double_zero and len(events) > 1:
+        none = np.all([cell == 0 for cell in events], axis=0)
+        everyone = np.all([cell == 0 for cell in others], axis=0) if others else np.zeros_like(none)
+        y, v = (np.where(none | everyone, np.nan, x) for x in (y, v))
+        without = {int(i): "an event in everyone of both groups" for i in np.flatnonzero(everyone)}
+        without |= {int(i): "no event in either group" for i in np.flatnonzero(none)}
+    plain = Derivation("converted", way.formula) if way.formula else REPORTED
+    mark = rule.derivation()
+    return _finished(record, arrays, y, v, [mark if hit else plain for hit in touched], without)
+
+
+def _finished(
+    record: Measure,
+    arrays: Mapping[str, Array],
+    y: Array,
+    v: Array,
+    derived: list[Derivation],
+    without: Mapping[int, str] | None = None,
+) -> Calculated:
+    """Turn what is infinite into NaN, and say of each row without effect or variance why."""
+    undefined = np.isinf(y) | np.isinf(v)
+    y, v = np.where(undefined, np.nan, y), np.where(undefined, np.nan, v)
+    reasons = [""] * y.size
+    for i in np.flatnonzero(np.isnan(y) | np.isnan(v)):
+        missing = [name for name, values in arrays.items() if np.isnan(values[i])]
+        lacks = "effect" if np.isnan(y[i]) else "sampling variance"
+        no_value = f"{record.code} has no {lacks} for these numbers"
+        reasons[i] = f"not given: {', '.join(missing)}" if missing else (without or {}).get(int(i), no_value)
+    return Calculated(y, v, tuple(derived), tuple(reasons))

@@ -1,0 +1,347 @@
+"""From a table of reported statistics with gaps to effects: for each row the first route that works.
+
+Routes in order of trust: means with reported SDs; SDs converted from SE or CI; the t statistic; an exact
+p-value with a direction; a reported difference or effect with its interval. Every effect says which route
+it took, and every row without an effect says why.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaexo.effects.calculate import calculate
+from metaexo.effects.conversions import FORMULAS, correlation_from_difference_se, se_from_ci
+from metaexo.effects.corrections import hedges_factor
+from metaexo.effects.effect_sizes import Derivation
+from metaexo.effects.measure import Measure, get_measure
+from metaexo.effects.reported import (
+    ARMS,
+    Reported,
+    complete_sd,
+    difference_se,
+    direction_of,
+    exact_p,
+    read_table,
+    t_statistic,
+)
+from metaexo.effects.to_d import t_from_p
+from metaexo.effects.why_not import PAIRED_FAMILY, PAIRED_FORM, why_no_effect
+from metaexo.errors import AssumptionWarning, CorrelationError, InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+EFFECT_NAMES = {
+    "MD": ("md", "mean_difference"),
+    "SMD": ("smd", "hedges_g", "cohens_d", "standardized_mean_difference", "standardised_mean_difference"),
+    "ROM": ("rom", "ratio_of_means"),
+    "CVR": ("cvr", "ratio_of_cvs"),
+    "OR": ("or", "odds_ratio"),
+    "RR": ("rr", "risk_ratio", "relative_risk"),
+    "RD": ("rd", "risk_difference"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedEffects:
+    """Effects derived from a table, one entry a row of the table.
+
+    Attributes
+    ----------
+    y, v : ndarray, shape (k,)
+        Effects and sampling variances; NaN where there is none.
+    derived : tuple of Derivation
+        How each effect came about; of no meaning where there is none.
+    reasons : tuple of str
+        Why a row has no effect, in words; "" where it has one.
+    """
+
+    y: Array
+    v: Array
+    derived: tuple[Derivation, ...]
+    reasons: tuple[str, ...]
+
+
+class _Draft:
+    """Effects in the making: values and the steps and notes of each row."""
+
+    def __init__(self, k: int) -> None:
+        self.y = np.full(k, np.nan)
+        self.v = np.full(k, np.nan)
+        self.steps: list[list[str]] = [[] for _ in range(k)]
+        self.notes: list[list[str]] = [[] for _ in range(k)]
+
+    @property
+    def open(self) -> Mask:
+        """Rows that have no effect yet."""
+        return np.asarray(np.isnan(self.y) | np.isnan(self.v), dtype=bool)
+
+    def put(self, where: Mask, y: Array, v: Array, steps: Mapping[int, Sequence[str]]) -> None:
+        """Enter effects at the open rows of `where` that have one."""
+        with np.errstate(invalid="ignore"):
+            here = where & self.open & np.isfinite(y) & np.isfinite(v) & (v > 0)
+        self.y[here], self.v[here] = y[here], v[here]
+        for i in np.flatnonzero(here):
+            self.steps[i] = [step for step in steps.get(int(i), ()) if step]
+
+    def assume(self, where: Mask, note: str) -> Mask:
+        """Note an assumption at the rows of `where` that have an effect; return these rows."""
+        here = where & ~self.open
+        for i in np.flatnonzero(here):
+            self.notes[i].append(note)
+        return here
+
+    def derivations(self) -> tuple[Derivation, ...]:
+        """Return the marks of all rows."""
+        marks = []
+        for steps, notes in zip(self.steps, self.notes, strict=True):
+            formula = ", ".join(dict.fromkeys(steps))
+            how = "assumed" if notes else "converted" if steps else "reported"
+            marks.append(Derivation(how, formula, "; ".join(notes)))  # type: ignore[arg-type]
+        return tuple(marks)
+
+
+def effects_from_table(
+    measure: str | Measure,
+    table: pd.DataFrame | Mapping[str, Any],
+    assumed_correlation: float | None = None,
+    *,
+    level: float = 0.95,
+    rows: Sequence[str] | None = None,
+) -> DerivedEffects:
+    """Derive effects from a table of reported statistics with gaps.
+
+    Use it for extraction sheets, where one row gives means and SDs, the next a t statistic, and a third
+    only "p < 0.05". Columns have the names of the outcomes sheet (treatment_mean, treatment_sd,
+    treatment_se, treatment_ci_low, treatment_n, treatment_events, ``control_...``, difference,
+    difference_ci_low, effect_measure, effect, effect_ci_low, effect_se, reported_as, statistic,
+    p_relation, p_value, paired); those that are missing count as empty.
+
+    Rows with paired "yes" (split face, before and after) are computed by the paired form of the measure;
+    where the correlation of the two conditions is neither in a column `correlation` nor follows from the
+    reported difference, `assumed_correlation` is taken, and the row is marked as assumed. Rows whose
+    pairing is unknown are taken as two independent groups, and marked likewise.
+
+    Parameters
+    ----------
+    measure : str or Measure
+        Code of the measure, for example "SMD", "MD", "ROM", "RR".
+    table : pandas.DataFrame or mapping of str to sequence
+        The table.
+    assumed_correlation : float, optional
+        Correlation of the two conditions in paired rows that do not tell it. Without it such rows give no
+        effect.
+    level : float
+        Level of the confidence intervals in the table.
+    rows : sequence of str, optional
+        Names of the rows, for error messages ("outcomes.csv line 12, study kwon2020").
+
+    Returns
+    -------
+    DerivedEffects
+        y, v, derived, reasons: one entry a row.
+
+    Raises
+    ------
+    InputError
+        If a value is impossible (its subclasses say which kind, and it names the rows), or if the measure
+        cannot be computed from such a table.
+
+    Warns
+    -----
+    AssumptionWarning
+        Once a call, if a correlation or independence was assumed.
+
+    Examples
+    --------
+    >>> table = {
+    ...     "treatment_mean": [24.0, 24.0, None], "treatment_sd": [5.0, None, None],
+    ...     "treatment_se": [None, 1.0, None], "treatment_n": [10, 25, 12],
+    ...     "control_mean": [18.0, 18.0, None], "control_sd": [5.0, 5.0, None], "control_n": [10, 25, 12],
+    ...     "p_relation": [None, None, "<"], "p_value": [None, None, 0.05], "paired": ["no", "no", "no"],
+    ... }
+    >>> done = effects_from_table("SMD", table)
+    >>> done.y.round(3)
+    array([1.149, 1.181,   nan])
+    >>> done.derived[1].formula, done.reasons[2]
+    ('SD from SE', 'only p < 0.05: gives a bound, not a point')
+    """
+    record = get_measure(measure)
+    reported = read_table(table, tuple(rows) if rows is not None else None)
+    if assumed_correlation is not None and not -1 < assumed_correlation < 1:
+        raise CorrelationError(f"assumed_correlation = {assumed_correlation!r}", "a value between -1 and 1")
+    draft = _Draft(reported.k)
+    pairing = reported.words("paired")
+    paired = (pairing == "yes") | (np.full(reported.k, record.family == PAIRED_FAMILY) & (pairing != "no"))
+    assumed: list[str] = []
+    if record.family != PAIRED_FAMILY:
+        _independent(draft, record, reported, ~paired, level)
+    if record.family == PAIRED_FAMILY or record.code in PAIRED_FORM:
+        form = get_measure(PAIRED_FORM.get(record.code, record.code))
+        taken = _paired(draft, form, reported, paired, level, assumed_correlation)
+        if taken.any():
+            assumed.append(f"a correlation of {assumed_correlation:g} in {int(taken.sum())} paired rows")
+    _reported_effect(draft, record, reported, level)
+    guessed = draft.assume(
+        (pairing == "unknown") & ~paired, "pairing unknown: taken as two independent groups"
+    )
+    if guessed.any():
+        assumed.append(f"independent groups in {int(guessed.sum())} rows whose pairing is unknown")
+    if assumed:
+        warnings.warn(f"{record.code} assumes {' and '.join(assumed)}", AssumptionWarning, stacklevel=2)
+    reasons = why_no_effect(record, reported, draft.open, paired, assumed_correlation is not None)
+    return DerivedEffects(draft.y, draft.v, draft.derivations(), reasons)
+
+
+def _independent(draft: _Draft, record: Measure, table: Reported, where: Mask, level: float) -> None:
+    """Take the routes of a measure of two independent groups, or of one group (the treatment arm)."""
+    inputs, sd_steps = _inputs_in_words(table, level)
+    n1, n2 = table.numbers("treatment_n"), table.numbers("control_n")
+    done = calculate(record, _wanted(record, inputs))
+    uses_sd = {name for name in record.inputs if name.endswith("sd")}
+    steps: dict[int, list[str]] = {}
+    for i, mark in enumerate(done.derived):
+        if mark.formula:
+            steps[i] = [f"{mark.formula} ({mark.note})" if mark.note else mark.formula]
+        elif uses_sd:
+            arms = ARMS if "control_sd" in uses_sd else ARMS[:1]
+            steps[i] = [sd_steps[arm][i] for arm in arms]
+    draft.put(where, done.y, done.v, steps)
+    if record.code == "MD":
+        se = difference_se(table, n1 + n2 - 2, level)
+        draft.put(where, table.numbers("difference"), se**2, _all(table.k, FORMULAS["se_from_ci_t"]))
+
+
+def _inputs_in_words(table: Reported, level: float) -> tuple[dict[str, Array], dict[str, list[str]]]:
+    """Return everything a measure of independent groups may ask for, and how SDs were completed."""
+    inputs: dict[str, Array] = {}
+    sd_steps: dict[str, list[str]] = {}
+    for arm in ARMS:
+        sd, formulas = complete_sd(table, arm, level)
+        sd_steps[arm] = [str(word) for word in formulas]
+        inputs |= {f"{arm}_{kind}": table.numbers(f"{arm}_{kind}") for kind in ("mean", "n", "events")}
+        inputs[f"{arm}_sd"] = sd
+    inputs |= {name: inputs[f"treatment_{name}"] for name in ("mean", "sd", "n", "events")}
+    direction = direction_of(table)
+    inputs |= {"direction": direction, "t": t_statistic(table, direction), "p_value": exact_p(table)}
+    return inputs, sd_steps
+
+
+def _wanted(record: Measure, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the inputs that the measure takes; refuse a measure that such a table cannot feed."""
+    if not set(record.inputs) <= set(inputs):
+        lacking = [name for name in record.inputs if name not in inputs]
+        raise InputError(
+            f"{record.code} needs {', '.join(lacking)}, which a table of reported statistics does not hold",
+            "a measure of two groups (SMD, MD, ROM, OR, RR, RD ...) or of one (PLO, PR ...)",
+            f"compute it with effect_sizes({record.code!r}, ...)",
+        )
+    names = {*record.inputs, *(name for way in record.alternatives for name in way.inputs)}
+    return {name: inputs[name] for name in names if name in inputs}
+
+
+def _paired(
+    draft: _Draft, form: Measure, table: Reported, where: Mask, level: float, assumed: float | None
+) -> Mask:
+    """Take the routes of a paired measure; return the rows that rest on the assumed correlation."""
+    n1, n2 = table.numbers("treatment_n"), table.numbers("control_n")
+    n = np.where(np.isfinite(n1), n1, n2)
+    n = np.where(np.isfinite(n1) & np.isfinite(n2) & (n1 != n2), np.nan, n)
+    sd = {arm: complete_sd(table, arm, level) for arm in ARMS}
+    direction = direction_of(table)
+    t, p = t_statistic(table, direction), exact_p(table)
+    post, pre = table.numbers("treatment_mean"), table.numbers("control_mean")
+    # a row that gives only the change: its mean stands in `difference` too, its SD is that of the changes
+    change = np.isnan(pre) & np.isfinite(post) & (post == table.numbers("difference"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(change & np.isnan(t), post * np.sqrt(n) / sd["treatment"][0], t)
+    pre = np.where(change, 0.0, pre)
+    sds = sd["treatment"][0], sd["control"][0]
+    correlation, source = _correlation(table, sds, n, np.abs(post - pre), t, p, level)
+    told = np.isfinite(correlation)
+    if assumed is not None:
+        correlation = np.where(told, correlation, assumed)
+    inputs = {
+        "post_mean": post,
+        "post_sd": np.where(change, np.nan, sds[0]),
+        "pre_mean": pre,
+        "pre_sd": sds[1],
+        "n": n,
+        "correlation": correlation,
+        "t": t,
+        "p_value": p,
+        "direction": direction,
+    }
+    done = calculate(form, _wanted(form, inputs))
+    steps: dict[int, list[str]] = {}
+    for i, mark in enumerate(done.derived):
+        first = [str(sd[arm][1][i]) for arm in ARMS] if not mark.formula else []
+        of_change = "t from mean and SD of the changes" if change[i] else ""
+        steps[i] = [*first, source[i], of_change, mark.formula]
+    needs = np.array(["correlation" in _inputs_used(form, mark) for mark in done.derived])
+    draft.put(where, done.y, done.v, steps)
+    rests = where & needs & ~told & np.isfinite(done.y) & np.isfinite(done.v)
+    if form.code == "MC":
+        se = difference_se(table, n - 1, level)
+        draft.put(where, table.numbers("difference"), se**2, _all(table.k, FORMULAS["se_from_ci_t"]))
+    if assumed is None:
+        return np.zeros(table.k, dtype=bool)
+    return draft.assume(rests, f"correlation of the two conditions taken as {assumed:g}")
+
+
+def _inputs_used(record: Measure, mark: Derivation) -> tuple[str, ...]:
+    """Return the inputs of the route that a mark names."""
+    return next((way.inputs for way in record.alternatives if way.formula == mark.formula), record.inputs)
+
+
+def _correlation(
+    table: Reported, sds: tuple[Array, Array], n: Array, gap: Array, t: Array, p: Array, level: float
+) -> tuple[Array, list[str]]:
+    """Return the correlation of the conditions, reported or recovered, and the formula used."""
+    values, source = table.numbers("correlation"), np.full(table.k, "", dtype=object)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        by_p = np.abs(t_from_p(p, np.ones_like(p), n - 1))
+        errors = {
+            "correlation_from_difference_se": difference_se(table, n - 1, level),
+            "correlation_from_t": gap / np.abs(np.where(np.isfinite(t), t, by_p)),
+        }
+    for name, se in errors.items():
+        found = correlation_from_difference_se(se, *sds, n)
+        here = np.isnan(values) & np.isfinite(found)
+        values = np.where(here, found, values)
+        source[here] = FORMULAS[name]
+    return values, [str(word) for word in source]
+
+
+def _reported_effect(draft: _Draft, record: Measure, table: Reported, level: float) -> None:
+    """Take an effect that the source itself gives, with its interval or standard error."""
+    kinds = table.words("effect_measure")
+    where = np.isin(kinds, EFFECT_NAMES.get(record.code, ()))
+    low, high = table.numbers("effect_ci_low"), table.numbers("effect_ci_high")
+    effect, se = table.numbers("effect"), se_from_ci(low, high, level=level, log=record.display_log)
+    step = FORMULAS["se_from_ci"]
+    if record.display_log:
+        effect = np.log(np.where(effect > 0, effect, np.nan))
+    else:
+        draft.put(where, effect, table.numbers("effect_se") ** 2, {})
+    draft.put(where, effect, se**2, _all(table.k, step))
+    if record.code == "SMD":
+        n1, n2 = table.numbers("treatment_n"), table.numbers("control_n")
+        corrected = kinds != "cohens_d"
+        d = np.where(corrected, effect / hedges_factor(n1 + n2 - 2), effect)
+        done = calculate("SMD", {"d": d, "treatment_n": n1, "control_n": n2})
+        independent = table.words("paired") != "yes"
+        draft.put(where & independent, done.y, done.v, _all(table.k, "variance from d and n"))
+
+
+def _all(k: int, step: str) -> dict[int, list[str]]:
+    return {i: [step] for i in range(k)}

@@ -1,0 +1,119 @@
+"""All families of measures: importing this module registers their measures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from metaexo.effects import (
+    arcsine_peto,
+    association,
+    biserial,
+    correlations,
+    d_to_or,
+    genotypes,
+    matched_tables,
+    mean_ratios,
+    one_mean,
+    other_sds,
+    paired_average_sd,
+    paired_means,
+    paired_ratios,
+    partial_correlations,
+    person_time,
+    proportions,
+    reliability,
+    superiority,
+    tetrachoric,
+    two_means,
+    two_proportions,
+    variance_explained,
+)
+from metaexo.effects.measure import all_measures
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FAMILIES = (
+    two_means,
+    other_sds,
+    mean_ratios,
+    biserial,
+    d_to_or,
+    superiority,
+    paired_means,
+    paired_average_sd,
+    paired_ratios,
+    two_proportions,
+    arcsine_peto,
+    association,
+    tetrachoric,
+    matched_tables,
+    person_time,
+    proportions,
+    one_mean,
+    correlations,
+    partial_correlations,
+    variance_explained,
+    reliability,
+    genotypes,
+)
+
+# The order in which the table of measures lists the families.
+ORDER = (
+    "two groups, means",
+    "one group twice, means",
+    "two groups, events",
+    "matched pairs, events",
+    "two groups, person-time",
+    "one group, means",
+    "one group, events",
+    "one group, person-time",
+    "one group, correlation",
+    "regression, one predictor",
+    "regression, all predictors",
+    "one scale, reliability",
+    "one group, genotypes",
+    "generic",
+)
+
+
+def measures(family: str | None = None) -> pd.DataFrame:
+    """Return a table of the effect-size measures.
+
+    Use it to find the code of a measure and the inputs it needs.
+
+    Parameters
+    ----------
+    family : str, optional
+        Only measures whose family contains this word, for example "means" or "events".
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a measure: code, name, family, inputs (and other sets of inputs that will do), null (value
+        of no effect on the scale of the analysis), display, reference (DOI).
+
+    Examples
+    --------
+    >>> measures("person-time")["code"].tolist()
+    ['IRR', 'IRD', 'IRSD', 'IR', 'IRLN', 'IRS', 'IRFT']
+    """
+    import pandas as pd
+
+    chosen = [one for one in all_measures() if family is None or family in one.family]
+    chosen.sort(key=lambda one: ORDER.index(one.family))
+    rows = [
+        {
+            "code": one.code,
+            "name": one.name,
+            "family": one.family,
+            "inputs": ", ".join(one.inputs),
+            "or": "; ".join(", ".join(way.inputs) for way in one.alternatives),
+            "variances": ", ".join(one.variances),
+            "null": one.null,
+            "display": one.display,
+            "reference": one.reference,
+        }
+        for one in chosen
+    ]
+    return pd.DataFrame(rows)

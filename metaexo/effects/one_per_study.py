@@ -1,0 +1,78 @@
+"""Choosing one effect a study, so that a model of independent effects may take them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.errors import ShapeError
+
+EARLIER = "an earlier time point of the same study; the latest is taken"
+ANOTHER = "another result of the same study; the first in the sheet is taken"
+
+
+def one_per_study(
+    effects: EffectSizes, within: str | Sequence[str] = (), latest: ArrayLike | None = None
+) -> EffectSizes:
+    """Return one effect a study: the latest, and among equals the first.
+
+    Use it before :class:`metaexo.RandomEffects` or :func:`metaexo.stratify`, which take effects as
+    independent, when a study reports one thing at several times or in several ways. The rule looks at
+    nothing but time and order, so it cannot favour large effects. The others enter the ledger.
+
+    Parameters
+    ----------
+    effects : EffectSizes
+        Effects, some of one study.
+    within : str or sequence of str
+        Columns of the data; a study may give one effect for each combination of their values.
+    latest : array_like, shape (k,), optional
+        Time of each effect, in any unit; NaN where it is not known, which counts as earlier than any time.
+        Default: times play no part.
+
+    Returns
+    -------
+    EffectSizes
+        At most one effect for each study and combination, in the order handed in.
+
+    Raises
+    ------
+    ShapeError
+        If there is not one time for each effect.
+    UnknownChoiceError
+        If a name in `within` is not a column of the data.
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> es = mx.EffectSizes([0.2, 0.5, 0.4], [0.1, 0.1, 0.1], study=["Li", "Li", "Cho"])
+    >>> one_per_study(es, latest=[4, 12, 8]).y
+    array([0.5, 0.4])
+    """
+    times = np.full(effects.k, np.nan) if latest is None else np.array(latest, dtype=float)
+    if times.shape != (effects.k,):
+        raise ShapeError(f"latest has shape {times.shape} for {effects.k} effects", "one time an effect")
+    groups = _groups(effects, (within,) if isinstance(within, str) else tuple(within))
+    times = np.where(np.isnan(times), -np.inf, times)
+    late = np.zeros(effects.k, dtype=bool)
+    first = np.zeros(effects.k, dtype=bool)
+    for rows in groups:
+        last = rows[times[rows] == times[rows].max()]
+        late[last] = True
+        first[last[0]] = True
+    if not late.all():
+        effects = effects.select(late, EARLIER)
+    return effects if first[late].all() else effects.select(first[late], ANOTHER)
+
+
+def _groups(effects: EffectSizes, within: Sequence[str]) -> list[NDArray[np.intp]]:
+    """Return the positions of the effects that compete with each other."""
+    study = effects.study or effects.row_ids
+    columns = [effects.column(name).astype(str) for name in within]
+    found: dict[tuple[str, ...], list[int]] = {}
+    for i, key in enumerate(zip(study, *columns, strict=True)):
+        found.setdefault(key, []).append(i)
+    return [np.array(rows, dtype=np.intp) for rows in found.values()]

@@ -1,0 +1,38 @@
+"""Where effects come from: the statistics that they were computed from, and the choices that were made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """The statistics that effects were computed from.
+
+    Attributes
+    ----------
+    inputs : mapping of str to ndarray
+        Statistics by name, every row that was handed in, rows without an effect included: some variances
+        rest on averages over all rows.
+    rows : ndarray of int
+        For each effect its row in `inputs`.
+    options : mapping of str to object
+        Choices: variance, bias_correction and zero_cells, or assumed_correlation for a table.
+    from_table : bool
+        Whether the inputs are the columns of a table of reported statistics with gaps, from which the
+        measure's own inputs were derived.
+    """
+
+    inputs: Mapping[str, NDArray[Any]]
+    rows: NDArray[np.intp]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    from_table: bool = False
+
+    def at(self, positions: NDArray[np.intp]) -> Origin:
+        """Return the origin of the effects at these positions."""
+        return replace(self, rows=self.rows[positions])

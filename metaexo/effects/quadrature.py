@@ -1,0 +1,35 @@
+"""Points and weights of numerical integration, computed when first needed."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import roots_legendre
+
+Array = NDArray[np.float64]
+
+
+@cache
+def gauss_legendre(points: int) -> tuple[Array, Array]:
+    """Return the points and weights of the Gauss-Legendre rule on -1 to 1.
+
+    Parameters
+    ----------
+    points : int
+        Number of points.
+
+    Returns
+    -------
+    nodes, weights : ndarray
+        Points and weights; do not write into them, they are shared.
+
+    Examples
+    --------
+    >>> nodes, weights = gauss_legendre(20)
+    >>> round(float((weights * nodes**2).sum()), 12)
+    0.666666666667
+    """
+    nodes, weights = roots_legendre(points)
+    return np.asarray(nodes), np.asarray(weights)

@@ -1,0 +1,207 @@
+"""Reading a table of reported statistics: its columns, its gaps, and what can be completed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaexo.effects.check import check_inputs, check_interval, check_se_below_sd
+from metaexo.effects.conversions import FORMULAS, sd_from_ci, sd_from_se, se_from_ci
+from metaexo.errors import InputError, ShapeError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Words = NDArray[np.str_]
+
+ARMS = ("treatment", "control")
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A table of reported statistics with gaps; a column that is not there is a column of gaps.
+
+    Attributes
+    ----------
+    columns : mapping of str to sequence
+        The columns by the names of the outcomes sheet.
+    k : int
+        Number of rows.
+    rows : tuple of str
+        Names of the rows, for messages.
+    """
+
+    columns: Mapping[str, Any]
+    k: int
+    rows: tuple[str, ...]
+
+    def numbers(self, name: str) -> Array:
+        """Return a column as numbers, NaN for gaps."""
+        if name not in self.columns:
+            return np.full(self.k, np.nan)
+        try:
+            return np.array(self.columns[name], dtype=float)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{name} does not hold numbers ({error})", "numbers and empty cells") from error
+
+    def words(self, name: str) -> Words:
+        """Return a column as words in small letters, "" for gaps."""
+        if name not in self.columns:
+            return np.full(self.k, "", dtype=str)
+        column = self.columns[name]
+        return np.array(
+            ["" if x is None or x != x else str(x).strip().lower() for x in column], dtype=str
+        ).reshape(self.k)
+
+    def has(self, *names: str) -> Mask:
+        """Return which rows have all of the named numbers."""
+        return np.asarray(np.all([np.isfinite(self.numbers(name)) for name in names], axis=0), dtype=bool)
+
+
+def read_table(
+    table: pd.DataFrame | Mapping[str, Any], rows: tuple[str, ...] | list[str] | None = None
+) -> Reported:
+    """Return the table for reading; see :class:`Reported`.
+
+    Raises
+    ------
+    ShapeError
+        If columns differ in length.
+    InputError
+        If a value is impossible: a negative SD, n of 2.5, more events than people, an interval that does
+        not hold its estimate, an SE above its SD, a p-value above 1. It names the rows.
+
+    Examples
+    --------
+    >>> table = read_table({"treatment_mean": [1.0, None], "paired": ["no", "yes"]})
+    >>> table.numbers("treatment_mean")
+    array([ 1., nan])
+    """
+    columns = {str(name): list(column) for name, column in table.items()}
+    lengths = {len(column) for column in columns.values()}
+    if len(lengths) > 1:
+        raise ShapeError("the columns of the table differ in length", "one entry a row in each")
+    k = lengths.pop() if lengths else 0
+    names = tuple(rows) if rows is not None else tuple(f"row {i + 1}" for i in range(k))
+    if len(names) != k:
+        raise ShapeError(f"{len(names)} row names for {k} rows", "one name for each row")
+    reported = Reported(columns, k, names)
+    _check(reported)
+    return reported
+
+
+def _check(table: Reported) -> None:
+    """Refuse what cannot be."""
+    kinds = ("n", "sd", "se", "events")
+    checked = [f"{arm}_{kind}" for arm in ARMS for kind in kinds] + ["effect_se", "p_value", "correlation"]
+    check_inputs({name: table.numbers(name) for name in checked}, table.rows)
+    for arm in ARMS:
+        check_se_below_sd(f"{arm}_se", table.numbers(f"{arm}_se"), table.numbers(f"{arm}_sd"), table.rows)
+    for name, end in (
+        ("treatment_mean", "treatment_ci"),
+        ("control_mean", "control_ci"),
+        ("difference", "difference_ci"),
+        ("effect", "effect_ci"),
+    ):
+        low, high = table.numbers(f"{end}_low"), table.numbers(f"{end}_high")
+        check_interval(name, table.numbers(name), low, high, table.rows)
+
+
+def complete_sd(table: Reported, arm: str, level: float) -> tuple[Array, Words]:
+    """Return the SD of an arm as reported, else from its SE, else from its CI, and the formulas used.
+
+    Parameters
+    ----------
+    table : Reported
+        The table.
+    arm : {"treatment", "control"}
+        The arm.
+    level : float
+        Level of the intervals of the means.
+
+    Returns
+    -------
+    sd : ndarray
+        Standard deviations, NaN where none can be had.
+    formulas : ndarray of str
+        Name of the conversion, "" where the SD is reported.
+
+    Examples
+    --------
+    >>> table = read_table({"control_se": [2.0], "control_n": [25]})
+    >>> sd, formulas = complete_sd(table, "control", 0.95)
+    >>> float(sd[0]), str(formulas[0])
+    (10.0, 'SD from SE')
+    """
+    n, sd = table.numbers(f"{arm}_n"), table.numbers(f"{arm}_sd")
+    formulas = np.full(table.k, "", dtype=object)
+    low, high = table.numbers(f"{arm}_ci_low"), table.numbers(f"{arm}_ci_high")
+    others = {
+        "sd_from_se": sd_from_se(table.numbers(f"{arm}_se"), n),
+        "sd_from_ci": sd_from_ci(low, high, n, level),
+    }
+    for name, values in others.items():
+        gap = np.isnan(sd) & np.isfinite(values)
+        sd = np.where(gap, values, sd)
+        formulas[gap] = FORMULAS[name]
+    return sd, formulas.astype(str)
+
+
+def direction_of(table: Reported) -> Array:
+    """Return the sign of treatment minus control; NaN if unknown.
+
+    It is that of the means, else of the difference, else that of the word in the column `direction`
+    ("higher" or "lower": where the treatment arm stands against the control arm).
+
+    Examples
+    --------
+    >>> direction_of(read_table({"treatment_mean": [3.0, None], "control_mean": [5.0, 1.0]}))
+    array([-1., nan])
+    >>> direction_of(read_table({"direction": ["higher", "lower", None]}))
+    array([ 1., -1., nan])
+    """
+    by_means = np.sign(table.numbers("treatment_mean") - table.numbers("control_mean"))
+    sign = np.where(np.isfinite(by_means), by_means, np.sign(table.numbers("difference")))
+    words = table.words("direction")
+    by_words = np.where(words == "higher", 1.0, np.where(words == "lower", -1.0, np.nan))
+    sign = np.where(np.isfinite(sign), sign, by_words)
+    return np.where(sign == 0, np.nan, sign)
+
+
+def exact_p(table: Reported) -> Array:
+    """Return the p-values that are reported with "=", NaN elsewhere.
+
+    Examples
+    --------
+    >>> exact_p(read_table({"p_relation": ["=", "<"], "p_value": [0.03, 0.05]}))
+    array([0.03,  nan])
+    """
+    return np.where(table.words("p_relation") == "=", table.numbers("p_value"), np.nan)
+
+
+def t_statistic(table: Reported, direction: Array) -> Array:
+    """Return the reported t statistics, with the sign of the effect where that is known.
+
+    Only rows with reported_as "t" have one: `statistic` may hold anything else (U, F, chi-square).
+
+    Examples
+    --------
+    >>> table = read_table({"reported_as": ["t", "p_value"], "statistic": [2.5, 86.5]})
+    >>> t_statistic(table, np.array([-1.0, 1.0]))
+    array([-2.5,  nan])
+    """
+    t = np.where(table.words("reported_as") == "t", table.numbers("statistic"), np.nan)
+    return np.where(np.isfinite(direction), direction * np.abs(t), t)
+
+
+def difference_se(table: Reported, df: Array, level: float) -> Array:
+    """Return the standard error of the reported difference from its interval, t-based where df is known."""
+    low, high = table.numbers("difference_ci_low"), table.numbers("difference_ci_high")
+    by_t = se_from_ci(low, high, level=level, df=df)
+    return np.where(np.isfinite(by_t), by_t, se_from_ci(low, high, level=level))

@@ -1,0 +1,302 @@
+"""Scales on which effects are analysed: to the scale, back from it, with the slope of each way.
+
+A transformation takes reported values (proportions, correlations, ratios) to a scale where they are closer
+to normal; its inverse takes pooled values and their intervals back. Intervals are taken back end by end;
+variances go along by the delta method; the mean and the mode of a whole distribution of true effects need
+an integral and a search, because the inverse of a mean is not the mean of the inverse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, logit, ndtr, ndtri
+
+from metaexo.effects.quadrature import gauss_legendre
+from metaexo.errors import UnknownChoiceError
+
+Array = NDArray[np.float64]
+Function = Callable[[Array], Array]
+
+POINTS = 200
+REACH = 10.0
+GRID = 4001
+
+
+@dataclass(frozen=True, slots=True)
+class Transformation:
+    """One scale.
+
+    Attributes
+    ----------
+    name : str
+        Name of the scale.
+    forward, inverse : callable
+        To the scale and back from it. The inverse is cut to the range of values that exist.
+    slope, inverse_slope : callable
+        Their derivatives.
+    low, high : float
+        Range of the scale on which the inverse is one-to-one.
+    """
+
+    name: str
+    forward: Function
+    inverse: Function
+    slope: Function
+    inverse_slope: Function
+    low: float = -np.inf
+    high: float = np.inf
+
+
+def _normal_density(z: Array) -> Array:
+    return np.asarray(np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi))
+
+
+def _cut(low: float, high: float, inverse: Function) -> Function:
+    """Return an inverse whose argument is cut to its range first."""
+
+    def cut(z: Array) -> Array:
+        return np.asarray(inverse(np.clip(z, low, high)))
+
+    return cut
+
+
+_HALF = np.pi / 2
+_ROOT = np.sqrt(2)
+
+_ALL = (
+    Transformation("log", np.log, np.exp, lambda x: 1 / x, np.exp),
+    Transformation("exponential", np.exp, np.log, np.exp, lambda z: 1 / z, low=0.0),
+    Transformation("logit", logit, expit, lambda p: 1 / (p * (1 - p)), lambda z: expit(z) * expit(-z)),
+    Transformation("probit", ndtri, ndtr, lambda p: 1 / _normal_density(ndtri(p)), _normal_density),
+    Transformation(
+        "arcsine",
+        lambda p: np.arcsin(np.sqrt(p)),
+        _cut(0.0, _HALF, lambda z: np.sin(z) ** 2),
+        lambda p: 1 / (2 * np.sqrt(p * (1 - p))),
+        lambda z: np.sin(2 * z),
+        low=0.0,
+        high=_HALF,
+    ),
+    Transformation("fisher_z", np.arctanh, np.tanh, lambda r: 1 / (1 - r**2), lambda z: 1 / np.cosh(z) ** 2),
+    Transformation(
+        "fisher_z_of_r_squared",
+        lambda r2: np.arctanh(np.sqrt(r2)),
+        lambda z: np.tanh(z) ** 2,
+        lambda r2: 1 / (2 * np.sqrt(r2) * (1 - r2)),
+        lambda z: 2 * np.tanh(z) / np.cosh(z) ** 2,
+        low=0.0,
+    ),
+    Transformation(
+        "square_root",
+        np.sqrt,
+        _cut(0.0, np.inf, lambda z: z**2),
+        lambda x: 1 / (2 * np.sqrt(x)),
+        lambda z: 2 * z,
+        low=0.0,
+    ),
+    Transformation(
+        "cube_root_reliability",
+        lambda a: 1 - np.cbrt(1 - a),
+        _cut(0.0, 1.0, lambda z: 1 - (1 - z) ** 3),
+        lambda a: 1 / (3 * np.cbrt(1 - a) ** 2),
+        lambda z: 3 * (1 - z) ** 2,
+        low=0.0,
+        high=1.0,
+    ),
+    Transformation(
+        "log_reliability",
+        lambda a: -np.log1p(-a),
+        _cut(0.0, np.inf, lambda z: -np.expm1(-z)),
+        lambda a: 1 / (1 - a),
+        lambda z: np.exp(-z),
+        low=0.0,
+    ),
+    Transformation(
+        "superiority",
+        lambda p: _ROOT * ndtri(p),
+        lambda d: ndtr(d / _ROOT),
+        lambda p: _ROOT / _normal_density(ndtri(p)),
+        lambda d: _normal_density(d / _ROOT) / _ROOT,
+    ),
+)
+TRANSFORMATIONS = {one.name: one for one in _ALL}
+
+
+def get_transformation(name: str | Transformation) -> Transformation:
+    """Return a transformation by its name.
+
+    Parameters
+    ----------
+    name : str or Transformation
+        "log", "exponential", "logit", "probit", "arcsine", "fisher_z", "fisher_z_of_r_squared",
+        "square_root", "cube_root_reliability", "log_reliability" or "superiority" (standardised mean
+        difference of a probability of superiority).
+
+    Returns
+    -------
+    Transformation
+        The record.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If there is no such name.
+
+    Examples
+    --------
+    >>> scale = get_transformation("logit")
+    >>> float(scale.inverse(scale.forward(0.25)))
+    0.25
+    """
+    if isinstance(name, Transformation):
+        return name
+    if name not in TRANSFORMATIONS:
+        raise UnknownChoiceError("transformation", name, TRANSFORMATIONS)
+    return TRANSFORMATIONS[name]
+
+
+def transform(y: ArrayLike, v: ArrayLike, name: str | Transformation) -> tuple[Array, Array]:
+    """Take effects and sampling variances to another scale.
+
+    Use it on published estimates that stand on another scale than the analysis: y -> f(y), v -> f'(y)^2 v
+    (delta method).
+
+    Parameters
+    ----------
+    y, v : array_like
+        Effects and sampling variances.
+    name : str or Transformation
+        Name of the transformation; see :func:`get_transformation`.
+
+    Returns
+    -------
+    y, v : ndarray
+        Effects and sampling variances on the new scale.
+
+    References
+    ----------
+    Oehlert (1992), The American Statistician 46, 27-29, doi:10.1080/00031305.1992.10475842.
+
+    Examples
+    --------
+    >>> y, v = transform([0.5], [0.01], "logit")
+    >>> y, v.round(4)
+    (array([0.]), array([0.16]))
+    """
+    record = get_transformation(name)
+    values = np.asarray(y, dtype=float)
+    return np.asarray(record.forward(values)), np.asarray(record.slope(values) ** 2 * np.asarray(v))
+
+
+def back_transformed_mean(mu: ArrayLike, tau2: ArrayLike, name: str | Transformation) -> Array:
+    """Return the mean of true effects on the reported scale.
+
+    Use it for the average proportion (correlation, ratio) over studies, when true effects on the scale of
+    the analysis are normal with mean mu and variance tau2. The back-transformed mu itself is their median.
+    The normal distribution is confined to the range on which the inverse is one-to-one.
+
+    Parameters
+    ----------
+    mu, tau2 : array_like
+        Mean and variance of the true effects on the scale of the analysis; broadcast.
+    name : str or Transformation
+        Name of the transformation.
+
+    Returns
+    -------
+    ndarray
+        Means on the reported scale.
+
+    References
+    ----------
+    Zeger, Liang & Albert (1988), Biometrics 44, 1049-1060, doi:10.2307/2531734.
+
+    Examples
+    --------
+    >>> back_transformed_mean(0.0, 0.5, "log").round(4)
+    np.float64(1.284)
+    """
+    record = get_transformation(name)
+    centre, spread = np.broadcast_arrays(np.asarray(mu, dtype=float), np.asarray(tau2, dtype=float))
+    z, log_density = _points(record, centre, np.sqrt(spread))
+    weight = gauss_legendre(POINTS)[1] * np.exp(log_density - log_density.max(axis=-1, keepdims=True))
+    mean = (weight * record.inverse(z)).sum(axis=-1) / weight.sum(axis=-1)
+    return np.asarray(np.where(spread > 0, mean, record.inverse(centre)))
+
+
+def back_transformed_mode(mu: ArrayLike, tau2: ArrayLike, name: str | Transformation) -> Array:
+    """Return the most frequent true effect on the reported scale.
+
+    The density of x = g(z), g the inverse, z normal with mean mu and variance tau2, is that of z over
+    g'(z); its highest point inside the range is found on a grid and refined. Where the density has no
+    highest point inside the range, the end at which it is highest is returned; a distribution whose mean
+    lies below the range piles up at the lower end, whatever pole the scale has at the upper one.
+
+    Parameters
+    ----------
+    mu, tau2 : array_like
+        Mean and variance of the true effects on the scale of the analysis; broadcast.
+    name : str or Transformation
+        Name of the transformation.
+
+    Returns
+    -------
+    ndarray
+        Modes on the reported scale.
+
+    Examples
+    --------
+    >>> back_transformed_mode(0.0, 0.5, "log").round(4)
+    np.float64(0.6065)
+    """
+    record = get_transformation(name)
+    centre, spread = np.broadcast_arrays(np.asarray(mu, dtype=float), np.asarray(tau2, dtype=float))
+    flat = [
+        _mode_of_one(record, float(m), float(t2)) if t2 > 0 else float(record.inverse(np.asarray(m)))
+        for m, t2 in zip(centre.ravel(), spread.ravel(), strict=True)
+    ]
+    return np.asarray(flat, dtype=float).reshape(centre.shape)
+
+
+def _points(record: Transformation, centre: Array, tau: Array) -> tuple[Array, Array]:
+    """Return quadrature points of the normal distribution inside the range, and its log density there."""
+    tau = np.where(tau > 0, tau, 1.0)
+    low, high = np.maximum(centre - REACH * tau, record.low), np.minimum(centre + REACH * tau, record.high)
+    # far outside the range the distribution piles up at an end: keep the part that carries weight
+    below, above = centre < record.low, centre > record.high
+    if np.isfinite(record.low):
+        depth = tau**2 / np.maximum(record.low - centre, tau)
+        high = np.where(below, np.minimum(record.low + 40 * depth, record.high), high)
+        low = np.where(below, record.low, low)
+    if np.isfinite(record.high):
+        depth = tau**2 / np.maximum(centre - record.high, tau)
+        low = np.where(above, np.maximum(record.high - 40 * depth, record.low), low)
+        high = np.where(above, record.high, high)
+    nodes, _ = gauss_legendre(POINTS)
+    z = ((low + high) / 2)[..., None] + ((high - low) / 2)[..., None] * nodes
+    return z, -0.5 * ((z - centre[..., None]) / tau[..., None]) ** 2
+
+
+def _mode_of_one(record: Transformation, mu: float, tau2: float) -> float:
+    """Return the mode on the reported scale for one distribution."""
+    tau = np.sqrt(tau2)
+    low, high = max(mu - REACH * tau, record.low), min(mu + REACH * tau, record.high)
+    if low >= high:
+        return float(record.inverse(np.asarray(mu)))
+    step = 0.0
+    for _ in range(4):
+        z = np.linspace(low, high, GRID)[1:-1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            height = -((z - mu) ** 2) / (2 * tau2) - np.log(record.inverse_slope(z))
+        peaks = np.flatnonzero((height[1:-1] >= height[:-2]) & (height[1:-1] >= height[2:])) + 1
+        if peaks.size == 0:
+            upper = mu > record.low and height[-1] > height[0]
+            return float(record.inverse(np.asarray(high if upper else low)))
+        best = z[peaks[np.argmax(height[peaks])]]
+        step = (high - low) / GRID
+        low, high = best - 2 * step, best + 2 * step
+    return float(record.inverse(np.asarray(best)))

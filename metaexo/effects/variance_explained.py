@@ -1,0 +1,265 @@
+"""The share of variance that a regression explains (R2), raw and transformed.
+
+All functions take arrays of one shape, one entry a study, and return effects and sampling variances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaincinv
+
+from metaexo.effects.corrections import average_over_rows
+from metaexo.effects.measure import Alternative, Measure, identity, register
+from metaexo.effects.quadrature import gauss_legendre
+
+Array = NDArray[np.float64]
+Compute = Callable[..., tuple[Array, Array]]
+
+INPUTS = ("r_squared", "n", "predictors")
+POINTS = 400
+REACH = 12.0
+
+
+def raw_r_squared(
+    r_squared: Array, n: Array, predictors: Array, *, variance: str = "LS"
+) -> tuple[Array, Array]:
+    """Return R2 of a regression as it is, for random predictors.
+
+        "LS"   v = 4 R2 (1 - R2)^2 / n
+        "LS2"  v = 4 R2 (1 - R2)^2 (n - p - 1)^2 / ((n^2 - 1) (n + 3))
+        "AV", "AV2"  the same with the average of R2 over the studies, weighted by n
+
+    Parameters
+    ----------
+    r_squared : ndarray
+        R2, 0 to 1.
+    n, predictors : ndarray
+        Sample sizes and numbers p of predictors.
+    variance : {"LS", "LS2", "AV", "AV2"}
+        Type of sampling variance.
+
+    Returns
+    -------
+    y, v : ndarray
+        R2 and sampling variances.
+
+    References
+    ----------
+    Olkin & Finn (1995), Psychological Bulletin 118, 155-164, doi:10.1037/0033-2909.118.1.155.
+
+    Examples
+    --------
+    >>> y, v = raw_r_squared(np.array([0.5]), np.array([100.0]), np.array([3.0]))
+    >>> float(y[0]), float(v[0])
+    (0.5, 0.005)
+    """
+    centre = average_over_rows(r_squared, n) if variance.startswith("AV") else r_squared
+    v = 4 * centre * (1 - centre) ** 2
+    if variance in ("LS2", "AV2"):
+        return r_squared, v * (n - predictors - 1) ** 2 / ((n**2 - 1) * (n + 3))
+    return r_squared, v / n
+
+
+def r_squared_z(r_squared: Array, n: Array, predictors: Array) -> tuple[Array, Array]:
+    """Return Fisher's z of the multiple correlation R: y = atanh(R), v = 1 / n.
+
+    Parameters
+    ----------
+    r_squared, n, predictors : ndarray
+        As in :func:`raw_r_squared`; the number of predictors is not used.
+
+    Returns
+    -------
+    y, v : ndarray
+        z and sampling variances.
+
+    References
+    ----------
+    Olkin & Finn (1995), Psychological Bulletin 118, 155-164, doi:10.1037/0033-2909.118.1.155.
+
+    Examples
+    --------
+    >>> y, v = r_squared_z(np.array([0.25]), np.array([100.0]), np.array([3.0]))
+    >>> y.round(4), float(v[0])
+    (array([0.5493]), 0.01)
+    """
+    del predictors
+    return np.arctanh(np.sqrt(r_squared)), 1 / n
+
+
+def fixed_r_squared(r_squared: Array, n: Array, predictors: Array) -> tuple[Array, Array]:
+    """Return R2 of a regression with fixed predictors.
+
+    Use it for designed experiments, whose predictors were set and not drawn. The variance is that of the
+    true share of variance q, given F, when every q is as likely before: F is noncentral with
+    noncentrality n q / (1 - q).
+
+    Parameters
+    ----------
+    r_squared, n, predictors : ndarray
+        As in :func:`raw_r_squared`.
+
+    Returns
+    -------
+    y, v : ndarray
+        R2 and variances.
+
+    References
+    ----------
+    Olkin & Finn (1995), Psychological Bulletin 118, 155-164, doi:10.1037/0033-2909.118.1.155 (the case of
+    random predictors, to which this is the counterpart).
+
+    Examples
+    --------
+    >>> y, v = fixed_r_squared(np.array([0.5]), np.array([100.0]), np.array([3.0]))
+    >>> float(y[0]), v.round(4)
+    (0.5, array([0.004]))
+    """
+    return r_squared, _variance_given_f(r_squared, n, predictors, identity)
+
+
+def fixed_r_squared_z(r_squared: Array, n: Array, predictors: Array) -> tuple[Array, Array]:
+    """Return Fisher's z of R of a regression with fixed predictors; see :func:`fixed_r_squared`.
+
+    Parameters
+    ----------
+    r_squared, n, predictors : ndarray
+        As in :func:`raw_r_squared`.
+
+    Returns
+    -------
+    y, v : ndarray
+        z and variances.
+
+    Examples
+    --------
+    >>> y, v = fixed_r_squared_z(np.array([0.5]), np.array([100.0]), np.array([3.0]))
+    >>> y.round(4), v.round(4)
+    (array([0.8814]), array([0.0078]))
+    """
+    v = _variance_given_f(r_squared, n, predictors, lambda q: np.arctanh(np.sqrt(q)))
+    return np.arctanh(np.sqrt(r_squared)), v
+
+
+def r_squared_from_f(f: Array, n: Array, predictors: Array) -> Array:
+    """Return R2 from the F statistic of the regression: R2 = p F / (p F + n - p - 1).
+
+    Parameters
+    ----------
+    f, n, predictors : ndarray
+        F statistics, sample sizes, numbers p of predictors.
+
+    Returns
+    -------
+    ndarray
+        R2.
+
+    Examples
+    --------
+    >>> float(r_squared_from_f(np.array(8.0), np.array(28.0), np.array(3.0)))
+    0.5
+    """
+    return np.asarray(predictors * f / (predictors * f + n - predictors - 1))
+
+
+def r_squared_from_p(p_value: Array, n: Array, predictors: Array) -> Array:
+    """Return R2 from the p-value of the regression's F test.
+
+    The upper tail of F is the incomplete beta function of 1 - R2, which keeps its digits for any p.
+
+    Parameters
+    ----------
+    p_value, n, predictors : ndarray
+        p-values, sample sizes, numbers of predictors.
+
+    Returns
+    -------
+    ndarray
+        R2.
+
+    Examples
+    --------
+    >>> r_squared_from_p(np.array(1e-90), np.array(500.0), np.array(3.0)).round(4)
+    np.float64(0.5709)
+    """
+    return np.asarray(1 - betaincinv((n - predictors - 1) / 2, predictors / 2, p_value))
+
+
+def _variance_given_f(
+    r_squared: Array, n: Array, predictors: Array, transform: Callable[[Array], Array]
+) -> Array:
+    """Return the variance of a function of the true share of variance, given R2, under a flat prior."""
+    from scipy.stats import ncf
+
+    r2, size, p = (np.asarray(x, dtype=float)[..., None] for x in (r_squared, n, predictors))
+    centre, reach = np.arctanh(np.sqrt(r2)), REACH / np.sqrt(size)
+    low, high = np.maximum(centre - reach, 0.0), centre + reach
+    nodes, weights = gauss_legendre(POINTS)
+    z = (low + high) / 2 + (high - low) / 2 * nodes
+    share = np.tanh(z) ** 2
+    df = size - p - 1
+    density = ncf.pdf(r2 / p / ((1 - r2) / df), p, df, size * np.sinh(z) ** 2)
+    # d share / d z = 2 tanh(z) / cosh(z)^2
+    weight = weights * density * np.tanh(z) / np.cosh(z) ** 2
+    weight = weight / weight.sum(axis=-1, keepdims=True)
+    values = transform(share)
+    mean = (weight * values).sum(axis=-1, keepdims=True)
+    return np.asarray((weight * (values - mean) ** 2).sum(axis=-1))
+
+
+def _alternatives(of_r_squared: Compute) -> tuple[Alternative, ...]:
+    """Return the ways from F and from an exact p-value."""
+
+    def of_f(f: Array, n: Array, predictors: Array, **options: str) -> tuple[Array, Array]:
+        return of_r_squared(r_squared_from_f(f, n, predictors), n, predictors, **options)
+
+    def of_p(p_value: Array, n: Array, predictors: Array, **options: str) -> tuple[Array, Array]:
+        return of_r_squared(r_squared_from_p(p_value, n, predictors), n, predictors, **options)
+
+    return (
+        Alternative(("f", "n", "predictors"), of_f, "R2 from F"),
+        Alternative(("p_value", "n", "predictors"), of_p, "R2 from exact p"),
+    )
+
+
+def squared_tanh(z: Array) -> Array:
+    """Return tanh(z)^2, cut at z = 0: from Fisher's z of R back to R2.
+
+    Examples
+    --------
+    >>> squared_tanh(np.array([-1.0, 0.549306])).round(4)
+    array([0.  , 0.25])
+    """
+    return np.asarray(np.tanh(np.maximum(z, 0.0)) ** 2)
+
+
+# code, name, function, way back, types of variance
+_RECORDS: tuple[tuple[str, str, Compute, Callable[[Array], Array], tuple[str, ...]], ...] = (
+    ("R2", "R2", raw_r_squared, identity, ("LS", "LS2", "AV", "AV2")),
+    ("ZR2", "R2, Fisher's z of R", r_squared_z, squared_tanh, ()),
+    ("R2F", "R2, fixed predictors", fixed_r_squared, identity, ()),
+    ("ZR2F", "R2, Fisher's z of R, fixed predictors", fixed_r_squared_z, squared_tanh, ()),
+)
+
+register(
+    *(
+        Measure(
+            code=code,
+            name=name,
+            family="regression, all predictors",
+            inputs=INPUTS,
+            compute=compute,
+            null=0.0,
+            display="R2",
+            back=back,
+            orientation="none",
+            reference="10.1037/0033-2909.118.1.155",
+            variances=variances,
+            alternatives=_alternatives(compute),
+        )
+        for code, name, compute, back, variances in _RECORDS
+    )
+)

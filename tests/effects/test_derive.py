@@ -1,0 +1,314 @@
+"""From a table with gaps to effects: each route, its mark, and each reason for no effect."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import ndtri, stdtrit
+
+from metaexo.effects import calculate, effects_from_table, orient
+from metaexo.errors import (
+    AssumptionWarning,
+    CorrelationError,
+    InputError,
+    IntervalError,
+    ShapeError,
+    StandardErrorError,
+    UnknownChoiceError,
+)
+
+BASE = {
+    "treatment_mean": 24.0,
+    "treatment_sd": 5.0,
+    "treatment_n": 10,
+    "control_mean": 18.0,
+    "control_sd": 4.0,
+    "control_n": 12,
+    "paired": "no",
+}
+INPUTS = {name: x for name, x in BASE.items() if name != "paired"}
+
+
+def one_row(drop: tuple[str, ...] = (), **more: Any) -> dict[str, list[Any]]:
+    row = {name: x for name, x in BASE.items() if name not in drop} | more
+    return {name: [x] for name, x in row.items()}
+
+
+def derive(measure: str, table: dict[str, list[Any]], **options: Any):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AssumptionWarning)
+        done = effects_from_table(measure, table, **options)
+    return float(done.y[0]), float(done.v[0]), done.derived[0], done.reasons[0]
+
+
+NO_SD = ("treatment_sd", "control_sd")
+EXPECTED = calculate("SMD", INPUTS)
+POOLED_T = float(EXPECTED.y[0])
+
+
+def pooled_t() -> float:
+    pooled = (9 * 25 + 11 * 16) / 20
+    return 6 / np.sqrt(pooled * (1 / 10 + 1 / 12))
+
+
+def test_reported_means_and_sds():
+    y, v, mark, reason = derive("SMD", one_row())
+    assert (y, v) == (EXPECTED.y[0], EXPECTED.v[0])
+    assert (mark.how, mark.formula, reason) == ("reported", "", "")
+
+
+@pytest.mark.parametrize("measure", ["SMD", "MD", "ROM", "CVR"])
+def test_sds_from_se_and_from_ci_give_the_same_effect(measure):
+    expected = calculate(measure, INPUTS)
+    half = -stdtrit(11, 0.025) * 4.0 / np.sqrt(12)
+    table = one_row(
+        NO_SD,
+        treatment_se=5.0 / np.sqrt(10),
+        control_ci_low=18.0 - half,
+        control_ci_high=18.0 + half,
+    )
+    y, v, mark, _ = derive(measure, table)
+    assert y == pytest.approx(expected.y[0], rel=1e-12)
+    assert v == pytest.approx(expected.v[0], rel=1e-9)
+    assert (mark.how, mark.formula) == ("converted", "SD from SE, SD from CI of a mean")
+
+
+def test_t_and_exact_p_give_the_same_effect_as_the_means():
+    from scipy.special import stdtr
+
+    t = pooled_t()
+    drop = (*NO_SD, "control_mean", "treatment_mean")
+    y, v, mark, _ = derive("SMD", one_row(drop, reported_as="t", statistic=t))
+    assert y == pytest.approx(EXPECTED.y[0], rel=1e-12)
+    assert v == pytest.approx(EXPECTED.v[0], rel=1e-12)
+    assert mark.formula == "d from t"
+    p = 2 * stdtr(20, -t)
+    y, v, mark, _ = derive("SMD", one_row(NO_SD, p_relation="=", p_value=p))
+    assert y == pytest.approx(EXPECTED.y[0], rel=1e-9)
+    assert mark.formula == "d from exact p"
+    turned = one_row(NO_SD, p_relation="=", p_value=p, treatment_mean=11.0)
+    assert derive("SMD", turned)[0] == pytest.approx(-EXPECTED.y[0], rel=1e-9)
+    raw_y, raw_v, mark, _ = derive("MD", one_row(NO_SD, p_relation="=", p_value=p))
+    assert (raw_y, mark.formula) == (6.0, "SE from exact p")
+    assert raw_v == pytest.approx((6 / t) ** 2, rel=1e-9)
+
+
+def test_means_win_over_a_t_that_stands_beside_them():
+    y, _, mark, _ = derive("SMD", one_row(reported_as="t", statistic=99.0))
+    assert y == EXPECTED.y[0]
+    assert mark.how == "reported"
+
+
+def test_a_statistic_that_is_not_called_t_is_not_taken_for_one():
+    *_, reason = derive("SMD", one_row(NO_SD, reported_as="median_iqr", statistic=86.5))
+    assert reason == "no SD in either arm and no t or exact p"
+
+
+def test_a_difference_with_its_interval():
+    half = -stdtrit(20, 0.025) * 1.5
+    drop = (*NO_SD, "treatment_mean", "control_mean")
+    table = one_row(drop, difference=6.0, difference_ci_low=6 - half, difference_ci_high=6 + half)
+    y, v, mark, _ = derive("MD", table)
+    assert y == 6.0
+    assert v == pytest.approx(1.5**2, rel=1e-9)
+    assert mark.formula == "SE from CI (t)"
+    assert derive("SMD", table)[3] == "a difference without SD, interval or exact p"
+
+
+def test_an_effect_of_the_source_with_its_interval():
+    half = ndtri(0.975) * 0.2
+    table = {
+        "effect_measure": ["odds_ratio"],
+        "effect": [2.0],
+        "effect_ci_low": [2 * np.exp(-half)],
+        "effect_ci_high": [2 * np.exp(half)],
+    }
+    y, v, mark, _ = derive("OR", table)
+    assert y == pytest.approx(np.log(2))
+    assert v == pytest.approx(0.04, rel=1e-9)
+    assert mark.formula == "SE from CI"
+    assert np.isnan(derive("RR", table)[0])
+    y, v, mark, _ = derive("SMD", {"effect_measure": ["hedges_g"], "effect": [0.5], "effect_se": [0.2]})
+    assert (y, v, mark.how) == (0.5, pytest.approx(0.04), "reported")
+    d = one_row((*NO_SD, "treatment_mean", "control_mean"), effect_measure="cohens_d", effect=1.3416407865)
+    y, _, mark, _ = derive("SMD", d)
+    assert mark.formula == "variance from d and n"
+    assert y == pytest.approx(calculate("SMD", {"d": 1.3416407865, "treatment_n": 10, "control_n": 12}).y[0])
+
+
+def test_events_and_the_mark_of_a_continuity_correction():
+    table = {"treatment_events": [0], "treatment_n": [20], "control_events": [3], "control_n": [20]}
+    y, _, mark, _ = derive("RR", table)
+    assert y == pytest.approx(np.log(0.5 / 3.5))
+    assert mark.formula == "continuity correction (0.5 added to every cell)"
+    assert derive("PLO", table)[0] == pytest.approx(np.log(0.5 / 20.5))
+
+
+class TestPaired:
+    table = one_row(paired="yes", control_n=10)
+
+    def test_without_a_correlation_there_is_no_effect(self):
+        y, _, _, reason = derive("SMD", self.table)
+        assert np.isnan(y)
+        assert reason.startswith("paired, and the correlation")
+
+    def test_an_assumed_correlation_is_marked_and_told_once(self):
+        twice = {name: column * 2 for name, column in self.table.items()}
+        with pytest.warns(AssumptionWarning, match="correlation of 0.5 in 2 paired rows") as caught:
+            done = effects_from_table("SMD", twice, 0.5)
+        assert len(caught) == 1
+        assert done.derived[0].how == "assumed"
+        assert done.derived[0].note == "correlation of the two conditions taken as 0.5"
+        direct = calculate("SMCRP", self.paired(0.5))
+        assert done.y.tolist() == [direct.y[0]] * 2
+
+    def paired(self, correlation: float) -> dict[str, float]:
+        return {
+            "post_mean": 24.0,
+            "post_sd": 5.0,
+            "pre_mean": 18.0,
+            "pre_sd": 4.0,
+            "n": 10,
+            "correlation": correlation,
+        }
+
+    def test_a_reported_correlation_wins_over_the_assumed_one(self):
+        done = effects_from_table("MD", {**self.table, "correlation": [0.8]}, 0.5)
+        direct = calculate("MC", self.paired(0.8))
+        assert (done.y[0], done.v[0]) == (direct.y[0], direct.v[0])
+        assert done.derived[0].how == "reported"
+
+    def test_a_correlation_is_recovered_from_the_interval_of_the_difference(self):
+        se = np.sqrt((25 + 16 - 2 * 0.3 * 20) / 10)
+        half = -stdtrit(9, 0.025) * se
+        table = {
+            **self.table,
+            "difference": [6.0],
+            "difference_ci_low": [6 - half],
+            "difference_ci_high": [6 + half],
+        }
+        y, v, mark, _ = derive("SMD", table)
+        direct = calculate("SMCRP", self.paired(0.3))
+        assert y == pytest.approx(direct.y[0], rel=1e-9)
+        assert v == pytest.approx(direct.v[0], rel=1e-6)
+        assert (mark.how, mark.formula) == ("converted", "correlation from SE of the difference")
+
+    def test_a_correlation_is_recovered_from_a_paired_t(self):
+        se = np.sqrt((25 + 16 - 2 * 0.6 * 20) / 10)
+        table = {**self.table, "reported_as": ["t"], "statistic": [6 / se]}
+        _, v, mark, _ = derive("MD", table)
+        assert v == pytest.approx(se**2, rel=1e-9)
+        assert mark.formula == "correlation from paired t"
+
+    def test_paired_t_without_sds_needs_the_correlation_for_g_but_not_for_the_difference(self):
+        table = one_row(NO_SD, paired="yes", control_n=10, reported_as="t", statistic=3.0)
+        assert derive("SMD", table)[3].startswith("paired, and the correlation")
+        y, v, mark, _ = derive("MD", table)
+        assert (y, v, mark.formula) == (6.0, pytest.approx(4.0), "SE from paired t")
+        *_, mark, _ = derive("SMD", table, assumed_correlation=0.5)
+        assert (mark.how, mark.formula) == ("assumed", "d from paired t")
+
+    def test_mean_and_sd_of_the_changes(self):
+        table = {
+            "treatment_mean": [4.0],
+            "treatment_sd": [8.0],
+            "treatment_n": [16],
+            "difference": [4.0],
+            "paired": ["yes"],
+        }
+        y, v, mark, _ = derive("MD", table)
+        assert (y, v) == (4.0, pytest.approx(64 / 16))
+        assert mark.formula == "t from mean and SD of the changes, SE from paired t"
+
+    def test_different_sizes_and_events_are_refused_with_a_reason(self):
+        assert derive("MD", one_row(paired="yes"))[3] == "paired, but the two arms have different n"
+        events = {"treatment_events": [3], "treatment_n": [20], "control_events": [5], "control_n": [20]}
+        assert derive("RR", {**events, "paired": ["yes"]})[3].startswith("paired events")
+
+    def test_a_paired_measure_leaves_independent_rows_out(self):
+        y, _, _, reason = derive("MC", one_row(), assumed_correlation=0.5)
+        assert np.isnan(y)
+        assert reason == "two independent groups, and MC needs one group measured twice"
+
+
+def test_unknown_pairing_is_taken_as_independent_and_marked():
+    with pytest.warns(AssumptionWarning, match="independent groups in 1 rows"):
+        done = effects_from_table("SMD", one_row(paired="unknown"))
+    assert done.y[0] == EXPECTED.y[0]
+    assert done.derived[0].how == "assumed"
+
+
+EMPTY = ("treatment_mean", "control_mean", *NO_SD)
+REASONS = [
+    (one_row(NO_SD), "no SD in either arm and no t or exact p"),
+    (one_row(EMPTY, p_relation="<", p_value=0.05), "only p < 0.05: gives a bound, not a point"),
+    (one_row(NO_SD, reported_as="percent_change"), "percentage change without SD"),
+    (one_row(EMPTY, treatment_median=3.0, treatment_min=1.0), "median and range only"),
+    (one_row(EMPTY, treatment_q1=3.0, treatment_q3=9.0), "median and quartiles only"),
+    (one_row(("control_n",)), "means and SDs, but no n in the control arm"),
+    (one_row(("control_n", "treatment_n")), "means and SDs, but no n"),
+    (one_row(("control_mean", *NO_SD)), "a mean in one arm only"),
+    (
+        one_row(EMPTY, p_relation="=", p_value=0.01),
+        "an exact p, but neither means nor a difference tell the direction",
+    ),
+    (one_row((*NO_SD, "control_n"), p_relation="=", p_value=0.01), "an exact p, but no n"),
+    (
+        one_row(EMPTY, reported_as="f", statistic=4.0),
+        "an F statistic, which may stand for more than two groups",
+    ),
+    (one_row(EMPTY, treatment_events=3), "numbers of events, not means"),
+    (one_row(EMPTY), "no numbers from which the effect follows"),
+]
+
+
+@pytest.mark.parametrize(("table", "reason"), REASONS, ids=[reason for _, reason in REASONS])
+def test_why_a_row_has_no_effect(table, reason):
+    y, v, _, told = derive("SMD", table)
+    assert np.isnan(y)
+    assert np.isnan(v)
+    assert told == reason
+
+
+def test_each_row_has_an_effect_or_a_reason_and_rows_do_not_disturb_each_other():
+    rows = [table for table, _ in REASONS] + [one_row(), one_row(NO_SD, treatment_se=1.0, control_se=1.0)]
+    names = {name for row in rows for name in row}
+    table = {name: [row.get(name, [None])[0] for row in rows] for name in names}
+    done = effects_from_table("SMD", table)
+    for y, v, reason, (expected, _) in zip(done.y, done.v, done.reasons, REASONS, strict=False):
+        assert np.isnan(y)
+        assert np.isnan(v)
+        assert reason == derive("SMD", expected)[3]
+    assert done.y[-2] == EXPECTED.y[0]
+    assert done.reasons[-1] == ""
+
+
+def test_impossible_values_are_refused():
+    with pytest.raises(StandardErrorError, match="row 1: 6"):
+        effects_from_table("SMD", one_row(treatment_se=6.0))
+    with pytest.raises(IntervalError, match="line 7"):
+        effects_from_table("SMD", one_row(treatment_ci_low=25.0, treatment_ci_high=30.0), rows=["line 7"])
+    with pytest.raises(CorrelationError, match="between -1 and 1"):
+        effects_from_table("SMD", one_row(), 1.0)
+    with pytest.raises(InputError, match="does not hold numbers"):
+        effects_from_table("SMD", one_row(treatment_mean="many"))
+    with pytest.raises(ShapeError, match="differ in length"):
+        effects_from_table("SMD", {**one_row(), "paired": ["no", "no"]})
+    with pytest.raises(ShapeError, match="2 row names"):
+        effects_from_table("SMD", one_row(), rows=["a", "b"])
+
+
+def test_orienting_twice_gives_the_effect_back():
+    y = np.array([0.3, -0.2])
+    turned, reasons = orient(y, "lower")
+    assert orient(turned, "lower")[0].tolist() == y.tolist()
+    assert reasons == ("", "")
+    _, reasons = orient(y, ["higher", None])
+    assert reasons[1].startswith("the sheet does not say")
+    with pytest.raises(UnknownChoiceError, match="'higher'"):
+        orient(y, ["hihger", "lower"])
+    with pytest.raises(ShapeError, match="3 entries for 2"):
+        orient(y, ["lower"] * 3)
