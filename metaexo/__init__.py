@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from metaexo import datasets, errors, plots, report
     from metaexo.datasets import load_dataset
-    from metaexo.effects import EffectSizes, effect_sizes, measures
+    from metaexo.effects import EffectSizes, effect_sizes, explain, measures
     from metaexo.evidence import check_sheets, read_sheets
     from metaexo.heterogeneity import stratify
     from metaexo.models import (
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         fit_many,
         likelihood_ratio_test,
         rho_sweep,
+        robust_variance,
     )
 
 # Public name -> module that defines it; a room's own name stands for the room.
@@ -47,6 +48,7 @@ _HOMES = {
     "datasets": "metaexo.datasets",
     "effect_sizes": "metaexo.effects",
     "errors": "metaexo.errors",
+    "explain": "metaexo.effects",
     "fit_many": "metaexo.models",
     "likelihood_ratio_test": "metaexo.models",
     "load_dataset": "metaexo.datasets",
@@ -55,6 +57,7 @@ _HOMES = {
     "read_sheets": "metaexo.evidence",
     "report": "metaexo.report",
     "rho_sweep": "metaexo.models",
+    "robust_variance": "metaexo.models",
     "stratify": "metaexo.heterogeneity",
 }
 
@@ -65,12 +68,14 @@ __all__ = [  # noqa: RUF022 (in the order in which a reader meets them)
     "EffectSizes",
     "effect_sizes",
     "measures",
+    "explain",
     "RandomEffects",
     "LocationScale",
     "Multilevel",
     "RandomTerm",
     "correlated_effects",
     "rho_sweep",
+    "robust_variance",
     "fit_many",
     "compare",
     "likelihood_ratio_test",

@@ -105,3 +105,109 @@ def markdown_table(rows: Sequence[Sequence[str]], header: Sequence[str], left: i
     rule = ["---" if j < left else "---:" for j in range(len(header))]
     cells = [[cell.replace("|", r"\|") for cell in row] for row in [header, rule, *rows]]
     return "\n".join("| " + " | ".join(row) + " |" for row in cells)
+
+
+def html_table(
+    rows: Sequence[Sequence[str]], header: Sequence[str], left: int = 1, caption: str | None = None
+) -> str:
+    """Return rows of text as an HTML table; the first `left` columns are aligned to the left.
+
+    Examples
+    --------
+    >>> html_table([["a < b", "1"]], ["x", "y"]).splitlines()[-3]
+    '<tr><th scope="row">a &lt; b</th><td style="text-align: right">1</td></tr>'
+    """
+    from html import escape
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        parts = []
+        for j, cell in enumerate(cells):
+            style = "" if j < left else ' style="text-align: right"'
+            name, scope = (tag, ' scope="col"') if tag == "th" else ("th", ' scope="row"')
+            if tag == "td" and j > 0:
+                name, scope = "td", ""
+            parts.append(f"<{name}{scope}{style}>{escape(cell)}</{name}>")
+        return f"<tr>{''.join(parts)}</tr>"
+
+    title = [f"<caption>{escape(caption)}</caption>"] if caption else []
+    body = [line(row, "td") for row in rows]
+    return "\n".join(
+        [
+            "<table>",
+            *title,
+            "<thead>",
+            line(header, "th"),
+            "</thead>",
+            "<tbody>",
+            *body,
+            "</tbody>",
+            "</table>",
+        ]
+    )
+
+
+def latex_table(
+    rows: Sequence[Sequence[str]], header: Sequence[str], left: int = 1, caption: str | None = None
+) -> str:
+    r"""Return rows of text as a LaTeX table of the booktabs package; the first `left` columns stand left.
+
+    Examples
+    --------
+    >>> print(latex_table([["R&D", "−1 %"]], ["x", "y"]))
+    \begin{tabular}{lr}
+    \toprule
+    x & y \\
+    \midrule
+    R\&D & $-$1 \% \\
+    \bottomrule
+    \end{tabular}
+    """
+
+    def line(cells: Sequence[str]) -> str:
+        return " & ".join(latex_text(cell) for cell in cells) + r" \\"
+
+    columns = "".join("l" if j < left else "r" for j in range(len(header)))
+    table = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", line(header), r"\midrule"]
+    table += [*(line(row) for row in rows), r"\bottomrule", r"\end{tabular}"]
+    if caption:
+        table = [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{latex_text(caption)}}}",
+            *table,
+            r"\end{table}",
+        ]
+    return "\n".join(table)
+
+
+LATEX_SIGNS = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    MINUS: "$-$",
+    MISSING: "--",
+    "∞": r"$\infty$",
+    "×": r"$\times$",
+    "≥": r"$\ge$",
+    "≤": r"$\le$",
+}
+
+
+def latex_text(text: str) -> str:
+    r"""Return text with the signs that LaTeX gives a meaning of their own written out.
+
+    Examples
+    --------
+    >>> print(latex_text("p < 0.01 & 5 %"))
+    p $<$ 0.01 \& 5 \%
+    """
+    return "".join(LATEX_SIGNS.get(sign, sign) for sign in text)

@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
-from metaexo.effects import EffectSizes, Measure
+from metaexo.effects import EffectSizes, Measure, get_measure
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.evidence.codebook import Codebook
 from metaexo.evidence.problems import SheetProblem
-from metaexo.evidence.to_effects import leave_all_out, make_effects, survey
+from metaexo.evidence.to_bounds import WORDS_ONLY, bounds_of_words, make_bounds
+from metaexo.evidence.to_effects import Request, leave_all_out, make_effects, survey
 from metaexo.evidence.views import VIEWS, get_view
 from metaexo.ledger import Ledger
 
@@ -117,6 +119,32 @@ class Sheets:
             rows.append((name, finding.line, finding.study, use, kind, finding.what))
         return pd.DataFrame(rows, columns=["sheet", "line", "study", "use", "kind", "words"])
 
+    @overload
+    def effects(
+        self,
+        measure: str | Measure,
+        where: str | None = ...,
+        sheet: str = ...,
+        assumed_correlation: float | None = ...,
+        orient: bool = ...,
+        *,
+        assumed_sd: Mapping[str, float] | str | None = ...,
+        bounds: Literal[False] = ...,
+    ) -> EffectSizes: ...
+
+    @overload
+    def effects(
+        self,
+        measure: str | Measure,
+        where: str | None = ...,
+        sheet: str = ...,
+        assumed_correlation: float | None = ...,
+        orient: bool = ...,
+        *,
+        assumed_sd: Mapping[str, float] | str | None = ...,
+        bounds: Literal[True],
+    ) -> BoundedEffectSizes: ...
+
     def effects(
         self,
         measure: str | Measure,
@@ -124,7 +152,10 @@ class Sheets:
         sheet: str = "outcomes",
         assumed_correlation: float | None = None,
         orient: bool = True,
-    ) -> EffectSizes:
+        *,
+        assumed_sd: Mapping[str, float] | str | None = None,
+        bounds: bool = False,
+    ) -> EffectSizes | BoundedEffectSizes:
         """Return the effects of the rows of a sheet, with a ledger of all its rows.
 
         Use it to get from the sheets to numbers that can be pooled. Each effect is marked as reported,
@@ -139,18 +170,26 @@ class Sheets:
             ``"contrast == 'exosome_vs_control' and domain == 'preclinical' and use != 'apart'"``.
         sheet : {"outcomes", "preparations", "safety_events", "serious_events", "published_meta_analyses"}
             What to read: reported comparisons, vesicle sizes, people with adverse events, people with
-            serious adverse events, pooled estimates.
+            serious adverse events, pooled estimates. With `bounds` also "direction_only".
         assumed_correlation : float, optional
             Correlation of the two conditions in paired rows that do not tell it.
         orient : bool
             Turn effects so that positive means benefit; rows whose direction of benefit is not known have
             no effect then. Measures of one group are never turned.
+        assumed_sd : mapping of str to float or str, optional
+            Standard deviation by outcome, in its unit, or the name of a column that holds one a row, for
+            rows that have no effect for want of it (percentage changes, means alone); see
+            :func:`metaexo.effects.effects_with_assumed_sd`. These rows are marked as assumed.
+        bounds : bool
+            Keep rows that give only "p < 0.05", "p > 0.05" or a direction as intervals; see
+            :func:`metaexo.effects.bounds_from_table`.
 
         Returns
         -------
-        EffectSizes
+        EffectSizes or BoundedEffectSizes
             `study` is the study (or review), `data` the columns of the sheet and of its study, with labels
-            `source`, `isolation` and, for outcomes, `outcome_family`.
+            `source`, `isolation` and, for outcomes, `outcome_family`. With `bounds` the effects lie between
+            `lower` and `upper`, and `exact` gives those that are points.
 
         Raises
         ------
@@ -162,23 +201,27 @@ class Sheets:
         Warns
         -----
         AssumptionWarning
-            If a correlation or independence was assumed.
+            If a correlation, independence or a standard deviation was assumed.
         MixedContrastsWarning
             If results with and without a control stand together.
 
         Examples
         --------
         >>> import metaexo as mx
-        >>> es = mx.read_sheets("data").effects(
-        ...     "SMD", where="domain == 'clinical' and outcome_family == 'Healing time'"
-        ... )
+        >>> sheets = mx.read_sheets("data")
+        >>> es = sheets.effects("SMD", where="domain == 'clinical' and outcome_family == 'Healing time'")
         >>> es.k, es.m, es.ledger.total
         (2, 1, 220)
+        >>> wounds = sheets.effects("SMD", where="study_id == 'pbsc_dfu2024'", bounds=True)
+        >>> wounds.lower.round(2), wounds.upper.round(2)
+        (array([ 0.73,  0.73, -0.73]), array([ inf,  inf, 0.73]))
         """
+        asked = Request(get_measure(measure), where, assumed_correlation, assumed_sd, orient)
+        if bounds and sheet == WORDS_ONLY:
+            return bounds_of_words(self.codebook.sheets[WORDS_ONLY], self._joined(WORDS_ONLY), asked)
         view = get_view(sheet)
-        plan = self.codebook.sheets[view.sheet]
-        frame = self._joined(view.sheet)
-        return make_effects(view, plan, frame, measure, where, assumed_correlation, orient)
+        make = make_bounds if bounds else make_effects
+        return make(view, self.codebook.sheets[view.sheet], self._joined(view.sheet), asked)
 
     def _joined(self, name: str) -> pd.DataFrame:
         """Return a sheet with the columns of its studies, where it refers to them."""

@@ -234,7 +234,7 @@ def mean_near_zero(mean: ArrayLike, sd: ArrayLike, n: ArrayLike) -> Mask:
     """Return which means are so near zero that their logarithm is not close to normal.
 
     Use it before log ratios of means and of CVs. The condition is that of Geary in the form with a
-    small-sample correction,
+    small-sample correction::
 
         |mean| / SD * 4 n^(3/2) / (1 + 4 n) >= 3;
 

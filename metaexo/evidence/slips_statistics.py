@@ -35,11 +35,11 @@ def implied_t(
     """Return the smallest and the largest absolute t that means, SDs and sizes allow, rounding included.
 
     Use it to see whether a printed t can be right. For two groups the range holds Student's t (one pooled
-    SD) and Welch's,
+    SD) and Welch's::
 
         t = |m1 - m2| / (sp sqrt(1/n1 + 1/n2)),  t = |m1 - m2| / sqrt(s1^2/n1 + s2^2/n2).
 
-    For the same people twice it goes from a correlation of -1 to one of 1,
+    For the same people twice it goes from a correlation of -1 to one of 1::
 
         |m1 - m2| sqrt(n) / (s1 + s2)  to  |m1 - m2| sqrt(n) / |s1 - s2|.
 
@@ -135,9 +135,7 @@ def implied_p(
     fewest = np.minimum(n1, n2) - 1
     most = np.where(np.asarray(paired, dtype=bool), fewest, n1 + n2 - 2)
     usable = fewest >= 1
-    low = t_two_sided(t_high, np.where(usable, most, np.nan))
-    high = t_two_sided(t_low, np.where(usable, fewest, np.nan))
-    return low, high
+    return _p_of(t_high, np.where(usable, most, np.nan)), _p_of(t_low, np.where(usable, fewest, np.nan))
 
 
 def statistic_agrees(
@@ -326,6 +324,13 @@ def interval_and_p_agree(
 
 def _half(places: Array) -> Array:
     return np.asarray(0.5 * 10.0**-places)
+
+
+def _p_of(t: ArrayLike, df: Array) -> Array:
+    """Return the two-sided p of t; 0 for an infinite t, which has none below it."""
+    size = np.asarray(t, dtype=float)
+    p = t_two_sided(np.where(np.isinf(size), 0.0, size), df)
+    return np.where(np.isinf(size) & np.isfinite(df), 0.0, p)
 
 
 def _standard_errors(s1: Array, s2: Array, n1: Array, n2: Array) -> tuple[Array, Array]:

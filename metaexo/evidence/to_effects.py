@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.effects import EffectSizes, Measure, effects_from_table, get_measure, orient
+from metaexo.effects.assumed_sd import effects_with_assumed_sd
+from metaexo.effects.origin import Origin
 from metaexo.errors import (
     AssumptionWarning,
     InputError,
@@ -31,50 +34,181 @@ Mask = NDArray[np.bool_]
 UNCONTROLLED = ("post_vs_pre", "single_arm")
 
 
-def make_effects(
-    view: View,
-    plan: SheetPlan,
-    frame: pd.DataFrame,
-    measure: str | Measure,
-    where: str | None,
-    assumed_correlation: float | None,
-    turn: bool,
-) -> EffectSizes:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a sheet.
+
+    Attributes
+    ----------
+    measure : Measure
+        The measure.
+    where : str or None
+        Condition on the columns.
+    assumed_correlation : float or None
+        Correlation of the two conditions in paired rows that do not tell it.
+    assumed_sd : mapping of str to float, str or None
+        Standard deviation by outcome, or the column that holds one a row, for rows without an SD.
+    turn : bool
+        Whether effects are turned so that positive means benefit.
+    """
+
+    measure: Measure
+    where: str | None = None
+    assumed_correlation: float | None = None
+    assumed_sd: Mapping[str, float] | str | None = None
+    turn: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The rows of a sheet that a condition selects, and the ledger so far."""
+
+    frame: pd.DataFrame
+    ledger: Ledger
+    names: list[str]
+
+
+def make_effects(view: View, plan: SheetPlan, frame: pd.DataFrame, asked: Request) -> EffectSizes:
     """Return the effects of the rows of a view; see :meth:`metaexo.evidence.Sheets.effects`."""
-    record = get_measure(measure)
-    file, key = plan.file, plan.key
-    chosen = select(frame, where)
-    words = [f"not selected: {where}"] * len(frame)
-    ledger = _leave_out(_full_ledger(plan, frame), frame, key, ~chosen, words, step="selection")
-    if not chosen.any():
-        raise _nothing_left(record, file, where, ledger)
-    rows = frame[chosen]
-    places = zip(rows["line"], rows[key], strict=True)
-    names = [f"{file} line {line}, study {study}" for line, study in places]
-    done = effects_from_table(record, statistics(view, rows, record), assumed_correlation, rows=names)
+    record, chosen = asked.measure, choose_rows(plan, frame, asked)
+    rows, table = chosen.frame, statistics(view, chosen.frame, record)
+    sd = None if asked.assumed_sd is None else sd_of_rows(frame, rows, asked.assumed_sd)
+    if sd is None:
+        done = effects_from_table(record, table, asked.assumed_correlation, rows=chosen.names)
+    else:
+        done = effects_with_assumed_sd(record, table, sd, asked.assumed_correlation, rows=chosen.names)
     y, reasons = done.y, list(done.reasons)
-    turned = turn and record.orientation == "negate"
+    turned = asked.turn and record.orientation == "negate"
     if turned:
-        better: str | Sequence[str] = view.better or [*rows["better"]]
-        y, unturned = orient(y, better)
+        y, unturned = orient(y, directions_of_benefit(view, rows))
         reasons = [first or second for first, second in zip(reasons, unturned, strict=True)]
-    gone = np.array([bool(reason) for reason in reasons], dtype=bool)
-    ledger = _leave_out(ledger, rows, key, gone, reasons, step="effect")
-    if gone.all():
-        raise _nothing_left(record, file, where, ledger)
-    kept = rows[~gone].reset_index(drop=True)
-    _warn_of_mixed_contrasts(kept)
+    kept, ledger, gone = leave_rows_out(plan, chosen, reasons, asked)
     return EffectSizes(
         y[~gone],
         done.v[~gone],
         record,
-        labels=row_labels(kept, key, view.labels),
-        study=[str(study) for study in kept[key]],
+        labels=row_labels(kept, plan.key, view.labels),
+        study=[str(study) for study in kept[plan.key]],
         data=kept,
         derived=[mark for mark, out in zip(done.derived, gone, strict=True) if not out],
         ledger=ledger,
         oriented=turned,
+        origin=origin_of(table, np.flatnonzero(~gone), asked.assumed_correlation, sd),
     )
+
+
+def origin_of(
+    table: pd.DataFrame,
+    rows: NDArray[np.intp],
+    assumed_correlation: float | None,
+    assumed_sd: NDArray[np.float64] | None,
+) -> Origin:
+    """Return the table of statistics behind effects, with the choices that were made.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Statistics of the rows selected.
+    rows : ndarray of int
+        Positions of the rows that have an effect.
+    assumed_correlation : float or None
+        Correlation of the two conditions in paired rows that do not tell it.
+    assumed_sd : ndarray or None
+        Standard deviation assumed for each row of the table.
+
+    Returns
+    -------
+    Origin
+        For :func:`metaexo.explain`.
+    """
+    inputs = {str(name): np.asarray(column, dtype=object) for name, column in table.items()}
+    options = {"assumed_correlation": assumed_correlation, "assumed_sd": assumed_sd}
+    return Origin(inputs, rows, options, from_table=True)
+
+
+def choose_rows(plan: SheetPlan, frame: pd.DataFrame, asked: Request) -> Chosen:
+    """Return the rows that a condition selects.
+
+    Raises
+    ------
+    TooFewStudiesError
+        If it selects none.
+    """
+    chosen = select(frame, asked.where)
+    words = [f"not selected: {asked.where}"] * len(frame)
+    ledger = _leave_out(_full_ledger(plan, frame), frame, plan.key, ~chosen, words, step="selection")
+    if not chosen.any():
+        raise _nothing_left(asked.measure, plan.file, asked.where, ledger)
+    rows = frame[chosen]
+    places = zip(rows["line"], rows[plan.key], strict=True)
+    return Chosen(rows, ledger, [f"{plan.file} line {line}, study {study}" for line, study in places])
+
+
+def leave_rows_out(
+    plan: SheetPlan, chosen: Chosen, reasons: Sequence[str], asked: Request
+) -> tuple[pd.DataFrame, Ledger, Mask]:
+    """Return the rows without a reason against them, the ledger of the others, and which these are.
+
+    Raises
+    ------
+    TooFewStudiesError
+        If every row has a reason.
+    """
+    gone = np.array([bool(reason) for reason in reasons], dtype=bool)
+    ledger = _leave_out(chosen.ledger, chosen.frame, plan.key, gone, reasons, step="effect")
+    if gone.all():
+        raise _nothing_left(asked.measure, plan.file, asked.where, ledger)
+    kept = chosen.frame[~gone].reset_index(drop=True)
+    _warn_of_mixed_contrasts(kept)
+    return kept, ledger, gone
+
+
+def directions_of_benefit(view: View, rows: pd.DataFrame) -> str | Sequence[str]:
+    """Return which direction is the benefit: one word for a view, or one a row; "none" where not told."""
+    return view.better or ([*rows["better"]] if "better" in rows else "none")
+
+
+def sd_of_rows(
+    frame: pd.DataFrame, rows: pd.DataFrame, assumed_sd: Mapping[str, float] | str
+) -> NDArray[np.float64]:
+    """Return the standard deviation that is assumed for each row, NaN for none.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The whole sheet.
+    rows : DataFrame
+        The rows selected.
+    assumed_sd : mapping of str to float, or str
+        By outcome, or the name of a column.
+
+    Returns
+    -------
+    ndarray
+        One number a row.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If an outcome or the column is not in the sheet.
+    InputError
+        If the column does not hold numbers.
+    """
+    if not isinstance(assumed_sd, str):
+        known = set(frame["outcome"].dropna()) if "outcome" in frame else set()
+        for outcome in assumed_sd:
+            if outcome not in known:
+                raise UnknownChoiceError("outcome in assumed_sd", outcome, sorted(known))
+        return np.array([assumed_sd.get(word, np.nan) for word in rows["outcome"]], dtype=float)
+    if assumed_sd not in rows:
+        raise UnknownChoiceError("column in assumed_sd", assumed_sd, map(str, rows.columns))
+    try:
+        return np.array([np.nan if cell is None else cell for cell in rows[assumed_sd]], dtype=float)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"the column {assumed_sd!r} does not hold numbers ({error})",
+            "standard deviations, empty for none",
+        ) from error
 
 
 def select(frame: pd.DataFrame, where: str | None) -> Mask:

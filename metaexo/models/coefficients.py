@@ -10,11 +10,16 @@ import numpy as np
 
 from metaexo.errors import InputError
 from metaexo.models.design import Design
+from metaexo.models.hypothesis import TestResult, combine, quantiles, wald_test
 from metaexo.numeric.problem import Array
 from metaexo.numeric.tails import normal_quantile, normal_two_sided, t_quantile, t_two_sided
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import ArrayLike
+
+    from metaexo.models.contrasts import Contrasts, TermTests, Weights
+    from metaexo.models.vif import VarianceInflation
 
 
 class LinearResults(ABC):
@@ -66,14 +71,14 @@ class LinearResults(ABC):
     def pvalues(self) -> pd.Series:
         """Two-sided p-values by name."""
         tails = self._statistics
-        df = self.df_test
+        df = self.df_of(np.eye(self.design.p))
         return self._series(normal_two_sided(tails) if df is None else t_two_sided(tails, df), "pvalue")
 
     def conf_int(self, level: float | None = None) -> pd.DataFrame:
         """Return the confidence intervals of the coefficients: columns low and high."""
         import pandas as pd
 
-        half = self._quantile(self._level(level)) * self.se
+        half = quantiles(self._level(level), self.df_of(np.eye(self.design.p))) * self.se
         return pd.DataFrame(
             {"low": self.beta - half, "high": self.beta + half}, index=pd.Index(self.design.names)
         )
@@ -101,6 +106,175 @@ class LinearResults(ABC):
                 "high": bounds["high"].to_numpy(),
             }
         )
+
+    # -- for readers -----------------------------------------------------------------------------------------
+
+    def table_notes(self) -> list[str]:
+        """Return the lines that stand below the table of coefficients."""
+        return []
+
+    def to_markdown(self) -> str:
+        """Return the coefficients as a Markdown table."""
+        from metaexo.models.tables import as_markdown
+
+        return as_markdown(self, self.table_notes())
+
+    def to_latex(self, caption: str | None = None) -> str:
+        """Return the coefficients as a LaTeX table; it needs the booktabs package.
+
+        Parameters
+        ----------
+        caption : str, optional
+            Caption of the table.
+        """
+        from metaexo.models.tables import as_latex
+
+        return as_latex(self, self.table_notes(), caption)
+
+    def to_html(self, caption: str | None = None) -> str:
+        """Return the coefficients as an HTML table.
+
+        Parameters
+        ----------
+        caption : str, optional
+            Caption of the table.
+        """
+        from metaexo.models.tables import as_html
+
+        return as_html(self, self.table_notes(), caption)
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+    # -- combinations of coefficients -----------------------------------------------------------------------
+
+    def contrast(
+        self,
+        weights: Weights,
+        null: ArrayLike = 0.0,
+        level: float | None = None,
+        adjust: str | None = None,
+    ) -> Contrasts:
+        """Return linear combinations of the coefficients with tests and intervals.
+
+        Use it for what single coefficients do not say: the difference of two sources, the mean effect at a
+        dose, or several coefficients together.
+
+        Parameters
+        ----------
+        weights : str, list of str, dict, or array_like, shape (q, p)
+            Names of coefficients; the weights of one combination, by name; a dict of such dicts; or an array
+            with a row a combination and a column a coefficient.
+        null : float or array_like, shape (q,)
+            Values under the null hypothesis.
+        level : float, optional
+            Level of the intervals; default that of the fit.
+        adjust : str, optional
+            Adjusts the p-values for their number: "holm", "bonferroni", "sidak", "holm-sidak", "hochberg",
+            "hommel", "benjamini-hochberg" or "benjamini-yekutieli".
+
+        Returns
+        -------
+        Contrasts
+            The combinations one by one, and their joint test.
+
+        Raises
+        ------
+        UnknownChoiceError
+            If a coefficient or the adjustment is not known.
+        ShapeError
+            If an array does not have a column for each coefficient.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> import metaexo as mx
+        >>> data = pd.DataFrame({"source": ["adipose", "plant", "milk"] * 3})
+        >>> y = [0.9, 0.1, 0.4, 0.7, 0.3, 0.5, 1.2, 0.2, 0.3]
+        >>> fit = mx.RandomEffects(mx.EffectSizes(y, [0.04] * 9, data=data), "source").fit()
+        >>> print(fit.contrast({"sourcemilk": 1, "sourceplant": -1}).to_frame().round(2).to_string())
+                                  estimate    se  statistic   df  pvalue   low  high
+        contrast
+        sourcemilk - sourceplant       0.2  0.14       1.47  6.0    0.19 -0.13  0.53
+        """
+        from metaexo.models.contrasts import make_contrasts
+
+        return make_contrasts(self, weights, null, level, adjust)
+
+    def test_terms(self, adjust: str | None = None) -> TermTests:
+        """Return a test of each term of the model: that all its coefficients are zero.
+
+        Use it for factors with several levels, whose single coefficients depend on the choice of the base.
+
+        Parameters
+        ----------
+        adjust : str, optional
+            Adjusts the p-values for the number of terms; see `contrast`.
+
+        Returns
+        -------
+        TermTests
+            Term to test, with `to_frame()`.
+
+        Raises
+        ------
+        InputError
+            If the model has no moderators.
+        """
+        from metaexo.models.contrasts import make_term_tests
+
+        return make_term_tests(self, adjust)
+
+    def vif(self) -> VarianceInflation:
+        """Return the variance inflation of each coefficient and of each term.
+
+        Use it to see how much the coefficients suffer from being correlated: a value of 4 means a standard
+        error twice as large as with uncorrelated coefficients.
+
+        Returns
+        -------
+        VarianceInflation
+            Factors by coefficient, and generalised factors by term.
+
+        Raises
+        ------
+        InputError
+            If the model has no moderators.
+
+        References
+        ----------
+        Fox, J., Monette, G. (1992). Generalized collinearity diagnostics. Journal of the American Statistical
+        Association 87, 178-183. https://doi.org/10.1080/01621459.1992.10475190
+        """
+        from metaexo.models.vif import variance_inflation
+
+        return variance_inflation(self)
+
+    def df_of(self, rows: Array) -> Array | None:
+        """Return the degrees of freedom of combinations of coefficients, shape (q,); None for z.
+
+        Parameters
+        ----------
+        rows : ndarray, shape (q, p)
+            The combinations.
+        """
+        df = self.df_test
+        return None if df is None else np.full(len(rows), float(df))
+
+    def joint_test(self, rows: Array, null: Array, words: str) -> TestResult:
+        """Return the Wald test that combinations of coefficients have given values.
+
+        Parameters
+        ----------
+        rows : ndarray, shape (q, p)
+            The combinations.
+        null : ndarray, shape (q,)
+            The values.
+        words : str
+            The null hypothesis in words.
+        """
+        estimate, cov = combine(rows, self.beta, self.cov)
+        return wald_test(estimate - null, cov, self.df_test, words)
 
     def _level(self, level: float | None) -> float:
         if level is not None and not 0 < level < 1:

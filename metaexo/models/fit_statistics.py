@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metaexo.numeric.likelihood import LOG_2PI, log_likelihood
-from metaexo.numeric.problem import Batch
+from metaexo.numeric.problem import Array, Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class FitStatistics:
         Information criteria; smaller is better. Those of REML compare fits with the same moderators only.
     restricted : bool
         Whether they come from the restricted likelihood.
+    parameters : int
+        Parameters counted: coefficients, and tau2 where it is estimated.
     """
 
     llf: float
@@ -33,23 +35,33 @@ class FitStatistics:
     bic: float
     aicc: float
     restricted: bool
+    parameters: int
 
 
 def fit_statistics(batch: Batch, tau2: float, parameters: int, restricted: bool) -> FitStatistics:
     """Return the statistics at `tau2`; the restricted likelihood counts k - p observations."""
     llf = float(log_likelihood(batch, np.array([tau2]), restricted)[0])
     observations = float((batch.df if restricted else batch.k)[0])
+    return statistics_at(llf, batch.v[0], observations, parameters, restricted)
+
+
+def statistics_at(
+    llf: float, v: Array, observations: float, parameters: int, restricted: bool
+) -> FitStatistics:
+    """Return the statistics of a log-likelihood of effects with sampling variances `v`, shape (k,).
+
+    Where a variance is 0 there is no saturated model, and the deviance is -2 llf.
+    """
     deviance = -2 * llf
-    if not restricted:
-        with np.errstate(divide="ignore"):
-            saturated = -0.5 * (batch.k[0] * LOG_2PI + float(np.log(batch.v[0]).sum()))
-        deviance += 2 * saturated
+    if not restricted and v.min() > 0:
+        deviance -= v.size * LOG_2PI + float(np.log(v).sum())
     room = max(observations, parameters + 2)
     return FitStatistics(
         llf=llf,
         deviance=deviance,
         aic=-2 * llf + 2 * parameters,
-        bic=-2 * llf + parameters * math.log(observations) if observations > 0 else math.nan,
+        bic=-2 * llf + parameters * (math.log(observations) if observations > 0 else -math.inf),
         aicc=-2 * llf + 2 * parameters * room / (room - parameters - 1),
         restricted=restricted,
+        parameters=parameters,
     )

@@ -8,7 +8,16 @@ from typing import Literal
 import numpy as np
 
 from metaexo.formatting import number, p_value
-from metaexo.numeric.tails import chi2_tail, f_tail, normal_two_sided, t_two_sided
+from metaexo.numeric.problem import Array
+from metaexo.numeric.tails import (
+    chi2_tail,
+    f_tail,
+    normal_quantile,
+    normal_two_sided,
+    t_of_tail,
+    t_quantile,
+    t_two_sided,
+)
 
 Distribution = Literal["z", "t", "chi2", "F"]
 
@@ -62,7 +71,37 @@ def wald_test(beta: np.ndarray, cov: np.ndarray, df_residual: float | None, null
     q = beta.size
     distribution: Distribution = "chi2" if df_residual is None else "F"
     degrees = (float(q),) if df_residual is None else (float(q), float(df_residual))
-    if np.linalg.matrix_rank(cov) < q:
+    if not (np.isfinite(beta).all() and np.isfinite(cov).all()):
+        return TestResult(np.nan, distribution, degrees, np.nan, f"{null}; not testable, no finite estimate")
+    spread = np.sqrt(np.diagonal(cov))
+    if (spread == 0).any() or np.linalg.matrix_rank(cov / np.outer(spread, spread)) < q:
         return TestResult(np.nan, distribution, degrees, np.nan, f"{null}; not testable, no spread")
     statistic = float(beta @ np.linalg.solve(cov, beta))
     return make_test(statistic if df_residual is None else statistic / q, distribution, degrees, null)
+
+
+def combine(rows: Array, beta: Array, cov: Array) -> tuple[Array, Array]:
+    """Return combinations of coefficients, shape (q,), and their covariance matrix, shape (q, q).
+
+    A coefficient with weight zero takes no part, also if it is infinite or has no standard error.
+    """
+    with np.errstate(invalid="ignore"):
+        estimate = np.where(rows == 0, 0.0, rows * beta).sum(axis=1)
+    known = np.isfinite(np.diagonal(cov))
+    covariance = rows @ np.where(np.outer(known, known), cov, 0.0) @ rows.T
+    open_ = (rows[:, ~known] != 0).any(axis=1)
+    covariance[open_], covariance[:, open_] = np.nan, np.nan
+    return estimate, covariance
+
+
+def quantiles(level: float, df: Array | float | None) -> Array | float:
+    """Return the quantile that encloses `level` from both sides, for each of the degrees of freedom.
+
+    Without degrees of freedom it is that of the normal distribution.
+    """
+    if df is None:
+        return normal_quantile(level)
+    several = np.asarray(df, dtype=float)
+    if several.size and (several == several.flat[0]).all():
+        return t_quantile(level, float(several.flat[0]))
+    return t_of_tail((1 - level) / 2, several)

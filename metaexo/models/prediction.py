@@ -1,18 +1,32 @@
-"""Mean effects at moderator values, and where the true effect of a new study may lie."""
+"""Mean effects at moderator values, and where the true effect of a new study may lie.
+
+References
+----------
+Higgins, J. P. T., Thompson, S. G., Spiegelhalter, D. J. (2009). A re-evaluation of random-effects
+meta-analysis. Journal of the Royal Statistical Society A 172, 137-159.
+https://doi.org/10.1111/j.1467-985X.2008.00552.x Riley, R. D., Higgins, J. P. T., Deeks, J. J. (2011).
+Interpretation of random effects meta-analyses. BMJ 342, d549. https://doi.org/10.1136/bmj.d549
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.errors import ShapeError
+from metaexo.errors import InputError, ShapeError, UnknownChoiceError
 from metaexo.models.design import Design
+from metaexo.models.hypothesis import quantiles
 from metaexo.numeric.problem import Array
+from metaexo.numeric.tails import upper_tail
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from metaexo.models.results import RandomEffectsResults
 
 
 def new_rows(design: Design, new: ArrayLike | pd.DataFrame | None) -> Array:
@@ -25,6 +39,8 @@ def new_rows(design: Design, new: ArrayLike | pd.DataFrame | None) -> Array:
     """
     if new is None:
         return np.ones((1, 1)) if design.x is None else design.x
+    if design.encoding is not None and hasattr(new, "columns"):
+        return design.encode(cast("pd.DataFrame", new))
     rows = np.atleast_2d(np.asarray(new, dtype=float))
     if design.added:
         rows = np.column_stack([np.ones(len(rows)), rows])
@@ -55,3 +71,121 @@ def predict_rows(x: Array, beta: Array, cov: Array, tau2: float, quantile: float
             "prediction_high": mean + wide,
         }
     )
+
+
+KINDS = ("default", "riley", "t", "simple")
+SYNONYMS = {"hts": "riley"}
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Means and the distribution of a new study's effect, on the scale of the analysis.
+
+    Attributes
+    ----------
+    mean, se : ndarray, shape (r,)
+        Mean effects and their standard errors.
+    df : ndarray, shape (r,), or None
+        Degrees of freedom of the confidence intervals; None for the normal distribution.
+    prediction_se : ndarray, shape (r,)
+        Standard deviation of a new study's effect around the mean.
+    prediction_df : ndarray, shape (r,), or None
+        Degrees of freedom of the prediction intervals; None for the normal distribution.
+    """
+
+    mean: Array
+    se: Array
+    df: Array | None
+    prediction_se: Array
+    prediction_df: Array | None
+
+    def intervals(self, level: float) -> tuple[Array, Array, Array, Array]:
+        """Return low, high, prediction low and prediction high, each of shape (r,)."""
+        half = quantiles(level, self.df) * self.se
+        wide = quantiles(level, self.prediction_df) * self.prediction_se
+        return self.mean - half, self.mean + half, self.mean - wide, self.mean + wide
+
+    def above(self, value: float) -> Array:
+        """Return the probability that the effect of a new study exceeds a value, shape (r,)."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            away = (value - self.mean) / self.prediction_se
+        return upper_tail(np.where(np.isnan(away), 0.0, away), self.prediction_df)
+
+
+def predict_new(fit: RandomEffectsResults, x: Array, kind: str, sampling_variance: float) -> Prediction:
+    """Return the prediction of a fit for rows of the design, shape (r, p).
+
+    Raises
+    ------
+    UnknownChoiceError
+        If the kind is not known.
+    InputError
+        If the sampling variance is negative or not finite.
+    """
+    kind = SYNONYMS.get(kind, kind)
+    if kind not in KINDS:
+        raise UnknownChoiceError("kind of prediction", kind, (*KINDS, *SYNONYMS))
+    if not (np.isfinite(sampling_variance) and sampling_variance >= 0):
+        raise InputError(f"the sampling variance is {sampling_variance}", "a finite variance of at least 0")
+    variance = np.vecdot(x @ fit.cov, x)
+    of_mean = np.zeros_like(variance) if kind == "simple" else variance
+    df = fit.df_of(x)
+    return Prediction(
+        mean=x @ fit.beta,
+        se=np.sqrt(variance),
+        df=df,
+        prediction_se=np.sqrt(of_mean + fit.tau2 + sampling_variance),
+        prediction_df=_prediction_df(fit, kind, df),
+    )
+
+
+def _prediction_df(fit: RandomEffectsResults, kind: str, df: Array | None) -> Array | None:
+    """Return the degrees of freedom of a kind of prediction interval."""
+    if kind == "default":
+        return df
+    if kind == "simple":
+        return None
+    estimated = kind == "riley" and not fit.tau2_given and fit.method != "EE"
+    return np.array([max(1.0, float(fit.df_residual - estimated))])
+
+
+def prediction_frame(
+    found: Prediction, level: float, transform: Callable[[Array], Array] | None
+) -> pd.DataFrame:
+    """Return means and intervals as a table; all but the standard errors are transformed."""
+    import pandas as pd
+
+    low, high, prediction_low, prediction_high = found.intervals(level)
+    numbers = {
+        "estimate": found.mean,
+        "se": found.se,
+        "low": low,
+        "high": high,
+        "prediction_se": found.prediction_se,
+        "prediction_low": prediction_low,
+        "prediction_high": prediction_high,
+    }
+    if transform is not None:
+        for first, second in (("low", "high"), ("prediction_low", "prediction_high")):
+            ends = np.sort([transform(numbers[first]), transform(numbers[second])], axis=0)
+            numbers[first], numbers[second] = ends
+        numbers["estimate"] = np.asarray(transform(found.mean))
+    return pd.DataFrame(numbers)
+
+
+def back_transform(
+    fit: RandomEffectsResults, transform: str | Callable[[Array], Array] | None
+) -> Callable[[Array], Array] | None:
+    """Return the function that a word stands for.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If the word is not known.
+    """
+    if transform is None or callable(transform):
+        return transform
+    words: dict[str, Callable[[Array], Array]] = {"exp": np.exp, "measure": fit.effects.measure.back}
+    if transform not in words:
+        raise UnknownChoiceError("transform", transform, words)
+    return words[transform]

@@ -10,19 +10,24 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import DependentEffectsWarning, InputError, TooFewStudiesError, UnknownChoiceError
+from metaexo.errors import (
+    DependentEffectsWarning,
+    InputError,
+    ShapeError,
+    TooFewStudiesError,
+    UnknownChoiceError,
+)
 from metaexo.models.design import Design, make_design
+from metaexo.models.inference import TESTS
 from metaexo.models.results import RandomEffectsResults
-from metaexo.numeric.estimators import get_estimator
+from metaexo.numeric.estimators import Estimator, get_estimator
 from metaexo.numeric.likelihood_maximum import likelihood_at
 from metaexo.numeric.moments import weighted_fit
-from metaexo.numeric.problem import Batch, make_batch
+from metaexo.numeric.problem import Array, Batch, make_batch
 from metaexo.numeric.tau2 import Tau2
 
 if TYPE_CHECKING:
     import pandas as pd
-
-TESTS = ("knapp-hartung", "knapp-hartung-adhoc", "t", "z")
 
 
 class RandomEffects:
@@ -36,14 +41,22 @@ class RandomEffects:
     ----------
     effects : EffectSizes
         Effects and sampling variances.
-    moderators : array_like or DataFrame, shape (k, q), optional
-        Numeric moderators, one column each. Default: none.
+    moderators : str, array_like or DataFrame, shape (k, q), optional
+        A formula on the columns of the effects' data, such as ``"source + log(dose)"``, or numeric
+        moderators, one column each. Default: none. Factors are coded by treatments against their first
+        level in sorted order; ``C(source, base="adipose")`` chooses another.
     intercept : bool
         Whether the model has an intercept.
     names : sequence of str, optional
-        Names of the moderators.
+        Names of the moderators, where they are an array.
+    redundant : {"raise", "drop"}
+        What to do with columns that add nothing to those before them: refuse them by name, or leave them
+        out with a warning.
     dependence : {"warn", "accept"}
         What to do if several effects belong to one study.
+    weights : array_like, shape (k,), or "equal", optional
+        Weights above 0 for the coefficients, in place of 1 / (v + tau2); their standard errors allow for it.
+        The estimators GENQ and GENQM take tau2 from them as well. "equal": the unweighted mean or regression.
 
     Warns
     -----
@@ -67,14 +80,25 @@ class RandomEffects:
     def __init__(
         self,
         effects: EffectSizes,
-        moderators: ArrayLike | pd.DataFrame | None = None,
+        moderators: str | ArrayLike | pd.DataFrame | None = None,
         *,
         intercept: bool = True,
         names: Sequence[str] | None = None,
+        redundant: Literal["raise", "drop"] = "raise",
         dependence: Literal["warn", "accept"] = "warn",
+        weights: ArrayLike | Literal["equal"] | None = None,
     ) -> None:
         self.effects = effects
-        self.design: Design = make_design(moderators, effects.k, names, intercept)
+        self.weights = _own_weights(weights, effects)
+        self.design: Design = make_design(
+            moderators,
+            effects.k,
+            names,
+            intercept,
+            data=effects.data,
+            rows=None if effects.ledger is None else effects.row_ids,
+            redundant=redundant,
+        )
         if dependence == "warn" and effects.m < effects.k:
             warnings.warn(
                 f"{effects.k} effects come from {effects.m} studies; this model takes them as independent, "
@@ -89,21 +113,32 @@ class RandomEffects:
         test: str | None = None,
         level: float = 0.95,
         tau2: float | None = None,
+        *,
+        df: float | None = None,
     ) -> RandomEffectsResults:
         """Fit the model.
 
         Parameters
         ----------
-        method : {"REML", "ML", "PM", "DL", "EE"}
-            Estimator of the between-study variance; "EE" assumes that there is none.
-        test : {"knapp-hartung", "knapp-hartung-adhoc", "t", "z"}, optional
-            "z": normal; "t": t with k - p degrees of freedom; "knapp-hartung": t, with the covariance
-            scaled by the weighted residual variance; "knapp-hartung-adhoc": the same with a scale of at
-            least 1. Default: "knapp-hartung", and "z" for the equal-effects model.
+        method : str
+            Estimator of the between-study variance. "REML", "ML": (restricted) maximum likelihood; "PM":
+            Paule-Mandel, with the same root "EB" (empirical Bayes), "DLIT" and "SJIT" (iterated DL and SJ);
+            "DL": DerSimonian-Laird; "HE": Hedges; "HS", "HSk": Hunter-Schmidt without and with k / (k - p);
+            "SJ": Sidik-Jonkman; "GENQ": generalised Q with the model's weights; "PMM", "GENQM":
+            median-unbiased PM and GENQ; "EE", also "FE": equal effects, no between-study variance.
+        test : str, optional
+            "z": normal. "t": t with k - p degrees of freedom. "knapp-hartung": t, with the covariance scaled
+            by the weighted residual variance; "knapp-hartung-adhoc": the same with a scale of at least 1;
+            "knapp-hartung-or-z": whichever of Knapp-Hartung and normal interval is wider at this level;
+            "knapp-hartung-iqwig": a scale of at least 1 if Knapp-Hartung is narrower than DerSimonian-Laird
+            with normal quantiles. "kenward-roger": adjusted covariance and degrees of freedom, for REML.
+            Default: "knapp-hartung", and "z" for the equal-effects model.
         level : float
             Confidence level of the intervals.
         tau2 : float, optional
             A known between-study variance, which is then not estimated.
+        df : float, optional
+            Degrees of freedom for test="t", in place of k - p.
 
         Returns
         -------
@@ -117,7 +152,7 @@ class RandomEffects:
         TooFewStudiesError
             If there are too few effects for what is to be estimated.
         InputError
-            If sampling variances of zero meet a method that divides by them.
+            If sampling variances of zero meet a method that divides by them, or a choice lacks what it needs.
         """
         estimator = get_estimator(method)
         test = test or ("z" if estimator.code == "EE" else "knapp-hartung")
@@ -126,29 +161,46 @@ class RandomEffects:
         if not 0 < level < 1:
             raise InputError(f"level is {level}", "a fraction between 0 and 1, for example 0.95")
         self._check_count(estimator.code, test, tau2)
-        self._check_zero_variances(estimator.code, tau2)
+        self._check_zero_variances(estimator, tau2)
+        self._check_options(estimator, test, df)
         es = self.effects
-        batch = make_batch(es.y, es.v, self.design.x)
-        solution = self._solve(batch, estimator.code, tau2)
-        wls = weighted_fit(batch, 1.0 / (batch.v + solution.tau2[:, None]))
+        batch = make_batch(es.y, es.v, self.design.x, weights=self.weights)
+        solution = self._solve(batch, estimator, tau2)
         return RandomEffectsResults(
             effects=es,
             design=self.design,
             batch=batch,
             solution=solution,
-            wls=wls,
+            wls=weighted_fit(batch, 1.0 / (batch.v + solution.tau2[:, None])),
             method=estimator.code,
             test=test,
             level=level,
             tau2_given=tau2 is not None,
+            weighting=self.weights,
+            df_given=df,
         )
 
-    def _solve(self, batch: Batch, method: str, tau2: float | None) -> Tau2:
-        if tau2 is None:
-            return get_estimator(method).kernel(batch)
-        if not (np.isfinite(tau2) and tau2 >= 0):
-            raise InputError(f"tau2 is {tau2}", "a finite variance of at least 0")
-        return likelihood_at(batch, float(tau2), restricted=method != "ML")
+    def _solve(self, batch: Batch, estimator: Estimator, tau2: float | None) -> Tau2:
+        if tau2 is not None:
+            if not (np.isfinite(tau2) and tau2 >= 0):
+                raise InputError(f"tau2 is {tau2}", "a finite variance of at least 0")
+            return likelihood_at(batch, float(tau2), restricted=estimator.code != "ML")
+        solution = estimator.kernel(batch)
+        if solution.tau2[0] == 0:
+            self._check_zero_variances(estimator, 0.0)
+        return solution
+
+    def _check_options(self, estimator: Estimator, test: str, df: float | None) -> None:
+        if estimator.needs_weights and self.weights is None:
+            raise InputError(
+                f"{estimator.code} makes tau2 from weights, and the model has none",
+                "weights above 0, one for each effect",
+                "use RandomEffects(effects, weights=...)",
+            )
+        if df is not None and (test != "t" or not df > 0):
+            raise InputError(
+                f'df is {df} with test="{test}"', 'degrees of freedom above 0, with test="t" only'
+            )
 
     def _check_count(self, method: str, test: str, tau2: float | None) -> None:
         k, p = self.effects.k, self.design.p
@@ -168,13 +220,38 @@ class RandomEffects:
                 'use test="z"',
             )
 
-    def _check_zero_variances(self, method: str, tau2: float | None) -> None:
+    def _check_zero_variances(self, estimator: Estimator, tau2: float | None) -> None:
         zero = np.flatnonzero(self.effects.v == 0)
-        divides = method in {"EE", "DL", "PM"} if tau2 is None else tau2 == 0
-        if zero.size and divides:
+        if not zero.size:
+            return
+        if estimator.divides_by_v if tau2 is None else tau2 == 0:
             raise InputError(
-                f"{zero.size} sampling variances are zero and {method} divides by them",
+                f"{zero.size} sampling variances are zero and {estimator.code} divides by them",
                 "sampling variances above 0",
                 'look the rows up in the source, or use method="REML"',
                 [self.effects.row_ids[i] for i in zero],
             )
+
+
+def _own_weights(weights: ArrayLike | Literal["equal"] | None, effects: EffectSizes) -> Array | None:
+    """Return the user's weights as an array."""
+    if weights is None:
+        return None
+    if isinstance(weights, str):
+        if weights != "equal":
+            raise UnknownChoiceError("weights", weights, ("equal",))
+        return np.ones(effects.k)
+    values = np.asarray(weights, dtype=float)
+    if values.shape != (effects.k,):
+        raise ShapeError(
+            f"weights have shape {values.shape} for {effects.k} effects", "one weight for each effect"
+        )
+    bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+    if bad.size:
+        raise InputError(
+            "some weights are missing, infinite or not above 0",
+            "finite weights above 0",
+            "leave the rows out with EffectSizes.select",
+            [effects.row_ids[i] for i in bad],
+        )
+    return values

@@ -44,6 +44,8 @@ class Certificate:
         Evaluations after the scan; 0 for closed forms.
     maxima : int
         Local maxima of the criterion, the boundary included.
+    proved : bool
+        Whether it was shown that the criterion has no other maximum.
     """
 
     at_boundary: bool
@@ -51,3 +53,4 @@ class Certificate:
     curvature: float
     iterations: int
     maxima: int
+    proved: bool

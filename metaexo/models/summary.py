@@ -8,18 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaexo.formatting import interval, number, p_value, percent, plural, text_table
+from metaexo.formatting import interval, number, percent, plural
+from metaexo.models.inference import TESTS
+from metaexo.models.tables import coefficient_table, term_lines
 from metaexo.numeric.estimators import get_estimator
 
 if TYPE_CHECKING:
     from metaexo.models.results import RandomEffectsResults
-
-TEST_WORDS = {
-    "z": "normal quantiles",
-    "t": "t distribution",
-    "knapp-hartung": "Knapp-Hartung",
-    "knapp-hartung-adhoc": "Knapp-Hartung, scale at least 1",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +60,9 @@ def _fitted(fit: RandomEffectsResults) -> list[str]:
     ]
     if fit.method != "EE":
         lines.append(f"tau2: {how}")
-    lines.append(f"intervals: {TEST_WORDS[fit.test]}, level {percent(fit.level)}")
+    lines.append(f"intervals: {TESTS[fit.test]}, level {percent(fit.level)}")
+    if fit.weighting is not None:
+        lines.append("weights: as given, not 1 / (v + tau2)")
     if fit.design.x is not None:
         lines.append("moderators: " + ", ".join(fit.design.names))
     return lines
@@ -73,15 +70,8 @@ def _fitted(fit: RandomEffectsResults) -> list[str]:
 
 def _pooled(fit: RandomEffectsResults) -> list[str]:
     if fit.design.x is not None:
-        bounds = fit.conf_int().to_numpy()
-        rows = [
-            [name, number(b, 4), number(se, 4), interval(low, high, 4), p_value(p)]
-            for name, b, se, (low, high), p in zip(
-                fit.design.names, fit.beta, fit.se, bounds, fit.pvalues, strict=True
-            )
-        ]
         test = f"moderators: {fit.moderator_test}"
-        return [text_table(rows, ["term", "estimate", "SE", "interval", "p"]), test]
+        return [coefficient_table(fit), test, *term_lines(fit)]
     pooled = fit.pooled()
     measure = fit.effects.measure
     lines = [
@@ -89,25 +79,42 @@ def _pooled(fit: RandomEffectsResults) -> list[str]:
         f"{percent(pooled.level)} interval {interval(pooled.low, pooled.high, 4)}",
         str(fit.moderator_test),
     ]
-    if pooled.prediction_low is not None:
-        lines.insert(1, f"prediction interval {interval(pooled.prediction_low, pooled.prediction_high, 4)}")
+    predicted = []
+    if pooled.prediction_low is not None and pooled.prediction_high is not None:
+        predicted = [pooled.prediction_low, pooled.prediction_high]
+        chance = percent(float(fit.probability_above(measure.null)[0]))
+        above = f", above {measure.null:g} with probability {chance}"
+        lines.insert(
+            1,
+            f"true effect of a new study: {percent(pooled.level)} prediction interval "
+            f"{interval(predicted[0], predicted[1], 4)}{above if np.isfinite(measure.null) else ''}",
+        )
     if measure.display_log:
-        shown = [float(x) for x in measure.back(np.array([pooled.estimate, pooled.low, pooled.high]))]
-        lines.append(f"{measure.display.lower()} {number(shown[0], 3)} ({interval(shown[1], shown[2], 3)})")
+        ends = np.array([pooled.estimate, pooled.low, pooled.high, *predicted])
+        shown = [float(x) for x in measure.back(ends)]
+        line = f"{measure.display.lower()} {number(shown[0], 3)} ({interval(shown[1], shown[2], 3)})"
+        lines.append(line + (f", prediction interval {interval(shown[3], shown[4], 3)}" if predicted else ""))
     return lines
 
 
 def _spread(fit: RandomEffectsResults) -> list[str]:
     lines = []
+    if (fit.effects.v == 0).any():
+        return [
+            f"tau {number(fit.tau, 4)}, tau2 {number(fit.tau2, 4)}",
+            "no I2, Q or interval: a sampling variance is zero",
+        ]
     if fit.method != "EE" and fit.df_residual >= 1:
-        bounds = fit.conf_int_heterogeneity()
+        own = get_estimator(fit.method).needs_weights
+        bounds = fit.conf_int_heterogeneity("generalised-q" if own else "q-profile")
         lines += [
             f"tau {number(fit.tau, 4)} ({interval(bounds.tau.low, bounds.tau.high, 4)}), "
-            f"tau2 {number(fit.tau2, 4)} ({interval(bounds.tau2.low, bounds.tau2.high, 4)}, Q-profile)",
+            f"tau2 {number(fit.tau2, 4)} ({interval(bounds.tau2.low, bounds.tau2.high, 4)}, "
+            f"{'generalised Q' if own else 'Q-profile'})",
             f"I2 {percent(fit.i2)} ({percent(bounds.i2.low)} to {percent(bounds.i2.high)})",
         ]
-        if bounds.empty:
-            lines.append("no tau2 fits these data at this level: the effects agree more than chance allows")
+        if bounds.note:
+            lines.append(bounds.note)
     else:
         lines.append(f"I2 {percent(fit.i2)}")
     lines.append(f"Q: {fit.q}")
@@ -138,8 +145,9 @@ def _certificate(fit: RandomEffectsResults) -> list[str]:
     else:
         state = f"inner solution after {plural(seal.iterations, 'evaluation')}"
     lines = [state]
-    if seal.maxima > 1:
-        lines.append(f"{seal.maxima} local maxima; the highest is reported")
+    if fit.method in ("ML", "REML") and not fit.tau2_given:
+        single = "the only maximum" if seal.maxima == 1 else f"the highest of {seal.maxima} local maxima"
+        lines.append(f"{single}, {'proved' if seal.proved else 'as far as a fine scan can tell'}")
     if fit.k < 5:
         lines.append(f"only {plural(fit.k, 'effect')}: tau and the prediction interval rest on very little")
     lines.append(f"data digest {fit.digest}")

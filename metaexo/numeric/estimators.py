@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from metaexo.errors import UnknownChoiceError
-from metaexo.numeric.closed_forms import dersimonian_laird, equal_effects
-from metaexo.numeric.generalised_q import paule_mandel
-from metaexo.numeric.likelihood_maximum import maximum_likelihood, restricted_maximum_likelihood
+from metaexo.numeric import closed_forms, generalised_q, likelihood_maximum, weighted_q
 from metaexo.numeric.problem import Batch
 from metaexo.numeric.tau2 import Tau2
+
+VIECHTBAUER_2005 = "10.3102/10769986030003261"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,33 +25,105 @@ class Estimator:
         Its name in words.
     kernel : callable
         From a batch to the estimates.
-    likelihood : bool
-        Whether the fit maximises a likelihood: "ML", "REML" or "".
     reference : str
         DOI.
+    needs_weights : bool
+        Whether it works with weights of the user's own.
+    divides_by_v : bool
+        Whether a sampling variance of zero rules it out.
     """
 
     code: str
     name: str
     kernel: Callable[[Batch], Tau2]
     reference: str
+    needs_weights: bool = False
+    divides_by_v: bool = False
 
 
 ESTIMATORS: dict[str, Estimator] = {
     e.code: e
     for e in (
-        Estimator("EE", "equal effects", equal_effects, "10.1002/jrsm.12"),
-        Estimator("DL", "DerSimonian-Laird", dersimonian_laird, "10.1016/0197-2456(86)90046-2"),
-        Estimator("PM", "Paule-Mandel", paule_mandel, "10.6028/jres.087.022"),
-        Estimator("ML", "maximum likelihood", maximum_likelihood, "10.3102/10769986030003261"),
+        Estimator("EE", "equal effects", closed_forms.equal_effects, "10.1002/jrsm.12", divides_by_v=True),
+        Estimator(
+            "DL",
+            "DerSimonian-Laird",
+            closed_forms.dersimonian_laird,
+            "10.1016/0197-2456(86)90046-2",
+            divides_by_v=True,
+        ),
+        Estimator("HE", "Hedges", closed_forms.hedges, "10.1037/0033-2909.93.2.388"),
+        Estimator(
+            "HS",
+            "Hunter-Schmidt",
+            closed_forms.hunter_schmidt,
+            "10.4135/9781483398105",
+            divides_by_v=True,
+        ),
+        Estimator(
+            "HSK",
+            "Hunter-Schmidt with k / (k - p)",
+            closed_forms.hunter_schmidt_corrected,
+            "10.1177/1094428117741966",
+            divides_by_v=True,
+        ),
+        Estimator("SJ", "Sidik-Jonkman", closed_forms.sidik_jonkman, "10.1111/j.1467-9876.2005.00489.x"),
+        Estimator(
+            "SJIT",
+            "iterated Sidik-Jonkman",
+            generalised_q.paule_mandel,
+            "10.1111/j.1467-9876.2005.00489.x",
+            divides_by_v=True,
+        ),
+        Estimator(
+            "DLIT",
+            "iterated DerSimonian-Laird",
+            generalised_q.paule_mandel,
+            "10.1016/j.cct.2006.04.004",
+            divides_by_v=True,
+        ),
+        Estimator("ML", "maximum likelihood", likelihood_maximum.maximum_likelihood, VIECHTBAUER_2005),
         Estimator(
             "REML",
             "restricted maximum likelihood",
-            restricted_maximum_likelihood,
-            "10.3102/10769986030003261",
+            likelihood_maximum.restricted_maximum_likelihood,
+            VIECHTBAUER_2005,
+        ),
+        Estimator(
+            "EB",
+            "empirical Bayes",
+            generalised_q.paule_mandel,
+            "10.1080/01621459.1983.10477920",
+            divides_by_v=True,
+        ),
+        Estimator(
+            "PM", "Paule-Mandel", generalised_q.paule_mandel, "10.6028/jres.087.022", divides_by_v=True
+        ),
+        Estimator(
+            "PMM",
+            "median-unbiased Paule-Mandel",
+            generalised_q.paule_mandel_median,
+            "10.6028/jres.087.022",
+            divides_by_v=True,
+        ),
+        Estimator(
+            "GENQ",
+            "generalised Q with given weights",
+            closed_forms.generalised_moment,
+            "10.1016/j.cct.2006.04.004",
+            needs_weights=True,
+        ),
+        Estimator(
+            "GENQM",
+            "median-unbiased generalised Q with given weights",
+            weighted_q.generalised_median,
+            "10.1002/jrsm.1081",
+            needs_weights=True,
         ),
     )
 }
+# The model without between-study variance goes by two names.
+SYNONYMS = {"FE": "EE"}
 
 
 def get_estimator(code: str) -> Estimator:
@@ -62,7 +134,8 @@ def get_estimator(code: str) -> Estimator:
     UnknownChoiceError
         If the code is not known; it names the allowed ones and the nearest.
     """
-    found = ESTIMATORS.get(str(code).upper())
+    word = str(code).upper()
+    found = ESTIMATORS.get(SYNONYMS.get(word, word))
     if found is None:
         raise UnknownChoiceError("tau2 estimator", code, ESTIMATORS)
     return found

@@ -1,25 +1,34 @@
 """The generalised Q statistic y'Py as a function of tau2, and what is solved from it.
 
 Q(tau2) falls strictly in tau2, so Q(tau2) = c has one solution or, if Q(0) < c, none. PM solves it for its
-expectation k - p; the Q-profile interval for the quantiles of its chi-square distribution.
+expectation k - p, PMM for the median of its chi-square distribution, the Q-profile interval for other
+quantiles. The empirical Bayes estimator (EB), the iterated DerSimonian-Laird estimator (DLIT) and the
+iterated Sidik-Jonkman estimator (SJIT) are other ways to the root of PM: at a fixed point of each, Q(tau2) =
+k - p.
 
 References
 ----------
 Paule, R. C., Mandel, J. (1982). https://doi.org/10.6028/jres.087.022
 DerSimonian, R., Kacker, R. (2007). https://doi.org/10.1016/j.cct.2006.04.004
+Morris, C. N. (1983). Parametric empirical Bayes inference: theory and applications. Journal of the American
+Statistical Association 78, 47-55. https://doi.org/10.1080/01621459.1983.10477920
 Viechtbauer, W. (2007). Confidence intervals for the amount of heterogeneity in meta-analysis. Statistics in
 Medicine 26, 37-52. https://doi.org/10.1002/sim.2514
+Viechtbauer, W. (2021). Median-unbiased estimators for the amount of heterogeneity in meta-analysis. European
+Congress of Methodology, Valencia.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
-from metaexo.numeric.moments import moments
+import numpy as np
+
+from metaexo.numeric.moments import generalised_q
 from metaexo.numeric.problem import Array, Batch
 from metaexo.numeric.roots import Roots, bracketed_newton
-from metaexo.numeric.tau2 import Tau2, variance_scale
+from metaexo.numeric.tails import chi2_median
+from metaexo.numeric.tau2 import Tau2, in_parts, variance_scale
 
 
 def solve_q(batch: Batch, target: Array) -> tuple[Array, Roots]:
@@ -39,38 +48,56 @@ def solve_q(batch: Batch, target: Array) -> tuple[Array, Roots]:
     roots : Roots
         The iteration's record, for the problems that have a solution, in their order.
     """
-    at_zero = moments(batch, np.zeros(batch.size))
-    inner = np.flatnonzero(at_zero.y_p_y > target)
+    q, slope = generalised_q(batch, np.zeros(batch.size))
+    inner = np.flatnonzero(q > target)
     part, goal = batch.take(inner), target[inner]
-    rss = np.einsum("bk,bk,bk->b", part.n, part.y, part.y)
-    smallest = np.where(part.n > 0, part.v, np.inf).min(axis=-1) if inner.size else np.empty(0)
+    if not inner.size:
+        return np.full(batch.size, np.nan), Roots(np.empty(0), np.empty(0, dtype=np.int64))
     # y'Py is at most the sum of squares over v_min + tau2, so the root lies below this:
-    high = np.maximum(1.0000001 * rss / goal - smallest, 0.0)
+    high = np.maximum(1.0000001 * part.residual_ss() / goal - part.variance_range()[0], 0.0)
 
-    def step(t: Array, which: NDArray[np.intp]) -> tuple[Array, Array]:
-        at = moments(part.take(which), t)
-        excess = at.y_p_y - goal[which]
-        return excess, excess * at.y_p_y / (goal[which] * at.y_pp_y)
+    def step(t: Any, which: Any) -> tuple[Any, Any]:
+        value, fall = generalised_q(part.take(which), t)
+        excess = value - goal[which]
+        return excess, excess * value / (goal[which] * fall)
 
-    zero = np.zeros(inner.size)
-    roots = bracketed_newton(step, zero, high, zero, variance_scale(part))
+    start = (q[inner] - goal) * q[inner] / (goal * slope[inner])
+    roots = bracketed_newton(step, np.zeros(inner.size), high, start, variance_scale(part))
     tau2 = np.full(batch.size, np.nan)
     tau2[inner] = roots.root
     return tau2, roots
 
 
+@in_parts
 def paule_mandel(batch: Batch) -> Tau2:
     """Return the root of Q(tau2) = k - p, or 0 if Q(0) is not above it."""
-    root, record = solve_q(batch, batch.df)
+    return _root_of_q(batch, batch.df)
+
+
+@in_parts
+def paule_mandel_median(batch: Batch) -> Tau2:
+    """Return the root of Q(tau2) = median of chi-square with k - p degrees of freedom, or 0."""
+    return _root_of_q(batch, chi2_median(batch.df))
+
+
+def _root_of_q(batch: Batch, target: Array) -> Tau2:
+    root, record = solve_q(batch, target)
     outside = np.isnan(root)
     tau2 = np.where(outside, 0.0, root)
-    at = moments(batch, tau2)
+    q, fall = generalised_q(batch, tau2)
     iterations = np.zeros(batch.size, dtype=np.int64)
     iterations[~outside] = record.iterations
-    slope = np.where(outside, np.nan, -tau2 * at.y_pp_y)
-    se = np.sqrt(2 * batch.k**2 / batch.df) / at.sum_w
-    score = np.where(outside, at.y_p_y - batch.df, (at.y_p_y - batch.df) / batch.df)
-    return Tau2(tau2, se, outside, score, slope, iterations, iterations * 0 + 1)
+    sum_w = (batch.n / (batch.v + tau2[:, None])).sum(axis=-1)
+    return Tau2(
+        tau2=tau2,
+        se=np.sqrt(2 * batch.k**2 / batch.df) / sum_w,
+        at_boundary=outside,
+        score=np.where(outside, q - target, (q - target) / target),
+        curvature=np.where(outside, np.nan, -tau2 * fall),
+        iterations=iterations,
+        maxima=np.ones(batch.size, dtype=np.int64),
+        proved=np.ones(batch.size, dtype=np.bool_),
+    )
 
 
 def q_profile(batch: Batch, low_quantile: Array, high_quantile: Array) -> tuple[Array, Array]:

@@ -1,28 +1,32 @@
-"""ML and REML estimates of tau2: every local maximum is found, the highest is returned.
+"""ML and REML estimates of tau2: every local maximum is bracketed, the highest is returned.
 
-The score is scanned on a grid that reaches the bound above which it is negative; each change of sign from
-plus to minus is the bracket of a local maximum, refined by a safeguarded Newton iteration on
-log(y'PPy / trace) as a function of log(tau2 + s), which is nearly a straight line. The boundary at 0 is a
-candidate where the score is not positive there. The candidates' likelihoods are compared.
+Each bracket of the scan is refined by a safeguarded Newton iteration on h = log(y'PPy / trace) as a function
+of log(tau2 + s), which is nearly a straight line. The boundary at 0 is a candidate where the score is not
+positive there. If there are several candidates, their likelihoods are compared.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.numeric.likelihood import log_likelihood, scan_grid, scan_score, score_parts, upper_bound
-from metaexo.numeric.moments import Moments, moments
+from metaexo.numeric.likelihood import log_likelihood, score_parts
+from metaexo.numeric.moments import moments
 from metaexo.numeric.problem import Array, Batch
 from metaexo.numeric.roots import Roots, bracketed_newton
-from metaexo.numeric.tau2 import Tau2, variance_scale
+from metaexo.numeric.scan import FORM, TRACE, R, S, Scan, T, scan
+from metaexo.numeric.tau2 import Tau2, in_parts, variance_scale
 
 
+@in_parts
 def maximum_likelihood(batch: Batch) -> Tau2:
     """Return the global maximum of the likelihood over tau2 >= 0."""
     return _global_maximum(batch, restricted=False)
 
 
+@in_parts
 def restricted_maximum_likelihood(batch: Batch) -> Tau2:
     """Return the global maximum of the restricted likelihood over tau2 >= 0."""
     return _global_maximum(batch, restricted=True)
@@ -31,89 +35,107 @@ def restricted_maximum_likelihood(batch: Batch) -> Tau2:
 def likelihood_at(batch: Batch, tau2: float, restricted: bool) -> Tau2:
     """Return a given tau2 with the standard error and the score that the likelihood has there."""
     none = np.zeros(batch.size, dtype=np.int64)
-    return _certify(batch, np.full(batch.size, tau2), none, none, restricted)
+    seal = (none, none, none == 0)
+    return _certify(batch, np.full(batch.size, tau2), seal, variance_scale(batch), restricted)
+
+
+def local_maxima(batch: Batch, restricted: bool) -> tuple[NDArray[np.intp], Array]:
+    """Return the problem and the tau2 of every local maximum, the boundary included, shape (N,) each."""
+    seen = scan(batch, restricted)
+    at_zero = np.flatnonzero(seen.boundary)
+    inner = np.empty(0)
+    if seen.problem.size:
+        part = batch.take(seen.problem)
+        inner = _refine(part, seen, variance_scale(part), restricted).root
+    return np.concatenate([at_zero, seen.problem]), np.concatenate([np.zeros(at_zero.size), inner])
 
 
 def _global_maximum(batch: Batch, restricted: bool) -> Tau2:
-    grid = scan_grid(batch, upper_bound(batch, restricted))
-    score = scan_score(batch, grid, restricted)
-    boundary = _boundary_is_candidate(batch, score, restricted)
-    problem, position = np.nonzero((score[:, :-1] > 0) & (score[:, 1:] <= 0))
-    roots = _refine(batch.take(problem), grid, score, problem, position, restricted)
+    seen = scan(batch, restricted)
+    problem, scale = seen.problem, variance_scale(batch)
+    maxima = seen.boundary + np.bincount(problem, minlength=batch.size)
     tau2, iterations = np.zeros(batch.size), np.zeros(batch.size, dtype=np.int64)
-    maxima = boundary.astype(np.int64) + np.bincount(problem, minlength=batch.size)
-    if (maxima > 1).any():
-        tau2, iterations = _highest(batch, boundary, problem, roots, restricted)
-    else:
-        tau2[problem], iterations[problem] = roots.root, roots.iterations
-    return _certify(batch, tau2, iterations, maxima, restricted)
+    if problem.size:
+        roots = _refine(batch.take(problem), seen, scale[problem], restricted)
+        if (maxima > 1).any():
+            tau2, iterations = _highest(batch, seen, roots, maxima, restricted)
+        else:
+            tau2[problem], iterations[problem] = roots.root, roots.iterations
+    return _certify(batch, tau2, (iterations, maxima, seen.proved), scale, restricted)
 
 
-def _boundary_is_candidate(batch: Batch, score: Array, restricted: bool) -> NDArray[np.bool_]:
-    """Say where tau2 = 0 is a local maximum: every v positive and the score at 0 not positive."""
-    usable = np.where(batch.n > 0, batch.v, 1.0).min(axis=-1) > 0
-    return np.asarray(usable & (score[:, 0] <= 0))
+def _refine(part: Batch, seen: Scan, scale: Array, restricted: bool) -> Roots:
+    """Solve h = 0 in the brackets of the scan, one problem of `part` each."""
 
-
-def _refine(
-    part: Batch,
-    grid: Array,
-    score: Array,
-    problem: NDArray[np.intp],
-    position: NDArray[np.intp],
-    restricted: bool,
-) -> Roots:
-    """Solve score = 0 in the brackets [grid[position], grid[position + 1]], one problem of `part` each."""
-    low, high = grid[problem, position], grid[problem, position + 1]
-    plus, minus = score[problem, position], score[problem, position + 1]
-    scale = variance_scale(part) if problem.size else np.empty(0)
-    # first guess: the secant in log(t + scale)
-    share = plus / (plus - minus)
-    start = (low + scale) * ((high + scale) / (low + scale)) ** share - scale
-
-    def step(t: Array, which: NDArray[np.intp]) -> tuple[Array, Array]:
+    def step(t: Any, which: Any) -> tuple[Any, Any]:
         form, trace, form_slope, trace_slope = score_parts(moments(part.take(which), t), restricted)
         value = np.log(form / trace)
         slope = trace_slope / trace - form_slope / form
-        moved = t + scale[which]
-        return value, moved * np.expm1(np.clip(-value / (slope * moved), -50.0, 50.0))
+        return value, _step_in_log(value, slope, t + scale[which])
 
-    return bracketed_newton(step, low, high, start, scale)
+    low, high = seen.ends[:, T]
+    return bracketed_newton(step, low, high, _first_guess(seen.ends, scale), scale)
+
+
+def _step_in_log(value: Any, slope: Any, moved: Any) -> Any:
+    """Return Newton's step in t for a function whose argument is log of `moved`, a shifted t."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return moved * np.expm1(np.minimum(np.maximum(-value / (slope * moved), -50.0), 50.0))
+
+
+def _first_guess(ends: Array, scale: Array) -> Array:
+    """Return the root of h by cubic interpolation in the bracket; Newton's step from below in a wide one.
+
+    log(t + scale) is taken as a cubic function of h, through both ends with the slopes there.
+    """
+    moved = ends[:, T] + scale
+    h = np.log(np.maximum(ends[:, FORM], np.finfo(float).tiny) / ends[:, TRACE])
+    slope = ends[:, R] - 2 * ends[:, S]
+    rise = h[1] - h[0]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        width = np.log(moved[1] / moved[0])
+        m = rise / (slope * moved)
+        u = -h[0] / rise
+        cubic = u * ((1 - u) ** 2 * m[0] + u * ((3 - 2 * u) * width - (1 - u) * m[1]))
+        guess = ends[0, T] + moved[0] * np.expm1(cubic)
+        useful = (np.abs(width - 1.5) < 1.5) & (guess > ends[0, T]) & (guess < ends[1, T])
+    if useful.all():
+        return np.asarray(guess)
+    return np.asarray(np.where(useful, guess, ends[0, T] + _step_in_log(h[0], slope[0], moved[0])))
 
 
 def _highest(
-    batch: Batch, boundary: NDArray[np.bool_], problem: NDArray[np.intp], roots: Roots, restricted: bool
+    batch: Batch, seen: Scan, roots: Roots, maxima: NDArray[np.int64], restricted: bool
 ) -> tuple[Array, NDArray[np.int64]]:
     """Return, a problem, the candidate with the highest likelihood; 0 wins a tie."""
+    several = np.flatnonzero(maxima > 1)
+    zero = np.full(batch.size, -np.inf)
+    at_zero = several[seen.boundary[several]]
+    zero[at_zero] = log_likelihood(batch.take(at_zero), np.zeros(at_zero.size), restricted)
+    rows = np.flatnonzero(maxima[seen.problem] > 1)
+    inner = np.full(seen.problem.size, np.inf)
+    inner[rows] = log_likelihood(batch.take(seen.problem[rows]), roots.root[rows], restricted)
+    best = zero.copy()
+    np.maximum.at(best, seen.problem, inner)
+    wins = (inner == best[seen.problem]) & (inner > zero[seen.problem])
     tau2, iterations = np.zeros(batch.size), np.zeros(batch.size, dtype=np.int64)
-    best = np.full(batch.size, -np.inf)
-    at_zero = np.flatnonzero(boundary)
-    if at_zero.size:
-        best[at_zero] = log_likelihood(batch.take(at_zero), np.zeros(at_zero.size), restricted)
-    inner = log_likelihood(batch.take(problem), roots.root, restricted)
-    for row in range(problem.size):
-        b = problem[row]
-        if inner[row] > best[b]:
-            best[b], tau2[b], iterations[b] = inner[row], roots.root[row], roots.iterations[row]
+    tau2[seen.problem[wins]], iterations[seen.problem[wins]] = roots.root[wins], roots.iterations[wins]
     return tau2, iterations
 
 
 def _certify(
-    batch: Batch, tau2: Array, iterations: NDArray[np.int64], maxima: NDArray[np.int64], restricted: bool
+    batch: Batch,
+    tau2: Array,
+    seal: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]],
+    scale: Array,
+    restricted: bool,
 ) -> Tau2:
-    """Attach standard error, score and curvature to the solutions."""
-    at: Moments = moments(batch, tau2)
-    form, trace, form_slope, trace_slope = score_parts(at, restricted)
-    boundary = tau2 == 0
-    unit = np.where(boundary, variance_scale(batch), tau2)
-    score = 0.5 * (form - trace) * unit
-    curvature = np.where(boundary, np.nan, 0.5 * (trace_slope - form_slope) * tau2**2 + score)
-    return Tau2(
-        tau2=tau2,
-        se=np.sqrt(2.0 / trace_slope),
-        at_boundary=boundary,
-        score=score,
-        curvature=curvature,
-        iterations=iterations,
-        maxima=maxima,
-    )
+    """Attach standard error, score and curvature to the solutions; `seal`: iterations, maxima, proved."""
+    with np.errstate(divide="ignore", invalid="ignore"):  # a variance of 0 at tau2 = 0 has no likelihood
+        form, trace, form_slope, trace_slope = score_parts(moments(batch, tau2), restricted)
+        boundary = tau2 == 0
+        score = 0.5 * (form - trace) * np.where(boundary, scale, tau2)
+        second = 0.5 * (trace_slope - form_slope) * tau2**2 + score
+        return Tau2(
+            tau2, np.sqrt(2.0 / trace_slope), boundary, score, np.where(boundary, np.nan, second), *seal
+        )

@@ -5,8 +5,10 @@ as its count says) the quantities are
 
     trace(P), trace(PP), y'Py (the generalised Q), y'PPy, y'PPPy.
 
-They are computed from an orthonormal basis of the weighted design, never from a K x K matrix: time and memory
-are linear in K.
+They are computed without a K x K matrix: time and memory are linear in K. Where X is a column of ones, the
+sums run over all rows but the most precise one, whose share is added in closed form; no difference of large
+numbers is taken, however far apart the variances are. Otherwise an orthonormal basis of the weighted design
+serves.
 
 References
 ----------
@@ -16,20 +18,25 @@ Journal of Educational and Behavioral Statistics 30, 261-293. https://doi.org/10
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from metaexo.numeric.problem import Array, Batch
+from metaexo.numeric.problem import Array, Batch, Pivot
+
+# Elements of temporary arrays: below 128 kB they stay in the processor's cache, and allocating one is cheap.
+CACHE_ELEMENTS = 16_000
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Traces and quadratic forms of a batch at one tau2 a problem.
+    """Traces and quadratic forms of a batch at given tau2.
 
     Attributes
     ----------
-    trace_p, trace_pp, y_p_y, y_pp_y, y_ppp_y, sum_w, sum_ww : ndarray, shape (B,)
+    trace_p, trace_pp, y_p_y, y_pp_y, y_ppp_y, sum_w, sum_ww : ndarray, shape (B,) or (B, G)
         trace(P), trace(PP), y'Py, y'PPy, y'PPPy, and the sums of the weights and of their squares.
     """
 
@@ -52,8 +59,6 @@ class WeightedFit:
         Coefficients on the columns of X.
     cov : ndarray, shape (B, P, P)
         (X'WX)^-1.
-    residuals : ndarray, shape (B, K)
-        y - X beta.
     weighted_ss : ndarray, shape (B,)
         Sum of the weighted squared residuals, y'Py.
     logdet : ndarray, shape (B,)
@@ -62,42 +67,188 @@ class WeightedFit:
 
     beta: Array
     cov: Array
-    residuals: Array
     weighted_ss: Array
     logdet: Array
 
 
-def moments(batch: Batch, tau2: Array) -> Moments:
-    """Return traces and quadratic forms at `tau2`, shape (B,)."""
+def moments(batch: Batch, tau2: Array | float) -> Moments:
+    """Return traces and quadratic forms at `tau2`, shape (B,) or, several points a problem, (B, G).
+
+    A plain number is a point of a batch of one, and the moments are plain numbers too.
+    """
+    pivot = batch.pivot
+    if not isinstance(tau2, np.ndarray):
+        return _at_number(batch, tau2)
+    if pivot is None:
+        if tau2.ndim == 1:
+            return _design_moments(batch, tau2)
+        if batch.y.size > CACHE_ELEMENTS:
+            points = [_design_moments(batch, tau2[:, g]) for g in range(tau2.shape[1])]
+            return Moments(*(np.stack([getattr(p, n) for p in points], -1) for n in Moments.__slots__))
+        problem = np.repeat(np.arange(batch.size), tau2.shape[1])
+        return _reshaped(_design_moments(batch.take(problem), tau2.ravel()), tau2.shape)
+    if tau2.ndim == 2:
+        return _mean_moments(pivot, tau2)
+    if tau2.size == 1 and pivot.y.size <= CACHE_ELEMENTS:
+        at = _one_problem(pivot, float(tau2[0]))
+        return Moments(*(np.array([getattr(at, name)]) for name in Moments.__slots__))
+    return _reshaped(_mean_moments(pivot, tau2[:, None]), tau2.shape)
+
+
+def _at_number(batch: Batch, tau2: float) -> Moments:
+    """Return the moments of a batch of one at a number, as plain numbers."""
+    if batch.pivot is not None and batch.pivot.y.size <= CACHE_ELEMENTS:
+        return _one_problem(batch.pivot, tau2)
+    at = moments(batch, np.array([tau2]))
+    return Moments(*(getattr(at, name).item() for name in Moments.__slots__))
+
+
+def generalised_q(batch: Batch, tau2: Any) -> tuple[Any, Any]:
+    """Return y'Py and y'PPy at `tau2`, shape (B,); y'PPy is minus the derivative of y'Py.
+
+    A plain number is a point of a batch of one, and so are the values then.
+    """
+    if not isinstance(tau2, np.ndarray):
+        return _one_q(batch, tau2)
+    if batch.pivot is None:
+        at = _design_moments(batch, tau2)
+        return at.y_p_y, at.y_pp_y
+    pivot = batch.pivot
+    w0, w = 1.0 / (pivot.v0 + tau2), 1.0 / (pivot.v + tau2[:, None])
+    c = w if pivot.n is None else pivot.n * w
+    mu = np.vecdot(c, pivot.y) / (w0 + c.sum(axis=-1))
+    e = pivot.y - mu[:, None]
+    ce = c * e
+    first = w0 * mu
+    return first * mu + np.vecdot(ce, e), first * first + np.vecdot(ce, w * e)
+
+
+def _one_q(batch: Batch, tau2: float) -> tuple[float, float]:
+    """Return y'Py and y'PPy of a batch of one at a number."""
+    pivot = batch.pivot
+    if pivot is None:
+        at = _at_number(batch, tau2)
+        return at.y_p_y, at.y_pp_y  # type: ignore[return-value]
+    w = 1.0 / (pivot.v[0] + tau2)
+    c = w if pivot.n is None else pivot.n[0] * w
+    w0 = 1.0 / (float(pivot.v0[0]) + tau2)
+    mu = float(c.dot(pivot.y[0])) / (w0 + float(c.sum()))
+    e = pivot.y[0] - mu
+    ce, first = c * e, w0 * mu
+    return first * mu + float(ce.dot(e)), first * first + float(ce.dot(w * e))
+
+
+def _mean_moments(pivot: Pivot, tau2: Array) -> Moments:
+    """Return the moments of problems of a mean alone at `tau2`, shape (B, G).
+
+    Large batches are taken in slices and long problems in blocks of rows, so that temporary arrays stay in
+    the processor's cache.
+    """
+    rows = max(1, CACHE_ELEMENTS // (pivot.y.shape[1] * tau2.shape[1] + 1))
+    w0 = 1.0 / (pivot.v0[:, None] + tau2)
+    if tau2.shape[0] <= rows or tau2.shape[0] == 1:
+        return _finish(w0, *_sums(pivot, tau2, w0))
+    cuts = [slice(begin, begin + rows) for begin in range(0, tau2.shape[0], rows)]
+    parts = [_sums(pivot.take(cut), tau2[cut], w0[cut]) for cut in cuts]
+    return _finish(w0, *(np.concatenate(part, axis=-2) for part in zip(*parts, strict=True)))
+
+
+def _sums(pivot: Pivot, tau2: Array, w0: Array) -> tuple[Array, Array, Array]:
+    """Return mu, the sums of weights and the sums of squared residuals, block by block of rows."""
+    width = max(1, CACHE_ELEMENTS // tau2.size)
+    begins = range(0, max(pivot.y.shape[1], 1), width)
+    first = _weights(pivot, 0, width, tau2)
+    sums = _weight_sums(*first)
+    for begin in begins[1:]:
+        sums = sums + _weight_sums(*_weights(pivot, begin, width, tau2))
+    mu = sums[3] / (w0 + sums[0])
+    squares = _residual_sums(*first, mu)
+    for begin in begins[1:]:
+        squares = squares + _residual_sums(*_weights(pivot, begin, width, tau2), mu)
+    return mu, sums, squares
+
+
+def _weights(pivot: Pivot, begin: int, width: int, tau2: Array) -> tuple[Array, Array, Array]:
+    """Return y, w and w times the counts of a block of rows, of shapes that broadcast to (B, G, L)."""
+    rows = slice(begin, begin + width)
+    w = 1.0 / (pivot.v[:, None, rows] + tau2[:, :, None])
+    return pivot.y[:, None, rows], w, w if pivot.n is None else w * pivot.n[:, None, rows]
+
+
+def _weight_sums(y: Array, w: Array, c: Array) -> Array:
+    """Return the sums of w, w^2, w^3 and w y, each times the counts, shape (4, B, G)."""
+    return np.array([c @ np.ones(c.shape[-1]), np.vecdot(c, w), np.vecdot(c, w * w), np.vecdot(c, y)])
+
+
+def _residual_sums(y: Array, w: Array, c: Array, mu: Array) -> Array:
+    """Return the sums of w e^2, w^2 e^2, w^3 e^2 and w^2 e, each times the counts, shape (4, B, G)."""
+    e = y - mu[:, :, None]
+    we = w * e
+    ce = we if c is w else c * e
+    return np.array([np.vecdot(ce, e), np.vecdot(ce, we), np.vecdot(ce, w * we), np.vecdot(ce, w)])
+
+
+def _one_problem(pivot: Pivot, tau2: float) -> Moments:
+    """Return the moments of one problem at one point, as plain numbers."""
+    y, v = pivot.y[0], pivot.v[0]
+    w = 1.0 / (v + tau2)
+    c = w if pivot.n is None else pivot.n[0] * w
+    first, r1 = float(pivot.v0[0]) + tau2, float(c.sum())
+    w0 = 1.0 / first if first else math.inf
+    mu = float(c.dot(y)) / (w0 + r1)
+    e = y - mu
+    we, ce = w * e, c * e
+    sums = (r1, float(c.dot(w)), float(c.dot(w * w)))
+    squares = (float(ce.dot(e)), float(ce.dot(we)), float(ce.dot(w * we)), float(ce.dot(w)))
+    return _finish(w0, mu, sums, squares)
+
+
+def _finish(w0: Any, mu: Any, sums: Any, squares: Any) -> Moments:
+    """Return the moments from the sums of w, w^2, w^3 and of w e^2, w^2 e^2, w^3 e^2, w^2 e.
+
+    With the pivot's weight w0 and the others' w, R_j = sum w^j, S = w0 + R_1, mu the weighted mean of the
+    differences from the pivot and e the residuals, the pivot's own residual is -mu and w0 mu = sum w e. Plain
+    numbers serve as well as arrays.
+    """
+    r1, r2, r3 = sums[:3]
+    q1, q2, q3, second = squares
+    total = w0 + r1
+    first, share, rest = w0 * mu, w0 / total, r1 / total
+    return Moments(
+        trace_p=2 * w0 * rest + (r1 * r1 - r2) / total,
+        trace_pp=(w0 * rest) ** 2 + r2 - 2 * r3 / total + 2 * share**2 * r2 + (r2 / total) ** 2,
+        y_p_y=first * mu + q1,
+        y_pp_y=first * first + q2,
+        y_ppp_y=w0 * first**2 * rest + 2 * share * first * second - second**2 / total + q3,
+        sum_w=total,
+        sum_ww=w0 * w0 + r2,
+    )
+
+
+def _reshaped(at: Moments, shape: tuple[int, ...]) -> Moments:
+    return Moments(*(getattr(at, name).reshape(shape) for name in Moments.__slots__))
+
+
+def _design_moments(batch: Batch, tau2: Array) -> Moments:
+    """Return the moments of problems with a design, from an orthonormal basis of the weighted design."""
     w = 1.0 / (batch.v + tau2[:, None])
     combined = w if batch.unit else batch.n * w
     root = np.sqrt(combined)
-    q = _orthonormal(root, batch.basis)
+    q = np.linalg.qr(root[..., None] * batch.basis)[0]
     e = root * batch.y
-    if batch.p == 1:
-        flat = q[..., 0]
-        e = e - flat * np.einsum("bk,bk->b", flat, e)[:, None]
-        leverage = flat * flat
-    else:
-        e = e - np.einsum("bkp,bp->bk", q, np.einsum("bkp,bk->bp", q, e))
-        leverage = np.einsum("bkp,bkp->bk", q, q)
+    e = e - (q @ (np.swapaxes(q, -1, -2) @ e[..., None]))[..., 0]
+    leverage_w = np.vecdot(q, q) * w
     we = w * e
-    sum_w = combined.sum(axis=-1)
-    sum_ww = np.einsum("bk,bk->b", combined, w)
-    if batch.p == 1:
-        trace_g2 = np.einsum("bk,bk->b", leverage, w) ** 2
-        cross = np.einsum("bk,bk->b", flat, we) ** 2
-    else:
-        g = np.einsum("bkp,bk,bkq->bpq", q, w, q, optimize=True)
-        trace_g2 = np.einsum("bpq,bpq->b", g, g)
-        cross = (np.einsum("bkp,bk->bp", q, we) ** 2).sum(axis=-1)
-    leverage_w = leverage * w
+    wq = w[..., None] * q
+    g = np.swapaxes(q, -1, -2) @ wq
+    cross = np.swapaxes(wq, -1, -2) @ e[..., None]
+    sum_w, sum_ww = combined.sum(axis=-1), np.vecdot(combined, w)
     return Moments(
         trace_p=sum_w - leverage_w.sum(axis=-1),
-        trace_pp=sum_ww - 2 * np.einsum("bk,bk->b", leverage_w, w) + trace_g2,
-        y_p_y=np.einsum("bk,bk->b", e, e),
-        y_pp_y=np.einsum("bk,bk->b", e, we),
-        y_ppp_y=np.einsum("bk,bk->b", we, we) - cross,
+        trace_pp=sum_ww - 2 * np.vecdot(leverage_w, w) + (g * g).sum(axis=(-1, -2)),
+        y_p_y=np.vecdot(e, e),
+        y_pp_y=np.vecdot(e, we),
+        y_ppp_y=np.vecdot(we, we) - (cross * cross).sum(axis=(-1, -2)),
         sum_w=sum_w,
         sum_ww=sum_ww,
     )
@@ -106,28 +257,26 @@ def moments(batch: Batch, tau2: Array) -> Moments:
 def weighted_fit(batch: Batch, weights: Array) -> WeightedFit:
     """Return the weighted least-squares fit with the given weights, shape (B, K); counts come on top."""
     combined = weights if batch.unit else batch.n * weights
+    if batch.pivot is not None:
+        total = combined.sum(axis=-1)
+        mean = np.vecdot(combined, batch.y) / total
+        residuals = batch.y - mean[:, None]
+        return WeightedFit(
+            beta=batch.offset + mean[:, None],
+            cov=(1.0 / total)[:, None, None],
+            weighted_ss=np.vecdot(combined * residuals, residuals),
+            logdet=np.log(total / batch.y.shape[-1]),
+        )
     root = np.sqrt(combined)
-    scaled = root[..., None] * batch.basis
-    e = root * batch.y
-    q, upper = np.linalg.qr(scaled)
+    q, upper = np.linalg.qr(root[..., None] * batch.basis)
     inverse = np.linalg.inv(upper)
-    gamma = np.einsum("bpq,bq->bp", inverse, np.einsum("bkq,bk->bq", q, e))
-    on_x = np.einsum("pq,bqr->bpr", batch.to_x, inverse)
-    residuals = batch.y - np.einsum("bkp,bp->bk", np.broadcast_to(batch.basis, scaled.shape), gamma)
+    gamma = (inverse @ (np.swapaxes(q, -1, -2) @ (root * batch.y)[..., None]))[..., 0]
+    on_x = batch.to_x @ inverse
+    residuals = batch.y - gamma @ batch.basis[0].T
     diagonal = np.abs(np.diagonal(upper, axis1=-2, axis2=-1))
     return WeightedFit(
         beta=batch.offset + gamma @ batch.to_x.T,
         cov=on_x @ np.swapaxes(on_x, -1, -2),
-        residuals=residuals,
-        weighted_ss=np.einsum("bk,bk,bk->b", combined, residuals, residuals),
+        weighted_ss=np.vecdot(combined * residuals, residuals),
         logdet=2 * np.log(diagonal).sum(axis=-1),
     )
-
-
-def _orthonormal(root: Array, basis: Array) -> Array:
-    """Return an orthonormal basis of diag(root) basis, shape (B, K, P)."""
-    scaled = root[..., None] * basis
-    if basis.shape[-1] > 1:
-        return np.asarray(np.linalg.qr(scaled)[0])
-    flat = scaled[..., 0]
-    return np.asarray(scaled / np.sqrt(np.einsum("bk,bk->b", flat, flat))[:, None, None])

@@ -5,7 +5,8 @@ part: 0 leaves a row out (a mask), 1 is the usual case, larger integers repeat i
 batch of one, leave-one-out a batch of K, a permutation test a batch of permuted y.
 
 The design is replaced by an orthonormal basis of its columns: the fit is the same, and columns such as
-calendar years cost no digits.
+calendar years cost no digits. A problem without moderators is also kept as seen from its most precise row,
+which dominates all sums when sampling variances differ by many orders of magnitude.
 """
 
 from __future__ import annotations
@@ -19,6 +20,35 @@ Array = NDArray[np.float64]
 
 # Elements of one temporary array: chunks of a large batch are cut to this size (32 MB of doubles).
 CHUNK_ELEMENTS = 4_000_000
+# Relative size of what is rounding error of an effect.
+NOISE = 4 * float(np.finfo(float).eps)
+
+
+@dataclass(frozen=True, slots=True)
+class Pivot:
+    """Problems of a mean alone, as differences from the row with the smallest variance, the pivot.
+
+    Attributes
+    ----------
+    v0 : ndarray, shape (B,)
+        Sampling variance of the pivot.
+    y : ndarray, shape (B, L)
+        Effects of the other rows minus that of the pivot.
+    v : ndarray, shape (B, L)
+        Their sampling variances.
+    n : ndarray, shape (B, L), or None
+        Their counts; None if every count is 1.
+    """
+
+    v0: Array
+    y: Array
+    v: Array
+    n: Array | None
+
+    def take(self, which: NDArray[np.intp] | slice) -> Pivot:
+        """Return the problems at `which`."""
+        counts = None if self.n is None else self.n[which]
+        return Pivot(self.v0[which], self.y[which], self.v[which], counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +61,7 @@ class Batch:
         Effects; residuals of the unweighted fit, so that a common shift of all effects costs no digits.
     v : ndarray, shape (B, K)
         Sampling variances, at least 0; 1 in rows that take no part.
-    basis : ndarray, shape (1 or B, K, P)
+    basis : ndarray, shape (1, K, P)
         Orthonormal basis of the columns of X.
     n : ndarray, shape (B, K)
         Counts: how often each row takes part.
@@ -43,6 +73,10 @@ class Batch:
         Coefficients of the unweighted fit on X, which were taken out of y.
     unit : bool
         Whether every count is 1.
+    pivot : Pivot or None
+        The same problems seen from their most precise row, where X is a column of ones.
+    weights : ndarray, shape (1 or B, K), or None
+        Weights of the user's own.
     """
 
     y: Array
@@ -53,6 +87,8 @@ class Batch:
     to_x: Array
     offset: Array
     unit: bool
+    pivot: Pivot | None = None
+    weights: Array | None = None
 
     @property
     def p(self) -> int:
@@ -69,24 +105,50 @@ class Batch:
         """Number of problems B."""
         return int(self.y.shape[0])
 
-    def take(self, which: NDArray[np.intp]) -> Batch:
+    def take(self, which: NDArray[np.intp] | slice | int) -> Batch:
         """Return the problems at `which`, in that order; a problem may stand several times."""
-        if self.size == 1 and which.size == 1:
-            return self
-        basis = self.basis if self.basis.shape[0] == 1 else self.basis[which]
+        if isinstance(which, int):
+            return self if self.size == 1 else self._take(slice(which, which + 1))
+        if not isinstance(which, slice) and which.size == self.size and which[0] == 0:
+            # positions in ascending order that are as many as the problems are all of them
+            return self if self.size == 1 or (np.diff(which) > 0).all() else self._take(which)
+        return self._take(which)
+
+    def _take(self, which: NDArray[np.intp] | slice) -> Batch:
+        shared = self.weights is None or self.weights.shape[0] == 1
         return Batch(
             self.y[which],
             self.v[which],
-            basis,
+            self.basis,
             self.n[which],
             self.k[which],
             self.to_x,
             self.offset[which],
             self.unit,
+            None if self.pivot is None else self.pivot.take(which),
+            self.weights if shared else self.weights[which],  # type: ignore[index]
         )
 
+    def variance_range(self) -> tuple[Array, Array]:
+        """Return the smallest and the largest sampling variance that takes part, both of shape (B,)."""
+        if self.unit:
+            return self.v.min(axis=-1), self.v.max(axis=-1)
+        present = self.n > 0
+        smallest = np.where(present, self.v, np.inf).min(axis=-1)
+        return smallest, np.where(present, self.v, -np.inf).max(axis=-1)
 
-def make_batch(y: ArrayLike, v: ArrayLike, x: ArrayLike | None = None, n: ArrayLike | None = None) -> Batch:
+    def residual_ss(self) -> Array:
+        """Return the sum of squares around the unweighted fit, shape (B,)."""
+        return np.asarray(np.vecdot(self.y if self.unit else self.n * self.y, self.y))
+
+
+def make_batch(
+    y: ArrayLike,
+    v: ArrayLike,
+    x: ArrayLike | None = None,
+    n: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+) -> Batch:
     """Return a batch from arrays that broadcast to (B, K).
 
     Parameters
@@ -97,39 +159,81 @@ def make_batch(y: ArrayLike, v: ArrayLike, x: ArrayLike | None = None, n: ArrayL
         Design matrix, shared by the batch, of full column rank. Default: a column of ones.
     n : array_like, shape (K,) or (B, K), optional
         How often each row takes part. Default: once.
+    weights : array_like, shape (K,) or (B, K), optional
+        Weights of the user's own, for the estimators that take them.
     """
     effects = np.atleast_2d(np.asarray(y, dtype=float))
     variances = np.atleast_2d(np.asarray(v, dtype=float))
     unit = n is None
     counts = np.ones((1, effects.shape[-1])) if n is None else np.atleast_2d(np.asarray(n, dtype=float))
-    shape = np.broadcast_shapes(effects.shape, variances.shape, counts.shape)
+    if not effects.shape == variances.shape == counts.shape:
+        shape = np.broadcast_shapes(effects.shape, variances.shape, counts.shape)
+        effects = np.broadcast_to(effects, shape)
+        variances = np.broadcast_to(variances, shape)
+        counts = np.broadcast_to(counts, shape)
     if not unit:
         absent = counts == 0
         effects = np.where(absent, 0.0, effects)
         variances = np.where(absent, 1.0, variances)
-    effects = np.broadcast_to(effects, shape)
-    variances = np.broadcast_to(variances, shape)
-    counts = np.broadcast_to(counts, shape)
-    total = counts.sum(axis=-1)
+    given = None if weights is None else np.atleast_2d(np.asarray(weights, dtype=float))
     if x is None:
-        mean = (counts * effects).sum(axis=-1, keepdims=True) / total[:, None]
-        scale = 1.0 / np.sqrt(shape[-1])
-        basis = np.full((1, shape[-1], 1), scale)
-        residual = _without_rounding(effects - mean, effects)
-        return Batch(residual, variances, basis, counts, total, np.array([[scale]]), mean, unit)
-    design = np.asarray(x, dtype=float)
-    basis, upper = np.linalg.qr(design)
+        return _mean_batch(effects, variances, counts, unit, given)
+    return _design_batch(effects, variances, counts, unit, given, np.asarray(x, dtype=float))
+
+
+def _mean_batch(y: Array, v: Array, n: Array, unit: bool, weights: Array | None) -> Batch:
+    """Return the batch of problems whose design is a column of ones."""
+    columns = y.shape[-1]
+    total = np.full(y.shape[0], float(columns)) if unit else n.sum(axis=-1)
+    mean = ((y if unit else n * y).sum(axis=-1) / total)[:, None]
+    scale = 1.0 / np.sqrt(columns)
+    basis = np.full((1, columns, 1), scale)
+    residual = _without_rounding(y - mean, y)
+    pivot = _pivot(residual, y, v, None if unit else n)
+    return Batch(residual, v, basis, n, total, np.array([[scale]]), mean, unit, pivot, weights)
+
+
+def _design_batch(y: Array, v: Array, n: Array, unit: bool, weights: Array | None, x: Array) -> Batch:
+    """Return the batch of problems that share the design x, shape (K, P)."""
+    basis, upper = np.linalg.qr(x)
     to_x = np.linalg.inv(upper)
     if unit:
-        gamma = effects @ basis
+        gamma = y @ basis
     else:
-        gram = np.einsum("bk,kp,kq->bpq", counts, basis, basis)
-        gamma = np.linalg.solve(gram, ((counts * effects) @ basis)[..., None])[..., 0]
-    residual = _without_rounding(effects - gamma @ basis.T, effects)
-    return Batch(residual, variances, basis[None], counts, total, to_x, gamma @ to_x.T, unit)
+        gram = np.einsum("bk,kp,kq->bpq", n, basis, basis)
+        gamma = np.linalg.solve(gram, ((n * y) @ basis)[..., None])[..., 0]
+    residual = _without_rounding(y - gamma @ basis.T, y)
+    return Batch(residual, v, basis[None], n, n.sum(axis=-1), to_x, gamma @ to_x.T, unit, None, weights)
+
+
+def _pivot(residual: Array, y: Array, v: Array, n: Array | None) -> Pivot:
+    """Set the row with the smallest variance apart."""
+    still = np.asarray(~residual.any(axis=-1))
+    if n is not None:
+        place = np.where(n > 0, v, np.inf).argmin(axis=-1)
+        rows = np.arange(v.shape[0])
+        others = n.copy()
+        others[rows, place] -= 1.0
+        apart = np.where(n > 0, y - y[rows, place][:, None], 0.0)
+        apart[still] = 0.0
+        return Pivot(v[rows, place], apart, v, others)
+    if v.shape[0] == 1:
+        i = int(v[0].argmin())
+        others = np.concatenate((v[:, :i], v[:, i + 1 :]), axis=1)
+        apart = np.concatenate((y[:, :i], y[:, i + 1 :]), axis=1) - y[0, i]
+        if still[0]:
+            apart = np.zeros_like(apart)
+        return Pivot(v[:, i], apart, others, None)
+    rows, place = np.arange(v.shape[0]), v.argmin(axis=-1)
+    first, y0 = v[rows, place], y[rows, place]
+    v, y = v.copy(), y.copy()
+    v[rows, place], y[rows, place] = v[:, -1], y[:, -1]
+    apart = y[:, :-1] - y0[:, None]
+    apart[still] = 0.0
+    return Pivot(first, apart, np.ascontiguousarray(v[:, :-1]), None)
 
 
 def _without_rounding(residual: Array, effects: Array) -> Array:
     """Set residuals that are rounding error of the effects to zero, so that equal effects have no spread."""
-    noise = 4 * np.finfo(float).eps * np.abs(effects).max(axis=-1, keepdims=True)
+    noise = NOISE * np.abs(effects).max(axis=-1, keepdims=True)
     return np.where(np.abs(residual) <= noise, 0.0, residual)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -63,8 +64,9 @@ def t_of_tail(tail: ArrayLike, df: ArrayLike) -> Array:
     return np.asarray(t)
 
 
+@lru_cache(maxsize=1024)
 def t_quantile(level: float, df: float) -> float:
-    """Return the t with P(|T| <= t) = level."""
+    """Return the t with P(|T| <= t) = level; a number asked for again is remembered."""
     return float(t_of_tail((1 - level) / 2, df))
 
 

@@ -10,8 +10,7 @@ from statsmodels.stats.meta_analysis import combine_effects
 import metaexo as mx
 from metaexo import errors
 
-# Log risk ratios of the 13 BCG trials and their variances (Colditz et al. 1994, 10.1001/jama.1994.03510330076038),
-# from the published 2x2 tables.
+# The 2x2 tables of the 13 BCG trials (Colditz et al. 1994, 10.1001/jama.1994.03510330076038).
 BCG_TABLES = np.array(
     [
         [4, 119, 11, 128],

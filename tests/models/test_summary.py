@@ -61,3 +61,32 @@ def test_moderators_are_tabled() -> None:
     assert "dose" in text
     assert f"{result.params['dose']:.4f}" in text
     assert "R2" in text
+
+
+def test_the_spread_of_new_studies_is_told_on_both_scales() -> None:
+    result = fit()
+    text = str(result.summary())
+    pooled = result.pooled()
+    assert f"{pooled.prediction_high:.4f}" in text
+    assert f"{np.exp(pooled.prediction_high):.3f}" in text
+    assert f"above 0 with probability {100 * result.probability_above(0.0)[0]:.0f}" in text
+
+
+def test_the_certificate_says_whether_the_maximum_is_the_only_one() -> None:
+    assert "the only maximum, proved" in str(fit().summary())
+    y = [0.0, 0.001, -0.001, 3.0, -3.0, 3.5, -3.5, 2.8, -2.9]
+    two = mx.RandomEffects(mx.EffectSizes(y, [1e-6] * 3 + [0.04] * 6)).fit()
+    assert "the highest of 2 local maxima, proved" in str(two.summary())
+    assert "closed form" in str(fit(method="HE").summary())
+
+
+def test_own_weights_are_named_and_their_q_is_inverted() -> None:
+    es = mx.EffectSizes([0.2, 0.6, 0.1, 0.9], [0.02, 0.05, 0.03, 0.04])
+    text = str(mx.RandomEffects(es, weights=[1, 2, 3, 4]).fit("GENQ").summary())
+    assert "weights: as given" in text
+    assert "generalised Q)" in text
+
+
+def test_variances_of_zero_leave_out_what_divides_by_them() -> None:
+    es = mx.EffectSizes([0.2, 0.6, 0.1, 0.9], [0.0, 0.05, 0.03, 0.04])
+    assert "no I2, Q or interval" in str(mx.RandomEffects(es).fit().summary())

@@ -386,4 +386,27 @@ def multivariate(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-TOPICS = {"multilevel": multilevel, "multivariate_extra": multivariate}
+def moments(case: Case, data: dict[str, Any]) -> dict[str, Any]:
+    """Topic robust_rve: variances by moments, robust standard errors."""
+    call, frame = case["call"], pd.DataFrame(data)
+    fit = mx.robust_variance(
+        mx.EffectSizes(frame["yi"], frame["vi"], data=frame),
+        {"CORR": "correlated", "HIER": "hierarchical"}[call["working_model"]],
+        call["rho"],
+        moderators=call["moderator_formula"],
+        cluster=call["cluster"],
+        kind="CR2" if call["small_sample"] else "CR1p",
+    )
+    base, out = fit.base, numbers(fit)
+    return out | {
+        "t": out["test_statistic"],
+        "df": fit.df,
+        "tau2": base.tau2,
+        "omega2": base.omega2,
+        "I2_percent": None if base.i2 is None else 100 * base.i2,
+        "n_studies": len(fit.clusters),
+        "n_effects": base.k,
+    }
+
+
+TOPICS = {"multilevel": multilevel, "multivariate_extra": multivariate, "robust_rve": moments}

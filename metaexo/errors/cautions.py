@@ -1,0 +1,49 @@
+"""Warnings: what was assumed or left out, and what rests on very little."""
+
+from __future__ import annotations
+
+from metaexo.errors.base import MetaexoWarning
+
+
+class RowsLeftOutWarning(MetaexoWarning):
+    """Rows did not take part; the ledger of the result names each with its reason."""
+
+
+class AssumptionWarning(MetaexoWarning):
+    """A value that the data do not hold was assumed, for example a correlation."""
+
+
+class DependentEffectsWarning(MetaexoWarning):
+    """Several effects of one study enter a model that takes them as independent."""
+
+
+class SingleStudyStratumWarning(MetaexoWarning):
+    """A stratum holds one study; it takes no part in a between-study variance."""
+
+
+class FewStudiesWarning(MetaexoWarning):
+    """So few studies that the quantity rests on very little."""
+
+
+class MixedContrastsWarning(MetaexoWarning):
+    """Results with and without a control stand in one set of effects."""
+
+
+class RedundantColumnsWarning(MetaexoWarning):
+    """Columns that add nothing to those before them were dropped, because that was asked for."""
+
+
+class NearlyCollinearWarning(MetaexoWarning):
+    """A column that is almost a linear combination of others: its coefficient rests on rounding."""
+
+
+class ScaleBoundaryWarning(MetaexoWarning):
+    """A between-study variance of a location-scale model is zero in some rows: it has no finite fit."""
+
+
+class IncomparableFitsWarning(MetaexoWarning):
+    """Fits side by side whose likelihoods cannot be compared."""
+
+
+class VarianceRatioWarning(MetaexoWarning):
+    """Sampling variances so different in size that one row rules the result."""

@@ -1,0 +1,320 @@
+"""Linear combinations of coefficients, term tests, and p-values adjusted for several of them.
+
+A combination L b has covariance L C L'. With one row it is tested by its ratio to its standard error, with
+several together by the Wald statistic (L b - c)' (L C L')^-1 (L b - c).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from metaexo.errors import InputError, ShapeError, UnknownChoiceError
+from metaexo.formatting import interval, number, p_value, text_table
+from metaexo.models.design import Design
+from metaexo.models.hypothesis import TestResult, combine, quantiles
+from metaexo.numeric.problem import Array
+from metaexo.numeric.tails import normal_two_sided, t_two_sided
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from metaexo.models.coefficients import LinearResults
+
+Weights = str | Sequence[str] | Mapping[str, float] | Mapping[str, Mapping[str, float]] | ArrayLike
+
+# What readers call the adjustments, and what statsmodels does.
+ADJUSTMENTS = {
+    "bonferroni": "bonferroni",
+    "holm": "holm",
+    "sidak": "sidak",
+    "holm-sidak": "holm-sidak",
+    "hochberg": "simes-hochberg",
+    "hommel": "hommel",
+    "benjamini-hochberg": "fdr_bh",
+    "benjamini-yekutieli": "fdr_by",
+}
+
+
+def adjust_pvalues(pvalues: ArrayLike, how: str) -> Array:
+    """Return p-values adjusted for their number.
+
+    Use it where several tests answer one question; Holm's keeps the chance of any false claim below the
+    level whatever the dependence.
+
+    Parameters
+    ----------
+    pvalues : array_like, shape (q,)
+        Unadjusted p-values.
+    how : {"holm", "bonferroni", "sidak", "holm-sidak", "hochberg", "hommel", "benjamini-hochberg", \
+"benjamini-yekutieli"}
+        The last two bound the expected share of false claims instead.
+
+    Returns
+    -------
+    ndarray, shape (q,)
+        Adjusted p-values, at most 1; NaN stays NaN and does not count.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If `how` is not known.
+
+    References
+    ----------
+    Holm, S. (1979). A simple sequentially rejective multiple test procedure. Scandinavian Journal of
+    Statistics 6, 65-70. https://www.jstor.org/stable/4615733
+    Benjamini, Y., Hochberg, Y. (1995). https://doi.org/10.1111/j.2517-6161.1995.tb02031.x
+
+    Examples
+    --------
+    >>> adjust_pvalues([0.01, 0.04, 0.03], "holm").round(3)
+    array([0.03, 0.06, 0.06])
+    """
+    if how not in ADJUSTMENTS:
+        raise UnknownChoiceError("adjustment", how, ADJUSTMENTS)
+    from statsmodels.stats.multitest import multipletests
+
+    p = np.asarray(pvalues, dtype=float)
+    known = ~np.isnan(p)
+    out = np.full(p.shape, np.nan)
+    if known.any():
+        out[known] = multipletests(p[known], method=ADJUSTMENTS[how])[1]
+    return out
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Contrasts:
+    """Linear combinations of coefficients, each with its test and interval, and their joint test.
+
+    Attributes
+    ----------
+    names : tuple of str
+        What the combinations are called.
+    weights : ndarray, shape (q, p)
+        The combinations, one a row.
+    null : ndarray, shape (q,)
+        Values under the null hypothesis.
+    estimate, se, statistic, pvalue, low, high : ndarray, shape (q,)
+        Estimates with standard errors, tests against `null`, and intervals.
+    df : ndarray, shape (q,), or None
+        Degrees of freedom of the t distributions; None for z.
+    adjusted : ndarray, shape (q,), or None
+        p-values adjusted for their number.
+    adjustment : str or None
+        How they were adjusted.
+    level : float
+        Level of the intervals, which are not adjusted.
+    joint : TestResult
+        Test of all combinations together; its statistic is NaN where the rows are linearly dependent.
+    """
+
+    names: tuple[str, ...]
+    weights: Array
+    null: Array
+    estimate: Array
+    se: Array
+    statistic: Array
+    pvalue: Array
+    low: Array
+    high: Array
+    df: Array | None
+    adjusted: Array | None
+    adjustment: str | None
+    level: float
+    joint: TestResult
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a combination: estimate, se, statistic, df, pvalue, low, high, adjusted."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("estimate", "se", "statistic", "df", "pvalue", "low", "high")
+        }
+        if self.df is None:
+            del columns["df"]
+        if self.adjusted is not None:
+            columns["adjusted"] = self.adjusted
+        return pd.DataFrame(columns, index=pd.Index(self.names, name="contrast"))
+
+    def __str__(self) -> str:
+        header = ["contrast", "estimate", "SE", "interval", "p"]
+        rows = [
+            [name, number(b, 4), number(se, 4), interval(low, high, 4), p_value(p)]
+            for name, b, se, low, high, p in zip(
+                self.names, self.estimate, self.se, self.low, self.high, self.pvalue, strict=True
+            )
+        ]
+        if self.adjusted is not None:
+            header.append(f"{self.adjustment} p")
+            rows = [[*row, p_value(p)] for row, p in zip(rows, self.adjusted, strict=True)]
+        return f"{text_table(rows, header)}\ntogether: {self.joint}"
+
+    def __repr__(self) -> str:
+        return f"Contrasts({', '.join(self.names)})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TermTests:
+    """A test of each term of a model: all its coefficients are zero.
+
+    Attributes
+    ----------
+    tests : dict of str to TestResult
+        Term to test.
+    columns : dict of str to tuple of str
+        Term to the names of its coefficients.
+    adjusted : dict of str to float, or None
+        p-values adjusted for their number.
+    """
+
+    tests: dict[str, TestResult]
+    columns: dict[str, tuple[str, ...]]
+    adjusted: dict[str, float] | None = None
+
+    def __getitem__(self, term: str) -> TestResult:
+        """Return the test of one term."""
+        if term not in self.tests:
+            raise UnknownChoiceError("term", term, self.tests)
+        return self.tests[term]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a term: coefficients, distribution, statistic, df1, df2, pvalue, adjusted."""
+        import pandas as pd
+
+        rows = []
+        for term, test in self.tests.items():
+            df = (*test.df, float("nan"))[:2]
+            row: dict[str, Any] = {"term": term, "coefficients": len(self.columns[term])}
+            row |= {
+                "distribution": test.distribution,
+                "statistic": test.statistic,
+                "df1": df[0],
+                "df2": df[1],
+            }
+            row["pvalue"] = test.pvalue
+            if self.adjusted is not None:
+                row["adjusted"] = self.adjusted[term]
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{term}: {test}" for term, test in self.tests.items())
+
+    def __repr__(self) -> str:
+        return f"TermTests({', '.join(self.tests)})"
+
+
+def read_weights(design: Design, weights: Weights) -> tuple[tuple[str, ...], Array]:
+    """Return the names and rows, shape (q, p), of combinations written in one of several ways.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If a coefficient is not known.
+    ShapeError
+        If an array does not have a column for each coefficient.
+    """
+    if isinstance(weights, str):
+        return (weights,), _row(design, {weights: 1.0})[None]
+    if isinstance(weights, Mapping):
+        if weights and all(isinstance(value, Mapping) for value in weights.values()):
+            rows = [_row(design, row) for row in weights.values()]  # type: ignore[arg-type]
+            return tuple(map(str, weights)), np.array(rows)
+        row = _row(design, weights)  # type: ignore[arg-type]
+        return (_in_words(design, row),), row[None]
+    if isinstance(weights, Sequence) and weights and all(isinstance(name, str) for name in weights):
+        names = tuple(map(str, weights))
+        return names, np.array([_row(design, {name: 1.0}) for name in names])
+    table = np.atleast_2d(np.asarray(weights, dtype=float))
+    if table.ndim != 2 or table.shape[1] != design.p or not np.isfinite(table).all():
+        raise ShapeError(
+            f"the weights have shape {table.shape}",
+            f"finite numbers, one column for each of {', '.join(design.names)}",
+        )
+    return tuple(_in_words(design, row) for row in table), table
+
+
+def _row(design: Design, weights: Mapping[str, float]) -> Array:
+    row = np.zeros(design.p)
+    for name, weight in weights.items():
+        if name not in design.names:
+            raise UnknownChoiceError("coefficient", name, design.names)
+        row[design.names.index(name)] = float(weight)
+    return row
+
+
+def _in_words(design: Design, row: Array) -> str:
+    """Return a combination as it would be written, positive parts first: "2 a - b"."""
+    parts = []
+    for name, weight in sorted(zip(design.names, row, strict=True), key=lambda part: part[1] < 0):
+        if weight:
+            size = "" if abs(weight) == 1 else f"{abs(weight):.4g} "
+            parts.append(f"{'-' if weight < 0 else '+'} {size}{name}")
+    return " ".join(parts).removeprefix("+ ") or "0"
+
+
+def make_contrasts(
+    fit: LinearResults,
+    weights: Weights,
+    null: ArrayLike = 0.0,
+    level: float | None = None,
+    adjust: str | None = None,
+) -> Contrasts:
+    """Return linear combinations of the coefficients of a fit; see `LinearResults.contrast`."""
+    names, rows = read_weights(fit.design, weights)
+    wanted = np.broadcast_to(np.asarray(null, dtype=float), len(names)).astype(float)
+    if not rows.any(axis=1).all():
+        raise InputError("a combination has no weights but zeros", "at least one weight that is not zero")
+    estimate, cov = combine(rows, fit.beta, fit.cov)
+    se = np.sqrt(np.maximum(np.diagonal(cov), 0.0))
+    df = fit.df_of(rows)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic = (estimate - wanted) / se
+    chosen = fit._level(level)
+    quantile = quantiles(chosen, df)
+    pvalue = normal_two_sided(statistic) if df is None else t_two_sided(statistic, df)
+    return Contrasts(
+        names=names,
+        weights=rows,
+        null=wanted,
+        estimate=estimate,
+        se=se,
+        statistic=statistic,
+        pvalue=pvalue,
+        low=estimate - quantile * se,
+        high=estimate + quantile * se,
+        df=df,
+        adjusted=None if adjust is None else adjust_pvalues(pvalue, adjust),
+        adjustment=adjust,
+        level=chosen,
+        joint=fit.joint_test(rows, wanted, _null_in_words(names, wanted)),
+    )
+
+
+def _null_in_words(names: tuple[str, ...], null: Array) -> str:
+    if not null.any():
+        return f"{', '.join(names)} {'is' if len(names) == 1 else 'are all'} zero"
+    return " and ".join(f"{name} is {value:.4g}" for name, value in zip(names, null, strict=True))
+
+
+def make_term_tests(fit: LinearResults, adjust: str | None = None) -> TermTests:
+    """Return the test of each term of a fit; see `LinearResults.test_terms`."""
+    design = fit.design
+    if not design.terms:
+        raise InputError("the fit has no moderators, so there are no terms", "a fit with moderators")
+    tests, columns = {}, {}
+    for term in design.terms:
+        rows = np.eye(design.p)[list(term.columns)]
+        tests[term.name] = fit.joint_test(rows, np.zeros(len(rows)), f"no effect of {term.name}")
+        columns[term.name] = tuple(design.names[j] for j in term.columns)
+    adjusted = None
+    if adjust is not None:
+        values = adjust_pvalues([test.pvalue for test in tests.values()], adjust)
+        adjusted = dict(zip(tests, map(float, values), strict=True))
+    return TermTests(tests, columns, adjusted)

@@ -1,0 +1,98 @@
+"""How coefficients are tested: the distribution, the degrees of freedom and the covariance matrix.
+
+References
+----------
+Knapp, G., Hartung, J. (2003). Improved tests for a random effects meta-regression with a single covariate.
+Statistics in Medicine 22, 2693-2710. https://doi.org/10.1002/sim.1482
+Jackson, D., Law, M., Ruecker, G., Schwarzer, G. (2017). The Hartung-Knapp modification for random-effects
+meta-analysis: a useful refinement but are there any residual concerns? Statistics in Medicine 36, 3923-3934.
+https://doi.org/10.1002/sim.7411
+Schulz, A., Schuermann, C., Skipka, G., Bender, R. (2022). Performing meta-analyses with very few studies.
+Methods in Molecular Biology 2345, 91-102. https://doi.org/10.1007/978-1-0716-1566-9_6
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from metaexo.errors import InputError
+from metaexo.numeric.closed_forms import dersimonian_laird
+from metaexo.numeric.moments import weighted_fit
+from metaexo.numeric.problem import Array
+from metaexo.numeric.tails import normal_quantile, t_quantile
+
+if TYPE_CHECKING:
+    from metaexo.models.results import RandomEffectsResults
+
+# Tests by name, and what a summary calls them.
+TESTS = {
+    "knapp-hartung": "Knapp-Hartung",
+    "knapp-hartung-adhoc": "Knapp-Hartung, scale at least 1",
+    "knapp-hartung-or-z": "the wider of Knapp-Hartung and normal quantiles",
+    "knapp-hartung-iqwig": "Knapp-Hartung, scale at least 1 if narrower than DerSimonian-Laird",
+    "kenward-roger": "Kenward-Roger",
+    "t": "t distribution",
+    "z": "normal quantiles",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """The choice that a test comes to for one fit.
+
+    Attributes
+    ----------
+    scale : float
+        Factor on the covariance matrix.
+    df : float or None
+        Degrees of freedom of the t distribution; None for the normal.
+    cov : ndarray, shape (p, p)
+        Covariance matrix of the coefficients.
+    """
+
+    scale: float
+    df: float | None
+    cov: Array
+
+
+def infer(fit: RandomEffectsResults) -> Inference:
+    """Return scale, degrees of freedom and covariance matrix of the fit's test."""
+    cov = np.asarray(fit.coefficient_fit.cov[0])
+    if fit.test == "z":
+        return Inference(1.0, None, cov)
+    df = float(fit.df_residual)
+    if fit.test == "t":
+        return Inference(1.0, df if fit.df_given is None else fit.df_given, cov)
+    if fit.test == "kenward-roger":
+        from metaexo.models.kenward_roger import adjust
+
+        adjusted = adjust(fit)
+        return Inference(1.0, float(adjusted.df(np.eye(fit.design.p)[:1])[0]), adjusted.cov)
+    scale = float(fit.wls.weighted_ss[0]) / df if df else 1.0
+    if fit.test == "knapp-hartung-or-z":
+        if t_quantile(fit.level, df) ** 2 * scale < normal_quantile(fit.level) ** 2:
+            return Inference(1.0, None, cov)
+    elif fit.test == "knapp-hartung-adhoc" or (
+        fit.test == "knapp-hartung-iqwig" and _narrower_than_dersimonian_laird(fit, scale)
+    ):
+        scale = max(1.0, scale)
+    return Inference(scale, df, cov * scale)
+
+
+def _narrower_than_dersimonian_laird(fit: RandomEffectsResults, scale: float) -> bool:
+    """Say whether the Knapp-Hartung interval of the mean is narrower than that of DerSimonian and Laird."""
+    if fit.design.p > 1:
+        raise InputError(
+            'test="knapp-hartung-iqwig" compares intervals of a mean and the fit has moderators',
+            "a fit without moderators",
+            'use test="knapp-hartung-adhoc"',
+        )
+    tau2 = dersimonian_laird(fit.batch).tau2
+    other = weighted_fit(fit.batch, 1.0 / (fit.batch.v + tau2[:, None])).cov[0, 0, 0]
+    ours = scale * fit.coefficient_fit.cov[0, 0, 0]
+    half = t_quantile(fit.level, fit.df_residual) * math.sqrt(ours)
+    return half < normal_quantile(fit.level) * math.sqrt(other)

@@ -1,0 +1,241 @@
+"""Multilevel and multivariate random-effects models of dependent effects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.errors import (
+    ConvergenceError,
+    InputError,
+    NotIdentifiableError,
+    TooFewStudiesError,
+    UnknownChoiceError,
+)
+from metaexo.models.design import Design, make_design
+from metaexo.models.multilevel_covariance import read_covariance
+from metaexo.models.multilevel_results import MultilevelResults
+from metaexo.models.multilevel_terms import NamedTerm, RandomTerm, read_terms
+from metaexo.numeric.mixed.maximum import MixedMaximum, maximise
+from metaexo.numeric.mixed.problem import MixedProblem
+from metaexo.numeric.mixed.structures import Unstructured
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METHODS = ("REML", "ML")
+TESTS = ("t", "t-containment", "z")
+
+
+class Multilevel:
+    r"""Random-effects model of effects that depend on each other.
+
+    Use it when studies report several effects, when outcomes or times correlate, or when effects share a
+    source or an isolation method across studies. The model is :math:`y = X\beta + \sum_j Z_j u_j + e` with
+    :math:`e \sim N(0, V)`, V known, and independent random terms :math:`u_j \sim N(0, R_j \otimes G_j)`.
+
+    Parameters
+    ----------
+    effects : EffectSizes
+        Effects and sampling variances.
+    random : str, RandomTerm, or sequence of them
+        ``"study/effect"``: an effect of the study, and of each effect within it; ``["study", "source",
+        "isolation"]``: crossed effects. Words are columns of the effects' data; "study" is the study of the
+        effects and "effect" the single effect. A :class:`RandomTerm` says more.
+    V : array, list of arrays, list of Block, or sparse matrix, optional
+        Sampling covariances of the effects, for example from
+        :func:`metaexo.effects.covariance_blocks`. Default: the sampling variances, independent.
+    moderators : str, array_like or DataFrame, optional
+        As in :class:`metaexo.RandomEffects`.
+    fix : dict of str to float, optional
+        Components held at a value, by the name they have in the fit's `components`.
+    intercept, names, redundant
+        As in :class:`metaexo.RandomEffects`.
+
+    Raises
+    ------
+    NotIdentifiableError
+        If a random term has one level, groups the effects as another one does, or is a moderator as well.
+
+    References
+    ----------
+    Konstantopoulos, S. (2011). Fixed effects and variance components estimation in three-level
+    meta-analysis. Research Synthesis Methods 2, 61-76. https://doi.org/10.1002/jrsm.35
+    Van den Noortgate, W., Lopez-Lopez, J. A., Marin-Martinez, F., Sanchez-Meca, J. (2013). Three-level
+    meta-analysis of dependent effect sizes. Behavior Research Methods 45, 576-594.
+    https://doi.org/10.3758/s13428-012-0261-6
+    Berkey, C. S., Hoaglin, D. C., Antczak-Bouckoms, A., Mosteller, F., Colditz, G. A. (1998). Meta-analysis
+    of multiple outcomes by regression with random effects. Statistics in Medicine 17, 2537-2550.
+    https://doi.org/10.1002/(SICI)1097-0258(19981130)17:22<2537::AID-SIM953>3.0.CO;2-C
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> y, v = [0.3, 0.5, 0.9, 0.7, 0.1, -0.1], [0.02, 0.03, 0.02, 0.04, 0.03, 0.02]
+    >>> es = mx.EffectSizes(y, v, study=["a", "a", "b", "b", "c", "c"])
+    >>> fit = mx.Multilevel(es, "study").fit()
+    >>> print(f"{fit.params['intercept']:.2f}, between studies {fit.components.loc['study', 'estimate']:.3f}")
+    0.40, between studies 0.169
+    """
+
+    def __init__(
+        self,
+        effects: EffectSizes,
+        random: str | RandomTerm | Sequence[str | RandomTerm] = "study/effect",
+        V: Any = None,
+        moderators: str | ArrayLike | pd.DataFrame | None = None,
+        *,
+        fix: Mapping[str, float] | None = None,
+        intercept: bool = True,
+        names: Sequence[str] | None = None,
+        redundant: Literal["raise", "drop"] = "raise",
+    ) -> None:
+        self.effects = effects
+        self.design: Design = make_design(
+            moderators,
+            effects.k,
+            names,
+            intercept,
+            data=effects.data,
+            rows=None if effects.ledger is None else effects.row_ids,
+            redundant=redundant,
+        )
+        if effects.k < self.design.p + 1:
+            raise TooFewStudiesError(
+                f"{effects.k} effects for {self.design.p} coefficients",
+                f"at least {self.design.p + 1} effects",
+            )
+        self.terms: tuple[NamedTerm, ...] = read_terms(effects, random)
+        self.problem = MixedProblem(
+            effects.y,
+            self.design.matrix(effects.k),
+            read_covariance(effects, V),
+            tuple(named.term for named in self.terms),
+        )
+        self.fix = dict(fix or {})
+        self._fixed = fixed_parameters(self.terms, self.problem, self.fix)
+        _refuse_moderators(self.terms, self.problem)
+
+    def fit(self, method: str = "REML", test: str = "t", level: float = 0.95) -> MultilevelResults:
+        """Fit the model.
+
+        Parameters
+        ----------
+        method : {"REML", "ML"}
+            Restricted or full maximum likelihood.
+        test : {"t", "t-containment", "z"}
+            "t": t with k - p degrees of freedom; "t-containment": t with the levels of the coarsest random
+            term that a coefficient varies between, minus the coefficients that do; "z": normal. With few
+            clusters `robust()` of the fit is the better choice.
+        level : float
+            Confidence level of the intervals.
+
+        Returns
+        -------
+        MultilevelResults
+            The sealed fit.
+
+        Raises
+        ------
+        ConvergenceError
+            If no start ended at a maximum that its gradient and curvature certify; the error carries the log.
+        """
+        if method not in METHODS:
+            raise UnknownChoiceError("method", method, METHODS)
+        if test not in TESTS:
+            raise UnknownChoiceError("test", test, TESTS)
+        if not 0 < level < 1:
+            raise InputError(f"level is {level}", "a fraction between 0 and 1, for example 0.95")
+        found = certified(maximise(self.problem, method == "REML", self._fixed))
+        return MultilevelResults(
+            effects=self.effects,
+            design=self.design,
+            terms=self.terms,
+            problem=self.problem,
+            maximum=found,
+            fixed=self._fixed,
+            method=method,
+            test=test,
+            level=level,
+        )
+
+
+def certified(found: MixedMaximum | tuple[str, ...]) -> MixedMaximum:
+    """Return a maximum that is certified.
+
+    Raises
+    ------
+    ConvergenceError
+        If it is none; the rows of the error are the log of the starts.
+    """
+    if isinstance(found, tuple):
+        raise ConvergenceError(
+            "the likelihood cannot be computed at any start",
+            "sampling covariances that form a positive definite matrix",
+            "look for effects with a variance of zero and for contradicting correlations in V",
+            found,
+        )
+    if not found.certified:
+        raise ConvergenceError(
+            f"no start ended at a certified maximum (gradient {found.gradient:.1e}, "
+            f"curvature {found.curvature:.1e})",
+            "a point where the gradient is zero and the likelihood curves down",
+            "simplify the random terms, or look at the scale of V and the effects",
+            found.log,
+        )
+    return found
+
+
+def fixed_parameters(
+    terms: Sequence[NamedTerm], problem: MixedProblem, fix: Mapping[str, float]
+) -> dict[int, float]:
+    """Return parameter positions and values of components that are held fixed.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If a component is not known.
+    InputError
+        If a value is outside its range, or the structure does not let the component be fixed.
+    """
+    known = [name for term in terms for name in term.components]
+    out: dict[int, float] = {}
+    for name, value in fix.items():
+        if name not in known:
+            raise UnknownChoiceError("variance component", name, known)
+        for j, term in enumerate(terms):
+            if name not in term.components:
+                continue
+            at = term.components.index(name)
+            low = 0.0 if term.kinds[at] != "correlation" else -1.0
+            if not (np.isfinite(value) and value >= low and (low == 0 or value <= 1)):
+                raise InputError(f"{name} is fixed at {value}", "a variance >= 0 or a correlation in [-1, 1]")
+            if isinstance(term.term.structure, Unstructured):
+                raise InputError(
+                    f"{name} belongs to an unstructured matrix of {term.term.size} levels",
+                    "a component of another structure",
+                    "use DIAG, CS or HCS; or profile(), which holds any component",
+                )
+            position, parameter = term.term.structure.parameter(at, float(value))
+            out[int(problem.offsets[j]) + position] = parameter
+    return out
+
+
+def _refuse_moderators(terms: Sequence[NamedTerm], problem: MixedProblem) -> None:
+    """Raise if the moderators leave nothing of a random term."""
+    q = problem.basis[0]
+    for named in terms:
+        if named.structure != "intercept":
+            continue
+        z = named.term.z
+        left = float(z.multiply(z).sum()) - float(((z.T @ q) ** 2).sum())
+        if left < 1e-9 * q.shape[0]:
+            raise NotIdentifiableError(
+                f"the moderators already tell the levels of {named.name} apart",
+                "random terms that vary within what the moderators say",
+                f"leave {named.name} out of the random terms, or its column out of the moderators",
+            )

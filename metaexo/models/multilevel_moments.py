@@ -1,0 +1,261 @@
+r"""Robust variance estimation with variances by moments: correlated or hierarchical effects.
+
+The working covariance matrix of a study with k_j effects is, with correlated effects,
+:math:`\bar v_j [(1 - \rho) I + \rho J] + \tau^2 J`, with hierarchical effects
+:math:`diag(v) + \tau^2 J + \omega^2 I` (J: all ones). The variances are where the residual sums of squares
+of a weighted fit meet their expectations, which are linear in them; the final weights are diagonal,
+:math:`1 / [k_j (\bar v_j + \tau^2)]` and :math:`1 / (v_{ij} + \tau^2 + \omega^2)`.
+
+References
+----------
+Hedges, L. V., Tipton, E., Johnson, M. C. (2010). Robust variance estimation in meta-regression with dependent
+effect size estimates. Research Synthesis Methods 1, 39-65. https://doi.org/10.1002/jrsm.5
+Tipton, E. (2015). Small sample adjustments for robust variance estimation with meta-regression. Psychological
+Methods 20, 375-393. https://doi.org/10.1037/met0000011
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.errors import CorrelationError, InputError, TooFewStudiesError, UnknownChoiceError
+from metaexo.models.design import Design, make_design
+from metaexo.models.multilevel_robust import LinearSandwich
+from metaexo.models.robust import FREEDOMS, Freedom, RobustResults, split_clusters
+from metaexo.models.sandwich import cluster_sandwich
+from metaexo.numeric.mixed.terms import Index
+from metaexo.numeric.problem import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WORKING = ("correlated", "hierarchical")
+
+
+@dataclass(frozen=True, eq=False)
+class MomentFit:
+    """Weighted least squares with a working model whose variances were estimated by moments.
+
+    Attributes
+    ----------
+    effects : EffectSizes
+        What was fitted.
+    design : Design
+        Columns of the linear predictor.
+    working : {"correlated", "hierarchical"}
+        Working model.
+    rho : float or None
+        Assumed correlation, of correlated effects.
+    tau2 : float
+        Variance between studies.
+    omega2 : float or None
+        Variance within studies, of hierarchical effects.
+    i2 : float or None
+        Share of the residual sum of squares beyond its expectation without heterogeneity, of correlated
+        effects.
+    beta : ndarray, shape (p,)
+        Coefficients.
+    weights : ndarray, shape (k,)
+        Weights.
+    level : float
+        Level of the intervals.
+    """
+
+    effects: EffectSizes
+    design: Design
+    working: str
+    rho: float | None
+    tau2: float
+    omega2: float | None
+    i2: float | None
+    beta: Array
+    weights: Array
+    level: float
+
+    @property
+    def k(self) -> int:
+        """Number of effects."""
+        return self.effects.k
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MomentResults(RobustResults):
+    """Coefficients with cluster-robust standard errors; `base` has the working model and its variances."""
+
+    base: Any
+
+
+def robust_variance(
+    es: EffectSizes,
+    working: Literal["correlated", "hierarchical"] = "correlated",
+    rho: float = 0.8,
+    *,
+    moderators: str | ArrayLike | pd.DataFrame | None = None,
+    cluster: str | Sequence[object] | ArrayLike | None = None,
+    kind: str = "CR2",
+    freedom: Freedom | None = None,
+    level: float = 0.95,
+) -> MomentResults:
+    """Return coefficients of a meta-regression of dependent effects by robust variance estimation.
+
+    Use it to repeat a published analysis with this older estimator; for a new one
+    :func:`metaexo.correlated_effects` estimates the variances by likelihood.
+
+    Parameters
+    ----------
+    es : EffectSizes
+        Effects with their studies.
+    working : {"correlated", "hierarchical"}
+        Working model: one correlation of the sampling errors of a study, or effects that vary within it.
+    rho : float
+        Assumed correlation; for correlated effects only.
+    moderators : str, array_like or DataFrame, optional
+        As in :class:`metaexo.RandomEffects`.
+    cluster : str or sequence, length k, optional
+        What is independent. Default: the study.
+    kind : str
+        Adjustment: "CR2" for small samples, or "CR1p" (the first proposal).
+    freedom : {"satterthwaite", "clusters"}, optional
+        Degrees of freedom. Default: by moments for CR2 and CR3.
+    level : float
+        Level of the intervals.
+
+    Returns
+    -------
+    MomentResults
+        Coefficients, tests and intervals.
+
+    Raises
+    ------
+    TooFewStudiesError
+        If there are not more clusters than coefficients.
+
+    References
+    ----------
+    Hedges, L. V., Tipton, E., Johnson, M. C. (2010). https://doi.org/10.1002/jrsm.5
+    Tipton, E. (2015). https://doi.org/10.1037/met0000011
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> y = [0.3, 0.5, 0.9, 0.7, 0.1, -0.1, 0.4, 0.6, 0.2, 0.3, 0.8, 0.5]
+    >>> es = mx.EffectSizes(y, [0.02, 0.03, 0.04] * 4, study=list("aabbccddeeff"))
+    >>> fit = mx.robust_variance(es)
+    >>> print(f"{fit.beta[0]:.2f} (SE {fit.se[0]:.2f})")
+    0.44 (SE 0.11)
+    """
+    if working not in WORKING:
+        raise UnknownChoiceError("working model", working, WORKING)
+    if not 0 <= rho < 1:
+        raise CorrelationError(f"rho = {rho!r}", "a correlation from 0 to below 1")
+    chosen = freedom or ("satterthwaite" if kind in ("CR2", "CR3") else "clusters")
+    if chosen not in FREEDOMS:
+        raise UnknownChoiceError("degrees of freedom", chosen, FREEDOMS)
+    if (es.v <= 0).any():
+        raise InputError("some sampling variances are zero", "sampling variances above 0")
+    design = make_design(moderators, es.k, data=es.data)
+    holder = MomentFit(es, design, working, None, 0.0, None, None, es.y, es.y, level)
+    names, members = split_clusters(holder, cluster)  # type: ignore[arg-type]
+    if len(names) <= design.p:
+        raise TooFewStudiesError(
+            f"{len(names)} clusters for {design.p} coefficients", f"at least {design.p + 1} clusters"
+        )
+    x = design.matrix(es.k)
+    if working == "correlated":
+        weights, tau2, i2 = _correlated(x, es, members, rho)
+        omega2 = None
+    else:
+        weights, tau2, omega2 = _hierarchical(x, es, members)
+        i2 = None
+    beta, residuals = _weighted(x, es.y, weights)
+    made = cluster_sandwich(x, residuals, members, [1 / weights[rows] for rows in members], kind)
+    shown = rho if working == "correlated" else None
+    base = MomentFit(es, design, working, shown, tau2, omega2, i2, beta, weights, level)
+    return MomentResults(base, kind, chosen, names, LinearSandwich(made.cov, made.own, made.across))
+
+
+def _weighted(x: Array, y: Array, w: Array) -> tuple[Array, Array]:
+    """Return coefficients and residuals of weighted least squares."""
+    root = np.sqrt(w)
+    beta = np.asarray(np.linalg.lstsq(x * root[:, None], y * root, rcond=None)[0], dtype=float)
+    return beta, y - x @ beta
+
+
+class _Forms:
+    """Expectations of quadratic forms of the residuals e = (I - XMX'W) y; covariances are study blocks."""
+
+    def __init__(self, x: Array, w: Array, members: Sequence[Index]) -> None:
+        self.members = members
+        size = np.linalg.norm(x, axis=0)
+        self.x, self.w = x / size, w
+        self.m = np.linalg.inv((self.x * w[:, None]).T @ self.x)
+
+    def weighted(self, blocks: Sequence[Array]) -> float:
+        """Return E(e'We) for y with these covariance blocks."""
+        total = 0.0
+        for rows, s in zip(self.members, blocks, strict=True):
+            wx = self.x[rows] * self.w[rows][:, None]
+            total += float(self.w[rows] @ np.diagonal(s)) - float(np.trace(self.m @ (wx.T @ s @ wx)))
+        return total
+
+    def summed(self, blocks: Sequence[Array]) -> float:
+        """Return E(sum_j (1'e_j)^2) for y with these covariance blocks."""
+        middle = np.zeros_like(self.m)
+        for rows, s in zip(self.members, blocks, strict=True):
+            wx = self.x[rows] * self.w[rows][:, None]
+            middle += wx.T @ s @ wx
+        spread = self.m @ middle @ self.m
+        total = 0.0
+        for rows, s in zip(self.members, blocks, strict=True):
+            one = self.x[rows].sum(axis=0)
+            wx = self.x[rows] * self.w[rows][:, None]
+            total += float(s.sum()) - 2 * float(one @ self.m @ (wx.T @ s.sum(axis=1)))
+            total += float(one @ spread @ one)
+        return total
+
+
+def _correlated(
+    x: Array, es: EffectSizes, members: Sequence[Index], rho: float
+) -> tuple[Array, float, float]:
+    mean_v, count = np.empty(es.k), np.empty(es.k)
+    for rows in members:
+        mean_v[rows], count[rows] = es.v[rows].mean(), rows.size
+    first = 1 / (count * mean_v)
+    _, e = _weighted(x, es.y, first)
+    q = float(first @ e**2)
+    forms = _Forms(x, first, members)
+    sampling = [
+        mean_v[rows][0] * ((1 - rho) * np.eye(rows.size) + rho * np.ones((rows.size, rows.size)))
+        for rows in members
+    ]
+    expected = forms.weighted(sampling)
+    slope = forms.weighted([np.ones((rows.size, rows.size)) for rows in members])
+    tau2 = max(0.0, (q - expected) / slope)
+    return 1 / (count * (mean_v + tau2)), tau2, max(0.0, (q - expected) / q) if q > 0 else 0.0
+
+
+def _hierarchical(x: Array, es: EffectSizes, members: Sequence[Index]) -> tuple[Array, float, float]:
+    first = 1 / es.v
+    _, e = _weighted(x, es.y, first)
+    q = float(first @ e**2)
+    q_sum = float(sum(e[rows].sum() ** 2 for rows in members))
+    forms = _Forms(x, first, members)
+    parts = [
+        [np.diag(es.v[rows]) for rows in members],
+        [np.ones((rows.size, rows.size)) for rows in members],
+        [np.eye(rows.size) for rows in members],
+    ]
+    one = [forms.weighted(part) for part in parts]
+    two = [forms.summed(part) for part in parts]
+    tau2, omega2 = np.linalg.solve([one[1:], two[1:]], [q - one[0], q_sum - two[0]])
+    if omega2 < 0:
+        tau2, omega2 = (q - one[0]) / one[1], 0.0
+    if tau2 < 0:
+        tau2, omega2 = 0.0, max(0.0, (q - one[0]) / one[2])
+    return 1 / (es.v + tau2 + omega2), float(tau2), float(omega2)

@@ -1,0 +1,336 @@
+"""Random terms in words, read against the columns of the effects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.errors import InputError, NotIdentifiableError, UnknownChoiceError
+from metaexo.models.multilevel_structures import SLOPES, STRUCTURES, make_structure
+from metaexo.numeric.mixed.structures import Diagonal, Structure
+from metaexo.numeric.mixed.terms import Index, Term, intercept_term
+from metaexo.numeric.problem import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class RandomTerm:
+    """One random term of a multilevel model.
+
+    Use it for what a plain word cannot say: effects of several outcomes or times that differ and correlate
+    within a study, random slopes, known relationships between the levels.
+
+    Parameters
+    ----------
+    outer : str or None
+        Column whose levels are independent (or related as `relation` says); ``"study/sample"`` for
+        combinations. None: all effects together, for spatial structures.
+    inner : str or sequence of str, optional
+        Column of the outcomes, times, groups or places within a level; or the columns of random slopes,
+        ``"1 + dose"``. Default: one random effect a level.
+    structure : str
+        How the inner effects vary and correlate. "ID": one variance; "DIAG": a variance each; "CS": one
+        variance and one correlation; "HCS": a variance each, one correlation; "UN": anything; "AR", "HAR":
+        correlation by steps of the sorted inner levels; "CAR": by their distance in time; "SPEXP", "SPGAU",
+        "SPLIN", "SPRAT", "SPSPH": by distance in space. For slopes "GEN" (anything) or "GDIAG"
+        (uncorrelated). Default: "CS" with `inner`.
+    relation : DataFrame, optional
+        Known correlations of the outer levels (phylogeny, kinship), rows and columns named by them.
+    distance : DataFrame, optional
+        Distances between the inner levels, for spatial structures.
+
+    References
+    ----------
+    Viechtbauer, W. (2010). https://doi.org/10.18637/jss.v036.i03
+    Konstantopoulos, S. (2011). Fixed effects and variance components estimation in three-level
+    meta-analysis. Research Synthesis Methods 2, 61-76. https://doi.org/10.1002/jrsm.35
+
+    Examples
+    --------
+    >>> RandomTerm("study", inner="outcome", structure="UN").name
+    'outcome|study'
+    """
+
+    outer: str | None
+    inner: str | Sequence[str] | None = None
+    structure: str | None = None
+    relation: pd.DataFrame | None = None
+    distance: pd.DataFrame | None = None
+
+    @property
+    def name(self) -> str:
+        """What the term is called: "study", "study/effect" or "outcome|study"."""
+        outer = "all" if self.outer is None else self.outer
+        inner = self.inner if isinstance(self.inner, str | None) else " + ".join(self.inner)
+        return outer if inner is None else f"{inner}|{outer}"
+
+
+@dataclass(frozen=True, eq=False)
+class NamedTerm:
+    """A random term with the words that belong to its numbers.
+
+    Attributes
+    ----------
+    name : str
+        Name of the term.
+    structure : str
+        Code of its structure; "intercept" for one effect a level.
+    term : Term
+        The arrays.
+    levels : tuple of str
+        Outer levels.
+    inner : tuple of str
+        Inner levels, or the columns of slopes; empty for an intercept.
+    inner_code : ndarray of int, shape (K,), or None
+        Inner level of each row; None for intercepts and slopes.
+    """
+
+    name: str
+    structure: str
+    term: Term
+    levels: tuple[str, ...]
+    inner: tuple[str, ...]
+    inner_code: Index | None = None
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Names of the variances and correlations."""
+        if self.structure == "intercept":
+            return (self.name,)
+        words = {"variance": "tau2", "correlation": "rho", "range": "range"}
+        out = []
+        for part in self.term.structure.components():
+            shown = part.inner if part.kind == "variance" or self.structure in ("UN", "GEN") else ()
+            inside = f"[{','.join(self.inner[i] for i in shown)}]" if shown else ""
+            out.append(f"{self.name}:{words[part.kind]}{inside}")
+        return tuple(out)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kind of each component: variance, correlation or range."""
+        return tuple(part.kind for part in self.term.structure.components())
+
+
+def read_terms(
+    es: EffectSizes, random: str | RandomTerm | Sequence[str | RandomTerm]
+) -> tuple[NamedTerm, ...]:
+    """Return the terms that words and records describe.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If a column or a structure is not known.
+    NotIdentifiableError
+        If a term has one level, or two terms group the effects alike.
+    """
+    entries = [random] if isinstance(random, str | RandomTerm) else list(random)
+    records: list[RandomTerm] = []
+    for entry in entries:
+        if isinstance(entry, RandomTerm):
+            records.append(entry)
+            continue
+        text = str(entry).replace(" ", "").removeprefix("~").removeprefix("1|")
+        if "|" in text:
+            inner, outer = text.split("|", 1)
+            records.append(RandomTerm(outer, inner, "GEN" if "+" in inner else None))
+            continue
+        parts = text.split("/")
+        records += [RandomTerm("/".join(parts[: i + 1])) for i in range(len(parts))]
+    terms = tuple(_read(es, record) for record in records)
+    _refuse_unidentifiable(terms)
+    return terms
+
+
+def grouping(es: EffectSizes, name: str) -> tuple[Index, tuple[str, ...]]:
+    """Return the level of each effect, from 0, and the names of the levels; "a/b" means combinations.
+
+    "effect" is the single effect, "study" the study of the effects (a column of that name if they have none).
+    """
+    codes, labels = [], []
+    for part in name.split("/"):
+        values = _column(es, part)
+        uniques, code = _sorted_levels(values)
+        codes.append(code)
+        labels.append(uniques)
+    if len(codes) == 1:
+        return codes[0], tuple(labels[0])
+    table, level = np.unique(np.column_stack(codes), axis=0, return_inverse=True)
+    names = tuple("/".join(labels[c][i] for c, i in enumerate(row)) for row in table)
+    return np.asarray(level, dtype=np.intp).ravel(), names
+
+
+def _column(es: EffectSizes, name: str) -> list[Any]:
+    known = [] if es.data is None else list(map(str, es.data.columns))
+    values: list[Any]
+    if name == "effect":
+        values = list(range(1, es.k + 1))
+    elif name == "study" and es.study:
+        values = list(es.study)
+    elif name in known:
+        values = list(es.column(name))
+    elif name == "study":
+        values = list(es.row_ids)
+    else:
+        raise UnknownChoiceError("column", name, [*known, "study", "effect"])
+    missing = [es.row_ids[i] for i, value in enumerate(values) if value is None or value != value]
+    if missing:
+        raise InputError(
+            f"the column {name} is empty in some rows",
+            "a level of every random term for every effect",
+            "fill it, or leave the rows out with EffectSizes.select, which records the reason",
+            missing,
+        )
+    return values
+
+
+def _sorted_levels(values: Sequence[Any]) -> tuple[list[str], Index]:
+    """Return the levels in order (numbers by size) and the position of each value."""
+    numeric = all(isinstance(value, int | float | np.integer | np.floating) for value in values)
+    plain: ArrayLike = (
+        np.array(values, dtype=float) if numeric else np.array([str(value) for value in values])
+    )
+    uniques, code = np.unique(plain, return_inverse=True)
+    names = [f"{value:.15g}" for value in uniques] if numeric else [str(value) for value in uniques]
+    return names, np.asarray(code, dtype=np.intp)
+
+
+def _read(es: EffectSizes, record: RandomTerm) -> NamedTerm:
+    if record.outer is None:
+        level = np.zeros(es.k, dtype=np.intp)
+        levels: tuple[str, ...] = ("all",)
+    else:
+        level, levels = grouping(es, record.outer)
+    relation = None if record.relation is None else named_matrix(record.relation, levels, record.name)
+    if record.inner is None:
+        structure: Structure = Diagonal(1, True)
+        term = intercept_term(level, len(levels), structure, relation)
+        return NamedTerm(record.name, "intercept", term, levels, ())
+    slopes = not isinstance(record.inner, str) or "+" in record.inner
+    code = record.structure or ("GEN" if slopes else "CS")
+    if code not in STRUCTURES:
+        raise UnknownChoiceError("structure", code, STRUCTURES)
+    if slopes != (code in SLOPES):
+        raise InputError(
+            f"the term {record.name} has the structure {code}",
+            "GEN or GDIAG for columns of slopes, another structure for one inner column",
+        )
+    if slopes:
+        return _slopes(es, record, code, level, levels, relation)
+    column, inner = grouping(es, str(record.inner))
+    structure = make_structure(code, inner, _distances(es, record, code, inner))
+    structure, place = _relabelled(structure, code, level, column)
+    term = Term(level, len(levels), place[:, None], np.ones((es.k, 1)), structure, relation)
+    return NamedTerm(record.name, code, term, levels, inner, column)
+
+
+def _slopes(
+    es: EffectSizes,
+    record: RandomTerm,
+    code: str,
+    level: Index,
+    levels: tuple[str, ...],
+    relation: Array | None,
+) -> NamedTerm:
+    assert record.inner is not None
+    words = record.inner.split("+") if isinstance(record.inner, str) else record.inner
+    names = tuple(word.strip() for word in words)
+    try:
+        weight = np.column_stack(
+            [np.ones(es.k) if name == "1" else np.array(_column(es, name), dtype=float) for name in names]
+        )
+    except ValueError as error:
+        raise InputError(f"a slope of {record.name} is no number", "numeric columns for slopes") from error
+    column = np.tile(np.arange(len(names)), (es.k, 1))
+    term = Term(level, len(levels), column, weight, make_structure(code, names, None), relation)
+    return NamedTerm(
+        record.name, code, term, levels, tuple("intercept" if name == "1" else name for name in names)
+    )
+
+
+def _relabelled(structure: Structure, code: str, level: Index, column: Index) -> tuple[Structure, Index]:
+    """Return inner levels numbered within each outer one where only equality counts, so that G is small."""
+    if code not in ("CS", "ID") or structure.size <= 20:
+        return structure, column
+    pairs = np.unique(np.column_stack([level, column]), axis=0, return_inverse=True)
+    table, row = pairs[0], np.asarray(pairs[1]).ravel()
+    first = np.searchsorted(table[:, 0], table[:, 0])
+    place = (np.arange(len(table)) - first)[row]
+    size = int(place.max()) + 1
+    return make_structure(code, tuple(map(str, range(size))), None, structure.size), place.astype(np.intp)
+
+
+def _distances(es: EffectSizes, record: RandomTerm, code: str, inner: tuple[str, ...]) -> Array | None:
+    if record.distance is not None:
+        return named_matrix(record.distance, inner, record.name)
+    if code == "CAR":
+        try:
+            times = np.array(inner, dtype=float)
+        except ValueError as error:
+            raise InputError(
+                f"the inner levels of {record.name} are no numbers", "times as numbers for the structure CAR"
+            ) from error
+        return np.asarray(np.abs(np.subtract.outer(times, times)))
+    return None
+
+
+def named_matrix(table: pd.DataFrame, names: tuple[str, ...], term: str) -> Array:
+    """Return the rows and columns of a named square table in the order of `names`.
+
+    Raises
+    ------
+    InputError
+        If a name is missing, or the table is not symmetric.
+    """
+    index = {str(name): i for i, name in enumerate(table.columns)}
+    missing = [name for name in names if name not in index]
+    if missing or table.shape[0] != table.shape[1]:
+        raise InputError(
+            f"the matrix of the term {term} has no row for some levels"
+            if missing
+            else "the matrix is not square",
+            "a square table whose rows and columns are named by the levels, in one order",
+            rows=missing,
+        )
+    where = [index[name] for name in names]
+    values = table.to_numpy(dtype=float)[np.ix_(where, where)]
+    if not np.allclose(values, values.T, rtol=1e-8, atol=1e-12):
+        raise InputError(f"the matrix of the term {term} is not symmetric", "a symmetric matrix")
+    return np.asarray(0.5 * (values + values.T))
+
+
+def _refuse_unidentifiable(terms: Sequence[NamedTerm]) -> None:
+    seen: dict[bytes, str] = {}
+    names = [term.name for term in terms]
+    for name in names:
+        if names.count(name) > 1:
+            raise NotIdentifiableError(
+                f"the random term {name} stands twice", "each term once", "leave one of them out"
+            )
+    for named in terms:
+        term = named.term
+        if named.structure != "intercept":
+            continue
+        if term.levels < 2:
+            raise NotIdentifiableError(
+                f"the random term {named.name} has one level ({', '.join(named.levels)})",
+                "at least two levels, between which a variance can be seen",
+                "leave the term out: with one level it cannot be told from the mean",
+            )
+        if term.relation is not None:
+            continue
+        firsts = np.unique(term.level, return_index=True)[1]
+        key = np.ascontiguousarray(firsts[term.level]).tobytes()
+        if key in seen:
+            raise NotIdentifiableError(
+                f"the random terms {seen[key]} and {named.name} group the effects alike",
+                "terms that group the effects differently, so that their variances can be told apart",
+                f"leave one of them out, for example {named.name}",
+            )
+        seen[key] = named.name

@@ -1,0 +1,124 @@
+"""Limits of a location-scale model with a log link: tau2 = 0 in some rows, at no finite coefficients.
+
+In a direction d of the coefficients with z_i d < 0 for some rows and z_i d = 0 for the others, log tau2 falls
+for ever in the first and stays in the others. The limit is a model of its own, with fewer coefficients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaexo.models.scale_climb import Summit, climb
+from metaexo.models.scale_likelihood import ScaleLikelihood
+from metaexo.numeric.problem import Array
+
+Mask = NDArray[np.bool_]
+
+# Rows whose tau2 is below such a share of v may have it at zero.
+VANISHING = (*(10.0**-power for power in range(1, 15)), np.inf)
+STILL = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A local maximum: of the whole model, or of a limit with tau2 = 0 in some rows.
+
+    Attributes
+    ----------
+    summit : Summit
+        Where the ascent ended.
+    model : ScaleLikelihood
+        What was climbed.
+    to_full : ndarray, shape (q, r)
+        Takes its coefficients to those of the standardised model.
+    away : ndarray, shape (q, n)
+        Directions, beside these, in which the rows that keep their tau2 do not change.
+    """
+
+    summit: Summit
+    model: ScaleLikelihood
+    to_full: Array
+    away: Array
+
+    @property
+    def value(self) -> float:
+        """Log-likelihood."""
+        return self.summit.point.value
+
+
+def find_limits(model: ScaleLikelihood, found: list[Found]) -> Iterator[Found]:
+    """Yield the maxima of the limits that the ascents point to, and of the one with tau2 = 0 everywhere."""
+    seen = set()
+    for one in found:
+        ratio = one.summit.point.tau2 / model.v
+        for small in VANISHING:
+            zero = ratio < small
+            key = zero.tobytes()
+            if key in seen or not zero.any():
+                continue
+            seen.add(key)
+            if _leads_to_zero(model.z, zero):
+                yield _limit(model, zero, one.summit.point.coefficients)
+
+
+def _leads_to_zero(z: Array, zero: Mask) -> bool:
+    """Say whether some direction sends tau2 to zero in the given rows and leaves the others alone."""
+    from scipy.optimize import linprog
+
+    q = z.shape[1]
+    rows = np.unique(z[zero], axis=0)
+    others = np.unique(z[~zero], axis=0)
+    solved = linprog(
+        np.append(np.zeros(q), -1.0),
+        A_ub=np.column_stack([rows, np.ones(len(rows))]),
+        b_ub=np.zeros(len(rows)),
+        A_eq=np.column_stack([others, np.zeros(len(others))]) if len(others) else None,
+        b_eq=np.zeros(len(others)) if len(others) else None,
+        bounds=[(-1, 1)] * q + [(None, 1)],
+    )
+    return bool(solved.success and solved.x[-1] > 1e-7)
+
+
+def _limit(model: ScaleLikelihood, zero: Mask, start: Array) -> Found:
+    """Return the maximum of the model with tau2 = 0 in the given rows."""
+    rank, rows = 0, np.eye(start.size)
+    if not zero.all():
+        _, sizes, rows = np.linalg.svd(model.z[~zero])
+        rank = int((sizes > STILL * np.sqrt(model.y.size)).sum())
+    kept, away = rows[:rank].T, rows[rank:].T
+    reduced = replace(model, z=model.z @ kept, zero=zero)
+    return Found(climb(reduced.at, kept.T @ start, np.empty((0, rank))), reduced, kept, away)
+
+
+def signs_of_infinity(standard: ScaleLikelihood, best: Found, back: Array) -> Array:
+    """Return, a coefficient, 0 if it is finite, else the sign with which it leaves, NaN if that is open.
+
+    Parameters
+    ----------
+    standard : ScaleLikelihood
+        The model with all its coefficients.
+    best : Found
+        The maximum.
+    back : ndarray, shape (q, q)
+        Takes standardised coefficients to those that are reported.
+    """
+    from scipy.optimize import linprog
+
+    out = np.zeros(len(back))
+    moving = back @ best.away
+    rows = np.unique(standard.z[best.model.zero] @ best.away, axis=0)
+    for j in range(len(back)):
+        if np.abs(moving[j]).max(initial=0.0) <= STILL * np.abs(back[j]).max():
+            continue
+        ends = [
+            sign * linprog(sign * moving[j], A_ub=rows, b_ub=np.zeros(len(rows)), bounds=(-1, 1)).fun
+            for sign in (1, -1)
+        ]
+        reach = STILL * np.abs(moving[j]).max()
+        low, high = ends[0] < -reach, ends[1] > reach
+        out[j] = np.nan if low == high else 1.0 if high else -1.0
+    return out

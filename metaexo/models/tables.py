@@ -1,0 +1,75 @@
+"""Coefficients of a fit as a table for readers: plain text, Markdown, LaTeX, HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from metaexo.formatting import (
+    html_table,
+    interval,
+    latex_table,
+    latex_text,
+    markdown_table,
+    number,
+    p_value,
+    percent,
+    text_table,
+)
+
+if TYPE_CHECKING:
+    from metaexo.models.coefficients import LinearResults
+
+DIGITS = 4
+
+
+def coefficient_rows(fit: LinearResults) -> tuple[list[list[str]], list[str]]:
+    """Return the rows and the header of the table of coefficients."""
+    bounds = fit.conf_int().to_numpy()
+    rows = [
+        [name, number(b, DIGITS), number(se, DIGITS), interval(low, high, DIGITS), p_value(p)]
+        for name, b, se, (low, high), p in zip(
+            fit.design.names, fit.beta, fit.se, bounds, fit.pvalues, strict=True
+        )
+    ]
+    return rows, ["term", "estimate", "SE", f"{percent(fit.level)} interval", "p"]
+
+
+def coefficient_table(fit: LinearResults) -> str:
+    """Return the coefficients as a plain table."""
+    return text_table(*coefficient_rows(fit))
+
+
+def as_markdown(fit: LinearResults, notes: Sequence[str]) -> str:
+    """Return the coefficients as a Markdown table, followed by the notes."""
+    return "\n\n".join([markdown_table(*coefficient_rows(fit)), *notes])
+
+
+def as_latex(fit: LinearResults, notes: Sequence[str], caption: str | None) -> str:
+    """Return the coefficients as a LaTeX table, followed by the notes."""
+    table = latex_table(*coefficient_rows(fit), caption=caption)
+    return "\n\n".join([table, *(latex_text(note) for note in notes)])
+
+
+def as_html(fit: LinearResults, notes: Sequence[str], caption: str | None) -> str:
+    """Return the coefficients as an HTML table, followed by the notes."""
+    table = html_table(*coefficient_rows(fit), caption=caption)
+    return "\n".join([table, *(f"<p>{escape(note)}</p>" for note in notes)])
+
+
+def term_lines(fit: LinearResults) -> list[str]:
+    """Return a line for each term of several coefficients: its test."""
+    several = [term for term in fit.design.terms if len(term.columns) > 1]
+    if not several or len(fit.design.terms) < 2:
+        return []
+    rows = np.eye(fit.design.p)
+    return [
+        f"{term.name}: "
+        + str(
+            fit.joint_test(rows[list(term.columns)], np.zeros(len(term.columns)), f"no effect of {term.name}")
+        )
+        for term in several
+    ]

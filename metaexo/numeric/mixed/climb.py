@@ -1,0 +1,180 @@
+"""Climbing to a maximum inside bounds: average information first, then Newton with the observed information.
+
+A step is damped until it gains (Levenberg and Marquardt) and is cut at the bounds; a parameter at a bound
+whose gradient points outwards rests. Near the top the observed information is taken, by differences of the
+analytic gradient, so that the last steps are Newton's and the top is reached to rounding.
+
+References
+----------
+Marquardt, D. W. (1963). An algorithm for least-squares estimation of nonlinear parameters. Journal of the
+Society for Industrial and Applied Mathematics 11, 431-441. https://doi.org/10.1137/0111030
+Bertsekas, D. P. (1982). Projected Newton methods for optimization problems with simple constraints. SIAM
+Journal on Control and Optimization 20, 221-246. https://doi.org/10.1137/0320018
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaexo.numeric.mixed.likelihood import Evaluation
+from metaexo.numeric.mixed.problem import NotPositiveDefinite
+from metaexo.numeric.problem import Array
+
+# The gain that a Newton step still promises, in units of log-likelihood, when the top counts as reached.
+GAIN = 1e-15
+ROUGH_GAIN = 1e-5
+DIFFERENCE = 1e-6
+MAX_STEPS = 150
+# An eigenvalue of the information below this share of the largest says nothing about its direction.
+FLAT = 1e-10
+# A bound is met from nearby only (in units of the parameter's size); from further off a step goes this near.
+CLOSE = 0.02
+SHORTEN = 0.1
+
+Function = Callable[[Array], Evaluation]
+
+
+@dataclass(frozen=True, eq=False)
+class Top:
+    """Where a climb ended.
+
+    Attributes
+    ----------
+    theta : ndarray
+        Scaled parameters.
+    at : Evaluation
+        The likelihood there, in scaled parameters.
+    steps : int
+        Evaluations of the likelihood.
+    gain : float
+        What a further step promises.
+    reason : str
+        Why it ended.
+    """
+
+    theta: Array
+    at: Evaluation
+    steps: int
+    gain: float
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Box:
+    """Bounds of scaled parameters; fixed ones have equal bounds."""
+
+    lower: Array
+    upper: Array
+
+    def free(self, theta: Array, gradient: Array) -> NDArray[np.bool_]:
+        """Return which parameters can move uphill."""
+        low = (theta <= self.lower) & (gradient <= 0)
+        high = (theta >= self.upper) & (gradient >= 0)
+        return np.asarray(~(low | high | (self.lower == self.upper)))
+
+    def clip(self, theta: Array) -> Array:
+        """Return the nearest point inside."""
+        return np.clip(theta, self.lower, self.upper)
+
+    def stride(self, theta: Array, trial: Array) -> Array:
+        """Return the trial point, long ways to a bound cut short: no bound is met by overshooting."""
+        out = self.clip(trial)
+        for edge in (self.lower, self.upper):
+            hits = np.flatnonzero((out == edge) & (np.abs(theta - edge) > CLOSE))
+            out[hits] = edge[hits] + SHORTEN * (theta[hits] - edge[hits])
+        return out
+
+
+def climb(function: Function, start: Array, box: Box, rough: bool = False) -> Top | None:
+    """Return the top that is reached from `start`; None if the likelihood cannot be computed there."""
+    theta = box.clip(start)
+    try:
+        at = function(theta)
+    except NotPositiveDefinite:
+        return None
+    steps, damping, exact = 1, 0.0, False
+    goal = ROUGH_GAIN if rough else GAIN
+    reason = f"stopped after {MAX_STEPS} evaluations"
+    gain = np.inf
+    while steps < MAX_STEPS:
+        free = box.free(theta, at.gradient)
+        if not free.any():
+            return Top(theta, at, steps, 0.0, "every parameter rests on a bound")
+        if exact:
+            curvature = observed_information(function, theta, at.gradient, free, box)
+            steps += int(free.sum())
+        else:
+            curvature = at.information[np.ix_(free, free)]
+        step, gain = newton_step(curvature, at.gradient[free], damping)
+        if gain < goal and (exact or rough or damping == 0):
+            return Top(theta, at, steps, gain, "no further step gains")
+        moved = _move(function, theta, at, free, step, box)
+        steps += 1
+        if moved is None:
+            if gain < 1e-9 * (1 + abs(at.llf)) and exact:
+                return Top(theta, at, steps, gain, "no further step gains more than rounding")
+            damping = max(4 * damping, 1e-3)
+            if damping > 1e12:
+                reason = "no step uphill was found"
+                break
+            continue
+        gained = moved[1].llf - at.llf
+        theta, at = moved
+        damping = damping / 8 if damping > 1e-4 else 0.0
+        exact = not rough and (exact or gained < 0.05 * gain or gain < 1e-3 or steps > 40)
+    return Top(theta, at, steps, gain, reason)
+
+
+def newton_step(curvature: Array, gradient: Array, damping: float) -> tuple[Array, float]:
+    """Return a step uphill and the gain it promises; directions without curvature are damped."""
+    size = np.sqrt(np.maximum(np.abs(np.diagonal(curvature)), 1e-300))
+    values, vectors = np.linalg.eigh(curvature / np.outer(size, size))
+    lifted = np.maximum(np.abs(values), FLAT * max(np.abs(values).max(), 1e-300))
+    along = vectors.T @ (gradient / size)
+    step = vectors @ (along / (lifted + damping)) / size
+    return step, float(0.5 * (along**2 / lifted).sum())
+
+
+def _move(
+    function: Function, theta: Array, at: Evaluation, free: NDArray[np.bool_], step: Array, box: Box
+) -> tuple[Array, Evaluation] | None:
+    """Return the point after the step and the likelihood there, if it gains enough."""
+    trial = theta.copy()
+    trial[free] += step
+    trial = box.stride(theta, trial)
+    promised = float(at.gradient @ (trial - theta))
+    if promised <= 0:
+        return None
+    try:
+        there = function(trial)
+    except (NotPositiveDefinite, np.linalg.LinAlgError):
+        return None
+    slack = 1e-13 * (1 + abs(at.llf))
+    if not np.isfinite(there.llf) or there.llf < at.llf + 1e-4 * promised - slack:
+        return None
+    return trial, there
+
+
+def observed_information(
+    function: Function, theta: Array, gradient: Array, free: NDArray[np.bool_], box: Box
+) -> Array:
+    """Return minus the second derivatives at the free parameters, by differences of the gradient."""
+    chosen = np.flatnonzero(free)
+    out = np.zeros((chosen.size, chosen.size))
+    for a, i in enumerate(chosen):
+        size = DIFFERENCE * max(abs(theta[i]), 0.1)
+        for h in (size, -size):
+            trial = theta.copy()
+            trial[i] += h
+            if not box.lower[i] <= trial[i] <= box.upper[i]:
+                continue
+            try:
+                out[a] = -(function(trial).gradient[chosen] - gradient[chosen]) / h
+            except NotPositiveDefinite:
+                continue
+            break
+    return 0.5 * (out + out.T)

@@ -1,0 +1,132 @@
+"""Correlation matrices that depend on one parameter, with their derivatives.
+
+References
+----------
+Pinheiro, J. C., Bates, D. M. (2000). Mixed-Effects Models in S and S-PLUS. Springer, chapter 5.
+https://doi.org/10.1007/b98882
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from metaexo.numeric.problem import Array
+
+Pair = Callable[[float], tuple[Array, Array]]
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """A correlation matrix of one parameter.
+
+    Attributes
+    ----------
+    both : callable
+        From the parameter to the matrix, shape (s, s), and its derivative.
+    low, high : float
+        Bounds of the parameter.
+    kind : {"correlation", "range"}
+        Whether the parameter is a correlation itself, or the distance over which correlation fades.
+    scale : float
+        Typical size of the parameter.
+    kinks : tuple of float
+        Values at which the derivative jumps.
+    """
+
+    both: Pair
+    low: float
+    high: float
+    kind: str = "correlation"
+    scale: float = 1.0
+    kinks: tuple[float, ...] = ()
+
+    def matrix(self, rho: float) -> Array:
+        """Return the correlation matrix."""
+        return self.both(float(rho))[0]
+
+    def derivative(self, rho: float) -> Array:
+        """Return the derivative of the correlation matrix."""
+        return self.both(float(rho))[1]
+
+    def start(self, correlation: float) -> float:
+        """Return a parameter inside the bounds that gives about this correlation."""
+        if self.kind == "range":
+            return float(self.scale * 4.0 ** (4 * correlation - 2))
+        room = min(self.high, 1.0) - self.low
+        return float(np.clip(correlation, self.low + 0.05 * room, self.high - 0.05 * room))
+
+
+def compound(size: int, lowest: float) -> Correlation:
+    """Return equal correlations of all pairs; `lowest` is what keeps the matrix positive semidefinite."""
+    ones, eye = np.ones((size, size)), np.eye(size)
+    return Correlation(lambda rho: (rho * ones + (1 - rho) * eye, ones - eye), lowest, 1.0)
+
+
+def power(distance: ArrayLike, negative: bool) -> Correlation:
+    """Return correlations rho^d for distances d: autoregressive (d whole, negative allowed) or continuous."""
+    d = np.asarray(distance, dtype=float)
+
+    def both(rho: float) -> tuple[Array, Array]:
+        base = rho if negative else max(rho, 1e-12)
+        apart = d > 0
+        value, slope = np.ones(d.shape), np.zeros(d.shape)
+        value[apart] = np.power(base, d[apart])
+        slope[apart] = d[apart] * np.power(base, d[apart] - 1)
+        return value, slope
+
+    return Correlation(both, -1.0 if negative else 0.0, 1.0)
+
+
+def spatial(distance: ArrayLike, form: str) -> Correlation:
+    """Return correlations that fade with distance over a range: one of the keys of SPATIAL."""
+    d = np.asarray(distance, dtype=float)
+    typical = float(np.median(d[d > 0])) if (d > 0).any() else 1.0
+    function = SPATIAL[form]
+
+    def both(rho: float) -> tuple[Array, Array]:
+        ratio = d / max(rho, 1e-12 * typical)
+        value, slope = function(ratio)
+        return value, slope * (-ratio / max(rho, 1e-12 * typical))
+
+    kinks = tuple(map(float, np.unique(d[d > 0]))) if form == "SPLIN" else ()
+    return Correlation(both, 0.0, np.inf, "range", typical, kinks)
+
+
+def _exponential(r: Array) -> tuple[Array, Array]:
+    return np.exp(-r), -np.exp(-r)
+
+
+def _gaussian(r: Array) -> tuple[Array, Array]:
+    value = np.exp(-(np.minimum(r, 1e100) ** 2))
+    return value, -2 * np.minimum(r, 1e100) * value
+
+
+def _linear(r: Array) -> tuple[Array, Array]:
+    near = r < 1
+    return np.where(near, 1 - r, 0.0), np.where(near, -1.0, 0.0)
+
+
+def _rational(r: Array) -> tuple[Array, Array]:
+    value = 1 / (1 + np.minimum(r, 1e100) ** 2)
+    return value, -2 * np.minimum(r, 1e100) * value**2
+
+
+def _spherical(r: Array) -> tuple[Array, Array]:
+    near = r < 1
+    return (
+        np.where(near, 1 - 1.5 * r + 0.5 * np.minimum(r, 1) ** 3, 0.0),
+        np.where(near, -1.5 + 1.5 * np.minimum(r, 1) ** 2, 0.0),
+    )
+
+
+SPATIAL: dict[str, Callable[[Array], tuple[Array, Array]]] = {
+    "SPEXP": _exponential,
+    "SPGAU": _gaussian,
+    "SPLIN": _linear,
+    "SPRAT": _rational,
+    "SPSPH": _spherical,
+}

@@ -1,0 +1,279 @@
+"""The maximum of the likelihood of a mixed model: several starts, the highest top, and its certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from metaexo.numeric.mixed.climb import Box, Function, Top, climb, observed_information
+from metaexo.numeric.mixed.likelihood import Evaluation, evaluate
+from metaexo.numeric.mixed.problem import MixedProblem
+from metaexo.numeric.mixed.structures import Heterogeneous, Unstructured
+from metaexo.numeric.problem import Array
+
+# Tops within this distance in log-likelihood count as the same.
+SAME_TOP = 1e-5
+# A gradient, per standard error of its parameter, up to which the top counts as certified.
+CERTIFIED = 1e-4
+# Problems of more rows than this try fewer starts.
+MANY_ROWS = 5_000
+# A start that is tried only if the others do not agree.
+SPARE = "large, as the others disagree"
+# How many kinks of the likelihood next to a top are tried.
+NEAR_KINKS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class MixedMaximum:
+    """The maximum of the likelihood with what vouches for it.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (n,)
+        Parameters.
+    llf : float
+        Log-likelihood.
+    gradient : float
+        Largest gradient of a free parameter, in units of log-likelihood per standard error.
+    curvature : float
+        Smallest eigenvalue of the observed information of the free parameters, scaled to a unit diagonal;
+        NaN if none is free.
+    at_bound : ndarray of bool, shape (n,)
+        Which parameters rest on a bound.
+    information : ndarray, shape (n, n)
+        Observed information; zero for parameters that do not move.
+    starts, agreeing : int
+        Starts that were tried, and how many of them ended at this maximum.
+    steps : int
+        Evaluations of the likelihood, all starts together.
+    log : tuple of str
+        One line a start.
+    certified : bool
+        Whether gradient, curvature and bounds are those of a maximum.
+    """
+
+    theta: Array
+    llf: float
+    gradient: float
+    curvature: float
+    at_bound: Array
+    information: Array
+    starts: int
+    agreeing: int
+    steps: int
+    log: tuple[str, ...]
+    certified: bool
+
+
+def maximise(
+    problem: MixedProblem,
+    restricted: bool,
+    fixed: Mapping[int, float] | None = None,
+    warm: Array | None = None,
+    certify: bool = True,
+) -> MixedMaximum | tuple[str, ...]:
+    """Return the maximum of the likelihood, or the log of the starts if none could be climbed from.
+
+    Parameters
+    ----------
+    problem : MixedProblem
+        The model.
+    restricted : bool
+        REML or ML.
+    fixed : mapping of int to float, optional
+        Parameters that are held at a value.
+    warm : ndarray, shape (n,), optional
+        Where to start; no other start is then tried.
+    certify : bool
+        Whether to compute the observed information.
+    """
+    scale = parameter_scale(problem)
+    box = _box(problem, scale, fixed or {})
+
+    def function(scaled: Array) -> Evaluation:
+        found = evaluate(problem, scaled * scale, restricted)
+        information = found.information * np.outer(scale, scale)
+        return Evaluation(found.llf, found.gradient * scale, information, found.scores)
+
+    if warm is not None:
+        starts = {"warm": warm / scale}
+    else:
+        starts = {
+            name: theta / scale for name, theta in start_points(problem, bool((box.lower < box.upper).any()))
+        }
+    tops: list[tuple[str, Top]] = []
+    log: list[str] = []
+    best, tried = None, 0
+    for name, start in starts.items():
+        if name == SPARE and len(tops) > 1 and np.ptp([t.at.llf for _, t in tops]) < 10 * SAME_TOP:
+            continue  # two starts far apart agree, and nothing but variances is estimated
+        tried += 1
+        top = climb(function, start, box, rough=best is not None)
+        if top is not None and best is not None and top.at.llf > best.at.llf + 1e-9:
+            top = climb(function, top.theta, box) or top
+        if top is None:
+            log.append(f"start {name}: the covariance matrix is singular there")
+            continue
+        tops.append((name, top))
+        log.append(
+            f"start {name}: log-likelihood {top.at.llf:.9g} after {top.steps} evaluations, {top.reason}"
+        )
+        if best is None or top.at.llf > best.at.llf + 1e-9:
+            best = top
+    if best is None:
+        return tuple(log)
+    best, box = _at_kink(problem, function, best, box, scale)
+    agreeing = sum(top.at.llf > best.at.llf - 10 * SAME_TOP for _, top in tops)
+    steps = sum(top.steps for _, top in tops)
+    return _certificate(problem, function, best, box, scale, (tried, agreeing, steps), tuple(log), certify)
+
+
+def _at_kink(problem: MixedProblem, function: Function, best: Top, box: Box, scale: Array) -> tuple[Top, Box]:
+    """Return the top held at a kink of the likelihood nearby, if it is one, with the box that holds it."""
+    for j, term in enumerate(problem.terms):
+        kinks = np.array(getattr(getattr(term.structure, "correlation", None), "kinks", ()))
+        at = int(problem.offsets[j + 1]) - 1
+        if not kinks.size or box.lower[at] == box.upper[at]:
+            continue
+        near = kinks[np.argsort(np.abs(kinks / scale[at] - best.theta[at]))[:NEAR_KINKS]] / scale[at]
+        for kink in near:
+            lower, upper, start = box.lower.copy(), box.upper.copy(), best.theta.copy()
+            lower[at] = upper[at] = start[at] = kink
+            held = Box(lower, upper)
+            top = climb(function, start, held)
+            if top is not None and top.at.llf > best.at.llf - 1e-8 and _is_kink_top(function, top.theta, at):
+                return top, held
+    return best, box
+
+
+def _is_kink_top(function: Function, theta: Array, at: int) -> bool:
+    """Say whether the likelihood rises up to a kink in one parameter and falls after it."""
+    step = np.zeros(theta.size)
+    step[at] = 1e-6
+    return bool(function(theta - step).gradient[at] >= 0 >= function(theta + step).gradient[at])
+
+
+def _box(problem: MixedProblem, scale: Array, fixed: Mapping[int, float]) -> Box:
+    lower, upper = problem.bounds()
+    for i, value in fixed.items():
+        lower[i] = upper[i] = value
+    return Box(lower / scale, upper / scale)
+
+
+def variance_unit(problem: MixedProblem) -> tuple[float, float]:
+    """Return the variance of the residuals of the unweighted fit, and what of it the sampling leaves."""
+    k, p = problem.x.shape
+    total = float((problem.centred**2).sum() / max(k - p, 1))
+    sampling = float(problem.v.diagonal().mean())
+    total = max(total, 1e-8 * sampling, 1e-300)
+    return total, max(total - sampling, 0.1 * total)
+
+
+def parameter_scale(problem: MixedProblem) -> Array:
+    """Return the typical size of each parameter."""
+    total, _ = variance_unit(problem)
+    parts = [t.structure.scale(total / t.mean_square) for t in problem.terms]
+    return np.concatenate([np.empty(0), *parts])
+
+
+def start_points(problem: MixedProblem, moving: bool) -> list[tuple[str, Array]]:
+    """Return names and parameters of the starts: moments, small and large variances, several correlations."""
+    if not problem.terms or not moving:
+        return [("given", np.concatenate([np.empty(0), *(_start(problem, 1.0, 0.5))]))]
+    correlated = any(t.structure.count > 1 and t.size > 1 for t in problem.terms)
+    plan = [("moments", 1.0, 0.5), ("small", 0.05, 0.2)]
+    if problem.y.size <= MANY_ROWS:
+        plan.append(("large" if correlated else SPARE, 3.0, 0.7))
+    if correlated:
+        plan += [("negative", 1.0, -0.4), ("high", 1.0, 0.93), ("uncorrelated", 0.5, 0.0)]
+    out = [(name, np.concatenate(_start(problem, share, rho))) for name, share, rho in plan]
+    if any(isinstance(t.structure, Heterogeneous | Unstructured) for t in problem.terms):
+        out += [
+            (f"inner levels {rho}", np.concatenate(_start_by_level(problem, rho)))
+            for rho in (0.5, 0.93, -0.3)
+        ]
+    return out
+
+
+def _start(problem: MixedProblem, share: float, correlation: float) -> list[Array]:
+    _, excess = variance_unit(problem)
+    each = share * excess / max(len(problem.terms), 1)
+    return [t.structure.start(each / t.mean_square, correlation) for t in problem.terms]
+
+
+def _start_by_level(problem: MixedProblem, correlation: float) -> list[Array]:
+    """Return starts whose variances follow the spread of the residuals at each inner level."""
+    total, _ = variance_unit(problem)
+    share = 1.0 / max(len(problem.terms), 1)
+    square = problem.centred**2 - problem.v.diagonal()
+    out = []
+    for t in problem.terms:
+        flat = t.column.ravel()
+        each = np.repeat(square, t.column.shape[1]) * t.weight.ravel() ** 2
+        size = np.bincount(flat, t.weight.ravel() ** 4, minlength=t.size)
+        moment = np.bincount(flat, each, minlength=t.size) / np.maximum(size, 1e-300)
+        out.append(t.structure.start(share * np.maximum(moment, 0.01 * total / t.mean_square), correlation))
+    return out
+
+
+def _certificate(
+    problem: MixedProblem,
+    function: Function,
+    top: Top,
+    box: Box,
+    scale: Array,
+    counts: tuple[int, int, int],
+    log: tuple[str, ...],
+    certify: bool,
+) -> MixedMaximum:
+    theta, at = top.theta, top.at
+    free = box.free(theta, at.gradient)
+    fixed = box.lower == box.upper
+    bound = ((theta <= box.lower) | (theta >= box.upper)) & ~fixed
+    moving = ~fixed & ~bound
+    n = theta.size
+    information = np.zeros((n, n))
+    gradient, curvature = 0.0, float("nan")
+    if certify and moving.any():
+        observed = observed_information(function, theta, at.gradient, moving, box)
+        information[np.ix_(moving, moving)] = observed / np.outer(scale[moving], scale[moving])
+        size = np.sqrt(np.maximum(np.abs(np.diagonal(observed)), 1e-12))
+        curvature = float(np.linalg.eigvalsh(observed / np.outer(size, size)).min())
+        gradient = float(np.abs(at.gradient[moving] / size).max())
+    outward = not (free & bound).any()
+    sound = gradient < CERTIFIED and outward and not _inside_slope(problem, at, theta * scale)
+    flat_only = np.isnan(curvature) or curvature > -1e-4
+    return MixedMaximum(
+        theta=theta * scale,
+        llf=at.llf,
+        gradient=gradient,
+        curvature=curvature,
+        at_bound=bound,
+        information=information,
+        starts=counts[0],
+        agreeing=counts[1],
+        steps=counts[2],
+        log=log,
+        certified=bool(sound and flat_only),
+    )
+
+
+def _inside_slope(problem: MixedProblem, at: Evaluation, theta: Array) -> bool:
+    """Say whether the likelihood rises along a direction in which G is singular and its gradient is zero."""
+    for term, part, score in zip(problem.terms, problem.split(theta), at.scores, strict=True):
+        if isinstance(term.structure, Heterogeneous):
+            still = part[:-1] == 0
+            if still.all() and np.diagonal(score).max() > 1e-4 * np.abs(np.diagonal(score)).max():
+                return True
+        if not isinstance(term.structure, Unstructured) or term.structure.first_correlation is not None:
+            continue
+        g = term.structure.matrix(part)
+        values, vectors = np.linalg.eigh(g)
+        empty = vectors[:, values <= 1e-10 * max(values.max(), 1e-300)]
+        if empty.shape[1]:
+            size = max(float(np.abs(np.diagonal(score)).max()), 1e-300)
+            if np.linalg.eigvalsh(empty.T @ score @ empty).max() > 1e-4 * size:
+                return True
+    return False

@@ -1,0 +1,348 @@
+"""Covariance structures of random effects: the matrix G of one outer level as a function of parameters.
+
+Variances are parameters themselves, so that zero is a bound that can be reached; where variances differ and
+correlate, their roots are. An unstructured matrix of more than two dimensions is the product of a triangular
+factor with its transpose: positive semidefinite whatever its entries, singular where they are zero.
+
+References
+----------
+Pinheiro, J. C., Bates, D. M. (1996). Unconstrained parametrizations for variance-covariance matrices.
+Statistics and Computing 6, 289-296. https://doi.org/10.1007/BF00140873
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaexo.numeric.mixed.correlations import Correlation
+from metaexo.numeric.problem import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A variance or correlation as readers know it.
+
+    Attributes
+    ----------
+    kind : {"variance", "correlation", "range"}
+        What it is.
+    inner : tuple of int
+        Positions of the inner levels it belongs to; empty if it belongs to all.
+    """
+
+    kind: str
+    inner: tuple[int, ...]
+
+
+class Structure(ABC):
+    """How G, shape (s, s), depends on its parameters.
+
+    Attributes
+    ----------
+    size : int
+        s.
+    lower, upper : ndarray, shape (n,)
+        Bounds of the parameters.
+    """
+
+    size: int
+
+    @property
+    @abstractmethod
+    def bounds(self) -> tuple[Array, Array]:
+        """Lower and upper bounds of the parameters, each of shape (n,)."""
+
+    @abstractmethod
+    def matrix(self, theta: Array) -> Array:
+        """Return G, shape (s, s)."""
+
+    @abstractmethod
+    def derivatives(self, theta: Array) -> Array:
+        """Return dG / dtheta, shape (n, s, s)."""
+
+    @abstractmethod
+    def start(self, variance: Array, correlation: float) -> Array:
+        """Return parameters with about these variances, shape (s,), and about this correlation."""
+
+    @abstractmethod
+    def scale(self, variance: Array) -> Array:
+        """Return the typical size of each parameter where the variances are of the given size."""
+
+    @abstractmethod
+    def components(self) -> tuple[Component, ...]:
+        """Return what readers are told, in order."""
+
+    @abstractmethod
+    def values(self, theta: Array) -> Array:
+        """Return the values of the components."""
+
+    @abstractmethod
+    def parameter(self, component: int, value: float) -> tuple[int, float]:
+        """Return position and value of the parameter that sets a component to a value."""
+
+    @property
+    def count(self) -> int:
+        """Number of parameters."""
+        return int(self.bounds[0].size)
+
+
+@dataclass(frozen=True)
+class Diagonal(Structure):
+    """Uncorrelated effects: one variance for all inner levels, or one for each.
+
+    Attributes
+    ----------
+    size : int
+        s.
+    common : bool
+        Whether all inner levels share one variance.
+    """
+
+    size: int
+    common: bool
+
+    @property
+    def bounds(self) -> tuple[Array, Array]:
+        """Variances are at least 0."""
+        n = 1 if self.common else self.size
+        return np.zeros(n), np.full(n, np.inf)
+
+    def matrix(self, theta: Array) -> Array:
+        """Return G."""
+        return np.diag(np.broadcast_to(theta, self.size))
+
+    def derivatives(self, theta: Array) -> Array:
+        """Return dG / dtheta."""
+        if self.common:
+            return np.eye(self.size)[None]
+        out = np.zeros((self.size, self.size, self.size))
+        index = np.arange(self.size)
+        out[index, index, index] = 1.0
+        return out
+
+    def start(self, variance: Array, correlation: float) -> Array:
+        """Return parameters with these variances."""
+        return np.array([variance.mean()]) if self.common else variance.copy()
+
+    def scale(self, variance: Array) -> Array:
+        """Return the variances."""
+        return self.start(variance, 0.0)
+
+    def components(self) -> tuple[Component, ...]:
+        """Return the variances."""
+        if self.common:
+            return (Component("variance", ()),)
+        return tuple(Component("variance", (i,)) for i in range(self.size))
+
+    def values(self, theta: Array) -> Array:
+        """Return the variances."""
+        return theta
+
+    def parameter(self, component: int, value: float) -> tuple[int, float]:
+        """Return the parameter itself."""
+        return component, value
+
+
+@dataclass(frozen=True)
+class Homogeneous(Structure):
+    """One variance, and a correlation that is a function of one parameter: CS, AR, CAR, spatial ones.
+
+    Attributes
+    ----------
+    size : int
+        s.
+    correlation : Correlation
+        The correlation matrix.
+    """
+
+    size: int
+    correlation: Correlation
+
+    @property
+    def bounds(self) -> tuple[Array, Array]:
+        """The variance is at least 0."""
+        return np.array([0.0, self.correlation.low]), np.array([np.inf, self.correlation.high])
+
+    def matrix(self, theta: Array) -> Array:
+        """Return G."""
+        return np.asarray(theta[0] * self.correlation.matrix(theta[1]))
+
+    def derivatives(self, theta: Array) -> Array:
+        """Return dG / dtheta."""
+        return np.stack([self.correlation.matrix(theta[1]), theta[0] * self.correlation.derivative(theta[1])])
+
+    def start(self, variance: Array, correlation: float) -> Array:
+        """Return parameters with about this variance and correlation."""
+        return np.array([variance.mean(), self.correlation.start(correlation)])
+
+    def scale(self, variance: Array) -> Array:
+        """Return the typical size of the parameters."""
+        return np.array([variance.mean(), self.correlation.scale])
+
+    def components(self) -> tuple[Component, ...]:
+        """Return variance and correlation."""
+        return Component("variance", ()), Component(self.correlation.kind, ())
+
+    def values(self, theta: Array) -> Array:
+        """Return variance and correlation; NaN for a correlation of effects that do not vary."""
+        return theta if theta[0] > 0 else np.array([theta[0], np.nan])
+
+    def parameter(self, component: int, value: float) -> tuple[int, float]:
+        """Return the parameter itself."""
+        return component, value
+
+
+@dataclass(frozen=True)
+class Heterogeneous(Structure):
+    """A variance for each inner level, and one correlation parameter: HCS, HAR, and UN of two levels.
+
+    Attributes
+    ----------
+    size : int
+        s.
+    correlation : Correlation
+        The correlation matrix.
+    """
+
+    size: int
+    correlation: Correlation
+
+    @property
+    def bounds(self) -> tuple[Array, Array]:
+        """Standard deviations are at least 0."""
+        low = np.append(np.zeros(self.size), self.correlation.low)
+        return low, np.append(np.full(self.size, np.inf), self.correlation.high)
+
+    def matrix(self, theta: Array) -> Array:
+        """Return G."""
+        sd = theta[:-1]
+        return np.asarray(np.outer(sd, sd) * self.correlation.matrix(theta[-1]))
+
+    def derivatives(self, theta: Array) -> Array:
+        """Return dG / dtheta."""
+        sd, c = theta[:-1], self.correlation.matrix(theta[-1])
+        out = np.zeros((self.size + 1, self.size, self.size))
+        for i in range(self.size):
+            out[i, i, :] += c[i] * sd
+            out[i, :, i] += c[i] * sd
+        out[-1] = np.outer(sd, sd) * self.correlation.derivative(theta[-1])
+        return out
+
+    def start(self, variance: Array, correlation: float) -> Array:
+        """Return parameters with about these variances and this correlation."""
+        return np.append(np.sqrt(variance), self.correlation.start(correlation))
+
+    def scale(self, variance: Array) -> Array:
+        """Return the typical size of the parameters."""
+        return np.append(np.sqrt(variance), self.correlation.scale)
+
+    def components(self) -> tuple[Component, ...]:
+        """Return the variances and the correlation."""
+        inner = (0, 1) if self.size == 2 else ()
+        return (*(Component("variance", (i,)) for i in range(self.size)), Component("correlation", inner))
+
+    def values(self, theta: Array) -> Array:
+        """Return the variances and the correlation; NaN for a correlation of effects that do not vary."""
+        several = (theta[:-1] > 0).sum() > 1
+        return np.append(theta[:-1] ** 2, theta[-1] if several else np.nan)
+
+    def parameter(self, component: int, value: float) -> tuple[int, float]:
+        """Return a standard deviation for a variance, or the correlation itself."""
+        return component, float(np.sqrt(value)) if component < self.size else value
+
+
+@dataclass(frozen=True)
+class Unstructured(Structure):
+    """Any covariance matrix, as L L' with L lower triangular; its first variance or correlation can be tied.
+
+    Attributes
+    ----------
+    size : int
+        s, at least 2.
+    first_correlation : float, optional
+        A value that the correlation of the first two inner levels is held at; L[1, 1] then is no parameter.
+    """
+
+    size: int
+    first_correlation: float | None = None
+
+    @property
+    def _places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        rows, columns = (np.asarray(index, dtype=np.intp) for index in np.tril_indices(self.size))
+        if self.first_correlation is None:
+            return rows, columns
+        kept = ~((rows == 1) & (columns == 0))
+        return rows[kept], columns[kept]
+
+    @property
+    def bounds(self) -> tuple[Array, Array]:
+        """Nothing is bounded but the diagonal, whose sign says nothing."""
+        rows, columns = self._places
+        return np.where(rows == columns, 0.0, -np.inf), np.full(rows.size, np.inf)
+
+    def _factor(self, theta: Array) -> Array:
+        root = np.zeros((self.size, self.size))
+        root[self._places] = theta
+        if self.first_correlation is not None:
+            rho, sd = self.first_correlation, root[1, 1]
+            root[1, :2] = sd * rho, sd * np.sqrt(max(0.0, 1 - rho**2))
+        return root
+
+    def matrix(self, theta: Array) -> Array:
+        """Return G."""
+        root = self._factor(theta)
+        return np.asarray(root @ root.T)
+
+    def derivatives(self, theta: Array) -> Array:
+        """Return dG / dtheta."""
+        root = self._factor(theta)
+        rows, columns = self._places
+        change = np.zeros((rows.size, self.size, self.size))
+        change[np.arange(rows.size), rows, columns] = 1.0
+        if self.first_correlation is not None:
+            rho = self.first_correlation
+            at = int(np.flatnonzero((rows == 1) & (columns == 1))[0])
+            change[at, 1, :2] = rho, np.sqrt(max(0.0, 1 - rho**2))
+        half = change @ root.T
+        return np.asarray(half + half.transpose(0, 2, 1))
+
+    def start(self, variance: Array, correlation: float) -> Array:
+        """Return parameters with about these variances and this correlation."""
+        rho = max(correlation, -0.9 / max(self.size - 1, 1))
+        shape = (1 - rho) * np.eye(self.size) + rho
+        root = np.linalg.cholesky(np.outer(np.sqrt(variance), np.sqrt(variance)) * shape)
+        if self.first_correlation is not None:
+            root[1, 1] = np.sqrt(variance[1])
+        return np.asarray(root[self._places])
+
+    def scale(self, variance: Array) -> Array:
+        """Return the typical size of the parameters."""
+        return np.asarray(np.sqrt(variance)[self._places[0]])
+
+    def components(self) -> tuple[Component, ...]:
+        """Return the variances and the correlations of all pairs."""
+        rows, columns = np.tril_indices(self.size, -1)
+        pairs = sorted(zip(columns.tolist(), rows.tolist(), strict=True))
+        return (
+            *(Component("variance", (i,)) for i in range(self.size)),
+            *(Component("correlation", pair) for pair in pairs),
+        )
+
+    def values(self, theta: Array) -> Array:
+        """Return the variances and the correlations."""
+        g = self.matrix(theta)
+        sd = np.sqrt(np.diagonal(g))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            c = g / np.outer(sd, sd)
+        pairs = [part.inner for part in self.components()[self.size :]]
+        return np.append(np.diagonal(g), [np.clip(c[pair], -1, 1) for pair in pairs])
+
+    def parameter(self, component: int, value: float) -> tuple[int, float]:
+        """Return the first entry of L for the first variance; others must be brought to the front."""
+        if component:
+            raise ValueError("only the first variance is a parameter of its own")
+        return 0, float(np.sqrt(value))

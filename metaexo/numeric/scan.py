@@ -1,0 +1,152 @@
+"""Finding every stationary point of the likelihood of tau2, with proof.
+
+Let h = log(form / trace), with form = y'PPy and trace = trace(P) (REML) or trace(W) (ML): the score is
+positive where h is. Write R = trace(PP) / trace(P) (ML: the same of W) and S = y'PPPy / y'PPy; then h' = R -
+2 S. Both R and S fall in tau2 (by the Cauchy-Schwarz inequality), and so do form and trace. Therefore on an
+interval [a, b]
+
+    if R(a) < 2 S(b), h falls throughout, so there is at most one root, and it is a maximum;
+    if R(b) > 2 S(a), h rises throughout, so there is at most one root, and it is a minimum;
+    if form(b) > trace(a), the score is positive throughout; if form(a) < trace(b), negative throughout.
+
+An interval of which none of this can be said is halved, until all are settled. No search is needed above
+v_max - 2 v_min: the eigenvalues of P on the residual space lie between 1 / (v_max + tau2) and 1 / (v_min +
+tau2), so R <= 1 / (v_min + tau2) and S >= 1 / (v_max + tau2), and h falls from there on.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaexo.numeric.likelihood import score_parts, upper_bound
+from metaexo.numeric.moments import moments
+from metaexo.numeric.problem import Array, Batch
+
+# The first grid has this ratio between neighbouring values of v_min + tau2.
+GRID_RATIO = 2.0
+# An interval that is so short, relative to v_min + tau2, is not halved any further.
+SHORTEST = 1e-7
+# Where the smallest variance is zero the scan begins at this fraction of the smallest other one.
+ABOVE_ZERO = 1e-14
+
+
+# Rows of the arrays that describe points: tau2, y'PPy, the trace, R and S.
+T, FORM, TRACE, R, S = range(5)
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Brackets of all local maxima of a batch.
+
+    Attributes
+    ----------
+    problem : ndarray of int, shape (N,)
+        Problem of each bracket.
+    ends : ndarray, shape (2, 5, N)
+        Lower and upper end of each bracket: tau2, y'PPy, the trace, R and S. The score, which has the sign of
+        y'PPy minus the trace, is positive at the lower end and not positive at the upper.
+    boundary : ndarray of bool, shape (B,)
+        Where tau2 = 0 is a local maximum.
+    proved : ndarray of bool, shape (B,)
+        Whether every interval was settled.
+    """
+
+    problem: NDArray[np.intp]
+    ends: Array
+    boundary: NDArray[np.bool_]
+    proved: NDArray[np.bool_]
+
+
+def scan(batch: Batch, restricted: bool) -> Scan:
+    """Return brackets that hold one local maximum each, and all of them."""
+    smallest, largest = batch.variance_range()
+    positive = smallest > 0
+    floor, begin = smallest, np.zeros(batch.size)
+    if not positive.all():
+        floor = np.where(positive, smallest, _smallest_positive(batch))
+        begin = np.where(positive, 0.0, ABOVE_ZERO * floor)
+    end = np.maximum(upper_bound(batch, restricted), begin)
+    middle = np.minimum(np.maximum(largest - 2 * smallest, begin), end)
+    grid = _grid(begin, middle, end, floor)
+    at = _evaluate(batch, grid, restricted)
+    intervals = grid.shape[1] - 1
+    ends = np.array([at[:, :, :-1].reshape(5, -1), at[:, :, 1:].reshape(5, -1)])
+    settled = np.zeros(ends.shape[-1], dtype=np.bool_)
+    settled[intervals - 1 :: intervals] = True  # from `middle` to `end` h falls
+    problem = np.repeat(np.arange(batch.size), intervals)
+    problem, ends, proved = _settle(batch, problem, ends, settled, floor, restricted)
+    return Scan(problem, ends, (at[FORM, :, 0] <= at[TRACE, :, 0]) & positive, proved)
+
+
+def _grid(begin: Array, middle: Array, end: Array, floor: Array) -> Array:
+    """Return points from `begin` to `middle`, equally far apart in log(t + floor), and then `end`."""
+    low = begin + floor
+    ratio = (middle + floor) / low
+    steps = math.ceil(math.log(float(ratio.max())) / math.log(GRID_RATIO))
+    share = np.arange(steps + 1) / max(steps, 1)
+    grid = np.empty((begin.size, steps + 2))
+    grid[:, :-1] = low[:, None] * ratio[:, None] ** share - floor[:, None]
+    grid[:, 0], grid[:, steps], grid[:, -1] = begin, middle if steps else begin, end
+    return np.maximum.accumulate(grid, axis=-1)
+
+
+def _evaluate(batch: Batch, t: Array, restricted: bool) -> Array:
+    """Return what the score is made of at the points t, shape (B, G), as an array of shape (5, B, G)."""
+    out = np.empty((5, *t.shape))
+    out[T] = t
+    form, trace, form_slope, trace_slope = score_parts(moments(batch, t), restricted)
+    out[FORM], out[TRACE] = form, trace
+    np.divide(trace_slope, trace, out=out[R])
+    if form.all():
+        np.divide(form_slope, 2 * form, out=out[S])
+    else:  # effects without any spread: the score is negative and h falls
+        still = form == 0
+        out[S] = np.where(still, np.inf, 0.5 * form_slope / np.where(still, 1.0, form))
+    return out
+
+
+def _settle(
+    batch: Batch,
+    problem: NDArray[np.intp],
+    ends: Array,
+    settled: NDArray[np.bool_],
+    floor: Array,
+    restricted: bool,
+) -> tuple[NDArray[np.intp], Array, NDArray[np.bool_]]:
+    """Halve the intervals that are not settled, and return those over which the score turns negative."""
+    proved = np.ones(batch.size, dtype=np.bool_)
+    found: list[tuple[NDArray[np.intp], Array]] = []
+    while True:
+        low, high = ends
+        clear = settled | (low[R] < 2 * high[S]) | (high[R] > 2 * low[S])
+        clear |= (high[FORM] > low[TRACE]) | (low[FORM] < high[TRACE])
+        if not clear.all():
+            short = ~clear & (high[T] - low[T] <= SHORTEST * (high[T] + floor[problem]))
+            proved[problem[short]] = False
+            clear |= short
+        turns = clear & (low[FORM] > low[TRACE]) & (high[FORM] <= high[TRACE])
+        found.append((problem[turns], ends[:, :, turns]))
+        if clear.all():
+            break
+        problem, ends = problem[~clear], ends[:, :, ~clear]
+        (low, high), scale = ends[:, T], floor[problem]
+        t = np.clip(np.sqrt((low + scale) * (high + scale)) - scale, low, high)
+        middle = _evaluate(batch.take(problem), t[:, None], restricted)[:, :, 0]
+        problem = np.concatenate([problem, problem])
+        ends = np.array([np.hstack([ends[0], middle]), np.hstack([middle, ends[1]])])
+        settled = np.zeros(problem.size, dtype=np.bool_)
+    if len(found) == 1:
+        return *found[0], proved
+    return np.concatenate([p for p, _ in found]), np.concatenate([e for _, e in found], axis=-1), proved
+
+
+def _smallest_positive(batch: Batch) -> Array:
+    """Return the smallest variance above zero, shape (B,); the largest squared effect if there is none."""
+    part = (batch.n > 0) & (batch.v > 0)
+    found = np.where(part, batch.v, np.inf).min(axis=-1)
+    spare = np.maximum((batch.y**2).max(axis=-1), np.finfo(float).tiny)
+    return np.asarray(np.where(np.isfinite(found), found, spare))

@@ -1,0 +1,155 @@
+"""How much each study moves a fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaexo.models.results import RandomEffectsResults
+from metaexo.numeric.problem import Array
+from metaexo.numeric.tails import chi2_median
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Influence:
+    """Influence of each effect on a fit; NaN where the fit without it is not possible.
+
+    Attributes
+    ----------
+    labels : tuple of str
+        Rows.
+    names : tuple of str
+        Coefficients.
+    rstudent : ndarray, shape (k,)
+        Studentised deleted residuals.
+    dffits : ndarray, shape (k,)
+        Change of the fitted value in units of its standard error.
+    cooks_distance : ndarray, shape (k,)
+        Change of all coefficients in units of their covariance; not divided by p.
+    covariance_ratio : ndarray, shape (k,)
+        Determinant of the covariance without the effect over that with it; below 1: precision is lost by it.
+    tau2, q : ndarray, shape (k,)
+        Between-study variance and Cochran's Q without the effect.
+    hat, weights : ndarray, shape (k,)
+        Leverage, and share of the weights.
+    dfbetas : ndarray, shape (k, p)
+        Change of each coefficient in units of its standard error.
+    influential : ndarray of bool, shape (k,)
+        Whether a measure passes its usual bound, or the fit without the effect is not possible. Bounds:
+        |dffits| > 3 sqrt(p / (k - p)), Cook's distance above the median of chi-square with p degrees of
+        freedom, hat > 3 p / k, or some |dfbetas| > 1.
+    """
+
+    labels: tuple[str, ...]
+    names: tuple[str, ...]
+    rstudent: Array
+    dffits: Array
+    cooks_distance: Array
+    covariance_ratio: Array
+    tau2: Array
+    q: Array
+    hat: Array
+    weights: Array
+    dfbetas: Array
+    influential: NDArray[np.bool_]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row an effect and one column a measure."""
+        import pandas as pd
+
+        columns = ("rstudent", "dffits", "cooks_distance", "covariance_ratio", "tau2", "q", "hat", "weights")
+        frame = pd.DataFrame({name: getattr(self, name) for name in columns}, index=list(self.labels))
+        for name, values in zip(self.names, self.dfbetas.T, strict=True):
+            frame[f"dfbetas {name}"] = values
+        frame["influential"] = self.influential
+        return frame
+
+
+def influence(fit: RandomEffectsResults) -> Influence:
+    r"""Return measures of the influence of each effect.
+
+    Use it to see whether single studies make the result. The fits without one effect at a time are made in
+    one batched call, each with its own between-study variance.
+
+    With b and b_i the coefficients with and without effect i, C and C_i their covariances, s_i the
+    Knapp-Hartung scale without it (1 for other tests) and :math:`W_i` the weights
+    :math:`1 / (v + \tau^2_i)`,
+
+    .. math::
+
+        \mathrm{DFFITS}_i = \frac{x_i'(b - b_i)}{\sqrt{s_i h_i (v_i + \tau^2_i)}}, \quad
+        D_i = (b - b_i)' C^{-1} (b - b_i), \quad
+        \mathrm{DFBETAS}_{ij} = \frac{b_j - b_{ij}}{\sqrt{s_i [(X'W_iX)^{-1}]_{jj}}}.
+
+    Parameters
+    ----------
+    fit : RandomEffectsResults
+        The fit.
+
+    Returns
+    -------
+    Influence
+        The measures, with `to_frame()`.
+
+    Raises
+    ------
+    InputError
+        If the test of the fit has no deleted version.
+
+    References
+    ----------
+    Viechtbauer, W., Cheung, M. W.-L. (2010). Outlier and influence diagnostics for meta-analysis. Research
+    Synthesis Methods 1, 112-125. https://doi.org/10.1002/jrsm.11
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> from metaexo.sensitivity import influence
+    >>> es = mx.EffectSizes([0.2, 0.3, 0.1, 0.25, 1.4], [0.02, 0.03, 0.02, 0.04, 0.02])
+    >>> influence(mx.RandomEffects(es).fit()).influential.tolist()
+    [False, False, False, False, True]
+    """
+    without, x = fit.deletion, fit.design.matrix(fit.k)
+    k, p = fit.k, fit.design.p
+    change = fit.beta - without.beta
+    hat = fit.hat_values
+    of_effect = without.scale * (fit.effects.v + without.tau2)
+    spread = np.sqrt(without.scale[:, None] * _coefficient_variances(fit, without.tau2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        dffits = np.vecdot(change, x) / np.sqrt(hat * of_effect)
+        dfbetas = change / spread
+        cooks = np.vecdot(change, np.linalg.solve(fit.cov, change[..., None])[..., 0])
+        ratio = np.linalg.det(without.cov) / np.linalg.det(fit.cov)
+        bound = 3 * np.sqrt(p / max(k - p, 1))
+        flags = (np.abs(dffits) > bound) | (cooks > chi2_median(p)) | (hat > 3 * p / k)
+        flags |= (np.abs(dfbetas) > 1).any(axis=1) | np.isnan(without.tau2)
+    return Influence(
+        labels=fit.effects.row_labels,
+        names=fit.design.names,
+        rstudent=fit.residuals("studentised"),
+        dffits=dffits,
+        cooks_distance=cooks,
+        covariance_ratio=ratio,
+        tau2=without.tau2,
+        q=without.q,
+        hat=hat,
+        weights=fit.weights,
+        dfbetas=dfbetas,
+        influential=flags,
+    )
+
+
+def _coefficient_variances(fit: RandomEffectsResults, tau2: Array) -> Array:
+    """Return the diagonal of (X'WX)^-1 of all effects at each tau2, shape (k, p)."""
+    out = np.full((fit.k, fit.design.p), np.nan)
+    known = np.flatnonzero(np.isfinite(tau2))
+    x = fit.design.matrix(fit.k)
+    for i in known:
+        out[i] = np.diagonal(np.linalg.inv((x.T / (fit.effects.v + tau2[i])) @ x))
+    return out

@@ -1,0 +1,188 @@
+"""The likelihood-ratio test, the profile of tau2 and the comparison of fits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import metaexo as mx
+from metaexo import errors
+from metaexo.models import exact_permutation_test
+
+RNG = np.random.default_rng(3)
+K = 20
+DATA = pd.DataFrame({"source": ["milk", "plant"] * 10, "dose": RNG.uniform(1, 9, K)})
+ES = mx.EffectSizes(RNG.normal(0.4, 0.5, K) + 0.1 * DATA["dose"], RNG.uniform(0.02, 0.2, K), data=DATA)
+
+
+def fit(text: str | None = None, method: str = "ML", **choices):
+    return mx.RandomEffects(ES, text).fit(method=method, **choices)
+
+
+def test_the_statistic_is_twice_the_difference_and_p_its_tail() -> None:
+    full, reduced = fit("source + dose"), fit("dose")
+    found = mx.likelihood_ratio_test(full, reduced)
+    assert found.statistic == pytest.approx(2 * (full.llf - reduced.llf), rel=1e-12)
+    assert found.df == 1
+    assert found.pvalue == pytest.approx(stats.chi2.sf(found.statistic, 1), rel=1e-10)
+    assert (found.full.parameters, found.reduced.parameters) == (4, 3)
+    assert found.r2 == pytest.approx(max(0, 1 - full.tau2 / reduced.tau2))
+    assert "AIC" in str(found)
+
+
+def test_models_in_a_row_add_up() -> None:
+    a, b, c = fit("source*dose"), fit("dose"), fit()
+    outer = mx.likelihood_ratio_test(a, c).statistic
+    inner = mx.likelihood_ratio_test(a, b).statistic + mx.likelihood_ratio_test(b, c).statistic
+    assert outer == pytest.approx(inner, rel=1e-9)
+
+
+def test_writing_the_moderators_otherwise_changes_nothing() -> None:
+    one = mx.likelihood_ratio_test(fit("source + dose"), fit("dose"))
+    other = mx.likelihood_ratio_test(fit("0 + source + scale(dose)"), fit("I(dose/7 + 2)"))
+    assert one.statistic == pytest.approx(other.statistic, rel=1e-8)
+
+
+@pytest.mark.parametrize("method", ["ML", "REML"])
+def test_no_heterogeneity_lies_on_the_boundary(method: str) -> None:
+    full = fit(method=method)
+    none = fit(method="EE")
+    found = mx.likelihood_ratio_test(full, none)
+    assert found.boundary
+    assert found.df == 1
+    assert found.pvalue == pytest.approx(0.5 * stats.chi2.sf(found.statistic, 1), rel=1e-10)
+    both = mx.likelihood_ratio_test(fit("dose"), none)
+    mixture = 0.5 * (stats.chi2.sf(both.statistic, 1) + stats.chi2.sf(both.statistic, 2))
+    assert both.pvalue == pytest.approx(mixture, rel=1e-10)
+    assert "boundary" in both.test.null
+
+
+def test_equal_models_at_the_boundary_have_p_one() -> None:
+    es = mx.EffectSizes([0.2, 0.21, 0.19, 0.2], [0.2, 0.3, 0.2, 0.3])
+    full = mx.RandomEffects(es).fit(method="ML")
+    found = mx.likelihood_ratio_test(full, mx.RandomEffects(es).fit(method="EE"))
+    assert found.statistic == 0
+    assert found.pvalue == 1.0
+
+
+def test_a_given_tau2_can_be_tested() -> None:
+    found = mx.likelihood_ratio_test(fit(), fit(tau2=0.05))
+    assert found.df == 1
+    assert not found.boundary
+    assert found.r2 is None
+
+
+@pytest.mark.parametrize(
+    ("full", "reduced", "error", "words"),
+    [
+        (lambda: fit("dose"), lambda: fit("source"), errors.NotNestedError, "moderators"),
+        (fit, lambda: fit("source"), errors.NotNestedError, "moderators"),
+        (lambda: fit("dose"), lambda: fit("dose"), errors.NotNestedError, "parameters"),
+        (lambda: fit("dose", "REML"), lambda: fit(None, "REML"), errors.InputError, 'method="ML"'),
+        (lambda: fit("dose"), lambda: fit(None, "REML"), errors.InputError, "by ML and REML"),
+        (lambda: fit("dose", "DL"), lambda: fit(None, "DL"), errors.InputError, "by DL"),
+        (lambda: fit("dose", "EE"), lambda: fit(None, "EE"), errors.InputError, "by EE"),
+        (
+            fit,
+            lambda: mx.RandomEffects(ES.select([0, 1, 2], "x")).fit("ML"),
+            errors.NotNestedError,
+            "k = 20 and 3",
+        ),
+    ],
+)
+def test_fits_that_are_not_nested_are_refused(full, reduced, error, words: str) -> None:
+    with pytest.raises(error, match=words):
+        mx.likelihood_ratio_test(full(), reduced())
+
+
+@pytest.mark.parametrize("method", ["ML", "REML"])
+def test_the_profile_is_highest_at_the_estimate(method: str) -> None:
+    result = fit("dose", method)
+    found = result.profile()
+    assert found.maximum == pytest.approx(result.llf, rel=1e-12)
+    assert found.maximum_at == result.tau2
+    assert (found.llf <= found.maximum + 1e-12).all()
+    assert found.restricted is (method == "REML")
+    at = result.profile([result.tau2])
+    np.testing.assert_allclose(at.params[0], result.beta, rtol=1e-10)
+    np.testing.assert_allclose(at.low[0], result.conf_int()["low"], rtol=1e-10)
+    row = mx.RandomEffects(ES, "dose").fit(method=method, tau2=0.3)
+    np.testing.assert_allclose(result.profile([0.3]).llf, row.llf, rtol=1e-12)
+    np.testing.assert_allclose(result.profile([0.3]).high[0], row.conf_int()["high"], rtol=1e-9)
+    assert list(found.to_frame().columns)[:3] == ["tau2", "llf", "below"]
+    with pytest.raises(errors.InputError, match="negative"):
+        result.profile([-1.0])
+
+
+def test_the_profile_of_other_estimators_is_the_restricted_one() -> None:
+    found = fit(method="DL").profile()
+    assert found.maximum_at == pytest.approx(fit(method="REML").tau2, rel=1e-8)
+    zero = mx.EffectSizes([0.1, 0.5, 0.9], [0.0, 0.1, 0.2])
+    result = mx.RandomEffects(zero).fit()
+    assert np.isfinite(result.profile().llf).all()
+    with pytest.raises(errors.InputError, match="tau2 = 0"):
+        result.profile([0.0, 1.0])
+
+
+def test_fits_side_by_side() -> None:
+    one, two = fit(), fit("source + dose")
+    table = mx.compare(one, two, names=["none", "all"])
+    frame = table.to_frame()
+    assert frame.loc["all", "aic"] == pytest.approx(two.aic)
+    assert frame.loc["none", "parameters"] == 2
+    assert np.isnan(frame["r2"].iloc[0])
+    assert len(table.coefficients()) == 4
+    text = str(table)
+    assert "sourceplant" in text
+    assert f"{two.aicc:.2f}" in text
+    assert "| estimate (SE) | none | all |" in table.to_markdown()
+    assert r"\toprule" in table.to_latex("Fits & more")
+    assert r"\caption{Fits \& more}" in table.to_latex("Fits & more")
+    assert "<caption>a &lt; b</caption>" in table.to_html("a < b")
+    assert table._repr_html_() == table.to_html()
+    assert repr(table) == "FitComparison(none, all)"
+
+
+def test_fits_that_cannot_be_compared_are_said_to_be_so() -> None:
+    with pytest.warns(errors.IncomparableFitsWarning, match="REML likelihoods"):
+        table = mx.compare(fit(None, "REML"), fit("dose", "REML"))
+    assert "fit them by ML" in str(table)
+    with pytest.warns(errors.IncomparableFitsWarning, match="others not"):
+        mx.compare(fit(None, "REML"), fit(None, "ML"))
+    other = mx.RandomEffects(ES.select(range(5), "x")).fit(method="ML")
+    with pytest.warns(errors.IncomparableFitsWarning, match="different effects"):
+        mx.compare(fit(), other)
+    mx.compare(fit("dose", "REML"), fit("dose", "REML", test="z"))
+    with pytest.raises(errors.InputError, match="nothing to compare"):
+        mx.compare()
+    with pytest.raises(errors.ShapeError, match="2 names for 1"):
+        mx.compare(fit(), names=["a", "b"])
+
+
+def test_fits_are_tables_for_documents() -> None:
+    result = fit("source + dose")
+    assert "| sourceplant |" in result.to_markdown()
+    assert "Random-effects model of 20 effects" in result.to_html("x")
+    assert r"\begin{tabular}{lrrrr}" in result.to_latex()
+    assert result._repr_html_().startswith("<table>")
+    assert "source: F(2" not in str(result.summary())
+    three = ES.data.assign(kind=["a", "b", "c", "a"] * 5)
+    es = mx.EffectSizes(ES.y, ES.v, data=three)
+    assert "kind: F(2, 16)" in str(mx.RandomEffects(es, "kind + dose").fit().summary())
+
+
+def test_weights_of_ones_own_and_special_tests_are_refused() -> None:
+    own = mx.RandomEffects(ES, "dose", weights=np.linspace(1, 2, K)).fit(method="ML")
+    with pytest.raises(errors.InputError, match="likelihood-ratio test is made for inverse-variance"):
+        mx.likelihood_ratio_test(own, fit())
+    with pytest.raises(errors.InputError, match="robust covariance"):
+        own.robust()
+    with pytest.raises(errors.InputError, match="profile is made"):
+        own.profile()
+    special = fit("dose", "REML", test="kenward-roger")
+    with pytest.raises(errors.InputError, match="the profile knows only"):
+        special.profile()
+    with pytest.raises(errors.InputError, match="permutation test knows only"):
+        exact_permutation_test(special)

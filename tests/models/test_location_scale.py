@@ -1,0 +1,301 @@
+"""Location-scale models: what they must agree with, and that the highest likelihood is found."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import metaexo as mx
+from metaexo import errors
+from metaexo.models import scale_climb
+from metaexo.models.scale_likelihood import make_likelihood
+
+K = 24
+rng = np.random.default_rng(1)
+DATA = pd.DataFrame(
+    {"source": ["milk", "plant"] * 12, "dose": rng.uniform(1, 9, K), "year": np.arange(2000.0, 2024)}
+)
+V = rng.uniform(0.02, 0.2, K)
+TAU = np.where(DATA["source"] == "milk", 0.6, 1.1)
+Y = 0.3 + 0.1 * DATA["dose"].to_numpy() + TAU * rng.normal(size=K) + np.sqrt(V) * rng.normal(size=K)
+ES = mx.EffectSizes(Y, V, data=DATA)
+
+
+def fit(location=None, scale=None, method="REML", test="z", es=ES, **options):
+    return mx.LocationScale(es, location, scale, **options).fit(method, test=test)
+
+
+# -- the likelihood -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("link", ["log", "identity"])
+@pytest.mark.parametrize("restricted", [True, False])
+@given(seed=st.integers(0, 10_000))
+def test_gradient_and_hessian_are_the_derivatives(link: str, restricted: bool, seed: int) -> None:
+    r = np.random.default_rng(seed)
+    k = int(r.integers(6, 15))
+    x, z = (np.column_stack([np.ones(k), r.normal(size=(k, 2))]) for _ in range(2))
+    model = make_likelihood(x, r.normal(size=k), r.uniform(0.1, 1, k), z, link, restricted)
+    a = r.normal(size=3) * 0.5
+    if link == "identity":
+        a = np.array([6.0, 0, 0]) + 0.3 * a
+    at = model.at(a)
+
+    def slope(values, step=1e-3):
+        """Return central differences, extrapolated (Richardson)."""
+        near, wide = (
+            np.array([(values(a + h * e) - values(a - h * e)) / (2 * h) for e in np.eye(3)])
+            for h in (step, 2 * step)
+        )
+        return near + (near - wide) / 3
+
+    np.testing.assert_allclose(slope(lambda b: model.at(b).value), at.gradient, rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(slope(lambda b: model.at(b).gradient), at.hessian, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("method", ["ML", "REML"])
+def test_the_likelihood_is_that_of_full_matrices(method: str) -> None:
+    result = fit("dose", "source", method)
+    x = result.design.matrix(K)
+    s = np.diag(V + result.tau2)
+    w = np.linalg.inv(s)
+    e = Y - x @ np.linalg.solve(x.T @ w @ x, x.T @ w @ Y)
+    full = -0.5 * (K * np.log(2 * np.pi) + np.linalg.slogdet(s)[1] + e @ w @ e)
+    if method == "REML":
+        sides = np.linalg.slogdet(x.T @ w @ x)[1] - np.linalg.slogdet(x.T @ x)[1]
+        full += np.log(2 * np.pi) - 0.5 * sides
+    assert result.llf == pytest.approx(full, rel=1e-10)
+    assert result.maximum.value == pytest.approx(result.llf, rel=1e-12)
+
+
+# -- what it must agree with --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["ML", "REML"])
+@pytest.mark.parametrize("link", ["log", "identity"])
+@pytest.mark.parametrize("location", [None, "dose"])
+def test_without_scale_moderators_it_is_the_random_effects_model(method: str, link: str, location) -> None:
+    result = fit(location, None, method, link=link)
+    plain = mx.RandomEffects(ES, location).fit(method=method, test="z")
+    np.testing.assert_allclose(result.tau2, plain.tau2, rtol=1e-7)
+    np.testing.assert_allclose(result.params, plain.params, rtol=1e-7)
+    np.testing.assert_allclose(result.bse, plain.bse, rtol=1e-7)
+    for name in ("llf", "aic", "bic", "aicc"):
+        assert getattr(result, name) == pytest.approx(getattr(plain, name), rel=1e-9)
+    assert result.q.statistic == pytest.approx(plain.q.statistic, rel=1e-9)
+    assert result.moderator_test.statistic == pytest.approx(plain.moderator_test.statistic, rel=1e-6)
+
+
+@pytest.mark.parametrize("method", ["ML", "REML"])
+@pytest.mark.parametrize("link", ["log", "identity"])
+def test_groups_in_both_parts_are_separate_fits(method: str, link: str) -> None:
+    result = fit("0 + source", "0 + source", method, link=link)
+    for group in ("milk", "plant"):
+        rows = (DATA["source"] == group).to_numpy()
+        alone = mx.RandomEffects(ES.select(rows, "other")).fit(method=method, test="z")
+        np.testing.assert_allclose(result.tau2[rows], alone.tau2, rtol=1e-6)
+        assert result.params[f"source{group}"] == pytest.approx(alone.estimate, rel=1e-8)
+        assert result.bse[f"source{group}"] == pytest.approx(alone.se[0], rel=1e-6)
+    if link == "log":
+        np.testing.assert_allclose(np.exp(result.scale.params), [result.tau2[0], result.tau2[1]], rtol=1e-9)
+
+
+def test_the_scale_can_be_coded_in_any_way() -> None:
+    one = fit("dose", "source + year")
+    other = fit("dose", 'C(source, base="plant") + I((year - 2010)/5)')
+    np.testing.assert_allclose(one.tau2, other.tau2, rtol=1e-6)
+    assert one.llf == pytest.approx(other.llf, rel=1e-11)
+    assert one.scale.params["sourceplant"] == pytest.approx(-other.scale.params.iloc[1], rel=1e-6)
+    assert one.scale.bse["year"] * 5 == pytest.approx(other.scale.bse.iloc[2], rel=1e-5)
+
+
+def test_shift_and_units() -> None:
+    plain = fit("dose", "source")
+    moved = fit("dose", "source", es=mx.EffectSizes(7 + 0.1 * Y, 0.01 * V, data=DATA))
+    assert moved.scale.params["intercept"] == pytest.approx(
+        plain.scale.params["intercept"] + np.log(0.01), rel=1e-7
+    )
+    assert moved.scale.params["sourceplant"] == pytest.approx(plain.scale.params["sourceplant"], rel=1e-7)
+    linear = fit("dose", "dose", link="identity")
+    scaled = fit("dose", "dose", es=mx.EffectSizes(1e-3 * Y, 1e-6 * V, data=DATA), link="identity")
+    np.testing.assert_allclose(scaled.tau2, 1e-6 * linear.tau2, rtol=1e-5)
+
+
+def test_it_can_be_tested_against_one_variance() -> None:
+    full, one = fit("dose", "source", "ML"), mx.RandomEffects(ES, "dose").fit(method="ML")
+    found = mx.likelihood_ratio_test(full, one)
+    assert found.df == 1
+    assert found.statistic == pytest.approx(2 * (full.llf - one.llf), rel=1e-10)
+    assert mx.likelihood_ratio_test(fit("dose", "source"), mx.RandomEffects(ES, "dose").fit()).df == 1
+    two = fit("dose", "source + year", "ML")
+    assert mx.likelihood_ratio_test(two, full).df == 1
+    with pytest.raises(errors.NotNestedError):
+        mx.likelihood_ratio_test(two, fit("dose", "source", "ML", link="identity"))
+    assert mx.compare(full, one).to_frame()["parameters"].tolist() == [4, 3]
+
+
+# -- coefficients -------------------------------------------------------------------------------------------
+
+
+def test_standard_errors_come_from_the_second_derivatives_at_the_maximum() -> None:
+    result = fit("dose", "source")
+    z, x = result.scale_design.matrix(K), result.design.matrix(K)
+    model = make_likelihood(x, Y, V, z, "log", True)
+    at = model.at(result.scale.beta)
+    np.testing.assert_allclose(at.gradient, 0, atol=1e-8)
+    np.testing.assert_allclose(result.scale.cov, np.linalg.inv(-at.hessian), rtol=1e-7)
+
+
+def test_both_parts_have_tests_of_their_own() -> None:
+    result = fit("dose", "source + year", test="t")
+    assert result.df_test == K - 2
+    assert result.scale.df_test == K - 3
+    assert result.scale_test.df == (2, K - 3)
+    assert list(result.scale.test_terms().tests) == ["source", "year"]
+    assert result.scale.contrast("year").df[0] == K - 3
+    assert result.scale.vif().factor.size == 2
+    assert "sourceplant" in str(result.scale)
+    assert "ScaleCoefficients" in repr(result.scale)
+
+
+def test_predictions_hold_the_variance_there() -> None:
+    result = fit("dose", "source")
+    np.testing.assert_allclose(result.predict()["tau2"], result.tau2, rtol=1e-12)
+    np.testing.assert_allclose(
+        result.predict(DATA)["prediction_high"], result.predict()["prediction_high"], rtol=1e-9
+    )
+    row = result.predict([[4.0]], [[1.0]]).iloc[0]
+    assert row["estimate"] == pytest.approx(result.params["intercept"] + 4 * result.params["dose"])
+    assert row["tau2"] == pytest.approx(np.exp(result.scale.params.sum()))
+    assert row["prediction_se"] == pytest.approx(np.sqrt(row["se"] ** 2 + row["tau2"]))
+    assert len(fit(None, "dose").predict(scale=[[1.0], [2.0]])) == 2
+    with pytest.raises(errors.InputError, match="location has moderators"):
+        result.predict(scale=[[1.0]])
+    with pytest.raises(errors.ShapeError, match="2 rows for the location and 3"):
+        result.predict([[1.0], [2.0]], [[1.0], [2.0], [3.0]])
+
+
+def test_the_summary_has_its_five_parts() -> None:
+    result = fit("dose", "source", test="t")
+    assert list(result.summary().parts) == ["What was fitted", "Pooled", "Spread", "Data", "Fit"]
+    text = str(result.summary())
+    assert "moderators of log tau2" in text
+    assert result.digest in text
+    assert "Location-scale model" in result.to_html()
+    assert f"k = {K}" in repr(result)
+
+
+# -- the boundary -------------------------------------------------------------------------------------------
+
+
+def still_group() -> mx.EffectSizes:
+    """Return effects of which one source does not vary beyond chance."""
+    y = np.where(DATA["source"] == "milk", 0.3 + 0.01 * np.cos(np.arange(K)), Y)
+    return mx.EffectSizes(y, V, data=DATA)
+
+
+@pytest.mark.parametrize("method", ["ML", "REML"])
+def test_a_group_without_heterogeneity_is_a_limit(method: str) -> None:
+    es = still_group()
+    with pytest.warns(errors.ScaleBoundaryWarning, match="12 rows of 24"):
+        result = fit("0 + source", "source", method, es=es)
+    milk = (DATA["source"] == "milk").to_numpy()
+    assert (result.tau2[milk] == 0).all()
+    alone = mx.RandomEffects(es.select(~milk, "milk")).fit(method=method, test="z")
+    np.testing.assert_allclose(result.tau2[~milk], alone.tau2, rtol=1e-6)
+    assert list(np.sign(result.scale.params)) == [-1, 1]
+    assert np.isinf(result.scale.params).all()
+    assert np.isnan(result.scale.bse).all()
+    assert np.isnan(result.scale_test.pvalue)
+    with pytest.warns(errors.ScaleBoundaryWarning):
+        other = fit("0 + source", 'C(source, base="plant")', method, es=es)
+    assert other.llf == pytest.approx(result.llf, rel=1e-12)
+    assert np.exp(other.scale.params["intercept"]) == pytest.approx(alone.tau2, rel=1e-6)
+    assert np.isfinite(other.scale.bse["intercept"])
+    assert other.scale.params.iloc[1] == -np.inf
+    assert other.predict([[1, 0], [0, 1]], [[1.0], [0.0]])["tau2"].tolist() == pytest.approx([0, alone.tau2])
+    with pytest.warns(errors.ScaleBoundaryWarning):
+        linear = fit("0 + source", "source", method, es=es, link="identity")
+    np.testing.assert_allclose(linear.tau2, result.tau2, rtol=1e-6, atol=1e-12)
+    assert linear.llf == pytest.approx(result.llf, rel=1e-10)
+
+
+def test_no_heterogeneity_at_all_is_a_limit_too() -> None:
+    es = mx.EffectSizes(0.3 + 0.01 * np.cos(np.arange(K)), V, data=DATA)
+    for link in ("log", "identity"):
+        with pytest.warns(errors.ScaleBoundaryWarning, match="24 rows of 24"):
+            result = fit(None, "dose", es=es, link=link)
+        assert (result.tau2 == 0).all()
+        equal = mx.RandomEffects(es).fit(method="EE")
+        assert result.params.iloc[0] == pytest.approx(equal.estimate, rel=1e-12)
+    with pytest.warns(errors.ScaleBoundaryWarning):
+        assert fit(None, None, es=es).scale.params.iloc[0] == -np.inf
+
+
+@pytest.mark.parametrize("link", ["log", "identity"])
+def test_no_random_start_climbs_higher(link: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", errors.ScaleBoundaryWarning)
+        result = fit("dose", "year", "ML", link=link)
+    z = np.linalg.qr(result.scale_design.matrix(K))[0] * np.sqrt(K)
+    model = make_likelihood(result.design.matrix(K), Y, V, z, link, False)
+    constraints = np.empty((0, 2)) if link == "log" else z
+    r = np.random.default_rng(5)
+    best = -np.inf
+    for _ in range(60):
+        start = np.linalg.lstsq(z, np.log(V.mean()) + r.normal() * 2 + 3 * r.normal() * z[:, 1], rcond=None)[
+            0
+        ]
+        if link == "identity":
+            start = np.linalg.lstsq(z, np.exp(z @ start), rcond=None)[0]
+            if (z @ start < 0).any():
+                continue
+        best = max(best, scale_climb.climb(model.at, start, constraints).point.value)
+    assert np.isfinite(best)
+    assert result.maximum.value >= best - 1e-8
+
+
+# -- refusals -----------------------------------------------------------------------------------------------
+
+
+def test_an_ascent_without_a_certificate_is_an_error_with_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scale_climb, "MAX_STEPS", 1)
+    with pytest.raises(errors.ScaleConvergenceError) as caught:
+        fit("dose", "source")
+    assert len(caught.value.log) > 5
+    assert any("log-likelihood" in line for line in caught.value.log)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        ({"method": "DL"}, errors.UnknownChoiceError, "REML"),
+        ({"test": "knapp-hartung"}, errors.UnknownChoiceError, "'t', 'z'"),
+        ({"link": "probit"}, errors.UnknownChoiceError, "identity"),
+        ({"scale": "sorce"}, errors.UnknownChoiceError, "'source'"),
+        ({"es": mx.EffectSizes([0.1, 0.2, 0.4], [0.0, 0.1, 0.1])}, errors.InputError, "input:1"),
+        (
+            {"es": ES.select([0, 1, 2], "few"), "scale": "dose"},
+            errors.TooFewStudiesError,
+            "at least 4 effects",
+        ),
+        ({"scale": "0 + center(dose)", "link": "identity"}, errors.NotIdentifiableError, "intercept"),
+    ],
+)
+def test_what_cannot_be_done_is_said(call: dict, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        fit(**call)
+
+
+def test_levels_and_dependence_are_minded() -> None:
+    with pytest.raises(errors.InputError, match="fraction"):
+        mx.LocationScale(ES).fit(level=95)
+    es = mx.EffectSizes(Y, V, study=["a"] * 12 + ["b"] * 12)
+    with pytest.warns(errors.DependentEffectsWarning, match="24 effects come from 2 studies"):
+        mx.LocationScale(es)
+    assert mx.LocationScale(es, dependence="accept").effects.m == 2

@@ -1,0 +1,63 @@
+"""Robust variance estimation by moments: expectations of quadratic forms, and special cases."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import metaexo as mx
+from metaexo.errors import InputError, TooFewStudiesError
+from metaexo.models.multilevel_moments import _Forms
+
+
+@pytest.fixture(scope="module")
+def es() -> mx.EffectSizes:
+    rng = np.random.default_rng(6)
+    study = np.sort(rng.integers(0, 12, 40))
+    v = rng.uniform(0.02, 0.1, 40)
+    y = 0.4 + 0.4 * rng.normal(size=12)[study] + np.sqrt(v) * rng.normal(size=40)
+    return mx.EffectSizes(y, v, study=[str(s) for s in study])
+
+
+def test_expectations_are_those_of_dense_matrices(es: mx.EffectSizes) -> None:
+    rng = np.random.default_rng(2)
+    x = np.column_stack([np.ones(40), rng.normal(size=40)])
+    w = rng.uniform(1, 3, 40)
+    names = np.array(es.study)
+    members = [np.flatnonzero(names == name) for name in dict.fromkeys(es.study)]
+    cov, blocks = np.zeros((40, 40)), []
+    for rows in members:
+        a = rng.normal(size=(rows.size, rows.size))
+        blocks.append(a @ a.T)
+        cov[np.ix_(rows, rows)] = blocks[-1]
+    left = np.eye(40) - x @ np.linalg.inv(x.T @ (w[:, None] * x)) @ (x * w[:, None]).T
+    spread = left @ cov @ left.T
+    forms = _Forms(x, w, members)
+    # (I - H)' W (I - H) = W (I - H), so the weighted form may use either
+    assert forms.weighted(blocks) == pytest.approx(np.trace(np.diag(w) @ spread), rel=1e-10)
+    same = (names[:, None] == names).astype(float)
+    assert forms.summed(blocks) == pytest.approx((same * spread).sum(), rel=1e-10)
+
+
+def test_one_effect_a_study_has_no_use_for_the_correlation() -> None:
+    rng = np.random.default_rng(3)
+    one = mx.EffectSizes(rng.normal(size=10), rng.uniform(0.05, 0.2, 10))
+    low, high = mx.robust_variance(one, rho=0.0), mx.robust_variance(one, rho=0.9)
+    assert low.beta[0] == pytest.approx(high.beta[0], rel=1e-12)
+    assert low.base.tau2 == pytest.approx(mx.RandomEffects(one).fit("DL").tau2, rel=1e-10)
+
+
+def test_both_working_models_have_robust_errors(es: mx.EffectSizes) -> None:
+    for working in ("correlated", "hierarchical"):
+        fit = mx.robust_variance(es, working)
+        assert fit.base.tau2 >= 0
+        assert fit.df[0] < 12
+        assert fit.conf_int()["low"].iloc[0] < fit.beta[0]
+    assert mx.robust_variance(es, "hierarchical").base.rho is None
+
+
+def test_refusals(es: mx.EffectSizes) -> None:
+    with pytest.raises(InputError):
+        mx.robust_variance(es, rho=1.2)
+    with pytest.raises(TooFewStudiesError):
+        mx.robust_variance(es, cluster=["a"] * 40)
