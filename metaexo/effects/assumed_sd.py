@@ -36,9 +36,9 @@ def effects_with_assumed_sd(
     """Derive effects from a table, with a supplied SD in rows that give no effect without it.
 
     Use it for means or percentage changes without a spread, if you know the SD of the outcome from
-    elsewhere. It stands in for the SD of every arm that has a mean and no SD, in rows without an effect of their own;
-    these rows are marked as assumed. In rows that give only a change, before to after, it is the SD of the
-    changes.
+    elsewhere. It stands in for the SD of every arm that has a mean and no SD, in rows without an effect of
+    their own; these rows are marked as assumed. In rows that give only a change, before to after, it is the
+    SD of the changes.
 
     Parameters
     ----------

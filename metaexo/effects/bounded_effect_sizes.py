@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from metaexo.effects.bounds import BoundedEffects, Kind
 from metaexo.effects.effect_sizes import Derivation, EffectSizes
 from metaexo.effects.measure import Measure
+from metaexo.effects.origin import Origin
 from metaexo.errors import InputError, ShapeError, TooFewStudiesError
 from metaexo.formatting import interval
 from metaexo.ledger import Ledger
@@ -48,6 +49,8 @@ class BoundedEffectSizes:
         Which rows of the source table are here and which are not.
     oriented : bool
         Whether positive means benefit in every row.
+    origin : Origin, optional
+        The table of statistics behind the effects, for :func:`metaexo.explain` of those that are exact.
 
     Raises
     ------
@@ -74,6 +77,7 @@ class BoundedEffectSizes:
     data: pd.DataFrame
     ledger: Ledger
     oriented: bool = False
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         used = self.ledger.used
@@ -117,6 +121,23 @@ class BoundedEffectSizes:
     def v_upper(self) -> Array:
         """Sampling variances at the upper ends, shape (k,); NaN where the sizes are not known."""
         return self.bounds.v_upper
+
+    @property
+    def y(self) -> NoReturn:
+        """Refused: a bound is no point; `exact` has the effects that are."""
+        raise self._no_points()
+
+    @property
+    def v(self) -> NoReturn:
+        """Refused: the variance of a bound depends on where the effect lies; see `v_lower` and `v_upper`."""
+        raise self._no_points()
+
+    def _no_points(self) -> InputError:
+        return InputError(
+            f"{self.k - int(self.is_exact.sum())} of {self.k} effects are bounds",
+            "effects that are points",
+            "hand in `.exact`, or take a model for censored effects",
+        )
 
     @property
     def kind(self) -> tuple[Kind, ...]:
@@ -181,6 +202,7 @@ class BoundedEffectSizes:
             derived=[self.derived[i] for i in at],
             ledger=self.ledger.leave_out(gone, "effect", studies, items),
             oriented=self.oriented,
+            origin=self.origin.at(at) if self.origin is not None else None,
         )
 
     def _kept(self) -> list[str]:
@@ -220,6 +242,7 @@ class BoundedEffectSizes:
             self.data.iloc[at].reset_index(drop=True),
             self.ledger.leave_out(gone, "selection", studies, items),
             self.oriented,
+            self.origin.at(at) if self.origin is not None else None,
         )
 
     def to_frame(self) -> pd.DataFrame:

@@ -94,8 +94,8 @@ def bounds_from_table(
     Use it before a model that takes censored effects. Rows with an exact effect are as in
     :func:`effects_from_table`. Of the others, with q the t quantile of a two-sided p,
 
-    - "p < 0.05" with sizes and a direction means |t| > q: the observed effect is at least that of t = q;
-    - "p > 0.05" means |t| < q: the effect lies between those of t = -q and t = q, or between 0 and one of
+    - "p < 0.05" with sizes and a direction means abs(t) > q: the observed effect is at least that of t = q;
+    - "p > 0.05" means abs(t) < q: the effect lies between those of t = -q and t = q, or between 0 and one of
       them where the direction is told;
     - a direction alone means above, or below, zero.
 

@@ -101,7 +101,7 @@ def find_statistic_mismatch(rows: Rows) -> list[SheetProblem]:
     """Find test statistics that do not follow from the means, SDs and sizes of the row."""
     statistic = rows.cells("statistic")
     forms = np.array(rows.words("reported_as"), dtype=object)
-    read = np.isin(rows.words("reported_as"), STATISTICS)
+    read = np.isin(forms, STATISTICS)
     agrees = np.zeros(len(statistic), dtype=bool)
     for low, high, _ in _ways(rows):
         agrees |= statistic_agrees(statistic, low, high, squared=forms != "t") & np.isfinite(low)

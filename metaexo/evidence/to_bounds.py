@@ -11,6 +11,7 @@ import numpy as np
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.bounds import BoundedEffects, bounds_from_table, turned
 from metaexo.effects.orientation import orient
+from metaexo.effects.origin import Origin
 from metaexo.evidence.codebook import SheetPlan
 from metaexo.evidence.to_effects import (
     Chosen,
@@ -18,6 +19,7 @@ from metaexo.evidence.to_effects import (
     choose_rows,
     directions_of_benefit,
     leave_rows_out,
+    origin_of,
     row_labels,
     sd_of_rows,
 )
@@ -55,7 +57,8 @@ def make_bounds(view: View, plan: SheetPlan, frame: pd.DataFrame, asked: Request
         signs, unturned = orient(np.ones(len(chosen.frame)), directions_of_benefit(view, chosen.frame))
         found = turned(found, signs)
         reasons = [first or second for first, second in zip(reasons, unturned, strict=True)]
-    return _collected(plan, chosen, found, reasons, asked, view.labels, asked.turn)
+    origin = origin_of(table, np.arange(len(table)), asked.assumed_correlation, sd)
+    return _collected(plan, chosen, found, reasons, asked, view.labels, asked.turn, origin)
 
 
 def bounds_of_words(plan: SheetPlan, frame: pd.DataFrame, asked: Request) -> BoundedEffectSizes:
@@ -120,15 +123,18 @@ def _collected(
     asked: Request,
     labels: tuple[str, ...],
     oriented: bool,
+    origin: Origin | None = None,
 ) -> BoundedEffectSizes:
     """Return what is known as one container; the rows of which nothing is known enter the ledger."""
     kept, ledger, gone = leave_rows_out(plan, chosen, reasons, asked)
+    at = np.flatnonzero(~gone)
     return BoundedEffectSizes(
-        found.at(np.flatnonzero(~gone)),
+        found.at(at),
         asked.measure,
         tuple(row_labels(kept, plan.key, labels)),
         tuple(str(study) for study in kept[plan.key]),
         kept,
         ledger,
         oriented,
+        origin.at(at) if origin is not None else None,
     )

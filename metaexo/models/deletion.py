@@ -79,11 +79,13 @@ def delete_each(fit: RandomEffectsResults) -> Deletion:
         which = possible[begin : begin + rows]
         batch = _batch_without(fit, which)
         tau2[which] = _tau2(fit, batch)
-        found, best = _fits(fit, batch, tau2[which])
-        scale[which] = _scale(fit, best, batch)
+        with np.errstate(divide="ignore", invalid="ignore"):  # a variance of 0 where tau2 is 0: no such fit
+            found, best = _fits(fit, batch, tau2[which])
+            scale[which] = _scale(fit, best, batch)
         beta[which] = found.beta
         cov[which] = found.cov * scale[which][:, None, None]
-        q[which] = generalised_q(batch, np.zeros(which.size))[0]
+        if (fit.effects.v > 0).all():
+            q[which] = generalised_q(batch, np.zeros(which.size))[0]
     x = fit.design.matrix(k)
     of_mean = np.vecdot((cov @ x[..., None])[..., 0], x)
     total = scale * (fit.effects.v + tau2) + of_mean

@@ -53,8 +53,13 @@ class Multilevel:
         As in :class:`metaexo.RandomEffects`.
     fix : dict of str to float, optional
         Components held at a value, by the name they have in the fit's `components`.
-    intercept, names, redundant
-        As in :class:`metaexo.RandomEffects`.
+    intercept : bool
+        Whether the model has an intercept.
+    names : sequence of str, optional
+        Names of the moderators, where they are an array.
+    redundant : {"raise", "drop"}
+        What to do with columns that add nothing to those before them: refuse them by name, or leave them
+        out with a warning.
 
     Raises
     ------

@@ -86,7 +86,21 @@ class MomentFit:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MomentResults(RobustResults):
-    """Coefficients with cluster-robust standard errors; `base` has the working model and its variances."""
+    """Coefficients with cluster-robust standard errors.
+
+    Attributes
+    ----------
+    base : MomentFit
+        The working model with its variances, weights and coefficients.
+    kind : str
+        Adjustment of the covariance matrix.
+    freedom : {"satterthwaite", "clusters"}
+        Degrees of freedom.
+    clusters : tuple of str
+        Names of the clusters.
+    sandwich : Sandwich
+        The covariance matrix and what its degrees of freedom are made of.
+    """
 
     base: Any
 

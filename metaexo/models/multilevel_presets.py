@@ -197,10 +197,18 @@ def rho_sweep(
 
     Parameters
     ----------
-    es, working, by, cluster, moderators
-        As in :func:`metaexo.correlated_effects`.
+    es : EffectSizes
+        Effects with their studies.
     rho : sequence of float
         Assumed correlations; default 0 to 0.95 in steps of 0.05.
+    working : {"CHE", "SCE"}
+        Working model, as in :func:`metaexo.correlated_effects`.
+    by : str, optional
+        Column of the subgroups, for "SCE".
+    cluster : str
+        Column of the studies.
+    moderators : str, array_like or DataFrame, optional
+        As in :class:`metaexo.Multilevel`.
     kind : str
         Adjustment of the cluster-robust covariance matrix; as in `MultilevelResults.robust`.
     level : float

@@ -27,7 +27,7 @@ def t_two_sided(t: ArrayLike, df: ArrayLike) -> Array:
     nu = np.asarray(df, dtype=float)
     total = nu + square
     far = special.betainc(nu / 2, 0.5, nu / total)
-    near = special.betaincc(0.5, nu / 2, square / total)
+    near = special.betaincc(0.5, nu / 2, np.minimum(square, nu) / total)
     return np.asarray(np.where(square > nu, far, near))
 
 

@@ -42,8 +42,8 @@ class Influence:
         Change of each coefficient in units of its standard error.
     influential : ndarray of bool, shape (k,)
         Whether a measure passes its usual bound, or the fit without the effect is not possible. Bounds:
-        |dffits| > 3 sqrt(p / (k - p)), Cook's distance above the median of chi-square with p degrees of
-        freedom, hat > 3 p / k, or some |dfbetas| > 1.
+        abs(dffits) > 3 sqrt(p / (k - p)), Cook's distance above the median of chi-square with p degrees of
+        freedom, hat > 3 p / k, or some abs(dfbetas) > 1.
     """
 
     labels: tuple[str, ...]

@@ -292,6 +292,15 @@ def test_the_container_is_sealed_and_can_be_shown_and_selected(sheets):
         BoundedEffectSizes(found.bounds, found.measure, (), found.study, found.data, found.ledger)
 
 
+def test_a_model_of_points_is_told_what_to_take(sheets):
+    found = sheets.effects("SMD", where=WOUNDS, bounds=True)
+    with pytest.raises(InputError, match=r"are bounds.*hand in `\.exact`"):
+        mx.RandomEffects(found, dependence="accept").fit()
+    told = mx.explain(found.exact, 0)
+    assert told.remark == ""
+    assert told.steps == mx.explain(sheets.effects("SMD", where=WOUNDS), 0).steps
+
+
 def test_a_lower_is_better_outcome_is_turned(sheets):
     where = "study_id == 'pbsc_dfu2024' and outcome == 'wound_area'"
     turned_round, plain = (
