@@ -29,6 +29,7 @@ from metaexo.effects.delta import DeltaResult, delta_method
 from metaexo.effects.dependence import Block, aggregate, covariance_blocks, covariance_matrix
 from metaexo.effects.derive import DerivedEffects, effects_from_table
 from metaexo.effects.effect_sizes import REPORTED, Derivation, EffectSizes
+from metaexo.effects.exact_intervals import clopper_pearson
 from metaexo.effects.explain import explain
 from metaexo.effects.explain_text import Explanation
 from metaexo.effects.families import FAMILIES, measures
@@ -43,7 +44,9 @@ from metaexo.effects.group_correlations import (
     point_biserial_of_d,
 )
 from metaexo.effects.measure import Measure, all_measures, get_measure
+from metaexo.effects.one_per_study import one_per_study
 from metaexo.effects.orientation import orient
+from metaexo.effects.shared_arms import SharedArm, shared_arms
 from metaexo.effects.transformations import (
     Transformation,
     back_transformed_mean,
@@ -87,6 +90,7 @@ __all__ = [
     "MatrixRegression",
     "Measure",
     "QuantileEstimates",
+    "SharedArm",
     "Tables",
     "Transformation",
     "ZeroCells",
@@ -99,6 +103,7 @@ __all__ = [
     "bounds_from_table",
     "calculate",
     "cliffs_delta",
+    "clopper_pearson",
     "cohens_u1",
     "cohens_u2",
     "cohens_u3",
@@ -124,6 +129,7 @@ __all__ = [
     "inverse_freeman_tukey_rate",
     "mean_sd_from_quantiles",
     "measures",
+    "one_per_study",
     "orient",
     "overlap",
     "point_biserial_of_biserial",
@@ -133,6 +139,7 @@ __all__ = [
     "sd_from_ci",
     "sd_from_se",
     "se_from_ci",
+    "shared_arms",
     "success_rate",
     "superiority_of_d",
     "tables_from_chi_square",

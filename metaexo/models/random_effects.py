@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.effects.shared_arms import shared_arms
 from metaexo.errors import (
     DependentEffectsWarning,
     InputError,
@@ -100,9 +101,10 @@ class RandomEffects:
             redundant=redundant,
         )
         if dependence == "warn" and effects.m < effects.k:
+            shared = "".join(f"; {group}" for group in shared_arms(effects))
             warnings.warn(
                 f"{effects.k} effects come from {effects.m} studies; this model takes them as independent, "
-                "so its intervals are too narrow",
+                f"so its intervals are too narrow{shared}",
                 DependentEffectsWarning,
                 stacklevel=2,
             )
