@@ -123,7 +123,10 @@ def _fit(batch: Batch, method: str, test: str, level: float) -> tuple[NDArray[An
         scale = wls.weighted_ss / batch.df
         variance = variance * (np.maximum(scale, 1.0) if test.endswith("adhoc") else scale)
     se = np.sqrt(variance)
-    quantile = normal_quantile(level) if test == "z" else t_of_tail((1 - level) / 2, batch.df)
+    quantile: Array | float = normal_quantile(level)
+    if test != "z":
+        df, where = np.unique(batch.df, return_inverse=True)
+        quantile = t_of_tail((1 - level) / 2, df)[where]
     estimate = wls.beta[:, 0]
     q = weighted_fit(batch, 1.0 / batch.v).weighted_ss
     half = quantile * se
