@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +52,11 @@ def blup(fit: RandomEffectsResults) -> dict[str, Any]:
     return out
 
 
+def _column(name: str) -> str:
+    """Return the name of a coefficient as a column of an R data frame."""
+    return re.sub(r"[^0-9A-Za-z._]", ".", name)
+
+
 def influential(fit: RandomEffectsResults) -> dict[str, Any]:
     """Case deletion."""
     found = influence(fit)
@@ -64,7 +70,7 @@ def influential(fit: RandomEffectsResults) -> dict[str, Any]:
         "QE_deleted": found.q,
         "hat": found.hat,
         "weight_percent": 100 * found.weights,
-        "dfbetas": {name: found.dfbetas[:, j] for j, name in enumerate(found.names)},
+        "dfbetas": {_column(name): found.dfbetas[:, j] for j, name in enumerate(found.names)},
         # the reference has no flag where the fit without the study is not possible
         "influential": [bool(x) if known else None for x, known in flags],
     }
