@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metaexo.errors import InputError, ShapeError, TooFewStudiesError, UnknownChoiceError
-from metaexo.numeric.estimators import get_estimator
+from metaexo.numeric.estimators import Estimator, get_estimator
 from metaexo.numeric.moments import weighted_fit
-from metaexo.numeric.problem import CHUNK_ELEMENTS, Array, Batch, make_batch
+from metaexo.numeric.parallel import each_part
+from metaexo.numeric.problem import Array, make_batch
 from metaexo.numeric.tails import normal_quantile, t_of_tail
+from metaexo.numeric.tau2 import PART_ROWS
 
 TESTS = ("knapp-hartung", "knapp-hartung-adhoc", "t", "z")
-# The scan for local maxima looks at some thirty values of tau2 at once.
-SCAN_POINTS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +105,22 @@ def fit_many(
         raise ShapeError(f"y has shape {effects.shape} and v {variances.shape}", "two arrays of shape (B, K)")
     weights = None if counts is None else np.broadcast_to(np.asarray(counts, dtype=float), effects.shape)
     _check(effects, variances, weights)
-    rows = max(1, CHUNK_ELEMENTS // (effects.shape[1] * SCAN_POINTS))
-    parts = []
-    for begin in range(0, len(effects), rows):
-        part = slice(begin, begin + rows)
-        batch = make_batch(effects[part], variances[part], n=None if weights is None else weights[part])
-        parts.append(_fit(batch, estimator.code, chosen, level))
+    rows = max(1, PART_ROWS // effects.shape[1])
+    cuts = [slice(begin, begin + rows) for begin in range(0, len(effects), rows)]
+    counted = [None if weights is None else weights[cut] for cut in cuts]
+    parts = each_part(
+        _fit,
+        [(effects[c], variances[c], n, estimator, chosen, level) for c, n in zip(cuts, counted, strict=True)],
+    )
     return ManyFits(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _fit(batch: Batch, method: str, test: str, level: float) -> tuple[NDArray[Any], ...]:
-    """Return the columns of ManyFits for one chunk."""
-    solution = get_estimator(method).kernel(batch)
+def _fit(
+    y: Array, v: Array, counts: Array | None, estimator: Estimator, test: str, level: float
+) -> tuple[NDArray[Any], ...]:
+    """Return the columns of ManyFits for one part."""
+    batch = make_batch(y, v, n=counts)
+    solution = estimator.kernel(batch)
     wls = weighted_fit(batch, 1.0 / (batch.v + solution.tau2[:, None]))
     variance = wls.cov[:, 0, 0]
     if test.startswith("knapp-hartung"):

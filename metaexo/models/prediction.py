@@ -101,8 +101,10 @@ class Prediction:
 
     def intervals(self, level: float) -> tuple[Array, Array, Array, Array]:
         """Return low, high, prediction low and prediction high, each of shape (r,)."""
-        half = quantiles(level, self.df) * self.se
-        wide = quantiles(level, self.prediction_df) * self.prediction_se
+        quantile = quantiles(level, self.df)
+        half = quantile * self.se
+        same = self.prediction_df is self.df
+        wide = (quantile if same else quantiles(level, self.prediction_df)) * self.prediction_se
         return self.mean - half, self.mean + half, self.mean - wide, self.mean + wide
 
     def above(self, value: float) -> Array:

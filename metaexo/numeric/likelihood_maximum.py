@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.numeric.likelihood import log_likelihood, score_parts
-from metaexo.numeric.moments import moments
+from metaexo.numeric.moments import CACHE_ELEMENTS, moments
 from metaexo.numeric.problem import Array, Batch
 from metaexo.numeric.roots import Roots, bracketed_newton
 from metaexo.numeric.scan import FORM, TRACE, R, S, Scan, T, scan
+from metaexo.numeric.single_problem import maximum_of_one
 from metaexo.numeric.tau2 import Tau2, in_parts, variance_scale
 
 
@@ -45,18 +46,19 @@ def local_maxima(batch: Batch, restricted: bool) -> tuple[NDArray[np.intp], Arra
     at_zero = np.flatnonzero(seen.boundary)
     inner = np.empty(0)
     if seen.problem.size:
-        part = batch.take(seen.problem)
-        inner = _refine(part, seen, variance_scale(part), restricted).root
+        inner = _refine(batch, seen, variance_scale(batch), restricted).root
     return np.concatenate([at_zero, seen.problem]), np.concatenate([np.zeros(at_zero.size), inner])
 
 
 def _global_maximum(batch: Batch, restricted: bool) -> Tau2:
+    if batch.size == 1 and batch.unit and batch.y.size <= CACHE_ELEMENTS:
+        return maximum_of_one(batch, restricted)
     seen = scan(batch, restricted)
     problem, scale = seen.problem, variance_scale(batch)
     maxima = seen.boundary + np.bincount(problem, minlength=batch.size)
     tau2, iterations = np.zeros(batch.size), np.zeros(batch.size, dtype=np.int64)
     if problem.size:
-        roots = _refine(batch.take(problem), seen, scale[problem], restricted)
+        roots = _refine(batch, seen, scale, restricted)
         if (maxima > 1).any():
             tau2, iterations = _highest(batch, seen, roots, maxima, restricted)
         else:
@@ -64,11 +66,16 @@ def _global_maximum(batch: Batch, restricted: bool) -> Tau2:
     return _certify(batch, tau2, (iterations, maxima, seen.proved), scale, restricted)
 
 
-def _refine(part: Batch, seen: Scan, scale: Array, restricted: bool) -> Roots:
-    """Solve h = 0 in the brackets of the scan, one problem of `part` each."""
+def _refine(batch: Batch, seen: Scan, scale: Array, restricted: bool) -> Roots:
+    """Solve h = 0 in the brackets of the scan."""
+    problem, scale = seen.problem, scale[seen.problem]
 
     def step(t: Any, which: Any) -> tuple[Any, Any]:
-        form, trace, form_slope, trace_slope = score_parts(moments(part.take(which), t), restricted)
+        if isinstance(which, int):  # one bracket alone: plain numbers
+            at = moments(batch.take(int(problem[which])), t)
+        else:
+            at = moments(batch, t, problem[which])
+        form, trace, form_slope, trace_slope = score_parts(at, restricted)
         value = np.log(form / trace)
         slope = trace_slope / trace - form_slope / form
         return value, _step_in_log(value, slope, t + scale[which])

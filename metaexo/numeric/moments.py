@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metaexo.numeric.problem import Array, Batch, Pivot
 
@@ -71,15 +72,19 @@ class WeightedFit:
     logdet: Array
 
 
-def moments(batch: Batch, tau2: Array | float) -> Moments:
+def moments(batch: Batch, tau2: Array | float, which: NDArray[np.intp] | None = None) -> Moments:
     """Return traces and quadratic forms at `tau2`, shape (B,) or, several points a problem, (B, G).
 
-    A plain number is a point of a batch of one, and the moments are plain numbers too.
+    A plain number is a point of a batch of one, and the moments are plain numbers too. With `which` the
+    points are those of the problems at these positions.
     """
-    pivot = batch.pivot
     if not isinstance(tau2, np.ndarray):
         return _at_number(batch, tau2)
-    if pivot is None:
+    if which is not None and not batch.is_all(which):
+        if batch.pivot is None:
+            return moments(batch.take(which), tau2)
+        return _at_points(batch.pivot.take(which), tau2)
+    if batch.pivot is None:
         if tau2.ndim == 1:
             return _design_moments(batch, tau2)
         if batch.y.size > CACHE_ELEMENTS:
@@ -87,6 +92,11 @@ def moments(batch: Batch, tau2: Array | float) -> Moments:
             return Moments(*(np.stack([getattr(p, n) for p in points], -1) for n in Moments.__slots__))
         problem = np.repeat(np.arange(batch.size), tau2.shape[1])
         return _reshaped(_design_moments(batch.take(problem), tau2.ravel()), tau2.shape)
+    return _at_points(batch.pivot, tau2)
+
+
+def _at_points(pivot: Pivot, tau2: Array) -> Moments:
+    """Return the moments of problems of a mean alone at `tau2`, shape (B,) or (B, G)."""
     if tau2.ndim == 2:
         return _mean_moments(pivot, tau2)
     if tau2.size == 1 and pivot.y.size <= CACHE_ELEMENTS:
@@ -193,7 +203,7 @@ def _one_problem(pivot: Pivot, tau2: float) -> Moments:
     y, v = pivot.y[0], pivot.v[0]
     w = 1.0 / (v + tau2)
     c = w if pivot.n is None else pivot.n[0] * w
-    first, r1 = float(pivot.v0[0]) + tau2, float(c.sum())
+    first, r1 = float(pivot.v0[0]) + tau2, float(np.add.reduce(c))
     w0 = 1.0 / first if first else math.inf
     mu = float(c.dot(y)) / (w0 + r1)
     e = y - mu
@@ -213,13 +223,14 @@ def _finish(w0: Any, mu: Any, sums: Any, squares: Any) -> Moments:
     r1, r2, r3 = sums[:3]
     q1, q2, q3, second = squares
     total = w0 + r1
-    first, share, rest = w0 * mu, w0 / total, r1 / total
+    first, share, rest, r2_of_total = w0 * mu, w0 / total, r1 / total, r2 / total
+    first_square, pivot_rest = first * first, w0 * rest
     return Moments(
-        trace_p=2 * w0 * rest + (r1 * r1 - r2) / total,
-        trace_pp=(w0 * rest) ** 2 + r2 - 2 * r3 / total + 2 * share**2 * r2 + (r2 / total) ** 2,
+        trace_p=2 * pivot_rest + r1 * rest - r2_of_total,
+        trace_pp=pivot_rest * pivot_rest + r2 - 2 * r3 / total + r2_of_total * (2 * share * w0 + r2_of_total),
         y_p_y=first * mu + q1,
-        y_pp_y=first * first + q2,
-        y_ppp_y=w0 * first**2 * rest + 2 * share * first * second - second**2 / total + q3,
+        y_pp_y=first_square + q2,
+        y_ppp_y=pivot_rest * first_square + second * (2 * share * first - second / total) + q3,
         sum_w=total,
         sum_ww=w0 * w0 + r2,
     )

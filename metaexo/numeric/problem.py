@@ -109,10 +109,13 @@ class Batch:
         """Return the problems at `which`, in that order; a problem may stand several times."""
         if isinstance(which, int):
             return self if self.size == 1 else self._take(slice(which, which + 1))
-        if not isinstance(which, slice) and which.size == self.size and which[0] == 0:
-            # positions in ascending order that are as many as the problems are all of them
-            return self if self.size == 1 or (np.diff(which) > 0).all() else self._take(which)
+        if not isinstance(which, slice) and self.is_all(which):
+            return self
         return self._take(which)
+
+    def is_all(self, which: NDArray[np.intp]) -> bool:
+        """Say whether positions are those of all problems, in their order."""
+        return which.size == self.size and bool((which == np.arange(self.size)).all())
 
     def _take(self, which: NDArray[np.intp] | slice) -> Batch:
         shared = self.weights is None or self.weights.shape[0] == 1

@@ -27,7 +27,7 @@ from metaexo.numeric.moments import moments
 from metaexo.numeric.problem import Array, Batch
 
 # The first grid has this ratio between neighbouring values of v_min + tau2.
-GRID_RATIO = 2.0
+GRID_RATIO = 3.0
 # An interval that is so short, relative to v_min + tau2, is not halved any further.
 SHORTEST = 1e-7
 # Where the smallest variance is zero the scan begins at this fraction of the smallest other one.
@@ -67,8 +67,8 @@ def scan(batch: Batch, restricted: bool) -> Scan:
     positive = smallest > 0
     floor, begin = smallest, np.zeros(batch.size)
     if not positive.all():
-        floor = np.where(positive, smallest, _smallest_positive(batch))
-        begin = np.where(positive, 0.0, ABOVE_ZERO * floor)
+        begin = np.where(positive, 0.0, ABOVE_ZERO * _smallest_positive(batch))
+        floor = np.where(positive, smallest, begin)
     end = np.maximum(upper_bound(batch, restricted), begin)
     middle = np.minimum(np.maximum(largest - 2 * smallest, begin), end)
     grid = _grid(begin, middle, end, floor)
@@ -94,11 +94,14 @@ def _grid(begin: Array, middle: Array, end: Array, floor: Array) -> Array:
     return np.maximum.accumulate(grid, axis=-1)
 
 
-def _evaluate(batch: Batch, t: Array, restricted: bool) -> Array:
-    """Return what the score is made of at the points t, shape (B, G), as an array of shape (5, B, G)."""
+def _evaluate(batch: Batch, t: Array, restricted: bool, which: NDArray[np.intp] | None = None) -> Array:
+    """Return what the score is made of at the points t, shape (B, G), as an array of shape (5, B, G).
+
+    With `which`, the points are those of the problems at these positions.
+    """
     out = np.empty((5, *t.shape))
     out[T] = t
-    form, trace, form_slope, trace_slope = score_parts(moments(batch, t), restricted)
+    form, trace, form_slope, trace_slope = score_parts(moments(batch, t, which), restricted)
     out[FORM], out[TRACE] = form, trace
     np.divide(trace_slope, trace, out=out[R])
     if form.all():
@@ -135,7 +138,7 @@ def _settle(
         problem, ends = problem[~clear], ends[:, :, ~clear]
         (low, high), scale = ends[:, T], floor[problem]
         t = np.clip(np.sqrt((low + scale) * (high + scale)) - scale, low, high)
-        middle = _evaluate(batch.take(problem), t[:, None], restricted)[:, :, 0]
+        middle = _evaluate(batch, t[:, None], restricted, problem)[:, :, 0]
         problem = np.concatenate([problem, problem])
         ends = np.array([np.hstack([ends[0], middle]), np.hstack([middle, ends[1]])])
         settled = np.zeros(problem.size, dtype=np.bool_)

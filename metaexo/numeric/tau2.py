@@ -9,6 +9,7 @@ from functools import wraps
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.numeric.parallel import each_part
 from metaexo.numeric.problem import Array, Batch
 
 # Problems of a large batch are solved in parts of so many rows, whose arrays stay in the processor's cache.
@@ -69,7 +70,7 @@ def closed_form(raw: Array, se: Array | None = None) -> Tau2:
 
 
 def in_parts(kernel: Callable[[Batch], Tau2]) -> Callable[[Batch], Tau2]:
-    """Let a kernel solve a large batch part by part: bounded memory, and faster."""
+    """Let a kernel solve a large batch part by part, side by side: bounded memory, and faster."""
 
     @wraps(kernel)
     def solve(batch: Batch) -> Tau2:
@@ -77,7 +78,7 @@ def in_parts(kernel: Callable[[Batch], Tau2]) -> Callable[[Batch], Tau2]:
             return kernel(batch)
         step = max(1, PART_ROWS // batch.y.shape[1])
         cuts = [slice(begin, begin + step) for begin in range(0, batch.size, step)]
-        parts = [kernel(batch.take(cut)) for cut in cuts]
+        parts = each_part(kernel, ((batch.take(cut),) for cut in cuts))
         return Tau2(
             *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Tau2))
         )

@@ -45,10 +45,10 @@ def test_counts_leave_out_and_repeat() -> None:
     assert many.se[1] == pytest.approx(twice.se[0], rel=1e-9)
 
 
-def test_chunks_do_not_change_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_side_by_side_do_not_change_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     y, v = problems()
     whole = mx.fit_many(y, v)
-    monkeypatch.setattr(batched, "CHUNK_ELEMENTS", 1)
+    monkeypatch.setattr(batched, "PART_ROWS", 1)
     np.testing.assert_allclose(mx.fit_many(y, v).tau2, whole.tau2, rtol=1e-10, atol=1e-15)
 
 
