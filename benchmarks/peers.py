@@ -1,4 +1,4 @@
-"""One REML fit with its interval, by every Python package that is installed."""
+"""One fit with its interval, by every Python package that is installed: REML, or the nearest it has."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from benchmarks.cases import Array
 Fit = Callable[[Array, Array], tuple[float, float]]
 
 
-def metaexo(y: Array, v: Array) -> tuple[float, float]:
+def metaexo(y: Array, v: Array, method: str = "REML") -> tuple[float, float]:
     """Return pooled estimate and tau2; the interval, Q and I2 are computed too."""
     import metaexo as mx
 
-    fit = mx.RandomEffects(mx.EffectSizes(y, v)).fit(method="REML")
+    fit = mx.RandomEffects(mx.EffectSizes(y, v)).fit(method=method)
     _ = fit.pooled(), fit.q.pvalue, fit.i2
     return fit.estimate, fit.tau2
 
@@ -58,14 +58,19 @@ def statsmodels(y: Array, v: Array) -> tuple[float, float]:
     return float(fit.mean_effect_re), float(fit.tau2)
 
 
-PEERS: dict[str, tuple[str, Fit]] = {
-    "PyMARE": ("pymare", pymare),
-    "pimeta": ("pimeta", pimeta),
-    "PyMetaAnalysis": ("meta_analyze", pymetaanalysis),
-    "statsmodels (Paule-Mandel)": ("statsmodels", statsmodels),
+# Name, module and function of each peer, and the estimator that it has.
+PEERS: dict[str, tuple[str, Fit, str]] = {
+    "PyMARE": ("pymare", pymare, "REML"),
+    "pimeta": ("pimeta", pimeta, "REML"),
+    "PyMetaAnalysis": ("meta_analyze", pymetaanalysis, "REML"),
+    "statsmodels": ("statsmodels", statsmodels, "PM"),
 }
 
 
-def installed() -> dict[str, Fit]:
-    """Return the peers that can be imported here."""
-    return {name: fit for name, (module, fit) in PEERS.items() if importlib.util.find_spec(module)}
+def installed(method: str = "REML") -> dict[str, Fit]:
+    """Return the peers with this estimator that can be imported here."""
+    return {
+        name: fit
+        for name, (module, fit, estimator) in PEERS.items()
+        if estimator == method and importlib.util.find_spec(module)
+    }

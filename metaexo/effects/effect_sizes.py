@@ -163,10 +163,18 @@ class EffectSizes:
         put(self, "ledger", ledger)
         put(self, "oriented", oriented)
         put(self, "origin", origin)
-        self._check_values()
-        self._drop_missing(missing)
+        if not self._is_ordinary():
+            self._check_values()
+            self._drop_missing(missing)
         self.y.flags.writeable = False
         self.v.flags.writeable = False
+
+    def _is_ordinary(self) -> bool:
+        """Say, in few steps, whether all values can be used and no variance is far from the others."""
+        if not self.v.size or not self.v.min() > 0:
+            return False
+        near = self.v.max() <= VARIANCE_RATIO_LIMIT * self.v.min()
+        return bool(near and np.isfinite(self.y + self.v).all())
 
     def _check_values(self) -> None:
         bad = np.isinf(self.y) | np.isinf(self.v) | (self.v < 0)

@@ -102,6 +102,6 @@ def quantiles(level: float, df: Array | float | None) -> Array | float:
     if df is None:
         return normal_quantile(level)
     several = np.asarray(df, dtype=float)
-    if several.size and (several == several.flat[0]).all():
+    if several.size == 1 or (several.size and (several == several.flat[0]).all()):
         return t_quantile(level, float(several.flat[0]))
     return t_of_tail((1 - level) / 2, several)

@@ -66,7 +66,7 @@ class Heterogeneity:
 
     @cached_property
     def _at_zero(self) -> Moments:
-        return moments(self.batch, np.zeros(1))
+        return moments(self.batch, 0.0)
 
     @cached_property
     def _has_zero_variance(self) -> bool:
@@ -80,7 +80,7 @@ class Heterogeneity:
         """
         if self._has_zero_variance or not self.df_residual:
             return float("nan") if self.df_residual else 0.0
-        return float(self.df_residual / self._at_zero.trace_p[0])
+        return float(self.df_residual / self._at_zero.trace_p)
 
     @property
     def i2(self) -> float:
@@ -145,7 +145,7 @@ class Heterogeneity:
         if self._has_zero_variance:
             words = f"{null}; not testable, a sampling variance is zero"
             return TestResult(float("nan"), "chi2", (float(df),), float("nan"), words)
-        return make_test(float(self._at_zero.y_p_y[0]), "chi2", (df,), null)
+        return make_test(float(self._at_zero.y_p_y), "chi2", (df,), null)
 
     def conf_int_heterogeneity(
         self, method: str = "q-profile", level: float | None = None
