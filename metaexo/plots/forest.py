@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
+from metaexo.models.censored_results import CensoredResults
+from metaexo.models.multilevel_results import MultilevelResults
 from metaexo.plots.canvas import draw
+from metaexo.plots.censored_forest import rows_of_censored
+from metaexo.plots.cluster_forest import rows_of_multilevel
 from metaexo.plots.forest_choices import Choices
 from metaexo.plots.forest_layout import Look, lay_out
 from metaexo.plots.forest_page import forest_page
@@ -65,16 +70,19 @@ def forest_plan(
 
     Parameters
     ----------
-    results : EffectSizes, RandomEffectsResults or StratifiedResults
-        Bare effects (nothing is pooled), one fit (studies and overall effect), or strata (a head, the studies
-        and a subtotal each, the overall effect, the test between strata).
+    results : EffectSizes, RandomEffectsResults, StratifiedResults, MultilevelResults or CensoredResults
+        Bare effects (nothing is pooled), one fit (studies and overall effect), strata (a head, the studies
+        and a subtotal each, the overall effect, the test between strata), a multilevel fit (effects under
+        their study, whose mean as the model predicts it is an open diamond), or bounded effects, bare
+        or with the fit of censored evidence (what is no point is an open interval).
     columns : sequence of str or Column, optional
         Columns of the data to show beside the label. Default: source and isolation method, if the data have
         them and the strata do not say the same.
     heads : mapping of str to sequence of str, optional
         Headings over neighbouring columns: title to the names of the columns ("label" is the first).
     by : str, optional
-        For bare effects: column of the data whose values become heads.
+        For bare or bounded effects: column of the data whose values become heads. For a multilevel fit:
+        random term whose levels become heads; default the study, or else the first term.
     order : str
         Order of the studies, within strata too: "given", "estimate" (rising), "precision" (the most precise
         first), or a column of the data.
@@ -197,6 +205,10 @@ def _rows(results: Any, choices: Choices) -> Rows:
         return rows_of_effects(results, choices)
     if isinstance(results, ReadyEffects):
         return rows_of_effects(results.effects, choices, results.bounds)
+    if isinstance(results, CensoredResults | BoundedEffectSizes):
+        return rows_of_censored(results, choices)
+    if isinstance(results, MultilevelResults):
+        return rows_of_multilevel(results, choices)
     if hasattr(results, "strata"):
         return rows_of_strata(results, choices)
     if hasattr(results, "effects") and hasattr(results, "pooled"):
@@ -213,7 +225,7 @@ def forest(results: Any, ax: Axes | None = None, **choices: Any) -> Axes:
 
     Parameters
     ----------
-    results : EffectSizes, RandomEffectsResults, StratifiedResults or ForestPlan
+    results : ForestPlan, or what :func:`forest_plan` takes
         What is shown; a plan is drawn as it is.
     ax : matplotlib.axes.Axes, optional
         Where to draw; Axes smaller than the plan shrink everything alike. Default: a figure of the planned

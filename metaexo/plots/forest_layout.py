@@ -117,7 +117,7 @@ def _wrapped(row: ForestRow, found: Rows, label_letters: int) -> ForestRow:
 
 def _height(row: ForestRow, look: Look) -> float:
     base = 1.6 * look.size if look.row_height is None else look.row_height
-    if row.kind == "spacer":
+    if row.kind in ("spacer", "rule"):
         return 0.5 * base
     lines = max([len(row.text), *(len(c) for key, c in row.cells.items() if key != ESTIMATE)], default=1)
     return base + (max(lines, 1) - 1) * 1.22 * look.size
@@ -133,7 +133,7 @@ def _columns(rows: Sequence[ForestRow], found: Rows, look: Look) -> tuple[tuple[
         key: max(
             [_widest(heading[key], size, bold=True)]
             + [
-                _widest(row.cells[key], size) + (row.indent if key == LABEL else 0.0)
+                _widest(row.cells[key], size, is_bold(row, key)) + (row.indent if key == LABEL else 0.0)
                 for row in rows
                 if key in row.cells and kinds.get(key) != "risk"
             ]
@@ -165,7 +165,7 @@ def _estimate_column(rows: Sequence[ForestRow], found: Rows, look: Look, left: f
     size = look.size
     name = found.measure.display if len(found.measure.display) <= TITLE_LETTERS else found.measure.code
     title = (name, f"[{level_words(found.level)} CI]")
-    pieces = [(row.cells[ESTIMATE], row.kind in BOLD) for row in rows if ESTIMATE in row.cells]
+    pieces = [(row.cells[ESTIMATE], is_bold(row, ESTIMATE)) for row in rows if ESTIMATE in row.cells]
     widest = [max((text_width(p[i], size, bold) for p, bold in pieces), default=0.0) for i in range(3)]
     gap = 1.4 * text_width(" ", size)
     needed = sum(widest) + 2 * gap + 2.0
@@ -174,6 +174,11 @@ def _estimate_column(rows: Sequence[ForestRow], found: Rows, look: Look, left: f
     second = first + gap + 2.0 + widest[1]
     edges = tuple(float(math.ceil(edge)) for edge in (first, second, second + gap + widest[2]))
     return PlacedColumn(ESTIMATE, "estimate", title, left, edges[-1], edges)
+
+
+def is_bold(row: ForestRow, key: str) -> bool:
+    """Return whether a cell is set in bold: pooled effects, and the names of clusters."""
+    return row.kind in BOLD or (row.kind == "cluster" and key == LABEL)
 
 
 def _title_lines(title: str) -> tuple[str, ...]:
@@ -264,7 +269,7 @@ def _limits(found: Rows, reference: float | None) -> tuple[float, float]:
     always += [bound for pair in bounds.get("total", []) for bound in pair]
     low, high = robust_limits(lows, highs, always)
     most = DWARFS * (high - low)
-    for pair in (*bounds.get("subtotal", []), *bounds.get("prediction", [])):
+    for pair in (*bounds.get("cluster", []), *bounds.get("subtotal", []), *bounds.get("prediction", [])):
         wider = robust_limits(lows, highs, [*always, *pair])
         if wider[1] - wider[0] <= most:
             always += pair

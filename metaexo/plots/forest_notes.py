@@ -10,6 +10,12 @@ from metaexo.plots.forest_choices import Choices
 from metaexo.plots.remarks import derived_words, ledger_words, method_words
 from metaexo.plots.wording import typeset
 
+WHOSE_TAU2 = {
+    "separate": "τ² of its own in each stratum.",
+    "common": "One τ² for all strata.",
+    "smoothed": "τ² of each stratum drawn towards those of the others.",
+}
+
 
 def evidence_notes(es: EffectSizes) -> tuple[str, ...]:
     """Return how hollow marks are to be read, and what was left out."""
@@ -42,14 +48,23 @@ def strata_notes(results: Any, choices: Choices) -> tuple[str, ...]:
 
 def _strata_model(results: Any, choices: Choices) -> str:
     """Return the model, whose the between-study variances are, and whose the weights."""
-    parts = [] if results.overall is None else [model_note(results.overall, choices.heterogeneity)]
-    one = results.tau2_mode == "common"
-    parts.append("One τ² for all strata." if one else "τ² of its own in each stratum.")
+    parts = [] if results.overall is None else [_overall_model(results, choices)]
+    parts.append(WHOSE_TAU2[results.tau2_mode])
     if choices.weights == "overall" and results.overall is not None:
         parts.append("Weights are those of the overall effect.")
     elif choices.weights == "stratum":
         parts.append("Weights are those within the strata.")
     return " ".join(parts)
+
+
+def _overall_model(results: Any, choices: Choices) -> str:
+    """Return the model of all effects, and how it allows for dependence between them."""
+    if results.clusters is None:
+        return model_note(results.overall, choices.heterogeneity)
+    counts = " k effects of m studies." if choices.heterogeneity else ""
+    model = method_words(results.overall).partition("; intervals")[0]
+    robust = f"intervals of pooled effects robust to dependence within each {results.cluster} (CR2)."
+    return f"{model}; {robust}{counts}"
 
 
 def _test_note(results: Any, pooled: int) -> list[str]:

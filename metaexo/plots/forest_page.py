@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from metaexo.plots.fonts import text_width, wrap_to_width
-from metaexo.plots.forest_layout import BOLD, SPAN_GAP
+from metaexo.plots.forest_layout import SPAN_GAP, is_bold
 from metaexo.plots.furniture import axis_items, note_items, title_items
+from metaexo.plots.open_interval import open_interval
 from metaexo.plots.page import (
     Align,
     Area,
@@ -78,9 +79,11 @@ def _edge(column: PlacedColumn) -> tuple[Align, float]:
 
 
 def _row(plan: ForestPlan, row: ForestRow) -> list[Item]:
+    if row.kind == "rule":
+        return [Line(((MARGIN, row.y), (plan.width - MARGIN, row.y)), 0.5, FAINT)]
     items = _spanning_text(plan, row)
-    bold = row.kind in BOLD
     for column in plan.columns:
+        bold = is_bold(row, column.key)
         lines = row.cells.get(column.key)
         if lines is None:
             continue
@@ -130,6 +133,8 @@ def _mark_items(plan: ForestPlan, row: ForestRow) -> list[Item]:
         return []
     if mark.shape == "diamond":
         return _diamond(plan, row, mark)
+    if mark.shape == "open":
+        return open_interval(plan, row, mark, _arrow)
     items = _interval(plan, row, mark, GREY if mark.shape == "bar" else STUDY)
     if mark.estimate is None or not plan.axis.low <= mark.estimate <= plan.axis.high:
         return items
@@ -170,12 +175,12 @@ def _arrow(x: float, y: float, left: bool, colour: str) -> Area:
 
 def _diamond(plan: ForestPlan, row: ForestRow, mark: Mark) -> list[Item]:
     """Return a diamond from bound to bound; a small one on a line with arrows where the axis is too short."""
-    fill = INK if row.kind == "total" else GREY
+    colour = INK if row.kind == "total" else GREY
     if mark.estimate is None or mark.low is None or mark.high is None:
         return []
     x, half = plan.panel.x(mark.estimate), mark.size / 2
     if mark.cut_low or mark.cut_high:
-        items = _interval(plan, row, mark, fill)
+        items = _interval(plan, row, mark, colour)
         left, right = x - half, x + half
         if not plan.axis.low <= mark.estimate <= plan.axis.high:
             return items
@@ -183,7 +188,7 @@ def _diamond(plan: ForestPlan, row: ForestRow, mark: Mark) -> list[Item]:
         items = []
         left, right = plan.panel.x(mark.low), plan.panel.x(mark.high)
     corners = ((left, row.y), (x, row.y - half), (right, row.y), (x, row.y + half))
-    return [*items, Area(corners, fill, fill, 0.5)]
+    return [*items, Area(corners, WHITE if mark.hollow else colour, colour, 0.9 if mark.hollow else 0.5)]
 
 
 def _words_below(plan: ForestPlan) -> list[Item]:

@@ -94,7 +94,7 @@ def rows_of_effects(es: EffectSizes, choices: Choices, bounds: Sequence[Bounds] 
     """
     level = choices.level or 0.95
     columns = settle_columns(es, choices.columns, choices.wording, used=(choices.by,) if choices.by else ())
-    write = _Writer(es, columns, choices, level, None, bounds=bounds)
+    write = RowWriter(es, columns, choices, level, None, bounds=bounds)
     rows: list[ForestRow] = []
     if choices.by is None:
         rows += write.studies(range(es.k))
@@ -113,7 +113,7 @@ def rows_of_fit(fit: PooledFit, choices: Choices) -> Rows:
     columns = settle_columns(es, choices.columns, choices.wording)
     single = has_one_mean(fit)
     weights = _weights(fit) if single and choices.weights else None
-    write = _Writer(es, columns, choices, level, weights)
+    write = RowWriter(es, columns, choices, level, weights)
     rows = write.studies(range(es.k))
     pooled = fit.pooled(level) if single and choices.overall else None
     if pooled is not None:
@@ -146,16 +146,17 @@ def rows_of_strata(results: Any, choices: Choices) -> Rows:
         if choices.weights == "stratum":
             weights = _weights(stratum.fit)
         heaviest = None if overall is None else float(overall.max())
-        write = _Writer(stratum.effects, columns, choices, level, weights, heaviest)
+        write = RowWriter(stratum.effects, columns, choices, level, weights, heaviest)
         name = stratum_words(stratum.levels, choices.wording) or stratum.name
         rows.append(head_row(s, name, short_remark(stratum.note)))
         rows += write.studies(range(stratum.effects.k), indent=INDENT)
         if stratum.fit is not None:
-            rows.append(write.subtotal(s, stratum.fit, _stratum_effect(stratum, results.tau2_mode, level)))
+            rows.append(write.subtotal(s, stratum.fit, _at_level(stratum.fit, stratum.pooled, level)))
         rows.append(ForestRow(f"spacer:{s}", "spacer"))
-    pooled = fit.pooled(level) if fit is not None and choices.overall else None
-    if pooled is not None:
-        rows += _Writer(es, columns, choices, level, overall).total(fit, pooled)
+    pooled = None
+    if fit is not None and choices.overall:
+        pooled = _at_level(fit, results.overall_pooled, level)
+        rows += RowWriter(es, columns, choices, level, overall).total(fit, pooled)
     if choices.between and results.between is not None:
         between = f"Test between strata: {words_of_test(results.between)}"
         rows.append(ForestRow("between", "note", text=(between,)))
@@ -178,17 +179,23 @@ def _level_of(results: Any) -> float:
     return next((float(s.pooled.level) for s in results.strata if s.pooled is not None), 0.95)
 
 
-def _stratum_effect(stratum: Any, tau2_mode: str, level: float) -> Any:
-    """Return the pooled effect of a stratum at a level."""
-    if stratum.pooled.level == level:
-        return stratum.pooled
-    if tau2_mode == "common":
+def _at_level(fit: Any, pooled: Any, level: float) -> Any:
+    """Return a pooled effect at a level; one that its fit alone does not give is there at its own level only.
+
+    Raises
+    ------
+    InputError
+        If strata that were pooled jointly, or robustly, are to be shown at another level.
+    """
+    if pooled.level == level:
+        return pooled
+    if fit.pooled(pooled.level) != pooled:
         raise InputError(
-            f"the strata were pooled jointly at the level {stratum.pooled.level:g}",
+            f"the strata were pooled jointly at the level {pooled.level:g}",
             f"strata pooled at the level {level:g} that the plot is to show",
             f"pool again with stratify(..., level={level:g})",
         )
-    return stratum.fit.pooled(level)
+    return fit.pooled(level)
 
 
 def head_row(position: int, name: str, detail: str = "") -> ForestRow:
@@ -196,7 +203,7 @@ def head_row(position: int, name: str, detail: str = "") -> ForestRow:
     return ForestRow(f"head:{position}", "head", text=(name,), detail=detail)
 
 
-class _Writer:
+class RowWriter:
     """Writes the rows of one plot: what all of them share is kept here."""
 
     def __init__(
@@ -208,8 +215,10 @@ class _Writer:
         weights: Array | None,
         heaviest: float | None = None,
         bounds: Sequence[Bounds] | None = None,
+        labels: Sequence[str] | None = None,
     ) -> None:
         self.es = es
+        self.labels = es.row_labels if labels is None else labels
         self.columns = columns
         self.choices = choices
         self.level = level
@@ -219,10 +228,12 @@ class _Writer:
         self.heaviest = heaviest or (1.0 if weights is None else float(weights.max()))
 
     def studies(self, positions: Iterable[int], indent: float = 0.0) -> list[ForestRow]:
-        ordered = _ordered(self.es, [int(i) for i in positions], self.choices.order)
-        return [self._study(i, indent) for i in ordered]
+        """Return rows of effects in the order that was chosen."""
+        found = in_order(self.es, [int(i) for i in positions], self.choices.order)
+        return [self.study(i, indent) for i in found]
 
-    def _study(self, i: int, indent: float) -> ForestRow:
+    def study(self, i: int, indent: float) -> ForestRow:
+        """Return the row of one effect."""
         es = self.es
         how = es.derived[i].how if es.derived else REPORTED.how
         estimate = float(es.y[i])
@@ -231,14 +242,14 @@ class _Writer:
         weight = share = None
         if self.weights is not None:
             weight = float(self.weights[i])
-            share = weight / self.heaviest
+            share = max(weight, 0.0) / self.heaviest
         mark = study_mark(estimate, low, high, how, share)
         cells = {c.key: cell(self.es.column(c.key).iloc[i], c) for c in self.columns}
         cells[LABEL] = (self._label(i),)
         return ForestRow(
             f"study:{es.row_ids[i]}",
             "study",
-            cells | self._numbers(mark, weight),
+            cells | self.numbers(mark, weight),
             mark=mark,
             weight=weight,
             how=how,
@@ -247,19 +258,20 @@ class _Writer:
 
     def _label(self, i: int) -> str:
         """Return the label with the remark on it, if there is one."""
-        name, column = self.es.row_labels[i], self.choices.remark
+        name, column = self.labels[i], self.choices.remark
         if column is None:
             return name
         remark = words(self.es.column(column).iloc[i], self.choices.wording, missing="")
         return f"{name} ({remark})" if remark else name
 
     def subtotal(self, s: int, fit: PooledFit, pooled: Any) -> ForestRow:
+        """Return the row of the pooled effect of a stratum."""
         weight = None if self.weights is None else float(self.weights.sum())
         mark = pooled_mark(pooled)
         return ForestRow(
             f"subtotal:{s}",
             "subtotal",
-            self._numbers(mark, weight),
+            self.numbers(mark, weight),
             ("Subtotal",),
             self._detail(fit),
             mark,
@@ -267,23 +279,25 @@ class _Writer:
             indent=INDENT,
         )
 
-    def total(self, fit: PooledFit, pooled: Any) -> list[ForestRow]:
+    def total(self, fit: Any, pooled: Any) -> list[ForestRow]:
+        """Return the rows of the overall effect and of its prediction interval."""
         weight = None if self.weights is None else float(np.sum(self.weights))
         mark = pooled_mark(pooled)
         name = (self.choices.overall_label,)
-        cells = self._numbers(mark, weight)
+        cells = self.numbers(mark, weight)
         rows = [ForestRow("total", "total", cells, name, self._detail(fit), mark, weight)]
         if self.choices.prediction and pooled.prediction_low is not None:
             bar = Mark("bar", None, pooled.prediction_low, pooled.prediction_high, BAR)
             text = (f"{level_words(self.level)} prediction interval",)
-            rows.append(ForestRow("prediction", "prediction", self._numbers(bar, None), text, mark=bar))
+            rows.append(ForestRow("prediction", "prediction", self.numbers(bar, None), text, mark=bar))
         return rows
 
     def _detail(self, fit: Any) -> str:
         parts = spread_words(fit) if self.choices.heterogeneity else []
         return ", ".join(parts + count_words(fit.effects.k, fit.effects.m))
 
-    def _numbers(self, mark: Mark, weight: float | None) -> dict[str, tuple[str, ...]]:
+    def numbers(self, mark: Mark, weight: float | None) -> dict[str, tuple[str, ...]]:
+        """Return the cells of the estimate and of the weight."""
         cells: dict[str, tuple[str, ...]] = {
             ESTIMATE: estimate_cell(self.es.measure, mark, self.choices.digits)
         }
@@ -292,7 +306,8 @@ class _Writer:
         return cells
 
 
-def _ordered(es: EffectSizes, positions: list[int], order: str) -> list[int]:
+def in_order(es: EffectSizes, positions: list[int], order: str) -> list[int]:
+    """Return positions of effects in the order that was chosen."""
     if order == "given":
         return positions
     if order == "estimate":

@@ -17,9 +17,9 @@ from metaexo.plots.scale import Axis, display
 if TYPE_CHECKING:
     import pandas as pd
 
-RowKind = Literal["study", "head", "subtotal", "total", "prediction", "note", "spacer"]
+RowKind = Literal["study", "head", "cluster", "subtotal", "total", "prediction", "note", "spacer", "rule"]
 ColumnKind = Literal["text", "number", "estimate", "weight", "risk"]
-Shape = Literal["square", "circle", "diamond", "bar"]
+Shape = Literal["square", "circle", "diamond", "bar", "open"]
 Order = Literal["given", "estimate", "precision"]
 
 
@@ -59,15 +59,16 @@ class Mark:
 
     Attributes
     ----------
-    shape : {"square", "circle", "diamond", "bar"}
+    shape : {"square", "circle", "diamond", "bar", "open"}
         Square and circle are studies (a circle rests on an assumed value), a diamond is a pooled effect, a
-        bar a prediction interval.
+        bar a prediction interval, an open interval a censored effect (hollow: a direction alone).
     estimate, low, high : float or None
         Scale of the analysis.
     size : float
         Side or height in points.
     hollow : bool
-        Whether the effect was derived from something else than its formula asks for.
+        Whether the effect was derived from something else than its formula asks for; of a diamond, whether it
+        is predicted by the model.
     cut_low, cut_high : bool
         Whether the interval runs out of the axis on the left and on the right; an arrow says so.
     """
@@ -90,8 +91,8 @@ class ForestRow:
     ----------
     id : str
         Unique name.
-    kind : {"study", "head", "subtotal", "total", "prediction", "note", "spacer"}
-        What the row is.
+    kind : {"study", "head", "cluster", "subtotal", "total", "prediction", "note", "spacer", "rule"}
+        What the row is; a cluster is a study above its effects, a rule a line between studies.
     cells : mapping of str to tuple of str
         Lines of text by column. The cell of an estimate has three pieces: estimate, lower and upper bound.
     text, detail : tuple of str, str
