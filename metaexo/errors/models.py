@@ -38,6 +38,10 @@ class NotNestedError(InputError):
     """Two fits of which neither holds the other as a special case, or fits of different data."""
 
 
+class MixedRepetitionError(InputError):
+    """Spreads of readings, preparations, batches or laboratories, in one model or not told apart."""
+
+
 class TooFewStudiesError(MetaexoError, ValueError):
     """The data hold too few studies for what was asked."""
 

@@ -1,25 +1,31 @@
-"""Subgroup analysis by one or two factors, with separate or common between-study variance."""
+"""Subgroup analysis by one factor or several, with separate, common or smoothed between-study variance."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import DependentEffectsWarning, TooFewStudiesError, UnknownChoiceError
-from metaexo.formatting import plural
+from metaexo.errors import (
+    DependentEffectsWarning,
+    InputError,
+    MetaexoError,
+    TooFewStudiesError,
+    UnknownChoiceError,
+)
+from metaexo.heterogeneity.latent_levels import LatentModerator, latent_moderator
+from metaexo.heterogeneity.levels import factor_levels, is_unreported, studies_of
+from metaexo.heterogeneity.repetition import refuse_mixed_levels
 from metaexo.heterogeneity.strata import StratifiedResults, Stratum, Tau2Mode
-from metaexo.models.hypothesis import TestResult, make_test, wald_test
-from metaexo.models.random_effects import RandomEffects
-from metaexo.models.records import Pooled
-from metaexo.models.results import RandomEffectsResults
+from metaexo.heterogeneity.strata_fits import fit_strata
+from metaexo.numeric.estimators import get_estimator
 
-ONE_STUDY = "one study: shown, takes no part in a between-study variance"
-TWO_STUDIES = "two studies: its spread rests on one degree of freedom"
-UNKNOWN = ("not reported", "not_reported")
+TAU2_MODES = ("separate", "common", "smoothed")
+UNREPORTED = ("apart", "mixture")
 
 
 def stratify(
@@ -29,6 +35,10 @@ def stratify(
     method: str = "REML",
     test: str | None = None,
     level: float = 0.95,
+    *,
+    cluster: str | None = "study",
+    order: Sequence[str] | None = None,
+    unreported: Literal["apart", "mixture"] = "apart",
 ) -> StratifiedResults:
     r"""Pool effects stratum by stratum and test whether the strata differ.
 
@@ -43,9 +53,16 @@ def stratify(
 
     on S - 1 and :math:`(S^2 - 1) / (3 \sum (1 - w_s/W)^2 / (k_s - 1))` degrees of freedom; with `test="z"` it
     is the chi-square of the numerator's sum. With a common variance all strata are fitted in one model with
-    a mean each, and the test is the model's own.
+    a mean each, and the test is the model's own. Smoothed variances stand between the two: log tau2 varies
+    normally between strata, and each stratum's variance is the median of what its own studies and the other
+    strata leave possible; with few studies in a stratum it moves towards the others.
 
-    A stratum of one study is shown, and takes no part in a between-study variance or in the test.
+    A stratum of one study is shown, and takes no part in a between-study variance or in the test. Studies
+    that do not report a factor are a stratum of their own, which stands last.
+
+    Where studies have several effects, standard errors, intervals and tests are robust to their dependence
+    (CR2 with Satterthwaite's degrees of freedom, over all strata at once, because a study may have effects in
+    several of them); tau2, I2 and Q still take the effects as independent.
 
     Parameters
     ----------
@@ -53,22 +70,37 @@ def stratify(
         Effects with the factors among the columns of `data`.
     by : str or sequence of str
         One column or more; several are crossed.
-    tau2 : {"separate", "common"}
-        Whether each stratum has its own between-study variance.
+    tau2 : {"separate", "common", "smoothed"}
+        Whether each stratum has its own between-study variance, all share one, or each has its own drawn
+        towards the others. Smoothed variances need REML or ML.
     method, test, level : str, str and float
         As in :meth:`metaexo.RandomEffects.fit`.
+    cluster : str, optional
+        What effects may share that makes them dependent: "study", or a column such as "laboratory". A
+        stratum needs two clusters to be fitted. None: all effects count as independent.
+    order : sequence of str, optional
+        All strata that are reported, in their natural order, for a test of trend.
+    unreported : {"apart", "mixture"}
+        "mixture" also fits the studies that do not report the factor as a mixture of the known levels; see
+        :func:`metaexo.heterogeneity.latent_moderator`. They stay a stratum of their own.
 
     Returns
     -------
     StratifiedResults
-        Strata, overall fit and the test between strata.
+        Strata, overall fit and the test between strata. It can be asked for pairs, a trend, a permutation
+        test, a test of the spread, and bounds over the levels that are not reported.
 
     Raises
     ------
     UnknownChoiceError
         If a factor is not a column, or `tau2` is not a known word.
+    InputError
+        If the order does not name every stratum once.
     TooFewStudiesError
         If there are no effects.
+    MixedRepetitionError
+        If the effects are coefficients of variation or standard deviations, and their column `repetition`
+        tells several levels that the strata would mix.
 
     Warns
     -----
@@ -81,6 +113,12 @@ def stratify(
     330-336. https://doi.org/10.1093/biomet/38.3-4.330
     Borenstein, M., Higgins, J. P. T. (2013). Meta-analysis and subgroups. Prevention Science 14, 134-143.
     https://doi.org/10.1007/s11121-013-0377-7
+    Rodriguez, J. E., Williams, D. R., Buerkner, P.-C. (2023). Heterogeneous heterogeneity by default: testing
+    categorical moderators in mixed-effects meta-analysis. British Journal of Mathematical and Statistical
+    Psychology 76, 402-433. https://doi.org/10.1111/bmsp.12299
+    Hedeker, D., Mermelstein, R. J., Demirtas, H. (2008). Biometrics 64, 627-634.
+    https://doi.org/10.1111/j.1541-0420.2007.00924.x
+    Pustejovsky, J. E., Tipton, E. (2018). https://doi.org/10.1080/07350015.2016.1247004
 
     Examples
     --------
@@ -91,32 +129,51 @@ def stratify(
     >>> result = mx.stratify(es, by="source")
     >>> [(s.name, s.k, round(s.pooled.estimate, 2)) for s in result.strata]
     [('adipose', 3, 0.93), ('plant', 3, 0.2)]
+    >>> result.permutation_test().pvalue
+    0.1
     """
-    if tau2 not in ("separate", "common"):
-        raise UnknownChoiceError("tau2", tau2, ("separate", "common"))
+    for what, word, allowed in (("tau2", tau2, TAU2_MODES), ("unreported", unreported, UNREPORTED)):
+        if word not in allowed:
+            raise UnknownChoiceError(what, word, allowed)
+    code = get_estimator(method).code
+    if tau2 == "smoothed" and code not in ("REML", "ML"):
+        raise InputError(f"{code} has no likelihood to smooth by", "REML or ML", 'use method="REML"')
     if effects.k == 0:
         raise TooFewStudiesError("there are no effects", "at least one effect", "look at the ledger")
     factors = (by,) if isinstance(by, str) else tuple(by)
-    if effects.m < effects.k:
-        warnings.warn(
-            f"{effects.k} effects come from {effects.m} studies; the strata take them as independent, so "
-            "their intervals are too narrow",
-            DependentEffectsWarning,
-            stacklevel=2,
-        )
+    refuse_mixed_levels(effects, factors)
     strata = _split(effects, factors)
-    if tau2 == "separate":
-        strata = [_fit_alone(s, method, test, level) for s in strata]
-        between, note = _welch(strata, test or ("z" if method.upper() == "EE" else "knapp-hartung"))
-    else:
-        strata, between, note = _fit_jointly(effects, strata, method, test, level)
-    overall = _fit(effects, method, test, level) if effects.k > 1 and effects.m > 1 else None
-    return StratifiedResults(factors, effects, tuple(strata), overall, tau2, between, note)
+    if order is not None:
+        strata = _in_order(strata, tuple(order))
+    clusters = _clusters(effects, cluster)
+    found = fit_strata(effects, strata, clusters, cluster or "", tau2, code, test, level)
+    latent, latent_note = _latent(effects, factors) if unreported == "mixture" else (None, "")
+    used = f"clusters: {cluster}" if clusters else ""
+    return StratifiedResults(
+        by=factors,
+        effects=effects,
+        strata=found.strata,
+        overall=found.overall,
+        overall_pooled=found.overall_pooled,
+        tau2_mode=tau2,
+        between=found.between,
+        between_note=", ".join(part for part in (found.between_note, used) if part),
+        means=found.means,
+        method=code,
+        test=found.test,
+        level=level,
+        clusters=clusters,
+        cluster=cluster or "",
+        order=() if order is None else tuple(order),
+        smoothing=found.smoothing,
+        latent=latent,
+        latent_note=latent_note,
+    )
 
 
 def _split(effects: EffectSizes, factors: tuple[str, ...]) -> list[Stratum]:
     """Return the strata without fits, those with most studies first and unreported levels last."""
-    columns = [effects.column(f).fillna("not reported").astype(str).to_numpy() for f in factors]
+    columns = [factor_levels(effects, factor) for factor in factors]
     cells: dict[tuple[str, ...], list[int]] = {}
     for i, cell in enumerate(zip(*columns, strict=True)):
         cells.setdefault(cell, []).append(i)
@@ -126,87 +183,59 @@ def _split(effects: EffectSizes, factors: tuple[str, ...]) -> list[Stratum]:
         rows: NDArray[np.intp] = np.array(members, dtype=np.intp)
         part = effects.select(rows, f"not in stratum {name}")
         strata.append(Stratum(name, dict(zip(factors, cell, strict=True)), rows, part, None, None, ""))
-    return sorted(strata, key=lambda s: (any(v.lower() in UNKNOWN for v in s.levels.values()), -s.m, s.name))
+    return sorted(strata, key=lambda s: (not s.reported, -s.m, s.name))
 
 
-def _fit(
-    effects: EffectSizes, method: str, test: str | None, level: float, tau2: float | None = None
-) -> RandomEffectsResults:
-    return RandomEffects(effects, dependence="accept").fit(method, test, level, tau2)
-
-
-def _fit_alone(stratum: Stratum, method: str, test: str | None, level: float) -> Stratum:
-    """Return the stratum with its own fit, or with the note why there is none."""
-    if stratum.m < 2:
-        return _with(stratum, None, None, ONE_STUDY)
-    fit = _fit(stratum.effects, method, test, level)
-    return _with(stratum, fit, fit.pooled(), TWO_STUDIES if stratum.m == 2 else "")
-
-
-def _with(stratum: Stratum, fit: RandomEffectsResults | None, pooled: Pooled | None, note: str) -> Stratum:
-    return Stratum(stratum.name, stratum.levels, stratum.rows, stratum.effects, fit, pooled, note)
-
-
-def _welch(strata: list[Stratum], test: str) -> tuple[TestResult | None, str]:
-    """Test the equality of means that have variances of their own."""
-    fits = [s.fit for s in strata if s.fit is not None]
-    null = "all strata share one mean effect"
-    if len(fits) < 2:
-        return None, f"no test: {plural(len(fits), 'stratum', 'strata')} with two or more studies"
-    mean = np.array([f.estimate for f in fits])
-    weight = np.array([1.0 / f.se[0] ** 2 for f in fits])
-    share = weight / weight.sum()
-    spread = float(weight @ (mean - share @ mean) ** 2)
-    s = len(fits)
-    used = f"{plural(s, 'stratum', 'strata')} with two or more studies, tau2 of their own"
-    if test == "z":
-        return make_test(spread, "chi2", (s - 1,), null), f"chi-square test over {used}"
-    lack = float(((1 - share) ** 2 / np.array([f.df_residual for f in fits])).sum())
-    statistic = spread / (s - 1) / (1 + 2 * (s - 2) / (s**2 - 1) * lack)
-    return make_test(statistic, "F", (s - 1, (s**2 - 1) / (3 * lack)), null), f"Welch's test over {used}"
-
-
-def _fit_jointly(
-    effects: EffectSizes, strata: list[Stratum], method: str, test: str | None, level: float
-) -> tuple[list[Stratum], TestResult | None, str]:
-    """Fit one mean a stratum with one tau2 for all; strata of one study stay outside."""
-    pooled_strata = [s for s in strata if s.m > 1]
-    if not pooled_strata:
-        return [_with(s, None, None, ONE_STUDY) for s in strata], None, "no test: no stratum has two studies"
-    rows = np.sort(np.concatenate([s.rows for s in pooled_strata]))
-    part = effects.select(rows, ONE_STUDY)
-    dummies = np.column_stack([np.isin(rows, s.rows) for s in pooled_strata]).astype(float)
-    names = [s.name for s in pooled_strata]
-    joint = RandomEffects(part, dummies, intercept=False, names=names, dependence="accept").fit(
-        method, test, level
-    )
-    table = joint.predict(np.eye(len(names)))
-    out = []
-    for s in strata:
-        if s.m < 2:
-            out.append(_with(s, None, None, ONE_STUDY))
-            continue
-        row = table.iloc[names.index(s.name)]
-        known = joint.method != "EE"
-        pooled = Pooled(
-            estimate=float(row["estimate"]),
-            se=float(row["se"]),
-            low=float(row["low"]),
-            high=float(row["high"]),
-            prediction_low=float(row["prediction_low"]) if known else None,
-            prediction_high=float(row["prediction_high"]) if known else None,
-            level=level,
+def _in_order(strata: list[Stratum], order: tuple[str, ...]) -> list[Stratum]:
+    """Return the strata in the order given, those that are not reported last."""
+    names = [s.name for s in strata]
+    for word in order:
+        if word not in names:
+            raise UnknownChoiceError("stratum", word, names)
+    missing = [s.name for s in strata if s.reported and s.name not in order]
+    if missing or len(set(order)) < len(order):
+        given = (
+            "the order names a stratum twice" if not missing else f"the order leaves out {', '.join(missing)}"
         )
-        fit = _fit(s.effects, method, test, level, joint.tau2 if known else None)
-        out.append(_with(s, fit, pooled, ""))
-    if len(names) < 2:
-        return out, None, "no test: 1 stratum with two or more studies"
-    contrast = np.column_stack([np.ones(len(names) - 1), -np.eye(len(names) - 1)])
-    between = wald_test(
-        contrast @ joint.beta,
-        contrast @ joint.cov @ contrast.T,
-        joint.df_test,
-        "all strata share one mean effect",
+        raise InputError(given, "every stratum that is reported, once")
+    place = {name: i for i, name in enumerate(order)}
+    return sorted(strata, key=lambda s: (place.get(s.name, len(place)), -s.m, s.name))
+
+
+def _clusters(effects: EffectSizes, cluster: str | None) -> tuple[str, ...] | None:
+    """Return the cluster of each effect if some share one, and warn of what that does not cure."""
+    if cluster in (None, "study"):
+        labels = studies_of(effects)
+        dependent, what = effects.m < effects.k, "studies"
+    else:
+        column = effects.column(str(cluster))
+        missing = [effects.row_ids[i] for i in np.flatnonzero(column.isna().to_numpy())]
+        if missing:
+            raise InputError(f"some effects have no {cluster}", "a value in every row", rows=missing)
+        labels = tuple(column.astype(str))
+        dependent, what = len(set(labels)) < effects.k, f"groups by {cluster}"
+    if not dependent:
+        return None
+    count = len(set(labels))
+    if cluster is None:
+        words = "the strata take them as independent, so their intervals are too narrow"
+    else:
+        words = "intervals and tests are robust to that, but tau2, I2 and Q take them as independent"
+    warnings.warn(
+        f"{effects.k} effects come from {count} {what}; {words}", DependentEffectsWarning, stacklevel=3
     )
-    used = f"{plural(len(names), 'stratum', 'strata')} with two or more studies, one tau2 for all"
-    return out, between, f"test of the joint model over {used}"
+    return None if cluster is None else labels
+
+
+def _latent(effects: EffectSizes, factors: tuple[str, ...]) -> tuple[LatentModerator | None, str]:
+    """Return the mixture of known levels for unreported studies, or why there is none."""
+    if len(factors) > 1:
+        return None, "no mixture: it is for one factor, and several are crossed"
+    if not any(is_unreported(level) for level in factor_levels(effects, factors[0])):
+        return None, f"no mixture: every study reports {factors[0]}"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DependentEffectsWarning)
+            return latent_moderator(effects, factors[0]), ""
+    except MetaexoError as error:
+        return None, f"no mixture: {error}"

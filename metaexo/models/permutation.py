@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.formatting import p_value
+from metaexo.models.readable import Readable
 from metaexo.models.weighted import refuse_special_tests
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.moments import weighted_fit
@@ -42,7 +43,7 @@ TIE = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
-class PermutationTest:
+class PermutationTest(Readable):
     """An exact permutation test.
 
     Attributes
@@ -203,7 +204,7 @@ def _orders(x: Array) -> Iterator[NDArray[np.intp]]:
     """
     kind = np.unique(x, axis=0, return_inverse=True)[1].ravel()
     block = []
-    for pattern in _patterns(sorted(kind.tolist())):
+    for pattern in distinct_orders(sorted(kind.tolist())):
         given: dict[int, list[int]] = {}
         for effect, label in enumerate(pattern):
             given.setdefault(label, []).append(effect)
@@ -215,7 +216,7 @@ def _orders(x: Array) -> Iterator[NDArray[np.intp]]:
         yield np.array(block, dtype=np.intp)
 
 
-def _patterns(labels: list[int]) -> Iterator[list[int]]:
+def distinct_orders(labels: list[int]) -> Iterator[list[int]]:
     """Yield all distinct orders of a sorted list, each from the one before (the next in the dictionary)."""
     now = list(labels)
     while True:

@@ -1,0 +1,184 @@
+"""
+Which isolation method gives the most repeatable preparations?
+==============================================================
+
+Coefficients of variation, as logarithms with the bias and the sampling variance of a small sample, for each
+level of repetition apart: readings of one preparation, preparations of one material, batches, laboratories,
+and material of different donors, where biology differs as well. How far readings lie apart says nothing of
+how far preparations do, so no model mixes levels, and a spread over something that is not reported takes no
+part. Repositories of one owner are one laboratory. Two methods on the same material are also compared within
+a study, by the ratio of their coefficients of variation.
+"""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+
+import metaexo as mx
+from metaexo.effects.one_per_study import one_per_study
+from metaexo.effects.split import split
+from metaexo.errors import AssumptionWarning, DependentEffectsWarning
+from metaexo.evidence.sizes import laboratories
+from metaexo.formatting import interval, number, plural
+from metaexo.heterogeneity import repeatability
+from metaexo.heterogeneity.repetition import REPETITIONS
+from metaexo.numeric.tails import normal_quantile
+from metaexo.report.run import Analysis, run_alone
+
+METHODS = "contrast == 'method_a_vs_method_b' and use != 'apart'"
+COLUMNS = ["line", "study_id", "laboratory", "source", "isolation", "repetition", "size_nm", "size_sd"]
+SHOWN = ["line", "study_id", "outcome_family", "outcome_label", "treatment_label", "control_label"]
+APART = "set apart by the sheet: shown, in no model"
+REPEATED = {
+    "reading": "readings",
+    "preparation": "preparations",
+    "batch": "batches",
+    "laboratory": "laboratories",
+    "donor": "donors",
+    "not_reported": "something not reported",
+}
+
+
+def main(analysis: Analysis) -> None:
+    sheets = mx.read_sheets(analysis.data)
+
+    # Spread of vesicle size: every preparation with a mean, an SD and the number of replicates.
+    every = sizes(sheets)
+    used = every.select((every.column("use") != "apart").to_numpy(), "set apart by the sheet")
+    analysis.write_table("counts", counts(sheets.preparations, used))
+    analysis.write_table(
+        "sizes", with_intervals(every)[[*COLUMNS, "n_replicates", "cv", "low", "high", "use"]]
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DependentEffectsWarning)
+        found = repeatability(used, cluster="laboratory", test="knapp-hartung-adhoc")
+    analysis.write_table("methods", found.to_frame())
+    analysis.write_figure("sizes", draw_sizes(every), title="Coefficient of variation of vesicle size")
+
+    # Two methods on the same material: the donors are the same, so the ratio is that of the methods.
+    pairs = ratios(sheets)
+    table = with_intervals(pairs)
+    analysis.write_table("ratios", table[[*SHOWN, "repetition", "paired", "cv", "low", "high", "use"]])
+    analysis.write_figure(
+        "ratios", draw_ratios(table), title="Ratio of coefficients of variation of two methods"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DependentEffectsWarning)
+        by_family = {
+            family: repeatability(part, by="method_pair", test="knapp-hartung-adhoc")
+            for (family,), part in independent(pairs).items()
+        }
+    for paragraph in statement(sheets.preparations, used, found, pairs, by_family):
+        analysis.write_summary(paragraph)
+
+
+def sizes(sheets):
+    """Return log coefficients of variation of vesicle size, with the laboratory of each."""
+    found = sheets.effects("CVLN", sheet="preparations")
+    return found.with_columns(laboratory=laboratories(found.data).tolist())
+
+
+def ratios(sheets):
+    """Return log ratios of coefficients of variation of two methods, not turned."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AssumptionWarning)
+        return sheets.effects("CVR", where=METHODS, assumed_correlation=0.5, orient=False)
+
+
+def independent(es):
+    """Return the ratios of each outcome family: one a study and pair of methods, the first in the sheet."""
+    return {key: one_per_study(part, "method_pair") for key, part in split(es, "outcome_family").items()}
+
+
+def with_intervals(es):
+    """Return the table of the effects, back on their scale, with intervals."""
+    half = normal_quantile(0.95) * np.sqrt(es.v)
+    return es.data.assign(cv=np.exp(es.y), low=np.exp(es.y - half), high=np.exp(es.y + half))
+
+
+def counts(preparations, used):
+    """Return how many preparations there are at each level of repetition, and how many have a spread."""
+    taken = preparations["line"].isin(used.column("line")) & (preparations["use"] != "apart")
+    whose = laboratories(preparations)
+    rows = []
+    for level in REPEATED:
+        here = preparations["repetition"] == level
+        names = whose[here & taken].nunique()
+        rows.append((level, REPETITIONS.get(level, ""), here.sum(), (here & taken).sum(), names))
+    columns = ["repetition", "what", "preparations", "with_a_spread", "laboratories"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def draw_sizes(es):
+    table = with_intervals(es)
+    table["apart"] = table["use"] == "apart"
+    several = table.groupby("laboratory")["study_id"].transform("nunique") > 1
+    table["laboratory"] = table["laboratory"].where(several, table["study_id"])
+    order = [name for name in REPEATED if (table["repetition"] == name).any()]
+    return mx.plots.interval_strip(
+        table,
+        "cv",
+        ["repetition", "isolation"],
+        low="low",
+        high="high",
+        by="laboratory",
+        hollow="apart",
+        study="laboratory",
+        study_title="Laboratories",
+        head_order=order,
+        row_title="What was repeated / method",
+        wording={"apart": APART, **{name: f"Over {words}" for name, words in REPEATED.items()}},
+        axis_label="Coefficient of variation of size",
+        notes=["Bars: 95 % intervals. Colours are laboratories. Heads are never compared with each other."],
+    )
+
+
+def draw_ratios(table):
+    table = table.assign(methods=table["treatment_label"] + " / " + table["control_label"])
+    table["n"] = table["treatment_n"].astype(int)
+    return mx.plots.interval_strip(
+        table,
+        "cv",
+        ["outcome_label", "methods"],
+        low="low",
+        high="high",
+        by="study_id",
+        reference=1.0,
+        cells={"n": "Donors"},
+        row_title="Outcome / methods",
+        axis_label="Ratio of coefficients of variation",
+        notes=["Bars: 95 % intervals. Below 1: the first method is less variable over the same donors."],
+    )
+
+
+def statement(preparations, used, found, pairs, by_family):
+    """Return what can be said of repeatability, in words."""
+    levels = used.column("repetition").value_counts()
+    over = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in levels.items())
+    lacking = ", ".join(name for name in ("reading", "preparation", "laboratory") if name not in levels)
+    low, high = float(np.exp(pairs.y.min())), float(np.exp(pairs.y.max()))
+    clear = (np.abs(pairs.y) > normal_quantile(0.95) * np.sqrt(pairs.v)).sum()
+    pooled = [
+        f"{family}, {row.method_pair}: {number(row.value)} ({interval(row.low, row.high)})"
+        for family, result in by_family.items()
+        for row in result.to_frame().dropna(subset="value").itertuples()
+    ]
+    verdicts = "\n".join(f"- {found.verdict(level)}." for level in REPETITIONS)
+    return [
+        f"{used.k} of {len(preparations)} preparations have a mean size with an SD and the number of "
+        f"replicates, and are not set apart. What was repeated: {over}. Repeatability of an isolation is the "
+        f"spread of preparations of one material; not reported by anyone: {lacking or 'nothing'}.",
+        f"**Vesicle size, by what was repeated**\n\n{verdicts}",
+        f"**Two methods on the same donors.** {plural(pairs.k, 'ratio')} of coefficients of variation, of "
+        f"{plural(pairs.m, 'study', 'studies')}, from {number(low)} to {number(high)}; {clear} of these have "
+        "an interval without 1, and nothing allows for their number. Pairs of methods with two independent "
+        f"studies of one outcome family: {'; '.join(pooled) or 'none'}.",
+        "What this does not show: how repeatable an isolation method is where only spreads between donors "
+        "are known, which are biology and preparation together. In a ratio of two methods on the same donors "
+        "the biology is the same, but each method may add to differences between donors, or level them.",
+    ]
+
+
+if __name__ == "__main__":
+    run_alone(main)

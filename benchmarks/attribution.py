@@ -1,0 +1,238 @@
+"""How often the verdict of an attribution is right: python -m benchmarks.attribution.
+
+Studies have one of three sources and one of three isolation methods; a factor that matters makes a variance
+of 1.5 times the unexplained between-study variance. Six truths: the source matters, the method matters, both
+do, neither does, the source matters but comes with the method in all studies (no analysis can tell the two
+apart), or in four of five studies. Two more have several effects a study, and no factor that matters, or the
+source alone. For each truth and number of studies: how often each verdict was given. A second table has the
+median errors of the shares and the coverage of their intervals.
+
+References
+----------
+Morris, T. P., White, I. R., Crowther, M. J. (2019). Using simulation studies to evaluate statistical methods.
+Statistics in Medicine 38, 2074-2102. https://doi.org/10.1002/sim.8086
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import metaexo as mx
+from metaexo.heterogeneity import attribution_verdict
+
+HERE = Path(__file__).parent
+SEED, REPEATS, DEALS, INTERVAL_REPEATS, DRAWS = 20261122, 250, 199, 60, 200
+SIZES = (5, 10, 20, 50, 100, 200)
+INTERVAL_SIZES = (10, 20, 50)
+SOURCES, METHODS = np.array(["adipose", "plant", "milk"]), np.array(["UC", "SEC", "kit"])
+TAU2, RATIO = 0.08, 1.5
+# Three levels, equally likely, whose effects have a variance of RATIO * TAU2.
+LEVELS = np.array([-1.0, 0.0, 1.0]) * np.sqrt(1.5 * RATIO * TAU2)
+VERDICTS = ("source", "isolation", "both", "neither", "not_separable", "too_few", "no_heterogeneity")
+REFUSALS = ("not_separable", "too_few", "no_heterogeneity")
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What matters, how often source and method go together, effects a study, and the right verdict."""
+
+    words: str
+    source: bool
+    isolation: bool
+    together: float
+    right: str
+    effects: int = 1
+
+
+TRUTHS = {
+    "source": Truth("source matters", True, False, 0.0, "source"),
+    "isolation": Truth("isolation method matters", False, True, 0.0, "isolation"),
+    "both": Truth("both matter", True, True, 0.0, "both"),
+    "neither": Truth("neither matters", False, False, 0.0, "neither"),
+    "confounded": Truth("source matters, method always goes with it", True, False, 1.0, "not_separable"),
+    "entangled": Truth("source matters, method goes with it in 4 of 5", True, False, 0.8, "source"),
+    "clusters, neither": Truth("neither matters, 1 to 4 effects a study", False, False, 0.0, "neither", 4),
+    "clusters, source": Truth("source matters, 1 to 4 effects a study", True, False, 0.0, "source", 4),
+}
+
+
+def simulate(truth: Truth, m: int, rng: np.random.Generator) -> mx.EffectSizes:
+    """Return effects of m studies; in a study with several effects three quarters of tau2 are its own."""
+    sizes = rng.integers(1, truth.effects + 1, m)
+    study = np.repeat(np.arange(m), sizes)
+    k = study.size
+    source = rng.integers(0, 3, m)[study]
+    alone = rng.integers(0, 3, k if truth.effects > 1 else m)
+    isolation = np.where((rng.random(m) < truth.together)[study], source, alone)
+    own = 0.75 * TAU2 if truth.effects > 1 else TAU2
+    v = rng.uniform(0.05, 0.3, k)
+    true = truth.source * LEVELS[source] + truth.isolation * LEVELS[isolation]
+    y = 0.8 + true + rng.normal(0.0, np.sqrt(own), m)[study] + rng.normal(0.0, np.sqrt(TAU2 - own + v))
+    data = pd.DataFrame({"source": SOURCES[source], "isolation": METHODS[isolation]})
+    return mx.EffectSizes(y, v, data=data, study=[f"study {s}" for s in study])
+
+
+def verdicts(name: str, m: int, repeats: int = REPEATS) -> Counter[str]:
+    """Return how often each verdict is given under one truth and number of studies."""
+    rng = np.random.default_rng([SEED, m, list(TRUTHS).index(name)])
+    return Counter(
+        attribution_verdict(simulate(TRUTHS[name], m, rng), deals=DEALS, seed=i).kind for i in range(repeats)
+    )
+
+
+def verdict_row(name: str, m: int, found: Counter[str]) -> dict[str, object]:
+    """Return the shares of the verdicts: right, refused, false (a factor named that does not matter)."""
+    truth, total = TRUTHS[name], found.total()
+    wrong = [kind for kind in ("source", "isolation", "both") if not _is_true(truth, kind)]
+    right = found[truth.right] / total
+    return {
+        "truth": name,
+        "studies": m,
+        "right": right,
+        "right_se": np.sqrt(right * (1 - right) / total),
+        "refused": sum(found[kind] for kind in REFUSALS) / total,
+        "false": sum(found[kind] for kind in wrong) / total,
+        **{kind: found[kind] / total for kind in VERDICTS},
+        "repeats": total,
+    }
+
+
+def _is_true(truth: Truth, kind: str) -> bool:
+    """Return whether a verdict names only factors that matter."""
+    return (truth.source or kind == "isolation") and (truth.isolation or kind == "source")
+
+
+def verdict_table(sizes: Sequence[int] = SIZES, repeats: int = REPEATS) -> pd.DataFrame:
+    """Return one row for every truth and number of studies."""
+    return pd.DataFrame([verdict_row(name, m, verdicts(name, m, repeats)) for name in TRUTHS for m in sizes])
+
+
+def interval_row(name: str, m: int, repeats: int, draws: int) -> dict[str, object]:
+    """Return median errors of the shares and coverage of their intervals; data without shares are counted."""
+    truth = TRUTHS[name]
+    rng = np.random.default_rng([SEED, m, list(TRUTHS).index(name), 1])
+    rows = []
+    for i in range(repeats):
+        es = simulate(truth, m, rng)
+        found = mx.attribute_heterogeneity(es, draws=draws, deals=19, seed=i)
+        aims = true_shares(truth, found.used)
+        for factor, aim in aims.items():
+            part = next((p for p in found.parts if p.name == factor and p.low is not None), None)
+            if part is not None:
+                holds = part.low - 1e-9 <= aim <= part.high + 1e-9
+                rows.append((factor, part.share - aim, holds, part.high - part.low))
+    got = pd.DataFrame(rows, columns=["factor", "error", "holds", "width"]).groupby("factor")
+    out: dict[str, object] = {"truth": name, "studies": m}
+    for factor in ("source", "isolation"):
+        one = got.get_group(factor)
+        out |= {
+            f"{factor}_median_error": one["error"].median(),
+            f"{factor}_coverage": one["holds"].mean(),
+            f"{factor}_median_width": one["width"].median(),
+        }
+    return out | {"with_shares": len(got.get_group("source")), "repeats": repeats}
+
+
+def true_shares(truth: Truth, used: mx.EffectSizes) -> dict[str, float]:
+    """Return the shares that the true effects of the levels have among the studies at hand."""
+    parts = {}
+    for name, matters, levels in (("source", truth.source, SOURCES), ("isolation", truth.isolation, METHODS)):
+        places = [list(levels).index(level) for level in used.column(name)]
+        parts[name] = float(np.var(LEVELS[places], ddof=1)) if matters else 0.0
+    total = sum(parts.values()) + TAU2
+    return {name: value / total for name, value in parts.items()}
+
+
+def interval_table(
+    sizes: Sequence[int] = INTERVAL_SIZES, repeats: int = INTERVAL_REPEATS, draws: int = DRAWS
+) -> pd.DataFrame:
+    """Return one row for every truth with separable factors and number of studies."""
+    names = ("source", "both", "neither")
+    return pd.DataFrame([interval_row(name, m, repeats, draws) for name in names for m in sizes])
+
+
+def draw(found: pd.DataFrame, path: Path) -> None:
+    """Draw the shares of the verdicts against the number of studies, a panel a truth."""
+    from matplotlib.figure import Figure
+
+    groups = {
+        "right": ("right", "#0072B2"),
+        "missed": ("nothing named, or only one of two", "#56B4E9"),
+        "refused": ("refused: cannot be told", "#B8B8B8"),
+        "false": ("a factor named that does not matter", "#D55E00"),
+    }
+    figure = Figure(figsize=(10, 5.4), layout="constrained")
+    axes = figure.subplots(2, 4, sharex=True, sharey=True).ravel()
+    for ax, (name, truth) in zip(axes, TRUTHS.items(), strict=True):
+        part = found[found["truth"] == name].copy()
+        if truth.right in REFUSALS:
+            part["refused"] -= part[truth.right]
+        part["missed"] = 1 - part[["right", "refused", "false"]].sum(axis=1)
+        bottom = np.zeros(len(part))
+        places = np.arange(len(part))
+        for column, (words, colour) in groups.items():
+            ax.bar(places, part[column], 0.8, bottom, color=colour, label=words)
+            bottom += part[column].to_numpy()
+        ax.set_title(truth.words.replace(", ", ",\n"), fontsize=8.5)
+        ax.set_xticks(places, [str(m) for m in part["studies"]], fontsize=8)
+        ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"], fontsize=8)
+        ax.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("Studies", fontsize=9)
+    figure.supylabel("Simulated data sets (%)", fontsize=9)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False, fontsize=8)
+    mx.plots.save(figure, path)
+
+
+def compact(found: pd.DataFrame) -> pd.DataFrame:
+    """Return per cent right / refused / false, a row a truth, a column a number of studies."""
+    refused = found["refused"].where(~found["truth"].map(lambda name: TRUTHS[name].right in REFUSALS), 0.0)
+    parts = [
+        (100 * column).round().astype(int).astype(str) for column in (found["right"], refused, found["false"])
+    ]
+    texts = parts[0] + " / " + parts[1] + " / " + parts[2]
+    table = found.assign(text=texts, what=found["truth"].map(lambda name: TRUTHS[name].words))
+    wide = table.pivot(index="what", columns="studies", values="text").loc[list(dict.fromkeys(table["what"]))]
+    wide.columns = [f"{m} studies" for m in wide.columns]
+    return wide.rename_axis("what is true").reset_index()
+
+
+def draw_example(folder: Path) -> None:
+    """Draw the figures of three simulated sets: told apart, confounded, too few."""
+    rng = np.random.default_rng(SEED)
+    sets = {
+        "Source matters": ("source", 40),
+        "Always together": ("confounded", 25),
+        "Few studies": ("both", 6),
+    }
+    made = {name: simulate(TRUTHS[truth], m, rng) for name, (truth, m) in sets.items()}
+    found = {name: mx.attribute_heterogeneity(es) for name, es in made.items()}
+    mx.plots.save(mx.plots.attribution(found), folder / "attribution_example")
+    mx.plots.save(mx.plots.estimability(found["Always together"]), folder / "attribution_grid")
+
+
+def main() -> None:
+    """Write the tables and the figures."""
+    results = HERE / "results"
+    results.mkdir(exist_ok=True)
+    found = verdict_table()
+    found.to_csv(results / "attribution.csv", index=False, float_format="%.4g", lineterminator="\n")
+    draw(found, HERE.parent / "docs" / "figures" / "attribution")
+    compact(found).to_csv(results / "attribution_summary.csv", index=False, lineterminator="\n")
+    draw_example(HERE.parent / "docs" / "figures")
+    print(found.round(3).to_string())
+    covered = interval_table()
+    covered.to_csv(
+        results / "attribution_intervals.csv", index=False, float_format="%.4g", lineterminator="\n"
+    )
+    print(covered.round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()

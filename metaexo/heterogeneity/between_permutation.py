@@ -1,0 +1,295 @@
+"""Permutation test between strata: labels dealt at random between the studies.
+
+If the strata make no difference, each study might as well stand in another one. The labels are dealt between
+the studies in all ways, or in many drawn at random, each time as many of a label as there are, and the test
+between strata is made afresh, between-study variances included. A study with several effects keeps them
+together. A study with effects in several strata keeps its labels: dealing them would compare it with itself.
+
+References
+----------
+Higgins, J. P. T., Thompson, S. G. (2004). Controlling the risk of spurious findings from meta-regression.
+Statistics in Medicine 23, 1663-1682. https://doi.org/10.1002/sim.1752
+Phipson, B., Smyth, G. K. (2010). Permutation p-values should never be zero. Statistical Applications in
+Genetics and Molecular Biology 9, 39. https://doi.org/10.2202/1544-6115.1585
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from math import factorial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaexo.errors import NotIdentifiableError
+from metaexo.formatting import p_value
+from metaexo.heterogeneity.levels import studies_of
+from metaexo.heterogeneity.strata import StratifiedResults
+from metaexo.models.permutation import TIE, distinct_orders
+from metaexo.numeric.estimators import get_estimator
+from metaexo.numeric.moments import weighted_fit
+from metaexo.numeric.problem import Array, make_batch
+
+CHUNK = 2048
+Labels = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class BetweenPermutation:
+    """A permutation test between strata.
+
+    Attributes
+    ----------
+    statistic : float
+        The statistic of the data: that of the test between strata.
+    pvalue : float
+        Share of the arrangements whose statistic is at least as large; for drawn ones (1 + count) /
+        (1 + draws).
+    smallest : float
+        The smallest p-value that these studies can give.
+    arrangements : int
+        Distinct arrangements, that of the data included.
+    fitted : int
+        How many of them were fitted.
+    exact : bool
+        Whether all were.
+    dealt, kept : int
+        Studies between which labels were dealt, and studies that kept theirs because they have several.
+    statistics : ndarray, shape (fitted,)
+        The statistics of all arrangements fitted; the first is that of the data.
+    """
+
+    statistic: float
+    pvalue: float
+    smallest: float
+    arrangements: int
+    fitted: int
+    exact: bool
+    dealt: int
+    kept: int
+    statistics: Array
+
+    def __str__(self) -> str:
+        how = "all" if self.exact else f"{self.fitted - 1} drawn of"
+        words = (
+            f"permutation test between strata: {p_value(self.pvalue)}, {how} {self.arrangements} "
+            f"arrangements of the labels of {self.dealt} studies; the smallest possible "
+            f"{p_value(self.smallest)}"
+        )
+        return words + (f"; {self.kept} studies in several strata keep their labels" if self.kept else "")
+
+
+def permute_strata(
+    results: StratifiedResults, limit: int = 50_000, draws: int = 9_999, seed: int = 0
+) -> BetweenPermutation:
+    """Test strata against labels dealt at random between the studies.
+
+    Use it with few studies, where the distribution of a test statistic is least certain; the p-value holds
+    for any number of studies. The statistic is that of the test between strata (with several effects a study
+    that of independent effects: the dealing, not the statistic, allows for dependence; with smoothed
+    variances that of one variance for all). Strata that take no part in that test take no part here.
+
+    Parameters
+    ----------
+    results : StratifiedResults
+        The strata.
+    limit : int
+        Up to this many arrangements all are fitted, and the test is exact; beyond it some are drawn.
+    draws : int
+        How many are drawn.
+    seed : int
+        Seed of the draws.
+
+    Returns
+    -------
+    BetweenPermutation
+        The p-value, and the smallest one that was possible.
+
+    Raises
+    ------
+    TooFewStudiesError
+        If fewer than two strata have two or more studies.
+    NotIdentifiableError
+        If no labels can be dealt, because every study stands in several strata.
+
+    References
+    ----------
+    Higgins, J. P. T., Thompson, S. G. (2004). https://doi.org/10.1002/sim.1752
+    Phipson, B., Smyth, G. K. (2010). https://doi.org/10.2202/1544-6115.1585
+
+    Examples
+    --------
+    >>> import pandas as pd, metaexo as mx
+    >>> from metaexo.heterogeneity import permute_strata
+    >>> data = pd.DataFrame({"source": ["milk"] * 4 + ["plant"] * 4})
+    >>> es = mx.EffectSizes([0.9, 0.7, 1.2, 1.0, 0.1, 0.3, 0.2, 0.4], [0.04] * 8, data=data)
+    >>> found = permute_strata(mx.stratify(es, by="source"))
+    >>> found.arrangements, round(found.pvalue, 3), round(found.smallest, 3)
+    (70, 0.029, 0.029)
+    """
+    results._several("labels to deal")
+    deal = _Deal(results)
+    number = deal.count()
+    exact = number <= limit
+    rng = np.random.default_rng(seed)
+    source = deal.all() if exact else deal.drawn(draws, rng)
+    statistic = _Statistic(results, deal.rows)
+    parts = [statistic(block) for block in _blocks(source)]
+    values = np.concatenate(parts)
+    observed = float(values[0])
+    extreme = values >= observed - TIE * abs(observed)
+    top = values.max()
+    return BetweenPermutation(
+        statistic=observed,
+        pvalue=float(extreme.mean()),
+        smallest=float((values >= top - TIE * abs(top)).mean()) if exact else 1 / len(values),
+        arrangements=number,
+        fitted=len(values),
+        exact=exact,
+        dealt=len(deal.own),
+        kept=deal.kept,
+        statistics=values,
+    )
+
+
+class _Deal:
+    """The ways to deal the labels of strata between studies."""
+
+    def __init__(self, results: StratifiedResults) -> None:
+        strata = results.fitted
+        self.rows: Labels = np.sort(np.concatenate([s.rows for s in strata]))
+        label = np.empty(results.effects.k, dtype=np.intp)
+        for j, stratum in enumerate(strata):
+            label[stratum.rows] = j
+        self.label = label[self.rows]
+        units = results.clusters or studies_of(results.effects)
+        names = np.array([units[i] for i in self.rows], dtype=object)
+        # every study by the positions of its effects
+        members = [np.flatnonzero(names == name) for name in dict.fromkeys(names)]
+        single = [part for part in members if len(set(self.label[part])) == 1]
+        self.kept = len(members) - len(single)
+        self.members = single
+        self.own: list[int] = [int(self.label[part[0]]) for part in single]
+        if len(set(self.own)) < 2:
+            raise NotIdentifiableError(
+                f"of {len(members)} studies {self.kept} have effects in several strata"
+                + (", and the others all stand in one" if single else "")
+                + ": no labels can be dealt between studies",
+                "studies that stand in one stratum each, in two strata or more",
+                "compare the strata within studies, for example by Multilevel with the factor as a moderator",
+            )
+
+    def count(self) -> int:
+        """Return the number of distinct arrangements."""
+        total = factorial(len(self.own))
+        for repeats in np.unique(self.own, return_counts=True)[1]:
+            total //= factorial(int(repeats))
+        return total
+
+    def all(self) -> Iterator[Labels]:
+        """Yield all arrangements, that of the data first."""
+        yield self.label
+        for order in distinct_orders(sorted(self.own)):
+            if order != self.own:
+                yield self._spread(order)
+
+    def drawn(self, draws: int, rng: np.random.Generator) -> Iterator[Labels]:
+        """Yield the arrangement of the data, and some drawn at random."""
+        yield self.label
+        own = np.array(self.own)
+        for _ in range(draws):
+            yield self._spread(rng.permutation(own).tolist())
+
+    def _spread(self, order: list[int]) -> Labels:
+        """Return the label of each effect, from that of each study."""
+        label = self.label.copy()
+        for part, value in zip(self.members, order, strict=True):
+            label[part] = value
+        return label
+
+
+def _blocks(source: Iterator[Labels]) -> Iterator[Labels]:
+    while block := list(islice(source, CHUNK)):
+        yield np.array(block, dtype=np.intp)
+
+
+class _Statistic:
+    """The statistic between strata of many arrangements at once."""
+
+    def __init__(self, results: StratifiedResults, rows: Labels) -> None:
+        self.y, self.v = results.effects.y[rows], results.effects.v[rows]
+        self.size = len(results.fitted)
+        self.mode, self.method, self.test = results.tau2_mode, results.method, results.test
+
+    def __call__(self, labels: Labels) -> Array:
+        """Return the statistics of arrangements, shape (B,), from labels of shape (B, k)."""
+        masks = [np.asarray(labels == j, dtype=float) for j in range(self.size)]
+        if self.mode == "separate":
+            return self._welch(masks, [self._tau2(mask) for mask in masks])
+        return self._joint(masks, self._one_tau2(labels))
+
+    def _tau2(self, mask: Array) -> Array:
+        return get_estimator(self.method).kernel(make_batch(self.y, self.v, n=mask)).tau2
+
+    def _one_tau2(self, labels: Labels) -> Array:
+        """Return the variance that all strata share, shape (B,): effects are dealt to rows of one design."""
+        order = np.argsort(labels, axis=1, kind="stable")
+        tau2 = np.empty(len(labels))
+        sizes = np.sort(labels, axis=1)
+        kinds, which = np.unique(sizes, axis=0, return_inverse=True)
+        for kind, pattern in enumerate(kinds):
+            rows = np.flatnonzero(which.ravel() == kind)
+            x = np.eye(self.size)[pattern]
+            batch = make_batch(self.y[order[rows]], self.v[order[rows]], x)
+            tau2[rows] = get_estimator(self.method).kernel(batch).tau2
+        return tau2
+
+    def _means(self, masks: list[Array], tau2: list[Array]) -> tuple[Array, Array, Array, Array]:
+        """Return means, squared standard errors, weighted sums of squares and df of strata, each (S, B)."""
+        rows = []
+        for mask, t in zip(masks, tau2, strict=True):
+            batch = make_batch(self.y, self.v, n=mask)
+            fit = weighted_fit(batch, 1.0 / (batch.v + t[:, None]))
+            rows.append((fit.beta[:, 0], fit.cov[:, 0, 0], fit.weighted_ss, batch.df))
+        mean, variance, ss, df = (np.array(column) for column in zip(*rows, strict=True))
+        return mean, variance, ss, df
+
+    def _joint(self, masks: list[Array], tau2: Array) -> Array:
+        """Return the statistic of one model with a mean each and one variance."""
+        mean, variance, ss, df = self._means(masks, [tau2] * self.size)
+        spread = _spread(mean, variance)
+        if self.test == "z":
+            return spread
+        scale = np.ones(len(tau2))
+        if self.test.startswith("knapp-hartung"):
+            scale = ss.sum(axis=0) / df.sum(axis=0)
+            scale = scale if self.test == "knapp-hartung" else np.maximum(scale, 1.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.nan_to_num(spread / scale / (self.size - 1), nan=0.0))
+
+    def _welch(self, masks: list[Array], tau2: list[Array]) -> Array:
+        """Return Welch's statistic, or the chi-square one for normal tests."""
+        mean, variance, ss, df = self._means(masks, tau2)
+        if self.test.startswith("knapp-hartung"):
+            scale = ss / df
+            variance = variance * (scale if self.test == "knapp-hartung" else np.maximum(scale, 1.0))
+        spread = _spread(mean, variance)
+        if self.test == "z":
+            return spread
+        s = self.size
+        with np.errstate(divide="ignore", invalid="ignore"):
+            weight = 1.0 / variance
+            lack = ((1 - weight / weight.sum(axis=0)) ** 2 / df).sum(axis=0)
+        return np.asarray(spread / (s - 1) / (1 + 2 * (s - 2) / (s**2 - 1) * np.nan_to_num(lack)))
+
+
+def _spread(mean: Array, variance: Array) -> Array:
+    """Return the weighted sum of squares of means around their weighted mean, (S, B) to (B,)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weight = 1.0 / variance
+        centre = (weight * mean).sum(axis=0) / weight.sum(axis=0)
+        spread = (weight * (mean - centre) ** 2).sum(axis=0)
+    # strata without any spread of their own: apart as far as can be, unless their means agree
+    return np.where(np.isnan(spread), np.where(np.ptp(mean, axis=0) > 0, np.inf, 0.0), spread)

@@ -1,0 +1,204 @@
+"""Strata as tables: for computing with, and for readers in Markdown, LaTeX and HTML."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from metaexo.formatting import (
+    MISSING,
+    html_table,
+    interval,
+    latex_table,
+    latex_text,
+    markdown_table,
+    number,
+    percent,
+)
+from metaexo.heterogeneity.strata import StratifiedResults, Stratum
+from metaexo.models.intervals import HeterogeneityInterval
+from metaexo.models.records import Pooled
+from metaexo.models.results import RandomEffectsResults
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WORDS = ("stratum", "note")
+COUNTS = ("k", "m")
+
+
+def strata_frame(results: StratifiedResults) -> pd.DataFrame:
+    """Return one row a stratum, and one for all; see `StratifiedResults.to_frame`."""
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = [
+        {**s.levels, "stratum": s.name, **_numbers(s.fit, s.pooled, s.spread, s.k, s.m), "note": s.note}
+        for s in results.strata
+    ]
+    fit = results.overall
+    if fit is not None:
+        whole = _numbers(fit, results.overall_pooled, overall_spread(results), fit.k, fit.m)
+        rows.append({"stratum": "all", **whole, "note": ""})
+    table = pd.DataFrame(rows)
+    words = {*results.by, *WORDS, *COUNTS}
+    return table.astype({name: float for name in table.columns if name not in words})
+
+
+def overall_spread(results: StratifiedResults) -> HeterogeneityInterval | None:
+    """Return tau2 and I2 of all effects with their intervals; None where there are none."""
+    fit = results.overall
+    if fit is None or fit.method == "EE" or (fit.effects.v == 0).any():
+        return None
+    return fit.conf_int_heterogeneity()
+
+
+def _numbers(
+    fit: RandomEffectsResults | None,
+    pooled: Pooled | None,
+    spread: HeterogeneityInterval | None,
+    k: int,
+    m: int,
+) -> dict[str, float | int | None]:
+    """Return the numeric columns of one row of the table."""
+    return {
+        "k": k,
+        "m": m,
+        "estimate": pooled.estimate if pooled else None,
+        "se": pooled.se if pooled else None,
+        "low": pooled.low if pooled else None,
+        "high": pooled.high if pooled else None,
+        "prediction_low": pooled.prediction_low if pooled else None,
+        "prediction_high": pooled.prediction_high if pooled else None,
+        "tau2": fit.tau2 if fit else None,
+        "tau2_low": spread.tau2.low if spread else None,
+        "tau2_high": spread.tau2.high if spread else None,
+        "tau": fit.tau if fit else None,
+        "i2": fit.i2 if fit else None,
+        "i2_low": spread.i2.low if spread else None,
+        "i2_high": spread.i2.high if spread else None,
+        "q": fit.q.statistic if fit else None,
+        "q_pvalue": fit.q.pvalue if fit else None,
+    }
+
+
+def strata_dict(results: StratifiedResults) -> dict[str, object]:
+    """Return strata, tests and choices as plain values; see `StratifiedResults.to_dict`."""
+    rows = strata_frame(results).to_dict("records")
+    plain = [{name: None if value != value else value for name, value in row.items()} for row in rows]
+    return {
+        "by": list(results.by),
+        "k": results.effects.k,
+        "m": results.effects.m,
+        "measure": results.effects.measure.code,
+        "tau2": results.tau2_mode,
+        "method": results.method,
+        "test": results.test,
+        "level": results.level,
+        "clusters": results.cluster if results.clusters else None,
+        "strata": plain,
+        "between": None if results.between is None else asdict(results.between),
+        "between_note": results.between_note,
+        "digest": results.digest,
+    }
+
+
+def reader_rows(results: StratifiedResults) -> tuple[list[list[str]], list[str]]:
+    """Return rows and header of the table that readers see."""
+    shown: list[tuple[str, Any]] = [(s.name, s) for s in results.strata]
+    rows = [_cells(name, s.k, s.m, s.fit, s.pooled, s.spread) for name, s in shown]
+    fit = results.overall
+    if fit is not None:
+        rows.append(_cells("all", fit.k, fit.m, fit, results.overall_pooled, overall_spread(results)))
+    level = percent(results.level)
+    header = [
+        "stratum",
+        "k",
+        "m",
+        "estimate",
+        f"{level} interval",
+        f"{level} prediction interval",
+        "tau",
+        "I2",
+    ]
+    return rows, header
+
+
+def _cells(
+    name: str,
+    k: int,
+    m: int,
+    fit: RandomEffectsResults | None,
+    pooled: Pooled | None,
+    spread: HeterogeneityInterval | None,
+) -> list[str]:
+    cells = [name, str(k), str(m)]
+    if fit is None or pooled is None:
+        return [*cells, *[MISSING] * 5]
+    ahead = MISSING
+    if pooled.prediction_low is not None:
+        ahead = interval(pooled.prediction_low, pooled.prediction_high)
+    return [
+        *cells,
+        number(pooled.estimate),
+        interval(pooled.low, pooled.high),
+        ahead,
+        tau_words(fit, spread),
+        i2_words(fit, spread),
+    ]
+
+
+def tau_words(fit: RandomEffectsResults, spread: HeterogeneityInterval | None) -> str:
+    """Return tau with its interval."""
+    return number(fit.tau) + (f" ({interval(spread.tau.low, spread.tau.high)})" if spread else "")
+
+
+def i2_words(fit: RandomEffectsResults, spread: HeterogeneityInterval | None) -> str:
+    """Return I2 with its interval, in per cent."""
+    if spread is None:
+        return percent(fit.i2)
+    return f"{percent(fit.i2)} ({percent(spread.i2.low)} to {percent(spread.i2.high)})"
+
+
+def notes(results: StratifiedResults) -> list[str]:
+    """Return the sentences that stand below the table: tests, and what is special about single strata."""
+    lines = [f"between strata: {results.between}"] if results.between else []
+    lines.append(results.between_note)
+    return lines + stratum_notes(results.strata) + dependence_note(results)
+
+
+def stratum_notes(strata: tuple[Stratum, ...]) -> list[str]:
+    """Return the remark on each stratum, those that share one together."""
+    found: dict[str, list[str]] = {}
+    for s in strata:
+        if s.note:
+            found.setdefault(s.note, []).append(s.name)
+    return [f"{', '.join(names)}: {note}" for note, names in found.items()]
+
+
+def dependence_note(results: StratifiedResults) -> list[str]:
+    """Return how dependence between effects is allowed for, where there is any."""
+    if results.clusters is None:
+        return []
+    count = len(set(results.clusters))
+    return [
+        f"standard errors are robust to dependence within each {results.cluster} (CR2, {count} clusters); "
+        "tau2, I2 and Q take the effects as independent"
+    ]
+
+
+def as_markdown(results: StratifiedResults) -> str:
+    """Return the strata as a Markdown table, followed by the notes."""
+    return "\n\n".join([markdown_table(*reader_rows(results)), *notes(results)])
+
+
+def as_latex(results: StratifiedResults, caption: str | None) -> str:
+    """Return the strata as a LaTeX table, followed by the notes."""
+    table = latex_table(*reader_rows(results), caption=caption)
+    return "\n\n".join([table, *map(latex_text, notes(results))])
+
+
+def as_html(results: StratifiedResults, caption: str | None) -> str:
+    """Return the strata as an HTML table, followed by the notes."""
+    table = html_table(*reader_rows(results), caption=caption)
+    return "\n".join([table, *(f"<p>{escape(note)}</p>" for note in notes(results))])

@@ -1,0 +1,188 @@
+"""The plan of a figure of attributed heterogeneity, and its way to a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from metaexo.plots.fonts import text_width
+from metaexo.plots.furniture import (
+    Key,
+    axis_items,
+    legend_rows_items,
+    note_items,
+    title_height,
+    title_items,
+)
+from metaexo.plots.page import Area, Dot, Item, Line, Page, Panel, Text, lines_of_text, make_page, middle
+from metaexo.plots.scale import Axis
+from metaexo.plots.style import (
+    FAINT,
+    GREY,
+    INK,
+    LINE_HEIGHT,
+    MARGIN,
+    PALE,
+    SMALL_SIZE,
+    TEXT_SIZE,
+    WHITE,
+)
+from metaexo.plots.tables import text_on
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BAR, DOT = 11.0, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a stacked bar: its name, where it begins and ends in per cent, its colour, its number."""
+
+    name: str
+    begin: float
+    end: float
+    colour: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionRow:
+    """A row of the figure, with its middle and height in points.
+
+    Attributes
+    ----------
+    kind : {"head", "words", "bar", "interval"}
+        A name of data, a verdict, a stacked bar, or a share with its interval.
+    label : tuple of str
+        Lines of the label, or of the verdict.
+    segments : tuple of Segment
+        Of a stacked bar.
+    value, low, high : float or None
+        Of an interval, in per cent.
+    colour : str
+        Of an interval.
+    cells : tuple of str
+        Texts on the right.
+    y, height : float
+        Place.
+    """
+
+    kind: Literal["head", "words", "bar", "interval"]
+    label: tuple[str, ...]
+    segments: tuple[Segment, ...] = ()
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    colour: str = INK
+    cells: tuple[str, ...] = ()
+    y: float = 0.0
+    height: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionPlan:
+    """What a figure of attributed heterogeneity shows, with its places in points from the upper left corner.
+
+    Attributes
+    ----------
+    rows : tuple of AttributionRow
+        Rows from top to bottom.
+    columns : tuple of (str, float)
+        Headings of the columns on the right, and their right edges.
+    axis, panel : Axis, Panel
+        The axis in per cent of tau2, and where it stands.
+    keys : tuple of tuple of Key
+        Rows of the legend.
+    title, notes : tuple of str
+        Lines above and below.
+    width, height : float
+        Size of the figure in points.
+    """
+
+    rows: tuple[AttributionRow, ...]
+    columns: tuple[tuple[str, float], ...]
+    axis: Axis
+    panel: Panel
+    keys: tuple[tuple[Key, ...], ...]
+    title: tuple[str, ...]
+    notes: tuple[str, ...]
+    width: float
+    height: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a segment or interval: data, row, part, begin, end, value, low, high (per cent)."""
+        import pandas as pd
+
+        found: list[tuple[object, ...]] = []
+        data = ""
+        for row in self.rows:
+            label = " ".join(row.label)
+            data = label if row.kind == "head" else data
+            found += [
+                (data, label, s.name, s.begin, s.end, s.end - s.begin, None, None) for s in row.segments
+            ]
+            if row.kind == "interval":
+                found.append((data, "interval", label, None, None, row.value, row.low, row.high))
+        columns = ["data", "row", "part", "begin", "end", "value", "low", "high"]
+        return pd.DataFrame(found, columns=columns)
+
+
+def attribution_page(plan: AttributionPlan) -> Page:
+    """Return the page of a plan."""
+    panel = plan.panel
+    items: list[Item] = title_items(plan.title)
+    items += legend_rows_items(plan.keys, MARGIN, MARGIN + title_height(plan.title), TEXT_SIZE, LINE_HEIGHT)
+    for title, right in plan.columns:
+        items.append(Text(right, panel.top - 4.5, title, TEXT_SIZE, True, align="right"))
+    edge = plan.width - MARGIN
+    items.append(Line(((MARGIN, panel.top), (edge, panel.top))))
+    for row in plan.rows:
+        items += _row_items(plan, row, edge)
+    if any(row.kind in ("bar", "interval") for row in plan.rows):
+        items += axis_items(plan.axis, panel, panel.bottom, TEXT_SIZE, LINE_HEIGHT)
+    items += note_items(plan.notes, plan.height)
+    return make_page(plan.width, plan.height, items, panel)
+
+
+def _row_items(plan: AttributionPlan, row: AttributionRow, edge: float) -> list[Item]:
+    if row.kind == "words":
+        step = 1.3 * SMALL_SIZE
+        return list(lines_of_text(MARGIN, row.y, row.label, step, size=SMALL_SIZE, colour=GREY))
+    if row.kind == "head":
+        return list(lines_of_text(MARGIN, row.y, row.label, LINE_HEIGHT, bold=True))
+    zero = plan.panel.x(0.0)
+    top, bottom = row.y - row.height / 2, row.y + row.height / 2
+    items: list[Item] = [
+        Line(((MARGIN, bottom), (edge, bottom)), 0.4, FAINT),
+        Line(((zero, top), (zero, bottom)), 0.8, PALE),
+        *lines_of_text(MARGIN, row.y, row.label, LINE_HEIGHT),
+    ]
+    for text, (_, right) in zip(row.cells, plan.columns, strict=False):
+        items.append(Text(right, middle(row.y, TEXT_SIZE), text, TEXT_SIZE, align="right"))
+    return items + (_bar_items(plan, row) if row.kind == "bar" else _interval_items(plan, row))
+
+
+def _bar_items(plan: AttributionPlan, row: AttributionRow) -> list[Item]:
+    items: list[Item] = []
+    for part in row.segments:
+        left, right = plan.panel.x(part.begin), plan.panel.x(part.end)
+        top, bottom = row.y - BAR / 2, row.y + BAR / 2
+        items.append(
+            Area(((left, top), (right, top), (right, bottom), (left, bottom)), part.colour, WHITE, 0.6)
+        )
+        if right - left >= text_width(part.text, SMALL_SIZE) + 4.0:
+            place, colour = (left + right) / 2, text_on(part.colour)
+            baseline = middle(row.y, SMALL_SIZE)
+            items.append(Text(place, baseline, part.text, SMALL_SIZE, colour=colour, align="center"))
+    return items
+
+
+def _interval_items(plan: AttributionPlan, row: AttributionRow) -> list[Item]:
+    items: list[Item] = []
+    if row.low is not None and row.high is not None:
+        ends = plan.panel.x(row.low), plan.panel.x(row.high)
+        items.append(Line(((ends[0], row.y), (ends[1], row.y)), 1.2, row.colour))
+    if row.value is not None and plan.axis.low <= row.value <= plan.axis.high:
+        items.append(Dot(plan.panel.x(row.value), row.y, "circle", DOT, row.colour, WHITE, 0.5))
+    return items

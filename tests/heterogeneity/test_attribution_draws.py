@@ -1,0 +1,118 @@
+"""Deals and draws: what they keep together, and that they agree with what can be counted."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+
+from metaexo.heterogeneity.attribution_data import column_space
+from metaexo.heterogeneity.attribution_draws import (
+    FittedModel,
+    deals,
+    dealt_p_value,
+    f_statistics,
+    hedges_tau2,
+    shrunk_mean,
+)
+from metaexo.numeric.closed_forms import hedges
+from metaexo.numeric.problem import make_batch
+
+
+def two_groups(k=7, first=3, seed=0):
+    rng = np.random.default_rng(seed)
+    group = (np.arange(k) < first).astype(float)
+    v = rng.uniform(0.05, 0.3, k)
+    y = rng.normal(0.8 * group, np.sqrt(v + 0.1))
+    ones = np.ones((k, 1))
+    return y, v, column_space(ones), column_space(np.column_stack([ones, group]))
+
+
+def test_deals_of_single_effects_are_permutations():
+    dealt = deals(np.arange(9), 200, np.random.default_rng(1))
+    assert (np.sort(dealt, axis=1) == np.arange(9)).all()
+    assert len({tuple(row) for row in dealt}) == 200
+
+
+def test_whole_studies_are_dealt_in_turn():
+    study = np.array([2, 0, 0, 1, 2, 2])
+    for row in deals(study, 100, np.random.default_rng(1)):
+        donors = study[row]
+        for s in range(3):
+            mine = row[study == s]
+            assert len(set(donors[study == s])) == 1
+            rows = np.flatnonzero(study == donors[study == s][0])
+            assert mine.tolist() == np.resize(rows, mine.size).tolist()
+        assert sorted({int(donors[study == s][0]) for s in range(3)}) == [0, 1, 2]
+
+
+def test_the_moment_estimate_is_that_of_the_kernels():
+    y, v, _, more = two_groups(12, 5)
+    batch = make_batch(y, v, more)
+    assert hedges_tau2(y[None], v[None], more) == pytest.approx(hedges(batch).tau2, rel=1e-10)
+
+
+def test_the_statistic_is_that_of_weighted_least_squares():
+    y, v, less, more = two_groups(12, 5, seed=2)
+    weights = 1 / (v + hedges_tau2(y[None], v[None], more)[0])
+    full, small = (sm.WLS(y, x, weights=weights).fit() for x in (more, less))
+    f = f_statistics(y[None], v[None], less, more)[0]
+    assert f == pytest.approx((small.ssr - full.ssr) / full.ssr, rel=1e-9)
+
+
+def test_dealt_p_values_agree_with_all_permutations():
+    y, v, less, more = two_groups()
+    rows = np.array(list(permutations(range(7))))
+    f = f_statistics(y[rows], v[rows], less, more)
+    exact = (f >= f[0] * (1 - 1e-9)).mean()
+    draws = 4000
+    found = dealt_p_value(y, v, less, more, np.arange(7), draws, np.random.default_rng(3))
+    assert abs(found - exact) < 4 * np.sqrt(exact * (1 - exact) / draws) + 1 / draws
+
+
+def test_p_values_are_uniform_where_nothing_matters():
+    found = []
+    for seed in range(200):
+        y, v, less, more = two_groups(10, 5, seed)
+        y = np.random.default_rng([seed, 1]).normal(0, np.sqrt(v + 0.1))
+        found.append(dealt_p_value(y, v, less, more, np.arange(10), 99, np.random.default_rng(seed)))
+    error = 4 * np.sqrt(0.25 / 200)
+    for share in (0.1, 0.5, 0.9):
+        assert abs(np.mean(np.array(found) <= share) - share) < error
+
+
+def test_an_exact_fit_is_no_division_by_zero():
+    _, _, less, more = two_groups()
+    group = (np.arange(7) < 3).astype(float)
+    assert f_statistics(group[None], np.zeros((1, 7)), less, more)[0] > 1e6
+
+
+def test_draws_have_the_variances_of_the_model():
+    study = np.array([0, 0, 1, 1, 2])
+    v = np.array([0.1, 0.2, 0.3, 0.1, 0.4])
+    model = FittedModel(np.arange(5.0), v, 0.5, 0.25, study)
+    y = model.draw(40_000, np.random.default_rng(1))
+    covariance = model.covariance()
+    assert covariance[0, 1] == 0.5
+    assert covariance[1, 2] == 0
+    assert covariance[0, 0] == pytest.approx(0.85)
+    assert np.cov(y.T) == pytest.approx(covariance, abs=4 * 1.2 / np.sqrt(40_000) * 1.5)
+    assert y.mean(axis=0) == pytest.approx(np.arange(5.0), abs=4 * 1.1 / np.sqrt(40_000))
+
+
+def test_coefficients_are_shrunk_by_the_noise_in_them():
+    group = (np.arange(8) < 4).astype(float)[:, None]
+    rng = np.random.default_rng(2)
+    v = np.full(8, 0.2)
+    clear = FittedModel(np.zeros(8), np.full(8, 1e-9), 0.0, 0.0, np.arange(8))
+    y = 3 * group[:, 0] + rng.normal(0, 1e-5, 8)
+    assert shrunk_mean([group], y, clear) == pytest.approx(3 * group[:, 0], abs=1e-4)
+    noisy = FittedModel(np.zeros(8), v, 0.1, 0.0, np.arange(8))
+    small = 0.05 * group[:, 0]
+    assert np.ptp(shrunk_mean([group], small, noisy)) == 0
+    # between: the variance that is left is the one made minus the noise
+    some = 1.0 * group[:, 0]
+    made, noise = 0.25, 0.3 * 2 / 4 / 4
+    assert np.var(shrunk_mean([group], some, noisy)) == pytest.approx(made - noise, rel=1e-10)

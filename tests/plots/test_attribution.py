@@ -1,0 +1,120 @@
+"""Figures of attributed heterogeneity: bars that add up, refusals in words, no text over another."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import metaexo as mx
+from metaexo.errors import InputError
+from metaexo.plots import attribution, attribution_plan, overlapping_texts
+from metaexo.plots.attribution_page import attribution_page
+from metaexo.plots.page import Area, clashes
+
+SOURCES, METHODS = ["plant", "milk", "MSC"], ["UC", "SEC", "kit"]
+
+
+def attributed(k=27, confounded=False, draws=60, seed=1):
+    rng = np.random.default_rng(seed)
+    source = [SOURCES[i % 3] for i in range(k)]
+    other = [METHODS[i % 3] if confounded else METHODS[(i // 3) % 3] for i in range(k)]
+    y = rng.normal([0.6 * SOURCES.index(s) for s in source], 0.4)
+    data = pd.DataFrame({"source": source, "isolation": other})
+    return mx.attribute_heterogeneity(mx.EffectSizes(y, [0.05] * k, data=data), draws=draws, deals=39)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return attributed()
+
+
+def test_bars_hold_the_shares(found):
+    plan = attribution_plan(found)
+    bars = {row.label[0]: row for row in plan.rows if row.kind == "bar"}
+    assert list(bars) == ["All orders (Shapley)", "Own and common", "Variance components"]
+    shown = {s.name: s.end - s.begin for s in bars["All orders (Shapley)"].segments}
+    assert shown["Source"] == pytest.approx(100 * found.shares["source"], abs=1e-6)
+    assert sum(shown[n] * (1 if s.begin >= 0 else -1) for n, s in zip(
+        shown, bars["All orders (Shapley)"].segments, strict=True
+    )) == pytest.approx(100, abs=0.2)  # fmt: skip
+    random = {s.name: s.end - s.begin for s in bars["Variance components"].segments}
+    assert random["Source"] == pytest.approx(100 * found.random.shares["source"], abs=1e-6)
+
+
+def test_segments_stand_side_by_side(found):
+    for row in attribution_plan(found).rows:
+        right = sorted((s.begin, s.end) for s in row.segments if s.begin >= 0)
+        assert [begin for begin, _ in right[1:]] == [end for _, end in right[:-1]]
+        left = sorted((s.begin, s.end) for s in row.segments if s.begin < 0)
+        assert not left or left[-1][1] == 0
+
+
+def test_a_share_below_zero_stands_left_of_the_line():
+    result = next(r for r in (attributed(seed=s, draws=0) for s in range(9)) if r.shares["isolation"] < -0.02)
+    plan = attribution_plan(result)
+    bar = next(row for row in plan.rows if row.kind == "bar")
+    part = next(s for s in bar.segments if s.name == "Isolation method")
+    assert part.begin == pytest.approx(100 * result.shares["isolation"], abs=1e-6)
+    assert part.end == 0
+    assert plan.axis.low < 0
+    assert any("not cut off at zero" in note for note in plan.notes)
+
+
+def test_intervals_are_those_of_the_result(found):
+    rows = [row for row in attribution_plan(found).rows if row.kind == "interval"]
+    assert [row.label[0] for row in rows] == ["Source", "Isolation method", "Interaction"]
+    source = found.part("source")
+    assert (rows[0].low, rows[0].high) == pytest.approx((100 * source.low, 100 * source.high), abs=1e-6)
+    assert rows[0].cells[0] == str(round(100 * source.share))
+    none = attribution_plan(attributed(draws=0))
+    assert [row.cells[1] for row in none.rows if row.kind == "interval"] == ["–"] * 3
+
+
+def test_what_cannot_be_told_apart_has_a_bar_of_its_own():
+    result = attributed(confounded=True)
+    plan = attribution_plan({"Sizes": result})
+    kinds = [row.kind for row in plan.rows]
+    assert kinds == ["head", "words", "bar", "interval"]
+    assert "cannot separate source from isolation" in " ".join(plan.rows[1].label)
+    assert [s.name for s in plan.rows[2].segments] == ["Cannot be told apart", "Unexplained"]
+    assert plan.rows[0].label == ("Sizes (27 effects, 27 studies)",)
+
+
+def test_a_refusal_is_words_and_no_axis():
+    result = attributed(4)
+    plan = attribution_plan(result, verdict=False)
+    assert [row.kind for row in plan.rows] == ["head", "words"]
+    assert plan.keys == ()
+    assert plan.columns == ()
+    page = attribution_page(plan)
+    assert not any(isinstance(item, Area) for item in page.items)
+    assert "Share of" not in " ".join(text.text for text in page.texts)
+
+
+def test_verdicts_of_what_was_told_can_be_left_out(found):
+    assert not any(row.kind == "words" for row in attribution_plan(found, verdict=False).rows)
+
+
+def test_texts_never_overlap(found):
+    many = {
+        "A data set with a long name": found,
+        "Apart": attributed(confounded=True),
+        "Few": attributed(4),
+    }
+    for results in (many, found, attributed(4)):
+        plan = attribution_plan(results, title="Title " * 30, notes=["Note " * 60])
+        assert clashes(attribution_page(plan)) == []
+        assert overlapping_texts(attribution(plan)) == []
+
+
+def test_the_frame_has_a_row_for_each_segment_and_interval(found):
+    plan = attribution_plan({"a": found, "b": attributed(confounded=True)})
+    frame = plan.to_frame()
+    assert frame["data"].nunique() == 2
+    assert len(frame) == sum(len(row.segments) + (row.kind == "interval") for row in plan.rows)
+
+
+def test_nothing_is_refused():
+    with pytest.raises(InputError, match="no attributions"):
+        attribution_plan({})

@@ -1,0 +1,92 @@
+"""Grids of estimability: every count once, groups by colour, no text over another."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import metaexo as mx
+from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.heterogeneity import estimability as find
+from metaexo.plots import estimability, estimability_plan, overlapping_texts
+from metaexo.plots.estimability_layout import ASIDE, EMPTY
+from metaexo.plots.estimability_page import estimability_page
+from metaexo.plots.page import clashes
+
+
+def effects(cells, study=None):
+    rows = [levels for levels, m in cells.items() for _ in range(m)]
+    data = pd.DataFrame(rows, columns=["source", "isolation"])
+    return mx.EffectSizes(np.arange(len(rows)), np.ones(len(rows)), data=data, study=study)
+
+
+APART = {("plant", "UC"): 3, ("plant", "SEC"): 2, ("milk", "kit"): 4, ("urine", "kit"): 1}
+
+
+def test_the_grid_has_the_counts(make_effects):
+    es = make_effects(24)
+    plan = estimability_plan(es)
+    frame = plan.to_frame()
+    assert frame["k"].sum() == 24
+    counts = pd.crosstab(es.data["source"], es.data["isolation"])
+    for cell in plan.cells:
+        name = {"not reported": "not_reported"}
+        known = counts.loc[name.get(cell.row, cell.row), name.get(cell.column, cell.column)]
+        assert cell.k == known
+    assert [row.name for row in plan.rows][-1] == "not reported"
+
+
+def test_groups_have_colours_and_levels_of_one_study_are_set_aside():
+    plan = estimability_plan(effects(APART))
+    cells = {(cell.row, cell.column): cell for cell in plan.cells}
+    assert cells["plant", "UC"].group == 1
+    assert cells["milk", "kit"].group == 2
+    assert cells["plant", "UC"].colour != cells["milk", "kit"].colour
+    assert cells["plant", "UC"].colour != cells["plant", "SEC"].colour
+    assert cells["urine", "kit"].colour == ASIDE
+    assert cells["urine", "UC"].colour == EMPTY
+    keys = [key.label for row in plan.keys for key in row]
+    assert "linked group 2" in keys
+    assert "set aside: a level of too few studies" in keys
+    assert any("cannot be told apart" in note for note in plan.notes)
+
+
+def test_one_group_needs_no_legend_of_groups():
+    plan = estimability_plan(effects({("a", "x"): 2, ("a", "y"): 2, ("b", "x"): 2}))
+    assert not any("group" in key.label for row in plan.keys for key in row)
+    assert "Source and isolation can be told apart: studies link all levels." in plan.notes
+
+
+def test_effects_results_and_estimability_give_one_grid():
+    es = effects({("a", "x"): 4, ("a", "y"): 4, ("b", "x"): 4})
+    result = mx.attribute_heterogeneity(es, draws=0, deals=19)
+    assert estimability_plan(es) == estimability_plan(result) == estimability_plan(find(es))
+
+
+def test_an_attribution_to_three_factors_shows_the_first_two():
+    es = effects({("a", "x"): 4, ("a", "y"): 4, ("b", "x"): 4}).with_columns(technique=["NTA", "DLS"] * 6)
+    result = mx.attribute_heterogeneity(es, ["source", "isolation", "technique"], draws=0, deals=19)
+    plan = estimability_plan(result)
+    assert (plan.row_title, plan.column_title) == ("Source", "Isolation method")
+    assert plan.to_frame()["k"].sum() == 12
+
+
+def test_many_long_headings_stand_upright_and_nothing_overlaps():
+    cells = {
+        (f"source {i} with a rather long name of its own", f"isolation method {j} in words"): 1 + (i + j) % 3
+        for i in range(4)
+        for j in range(12)
+    }
+    for es, upright in ((effects(cells), True), (effects(APART), False)):
+        plan = estimability_plan(es, title="Title " * 20, notes=["Note " * 50])
+        assert plan.upright is upright
+        assert clashes(estimability_page(plan)) == []
+        assert overlapping_texts(estimability(plan)) == []
+
+
+def test_a_grid_takes_two_known_factors():
+    with pytest.raises(InputError, match="two factors"):
+        estimability_plan(effects(APART), ["source"])
+    with pytest.raises(UnknownChoiceError, match="sauce"):
+        estimability_plan(effects(APART), ["source", "sauce"])
