@@ -13,6 +13,13 @@ from metaexo.effects.back_transforms import (
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.bounds import BoundedEffects, bounds_from_table
 from metaexo.effects.calculate import Calculated, calculate
+from metaexo.effects.changes import (
+    change_sd,
+    change_sd_from_p,
+    change_sd_from_t,
+    correlation_from_change_sd,
+    t_from_change_sd,
+)
 from metaexo.effects.conversions import (
     correlation_from_difference_se,
     estimates_and_variances,
@@ -25,12 +32,31 @@ from metaexo.effects.correlation_matrices import (
     covariance_of_correlations,
     regression_from_matrix,
 )
+from metaexo.effects.d_of_odds import (
+    chi_square_of_log_odds_ratio,
+    d_of_log_odds_ratio,
+    d_of_risks,
+    log_odds_ratio_of_chi_square,
+    log_odds_ratio_of_d,
+    risk_of_d,
+)
+from metaexo.effects.d_of_statistics import (
+    chi_square_of_d,
+    d_of_chi_square,
+    d_of_f,
+    d_of_p,
+    d_of_t,
+    f_of_d,
+    p_of_d,
+    t_of_d,
+)
 from metaexo.effects.delta import DeltaResult, delta_method
 from metaexo.effects.dependence import Block, aggregate, covariance_blocks, covariance_matrix
 from metaexo.effects.derive import DerivedEffects, effects_from_table
 from metaexo.effects.effect_sizes import REPORTED, Derivation, EffectSizes
 from metaexo.effects.exact_intervals import clopper_pearson
 from metaexo.effects.explain import explain
+from metaexo.effects.explain_bounds import BoundExplanation
 from metaexo.effects.explain_text import Explanation
 from metaexo.effects.families import FAMILIES, measures
 from metaexo.effects.five_numbers import QuantileEstimates, mean_sd_from_quantiles
@@ -46,7 +72,18 @@ from metaexo.effects.group_correlations import (
 from metaexo.effects.measure import Measure, all_measures, get_measure
 from metaexo.effects.one_per_study import one_per_study
 from metaexo.effects.orientation import orient
+from metaexo.effects.own_bounds import bounded_effects, join_bounded
+from metaexo.effects.sd_from_tests import (
+    anova_f_from_sd,
+    sd_from_anova,
+    sd_from_f,
+    sd_from_p,
+    sd_from_t,
+    t_from_sd,
+)
 from metaexo.effects.shared_arms import SharedArm, shared_arms
+from metaexo.effects.shared_control import shared_control_covariances
+from metaexo.effects.t_statistics import f_from_t, p_from_t, t_from_f, t_from_p
 from metaexo.effects.transformations import (
     Transformation,
     back_transformed_mean,
@@ -72,6 +109,7 @@ from metaexo.effects.two_by_two import (
     tables_from_diagnostics,
     tables_from_odds_ratio,
     tables_from_phi,
+    tables_from_risk_ratio,
 )
 from metaexo.effects.zero_cells import ZeroCells
 
@@ -79,6 +117,7 @@ __all__ = [
     "FAMILIES",
     "REPORTED",
     "Block",
+    "BoundExplanation",
     "BoundedEffectSizes",
     "BoundedEffects",
     "Calculated",
@@ -96,24 +135,38 @@ __all__ = [
     "ZeroCells",
     "aggregate",
     "all_measures",
+    "anova_f_from_sd",
     "back_transformed_mean",
     "back_transformed_mode",
     "biserial_of_d",
     "biserial_of_point_biserial",
+    "bounded_effects",
     "bounds_from_table",
     "calculate",
+    "change_sd",
+    "change_sd_from_p",
+    "change_sd_from_t",
+    "chi_square_of_d",
+    "chi_square_of_log_odds_ratio",
     "cliffs_delta",
     "clopper_pearson",
     "cohens_u1",
     "cohens_u2",
     "cohens_u3",
+    "correlation_from_change_sd",
     "correlation_from_difference_se",
     "covariance_blocks",
     "covariance_matrix",
     "covariance_of_correlations",
     "d_of_biserial",
+    "d_of_chi_square",
+    "d_of_f",
+    "d_of_log_odds_ratio",
+    "d_of_p",
     "d_of_point_biserial",
+    "d_of_risks",
     "d_of_superiority",
+    "d_of_t",
     "delta_method",
     "double_arcsine",
     "effect_sizes",
@@ -121,31 +174,50 @@ __all__ = [
     "effects_with_assumed_sd",
     "estimates_and_variances",
     "explain",
+    "f_from_t",
+    "f_of_d",
     "freeman_tukey_of_rate",
     "get_measure",
     "get_transformation",
     "harmonic_mean",
     "inverse_double_arcsine",
     "inverse_freeman_tukey_rate",
+    "join_bounded",
+    "log_odds_ratio_of_chi_square",
+    "log_odds_ratio_of_d",
     "mean_sd_from_quantiles",
     "measures",
     "one_per_study",
     "orient",
     "overlap",
+    "p_from_t",
+    "p_of_d",
     "point_biserial_of_biserial",
     "point_biserial_of_d",
     "regression_from_matrix",
+    "risk_of_d",
     "risk_of_log_odds_ratio",
+    "sd_from_anova",
     "sd_from_ci",
+    "sd_from_f",
+    "sd_from_p",
     "sd_from_se",
+    "sd_from_t",
     "se_from_ci",
     "shared_arms",
+    "shared_control_covariances",
     "success_rate",
     "superiority_of_d",
+    "t_from_change_sd",
+    "t_from_f",
+    "t_from_p",
+    "t_from_sd",
+    "t_of_d",
     "tables_from_chi_square",
     "tables_from_diagnostics",
     "tables_from_odds_ratio",
     "tables_from_phi",
+    "tables_from_risk_ratio",
     "tetrachoric_of_log_odds_ratio",
     "transform",
 ]

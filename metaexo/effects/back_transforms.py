@@ -113,6 +113,10 @@ def inverse_freeman_tukey_rate(y: ArrayLike, time: ArrayLike) -> Array:
     ndarray
         Rates; 0 where y lies below the value of no events.
 
+    References
+    ----------
+    Freeman & Tukey (1950), Annals of Mathematical Statistics 21, 607-611, doi:10.1214/aoms/1177729756.
+
     Examples
     --------
     >>> inverse_freeman_tukey_rate(freeman_tukey_of_rate(0.2, 100), 100).round(6)
@@ -136,6 +140,10 @@ def harmonic_mean(sizes: ArrayLike) -> float:
     -------
     float
         The harmonic mean.
+
+    References
+    ----------
+    Miller (1978), The American Statistician 32, 138, doi:10.1080/00031305.1978.10479283.
 
     Examples
     --------

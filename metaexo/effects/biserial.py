@@ -150,6 +150,7 @@ def _of_means(from_d: Callable[..., tuple[Array, Array]]) -> Callable[..., tuple
         sd = pooled_sd(treatment_sd, treatment_n, control_sd, control_n)
         return from_d((treatment_mean - control_mean) / sd, treatment_n, control_n, **options)
 
+    of_means.__doc__ = from_d.__doc__  # d is (m1 - m2) over the pooled SD
     return of_means
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -12,7 +13,7 @@ from metaexo.effects.bounds import BoundedEffects, Kind
 from metaexo.effects.effect_sizes import Derivation, EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.effects.origin import Origin
-from metaexo.errors import InputError, ShapeError, TooFewStudiesError
+from metaexo.errors import InputError, ShapeError, TooFewStudiesError, UnknownChoiceError
 from metaexo.formatting import interval
 from metaexo.ledger import Ledger
 
@@ -211,6 +212,28 @@ class BoundedEffectSizes:
             f"kept as a bound: {interval(low, high)} ({mark.formula})"
             for low, high, mark in zip(self.lower, self.upper, self.derived, strict=True)
         ]
+
+    def column(self, name: str) -> pd.Series:
+        """Return one column of `data`.
+
+        Raises
+        ------
+        UnknownChoiceError
+            If there is no such column.
+        """
+        if name not in self.data.columns:
+            raise UnknownChoiceError("column", name, [str(c) for c in self.data.columns])
+        return self.data[name]
+
+    def with_labels(self, labels: Sequence[str]) -> BoundedEffectSizes:
+        """Return the same effects under other labels.
+
+        Parameters
+        ----------
+        labels : sequence of str
+            What a reader sees of each row, one an effect.
+        """
+        return replace(self, labels=tuple(str(label) for label in labels))
 
     def select(self, rows: ArrayLike, reason: str) -> BoundedEffectSizes:
         """Return the effects where `rows` is true; the others enter the ledger with `reason`.

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit
 
 from metaexo.effects.assumed_sd import effects_with_assumed_sd
 from metaexo.effects.calculate import calculate
 from metaexo.effects.derive import DerivedEffects, effects_from_table
 from metaexo.effects.effect_sizes import Derivation, How
 from metaexo.effects.measure import Measure, get_measure
-from metaexo.effects.reported import Reported, direction_of, read_table
-from metaexo.effects.why_not import NO_CORRELATION, PAIRED_FAMILY, PAIRED_FORM
+from metaexo.effects.reported import Reported, direction_of, f_of_the_arms, read_table
+from metaexo.effects.why_not import FOREIGN_F, NO_CORRELATION, PAIRED_FAMILY, PAIRED_FORM
 from metaexo.errors import AssumptionWarning, UnknownChoiceError
 from metaexo.formatting import plural
+from metaexo.numeric.tails import t_of_tail
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -317,14 +317,14 @@ def _enter_thresholds(draft: _Draft, tests: _Tests) -> None:
         if reason:
             draft.reasons[at] = reason
             continue
-        q = float(-stdtrit(tests.df[at], p[at] / 2))
-        low, high = _range_of_t(q, tests.direction[at], relation[at] in LEAST)
+        q = float(t_of_tail(p[at] / 2, tests.df[at]))
+        low, high = range_of_t(q, tests.direction[at], relation[at] in LEAST)
         first, last = tests.effect_at(at, low), tests.effect_at(at, high)
         mark = tests.mark(at, f"bound from {words}")
         draft.put(at, "interval", (first[0], last[0]), (first[1], last[1]), mark)
 
 
-def _range_of_t(q: float, direction: float, at_least: bool) -> tuple[float, float]:
+def range_of_t(q: float, direction: float, at_least: bool) -> tuple[float, float]:
     """Return the t that a threshold allows, given the sign of the effect (NaN if not told)."""
     far = np.inf if at_least else q
     near = q if at_least else 0.0
@@ -339,6 +339,8 @@ def _why_no_bound(tests: _Tests, i: int, words: str, at_least: bool) -> str:
     """Return why a threshold bounds nothing; "" if it does."""
     if not _route(tests.forms[i]):
         return f"only {words}, and {tests.forms[i].code} does not follow from a test"
+    if tests.table.words("reported_as")[i] == "f" and not f_of_the_arms(tests.table)[i]:
+        return f"only {words}, of {FOREIGN_F}"
     if not np.isfinite(tests.df[i]):
         return f"only {words}, and no n"
     if "correlation" in _route(tests.forms[i]) and not np.isfinite(tests.correlation[i]):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
+from metaexo.effects.changes import correlation_from_change_sd
 from metaexo.errors import InputError
 from metaexo.numeric.tails import t_of_tail
 
@@ -22,7 +23,10 @@ FORMULAS = {
     "se_from_ci_t": "SE from CI (t)",
     "correlation_from_difference_se": "correlation from SE of the difference",
     "correlation_from_t": "correlation from paired t",
-    "t_from_p": "t from exact p",
+    "t_from_f": "t from F",
+    "mean_sd_from_quartiles": "mean and SD from median and quartiles",
+    "mean_sd_from_range": "mean and SD from median and range",
+    "mean_sd_from_five": "mean and SD from five numbers",
 }
 
 
@@ -230,10 +234,8 @@ def correlation_from_difference_se(se: ArrayLike, sd_1: ArrayLike, sd_2: ArrayLi
     >>> float(correlation_from_difference_se(0.5, 2.0, 2.0, 16))
     0.5
     """
-    first, second = np.asarray(sd_1, dtype=float), np.asarray(sd_2, dtype=float)
-    spread = np.asarray(n, dtype=float) * np.asarray(se, dtype=float) ** 2
-    r = (first**2 + second**2 - spread) / (2 * first * second)
-    return np.asarray(np.where(np.abs(r) <= 1, r, np.nan))
+    spread = np.asarray(se, dtype=float) * np.sqrt(np.asarray(n, dtype=float))
+    return correlation_from_change_sd(spread, sd_1, sd_2)
 
 
 def tail_of(level: ArrayLike) -> Array:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtrc, fdtrc, ndtr, ndtri, stdtr, stdtrit
+from scipy.special import chdtrc, fdtrc, ndtr, ndtri
 
 from metaexo.effects.conversions import tail_of
 from metaexo.errors import CollinearError, MissingInputError, ShapeError, UnknownChoiceError
+from metaexo.numeric.tails import t_of_tail, t_two_sided
 
 Array = NDArray[np.float64]
 
@@ -246,7 +247,7 @@ def _wald(
     if df is None:
         pvalue, quantile = 2 * ndtr(-np.abs(statistic)), -ndtri(tail)
     else:
-        pvalue, quantile = 2 * stdtr(df, -np.abs(statistic)), -stdtrit(df, tail)
+        pvalue, quantile = t_two_sided(statistic, df), t_of_tail(tail, df)
     return b, se, statistic, pvalue, b - quantile * se, b + quantile * se, cov
 
 

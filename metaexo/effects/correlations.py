@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from metaexo.effects.corrections import average_over_rows, hypergeometric, unbiased_correlation
 from metaexo.effects.measure import Alternative, Measure, identity, register
-from metaexo.effects.to_d import t_from_p
+from metaexo.effects.t_statistics import t_from_p
 
 Array = NDArray[np.float64]
 

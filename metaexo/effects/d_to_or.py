@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from metaexo.effects.corrections import pooled_sd
+from metaexo.effects.d_of_odds import LOGISTIC, NORMAL
 from metaexo.effects.measure import Measure, register
 from metaexo.effects.to_d import through_d
 from metaexo.effects.two_proportions import log_odds_ratio
@@ -17,13 +18,11 @@ from metaexo.effects.two_proportions import log_odds_ratio
 Array = NDArray[np.float64]
 Compute = Callable[..., tuple[Array, Array]]
 
-LOGISTIC = np.pi / np.sqrt(3)
-NORMAL = 1.65
 MEANS = ("treatment_mean", "treatment_sd", "treatment_n", "control_mean", "control_sd", "control_n")
 EVENTS = ("treatment_events", "treatment_n", "control_events", "control_n")
 
 
-def log_odds_ratio_of_d(
+def odds_ratio_effect_of_d(
     d: Array, treatment_n: Array, control_n: Array, scale: float = LOGISTIC
 ) -> tuple[Array, Array]:
     """Return the log odds ratio that a standardised mean difference amounts to.
@@ -56,7 +55,7 @@ def log_odds_ratio_of_d(
 
     Examples
     --------
-    >>> y, v = log_odds_ratio_of_d(np.array([1.0]), np.array([10.0]), np.array([10.0]))
+    >>> y, v = odds_ratio_effect_of_d(np.array([1.0]), np.array([10.0]), np.array([10.0]))
     >>> y.round(4), v.round(4)
     (array([1.8138]), array([0.7402]))
     """
@@ -64,7 +63,7 @@ def log_odds_ratio_of_d(
     return scale * d, scale**2 * v
 
 
-def d_of_log_odds_ratio(
+def d_effect_of_odds_ratio(
     treatment_events: Array,
     treatment_n: Array,
     control_events: Array,
@@ -98,7 +97,7 @@ def d_of_log_odds_ratio(
 
     Examples
     --------
-    >>> y, v = d_of_log_odds_ratio(*np.array([[10.0], [30.0], [20.0], [30.0]]))
+    >>> y, v = d_effect_of_odds_ratio(*np.array([[10.0], [30.0], [20.0], [30.0]]))
     >>> y.round(4), v.round(4)
     (array([-0.7643]), array([0.0912]))
     """
@@ -158,8 +157,9 @@ def _from_means(scale: float) -> Compute:
         control_n: Array,
     ) -> tuple[Array, Array]:
         sd = pooled_sd(treatment_sd, treatment_n, control_sd, control_n)
-        return log_odds_ratio_of_d((treatment_mean - control_mean) / sd, treatment_n, control_n, scale)
+        return odds_ratio_effect_of_d((treatment_mean - control_mean) / sd, treatment_n, control_n, scale)
 
+    of_means.__doc__ = odds_ratio_effect_of_d.__doc__  # d is (m1 - m2) over the pooled SD
     return of_means
 
 
@@ -180,7 +180,7 @@ register(
             back=np.exp,
             display_log=True,
             reference="10.1037/0033-2909.117.1.167",
-            alternatives=through_d(partial(log_odds_ratio_of_d, scale=scale)),
+            alternatives=through_d(partial(odds_ratio_effect_of_d, scale=scale)),
         )
         for code, shape, scale in _TO_OR
     ),
@@ -190,7 +190,7 @@ register(
             name=f"standardised mean difference of a log odds ratio ({shape} outcome)",
             family="two groups, events",
             inputs=EVENTS,
-            compute=partial(d_of_log_odds_ratio, scale=scale),
+            compute=partial(d_effect_of_odds_ratio, scale=scale),
             null=0.0,
             display="Standardised mean difference",
             reference="10.1037/1082-989X.8.4.448",

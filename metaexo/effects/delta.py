@@ -89,6 +89,7 @@ def delta_method(
 
     References
     ----------
+    Oehlert (1992), The American Statistician 46, 27-29, doi:10.1080/00031305.1992.10475842.
     Casella & Berger (2002), Statistical Inference, 2nd ed., section 5.5.4.
 
     Examples

@@ -138,9 +138,12 @@ def covariance_blocks(
         if column is not None and len(column) != variances.size:
             raise ShapeError(f"{what} has {len(column)} entries for {variances.size} effects", "one for each")
     rule = _rule(correlation, kinds is not None, between_kinds, times is not None, autocorrelation, lasting)
+    members: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        members.setdefault(name, []).append(i)
     blocks = []
-    for name in dict.fromkeys(names):
-        rows = np.array([i for i, one in enumerate(names) if one == name], dtype=np.intp)
+    for name, positions in members.items():
+        rows = np.array(positions, dtype=np.intp)
         r = _correlations(
             rule, None if kinds is None else kinds[rows], None if times is None else times[rows]
         )
@@ -189,6 +192,7 @@ def aggregate(
     time: str | None = None,
     autocorrelation: float | None = None,
     lasting: float = 0.0,
+    blocks: Sequence[Block] | None = None,
     weighted: bool = True,
 ) -> EffectSizes:
     """Return one effect a study: the average of its effects, with the variance that their correlation gives.
@@ -214,6 +218,9 @@ def aggregate(
         As in :func:`covariance_blocks`.
     lasting : float
         As in :func:`covariance_blocks`.
+    blocks : sequence of Block, optional
+        Covariances that are known, one block a study (:func:`shared_control_covariances`), in the place of
+        all that is assumed.
     weighted : bool
         Whether effects with smaller variance count more.
 
@@ -248,19 +255,23 @@ def aggregate(
     >>> one.y.round(2), one.v.round(2)
     (array([0.3, 0.1]), array([0.03, 0.01]))
     """
-    blocks = covariance_blocks(
-        es.v,
-        es.study or es.row_labels,
-        correlation=correlation,
-        kind=None if kind is None else es.column(kind),
-        between_kinds=between_kinds,
-        time=None if time is None else es.column(time).to_numpy(dtype=float),
-        autocorrelation=autocorrelation,
-        lasting=lasting,
-    )
+    known = blocks is not None
+    if blocks is None:
+        blocks = covariance_blocks(
+            es.v,
+            es.study or es.row_labels,
+            correlation=correlation,
+            kind=None if kind is None else es.column(kind),
+            between_kinds=between_kinds,
+            time=None if time is None else es.column(time).to_numpy(dtype=float),
+            autocorrelation=autocorrelation,
+            lasting=lasting,
+        )
+    elif sum(block.rows.size for block in blocks) != es.k:
+        raise ShapeError("the blocks do not hold every effect once", "one block a study, for all effects")
     pairs = [_one_effect(es.y[block.rows], block.cov, weighted) for block in blocks]
     several = [block for block in blocks if block.rows.size > 1]
-    if several:
+    if several and not known:
         warnings.warn(
             f"the effects of {len(several)} studies were averaged under an assumed correlation",
             AssumptionWarning,
@@ -273,7 +284,7 @@ def aggregate(
         labels=[block.cluster for block in blocks],
         study=[block.cluster for block in blocks],
         data=_constant_columns(es, blocks),
-        derived=[_mark(es, block) for block in blocks],
+        derived=[_mark(es, block, known) for block in blocks],
         oriented=es.oriented,
     )
 
@@ -336,12 +347,12 @@ def _one_effect(y: Array, cov: Array, weighted: bool) -> tuple[float, float]:
     return float(weights @ y / weights.sum()), float(1 / weights.sum())
 
 
-def _mark(es: EffectSizes, block: Block) -> Derivation:
+def _mark(es: EffectSizes, block: Block, known: bool) -> Derivation:
     """Return how the average of a block came about."""
     if block.rows.size == 1:
         return es.derived[int(block.rows[0])] if es.derived else Derivation("reported")
-    note = f"average of {block.rows.size} effects, their correlation assumed"
-    return Derivation("assumed", "average within study", note)
+    note = f"average of {block.rows.size} effects, their correlation {'known' if known else 'assumed'}"
+    return Derivation("converted" if known else "assumed", "average within study", note)
 
 
 def _constant_columns(es: EffectSizes, blocks: Sequence[Block]) -> pd.DataFrame | None:

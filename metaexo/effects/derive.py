@@ -1,8 +1,9 @@
 """From a table of reported statistics with gaps to effects: for each row the first route that works.
 
-Routes in order of trust: means with reported SDs; SDs converted from SE or CI; the t statistic; an exact
-p-value with a direction; a reported difference or effect with its interval. Every effect says which route
-it took, and every row without an effect says why.
+Routes in order of trust: means with reported SDs; SDs converted from SE or CI; the t statistic, or the F of
+the two arms; means and SDs from medians with quartiles or range; an exact p-value with a direction; a
+reported difference or effect with its interval. Every effect says which route it took, and every row without
+an effect says why.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.effects.arm_moments import OF_MEDIANS, arm_moments
 from metaexo.effects.calculate import calculate
 from metaexo.effects.conversions import FORMULAS, correlation_from_difference_se, se_from_ci
 from metaexo.effects.corrections import hedges_factor
@@ -23,14 +25,15 @@ from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.reported import (
     ARMS,
     Reported,
-    complete_sd,
+    df_is_told,
     difference_se,
     direction_of,
     exact_p,
+    f_of_the_arms,
     read_table,
     t_statistic,
 )
-from metaexo.effects.to_d import t_from_p
+from metaexo.effects.t_statistics import t_from_p
 from metaexo.effects.why_not import PAIRED_FAMILY, PAIRED_FORM, why_no_effect
 from metaexo.errors import AssumptionWarning, CorrelationError, InputError
 
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+
+F_UNTOLD = "F taken as that of the two arms alone: its degrees of freedom are not told"
 
 EFFECT_NAMES = {
     "MD": ("md", "mean_difference"),
@@ -122,9 +127,13 @@ def effects_from_table(
 
     Use it for extraction sheets, where one row gives means and SDs, the next a t statistic, and a third
     only "p < 0.05". Columns have the names of the outcomes sheet (treatment_mean, treatment_sd,
-    treatment_se, treatment_ci_low, treatment_n, treatment_events, ``control_...``, difference,
-    difference_ci_low, effect_measure, effect, effect_ci_low, effect_se, reported_as, statistic,
-    p_relation, p_value, paired); those that are missing count as empty.
+    treatment_se, treatment_ci_low, treatment_median, treatment_q1, treatment_min, treatment_n,
+    treatment_events, ``control_...``, difference, difference_ci_low, effect_measure, effect, effect_ci_low,
+    effect_se, reported_as, statistic, df, p_relation, p_value, paired); those that are missing count as
+    empty.
+
+    An F (reported_as "f") is taken as that of the two arms if its degrees of freedom are theirs, or are not
+    told, which is then marked as an assumption; it needs a direction, from means, difference or words.
 
     Rows with paired "yes" (split face, before and after) are computed by the paired form of the measure;
     where the correlation of the two conditions is neither in a column `correlation` nor follows from the
@@ -159,7 +168,7 @@ def effects_from_table(
     Warns
     -----
     AssumptionWarning
-        Once a call, if a correlation or independence was assumed.
+        Once a call, if a correlation, independence, or an F of two arms was assumed.
 
     Examples
     --------
@@ -194,6 +203,10 @@ def effects_from_table(
     guessed = draft.assume(
         (pairing == "unknown") & ~paired, "pairing unknown: taken as two independent groups"
     )
+    by_f = np.array([FORMULAS["t_from_f"] in steps for steps in draft.steps], dtype=bool)
+    taken_as = draft.assume(by_f & ~df_is_told(reported), F_UNTOLD)
+    if taken_as.any():
+        assumed.append(f"an F of the two arms alone in {int(taken_as.sum())} rows that do not tell its df")
     if guessed.any():
         assumed.append(f"independent groups in {int(guessed.sum())} rows whose pairing is unknown")
     if assumed:
@@ -204,36 +217,44 @@ def effects_from_table(
 
 def _independent(draft: _Draft, record: Measure, table: Reported, where: Mask, level: float) -> None:
     """Take the routes of a measure of two independent groups, or of one group (the treatment arm)."""
-    inputs, sd_steps = _inputs_in_words(table, level)
+    inputs, arm_steps = _inputs_in_words(table, level)
     n1, n2 = table.numbers("treatment_n"), table.numbers("control_n")
     done = calculate(record, _wanted(record, inputs))
-    uses_sd = {name for name in record.inputs if name.endswith("sd")}
+    of_f = _from_f(table)
     steps: dict[int, list[str]] = {}
     for i, mark in enumerate(done.derived):
+        used = _inputs_used(record, mark)
+        first = [arm_steps[arm][i] for arm in _arms_of(used, "sd")]
         if mark.formula:
-            steps[i] = [f"{mark.formula} ({mark.note})" if mark.note else mark.formula]
-        elif uses_sd:
-            arms = ARMS if "control_sd" in uses_sd else ARMS[:1]
-            steps[i] = [sd_steps[arm][i] for arm in arms]
+            first = [arm_steps[arm][i] for arm in _arms_of(used, "mean")]
+            first = [step for step in first if step in OF_MEDIANS] + [of_f[i] if "t" in used else ""]
+        steps[i] = [*first, f"{mark.formula} ({mark.note})" if mark.note else mark.formula]
     draft.put(where, done.y, done.v, steps)
     if record.code == "MD":
         se = difference_se(table, n1 + n2 - 2, level)
         draft.put(where, table.numbers("difference"), se**2, _all(table.k, FORMULAS["se_from_ci_t"]))
 
 
+def _arms_of(inputs: Sequence[str], kind: str) -> list[str]:
+    """Return the arms whose mean (or SD) is among the inputs; a measure of one group takes the first."""
+    if kind in inputs:
+        return list(ARMS[:1])
+    return [arm for arm in ARMS if f"{arm}_{kind}" in inputs]
+
+
 def _inputs_in_words(table: Reported, level: float) -> tuple[dict[str, Array], dict[str, list[str]]]:
-    """Return everything a measure of independent groups may ask for, and how SDs were completed."""
+    """Return everything a measure of independent groups may ask for, and how means and SDs were completed."""
     inputs: dict[str, Array] = {}
-    sd_steps: dict[str, list[str]] = {}
+    steps: dict[str, list[str]] = {}
     for arm in ARMS:
-        sd, formulas = complete_sd(table, arm, level)
-        sd_steps[arm] = [str(word) for word in formulas]
-        inputs |= {f"{arm}_{kind}": table.numbers(f"{arm}_{kind}") for kind in ("mean", "n", "events")}
-        inputs[f"{arm}_sd"] = sd
+        found = arm_moments(table, arm, level)
+        steps[arm] = [str(word) for word in found.formulas]
+        inputs |= {f"{arm}_{kind}": table.numbers(f"{arm}_{kind}") for kind in ("n", "events")}
+        inputs |= {f"{arm}_mean": found.mean, f"{arm}_sd": found.sd}
     inputs |= {name: inputs[f"treatment_{name}"] for name in ("mean", "sd", "n", "events")}
     direction = direction_of(table)
     inputs |= {"direction": direction, "t": t_statistic(table, direction), "p_value": exact_p(table)}
-    return inputs, sd_steps
+    return inputs, steps
 
 
 def _wanted(record: Measure, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -256,16 +277,15 @@ def _paired(
     n1, n2 = table.numbers("treatment_n"), table.numbers("control_n")
     n = np.where(np.isfinite(n1), n1, n2)
     n = np.where(np.isfinite(n1) & np.isfinite(n2) & (n1 != n2), np.nan, n)
-    sd = {arm: complete_sd(table, arm, level) for arm in ARMS}
+    arms = [arm_moments(table, arm, level) for arm in ARMS]
+    (post, pre), sds = [arm.mean for arm in arms], (arms[0].sd, arms[1].sd)
     direction = direction_of(table)
     t, p = t_statistic(table, direction), exact_p(table)
-    post, pre = table.numbers("treatment_mean"), table.numbers("control_mean")
     # a row that gives only the change: its mean stands in `difference` too, its SD is that of the changes
     change = np.isnan(pre) & np.isfinite(post) & (post == table.numbers("difference"))
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(change & np.isnan(t), post * np.sqrt(n) / sd["treatment"][0], t)
+        t = np.where(change & np.isnan(t), post * np.sqrt(n) / sds[0], t)
     pre = np.where(change, 0.0, pre)
-    sds = sd["treatment"][0], sd["control"][0]
     correlation, source = _correlation(table, sds, n, np.abs(post - pre), t, p, level)
     told = np.isfinite(correlation)
     if assumed is not None:
@@ -282,11 +302,15 @@ def _paired(
         "direction": direction,
     }
     done = calculate(form, _wanted(form, inputs))
+    of_f = _from_f(table)
     steps: dict[int, list[str]] = {}
     for i, mark in enumerate(done.derived):
-        first = [str(sd[arm][1][i]) for arm in ARMS] if not mark.formula else []
+        first = [str(arm.formulas[i]) for arm in arms]
+        if mark.formula:
+            first = [step for step in first if step in OF_MEDIANS]
         of_change = "t from mean and SD of the changes" if change[i] else ""
-        steps[i] = [*first, source[i], of_change, mark.formula]
+        by_t = "t" in _inputs_used(form, mark) or source[i] == FORMULAS["correlation_from_t"]
+        steps[i] = [*first, of_f[i] if by_t else "", source[i], of_change, mark.formula]
     needs = np.array(["correlation" in _inputs_used(form, mark) for mark in done.derived])
     draft.put(where, done.y, done.v, steps)
     rests = where & needs & ~told & np.isfinite(done.y) & np.isfinite(done.v)
@@ -296,6 +320,11 @@ def _paired(
     if assumed is None:
         return np.zeros(table.k, dtype=bool)
     return draft.assume(rests, f"correlation of the two conditions taken as {assumed:g}")
+
+
+def _from_f(table: Reported) -> list[str]:
+    """Return for each row the name of the conversion of its F; "" where it has none."""
+    return [FORMULAS["t_from_f"] if of_arms else "" for of_arms in f_of_the_arms(table)]
 
 
 def _inputs_used(record: Measure, mark: Derivation) -> tuple[str, ...]:

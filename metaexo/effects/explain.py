@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,20 +9,22 @@ from typing import Any
 
 import numpy as np
 
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import REPORTED, Derivation, EffectSizes
+from metaexo.effects.explain_bounds import BoundExplanation, explain_bound
 from metaexo.effects.explain_recipes import (
     SYMBOLS,
     Line,
     Recipe,
     computed,
+    load_recipes,
     needed,
-    readable,
     recipe_of,
     shown,
     signs,
 )
 from metaexo.effects.explain_table import CONTINUITY, Way, cells_of, way_of_row
-from metaexo.effects.explain_text import Block, Explanation, Input, Step
+from metaexo.effects.explain_text import Block, Explanation, Input, Step, shape_of, steps_of
 from metaexo.effects.measure import Measure
 from metaexo.effects.origin import Origin
 from metaexo.effects.zero_cells import ZeroCells, add_to_cells
@@ -41,23 +42,24 @@ NOT_KEPT = (
 NOT_WRITTEN = "the steps are not written down for this way; the effect is that of the function of the measure"
 
 
-def explain(es: EffectSizes, row: int | str = 0) -> Explanation:
+def explain(es: EffectSizes | BoundedEffectSizes, row: int | str = 0) -> Explanation | BoundExplanation:
     """Explain one effect: the formula of its measure with the numbers put in, step by step.
 
     Use it to see where a number comes from, or to check it by hand: inputs as reported, conversions with
     their names and papers, effect and sampling variance, the change of sign, and the display scale. The
-    steps are computed apart from the effect, and shown only if they arrive at the same numbers.
+    steps are computed apart from the effect, and shown only if they arrive at the same numbers. Of an effect
+    that is known only as an interval the ends are explained.
 
     Parameters
     ----------
-    es : EffectSizes
+    es : EffectSizes or BoundedEffectSizes
         The effects.
     row : int or str
         Which: its position from 0, its row id ("outcomes.csv:43"), or its label if no other row has it.
 
     Returns
     -------
-    Explanation
+    Explanation or BoundExplanation
         Its `str()` is the text.
 
     Raises
@@ -86,6 +88,10 @@ def explain(es: EffectSizes, row: int | str = 0) -> Explanation:
     shown as: Mean difference 6.00 (1.84 to 10.16, 95 % normal interval)
     """
     i = _position(es, row)
+    if isinstance(es, BoundedEffectSizes):
+        if not es.is_exact[i]:
+            return explain_bound(es, i)
+        return explain(es.exact, int(es.is_exact[:i].sum()))
     mark = es.derived[i] if es.derived else REPORTED
     bare = Explanation(
         es.row_ids[i], es.row_labels[i], es.measure, mark, (), (), float(es.y[i]), float(es.v[i]), False,
@@ -149,7 +155,7 @@ def _of_table(origin: Origin, record: Measure, mark: Derivation, i: int) -> _Fou
     options = dict(origin.options)
     if options.get("assumed_sd") is not None:
         options["assumed_sd"] = float(options["assumed_sd"][at])
-    _load_recipes()
+    load_recipes()
     way = way_of_row(record, cells, mark, options)
     known: dict[str, Any] = {sign: np.array([value]) for sign, value in way.known.items()}
     lines = [line for _, _, part in way.conversions for line in part]
@@ -160,7 +166,7 @@ def _of_table(origin: Origin, record: Measure, mark: Derivation, i: int) -> _Fou
         return _Found(inputs)
     first: list[Block] = []
     for title, reference, part in way.conversions:
-        first.append(Block(title, reference, _steps(part, known, 0)))
+        first.append(Block(title, reference, steps_of(part, known, 0)))
         known = computed(part, known)
     if way.measure.zero_cells is not None and CONTINUITY in mark.formula:
         block, known = _add_to_counts(way.measure, known, mark.formula)
@@ -195,29 +201,12 @@ def _computed(
     """Follow the lines of a recipe and return the steps with what they arrive at."""
     every = (*lines[0], *lines[1])
     values = computed(every, known)
-    block = Block(title, reference, _steps(every, known, at))
+    block = Block(title, reference, steps_of(every, known, at))
     ends = [
-        float(np.broadcast_to(values[sign], _shape(known))[at]) if sign in values else math.nan
+        float(np.broadcast_to(values[sign], shape_of(known))[at]) if sign in values else math.nan
         for sign in "yv"
     ]
     return _Found(inputs, (*first, block), ends[0], ends[1])
-
-
-def _steps(lines: Sequence[Line], known: Mapping[str, Any], at: int) -> tuple[Step, ...]:
-    """Return the lines of one row with its numbers; a sign that is set twice has its value of the moment."""
-    shape = _shape(known)
-    here = {sign: float(np.broadcast_to(value, shape)[at]) for sign, value in known.items()}
-    moving, steps = dict(known), []
-    for line in lines:
-        filled = line.filled(here)
-        moving = computed([line], moving)
-        here[line.sign] = float(np.broadcast_to(moving[line.sign], shape)[at])
-        steps.append(Step(line.sign, line.readable, readable(filled), here[line.sign]))
-    return tuple(steps)
-
-
-def _shape(known: Mapping[str, Any]) -> tuple[int, ...]:
-    return np.broadcast_shapes(*(np.shape(value) for value in known.values()), (1,))
 
 
 def _can_compute(lines: Sequence[Line], known: Mapping[str, Any]) -> bool:
@@ -246,14 +235,8 @@ def _names_of_route(record: Measure, route: str, inputs: Mapping[str, Any]) -> l
 
 
 def _recipe(record: Measure, route: str, kind: str) -> Recipe | None:
-    _load_recipes()
+    load_recipes()
     return recipe_of(record.code, route, kind)
-
-
-def _load_recipes() -> None:
-    """Register the recipes; nobody who does not ask for an explanation loads them."""
-    for part in ("means", "paired", "counts", "associations"):
-        importlib.import_module(f"metaexo.effects.explain_{part}")
 
 
 def _has_zero(arrays: Mapping[str, Any]) -> Any:
@@ -291,7 +274,7 @@ def _display(es: EffectSizes, i: int) -> str:
     )
 
 
-def _position(es: EffectSizes, row: int | str) -> int:
+def _position(es: EffectSizes | BoundedEffectSizes, row: int | str) -> int:
     """Return the position of a row.
 
     Raises

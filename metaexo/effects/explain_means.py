@@ -11,6 +11,7 @@ D = f"{SP}\nd = (m1 - m2) / sp"
 TO_D = {
     "from d": "",
     "d from t": "d = t * sqrt(1 / n1 + 1 / n2)",
+    "d from F": "t = direction * sqrt(F)\nd = t * sqrt(1 / n1 + 1 / n2)",
     "d from exact p": "t = direction * t_of_p(p, n1 + n2 - 2)\nd = t * sqrt(1 / n1 + 1 / n2)",
     "d from point-biserial r": (
         "h = (n1 + n2 - 2) / n1 + (n1 + n2 - 2) / n2\nd = r_pb * sqrt(h) / sqrt(1 - r_pb**2)"

@@ -6,6 +6,7 @@ same papers, so that the two check each other.
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +14,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv, ndtr, ndtri, stdtrit
+from scipy.special import betaincinv, ndtr, ndtri
 
 from metaexo.effects.corrections import average_over_rows, hedges_factor, hypergeometric, unbiased_correlation
 from metaexo.effects.tetrachoric import tetrachoric_correlation
 from metaexo.effects.variance_explained import fixed_r_squared, fixed_r_squared_z
 from metaexo.errors import InputError
+from metaexo.numeric.tails import t_of_tail
 
 Array = NDArray[np.float64]
 Values = Mapping[str, Array]
@@ -36,6 +38,11 @@ SYMBOLS: Mapping[str, str] = {
     "treatment_ci_high": "high1",
     "control_ci_low": "low2",
     "control_ci_high": "high2",
+    **{
+        f"{arm}_{name}": f"{sign}{i}"
+        for i, arm in enumerate(("treatment", "control"), start=1)
+        for name, sign in (("min", "min"), ("q1", "lowq"), ("median", "med"), ("q3", "upq"), ("max", "max"))
+    },
     "post_mean": "m1",
     "post_sd": "s1",
     "pre_mean": "m2",
@@ -88,9 +95,9 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "hypergeometric": lambda c, z: hypergeometric(1.0, c, z),
     "Phi": ndtr,
     "z": ndtri,
-    "t_of_p": lambda p, df: -stdtrit(df, p / 2),
+    "t_of_p": lambda p, df: t_of_tail(p / 2, df),
     "R2_of_p": lambda p, n, k: 1 - betaincinv((n - k - 1) / 2, k / 2, p),
-    "t_quantile": lambda level, df: -stdtrit(df, (1 - level) / 2),
+    "t_quantile": lambda level, df: t_of_tail((1 - level) / 2, df),
     "z_quantile": lambda level: -ndtri((1 - level) / 2),
     "average": average_over_rows,
     "average_of_both": lambda a, n, b, m: average_over_rows(np.concatenate([a, b]), np.concatenate([n, m])),
@@ -279,6 +286,28 @@ def needed(lines: Sequence[Line], sign: str) -> tuple[Line, ...]:
             wanted |= line.needs
             kept.append(line)
     return tuple(reversed(kept))
+
+
+def load_recipes() -> None:
+    """Register the recipes; nobody who does not ask for a formula loads them."""
+    for part in ("means", "paired", "counts", "associations"):
+        importlib.import_module(f"metaexo.effects.explain_{part}")
+
+
+def formula_of(code: str) -> str:
+    """Return the formula of a measure by its own inputs and its default variance, as one line of text.
+
+    Examples
+    --------
+    >>> formula_of("MD")
+    'y = m1 - m2; v = s1^2 / n1 + s2^2 / n2'
+    """
+    load_recipes()
+    found = recipe_of(code, "", "")
+    if found is None:
+        return "y and v as given"
+    of_y, of_v = found.lines(next(iter(found.v)), corrected=True)
+    return "; ".join(f"{line.sign} = {line.readable}" for line in (*of_y, *of_v))
 
 
 def recipe_of(code: str, route: str, variance: str) -> Recipe | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from metaexo.effects.arm_moments import QUANTILES
 from metaexo.effects.conversions import FORMULAS
 from metaexo.effects.effect_sizes import Derivation
 from metaexo.effects.explain_recipes import SYMBOLS, Line, Recipe, recipe, recipe_of
@@ -21,6 +22,8 @@ from metaexo.effects.why_not import PAIRED_FAMILY, PAIRED_FORM
 
 HANDBOOK = "10.1002/9781119536604.ch6"
 PAIRED_HANDBOOK = "10.1002/9781119536604.ch23"
+LUO, WAN, SHI = "10.1177/0962280216669183", "10.1186/1471-2288-14-135", "10.1002/jrsm.1429"
+OF_F = "10.3389/fpsyg.2013.00863"
 OF_CHANGES = "t from mean and SD of the changes"
 OF_D = "variance from d and n"
 CONTINUITY = "continuity correction"
@@ -92,7 +95,10 @@ def way_of_row(
     _assume(way, mark, options)
     special = _printed_effect(way, record, cells, names, paired)
     if special is None:
+        _convert_medians(way, names)
         _convert_spreads(way, names)
+        if FORMULAS["t_from_f"] in names:
+            way.convert(FORMULAS["t_from_f"], OF_F, "t = direction * sqrt(F)")
         _convert_pairs(way, names)
     way.recipe = special or recipe_of(form.code, _route(form, names), _kind(form))
     return way
@@ -100,6 +106,7 @@ def way_of_row(
 
 READ = (
     *(f"{arm}_{name}" for arm in ARMS for name in ("mean", "sd", "se", "n", "events", "ci_low", "ci_high")),
+    *(f"{arm}_{name}" for arm in ARMS for name in QUANTILES),
     *("difference", "difference_ci_low", "difference_ci_high", "correlation", "p_value", "statistic"),
     *("effect", "effect_se", "effect_ci_low", "effect_ci_high"),
 )
@@ -129,8 +136,11 @@ def _known_cells(form: Measure, cells: Mapping[str, Any], table: Reported, paire
     known = {sign: float(cells[name]) for sign, name in names.items()}
     direction, t = float(direction_of(table)[0]), math.nan
     t = float(t_statistic(table, np.array([direction]))[0])
-    known.pop("t", None)
-    known |= {"t": t} if math.isfinite(t) else {}
+    printed = known.pop("t", math.nan)
+    if cells.get("reported_as") == "f":
+        known, names = {**known, "F": printed}, {**names, "F": "statistic"}
+    elif math.isfinite(t):
+        known["t"] = t
     known |= {"direction": direction} if math.isfinite(direction) else {}
     return Way(form, None, known, {**names, "direction": "direction"})
 
@@ -145,6 +155,56 @@ def _assume(way: Way, mark: Derivation, options: Mapping[str, Any]) -> None:
             mean, own = (f"m{sign}", f"s{sign}") if f"m{sign}" in way.known else ("m", "s")
             if mean in way.known and not {own, f"se{sign}", f"low{sign}"} & set(way.known):
                 way.known[own], way.assumed[own] = float(sd), f"{arm}_sd"
+
+
+END = "z(({n} - 0.375) / ({n} + 0.25))"
+QUARTER = "z((0.75 * {n} - 0.125) / ({n} + 0.25))"
+MEDIANS = {
+    FORMULAS["mean_sd_from_quartiles"]: (
+        ("w{i} = 0.7 + 0.39 / {n}", "{m} = w{i} * (lowq{i} + upq{i}) / 2 + (1 - w{i}) * med{i}"),
+        (WAN, f"{{s}} = (upq{{i}} - lowq{{i}}) / (2 * {QUARTER})"),
+    ),
+    FORMULAS["mean_sd_from_range"]: (
+        ("w{i} = 4 / (4 + {n}**0.75)", "{m} = w{i} * (min{i} + max{i}) / 2 + (1 - w{i}) * med{i}"),
+        (WAN, f"{{s}} = (max{{i}} - min{{i}}) / (2 * {END})"),
+    ),
+    FORMULAS["mean_sd_from_five"]: (
+        (
+            "w{i} = 2.2 / (2.2 + {n}**0.75)",
+            "u{i} = 0.7 - 0.72 / {n}**0.55",
+            "{m} = w{i} * (min{i} + max{i}) / 2 + u{i} * (lowq{i} + upq{i}) / 2 + (1 - w{i} - u{i}) * med{i}",
+        ),
+        (
+            SHI,
+            f"{{s}} = (max{{i}} - min{{i}}) / ((2 + 0.14 * {{n}}**0.6) * {END}) "
+            f"+ (upq{{i}} - lowq{{i}}) / ((2 + 2 / (0.07 * {{n}}**0.6)) * {QUARTER})",
+        ),
+    ),
+}
+"""Conversion of a median -> lines of the mean by Luo et al. (2018); paper and line of the SD."""
+
+
+def _convert_medians(way: Way, names: list[str]) -> None:
+    """Add the conversions of arms that report a median with quartiles or range, and no mean."""
+    alone = "m1" not in {SYMBOLS.get(name, name) for name in way.measure.inputs}
+    for i in "12":
+        signs = {"i": i, "m": "m" if alone else f"m{i}", "s": "s" if alone else f"s{i}"}
+        signs["n"] = f"n{i}" if f"n{i}" in way.known else "n"
+        if f"med{i}" not in way.known or signs["m"] in way.known:
+            continue
+        for name, (means, (paper, sd)) in MEDIANS.items():
+            if name in names and _has_quantiles(way, i, name):
+                way.convert(f"{name}, arm {i}: mean", LUO, *(text.format(**signs) for text in means))
+                way.convert(f"{name}, arm {i}: SD", paper, sd.format(**signs))
+                break
+
+
+def _has_quantiles(way: Way, i: str, name: str) -> bool:
+    """Say whether the quantiles of an arm are those of this conversion."""
+    quartiles, ends = {f"lowq{i}", f"upq{i}"} <= set(way.known), {f"min{i}", f"max{i}"} <= set(way.known)
+    if name == FORMULAS["mean_sd_from_five"]:
+        return quartiles and ends
+    return quartiles and not ends if name == FORMULAS["mean_sd_from_quartiles"] else ends and not quartiles
 
 
 def _convert_spreads(way: Way, names: list[str]) -> None:
@@ -171,7 +231,7 @@ def _convert_pairs(way: Way, names: list[str]) -> None:
         se = f"se = {_half_width('n - 1', 'n' in way.known)}"
         way.convert(FORMULAS["correlation_from_difference_se"], PAIRED_HANDBOOK, se, of_se)
     elif FORMULAS["correlation_from_t"] in names:
-        t = "t" if "t" in way.known else "t_of_p(p, n - 1)"
+        t = "t" if "t" in way.known or FORMULAS["t_from_f"] in names else "t_of_p(p, n - 1)"
         way.convert(FORMULAS["correlation_from_t"], PAIRED_HANDBOOK, f"se = abs(m1 - m2) / abs({t})", of_se)
 
 

@@ -6,11 +6,14 @@ import inspect
 import math
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from metaexo.effects.effect_sizes import Derivation
-from metaexo.effects.explain_recipes import MEANINGS, shown
+from metaexo.effects.explain_recipes import MEANINGS, Line, computed, readable, shown
 from metaexo.effects.measure import Measure
 
 WIDTH = 100
@@ -110,10 +113,10 @@ class Explanation:
         parts = [f"{self.row}, {self.label}" if self.label != self.row else self.row]
         parts.append(f"{self.measure.code}: {self.measure.name}; {HOW[self.mark.how]}")
         parts += [f"note: {self.mark.note}"] if self.mark.note else []
-        parts += _listed(self.inputs)
+        parts += listed(self.inputs)
         parts += [str(block) for block in self.blocks]
         parts += [self.remark, *_formula_lines(self.measure)] if self.remark else []
-        parts += _meanings(self.steps)
+        parts += meanings(self.steps)
         if self.turned:
             parts.append(f"lower is better: the sign is changed, y = {shown(self.y)}")
         parts.append(f"result: y = {shown(self.y)}, v = {shown(self.v)}, SE = {shown(math.sqrt(self.v))}")
@@ -121,7 +124,26 @@ class Explanation:
         return "\n".join(parts)
 
 
-def _listed(inputs: Sequence[Input]) -> list[str]:
+def steps_of(lines: Sequence[Line], known: Mapping[str, Any], at: int) -> tuple[Step, ...]:
+    """Return the lines of one row with its numbers; a sign that is set twice has its value of the moment."""
+    shape = shape_of(known)
+    here = {sign: float(np.broadcast_to(value, shape)[at]) for sign, value in known.items()}
+    moving, steps = dict(known), []
+    for line in lines:
+        filled = line.filled(here)
+        moving = computed([line], moving)
+        here[line.sign] = float(np.broadcast_to(moving[line.sign], shape)[at])
+        steps.append(Step(line.sign, line.readable, readable(filled), here[line.sign]))
+    return tuple(steps)
+
+
+def shape_of(known: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the common shape of the known values, one row at least."""
+    return np.broadcast_shapes(*(np.shape(value) for value in known.values()), (1,))
+
+
+def listed(inputs: Sequence[Input]) -> list[str]:
+    """Return the lines that list inputs with their signs and values."""
     if not inputs:
         return []
     width = max(len(entry.name) for entry in inputs)
@@ -133,7 +155,8 @@ def _listed(inputs: Sequence[Input]) -> list[str]:
     return lines
 
 
-def _meanings(steps: Sequence[Step]) -> list[str]:
+def meanings(steps: Sequence[Step]) -> list[str]:
+    """Return what the functions in these steps are."""
     words = " ".join(step.formula for step in steps)
     named = set(re.findall(r"[A-Za-z_]\w*(?=\s*\()", words))
     return [f"where {MEANINGS[name]}" for name in MEANINGS if name in named]

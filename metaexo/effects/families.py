@@ -28,6 +28,7 @@ from metaexo.effects import (
     two_proportions,
     variance_explained,
 )
+from metaexo.effects.explain_recipes import formula_of
 from metaexo.effects.measure import all_measures
 
 if TYPE_CHECKING:
@@ -90,8 +91,10 @@ def measures(family: str | None = None) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a measure: code, name, family, inputs (and other sets of inputs that will do), null (value
-        of no effect on the scale of the analysis), display, reference (DOI).
+        One row a measure: code, name, family, inputs (and other sets of inputs that will do), variances
+        (types of sampling variance, the default first), formula (of the effect and its default variance, in
+        the signs of :func:`metaexo.explain`: m, s, n for means, SDs and sizes, x for events, 1 and 2 for the
+        groups), null (value of no effect on the scale of the analysis), display, reference (DOI).
 
     Examples
     --------
@@ -110,6 +113,7 @@ def measures(family: str | None = None) -> pd.DataFrame:
             "inputs": ", ".join(one.inputs),
             "or": "; ".join(", ".join(way.inputs) for way in one.alternatives),
             "variances": ", ".join(one.variances),
+            "formula": formula_of(one.code),
             "null": one.null,
             "display": one.display,
             "reference": one.reference,

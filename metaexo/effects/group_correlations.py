@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
+from metaexo.effects.arguments import correlations
+
 Array = NDArray[np.float64]
 
 EQUAL_GROUPS = 4.0
@@ -51,6 +53,9 @@ def d_of_point_biserial(
 ) -> Array:
     """Return the standardised mean difference of a point-biserial correlation: sqrt(h) r / sqrt(1 - r^2).
 
+    h as in :func:`point_biserial_of_d`; with the sizes of the groups this is exactly Cohen's d of the two
+    groups whose outcome has this correlation with membership.
+
     Parameters
     ----------
     r : array_like
@@ -61,15 +66,25 @@ def d_of_point_biserial(
     Returns
     -------
     ndarray
-        Standardised mean differences.
+        Standardised mean differences; infinite where r is 1 or -1.
+
+    Raises
+    ------
+    CorrelationError
+        If a correlation lies outside -1 to 1.
+
+    References
+    ----------
+    Jacobs & Viechtbauer (2017), Research Synthesis Methods 8, 161-180, doi:10.1002/jrsm.1218.
 
     Examples
     --------
     >>> d_of_point_biserial(point_biserial_of_d(1.0)).round(4)
     np.float64(1.0)
     """
-    values = np.asarray(r, dtype=float)
-    return np.asarray(np.sqrt(_h(treatment_n, control_n)) * values / np.sqrt(1 - values**2))
+    values = correlations(r, "r")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.sqrt(_h(treatment_n, control_n)) * values / np.sqrt(1 - values**2))
 
 
 def biserial_of_point_biserial(r: ArrayLike, share: ArrayLike = 0.5) -> Array:
@@ -114,6 +129,10 @@ def point_biserial_of_biserial(r: ArrayLike, share: ArrayLike = 0.5) -> Array:
     ndarray
         Point-biserial correlations.
 
+    References
+    ----------
+    Jacobs & Viechtbauer (2017), Research Synthesis Methods 8, 161-180, doi:10.1002/jrsm.1218.
+
     Examples
     --------
     >>> point_biserial_of_biserial(biserial_of_point_biserial(0.4, 0.2), 0.2).round(4)
@@ -138,6 +157,10 @@ def biserial_of_d(
     -------
     ndarray
         Biserial correlations.
+
+    References
+    ----------
+    Jacobs & Viechtbauer (2017), Research Synthesis Methods 8, 161-180, doi:10.1002/jrsm.1218.
 
     Examples
     --------
@@ -164,6 +187,10 @@ def d_of_biserial(
     -------
     ndarray
         Standardised mean differences.
+
+    References
+    ----------
+    Jacobs & Viechtbauer (2017), Research Synthesis Methods 8, 161-180, doi:10.1002/jrsm.1218.
 
     Examples
     --------

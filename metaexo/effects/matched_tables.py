@@ -144,6 +144,7 @@ def conditional_odds_ratio(
 
     References
     ----------
+    Curtin, Elbourne & Altman (2002), Statistics in Medicine 21, 2145-2159, doi:10.1002/sim.1206.
     Breslow & Day (1980), Statistical Methods in Cancer Research I, chapter 5, IARC.
 
     Examples
@@ -193,7 +194,11 @@ def odds_ratio_of_margins(
 ) -> tuple[Array, Array]:
     """Return the marginal log odds ratio of pairs from the two margins and the correlation of the pairs.
 
-    Use it when a matched study reports each side's events but not the pairs.
+    Use it when a matched study reports each side's events but not the pairs. The share of pairs with the
+    event on both sides is p1 p2 + phi sqrt(p1 q1 p2 q2), and the rest as in :func:`matched_odds_ratio`:
+
+        y = logit(p1) - logit(p2)
+        v = (1/(p1 q1) + 1/(p2 q2) - 2 phi / sqrt(p1 q1 p2 q2)) / n,  q = 1 - p
 
     Parameters
     ----------
@@ -242,6 +247,10 @@ def odds_ratio_of_margins_and_share(
         Log odds ratios, first against second, and sampling variances; no variance where the share and the
         margins contradict each other.
 
+    References
+    ----------
+    Elbourne et al. (2002), International Journal of Epidemiology 31, 140-149, doi:10.1093/ije/31.1.140.
+
     Examples
     --------
     >>> y, v = odds_ratio_of_margins_and_share(*np.array([[30.0], [25.0], [50.0], [0.4]]))
@@ -270,8 +279,20 @@ _RECORDS: tuple[tuple[str, str, Callable[..., tuple[Array, Array]], str, str], .
         "Odds ratio",
         "10.1093/ije/31.1.140",
     ),
-    ("MPRD", "risk difference of matched pairs", matched_risk_difference, "Risk difference", ""),
-    ("MPORC", "conditional log odds ratio of matched pairs", conditional_odds_ratio, "Odds ratio", ""),
+    (
+        "MPRD",
+        "risk difference of matched pairs",
+        matched_risk_difference,
+        "Risk difference",
+        "10.1002/(SICI)1097-0258(19981130)17:22<2635::AID-SIM954>3.0.CO;2-C",
+    ),
+    (
+        "MPORC",
+        "conditional log odds ratio of matched pairs",
+        conditional_odds_ratio,
+        "Odds ratio",
+        "10.1002/sim.1206",
+    ),
     (
         "MPPETO",
         "conditional log odds ratio, Peto's method",

@@ -178,5 +178,6 @@ GENERIC = Measure(
     compute=None,
     null=0.0,
     display="Effect",
+    reference="10.1002/9781119536604.ch10",
 )
 register(GENERIC)

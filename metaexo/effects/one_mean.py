@@ -39,7 +39,8 @@ def raw_mean(mean: Array, sd: Array, n: Array, *, variance: str = "LS") -> tuple
 
     References
     ----------
-    Bland & Altman (1996), BMJ 312, 1654, doi:10.1136/bmj.312.7047.1654.
+    Altman & Bland (2005), BMJ 331, 903, doi:10.1136/bmj.331.7521.903.
+    Bland & Altman (1996), BMJ 312, 1654, doi:10.1136/bmj.312.7047.1654 (the pooled standard deviation).
 
     Examples
     --------
@@ -178,13 +179,13 @@ def log_sd(sd: Array, n: Array, *, bias_correction: bool = True) -> tuple[Array,
 
 Compute = Callable[..., tuple[Array, Array]]
 
-# code, name, function, display
-_RECORDS: tuple[tuple[str, str, Compute, str], ...] = (
-    ("MN", "mean", raw_mean, "Mean"),
-    ("SMN", "standardised mean", standardized_mean, "Standardised mean"),
-    ("MNLN", "log mean", log_mean, "Mean"),
-    ("CVLN", "log coefficient of variation", log_cv, "Coefficient of variation"),
-    ("SDLN", "log standard deviation", log_sd, "Standard deviation"),
+# code, name, function, display, DOI
+_RECORDS: tuple[tuple[str, str, Compute, str, str], ...] = (
+    ("MN", "mean", raw_mean, "Mean", "10.1136/bmj.331.7521.903"),
+    ("SMN", "standardised mean", standardized_mean, "Standardised mean", "10.3102/10769986006002107"),
+    ("MNLN", "log mean", log_mean, "Mean", "10.2307/177062"),
+    ("CVLN", "log coefficient of variation", log_cv, "Coefficient of variation", "10.1111/2041-210X.12309"),
+    ("SDLN", "log standard deviation", log_sd, "Standard deviation", "10.1111/2041-210X.12309"),
 )
 
 register(
@@ -200,10 +201,10 @@ register(
             back=np.exp if code.endswith("LN") else identity,
             display_log=code.endswith("LN"),
             orientation="negate" if code == "SMN" else "none",
-            reference="10.1111/2041-210X.12309" if code in ("CVLN", "SDLN") else "",
+            reference=reference,
             variances=("LS", "HO") if code == "MN" else (),
             bias_corrected=code in ("SMN", "CVLN", "SDLN"),
         )
-        for code, name, compute, display in _RECORDS
+        for code, name, compute, display, reference in _RECORDS
     )
 )

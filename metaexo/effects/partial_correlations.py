@@ -14,7 +14,7 @@ from metaexo.effects.biserial import fisher_z
 from metaexo.effects.corrections import average_over_rows
 from metaexo.effects.correlations import correlation_from_t
 from metaexo.effects.measure import Alternative, Measure, register
-from metaexo.effects.to_d import t_from_p
+from metaexo.effects.t_statistics import t_from_p
 
 Array = NDArray[np.float64]
 
@@ -131,7 +131,9 @@ def semipartial_correlation(
 
 
 def semipartial_z(semipartial: Array, n: Array, predictors: Array, r_squared: Array) -> tuple[Array, Array]:
-    """Return Fisher's z of a semi-partial correlation, its variance by the delta method.
+    """Return Fisher's z of a semi-partial correlation; see :func:`semipartial_correlation`.
+
+    y = atanh(r), v that of r over (1 - r^2)^2 (delta method).
 
     Parameters
     ----------

@@ -143,6 +143,8 @@ def probit_proportion(events: Array, n: Array) -> tuple[Array, Array]:
 
     References
     ----------
+    Sanchez-Meca, Marin-Martinez & Chacon-Moscoso (2003), Psychological Methods 8, 448-467,
+    doi:10.1037/1082-989X.8.4.448 (the variance of a probit).
     Finney (1971), Probit Analysis, 3rd ed., Cambridge University Press.
 
     Examples
@@ -242,7 +244,7 @@ _RECORDS: tuple[tuple[str, str, Callable[..., tuple[Array, Array]], Callable[[Ar
     ("PR", "proportion", raw_proportion, identity, "10.1007/978-1-0716-1566-9_10"),
     ("PLN", "log proportion", log_proportion, np.exp, "10.1007/978-1-0716-1566-9_10"),
     ("PLO", "logit proportion", logit_proportion, expit, "10.1002/sim.4040"),
-    ("PRZ", "probit proportion", probit_proportion, ndtr, ""),
+    ("PRZ", "probit proportion", probit_proportion, ndtr, "10.1037/1082-989X.8.4.448"),
     ("PAS", "arcsine proportion", arcsine_proportion, squared_sine, "10.1002/sim.3511"),
     ("PFT", "double arcsine proportion", double_arcsine_proportion, squared_sine, "10.1214/aoms/1177729756"),
 )

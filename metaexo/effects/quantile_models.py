@@ -19,8 +19,9 @@ Moments = tuple[float, float]
 
 SCENARIOS = {"range": ("minimum", "median", "maximum"), "quartiles": ("q1", "median", "q3")}
 FIVE = ("minimum", "q1", "median", "q3", "maximum")
-# powers below 0 are left out: the transformed-back distribution has no mean there
-POWERS = np.linspace(0.0, 5.0, 201)
+# powers below 0 are left out: the transformed-back distribution has no mean there; so are powers above 3,
+# where much of it would lie beyond what any transformed sample can be
+POWERS = np.linspace(0.0, 3.0, 121)
 POINTS = 400
 REACH = 9.0
 NEAR_ZERO = 1e-9
@@ -153,7 +154,7 @@ def normal_order_statistics(ranks: Array, n: float) -> tuple[Array, Array]:
 def box_cox(x: Quantiles) -> Moments:
     """Make the quantiles symmetric by a power transformation, and take the moments back.
 
-    The power, from 0 (the logarithm) to 5, makes upper and lower distances from the median as equal as
+    The power, from 0 (the logarithm) to 3, makes upper and lower distances from the median as equal as
     possible; mean and SD of the transformed sample follow from the rules of Luo and Wan, and those of the
     sample itself by numerical integration.
 
@@ -167,7 +168,7 @@ def box_cox(x: Quantiles) -> Moments:
     >>> none = np.array(np.nan)
     >>> sample = Quantiles(none, np.array(10.0), np.array(12.0), np.array(14.0), none, np.array(50.0))
     >>> [round(value, 3) for value in box_cox(sample)]
-    [12.0, 3.052]
+    [12.0, 3.051]
     """
     values = values_of(x)
     scale = float(values[values.size // 2])
@@ -316,15 +317,17 @@ def _log_likelihood(t: Array, ranks: Array, n: float, mean: float, sd: float) ->
 
 
 def _back(mean: float, sd: float, power: float, scale: float) -> Moments:
-    """Return mean and SD, on the reported scale, of a variable whose transformation is normal."""
+    """Return mean and SD, on the reported scale, of a variable whose transformation is normal.
+
+    Where the normal distribution reaches values that no transformed sample can have, it is cut there and as
+    far on the other side, so that the median stays where it is.
+    """
     nodes, weights = gauss_legendre(POINTS)
-    t = mean + sd * REACH * nodes
-    weight = weights * np.exp(-((REACH * nodes) ** 2) / 2)
-    base = 1 + power * t
     near_zero = abs(power) < NEAR_ZERO
-    with np.errstate(invalid="ignore"):
-        values = np.exp(t) if near_zero else np.where(base > 0, base, np.nan) ** (1 / power)
-    there = np.isfinite(values)
-    weight, values = weight[there] / weight[there].sum(), values[there]
+    reach = REACH if near_zero else min(REACH, (1 + power * mean) / (power * sd))
+    t = mean + sd * reach * nodes
+    weight = weights * np.exp(-((reach * nodes) ** 2) / 2)
+    values = np.exp(t) if near_zero else (1 + power * t) ** (1 / power)
+    weight = weight / weight.sum()
     centre = float((weight * values).sum())
     return centre * scale, float(np.sqrt((weight * (values - centre) ** 2).sum())) * scale

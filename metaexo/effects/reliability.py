@@ -112,7 +112,7 @@ def from_cube_root(y: Array) -> Array:
     >>> float(from_cube_root(np.array(0.5)))
     0.875
     """
-    return np.asarray(1 - (1 - y) ** 3)
+    return np.asarray(1 - (1 - np.asarray(y, dtype=float)) ** 3)
 
 
 def from_log(y: Array) -> Array:
@@ -123,7 +123,7 @@ def from_log(y: Array) -> Array:
     >>> from_log(np.array(1.6094379)).round(4)
     np.float64(0.8)
     """
-    return np.asarray(-np.expm1(-y))
+    return np.asarray(-np.expm1(-np.asarray(y, dtype=float)))
 
 
 _RECORDS: tuple[tuple[str, str, Callable[..., tuple[Array, Array]], Callable[[Array], Array], str], ...] = (

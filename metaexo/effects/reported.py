@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from metaexo.effects.check import check_inputs, check_interval, check_se_below_sd
 from metaexo.effects.conversions import FORMULAS, sd_from_ci, sd_from_se, se_from_ci
+from metaexo.effects.t_statistics import t_from_f
 from metaexo.errors import InputError, ShapeError
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ Mask = NDArray[np.bool_]
 Words = NDArray[np.str_]
 
 ARMS = ("treatment", "control")
+NUMERATOR = 1
+"""Degrees of freedom of the numerator of an F of two groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,12 @@ def _check(table: Reported) -> None:
     check_inputs({name: table.numbers(name) for name in checked}, table.rows)
     for arm in ARMS:
         check_se_below_sd(f"{arm}_se", table.numbers(f"{arm}_se"), table.numbers(f"{arm}_sd"), table.rows)
+        low, q1, median, q3, high = (
+            table.numbers(f"{arm}_{name}") for name in ("min", "q1", "median", "q3", "max")
+        )
+        check_interval(f"{arm}_median", median, q1, q3, table.rows)
+        for name, inner in (("q1", q1), ("median", median), ("q3", q3)):
+            check_interval(f"{arm}_{name}", inner, low, high, table.rows)
     for name, end in (
         ("treatment_mean", "treatment_ci"),
         ("control_mean", "control_ci"),
@@ -175,20 +184,22 @@ def direction_of(table: Reported) -> Array:
 
 
 def exact_p(table: Reported) -> Array:
-    """Return the p-values that are reported with "=", NaN elsewhere.
+    """Return the p-values that are reported with "=", NaN elsewhere and beside an F of other groups.
 
     Examples
     --------
     >>> exact_p(read_table({"p_relation": ["=", "<"], "p_value": [0.03, 0.05]}))
     array([0.03,  nan])
     """
-    return np.where(table.words("p_relation") == "=", table.numbers("p_value"), np.nan)
+    of_arms = (table.words("reported_as") != "f") | f_of_the_arms(table)
+    return np.where((table.words("p_relation") == "=") & of_arms, table.numbers("p_value"), np.nan)
 
 
 def t_statistic(table: Reported, direction: Array) -> Array:
     """Return the reported t statistics, with the sign of the effect where that is known.
 
-    Only rows with reported_as "t" have one: `statistic` may hold anything else (U, F, chi-square).
+    Only rows with reported_as "t" have one, and rows with reported_as "f" whose F is that of the two arms
+    (:func:`f_of_the_arms`): `statistic` may hold anything else (U, chi-square).
 
     Examples
     --------
@@ -197,7 +208,40 @@ def t_statistic(table: Reported, direction: Array) -> Array:
     array([-2.5,  nan])
     """
     t = np.where(table.words("reported_as") == "t", table.numbers("statistic"), np.nan)
-    return np.where(np.isfinite(direction), direction * np.abs(t), t)
+    t = np.where(np.isfinite(direction), direction * np.abs(t), t)
+    of_f = f_of_the_arms(table) & np.isfinite(direction)
+    return np.where(of_f, t_from_f(np.where(of_f, table.numbers("statistic"), np.nan), direction), t)
+
+
+def f_of_the_arms(table: Reported) -> Mask:
+    """Return which rows report an F that can be the test of the two arms alone.
+
+    An F of three groups or more, or of a model with covariates, leaves other degrees of freedom than those of
+    two arms: n1 + n2 - 2, or n - 1 for the same people twice. A row that does not tell them passes;
+    :func:`df_is_told` finds it.
+
+    Examples
+    --------
+    >>> table = read_table(
+    ...     {"reported_as": ["f"] * 3, "statistic": [6.2] * 3, "df": [18, 27, None],
+    ...      "treatment_n": [10] * 3, "control_n": [10] * 3}
+    ... )
+    >>> f_of_the_arms(table)
+    array([ True, False,  True])
+    """
+    df, n1, n2 = (table.numbers(name) for name in ("df", "treatment_n", "control_n"))
+    of_arms = np.where(table.words("paired") == "yes", (df == n1 - 1) | (df == n2 - 1), df == n1 + n2 - 2)
+    fits = of_arms | (df == NUMERATOR) | ~df_is_told(table)
+    return np.asarray((table.words("reported_as") == "f") & (table.numbers("statistic") >= 0) & fits)
+
+
+def df_is_told(table: Reported) -> Mask:
+    """Return which rows give the degrees of freedom of their statistic, and sizes to compare them with."""
+    twice = table.words("paired") == "yes"
+    either = table.has("treatment_n") | table.has("control_n")
+    sized = np.where(twice, either, table.has("treatment_n", "control_n"))
+    df = table.numbers("df")
+    return np.asarray(np.isfinite(df) & (sized | (df == NUMERATOR)), dtype=bool)
 
 
 def difference_se(table: Reported, df: Array, level: float) -> Array:

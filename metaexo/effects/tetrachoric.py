@@ -27,7 +27,12 @@ def tetrachoric_correlation(
     the normal quantiles of the margins, y is the correlation r at which the bivariate normal probability
     below both cuts is the share of the first cell; this is the maximum of the likelihood, because the
     table has as many free cells as there are parameters. The variance is that of the multinomial counts,
-    carried over to r by the delta method (which is the inverse of the information).
+    carried over to r by the delta method (which is the inverse of the information): with P1, P2, P3 the
+    shares of the first cell and of the rest of its row and column, f the bivariate density at the cuts, and
+    g_h = Phi((k - r h) / w), g_k = Phi((h - r k) / w), w = sqrt(1 - r^2),
+
+        Phi2(h, k; y) = x1 / N
+        v = (sum P s^2 - (sum P s)^2) / (N f^2),  s = (1 - g_h - g_k, -g_h, -g_k)
 
     Parameters
     ----------

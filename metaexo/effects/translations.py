@@ -153,6 +153,10 @@ def d_of_superiority(probability: ArrayLike) -> Array:
     ndarray
         Standardised mean differences; infinite at 0 and 1.
 
+    References
+    ----------
+    McGraw & Wong (1992), Psychological Bulletin 111, 361-365, doi:10.1037/0033-2909.111.2.361.
+
     Examples
     --------
     >>> d_of_superiority(0.75).round(4)

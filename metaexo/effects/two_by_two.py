@@ -64,11 +64,51 @@ def tables_from_odds_ratio(odds_ratio: ArrayLike, n: ArrayLike, row: ArrayLike, 
     (18, 12, 7, 23)
     """
     w, total, r, s = _rows(odds_ratio, n, row, column)
-    square, middle = w - 1, (w - 1) * (r + s) + total
-    root = np.sqrt(np.maximum(middle**2 - 4 * square * w * r * s, 0.0))
+    return _complete(first_cell(w, total, r, s), total, r, s)
+
+
+def first_cell(odds_ratio: Array, total: Array, row: Array, column: Array) -> Array:
+    """Return the first cell of the table with this odds ratio and these margins, not rounded."""
+    square = odds_ratio - 1
+    middle = square * (row + column) + total
+    root = np.sqrt(np.maximum(middle**2 - 4 * square * odds_ratio * row * column, 0.0))
     with np.errstate(divide="ignore", invalid="ignore"):
-        # this form of the smaller root has no difference of near numbers, and holds for an odds ratio of 1
-        a = 2 * w * r * s / (middle + root)
+        # both forms are the same root; each has no difference of near numbers on its side
+        above = 2 * odds_ratio * row * column / (middle + root)
+        below = (middle - root) / (2 * square)
+    return np.asarray(np.where(middle >= 0, above, below))
+
+
+def tables_from_risk_ratio(risk_ratio: ArrayLike, n: ArrayLike, row: ArrayLike, column: ArrayLike) -> Tables:
+    """Return the tables with these risk ratios, first row against second, and margins.
+
+    a = w r s / (n - r + w r), w the risk ratio, r and s the margins.
+
+    Parameters
+    ----------
+    risk_ratio : array_like
+        Risk ratios.
+    n, row, column : array_like
+        As in :func:`tables_from_odds_ratio`.
+
+    Returns
+    -------
+    Tables
+        Cells, rounded.
+
+    References
+    ----------
+    Di Pietrantonj (2006), Statistics in Medicine 25, 2299-2322, doi:10.1002/sim.2287.
+
+    Examples
+    --------
+    >>> table = tables_from_risk_ratio(2.571, 60, 30, 25)
+    >>> int(table.a[0]), int(table.b[0]), int(table.c[0]), int(table.d[0])
+    (18, 12, 7, 23)
+    """
+    w, total, r, s = _rows(risk_ratio, n, row, column)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        a = w * r * s / (total - r + w * r)
     return _complete(a, total, r, s)
 
 
@@ -88,6 +128,10 @@ def tables_from_phi(phi: ArrayLike, n: ArrayLike, row: ArrayLike, column: ArrayL
     -------
     Tables
         Cells, rounded.
+
+    References
+    ----------
+    Di Pietrantonj (2006), Statistics in Medicine 25, 2299-2322, doi:10.1002/sim.2287.
 
     Examples
     --------

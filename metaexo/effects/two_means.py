@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from metaexo.effects.corrections import average_over_rows, hedges_factor, pooled_sd
 from metaexo.effects.measure import Alternative, Measure, register
-from metaexo.effects.to_d import t_from_p, through_d
+from metaexo.effects.t_statistics import t_from_p
+from metaexo.effects.to_d import through_d
 
 Array = NDArray[np.float64]
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.effects.arm_moments import ArmMoments, arm_moments
 from metaexo.effects.measure import Measure
-from metaexo.effects.reported import ARMS, Reported, complete_sd, direction_of, exact_p
+from metaexo.effects.reported import ARMS, Reported, direction_of, exact_p, f_of_the_arms
 
 Mask = NDArray[np.bool_]
 
@@ -14,6 +17,8 @@ Mask = NDArray[np.bool_]
 PAIRED_FORM = {"MD": "MC", "SMD": "SMCRP", "ROM": "ROMC", "CVR": "CVRC", "VR": "VRC"}
 PAIRED_FAMILY = "one group twice, means"
 NO_CORRELATION = "paired, and the correlation of the two conditions is neither reported nor assumed"
+FOREIGN_F = "an F statistic whose degrees of freedom are not those of the two arms"
+ASYMMETRIC = "medians and quantiles too asymmetric for a normal sample"
 PAIRED_EVENTS = "paired events: the number of people with the event on both sides is not reported"
 
 
@@ -41,11 +46,12 @@ def why_no_effect(
         Reasons.
     """
     reasons = [""] * table.k
+    moments = {arm: arm_moments(table, arm, 0.95) for arm in ARMS}
     for i in np.flatnonzero(without):
         if any(name.endswith("events") for name in record.inputs):
             reasons[i] = _events_reason(record, table, int(i), bool(paired[i]))
         else:
-            reasons[i] = _means_reason(record, table, int(i), bool(paired[i]), correlation_assumed)
+            reasons[i] = _means_reason(record, table, int(i), bool(paired[i]), correlation_assumed, moments)
     return tuple(reasons)
 
 
@@ -62,16 +68,20 @@ def _events_reason(record: Measure, table: Reported, i: int, paired: bool) -> st
     return f"{record.code} has no value for these numbers of events"
 
 
-def _means_reason(record: Measure, table: Reported, i: int, paired: bool, assumed: bool) -> str:
+def _means_reason(
+    record: Measure, table: Reported, i: int, paired: bool, assumed: bool, moments: Mapping[str, ArmMoments]
+) -> str:
     """Reason of a row for a measure of means: the first thing that stood in the way."""
     one_arm = "control_mean" not in record.inputs and "pre_mean" not in record.inputs
     arms = ARMS[:1] if one_arm else ARMS
     sizes = [bool(table.has(f"{arm}_n")[i]) for arm in arms]
     n_known = any(sizes) if paired else all(sizes)
-    spread = all(np.isfinite(complete_sd(table, arm, 0.95)[0][i]) for arm in arms)
-    means = all(table.has(f"{arm}_mean")[i] for arm in arms)
+    own = [moments[arm] for arm in arms]
+    spread = all(np.isfinite(arm.sd[i]) for arm in own)
+    means = all(np.isfinite(arm.mean[i]) for arm in own)
     exact = bool(np.isfinite(exact_p(table)[i]))
-    has_t = bool(table.words("reported_as")[i] == "t" and table.has("statistic")[i])
+    has_f = bool(f_of_the_arms(table)[i])
+    has_t = has_f or bool(table.words("reported_as")[i] == "t" and table.has("statistic")[i])
     if paired and record.family != PAIRED_FAMILY and record.code not in PAIRED_FORM:
         return f"paired, and {record.code} has no paired form"
     if not paired and record.family == PAIRED_FAMILY:
@@ -85,20 +95,21 @@ def _means_reason(record: Measure, table: Reported, i: int, paired: bool, assume
             return NO_CORRELATION
         return f"{record.code} has no value for these means and SDs"
     if exact or has_t:
-        return _test_reason(record, table, i, paired, assumed, n_known, exact)
+        return _test_reason(record, table, i, paired, assumed, n_known)
+    if all(arm.has_quantiles[i] for arm in own) and not means:
+        return ASYMMETRIC if any(arm.asymmetric[i] for arm in own) else "medians and quantiles, but no n"
     return _thin_reason(table, i, means, arms)
 
 
-def _test_reason(
-    record: Measure, table: Reported, i: int, paired: bool, assumed: bool, n_known: bool, exact: bool
-) -> str:
-    """Reason of a row that has an exact p-value or a t statistic."""
-    what = "an exact p" if exact else "a t statistic"
+def _test_reason(record: Measure, table: Reported, i: int, paired: bool, assumed: bool, n_known: bool) -> str:
+    """Reason of a row that has an exact p-value, a t statistic, or an F of the two arms."""
+    exact, has_f = bool(np.isfinite(exact_p(table)[i])), bool(f_of_the_arms(table)[i])
+    what = "an exact p" if exact else "an F statistic" if has_f else "a t statistic"
     if not record.alternatives:
         return f"{what}, but {record.code} needs means and SDs"
     if not n_known:
         return f"{what}, but no n"
-    if exact and not np.isfinite(direction_of(table)[i]):
+    if (exact or has_f) and not np.isfinite(direction_of(table)[i]):
         return f"{what}, but neither means nor a difference tell the direction"
     if paired and not assumed:
         return NO_CORRELATION
@@ -110,12 +121,12 @@ def _test_reason(
 def _thin_reason(table: Reported, i: int, means: bool, arms: tuple[str, ...]) -> str:
     """Reason of a row without SDs, t or exact p."""
     relation, kind = table.words("p_relation")[i], table.words("reported_as")[i]
+    if kind == "f" and table.has("statistic")[i] and not f_of_the_arms(table)[i]:
+        return FOREIGN_F
     if table.has("p_value")[i] and relation != "=":
         return f"only p {relation or '(no sign)'} {table.numbers('p_value')[i]:g}: gives a bound, not a point"
     if kind == "percent_change":
         return "percentage change without SD"
-    if kind == "f":
-        return "an F statistic, which may stand for more than two groups"
     if any(table.has(f"{arm}_q1", f"{arm}_q3")[i] for arm in arms):
         return "median and quartiles only"
     if any(table.has(f"{arm}_{end}")[i] for arm in arms for end in ("median", "min", "max")):

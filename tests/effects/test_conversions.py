@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtri, stdtrit
 
+from metaexo.effects import d_of_point_biserial, d_of_t
 from metaexo.effects.conversions import (
     correlation_from_difference_se,
     sd_from_ci,
     sd_from_se,
     se_from_ci,
 )
-from metaexo.effects.to_d import d_from_point_biserial, d_from_t
 from metaexo.errors import InputError
 
 
@@ -61,8 +61,8 @@ def test_d_over_t_and_over_the_point_biserial_correlation(d, n1, n2):
     sizes = np.array(float(n1)), np.array(float(n2))
     t = d / np.sqrt(1 / n1 + 1 / n2)
     r = t / np.sqrt(t**2 + n1 + n2 - 2)
-    assert float(d_from_t(np.array(t), *sizes)) == pytest.approx(d, rel=1e-12, abs=1e-15)
-    assert float(d_from_point_biserial(np.array(r), *sizes)) == pytest.approx(d, rel=1e-9, abs=1e-12)
+    assert float(d_of_t(np.array(t), *sizes)) == pytest.approx(d, rel=1e-12, abs=1e-15)
+    assert float(d_of_point_biserial(np.array(r), *sizes)) == pytest.approx(d, rel=1e-9, abs=1e-12)
 
 
 def test_what_cannot_be_converted_is_missing_and_a_level_in_per_cent_is_refused():

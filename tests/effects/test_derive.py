@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtri, stdtrit
 
-from metaexo.effects import calculate, effects_from_table, orient
+from metaexo.effects import calculate, effects_from_table, mean_sd_from_quantiles, orient
 from metaexo.errors import (
     AssumptionWarning,
     CorrelationError,
@@ -45,6 +45,7 @@ def derive(measure: str, table: dict[str, list[Any]], **options: Any):
 
 
 NO_SD = ("treatment_sd", "control_sd")
+EMPTY = ("treatment_mean", "control_mean", *NO_SD)
 EXPECTED = calculate("SMD", INPUTS)
 POOLED_T = float(EXPECTED.y[0])
 
@@ -94,6 +95,121 @@ def test_t_and_exact_p_give_the_same_effect_as_the_means():
     raw_y, raw_v, mark, _ = derive("MD", one_row(NO_SD, p_relation="=", p_value=p))
     assert (raw_y, mark.formula) == (6.0, "SE from exact p")
     assert raw_v == pytest.approx((6 / t) ** 2, rel=1e-9)
+
+
+class TestF:
+    """An F of the two arms is a t squared; one of other groups is left alone."""
+
+    F = pooled_t() ** 2
+
+    @pytest.mark.parametrize("df", [20, 1])
+    def test_with_the_degrees_of_freedom_of_the_arms_it_is_converted(self, df):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            done = effects_from_table("SMD", one_row(NO_SD, reported_as="f", statistic=self.F, df=df))
+        assert done.y[0] == pytest.approx(EXPECTED.y[0], rel=1e-12)
+        assert done.v[0] == pytest.approx(EXPECTED.v[0], rel=1e-12)
+        assert (done.derived[0].how, done.derived[0].formula) == ("converted", "t from F, d from t")
+
+    def test_without_them_it_rests_on_an_assumption_that_is_told(self):
+        table = one_row(NO_SD, reported_as="f", statistic=self.F)
+        with pytest.warns(AssumptionWarning, match="an F of the two arms alone in 1 rows"):
+            done = effects_from_table("SMD", table)
+        assert done.y[0] == pytest.approx(EXPECTED.y[0], rel=1e-12)
+        assert done.derived[0].how == "assumed"
+        assert "degrees of freedom are not told" in done.derived[0].note
+
+    def test_the_sign_comes_from_the_means_or_from_words(self):
+        turned = one_row(NO_SD, reported_as="f", statistic=self.F, df=20, treatment_mean=11.0)
+        assert derive("SMD", turned)[0] == pytest.approx(-EXPECTED.y[0], rel=1e-12)
+        drop = (*NO_SD, "treatment_mean", "control_mean")
+        words = one_row(drop, reported_as="f", statistic=self.F, df=20, direction="lower")
+        assert derive("SMD", words)[0] == pytest.approx(-EXPECTED.y[0], rel=1e-12)
+
+    def test_it_gives_the_standard_error_of_a_mean_difference(self):
+        y, v, mark, _ = derive("MD", one_row(NO_SD, reported_as="f", statistic=self.F, df=20))
+        assert (y, mark.formula) == (6.0, "t from F, SE from t")
+        assert v == pytest.approx(36 / self.F, rel=1e-12)
+
+    @pytest.mark.parametrize("measure", ["MD", "SMD"])
+    def test_the_same_people_twice(self, measure):
+        t = 6 / np.sqrt((25 + 16 - 2 * 0.3 * 20) / 10)
+        told = {"paired": "yes", "control_n": 10, "reported_as": "f", "statistic": t**2, "df": 9}
+        y, v, mark, _ = derive(measure, one_row(**told))
+        as_t = derive(measure, one_row(**{**told, "reported_as": "t", "statistic": t}))
+        assert (y, v) == (pytest.approx(as_t[0], rel=1e-12), pytest.approx(as_t[1], rel=1e-12))
+        assert mark.formula == "t from F, correlation from paired t"
+
+    def test_an_f_with_the_degrees_of_freedom_of_pairs_is_not_that_of_independent_arms(self):
+        told = one_row(NO_SD, reported_as="f", statistic=self.F, df=9, paired="unknown", control_n=10)
+        assert np.isnan(derive("SMD", told)[0])
+
+    def test_means_and_sds_win_over_it(self):
+        y, _, mark, _ = derive("SMD", one_row(reported_as="f", statistic=99.0))
+        assert (y, mark.how) == (EXPECTED.y[0], "reported")
+
+
+QUANTILES = {
+    "range": {"min": 6.0, "median": 10.0, "max": 16.0},
+    "quartiles": {"q1": 8.5, "median": 10.0, "q3": 12.0},
+    "five": {"min": 6.0, "q1": 8.5, "median": 10.0, "q3": 12.0, "max": 16.0},
+}
+NAMES = {
+    "range": "mean and SD from median and range",
+    "quartiles": "mean and SD from median and quartiles",
+    "five": "mean and SD from five numbers",
+}
+
+
+def medians(kind: str, arm: str = "treatment", **more: Any) -> dict[str, list[Any]]:
+    drop = (f"{arm}_mean", f"{arm}_sd")
+    return one_row(drop, **{f"{arm}_{name}": x for name, x in QUANTILES[kind].items()}, **more)
+
+
+class TestMedians:
+    """Medians with quartiles or range become means and SDs, and say so."""
+
+    @pytest.mark.parametrize("kind", QUANTILES)
+    @pytest.mark.parametrize("measure", ["MD", "SMD", "ROM", "MN"])
+    def test_they_stand_in_for_mean_and_sd(self, kind, measure):
+        names = {"min": "minimum", "max": "maximum"}
+        found = mean_sd_from_quantiles(
+            10, **{names.get(name, name): x for name, x in QUANTILES[kind].items()}
+        )
+        direct = derive(measure, one_row(treatment_mean=found.mean[0], treatment_sd=found.sd[0]))
+        y, v, mark, _ = derive(measure, medians(kind))
+        assert (y, v) == (pytest.approx(direct[0], rel=1e-14), pytest.approx(direct[1], rel=1e-14))
+        assert (mark.how, mark.formula) == ("converted", NAMES[kind])
+
+    def test_the_same_people_twice(self):
+        table = medians("quartiles", "control", paired="yes", control_n=None, correlation=0.4)
+        y, _, mark, _ = derive("MD", table)
+        found = mean_sd_from_quantiles(10, q1=8.5, median=10.0, q3=12.0)
+        assert y == pytest.approx(24 - found.mean[0])
+        assert mark.formula == NAMES["quartiles"]
+
+    def test_a_t_is_trusted_more_and_an_exact_p_less(self):
+        assert derive("SMD", medians("range", reported_as="t", statistic=2.5))[2].formula == "d from t"
+        p = derive("SMD", medians("range", p_relation="=", p_value=0.001))
+        assert p[2].formula == NAMES["range"]
+
+    def test_one_arm_of_a_difference_with_a_p_is_named_as_well(self):
+        table = medians("range", control_sd=None, p_relation="=", p_value=0.001)
+        assert derive("MD", table)[2].formula == f"{NAMES['range']}, SE from exact p"
+
+    def test_what_is_too_asymmetric_or_has_no_n_gives_a_reason(self):
+        skewed = one_row(EMPTY, treatment_q1=9.9, treatment_median=10.0, treatment_q3=30.0)
+        skewed |= {"control_q1": [8.0], "control_median": [10.0], "control_q3": [12.0]}
+        big = skewed | {"treatment_n": [100], "control_n": [100]}
+        assert derive("SMD", big)[3] == "medians and quantiles too asymmetric for a normal sample"
+        none = skewed | {"treatment_n": [None], "control_n": [None]}
+        assert derive("SMD", none)[3] == "medians and quantiles, but no n"
+
+    def test_quantiles_in_the_wrong_order_are_refused_by_name(self):
+        with pytest.raises(IntervalError, match="line 9"):
+            effects_from_table("SMD", medians("quartiles") | {"treatment_q1": [11.0]}, rows=["line 9"])
+        with pytest.raises(IntervalError, match="treatment_q3"):
+            effects_from_table("SMD", medians("five") | {"treatment_max": [11.0]})
 
 
 def test_means_win_over_a_t_that_stands_beside_them():
@@ -241,7 +357,6 @@ def test_unknown_pairing_is_taken_as_independent_and_marked():
     assert done.derived[0].how == "assumed"
 
 
-EMPTY = ("treatment_mean", "control_mean", *NO_SD)
 REASONS = [
     (one_row(NO_SD), "no SD in either arm and no t or exact p"),
     (one_row(EMPTY, p_relation="<", p_value=0.05), "only p < 0.05: gives a bound, not a point"),
@@ -258,8 +373,21 @@ REASONS = [
     (one_row((*NO_SD, "control_n"), p_relation="=", p_value=0.01), "an exact p, but no n"),
     (
         one_row(EMPTY, reported_as="f", statistic=4.0),
-        "an F statistic, which may stand for more than two groups",
+        "an F statistic, but neither means nor a difference tell the direction",
     ),
+    (
+        one_row(NO_SD, reported_as="f", statistic=4.0, df=31),
+        "an F statistic whose degrees of freedom are not those of the two arms",
+    ),
+    (
+        one_row(NO_SD, reported_as="f", statistic=4.0, df=31, p_relation="=", p_value=0.03),
+        "an F statistic whose degrees of freedom are not those of the two arms",
+    ),
+    (
+        one_row(NO_SD, reported_as="f", statistic=4.0, df=31, p_relation="<", p_value=0.05),
+        "an F statistic whose degrees of freedom are not those of the two arms",
+    ),
+    (one_row((*NO_SD, "control_n"), reported_as="f", statistic=4.0), "an F statistic, but no n"),
     (one_row(EMPTY, treatment_events=3), "numbers of events, not means"),
     (one_row(EMPTY), "no numbers from which the effect follows"),
 ]

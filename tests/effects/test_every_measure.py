@@ -146,3 +146,67 @@ def test_the_table_of_measures():
     assert "t, treatment_n, control_n" in table.loc[table["code"] == "SMD", "or"].item()
     assert set(measures("correlation")["code"]) == {"COR", "UCOR", "ZCOR"}
     assert table["family"].drop_duplicates().tolist() == list(ORDER)
+
+
+GROWING = ("n", "events", "time", "both", "first_only", "second_only", "neither")
+GROWING += ("homozygous_first", "heterozygous", "homozygous_second")
+ENDLESS = 1e5
+
+
+def larger(inputs: dict[str, np.ndarray], times: float) -> dict[str, np.ndarray]:
+    """Return inputs of the same study, so many times as large."""
+    last = {name: name if name in GROWING else name.rsplit("_", 1)[-1] for name in inputs}
+    return {name: x * times if last[name] in GROWING else x for name, x in inputs.items()}
+
+
+CLOSED = [code for code in CODES if code not in ("R2F", "ZR2F")]  # these integrate a density, slowly
+
+
+@pytest.mark.parametrize("code", CLOSED)
+@given(seed=st.integers(0, 10**6))
+def test_large_studies_approach_a_value_and_their_variance_falls_with_their_size(code, seed):
+    inputs = draw(get_measure(code).inputs, seed)
+    first, second = (calculate(code, larger(inputs, times)) for times in (ENDLESS, 10 * ENDLESS))
+    assert second.y == pytest.approx(first.y, rel=1e-5, abs=1e-6)
+    if code not in ("SPCOR", "ZSPCOR"):  # the formula of the source may fall below zero
+        assert first.v / second.v == pytest.approx(10, rel=1e-4)
+
+
+UNIT = {"MD": "follows", "MC": "follows", "MN": "follows", "MNLN": "log", "SDLN": "log"}
+SHIFTED = {"MN": "follows"} | dict.fromkeys(("ROM", "CVR", "ROMC", "CVRC", "SMN", "MNLN", "CVLN"), "changes")
+OF_MEANS = [
+    code
+    for code in CODES
+    if "means" in get_measure(code).family and any(name.endswith("sd") for name in get_measure(code).inputs)
+]
+
+
+def in_unit(inputs: dict[str, np.ndarray], scale: float, shift: float) -> dict[str, np.ndarray]:
+    """Return means and SDs in another unit, counted from another zero."""
+    kinds = {name: name.rsplit("_", 1)[-1] for name in inputs}
+    changed = {"mean": lambda x: scale * x + shift, "sd": lambda x: scale * x}
+    return {name: changed.get(kinds[name], lambda x: x)(x) for name, x in inputs.items()}
+
+
+@pytest.mark.parametrize("code", OF_MEANS)
+@given(seed=st.integers(0, 10**6), scale=st.floats(0.1, 30))
+def test_another_unit_changes_what_the_measure_says(code, seed, scale):
+    inputs = draw(get_measure(code).inputs, seed)
+    one, other = calculate(code, inputs), calculate(code, in_unit(inputs, scale, 0.0))
+    kind = UNIT.get(code, "none")
+    expected = {"follows": scale * one.y, "log": one.y + np.log(scale), "none": one.y}[kind]
+    assert other.y == pytest.approx(expected, rel=1e-9, abs=1e-10)
+    assert other.v == pytest.approx(one.v * (scale**2 if kind == "follows" else 1), rel=1e-9)
+
+
+@pytest.mark.parametrize("code", OF_MEANS)
+@given(seed=st.integers(0, 10**6), shift=st.floats(2, 50))
+def test_another_zero_changes_what_the_measure_says(code, seed, shift):
+    inputs = draw(get_measure(code).inputs, seed)
+    one, other = calculate(code, inputs), calculate(code, in_unit(inputs, 1.0, shift))
+    kind = SHIFTED.get(code, "none")
+    if kind == "changes":  # a ratio has no meaning where zero is arbitrary
+        assert (np.abs(other.y - one.y) > 1e-9).any()
+        return
+    assert other.y == pytest.approx(one.y + (shift if kind == "follows" else 0), rel=1e-9, abs=1e-9)
+    assert other.v == pytest.approx(one.v, rel=1e-9)

@@ -97,6 +97,7 @@ def test_every_measure_by_every_way_can_be_computed_by_hand(measure, inputs, var
 
 def test_a_formula_that_does_not_arrive_is_not_shown(monkeypatch):
     es = mx.effect_sizes("MD", **MD)
+    assert mx.explain(es, 0).steps
     monkeypatch.setitem(RECIPES["MD"], "", recipe("y = m1 + m2", {"LS": "v = s1**2 / n1 + s2**2 / n2"}))
     told = mx.explain(es, 0)
     assert told.steps == ()
@@ -213,28 +214,83 @@ TABLE = [
     ),
     ({"difference": 6.0, "difference_ci_low": 2.0, "difference_ci_high": 10.0}, "SE from CI (t)", ""),
     ({"reported_as": "t", "statistic": 3.1}, "SE from t", ""),
+    ({"reported_as": "f", "statistic": 9.61, "df": 20}, "t from F", "SE from t"),
     ({"p_relation": "=", "p_value": 0.004}, "SE from exact p", ""),
 ]
 
 
+def read_row(folder, **row):
+    """Write a sheet with one row and read it."""
+    whole = {
+        "study_id": "li2020",
+        "outcome": "days",
+        "better": "lower",
+        "contrast": "exosome_vs_control",
+        **row,
+    }
+    (folder / "studies.csv").write_text("study_id\nli2020\n")
+    names, values = ",".join(whole), ",".join(map(str, whole.values()))
+    (folder / "outcomes.csv").write_text(f"{names}\n{values}\n")
+    return mx.read_sheets(folder)
+
+
 @pytest.mark.parametrize(("cells", "first", "second"), TABLE)
 def test_conversions_are_told_with_their_names(tmp_path, cells, first, second):
-    row = {
-        "study_id": "li2020", "outcome": "days", "better": "lower", "contrast": "exosome_vs_control",
-        "treatment_n": 10, "treatment_mean": 24, "control_n": 12, "control_mean": 18, "paired": "no", **cells,
-    }  # fmt: skip
-    (tmp_path / "studies.csv").write_text("study_id\nli2020\n")
-    names, values = ",".join(row), ",".join(map(str, row.values()))
-    (tmp_path / "outcomes.csv").write_text(f"{names}\n{values}\n")
-    es = mx.read_sheets(tmp_path).effects("MD")
+    means = {"treatment_n": 10, "treatment_mean": 24, "control_n": 12, "control_mean": 18, "paired": "no"}
+    es = read_row(tmp_path, **means, **cells).effects("MD")
     told = mx.explain(es)
     check_by_hand(told, es.y[0], es.v[0], sign=-1)
     titles = [block.title for block in told.blocks]
-    if second:
+    if first == "t from F":
+        assert titles == [first, "effect and sampling variance"]
+        assert "t = direction * sqrt(F) = 1 * sqrt(9.61) = 3.1" in str(told)
+        assert ("statistic", 9.61) in {(entry.name, entry.value) for entry in told.inputs}
+    elif second:
         assert titles[:2] == [first, second]
         assert re.search(r"s1 = se1 \* sqrt\(n1\) = 1 \* sqrt\(10\) = 3\.16", str(told))
     assert es.derived[0].formula == ", ".join(filter(None, (first, second)))
     assert "control_sd" not in {entry.name for entry in told.inputs}
+
+
+PAIRED_F = [
+    ("SMD", {"treatment_sd": 5, "control_sd": 4}, "t from F, correlation from paired t"),
+    ("MD", {}, "t from F, SE from paired t"),
+    ("SMCC", {}, "t from F, d from paired t"),
+]
+
+
+@pytest.mark.parametrize(("code", "cells", "formula"), PAIRED_F)
+def test_the_f_of_the_same_people_twice_is_told(tmp_path, code, cells, formula):
+    means = {"treatment_n": 10, "treatment_mean": 24, "control_n": 10, "control_mean": 18, "paired": "yes"}
+    es = read_row(tmp_path, **means, **cells, reported_as="f", statistic=9.61, df=9).effects(code)
+    told = mx.explain(es)
+    check_by_hand(told, es.y[0], es.v[0], sign=-1)
+    assert es.derived[0].formula == formula
+    assert "t from F" in [block.title for block in told.blocks]
+
+
+OF_MEDIANS = [
+    {"treatment_min": 6, "treatment_median": 10, "treatment_max": 16},
+    {"treatment_q1": 8.5, "treatment_median": 10, "treatment_q3": 12},
+    {
+        "treatment_min": 6, "treatment_q1": 8.5, "treatment_median": 10,
+        "treatment_q3": 12, "treatment_max": 16,
+    },
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("cells", OF_MEDIANS)
+@pytest.mark.parametrize(("code", "paired"), [("SMD", "no"), ("MD", "no"), ("MN", "no"), ("MD", "yes")])
+def test_a_median_is_told_step_by_step(tmp_path, cells, code, paired):
+    others = {"treatment_n": 12, "control_n": 12, "control_mean": 14, "control_sd": 3, "paired": paired}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AssumptionWarning)
+        es = read_row(tmp_path, **others, **cells).effects(code, assumed_correlation=0.5, orient=False)
+    told = mx.explain(es)
+    check_by_hand(told, es.y[0], es.v[0])
+    assert {entry.name for entry in told.inputs} >= set(cells)
+    assert [block.title.split(": ")[-1] for block in told.blocks[:2]] == ["mean", "SD"]
+    assert told.blocks[0].reference == "10.1177/0962280216669183"
 
 
 def test_an_assumed_number_is_marked(sheets):

@@ -153,6 +153,7 @@ def test_tables_are_found_again_from_margins(seed):
     yates = np.sign(phi) * n * np.maximum(np.abs(a * d - b * c) - n / 2, 0) ** 2 / spread**2
     found = [
         effects.tables_from_odds_ratio(a * d / (b * c), n, row, column),
+        effects.tables_from_risk_ratio((a / row) / (c / (c + d)), n, row, column),
         effects.tables_from_phi(phi, n, row, column),
         effects.tables_from_chi_square(np.sign(phi) * n * phi**2, n, row, column, continuity_corrected=False),
     ]

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import metaexo as mx
-from metaexo.effects import calculate
+from metaexo.effects import calculate, t_from_p
 from metaexo.effects.corrections import hedges_factor
-from metaexo.effects.to_d import t_from_p
 
 MEANS = {
     "treatment_mean": [103.0, 5.1, -2.0],

@@ -79,7 +79,7 @@ def effect_sizes(case: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
     if measure == "RTET" and "variance_type" not in call:
         # these cases leave out tables with an empty cell, whose correlation is -1 or 1
         done = replace(done, y=np.where(np.isfinite(done.v), done.y, np.nan))
-    sign = -1.0 if case["id"].endswith("_flip") else 1.0
+    sign = -1.0 if "flip=TRUE" in case.get("r_call", "") else 1.0
     return summary(sign * done.y, done.v) | {"total_n": total_n(words)}
 
 

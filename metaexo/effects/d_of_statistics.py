@@ -1,0 +1,326 @@
+"""The standardised mean difference of two groups from other statistics of theirs, and back.
+
+All take arrays (or numbers) and return arrays; missing values stay missing. d is the uncorrected difference
+over the pooled SD (Cohen's d); ``mx.effect_sizes("SMD", d=..., treatment_n=..., control_n=...)`` turns it
+into Hedges' g with its variance. From and to correlations: :func:`d_of_point_biserial`,
+:func:`d_of_biserial`; from and to odds ratios and risks: :mod:`metaexo.effects.d_of_odds`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from metaexo.effects.arguments import numbers, signs, sizes, squares
+from metaexo.effects.check import Array
+from metaexo.effects.group_correlations import d_of_point_biserial, point_biserial_of_d
+from metaexo.effects.t_statistics import f_from_t, p_from_t, t_from_f, t_from_p
+from metaexo.errors import InputError
+
+
+def d_of_t(t: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
+    """Return Cohen's d from the t statistic of two independent groups: d = t sqrt(1/n1 + 1/n2).
+
+    Use it when a study gives Student's t (one pooled variance), not Welch's, and no means.
+
+    Parameters
+    ----------
+    t : array_like
+        t statistics; positive when the treatment mean is the higher.
+    treatment_n, control_n : array_like
+        Sizes of the groups.
+
+    Returns
+    -------
+    ndarray
+        d, without small-sample correction.
+
+    Raises
+    ------
+    SampleSizeError
+        If a size is below 1.
+
+    References
+    ----------
+    Borenstein (2009), in Cooper, Hedges & Valentine, The Handbook of Research Synthesis and Meta-Analysis,
+    2nd ed., 221-235, doi:10.7758/9781610441384.
+
+    Examples
+    --------
+    >>> float(d_of_t(2.0, 8, 8))
+    1.0
+    """
+    return np.asarray(numbers(t) * _unit(treatment_n, control_n))
+
+
+def t_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
+    """Return the t statistic of two independent groups from Cohen's d; the inverse of :func:`d_of_t`.
+
+    Parameters
+    ----------
+    d : array_like
+        Standardised mean differences, without correction.
+    treatment_n, control_n : array_like
+        Sizes of the groups.
+
+    Returns
+    -------
+    ndarray
+        t statistics with n1 + n2 - 2 degrees of freedom.
+
+    Raises
+    ------
+    SampleSizeError
+        If a size is below 1.
+
+    References
+    ----------
+    Borenstein (2009), in Cooper, Hedges & Valentine, The Handbook of Research Synthesis and Meta-Analysis,
+    2nd ed., 221-235, doi:10.7758/9781610441384.
+
+    Examples
+    --------
+    >>> float(t_of_d(1.0, 8, 8))
+    2.0
+    """
+    return np.asarray(numbers(d) / _unit(treatment_n, control_n))
+
+
+def d_of_f(f: ArrayLike, direction: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
+    """Return Cohen's d from the F statistic of two independent groups: d = sign sqrt(F (1/n1 + 1/n2)).
+
+    Use it for a one-way analysis of variance of two groups, not for three or more, nor where F comes from a
+    model with covariates or other factors.
+
+    Parameters
+    ----------
+    f : array_like
+        F statistics with 1 and n1 + n2 - 2 degrees of freedom.
+    direction : array_like
+        Sign of the effect.
+    treatment_n, control_n : array_like
+        Sizes of the groups.
+
+    Returns
+    -------
+    ndarray
+        d, without small-sample correction.
+
+    Raises
+    ------
+    InputError
+        If an F is negative.
+
+    References
+    ----------
+    Lakens (2013), Frontiers in Psychology 4, 863, doi:10.3389/fpsyg.2013.00863.
+
+    Examples
+    --------
+    >>> float(d_of_f(4.0, -1, 8, 8))
+    -1.0
+    """
+    return d_of_t(t_from_f(f, direction), treatment_n, control_n)
+
+
+def f_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
+    """Return the F statistic of two independent groups from Cohen's d; the inverse of :func:`d_of_f`.
+
+    Parameters
+    ----------
+    d : array_like
+        Standardised mean differences, without correction.
+    treatment_n, control_n : array_like
+        Sizes of the groups.
+
+    Returns
+    -------
+    ndarray
+        F statistics with 1 and n1 + n2 - 2 degrees of freedom.
+
+    References
+    ----------
+    Lakens (2013), Frontiers in Psychology 4, 863, doi:10.3389/fpsyg.2013.00863.
+
+    Examples
+    --------
+    >>> float(f_of_d(-1.0, 8, 8))
+    4.0
+    """
+    return f_from_t(t_of_d(d, treatment_n, control_n))
+
+
+def d_of_p(
+    p_value: ArrayLike,
+    direction: ArrayLike,
+    treatment_n: ArrayLike,
+    control_n: ArrayLike,
+    *,
+    one_sided: bool = False,
+) -> Array:
+    """Return Cohen's d from the exact p-value of Student's t test.
+
+    Use it for p-values that are reported with "="; a threshold gives a bound (:func:`bounds_from_table`). The
+    p gives t with n1 + n2 - 2 degrees of freedom, and t gives d as in :func:`d_of_t`.
+
+    Parameters
+    ----------
+    p_value : array_like
+        p-values.
+    direction : array_like
+        Sign of the effect; for one-sided p-values the side that was tested.
+    treatment_n, control_n : array_like
+        Sizes of the groups.
+    one_sided : bool
+        Whether the p-values are one-sided.
+
+    Returns
+    -------
+    ndarray
+        d, without small-sample correction; infinite where p is 0.
+
+    Raises
+    ------
+    PValueError
+        If a p-value lies outside 0 to 1.
+
+    References
+    ----------
+    Borenstein (2009), in Cooper, Hedges & Valentine, The Handbook of Research Synthesis and Meta-Analysis,
+    2nd ed., 221-235, doi:10.7758/9781610441384.
+
+    Examples
+    --------
+    >>> d_of_p(0.005, 1, 11, 11).round(3)
+    np.float64(1.345)
+    """
+    df = sizes(treatment_n, "treatment_n") + sizes(control_n, "control_n") - 2
+    return d_of_t(t_from_p(p_value, direction, df, one_sided=one_sided), treatment_n, control_n)
+
+
+def p_of_d(
+    d: ArrayLike,
+    treatment_n: ArrayLike,
+    control_n: ArrayLike,
+    *,
+    one_sided: bool = False,
+    direction: ArrayLike = 1.0,
+) -> Array:
+    """Return the p-value of Student's t test from Cohen's d; the inverse of :func:`d_of_p`.
+
+    Parameters
+    ----------
+    d : array_like
+        Standardised mean differences, without correction.
+    treatment_n, control_n : array_like
+        Sizes of the groups.
+    one_sided : bool
+        Whether one-sided p-values are wanted.
+    direction : array_like
+        For one-sided p-values, the side that is tested.
+
+    Returns
+    -------
+    ndarray
+        p-values.
+
+    References
+    ----------
+    Borenstein (2009), in Cooper, Hedges & Valentine, The Handbook of Research Synthesis and Meta-Analysis,
+    2nd ed., 221-235, doi:10.7758/9781610441384.
+
+    Examples
+    --------
+    >>> p_of_d(1.345, 11, 11).round(3)
+    np.float64(0.005)
+    """
+    df = sizes(treatment_n, "treatment_n") + sizes(control_n, "control_n") - 2
+    t = t_of_d(d, treatment_n, control_n)
+    return p_from_t(t, df, one_sided=one_sided, direction=direction)
+
+
+def d_of_chi_square(
+    chi_square: ArrayLike, direction: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike
+) -> Array:
+    """Return Cohen's d from the chi-square of a 2 x 2 table of group and outcome, over phi.
+
+    Use it when a paper gives Pearson's chi-square (one degree of freedom, without Yates' correction) and no
+    table. phi = sign sqrt(X^2 / N) is the point-biserial correlation of the outcome, taken as 0 and 1, with
+    the group, and d that of :func:`d_of_point_biserial`. This is the difference of the 0/1 outcome over its
+    pooled SD, which depends on how common the event is; if the number of events is known, and the outcome
+    stands for something continuous, go over the odds ratio (:func:`log_odds_ratio_of_chi_square`).
+
+    Parameters
+    ----------
+    chi_square : array_like
+        Chi-square statistics.
+    direction : array_like
+        Sign of the effect.
+    treatment_n, control_n : array_like
+        Sizes of the groups.
+
+    Returns
+    -------
+    ndarray
+        d, without small-sample correction.
+
+    Raises
+    ------
+    InputError
+        If a chi-square is negative, or above the number of people.
+
+    References
+    ----------
+    Rosenthal & DiMatteo (2001), Annual Review of Psychology 52, 59-82, doi:10.1146/annurev.psych.52.1.59.
+
+    Examples
+    --------
+    >>> d_of_chi_square(4.0, 1, 20, 20).round(3)
+    np.float64(0.65)
+    """
+    total = sizes(treatment_n, "treatment_n") + sizes(control_n, "control_n")
+    square = squares(chi_square, "chi_square")
+    if (square > total).any():
+        raise InputError(
+            "a chi-square is above the number of people",
+            "chi-square of a 2 x 2 table, at most n1 + n2",
+            "look at the degrees of freedom: a larger table, or another test, may stand behind it",
+        )
+    phi = signs(direction) * np.sqrt(square / total)
+    with np.errstate(divide="ignore"):
+        return d_of_point_biserial(phi, treatment_n, control_n)
+
+
+def chi_square_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
+    """Return Pearson's chi-square of a 2 x 2 table from the d of its outcome.
+
+    The inverse of :func:`d_of_chi_square`: X^2 = N phi^2, phi the point-biserial correlation of d.
+
+    Parameters
+    ----------
+    d : array_like
+        Standardised differences of an outcome of 0 and 1.
+    treatment_n, control_n : array_like
+        Sizes of the groups.
+
+    Returns
+    -------
+    ndarray
+        Chi-square statistics with one degree of freedom.
+
+    References
+    ----------
+    Rosenthal & DiMatteo (2001), Annual Review of Psychology 52, 59-82, doi:10.1146/annurev.psych.52.1.59.
+
+    Examples
+    --------
+    >>> chi_square_of_d(0.65, 20, 20).round(2)
+    np.float64(4.0)
+    """
+    total = sizes(treatment_n, "treatment_n") + sizes(control_n, "control_n")
+    return np.asarray(total * point_biserial_of_d(d, treatment_n, control_n) ** 2)
+
+
+def _unit(treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
+    """Return sqrt(1/n1 + 1/n2), the standard error of a difference in SDs."""
+    return np.asarray(np.sqrt(1 / sizes(treatment_n, "treatment_n") + 1 / sizes(control_n, "control_n")))
