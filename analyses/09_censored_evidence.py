@@ -1,0 +1,317 @@
+"""
+What do "p < 0.05" and "not significant" say, beside the numbers?
+=================================================================
+
+Most studies of exosomes in wounds, skin and hair give no number from which an effect follows, only a
+threshold or a direction. Here they count for what they say: as open intervals beside the exact effects, in
+one random-effects model (REML; Knapp and Hartung on the effective number of effects with a scale of at least
+1), and next to it stands the model of the exact effects alone. One effect a study enters. Where the evidence
+has no estimate the reason stands in words, and no number.
+"""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+import metaexo as mx
+from metaexo.effects import join_bounded, one_per_study
+from metaexo.errors import AssumptionWarning, MetaexoError, RowsLeftOutWarning
+from metaexo.evidence.timepoints import days_after
+from metaexo.formatting import interval, number, percent, plural
+from metaexo.models.censored_effects import KINDS, count_in_words, kinds_of
+from metaexo.report.run import Analysis, run_alone
+
+CONTROLLED = "contrast == 'exosome_vs_control' and use != 'apart'"
+BEFORE_AFTER = "contrast == 'post_vs_pre'"
+SKIN = ["Wrinkles and texture", "Global rating", "Pigmentation", "Scar", "Redness", "Hydration"]
+SKIN_INDICATIONS = ["skin_ageing", "pigmentation", "scar", "photodamage"]
+HAIR = ["Hair count and density", "Hair thickness"]
+WOUNDS = ["Wound closure", "Flap and graft survival", "Re-epithelialisation and granulation", "Vessels"]
+TEST, CORRELATION = "knapp-hartung-adhoc", 0.5
+# An effect of zero with 10 an arm has this sampling variance; it is assumed for directions without sizes in
+# one of the choices, and nowhere else.
+TEN_AN_ARM = 0.2
+QUESTIONS = {
+    "wound_closure": "Animals: wound closure",
+    "wounds": "Animals: wounds, any outcome",
+    "skin": "Patients: skin, any outcome",
+    "wrinkles": "Patients: wrinkles and texture",
+    "wound_patients": "Patients: wounds",
+    "hair": "Patients: hair",
+}
+DRAWN = ("wounds", "skin")
+POOLED = ["estimate", "low", "high", "prediction_low", "prediction_high"]
+NUMBERS = [*POOLED, "tau2", "tau2_low", "tau2_high", "i2"]
+ENDS = ["lower", "upper", "v_lower", "v_upper"]
+ANOTHER = "not selected: another question"
+UNSIZED = "a direction alone, without sizes"
+OUT_OF_PROPORTION = "chen2024a"
+SHEET_NAMES = "A name in small letters is that of the sheet: the authors were not seen."
+
+
+def main(analysis: Analysis) -> None:
+    sheets = mx.read_sheets(analysis.data)
+    asked = evidence(sheets, CORRELATION)
+
+    # Each question twice: all that is known, and the exact effects alone.
+    fits = {name: (censored(es), exact_only(es)) for name, es in asked.items()}
+    analysis.write_table("pooled", pooled(asked, fits))
+    analysis.write_table("effects", effects(asked, fits))
+    analysis.write_table("contributions", contributions(fits))
+    analysis.write_table("without_a_kind", without_a_kind(fits))
+
+    # What rests on choices: correlations, results told in words, directions without sizes, doubtful rows, one
+    # study whose standardised differences are out of proportion, and the way to the estimate.
+    analysis.write_table("choices", choices(sheets, asked))
+
+    for name in DRAWN:
+        fit = fits[name][0]
+        shown = fit if isinstance(fit, mx.models.CensoredResults) else asked[name]
+        analysis.write_figure(name, forest(shown), title=f"{QUESTIONS[name]}: numbers and thresholds")
+
+    # Hair before and after treatment: no control, so nothing is pooled; the open intervals are shown.
+    changes = one_a_study(changes_of_hair(sheets))
+    analysis.write_table("hair_changes", changes.to_frame()[["sheet", "line", "study", "kind", *ENDS]])
+    ax = forest(changes, left_label="← less hair", right_label="more hair →")
+    analysis.write_figure(
+        "hair_changes", ax, title="Hair, before and after treatment, no control: not pooled"
+    )
+    summarise(analysis, asked, fits, changes)
+
+
+# -- evidence -----------------------------------------------------------------------------------------------
+
+
+def evidence(sheets, correlation, words=True, doubtful=True):
+    """Return the effects of every question, one a study, bounds included."""
+    numbers = bounded(sheets, CONTROLLED, correlation)
+    if not doubtful:
+        numbers = numbers.select((numbers.column("use") != "doubtful").to_numpy(), "doubtful by the sheet")
+    told = bounded(sheets, "contrast == 'exosome_vs_control'", correlation, "direction_only")
+    family, domain = numbers.column("outcome_family"), numbers.column("domain")
+    animals, people = (domain == "preclinical").to_numpy(), (domain == "clinical").to_numpy()
+    skin = people & numbers.column("indication").isin(SKIN_INDICATIONS).to_numpy()
+
+    def of(rows, indications=()):
+        here = numbers.select(rows, ANOTHER)
+        more = told.column("indication").isin(indications).to_numpy()
+        if words and more.any():
+            here = join_bounded(here, told.select(more, ANOTHER))
+        return one_a_study(here)
+
+    return {
+        "wound_closure": of(animals & (family == "Wound closure").to_numpy()),
+        "wounds": of(animals & family.isin(WOUNDS).to_numpy()),
+        "skin": of(skin & family.isin(SKIN).to_numpy(), SKIN_INDICATIONS),
+        "wrinkles": of(people & (family == "Wrinkles and texture").to_numpy()),
+        "wound_patients": of(people & family.isin(WOUNDS).to_numpy(), ["wound", "graft"]),
+        "hair": of(people & family.isin(HAIR).to_numpy(), ["hair_loss"]),
+    }
+
+
+def bounded(sheets, where, correlation, sheet="outcomes"):
+    """Return effects with bounds; each one that rests on an assumption is marked as such."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AssumptionWarning)
+        return sheets.effects("SMD", where, sheet, correlation, bounds=True)
+
+
+def one_a_study(es):
+    """Return one effect a study: exact if there is one, then the latest, then the first of the sheet."""
+    exact = {study for study, point in zip(es.study, es.is_exact, strict=True) if point}
+    keep = [point or study not in exact for study, point in zip(es.study, es.is_exact, strict=True)]
+    if not all(keep):
+        es = es.select(keep, "a bound of a study that gives a number as well")
+    times = es.data["timepoint"] if "timepoint" in es.data else pd.Series(np.nan, index=range(es.k))
+    latest = [days_after(words) if isinstance(words, str) else np.nan for words in times]
+    one = one_per_study(es, latest=latest)
+    what = one.data["outcome"]
+    if "outcome_label" in one.data:
+        what = one.data["outcome_label"].fillna(what)
+    one = replace(one, data=one.data.assign(what=what.str.replace("_", " ")))
+    return one.with_labels([label.split(", ")[0] for label in one.labels])
+
+
+def changes_of_hair(sheets):
+    """Return the changes of hair from before to after, of the numbers and of the words."""
+    families = " or ".join(f"outcome_family == '{name}'" for name in HAIR)
+    numbers = bounded(sheets, f"{BEFORE_AFTER} and use != 'apart' and ({families})", CORRELATION)
+    words = bounded(sheets, f"{BEFORE_AFTER} and indication == 'hair_loss'", CORRELATION, "direction_only")
+    return join_bounded(numbers, words)
+
+
+# -- models -------------------------------------------------------------------------------------------------
+
+
+def censored(es, method="REML", **choices):
+    """Return the model of all that is known, or the words why it has no estimate."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RowsLeftOutWarning)
+            return mx.CensoredRandomEffects(es, **choices).fit(method, TEST)
+    except MetaexoError as error:
+        return error.given
+
+
+def exact_only(es):
+    """Return the usual model of the exact effects, or the words why it has no estimate."""
+    try:
+        return mx.RandomEffects(es.exact).fit(test=TEST)
+    except MetaexoError as error:
+        return error.given
+
+
+def record(fit):
+    """Return the numbers of a fit, or none and the words why."""
+    if isinstance(fit, str):
+        return dict.fromkeys(("k", "effective", *NUMBERS), np.nan) | {"words": fit}
+    found = fit.pooled()
+    own = isinstance(fit, mx.models.CensoredResults)
+    bounds = fit.conf_int_heterogeneity() if own else fit.conf_int_heterogeneity("profile-likelihood")
+    values = [getattr(found, name) for name in POOLED]
+    spread = [bounds.tau2.estimate, bounds.tau2.low, bounds.tau2.high, fit.i2]
+    head = {"k": fit.k, "effective": fit.effective if own else fit.k}
+    return head | dict(zip(NUMBERS, [*values, *spread], strict=True)) | {"words": ""}
+
+
+def pooled(asked, fits):
+    rows = []
+    for name, es in asked.items():
+        for model, fit in zip(("exact and censored", "exact only"), fits[name], strict=True):
+            told = {"question": QUESTIONS[name], "studies": es.m, "evidence": count_in_words(kinds_of(es))}
+            rows.append(told | {"model": model} | record(fit))
+    return pd.DataFrame(rows)
+
+
+def effects(asked, fits):
+    """Return every effect of every question, with what it is worth in the model."""
+    tables = []
+    for name, es in asked.items():
+        table = es.to_frame().assign(question=QUESTIONS[name], sheet=lambda t: t.get("sheet", "outcomes.csv"))
+        columns = [
+            "question",
+            "sheet",
+            "line",
+            "label",
+            "study",
+            "outcome",
+            "kind",
+            *ENDS,
+            "how",
+            "note",
+        ]
+        table = table[["row", *columns]]
+        fit = fits[name][0]
+        if not isinstance(fit, str):
+            table = table.merge(fit.rows()[["row", "retained", "share", "expected"]], on="row", how="left")
+        tables.append(table.drop(columns="row"))
+    return pd.concat(tables, ignore_index=True)
+
+
+def estimated(fits):
+    """Return the models of all that is known that have an estimate."""
+    return {name: fit for name, (fit, _) in fits.items() if not isinstance(fit, str)}
+
+
+def contributions(fits):
+    found = {QUESTIONS[name]: fit.contributions() for name, fit in estimated(fits).items()}
+    return pd.concat(found, names=["question"]).reset_index()
+
+
+def without_a_kind(fits):
+    found = {QUESTIONS[name]: fit.leave_kind_out() for name, fit in estimated(fits).items()}
+    return pd.concat(found, names=["question"]).reset_index()
+
+
+def choices(sheets, asked):
+    """Return the pooled effect of the questions that have one, under each choice."""
+    firm = {name: without(es, OUT_OF_PROPORTION) for name, es in asked.items()}
+    variants = {
+        "as in the main table": (asked, {}),
+        "correlation 0.25": (evidence(sheets, 0.25), {}),
+        "correlation 0.75": (evidence(sheets, 0.75), {}),
+        "without results told in words": (evidence(sheets, CORRELATION, words=False), {}),
+        "without doubtful rows": (evidence(sheets, CORRELATION, doubtful=False), {}),
+        f"without {OUT_OF_PROPORTION}": (firm, {}),
+        "directions without sizes, as of 10 an arm": (asked, {"direction_v": TEN_AN_ARM}),
+        "maximum likelihood": (asked, {"method": "ML"}),
+    }
+    rows = []
+    for words, (effects_of, options) in variants.items():
+        rows += [
+            {"question": QUESTIONS[name], "choice": words, **record(censored(es, **options))}
+            for name, es in effects_of.items()
+        ]
+    table = pd.DataFrame(rows)
+    return table.sort_values("question", kind="stable", key=lambda s: s.map(list(QUESTIONS.values()).index))
+
+
+def without(es, study):
+    return es.select([name != study for name in es.study], f"a choice: without {study}")
+
+
+# -- figures and words --------------------------------------------------------------------------------------
+
+
+def forest(results, **words):
+    effects = results.effects if isinstance(results, mx.models.CensoredResults) else results
+    columns = [mx.plots.Column("what", "Outcome", letters=30), "source"]
+    names = [SHEET_NAMES] if any(label[0].islower() for label in effects.labels) else []
+    return mx.plots.forest(
+        results, columns=columns, order="estimate", notes=names, panel_width=190.0, label_letters=26, **words
+    )
+
+
+def summarise(analysis, asked, fits, changes):
+    every = join_bounded(*asked.values())
+    known = sorted(zip(every.study, kinds_of(every), strict=True), key=lambda pair: -KINDS.index(pair[1]))
+    counts = count_in_words(list(dict(known).values()))
+    analysis.write_summary(
+        f"{every.m} controlled studies of wounds, skin and hair say something of an effect; the most that "
+        f"each says: {counts}. One effect a study enters each question. g is above 0 for benefit; brackets "
+        "hold 95 % intervals."
+    )
+    analysis.write_summary("\n".join(line(QUESTIONS[name], asked[name], *fits[name]) for name in asked))
+    firm = without(asked["wounds"], OUT_OF_PROPORTION)
+    refused = censored(changes)
+    also = f" A model of it would have no estimate: {refused}." if isinstance(refused, str) else ""
+    analysis.write_summary(
+        f"Without {OUT_OF_PROPORTION}, whose SDs make differences out of all proportion, wounds of animals: "
+        f"{in_words(censored(firm))}. Hair before and after treatment "
+        f"({count_in_words(kinds_of(changes))}) has no control and is not pooled.{also}"
+    )
+    analysis.write_summary(
+        "What this does not show. A threshold is taken as that of a two-sided t test at the printed level; "
+        '"significant" in words counts as p < 0.05. Whether a study prints a number or a threshold may '
+        "depend on significance, but on nothing else; studies that were never published are in no model. "
+        "Where a study words several results the first of the sheet counts. Outcomes of one question differ. "
+        "With two or three exact effects τ² rests on next to nothing, and its interval says so."
+    )
+
+
+def line(question, es, all_known, alone):
+    """Return one line of a list: the evidence, the model of all of it, and that of the exact effects."""
+    unsized = int(np.isnan(np.where(np.isfinite(es.lower), es.v_lower, es.v_upper)).sum())
+    gone = f"; left out: {plural(unsized, 'study', 'studies')} with {UNSIZED}" if unsized else ""
+    same = es.is_exact.all() and not isinstance(all_known, str)
+    beside = "" if same else f" Exact effects alone: {in_words(alone)}."
+    return f"- {question} ({count_in_words(kinds_of(es))}{gone}): {in_words(all_known)}.{beside}"
+
+
+def in_words(fit):
+    """Return a fit as words, or the words why there is none."""
+    if isinstance(fit, str):
+        return f"no estimate; {fit}"
+    found = record(fit)
+    worth = f", worth {number(found['effective'], 1)} exact effects" if fit.k != found["effective"] else ""
+    pooled, spread = (interval(found[f"{name}low"], found[f"{name}high"]) for name in ("", "tau2_"))
+    return (
+        f"g {number(found['estimate'])} [{pooled}], k = {fit.k}{worth}, "
+        f"τ² {number(found['tau2'])} [{spread}], I² {percent(found['i2'])}"
+    )
+
+
+if __name__ == "__main__":
+    run_alone(main)
