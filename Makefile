@@ -60,8 +60,11 @@ parity: env
 	@$(MAKE) --no-print-directory find-r
 	$(PY) -m benchmarks.parity
 
+# Dense R takes time with the cube of the effects: make benchmark DENSE=2000 adds ten minutes.
+DENSE ?= 1000
 benchmark: env find-r
 	$(PY) -m benchmarks
+	$(PY) -m benchmarks.multilevel --dense $(DENSE)
 
 # A venv apart, with the lower bounds of pyproject.toml. Old versions of other packages warn about newer
 # ones, so warnings are shown here and are no errors.

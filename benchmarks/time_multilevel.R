@@ -1,18 +1,18 @@
-# Time rma.mv on the nested problems in a JSON file, a list of {"y": [...], "v": [...], "study": [...]}, dense and sparse.
-# Prints JSON: seconds and results, so that the caller can see that the work was the same.
+# Time rma.mv on a nested problem in a JSON file, {"y": [...], "v": [...], "study": [...]}; second argument: dense or sparse.
+# Prints JSON: seconds and results, so that the caller can see that the work was the same, and peak memory on Linux.
 suppressPackageStartupMessages({ library(metafor); library(jsonlite) })
-problems <- fromJSON(commandArgs(trailingOnly = TRUE)[1], simplifyVector = FALSE)
-numbers <- function(x) as.numeric(unlist(x))
+arguments <- commandArgs(trailingOnly = TRUE)
+problem <- fromJSON(arguments[1])
+data <- data.frame(y = as.numeric(problem$y), v = as.numeric(problem$v), study = as.numeric(problem$study))
+data$effect <- seq_len(nrow(data))
 clock <- function() as.numeric(Sys.time())
-one <- function(problem, sparse) {
-  data <- data.frame(y = numbers(problem$y), v = numbers(problem$v), study = numbers(problem$study))
-  data$effect <- seq_len(nrow(data))
-  before <- clock()
-  fit <- rma.mv(y, v, random = ~ 1 | study / effect, data = data, sparse = sparse)
-  list(k = nrow(data), sparse = sparse, seconds = clock() - before,
-       estimate = as.numeric(fit$beta[1]), sigma2 = as.numeric(fit$sigma2), llf = as.numeric(logLik(fit)))
+peak <- function() {
+  status <- if (file.exists("/proc/self/status")) readLines("/proc/self/status") else character()
+  line <- grep("^VmHWM:", status, value = TRUE)
+  if (length(line)) as.numeric(gsub("[^0-9]", "", line)) / 1024 else NA
 }
-results <- list()
-for (problem in problems) for (sparse in c(TRUE, FALSE)) results[[length(results) + 1]] <- one(problem, sparse)
-cat(toJSON(list(metafor = as.character(packageVersion("metafor")), R = R.version.string, fits = results),
-           auto_unbox = TRUE, digits = NA))
+before <- clock()
+fit <- rma.mv(y, v, random = ~ 1 | study / effect, data = data, sparse = arguments[2] == "sparse")
+cat(toJSON(list(seconds = clock() - before, memory = peak(), estimate = as.numeric(fit$beta[1]),
+                llf = as.numeric(logLik(fit)), metafor = as.character(packageVersion("metafor")),
+                R = R.version.string), auto_unbox = TRUE, digits = NA, na = "null"))

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from metaexo.datasets import load_dataset
     from metaexo.effects import EffectSizes, effect_sizes, explain, measures
     from metaexo.evidence import check_sheets, read_sheets
-    from metaexo.heterogeneity import stratify
+    from metaexo.heterogeneity import attribute_heterogeneity, stratify
     from metaexo.models import (
+        CensoredRandomEffects,
         LocationScale,
         Multilevel,
         RandomEffects,
@@ -30,18 +31,22 @@ if TYPE_CHECKING:
         compare,
         correlated_effects,
         fit_many,
+        identifiable_terms,
         likelihood_ratio_test,
+        model_of_values,
         rho_sweep,
         robust_variance,
     )
 
 # Public name -> module that defines it; a room's own name stands for the room.
 _HOMES = {
+    "CensoredRandomEffects": "metaexo.models",
     "EffectSizes": "metaexo.effects",
     "LocationScale": "metaexo.models",
     "Multilevel": "metaexo.models",
     "RandomEffects": "metaexo.models",
     "RandomTerm": "metaexo.models",
+    "attribute_heterogeneity": "metaexo.heterogeneity",
     "check_sheets": "metaexo.evidence",
     "compare": "metaexo.models",
     "correlated_effects": "metaexo.models",
@@ -50,9 +55,11 @@ _HOMES = {
     "errors": "metaexo.errors",
     "explain": "metaexo.effects",
     "fit_many": "metaexo.models",
+    "identifiable_terms": "metaexo.models",
     "likelihood_ratio_test": "metaexo.models",
     "load_dataset": "metaexo.datasets",
     "measures": "metaexo.effects",
+    "model_of_values": "metaexo.models",
     "plots": "metaexo.plots",
     "read_sheets": "metaexo.evidence",
     "report": "metaexo.report",
@@ -71,8 +78,11 @@ __all__ = [  # noqa: RUF022 (in the order in which a reader meets them)
     "explain",
     "RandomEffects",
     "LocationScale",
+    "CensoredRandomEffects",
     "Multilevel",
     "RandomTerm",
+    "identifiable_terms",
+    "model_of_values",
     "correlated_effects",
     "rho_sweep",
     "robust_variance",
@@ -80,6 +90,7 @@ __all__ = [  # noqa: RUF022 (in the order in which a reader meets them)
     "compare",
     "likelihood_ratio_test",
     "stratify",
+    "attribute_heterogeneity",
     "datasets",
     "plots",
     "report",

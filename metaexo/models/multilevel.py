@@ -12,14 +12,15 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import (
     ConvergenceError,
     InputError,
-    NotIdentifiableError,
     TooFewStudiesError,
     UnknownChoiceError,
 )
 from metaexo.models.design import Design, make_design
 from metaexo.models.multilevel_covariance import read_covariance
+from metaexo.models.multilevel_refusals import refuse_confounded, refuse_terms
 from metaexo.models.multilevel_results import MultilevelResults
 from metaexo.models.multilevel_terms import NamedTerm, RandomTerm, read_terms
+from metaexo.models.multilevel_weights import read_weights
 from metaexo.numeric.mixed.maximum import MixedMaximum, maximise
 from metaexo.numeric.mixed.problem import MixedProblem
 from metaexo.numeric.mixed.structures import Unstructured
@@ -53,6 +54,10 @@ class Multilevel:
         As in :class:`metaexo.RandomEffects`.
     fix : dict of str to float, optional
         Components held at a value, by the name they have in the fit's `components`.
+    weights : array_like, shape (k,), "equal", or matrix as for V, optional
+        Weights of your own for the coefficients: one an effect, or a symmetric weight matrix W. The
+        components are those of the likelihood all the same; the coefficients are then
+        :math:`(X'WX)^{-1}X'Wy`, and their covariance matrix allows for weights that are not the best ones.
     intercept : bool
         Whether the model has an intercept.
     names : sequence of str, optional
@@ -64,7 +69,8 @@ class Multilevel:
     Raises
     ------
     NotIdentifiableError
-        If a random term has one level, groups the effects as another one does, or is a moderator as well.
+        If a random term has one level, groups the effects as another one does, or is a moderator as well;
+        if no effects of this layout could tell some of the variances and correlations apart.
 
     References
     ----------
@@ -95,6 +101,7 @@ class Multilevel:
         moderators: str | ArrayLike | pd.DataFrame | None = None,
         *,
         fix: Mapping[str, float] | None = None,
+        weights: Any = None,
         intercept: bool = True,
         names: Sequence[str] | None = None,
         redundant: Literal["raise", "drop"] = "raise",
@@ -115,15 +122,17 @@ class Multilevel:
                 f"at least {self.design.p + 1} effects",
             )
         self.terms: tuple[NamedTerm, ...] = read_terms(effects, random)
+        refuse_terms(self.terms)
         self.problem = MixedProblem(
             effects.y,
             self.design.matrix(effects.k),
             read_covariance(effects, V),
             tuple(named.term for named in self.terms),
         )
+        self.weights = read_weights(effects, weights)
         self.fix = dict(fix or {})
         self._fixed = fixed_parameters(self.terms, self.problem, self.fix)
-        _refuse_moderators(self.terms, self.problem)
+        refuse_confounded(self.terms, self.problem, self._fixed)
 
     def fit(self, method: str = "REML", test: str = "t", level: float = 0.95) -> MultilevelResults:
         """Fit the model.
@@ -166,6 +175,7 @@ class Multilevel:
             method=method,
             test=test,
             level=level,
+            weighting=self.weights,
         )
 
 
@@ -228,19 +238,3 @@ def fixed_parameters(
             position, parameter = term.term.structure.parameter(at, float(value))
             out[int(problem.offsets[j]) + position] = parameter
     return out
-
-
-def _refuse_moderators(terms: Sequence[NamedTerm], problem: MixedProblem) -> None:
-    """Raise if the moderators leave nothing of a random term."""
-    q = problem.basis[0]
-    for named in terms:
-        if named.structure != "intercept":
-            continue
-        z = named.term.z
-        left = float(z.multiply(z).sum()) - float(((z.T @ q) ** 2).sum())
-        if left < 1e-9 * q.shape[0]:
-            raise NotIdentifiableError(
-                f"the moderators already tell the levels of {named.name} apart",
-                "random terms that vary within what the moderators say",
-                f"leave {named.name} out of the random terms, or its column out of the moderators",
-            )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from metaexo.errors import InputError, NotNestedError
 from metaexo.models.hypothesis import TestResult
 from metaexo.models.likelihood_ratio import LikelihoodRatioTest, same_data, within
+from metaexo.models.weighted import refuse_own_weights
 from metaexo.numeric.tails import chi2_tail
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ ROUNDING = 1e-6
 def structure_test(full: MultilevelResults, reduced: MultilevelResults) -> LikelihoodRatioTest:
     """Return the likelihood-ratio test of two structures; see `MultilevelResults.test_against`."""
     same_data(full, reduced)
+    for fit in (full, reduced):
+        refuse_own_weights(fit, "the likelihood-ratio test")
     _same_question(full, reduced)
     restricted = full.method == "REML"
     first, second = full.fit_statistics(restricted), reduced.fit_statistics(restricted)

@@ -202,8 +202,8 @@ class FurtherMultilevel:
         """Return the share of the variability of effects that each random term accounts for, fractions.
 
         The variance of a term over that of all terms and of a typical sampling error. Interval ends are the
-        shares at the ends of the profile-likelihood interval of the term's variance, the other components
-        at their best there.
+        shares at the ends of the profile-likelihood interval of the term's variance (of the sum of all
+        variances, for the total), the other components at their best there.
 
         Parameters
         ----------
@@ -215,8 +215,9 @@ class FurtherMultilevel:
         Returns
         -------
         DataFrame
-            Row a term, and "total": variance, i2, and low and high if asked for (missing for the total, and
-            for terms of several variances).
+            Row a term, and "total": variance, i2, and low and high if asked for (missing for terms of several
+            variances, and for the total if a term has standard deviations that correlate or a component is
+            held fixed).
 
         References
         ----------
@@ -231,8 +232,8 @@ class FurtherMultilevel:
     def residuals(self) -> pd.DataFrame:
         """Return residuals, hat values and weights, a row an effect.
 
-        Columns fitted, residual, se, z (standardised), hat, diagonal_weight (share of the diagonal of M^-1),
-        and weight (share in the pooled mean; NaN with moderators).
+        Columns fitted, residual, se, z (standardised), hat, diagonal_weight (share of the diagonal of M^-1,
+        or of the user's own weights), and weight (share in the pooled mean; NaN with moderators).
         """
         from metaexo.models.multilevel_influence import residuals
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from metaexo.errors import ConvergenceError
 from metaexo.models.robust import split_clusters
+from metaexo.models.weighted import refuse_own_weights
 from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
 from metaexo.numeric.mixed.maximum import maximise
 from metaexo.numeric.mixed.problem import MixedProblem
@@ -72,16 +73,15 @@ def residuals(fit: MultilevelResults) -> pd.DataFrame:
     """Return residuals, hat values and weights; see `MultilevelResults.residuals`."""
     import pandas as pd
 
-    x, gls = fit.problem.x, fit.gls
+    x = fit.problem.x
     fitted = x @ fit.beta
     own = np.einsum("kp,pq,kq->k", x, fit.cov, x)
     total = fit.problem.v.diagonal() + sum(
         (named.term.contributions(g) for named, g in zip(fit.terms, fit.g, strict=True)), np.zeros(fit.k)
     )
-    se = np.sqrt(np.maximum(total - own, 0.0))
-    solved = gls.factor.solve(x)
-    diagonal = gls.factor.diagonal()
-    pooled = fit.design.x is None
+    loadings, with_fitted = _loadings(fit, own)
+    se = np.sqrt(np.maximum(total - 2 * with_fitted + own, 0.0))
+    diagonal = fit.gls.factor.diagonal() if fit.weighting is None else fit.weighting.diagonal()
     residual = fit.effects.y - fitted
     with np.errstate(divide="ignore", invalid="ignore"):
         z = residual / se
@@ -91,17 +91,25 @@ def residuals(fit: MultilevelResults) -> pd.DataFrame:
             "residual": residual,
             "se": se,
             "z": z,
-            "hat": np.einsum("kp,pq,kq->k", x, fit.cov, solved),
+            "hat": (x.T * loadings).sum(axis=0),
             "diagonal_weight": diagonal / diagonal.sum(),
-            "weight": solved[:, 0] / solved[:, 0].sum() if pooled else np.full(fit.k, np.nan),
+            "weight": loadings[0] if fit.design.x is None else np.full(fit.k, np.nan),
         }
     )
+
+
+def _loadings(fit: MultilevelResults, own: Array) -> tuple[Array, Array]:
+    """Return what each effect counts in each coefficient, and the covariance of effects and fitted values."""
+    if fit.own is not None:
+        return fit.own.loadings, (fit.problem.x.T * fit.own.spread).sum(axis=0)
+    return fit.cov @ fit.gls.factor.solve(fit.problem.x).T, own
 
 
 def influence(
     fit: MultilevelResults, cluster: str | Sequence[object] | ArrayLike | None, refit: bool
 ) -> ClusterInfluence:
     """Return the influence of clusters; see `MultilevelResults.influence`."""
+    refuse_own_weights(fit, "influence")
     names, members = split_clusters(fit, cluster)  # type: ignore[arg-type]
     n, p = len(members), fit.design.p
     beta, dfbetas = np.full((n, p), np.nan), np.full((n, p), np.nan)

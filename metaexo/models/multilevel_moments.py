@@ -26,7 +26,6 @@ from numpy.typing import ArrayLike
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import CorrelationError, InputError, TooFewStudiesError, UnknownChoiceError
 from metaexo.models.design import Design, make_design
-from metaexo.models.multilevel_robust import LinearSandwich
 from metaexo.models.robust import FREEDOMS, Freedom, RobustResults, split_clusters
 from metaexo.models.sandwich import cluster_sandwich
 from metaexo.numeric.mixed.terms import Index
@@ -191,7 +190,7 @@ def robust_variance(
     made = cluster_sandwich(x, residuals, members, [1 / weights[rows] for rows in members], kind)
     shown = rho if working == "correlated" else None
     base = MomentFit(es, design, working, shown, tau2, omega2, i2, beta, weights, level)
-    return MomentResults(base, kind, chosen, names, LinearSandwich(made.cov, made.own, made.across))
+    return MomentResults(base, kind, chosen, names, made)
 
 
 def _weighted(x: Array, y: Array, w: Array) -> tuple[Array, Array]:
@@ -202,71 +201,75 @@ def _weighted(x: Array, y: Array, w: Array) -> tuple[Array, Array]:
 
 
 class _Forms:
-    """Expectations of quadratic forms of the residuals e = (I - XMX'W) y; covariances are study blocks."""
+    """Expectations of quadratic forms of the residuals e = (I - XMX'W) y of weighted least squares.
 
-    def __init__(self, x: Array, w: Array, members: Sequence[Index]) -> None:
-        self.members = members
+    The covariance matrix of y in a cluster is diag(a) + b J: a value for each row and one for each cluster.
+    """
+
+    def __init__(self, x: Array, w: Array, label: Index) -> None:
         size = np.linalg.norm(x, axis=0)
-        self.x, self.w = x / size, w
-        self.m = np.linalg.inv((self.x * w[:, None]).T @ self.x)
+        self.x, self.w, self.label = x / size, w, label
+        self.wx = self.x * w[:, None]
+        self.m = np.linalg.inv(self.wx.T @ self.x)
+        self.count, self.total = self.per_cluster(np.ones(w.size)), self.per_cluster(w)
+        self.x_sum = np.stack([self.per_cluster(column) for column in self.x.T], axis=1)
+        self.wx_sum = np.stack([self.per_cluster(column) for column in self.wx.T], axis=1)
 
-    def weighted(self, blocks: Sequence[Array]) -> float:
-        """Return E(e'We) for y with these covariance blocks."""
-        total = 0.0
-        for rows, s in zip(self.members, blocks, strict=True):
-            wx = self.x[rows] * self.w[rows][:, None]
-            total += float(self.w[rows] @ np.diagonal(s)) - float(np.trace(self.m @ (wx.T @ s @ wx)))
-        return total
+    def per_cluster(self, values: Array) -> Array:
+        """Return sums of values over the rows of each cluster, shape (G,)."""
+        return np.asarray(np.bincount(self.label, values), dtype=float)
 
-    def summed(self, blocks: Sequence[Array]) -> float:
-        """Return E(sum_j (1'e_j)^2) for y with these covariance blocks."""
-        middle = np.zeros_like(self.m)
-        for rows, s in zip(self.members, blocks, strict=True):
-            wx = self.x[rows] * self.w[rows][:, None]
-            middle += wx.T @ s @ wx
-        spread = self.m @ middle @ self.m
-        total = 0.0
-        for rows, s in zip(self.members, blocks, strict=True):
-            one = self.x[rows].sum(axis=0)
-            wx = self.x[rows] * self.w[rows][:, None]
-            total += float(s.sum()) - 2 * float(one @ self.m @ (wx.T @ s.sum(axis=1)))
-            total += float(one @ spread @ one)
-        return total
+    def _middle(self, a: Array, b: Array) -> Array:
+        """Return X'W S WX."""
+        return np.asarray((self.wx * a[:, None]).T @ self.wx + (self.wx_sum * b[:, None]).T @ self.wx_sum)
+
+    def weighted(self, a: Array, b: Array) -> float:
+        """Return E(e'We)."""
+        return float(self.w @ a + self.total @ b - np.vdot(self.m, self._middle(a, b)))
+
+    def summed(self, a: Array, b: Array) -> float:
+        """Return E(sum_j (1'e_j)^2)."""
+        spread = self.m @ self._middle(a, b) @ self.m
+        ones = np.stack([self.per_cluster(column * a) for column in self.wx.T], axis=1)
+        ones += self.wx_sum * (self.count * b)[:, None]  # X_j'W_j S_j 1
+        total = float(a.sum() + b @ self.count**2)
+        total -= 2 * float(np.einsum("gp,pq,gq->", self.x_sum, self.m, ones))
+        return total + float(np.einsum("gp,pq,gq->", self.x_sum, spread, self.x_sum))
+
+
+def _labels(k: int, members: Sequence[Index]) -> Index:
+    """Return the number of the cluster of each row, shape (k,)."""
+    label = np.empty(k, dtype=np.intp)
+    label[np.concatenate(list(members))] = np.repeat(np.arange(len(members)), [rows.size for rows in members])
+    return label
 
 
 def _correlated(
     x: Array, es: EffectSizes, members: Sequence[Index], rho: float
 ) -> tuple[Array, float, float]:
-    mean_v, count = np.empty(es.k), np.empty(es.k)
-    for rows in members:
-        mean_v[rows], count[rows] = es.v[rows].mean(), rows.size
+    label = _labels(es.k, members)
+    size = np.bincount(label)
+    mean_v, count = (np.bincount(label, es.v) / size)[label], size[label]
     first = 1 / (count * mean_v)
     _, e = _weighted(x, es.y, first)
     q = float(first @ e**2)
-    forms = _Forms(x, first, members)
-    sampling = [
-        mean_v[rows][0] * ((1 - rho) * np.eye(rows.size) + rho * np.ones((rows.size, rows.size)))
-        for rows in members
-    ]
-    expected = forms.weighted(sampling)
-    slope = forms.weighted([np.ones((rows.size, rows.size)) for rows in members])
+    forms = _Forms(x, first, label)
+    expected = forms.weighted((1 - rho) * mean_v, rho * np.bincount(label, mean_v) / size)
+    slope = forms.weighted(np.zeros(es.k), np.ones(size.size))
     tau2 = max(0.0, (q - expected) / slope)
     return 1 / (count * (mean_v + tau2)), tau2, max(0.0, (q - expected) / q) if q > 0 else 0.0
 
 
 def _hierarchical(x: Array, es: EffectSizes, members: Sequence[Index]) -> tuple[Array, float, float]:
-    first = 1 / es.v
+    first, label = 1 / es.v, _labels(es.k, members)
     _, e = _weighted(x, es.y, first)
     q = float(first @ e**2)
-    q_sum = float(sum(e[rows].sum() ** 2 for rows in members))
-    forms = _Forms(x, first, members)
-    parts = [
-        [np.diag(es.v[rows]) for rows in members],
-        [np.ones((rows.size, rows.size)) for rows in members],
-        [np.eye(rows.size) for rows in members],
-    ]
-    one = [forms.weighted(part) for part in parts]
-    two = [forms.summed(part) for part in parts]
+    q_sum = float((np.bincount(label, e) ** 2).sum())
+    forms = _Forms(x, first, label)
+    nothing, none = np.zeros(es.k), np.zeros(len(members))
+    parts = [(es.v, none), (nothing, np.ones(len(members))), (np.ones(es.k), none)]
+    one = [forms.weighted(*part) for part in parts]
+    two = [forms.summed(*part) for part in parts]
     tau2, omega2 = np.linalg.solve([one[1:], two[1:]], [q - one[0], q_sum - two[0]])
     if omega2 < 0:
         tau2, omega2 = (q - one[0]) / one[1], 0.0

@@ -12,6 +12,7 @@ from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.models.hypothesis import quantiles
 from metaexo.models.multilevel_terms import NamedTerm
 from metaexo.models.prediction import new_rows
+from metaexo.models.weighted import refuse_own_weights
 from metaexo.numeric.problem import Array
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def predict(
     x = new_rows(fit.design, new)
     mean, variance = x @ fit.beta, np.einsum("rp,pq,rq->r", x, fit.cov, x)
     if given:
+        refuse_own_weights(fit, "the prediction for a level that was seen")
         mean, variance = _with_levels(fit, x, given, inner)
     added = sum(
         (
@@ -116,6 +118,7 @@ def _with_levels(
 
 def random_effects(fit: MultilevelResults, level: float | None) -> dict[str, pd.DataFrame]:
     """Return predicted random effects by term; see `MultilevelResults.random_effects`."""
+    refuse_own_weights(fit, "the prediction of random effects")
     quantile = float(np.asarray(quantiles(fit._level(level), fit.df_test)))
     return {named.name: _effects_of_term(fit, j, quantile) for j, named in enumerate(fit.terms)}
 
@@ -165,25 +168,7 @@ def _error_variances(fit: MultilevelResults, j: int) -> Array:
 
 def _level_blocks(fit: MultilevelResults, j: int) -> Array:
     """Return Z'PZ of each level of a term, shape (L, s, s)."""
-    factor = fit.gls.factor
-    problem = factor.problem
-    term = problem.terms[j]
-    levels, s = term.levels, term.size
-    if j in problem.cut.across:
-        before = sum(problem.terms[i].width for i in problem.cut.across if i < j)
-        part = factor.reduced[before : before + term.width, before : before + term.width]
-        out = np.einsum("lilj->lij", part.reshape(levels, s, levels, s)).copy()
-    else:
-        out = np.zeros((levels, s, s))
-        for blocks, inverse in zip(problem.cut.blocks, factor.blocks, strict=True):
-            b, a, c = np.nonzero(blocks.real[:, :, None] & blocks.real[:, None, :])
-            row, other = blocks.rows[b, a], blocks.rows[b, c]
-            same = term.level[row] == term.level[other]
-            row, other, value = row[same], other[same], inverse[b[same], a[same], c[same]]
-            for d in range(term.column.shape[1]):
-                for e in range(term.column.shape[1]):
-                    weight = term.weight[row, d] * value * term.weight[other, e]
-                    place = (term.level[row] * s + term.column[row, d]) * s + term.column[other, e]
-                    out += np.bincount(place, weight, minlength=levels * s * s).reshape(levels, s, s)
-    tx = (term.z.T @ fit.gls.mx).reshape(levels, s, -1)
+    term = fit.terms[j].term
+    out = fit.gls.factor.level_blocks(j)
+    tx = (term.z.T @ fit.gls.mx).reshape(term.levels, term.size, -1)
     return np.asarray(out - np.einsum("lip,ljp->lij", tx, tx))

@@ -23,9 +23,10 @@ from metaexo.effects import covariance_blocks
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import CorrelationError, FewStudiesWarning, InputError, UnknownChoiceError
 from metaexo.models.multilevel import Multilevel
+from metaexo.models.multilevel_grouping import grouping
 from metaexo.models.multilevel_results import MultilevelResults
 from metaexo.models.multilevel_robust import MultilevelRobustResults
-from metaexo.models.multilevel_terms import RandomTerm, grouping
+from metaexo.models.multilevel_terms import RandomTerm
 from metaexo.numeric.problem import Array
 
 if TYPE_CHECKING:

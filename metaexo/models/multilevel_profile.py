@@ -161,26 +161,42 @@ def limits(fit: MultilevelResults, component: str, level: float | None) -> Limit
     critical = float(special.chdtri(1, 1 - fit._level(level)))
     seen: dict[float, float] = {}
 
+    low_edge, high_edge = _edges(fit, component)
+
     def excess(x: float) -> float:
         if x not in seen:
-            seen[x] = 2 * (fit.maximum.llf - refit_at(fit, component, x).llf) - critical
+            try:
+                seen[x] = 2 * (fit.maximum.llf - refit_at(fit, component, x).llf) - critical
+            except ConvergenceError:
+                if x != low_edge:
+                    raise
+                seen[x] = float("inf")  # a singular covariance matrix: the likelihood falls to zero there
         return seen[x]
 
-    low_edge, high_edge = _edges(fit, component)
     if not np.isfinite(estimate):
         return Limits(estimate, low_edge, high_edge, True, True)
-    low, low_open = _lower(excess, estimate, low_edge)
-    high, high_open = _upper(excess, estimate, high_edge, variance_unit(fit.problem)[0])
+    low, low_open = lower_limit(excess, estimate, low_edge)
+    high, high_open = upper_limit(excess, estimate, high_edge, variance_unit(fit.problem)[0])
     return Limits(estimate, low, high, low_open, high_open)
 
 
-def _lower(excess: object, estimate: float, edge: float) -> tuple[float, bool]:
+def lower_limit(excess: object, estimate: float, edge: float) -> tuple[float, bool]:
+    """Return where a deviance beyond the quantile falls below 0 on the way up to the estimate.
+
+    The limit is the edge, and open, if the deviance does not exceed the quantile there.
+    """
     if estimate <= edge or excess(edge) <= 0:  # type: ignore[operator]
         return edge, True
-    return _root(excess, edge, estimate), False
+    outside = edge
+    if np.isinf(excess(edge)):  # type: ignore[operator]
+        outside = estimate
+        while excess(outside) <= 0:  # type: ignore[operator]
+            outside = edge + 0.5 * (outside - edge)
+    return _root(excess, outside, estimate), False
 
 
-def _upper(excess: object, estimate: float, edge: float, unit: float) -> tuple[float, bool]:
+def upper_limit(excess: object, estimate: float, edge: float, unit: float) -> tuple[float, bool]:
+    """Return where a deviance beyond the quantile rises above 0 on the way up from the estimate."""
     if np.isfinite(edge):
         if estimate >= edge or excess(edge) <= 0:  # type: ignore[operator]
             return edge, True

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import sparse
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.ledger import Ledger
@@ -20,6 +20,7 @@ from metaexo.models.fit_statistics import FitStatistics
 from metaexo.models.hypothesis import TestResult, make_test, wald_test
 from metaexo.models.multilevel_further import FurtherMultilevel
 from metaexo.models.multilevel_terms import NamedTerm
+from metaexo.models.multilevel_weights import WeightedCoefficients, weighted_coefficients
 from metaexo.numeric.likelihood import LOG_2PI
 from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
 from metaexo.numeric.mixed.maximum import MixedMaximum
@@ -52,6 +53,8 @@ class MultilevelResults(FurtherMultilevel, LinearResults):
         Likelihood and kind of test.
     level : float
         Confidence level of all intervals unless a call says otherwise.
+    weighting : sparse array, shape (k, k), or None
+        Weights of the user's own; None for the best ones, the inverse covariance matrix.
     """
 
     effects: EffectSizes
@@ -63,6 +66,7 @@ class MultilevelResults(FurtherMultilevel, LinearResults):
     method: str
     test: str
     level: float
+    weighting: sparse.csr_array | None = None
 
     # -- counts ------------------------------------------------------------------------------------------
 
@@ -93,15 +97,20 @@ class MultilevelResults(FurtherMultilevel, LinearResults):
         """Generalised least squares at the estimated components."""
         return generalised_fit(self.problem, self.problem.matrices(self.maximum.theta))
 
+    @cached_property
+    def own(self) -> WeightedCoefficients | None:
+        """Coefficients with the user's own weights; None without such weights."""
+        return None if self.weighting is None else weighted_coefficients(self, self.weighting)
+
     @property
     def beta(self) -> Array:
         """Coefficients, shape (p,)."""
-        return self.gls.beta
+        return self.gls.beta if self.own is None else self.own.beta
 
     @property
     def cov(self) -> Array:
         """Covariance matrix of the coefficients, shape (p, p)."""
-        return self.gls.cov
+        return self.gls.cov if self.own is None else self.own.cov
 
     @property
     def df_test(self) -> float | None:
@@ -235,7 +244,12 @@ class MultilevelResults(FurtherMultilevel, LinearResults):
 
     @cached_property
     def typical_variance(self) -> float:
-        """Sampling variance of a typical effect, (k - p) / trace(P) with V alone; NaN if V is singular."""
+        """Sampling variance of a typical effect, (k - p) / trace(P) with V alone; NaN if V is singular.
+
+        It is 0 for values without any sampling variance, whose residual variance is a random term.
+        """
+        if self.problem.v.nnz == 0:
+            return 0.0
         fit = self._sampling_only
         if fit is None:
             return float("nan")
@@ -257,6 +271,9 @@ class MultilevelResults(FurtherMultilevel, LinearResults):
         """
         chosen = self.method == "REML" if restricted is None else restricted
         llf = self.gls.llf(chosen)
+        if self.own is not None:  # at these coefficients the likelihood is lower
+            change = self.own.beta - self.gls.beta
+            llf -= 0.5 * float(change @ np.linalg.solve(self.gls.cov, change))
         n, count = float(self.df_residual if chosen else self.k), self.parameters
         deviance = -2 * llf
         if not chosen:
@@ -307,9 +324,11 @@ class MultilevelResults(FurtherMultilevel, LinearResults):
 
     @property
     def digest(self) -> str:
-        """Fingerprint of effects, sampling covariances and design."""
+        """Fingerprint of effects, sampling covariances, design and own weights."""
         v = self.problem.v
-        parts: Sequence[Array] = [self.effects.y, v.data, v.indices, v.indptr, self.design.matrix(self.k)]
+        parts: list[Array] = [self.effects.y, v.data, v.indices, v.indptr, self.design.matrix(self.k)]
+        if self.weighting is not None:
+            parts += [self.weighting.data, self.weighting.indices, self.weighting.indptr]
         return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in parts)).hexdigest()[:16]
 
     @property

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import sparse
 
 from metaexo.errors import FewStudiesWarning, InputError, UnknownChoiceError
 from metaexo.models.robust import FEW_DEGREES, FREEDOMS, Freedom, RobustResults, split_clusters
 from metaexo.models.sandwich import KINDS, Sandwich, cluster_sandwich
+from metaexo.models.weighted import refuse_own_weights
 from metaexo.numeric.mixed.partition import dependent_rows
 from metaexo.numeric.mixed.terms import Index
 from metaexo.numeric.problem import Array
@@ -30,44 +32,6 @@ class MultilevelRobustResults(RobustResults):
     base: Any
 
 
-@dataclass(frozen=True, eq=False)
-class LinearSandwich(Sandwich):
-    """A sandwich whose degrees of freedom take time and memory linear in the number of clusters."""
-
-    def satterthwaite(self, rows: Array) -> Array:
-        """Return the degrees of freedom of each combination, shape (q,)."""
-        own = np.einsum("qp,gpr,qr->qg", rows, self.own, rows)
-        across = rows @ self.across
-        out = np.empty(len(rows))
-        for i in range(len(rows)):
-            a = across[:, i, :]
-            square = (a**2).sum(axis=1)
-            spread = ((a.T @ a) ** 2).sum() + (own[i] ** 2 - 2 * own[i] * square).sum()
-            out[i] = (own[i] - square).sum() ** 2 / spread
-        return out
-
-    def hotelling(self, rows: Array) -> float:
-        """Return the degrees of freedom eta of the approximate Hotelling test of several combinations."""
-        own, across = rows @ self.own @ rows.T, rows @ self.across
-        mean = (own - across @ across.transpose(0, 2, 1)).sum(axis=0)
-        values, vectors = np.linalg.eigh(mean)
-        if values.min() <= 0:
-            return float("nan")
-        root = vectors / np.sqrt(values)
-        own, across = root.T @ own @ root, root.T @ across
-        q, p = across.shape[1:]
-        flat = across.reshape(len(across), q * p)
-        # sum over g and h of tr(A_g A_h')^2, and of tr(A_g A_h' A_g A_h')
-        products = flat.T @ flat
-        four = products.reshape(q, p, q, p)
-        variance = (products**2).sum() + np.einsum("sptr,tpsr->", four, four)
-        inside = across @ across.transpose(0, 2, 1)
-        trace_own, trace_inside = np.einsum("gss->g", own), np.einsum("gss->g", inside)
-        variance += (trace_own**2 - 2 * trace_own * trace_inside).sum()
-        variance += (own**2).sum() - 2 * (own * inside).sum()
-        return float(q * (q + 1) / variance)
-
-
 def robust(
     fit: MultilevelResults,
     cluster: str | Sequence[object] | ArrayLike | None,
@@ -77,6 +41,7 @@ def robust(
     """Return a fit with cluster-robust inference; see `MultilevelResults.robust`."""
     if kind not in KINDS:
         raise UnknownChoiceError("kind of robust covariance", kind, KINDS)
+    refuse_own_weights(fit, "the robust covariance matrix")
     names, members = split_clusters(fit, cluster)  # type: ignore[arg-type]
     apart = _independent(fit, members)
     chosen = freedom or ("satterthwaite" if kind in ("CR2", "CR3") else "clusters")
@@ -122,25 +87,42 @@ def _independent(fit: MultilevelResults, members: Sequence[Index]) -> bool:
 
 def _sandwich(fit: MultilevelResults, members: Sequence[Index], kind: str) -> Sandwich:
     residuals = fit.effects.y - fit.problem.x @ fit.beta
-    working = [covariance_of_rows(fit, rows) for rows in members]
-    made = cluster_sandwich(fit.problem.x, residuals, members, working, kind)
-    return LinearSandwich(made.cov, made.own, made.across)
+    entries = fit.problem.v.tocoo()
+    return cluster_sandwich(
+        fit.problem.x, residuals, members, lambda rows: covariance_of_clusters(fit, entries, rows), kind
+    )
 
 
-def covariance_of_rows(fit: MultilevelResults, rows: Index) -> Array:
-    """Return the model's covariance matrix of a few effects, shape (n, n)."""
-    m = np.asarray(fit.problem.v[rows][:, rows].toarray())
+def covariance_of_clusters(fit: MultilevelResults, v: sparse.coo_array, rows: Index) -> Array:
+    """Return the model's covariance matrices of clusters of one size, shape (b, n, n).
+
+    Parameters
+    ----------
+    fit : MultilevelResults
+        The fit.
+    v : sparse array, shape (K, K)
+        Its sampling covariances.
+    rows : ndarray of int, shape (b, n)
+        Effects of each cluster.
+    """
+    b, n = rows.shape
+    cluster, place = np.full(fit.k, -1), np.zeros(fit.k, dtype=np.intp)
+    cluster[rows], place[rows] = np.arange(b)[:, None], np.arange(n)
+    here = (cluster[v.row] >= 0) & (cluster[v.row] == cluster[v.col])
+    i, j = v.row[here], v.col[here]
+    m = np.zeros((b, n, n))
+    m[cluster[i], place[i], place[j]] = v.data[here]
     for named, g in zip(fit.terms, fit.g, strict=True):
         term = named.term
         level = term.level[rows]
         if term.relation is None:
-            shared = (level[:, None] == level).astype(float)
+            shared = (level[:, :, None] == level[:, None, :]).astype(float)
         else:
-            shared = term.relation[np.ix_(level, level)]
-        weights = np.zeros((rows.size, term.size))
-        np.put_along_axis(weights, term.column[rows], term.weight[rows], axis=1)
-        m = m + shared * (weights @ g @ weights.T)
-    return np.asarray(m)
+            shared = term.relation[level[:, :, None], level[:, None, :]]
+        weights = np.zeros((b, n, term.size))
+        np.put_along_axis(weights, term.column[rows], term.weight[rows], axis=2)
+        m += shared * (weights @ g @ weights.transpose(0, 2, 1))
+    return m
 
 
 def _plain(fit: MultilevelResults, members: Sequence[Index], kind: str) -> Sandwich:

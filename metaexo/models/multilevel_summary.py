@@ -50,6 +50,8 @@ def _fitted(fit: MultilevelResults) -> list[str]:
         "sampling errors " + (f"correlated in {plural(pairs, 'pair')}" if pairs > 0 else "independent")
     )
     lines.append(f"{fit.method}; intervals: {TEST_WORDS[fit.test]}, level {percent(fit.level)}")
+    if fit.weighting is not None:
+        lines.append("weights of the user's own; the components are those of the likelihood")
     if fit.design.x is not None:
         lines.append("moderators: " + ", ".join(fit.design.names))
     return lines

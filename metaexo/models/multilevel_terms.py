@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import InputError, NotIdentifiableError, UnknownChoiceError
+from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.models.multilevel_grouping import column_values, grouping
 from metaexo.models.multilevel_structures import SLOPES, STRUCTURES, make_structure
 from metaexo.numeric.mixed.structures import Diagonal, Structure
 from metaexo.numeric.mixed.terms import Index, Term, intercept_term
@@ -84,7 +84,7 @@ class NamedTerm:
         Code of its structure; "intercept" for one effect a level.
     term : Term
         The arrays.
-    levels : tuple of str
+    levels : sequence of str
         Outer levels.
     inner : tuple of str
         Inner levels, or the columns of slopes; empty for an intercept.
@@ -95,7 +95,7 @@ class NamedTerm:
     name: str
     structure: str
     term: Term
-    levels: tuple[str, ...]
+    levels: Sequence[str]
     inner: tuple[str, ...]
     inner_code: Index | None = None
 
@@ -127,8 +127,6 @@ def read_terms(
     ------
     UnknownChoiceError
         If a column or a structure is not known.
-    NotIdentifiableError
-        If a term has one level, or two terms group the effects alike.
     """
     entries = [random] if isinstance(random, str | RandomTerm) else list(random)
     records: list[RandomTerm] = []
@@ -143,68 +141,13 @@ def read_terms(
             continue
         parts = text.split("/")
         records += [RandomTerm("/".join(parts[: i + 1])) for i in range(len(parts))]
-    terms = tuple(_read(es, record) for record in records)
-    _refuse_unidentifiable(terms)
-    return terms
-
-
-def grouping(es: EffectSizes, name: str) -> tuple[Index, tuple[str, ...]]:
-    """Return the level of each effect, from 0, and the names of the levels; "a/b" means combinations.
-
-    "effect" is the single effect, "study" the study of the effects (a column of that name if they have none).
-    """
-    codes, labels = [], []
-    for part in name.split("/"):
-        values = _column(es, part)
-        uniques, code = _sorted_levels(values)
-        codes.append(code)
-        labels.append(uniques)
-    if len(codes) == 1:
-        return codes[0], tuple(labels[0])
-    table, level = np.unique(np.column_stack(codes), axis=0, return_inverse=True)
-    names = tuple("/".join(labels[c][i] for c, i in enumerate(row)) for row in table)
-    return np.asarray(level, dtype=np.intp).ravel(), names
-
-
-def _column(es: EffectSizes, name: str) -> list[Any]:
-    known = [] if es.data is None else list(map(str, es.data.columns))
-    values: list[Any]
-    if name == "effect":
-        values = list(range(1, es.k + 1))
-    elif name == "study" and es.study:
-        values = list(es.study)
-    elif name in known:
-        values = list(es.column(name))
-    elif name == "study":
-        values = list(es.row_ids)
-    else:
-        raise UnknownChoiceError("column", name, [*known, "study", "effect"])
-    missing = [es.row_ids[i] for i, value in enumerate(values) if value is None or value != value]
-    if missing:
-        raise InputError(
-            f"the column {name} is empty in some rows",
-            "a level of every random term for every effect",
-            "fill it, or leave the rows out with EffectSizes.select, which records the reason",
-            missing,
-        )
-    return values
-
-
-def _sorted_levels(values: Sequence[Any]) -> tuple[list[str], Index]:
-    """Return the levels in order (numbers by size) and the position of each value."""
-    numeric = all(isinstance(value, int | float | np.integer | np.floating) for value in values)
-    plain: ArrayLike = (
-        np.array(values, dtype=float) if numeric else np.array([str(value) for value in values])
-    )
-    uniques, code = np.unique(plain, return_inverse=True)
-    names = [f"{value:.15g}" for value in uniques] if numeric else [str(value) for value in uniques]
-    return names, np.asarray(code, dtype=np.intp)
+    return tuple(_read(es, record) for record in records)
 
 
 def _read(es: EffectSizes, record: RandomTerm) -> NamedTerm:
     if record.outer is None:
         level = np.zeros(es.k, dtype=np.intp)
-        levels: tuple[str, ...] = ("all",)
+        levels: Sequence[str] = ("all",)
     else:
         level, levels = grouping(es, record.outer)
     relation = None if record.relation is None else named_matrix(record.relation, levels, record.name)
@@ -223,7 +166,8 @@ def _read(es: EffectSizes, record: RandomTerm) -> NamedTerm:
         )
     if slopes:
         return _slopes(es, record, code, level, levels, relation)
-    column, inner = grouping(es, str(record.inner))
+    column, names = grouping(es, str(record.inner))
+    inner = tuple(names)
     structure = make_structure(code, inner, _distances(es, record, code, inner))
     structure, place = _relabelled(structure, code, level, column)
     term = Term(level, len(levels), place[:, None], np.ones((es.k, 1)), structure, relation)
@@ -235,16 +179,15 @@ def _slopes(
     record: RandomTerm,
     code: str,
     level: Index,
-    levels: tuple[str, ...],
+    levels: Sequence[str],
     relation: Array | None,
 ) -> NamedTerm:
     assert record.inner is not None
     words = record.inner.split("+") if isinstance(record.inner, str) else record.inner
     names = tuple(word.strip() for word in words)
     try:
-        weight = np.column_stack(
-            [np.ones(es.k) if name == "1" else np.array(_column(es, name), dtype=float) for name in names]
-        )
+        columns = [None if name == "1" else column_values(es, name).to_numpy(dtype=float) for name in names]
+        weight = np.column_stack([np.ones(es.k) if column is None else column for column in columns])
     except ValueError as error:
         raise InputError(f"a slope of {record.name} is no number", "numeric columns for slopes") from error
     column = np.tile(np.arange(len(names)), (es.k, 1))
@@ -280,7 +223,7 @@ def _distances(es: EffectSizes, record: RandomTerm, code: str, inner: tuple[str,
     return None
 
 
-def named_matrix(table: pd.DataFrame, names: tuple[str, ...], term: str) -> Array:
+def named_matrix(table: pd.DataFrame, names: Sequence[str], term: str) -> Array:
     """Return the rows and columns of a named square table in the order of `names`.
 
     Raises
@@ -303,34 +246,3 @@ def named_matrix(table: pd.DataFrame, names: tuple[str, ...], term: str) -> Arra
     if not np.allclose(values, values.T, rtol=1e-8, atol=1e-12):
         raise InputError(f"the matrix of the term {term} is not symmetric", "a symmetric matrix")
     return np.asarray(0.5 * (values + values.T))
-
-
-def _refuse_unidentifiable(terms: Sequence[NamedTerm]) -> None:
-    seen: dict[bytes, str] = {}
-    names = [term.name for term in terms]
-    for name in names:
-        if names.count(name) > 1:
-            raise NotIdentifiableError(
-                f"the random term {name} stands twice", "each term once", "leave one of them out"
-            )
-    for named in terms:
-        term = named.term
-        if named.structure != "intercept":
-            continue
-        if term.levels < 2:
-            raise NotIdentifiableError(
-                f"the random term {named.name} has one level ({', '.join(named.levels)})",
-                "at least two levels, between which a variance can be seen",
-                "leave the term out: with one level it cannot be told from the mean",
-            )
-        if term.relation is not None:
-            continue
-        firsts = np.unique(term.level, return_index=True)[1]
-        key = np.ascontiguousarray(firsts[term.level]).tobytes()
-        if key in seen:
-            raise NotIdentifiableError(
-                f"the random terms {seen[key]} and {named.name} group the effects alike",
-                "terms that group the effects differently, so that their variances can be told apart",
-                f"leave one of them out, for example {named.name}",
-            )
-        seen[key] = named.name

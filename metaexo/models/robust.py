@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -127,6 +127,12 @@ class RobustResults(LinearResults):
         names = ", ".join(self.design.names[j] for j in tested)
         words = "the pooled effect is zero" if self.design.x is None else f"no effect of {names}"
         return self.joint_test(np.eye(self.design.p)[tested], np.zeros(tested.size), words)
+
+    def facts(self) -> dict[str, Any]:
+        """Return by name what the fit knows beyond its coefficients; it goes into `to_dict`."""
+        found = {name: getattr(self, name) for name in ("kind", "freedom", "clusters", "moderator_test")}
+        of_base = ("method", "k", "working", "rho", "tau2", "omega2", "i2")
+        return found | {name: getattr(self.base, name) for name in of_base if hasattr(self.base, name)}
 
     def table_notes(self) -> list[str]:
         """Return the lines that stand below the table of coefficients."""

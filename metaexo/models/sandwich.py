@@ -28,7 +28,7 @@ samples. Survey Methodology 28, 169-181.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,13 @@ from metaexo.numeric.problem import Array
 KINDS = ("CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3")
 # Directions whose share of the variance is smaller than this are fitted exactly and carry no information.
 NO_SPREAD = 1e-10
+# Most numbers of the matrices of clusters that are handled in one call.
+STACK_ELEMENTS = 2_000_000
+
+Index = NDArray[np.intp]
+# Working covariances: one a cluster, or a function from the rows of clusters of one size, shape (b, n), to
+# theirs, shape (b, n, n).
+Working = Sequence[Array] | Callable[[Index], Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,60 +68,67 @@ class Sandwich:
     own: Array
     across: Array
 
-    def moments(self, rows: Array) -> tuple[Array, Array]:
-        """Return mean and covariances of L V L' under the working model.
+    def mean(self, rows: Array) -> Array:
+        """Return the expectation of L V L' under the working model, shape (q, q).
 
         Parameters
         ----------
         rows : ndarray, shape (q, p)
             Combinations L of the coefficients.
-
-        Returns
-        -------
-        mean : ndarray, shape (q, q)
-            E(L V L').
-        pairs : ndarray, shape (G, G, q, q)
-            Covariance of the contributions of clusters g and h to L b.
         """
-        own = rows @ self.own @ rows.T
-        across = rows @ self.across
-        pairs = -np.einsum("gqp,hrp->ghqr", across, across)
-        index = np.arange(len(own))
-        pairs[index, index] += own
-        return pairs[index, index].sum(axis=0), pairs
+        own, across = rows @ self.own @ rows.T, rows @ self.across
+        return np.asarray((own - across @ across.transpose(0, 2, 1)).sum(axis=0))
 
     def satterthwaite(self, rows: Array) -> Array:
-        """Return the degrees of freedom of each combination, shape (q,)."""
+        """Return the degrees of freedom of each combination, shape (q,).
+
+        They are 2 E(V)^2 / Var(V); the double sum over pairs of clusters is a sum of products of sums.
+        """
+        own = np.einsum("qp,gpr,qr->qg", rows, self.own, rows, optimize=True)
+        across = rows @ self.across
         out = np.empty(len(rows))
-        for i, row in enumerate(rows):
-            mean, pairs = self.moments(row[None])
-            out[i] = mean[0, 0] ** 2 / (pairs**2).sum()
+        for i in range(len(rows)):
+            a = across[:, i, :]
+            square = (a**2).sum(axis=1)
+            spread = ((a.T @ a) ** 2).sum() + (own[i] ** 2 - 2 * own[i] * square).sum()
+            out[i] = (own[i] - square).sum() ** 2 / spread
         return out
 
     def hotelling(self, rows: Array) -> float:
-        """Return the degrees of freedom eta of the approximate Hotelling test of several combinations."""
-        mean, pairs = self.moments(rows)
-        values, vectors = np.linalg.eigh(mean)
+        """Return the degrees of freedom eta of the approximate Hotelling test of several combinations.
+
+        With D the estimate of L V L' in the units in which its expectation is I, eta = q (q + 1) over the sum
+        of Var(D_st) over s and t.
+        """
+        values, vectors = np.linalg.eigh(self.mean(rows))
         if values.min() <= 0:
             return float("nan")
         root = vectors / np.sqrt(values)
-        whitened = np.einsum("qs,ghqr,rt->ghst", root, pairs, root)
-        trace = np.einsum("ghss->gh", whitened)
-        # Var(D_st) of D_st = sum_g u_gs u_gt, u normal, summed over s and t: the sum over g and h of
-        # E(u_gs u_hs) E(u_gt u_ht) + E(u_gs u_ht) E(u_gt u_hs)
-        variance = (trace**2).sum() + np.einsum("ghst,ghts->", whitened, whitened)
-        q = len(rows)
+        own, across = root.T @ (rows @ self.own @ rows.T) @ root, root.T @ (rows @ self.across)
+        q, p = across.shape[1:]
+        flat = across.reshape(len(across), q * p)
+        # with C_gh the covariance of the contributions of clusters g and h, the variances sum to
+        # the sum over g and h of tr(C_gh)^2 + tr(C_gh C_gh)
+        products = flat.T @ flat
+        four = products.reshape(q, p, q, p)
+        variance = (products**2).sum() + np.einsum("sptr,tpsr->", four, four)
+        inside = across @ across.transpose(0, 2, 1)
+        trace_own, trace_inside = np.einsum("gss->g", own), np.einsum("gss->g", inside)
+        variance += (trace_own**2 - 2 * trace_own * trace_inside).sum()
+        variance += (own**2).sum() - 2 * (own * inside).sum()
         return float(q * (q + 1) / variance)
 
 
 def cluster_sandwich(
     x: Array,
     residuals: Array,
-    clusters: Sequence[NDArray[np.intp]],
-    working: Sequence[Array],
+    clusters: Sequence[Index],
+    working: Working,
     kind: str = "CR2",
 ) -> Sandwich:
     """Return the cluster-robust covariance matrix of weighted least squares with inverse-covariance weights.
+
+    Clusters of one size are handled in one call.
 
     Parameters
     ----------
@@ -124,8 +138,9 @@ def cluster_sandwich(
         y - X b.
     clusters : sequence of ndarray
         Rows of each cluster; every row once.
-    working : sequence of ndarray
-        Working covariance of each cluster: shape (n_g,) for a diagonal, else (n_g, n_g).
+    working : sequence of ndarray, or callable
+        Working covariance of each cluster: shape (n_g,) for a diagonal, else (n_g, n_g). Or a function that
+        returns those of several clusters of one size, shape (b, n, n), given their rows, shape (b, n).
     kind : {"CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3"}
         The adjustment.
 
@@ -141,23 +156,40 @@ def cluster_sandwich(
         raise UnknownChoiceError("kind of robust covariance", kind, KINDS)
     g, (n, p) = len(clusters), x.shape
     factor = _factor(kind, g, n, p)
-    blocks = [np.diag(s) if s.ndim == 1 else s for s in working]
-    weighted: list[Array] = [
-        np.asarray(np.linalg.solve(s, x[rows]), dtype=float) for s, rows in zip(blocks, clusters, strict=True)
-    ]
-    information = sum((x[rows].T @ wx for rows, wx in zip(clusters, weighted, strict=True)), np.zeros((p, p)))
+    stacks = list(_stacks(clusters, working, p))
+    weighted = [np.asarray(np.linalg.solve(s, x[rows]), dtype=float) for _, rows, s in stacks]
+    information = sum(
+        (np.einsum("bnp,bnq->pq", x[rows], wx) for (_, rows, _), wx in zip(stacks, weighted, strict=True)),
+        np.zeros((p, p)),
+    )
     size = np.sqrt(np.diagonal(information))
     lower = np.linalg.cholesky(information / np.outer(size, size))
     root: Array = np.asarray(np.linalg.solve(lower, np.eye(p)).T / size[:, None])  # M = root root'
     bread = root @ root.T
     own, across, meat = np.empty((g, p, p)), np.empty((g, p, p)), np.zeros((p, p))
-    for i, (rows, s, wx) in enumerate(zip(clusters, blocks, weighted, strict=True)):
+    for (chosen, rows, s), wx in zip(stacks, weighted, strict=True):
         adjusted = bread @ _adjusted(kind, x[rows], s, wx, bread) * np.sqrt(factor)  # M X_g' W_g A_g
-        own[i] = adjusted @ s @ adjusted.T
-        across[i] = adjusted @ x[rows] @ root
-        score = adjusted @ residuals[rows]
-        meat += np.outer(score, score)
+        own[chosen] = adjusted @ s @ adjusted.transpose(0, 2, 1)
+        across[chosen] = adjusted @ x[rows] @ root
+        scores = np.einsum("bpn,bn->bp", adjusted, residuals[rows])
+        meat += scores.T @ scores
     return Sandwich(meat, own, across)
+
+
+def _stacks(clusters: Sequence[Index], working: Working, p: int) -> Iterator[tuple[Index, Index, Array]]:
+    """Yield positions, rows (b, n) and working covariances (b, n, n) of clusters of one size."""
+    sizes = np.array([rows.size for rows in clusters])
+    for n in np.unique(sizes):
+        chosen = np.flatnonzero(sizes == n)
+        step = max(1, STACK_ELEMENTS // int(n * max(n, p)))
+        for first in range(0, chosen.size, step):
+            part = chosen[first : first + step]
+            rows = np.stack([clusters[i] for i in part])
+            if callable(working):
+                yield part, rows, working(rows)
+            else:
+                blocks = [working[i] for i in part]
+                yield part, rows, np.stack([np.diag(s) if s.ndim == 1 else s for s in blocks])
 
 
 def _factor(kind: str, g: int, n: int, p: int) -> float:
@@ -174,22 +206,25 @@ def _factor(kind: str, g: int, n: int, p: int) -> float:
 
 
 def _adjusted(kind: str, x: Array, s: Array, wx: Array, bread: Array) -> Array:
-    """Return X_g' W_g A_g of one cluster, shape (p, n_g)."""
+    """Return X_g' W_g A_g of clusters of one size, shape (b, p, n)."""
+    across = wx.transpose(0, 2, 1)
     if kind == "CR2":
-        upper = np.linalg.cholesky(s).T  # S = D'D
-        inner = upper @ (s - x @ bread @ x.T) @ upper.T
-        scale = np.abs(upper @ s @ upper.T).max()
-        values, vectors = np.linalg.eigh(0.5 * (inner + inner.T) / scale)
+        upper = np.linalg.cholesky(s).transpose(0, 2, 1)  # S = D'D
+        lower = upper.transpose(0, 2, 1)
+        inner = upper @ (s - x @ bread @ x.transpose(0, 2, 1)) @ lower
+        scale = np.abs(upper @ s @ lower).max(axis=(1, 2))[:, None]
+        values, vectors = np.linalg.eigh(0.5 * (inner + inner.transpose(0, 2, 1)) / scale[..., None])
         kept = values > NO_SPREAD
-        half = (vectors[:, kept] / np.sqrt(values[kept] * scale)) @ vectors[:, kept].T
-        return np.asarray(wx.T @ upper.T @ half @ upper)
+        inverse = np.where(kept, 1 / np.sqrt(np.where(kept, values, 1.0) * scale), 0.0)
+        half = (vectors * inverse[:, None, :]) @ vectors.transpose(0, 2, 1)
+        return np.asarray(across @ lower @ half @ upper)
     if kind == "CR3":
-        leverage = np.eye(len(x)) - x @ bread @ wx.T
-        if np.linalg.cond(leverage) > 1 / NO_SPREAD:
+        leverage = np.eye(x.shape[1]) - x @ bread @ across
+        if (np.linalg.cond(leverage) > 1 / NO_SPREAD).any():
             raise NotIdentifiableError(
                 "one cluster alone determines a coefficient, so CR3 does not exist",
                 "every coefficient estimable without any one cluster",
                 'use kind="CR2"',
             )
-        return np.asarray(np.linalg.solve(leverage.T, wx).T)
-    return np.asarray(wx.T)
+        return np.asarray(np.linalg.solve(leverage.transpose(0, 2, 1), wx).transpose(0, 2, 1))
+    return np.asarray(across)

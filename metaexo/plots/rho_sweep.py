@@ -90,6 +90,13 @@ def rho_sweep(sweep: RhoSweep | ForestPlan, ax: Axes | None = None, **choices: A
     -------
     matplotlib.axes.Axes
         The axes that were drawn on.
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> y = [0.3, 0.5, 0.9, 0.7, 0.1, -0.1, 0.4, 0.6, 0.2, 0.3, 0.8, 0.5]
+    >>> es = mx.EffectSizes(y, [0.02, 0.03, 0.04] * 4, study=list("aabbccddeeff"))
+    >>> ax = rho_sweep(mx.rho_sweep(es, [0.0, 0.5, 0.9]))
     """
     plan = sweep if isinstance(sweep, ForestPlan) else rho_sweep_plan(sweep, **choices)
     return draw(forest_page(plan), ax)

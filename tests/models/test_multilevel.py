@@ -245,6 +245,21 @@ def test_shares_add_up(es: mx.EffectSizes) -> None:
     assert ((inside["low"] <= inside["i2"] + 1e-9) & (inside["i2"] <= inside["high"] + 1e-9)).all()
 
 
+def test_the_interval_of_the_total_share(es: mx.EffectSizes) -> None:
+    one = mx.Multilevel(es, "study").fit().i2(interval=True)
+    assert one.loc["total", ["low", "high"]].tolist() == pytest.approx(
+        one.loc["study", ["low", "high"]].tolist(), rel=1e-6
+    )
+    nested = mx.Multilevel(es, "study/effect").fit().i2(interval=True)
+    data = es.with_columns(unit=list(range(es.k)))
+    compound = mx.Multilevel(data, mx.RandomTerm("study", "unit", "CS")).fit().i2(interval=True)
+    assert nested.loc["total", ["low", "high"]].tolist() == pytest.approx(
+        compound.loc["unit|study", ["low", "high"]].tolist(), rel=1e-5
+    )
+    several = mx.Multilevel(es, mx.RandomTerm("study", "time", "HCS")).fit().i2(interval=True)
+    assert several["low"].isna().all()
+
+
 def test_the_summary_has_five_parts(es: mx.EffectSizes) -> None:
     fit = mx.Multilevel(es, ["study/effect", "source"]).fit()
     summary = fit.summary()

@@ -24,19 +24,16 @@ def test_expectations_are_those_of_dense_matrices(es: mx.EffectSizes) -> None:
     x = np.column_stack([np.ones(40), rng.normal(size=40)])
     w = rng.uniform(1, 3, 40)
     names = np.array(es.study)
-    members = [np.flatnonzero(names == name) for name in dict.fromkeys(es.study)]
-    cov, blocks = np.zeros((40, 40)), []
-    for rows in members:
-        a = rng.normal(size=(rows.size, rows.size))
-        blocks.append(a @ a.T)
-        cov[np.ix_(rows, rows)] = blocks[-1]
+    label = np.unique(names, return_inverse=True)[1]
+    own, shared = rng.uniform(0.5, 2, 40), rng.uniform(-0.1, 1, label.max() + 1)
+    same = (names[:, None] == names).astype(float)
+    cov = np.diag(own) + same * shared[label]
     left = np.eye(40) - x @ np.linalg.inv(x.T @ (w[:, None] * x)) @ (x * w[:, None]).T
     spread = left @ cov @ left.T
-    forms = _Forms(x, w, members)
+    forms = _Forms(x, w, label)
     # (I - H)' W (I - H) = W (I - H), so the weighted form may use either
-    assert forms.weighted(blocks) == pytest.approx(np.trace(np.diag(w) @ spread), rel=1e-10)
-    same = (names[:, None] == names).astype(float)
-    assert forms.summed(blocks) == pytest.approx((same * spread).sum(), rel=1e-10)
+    assert forms.weighted(own, shared) == pytest.approx(np.trace(np.diag(w) @ spread), rel=1e-10)
+    assert forms.summed(own, shared) == pytest.approx((same * spread).sum(), rel=1e-10)
 
 
 def test_one_effect_a_study_has_no_use_for_the_correlation() -> None:

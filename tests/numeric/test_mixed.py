@@ -7,9 +7,9 @@ import pytest
 from scipy import sparse
 
 from metaexo.numeric.mixed.correlations import SPATIAL, compound, power, spatial
-from metaexo.numeric.mixed.likelihood import evaluate, generalised_fit
+from metaexo.numeric.mixed.likelihood import evaluate, factorise, generalised_fit
 from metaexo.numeric.mixed.maximum import MixedMaximum, maximise
-from metaexo.numeric.mixed.problem import MixedProblem, factorise
+from metaexo.numeric.mixed.problem import MixedProblem
 from metaexo.numeric.mixed.structures import Diagonal, Heterogeneous, Homogeneous, Structure, Unstructured
 from metaexo.numeric.mixed.terms import Term, intercept_term
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.numeric.mixed.likelihood import Evaluation
+from metaexo.numeric.mixed.evaluation import Evaluation
 from metaexo.numeric.mixed.problem import NotPositiveDefinite
 from metaexo.numeric.problem import Array
 
@@ -29,6 +29,10 @@ GAIN = 1e-15
 ROUGH_GAIN = 1e-5
 DIFFERENCE = 1e-6
 MAX_STEPS = 150
+# A promised gain below which the top is near and the observed information worth its price.
+NEAR = 1e-3
+# Damping after a step that did not gain: the first value, how it grows, and how it shrinks after a gain.
+FIRST_DAMPING, DAMPED_MORE, DAMPED_LESS = 0.03, 6.0, 16.0
 # An eigenvalue of the information below this share of the largest says nothing about its direction.
 FLAT = 1e-10
 # A bound is met from nearby only (in units of the parameter's size); from further off a step goes this near.
@@ -54,6 +58,8 @@ class Top:
         What a further step promises.
     reason : str
         Why it ended.
+    curvature : ndarray or None
+        Observed information of the parameters that could move there, where it was needed.
     """
 
     theta: Array
@@ -61,6 +67,7 @@ class Top:
     steps: int
     gain: float
     reason: str
+    curvature: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,36 +103,37 @@ def climb(function: Function, start: Array, box: Box, rough: bool = False) -> To
         at = function(theta)
     except NotPositiveDefinite:
         return None
-    steps, damping, exact = 1, 0.0, False
+    steps, damping, gain = 1, 0.0, np.inf
     goal = ROUGH_GAIN if rough else GAIN
     reason = f"stopped after {MAX_STEPS} evaluations"
-    gain = np.inf
+    exact = False
+    curvature: Array | None = None
     while steps < MAX_STEPS:
         free = box.free(theta, at.gradient)
         if not free.any():
             return Top(theta, at, steps, 0.0, "every parameter rests on a bound")
-        if exact:
-            curvature = observed_information(function, theta, at.gradient, free, box)
-            steps += int(free.sum())
-        else:
+        if curvature is None and exact:
+            curvature = observed_information(function, theta, at, free, box)
+            steps += int(free.sum()) if at.observed is None else 0
+        elif curvature is None:
             curvature = at.information[np.ix_(free, free)]
         step, gain = newton_step(curvature, at.gradient[free], damping)
         if gain < goal and (exact or rough or damping == 0):
-            return Top(theta, at, steps, gain, "no further step gains")
+            return Top(theta, at, steps, gain, "no further step gains", curvature if exact else None)
         moved = _move(function, theta, at, free, step, box)
         steps += 1
         if moved is None:
             if gain < 1e-9 * (1 + abs(at.llf)) and exact:
-                return Top(theta, at, steps, gain, "no further step gains more than rounding")
-            damping = max(4 * damping, 1e-3)
+                return Top(theta, at, steps, gain, "no further step gains more than rounding", curvature)
+            damping = max(DAMPED_MORE * damping, FIRST_DAMPING)
             if damping > 1e12:
                 reason = "no step uphill was found"
                 break
             continue
         gained = moved[1].llf - at.llf
-        theta, at = moved
-        damping = damping / 8 if damping > 1e-4 else 0.0
-        exact = not rough and (exact or gained < 0.05 * gain or gain < 1e-3 or steps > 40)
+        (theta, at), curvature = moved, None
+        damping = damping / DAMPED_LESS if damping > 1e-4 else 0.0
+        exact = not rough and (exact or gain < NEAR or (gained < 0.05 * gain and gain < 1) or steps > 40)
     return Top(theta, at, steps, gain, reason)
 
 
@@ -160,10 +168,12 @@ def _move(
 
 
 def observed_information(
-    function: Function, theta: Array, gradient: Array, free: NDArray[np.bool_], box: Box
+    function: Function, theta: Array, at: Evaluation, free: NDArray[np.bool_], box: Box
 ) -> Array:
-    """Return minus the second derivatives at the free parameters, by differences of the gradient."""
+    """Return minus the second derivatives at the free parameters, by differences if there is no formula."""
     chosen = np.flatnonzero(free)
+    if at.observed is not None:
+        return at.observed()[np.ix_(chosen, chosen)]
     out = np.zeros((chosen.size, chosen.size))
     for a, i in enumerate(chosen):
         size = DIFFERENCE * max(abs(theta[i]), 0.1)
@@ -173,7 +183,7 @@ def observed_information(
             if not box.lower[i] <= trial[i] <= box.upper[i]:
                 continue
             try:
-                out[a] = -(function(trial).gradient[chosen] - gradient[chosen]) / h
+                out[a] = -(function(trial).gradient[chosen] - at.gradient[chosen]) / h
             except NotPositiveDefinite:
                 continue
             break

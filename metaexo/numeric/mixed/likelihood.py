@@ -19,12 +19,17 @@ Harville, D. A. (1977). https://doi.org/10.1080/01621459.1977.10480998
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from metaexo.numeric.likelihood import LOG_2PI
-from metaexo.numeric.mixed.problem import Factor, MixedProblem, factorise
+from metaexo.numeric.mixed.block_factor import BlockFactor, factorise_blocks
+from metaexo.numeric.mixed.chain_factor import ChainFactor, factorise_chain
+from metaexo.numeric.mixed.chain_likelihood import evaluate_chain
+from metaexo.numeric.mixed.evaluation import Evaluation
+from metaexo.numeric.mixed.problem import MixedProblem
 from metaexo.numeric.problem import Array
 
 
@@ -34,7 +39,7 @@ class GeneralisedFit:
 
     Attributes
     ----------
-    factor : Factor
+    factor : BlockFactor or ChainFactor
         The inverse of the covariance matrix.
     beta : ndarray, shape (p,)
         Coefficients.
@@ -50,7 +55,7 @@ class GeneralisedFit:
         log|X'M^-1 X| - log|X'X|.
     """
 
-    factor: Factor
+    factor: BlockFactor | ChainFactor
     beta: Array
     cov: Array
     mx: Array
@@ -71,7 +76,20 @@ class GeneralisedFit:
         return float(-0.5 * (k * LOG_2PI + self.factor.logdet + self.q))
 
 
-def generalised_fit(problem: MixedProblem, gs: list[Array]) -> GeneralisedFit:
+def factorise(problem: MixedProblem, gs: Sequence[Array]) -> BlockFactor | ChainFactor:
+    """Return the inverse of the covariance matrix with the given G of each term.
+
+    Raises
+    ------
+    NotPositiveDefinite
+        If it is singular.
+    """
+    if problem.chain is not None:
+        return factorise_chain(problem, problem.chain, gs)
+    return factorise_blocks(problem, gs)
+
+
+def generalised_fit(problem: MixedProblem, gs: Sequence[Array]) -> GeneralisedFit:
     """Return generalised least squares with the given G of each term.
 
     Raises
@@ -79,7 +97,11 @@ def generalised_fit(problem: MixedProblem, gs: list[Array]) -> GeneralisedFit:
     NotPositiveDefinite
         If the covariance matrix is singular.
     """
-    factor = factorise(problem, gs)
+    return least_squares(problem, factorise(problem, gs))
+
+
+def least_squares(problem: MixedProblem, factor: BlockFactor | ChainFactor) -> GeneralisedFit:
+    """Return generalised least squares with an inverse covariance matrix."""
     q, r_x = problem.basis
     e = problem.centred
     solved = factor.solve(np.column_stack([q, e]))
@@ -103,28 +125,6 @@ def generalised_fit(problem: MixedProblem, gs: list[Array]) -> GeneralisedFit:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """The likelihood at given parameters.
-
-    Attributes
-    ----------
-    llf : float
-        Log-likelihood.
-    gradient : ndarray, shape (n,)
-        Its derivative.
-    information : ndarray, shape (n, n)
-        Average information.
-    scores : list of ndarray, shape (s, s)
-        S of each term: what the gradient is on the scale of G.
-    """
-
-    llf: float
-    gradient: Array
-    information: Array
-    scores: list[Array]
-
-
 def evaluate(problem: MixedProblem, theta: Array, restricted: bool) -> Evaluation:
     """Return the likelihood with its gradient and average information.
 
@@ -134,58 +134,67 @@ def evaluate(problem: MixedProblem, theta: Array, restricted: bool) -> Evaluatio
         Parameters of all terms, one after another.
     restricted : bool
         REML or ML.
+
+    Raises
+    ------
+    NotPositiveDefinite
+        If the covariance matrix is singular.
     """
-    gs = problem.matrices(theta)
-    fit = generalised_fit(problem, gs)
-    scores, gradient, moved = [], [], []
+    if problem.chain is not None:
+        return evaluate_chain(problem, problem.chain, theta, restricted)
+    return evaluate_blocks(problem, theta, restricted)
+
+
+def evaluate_blocks(problem: MixedProblem, theta: Array, restricted: bool) -> Evaluation:
+    """Return the same as `evaluate`, whatever the structures are."""
+    factor = factorise_blocks(problem, problem.matrices(theta))
+    fit = least_squares(problem, factor)
+    scores, gradient = [], []
     for j, (term, part) in enumerate(zip(problem.terms, problem.split(theta), strict=True)):
-        score, t = term_score(fit, j, restricted)
-        changes = term.structure.derivatives(part)
+        score = _term_score(factor, fit, j, restricted)
         scores.append(score)
-        gradient.append(0.5 * np.einsum("nij,ij->n", changes, score))
-        spread = term.spread(t)
-        moved.append(term.z @ np.einsum("li,nij->ljn", spread, changes).reshape(term.width, -1))
-    if not scores:
-        return Evaluation(fit.llf(restricted), np.empty(0), np.empty((0, 0)), [])
-    f = np.column_stack(moved)
+        gradient.append(0.5 * np.einsum("nij,ij->n", term.structure.derivatives(part), score))
+    f = _changes(problem, theta, fit.r)
     information = 0.5 * (f.T @ fit.project(f))
-    return Evaluation(fit.llf(restricted), np.concatenate(gradient), information, scores)
+    return Evaluation(fit.llf(restricted), np.concatenate([np.empty(0), *gradient]), information, scores)
 
 
-def term_score(fit: GeneralisedFit, j: int, restricted: bool) -> tuple[Array, Array]:
-    """Return S of one term, shape (s, s), and Z'r, shape (L, s)."""
-    term = fit.factor.problem.terms[j]
+def _changes(problem: MixedProblem, theta: Array, r: Array) -> Array:
+    """Return the derivative of M along each parameter, times r: shape (K, n)."""
+    moved = [np.empty((r.size, 0))]
+    for term, part in zip(problem.terms, problem.split(theta), strict=True):
+        t = term.spread((term.zt @ r).reshape(term.levels, term.size))
+        changed = np.einsum("li,nij->ljn", t, term.structure.derivatives(part))
+        moved.append(term.z @ changed.reshape(term.width, -1))
+    return np.concatenate(moved, axis=1)
+
+
+def information_of_draws(problem: MixedProblem, theta: Array, draws: Array) -> Array:
+    """Return the average information of several sets of effects, summed, shape (n, n).
+
+    Its null space is that of the expected information: what no effects could tell.
+
+    Parameters
+    ----------
+    theta : ndarray, shape (n,)
+        Parameters.
+    draws : ndarray, shape (K, b)
+        Sets of effects.
+    """
+    fit = least_squares(problem, factorise_blocks(problem, problem.matrices(theta)))
+    total = np.zeros((theta.size, theta.size))
+    for r in fit.project(draws).T:
+        f = _changes(problem, theta, r)
+        total += 0.5 * (f.T @ fit.project(f))
+    return total
+
+
+def _term_score(factor: BlockFactor, fit: GeneralisedFit, j: int, restricted: bool) -> Array:
+    """Return S of one term, shape (s, s)."""
+    term = factor.problem.terms[j]
     t = (term.zt @ fit.r).reshape(term.levels, term.size)
-    score = t.T @ term.spread(t) - inner_trace(fit.factor, j)
+    score = t.T @ term.spread(t) - factor.trace(j)
     if restricted:
         tx = (term.zt @ fit.mx).reshape(term.levels, term.size, -1)
         score = score + np.einsum("lip,ljp->ij", tx, term.spread(tx))
-    return score, t
-
-
-def inner_trace(factor: Factor, j: int) -> Array:
-    """Return Z'M^-1 Z of one term, summed over its levels (weighted by their relation), shape (s, s)."""
-    problem = factor.problem
-    term = problem.terms[j]
-    s = term.size
-    if j in problem.cut.across:
-        before = sum(problem.terms[i].width for i in problem.cut.across if i < j)
-        square = factor.reduced[before : before + term.width, before : before + term.width]
-        cube = square.reshape(term.levels, s, term.levels, s)
-        if term.relation is None:
-            return np.asarray(np.einsum("lilj->ij", cube))
-        return np.asarray(np.einsum("limj,lm->ij", cube, term.relation))
-    out = np.zeros((s, s))
-    for blocks, inverse in zip(problem.cut.blocks, factor.blocks, strict=True):
-        part = blocks.terms[j]
-        if part.shared is None:
-            out[0, 0] += float((np.einsum("bii->bi", inverse) * blocks.real).sum())
-        elif part.pair is not None:
-            both = part.shared * inverse
-            out += np.bincount(part.pair.ravel(), both.ravel(), minlength=s * s).reshape(s, s)
-        elif part.weights is not None:
-            both = part.shared * inverse
-            out += np.einsum("bai,bac,bcj->ij", part.weights, both, part.weights, optimize=True)
-        else:
-            out[0, 0] += float(np.vdot(part.shared, inverse))
-    return out
+    return np.asarray(score)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from metaexo.numeric.mixed.climb import Box, Function, Top, climb, observed_information
-from metaexo.numeric.mixed.likelihood import Evaluation, evaluate
+from metaexo.numeric.mixed.evaluation import Evaluation
+from metaexo.numeric.mixed.likelihood import evaluate
 from metaexo.numeric.mixed.problem import MixedProblem
 from metaexo.numeric.mixed.structures import Heterogeneous, Unstructured
+from metaexo.numeric.mixed.terms import Term
 from metaexo.numeric.problem import Array
 
 # Tops within this distance in log-likelihood count as the same.
@@ -23,6 +26,8 @@ MANY_ROWS = 5_000
 SPARE = "large, as the others disagree"
 # How many kinks of the likelihood next to a top are tried.
 NEAR_KINKS = 8
+# Further starts for the range of a correlation with kinks, on the scale of starting correlations.
+RANGES = (0.3, 0.4, 0.6, 0.65, 0.75, 0.8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +98,7 @@ def maximise(
     box = _box(problem, scale, fixed or {})
 
     def function(scaled: Array) -> Evaluation:
-        found = evaluate(problem, scaled * scale, restricted)
-        information = found.information * np.outer(scale, scale)
-        return Evaluation(found.llf, found.gradient * scale, information, found.scores)
+        return _scaled(evaluate(problem, scaled * scale, restricted), scale)
 
     if warm is not None:
         starts = {"warm": warm / scale}
@@ -130,10 +133,22 @@ def maximise(
     return _certificate(problem, function, best, box, scale, (tried, agreeing, steps), tuple(log), certify)
 
 
+def _scaled(found: Evaluation, scale: Array) -> Evaluation:
+    """Return what is known of the likelihood, in parameters in units of their scale."""
+    both, second = np.outer(scale, scale), found.observed
+    return Evaluation(
+        found.llf,
+        found.gradient * scale,
+        found.information * both,
+        found.scores,
+        None if second is None else cache(lambda: second() * both),
+    )
+
+
 def _at_kink(problem: MixedProblem, function: Function, best: Top, box: Box, scale: Array) -> tuple[Top, Box]:
     """Return the top held at a kink of the likelihood nearby, if it is one, with the box that holds it."""
     for j, term in enumerate(problem.terms):
-        kinks = np.array(getattr(getattr(term.structure, "correlation", None), "kinks", ()))
+        kinks = np.array(_kinks(term))
         at = int(problem.offsets[j + 1]) - 1
         if not kinks.size or box.lower[at] == box.upper[at]:
             continue
@@ -146,6 +161,11 @@ def _at_kink(problem: MixedProblem, function: Function, best: Top, box: Box, sca
             if top is not None and top.at.llf > best.at.llf - 1e-8 and _is_kink_top(function, top.theta, at):
                 return top, held
     return best, box
+
+
+def _kinks(term: Term) -> tuple[float, ...]:
+    """Return the ranges at which the likelihood has a kink."""
+    return tuple(getattr(getattr(term.structure, "correlation", None), "kinks", ()))
 
 
 def _is_kink_top(function: Function, theta: Array, at: int) -> bool:
@@ -188,6 +208,8 @@ def start_points(problem: MixedProblem, moving: bool) -> list[tuple[str, Array]]
         plan.append(("large" if correlated else SPARE, 3.0, 0.7))
     if correlated:
         plan += [("negative", 1.0, -0.4), ("high", 1.0, 0.93), ("uncorrelated", 0.5, 0.0)]
+    if any(_kinks(t) for t in problem.terms):  # a likelihood with many tops
+        plan += [(f"range {rho}", 1.0, rho) for rho in RANGES]
     out = [(name, np.concatenate(_start(problem, share, rho))) for name, share, rho in plan]
     if any(isinstance(t.structure, Heterogeneous | Unstructured) for t in problem.terms):
         out += [
@@ -237,7 +259,9 @@ def _certificate(
     information = np.zeros((n, n))
     gradient, curvature = 0.0, float("nan")
     if certify and moving.any():
-        observed = observed_information(function, theta, at.gradient, moving, box)
+        observed = top.curvature
+        if observed is None or (free != moving).any():
+            observed = observed_information(function, theta, at, moving, box)
         information[np.ix_(moving, moving)] = observed / np.outer(scale[moving], scale[moving])
         size = np.sqrt(np.maximum(np.abs(np.diagonal(observed)), 1e-12))
         curvature = float(np.linalg.eigvalsh(observed / np.outer(size, size)).min())

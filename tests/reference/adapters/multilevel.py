@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,15 @@ def base_fit(case: Case) -> MultilevelResults:
     return FITS[key]
 
 
-def make_fit(case: Case) -> MultilevelResults:
-    """Return the fit that a call describes."""
+def make_fit(case: Case, held: Sequence[float] | None = None) -> MultilevelResults:
+    """Return the fit that a call describes, if asked for with all components held at given values."""
     call, blocks = case["call"], case["inputs"]
-    if "weights" in call:
-        raise NotCovered("user weights of a multilevel model")
     frame = pd.DataFrame(blocks["data"])
+    weights = None
+    if "weights" in call:
+        if call["weights"] != "diagonal, 1/vi":
+            raise NotCovered(f"user weights {call['weights']}")
+        weights = 1 / frame["vi"].to_numpy()
     es = mx.EffectSizes(frame["yi"], frame["vi"], data=frame)
     v = None
     if call.get("sampling_covariance_input"):
@@ -43,7 +47,12 @@ def make_fit(case: Case) -> MultilevelResults:
     if str(call.get("df", "")).startswith("contain"):
         test = "t-containment"
     terms = random_terms(call, blocks)
-    model = Multilevel(es, terms, v, None if formula is None else formula_of(formula), fix=fixed(call, terms))
+    x = None if formula is None else formula_of(formula)
+    model = Multilevel(es, terms, v, x, fix=fixed(call, terms), weights=weights)
+    if held is not None:
+        names = [name for term in model.terms for name in term.components]
+        fix = dict(zip(names, held, strict=True))
+        model = Multilevel(es, terms, v, x, fix=fix, weights=weights)
     return model.fit(call["method"], test)
 
 

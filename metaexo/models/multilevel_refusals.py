@@ -1,0 +1,176 @@
+"""Random terms that the data cannot tell apart, refused in words before anything is fitted.
+
+A variance or a correlation can be told if it changes what effects of this layout would look like. Whether
+some combination of components changes nothing is seen from the expected information: its null space does not
+depend on the effects that were found, only on which levels occur together.
+
+References
+----------
+Rothenberg, T. J. (1971). Identification in parametric models. Econometrica 39, 577-591.
+https://doi.org/10.2307/1913267
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from metaexo.errors import NotIdentifiableError
+from metaexo.models.multilevel_terms import NamedTerm
+from metaexo.numeric.mixed.likelihood import information_of_draws
+from metaexo.numeric.mixed.maximum import parameter_scale, start_points
+from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
+from metaexo.numeric.mixed.structures import Unstructured
+from metaexo.numeric.mixed.terms import Index
+
+# Structures whose components are seen between outer levels only.
+BETWEEN = ("CS", "HCS", "UN", "HAR", "DIAG", "GEN", "GDIAG")
+# An eigenvalue of the information, scaled to a unit diagonal, below which a combination says nothing.
+NOTHING = 1e-10
+DRAWS = 4
+
+
+def refuse_terms(terms: Sequence[NamedTerm]) -> None:
+    """Raise if a term has one level, stands twice, or groups the effects as another one does.
+
+    Raises
+    ------
+    NotIdentifiableError
+        With the terms in words.
+    """
+    seen: dict[bytes, str] = {}
+    names = [term.name for term in terms]
+    for name in names:
+        if names.count(name) > 1:
+            raise NotIdentifiableError(
+                f"the random term {name} stands twice", "each term once", "leave one of them out"
+            )
+    for named in terms:
+        term = named.term
+        if term.levels < 2 and named.structure in ("intercept", *BETWEEN):
+            raise NotIdentifiableError(
+                f"the random term {named.name} has one level ({', '.join(named.levels)})",
+                "at least two levels, between which a variance can be seen",
+                "leave the term out: with one level it cannot be told from the mean",
+            )
+        if named.structure != "intercept" or term.relation is not None:
+            continue
+        firsts = np.unique(term.level, return_index=True)[1]
+        key = np.ascontiguousarray(firsts[term.level]).tobytes()
+        if key in seen:
+            raise NotIdentifiableError(
+                f"the random terms {seen[key]} and {named.name} group the effects alike",
+                "terms that group the effects differently, so that their variances can be told apart",
+                f"leave one of them out, for example {named.name}",
+            )
+        seen[key] = named.name
+
+
+def refuse_confounded(terms: Sequence[NamedTerm], problem: MixedProblem, fixed: Collection[int]) -> None:
+    """Raise if the moderators leave nothing of a term, or some components cannot be told apart.
+
+    Parameters
+    ----------
+    terms : sequence of NamedTerm
+        The random terms.
+    problem : MixedProblem
+        The arrays of the model.
+    fixed : collection of int
+        Parameters that are held at a value.
+
+    Raises
+    ------
+    NotIdentifiableError
+        With the terms, the levels or the components in words.
+    """
+    _refuse_moderators(terms, problem)
+    for named in terms:
+        if named.structure == "UN" and len(named.inner) > 1:
+            _refuse_never_together(named)
+    if all(named.structure not in BETWEEN for named in terms):
+        return
+    free = np.array([i for i in range(problem.count) if i not in fixed], dtype=np.intp)
+    blind, together = _blind_parameters(problem, free)
+    if not blind.size:
+        return
+    lost = [
+        name for j, named in enumerate(terms) for name in _components_of(named, blind - problem.offsets[j])
+    ]
+    words = ", ".join(lost[:-1]) + " and " + lost[-1] if len(lost) > 1 else lost[0]
+    raise NotIdentifiableError(
+        f"no effects of this layout could tell {words}" + (" apart" if together and len(lost) > 1 else ""),
+        "levels that occur in several studies, and together in the same ones",
+        "choose a simpler structure (CS, DIAG or ID), pool rare levels, or hold a component with fix=",
+    )
+
+
+def _refuse_moderators(terms: Sequence[NamedTerm], problem: MixedProblem) -> None:
+    """Raise if the moderators leave nothing of a random term."""
+    q = problem.basis[0]
+    for named in terms:
+        if named.structure != "intercept":
+            continue
+        level, n = named.term.level, named.term.levels
+        sums = np.stack([np.bincount(level, column, minlength=n) for column in q.T])
+        left = q.shape[0] - float((sums**2).sum())
+        if left < 1e-9 * q.shape[0]:
+            raise NotIdentifiableError(
+                f"the moderators already tell the levels of {named.name} apart",
+                "random terms that vary within what the moderators say",
+                f"leave {named.name} out of the random terms, or its column out of the moderators",
+            )
+
+
+def _refuse_never_together(named: NamedTerm) -> None:
+    """Raise if two inner levels of an unstructured term never share an outer level."""
+    term = named.term
+    seen = np.zeros((term.levels, term.size))
+    seen[term.level, term.column[:, 0]] = 1.0
+    related = seen if term.relation is None else (term.relation != 0) @ seen
+    together = seen.T @ related
+    apart = np.argwhere(np.triu(together == 0, 1))
+    if apart.size:
+        pairs = [f"{named.inner[i]} and {named.inner[j]}" for i, j in apart]
+        raise NotIdentifiableError(
+            f"{len(pairs)} pairs of inner levels of {named.name} never occur in the same level"
+            if len(pairs) > 1
+            else f"{pairs[0]} never occur in the same level of {named.name}",
+            "pairs of inner levels that occur together, between which a correlation can be seen",
+            "choose a structure with one correlation for all (HCS, CS) or none (DIAG), or pool inner levels",
+            rows=pairs,
+        )
+
+
+def _blind_parameters(problem: MixedProblem, free: Index) -> tuple[Index, bool]:
+    """Return free parameters that change nothing, and whether they do so only together."""
+    scale = parameter_scale(problem)
+    start = start_points(problem, True)[0][1]
+    theta = start * (1 + 0.1 * np.sin(1.0 + np.arange(start.size)))  # no two variances alike
+    k, p = problem.x.shape
+    count = max(DRAWS, int(np.ceil(4 * free.size / max(k - p, 1))))
+    draws = np.random.default_rng(0).normal(size=(k, count)) * np.sqrt(theta.max())
+    try:
+        information = information_of_draws(problem, theta, draws) * np.outer(scale, scale)
+    except NotPositiveDefinite:
+        return free[:0], False
+    part = information[np.ix_(free, free)]
+    size = np.sqrt(np.maximum(np.diagonal(part), 1e-300))
+    dark = size < np.sqrt(NOTHING) * max(size.max(initial=0.0), 1e-300)
+    if dark.any():
+        return free[dark], False
+    values, vectors = np.linalg.eigh(part / np.outer(size, size))
+    empty = vectors[:, values < NOTHING]
+    return free[(np.abs(empty) > 1e-3).any(axis=1)], True
+
+
+def _components_of(named: NamedTerm, parameters: Index) -> list[str]:
+    """Return the names of the components that parameters of a term belong to."""
+    own = [int(i) for i in parameters if 0 <= i < named.term.structure.count]
+    if not own:
+        return []
+    if named.term.structure.count == len(named.components) and not isinstance(
+        named.term.structure, Unstructured
+    ):
+        return [named.components[i] for i in own]
+    return [f"the components of {named.name}"]

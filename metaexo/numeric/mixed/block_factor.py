@@ -1,0 +1,251 @@
+"""The inverse of the covariance matrix of the effects, block by block.
+
+The covariance matrix is M = B + U Omega U', with B made of small blocks and U Omega U' the terms that run
+across them. With Omega = F F',
+
+    M^-1 = B^-1 - B^-1 U Psi U' B^-1,   Psi = F (I + F'TF)^-1 F',   T = U'B^-1 U,
+    log|M| = log|B| + log|I + F'TF|,
+
+which holds where variances are zero. Nothing of size K x K is made.
+
+References
+----------
+Harville, D. A. (1977). Maximum likelihood approaches to variance component estimation and to related
+problems. Journal of the American Statistical Association 72, 320-338.
+https://doi.org/10.1080/01621459.1977.10480998
+Woodbury, M. A. (1950). Inverting modified matrices. Statistical Research Group, Princeton. (See Hager, W. W.
+(1989), https://doi.org/10.1137/1031049)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from metaexo.numeric.mixed.partition import Blocks, BlockTerm
+from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
+from metaexo.numeric.mixed.terms import Index, Term
+from metaexo.numeric.problem import Array
+
+
+@dataclass(frozen=True, eq=False)
+class BlockFactor:
+    """The inverse of the covariance matrix at given G, ready to be applied.
+
+    Attributes
+    ----------
+    problem : MixedProblem
+        What it belongs to.
+    inverses : list of ndarray, shape (b, n, n)
+        Inverse blocks of B.
+    psi : ndarray, shape (q, q), or None
+        Psi; None without low-rank terms.
+    t : ndarray, shape (q, q)
+        T; empty without low-rank terms.
+    logdet : float
+        log|M|.
+    """
+
+    problem: MixedProblem
+    inverses: list[Array]
+    psi: Array | None
+    t: Array
+    logdet: float
+
+    def solve(self, a: Array) -> Array:
+        """Return M^-1 A for A of shape (K, c)."""
+        out = self._solve_blocks(a)
+        if self.psi is not None:
+            u = self.problem.across[:-1]
+            out = out - self._solve_blocks(u @ (self.psi @ (u.T @ out)))
+        return out
+
+    def _solve_blocks(self, a: Array) -> Array:
+        padded = np.concatenate([a, np.zeros((1, a.shape[1]))])
+        out = np.empty_like(padded)
+        for blocks, inverse in zip(self.problem.cut.blocks, self.inverses, strict=True):
+            out[blocks.rows] = inverse @ padded[blocks.rows]
+        return out[:-1]
+
+    @cached_property
+    def blocks(self) -> list[Array]:
+        """The diagonal blocks of M^-1."""
+        if self.psi is None:
+            return self.inverses
+        u, out = self.problem.across, []
+        for blocks, inverse in zip(self.problem.cut.blocks, self.inverses, strict=True):
+            out.append(inverse - inverse @ _gather(u, self.psi, blocks.rows) @ inverse)
+        return out
+
+    @cached_property
+    def reduced(self) -> Array:
+        """U'M^-1 U."""
+        assert self.psi is not None
+        return np.asarray(self.t - self.t @ self.psi @ self.t)
+
+    def diagonal(self) -> Array:
+        """Return the diagonal of M^-1, shape (K,)."""
+        out = np.empty(self.problem.y.size + 1)
+        for blocks, inverse in zip(self.problem.cut.blocks, self.blocks, strict=True):
+            out[blocks.rows] = np.einsum("bii->bi", inverse)
+        return out[:-1]
+
+    def trace(self, j: int) -> Array:
+        """Return Z'M^-1 Z of one term, summed over its levels (weighted by their relation), shape (s, s)."""
+        term = self.problem.terms[j]
+        s = term.size
+        if j in self.problem.cut.across:
+            cube = self._reduced_of(j)
+            if term.relation is None:
+                return np.asarray(np.einsum("lilj->ij", cube))
+            return np.asarray(np.einsum("limj,lm->ij", cube, term.relation))
+        out = np.zeros((s, s))
+        for blocks, inverse in zip(self.problem.cut.blocks, self.blocks, strict=True):
+            part = blocks.terms[j]
+            if part.shared is None:
+                out[0, 0] += float((np.einsum("bii->bi", inverse) * blocks.real).sum())
+            elif part.pair is not None:
+                both = part.shared * inverse
+                out += np.bincount(part.pair.ravel(), both.ravel(), minlength=s * s).reshape(s, s)
+            elif part.weights is not None:
+                both = part.shared * inverse
+                out += np.einsum("bai,bac,bcj->ij", part.weights, both, part.weights, optimize=True)
+            else:
+                out[0, 0] += float(np.vdot(part.shared, inverse))
+        return out
+
+    def level_blocks(self, j: int) -> Array:
+        """Return Z'M^-1 Z of each level of a term, shape (L, s, s)."""
+        term = self.problem.terms[j]
+        levels, s = term.levels, term.size
+        if j in self.problem.cut.across:
+            return np.array(np.einsum("lilj->lij", self._reduced_of(j)))
+        out = np.zeros((levels, s, s))
+        for blocks, inverse in zip(self.problem.cut.blocks, self.blocks, strict=True):
+            b, a, c = np.nonzero(blocks.real[:, :, None] & blocks.real[:, None, :])
+            row, other = blocks.rows[b, a], blocks.rows[b, c]
+            same = term.level[row] == term.level[other]
+            row, other, value = row[same], other[same], inverse[b[same], a[same], c[same]]
+            for d in range(term.column.shape[1]):
+                for e in range(term.column.shape[1]):
+                    weight = term.weight[row, d] * value * term.weight[other, e]
+                    place = (term.level[row] * s + term.column[row, d]) * s + term.column[other, e]
+                    out += np.bincount(place, weight, minlength=levels * s * s).reshape(levels, s, s)
+        return out
+
+    def _reduced_of(self, j: int) -> Array:
+        """Return Z'M^-1 Z of a low-rank term, shape (L, s, L, s)."""
+        terms = self.problem.terms
+        before = sum(terms[i].width for i in self.problem.cut.across if i < j)
+        term = terms[j]
+        square = self.reduced[before : before + term.width, before : before + term.width]
+        return np.asarray(square.reshape(term.levels, term.size, term.levels, term.size))
+
+
+def _gather(u: sparse.csr_array, psi: Array, rows: Index) -> Array:
+    """Return (U Psi U') at the rows of each block, shape (b, n, n)."""
+    most = int(np.diff(u.indptr).max(initial=0))
+    k = u.shape[0]
+    columns, weights = np.zeros((k, most), dtype=np.intp), np.zeros((k, most))
+    slot = np.arange(u.indices.size) - np.repeat(u.indptr[:-1], np.diff(u.indptr))
+    row = np.repeat(np.arange(k), np.diff(u.indptr))
+    columns[row, slot], weights[row, slot] = u.indices, u.data
+    out = np.zeros((*rows.shape, rows.shape[1]))
+    for c in range(most):
+        left = columns[rows, c]
+        for d in range(most):
+            part = psi[left[:, :, None], columns[rows, d][:, None, :]]
+            out += weights[rows, c][:, :, None] * part * weights[rows, d][:, None, :]
+    return out
+
+
+def factorise_blocks(problem: MixedProblem, gs: Sequence[Array]) -> BlockFactor:
+    """Return the inverse of the covariance matrix with the given G of each term.
+
+    Raises
+    ------
+    NotPositiveDefinite
+        If it is singular.
+    """
+    inverses: list[Array] = []
+    logdet = 0.0
+    for blocks in problem.cut.blocks:
+        m = covariance_blocks(blocks, problem.terms, gs)
+        if m.shape[1] == 1:
+            if not (m > 0).all():
+                raise NotPositiveDefinite
+            inverse = np.asarray(1.0 / m)
+            logdet += float(np.log(m).sum())
+        else:
+            try:
+                root = np.linalg.cholesky(m)
+            except np.linalg.LinAlgError as error:
+                raise NotPositiveDefinite from error
+            logdet += 2 * float(np.log(np.einsum("bii->bi", root)).sum())
+            inverse = np.asarray(np.linalg.inv(m))
+            inverse = 0.5 * (inverse + inverse.transpose(0, 2, 1))
+        inverses.append(inverse)
+    if not np.isfinite(logdet):
+        raise NotPositiveDefinite
+    if not problem.cut.across:
+        return BlockFactor(problem, inverses, None, np.empty((0, 0)), logdet)
+    order, columns, starts = problem.pattern
+    data = np.concatenate([inverse.ravel() for inverse in inverses])[order]
+    k, u = problem.y.size, problem.across
+    b_inverse = sparse.csr_array((data, columns, starts), shape=(k + 1, k + 1))
+    t = (u.T @ (b_inverse @ u)).toarray()
+    f = _root_of_omega(problem, gs)
+    inner = f.T @ (f.T @ t.T).T
+    inner = 0.5 * (inner + inner.T)
+    inner[np.diag_indices_from(inner)] += 1.0
+    from scipy.linalg import cho_factor, cho_solve
+
+    try:
+        lower = cho_factor(inner, lower=True)
+    except np.linalg.LinAlgError as error:
+        raise NotPositiveDefinite from error
+    logdet += 2 * float(np.log(np.diagonal(lower[0])).sum())
+    psi = f @ cho_solve(lower, f.T.toarray())
+    return BlockFactor(problem, inverses, 0.5 * (psi + psi.T), 0.5 * (t + t.T), logdet)
+
+
+def _root_of_omega(problem: MixedProblem, gs: Sequence[Array]) -> sparse.csr_array:
+    """Return F with F F' = Omega."""
+    parts = []
+    for j in problem.cut.across:
+        term = problem.terms[j]
+        levels = sparse.eye_array(term.levels) if term.relation is None else psd_root(term.relation)
+        parts.append(sparse.kron(levels, psd_root(gs[j])))
+    return sparse.csr_array(sparse.block_diag(parts))
+
+
+def psd_root(a: Array) -> Array:
+    """Return S with S S' = A for a positive semidefinite A."""
+    values, vectors = np.linalg.eigh(a)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+
+
+def covariance_blocks(blocks: Blocks, terms: Sequence[Term], gs: Sequence[Array]) -> Array:
+    """Return the blocks of B, shape (b, n, n)."""
+    m = blocks.v.copy()
+    n = m.shape[1]
+    for j, part in blocks.terms.items():
+        g = gs[j]
+        if part.shared is None:
+            index = np.arange(n)
+            m[:, index, index] += float(g[0, 0]) * blocks.real
+        else:
+            m += _contribution(part, part.shared, g)
+    return m
+
+
+def _contribution(part: BlockTerm, shared: Array, g: Array) -> Array:
+    if part.pair is not None:
+        return np.asarray(shared * g.ravel()[part.pair])
+    if part.weights is not None:
+        return np.asarray(shared * (part.weights @ g @ part.weights.transpose(0, 2, 1)))
+    return np.asarray(shared * float(g[0, 0]))

@@ -1,0 +1,171 @@
+"""Rows in the order of a nest of random terms: effects within samples within studies, a level a run of rows.
+
+Where the sampling errors are independent and every term is one effect a level, the terms whose levels lie
+inside each other form a chain. Sorted along it, sums over levels are sums over neighbours, and the inverse of
+the covariance matrix is a matter of precisions and weighted means (see `pyramid`). Terms that cross the chain
+are low-rank updates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from metaexo.numeric.mixed.structures import Diagonal
+from metaexo.numeric.mixed.terms import Index, Term
+from metaexo.numeric.problem import Array
+
+# Most numbers that the designs of the crossing terms may hold, written out row by row.
+CROSSING_LIMIT = 8_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Rung:
+    """One term of a chain.
+
+    Attributes
+    ----------
+    term : int
+        Position of the term.
+    starts : ndarray of int, shape (m,)
+        Where each of its levels begins among the members, which are the levels of the rung below (or rows).
+    of : ndarray of int
+        Which level each member belongs to.
+    level : ndarray of int, shape (m,)
+        Number of each level in the term.
+    """
+
+    term: int
+    starts: Index
+    of: Index
+    level: Index
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """Rows sorted along a nest of terms.
+
+    Attributes
+    ----------
+    order : ndarray of int, shape (K,)
+        Rows as they are sorted.
+    v : ndarray, shape (K,)
+        Sampling variances in that order.
+    single : int or None
+        Position of the term with a level for each row.
+    rungs : tuple of Rung
+        The other terms of the nest, from fine to coarse.
+    nest, crossing : tuple of int
+        Positions of the terms of the nest, from fine to coarse, and of those outside it.
+    places : tuple of int or slice
+        Where each term is: its rung (0 for rows), or its rows of `u` if it crosses the nest.
+    rank : ndarray of int, shape (n,)
+        Where each term stands if those of the nest come first, then the crossing ones.
+    u : ndarray, shape (q, K)
+        Which rows, sorted, belong to each level of the crossing terms.
+    """
+
+    order: Index
+    v: Array
+    single: int | None
+    rungs: tuple[Rung, ...]
+    nest: tuple[int, ...]
+    crossing: tuple[int, ...]
+    places: tuple[int | slice, ...]
+    rank: Index
+    u: Array
+
+    def sorted(self, a: Array) -> Array:
+        """Return A of shape (K, c) as rows of the sorted values, shape (c, K)."""
+        return np.ascontiguousarray(a[self.order].T)
+
+    def restored(self, a: Array) -> Array:
+        """Return what `sorted` took, shape (K, c)."""
+        out = np.empty(a.shape[::-1])
+        out[self.order] = a.T
+        return out
+
+
+def find_chain(v: sparse.csr_array, terms: Sequence[Term]) -> Chain | None:
+    """Return the rows sorted along the nest of terms; None where the covariance matrix is of another kind.
+
+    Parameters
+    ----------
+    v : sparse array, shape (K, K)
+        Sampling covariances.
+    terms : sequence of Term
+        The random terms.
+    """
+    if not terms or not all(map(_is_simple, terms)):
+        return None
+    variances = _independent(v, any(term.single for term in terms))
+    if variances is None:
+        return None
+    nest, crossing = _nest(terms)
+    k = variances.size
+    if k * sum(terms[j].levels for j in crossing) > CROSSING_LIMIT:
+        return None
+    order = np.lexsort([terms[j].level for j in nest])
+    single = nest[0] if terms[nest[0]].single else None
+    rungs: list[Rung] = []
+    firsts = order  # a row of each member
+    for j in nest:
+        if j == single:
+            continue
+        level = terms[j].level[firsts]
+        starts = np.flatnonzero(np.concatenate([[True], level[1:] != level[:-1]]))
+        of = np.repeat(np.arange(starts.size), np.diff(np.append(starts, level.size)))
+        rungs.append(Rung(j, starts, of, level[starts]))
+        firsts = firsts[starts]
+    indicators = [terms[j].level[order] == np.arange(terms[j].levels)[:, None] for j in crossing]
+    u = np.concatenate([np.empty((0, k)), *indicators])
+    places: dict[int, int | slice] = {j: i + (single is None) for i, j in enumerate(nest)}
+    end = 0
+    for j in crossing:
+        places[j] = slice(end, end + terms[j].levels)
+        end += terms[j].levels
+    where = tuple(places[j] for j in range(len(terms)))
+    rank = np.argsort([*nest, *crossing])
+    return Chain(order, variances[order], single, tuple(rungs), nest, crossing, where, rank, u)
+
+
+def _independent(v: sparse.csr_array, residual: bool) -> Array | None:
+    """Return the variances of independent sampling errors, all above 0, or all 0; None if they are not so.
+
+    Parameters
+    ----------
+    v : sparse array, shape (K, K)
+        Sampling covariances.
+    residual : bool
+        Whether a random term adds a variance to each row, so that they may be 0.
+    """
+    k = v.shape[0]
+    if v.nnz == 0 and residual:
+        return np.zeros(k)
+    if v.nnz != k or (v.indptr != np.arange(k + 1)).any() or (v.indices != np.arange(k)).any():
+        return None
+    return v.data if (v.data > 0).all() else None
+
+
+def _is_simple(term: Term) -> bool:
+    """Say whether a term is one independent effect a level, with one variance."""
+    return isinstance(term.structure, Diagonal) and term.size == 1 and term.relation is None and term.plain
+
+
+def _nest(terms: Sequence[Term]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the terms of a nest from fine to coarse, the finest one first, and the terms outside it."""
+    nest: list[int] = []
+    for j in sorted(range(len(terms)), key=lambda j: -terms[j].levels):
+        if not nest or _inside(terms[nest[-1]], terms[j]):
+            nest.append(j)
+    return tuple(nest), tuple(j for j in range(len(terms)) if j not in nest)
+
+
+def _inside(fine: Term, coarse: Term) -> bool:
+    """Say whether each level of a term lies inside one level of another."""
+    parent = np.zeros(fine.levels, dtype=np.intp)
+    parent[fine.level] = coarse.level
+    return bool((parent[fine.level] == coarse.level).all())

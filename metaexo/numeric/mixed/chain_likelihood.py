@@ -1,0 +1,195 @@
+"""The (restricted) likelihood of nested and crossed random effects, with its first and second derivatives.
+
+The same quantities as in `likelihood`, from a pyramid of precisions and means: all that a variance
+contributes are sums over the levels of its term. The second derivatives have a closed form too,
+
+    -d2 l / ds_a ds_b = r'M_a P M_b r - trace(P M_a P M_b) / 2    with M_a = Z_a Z_a'
+
+(ML: M^-1 in place of P in the trace).
+
+References
+----------
+Harville, D. A. (1977). https://doi.org/10.1080/01621459.1977.10480998
+Searle, S. R., Casella, G., McCulloch, C. E. (1992). Variance Components. Wiley, chapter 6.
+https://doi.org/10.1002/9780470316856
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from metaexo.numeric.likelihood import LOG_2PI
+from metaexo.numeric.mixed.chain import Chain
+from metaexo.numeric.mixed.chain_factor import update
+from metaexo.numeric.mixed.evaluation import Evaluation
+from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
+from metaexo.numeric.mixed.pyramid import Pyramid
+from metaexo.numeric.problem import Array
+
+
+def evaluate_chain(problem: MixedProblem, chain: Chain, variances: Array, restricted: bool) -> Evaluation:
+    """Return the likelihood with its gradient and its average information.
+
+    Parameters
+    ----------
+    problem : MixedProblem
+        The model.
+    chain : Chain
+        Its rows along a nest of terms.
+    variances : ndarray, shape (n,)
+        Variance of each term.
+    restricted : bool
+        REML or ML.
+
+    Raises
+    ------
+    NotPositiveDefinite
+        If the covariance matrix is singular.
+    """
+    point = _Point(problem, chain, variances)
+    gradient = point.gradient(restricted)
+    return Evaluation(
+        llf=point.llf(restricted),
+        gradient=gradient,
+        information=0.5 * point.residual_products,
+        scores=[np.array([[2 * slope]]) for slope in gradient],
+        observed=lambda: point.observed(restricted),
+    )
+
+
+class _Point:
+    """Everything about one point.
+
+    `sums` holds, for each term, Z'[mx, r] of `likelihood`, shape (p + 1, levels): r last.
+    """
+
+    def __init__(self, problem: MixedProblem, chain: Chain, variances: Array) -> None:
+        self.chain = chain
+        self.k, self.p = problem.x.shape
+        self.pyramid = Pyramid(chain, variances)
+        self.logdet = self.pyramid.logdet
+        # design, residuals and the levels of the crossing terms
+        gram, deviations, means = self.pyramid.lift(problem.chain_columns)
+        sums = self.pyramid.lower(deviations, means[-1], to=0 if chain.single is not None else 1)
+        own = self.p + 1
+        self.u_sums = [s[own:] for s in sums]
+        self.t, self.psi = gram[own:, own:], np.empty((0, 0))
+        across, gram = gram[:own, own:], gram[:own, :own]
+        if chain.crossing:
+            self.psi, logdet = update(problem, chain, variances, self.t)
+            self.logdet += logdet
+            left = across @ self.psi
+            gram = gram - left @ across.T
+            sums = [s[:own] - left @ u for s, u in zip(sums, self.u_sums, strict=True)]
+            across = across - left @ self.t
+        if not np.isfinite(self.logdet):
+            raise NotPositiveDefinite
+        turn = self._generalised_fit(gram)
+        self.sums = [turn @ (sums[at] if isinstance(at, int) else across[:, at]) for at in chain.places]
+
+    def _generalised_fit(self, gram: Array) -> Array:
+        """Fit the design, and return what turns M^-1 [Q, e] into mx and r."""
+        lower = np.linalg.cholesky(gram[:-1, :-1])
+        self.logdet_x = 2 * float(np.log(lower.diagonal()).sum())
+        inverse = np.linalg.inv(lower)
+        along = inverse @ gram[:-1, -1]
+        self.q = float(gram[-1, -1] - along @ along)
+        turn = np.zeros(gram.shape)
+        turn[:-1, :-1], turn[-1, :-1], turn[-1, -1] = inverse, -along @ inverse, 1.0
+        return turn
+
+    def llf(self, restricted: bool) -> float:
+        """Return the log-likelihood."""
+        if restricted:
+            return float(-0.5 * ((self.k - self.p) * LOG_2PI + self.logdet + self.logdet_x + self.q))
+        return float(-0.5 * (self.k * LOG_2PI + self.logdet + self.q))
+
+    def gradient(self, restricted: bool) -> Array:
+        """Return the derivatives of the log-likelihood."""
+        diagonals = self._diagonals
+        last = None if restricted else self.p
+        out = np.empty(len(self.sums))
+        for j, (at, sums) in enumerate(zip(self.chain.places, self.sums, strict=True)):
+            if isinstance(at, int):
+                trace = float(diagonals[at].sum())
+                if self.psi.size:
+                    u = self.u_sums[at]
+                    trace -= float(np.vdot(self.psi, u @ u.T))
+            else:
+                trace = float(np.trace(self.t[at, at] - self.t[at] @ self.psi @ self.t[:, at]))
+            own = sums[last:] if last else sums
+            out[j] = 0.5 * (float(np.vdot(own, own)) - trace)
+        return out
+
+    @cached_property
+    def _diagonals(self) -> list[Array]:
+        return self.pyramid.diagonals()
+
+    @cached_property
+    def residual_products(self) -> Array:
+        """r'M_a P M_b r of each two terms."""
+        products = self._products([s[-1:] for s in self.sums])[:, 0, :, 0]
+        along = np.stack([s[:-1] @ s[-1] for s in self.sums])
+        return np.asarray(products - along @ along.T)
+
+    def _products(self, values: Sequence[Array]) -> Array:
+        """Return the products F'M^-1 F of vectors Z_j f, c rows f of each of n terms: (n, c, n, c)."""
+        chain = self.chain
+        rows = np.empty((0, self.k)) if chain.single is None else values[chain.single]
+        gram = self.pyramid.lift_levels([rows, *(values[rung.term] for rung in chain.rungs)])
+        if chain.crossing:
+            order = (*chain.nest, *chain.crossing)
+            gram = self._with_crossing(gram, [(chain.places[j], values[j]) for j in order])
+        n, count = len(values), len(values[0])
+        return gram.reshape(n, count, n, count)[chain.rank][:, :, chain.rank]
+
+    def _with_crossing(self, gram: Array, placed: Sequence[tuple[int | slice, Array]]) -> Array:
+        """Return the products of all terms' vectors, given those of the nest under B^-1."""
+        parts = [(self.u_sums[at] if isinstance(at, int) else self.t[:, at]) @ f.T for at, f in placed]
+        solved = np.concatenate(parts, axis=1)  # U'B^-1 F
+        inside = len(gram)
+        full = np.empty((solved.shape[1], solved.shape[1]))
+        full[:inside, :inside] = gram
+        full[inside:] = np.concatenate([f @ solved[at] for at, f in placed if not isinstance(at, int)])
+        full[:inside, inside:] = full[inside:, :inside].T
+        return full - solved.T @ self.psi @ solved
+
+    def observed(self, restricted: bool) -> Array:
+        """Return minus the second derivatives."""
+        traces = self._square_norms()
+        if restricted:
+            designs = [s[:-1] for s in self.sums]
+            products = self._products(designs)
+            squares = np.stack([d @ d.T for d in designs])
+            traces += np.einsum("aij,bij->ab", squares, squares) - 2 * np.einsum("aibi->ab", products)
+        return self.residual_products - 0.5 * traces
+
+    def _square_norms(self) -> Array:
+        """Return trace(M^-1 M_a M^-1 M_b), the sum of squares of Z_a'M^-1 Z_b, for each two terms."""
+        chain, n = self.chain, len(self.sums)
+        lowest = int(chain.single is None)
+        inside = self.pyramid.square_norms(self._diagonals, lowest)
+        if chain.crossing:
+            inside += self._update_of_norms(lowest)
+        out = np.empty((n, n))
+        out[np.ix_(chain.nest, chain.nest)] = inside
+        left = np.eye(len(self.t)) - self.t @ self.psi if chain.crossing else self.t
+        for a in chain.crossing:
+            rows = left[chain.places[a]]
+            for b, at in enumerate(chain.places):
+                part = rows @ (self.u_sums[at] if isinstance(at, int) else self.t[:, at])
+                out[a, b] = out[b, a] = float(np.vdot(part, part))
+        return out
+
+    def _update_of_norms(self, lowest: int) -> Array:
+        """Return what the crossing terms change in the norms of the terms of the nest."""
+        q, n = len(self.psi), len(self.chain.nest)
+        sums = [np.empty((0, self.k))] * lowest + self.u_sums[lowest:]
+        mixed = self.pyramid.lift_levels(sums).reshape(n, q, n, q)
+        inner = np.stack([self.psi @ (u @ u.T) for u in self.u_sums[lowest:]])
+        return np.asarray(
+            np.einsum("aij,bji->ab", inner, inner) - 2 * np.einsum("aibj,ij->ab", mixed, self.psi)
+        )
