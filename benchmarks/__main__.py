@@ -154,7 +154,8 @@ def main(arguments: list[str]) -> None:
     text = (
         "# Speed\n\n"
         "Made by `make benchmark`: the lines of one work were timed in one run on one machine, and found\n"
-        f"the same estimate within {SAME:g}. The ratio is what to look at; absolute times belong to the machine.\n"
+        f"the same estimate within {SAME:g}. The ratio is what to look at; absolute times belong to the\n"
+        "machine. "
         "statsmodels has no REML, so its iterated Paule-Mandel fit stands beside our own.\n\n"
         f"{table(rows)}\n\n"
         f"`import metaexo` adds {1e3 * extra:.0f} ms to numpy's own import.\n\n"

@@ -100,7 +100,9 @@ __all__ = [  # noqa: RUF022 (in the order in which a reader meets them)
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        value: Any = _installed_version()
+        from metaexo.versions import installed_version
+
+        value: Any = installed_version(__name__)
     elif name in _HOMES:
         home = import_module(_HOMES[name])
         value = home if home.__name__ == f"{__name__}.{name}" else getattr(home, name)
@@ -112,12 +114,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__, "__version__"])
-
-
-def _installed_version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("metaexo")
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return "0+unknown"

@@ -1,9 +1,10 @@
 """How much effects vary, and with what: strata by source and isolation method."""
 
+from metaexo.heterogeneity.assignment_ranges import AssignmentBound
 from metaexo.heterogeneity.attribution import attribute_heterogeneity, attribution_verdict
 from metaexo.heterogeneity.attribution_results import AttributionResults, Part
 from metaexo.heterogeneity.between_permutation import BetweenPermutation, permute_strata
-from metaexo.heterogeneity.bounds_of_assignments import AssignmentBound, AssignmentBounds, assignment_bounds
+from metaexo.heterogeneity.bounds_of_assignments import AssignmentBounds, assignment_bounds
 from metaexo.heterogeneity.confounding import Confounding, confounding
 from metaexo.heterogeneity.estimability import Estimability, estimability
 from metaexo.heterogeneity.latent_levels import LatentModerator, latent_moderator

@@ -201,4 +201,4 @@ def _normal_equations(y: Array, weights: Array, basis: Array) -> tuple[Array, Ar
 def _positive(variance: Array) -> Array:
     """Return variances without zeros, which effects without sampling error have where tau2 is zero."""
     floor = SMALLEST * variance.mean(axis=-1, keepdims=True)
-    return np.maximum(variance, np.maximum(floor, np.finfo(float).tiny ** 0.5))
+    return np.asarray(np.maximum(variance, np.maximum(floor, np.finfo(float).tiny ** 0.5)))

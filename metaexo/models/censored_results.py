@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -28,6 +27,7 @@ from metaexo.numeric.censored_maximum import CensoredMaximum
 from metaexo.numeric.censored_rows import CensoredBatch
 from metaexo.numeric.problem import Array
 from metaexo.numeric.tails import normal_quantile
+from metaexo.versions import versions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -263,7 +263,7 @@ class CensoredResults(CensoredSpread, EvidenceDiagnostics, Forecasts, LinearResu
     @property
     def versions(self) -> dict[str, str]:
         """Versions of the packages that made the numbers."""
-        return {name: version(name) for name in ("metaexo", "numpy", "scipy")}
+        return versions()
 
     def table_notes(self) -> list[str]:
         """Return the lines that stand below the table of coefficients: what was fitted, and the spread."""

@@ -6,7 +6,6 @@ import hashlib
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
 from metaexo.numeric.mixed.maximum import MixedMaximum
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
 from metaexo.numeric.problem import Array
+from metaexo.versions import versions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -334,7 +334,7 @@ class MultilevelResults(FurtherMultilevel, LinearResults):
     @property
     def versions(self) -> dict[str, str]:
         """Versions of the packages that made the numbers."""
-        return {name: version(name) for name in ("metaexo", "numpy", "scipy")}
+        return versions()
 
     def summary(self) -> Summary:
         """Return the five-part summary: what was fitted, pooled, spread, data, fit."""

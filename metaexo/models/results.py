@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +26,7 @@ from metaexo.numeric.moments import WeightedFit
 from metaexo.numeric.own_weights import own_weights_fit
 from metaexo.numeric.problem import Array, Batch
 from metaexo.numeric.tau2 import Tau2
+from metaexo.versions import versions
 
 if TYPE_CHECKING:
     from metaexo.models.summary import Summary
@@ -211,7 +211,7 @@ class RandomEffectsResults(Heterogeneity, Forecasts, Cases, FurtherAnalyses, Lin
     @property
     def versions(self) -> dict[str, str]:
         """Versions of the packages that made the numbers."""
-        return {name: version(name) for name in ("metaexo", "numpy", "scipy")}
+        return versions()
 
     def summary(self) -> Summary:
         """Return the five-part summary: what was fitted, pooled, spread, data, fit."""

@@ -6,7 +6,6 @@ import inspect
 import math
 import re
 
-import numpy as np
 import pytest
 
 import metaexo as mx

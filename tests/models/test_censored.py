@@ -287,7 +287,7 @@ def test_only_not_significant_results_give_an_upper_bound_of_the_spread():
 
 def test_too_little_for_a_t_distribution_is_said():
     es = bounded_effects([-1.2] * 2, [1.2] * 2, [0.1] * 2)
-    with pytest.raises(InputError, match="worth .* exact ones for 1 coefficient"):
+    with pytest.raises(InputError, match=r"worth .* exact ones for 1 coefficient"):
         mx.CensoredRandomEffects(es).fit()
     assert np.isfinite(mx.CensoredRandomEffects(es).fit(test="z").se).all()
 
