@@ -71,6 +71,8 @@ def _interval_of_total(
     """Return the shares at the profile-likelihood limits of the total variance; NaN if it is not linear."""
     from scipy import special
 
+    if v == 0:  # values without sampling variances: all their variance is that of the terms
+        return 1.0, 1.0
     loads = _loads(fit)
     if loads is None or not np.isfinite(v):
         return np.nan, np.nan
@@ -113,7 +115,7 @@ def _highest_with_total(fit: MultilevelResults, loads: Array, total: float) -> f
     def negative(scaled: Array) -> tuple[float, Array]:
         try:
             found = evaluate(fit.problem, np.clip(scaled * scale, lower, upper), fit.method == "REML")
-        except NotPositiveDefinite:
+        except (NotPositiveDefinite, np.linalg.LinAlgError):
             return float("inf"), np.zeros(scaled.size)
         return -found.llf, -found.gradient * scale
 
