@@ -6,24 +6,11 @@ import csv
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from metaexo.report.run import Folders, run_analysis
 
 NAME = "04_preparations"
-
-
-@pytest.fixture(scope="module")
-def folders(root, tmp_path_factory):
-    found = Folders(root / "analyses", root / "data", tmp_path_factory.mktemp("run"))
-    run_analysis(root / "analyses" / f"{NAME}.py", found)
-    return found
-
-
-@pytest.fixture(scope="module")
-def table(folders):
-    return lambda name: pd.read_csv(folders.results / f"04_{name}.csv")
 
 
 @pytest.fixture(scope="module")

@@ -10,30 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metaexo.report.run import Folders, run_analysis
-
 NAME = "05_isolation_methods"
-
-
-@pytest.fixture(scope="module")
-def run(root, tmp_path_factory):
-    """Return a function that runs the script on some data into a fresh folder."""
-
-    def run(data):
-        folders = Folders(root / "analyses", data, tmp_path_factory.mktemp("run"))
-        return folders, run_analysis(root / "analyses" / f"{NAME}.py", folders)
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def folders(run, root):
-    return run(root / "data")[0]
-
-
-@pytest.fixture(scope="module")
-def table(folders):
-    return lambda name: pd.read_csv(folders.results / f"05_{name}.csv")
 
 
 @pytest.fixture(scope="module")

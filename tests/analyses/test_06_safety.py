@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import math
 
-import pandas as pd
 import pytest
 
 from metaexo.report.run import Folders, run_analysis
@@ -17,18 +16,6 @@ KINDS = {
     "related serious adverse events": "sae_related_treated",
     "deaths": "deaths_treated",
 }
-
-
-@pytest.fixture(scope="module")
-def folders(root, tmp_path_factory):
-    found = Folders(root / "analyses", root / "data", tmp_path_factory.mktemp("run"))
-    run_analysis(root / "analyses" / f"{NAME}.py", found)
-    return found
-
-
-@pytest.fixture(scope="module")
-def table(folders):
-    return lambda name: pd.read_csv(folders.results / f"06_{name}.csv")
 
 
 @pytest.fixture(scope="module")

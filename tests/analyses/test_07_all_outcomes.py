@@ -5,36 +5,12 @@ from __future__ import annotations
 import csv
 
 import numpy as np
-import pandas as pd
 import pytest
-
-from metaexo.report.run import Folders, run_analysis
 
 NAME = "07_all_outcomes"
 KEYS = [("clinical", "SMD"), ("preclinical", "MD"), ("preclinical", "SMD")]
 WHOLE = "with doubtful rows"
 RHO = 0.6
-
-
-@pytest.fixture(scope="module")
-def run(root, tmp_path_factory):
-    """Return a function that runs the script into a fresh folder."""
-
-    def run():
-        folders = Folders(root / "analyses", root / "data", tmp_path_factory.mktemp("run"))
-        return folders, run_analysis(root / "analyses" / f"{NAME}.py", folders)
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def folders(run):
-    return run()[0]
-
-
-@pytest.fixture(scope="module")
-def table(folders):
-    return lambda name: pd.read_csv(folders.results / f"07_{name}.csv")
 
 
 @pytest.fixture(scope="module")

@@ -22,18 +22,6 @@ RESIDUAL = "single preparation"
 
 
 @pytest.fixture(scope="module")
-def folders(root, tmp_path_factory):
-    found = Folders(root / "analyses", root / "data", tmp_path_factory.mktemp("run"))
-    run_analysis(root / "analyses" / f"{NAME}.py", found)
-    return found
-
-
-@pytest.fixture(scope="module")
-def table(folders):
-    return lambda name: pd.read_csv(folders.results / f"08_{name}.csv")
-
-
-@pytest.fixture(scope="module")
 def sheet(root):
     """Return the rows of the sheet as they stand in the file, read without metaexo."""
     with (root / "data" / "preparations.csv").open(encoding="utf-8", newline="") as file:

@@ -6,36 +6,12 @@ import csv
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 from scipy.optimize import minimize
 
-from metaexo.report.run import Folders, run_analysis
-
 NAME = "09_censored_evidence"
 NUMBERS = ["k", "effective", "estimate", "low", "high", "tau2", "tau2_low", "tau2_high", "i2"]
-
-
-@pytest.fixture(scope="module")
-def run(root, tmp_path_factory):
-    """Return a function that runs the script into a fresh folder."""
-
-    def run():
-        folders = Folders(root / "analyses", root / "data", tmp_path_factory.mktemp("run"))
-        return folders, run_analysis(root / "analyses" / f"{NAME}.py", folders)
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def folders(run):
-    return run()[0]
-
-
-@pytest.fixture(scope="module")
-def table(folders):
-    return lambda name: pd.read_csv(folders.results / f"09_{name}.csv")
 
 
 @pytest.fixture(scope="module")

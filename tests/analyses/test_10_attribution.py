@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import metaexo as mx
@@ -13,18 +12,6 @@ from metaexo.report.run import Folders, run_analysis
 
 NAME = "10_attribution"
 REFUSED = ("not_separable", "too_few", "no_heterogeneity")
-
-
-@pytest.fixture(scope="module")
-def folders(root, tmp_path_factory):
-    found = Folders(root / "analyses", root / "data", tmp_path_factory.mktemp("run"))
-    run_analysis(root / "analyses" / f"{NAME}.py", found)
-    return found
-
-
-@pytest.fixture(scope="module")
-def table(folders):
-    return lambda name: pd.read_csv(folders.results / f"10_{name}.csv")
 
 
 @pytest.fixture(scope="module")

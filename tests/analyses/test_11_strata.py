@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 import metaexo as mx
-from metaexo.report.run import Folders, run_analysis
 
 NAME = "11_strata"
 QUESTIONS = {
@@ -24,27 +23,6 @@ QUESTIONS = {
     "bounds over the unreported",
 }
 TOGETHER = "all outcomes together"
-
-
-@pytest.fixture(scope="module")
-def run(root, tmp_path_factory):
-    """Return a function that runs the script on some data into a fresh folder."""
-
-    def run(data):
-        folders = Folders(root / "analyses", data, tmp_path_factory.mktemp("run"))
-        return folders, run_analysis(root / "analyses" / f"{NAME}.py", folders)
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def folders(run, root):
-    return run(root / "data")[0]
-
-
-@pytest.fixture(scope="module")
-def table(folders):
-    return lambda name: pd.read_csv(folders.results / f"11_{name}.csv")
 
 
 def test_every_question_is_asked_of_every_set(table):
