@@ -118,6 +118,17 @@ class Cases:
 
         return blup(cast("RandomEffectsResults", self), level, random_effects)
 
+    @property
+    def cooks_distance(self) -> Array:
+        """How far the coefficients move without each effect, in units of their covariance, shape (k,).
+
+        (b - b_i)' C^-1 (b - b_i), with b_i the coefficients without effect i; not divided by their number.
+        NaN where the others cannot be fitted. More of this kind: :func:`metaexo.sensitivity.influence`.
+        """
+        fit = cast("RandomEffectsResults", self)
+        moved = fit.beta - fit.deletion.beta
+        return np.asarray(np.vecdot(moved, np.linalg.solve(fit.cov, moved.T).T))
+
     @cached_property
     def deletion(self) -> Deletion:
         """The fits without one effect at a time, all in one batched call."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metaexo.errors import InputError
 from metaexo.models.design import Design
 from metaexo.models.hypothesis import TestResult, combine, quantiles, wald_test
+from metaexo.models.readable import Readable, ReaderTable, plain
 from metaexo.numeric.problem import Array
 from metaexo.numeric.tails import normal_quantile, normal_two_sided, t_quantile, t_two_sided
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from metaexo.models.vif import VarianceInflation
 
 
-class LinearResults(ABC):
+class LinearResults(Readable, ABC):
     """Coefficients with their standard errors, tests and intervals.
 
     A fit that inherits this provides `design`, `level`, `beta` (p,), `cov` (p, p) and `df_test`, the degrees
@@ -109,42 +110,29 @@ class LinearResults(ABC):
 
     # -- for readers -----------------------------------------------------------------------------------------
 
-    def table_notes(self) -> list[str]:
-        """Return the lines that stand below the table of coefficients."""
-        return []
+    def reader_tables(self) -> list[ReaderTable]:
+        """Return the table of coefficients, numbers rounded."""
+        from metaexo.models.tables import coefficient_rows
 
-    def to_markdown(self) -> str:
-        """Return the coefficients as a Markdown table."""
-        from metaexo.models.tables import as_markdown
+        return [ReaderTable(*coefficient_rows(self))]
 
-        return as_markdown(self, self.table_notes())
+    def to_dict(self) -> dict[str, Any]:
+        """Return coefficients, their covariance and what else the fit knows as plain values.
 
-    def to_latex(self, caption: str | None = None) -> str:
-        """Return the coefficients as a LaTeX table; it needs the booktabs package.
-
-        Parameters
-        ----------
-        caption : str, optional
-            Caption of the table.
+        For files such as JSON: numbers are not rounded, what is missing is None.
         """
-        from metaexo.models.tables import as_latex
+        df = self.df_of(np.eye(self.design.p))
+        return {
+            "coefficients": plain(self.to_frame()),
+            "df": plain(df),
+            "covariance": plain(self.cov),
+            "level": self.level,
+            **{name: plain(value) for name, value in self.facts().items()},
+        }
 
-        return as_latex(self, self.table_notes(), caption)
-
-    def to_html(self, caption: str | None = None) -> str:
-        """Return the coefficients as an HTML table.
-
-        Parameters
-        ----------
-        caption : str, optional
-            Caption of the table.
-        """
-        from metaexo.models.tables import as_html
-
-        return as_html(self, self.table_notes(), caption)
-
-    def _repr_html_(self) -> str:
-        return self.to_html()
+    def facts(self) -> dict[str, Any]:
+        """Return by name what the fit knows beyond its coefficients; it goes into `to_dict`."""
+        return {}
 
     # -- combinations of coefficients -----------------------------------------------------------------------
 

@@ -10,15 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metaexo.errors import IncomparableFitsWarning, InputError, ShapeError
-from metaexo.formatting import (
-    MISSING,
-    html_table,
-    latex_table,
-    markdown_table,
-    number,
-    percent,
-    text_table,
-)
+from metaexo.formatting import MISSING, number, percent
+from metaexo.models.readable import Readable, ReaderTable, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +33,7 @@ STATISTICS: tuple[tuple[str, str, int | None], ...] = (
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FitComparison:
+class FitComparison(Readable):
     """Several fits side by side.
 
     Attributes
@@ -91,39 +84,26 @@ class FitComparison:
                 rows.append([label, *(percent(v) if digits is None else number(v, digits) for v in values)])
         return rows, ["estimate (SE)", *self.names]
 
+    def reader_tables(self) -> list[ReaderTable]:
+        """Return the fits as columns, numbers rounded."""
+        return [ReaderTable(*self._cells())]
+
+    def table_notes(self) -> list[str]:
+        """Return why some of the numbers cannot be compared."""
+        return list(self.notes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return statistics and coefficients of each fit as plain values, and the notes."""
+        return {
+            "fits": [
+                {"name": name, **plain(_statistics(fit)), "coefficients": plain(fit.to_frame())}
+                for name, fit in zip(self.names, self.fits, strict=True)
+            ],
+            "notes": list(self.notes),
+        }
+
     def __str__(self) -> str:
-        return "\n".join([text_table(*self._cells()), *self.notes])
-
-    def to_markdown(self) -> str:
-        """Return the comparison as a Markdown table."""
-        return "\n\n".join([markdown_table(*self._cells()), *self.notes])
-
-    def to_latex(self, caption: str | None = None) -> str:
-        """Return the comparison as a LaTeX table; it needs the booktabs package.
-
-        Parameters
-        ----------
-        caption : str, optional
-            Caption of the table.
-        """
-        return latex_table(*self._cells(), caption=caption)
-
-    def to_html(self, caption: str | None = None) -> str:
-        """Return the comparison as an HTML table.
-
-        Parameters
-        ----------
-        caption : str, optional
-            Caption of the table.
-        """
-        from html import escape
-
-        return "\n".join(
-            [html_table(*self._cells(), caption=caption), *(f"<p>{escape(note)}</p>" for note in self.notes)]
-        )
-
-    def _repr_html_(self) -> str:
-        return self.to_html()
+        return self.to_text()
 
     def __repr__(self) -> str:
         return f"FitComparison({', '.join(self.names)})"

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.errors import InputError, ShapeError, UnknownChoiceError
-from metaexo.formatting import interval, number, p_value, text_table
+from metaexo.formatting import interval, number, p_value
 from metaexo.models.design import Design
 from metaexo.models.hypothesis import TestResult, combine, quantiles
+from metaexo.models.readable import Readable, ReaderTable, plain
 from metaexo.numeric.problem import Array
 from metaexo.numeric.tails import normal_two_sided, t_two_sided
 
@@ -88,7 +89,7 @@ def adjust_pvalues(pvalues: ArrayLike, how: str) -> Array:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Contrasts:
+class Contrasts(Readable):
     """Linear combinations of coefficients, each with its test and interval, and their joint test.
 
     Attributes
@@ -142,7 +143,8 @@ class Contrasts:
             columns["adjusted"] = self.adjusted
         return pd.DataFrame(columns, index=pd.Index(self.names, name="contrast"))
 
-    def __str__(self) -> str:
+    def reader_tables(self) -> list[ReaderTable]:
+        """Return the combinations, numbers rounded."""
         header = ["contrast", "estimate", "SE", "interval", "p"]
         rows = [
             [name, number(b, 4), number(se, 4), interval(low, high, 4), p_value(p)]
@@ -153,14 +155,21 @@ class Contrasts:
         if self.adjusted is not None:
             header.append(f"{self.adjustment} p")
             rows = [[*row, p_value(p)] for row, p in zip(rows, self.adjusted, strict=True)]
-        return f"{text_table(rows, header)}\ntogether: {self.joint}"
+        return [ReaderTable(rows, header)]
+
+    def table_notes(self) -> list[str]:
+        """Return the joint test."""
+        return [f"together: {self.joint}"]
+
+    def __str__(self) -> str:
+        return self.to_text()
 
     def __repr__(self) -> str:
         return f"Contrasts({', '.join(self.names)})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TermTests:
+class TermTests(Readable):
     """A test of each term of a model: all its coefficients are zero.
 
     Attributes
@@ -202,6 +211,10 @@ class TermTests:
                 row["adjusted"] = self.adjusted[term]
             rows.append(row)
         return pd.DataFrame(rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the tests as plain values: one record a term."""
+        return {"terms": plain(self.to_frame())}
 
     def __str__(self) -> str:
         return "\n".join(f"{term}: {test}" for term, test in self.tests.items())

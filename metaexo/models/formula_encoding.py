@@ -94,14 +94,17 @@ class Encoding:
         Raises
         ------
         UnknownChoiceError
-            If a column or a level is not known; it names the allowed ones.
+            If a level is not known; it names the allowed ones.
         InputError
-            If a value is missing, or not finite once transformed; it names the rows.
+            If a column is missing, or a value is missing or not finite once transformed; it names them.
         """
         known = [str(c) for c in frame.columns]
-        for name in self.formula.columns:
-            if name not in known:
-                raise UnknownChoiceError("column", name, known)
+        lost = [name for name in self.formula.columns if name not in known]
+        if lost:
+            raise InputError(
+                f"the table has no column {', '.join(map(repr, lost))}; it has {', '.join(known)}",
+                f"a column for each moderator of the formula: {', '.join(self.formula.columns)}",
+            )
         frame = frame.set_axis(known, axis=1)
         _refuse_missing(frame, self.formula.columns, rows)
         state = copy.deepcopy(self.state) if self.state else self.state

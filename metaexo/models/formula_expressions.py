@@ -11,6 +11,7 @@ import ast
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,6 +105,8 @@ class _Reader:
         self.quoted: dict[str, str] = {}
 
     def refuse(self, token: str, needed: str = NEEDED) -> FormulaError:
+        for key, column in self.quoted.items():
+            token = token.replace(key, column)
         return FormulaError(token, self.formula, needed)
 
     def read(self, text: str) -> Expression:
@@ -117,16 +120,27 @@ class _Reader:
         return self._call(node, top=True)
 
     def _plain(self, text: str) -> str:
-        """Return the text with ^ as Python's power and columns in backticks as plain names."""
+        """Return the text with ^ as Python's power and columns in backticks as plain names.
+
+        So are columns that are called like a word of Python's own, such as class.
+        """
         parts = re.split(r"(\"[^\"]*\"|'[^']*'|`[^`]*`)", text)
         for i, part in enumerate(parts):
             if part.startswith("`"):
-                key = f"quoted_column_{len(self.quoted)}_"
-                self.quoted[key] = part[1:-1]
-                parts[i] = key
+                parts[i] = self._quote(part[1:-1])
             elif not part.startswith(('"', "'")):
-                parts[i] = part.replace("^", "**")
+                parts[i] = re.sub(r"[A-Za-z]\w*", self._unreserved, part.replace("^", "**"))
         return "".join(parts)
+
+    def _quote(self, column: str) -> str:
+        """Return a plain name that stands for a column."""
+        key = f"quoted_column_{len(self.quoted)}_"
+        self.quoted[key] = column
+        return key
+
+    def _unreserved(self, word: re.Match[str]) -> str:
+        reserved = iskeyword(word[0]) and word[0] in self.columns
+        return self._quote(word[0]) if reserved else word[0]
 
     def _arithmetic(self, node: ast.expr) -> Expression:
         if isinstance(node, ast.Name | ast.Attribute):
@@ -250,6 +264,21 @@ def _single(part: Expression, frame: pd.DataFrame, state: dict[str, Any], key: s
     return inner[0]  # I()
 
 
+def _refuse_beyond(part: Expression, x: Array, learnt: dict[str, Any]) -> None:
+    """Refuse new values of a spline outside the range in which it was learnt."""
+    low, high = (learnt.get(f"{end}_bound") for end in ("lower", "upper"))
+    if low is None or high is None:
+        return
+    beyond = x[(x < low) | (x > high)]
+    if beyond.size:
+        values = ", ".join(f"{value:g}" for value in beyond[:5])
+        raise InputError(
+            f"{part.text}: {values} lies outside {low:g} to {high:g}",
+            f"values of {part.inner[0].text} in that range",
+            "a spline says nothing beyond the data",
+        )
+
+
 def _basis(
     part: Expression, frame: pd.DataFrame, state: dict[str, Any], key: str
 ) -> tuple[Array, tuple[str, ...]]:
@@ -260,6 +289,7 @@ def _basis(
     if part.name == "cr":
         options["constraints"] = "center"  # else its columns sum to the intercept
     learnt = state.setdefault(f"{key}/{part.name}", {})
+    _refuse_beyond(part, x, learnt)
     try:
         made = TRANSFORMS[part.name](x, _state=learnt, **options)
     except (ValueError, TypeError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -25,6 +25,12 @@ class FurtherAnalyses:
         """Return the lines that stand below the table of coefficients: what was fitted, and the spread."""
         parts = cast("RandomEffectsResults", self).summary().parts
         return [*parts["What was fitted"], *parts["Spread"]]
+
+    def facts(self) -> dict[str, Any]:
+        """Return by name what the fit knows beyond its coefficients; it goes into `to_dict`."""
+        from metaexo.models.facts import facts_of
+
+        return facts_of(cast("RandomEffectsResults", self))
 
     def robust(
         self,

@@ -24,6 +24,7 @@ publication bias. Statistics in Medicine 29, 2969-2983. https://doi.org/10.1002/
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
@@ -31,8 +32,12 @@ from scipy import special
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.formatting import interval, number, percent
+from metaexo.models.readable import Readable
 from metaexo.numeric.closed_forms import dersimonian_laird
 from metaexo.numeric.problem import Array, make_batch
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NODES = 20
 PANEL = 0.25  # width of a panel in log R
@@ -41,7 +46,7 @@ TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class HenmiCopas:
+class HenmiCopas(Readable):
     """A fixed-effect estimate with an interval that allows for heterogeneity.
 
     Attributes
@@ -67,6 +72,12 @@ class HenmiCopas:
     tau2: float
     quantile: float
     level: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row: estimate, se, low, high, tau2, quantile, level."""
+        import pandas as pd
+
+        return pd.DataFrame([self.to_dict()])
 
     def __str__(self) -> str:
         bounds = interval(self.low, self.high, 4)

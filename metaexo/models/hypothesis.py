@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from metaexo.formatting import number, p_value
+from metaexo.models.readable import Readable
 from metaexo.numeric.problem import Array
 from metaexo.numeric.tails import (
     chi2_tail,
@@ -19,11 +20,14 @@ from metaexo.numeric.tails import (
     t_two_sided,
 )
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Distribution = Literal["z", "t", "chi2", "F"]
 
 
 @dataclass(frozen=True, slots=True)
-class TestResult:
+class TestResult(Readable):
     """One hypothesis test.
 
     Attributes
@@ -47,6 +51,14 @@ class TestResult:
     df: tuple[float, ...]
     pvalue: float
     null: str
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row: distribution, df1, df2, statistic, pvalue, null."""
+        import pandas as pd
+
+        df = (*self.df, float("nan"), float("nan"))[:2]
+        row = {"distribution": self.distribution, "df1": df[0], "df2": df[1]}
+        return pd.DataFrame([row | {"statistic": self.statistic, "pvalue": self.pvalue, "null": self.null}])
 
     def __str__(self) -> str:
         inside = f"({', '.join(f'{d:.4g}' for d in self.df)})" if self.df else ""

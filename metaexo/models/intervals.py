@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.formatting import interval, number, percent
+from metaexo.models.readable import Readable, ReaderTable
 from metaexo.numeric.generalised_q import q_profile
 from metaexo.numeric.problem import Batch
 from metaexo.numeric.profile_likelihood import profile_likelihood_interval
 from metaexo.numeric.tails import chi2_quantiles, normal_quantile
 from metaexo.numeric.weighted_q import generalised_q_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EMPTY = "no tau2 fits these data at this level: the effects agree more than chance allows"
 NO_SCALE = "the estimate is 0, where this scale has an infinite standard error: nothing is excluded"
@@ -29,7 +34,7 @@ class Interval(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class HeterogeneityInterval:
+class HeterogeneityInterval(Readable):
     """Bounds for tau2 and for what follows from it.
 
     Attributes
@@ -55,6 +60,31 @@ class HeterogeneityInterval:
     level: float
     empty: bool
     note: str = ""
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a measure: estimate, low and high of tau2, tau, I2 (a fraction) and H2."""
+        import pandas as pd
+
+        parts = {"tau2": self.tau2, "tau": self.tau, "I2": self.i2, "H2": self.h2}
+        rows = [part._asdict() for part in parts.values()]
+        return pd.DataFrame(rows, index=pd.Index(list(parts), name="measure"))
+
+    def reader_tables(self) -> list[ReaderTable]:
+        """Return the measures with their intervals, numbers rounded."""
+        rows = [
+            [name, number(part.estimate, 4), interval(part.low, part.high, 4)]
+            for name, part in (("tau2", self.tau2), ("tau", self.tau), ("H2", self.h2))
+        ]
+        low, high = percent(self.i2.low), percent(self.i2.high)
+        rows.insert(2, ["I2", percent(self.i2.estimate), f"{low} to {high}"])
+        return [ReaderTable(rows, ["measure", "estimate", f"{percent(self.level)} interval"])]
+
+    def table_notes(self) -> list[str]:
+        """Return how the bounds were found, and what is special about them."""
+        return [self.method, *([self.note] if self.note else [])]
+
+    def __str__(self) -> str:
+        return self.to_text()
 
 
 class Bounds(NamedTuple):

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotNestedError
-from metaexo.formatting import number, percent, text_table
+from metaexo.formatting import number, percent
 from metaexo.models.design import Design
 from metaexo.models.fit_statistics import FitStatistics
 from metaexo.models.hypothesis import TestResult
+from metaexo.models.readable import Readable, ReaderTable
 from metaexo.models.weighted import refuse_own_weights
 from metaexo.numeric.problem import Array
 from metaexo.numeric.tails import chi2_tail
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SAME_SPACE = 1e-8
 
@@ -66,7 +70,7 @@ class LikelihoodFit(FitOfEffects, Protocol):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LikelihoodRatioTest:
+class LikelihoodRatioTest(Readable):
     """A likelihood-ratio test.
 
     Attributes
@@ -103,16 +107,28 @@ class LikelihoodRatioTest:
         """Difference in the number of parameters."""
         return self.test.df[0]
 
-    def __str__(self) -> str:
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a fit: parameters, llf, deviance, aic, bic, aicc."""
+        import pandas as pd
+
+        columns = ("parameters", "llf", "deviance", "aic", "bic", "aicc")
+        rows = [{name: getattr(fit, name) for name in columns} for fit in (self.full, self.reduced)]
+        return pd.DataFrame(rows, index=pd.Index(["full", "reduced"], name="fit"))
+
+    def reader_tables(self) -> list[ReaderTable]:
+        """Return both fits, numbers rounded."""
         rows = [
             [name, str(fit.parameters), *(number(x) for x in (fit.llf, fit.aic, fit.bic, fit.aicc))]
             for name, fit in (("full", self.full), ("reduced", self.reduced))
         ]
-        lines = [
-            text_table(rows, ["fit", "parameters", "log-likelihood", "AIC", "BIC", "AICc"]),
-            str(self.test),
-        ]
-        return "\n".join(lines + ([f"R2 {percent(self.r2)}"] if self.r2 is not None else []))
+        return [ReaderTable(rows, ["fit", "parameters", "log-likelihood", "AIC", "BIC", "AICc"])]
+
+    def table_notes(self) -> list[str]:
+        """Return the test, and R2 where there is one."""
+        return [str(self.test), *([f"R2 {percent(self.r2)}"] if self.r2 is not None else [])]
+
+    def __str__(self) -> str:
+        return self.to_text()
 
     def __repr__(self) -> str:
         return f"LikelihoodRatioTest({self.test})"

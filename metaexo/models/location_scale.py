@@ -150,7 +150,7 @@ class LocationScale:
         UnknownChoiceError
             If `method` or `test` is not known.
         TooFewStudiesError
-            If there are not more effects than coefficients.
+            If there are fewer effects than coefficients.
         ScaleConvergenceError
             If no start ends at a maximum with a certificate; the error carries the log of all starts.
         NotIdentifiableError
@@ -168,10 +168,10 @@ class LocationScale:
         if not 0 < level < 1:
             raise InputError(f"level is {level}", "a fraction between 0 and 1, for example 0.95")
         es, p, q = self.effects, self.design.p, self.scale_design.p
-        if es.k < p + q + 1:
+        if es.k < p + q:
             raise TooFewStudiesError(
                 f"{es.k} effects for {p} location and {q} scale coefficients",
-                f"at least {p + q + 1} effects",
+                f"at least {p + q} effects",
                 "use fewer moderators, or metaexo.RandomEffects with one between-study variance",
             )
         x, z = self.design.matrix(es.k), self.scale_design.matrix(es.k)

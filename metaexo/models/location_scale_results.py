@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,13 +16,15 @@ from metaexo.formatting import number, percent, plural
 from metaexo.ledger import Ledger
 from metaexo.models.coefficients import LinearResults
 from metaexo.models.design import Design
+from metaexo.models.facts import row_counts
 from metaexo.models.fit_statistics import FitStatistics, statistics_at
 from metaexo.models.hypothesis import TestResult, make_test
 from metaexo.models.likelihood_ratio import VarianceModel
 from metaexo.models.prediction import new_rows, predict_rows
+from metaexo.models.readable import ReaderTable
 from metaexo.models.scale_maximum import ScaleMaximum
 from metaexo.models.summary import Summary
-from metaexo.models.tables import coefficient_table
+from metaexo.models.tables import coefficient_rows, coefficient_table
 from metaexo.models.weighted import WeightedLeastSquares, weighted_least_squares
 from metaexo.numeric.likelihood import LOG_2PI
 from metaexo.numeric.problem import Array
@@ -288,17 +290,49 @@ class LocationScaleResults(LinearResults):
         parts = [self.effects.y, self.effects.v, self.design.matrix(self.k), self.scale_design.matrix(self.k)]
         return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in parts)).hexdigest()[:16]
 
+    def reader_tables(self) -> list[ReaderTable]:
+        """Return the coefficients of the location and those of the scale, numbers rounded."""
+        return [
+            ReaderTable(*coefficient_rows(self), "moderators of the mean"),
+            ReaderTable(*coefficient_rows(self.scale), f"moderators of {self._scaled}"),
+        ]
+
     def table_notes(self) -> list[str]:
-        """Return the lines that stand below the table of coefficients: what was fitted, and the spread."""
+        """Return the lines that stand below the tables: what was fitted, tests and spread."""
         parts = self.summary().parts
-        return [*parts["What was fitted"], *parts["Spread"]]
+        tests = [f"mean: {self.moderator_test}", f"{self._scaled}: {self.scale_test}"]
+        return [*parts["What was fitted"], *tests, *parts["Spread"][3:]]
+
+    def facts(self) -> dict[str, Any]:
+        """Return by name what the fit knows beyond its location coefficients; it goes into `to_dict`."""
+        return {
+            "scale": self.scale,
+            "link": self.link,
+            "measure": self.effects.measure.code,
+            "method": self.method,
+            "test": self.test,
+            "k": self.k,
+            "m": self.m,
+            "tau2": self.tau2,
+            "q": self.q,
+            "moderator_test": self.moderator_test,
+            "scale_test": self.scale_test,
+            "likelihood": self.fit_statistics(),
+            "certificate": self.maximum,
+            "rows": row_counts(self.ledger),
+            "digest": self.digest,
+        }
+
+    @property
+    def _scaled(self) -> str:
+        """What the scale moderators are linear in."""
+        return "tau2" if self.link == "identity" else "log tau2"
 
     def summary(self) -> Summary:
         """Return the five-part summary: what was fitted, pooled, spread, data, fit."""
         measure, seal = self.effects.measure, self.maximum
-        where = "tau2" if self.link == "identity" else "log tau2"
         spread = [
-            f"moderators of {where}:",
+            f"moderators of {self._scaled}:",
             coefficient_table(self.scale),
             str(self.scale_test),
             f"tau from {number(float(self.tau.min()), 4)} to {number(float(self.tau.max()), 4)}",

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from metaexo.errors import InputError
 from metaexo.models.hypothesis import quantiles
+from metaexo.models.readable import Readable
 from metaexo.models.weighted import refuse_special_tests
 from metaexo.numeric.likelihood import log_likelihood
 from metaexo.numeric.likelihood_maximum import maximum_likelihood, restricted_maximum_likelihood
@@ -25,7 +26,7 @@ GRID_POINTS = 41
 
 
 @dataclass(frozen=True, eq=False)
-class Tau2Profile:
+class Tau2Profile(Readable):
     """The log-likelihood, and the coefficients, at given values of tau2.
 
     Attributes

@@ -21,6 +21,9 @@ Mask = NDArray[np.bool_]
 # Rows whose tau2 is below such a share of v may have it at zero.
 VANISHING = (*(10.0**-power for power in range(1, 15)), np.inf)
 STILL = 1e-9
+# How long a direction may be, for columns of size 1, and what counts as a fall along it.
+FARTHEST = 1e6
+FALLING = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,35 +55,52 @@ class Found:
 
 def find_limits(model: ScaleLikelihood, found: list[Found]) -> Iterator[Found]:
     """Yield the maxima of the limits that the ascents point to, and of the one with tau2 = 0 everywhere."""
-    seen = set()
+    looked: set[bytes] = set()
+    tried: set[bytes] = set()
     for one in found:
         ratio = one.summit.point.tau2 / model.v
-        for small in VANISHING:
-            zero = ratio < small
-            key = zero.tobytes()
-            if key in seen or not zero.any():
+        for share in VANISHING:
+            small = ratio < share
+            if small.tobytes() in looked:
                 continue
-            seen.add(key)
-            if _leads_to_zero(model.z, zero):
+            looked.add(small.tobytes())
+            zero = falling_rows(model.z, small)
+            if zero.any() and zero.tobytes() not in tried:
+                tried.add(zero.tobytes())
                 yield _limit(model, zero, one.summit.point.coefficients)
 
 
-def _leads_to_zero(z: Array, zero: Mask) -> bool:
-    """Say whether some direction sends tau2 to zero in the given rows and leaves the others alone."""
+def falling_rows(z: Array, small: Mask) -> Mask:
+    """Return which of the small rows some direction sends to zero together, the other rows left alone.
+
+    The largest set: directions that do this for two sets, added, do it for both. Small rows that no such
+    direction sends to zero stay where they are.
+
+    Parameters
+    ----------
+    z : ndarray, shape (k, q)
+        Columns of the scale.
+    small : ndarray of bool, shape (k,)
+        Rows whose tau2 may fall; it must stay in the others.
+    """
     from scipy.optimize import linprog
 
-    q = z.shape[1]
-    rows = np.unique(z[zero], axis=0)
-    others = np.unique(z[~zero], axis=0)
-    solved = linprog(
-        np.append(np.zeros(q), -1.0),
-        A_ub=np.column_stack([rows, np.ones(len(rows))]),
-        b_ub=np.zeros(len(rows)),
-        A_eq=np.column_stack([others, np.zeros(len(others))]) if len(others) else None,
+    zero = np.zeros(len(z), dtype=bool)
+    rows, which = np.unique(z[small], axis=0, return_inverse=True)
+    if not len(rows):
+        return zero
+    others, (n, q) = np.unique(z[~small], axis=0), rows.shape
+    solved = linprog(  # fall z d + t <= 0 of each row, by up to 1
+        np.concatenate([np.zeros(q), -np.ones(n)]),
+        A_ub=np.hstack([rows, np.eye(n)]),
+        b_ub=np.zeros(n),
+        A_eq=np.hstack([others, np.zeros((len(others), n))]) if len(others) else None,
         b_eq=np.zeros(len(others)) if len(others) else None,
-        bounds=[(-1, 1)] * q + [(None, 1)],
+        bounds=[(-FARTHEST, FARTHEST)] * q + [(0, 1)] * n,
     )
-    return bool(solved.success and solved.x[-1] > 1e-7)
+    if solved.success:
+        zero[small] = (solved.x[q:] > FALLING)[np.ravel(which)]
+    return zero
 
 
 def _limit(model: ScaleLikelihood, zero: Mask, start: Array) -> Found:

@@ -25,8 +25,11 @@ from metaexo.numeric.problem import Array
 SLOPES_LOG = (1.5, -1.5, 4.0, -4.0)
 SLOPES_IDENTITY = (0.5, -0.5, 0.95, -0.95)
 SMALLEST_CURVATURE = 1e-6
+LEAST_CURVATURE = 1e-11
+LEFT_OVER = 1e-4
 LARGEST_SLOPE = 1e-9
 SAME_HEIGHT = 1e-9
+AS_HIGH = 1e-13
 SAME_PLACE = 1e-6
 
 
@@ -115,17 +118,31 @@ def _in_words(summit: Summit) -> str:
 
 
 def _certified(one: Found) -> bool:
-    return one.summit.slope <= LARGEST_SLOPE and one.summit.curvature >= SMALLEST_CURVATURE
+    """Say whether an ascent ended at a maximum.
+
+    A tau2 that is tiny but not 0 leaves little curvature in its logarithm. On the way to such a limit the
+    rise that is promised is about half the curvature; at a maximum it is next to nothing beside it.
+    """
+    slope, curvature = one.summit.slope, one.summit.curvature
+    if curvature >= SMALLEST_CURVATURE:
+        return slope <= LARGEST_SLOPE
+    return curvature >= LEAST_CURVATURE and slope <= LEFT_OVER * curvature
 
 
 def _choose(found: list[Found], limits: list[Found], log: list[str]) -> Found:
-    """Return the highest maximum: a limit, where it is as high as anything that was reached."""
+    """Return the highest maximum: a limit, where it is as high as anything that was reached.
+
+    A maximum with a tiny tau2 may be hardly higher than the limit with none; it is the maximum nevertheless.
+    """
     top = max(one.value for one in [*found, *limits])
-    near = SAME_HEIGHT * (1 + abs(top))
-    high = [one for one in limits if one.value >= top - near and _certified(one)]
-    if high:
-        return max(high, key=lambda one: int(one.model.zero.sum()))
-    inner = [one for one in found if one.value >= top - near and _certified(one)]
+    high, near = (share * (1 + abs(top)) for share in (AS_HIGH, SAME_HEIGHT))
+    for lowest in (top - high, top - near):
+        limit = [one for one in limits if one.value >= lowest and _certified(one)]
+        inner = [one for one in found if one.value >= top - near and _certified(one)]
+        if limit:
+            return max(limit, key=lambda one: int(one.model.zero.sum()))
+        if inner:
+            break
     if not inner:
         raise ScaleConvergenceError(
             "the highest likelihood was not reached with a certificate",

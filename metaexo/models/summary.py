@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from metaexo.models.results import RandomEffectsResults
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Summary:
-    """Lines of a summary by part; `str()` sets them as text.
+    """Lines of a summary by part; it shows itself as text.
 
     Attributes
     ----------
@@ -35,6 +36,11 @@ class Summary:
             for title, lines in self.parts.items()
         ]
         return "\n".join(blocks)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
 
 
 def summarise(fit: RandomEffectsResults) -> Summary:
@@ -115,6 +121,8 @@ def _spread(fit: RandomEffectsResults) -> list[str]:
         ]
         if bounds.note:
             lines.append(bounds.note)
+    elif fit.df_residual < 1:
+        return ["nothing to tell heterogeneity from: as many coefficients as effects"]
     else:
         lines.append(f"I2 {percent(fit.i2)}")
     lines.append(f"Q: {fit.q}")
@@ -148,7 +156,7 @@ def _certificate(fit: RandomEffectsResults) -> list[str]:
     if fit.method in ("ML", "REML") and not fit.tau2_given:
         single = "the only maximum" if seal.maxima == 1 else f"the highest of {seal.maxima} local maxima"
         lines.append(f"{single}, {'proved' if seal.proved else 'as far as a fine scan can tell'}")
-    if fit.k < 5:
+    if fit.k < 5 and fit.method != "EE":
         lines.append(f"only {plural(fit.k, 'effect')}: tau and the prediction interval rest on very little")
     lines.append(f"data digest {fit.digest}")
     return lines

@@ -1,24 +1,12 @@
-"""Coefficients of a fit as a table for readers: plain text, Markdown, LaTeX, HTML."""
+"""Coefficients of a fit as cells of text."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaexo.formatting import (
-    html_table,
-    interval,
-    latex_table,
-    latex_text,
-    markdown_table,
-    number,
-    p_value,
-    percent,
-    text_table,
-)
+from metaexo.formatting import interval, number, p_value, percent, text_table
 
 if TYPE_CHECKING:
     from metaexo.models.coefficients import LinearResults
@@ -41,23 +29,6 @@ def coefficient_rows(fit: LinearResults) -> tuple[list[list[str]], list[str]]:
 def coefficient_table(fit: LinearResults) -> str:
     """Return the coefficients as a plain table."""
     return text_table(*coefficient_rows(fit))
-
-
-def as_markdown(fit: LinearResults, notes: Sequence[str]) -> str:
-    """Return the coefficients as a Markdown table, followed by the notes."""
-    return "\n\n".join([markdown_table(*coefficient_rows(fit)), *notes])
-
-
-def as_latex(fit: LinearResults, notes: Sequence[str], caption: str | None) -> str:
-    """Return the coefficients as a LaTeX table, followed by the notes."""
-    table = latex_table(*coefficient_rows(fit), caption=caption)
-    return "\n\n".join([table, *(latex_text(note) for note in notes)])
-
-
-def as_html(fit: LinearResults, notes: Sequence[str], caption: str | None) -> str:
-    """Return the coefficients as an HTML table, followed by the notes."""
-    table = html_table(*coefficient_rows(fit), caption=caption)
-    return "\n".join([table, *(f"<p>{escape(note)}</p>" for note in notes)])
 
 
 def term_lines(fit: LinearResults) -> list[str]:

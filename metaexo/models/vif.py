@@ -12,12 +12,13 @@ Association 87, 178-183. https://doi.org/10.1080/01621459.1992.10475190
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metaexo.errors import InputError
-from metaexo.formatting import number, text_table
+from metaexo.formatting import number
+from metaexo.models.readable import Readable, ReaderTable, plain
 from metaexo.numeric.problem import Array
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class VarianceInflation:
+class VarianceInflation(Readable):
     """Variance inflation of the coefficients and of the terms of a fit.
 
     Attributes
@@ -76,14 +77,25 @@ class VarianceInflation:
             index=pd.Index(self.terms, name="term"),
         )
 
-    def __str__(self) -> str:
+    def reader_tables(self) -> list[ReaderTable]:
+        """Return the factors by term, numbers rounded."""
         rows = [
             [name, str(df), number(factor), number(root)]
             for name, df, factor, root in zip(
                 self.terms, self.df, self.generalised, self.generalised_se_factor, strict=True
             )
         ]
-        return text_table(rows, ["term", "df", "variance inflation", "on the SE"])
+        return [ReaderTable(rows, ["term", "df", "variance inflation", "on the SE"])]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the factors as plain values: by coefficient and by term."""
+        return {
+            "coefficients": plain(self.to_frame().reset_index()),
+            "terms": plain(self.terms_frame().reset_index()),
+        }
+
+    def __str__(self) -> str:
+        return self.to_text()
 
 
 def variance_inflation(fit: LinearResults) -> VarianceInflation:

@@ -94,3 +94,21 @@ def test_wrong_kinds_are_named() -> None:
         fit.residual_frame("raw")
     with pytest.raises(errors.InputError, match="deletion"):
         _ = mx.RandomEffects(mx.EffectSizes(Y, V)).fit(test="kenward-roger").deletion
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_cooks_distance_is_the_move_of_the_coefficients(model: dict) -> None:
+    es = mx.EffectSizes(Y, V)
+    fit = mx.RandomEffects(es, **model).fit(method="DL", test="z")
+    for i in (0, 3, 7):
+        rest = np.arange(8) != i
+        moderators = model.get("moderators")
+        weights = model.get("weights")
+        again = mx.RandomEffects(
+            mx.EffectSizes(Y[rest], V[rest]),
+            None if moderators is None else moderators[rest],
+            weights=None if weights is None else weights[rest],
+        ).fit(method="DL", test="z")
+        move = fit.beta - again.beta
+        assert fit.cooks_distance[i] == pytest.approx(move @ np.linalg.inv(fit.cov) @ move, rel=1e-8)
+    np.testing.assert_allclose(fit.cooks_distance, influence(fit).cooks_distance, rtol=1e-10)

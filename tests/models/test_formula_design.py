@@ -167,7 +167,7 @@ def test_new_rows_with_unknown_levels_or_columns_are_answered() -> None:
         errors.UnknownChoiceError, match=r"level of source 'soy'.*'adipose', 'milk', 'plant'.*row 2"
     ):
         fit.predict(pd.DataFrame({"source": ["milk", "soy"], "dose": [1.0, 2.0]}))
-    with pytest.raises(errors.UnknownChoiceError, match="'dose'"):
+    with pytest.raises(errors.InputError, match=r"no column 'dose'; it has source, dosis.*: source, dose"):
         fit.predict(pd.DataFrame({"source": ["milk"], "dosis": [1.0]}))
     with pytest.raises(errors.InputError, match="row 1: dose"):
         fit.predict(pd.DataFrame({"source": ["milk"], "dose": [np.nan]}))
@@ -258,3 +258,23 @@ def test_a_column_of_fives_is_no_intercept_but_a_column_of_ones_is() -> None:
     assert list(fives.tested) == [0, 1]
     assert ones.intercept == 0
     assert [term.name for term in ones.terms] == ["dose"]
+
+
+def test_columns_may_be_called_like_words_of_python() -> None:
+    data = pd.DataFrame({"class": ["a", "b", "a", "b", "b"], "lambda": [1.0, 2.0, 3.0, 4.0, 6.0]})
+    es = mx.EffectSizes([0.1, 0.3, 0.2, 0.5, 0.9], [0.02] * 5, data=data)
+    assert mx.RandomEffects(es, "0 + C(class)").design.names == ("C(class)a", "C(class)b")
+    model = mx.RandomEffects(es, "class + log(lambda)")
+    assert model.design.names == ("intercept", "classb", "log(lambda)")
+    assert np.allclose(model.design.matrix(5)[:, 2], np.log(data["lambda"]))
+    with pytest.raises(errors.FormulaError, match=r"'class if class else 1'"):
+        mx.RandomEffects(es, "I(class if class else 1)")
+
+
+@pytest.mark.parametrize("spline", ["bs(dose, df = 4)", "cr(dose, df = 3)"])
+def test_a_spline_is_not_carried_beyond_the_data(spline: str) -> None:
+    fit = mx.RandomEffects(effects(), spline).fit()
+    top = DATA["dose"].max()
+    assert len(fit.predict(pd.DataFrame({"dose": [top]}))) == 1
+    with pytest.raises(errors.InputError, match=r"lies outside .*beyond the data"):
+        fit.predict(pd.DataFrame({"dose": [2 * top]}))

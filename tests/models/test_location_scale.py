@@ -280,9 +280,9 @@ def test_an_ascent_without_a_certificate_is_an_error_with_its_log(monkeypatch: p
         ({"scale": "sorce"}, errors.UnknownChoiceError, "'source'"),
         ({"es": mx.EffectSizes([0.1, 0.2, 0.4], [0.0, 0.1, 0.1])}, errors.InputError, "input:1"),
         (
-            {"es": ES.select([0, 1, 2], "few"), "scale": "dose"},
+            {"es": ES.select([0, 1, 2, 3], "few"), "location": "dose + I(dose^2)", "scale": "dose"},
             errors.TooFewStudiesError,
-            "at least 4 effects",
+            "at least 5 effects",
         ),
         ({"scale": "0 + center(dose)", "link": "identity"}, errors.NotIdentifiableError, "intercept"),
     ],
@@ -290,6 +290,56 @@ def test_an_ascent_without_a_certificate_is_an_error_with_its_log(monkeypatch: p
 def test_what_cannot_be_done_is_said(call: dict, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         fit(**call)
+
+
+def test_two_groups_of_two_are_just_enough() -> None:
+    """As many effects as coefficients: each group is a random-effects model of its own, with REML."""
+    y, v = [0.1, 1.9, -0.5, 1.4], [0.02, 0.05, 0.03, 0.04]
+    es = mx.EffectSizes(y, v, data=pd.DataFrame({"group": ["a", "a", "b", "b"]}))
+    both = mx.LocationScale(es, "0 + group", "0 + group").fit()
+    for j, rows in enumerate(([0, 1], [2, 3])):
+        alone = mx.RandomEffects(mx.EffectSizes(np.array(y)[rows], np.array(v)[rows])).fit()
+        assert both.params.iloc[j] == pytest.approx(alone.estimate, rel=1e-8)
+        assert both.tau2[rows] == pytest.approx([alone.tau2] * 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("share", [1e-2, 1e-4, 1e-5])
+def test_a_variance_that_is_tiny_but_not_zero_is_a_maximum(share: float) -> None:
+    """With equal variances in a group of its own, tau2 is the sample variance less that of sampling."""
+    spread = np.array([-1.0, 1.0, 0.5, -0.5, 0.0])
+    first = spread * np.sqrt(0.1 * (1 + share) / spread.var(ddof=1))
+    es = mx.EffectSizes(
+        np.concatenate([first, 1 + 3 * spread]),
+        [0.1] * 10,
+        data=pd.DataFrame({"group": ["a"] * 5 + ["b"] * 5}),
+    )
+    result = mx.LocationScale(es, "0 + group", "0 + group").fit()
+    assert result.tau2[0] == pytest.approx(0.1 * share, rel=1e-4)
+    assert result.tau2[5] == pytest.approx(9 * spread.var(ddof=1) - 0.1, rel=1e-8)
+    assert result.maximum.slope < 1e-4 * result.maximum.curvature
+
+
+def test_a_limit_leaves_rows_alone_that_are_tiny_for_another_reason() -> None:
+    """A steep slope makes two rows of group a tiny; only those of group b fall for ever."""
+    y = [-0.38, 0.16, -0.01, 0.63, 0.03, 0.65, 0.9, 0.11, 0.54, -0.55]
+    v = [0.08, 0.04, 0.19, 0.15, 0.06, 0.16, 0.18, 0.18, 0.03, 0.07]
+    data = pd.DataFrame(
+        {"x": [0.53, -0.73, 0.85, -0.34, 1.51, 1.96, -0.67, 0.3, 0.21, 1.55], "g": list("cbbaabbcaa")}
+    )
+    es = mx.EffectSizes(y, v, data=data)
+    with pytest.warns(errors.ScaleBoundaryWarning, match="4 rows of 10"):
+        result = mx.LocationScale(es, None, "x + g").fit("ML", test="z")
+    np.testing.assert_array_equal(result.tau2 == 0, data["g"] == "b")
+    assert result.scale.params["gb"] == -np.inf
+    rest = (data["g"] != "b").to_numpy()
+    at_limit = result.llf
+    for away in (10.0, 20.0):  # the likelihood rises towards the limit along gb
+        tau2 = np.where(rest, result.tau2, np.exp(-away))
+        total = np.array(v) + tau2
+        mean = (np.array(y) / total).sum() / (1 / total).sum()
+        value = -0.5 * (np.log(2 * np.pi * total) + (np.array(y) - mean) ** 2 / total).sum()
+        assert value < at_limit + 1e-12
+    assert value == pytest.approx(at_limit, abs=1e-6)
 
 
 def test_levels_and_dependence_are_minded() -> None:

@@ -194,3 +194,9 @@ def test_moderator_fits_have_no_single_pooled_effect() -> None:
     assert table["estimate"].iloc[0] > table["estimate"].iloc[1]
     with pytest.raises(errors.ShapeError, match="one column for each of x1"):
         fit.predict([[1.0, 2.0]])
+
+
+def test_a_fit_knows_the_versions_that_made_it() -> None:
+    versions = mx.RandomEffects(mx.EffectSizes([0.1, 0.4], [0.02, 0.03])).fit().versions
+    assert versions["metaexo"] == mx.__version__
+    assert set(versions) == {"metaexo", "numpy", "scipy"}

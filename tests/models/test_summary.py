@@ -80,6 +80,14 @@ def test_the_certificate_says_whether_the_maximum_is_the_only_one() -> None:
     assert "closed form" in str(fit(method="HE").summary())
 
 
+def test_one_effect_tells_nothing_of_heterogeneity() -> None:
+    single = mx.RandomEffects(mx.EffectSizes([0.1], [0.02])).fit(method="EE", test="z")
+    text = str(single.summary())
+    assert "nothing to tell heterogeneity from" in text
+    assert "I2" not in text
+    assert "tau " not in text
+
+
 def test_own_weights_are_named_and_their_q_is_inverted() -> None:
     es = mx.EffectSizes([0.2, 0.6, 0.1, 0.9], [0.02, 0.05, 0.03, 0.04])
     text = str(mx.RandomEffects(es, weights=[1, 2, 3, 4]).fit("GENQ").summary())

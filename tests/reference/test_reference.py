@@ -44,6 +44,14 @@ def test_a_field_without_an_answer_is_counted_as_not_covered() -> None:
     assert "something_new" in report([outcome])
 
 
+def test_a_case_that_breaks_disagrees_and_the_run_goes_on() -> None:
+    case = next(read_cases(DATA / "bcg__random_effects.json.gz"))
+    broken = case | {"call": case["call"] | {"test": "no such test"}}
+    outcome = run_case(broken)
+    assert outcome.verdict == "disagreed"
+    assert "KeyError" in outcome.reasons[0]
+
+
 @pytest.mark.parametrize(
     ("actual", "expected", "differences"),
     [
@@ -56,7 +64,7 @@ def test_a_field_without_an_answer_is_counted_as_not_covered() -> None:
         ({"a": float("inf")}, {"a": "Inf"}, 0),
         ({"a": 1e300}, {"a": "Inf"}, 1),
         ({"a": "F"}, {"a": "chi2"}, 1),
-        ({"tau2": 0.0, "tau": 0.0}, {"tau2": 1e-16, "tau": 1e-8}, 0),
+        ({"tau2": 0.0, "tau": 0.0}, {"tau2": 1e-16, "tau": 1e-8}, 1),
         ({"tau2": 0.0, "tau": 0.0}, {"tau2": 1e-10, "tau": 1e-5}, 1),
     ],
 )

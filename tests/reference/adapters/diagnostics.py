@@ -10,7 +10,7 @@ import numpy as np
 
 from metaexo.models import RandomEffectsResults
 from metaexo.sensitivity import influence
-from tests.reference.adapters.models import fit_case
+from tests.reference.adapters.models import fit_case, rows_used
 from tests.reference.cases import Case, NotCovered
 
 Answer = Callable[[RandomEffectsResults], dict[str, Any]]
@@ -60,7 +60,9 @@ def _column(name: str) -> str:
 def influential(fit: RandomEffectsResults) -> dict[str, Any]:
     """Case deletion."""
     found = influence(fit)
-    flags = zip(found.influential, np.isfinite(found.tau2), strict=True)
+    # where the fit without a study is not possible the reference knows of the leverage alone
+    leverage = np.where(found.hat > 3 * fit.design.p / fit.k, True, None)
+    flags = np.where(np.isfinite(found.tau2), found.influential, leverage)
     return {
         "rstudent": found.rstudent,
         "dffits": found.dffits,
@@ -71,28 +73,26 @@ def influential(fit: RandomEffectsResults) -> dict[str, Any]:
         "hat": found.hat,
         "weight_percent": 100 * found.weights,
         "dfbetas": {_column(name): found.dfbetas[:, j] for j, name in enumerate(found.names)},
-        # the reference has no flag where the fit without the study is not possible
-        "influential": [bool(x) if known else None for x, known in flags],
+        "influential": list(flags),
     }
 
 
+# Opening words of what a case asks for.
 ANSWERS: dict[str, Answer] = {
-    "influence": influential,
-    "residuals": residuals,
-    "leverage_weights": leverage,
-    "blup": blup,
+    "case deletion": influential,
+    "fitted values, raw": residuals,
+    "hat values": leverage,
+    "empirical Bayes predictions": blup,
 }
 
 
 def diagnostics(case: Case, data: dict[str, Any]) -> dict[str, Any]:
-    """Topic diagnostics: what is asked for is the last part of the name."""
-    name = case["id"].split("/")[-1]
-    kind = next((kind for kind in ANSWERS if name.endswith(f"_{kind}")), None)
-    if kind is None:
-        raise NotCovered(f"{name.split('_')[-1]} plot or series")
-    fit = fit_case(case, data)
-    rows = case.get("design_input", {}).get("rows_used_0based", list(range(fit.k)))
-    return ANSWERS[kind](fit) | {"rows_used_0based": rows}
+    """Topic diagnostics."""
+    asked = case["call"]["statistic"]
+    answer = next((answer for words, answer in ANSWERS.items() if asked.startswith(words)), None)
+    if answer is None:
+        raise NotCovered(f"series: {' '.join(asked.split()[:3])}")
+    return answer(fit_case(case, data)) | {"rows_used_0based": rows_used(case, data)}
 
 
 TOPICS = {"diagnostics": diagnostics}

@@ -6,7 +6,6 @@ Moderators go through the formula that the case names, on the rows that it used.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +13,8 @@ import numpy as np
 import pandas as pd
 
 import metaexo as mx
-from metaexo.errors import CollinearError, NearlyCollinearWarning
 from metaexo.models import LocationScaleResults, RandomEffectsResults, TestResult, exact_permutation_test
-from tests.reference.adapters.models import described
+from tests.reference.adapters.models import fit_case
 from tests.reference.cases import Case, NotCovered
 
 TESTS = {"z": "z", "t": "t", "knha": "knapp-hartung", "adhoc": "knapp-hartung-adhoc"}
@@ -43,6 +41,9 @@ def fit_formula(case: Case, data: dict[str, Any], **choices: Any) -> RandomEffec
         "level": call["level_percent"] / 100,
     }
     model = mx.RandomEffects(effects_of(case, data), call.get("moderator_formula"))
+    columns = case.get("design_input", {}).get("column_names", list(model.design.names))
+    if list(model.design.names) != columns:  # levels of rows that are not used moved the base of a factor
+        return fit_case(case, data, **choices)
     return model.fit(**(options | choices))
 
 
@@ -106,8 +107,9 @@ def term(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     """Return the test of one term."""
     name = re.sub("^.* of the term ", "", case["call"]["statistic"])
     fit = fit_formula(case, data)
-    found = fit.test_terms()[name]
-    columns = next(part.columns for part in fit.design.terms if part.name == name)
+    own = [part.columns for part in fit.design.terms if part.name == name]
+    columns = own[0] if own else [j for j, known in enumerate(fit.design.names) if known.startswith(name)]
+    found = fit.test_terms()[name] if own else fit.contrast(np.eye(fit.design.p)[columns]).joint
     return {
         "term": name,
         "coefficients_1based": [j + 1 for j in columns],
@@ -314,48 +316,4 @@ def fit_statistics(fit: LocationScaleResults, restricted: bool) -> dict[str, flo
     }
 
 
-def behaviour(case: Case, data: dict[str, Any]) -> dict[str, Any]:
-    """Topic stress_behaviour, the parts on redundant columns and on missing moderators."""
-    adapter = {"stress_pub_collinear": redundant, "stress_pub_missing": missing}.get(case["dataset"])
-    if adapter is None:
-        raise NotCovered(f"behaviour of {case['dataset']}")
-    return adapter(case, data)
-
-
-def redundant(case: Case, data: dict[str, Any]) -> dict[str, Any]:
-    """Return fits whose redundant columns are dropped because that is asked for.
-
-    A column that is nearly redundant is refused by the reference; here it raises a warning, which counts.
-    """
-    call = case["call"]
-    es, formula, method = effects_of(case, data), call.get("moderator_formula"), call.get("tau2_method")
-    if formula is None:  # as many coefficients as studies: the first two
-        es, formula = es.select([0, 1], "not among the first two"), "x1"
-        method = "REML" if "k_equals_p_plus_1" in case["id"] else "EE"
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", NearlyCollinearWarning)
-        try:
-            model = mx.RandomEffects(es, formula, redundant="drop")
-        except NearlyCollinearWarning as warning:
-            raise CollinearError(str(warning), "columns that differ by more than rounding") from warning
-    names = model.design.encoding.encode(es.data, es.row_ids)[1]
-    dropped = [name in model.design.dropped for name in names]
-    return described(model.fit(method=method, test="z"), "z") | {"column_dropped": dropped}
-
-
-def missing(case: Case, data: dict[str, Any]) -> dict[str, Any]:
-    """Return fits of the rows that are complete."""
-    part = case["id"].split("/")[-1]
-    if part not in ("random_effects", "regression_x", "regression_grp"):
-        raise NotCovered(f"behaviour {part} with missing rows")
-    formula = part.removeprefix("regression_") if part != "random_effects" else None
-    frame = pd.DataFrame(data)
-    es = mx.EffectSizes(frame["yi"], frame["vi"], data=frame)
-    if formula is not None:
-        es = es.select(es.column(formula).notna().to_numpy(), "a moderator is missing")
-    rows = [line - 1 for line in es.ledger.used]
-    fit = mx.RandomEffects(es, formula).fit(method="REML", test="z")
-    return described(fit, "z") | {"rows_used_0based": rows}
-
-
-TOPICS = {"tests": model_test, "location_scale": location_scale, "stress_behaviour": behaviour}
+TOPICS = {"tests": model_test, "location_scale": location_scale}

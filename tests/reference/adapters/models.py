@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 import metaexo as mx
 from metaexo.models import RandomEffectsResults
@@ -25,28 +27,33 @@ INTERVALS = {
 def fit_case(case: Case, data: dict[str, Any], **choices: Any) -> RandomEffectsResults:
     """Return the fit that the call describes."""
     call = case["call"]
-    y = np.array(data[call.get("effect", "yi")], dtype=float)
-    v = np.array(data[call.get("variance", "vi")], dtype=float)
+    used = rows_used(case, data)
+    y, v = (np.array(data[call.get(*name)], dtype=float) for name in (("effect", "yi"), ("variance", "vi")))
     weights = own_weights(call, data, y.size)
     design = case.get("design_input")
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"weights": weights if weights is None else weights[used]}
     if design is not None:
-        used = np.array(design["rows_used_0based"])
-        y, v = y[used], v[used]
-        weights = weights if weights is None else weights[used]
         x, names = np.array(design["X"], dtype=float), list(design["column_names"])
         if names[0] == "intercept":
-            options = {"moderators": x[:, 1:], "names": names[1:]}
+            options |= {"moderators": x[:, 1:], "names": names[1:]}
         else:
-            options = {"moderators": x, "names": names, "intercept": False}
-    model = mx.RandomEffects(mx.EffectSizes(y, v), **options, weights=weights)
+            options |= {"moderators": x, "names": names, "intercept": False}
     chosen: dict[str, Any] = {
         "method": call.get("tau2_method", "REML"),
         "test": TESTS[call.get("test", "z")],
         "level": call.get("level_percent", 95) / 100,
         "tau2": call.get("tau2_fixed"),
     }
-    return model.fit(**(chosen | choices))
+    return mx.RandomEffects(mx.EffectSizes(y[used], v[used]), **options).fit(**(chosen | choices))
+
+
+def rows_used(case: Case, data: dict[str, Any]) -> np.ndarray:
+    """Return the rows of a case: those its design names, or those with an effect and a variance."""
+    if case.get("design_input") is not None:
+        return np.array(case["design_input"]["rows_used_0based"])
+    call = case["call"]
+    y, v = (np.array(data[call.get(*name)], dtype=float) for name in (("effect", "yi"), ("variance", "vi")))
+    return np.flatnonzero(np.isfinite(y) & np.isfinite(v))
 
 
 def own_weights(call: dict[str, Any], data: dict[str, Any], k: int) -> np.ndarray | None:
@@ -176,8 +183,7 @@ def prediction(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     df = {"default": fit.df_test, "t": fit.df_residual, "riley": max(1, fit.df_residual - 1)}.get(kind)
     out = {names[column]: table[column].to_numpy() for column in table.columns}
     if call.get("at") == "every study in the data" and "design_input" in case:
-        used, total = case["design_input"]["rows_used_0based"], len(data[next(iter(data))])
-        out["prediction_se"] = at_rows(out["prediction_se"], used, total)
+        out["prediction_se"] = at_every_row(case, data, fit, out["prediction_se"])
     if "transformation" in call:  # the reference has no standard errors of transformed means
         out["se"] = [None] * len(table)
     if "probability_of" in call:
@@ -192,11 +198,25 @@ def prediction(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def at_rows(values: np.ndarray, rows: list[int], total: int) -> np.ndarray:
-    """Return values at the given rows of `total`, and NaN elsewhere."""
-    spread = np.full(total, np.nan)
-    spread[rows] = values
-    return spread
+def at_every_row(
+    case: Case, data: dict[str, Any], fit: RandomEffectsResults, values: np.ndarray
+) -> np.ndarray:
+    """Return prediction standard errors at every row of the data, NaN where a moderator is missing.
+
+    Rows that the fit did not use may have moderators nevertheless: those go through the formula.
+    """
+    frame = pd.DataFrame(data)
+    out = np.full(len(frame), np.nan)
+    out[rows_used(case, data)] = values
+    formula = case["call"]["moderator_formula"]
+    words = {word for word in re.findall(r"[A-Za-z_]\w*", formula) if word in frame.columns}
+    rest = np.isnan(out) & frame[sorted(words)].notna().all(axis=1).to_numpy()
+    if rest.any():
+        used = frame.iloc[rows_used(case, data)].reset_index(drop=True)
+        model = mx.RandomEffects(mx.EffectSizes(fit.effects.y, fit.effects.v, data=used), formula)
+        again = model.fit(method=fit.method, test=fit.test)
+        out[rest] = again.predict(frame[rest])["prediction_se"].to_numpy()
+    return out
 
 
 TOPICS = {

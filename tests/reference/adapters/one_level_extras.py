@@ -8,12 +8,7 @@ import numpy as np
 import pandas as pd
 
 import metaexo as mx
-from metaexo import effects
-from metaexo.errors import TooFewStudiesError
-from metaexo.models import RandomEffectsResults
-from tests.reference.adapters.effects import TO
-from tests.reference.adapters.model_tests import behaviour
-from tests.reference.adapters.models import described
+from tests.reference.adapters.models import rows_used
 from tests.reference.cases import Case, NotCovered
 
 R2_DEFINITIONS = {
@@ -116,7 +111,8 @@ def converged(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     """
     method = case["call"]["tau2_method"]
     weighted = method.startswith("GENQ")
-    model = mx.RandomEffects(plain_effects(data), weights=data["ni"] if weighted else None)
+    weights = np.array(data["ni"], dtype=float)[rows_used(case, data)] if weighted else None
+    model = mx.RandomEffects(plain_effects(data), weights=weights)
     fit = model.fit(method=method, test="z")
     bounds = fit.conf_int_heterogeneity("generalised-q" if weighted else "q-profile").tau2
     return {
@@ -128,61 +124,23 @@ def converged(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def degenerate(case: Case, data: dict[str, Any]) -> dict[str, Any]:
-    """Variances of zero, and one study."""
-    call, name = case["call"], case["id"].split("/")[-1]
-    if name in ("HE_untruncated", "negative_variance"):
-        raise NotCovered(f"{name}: tau2 and sampling variances are at least 0 by choice")
-    test = call.get("test", "z")
-    chosen = {"z": "z", "knha": "knapp-hartung"}[test]
-    try:
-        fit = mx.RandomEffects(plain_effects(data)).fit(method=call["tau2_method"], test=chosen)
-    except TooFewStudiesError as error:
-        raise NotCovered(
-            f"one study is refused by choice unless method and test allow it: {error.remedy}"
-        ) from error
-    return described(fit, test)
-
-
-def zero_cells(case: Case, data: dict[str, Any]) -> dict[str, Any]:
-    """Pooled effects of tables with zeros, by the handling of zeros."""
-    call = case["call"]
-    if "continuity_to" not in call:
-        raise NotCovered("pooling of tables by Mantel-Haenszel and Peto")
-    a, b, c, d = (np.array(data[x], dtype=float) for x in ("ai", "bi", "ci", "di"))
-    words = {"treatment_events": a, "treatment_n": a + b, "control_events": c, "control_n": c + d}
-    add, to = call["continuity_add"], TO[call["continuity_to"]]
-    zeros = effects.ZeroCells(add, to, drop_double_zero=bool(call["drop_double_zero"]))
-    done = effects.calculate(call["measure"], words, zero_cells=zeros)
-    es = mx.EffectSizes(done.y, done.v)
+def henmi_copas(case: Case, data: dict[str, Any]) -> dict[str, Any]:
+    """Topic publication_bias, the part that is an interval of a one-level model."""
+    if case["call"]["model"] != "henmi_copas":
+        raise NotCovered(f"model {case['call']['model']}")
+    found = mx.RandomEffects(plain_effects(data)).fit(method="DL").henmi_copas()
     return {
-        "yi": done.y,
-        "vi": done.v,
-        "k_used": es.k,
-        "DL": _pooled(mx.RandomEffects(es).fit(method="DL", test="z")),
-        "equal_effects": _pooled(mx.RandomEffects(es).fit(method="EE")),
+        "estimate": found.estimate,
+        "se": found.se,
+        "ci_lower": found.low,
+        "ci_upper": found.high,
+        "tau2": found.tau2,
     }
-
-
-def _pooled(fit: RandomEffectsResults) -> dict[str, float]:
-    return {
-        "estimate": fit.estimate,
-        "se": fit.se[0],
-        "tau2": fit.tau2,
-        "Q": fit.q.statistic,
-        "I2_percent": 100 * fit.i2,
-    }
-
-
-def stress(case: Case, data: dict[str, Any]) -> dict[str, Any]:
-    """Topic stress_behaviour."""
-    adapter = {"stress_pub_degenerate": degenerate, "stress_pub_zero_cells": zero_cells}
-    return adapter.get(case["dataset"], behaviour)(case, data)
 
 
 TOPICS = {
     "alternative_definitions": definitions,
     "intervals_extra": intervals,
     "default_convergence": converged,
-    "stress_behaviour": stress,
+    "publication_bias": henmi_copas,
 }
