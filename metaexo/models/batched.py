@@ -58,7 +58,8 @@ def fit_many(
     """Fit B random-effects models without moderators in one batched call.
 
     Use it where fits come by the thousand: each row is a meta-analysis of its own, and no fit is a Python
-    object. The numbers are those of :class:`metaexo.RandomEffects`.
+    object. The numbers are those of :class:`metaexo.RandomEffects`. Inside ``joblib.parallel_config`` the
+    parts of a large batch go to the workers of joblib.
 
     Parameters
     ----------

@@ -1,12 +1,13 @@
-"""Parts of a large batch, side by side.
+"""Parts of a large batch, one after another, or side by side where joblib was told so.
 
-Parts run in threads, one a core: numpy lets go of the interpreter while it computes, and nothing is
-copied. joblib hands them out, so that ``with joblib.parallel_config(backend="dask")`` moves the same call to
-a cluster.
+The steps of a part are short, so threads of one process only wait for each other; one core is quickest.
+``with joblib.parallel_config(n_jobs=8)``, or ``backend="dask"``, hands the parts of the same call to other
+processes or to a cluster.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -26,16 +27,15 @@ def each_part(function: Callable[..., Result], parts: Iterable[tuple[Any, ...]])
         Arguments, part by part.
     """
     todo = list(parts)
-    if len(todo) == 1:
-        return [function(*todo[0])]
-    from joblib import Parallel, cpu_count, delayed
+    if len(todo) == 1 or "joblib" not in sys.modules:  # nobody can have configured what was never imported
+        return [function(*part) for part in todo]
+    from joblib import Parallel, delayed
 
-    side_by_side = Parallel(n_jobs=min(len(todo), cpu_count()), prefer="threads")
-    results: list[Result] = side_by_side(delayed(_quiet)(np.geterr(), function, part) for part in todo)
+    results: list[Result] = Parallel()(delayed(_quiet)(np.geterr(), function, part) for part in todo)
     return results
 
 
 def _quiet(errors: Any, function: Callable[..., Result], part: tuple[Any, ...]) -> Result:
-    """Call a function with the caller's treatment of floating-point errors, which threads do not inherit."""
+    """Call a function with the caller's treatment of floating-point errors, which workers do not inherit."""
     with np.errstate(**errors):
         return function(*part)

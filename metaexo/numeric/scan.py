@@ -71,26 +71,31 @@ def scan(batch: Batch, restricted: bool) -> Scan:
         floor = np.where(positive, smallest, begin)
     end = np.maximum(upper_bound(batch, restricted), begin)
     middle = np.minimum(np.maximum(largest - 2 * smallest, begin), end)
-    grid = _grid(begin, middle, end, floor)
+    grid = _grid(begin, middle, floor)
     at = _evaluate(batch, grid, restricted)
     intervals = grid.shape[1] - 1
     ends = np.array([at[:, :, :-1].reshape(5, -1), at[:, :, 1:].reshape(5, -1)])
-    settled = np.zeros(ends.shape[-1], dtype=np.bool_)
-    settled[intervals - 1 :: intervals] = True  # from `middle` to `end` h falls
     problem = np.repeat(np.arange(batch.size), intervals)
+    settled = np.zeros(problem.size, dtype=np.bool_)
+    # From `middle` on h falls: where the score is not positive there, it never is again.
+    above = np.flatnonzero((at[FORM, :, -1] > at[TRACE, :, -1]) & (end > middle))
+    if above.size:
+        top = _evaluate(batch, end[above, None], restricted, above)[:, :, 0]
+        ends = np.concatenate([ends, np.array([at[:, above, -1], top])], axis=-1)
+        problem = np.concatenate([problem, above])
+        settled = np.concatenate([settled, np.ones(above.size, dtype=np.bool_)])
     problem, ends, proved = _settle(batch, problem, ends, settled, floor, restricted)
     return Scan(problem, ends, (at[FORM, :, 0] <= at[TRACE, :, 0]) & positive, proved)
 
 
-def _grid(begin: Array, middle: Array, end: Array, floor: Array) -> Array:
-    """Return points from `begin` to `middle`, equally far apart in log(t + floor), and then `end`."""
+def _grid(begin: Array, middle: Array, floor: Array) -> Array:
+    """Return points from `begin` to `middle`, equally far apart in log(t + floor)."""
     low = begin + floor
     ratio = (middle + floor) / low
     steps = math.ceil(math.log(float(ratio.max())) / math.log(GRID_RATIO))
     share = np.arange(steps + 1) / max(steps, 1)
-    grid = np.empty((begin.size, steps + 2))
-    grid[:, :-1] = low[:, None] * ratio[:, None] ** share - floor[:, None]
-    grid[:, 0], grid[:, steps], grid[:, -1] = begin, middle if steps else begin, end
+    grid = low[:, None] * ratio[:, None] ** share - floor[:, None]
+    grid[:, 0], grid[:, steps] = begin, middle if steps else begin
     return np.maximum.accumulate(grid, axis=-1)
 
 

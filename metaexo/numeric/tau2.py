@@ -70,7 +70,7 @@ def closed_form(raw: Array, se: Array | None = None) -> Tau2:
 
 
 def in_parts(kernel: Callable[[Batch], Tau2]) -> Callable[[Batch], Tau2]:
-    """Let a kernel solve a large batch part by part, side by side: bounded memory, and faster."""
+    """Let a kernel solve a large batch part by part: bounded memory, and faster."""
 
     @wraps(kernel)
     def solve(batch: Batch) -> Tau2:
