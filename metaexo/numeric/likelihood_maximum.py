@@ -16,7 +16,7 @@ from metaexo.numeric.likelihood import log_likelihood, score_parts
 from metaexo.numeric.moments import CACHE_ELEMENTS, moments
 from metaexo.numeric.problem import Array, Batch
 from metaexo.numeric.roots import Roots, bracketed_newton
-from metaexo.numeric.scan import FORM, TRACE, R, S, Scan, T, scan
+from metaexo.numeric.scan import FORM, RHO, SIGMA, TRACE, Scan, T, scan
 from metaexo.numeric.single_problem import maximum_of_one
 from metaexo.numeric.tau2 import Tau2, in_parts, variance_scale
 
@@ -97,7 +97,7 @@ def _first_guess(ends: Array, scale: Array) -> Array:
     """
     moved = ends[:, T] + scale
     h = np.log(np.maximum(ends[:, FORM], np.finfo(float).tiny) / ends[:, TRACE])
-    slope = ends[:, R] - 2 * ends[:, S]
+    slope = 1 / ends[:, RHO] - 2 / ends[:, SIGMA]
     rise = h[1] - h[0]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         width = np.log(moved[1] / moved[0])

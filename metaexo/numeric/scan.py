@@ -1,13 +1,21 @@
 """Finding every stationary point of the likelihood of tau2, with proof.
 
 Let h = log(form / trace), with form = y'PPy and trace = trace(P) (REML) or trace(W) (ML): the score is
-positive where h is. Write R = trace(PP) / trace(P) (ML: the same of W) and S = y'PPPy / y'PPy; then h' = R -
-2 S. Both R and S fall in tau2 (by the Cauchy-Schwarz inequality), and so do form and trace. Therefore on an
+positive where h is. Write R = trace(PP) / trace(P) (ML: the same of W) and S = y'PPPy / y'PPy. Then form' =
+-2 S form, trace' = -R trace and h' = R - 2 S. By the Cauchy-Schwarz inequality trace(PPP) trace(P) is at
+least trace(PP)^2 and y'PPPPy y'PPy at least (y'PPPy)^2, so that R' <= -R^2 and S' <= -S^2: both 1 / R and
+1 / S grow at least as fast as tau2. With rho = 1 / R, sigma = 1 / S and L = b - a it follows that on an
 interval [a, b]
 
-    if R(a) < 2 S(b), h falls throughout, so there is at most one root, and it is a maximum;
-    if R(b) > 2 S(a), h rises throughout, so there is at most one root, and it is a minimum;
-    if form(b) > trace(a), the score is positive throughout; if form(a) < trace(b), negative throughout.
+    if 2 rho(a) + L > sigma(b), h falls throughout, so there is at most one root, and it is a maximum;
+    if 2 rho(b) < sigma(a) + L, h rises throughout, so there is at most one root, and it is a minimum;
+    if form(b) rho(b) > trace(a) (rho(b) - L) and form(b) sigma(b)^2 > trace(a) (sigma(b) - L)^2, the score is
+    positive throughout;
+    if form(a) (sigma(b) - L)^2 (rho(b) - x) < trace(b) rho(b) (sigma(b) - x)^2 at x = 2 rho(b) - sigma(b),
+    cut to [0, L], the score is negative throughout.
+
+For the last two, form and trace are carried from one end to a point between by the bounds of R and S that
+hold there; as functions of that point the bounds have one turning point, so their ends and it decide.
 
 An interval of which none of this can be said is halved, until all are settled. No search is needed above
 v_max - 2 v_min: the eigenvalues of P on the residual space lie between 1 / (v_max + tau2) and 1 / (v_min +
@@ -18,6 +26,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,15 +36,17 @@ from metaexo.numeric.moments import moments
 from metaexo.numeric.problem import Array, Batch
 
 # The first grid has this ratio between neighbouring values of v_min + tau2.
-GRID_RATIO = 3.0
+GRID_RATIO = 16.0
+# Inequalities of the proof must hold by more than rounding error.
+SLACK = 1e-12
 # An interval that is so short, relative to v_min + tau2, is not halved any further.
 SHORTEST = 1e-7
 # Where the smallest variance is zero the scan begins at this fraction of the smallest other one.
 ABOVE_ZERO = 1e-14
 
 
-# Rows of the arrays that describe points: tau2, y'PPy, the trace, R and S.
-T, FORM, TRACE, R, S = range(5)
+# Rows of the arrays that describe points: tau2, y'PPy, the trace, rho and sigma.
+T, FORM, TRACE, RHO, SIGMA = range(5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +58,8 @@ class Scan:
     problem : ndarray of int, shape (N,)
         Problem of each bracket.
     ends : ndarray, shape (2, 5, N)
-        Lower and upper end of each bracket: tau2, y'PPy, the trace, R and S. The score, which has the sign of
-        y'PPy minus the trace, is positive at the lower end and not positive at the upper.
+        Lower and upper end of each bracket: tau2, y'PPy, the trace, rho and sigma. The score, which has the
+        sign of y'PPy minus the trace, is positive at the lower end and not positive at the upper.
     boundary : ndarray of bool, shape (B,)
         Where tau2 = 0 is a local maximum.
     proved : ndarray of bool, shape (B,)
@@ -108,13 +119,43 @@ def _evaluate(batch: Batch, t: Array, restricted: bool, which: NDArray[np.intp] 
     out[T] = t
     form, trace, form_slope, trace_slope = score_parts(moments(batch, t, which), restricted)
     out[FORM], out[TRACE] = form, trace
-    np.divide(trace_slope, trace, out=out[R])
+    np.divide(trace, trace_slope, out=out[RHO])
     if form.all():
-        np.divide(form_slope, 2 * form, out=out[S])
+        np.divide(2 * form, form_slope, out=out[SIGMA])
     else:  # effects without any spread: the score is negative and h falls
         still = form == 0
-        out[S] = np.where(still, np.inf, 0.5 * form_slope / np.where(still, 1.0, form))
+        out[SIGMA] = np.where(still, 0.0, 2 * form / np.where(still, 1.0, form_slope))
     return out
+
+
+def settled_between(low: Any, high: Any) -> Any:
+    """Say of which intervals one of the four statements above can be made, from the points at their ends.
+
+    Parameters
+    ----------
+    low, high : array_like, shape (5, ...)
+        Points: tau2, y'PPy, the trace, rho and sigma. Plain numbers serve as well as arrays.
+    """
+    t, form, trace, rho, sigma = low
+    t_after, form_after, trace_after, rho_after, sigma_after = high
+    length = t_after - t
+    near, far, short = 1 - SLACK, 1 + SLACK, sigma_after - length
+    falls = 2 * rho + length > far * sigma_after
+    rises = 2 * rho_after < near * (sigma + length)
+    positive = (near * form_after * rho_after > trace * (rho_after - length)) & (
+        near * form_after * sigma_after * sigma_after > trace * short * short
+    )
+    x = _clip(2 * rho_after - sigma_after, length)
+    rest = sigma_after - x
+    negative = far * form * short * short * (rho_after - x) < trace_after * rho_after * rest * rest
+    return falls | rises | positive | negative
+
+
+def _clip(x: Any, length: Any) -> Any:
+    """Return x cut to [0, length]."""
+    if isinstance(x, float):
+        return min(max(x, 0.0), length)
+    return np.minimum(np.maximum(x, 0.0), length)
 
 
 def _settle(
@@ -130,8 +171,7 @@ def _settle(
     found: list[tuple[NDArray[np.intp], Array]] = []
     while True:
         low, high = ends
-        clear = settled | (low[R] < 2 * high[S]) | (high[R] > 2 * low[S])
-        clear |= (high[FORM] > low[TRACE]) | (low[FORM] < high[TRACE])
+        clear = settled | settled_between(low, high)
         if not clear.all():
             short = ~clear & (high[T] - low[T] <= SHORTEST * (high[T] + floor[problem]))
             proved[problem[short]] = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from metaexo.numeric.likelihood import log_likelihood, score_parts
 from metaexo.numeric.moments import Moments, moments
 from metaexo.numeric.problem import Array, Batch
 from metaexo.numeric.roots import bracketed_newton
-from metaexo.numeric.scan import ABOVE_ZERO, SHORTEST
+from metaexo.numeric.scan import ABOVE_ZERO, SHORTEST, settled_between
 from metaexo.numeric.tau2 import Tau2
 
 # A first guess by cubic interpolation is trusted in brackets up to this width in log tau2.
@@ -25,36 +26,27 @@ LARGEST_STEP = 50.0
 TINY = float(np.finfo(float).tiny)
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """What the score is made of at one tau2: y'PPy, the trace, and the relative slopes R and S of scan."""
+class Point(NamedTuple):
+    """What the score is made of at one tau2: y'PPy, the trace, rho and sigma (see scan)."""
 
     t: float
     form: float
     trace: float
-    r: float
-    s: float
+    rho: float
+    sigma: float
+
+    @property
+    def slope(self) -> float:
+        """The slope of h."""
+        return 1 / self.rho - 2 / self.sigma if self.rho and self.sigma else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(NamedTuple):
     """An interval of tau2 by its ends; `falls` where h is known to fall in it."""
 
     low: Point
     high: Point
     falls: bool = False
-
-    @property
-    def settled(self) -> bool:
-        """Whether the interval is known to hold one stationary point at most."""
-        low, high = self.low, self.high
-        return (
-            self.falls
-            or low.r < 2 * high.s
-            or high.r > 2 * low.s
-            or high.form > low.trace
-            or low.form < high.trace
-        )
 
     @property
     def turns(self) -> bool:
@@ -87,7 +79,8 @@ class Problem:
     def point(self, t: float) -> Point:
         """Return the point at a tau2."""
         form, trace, form_slope, trace_slope = self.parts(t)
-        return Point(t, form, trace, trace_slope / trace, 0.5 * form_slope / form if form else math.inf)
+        rho = trace / trace_slope if trace_slope else math.nan
+        return Point(t, form, trace, rho, 2 * form / form_slope if form_slope else 0.0)
 
     def end(self) -> float:
         """Return a tau2 above which the score is negative; the formula is that of likelihood.upper_bound."""
@@ -140,7 +133,7 @@ def _brackets(problem: Problem, intervals: list[Interval]) -> tuple[list[Interva
     while intervals:
         interval = intervals.pop()
         low, high = interval.low.t, interval.high.t
-        if not interval.settled:
+        if not (interval.falls or settled_between(interval.low, interval.high)):
             if high - low > SHORTEST * (high + problem.floor):
                 middle = math.sqrt((low + problem.floor) * (high + problem.floor)) - problem.floor
                 centre = problem.point(min(max(middle, low), high))
@@ -177,7 +170,7 @@ def _first_guess(bracket: Interval, scale: float) -> float:
     """Return the root of h by cubic interpolation in the bracket; Newton's step from below in a wide one."""
     low, high = bracket.low, bracket.high
     begin, end = low.t + scale, high.t + scale
-    slope, slope_after = low.r - 2 * low.s, high.r - 2 * high.s
+    slope, slope_after = low.slope, high.slope
     h, width = math.log(low.form / low.trace), math.log(end / begin)
     rise = math.log(max(high.form, TINY) / high.trace) - h
     if slope and slope_after and rise and width < WIDEST:

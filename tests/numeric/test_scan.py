@@ -11,7 +11,7 @@ from metaexo.numeric.likelihood import log_likelihood, score_parts
 from metaexo.numeric.likelihood_maximum import local_maxima, restricted_maximum_likelihood
 from metaexo.numeric.moments import moments
 from metaexo.numeric.problem import Batch, make_batch
-from metaexo.numeric.scan import FORM, TRACE, scan
+from metaexo.numeric.scan import FORM, RHO, SIGMA, TRACE, _evaluate, scan, settled_between
 
 # Three precise studies that agree and six imprecise ones that spread: a maximum each.
 TWO_MAXIMA = make_batch([0.0, 0.001, -0.001, 3.0, -3.0, 3.5, -3.5, 2.8, -2.9], [1e-6] * 3 + [0.04] * 6)
@@ -101,3 +101,38 @@ def test_moments_keep_their_digits_when_one_study_is_a_trillion_times_more_preci
     assert at.trace_p[0] == pytest.approx(float(trace), rel=1e-13)
     assert at.y_pp_y[0] == pytest.approx(float(form), rel=1e-13)
     assert at.y_ppp_y[0] == pytest.approx(float(cube), rel=1e-12)
+
+
+@pytest.mark.parametrize("restricted", [True, False])
+@given(seed=st.integers(0, 1_000_000), spread=st.floats(0, 8))
+def test_rho_and_sigma_grow_at_least_as_fast_as_tau2(restricted: bool, seed: int, spread: float) -> None:
+    rng = np.random.default_rng(seed)
+    k = int(rng.integers(2, 12))
+    v = 10 ** rng.uniform(-spread / 2, spread / 2, k)
+    batch = make_batch(rng.normal(0, np.sqrt(v + 1)), v)
+    grid = np.concatenate([[0.0], np.geomspace(1e-2 * v.min(), 1e2 * v.max(), 40)])
+    at = _evaluate(batch, grid[None], restricted)[:, 0]
+    for name in (RHO, SIGMA):
+        assert (np.diff(at[name] - grid) >= -1e-10 * at[name, 1:]).all()
+
+
+@pytest.mark.parametrize("restricted", [True, False])
+@given(seed=st.integers(0, 1_000_000), spread=st.floats(0, 8))
+def test_an_interval_that_is_settled_holds_one_stationary_point_at_most(
+    restricted: bool, seed: int, spread: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    k = int(rng.integers(2, 12))
+    v = 10 ** rng.uniform(-spread / 2, spread / 2, k)
+    batch = make_batch(rng.normal(0, np.sqrt(v + 10 ** rng.uniform(-spread / 2, spread / 2))), v)
+    ends = np.sort(np.concatenate([[0.0], 10 ** rng.uniform(-spread / 2 - 1, spread / 2 + 1, 11)]))
+    at = _evaluate(batch, ends[None], restricted)[:, 0]
+    settled = settled_between(at[:, :-1], at[:, 1:])
+    for i in np.flatnonzero(settled):
+        inside = _evaluate(batch, np.linspace(ends[i], ends[i + 1], 60)[None], restricted)[:, 0]
+        score = inside[FORM] / inside[TRACE] - 1
+        signs = np.sign(np.where(np.abs(score) < 1e-9, 0.0, score))
+        changes = np.count_nonzero(np.diff(signs[signs != 0]))
+        assert changes <= 1
+        one = settled_between(tuple(map(float, at[:, i])), tuple(map(float, at[:, i + 1])))
+        assert one
