@@ -151,7 +151,7 @@ def _check(y: Array, v: Array, counts: Array | None) -> None:
             "set the count of such an effect to 0, which leaves it out",
             [f"row {b + 1}, effect {k + 1}" for b, k in np.argwhere(bad)[:20]],
         )
-    few = np.flatnonzero((part if counts is None else counts).sum(axis=1) < 2)
+    few = np.flatnonzero((np.full(len(y), y.shape[1]) if counts is None else counts.sum(axis=1)) < 2)
     if few.size:
         raise TooFewStudiesError(
             f"{few.size} rows have fewer than two effects",

@@ -71,9 +71,12 @@ def score_parts(at: Moments, restricted: bool) -> tuple[Array, Array, Array, Arr
     return at.y_pp_y, at.sum_w, 2 * at.y_ppp_y, at.sum_ww
 
 
-def upper_bound(batch: Batch, restricted: bool) -> Array:
-    """Return a tau2 above which the score is negative, shape (B,); at least 0."""
-    smallest, largest = batch.variance_range()
+def upper_bound(batch: Batch, restricted: bool, span: tuple[Array, Array] | None = None) -> Array:
+    """Return a tau2 above which the score is negative, shape (B,); at least 0.
+
+    `span` is the batch's variance range, if it is known already.
+    """
+    smallest, largest = span or batch.variance_range()
     rss = batch.residual_ss()
     f = batch.df if restricted else batch.k
     root = (rss + np.sqrt(rss * rss + 4 * f * rss * (largest - smallest))) / (2 * f)

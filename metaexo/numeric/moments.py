@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.numeric.problem import Array, Batch, Pivot
+from metaexo.numeric.problem import Array, Batch, Pivot, row_sums
 
 # Elements of temporary arrays: below 128 kB they stay in the processor's cache, and allocating one is cheap.
 CACHE_ELEMENTS = 16_000
@@ -269,7 +269,7 @@ def weighted_fit(batch: Batch, weights: Array) -> WeightedFit:
     """Return the weighted least-squares fit with the given weights, shape (B, K); counts come on top."""
     combined = weights if batch.unit else batch.n * weights
     if batch.pivot is not None:
-        total = combined.sum(axis=-1)
+        total = row_sums(combined)
         mean = np.vecdot(combined, batch.y) / total
         residuals = batch.y - mean[:, None]
         return WeightedFit(

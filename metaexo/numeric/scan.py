@@ -80,7 +80,7 @@ def scan(batch: Batch, restricted: bool) -> Scan:
     if not positive.all():
         begin = np.where(positive, 0.0, ABOVE_ZERO * _smallest_positive(batch))
         floor = np.where(positive, smallest, begin)
-    end = np.maximum(upper_bound(batch, restricted), begin)
+    end = np.maximum(upper_bound(batch, restricted, (smallest, largest)), begin)
     middle = np.minimum(np.maximum(largest - 2 * smallest, begin), end)
     grid = _grid(begin, middle, floor)
     at = _evaluate(batch, grid, restricted)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.numeric.parallel import each_part
-from metaexo.numeric.problem import Array, Batch
+from metaexo.numeric.problem import Array, Batch, row_sums
 
 # Problems of a large batch are solved in parts of so many rows, whose arrays stay in the processor's cache.
 PART_ROWS = 65_536
@@ -92,7 +92,7 @@ def variance_scale(batch: Batch) -> Array:
     The largest squared effect stands in where every v is zero.
     """
     if batch.unit and batch.v.min() > 0:
-        return np.asarray(batch.v.shape[1] / (1.0 / batch.v).sum(axis=-1))
+        return np.asarray(batch.v.shape[1] / row_sums(1.0 / batch.v))
     part = (batch.n > 0) & (batch.v > 0)
     count = np.where(part, batch.n, 0.0)
     inverse = (count / np.where(part, batch.v, 1.0)).sum(axis=-1)
