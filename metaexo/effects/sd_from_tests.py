@@ -20,7 +20,7 @@ def sd_from_t(difference: ArrayLike, t: ArrayLike, treatment_n: ArrayLike, contr
 
     Use it when a paper gives means and Student's t (one pooled variance), and no SDs.
 
-        s = |D| / (|t| sqrt(1/n1 + 1/n2))
+        s = abs(D) / (abs(t) sqrt(1/n1 + 1/n2))
 
     Parameters
     ----------
