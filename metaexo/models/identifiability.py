@@ -242,7 +242,8 @@ def _values(es: EffectSizes, name: str) -> list[Any]:
 
 
 def _missing(value: Any, unknown: set[str]) -> bool:
-    return value is None or value != value or _plain(value) in unknown | {"", "<na>"}
+    number = isinstance(value, float | np.floating)
+    return value is None or (number and bool(np.isnan(value))) or _plain(value) in unknown | {"", "<na>"}
 
 
 def _unnamed(check: TermCheck, k: int, labels: Sequence[str]) -> str:

@@ -28,6 +28,9 @@ SPARE = "large, as the others disagree"
 NEAR_KINKS = 8
 # Further starts for the range of a correlation with kinks, on the scale of starting correlations.
 RANGES = (0.3, 0.4, 0.6, 0.65, 0.75, 0.8)
+# Information on a parameter, in units of its typical size, up to which differences of the gradient hold
+# rounding error that matters: the likelihood is flat there, and the sign of a curvature means nothing.
+FLAT = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,7 +266,7 @@ def _certificate(
         if observed is None or (free != moving).any():
             observed = observed_information(function, theta, at, moving, box)
         information[np.ix_(moving, moving)] = observed / np.outer(scale[moving], scale[moving])
-        size = np.sqrt(np.maximum(np.abs(np.diagonal(observed)), 1e-12))
+        size = np.sqrt(np.maximum(np.abs(np.diagonal(observed)), FLAT))
         curvature = float(np.linalg.eigvalsh(observed / np.outer(size, size)).min())
         gradient = float(np.abs(at.gradient[moving] / size).max())
     outward = not (free & bound).any()
