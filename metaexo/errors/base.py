@@ -66,12 +66,9 @@ class UnknownChoiceError(InputError):
         self.allowed = tuple(allowed)
         self.nearest = nearest_word(str(word), self.allowed)
         remedy = f"write {self.nearest!r} if that is what was meant" if self.nearest else ""
-        super().__init__(
-            f"{what} {word!r} is not known",
-            "one of " + ", ".join(repr(name) for name in self.allowed),
-            remedy,
-            rows,
-        )
+        known = ", ".join(repr(name) for name in self.allowed)
+        needed = f"one of {known}" if known else f"nothing; there is no {what} to choose here"
+        super().__init__(f"{what} {word!r} is not known", needed, remedy, rows)
 
 
 class MetaexoWarning(UserWarning):

@@ -1,0 +1,290 @@
+"""What users hand in: read as numbers or words, or refused in words that name the rows.
+
+Every public function reads the values of its caller here, once; below this door all arrays are plain.
+"""
+
+from __future__ import annotations
+
+import datetime
+import numbers as abstract
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaexo.errors import InputError, ShapeError
+
+Array = NDArray[np.float64]
+SHAPES = {0: "a single number", 1: "a one-dimensional array", 2: "a two-dimensional array"}
+
+
+def read_numbers(
+    values: object, name: str, *, rows: Sequence[str] | None = None, ndim: int | None = None
+) -> Array:
+    """Return values as a new array of floats; what is missing or masked is NaN.
+
+    Parameters
+    ----------
+    values : array_like
+        Numbers; lists, NumPy and masked arrays, pandas objects. Text that is a number counts as one.
+    name : str
+        What the values are called in messages.
+    rows : sequence of str, optional
+        What the rows are called in messages; default "row 1", "row 2", ...
+    ndim : int, optional
+        Number of dimensions that is needed. With 1, a single number is an array of one.
+
+    Returns
+    -------
+    ndarray of float
+        A copy, never a view of what was handed in.
+
+    Raises
+    ------
+    InputError
+        If some values are text, complex numbers, dates or other things; it names all of their rows.
+    ShapeError
+        If the values form no array, or one of another dimension.
+    """
+    if type(values) is np.ndarray and values.dtype.kind in "fiub":
+        made = np.array(values, dtype=float)
+    else:
+        made = _read_any(values, name, rows)
+    if ndim == 1 and made.ndim == 0:
+        made = made.reshape(1)
+    if ndim is not None and made.ndim != ndim:
+        raise ShapeError(f"{name} has shape {made.shape}", SHAPES.get(ndim, f"{ndim} dimensions"))
+    return made
+
+
+def read_words(values: object, name: str, size: int | None = None) -> tuple[str, ...]:
+    """Return one text per row; whole numbers read as they are written, 2010 rather than 2010.0.
+
+    Parameters
+    ----------
+    values : sequence
+        One entry per row. A single text is refused: it would be read letter by letter.
+    name : str
+        What the values are called in messages.
+    size : int, optional
+        Number of entries that is needed.
+
+    Raises
+    ------
+    InputError
+        If `values` is a single text or no sequence, or if entries are blank; it names the rows.
+    ShapeError
+        If the number of entries is another one.
+    """
+    entries = read_entries(values, name, size)
+    blank = [f"row {i + 1}" for i, entry in enumerate(entries) if is_blank(entry)]
+    if blank:
+        raise InputError(
+            f"{len(blank)} entries of {name} are blank",
+            "an entry in every row",
+            "fill them in; where cells were merged, fill down merged cells: series.ffill()",
+            blank,
+        )
+    return tuple(as_word(entry) for entry in entries)
+
+
+def read_entries(values: object, name: str, size: int | None = None) -> list[Any]:
+    """Return a list with one entry per row, as they are; masked entries are None.
+
+    Parameters
+    ----------
+    values : sequence
+        One entry per row.
+    name : str
+        What the values are called in messages.
+    size : int, optional
+        Number of entries that is needed.
+
+    Raises
+    ------
+    InputError
+        If `values` is a single text, or no one-dimensional sequence.
+    ShapeError
+        If the number of entries is another one.
+    """
+    if isinstance(values, str | bytes):
+        raise InputError(
+            f"{name} is the single text {values!r}",
+            "a list with one entry per row",
+            f"write [{values!r}] if that is the only entry, or d[{values!r}] for a column of a table d",
+        )
+    if isinstance(values, np.ma.MaskedArray):
+        values = _unmasked(values)
+    if (
+        isinstance(values, dict | set | frozenset)
+        or not isinstance(values, Iterable)
+        or hasattr(values, "columns")
+    ):
+        raise InputError(f"{name} is {_describe(values)}", "a list with one entry per row")
+    entries = list(values)
+    if any(isinstance(e, list | tuple | dict | set | np.ndarray) and e is not np.ma.masked for e in entries):
+        raise InputError(f"{name} holds lists, not single entries", "a list with one entry per row")
+    if size is not None and len(entries) != size:
+        raise ShapeError(f"{name} has {len(entries)} entries for {size} rows", "one entry for each row")
+    return entries
+
+
+def is_blank(value: object) -> bool:
+    """Say whether a cell is missing: None, NaN, NaT, pandas.NA, masked, or text of nothing but spaces."""
+    if value is None or value is np.ma.masked:
+        return True
+    if isinstance(value, str):
+        return not value.strip()
+    if isinstance(value, float | np.floating):
+        return bool(value != value)
+    return type(value).__name__ in ("NAType", "NaTType") or (
+        isinstance(value, np.datetime64 | np.timedelta64) and bool(np.isnat(value))
+    )
+
+
+def as_word(value: object) -> str:
+    """Return a cell as text: whole numbers without decimals, everything else as it prints."""
+    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(float(value)) < 1e15:
+        return str(int(value))
+    return str(value)
+
+
+def check_level(level: object, name: str = "level") -> float:
+    """Return a confidence level; refuse anything but a fraction between 0 and 1.
+
+    Raises
+    ------
+    InputError
+        If it is no number, or not between 0 and 1.
+    """
+    number = isinstance(level, abstract.Real | np.number) and not isinstance(level, bool | np.bool_)
+    if number and 0 < float(level) < 1:  # type: ignore[arg-type]
+        return float(level)  # type: ignore[arg-type]
+    percent = number and 1 < float(level) < 100  # type: ignore[arg-type]
+    raise InputError(
+        f"{name} is {level!r}",
+        "a fraction between 0 and 1, for example 0.95",
+        f"write {float(level) / 100:g}" if percent else "",  # type: ignore[arg-type]
+    )
+
+
+def check_aligned(**named: object) -> None:
+    """Refuse pandas objects whose indexes differ: pairing them by position would mix rows.
+
+    Raises
+    ------
+    InputError
+        If two of them have different indexes; it names both.
+    """
+    first, known = "", None
+    for name, values in named.items():
+        index = getattr(values, "index", None)
+        if index is None or callable(index):
+            continue
+        if known is None:
+            first, known = name, index
+        elif not known.equals(index):
+            if len(known) != len(index):
+                raise ShapeError(
+                    f"{name} has {len(index)} rows and {first} has {len(known)}", "one row for each effect"
+                )
+            raise InputError(
+                f"{first} and {name} have different indexes",
+                "columns of one table, or arrays whose rows stand in the same order",
+                f"take both from one data frame, or pair them by position with {name}.to_numpy()",
+                [
+                    f"row {i + 1}: {a!r} and {b!r}"
+                    for i, (a, b) in enumerate(zip(known, index, strict=True))
+                    if a != b
+                ],
+            )
+
+
+def frozen(values: Array) -> Array:
+    """Return a read-only copy of an array."""
+    copy = np.array(values)
+    copy.flags.writeable = False
+    return copy
+
+
+def _read_any(values: object, name: str, rows: Sequence[str] | None) -> Array:
+    if values is None or isinstance(values, dict | set | frozenset) or callable(values):
+        raise InputError(f"{name} is {_describe(values)}", "numbers")
+    cells = _as_cells(values, name)
+    if cells.dtype.kind in "fiub":
+        return np.array(cells, dtype=float)
+    made = np.empty(cells.shape)
+    flat = made.reshape(-1)
+    bad: list[str] = []
+    for at, cell in enumerate(cells.ravel().tolist()):
+        number = _number(cell)
+        if number is None:
+            row = at // (cells.shape[1] if cells.ndim == 2 else 1)
+            where = rows[row] if rows is not None and row < len(rows) else f"row {row + 1}"
+            bad.append(f"{where}: {cell!r}")
+            number = np.nan
+        flat[at] = number
+    if bad:
+        raise InputError(
+            f"{name} holds {len(bad)} {'entries that are' if len(bad) > 1 else 'entry that is'} no number",
+            "numbers, with a point as decimal mark; None or NaN where a value is missing",
+            "correct these cells, or leave them empty where nothing is reported",
+            bad,
+        )
+    return made
+
+
+def _as_cells(values: Any, name: str) -> NDArray[Any]:
+    """Return an array of numbers where all cells are numbers, else of objects; masked cells are None."""
+    if isinstance(values, np.ma.MaskedArray):
+        return _unmasked(values)
+    if hasattr(values, "to_numpy"):  # pandas: its own missing values are no floats
+        cells = np.array(values.to_numpy())
+        return cells if cells.dtype.kind in "fiub" else np.array(values.to_numpy(dtype=object))
+    text = isinstance(values, str | bytes)
+    items = list(values) if isinstance(values, Iterable) and not text else values
+    if isinstance(items, list) and any(isinstance(item, np.ma.MaskedArray) for item in items):
+        items = [_unmasked(i) if isinstance(i, np.ma.MaskedArray) else i for i in items]
+        items = [i.item() if isinstance(i, np.ndarray) and i.ndim == 0 else i for i in items]
+    try:
+        cells = np.array(items)
+        return cells if cells.dtype.kind in "fiub" else np.array(items, dtype=object)
+    except (ValueError, TypeError, OverflowError):
+        raise ShapeError(f"{name} has rows of different lengths", "an array of numbers") from None
+
+
+def _unmasked(values: Any) -> NDArray[Any]:
+    cells = np.array(values.data, dtype=object)
+    cells[np.ma.getmaskarray(values)] = None
+    return cells
+
+
+def _number(cell: object) -> float | None:
+    """Return a cell as a number, NaN where it is missing, None where it is something else."""
+    if isinstance(cell, float | int):
+        return float(cell) if abs(cell) < 1e308 or isinstance(cell, float) else None
+    if cell is None or (is_blank(cell) and not isinstance(cell, str)):
+        return float("nan")
+    if isinstance(
+        cell, complex | np.complexfloating | datetime.date | datetime.time | datetime.timedelta | bytes
+    ):
+        return None
+    if isinstance(cell, np.datetime64 | np.timedelta64):
+        return None
+    if isinstance(cell, str) and ("_" in cell or not cell.strip()):
+        return None if cell.strip() else float("nan")
+    if isinstance(cell, str | abstract.Number) or hasattr(cell, "__float__"):
+        try:
+            return float(cell)
+        except (TypeError, ValueError, OverflowError):
+            return None
+    return None
+
+
+def _describe(value: object) -> str:
+    """Return what was handed in, in a few words."""
+    if value is None or isinstance(value, bool | int | float):
+        return repr(value)
+    kind = type(value).__name__
+    return f"{'an' if kind[0].lower() in 'aeio' else 'a'} {kind}"
