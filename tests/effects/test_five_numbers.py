@@ -11,7 +11,7 @@ from scipy.special import ndtri
 from metaexo import effects
 from metaexo.effects import mean_sd_from_quantiles
 from metaexo.effects.quantile_models import normal_order_statistics
-from metaexo.effects.quantile_rules import expected_range
+from metaexo.effects.quantile_rules import Quantiles, expected_range, luo_mean
 from metaexo.errors import IntervalError, MissingInputError, UnknownChoiceError
 
 N = 101.0
@@ -205,3 +205,22 @@ def test_estimates_with_whatever_they_bring():
     assert v[0] == pytest.approx((np.log(4) / (2 * 1.959963984540054)) ** 2)
     assert v[1:3] == pytest.approx((np.log(2) / 2) ** 2)
     assert np.isnan(v[3])
+
+
+@pytest.mark.parametrize(
+    ("scenario", "weights"),
+    [
+        ("range", lambda n: {"ends": 4 / (4 + n**0.75)}),
+        ("quartiles", lambda n: {"middle": 0.7 + 0.39 / n}),
+        ("five", lambda n: {"ends": 2.2 / (2.2 + n**0.75), "middle": 0.7 - 0.72 / n**0.55}),
+    ],
+)
+@pytest.mark.parametrize("n", [15.0, 80.0])
+def test_the_weights_of_luo_and_colleagues_as_printed(scenario, weights, n):
+    # Luo et al. (2018), equations 7, 11 and 15, https://doi.org/10.1177/0962280216669183; skewed on purpose
+    given_ = {"minimum": 1.0, "q1": 4.0, "median": 5.0, "q3": 9.0, "maximum": 20.0}
+    parts = {"ends": 10.5, "middle": 6.5}
+    share = weights(n)
+    wanted = sum(share[name] * parts[name] for name in share) + (1 - sum(share.values())) * 5.0
+    columns = [np.array([given_[name] if name in SCENARIOS[scenario] else np.nan]) for name in P]
+    assert luo_mean(Quantiles(*columns, np.array([n])))[0] == pytest.approx(wanted, rel=1e-12)

@@ -129,3 +129,17 @@ def test_unreported_levels_are_one_stratum_under_any_word(word: str | None) -> N
     assert unreported[0].k == 3
     assert result.strata[-1] is unreported[0]
     assert "a stratum of its own" in str(result)
+
+
+def test_the_table_has_each_bound_in_its_own_column() -> None:
+    result = mx.stratify(effects({"plant": 5, "adipose": 4}, tau2=0.3), by="source")
+    table = result.to_frame().set_index("stratum")
+    for s in result.strata:
+        row = table.loc[s.name]
+        wanted = s.fit.conf_int_heterogeneity()
+        assert (row["i2_low"], row["i2_high"]) == pytest.approx(tuple(wanted.i2[1:]), rel=1e-8)
+        assert (row["tau2_low"], row["tau2_high"]) == pytest.approx(tuple(wanted.tau2[1:]), rel=1e-8)
+        assert row["low"] < row["estimate"] < row["high"]
+        assert row["prediction_low"] < row["low"]
+        assert row["high"] < row["prediction_high"]
+    assert (table["i2_low"] < table["i2_high"]).any()
