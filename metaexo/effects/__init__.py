@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from metaexo.effects.assumed_sd import effects_with_assumed_sd
 from metaexo.effects.back_transforms import (
+    back_by_rows,
+    back_pooled,
     double_arcsine,
     freeman_tukey_of_rate,
     harmonic_mean,
@@ -136,6 +138,8 @@ __all__ = [
     "aggregate",
     "all_measures",
     "anova_f_from_sd",
+    "back_by_rows",
+    "back_pooled",
     "back_transformed_mean",
     "back_transformed_mode",
     "biserial_of_d",

@@ -1,9 +1,22 @@
-"""Ways back from the double arcsine and Freeman-Tukey scales, which need a sample size or a person-time."""
+"""From the scale of the analysis to the scale on which a measure is shown.
+
+For most measures this is one function (:attr:`Measure.back`). The double arcsine and Freeman-Tukey scales
+need a sample size or a person-time besides: each study's own for its effect, the harmonic mean for a pooled
+effect.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.effects.measure import Measure
+
+if TYPE_CHECKING:
+    from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 
 Array = NDArray[np.float64]
 
@@ -152,3 +165,108 @@ def harmonic_mean(sizes: ArrayLike) -> float:
     """
     values = np.asarray(sizes, dtype=float)
     return float(values.size / np.sum(1 / values))
+
+
+def back_by_rows(
+    effects: EffectSizes | BoundedEffectSizes, values: ArrayLike, rows: ArrayLike | None = None
+) -> Array:
+    """Return values that belong to single effects on the scale on which their measure is shown.
+
+    Use it for effects and the ends of their intervals. The double arcsine and the Freeman-Tukey rate go back
+    with the sample size or person-time of each effect, so that x events of n are shown as x / n.
+
+    Parameters
+    ----------
+    effects : EffectSizes or BoundedEffectSizes
+        The effects.
+    values : array_like, shape (..., k) or (..., r)
+        Values on the scale of the analysis, the last axis over the effects or over `rows`.
+    rows : array_like of int, shape (r,), optional
+        Positions of the effects that the values belong to. Default: all of them.
+
+    Returns
+    -------
+    ndarray
+        Values on the shown scale, of the shape of `values`.
+
+    See Also
+    --------
+    back_pooled : The same for pooled effects and predictions.
+
+    References
+    ----------
+    Miller (1978), The American Statistician 32, 138, doi:10.1080/00031305.1978.10479283.
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> es = mx.effect_sizes("PFT", events=[0, 10], n=[5, 200])
+    >>> back_by_rows(es, es.y).round(4)
+    array([0.  , 0.05])
+    """
+    sizes = _sizes(effects)
+    if sizes is not None and rows is not None:
+        sizes = sizes[np.asarray(rows, dtype=np.intp)]
+    return _back(effects.measure, values, sizes)
+
+
+def back_pooled(effects: EffectSizes | BoundedEffectSizes, values: ArrayLike) -> Array:
+    """Return pooled effects or predictions on the scale on which the measure of the effects is shown.
+
+    Use it for what a model says of several effects. The double arcsine and the Freeman-Tukey rate go back
+    with the harmonic mean of the sample sizes or person-times of the effects.
+
+    Parameters
+    ----------
+    effects : EffectSizes or BoundedEffectSizes
+        The effects that were pooled: those of the stratum for a stratum.
+    values : array_like
+        Values on the scale of the analysis.
+
+    Returns
+    -------
+    ndarray
+        Values on the shown scale, of the shape of `values`.
+
+    See Also
+    --------
+    back_by_rows : The same for single effects.
+
+    References
+    ----------
+    Miller (1978), The American Statistician 32, 138, doi:10.1080/00031305.1978.10479283.
+    Barendregt, Doi, Lee, Norman & Vos (2013), Journal of Epidemiology and Community Health 67, 974-978,
+    doi:10.1136/jech-2013-203104.
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> es = mx.effect_sizes("PFT", events=[0, 10], n=[5, 200])
+    >>> back_pooled(es, 0.25).round(4)
+    np.float64(0.0254)
+    """
+    sizes = _sizes(effects)
+    if sizes is not None:
+        known = sizes[np.isfinite(sizes)]
+        sizes = np.asarray(harmonic_mean(known) if known.size else np.nan)
+    return _back(effects.measure, values, sizes)
+
+
+def _sizes(effects: EffectSizes | BoundedEffectSizes) -> Array | None:
+    """Return the size of each effect by its sampling variance, NaN where there is none; None if unneeded."""
+    if effects.measure.by_size is None:
+        return None
+    v = effects.v if isinstance(effects, EffectSizes) else np.fmin(effects.v_lower, effects.v_upper)
+    sizes = effects.measure.by_size.size(np.where((v > 0) & np.isfinite(v), v, np.nan))
+    return np.where(sizes > 0, sizes, np.nan)
+
+
+def _back(measure: Measure, values: ArrayLike, sizes: Array | None) -> Array:
+    """Return values on the shown scale; where no size is known, by the limit for large sizes."""
+    y = np.asarray(values, dtype=float)
+    with np.errstate(over="ignore"):
+        limit = np.asarray(measure.back(y), dtype=float)
+    if measure.by_size is None or sizes is None:
+        return limit
+    known = np.isfinite(sizes)
+    return np.asarray(np.where(known, measure.by_size.back(y, np.where(known, sizes, 1.0)), limit))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from metaexo.effects.back_transforms import back_by_rows
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import REPORTED, Derivation, EffectSizes
 from metaexo.effects.explain_bounds import BoundExplanation, explain_bound
@@ -266,7 +267,7 @@ def _addition(title: str, plain: Mapping[str, Any], more: Mapping[str, Any], at:
 def _display(es: EffectSizes, i: int) -> str:
     """Return an effect on the display scale, with a normal interval."""
     half = normal_quantile(LEVEL) * math.sqrt(float(es.v[i]))
-    ends = np.asarray(es.measure.back(np.array([es.y[i], es.y[i] - half, es.y[i] + half])), dtype=float)
+    ends = back_by_rows(es, [[es.y[i]], [es.y[i] - half], [es.y[i] + half]], [i])[:, 0]
     turned = ", turned so that higher is better" if es.oriented else ""
     return (
         f"{es.measure.display} {number(float(ends[0]))} ({interval(float(ends[1]), float(ends[2]))}, "

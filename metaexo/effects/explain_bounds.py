@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from metaexo.effects.back_transforms import back_by_rows
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.bounds import LEAST, range_of_t
 from metaexo.effects.effect_sizes import Derivation
@@ -104,7 +105,7 @@ def explain_bound(es: BoundedEffectSizes, i: int) -> BoundExplanation:
       q = t_of_p(p, n1 + n2 - 2) = t_of_p(0.05, 15 + 15 - 2) = 2.0484071
     """
     low, high = float(es.lower[i]), float(es.upper[i])
-    ends = np.asarray(es.measure.back(np.array([low, high])), dtype=float)
+    ends = back_by_rows(es, [[low], [high]], [i])[:, 0]
     bare = BoundExplanation(
         es.row_ids[i], es.row_labels[i], es.measure, es.derived[i], (), (), low, high, False,
         f"{es.measure.display} {interval(float(ends[0]), float(ends[1]))}", NOT_KEPT,

@@ -45,6 +45,22 @@ class Alternative:
 
 
 @dataclass(frozen=True, slots=True)
+class BackBySize:
+    """The way back from a scale on which equal values of studies of different size are different results.
+
+    Attributes
+    ----------
+    back : callable
+        From values on the scale of the analysis, and sizes (or person-times), to the display scale.
+    size : callable
+        From the sampling variance of an effect to the size it belongs to.
+    """
+
+    back: Callable[[Array, Array], Array]
+    size: Callable[[Array], Array]
+
+
+@dataclass(frozen=True, slots=True)
 class Measure:
     """One effect-size measure.
 
@@ -67,7 +83,9 @@ class Measure:
     display : str
         Label of the display scale, for example "Risk ratio".
     back : callable
-        From the scale of the analysis to the display scale; monotone.
+        From the scale of the analysis to the display scale; monotone. Where that depends on the size of a
+        study it is the limit for large sizes; :func:`metaexo.effects.back_by_rows` and
+        :func:`metaexo.effects.back_pooled` take the sizes into account.
     display_log : bool
         Whether the display scale is a ratio scale, to be drawn on a logarithmic axis.
     orientation : {"negate", "none"}
@@ -85,6 +103,8 @@ class Measure:
         None if the inputs are not counts.
     alternatives : tuple of Alternative
         Other sets of inputs from which the effect can be computed, in order of trust.
+    by_size : BackBySize or None
+        The way back to the display scale where it depends on the size of the study.
     """
 
     code: str
@@ -102,6 +122,12 @@ class Measure:
     bias_corrected: bool = False
     zero_cells: float | None = None
     alternatives: tuple[Alternative, ...] = ()
+    by_size: BackBySize | None = None
+
+    @property
+    def rescaled(self) -> bool:
+        """Whether the display scale is another than that of the analysis."""
+        return self.back is not identity
 
 
 _REGISTRY: dict[str, Measure] = {}

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.effects.measure import Measure, identity, register
+from metaexo.effects.back_transforms import inverse_freeman_tukey_rate
+from metaexo.effects.measure import BackBySize, Measure, identity, register
 
 Array = NDArray[np.float64]
 
@@ -200,8 +201,9 @@ def root_rate(events: Array, time: Array) -> tuple[Array, Array]:
 def freeman_tukey_rate(events: Array, time: Array) -> tuple[Array, Array]:
     """Return the Freeman-Tukey transform of a rate: y = (sqrt(x/t) + sqrt((x+1)/t)) / 2, v = 1 / (4 t).
 
-    Use it for rare events; to go back to a rate a person-time is needed
-    (:func:`metaexo.effects.inverse_freeman_tukey_rate`).
+    Use it for rare events. The way back to a rate needs a person-time
+    (:func:`metaexo.effects.inverse_freeman_tukey_rate`): each study is shown with its own, a pooled value
+    with the harmonic mean of the studies' person-times.
 
     Parameters
     ----------
@@ -258,6 +260,8 @@ _ONE: tuple[tuple[str, str, Compute, Callable[[Array], Array], float], ...] = (
     ("IRS", "square-root rate", root_rate, square, 0.0),
     ("IRFT", "Freeman-Tukey transform of a rate", freeman_tukey_rate, square, 0.0),
 )
+# v = 1 / (4 t), so that the sampling variance tells the person-time
+_BY_TIME = BackBySize(inverse_freeman_tukey_rate, lambda v: 1 / (4 * v))
 
 register(
     *(
@@ -290,6 +294,7 @@ register(
             orientation="none",
             reference="10.1214/aoms/1177729756",
             zero_cells=add,
+            by_size=_BY_TIME if code == "IRFT" else None,
         )
         for code, name, compute, back, add in _ONE
     ),

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr, ndtri
 
+from metaexo.effects.back_transforms import inverse_double_arcsine
 from metaexo.effects.corrections import average_over_rows
-from metaexo.effects.measure import Measure, identity, register
+from metaexo.effects.measure import BackBySize, Measure, identity, register
 
 Array = NDArray[np.float64]
 
@@ -191,8 +192,9 @@ def arcsine_proportion(events: Array, n: Array) -> tuple[Array, Array]:
 def double_arcsine_proportion(events: Array, n: Array) -> tuple[Array, Array]:
     """Return the Freeman-Tukey double arcsine of a proportion.
 
-    Use it for proportions with zeros; to go back to a proportion a sample size is needed
-    (:func:`metaexo.effects.inverse_double_arcsine`), mostly the harmonic mean of the studies' sizes.
+    Use it for proportions with zeros. The way back to a proportion needs a sample size
+    (:func:`metaexo.effects.inverse_double_arcsine`): each study is shown with its own, a pooled value with
+    the harmonic mean of the studies' sizes.
 
         y = (arcsin sqrt(x / (n + 1)) + arcsin sqrt((x + 1) / (n + 1))) / 2,  v = 1 / (4 n + 2)
 
@@ -248,6 +250,8 @@ _RECORDS: tuple[tuple[str, str, Callable[..., tuple[Array, Array]], Callable[[Ar
     ("PAS", "arcsine proportion", arcsine_proportion, squared_sine, "10.1002/sim.3511"),
     ("PFT", "double arcsine proportion", double_arcsine_proportion, squared_sine, "10.1214/aoms/1177729756"),
 )
+# v = 1 / (4 n + 2), so that the sampling variance tells n, whatever was added to the counts
+_BY_N = BackBySize(inverse_double_arcsine, lambda v: (1 / v - 2) / 4)
 _VARIANCES = {"PR": ("LS", "UB", "AV"), "PLN": ("LS", "AV"), "PLO": ("LS", "AV")}
 
 register(
@@ -265,6 +269,7 @@ register(
             reference=reference,
             variances=_VARIANCES.get(code, ()),
             zero_cells=0.0 if code in ("PAS", "PFT") else 0.5,
+            by_size=_BY_N if code == "PFT" else None,
         )
         for code, name, compute, back, reference in _RECORDS
     )

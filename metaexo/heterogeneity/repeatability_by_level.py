@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from metaexo.effects.back_transforms import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import TooFewStudiesError
 from metaexo.formatting import MISSING, interval, number, p_value, plural, text_table
@@ -52,14 +53,13 @@ class Repeatability:
         """
         import pandas as pd
 
-        back = self.effects.measure.back
         rows = []
         for level, results in self.levels.items():
             for s in results.strata:
                 row: dict[str, object] = {"repetition": level, self.by: s.name, "k": s.k, "m": s.m}
                 pooled, fit = s.pooled, s.fit
                 ends = [np.nan] * 3 if pooled is None else [pooled.estimate, pooled.low, pooled.high]
-                row |= dict(zip(("value", "low", "high"), back(np.array(ends)).tolist(), strict=True))
+                row |= dict(zip(("value", "low", "high"), back_pooled(s.effects, ends).tolist(), strict=True))
                 row |= {"tau": np.nan if fit is None else fit.tau, "note": s.note}
                 rows.append(row)
         return pd.DataFrame(rows)
@@ -122,7 +122,7 @@ def _most_repeatable(results: StratifiedResults, known: Sequence[Stratum]) -> st
     plain = [float(results.means.contrast({a: 1.0, b: -1.0}).pvalue[0]) for a, b in pairs]
     adjusted = adjust_pvalues(plain, "holm")
     largest = max(float(p) for pair, p in zip(pairs, adjusted, strict=True) if best in pair)
-    shown = number(float(results.effects.measure.back(np.array(value[best]))), 3)
+    shown = number(float(back_pooled(results[best].effects, value[best])), 3)
     if largest < SHOWN:
         return f"{best} is the most repeatable ({shown}); against others, by Holm, {p_value(largest)} at most"
     return (

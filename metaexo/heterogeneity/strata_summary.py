@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-import numpy as np
-
+from metaexo.effects.back_transforms import back_pooled
 from metaexo.formatting import interval, number, percent, plural, text_table
 from metaexo.heterogeneity.strata import StratifiedResults, Stratum
 from metaexo.heterogeneity.strata_tables import (
@@ -61,7 +60,7 @@ def _fitted(results: StratifiedResults) -> list[str]:
 def _pooled(results: StratifiedResults) -> list[str]:
     rows, header = reader_rows(results)
     lines = [text_table([row[:6] for row in rows], header[:6])]
-    if results.effects.measure.display_log and results.fitted:
+    if results.effects.measure.rescaled and results.fitted:
         lines.append(_displayed(results))
     test = f"between strata: {results.between}" if results.between else "between strata: no test"
     lines += [test, results.between_note]
@@ -78,7 +77,8 @@ def _displayed(results: StratifiedResults) -> str:
     rows = []
     for s in results.fitted:
         assert s.pooled is not None
-        shown = [float(x) for x in measure.back(np.array([s.pooled.estimate, s.pooled.low, s.pooled.high]))]
+        ends = [s.pooled.estimate, s.pooled.low, s.pooled.high]
+        shown = [float(x) for x in back_pooled(s.effects, ends)]
         rows.append([s.name, number(shown[0]), interval(shown[1], shown[2])])
     return text_table(rows, ["stratum", measure.display.lower(), "interval"])
 

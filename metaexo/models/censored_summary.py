@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from metaexo.effects.back_transforms import back_pooled
 from metaexo.formatting import interval, number, percent, plural, text_table
 from metaexo.models.censored_effects import count_in_words
 from metaexo.models.summary import Summary
@@ -64,9 +65,9 @@ def _pooled(fit: CensoredResults) -> list[str]:
         f"{interval(pooled.prediction_low, pooled.prediction_high, 4)}{above}",
         str(fit.moderator_test),
     ]
-    if measure.display_log:
+    if measure.rescaled:
         ends = [pooled.estimate, pooled.low, pooled.high]
-        shown = [float(x) for x in measure.back(np.array(ends))]
+        shown = [float(x) for x in back_pooled(fit.effects, ends)]
         lines.append(f"{measure.display.lower()} {number(shown[0], 3)} ({interval(shown[1], shown[2], 3)})")
     return lines
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from metaexo.effects.back_transforms import back_pooled
 from metaexo.formatting import interval, number, p_value, percent, plural, text_table
 from metaexo.models.multilevel_structures import STRUCTURES
 from metaexo.models.summary import Summary
@@ -77,9 +78,9 @@ def _pooled(fit: MultilevelResults) -> list[str]:
         f"prediction interval {interval(row['prediction_low'], row['prediction_high'], 4)}",
     ]
     measure = fit.effects.measure
-    if measure.display_log:
+    if measure.rescaled:
         values = np.array([row[name] for name in ("estimate", "low", "high")], dtype=float)
-        shown = [float(x) for x in measure.back(values)]
+        shown = [float(x) for x in back_pooled(fit.effects, values)]
         lines.append(f"{measure.display.lower()} {number(shown[0], 3)} ({interval(shown[1], shown[2], 3)})")
     return [*lines, str(fit.moderator_test)]
 

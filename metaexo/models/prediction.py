@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metaexo.effects.back_transforms import back_pooled
 from metaexo.errors import InputError, ShapeError, UnknownChoiceError
 from metaexo.models.design import Design
 from metaexo.models.hypothesis import quantiles
@@ -187,7 +189,7 @@ def back_transform(
     """
     if transform is None or callable(transform):
         return transform
-    words: dict[str, Callable[[Array], Array]] = {"exp": np.exp, "measure": fit.effects.measure.back}
+    words: dict[str, Callable[[Array], Array]] = {"exp": np.exp, "measure": partial(back_pooled, fit.effects)}
     if transform not in words:
         raise UnknownChoiceError("transform", transform, words)
     return words[transform]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from metaexo.effects.back_transforms import back_pooled
 from metaexo.formatting import interval, number, percent, plural
 from metaexo.models.inference import TESTS
 from metaexo.models.tables import coefficient_table, term_lines
@@ -95,9 +96,9 @@ def _pooled(fit: RandomEffectsResults) -> list[str]:
             f"true effect of a new study: {percent(pooled.level)} prediction interval "
             f"{interval(predicted[0], predicted[1], 4)}{above if np.isfinite(measure.null) else ''}",
         )
-    if measure.display_log:
+    if measure.rescaled:
         ends = np.array([pooled.estimate, pooled.low, pooled.high, *predicted])
-        shown = [float(x) for x in measure.back(ends)]
+        shown = [float(x) for x in back_pooled(fit.effects, ends)]
         line = f"{measure.display.lower()} {number(shown[0], 3)} ({interval(shown[1], shown[2], 3)})"
         lines.append(line + (f", prediction interval {interval(shown[3], shown[4], 3)}" if predicted else ""))
     return lines

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from metaexo.effects import EffectSizes, Measure
+from metaexo.effects import EffectSizes, back_by_rows, back_pooled
 from metaexo.errors import TooFewStudiesError
 from metaexo.formatting import interval, number, percent, plural
 from metaexo.models import RandomEffects
@@ -63,23 +64,24 @@ def pooled_in_words(
     fit = RandomEffects(effects).fit(method, test, level)
     pooled = fit.pooled()
     counts = f"k = {plural(effects.k, 'effect')} of m = {plural(effects.m, 'study', 'studies')}"
-    estimate = _shown(effects.measure, pooled.estimate, pooled.low, pooled.high, digits)
+    estimate = _shown(back_pooled(effects, [pooled.estimate, pooled.low, pooled.high]), digits)
     text = f"{counts}, {symbol} = {estimate}, τ = {number(fit.tau, digits)}, I² = {percent(fit.i2)}"
     if pooled.prediction_low is None or pooled.prediction_high is None:
         return text
-    ends = effects.measure.back(np.array([pooled.prediction_low, pooled.prediction_high]))
+    ends = back_pooled(effects, [pooled.prediction_low, pooled.prediction_high])
     return f"{text}, prediction interval {interval(float(ends[0]), float(ends[1]), digits)}"
 
 
 def _one_study(effects: EffectSizes, symbol: str, level: float, digits: int) -> str:
     """Return the effects of the one study there is."""
     half = float(normal_quantile(level)) * np.sqrt(effects.v)
-    found = [_shown(effects.measure, y, y - h, y + h, digits) for y, h in zip(effects.y, half, strict=True)]
+    ends = back_by_rows(effects, [effects.y, effects.y - half, effects.y + half])
+    found = [_shown(values, digits) for values in ends.T]
     if effects.k == 1:
         return f"one study, {effects.row_labels[0]}: {symbol} = {found[0]}"
     return f"one study with {effects.k} effects: {symbol} = " + "; ".join(found)
 
 
-def _shown(measure: Measure, estimate: float, low: float, high: float, digits: int) -> str:
-    y, first, second = (float(value) for value in measure.back(np.array([estimate, low, high])))
+def _shown(values: NDArray[np.float64], digits: int) -> str:
+    y, first, second = (float(value) for value in values)
     return f"{number(y, digits)} ({interval(first, second, digits)})"
