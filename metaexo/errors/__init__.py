@@ -17,6 +17,7 @@ from metaexo.errors.base import (
 from metaexo.errors.cautions import (
     AssumptionWarning,
     DependentEffectsWarning,
+    EqualEffectsTestWarning,
     FewStudiesWarning,
     IncomparableFitsWarning,
     MixedContrastsWarning,
@@ -104,6 +105,7 @@ __all__ = [
     "EmptyLevelError",
     "EmptySheetError",
     "EncodingError",
+    "EqualEffectsTestWarning",
     "EventsError",
     "ExtremeVarianceWarning",
     "FewStudiesWarning",

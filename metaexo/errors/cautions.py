@@ -25,6 +25,10 @@ class FewStudiesWarning(MetaexoWarning):
     """So few studies that the quantity rests on very little."""
 
 
+class EqualEffectsTestWarning(MetaexoWarning):
+    """A test that is meant for random-effects models was asked for with the equal-effects model."""
+
+
 class MixedContrastsWarning(MetaexoWarning):
     """Results with and without a control stand in one set of effects."""
 

@@ -10,10 +10,18 @@ import numpy as np
 
 from metaexo.errors import InputError
 from metaexo.models.design import Design
-from metaexo.models.hypothesis import TestResult, combine, quantiles, wald_test
+from metaexo.models.hypothesis import (
+    TestResult,
+    cautions_of_estimates,
+    combine,
+    quantiles,
+    two_sided_pvalues,
+    wald_statistics,
+    wald_test,
+)
 from metaexo.models.readable import Readable, ReaderTable, plain
 from metaexo.numeric.problem import Array
-from metaexo.numeric.tails import normal_quantile, normal_two_sided, t_quantile, t_two_sided
+from metaexo.numeric.tails import normal_quantile, t_quantile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,15 +73,14 @@ class LinearResults(Readable, ABC):
 
     @property
     def tvalues(self) -> pd.Series:
-        """Test statistics of single coefficients: t, or z."""
+        """Test statistics of single coefficients: t, or z; NaN where there is no spread."""
         return self._series(self._statistics, "statistic")
 
     @property
     def pvalues(self) -> pd.Series:
-        """Two-sided p-values by name."""
-        tails = self._statistics
+        """Two-sided p-values by name; NaN where there is no spread, or fewer than 1 degree of freedom."""
         df = self.df_of(np.eye(self.design.p))
-        return self._series(normal_two_sided(tails) if df is None else t_two_sided(tails, df), "pvalue")
+        return self._series(two_sided_pvalues(self._statistics, df), "pvalue")
 
     def conf_int(self, level: float | None = None) -> pd.DataFrame:
         """Return the confidence intervals of the coefficients: columns low and high."""
@@ -92,21 +99,33 @@ class LinearResults(Readable, ABC):
         return pd.DataFrame(self.cov, index=names, columns=names)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the coefficients as a table: term, estimate, se, statistic, pvalue, low, high."""
+        """Return the coefficients as a table: term, estimate, se, statistic, df, pvalue, low, high.
+
+        The column df, the degrees of freedom of the t distributions, is NaN where the normal one is taken.
+        """
         import pandas as pd
 
         bounds = self.conf_int()
+        df = self.df_of(np.eye(self.design.p))
         return pd.DataFrame(
             {
                 "term": self.design.names,
                 "estimate": self.beta,
                 "se": self.se,
                 "statistic": self._statistics,
+                "df": np.full(self.design.p, np.nan) if df is None else df,
                 "pvalue": self.pvalues.to_numpy(),
                 "low": bounds["low"].to_numpy(),
                 "high": bounds["high"].to_numpy(),
             }
         )
+
+    def cautions(self) -> tuple[str, ...]:
+        """Return what to know before relying on the intervals and tests; empty if there is nothing.
+
+        The same lines stand below the tables of the fit and in its summary.
+        """
+        return cautions_of_estimates(self.design.names, self.se, self.df_of(np.eye(self.design.p)))
 
     # -- for readers -----------------------------------------------------------------------------------------
 
@@ -275,8 +294,7 @@ class LinearResults(Readable, ABC):
 
     @property
     def _statistics(self) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(self.beta / self.se)
+        return wald_statistics(self.beta, self.se)
 
     def _series(self, values: Array, name: str) -> pd.Series:
         import pandas as pd

@@ -16,10 +16,16 @@ from numpy.typing import ArrayLike
 from metaexo.errors import InputError, ShapeError, UnknownChoiceError
 from metaexo.formatting import interval, number, p_value
 from metaexo.models.design import Design
-from metaexo.models.hypothesis import TestResult, combine, quantiles
+from metaexo.models.hypothesis import (
+    TestResult,
+    cautions_of_estimates,
+    combine,
+    quantiles,
+    two_sided_pvalues,
+    wald_statistics,
+)
 from metaexo.models.readable import Readable, ReaderTable, plain
 from metaexo.numeric.problem import Array
-from metaexo.numeric.tails import normal_two_sided, t_two_sided
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,6 +167,10 @@ class Contrasts(Readable):
         """Return the joint test."""
         return [f"together: {self.joint}"]
 
+    def cautions(self) -> tuple[str, ...]:
+        """Return what to know about tests and intervals: few degrees of freedom, no width."""
+        return cautions_of_estimates(self.names, self.se, self.df)
+
     def __str__(self) -> str:
         return self.to_text()
 
@@ -287,11 +297,10 @@ def make_contrasts(
     estimate, cov = combine(rows, fit.beta, fit.cov)
     se = np.sqrt(np.maximum(np.diagonal(cov), 0.0))
     df = fit.df_of(rows)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        statistic = (estimate - wanted) / se
+    statistic = wald_statistics(estimate - wanted, se)
     chosen = fit._level(level)
     quantile = quantiles(chosen, df)
-    pvalue = normal_two_sided(statistic) if df is None else t_two_sided(statistic, df)
+    pvalue = two_sided_pvalues(statistic, df)
     return Contrasts(
         names=names,
         weights=rows,

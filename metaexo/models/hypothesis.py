@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Distribution = Literal["z", "t", "chi2", "F"]
+# Below LEAST_DF (denominator) degrees of freedom a test has no p-value; below FEW_DF it carries a caution.
+LEAST_DF = 1.0
+FEW_DF = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +64,96 @@ class TestResult(Readable):
         row = {"distribution": self.distribution, "df1": df[0], "df2": df[1]}
         return pd.DataFrame([row | {"statistic": self.statistic, "pvalue": self.pvalue, "null": self.null}])
 
+    def cautions(self) -> tuple[str, ...]:
+        """Return what to know before relying on the p-value; empty if there is nothing."""
+        df = denominator_df(self.distribution, self.df)
+        if df is None or not df < FEW_DF or np.isnan(self.statistic):
+            return ()
+        reliance = "the p-value is a rough guide" if df >= LEAST_DF else "too few for a p-value"
+        return (f"{df:.4g} denominator df: {reliance}",)
+
     def __str__(self) -> str:
         inside = f"({', '.join(f'{d:.4g}' for d in self.df)})" if self.df else ""
         head = f"{self.distribution}{inside} = {number(self.statistic)}"
-        return f"{head}, {p_value(self.pvalue)} (null: {self.null})"
+        said = "".join(f"; caution: {text}" for text in self.cautions())
+        return f"{head}, {p_value(self.pvalue)} (null: {self.null}){said}"
+
+
+def denominator_df(distribution: Distribution, df: tuple[float, ...]) -> float | None:
+    """Return the degrees of freedom that an estimated variance has in a test; None for z and chi2."""
+    return float(df[-1]) if distribution in ("t", "F") else None
 
 
 def make_test(statistic: float, distribution: Distribution, df: tuple[float, ...], null: str) -> TestResult:
-    """Return the test of a statistic, its p-value taken from the tail of the distribution."""
+    """Return the test of a statistic, its p-value taken from the tail of the distribution.
+
+    There is no p-value (it is NaN) on fewer than 1 denominator degree of freedom.
+    """
     tails = {"z": normal_two_sided, "t": t_two_sided, "chi2": chi2_tail, "F": f_tail}
-    value = tails[distribution](statistic, *df)  # type: ignore[operator]
-    return TestResult(float(statistic), distribution, tuple(map(float, df)), float(value), null)
+    fewest = denominator_df(distribution, df)
+    value = np.nan
+    if fewest is None or fewest >= LEAST_DF:
+        value = float(tails[distribution](statistic, *df))  # type: ignore[operator]
+    return TestResult(float(statistic), distribution, tuple(map(float, df)), value, null)
+
+
+def wald_statistics(difference: Array, se: Array) -> Array:
+    """Return differences over their standard errors: NaN, not testable, where the standard error is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(se > 0, difference / se, np.nan))
+
+
+def two_sided_pvalues(statistic: Array, df: Array | None) -> Array:
+    """Return two-sided p-values of t or z statistics; NaN on fewer than 1 degree of freedom.
+
+    Parameters
+    ----------
+    statistic : ndarray, shape (q,)
+        The statistics; those that are not testable are NaN.
+    df : ndarray, shape (q,), or None
+        Degrees of freedom; None for z.
+    """
+    if df is None:
+        return normal_two_sided(statistic)
+    enough = np.asarray(df) >= LEAST_DF
+    return np.asarray(np.where(enough, t_two_sided(statistic, np.where(enough, df, 1.0)), np.nan))
+
+
+def cautions_of_estimates(names: Sequence[str], se: Array, df: Array | None) -> tuple[str, ...]:
+    """Return what to know about t intervals and tests of estimates: few degrees of freedom, no width.
+
+    Parameters
+    ----------
+    names : sequence of str, length q
+        What the estimates are called.
+    se : ndarray, shape (q,)
+        Their standard errors.
+    df : ndarray, shape (q,), or None
+        Their degrees of freedom; None for z.
+    """
+    found = []
+    still = [name for name, wide in zip(names, se, strict=True) if wide == 0]
+    if still:
+        found.append(
+            f"the interval of {', '.join(still)} has no width, because the effects show no spread; it says "
+            "nothing about the precision of the estimate, and there is no test"
+        )
+    if df is None:
+        return tuple(found)
+    for low, high, said in (
+        (-np.inf, LEAST_DF, "too few for a p-value, and the interval is not to be relied on"),
+        (LEAST_DF, FEW_DF, "interval and p-value are rough guides"),
+    ):
+        few = {
+            name: float(d)
+            for name, d, wide in zip(names, df, se, strict=True)
+            if low <= d < high and wide > 0
+        }
+        if few:
+            counts = sorted({f"{d:.3g}" for d in few.values()}, key=float)
+            shown = counts[0] if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+            found.append(f"{', '.join(few)}: {shown} df, {said}")
+    return tuple(found)
 
 
 def wald_test(beta: np.ndarray, cov: np.ndarray, df_residual: float | None, null: str) -> TestResult:

@@ -39,6 +39,13 @@ TESTS = {
     "z": "normal quantiles",
 }
 
+# Fewer effects than this carry a caution: tau2 is then estimated on at most three degrees of freedom.
+FEW_EFFECTS = 5
+MEANT_FOR_RANDOM_EFFECTS = (
+    "the Knapp-Hartung test is meant for random-effects models: with equal effects its scale turns "
+    "heterogeneity into the width of the interval, and agreement into too narrow a one"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Inference:
@@ -81,6 +88,42 @@ def infer(fit: RandomEffectsResults) -> Inference:
     ):
         scale = max(1.0, scale)
     return Inference(scale, df, cov * scale)
+
+
+def cautions_of_fit(fit: RandomEffectsResults) -> tuple[str, ...]:
+    """Return what to know about a fit beyond the degrees of freedom of its coefficients."""
+    found = []
+    if fit.df_residual == 0:
+        found.append(
+            "one effect: there is no tau2 and no I2"
+            if fit.k == 1
+            else f"as many coefficients as effects ({fit.k}): there is no tau2 and no I2"
+        )
+    elif fit.k < FEW_EFFECTS and fit.method != "EE" and not fit.tau2_given:
+        found.append(f"only {fit.k} effects: tau and the prediction interval rest on very little")
+    if fit.method == "EE" and fit.test.startswith("knapp-hartung"):
+        found.append(MEANT_FOR_RANDOM_EFFECTS)
+    narrower = _narrower_than_equal_effects(fit)
+    if narrower:
+        found.append(
+            f"the Knapp-Hartung interval of {', '.join(narrower)} is narrower than that of the equal-effects "
+            'model with normal quantiles; test="knapp-hartung-adhoc" or "z" is wider'
+        )
+    return tuple(found)
+
+
+def _narrower_than_equal_effects(fit: RandomEffectsResults) -> list[str]:
+    """Return the coefficients whose Knapp-Hartung interval is narrower than the equal-effects one.
+
+    The interval of the equal-effects model, with normal quantiles, leaves out the uncertainty about the
+    differences between studies. See Jackson et al. (2017) above.
+    """
+    scale, df = fit.test_scale, fit.df_test
+    if not 0 < scale < 1 or df is None or (fit.effects.v == 0).any():
+        return []
+    plain = np.diagonal(weighted_fit(fit.batch, 1.0 / fit.batch.v).cov[0])
+    half, other = t_quantile(fit.level, df) * fit.se, normal_quantile(fit.level) * np.sqrt(plain)
+    return [name for name, ours, least in zip(fit.design.names, half, other, strict=True) if ours < least]
 
 
 def _narrower_than_dersimonian_laird(fit: RandomEffectsResults, scale: float) -> bool:

@@ -13,13 +13,14 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.shared_arms import shared_arms
 from metaexo.errors import (
     DependentEffectsWarning,
+    EqualEffectsTestWarning,
     InputError,
     ShapeError,
     TooFewStudiesError,
     UnknownChoiceError,
 )
 from metaexo.models.design import Design, make_design
-from metaexo.models.inference import TESTS
+from metaexo.models.inference import MEANT_FOR_RANDOM_EFFECTS, TESTS
 from metaexo.models.results import RandomEffectsResults
 from metaexo.numeric.estimators import Estimator, get_estimator
 from metaexo.numeric.likelihood_maximum import likelihood_at
@@ -155,6 +156,11 @@ class RandomEffects:
             If there are too few effects for what is to be estimated.
         InputError
             If sampling variances of zero meet a method that divides by them, or a choice lacks what it needs.
+
+        Warns
+        -----
+        EqualEffectsTestWarning
+            If a Knapp-Hartung test is asked for with the equal-effects model.
         """
         estimator = get_estimator(method)
         test = test or ("z" if estimator.code == "EE" else "knapp-hartung")
@@ -165,6 +171,12 @@ class RandomEffects:
         self._check_count(estimator.code, test, tau2)
         self._check_zero_variances(estimator, tau2)
         self._check_options(estimator, test, df)
+        if estimator.code == "EE" and test.startswith("knapp-hartung"):
+            warnings.warn(
+                f'method="EE" with test="{test}": {MEANT_FOR_RANDOM_EFFECTS}',
+                EqualEffectsTestWarning,
+                stacklevel=2,
+            )
         es = self.effects
         batch = make_batch(es.y, es.v, self.design.x, weights=self.weights)
         solution = self._solve(batch, estimator, tau2)

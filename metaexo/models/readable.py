@@ -55,6 +55,14 @@ class Readable:
         """Return the lines that stand below the tables."""
         return []
 
+    def cautions(self) -> tuple[str, ...]:
+        """Return what to know before relying on the result; empty if there is nothing."""
+        return ()
+
+    def _lines_below(self) -> list[str]:
+        """Return the notes, and then the cautions, that stand below the tables."""
+        return [*self.table_notes(), *(f"caution: {text}" for text in self.cautions())]
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values, for files such as JSON; what is missing is None."""
         return {str(name): plain(value) for name, value in _parts(self).items()}
@@ -65,7 +73,7 @@ class Readable:
             "\n".join([*([table.title] if table.title else []), text_table(table.rows, table.header)])
             for table in self.reader_tables()
         ]
-        return "\n".join([*blocks, *self.table_notes()])
+        return "\n".join([*blocks, *self._lines_below()])
 
     def to_markdown(self) -> str:
         """Return the result as a Markdown table, followed by notes."""
@@ -73,7 +81,7 @@ class Readable:
         for table in self.reader_tables():
             blocks += [table.title] if table.title else []
             blocks.append(markdown_table(table.rows, table.header))
-        return "\n\n".join([*blocks, *self.table_notes()])
+        return "\n\n".join([*blocks, *self._lines_below()])
 
     def to_latex(self, caption: str | None = None) -> str:
         """Return the result as a LaTeX table, followed by notes; it needs the booktabs package.
@@ -87,7 +95,7 @@ class Readable:
             latex_table(table.rows, table.header, caption=_caption(caption, table.title))
             for table in self.reader_tables()
         ]
-        return "\n\n".join([*blocks, *(latex_text(note) for note in self.table_notes())])
+        return "\n\n".join([*blocks, *(latex_text(note) for note in self._lines_below())])
 
     def to_html(self, caption: str | None = None) -> str:
         """Return the result as an HTML table, followed by notes.
@@ -101,7 +109,7 @@ class Readable:
             html_table(table.rows, table.header, caption=_caption(caption, table.title))
             for table in self.reader_tables()
         ]
-        return "\n".join([*blocks, *(f"<p>{escape(note)}</p>" for note in self.table_notes())])
+        return "\n".join([*blocks, *(f"<p>{escape(note)}</p>" for note in self._lines_below())])
 
     def _repr_html_(self) -> str:
         return self.to_html()

@@ -18,7 +18,7 @@ from metaexo.models.fit_statistics import FitStatistics, statistics_at
 from metaexo.models.forecasts import Forecasts
 from metaexo.models.further import FurtherAnalyses
 from metaexo.models.hypothesis import TestResult
-from metaexo.models.inference import Inference, infer
+from metaexo.models.inference import Inference, cautions_of_fit, infer
 from metaexo.models.records import Certificate
 from metaexo.models.spread import Heterogeneity
 from metaexo.numeric.likelihood import log_likelihood_of
@@ -141,6 +141,14 @@ class RandomEffectsResults(Heterogeneity, Forecasts, Cases, FurtherAnalyses, Lin
         from metaexo.models.kenward_roger import adjust
 
         return adjust(self).joint_test(rows @ self.beta - null, rows, words)
+
+    def cautions(self) -> tuple[str, ...]:
+        """Return what to know before relying on the fit; empty if there is nothing.
+
+        Few degrees of freedom, few effects, intervals without width or narrower than those of the
+        equal-effects model. The same lines stand in the summary and below the tables.
+        """
+        return (*cautions_of_fit(self), *super().cautions())
 
     @cached_property
     def moderator_test(self) -> TestResult:

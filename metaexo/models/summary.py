@@ -49,7 +49,7 @@ def summarise(fit: RandomEffectsResults) -> Summary:
     return Summary(
         {
             "What was fitted": _fitted(fit),
-            "Pooled": _pooled(fit),
+            "Pooled": [*_pooled(fit), *(f"caution: {text}" for text in fit.cautions())],
             "Spread": _spread(fit),
             "Data": _data(fit),
             "Fit": _certificate(fit),
@@ -123,7 +123,7 @@ def _spread(fit: RandomEffectsResults) -> list[str]:
         if bounds.note:
             lines.append(bounds.note)
     elif fit.df_residual < 1:
-        return ["nothing to tell heterogeneity from: as many coefficients as effects"]
+        return ["tau2 and I2 cannot be estimated: as many coefficients as effects"]
     else:
         lines.append(f"I2 {percent(fit.i2)}")
     lines.append(f"Q: {fit.q}")
@@ -157,7 +157,5 @@ def _certificate(fit: RandomEffectsResults) -> list[str]:
     if fit.method in ("ML", "REML") and not fit.tau2_given:
         single = "the only maximum" if seal.maxima == 1 else f"the highest of {seal.maxima} local maxima"
         lines.append(f"{single}, {'proved' if seal.proved else 'as far as a fine scan can tell'}")
-    if fit.k < 5 and fit.method != "EE":
-        lines.append(f"only {plural(fit.k, 'effect')}: tau and the prediction interval rest on very little")
     lines.append(f"data digest {fit.digest}")
     return lines

@@ -13,6 +13,7 @@ OWN = ("kenward-roger", "knapp-hartung-or-z", "knapp-hartung-iqwig")
 
 
 @pytest.mark.filterwarnings("ignore::metaexo.errors.DependentEffectsWarning")
+@pytest.mark.filterwarnings("ignore::metaexo.errors.EqualEffectsTestWarning")
 @pytest.mark.parametrize("dependent", [False, True], ids=["independent", "dependent"])
 @pytest.mark.parametrize("mode", ["separate", "common"])
 @pytest.mark.parametrize("method", ["REML", "DL", "EE"])

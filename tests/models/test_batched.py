@@ -16,6 +16,7 @@ def problems() -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(0.2, np.sqrt(v + 0.1)), v
 
 
+@pytest.mark.filterwarnings("ignore::metaexo.errors.EqualEffectsTestWarning")
 @pytest.mark.parametrize("method", ["EE", "DL", "PM", "ML", "REML"])
 @pytest.mark.parametrize("test", [None, "z", "t", "knapp-hartung-adhoc"])
 def test_numbers_are_those_of_single_fits(method: str, test: str | None) -> None:

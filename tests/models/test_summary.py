@@ -83,8 +83,9 @@ def test_the_certificate_says_whether_the_maximum_is_the_only_one() -> None:
 def test_one_effect_tells_nothing_of_heterogeneity() -> None:
     single = mx.RandomEffects(mx.EffectSizes([0.1], [0.02])).fit(method="EE", test="z")
     text = str(single.summary())
-    assert "nothing to tell heterogeneity from" in text
-    assert "I2" not in text
+    assert "tau2 and I2 cannot be estimated" in text
+    assert "I2 0" not in text
+    assert np.isnan([single.i2, single.h2, single.typical_variance]).all()
     assert "tau " not in text
 
 

@@ -1,0 +1,76 @@
+"""What rests on few degrees of freedom, or on no spread at all, says so wherever it is shown."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import metaexo as mx
+from metaexo import errors
+from metaexo.models.hypothesis import make_test
+
+
+def shown(fit: object) -> list[str]:
+    return [str(fit.summary()), fit.to_text(), fit.to_markdown(), fit.to_latex(), fit.to_html()]  # type: ignore[attr-defined]
+
+
+def test_a_fit_without_anything_to_say_has_no_cautions() -> None:
+    fit = mx.RandomEffects(mx.EffectSizes([0.1, 0.5, -0.4, 0.9, 0.2, 0.4], [0.02] * 6)).fit()
+    assert fit.cautions() == ()
+    assert all("caution" not in text for text in shown(fit))
+
+
+def test_an_interval_on_one_df_carries_a_caution_wherever_it_is_shown() -> None:
+    fit = mx.RandomEffects(mx.EffectSizes([0.1, 0.9], [0.01, 0.02])).fit()
+    assert any("intercept: 1 df" in text for text in fit.cautions())
+    assert all("caution" in text for text in shown(fit))
+    assert fit.to_frame()["df"].tolist() == [1.0]
+    assert "1 denominator df" in str(fit.moderator_test)
+
+
+def test_a_test_on_less_than_one_denominator_df_has_no_p_value() -> None:
+    for df, testable in ((0.36, False), (0.97, False), (1.0, True), (1.6, True)):
+        test = make_test(3.0, "F", (1, df), "nothing")
+        assert np.isfinite(test.pvalue) == testable
+        assert f"{df:.4g} denominator df" in str(test)
+    assert "caution" not in str(make_test(3.0, "F", (1, 4.0), "nothing"))
+    assert "caution" not in str(make_test(3.0, "chi2", (1,), "nothing"))
+
+
+def test_knapp_hartung_narrower_than_equal_effects() -> None:
+    es = mx.EffectSizes([0.45, 0.47, 0.5], [0.05, 0.04, 0.06])
+    fit = mx.RandomEffects(es).fit()
+    equal = mx.RandomEffects(es).fit("EE")
+    bounds, other = fit.conf_int(), equal.conf_int()
+    assert float((bounds.high - bounds.low).iloc[0]) < float((other.high - other.low).iloc[0])
+    assert any("narrower" in text for text in fit.cautions())
+    wider = mx.RandomEffects(es).fit(test="knapp-hartung-adhoc")
+    assert not any("narrower" in text for text in wider.cautions())
+
+
+def test_equal_effects_with_knapp_hartung_warns_and_keeps_the_caution() -> None:
+    model = mx.RandomEffects(mx.EffectSizes([0.1, 0.3, 0.5, 0.2, 0.3], [0.02, 0.03, 0.04, 0.02, 0.02]))
+    with pytest.warns(errors.EqualEffectsTestWarning, match="meant for random-effects models"):
+        fit = model.fit(method="EE", test="knapp-hartung")
+    assert any("meant for random-effects" in text for text in fit.cautions())
+
+
+def test_no_spread_is_not_testable_in_table_test_and_summary_alike() -> None:
+    es = mx.EffectSizes([0.1, 0.1, 0.5, 0.5], [0.02] * 4, data=pd.DataFrame({"g": list("aabb")}))
+    fit = mx.RandomEffects(es, moderators="g").fit()
+    assert fit.se.tolist() == [0.0, 0.0]
+    assert fit.pvalues.isna().all()
+    assert fit.tvalues.isna().all()
+    assert np.isnan(fit.moderator_test.pvalue)
+    contrast = fit.contrast("gb")
+    assert np.isnan([contrast.pvalue[0], contrast.joint.pvalue]).all()
+    assert all("no width" in text for text in shown(fit))
+    assert "p < 0.0001" not in str(fit.summary())
+
+
+def test_one_effect_has_no_heterogeneity() -> None:
+    fit = mx.RandomEffects(mx.EffectSizes([0.4], [0.05])).fit(method="EE")
+    assert np.isnan([fit.i2, fit.h2]).all()
+    assert any("no tau2 and no I2" in text for text in fit.cautions())
+    assert fit.to_dict()["i2"] is None
