@@ -76,10 +76,10 @@ class Heterogeneity:
     def typical_variance(self) -> float:
         """Sampling variance of a typical study, (k - p) / trace(P) (Higgins and Thompson 2002).
 
-        NaN if a sampling variance is zero, and without residual degrees of freedom.
+        NaN if a sampling variance is zero; 0 without residual degrees of freedom.
         """
         if self._has_zero_variance or not self.df_residual:
-            return float("nan")
+            return float("nan") if self.df_residual else 0.0
         return float(self.df_residual / self._at_zero.trace_p)
 
     @property
@@ -87,10 +87,10 @@ class Heterogeneity:
         """Share of the variability of effects that is between studies, a fraction.
 
         tau2 / (tau2 + typical variance); for the equal-effects model (Q - df) / Q, at least 0. NaN if a
-        sampling variance is zero, and without residual degrees of freedom: one study has no I2.
+        sampling variance is zero. 0, and not shown, without residual degrees of freedom.
         """
         if self.df_residual == 0:
-            return float("nan")
+            return 0.0
         if self.method == "EE":
             q = self.q.statistic
             return max(0.0, (q - self.df_residual) / q) if q > 0 else 0.0
@@ -98,9 +98,9 @@ class Heterogeneity:
 
     @property
     def h2(self) -> float:
-        """Total over sampling variability; for the equal-effects model Q / df. NaN where `i2` is."""
+        """Total over sampling variability; for the equal-effects model Q / df."""
         if self.df_residual == 0:
-            return float("nan")
+            return 1.0
         if self.method == "EE":
             return self.q.statistic / self.df_residual
         return self.tau2 / self.typical_variance + 1

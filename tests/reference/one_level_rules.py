@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from scipy.stats import t as student_t
 
 import metaexo as mx
 from metaexo.models import RandomEffectsResults
@@ -51,7 +52,9 @@ def rules_of(case: Case) -> list[Rule]:
     if topic == "stress_behaviour" and call["behaviour"] == ZERO_VARIANCES:
         return [default_threshold] if call["tau2_method"] in ("ML", "REML") else []
     if topic in ("random_effects", "meta_regression"):
-        return [fit_at_zero]
+        return [fit_at_zero, no_spread]
+    if topic == "intervals_extra" and call.get("ci_method") == "KR":
+        return [below_one_df]
     if topic == "diagnostics":
         alone = [alone_with_a_coefficient] if "standardized_z" in case["results"] else []
         return [deviations_at_zero, missing_deletions, *alone]
@@ -86,6 +89,37 @@ def demand_zero(found: Comparison, fit: RandomEffectsResults) -> None:
     expected = {"ML": np.trace(w), "REML": np.trace(projector)}.get(fit.method)
     if expected is not None:
         demand(found, "the likelihood rises from 0", square <= float(expected) + slack)
+
+
+def no_spread(case: Case, actual: Fields) -> Comparison:
+    """Effects without any spread have a standard error of 0, and by ours no test.
+
+    The reference divides by it: a statistic of Inf and p = 0, beside no omnibus test.
+    """
+    expected = case["results"]
+    of_test = ("test_statistic", "p_value")
+    found = compare(actual, _without(expected, of_test), case["rtol"], case["atol"])
+    fit = fit_case(case, case["data"])
+    residuals = fit.effects.y - fit.design.matrix(fit.k) @ fit.beta
+    demand(found, "the effects have a spread", float(np.abs(residuals).max()) <= 1e-12)
+    demand(found, "the reference's standard errors are not 0", not np.any(expected["se"]))
+    for name in of_test:
+        given = np.asarray(actual[name], dtype=float)
+        demand(found, f"our {name} is {given.tolist()}", bool(np.isnan(given).all()))
+    demand(found, "the reference's p is not 0", not np.any(expected["p_value"]))
+    return found
+
+
+def below_one_df(case: Case, actual: Fields) -> Comparison:
+    """A t distribution on fewer than 1 df has no mean: by ours there is no p-value."""
+    expected = case["results"]
+    found = compare(actual, _without(expected, ("p_value",)), case["rtol"], case["atol"])
+    demand(found, f"the reference has {expected['df']!r} df", expected["df"] < 1)
+    demand(found, f"our p is {actual['p_value']!r}", bool(np.isnan(actual["p_value"])))
+    statistic = expected["estimate"] / expected["se"]
+    theirs = 2 * float(student_t.sf(abs(statistic), expected["df"]))
+    demand(found, "the reference's p", math.isclose(theirs, expected["p_value"], rel_tol=1e-4))
+    return found
 
 
 def fit_at_zero(case: Case, actual: Fields) -> Comparison:
