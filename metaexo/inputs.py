@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.errors import InputError, ShapeError
+from metaexo.errors import InputError, ShapeError, UnknownChoiceError
 
 Array = NDArray[np.float64]
 SHAPES = {0: "a single number", 1: "a one-dimensional array", 2: "a two-dimensional array"}
@@ -167,6 +167,46 @@ def check_level(level: object, name: str = "level") -> float:
         "a fraction between 0 and 1, for example 0.95",
         f"write {float(level) / 100:g}" if percent else "",  # type: ignore[arg-type]
     )
+
+
+def check_choice(name: str, word: object, allowed: Sequence[str]) -> None:
+    """Refuse anything but one of the allowed words.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If it is another word, or no word; it names the allowed ones and the nearest.
+    """
+    if not isinstance(word, str) or word not in allowed:
+        raise UnknownChoiceError(name, word, allowed)
+
+
+def check_flag(name: str, value: object) -> bool:
+    """Return a flag; refuse anything but True or False.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{name} is {_describe(value)}", "True or False")
+    return bool(value)
+
+
+def check_number(name: str, value: object) -> float:
+    """Return a single number; refuse anything else, True and False included.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+    """
+    if not isinstance(value, abstract.Real | np.number) or isinstance(
+        value, bool | complex | np.complexfloating
+    ):
+        raise InputError(f"{name} is {_describe(value)}", "a number")
+    return float(value)
 
 
 def check_aligned(**named: object) -> None:

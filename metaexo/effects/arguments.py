@@ -5,15 +5,28 @@ A missing value (NaN) passes: what is not reported cannot be wrong.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
-from typing import overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from metaexo.effects.check import Array, check_correlation, check_not_negative, check_p_value
-from metaexo.errors import InputError, SampleSizeError
+from metaexo.effects.check import (
+    Array,
+    Mask,
+    check_correlation,
+    check_direction,
+    check_not_negative,
+    check_p_value,
+)
+from metaexo.errors import InputError, SampleSizeError, UnknownChoiceError, UnusedStudyColumnWarning
+from metaexo.inputs import as_word, is_blank, read_entries
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+STUDY_NAMES = ("study", "studies", "studyid", "studyname", "studyno", "studynumber", "studylabel", "paper")
 Check = Callable[[str, Array, Sequence[str]], None]
 
 
@@ -66,8 +79,20 @@ def sizes(values: ArrayLike, name: str) -> Array:
     return _checked(name, values, _check_size)
 
 
-def signs(direction: ArrayLike) -> NDArray[np.float64]:
-    """Return 1, -1, 0 for the direction of an effect."""
+def signs(direction: ArrayLike, name: str, differs: Mask) -> Array:
+    """Return 1 or -1 for the direction of an effect; refuse 0 where a statistic says that groups differ.
+
+    Parameters
+    ----------
+    direction : array_like
+        Signs of the effects.
+    name : str
+        What the statistic is called.
+    differs : ndarray of bool
+        Where it says that the groups differ.
+    """
+    given, there = np.broadcast_arrays(numbers(direction), differs)
+    check_direction(given.ravel(), name, there.ravel(), _Entries(given.size))
     return np.sign(numbers(direction))
 
 
@@ -95,3 +120,126 @@ def _check_size(name: str, values: Array, rows: Sequence[str]) -> None:
             "give the number of people or animals in this group",
             [f"{rows[i]}: {values[i]:g}" for i in np.flatnonzero(values < 1).tolist()],
         )
+
+
+def check_table(data: object, name: str = "data") -> None:
+    """Refuse anything but a data frame (or nothing), and a data frame with two columns of one name.
+
+    Raises
+    ------
+    InputError
+        If it is something else, for example the name of a file.
+    """
+    if data is None:
+        return
+    import pandas as pd
+
+    if isinstance(data, pd.DataFrame):
+        twice = [str(column) for column in data.columns[data.columns.duplicated()]]
+        if twice:
+            raise InputError(
+                f"{name} has several columns named {', '.join(map(repr, dict.fromkeys(twice)))}",
+                "columns with names of their own",
+                f"rename them: {name}.columns = [...]",
+            )
+        return
+    if isinstance(data, str):
+        found, remedy = f"the text {data!r}", f"read the file first: pandas.read_csv({data!r})"
+    else:
+        found, remedy = f"a {type(data).__name__}", f"make one: pandas.DataFrame({name})"
+    raise InputError(f"{name} is {found}", "a pandas.DataFrame with one row per effect", remedy)
+
+
+def look_up(data: pd.DataFrame | None, name: str, values: Any) -> Any:
+    """Return the column of `data` if `values` is its name; anything but a text is returned as it is.
+
+    Raises
+    ------
+    InputError
+        If a text was given and there is no data.
+    UnknownChoiceError
+        If there is no such column; it names the nearest.
+    """
+    if not isinstance(values, str):
+        return values
+    if data is None:
+        raise InputError(
+            f"{name} is the text {values!r}",
+            "a list with one entry per row, or the name of a column together with data=",
+            f"hand in the table too: data=d, or the column itself: {name}=d[{values!r}]",
+        )
+    by_name = {str(column): column for column in data.columns}
+    if values not in by_name:
+        raise UnknownChoiceError("column", values, by_name)
+    return data[by_name[values]]
+
+
+def index_of(*given: object) -> pd.Index[Any] | None:
+    """Return the index of the first pandas object, or None."""
+    indexes = (getattr(values, "index", None) for values in given)
+    return next((index for index in indexes if index is not None and not callable(index)), None)
+
+
+def read_labels(values: object, k: int) -> tuple[str, ...]:
+    """Return labels as texts; a blank one is the number of its row; empty if none are given."""
+    if values is None:
+        return ()
+    entries = read_entries(values, "labels", k)
+    return tuple(str(i + 1) if is_blank(entry) else as_word(entry) for i, entry in enumerate(entries))
+
+
+def read_studies(values: object, k: int) -> tuple[str, ...]:
+    """Return studies as texts, "" for a blank one; empty if none are given."""
+    if values is None:
+        return ()
+    return tuple("" if is_blank(entry) else as_word(entry) for entry in read_entries(values, "study", k))
+
+
+def check_studies(study: Sequence[str], row_name: Callable[[int], str]) -> None:
+    """Refuse blank studies: they are not one study, nor known to be several.
+
+    Parameters
+    ----------
+    study : sequence of str
+        Study of each row, "" where it is blank.
+    row_name : callable
+        From a position to what the row is called in messages.
+
+    Raises
+    ------
+    InputError
+        If some are blank; it names their rows.
+    """
+    if all(study):
+        return
+    rows = [row_name(i) for i, name in enumerate(study) if not name]
+    raise InputError(
+        f"the study is blank in {len(rows)} of {len(study)} rows",
+        "the study of every row",
+        'where cells were merged, fill down merged cells: data["study"].ffill(); otherwise give each row '
+        "the name of its study",
+        rows,
+    )
+
+
+def study_column_of(data: pd.DataFrame) -> str | None:
+    """Return "study" if `data` has this column; warn of another one that looks like it.
+
+    Warns
+    -----
+    UnusedStudyColumnWarning
+        If there is a column such as "Study" or "study_id" that names one study several times.
+    """
+    names = {str(column): column for column in data.columns}
+    if "study" in names:
+        return "study"
+    for name, column in names.items():
+        if "".join(filter(str.isalnum, name)).casefold() in STUDY_NAMES and data[column].duplicated().any():
+            warnings.warn(
+                f"data has a column {name!r} that names some studies several times, and study is not given: "
+                f"every effect is taken as a study of its own; study={name!r} takes this column",
+                UnusedStudyColumnWarning,
+                stacklevel=3,
+            )
+            return None
+    return None

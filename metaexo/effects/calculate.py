@@ -12,6 +12,7 @@ from metaexo.effects.effect_sizes import REPORTED, Derivation
 from metaexo.effects.measure import Alternative, Measure, get_measure
 from metaexo.effects.zero_cells import ZeroCells, add_to_cells, cells
 from metaexo.errors import InputError, MissingInputError, ShapeError, UnknownChoiceError
+from metaexo.inputs import check_aligned, check_choice, check_flag, read_numbers
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -86,6 +87,12 @@ def calculate(
     '0.5 added to every cell'
     """
     record = get_measure(measure)
+    check_flag("bias_correction", bias_correction)
+    if not isinstance(inputs, Mapping):
+        raise InputError(f"inputs is a {type(inputs).__name__}", "a mapping of names to numbers")
+    if zero_cells is not None and not isinstance(zero_cells, ZeroCells):
+        raise InputError(f"zero_cells is a {type(zero_cells).__name__}", "a metaexo.effects.ZeroCells")
+    check_aligned(**{str(name): values for name, values in inputs.items()})
     arrays = as_rows(inputs)
     compute = _check_names(record, arrays)
     options = _options(record, variance, bias_correction)
@@ -112,13 +119,19 @@ def as_rows(inputs: Mapping[str, ArrayLike]) -> dict[str, Array]:
         If an input does not hold numbers.
     """
     arrays: dict[str, Array] = {}
+    faults: list[InputError] = []
     for name, values in inputs.items():
         try:
-            arrays[name] = np.atleast_1d(np.asarray(values, dtype=float))
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{name} does not hold numbers ({error})", "numbers, NaN for missing") from error
-        if arrays[name].ndim != 1:
-            raise ShapeError(f"{name} has {arrays[name].ndim} dimensions", "one entry a row")
+            arrays[name] = read_numbers(values, name, ndim=1)
+        except InputError as error:
+            faults.append(error)
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        cells = [f"{fault.given}: {'; '.join(fault.rows)}" if fault.rows else fault.given for fault in faults]
+        raise InputError(
+            "some inputs hold entries that are no number", faults[0].needed, faults[0].remedy, cells
+        )
     lengths = {name: values.size for name, values in arrays.items() if values.size != 1}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{name}: {size}" for name, size in lengths.items())
@@ -157,8 +170,8 @@ def _check_names(record: Measure, arrays: Mapping[str, Array]) -> Compute:
 def _options(record: Measure, variance: str | None, bias_correction: bool) -> dict[str, str | bool]:
     """Return the options that the measure's function takes."""
     options: dict[str, str | bool] = {}
-    if variance is not None and variance not in (record.variances or ("LS",)):
-        raise UnknownChoiceError(f"variance of {record.code}", variance, record.variances or ("LS",))
+    if variance is not None:
+        check_choice(f"variance of {record.code}", variance, record.variances or ("LS",))
     if record.variances:
         options["variance"] = variance or record.variances[0]
     if record.bias_corrected:
@@ -180,6 +193,8 @@ def _by_first_route(
     """Compute each row from the first set of inputs that gives an effect."""
     k = _length(arrays)
     y, v, derived = np.full(k, np.nan), np.full(k, np.nan), [REPORTED] * k
+    if "direction" in arrays:  # 0 is no sign that a statistic could take
+        arrays = {**arrays, "direction": np.where(arrays["direction"] == 0, np.nan, arrays["direction"])}
     if set(record.inputs) <= set(arrays):
         y, v = _run(compute, {name: arrays[name] for name in record.inputs}, options)
     for way in record.alternatives:

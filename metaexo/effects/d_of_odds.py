@@ -216,8 +216,9 @@ def log_odds_ratio_of_chi_square(
     """
     n1, n2 = sizes(treatment_n, "treatment_n"), sizes(control_n, "control_n")
     m, total = numbers(events), n1 + n2
-    gap = np.sqrt(squares(chi_square, "chi_square") * n1 * n2 * m * (total - m) / total**3)
-    a = n1 * m / total + signs(direction) * gap
+    square = squares(chi_square, "chi_square")
+    gap = np.sqrt(square * n1 * n2 * m * (total - m) / total**3)
+    a = n1 * m / total + signs(direction, "chi_square", square > 0) * gap
     cells = np.stack(np.broadcast_arrays(a, n1 - a, m - a, n2 - m + a))
     cells = np.where((cells >= 0).all(axis=0), cells, np.nan)
     with np.errstate(divide="ignore"):

@@ -286,7 +286,7 @@ def d_of_chi_square(
             "chi-square of a 2 x 2 table, at most n1 + n2",
             "look at the degrees of freedom: a larger table, or another test, may stand behind it",
         )
-    phi = signs(direction) * np.sqrt(square / total)
+    phi = signs(direction, "chi_square", square > 0) * np.sqrt(square / total)
     with np.errstate(divide="ignore"):
         return d_of_point_biserial(phi, treatment_n, control_n)
 

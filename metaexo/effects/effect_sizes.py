@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from metaexo.effects.arguments import (
+    check_studies,
+    check_table,
+    index_of,
+    look_up,
+    read_labels,
+    read_studies,
+    study_column_of,
+)
+from metaexo.effects.check import variances_too_small
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.origin import Origin
 from metaexo.errors import (
+    ImpossibleVarianceWarning,
     InputError,
     RowsLeftOutWarning,
     ShapeError,
     UnknownChoiceError,
     VarianceRatioWarning,
 )
+from metaexo.formatting import plural
+from metaexo.inputs import check_aligned, check_choice, check_flag, is_blank, read_entries, read_numbers
 from metaexo.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -27,6 +40,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 How = Literal["reported", "converted", "assumed"]
 VARIANCE_RATIO_LIMIT = 1e7
+LEAST_VARIANCE, MOST_VARIANCE, LARGEST_EFFECT = 1e-100, 1e100, 1e100
+NOT_SELECTED = "not selected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +69,29 @@ REPORTED = Derivation("reported")
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class EffectSizes:
-    """Effects and their sampling variances, one row an effect.
+    """Effects and their sampling variances, one row per effect.
 
     Use this for numbers of your own; :func:`metaexo.effect_sizes` and the evidence sheets return it too.
+    It cannot be changed: arrays are read-only copies of what was handed in, and `data` is a copy each time.
 
     Parameters
     ----------
-    y : array_like, shape (k,)
-        Effects on the scale of the analysis (logarithms for ratios).
-    v : array_like, shape (k,)
-        Sampling variances, the square of the standard errors; at least 0.
+    y : array_like, shape (k,), or str
+        Effects on the scale of the analysis (logarithms for ratios), or the name of a column of `data`.
+    v : array_like, shape (k,), or str, optional
+        Sampling variances, the square of the standard errors: 0, or from 1e-100 to 1e100.
     measure : str or Measure
-        Code of the measure; "GEN" for anything.
-    labels : sequence of str, optional
-        What a reader sees of each row; need not be unique. Default "1", "2", ...
-    study : sequence of str, optional
-        Study of each row; effects of one study are dependent. Default: every row its own study.
+        Code of the measure; "GEN" for anything, "RATIO" for the logarithm of any ratio.
+    se : array_like, shape (k,), or str, optional
+        Standard errors, in the place of `v`.
+    labels : sequence of str, or str, optional
+        What a reader sees of each row, or the name of a column of `data`; need not be unique. A blank label
+        is the number of its row. Default "1", "2", ...
+    study : sequence of str, or str, optional
+        Study of each row, or the name of a column of `data`; effects of one study are dependent. Default: the
+        column "study" of `data`; without one, every row is its own study.
     data : pandas.DataFrame, optional
-        Further columns (moderators, source, isolation method), one row an effect.
+        Further columns (moderators, source, isolation method), one row per effect.
     derived : sequence of Derivation, optional
         How each effect came about. Default: as reported.
     ledger : Ledger, optional
@@ -90,13 +110,31 @@ class EffectSizes:
         Number of effects.
     m : int
         Number of studies.
+    index : pandas.Index or None
+        Index of the pandas objects that were handed in; pandas objects that are used with these effects
+        later must have the same.
+    study_column : str or None
+        Column of `data` from which the studies are.
 
     Raises
     ------
     ShapeError
         If the lengths differ.
     InputError
-        If an effect is infinite or a variance negative or infinite; it names the rows.
+        If an effect is infinite or a variance negative or infinite, if either is too large or too small to
+        compute with, if a study is blank, or if pandas objects have different indexes; it names the rows.
+
+    Warns
+    -----
+    RowsLeftOutWarning
+        If rows without an effect or a variance are left out.
+    VarianceRatioWarning
+        If the largest variance is more than 1e7 times the smallest.
+    ImpossibleVarianceWarning
+        If a standardised mean difference has a smaller variance than the sizes of its groups allow; `data`
+        has to hold them (treatment_n and control_n).
+    UnusedStudyColumnWarning
+        If no study is given, and `data` has a column that looks like one, for example "Study".
 
     Examples
     --------
@@ -111,20 +149,23 @@ class EffectSizes:
     measure: Measure
     labels: tuple[str, ...]
     study: tuple[str, ...]
-    data: pd.DataFrame | None
     derived: tuple[Derivation, ...]
     ledger: Ledger | None
     oriented: bool
     origin: Origin | None
+    index: pd.Index[Any] | None
+    study_column: str | None
+    _data: pd.DataFrame | None
 
     def __init__(
         self,
-        y: ArrayLike,
-        v: ArrayLike,
+        y: ArrayLike | str,
+        v: ArrayLike | str | None = None,
         measure: str | Measure = "GEN",
         *,
-        labels: Sequence[str] | None = None,
-        study: Sequence[str] | None = None,
+        se: ArrayLike | str | None = None,
+        labels: Sequence[str] | str | None = None,
+        study: Sequence[str] | str | None = None,
         data: pd.DataFrame | None = None,
         derived: Sequence[Derivation] | None = None,
         ledger: Ledger | None = None,
@@ -132,61 +173,77 @@ class EffectSizes:
         origin: Origin | None = None,
         missing: Literal["drop", "raise"] = "drop",
     ) -> None:
-        effects = np.array(y, dtype=float, ndmin=1)
-        variances = np.array(v, dtype=float, ndmin=1)
-        if effects.ndim != 1 or effects.shape != variances.shape:
+        check_choice("missing", missing, ("drop", "raise"))
+        record = get_measure(measure)
+        check_table(data)
+        column = study if isinstance(study, str) else None
+        if study is None and data is not None:
+            column = study = study_column_of(data)
+        given = {"y": y, "v": v, "se": se, "labels": labels, "study": study}
+        found = {name: look_up(data, name, values) for name, values in given.items()}
+        check_aligned(**found, data=data)
+        effects = read_numbers(found["y"], "y", ndim=1)
+        variances = _variances(found["v"], found["se"])
+        if effects.shape != variances.shape:
             raise ShapeError(
-                f"y has shape {effects.shape} and v has shape {variances.shape}",
-                "two one-dimensional arrays of one length",
+                f"y has {effects.size} entries and {'v' if se is None else 'se'} has {variances.size}",
+                "one sampling variance for each effect",
             )
-        if ledger is not None and len(ledger.used) != effects.size:
-            raise ShapeError(
-                f"the ledger has {len(ledger.used)} used rows for {effects.size} effects",
-                "one used row of the ledger for each effect",
-            )
-        sources = origin.rows if origin is not None else None
-        columns = {"labels": labels, "study": study, "derived": derived, "data": data, "origin": sources}
-        for name, column in columns.items():
-            if column is not None and len(column) != effects.size:
-                raise ShapeError(
-                    f"{name} has {len(column)} rows and y has {effects.size}",
-                    "one entry for each effect",
-                )
+        k = effects.size
+        marks = _check_companions(k, data, derived, ledger, origin)
         put = object.__setattr__
         put(self, "y", effects)
         put(self, "v", variances)
-        put(self, "measure", get_measure(measure))
-        put(self, "labels", tuple(str(x) for x in labels) if labels is not None else ())
-        put(self, "study", tuple(str(x) for x in study) if study is not None else ())
-        put(self, "data", data)
-        put(self, "derived", tuple(derived) if derived is not None else ())
+        put(self, "measure", record)
+        put(self, "labels", read_labels(found["labels"], k))
+        put(self, "study", read_studies(found["study"], k))
+        put(self, "derived", marks)
         put(self, "ledger", ledger)
-        put(self, "oriented", oriented)
+        put(self, "oriented", check_flag("oriented", oriented))
         put(self, "origin", origin)
+        put(self, "index", index_of(*found.values(), data))
+        put(self, "study_column", column)
+        put(self, "_data", None if data is None else data.copy())
         if not self._is_ordinary():
-            self._check_values()
+            self._check_values("v" if se is None else "se")
             self._drop_missing(missing)
+        check_studies(self.study, self._row_name)
+        self._look_at_sizes()
+        self.y.flags.writeable = False
+        self.v.flags.writeable = False
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
         self.y.flags.writeable = False
         self.v.flags.writeable = False
 
     def _is_ordinary(self) -> bool:
         """Say, in few steps, whether all values can be used and no variance is far from the others."""
-        if not self.v.size or not self.v.min() > 0:
+        if not self.v.size:
             return False
-        near = self.v.max() <= VARIANCE_RATIO_LIMIT * self.v.min()
-        return bool(near and np.isfinite(self.y + self.v).all())
+        least, most = self.v.min(), self.v.max()
+        near = least >= LEAST_VARIANCE and most <= min(MOST_VARIANCE, VARIANCE_RATIO_LIMIT * least)
+        return bool(near and np.abs(self.y).max() <= LARGEST_EFFECT)
 
-    def _check_values(self) -> None:
+    def _check_values(self, what: str) -> None:
         bad = np.isinf(self.y) | np.isinf(self.v) | (self.v < 0)
         if bad.any():
             raise InputError(
                 "some effects are infinite or some sampling variances are negative or infinite",
                 "finite effects y and finite sampling variances v >= 0",
                 "look at these rows in the source; a standard error must be squared to be a variance",
-                [
-                    f"{self._row_name(int(i))}: y = {self.y[i]:g}, v = {self.v[i]:g}"
-                    for i in np.flatnonzero(bad)
-                ],
+                self._values_at(bad),
+            )
+        small = (self.v > 0) & (self.v < LEAST_VARIANCE)
+        bad = small | (self.v > MOST_VARIANCE) | (np.abs(self.y) > LARGEST_EFFECT)
+        if bad.any():
+            raise InputError(
+                "some effects or sampling variances are too large or too small to compute with",
+                f"effects of at most {LARGEST_EFFECT:g}, variances of 0 or from {LEAST_VARIANCE:g} to "
+                f"{MOST_VARIANCE:g}",
+                "look at these rows in the source; if they are right, take another unit (y times c and v "
+                "times c squared)",
+                self._values_at(bad),
             )
         positive = self.v[self.v > 0]
         if positive.size > 1 and positive.max() > VARIANCE_RATIO_LIMIT * positive.min():
@@ -196,6 +253,35 @@ class EffectSizes:
                 VarianceRatioWarning,
                 stacklevel=4,
             )
+
+    def _values_at(self, rows: NDArray[np.bool_]) -> list[str]:
+        return [
+            f"{self._row_name(int(i))}: y = {self.y[i]:g}, v = {self.v[i]:g}" for i in np.flatnonzero(rows)
+        ]
+
+    def _look_at_sizes(self) -> None:
+        """Warn of standardised mean differences whose variance is too small for the sizes in the data."""
+        if self.origin is not None or self._data is None:
+            return
+        rows, least, corrected = variances_too_small(self.measure.code, self.v, self._data)
+        if not rows.size:
+            return
+        told = [
+            f"{self._row_name(int(i))}: {self.v[i]:.4g}, at least {low:.4g}"
+            for i, low in zip(rows, least, strict=True)
+        ]
+        why = (
+            "programs that multiply the variance by the squared small-sample correction give such values"
+            if corrected
+            else "the sizes or the variances may be wrong, or v is that of an average of several outcomes"
+        )
+        warnings.warn(
+            f"{len(told)} of {self.k} sampling variances are smaller than possible for a standardised mean "
+            f"difference of independent groups of these sizes (1/n1 + 1/n2 for Hedges' g): "
+            f"{'; '.join(told[:8])}{f'; and {len(told) - 8} more' if len(told) > 8 else ''}; {why}",
+            ImpossibleVarianceWarning,
+            stacklevel=3,
+        )
 
     def _drop_missing(self, missing: str) -> None:
         gone = np.isnan(self.y) | np.isnan(self.v)
@@ -220,15 +306,19 @@ class EffectSizes:
         ledger = ledger.leave_out(
             {int(line): "no effect or no sampling variance" for line in lines},
             step="effect",
-            studies=dict(zip((int(x) for x in lines), np.array(self.study)[gone], strict=True))
-            if self.study
-            else None,
+            studies=dict(zip(ledger.used, self.study, strict=True)) if self.study else None,
+            items=dict(zip(ledger.used, self.labels, strict=True)) if self.labels else None,
         )
         keep = np.flatnonzero(~gone)
         put = object.__setattr__
         for name, value in self._columns_at(keep).items():
             put(self, name, value)
         put(self, "ledger", ledger)
+
+    @property
+    def data(self) -> pd.DataFrame | None:
+        """Further columns, one row per effect: a copy, so that no change reaches these effects."""
+        return None if self._data is None else self._data.copy()
 
     def _columns_at(self, rows: NDArray[np.intp]) -> dict[str, Any]:
         """Return every per-row field at the given positions."""
@@ -241,7 +331,8 @@ class EffectSizes:
             "v": self.v[rows],
             "labels": pick(self.labels),
             "study": pick(self.study),
-            "data": self.data.iloc[rows].reset_index(drop=True) if self.data is not None else None,
+            "_data": None if self._data is None else self._data.iloc[rows],
+            "index": None if self.index is None else self.index[rows],
             "derived": pick(self.derived),
             "origin": self.origin.at(rows) if self.origin is not None else None,
         }
@@ -280,10 +371,10 @@ class EffectSizes:
         UnknownChoiceError
             If there is no such column.
         """
-        known = [] if self.data is None else list(map(str, self.data.columns))
-        if self.data is None or name not in known:
-            raise UnknownChoiceError("column", name, known)
-        return self.data[name]
+        if self._data is None:
+            raise UnknownChoiceError("column", name, [])
+        found: pd.Series[Any] = look_up(self._data, "column", str(name))
+        return found.copy()
 
     def with_columns(self, **columns: Sequence[object]) -> EffectSizes:
         """Return the same effects with further columns of data, or with columns replaced.
@@ -291,21 +382,42 @@ class EffectSizes:
         Parameters
         ----------
         **columns : sequence
-            Name to values, one an effect.
+            Name to values, one per effect. A column `study` is the study of each effect from then on.
 
         Raises
         ------
         ShapeError
-            If a column does not have one value an effect.
+            If a column does not have one value per effect.
+        InputError
+            If a column is a single text, or a pandas object with another index than the effects.
         """
         import pandas as pd
 
-        data = pd.DataFrame(index=range(self.k)) if self.data is None else self.data.copy()
+        index = pd.RangeIndex(self.k) if self.index is None else self.index
+        data = pd.DataFrame(index=index) if self._data is None else self._data.copy()
         for name, values in columns.items():
-            if len(values) != self.k:
-                raise ShapeError(f"{name} has {len(values)} values for {self.k} effects", "one for each")
-            data[name] = pd.Series(list(values), index=data.index)
-        return self._with(data=data)
+            entries = read_entries(values, name, self.k)
+            self.check_index(name, values)
+            data[name] = pd.Series(_typed(values, entries), index=data.index)
+        return self._with(data=data, **({"study": "study"} if "study" in columns else {}))
+
+    def check_index(self, name: str, values: object) -> None:
+        """Refuse a pandas object whose index is not that of the effects.
+
+        Parameters
+        ----------
+        name : str
+            What the values are called in the message.
+        values : object
+            What was handed in; anything without an index passes.
+
+        Raises
+        ------
+        InputError
+            If both have an index, and these differ.
+        """
+        if self.index is not None:
+            check_aligned(**{"the effects": self, name: values})
 
     def with_labels(self, labels: Sequence[str]) -> EffectSizes:
         """Return the same effects under other labels.
@@ -322,15 +434,40 @@ class EffectSizes:
         columns: dict[str, Any] = {
             "labels": self.labels or None,
             "study": self.study or None,
-            "data": self.data,
+            "data": self._data,
             "derived": self.derived or None,
             "ledger": self.ledger,
             "oriented": self.oriented,
             "origin": self.origin,
         }
-        return EffectSizes(self.y, self.v, self.measure, **(columns | changes))
+        made = EffectSizes(self.y, self.v, self.measure, **(columns | changes))
+        if self.index is not None:
+            made = made.with_index(self.index)
+        if "study" not in changes:
+            object.__setattr__(made, "study_column", self.study_column)
+        return made
 
-    def select(self, rows: ArrayLike, reason: str) -> EffectSizes:
+    def with_index(self, index: pd.Index[Any]) -> EffectSizes:
+        """Return the same effects with the index of the pandas objects that they are made of.
+
+        Parameters
+        ----------
+        index : pandas.Index
+            One entry per effect.
+
+        Raises
+        ------
+        ShapeError
+            If there is not one entry per effect.
+        """
+        if len(index) != self.k:
+            raise ShapeError(f"index has {len(index)} entries for {self.k} effects", "one entry for each")
+        made = object.__new__(EffectSizes)
+        data = None if self._data is None else self._data.set_axis(index, axis=0)
+        made.__setstate__(self.__dict__ | {"index": index, "_data": data})
+        return made
+
+    def select(self, rows: ArrayLike, reason: str = NOT_SELECTED) -> EffectSizes:
         """Return the effects at `rows`; the others enter the ledger with `reason`.
 
         Parameters
@@ -339,35 +476,39 @@ class EffectSizes:
             A boolean mask of length k, or positions from 0.
         reason : str
             Why the others are left out, in words.
+
+        Raises
+        ------
+        ShapeError
+            If a mask does not have one entry per effect.
+        InputError
+            If `rows` is a text or no mask and no positions, or a Series with another index than the effects.
         """
-        chosen = np.asarray(rows)
-        positions = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.intp)
-        if chosen.dtype == bool and chosen.size != self.k:
-            raise ShapeError(f"the mask has {chosen.size} entries for {self.k} effects", "one for each")
+        self.check_index("rows", rows)
+        positions = positions_of(rows, self.k, self._row_name)
+        reason = read_reason(reason)
         ledger = self.ledger or Ledger("input", tuple(range(1, self.k + 1)))
         kept = {ledger.used[i] for i in positions}
         gone = {line: reason for line in ledger.used if line not in kept}
         studies = dict(zip(ledger.used, self.study, strict=True)) if self.study else None
         items = dict(zip(ledger.used, self.labels, strict=True)) if self.labels else None
-        order = np.sort(positions)
-        fields = self._columns_at(order)
-        return EffectSizes(
-            fields.pop("y"),
-            fields.pop("v"),
-            self.measure,
-            labels=fields["labels"] or None,
-            study=fields["study"] or None,
-            data=fields["data"],
-            derived=fields["derived"] or None,
-            ledger=ledger.leave_out(gone, "selection", studies, items),
-            oriented=self.oriented,
-            origin=fields["origin"],
-        )
+        made = object.__new__(EffectSizes)
+        fields = self.__dict__ | self._columns_at(np.sort(positions))
+        made.__setstate__(fields | {"ledger": ledger.leave_out(gone, "selection", studies, items)})
+        return made
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return a table: row, label, study, y, v, se, how, formula, note, and the columns of `data`."""
+    def to_frame(self, all_rows: bool = False) -> pd.DataFrame:
+        """Return a table: row, label, study, y, v, se, how, formula, note, and the columns of `data`.
+
+        Parameters
+        ----------
+        all_rows : bool
+            Also list the rows that were left out, in the order of the table that was handed in; the column
+            `left_out` says why, and is empty for the effects.
+        """
         import pandas as pd
 
+        check_flag("all_rows", all_rows)
         derived = self.derived or (REPORTED,) * self.k
         frame = pd.DataFrame(
             {
@@ -382,13 +523,133 @@ class EffectSizes:
                 "note": [d.note for d in derived],
             }
         )
-        if self.data is None:
+        if self._data is not None:
+            extra = self._data.reset_index(drop=True)
+            frame = pd.concat([frame, extra[[c for c in extra.columns if c not in frame.columns]]], axis=1)
+        if not all_rows:
             return frame
-        extra = self.data.reset_index(drop=True)
-        return pd.concat([frame, extra[[c for c in extra.columns if c not in frame.columns]]], axis=1)
+        frame["left_out"] = ""
+        if self.ledger is None or not self.ledger.left_out:
+            return frame
+        gone = pd.DataFrame(
+            {
+                "row": [f"{self.ledger.source}:{one.line}" for one in self.ledger.left_out],
+                "label": [one.item for one in self.ledger.left_out],
+                "study": [one.study for one in self.ledger.left_out],
+                "left_out": [one.reason for one in self.ledger.left_out],
+            }
+        )
+        lines = [*self.ledger.used, *(one.line for one in self.ledger.left_out)]
+        whole = pd.concat([frame, gone], ignore_index=True)
+        return whole.iloc[np.argsort(lines, kind="stable")].reset_index(drop=True)
 
     def __len__(self) -> int:
         return self.k
 
     def __repr__(self) -> str:
-        return f"EffectSizes({self.measure.code}: k = {self.k} effects, m = {self.m} studies)"
+        of = f" (column {self.study_column!r})" if self.study_column is not None else ""
+        effects, studies = plural(self.k, "effect"), plural(self.m, "study", "studies")
+        return f"EffectSizes({self.measure.code}: k = {effects}, m = {studies}{of})"
+
+
+def positions_of(rows: object, k: int, row_name: Callable[[int], str]) -> NDArray[np.intp]:
+    """Return the positions that a mask or positions select.
+
+    Parameters
+    ----------
+    rows : array_like
+        A boolean mask of length k, or positions from 0, each once.
+    k : int
+        Number of effects.
+    row_name : callable
+        From a position to what the row is called in messages.
+
+    Raises
+    ------
+    ShapeError
+        If a mask does not have one entry per effect.
+    InputError
+        If `rows` is something else, or has gaps.
+    """
+    needed = f"a mask of {k} entries that are True or False, or positions from 0 to {k - 1}, each once"
+    remedy = 'compare a column with a value: es.select(es.column("year") > 2010, "published before 2011")'
+    if isinstance(rows, str):
+        raise InputError(f"rows is the text {rows!r}", needed, remedy)
+    entries = read_entries(rows, "rows")
+    if all(isinstance(entry, bool | np.bool_) for entry in entries) and entries:
+        if len(entries) != k:
+            raise ShapeError(f"the mask has {len(entries)} entries for {k} effects", "one for each")
+        return np.flatnonzero(np.array(entries, dtype=bool))
+    blank = [i for i, entry in enumerate(entries) if is_blank(entry)]
+    if blank and len(entries) == k:
+        raise InputError(
+            "the mask is missing in some rows", needed, "fill them", [row_name(i) for i in blank]
+        )
+    whole = all(isinstance(e, int | np.integer) and not isinstance(e, bool | np.bool_) for e in entries)
+    if not whole or any(not 0 <= int(e) < k for e in entries) or len(set(entries)) < len(entries):
+        raise InputError("rows are neither a mask nor positions", needed, remedy)
+    return np.array([int(e) for e in entries], dtype=np.intp)
+
+
+def _typed(values: Any, entries: list[Any]) -> Any:
+    """Return a column of pandas as it is typed (categories, nullable numbers), anything else as entries."""
+    import pandas as pd
+
+    if isinstance(values, pd.Series | pd.Index):
+        return values.array
+    return values if isinstance(values, pd.api.extensions.ExtensionArray) else entries
+
+
+def read_reason(reason: object) -> str:
+    """Return why rows are left out; refuse anything but words."""
+    if not isinstance(reason, str) or not reason.strip():
+        raise InputError(
+            f"the reason is {reason!r}",
+            "words that say why the other rows are left out",
+            'reason="animals only"',
+        )
+    return reason
+
+
+def _variances(v: object, se: object) -> Array:
+    """Return the sampling variances, from standard errors if these were given."""
+    if (v is None) == (se is None):
+        raise InputError(
+            "neither v nor se is given" if v is None else "v and se are both given",
+            "sampling variances v, or standard errors se",
+            "EffectSizes(y, v), or EffectSizes(y, se=se)",
+        )
+    if se is None:
+        return read_numbers(v, "v", ndim=1)
+    errors = read_numbers(se, "se", ndim=1)
+    if (errors < 0).any():
+        raise InputError(
+            "some standard errors are negative",
+            "standard errors of at least 0",
+            "look at these rows in the source",
+            [f"row {i + 1}: {errors[i]:g}" for i in np.flatnonzero(errors < 0)],
+        )
+    with np.errstate(over="ignore", under="ignore"):
+        return errors**2
+
+
+def _check_companions(
+    k: int, data: Any, derived: Any, ledger: Ledger | None, origin: Origin | None
+) -> tuple[Derivation, ...]:
+    """Return the derivations; refuse what does not have one entry per effect, or is of another kind."""
+    for name, given, kind in (("ledger", ledger, Ledger), ("origin", origin, Origin)):
+        if given is not None and not isinstance(given, kind):
+            raise InputError(f"{name} is a {type(given).__name__}", f"a {kind.__name__}")
+    marks = None if derived is None else read_entries(derived, "derived")
+    if marks is not None and not all(isinstance(mark, Derivation) for mark in marks):
+        raise InputError("derived holds other things than Derivation", "one Derivation per effect")
+    sizes = {
+        "data": None if data is None else len(data),
+        "derived": None if marks is None else len(marks),
+        "the ledger": None if ledger is None else len(ledger.used),
+        "origin": None if origin is None else len(origin.rows),
+    }
+    for name, size in sizes.items():
+        if size is not None and size != k:
+            raise ShapeError(f"{name} has {size} rows and y has {k}", "one row for each effect")
+    return tuple(marks or ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,17 +10,46 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metaexo.effects.arguments import (
+    check_table,
+    index_of,
+    look_up,
+    read_labels,
+    read_studies,
+    study_column_of,
+)
 from metaexo.effects.calculate import Calculated, as_rows, calculate
 from metaexo.effects.check import check_inputs
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.origin import Origin
 from metaexo.effects.zero_cells import ZeroCells
-from metaexo.errors import InputError, RowsLeftOutWarning, ShapeError, UnknownChoiceError
+from metaexo.errors import InputError, MissingInputError, RowsLeftOutWarning, ShapeError
+from metaexo.inputs import check_aligned, check_choice, check_flag
 from metaexo.ledger import Ledger
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# What the inputs are called elsewhere, without punctuation.
+OTHER_NAMES = {
+    "treatment_mean": ("m1i", "m1", "mean1", "meane"),
+    "treatment_sd": ("sd1i", "sd1", "sde"),
+    "treatment_n": ("n1i", "n1", "ne"),
+    "control_mean": ("m2i", "m2", "mean2", "meanc"),
+    "control_sd": ("sd2i", "sd2", "sdc"),
+    "control_n": ("n2i", "n2", "nc"),
+    "treatment_events": ("ai", "x1i", "evente"),
+    "control_events": ("ci", "x2i", "eventc"),
+    "treatment_time": ("t1i", "timee"),
+    "control_time": ("t2i", "timec"),
+    "events": ("xi", "event"),
+    "time": ("ti",),
+    "n": ("ni",),
+    "mean": ("mi",),
+    "sd": ("sdi",),
+    "correlation": ("ri", "r", "cor"),
+}
 
 
 def effect_sizes(
@@ -49,9 +79,10 @@ def effect_sizes(
     measure : str or Measure
         Code of the measure: "SMD", "MD", "ROM", "OR", "RR", "RD", "PLO", ...
     labels, study : sequence of str or str, optional
-        Label and study of each row, or the name of a column of `data`.
+        Label and study of each row, or the name of a column of `data`. A blank label is the number of its
+        row. Without `study`, a column "study" of `data` is taken.
     data : pandas.DataFrame, optional
-        One row an effect; travels with the effects. If no inputs are given, they are the columns of `data`
+        One row per effect; travels with the effects. If no inputs are given, they are the columns of `data`
         with the names that the measure needs.
     variance : str, optional
         Type of sampling variance; the measure's default if not given.
@@ -84,7 +115,8 @@ def effect_sizes(
     MissingInputError
         If the inputs do not suffice.
     InputError
-        If a value is impossible; its subclasses say which kind, and it names the rows.
+        If a value is impossible; its subclasses say which kind, and it names the rows. If the study of a row
+        is blank, or pandas objects have different indexes.
 
     Examples
     --------
@@ -97,64 +129,77 @@ def effect_sizes(
     array([1.149, 0.193])
     """
     record = get_measure(measure)
-    arrays = as_rows(_look_up(record, data, inputs))
+    check_table(data)
+    check_choice("missing", missing, ("drop", "raise"))
+    check_flag("bias_correction", bias_correction)
+    column = study if isinstance(study, str) else None
+    if study is None and data is not None:
+        study = column = study_column_of(data)
+    found = _look_up(record, data, inputs)
+    named = {"labels": look_up(data, "labels", labels), "study": look_up(data, "study", study)}
+    check_aligned(**found, **named, data=data)
+    arrays = as_rows(found)
     k = next((values.size for values in arrays.values()), 0)
     if data is not None and len(data) != k:
         raise ShapeError(f"data has {len(data)} rows and the inputs have {k}", "one row for each effect")
-    shown = _words(labels, data, "labels", k)
-    studies = _words(study, data, "study", k)
+    shown, studies = read_labels(named["labels"], k), read_studies(named["study"], k)
     rule = _rule(record, continuity, continuity_to, continuity_cells, continuity_in, drop_double_zero)
     check_inputs(arrays, _row_names(k, shown))
     done = calculate(record, arrays, variance=variance, bias_correction=bias_correction, zero_cells=rule)
     ledger = _ledger(done, shown, studies, missing)
-    keep = np.array([reason == "" for reason in done.reasons], dtype=bool)
-    at = np.flatnonzero(keep)
-    return EffectSizes(
+    at = np.flatnonzero([reason == "" for reason in done.reasons])
+    index = index_of(*found.values(), *named.values(), data)
+    options = {"variance": variance, "bias_correction": bias_correction, "zero_cells": rule}
+    made = EffectSizes(
         done.y[at],
         done.v[at],
         record,
         labels=[shown[i] for i in at] if shown else None,
-        study=[studies[i] for i in at] if studies else None,
-        data=data.iloc[at].reset_index(drop=True) if data is not None else None,
+        study=column or ([studies[i] for i in at] if studies else None),
+        data=data.iloc[at] if data is not None else None,
         derived=[done.derived[i] for i in at],
         ledger=ledger,
-        origin=Origin(
-            arrays, at, {"variance": variance, "bias_correction": bias_correction, "zero_cells": rule}
-        ),
+        origin=Origin(arrays, at, options),
     )
+    return made if index is None else made.with_index(index[at])
 
 
 def _look_up(
     record: Measure, data: pd.DataFrame | None, inputs: Mapping[str, ArrayLike | str]
 ) -> dict[str, Any]:
     """Replace names of columns by the columns; without inputs, take the columns named like them."""
-    if data is not None and not inputs:
-        wanted = [*record.inputs, *(name for way in record.alternatives for name in way.inputs)]
-        return {name: data[name] for name in dict.fromkeys(wanted) if name in data.columns}
-    return {name: _column(data, name, x) if isinstance(x, str) else x for name, x in inputs.items()}
+    ways = [record.inputs, *(way.inputs for way in record.alternatives)]
+    if data is None or inputs:
+        return {name: look_up(data, name, values) for name, values in inputs.items()}
+    found = {name: data[name] for name in dict.fromkeys(sum(ways, ())) if name in data.columns}
+    if record.compute is not None and not any(set(way) <= set(found) for way in ways):
+        raise _missing_columns(record, [str(column) for column in data.columns], found)
+    return found
 
 
-def _column(data: pd.DataFrame | None, name: str, column: str) -> Any:
-    if data is None:
-        raise InputError(
-            f"{name} is the word {column!r}", "numbers, or the name of a column together with data="
-        )
-    if column not in data.columns:
-        raise UnknownChoiceError("column", column, map(str, data.columns))
-    return data[column]
+def _missing_columns(record: Measure, columns: list[str], found: Mapping[str, Any]) -> MissingInputError:
+    """Return the error that names the columns that are needed, those that are there, and near ones."""
+    missing = [name for name in record.inputs if name not in found]
+    others = "; ".join(", ".join(way.inputs) for way in record.alternatives)
+    near = {column: name for name in missing if (column := _near(name, columns)) is not None}
+    first = next(iter(near.items()), ("my column", missing[0]))
+    return MissingInputError(
+        f"data has no column {', '.join(missing)} for {record.code}; its columns are "
+        + (", ".join(map(repr, columns)) or "none"),
+        ", ".join(record.inputs) + (f" (or: {others})" if others else ""),
+        f"hand in the name of each column, as in {first[1]}={first[0]!r}, or rename them: "
+        f"data.rename(columns={near or dict([first])!r})",
+    )
 
 
-def _words(
-    given: Sequence[str] | str | None, data: pd.DataFrame | None, name: str, k: int
-) -> tuple[str, ...]:
-    """Return labels or studies as words; empty if none were given."""
-    if given is None:
-        return ()
-    column = _column(data, name, given) if isinstance(given, str) else given
-    words = tuple(str(word) for word in column)
-    if len(words) != k:
-        raise ShapeError(f"{name} has {len(words)} entries for {k} rows", "one entry for each row")
-    return words
+def _near(name: str, columns: Sequence[str]) -> str | None:
+    """Return the column that means an input: the same letters, or the name that other programs use."""
+    plain = {"".join(filter(str.isalnum, column)).casefold(): column for column in columns}
+    for word in (name.replace("_", ""), *OTHER_NAMES.get(name, ())):
+        if word in plain:
+            return plain[word]
+    near = difflib.get_close_matches(name.replace("_", ""), plain, n=1, cutoff=0.8)
+    return plain[near[0]] if near else None
 
 
 def _row_names(k: int, labels: tuple[str, ...]) -> list[str]:

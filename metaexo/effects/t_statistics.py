@@ -58,9 +58,9 @@ def t_from_p(p_value: ArrayLike, direction: ArrayLike, df: ArrayLike, *, one_sid
     """
     p, df = p_values(p_value), numbers(df)
     if not one_sided:
-        return np.asarray(signs(direction) * t_of_tail(p / 2, df))
+        return np.asarray(signs(direction, "p_value", p < 1) * t_of_tail(p / 2, df))
     beyond = np.where(p > 0.5, -1.0, 1.0)
-    return np.asarray(signs(direction) * beyond * t_of_tail(np.minimum(p, 1 - p), df))
+    return np.asarray(signs(direction, "p_value", p != 0.5) * beyond * t_of_tail(np.minimum(p, 1 - p), df))
 
 
 def p_from_t(t: ArrayLike, df: ArrayLike, *, one_sided: bool = False, direction: ArrayLike = 1.0) -> Array:
@@ -100,7 +100,9 @@ def p_from_t(t: ArrayLike, df: ArrayLike, *, one_sided: bool = False, direction:
     two_sided = t_two_sided(values, df)
     if not one_sided:
         return two_sided
-    return np.asarray(np.where(signs(direction) * values >= 0, two_sided / 2, 1 - two_sided / 2))
+    return np.asarray(
+        np.where(signs(direction, "t", values != 0) * values >= 0, two_sided / 2, 1 - two_sided / 2)
+    )
 
 
 def t_from_f(f: ArrayLike, direction: ArrayLike) -> Array:
@@ -135,7 +137,8 @@ def t_from_f(f: ArrayLike, direction: ArrayLike) -> Array:
     >>> float(t_from_f(6.25, -1))
     -2.5
     """
-    return np.asarray(signs(direction) * np.sqrt(squares(f, "f")))
+    square = squares(f, "f")
+    return np.asarray(signs(direction, "f", square > 0) * np.sqrt(square))
 
 
 def f_from_t(t: ArrayLike) -> Array:

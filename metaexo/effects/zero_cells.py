@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from metaexo.effects.check import MATCHED_CELLS
 from metaexo.effects.effect_sizes import Derivation
-from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.errors import InputError
+from metaexo.inputs import check_choice, check_flag, check_number
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -58,15 +59,15 @@ class ZeroCells:
     drop_double_zero: bool = False
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.add) and self.add >= 0):
+        if not 0 <= check_number("what is added to cells", self.add) < np.inf:
             raise InputError(f"{self.add!r} is to be added to zero cells", "a number of at least 0")
         for what, word, allowed in (
             ("continuity_to", self.studies, STUDIES),
             ("continuity_cells", self.cells, CELLS),
             ("continuity_in", self.share, SHARES),
         ):
-            if word not in allowed:
-                raise UnknownChoiceError(what, word, allowed)
+            check_choice(what, word, allowed)
+        check_flag("drop_double_zero", self.drop_double_zero)
 
     def touched(self, has_zero: Mask) -> Mask:
         """Return which studies receive the addition, given which have a zero cell."""

@@ -19,6 +19,7 @@ from metaexo.errors.cautions import (
     DependentEffectsWarning,
     EqualEffectsTestWarning,
     FewStudiesWarning,
+    ImpossibleVarianceWarning,
     IncomparableFitsWarning,
     MixedContrastsWarning,
     NearlyCollinearWarning,
@@ -26,6 +27,7 @@ from metaexo.errors.cautions import (
     RowsLeftOutWarning,
     ScaleBoundaryWarning,
     SingleStudyStratumWarning,
+    UnusedStudyColumnWarning,
     VarianceRatioWarning,
 )
 from metaexo.errors.models import (
@@ -114,6 +116,7 @@ __all__ = [
     "ImpossibleMeanWarning",
     "ImpossibleMedianWarning",
     "ImpossibleSDWarning",
+    "ImpossibleVarianceWarning",
     "IncomparableFitsWarning",
     "InputError",
     "IntervalError",
@@ -161,6 +164,7 @@ __all__ = [
     "UnknownOutcomeWarning",
     "UnknownStudyError",
     "UnknownWordError",
+    "UnusedStudyColumnWarning",
     "UnusualCVWarning",
     "VarianceRatioWarning",
     "ZeroPValueWarning",

@@ -51,3 +51,11 @@ class IncomparableFitsWarning(MetaexoWarning):
 
 class VarianceRatioWarning(MetaexoWarning):
     """Sampling variances so different in size that one row rules the result."""
+
+
+class ImpossibleVarianceWarning(MetaexoWarning):
+    """Sampling variances that are smaller than the sizes of the groups allow."""
+
+
+class UnusedStudyColumnWarning(MetaexoWarning):
+    """A column of the data that looks like the study of each effect, and is not used as such."""
