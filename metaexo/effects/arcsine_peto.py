@@ -57,7 +57,9 @@ def peto_log_odds_ratio(
 ) -> tuple[Array, Array]:
     """Return Peto's one-step log odds ratio.
 
-    Use it for rare events in groups of similar size and small effects. With x the events of both groups,
+    Use it for rare events in groups of similar size and small effects. Zeros need no correction: nothing is
+    added to them unless the caller asks for it, and tables without any event, or with events in everyone,
+    carry no weight. With x the events of both groups,
     N = n1 + n2, E = n1 x / N and V = n1 n2 x (N - x) / (N^2 (N - 1)),
 
         y = (x1 - E) / V,  v = 1 / V
@@ -114,6 +116,6 @@ register(
         back=np.exp,
         display_log=True,
         reference="10.1016/S0033-0620(85)80003-7",
-        zero_cells=0.5,
+        zero_cells=0.0,
     ),
 )

@@ -49,7 +49,7 @@ def phi_coefficient(
     Returns
     -------
     y, v : ndarray
-        Correlations and sampling variances.
+        Correlations and sampling variances; 0 where phi is -1 or 1.
 
     References
     ----------
@@ -68,14 +68,19 @@ def phi_coefficient(
     spread = np.sqrt(share * (1 - share))
     of_risk = np.sqrt(risk * (1 - risk))
     phi = (p1 - p2) * spread / of_risk
+    # all with the event in one group and none in the other: -1 or 1, whatever the rounding
+    separated = np.abs(p1 - p2) == 1
+    phi = np.where(separated, p1 - p2, np.clip(phi, -1, 1))
     if variance == "ST":
         tilt = (p1 - p2) * (1 - 2 * risk) / (2 * of_risk**3)
         slope_1 = spread * (1 / of_risk - tilt * share)
         slope_2 = spread * (1 / of_risk + tilt * (1 - share))
-        return phi, slope_1**2 * p1 * (1 - p1) / treatment_n + slope_2**2 * p2 * (1 - p2) / control_n
+        v = slope_1**2 * p1 * (1 - p1) / treatment_n + slope_2**2 * p2 * (1 - p2) / control_n
+        return phi, np.where(separated, 0.0, v)
     skew_1, skew_2 = (2 * share - 1) / spread, (2 * risk - 1) / of_risk
     inner = 1 - phi**2 + phi * (1 + 0.5 * phi**2) * skew_1 * skew_2
-    return phi, (inner - 0.75 * phi**2 * (skew_1**2 + skew_2**2)) / total
+    v = (inner - 0.75 * phi**2 * (skew_1**2 + skew_2**2)) / total
+    return phi, np.where(separated, 0.0, v)
 
 
 def phi_z(

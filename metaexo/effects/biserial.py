@@ -123,7 +123,7 @@ def fisher_z(r: Array, v: Array) -> tuple[Array, Array]:
     Returns
     -------
     y, v : ndarray
-        z = atanh(r) and sampling variances; NaN where |r| is 1 or more.
+        z = atanh(r) and sampling variances; where |r| is 1 an infinite z without variance, beyond it neither.
 
     Examples
     --------
@@ -131,8 +131,9 @@ def fisher_z(r: Array, v: Array) -> tuple[Array, Array]:
     >>> y.round(4), v.round(4)
     (array([0.5493]), array([0.0356]))
     """
-    inside = np.where(np.abs(r) < 1, r, np.nan)
-    return np.arctanh(inside), v / (1 - inside**2) ** 2
+    inside = np.where(np.abs(r) <= 1, r, np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.arctanh(inside), np.where(np.abs(inside) < 1, v / (1 - inside**2) ** 2, np.nan)
 
 
 def _of_means(from_d: Callable[..., tuple[Array, Array]]) -> Callable[..., tuple[Array, Array]]:

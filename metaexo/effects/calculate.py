@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from metaexo.effects.check import MATCHED_CELLS
 from metaexo.effects.effect_sizes import REPORTED, Derivation
 from metaexo.effects.measure import Alternative, Measure, get_measure
 from metaexo.effects.zero_cells import ZeroCells, add_to_cells, cells
@@ -16,6 +17,9 @@ from metaexo.inputs import check_aligned, check_choice, check_flag, read_numbers
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+AT_THE_EDGE = "is at the edge of what is possible, where its formula gives no sampling variance above 0"
+ASSOCIATION = ("Correlation", "Yule's Q", "Yule's Y")
+ROUNDING = 1e-12  # no source reports a correlation to twelve digits
 Compute = Callable[..., tuple[Array, Array]]
 
 
@@ -26,11 +30,12 @@ class Calculated:
     Attributes
     ----------
     y, v : ndarray, shape (k,)
-        Effects and sampling variances; NaN where there is none.
+        Effects and sampling variances; NaN where there is none. A variance may be 0 or, of an unbiased
+        estimate, negative: as its formula gives it, with a reason not to use the row.
     derived : tuple of Derivation
         How each effect came about.
     reasons : tuple of str
-        Why a row has no effect or no variance; "" where it has both.
+        Why a row has no effect, or no variance above 0; "" where it has both.
     """
 
     y: Array
@@ -226,16 +231,31 @@ def _from_counts(
         y, v = (y, plain_v) if rule.share == "estimate" else (plain_y, v)
     given = np.all([np.isfinite(values) for values in arrays.values()], axis=0)
     v = np.where(given & np.isnan(y), np.nan, v)
-    without: dict[int, str] = {}
+    without = _weightless(arrays, events, others)
     if rule.drop_double_zero and len(events) > 1:
         none = np.all([cell == 0 for cell in events], axis=0)
         everyone = np.all([cell == 0 for cell in others], axis=0) if others else np.zeros_like(none)
         y, v = (np.where(none | everyone, np.nan, x) for x in (y, v))
-        without = {int(i): "an event in everyone of both groups" for i in np.flatnonzero(everyone)}
+        without |= {int(i): "an event in everyone of both groups" for i in np.flatnonzero(everyone)}
         without |= {int(i): "no event in either group" for i in np.flatnonzero(none)}
     plain = Derivation("converted", way.formula) if way.formula else REPORTED
     mark = rule.derivation()
     return _finished(record, arrays, y, v, [mark if hit else plain for hit in touched], without)
+
+
+def _weightless(
+    arrays: Mapping[str, Array], events: tuple[Array, ...], others: tuple[Array, ...]
+) -> dict[int, str]:
+    """Return the rows whose counts may say nothing of an effect, with the words for it."""
+    told: dict[int, str] = {}
+    if MATCHED_CELLS[1] in arrays:
+        equal = arrays["first_only"] + arrays["second_only"] == 0
+        told = {int(i): "no pairs that differ: carries no weight" for i in np.flatnonzero(equal)}
+    elif len(others) > 1:
+        everyone = np.all([cell == 0 for cell in others], axis=0)
+        told = {int(i): "events in everyone: carries no weight" for i in np.flatnonzero(everyone)}
+    none = np.all([cell == 0 for cell in events], axis=0)
+    return told | {int(i): "no events: carries no weight" for i in np.flatnonzero(none)}
 
 
 def _finished(
@@ -246,13 +266,55 @@ def _finished(
     derived: list[Derivation],
     without: Mapping[int, str] | None = None,
 ) -> Calculated:
-    """Turn what is infinite into NaN, and say of each row without effect or variance why."""
-    undefined = np.isinf(y) | np.isinf(v)
+    """Turn what is infinite into NaN, and say of each row without a usable effect and variance why."""
+    edge, beyond = _at_the_edge(record, y, v)
+    with np.errstate(invalid="ignore"):
+        undefined = np.isinf(y) | np.isinf(v)
+        wanting = np.flatnonzero(edge | beyond | undefined | np.isnan(y) | np.isnan(v) | (v <= 0))
     y, v = np.where(undefined, np.nan, y), np.where(undefined, np.nan, v)
     reasons = [""] * y.size
-    for i in np.flatnonzero(np.isnan(y) | np.isnan(v)):
+    for i in wanting:
         missing = [name for name, values in arrays.items() if np.isnan(values[i])]
-        lacks = "effect" if np.isnan(y[i]) else "sampling variance"
-        no_value = f"{record.code} has no {lacks} for these numbers"
-        reasons[i] = f"not given: {', '.join(missing)}" if missing else (without or {}).get(int(i), no_value)
+        no_spread = [name for name in arrays if name.endswith("sd") and arrays[name][i] == 0]
+        value = "" if np.isnan(y[i]) else f" = {y[i]:.6g}"
+        if missing:
+            reasons[i] = f"not given: {', '.join(missing)}"
+        elif without and int(i) in without and np.isnan(y[i]):
+            reasons[i] = without[int(i)]
+        elif no_spread:
+            reasons[i] = f"{' and '.join(no_spread)} of 0: {record.code} has no sampling variance above 0"
+        elif edge[i]:
+            reasons[i] = f"{record.code}{value} {AT_THE_EDGE}"
+        elif beyond[i]:
+            reasons[i] = (
+                f"{record.code}{value} lies beyond what is possible: its inputs contradict each other"
+            )
+        elif v[i] < 0:
+            reasons[i] = f"{record.code} has a negative sampling variance by its formula ({v[i]:.3g})"
+        else:
+            lacks = "effect" if np.isnan(y[i]) else "sampling variance"
+            reasons[i] = f"{record.code} has no {lacks} for these numbers"
     return Calculated(y, v, tuple(derived), tuple(reasons))
+
+
+def _at_the_edge(record: Measure, y: Array, v: Array) -> tuple[Mask, Mask]:
+    """Return the rows at the edge of what is possible, whatever the rounding, and those beyond it.
+
+    A correlation of -1 or 1, a proportion of 0 or 1 to which nothing was added, an R2 of 0 or 1, a reliability
+    of 1 or an area under the curve of 0 or 1 has an infinite effect, or a variance of 0, by its formula.
+    Within rounding of the edge the formula gives a variance of no meaning; where the variance depends on the
+    sizes alone (arcsine and root scales), the edge is an ordinary result. Of the estimates only a biserial
+    correlation may lie beyond.
+    """
+    of_counts = record.zero_cells is not None and record.display not in ASSOCIATION
+    low, high = record.possible
+    with np.errstate(all="ignore"):
+        edge, beyond = np.isinf(y) | (v == 0), np.zeros(y.shape, dtype=bool)
+        if of_counts or record.code == "RBIS":
+            return edge, beyond
+        shown = record.back(y)
+        beyond = (shown < low - ROUNDING) | (shown > high + ROUNDING)
+        for end in record.possible:
+            if np.isfinite(end) and not (end == 0 and record.rescaled):  # R2 = 0 has a variance as Fisher's z
+                edge = edge | (np.abs(shown - end) <= ROUNDING)
+    return np.asarray(edge, dtype=bool), np.asarray(beyond, dtype=bool)

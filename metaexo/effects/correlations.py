@@ -139,14 +139,15 @@ def correlation_from_t(t: Array, df: Array) -> Array:
     Returns
     -------
     ndarray
-        Correlations.
+        Correlations; NaN where there is no degree of freedom.
 
     Examples
     --------
     >>> float(correlation_from_t(np.array(3.0), np.array(16.0)))
     0.6
     """
-    return np.asarray(t / np.sqrt(t**2 + df))
+    possible = np.where(np.asarray(df) > 0, df, np.nan)
+    return np.asarray(t / np.sqrt(np.asarray(t) ** 2 + possible))
 
 
 def _large_enough(n: Array) -> Array:

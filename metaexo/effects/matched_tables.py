@@ -315,7 +315,7 @@ register(
             back=identity if code == "MPRD" else np.exp,
             display_log=code != "MPRD",
             reference=reference,
-            zero_cells=0.5,
+            zero_cells=0.0 if code == "MPPETO" else 0.5,
         )
         for code, name, compute, display, reference in _RECORDS
     ),

@@ -17,6 +17,21 @@ from numpy.typing import NDArray
 from metaexo.errors import InputError, UnknownChoiceError
 
 Array = NDArray[np.float64]
+# Values that the quantity on the display scale can have, by its label; the others have no end.
+POSSIBLE = {
+    "Correlation": (-1.0, 1.0),
+    "Partial correlation": (-1.0, 1.0),
+    "Semi-partial correlation": (-1.0, 1.0),
+    "Yule's Q": (-1.0, 1.0),
+    "Yule's Y": (-1.0, 1.0),
+    "Risk difference": (-1.0, 1.0),
+    "Arcsine difference": (-np.pi / 2, np.pi / 2),
+    "Proportion": (0.0, 1.0),
+    "Probability of superiority": (0.0, 1.0),
+    "R2": (0.0, 1.0),
+    "Reliability": (-np.inf, 1.0),
+    "Rate": (0.0, np.inf),
+}
 Orientation = Literal["negate", "none"]
 
 
@@ -123,6 +138,11 @@ class Measure:
     zero_cells: float | None = None
     alternatives: tuple[Alternative, ...] = ()
     by_size: BackBySize | None = None
+
+    @property
+    def possible(self) -> tuple[float, float]:
+        """The least and the largest value that is possible on the display scale."""
+        return POSSIBLE.get(self.display, (-np.inf, np.inf))
 
     @property
     def rescaled(self) -> bool:
