@@ -16,8 +16,8 @@ from metaexo.report.in_words import pooled_in_words
 
 N, X = [5, 60, 33, 200, 17], [0, 2, 1, 10, 4]
 TIME = [12.5, 30.0, 7.0, 100.0, 55.0]
-# metafor 3.8: escalc and summary with transf.ipft (ni = n) and transf.iirft (ti = time); predict of the DL fit
-# with transf.ipft.hm and with transf.iirft at the harmonic mean of the times
+# metafor 3.8: escalc and summary with transf.ipft (ni = n) and transf.iirft (ti = time); predict of the DL
+# fit with transf.ipft.hm and with transf.iirft at the harmonic mean of the times
 ROWS = {
     "PFT": [
         (0, 0, 0.317251),

@@ -1,4 +1,4 @@
-"""Results at the edge of what is possible: no effect in silence, whatever the rounding, and one reason for all."""
+"""Results at the edge of what is possible: no effect, whatever the rounding, and one reason for all."""
 
 from __future__ import annotations
 
