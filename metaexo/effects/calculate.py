@@ -302,9 +302,9 @@ def _at_the_edge(record: Measure, y: Array, v: Array) -> tuple[Mask, Mask]:
 
     A correlation of -1 or 1, a proportion of 0 or 1 to which nothing was added, an R2 of 0 or 1, a
     reliability of 1 or an area under the curve of 0 or 1 has an infinite effect, or a variance of 0, by its
-    formula. Within rounding of the edge the formula gives a variance of no meaning; where the variance depends
-    on the sizes alone (arcsine and root scales), the edge is an ordinary result. Of the estimates only a
-    biserial correlation may lie beyond.
+    formula. Within rounding of the edge the formula gives a variance of no meaning. Where the variance
+    depends on the sizes alone (arcsine and root scales), the edge is an ordinary result. Of the estimates
+    only a biserial correlation may lie beyond.
     """
     of_counts = record.zero_cells is not None and record.display not in ASSOCIATION
     low, high = record.possible
