@@ -53,6 +53,7 @@ EFFECT_NAMES = {
     "OR": ("or", "odds_ratio"),
     "RR": ("rr", "risk_ratio", "relative_risk"),
     "RD": ("rd", "risk_difference"),
+    "HR": ("hr", "hazard_ratio"),
 }
 
 
@@ -188,11 +189,16 @@ def effects_from_table(
     reported = read_table(table, tuple(rows) if rows is not None else None)
     if assumed_correlation is not None and not -1 < assumed_correlation < 1:
         raise CorrelationError(f"assumed_correlation = {assumed_correlation!r}", "a value between -1 and 1")
+    if record.compute is None and record.code not in EFFECT_NAMES:
+        raise InputError(
+            f"{record.code} stands for effects computed elsewhere",
+            "a measure with a formula, or EffectSizes(y, v) for numbers of your own",
+        )
     draft = _Draft(reported.k)
     pairing = reported.words("paired")
     paired = (pairing == "yes") | (np.full(reported.k, record.family == PAIRED_FAMILY) & (pairing != "no"))
     assumed: list[str] = []
-    if record.family != PAIRED_FAMILY:
+    if record.family != PAIRED_FAMILY and record.compute is not None:
         _independent(draft, record, reported, ~paired, level)
     if record.family == PAIRED_FAMILY or record.code in PAIRED_FORM:
         form = get_measure(PAIRED_FORM.get(record.code, record.code))

@@ -29,7 +29,8 @@ from metaexo.effects import (
     variance_explained,
 )
 from metaexo.effects.explain_recipes import formula_of
-from metaexo.effects.measure import all_measures
+from metaexo.effects.measure import Measure, all_measures, find_measure
+from metaexo.errors import UnknownChoiceError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +87,8 @@ def measures(family: str | None = None) -> pd.DataFrame:
     Parameters
     ----------
     family : str, optional
-        Only measures whose family contains this word, for example "means" or "events".
+        Only measures whose family contains this word, for example "means" or "events"; or the code or a usual
+        name of one measure, for example "SMD" or "risk ratio".
 
     Returns
     -------
@@ -96,6 +98,11 @@ def measures(family: str | None = None) -> pd.DataFrame:
         the signs of :func:`metaexo.explain`: m, s, n for means, SDs and sizes, x for events, 1 and 2 for the
         groups), null (value of no effect on the scale of the analysis), display, reference (DOI).
 
+    Raises
+    ------
+    UnknownChoiceError
+        If it is neither a family nor a measure.
+
     Examples
     --------
     >>> measures("person-time")["code"].tolist()
@@ -103,7 +110,7 @@ def measures(family: str | None = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    chosen = [one for one in all_measures() if family is None or family in one.family]
+    chosen = _chosen(family)
     chosen.sort(key=lambda one: ORDER.index(one.family))
     rows = [
         {
@@ -121,3 +128,15 @@ def measures(family: str | None = None) -> pd.DataFrame:
         for one in chosen
     ]
     return pd.DataFrame(rows)
+
+
+def _chosen(family: object) -> list[Measure]:
+    """Return the measures of the families that contain a word, or the one measure of this name."""
+    if family is None:
+        return list(all_measures())
+    word = family.strip().casefold() if isinstance(family, str) else ""
+    chosen = [one for one in all_measures() if word and word in one.family]
+    found = find_measure(family)
+    if chosen or found is not None:
+        return chosen or [one for one in all_measures() if one is found]
+    raise UnknownChoiceError("family of measures", family, [*ORDER, *(one.code for one in all_measures())])

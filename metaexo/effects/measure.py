@@ -8,13 +8,13 @@ the measure; none of them knows a measure by name.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.errors import InputError, UnknownChoiceError, nearest_word
 
 Array = NDArray[np.float64]
 # Values that the quantity on the display scale can have, by its label; the others have no end.
@@ -152,6 +152,56 @@ class Measure:
 
 _REGISTRY: dict[str, Measure] = {}
 
+# What measures are called in papers and in other programs, in small letters without punctuation.
+SYNONYMS = {
+    "hedgesg": "SMD",
+    "hedges": "SMD",
+    "g": "SMD",
+    "cohensd": "SMD",
+    "cohend": "SMD",
+    "d": "SMD",
+    "standardizedmeandifference": "SMD",
+    "standardisedmeandifference": "SMD",
+    "glassdelta": "SMD1",
+    "glasssdelta": "SMD1",
+    "meandifference": "MD",
+    "weightedmeandifference": "MD",
+    "wmd": "MD",
+    "rawmeandifference": "MD",
+    "ratioofmeans": "ROM",
+    "responseratio": "ROM",
+    "logresponseratio": "ROM",
+    "lnrr": "ROM",
+    "lncvr": "CVR",
+    "lnvr": "VR",
+    "riskratio": "RR",
+    "relativerisk": "RR",
+    "logriskratio": "RR",
+    "oddsratio": "OR",
+    "logoddsratio": "OR",
+    "petooddsratio": "PETO",
+    "riskdifference": "RD",
+    "hazardratio": "HR",
+    "loghazardratio": "HR",
+    "rateratio": "IRR",
+    "incidencerateratio": "IRR",
+    "ratedifference": "IRD",
+    "incidenceratedifference": "IRD",
+    "incidencerate": "IR",
+    "proportion": "PR",
+    "prevalence": "PR",
+    "logitproportion": "PLO",
+    "freemantukey": "PFT",
+    "doublearcsine": "PFT",
+    "correlation": "COR",
+    "pearsonr": "COR",
+    "pearsonsr": "COR",
+    "r": "COR",
+    "fisherz": "ZCOR",
+    "fishersz": "ZCOR",
+    "generic": "GEN",
+}
+
 
 def register(*measures: Measure) -> None:
     """Add measures to the registry.
@@ -173,7 +223,7 @@ def get_measure(code: str | Measure) -> Measure:
     Parameters
     ----------
     code : str or Measure
-        The code, or the record itself.
+        The code, a usual name of the measure ("Hedges g", "risk ratio"), or the record itself.
 
     Returns
     -------
@@ -183,20 +233,47 @@ def get_measure(code: str | Measure) -> Measure:
     Raises
     ------
     UnknownChoiceError
-        If the code is not known; it names the allowed ones and the nearest.
+        If the code is not known; it names the nearest.
 
     Examples
     --------
     >>> from metaexo.effects import get_measure
     >>> get_measure("rom").display
     'Ratio of means'
+    >>> get_measure("Hedges' g").code
+    'SMD'
     """
     if isinstance(code, Measure):
         return code
-    found = _REGISTRY.get(str(code).upper())
+    found = find_measure(code)
     if found is None:
-        raise UnknownChoiceError("measure", code, sorted(_REGISTRY))
+        near = _near(code)
+        raise UnknownChoiceError("measure", code, sorted(_REGISTRY), nearest=near)
     return found
+
+
+def find_measure(code: object) -> Measure | None:
+    """Return the measure of a code or of a usual name; None if there is none."""
+    if not isinstance(code, str):
+        return None
+    if code.strip().upper() in _REGISTRY:
+        return _REGISTRY[code.strip().upper()]
+    plain = _plain(code)
+    by_name = {_plain(measure.name): measure for measure in _REGISTRY.values()}
+    return _REGISTRY.get(SYNONYMS.get(plain, "")) or by_name.get(plain)
+
+
+def _plain(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).casefold()
+
+
+def _near(code: object) -> str | None:
+    """Return the code of the measure whose code or name is spelt most alike."""
+    by_name = {
+        _plain(name): one.code for one in _REGISTRY.values() for name in (one.code, one.name)
+    } | SYNONYMS
+    found = nearest_word(_plain(code), by_name) if isinstance(code, str) else None
+    return None if found is None else by_name[found]
 
 
 def all_measures() -> tuple[Measure, ...]:
@@ -211,7 +288,7 @@ def all_measures() -> tuple[Measure, ...]:
     --------
     >>> from metaexo.effects import all_measures
     >>> [measure.code for measure in all_measures() if measure.family == "generic"]
-    ['GEN']
+    ['GEN', 'RATIO', 'HR']
     """
     return tuple(_REGISTRY.values())
 
@@ -226,4 +303,19 @@ GENERIC = Measure(
     display="Effect",
     reference="10.1002/9781119536604.ch10",
 )
-register(GENERIC)
+RATIO = replace(
+    GENERIC,
+    code="RATIO",
+    name="log ratio as given",
+    display="Ratio",
+    back=np.exp,
+    display_log=True,
+)
+HAZARD_RATIO = replace(
+    RATIO,
+    code="HR",
+    name="log hazard ratio as given",
+    display="Hazard ratio",
+    reference="10.1186/1745-6215-8-16",
+)
+register(GENERIC, RATIO, HAZARD_RATIO)

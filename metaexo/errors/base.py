@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+MOST_SHOWN = 40
+
 
 class MetaexoError(Exception):
     """Base of all errors raised by metaexo.
@@ -56,17 +58,33 @@ class UnknownChoiceError(InputError):
         The word that was given.
     allowed : iterable of str
         All allowed words.
+    rows : str or sequence of str, optional
+        The rows concerned.
+    nearest : str, optional
+        The allowed word that is most likely meant, if it is not the one that is spelt most alike.
     """
 
     def __init__(
-        self, what: str, word: object, allowed: Iterable[str], rows: str | Sequence[str] = ()
+        self,
+        what: str,
+        word: object,
+        allowed: Iterable[str],
+        rows: str | Sequence[str] = (),
+        *,
+        nearest: str | None = None,
     ) -> None:
         self.what = what
         self.word = word
         self.allowed = tuple(allowed)
-        self.nearest = nearest_word(str(word), self.allowed)
+        self.nearest = nearest or nearest_word(str(word), self.allowed)
         remedy = f"write {self.nearest!r} if that is what was meant" if self.nearest else ""
-        known = ", ".join(repr(name) for name in self.allowed)
+        shown = self.allowed
+        if len(shown) > MOST_SHOWN:
+            near = difflib.get_close_matches(str(word), shown, n=5, cutoff=0.4)
+            shown = tuple(dict.fromkeys(([self.nearest] if self.nearest else []) + near + list(shown[:3])))
+        known = ", ".join(repr(name) for name in shown)
+        if len(shown) < len(self.allowed):
+            known += f" and {len(self.allowed) - len(shown)} others"
         needed = f"one of {known}" if known else f"nothing; there is no {what} to choose here"
         super().__init__(f"{what} {word!r} is not known", needed, remedy, rows)
 

@@ -40,7 +40,7 @@ def test_the_null_value_and_the_display_scale_are_told(code):
 @pytest.mark.parametrize("code", CODES)
 def test_the_table_gives_a_formula_of_effect_and_variance(table, code):
     formula = table.loc[code, "formula"]
-    if code == "GEN":
+    if get_measure(code).compute is None:
         assert formula == "y and v as given"
         return
     signs = [line.split(" = ", 1)[0] for line in formula.split("; ")]

@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 
 import metaexo as mx
+import metaexo.effects
 from metaexo.effects.check import least_variances
 from metaexo.errors import (
     ImpossibleVarianceWarning,
     InputError,
+    MissingInputError,
     RowsLeftOutWarning,
     ShapeError,
     UnknownChoiceError,
@@ -278,3 +280,119 @@ def test_ordinary_effects_warn_of_nothing() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         mx.EffectSizes(Y, V, "SMD", data=pd.DataFrame({"study": list("abcdef"), "Study": list("aabbcc")}))
+
+
+def test_hazard_ratio_is_shown_as_a_ratio() -> None:
+    ratio, low, high = np.array([0.76, 0.54]), np.array([0.55, 0.31]), np.array([1.05, 0.94])
+    se = mx.effects.se_from_ci(low, high, log=True)
+    np.testing.assert_allclose(se, np.log(high / low) / (2 * 1.959963984540054), rtol=1e-14)
+    for code in ("HR", "hazard ratio", "RATIO"):
+        es = mx.EffectSizes(np.log(ratio), se=se, measure=code)
+        assert es.measure.display_log
+        np.testing.assert_allclose(es.measure.back(es.y), ratio, rtol=1e-14)
+    assert "HR" in set(mx.measures()["code"])
+
+
+def test_reported_hazard_ratio_of_a_table() -> None:
+    table = {
+        "effect_measure": ["hazard_ratio"],
+        "effect": [0.7],
+        "effect_ci_low": [0.5],
+        "effect_ci_high": [0.98],
+    }
+    found = mx.effects.effects_from_table("HR", table)
+    np.testing.assert_allclose(found.y, np.log(0.7), rtol=1e-14)
+    np.testing.assert_allclose(found.v, (np.log(0.98 / 0.5) / (2 * 1.959963984540054)) ** 2, rtol=1e-14)
+    with pytest.raises(InputError, match="computed elsewhere"):
+        mx.effects.effects_from_table("GEN", table)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("Hedges g", "SMD"),
+        ("Hedges' g", "SMD"),
+        ("cohen d", "SMD"),
+        ("risk ratio", "RR"),
+        ("smd", "SMD"),
+        ("mean difference", "MD"),
+    ],
+)
+def test_usual_names_of_measures_are_understood(name: str, code: str) -> None:
+    assert mx.effects.get_measure(name).code == code
+    assert mx.measures(name)["code"].tolist() == [code]
+
+
+@pytest.mark.parametrize("name", ["hedge g", "standardized mean diff", "smdx"])
+def test_near_measure_is_named(name: str) -> None:
+    with pytest.raises(UnknownChoiceError, match="write 'SMD' if that is what was meant") as caught:
+        mx.EffectSizes([1], [1], name)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("family", ["foo", "", 3])
+def test_unknown_family_of_measures(family: object) -> None:
+    with pytest.raises(UnknownChoiceError, match="family of measures"):
+        mx.measures(family)  # type: ignore[arg-type]
+    assert len(mx.measures("Means")) > 10
+
+
+def test_missing_columns_are_named_with_those_that_are_near() -> None:
+    data = pd.DataFrame({"Treatment Mean": [5.0], "Treatment SD": [1.0], "n1i": [10], "Outcome": ["x"]})
+    with pytest.raises(MissingInputError) as caught:
+        mx.effect_sizes("MD", data=data)
+    for words in (
+        "treatment_mean",
+        "control_sd",
+        "'Outcome'",
+        "'Treatment Mean': 'treatment_mean'",
+        "'n1i': 'treatment_n'",
+    ):
+        assert words in str(caught.value)
+
+
+def test_all_cells_that_are_no_number_are_named() -> None:
+    rest = {"control_mean": 4.0, "control_sd": 1.0, "control_n": 10}
+    with pytest.raises(InputError, match=r"treatment_mean.*'5,1'.*'n/a'.*treatment_sd.*row 2: 'x'"):
+        mx.effect_sizes(
+            "MD", treatment_mean=["5,1", "6", "n/a"], treatment_sd=[1.0, "x", 1.0], treatment_n=10, **rest
+        )
+
+
+def test_inputs_with_other_indexes_are_refused() -> None:
+    events, n = pd.Series([1, 2], index=[0, 1]), pd.Series([10, 12], index=[1, 0])
+    with pytest.raises(InputError, match="different indexes"):
+        mx.effect_sizes("PLO", events=events, n=n)
+    with pytest.raises(InputError, match="different indexes"):
+        mx.effect_sizes("PLO", events=events, n=10, study=pd.Series(["a", "b"], index=[1, 0]))
+    with pytest.raises(InputError, match="different indexes"):
+        mx.effects.calculate("PLO", {"events": events, "n": n})
+    es = mx.effect_sizes("PLO", events=n, n=20)
+    assert es.index is not None
+    assert es.index.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("measure", "inputs", "words"),
+    [
+        (
+            "SMD",
+            {"p_value": [0.03], "direction": [0], "treatment_n": [10], "control_n": [10]},
+            "direction is 0",
+        ),
+        ("R2", {"r_squared": [0.3], "predictors": [-3], "n": [50]}, "predictors"),
+        ("R2", {"r_squared": [0.3], "predictors": [2.5], "n": [50]}, "predictors"),
+    ],
+)
+def test_impossible_statistics_are_refused(measure: str, inputs: dict[str, list[float]], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        mx.effect_sizes(measure, **inputs)
+
+
+def test_a_p_of_one_has_no_direction() -> None:
+    # t is 0, whatever the sizes
+    assert float(mx.effects.t_from_p(1.0, 0, 18)) == 0.0
+    with pytest.raises(InputError, match="direction is 0"):
+        mx.effects.t_from_p(0.03, 0, 18)
+    with pytest.raises(InputError, match="direction is 0"):
+        mx.effects.d_of_p(0.03, 0, 18, 18)
