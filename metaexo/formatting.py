@@ -6,7 +6,14 @@ Everything below keeps full precision; a number is rounded here, when it is show
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MINUS = "\N{MINUS SIGN}"
 MISSING = "\N{EN DASH}"
@@ -86,8 +93,149 @@ def plural(count: int, one: str, many: str | None = None) -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
 
 
+PLAIN_SIGNS = str.maketrans(
+    {
+        MINUS: "-",
+        "∞": "inf",
+        "τ": "tau",
+        "ρ": "rho",
+        "θ": "theta",
+        "β": "beta",
+        "≥": ">=",
+        "≤": "<=",
+        "≈": "~",
+    }
+)
+
+
+def plain_text(text: str) -> str:
+    """Return text with the signs written out that terminals of older code pages cannot show.
+
+    Use it for everything that is printed as plain text; figures, HTML and LaTeX keep the true signs.
+
+    Examples
+    --------
+    >>> plain_text("−0.25 to ∞, τ = 0.3")
+    '-0.25 to inf, tau = 0.3'
+    """
+    return text.translate(PLAIN_SIGNS)
+
+
+def printed(show: Callable[[Any], str]) -> Callable[[Any], str]:
+    """Return a method such as `__str__` whose text every terminal can show; see :func:`plain_text`."""
+
+    @wraps(show)
+    def shown(self: Any) -> str:
+        return plain_text(show(self))
+
+    return shown
+
+
+def one_line(text: str) -> str:
+    r"""Return text without line breaks and without control characters, which break tables and terminals.
+
+    Examples
+    --------
+    >>> one_line("Li 2020,\nday 7\x1b[31m")
+    'Li 2020, day 7[31m'
+    """
+    if text.isprintable():
+        return text
+    spaced = _BREAKS.sub(" ", text)
+    return "".join(sign for sign in spaced if unicodedata.category(sign) not in _UNSEEN)
+
+
+_BREAKS = re.compile("[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
+_UNSEEN = ("Cc", "Cs", "Cf")
+"""Control characters, halves of pairs, and marks that turn the direction of reading."""
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+
+
+def without_html(text: str) -> str:
+    """Return Markdown in which no HTML tag or comment can begin.
+
+    Examples
+    --------
+    >>> without_html("| <img src=x> | p < 0.01 |")
+    '| &lt;img src=x> | p < 0.01 |'
+    """
+    return _TAG.sub("&lt;", text)
+
+
+def markdown_text(text: str) -> str:
+    r"""Return text as it is to be read in Markdown: no HTML, links or cells of tables come of it.
+
+    Examples
+    --------
+    >>> markdown_text("<script>x</script> | p < 0.01")
+    '&lt;script>x&lt;/script> \| p < 0.01'
+    """
+    plain = one_line(text).replace("\\", "\\\\").replace("|", r"\|")
+    return without_html(plain).replace("](", r"]\(")
+
+
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", *"\uff1d\uff0b\uff0d\uff20")
+"""Signs, wide ones too, with which spreadsheets take a text for a formula."""
+
+
+def cell_text(text: str) -> str:
+    """Return text as it is safe in a cell of a spreadsheet: with an apostrophe before the sign of a formula.
+
+    Use it for every text that is written to a CSV file or a workbook; numbers stay numbers. Control
+    characters other than tabs and line breaks are left out.
+
+    Examples
+    --------
+    >>> cell_text("=HYPERLINK(A1)"), cell_text("Li 2020"), cell_text("-")
+    ("'=HYPERLINK(A1)", 'Li 2020', "'-")
+    """
+    kept = "".join(s for s in text if s in "\t\r\n" or unicodedata.category(s) not in ("Cc", "Cs"))
+    return f"'{kept}" if kept.lstrip(" ").startswith(FORMULA_SIGNS) else kept
+
+
+def safe_cells(frame: pd.DataFrame) -> pd.DataFrame:
+    r"""Return a table for a CSV file or a workbook: in its texts and names no cell begins as a formula.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        The table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A copy; numbers are as they were, texts as :func:`cell_text` gives them.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> safe_cells(pd.DataFrame({"label": ["=1+1", "Li 2020"], "y": [-0.5, 0.2]})).to_csv(index=False)
+    "label,y\n'=1+1,-0.5\nLi 2020,0.2\n"
+    """
+
+    def safe(value: Any) -> Any:
+        return cell_text(value) if isinstance(value, str) else value
+
+    def safe_column(column: pd.Series) -> pd.Series:
+        return column if column.dtype.kind in "biufcMm" else column.astype(object).map(safe)
+
+    def safe_names(index: pd.Index) -> pd.Index:
+        names = [safe(name) for name in index.names]
+        if isinstance(index, pd.MultiIndex):
+            parts = [tuple(safe(part) for part in value) for value in index]
+            return pd.MultiIndex.from_tuples(parts, names=names)
+        texts = index.dtype.kind not in "biufcMm"
+        return (pd.Index([safe(x) for x in index], dtype=object) if texts else index).set_names(names)
+
+    import pandas as pd
+
+    done = pd.DataFrame({i: safe_column(frame.iloc[:, i]) for i in range(frame.shape[1])}, index=frame.index)
+    return done.set_axis(safe_names(frame.columns), axis=1).set_axis(safe_names(frame.index), axis=0)
+
+
 def text_table(rows: Sequence[Sequence[str]], header: Sequence[str], left: int = 1) -> str:
     """Return rows of text as an aligned plain table; the first `left` columns are aligned to the left."""
+    rows, header = [[plain_text(one_line(cell)) for cell in row] for row in rows], [*map(plain_text, header)]
     widths = [max(len(row[j]) for row in [header, *rows]) for j in range(len(header))]
 
     def line(cells: Sequence[str]) -> str:
@@ -103,7 +251,7 @@ def text_table(rows: Sequence[Sequence[str]], header: Sequence[str], left: int =
 def markdown_table(rows: Sequence[Sequence[str]], header: Sequence[str], left: int = 1) -> str:
     """Return rows of text as a Markdown table; the first `left` columns are aligned to the left."""
     rule = ["---" if j < left else "---:" for j in range(len(header))]
-    cells = [[cell.replace("|", r"\|") for cell in row] for row in [header, rule, *rows]]
+    cells = [[markdown_text(cell) for cell in row] for row in [header, rule, *rows]]
     return "\n".join("| " + " | ".join(row) + " |" for row in cells)
 
 
@@ -126,10 +274,10 @@ def html_table(
             name, scope = (tag, ' scope="col"') if tag == "th" else ("th", ' scope="row"')
             if tag == "td" and j > 0:
                 name, scope = "td", ""
-            parts.append(f"<{name}{scope}{style}>{escape(cell)}</{name}>")
+            parts.append(f"<{name}{scope}{style}>{escape(one_line(cell))}</{name}>")
         return f"<tr>{''.join(parts)}</tr>"
 
-    title = [f"<caption>{escape(caption)}</caption>"] if caption else []
+    title = [f"<caption>{escape(one_line(caption))}</caption>"] if caption else []
     body = [line(row, "td") for row in rows]
     return "\n".join(
         [
@@ -210,4 +358,4 @@ def latex_text(text: str) -> str:
     >>> print(latex_text("p < 0.01 & 5 %"))
     p $<$ 0.01 \& 5 \%
     """
-    return "".join(LATEX_SIGNS.get(sign, sign) for sign in text)
+    return "".join(LATEX_SIGNS.get(sign, sign) for sign in one_line(text))

@@ -16,7 +16,7 @@ from metaexo.effects.explain_recipes import Line, computed, load_recipes, shown
 from metaexo.effects.explain_table import Way, cells_of, way_of_row
 from metaexo.effects.explain_text import HOW, Block, Input, listed, meanings, steps_of
 from metaexo.effects.measure import Measure
-from metaexo.formatting import interval
+from metaexo.formatting import interval, printed
 
 AGREES = 1e-8
 ROUTES = "d from t, d from paired t"
@@ -65,6 +65,7 @@ class BoundExplanation:
     shown_as: str
     remark: str = ""
 
+    @printed
     def __str__(self) -> str:
         parts = [f"{self.row}, {self.label}" if self.label != self.row else self.row]
         parts.append(f"{self.measure.code}: {self.measure.name}; {HOW[self.mark.how]}, {self.mark.formula}")

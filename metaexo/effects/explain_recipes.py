@@ -6,7 +6,9 @@ same papers, so that the two check each other.
 
 from __future__ import annotations
 
+import ast
 import importlib
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -129,6 +131,31 @@ MEANINGS: Mapping[str, str] = {
 _NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]*(?![A-Za-z_0-9]*\s*\()")
 
 
+_OPERATIONS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+}
+
+
+def _value(node: ast.expr, known: Values) -> Any:
+    """Return the value of a part of a formula: signs, numbers, the four operations, powers and functions."""
+    match node:
+        case ast.Constant(value=int() | float() as number):
+            return number
+        case ast.Name(id=name):
+            return known[name] if name in known else {"pi": np.pi}[name]
+        case ast.UnaryOp(op=ast.USub(), operand=inner):
+            return -_value(inner, known)
+        case ast.BinOp(left=left, op=sign, right=right):
+            return _OPERATIONS[type(sign)](_value(left, known), _value(right, known))
+        case ast.Call(func=ast.Name(id=name), args=inner, keywords=[]):
+            return FUNCTIONS[name](*(_value(part, known) for part in inner))
+    raise InputError(f"{ast.unparse(node)!r} in a formula", "signs, numbers, + - * / ** and known functions")
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line of a recipe: a sign and what it is."""
@@ -138,9 +165,7 @@ class Line:
 
     def compute(self, known: Values) -> Array:
         """Return its value, from the values of the signs in it."""
-        # The text is part of this package, never of the data.
-        value = eval(self.expression, {"__builtins__": {}, "pi": np.pi, **FUNCTIONS}, dict(known))
-        return np.asarray(value, dtype=float)
+        return np.asarray(_value(ast.parse(self.expression, mode="eval").body, known), dtype=float)
 
     def filled(self, known: Mapping[str, float]) -> str:
         """Return the expression with numbers in the place of signs; an average over rows stays in signs."""

@@ -15,6 +15,7 @@ import numpy as np
 from metaexo.effects.effect_sizes import Derivation
 from metaexo.effects.explain_recipes import MEANINGS, Line, computed, readable, shown
 from metaexo.effects.measure import Measure
+from metaexo.formatting import printed
 
 WIDTH = 100
 HOW = {"reported": "as reported", "converted": "converted", "assumed": "rests on an assumption"}
@@ -39,6 +40,7 @@ class Step:
     filled: str
     value: float
 
+    @printed
     def __str__(self) -> str:
         value = shown(self.value)
         filled = value if self.filled == f"({value})" else self.filled
@@ -58,6 +60,7 @@ class Block:
     reference: str
     steps: tuple[Step, ...]
 
+    @printed
     def __str__(self) -> str:
         source = f" (doi:{self.reference})" if self.reference else ""
         return "\n".join([f"{self.title}{source}", *map(str, self.steps)])
@@ -109,6 +112,7 @@ class Explanation:
         """All steps, in order."""
         return tuple(step for block in self.blocks for step in block.steps)
 
+    @printed
     def __str__(self) -> str:
         parts = [f"{self.row}, {self.label}" if self.label != self.row else self.row]
         parts.append(f"{self.measure.code}: {self.measure.name}; {HOW[self.mark.how]}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.formatting import printed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,7 @@ class SharedArm:
     rows: tuple[int, ...]
     labels: tuple[str, ...]
 
+    @printed
     def __str__(self) -> str:
         what = "repeat each other" if self.arm == "both" else "share a control arm"
         return f"{'; '.join(self.labels)} {what}"

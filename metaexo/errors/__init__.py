@@ -42,6 +42,7 @@ from metaexo.errors.models import (
     TooFewStudiesError,
 )
 from metaexo.errors.sheets import (
+    CodebookError,
     DuplicateColumnError,
     DuplicateRowError,
     DuplicateStudyError,
@@ -96,6 +97,7 @@ from metaexo.errors.values import (
 
 __all__ = [
     "AssumptionWarning",
+    "CodebookError",
     "CollinearError",
     "ConstantMultipleWarning",
     "ConvergenceError",

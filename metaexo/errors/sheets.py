@@ -9,6 +9,10 @@ class SheetError(InputError):
     """A sheet of evidence that cannot be read as it is."""
 
 
+class CodebookError(SheetError):
+    """A codebook (`datapackage.json`) or a vocabulary that cannot be used as it is."""
+
+
 class MissingSheetError(SheetError):
     """A sheet that is needed is not in the folder."""
 

@@ -14,6 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from metaexo.errors import CodebookError, InputError
+from metaexo.evidence.patterns import read_form
 from metaexo.evidence.places import Stamp, find_codebook, find_vocabulary, stamp
 
 REQUIRED_SHEETS = ("studies", "outcomes")
@@ -40,7 +42,8 @@ class Column:
     minimum, maximum : float or None
         Limits of a number.
     pattern : str
-        Regular expression that text must match as a whole; empty for none.
+        Form that text must have as a whole, as :func:`metaexo.evidence.patterns.read_form` reads it; empty
+        for none.
     """
 
     name: str
@@ -126,7 +129,13 @@ def load_codebook(folder: Path | None = None) -> Codebook:
     Returns
     -------
     Codebook
-        Plans of the sheets by name, and the outcome vocabulary.
+        Plans of the sheets by name, and the outcome vocabulary. Sheets and columns that the codebook of a
+        folder does not describe are as metaexo has them.
+
+    Raises
+    ------
+    CodebookError
+        If the codebook or a vocabulary cannot be read; it says where and why.
 
     Examples
     --------
@@ -140,56 +149,232 @@ def load_codebook(folder: Path | None = None) -> Codebook:
 
 @lru_cache(maxsize=8)
 def _load(package: Stamp, vocabularies: tuple[Stamp, ...]) -> Codebook:
-    """Return the codebook of these files."""
-    resources = json.loads(package[0].read_text(encoding="utf-8"))["resources"]
-    rows = {path.name: _rows(path) for path, _ in vocabularies}
-    words = {r["name"]: rows.get(Path(r["path"]).name, []) for r in resources if "/" in r["path"]}
+    """Return the codebook of these files; what a folder's own does not describe is as metaexo has it."""
+    path = package[0]
+    ours = find_codebook()
+    base = None if path == ours else _load(stamp(ours), vocabularies).sheets
+    entries = _Entries(path.name)
+    top = entries.need(_json(path), dict, "the file")
+    resources = [
+        entries.need(r, dict, f"resource {i}") for i, r in enumerate(entries.of(top, "resources", list), 1)
+    ]
+    files = [entries.of(r, "path", str) for r in resources]
+    rows = {found.name: vocabulary_rows(found, _VOCABULARY[found.stem]) for found, _ in vocabularies}
+    words = {
+        entries.of(r, "name", str): rows.get(Path(file).name, [])
+        for r, file in zip(resources, files, strict=True)
+        if "/" in file
+    }
+    plans = [
+        _plan(entries, r, words, base or {})
+        for r, file in zip(resources, files, strict=True)
+        if "/" not in file
+    ]
     return Codebook(
-        {r["name"]: _plan(r, words) for r in resources if "/" not in r["path"]},
+        {**(base or {}), **{plan.name: plan for plan in plans}},
         {row["outcome"]: Outcome(row["label"], row["family"]) for row in rows["outcome_family.csv"]},
     )
 
 
-def _plan(table: dict[str, Any], vocabularies: Mapping[str, list[dict[str, str]]]) -> SheetPlan:
-    schema = table["schema"]
+_VOCABULARY = {
+    "source": ("category", "label", "group"),
+    "isolation": ("category", "label", "group"),
+    "outcome_family": ("outcome", "label", "family"),
+}
+"""Columns that a vocabulary needs."""
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        where = f"{path.name} line {error.lineno}, letter {error.colno}"
+        raise CodebookError(
+            f"{path.name} is no JSON ({error.msg})", "a Frictionless package", _MEND, where
+        ) from None
+    except (UnicodeDecodeError, RecursionError, ValueError) as error:
+        why = "its brackets are nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise CodebookError(
+            f"{path.name} cannot be read ({why})", "JSON in UTF-8", _MEND, path.name
+        ) from None
+
+
+_MEND = "mend it, or delete it: the codebook of metaexo is used then"
+_KINDS: Mapping[Any, str] = {
+    dict: "an object { }",
+    list: "a list [ ]",
+    str: "a text",
+    bool: "true or false",
+    float: "a number",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Entries:
+    """Reads the entries of a codebook, and says which is not as it has to be."""
+
+    file: str
+
+    def error(self, given: str, needed: str) -> CodebookError:
+        return CodebookError(given, needed, _MEND, self.file)
+
+    def need(self, value: Any, kind: type, what: str) -> Any:
+        """Return a value that is of a kind."""
+        fits = (
+            isinstance(value, int | float) and not isinstance(value, bool)
+            if kind is float
+            else isinstance(value, kind)
+        )
+        if not fits:
+            shown = repr(value)
+            shown = shown if len(shown) <= 60 else f"{shown[:60]} ..."
+            raise self.error(f"{what} is {shown}", _KINDS[kind])
+        return value
+
+    def of(self, entry: Mapping[str, Any], name: str, kind: type, default: Any = None) -> Any:
+        """Return one part of an entry; without a default it has to be there."""
+        what = f"{name!r} of {entry.get('name', 'an entry')!r}"
+        if entry.get(name) is None:
+            if default is None:
+                raise self.error(f"{what} is missing", _KINDS[kind])
+            return default
+        return self.need(entry[name], kind, what)
+
+    def words(self, entry: Mapping[str, Any], name: str) -> tuple[str, ...]:
+        return tuple(self.need(word, str, f"a word of {name!r}") for word in self.of(entry, name, list, []))
+
+
+def _plan(
+    entries: _Entries,
+    table: Mapping[str, Any],
+    vocabularies: Mapping[str, list[dict[str, str]]],
+    base: Mapping[str, SheetPlan],
+) -> SheetPlan:
+    name, file = entries.of(table, "name", str), entries.of(table, "path", str)
+    if not file.endswith(".csv") or file.startswith(".") or "\\" in file:
+        raise entries.error(f"'path' of {name!r} is {file!r}", "the name of a CSV file beside it")
+    ours = base.get(name)
+    schema = entries.of(table, "schema", dict)
+    fields = [entries.need(f, dict, f"a field of {name!r}") for f in entries.of(schema, "fields", list)]
+    if not fields:
+        raise entries.error(f"{name!r} has no field", "one field at least")
+    words, needs_study = _links(entries, schema, vocabularies, name)
+    columns: dict[str, Column] = {}
+    for field in fields:
+        column = _column(entries, field, words)
+        known = ours.columns.get(column.name) if ours else None
+        if known is not None and known.is_number != column.is_number:
+            raise entries.error(
+                f"'type' of {column.name!r} is {column.type!r}", f"{known.type!r}, as metaexo has it"
+            )
+        if column.name in columns:
+            raise entries.error(f"{name!r} has the field {column.name!r} twice", "one field of each name")
+        columns[column.name] = column
+    key = ours.key if ours else next(iter(columns))
+    return SheetPlan(
+        name,
+        file,
+        entries.of(table, "title", str, name),
+        {**columns, **{c.name: c for c in (ours.columns.values() if ours else ()) if c.name not in columns}},
+        key,
+        ours.one_row_a_study if ours else schema.get("primaryKey") == key,
+        ours.needs_study if ours else needs_study,
+    )
+
+
+def _links(
+    entries: _Entries, schema: Mapping[str, Any], vocabularies: Mapping[str, list[dict[str, str]]], sheet: str
+) -> tuple[dict[str, tuple[str, ...]], bool]:
+    """Return the words that columns take from vocabularies, and whether rows belong to a study."""
     words: dict[str, tuple[str, ...]] = {}
     needs_study = False
-    for link in schema.get("foreignKeys", ()):
-        target = link["reference"]["resource"]
-        if target in vocabularies:
-            words[link["fields"]] = tuple(row[link["reference"]["fields"]] for row in vocabularies[target])
-        else:
+    for link in entries.of(schema, "foreignKeys", list, []):
+        entries.need(link, dict, f"a foreign key of {sheet!r}")
+        there = entries.of(link, "reference", dict)
+        target, column = entries.of(there, "resource", str), entries.of(there, "fields", str)
+        if target not in vocabularies:
             needs_study = True
-    columns = {f["name"]: _column(f, words.get(f["name"], ())) for f in schema["fields"]}
-    key = schema["fields"][0]["name"]
-    return SheetPlan(
-        table["name"],
-        table["path"],
-        table.get("title", table["name"]),
-        columns,
-        key,
-        schema.get("primaryKey") == key,
-        needs_study,
-    )
+            continue
+        rows = vocabularies[target]
+        if rows and column not in rows[0]:
+            raise entries.error(
+                f"a foreign key of {sheet!r} leads to {column!r} of {target!r}",
+                f"one of {', '.join(rows[0])}",
+            )
+        words[entries.of(link, "fields", str)] = tuple(row[column] for row in rows)
+    return words, needs_study
 
 
-def _column(entry: dict[str, Any], words: tuple[str, ...]) -> Column:
-    limits = entry.get("constraints", {})
+def _column(entries: _Entries, entry: Mapping[str, Any], words: Mapping[str, tuple[str, ...]]) -> Column:
+    name = entries.of(entry, "name", str)
+    limits = entries.of(entry, "constraints", dict, {})
+    pattern = entries.of(limits, "pattern", str, "")
+    if pattern:
+        try:
+            read_form(pattern)
+        except InputError as error:
+            raise entries.error(f"column {name!r}: {error.given}", error.needed) from None
+    ends = {
+        end: None if limits.get(end) is None else entries.of(limits, end, float)
+        for end in ("minimum", "maximum")
+    }
     return Column(
-        name=entry["name"],
-        type=entry["type"],
-        description=entry.get("description", ""),
-        unit=entry.get("unit", ""),
-        quantity=entry.get("quantity", ""),
-        required=limits.get("required", False),
-        unique=limits.get("unique", False),
-        words=words or tuple(limits.get("enum", ())),
-        minimum=limits.get("minimum"),
-        maximum=limits.get("maximum"),
-        pattern=limits.get("pattern", ""),
+        name=name,
+        type=entries.of(entry, "type", str, "string"),
+        description=entries.of(entry, "description", str, ""),
+        unit=entries.of(entry, "unit", str, ""),
+        quantity=entries.of(entry, "quantity", str, ""),
+        required=entries.of(limits, "required", bool, False),
+        unique=entries.of(limits, "unique", bool, False),
+        words=words.get(name) or entries.words(limits, "enum"),
+        minimum=ends["minimum"],
+        maximum=ends["maximum"],
+        pattern=pattern,
     )
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file))
+def vocabulary_rows(path: Path, needed: tuple[str, ...]) -> list[dict[str, str]]:
+    """Return the rows of a vocabulary, cells stripped.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    needed : tuple of str
+        Columns of which no cell may be blank; the first has each value once.
+
+    Returns
+    -------
+    list of dict
+        One entry per row.
+
+    Raises
+    ------
+    CodebookError
+        If the file is not CSV in UTF-8, lacks a column or a cell, or holds a value twice.
+    """
+    name = f"vocabulary/{path.name}"
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            found = [(row, line) for line, row in enumerate(csv.DictReader(file, strict=True), 2)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CodebookError(f"{name} cannot be read ({error})", "CSV in UTF-8", _MEND, name) from None
+    rows: dict[str, dict[str, str]] = {}
+    for row, line in found:
+        cells = {(key or "").strip(): value.strip() for key, value in row.items() if isinstance(value, str)}
+        lacking = [column for column in needed if not cells.get(column)]
+        if lacking:
+            raise CodebookError(
+                f"{name} has no {' and no '.join(lacking)} in a row",
+                f"the columns {', '.join(needed)}",
+                _MEND,
+                f"{name} line {line}",
+            )
+        if cells[needed[0]] in rows:
+            raise CodebookError(
+                f"{name} holds {cells[needed[0]]!r} twice", "each word once", _MEND, f"{name} line {line}"
+            )
+        rows[cells[needed[0]]] = cells
+    if not rows:
+        raise CodebookError(f"{name} has no row", f"rows with {', '.join(needed)}", _MEND, name)
+    return list(rows.values())

@@ -9,16 +9,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from metaexo.errors import MetaexoError, MissingSheetError, nearest_word
+from metaexo.errors import CodebookError, MetaexoError, MissingSheetError, nearest_word
 from metaexo.evidence.across import check_across
 from metaexo.evidence.codebook import REQUIRED_SHEETS, SheetPlan, load_codebook
 from metaexo.evidence.frames import finish
+from metaexo.evidence.places import CODEBOOK
 from metaexo.evidence.problems import SheetErrors, SheetProblem, problems_frame
 from metaexo.evidence.reading import RawSheet, read_raw
 from metaexo.evidence.sheets import Sheets
 from metaexo.evidence.slips import find_slips
 from metaexo.evidence.slips_table import findings_table
 from metaexo.evidence.values import to_values
+from metaexo.formatting import printed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,6 +95,7 @@ class SheetCheck:
             f"{len(self.cautions)} settled; rows: {read}"
         )
 
+    @printed
     def __str__(self) -> str:
         found = [f"{level:<8} {finding}" for level, finding in self.findings()]
         return "\n".join([self._counts(), *found])
@@ -176,16 +179,26 @@ def check_sheets(folder: str | Path) -> SheetCheck:
     return _Reading(Path(folder)).check
 
 
+def _of_codebook(error: CodebookError) -> SheetProblem:
+    """Return the problem of a codebook that cannot be used; without it no sheet can be read."""
+    file = error.rows[0] if error.rows else CODEBOOK
+    return SheetProblem(CodebookError, error.given, error.needed, error.remedy, file)
+
+
 class _Reading:
     """One pass over a folder: raw sheets, values, problems and findings."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.codebook = load_codebook(folder)
         self.problems: list[SheetProblem] = []
         self.findings: list[SheetProblem] = []
         self.frames: dict[str, pd.DataFrame] = {}
         self.spoken: set[tuple[str, int | None]] = set()
+        try:
+            self.codebook = load_codebook(folder)
+        except CodebookError as error:
+            self.problems.append(_of_codebook(error))
+            return
         studies: set[str] | None = None
         for name, plan in self.codebook.sheets.items():
             sheet = self._raw(plan)

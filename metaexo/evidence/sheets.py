@@ -17,6 +17,7 @@ from metaexo.evidence.problems import SheetProblem
 from metaexo.evidence.to_bounds import WORDS_ONLY, bounds_of_words, make_bounds
 from metaexo.evidence.to_effects import Request, leave_all_out, make_effects, survey
 from metaexo.evidence.views import VIEWS, get_view
+from metaexo.formatting import printed
 from metaexo.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -166,8 +167,13 @@ class Sheets:
         measure : str or Measure
             Code of the measure: "SMD", "MD", "ROM", "RR", "PR", ...
         where : str, optional
-            Condition on the columns of the sheet and of its study, as in :meth:`pandas.DataFrame.query`:
-            ``"contrast == 'exosome_vs_control' and domain == 'preclinical' and use != 'apart'"``.
+            Condition on the columns of the sheet and of its study:
+            ``"contrast == 'exosome_vs_control' and domain == 'preclinical' and use != 'apart'"``. It holds
+            columns (in backticks if the name is not one word), texts in quotes, numbers,
+            ``== != < <= > >=``, ``in [...]``, ``and``, ``or``, ``not``, ``+ - * / % **`` and the words
+            ``contains(column, 'text')``, ``starts_with``, ``ends_with``, ``lower``, ``upper``,
+            ``between(column, 1, 2)``, ``abs``, ``is_blank(column)`` and ``not_blank``. Texts are looked for
+            as they stand, and a blank cell is equal to nothing. It is never executed as code.
         sheet : {"outcomes", "preparations", "safety_events", "serious_events", "published_meta_analyses"}
             What to read: reported comparisons, vesicle sizes, people with adverse events, people with
             serious adverse events, pooled estimates. With `bounds` also "direction_only".
@@ -194,7 +200,9 @@ class Sheets:
         Raises
         ------
         UnknownChoiceError
-            If the measure, the sheet or a column in `where` is not known.
+            If the measure, the sheet, or a column or word in `where` is not known.
+        InputError
+            If `where` is no condition, or another argument cannot be used.
         TooFewStudiesError
             If no row gives an effect; it counts the reasons.
 
@@ -216,10 +224,13 @@ class Sheets:
         >>> wounds.lower.round(2), wounds.upper.round(2)
         (array([ 0.73,  0.73, -0.73]), array([ inf,  inf, 0.73]))
         """
-        asked = Request(get_measure(measure), where, assumed_correlation, assumed_sd, orient)
-        if bounds and sheet == WORDS_ONLY:
-            return bounds_of_words(self.codebook.sheets[WORDS_ONLY], self._joined(WORDS_ONLY), asked)
-        view = get_view(sheet)
+        words_only = bounds is True and sheet == WORDS_ONLY
+        view = None if words_only else get_view(sheet)
+        plans = [self.codebook.sheets[name] for name in ("studies", view.sheet if view else WORDS_ONLY)]
+        words = {c.name: c.words for plan in plans for c in plan.columns.values() if c.words}
+        asked = Request(get_measure(measure), where, assumed_correlation, assumed_sd, orient, words)
+        if view is None:
+            return bounds_of_words(plans[1], self._joined(WORDS_ONLY), asked)
         make = make_bounds if bounds else make_effects
         return make(view, self.codebook.sheets[view.sheet], self._joined(view.sheet), asked)
 
@@ -232,6 +243,7 @@ class Sheets:
         extra = [column for column in studies.columns if column not in frame.columns]
         return frame.merge(studies[["study_id", *extra]], on="study_id", how="left", validate="m:1")
 
+    @printed
     def __str__(self) -> str:
         rows = ", ".join(f"{name} {len(frame)}" for name, frame in self._frames.items() if len(frame))
         return f"sheets of {self.folder}: {rows}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +22,7 @@ from metaexo.errors import (
     UnknownChoiceError,
 )
 from metaexo.evidence.codebook import SheetPlan
+from metaexo.evidence.conditions import rows_where
 from metaexo.evidence.views import View, statistics
 from metaexo.formatting import plural
 from metaexo.ledger import Ledger
@@ -50,6 +51,8 @@ class Request:
         Standard deviation by outcome, or the column that holds one a row, for rows without an SD.
     turn : bool
         Whether effects are turned so that positive means benefit.
+    words : mapping of str to tuple of str
+        The words that columns with a closed list may hold.
     """
 
     measure: Measure
@@ -57,6 +60,7 @@ class Request:
     assumed_correlation: float | None = None
     assumed_sd: Mapping[str, float] | str | None = None
     turn: bool = True
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,9 @@ def choose_rows(plan: SheetPlan, frame: pd.DataFrame, asked: Request) -> Chosen:
     TooFewStudiesError
         If it selects none.
     """
-    chosen = select(frame, asked.where)
+    chosen = np.ones(len(frame), dtype=bool)
+    if asked.where is not None:
+        chosen = rows_where(frame, asked.where, asked.words)
     words = [f"not selected: {asked.where}"] * len(frame)
     ledger = _leave_out(_full_ledger(plan, frame), frame, plan.key, ~chosen, words, step="selection")
     if not chosen.any():
@@ -209,40 +215,6 @@ def sd_of_rows(
             f"the column {assumed_sd!r} does not hold numbers ({error})",
             "standard deviations, empty for none",
         ) from error
-
-
-def select(frame: pd.DataFrame, where: str | None) -> Mask:
-    """Return which rows meet a condition on the columns.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If the condition names a column that is not there.
-    InputError
-        If the condition cannot be read, or is not a condition.
-    """
-    import pandas as pd
-
-    if where is None:
-        return np.ones(len(frame), dtype=bool)
-    remedy = "write it as in pandas.DataFrame.query: \"outcome == 'wound_area' and treatment_n >= 10\""
-    if "@" in where or "__" in where:
-        raise InputError(
-            f"where = {where!r} refers to names outside the sheet", "columns of the sheet", remedy
-        )
-    try:
-        found = frame.eval(where, engine="python")
-    except pd.errors.UndefinedVariableError as error:
-        name = re.search(r"'([^']+)'", str(error))
-        raise UnknownChoiceError("column in where", name[1] if name else where, frame.columns) from error
-    except (SyntaxError, TypeError, ValueError, AttributeError, NotImplementedError, KeyError) as error:
-        raise InputError(f"where = {where!r} cannot be read ({error})", "a condition", remedy) from error
-    if not isinstance(found, pd.Series) or len(found) != len(frame):
-        raise InputError(f"where = {where!r} does not say yes or no of each row", "a condition", remedy)
-    answer = found.fillna(False) if found.dtype == object else found
-    if not pd.api.types.is_bool_dtype(answer) and not set(answer.unique()) <= {True, False}:
-        raise InputError(f"where = {where!r} does not say yes or no of each row", "a condition", remedy)
-    return np.asarray(answer, dtype=bool)
 
 
 def _full_ledger(plan: SheetPlan, frame: pd.DataFrame) -> Ledger:

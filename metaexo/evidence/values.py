@@ -21,6 +21,7 @@ from metaexo.errors import (
     nearest_word,
 )
 from metaexo.evidence.codebook import Column
+from metaexo.evidence.patterns import read_form
 from metaexo.evidence.problems import SheetProblem
 from metaexo.evidence.reading import RawSheet
 from metaexo.evidence.vocabulary import isolation_category, isolation_steps, source_category
@@ -131,7 +132,8 @@ def table_schema(sheet: RawSheet) -> pa.DataFrameSchema:
         if column.words:
             checks.append(pa.Check.isin(column.words, error="word"))
         if column.pattern:
-            checks.append(pa.Check.str_matches(rf"(?:{column.pattern})\Z", error="form"))
+            form = read_form(column.pattern)
+            checks.append(pa.Check(form.matches, element_wise=True, error="form"))
         if column.minimum is not None:
             checks.append(pa.Check.ge(column.minimum, error="limit"))
         if column.maximum is not None:

@@ -6,7 +6,6 @@ plots, the group it belongs to, and the synonyms that papers use, separated by "
 
 from __future__ import annotations
 
-import csv
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from metaexo.evidence.codebook import vocabulary_rows
 from metaexo.evidence.places import Stamp, find_vocabulary, stamp
 
 NOT_REPORTED = "not_reported"
@@ -120,8 +120,7 @@ def load_vocabulary(name: str, folder: Path | None = None) -> Vocabulary:
 
 @lru_cache(maxsize=8)
 def _load(vocabulary: Stamp) -> Vocabulary:
-    with vocabulary[0].open(encoding="utf-8-sig", newline="") as file:
-        terms = [_term(row) for row in csv.DictReader(file)]
+    terms = [_term(row) for row in vocabulary_rows(vocabulary[0], ("category", "label", "group"))]
     return Vocabulary({term.category: term for term in terms})
 
 

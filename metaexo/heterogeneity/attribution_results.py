@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.formatting import printed
 from metaexo.heterogeneity.attribution_components import VarianceShares
 from metaexo.heterogeneity.attribution_shares import PartKind
 from metaexo.heterogeneity.confounding import Confounding
@@ -236,6 +237,7 @@ class AttributionResults:
 
         return summarise(self)
 
+    @printed
     def __str__(self) -> str:
         return str(self.summary())
 

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.errors import NotIdentifiableError
-from metaexo.formatting import p_value
+from metaexo.formatting import p_value, printed
 from metaexo.heterogeneity.levels import studies_of
 from metaexo.heterogeneity.strata import StratifiedResults
 from metaexo.models.permutation import TIE, distinct_orders
@@ -71,6 +71,7 @@ class BetweenPermutation:
     kept: int
     statistics: Array
 
+    @printed
     def __str__(self) -> str:
         how = "all" if self.exact else f"{self.fitted - 1} drawn of"
         words = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import UnknownChoiceError
-from metaexo.formatting import interval, number, plural, text_table
+from metaexo.formatting import interval, number, plural, printed, text_table
 from metaexo.heterogeneity.assignment_ranges import AssignmentBound, Exhaustive, Held, Ranges, Task
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class AssignmentBounds:
             rows.append(row | {"proved": bound.proved, "sign_holds": bound.sign_holds})
         return pd.DataFrame(rows)
 
+    @printed
     def __str__(self) -> str:
         rows = [
             [

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.formatting import number, plural, text_table
+from metaexo.formatting import number, plural, printed, text_table
 from metaexo.heterogeneity.attribution_data import FactorTable, column_space, rank, readable
 from metaexo.heterogeneity.estimability import Estimability, estimability
 from metaexo.numeric.problem import Array
@@ -135,6 +135,7 @@ class Confounding:
         table = [text_table(rows, ["factor", "df", "variance inflation", "on the SE"])] if rows else []
         return "\n".join([*self.words(), *table, *self.estimability.words()])
 
+    @printed
     def __str__(self) -> str:
         return self.summary()
 

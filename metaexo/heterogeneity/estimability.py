@@ -12,7 +12,7 @@ import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
-from metaexo.formatting import plural, text_table
+from metaexo.formatting import plural, printed, text_table
 from metaexo.heterogeneity.attribution_data import (
     FactorTable,
     Mask,
@@ -267,6 +267,7 @@ class Estimability:
         rows = [[str(row[name]) for name in header] for row in found.to_dict("records")]
         return "\n".join([text_table(rows, header, left=len(self.factors)), *self.words()])
 
+    @printed
     def __str__(self) -> str:
         return self.summary()
 

@@ -18,7 +18,7 @@ from metaexo.errors import (
     TooFewStudiesError,
     UnknownChoiceError,
 )
-from metaexo.formatting import interval, number, percent, plural, text_table
+from metaexo.formatting import interval, number, percent, plural, printed, text_table
 from metaexo.heterogeneity.latent_em import Mixture, MixtureMaximum, maximise
 from metaexo.heterogeneity.levels import factor_levels, is_unreported, studies_of
 from metaexo.models.hypothesis import make_test
@@ -149,6 +149,7 @@ class LatentModerator:
             *self.notes,
         ]
 
+    @printed
     def __str__(self) -> str:
         return "\n".join(self.lines())
 

@@ -12,7 +12,7 @@ import numpy as np
 from metaexo.effects.back_transforms import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import TooFewStudiesError
-from metaexo.formatting import MISSING, interval, number, p_value, plural, text_table
+from metaexo.formatting import MISSING, interval, number, p_value, plural, printed, text_table
 from metaexo.heterogeneity.levels import is_unreported
 from metaexo.heterogeneity.repetition import COLUMN, OF_ONE_GROUP, REPETITIONS, repetition_levels
 from metaexo.heterogeneity.strata import StratifiedResults, Stratum, Tau2Mode
@@ -90,6 +90,7 @@ class Repeatability:
     def _units(self, results: StratifiedResults) -> str:
         return {"study": "studies", "": "effects"}.get(results.cluster, f"groups by {results.cluster}")
 
+    @printed
     def __str__(self) -> str:
         name = self.effects.measure.display.lower()
         rows = [

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metaexo.errors import ConvergenceError
+from metaexo.formatting import printed
 from metaexo.numeric.likelihood import log_likelihood, upper_bound
 from metaexo.numeric.likelihood_maximum import maximum_likelihood, restricted_maximum_likelihood
 from metaexo.numeric.problem import CHUNK_ELEMENTS, Array, Batch
@@ -83,6 +84,7 @@ class Smoothing:
     slope: float
     level: float
 
+    @printed
     def __str__(self) -> str:
         if self.omega == 0:
             return (

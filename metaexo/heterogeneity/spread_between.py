@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metaexo.errors import InputError, TooFewStudiesError
-from metaexo.formatting import number, p_value, plural
+from metaexo.formatting import number, p_value, plural, printed
 from metaexo.heterogeneity.strata import StratifiedResults
 from metaexo.models.hypothesis import TestResult, make_test
 from metaexo.numeric.likelihood import log_likelihood
@@ -65,6 +65,7 @@ class SpreadBetween:
     draws: int
     note: str
 
+    @printed
     def __str__(self) -> str:
         each = ", ".join(f"{name} {number(t, 4)}" for name, t in zip(self.names, self.tau2, strict=True))
         lines = [

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
-from metaexo.formatting import plural
+from metaexo.formatting import plural, printed
 from metaexo.heterogeneity.levels import is_unreported
 from metaexo.heterogeneity.smoothed import Smoothing
 from metaexo.models.coefficients import LinearResults
@@ -352,6 +352,7 @@ class StratifiedResults:
     def _repr_html_(self) -> str:
         return self.to_html()
 
+    @printed
     def __str__(self) -> str:
         return str(self.summary())
 

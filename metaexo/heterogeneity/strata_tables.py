@@ -13,6 +13,7 @@ from metaexo.formatting import (
     latex_table,
     latex_text,
     markdown_table,
+    markdown_text,
     number,
     percent,
 )
@@ -189,7 +190,7 @@ def dependence_note(results: StratifiedResults) -> list[str]:
 
 def as_markdown(results: StratifiedResults) -> str:
     """Return the strata as a Markdown table, followed by the notes."""
-    return "\n\n".join([markdown_table(*reader_rows(results)), *notes(results)])
+    return "\n\n".join([markdown_table(*reader_rows(results)), *map(markdown_text, notes(results))])
 
 
 def as_latex(results: StratifiedResults, caption: str | None) -> str:

@@ -25,7 +25,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from metaexo.formatting import p_value, percent, plural
+from metaexo.formatting import p_value, percent, plural, printed
 from metaexo.heterogeneity.attribution_data import readable, whole_percent
 from metaexo.heterogeneity.confounding import Confounding
 from metaexo.heterogeneity.estimability import Estimability, linkage_words
@@ -60,6 +60,7 @@ class Verdict:
     sentence: str
     reasons: tuple[str, ...]
 
+    @printed
     def __str__(self) -> str:
         return self.sentence
 

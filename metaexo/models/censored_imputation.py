@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metaexo.errors import InputError, NotIdentifiableError
-from metaexo.formatting import interval, number, percent, plural
+from metaexo.formatting import interval, number, percent, plural, printed
 from metaexo.models.coefficients import LinearResults
 from metaexo.models.design import Design
 from metaexo.numeric.censored_draws import draw_effects
@@ -128,6 +128,7 @@ class ImputedResults(LinearResults):
         """Return the lines that stand below the table of coefficients."""
         return str(self).split("\n")[:1]
 
+    @printed
     def __str__(self) -> str:
         lines = [f"{plural(self.draws, 'imputation')}, mean tau2 {number(self.tau2, 4)}"]
         other = self.likelihood

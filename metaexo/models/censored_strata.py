@@ -13,7 +13,7 @@ from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.own_bounds import as_bounded
 from metaexo.errors import MetaexoError
-from metaexo.formatting import interval, number, plural, text_table
+from metaexo.formatting import interval, number, plural, printed, text_table
 from metaexo.models.censored import CensoredRandomEffects
 from metaexo.models.censored_effects import count_in_words, kinds_of, usable_effects
 from metaexo.models.censored_results import CensoredResults
@@ -80,6 +80,7 @@ class CensoredStrata:
 
         return pd.DataFrame([_record(stratum) for stratum in self.strata])
 
+    @printed
     def __str__(self) -> str:
         rows = []
         for s in self.strata:

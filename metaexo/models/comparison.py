@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metaexo.errors import IncomparableFitsWarning, InputError, ShapeError
-from metaexo.formatting import MISSING, number, percent
+from metaexo.formatting import MISSING, number, percent, printed
 from metaexo.models.readable import Readable, ReaderTable, plain
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ class FitComparison(Readable):
             "notes": list(self.notes),
         }
 
+    @printed
     def __str__(self) -> str:
         return self.to_text()
 

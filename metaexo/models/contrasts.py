@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.errors import InputError, ShapeError, UnknownChoiceError
-from metaexo.formatting import interval, number, p_value
+from metaexo.formatting import interval, number, p_value, printed
 from metaexo.models.design import Design
 from metaexo.models.hypothesis import (
     TestResult,
@@ -171,6 +171,7 @@ class Contrasts(Readable):
         """Return what to know about tests and intervals: few degrees of freedom, no width."""
         return cautions_of_estimates(self.names, self.se, self.df)
 
+    @printed
     def __str__(self) -> str:
         return self.to_text()
 
@@ -226,6 +227,7 @@ class TermTests(Readable):
         """Return the tests as plain values: one record a term."""
         return {"terms": plain(self.to_frame())}
 
+    @printed
     def __str__(self) -> str:
         return "\n".join(f"{term}: {test}" for term, test in self.tests.items())
 

@@ -31,7 +31,7 @@ from scipy import special
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError
-from metaexo.formatting import interval, number, percent
+from metaexo.formatting import interval, number, percent, printed
 from metaexo.models.readable import Readable
 from metaexo.numeric.closed_forms import dersimonian_laird
 from metaexo.numeric.problem import Array, make_batch
@@ -79,6 +79,7 @@ class HenmiCopas(Readable):
 
         return pd.DataFrame([self.to_dict()])
 
+    @printed
     def __str__(self) -> str:
         bounds = interval(self.low, self.high, 4)
         return f"estimate {number(self.estimate, 4)}, {percent(self.level)} interval {bounds} (Henmi-Copas)"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from metaexo.formatting import number, p_value
+from metaexo.formatting import number, p_value, printed
 from metaexo.models.readable import Readable
 from metaexo.numeric.problem import Array
 from metaexo.numeric.tails import (
@@ -72,6 +72,7 @@ class TestResult(Readable):
         reliance = "the p-value is a rough guide" if df >= LEAST_DF else "too few for a p-value"
         return (f"{df:.4g} denominator df: {reliance}",)
 
+    @printed
     def __str__(self) -> str:
         inside = f"({', '.join(f'{d:.4g}' for d in self.df)})" if self.df else ""
         head = f"{self.distribution}{inside} = {number(self.statistic)}"

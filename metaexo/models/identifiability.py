@@ -12,7 +12,7 @@ from scipy import sparse
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.formatting import plural
+from metaexo.formatting import plural, printed
 from metaexo.models.design import make_design
 from metaexo.models.multilevel_grouping import grouping
 from metaexo.models.multilevel_terms import RandomTerm
@@ -56,6 +56,7 @@ class TermCheck:
     comparisons: int | None
     reason: str
 
+    @printed
     def __str__(self) -> str:
         if not self.kept:
             return f"{self.name}: refused, {self.reason}"
@@ -97,6 +98,7 @@ class IdentifiableTerms:
         rows = [[getattr(check, name) for name in columns] for check in self.terms]
         return pd.DataFrame(rows, columns=columns).astype({"comparisons": "Int64"})
 
+    @printed
     def __str__(self) -> str:
         return "\n".join(map(str, self.terms))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.formatting import interval, number, percent
+from metaexo.formatting import interval, number, percent, printed
 from metaexo.models.readable import Readable, ReaderTable
 from metaexo.numeric.generalised_q import q_profile
 from metaexo.numeric.problem import Batch
@@ -83,6 +83,7 @@ class HeterogeneityInterval(Readable):
         """Return how the bounds were found, and what is special about them."""
         return [self.method, *([self.note] if self.note else [])]
 
+    @printed
     def __str__(self) -> str:
         return self.to_text()
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotNestedError
-from metaexo.formatting import number, percent
+from metaexo.formatting import number, percent, printed
 from metaexo.models.design import Design
 from metaexo.models.fit_statistics import FitStatistics
 from metaexo.models.hypothesis import TestResult
@@ -127,6 +127,7 @@ class LikelihoodRatioTest(Readable):
         """Return the test, and R2 where there is one."""
         return [str(self.test), *([f"R2 {percent(self.r2)}"] if self.r2 is not None else [])]
 
+    @printed
     def __str__(self) -> str:
         return self.to_text()
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, ShapeError
-from metaexo.formatting import number, percent, plural
+from metaexo.formatting import number, percent, plural, printed
 from metaexo.ledger import Ledger
 from metaexo.models.coefficients import LinearResults
 from metaexo.models.design import Design
@@ -69,6 +69,7 @@ class ScaleCoefficients(LinearResults):
         """Degrees of freedom of the t distribution; None for z."""
         return self.freedom
 
+    @printed
     def __str__(self) -> str:
         return coefficient_table(self)
 

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike
 from metaexo.effects import covariance_blocks
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import CorrelationError, FewStudiesWarning, InputError, UnknownChoiceError
+from metaexo.formatting import printed
 from metaexo.models.multilevel import Multilevel
 from metaexo.models.multilevel_grouping import grouping
 from metaexo.models.multilevel_results import MultilevelResults
@@ -171,6 +172,7 @@ class RhoSweep:
             ]
         return pd.DataFrame(rows)
 
+    @printed
     def __str__(self) -> str:
         return (
             f"rho from {self.rho.min():.2f} to {self.rho.max():.2f}: "

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.formatting import p_value
+from metaexo.formatting import p_value, printed
 from metaexo.models.readable import Readable
 from metaexo.models.weighted import refuse_special_tests
 from metaexo.numeric.estimators import get_estimator
@@ -72,6 +72,7 @@ class PermutationTest(Readable):
 
         return pd.DataFrame({"pvalue": self.pvalue}, index=pd.Index(self.names, name="coefficient"))
 
+    @printed
     def __str__(self) -> str:
         lines = [f"{name}: {p_value(float(p))}" for name, p in zip(self.names, self.pvalue, strict=True)]
         return "\n".join([f"exact permutation test, {self.arrangements} rearrangements", *lines])

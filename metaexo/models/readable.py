@@ -15,9 +15,11 @@ from metaexo.formatting import (
     latex_table,
     latex_text,
     markdown_table,
+    markdown_text,
     number,
     p_value,
     percent,
+    plain_text,
     text_table,
 )
 
@@ -73,15 +75,15 @@ class Readable:
             "\n".join([*([table.title] if table.title else []), text_table(table.rows, table.header)])
             for table in self.reader_tables()
         ]
-        return "\n".join([*blocks, *self._lines_below()])
+        return plain_text("\n".join([*blocks, *self._lines_below()]))
 
     def to_markdown(self) -> str:
         """Return the result as a Markdown table, followed by notes."""
         blocks = []
         for table in self.reader_tables():
-            blocks += [table.title] if table.title else []
+            blocks += [markdown_text(table.title)] if table.title else []
             blocks.append(markdown_table(table.rows, table.header))
-        return "\n\n".join([*blocks, *self._lines_below()])
+        return "\n\n".join([*blocks, *map(markdown_text, self._lines_below())])
 
     def to_latex(self, caption: str | None = None) -> str:
         """Return the result as a LaTeX table, followed by notes; it needs the booktabs package.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metaexo.errors import FewStudiesWarning, InputError, ShapeError, UnknownChoiceError
-from metaexo.formatting import interval, number, p_value, plural, text_table
+from metaexo.formatting import interval, number, p_value, plural, printed, text_table
 from metaexo.models.coefficients import LinearResults
 from metaexo.models.design import Design
 from metaexo.models.hypothesis import TestResult, make_test, wald_test
@@ -142,6 +142,7 @@ class RobustResults(LinearResults):
             str(self.moderator_test),
         ]
 
+    @printed
     def __str__(self) -> str:
         bounds = self.conf_int().to_numpy()
         rows = [

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metaexo.effects.back_transforms import back_pooled
-from metaexo.formatting import interval, number, percent, plural
+from metaexo.formatting import interval, number, percent, plural, printed
 from metaexo.models.inference import TESTS
 from metaexo.models.tables import coefficient_table, term_lines
 from metaexo.numeric.estimators import get_estimator
@@ -31,6 +31,7 @@ class Summary:
 
     parts: dict[str, list[str]]
 
+    @printed
     def __str__(self) -> str:
         blocks = [
             f"{title}\n" + "\n".join("  " + line for text in lines for line in text.split("\n"))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metaexo.errors import InputError
-from metaexo.formatting import number
+from metaexo.formatting import number, printed
 from metaexo.models.readable import Readable, ReaderTable, plain
 from metaexo.numeric.problem import Array
 
@@ -94,6 +94,7 @@ class VarianceInflation(Readable):
             "terms": plain(self.terms_frame().reset_index()),
         }
 
+    @printed
     def __str__(self) -> str:
         return self.to_text()
 

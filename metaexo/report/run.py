@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.formatting import safe_cells, without_html
 from metaexo.report.collected import MANIFEST, SUMMARY, FigureEntry, update_manifest, update_summary
 
 if TYPE_CHECKING:
@@ -147,7 +148,8 @@ class Analysis:
         """Write a table to the results folder as ``NN_name.csv``.
 
         Numbers are written with eight significant digits, so that the file does not hang on the last bits of
-        a machine's arithmetic; an empty cell is a missing value.
+        a machine's arithmetic; an empty cell is a missing value. A text that a spreadsheet would take for a
+        formula (= + - @ in front) is written with an apostrophe before it.
 
         Parameters
         ----------
@@ -164,7 +166,7 @@ class Analysis:
             The file.
         """
         path = self._new_file(self.folders.results, name, ".csv")
-        text = frame.to_csv(index=index, float_format=FLOAT_FORMAT, lineterminator="\n")
+        text = safe_cells(frame).to_csv(index=index, float_format=FLOAT_FORMAT, lineterminator="\n")
         path.write_text(text, encoding="utf-8", newline="\n")
         self.written.append(path)
         return path
@@ -196,8 +198,8 @@ class Analysis:
         return paths
 
     def write_summary(self, text: str) -> None:
-        """Add a paragraph (Markdown) to this analysis' part of `summary.md`."""
-        self.paragraphs.append(text.strip())
+        """Add a paragraph (Markdown, without HTML) to this analysis' part of `summary.md`."""
+        self.paragraphs.append(without_html(text).strip())
 
     def _new_file(self, folder: Path, name: str, suffix: str) -> Path:
         if not _NAME.fullmatch(name):
