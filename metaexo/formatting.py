@@ -168,7 +168,7 @@ def markdown_text(text: str) -> str:
     Examples
     --------
     >>> markdown_text("<script>x</script> | p < 0.01")
-    '&lt;script>x&lt;/script> \| p < 0.01'
+    '&lt;script>x&lt;/script> \\| p < 0.01'
     """
     plain = one_line(text).replace("\\", "\\\\").replace("|", r"\|")
     return without_html(plain).replace("](", r"]\(")
@@ -181,15 +181,16 @@ FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", *"\uff1d\uff0b\uff0d\uff2
 def cell_text(text: str) -> str:
     """Return text as it is safe in a cell of a spreadsheet: with an apostrophe before the sign of a formula.
 
-    Use it for every text that is written to a CSV file or a workbook; numbers stay numbers. Control
-    characters other than tabs and line breaks are left out.
+    Use it for every text that is written to a CSV file or a workbook; numbers stay numbers. Line breaks are
+    all the same, and other control characters but tabs are left out.
 
     Examples
     --------
     >>> cell_text("=HYPERLINK(A1)"), cell_text("Li 2020"), cell_text("-")
     ("'=HYPERLINK(A1)", 'Li 2020', "'-")
     """
-    kept = "".join(s for s in text if s in "\t\r\n" or unicodedata.category(s) not in ("Cc", "Cs"))
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    kept = "".join(s for s in lines if s in "\t\n" or unicodedata.category(s) not in ("Cc", "Cs"))
     return f"'{kept}" if kept.lstrip(" ").startswith(FORMULA_SIGNS) else kept
 
 
@@ -235,7 +236,10 @@ def safe_cells(frame: pd.DataFrame) -> pd.DataFrame:
 
 def text_table(rows: Sequence[Sequence[str]], header: Sequence[str], left: int = 1) -> str:
     """Return rows of text as an aligned plain table; the first `left` columns are aligned to the left."""
-    rows, header = [[plain_text(one_line(cell)) for cell in row] for row in rows], [*map(plain_text, header)]
+    rows, header = (
+        [[plain_text(one_line(cell)) for cell in row] for row in rows],
+        [plain_text(one_line(cell)) for cell in header],
+    )
     widths = [max(len(row[j]) for row in [header, *rows]) for j in range(len(header))]
 
     def line(cells: Sequence[str]) -> str:

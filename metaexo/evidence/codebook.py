@@ -159,6 +159,9 @@ def _load(package: Stamp, vocabularies: tuple[Stamp, ...]) -> Codebook:
         entries.need(r, dict, f"resource {i}") for i, r in enumerate(entries.of(top, "resources", list), 1)
     ]
     files = [entries.of(r, "path", str) for r in resources]
+    for file in files:
+        if "/" in file.removeprefix("vocabulary/"):
+            raise entries.error(f"a 'path' is {file!r}", "a file beside the codebook, or in vocabulary/")
     rows = {found.name: vocabulary_rows(found, _VOCABULARY[found.stem]) for found, _ in vocabularies}
     words = {
         entries.of(r, "name", str): rows.get(Path(file).name, [])

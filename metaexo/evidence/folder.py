@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from metaexo.errors import CodebookError, MetaexoError, MissingSheetError, nearest_word
 from metaexo.evidence.across import check_across
@@ -185,6 +187,23 @@ def _of_codebook(error: CodebookError) -> SheetProblem:
     return SheetProblem(CodebookError, error.given, error.needed, error.remedy, file)
 
 
+def _without_bad_cells(sheet: RawSheet, frame: pd.DataFrame) -> tuple[RawSheet, pd.DataFrame]:
+    """Return a sheet in which the cells that have a problem are empty: nothing follows from them."""
+    at = {line: i for i, line in enumerate(sheet.lines)}
+    bad = [(at[p.line], p.column) for p in sheet.problems if p.line in at and p.column in frame]
+    if not bad:
+        return sheet, frame
+    rows, frame = list(sheet.rows), frame.copy()
+    for i, column in bad:
+        rows[i] = {**rows[i], column: ""}
+    for column in {column for _, column in bad}:
+        empty = np.nan if sheet.plan.columns[column].is_number else None
+        values = frame[column].to_numpy(copy=True)
+        values[[i for i, name in bad if name == column]] = empty
+        frame[column] = values
+    return replace(sheet, rows=rows), frame
+
+
 class _Reading:
     """One pass over a folder: raw sheets, values, problems and findings."""
 
@@ -205,7 +224,7 @@ class _Reading:
             frame = to_values(sheet)
             if sheet.rows:
                 check_across(sheet, frame, studies)
-                found = find_slips(sheet, frame, self.codebook.outcomes)
+                found = find_slips(*_without_bad_cells(sheet, frame), self.codebook.outcomes)
                 sheet.problems += [slip for slip in found if issubclass(slip.kind, MetaexoError)]
                 self.findings += [slip for slip in found if not issubclass(slip.kind, MetaexoError)]
                 self._note_cautions(plan, frame)

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     import pandas as pd
     import pandera.pandas as pa
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+SMALLEST, LARGEST = 1e-50, 1e50
+"""Sizes between which numbers of a sheet lie; what is computed from them stays finite then."""
+
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d+)")
 _RELATION = re.compile(r"([<>]=?|=)\s*(\d*\.?\d+)")
 _NO_VALUE = {"na", "n/a", "nan", "none", "null", "-", "–", "?", ".", "not reported", "nr", "unknown"}
@@ -84,6 +87,12 @@ def _numbers(sheet: RawSheet, column: Column, cells: list[str]) -> np.ndarray:
         text = cell.replace("\N{MINUS SIGN}", "-")
         if _NUMBER.fullmatch(text):
             values[i] = float(text)
+            size = abs(values[i])
+            if size > LARGEST or (0 < size < SMALLEST and column.quantity != "p_value"):
+                values[i] = np.nan
+                allowed = f"numbers of {SMALLEST:g} to {LARGEST:g} in size, or 0"
+                what, remedy = f"{column.name} is {cell}", "look at the source; a unit may help"
+                problem(sheet, OutOfRangeError, i, column, cell, what, allowed=allowed, remedy=remedy)
         elif text:
             _report_text(sheet, column, i, cell)
     return values

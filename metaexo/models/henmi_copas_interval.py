@@ -118,7 +118,7 @@ def henmi_copas(effects: EffectSizes, level: float = 0.95) -> HenmiCopas:
     >>> import metaexo as mx
     >>> es = mx.EffectSizes([0.2, 0.6, 0.1, 0.9], [0.02, 0.05, 0.03, 0.04])
     >>> print(mx.RandomEffects(es).fit().henmi_copas())
-    estimate 0.3727, 95 % interval −0.1496 to 0.8951 (Henmi-Copas)
+    estimate 0.3727, 95 % interval -0.1496 to 0.8951 (Henmi-Copas)
     """
     if effects.k < 2:
         raise TooFewStudiesError(f"there are {effects.k} effects", "at least two effects")

@@ -10,6 +10,7 @@ MOST_LINES = 400
 LONGER = {
     # "metaexo/room/file.py": "why it is one idea all the same",
     "metaexo/effects/effect_sizes.py": "one class, and what its arguments may be",
+    "metaexo/evidence/conditions.py": "the grammar of a condition and what each part of it computes",
 }
 SKIPPED = {".git", "_build", "build", "dist", "node_modules", "__pycache__", "api", "gallery"}
 TEXT = {".py", ".md", ".rst", ".toml", ".txt", ".csv", ".json", ".tsv", ".svg", ".R", ".yml", ".cfg", ""}
