@@ -243,6 +243,100 @@ def covariance_blocks(blocks: Blocks, terms: Sequence[Term], gs: Sequence[Array]
     return m
 
 
+class DiagonalisedBlocks:
+    """Blocks of one size whose covariance matrix depends on one or two variances, ready for many points.
+
+    The blocks are V + a A + b B. A basis in which V is 1 and A diagonal makes M^-1 a diagonal matrix and an
+    update of the rank of B, which is 1 where a block is one level.
+
+    Parameters
+    ----------
+    v : ndarray, shape (b, n, n)
+        V.
+    changes : ndarray, shape (1 or 2, b, n, n)
+        The derivatives by the variances.
+    columns : ndarray, shape (b, n, c)
+        Basis of the design and effects.
+
+    Raises
+    ------
+    NotPositiveDefinite
+        If V is singular.
+    """
+
+    def __init__(self, v: Array, changes: Array, columns: Array) -> None:
+        try:
+            root = np.linalg.cholesky(v)
+        except np.linalg.LinAlgError as error:
+            raise NotPositiveDefinite from error
+        self.logdet = 2 * float(np.log(np.einsum("bii->bi", root)).sum())
+        inverse = np.linalg.inv(root)
+        ranks = np.linalg.matrix_rank(changes, hermitian=True).max(axis=1)
+        self.order = np.argsort(-ranks)
+        first = changes[self.order[0]]
+        values, vectors = np.linalg.eigh(inverse @ first @ inverse.swapaxes(1, 2))
+        self.values = np.maximum(values, 0.0)
+        turn = vectors.swapaxes(1, 2) @ inverse
+        self.columns = turn @ columns
+        self.u = np.empty((*v.shape[:2], 0))
+        rank = int(ranks[self.order[-1]])
+        if len(changes) > 1 and rank:
+            size, vectors = np.linalg.eigh(changes[self.order[1]])
+            self.u = turn @ (vectors * np.sqrt(np.maximum(size, 0.0))[:, None])[:, :, -rank:]
+
+    def at(self, theta: Array) -> tuple[Array, Array, Array, Array, Array]:
+        """Return log|M|, C'M^-1 C, trace(M^-1 A) and trace(M^-1 B), M^-1 C, and U'M^-1 C for columns C."""
+        theta = theta[:, self.order]
+        d = 1.0 / (1.0 + theta[:, 0, None, None] * self.values)
+        logdet = self.logdet - np.log(d).sum(axis=(1, 2))
+        solved = d[..., None] * self.columns
+        traces = np.zeros(theta.shape)
+        traces[:, 0] = (self.values * d).sum(axis=(1, 2))
+        along = solved[:, :, :0]
+        rank = self.u.shape[2]
+        if rank:
+            b = theta[:, 1, None, None, None]
+            du = d[..., None] * self.u
+            t = self.u.swapaxes(1, 2) @ du
+            inner = np.eye(rank) + b * t
+            share = 1.0 / inner if rank == 1 else np.linalg.inv(inner)
+            grown = inner[..., 0, 0] if rank == 1 else np.linalg.det(inner)
+            logdet += np.log(grown).sum(axis=1)
+            along = share @ (du.swapaxes(2, 3) @ self.columns)
+            solved = solved - b * (du @ along)
+            inside = (self.values[..., None] * du).swapaxes(2, 3) @ du
+            traces[:, 0] -= (b * share * inside).sum(axis=(1, 2, 3))
+            traces[:, 1] = (share * t).sum(axis=(1, 2, 3))
+        flat = self.columns.reshape(-1, self.columns.shape[2])
+        gram = flat.T @ solved.reshape(len(solved), *flat.shape)
+        return logdet, gram, traces[:, np.argsort(self.order)], solved, along
+
+    def squares(self, turn: Array, solved: Array, along: Array) -> Array:
+        """Return z'A z and z'B z for the turned columns z of M^-1 C, shape (t, 1 or 2, c)."""
+        wide = (solved.reshape(len(solved), -1, turn.shape[1]) @ turn.swapaxes(1, 2)) ** 2
+        out = np.zeros((len(turn), len(self.order), turn.shape[1]))
+        out[:, 0] = self.values.ravel() @ wide
+        if along.size:
+            narrow = along.reshape(len(along), -1, turn.shape[1]) @ turn.swapaxes(1, 2)
+            out[:, 1] = (narrow**2).sum(axis=1)
+        return out[:, np.argsort(self.order)]
+
+
+def changes_of_blocks(blocks: Blocks, terms: Sequence[Term], theta: Array) -> Array:
+    """Return the derivatives of the blocks of B along each parameter, shape (n, b, m, m)."""
+    out, offset = [], 0
+    for j, term in enumerate(terms):
+        along = term.structure.derivatives(theta[offset : offset + term.structure.count])
+        offset += term.structure.count
+        part = blocks.terms[j]
+        for g in along:
+            if part.shared is None:
+                out.append(float(g[0, 0]) * np.eye(blocks.rows.shape[1]) * blocks.real[:, :, None])
+            else:
+                out.append(_contribution(part, part.shared, g))
+    return np.stack(out)
+
+
 def _contribution(part: BlockTerm, shared: Array, g: Array) -> Array:
     if part.pair is not None:
         return np.asarray(shared * g.ravel()[part.pair])

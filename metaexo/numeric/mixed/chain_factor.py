@@ -93,28 +93,31 @@ def factorise_chain(problem: MixedProblem, chain: Chain, gs: Sequence[Array]) ->
         raise NotPositiveDefinite
     if not chain.crossing:
         low_rank, none = [np.empty((0, h.size)) for h in pyramid.h], np.empty((0, 0))
-        return ChainFactor(problem, chain, pyramid, low_rank, none, none, pyramid.logdet)
+        return ChainFactor(problem, chain, pyramid, low_rank, none, none, float(pyramid.logdet))
     low_rank = pyramid.solve(chain.u)
     t = chain.u @ low_rank[0].T
     psi, logdet = update(problem, chain, variances, 0.5 * (t + t.T))
-    return ChainFactor(problem, chain, pyramid, low_rank, psi, 0.5 * (t + t.T), pyramid.logdet + logdet)
+    total = float(pyramid.logdet + logdet)
+    return ChainFactor(problem, chain, pyramid, low_rank, psi, 0.5 * (t + t.T), total)
 
 
-def update(problem: MixedProblem, chain: Chain, variances: Array, t: Array) -> tuple[Array, float]:
-    """Return Psi, and what the crossing terms add to the log-determinant.
+def update(problem: MixedProblem, chain: Chain, variances: Array, t: Array) -> tuple[Array, Array]:
+    """Return Psi, and what the crossing terms add to the log-determinant; leading axes are a batch.
 
     Raises
     ------
     NotPositiveDefinite
         If the covariance matrix is singular.
     """
-    f = np.concatenate([np.full(problem.terms[j].levels, np.sqrt(variances[j])) for j in chain.crossing])
-    inner = f[:, None] * t * f
-    inner[np.diag_indices_from(inner)] += 1.0
+    levels = [problem.terms[j].levels for j in chain.crossing]
+    f = np.repeat(np.sqrt(variances[..., chain.crossing]), levels, axis=-1)
+    inner = f[..., :, None] * t * f[..., None, :]
+    index = np.arange(f.shape[-1])
+    inner[..., index, index] += 1.0
     try:
         root = np.linalg.cholesky(inner)
     except np.linalg.LinAlgError as error:
         raise NotPositiveDefinite from error
     inverse = np.linalg.inv(inner)
-    psi = f[:, None] * (0.5 * (inverse + inverse.T)) * f
-    return psi, 2 * float(np.log(np.diagonal(root)).sum())
+    psi = f[..., :, None] * (0.5 * (inverse + inverse.swapaxes(-1, -2))) * f[..., None, :]
+    return psi, 2 * np.log(root[..., index, index]).sum(axis=-1)

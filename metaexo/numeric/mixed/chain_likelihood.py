@@ -24,7 +24,7 @@ import numpy as np
 from metaexo.numeric.likelihood import LOG_2PI
 from metaexo.numeric.mixed.chain import Chain
 from metaexo.numeric.mixed.chain_factor import update
-from metaexo.numeric.mixed.evaluation import Evaluation
+from metaexo.numeric.mixed.evaluation import Evaluation, Parts, turn_of
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
 from metaexo.numeric.mixed.pyramid import Pyramid
 from metaexo.numeric.problem import Array
@@ -60,10 +60,34 @@ def evaluate_chain(problem: MixedProblem, chain: Chain, variances: Array, restri
     )
 
 
-class _Point:
-    """Everything about one point.
+def parts_chain(problem: MixedProblem, chain: Chain, variances: Array, restricted: bool) -> Parts:
+    """Return what the likelihood is made of at several points at once.
 
-    `sums` holds, for each term, Z'[mx, r] of `likelihood`, shape (p + 1, levels): r last.
+    Parameters
+    ----------
+    problem : MixedProblem
+        The model.
+    chain : Chain
+        Its rows along a nest of terms.
+    variances : ndarray, shape (b, n)
+        Variance of each term at each point.
+    restricted : bool
+        REML or ML.
+
+    Raises
+    ------
+    NotPositiveDefinite
+        If a covariance matrix is singular.
+    """
+    point = _Point(problem, chain, variances)
+    logdet = point.logdet + point.logdet_x if restricted else point.logdet
+    return Parts(logdet, point.q, point.traces(restricted), point.forms)
+
+
+class _Point:
+    """Everything about one point, or of a batch of points: leading axes of the variances are those of all.
+
+    `sums` holds, for each term, Z'[mx, r] of `likelihood`, shape (..., p + 1, levels): r last.
     """
 
     def __init__(self, problem: MixedProblem, chain: Chain, variances: Array) -> None:
@@ -75,31 +99,20 @@ class _Point:
         gram, deviations, means = self.pyramid.lift(problem.chain_columns)
         sums = self.pyramid.lower(deviations, means[-1], to=0 if chain.single is not None else 1)
         own = self.p + 1
-        self.u_sums = [s[own:] for s in sums]
-        self.t, self.psi = gram[own:, own:], np.empty((0, 0))
-        across, gram = gram[:own, own:], gram[:own, :own]
+        self.u_sums = [s[..., own:, :] for s in sums]
+        self.t, self.psi = gram[..., own:, own:], np.empty((0, 0))
+        across, gram = gram[..., :own, own:], gram[..., :own, :own]
         if chain.crossing:
             self.psi, logdet = update(problem, chain, variances, self.t)
-            self.logdet += logdet
+            self.logdet = self.logdet + logdet
             left = across @ self.psi
-            gram = gram - left @ across.T
-            sums = [s[:own] - left @ u for s, u in zip(sums, self.u_sums, strict=True)]
+            gram = gram - left @ across.swapaxes(-1, -2)
+            sums = [s[..., :own, :] - left @ u for s, u in zip(sums, self.u_sums, strict=True)]
             across = across - left @ self.t
-        if not np.isfinite(self.logdet):
+        if not np.isfinite(self.logdet).all():
             raise NotPositiveDefinite
-        turn = self._generalised_fit(gram)
-        self.sums = [turn @ (sums[at] if isinstance(at, int) else across[:, at]) for at in chain.places]
-
-    def _generalised_fit(self, gram: Array) -> Array:
-        """Fit the design, and return what turns M^-1 [Q, e] into mx and r."""
-        lower = np.linalg.cholesky(gram[:-1, :-1])
-        self.logdet_x = 2 * float(np.log(lower.diagonal()).sum())
-        inverse = np.linalg.inv(lower)
-        along = inverse @ gram[:-1, -1]
-        self.q = float(gram[-1, -1] - along @ along)
-        turn = np.zeros(gram.shape)
-        turn[:-1, :-1], turn[-1, :-1], turn[-1, -1] = inverse, -along @ inverse, 1.0
-        return turn
+        turn, self.q, self.logdet_x = turn_of(gram)
+        self.sums = [turn @ (sums[at] if isinstance(at, int) else across[..., at]) for at in chain.places]
 
     def llf(self, restricted: bool) -> float:
         """Return the log-likelihood."""
@@ -107,22 +120,30 @@ class _Point:
             return float(-0.5 * ((self.k - self.p) * LOG_2PI + self.logdet + self.logdet_x + self.q))
         return float(-0.5 * (self.k * LOG_2PI + self.logdet + self.q))
 
-    def gradient(self, restricted: bool) -> Array:
-        """Return the derivatives of the log-likelihood."""
-        diagonals = self._diagonals
-        last = None if restricted else self.p
-        out = np.empty(len(self.sums))
-        for j, (at, sums) in enumerate(zip(self.chain.places, self.sums, strict=True)):
+    @cached_property
+    def forms(self) -> Array:
+        """The quadratic form y'P M_a P y of each term, shape (..., n)."""
+        return np.stack([(s[..., -1, :] ** 2).sum(axis=-1) for s in self.sums], axis=-1)
+
+    def traces(self, restricted: bool) -> Array:
+        """Return trace(P M_a) of each term (ML: M^-1 in place of P), shape (..., n)."""
+        out = []
+        for at, sums in zip(self.chain.places, self.sums, strict=True):
             if isinstance(at, int):
-                trace = float(diagonals[at].sum())
+                trace = self._diagonals[at].sum(axis=-1)
                 if self.psi.size:
                     u = self.u_sums[at]
-                    trace -= float(np.vdot(self.psi, u @ u.T))
+                    trace = trace - (self.psi * (u @ u.swapaxes(-1, -2))).sum(axis=(-2, -1))
             else:
-                trace = float(np.trace(self.t[at, at] - self.t[at] @ self.psi @ self.t[:, at]))
-            own = sums[last:] if last else sums
-            out[j] = 0.5 * (float(np.vdot(own, own)) - trace)
-        return out
+                inside = self.t[..., at, :]
+                own = inside[..., at].diagonal(axis1=-2, axis2=-1).sum(axis=-1)
+                trace = own - ((inside @ self.psi) * inside).sum(axis=(-2, -1))
+            out.append(trace - (sums[..., :-1, :] ** 2).sum(axis=(-2, -1)) if restricted else trace)
+        return np.stack(out, axis=-1)
+
+    def gradient(self, restricted: bool) -> Array:
+        """Return the derivatives of the log-likelihood."""
+        return np.asarray(0.5 * (self.forms - self.traces(restricted)))
 
     @cached_property
     def _diagonals(self) -> list[Array]:

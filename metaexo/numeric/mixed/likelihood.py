@@ -19,18 +19,30 @@ Harville, D. A. (1977). https://doi.org/10.1080/01621459.1977.10480998
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metaexo.numeric.likelihood import LOG_2PI
-from metaexo.numeric.mixed.block_factor import BlockFactor, factorise_blocks
+from metaexo.numeric.mixed.block_factor import (
+    BlockFactor,
+    DiagonalisedBlocks,
+    changes_of_blocks,
+    covariance_blocks,
+    factorise_blocks,
+)
 from metaexo.numeric.mixed.chain_factor import ChainFactor, factorise_chain
-from metaexo.numeric.mixed.chain_likelihood import evaluate_chain
-from metaexo.numeric.mixed.evaluation import Evaluation
-from metaexo.numeric.mixed.problem import MixedProblem
+from metaexo.numeric.mixed.chain_likelihood import evaluate_chain, parts_chain
+from metaexo.numeric.mixed.evaluation import Evaluation, Parts, turn_of
+from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
 from metaexo.numeric.problem import Array
+
+Mask = NDArray[np.bool_]
+PartsOf = Callable[[Array], Parts]
+# Most numbers that the arrays of one batch of points hold.
+AT_ONCE = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +119,10 @@ def least_squares(problem: MixedProblem, factor: BlockFactor | ChainFactor) -> G
     solved = factor.solve(np.column_stack([q, e]))
     mq, me = solved[:, :-1], solved[:, -1]
     information = q.T @ mq
-    lower = np.linalg.cholesky(0.5 * (information + information.T))
+    try:
+        lower = np.linalg.cholesky(0.5 * (information + information.T))
+    except np.linalg.LinAlgError as error:
+        raise NotPositiveDefinite from error
     root = np.linalg.solve(lower, np.eye(len(lower))).T
     mx = mq @ root
     gamma = root @ (root.T @ (q.T @ me))
@@ -157,6 +172,160 @@ def evaluate_blocks(problem: MixedProblem, theta: Array, restricted: bool) -> Ev
     f = _changes(problem, theta, fit.r)
     information = 0.5 * (f.T @ fit.project(f))
     return Evaluation(fit.llf(restricted), np.concatenate([np.empty(0), *gradient]), information, scores)
+
+
+def parts_at(problem: MixedProblem, restricted: bool, free: Mask, theta: Array) -> PartsOf:
+    """Return what computes the parts of the likelihood at several points.
+
+    What it returns takes the free parameters, shape (b, f). Where the covariance matrix is singular, the
+    log-determinant is minus infinity, and q infinity.
+
+    Parameters
+    ----------
+    problem : MixedProblem
+        A model in all of whose structures G is linear.
+    restricted : bool
+        REML or ML.
+    free : ndarray of bool, shape (n,)
+        Which parameters are free.
+    theta : ndarray, shape (n,)
+        The values of the others.
+    """
+    several, width = _parts_of(problem, restricted, free, theta)
+    count = max(1, AT_ONCE // (problem.y.size * width))
+
+    def safe(some: Array) -> Parts:
+        try:
+            return several(some)
+        except NotPositiveDefinite:
+            if len(some) == 1:
+                none = np.full(some.shape, np.nan)
+                return Parts(np.array([-np.inf]), np.array([np.inf]), none, none)
+        return _joined([safe(point[None]) for point in some])
+
+    return lambda some: _joined([safe(some[i : i + count]) for i in range(0, len(some), count)])
+
+
+def _joined(each: Sequence[Parts]) -> Parts:
+    return each[0] if len(each) == 1 else Parts(*map(np.concatenate, zip(*each, strict=True)))
+
+
+def _parts_of(problem: MixedProblem, restricted: bool, free: Mask, theta: Array) -> tuple[PartsOf, int]:
+    """Return what computes the parts at several points, and how many numbers per row it holds for each."""
+    chain, width = problem.chain, problem.x.shape[1] + 1
+
+    def full(some: Array) -> Array:
+        out = np.tile(theta, (len(some), 1))
+        out[:, free] = some
+        return out
+
+    if chain is not None:
+
+        def along_chain(some: Array) -> Parts:
+            found = parts_chain(problem, chain, full(some), restricted)
+            return found._replace(traces=found.traces[:, free], forms=found.forms[:, free])
+
+        return along_chain, width + len(chain.u)
+    if not problem.cut.across and free.sum() <= 2:
+        try:
+            return _parts_of_blocks(problem, restricted, free, theta), width
+        except NotPositiveDefinite:
+            pass
+
+    def one_by_one(some: Array) -> Parts:
+        return _joined([_parts_of_one(problem, point, restricted, free) for point in full(some)])
+
+    return one_by_one, width
+
+
+def _parts_of_one(problem: MixedProblem, theta: Array, restricted: bool, free: Mask) -> Parts:
+    """Return the parts at one point, as a batch of one."""
+    factor = factorise_blocks(problem, problem.matrices(theta))
+    fit = least_squares(problem, factor)
+    traces, forms = [], []
+    for j, (term, part) in enumerate(zip(problem.terms, problem.split(theta), strict=True)):
+        along = term.structure.derivatives(part)
+        t = (term.zt @ fit.r).reshape(term.levels, term.size)
+        form = t.T @ term.spread(t)
+        forms.append(np.einsum("nij,ij->n", along, form))
+        traces.append(np.einsum("nij,ij->n", along, form - _term_score(factor, fit, j, restricted)))
+    logdet = factor.logdet + fit.logdet_x if restricted else factor.logdet
+    trace, form = np.concatenate(traces)[free], np.concatenate(forms)[free]
+    return Parts(np.array([logdet]), np.array([fit.q]), trace[None], form[None])
+
+
+def _parts_of_blocks(problem: MixedProblem, restricted: bool, free: Mask, theta: Array) -> PartsOf:
+    """Return what computes the parts at several points, where no term runs across the blocks.
+
+    Raises
+    ------
+    NotPositiveDefinite
+        If the covariance matrix is singular with the free variances at 0.
+    """
+    columns = np.column_stack([problem.basis[0], problem.centred])
+    padded = np.concatenate([columns, np.zeros((1, columns.shape[1]))])
+    base = problem.matrices(np.where(free, 0.0, theta))
+    groups = [
+        DiagonalisedBlocks(
+            covariance_blocks(blocks, problem.terms, base),
+            changes_of_blocks(blocks, problem.terms, theta)[free],
+            padded[blocks.rows],
+        )
+        for blocks in problem.cut.blocks
+    ]
+
+    def parts(some: Array) -> Parts:
+        found = [group.at(some) for group in groups]
+        logdet, gram, traces = (
+            np.sum([one[i] for one in found], axis=0) if len(found) > 1 else found[0][i] for i in range(3)
+        )
+        turn, q, logdet_x = turn_of(gram)
+        forms = np.zeros(some.shape)
+        for group, (*_, solved, along) in zip(groups, found, strict=True):
+            squares = group.squares(turn, solved, along)
+            forms += squares[:, :, -1]
+            if restricted:
+                traces = traces - squares[:, :, :-1].sum(axis=-1)
+        return Parts(logdet + logdet_x if restricted else logdet, q, traces, forms)
+
+    return parts
+
+
+def floors(problem: MixedProblem, theta: Array) -> Array:
+    """Return 1 / the largest eigenvalue of D_j M^-1, with D_j the derivative of M along each parameter.
+
+    Adding a share of this variance to a parameter changes M by no more than that share. Where a term runs
+    across the blocks it is the trace instead of the eigenvalue, which is larger.
+
+    Parameters
+    ----------
+    problem : MixedProblem
+        A model whose structures are all `linear`.
+    theta : ndarray, shape (n,)
+        Where M is taken.
+
+    Raises
+    ------
+    NotPositiveDefinite
+        If M is singular there.
+    """
+    chain = problem.chain
+    if chain is not None:
+        precision = 1.0 / (chain.v if chain.single is None else chain.v + theta[chain.single])
+        sums = [np.bincount(term.level[chain.order], precision).max() for term in problem.terms]
+        return 1.0 / np.array(sums)
+    if problem.cut.across:
+        return np.asarray(
+            1.0 / _parts_of_one(problem, theta, False, np.ones(theta.size, dtype=bool)).traces[0]
+        )
+    largest = np.zeros(problem.count)
+    factor = factorise_blocks(problem, problem.matrices(theta))
+    for blocks, inverse in zip(problem.cut.blocks, factor.inverses, strict=True):
+        root = np.linalg.cholesky(inverse)
+        changes = changes_of_blocks(blocks, problem.terms, theta)
+        values = np.linalg.eigvalsh(root.swapaxes(1, 2) @ changes @ root)[..., -1]
+        largest = np.maximum(largest, values.max(axis=1))
+    return 1.0 / largest
 
 
 def _changes(problem: MixedProblem, theta: Array, r: Array) -> Array:

@@ -12,6 +12,7 @@ from metaexo.numeric.mixed.climb import Box, Function, Top, climb, observed_info
 from metaexo.numeric.mixed.evaluation import Evaluation
 from metaexo.numeric.mixed.likelihood import evaluate
 from metaexo.numeric.mixed.problem import MixedProblem
+from metaexo.numeric.mixed.search import search
 from metaexo.numeric.mixed.structures import Heterogeneous, Unstructured
 from metaexo.numeric.mixed.terms import Term
 from metaexo.numeric.problem import Array
@@ -20,7 +21,9 @@ from metaexo.numeric.problem import Array
 SAME_TOP = 1e-5
 # A gradient, per standard error of its parameter, up to which the top counts as certified.
 CERTIFIED = 1e-4
-# Problems of more rows than this try fewer starts.
+# Most variances over which every higher likelihood is searched for.
+MOST_SEARCHED = 2
+# Problems of more rows than this try fewer starts, and are not searched.
 MANY_ROWS = 5_000
 # A start that is tried only if the others do not agree.
 SPARE = "large, as the others disagree"
@@ -60,6 +63,8 @@ class MixedMaximum:
         One line a start.
     certified : bool
         Whether gradient, curvature and bounds are those of a maximum.
+    verified : bool
+        Whether a search of all parameters has shown that no likelihood is higher (see `search`).
     """
 
     theta: Array
@@ -73,6 +78,7 @@ class MixedMaximum:
     steps: int
     log: tuple[str, ...]
     certified: bool
+    verified: bool = False
 
 
 def maximise(
@@ -103,37 +109,80 @@ def maximise(
     def function(scaled: Array) -> Evaluation:
         return _scaled(evaluate(problem, scaled * scale, restricted), scale)
 
+    ascent = _Ascent(function, box)
     if warm is not None:
-        starts = {"warm": warm / scale}
-    else:
-        starts = {
-            name: theta / scale for name, theta in start_points(problem, bool((box.lower < box.upper).any()))
-        }
-    tops: list[tuple[str, Top]] = []
-    log: list[str] = []
-    best, tried = None, 0
-    for name, start in starts.items():
-        if name == SPARE and len(tops) > 1 and np.ptp([t.at.llf for _, t in tops]) < 10 * SAME_TOP:
-            continue  # two starts far apart agree, and nothing but variances is estimated
-        tried += 1
-        top = climb(function, start, box, rough=best is not None)
+        ascent.climb("warm", warm / scale)
+    starts = start_points(problem, bool((box.lower < box.upper).any())) if warm is None else []
+    verified = False
+    if starts and _searchable(problem, box):
+        name, theta = starts.pop(0)
+        ascent.climb(name, theta / scale)
+        verified = _searched(problem, restricted, ascent, scale)
+    if not verified:
+        for name, theta in starts if warm is None else [("warm", warm)]:
+            ascent.climb(name, theta / scale)
+    best = ascent.best
+    if best is None:
+        return tuple(ascent.log)
+    best, box = _at_kink(problem, function, best, box, scale)
+    return _certificate(problem, function, best, box, scale, ascent, certify, verified)
+
+
+class _Ascent:
+    """Climbs from several starts, and the highest top so far."""
+
+    def __init__(self, function: Function, box: Box) -> None:
+        self.function, self.box = function, box
+        self.best: Top | None = None
+        self.tops: list[Top] = []
+        self.log: list[str] = []
+        self.starts = self.steps = 0
+
+    def climb(self, name: str, start: Array) -> None:
+        """Climb from a start; roughly, unless that leads higher than all starts before."""
+        best = self.best
+        if name == SPARE and len(self.tops) > 1 and np.ptp([t.at.llf for t in self.tops]) < 10 * SAME_TOP:
+            return  # two starts far apart agree, and nothing but variances is estimated
+        self.starts += 1
+        top = climb(self.function, start, self.box, rough=best is not None)
         if top is not None and best is not None and top.at.llf > best.at.llf + 1e-9:
-            top = climb(function, top.theta, box) or top
+            top = climb(self.function, top.theta, self.box) or top
         if top is None:
-            log.append(f"start {name}: the covariance matrix is singular there")
-            continue
-        tops.append((name, top))
-        log.append(
+            self.log.append(f"start {name}: the covariance matrix is singular there")
+            return
+        self.tops.append(top)
+        self.steps += top.steps
+        self.log.append(
             f"start {name}: log-likelihood {top.at.llf:.9g} after {top.steps} evaluations, {top.reason}"
         )
         if best is None or top.at.llf > best.at.llf + 1e-9:
-            best = top
-    if best is None:
-        return tuple(log)
-    best, box = _at_kink(problem, function, best, box, scale)
-    agreeing = sum(top.at.llf > best.at.llf - 10 * SAME_TOP for _, top in tops)
-    steps = sum(top.steps for _, top in tops)
-    return _certificate(problem, function, best, box, scale, (tried, agreeing, steps), tuple(log), certify)
+            self.best = top
+
+
+def _searchable(problem: MixedProblem, box: Box) -> bool:
+    """Say whether every likelihood that is higher than a maximum can be found."""
+    moving = int((box.lower < box.upper).sum())
+    return (
+        0 < moving <= MOST_SEARCHED
+        and problem.y.size <= MANY_ROWS
+        and all(term.structure.linear for term in problem.terms)
+    )
+
+
+def _searched(problem: MixedProblem, restricted: bool, ascent: _Ascent, scale: Array) -> bool:
+    """Climb from every higher likelihood that a search finds; say whether none was left."""
+    moving = ascent.box.lower < ascent.box.upper
+    while (best := ascent.best) is not None:
+        observed = observed_information(ascent.function, best.theta, best.at, moving, ascent.box)
+        found = search(problem, restricted, best.theta, best.at, observed, moving, scale)
+        ascent.steps += found.points
+        if found.better is None:
+            ascent.log.append(found.words)
+            return found.verified
+        ascent.climb("found by the search", found.better)
+        if ascent.best is best:
+            return False
+    return False
 
 
 def _scaled(found: Evaluation, scale: Array) -> Evaluation:
@@ -249,9 +298,9 @@ def _certificate(
     top: Top,
     box: Box,
     scale: Array,
-    counts: tuple[int, int, int],
-    log: tuple[str, ...],
+    ascent: _Ascent,
     certify: bool,
+    verified: bool,
 ) -> MixedMaximum:
     theta, at = top.theta, top.at
     free = box.free(theta, at.gradient)
@@ -279,11 +328,12 @@ def _certificate(
         curvature=curvature,
         at_bound=bound,
         information=information,
-        starts=counts[0],
-        agreeing=counts[1],
-        steps=counts[2],
-        log=log,
+        starts=ascent.starts,
+        agreeing=sum(one.at.llf > at.llf - 10 * SAME_TOP for one in ascent.tops),
+        steps=ascent.steps,
+        log=tuple(ascent.log),
         certified=bool(sound and flat_only),
+        verified=verified,
     )
 
 

@@ -36,8 +36,9 @@ class Pyramid:
     ----------
     chain : Chain
         The nest of terms.
-    variances : ndarray, shape (n,)
-        Variance of each term, by position.
+    variances : ndarray, shape (..., n)
+        Variance of each term, by position; leading axes are a batch, and are those of every result of
+        `lift`, `lower` and `diagonals`.
 
     Attributes
     ----------
@@ -47,7 +48,7 @@ class Pyramid:
         Sums of precisions in each level, by rung.
     c : list of ndarray
         Share of each member in the precision of its level, by rung.
-    logdet : float
+    logdet : ndarray, shape (...)
         log|M|.
 
     Raises
@@ -58,21 +59,23 @@ class Pyramid:
 
     def __init__(self, chain: Chain, variances: Array) -> None:
         self.chain = chain
-        total = chain.v if chain.single is None else chain.v + variances[chain.single]
+        total = chain.v
+        if chain.single is not None:
+            total = total + variances[..., chain.single, None]
         if not total.min() > 0:
             raise NotPositiveDefinite
         self.h: list[Array] = [1.0 / total]
         self.s: list[Array] = []
         self.c: list[Array] = []
-        self.logdet = float(np.log(total).sum())
+        self.logdet = np.log(total).sum(axis=-1)
         for rung in chain.rungs:
-            h, variance = self.h[-1], variances[rung.term]
-            s = np.add.reduceat(h, rung.starts)
+            h, variance = self.h[-1], variances[..., rung.term, None]
+            s = np.add.reduceat(h, rung.starts, axis=-1)
             grown = variance * s
             self.s.append(s)
-            self.c.append(h / s[rung.of])
+            self.c.append(h / s[..., rung.of])
             self.h.append(s / (1.0 + grown))
-            self.logdet += float(np.log1p(grown).sum())
+            self.logdet = self.logdet + np.log1p(grown).sum(axis=-1)
 
     def lift(self, a: Array) -> tuple[Array, list[Array], list[Array]]:
         """Return A M^-1 A', and the deviations and means of each rung (the means begin with A itself).
@@ -85,12 +88,13 @@ class Pyramid:
         deviations, means = [], [a]
         gram = np.zeros((len(a), len(a)))
         for rung, h, c in zip(self.chain.rungs, self.h, self.c, strict=False):
-            mean = np.add.reduceat(means[-1] * c, rung.starts, axis=1)
-            deviation = means[-1] - mean[:, rung.of]
-            gram += (deviation * h) @ deviation.T
+            mean = np.add.reduceat(means[-1] * c[..., None, :], rung.starts, axis=-1)
+            deviation = means[-1] - mean[..., rung.of]
+            gram = gram + (deviation * h[..., None, :]) @ deviation.swapaxes(-1, -2)
             deviations.append(deviation)
             means.append(mean)
-        return gram + (means[-1] * self.h[-1]) @ means[-1].T, deviations, means
+        top = means[-1]
+        return gram + (top * self.h[-1][..., None, :]) @ top.swapaxes(-1, -2), deviations, means
 
     def lower(self, deviations: Sequence[Array], top: Array, to: int = 0) -> list[Array]:
         """Return sums of A M^-1 over the levels of each rung; before `to` they are left out (empty).
@@ -104,11 +108,12 @@ class Pyramid:
         to : int
             The lowest rung that is needed: 0 for rows.
         """
-        out: list[Array] = [np.empty((len(top), 0))] * len(self.h)
-        out[-1] = top * self.h[-1]
+        out: list[Array] = [top[..., :0]] * len(self.h)
+        out[-1] = top * self.h[-1][..., None, :]
         for i in range(len(deviations) - 1, to - 1, -1):
             rung = self.chain.rungs[i]
-            out[i] = self.h[i] * deviations[i] + self.c[i] * out[i + 1][:, rung.of]
+            own = self.h[i][..., None, :] * deviations[i]
+            out[i] = own + self.c[i][..., None, :] * out[i + 1][..., rung.of]
         return out
 
     def solve(self, a: Array) -> list[Array]:
@@ -121,7 +126,7 @@ class Pyramid:
         out = [self.h[-1]]
         for i in range(len(self.s) - 1, -1, -1):
             c = self.c[i]
-            out.append(self.h[i] * (1.0 - c) + c * c * out[-1][self.chain.rungs[i].of])
+            out.append(self.h[i] * (1.0 - c) + c * c * out[-1][..., self.chain.rungs[i].of])
         return out[::-1]
 
     def lift_levels(self, columns: Sequence[Array]) -> Array:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,7 @@ class Structure(ABC):
     """
 
     size: int
+    linear: ClassVar[bool] = False  # whether G is linear in its parameters, which are all variances
 
     @property
     @abstractmethod
@@ -104,6 +106,7 @@ class Diagonal(Structure):
 
     size: int
     common: bool
+    linear: ClassVar[bool] = True
 
     @property
     def bounds(self) -> tuple[Array, Array]:
