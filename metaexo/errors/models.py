@@ -31,7 +31,7 @@ class FormulaError(InputError):
 
 
 class EmptyLevelError(InputError):
-    """A level of a factor that no row has."""
+    """A factor with a single level: it can explain nothing."""
 
 
 class NotNestedError(InputError):

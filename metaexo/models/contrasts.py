@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.errors import InputError, ShapeError, UnknownChoiceError
+from metaexo.errors import InputError, NotIdentifiableError, ShapeError, UnknownChoiceError
 from metaexo.formatting import interval, number, p_value, printed
 from metaexo.models.design import Design
 from metaexo.models.hypothesis import (
@@ -21,6 +21,7 @@ from metaexo.models.hypothesis import (
     cautions_of_estimates,
     combine,
     quantiles,
+    term_test,
     two_sided_pvalues,
     wald_statistics,
 )
@@ -244,6 +245,8 @@ def read_weights(design: Design, weights: Weights) -> tuple[tuple[str, ...], Arr
         If a coefficient is not known.
     ShapeError
         If an array does not have a column for each coefficient.
+    InputError
+        If a weight is no finite number.
     """
     if isinstance(weights, str):
         return (weights,), _row(design, {weights: 1.0})[None]
@@ -296,6 +299,14 @@ def make_contrasts(
     wanted = np.broadcast_to(np.asarray(null, dtype=float), len(names)).astype(float)
     if not rows.any(axis=1).all():
         raise InputError("a combination has no weights but zeros", "at least one weight that is not zero")
+    lost = [name for name, known in zip(names, fit.design.estimable(rows), strict=True) if not known]
+    if lost:
+        raise NotIdentifiableError(
+            f"not estimable: {', '.join(lost)}; the value depends on which "
+            f"of the redundant columns were left out ({', '.join(fit.design.dropped)})",
+            "combinations of coefficients that the data determine",
+            "compare means of cells that the data hold, or fit a model without the interaction",
+        )
     estimate, cov = combine(rows, fit.beta, fit.cov)
     se = np.sqrt(np.maximum(np.diagonal(cov), 0.0))
     df = fit.df_of(rows)
@@ -334,8 +345,7 @@ def make_term_tests(fit: LinearResults, adjust: str | None = None) -> TermTests:
         raise InputError("the fit has no moderators, so there are no terms", "a fit with moderators")
     tests, columns = {}, {}
     for term in design.terms:
-        rows = np.eye(design.p)[list(term.columns)]
-        tests[term.name] = fit.joint_test(rows, np.zeros(len(rows)), f"no effect of {term.name}")
+        tests[term.name] = term_test(fit, term)
         columns[term.name] = tuple(design.names[j] for j in term.columns)
     adjusted = None
     if adjust is not None:

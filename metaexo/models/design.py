@@ -5,19 +5,31 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import (
     CollinearError,
     InputError,
     NearlyCollinearWarning,
+    NotIdentifiableError,
     RedundantColumnsWarning,
+    RowsLeftOutWarning,
     ShapeError,
 )
-from metaexo.models.formula_encoding import Encoding, Term, learn_encoding
+from metaexo.inputs import check_choice, check_flag, read_numbers, read_words
+from metaexo.models.formula import read_formula
+from metaexo.models.formula_encoding import (
+    MISSING_REMEDY,
+    Encoding,
+    Term,
+    blank_cells,
+    learn_encoding,
+    named_columns,
+)
 from metaexo.numeric.problem import Array
 
 if TYPE_CHECKING:
@@ -26,7 +38,39 @@ if TYPE_CHECKING:
 RANK_TOLERANCE = 1e-9
 # A column whose own part is smaller than this share of its spread has a variance inflation above 1e8.
 NEAR_TOLERANCE = 1e-4
+# A row is a combination of others if what is left of it, relative to its length, is below this.
+ESTIMABLE = 1e-8
 Redundant = Literal["raise", "drop"]
+MISSING = ("raise", "drop")
+DEPENDENCE = ("warn", "accept")
+
+
+class FullDesign(NamedTuple):
+    """All columns of a design of which redundant ones were left out.
+
+    Attributes
+    ----------
+    x : ndarray, shape (k, P)
+        The columns.
+    positions : tuple of int
+        Those that were kept.
+    terms : tuple of Term
+        The terms on all columns.
+    """
+
+    x: Array
+    positions: tuple[int, ...]
+    terms: tuple[Term, ...]
+
+    def estimable(self, rows: Array) -> NDArray[np.bool_]:
+        """Say which rows, shape (r, P), are linear combinations of the rows of x."""
+        size = np.linalg.norm(self.x, axis=0)
+        size = np.where(size > 0, size, 1.0)
+        _, values, basis = np.linalg.svd(self.x / size, full_matrices=False)
+        basis = basis[values > RANK_TOLERANCE * values[0]]
+        scaled = rows / size
+        rest = scaled - (scaled @ basis.T) @ basis
+        return np.asarray(np.linalg.norm(rest, axis=1) <= ESTIMABLE * np.linalg.norm(scaled, axis=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +93,10 @@ class Design:
         How a formula makes the columns, for new rows.
     dropped : tuple of str
         Redundant columns that were left out.
+    moderators : tuple of str
+        Names of numeric moderators in the order in which they were handed in; empty for a formula.
+    full : FullDesign or None
+        The columns before redundant ones were left out; None if none were.
     """
 
     x: Array | None
@@ -58,6 +106,23 @@ class Design:
     terms: tuple[Term, ...] = ()
     encoding: Encoding | None = None
     dropped: tuple[str, ...] = ()
+    moderators: tuple[str, ...] = ()
+    full: FullDesign | None = None
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Columns that a table of new rows must have."""
+        return self.moderators if self.encoding is None else self.encoding.formula.columns
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know about the columns."""
+        found = [] if self.encoding is None else list(self.encoding.unused)
+        if self.dropped:
+            found.append(
+                f"left out as redundant: {', '.join(self.dropped)}; the other coefficients take these to be 0"
+            )
+        return tuple(found)
 
     @property
     def p(self) -> int:
@@ -84,10 +149,75 @@ class Design:
         InputError
             If the design was not made by a formula, or a value is missing.
         """
-        if self.encoding is None:
-            raise InputError("this design was not made by a formula", "an array of moderator values")
-        table, names, _ = self.encoding.encode(new, [f"row {i + 1}" for i in range(len(new))])
-        return table[:, [names.index(name) for name in self.names]]
+        rows = [f"row {i + 1}" for i in range(len(new))]
+        if self.encoding is not None:
+            table, _, _ = self.encoding.encode(new, rows)
+            return self.kept(table)
+        frame = named_columns(new, self.moderators)
+        columns = [read_numbers(frame[name], name, rows=rows, ndim=1) for name in self.moderators]
+        return self.of_numbers(np.column_stack(columns))
+
+    def of_numbers(self, values: Array) -> Array:
+        """Return the columns of new rows from the values of all moderators, shape (r, q).
+
+        Raises
+        ------
+        InputError
+            If a value is missing or infinite.
+        """
+        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        if bad.size:
+            raise InputError(
+                "some new rows have a missing or infinite moderator",
+                "a finite value of every moderator in every row",
+                rows=[f"row {i + 1}" for i in bad],
+            )
+        return self.kept(np.column_stack([np.ones(len(values)), values]) if self.added else values)
+
+    def kept(self, rows: Array) -> Array:
+        """Return rows on all columns, redundant ones included, as rows on those of the fit, shape (r, p).
+
+        Raises
+        ------
+        NotIdentifiableError
+            If the data say nothing about a row, because it is no combination of the rows of the fit.
+        """
+        if self.full is None:
+            return rows
+        lost = np.flatnonzero(~self.full.estimable(rows))
+        if lost.size:
+            raise NotIdentifiableError(
+                "some new rows are not estimable: the data hold no such "
+                f"combination (left out as redundant: {', '.join(self.dropped)})",
+                "combinations of moderators that occur in the data, or follow from those that do",
+                "fit a model without the interaction, or leave these rows out",
+                [f"row {i + 1}" for i in lost],
+            )
+        return rows[:, list(self.full.positions)]
+
+    def estimable(self, rows: Array) -> NDArray[np.bool_]:
+        """Say which combinations of the coefficients, shape (q, p), the data determine.
+
+        Where redundant columns were left out the coefficients depend on which; a combination is determined
+        by the data if it is one of the rows of the whole design.
+        """
+        if self.full is None:
+            return np.ones(len(rows), dtype=np.bool_)
+        whole = np.zeros((len(rows), self.full.x.shape[1]))
+        whole[:, list(self.full.positions)] = rows
+        return self.full.estimable(whole)
+
+    def term_is_testable(self, term: Term) -> bool:
+        """Say whether leaving a term out, redundant columns included, makes the model as much smaller.
+
+        If not, what is tested is the choice of columns that were left out.
+        """
+        if self.full is None:
+            return True
+        mine = next(t.columns for t in self.full.terms if t.name == term.name)
+        others = [j for j in range(self.full.x.shape[1]) if j not in mine]
+        rank = int((own_parts(self.full.x[:, others]) >= RANK_TOLERANCE).sum())
+        return rank == self.p - len(term.columns)
 
 
 INTERCEPT_ONLY = Design(None, ("intercept",), 0)
@@ -141,21 +271,32 @@ def make_design(
     NearlyCollinearWarning
         If a column is almost a linear combination of those before it.
     """
+    check_choice("redundant", redundant, ("raise", "drop"))
+    check_flag("intercept", intercept)
     if moderators is None:
+        if names is not None or not intercept:
+            raise InputError(
+                "names or intercept=False were given without moderators",
+                "moderators, or the intercept alone",
+            )
         return INTERCEPT_ONLY
     called = [f"row {i + 1}" for i in range(k)] if rows is None else rows
     if isinstance(moderators, str):
         if names is not None:
             raise InputError("names were given beside a formula", "a formula alone; it names its own columns")
-        formula = moderators if intercept else f"0 + ({moderators.lstrip().removeprefix('~')})"
-        design = _from_formula(formula, data, called)
+        design = _from_formula(moderators, data, called, intercept)
     else:
         design = _from_columns(moderators, k, names, intercept, called)
-    return design if design.x is None else _full_rank(design, redundant)
+    if design.x is None:
+        return design
+    design = _full_rank(design, redundant)
+    assert design.x is not None
+    design.x.flags.writeable = False
+    return design
 
 
-def _from_formula(text: str, data: pd.DataFrame | None, rows: Sequence[str]) -> Design:
-    encoding = learn_encoding(text, data, rows)
+def _from_formula(text: str, data: pd.DataFrame | None, rows: Sequence[str], intercept: bool) -> Design:
+    encoding = learn_encoding(text, data, rows, intercept)
     if data is None or not encoding.formula.terms:
         if encoding.formula.intercept:
             return replace(INTERCEPT_ONLY, encoding=encoding)
@@ -173,29 +314,17 @@ def _from_columns(
     intercept: bool,
     rows: Sequence[str],
 ) -> Design:
-    columns = getattr(moderators, "columns", None)
-    try:
-        values = np.asarray(moderators, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            "the moderators hold words",
-            "numbers, one column a moderator",
-            'put the columns into the data of the effects and write a formula: moderators="source + dose"',
-        ) from error
-    values = values[:, None] if values.ndim == 1 else values
-    if values.ndim != 2 or values.shape[0] != k:
-        raise ShapeError(f"moderators have shape {values.shape} for {k} effects", "one row for each effect")
-    if names is None:
-        known = [f"x{j + 1}" for j in range(values.shape[1])] if columns is None else columns
-        names = [str(c) for c in known]
+    values = read_moderators(moderators, k, rows)
+    names = _moderator_names(moderators, values.shape[1], names, intercept)
     missing = ~np.isfinite(values).all(axis=1)
     if missing.any():
         raise InputError(
             "some rows have a missing or infinite moderator",
             "a finite value of every moderator in every row",
-            "fill the values, or leave the rows out with EffectSizes.select, which records the reason",
+            MISSING_REMEDY,
             [rows[int(i)] for i in np.flatnonzero(missing)],
         )
+    moderators_named = tuple(names)
     terms = [Term(name, (j + intercept,)) for j, name in enumerate(names)]
     if intercept:
         values = np.column_stack([np.ones(k), values])
@@ -207,7 +336,129 @@ def _from_columns(
         position,
         intercept,
         terms=tuple(term for term in terms if term.columns != (position,)),
+        moderators=moderators_named,
     )
+
+
+def check_effects(effects: object, model: str) -> None:
+    """Refuse anything but a set of effects, with a remedy for what is often handed in instead.
+
+    Parameters
+    ----------
+    effects : object
+        What was handed in.
+    model : str
+        The function that was called, for the remedy.
+
+    Raises
+    ------
+    InputError
+        If it is no EffectSizes.
+    """
+    if isinstance(effects, EffectSizes):
+        return
+    if hasattr(effects, "columns"):
+        remedy = (
+            f'{model}(mx.EffectSizes("yi", "vi", data=frame)) with the names of its columns of effects and '
+            "sampling variances"
+        )
+    elif isinstance(getattr(effects, "effects", None), EffectSizes):
+        remedy = f"{model}(result.effects), for the effects of a result"
+    else:
+        remedy = f"{model}(mx.EffectSizes(y, v)) with arrays of effects y and sampling variances v"
+    raise InputError(
+        f"the effects are {_what(effects)}", "effects with sampling variances: an EffectSizes", remedy
+    )
+
+
+def without_missing(
+    effects: EffectSizes, moderators: str | ArrayLike | pd.DataFrame | None
+) -> tuple[EffectSizes, str | ArrayLike | pd.DataFrame | None, NDArray[np.bool_]]:
+    """Return effects and moderators of the rows in which no moderator is missing, and which these are.
+
+    Warns
+    -----
+    RowsLeftOutWarning
+        If there are others; the ledger names each.
+    """
+    gone: NDArray[np.bool_] = np.zeros(effects.k, dtype=np.bool_)
+    named = "moderators"
+    if isinstance(moderators, str):
+        data = effects.data
+        known = [] if data is None else [str(c) for c in data.columns]
+        used = read_formula(moderators, known).columns
+        named = ", ".join(used)
+        if data is not None and used:
+            frame = named_columns(data, used)
+            gone = np.logical_or.reduce([blank_cells(frame[name]) for name in used])
+    elif moderators is not None:
+        moderators_read = read_moderators(moderators, effects.k, effects.row_ids)
+        gone = np.logical_or.reduce(np.isnan(moderators_read), axis=1)
+    if not gone.any():
+        return effects, moderators, ~gone
+    warnings.warn(
+        f"{int(gone.sum())} of {effects.k} rows have no value of {named} and are left out",
+        RowsLeftOutWarning,
+        stacklevel=3,
+    )
+    if not isinstance(moderators, str):
+        rows = np.flatnonzero(~gone)
+        table: Any = moderators
+        moderators = table.iloc[rows] if hasattr(table, "iloc") else moderators_read[rows]
+    return effects.select(~gone, f"no value of {named}"), moderators, ~gone
+
+
+def read_moderators(moderators: object, k: int, rows: Sequence[str]) -> Array:
+    """Return numeric moderators as an array of shape (k, q); what is missing is NaN.
+
+    Raises
+    ------
+    InputError
+        If they are no numbers.
+    ShapeError
+        If there is not one row for each effect.
+    """
+    try:
+        values = read_numbers(moderators, "moderators", rows=rows)
+    except ShapeError:
+        raise
+    except InputError as error:
+        raise InputError(
+            error.given,
+            "numbers, one column per moderator",
+            "put the columns into the data of the effects, EffectSizes(..., data=frame), and write a formula "
+            'such as moderators="source + dose"',
+            error.rows,
+        ) from error
+    values = values[:, None] if values.ndim == 1 else values
+    if values.ndim != 2 or values.shape[0] != k:
+        raise ShapeError(f"moderators have shape {values.shape} for {k} effects", "one row for each effect")
+    return values
+
+
+def _moderator_names(
+    moderators: object, count: int, names: Sequence[str] | None, intercept: bool
+) -> list[str]:
+    """Return the names of numeric moderators: as given, those of the frame or the series, or x1, x2, ..."""
+    own: object = [f"x{j + 1}" for j in range(count)]
+    if names is not None:
+        own = names
+    elif hasattr(moderators, "columns"):
+        own = [str(c) for c in moderators.columns]
+    elif count == 1 and isinstance(getattr(moderators, "name", None), str):
+        own = [moderators.name]  # type: ignore[attr-defined]
+    found = list(read_words(own, "names of the moderators"))
+    if len(found) != count:
+        raise ShapeError(
+            f"names has {len(found)} entries for {count} moderators", "one name for each moderator"
+        )
+    taken = ["intercept", *found] if intercept else found
+    twice = sorted({name for name in taken if taken.count(name) > 1})
+    if twice:
+        raise InputError(
+            f"several columns are called {', '.join(map(repr, twice))}", "one name for each moderator"
+        )
+    return found
 
 
 def _ones(x: Array) -> int | None:
@@ -222,12 +473,22 @@ def _full_rank(design: Design, redundant: Redundant) -> Design:
     own = own_parts(design.x)
     bad = [j for j in range(design.p) if own[j] < RANK_TOLERANCE]
     wide = design.x.shape[1] - len(bad) > design.x.shape[0]
-    if bad and redundant == "drop" and not wide and len(bad) < design.p:
+    left = [j for j in range(design.p) if j not in bad and j != design.intercept]
+    if bad and not left:
+        raise CollinearError(
+            "; ".join(_alone_in_words(design, j) for j in bad),
+            "a moderator with at least two values",
+            "leave these moderators out",
+        )
+    if bad and redundant == "drop" and not wide:
         return _full_rank(_without(design, bad), redundant)
     if bad or wide:
         named = ", ".join(design.names[j] for j in bad) or "given"
+        still = [_alone_in_words(design, j) for j in bad if np.ptp(design.x[:, j]) == 0]
         raise CollinearError(
-            f"the moderator columns {named} add nothing to those before them",
+            "; ".join(still)
+            if still and len(still) == len(bad) and not wide
+            else f"the moderator columns {named} add nothing to those before them",
             "columns that are linearly independent, and at least as many rows as columns",
             'leave these columns out (redundant="drop" does), or join levels of the factor they come from',
         )
@@ -293,4 +554,20 @@ def _without(design: Design, bad: list[int]) -> Design:
         intercept=_ones(x),
         terms=tuple(term for term in terms if term.columns),
         dropped=dropped,
+        full=FullDesign(design.x, tuple(kept), design.terms),
     )
+
+
+def _alone_in_words(design: Design, j: int) -> str:
+    """Say of a redundant column what it is."""
+    assert design.x is not None
+    column = design.x[:, j]
+    if column.size and np.ptp(column) == 0:
+        return f"{design.names[j]} has one value ({column[0]:g}) in all rows"
+    return f"{design.names[j]} adds nothing to the columns before it"
+
+
+def _what(value: object) -> str:
+    """Return the kind of a thing in words."""
+    kind = type(value).__name__
+    return f"{'an' if kind[0].lower() in 'aeio' else 'a'} {kind}"

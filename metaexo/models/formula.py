@@ -58,7 +58,7 @@ def read_formula(text: str, columns: Sequence[str]) -> Formula:
     Parameters
     ----------
     text : str
-        The formula; a leading ``~`` is allowed.
+        The formula; a leading ``~`` is allowed. A text that is the name of a column is that column.
     columns : sequence of str
         Columns that it may use.
 
@@ -75,6 +75,24 @@ def read_formula(text: str, columns: Sequence[str]) -> Formula:
     >>> [":".join(formula.parts[i].text for i in term) for term in formula.terms]
     ['source', 'log(dose)', 'source:log(dose)']
     """
+    if text in columns:
+        return Formula(text, True, (column_expression(text),), ((0,),))
+    odd = [name for name in columns if not name.isidentifier() and name in text and f"`{name}`" not in text]
+    try:
+        return _read(text, columns)
+    except (FormulaError, UnknownChoiceError) as error:
+        if not odd:
+            raise
+        quoted = ", ".join(f"`{name}`" for name in odd)
+        raise FormulaError(
+            str(getattr(error, "token", getattr(error, "word", text))),
+            text,
+            ALLOWED,
+            f"put names that are not single words into backticks: {quoted}",
+        ) from error
+
+
+def _read(text: str, columns: Sequence[str]) -> Formula:
     parts: list[Expression] = []
     neutral: list[str] = []
     tokens = _tokens(text)

@@ -14,21 +14,54 @@ Journal of the Royal Statistical Society C 22, 392-399. https://doi.org/10.2307/
 from __future__ import annotations
 
 import copy
+import datetime
+import re
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.errors import EmptyLevelError, InputError, UnknownChoiceError
+from metaexo.errors import (
+    EmptyLevelError,
+    InputError,
+    PlaceholderLevelWarning,
+    UnknownChoiceError,
+    nearest_word,
+)
+from metaexo.inputs import as_word, is_blank
 from metaexo.models.formula import Formula, read_formula
 from metaexo.models.formula_expressions import Expression, values
 from metaexo.numeric.problem import Array
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# Levels that read like a missing value: they are taken as levels, with a warning.
+PLACEHOLDERS = {
+    "na",
+    "n/a",
+    "n.a.",
+    "n.a",
+    "nan",
+    "null",
+    "-",
+    "--",
+    "\N{EN DASH}",
+    "\N{EM DASH}",
+    "?",
+    ".",
+    "..",
+}
+MISSING_REMEDY = (
+    'fill the values; or leave the rows out, which the ledger records: RandomEffects(..., missing="drop"), '
+    "or EffectSizes.select with a reason"
+)
+DATES = datetime.date | datetime.time | datetime.timedelta | np.datetime64 | np.timedelta64
+DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +108,14 @@ class Encoding:
         Position of a part to its levels, for parts that are factors.
     state : dict
         Means, spreads and knots of the transforms.
+    unused : tuple of str
+        In words, the levels of categorical columns that no row has; they are no levels of the model.
     """
 
     formula: Formula
     factors: dict[int, Factor]
     state: dict[str, Any]
+    unused: tuple[str, ...] = ()
 
     def encode(self, frame: pd.DataFrame, rows: Sequence[str]) -> tuple[Array, list[str], list[Term]]:
         """Return the columns for a table, shape (r, p), with their names and terms.
@@ -98,14 +134,7 @@ class Encoding:
         InputError
             If a column is missing, or a value is missing or not finite once transformed; it names them.
         """
-        known = [str(c) for c in frame.columns]
-        lost = [name for name in self.formula.columns if name not in known]
-        if lost:
-            raise InputError(
-                f"the table has no column {', '.join(map(repr, lost))}; it has {', '.join(known)}",
-                f"a column for each moderator of the formula: {', '.join(self.formula.columns)}",
-            )
-        frame = frame.set_axis(known, axis=1)
+        frame = named_columns(frame, self.formula.columns)
         _refuse_missing(frame, self.formula.columns, rows)
         state = copy.deepcopy(self.state) if self.state else self.state
         coded = [self._code(i, part, frame, rows, state) for i, part in enumerate(self.formula.parts)]
@@ -157,15 +186,17 @@ class Encoding:
         return full
 
 
-def learn_encoding(text: str, frame: pd.DataFrame | None, rows: Sequence[str]) -> Encoding:
-    """Return the encoding of a formula on the data of a fit.
+def learn_encoding(
+    text: str, frame: pd.DataFrame | None, rows: Sequence[str], intercept: bool = True
+) -> Encoding:
+    """Return the encoding of a formula on the data of a fit; without `intercept` it has none.
 
     Raises
     ------
     InputError
         If there is no table of moderators.
     EmptyLevelError
-        If a factor has a level without a row.
+        If a factor has a single level.
     UnknownChoiceError
         If a column, or the base level that was asked for, is not there.
     """
@@ -173,47 +204,159 @@ def learn_encoding(text: str, frame: pd.DataFrame | None, rows: Sequence[str]) -
 
     known = [] if frame is None else [str(c) for c in frame.columns]
     formula = read_formula(text, known)
-    twice = [name for name in formula.columns if known.count(name) > 1]
-    if twice:
-        raise InputError(f"the data have several columns called {twice[0]!r}", "one column a name")
-    frame = pd.DataFrame(index=range(len(rows))) if frame is None else frame.set_axis(known, axis=1)
+    if not intercept:
+        formula = replace(formula, intercept=False)
+    frame = named_columns(pd.DataFrame(index=range(len(rows))) if frame is None else frame, formula.columns)
     _refuse_missing(frame, formula.columns, rows)
+    for name in formula.columns:
+        _refuse_cells(frame[name], name, rows)
     factors = {
-        i: _learn_factor(part, frame[part.columns[0]])
+        i: _learn_factor(part, frame[part.columns[0]], rows)
         for i, part in enumerate(formula.parts)
-        if part.is_factor or (part.kind == "column" and _holds_words(frame[part.name]))
+        if part.is_factor or (part.kind == "column" and _holds_words(frame[part.name], rows))
     }
-    return Encoding(formula, factors, {})
+    encoding = Encoding(formula, factors, {}, tuple(_unused_levels(formula, factors, frame)))
+    _refuse_single_levels(encoding)
+    return encoding
 
 
-def _holds_words(column: pd.Series) -> bool:
+def named_columns(frame: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
+    """Return a table whose columns are named by text, after a check that it holds those that are wanted.
+
+    Raises
+    ------
+    InputError
+        If a column is not there, or there twice; it names those that are, and the nearest.
+    """
+    known = [str(c) for c in frame.columns]
+    lost = [name for name in wanted if name not in known]
+    if lost:
+        near = {name: nearest_word(name, [c for c in known if c not in wanted]) for name in lost}
+        renamed = ", ".join(f"{there!r} to {name!r}" for name, there in near.items() if there)
+        there_are = ", ".join(map(repr, known)) or "none"
+        raise InputError(
+            f"the table has no column {', '.join(map(repr, lost))}; it has {there_are}",
+            f"a column for each moderator: {', '.join(map(repr, wanted))}",
+            f"rename {renamed}, if that is what was meant" if renamed else "",
+        )
+    twice = [name for name in wanted if known.count(name) > 1]
+    if twice:
+        raise InputError(f"the table has several columns called {twice[0]!r}", "one column per name")
+    return frame.set_axis(known, axis=1)
+
+
+def _refuse_cells(column: pd.Series, name: str, rows: Sequence[str]) -> None:
+    """Refuse cells that are neither numbers nor words: dates, complex numbers, lists."""
+    kind = getattr(column.dtype, "kind", "O")
+    if kind in "biuf" or hasattr(column, "cat"):
+        return
+    if kind in "mMc":
+        bad = {"m": "time spans", "M": "dates", "c": "complex numbers"}[kind]
+        raise InputError(
+            f"the column {name!r} holds {bad}",
+            "numbers, or words that are levels of a factor",
+            f"make a number of it, for example data[{name!r}].dt.year" if kind == "M" else "",
+        )
+    found = [
+        f"{row}: {cell!r}"
+        for row, cell in zip(rows, column.tolist(), strict=True)
+        if isinstance(cell, DATES | complex | list | dict | set | np.ndarray)
+    ]
+    if found:
+        raise InputError(
+            f"the column {name!r} holds cells that are neither numbers nor words",
+            "numbers, or words that are levels of a factor",
+            "correct these cells",
+            found,
+        )
+
+
+def _holds_words(column: pd.Series, rows: Sequence[str]) -> bool:
+    """Say whether a column is a factor; refuse one that holds numbers but for some cells.
+
+    Raises
+    ------
+    InputError
+        If most cells are numbers and some are not; it names their rows.
+    """
     from pandas.api import types
 
-    if types.is_object_dtype(column):
-        return types.infer_dtype(column, skipna=True) not in (
-            "integer",
-            "floating",
-            "mixed-integer-float",
-            "decimal",
-        )
-    return not types.is_numeric_dtype(column) or types.is_bool_dtype(column)
+    if types.is_bool_dtype(column) or hasattr(column, "cat"):
+        return True
+    if types.is_numeric_dtype(column):
+        return False
+    cells = column.tolist()
+    text = [isinstance(cell, str) for cell in cells]
+    if all(isinstance(cell, bool | np.bool_) for cell in cells):
+        return True
+    if not any(text):
+        return False
+    plain = [not isinstance(cell, str) or _is_number(cell) for cell in cells]
+    numbers = [ok or DECIMAL_COMMA.fullmatch(cell) is not None for ok, cell in zip(plain, cells, strict=True)]
+    if all(text) and (all(plain) or 2 * sum(numbers) <= len(cells)):
+        return True
+    if all(plain):
+        return False
+    raise InputError(
+        f"the column {column.name!r} holds numbers, and {plain.count(False)} cells of text that are none",
+        "numbers in every row, with a point as decimal mark",
+        f"correct these cells; or write C({column.name}) if every value is a level of its own",
+        [f"{row}: {cell!r}" for row, cell, ok in zip(rows, cells, plain, strict=True) if not ok],
+    )
 
 
-def _learn_factor(part: Expression, column: pd.Series) -> Factor:
-    """Return the levels of a column, in order, with the base in front."""
+def _is_number(text: str) -> bool:
+    try:
+        return "_" not in text and bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
+
+
+def _unused_levels(formula: Formula, factors: dict[int, Factor], frame: pd.DataFrame) -> list[str]:
+    """Return in words the categories that no row has."""
+    out = []
+    for name in dict.fromkeys(formula.parts[i].columns[0] for i in factors):
+        if hasattr(frame[name], "cat"):
+            present = set(frame[name].tolist())
+            empty = [_in_words(level) for level in frame[name].cat.categories if level not in present]
+            if empty:
+                out.append(f"no row has {', '.join(map(repr, empty))} of {name}: no level of the model")
+    return out
+
+
+def _refuse_single_levels(encoding: Encoding) -> None:
+    """Refuse factors with one level that would become no column."""
+    for term, full in zip(encoding.formula.terms, encoding._full_codings(), strict=True):
+        for i in term:
+            factor = encoding.factors.get(i)
+            if factor is not None and len(factor.levels) == 1 and i not in full:
+                name = encoding.formula.parts[i].columns[0]
+                raise EmptyLevelError(
+                    f"{name} has one level ({factor.names[0]}) in these rows",
+                    "at least two levels of a factor",
+                    f"leave {name} out of the formula",
+                )
+
+
+def _learn_factor(part: Expression, column: pd.Series, rows: Sequence[str]) -> Factor:
+    """Return the levels of a column, in order, with the base in front; categories without a row are none."""
     name = part.columns[0]
+    cells = column.tolist()
     if hasattr(column, "cat"):
-        levels = list(column.cat.categories)
-        empty = [_in_words(level) for level in levels if not (column == level).any()]
-        if empty:
-            raise EmptyLevelError(
-                f"no row has the level {', '.join(map(repr, empty))} of {name!r}",
-                "at least one row for each level of a factor",
-                f"drop it: data[{name!r}].cat.remove_unused_categories()",
-            )
+        present = set(cells)
+        levels = [level for level in column.cat.categories if level in present]
     else:
-        levels = sorted(set(column.tolist()), key=_sorting_key)
+        levels = sorted(set(cells), key=_sorting_key)
     words = [_in_words(level) for level in levels]
+    doubtful = [word for word in words if word.strip().casefold() in PLACEHOLDERS]
+    if doubtful:
+        where = [row for row, cell in zip(rows, cells, strict=True) if _in_words(cell) in doubtful]
+        warnings.warn(
+            f"{', '.join(map(repr, doubtful))} is a level of {name}, and reads like a missing value "
+            f"({'; '.join(where[:8])}); if it is one, leave these cells empty",
+            PlaceholderLevelWarning,
+            stacklevel=6,
+        )
     base = dict(part.options).get("base") if part.is_factor else None
     if base is not None:
         if _in_words(base) not in words:
@@ -226,11 +369,12 @@ def _learn_factor(part: Expression, column: pd.Series) -> Factor:
 
 def _sorting_key(level: Any) -> tuple[Any, ...]:
     """Sort numbers by size, and words as a dictionary does: capitals count last."""
-    return (1, level.casefold(), level) if isinstance(level, str) else (0, level, "")
+    if isinstance(level, str):
+        return (0, float(level), level) if _is_number(level) else (1, level.casefold(), level)
+    return (0, level, "") if isinstance(level, int | float | np.number) else (1, str(level), "")
 
 
-def _in_words(level: Any) -> str:
-    return f"{level:g}" if isinstance(level, float) else str(level)
+_in_words = as_word
 
 
 def _positions(factor: Factor, column: pd.Series, name: str, rows: Sequence[str]) -> NDArray[np.intp]:
@@ -248,12 +392,22 @@ def _side(columns: list[tuple[str, Array]], without_base: bool) -> list[tuple[st
 
 
 def _refuse_missing(frame: pd.DataFrame, columns: Sequence[str], rows: Sequence[str]) -> None:
-    gaps = [(name, np.flatnonzero(frame[name].isna().to_numpy())) for name in columns]
+    gaps = [(name, np.flatnonzero(blank_cells(frame[name]))) for name in columns]
     found = [f"{rows[int(i)]}: {name}" for name, where in gaps for i in where]
     if found:
         raise InputError(
             "some rows have a missing moderator",
             "a value of every moderator of the formula in every row",
-            "fill the values, or leave the rows out with EffectSizes.select, which records the reason",
+            MISSING_REMEDY,
             found,
         )
+
+
+def blank_cells(column: pd.Series) -> NDArray[np.bool_]:
+    """Return which cells of a column are missing: None, NaN, pandas.NA, or text of nothing but spaces."""
+    gone = np.array(column.isna(), dtype=np.bool_)
+    if getattr(column.dtype, "kind", "O") in "biufc":
+        return gone
+    return np.array(
+        [lost or is_blank(cell) for lost, cell in zip(gone, column.tolist(), strict=True)], dtype=np.bool_
+    )

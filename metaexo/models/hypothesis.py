@@ -24,6 +24,9 @@ from metaexo.numeric.tails import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from metaexo.models.coefficients import LinearResults
+    from metaexo.models.formula_encoding import Term
+
 Distribution = Literal["z", "t", "chi2", "F"]
 # Below LEAST_DF (denominator) degrees of freedom a test has no p-value; below FEW_DF it carries a caution.
 LEAST_DF = 1.0
@@ -174,6 +177,17 @@ def wald_test(beta: np.ndarray, cov: np.ndarray, df_residual: float | None, null
         return TestResult(np.nan, distribution, degrees, np.nan, f"{null}; not testable, no spread")
     statistic = float(beta @ np.linalg.solve(cov, beta))
     return make_test(statistic if df_residual is None else statistic / q, distribution, degrees, null)
+
+
+def term_test(fit: LinearResults, term: Term) -> TestResult:
+    """Return the test that all coefficients of a term are zero; NaN where redundant columns hide it."""
+    null, count = f"no effect of {term.name}", len(term.columns)
+    if not fit.design.term_is_testable(term):
+        df = (float(count),) if fit.df_test is None else (float(count), float(fit.df_test))
+        why = f"{null}; not estimable: it is confounded with what was left out as redundant"
+        return TestResult(np.nan, "chi2" if fit.df_test is None else "F", df, np.nan, why)
+    rows = np.eye(fit.design.p)[list(term.columns)]
+    return fit.joint_test(rows, np.zeros(count), null)
 
 
 def combine(rows: Array, beta: Array, cov: Array) -> tuple[Array, Array]:

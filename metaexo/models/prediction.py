@@ -10,16 +10,17 @@ Interpretation of random effects meta-analyses. BMJ 342, d549. https://doi.org/1
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.effects.back_transforms import back_pooled
 from metaexo.errors import InputError, ShapeError, UnknownChoiceError
+from metaexo.inputs import read_numbers
 from metaexo.models.design import Design
 from metaexo.models.hypothesis import quantiles
 from metaexo.numeric.problem import Array
@@ -34,24 +35,103 @@ if TYPE_CHECKING:
 def new_rows(design: Design, new: ArrayLike | pd.DataFrame | None) -> Array:
     """Return rows of the design, shape (r, p), from moderator values without the intercept.
 
+    A table, a dict or a series is read by name. An array has a column for each moderator, in their order; for
+    one moderator it may be a list of its values.
+
     Raises
     ------
     ShapeError
         If the rows do not have a column for each moderator.
+    InputError
+        If a column is not there, or a value cannot be used.
+    NotIdentifiableError
+        If the data say nothing about a row.
     """
     if new is None:
         return np.ones((1, 1)) if design.x is None else design.x
-    if design.encoding is not None and hasattr(new, "columns"):
-        return design.encode(cast("pd.DataFrame", new))
-    rows = np.atleast_2d(np.asarray(new, dtype=float))
-    if design.added:
-        rows = np.column_stack([np.ones(len(rows)), rows])
-    if rows.shape[1] != design.p:
+    if not design.needed and design.encoding is None and hasattr(new, "keys"):
+        raise ShapeError("new rows were given by name", "no new rows: the fit has no moderators")
+    table = _as_table(design, new)
+    return _from_array(design, new) if table is None else design.encode(table)
+
+
+def _as_table(design: Design, new: object) -> pd.DataFrame | None:
+    """Return what was handed in as a table if it has names, or is words for a single column."""
+    import pandas as pd
+
+    if hasattr(new, "columns"):
+        return cast("pd.DataFrame", new)
+    if isinstance(new, Mapping):
+        return _table_of_dict(design, new)
+    if isinstance(new, pd.Series):
+        if set(design.needed) <= set(map(str, new.index)):
+            return pd.DataFrame([new.tolist()], columns=[str(name) for name in new.index])
+        if len(design.needed) == 1:
+            return pd.DataFrame({design.needed[0]: new.tolist()})
         raise ShapeError(
-            f"the new rows have {rows.shape[1] - design.added} columns",
-            f"one column for each of {', '.join(design.names[design.added :]) or 'no moderators'}",
+            f"new is a series of {', '.join(map(repr, new.index[:8]))}",
+            f"an entry for each of {', '.join(design.needed)}",
         )
-    return rows
+    one = np.ndim(new) < 2 and len(design.needed) == 1 and design.encoding is not None  # type: ignore[arg-type]
+    if one and all(isinstance(cell, str) for cell in np.ravel(np.array(new, dtype=object))):
+        return pd.DataFrame({design.needed[0]: np.ravel(np.array(new, dtype=object))})
+    return None
+
+
+def _table_of_dict(design: Design, new: Mapping[Any, Any]) -> pd.DataFrame:
+    """Return a table from a dict of names to values; single values stand in every row."""
+    import pandas as pd
+
+    for name in new:
+        if name not in design.needed:
+            raise UnknownChoiceError("moderator", name, design.needed)
+    columns = {
+        str(name): [values] if isinstance(values, str) or np.ndim(values) == 0 else list(values)
+        for name, values in new.items()
+    }
+    lengths = {len(values) for values in columns.values()} - {1}
+    if len(lengths) > 1:
+        found = ", ".join(f"{name}: {len(values)}" for name, values in columns.items())
+        raise ShapeError(f"the new values differ in number ({found})", "one value per row, or a single one")
+    r = lengths.pop() if lengths else 1
+    return pd.DataFrame(
+        {name: values * r if len(values) == 1 else values for name, values in columns.items()}
+    )
+
+
+def _from_array(design: Design, new: object) -> Array:
+    """Return rows of the design from an array of numbers without names."""
+    computed = (
+        []
+        if design.encoding is None
+        else [
+            part.text
+            for part in design.encoding.formula.parts
+            if part.kind == "function" and not part.is_factor
+        ]
+    )
+    values = read_numbers(new, "new")
+    names = design.names[design.added :] if design.full is None else design.names
+    q, whole = design.p - design.added, design.p - design.added + len(design.dropped)
+    if values.ndim < 2:
+        values = values.reshape(-1, 1) if whole == 1 else values.reshape(1, -1)
+    if values.ndim != 2 or values.shape[1] not in (q, whole):
+        raise ShapeError(
+            f"the new rows have shape {np.shape(values)}",
+            f"a row per prediction, and one column for each of {', '.join(names) or 'no moderators'}",
+            f"give a table with the columns {', '.join(design.needed)}" if design.needed else "",
+        )
+    if computed and np.ndim(new) < 2:  # type: ignore[arg-type]
+        raise InputError(
+            f"new is an array without names, and the formula computes {', '.join(computed)}",
+            f"a table with the columns {', '.join(design.needed)}",
+            f"write predict({{{', '.join(f'{name!r}: [...]' for name in design.needed)}}})",
+        )
+    if values.shape[1] == whole:
+        return design.of_numbers(values)
+    if not np.isfinite(values).all():
+        raise InputError("new holds missing or infinite values", "a finite value of every moderator")
+    return np.column_stack([np.ones(len(values)), values]) if design.added else values
 
 
 def predict_rows(x: Array, beta: Array, cov: Array, tau2: float, quantile: float) -> pd.DataFrame:

@@ -19,8 +19,9 @@ from metaexo.errors import (
     TooFewStudiesError,
     UnknownChoiceError,
 )
-from metaexo.models.design import Design, make_design
-from metaexo.models.inference import MEANT_FOR_RANDOM_EFFECTS, TESTS
+from metaexo.inputs import check_choice, check_level, check_number, read_numbers
+from metaexo.models.design import DEPENDENCE, MISSING, Design, check_effects, make_design, without_missing
+from metaexo.models.inference import MEANT_FOR_RANDOM_EFFECTS, get_test
 from metaexo.models.results import RandomEffectsResults
 from metaexo.numeric.estimators import Estimator, get_estimator
 from metaexo.numeric.likelihood_maximum import likelihood_at
@@ -59,9 +60,22 @@ class RandomEffects:
     weights : array_like, shape (k,), or "equal", optional
         Weights above 0 for the coefficients, in place of 1 / (v + tau2); their standard errors allow for it.
         The estimators GENQ and GENQM take tau2 from them as well. "equal": the unweighted mean or regression.
+    missing : {"raise", "drop"}
+        What to do with rows in which a moderator is missing (None, NaN, or a blank cell): refuse them by
+        name, or leave them out with a warning and an entry in the ledger. Models of different moderators are
+        then fits of different rows, and cannot be compared.
+
+    Raises
+    ------
+    InputError
+        If something cannot be used; it names the rows, and what to do.
 
     Warns
     -----
+    RowsLeftOutWarning
+        If rows were left out because `missing` is "drop".
+    PlaceholderLevelWarning
+        If a level of a factor reads like a missing value, such as "NA".
     DependentEffectsWarning
         If several effects belong to one study: this model takes them as independent.
 
@@ -89,15 +103,27 @@ class RandomEffects:
         redundant: Literal["raise", "drop"] = "raise",
         dependence: Literal["warn", "accept"] = "warn",
         weights: ArrayLike | Literal["equal"] | None = None,
+        missing: Literal["raise", "drop"] = "raise",
     ) -> None:
-        self.effects = effects
-        self.weights = _own_weights(weights, effects)
+        check_effects(effects, "RandomEffects")
+        check_choice("dependence", dependence, DEPENDENCE)
+        check_choice("missing", missing, MISSING)
+        if moderators is None and weights is None:  # nothing that could be missing
+            self.effects, self.weights = effects, None
+        else:
+            for name, values in (("moderators", moderators), ("weights", weights)):
+                effects.check_index(name, values)
+            own = _own_weights(weights, effects)
+            if missing == "drop":
+                effects, moderators, keep = without_missing(effects, moderators)
+                own = own if own is None else own[keep]
+            self.effects, self.weights = effects, own
         self.design: Design = make_design(
             moderators,
             effects.k,
             names,
             intercept,
-            data=effects.data,
+            data=None if moderators is None else effects.data,
             rows=None if effects.ledger is None else effects.row_ids,
             redundant=redundant,
         )
@@ -128,13 +154,15 @@ class RandomEffects:
             Paule-Mandel, with the same root "EB" (empirical Bayes), "DLIT" and "SJIT" (iterated DL and SJ);
             "DL": DerSimonian-Laird; "HE": Hedges; "HS", "HSk": Hunter-Schmidt without and with k / (k - p);
             "SJ": Sidik-Jonkman; "GENQ": generalised Q with the model's weights; "PMM", "GENQM":
-            median-unbiased PM and GENQ; "EE", also "FE": equal effects, no between-study variance.
+            median-unbiased PM and GENQ; "EE", also "FE" or "CE": equal effects, no between-study variance.
+            The names in words, such as "DerSimonian-Laird", are understood as well.
         test : str, optional
             "z": normal. "t": t with k - p degrees of freedom. "knapp-hartung": t, with the covariance scaled
             by the weighted residual variance; "knapp-hartung-adhoc": the same with a scale of at least 1;
             "knapp-hartung-or-z": whichever of Knapp-Hartung and normal interval is wider at this level;
             "knapp-hartung-iqwig": a scale of at least 1 if Knapp-Hartung is narrower than DerSimonian-Laird
             with normal quantiles. "kenward-roger": adjusted covariance and degrees of freedom, for REML.
+            "knha", "hksj" and "hk" stand for "knapp-hartung", "adhoc" for "knapp-hartung-adhoc".
             Default: "knapp-hartung", and "z" for the equal-effects model.
         level : float
             Confidence level of the intervals.
@@ -164,13 +192,13 @@ class RandomEffects:
         """
         estimator = get_estimator(method)
         test = test or ("z" if estimator.code == "EE" else "knapp-hartung")
-        if test not in TESTS:
-            raise UnknownChoiceError("test", test, TESTS)
-        if not 0 < level < 1:
-            raise InputError(f"level is {level}", "a fraction between 0 and 1, for example 0.95")
+        test = get_test(test)
+        level = check_level(level)
+        tau2 = None if tau2 is None else check_number("tau2", tau2)
+        df = None if df is None else check_number("df", df)
         self._check_count(estimator.code, test, tau2)
         self._check_zero_variances(estimator, tau2)
-        self._check_options(estimator, test, df)
+        self._check_options(estimator, test, df, tau2)
         if estimator.code == "EE" and test.startswith("knapp-hartung"):
             warnings.warn(
                 f'method="EE" with test="{test}": {MEANT_FOR_RANDOM_EFFECTS}',
@@ -196,22 +224,22 @@ class RandomEffects:
 
     def _solve(self, batch: Batch, estimator: Estimator, tau2: float | None) -> Tau2:
         if tau2 is not None:
-            if not (np.isfinite(tau2) and tau2 >= 0):
-                raise InputError(f"tau2 is {tau2}", "a finite variance of at least 0")
-            return likelihood_at(batch, float(tau2), restricted=estimator.code != "ML")
+            return likelihood_at(batch, tau2, restricted=estimator.code != "ML")
         solution = estimator.kernel(batch)
         if solution.tau2[0] == 0:
             self._check_zero_variances(estimator, 0.0)
         return solution
 
-    def _check_options(self, estimator: Estimator, test: str, df: float | None) -> None:
+    def _check_options(self, estimator: Estimator, test: str, df: float | None, tau2: float | None) -> None:
         if estimator.needs_weights and self.weights is None:
             raise InputError(
                 f"{estimator.code} makes tau2 from weights, and the model has none",
                 "weights above 0, one for each effect",
                 "use RandomEffects(effects, weights=...)",
             )
-        if df is not None and (test != "t" or not df > 0):
+        if tau2 is not None and not (np.isfinite(tau2) and tau2 >= 0):
+            raise InputError(f"tau2 is {tau2}", "a finite variance of at least 0")
+        if df is not None and (test != "t" or not 0 < df < np.inf):
             raise InputError(
                 f'df is {df} with test="{test}"', 'degrees of freedom above 0, with test="t" only'
             )
@@ -255,7 +283,7 @@ def _own_weights(weights: ArrayLike | Literal["equal"] | None, effects: EffectSi
         if weights != "equal":
             raise UnknownChoiceError("weights", weights, ("equal",))
         return np.ones(effects.k)
-    values = np.asarray(weights, dtype=float)
+    values = read_numbers(weights, "weights", rows=effects.row_ids)
     if values.shape != (effects.k,):
         raise ShapeError(
             f"weights have shape {values.shape} for {effects.k} effects", "one weight for each effect"

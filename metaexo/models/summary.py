@@ -73,6 +73,7 @@ def _fitted(fit: RandomEffectsResults) -> list[str]:
         lines.append("weights: as given, not 1 / (v + tau2)")
     if fit.design.x is not None:
         lines.append("moderators: " + ", ".join(fit.design.names))
+    lines += fit.design.notes
     return lines
 
 

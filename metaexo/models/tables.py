@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from metaexo.formatting import interval, number, p_value, percent, text_table
+from metaexo.models.hypothesis import term_test
 
 if TYPE_CHECKING:
     from metaexo.models.coefficients import LinearResults
@@ -36,11 +35,4 @@ def term_lines(fit: LinearResults) -> list[str]:
     several = [term for term in fit.design.terms if len(term.columns) > 1]
     if not several or len(fit.design.terms) < 2:
         return []
-    rows = np.eye(fit.design.p)
-    return [
-        f"{term.name}: "
-        + str(
-            fit.joint_test(rows[list(term.columns)], np.zeros(len(term.columns)), f"no effect of {term.name}")
-        )
-        for term in several
-    ]
+    return [f"{term.name}: {term_test(fit, term)}" for term in several]

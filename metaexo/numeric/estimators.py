@@ -122,11 +122,21 @@ ESTIMATORS: dict[str, Estimator] = {
         ),
     )
 }
-# The model without between-study variance goes by two names.
-SYNONYMS = {"FE": "EE"}
+# Other names, in capitals and without signs.
+SYNONYMS = {
+    **dict.fromkeys(("FE", "CE", "EQUALEFFECTS", "FIXEDEFFECT", "FIXEDEFFECTS", "COMMONEFFECT"), "EE"),
+    **dict.fromkeys(("DERSIMONIANLAIRD", "DSL"), "DL"),
+    **dict.fromkeys(("HEDGES", "HEDGESOLKIN", "CA", "VC"), "HE"),
+    **dict.fromkeys(("PAULEMANDEL", "MANDELPAULE", "MP"), "PM"),
+    **dict.fromkeys(("RESTRICTEDMAXIMUMLIKELIHOOD", "RML"), "REML"),
+    "MAXIMUMLIKELIHOOD": "ML",
+    "HUNTERSCHMIDT": "HS",
+    "SIDIKJONKMAN": "SJ",
+    "EMPIRICALBAYES": "EB",
+}
 
 
-def get_estimator(code: str) -> Estimator:
+def get_estimator(code: object) -> Estimator:
     """Return the estimator of a code; capitals do not matter.
 
     Raises
@@ -134,8 +144,11 @@ def get_estimator(code: str) -> Estimator:
     UnknownChoiceError
         If the code is not known; it names the allowed ones and the nearest.
     """
-    word = str(code).upper()
-    found = ESTIMATORS.get(SYNONYMS.get(word, word))
+    word = code.upper() if isinstance(code, str) else ""
+    found = ESTIMATORS.get(word)
+    if found is None:
+        plain = "".join(letter for letter in word if letter.isalnum())
+        found = ESTIMATORS.get(SYNONYMS.get(plain, plain))
     if found is None:
         raise UnknownChoiceError("tau2 estimator", code, ESTIMATORS)
     return found

@@ -63,12 +63,16 @@ def test_numbers_become_a_factor_only_when_asked_and_truth_values_always() -> No
     assert design("blind").names == ("intercept", "blindTrue")
 
 
-def test_a_categorical_keeps_its_order_and_refuses_a_level_without_rows() -> None:
+def test_a_categorical_keeps_its_order_and_a_level_without_rows_is_none() -> None:
     ordered = DATA.assign(source=pd.Categorical(DATA["source"], ["plant", "milk", "adipose"]))
     assert design("source", ordered).names == ("intercept", "sourcemilk", "sourceadipose")
     empty = DATA.assign(source=pd.Categorical(DATA["source"], ["adipose", "milk", "plant", "soy"]))
-    with pytest.raises(errors.EmptyLevelError, match="'soy' of 'source'"):
-        design("source", empty)
+    made = design("source", empty)
+    assert made.names == design("source").names
+    assert "'soy' of source" in made.notes[0]
+    assert "'soy'" in str(mx.RandomEffects(effects(empty), "source").fit().summary())
+    with pytest.raises(errors.UnknownChoiceError, match="'adipose', 'milk', 'plant'"):
+        made.encode(pd.DataFrame({"source": ["soy"]}))
 
 
 def test_capitals_do_not_go_before_all_other_letters() -> None:
@@ -167,7 +171,9 @@ def test_new_rows_with_unknown_levels_or_columns_are_answered() -> None:
         errors.UnknownChoiceError, match=r"level of source 'soy'.*'adipose', 'milk', 'plant'.*row 2"
     ):
         fit.predict(pd.DataFrame({"source": ["milk", "soy"], "dose": [1.0, 2.0]}))
-    with pytest.raises(errors.InputError, match=r"no column 'dose'; it has source, dosis.*: source, dose"):
+    with pytest.raises(
+        errors.InputError, match=r"no column 'dose'; it has 'source', 'dosis'.*: rename 'dosis'"
+    ):
         fit.predict(pd.DataFrame({"source": ["milk"], "dosis": [1.0]}))
     with pytest.raises(errors.InputError, match="row 1: dose"):
         fit.predict(pd.DataFrame({"source": ["milk"], "dose": [np.nan]}))
