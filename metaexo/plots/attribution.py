@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from metaexo.errors import InputError
 from metaexo.formatting import MISSING, interval, number, p_value, percent, plural
 from metaexo.heterogeneity import AttributionResults, Part
-from metaexo.plots.attribution_layout import FURTHEST, lay_out_attribution
+from metaexo.plots.attribution_layout import lay_out_attribution
 from metaexo.plots.attribution_page import AttributionPlan, AttributionRow, Segment, attribution_page
 from metaexo.plots.canvas import draw
 from metaexo.plots.furniture import Key
@@ -18,11 +18,18 @@ from metaexo.plots.wording import settle, title_of, typeset
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INTERACTION, COMMON, REST = "#CC79A7", "#8c8c8c", "#dcdcdc"
+INTERACTION, COMMON, REST = "#CC79A7", "#595959", "#8c8c8c"
+# The second code of the parts, beside their colours: factors in turn, and the other parts.
+HATCHES = ("", "////", "xxxx", "++++", "oo", "**")
+HATCH_OF = {INTERACTION: "\\\\\\\\", COMMON: "....", REST: "||||"}
 FACTORS = tuple(colour for colour in PALETTE if colour != INTERACTION)
 PARTS = ("Interaction", "Cannot be told apart", "Unexplained")
 ORDERS, COMMONALITY, RANDOM = "All orders (Shapley)", "Own and common", "Variance components"
-NEGATIVE = "Shares are not cut off at zero, so that they add up: one below zero stands left of the line."
+CUT_OFF = (
+    "A share that is estimated below 0 or above 100 % is shown as 0 or 100 %, and what is left as "
+    "unexplained; the table of the shares has them as estimated."
+)
+AT_THE_END = "A share outside its interval is shown at the nearer end of it."
 DRAWN = (
     "Lines: {level} intervals of {draws} draws from the fitted model, within what is possible. P(zero): "
     "share of the draws not above zero. p: whole studies dealt to labels at random, given the other factors."
@@ -81,14 +88,16 @@ def attribution_plan(
     rows: list[AttributionRow] = []
     for name, result in named.items():
         rows += _block(name, result, colours, verdict)
-    used = {part.name: part.colour for row in rows for part in row.segments}
+    used = {part.name: (part.colour, part.hatch) for row in rows for part in row.segments}
     order = [*(title_of(factor) for factor in colours), *PARTS]
     shown = [row for row in rows if row.kind == "interval" and row.low is not None]
     first = next(iter(named.values())).choices
-    below = [NEGATIVE] if any(part.begin < 0 for row in rows for part in row.segments) else []
+    below = [CUT_OFF] if any(map(_is_cut, named.values())) else []
+    if any(map(_is_moved, named.values())):
+        below.append(AT_THE_END)
     if shown:
         below.append(DRAWN.format(level=percent(first.level), draws=first.draws))
-    keys = [Key(words, used[words], "area") for words in order if words in used]
+    keys = [Key(words, used[words][0], "area", hatch=used[words][1]) for words in order if words in used]
     return lay_out_attribution(rows, keys, title, [*below, *notes], panel_width)
 
 
@@ -170,19 +179,43 @@ def _bar(
     shares: Sequence[float | None],
     colours: Mapping[str, str],
 ) -> AttributionRow:
-    """Return a stacked bar; shares below zero are stacked to the left of zero."""
-    right = left = 0.0
-    segments = []
-    for part, share in zip(parts, shares, strict=True):
-        size = 0.0 if share is None else settle(100 * share)
+    """Return a stacked bar: shares cut off at 0 and 100 per cent, what is left as unexplained."""
+    sizes = [0.0 if share is None else min(max(100 * share, 0.0), 100.0) for share in shares]
+    explained = sum(size for part, size in zip(parts, sizes, strict=True) if part.kind != "unexplained")
+    most = max(explained, 100.0) / 100
+    begin, segments = 0.0, []
+    for part, cut in zip(parts, sizes, strict=True):
+        size = settle((100.0 * most - explained if part.kind == "unexplained" else cut) / most)
         if round(size, 1) == 0:
             continue
-        begin, end = (right, right + size) if size > 0 else (left + size, left)
-        right, left = (end, left) if size > 0 else (right, begin)
         words, colour = _words_and_colour(part, result, colours)
-        ends = [min(max(end, 100.0 - FURTHEST), float(FURTHEST)) for end in (begin, end)]
-        segments.append(Segment(words, ends[0], ends[1], colour, number(size, 0)))
+        hatch = HATCH_OF.get(colour) or HATCHES[list(colours.values()).index(colour) % len(HATCHES)]
+        segments.append(Segment(words, begin, begin + size, colour, number(size, 0), hatch))
+        begin += size
     return AttributionRow("bar", (label,), tuple(segments))
+
+
+def _is_cut(result: AttributionResults) -> bool:
+    """Return whether a share of a part is below zero or above one."""
+    shares = [part.share for part in result.parts if part.share is not None]
+    return any(not -0.0005 <= share <= 1.0005 for share in shares)
+
+
+def _is_moved(result: AttributionResults) -> bool:
+    drawn = [part for part in result.parts if part.kind in ("factor", "interaction", "together")]
+    return any(_inside_interval(part) != _possible(part.share) for part in drawn)
+
+
+def _possible(share: float | None) -> float | None:
+    return None if share is None else min(max(share, 0.0), 1.0)
+
+
+def _inside_interval(part: Part) -> float | None:
+    """Return a share within what is possible and within its interval, which comes from shrunken draws."""
+    share = _possible(part.share)
+    if share is None or part.low is None or part.high is None:
+        return share
+    return min(max(share, part.low), part.high)
 
 
 def _words_and_colour(part: Part, result: AttributionResults, colours: Mapping[str, str]) -> tuple[str, str]:
@@ -211,7 +244,9 @@ def _intervals(result: AttributionResults, colours: Mapping[str, str], told: boo
 
 
 def _interval(label: str, part: Part, colour: str) -> AttributionRow:
-    share, low, high = (None if x is None else settle(100 * x) for x in (part.share, part.low, part.high))
+    share, low, high = (
+        None if x is None else settle(100 * x) for x in (_inside_interval(part), part.low, part.high)
+    )
     ends = MISSING if low is None or high is None else interval(round(low), round(high), 0)
     cells = (
         number(None if share is None else round(share), 0),

@@ -24,8 +24,6 @@ from metaexo.plots.style import LINE_HEIGHT, MARGIN, SMALL_SIZE, TEXT_SIZE
 ROW, HEAD, BLOCK_GAP, COLUMN_GAP = 15.0, 16.0, 8.0, 12.0
 TITLES = ("Share", "Interval", "P(zero)", "p")
 STEP = 25
-# An axis goes no further than this, in per cent; what lies beyond is in the columns.
-FURTHEST = 150
 WORDS_ALONE = 430.0
 
 
@@ -53,7 +51,7 @@ def lay_out_attribution(
     over = title_height(above) + legend_rows_height(legend, LINE_HEIGHT)
     top = math.ceil(MARGIN + over + (LINE_HEIGHT + 4.0 if columns else 4.0))
     placed, bottom = _placed(rows, top, width)
-    axis = _axis(numbers)
+    axis = _axis()
     axis_height = 5.0 + 1.3 * SMALL_SIZE + 1.6 * LINE_HEIGHT if numbers else 4.0
     return AttributionPlan(
         rows=placed,
@@ -90,13 +88,7 @@ def _placed(
     return tuple(placed), y + 3.0
 
 
-def _axis(rows: Sequence[AttributionRow]) -> Axis:
-    """Return an axis in per cent that holds 0 to 100 and the bars and intervals."""
-    ends = [0.0, 100.0]
-    for row in rows:
-        ends += [end for part in row.segments for end in (part.begin, part.end)]
-        ends += [end for end in (row.low, row.high) if end is not None]
-    low = max(STEP * math.floor(round(min(ends), 6) / STEP), 100 - FURTHEST)
-    high = min(STEP * math.ceil(round(max(ends), 6) / STEP), FURTHEST)
-    ticks = tuple(Tick(float(v), f"{v}".replace("-", "−")) for v in range(low, high + 1, STEP))
-    return Axis(float(low), float(high), ticks, 0.0, "Share of the between-study variance τ² (%)")
+def _axis() -> Axis:
+    """Return an axis in per cent."""
+    ticks = tuple(Tick(float(v), f"{v}") for v in range(0, 101, STEP))
+    return Axis(0.0, 100.0, ticks, 0.0, "Share of the between-study variance τ² (%)")

@@ -8,13 +8,26 @@ from typing import TYPE_CHECKING, Literal
 from metaexo.plots.fonts import text_width
 from metaexo.plots.furniture import (
     Key,
-    axis_items,
+    axis_label,
     legend_rows_items,
     note_items,
+    ticks_of,
     title_height,
     title_items,
 )
-from metaexo.plots.page import Area, Dot, Item, Line, Page, Panel, Text, lines_of_text, make_page, middle
+from metaexo.plots.page import (
+    Area,
+    Dot,
+    Item,
+    Line,
+    Page,
+    Panel,
+    Text,
+    Ticks,
+    lines_of_text,
+    make_page,
+    middle,
+)
 from metaexo.plots.scale import Axis
 from metaexo.plots.style import (
     FAINT,
@@ -26,8 +39,8 @@ from metaexo.plots.style import (
     SMALL_SIZE,
     TEXT_SIZE,
     WHITE,
+    text_on,
 )
-from metaexo.plots.tables import text_on
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,13 +50,14 @@ BAR, DOT = 11.0, 5.0
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of a stacked bar: its name, where it begins and ends in per cent, its colour, its number."""
+    """A part of a stacked bar: its name, its ends in per cent, its colour and hatch, its number."""
 
     name: str
     begin: float
     end: float
     colour: str
     text: str = ""
+    hatch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +153,12 @@ def attribution_page(plan: AttributionPlan) -> Page:
     items.append(Line(((MARGIN, panel.top), (edge, panel.top))))
     for row in plan.rows:
         items += _row_items(plan, row, edge)
+    ticks: Ticks = ()
     if any(row.kind in ("bar", "interval") for row in plan.rows):
-        items += axis_items(plan.axis, panel, panel.bottom, TEXT_SIZE, LINE_HEIGHT)
+        items += axis_label(plan.axis, panel, panel.bottom, TEXT_SIZE, LINE_HEIGHT)
+        ticks = ticks_of(plan.axis)
     items += note_items(plan.notes, plan.height)
-    return make_page(plan.width, plan.height, items, panel)
+    return make_page(plan.width, plan.height, items, panel, ticks)
 
 
 def _row_items(plan: AttributionPlan, row: AttributionRow, edge: float) -> list[Item]:
@@ -154,7 +170,7 @@ def _row_items(plan: AttributionPlan, row: AttributionRow, edge: float) -> list[
     zero = plan.panel.x(0.0)
     top, bottom = row.y - row.height / 2, row.y + row.height / 2
     items: list[Item] = [
-        Line(((MARGIN, bottom), (edge, bottom)), 0.4, FAINT),
+        Line(((MARGIN, bottom), (edge, bottom)), 0.25, FAINT),
         Line(((zero, top), (zero, bottom)), 0.8, PALE),
         *lines_of_text(MARGIN, row.y, row.label, LINE_HEIGHT),
     ]
@@ -168,12 +184,20 @@ def _bar_items(plan: AttributionPlan, row: AttributionRow) -> list[Item]:
     for part in row.segments:
         left, right = plan.panel.x(part.begin), plan.panel.x(part.end)
         top, bottom = row.y - BAR / 2, row.y + BAR / 2
-        items.append(
-            Area(((left, top), (right, top), (right, bottom), (left, bottom)), part.colour, WHITE, 0.6)
-        )
-        if right - left >= text_width(part.text, SMALL_SIZE) + 4.0:
+        corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+        items.append(Area(corners, part.colour, WHITE, 0.6, part.hatch))
+        half = text_width(part.text, SMALL_SIZE) / 2 + 1.5
+        if right - left >= 2 * half + 2.0:
             place, colour = (left + right) / 2, text_on(part.colour)
             baseline = middle(row.y, SMALL_SIZE)
+            around = (place - half, place + half)
+            box = (
+                (around[0], top + 1),
+                (around[1], top + 1),
+                (around[1], bottom - 1),
+                (around[0], bottom - 1),
+            )
+            items += [Area(box, part.colour)] if part.hatch else []
             items.append(Text(place, baseline, part.text, SMALL_SIZE, colour=colour, align="center"))
     return items
 

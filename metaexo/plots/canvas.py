@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots.fonts import font
-from metaexo.plots.page import Area, Dot, Item, Line, Page, Text
-from metaexo.plots.style import WHITE
+from metaexo.plots.page import Area, Dot, Item, Line, Page, Panel, Text, Ticks, inside
+from metaexo.plots.style import INK, SMALL_SIZE, WHITE
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis as MatplotlibAxis
     from matplotlib.figure import Figure
-    from matplotlib.transforms import Transform
+    from matplotlib.transforms import Bbox, Transform
 
+Again = Callable[[float, float, float, float], Page]
 MARKERS = {
     "circle": "o",
     "square": "s",
@@ -30,7 +34,8 @@ MARKERS = {
     "cross": "X",
     "star": "*",
     "hexagon": "h",
-    "tick": "|",
+    "left": "<",
+    "right": ">",
 }
 # A text is put on whole pixels when it becomes a PNG. No place of a page (a hundredth of a point) plus this
 # shift lies half way between two pixels, so no last digit decides on which of the two a letter falls.
@@ -39,6 +44,7 @@ STYLE: dict[str, Any] = {
     "agg.path.chunksize": 0,
     "path.simplify": False,
     "path.snap": True,
+    "hatch.linewidth": 0.7,
     "savefig.bbox": None,
     "savefig.edgecolor": WHITE,
     "savefig.facecolor": WHITE,
@@ -66,35 +72,114 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def draw(page: Page, ax: Axes | None = None) -> Axes:
-    """Draw a page and return the Axes that hold it.
+def draw(page: Page, ax: Axes | None = None, again: Again | None = None) -> Axes:
+    """Draw a page and return the Axes of its panel.
+
+    The Axes are those of the panel, in the units that are shown: a ratio on a logarithmic axis. What stands
+    beside the panel is drawn on the same Axes, without being clipped.
 
     Parameters
     ----------
     page : Page
         What is to be drawn.
     ax : matplotlib.axes.Axes, optional
-        Where to draw. Without it a figure of the size of the page is made, apart from pyplot. In Axes smaller
-        than the page everything shrinks alike, the letters too.
+        Where to draw: the place of these Axes is given to the whole page, and they become the panel. Without
+        it a figure of the size of the page is made, apart from pyplot. In Axes smaller than the page
+        everything shrinks alike, the letters too.
+    again : callable, optional
+        Gives the page for other limits of the Axes, as shown (left, right, bottom, top). With it the page is
+        drawn anew after `ax.set_xlim` and `ax.set_ylim`; without it what leaves the panel is clipped.
 
     Returns
     -------
     matplotlib.axes.Axes
-        `ax`, or the new Axes. Its coordinates are those of the data: effects on the scale of the analysis.
+        `ax`, or the new Axes.
+
+    Raises
+    ------
+    InputError
+        If `ax` is no Axes, or stands in no figure.
     """
+    _check_axes(ax)
     with house_style():
-        if ax is None:
-            ax = _new_axes(page)
-        scale, across, down = _fit(page, ax)
-        _set_limits(page, ax, across / scale, down / scale)
-        place = _places(ax, scale, across, down)
-        for position, item in enumerate(page.items):
-            artist = _artist(item, scale)
-            artist.set_transform(place)
-            artist.set_clip_on(False)
-            artist.set_zorder(2 + position / 1024)
-            ax.add_artist(artist)
-    return ax
+        own = ax is None
+        axes = _new_axes(page) if ax is None else ax
+        frame = axes.get_position().frozen()
+        drawn = _put(page, axes, frame)
+    busy = False
+
+    def moved(_: Axes) -> None:
+        nonlocal drawn, busy
+        if busy:
+            return
+        busy = True
+        try:
+            with house_style():
+                drawn = _moved(page, axes, frame, drawn, again, own)
+        finally:
+            busy = False
+
+    axes.callbacks.connect("xlim_changed", moved)
+    axes.callbacks.connect("ylim_changed", moved)
+    return axes
+
+
+def _moved(
+    page: Page, ax: Axes, frame: Bbox, drawn: list[Artist], again: Again | None, own: bool
+) -> list[Artist]:
+    """Draw anew at the limits that the Axes have now, or clip what leaves them; return the artists."""
+    from matplotlib.ticker import AutoLocator, ScalarFormatter
+
+    if again is None:
+        for artist, item in zip(drawn, page.items, strict=True):
+            if inside(item, page.panel):
+                artist.set_clip_on(True)
+                artist.set_clip_path(ax.patch)
+        if page.ticks:
+            ax.xaxis.set_major_locator(AutoLocator())
+            ax.xaxis.set_major_formatter(ScalarFormatter())
+        return drawn
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    new = again(min(left, right), max(left, right), bottom, top)
+    for artist in drawn:
+        artist.remove()
+    if own:
+        _whole_figure(ax).set_size_inches(new.width / 72, new.height / 72)
+    made = _put(new, ax, frame)
+    ax.set_xlim(left, right)
+    return made
+
+
+def _put(page: Page, ax: Axes, frame: Bbox) -> list[Artist]:
+    """Make the Axes the panel of the page, and draw its items; return them."""
+    from matplotlib.transforms import blended_transform_factory
+
+    scale, across, down = _fit(page, ax, frame)
+    place = _places(ax, frame, scale, across, down)
+    _set_panel(page, ax, place, scale)
+    with_data = blended_transform_factory(ax.transData, place)
+    artists = []
+    for position, item in enumerate(page.items):
+        of_data = inside(item, page.panel)
+        artist = _artist(_in_data(item, page.panel) if of_data else item, scale)
+        artist.set_transform(with_data if of_data else place)
+        artist.set_clip_on(False)
+        artist.set_zorder(2 + position / 1024)
+        ax.add_artist(artist)
+        artists.append(artist)
+    return artists
+
+
+def _in_data(item: Item, panel: Panel) -> Item:
+    """Return an item whose horizontal places are values as shown, its vertical ones still points."""
+
+    def value(x: float) -> float:
+        place = panel.value_at(x, panel.top)[0]
+        return math.exp(place) if panel.log else place
+
+    if isinstance(item, Line | Area):
+        return replace(item, points=tuple((value(x), y) for x, y in item.points))
+    return replace(item, x=value(item.x))
 
 
 def save(
@@ -203,10 +288,25 @@ def overlapping_texts(ax: Axes, tolerance: float = 0.5) -> list[tuple[str, str]]
     ]
 
 
+def _check_axes(ax: object) -> None:
+    from matplotlib.axes import Axes
+
+    if ax is not None and not isinstance(ax, Axes):
+        raise InputError(
+            f"ax is {type(ax).__name__}",
+            "Axes of matplotlib, or nothing",
+            "hand in one of the Axes of plt.subplots(), or leave ax out",
+        )
+    if ax is not None:
+        _whole_figure(ax)
+        if ax.name != "rectilinear":
+            raise InputError(f"ax are {ax.name} Axes", "rectangular Axes", "make them without projection=")
+
+
 def _whole_figure(ax: Axes) -> Figure:
     """Return the figure of an Axes, also of one in a part of a figure."""
     if ax.figure is None:
-        raise InputError("the Axes stand in no figure", "Axes of a figure")
+        raise InputError("the Axes stand in no figure", "Axes of a figure", "make them by plt.subplots()")
     return ax.figure.figure
 
 
@@ -217,30 +317,64 @@ def _new_axes(page: Page) -> Axes:
     return figure.add_axes((0.0, 0.0, 1.0, 1.0))
 
 
-def _fit(page: Page, ax: Axes) -> tuple[float, float, float]:
-    """Return by how much the page shrinks to stand in the Axes, and the size of the Axes in points."""
+def _part(ax: Axes) -> Transform:
+    """Return the way from fractions of the figure, or of the part of it that holds the Axes, to pixels."""
+    return ax.figure.transSubfigure
+
+
+def _fit(page: Page, ax: Axes, frame: Bbox) -> tuple[float, float, float]:
+    """Return by how much the page shrinks to stand in its frame, and the size of the frame in points."""
     per_point = 72 / _whole_figure(ax).dpi
-    box = ax.get_window_extent()
+    box = frame.transformed(_part(ax))
     across, down = box.width * per_point, box.height * per_point
     scale = min(across / page.width, down / page.height)
     return (scale if scale < 1 - 1e-6 else 1.0), across, down
 
 
-def _places(ax: Axes, scale: float, across: float, down: float) -> Transform:
-    """Return the way from points of the page to the Axes."""
+def _places(ax: Axes, frame: Bbox, scale: float, across: float, down: float) -> Transform:
+    """Return the way from points of the page to pixels."""
     from matplotlib.transforms import Affine2D
 
-    to_axes = Affine2D().translate(SHIFT, SHIFT).scale(scale / across, -scale / down).translate(0, 1)
-    return to_axes + ax.transAxes
+    to_frame = Affine2D().translate(SHIFT, SHIFT).scale(scale / across, -scale / down).translate(0, 1)
+    return to_frame.scale(frame.width, frame.height).translate(frame.x0, frame.y0) + _part(ax)
 
 
-def _set_limits(page: Page, ax: Axes, width: float, height: float) -> None:
-    left, top = page.panel.value_at(0, 0)
-    right, bottom = page.panel.value_at(width, height)
-    ax.set_axis_off()
+def _set_panel(page: Page, ax: Axes, place: Transform, scale: float) -> None:
+    """Put the Axes where the panel is, in the units that are shown, with its ticks."""
+    panel = page.panel
+    corners = [(panel.left, panel.bottom), (panel.right, panel.top)]
+    (x0, y0), (x1, y1) = (place - _part(ax)).transform(corners)
     ax.set_aspect("auto")
-    ax.set_xlim(left, right)
-    ax.set_ylim(bottom, top)
+    ax.set_position((x0, y0, x1 - x0, y1 - y0))
+    ax.set_xscale("log" if panel.log else "linear")
+    ends = (math.exp(x) if panel.log else x for x in (panel.x_low, panel.x_high))
+    ax.set_xlim(*ends)
+    ax.set_ylim(panel.y_bottom, panel.y_top)
+    ax.patch.set_visible(False)
+    ax.set_axisbelow(False)
+    for side, ticks in (("bottom", page.ticks), ("left", page.side_ticks)):
+        spine = ax.spines[side]
+        spine.set_visible(bool(ticks))
+        spine.set_color(INK)
+        spine.set_linewidth(0.8 * scale)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    _set_ticks(ax.xaxis, page.ticks, scale)
+    _set_ticks(ax.yaxis, page.side_ticks, scale)
+
+
+def _set_ticks(axis: MatplotlibAxis, ticks: Ticks, scale: float) -> None:
+    from matplotlib.ticker import NullLocator
+
+    letters = font(round(SMALL_SIZE * scale, 3))
+    axis.set_ticks([value for value, _ in ticks], labels=[label for _, label in ticks])
+    axis.set_minor_locator(NullLocator())
+    axis.set_tick_params(
+        which="major", length=3.0 * scale, width=0.8 * scale, pad=2.0 * scale, color=INK, labelcolor=INK
+    )
+    for label in axis.get_ticklabels():
+        label.set_fontproperties(letters)
+        label.set_parse_math(False)
 
 
 def _artist(item: Item, scale: float) -> Artist:
@@ -279,6 +413,7 @@ def _artist(item: Item, scale: float) -> Artist:
             edgecolor=item.edge or "none",
             linewidth=item.width * scale if item.edge else 0.0,
             joinstyle="miter",
+            hatch=item.hatch or None,
         )
     return _dot(item, scale)
 

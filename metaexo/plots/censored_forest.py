@@ -7,19 +7,20 @@ from typing import Any, cast
 
 import numpy as np
 
+from metaexo.effects.back_transforms import back_by_rows
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import UnknownChoiceError
 from metaexo.models.censored_results import CensoredResults
 from metaexo.numeric.problem import Array
 from metaexo.plots.forest_choices import Choices
-from metaexo.plots.forest_columns import ESTIMATE, LABEL, WEIGHT, cell, settle_columns
+from metaexo.plots.forest_columns import ESTIMATE, LABEL, WEIGHT, settle_columns
 from metaexo.plots.forest_marks import study_mark
-from metaexo.plots.forest_rows import INDENT, Rows, RowWriter, head_row
+from metaexo.plots.forest_rows import INDENT, Rows, RowWriter, head_row, overall_place
 from metaexo.plots.plan import Column, ForestRow, Mark
 from metaexo.plots.remarks import derived_words, ledger_words
-from metaexo.plots.scale import display
-from metaexo.plots.wording import settle, shown, typeset, words
+from metaexo.plots.scale import from_axis, on_axis
+from metaexo.plots.wording import fixed, settle, typeset, words
 
 CRITERIA = {"REML": "restricted maximum likelihood (REML)", "ML": "maximum likelihood (ML)"}
 TESTS = {
@@ -58,7 +59,7 @@ def rows_of_censored(results: CensoredResults | BoundedEffectSizes, choices: Cho
         tuple(rows),
         columns,
         weights is not None,
-        None if pooled is None else float(pooled.estimate),
+        overall_place(rows),
         _notes(es, fit, level),
         es.oriented,
     )
@@ -87,8 +88,8 @@ class CensoredWriter(RowWriter):
         level: float,
         weights: Array | None,
     ) -> None:
-        super().__init__(cast("EffectSizes", es), columns, choices, level, weights, labels=es.row_labels)
         self.bounded = es
+        super().__init__(cast("EffectSizes", es), columns, choices, level, weights, labels=es.row_labels)
 
     def studies(self, positions: Iterable[int], indent: float = 0.0) -> list[ForestRow]:
         """Return rows of effects in the order that was chosen."""
@@ -99,21 +100,23 @@ class CensoredWriter(RowWriter):
         es = self.bounded
         weight = None if self.weights is None else float(self.weights[i])
         how = es.derived[i].how
-        low, high = float(es.lower[i]), float(es.upper[i])
         if es.is_exact[i]:
-            half = self.quantile * float(np.sqrt(es.v_lower[i]))
             share = None if weight is None else max(weight, 0.0) / self.heaviest
-            mark = study_mark(low, low - half, low + half, how, share)
+            mark = study_mark(es.measure, self.shown[:, i], how, share)
             numbers = self.numbers(mark, weight)
         else:
+            low, high = (
+                on_axis(es.measure, self.shown[end, i]) if np.isfinite(bound[i]) else float(bound[i])
+                for end, bound in ((1, es.lower), (2, es.upper))
+            )
             mark = Mark("open", None, low, high, hollow=es.kind[i] == "direction")
             numbers = {ESTIMATE: self._bounds(low, high)}
             if weight is not None:
-                numbers[WEIGHT] = (shown(100 * weight, 1),)
-        cells = {c.key: cell(es.column(c.key).iloc[i], c) for c in self.columns}
+                numbers[WEIGHT] = (fixed(100 * weight, 1),)
+        cells = {key: texts[i] for key, texts in self.cells.items()}
         cells[LABEL] = (self._label(i),)
         return ForestRow(
-            f"study:{es.row_ids[i]}",
+            f"study:{self.ids[i]}",
             "study",
             cells | numbers,
             mark=mark,
@@ -122,10 +125,16 @@ class CensoredWriter(RowWriter):
             indent=indent,
         )
 
+    def _shown(self) -> Array:
+        """Return effects and intervals of points, and the bounds of the others, as shown, shape (3, k)."""
+        es = self.bounded
+        half = np.where(es.is_exact, self.quantile * np.sqrt(np.where(es.is_exact, es.v_lower, 0.0)), 0.0)
+        return back_by_rows(es, np.array([es.lower, es.lower - half, es.upper + half]))
+
     def _bounds(self, low: float, high: float) -> tuple[str, str, str]:
         """Return an open interval as text, on the scale that is shown."""
         digits, measure = self.choices.digits, self.bounded.measure
-        below, above = (shown(display(measure, x), digits) if np.isfinite(x) else "" for x in (low, high))
+        below, above = (fixed(from_axis(measure, x), digits) if np.isfinite(x) else "" for x in (low, high))
         if below and above:
             return "", f"({below} to", f"{above})"
         return (f"> {below}" if below else f"< {above}"), "", ""

@@ -7,17 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.formatting import plural
 from metaexo.models.multilevel_results import MultilevelResults
 from metaexo.models.multilevel_terms import NamedTerm
-from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.forest_choices import Choices
 from metaexo.plots.forest_columns import LABEL, settle_columns
-from metaexo.plots.forest_marks import DIAMOND, Bounds
 from metaexo.plots.forest_notes import evidence_notes
-from metaexo.plots.forest_rows import INDENT, Rows, RowWriter, in_order
-from metaexo.plots.plan import ForestRow, Mark
+from metaexo.plots.forest_rows import INDENT, Rows, RowWriter, in_order, overall_place
+from metaexo.plots.plan import ForestRow
 from metaexo.plots.wording import level_words, name_of, shown
 
 TESTS = {
@@ -75,7 +72,7 @@ def rows_of_multilevel(fit: MultilevelResults, choices: Choices) -> Rows:
     for cluster in clusters:
         for i, label in zip(cluster.rows, cluster.labels, strict=True):
             labels[i] = label
-    write = RowWriter(es, columns, choices, level, weights, bounds=_bounds(es, level), labels=labels)
+    write = RowWriter(es, columns, choices, level, weights, labels=labels)
     grouped = any(len(cluster.rows) > 1 for cluster in clusters)
     rows: list[ForestRow] = []
     for c, cluster in enumerate(clusters):
@@ -98,7 +95,7 @@ def rows_of_multilevel(fit: MultilevelResults, choices: Choices) -> Rows:
         tuple(rows),
         columns,
         weights is not None,
-        None if pooled is None else pooled.estimate,
+        overall_place(rows),
         (*notes, *evidence_notes(es)),
         es.oriented,
     )
@@ -169,14 +166,6 @@ def _mean(fit: MultilevelResults, level: float, given: dict[str, str] | None = N
     return Mean(float(row["estimate"]), float(row["low"]), float(row["high"]), *(ends if known else ()))
 
 
-def _bounds(es: EffectSizes, level: float) -> list[Bounds] | None:
-    """Return intervals of the effects where some have no sampling variance and so no interval; else None."""
-    if (es.v > 0).all():
-        return None
-    half = float(normal_quantile(level)) * np.sqrt(es.v)
-    return [(y - h, y + h) if h > 0 else (None, None) for y, h in zip(es.y, half, strict=True)]
-
-
 def _cluster_rows(write: RowWriter, position: int, cluster: Cluster) -> list[ForestRow]:
     """Return the rows of one cluster: a single effect, or a head and the effects under it."""
     if len(cluster.rows) == 1:
@@ -194,8 +183,9 @@ def _head(write: RowWriter, position: int, cluster: Cluster, common: dict[str, t
     if write.weights is not None:
         weight = float(write.weights[list(cluster.rows)].sum())
     if cluster.mean is not None:
-        mean = cluster.mean
-        mark = Mark("diamond", mean.estimate, mean.low, mean.high, DIAMOND, hollow=True)
+        by_size = write.es.measure.by_size is not None
+        members = write.es.select(list(cluster.rows), "of other clusters") if by_size else write.es
+        mark = write.pooled_mark(cluster.mean, members, hollow=True)
         cells |= write.numbers(mark, weight)
     return ForestRow(f"cluster:{position}", "cluster", cells, mark=mark, weight=weight)
 

@@ -18,13 +18,14 @@ from metaexo.plots.furniture import (
     title_lines,
 )
 from metaexo.plots.page import snap
-from metaexo.plots.style import LINE_HEIGHT, MARGIN, PALETTE, TEXT_SIZE, WHITE
+from metaexo.plots.style import LINE_HEIGHT, MARGIN, PALETTE, TEXT_SIZE, TRACK, WHITE
 from metaexo.plots.tables import levels_of
 from metaexo.plots.wording import title_of, words
 
 CELL_HEIGHT, NARROWEST_CELL, NARROWEST, WIDE = 28.0, 40.0, 380.0, 620.0
+NUMBER_ROOM = 18.0
 LETTERS, UPRIGHT_LETTERS, ROW_LETTERS = 13, 20, 26
-EMPTY, ASIDE, SHADE = WHITE, "#e6e6e6", "#4d4d4d"
+EMPTY, ASIDE, SHADE = WHITE, TRACK, "#4d4d4d"
 COLOURS = tuple(colour for colour in PALETTE if colour != "#000000")
 # How much of its group's colour a cell of one, of two, and of three studies or more has.
 TINTS = {1: 0.25, 2: 0.55, 3: 1.0}
@@ -45,10 +46,11 @@ def lay_out_grid(
         ]
     )
     left = MARGIN + math.ceil(widest) + 10.0
-    columns = _columns(orders[1], left, wording, upright=False)
+    narrowest = NARROWEST_CELL + (NUMBER_ROOM if len(found.groups) > 1 else 0.0)
+    columns = _columns(orders[1], left, wording, narrowest, upright=False)
     upright = columns[-1].high > WIDE
     if upright:
-        columns = _columns(orders[1], left, wording, upright=True)
+        columns = _columns(orders[1], left, wording, narrowest, upright=True)
     heading = _heading_height(columns, upright)
     width = float(math.ceil(max(columns[-1].high + MARGIN, NARROWEST)))
     above, below = title_lines(title, width), note_lines([*_notes(found), *notes], width)
@@ -116,6 +118,7 @@ def _cells(
                     right=column.high,
                     top=row.low,
                     bottom=row.high,
+                    numbered=len(found.groups) > 1,
                 )
             )
     return tuple(placed)
@@ -128,7 +131,7 @@ def _colour(m: int, group: int | None) -> str:
 
 
 def _columns(
-    levels: Sequence[str], x: float, wording: Mapping[str, str], upright: bool
+    levels: Sequence[str], x: float, wording: Mapping[str, str], narrowest: float, upright: bool
 ) -> tuple[GridLine, ...]:
     """Return the columns, each wide enough for its heading and for its counts."""
     columns = []
@@ -136,7 +139,7 @@ def _columns(
         name = words(level, wording)
         label = wrap(name, UPRIGHT_LETTERS) if upright else wrap_whole_words(name, LETTERS)
         across = LINE_HEIGHT * len(label) if upright else max(text_width(t, TEXT_SIZE) for t in label)
-        width = math.ceil(max(across + 10.0, NARROWEST_CELL))
+        width = math.ceil(max(across + 10.0, narrowest))
         columns.append(GridLine(level, label, x, x + width))
         x += width
     return tuple(columns)
@@ -173,4 +176,8 @@ def _keys(found: Estimability) -> list[Key]:
 
 def _notes(found: Estimability) -> list[str]:
     """Return what the grid tells, below it."""
-    return ["m: studies; k: effects.", *(f"{line[:1].upper()}{line[1:]}." for line in found.words()[1:])]
+    numbered = " The number in a corner is that of the linked group." if len(found.groups) > 1 else ""
+    return [
+        f"m: studies; k: effects.{numbered}",
+        *(f"{line[:1].upper()}{line[1:]}." for line in found.words()[1:]),
+    ]

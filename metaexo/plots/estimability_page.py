@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from metaexo.plots.fonts import CAP_HEIGHT
 from metaexo.plots.furniture import (
     Key,
     legend_rows_height,
@@ -14,8 +15,7 @@ from metaexo.plots.furniture import (
     title_items,
 )
 from metaexo.plots.page import Area, Item, Line, Page, Panel, Text, lines_of_text, make_page, middle
-from metaexo.plots.style import GREY, LINE_HEIGHT, MARGIN, PALE, SMALL_SIZE, TEXT_SIZE
-from metaexo.plots.tables import text_on
+from metaexo.plots.style import GREY, LINE_HEIGHT, MARGIN, PALE, SMALL_SIZE, TEXT_SIZE, text_on
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,10 @@ HEADING_GAP = 6.0
 
 @dataclass(frozen=True, slots=True)
 class GridCell:
-    """A cell: its row and column, counts, what can be estimated, colour, edges in points."""
+    """A cell: its row and column, counts, what can be estimated, group, colour, edges in points.
+
+    The number of the group stands in the cell if there are several (`numbered`).
+    """
 
     row: str
     column: str
@@ -38,6 +41,7 @@ class GridCell:
     right: float
     top: float
     bottom: float
+    numbered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,7 @@ def estimability_page(plan: EstimabilityPlan) -> Page:
     items += [Line(((left, y), (right, y)), 0.5, PALE) for y in across]
     items += [Line(((x, top), (x, bottom)), 0.5, PALE) for x in down]
     items += note_items(plan.notes, plan.height)
-    panel = Panel(left, right, top, bottom, 0.0, float(len(plan.columns)), 0.0, float(len(plan.rows)))
+    panel = Panel(left, right, top, bottom, left, right, top, bottom)
     return make_page(plan.width, plan.height, items, panel)
 
 
@@ -148,6 +152,9 @@ def _cell_items(cell: GridCell) -> list[Item]:
         return [*items, Text(x, middle(y, TEXT_SIZE), "0", TEXT_SIZE, colour=GREY, align="center")]
     ink = text_on(cell.colour)
     first, second = y - 0.5 * LINE_HEIGHT, y + 0.5 * LINE_HEIGHT
+    if cell.group is not None and cell.numbered:
+        place = cell.top + 2.0 + CAP_HEIGHT * SMALL_SIZE
+        items.append(Text(cell.left + 3.0, place, str(cell.group), SMALL_SIZE, colour=ink))
     return [
         *items,
         Text(x, middle(first, TEXT_SIZE), f"m = {cell.m}", TEXT_SIZE, True, ink, "center"),

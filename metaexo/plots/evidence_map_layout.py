@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from metaexo.plots.evidence_map_page import GAP, HEADING_GAP, EvidenceMapPlan, MapBubble, MapLine
+from metaexo.plots.evidence_map_page import BUBBLES, GAP, HEADING_GAP, EvidenceMapPlan, MapBubble, MapLine
 from metaexo.plots.fonts import CAP_HEIGHT, text_width, wrap, wrap_whole_words
 from metaexo.plots.furniture import (
     Key,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 LARGEST = 13.0
 CELL_HEIGHT = 18.0
 SLOT_GAP = 5.0
+WIDEST_BUBBLE = 1.26  # half the width of a bubble of another shape, over the radius of a disc of its area
 NARROWEST = 240.0
 WIDE, NARROWER = 600.0, 0.8  # a wide map gets upright headings if they make it that much narrower
 LETTERS, UPRIGHT_LETTERS = 13, 20
@@ -34,16 +35,22 @@ LETTERS, UPRIGHT_LETTERS = 13, 20
 
 @dataclass(frozen=True, slots=True)
 class _Sized:
-    """A count with the radius of its bubble, and whether its number stands inside."""
+    """A count with the radius of a disc of the area of its bubble, and whether its number stands inside."""
 
     count: int
     radius: float
+    shape: str
     inside: bool
+
+    @property
+    def half(self) -> float:
+        """Half the width of the bubble."""
+        return self.radius * (1.0 if self.shape == "circle" else WIDEST_BUBBLE)
 
     @property
     def right(self) -> float:
         """Room that bubble and number need on the right of the middle."""
-        return self.radius + (0.0 if self.inside else GAP + text_width(str(self.count), TEXT_SIZE))
+        return self.half + (0.0 if self.inside else GAP + text_width(str(self.count), TEXT_SIZE))
 
 
 _Found = dict[tuple[str, str, str], _Sized]
@@ -60,7 +67,7 @@ def lay_out_map(
 ) -> EvidenceMapPlan:
     """Return the plan of counts: rows, columns and groups in the order of `names`."""
     row_names, column_names, groups = names
-    found = _sized(frame)
+    found = _sized(frame, groups)
     labels = {name: wrap(name, 30) for name in row_names}
     texts = [(titles[0], True), ("Total", True)]
     texts += [(line, False) for lines in labels.values() for line in lines]
@@ -72,7 +79,7 @@ def lay_out_map(
     upright = wide > WIDE and turned[0][-1].high + after < NARROWER * wide
     if upright:
         columns, places = turned
-    keys = tuple(Key(name, PALETTE[g], "circle") for g, name in enumerate(groups) if name)
+    keys = tuple(Key(name, PALETTE[g], list(BUBBLES)[g]) for g, name in enumerate(groups) if name)
     width = float(max(math.ceil(columns[-1].high + after), NARROWEST))
     above, legend = title_lines(title, width), legend_rows(keys, width, TEXT_SIZE)
     heading = _heading_height(columns, upright)
@@ -106,7 +113,7 @@ def count_units(frame: pd.DataFrame) -> int:
     return int(frame["unit"].nunique())
 
 
-def _sized(frame: pd.DataFrame) -> _Found:
+def _sized(frame: pd.DataFrame, groups: Sequence[str]) -> _Found:
     """Return count, radius and place of the number of every combination that was studied."""
     counts = {key: count_units(part) for key, part in frame.groupby(["row", "column", "group"], sort=False)}
     most = max(counts.values())
@@ -115,8 +122,12 @@ def _sized(frame: pd.DataFrame) -> _Found:
         if n > 0:
             radius = max(1.5, LARGEST * math.sqrt(n / most))
             number = math.hypot(text_width(str(n), TEXT_SIZE, True), CAP_HEIGHT * TEXT_SIZE)
-            inside = number <= 1.9 * radius
-            found[str(row), str(column), str(group)] = _Sized(n, radius, inside)
+            shape = list(BUBBLES)[groups.index(str(group))]
+            inside = (
+                number
+                <= (1.2 if shape.startswith("triangle") else 1.7 if shape != "circle" else 1.9) * radius
+            )
+            found[str(row), str(column), str(group)] = _Sized(n, radius, shape, inside)
     return found
 
 
@@ -154,7 +165,7 @@ def _rooms(column: str, found: _Found, groups: Sequence[str]) -> dict[str, tuple
     for group in groups:
         members = [sized for (_, c, g), sized in found.items() if (c, g) == (column, group)]
         if members:
-            rooms[group] = max(m.radius for m in members), max(m.right for m in members)
+            rooms[group] = max(m.half for m in members), max(m.right for m in members)
     return rooms
 
 
@@ -170,7 +181,7 @@ def _rows(
 ) -> tuple[MapLine, ...]:
     rows = []
     for name, label in labels.items():
-        largest = max((sized.radius for (row, _, _), sized in found.items() if row == name), default=0.0)
+        largest = max((sized.half for (row, _, _), sized in found.items() if row == name), default=0.0)
         height = math.ceil(max(CELL_HEIGHT, 2 * largest + 6.0, len(label) * LINE_HEIGHT + 6.0))
         rows.append(MapLine(name, label, count_units(frame[frame["row"] == name]), y, y + height))
         y += height
@@ -194,6 +205,7 @@ def _bubbles(
             y=snap(middles[row]),
             radius=snap(sized.radius),
             colour=PALETTE[groups.index(group)],
+            shape=sized.shape,
             number_inside=sized.inside,
         )
         for (row, column, group), sized in found.items()

@@ -15,8 +15,7 @@ from metaexo.plots.furniture import (
     title_items,
 )
 from metaexo.plots.page import Area, Dot, Item, Line, Page, Panel, Text, lines_of_text, make_page, middle
-from metaexo.plots.style import GREY, LINE_HEIGHT, MARGIN, PALE, TEXT_SIZE
-from metaexo.plots.tables import text_on
+from metaexo.plots.style import GREY, LINE_HEIGHT, MARGIN, PALE, TEXT_SIZE, text_on
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,11 +23,21 @@ if TYPE_CHECKING:
 EMPTY = "#efefef"
 GAP = 2.0
 HEADING_GAP = 6.0
+# Shapes of bubbles, a group each: the size of a mark over the radius of a disc of the same area.
+BUBBLES = {
+    "circle": 2.0,
+    "square": 1.772,
+    "triangle": 2.507,
+    "diamond": 1.772,
+    "triangle_down": 2.507,
+    "pentagon": 2.299,
+    "hexagon": 2.2,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class MapBubble:
-    """One bubble: the cell it stands in, its count, and its place and radius in points."""
+    """One bubble: the cell it stands in, its count, its place, and the radius of a disc of its area."""
 
     row: str
     column: str
@@ -38,6 +47,7 @@ class MapBubble:
     y: float
     radius: float
     colour: str
+    shape: str
     number_inside: bool
 
 
@@ -141,7 +151,7 @@ def evidence_map_page(plan: EvidenceMapPlan) -> Page:
     for bubble in plan.bubbles:
         items += _bubble_items(bubble)
     items += note_items(plan.notes, plan.height)
-    panel = Panel(left, right, top, bottom, 0.0, float(len(plan.columns)), 0.0, float(len(plan.rows)))
+    panel = Panel(left, right, top, bottom, left, right, top, bottom)
     return make_page(plan.width, plan.height, items, panel)
 
 
@@ -157,12 +167,14 @@ def _heading(plan: EvidenceMapPlan, column: MapLine, x: float, y: float) -> list
 
 
 def _bubble_items(bubble: MapBubble) -> list[Item]:
-    dot = Dot(bubble.x, bubble.y, "circle", 2 * bubble.radius, bubble.colour, bubble.colour, 0.0)
+    size = BUBBLES[bubble.shape] * bubble.radius
+    dot = Dot(bubble.x, bubble.y, bubble.shape, size, bubble.colour, bubble.colour, 0.0)
     baseline = middle(bubble.y, TEXT_SIZE)
     if bubble.number_inside:
         colour = text_on(bubble.colour)
         return [dot, Text(bubble.x, baseline, str(bubble.count), TEXT_SIZE, True, colour, "center")]
-    return [dot, Text(bubble.x + bubble.radius + GAP, baseline, str(bubble.count), TEXT_SIZE)]
+    right = bubble.x + bubble.radius * (1.0 if bubble.shape == "circle" else 1.26)
+    return [dot, Text(right + GAP, baseline, str(bubble.count), TEXT_SIZE)]
 
 
 def _empty_cells(plan: EvidenceMapPlan) -> list[Item]:

@@ -10,12 +10,11 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
 from metaexo.models.censored_results import CensoredResults
 from metaexo.models.multilevel_results import MultilevelResults
-from metaexo.plots.canvas import draw
 from metaexo.plots.censored_forest import rows_of_censored
 from metaexo.plots.cluster_forest import rows_of_multilevel
 from metaexo.plots.forest_choices import Choices
 from metaexo.plots.forest_layout import Look, lay_out
-from metaexo.plots.forest_page import forest_page
+from metaexo.plots.forest_page import draw_forest
 from metaexo.plots.forest_rows import (
     ReadyEffects,
     Rows,
@@ -204,7 +203,7 @@ def _rows(results: Any, choices: Choices) -> Rows:
     if isinstance(results, EffectSizes):
         return rows_of_effects(results, choices)
     if isinstance(results, ReadyEffects):
-        return rows_of_effects(results.effects, choices, results.bounds)
+        return rows_of_effects(results.effects, choices, results.shown)
     if isinstance(results, CensoredResults | BoundedEffectSizes):
         return rows_of_censored(results, choices)
     if isinstance(results, MultilevelResults):
@@ -247,4 +246,4 @@ def forest(results: Any, ax: Axes | None = None, **choices: Any) -> Axes:
     array([...])
     """
     plan = results if isinstance(results, ForestPlan) else forest_plan(results, **choices)
-    return draw(forest_page(plan), ax)
+    return draw_forest(plan, ax)

@@ -8,13 +8,24 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.formatting import plural
 from metaexo.plots.fonts import text_width, wrap, wrap_to_width
 from metaexo.plots.forest_columns import ESTIMATE, LABEL, WEIGHT
 from metaexo.plots.forest_rows import SPAN_LETTERS, Rows
 from metaexo.plots.furniture import note_lines, notes_height, title_height, title_lines
 from metaexo.plots.page import Panel, snap
-from metaexo.plots.plan import ForestPlan, ForestRow, Mark, PlacedColumn, SpanningHead
-from metaexo.plots.scale import Axis, analysis, make_ticks, robust_limits
+from metaexo.plots.plan import ForestPlan, ForestRow, Mark, PlacedColumn, Side, SpanningHead
+from metaexo.plots.scale import (
+    Axis,
+    axis_between,
+    display,
+    given_limits,
+    on_axis,
+    place_of,
+    robust_limits,
+    tick_label,
+    whole_range,
+)
 from metaexo.plots.style import MARGIN, SMALL_SIZE, TEXT_SIZE
 from metaexo.plots.wording import level_words
 
@@ -76,11 +87,13 @@ def lay_out(found: Rows, look: Look) -> ForestPlan:
         axis.high,
         snap(rule_y),
         snap(axis_y),
+        axis.log,
     )
     sides = _sides(found, look)
     below = len(wrap_to_width(axis.label, look.panel_width, size)) + max(len(s) for s in sides)
     y = axis_y + 5.0 + 1.3 * SMALL_SIZE + below * line + 0.6 * line
-    notes = note_lines((*found.notes, *look.notes), width)
+    said = (*found.notes, *_bounded_notes(placed, found), *look.notes, *_beyond_notes(placed))
+    notes = note_lines(said, width)
     height = float(math.ceil(y + notes_height(notes)))
     return ForestPlan(
         measure=found.measure,
@@ -238,42 +251,44 @@ def _heads(
 def _axis(found: Rows, look: Look) -> Axis:
     measure = found.measure
     if look.reference == "null":
-        reference = None if math.isnan(measure.null) else measure.null
+        no_effect = display(measure, measure.null)
+        reference = None if math.isnan(no_effect) else on_axis(measure, no_effect)
     else:
-        reference = None if look.reference is None else analysis(measure, look.reference)
+        reference = None if look.reference is None else place_of(measure, look.reference, "reference")
     if look.limits is None:
         low, high = _limits(found, reference)
     else:
-        low, high = sorted(analysis(measure, value) for value in look.limits)
-        if not low < high:
-            raise InputError(f"the limits are {look.limits}", "two different values")
+        low, high = given_limits(measure, look.limits)
     label = look.axis_label
     if label is None:
         label = measure.display + (", logarithmic scale" if measure.display_log else "")
-    if reference is not None and not low <= reference <= high:
-        reference = None
-    ticks = make_ticks(measure, low, high, look.panel_width)
-    return Axis(low, high, ticks, reference, label, measure.display_log)
+    return axis_between(measure, low, high, reference, label, look.panel_width)
 
 
 def _limits(found: Rows, reference: float | None) -> tuple[float, float]:
-    """Return limits that show the overall effect, and what else is pooled unless it dwarfs the rest."""
+    """Return limits that show every estimate, the overall effect, and what else is pooled unless it is far.
+
+    An interval of a stratum, of a cluster or of prediction that would more than double the axis is cut.
+    """
     bounds: dict[str, list[tuple[float, float]]] = {}
+    always = [] if reference is None else [reference]
     for row in found.rows:
         stretch = _bounds(row.mark)
         if stretch is not None:
             bounds.setdefault(row.kind, []).append(stretch)
+        if row.mark is not None and row.mark.estimate is not None:
+            always.append(row.mark.estimate)
+    always = [place for place in always if math.isfinite(place)]
     lows = [low for low, _ in bounds.get("study", [])]
     highs = [high for _, high in bounds.get("study", [])]
-    always = [] if reference is None else [reference]
     always += [bound for pair in bounds.get("total", []) for bound in pair]
     low, high = robust_limits(lows, highs, always)
     most = DWARFS * (high - low)
     for pair in (*bounds.get("cluster", []), *bounds.get("subtotal", []), *bounds.get("prediction", [])):
-        wider = robust_limits(lows, highs, [*always, *pair])
-        if wider[1] - wider[0] <= most:
+        if max(high, pair[1]) - min(low, pair[0]) <= most:
             always += pair
-    return robust_limits(lows, highs, always)
+    low, high = whole_range(found.measure, *robust_limits(lows, highs, always))
+    return min([low, *always]), max([high, *always])
 
 
 def _bounds(mark: Mark | None) -> tuple[float, float] | None:
@@ -285,14 +300,70 @@ def _bounds(mark: Mark | None) -> tuple[float, float] | None:
     return None if low is None or high is None else (low, high)
 
 
+def with_limits(plan: ForestPlan, low: float, high: float) -> ForestPlan:
+    """Return the plan with another axis: marks cut where it ends, ticks, and the note on what lies beyond.
+
+    Parameters
+    ----------
+    plan : ForestPlan
+        The plan.
+    low, high : float
+        Ends of the axis on its own scale (logarithms on a logarithmic axis).
+    """
+    width = plan.panel.right - plan.panel.left
+    axis = axis_between(plan.measure, low, high, plan.axis.reference, plan.axis.label, width)
+    rows = tuple(_cut(row, axis) for row in plan.rows)
+    before, now = (note_lines(_beyond_notes(some), plan.width) for some in (plan.rows, rows))
+    notes = (*plan.notes[: len(plan.notes) - len(before)], *now)
+    return replace(
+        plan,
+        axis=axis,
+        panel=replace(plan.panel, x_low=low, x_high=high),
+        rows=rows,
+        notes=notes,
+        height=plan.height + float(math.ceil(notes_height(notes) - notes_height(plan.notes))),
+    )
+
+
 def _cut(row: ForestRow, axis: Axis) -> ForestRow:
-    """Return the row with its mark told where its interval leaves the axis."""
-    mark: Mark | None = row.mark
-    if mark is None or mark.low is None or mark.high is None:
+    """Return the row with its mark told where its interval, or its estimate, leaves the axis."""
+    mark = row.mark
+    if mark is None:
         return row
     slack = 1e-9 * (axis.high - axis.low)
-    cut = replace(mark, cut_low=mark.low < axis.low - slack, cut_high=mark.high > axis.high + slack)
-    return replace(row, mark=cut)
+    least, most = axis.low - slack, axis.high + slack
+    beyond: Side = ""
+    if mark.estimate is not None and not least <= mark.estimate <= most:
+        beyond = "left" if mark.estimate < least else "right"
+    cut_low = mark.low is not None and mark.low < least
+    cut_high = mark.high is not None and mark.high > most
+    return replace(row, mark=replace(mark, cut_low=cut_low, cut_high=cut_high, beyond=beyond))
+
+
+def _bounded_notes(rows: Sequence[ForestRow], found: Rows) -> tuple[str, ...]:
+    """Return how many intervals end where the range of the measure does."""
+    count = sum(row.mark is not None and row.mark.bounded for row in rows)
+    if not count:
+        return ()
+    least, most = (tick_label(x) for x in found.measure.possible)
+    where = f"{least} to {most}" if math.isfinite(found.measure.possible[0]) else f"at most {most}"
+    is_cut = "1 interval leaves" if count == 1 else f"{count} intervals leave"
+    return (f"{is_cut} what is possible ({where}) and {'is' if count == 1 else 'are'} cut there.",)
+
+
+def _beyond_notes(rows: Sequence[ForestRow]) -> tuple[str, ...]:
+    """Return how many estimates lie outside the axis; their marks stand at its edge."""
+    outside = [row for row in rows if row.mark is not None and row.mark.beyond]
+    studies = sum(row.kind == "study" for row in outside)
+    parts = [plural(studies, "study", "studies")] if studies else []
+    pooled = len(outside) - studies
+    parts += [plural(pooled, "pooled effect")] if pooled else []
+    if not parts:
+        return ()
+    verb = "lies" if len(outside) == 1 else "lie"
+    return (
+        f"{' and '.join(parts)} {verb} outside the axis: hollow triangle at its edge, with the estimate.",
+    )
 
 
 def _sides(found: Rows, look: Look) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
+from metaexo.formatting import MISSING
+from metaexo.plots.canvas import draw
 from metaexo.plots.fonts import text_width, wrap_to_width
-from metaexo.plots.forest_layout import SPAN_GAP, is_bold
-from metaexo.plots.furniture import axis_items, note_items, title_items
+from metaexo.plots.forest_columns import ESTIMATE
+from metaexo.plots.forest_layout import SPAN_GAP, is_bold, with_limits
+from metaexo.plots.furniture import axis_label, note_items, ticks_of, title_items
 from metaexo.plots.open_interval import open_interval
 from metaexo.plots.page import (
     Align,
@@ -13,21 +19,29 @@ from metaexo.plots.page import (
     Item,
     Line,
     Page,
+    Point,
     Text,
+    cut_polygon,
     lines_of_text,
     make_page,
     middle,
 )
 from metaexo.plots.plan import ForestPlan, ForestRow, Mark, PlacedColumn
-from metaexo.plots.style import FAINT, GREY, INK, MARGIN, PALE, PALETTE, SMALL_SIZE, WHITE
+from metaexo.plots.scale import on_axis
+from metaexo.plots.style import FAINT, GREY, INK, MARGIN, PALE, PALETTE, SMALL_SIZE, WHITE, text_on
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 STUDY = PALETTE[0]
 ARROW = 5.0
+EDGE_MARK, EDGE_LETTERS = 6.0, 7.0
+FAR = 1e6
 RISK = {
-    "low": ("+", "#009E73"),
-    "some concerns": ("?", "#E69F00"),
-    "unclear": ("?", "#E69F00"),
-    "high": (f"{chr(0x2212)}", "#D55E00"),
+    "low": ("+", PALETTE[2]),
+    "some concerns": ("?", PALETTE[4]),
+    "unclear": ("?", PALETTE[4]),
+    "high": (f"{chr(0x2212)}", PALETTE[1]),
 }
 
 
@@ -36,16 +50,26 @@ def forest_page(plan: ForestPlan) -> Page:
     items: list[Item] = [*_lines_behind(plan), *_header(plan)]
     for row in plan.rows:
         items += _row(plan, row)
-    items += axis_items(plan.axis, plan.panel, plan.axis_y, plan.size, plan.line)
+    items += axis_label(plan.axis, plan.panel, plan.axis_y, plan.size, plan.line)
     items += _words_below(plan)
-    return make_page(plan.width, plan.height, items, plan.panel)
+    return make_page(plan.width, plan.height, items, plan.panel, ticks_of(plan.axis))
+
+
+def draw_forest(plan: ForestPlan, ax: Axes | None) -> Axes:
+    """Draw a plan; at other limits of the Axes it is drawn anew."""
+
+    def again(low: float, high: float, *_: float) -> Page:
+        ends = (on_axis(plan.measure, low), on_axis(plan.measure, high))
+        return forest_page(with_limits(plan, *ends))
+
+    return draw(forest_page(plan), ax, again)
 
 
 def _lines_behind(plan: ForestPlan) -> list[Item]:
     """Return the reference line and the line of the overall effect."""
     items: list[Item] = []
     panel = plan.panel
-    if plan.axis.reference is not None:
+    if plan.axis.reference is not None and plan.axis.low <= plan.axis.reference <= plan.axis.high:
         x = panel.x(plan.axis.reference)
         items.append(Line(((x, plan.rule_y), (x, plan.axis_y)), 0.8, PALE))
     if plan.pooled is not None and plan.axis.low <= plan.pooled <= plan.axis.high:
@@ -80,7 +104,7 @@ def _edge(column: PlacedColumn) -> tuple[Align, float]:
 
 def _row(plan: ForestPlan, row: ForestRow) -> list[Item]:
     if row.kind == "rule":
-        return [Line(((MARGIN, row.y), (plan.width - MARGIN, row.y)), 0.5, FAINT)]
+        return [Line(((MARGIN, row.y), (plan.width - MARGIN, row.y)), 0.3, FAINT)]
     items = _spanning_text(plan, row)
     for column in plan.columns:
         bold = is_bold(row, column.key)
@@ -119,29 +143,39 @@ def _spanning_text(plan: ForestPlan, row: ForestRow) -> list[Item]:
 
 
 def _risk_items(column: PlacedColumn, y: float, word: str, size: float) -> list[Item]:
-    sign, colour = RISK.get(word.lower(), ("", FAINT))
+    """Return a disc with the sign of a judgement; a hollow one where there is none of the known ones."""
+    sign, colour = RISK.get(word.lower(), (MISSING, WHITE))
     x = (column.left + column.right) / 2
-    items: list[Item] = [Dot(x, y, "circle", 1.1 * size, colour, colour)]
-    if sign:
-        items.append(Text(x, middle(y, size), sign, size, True, WHITE, "center"))
-    return items
+    return [
+        Dot(x, y, "circle", 1.1 * size, colour, PALE if colour == WHITE else colour),
+        Text(x, middle(y, size), sign, size, True, text_on(colour), "center"),
+    ]
 
 
 def _mark_items(plan: ForestPlan, row: ForestRow) -> list[Item]:
     mark = row.mark
     if mark is None:
         return []
-    if mark.shape == "diamond":
-        return _diamond(plan, row, mark)
     if mark.shape == "open":
         return open_interval(plan, row, mark, _arrow)
-    items = _interval(plan, row, mark, GREY if mark.shape == "bar" else STUDY)
-    if mark.estimate is None or not plan.axis.low <= mark.estimate <= plan.axis.high:
+    colour = _colour(row, mark)
+    if mark.beyond:
+        return _at_the_edge(plan, row, mark, colour)
+    if mark.shape == "diamond":
+        return _diamond(plan, row, mark, colour)
+    items = _interval(plan, row, mark, colour)
+    if mark.estimate is None:
         return items
-    fill = WHITE if mark.hollow else STUDY
+    fill = WHITE if mark.hollow else colour
     shape = "circle" if mark.shape == "circle" else "square"
-    items.append(Dot(plan.panel.x(mark.estimate), row.y, shape, mark.size, fill, STUDY, 1.0))
+    items.append(Dot(plan.panel.x(mark.estimate), row.y, shape, mark.size, fill, colour, 1.0))
     return items
+
+
+def _colour(row: ForestRow, mark: Mark) -> str:
+    if mark.shape == "diamond":
+        return INK if row.kind == "total" else GREY
+    return GREY if mark.shape == "bar" else STUDY
 
 
 def _interval(plan: ForestPlan, row: ForestRow, mark: Mark, colour: str) -> list[Item]:
@@ -168,27 +202,69 @@ def _interval(plan: ForestPlan, row: ForestRow, mark: Mark, colour: str) -> list
     return items
 
 
+def _at_the_edge(plan: ForestPlan, row: ForestRow, mark: Mark, colour: str) -> list[Item]:
+    """Return a hollow triangle at the edge of the axis, the estimate beside it, and what is seen of the line.
+
+    The line of the interval ends before the estimate; where it runs out on the other side it has an arrow.
+    """
+    panel, axis = plan.panel, plan.axis
+    left = mark.beyond == "left"
+    edge, sign = (panel.left, 1.0) if left else (panel.right, -1.0)
+    words = row.cells.get(ESTIMATE, ("",))[0]
+    align: Align = "left" if left else "right"
+    place = edge + sign * (EDGE_MARK + 2.0)
+    items: list[Item] = [
+        Dot(edge + sign * EDGE_MARK / 2, row.y, mark.beyond, EDGE_MARK, WHITE, colour, 1.0),
+        Text(place, middle(row.y, EDGE_LETTERS), words, EDGE_LETTERS, colour=colour, align=align),
+    ]
+    inner = place + sign * (text_width(words, EDGE_LETTERS) + 2.0)
+    end = mark.high if left else mark.low
+    if end is None:
+        return items
+    cut = mark.cut_high if left else mark.cut_low
+    far = panel.x(min(max(end, axis.low), axis.high))
+    if sign * (far - inner) > ARROW:
+        items.append(Line(((inner, row.y), (far - sign * (0.8 * ARROW if cut else 0.0), row.y)), 1.0, colour))
+        items += [_arrow(far, row.y, not left, colour)] if cut else []
+    return items
+
+
 def _arrow(x: float, y: float, left: bool, colour: str) -> Area:
     back = x + (ARROW if left else -ARROW)
     return Area(((x, y), (back, y - 0.5 * ARROW), (back, y + 0.5 * ARROW)), colour)
 
 
-def _diamond(plan: ForestPlan, row: ForestRow, mark: Mark) -> list[Item]:
-    """Return a diamond from bound to bound; a small one on a line with arrows where the axis is too short."""
-    colour = INK if row.kind == "total" else GREY
-    if mark.estimate is None or mark.low is None or mark.high is None:
+def _diamond(plan: ForestPlan, row: ForestRow, mark: Mark, colour: str) -> list[Item]:
+    """Return a diamond from bound to bound; one that the axis cuts is cut there and has an arrow."""
+    if mark.estimate is None:
         return []
-    x, half = plan.panel.x(mark.estimate), mark.size / 2
-    if mark.cut_low or mark.cut_high:
-        items = _interval(plan, row, mark, colour)
-        left, right = x - half, x + half
-        if not plan.axis.low <= mark.estimate <= plan.axis.high:
-            return items
-    else:
-        items = []
-        left, right = plan.panel.x(mark.low), plan.panel.x(mark.high)
-    corners = ((left, row.y), (x, row.y - half), (right, row.y), (x, row.y + half))
-    return [*items, Area(corners, WHITE if mark.hollow else colour, colour, 0.9 if mark.hollow else 0.5)]
+    panel, half = plan.panel, mark.size / 2
+    x = panel.x(mark.estimate)
+    if mark.low is None or mark.high is None:
+        return [Dot(x, row.y, "diamond", mark.size, WHITE if mark.hollow else colour, colour, 0.9)]
+    ends = [
+        panel.x(end) if math.isfinite(end) else x + math.copysign(FAR, end) for end in (mark.low, mark.high)
+    ]
+    corners: list[Point] = [(ends[0], row.y), (x, row.y - half), (ends[1], row.y), (x, row.y + half)]
+    if mark.cut_low:
+        corners = cut_polygon(corners, panel.left + ARROW, True)
+    if mark.cut_high:
+        corners = cut_polygon(corners, panel.right - ARROW, False)
+    items: list[Item] = []
+    if len(corners) > 2:
+        shape = Area(tuple(corners), WHITE if mark.hollow else colour, colour, 0.9 if mark.hollow else 0.5)
+        items.append(shape)
+    for cut, edge, left in ((mark.cut_low, panel.left, True), (mark.cut_high, panel.right, False)):
+        if cut:
+            items.append(_arrow_of_diamond(edge, row.y, left, half, colour, mark.hollow))
+    return items
+
+
+def _arrow_of_diamond(x: float, y: float, left: bool, half: float, colour: str, hollow: bool) -> Area:
+    """Return the head of an arrow as high as a diamond: that it goes on is seen at once."""
+    back = x + (ARROW if left else -ARROW)
+    fill = WHITE if hollow else colour
+    return Area(((x, y), (back, y - half), (back, y + half)), fill, colour, 0.9 if hollow else 0.5)
 
 
 def _words_below(plan: ForestPlan) -> list[Item]:

@@ -9,13 +9,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.effects.back_transforms import back_by_rows, back_pooled
 from metaexo.effects.effect_sizes import REPORTED, EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.forest_choices import Choices
 from metaexo.plots.forest_columns import ESTIMATE, LABEL, WEIGHT, cell, settle_columns
-from metaexo.plots.forest_marks import BAR, Bounds, estimate_cell, pooled_mark, study_mark
+from metaexo.plots.forest_marks import BAR, DIAMOND, estimate_cell, mark_of, study_mark
 from metaexo.plots.forest_notes import (
     evidence_notes,
     model_note,
@@ -24,7 +25,7 @@ from metaexo.plots.forest_notes import (
 )
 from metaexo.plots.plan import Column, ForestRow, Mark, Order
 from metaexo.plots.remarks import count_words, spread_words, words_of_test
-from metaexo.plots.wording import level_words, settle, shown, stratum_words, words
+from metaexo.plots.wording import fixed, level_words, settle, stratum_words, words
 
 Array = NDArray[np.float64]
 
@@ -49,10 +50,10 @@ class PooledFit(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReadyEffects:
-    """Effects with intervals as they were reported, on the scale of the analysis."""
+    """Effects, and their estimates and intervals as reported, on the scale that is shown, shape (3, k)."""
 
     effects: EffectSizes
-    bounds: tuple[Bounds, ...]
+    shown: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Rows:
     weighted : bool
         Whether there is a column of weights.
     pooled : float or None
-        Overall effect.
+        Overall effect, its place on the axis.
     notes : tuple of str
         Lines below the plot that follow from the fit.
     oriented : bool
@@ -87,14 +88,14 @@ class Rows:
     oriented: bool
 
 
-def rows_of_effects(es: EffectSizes, choices: Choices, bounds: Sequence[Bounds] | None = None) -> Rows:
+def rows_of_effects(es: EffectSizes, choices: Choices, shown: Array | None = None) -> Rows:
     """Return the rows of effects without any pooling, under heads if `by` names a column.
 
-    `bounds` are intervals as reported; without them they follow from the variances.
+    `shown` are estimates and intervals as reported; without it they follow from effects and variances.
     """
     level = choices.level or 0.95
     columns = settle_columns(es, choices.columns, choices.wording, used=(choices.by,) if choices.by else ())
-    write = RowWriter(es, columns, choices, level, None, bounds=bounds)
+    write = RowWriter(es, columns, choices, level, None, shown=shown)
     rows: list[ForestRow] = []
     if choices.by is None:
         rows += write.studies(range(es.k))
@@ -127,7 +128,7 @@ def rows_of_fit(fit: PooledFit, choices: Choices) -> Rows:
         tuple(rows),
         columns,
         weights is not None,
-        None if pooled is None else float(pooled.estimate),
+        overall_place(rows),
         (*notes, *evidence_notes(es)),
         es.oriented,
     )
@@ -153,7 +154,6 @@ def rows_of_strata(results: Any, choices: Choices) -> Rows:
         if stratum.fit is not None:
             rows.append(write.subtotal(s, stratum.fit, _at_level(stratum.fit, stratum.pooled, level)))
         rows.append(ForestRow(f"spacer:{s}", "spacer"))
-    pooled = None
     if fit is not None and choices.overall:
         pooled = _at_level(fit, results.overall_pooled, level)
         rows += RowWriter(es, columns, choices, level, overall).total(fit, pooled)
@@ -166,7 +166,7 @@ def rows_of_strata(results: Any, choices: Choices) -> Rows:
         tuple(rows),
         columns,
         any(row.weight is not None for row in rows),
-        None if pooled is None else float(pooled.estimate),
+        overall_place(rows),
         strata_notes(results, choices),
         es.oriented,
     )
@@ -198,6 +198,11 @@ def _at_level(fit: Any, pooled: Any, level: float) -> Any:
     return fit.pooled(level)
 
 
+def overall_place(rows: Iterable[ForestRow]) -> float | None:
+    """Return where the overall effect stands on the axis; None if there is none."""
+    return next((row.mark.estimate for row in rows if row.kind == "total" and row.mark is not None), None)
+
+
 def head_row(position: int, name: str, detail: str = "") -> ForestRow:
     """Return the head of a group of rows."""
     return ForestRow(f"head:{position}", "head", text=(name,), detail=detail)
@@ -214,17 +219,23 @@ class RowWriter:
         level: float,
         weights: Array | None,
         heaviest: float | None = None,
-        bounds: Sequence[Bounds] | None = None,
+        shown: Array | None = None,
         labels: Sequence[str] | None = None,
     ) -> None:
         self.es = es
+        self.ids = es.row_ids
         self.labels = es.row_labels if labels is None else labels
         self.columns = columns
         self.choices = choices
         self.level = level
         self.weights = weights
-        self.bounds = bounds
         self.quantile = float(normal_quantile(level))
+        self.shown = self._shown() if shown is None else shown
+        self.cells = {c.key: [cell(value, c) for value in es.column(c.key)] for c in columns}
+        remark = choices.remark
+        self.remarks = (
+            [] if remark is None else [words(v, choices.wording, missing="") for v in es.column(remark)]
+        )
         self.heaviest = heaviest or (1.0 if weights is None else float(weights.max()))
 
     def studies(self, positions: Iterable[int], indent: float = 0.0) -> list[ForestRow]:
@@ -236,18 +247,15 @@ class RowWriter:
         """Return the row of one effect."""
         es = self.es
         how = es.derived[i].how if es.derived else REPORTED.how
-        estimate = float(es.y[i])
-        half = self.quantile * float(np.sqrt(es.v[i]))
-        low, high = (estimate - half, estimate + half) if self.bounds is None else self.bounds[i]
         weight = share = None
         if self.weights is not None:
             weight = float(self.weights[i])
             share = max(weight, 0.0) / self.heaviest
-        mark = study_mark(estimate, low, high, how, share)
-        cells = {c.key: cell(self.es.column(c.key).iloc[i], c) for c in self.columns}
+        mark = study_mark(es.measure, self.shown[:, i], how, share)
+        cells = {key: texts[i] for key, texts in self.cells.items()}
         cells[LABEL] = (self._label(i),)
         return ForestRow(
-            f"study:{es.row_ids[i]}",
+            f"study:{self.ids[i]}",
             "study",
             cells | self.numbers(mark, weight),
             mark=mark,
@@ -258,16 +266,26 @@ class RowWriter:
 
     def _label(self, i: int) -> str:
         """Return the label with the remark on it, if there is one."""
-        name, column = self.labels[i], self.choices.remark
-        if column is None:
-            return name
-        remark = words(self.es.column(column).iloc[i], self.choices.wording, missing="")
+        name, remark = self.labels[i], self.remarks[i] if self.remarks else ""
         return f"{name} ({remark})" if remark else name
+
+    def _shown(self) -> Array:
+        """Return effects and the ends of their intervals on the scale that is shown, shape (3, k).
+
+        An effect without sampling variance has no interval.
+        """
+        half = self.quantile * np.sqrt(np.where(self.es.v > 0, self.es.v, np.nan))
+        return back_by_rows(self.es, np.array([self.es.y, self.es.y - half, self.es.y + half]))
+
+    def pooled_mark(self, pooled: Any, es: EffectSizes | None = None, hollow: bool = False) -> Mark:
+        """Return the diamond of a pooled effect of `es`; default: of all effects of the writer."""
+        shown = back_pooled(es or self.es, [pooled.estimate, pooled.low, pooled.high])
+        return mark_of(self.es.measure, "diamond", shown, DIAMOND, hollow)
 
     def subtotal(self, s: int, fit: PooledFit, pooled: Any) -> ForestRow:
         """Return the row of the pooled effect of a stratum."""
         weight = None if self.weights is None else float(self.weights.sum())
-        mark = pooled_mark(pooled)
+        mark = self.pooled_mark(pooled)
         return ForestRow(
             f"subtotal:{s}",
             "subtotal",
@@ -282,12 +300,13 @@ class RowWriter:
     def total(self, fit: Any, pooled: Any) -> list[ForestRow]:
         """Return the rows of the overall effect and of its prediction interval."""
         weight = None if self.weights is None else float(np.sum(self.weights))
-        mark = pooled_mark(pooled)
+        mark = self.pooled_mark(pooled)
         name = (self.choices.overall_label,)
         cells = self.numbers(mark, weight)
         rows = [ForestRow("total", "total", cells, name, self._detail(fit), mark, weight)]
         if self.choices.prediction and pooled.prediction_low is not None:
-            bar = Mark("bar", None, pooled.prediction_low, pooled.prediction_high, BAR)
+            ends = back_pooled(self.es, [pooled.prediction_low, pooled.prediction_high])
+            bar = mark_of(self.es.measure, "bar", (None, *ends), BAR)
             text = (f"{level_words(self.level)} prediction interval",)
             rows.append(ForestRow("prediction", "prediction", self.numbers(bar, None), text, mark=bar))
         return rows
@@ -302,7 +321,7 @@ class RowWriter:
             ESTIMATE: estimate_cell(self.es.measure, mark, self.choices.digits)
         }
         if weight is not None:
-            cells[WEIGHT] = (shown(100 * weight, 1),)
+            cells[WEIGHT] = (fixed(100 * weight, 1),)
         return cells
 
 

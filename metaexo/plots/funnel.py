@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metaexo.effects.back_transforms import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.canvas import draw
 from metaexo.plots.fonts import text_width, wrap_to_width
 from metaexo.plots.forest_rows import has_one_mean
-from metaexo.plots.funnel_page import DASH, LEGEND_GAP, FunnelPlan, FunnelPoint, funnel_page
+from metaexo.plots.funnel_page import DASH, EDGES, LEGEND_GAP, FunnelPlan, FunnelPoint, funnel_page
 from metaexo.plots.furniture import (
     Key,
     legend_height,
@@ -27,12 +28,13 @@ from metaexo.plots.furniture import (
     title_lines,
 )
 from metaexo.plots.page import (
+    Page,
     Panel,
     Point,
     cut_polygon,
     snap,
 )
-from metaexo.plots.scale import Axis, Tick, display, linear_ticks, make_ticks, robust_limits, tick_label
+from metaexo.plots.scale import Axis, Tick, axis_between, linear_ticks, on_axis, robust_limits, tick_label
 from metaexo.plots.style import (
     GREY,
     LINE_HEIGHT,
@@ -44,7 +46,7 @@ from metaexo.plots.style import (
     colour_and_shape,
 )
 from metaexo.plots.tables import levels_of
-from metaexo.plots.wording import level_words, same_line, shown, stratum_words, words
+from metaexo.plots.wording import fixed, level_words, same_line, shown, stratum_words, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,9 +55,9 @@ FEW = 10
 # Regions of the p-value of a single study, from back to front: level of the inner edge, shade, words.
 WIDEST = 0.90
 CONTOURS = (
-    (None, "#f3f3f3", "p < 0.01"),
-    (0.99, "#dedede", "0.01 < p < 0.05"),
-    (0.95, "#c6c6c6", "0.05 < p < 0.10"),
+    (None, "#f6f6f6", "p < 0.01"),
+    (0.99, "#ececec", "0.01 < p < 0.05"),
+    (0.95, "#e0e0e0", "0.05 < p < 0.10"),
     (WIDEST, WHITE, "p > 0.10"),
 )
 
@@ -141,10 +143,7 @@ def funnel_plan(
     regions += [(null, WIDEST)] if contours else []
     axis = _axis(es, points, regions, deepest, axis_label, panel_size[0])
     region = () if centre is None else _triangle(centre, level, deepest, axis)
-    shaded = tuple(
-        (shade, _whole(axis, deepest) if inner is None else _triangle(null, inner, deepest, axis))
-        for inner, shade, _ in (CONTOURS if contours else ())
-    )
+    shaded = _shades(null, deepest, axis) if contours else ()
     keys = _keys(es, points, centre, level, contours)
     place = _place(axis, deepest, keys, title, (*_notes(es, points, deepest), *notes), panel_size)
     return FunnelPlan(
@@ -152,9 +151,10 @@ def funnel_plan(
         points=points,
         centre=centre,
         region=region,
+        level=level,
         contours=shaded,
         axis=axis,
-        se_ticks=tuple(Tick(v, tick_label(v)) for v in linear_ticks(0.0, deepest, 7)),
+        se_ticks=_se_ticks(0.0, deepest),
         panel=place.panel,
         keys=keys,
         title=place.title,
@@ -188,7 +188,28 @@ def funnel(results: Any, ax: Axes | None = None, **choices: Any) -> Axes:
     >>> ax = mx.plots.funnel(mx.RandomEffects(es).fit(), contours=True)
     """
     plan = results if isinstance(results, FunnelPlan) else funnel_plan(results, **choices)
-    return draw(funnel_page(plan), ax)
+
+    def again(low: float, high: float, bottom: float, top: float) -> Page:
+        ends = (on_axis(plan.measure, low), on_axis(plan.measure, high))
+        return funnel_page(with_limits(plan, *ends, bottom, top))
+
+    return draw(funnel_page(plan), ax, again)
+
+
+def with_limits(plan: FunnelPlan, low: float, high: float, bottom: float, top: float) -> FunnelPlan:
+    """Return the plan with other axes: ends of the effects, and of the standard errors (below and above)."""
+    width = plan.panel.right - plan.panel.left
+    axis = axis_between(plan.measure, low, high, plan.axis.reference, plan.axis.label, width)
+    highest, deepest = sorted((bottom, top))
+    centre = plan.centre
+    return replace(
+        plan,
+        axis=axis,
+        panel=replace(plan.panel, x_low=low, x_high=high, y_top=top, y_bottom=bottom),
+        region=() if centre is None else _triangle(centre, plan.level, deepest, axis, highest),
+        contours=_shades(plan.measure.null, deepest, axis, highest) if plan.contours else (),
+        se_ticks=_se_ticks(highest, deepest),
+    )
 
 
 def _what(
@@ -257,19 +278,38 @@ def _axis(
         shown_always += [middle - half, middle + half]
     low, high = robust_limits([], [], shown_always)
     if label is None:
-        label = measure.display + (", logarithmic scale" if measure.display_log else "")
-    return Axis(low, high, make_ticks(measure, low, high, width), null, label, measure.display_log)
+        scale = ", logarithmic scale" if measure.display_log else f", as analysed ({measure.code})"
+        label = measure.display + (scale if measure.rescaled else "")
+    return axis_between(measure, low, high, null, label, width)
 
 
-def _triangle(centre: float, level: float, deepest: float, axis: Axis) -> tuple[Point, ...]:
-    """Return the corners of centre ± z se, as far as the axis goes."""
-    half = float(normal_quantile(level)) * deepest
-    corners = cut_polygon([(centre, 0.0), (centre + half, deepest), (centre - half, deepest)], axis.low, True)
+def _triangle(
+    centre: float, level: float, deepest: float, axis: Axis, highest: float = 0.0
+) -> tuple[Point, ...]:
+    """Return the corners of centre ± z se between two standard errors, as far as the axis goes."""
+    z = float(normal_quantile(level))
+    corners = [(centre + z * deepest, deepest), (centre - z * deepest, deepest)]
+    if highest > 0:
+        corners = [(centre - z * highest, highest), (centre + z * highest, highest), *corners]
+    else:
+        corners = [(centre, 0.0), *corners]
+    corners = cut_polygon(corners, axis.low, True)
     return tuple(cut_polygon(corners, axis.high, False))
 
 
-def _whole(axis: Axis, deepest: float) -> tuple[Point, ...]:
-    return (axis.low, 0.0), (axis.high, 0.0), (axis.high, deepest), (axis.low, deepest)
+def _shades(
+    null: float, deepest: float, axis: Axis, highest: float = 0.0
+) -> tuple[tuple[str, tuple[Point, ...]], ...]:
+    """Return the regions of the p-value of a single study, from back to front."""
+    whole = ((axis.low, highest), (axis.high, highest), (axis.high, deepest), (axis.low, deepest))
+    return tuple(
+        (shade, whole if inner is None else _triangle(null, inner, deepest, axis, highest))
+        for inner, shade, _ in CONTOURS
+    )
+
+
+def _se_ticks(low: float, high: float) -> tuple[Tick, ...]:
+    return tuple(Tick(v, tick_label(v)) for v in linear_ticks(low, high, 7))
 
 
 def _keys(
@@ -288,12 +328,14 @@ def _keys(
     if any(p.hollow for p in points):
         keys.append(Key("hollow: derived value", GREY, "circle", hollow=True))
     if centre is not None:
-        keys.append(Key(f"pooled effect {shown(display(es.measure, centre), 2)}", GREY, "line"))
+        keys.append(Key(f"pooled effect {fixed(float(back_pooled(es, centre)), 2)}", GREY, "line"))
         keys.append(Key(f"pseudo {level_words(level)} region around it", GREY, "line", dash=DASH))
     if not math.isnan(es.measure.null):
         keys.append(Key("no effect", PALE, "line"))
     if contours:
         keys.append(Key("p-value of each point"))
+        edges = zip(("p = 0.10", "p = 0.05", "p = 0.01"), EDGES, strict=True)
+        keys += [Key(text, GREY, "line", dash=dash) for text, dash in edges]
         keys += [Key(text, shade, "area") for _, shade, text in reversed(CONTOURS)]
     return tuple(keys)
 
@@ -334,7 +376,9 @@ def _place(
     titles, below = title_lines(title, width), note_lines(notes, width)
     top = MARGIN + title_height(titles) + 1.6 * LINE_HEIGHT
     bottom = top + max(size[1], legend_height(keys, TEXT_SIZE, LINE_HEIGHT))
-    panel = Panel(snap(left), snap(right), snap(top), snap(bottom), axis.low, axis.high, 0.0, deepest)
+    panel = Panel(
+        snap(left), snap(right), snap(top), snap(bottom), axis.low, axis.high, 0.0, deepest, axis.log
+    )
     label_lines = len(wrap_to_width(axis.label, size[0], TEXT_SIZE))
     axis_height = 5.0 + 1.3 * SMALL_SIZE + (label_lines + 0.6) * LINE_HEIGHT
     return _Place(titles, below, panel, width, float(math.ceil(bottom + axis_height + notes_height(below))))

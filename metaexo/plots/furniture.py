@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metaexo.plots.fonts import text_width, wrap_to_width
-from metaexo.plots.page import Area, Dot, Item, Line, Panel, Text, middle
+from metaexo.plots.page import Area, Dot, Item, Line, Panel, Text, Ticks, middle
 from metaexo.plots.scale import Axis
 from metaexo.plots.style import GREY, INK, LINE_HEIGHT, MARGIN, SMALL_SIZE, TEXT_SIZE, WHITE
 
@@ -21,6 +22,17 @@ def axis_items(axis: Axis, panel: Panel, y: float, size: float, line: float) -> 
         x = panel.x(tick.value)
         items.append(Line(((x, y), (x, y + 3.0))))
         items.append(Text(x, y + 5.0 + 0.9 * SMALL_SIZE, tick.label, SMALL_SIZE, align="center"))
+    return items + axis_label(axis, panel, y, size, line)
+
+
+def ticks_of(axis: Axis) -> Ticks:
+    """Return the ticks of an axis as shown: values and labels."""
+    return tuple((math.exp(t.value) if axis.log else t.value, t.label) for t in axis.ticks)
+
+
+def axis_label(axis: Axis, panel: Panel, y: float, size: float, line: float) -> list[Item]:
+    """Return the name of the scale, below the ticks of an axis at y."""
+    items: list[Item] = []
     y += 5.0 + 1.3 * SMALL_SIZE
     centre = (panel.left + panel.right) / 2
     for i, text in enumerate(wrap_to_width(axis.label, panel.right - panel.left, size)):
@@ -78,6 +90,8 @@ class Key:
         Whether the dot is hollow.
     dash : tuple of float
         Lengths of ink and gap of a line.
+    hatch : str
+        Hatch of an area.
     """
 
     label: str
@@ -85,6 +99,7 @@ class Key:
     shape: str = ""
     hollow: bool = False
     dash: tuple[float, ...] = ()
+    hatch: str = ""
 
 
 def legend_width(keys: Sequence[Key], size: float, letters: float = 170.0) -> float:
@@ -158,7 +173,8 @@ def _sign(key: Key, x: float, y: float) -> list[Item]:
     half = KEY_WIDTH / 2
     if key.shape == "area":
         corners = ((x - half, y - 4), (x + half, y - 4), (x + half, y + 4), (x - half, y + 4))
-        return [Area(corners, key.colour, INK, 0.3)]
+        patch = [Area(corners, key.colour, WHITE, 0.3, key.hatch)] if key.hatch else []
+        return [*patch, Area(corners, "none" if key.hatch else key.colour, INK, 0.3)]
     if key.shape == "line":
         return [Line(((x - half, y), (x + half, y)), 0.9, key.colour, key.dash)]
     if key.shape:

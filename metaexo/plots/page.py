@@ -17,6 +17,7 @@ from metaexo.plots.style import INK, TEXT_SIZE
 
 Align = Literal["left", "center", "right"]
 Point = tuple[float, float]
+Ticks = tuple[tuple[float, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """A filled polygon."""
+    """A filled polygon; the lines of a hatch (matplotlib's letters) have the colour of the edge."""
 
     points: tuple[Point, ...]
     fill: str
     edge: str | None = None
     width: float = 0.8
+    hatch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ class Panel:
         Values at the left and the right edge.
     y_top, y_bottom : float
         Values at the upper and the lower edge.
+    log : bool
+        Whether the horizontal values are logarithms of what is shown.
     """
 
     left: float
@@ -94,6 +98,7 @@ class Panel:
     x_high: float
     y_top: float
     y_bottom: float
+    log: bool = False
 
     def x(self, value: float) -> float:
         """Return the place of a value on the horizontal axis, in points."""
@@ -115,12 +120,27 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a canvas needs to draw: size in points, items from back to front, and the panel of the data."""
+    """What a canvas needs to draw: size in points, items from back to front, the panel and its ticks.
+
+    Attributes
+    ----------
+    width, height : float
+        Size in points.
+    items : tuple of items
+        Texts, lines, areas and dots.
+    panel : Panel
+        Where the data stand.
+    ticks, side_ticks : tuple of (float, str)
+        Values and labels of the ticks below the panel and at its left side, as shown; without them there is
+        no axis.
+    """
 
     width: float
     height: float
     items: tuple[Item, ...]
     panel: Panel
+    ticks: Ticks = ()
+    side_ticks: Ticks = ()
 
     @property
     def texts(self) -> tuple[Text, ...]:
@@ -139,9 +159,27 @@ def snap(value: float) -> float:
     return round(round(float(value), 6), 2)
 
 
-def make_page(width: float, height: float, items: Iterable[Item], panel: Panel) -> Page:
+def make_page(
+    width: float,
+    height: float,
+    items: Iterable[Item],
+    panel: Panel,
+    ticks: Ticks = (),
+    side_ticks: Ticks = (),
+) -> Page:
     """Return a page whose items stand at rounded places."""
-    return Page(snap(width), snap(height), tuple(_snapped(item) for item in items), panel)
+    snapped = tuple(_snapped(item) for item in items)
+    return Page(snap(width), snap(height), snapped, panel, ticks, side_ticks)
+
+
+def inside(item: Item, panel: Panel) -> bool:
+    """Return whether an item stands within the panel, and so moves with the data."""
+    points = item.points if isinstance(item, Line | Area) else ((item.x, item.y),)
+    near = 0.5
+    return all(
+        panel.left - near <= x <= panel.right + near and panel.top - near <= y <= panel.bottom + near
+        for x, y in points
+    )
 
 
 def _snapped(item: Item) -> Item:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from metaexo.effects.measure import Measure
 from metaexo.plots.page import Panel
-from metaexo.plots.scale import Axis, display
+from metaexo.plots.scale import Axis, from_axis
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 RowKind = Literal["study", "head", "cluster", "subtotal", "total", "prediction", "note", "spacer", "rule"]
 ColumnKind = Literal["text", "number", "estimate", "weight", "risk"]
 Shape = Literal["square", "circle", "diamond", "bar", "open"]
+Side = Literal["", "left", "right"]
 Order = Literal["given", "estimate", "precision"]
 
 
@@ -63,7 +64,7 @@ class Mark:
         Square and circle are studies (a circle rests on an assumed value), a diamond is a pooled effect, a
         bar a prediction interval, an open interval a censored effect (hollow: a direction alone).
     estimate, low, high : float or None
-        Scale of the analysis.
+        Places on the axis: what is shown, or its natural logarithm on a logarithmic axis.
     size : float
         Side or height in points.
     hollow : bool
@@ -71,6 +72,10 @@ class Mark:
         is predicted by the model.
     cut_low, cut_high : bool
         Whether the interval runs out of the axis on the left and on the right; an arrow says so.
+    bounded : bool
+        Whether the interval left the range of what is possible and ends there.
+    beyond : {"", "left", "right"}
+        Side on which the estimate lies outside the axis; its mark then stands at the edge, with the value.
     """
 
     shape: Shape
@@ -81,6 +86,8 @@ class Mark:
     hollow: bool = False
     cut_low: bool = False
     cut_high: bool = False
+    bounded: bool = False
+    beyond: Side = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +184,7 @@ class ForestPlan:
     panel : Panel
         Where the axis stands.
     pooled : float or None
-        Overall effect, for the dashed line; scale of the analysis.
+        Overall effect, for the dashed line; its place on the axis.
     sides : tuple of str
         What a value left and right of the reference line favours; empty strings if nothing is said.
     title, notes : tuple of str
@@ -230,7 +237,7 @@ class ForestPlan:
     def _record(self, row: ForestRow) -> dict[str, Any]:
         mark = row.mark
         values = (mark.estimate, mark.low, mark.high) if mark else (None, None, None)
-        shown = [None if value is None else display(self.measure, value) for value in values]
+        shown = [None if value is None else from_axis(self.measure, value) for value in values]
         record: dict[str, Any] = {
             "id": row.id,
             "kind": row.kind,

@@ -11,7 +11,7 @@ import numpy as np
 
 from metaexo.formatting import p_value, percent, plural
 from metaexo.numeric.estimators import ESTIMATORS
-from metaexo.plots.wording import settle, shown
+from metaexo.plots.wording import at_least, settle, shown
 
 if TYPE_CHECKING:
     from metaexo.effects.effect_sizes import Derivation
@@ -28,11 +28,16 @@ THRESHOLD = re.compile(r"only p .+: gives a bound, not a point")
 
 
 def spread_words(fit: Any) -> list[str]:
-    """Return the between-study variance and I² of a fit, as far as it has them."""
-    parts = []
+    """Return the between-study variance and I² of a fit, as far as it has them.
+
+    Where there are as many coefficients as effects there is neither.
+    """
+    parts: list[str] = []
+    if getattr(fit, "df_residual", 1) < 1:
+        return parts
     tau2, i2 = getattr(fit, "tau2", None), getattr(fit, "i2", None)
     if isinstance(tau2, float | int | np.floating):
-        parts.append(f"τ² = {shown(float(tau2), 2)}")
+        parts.append(f"τ²{at_least(float(tau2))}")
     if isinstance(i2, float | int | np.floating):
         parts.append(f"I² = {percent(settle(float(i2)))}")
     return parts

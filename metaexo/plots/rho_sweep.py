@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metaexo.effects.back_transforms import back_pooled
 from metaexo.formatting import number, plural
 from metaexo.models.multilevel_presets import RhoSweep
-from metaexo.plots.canvas import draw
-from metaexo.plots.forest_page import forest_page
+from metaexo.plots.forest_page import draw_forest
 from metaexo.plots.plan import Column, ForestPlan
 from metaexo.plots.spread import spread_plan
 
@@ -53,7 +53,7 @@ def rho_sweep_plan(sweep: RhoSweep, **choices: Any) -> ForestPlan:
     measure = base.effects.measure
     table = sweep.to_frame()
     for name in ("estimate", "low", "high"):
-        table[name] = measure.back(table[name].to_numpy())
+        table[name] = back_pooled(base.effects, table[name].to_numpy())
     table["rho"] = [f"ρ = {number(rho, 2)}" for rho in table["rho"]]
     table["tau"] = np.sqrt(table[list(sweep.component_names)].sum(axis=1))
     # variances of subgroups do not add up
@@ -99,4 +99,4 @@ def rho_sweep(sweep: RhoSweep | ForestPlan, ax: Axes | None = None, **choices: A
     >>> ax = rho_sweep(mx.rho_sweep(es, [0.0, 0.5, 0.9]))
     """
     plan = sweep if isinstance(sweep, ForestPlan) else rho_sweep_plan(sweep, **choices)
-    return draw(forest_page(plan), ax)
+    return draw_forest(plan, ax)

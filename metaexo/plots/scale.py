@@ -1,7 +1,13 @@
-"""From the scale of the analysis to the scale that is shown, and back; where an axis ends and has ticks."""
+"""From the scale of the analysis to what is shown and to the axis; where an axis ends and has ticks.
+
+An axis holds what is shown: a ratio on a logarithmic axis, everything else on a linear one, proportions and
+correlations that were analysed on a scale of their own too. Places on a logarithmic axis are natural
+logarithms.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,14 +23,16 @@ from metaexo.plots.style import SMALL_SIZE
 from metaexo.plots.wording import power_label, settle
 
 Array = NDArray[np.float64]
-FURTHEST = 700.0  # exp(700) is nearly the largest double
+# Ranges that an axis need not show as a whole.
+DIFFERENCES = ("Risk difference", "Arcsine difference")
+PART = 0.25
 FENCE = 1.5
 SQUASHED = 2.5
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A tick: its value on the scale of the analysis and its label on the scale that is shown."""
+    """A tick: its value on the scale of the axis and its label on the scale that is shown."""
 
     value: float
     label: str
@@ -37,11 +45,11 @@ class Axis:
     Attributes
     ----------
     low, high : float
-        Ends on the scale of the analysis.
+        Ends on the scale of the axis: what is shown, or its natural logarithm where `log` is true.
     ticks : tuple of Tick
         Ticks inside the ends.
     reference : float or None
-        Value of the reference line, on the scale of the analysis.
+        Value of the reference line, on the scale of the axis.
     label : str
         Name of the scale that is shown.
     log : bool
@@ -62,41 +70,78 @@ def display(measure: Measure, value: float) -> float:
         return float(measure.back(np.array(float(value))))
 
 
-def analysis(measure: Measure, value: float) -> float:
-    """Return a shown value on the scale of the analysis: the inverse of `measure.back`, by bisection.
+def on_axis(measure: Measure, value: float) -> float:
+    """Return the place of a shown value on the axis of a measure: itself, or its natural logarithm."""
+    if not measure.display_log:
+        return float(value)
+    return math.log(value) if value > 0 else -math.inf
+
+
+def from_axis(measure: Measure, place: float) -> float:
+    """Return the shown value at a place of the axis of a measure; infinite where it is too large."""
+    if not measure.display_log:
+        return float(place)
+    with np.errstate(over="ignore"):
+        return float(np.exp(place))
+
+
+def place_of(measure: Measure, value: float, name: str) -> float:
+    """Return the place of a value that the user gave, on the scale that is shown.
 
     Raises
     ------
     InputError
-        If no value of the analysis is shown as `value`, for example a risk ratio of 0.
+        If the axis of the measure does not have the value, for example a risk ratio of 0.
     """
-    if display(measure, FURTHEST) == FURTHEST:  # what is shown is what is analysed
-        return float(value)
-    ends = sorted((display(measure, -FURTHEST), display(measure, FURTHEST)))
-    if not ends[0] < value < ends[1]:
+    if not math.isfinite(value) or (measure.display_log and value <= 0):
+        ratio = measure.display_log
         raise InputError(
-            f"{value:g} is not a value of {measure.display!r}",
-            f"a value between {ends[0]:.3g} and {ends[1]:.3g}",
+            f"{name}: {value:g} is not a value of {measure.display!r}",
+            "a number above 0" if ratio else "a finite number",
+            "give it as the figure shows it, not as a logarithm" if ratio else "",
         )
-    return _find(measure, value, -FURTHEST, FURTHEST)
+    return on_axis(measure, value)
 
 
-def _find(measure: Measure, value: float, low: float, high: float) -> float:
-    """Return where between two values of the analysis `value` is shown.
+def given_limits(measure: Measure, limits: tuple[float, float]) -> tuple[float, float]:
+    """Return the ends of an axis that the user gave, as places on it.
 
-    Where several values are shown alike (arcsines below 0), the one nearest the middle is taken.
+    Raises
+    ------
+    InputError
+        If the axis does not have them, or the first is not below the second.
     """
-    rising = display(measure, high) > display(measure, low)
-    edges = []
-    for take_equal in (True, False):
-        one, two = low, high
-        for _ in range(100):
-            half = 0.5 * (one + two)
-            at_half = display(measure, half)
-            below = take_equal if at_half == value else (at_half < value) == rising
-            one, two = (half, two) if below else (one, half)
-        edges.append(0.5 * (one + two))
-    return min(edges, key=lambda edge: abs(edge - 0.5 * (low + high)))
+    low, high = (place_of(measure, value, "limits") for value in limits)
+    if not low < high:
+        raise InputError(
+            f"the limits are {limits}",
+            "two numbers, the lower one first",
+            "exchange them, or move them apart",
+        )
+    return low, high
+
+
+def axis_between(
+    measure: Measure, low: float, high: float, reference: float | None, label: str, width: float
+) -> Axis:
+    """Return the axis between two places, with ticks as its `width` in points allows."""
+    return Axis(low, high, make_ticks(measure, low, high, width), reference, label, measure.display_log)
+
+
+def whole_range(measure: Measure, low: float, high: float) -> tuple[float, float]:
+    """Return the ends of an axis of a measure with a range: the whole of it, unless a part is enough.
+
+    A proportion is shown from 0 to 1 and a correlation from -1 to 1; what takes less than a quarter of that,
+    or is a difference, has an axis of its own, which ends where the range does.
+    """
+    least, most = measure.possible
+    if (
+        math.isfinite(most - least)
+        and measure.display not in DIFFERENCES
+        and high - low >= PART * (most - least)
+    ):
+        return least, most
+    return max(low, least), min(high, most)
 
 
 def robust_limits(
@@ -111,7 +156,7 @@ def robust_limits(
     Parameters
     ----------
     lows, highs : sequence of float
-        Bounds of the intervals of the studies, scale of the analysis.
+        Bounds of the intervals of the studies.
     always : sequence of float
         Values that must be seen: the reference line, pooled effects and their bounds.
     pad : float
@@ -138,11 +183,16 @@ def robust_limits(
 
 
 def make_ticks(measure: Measure, low: float, high: float, width: float) -> tuple[Tick, ...]:
-    """Return ticks at round values of the scale that is shown, as many as stand apart in `width` points."""
-    for values in _candidates(measure, low, high):
-        ticks = tuple(Tick(_find(measure, v, low, high), tick_label(v)) for v in values)
-        if 1 < len(ticks) <= 9 and _stand_apart(ticks, low, high, width):
-            return ticks
+    """Return ticks at round shown values, three or more if as many stand apart in `width` points.
+
+    `low` and `high` are places on the axis.
+    """
+    ticks: tuple[Tick, ...] = ()
+    for least in (3, 2):
+        for values in _candidates(measure, low, high):
+            ticks = tuple(Tick(on_axis(measure, v), tick_label(v)) for v in values)
+            if least <= len(ticks) <= 9 and _stand_apart(ticks, low, high, width):
+                return ticks
     return ticks[:1]
 
 
@@ -170,9 +220,9 @@ def tick_label(value: float) -> str:
 
 def _candidates(measure: Measure, low: float, high: float) -> list[list[float]]:
     """Return lists of round shown values, the densest first."""
-    shown_low, shown_high = sorted((display(measure, low), display(measure, high)))
+    shown_low, shown_high = from_axis(measure, low), from_axis(measure, high)
     linear = [linear_ticks(shown_low, shown_high, most) for most in (8, 7, 6, 5, 4, 3, 2)]
-    if not measure.display_log or shown_low <= 0:
+    if not measure.display_log or shown_low <= 0 or not math.isfinite(shown_high):
         return linear
     logs = [_log_values(shown_low, shown_high, mantissas) for mantissas in ((1, 2, 5), (1, 3), (1,))]
     logs += [_log_values(shown_low, shown_high, (1,), every) for every in (2, 3, 5, 10, 20, 50, 100)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from metaexo.formatting import percent
 from metaexo.plots.furniture import note_items, title_items
 from metaexo.plots.page import Area, Item, Line, Page, Panel, Text, lines_of_text, make_page, middle
-from metaexo.plots.style import FAINT, GREY, LINE_HEIGHT, MARGIN, SMALL_SIZE
+from metaexo.plots.style import FAINT, GREY, LINE_HEIGHT, MARGIN, PALE, SMALL_SIZE, TRACK
 from metaexo.plots.wording import settle
 
 if TYPE_CHECKING:
@@ -94,28 +94,23 @@ def reported_shares_page(plan: SharesPlan) -> Page:
     """Return the page of a plan."""
     panel = plan.panel
     items: list[Item] = title_items(plan.title)
-    items += [Line(((MARGIN, y), (plan.width - MARGIN, y)), 0.4, FAINT) for y in plan.rules]
+    items += [Line(((MARGIN, y), (plan.width - MARGIN, y)), 0.25, FAINT) for y in plan.rules]
     for lines, y in plan.items:
         items += lines_of_text(MARGIN, y, lines, LINE_HEIGHT)
     for lines, y in plan.heads:
         items += lines_of_text(plan.head_x, y, lines, LINE_HEIGHT, size=SMALL_SIZE)
     for share in plan.shares:
-        items.append(_bar(panel.left, panel.right, share.y, FAINT))
+        items.append(_bar(panel.left, panel.right, share.y, TRACK))
         if share.reported:
             items.append(_bar(panel.left, panel.x(100 * share.fraction), share.y, share.colour))
         baseline = middle(share.y, SMALL_SIZE)
         items.append(Text(plan.group_x, baseline, share.group, SMALL_SIZE, colour=GREY))
         items.append(Text(plan.text_x, baseline, share.text, SMALL_SIZE))
-    items.append(Line(((panel.left, panel.bottom), (panel.right, panel.bottom))))
-    for tick in TICKS:
-        x = panel.x(tick)
-        items.append(Line(((x, panel.bottom), (x, panel.bottom + 3.0))))
-        baseline = panel.bottom + 5.0 + 0.9 * SMALL_SIZE
-        items.append(Text(x, baseline, f"{tick} %", SMALL_SIZE, align="center"))
     items += note_items(plan.notes, plan.height)
-    return make_page(plan.width, plan.height, items, panel)
+    ticks = tuple((float(tick), f"{tick} %") for tick in TICKS)
+    return make_page(plan.width, plan.height, items, panel, ticks)
 
 
 def _bar(left: float, right: float, y: float, colour: str) -> Area:
     top, bottom = y - BAR / 2, y + BAR / 2
-    return Area(((left, top), (right, top), (right, bottom), (left, bottom)), colour)
+    return Area(((left, top), (right, top), (right, bottom), (left, bottom)), colour, PALE, 0.3)

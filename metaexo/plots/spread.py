@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,11 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.errors import InputError
 from metaexo.numeric.tails import normal_quantile
-from metaexo.plots.canvas import draw
 from metaexo.plots.forest import forest_plan
-from metaexo.plots.forest_marks import Bounds
-from metaexo.plots.forest_page import forest_page
+from metaexo.plots.forest_page import draw_forest
 from metaexo.plots.forest_rows import ReadyEffects
 from metaexo.plots.plan import ForestPlan
-from metaexo.plots.scale import analysis
+from metaexo.plots.scale import on_axis, place_of
 from metaexo.plots.tables import column_of
 from metaexo.plots.wording import words
 
@@ -92,12 +91,10 @@ def spread_plan(
     record = get_measure(measure)
     values = [_numbers(column_of(table, name)) for name in (estimate, low, high)]
     _check(table, values)
-    points = [analysis(record, value) for value in values[0]]
-    bounds: list[Bounds] = [
-        (_bound(record, one), _bound(record, two)) for one, two in zip(*values[1:], strict=True)
-    ]
+    points = [place_of(record, value, f"an estimate in the column {estimate!r}") for value in values[0]]
     width = 2 * float(normal_quantile(level))
-    errors = [0.0 if a is None or b is None else (b - a) / width for a, b in bounds]
+    ends = [[on_axis(record, value) for value in side] for side in values[1:]]
+    errors = [(b - a) / width if math.isfinite(b - a) else 0.0 for a, b in zip(*ends, strict=True)]
     es = EffectSizes(
         points,
         np.square(errors),
@@ -105,7 +102,7 @@ def spread_plan(
         labels=[words(value) for value in column_of(table, label)],
         data=table.reset_index(drop=True),
     )
-    ready = ReadyEffects(es, tuple(bounds))
+    ready = ReadyEffects(es, np.array(values))
     return forest_plan(ready, columns=columns, by=by, level=level, label_title=label_title, **choices)
 
 
@@ -133,15 +130,11 @@ def spread(table: pd.DataFrame | ForestPlan, ax: Axes | None = None, **choices: 
     >>> ax = mx.plots.spread(table, measure="RR")
     """
     plan = table if isinstance(table, ForestPlan) else spread_plan(table, **choices)
-    return draw(forest_page(plan), ax)
+    return draw_forest(plan, ax)
 
 
 def _numbers(column: pd.Series) -> list[float]:
     return [float(value) for value in column.to_numpy(dtype=float, na_value=np.nan)]
-
-
-def _bound(measure: Measure, value: float) -> float | None:
-    return None if np.isnan(value) else analysis(measure, value)
 
 
 def _check(table: pd.DataFrame, values: Sequence[Sequence[float]]) -> None:

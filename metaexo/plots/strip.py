@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from metaexo.errors import InputError
 from metaexo.formatting import plural
 from metaexo.plots.canvas import draw
 from metaexo.plots.furniture import Key
-from metaexo.plots.scale import Axis, analysis, make_ticks, robust_limits
+from metaexo.plots.page import Page
+from metaexo.plots.scale import Axis, axis_between, given_limits, on_axis, place_of, robust_limits
 from metaexo.plots.strip_layout import Ask, Value, lay_out_strip, strip_rows
 from metaexo.plots.strip_page import StripPlan, StripPoint, strip_page
 from metaexo.plots.style import GREY, colour_and_shape
@@ -136,9 +138,15 @@ def interval_strip_plan(
     ask = Ask(
         value, keys, low, high, by, hollow, study, dict(wording or {}), log, texts, row_title, study_title
     )
-    values, without = _read(table, ask, by_order)
     measure = LOGARITHM if log else GENERIC
+    values, without = _read(table, ask, measure, by_order)
     axis = _axis(values, measure, limits, reference, axis_label or title_of(value), panel_width)
+    values = [_on(axis, value) for value in values]
+    outside = sum(bool(value.point.beyond) for value in values)
+    if outside:
+        verb = "lies" if outside == 1 else "lie"
+        told = f"{plural(outside, 'value')} {verb} outside the axis"
+        notes = [*notes, f"{told}: hollow triangle at its edge, with the value."]
     if without:
         notes = [*notes, f"Not shown: {plural(without, 'row')} of the table without a value."]
     orders = (head_order if len(keys) == 2 else None, row_order)
@@ -178,11 +186,18 @@ def interval_strip(
     >>> table = pd.DataFrame({"size_nm": [101.0, 226.0, 91.0], "source": ["plant", "plant", "urine"]})
     >>> ax = mx.plots.interval_strip(table, "size_nm", "source", axis_label="Diameter (nm)")
     """
-    plan = table if isinstance(table, StripPlan) else interval_strip_plan(table, value, rows, **choices)
-    return draw(strip_page(plan), ax)
+    if isinstance(table, StripPlan):
+        return draw(strip_page(table), ax)
+
+    def again(low: float, high: float, *_: float) -> Page:
+        return strip_page(interval_strip_plan(table, value, rows, **(choices | {"limits": (low, high)})))
+
+    return draw(strip_page(interval_strip_plan(table, value, rows, **choices)), ax, again)
 
 
-def _read(table: pd.DataFrame, ask: Ask, by_order: Sequence[str] | None) -> tuple[list[Value], int]:
+def _read(
+    table: pd.DataFrame, ask: Ask, measure: Measure, by_order: Sequence[str] | None
+) -> tuple[list[Value], int]:
     """Return the values, and how many rows of the table have none."""
     known = [c for c in (ask.low, ask.high, ask.by, ask.hollow, ask.study) if c is not None]
     known += ask.cells or {}
@@ -204,7 +219,7 @@ def _read(table: pd.DataFrame, ask: Ask, by_order: Sequence[str] | None) -> tupl
 
     def end(column: str | None, i: int) -> float | None:
         x = None if column is None else columns[column][i]
-        return _on_axis(float(x), ask.log) if x is not None and _is_number(x) else None
+        return on_axis(measure, float(x)) if x is not None and _is_number(x) else None
 
     signs = {
         group: colour_and_shape(position)
@@ -214,22 +229,16 @@ def _read(table: pd.DataFrame, ask: Ask, by_order: Sequence[str] | None) -> tupl
     for i in present:
         group = name(ask.by, i)
         hollow = ask.hollow is not None and bool(columns[ask.hollow][i])
-        x = _on_axis(float(columns[ask.value][i]), ask.log)
-        point = StripPoint(x, end(ask.low, i), end(ask.high, i), group, *signs[group], hollow)
-        head = name(ask.rows[0], i) if len(ask.rows) == 2 else ""
+        x = on_axis(measure, float(columns[ask.value][i]))
         cells = tuple(words(columns[column][i]) for column in ask.cells or ())
-        values.append(Value(head, name(ask.rows[-1], i), name(ask.study, i), cells, point))
+        point = StripPoint(x, end(ask.low, i), end(ask.high, i), group, *signs[group], hollow, cells)
+        head = name(ask.rows[0], i) if len(ask.rows) == 2 else ""
+        values.append(Value(head, name(ask.rows[-1], i), name(ask.study, i), point))
     return values, len(table) - len(present)
 
 
 def _is_number(x: object) -> bool:
     return isinstance(x, int | float | np.number) and math.isfinite(float(x))
-
-
-def _on_axis(x: float, log: bool) -> float:
-    if not log:
-        return x
-    return math.log(x) if x > 0 else -math.inf
 
 
 def _axis(
@@ -241,20 +250,24 @@ def _axis(
     width: float,
 ) -> Axis:
     points = [v.point for v in values]
-    line = None if reference is None else analysis(measure, reference)
+    line = None if reference is None else place_of(measure, reference, "reference")
     if limits is not None:
-        low, high = sorted(analysis(measure, limit) for limit in limits)
-        if not low < high:
-            raise InputError(f"the limits are {limits}", "two different values")
+        low, high = given_limits(measure, limits)
     else:
         lows = [p.value if p.low is None else p.low for p in points]
         highs = [p.value if p.high is None else p.high for p in points]
         always = [p.value for p in points] + ([] if line is None else [line])
         low, high = robust_limits(lows, highs, always)
-    if line is not None and not low <= line <= high:
-        line = None
     suffix = ", logarithmic scale" if measure.display_log else ""
-    return Axis(low, high, make_ticks(measure, low, high, width), line, label + suffix, measure.display_log)
+    return axis_between(measure, low, high, line, label + suffix, width)
+
+
+def _on(axis: Axis, value: Value) -> Value:
+    """Return the value with its point told on which side of the axis it lies, if it is not on it."""
+    x, slack = value.point.value, 1e-9 * (axis.high - axis.low)
+    if axis.low - slack <= x <= axis.high + slack:
+        return value
+    return replace(value, point=replace(value.point, beyond="left" if x < axis.low else "right"))
 
 
 def _keys(values: Sequence[Value], ask: Ask, by_order: Sequence[str] | None) -> tuple[Key, ...]:

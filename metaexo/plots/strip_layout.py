@@ -20,18 +20,18 @@ from metaexo.plots.furniture import (
     title_lines,
 )
 from metaexo.plots.page import Panel, snap
-from metaexo.plots.scale import Axis, display
-from metaexo.plots.strip_page import DOT, StripPlan, StripPoint, StripRow
+from metaexo.plots.scale import Axis, from_axis
+from metaexo.plots.strip_page import DOT, StripPlan, StripPoint, StripRow, edge_room
 from metaexo.plots.style import LINE_HEIGHT, MARGIN, SMALL_SIZE, TEXT_SIZE
 from metaexo.plots.tables import lanes, levels_of
 from metaexo.plots.wording import shown, title_of, whole_or_decimals
 
 ROW_HEIGHT = 14.0
 LANE = DOT + 1.5
+EDGE_LANE = 9.0
 COLUMN_GAP = 12.0
 INDENT = 8.0
 LABEL_LETTERS, HEAD_LETTERS = 38, 42
-FAR = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,6 @@ class Value:
     head: str
     category: str
     study: str
-    cells: tuple[str, ...]
     point: StripPoint
 
 
@@ -79,8 +78,7 @@ def strip_rows(
     width: float,
 ) -> list[StripRow]:
     """Return heads and categories, in their orders, with their points; places count from the first row."""
-    per_point = width / (axis.high - axis.low)
-    digits = _digits([display(measure, v.point.value) for v in values])
+    digits = _digits([from_axis(measure, v.point.value) for v in values])
     heads = levels_of((v.head for v in values), orders[0], ask.wording)
     categories = levels_of((v.category for v in values), orders[1], ask.wording)
     rows: list[StripRow] = []
@@ -94,7 +92,7 @@ def strip_rows(
         for category in categories:
             members = [v for v in values if v.head == head and v.category == category]
             if members:
-                row = _row(members, ask, measure, digits, y, per_point)
+                row = _row(members, ask, measure, digits, y, axis, width)
                 rows.append(row)
                 y += row.height
     return rows
@@ -107,37 +105,76 @@ def _digits(values: Sequence[float]) -> int:
 
 
 def _row(
-    members: Sequence[Value], ask: Ask, measure: Measure, digits: int, top: float, per_point: float
+    members: Sequence[Value], ask: Ask, measure: Measure, digits: int, top: float, axis: Axis, width: float
 ) -> StripRow:
-    points = [v.point for v in members]
-    lane_of = lanes([_extent(p, per_point) for p in points])
+    """Return the row of a category: points of the same texts share lanes, at the height of these.
+
+    Points of one text, or of none of their own, stand in as few lanes as they need.
+    """
+    blocks: dict[tuple[str, ...], list[StripPoint]] = {}
+    for value in members:
+        blocks.setdefault(value.point.cells, []).append(value.point)
     label = wrap(members[0].category, LABEL_LETTERS)
     cells = _cells(members, ask, measure, digits)
-    lines = max(len(label), *(len(cell.split("\n")) for cell in cells), 1)
-    deep = max(lane_of) + 1
-    height = max(ROW_HEIGHT, deep * LANE + 5.0, lines * LINE_HEIGHT + 3.0)
-    first = top + (height - deep * LANE) / 2
-    placed = [replace(p, y=first + (lane + 0.5) * LANE) for p, lane in zip(points, lane_of, strict=True)]
-    return StripRow("category", label, cells, tuple(placed), top + height / 2, height)
+    lanes_of = {
+        texts: lanes([_extent(p, axis, measure, width) for p in block]) for texts, block in blocks.items()
+    }
+    lane = EDGE_LANE if any(p.beyond for block in blocks.values() for p in block) else LANE
+    least = LINE_HEIGHT if len(blocks) > 1 else 0.0
+    heights = {texts: max((max(found) + 1) * lane, least) for texts, found in lanes_of.items()}
+    deep = sum(heights.values())
+    height = max(ROW_HEIGHT, deep + 5.0, len(label) * LINE_HEIGHT + 3.0)
+    y = top + (height - deep) / 2
+    placed, middles = [], {}
+    for texts, block in blocks.items():
+        middles[texts] = y + heights[texts] / 2
+        first = middles[texts] - (max(lanes_of[texts]) + 1) * lane / 2
+        placed += [
+            replace(p, y=first + (at + 0.5) * lane) for p, at in zip(block, lanes_of[texts], strict=True)
+        ]
+        y += heights[texts]
+    middle = top + height / 2
+    return StripRow("category", label, cells, _texts(cells, middles, middle), tuple(placed), middle, height)
+
+
+def _texts(
+    cells: Sequence[str], middles: Mapping[tuple[str, ...], float], middle: float
+) -> tuple[tuple[int, str, float], ...]:
+    """Return where the texts of a row stand: those that differ between its points at the height of these."""
+    found: list[tuple[int, str, float]] = []
+    for column, cell in enumerate(cells):
+        if "\n" in cell:
+            found += [(column, texts[column], y) for texts, y in middles.items()]
+        else:
+            found.append((column, cell, middle))
+    return tuple(found)
 
 
 def _cells(members: Sequence[Value], ask: Ask, measure: Measure, digits: int) -> tuple[str, ...]:
     """Return the texts on the right: counts and median, or columns of the table, one text a line."""
     if ask.cells is not None:
-        return tuple(
-            "\n".join(dict.fromkeys(texts)) for texts in zip(*(v.cells for v in members), strict=True)
-        )
-    median = float(np.median([display(measure, v.point.value) for v in members]))
-    studies = (str(len({v.study for v in members})),) if ask.study is not None else ()
+        columns = zip(*(value.point.cells for value in members), strict=True)
+        return tuple("\n".join(dict.fromkeys(texts)) for texts in columns)
+    median = float(np.median([from_axis(measure, value.point.value) for value in members]))
+    studies = (str(len({value.study for value in members})),) if ask.study is not None else ()
     return str(len(members)), *studies, shown(median, digits)
 
 
-def _extent(point: StripPoint, per_point: float) -> tuple[float, float]:
-    """Return the stretch that a point takes, in points; it may go on for ever to the left."""
+def _extent(point: StripPoint, axis: Axis, measure: Measure, width: float) -> tuple[float, float]:
+    """Return the stretch that a point takes, in points; what the axis cuts ends at its edge."""
+    per_point = width / (axis.high - axis.low)
+
+    def x(value: float) -> float:
+        return (min(max(value, axis.low), axis.high) - axis.low) * per_point
+
     low = min(point.value, point.value if point.low is None else point.low)
     high = max(point.value, point.value if point.high is None else point.high)
-    left = min(max(low * per_point, -FAR), point.value * per_point - DOT / 2)
-    right = max(high * per_point, point.value * per_point + DOT / 2)
+    room = edge_room(measure, point) if point.beyond else 0.0
+    left, right = min(x(low), x(point.value) - DOT / 2), max(x(high), x(point.value) + DOT / 2)
+    if point.beyond == "left":
+        right = max(right, room)
+    elif point.beyond == "right":
+        left = min(left, width - room)
     return round(left, 6), round(right, 6)  # so that noise cannot move a point to another lane
 
 
@@ -185,7 +222,9 @@ def lay_out_strip(
         row_title=row_title,
         indent=indent,
         axis=axis,
-        panel=Panel(left, left + panel_width, top, snap(bottom), axis.low, axis.high, top, snap(bottom)),
+        panel=Panel(
+            left, left + panel_width, top, snap(bottom), axis.low, axis.high, top, snap(bottom), axis.log
+        ),
         keys=legend,
         title=above,
         notes=below,
@@ -197,4 +236,5 @@ def lay_out_strip(
 def _moved(row: StripRow, top: float) -> StripRow:
     """Return the row at its place on the page."""
     points = tuple(replace(point, y=snap(top + point.y)) for point in row.points)
-    return replace(row, y=snap(top + row.y), height=snap(row.height), points=points)
+    texts = tuple((column, text, snap(top + y)) for column, text, y in row.texts)
+    return replace(row, y=snap(top + row.y), height=snap(row.height), points=points, texts=texts)

@@ -3,33 +3,52 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from metaexo.effects.measure import Measure
+from metaexo.plots.fonts import text_width
 from metaexo.plots.furniture import (
     Key,
-    axis_items,
+    axis_label,
     legend_rows_items,
     note_items,
+    ticks_of,
     title_height,
     title_items,
 )
-from metaexo.plots.page import Area, Dot, Item, Line, Page, Panel, Text, lines_of_text, make_page
-from metaexo.plots.scale import Axis, display
+from metaexo.plots.page import (
+    Align,
+    Area,
+    Dot,
+    Item,
+    Line,
+    Page,
+    Panel,
+    Text,
+    lines_of_text,
+    make_page,
+    middle,
+)
+from metaexo.plots.plan import Side
+from metaexo.plots.scale import Axis, from_axis
 from metaexo.plots.style import FAINT, LINE_HEIGHT, MARGIN, PALE, TEXT_SIZE, WHITE
+from metaexo.plots.wording import shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
 DOT = 5.0
 ARROW = 4.0
+EDGE_MARK, EDGE_LETTERS = 5.5, 7.0
 
 
 @dataclass(frozen=True, slots=True)
 class StripPoint:
     """One value with its interval, on the scale of the axis (logarithms on a logarithmic one).
 
-    An end that is missing is None; one that a logarithmic axis cannot show is minus infinity.
+    An end that is missing is None; one that a logarithmic axis cannot show is minus infinity. `cells` are the
+    texts that belong to the point, such as the name of its study; `beyond` says on which side of the axis the
+    value lies, if it is not on it.
     """
 
     value: float
@@ -39,6 +58,8 @@ class StripPoint:
     colour: str
     shape: str
     hollow: bool
+    cells: tuple[str, ...] = ()
+    beyond: Side = ""
     y: float = 0.0
 
 
@@ -46,12 +67,14 @@ class StripPoint:
 class StripRow:
     """A head or a category: lines of its label, texts of its cells, points, middle and height in points.
 
-    A cell of several lines holds line breaks.
+    A cell of several lines holds line breaks. `texts` says where the texts of the cells stand: the column,
+    the text, and its middle; what belongs to some points of the row stands at their height.
     """
 
     kind: Literal["head", "category"]
     label: tuple[str, ...]
     cells: tuple[str, ...] = ()
+    texts: tuple[tuple[int, str, float], ...] = ()
     points: tuple[StripPoint, ...] = ()
     y: float = 0.0
     height: float = 0.0
@@ -101,7 +124,7 @@ class StripPlan:
         import pandas as pd
 
         def value(x: float | None) -> float | None:
-            return None if x is None else display(self.measure, x)
+            return None if x is None else from_axis(self.measure, x)
 
         return pd.DataFrame(
             [
@@ -118,7 +141,7 @@ def strip_page(plan: StripPlan) -> Page:
     panel = plan.panel
     items: list[Item] = title_items(plan.title)
     items += legend_rows_items(plan.keys, MARGIN, MARGIN + title_height(plan.title), TEXT_SIZE, LINE_HEIGHT)
-    if plan.axis.reference is not None:
+    if plan.axis.reference is not None and plan.axis.low <= plan.axis.reference <= plan.axis.high:
         x = panel.x(plan.axis.reference)
         items.append(Line(((x, panel.top), (x, panel.bottom)), 0.8, PALE))
     headings = panel.top - 4.5
@@ -129,9 +152,9 @@ def strip_page(plan: StripPlan) -> Page:
     items.append(Line(((MARGIN, panel.top), (edge, panel.top)), 0.8))
     for row in plan.rows:
         items += _row(plan, row, edge)
-    items += axis_items(plan.axis, panel, panel.bottom, TEXT_SIZE, LINE_HEIGHT)
+    items += axis_label(plan.axis, panel, panel.bottom, TEXT_SIZE, LINE_HEIGHT)
     items += note_items(plan.notes, plan.height)
-    return make_page(plan.width, plan.height, items, panel)
+    return make_page(plan.width, plan.height, items, panel, ticks_of(plan.axis))
 
 
 def _row(plan: StripPlan, row: StripRow, edge: float) -> list[Item]:
@@ -140,17 +163,42 @@ def _row(plan: StripPlan, row: StripRow, edge: float) -> list[Item]:
     items: list[Item] = list(lines_of_text(x, row.y, row.label, LINE_HEIGHT, bold=head))
     if not head:
         bottom = row.y + row.height / 2
-        items.append(Line(((MARGIN, bottom), (edge, bottom)), 0.4, FAINT))
-    for text, (_, right) in zip(row.cells, plan.columns, strict=False):
-        items += lines_of_text(right, row.y, tuple(text.split("\n")), LINE_HEIGHT, align="right")
+        items.append(Line(((MARGIN, bottom), (edge, bottom)), 0.25, FAINT))
+    for column, text, y in row.texts:
+        items += lines_of_text(plan.columns[column][1], y, (text,), LINE_HEIGHT, align="right")
     for point in row.points:
         items += _interval(plan, point)
     for point in row.points:
-        if plan.axis.low <= point.value <= plan.axis.high:
-            fill = WHITE if point.hollow else point.colour
-            x = plan.panel.x(point.value)
-            items.append(Dot(x, point.y, point.shape, DOT, fill, point.colour, 0.9))
+        if point.beyond:
+            items += _at_the_edge(plan, point)
+            continue
+        fill = WHITE if point.hollow else point.colour
+        x = plan.panel.x(point.value)
+        items.append(Dot(x, point.y, point.shape, DOT, fill, point.colour, 0.9))
     return items
+
+
+def edge_text(measure: Measure, point: StripPoint) -> str:
+    """Return the value of a point that is not on the axis, as it stands at the edge."""
+    value = from_axis(measure, point.value)
+    return shown(value, 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2)
+
+
+def edge_room(measure: Measure, point: StripPoint) -> float:
+    """Return the room that the mark at the edge takes, with the value beside it."""
+    return EDGE_MARK + 4.0 + text_width(edge_text(measure, point), EDGE_LETTERS)
+
+
+def _at_the_edge(plan: StripPlan, point: StripPoint) -> list[Item]:
+    """Return a hollow triangle at the edge of the axis, and the value beside it."""
+    left = point.beyond == "left"
+    edge, sign = (plan.panel.left, 1.0) if left else (plan.panel.right, -1.0)
+    words, align = edge_text(plan.measure, point), cast("Align", point.beyond)
+    x = edge + sign * (EDGE_MARK + 2.0)
+    return [
+        Dot(edge + sign * EDGE_MARK / 2, point.y, point.beyond, EDGE_MARK, WHITE, point.colour, 0.9),
+        Text(x, middle(point.y, EDGE_LETTERS), words, EDGE_LETTERS, align=align),
+    ]
 
 
 def _interval(plan: StripPlan, point: StripPoint) -> list[Item]:
@@ -158,6 +206,11 @@ def _interval(plan: StripPlan, point: StripPoint) -> list[Item]:
     axis, panel = plan.axis, plan.panel
     low = point.value if point.low is None else point.low
     high = point.value if point.high is None else point.high
+    room = edge_room(plan.measure, point) / (panel.right - panel.left) * (axis.high - axis.low)
+    if point.beyond == "left":
+        low = axis.low + room
+    elif point.beyond == "right":
+        high = axis.high - room
     items: list[Item] = []
     if high > low and high >= axis.low and low <= axis.high:
         ends = panel.x(max(low, axis.low)), panel.x(min(high, axis.high))

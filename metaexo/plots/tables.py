@@ -1,4 +1,4 @@
-"""What the figures of tables share: columns by name, the order of categories, colours of text."""
+"""What the figures of tables share: columns by name, the order of categories."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.plots.style import INK, WHITE
 from metaexo.plots.wording import NOT_REPORTED, OTHER, words
 
 if TYPE_CHECKING:
@@ -80,18 +79,6 @@ def lanes(extents: Sequence[tuple[float, float]], gap: float = 1.5) -> list[int]
         ends[lane : lane + 1] = [right]
         chosen[i] = lane
     return chosen
-
-
-def text_on(colour: str) -> str:
-    """Return the colour in which a text can be read on a background.
-
-    Examples
-    --------
-    >>> text_on("#0072B2"), text_on("#56B4E9")
-    ('#ffffff', '#1a1a1a')
-    """
-    red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    return WHITE if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else INK
 
 
 def _rank(name: str) -> int:

@@ -10,6 +10,7 @@ from metaexo.formatting import MINUS, MISSING, number
 
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NAMES = {"isolation": "isolation method"}
+LARGE = 1e7
 NOT_REPORTED, OTHER = "not reported", "other"
 
 
@@ -35,6 +36,34 @@ def shown(value: float | None, digits: int) -> str:
     text = number(None if value is None else settle(value), digits)
     mantissa, e, exponent = text.partition("e")
     return f"{mantissa}×10{_raised(exponent)}" if e else text
+
+
+def fixed(value: float | None, digits: int) -> str:
+    """Return a number of a column, with as many decimals as the others, however small it is.
+
+    Only what is too large to be read so is shown with a power of ten.
+
+    Examples
+    --------
+    >>> fixed(-0.000524, 2), fixed(0.46, 0), fixed(None, 2), fixed(2.5e9, 1)
+    ('0.00', '0', '–', '2.5×10⁹')
+    """
+    if value is None or not abs(value) < LARGE:
+        return shown(value, digits)
+    text = f"{settle(value):.{digits}f}"
+    return (text.lstrip("-") if float(text) == 0 else text).replace("-", MINUS)
+
+
+def at_least(value: float, digits: int = 2) -> str:
+    """Return " = " and a number that cannot be negative; " < " and the least that is shown, if it is smaller.
+
+    Examples
+    --------
+    >>> at_least(0.314), at_least(0.0003), at_least(0.0)
+    (' = 0.31', ' < 0.01', ' = 0.00')
+    """
+    least = 10.0**-digits
+    return f" < {least:.{digits}f}" if 0 < settle(value) < 0.5 * least else f" = {fixed(value, digits)}"
 
 
 def power_label(value: float) -> str:

@@ -50,15 +50,38 @@ def test_segments_stand_side_by_side(found):
         assert not left or left[-1][1] == 0
 
 
-def test_a_share_below_zero_stands_left_of_the_line():
+def test_a_share_below_zero_is_shown_as_zero_and_said():
     result = next(r for r in (attributed(seed=s, draws=0) for s in range(9)) if r.shares["isolation"] < -0.02)
     plan = attribution_plan(result)
     bar = next(row for row in plan.rows if row.kind == "bar")
-    part = next(s for s in bar.segments if s.name == "Isolation method")
-    assert part.begin == pytest.approx(100 * result.shares["isolation"], abs=1e-6)
-    assert part.end == 0
-    assert plan.axis.low < 0
-    assert any("not cut off at zero" in note for note in plan.notes)
+    assert "Isolation method" not in [part.name for part in bar.segments]
+    assert sum(part.end - part.begin for part in bar.segments) == pytest.approx(100, abs=0.2)
+    assert (plan.axis.low, plan.axis.high) == (0.0, 100.0)
+    assert any("below 0 or above 100 %" in note for note in plan.notes)
+    row = next(row for row in plan.rows if row.kind == "interval" and row.label == ("Isolation method",))
+    assert (row.value, row.cells[0]) == (0.0, "0")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_share_lies_inside_its_interval_and_the_axis(seed):
+    plan = attribution_plan(attributed(seed=seed, draws=40))
+    shown = [row for row in plan.rows if row.kind == "interval"]
+    assert len(shown) == 3
+    for row in shown:
+        assert row.low <= row.value <= row.high
+        low, high = (float(text) for text in row.cells[1].split(" to "))
+        assert low <= float(row.cells[0]) <= high
+    for row in plan.rows:
+        for part in row.segments:
+            assert 0 <= part.begin < part.end <= 100 + 1e-6
+
+
+def test_every_part_has_a_hatch_of_its_own(found):
+    segments = {s.name: (s.colour, s.hatch) for row in attribution_plan(found).rows for s in row.segments}
+    assert len(segments) >= 3
+    assert len({hatch for _, hatch in segments.values()}) == len(segments)
+    areas = [item for item in attribution_page(attribution_plan(found)).items if isinstance(item, Area)]
+    assert {area.hatch for area in areas} >= {hatch for _, hatch in segments.values()}
 
 
 def test_intervals_are_those_of_the_result(found):

@@ -23,8 +23,8 @@ def test_no_two_texts_overlap_as_drawn(make_effects, k):
 
 def test_overlaps_are_found_where_they_are(make_effects):
     ax = forest(make_effects(3))
-    ax.text(0.02, 0.5, "a text in the way", transform=ax.transAxes)
-    ax.text(0.98, 0.02, "a text that leaves the figure", transform=ax.transAxes)
+    ax.text(0.02, 0.5, "a text in the way", transform=ax.figure.transFigure)
+    ax.text(0.98, 0.02, "a text that leaves the figure", transform=ax.figure.transFigure)
     found = overlapping_texts(ax)
     assert ("a text that leaves the figure", "leaves the figure") in found
     assert any("a text in the way" in pair for pair in found)
@@ -48,14 +48,66 @@ def test_given_axes_are_drawn_into_and_returned(make_effects, size):
     assert len(left.texts) > 12
 
 
-def test_coordinates_are_effects_on_the_scale_of_the_analysis(make_effects):
-    plan = forest_plan(make_effects(5))
+@pytest.mark.parametrize("measure", ["SMD", "RR", "PLO", "ZCOR"])
+def test_coordinates_are_what_is_shown(make_effects, measure):
+    es = make_effects(5, measure=measure)
+    plan = forest_plan(es)
     ax = forest(plan)
     row = plan.rows[2]
-    pixel = ax.transData.transform((row.mark.estimate, row.y))
+    shown = float(es.measure.back(es.y[2]))
+    pixel = ax.transData.transform((shown, row.y))
     per_point = ax.figure.dpi / 72
     assert pixel[0] / per_point == pytest.approx(plan.panel.x(row.mark.estimate), abs=0.01)
     assert plan.height - pixel[1] / per_point == pytest.approx(row.y, abs=0.01)
+    assert ax.get_xscale() == ("log" if measure == "RR" else "linear")
+    assert [text.get_text() for text in ax.get_xticklabels()] == [tick.label for tick in plan.axis.ticks]
+
+
+def marks(ax, shape="s"):
+    """Return where the marks of an Axes are drawn, in pixels, from top to bottom."""
+    found = [line for line in ax.lines if line.get_marker() == shape]
+    places = [line.get_transform().transform((line.get_xdata()[0], line.get_ydata()[0])) for line in found]
+    return np.array(sorted(places, key=lambda place: -place[1]))
+
+
+def test_other_limits_move_marks_ticks_and_what_is_added_later():
+    es = mx.EffectSizes(np.log([0.5, 0.7, 1.2, 0.9, 3.0]), [0.01, 0.02, 0.03, 0.01, 0.02], "RR")
+    ax = forest(es)
+    ax.set_xlim(0.6, 1.4)
+    assert ax.get_xlim() == pytest.approx((0.6, 1.4))
+    later = ax.axvline(1.2)
+    x = later.get_transform().transform((1.2, 0.5))[0]
+    assert len(marks(ax)) == 3
+    assert marks(ax)[1][0] == pytest.approx(x, abs=0.02)
+    assert (len(marks(ax, "<")), len(marks(ax, ">"))) == (1, 1)
+    assert {text.get_text() for text in ax.texts} >= {"0.50", "3.00"}
+    assert any("2 studies lie outside the axis" in text.get_text() for text in ax.texts)
+    ticks = [float(text.get_text()) for text in ax.get_xticklabels()]
+    assert len(ticks) >= 3
+    assert all(0.6 <= tick <= 1.4 for tick in ticks)
+    ax.set_xlim(0.1, 10.0)
+    assert len(marks(ax)) == 5
+    assert not any("outside" in text.get_text() for text in ax.texts)
+    assert overlapping_texts(ax) == []
+
+
+def test_the_limits_of_other_figures_move_what_they_show(make_effects, studies):
+    ax = funnel(make_effects(6))
+    ax.set_xlim(-4.0, 4.0)
+    ax.set_ylim(1.5, 0.0)
+    wanted = ax.transData.transform(np.column_stack([make_effects(6).y, np.sqrt(make_effects(6).v)]))
+    assert marks(ax, "o") == pytest.approx(wanted[np.argsort(-wanted[:, 1])], abs=0.05)
+    ax = mx.plots.interval_strip(studies, "size_nm", "source")
+    before = marks(ax, "o")
+    ax.set_xlim(1.0, 1e4)
+    values = sorted(studies["size_nm"].dropna())
+    wanted = sorted(ax.transData.transform([(value, 0.0) for value in values])[:, 0])
+    assert sorted(marks(ax, "o")[:, 0]) == pytest.approx(wanted, abs=0.05)
+    assert len(before) == len(values)
+    ax = mx.plots.reported_shares(studies, ["isolation"])
+    ax.set_xlim(0.0, 50.0)
+    inside = [patch for patch in ax.patches if patch.get_clip_on()]
+    assert inside
 
 
 def test_settings_of_the_user_are_left_alone_and_have_no_effect(make_effects, tmp_path):

@@ -12,6 +12,7 @@ from metaexo.errors import DependentEffectsWarning, InputError, TooFewStudiesErr
 from metaexo.plots import Column, forest_plan
 from metaexo.plots.forest_page import forest_page
 from metaexo.plots.page import Area, Dot, clashes
+from metaexo.plots.style import WHITE
 
 
 def numbers(row):
@@ -228,13 +229,48 @@ def test_an_interval_beyond_the_axis_ends_in_an_arrow_and_keeps_its_numbers(make
     assert {a.points[0][0] for a in arrows} == {plan.panel.left, plan.panel.right}
 
 
-def test_an_effect_outside_the_axis_has_an_arrow_and_no_square(make_effects):
-    plan = forest_plan(mx.EffectSizes([0.1, 9.0], [0.01, 0.01]), limits=(-1.0, 1.0))
+@pytest.mark.parametrize("limits", [None, (0.3, 1.1), (0.75, 0.8), (5.0, 9.0), (1e-4, 1e-3)])
+def test_every_study_has_one_mark(limits):
+    es = mx.EffectSizes(np.log([0.5, 0.7, 1.2, 0.9, 3.0]), [0.01, 0.02, 0.03, 0.01, 0.02], "RR")
+    fit = mx.RandomEffects(es).fit()
+    plan = forest_plan(fit, limits=limits)
     page = forest_page(plan)
-    assert not [i for i in page.items if isinstance(i, Dot) and i.y == plan.rows[1].y]
-    assert [
-        i for i in page.items if isinstance(i, Area) and i.points[0] == (plan.panel.right, plan.rows[1].y)
-    ]
+    outside = 0
+    for row, shown in zip(plan.rows, np.exp(es.y), strict=False):
+        (dot,) = [item for item in page.items if isinstance(item, Dot) and item.y == row.y]
+        if limits is None or limits[0] <= shown <= limits[1]:
+            assert dot.x == pytest.approx(plan.panel.x(np.log(shown)), abs=0.01)
+            assert row.mark.beyond == ""
+            continue
+        outside += 1
+        side = "left" if shown < limits[0] else "right"
+        assert (row.mark.beyond, dot.shape, dot.fill) == (side, side, WHITE)
+        assert abs(dot.x - getattr(plan.panel, side)) < 4
+        small = [item for item in page.texts if item.size < 7.5 and abs(item.y - row.y) < 4]
+        assert [item.text for item in small] == [f"{shown:.2f}"]
+    said = [note for note in plan.notes if "outside the axis" in note]
+    assert bool(said) == bool(outside)
+    if outside:
+        assert said[0].startswith(f"{outside} {'study' if outside == 1 else 'studies'}")
+    assert clashes(page) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("measure", ["SMD", "OR", "PLO", "ZCOR", "COR", "PFT", "IRLN"])
+def test_automatic_limits_hold_every_estimate(seed, measure):
+    draws = np.random.default_rng(seed)
+    y = draws.standard_t(1.2, 9)
+    y = np.clip(y, -0.99, 0.99) if measure == "COR" else np.abs(y) % 1.5 if measure == "PFT" else y
+    plan = forest_plan(mx.RandomEffects(mx.EffectSizes(y, draws.uniform(0.01, 0.2, 9), measure)).fit())
+    for row in plan.rows:
+        if row.mark is not None and row.mark.estimate is not None:
+            assert plan.axis.low <= row.mark.estimate <= plan.axis.high
+            assert row.mark.beyond == ""
+    assert len(plan.axis.ticks) >= 3
+    for row in plan.rows:
+        for text in forest_page(plan).texts:
+            if row.kind == "study" and text.text == row.cells["label"][0] and text.x < plan.panel.left:
+                assert abs(text.y - row.y) < plan.size  # a name stands beside its mark
 
 
 def test_default_limits_hold_the_pooled_effect_the_null_and_the_prediction(make_effects):

@@ -11,7 +11,7 @@ from metaexo.effects.measure import get_measure
 from metaexo.errors import InputError
 from metaexo.plots.fonts import text_width, wrap, wrap_to_width
 from metaexo.plots.page import snap
-from metaexo.plots.scale import analysis, display, linear_ticks, make_ticks, robust_limits
+from metaexo.plots.scale import from_axis, linear_ticks, make_ticks, on_axis, place_of, robust_limits
 from metaexo.plots.style import PALETTE, SHAPES, colour_and_shape
 from metaexo.plots.tables import lanes, levels_of
 from metaexo.plots.wording import settle, shown, stratum_words
@@ -59,16 +59,17 @@ def test_hyphens_are_no_places_to_break():
 
 
 @pytest.mark.parametrize("code", MEASURES)
-def test_the_way_back_from_the_shown_scale(code):
+def test_the_way_back_from_the_axis(code):
     measure = get_measure(code)
-    inside = (0.05, 0.3, 0.9)
-    for value in inside:
-        assert display(measure, analysis(measure, value)) == pytest.approx(value, rel=1e-12)
+    for value in (0.05, 0.3, 0.9):
+        place = on_axis(measure, value)
+        assert place == (np.log(value) if measure.display_log else value)
+        assert from_axis(measure, place) == pytest.approx(value, rel=1e-12)
 
 
 def test_a_value_that_the_scale_does_not_have_is_refused():
     with pytest.raises(InputError, match="Risk ratio"):
-        analysis(get_measure("RR"), 0.0)
+        place_of(get_measure("RR"), 0.0, "reference")
 
 
 @pytest.mark.parametrize(
@@ -79,16 +80,19 @@ def test_a_value_that_the_scale_does_not_have_is_refused():
         ("RR", -2, 1.5),
         ("RR", -0.2, 0.25),
         ("RR", -30, 4),
-        ("PAS", 0, 1.5),
+        ("PAS", 0, 1),
+        ("PLO", 0, 1),
+        ("ZCOR", -1, 1),
+        ("ZCOR", -0.4, 0.97),
     ],
 )
 def test_ticks_stand_inside_at_the_values_that_they_name(code, low, high):
     measure = get_measure(code)
     ticks = make_ticks(measure, low, high, 200.0)
-    assert 2 <= len(ticks) <= 9
+    assert 3 <= len(ticks) <= 9
     for tick in ticks:
         assert low - 1e-9 <= tick.value <= high + 1e-9
-        assert display(measure, tick.value) == pytest.approx(number(tick.label), rel=1e-9, abs=1e-9)
+        assert from_axis(measure, tick.value) == pytest.approx(number(tick.label), rel=1e-9, abs=1e-9)
 
 
 def test_tick_labels_never_touch():
