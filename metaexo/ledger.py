@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from metaexo.errors import InputError
 
@@ -73,6 +75,8 @@ class Ledger:
     left_out: tuple[LeftOut, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "used", _whole(self.used))
+        object.__setattr__(self, "left_out", _entries(self.source, self.left_out))
         lines = [*self.used, *(entry.line for entry in self.left_out)]
         if len(lines) != len(set(lines)):
             twice = sorted(line for line, n in Counter(lines).items() if n > 1)
@@ -104,7 +108,9 @@ class Ledger:
         studies, items : mapping of int to str, optional
             Line to study and to what the row reports.
         """
-        unknown = sorted(set(reasons) - set(self.used))
+        for given in (reasons, studies or {}, items or {}):
+            _check_mapping(given)
+        unknown = sorted(set(reasons) - set(self.used), key=str)
         if unknown:
             raise InputError(
                 f"lines {unknown} are not among the used rows of {self.source}",
@@ -119,7 +125,7 @@ class Ledger:
 
     def keep(self, lines: Iterable[int], reason: str, step: str = "selection") -> Ledger:
         """Return a ledger in which only `lines` are used; the others drop out for `reason`."""
-        wanted = set(lines)
+        wanted = set(_whole(lines))
         return self.leave_out({line: reason for line in self.used if line not in wanted}, step)
 
     def counts(self) -> pd.DataFrame:
@@ -149,3 +155,29 @@ class Ledger:
 
     def __str__(self) -> str:
         return f"{self.source}: {self.total} rows, {len(self.used)} used, {len(self.left_out)} left out"
+
+
+def _whole(lines: object) -> tuple[int, ...]:
+    """Return lines as whole numbers; refuse anything else."""
+    given: list[Any] = (
+        list(lines) if isinstance(lines, Iterable) and not isinstance(lines, str | Mapping) else [lines]
+    )
+    if not all(isinstance(line, int | np.integer) and not isinstance(line, bool) for line in given):
+        raise InputError("some lines are no whole numbers", "a list of the numbers of lines, from 1")
+    return tuple(int(line) for line in given)
+
+
+def _entries(source: object, left_out: object) -> tuple[LeftOut, ...]:
+    """Return the rows left out; refuse anything else, and a source that is no name."""
+    given: list[Any] = list(left_out) if isinstance(left_out, Iterable) else [left_out]
+    if not isinstance(source, str) or not all(isinstance(entry, LeftOut) for entry in given):
+        raise InputError(
+            "the ledger holds other things than a name and rows left out",
+            "the name of a table, the lines that were used, and a LeftOut for each other row",
+        )
+    return tuple(given)
+
+
+def _check_mapping(given: object) -> None:
+    if not isinstance(given, Mapping):
+        raise InputError(f"a {type(given).__name__} was given", "a mapping of lines to words")

@@ -180,7 +180,7 @@ def index_of(*given: object) -> pd.Index[Any] | None:
     return next((index for index in indexes if index is not None and not callable(index)), None)
 
 
-def read_labels(values: object, k: int) -> tuple[str, ...]:
+def read_labels(values: object, k: int | None = None) -> tuple[str, ...]:
     """Return labels as texts; a blank one is the number of its row; empty if none are given."""
     if values is None:
         return ()
@@ -188,7 +188,7 @@ def read_labels(values: object, k: int) -> tuple[str, ...]:
     return tuple(str(i + 1) if is_blank(entry) else as_word(entry) for i, entry in enumerate(entries))
 
 
-def read_studies(values: object, k: int) -> tuple[str, ...]:
+def read_studies(values: object, k: int | None = None) -> tuple[str, ...]:
     """Return studies as texts, "" for a blank one; empty if none are given."""
     if values is None:
         return ()

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NoReturn
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from metaexo.effects.arguments import (
+    check_studies,
+    check_table,
+    look_up,
+    read_labels,
+    read_studies,
+    study_column_of,
+)
 from metaexo.effects.bounds import BoundedEffects, Kind
-from metaexo.effects.effect_sizes import Derivation, EffectSizes
-from metaexo.effects.measure import Measure
+from metaexo.effects.effect_sizes import NOT_SELECTED, Derivation, EffectSizes, positions_of, read_reason
+from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.origin import Origin
-from metaexo.errors import InputError, ShapeError, TooFewStudiesError, UnknownChoiceError
+from metaexo.errors import InputError, ShapeError, TooFewStudiesError
 from metaexo.formatting import interval
+from metaexo.inputs import check_aligned, check_flag
 from metaexo.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -25,7 +34,7 @@ Mask = NDArray[np.bool_]
 ENDS = ("lower", "upper", "v_lower", "v_upper")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class BoundedEffectSizes:
     """Effects of which some are exact and the others an interval or a direction.
 
@@ -40,12 +49,13 @@ class BoundedEffectSizes:
         Ends, variances, kinds and derivations; every row must have a kind.
     measure : Measure
         The measure.
-    labels : tuple of str
+    labels : sequence of str
         What a reader sees of each row.
-    study : tuple of str
-        Study of each row.
+    study : sequence of str, str or None
+        Study of each row, or the name of a column of `data`; None for the column "study", or, without one,
+        a study per row.
     data : pandas.DataFrame
-        Further columns, one row an effect.
+        Further columns, one row per effect.
     ledger : Ledger
         Which rows of the source table are here and which are not.
     oriented : bool
@@ -75,20 +85,63 @@ class BoundedEffectSizes:
     measure: Measure
     labels: tuple[str, ...]
     study: tuple[str, ...]
-    data: pd.DataFrame
     ledger: Ledger
-    oriented: bool = False
-    origin: Origin | None = None
+    oriented: bool
+    origin: Origin | None
+    study_column: str | None
+    _data: pd.DataFrame
 
-    def __post_init__(self) -> None:
-        used = self.ledger.used
-        lengths = {"labels": len(self.labels), "study": len(self.study), "data": len(self.data)}
-        for name, length in {**lengths, "used rows of the ledger": len(used)}.items():
+    def __init__(
+        self,
+        bounds: BoundedEffects,
+        measure: str | Measure,
+        labels: Sequence[str],
+        study: Sequence[str] | str | None,
+        data: pd.DataFrame,
+        ledger: Ledger,
+        oriented: bool = False,
+        origin: Origin | None = None,
+    ) -> None:
+        kinds = (("bounds", bounds, BoundedEffects), ("ledger", ledger, Ledger), ("origin", origin, Origin))
+        for name, given, kind in kinds:
+            if not isinstance(given, kind) and not (name == "origin" and given is None):
+                raise InputError(f"{name} is a {type(given).__name__}", f"a {kind.__name__}")
+        check_table(data)
+        if data is None:
+            raise InputError("data is None", "a pandas.DataFrame with one row per effect")
+        column = study if isinstance(study, str) else study_column_of(data) if study is None else None
+        studies = look_up(data, "study", column if column is not None else study)
+        put = object.__setattr__
+        put(self, "bounds", bounds)
+        put(self, "measure", get_measure(measure))
+        put(self, "labels", read_labels(look_up(data, "labels", labels)))
+        put(self, "study", self.row_ids_of(ledger) if studies is None else read_studies(studies))
+        put(self, "ledger", ledger)
+        put(self, "oriented", check_flag("oriented", oriented))
+        put(self, "origin", origin)
+        put(self, "study_column", column)
+        put(self, "_data", data.copy())
+        lengths = {"labels": len(self.labels), "study": len(self.study), "data": len(data)}
+        for name, length in {**lengths, "used rows of the ledger": len(ledger.used)}.items():
             if length != self.k:
                 raise ShapeError(f"{name}: {length}, and there are {self.k} effects", "one for each effect")
-        for values in (self.lower, self.upper, self.v_lower, self.v_upper):
-            values.flags.writeable = False
+        check_studies(self.study, lambda i: f"{ledger.source} line {ledger.used[i]} ({self.labels[i]})")
         self._check()
+
+    @staticmethod
+    def row_ids_of(ledger: Ledger) -> tuple[str, ...]:
+        """Return a name of each row: the line of its sheet."""
+        return tuple(f"{ledger.source}:{line}" for line in ledger.used)
+
+    @property
+    def data(self) -> pd.DataFrame:
+        """Further columns, one row per effect: a copy, so that no change reaches these effects."""
+        return self._data.copy()
+
+    @property
+    def index(self) -> pd.Index[Any]:
+        """Index of `data`; pandas objects that are used with these effects must have the same."""
+        return self._data.index
 
     def _check(self) -> None:
         with np.errstate(invalid="ignore"):
@@ -168,7 +221,7 @@ class BoundedEffectSizes:
     @property
     def row_ids(self) -> tuple[str, ...]:
         """Unique name of each row: the line of its sheet."""
-        return tuple(f"{self.ledger.source}:{line}" for line in self.ledger.used)
+        return self.row_ids_of(self.ledger)
 
     @property
     def row_labels(self) -> tuple[str, ...]:
@@ -199,7 +252,7 @@ class BoundedEffectSizes:
             self.measure,
             labels=[self.labels[i] for i in at],
             study=[self.study[i] for i in at],
-            data=self.data.iloc[at].reset_index(drop=True),
+            data=self._data.iloc[at],
             derived=[self.derived[i] for i in at],
             ledger=self.ledger.leave_out(gone, "effect", studies, items),
             oriented=self.oriented,
@@ -221,9 +274,8 @@ class BoundedEffectSizes:
         UnknownChoiceError
             If there is no such column.
         """
-        if name not in self.data.columns:
-            raise UnknownChoiceError("column", name, [str(c) for c in self.data.columns])
-        return self.data[name]
+        found: pd.Series[Any] = look_up(self._data, "column", str(name))
+        return found.copy()
 
     def with_labels(self, labels: Sequence[str]) -> BoundedEffectSizes:
         """Return the same effects under other labels.
@@ -233,15 +285,31 @@ class BoundedEffectSizes:
         labels : sequence of str
             What a reader sees of each row, one an effect.
         """
-        return replace(self, labels=tuple(str(label) for label in labels))
+        return self._with(labels=labels)
 
-    def select(self, rows: ArrayLike, reason: str) -> BoundedEffectSizes:
+    def _with(self, **changes: Any) -> BoundedEffectSizes:
+        """Return these effects with some of the fields exchanged."""
+        fields: dict[str, Any] = {
+            "bounds": self.bounds,
+            "measure": self.measure,
+            "labels": self.labels,
+            "study": self.study,
+            "data": self._data,
+            "ledger": self.ledger,
+            "oriented": self.oriented,
+            "origin": self.origin,
+        }
+        made = BoundedEffectSizes(**(fields | changes))
+        object.__setattr__(made, "study_column", self.study_column)
+        return made
+
+    def select(self, rows: ArrayLike, reason: str = NOT_SELECTED) -> BoundedEffectSizes:
         """Return the effects where `rows` is true; the others enter the ledger with `reason`.
 
         Parameters
         ----------
-        rows : array_like of bool, shape (k,)
-            Which effects to keep.
+        rows : array_like
+            A boolean mask of length k, or positions from 0.
         reason : str
             Why the others are left out, in words.
 
@@ -250,22 +318,19 @@ class BoundedEffectSizes:
         ShapeError
             If there is not one entry for each effect.
         """
-        mask = np.asarray(rows, dtype=bool)
-        if mask.shape != (self.k,):
-            raise ShapeError(f"the mask has shape {mask.shape} for {self.k} effects", "one entry for each")
-        at = np.flatnonzero(mask)
+        check_aligned(**{"the effects": self._data, "rows": rows})
+        at = np.sort(positions_of(rows, self.k, lambda i: self.row_ids[i]))
+        kept = {self.ledger.used[i] for i in at}
+        gone = {line: read_reason(reason) for line in self.ledger.used if line not in kept}
         studies = dict(zip(self.ledger.used, self.study, strict=True))
         items = dict(zip(self.ledger.used, self.labels, strict=True))
-        gone = {self.ledger.used[i]: reason for i in np.flatnonzero(~mask)}
-        return BoundedEffectSizes(
-            self.bounds.at(at),
-            self.measure,
-            tuple(self.labels[i] for i in at),
-            tuple(self.study[i] for i in at),
-            self.data.iloc[at].reset_index(drop=True),
-            self.ledger.leave_out(gone, "selection", studies, items),
-            self.oriented,
-            self.origin.at(at) if self.origin is not None else None,
+        return self._with(
+            bounds=self.bounds.at(at),
+            labels=[self.labels[i] for i in at],
+            study=[self.study[i] for i in at],
+            data=self._data.iloc[at],
+            ledger=self.ledger.leave_out(gone, "selection", studies, items),
+            origin=self.origin.at(at) if self.origin is not None else None,
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -284,7 +349,7 @@ class BoundedEffectSizes:
                 "note": [mark.note for mark in self.derived],
             }
         )
-        extra = self.data.reset_index(drop=True)
+        extra = self._data.reset_index(drop=True)
         return pd.concat([frame, extra[[c for c in extra.columns if c not in frame.columns]]], axis=1)
 
     def __len__(self) -> int:

@@ -24,6 +24,7 @@ from metaexo.effects.reported import Reported, direction_of, f_of_the_arms, read
 from metaexo.effects.why_not import FOREIGN_F, NO_CORRELATION, PAIRED_FAMILY, PAIRED_FORM
 from metaexo.errors import AssumptionWarning, UnknownChoiceError
 from metaexo.formatting import plural
+from metaexo.inputs import Immutable
 from metaexo.numeric.tails import t_of_tail
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ MOST = (">", ">=")
 
 
 @dataclass(frozen=True, slots=True)
-class BoundedEffects:
+class BoundedEffects(Immutable):
     """Effects of a table, one entry a row: a point where it follows, otherwise an interval.
 
     Attributes

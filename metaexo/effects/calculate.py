@@ -13,7 +13,7 @@ from metaexo.effects.effect_sizes import REPORTED, Derivation
 from metaexo.effects.measure import Alternative, Measure, get_measure
 from metaexo.effects.zero_cells import ZeroCells, add_to_cells, cells
 from metaexo.errors import InputError, MissingInputError, ShapeError, UnknownChoiceError
-from metaexo.inputs import check_aligned, check_choice, check_flag, read_numbers
+from metaexo.inputs import Immutable, check_aligned, check_choice, check_flag, read_numbers
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -24,7 +24,7 @@ Compute = Callable[..., tuple[Array, Array]]
 
 
 @dataclass(frozen=True, slots=True)
-class Calculated:
+class Calculated(Immutable):
     """Effects of all rows, those that could not be computed included.
 
     Attributes

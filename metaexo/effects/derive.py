@@ -36,6 +36,7 @@ from metaexo.effects.reported import (
 from metaexo.effects.t_statistics import t_from_p
 from metaexo.effects.why_not import PAIRED_FAMILY, PAIRED_FORM, why_no_effect
 from metaexo.errors import AssumptionWarning, CorrelationError, InputError
+from metaexo.inputs import Immutable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +59,7 @@ EFFECT_NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class DerivedEffects:
+class DerivedEffects(Immutable):
     """Effects derived from a table, one entry a row of the table.
 
     Attributes

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.inputs import Immutable
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Origin:
+class Origin(Immutable):
     """The statistics that effects were computed from.
 
     Attributes

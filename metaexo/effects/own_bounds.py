@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metaexo.effects.arguments import (
+    check_table,
+    index_of,
+    look_up,
+    read_labels,
+    read_studies,
+    study_column_of,
+)
 from metaexo.effects.bounded_effect_sizes import ENDS, BoundedEffectSizes
 from metaexo.effects.bounds import BoundedEffects, Kind
 from metaexo.effects.effect_sizes import REPORTED, EffectSizes
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.errors import InputError, ShapeError
+from metaexo.inputs import check_aligned, read_numbers
 from metaexo.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -26,8 +35,8 @@ def bounded_effects(
     v_upper: ArrayLike | None = None,
     measure: str | Measure = "GEN",
     *,
-    labels: Sequence[str] | None = None,
-    study: Sequence[str] | None = None,
+    labels: Sequence[str] | str | None = None,
+    study: Sequence[str] | str | None = None,
     data: pd.DataFrame | None = None,
     oriented: bool = False,
 ) -> BoundedEffectSizes:
@@ -76,13 +85,20 @@ def bounded_effects(
     """
     import pandas as pd
 
-    low, high, at_lower = (np.array(values, dtype=float, ndmin=1) for values in (lower, upper, v))
-    at_upper = at_lower.copy() if v_upper is None else np.array(v_upper, dtype=float, ndmin=1)
-    k = low.size
+    check_table(data)
+    if study is None and data is not None:
+        study = study_column_of(data)
+    column = study if isinstance(study, str) else None
+    ends = {"lower": lower, "upper": upper, "v": v, "v_upper": v if v_upper is None else v_upper}
+    found = {name: look_up(data, name, values) for name, values in ends.items()}
+    named = {"labels": look_up(data, "labels", labels), "study": look_up(data, "study", study)}
+    check_aligned(**found, **named, data=data)
+    low, high, at_lower, at_upper = (read_numbers(x, name, ndim=1) for name, x in found.items())
+    k, index = low.size, index_of(*found.values(), *named.values())
     columns = {"upper": high, "v": at_lower, "v_upper": at_upper}
     for name, values in columns.items():
-        if values.shape != low.shape or low.ndim != 1:
-            raise ShapeError(f"{name} has shape {values.shape} and lower has {low.shape}", "one length")
+        if values.shape != low.shape:
+            raise ShapeError(f"{name} has {values.size} entries and lower has {low.size}", "one length")
     if np.isnan(low).any() or np.isnan(high).any():
         raise InputError(
             "some ends are missing",
@@ -90,7 +106,15 @@ def bounded_effects(
             "write infinity where there is no bound",
             [f"row {i + 1}" for i in np.flatnonzero(np.isnan(low) | np.isnan(high))],
         )
-    names = tuple(str(i + 1) for i in range(k)) if labels is None else tuple(map(str, labels))
+    bad = (at_lower < 0) | (at_upper < 0)
+    if bad.any():
+        raise InputError(
+            "some sampling variances are negative",
+            "sampling variances of at least 0",
+            "look at these rows in the source",
+            [f"row {i + 1}: {at_lower[i]:g}, {at_upper[i]:g}" for i in np.flatnonzero(bad)],
+        )
+    names = read_labels(named["labels"], k) or tuple(str(i + 1) for i in range(k))
     bounds = BoundedEffects(
         low,
         high,
@@ -104,8 +128,8 @@ def bounded_effects(
         bounds,
         get_measure(measure),
         names,
-        names if study is None else tuple(map(str, study)),
-        pd.DataFrame(index=range(k)) if data is None else data.reset_index(drop=True),
+        column or read_studies(named["study"], k) or tuple(str(i + 1) for i in range(k)),
+        pd.DataFrame(index=range(k) if index is None else index) if data is None else data,
         Ledger("input", tuple(range(1, k + 1))),
         oriented,
     )
@@ -144,6 +168,11 @@ def join_bounded(*parts: BoundedEffectSizes) -> BoundedEffectSizes:
     """
     import pandas as pd
 
+    for part in parts:
+        if not isinstance(part, BoundedEffectSizes):
+            raise InputError(
+                f"a part is a {type(part).__name__}", "BoundedEffectSizes", "metaexo.effects.bounded_effects"
+            )
     codes = sorted({part.measure.code for part in parts})
     if len(codes) != 1:
         raise InputError(f"the measures are {codes}", "effects of one measure")
@@ -199,18 +228,16 @@ def as_bounded(effects: EffectSizes | BoundedEffectSizes) -> BoundedEffectSizes:
             "EffectSizes or BoundedEffectSizes",
             "make them with EffectSizes, metaexo.effects.bounded_effects, or sheets.effects(bounds=True)",
         )
-    k = effects.k
+    k, index = effects.k, range(effects.k) if effects.index is None else effects.index
     point: Kind = "exact"
-    y, v = effects.y.copy(), effects.v.copy()
-    bounds = BoundedEffects(
-        y, y.copy(), v, v.copy(), (point,) * k, effects.derived or (REPORTED,) * k, ("",) * k
-    )
+    y, v = effects.y, effects.v
+    bounds = BoundedEffects(y, y, v, v, (point,) * k, effects.derived or (REPORTED,) * k, ("",) * k)
     return BoundedEffectSizes(
         bounds,
         effects.measure,
         effects.row_labels,
         effects.study or effects.row_ids,
-        pd.DataFrame(index=range(k)) if effects.data is None else effects.data.reset_index(drop=True),
+        pd.DataFrame(index=index) if effects.data is None else effects.data,
         effects.ledger or Ledger("input", tuple(range(1, k + 1))),
         effects.oriented,
         effects.origin,

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import metaexo as mx
-import metaexo.effects
+from metaexo.effects import bounded_effects
 from metaexo.effects.check import least_variances
 from metaexo.errors import (
     ImpossibleVarianceWarning,
@@ -23,6 +23,7 @@ from metaexo.errors import (
     UnknownChoiceError,
     UnusedStudyColumnWarning,
 )
+from metaexo.ledger import Ledger
 
 Y, V = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0.02] * 6
 
@@ -396,3 +397,55 @@ def test_a_p_of_one_has_no_direction() -> None:
         mx.effects.t_from_p(0.03, 0, 18)
     with pytest.raises(InputError, match="direction is 0"):
         mx.effects.d_of_p(0.03, 0, 18, 18)
+
+
+def test_bounded_effects_and_origins_cannot_be_changed() -> None:
+    low, data = np.array([0.1, 0.7]), pd.DataFrame({"x": [1.0, 2.0]})
+    found = bounded_effects(low, [0.1, np.inf], [0.05, 0.05], data=data)
+    low[0] = 99.0
+    data.loc[0, "x"] = 99.0
+    found.data.loc[0, "x"] = 99.0
+    assert found.lower[0] == 0.1
+    assert found.column("x").iloc[0] == 1.0
+    es = mx.effect_sizes("PLO", events=[1, 2], n=[10, 10])
+    for one in (found, pickle.loads(pickle.dumps(found)), copy.deepcopy(found), found.select([0, 1])):
+        for array in (one.lower, one.upper, one.v_lower, one.v_upper, one.bounds.lower):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 1.0
+    for same in (es, pickle.loads(pickle.dumps(es)), copy.deepcopy(es)):
+        assert same.origin is not None
+        assert mx.explain(same, 0) is not None
+        with pytest.raises(ValueError, match="read-only"):
+            same.origin.inputs["n"][0] = 1.0
+        with pytest.raises(TypeError):
+            same.origin.inputs["n"] = np.zeros(2)  # type: ignore[index]
+
+
+def test_ledger_holds_copies_of_lines() -> None:
+    lines = [1, 2, 3]
+    ledger = Ledger("input", lines)  # type: ignore[arg-type]
+    lines.append(4)
+    assert ledger.used == (1, 2, 3)
+    for wrong in ("123", [1.5], [True], 3.5, {1: 2}):
+        with pytest.raises(InputError):
+            Ledger("input", wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="mapping"):
+        ledger.leave_out([1], "model")  # type: ignore[arg-type]
+
+
+def test_bounds_by_the_same_door() -> None:
+    data = pd.DataFrame(
+        {"lo": [0.1, 0.7], "hi": [0.1, 2.0], "v": [0.1, 0.2], "study": ["a", "a"]}, index=[5, 6]
+    )
+    found = bounded_effects("lo", "hi", "v", data=data, labels="study")
+    assert (found.m, found.study_column, found.index.tolist()) == (1, "study", [5, 6])
+    with pytest.raises(InputError, match="different indexes"):
+        bounded_effects("lo", pd.Series([0.1, 2.0], index=[6, 5]), "v", data=data)
+    with pytest.raises(InputError, match="different indexes"):
+        found.select(pd.Series([True, False], index=[6, 5]))
+    with pytest.raises(InputError, match=r"line 2.*fill down"):
+        bounded_effects([0.1, 0.2], [0.1, 0.2], [0.1, 0.1], study=["a", None])  # type: ignore[list-item]
+    with pytest.raises(InputError, match="negative"):
+        bounded_effects([0.1], [0.1], [-0.1])
+    with pytest.raises(InputError, match="BoundedEffectSizes"):
+        mx.effects.join_bounded(found, "x")  # type: ignore[arg-type]
