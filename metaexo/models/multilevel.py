@@ -21,8 +21,9 @@ from metaexo.models.multilevel_refusals import refuse_confounded, refuse_terms
 from metaexo.models.multilevel_results import MultilevelResults
 from metaexo.models.multilevel_terms import NamedTerm, RandomTerm, read_terms
 from metaexo.models.multilevel_weights import read_weights
-from metaexo.numeric.mixed.maximum import MixedMaximum, maximise
+from metaexo.numeric.mixed.maximum import MixedMaximum
 from metaexo.numeric.mixed.problem import MixedProblem
+from metaexo.numeric.mixed.structured import maximise
 from metaexo.numeric.mixed.structures import Unstructured
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from metaexo.errors import ConvergenceError
 from metaexo.models.robust import split_clusters
 from metaexo.models.weighted import refuse_own_weights
 from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
-from metaexo.numeric.mixed.maximum import maximise
 from metaexo.numeric.mixed.problem import MixedProblem
+from metaexo.numeric.mixed.structured import maximise
 from metaexo.numeric.mixed.terms import Index, Term
 from metaexo.numeric.problem import Array
 

@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike
 
 from metaexo.errors import ConvergenceError, InputError, UnknownChoiceError
 from metaexo.models.multilevel_terms import NamedTerm
-from metaexo.numeric.mixed.maximum import MixedMaximum, maximise, variance_unit
+from metaexo.numeric.mixed.maximum import MixedMaximum, variance_unit
 from metaexo.numeric.mixed.problem import MixedProblem
+from metaexo.numeric.mixed.structured import maximise
 from metaexo.numeric.mixed.structures import Unstructured
 from metaexo.numeric.mixed.terms import Term
 from metaexo.numeric.problem import Array

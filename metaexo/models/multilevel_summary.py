@@ -11,6 +11,7 @@ from metaexo.effects.back_transforms import back_pooled
 from metaexo.formatting import interval, number, p_value, percent, plural, text_table
 from metaexo.models.multilevel_structures import STRUCTURES
 from metaexo.models.summary import Summary
+from metaexo.numeric.problem import Array
 
 if TYPE_CHECKING:
     from metaexo.models.multilevel_results import MultilevelResults
@@ -115,6 +116,13 @@ def _data(fit: MultilevelResults) -> list[str]:
     return lines
 
 
+def matrix_rank(g: Array) -> int:
+    """Return the rank of a covariance matrix."""
+    size = np.sqrt(np.maximum(np.diagonal(g), 1e-300))
+    values = np.linalg.eigvalsh(g / np.outer(size, size))
+    return int((values > 1e-9).sum())
+
+
 def _certificate(fit: MultilevelResults) -> list[str]:
     seal = fit.maximum
     lines = [
@@ -126,6 +134,12 @@ def _certificate(fit: MultilevelResults) -> list[str]:
     edges = [str(name) for name in fit.components.index[fit.components["at_bound"]]]
     if edges:
         lines.append(f"at the edge of their range: {', '.join(edges)}")
+    lines += [
+        f"the covariance matrix of {named.name} is singular (rank {rank} of {len(g)}): "
+        "the maximum is at the boundary of what it can be"
+        for named, g in zip(fit.terms, fit.g, strict=True)
+        if named.structure in ("UN", "GEN") and 0 < (rank := matrix_rank(g)) < len(g)
+    ]
     few = [named.name for named in fit.terms if named.structure == "intercept" and named.term.levels < 5]
     if few:
         lines.append(f"fewer than five levels, so that the variance rests on very little: {', '.join(few)}")

@@ -169,8 +169,13 @@ def evaluate_blocks(problem: MixedProblem, theta: Array, restricted: bool) -> Ev
         score = _term_score(factor, fit, j, restricted)
         scores.append(score)
         gradient.append(0.5 * np.einsum("nij,ij->n", term.structure.derivatives(part), score))
-    f = _changes(problem, theta, fit.r)
+    f = changes(problem, theta, fit.r)
     information = 0.5 * (f.T @ fit.project(f))
+    for j, (term, score) in enumerate(zip(problem.terms, scores, strict=True)):
+        bend = term.structure.bend(score)
+        if bend is not None:
+            own = slice(int(problem.offsets[j]), int(problem.offsets[j + 1]))
+            information[own, own] += bend
     return Evaluation(fit.llf(restricted), np.concatenate([np.empty(0), *gradient]), information, scores)
 
 
@@ -328,7 +333,7 @@ def floors(problem: MixedProblem, theta: Array) -> Array:
     return 1.0 / largest
 
 
-def _changes(problem: MixedProblem, theta: Array, r: Array) -> Array:
+def changes(problem: MixedProblem, theta: Array, r: Array) -> Array:
     """Return the derivative of M along each parameter, times r: shape (K, n)."""
     moved = [np.empty((r.size, 0))]
     for term, part in zip(problem.terms, problem.split(theta), strict=True):
@@ -353,7 +358,7 @@ def information_of_draws(problem: MixedProblem, theta: Array, draws: Array) -> A
     fit = least_squares(problem, factorise_blocks(problem, problem.matrices(theta)))
     total = np.zeros((theta.size, theta.size))
     for r in fit.project(draws).T:
-        f = _changes(problem, theta, r)
+        f = changes(problem, theta, r)
         total += 0.5 * (f.T @ fit.project(f))
     return total
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metaexo.numeric.mixed.climb import Box, Function, Top, climb, observed_information
 from metaexo.numeric.mixed.evaluation import Evaluation
@@ -71,7 +72,7 @@ class MixedMaximum:
     llf: float
     gradient: float
     curvature: float
-    at_bound: Array
+    at_bound: NDArray[np.bool_]
     information: Array
     starts: int
     agreeing: int

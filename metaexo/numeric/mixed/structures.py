@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -90,6 +91,16 @@ class Structure(ABC):
     def count(self) -> int:
         """Number of parameters."""
         return int(self.bounds[0].size)
+
+    def bend(self, score: Array) -> Array | None:
+        """Return what the second derivatives of G add to the information, -tr(S d2G) / 2; None where 0.
+
+        Parameters
+        ----------
+        score : ndarray, shape (s, s)
+            S of the term: what the gradient is on the scale of G.
+        """
+        return None
 
 
 @dataclass(frozen=True)
@@ -300,9 +311,9 @@ class Unstructured(Structure):
         root = self._factor(theta)
         return np.asarray(root @ root.T)
 
-    def derivatives(self, theta: Array) -> Array:
-        """Return dG / dtheta."""
-        root = self._factor(theta)
+    @cached_property
+    def _changes(self) -> Array:
+        """Derivatives of the factor, shape (n, s, s); it is linear in the parameters."""
         rows, columns = self._places
         change = np.zeros((rows.size, self.size, self.size))
         change[np.arange(rows.size), rows, columns] = 1.0
@@ -310,8 +321,17 @@ class Unstructured(Structure):
             rho = self.first_correlation
             at = int(np.flatnonzero((rows == 1) & (columns == 1))[0])
             change[at, 1, :2] = rho, np.sqrt(max(0.0, 1 - rho**2))
-        half = change @ root.T
+        return change
+
+    def derivatives(self, theta: Array) -> Array:
+        """Return dG / dtheta."""
+        half = self._changes @ self._factor(theta).T
         return np.asarray(half + half.transpose(0, 2, 1))
+
+    def bend(self, score: Array) -> Array:
+        """Return -tr(S d2G) / 2 for all pairs of parameters, shape (n, n)."""
+        n = len(self._changes)
+        return np.asarray(-self._changes.reshape(n, -1) @ (score @ self._changes).reshape(n, -1).T)
 
     def start(self, variance: Array, correlation: float) -> Array:
         """Return parameters with about these variances and this correlation."""
@@ -349,3 +369,46 @@ class Unstructured(Structure):
         if component:
             raise ValueError("only the first variance is a parameter of its own")
         return 0, float(np.sqrt(value))
+
+
+@dataclass(frozen=True)
+class Factor(Unstructured):
+    """Any covariance matrix, as A A' with A square: the parameters in which a maximum is searched for.
+
+    No entry has a bound. A point where the gradient is zero and the likelihood curves down in every direction
+    of A is one where no positive semidefinite matrix nearby is better, singular ones included; that does not
+    hold for a triangular factor. A is not unique (A Q with Q orthogonal is the same G).
+
+    Attributes
+    ----------
+    first_variance : bool
+        Whether the first variance is held: the first row of A then is (a, 0, ..., 0).
+
+    References
+    ----------
+    Burer, S., Monteiro, R. D. C. (2005). Local minima and convergence in low-rank semidefinite programming.
+    Mathematical Programming 103, 427-444. https://doi.org/10.1007/s10107-004-0564-1
+    """
+
+    first_variance: bool = False
+
+    @property
+    def _places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        kept = np.ones((self.size, self.size), dtype=bool)
+        if self.first_variance or self.first_correlation is not None:
+            kept[0, 1:] = False
+        if self.first_correlation is not None:
+            kept[1, [0, *range(2, self.size)]] = False
+        rows, columns = np.nonzero(kept)
+        return np.asarray(rows, dtype=np.intp), np.asarray(columns, dtype=np.intp)
+
+    @property
+    def bounds(self) -> tuple[Array, Array]:
+        """Nothing is bounded but the roots of tied variances, whose sign says nothing."""
+        rows, columns = self._places
+        low = np.full(rows.size, -np.inf)
+        if self.first_variance or self.first_correlation is not None:
+            low[(rows == 0) & (columns == 0)] = 0.0
+        if self.first_correlation is not None:
+            low[(rows == 1) & (columns == 1)] = 0.0
+        return low, np.full(rows.size, np.inf)
