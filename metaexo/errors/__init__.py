@@ -28,6 +28,7 @@ from metaexo.errors.cautions import (
     RowsLeftOutWarning,
     ScaleBoundaryWarning,
     SingleStudyStratumWarning,
+    UnclearLevelWarning,
     UnusedStudyColumnWarning,
     VarianceRatioWarning,
 )
@@ -163,6 +164,7 @@ __all__ = [
     "StatisticMismatchWarning",
     "TimeError",
     "TooFewStudiesError",
+    "UnclearLevelWarning",
     "UnknownChoiceError",
     "UnknownColumnError",
     "UnknownOutcomeWarning",

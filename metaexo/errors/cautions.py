@@ -25,6 +25,10 @@ class FewStudiesWarning(MetaexoWarning):
     """So few studies that the quantity rests on very little."""
 
 
+class UnclearLevelWarning(MetaexoWarning):
+    """A level called "NA", "-" or the like: it counts as a level, and may mean that nothing is reported."""
+
+
 class EqualEffectsTestWarning(MetaexoWarning):
     """A test that is meant for random-effects models was asked for with the equal-effects model."""
 

@@ -10,15 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import InputError, TooFewStudiesError
+from metaexo.errors import TooFewStudiesError
 from metaexo.formatting import percent
+from metaexo.heterogeneity.levels import (
+    NOT_REPORTED,
+    check_effects,
+    factor_levels,
+    is_unreported,
+    natural_key,
+    read_factors_named,
+)
 from metaexo.numeric.problem import Array
 
 Codes = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
-NOT_REPORTED = "not reported"
-SILENT = ("", NOT_REPORTED, "nan", "<na>", "none")
 MOST_FACTORS = 5
 
 
@@ -115,17 +121,13 @@ def read_factors(effects: EffectSizes, factors: str | Sequence[str]) -> FactorTa
     TooFewStudiesError
         If there are no effects.
     """
-    names = (factors,) if isinstance(factors, str) else tuple(factors)
-    if not 1 <= len(names) <= MOST_FACTORS or len(set(names)) < len(names):
-        raise InputError(
-            f"the factors {', '.join(names) or '(none)'}", f"one to {MOST_FACTORS} different columns"
-        )
+    effects, names = check_effects(effects), read_factors_named(factors, MOST_FACTORS)
     if effects.k == 0:
         raise TooFewStudiesError("there are no effects", "at least one effect", "look at the ledger")
     codes, levels = [], []
     for name in names:
-        column = [level_of(value) for value in effects.column(name)]
-        found = sorted(set(column), key=lambda level: (level == NOT_REPORTED, level))
+        column = [level_of(word) for word in factor_levels(effects, name)]
+        found = sorted(set(column), key=lambda level: (level == NOT_REPORTED, natural_key(level)))
         codes.append([found.index(level) for level in column])
         levels.append(tuple(found))
     study: Sequence[Any] = effects.study or range(effects.k)
@@ -133,16 +135,15 @@ def read_factors(effects: EffectSizes, factors: str | Sequence[str]) -> FactorTa
     return FactorTable(names, tuple(levels), np.array(codes, dtype=np.intp).T, study_codes)
 
 
-def level_of(value: object) -> str:
-    """Return a level as text; a missing value, and all ways to say so, are "not reported".
+def level_of(word: str) -> str:
+    """Return a level without blanks around it; all ways to say that it is not reported are one.
 
     Examples
     --------
-    >>> level_of("Plant"), level_of(None), level_of(float("nan")), level_of("not_reported")
-    ('Plant', 'not reported', 'not reported', 'not reported')
+    >>> level_of("Plant "), level_of("Not_reported")
+    ('Plant', 'not reported')
     """
-    text = str(value).strip()
-    return NOT_REPORTED if text.replace("_", " ").lower() in SILENT else text
+    return NOT_REPORTED if is_unreported(word) else word.strip()
 
 
 def readable(name: str) -> str:

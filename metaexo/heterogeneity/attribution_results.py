@@ -174,7 +174,7 @@ class AttributionResults:
     @property
     def not_reported(self) -> dict[str, int]:
         """Factor to the number of effects whose level is not reported."""
-        from metaexo.heterogeneity.attribution_data import NOT_REPORTED
+        from metaexo.heterogeneity.levels import NOT_REPORTED
 
         table = self.estimability.table
         return {

@@ -27,7 +27,9 @@ from metaexo.errors import NotIdentifiableError
 from metaexo.formatting import p_value, printed
 from metaexo.heterogeneity.levels import studies_of
 from metaexo.heterogeneity.strata import StratifiedResults
-from metaexo.models.permutation import TIE, distinct_orders
+from metaexo.heterogeneity.strata_fits import check_strata
+from metaexo.inputs import frozen
+from metaexo.models.permutation import NOTHING, TIE, as_extreme, distinct_orders, permutation_p, whole_number
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.moments import weighted_fit
 from metaexo.numeric.problem import Array, make_batch
@@ -113,7 +115,10 @@ def permute_strata(
     TooFewStudiesError
         If fewer than two strata have two or more studies.
     NotIdentifiableError
-        If no labels can be dealt, because every study stands in several strata.
+        If no labels can be permuted, because every study stands in several strata, or a statistic is
+        undefined.
+    InputError
+        If `results` are no strata.
 
     References
     ----------
@@ -130,28 +135,31 @@ def permute_strata(
     >>> found.arrangements, round(found.pvalue, 3), round(found.smallest, 3)
     (70, 0.029, 0.029)
     """
+    check_strata(results)
+    limit, draws = whole_number(limit, "limit", 1), whole_number(draws, "draws", 19)
+    seed = whole_number(seed, "seed", 0)
     results._several("labels to deal")
     deal = _Deal(results)
     number = deal.count()
     exact = number <= limit
     rng = np.random.default_rng(seed)
     source = deal.all() if exact else deal.drawn(draws, rng)
-    statistic = _Statistic(results, deal.rows)
+    statistic = _Statistic(results, deal.rows, deal.label)
     parts = [statistic(block) for block in _blocks(source)]
     values = np.concatenate(parts)
     observed = float(values[0])
-    extreme = values >= observed - TIE * abs(observed)
-    top = values.max()
+    pvalue = permutation_p(values, observed, drawn=False)
+    top = float(values.max())
     return BetweenPermutation(
         statistic=observed,
-        pvalue=float(extreme.mean()),
-        smallest=float((values >= top - TIE * abs(top)).mean()) if exact else 1 / len(values),
+        pvalue=pvalue,
+        smallest=float(as_extreme(values, top).mean()) if exact else 1 / len(values),
         arrangements=number,
         fitted=len(values),
         exact=exact,
         dealt=len(deal.own),
         kept=deal.kept,
-        statistics=values,
+        statistics=frozen(values),
     )
 
 
@@ -159,7 +167,10 @@ class _Deal:
     """The ways to deal the labels of strata between studies."""
 
     def __init__(self, results: StratifiedResults) -> None:
-        strata = results.fitted
+        # Strata that are not compared keep their labels; with one variance for all they take part in that.
+        others = [s for s in results.fitted if s not in results.compared]
+        strata = [*results.compared, *(others if results.tau2_mode != "separate" else [])]
+        compared = len(results.compared)
         self.rows: Labels = np.sort(np.concatenate([s.rows for s in strata]))
         label = np.empty(results.effects.k, dtype=np.intp)
         for j, stratum in enumerate(strata):
@@ -169,6 +180,7 @@ class _Deal:
         names = np.array([units[i] for i in self.rows], dtype=object)
         # every study by the positions of its effects
         members = [np.flatnonzero(names == name) for name in dict.fromkeys(names)]
+        members = [part for part in members if (self.label[part] < compared).any()]
         single = [part for part in members if len(set(self.label[part])) == 1]
         self.kept = len(members) - len(single)
         self.members = single
@@ -219,9 +231,9 @@ def _blocks(source: Iterator[Labels]) -> Iterator[Labels]:
 class _Statistic:
     """The statistic between strata of many arrangements at once."""
 
-    def __init__(self, results: StratifiedResults, rows: Labels) -> None:
+    def __init__(self, results: StratifiedResults, rows: Labels, labels: Labels) -> None:
         self.y, self.v = results.effects.y[rows], results.effects.v[rows]
-        self.size = len(results.fitted)
+        self.size, self.compared = int(labels.max()) + 1, len(results.compared)
         self.mode, self.method, self.test = results.tau2_mode, results.method, results.test
 
     def __call__(self, labels: Labels) -> Array:
@@ -252,7 +264,8 @@ class _Statistic:
         rows = []
         for mask, t in zip(masks, tau2, strict=True):
             batch = make_batch(self.y, self.v, n=mask)
-            fit = weighted_fit(batch, 1.0 / (batch.v + t[:, None]))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                fit = weighted_fit(batch, 1.0 / (batch.v + t[:, None]))
             rows.append((fit.beta[:, 0], fit.cov[:, 0, 0], fit.weighted_ss, batch.df))
         mean, variance, ss, df = (np.array(column) for column in zip(*rows, strict=True))
         return mean, variance, ss, df
@@ -260,7 +273,8 @@ class _Statistic:
     def _joint(self, masks: list[Array], tau2: Array) -> Array:
         """Return the statistic of one model with a mean each and one variance."""
         mean, variance, ss, df = self._means(masks, [tau2] * self.size)
-        spread = _spread(mean, variance)
+        n = self.compared
+        spread = _spread(mean[:n], variance[:n])
         if self.test == "z":
             return spread
         scale = np.ones(len(tau2))
@@ -268,7 +282,8 @@ class _Statistic:
             scale = ss.sum(axis=0) / df.sum(axis=0)
             scale = scale if self.test == "knapp-hartung" else np.maximum(scale, 1.0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(np.nan_to_num(spread / scale / (self.size - 1), nan=0.0))
+            found = spread / scale / (n - 1)
+        return np.asarray(np.where(spread == 0, 0.0, found))
 
     def _welch(self, masks: list[Array], tau2: list[Array]) -> Array:
         """Return Welch's statistic, or the chi-square one for normal tests."""
@@ -281,16 +296,29 @@ class _Statistic:
             return spread
         s = self.size
         with np.errstate(divide="ignore", invalid="ignore"):
-            weight = 1.0 / variance
-            lack = ((1 - weight / weight.sum(axis=0)) ** 2 / df).sum(axis=0)
-        return np.asarray(spread / (s - 1) / (1 + 2 * (s - 2) / (s**2 - 1) * np.nan_to_num(lack)))
+            share = 1.0 / variance
+            share = share / share.sum(axis=0)
+        still = variance == 0  # they carry all the weight, in equal parts
+        share = np.where(still.any(axis=0), still / np.maximum(still.sum(axis=0), 1), share)
+        lack = ((1 - share) ** 2 / df).sum(axis=0)
+        return np.asarray(spread / (s - 1) / (1 + 2 * (s - 2) / (s**2 - 1) * lack))
 
 
 def _spread(mean: Array, variance: Array) -> Array:
-    """Return the weighted sum of squares of means around their weighted mean, (S, B) to (B,)."""
+    """Return the weighted sum of squares of means around their weighted mean, (S, B) to (B,).
+
+    It is 0 where all means agree, whatever their variances are, and infinite where they do not and the mean
+    of a stratum has no variance: the others are then compared with it.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         weight = 1.0 / variance
         centre = (weight * mean).sum(axis=0) / weight.sum(axis=0)
         spread = (weight * (mean - centre) ** 2).sum(axis=0)
-    # strata without any spread of their own: apart as far as can be, unless their means agree
-    return np.where(np.isnan(spread), np.where(np.ptp(mean, axis=0) > 0, np.inf, 0.0), spread)
+    still = variance == 0
+    middle = np.where(still, mean, 0.0).sum(axis=0) / np.maximum(still.sum(axis=0), 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rest = np.where(still, 0.0, (mean - middle) ** 2 / variance).sum(axis=0)
+    apart = np.where(still, np.abs(mean - middle), 0.0).max(axis=0)
+    rounding = TIE * np.abs(mean).max(axis=0)
+    spread = np.where(still.any(axis=0), np.where(apart > rounding, np.inf, rest), spread)
+    return np.asarray(np.where(np.ptp(mean, axis=0) <= NOTHING * np.abs(mean).max(axis=0), 0.0, spread))

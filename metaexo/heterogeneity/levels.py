@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import warnings
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.errors import InputError, UnclearLevelWarning
+from metaexo.inputs import as_word, check_choice, is_blank
 
 NOT_REPORTED = "not reported"
+# What programs write for a missing value; no level is called so.
+SILENT = ("", NOT_REPORTED, "nan", "<na>", "nat")
+# What people write for a missing value, but may also mean as a level.
+UNCLEAR = ("na", "n/a", "n.a.", "n.r.", "nr", "-", "--", "–", "—", ".", "?", "none", "null", "missing")
+STUDY = "study"
 
 
 def is_unreported(level: str) -> bool:
@@ -18,11 +29,56 @@ def is_unreported(level: str) -> bool:
     >>> is_unreported("Not_reported"), is_unreported("plant")
     (True, False)
     """
-    return level.replace("_", " ").strip().casefold() in (NOT_REPORTED, "")
+    return level.replace("_", " ").strip().casefold() in SILENT
+
+
+def check_effects(effects: object) -> EffectSizes:
+    """Return the effects, or say what was handed in instead.
+
+    Raises
+    ------
+    InputError
+        If it is something else than EffectSizes.
+    """
+    if not isinstance(effects, EffectSizes):
+        raise InputError(
+            f"the effects are of type {type(effects).__name__}",
+            "an EffectSizes object",
+            "make one with mx.EffectSizes or mx.effect_sizes; a fit has it as its attribute `effects`",
+        )
+    return effects
+
+
+def read_factors_named(by: object, most: int | None = None) -> tuple[str, ...]:
+    """Return the names of one factor or several, each once.
+
+    Parameters
+    ----------
+    by : str or sequence of str
+        The names.
+    most : int, optional
+        How many there may be.
+
+    Raises
+    ------
+    InputError
+        If there is no name, one stands twice, there are too many, or something is no name.
+    """
+    names = (by,) if isinstance(by, str) else tuple(by) if isinstance(by, Sequence) else None
+    needed = "one column or more, each once" if most is None else f"one to {most} different columns"
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise InputError(f"the factors are {by!r}", f"{needed}, by name", 'write by="source", for example')
+    if not names or len(set(names)) < len(names) or (most is not None and len(names) > most):
+        raise InputError(f"the factors {', '.join(names) or '(none)'}", needed)
+    return names
 
 
 def factor_levels(effects: EffectSizes, factor: str) -> NDArray[np.object_]:
     """Return the level of each effect as a word, shape (k,); all that are not reported under one word.
+
+    Blank cells (None, NaN, NaT, pandas.NA, empty text) and "not reported" are not reported. Whole numbers
+    read as they are written. The word "study" stands for the studies of the effects, where there is no
+    such column.
 
     Parameters
     ----------
@@ -35,12 +91,59 @@ def factor_levels(effects: EffectSizes, factor: str) -> NDArray[np.object_]:
     ------
     UnknownChoiceError
         If there is no such column.
+
+    Warns
+    -----
+    UnclearLevelWarning
+        If levels are called "NA", "-" or the like: they count as levels.
     """
-    words = effects.column(factor).fillna("").astype(str).tolist()
+    words = ["" if is_blank(value) else as_word(value) for value in _values(effects, factor)]
     own = next((word for word in words if word.strip() and is_unreported(word)), NOT_REPORTED)
+    own = NOT_REPORTED if own.casefold() in ("nan", "<na>", "nat") else own
+    unclear = sorted({word for word in words if word.strip().casefold() in UNCLEAR})
+    if unclear:
+        rows = [effects.row_ids[i] for i, word in enumerate(words) if word in unclear]
+        shown = "; ".join(rows[:8]) + (f"; and {len(rows) - 8} more" if len(rows) > 8 else "")
+        warnings.warn(
+            f"{factor} has the level {', '.join(map(repr, unclear))} ({shown}): it counts as a level like "
+            'any other; if it means "not reported", leave these cells empty',
+            UnclearLevelWarning,
+            stacklevel=3,
+        )
     levels = np.empty(len(words), dtype=object)
     levels[:] = [own if is_unreported(word) else word for word in words]
     return levels
+
+
+def _values(effects: EffectSizes, factor: str) -> Sequence[object]:
+    """Return the cells of a column, or the studies."""
+    columns = [] if effects.data is None else [str(name) for name in effects.data.columns]
+    if factor == STUDY and STUDY not in columns:
+        return studies_of(effects)
+    if not columns:
+        check_choice("column", factor, [STUDY])
+    return list(effects.column(factor))
+
+
+def natural_key(level: str) -> tuple[bool, float, str]:
+    """Return what sorts levels as a reader expects: numbers by size and before words.
+
+    Examples
+    --------
+    >>> sorted(["10", "2", "milk", "9"], key=natural_key)
+    ['2', '9', '10', 'milk']
+    """
+    number = as_number(level)
+    return (number is None, 0.0 if number is None else number, level)
+
+
+def as_number(level: str) -> float | None:
+    """Return a level as a number; None if it is a word."""
+    try:
+        number = float(level)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def studies_of(effects: EffectSizes) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -13,7 +14,11 @@ from metaexo.models.hypothesis import TestResult
 
 
 def all_pairs(
-    means: LinearResults, joint: TestResult | None, adjust: str | None, level: float | None
+    means: LinearResults,
+    names: Sequence[str],
+    joint: TestResult | None,
+    adjust: str | None,
+    level: float | None,
 ) -> Contrasts:
     """Return the differences between all pairs of means, the later minus the earlier.
 
@@ -24,6 +29,8 @@ def all_pairs(
     ----------
     means : LinearResults
         Two means or more.
+    names : sequence of str
+        The means that are compared.
     joint : TestResult or None
         The test that all are equal, where there is one.
     adjust : str or None
@@ -31,9 +38,9 @@ def all_pairs(
     level : float, optional
         Level of the intervals.
     """
-    names = means.design.names
-    pairs = list(combinations(range(len(names)), 2))
-    rows = np.zeros((len(pairs), len(names)))
+    places = [means.design.names.index(name) for name in names]
+    pairs = list(combinations(places, 2))
+    rows = np.zeros((len(pairs), means.design.p))
     for row, (i, j) in zip(rows, pairs, strict=True):
         row[[i, j]] = -1.0, 1.0
     parts = [make_contrasts(means, row[None], level=level) for row in rows]
@@ -43,10 +50,10 @@ def all_pairs(
     }
     df = [part.df for part in parts if part.df is not None]
     if joint is None:
-        apart = differences(len(names))
+        apart = differences(means.design.p, places)
         joint = means.joint_test(apart, np.zeros(len(apart)), SAME_MEAN)
     return Contrasts(
-        names=tuple(f"{names[j]} minus {names[i]}" for i, j in pairs),
+        names=tuple(f"{means.design.names[j]} minus {means.design.names[i]}" for i, j in pairs),
         weights=rows,
         **column,
         df=np.concatenate(df) if df else None,

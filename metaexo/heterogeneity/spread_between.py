@@ -24,7 +24,10 @@ import numpy as np
 from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.formatting import number, p_value, plural, printed
 from metaexo.heterogeneity.strata import StratifiedResults
+from metaexo.heterogeneity.strata_fits import check_strata
+from metaexo.inputs import frozen
 from metaexo.models.hypothesis import TestResult, make_test
+from metaexo.models.permutation import whole_number
 from metaexo.numeric.likelihood import log_likelihood
 from metaexo.numeric.likelihood_maximum import restricted_maximum_likelihood
 from metaexo.numeric.problem import CHUNK_ELEMENTS, Array, make_batch
@@ -119,8 +122,12 @@ def compare_spread(results: StratifiedResults, draws: int = 999, seed: int = 0) 
     >>> found.tau2.round(3), found.pvalue
     (array([0.003, 1.36 ]), 0.002)
     """
-    strata = results.fitted
-    _check(results, draws)
+    check_strata(results)
+    draws, seed = whole_number(draws, "draws", 0), whole_number(seed, "seed", 0)
+    strata = results.compared
+    _check(results)
+    if draws < 1:
+        raise InputError("0 draws", "at least one, better 999 or more")
     ys, vs = [s.effects.y for s in strata], [s.effects.v for s in strata]
     statistic, tau2, common = _statistic([y[None] for y in ys], [v[None] for v in vs])
     observed = float(statistic[0])
@@ -133,7 +140,7 @@ def compare_spread(results: StratifiedResults, draws: int = 999, seed: int = 0) 
     doubts += [f"few effects in {', '.join(small)}"] if small else []
     return SpreadBetween(
         names=tuple(s.name for s in strata),
-        tau2=tau2[:, 0],
+        tau2=frozen(tau2[:, 0]),
         common=float(common[0]),
         test=test,
         pvalue=(1 + count) / (1 + draws),
@@ -142,9 +149,9 @@ def compare_spread(results: StratifiedResults, draws: int = 999, seed: int = 0) 
     )
 
 
-def _check(results: StratifiedResults, draws: int) -> None:
+def _check(results: StratifiedResults) -> None:
     """Raise where the test cannot be made, with the reason in words."""
-    strata = results.fitted
+    strata = results.compared
     if len(strata) < 2 or max(s.k for s in strata) < 3:
         sizes = ", ".join(f"{s.name} {s.k}" for s in strata)
         raise TooFewStudiesError(
@@ -162,8 +169,6 @@ def _check(results: StratifiedResults, draws: int) -> None:
     zero = [name for s in strata for name, v in zip(s.effects.row_ids, s.effects.v, strict=True) if v == 0]
     if zero:
         raise InputError("some sampling variances are zero", "sampling variances above 0", rows=zero)
-    if draws < 1:
-        raise InputError(f"{draws} draws", "at least one, better 999 or more")
 
 
 def _statistic(ys: Sequence[Array], vs: Sequence[Array]) -> tuple[Array, Array, Array]:

@@ -1,4 +1,4 @@
-"""The sealed outcome of a subgroup analysis."""
+"""The immutable outcome of a subgroup analysis."""
 
 from __future__ import annotations
 
@@ -58,6 +58,10 @@ class Stratum:
         Why there is no fit, or what is special about it.
     spread : HeterogeneityInterval or None
         tau2 and I2 with their intervals; None without a fit, and where there is no interval.
+    single : Pooled or None
+        Without a fit, the effect of its one study; the interval rests on the sampling variance alone.
+        Several effects of the study are averaged with weights 1/v, and the standard error is that of
+        effects that depend on each other completely.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Stratum:
     pooled: Pooled | None
     note: str
     spread: HeterogeneityInterval | None = None
+    single: Pooled | None = None
 
     @property
     def k(self) -> int:
@@ -101,6 +106,8 @@ class StratifiedResults:
         The model of all effects, strata ignored; None if they come from fewer than two studies.
     overall_pooled : Pooled or None
         Its pooled effect; with several effects a study robust to their dependence.
+    overall_df : float or None
+        Degrees of freedom of its interval; None for normal ones.
     tau2_mode : {"separate", "common", "smoothed"}
         Whose the between-study variances are.
     between : TestResult or None
@@ -125,6 +132,8 @@ class StratifiedResults:
         Studies that do not report the factor as a mixture of the known strata, where that was asked for.
     latent_note : str
         Why there is no such mixture although it was asked for.
+    compare_unreported : bool
+        Whether studies that do not report a factor take part in tests between strata.
     """
 
     by: tuple[str, ...]
@@ -145,6 +154,8 @@ class StratifiedResults:
     smoothing: Smoothing | None = None
     latent: LatentModerator | None = None
     latent_note: str = ""
+    compare_unreported: bool = False
+    overall_df: float | None = None
 
     def __getitem__(self, name: str) -> Stratum:
         """Return a stratum by its name."""
@@ -157,6 +168,11 @@ class StratifiedResults:
     def fitted(self) -> tuple[Stratum, ...]:
         """The strata with a fit."""
         return tuple(s for s in self.strata if s.fit is not None)
+
+    @property
+    def compared(self) -> tuple[Stratum, ...]:
+        """The strata that take part in tests between strata: fitted, and by default reported."""
+        return tuple(s for s in self.fitted if s.reported or self.compare_unreported)
 
     @property
     def digest(self) -> str:
@@ -189,7 +205,8 @@ class StratifiedResults:
         """
         from metaexo.heterogeneity.pairwise import all_pairs
 
-        return all_pairs(self._several("pairs to compare"), self.between, adjust, level)
+        means = self._several("pairs to compare")
+        return all_pairs(means, [s.name for s in self.compared], self.between, adjust, level)
 
     def trend(self, level: float | None = None) -> Contrasts:
         """Return the linear trend of the means over the order of the strata: the change from one to the next.
@@ -287,7 +304,7 @@ class StratifiedResults:
 
     def _several(self, what: str, names: Sequence[str] | None = None) -> LinearResults:
         """Return the means, or say that there are fewer than two."""
-        found = [s.name for s in self.fitted] if names is None else list(names)
+        found = [s.name for s in self.compared] if names is None else list(names)
         if self.means is None or len(found) < 2:
             raise TooFewStudiesError(
                 f"{plural(len(found), 'stratum', 'strata')} with two or more studies, so no {what}",
@@ -298,10 +315,17 @@ class StratifiedResults:
 
     # -- for readers -----------------------------------------------------------------------------------------
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a stratum, and one for all: counts, pooled effect, intervals, tau2, I2, note.
+    def cautions(self) -> tuple[str, ...]:
+        """Return what to know before relying on intervals and tests; empty if there is nothing."""
+        from metaexo.heterogeneity.strata_tables import cautions_of_strata
 
-        Numbers that cannot be had from a stratum are missing and its note says why.
+        return cautions_of_strata(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a stratum, and one for all: counts, pooled effect, df, intervals, tau2, I2, note.
+
+        A stratum of one study has the effect of that study. Numbers that cannot be had from a stratum are
+        missing and its note says why. The column df is that of the interval, missing for normal ones.
         """
         from metaexo.heterogeneity.strata_tables import strata_frame
 

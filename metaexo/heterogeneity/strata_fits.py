@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
 from metaexo.formatting import plural
 from metaexo.heterogeneity.smoothed import Smoothing, smooth
-from metaexo.heterogeneity.strata import Stratum, Tau2Mode
+from metaexo.heterogeneity.strata import StratifiedResults, Stratum, Tau2Mode
 from metaexo.heterogeneity.strata_means import (
     RobustMeans,
     SeparateMeans,
@@ -19,6 +20,7 @@ from metaexo.heterogeneity.strata_means import (
     robust_means,
     strata_design,
 )
+from metaexo.inputs import is_blank
 from metaexo.models.coefficients import LinearResults
 from metaexo.models.hypothesis import TestResult, quantiles
 from metaexo.models.intervals import HeterogeneityInterval, Interval
@@ -27,7 +29,9 @@ from metaexo.models.records import Pooled
 from metaexo.models.results import RandomEffectsResults
 from metaexo.numeric.problem import make_batch
 
-ONE_STUDY = "one study: shown, takes no part in a between-study variance"
+ONE_STUDY = "one study: shown with its own effect, takes no part in a between-study variance or a test"
+SEVERAL_OF_ONE = "the mean of its {} effects, as if they depended on each other completely"
+DOMAIN = "domain"
 TWO_STUDIES = "two studies: its spread rests on one degree of freedom"
 TWO_CLUSTERS = "two clusters: its interval rests on one degree of freedom"
 TWO = {"separate": TWO_STUDIES, "smoothed": "two studies: its spread rests mostly on the other strata"}
@@ -46,6 +50,7 @@ class StrataFits:
     between_note: str
     smoothing: Smoothing | None
     test: str
+    overall_df: float | None
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ def fit_strata(
     method: str,
     test: str | None,
     level: float,
+    compare_unreported: bool = False,
 ) -> StrataFits:
     """Return the strata with their fits, and the test between them.
 
@@ -88,6 +94,8 @@ def fit_strata(
         Whose the between-study variances are.
     method, test, level : str, str and float
         As in :meth:`metaexo.RandomEffects.fit`.
+    compare_unreported : bool
+        Whether strata that are not reported take part in the test between strata.
     """
     choices = Choices(method, test or ("z" if method == "EE" else "knapp-hartung"), level)
     counts = [s.m if clusters is None else len({clusters[i] for i in s.rows}) for s in strata]
@@ -100,16 +108,21 @@ def fit_strata(
     shared = mode == "common" or (smoothing is not None and smoothing.omega == 0)
     done = []
     for s, count in zip(strata, counts, strict=True):
+        mixed = _domains(s)
         if s.name not in fits:
-            done.append(replace(s, note=ONE_STUDY if s.m < 2 else ONE_STUDY.replace("study", cluster, 1)))
+            single, note = _single(s, cluster, level)
+            done.append(replace(s, single=single, note="; ".join(part for part in (note, mixed) if part)))
             continue
         spread = _spread(fits[s.name], s.name, joint if shared else None, smoothing)
         few = TWO.get(mode, "") if clusters is None else TWO_CLUSTERS
-        note = few if count == 2 else ""
+        note = "; ".join(part for part in (few if count == 2 else "", mixed) if part)
         done.append(replace(s, fit=fits[s.name], pooled=pooled[s.name], note=note, spread=spread))
-    between, note = _between(means, mode)
-    overall, overall_pooled = _overall(effects, clusters, choices)
-    return StrataFits(tuple(done), overall, overall_pooled, means, between, note, smoothing, choices.test)
+    out = [] if compare_unreported else [s.name for s in several if not s.reported]
+    between, note = _between(means, [s.name for s in several if s.name not in out], mode)
+    if out:
+        note += f"; {', '.join(out)} left out (compare_unreported=True takes it in)"
+    overall, overall_pooled, df = _overall(effects, clusters, choices)
+    return StrataFits(tuple(done), overall, overall_pooled, means, between, note, smoothing, choices.test, df)
 
 
 def _joint(effects: EffectSizes, strata: Sequence[Stratum], choices: Choices) -> RandomEffectsResults:
@@ -266,14 +279,42 @@ def _interval(
     )
 
 
-def _between(means: LinearResults | None, mode: Tau2Mode) -> tuple[TestResult | None, str]:
-    """Return the test that all means are equal, or why there is none."""
-    count = 0 if means is None else means.design.p
+def _single(stratum: Stratum, cluster: str, level: float) -> tuple[Pooled, str]:
+    """Return the effect of a stratum of one study, by sampling variances alone, and what to say of it."""
+    y, v, k = stratum.effects.y, stratum.effects.v, stratum.k
+    smallest = v.min()
+    weights = (v == 0).astype(float) if smallest == 0 else smallest / v
+    weights = weights / weights.sum()
+    estimate, se = float(weights @ y), float(weights @ np.sqrt(v))
+    half = float(quantiles(level, None)) * se
+    words = ONE_STUDY if stratum.m < 2 else ONE_STUDY.replace("study", cluster, 1)
+    words = words if k == 1 else f"{words}; {SEVERAL_OF_ONE.format(k)}"
+    return Pooled(estimate, se, estimate - half, estimate + half, None, None, level), words
+
+
+def _domains(stratum: Stratum) -> str:
+    """Return which domains of research a stratum mixes, such as animals and patients; empty if one."""
+    data = stratum.effects.data
+    if data is None or DOMAIN not in data.columns or DOMAIN in stratum.levels:
+        return ""
+    counts = Counter(str(value) for value in data[DOMAIN] if not is_blank(value))
+    if len(counts) < 2:
+        return ""
+    return (
+        f"mixes domains: {', '.join(f'{name} {count}' for name, count in sorted(counts.items()))} (effects)"
+    )
+
+
+def _between(
+    means: LinearResults | None, names: Sequence[str], mode: Tau2Mode
+) -> tuple[TestResult | None, str]:
+    """Return the test that some means are equal, or why there is none."""
+    count = len(names)
     if means is None and mode == "common":
         return None, "no test: no stratum has two studies"
     if means is None or count < 2:
         return None, f"no test: {plural(count, 'stratum', 'strata')} with two or more studies"
-    test, name = equality_test(means)
+    test, name = equality_test(means, names)
     if test is None:
         return None, name
     used = f"{plural(count, 'stratum', 'strata')} with two or more studies, {WHOSE[mode]}"
@@ -282,16 +323,33 @@ def _between(means: LinearResults | None, mode: Tau2Mode) -> tuple[TestResult | 
 
 def _overall(
     effects: EffectSizes, clusters: tuple[str, ...] | None, choices: Choices
-) -> tuple[RandomEffectsResults | None, Pooled | None]:
-    """Return the model of all effects, and its pooled effect robust to dependence."""
+) -> tuple[RandomEffectsResults | None, Pooled | None, float | None]:
+    """Return the model of all effects, its pooled effect robust to dependence, and the df of that."""
     count = effects.m if clusters is None else len(set(clusters))
     if effects.k < 2 or count < 2:
-        return None, None
+        return None, None, None
     fit = choices.fit(effects)
     if clusters is None:
-        return fit, fit.pooled()
+        return fit, fit.pooled(), fit.df_test
     rows = [np.arange(effects.k)]
     normal = choices.test == "z"
     total = effects.v + fit.tau2
     means = robust_means(["all"], rows, [fit.estimate], effects.y, total, clusters, choices.level, normal)
-    return fit, _pooled({"all": fit}, means)[0]
+    return fit, _pooled({"all": fit}, means)[0], means.df_test
+
+
+def check_strata(results: object) -> StratifiedResults:
+    """Return the strata, or say what was handed in instead.
+
+    Raises
+    ------
+    InputError
+        If it is something else than the result of :func:`metaexo.stratify`.
+    """
+    if not isinstance(results, StratifiedResults):
+        raise InputError(
+            f"the strata are of type {type(results).__name__}",
+            "the result of mx.stratify",
+            "stratify first: mx.stratify(effects, by=...)",
+        )
+    return results

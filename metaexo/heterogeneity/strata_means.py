@@ -9,7 +9,7 @@ over all strata at once, because a study may have effects in several of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,25 @@ def strata_design(names: Sequence[str]) -> Design:
     return Design(np.eye(len(names)), tuple(names), None, added=False)
 
 
-def differences(count: int) -> Array:
-    """Return the contrasts of the first stratum with each of the others, shape (count - 1, count)."""
-    return np.column_stack([np.ones(count - 1), -np.eye(count - 1)])
+def differences(count: int, places: Sequence[int]) -> Array:
+    """Return the contrasts of the first of some strata with each of the others.
+
+    Parameters
+    ----------
+    count : int
+        Number of all strata.
+    places : sequence of int
+        Positions of those that are compared.
+
+    Returns
+    -------
+    ndarray, shape (len(places) - 1, count)
+        One row per contrast.
+    """
+    rows = np.zeros((len(places) - 1, count))
+    rows[:, places[0]] = 1.0
+    rows[np.arange(len(rows)), list(places[1:])] = -1.0
+    return rows
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -114,6 +130,23 @@ class SeparateMeans(LinearResults):
         q = len(rows)
         return float(q * (q + 1) / (2 * shares**2 / self.freedom).sum())
 
+    def only(self, places: Sequence[int]) -> SeparateMeans:
+        """Return some of the means.
+
+        Parameters
+        ----------
+        places : sequence of int
+            Their positions.
+        """
+        at = list(places)
+        return replace(
+            self,
+            design=strata_design([self.design.names[i] for i in at]),
+            estimates=self.estimates[at],
+            variances=self.variances[at],
+            freedom=None if self.freedom is None else self.freedom[at],
+        )
+
     def equality(self) -> TestResult:
         """Return the test that all means are equal: Welch's, or chi-square for normal tests."""
         weight = 1.0 / self.variances
@@ -194,13 +227,20 @@ class RobustMeans(LinearResults):
         return hotelling(plain, len(rows), self.sandwich.hotelling(rows), words)
 
 
-def equality_test(means: LinearResults) -> tuple[TestResult | None, str]:
-    """Return the test that all means are equal with its name, or why there is none."""
-    if (np.diagonal(means.cov) == 0).any():
-        return None, "no test: the effects of a stratum are all equal, so its mean has no standard error"
+def equality_test(means: LinearResults, names: Sequence[str]) -> tuple[TestResult | None, str]:
+    """Return the test that some means are equal with its name, or why there is none."""
+    places = [means.design.names.index(name) for name in names]
+    still = [means.design.names[i] for i in places if means.cov[i, i] == 0]
+    if still:
+        who = ", ".join(still)
+        return (
+            None,
+            f"no test: the effects of a stratum ({who}) are all equal, so its mean has no standard error",
+        )
     if isinstance(means, SeparateMeans):
-        return means.equality(), "chi-square test" if means.freedom is None else "Welch's test"
-    rows = differences(means.design.p)
+        some = means.only(places)
+        return some.equality(), "chi-square test" if means.freedom is None else "Welch's test"
+    rows = differences(means.design.p, places)
     found = means.joint_test(rows, np.zeros(len(rows)), SAME_MEAN)
     robust = isinstance(means, RobustMeans)
     if np.isnan(found.statistic):

@@ -64,10 +64,11 @@ def _pooled(results: StratifiedResults) -> list[str]:
         lines.append(_displayed(results))
     test = f"between strata: {results.between}" if results.between else "between strata: no test"
     lines += [test, results.between_note]
-    if results.between is not None and len(results.fitted) > 2:
+    if results.between is not None and len(results.compared) > 2:
         lines += ["pairs, p adjusted by Holm's method:", str(results.pairwise()).rpartition("\n")[0]]
     if results.order:
         lines += _trend(results)
+    lines += [f"caution: {text}" for text in results.cautions()]
     return lines + _latent(results)
 
 

@@ -6,6 +6,8 @@ from dataclasses import asdict
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from metaexo.formatting import (
     MISSING,
     html_table,
@@ -18,6 +20,8 @@ from metaexo.formatting import (
     percent,
 )
 from metaexo.heterogeneity.strata import StratifiedResults, Stratum
+from metaexo.models.hypothesis import cautions_of_estimates
+from metaexo.models.inference import narrower_than_equal_effects
 from metaexo.models.intervals import HeterogeneityInterval
 from metaexo.models.records import Pooled
 from metaexo.models.results import RandomEffectsResults
@@ -27,19 +31,32 @@ if TYPE_CHECKING:
 
 WORDS = ("stratum", "note")
 COUNTS = ("k", "m")
+# Marks the effect of a single study in the tables for readers.
+ALONE = "(one study)"
 
 
 def strata_frame(results: StratifiedResults) -> pd.DataFrame:
     """Return one row a stratum, and one for all; see `StratifiedResults.to_frame`."""
     import pandas as pd
 
+    means = results.means
+    df: dict[str, float] = {}
+    if means is not None and (several := means.df_of(np.eye(means.design.p))) is not None:
+        df = dict(zip(means.design.names, several.tolist(), strict=True))
     rows: list[dict[str, Any]] = [
-        {**s.levels, "stratum": s.name, **_numbers(s.fit, s.pooled, s.spread, s.k, s.m), "note": s.note}
+        {
+            **s.levels,
+            "stratum": s.name,
+            **_numbers(s.fit, s.pooled or s.single, s.spread, s.k, s.m, df.get(s.name)),
+            "note": s.note,
+        }
         for s in results.strata
     ]
     fit = results.overall
     if fit is not None:
-        whole = _numbers(fit, results.overall_pooled, overall_spread(results), fit.k, fit.m)
+        whole = _numbers(
+            fit, results.overall_pooled, overall_spread(results), fit.k, fit.m, results.overall_df
+        )
         rows.append({"stratum": "all", **whole, "note": ""})
     table = pd.DataFrame(rows)
     words = {*results.by, *WORDS, *COUNTS}
@@ -60,6 +77,7 @@ def _numbers(
     spread: HeterogeneityInterval | None,
     k: int,
     m: int,
+    df: float | None,
 ) -> dict[str, float | int | None]:
     """Return the numeric columns of one row of the table."""
     return {
@@ -67,6 +85,7 @@ def _numbers(
         "m": m,
         "estimate": pooled.estimate if pooled else None,
         "se": pooled.se if pooled else None,
+        "df": df,
         "low": pooled.low if pooled else None,
         "high": pooled.high if pooled else None,
         "prediction_low": pooled.prediction_low if pooled else None,
@@ -100,6 +119,7 @@ def strata_dict(results: StratifiedResults) -> dict[str, object]:
         "strata": plain,
         "between": None if results.between is None else asdict(results.between),
         "between_note": results.between_note,
+        "cautions": list(results.cautions()),
         "digest": results.digest,
     }
 
@@ -107,7 +127,7 @@ def strata_dict(results: StratifiedResults) -> dict[str, object]:
 def reader_rows(results: StratifiedResults) -> tuple[list[list[str]], list[str]]:
     """Return rows and header of the table that readers see."""
     shown: list[tuple[str, Any]] = [(s.name, s) for s in results.strata]
-    rows = [_cells(name, s.k, s.m, s.fit, s.pooled, s.spread) for name, s in shown]
+    rows = [_cells(name, s.k, s.m, s.fit, s.pooled or s.single, s.spread) for name, s in shown]
     fit = results.overall
     if fit is not None:
         rows.append(_cells("all", fit.k, fit.m, fit, results.overall_pooled, overall_spread(results)))
@@ -134,8 +154,15 @@ def _cells(
     spread: HeterogeneityInterval | None,
 ) -> list[str]:
     cells = [name, str(k), str(m)]
-    if fit is None or pooled is None:
+    if pooled is None:
         return [*cells, *[MISSING] * 5]
+    if fit is None:
+        return [
+            *cells,
+            f"{number(pooled.estimate)} {ALONE}",
+            interval(pooled.low, pooled.high),
+            *[MISSING] * 3,
+        ]
     ahead = MISSING
     if pooled.prediction_low is not None:
         ahead = interval(pooled.prediction_low, pooled.prediction_high)
@@ -165,7 +192,8 @@ def notes(results: StratifiedResults) -> list[str]:
     """Return the sentences that stand below the table: tests, and what is special about single strata."""
     lines = [f"between strata: {results.between}"] if results.between else []
     lines.append(results.between_note)
-    return lines + stratum_notes(results.strata) + dependence_note(results)
+    lines += stratum_notes(results.strata) + dependence_note(results)
+    return lines + [f"caution: {text}" for text in results.cautions()]
 
 
 def stratum_notes(strata: tuple[Stratum, ...]) -> list[str]:
@@ -186,6 +214,23 @@ def dependence_note(results: StratifiedResults) -> list[str]:
         f"standard errors are robust to dependence within each {results.cluster} (CR2, {count} clusters); "
         "tau2, I2 and Q take the effects as independent"
     ]
+
+
+def cautions_of_strata(results: StratifiedResults) -> tuple[str, ...]:
+    """Return what to know before relying on the intervals of strata; see `StratifiedResults.cautions`."""
+    means = results.means
+    if means is None:
+        return ()
+    found = list(cautions_of_estimates(means.design.names, means.se, means.df_of(np.eye(means.design.p))))
+    separate = results.clusters is None and results.tau2_mode != "common"
+    fits = [(s.name, s.fit) for s in results.fitted if s.fit is not None] if separate else []
+    narrow = [name for name, fit in fits if narrower_than_equal_effects(fit)]
+    if narrow:
+        found.append(
+            f"the Knapp-Hartung interval of {', '.join(narrow)} is narrower than that of the equal-effects "
+            'model with normal quantiles; test="knapp-hartung-adhoc" or "z" is wider'
+        )
+    return tuple(found)
 
 
 def as_markdown(results: StratifiedResults) -> str:

@@ -18,10 +18,19 @@ from metaexo.errors import (
     UnknownChoiceError,
 )
 from metaexo.heterogeneity.latent_levels import LatentModerator, latent_moderator
-from metaexo.heterogeneity.levels import factor_levels, is_unreported, studies_of
+from metaexo.heterogeneity.levels import (
+    as_number,
+    check_effects,
+    factor_levels,
+    is_unreported,
+    natural_key,
+    read_factors_named,
+    studies_of,
+)
 from metaexo.heterogeneity.repetition import refuse_mixed_levels
 from metaexo.heterogeneity.strata import StratifiedResults, Stratum, Tau2Mode
 from metaexo.heterogeneity.strata_fits import fit_strata
+from metaexo.inputs import as_word, check_choice, check_flag, check_level, read_words
 from metaexo.numeric.estimators import get_estimator
 
 TAU2_MODES = ("separate", "common", "smoothed")
@@ -39,6 +48,7 @@ def stratify(
     cluster: str | None = "study",
     order: Sequence[str] | None = None,
     unreported: Literal["apart", "mixture"] = "apart",
+    compare_unreported: bool = False,
 ) -> StratifiedResults:
     r"""Pool effects stratum by stratum and test whether the strata differ.
 
@@ -57,8 +67,12 @@ def stratify(
     normally between strata, and each stratum's variance is the median of what its own studies and the other
     strata leave possible; with few studies in a stratum it moves towards the others.
 
-    A stratum of one study is shown, and takes no part in a between-study variance or in the test. Studies
-    that do not report a factor are a stratum of their own, which stands last.
+    A stratum of one study is shown with the effect of that study, and takes no part in a between-study
+    variance or in the test. Studies that do not report a factor are a stratum of their own, which stands
+    last; it takes no part in tests between strata, because "not reported" is no level that could differ from
+    others, unless `compare_unreported` asks for it.
+
+    Strata whose names are numbers stand in the order of these numbers, others by their number of studies.
 
     Where studies have several effects, standard errors, intervals and tests are robust to their dependence
     (CR2 with Satterthwaite's degrees of freedom, over all strata at once, because a study may have effects in
@@ -69,7 +83,7 @@ def stratify(
     effects : EffectSizes
         Effects with the factors among the columns of `data`.
     by : str or sequence of str
-        One column or more; several are crossed.
+        One column or more; several are crossed. "study" are the studies, where no column has that name.
     tau2 : {"separate", "common", "smoothed"}
         Whether each stratum has its own between-study variance, all share one, or each has its own drawn
         towards the others. Smoothed variances need REML or ML.
@@ -83,6 +97,8 @@ def stratify(
     unreported : {"apart", "mixture"}
         "mixture" also fits the studies that do not report the factor as a mixture of the known levels; see
         :func:`metaexo.heterogeneity.latent_moderator`. They stay a stratum of their own.
+    compare_unreported : bool
+        Whether studies that do not report a factor take part in tests between strata, as one more stratum.
 
     Returns
     -------
@@ -95,7 +111,8 @@ def stratify(
     UnknownChoiceError
         If a factor is not a column, or `tau2` is not a known word.
     InputError
-        If the order does not name every stratum once.
+        If `effects` are no EffectSizes, the level is no fraction, or the order does not name every stratum
+        once.
     TooFewStudiesError
         If there are no effects.
     MixedRepetitionError
@@ -106,6 +123,8 @@ def stratify(
     -----
     DependentEffectsWarning
         If several effects belong to one study.
+    UnclearLevelWarning
+        If levels are called "NA", "-" or the like.
 
     References
     ----------
@@ -132,21 +151,22 @@ def stratify(
     >>> result.permutation_test().pvalue
     0.1
     """
-    for what, word, allowed in (("tau2", tau2, TAU2_MODES), ("unreported", unreported, UNREPORTED)):
-        if word not in allowed:
-            raise UnknownChoiceError(what, word, allowed)
+    effects, level = check_effects(effects), check_level(level)
+    check_choice("tau2", tau2, TAU2_MODES)
+    check_choice("unreported", unreported, UNREPORTED)
+    compare_unreported = check_flag("compare_unreported", compare_unreported)
     code = get_estimator(method).code
     if tau2 == "smoothed" and code not in ("REML", "ML"):
         raise InputError(f"{code} has no likelihood to smooth by", "REML or ML", 'use method="REML"')
     if effects.k == 0:
         raise TooFewStudiesError("there are no effects", "at least one effect", "look at the ledger")
-    factors = (by,) if isinstance(by, str) else tuple(by)
+    factors = read_factors_named(by)
     refuse_mixed_levels(effects, factors)
     strata = _split(effects, factors)
     if order is not None:
-        strata = _in_order(strata, tuple(order))
+        strata = _in_order(strata, read_words(order, "order"))
     clusters = _clusters(effects, cluster)
-    found = fit_strata(effects, strata, clusters, cluster or "", tau2, code, test, level)
+    found = fit_strata(effects, strata, clusters, cluster or "", tau2, code, test, level, compare_unreported)
     latent, latent_note = _latent(effects, factors) if unreported == "mixture" else (None, "")
     used = f"clusters: {cluster}" if clusters else ""
     return StratifiedResults(
@@ -164,15 +184,17 @@ def stratify(
         level=level,
         clusters=clusters,
         cluster=cluster or "",
-        order=() if order is None else tuple(order),
+        order=() if order is None else read_words(order, "order"),
         smoothing=found.smoothing,
         latent=latent,
         latent_note=latent_note,
+        compare_unreported=compare_unreported,
+        overall_df=found.overall_df,
     )
 
 
 def _split(effects: EffectSizes, factors: tuple[str, ...]) -> list[Stratum]:
-    """Return the strata without fits, those with most studies first and unreported levels last."""
+    """Return the strata without fits, numbers by size, others by studies, unreported levels last."""
     columns = [factor_levels(effects, factor) for factor in factors]
     cells: dict[tuple[str, ...], list[int]] = {}
     for i, cell in enumerate(zip(*columns, strict=True)):
@@ -183,7 +205,14 @@ def _split(effects: EffectSizes, factors: tuple[str, ...]) -> list[Stratum]:
         rows: NDArray[np.intp] = np.array(members, dtype=np.intp)
         part = effects.select(rows, f"not in stratum {name}")
         strata.append(Stratum(name, dict(zip(factors, cell, strict=True)), rows, part, None, None, ""))
-    return sorted(strata, key=lambda s: (not s.reported, -s.m, s.name))
+    reported = [level for s in strata if s.reported for level in s.levels.values()]
+    numbers = all(as_number(level) is not None for level in reported)
+
+    def place(s: Stratum) -> tuple[object, ...]:
+        levels = [natural_key(level) for level in s.levels.values()]
+        return (not s.reported, 0 if numbers else -s.m, levels)
+
+    return sorted(strata, key=place)
 
 
 def _in_order(strata: list[Stratum], order: tuple[str, ...]) -> list[Stratum]:
@@ -208,21 +237,26 @@ def _clusters(effects: EffectSizes, cluster: str | None) -> tuple[str, ...] | No
         labels = studies_of(effects)
         dependent, what = effects.m < effects.k, "studies"
     else:
-        column = effects.column(str(cluster))
-        missing = [effects.row_ids[i] for i in np.flatnonzero(column.isna().to_numpy())]
+        words = factor_levels(effects, as_word(cluster))
+        missing = [row for row, word in zip(effects.row_ids, words, strict=True) if is_unreported(word)]
         if missing:
-            raise InputError(f"some effects have no {cluster}", "a value in every row", rows=missing)
-        labels = tuple(column.astype(str))
+            raise InputError(
+                f"some effects have no {cluster}",
+                "a value in every row",
+                f"fill {cluster} in, or leave these rows out with EffectSizes.select",
+                missing,
+            )
+        labels = tuple(words)
         dependent, what = len(set(labels)) < effects.k, f"groups by {cluster}"
     if not dependent:
         return None
     count = len(set(labels))
     if cluster is None:
-        words = "the strata take them as independent, so their intervals are too narrow"
+        what_of_it = "the strata take them as independent, so their intervals are too narrow"
     else:
-        words = "intervals and tests are robust to that, but tau2, I2 and Q take them as independent"
+        what_of_it = "intervals and tests are robust to that, but tau2, I2 and Q take them as independent"
     warnings.warn(
-        f"{effects.k} effects come from {count} {what}; {words}", DependentEffectsWarning, stacklevel=3
+        f"{effects.k} effects come from {count} {what}; {what_of_it}", DependentEffectsWarning, stacklevel=3
     )
     return None if cluster is None else labels
 

@@ -127,7 +127,7 @@ def cautions_of_fit(fit: RandomEffectsResults) -> tuple[str, ...]:
         found.append(f"only {fit.k} effects: tau and the prediction interval rest on very little")
     if fit.method == "EE" and fit.test.startswith("knapp-hartung"):
         found.append(MEANT_FOR_RANDOM_EFFECTS)
-    narrower = _narrower_than_equal_effects(fit)
+    narrower = narrower_than_equal_effects(fit)
     if narrower:
         found.append(
             f"the Knapp-Hartung interval of {', '.join(narrower)} is narrower than that of the equal-effects "
@@ -136,7 +136,7 @@ def cautions_of_fit(fit: RandomEffectsResults) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _narrower_than_equal_effects(fit: RandomEffectsResults) -> list[str]:
+def narrower_than_equal_effects(fit: RandomEffectsResults) -> list[str]:
     """Return the coefficients whose Knapp-Hartung interval is narrower than the equal-effects one.
 
     The interval of the equal-effects model, with normal quantiles, leaves out the uncertainty about the

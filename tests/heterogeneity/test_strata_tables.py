@@ -6,6 +6,7 @@ import json
 from dataclasses import FrozenInstanceError
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import metaexo as mx
@@ -43,13 +44,34 @@ def test_intervals_of_tau2_and_i2_are_those_of_the_model_they_come_from(mode: st
         assert s.spread.i2.estimate == pytest.approx(s.fit.i2, rel=1e-8)
 
 
-def test_the_table_holds_the_intervals_and_no_number_for_one_study() -> None:
+def test_the_table_holds_the_intervals_and_the_effect_of_a_single_study() -> None:
     result = mx.stratify(effects(SIZES), by="source")
     table = result.to_frame().set_index("stratum")
     assert table.loc["plant", "tau2_high"] == result["plant"].spread.tau2.high
     numbers = table.columns.drop(["source", "k", "m", "note"])
-    assert table.loc["milk", numbers].isna().all()
     assert table.loc["plant", numbers].notna().all()
+    own = ["estimate", "se", "low", "high"]
+    assert table.loc["milk", numbers.drop(own)].isna().all()
+    # the study's own effect, its interval from its sampling variance alone
+    y, se = result["milk"].effects.y[0], np.sqrt(result["milk"].effects.v[0])
+    wanted = [y, se, y - 1.959963984540054 * se, y + 1.959963984540054 * se]
+    assert table.loc["milk", own].tolist() == pytest.approx(wanted)
+    assert "one study: shown with its own effect" in table.loc["milk", "note"]
+    for text in (str(result), result.to_markdown(), result.to_latex(), result.to_html()):
+        assert "(one study)" in text
+
+
+def test_several_effects_of_one_study_are_averaged_as_if_dependent() -> None:
+    data = pd.DataFrame({"source": ["milk"] * 2 + ["plant"] * 3})
+    es = mx.EffectSizes(
+        [0.2, 0.8, 0.1, 0.3, 0.5], [0.01, 0.04, 0.02, 0.03, 0.02], data=data, study=list("aabcd")
+    )
+    with pytest.warns(errors.DependentEffectsWarning):
+        milk = mx.stratify(es, by="source")["milk"]
+    # weights 1/v are 4 to 1; with correlation 1 the standard error is the weighted mean of 0.1 and 0.2
+    assert milk.single.estimate == pytest.approx(0.32)
+    assert milk.single.se == pytest.approx(0.12)
+    assert "as if they depended on each other completely" in milk.note
 
 
 def test_the_equal_effects_model_has_no_spread_to_bound() -> None:
@@ -74,7 +96,8 @@ def test_a_sampling_variance_of_zero_leaves_no_interval() -> None:
 def test_plain_values_survive_json() -> None:
     result = mx.stratify(effects(SIZES), by="source")
     back = json.loads(json.dumps(result.to_dict()))
-    assert back["strata"][2]["estimate"] is None
+    assert back["strata"][2]["tau2"] is None
+    assert back["strata"][2]["estimate"] == result.strata[2].single.estimate
     assert back["between"]["pvalue"] == result.between.pvalue
     assert back["digest"] == result.digest
 

@@ -132,7 +132,8 @@ def test_the_table_agrees_with_the_strata() -> None:
         assert table.loc[stratum.name, "estimate"] == stratum.pooled.estimate
         assert table.loc[stratum.name, "tau2"] == stratum.fit.tau2
     assert table.loc["all", "k"] == 10
-    assert np.isnan(table.loc["milk", "estimate"])
+    assert np.isnan(table.loc["milk", "tau2"])
+    assert table.loc["milk", "estimate"] == result["milk"].effects.y[0]
 
 
 def test_wrong_words_are_named() -> None:
