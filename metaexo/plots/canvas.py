@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.plots.fonts import font
+from metaexo.plots.fonts import font, fonts_besides
 from metaexo.plots.page import Area, Dot, Item, Line, Page, Panel, Text, Ticks, inside
 from metaexo.plots.style import INK, SMALL_SIZE, WHITE
 
@@ -387,7 +387,7 @@ def _artist(item: Item, scale: float) -> Artist:
             item.x,
             item.y,
             item.text,
-            fontproperties=font(round(item.size * scale, 3), item.bold),
+            fontproperties=font(round(item.size * scale, 3), item.bold, fonts_besides(item.text, item.bold)),
             color=item.colour,
             horizontalalignment=item.align,
             verticalalignment="baseline",

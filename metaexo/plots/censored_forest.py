@@ -16,6 +16,7 @@ from metaexo.numeric.problem import Array
 from metaexo.plots.forest_choices import Choices
 from metaexo.plots.forest_columns import ESTIMATE, LABEL, WEIGHT, settle_columns
 from metaexo.plots.forest_marks import study_mark
+from metaexo.plots.forest_notes import caution_notes
 from metaexo.plots.forest_rows import INDENT, Rows, RowWriter, head_row, overall_place
 from metaexo.plots.plan import Column, ForestRow, Mark
 from metaexo.plots.remarks import derived_words, ledger_words
@@ -170,7 +171,8 @@ def _notes(es: BoundedEffectSizes, fit: CensoredResults | None, level: float) ->
     dashed = "; dashed: a direction alone" if "direction" in es.kind else ""
     told = [f"{OPEN}{dashed}."] if not es.is_exact.all() else []
     told += [f"Assumed for open intervals: {typeset('; '.join(assumed))}."] if assumed else []
-    notes = [*([] if fit is None else [_model_words(fit)]), *told, *derived_words(exact)]
+    model = [] if fit is None else [_model_words(fit), *caution_notes(fit)]
+    notes = [*model, *told, *derived_words(exact)]
     return tuple(note for note in (*notes, ledger_words(es.ledger)) if note)
 
 

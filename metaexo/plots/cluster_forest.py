@@ -12,7 +12,7 @@ from metaexo.models.multilevel_results import MultilevelResults
 from metaexo.models.multilevel_terms import NamedTerm
 from metaexo.plots.forest_choices import Choices
 from metaexo.plots.forest_columns import LABEL, settle_columns
-from metaexo.plots.forest_notes import evidence_notes
+from metaexo.plots.forest_notes import caution_notes, evidence_notes
 from metaexo.plots.forest_rows import INDENT, Rows, RowWriter, in_order, overall_place
 from metaexo.plots.plan import ForestRow
 from metaexo.plots.wording import level_words, name_of, shown
@@ -81,7 +81,7 @@ def rows_of_multilevel(fit: MultilevelResults, choices: Choices) -> Rows:
     pooled = _mean(fit, level) if single and choices.overall else None
     if pooled is not None:
         rows += [ForestRow("spacer:total", "spacer"), *write.total(fit, pooled)]
-    notes = [model_in_words(fit)]
+    notes = [model_in_words(fit), *caution_notes(fit)]
     if any(row.kind == "cluster" and row.mark is not None for row in rows):
         notes.append(
             f"Open diamond: mean effect of the {_kind(fit, choices)} as the model predicts it, drawn towards "

@@ -1,13 +1,16 @@
 """How wide a text is, and where it breaks, without a canvas.
 
 Texts are measured with the font that matplotlib ships (DejaVu Sans), read from its own folder, so that a
-plan does not depend on the fonts of the machine.
+plan does not depend on the fonts of the machine. Letters that it lacks (Chinese, say) are those of an
+installed font that has them; where there is none the page says so.
 """
 
 from __future__ import annotations
 
 import math
 import textwrap
+import unicodedata
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,19 +18,117 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.font_manager import FontProperties
 
+NO_LETTER = "\N{REPLACEMENT CHARACTER}"
+SPACES = "\t\n\r\x0b\x0c\x85\u2028\u2029"
 ASCENT = 0.93
 DESCENT = 0.24
 CAP_HEIGHT = 0.73
 
 
 @lru_cache(maxsize=64)
-def font(size: float, bold: bool = False) -> FontProperties:
-    """Return the font of all figures at a size in points."""
-    import matplotlib
+def font(size: float, bold: bool = False, others: tuple[str, ...] = ()) -> FontProperties:
+    """Return the font of all figures at a size in points, with others for the letters that it lacks."""
     from matplotlib.font_manager import FontProperties
 
+    if others:
+        weight = "bold" if bold else "normal"
+        return FontProperties(family=["DejaVu Sans", *others], weight=weight, size=size)
+    return FontProperties(fname=_own_file(bold), size=size)
+
+
+def _own_file(bold: bool) -> Path:
+    import matplotlib
+
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return FontProperties(fname=Path(matplotlib.get_data_path(), "fonts", "ttf", name), size=size)
+    return Path(matplotlib.get_data_path(), "fonts", "ttf", name)
+
+
+@lru_cache(maxsize=2)
+def _own_letters(bold: bool) -> frozenset[int]:
+    from matplotlib.font_manager import get_font
+
+    return frozenset(get_font(_own_file(bold)).get_charmap())
+
+
+def fonts_besides(text: str, bold: bool = False) -> tuple[str, ...]:
+    """Return the installed fonts that have the letters of a text which the font of all figures lacks."""
+    if text.isascii():
+        return ()
+    lacking = {ord(letter) for letter in text} - _own_letters(bold)
+    found = (_family_with(letter) for letter in sorted(lacking))
+    return tuple(dict.fromkeys(family for family in found if family is not None))
+
+
+def letters_of_no_font(text: str, bold: bool = False) -> str:
+    """Return the letters of a text that no installed font has.
+
+    Examples
+    --------
+    >>> letters_of_no_font("Li et al. 2020, µ = 3 ± 1")
+    ''
+    """
+    if text.isascii():
+        return ""
+    lacking = {ord(letter) for letter in text} - _own_letters(bold)
+    return "".join(chr(letter) for letter in sorted(lacking) if _family_with(letter) is None)
+
+
+@lru_cache(maxsize=4096)
+def _family_with(letter: int) -> str | None:
+    """Return the name of an installed font that has a letter; None if there is none."""
+    return next((name for name, letters in _installed() if letter in letters), None)
+
+
+@lru_cache(maxsize=1)
+def _installed() -> tuple[tuple[str, frozenset[int]], ...]:
+    """Return the installed fonts in upright regular letters with what they have, by name."""
+    from matplotlib.font_manager import findSystemFonts, fontManager, get_font
+
+    listed = {entry.fname for entry in fontManager.ttflist}
+    for path in sorted(set(findSystemFonts()) - listed):  # installed after matplotlib made its list
+        with suppress(RuntimeError, OSError, ValueError):
+            fontManager.addfont(path)
+    found: dict[str, frozenset[int]] = {}
+    for entry in sorted(fontManager.ttflist, key=lambda entry: (entry.name, entry.fname)):
+        regular = entry.style == "normal" and str(entry.weight) in ("400", "normal", "regular")
+        if not regular or entry.name in found or entry.name.startswith("Last Resort"):
+            continue
+        try:
+            found[entry.name] = frozenset(get_font(entry.fname).get_charmap())
+        except (RuntimeError, OSError, ValueError):  # a font of pictures, or one that is gone
+            continue
+    return tuple(found.items())
+
+
+def plain(text: str) -> str:
+    r"""Return a text in one line, without the signs that are no letters: control signs, halves of pairs.
+
+    A file of type SVG with one of these is not valid.
+
+    Examples
+    --------
+    >>> plain("Li 2020\n(a)\x00\x1b[1m")
+    'Li 2020 (a)[1m'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(" " if sign in SPACES else sign for sign in text if sign in SPACES or _is_letter(sign))
+
+
+def _is_letter(sign: str) -> bool:
+    category = unicodedata.category(sign)
+    return category not in ("Cc", "Cs") and ord(sign) & 0xFFFE != 0xFFFE
+
+
+def lines_in(text: str) -> tuple[str, ...]:
+    r"""Return the lines that a text was given in, each without signs that are no letters.
+
+    Examples
+    --------
+    >>> lines_in("Li 2020\nfirst trial"), lines_in("")
+    (('Li 2020', 'first trial'), ('',))
+    """
+    return tuple(plain(line) for line in text.splitlines()) or ("",)
 
 
 @lru_cache(maxsize=16384)
@@ -41,17 +142,21 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
     """
     from matplotlib.textpath import text_to_path
 
+    text = plain(text)
     if not text:
         return 0.0
+    for letter in letters_of_no_font(text, bold):
+        text = text.replace(letter, NO_LETTER)
     # ismath stands for "is mathematical text"; labels are never read as formulas, so "$" is a plain letter.
-    width = text_to_path.get_text_width_height_descent(text, font(100.0, bold), False)[0]
+    letters = font(100.0, bold, fonts_besides(text, bold))
+    width = text_to_path.get_text_width_height_descent(text, letters, False)[0]
     return float(width) * size / 100.0
 
 
 def wrap(text: str, letters: int) -> tuple[str, ...]:
     """Return the text in as few lines of at most `letters` letters as it takes, of about equal length.
 
-    Only words longer than that are broken.
+    Only words longer than that are broken; a line break in the text stays one.
 
     Examples
     --------
@@ -60,16 +165,20 @@ def wrap(text: str, letters: int) -> tuple[str, ...]:
     >>> wrap("a long label that will not stand in one line", 30)
     ('a long label that will', 'not stand in one line')
     """
+    given = lines_in(text)
+    if len(given) > 1:
+        return tuple(line for part in given for line in wrap(part, letters))
+    (text,) = given
     if len(text) <= letters:
         return (text,)
     lines = _lines(text, letters)
-    longest = max(len(word) for word in text.split())
-    shortest = math.ceil(len(text) / len(lines))
+    longest = max((len(word) for word in text.split()), default=0)
+    shortest = math.ceil(len(text) / max(len(lines), 1))
     for narrower in range(shortest if longest > letters else max(shortest, longest), letters):
         balanced = _lines(text, narrower)
         if len(balanced) <= len(lines):
             return balanced
-    return lines
+    return lines or ("",)
 
 
 def _lines(text: str, letters: int) -> tuple[str, ...]:
@@ -84,11 +193,15 @@ def wrap_whole_words(text: str, letters: int) -> tuple[str, ...]:
     >>> wrap_whole_words("density gradient", 13), wrap_whole_words("ultracentrifugation", 13)
     (('density', 'gradient'), ('ultracentrifugation',))
     """
-    return wrap(text, max([letters, *(len(word) for word in text.split())]))
+    return wrap(text, max([letters, *(len(word) for word in plain(text).split())]))
 
 
 def wrap_to_width(text: str, width: float, size: float, bold: bool = False) -> tuple[str, ...]:
     """Return the text in lines no wider than `width` points; a word wider than that is broken."""
+    given = lines_in(text)
+    if len(given) > 1:
+        return tuple(line for part in given for line in wrap_to_width(part, width, size, bold))
+    (text,) = given
     whole = text_width(text, size, bold)
     if whole <= width:
         return (text,)

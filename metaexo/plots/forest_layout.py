@@ -9,7 +9,7 @@ from typing import Literal
 
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.formatting import plural
-from metaexo.plots.fonts import text_width, wrap, wrap_to_width
+from metaexo.plots.fonts import plain, text_width, wrap, wrap_to_width
 from metaexo.plots.forest_columns import ESTIMATE, LABEL, WEIGHT
 from metaexo.plots.forest_rows import SPAN_LETTERS, Rows
 from metaexo.plots.furniture import note_lines, notes_height, title_height, title_lines
@@ -125,7 +125,7 @@ def _wrapped(row: ForestRow, found: Rows, label_letters: int) -> ForestRow:
         for key, lines in row.cells.items()
     }
     text = tuple(part for line in row.text for part in wrap(line, SPAN_LETTERS))
-    return replace(row, cells=cells, text=text)
+    return replace(row, cells=cells, text=text, detail=plain(row.detail))
 
 
 def _height(row: ForestRow, look: Look) -> float:
@@ -195,7 +195,7 @@ def is_bold(row: ForestRow, key: str) -> bool:
 
 
 def _title_lines(title: str) -> tuple[str, ...]:
-    return tuple(part for line in title.split("\n") for part in wrap(line, TITLE_LETTERS))
+    return wrap(title, TITLE_LETTERS)
 
 
 def _widest(lines: Sequence[str], size: float, bold: bool = False) -> float:

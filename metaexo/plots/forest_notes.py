@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from metaexo.effects.effect_sizes import EffectSizes
@@ -10,6 +11,7 @@ from metaexo.plots.forest_choices import Choices
 from metaexo.plots.remarks import derived_words, ledger_words, method_words
 from metaexo.plots.wording import typeset
 
+INTERCEPT = re.compile(r"\bintercept\b")
 WHOSE_TAU2 = {
     "separate": "τ² of its own in each stratum.",
     "common": "One τ² for all strata.",
@@ -31,6 +33,16 @@ def model_note(fit: Any, counts: bool) -> str:
     return note + (" k effects of m studies." if counts else "")
 
 
+def caution_notes(results: Any, mean: str = "the pooled effect") -> tuple[str, ...]:
+    """Return what to know before relying on what is pooled; the words are those of the results themselves.
+
+    `mean` is what the figure calls the coefficient of a model without moderators.
+    """
+    found = results.cautions() if callable(getattr(results, "cautions", None)) else ()
+    without_advice = (words.partition("; test=")[0] for words in found)
+    return tuple(f"Caution: {typeset(INTERCEPT.sub(mean, words))}." for words in without_advice)
+
+
 def strata_notes(results: Any, choices: Choices) -> tuple[str, ...]:
     """Return the notes of strata: model, remarks on strata, test between them, evidence.
 
@@ -43,7 +55,14 @@ def strata_notes(results: Any, choices: Choices) -> tuple[str, ...]:
     remarks = dict.fromkeys(stratum.note for stratum in results.strata if stratum.note)
     test = _test_note(results, pooled) if choices.between else []
     sentences = [*model, *map(_sentence, remarks), *alone, *test]
-    return (*([" ".join(sentences)] if sentences else []), *evidence_notes(results.effects))
+    cautions = caution_notes(results) if pooled else ()
+    if shown and results.clusters is None:
+        cautions += caution_notes(results.overall, "the overall effect")
+    if choices.between and results.between is not None:
+        words = results.between.cautions()
+        cautions += tuple(f"Caution: test between strata: {typeset(text)}." for text in words)
+    model_and_test = [" ".join(sentences)] if sentences else []
+    return (*model_and_test, *dict.fromkeys(cautions), *evidence_notes(results.effects))
 
 
 def _strata_model(results: Any, choices: Choices) -> str:

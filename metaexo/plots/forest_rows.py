@@ -18,6 +18,7 @@ from metaexo.plots.forest_choices import Choices
 from metaexo.plots.forest_columns import ESTIMATE, LABEL, WEIGHT, cell, settle_columns
 from metaexo.plots.forest_marks import BAR, DIAMOND, estimate_cell, mark_of, study_mark
 from metaexo.plots.forest_notes import (
+    caution_notes,
     evidence_notes,
     model_note,
     short_remark,
@@ -119,7 +120,7 @@ def rows_of_fit(fit: PooledFit, choices: Choices) -> Rows:
     pooled = fit.pooled(level) if single and choices.overall else None
     if pooled is not None:
         rows += [ForestRow("spacer:total", "spacer"), *write.total(fit, pooled)]
-    notes = [model_note(fit, choices.heterogeneity)]
+    notes = [model_note(fit, choices.heterogeneity), *caution_notes(fit)]
     if not single:
         notes.append("The model has moderators, so there is no single pooled effect.")
     return Rows(
@@ -304,7 +305,8 @@ class RowWriter:
         name = (self.choices.overall_label,)
         cells = self.numbers(mark, weight)
         rows = [ForestRow("total", "total", cells, name, self._detail(fit), mark, weight)]
-        if self.choices.prediction and pooled.prediction_low is not None:
+        known = pooled.prediction_low is not None and not np.isnan(pooled.prediction_low)
+        if self.choices.prediction and known:
             ends = back_pooled(self.es, [pooled.prediction_low, pooled.prediction_high])
             bar = mark_of(self.es.measure, "bar", (None, *ends), BAR)
             text = (f"{level_words(self.level)} prediction interval",)

@@ -12,8 +12,18 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
-from metaexo.plots.fonts import ASCENT, CAP_HEIGHT, DESCENT, text_width
-from metaexo.plots.style import INK, TEXT_SIZE
+from metaexo.plots.fonts import (
+    ASCENT,
+    CAP_HEIGHT,
+    DESCENT,
+    NO_LETTER,
+    letters_of_no_font,
+    plain,
+    text_width,
+)
+from metaexo.plots.style import INK, MARGIN, SMALL_SIZE, TEXT_SIZE
+
+NO_FONT = f"{NO_LETTER}: letters that no installed font has; a font such as Noto Sans CJK has them."
 
 Align = Literal["left", "center", "right"]
 Point = tuple[float, float]
@@ -167,9 +177,21 @@ def make_page(
     ticks: Ticks = (),
     side_ticks: Ticks = (),
 ) -> Page:
-    """Return a page whose items stand at rounded places."""
-    snapped = tuple(_snapped(item) for item in items)
-    return Page(snap(width), snap(height), snapped, panel, ticks, side_ticks)
+    """Return a page whose items stand at rounded places.
+
+    Letters that no installed font has are replaced, and a line below says so.
+    """
+    found = [_snapped(item) for item in items]
+    texts = [(i, item) for i, item in enumerate(found) if isinstance(item, Text)]
+    lacking = {i: letters_of_no_font(item.text, item.bold) for i, item in texts}
+    for i, item in texts:
+        if lacking[i]:
+            shown = "".join(NO_LETTER if letter in lacking[i] else letter for letter in item.text)
+            found[i] = replace(item, text=shown)
+    if any(lacking.values()):
+        found.append(Text(MARGIN, snap(height - 0.6 * MARGIN + SMALL_SIZE), NO_FONT, SMALL_SIZE))
+        height += 1.3 * SMALL_SIZE
+    return Page(snap(width), snap(height), tuple(found), panel, ticks, side_ticks)
 
 
 def inside(item: Item, panel: Panel) -> bool:
@@ -187,7 +209,7 @@ def _snapped(item: Item) -> Item:
         return replace(item, points=tuple((snap(x), snap(y)) for x, y in item.points))
     if isinstance(item, Dot):
         return replace(item, x=snap(item.x), y=snap(item.y), size=snap(item.size))
-    return replace(item, x=snap(item.x), y=snap(item.y))
+    return replace(item, x=snap(item.x), y=snap(item.y), text=plain(item.text))
 
 
 def middle(y: float, size: float) -> float:

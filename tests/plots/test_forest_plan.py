@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+import xml.dom.minidom
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import metaexo as mx
+from metaexo.effects import harmonic_mean, inverse_double_arcsine
 from metaexo.errors import DependentEffectsWarning, InputError, TooFewStudiesError, UnknownChoiceError
 from metaexo.plots import Column, forest_plan
 from metaexo.plots.forest_page import forest_page
@@ -380,3 +384,186 @@ def test_what_cannot_be_drawn_is_refused(make_effects):
     data = es.data.assign(weight=1.0)
     with pytest.raises(InputError, match="weight"):
         forest_plan(mx.EffectSizes(es.y, es.v, data=data), columns=["weight"])
+
+
+# -- decimals, cut diamonds, cautions, scales of their own --------------------------------------------------
+
+
+@pytest.mark.parametrize("digits", [0, 1, 2, 4])
+def test_estimates_have_the_same_decimals(digits):
+    es = mx.EffectSizes([-0.000524, 0.46, 0.003, 12.3456, -2.0], [0.001, 0.0013, 1e-5, 4.0, 0.01])
+    plan = forest_plan(mx.RandomEffects(es).fit(), digits=digits)
+    for row in plan.rows:
+        for piece in row.cells.get("estimate", ()):
+            text = piece.strip("[] to").replace("−", "-")
+            if text:
+                assert len(text.partition(".")[2]) == digits
+                assert text.lstrip("-0.") or not text.startswith("-"), "no zero has a sign"
+
+
+def test_only_a_variance_that_is_small_is_shown_as_a_bound():
+    es = mx.EffectSizes([0.1, 0.3, 0.2, 0.25], [0.004, 0.004, 0.003, 0.005])
+    fit = mx.RandomEffects(es).fit()
+    assert 0 < fit.tau2 < 0.005
+    assert forest_plan(fit).row("total").detail.startswith("τ² < 0.01, I²")
+
+
+@pytest.mark.parametrize("limits", [(-0.2, 0.9), (0.3, 2.0), (0.35, 0.6), None])
+def test_a_diamond_that_is_cut_has_an_arrow_and_is_no_narrower_than_what_is_seen(limits):
+    fit = mx.RandomEffects(mx.EffectSizes([-0.9, 0.4, 1.9], [0.1, 0.2, 0.1])).fit()
+    plan = forest_plan(fit, limits=limits, prediction=False)
+    row, pooled = plan.row("total"), fit.pooled()
+    areas = [i for i in forest_page(plan).items if isinstance(i, Area) and abs(i.points[0][1] - row.y) < 5]
+    xs = [x for area in areas for x, _ in area.points]
+    low, high = plan.axis.low, plan.axis.high
+    assert (row.mark.cut_low, row.mark.cut_high) == (pooled.low < low, pooled.high > high)
+    assert min(xs) == pytest.approx(plan.panel.x(max(pooled.low, low)), abs=0.02)
+    assert max(xs) == pytest.approx(plan.panel.x(min(pooled.high, high)), abs=0.02)
+    assert len(areas) == 1 + row.mark.cut_low + row.mark.cut_high
+
+
+def test_a_narrow_knapp_hartung_interval_carries_a_caution_in_figure_and_print():
+    es = mx.EffectSizes([0.45, 0.47, 0.49], [0.1, 0.12, 0.09])
+    fit = mx.RandomEffects(es).fit()
+    said = " ".join(forest_plan(fit).notes)
+    assert "narrower than that of the equal-effects model" in said
+    assert "intercept" not in said
+    assert "narrower than that of the equal-effects model" in str(fit.summary())
+    wide = mx.RandomEffects(es).fit(test="knapp-hartung-adhoc")
+    assert "narrower" not in " ".join(forest_plan(wide).notes)
+
+
+def test_one_study_has_no_tau2_and_no_i2():
+    fit = mx.RandomEffects(mx.EffectSizes([0.4], [0.1])).fit(method="EE")
+    plan = forest_plan(fit)
+    assert plan.row("total").detail == "k = 1, m = 1"
+    assert any("one effect" in note for note in plan.notes)
+    assert "I2 0" not in str(fit.summary())
+
+
+def test_two_studies_carry_the_caution_of_one_df():
+    fit = mx.RandomEffects(mx.EffectSizes([0.4, 0.9], [0.1, 0.2])).fit()
+    assert any("1 df" in note for note in forest_plan(fit).notes)
+
+
+def test_freeman_tukey_proportions_are_events_over_n_and_pooled_ones_use_the_harmonic_mean():
+    events, n = np.array([0, 1, 1, 2, 8]), np.array([5, 30, 33, 40, 34])
+    data = pd.DataFrame({"source": ["a", "a", "b", "b", "b"]})
+    es = mx.effect_sizes("PFT", events=events, n=n)
+    es = mx.EffectSizes(es.y, es.v, "PFT", data=data)
+    fit = mx.RandomEffects(es).fit()
+    plan = forest_plan(fit)
+    shown = plan.to_frame().query("kind == 'study'")
+    assert shown["estimate"].to_numpy() == pytest.approx(events / n, abs=1e-12)
+    # Miller (1978) with the harmonic mean of the sizes, of the stratum in a stratum.
+    for found, sizes, pooled in (
+        (plan.row("total"), n, fit.pooled()),
+        *(
+            (forest_plan(strata).row(f"subtotal:{s}"), n[stratum.rows], stratum.pooled)
+            for strata in [mx.stratify(es, by="source")]
+            for s, stratum in enumerate(strata.strata)
+        ),
+    ):
+        wanted = inverse_double_arcsine([pooled.estimate, pooled.high], harmonic_mean(sizes))
+        assert (found.mark.estimate, found.mark.high) == pytest.approx(tuple(wanted), abs=1e-12)
+
+
+def test_freeman_tukey_rates_are_events_over_time():
+    events, time = np.array([0, 3, 5]), np.array([10.0, 40.0, 25.0])
+    es = mx.effect_sizes("IRFT", events=events, time=time)
+    shown = forest_plan(es).to_frame()["estimate"].to_numpy(dtype=float)
+    assert shown == pytest.approx(events / time, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("es", "low", "high"),
+    [
+        (mx.effect_sizes("COR", correlation=[0.2, 0.9, 0.5], n=[20, 5, 8]), -1.0, 1.0),
+        (mx.effect_sizes("PR", events=[1, 5, 19], n=[20, 30, 20]), 0.0, 1.0),
+        (mx.effect_sizes("PLN", events=[1, 5, 19], n=[20, 30, 20]), 0.0, 1.0),
+    ],
+)
+def test_intervals_end_where_what_is_possible_ends(es, low, high):
+    plan = forest_plan(mx.RandomEffects(es).fit())
+    frame = plan.to_frame()
+    assert frame["low"].dropna().between(low, high).all()
+    assert frame["high"].dropna().between(low, high).all()
+    half = 1.959963984540054 * np.sqrt(es.v)
+    beyond = (es.measure.back(es.y + half) > high) | (es.measure.back(es.y - half) < low)
+    assert [row.mark.bounded for row in plan.rows if row.kind == "study"] == list(beyond)
+    assert any("what is possible" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize("code", ["PLO", "PAS", "PFT", "PR", "PLN", "ZCOR", "COR"])
+def test_proportions_and_correlations_stand_on_a_linear_axis_of_their_range(code):
+    if code.endswith("COR"):
+        es = mx.effect_sizes(code, correlation=[-0.5, 0.1, 0.6], n=[20, 40, 30])
+    else:
+        es = mx.effect_sizes(code, events=[3, 12, 20], n=[20, 30, 25])
+    plan = forest_plan(es)
+    assert (plan.axis.low, plan.axis.high) == ((-1.0, 1.0) if code.endswith("COR") else (0.0, 1.0))
+    assert not plan.axis.log
+    assert len(plan.axis.ticks) >= 3
+    assert [tick.label.replace("−", "-") for tick in plan.axis.ticks] == [
+        f"{t.value:g}" for t in plan.axis.ticks
+    ]
+    studies = [row.mark.estimate for row in plan.rows if row.kind == "study"]
+    assert studies == pytest.approx(
+        [-0.5, 0.1, 0.6] if code.endswith("COR") else [3 / 20, 12 / 30, 20 / 25], abs=1e-9
+    )
+
+
+def test_rare_events_have_an_axis_that_shows_them():
+    plan = forest_plan(mx.effect_sizes("PLO", events=[3, 2, 5], n=[900, 700, 800]))
+    assert plan.axis.low >= 0
+    assert plan.axis.high < 0.05
+    assert len(plan.axis.ticks) >= 3
+
+
+def test_a_ratio_with_its_interval_is_shown_as_it_was_reported():
+    hr, low, high = np.array([0.71, 1.2, 0.5]), np.array([0.5, 0.9, 0.3]), np.array([1.008, 1.6, 0.8333])
+    v = (np.log(high / low) / (2 * 1.959963984540054)) ** 2
+    plan = forest_plan(mx.EffectSizes(np.log(hr), v, "HR"))
+    shown = plan.to_frame()
+    assert shown["estimate"].to_numpy(dtype=float) == pytest.approx(hr, rel=1e-12)
+    assert plan.axis.log
+    assert plan.axis.reference == 0.0
+    assert plan.axis.label.startswith("Hazard ratio")
+    assert plan.columns[-1].title[0] == "Hazard ratio"
+
+
+# -- labels as people have them -----------------------------------------------------------------------------
+
+HARD = [
+    "Li 2020\nfirst arm",
+    "C\x00\x1b[31m \ud800x",
+    "王 2021 山田太郎",
+    "a\u2028b\tc",
+    "",
+    "𓀀 x" * 30,
+    " " * 90,
+]
+
+
+def test_labels_with_line_breaks_make_higher_rows_and_overlap_nothing(tmp_path):
+    es = mx.EffectSizes(np.arange(7.0), [0.1] * 7, labels=HARD, data=pd.DataFrame({"g\nh": HARD}))
+    plan = forest_plan(es, columns=["g\nh"], title="a\nb\x07", notes=["n\x00\nm"], axis_label="x\ny")
+    assert plan.rows[0].cells["label"] == ("Li 2020", "first arm")
+    assert plan.rows[0].height > plan.rows[3].height - 1e-9 or len(plan.rows[3].cells["label"]) > 1
+    page = forest_page(plan)
+    assert clashes(page) == []
+    for text in page.texts:
+        assert "\n" not in text.text
+        assert all(unicodedata.category(sign) not in ("Cc", "Cs") for sign in text.text)
+    (path,) = mx.plots.save(mx.plots.forest(plan), tmp_path / "figure", ("svg",))
+    xml.dom.minidom.parse(str(path))
+
+
+def test_letters_without_a_font_are_said(monkeypatch):
+    monkeypatch.setattr("metaexo.plots.fonts._family_with", lambda letter: None)
+    plan = forest_plan(mx.EffectSizes([0.1], [0.1], labels=["王 2021"]))
+    page = forest_page(plan)
+    assert "� 2021" in [text.text for text in page.texts]
+    assert any("no installed font" in text.text for text in page.texts)
+    assert page.height > plan.height
+    assert clashes(page) == []

@@ -10,7 +10,7 @@ import pytest
 
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import interval_strip, interval_strip_plan, overlapping_texts
-from metaexo.plots.page import Area, clashes
+from metaexo.plots.page import Area, Dot, clashes
 from metaexo.plots.strip_page import strip_page
 
 
@@ -131,3 +131,62 @@ def test_long_heads_are_broken_into_lines():
     assert len(plan.rows[0].label) == 2
     assert plan.panel.left < 260.0
     assert clashes(strip_page(plan)) == []
+
+
+# -- a name has the y of its point ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_name_has_the_height_of_its_point(seed):
+    draws = np.random.default_rng(seed)
+    k = 18
+    table = pd.DataFrame(
+        {
+            "g": draws.normal(0, 1, k),
+            "row": draws.choice(["SEC", "UC", "kit"], k),
+            "head": draws.choice(["patients", "animals"], k),
+            "study": [f"Study {i}" for i in range(k)],
+            "journal": draws.choice(["A", "B"], k),
+        }
+    )
+    table["low"], table["high"] = table["g"] - 0.6, table["g"] + 0.6
+    cells = {"study": "Study", "journal": "Journal"}
+    plan = interval_strip_plan(table, "g", ["head", "row"], low="low", high="high", log=False, cells=cells)
+    value_of = dict(zip(table["study"], table["g"], strict=True))
+    journal_of = dict(zip(table["study"], table["journal"], strict=True))
+    seen = []
+    for row in plan.rows:
+        names = {text: y for column, text, y in row.texts if column == 0}
+        journals = {y: text for column, text, y in row.texts if column == 1}
+        for point in row.points:
+            (name,) = [text for text, y in names.items() if y == point.y]
+            assert value_of[name] == point.value
+            assert journals.get(point.y, *{journals[row.y]} if len(journals) == 1 else ()) == journal_of[name]
+            seen.append(name)
+    assert sorted(seen) == sorted(table["study"])
+    page = strip_page(plan)
+    for row in plan.rows:
+        for _, text, y in row.texts:
+            assert any(t.text == text and abs(t.y - y) < 5 for t in page.texts)
+    assert clashes(page) == []
+
+
+def test_points_of_one_name_stand_at_its_height():
+    table = pd.DataFrame({"x": [1.0, 1.0, 1.0, 1.0], "row": "a", "name": ["Li", "Cho", "Li", "Cho"]})
+    (row,) = interval_strip_plan(table, "x", "row", log=False, cells={"name": "Study"}).rows
+    heights = {text: y for _, text, y in row.texts}
+    spread = {name: [p.y for p in row.points if p.cells == (name,)] for name in heights}
+    for name, y in heights.items():
+        assert np.mean(spread[name]) == pytest.approx(y, abs=0.02)
+    assert max(spread["Li"]) < min(spread["Cho"])
+
+
+def test_a_value_outside_the_limits_has_a_mark_at_the_edge_and_is_counted():
+    table = pd.DataFrame({"x": [1.0, 2.0, 9.0, -4.0], "row": ["a", "a", "a", "b"]})
+    plan = interval_strip_plan(table, "x", "row", log=False, limits=(0.0, 3.0))
+    page = strip_page(plan)
+    dots = [item for item in page.items if isinstance(item, Dot)]
+    assert sorted(dot.shape for dot in dots) == ["circle", "circle", "left", "right"]
+    assert {text.text for text in page.texts} >= {"9.00", "−4.00"}
+    assert any(note.startswith("2 values lie outside the axis") for note in plan.notes)
+    assert clashes(page) == []

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import metaexo as mx
 from metaexo.effects.measure import get_measure
 from metaexo.errors import InputError
+from metaexo.plots import Column, forest_plan, style
+from metaexo.plots.estimability_page import estimability_page
+from metaexo.plots.evidence_map_page import evidence_map_page
 from metaexo.plots.fonts import text_width, wrap, wrap_to_width
-from metaexo.plots.page import snap
+from metaexo.plots.forest_page import forest_page
+from metaexo.plots.funnel import CONTOURS
+from metaexo.plots.page import Area, Dot, Text, snap
 from metaexo.plots.scale import from_axis, linear_ticks, make_ticks, on_axis, place_of, robust_limits
-from metaexo.plots.style import PALETTE, SHAPES, colour_and_shape
+from metaexo.plots.style import PALETTE, SHAPES, colour_and_shape, contrast, text_on
 from metaexo.plots.tables import lanes, levels_of
 from metaexo.plots.wording import settle, shown, stratum_words
 
@@ -157,3 +165,55 @@ def test_levels_that_say_nothing_alone_are_told_with_their_factor():
     )
     assert stratum_words({"source_category": "Not reported"}) == "Source not reported"
     assert stratum_words({"source": "other"}, {"other": "something else"}) == "something else"
+
+
+# -- contrast: WCAG 2.2, 1.4.3 (text, 4.5) and 1.4.11 (lines and marks, 3) ---------------------------------
+
+
+def test_contrast_is_that_of_the_guidelines():
+    # Values of the contrast checker of webaim.org.
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
+    assert contrast("#0000ff", "#ffffff") == pytest.approx(8.59, abs=0.005)
+
+
+def test_texts_and_lines_of_the_styles_stand_out():
+    for ink in (style.INK, style.GREY):
+        assert contrast(ink, style.WHITE) >= style.TEXT_CONTRAST
+    for line in (style.INK, style.GREY, style.PALE, style.FAINT, *PALETTE):
+        assert contrast(line, style.WHITE) >= style.LINE_CONTRAST
+    for shade in (shade for _, shade, _ in CONTOURS):
+        assert contrast(style.GREY, shade) >= style.LINE_CONTRAST  # the lines that part the regions
+        assert contrast(style.INK, shade) >= style.LINE_CONTRAST  # the outlines of the points on them
+
+
+@given(st.integers(0, 0xFFFFFF))
+def test_a_text_can_be_read_on_any_colour(colour):
+    ground = f"#{colour:06x}"
+    assert contrast(text_on(ground), ground) >= style.TEXT_CONTRAST
+
+
+def test_every_text_drawn_on_a_mark_can_be_read(make_effects, studies):
+    risk = forest_plan(make_effects(6), columns=[Column("bias", kind="risk")])
+    bubbles = mx.plots.evidence_map_plan(studies, "source", "isolation", by="kind")
+    grid = mx.plots.estimability_plan(make_effects(24))
+    for page in (forest_page(risk), evidence_map_page(bubbles), estimability_page(grid)):
+        for place, text in enumerate(page.items):
+            if not isinstance(text, Text):
+                continue
+            ground = style.WHITE
+            for item in page.items[:place]:
+                if isinstance(item, Dot) and math.hypot(item.x - text.x, item.y - text.y) < item.size / 2:
+                    ground = item.fill
+                elif isinstance(item, Area) and item.fill != "none":
+                    xs, ys = zip(*item.points, strict=True)
+                    if min(xs) < text.x < max(xs) and min(ys) < text.y < max(ys):
+                        ground = item.fill
+            assert contrast(text.colour, ground) >= style.TEXT_CONTRAST, text.text
+
+
+def test_groups_of_a_map_have_shapes_of_their_own(studies):
+    plan = mx.plots.evidence_map_plan(studies, "source", "isolation", by="kind")
+    signs = {(bubble.group, bubble.colour, bubble.shape) for bubble in plan.bubbles}
+    assert len(signs) == len({shape for _, _, shape in signs}) == 2
+    keys = [key for row in plan.keys for key in row]
+    assert {(key.label, key.shape) for key in keys} == {(group, shape) for group, _, shape in signs}
