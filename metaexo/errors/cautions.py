@@ -37,6 +37,10 @@ class MixedContrastsWarning(MetaexoWarning):
     """Results with and without a control stand in one set of effects."""
 
 
+class MixedDomainsWarning(MetaexoWarning):
+    """Results in people, in animals and in cells stand in one set of effects or in one stratum."""
+
+
 class RedundantColumnsWarning(MetaexoWarning):
     """Columns that add nothing to those before them were dropped, because that was asked for."""
 

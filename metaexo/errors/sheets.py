@@ -102,4 +102,20 @@ class SpreadMismatchWarning(SheetWarning):
 
 
 class UnknownOutcomeWarning(SheetWarning):
-    """An outcome that looks like a misspelt word of the vocabulary."""
+    """An outcome that is no word of the vocabulary: it is a family of its own."""
+
+
+class UnknownCategoryWarning(SheetWarning):
+    """A source or an isolation in words that lead to no category: the row counts as not reported."""
+
+
+class UnspecificCategoryWarning(SheetWarning):
+    """A source or an isolation in words that say little: "MSC" without a tissue, "commercial kit"."""
+
+
+class MisnamedColumnWarning(SheetWarning):
+    """A column of the user's own that may be one of the codebook; rows count as not reported without it."""
+
+
+class NoEffectWarning(SheetWarning):
+    """Rows that can give no effect in any measure."""

@@ -16,7 +16,7 @@ from metaexo.evidence.across import check_across
 from metaexo.evidence.codebook import REQUIRED_SHEETS, SheetPlan, load_codebook
 from metaexo.evidence.frames import finish
 from metaexo.evidence.places import CODEBOOK
-from metaexo.evidence.problems import SheetErrors, SheetProblem, problems_frame
+from metaexo.evidence.problems import SheetErrors, SheetProblem, collected, problems_frame
 from metaexo.evidence.reading import RawSheet, read_raw
 from metaexo.evidence.sheets import Sheets
 from metaexo.evidence.slips import find_slips
@@ -224,7 +224,7 @@ class _Reading:
             frame = to_values(sheet)
             if sheet.rows:
                 check_across(sheet, frame, studies)
-                found = find_slips(*_without_bad_cells(sheet, frame), self.codebook.outcomes)
+                found = find_slips(*_without_bad_cells(sheet, frame), self.codebook.outcomes, self.folder)
                 sheet.problems += [slip for slip in found if issubclass(slip.kind, MetaexoError)]
                 self.findings += [slip for slip in found if not issubclass(slip.kind, MetaexoError)]
                 self._note_cautions(plan, frame)
@@ -263,7 +263,8 @@ class _Reading:
         spoken = [f for f in self.findings if (f.file, f.line) in self.spoken]
         rows = {name: len(frame) for name, frame in self.frames.items() if len(frame)}
         new = tuple(f for f in self.findings if (f.file, f.line) not in self.spoken)
-        return SheetCheck(str(self.folder), tuple(self.problems), new, tuple(spoken), rows)
+        problems, new = collected(self.problems), collected(new)
+        return SheetCheck(str(self.folder), problems, new, tuple(spoken), rows)
 
     def sheets(self) -> Sheets:
         """Return the sheets, once there are no problems."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from metaexo.errors import MetaexoError, SheetError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+MOST_LINES = 12
+"""Lines that are named of a problem in many rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class SheetProblem:
         The nearest allowed word, if there is one.
     reading : str
         What may have been meant, in words; empty if nothing is likely.
+    lines : tuple of int
+        All lines of which the same is to be said, `line` first; empty if it is one.
     """
 
     kind: type[MetaexoError] | type[Warning]
@@ -53,12 +59,24 @@ class SheetProblem:
     value: str = ""
     nearest: str | None = None
     reading: str = ""
+    lines: tuple[int, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """File and lines in words."""
+        if self.line is None:
+            return self.file
+        if len(self.lines) < 2:
+            return f"{self.file} line {self.line}"
+        shown = ", ".join(map(str, self.lines[:MOST_LINES]))
+        more = len(self.lines) - MOST_LINES
+        return f"{self.file} lines {shown}{f' and {more} more' if more > 0 else ''}"
 
     @property
     def where(self) -> str:
         """The place in words: file, line, study and column."""
-        parts = [f"{self.file} line {self.line}" if self.line is not None else self.file]
-        parts += [f"study {self.study}"] if self.study else []
+        parts = [self.place]
+        parts += [f"study {self.study}"] if self.study and len(self.lines) < 2 else []
         parts += [f"column {self.column}"] if self.column else []
         return ", ".join(parts)
 
@@ -74,6 +92,19 @@ class SheetProblem:
         """Return the error of this problem, ready to be raised."""
         kind = self.kind if issubclass(self.kind, MetaexoError) else SheetError
         return kind(self.what, self.allowed, self.remedy, self.where)
+
+
+def collected(problems: Iterable[SheetProblem]) -> tuple[SheetProblem, ...]:
+    """Return problems with those that say the same of the same cell in several rows as one."""
+    groups: dict[SheetProblem, list[SheetProblem]] = {}
+    for problem in problems:
+        groups.setdefault(replace(problem, line=None, study=""), []).append(problem)
+    return tuple(
+        replace(group[0], lines=tuple(p.line for p in group if p.line is not None))
+        if len(group) > 1 and group[0].line is not None
+        else group[0]
+        for group in groups.values()
+    )
 
 
 class SheetErrors(ExceptionGroup[MetaexoError], MetaexoError, ValueError):
@@ -123,5 +154,8 @@ def problems_frame(problems: Iterable[SheetProblem]) -> pd.DataFrame:
     import pandas as pd
 
     names = ["file", "line", "study", "column", "value", "what", "allowed", "nearest", "reading", "remedy"]
-    rows = [[*(getattr(problem, name) for name in names), problem.kind.__name__] for problem in problems]
-    return pd.DataFrame(rows, columns=[*names, "kind"])
+    rows = [
+        [*(getattr(problem, name) for name in names), problem.kind.__name__, problem.lines or (problem.line,)]
+        for problem in problems
+    ]
+    return pd.DataFrame(rows, columns=[*names, "kind", "lines"])

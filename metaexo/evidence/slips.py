@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metaexo.evidence import slips_arms, slips_between, slips_intervals, suspicions
@@ -44,7 +45,9 @@ def slip_checks() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["name", "looks_for", "sheets", "kind", "reference"])
 
 
-def find_slips(sheet: RawSheet, frame: pd.DataFrame, outcomes: Mapping[str, Outcome]) -> list[SheetProblem]:
+def find_slips(
+    sheet: RawSheet, frame: pd.DataFrame, outcomes: Mapping[str, Outcome], folder: Path | None = None
+) -> list[SheetProblem]:
     """Return what looks wrong in a sheet, by every check that reads it.
 
     Parameters
@@ -55,12 +58,14 @@ def find_slips(sheet: RawSheet, frame: pd.DataFrame, outcomes: Mapping[str, Outc
         Its values.
     outcomes : mapping
         The outcome vocabulary.
+    folder : Path, optional
+        Folder of sheets with a vocabulary of its own.
 
     Returns
     -------
     list of SheetProblem
         Findings, check by check; their kind is a warning, or an error for what is impossible.
     """
-    rows = Rows(sheet, frame, outcomes)
+    rows = Rows(sheet, frame, outcomes, folder)
     name = sheet.plan.name
     return [finding for check in SLIP_CHECKS if name in check.sheets for finding in check.find(rows)]

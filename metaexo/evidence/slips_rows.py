@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,11 +36,14 @@ class Rows:
         Its values.
     outcomes : mapping of str to Outcome
         The outcome vocabulary.
+    folder : Path or None
+        Folder of the sheets, which may bring vocabularies of its own.
     """
 
     sheet: RawSheet
     frame: pd.DataFrame
     outcomes: Mapping[str, Outcome]
+    folder: Path | None = None
 
     def numbers(self, name: str) -> Array:
         """Return a column as numbers; NaN for what is missing, in cells and as a column."""

@@ -58,10 +58,9 @@ def findings_table(findings: Iterable[tuple[str, SheetProblem]], width: int = 12
 
 
 def _cells(finding: SheetProblem) -> tuple[str, str, str]:
-    place = finding.file if finding.line is None else f"{finding.file} line {finding.line}"
     value = textwrap.shorten(finding.value, 24, placeholder=" ...") or "(empty)"
     cell = f"{finding.column} = {value}" if finding.column and value != finding.column else finding.column
-    return place, finding.study, cell
+    return finding.place, finding.study if len(finding.lines) < 2 else "", cell
 
 
 def _words(finding: SheetProblem, told: bool) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from typing import Literal
 
 import numpy as np
 
@@ -11,17 +12,22 @@ from metaexo.errors import (
     LargeDifferenceWarning,
     OneArmWarning,
     SpreadMismatchWarning,
+    UnknownCategoryWarning,
     UnknownOutcomeWarning,
+    UnspecificCategoryWarning,
     ZeroPValueWarning,
     ZeroSDWarning,
 )
 from metaexo.evidence.problems import SheetProblem
 from metaexo.evidence.slips_rows import ARMS, Rows, SlipCheck
+from metaexo.evidence.vocabulary import load_vocabulary, unclear
 
 LARGE_DIFFERENCE = 5.0
 """Standardised difference from which an SE is suspected in the place of an SD."""
 SPREAD_TOLERANCE = 0.1
 """Share by which SD / sqrt(n) may differ from SE, which both are rounded."""
+NEAR_OUTCOME = 0.75
+KINDS: tuple[Literal["source", "isolation"], ...] = ("source", "isolation")
 ONE_GROUP = ("single_arm", "post_vs_pre")
 ARM_NUMBERS = ("mean", "median", "events", "min", "max")
 
@@ -127,23 +133,69 @@ def find_zero_spread(rows: Rows) -> list[SheetProblem]:
 
 
 def find_unknown_outcomes(rows: Rows) -> list[SheetProblem]:
-    """Find outcomes that look like a misspelt word of the vocabulary."""
+    """Find outcomes that are no word of the vocabulary, and name the nearest."""
     found = []
-    for i, outcome in enumerate(rows.words("outcome")):
-        if not outcome or outcome in rows.outcomes:
+    words = rows.words("outcome")
+    near = {
+        word: difflib.get_close_matches(word, rows.outcomes, n=1, cutoff=NEAR_OUTCOME)
+        for word in set(words)
+        if word and word not in rows.outcomes
+    }
+    for i, outcome in enumerate(words):
+        if outcome not in near:
             continue
-        near = difflib.get_close_matches(outcome, rows.outcomes, n=1, cutoff=0.9)
-        if near:
-            finding = rows.finding(
-                UnknownOutcomeWarning,
-                i,
-                "outcome",
-                f"{outcome!r} is not in the outcome vocabulary, {near[0]!r} is",
-                "a word of the vocabulary, or a word of your own unlike those",
-                f"write {near[0]!r} if that is what was meant",
-                nearest=near[0],
-            )
-            found.append(finding)
+        nearest = near[outcome][0] if near[outcome] else None
+        meant = (
+            f"write {nearest!r} if that is what was meant; otherwise"
+            if nearest
+            else "if it is another name of one,"
+        )
+        finding = rows.finding(
+            UnknownOutcomeWarning,
+            i,
+            "outcome",
+            f"{outcome!r} is not in the outcome vocabulary, so it is a family of its own",
+            "a word of the vocabulary, or a word of your own",
+            f"{meant} add it to vocabulary/outcome_family.csv beside the sheets, with its family",
+            nearest=nearest,
+        )
+        found.append(finding)
+    return found
+
+
+def find_unclear_categories(rows: Rows) -> list[SheetProblem]:
+    """Find words for source and isolation that lead to no category, or only to a broad one."""
+    return [
+        finding
+        for kind in KINDS
+        if f"{kind}_reported" in rows.frame and f"{kind}_category" in rows.frame
+        for finding in _unclear(rows, kind)
+    ]
+
+
+def _unclear(rows: Rows, kind: Literal["source", "isolation"]) -> list[SheetProblem]:
+    category, reported = f"{kind}_category", f"{kind}_reported"
+    vocabulary = load_vocabulary(kind, rows.folder)
+    told = rows.words(reported)
+    said = {text: unclear(kind, text, rows.folder) for text in set(told) if text}
+    near = {text: vocabulary.nearest(text) for text, what in said.items() if what}
+    found = []
+    for i, (text, given) in enumerate(zip(told, rows.words(category), strict=True)):
+        if given or not said.get(text):
+            continue
+        unknown = said[text] == "no category"
+        finding = rows.finding(
+            UnknownCategoryWarning if unknown else UnspecificCategoryWarning,
+            i,
+            reported,
+            f"{text!r} names no {kind} of the vocabulary, so the row counts as not reported"
+            if unknown
+            else f"{text!r} names the {kind} only broadly",
+            f"words of vocabulary/{kind}.csv, or a category in {category}",
+            f"write the category in {category}, or add the words to vocabulary/{kind}.csv beside the sheets",
+            nearest=near[text],
+        )
+        found.append(finding)
     return found
 
 
@@ -177,9 +229,16 @@ CHECKS = (
     ),
     SlipCheck(
         "unknown outcome",
-        "outcomes that look like a misspelt word of the vocabulary",
+        "outcomes that are no word of the vocabulary",
         UnknownOutcomeWarning,
         ("outcomes", "published_meta_analyses"),
         find_unknown_outcomes,
+    ),
+    SlipCheck(
+        "unclear category",
+        "words for source and isolation that lead to no category, or to a broad one",
+        UnknownCategoryWarning,
+        ("studies", "preparations", "safety_events"),
+        find_unclear_categories,
     ),
 )

@@ -6,22 +6,42 @@ plots, the group it belongs to, and the synonyms that papers use, separated by "
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
 
+from metaexo.errors import InputError
 from metaexo.evidence.codebook import vocabulary_rows
 from metaexo.evidence.places import Stamp, find_vocabulary, stamp
+from metaexo.inputs import is_blank
 
 NOT_REPORTED = "not_reported"
 COMBINED = "combined"
 PREPARATORY = "preparatory"
+UMBRELLA = "msc_unspecified"
 PELLETING_FORCE = 70_000
 """Centrifugal force, in g, from which a spin pellets small vesicles and counts as ultracentrifugation."""
 
+SPECIES = "(?:hu|[hmrbpc])"
+"""What stands before the short name of cells: hADSC, mBMSC, rMSC, bMSC, pMSC, cMSC."""
+LIKE = 0.8
+NEAREST_IN = 200
+"""Letters of a text in which a near word is looked for."""
+_AMERICAN = (("tumour", "tumor"), ("foet", "fet"), ("haem", "hem"), ("leukaem", "leukem"), ("oedem", "edem"))
+NOT_TOLD = re.compile(
+    r"\bnot (?:been )?(?:shown|stated|reported|named|given|specified|described|mentioned|available)\b"
+    r"|\bnot (?:clear|known|seen|told|applicable|in (?:the )?excerpt)\b"
+    r"|\bun(?:known|specified|clear|reported|disclosed|named)\b"
+    r"|^\W*(?:nr|ns|n/?a|nan|none|no)?\W*$",
+    re.IGNORECASE,
+)
+"""Words that say that something was not reported."""
 _FORCE = re.compile(r"(?<![\w.,])(\d{1,3}(?:[ ,.]\d{3})+|\d+)\s*(?:[x×]\s*)?g\b")
 
 
@@ -56,18 +76,20 @@ class Vocabulary:
 
     terms: Mapping[str, Term]
     _patterns: tuple[tuple[re.Pattern[str], str, bool], ...] = field(init=False, repr=False)
+    _words: Mapping[str, str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         found = []
         for term in self.terms.values():
             for alone, words in ((False, term.synonyms), (True, term.synonyms_if_alone)):
-                found += [(_normal(word), term.category, alone) for word in words]
+                found += [(_normal(word), term.category, alone, _is_acronym(word)) for word in words]
         found.sort(key=lambda entry: -len(entry[0]))
         patterns = tuple(
-            (re.compile(rf"(?<!\w){re.escape(word)}(?!\w)"), category, alone)
-            for word, category, alone in found
+            (_pattern(word, acronym), category, alone) for word, category, alone, acronym in found if word
         )
         object.__setattr__(self, "_patterns", patterns)
+        by_word = {word: category for word, category, _, _ in reversed(found) if category != PREPARATORY}
+        object.__setattr__(self, "_words", MappingProxyType(by_word))
 
     def __contains__(self, category: object) -> bool:
         return category in self.terms
@@ -91,6 +113,40 @@ class Vocabulary:
             found += [(match.start(), category, alone) for match in pattern.finditer(rest)]
             rest = pattern.sub(lambda match: "·" * len(match.group()), rest)
         return sorted(found)
+
+    def nearest(self, text: str) -> str | None:
+        """Return the category whose synonym is most like a word, or a few words, of a text; None if none is.
+
+        Examples
+        --------
+        >>> load_vocabulary("isolation").nearest("ultracentrifugashun at 100k")
+        'ultracentrifugation'
+        """
+        words = _normal(text[:NEAREST_IN]).split()
+        parts = {
+            " ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, min(i + 4, len(words) + 1))
+        }
+        found = (
+            (difflib.SequenceMatcher(None, part, word).ratio(), word)
+            for part in parts
+            if len(part) > 3
+            for word in difflib.get_close_matches(part, self._words, n=1, cutoff=LIKE)
+        )
+        best = max(found, default=None)
+        return self._words[best[1]] if best else None
+
+
+def _is_acronym(word: str) -> bool:
+    """Return whether a synonym is a short name of cells, which papers write with a species before it."""
+    return sum(letter.isupper() for letter in word) >= 2 and " " not in word
+
+
+def _pattern(word: str, acronym: bool) -> re.Pattern[str]:
+    """Return what finds a synonym: joined or apart, one or several, with the species before it."""
+    before = f"(?:{SPECIES} ?)?" if acronym else ""
+    body = re.escape(word).replace("\\ ", " ?")
+    after = "" if word.endswith("s") or not word[-1:].isascii() else "(?: ?s)?" if acronym else "s?"
+    return re.compile(rf"(?<!\w){before}{body}{after}(?!\w)")
 
 
 def load_vocabulary(name: str, folder: Path | None = None) -> Vocabulary:
@@ -140,6 +196,8 @@ def _term(row: Mapping[str, str | None]) -> Term:
 def _normal(text: str) -> str:
     """Return text in small letters, words and numbers apart, everything else a single space."""
     text = unicodedata.normalize("NFKC", text).casefold()
+    for british, american in _AMERICAN:
+        text = text.replace(british, american)
     text = re.sub(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])", " ", text)
     return re.sub(r"[\W_]+", " ", text).strip()
 
@@ -173,17 +231,36 @@ def isolation_steps(text: str, folder: Path | None = None) -> tuple[str, ...]:
     >>> isolation_steps("filtration, 8% PEG8000, 10,000 g")
     ('precipitation',)
     """
+    return _named(_text(text, "an isolation"), folder)[0]
+
+
+def _text(text: object, what: str) -> str:
+    """Return a text of a paper; a blank cell is an empty text."""
+    if is_blank(text):
+        return ""
+    if not isinstance(text, str):
+        raise InputError(
+            f"{what} is {text!r}"[:200] + f", of type {type(text).__name__}",
+            "one text, the words of a paper",
+            "for a column of texts ask for each: [source_category(text) for text in column]",
+        )
+    return text
+
+
+def _named(text: str, folder: Path | None) -> tuple[tuple[str, ...], bool]:
+    """Return the steps that a text names, and whether only words that count alone name them."""
     vocabulary = load_vocabulary("isolation", folder)
     normal = unicodedata.normalize("NFKC", text).casefold()
     plain = _FORCE.sub(_force_word, normal)
     found = [m for m in vocabulary.mentions(plain) if m[1] != PREPARATORY]
-    if any(not alone for _, _, alone in found):
+    only_alone = all(alone for _, _, alone in found)
+    if not only_alone:
         found = [m for m in found if not m[2]]
     steps: list[str] = []
     for _, category, _ in found:
         if not steps or category != steps[-1] or category == "other":
             steps.append(category)
-    return tuple(steps)
+    return tuple(steps), bool(steps) and only_alone
 
 
 def _force_word(match: re.Match[str]) -> str:
@@ -211,17 +288,17 @@ def isolation_methods(text: str, folder: Path | None = None) -> tuple[tuple[str,
     >>> isolation_methods("UC; TFF + SEC")
     (('ultracentrifugation',), ('tangential_flow', 'size_exclusion'))
     """
-    parts = (isolation_steps(part, folder) for part in text.split(";"))
+    parts = (isolation_steps(part, folder) for part in _text(text, "an isolation").split(";"))
     return tuple(steps for steps in parts if steps)
 
 
-def isolation_category(steps: Iterable[str]) -> str:
+def isolation_category(steps: str | Iterable[str]) -> str:
     """Return the category of a list of steps: the step, "combined" for several, "not_reported" for none.
 
     Parameters
     ----------
-    steps : iterable of str
-        Categories of the steps, in order.
+    steps : iterable of str, or str
+        Categories of the steps, in order. One text is read as the words of a paper, or is a category.
 
     Returns
     -------
@@ -234,10 +311,23 @@ def isolation_category(steps: Iterable[str]) -> str:
     'ultracentrifugation'
     >>> isolation_category(("ultrafiltration", "size_exclusion"))
     'combined'
-    >>> isolation_category(())
-    'not_reported'
+    >>> isolation_category(()), isolation_category("UC")
+    ('not_reported', 'ultracentrifugation')
     """
-    listed = tuple(steps)
+    if is_blank(steps):
+        return NOT_REPORTED
+    if isinstance(steps, str):
+        if steps in load_vocabulary("isolation"):
+            return steps
+        steps = isolation_steps(steps)
+    given: Any = steps
+    if not isinstance(given, Iterable) or isinstance(given, Mapping):
+        raise InputError(f"the steps are of type {type(given).__name__}", "a list of categories, or one text")
+    listed = tuple(given)
+    if not all(isinstance(step, str) for step in listed):
+        raise InputError(
+            f"the steps are {listed!r}"[:200], "categories of isolation, as isolation_steps gives them"
+        )
     if not listed:
         return NOT_REPORTED
     return listed[0] if len(listed) == 1 else COMBINED
@@ -270,7 +360,47 @@ def source_category(text: str, folder: Path | None = None) -> str:
     >>> source_category("exosome product (source not shown)")
     'not_reported'
     """
-    vague = ("msc_unspecified", "other")
-    found = [category for _, category, _ in load_vocabulary("source", folder).mentions(text)]
+    vague = (UMBRELLA, "other")
+    mentions = load_vocabulary("source", folder).mentions(_text(text, "a source"))
+    found = [category for _, category, _ in mentions]
     precise = [category for category in found if category not in vague]
     return (precise or found or [NOT_REPORTED])[0]
+
+
+def unclear(kind: Literal["source", "isolation"], text: str, folder: Path | None = None) -> str:
+    """Return what is unclear of the category that a text of a paper leads to; "" if nothing is.
+
+    Use it before a table is grouped by source or by isolation: a word that the vocabulary does not know
+    would count as not reported, and "mesenchymal stem cell" or "commercial kit" says little.
+
+    Parameters
+    ----------
+    kind : {"source", "isolation"}
+        Which vocabulary.
+    text : str
+        The words of the paper.
+    folder : Path, optional
+        Folder of sheets with a vocabulary of its own.
+
+    Returns
+    -------
+    str
+        "no category" for words without one, "unspecific" for words that name a category only broadly, or "".
+
+    Examples
+    --------
+    >>> unclear("source", "unicorn horn"), unclear("source", "MSC"), unclear("source", "not reported")
+    ('no category', 'unspecific', '')
+    >>> unclear("isolation", "a commercial kit"), unclear("isolation", "SEC")
+    ('unspecific', '')
+    """
+    if NOT_TOLD.search(text):
+        return ""
+    if kind == "source":
+        category = source_category(text, folder)
+        broad = category == UMBRELLA
+    else:
+        methods = [_named(part, folder) for part in text.split(";")]
+        category = NOT_REPORTED if not any(steps for steps, _ in methods) else ""
+        broad = any(only_alone for _, only_alone in methods)
+    return "no category" if category == NOT_REPORTED else "unspecific" if broad else ""

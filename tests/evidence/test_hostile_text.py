@@ -172,7 +172,8 @@ def test_effects_refuse_hostile_conditions(ours: Sheets, watched: Path) -> None:
 
 
 def test_formulas_run_nothing(watched: Path) -> None:
-    es = mx.EffectSizes([0.1, 0.3, 0.2, 0.5], [0.02] * 4, data=pd.DataFrame({"study_id": list("aabb")}))
+    data = pd.DataFrame({"study_id": list("aabb")})
+    es = mx.EffectSizes([0.1, 0.3, 0.2, 0.5], [0.02] * 4, data=data, study="study_id")
     for act in (*ACTS, *(f"study_id + {act}" for act in ACTS)):
         with pytest.raises(MetaexoError):
             mx.RandomEffects(es, moderators=act).fit()

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import pytest
 
+from metaexo.errors import (
+    InputError,
+    UnknownCategoryWarning,
+    UnknownOutcomeWarning,
+    UnspecificCategoryWarning,
+)
 from metaexo.evidence import (
     Sheets,
+    check_sheets,
     isolation_category,
     isolation_methods,
     isolation_steps,
     load_vocabulary,
+    read_sheets,
     source_category,
 )
-from tests.evidence.folders import DATA
+from metaexo.evidence.vocabulary import unclear
+from tests.evidence.folders import DATA, OUTCOMES, STUDIES, Write
 
 # Rows whose category does not follow from the words; each is explained in data/README.md.
 SETTLED_BY_THE_SHEET = {
@@ -73,6 +82,142 @@ def test_many_words_mean_ultracentrifugation(words: str) -> None:
 )
 def test_steps_come_in_their_order_and_preparation_is_no_step(words: str, steps: tuple[str, ...]) -> None:
     assert isolation_steps(words) == steps
+
+
+@pytest.mark.parametrize(
+    ("category", "texts"),
+    [
+        (
+            "ultracentrifugation",
+            ["Ultracentrifuge", "ultra centrifuged", "ultracentrifugations", "dUC", "UCF"],
+        ),
+        (
+            "precipitation",
+            ["Exo-Quick", "ExoQuick", "exoquick tc", "ExoQuick-TC", "PEG-6000", "precipitated"],
+        ),
+        (
+            "size_exclusion",
+            ["Sephadex G-50", "Sepharose CL-2B columns", "qEV columns", "gel-filtration", "SE-HPLC"],
+        ),
+        ("immunoaffinity", ["CD63 beads", "anti-CD9", "CD9/CD63/CD81 beads", "CD81-coated magnetic beads"]),
+        ("immunoaffinity", ["beads coated with a CD63 antibody", "immuno-magnetic separation", "MACS"]),
+        ("affinity", ["Vn96", "EVtrap", "Tim-4", "MagCapture"]),
+        ("commercial_proprietary", ["exoRNeasy", "Exo-spin", "ExoSpin", "exoEasy Maxi kit"]),
+        ("ultrafiltration", ["EXODUS", "Amicon", "ultrafiltrated"]),
+        ("tangential_flow", ["hollow fibre", "hollow-fiber filtration", "tangential-flow"]),
+        ("field_flow", ["AF4"]),
+        ("other", ["FACS", "HPLC"]),
+    ],
+)
+def test_spellings_of_papers_have_the_category_of_their_method(category: str, texts: list[str]) -> None:
+    """Joined and hyphenated, singular and plural, British and American."""
+    found = {text: isolation_category(isolation_steps(text)) for text in texts}
+    assert found == dict.fromkeys(texts, category)
+
+
+@pytest.mark.parametrize(
+    ("category", "texts"),
+    [
+        (
+            "umbilical_cord_msc",
+            ["hUC-MSC", "hUCMSCs", "HucMSC-exo", "WJ-MSC", "hWJ-MSCs", "UCB-MSC", "hUCB-MSCs"],
+        ),
+        ("bone_marrow_msc", ["rBMSC", "mBMSCs", "hBMSC", "rBM-MSC", "bone-marrow MSC", "BMMSCs"]),
+        ("adipose_msc", ["mADSC", "hASCs", "canine ADSC", "rADSCs", "adipose-derived stromal cells"]),
+        ("placenta_amnion_msc", ["hAMSC", "placenta", "amnion", "chorion", "chorionic villi", "hAECs"]),
+        ("gingival_dental_msc", ["dental pulp", "hDPSC", "SHED", "PDLSCs", "gingiva"]),
+        ("menstrual_endometrial", ["menstrual blood", "MenSCs", "endometrium"]),
+        ("ipsc", ["iPSC", "hiPSC-MSC", "iPS cells"]),
+        ("keratinocyte", ["keratinocytes", "HaCaT"]),
+        ("fibroblast", ["dermal fibroblasts", "HDFs", "NIH/3T3"]),
+        ("macrophage_immune", ["M2 macrophages", "RAW264.7", "THP-1", "NK cells"]),
+        ("plasma_serum", ["plasma", "serum", "peripheral blood"]),
+        ("platelet", ["platelets", "PRP", "platelet lysate"]),
+        ("urine", ["urine", "urinary"]),
+        ("milk_colostrum", ["milk", "cow's milk", "bovine colostrum"]),
+        (
+            "plant",
+            ["ginger", "grapefruits", "lemon", "Aloe vera", "ginseng", "PELNs", "carrots", "green tea"],
+        ),
+        (
+            "other",
+            ["saliva", "A549", "MCF7", "HEK 293T", "B16-F10", "tumour cells", "tumor cells", "synovial MSC"],
+        ),
+        ("msc_unspecified", ["MSC", "hMSCs", "mouse mesenchymal stem cells"]),
+        ("not_reported", ["AMSC", "unicorn horn", "", "not stated"]),
+    ],
+)
+def test_spellings_of_papers_have_the_category_of_their_source(category: str, texts: list[str]) -> None:
+    """Species letters before the short names of cells (h, m, r, b, p, c) change nothing."""
+    assert {text: source_category(text) for text in texts} == dict.fromkeys(texts, category)
+
+
+def test_one_text_is_one_text_and_never_letters() -> None:
+    assert isolation_category("UC") == "ultracentrifugation"
+    assert isolation_category("SEC") == "size_exclusion"
+    assert isolation_category("size_exclusion") == "size_exclusion"
+    assert isolation_category("UC, then SEC") == "combined"
+    assert isolation_category(float("nan")) == source_category(None) == "not_reported"  # type: ignore[arg-type]
+    assert isolation_steps(None) == isolation_methods(None) == ()  # type: ignore[arg-type]
+    for call in (isolation_category, isolation_steps, isolation_methods, source_category):
+        for wrong in (5, 5.0, {"a": 1}, b"UC", object()):
+            with pytest.raises(InputError):
+                call(wrong)  # type: ignore[operator]
+    for call in (isolation_steps, isolation_methods, source_category):
+        with pytest.raises(InputError):
+            call(["UC"])  # type: ignore[operator]
+    with pytest.raises(InputError):
+        isolation_category([5])  # type: ignore[list-item]
+
+
+def test_words_without_a_category_are_said_once_with_their_rows(write: Write) -> None:
+    words = ["unicorn horn", "unicorn horn", "MSC", "not reported", "adipoze tisue", ""]
+    studies = [
+        {"study_id": f"s{i}", "source_reported": text, "isolation_reported": "UC"}
+        for i, text in enumerate(words)
+    ]
+    studies += [{"study_id": "s9", "source_reported": "unicorn horn", "source_category": "other"}]
+    outcomes = [dict(OUTCOMES[0], study_id="s0"), dict(OUTCOMES[1], study_id="s1")]
+    found = {
+        (w.kind.__name__, w.value): w
+        for w in check_sheets(write(studies=studies, outcomes=outcomes)).warnings
+    }
+    assert set(found) == {
+        ("UnknownCategoryWarning", "unicorn horn"),
+        ("UnknownCategoryWarning", "adipoze tisue"),
+        ("UnspecificCategoryWarning", "MSC"),
+    }
+    horn = found["UnknownCategoryWarning", "unicorn horn"]
+    assert (horn.line, horn.lines, horn.nearest) == (2, (2, 3), None)
+    assert "lines 2, 3" in horn.where
+    assert found["UnknownCategoryWarning", "adipoze tisue"].nearest == "adipose_msc"
+    with (
+        pytest.warns(UnknownCategoryWarning, match="adipoze tisue"),
+        pytest.warns(UnspecificCategoryWarning),
+    ):
+        read_sheets(write(studies=studies, outcomes=outcomes))
+
+
+def test_unspecific_and_unknown_isolations_are_said(write: Write) -> None:
+    words = {
+        "a commercial kit": "unspecific",
+        "magic": "no category",
+        "low speed spin": "no category",
+        "SEC": "",
+    }
+    assert {text: unclear("isolation", text) for text in words} == words
+    studies = [dict(STUDIES[0], isolation_reported="magic"), dict(STUDIES[1], isolation_reported="SEC")]
+    (warning,) = check_sheets(write(studies=studies)).warnings
+    assert (warning.kind, warning.column, warning.line) == (UnknownCategoryWarning, "isolation_reported", 2)
+    spoken = [dict(studies[0], caution="no such method is known"), studies[1]]
+    assert not check_sheets(write(studies=spoken)).warnings
+
+
+def test_outcomes_outside_the_vocabulary_are_said_with_the_nearest(write: Write) -> None:
+    outcomes = [dict(OUTCOMES[0], outcome="wound_closur"), dict(OUTCOMES[1], outcome="unicorns_seen")]
+    near, far = check_sheets(write(outcomes=outcomes)).warnings
+    assert (near.nearest, far.nearest) == ("wound_closure", None)
+    assert {near.kind, far.kind} == {UnknownOutcomeWarning}
 
 
 def test_the_category_is_derived_from_the_steps() -> None:
