@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from metaexo.errors import InputError
 from metaexo.formatting import MISSING, interval, number, p_value, percent, plural
 from metaexo.heterogeneity import AttributionResults, Part
+from metaexo.plots.arguments import checked, plan_of
 from metaexo.plots.attribution_layout import lay_out_attribution
 from metaexo.plots.attribution_page import AttributionPlan, AttributionRow, Segment, attribution_page
 from metaexo.plots.canvas import draw
@@ -36,6 +37,7 @@ DRAWN = (
 )
 
 
+@checked
 def attribution_plan(
     results: AttributionResults | Mapping[str, AttributionResults],
     *,
@@ -84,6 +86,14 @@ def attribution_plan(
     named = results if isinstance(results, Mapping) else {"": results}
     if not named:
         raise InputError("there are no attributions", "at least one")
+    for one in named.values():
+        if not isinstance(one, AttributionResults):
+            raise InputError(
+                f"{type(one).__name__} is no attribution",
+                "what mx.attribute_heterogeneity(...) returns, or a mapping of names to such results",
+            )
+    if not all(isinstance(word, str) for word in named):
+        raise InputError("a name of an attribution is no text", "a text for each")
     colours = _colours(named.values())
     rows: list[AttributionRow] = []
     for name, result in named.items():
@@ -101,6 +111,7 @@ def attribution_plan(
     return lay_out_attribution(rows, keys, title, [*below, *notes], panel_width)
 
 
+@checked
 def attribution(
     results: AttributionResults | Mapping[str, AttributionResults] | AttributionPlan,
     ax: Axes | None = None,
@@ -129,7 +140,7 @@ def attribution(
     >>> found = mx.attribute_heterogeneity(mx.EffectSizes([1, 2, 3, 4, 5, 6], [0.1] * 6, data=data))
     >>> ax = mx.plots.attribution(found)
     """
-    plan = results if isinstance(results, AttributionPlan) else attribution_plan(results, **choices)
+    plan = plan_of(AttributionPlan, attribution_plan, results, choices)
     return draw(attribution_page(plan), ax)
 
 

@@ -10,7 +10,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.errors import InputError
+from metaexo.inputs import check_choice
+from metaexo.plots.arguments import axes_of_figure, checked
 from metaexo.plots.fonts import font, fonts_besides
 from metaexo.plots.page import Area, Dot, Item, Line, Page, Panel, Text, Ticks, inside
 from metaexo.plots.style import INK, SMALL_SIZE, WHITE
@@ -100,7 +102,8 @@ def draw(page: Page, ax: Axes | None = None, again: Again | None = None) -> Axes
     InputError
         If `ax` is no Axes, or stands in no figure.
     """
-    _check_axes(ax)
+    if ax is not None:
+        axes_of_figure("ax", ax)
     with house_style():
         own = ax is None
         axes = _new_axes(page) if ax is None else ax
@@ -182,6 +185,7 @@ def _in_data(item: Item, panel: Panel) -> Item:
     return replace(item, x=value(item.x))
 
 
+@checked
 def save(
     figure: Figure | Axes, path_stem: str | Path, formats: Sequence[str] = ("svg", "png"), dpi: float = 150
 ) -> tuple[Path, ...]:
@@ -207,6 +211,8 @@ def save(
     ------
     UnknownChoiceError
         If a format is not known.
+    InputError
+        If the files cannot be written.
 
     Examples
     --------
@@ -217,31 +223,37 @@ def save(
     ...     [path.name for path in save(ax, f"{folder}/two_studies")]
     ['two_studies.svg', 'two_studies.png']
     """
-    from matplotlib.figure import Figure
-
-    whole = figure if isinstance(figure, Figure) else _whole_figure(figure)
+    whole = _figure_of("figure", figure)
     stem = Path(path_stem)
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    paths = []
     for ending in formats:
-        if ending not in METADATA:
-            raise UnknownChoiceError("format", ending, METADATA)
-        path = stem.with_name(f"{stem.name}.{ending}")
-        with house_style():
-            whole.savefig(path, format=ending, dpi=dpi, metadata=METADATA[ending])
-        paths.append(path)
-    return tuple(paths)
+        check_choice("format", ending, tuple(METADATA))
+    if not stem.name:
+        raise InputError(f"the path {str(path_stem)!r} has no name", "a path that ends in the name of a file")
+    paths = tuple(stem.with_name(f"{stem.name}.{ending}") for ending in formats)
+    try:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        for path, ending in zip(paths, formats, strict=True):
+            with house_style():
+                whole.savefig(path, format=ending, dpi=dpi, metadata=METADATA[ending])
+    except (OSError, ValueError) as problem:
+        raise InputError(
+            f"the figure cannot be written to {stem}: {problem}",
+            "a folder that can be written to, and a size that the format can hold",
+            'choose another folder, a smaller dpi, or formats=("svg", "pdf")',
+        ) from problem
+    return paths
 
 
-def overlapping_texts(ax: Axes, tolerance: float = 0.5) -> list[tuple[str, str]]:
-    """Return the pairs of texts of an Axes that overlap as drawn, and those that leave the figure.
+@checked
+def overlapping_texts(ax: Axes | Figure, tolerance: float = 0.5) -> list[tuple[str, str]]:
+    """Return the pairs of texts of Axes or of a figure that overlap as drawn, and those that leave the figure.
 
     Use it in tests of figures of your own.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes
-        The Axes to look at.
+    ax : matplotlib.axes.Axes or matplotlib.figure.Figure
+        What to look at.
     tolerance : float
         Overlap in pixels that does not count.
 
@@ -260,8 +272,8 @@ def overlapping_texts(ax: Axes, tolerance: float = 0.5) -> list[tuple[str, str]]
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.text import Text as DrawnText
 
+    figure = _figure_of("ax", ax)
     with house_style():
-        figure = _whole_figure(ax)
         width, height = figure.bbox.width, figure.bbox.height
         renderer = RendererAgg(int(width), int(height), figure.dpi)  # type: ignore[no-untyped-call]
         texts = cast("list[DrawnText]", ax.findobj(DrawnText))
@@ -288,19 +300,14 @@ def overlapping_texts(ax: Axes, tolerance: float = 0.5) -> list[tuple[str, str]]
     ]
 
 
-def _check_axes(ax: object) -> None:
-    from matplotlib.axes import Axes
+def _figure_of(name: str, what: object) -> Figure:
+    """Return a figure, or the figure of Axes."""
+    from matplotlib.figure import Figure
 
-    if ax is not None and not isinstance(ax, Axes):
-        raise InputError(
-            f"ax is {type(ax).__name__}",
-            "Axes of matplotlib, or nothing",
-            "hand in one of the Axes of plt.subplots(), or leave ax out",
-        )
-    if ax is not None:
-        _whole_figure(ax)
-        if ax.name != "rectilinear":
-            raise InputError(f"ax are {ax.name} Axes", "rectangular Axes", "make them without projection=")
+    if isinstance(what, Figure):
+        return what
+    axes_of_figure(name, what)
+    return _whole_figure(cast("Axes", what))
 
 
 def _whole_figure(ax: Axes) -> Figure:

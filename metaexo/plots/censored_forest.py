@@ -17,7 +17,7 @@ from metaexo.plots.forest_choices import Choices
 from metaexo.plots.forest_columns import ESTIMATE, LABEL, WEIGHT, settle_columns
 from metaexo.plots.forest_marks import study_mark
 from metaexo.plots.forest_notes import caution_notes
-from metaexo.plots.forest_rows import INDENT, Rows, RowWriter, head_row, overall_place
+from metaexo.plots.forest_rows import INDENT, Rows, RowWriter, by_column, head_row, overall_place
 from metaexo.plots.plan import Column, ForestRow, Mark
 from metaexo.plots.remarks import derived_words, ledger_words
 from metaexo.plots.scale import from_axis, on_axis
@@ -153,8 +153,7 @@ class CensoredWriter(RowWriter):
             return sorted(positions, key=lambda i: settle(float(v[i])))
         if order not in es.data.columns:
             raise UnknownChoiceError("order", order, [*ORDERS, *map(str, es.data.columns)])
-        ranks = es.column(order).rank(method="first", na_option="bottom").to_numpy()
-        return sorted(positions, key=lambda i: float(ranks[i]))
+        return by_column(es.column(order), positions)
 
     def _detail(self, fit: Any) -> str:
         found = super()._detail(fit)

@@ -9,6 +9,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
 from metaexo.heterogeneity import AttributionResults, Estimability
 from metaexo.heterogeneity import estimability as find_estimability
+from metaexo.plots.arguments import checked, plan_of
 from metaexo.plots.canvas import draw
 from metaexo.plots.estimability_layout import lay_out_grid
 from metaexo.plots.estimability_page import EstimabilityPlan, estimability_page
@@ -16,10 +17,13 @@ from metaexo.plots.estimability_page import EstimabilityPlan, estimability_page
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+FACTORS = ("source", "isolation")
 
+
+@checked
 def estimability_plan(
     source: EffectSizes | AttributionResults | Estimability,
-    factors: Sequence[str] = ("source", "isolation"),
+    factors: Sequence[str] = FACTORS,
     *,
     title: str = "",
     notes: Sequence[str] = (),
@@ -72,9 +76,10 @@ def estimability_plan(
     return lay_out_grid(found, wording or {}, title, notes)
 
 
+@checked
 def estimability(
     source: EffectSizes | AttributionResults | Estimability | EstimabilityPlan,
-    factors: Sequence[str] = ("source", "isolation"),
+    factors: Sequence[str] = FACTORS,
     ax: Axes | None = None,
     **choices: Any,
 ) -> Axes:
@@ -102,7 +107,8 @@ def estimability(
     >>> data = pd.DataFrame({"source": ["plant"] * 3 + ["milk"] * 3, "isolation": ["SEC"] * 3 + ["UC"] * 3})
     >>> ax = mx.plots.estimability(mx.EffectSizes([1, 2, 3, 4, 5, 6], [0.1] * 6, data=data))
     """
-    plan = source if isinstance(source, EstimabilityPlan) else estimability_plan(source, factors, **choices)
+    asked = choices if factors == FACTORS else choices | {"factors": factors}
+    plan = plan_of(EstimabilityPlan, estimability_plan, source, asked)
     return draw(estimability_page(plan), ax)
 
 
@@ -120,8 +126,13 @@ def _read(source: EffectSizes | AttributionResults | Estimability, factors: tupl
         found = source.estimability
         if len(found.factors) > 2:
             found = find_estimability(source.effects, found.factors[:2], found.min_studies)
-    else:
+    elif isinstance(source, EffectSizes):
         found = find_estimability(source, factors)
+    else:
+        raise InputError(
+            f"a grid cannot be made of {type(source).__name__}",
+            "EffectSizes, or what mx.attribute_heterogeneity(...) returns",
+        )
     if len(found.factors) != 2:
         raise InputError(f"a grid of the factors {', '.join(found.factors)}", "two factors, rows and columns")
     return found

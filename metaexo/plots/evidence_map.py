@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from metaexo.errors import InputError
+from metaexo.inputs import Array, read_numbers
+from metaexo.plots.arguments import checked, plan_of
 from metaexo.plots.canvas import draw
 from metaexo.plots.evidence_map_layout import count_units, lay_out_map
 from metaexo.plots.evidence_map_page import EvidenceMapPlan, evidence_map_page
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@checked
 def evidence_map_plan(
     table: pd.DataFrame,
     rows: str,
@@ -108,6 +113,7 @@ def evidence_map_plan(
     )
 
 
+@checked
 def evidence_map(
     table: pd.DataFrame | EvidenceMapPlan,
     rows: str = "",
@@ -139,8 +145,31 @@ def evidence_map(
     >>> table = pd.DataFrame({"source": ["plant", "plant", "urine"], "isolation": ["SEC", "UC", "UC"]})
     >>> ax = mx.plots.evidence_map(table, "source", "isolation")
     """
-    plan = table if isinstance(table, EvidenceMapPlan) else evidence_map_plan(table, rows, columns, **choices)
+    asked = choices | {"rows": rows, "columns": columns}
+    plan = plan_of(EvidenceMapPlan, evidence_map_plan, table, asked)
     return draw(evidence_map_page(plan), ax)
+
+
+def _counts(table: pd.DataFrame, count: str) -> Array:
+    """Return a column of counts.
+
+    Raises
+    ------
+    InputError
+        If some are no whole numbers, or all are zero.
+    """
+    counts = read_numbers(column_of(table, count), count, ndim=1)
+    bad = np.flatnonzero(~(counts >= 0) | (counts != np.floor(counts)))
+    if bad.size or not counts.sum() > 0:
+        raise InputError(
+            f"{bad.size} of {counts.size} cells of {count!r} are no counts"
+            if bad.size
+            else "all counts are 0",
+            "whole numbers that are not negative, and at least one above 0",
+            "look these rows up in the source",
+            [f"row {int(i) + 1}: {counts[i]:g}" for i in bad],
+        )
+    return counts
 
 
 def _counted(frame: pd.DataFrame, side: str) -> dict[str, int]:
@@ -166,14 +195,14 @@ def _counts_frame(
         return [words(v, wording, "not reported") for v in column_of(table, column)]
 
     units = range(len(table)) if study is None else column_of(table, study).astype(str)
-    counts = 1 if count is None else column_of(table, count).astype(int).to_numpy()
+    counts = np.ones(len(table)) if count is None else _counts(table, count)
     return pd.DataFrame(
         {
             "row": named(rows),
             "column": named(columns),
             "group": named(by),
             "unit": list(units),
-            "count": counts,
+            "count": counts.astype(int),
             "summed": count is not None,
         }
     )

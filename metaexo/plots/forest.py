@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
+from metaexo.errors import InputError, TooFewStudiesError
+from metaexo.inputs import check_choice
 from metaexo.models.censored_results import CensoredResults
 from metaexo.models.multilevel_results import MultilevelResults
+from metaexo.plots.arguments import checked, plan_of
 from metaexo.plots.censored_forest import rows_of_censored
 from metaexo.plots.cluster_forest import rows_of_multilevel
 from metaexo.plots.forest_choices import Choices
@@ -32,6 +34,7 @@ LEAST_ROW = 1.22
 WEIGHTS = ("overall", "stratum")
 
 
+@checked
 def forest_plan(
     results: Any,
     *,
@@ -153,10 +156,8 @@ def forest_plan(
     >>> plan.rows[0].cells["estimate"]
     ('0.20', '[−0.08 to', '0.48]')
     """
-    if weights is not None and weights not in WEIGHTS:
-        raise UnknownChoiceError("weights", weights, WEIGHTS)
-    if level is not None and not 0 < level < 1:
-        raise InputError(f"level is {level}", "a fraction between 0 and 1, for example 0.95")
+    if weights is not None:
+        check_choice("weights", weights, WEIGHTS)
     if row_height is not None and row_height < LEAST_ROW * text_size:
         raise InputError(
             f"rows of {row_height:g} points are too low for letters of {text_size:g} points",
@@ -200,6 +201,8 @@ def forest_plan(
 
 
 def _rows(results: Any, choices: Choices) -> Rows:
+    if isinstance(results, type):
+        raise _no_forest(f"the class {results.__name__}")
     if isinstance(results, EffectSizes):
         return rows_of_effects(results, choices)
     if isinstance(results, ReadyEffects):
@@ -212,13 +215,18 @@ def _rows(results: Any, choices: Choices) -> Rows:
         return rows_of_strata(results, choices)
     if hasattr(results, "effects") and hasattr(results, "pooled"):
         return rows_of_fit(results, choices)
-    raise InputError(
-        f"a forest plot cannot be made of {type(results).__name__}",
+    raise _no_forest(type(results).__name__)
+
+
+def _no_forest(what: str) -> InputError:
+    return InputError(
+        f"a forest plot cannot be made of {what}",
         "EffectSizes, a fit with a pooled effect, or strata",
         "hand in mx.EffectSizes(...), mx.RandomEffects(...).fit() or mx.stratify(...)",
     )
 
 
+@checked
 def forest(results: Any, ax: Axes | None = None, **choices: Any) -> Axes:
     """Draw a forest plot.
 
@@ -245,5 +253,5 @@ def forest(results: Any, ax: Axes | None = None, **choices: Any) -> Axes:
     >>> ax.figure.get_size_inches().round(1)
     array([...])
     """
-    plan = results if isinstance(results, ForestPlan) else forest_plan(results, **choices)
+    plan = plan_of(ForestPlan, forest_plan, results, choices)
     return draw_forest(plan, ax)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ from metaexo.plots.forest_notes import (
 from metaexo.plots.plan import Column, ForestRow, Mark, Order
 from metaexo.plots.remarks import count_words, spread_words, words_of_test
 from metaexo.plots.wording import fixed, level_words, settle, stratum_words, words
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[np.float64]
 
@@ -339,7 +342,25 @@ def in_order(es: EffectSizes, positions: list[int], order: str) -> list[int]:
     if es.data is None or order not in es.data.columns:
         names = [] if es.data is None else [str(name) for name in es.data.columns]
         raise UnknownChoiceError("order", order, [*allowed, *names])
-    ranks = es.column(order).rank(method="first", na_option="bottom").to_numpy()
+    return by_column(es.column(order), positions)
+
+
+def by_column(column: pd.Series, positions: list[int]) -> list[int]:
+    """Return positions in the order of a column, missing values last.
+
+    Raises
+    ------
+    InputError
+        If its values have no order.
+    """
+    try:
+        ranks = column.rank(method="first", na_option="bottom").to_numpy()
+    except TypeError:
+        raise InputError(
+            f"the column {str(column.name)!r} holds values of several kinds, which have no order",
+            "numbers, or texts",
+            "choose another column, or turn its values into texts first",
+        ) from None
     return sorted(positions, key=lambda i: float(ranks[i]))
 
 

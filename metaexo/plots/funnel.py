@@ -14,6 +14,7 @@ from metaexo.effects.back_transforms import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
 from metaexo.numeric.tails import normal_quantile
+from metaexo.plots.arguments import checked, plan_of
 from metaexo.plots.canvas import draw
 from metaexo.plots.fonts import text_width, wrap_to_width
 from metaexo.plots.forest_rows import has_one_mean
@@ -62,6 +63,7 @@ CONTOURS = (
 )
 
 
+@checked
 def funnel_plan(
     results: Any,
     *,
@@ -164,6 +166,7 @@ def funnel_plan(
     )
 
 
+@checked
 def funnel(results: Any, ax: Axes | None = None, **choices: Any) -> Axes:
     """Draw a funnel plot.
 
@@ -187,7 +190,7 @@ def funnel(results: Any, ax: Axes | None = None, **choices: Any) -> Axes:
     >>> es = mx.EffectSizes([0.2, 0.6, 0.1], [0.02, 0.05, 0.03])
     >>> ax = mx.plots.funnel(mx.RandomEffects(es).fit(), contours=True)
     """
-    plan = results if isinstance(results, FunnelPlan) else funnel_plan(results, **choices)
+    plan = plan_of(FunnelPlan, funnel_plan, results, choices)
 
     def again(low: float, high: float, bottom: float, top: float) -> Page:
         ends = (on_axis(plan.measure, low), on_axis(plan.measure, high))

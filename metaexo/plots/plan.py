@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from metaexo.effects.measure import Measure
+from metaexo.errors import UnknownChoiceError
 from metaexo.plots.page import Panel
 from metaexo.plots.scale import Axis, from_axis
 
@@ -222,8 +223,16 @@ class ForestPlan:
         ----------
         id : str
             Its unique name, for example "total" or "study:outcomes.csv:12".
+
+        Raises
+        ------
+        UnknownChoiceError
+            If no row has it.
         """
-        return next(row for row in self.rows if row.id == id)
+        found = next((row for row in self.rows if row.id == id), None)
+        if found is None:
+            raise UnknownChoiceError("row", id, [row.id for row in self.rows])
+        return found
 
     def to_frame(self) -> pd.DataFrame:
         """Return what the plot shows as a table, one row a row, numbers on the scale that is shown.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from metaexo.errors import InputError
 from metaexo.models.multilevel_profile import ComponentProfile
 from metaexo.models.profile import Tau2Profile
 from metaexo.numeric.tails import normal_quantile
+from metaexo.plots.arguments import checked, plan_of
 from metaexo.plots.canvas import draw
 from metaexo.plots.curves_page import Curve, CurveSet, CurvesPlan, curves_page, lay_out_curves
 from metaexo.plots.scale import Axis, Tick, linear_ticks, tick_label
@@ -26,6 +27,7 @@ DEPTH = 2.2
 Y_LABEL = "log-likelihood, from its maximum"
 
 
+@checked
 def profile_plan(
     profiles: Profile | Sequence[Profile],
     *,
@@ -77,7 +79,11 @@ def profile_plan(
     >>> [round(x, 2) for x in plan.sets[0].upright]
     [0.03, 3.18]
     """
-    several = [profiles] if isinstance(profiles, ComponentProfile | Tau2Profile) else list(profiles)
+    several: list[Profile] = []
+    if isinstance(profiles, ComponentProfile | Tau2Profile):
+        several = [profiles]
+    elif isinstance(profiles, Iterable):
+        several = list(profiles)
     if not several or not all(isinstance(one, ComponentProfile | Tau2Profile) for one in several):
         raise InputError("there is no profile to draw", "one or several profiles, from fit.profile(...)")
     level = several[0].level
@@ -91,6 +97,7 @@ def profile_plan(
     )
 
 
+@checked
 def profile(
     profiles: Profile | Sequence[Profile] | CurvesPlan, ax: Axes | None = None, **choices: Any
 ) -> Axes:
@@ -116,7 +123,7 @@ def profile(
     >>> fit = mx.RandomEffects(mx.EffectSizes([0.2, 0.6, 0.1], [0.02, 0.05, 0.03])).fit()
     >>> ax = profile(fit.profile())
     """
-    plan = profiles if isinstance(profiles, CurvesPlan) else profile_plan(profiles, **choices)
+    plan = plan_of(CurvesPlan, profile_plan, profiles, choices)
     return draw(curves_page(plan), ax)
 
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metaexo.effects.back_transforms import back_pooled
+from metaexo.errors import InputError
 from metaexo.formatting import number, plural
 from metaexo.models.multilevel_presets import RhoSweep
+from metaexo.plots.arguments import checked, plan_of
 from metaexo.plots.forest_page import draw_forest
 from metaexo.plots.plan import Column, ForestPlan
 from metaexo.plots.spread import spread_plan
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@checked
 def rho_sweep_plan(sweep: RhoSweep, **choices: Any) -> ForestPlan:
     """Return what a plot of a sweep over assumed correlations shows, without drawing it.
 
@@ -49,6 +52,8 @@ def rho_sweep_plan(sweep: RhoSweep, **choices: Any) -> ForestPlan:
     >>> [row.cells["estimate"][0] for row in plan.rows if row.kind == "study"]
     ['0.43', '0.43', '0.43']
     """
+    if not isinstance(sweep, RhoSweep):
+        raise InputError(f"{type(sweep).__name__} is no sweep", "what mx.rho_sweep(...) returns")
     base = sweep.fits[0]
     measure = base.effects.measure
     table = sweep.to_frame()
@@ -74,6 +79,7 @@ def rho_sweep_plan(sweep: RhoSweep, **choices: Any) -> ForestPlan:
     return spread_plan(table, **(settings | choices))
 
 
+@checked
 def rho_sweep(sweep: RhoSweep | ForestPlan, ax: Axes | None = None, **choices: Any) -> Axes:
     """Draw estimates at each assumed correlation of effects of one study.
 
@@ -98,5 +104,5 @@ def rho_sweep(sweep: RhoSweep | ForestPlan, ax: Axes | None = None, **choices: A
     >>> es = mx.EffectSizes(y, [0.02, 0.03, 0.04] * 4, study=list("aabbccddeeff"))
     >>> ax = rho_sweep(mx.rho_sweep(es, [0.0, 0.5, 0.9]))
     """
-    plan = sweep if isinstance(sweep, ForestPlan) else rho_sweep_plan(sweep, **choices)
+    plan = plan_of(ForestPlan, rho_sweep_plan, sweep, choices)
     return draw_forest(plan, ax)

@@ -26,6 +26,7 @@ Array = NDArray[np.float64]
 # Ranges that an axis need not show as a whole.
 DIFFERENCES = ("Risk difference", "Arcsine difference")
 PART = 0.25
+FURTHEST = 345.0  # a logarithmic axis goes from 1e-150 to 1e150 at most
 FENCE = 1.5
 SQUASHED = 2.5
 
@@ -93,11 +94,12 @@ def place_of(measure: Measure, value: float, name: str) -> float:
     InputError
         If the axis of the measure does not have the value, for example a risk ratio of 0.
     """
-    if not math.isfinite(value) or (measure.display_log and value <= 0):
+    possible = math.exp(-FURTHEST) < value < math.exp(FURTHEST) if measure.display_log else abs(value) < 1e300
+    if not possible:
         ratio = measure.display_log
         raise InputError(
             f"{name}: {value:g} is not a value of {measure.display!r}",
-            "a number above 0" if ratio else "a finite number",
+            "a number above 0, from 1e-149 to 1e149" if ratio else "a finite number below 1e300",
             "give it as the figure shows it, not as a logarithm" if ratio else "",
         )
     return on_axis(measure, value)
@@ -125,6 +127,8 @@ def axis_between(
     measure: Measure, low: float, high: float, reference: float | None, label: str, width: float
 ) -> Axis:
     """Return the axis between two places, with ticks as its `width` in points allows."""
+    if measure.display_log:
+        low, high = max(low, -FURTHEST), min(high, FURTHEST)
     return Axis(low, high, make_ticks(measure, low, high, width), reference, label, measure.display_log)
 
 

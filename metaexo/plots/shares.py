@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metaexo.errors import InputError
+from metaexo.plots.arguments import checked, plan_of
 from metaexo.plots.canvas import draw
 from metaexo.plots.shares_layout import Draft, Group, lay_out_shares
 from metaexo.plots.shares_page import SharesPlan, reported_shares_page
@@ -23,6 +24,7 @@ FLOOR = "A share is a floor: what was not seen may still stand in the paper."
 SILENT = ("", "not_reported", "not reported", "unclear", "nan", "<na>", "none")
 
 
+@checked
 def reported_shares_plan(
     table: pd.DataFrame,
     items: Sequence[str] | Mapping[str, str],
@@ -95,6 +97,7 @@ def reported_shares_plan(
     return lay_out_shares(draft, title, [*([FLOOR] if floor else []), *notes], panel_width)
 
 
+@checked
 def reported_shares(
     table: pd.DataFrame | SharesPlan,
     items: Sequence[str] | Mapping[str, str] = (),
@@ -125,7 +128,7 @@ def reported_shares(
     >>> table = pd.DataFrame({"isolation": ["UC", "not_reported", "SEC"], "dose": [1.0, None, None]})
     >>> ax = mx.plots.reported_shares(table, ["isolation", "dose"])
     """
-    plan = table if isinstance(table, SharesPlan) else reported_shares_plan(table, items, **choices)
+    plan = plan_of(SharesPlan, reported_shares_plan, table, choices | {"items": items})
     return draw(reported_shares_page(plan), ax)
 
 

@@ -11,11 +11,13 @@ import numpy as np
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.errors import InputError
+from metaexo.inputs import Array, read_numbers
 from metaexo.numeric.tails import normal_quantile
+from metaexo.plots.arguments import checked, plan_of
 from metaexo.plots.forest import forest_plan
 from metaexo.plots.forest_page import draw_forest
 from metaexo.plots.forest_rows import ReadyEffects
-from metaexo.plots.plan import ForestPlan
+from metaexo.plots.plan import Column, ForestPlan
 from metaexo.plots.scale import on_axis, place_of
 from metaexo.plots.tables import column_of
 from metaexo.plots.wording import words
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@checked
 def spread_plan(
     table: pd.DataFrame,
     *,
@@ -35,7 +38,7 @@ def spread_plan(
     by: str | None = None,
     measure: str | Measure = "GEN",
     level: float = 0.95,
-    columns: Sequence[Any] = (),
+    columns: Sequence[str | Column] = (),
     label_title: str = "Review",
     **choices: Any,
 ) -> ForestPlan:
@@ -89,7 +92,7 @@ def spread_plan(
     [('0.50', '[0.30 to', '0.90]'), ('0.80', '[0.60 to', '1.10]')]
     """
     record = get_measure(measure)
-    values = [_numbers(column_of(table, name)) for name in (estimate, low, high)]
+    values = [read_numbers(column_of(table, name), name, ndim=1) for name in (estimate, low, high)]
     _check(table, values)
     points = [place_of(record, value, f"an estimate in the column {estimate!r}") for value in values[0]]
     width = 2 * float(normal_quantile(level))
@@ -106,6 +109,7 @@ def spread_plan(
     return forest_plan(ready, columns=columns, by=by, level=level, label_title=label_title, **choices)
 
 
+@checked
 def spread(table: pd.DataFrame | ForestPlan, ax: Axes | None = None, **choices: Any) -> Axes:
     """Draw ready estimates with their intervals, nothing pooled.
 
@@ -129,15 +133,11 @@ def spread(table: pd.DataFrame | ForestPlan, ax: Axes | None = None, **choices: 
     >>> table = pd.DataFrame({"label": ["Li 2020"], "estimate": [0.5], "low": [0.3], "high": [0.9]})
     >>> ax = mx.plots.spread(table, measure="RR")
     """
-    plan = table if isinstance(table, ForestPlan) else spread_plan(table, **choices)
+    plan = plan_of(ForestPlan, spread_plan, table, choices)
     return draw_forest(plan, ax)
 
 
-def _numbers(column: pd.Series) -> list[float]:
-    return [float(value) for value in column.to_numpy(dtype=float, na_value=np.nan)]
-
-
-def _check(table: pd.DataFrame, values: Sequence[Sequence[float]]) -> None:
+def _check(table: pd.DataFrame, values: Sequence[Array]) -> None:
     """Raise for rows whose estimate is missing or lies outside its interval."""
     bad = [
         f"row {i + 1}: {estimate:g} ({low:g} to {high:g})"

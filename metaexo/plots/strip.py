@@ -12,6 +12,8 @@ import numpy as np
 from metaexo.effects.measure import GENERIC, Measure
 from metaexo.errors import InputError
 from metaexo.formatting import plural
+from metaexo.inputs import is_blank, read_numbers
+from metaexo.plots.arguments import checked, plan_of
 from metaexo.plots.canvas import draw
 from metaexo.plots.furniture import Key
 from metaexo.plots.page import Page
@@ -39,6 +41,7 @@ LOGARITHM = Measure(
 )
 
 
+@checked
 def interval_strip_plan(
     table: pd.DataFrame,
     value: str,
@@ -155,6 +158,7 @@ def interval_strip_plan(
     return lay_out_strip(drafted, ask, axis, measure, legend, title, notes, panel_width)
 
 
+@checked
 def interval_strip(
     table: pd.DataFrame | StripPlan,
     value: str = "",
@@ -186,13 +190,15 @@ def interval_strip(
     >>> table = pd.DataFrame({"size_nm": [101.0, 226.0, 91.0], "source": ["plant", "plant", "urine"]})
     >>> ax = mx.plots.interval_strip(table, "size_nm", "source", axis_label="Diameter (nm)")
     """
+    asked = choices | {"value": value, "rows": rows}
+    plan = plan_of(StripPlan, interval_strip_plan, table, asked)
     if isinstance(table, StripPlan):
-        return draw(strip_page(table), ax)
+        return draw(strip_page(plan), ax)
 
     def again(low: float, high: float, *_: float) -> Page:
-        return strip_page(interval_strip_plan(table, value, rows, **(choices | {"limits": (low, high)})))
+        return strip_page(interval_strip_plan(table, **(asked | {"limits": (low, high)})))
 
-    return draw(strip_page(interval_strip_plan(table, value, rows, **choices)), ax, again)
+    return draw(strip_page(plan), ax, again)
 
 
 def _read(
@@ -202,6 +208,11 @@ def _read(
     known = [c for c in (ask.low, ask.high, ask.by, ask.hollow, ask.study) if c is not None]
     known += ask.cells or {}
     columns = {name: column_of(table, name).tolist() for name in (ask.value, *ask.rows, *known)}
+    for name_ in (ask.value, ask.low, ask.high):
+        if name_ is not None:
+            columns[name_] = read_numbers(columns[name_], name_, ndim=1).tolist()
+    if ask.hollow is not None:
+        columns[ask.hollow] = _flags(columns[ask.hollow], ask.hollow)
     present = [i for i, x in enumerate(columns[ask.value]) if _is_number(x)]
     if not present:
         raise InputError(f"the column {ask.value!r} holds no number", "at least one value")
@@ -235,6 +246,23 @@ def _read(
         head = name(ask.rows[0], i) if len(ask.rows) == 2 else ""
         values.append(Value(head, name(ask.rows[-1], i), name(ask.study, i), point))
     return values, len(table) - len(present)
+
+
+def _flags(cells: list[Any], name: str) -> list[bool]:
+    """Return a column of true and false; what is missing is false."""
+    bad = [
+        f"row {i + 1}: {cell!r}"
+        for i, cell in enumerate(cells)
+        if not is_blank(cell) and not isinstance(cell, bool | np.bool_)
+    ]
+    if bad:
+        raise InputError(
+            f"{len(bad)} cells of {name!r} are not true or false",
+            "True, False or nothing in every row",
+            f"make the column by a comparison, for example table[{name!r}] == 'yes'",
+            bad,
+        )
+    return [not is_blank(cell) and bool(cell) for cell in cells]
 
 
 def _is_number(x: object) -> bool:

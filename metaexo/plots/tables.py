@@ -26,7 +26,13 @@ def column_of(table: pd.DataFrame, name: str) -> pd.Series:
     known = [str(column) for column in table.columns]
     if name not in known:
         raise UnknownChoiceError("column", name, known)
-    return table[name]
+    if known.count(name) > 1:
+        raise InputError(
+            f"the table has {known.count(name)} columns called {name!r}",
+            "one column of a name",
+            "rename them",
+        )
+    return table.iloc[:, known.index(name)]
 
 
 def levels_of(

@@ -76,7 +76,7 @@ def test_strata_of_one_study_each_have_no_subtotal_and_no_overall(make_effects):
     assert kinds(plan) == ["head", "study", "spacer"]
     assert plan.rows[0].detail == "one study"
     assert " ".join(plan.notes) == (
-        "One study: shown, takes no part in a between-study variance. "
+        "One study: shown with its own effect, takes no part in a between-study variance or a test. "
         "No stratum has two or more studies, so none is pooled."
     )
 

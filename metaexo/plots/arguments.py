@@ -1,0 +1,333 @@
+"""What is handed to a figure, checked at its door: every argument by the kind that its signature says.
+
+The functions of all figures share names and kinds of arguments, so they share their checks. An argument whose
+kind has no check here cannot be written: the decorator refuses it when the function is defined.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Collection, Mapping, Set
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.inputs import check_flag, check_level, check_number
+from metaexo.plots.plan import Column
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Plan = TypeVar("Plan")
+Check = Callable[[str, Any], None]
+
+# Least and most of the numbers that only make sense within bounds; lengths in points.
+RANGES: dict[str, tuple[float, float]] = {
+    "columns": (1, 50),
+    "digits": (0, 12),
+    "dpi": (10, 2400),
+    "label_letters": (4, 1000),
+    "panel_size": (40.0, 3000.0),
+    "panel_width": (40.0, 3000.0),
+    "row_height": (4.0, 400.0),
+    "text_size": (4.0, 40.0),
+    "tolerance": (0.0, math.inf),
+}
+LISTS = re.compile(r"^(Sequence|tuple)\[|\| Sequence\[")
+COLUMN_KINDS = ("text", "number", "risk")
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a function refuse arguments that it does not have, and values of another kind, in words."""
+    signature = inspect.signature(function)
+    checks = {
+        name: check_of(function.__name__, parameter) for name, parameter in signature.parameters.items()
+    }
+    lists = {name for name, one in signature.parameters.items() if LISTS.search(str(one.annotation))}
+
+    @wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError:
+            raise _call_error(function.__name__, signature, args, kwargs) from None
+        for name, value in bound.arguments.items():
+            check = checks[name]
+            if check is not None:
+                check(name, value)
+                if not isinstance(value, str | Mapping) and name in lists:
+                    bound.arguments[name] = None if value is None else tuple(value)
+        return function(*bound.args, **bound.kwargs)
+
+    return wrapper
+
+
+def check_of(function: str, parameter: inspect.Parameter) -> Check | None:
+    """Return the check of a parameter; None for what the function looks at itself."""
+    kind = str(parameter.annotation)
+    optional = kind.endswith(" | None")
+    kind = kind.removesuffix(" | None")
+    if parameter.kind is parameter.VAR_KEYWORD or kind in OWN_CHECKS:
+        return None
+    check = CHECKS.get(kind)
+    if check is None:
+        raise TypeError(f"{function}: no check for {parameter.name}: {parameter.annotation}")
+    return _or_none(check) if optional else check
+
+
+def plan_of(kind: type[Plan], make: Callable[..., Plan], what: Any, choices: Mapping[str, Any]) -> Plan:
+    """Return a plan that was handed in, or make one.
+
+    Raises
+    ------
+    InputError
+        If choices come with a plan, which is drawn as it is.
+    """
+    if not isinstance(what, kind):
+        return make(what, **choices)
+    given = [name for name, value in choices.items() if not isinstance(value, str | tuple) or value]
+    if given:
+        raise InputError(
+            f"a plan, and with it {', '.join(given)}",
+            "a plan alone, which is drawn as it is",
+            "make the plan anew with these choices",
+        )
+    return what
+
+
+def _or_none(check: Check) -> Check:
+    def optional(name: str, value: Any) -> None:
+        if value is not None:
+            check(name, value)
+
+    return optional
+
+
+def _call_error(name: str, signature: inspect.Signature, args: Any, kwargs: Mapping[str, Any]) -> InputError:
+    """Return what is wrong with a call that does not fit a signature."""
+    known = {p.name: p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD}
+    free = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    for word in kwargs:
+        if word not in known and not free:
+            return UnknownChoiceError(f"argument of {name}", word, known)
+    places = [p.name for p in known.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    if len(args) > len(places):
+        named = next((p.name for p in known.values() if p.kind is p.KEYWORD_ONLY), "title")
+        return InputError(
+            f"{name} was given {len(args)} arguments without a name",
+            f"at most {len(places)} ({', '.join(places)})",
+            f"write the others by name, for example {named}=...",
+        )
+    twice = [word for word in places[: len(args)] if word in kwargs]
+    if twice:
+        return InputError(
+            f"{name} was given {twice[0]} twice", "each argument once", f"leave out {twice[0]}="
+        )
+    required = [p.name for p in known.values() if p.default is p.empty]
+    lacking = [word for word in required if word not in kwargs and word not in places[: len(args)]]
+    return InputError(
+        f"{name} was given no {lacking[0] if lacking else 'arguments that fit'}",
+        f"at least {', '.join(required)}",
+        f"see help(mx.plots.{name})",
+    )
+
+
+def _is_list(value: object) -> bool:
+    """Return whether a value is a list of entries in an order: no mapping, set, table or iterator."""
+    if isinstance(value, str | bytes | Mapping | Set) or not isinstance(value, Collection):
+        return False
+    return getattr(value, "ndim", 1) == 1
+
+
+def _text(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise InputError(f"{name} is {_what(value)}", "a text", f'write it in quotes: {name}="..."')
+
+
+def _texts(name: str, value: Any) -> None:
+    if isinstance(value, str):
+        raise InputError(f"{name} is a single text", "a list of texts", f"write {name}=[{value[:40]!r}]")
+    if not _is_list(value):
+        raise InputError(f"{name} is {_what(value)}", "a list of texts", f'write {name}=["...", "..."]')
+    for entry in value if not name.endswith("_order") else ():
+        _text(f"an entry of {name}", entry)
+
+
+def _text_or_texts(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        _texts(name, value)
+
+
+def _words(name: str, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise InputError(
+            f"{name} is {_what(value)}", "a mapping of texts", f'write {name}={{"value": "words"}}'
+        )
+    for key, word in value.items():
+        _text(f"a key of {name}", key)
+        _text(f"{name}[{key!r}]", word)
+
+
+def _items(name: str, value: Any) -> None:
+    (_words if isinstance(value, Mapping) else _texts)(name, value)
+
+
+def _heads(name: str, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{name} is {_what(value)}", "titles with the names of their columns")
+    for key, members in value.items():
+        _text(f"a key of {name}", key)
+        _texts(f"{name}[{key!r}]", members)
+
+
+def _number(name: str, value: Any) -> None:
+    if name == "level":
+        check_level(value)
+        return
+    number = check_number(name, value)
+    if not math.isfinite(number):
+        raise InputError(f"{name} is {number}", "a finite number")
+    least, most = RANGES.get(name, (-math.inf, math.inf))
+    if not least <= number <= most:
+        raise InputError(
+            f"{name} is {number:g}",
+            f"at least {least:g}" + (f" and at most {most:g}" if most < math.inf else ""),
+        )
+
+
+def _flag(name: str, value: Any) -> None:
+    check_flag(name, value)
+
+
+def _whole(name: str, value: Any) -> None:
+    _number(name, value)
+    if float(value) != int(value):
+        raise InputError(f"{name} is {value}", "a whole number")
+
+
+def _two_numbers(name: str, value: Any) -> None:
+    pair = _is_list(value)
+    entries = list(value) if pair else []
+    if len(entries) != 2:
+        raise InputError(
+            f"{name} is {_what(value)}" if not pair else f"{name} has {len(entries)} entries",
+            "two numbers",
+            f"write {name}=(low, high)",
+        )
+    for entry in entries:
+        _number(name, entry)
+
+
+def _reference(name: str, value: Any) -> None:
+    if isinstance(value, str):
+        if value != "null":
+            raise UnknownChoiceError(name, value, ("null",))
+        return
+    _number(name, value)
+
+
+def _columns(name: str, value: Any) -> None:
+    if isinstance(value, str | Column):
+        raise InputError(f"{name} is a single column", "a list of columns", f"write {name}=[...]")
+    if not _is_list(value):
+        raise InputError(f"{name} is {_what(value)}", "a list of texts or of mx.plots.Column")
+    for column in value:
+        if isinstance(column, Column):
+            _column(column)
+        elif not isinstance(column, str):
+            raise InputError(f"a column is {_what(column)}", "a text or mx.plots.Column")
+
+
+def _column(column: Column) -> None:
+    _text("the key of a column", column.key)
+    _text("the title of a column", column.title)
+    _words("the wording of a column", column.wording)
+    _whole("label_letters", column.letters)
+    if column.digits is not None:
+        _whole("digits", column.digits)
+    if column.kind is not None and column.kind not in COLUMN_KINDS:
+        raise UnknownChoiceError("kind of column", column.kind, COLUMN_KINDS)
+
+
+def _table(name: str, value: Any) -> None:
+    import pandas as pd
+
+    if not isinstance(value, pd.DataFrame):
+        raise InputError(
+            f"{name} is {_what(value)}", "a pandas DataFrame", "write pd.DataFrame(...) around it"
+        )
+
+
+def _path(name: str, value: Any) -> None:
+    if not isinstance(value, str | Path) or not str(value) or "\x00" in str(value):
+        raise InputError(f"{name} is {value!r}", "a path, as text or pathlib.Path")
+
+
+def axes_of_figure(name: str, value: Any) -> None:
+    """Refuse what is no Axes of a figure, or no rectangular one."""
+    from matplotlib.axes import Axes
+
+    if not isinstance(value, Axes):
+        raise InputError(
+            f"{name} is {_what(value)}",
+            "Axes of matplotlib",
+            "hand in one of the Axes of plt.subplots(), or leave it out",
+        )
+    if value.figure is None:
+        raise InputError("the Axes stand in no figure", "Axes of a figure", "make them by plt.subplots()")
+    if value.name != "rectilinear":
+        raise InputError(f"{name} are {value.name} Axes", "rectangular Axes", "make them without projection=")
+
+
+def _what(value: object) -> str:
+    """Return what a value is, for a message."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return (
+        repr(value)
+        if value is None or isinstance(value, bool | int | float)
+        else f"of type {type(value).__name__}"
+    )
+
+
+CHECKS: dict[str, Check] = {
+    "Axes": axes_of_figure,
+    "Mapping[str, Sequence[str]]": _heads,
+    "Mapping[str, str]": _words,
+    "Sequence[str]": _texts,
+    "Sequence[str] | Mapping[str, str]": _items,
+    "Sequence[str | Column]": _columns,
+    "bool": _flag,
+    "float": _number,
+    "float | Literal['null']": _reference,
+    "int": _whole,
+    "pd.DataFrame": _table,
+    "str": _text,
+    "str | Path": _path,
+    "str | Sequence[str]": _text_or_texts,
+    "tuple[float, float]": _two_numbers,
+}
+# Kinds that each function looks at itself: results, plans, measures, weights.
+OWN_CHECKS = frozenset(
+    {
+        "Any",
+        "AttributionResults | Mapping[str, AttributionResults]",
+        "AttributionResults | Mapping[str, AttributionResults] | AttributionPlan",
+        "EffectSizes | AttributionResults | Estimability",
+        "EffectSizes | AttributionResults | Estimability | EstimabilityPlan",
+        "Axes | Figure",
+        "Figure | Axes",
+        "Literal['overall', 'stratum']",
+        "Profile | Sequence[Profile]",
+        "Profile | Sequence[Profile] | CurvesPlan",
+        "RhoSweep",
+        "RhoSweep | ForestPlan",
+        "pd.DataFrame | EvidenceMapPlan",
+        "pd.DataFrame | ForestPlan",
+        "pd.DataFrame | SharesPlan",
+        "pd.DataFrame | StripPlan",
+        "str | Measure",
+    }
+)

@@ -1,0 +1,277 @@
+"""Wrong inputs to every public function of `metaexo.plots`: only the package's own errors."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+import metaexo as mx
+from metaexo.errors import InputError, MetaexoError, UnknownChoiceError
+from metaexo.plots.arguments import OWN_CHECKS, check_of
+
+ES = mx.EffectSizes(
+    [0.1, 0.5, 0.9, 0.3, 0.2, 0.8],
+    [0.04, 0.05, 0.06, 0.04, 0.03, 0.05],
+    labels=list("abcdef"),
+    study=list("aabbcc"),
+    data=pd.DataFrame(
+        {
+            "source": ["plant", "milk"] * 3,
+            "isolation": ["SEC"] * 3 + ["UC"] * 3,
+            "mixed": [1, "x", None, 2.5, "y", True],
+            "dose": [1.0, 2, 3, 4, 5, 6],
+        }
+    ),
+)
+TABLE = pd.DataFrame(
+    {
+        "label": ["Li", "Cho"],
+        "estimate": [0.5, 0.8],
+        "low": [0.3, 0.6],
+        "high": [0.9, 1.1],
+        "source": ["plant", "milk"],
+        "isolation": ["SEC", "UC"],
+        "n": [3, 4],
+        "yes": [True, False],
+        "text": ["x", "y"],
+        "gaps": [1.0, None],
+    }
+)
+
+
+def quiet(make):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return make()
+
+
+MULTI = quiet(lambda: mx.Multilevel(ES, "study").fit())
+SWEEP = quiet(lambda: mx.rho_sweep(ES, [0.0, 0.5]))
+FOUND = quiet(lambda: mx.attribute_heterogeneity(ES, draws=0, deals=19))
+
+# What each function is called with when nothing is wrong.
+RIGHT = {
+    "attribution": (FOUND,),
+    "attribution_plan": (FOUND,),
+    "estimability": (ES,),
+    "estimability_plan": (ES,),
+    "evidence_map": (TABLE, "source", "isolation"),
+    "evidence_map_plan": (TABLE, "source", "isolation"),
+    "forest": (ES,),
+    "forest_plan": (ES,),
+    "funnel": (ES,),
+    "funnel_plan": (ES,),
+    "interval_strip": (TABLE, "estimate", "source"),
+    "interval_strip_plan": (TABLE, "estimate", "source"),
+    "overlapping_texts": (Figure().subplots(),),
+    "profile": (MULTI.profile("study"),),
+    "profile_plan": (MULTI.profile("study"),),
+    "reported_shares": (TABLE, ["source"]),
+    "reported_shares_plan": (TABLE, ["source"]),
+    "rho_sweep": (SWEEP,),
+    "rho_sweep_plan": (SWEEP,),
+    "save": (Figure(), "PATH"),
+    "spread": (TABLE,),
+    "spread_plan": (TABLE,),
+}
+WRONG = (
+    None,
+    True,
+    0,
+    -1,
+    95,
+    1e300,
+    float("nan"),
+    float("inf"),
+    1 + 2j,
+    "nonsense",
+    "",
+    b"x",
+    [],
+    ["nonsense"],
+    [None],
+    [1, 2, 3],
+    [[1]],
+    (float("nan"), 1.0),
+    (2.0, 1.0),
+    (1.0, 1.0),
+    ("a", "b"),
+    {},
+    {"nonsense": 3},
+    {3: "x"},
+    {"x": {"y": 1}},
+    {"a", 1},
+    object(),
+    len,
+    mx.EffectSizes,
+    mx.RandomEffects(mx.EffectSizes([0.1, 0.2], [0.1, 0.1])),
+    np.array([1.0, np.nan]),
+    np.zeros((2, 2)),
+    pd.DataFrame(),
+    pd.DataFrame({"a": [1]}),
+    pd.Series(["x"]),
+    pd.NA,
+    pd.Timestamp("2024-01-01"),
+    iter(()),
+)
+
+
+def call(name, args, **choices):
+    """Call a function; return "right" or the error of the package that it raised."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            getattr(mx.plots, name)(*args, **choices)
+        except MetaexoError as error:
+            return error
+    return "right"
+
+
+def parameters(name):
+    """Return the parameters of a function; of a plan also those of the plan that its choices go to."""
+    own = inspect.signature(getattr(mx.plots, name)).parameters
+    found = [p for p in own.values() if p.kind is not p.VAR_KEYWORD]
+    for plan in ("spread_plan", "forest_plan"):
+        if name.endswith("_plan") and any(p.kind is p.VAR_KEYWORD for p in own.values()):
+            own = inspect.signature(getattr(mx.plots, plan)).parameters
+            found += [p for p in own.values() if p.kind is p.KEYWORD_ONLY]
+    return {p.name: p for p in found}
+
+
+def right(name, tmp_path):
+    return tuple(
+        str(tmp_path / "figure") if isinstance(arg, str) and arg == "PATH" else arg for arg in RIGHT[name]
+    )
+
+
+def test_every_public_function_is_in_the_battery():
+    functions = {name for name in mx.plots.__all__ if inspect.isfunction(getattr(mx.plots, name))}
+    assert functions == set(RIGHT)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_what_is_right_is_right(name, tmp_path):
+    assert call(name, right(name, tmp_path)) == "right"
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_wrong_values_of_every_argument(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    args = right(name, tmp_path)
+    places = [p.name for p in inspect.signature(getattr(mx.plots, name)).parameters.values()]
+    refused = 0
+    for word in parameters(name):
+        for value in WRONG:
+            if word in places[: len(args)]:
+                at = places.index(word)
+                answer = call(name, (*args[:at], value, *args[at + 1 :]))
+            else:
+                answer = call(name, args, **{word: value})
+            refused += answer != "right"
+            assert answer == "right" or (answer.given and answer.needed)
+    assert refused > 20 * len(parameters(name))
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_calls_that_do_not_fit(name, tmp_path):
+    args = right(name, tmp_path)
+    unknown = call(name, args, titel="x")
+    assert isinstance(unknown, UnknownChoiceError)
+    if name not in ("save", "overlapping_texts"):
+        assert unknown.nearest == "title"
+    first = next(iter(parameters(name)))
+    for answer in (call(name, ()), call(name, (*args, *[None] * 12)), call(name, args, **{first: args[0]})):
+        assert isinstance(answer, InputError)
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [
+        ("forest_plan", {"level": 95}),
+        ("forest_plan", {"limits": (1.0, 0.2)}),
+        ("forest_plan", {"limits": (float("nan"), 1.0)}),
+        ("forest_plan", {"limits": (0.1, 0.2, 0.3)}),
+        ("forest_plan", {"columns": "source"}),
+        ("forest_plan", {"columns": ["sauce"]}),
+        ("forest_plan", {"columns": [mx.plots.Column("source", kind="numbre")]}),
+        ("forest_plan", {"columns": [mx.plots.Column("source", kind="number")]}),
+        ("forest_plan", {"columns": [mx.plots.Column(3)]}),
+        ("forest_plan", {"order": "presicion"}),
+        ("forest_plan", {"order": "mixed"}),
+        ("forest_plan", {"weights": "strata"}),
+        ("forest_plan", {"reference": "nul"}),
+        ("forest_plan", {"digits": 2.5}),
+        ("forest_plan", {"notes": "a note"}),
+        ("forest_plan", {"heads": {"Group": "source"}}),
+        ("forest_plan", {"by": "sauce"}),
+        ("forest_plan", {"remark": "sauce"}),
+        ("funnel_plan", {"level": 95}),
+        ("funnel_plan", {"by": "sauce"}),
+        ("funnel_plan", {"panel_size": (300.0,)}),
+        ("interval_strip_plan", {"hollow": "text"}),
+        ("interval_strip_plan", {"low": "text"}),
+        ("interval_strip_plan", {"row_order": ["plant"]}),
+        ("interval_strip_plan", {"limits": (0.0, 1.0)}),
+        ("interval_strip_plan", {"reference": -1.0}),
+        ("evidence_map_plan", {"count": "text"}),
+        ("evidence_map_plan", {"count": "gaps"}),
+        ("evidence_map_plan", {"study": "nobody"}),
+        ("spread_plan", {"low": "text"}),
+        ("spread_plan", {"measure": "XYZ"}),
+        ("spread_plan", {"estimate": "low", "low": "high"}),
+        ("reported_shares_plan", {"by": ["source", "isolation", "n"]}),
+        ("estimability_plan", {"factors": "source"}),
+        ("estimability_plan", {"factors": ["source"]}),
+        ("save", {"formats": "svg"}),
+        ("save", {"formats": ["jpeg"]}),
+        ("save", {"dpi": 0}),
+        ("overlapping_texts", {"tolerance": -1}),
+    ],
+)
+def test_mistakes_that_people_make(name, choices, tmp_path):
+    assert isinstance(call(name, right(name, tmp_path), **choices), InputError)
+
+
+def test_a_plan_is_drawn_as_it_is():
+    plan = mx.plots.forest_plan(ES)
+    with pytest.raises(InputError, match="a plan, and with it digits"):
+        mx.plots.forest(plan, digits=3)
+
+
+def test_a_row_that_is_not_there_is_named():
+    with pytest.raises(UnknownChoiceError, match="row"):
+        mx.plots.forest_plan(ES).row("totla")
+
+
+def test_columns_that_are_there_twice_are_refused():
+    twice = pd.concat([TABLE, TABLE[["estimate"]]], axis=1)
+    with pytest.raises(InputError, match="columns called 'estimate'"):
+        mx.plots.spread_plan(twice)
+
+
+def test_a_file_in_the_way_is_said(tmp_path):
+    (tmp_path / "folder").write_text("a file, not a folder")
+    with pytest.raises(InputError, match="cannot be written"):
+        mx.plots.save(Figure(), tmp_path / "folder" / "figure")
+
+
+def test_axes_of_no_figure_and_of_other_projections_are_refused():
+    figure = Figure()
+    polar = figure.add_subplot(projection="polar")
+    gone = figure.add_subplot()
+    gone.remove()
+    for ax in (polar, gone, figure):
+        with pytest.raises(InputError):
+            mx.plots.forest(ES, ax=ax)
+
+
+def test_no_argument_of_a_public_function_is_unchecked():
+    for name in RIGHT:
+        for parameter in parameters(name).values():
+            kind = str(parameter.annotation).removesuffix(" | None")
+            assert kind in OWN_CHECKS or check_of(name, parameter) is not None
