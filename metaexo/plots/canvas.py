@@ -246,7 +246,7 @@ def save(
 
 @checked
 def overlapping_texts(ax: Axes | Figure, tolerance: float = 0.5) -> list[tuple[str, str]]:
-    """Return the pairs of texts of Axes or of a figure that overlap as drawn, and those that leave the figure.
+    """Return the pairs of texts of Axes or a figure that overlap as drawn, and those that leave the figure.
 
     Use it in tests of figures of your own.
 
