@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects.effect_sizes import Derivation, EffectSizes
 from metaexo.errors import AssumptionWarning, CorrelationError, InputError, MissingInputError, ShapeError
+from metaexo.inputs import check_aligned, check_number, read_numbers, read_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,7 @@ class WithinCluster:
     def __post_init__(self) -> None:
         for name in ("correlation", "between_kinds", "autocorrelation", "lasting"):
             value = getattr(self, name)
-            if not -1 <= value <= 1:
+            if not -1 <= check_number(name, value) <= 1:
                 raise CorrelationError(f"{name} = {value!r}", "a value from -1 to 1")
 
 
@@ -93,12 +94,12 @@ def covariance_blocks(
     cluster : sequence, length k
         Cluster (study, sample) of each row.
     correlation : float, optional
-        Correlation of two effects of one cluster, of one kind if kinds are given. Needed unless times are
-        given, when it is 1: the same quantity, measured again.
+        Correlation of two effects of one cluster, of one kind if kinds are given. Needed where a cluster has
+        two effects of one kind, unless times are given, when it is 1: the same quantity, measured again.
     kind : sequence, length k, optional
         Kind of each effect (outcome, scale).
     between_kinds : float, optional
-        Correlation of effects of different kinds; needed with `kind`.
+        Correlation of effects of different kinds; needed where a cluster has effects of several kinds.
     time : array_like, length k, optional
         Time of each effect.
     autocorrelation : float, optional
@@ -130,17 +131,33 @@ def covariance_blocks(
     array([[0.04, 0.03],
            [0.03, 0.09]])
     """
-    variances = np.asarray(v, dtype=float)
-    names = [str(one) for one in cluster]
-    kinds = None if kind is None else np.array([str(one) for one in kind])
-    times = None if time is None else np.asarray(time, dtype=float)
-    for what, column in (("cluster", names), ("kind", kinds), ("time", times)):
-        if column is not None and len(column) != variances.size:
-            raise ShapeError(f"{what} has {len(column)} entries for {variances.size} effects", "one for each")
-    rule = _rule(correlation, kinds is not None, between_kinds, times is not None, autocorrelation, lasting)
+    check_aligned(v=v, cluster=cluster, kind=kind, time=time)
+    variances = read_numbers(v, "v", ndim=1)
+    bad = np.flatnonzero(~(variances >= 0) | np.isinf(variances))
+    if bad.size:
+        raise InputError(
+            "some variances are missing, infinite or negative",
+            "finite sampling variances of at least 0",
+            "leave these rows out",
+            [f"row {i + 1}: {variances[i]}" for i in bad],
+        )
+    names = read_words(cluster, "cluster", variances.size)
+    kinds = None if kind is None else np.array(read_words(kind, "kind", variances.size))
+    times = None if time is None else read_numbers(time, "time", ndim=1)
+    if times is not None:
+        if times.size != variances.size:
+            raise ShapeError(f"time has {times.size} entries for {variances.size} effects", "one for each")
+        if not np.isfinite(times).all():
+            gaps = [f"row {i + 1}" for i in np.flatnonzero(~np.isfinite(times))]
+            raise InputError(
+                "some times are missing", "a time for every effect", "leave these rows out", gaps
+            )
     members: dict[str, list[int]] = {}
     for i, name in enumerate(names):
         members.setdefault(name, []).append(i)
+    rule = _rule(
+        _uses(members, kinds), correlation, between_kinds, times is not None, autocorrelation, lasting
+    )
     blocks = []
     for name, positions in members.items():
         rows = np.array(positions, dtype=np.intp)
@@ -176,11 +193,39 @@ def covariance_matrix(blocks: Sequence[Block]) -> Array:
            [0.03, 0.09, 0.  ],
            [0.  , 0.  , 0.01]])
     """
-    k = sum(block.rows.size for block in blocks)
+    held = _refuse_no_blocks(blocks)
+    k = held.size
+    if not np.array_equal(np.sort(held), np.arange(k)):
+        raise InputError(
+            "the blocks do not hold every row once",
+            "the blocks of one call of covariance_blocks",
+            "",
+            _held_wrongly(held, k),
+        )
     whole = np.zeros((k, k))
     for block in blocks:
         whole[np.ix_(block.rows, block.rows)] = block.cov
     return whole
+
+
+def _refuse_no_blocks(blocks: object) -> NDArray[np.intp]:
+    """Return the rows of all blocks one after another; refuse what are no blocks."""
+    if not isinstance(blocks, list | tuple) or not all(isinstance(block, Block) for block in blocks):
+        raise InputError(
+            f"blocks is a {type(blocks).__name__}",
+            "a list of blocks, as covariance_blocks returns it",
+            "make them with covariance_blocks(v, cluster, correlation=...)",
+        )
+    return np.concatenate([np.empty(0, dtype=np.intp), *(block.rows for block in blocks)])
+
+
+def _held_wrongly(held: NDArray[np.intp], k: int) -> list[str]:
+    """Return in words which rows of 0 to k - 1 stand in no block or in several, and which are others."""
+    times = np.bincount(held[(held >= 0) & (held < k)], minlength=k)
+    lost = [
+        f"row {i + 1} in {'no block' if n == 0 else f'{n} blocks'}" for i, n in enumerate(times) if n != 1
+    ]
+    return lost + [f"row {i + 1}, which there is not" for i in held[(held < 0) | (held >= k)]]
 
 
 def aggregate(
@@ -263,12 +308,19 @@ def aggregate(
             correlation=correlation,
             kind=None if kind is None else es.column(kind),
             between_kinds=between_kinds,
-            time=None if time is None else es.column(time).to_numpy(dtype=float),
+            time=None if time is None else es.column(time),
             autocorrelation=autocorrelation,
             lasting=lasting,
         )
-    elif sum(block.rows.size for block in blocks) != es.k:
-        raise ShapeError("the blocks do not hold every effect once", "one block a study, for all effects")
+    else:
+        held = _refuse_no_blocks(blocks)
+        if not np.array_equal(np.sort(held), np.arange(es.k)):
+            raise ShapeError(
+                "the blocks do not hold every effect once",
+                "one block per study, for all effects",
+                "make the blocks of these effects, after rows were left out",
+                _held_wrongly(held, es.k),
+            )
     pairs = [_one_effect(es.y[block.rows], block.cov, weighted) for block in blocks]
     several = [block for block in blocks if block.rows.size > 1]
     if several and not known:
@@ -289,21 +341,31 @@ def aggregate(
     )
 
 
+def _uses(members: dict[str, list[int]], kinds: NDArray[np.str_] | None) -> tuple[bool, bool]:
+    """Return whether some cluster has two effects of one kind, and whether one has two kinds."""
+    same = between = False
+    for rows in members.values():
+        different = 1 if kinds is None else len(set(kinds[rows].tolist()))
+        same = same or len(rows) > different
+        between = between or different > 1
+    return same, between
+
+
 def _rule(
+    uses: tuple[bool, bool],
     correlation: float | None,
-    has_kinds: bool,
     between_kinds: float | None,
     has_times: bool,
     autocorrelation: float | None,
     lasting: float,
 ) -> WithinCluster:
-    """Return what is assumed; refuse a gap."""
+    """Return what is assumed; refuse a gap in what the clusters need."""
     needed = []
-    if correlation is None and not has_times:
+    if correlation is None and not has_times and uses[0]:
         needed.append("correlation")
-    if has_kinds and between_kinds is None:
+    if between_kinds is None and uses[1]:
         needed.append("between_kinds")
-    if has_times and autocorrelation is None:
+    if has_times and autocorrelation is None and any(uses):
         needed.append("autocorrelation")
     if needed:
         raise MissingInputError(

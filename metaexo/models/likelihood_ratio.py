@@ -145,9 +145,10 @@ def likelihood_ratio_test(full: LikelihoodFit, reduced: LikelihoodFit) -> Likeli
 
     Parameters
     ----------
-    full, reduced : RandomEffectsResults or LocationScaleResults
+    full, reduced : RandomEffectsResults, LocationScaleResults or MultilevelResults
         Fits of the same effects; both by "ML", or both by "REML" with the same moderators of the mean.
-        An equal-effects fit may stand for tau2 = 0.
+        An equal-effects fit may stand for tau2 = 0. Two multilevel fits are compared as by
+        :meth:`metaexo.models.MultilevelResults.test_against`.
 
     Returns
     -------
@@ -177,6 +178,9 @@ def likelihood_ratio_test(full: LikelihoodFit, reduced: LikelihoodFit) -> Likeli
     >>> print(f"{test.statistic:.2f}, df {test.df:.0f}, p {test.pvalue:.3f}")
     8.65, df 1, p 0.003
     """
+    _refuse_other_fits(full, reduced)
+    if hasattr(full, "test_against"):
+        return full.test_against(reduced)  # type: ignore[no-any-return]
     for fit in (full, reduced):
         refuse_own_weights(fit, "the likelihood-ratio test")
     restricted = _one_likelihood(full, reduced)
@@ -201,6 +205,26 @@ def likelihood_ratio_test(full: LikelihoodFit, reduced: LikelihoodFit) -> Likeli
     boundary = b.link == "none" and b.fixed == 0 and a.link != "none" and a.z.shape[1] == 1
     return LikelihoodRatioTest(
         _test(2 * (first.llf - second.llf), df, boundary), first, second, _explained(full, reduced), boundary
+    )
+
+
+def _refuse_other_fits(full: object, reduced: object) -> None:
+    """Raise if what was handed in is no pair of fits of one kind."""
+    several = [hasattr(fit, "test_against") for fit in (full, reduced)]
+    single = [hasattr(fit, "variance_model") and hasattr(fit, "fit_statistics") for fit in (full, reduced)]
+    if all(several) or all(single):
+        return
+    if all(a or b for a, b in zip(several, single, strict=True)):
+        raise NotNestedError(
+            "one fit is multilevel and the other is not",
+            "two fits of one kind",
+            'fit the one-level model as Multilevel(es, "effect")',
+        )
+    kinds = [type(fit).__name__ for fit in (full, reduced)]
+    raise InputError(
+        f"{' and '.join(kinds)} were given",
+        "two fits by likelihood of the same effects: of RandomEffects, LocationScale or Multilevel",
+        "for robust results, test moderators with test_terms() or contrast()",
     )
 
 

@@ -15,7 +15,8 @@ from metaexo.errors import (
     TooFewStudiesError,
     UnknownChoiceError,
 )
-from metaexo.models.design import Design, make_design
+from metaexo.inputs import check_choice, check_level, check_number
+from metaexo.models.design import Design, check_effects, make_design
 from metaexo.models.multilevel_covariance import read_covariance
 from metaexo.models.multilevel_refusals import refuse_confounded, refuse_terms
 from metaexo.models.multilevel_results import MultilevelResults
@@ -107,13 +108,15 @@ class Multilevel:
         names: Sequence[str] | None = None,
         redundant: Literal["raise", "drop"] = "raise",
     ) -> None:
+        check_effects(effects, "Multilevel")
+        effects.check_index("moderators", moderators)
         self.effects = effects
         self.design: Design = make_design(
             moderators,
             effects.k,
             names,
             intercept,
-            data=effects.data,
+            data=None if moderators is None else effects.data,
             rows=None if effects.ledger is None else effects.row_ids,
             redundant=redundant,
         )
@@ -131,7 +134,7 @@ class Multilevel:
             tuple(named.term for named in self.terms),
         )
         self.weights = read_weights(effects, weights)
-        self.fix = dict(fix or {})
+        self.fix = _read_fix(fix)
         self._fixed = fixed_parameters(self.terms, self.problem, self.fix)
         refuse_confounded(self.terms, self.problem, self._fixed)
 
@@ -159,12 +162,9 @@ class Multilevel:
         ConvergenceError
             If no start ended at a maximum that its gradient and curvature certify; the error carries the log.
         """
-        if method not in METHODS:
-            raise UnknownChoiceError("method", method, METHODS)
-        if test not in TESTS:
-            raise UnknownChoiceError("test", test, TESTS)
-        if not 0 < level < 1:
-            raise InputError(f"level is {level}", "a fraction between 0 and 1, for example 0.95")
+        check_choice("method", method, METHODS)
+        check_choice("test", test, TESTS)
+        level = check_level(level)
         found = certified(maximise(self.problem, method == "REML", self._fixed))
         return MultilevelResults(
             effects=self.effects,
@@ -204,6 +204,21 @@ def certified(found: MixedMaximum | tuple[str, ...]) -> MixedMaximum:
             found.log,
         )
     return found
+
+
+def _read_fix(fix: Mapping[str, float] | None) -> dict[str, float]:
+    """Return the components that are held, and their values.
+
+    Raises
+    ------
+    InputError
+        If it is no dict of names to numbers.
+    """
+    if fix is None:
+        return {}
+    if not isinstance(fix, Mapping):
+        raise InputError(f"fix is {fix!r}", 'a dict of components to values: {"study/effect": 0.0}')
+    return {str(name): check_number(f"the value of {name} in fix", value) for name, value in fix.items()}
 
 
 def fixed_parameters(

@@ -19,6 +19,12 @@ ROUNDING = 1e-6
 
 def structure_test(full: MultilevelResults, reduced: MultilevelResults) -> LikelihoodRatioTest:
     """Return the likelihood-ratio test of two structures; see `MultilevelResults.test_against`."""
+    if not hasattr(reduced, "component_values"):
+        raise InputError(
+            f"a {type(reduced).__name__} was given",
+            "a multilevel fit of the same effects",
+            "fit it as Multilevel",
+        )
     same_data(full, reduced)
     for fit in (full, reduced):
         refuse_own_weights(fit, "the likelihood-ratio test")

@@ -10,6 +10,7 @@ import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.inputs import as_word, is_blank
 from metaexo.numeric.mixed.terms import Index
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class LevelNames(Sequence[str]):
         return repr(self._names)
 
 
-def grouping(es: EffectSizes, name: str) -> tuple[Index, LevelNames]:
+def grouping(es: EffectSizes, name: object) -> tuple[Index, LevelNames]:
     """Return the level of each effect, from 0, and the names of the levels; "a/b" means combinations.
 
     "effect" is the single effect, "study" the study of the effects (a column of that name if they have none).
@@ -66,6 +67,10 @@ def grouping(es: EffectSizes, name: str) -> tuple[Index, LevelNames]:
     InputError
         If a column is empty in some rows.
     """
+    if not isinstance(name, str) or not name.strip():
+        raise InputError(
+            f"a grouping is {name!r}", 'the name of a column, or names joined by "/", such as "study/effect"'
+        )
     parts, codes = zip(*(_levels(es, part) for part in name.split("/")), strict=True)
     if len(codes) == 1:
         return codes[0], LevelNames(parts, np.arange(parts[0].size)[:, None])
@@ -99,12 +104,12 @@ def column_values(es: EffectSizes, name: str) -> pd.Series:
         return pd.Series(es.row_ids, dtype=object)
     else:
         raise UnknownChoiceError("column", name, [*known, "study", "effect"])
-    missing = np.flatnonzero(values.isna())
+    missing = np.flatnonzero([is_blank(value) for value in values.tolist()])
     if missing.size:
         raise InputError(
             f"the column {name} is empty in some rows",
             "a level of every random term for every effect",
-            "fill it, or leave the rows out with EffectSizes.select, which records the reason",
+            "fill it (merged cells: fill down), or leave the rows out with EffectSizes.select",
             [es.row_ids[int(i)] for i in missing],
         )
     return values
@@ -120,6 +125,13 @@ def _levels(es: EffectSizes, name: str) -> tuple[Any, Index]:
     else:
         items = values.tolist()
         numeric = all(isinstance(item, int | float | np.integer | np.floating) for item in items)
-        plain = np.array(items, dtype=float) if numeric else np.array(list(map(str, items)))
+        plain = np.array(items, dtype=float) if numeric else np.array(list(map(as_word, items)))
     uniques, code = np.unique(plain, return_inverse=True)
+    if uniques.dtype.kind == "U":  # words that are all whole numbers stand in the order of these
+        words = uniques.tolist()
+        if all(word.isdecimal() for word in words):
+            order = np.array(
+                sorted(range(len(words)), key=lambda i: (int(words[i]), words[i])), dtype=np.intp
+            )
+            uniques, code = uniques[order], np.argsort(order)[code]
     return uniques, np.asarray(code, dtype=np.intp)

@@ -24,9 +24,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import CorrelationError, InputError, TooFewStudiesError, UnknownChoiceError
-from metaexo.models.design import Design, make_design
-from metaexo.models.robust import FREEDOMS, Freedom, RobustResults, split_clusters
+from metaexo.errors import CorrelationError, InputError, TooFewStudiesError
+from metaexo.inputs import check_choice, check_level, check_number
+from metaexo.models.design import Design, check_effects, make_design
+from metaexo.models.robust import Freedom, RobustResults, read_freedom, split_clusters
 from metaexo.models.sandwich import cluster_sandwich
 from metaexo.numeric.mixed.terms import Index
 from metaexo.numeric.problem import Array
@@ -163,15 +164,21 @@ def robust_variance(
     >>> print(f"{fit.beta[0]:.2f} (SE {fit.se[0]:.2f})")
     0.44 (SE 0.11)
     """
-    if working not in WORKING:
-        raise UnknownChoiceError("working model", working, WORKING)
-    if not 0 <= rho < 1:
+    check_effects(es, "robust_variance")
+    check_choice("working model", working, WORKING)
+    if not 0 <= check_number("rho", rho) < 1:
         raise CorrelationError(f"rho = {rho!r}", "a correlation from 0 to below 1")
-    chosen = freedom or ("satterthwaite" if kind in ("CR2", "CR3") else "clusters")
-    if chosen not in FREEDOMS:
-        raise UnknownChoiceError("degrees of freedom", chosen, FREEDOMS)
-    if (es.v <= 0).any():
-        raise InputError("some sampling variances are zero", "sampling variances above 0")
+    level = check_level(level)
+    chosen = read_freedom(kind, freedom)
+    zero = np.flatnonzero(es.v <= 0)
+    if zero.size:
+        raise InputError(
+            "some sampling variances are zero",
+            "sampling variances above 0",
+            "leave these rows out with EffectSizes.select",
+            [es.row_ids[int(i)] for i in zero],
+        )
+    es.check_index("moderators", moderators)
     design = make_design(moderators, es.k, data=es.data)
     holder = MomentFit(es, design, working, None, 0.0, None, None, es.y, es.y, level)
     names, members = split_clusters(holder, cluster)  # type: ignore[arg-type]

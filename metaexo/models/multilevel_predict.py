@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.inputs import read_words
 from metaexo.models.hypothesis import quantiles
 from metaexo.models.multilevel_terms import NamedTerm
 from metaexo.models.prediction import new_rows
@@ -35,21 +36,12 @@ def predict(
     """Return means with confidence and prediction intervals; see `MultilevelResults.predict`."""
     import pandas as pd
 
-    for name in [*given, *inner, *without]:
-        fit.position(name)
+    added = variance_of_new(fit, given, inner, without)
     x = new_rows(fit.design, new)
     mean, variance = x @ fit.beta, np.einsum("rp,pq,rq->r", x, fit.cov, x)
     if given:
         refuse_own_weights(fit, "the prediction for a level that was seen")
         mean, variance = _with_levels(fit, x, given, inner)
-    added = sum(
-        (
-            level_variance(named, fit.g[j], inner.get(named.name))
-            for j, named in enumerate(fit.terms)
-            if named.name not in given and named.name not in without
-        ),
-        0.0,
-    )
     prediction_se = np.sqrt(np.maximum(variance, 0.0) + added)
     quantile = quantiles(fit._level(level), fit.df_of(x))
     half, wide = quantile * np.sqrt(np.maximum(variance, 0.0)), quantile * prediction_se
@@ -63,6 +55,31 @@ def predict(
             "prediction_low": mean - wide,
             "prediction_high": mean + wide,
         }
+    )
+
+
+def variance_of_new(
+    fit: MultilevelResults, given: Mapping[str, str], inner: Mapping[str, str], without: Sequence[str]
+) -> float:
+    """Return the variance of a new true effect that the random terms add; NaN where an inner level is needed.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If a term or a level is not known.
+    """
+    for words, name in ((given, "given"), (inner, "inner")):
+        if not isinstance(words, Mapping):
+            raise InputError(f"{name} is {words!r}", 'a dict of random terms to levels: {"study": "a"}')
+    left_out = [without] if isinstance(without, str) else read_words(without, "without")
+    for term in [*given, *inner, *left_out]:
+        fit.position(term)
+    return float(
+        sum(
+            level_variance(named, fit.g[j], inner.get(named.name))
+            for j, named in enumerate(fit.terms)
+            if named.name not in given and named.name not in left_out
+        )
     )
 
 

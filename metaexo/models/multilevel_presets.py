@@ -14,15 +14,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.effects import covariance_blocks
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import CorrelationError, FewStudiesWarning, InputError, UnknownChoiceError
+from metaexo.errors import CorrelationError, FewStudiesWarning, InputError
 from metaexo.formatting import printed
+from metaexo.inputs import check_choice, check_level, check_number, frozen, read_numbers
+from metaexo.models.design import check_effects
 from metaexo.models.multilevel import Multilevel
 from metaexo.models.multilevel_grouping import grouping
 from metaexo.models.multilevel_results import MultilevelResults
@@ -95,9 +97,9 @@ def correlated_effects(
     >>> print(f"{fit.beta[0]:.3f}, robust SE {fit.robust().se[0]:.3f}")
     0.432, robust SE 0.106
     """
-    if working not in WORKING:
-        raise UnknownChoiceError("working model", working, WORKING)
-    if not -1 < rho < 1:
+    check_effects(es, "correlated_effects")
+    check_choice("working model", working, WORKING)
+    if not -1 < check_number("rho", rho) < 1:
         raise CorrelationError(f"rho = {rho!r}", "a correlation between -1 and 1")
     level, names = grouping(es, cluster)
     if working == "CHE":
@@ -144,6 +146,14 @@ class RhoSweep:
     component_names: tuple[str, ...]
     llf: Array
     fits: tuple[MultilevelResults, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("rho", "estimate", "se", "low", "high", "components", "llf"):
+            object.__setattr__(self, name, frozen(getattr(self, name)))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()
 
     @property
     def largest_change(self) -> float:
@@ -234,10 +244,15 @@ def rho_sweep(
     >>> print(mx.rho_sweep(es, [0.0, 0.5, 0.9]))
     rho from 0.00 to 0.90: estimates move by at most 0.02 robust standard errors
     """
+    check_effects(es, "rho_sweep")
+    values = read_numbers(rho, "rho", ndim=1)
+    level = check_level(level)
+    if not values.size:
+        raise InputError("rho is empty", "at least one assumed correlation")
     fits: list[MultilevelResults] = []
     robust: list[MultilevelRobustResults] = []
     level_of, names = grouping(es, cluster)
-    for one in rho:
+    for one in values:
         model = correlated_effects(es, float(one), working, by=by, cluster=cluster, moderators=moderators)
         fit = model.fit(level=level)
         fits.append(fit)
@@ -248,7 +263,7 @@ def rho_sweep(
             robust.append(fit.robust([names[i] for i in level_of], kind))
     bounds = [one.conf_int() for one in robust]
     return RhoSweep(
-        rho=np.asarray(rho, dtype=float),
+        rho=values,
         names=fits[0].design.names,
         estimate=np.array([fit.beta for fit in fits]),
         se=np.array([one.se for one in robust]),

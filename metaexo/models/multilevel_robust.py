@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +10,24 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from metaexo.errors import FewStudiesWarning, InputError, UnknownChoiceError
-from metaexo.models.robust import FEW_DEGREES, FREEDOMS, Freedom, RobustResults, split_clusters
-from metaexo.models.sandwich import KINDS, Sandwich, cluster_sandwich
-from metaexo.models.weighted import refuse_own_weights
+from metaexo.errors import InputError
+from metaexo.models.multilevel_predict import variance_of_new
+from metaexo.models.robust import (
+    Freedom,
+    RobustResults,
+    read_freedom,
+    refuse_few_clusters,
+    split_clusters,
+    warn_of_few,
+)
+from metaexo.models.sandwich import Sandwich, cluster_sandwich
 from metaexo.numeric.mixed.partition import dependent_rows
 from metaexo.numeric.mixed.terms import Index
 from metaexo.numeric.problem import Array
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from metaexo.models.multilevel_results import MultilevelResults
 
 PLAIN = ("CR0", "CR1", "CR1p", "CR1S")
@@ -31,6 +39,32 @@ class MultilevelRobustResults(RobustResults):
 
     base: Any
 
+    def predict(
+        self,
+        new: ArrayLike | pd.DataFrame | None = None,
+        level: float | None = None,
+        *,
+        inner: Mapping[str, str] | None = None,
+        without: Sequence[str] = (),
+    ) -> pd.DataFrame:
+        """Return mean effects with robust confidence intervals, and prediction intervals for a new effect.
+
+        Parameters
+        ----------
+        new, level
+            As in :meth:`metaexo.models.MultilevelResults.predict`.
+        inner : mapping of str to str, optional
+            Random term to the inner level (outcome, time) that the prediction is for.
+        without : sequence of str
+            Random terms whose variance the prediction interval leaves out.
+
+        Returns
+        -------
+        DataFrame
+            Columns estimate, se, df, low, high, prediction_se, prediction_low, prediction_high.
+        """
+        return self._predicted(new, level, variance_of_new(self.base, {}, inner or {}, without))
+
 
 def robust(
     fit: MultilevelResults,
@@ -39,36 +73,21 @@ def robust(
     freedom: Freedom | None,
 ) -> MultilevelRobustResults:
     """Return a fit with cluster-robust inference; see `MultilevelResults.robust`."""
-    if kind not in KINDS:
-        raise UnknownChoiceError("kind of robust covariance", kind, KINDS)
-    refuse_own_weights(fit, "the robust covariance matrix")
+    chosen = read_freedom(kind, freedom)
     names, members = split_clusters(fit, cluster)  # type: ignore[arg-type]
     apart = _independent(fit, members)
-    chosen = freedom or ("satterthwaite" if kind in ("CR2", "CR3") else "clusters")
-    if chosen not in FREEDOMS:
-        raise UnknownChoiceError("degrees of freedom", chosen, FREEDOMS)
     if not apart and (kind not in PLAIN or chosen == "satterthwaite"):
         raise InputError(
-            "some effects of different clusters share a random effect or a sampling covariance",
+            "some effects of different clusters share a random effect, a sampling covariance or a weight",
             "clusters that hold all effects that depend on each other",
             'use kind="CR1p", or a cluster that takes in all of them',
         )
-    if chosen == "clusters" and len(names) <= fit.design.p:
-        raise InputError(
-            f"{len(names)} clusters for {fit.design.p} coefficients leave no degrees of freedom",
-            "more clusters than coefficients",
-            'use kind="CR2" with its Satterthwaite degrees of freedom, or a smaller model',
-        )
+    refuse_few_clusters(names, fit.design.p, chosen)
+    if len(names) < 2:
+        raise InputError("all effects are in one cluster", "at least two clusters")
     made = _sandwich(fit, members, kind) if apart else _plain(fit, members, kind)
     found = MultilevelRobustResults(fit, kind, chosen, names, made)
-    few = [n for n, df in zip(fit.design.names, found.df, strict=True) if df < FEW_DEGREES]
-    if few:
-        warnings.warn(
-            f"the robust tests of {', '.join(few)} have fewer than {FEW_DEGREES:.0f} degrees of freedom: "
-            "their p-values are not to be relied on",
-            FewStudiesWarning,
-            stacklevel=3,
-        )
+    warn_of_few(found)
     return found
 
 
@@ -78,7 +97,10 @@ def _independent(fit: MultilevelResults, members: Sequence[Index]) -> bool:
     for i, rows in enumerate(members):
         label[rows] = i
     varying = [named.term for named, g in zip(fit.terms, fit.g, strict=True) if g.any()]
-    component = dependent_rows(fit.problem.v, varying)
+    linked = fit.problem.v
+    if fit.weighting is not None:
+        linked = sparse.csr_array(abs(fit.problem.v) + abs(fit.weighting))
+    component = dependent_rows(linked, varying)
     firsts = np.unique(component, return_index=True)
     first_of = np.zeros(int(component.max()) + 1, dtype=np.intp)
     first_of[firsts[0]] = firsts[1]
@@ -88,9 +110,27 @@ def _independent(fit: MultilevelResults, members: Sequence[Index]) -> bool:
 def _sandwich(fit: MultilevelResults, members: Sequence[Index], kind: str) -> Sandwich:
     residuals = fit.effects.y - fit.problem.x @ fit.beta
     entries = fit.problem.v.tocoo()
+    weights = None if fit.weighting is None else fit.weighting.tocoo()
     return cluster_sandwich(
-        fit.problem.x, residuals, members, lambda rows: covariance_of_clusters(fit, entries, rows), kind
+        fit.problem.x,
+        residuals,
+        members,
+        lambda rows: covariance_of_clusters(fit, entries, rows),
+        kind,
+        None if weights is None else lambda rows: _blocks_of(weights, rows),
     )
+
+
+def _blocks_of(matrix: sparse.coo_array, rows: Index) -> Array:
+    """Return the parts of a sparse matrix that belong to clusters of one size, shape (b, n, n)."""
+    b, n = rows.shape
+    cluster, place = np.full(matrix.shape[0], -1), np.zeros(matrix.shape[0], dtype=np.intp)
+    cluster[rows], place[rows] = np.arange(b)[:, None], np.arange(n)
+    here = (cluster[matrix.row] >= 0) & (cluster[matrix.row] == cluster[matrix.col])
+    i, j = matrix.row[here], matrix.col[here]
+    out = np.zeros((b, n, n))
+    out[cluster[i], place[i], place[j]] = matrix.data[here]
+    return out
 
 
 def covariance_of_clusters(fit: MultilevelResults, v: sparse.coo_array, rows: Index) -> Array:
@@ -106,12 +146,7 @@ def covariance_of_clusters(fit: MultilevelResults, v: sparse.coo_array, rows: In
         Effects of each cluster.
     """
     b, n = rows.shape
-    cluster, place = np.full(fit.k, -1), np.zeros(fit.k, dtype=np.intp)
-    cluster[rows], place[rows] = np.arange(b)[:, None], np.arange(n)
-    here = (cluster[v.row] >= 0) & (cluster[v.row] == cluster[v.col])
-    i, j = v.row[here], v.col[here]
-    m = np.zeros((b, n, n))
-    m[cluster[i], place[i], place[j]] = v.data[here]
+    m = _blocks_of(v, rows)
     for named, g in zip(fit.terms, fit.g, strict=True):
         term = named.term
         level = term.level[rows]
@@ -129,9 +164,9 @@ def _plain(fit: MultilevelResults, members: Sequence[Index], kind: str) -> Sandw
     """Return the sandwich where clusters are not independent under the model."""
     x, p = fit.problem.x, fit.design.p
     g, n = len(members), fit.k
-    weighted = fit.gls.factor.solve(x) * (fit.effects.y - x @ fit.beta)[:, None]
-    scores = np.stack([weighted[rows].sum(axis=0) for rows in members])
+    loadings = fit.cov @ fit.gls.factor.solve(x).T if fit.own is None else fit.own.loadings
+    each = loadings * (fit.effects.y - x @ fit.beta)
+    scores = np.stack([each[:, rows].sum(axis=1) for rows in members])
     factor = {"CR1": g / (g - 1), "CR1p": g / max(g - p, 1), "CR1S": g * (n - 1) / ((g - 1) * (n - p))}
-    meat = scores.T @ scores * factor.get(kind, 1.0)
     nothing = np.full((g, p, p), np.nan)
-    return Sandwich(fit.cov @ meat @ fit.cov, nothing, nothing)
+    return Sandwich(scores.T @ scores * factor.get(kind, 1.0), nothing, nothing, np.ones(p))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.errors import InputError
+from metaexo.inputs import as_word, check_choice, read_numbers
 from metaexo.models.multilevel_grouping import column_values, grouping
 from metaexo.models.multilevel_structures import SLOPES, STRUCTURES, make_structure
 from metaexo.numeric.mixed.structures import Diagonal, Structure
@@ -64,11 +65,17 @@ class RandomTerm:
     relation: pd.DataFrame | None = None
     distance: pd.DataFrame | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("relation", "distance"):
+            table = getattr(self, name)
+            if hasattr(table, "columns"):
+                object.__setattr__(self, name, table.copy())
+
     @property
     def name(self) -> str:
         """What the term is called: "study", "study/effect" or "outcome|study"."""
         outer = "all" if self.outer is None else self.outer
-        inner = self.inner if isinstance(self.inner, str | None) else " + ".join(self.inner)
+        inner = self.inner if isinstance(self.inner, str | None) else " + ".join(map(str, self.inner))
         return outer if inner is None else f"{inner}|{outer}"
 
 
@@ -128,7 +135,18 @@ def read_terms(
     UnknownChoiceError
         If a column or a structure is not known.
     """
-    entries = [random] if isinstance(random, str | RandomTerm) else list(random)
+    if isinstance(random, str | RandomTerm):
+        entries: list[Any] = [random]
+    else:
+        entries = list(random) if isinstance(random, list | tuple) else [random]
+    strange = [repr(entry) for entry in entries if not isinstance(entry, str | RandomTerm)]
+    if strange:
+        raise InputError(
+            f"random terms are given as {', '.join(strange[:4])}",
+            'words such as "study/effect", RandomTerm records, or a list of them',
+        )
+    if not all(entry.strip() for entry in entries if isinstance(entry, str)):
+        raise InputError("a random term is blank", 'a word such as "study/effect"')
     records: list[RandomTerm] = []
     for entry in entries:
         if isinstance(entry, RandomTerm):
@@ -145,6 +163,7 @@ def read_terms(
 
 
 def _read(es: EffectSizes, record: RandomTerm) -> NamedTerm:
+    _refuse_strange(record)
     if record.outer is None:
         level = np.zeros(es.k, dtype=np.intp)
         levels: Sequence[str] = ("all",)
@@ -157,8 +176,7 @@ def _read(es: EffectSizes, record: RandomTerm) -> NamedTerm:
         return NamedTerm(record.name, "intercept", term, levels, ())
     slopes = not isinstance(record.inner, str) or "+" in record.inner
     code = record.structure or ("GEN" if slopes else "CS")
-    if code not in STRUCTURES:
-        raise UnknownChoiceError("structure", code, STRUCTURES)
+    check_choice("structure", code, tuple(STRUCTURES))
     if slopes != (code in SLOPES):
         raise InputError(
             f"the term {record.name} has the structure {code}",
@@ -197,6 +215,28 @@ def _slopes(
     )
 
 
+def _refuse_strange(record: RandomTerm) -> None:
+    """Raise if a term is described by something other than names of columns and tables."""
+    inner = record.inner
+    if not isinstance(inner, str | None) and not (
+        isinstance(inner, list | tuple) and inner and all(isinstance(name, str) for name in inner)
+    ):
+        raise InputError(f"inner is {inner!r}", "the name of a column, or a list of the columns of slopes")
+    if not isinstance(record.outer, str | None):
+        raise InputError(f"outer is {record.outer!r}", "the name of a column, or None")
+    if record.outer is None and inner is None:
+        raise InputError(
+            "a random term has neither outer nor inner levels", "the name of a column", "name one of them"
+        )
+    for name in ("relation", "distance"):
+        table = getattr(record, name)
+        if table is not None and not (hasattr(table, "columns") and hasattr(table, "iloc")):
+            raise InputError(
+                f"{name} of the term {record.name} is a {type(table).__name__}",
+                "a data frame whose rows and columns are named by the levels",
+            )
+
+
 def _relabelled(structure: Structure, code: str, level: Index, column: Index) -> tuple[Structure, Index]:
     """Return inner levels numbered within each outer one where only equality counts, so that G is small."""
     if code not in ("CS", "ID") or structure.size <= 20:
@@ -231,7 +271,15 @@ def named_matrix(table: pd.DataFrame, names: Sequence[str], term: str) -> Array:
     InputError
         If a name is missing, or the table is not symmetric.
     """
-    index = {str(name): i for i, name in enumerate(table.columns)}
+    index = {as_word(name): i for i, name in enumerate(table.columns)}
+    if table.shape[0] == table.shape[1] and [as_word(name) for name in table.index] not in (
+        list(index),
+        [str(i) for i in range(len(table))],
+    ):
+        raise InputError(
+            f"the rows and columns of the matrix of the term {term} have different names",
+            "a square table whose rows and columns are named by the levels, in one order",
+        )
     missing = [name for name in names if name not in index]
     if missing or table.shape[0] != table.shape[1]:
         raise InputError(
@@ -242,7 +290,9 @@ def named_matrix(table: pd.DataFrame, names: Sequence[str], term: str) -> Array:
             rows=missing,
         )
     where = [index[name] for name in names]
-    values = table.to_numpy(dtype=float)[np.ix_(where, where)]
+    values = read_numbers(table, f"the matrix of the term {term}", ndim=2)[np.ix_(where, where)]
+    if not np.isfinite(values).all():
+        raise InputError(f"the matrix of the term {term} has missing entries", "finite numbers")
     if not np.allclose(values, values.T, rtol=1e-8, atol=1e-12):
         raise InputError(f"the matrix of the term {term} is not symmetric", "a symmetric matrix")
     return np.asarray(0.5 * (values + values.T))

@@ -69,7 +69,7 @@ def read_weights(es: EffectSizes, weights: Any) -> sparse.csr_array | None:
         if weights != "equal":
             raise UnknownChoiceError("weights", weights, ("equal",))
         weights = np.ones(es.k)
-    matrix = as_sparse(weights, es.k, "the weight matrix")
+    matrix = as_sparse(weights, es, "the weight matrix")
     diagonal = matrix.diagonal()
     bad = np.flatnonzero(~(np.isfinite(diagonal) & (diagonal > 0)))
     if bad.size or not np.isfinite(matrix.data).all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,16 +11,27 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.errors import FewStudiesWarning, InputError, ShapeError, UnknownChoiceError
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.errors import (
+    FewStudiesWarning,
+    InputError,
+    ShapeError,
+    TooFewStudiesError,
+)
 from metaexo.formatting import interval, number, p_value, plural, printed, text_table
+from metaexo.inputs import as_word, check_choice, is_blank, read_entries
 from metaexo.models.coefficients import LinearResults
 from metaexo.models.design import Design
-from metaexo.models.hypothesis import TestResult, make_test, wald_test
-from metaexo.models.sandwich import Sandwich, cluster_sandwich
-from metaexo.models.weighted import projected, refuse_own_weights
+from metaexo.models.hypothesis import TestResult, make_test, quantiles, wald_test
+from metaexo.models.multilevel_grouping import column_values
+from metaexo.models.prediction import new_rows
+from metaexo.models.sandwich import KINDS, Sandwich, cluster_sandwich
+from metaexo.models.weighted import projected
 from metaexo.numeric.problem import Array
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from metaexo.models.results import RandomEffectsResults
 
 Freedom = Literal["satterthwaite", "clusters"]
@@ -117,20 +129,89 @@ class RobustResults(LinearResults):
         second = eta - q + 1
         if np.isnan(plain.statistic) or not second > 0:
             why = plain.null if np.isnan(plain.statistic) else f"{words}; not testable, too few clusters"
-            return TestResult(np.nan, "F", (float(q), second), np.nan, why)
+            return TestResult(np.nan, "F", (float(q), max(second, 0.0)), np.nan, why)
         return make_test(plain.statistic * second / (eta * q), "F", (q, second), words)
 
     @cached_property
     def moderator_test(self) -> TestResult:
-        """Omnibus test of all coefficients but the intercept (of the intercept, if it is alone)."""
+        """Omnibus test of all coefficients but the intercept (of the intercept, if it is alone).
+
+        Raises
+        ------
+        TooFewStudiesError
+            If the clusters carry no test of so many coefficients.
+        """
+        test = self._omnibus
+        if np.isnan(test.statistic):
+            raise TooFewStudiesError(
+                f"{plural(len(self.clusters), 'cluster')} for a joint test of "
+                f"{plural(self.design.tested.size, 'coefficient')}",
+                "more clusters than coefficients, with more than "
+                f"{self.design.tested.size - 1} degrees of freedom in common",
+                "test fewer coefficients together with contrast() or test_terms(), or fit a smaller model",
+            )
+        return test
+
+    @cached_property
+    def _omnibus(self) -> TestResult:
         tested = self.design.tested
         names = ", ".join(self.design.names[j] for j in tested)
         words = "the pooled effect is zero" if self.design.x is None else f"no effect of {names}"
         return self.joint_test(np.eye(self.design.p)[tested], np.zeros(tested.size), words)
 
+    def predict(
+        self, new: ArrayLike | pd.DataFrame | None = None, level: float | None = None
+    ) -> pd.DataFrame:
+        """Return mean effects with robust confidence intervals, and prediction intervals for a new effect.
+
+        The prediction interval adds to the robust variance of the mean what the model says of the variance
+        of true effects.
+
+        Parameters
+        ----------
+        new : array_like, dict or DataFrame, shape (r, q), optional
+            Moderator values, as in `predict` of the fit. Default: the rows of the fit (one row if there are
+            no moderators).
+        level : float, optional
+            Level of both intervals; default that of the fit.
+
+        Returns
+        -------
+        DataFrame
+            Columns estimate, se, df, low, high, prediction_se, prediction_low, prediction_high, on the scale
+            of the analysis.
+
+        Raises
+        ------
+        ShapeError, InputError
+            If the rows do not have a value of each moderator.
+        """
+        return self._predicted(new, level, self.base.tau2 + (getattr(self.base, "omega2", None) or 0.0))
+
+    def _predicted(self, new: Any, level: float | None, added: float) -> pd.DataFrame:
+        import pandas as pd
+
+        x = new_rows(self.design, new)
+        mean, se = x @ self.beta, np.sqrt(np.maximum(np.einsum("rp,pq,rq->r", x, self.cov, x), 0.0))
+        df = self.df_of(x)
+        quantile, wide = quantiles(self._level(level), df), np.sqrt(se**2 + added)
+        return pd.DataFrame(
+            {
+                "estimate": mean,
+                "se": se,
+                "df": df,
+                "low": mean - quantile * se,
+                "high": mean + quantile * se,
+                "prediction_se": wide,
+                "prediction_low": mean - quantile * wide,
+                "prediction_high": mean + quantile * wide,
+            }
+        )
+
     def facts(self) -> dict[str, Any]:
         """Return by name what the fit knows beyond its coefficients; it goes into `to_dict`."""
-        found = {name: getattr(self, name) for name in ("kind", "freedom", "clusters", "moderator_test")}
+        found = {name: getattr(self, name) for name in ("kind", "freedom", "clusters")}
+        found["moderator_test"] = self._omnibus
         of_base = ("method", "k", "working", "rho", "tau2", "omega2", "i2")
         return found | {name: getattr(self.base, name) for name in of_base if hasattr(self.base, name)}
 
@@ -139,7 +220,7 @@ class RobustResults(LinearResults):
         df = ", ".join(number(value, 1) for value in self.df)
         return [
             f"{self.kind} standard errors, {plural(len(self.clusters), 'cluster')}; degrees of freedom {df}",
-            str(self.moderator_test),
+            str(self._omnibus),
         ]
 
     @printed
@@ -153,7 +234,8 @@ class RobustResults(LinearResults):
         ]
         head = f"{self.kind}, {plural(len(self.clusters), 'cluster')}"
         table = text_table(rows, ["term", "estimate", "robust SE", "interval", "df", "p"])
-        return f"{head}\n{table}\n{self.moderator_test}"
+        cautions = [f"caution: {text}" for text in self.cautions()]
+        return "\n".join([head, table, str(self._omnibus), *cautions])
 
     def __repr__(self) -> str:
         return f"RobustResults({self.kind}, {plural(len(self.clusters), 'cluster')})"
@@ -166,32 +248,68 @@ def robust(
     freedom: Freedom | None = None,
 ) -> RobustResults:
     """Return a fit with cluster-robust inference; see `RandomEffectsResults.robust`."""
-    import warnings
-
-    chosen = freedom or ("satterthwaite" if kind in ("CR2", "CR3") else "clusters")
-    if chosen not in FREEDOMS:
-        raise UnknownChoiceError("degrees of freedom", chosen, FREEDOMS)
-    refuse_own_weights(fit, "the robust covariance matrix")
+    chosen = read_freedom(kind, freedom)
     names, members = split_clusters(fit, cluster)
-    total, x = fit.effects.v + fit.tau2, fit.design.matrix(fit.k)
-    residuals = projected(x, fit.effects.y, total)[0] * np.sqrt(total)
-    made = cluster_sandwich(x, residuals, members, [total[rows] for rows in members], kind)
-    if chosen == "clusters" and len(names) <= fit.design.p:
+    total, x, weights = fit.effects.v + fit.tau2, fit.design.matrix(fit.k), fit.weighting
+    if weights is None:
+        residuals = projected(x, fit.effects.y, total)[0] * np.sqrt(total)
+    else:
+        residuals = fit.effects.y - x @ fit.beta
+    made = cluster_sandwich(
+        x,
+        residuals,
+        members,
+        [total[rows] for rows in members],
+        kind,
+        None if weights is None else [weights[rows] for rows in members],
+    )
+    refuse_few_clusters(names, fit.design.p, chosen)
+    found = RobustResults(fit, kind, chosen, names, made)
+    warn_of_few(found)
+    return found
+
+
+def read_freedom(kind: str, freedom: Freedom | None) -> Freedom:
+    """Return the degrees of freedom that are taken.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If the kind or the degrees of freedom are not known.
+    """
+    check_choice("kind of robust covariance", kind, KINDS)
+    if freedom is None:
+        return "satterthwaite" if kind in ("CR2", "CR3") else "clusters"
+    check_choice("degrees of freedom", freedom, FREEDOMS)
+    return freedom
+
+
+def refuse_few_clusters(names: Sequence[str], p: int, chosen: Freedom) -> None:
+    """Raise if clusters minus coefficients leaves no degrees of freedom.
+
+    Raises
+    ------
+    InputError
+        With what does.
+    """
+    if chosen == "clusters" and len(names) <= p:
         raise InputError(
-            f"{len(names)} clusters for {fit.design.p} coefficients leave no degrees of freedom",
+            f"{plural(len(names), 'cluster')} for {plural(p, 'coefficient')} leave no degrees of freedom",
             "more clusters than coefficients",
             'use kind="CR2" with its Satterthwaite degrees of freedom, or a smaller model',
         )
-    found = RobustResults(fit, kind, chosen, names, made)
-    few = [n for n, df in zip(fit.design.names, found.df, strict=True) if df < FEW_DEGREES]
+
+
+def warn_of_few(found: RobustResults) -> None:
+    """Warn of tests with few degrees of freedom."""
+    few = [n for n, df in zip(found.design.names, found.df, strict=True) if not df >= FEW_DEGREES]
     if few:
         warnings.warn(
             f"the robust tests of {', '.join(few)} have fewer than {FEW_DEGREES:.0f} degrees of freedom: "
             "their p-values are not to be relied on",
             FewStudiesWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
-    return found
 
 
 def split_clusters(
@@ -206,18 +324,36 @@ def split_clusters(
     InputError
         If an entry is missing.
     """
+    es = fit.effects
     if cluster is None:
-        labels: list[object] = list(fit.effects.study or fit.effects.row_ids)
+        labels: list[Any] = list(es.study or es.row_ids)
     elif isinstance(cluster, str):
-        labels = fit.effects.column(cluster).tolist()
+        labels = _words_of(es, cluster)
     else:
-        labels = np.asarray(cluster, dtype=object).ravel().tolist()
+        if getattr(cluster, "ndim", 1) != 1:
+            raise ShapeError("cluster is no list of single entries", "one entry for each effect")
+        labels = read_entries(cluster, "cluster")
     if len(labels) != fit.k:
         raise ShapeError(f"cluster has {len(labels)} entries for {fit.k} effects", "one for each effect")
-    missing = [fit.effects.row_ids[i] for i, label in enumerate(labels) if label is None or label != label]
+    missing = [es.row_ids[i] for i, label in enumerate(labels) if is_blank(label)]
     if missing:
-        raise InputError("some effects have no cluster", "a cluster for every effect", rows=missing)
+        raise InputError(
+            "some effects have no cluster",
+            "a cluster for every effect",
+            "fill them in; where cells were merged, fill down",
+            rows=missing,
+        )
     rows: dict[str, list[int]] = {}
     for i, label in enumerate(labels):
-        rows.setdefault(str(label), []).append(i)
+        rows.setdefault(as_word(label), []).append(i)
     return tuple(rows), [np.array(part, dtype=np.intp) for part in rows.values()]
+
+
+def _words_of(es: EffectSizes, name: str) -> list[Any]:
+    """Return the labels of a grouping: a column, "study", "effect", or combinations as "study/sample"."""
+    known = [] if es.data is None else list(map(str, es.data.columns))
+    parts = [name] if name in known else name.split("/")
+    columns = [column_values(es, part).tolist() for part in parts]
+    if len(columns) == 1:
+        return columns[0]
+    return ["/".join(map(as_word, row)) for row in zip(*columns, strict=True)]

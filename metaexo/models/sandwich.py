@@ -1,13 +1,14 @@
 """Cluster-robust covariance matrices and their degrees of freedom.
 
-The fit is b = M X'Wy with M = (X'WX)^-1 and W the inverse of the working covariance matrix S, both made of
-blocks, one a cluster. With residuals e_g and adjustment matrices A_g
+The fit is b = M X'Wy with M = (X'WX)^-1. The weights W are the inverse of the working covariance matrix S if
+no others are given; both are made of blocks, one per cluster. With residuals e_g and adjustment matrices A_g
 
     V = M [ sum_g X_g' W_g A_g e_g e_g' A_g' W_g X_g ] M.
 
 CR0 takes A_g = I. CR1, CR1p and CR1S multiply it by a factor of the numbers of clusters G, rows N and
 coefficients p: G/(G-1), G/(G-p), G(N-1)/((G-1)(N-p)). CR2 chooses A_g so that V is unbiased where S is
-right: A_g = D_g' B_g^(-1/2) D_g with S_g = D_g'D_g and B_g = D_g (S_g - X_g M X_g') D_g'. CR3 takes
+right: A_g = D_g' B_g^(-1/2) D_g with S_g = D_g'D_g and B_g = D_g (S_g - X_g M X_g') D_g'; with other weights
+the bracket is the covariance matrix of the residuals e_g under S. CR3 takes
 A_g = (I - X_g M X_g' W_g)^-1, which is close to leaving out a cluster at a time.
 
 Under the working model the variance of a combination c'b is estimated by a quadratic form in y; matching its
@@ -30,11 +31,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.errors import NotIdentifiableError, UnknownChoiceError
+from metaexo.inputs import frozen
 from metaexo.numeric.problem import Array
 
 KINDS = ("CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3")
@@ -59,14 +62,25 @@ class Sandwich:
         The covariance matrix of the coefficients.
     own : ndarray, shape (G, p, p)
         T_g S_g T_g' with T_g = M X_g' W_g A_g.
-    across : ndarray, shape (G, p, p)
+    across : ndarray, shape (G, p, r)
         T_g X_g R with M = R R'. Under the working model T_g e_g and T_h e_h have covariance
-        own_g (if g is h) - across_g across_h'.
+        own_g (if g is h) - across_g diag(signs) across_h'.
+    signs : ndarray, shape (r,)
+        1, and -1 for some columns where W is not the inverse of S.
     """
 
     cov: Array
     own: Array
     across: Array
+    signs: Array
+
+    def __post_init__(self) -> None:
+        for name in ("cov", "own", "across", "signs"):
+            object.__setattr__(self, name, frozen(getattr(self, name)))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()
 
     def mean(self, rows: Array) -> Array:
         """Return the expectation of L V L' under the working model, shape (q, q).
@@ -77,7 +91,7 @@ class Sandwich:
             Combinations L of the coefficients.
         """
         own, across = rows @ self.own @ rows.T, rows @ self.across
-        return np.asarray((own - across @ across.transpose(0, 2, 1)).sum(axis=0))
+        return np.asarray((own - (across * self.signs) @ across.transpose(0, 2, 1)).sum(axis=0))
 
     def satterthwaite(self, rows: Array) -> Array:
         """Return the degrees of freedom of each combination, shape (q,).
@@ -89,9 +103,9 @@ class Sandwich:
         out = np.empty(len(rows))
         for i in range(len(rows)):
             a = across[:, i, :]
-            square = (a**2).sum(axis=1)
-            spread = ((a.T @ a) ** 2).sum() + (own[i] ** 2 - 2 * own[i] * square).sum()
-            out[i] = (own[i] - square).sum() ** 2 / spread
+            square = a**2 @ self.signs
+            spread = self.signs @ (a.T @ a) ** 2 @ self.signs + (own[i] ** 2 - 2 * own[i] * square).sum()
+            out[i] = (own[i] - square).sum() ** 2 / spread if spread > 0 else np.nan
         return out
 
     def hotelling(self, rows: Array) -> float:
@@ -111,8 +125,10 @@ class Sandwich:
         # the sum over g and h of tr(C_gh)^2 + tr(C_gh C_gh)
         products = flat.T @ flat
         four = products.reshape(q, p, q, p)
-        variance = (products**2).sum() + np.einsum("sptr,tpsr->", four, four)
-        inside = across @ across.transpose(0, 2, 1)
+        signs = np.tile(self.signs, q)
+        variance = signs @ products**2 @ signs
+        variance += np.einsum("sptr,tpsr,p,r->", four, four, self.signs, self.signs)
+        inside = (across * self.signs) @ across.transpose(0, 2, 1)
         trace_own, trace_inside = np.einsum("gss->g", own), np.einsum("gss->g", inside)
         variance += (trace_own**2 - 2 * trace_own * trace_inside).sum()
         variance += (own**2).sum() - 2 * (own * inside).sum()
@@ -125,8 +141,9 @@ def cluster_sandwich(
     clusters: Sequence[Index],
     working: Working,
     kind: str = "CR2",
+    weights: Working | None = None,
 ) -> Sandwich:
-    """Return the cluster-robust covariance matrix of weighted least squares with inverse-covariance weights.
+    """Return the cluster-robust covariance matrix of weighted least squares.
 
     Clusters of one size are handled in one call.
 
@@ -143,6 +160,8 @@ def cluster_sandwich(
         returns those of several clusters of one size, shape (b, n, n), given their rows, shape (b, n).
     kind : {"CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3"}
         The adjustment.
+    weights : as `working`, optional
+        Weights W of each cluster. Default: the inverse of its working covariance.
 
     Raises
     ------
@@ -157,7 +176,11 @@ def cluster_sandwich(
     g, (n, p) = len(clusters), x.shape
     factor = _factor(kind, g, n, p)
     stacks = list(_stacks(clusters, working, p))
-    weighted = [np.asarray(np.linalg.solve(s, x[rows]), dtype=float) for _, rows, s in stacks]
+    if weights is None:
+        weighted = [np.asarray(np.linalg.solve(s, x[rows]), dtype=float) for _, rows, s in stacks]
+    else:
+        pairs = zip(_stacks(clusters, weights, p), stacks, strict=True)
+        weighted = [w @ x[rows] for (_, _, w), (_, rows, _) in pairs]
     information = sum(
         (np.einsum("bnp,bnq->pq", x[rows], wx) for (_, rows, _), wx in zip(stacks, weighted, strict=True)),
         np.zeros((p, p)),
@@ -166,14 +189,29 @@ def cluster_sandwich(
     lower = np.linalg.cholesky(information / np.outer(size, size))
     root: Array = np.asarray(np.linalg.solve(lower, np.eye(p)).T / size[:, None])  # M = root root'
     bread = root @ root.T
-    own, across, meat = np.empty((g, p, p)), np.empty((g, p, p)), np.zeros((p, p))
+    middle = None  # R' X'W S W X R, the unit matrix where W is the inverse of S
+    if weights is not None:
+        each = [
+            np.einsum("bnp,bnm,bmq->pq", wx @ root, s, wx @ root)
+            for wx, (*_, s) in zip(weighted, stacks, strict=True)
+        ]
+        middle = sum(each, np.zeros((p, p)))
+    width = p if middle is None else 2 * p
+    own, across, meat = np.empty((g, p, p)), np.empty((g, p, width)), np.zeros((p, p))
     for (chosen, rows, s), wx in zip(stacks, weighted, strict=True):
-        adjusted = bread @ _adjusted(kind, x[rows], s, wx, bread) * np.sqrt(factor)  # M X_g' W_g A_g
+        outer = None if middle is None else root @ middle @ root.T
+        adjusted = bread @ _adjusted(kind, x[rows], s, wx, bread, outer) * np.sqrt(factor)  # M X_g' W_g A_g
         own[chosen] = adjusted @ s @ adjusted.transpose(0, 2, 1)
-        across[chosen] = adjusted @ x[rows] @ root
+        across[chosen, :, :p] = adjusted @ x[rows] @ root
+        if middle is not None:
+            across[chosen, :, p:] = adjusted @ s @ wx @ root
         scores = np.einsum("bpn,bn->bp", adjusted, residuals[rows])
         meat += scores.T @ scores
-    return Sandwich(meat, own, across)
+    if middle is None:
+        return Sandwich(meat, own, across, np.ones(p))
+    # own_g - P_g Q_h' - Q_g P_h' + P_g (R' X'W S W X R) P_h', with its middle brought to a diagonal of signs
+    values, vectors = np.linalg.eigh(np.block([[-middle, np.eye(p)], [np.eye(p), np.zeros((p, p))]]))
+    return Sandwich(meat, own, across @ vectors * np.sqrt(np.abs(values)), np.sign(values))
 
 
 def _stacks(clusters: Sequence[Index], working: Working, p: int) -> Iterator[tuple[Index, Index, Array]]:
@@ -205,13 +243,18 @@ def _factor(kind: str, g: int, n: int, p: int) -> float:
     return {"CR1": g / (g - 1), "CR1p": g / max(g - p, 1), "CR1S": stata}.get(kind, 1.0)
 
 
-def _adjusted(kind: str, x: Array, s: Array, wx: Array, bread: Array) -> Array:
-    """Return X_g' W_g A_g of clusters of one size, shape (b, p, n)."""
+def _adjusted(kind: str, x: Array, s: Array, wx: Array, bread: Array, outer: Array | None) -> Array:
+    """Return X_g' W_g A_g of clusters of one size, shape (b, p, n); `outer` is M X'W S W X M, if not M."""
     across = wx.transpose(0, 2, 1)
     if kind == "CR2":
         upper = np.linalg.cholesky(s).transpose(0, 2, 1)  # S = D'D
         lower = upper.transpose(0, 2, 1)
-        inner = upper @ (s - x @ bread @ x.transpose(0, 2, 1)) @ lower
+        if outer is None:
+            spread = s - x @ bread @ x.transpose(0, 2, 1)
+        else:
+            shared = x @ bread @ across @ s
+            spread = s - shared - shared.transpose(0, 2, 1) + x @ outer @ x.transpose(0, 2, 1)
+        inner = upper @ spread @ lower
         scale = np.abs(upper @ s @ lower).max(axis=(1, 2))[:, None]
         values, vectors = np.linalg.eigh(0.5 * (inner + inner.transpose(0, 2, 1)) / scale[..., None])
         kept = values > NO_SPREAD

@@ -177,8 +177,6 @@ def test_weights_of_ones_own_and_special_tests_are_refused() -> None:
     own = mx.RandomEffects(ES, "dose", weights=np.linspace(1, 2, K)).fit(method="ML")
     with pytest.raises(errors.InputError, match="likelihood-ratio test is made for inverse-variance"):
         mx.likelihood_ratio_test(own, fit())
-    with pytest.raises(errors.InputError, match="robust covariance"):
-        own.robust()
     with pytest.raises(errors.InputError, match="profile is made"):
         own.profile()
     special = fit("dose", "REML", test="kenward-roger")

@@ -101,7 +101,6 @@ def test_other_weights_cost_precision_and_likelihood() -> None:
 def test_what_is_made_for_the_best_weights_is_refused() -> None:
     fit = weighted("equal")
     for call in (
-        fit.robust,
         fit.random_effects,
         fit.influence,
         lambda: fit.predict(given={"district": "71"}),

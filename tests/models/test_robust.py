@@ -205,3 +205,271 @@ def test_few_degrees_of_freedom_warn() -> None:
         joint = fit("dose + I(dose^2)").robust(["a"] * 9 + ["b"] * 10 + ["c"] * 10).contrast(np.eye(3)).joint
     assert np.isnan(joint.pvalue)
     assert "too few clusters" in joint.null
+
+
+# 30 effects of 9 studies; R: metafor 3.8-1 (rma, rma.mv with W, robust), clubSandwich (vcovCR, Wald_test).
+WEIGHTED = pd.DataFrame(
+    {
+        "st": [
+            "s0",
+            "s0",
+            "s0",
+            "s0",
+            "s1",
+            "s1",
+            "s1",
+            "s1",
+            "s1",
+            "s2",
+            "s2",
+            "s2",
+            "s3",
+            "s3",
+            "s3",
+            "s3",
+            "s4",
+            "s4",
+            "s4",
+            "s5",
+            "s5",
+            "s5",
+            "s5",
+            "s6",
+            "s6",
+            "s6",
+            "s7",
+            "s7",
+            "s7",
+            "s7",
+        ],
+        "x": [
+            -0.39080097723465473,
+            0.48194538850678587,
+            -0.2385536065733667,
+            0.9577587029597641,
+            -0.19980212906658,
+            0.024259565076664623,
+            1.545820851212812,
+            0.5451055226876446,
+            -0.505228735614018,
+            -0.1828389745977349,
+            0.5405251317548021,
+            1.9350880340988528,
+            -0.2696203273419135,
+            -0.24355867907910456,
+            1.0023136012756912,
+            -0.8864599431605871,
+            -0.291720232439864,
+            0.8825389674564839,
+            0.5803500161908991,
+            0.09151670328235219,
+            0.6701043548284794,
+            -2.8281623068437627,
+            1.02130681750008,
+            -0.9596447598081417,
+            -1.6686198426559695,
+            0.27644575952099965,
+            0.7005448853493901,
+            -0.4447674556827841,
+            -1.0764058401008076,
+            0.026124833534033623,
+        ],
+        "v": [
+            0.17812643323992572,
+            0.038417585945973394,
+            0.1729583007439077,
+            0.09090691987382034,
+            0.10634310623220951,
+            0.04634022255647573,
+            0.14571674209047683,
+            0.0725561508778132,
+            0.17680504696284605,
+            0.06956738785065389,
+            0.1211257493715602,
+            0.0919381198034815,
+            0.13032370854243905,
+            0.05539506315898228,
+            0.05245175735175714,
+            0.15443486941697082,
+            0.15540021530646994,
+            0.12205601740152422,
+            0.1857943419109274,
+            0.057039508681223386,
+            0.17316220242649727,
+            0.05041771603887552,
+            0.19358438976097034,
+            0.13226469105910732,
+            0.12923908184180266,
+            0.19470057736387228,
+            0.1616658884819788,
+            0.16218514569593978,
+            0.02973687641677375,
+            0.0864715350969956,
+        ],
+        "y": [
+            0.15395242215225424,
+            0.9468051464624251,
+            0.24153036151381962,
+            1.4625402080922045,
+            -0.14584458687898028,
+            -0.2412719820283544,
+            -0.47533347909392515,
+            0.6845276531207602,
+            0.10284202051271046,
+            0.6319777136273673,
+            0.9303775034612424,
+            0.8938282116121519,
+            -0.0650127777547482,
+            -0.1241982946836587,
+            0.12499266045493926,
+            0.6153468798455702,
+            -0.07081683220106177,
+            0.5096396835480574,
+            0.5592521302887778,
+            0.5204702126207965,
+            0.7764798881935079,
+            -0.6529520031822813,
+            -0.07542475518430444,
+            1.3813226731435377,
+            1.7267188797371917,
+            1.9331296937767626,
+            1.2756966696176035,
+            0.8335116303242426,
+            0.9513396893676698,
+            0.957218311477678,
+        ],
+        "w": [
+            0.7332302718785345,
+            1.8668685198642865,
+            2.803568655084454,
+            1.9073051621993418,
+            2.3597755183763676,
+            2.8678516579141933,
+            2.605288467747285,
+            2.360015859031203,
+            2.532909347986402,
+            2.550347604067392,
+            1.134387986905083,
+            1.7049076179709564,
+            1.3567918766462876,
+            1.1543332340716355,
+            1.9288789578065764,
+            1.2947148071023085,
+            2.046641364431631,
+            1.9560413256793927,
+            0.7609974359549283,
+            1.6060441288977094,
+            1.474637184950549,
+            2.2666310277509614,
+            0.7203321095259645,
+            0.9223954311499931,
+            1.781493639888728,
+            1.5114843221195389,
+            2.1633667004542985,
+            1.3321417193896257,
+            0.9930469208624899,
+            2.8296135581604878,
+        ],
+    }
+)
+
+
+@pytest.mark.parametrize("model", ["one-level", "diagonal", "matrix"])
+def test_weights_of_the_user_as_in_r(model: str) -> None:
+    """SE by CR1p (metafor: robust), CR2 and CR3, Satterthwaite df, and the joint test of both."""
+    d = WEIGHTED
+    es = mx.EffectSizes(d["y"], d["v"], study=d["st"], data=d)
+    w = d["w"].to_numpy()
+    if model == "one-level":
+        base = mx.RandomEffects(es, "x", weights=w, dependence="accept").fit()
+    elif model == "diagonal":
+        base = mx.Multilevel(es, "st/effect", moderators="x", weights=w).fit()
+    else:
+        same = d["st"].to_numpy()[:, None] == d["st"].to_numpy()[None, :]
+        base = mx.Multilevel(es, "st/effect", moderators="x", weights=0.1 * same + np.diag(w - 0.1)).fit()
+    cr1p, cr2, cr3, df, joint = {
+        "one-level": (
+            [0.2262553, 0.1908297],
+            [0.2238880826, 0.2011124600],
+            [0.2507059752, 0.2475101978],
+            [5.2304737635, 3.5216237000],
+            [2.0757262744, 3.5221554256],
+        ),
+        "diagonal": (
+            [0.2262553, 0.1908297],
+            [0.2278611392, 0.1906409921],
+            [0.2507059752, 0.2475101978],
+            [4.0929159567, 3.5387692776],
+            [1.8887471233, 2.8028249321],
+        ),
+        "matrix": (
+            [0.2234779, 0.2075372],
+            [0.2258977764, 0.2044809185],
+            [0.2485632143, 0.2682369832],
+            [4.1103040916, 3.5766348864],
+            [1.8724606954, 2.7795107172],
+        ),
+    }[model]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", errors.FewStudiesWarning)
+        found = base.robust("st")
+        assert base.robust("study", "CR1p").se == pytest.approx(cr1p, abs=1e-7)
+        assert base.robust("study", "CR3").se == pytest.approx(cr3, rel=1e-6)
+    np.testing.assert_array_equal(found.beta, base.beta)
+    assert found.se == pytest.approx(cr2, rel=2e-5)
+    assert found.df == pytest.approx(df, rel=2e-4)
+    test = found.contrast(np.eye(2)).joint
+    assert [test.statistic, test.df[1]] == pytest.approx(joint, rel=3e-4)
+
+
+def test_weights_that_are_the_best_ones_change_nothing() -> None:
+    """W = S^-1 by the formulas for any weights is W by those for the best ones."""
+    total = ES.v + 0.2
+    x = np.column_stack([np.ones(K), DATA["dose"]])
+    members = [np.flatnonzero(lab == LABS) for lab in np.unique(LABS)]
+    for kind in ("CR0", "CR2", "CR3"):
+        best = cluster_sandwich(x, ES.y, members, [total[m] for m in members], kind)
+        any_w = cluster_sandwich(
+            x, ES.y, members, [total[m] for m in members], kind, [1 / total[m] for m in members]
+        )
+        np.testing.assert_allclose(any_w.cov, best.cov, rtol=1e-9)
+        np.testing.assert_allclose(any_w.satterthwaite(np.eye(2)), best.satterthwaite(np.eye(2)), rtol=1e-7)
+        assert any_w.hotelling(np.eye(2)) == pytest.approx(best.hotelling(np.eye(2)), rel=1e-7)
+
+
+def test_robust_results_predict() -> None:
+    """x'b with x'V x, its own Satterthwaite df, and tau2 added for a new effect."""
+    base = fit()
+    robust = base.robust()
+    row = robust.predict({"dose": [2.0]}, level=0.9).iloc[0]
+    x = np.array([1.0, 2.0])
+    se = np.sqrt(x @ robust.cov @ x)
+    df = robust.df_of(x[None])[0]
+    half = stats.t.ppf(0.95, df) * se
+    assert row["estimate"] == pytest.approx(x @ base.beta, rel=1e-12)
+    assert row["df"] == pytest.approx(df)
+    assert row["high"] - row["estimate"] == pytest.approx(half, rel=1e-10)
+    assert row["prediction_se"] == pytest.approx(np.sqrt(se**2 + base.tau2), rel=1e-12)
+    assert "dose" in str(robust.test_terms())
+
+
+def test_a_joint_test_that_the_clusters_do_not_carry_is_refused() -> None:
+    """Three clusters, three moderators: eta - q + 1 is not above 0, so there is no F."""
+    cluster = ["a"] * 9 + ["b"] * 10 + ["c"] * 10
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = fit("dose + I(dose^2) + I(dose^3)").robust(cluster)
+    with pytest.raises(errors.TooFewStudiesError, match="3 clusters for a joint test of 3 coefficients"):
+        _ = found.moderator_test
+    assert "too few clusters" in str(found)
+    assert min(found.contrast(np.eye(4)).joint.df) >= 0
+
+
+def test_studies_and_effects_by_their_words() -> None:
+    """The word "study" is the studies, also without a column of that name; "effect" the single effect."""
+    es = mx.EffectSizes(ES.y, ES.v, study=LABS)
+    base = mx.RandomEffects(es, dependence="accept").fit()
+    np.testing.assert_array_equal(base.robust("study").cov, base.robust().cov)
+    assert len(base.robust("effect").clusters) == K
+    many = mx.robust_variance(es, cluster="study")
+    np.testing.assert_array_equal(many.cov, mx.robust_variance(es).cov)
