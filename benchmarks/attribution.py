@@ -5,7 +5,9 @@ of 1.5 times the unexplained between-study variance. Six truths: the source matt
 do, neither does, the source matters but comes with the method in all studies (no analysis can tell the two
 apart), or in four of five studies. Two more have several effects a study, and no factor that matters, or the
 source alone. For each truth and number of studies: how often each verdict was given. A second table has the
-median errors of the shares and the coverage of their intervals.
+median errors of the shares and the coverage of their intervals. A third is about residuals that are not
+exchangeable: neither factor matters, the between-study variance differs between sources, and the sources are
+not equally frequent; how often a factor is named falsely, by the studentised statistic and by a plain F.
 
 References
 ----------
@@ -19,28 +21,36 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 
 import metaexo as mx
-from metaexo.heterogeneity import attribution_verdict
+from metaexo.heterogeneity import attribution_draws, attribution_verdict
 
 HERE = Path(__file__).parent
 SEED, REPEATS, DEALS, INTERVAL_REPEATS, DRAWS = 20261122, 250, 199, 60, 200
 SIZES = (5, 10, 20, 50, 100, 200)
 INTERVAL_SIZES = (10, 20, 50)
+UNEQUAL_SIZES, UNEQUAL_REPEATS = (20, 50, 100, 200), 1000
 SOURCES, METHODS = np.array(["adipose", "plant", "milk"]), np.array(["UC", "SEC", "kit"])
 TAU2, RATIO = 0.08, 1.5
 # Three levels, equally likely, whose effects have a variance of RATIO * TAU2.
 LEVELS = np.array([-1.0, 0.0, 1.0]) * np.sqrt(1.5 * RATIO * TAU2)
+# With so large a weight the covariance of the model is all that counts: the statistic is a plain F.
+PLAIN = 1e9
+NEITHER = (False, False, 0.0, "neither")
 VERDICTS = ("source", "isolation", "both", "neither", "not_separable", "too_few", "no_heterogeneity")
 REFUSALS = ("not_separable", "too_few", "no_heterogeneity")
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What matters, how often source and method go together, effects a study, and the right verdict."""
+    """What matters, how often source and method go together, the right verdict, and effects per study.
+
+    `often` and `spread` are how frequent the sources are, and by what their tau2 is multiplied.
+    """
 
     words: str
     source: bool
@@ -48,6 +58,8 @@ class Truth:
     together: float
     right: str
     effects: int = 1
+    often: tuple[float, ...] = ()
+    spread: tuple[float, ...] = (1.0, 1.0, 1.0)
 
 
 TRUTHS = {
@@ -62,18 +74,30 @@ TRUTHS = {
 }
 
 
+RARE, WIDE = (0.15, 0.25, 0.6), (8.0, 1.0, 0.125)
+UNEQUAL = {
+    "rare varies most": Truth("the rarest source varies most", *NEITHER, 1, RARE, WIDE),
+    "rare varies least": Truth("the rarest source varies least", *NEITHER, 1, RARE, WIDE[::-1]),
+    "same frequency": Truth("sources vary differently, equally frequent", *NEITHER, 1, (), WIDE),
+    "rare varies most, clusters": Truth(
+        "the rarest source varies most, 1 to 4 effects per study", *NEITHER, 4, RARE, WIDE
+    ),
+}
+
+
 def simulate(truth: Truth, m: int, rng: np.random.Generator) -> mx.EffectSizes:
     """Return effects of m studies; in a study with several effects three quarters of tau2 are its own."""
     sizes = rng.integers(1, truth.effects + 1, m)
     study = np.repeat(np.arange(m), sizes)
     k = study.size
-    source = rng.integers(0, 3, m)[study]
+    source = (rng.choice(3, m, p=truth.often) if truth.often else rng.integers(0, 3, m))[study]
     alone = rng.integers(0, 3, k if truth.effects > 1 else m)
     isolation = np.where((rng.random(m) < truth.together)[study], source, alone)
-    own = 0.75 * TAU2 if truth.effects > 1 else TAU2
+    tau2 = TAU2 * np.array(truth.spread)[source]
+    own = 0.75 * tau2 if truth.effects > 1 else tau2
     v = rng.uniform(0.05, 0.3, k)
     true = truth.source * LEVELS[source] + truth.isolation * LEVELS[isolation]
-    y = 0.8 + true + rng.normal(0.0, np.sqrt(own), m)[study] + rng.normal(0.0, np.sqrt(TAU2 - own + v))
+    y = 0.8 + true + np.sqrt(own) * rng.normal(size=m)[study] + rng.normal(0.0, np.sqrt(tau2 - own + v))
     data = pd.DataFrame({"source": SOURCES[source], "isolation": METHODS[isolation]})
     return mx.EffectSizes(y, v, data=data, study=[f"study {s}" for s in study])
 
@@ -84,6 +108,24 @@ def verdicts(name: str, m: int, repeats: int = REPEATS) -> Counter[str]:
     return Counter(
         attribution_verdict(simulate(TRUTHS[name], m, rng), deals=DEALS, seed=i).kind for i in range(repeats)
     )
+
+
+def unequal_row(name: str, m: int, repeats: int = UNEQUAL_REPEATS) -> dict[str, object]:
+    """Return how often a factor is named although none matters, by both statistics on the same data."""
+    rng = np.random.default_rng([SEED, m, list(UNEQUAL).index(name), 2])
+    sets = [simulate(UNEQUAL[name], m, rng) for _ in range(repeats)]
+    row: dict[str, object] = {"what is true": UNEQUAL[name].words, "studies": m}
+    for words, prior in (("studentised", attribution_draws.PRIOR), ("plain", PLAIN)):
+        with mock.patch.object(attribution_draws, "PRIOR", prior):
+            kinds = [attribution_verdict(es, deals=DEALS, seed=i).kind for i, es in enumerate(sets)]
+        false = float(np.mean([kind in ("source", "isolation", "both") for kind in kinds]))
+        row |= {words: false, f"{words}_se": np.sqrt(false * (1 - false) / repeats)}
+    return row | {"repeats": repeats}
+
+
+def unequal_table(sizes: Sequence[int] = UNEQUAL_SIZES, repeats: int = UNEQUAL_REPEATS) -> pd.DataFrame:
+    """Return one row for every truth with unequal variances and number of studies."""
+    return pd.DataFrame([unequal_row(name, m, repeats) for name in UNEQUAL for m in sizes])
 
 
 def verdict_row(name: str, m: int, found: Counter[str]) -> dict[str, object]:
@@ -232,6 +274,9 @@ def main() -> None:
         results / "attribution_intervals.csv", index=False, float_format="%.4g", lineterminator="\n"
     )
     print(covered.round(3).to_string())
+    unequal = unequal_table()
+    unequal.to_csv(results / "attribution_unequal.csv", index=False, float_format="%.4g", lineterminator="\n")
+    print(unequal.round(3).to_string())
 
 
 if __name__ == "__main__":

@@ -23,9 +23,11 @@ from metaexo.heterogeneity.attribution_steps import (
     has_interaction,
     joint_test,
     numbers,
+    shown,
 )
 from metaexo.heterogeneity.confounding import Confounding
 from metaexo.heterogeneity.verdicts import LEAST_DF, Verdict, judge, no_heterogeneity, refusal
+from metaexo.inputs import check_flag
 
 
 def attribute_heterogeneity(
@@ -38,6 +40,7 @@ def attribute_heterogeneity(
     level: float = 0.95,
     method: str = "REML",
     min_studies: int = 2,
+    progress: bool | None = None,
 ) -> AttributionResults:
     r"""Attribute the between-study variance to factors, or say why the data cannot.
 
@@ -73,6 +76,8 @@ def attribute_heterogeneity(
     min_studies : int
         A level must stand in so many studies; effects of other levels are set aside. A level of one study
         cannot be told from that study.
+    progress : bool, optional
+        Whether to show a progress bar; by default where the output is a terminal.
 
     Returns
     -------
@@ -111,10 +116,12 @@ def attribute_heterogeneity(
     """
     work, confounded = begin(effects, factors, Choices(method, draws, deals, seed, level, min_studies))
     refused = refusal(work.found, confounded)
+    if progress is not None:
+        check_flag("progress", progress)
     if refused is None:
-        return _separate(work, confounded)
+        return _separate(work, confounded, progress)
     if refused.kind == "not_separable" and work.found.residual_df >= LEAST_DF:
-        return _together(work, confounded, refused)
+        return _together(work, confounded, refused, progress)
     return _refused(work, confounded, refused)
 
 
@@ -184,14 +191,16 @@ def attribution_verdict(
     return judge(evidence(work, dealt_tests(work, parts), parts.shares(tau2)[0]), confounded)
 
 
-def _separate(work: Work, confounded: Confounding) -> AttributionResults:
+def _separate(work: Work, confounded: Confounding, progress: bool | None) -> AttributionResults:
     """Return the attribution to factors that can be told apart."""
     table, interaction = work.table, has_interaction(work)
     parts = separable_parts(table, interaction)
-    got = numbers(work, parts)
-    if got.explained.tau2 == 0:
-        return _refused(work, confounded, no_heterogeneity(work.found))
-    tested = dealt_tests(work, parts)
+    tests = 2**table.p - 1 + (table.p if table.p > 1 else 0) + interaction
+    with shown(work, parts, tests, progress) as seen:
+        got = numbers(seen, parts)
+        if got.explained.tau2 == 0:
+            return _refused(work, confounded, no_heterogeneity(work.found))
+        tested = dealt_tests(seen, parts)
     verdict = judge(evidence(work, tested, got.shares, got.low, got.high), confounded)
     random = variance_shares(work.used, table, interaction)
     rows = [replace(row, random_share=random.shares.get(row.name)) for row in _rows(parts, got, tested.of)]
@@ -201,13 +210,16 @@ def _separate(work: Work, confounded: Confounding) -> AttributionResults:
     return _results(work, confounded, verdict, tuple(rows), got.explained, random)
 
 
-def _together(work: Work, confounded: Confounding, refused: Verdict) -> AttributionResults:
+def _together(
+    work: Work, confounded: Confounding, refused: Verdict, progress: bool | None
+) -> AttributionResults:
     """Return what all factors explain together, where they cannot be told apart."""
     parts = joint_parts(work.table)
-    got = numbers(work, parts)
-    if got.explained.tau2 == 0:
-        return _refused(work, confounded, refused)
-    p = joint_test(work, parts)
+    with shown(work, parts, 1, progress) as seen:
+        got = numbers(seen, parts)
+        if got.explained.tau2 == 0:
+            return _refused(work, confounded, refused)
+        p = joint_test(seen, parts)
     rows = _rows(parts, got, lambda kind, owners: p if kind == "together" else None)
     silent = _silent(work, refused)
     words = (

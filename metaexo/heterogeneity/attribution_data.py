@@ -185,4 +185,4 @@ def column_space(x: Array) -> Array:
 
 def rank(x: Array) -> int:
     """Return how many columns are independent."""
-    return int(np.linalg.matrix_rank(x))
+    return int(np.linalg.matrix_rank(np.unique(x, axis=0)))

@@ -3,9 +3,15 @@
 Deals: the effects of whole studies, with their sampling variances, are dealt to other studies; the factors
 stay where they are. A study with more effects than it is dealt takes them in turn. For a test of some
 factors given the others the residuals of the model of the others are dealt (Freedman and Lane), so that what
-the others explain is not dealt away. Each deal is fitted afresh. The statistic is F with weights 1 / (v +
-tau2), where tau2 is the moment estimate of Hedges: it has a closed form, and the deals make a test of it.
-The difference of two tau2 would not do: both are zero too often.
+the others explain is not dealt away. Each deal is fitted afresh.
+
+The statistic is studentised: it divides what the factors explain by a covariance that is robust to variances
+that differ between levels, and to dependence within studies. So the test also holds, with many studies, where
+the residuals of different levels are not exchangeable (Janssen; Pauly, Brunner and Konietschke; DiCiccio and
+Romano). As a robust covariance is rough with few studies, the one of the model is added with a weight of two
+studies a coefficient; its part vanishes as studies become many. The weights are 1 / (v + tau2), where tau2 is
+the moment estimate of Hedges: it has a closed form, and the deals make a test of it. The difference of two
+tau2 would not do: both are zero too often.
 
 Draws: from the fitted model, not from the rows. Drawing studies with replacement loses whole levels when
 levels have two or three studies, and studies that come twice look like small residuals; both make shares
@@ -20,20 +26,29 @@ Freedman, D., Lane, D. (1983). A nonstochastic interpretation of reported signif
 Business & Economic Statistics 1, 292-298. https://doi.org/10.1080/07350015.1983.10509354
 Higgins, J. P. T., Thompson, S. G. (2004). Controlling the risk of spurious findings from meta-regression.
 Statistics in Medicine 23, 1663-1682. https://doi.org/10.1002/sim.1752
+Janssen, A. (1997). Studentized permutation tests for non-i.i.d. hypotheses and the generalized Behrens-Fisher
+problem. Statistics & Probability Letters 36, 9-21. https://doi.org/10.1016/S0167-7152(97)00043-6
+Pauly, M., Brunner, E., Konietschke, F. (2015). Asymptotic permutation tests in general factorial designs.
+Journal of the Royal Statistical Society B 77, 461-473. https://doi.org/10.1111/rssb.12073
+DiCiccio, C. J., Romano, J. P. (2017). Robust permutation tests for correlation and regression coefficients.
+Journal of the American Statistical Association 112, 1211-1220. https://doi.org/10.1080/01621459.2016.1202117
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from metaexo.heterogeneity.attribution_data import Codes
+from metaexo.heterogeneity.attribution_data import Codes, column_space
+from metaexo.models.permutation import permutation_p
 from metaexo.numeric.problem import NOISE, Array
 
-# Statistics that differ by less than this share count as equal: deals that give the same data.
-TIE = 1e-9
+# Studies that the covariance of the model counts for, per coefficient, beside the robust one.
+PRIOR = 2.0
+# Deals that are fitted at once, so that memory stays bounded.
+AT_ONCE = 100
 # A variance that is smaller than this share of the mean one counts as so large.
 SMALLEST = 1e-8
 
@@ -92,7 +107,14 @@ def deals(study: Codes, draws: int, rng: np.random.Generator) -> Codes:
 
 
 def dealt_p_value(
-    y: Array, v: Array, less: Array, more: Array, study: Codes, draws: int, rng: np.random.Generator
+    y: Array,
+    v: Array,
+    less: Array,
+    more: Array,
+    study: Codes,
+    draws: int,
+    rng: np.random.Generator,
+    advance: Callable[[int], None] | None = None,
 ) -> float:
     """Return the p-value of what one design explains beyond another, by deals of residuals.
 
@@ -108,25 +130,72 @@ def dealt_p_value(
         Number of deals.
     rng : numpy.random.Generator
         Where they come from.
+    advance : callable, optional
+        Is told how many deals were fitted, now and then.
     """
     fitted = y - _residuals(y[None], v[None], less)[0]
     rows = np.vstack([np.arange(y.size), deals(study, draws, rng)])
-    f = f_statistics(fitted + (y - fitted)[rows], v[rows], less, more)
-    return float((1 + (f[1:] >= f[0] - TIE * abs(f[0])).sum()) / (1 + draws))
+    nested = Nested(less, more, study)
+    parts = []
+    for begin in range(0, len(rows), AT_ONCE):
+        some = rows[begin : begin + AT_ONCE]
+        parts.append(nested.statistics(fitted + (y - fitted)[some], v[some]))
+        if advance is not None:
+            advance(len(some))
+    statistics = np.concatenate(parts)
+    return permutation_p(statistics[1:], float(statistics[0]), drawn=True)
 
 
-def f_statistics(y: Array, v: Array, less: Array, more: Array) -> Array:
-    """Return what one design explains beyond another over what is left, up to a factor, shape (B,).
+class Nested:
+    """A design within another one, and the studentised statistic of what the larger explains beyond it.
 
-    Both designs are the same for all B sets of effects, shape (B, k), so that sums over rows are products of
-    matrices and no set has a decomposition of its own.
+    Both designs are the same for all sets of effects, so that sums over rows are products of matrices. Rows
+    that are equal in the larger design (cells) are summed first.
+
+    Parameters
+    ----------
+    less, more : ndarray, shape (k, rank)
+        Orthonormal bases of the two designs; the first lies within the second.
+    study : ndarray of int, shape (k,)
+        Study of each row.
     """
-    weights = 1.0 / _positive(v + hedges_tau2(y, v, more)[:, None])
-    left = _weighted_ss(y, weights, more)
-    gain = _weighted_ss(y, weights, less) - left
-    gain = np.where(gain > rounding(y) * weights.sum(axis=-1), gain, 0.0)
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.divide(gain, left, out=np.zeros_like(gain), where=gain > 0))
+
+    def __init__(self, less: Array, more: Array, study: Codes) -> None:
+        self.more = more
+        self.studies = int(study.max()) + 1
+        _, head, self.cell = np.unique(np.round(more, 10), axis=0, return_index=True, return_inverse=True)
+        self.cell = self.cell.ravel()
+        self.x1 = less[head]
+        beyond = column_space(more - less @ (less.T @ more))
+        self.x2 = beyond[head]
+        self.all = np.hstack([self.x1, self.x2])
+        # every pair of a study and a cell once
+        pair, of_pair = np.unique(np.column_stack([study, self.cell]), axis=0, return_inverse=True)
+        self.pair_cell = pair[:, 1]
+        self.to_cell, self.to_pair = np.eye(len(head))[self.cell], np.eye(len(pair))[of_pair.ravel()]
+        self.first_pair = np.flatnonzero(np.r_[True, pair[1:, 0] != pair[:-1, 0]])
+
+    def statistics(self, y: Array, v: Array) -> Array:
+        """Return the statistics of B sets of effects, shape (B,), from arrays of shape (B, k)."""
+        w = 1.0 / _positive(v + hedges_tau2(y, v, self.more)[:, None])
+        total = w @ self.to_cell
+        q = self.x2.shape[1]
+        z = self.x2 - self.x1 @ np.linalg.solve(_gram(total, self.x1), _gram(total, self.x1, self.x2))
+        m = np.swapaxes(total[..., None] * z, 1, 2) @ self.x2
+        wy = (w * y) @ self.to_cell
+        beta = np.linalg.solve(_gram(total, self.all), (wy @ self.all)[..., None])[..., 0]
+        e = y - (beta @ self.all.T)[:, self.cell]
+        score = np.einsum("bcq,bc->bq", z, wy)
+        gain = np.vecdot(score, np.linalg.solve(m, score[..., None])[..., 0])
+        pairs = (w * e) @ self.to_pair
+        u = np.add.reduceat(pairs[..., None] * z[:, self.pair_cell], self.first_pair, axis=1)
+        free = len(self.more) - self.more.shape[1]
+        noise = rounding(y) * w.sum(axis=-1)
+        scale = np.maximum(np.vecdot(w * e, e), noise) / free
+        robust = np.swapaxes(u, 1, 2) @ u
+        robust += (PRIOR * q / self.studies * scale)[:, None, None] * m
+        found = np.vecdot(score, np.linalg.solve(robust, score[..., None])[..., 0])
+        return np.asarray(np.where(gain > noise, found, 0.0))
 
 
 def hedges_tau2(y: Array, v: Array, basis: Array) -> Array:
@@ -179,23 +248,15 @@ def shrunk_mean(blocks: Sequence[Array], y: Array, model: FittedModel) -> Array:
 def _residuals(y: Array, v: Array, basis: Array) -> Array:
     """Return the residuals of a weighted fit, with weights 1 / (v + tau2), shape (B, k)."""
     weights = 1.0 / _positive(v + hedges_tau2(y, v, basis)[:, None])
-    gram, right = _normal_equations(y, weights, basis)
-    return np.asarray(y - np.linalg.solve(gram, right[..., None])[..., 0] @ basis.T)
+    right = (weights * y) @ basis
+    return np.asarray(y - np.linalg.solve(_gram(weights, basis), right[..., None])[..., 0] @ basis.T)
 
 
-def _weighted_ss(y: Array, weights: Array, basis: Array) -> Array:
-    """Return the sum of the weighted squared residuals, shape (B,)."""
-    rest = y - (y @ basis) @ basis.T  # nearly the residuals, so that the difference below costs few digits
-    gram, right = _normal_equations(rest, weights, basis)
-    taken = np.vecdot(right, np.linalg.solve(gram, right[..., None])[..., 0])
-    return np.asarray(np.maximum(np.vecdot(weights * rest, rest) - taken, 0.0))
-
-
-def _normal_equations(y: Array, weights: Array, basis: Array) -> tuple[Array, Array]:
-    """Return X'WX, shape (B, p, p), and X'Wy, shape (B, p)."""
-    p = basis.shape[1]
-    products = (basis[:, :, None] * basis[:, None, :]).reshape(len(basis), p * p)
-    return (weights @ products).reshape(-1, p, p), (weights * y) @ basis
+def _gram(weights: Array, left: Array, right: Array | None = None) -> Array:
+    """Return left' W right for weights of shape (B, rows), shape (B, columns of left, columns of right)."""
+    right = left if right is None else right
+    products = (left[:, :, None] * right[:, None, :]).reshape(len(left), -1)
+    return np.asarray((weights @ products).reshape(-1, left.shape[1], right.shape[1]))
 
 
 def _positive(variance: Array) -> Array:

@@ -20,7 +20,7 @@ https://doi.org/10.1177/1094428113493929
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import factorial
@@ -30,11 +30,14 @@ import numpy as np
 
 from metaexo.heterogeneity.attribution_data import FactorTable, column_space, readable
 from metaexo.heterogeneity.attribution_draws import hedges_tau2, rounding
+from metaexo.numeric.cells import Cells, cell_batch, cells_of
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.problem import Array, make_batch
 
 PartKind = Literal["factor", "interaction", "unexplained", "only", "common", "together"]
 Subset = tuple[int, ...]
+# Sets of effects between two reports of how far the work is.
+REPORT = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,8 @@ class Parts:
         Orthonormal bases of the designs, shape (k, rank) each; the first is the intercept.
     weights : ndarray, shape (parts, models)
         Takes tau2 under the models to the parts.
+    cells : tuple of Cells or None
+        The designs by their cells; None for the intercept.
     """
 
     names: tuple[str, ...]
@@ -60,6 +65,7 @@ class Parts:
     owners: tuple[Subset, ...]
     models: tuple[Array, ...]
     weights: Array
+    cells: tuple[Cells | None, ...]
 
     def of(self, tau2: Array) -> Array:
         """Return the parts in units of tau2, shape (B, parts), for tau2 of shape (B, models)."""
@@ -134,8 +140,10 @@ def separable_parts(table: FactorTable, interaction: bool) -> Parts:
     """Return the parts of a design whose factors can be told apart."""
     sets = subsets(table.p)
     models = [column_space(table.additive(s)) for s in sets]
+    cells = [cells_of([table.codes[:, f] for f in s]) if s else None for s in sets]
     if interaction:
         models.append(column_space(table.saturated()))
+        cells.append(cells_of([table.cells()[1]]))
     all_factors = sets[-1]
     rows: list[tuple[str, PartKind, Subset, Array]] = []
     for f, row in enumerate(shapley_weights(table.p)):
@@ -148,7 +156,7 @@ def separable_parts(table: FactorTable, interaction: bool) -> Parts:
             kind: PartKind = "only" if len(s) == 1 else "common"
             rows.append((_commonality_name(table, s), kind, s, _of_explained(row, len(models))))
     rows.append(("together", "together", all_factors, _step(0, len(sets) - 1, len(models))))
-    return _collect(rows, models)
+    return _collect(rows, models, cells)
 
 
 def joint_parts(table: FactorTable) -> Parts:
@@ -161,27 +169,39 @@ def joint_parts(table: FactorTable) -> Parts:
             ("together", "together", everything, _step(0, 1, 2)),
         ],
         models,
+        [None, cells_of([table.codes[:, f] for f in everything])],
     )
 
 
-def tau2_by_model(y: Array, v: Array, models: Sequence[Array], method: str) -> Array:
+def tau2_by_model(
+    y: Array, v: Array, parts: Parts, method: str, advance: Callable[[int], None] | None = None
+) -> Array:
     """Return tau2 under each model for B sets of effects, shape (B, models).
 
     Parameters
     ----------
     y, v : ndarray, shape (B, k)
         Effects and sampling variances.
-    models : sequence of ndarray, shape (k, rank)
-        Bases of the designs; one of a single column is the intercept.
+    parts : Parts
+        The models.
     method : str
         Estimator of tau2.
+    advance : callable, optional
+        Is told how many fits were made, now and then.
     """
     if method == "REML" and not v.any():  # then it is the mean squared residual, and 0 is no trouble
-        found = np.column_stack([hedges_tau2(y, v, x) for x in models])
+        found = np.column_stack([hedges_tau2(y, v, x) for x in parts.models])
         return np.where(found > rounding(y)[:, None], found, 0.0)
     kernel = get_estimator(method).kernel
-    columns = [kernel(make_batch(y, v, None if x.shape[1] == 1 else x)).tau2 for x in models]
-    return np.column_stack(columns)
+    out = np.empty((len(y), len(parts.models)))
+    for j, cells in enumerate(parts.cells):
+        for begin in range(0, len(y), REPORT):
+            some = slice(begin, begin + REPORT)
+            batch = make_batch(y[some], v[some]) if cells is None else cell_batch(y[some], v[some], cells)
+            out[some, j] = kernel(batch).tau2
+            if advance is not None:
+                advance(batch.size)
+    return out
 
 
 def _of_explained(weights: Array, models: int) -> Array:
@@ -202,6 +222,10 @@ def _commonality_name(table: FactorTable, s: Subset) -> str:
     return f"only {names[0]}" if len(names) == 1 else "common to " + " and ".join(names)
 
 
-def _collect(rows: Sequence[tuple[str, PartKind, Subset, Array]], models: Sequence[Array]) -> Parts:
+def _collect(
+    rows: Sequence[tuple[str, PartKind, Subset, Array]],
+    models: Sequence[Array],
+    cells: Sequence[Cells | None],
+) -> Parts:
     names, kinds, owners, weights = zip(*rows, strict=True)
-    return Parts(names, kinds, owners, tuple(models), np.array(weights))
+    return Parts(names, kinds, owners, tuple(models), np.array(weights), tuple(cells))

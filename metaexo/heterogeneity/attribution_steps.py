@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,12 +16,17 @@ from metaexo.heterogeneity.attribution_results import Choices, Explained
 from metaexo.heterogeneity.attribution_shares import PartKind, Parts, Subset, subsets, tau2_by_model
 from metaexo.heterogeneity.confounding import Confounding, confounding_of
 from metaexo.heterogeneity.estimability import Estimability, estimability
+from metaexo.heterogeneity.levels import check_effects
 from metaexo.heterogeneity.verdicts import LEAST_DF, Evidence
+from metaexo.inputs import check_level
 from metaexo.models.multilevel import Multilevel
+from metaexo.models.permutation import whole_number
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.problem import Array
 
 LEAST_DEALS = 19
+# Levels of all factors together, beyond which thousands of fits take hours.
+MOST_LEVELS = 250
 SET_ASIDE = "a level of too few studies"
 
 # What a part can be in truth: a factor cannot explain less than nothing; what factors share can be negative.
@@ -39,12 +45,15 @@ class Work:
         What the crossing can tell.
     chosen : Choices
         What was chosen.
+    advance : callable
+        Is told how many fits were made, now and then.
     """
 
     effects: EffectSizes
     used: EffectSizes
     found: Estimability
     chosen: Choices
+    advance: Callable[[int], None] = field(default=lambda count: None)
 
     @property
     def table(self) -> FactorTable:
@@ -121,10 +130,50 @@ class DealtTests:
 
 def begin(effects: EffectSizes, factors: str | Sequence[str], chosen: Choices) -> tuple[Work, Confounding]:
     """Return what an attribution works with, and how far the factors are confounded."""
+    effects = check_effects(effects)
     chosen = replace(chosen, method=get_estimator(chosen.method).code)
     _check(chosen, effects)
     found = estimability(effects, factors, chosen.min_studies)
+    _refuse_too_large(found)
     return Work(effects, effects.select(found.rows_used, SET_ASIDE), found, chosen), confounding_of(found)
+
+
+def _refuse_too_large(found: Estimability) -> None:
+    """Raise if the design has so many levels that thousands of fits would take hours."""
+    levels = sum(len(every) for every in found.used.levels)
+    if levels > MOST_LEVELS:
+        each = ", ".join(
+            f"{name} {len(every)}" for name, every in zip(found.factors, found.used.levels, strict=True)
+        )
+        raise InputError(
+            f"the factors have {levels} levels ({each}), and every draw and deal fits them all",
+            f"at most {MOST_LEVELS} levels together",
+            "join levels that belong together, or leave out rare ones with a larger min_studies",
+        )
+
+
+@contextmanager
+def shown(work: Work, parts: Parts, tests: int, progress: bool | None) -> Iterator[Work]:
+    """Yield the work with a progress bar over all of its fits.
+
+    Parameters
+    ----------
+    work : Work
+        What an attribution works with.
+    parts : Parts
+        The models that it fits.
+    tests : int
+        Number of tests by deals.
+    progress : bool or None
+        Whether to show it; None where the output is a terminal.
+    """
+    from tqdm import tqdm
+
+    chosen = work.chosen
+    fits = (chosen.deals + chosen.draws) * len(parts.models) + tests * (chosen.deals + 1)
+    off = None if progress is None else not progress
+    with tqdm(total=fits, unit="fit", desc="attribution", disable=off, delay=0.5, leave=False) as bar:
+        yield replace(work, advance=bar.update)
 
 
 def has_interaction(work: Work) -> bool:
@@ -135,7 +184,7 @@ def has_interaction(work: Work) -> bool:
 
 def estimates(work: Work, parts: Parts) -> Array:
     """Return tau2 under each model, shape (1, models)."""
-    return tau2_by_model(work.used.y[None], work.used.v[None], parts.models, work.chosen.method)
+    return tau2_by_model(work.used.y[None], work.used.v[None], parts, work.chosen.method)
 
 
 def evidence(
@@ -162,7 +211,7 @@ def numbers(work: Work, parts: Parts) -> Numbers:
     tau2 = estimates(work, parts)[0]
     together = next(i for i, kind in enumerate(parts.kinds) if kind == "together")
     rows = deals(work.table.study, chosen.deals, work.stream(0))
-    dealt = parts.shares(tau2_by_model(y[rows], v[rows], parts.models, chosen.method))
+    dealt = parts.shares(tau2_by_model(y[rows], v[rows], parts, chosen.method, work.advance))
     shares = parts.shares(tau2[None])[0]
     low, high, p_zero = _intervals(work, parts, tau2)
     r2, r2_chance = max(0.0, shares[together]), np.maximum(dealt[:, together], 0.0).mean()
@@ -187,7 +236,14 @@ def dealt_tests(work: Work, parts: Parts) -> DealtTests:
 
     def p_value(less: Array, more: Array, stream: int) -> float:
         return dealt_p_value(
-            work.used.y, work.used.v, less, more, table.study, work.chosen.deals, work.stream(stream)
+            work.used.y,
+            work.used.v,
+            less,
+            more,
+            table.study,
+            work.chosen.deals,
+            work.stream(stream),
+            work.advance,
         )
 
     given = {
@@ -207,7 +263,8 @@ def joint_test(work: Work, parts: Parts) -> float:
     """Return the p-value of all factors together, where they cannot be told apart."""
     less, more = parts.models
     y, v = work.used.y, work.used.v
-    return dealt_p_value(y, v, less, more, work.table.study, work.chosen.deals, work.stream(1))
+    study, chosen = work.table.study, work.chosen
+    return dealt_p_value(y, v, less, more, study, chosen.deals, work.stream(1), work.advance)
 
 
 def _intervals(work: Work, parts: Parts, tau2: Array) -> tuple[Array, Array, Array]:
@@ -218,7 +275,7 @@ def _intervals(work: Work, parts: Parts, tau2: Array) -> tuple[Array, Array, Arr
         return nothing, nothing, nothing
     y = fitted_model(work, parts, float(tau2[-1])).draw(chosen.draws, work.stream(3))
     v = np.broadcast_to(work.used.v, y.shape)
-    drawn = parts.shares(tau2_by_model(y, v, parts.models, chosen.method))
+    drawn = parts.shares(tau2_by_model(y, v, parts, chosen.method, work.advance))
     low, high = np.quantile(drawn, [(1 - chosen.level) / 2, (1 + chosen.level) / 2], axis=0)
     lowest = np.array([LOWEST.get(kind, 0.0) for kind in parts.kinds])
     return np.clip(low, lowest, 1.0), np.clip(high, lowest, 1.0), (drawn <= 0).mean(axis=0)
@@ -270,14 +327,15 @@ def _levels_of_variance(work: Work, blocks: Sequence[Array], tau2: float) -> tup
 
 def _check(chosen: Choices, effects: EffectSizes) -> None:
     """Raise for numbers out of their range, and for estimators that the data rule out."""
+    for name in ("draws", "deals", "seed", "min_studies"):
+        whole_number(getattr(chosen, name), name, 0 if name == "seed" else -(10**9))
+    check_level(chosen.level)
     if chosen.draws < 0 or chosen.deals < LEAST_DEALS:
         raise InputError(
             f"{chosen.draws} draws and {chosen.deals} deals",
             f"at least 0 draws and {LEAST_DEALS} deals",
             "with fewer deals no p-value can reach 0.05",
         )
-    if not 0 < chosen.level < 1:
-        raise InputError(f"level is {chosen.level}", "a fraction between 0 and 1, for example 0.95")
     estimator = get_estimator(chosen.method)
     if estimator.needs_weights or estimator.code == "EE":
         raise InputError(

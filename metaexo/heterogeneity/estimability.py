@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,11 +23,15 @@ from metaexo.heterogeneity.attribution_data import (
     repeated_levels,
 )
 from metaexo.heterogeneity.estimability_records import Cell, Contrast, LevelGroup
+from metaexo.models.permutation import whole_number
+from metaexo.numeric.problem import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TOLERANCE = 1e-9
+# Combinations of levels that a grid may have, the empty ones too.
+MOST_CELLS = 1_000_000
 # Groups that are told level by level.
 MOST_GROUPS = 4
 
@@ -57,12 +62,23 @@ class Estimability:
     def cells(self) -> tuple[Cell, ...]:
         """All combinations of levels, the empty ones too, row by row of the grid."""
         group_of = dict(zip(map(tuple, self.table.codes[self.rows_used]), self._group_of_row, strict=True))
-        found = []
         sizes = [len(levels) for levels in self.table.levels]
+        if math.prod(sizes) > MOST_CELLS:
+            raise InputError(
+                f"the factors have {math.prod(sizes)} combinations",
+                f"at most {MOST_CELLS} for a grid of all of them",
+                "join levels that belong together, or take fewer factors",
+            )
+        present, of_row = self.table.cells()
+        members: dict[tuple[int, ...], set[int]] = {tuple(codes): set() for codes in present.tolist()}
+        counts = dict(zip(members, np.bincount(of_row).tolist(), strict=True))
+        for codes, study in zip(self.table.codes.tolist(), self.table.study.tolist(), strict=True):
+            members[tuple(codes)].add(study)
+        found = []
         for codes in np.ndindex(*sizes):
-            rows = (self.table.codes == codes).all(axis=1)
             levels = tuple(self.table.levels[j][code] for j, code in enumerate(codes))
-            found.append(Cell(levels, int(rows.sum()), self.table.studies_in(rows), group_of.get(codes)))
+            k, m = counts.get(codes, 0), len(members.get(codes, ()))
+            found.append(Cell(levels, k, m, group_of.get(codes)))
         return tuple(found)
 
     @cached_property
@@ -175,22 +191,35 @@ class Estimability:
         how = "through other levels" if self.used.p > 1 else "between studies"
         return Contrast(name, first, second, True, how)
 
+    @cached_property
+    def _beyond_rows(self) -> Array:
+        """What of each level's column the rows of the additive design do not span; levels of all factors."""
+        parts = [np.ones((self.used.k, 1)), *(self.used.indicators(i) for i in range(self.used.p))]
+        x = np.unique(np.hstack(parts), axis=0)
+        return np.asarray((np.eye(x.shape[1]) - np.linalg.pinv(x) @ x)[1:])
+
     def _in_row_space(self, j: int, a: int, b: int) -> bool:
         """Return whether the difference of two levels is a combination of rows of the design."""
-        x = np.hstack([np.ones((self.used.k, 1)), *(self.used.indicators(i) for i in range(self.used.p))])
-        start = 1 + sum(len(levels) for levels in self.used.levels[:j])
-        contrast = np.zeros(x.shape[1])
-        contrast[start + a], contrast[start + b] = 1.0, -1.0
-        return bool(np.abs(contrast - contrast @ np.linalg.pinv(x) @ x).max() < TOLERANCE)
+        start = sum(len(levels) for levels in self.used.levels[:j])
+        beyond = self._beyond_rows[start + a] - self._beyond_rows[start + b]
+        return bool(np.abs(beyond).max() < TOLERANCE)
+
+    @cached_property
+    def _partners(self) -> tuple[tuple[set[tuple[int, ...]], ...], ...]:
+        """For each factor and level, the combinations of the other factors in which it stands."""
+        found = []
+        for j, levels in enumerate(self.used.levels):
+            others = [i for i in range(self.used.p) if i != j]
+            part: tuple[set[tuple[int, ...]], ...] = tuple(set() for _ in levels)
+            for row in self.used.codes.tolist():
+                part[row[j]].add(tuple(row[i] for i in others))
+            found.append(part)
+        return tuple(found)
 
     def _shared(self, j: int, a: int, b: int) -> list[str]:
         """Return the combinations of the other factors in which both levels stand."""
         others = [i for i in range(self.used.p) if i != j]
-        with_a, with_b = (
-            {tuple(row) for row in self.used.codes[self.used.codes[:, j] == code][:, others].tolist()}
-            for code in (a, b)
-        )
-        both = sorted(with_a & with_b)
+        both = sorted(self._partners[j][a] & self._partners[j][b])
         return [
             ", ".join(self.used.words(i, [code])[0] for i, code in zip(others, row, strict=True))
             for row in both
@@ -325,8 +354,7 @@ def estimability(
     >>> found.contrasts[0].how
     'no study links the two'
     """
-    if min_studies < 1:
-        raise InputError(f"min_studies is {min_studies}", "a whole number of at least 1")
+    min_studies = whole_number(min_studies, "min_studies", 1)
     table = read_factors(effects, factors)
     rows = repeated_levels(table, min_studies)
     return Estimability(table.names, table, table.keep(rows), rows, min_studies)

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.numeric.cells import CellBatch
 from metaexo.numeric.problem import Array, Batch, Pivot, row_sums
 
 # Elements of temporary arrays: below 128 kB they stay in the processor's cache, and allocating one is cheap.
@@ -242,6 +243,8 @@ def _reshaped(at: Moments, shape: tuple[int, ...]) -> Moments:
 
 def _design_moments(batch: Batch, tau2: Array) -> Moments:
     """Return the moments of problems with a design, from an orthonormal basis of the weighted design."""
+    if isinstance(batch, CellBatch):
+        return Moments(*batch.sums(tau2))
     w = 1.0 / (batch.v + tau2[:, None])
     combined = w if batch.unit else batch.n * w
     root = np.sqrt(combined)

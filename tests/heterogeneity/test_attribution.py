@@ -480,3 +480,40 @@ def test_unknown_columns_and_no_effects_are_errors():
         mx.attribute_heterogeneity(effects(9), ["sauce", "isolation"])
     with pytest.raises(errors.TooFewStudiesError):
         mx.attribute_heterogeneity(effects(9).select(np.zeros(9, bool), "none"))
+
+
+def test_many_levels_are_refused_in_words_and_a_grid_of_them_too():
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"source": rng.integers(0, 300, 1500), "isolation": rng.integers(0, 300, 1500)})
+    es = mx.EffectSizes(rng.normal(size=1500), [0.1] * 1500, data=data)
+    with pytest.raises(errors.InputError, match="at most 250 levels together"):
+        mx.attribute_heterogeneity(es)
+
+
+def test_a_bar_shows_how_far_the_work_is(capsys):
+    mx.attribute_heterogeneity(effects(12), draws=19, deals=19, progress=None)
+    assert capsys.readouterr().err == ""
+    import metaexo.heterogeneity.attribution_steps as steps
+
+    seen = []
+
+    class Bar:
+        def __init__(self, total, **choices):
+            seen.append(total)
+            self.choices = choices
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *what):
+            return None
+
+        def update(self, count):
+            seen.append(count)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tqdm.tqdm", Bar)
+        found = mx.attribute_heterogeneity(effects(30), draws=60, deals=70, progress=True)
+    assert steps.has_interaction
+    assert found.explained is not None
+    assert seen[0] == sum(seen[1:])

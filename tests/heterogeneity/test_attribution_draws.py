@@ -6,14 +6,14 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 
 from metaexo.heterogeneity.attribution_data import column_space
 from metaexo.heterogeneity.attribution_draws import (
+    PRIOR,
     FittedModel,
+    Nested,
     deals,
     dealt_p_value,
-    f_statistics,
     hedges_tau2,
     shrunk_mean,
 )
@@ -54,18 +54,49 @@ def test_the_moment_estimate_is_that_of_the_kernels():
     assert hedges_tau2(y[None], v[None], more) == pytest.approx(hedges(batch).tau2, rel=1e-10)
 
 
-def test_the_statistic_is_that_of_weighted_least_squares():
-    y, v, less, more = two_groups(12, 5, seed=2)
-    weights = 1 / (v + hedges_tau2(y[None], v[None], more)[0])
-    full, small = (sm.WLS(y, x, weights=weights).fit() for x in (more, less))
-    f = f_statistics(y[None], v[None], less, more)[0]
-    assert f == pytest.approx((small.ssr - full.ssr) / full.ssr, rel=1e-9)
+@pytest.mark.parametrize("clustered", [False, True])
+def test_the_statistic_is_a_wald_statistic_with_a_robust_covariance(clustered, monkeypatch):
+    """By the textbook: b' C^-1 b with the sandwich of statsmodels (HC0, or by study without its factor)."""
+    import statsmodels.api as sm
+
+    rng = np.random.default_rng(2)
+    k = 24
+    one, two = rng.integers(0, 3, k), np.arange(k) % 2
+    study = np.arange(k) // 2 if clustered else np.arange(k)
+    y, v = rng.normal(size=k), rng.uniform(0.05, 0.3, k)
+    less = np.column_stack([np.ones(k), two])
+    more = np.column_stack([less, np.eye(3)[one][:, 1:]])
+    weights = 1 / (v + hedges_tau2(y[None], v[None], column_space(more))[0])
+    fit = sm.WLS(y, more, weights=weights).fit()
+    how = {"cov_type": "HC0"}
+    if clustered:
+        how = {"cov_type": "cluster", "cov_kwds": {"groups": study, "use_correction": False}}
+    robust = sm.WLS(y, more, weights=weights).fit(**how).cov_params()[2:, 2:]
+    b = fit.params[2:]
+    nested = Nested(column_space(less), column_space(more), study)
+    monkeypatch.setattr("metaexo.heterogeneity.attribution_draws.PRIOR", 0.0)
+    assert nested.statistics(y[None], v[None])[0] == pytest.approx(b @ np.linalg.solve(robust, b), rel=1e-8)
+    # the part of the model: its covariance, with the weight of PRIOR studies for each of two coefficients
+    monkeypatch.setattr("metaexo.heterogeneity.attribution_draws.PRIOR", PRIOR)
+    x, e = more, y - fit.fittedvalues
+    bread = np.linalg.inv(x.T * weights @ x)
+    meat = np.zeros((4, 4))
+    for s in np.unique(study):
+        u = x[study == s].T @ (weights * e)[study == s]
+        meat += np.outer(u, u)
+    scale = weights @ e**2 / (k - 4)
+    # coefficients beyond the smaller design: their rows of the bread times the scores
+    m = np.linalg.inv(bread[2:, 2:])
+    score = m @ b
+    inner = m @ (bread @ meat @ bread)[2:, 2:] @ m + PRIOR * 2 / len(np.unique(study)) * scale * m
+    wanted = score @ np.linalg.solve(inner, score)
+    assert nested.statistics(y[None], v[None])[0] == pytest.approx(wanted, rel=1e-8)
 
 
 def test_dealt_p_values_agree_with_all_permutations():
     y, v, less, more = two_groups()
     rows = np.array(list(permutations(range(7))))
-    f = f_statistics(y[rows], v[rows], less, more)
+    f = Nested(less, more, np.arange(7)).statistics(y[rows], v[rows])
     exact = (f >= f[0] * (1 - 1e-9)).mean()
     draws = 4000
     found = dealt_p_value(y, v, less, more, np.arange(7), draws, np.random.default_rng(3))
@@ -86,7 +117,9 @@ def test_p_values_are_uniform_where_nothing_matters():
 def test_an_exact_fit_is_no_division_by_zero():
     _, _, less, more = two_groups()
     group = (np.arange(7) < 3).astype(float)
-    assert f_statistics(group[None], np.zeros((1, 7)), less, more)[0] > 1e6
+    nested = Nested(less, more, np.arange(7))
+    assert nested.statistics(group[None], np.zeros((1, 7)))[0] > 1e6
+    assert nested.statistics(np.ones((1, 7)), np.zeros((1, 7)))[0] == 0
 
 
 def test_draws_have_the_variances_of_the_model():
