@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LEAST_ROW = 1.22
+MOST_ROWS = 2000  # a page of more rows is taller than 10 metres, and no PNG of it can be written
 WEIGHTS = ("overall", "stratum")
 
 
@@ -141,6 +142,10 @@ def forest_plan(
     TooFewStudiesError
         If there are no effects.
 
+    Notes
+    -----
+    More than 2,000 effects are refused: no page holds them, and a funnel plot shows them all.
+
     References
     ----------
     Lewis, S., Clarke, M. (2001). Forest plots: trying to see the wood and the trees. BMJ 322, 1479-1480.
@@ -194,10 +199,29 @@ def forest_plan(
         size=text_size,
         row_height=row_height,
     )
+    _check_size(results)
     found = _rows(results, choices)
     if not found.rows:
         raise TooFewStudiesError("there are no effects", "at least one effect", "look at the ledger")
     return lay_out(found, look)
+
+
+def _check_size(results: Any) -> None:
+    """Refuse more effects than a page can hold.
+
+    Raises
+    ------
+    InputError
+        If there are too many.
+    """
+    k = getattr(getattr(results, "effects", results), "k", 0)
+    if isinstance(k, int) and k > MOST_ROWS:
+        raise InputError(
+            f"{k} effects, a row each",
+            f"at most {MOST_ROWS} rows",
+            'draw a part, for example effects.select(range(100), "the first 100"), or all as a funnel plot '
+            "with mx.plots.funnel(...)",
+        )
 
 
 def _rows(results: Any, choices: Choices) -> Rows:

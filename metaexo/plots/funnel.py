@@ -243,15 +243,16 @@ def _what(
 
 def _points(es: EffectSizes, groups: Sequence[str]) -> tuple[FunnelPoint, ...]:
     """Return the points; the largest group has the first colour."""
-    ranked = levels_of(groups)
+    signs = {group: colour_and_shape(position) for position, group in enumerate(levels_of(groups))}
+    ids, labels, errors = es.row_ids, es.row_labels, np.sqrt(es.v)
     return tuple(
         FunnelPoint(
-            es.row_ids[i],
-            es.row_labels[i],
+            ids[i],
+            labels[i],
             groups[i],
             float(es.y[i]),
-            float(np.sqrt(es.v[i])),
-            *colour_and_shape(ranked.index(groups[i])),
+            float(errors[i]),
+            *signs[groups[i]],
             bool(es.derived) and es.derived[i].how != "reported",
         )
         for i in range(es.k)

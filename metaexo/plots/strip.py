@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+MOST_POINTS = 5000
 LOGARITHM = Measure(
     code="LOG",
     name="value on a logarithmic axis",
@@ -141,6 +142,12 @@ def interval_strip_plan(
     ask = Ask(
         value, keys, low, high, by, hollow, study, dict(wording or {}), log, texts, row_title, study_title
     )
+    if len(table) > MOST_POINTS:
+        raise InputError(
+            f"a table of {len(table)} rows, a point each",
+            f"at most {MOST_POINTS} points",
+            "draw a part of the table, for example table.sample(1000, random_state=0)",
+        )
     measure = LOGARITHM if log else GENERIC
     values, without = _read(table, ask, measure, by_order)
     axis = _axis(values, measure, limits, reference, axis_label or title_of(value), panel_width)

@@ -567,3 +567,14 @@ def test_letters_without_a_font_are_said(monkeypatch):
     assert any("no installed font" in text.text for text in page.texts)
     assert page.height > plan.height
     assert clashes(page) == []
+
+
+def test_more_effects_than_a_page_holds_are_refused_with_a_remedy_that_works():
+    draws = np.random.default_rng(1)
+    es = mx.EffectSizes(draws.normal(0, 1, 20_000), draws.uniform(0.01, 0.1, 20_000))
+    fit = mx.RandomEffects(es).fit(method="DL")
+    for results in (es, fit):
+        with pytest.raises(InputError, match=r"20000 effects.*funnel"):
+            mx.plots.forest(results)
+    assert len(forest_plan(es.select(range(100), "the first 100")).rows) == 100
+    assert len(mx.plots.funnel_plan(fit).points) == 20_000
