@@ -17,7 +17,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from metaexo import datasets, errors, plots, report
+    from metaexo import (
+        datasets,
+        effects,
+        errors,
+        evidence,
+        heterogeneity,
+        models,
+        plots,
+        report,
+        sensitivity,
+    )
     from metaexo.datasets import load_dataset
     from metaexo.effects import EffectSizes, effect_sizes, explain, measures
     from metaexo.evidence import check_sheets, read_sheets
@@ -52,19 +62,24 @@ _HOMES = {
     "correlated_effects": "metaexo.models",
     "datasets": "metaexo.datasets",
     "effect_sizes": "metaexo.effects",
+    "effects": "metaexo.effects",
     "errors": "metaexo.errors",
+    "evidence": "metaexo.evidence",
     "explain": "metaexo.effects",
     "fit_many": "metaexo.models",
+    "heterogeneity": "metaexo.heterogeneity",
     "identifiable_terms": "metaexo.models",
     "likelihood_ratio_test": "metaexo.models",
     "load_dataset": "metaexo.datasets",
     "measures": "metaexo.effects",
     "model_of_values": "metaexo.models",
+    "models": "metaexo.models",
     "plots": "metaexo.plots",
     "read_sheets": "metaexo.evidence",
     "report": "metaexo.report",
     "rho_sweep": "metaexo.models",
     "robust_variance": "metaexo.models",
+    "sensitivity": "metaexo.sensitivity",
     "stratify": "metaexo.heterogeneity",
 }
 
@@ -91,7 +106,12 @@ __all__ = [  # noqa: RUF022 (in the order in which a reader meets them)
     "likelihood_ratio_test",
     "stratify",
     "attribute_heterogeneity",
+    "effects",
+    "evidence",
     "datasets",
+    "models",
+    "heterogeneity",
+    "sensitivity",
     "plots",
     "report",
     "errors",

@@ -69,3 +69,52 @@ def _run(code: str, folder: Path) -> str:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=folder
     )
     return done.stdout.strip()
+
+
+NAMES = re.compile(r"(?<!from )\b(?:mx|metaexo)((?:\.[A-Za-z_]\w*)+)")
+# What ends so is the name of a file.
+NO_NAMES = {".py", ".csv", ".svg", ".html"}
+
+
+def documented_names(root):
+    """Return each dotted name below mx or metaexo in the documentation and the README, with its file."""
+    found = {}
+    for path in [root / "README.md", *sorted((root / "docs").rglob("*.rst"))]:
+        if {"_build", "api", "gallery"} & set(path.parts):
+            continue
+        for match in NAMES.finditer(path.read_text(encoding="utf-8")):
+            if not any(match.group(1).endswith(end) for end in NO_NAMES):
+                found.setdefault(match.group(1)[1:], path.name)
+    return found
+
+
+def test_every_name_in_the_documentation_exists_in_a_fresh_process(root):
+    """A room is reached through mx alone; what follows is public there, not a module that was imported."""
+    names = documented_names(root)
+    assert len(names) > 30
+    code = f"""
+import metaexo as mx, sys
+lost = []
+for name in {sorted(names)!r}:
+    first, *rest = name.split(".")
+    try:
+        found = getattr(mx, first)
+        for part in rest:
+            listed = getattr(found, "__all__", None)
+            if listed is not None and part not in listed:
+                lost.append(name)
+            found = getattr(found, part)
+    except AttributeError:
+        lost.append(name)
+print(lost)
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    lost = eval(told.stdout)
+    assert not lost, {name: names[name] for name in lost}
+
+
+@pytest.mark.parametrize("room", ["effects", "evidence", "heterogeneity", "models", "sensitivity", "plots"])
+def test_every_room_is_reached_in_a_fresh_process(root, room):
+    code = f"import metaexo as mx; assert {room!r} in dir(mx); print(len(mx.{room}.__all__))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert int(told.stdout) > 0
