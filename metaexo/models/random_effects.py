@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
@@ -15,10 +16,12 @@ from metaexo.errors import (
     DependentEffectsWarning,
     EqualEffectsTestWarning,
     InputError,
+    NotIdentifiableError,
     ShapeError,
     TooFewStudiesError,
     UnknownChoiceError,
 )
+from metaexo.formatting import plural
 from metaexo.inputs import check_choice, check_level, check_number, read_numbers
 from metaexo.models.design import DEPENDENCE, MISSING, Design, check_effects, make_design, without_missing
 from metaexo.models.inference import MEANT_FOR_RANDOM_EFFECTS, get_test
@@ -182,6 +185,9 @@ class RandomEffects:
             If `method` or `test` is not known.
         TooFewStudiesError
             If there are too few effects for what is to be estimated.
+        NotIdentifiableError
+            If the likelihood has no maximum, because effects with a sampling variance of 0 are fitted
+            exactly.
         InputError
             If sampling variances of zero meet a method that divides by them, or a choice lacks what it needs.
 
@@ -197,7 +203,6 @@ class RandomEffects:
         tau2 = None if tau2 is None else check_number("tau2", tau2)
         df = None if df is None else check_number("df", df)
         self._check_count(estimator.code, test, tau2)
-        self._check_zero_variances(estimator, tau2)
         self._check_options(estimator, test, df, tau2)
         if estimator.code == "EE" and test.startswith("knapp-hartung"):
             warnings.warn(
@@ -207,6 +212,7 @@ class RandomEffects:
             )
         es = self.effects
         batch = make_batch(es.y, es.v, self.design.x, weights=self.weights)
+        self._check_zero_variances(estimator, tau2, batch)
         solution = self._solve(batch, estimator, tau2)
         return RandomEffectsResults(
             effects=es,
@@ -226,9 +232,31 @@ class RandomEffects:
         if tau2 is not None:
             return likelihood_at(batch, tau2, restricted=estimator.code != "ML")
         solution = estimator.kernel(batch)
+        if math.isnan(solution.tau2[0]):
+            raise NotIdentifiableError(
+                f"the {estimator.code} likelihood of tau2 has no maximum: it increases without bound as tau2 "
+                "goes to 0, because the effects whose sampling variance is 0 are fitted exactly",
+                "sampling variances above 0",
+                self._remedy_for_zero_variances(batch),
+                self._rows_without_variance(),
+            )
         if solution.tau2[0] == 0:
-            self._check_zero_variances(estimator, 0.0)
+            self._check_zero_variances(estimator, 0.0, batch)
         return solution
+
+    def _rows_without_variance(self) -> list[str]:
+        return [self.effects.row_ids[i] for i in np.flatnonzero(self.effects.v == 0)]
+
+    def _remedy_for_zero_variances(self, batch: Batch) -> str:
+        """Return what can be done: look the rows up, or use an estimator that gives a tau2 above 0 here."""
+        able = [
+            code
+            for code in ("REML", "SJ", "HE")
+            if self.effects.k > self.design.p and get_estimator(code).kernel(batch).tau2[0] > 0
+        ]
+        words = " or ".join(f'method="{code}"' for code in able)
+        look = "look these rows up in the source, or leave them out with EffectSizes.select"
+        return f"{look}; or use {words}, which can be computed here" if able else look
 
     def _check_options(self, estimator: Estimator, test: str, df: float | None, tau2: float | None) -> None:
         if estimator.needs_weights and self.weights is None:
@@ -262,16 +290,19 @@ class RandomEffects:
                 'use test="z"',
             )
 
-    def _check_zero_variances(self, estimator: Estimator, tau2: float | None) -> None:
-        zero = np.flatnonzero(self.effects.v == 0)
-        if not zero.size:
+    def _check_zero_variances(self, estimator: Estimator, tau2: float | None, batch: Batch) -> None:
+        if not (batch.v == 0).any():
             return
         if estimator.divides_by_v if tau2 is None else tau2 == 0:
+            zero = self._rows_without_variance()
+            estimated = tau2 is not None and not estimator.divides_by_v
             raise InputError(
-                f"{zero.size} sampling variances are zero and {estimator.code} divides by them",
+                f"{plural(len(zero), 'sampling variance is', 'sampling variances are')} zero, and "
+                + (f"{estimator.code} with tau2 = 0" if estimated else estimator.code)
+                + " divides by them",
                 "sampling variances above 0",
-                'look the rows up in the source, or use method="REML"',
-                [self.effects.row_ids[i] for i in zero],
+                self._remedy_for_zero_variances(batch),
+                zero,
             )
 
 
@@ -288,11 +319,11 @@ def _own_weights(weights: ArrayLike | Literal["equal"] | None, effects: EffectSi
         raise ShapeError(
             f"weights have shape {values.shape} for {effects.k} effects", "one weight for each effect"
         )
-    bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+    bad = np.flatnonzero(~((values >= 1e-100) & (values <= 1e100)))
     if bad.size:
         raise InputError(
             "some weights are missing, infinite or not above 0",
-            "finite weights above 0",
+            "weights from 1e-100 to 1e100",
             "leave the rows out with EffectSizes.select",
             [effects.row_ids[i] for i in bad],
         )

@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metaexo.numeric.moments import Moments, generalised_q, weighted_fit
 from metaexo.numeric.problem import Array, Batch
@@ -56,6 +57,25 @@ def log_likelihood_of(
         basis = batch.basis[0]
         logdet = logdet - np.linalg.slogdet(np.einsum("bk,kp,kq->bpq", batch.n, basis, basis))[1]
     return np.asarray(-0.5 * (batch.df * LOG_2PI + log_total + logdet + weighted_ss))
+
+
+def unbounded(batch: Batch, restricted: bool) -> NDArray[np.bool_]:
+    """Say, problem by problem, whether the likelihood grows without bound as tau2 goes to 0, shape (B,).
+
+    It does where rows with a sampling variance of 0 are fitted exactly: with n such rows, of rank r, the
+    likelihood behaves as -n/2 log tau2 (ML) or -(n - r)/2 log tau2 (REML) there, less their sum of squares
+    over 2 tau2.
+    """
+    out = np.zeros(batch.size, dtype=np.bool_)
+    none = (batch.v == 0) & (batch.n > 0)
+    for b in np.flatnonzero(none.any(axis=-1)):
+        rows, counts = none[b], batch.n[b][none[b]]
+        x, y = batch.basis[0][rows], batch.y[b][rows]
+        coefficients, _, rank, _ = np.linalg.lstsq(x, y, rcond=1e-10)
+        noise = 1e-12 * max(float(np.abs(batch.y[b]).max()), float(np.abs(y).max()))
+        exact = bool((np.abs(y - x @ coefficients) <= noise).all())
+        out[b] = exact and (not restricted or float(counts.sum()) > rank)
+    return out
 
 
 def score_parts(at: Moments, restricted: bool) -> tuple[Array, Array, Array, Array]:

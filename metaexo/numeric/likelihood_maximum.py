@@ -7,18 +7,19 @@ positive there. If there are several candidates, their likelihoods are compared.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.numeric.likelihood import log_likelihood, score_parts
+from metaexo.numeric.likelihood import log_likelihood, score_parts, unbounded
 from metaexo.numeric.moments import CACHE_ELEMENTS, moments
 from metaexo.numeric.problem import Array, Batch
 from metaexo.numeric.roots import Roots, bracketed_newton
 from metaexo.numeric.scan import FORM, RHO, SIGMA, TRACE, Scan, T, scan
 from metaexo.numeric.single_problem import maximum_of_one
-from metaexo.numeric.tau2 import Tau2, in_parts, variance_scale
+from metaexo.numeric.tau2 import Tau2, in_parts, no_maximum, variance_scale
 
 
 @in_parts
@@ -63,7 +64,13 @@ def _global_maximum(batch: Batch, restricted: bool) -> Tau2:
             tau2, iterations = _highest(batch, seen, roots, maxima, restricted)
         else:
             tau2[problem], iterations[problem] = roots.root, roots.iterations
-    return _certify(batch, tau2, (iterations, maxima, seen.proved), scale, restricted)
+    found = _certify(batch, tau2, (iterations, maxima, seen.proved), scale, restricted)
+    if batch.v.min() > 0:
+        return found
+    nowhere = unbounded(batch, restricted)
+    other = no_maximum(batch.size)
+    parts = {f.name: (getattr(found, f.name), getattr(other, f.name)) for f in fields(Tau2)}
+    return Tau2(**{name: np.where(nowhere, without, own) for name, (own, without) in parts.items()})
 
 
 def _refine(batch: Batch, seen: Scan, scale: Array, restricted: bool) -> Roots:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.numeric.cells import CellBatch
-from metaexo.numeric.problem import Array, Batch, Pivot, row_sums
+from metaexo.numeric.problem import Array, Batch, Pivot, WidePivot, row_sums
 
 # Elements of temporary arrays: below 128 kB they stay in the processor's cache, and allocating one is cheap.
 CACHE_ELEMENTS = 16_000
@@ -242,6 +242,90 @@ def _reshaped(at: Moments, shape: tuple[int, ...]) -> Moments:
 
 
 def _design_moments(batch: Batch, tau2: Array) -> Moments:
+    """Return the moments of problems with a design; those whose variances are far apart by their pivots."""
+    if batch.wide is None:
+        return _plain_design_moments(batch, tau2)
+    parts = [
+        _plain_design_moments(batch.take(slice(b, b + 1)), tau2[b : b + 1])
+        if pivot is None
+        else _wide_moments(pivot, batch.v[b] + tau2[b])
+        for b, pivot in enumerate(batch.wide)
+    ]
+    return Moments(
+        *(np.concatenate([np.atleast_1d(getattr(p, n)) for p in parts]) for n in Moments.__slots__)
+    )
+
+
+class _WideFit:
+    """The generalised least squares of a wide problem, with variances `d` of its rows.
+
+    With D_A and D_B the variances of pivots and others, M = D_B^-1/2 L D_A^1/2, C = (I + M'M)^-1 and T =
+    D_B^-1/2 (I - M C M') D_B^-1/2 the blocks of P are L'TL, -TL and T. As the pivots are the most precise
+    rows, M is of moderate size, and no difference of large numbers is taken.
+    """
+
+    def __init__(self, pivot: WidePivot, d: Array) -> None:
+        p = pivot.y.size
+        self.root_a, self.root_b = np.sqrt(d[pivot.rows[:p]]), np.sqrt(d[pivot.rows[p:]])
+        self.m = pivot.ell * self.root_a / self.root_b[:, None]
+        self.gram = self.m.T @ self.m
+        self.inner = np.eye(p) + self.gram
+        self.c = np.linalg.inv(self.inner)
+
+    def solve(self, z: Array) -> tuple[Array, Array]:
+        """Return g and e of z, or of its columns: Tz = D_B^-1/2 e, and z'Tz is e'e + g'g."""
+        scaled = (z.T / self.root_b).T
+        g = self.c @ (self.m.T @ scaled)
+        return g, scaled - self.m @ g
+
+
+def _wide_moments(pivot: WidePivot, d: Array) -> Moments:
+    """Return the moments of one wide problem whose rows have the variances d, shape (K,)."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # a variance of 0 at tau2 = 0
+        fit = _WideFit(pivot, d)
+        w_a, w_b = fit.root_a**-2, fit.root_b**-2
+        leverage = np.vecdot(fit.m @ fit.c, fit.m)
+        of_pivots, rest = fit.solve(pivot.ell)
+        p_aa = of_pivots.T @ of_pivots + rest.T @ rest
+        p_ba = rest / fit.root_b[:, None]
+        inner = fit.c @ (fit.m.T * w_b) @ fit.m
+        own = np.square((1 - leverage) * w_b).sum()
+        shared = max(float((inner * inner.T).sum() - np.square(leverage * w_b).sum()), 0.0)
+        g, e = fit.solve(pivot.z)
+        r_a, r_b = -g / fit.root_a, e / fit.root_b
+        g2, e2 = fit.solve(r_b - pivot.ell @ r_a)
+        return Moments(
+            trace_p=np.trace(p_aa) + ((1 - leverage) * w_b).sum(),
+            trace_pp=(p_aa * p_aa).sum() + 2 * (p_ba * p_ba).sum() + own + shared,
+            y_p_y=g @ g + e @ e,
+            y_pp_y=r_a @ r_a + r_b @ r_b,
+            y_ppp_y=g2 @ g2 + e2 @ e2,
+            sum_w=w_a.sum() + w_b.sum(),
+            sum_ww=w_a @ w_a + w_b @ w_b,
+        )
+
+
+def _wide_fit(batch: Batch, pivot: WidePivot, weights: Array) -> WeightedFit:
+    """Return the weighted fit of one wide problem, shapes as for a batch of one."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        fit = _WideFit(pivot, 1.0 / weights)
+        g, e = fit.solve(pivot.z)
+        on_x = batch.to_x @ pivot.to_basis
+        half = on_x * fit.root_a
+        beta = on_x @ (pivot.y + fit.root_a * g)
+        if not pivot.y.any() and not pivot.z.any():  # no spread: the unweighted fit is exact
+            beta = batch.offset[0]
+        logdet = pivot.logdet - 2 * np.log(fit.root_a).sum() + np.linalg.slogdet(fit.inner)[1]
+    cov = half @ fit.c @ half.T
+    return WeightedFit(
+        beta=beta[None],
+        cov=0.5 * (cov + cov.T)[None],
+        weighted_ss=np.atleast_1d(g @ g + e @ e),
+        logdet=np.atleast_1d(logdet),
+    )
+
+
+def _plain_design_moments(batch: Batch, tau2: Array) -> Moments:
     """Return the moments of problems with a design, from an orthonormal basis of the weighted design."""
     if isinstance(batch, CellBatch):
         return Moments(*batch.sums(tau2))
@@ -281,6 +365,13 @@ def weighted_fit(batch: Batch, weights: Array) -> WeightedFit:
             weighted_ss=np.vecdot(combined * residuals, residuals),
             logdet=np.log(total / batch.y.shape[-1]),
         )
+    if batch.wide is not None:
+        parts = []
+        for b, pivot in enumerate(batch.wide):
+            one = batch.take(slice(b, b + 1))
+            own = np.broadcast_to(weights, batch.v.shape)[b]
+            parts.append(weighted_fit(one, own[None]) if pivot is None else _wide_fit(one, pivot, own))
+        return WeightedFit(*(np.concatenate([getattr(p, n) for p in parts]) for n in WeightedFit.__slots__))
     root = np.sqrt(combined)
     q, upper = np.linalg.qr(root[..., None] * batch.basis)
     inverse = np.linalg.inv(upper)

@@ -11,7 +11,7 @@ which dominates all sums when sampling variances differ by many orders of magnit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +22,10 @@ Array = NDArray[np.float64]
 CHUNK_ELEMENTS = 4_000_000
 # Rows of up to so many elements are summed as a product.
 SHORT_ROW = 512
+# Variances of one problem with moderators that differ by more than this are seen from its most precise rows.
+WIDE_RANGE = 1e6
+# A row whose part that other rows do not have is smaller, as a share of its square, is a combination of them.
+INDEPENDENT = 1e-12
 # Relative size of what is rounding error of an effect.
 NOISE = 4 * float(np.finfo(float).eps)
 
@@ -54,6 +58,37 @@ class Pivot:
 
 
 @dataclass(frozen=True, slots=True)
+class WidePivot:
+    """One problem with moderators and sampling variances far apart, as seen from its most precise rows.
+
+    The P rows that are most precise and linearly independent, the pivots, fix the coefficients; the others
+    are taken as differences from what the pivots predict for them.
+
+    Attributes
+    ----------
+    rows : ndarray of int, shape (N,)
+        The rows that take part, each as often as it is counted; the P pivots come first.
+    ell : ndarray, shape (N - P, P)
+        Takes fitted values at the pivots to those of the other rows.
+    z : ndarray, shape (N - P,)
+        Effects of the others minus what those of the pivots predict.
+    y : ndarray, shape (P,)
+        Effects of the pivots.
+    to_basis : ndarray, shape (P, P)
+        Takes fitted values at the pivots to coefficients on the basis.
+    logdet : float
+        Twice the logarithm of the determinant of the pivots' rows of the basis.
+    """
+
+    rows: NDArray[np.intp]
+    ell: Array
+    z: Array
+    y: Array
+    to_basis: Array
+    logdet: float
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """B problems with K rows and P coefficients each.
 
@@ -62,7 +97,7 @@ class Batch:
     y : ndarray, shape (B, K)
         Effects; residuals of the unweighted fit, so that a common shift of all effects costs no digits.
     v : ndarray, shape (B, K)
-        Sampling variances, at least 0; 1 in rows that take no part.
+        Sampling variances, at least 0; the largest one in rows that take no part.
     basis : ndarray, shape (1, K, P)
         Orthonormal basis of the columns of X.
     n : ndarray, shape (B, K)
@@ -79,6 +114,8 @@ class Batch:
         The same problems seen from their most precise row, where X is a column of ones.
     weights : ndarray, shape (1 or B, K), or None
         Weights of the user's own.
+    wide : tuple of (WidePivot or None), length B, or None
+        The problems with a design whose variances are far apart, seen from their most precise rows.
     """
 
     y: Array
@@ -91,6 +128,7 @@ class Batch:
     unit: bool
     pivot: Pivot | None = None
     weights: Array | None = None
+    wide: tuple[WidePivot | None, ...] | None = None
 
     @property
     def p(self) -> int:
@@ -132,7 +170,28 @@ class Batch:
             self.unit,
             None if self.pivot is None else self.pivot.take(which),
             self.weights if shared else self.weights[which],  # type: ignore[index]
+            self._wide_at(which),
         )
+
+    def _wide_at(self, which: NDArray[np.intp] | slice) -> tuple[WidePivot | None, ...] | None:
+        if self.wide is None:
+            return None
+        places = range(self.size)[which] if isinstance(which, slice) else which.tolist()
+        found = tuple(self.wide[i] for i in places)
+        return found if any(pivot is not None for pivot in found) else None
+
+    def in_units(self, unit: Array) -> Batch:
+        """Return the problems with effects divided by `unit`, shape (B,), and variances by its square."""
+        u = unit[:, None]
+        pivot, wide = self.pivot, self.wide
+        if pivot is not None:
+            pivot = Pivot(pivot.v0 / unit**2, pivot.y / u, pivot.v / u**2, pivot.n)
+        if wide is not None:
+            wide = tuple(
+                part if part is None else replace(part, z=part.z / one, y=part.y / one)
+                for part, one in zip(wide, unit, strict=True)
+            )
+        return replace(self, y=self.y / u, v=self.v / u**2, offset=self.offset / u, pivot=pivot, wide=wide)
 
     def variance_range(self) -> tuple[Array, Array]:
         """Return the smallest and the largest sampling variance that takes part, both of shape (B,)."""
@@ -179,7 +238,8 @@ def make_batch(
     if not unit:
         absent = counts == 0
         effects = np.where(absent, 0.0, effects)
-        variances = np.where(absent, 1.0, variances)
+        largest = np.where(absent, -np.inf, variances).max(axis=-1, keepdims=True)
+        variances = np.where(absent, np.where(np.isfinite(largest), largest, 1.0), variances)
     given = None if weights is None else np.atleast_2d(np.asarray(weights, dtype=float))
     if x is None:
         return _mean_batch(effects, variances, counts, unit, given)
@@ -208,7 +268,51 @@ def _design_batch(y: Array, v: Array, n: Array, unit: bool, weights: Array | Non
         gram = np.einsum("bk,kp,kq->bpq", n, basis, basis)
         gamma = np.linalg.solve(gram, ((n * y) @ basis)[..., None])[..., 0]
     residual = _without_rounding(y - gamma @ basis.T, y)
-    return Batch(residual, v, basis[None], n, n.sum(axis=-1), to_x, gamma @ to_x.T, unit, None, weights)
+    wide = _wide_pivots(residual, y, v, n, basis)
+    return Batch(residual, v, basis[None], n, n.sum(axis=-1), to_x, gamma @ to_x.T, unit, None, weights, wide)
+
+
+def _wide_pivots(
+    residual: Array, y: Array, v: Array, n: Array, basis: Array
+) -> tuple[WidePivot | None, ...] | None:
+    """Return the pivots of the problems whose variances are far apart; None if there are none."""
+    far = np.flatnonzero(v.max(axis=-1) > WIDE_RANGE * v.min(axis=-1))
+    if not far.size:
+        return None
+    found: list[WidePivot | None] = [None] * v.shape[0]
+    for b in far.tolist():
+        rows = np.repeat(np.arange(v.shape[1]), n[b].astype(np.intp))
+        at = v[b][rows]
+        if rows.size > basis.shape[1] and at.max() > WIDE_RANGE * at.min():
+            found[b] = _wide_pivot(y[b] if residual[b].any() else np.zeros_like(y[b]), at, basis, rows)
+    return tuple(found) if any(pivot is not None for pivot in found) else None
+
+
+def _wide_pivot(y: Array, v: Array, basis: Array, rows: NDArray[np.intp]) -> WidePivot | None:
+    """Return one problem as seen from its most precise rows; None if its rows do not fix the coefficients."""
+    p = basis.shape[1]
+    rest = basis[rows].copy()
+    size = np.vecdot(rest, rest)
+    order, chosen = np.argsort(v, kind="stable"), []
+    for _ in range(p):
+        length = np.vecdot(rest, rest)
+        useful = order[length[order] > INDEPENDENT * size[order]]
+        if not useful.size:
+            return None
+        # Among rows of like precision the one that is farthest from those before it.
+        near = useful[v[useful] <= 4 * v[useful[0]]]
+        pick = int(near[length[near].argmax()])
+        chosen.append(pick)
+        unit = rest[pick] / np.sqrt(length[pick])
+        rest -= np.outer(rest @ unit, unit)
+    others = np.setdiff1d(np.arange(rows.size), chosen)
+    placed = np.concatenate([rows[chosen], rows[others]])
+    to_basis = np.asarray(np.linalg.inv(basis[rows[chosen]]), dtype=np.float64)
+    ell = basis[rows[others]] @ to_basis
+    ell[np.abs(ell) < INDEPENDENT * np.abs(ell).max()] = 0.0
+    z = y[rows[others]] - ell @ y[rows[chosen]]
+    logdet = 2 * float(np.linalg.slogdet(basis[rows[chosen]])[1])
+    return WidePivot(placed, ell, z, y[rows[chosen]], to_basis, logdet)
 
 
 def row_sums(x: Array) -> Array:

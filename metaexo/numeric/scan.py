@@ -41,6 +41,8 @@ GRID_RATIO = 16.0
 SLACK = 1e-12
 # An interval that is so short, relative to v_min + tau2, is not halved any further.
 SHORTEST = 1e-7
+# After so many intervals of one problem no more are halved: what is left is not proved.
+MOST_INTERVALS = 20_000
 # Where the smallest variance is zero the scan begins at this fraction of the smallest other one.
 ABOVE_ZERO = 1e-14
 
@@ -168,12 +170,15 @@ def _settle(
 ) -> tuple[NDArray[np.intp], Array, NDArray[np.bool_]]:
     """Halve the intervals that are not settled, and return those over which the score turns negative."""
     proved = np.ones(batch.size, dtype=np.bool_)
+    seen = np.zeros(batch.size, dtype=np.int64)
     found: list[tuple[NDArray[np.intp], Array]] = []
     while True:
         low, high = ends
         clear = settled | settled_between(low, high)
         if not clear.all():
             short = ~clear & (high[T] - low[T] <= SHORTEST * (high[T] + floor[problem]))
+            seen += np.bincount(problem, minlength=batch.size)
+            short |= ~clear & (seen > MOST_INTERVALS)[problem]
             proved[problem[short]] = False
             clear |= short
         turns = clear & (low[FORM] > low[TRACE]) & (high[FORM] <= high[TRACE])

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metaexo.numeric.likelihood import log_likelihood, score_parts
+from metaexo.numeric.likelihood import log_likelihood, score_parts, unbounded
 from metaexo.numeric.moments import Moments, moments
 from metaexo.numeric.problem import Array, Batch
 from metaexo.numeric.roots import bracketed_newton
-from metaexo.numeric.scan import ABOVE_ZERO, SHORTEST, settled_between
-from metaexo.numeric.tau2 import Tau2
+from metaexo.numeric.scan import ABOVE_ZERO, MOST_INTERVALS, SHORTEST, settled_between
+from metaexo.numeric.tau2 import Tau2, no_maximum
 
 # A first guess by cubic interpolation is trusted in brackets up to this width in log tau2.
 WIDEST = 3.0
@@ -110,6 +110,8 @@ def maximum_of_one(batch: Batch, restricted: bool) -> Tau2:
     candidates = [(0.0, 0)] if boundary else []
     candidates += [_refine(problem, bracket) for bracket in brackets]
     tau2, iterations = _highest(problem, candidates) if len(candidates) > 1 else (candidates or [(0.0, 0)])[0]
+    if problem.smallest == 0 and unbounded(batch, restricted)[0]:
+        return no_maximum(1)
     return _certify(problem, tau2, iterations, len(candidates), proved)
 
 
@@ -129,12 +131,13 @@ def _problem(batch: Batch, restricted: bool) -> Problem:
 
 def _brackets(problem: Problem, intervals: list[Interval]) -> tuple[list[Interval], bool]:
     """Halve the intervals that are not settled, and return those over which the score turns negative."""
-    found, proved = [], True
+    found, proved, looked_at = [], True, 0
     while intervals:
         interval = intervals.pop()
+        looked_at += 1
         low, high = interval.low.t, interval.high.t
         if not (interval.falls or settled_between(interval.low, interval.high)):
-            if high - low > SHORTEST * (high + problem.floor):
+            if high - low > SHORTEST * (high + problem.floor) and looked_at <= MOST_INTERVALS:
                 middle = math.sqrt((low + problem.floor) * (high + problem.floor)) - problem.floor
                 centre = problem.point(min(max(middle, low), high))
                 intervals += [Interval(interval.low, centre), Interval(centre, interval.high)]

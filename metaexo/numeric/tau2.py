@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import wraps
 
 import numpy as np
@@ -14,6 +14,8 @@ from metaexo.numeric.problem import Array, Batch, row_sums
 
 # Problems of a large batch are solved in parts of so many rows, whose arrays stay in the processor's cache.
 PART_ROWS = 65_536
+# Variances and squared effects from 1 / ORDINARY to ORDINARY are taken as they are.
+ORDINARY = 1e24
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,25 @@ def closed_form(raw: Array, se: Array | None = None) -> Tau2:
     )
 
 
+def no_maximum(size: int) -> Tau2:
+    """Return what stands for estimates of a likelihood that has no maximum."""
+    nothing, none = np.full(size, np.nan), np.zeros(size, dtype=np.int64)
+    return Tau2(nothing, nothing, none > 0, nothing, nothing, none, none, none > 0)
+
+
 def in_parts(kernel: Callable[[Batch], Tau2]) -> Callable[[Batch], Tau2]:
-    """Let a kernel solve a large batch part by part: bounded memory, and faster."""
+    """Let a kernel solve a large batch part by part: bounded memory, and faster.
+
+    Problems of very large or very small numbers are solved in units of their own size, powers of two, so
+    that no product of them leaves the range of floating-point numbers.
+    """
 
     @wraps(kernel)
     def solve(batch: Batch) -> Tau2:
+        unit = own_unit(batch)
+        if unit is not None:
+            found = solve(batch.in_units(unit))
+            return replace(found, tau2=found.tau2 * unit**2, se=found.se * unit**2)
         if batch.y.size <= PART_ROWS or batch.size == 1:
             return kernel(batch)
         step = max(1, PART_ROWS // batch.y.shape[1])
@@ -84,6 +100,24 @@ def in_parts(kernel: Callable[[Batch], Tau2]) -> Callable[[Batch], Tau2]:
         )
 
     return solve
+
+
+def own_unit(batch: Batch) -> Array | None:
+    """Return a power of two for each problem, shape (B,), to divide effects by; None if all is ordinary.
+
+    It lies in the middle, on a logarithmic scale, of what the variances and squared effects range over.
+    """
+    v, y = batch.v, batch.y
+    least, most, far = float(v.min()), float(v.max()), float(np.abs(y).max(initial=0.0))
+    if least >= 1 / ORDINARY and most <= ORDINARY and far * far <= ORDINARY:
+        return None
+    smallest = np.where(v > 0, v, np.inf).min(axis=-1)
+    largest = np.maximum(v.max(axis=-1), np.square(np.minimum(np.abs(y).max(axis=-1), 1e150)))
+    smallest = np.where(np.isfinite(smallest), smallest, largest)
+    known = (smallest > 0) & (largest > 0)
+    logs = np.log2(np.where(known, smallest, 1.0)) + np.log2(np.where(known, largest, 1.0))
+    power = np.round(logs / 4)
+    return np.exp2(power) if (np.abs(power) > 1).any() else None
 
 
 def variance_scale(batch: Batch) -> Array:
