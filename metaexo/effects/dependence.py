@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects.effect_sizes import Derivation, EffectSizes
 from metaexo.errors import AssumptionWarning, CorrelationError, InputError, MissingInputError, ShapeError
-from metaexo.inputs import check_aligned, check_number, read_numbers, read_words
+from metaexo.inputs import check_aligned, check_flag, check_number, read_numbers, read_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -300,6 +300,11 @@ def aggregate(
     >>> one.y.round(2), one.v.round(2)
     (array([0.3, 0.1]), array([0.03, 0.01]))
     """
+    if not isinstance(es, EffectSizes):
+        raise InputError(
+            f"the effects are a {type(es).__name__}", "an EffectSizes", "mx.EffectSizes(y, v, study=study)"
+        )
+    weighted = check_flag("weighted", weighted)
     known = blocks is not None
     if blocks is None:
         blocks = covariance_blocks(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaexo.errors import InputError
+from metaexo.inputs import check_level
 from metaexo.models.design import Design
 from metaexo.models.hypothesis import (
     TestResult,
@@ -58,8 +58,10 @@ class LinearResults(Readable, ABC):
 
     @cached_property
     def se(self) -> Array:
-        """Standard errors of the coefficients, shape (p,)."""
-        return np.sqrt(np.diagonal(self.cov))
+        """Standard errors of the coefficients, shape (p,); read-only."""
+        se = np.sqrt(np.diagonal(self.cov))
+        se.flags.writeable = False
+        return se
 
     @property
     def params(self) -> pd.Series:
@@ -284,9 +286,7 @@ class LinearResults(Readable, ABC):
         return wald_test(estimate - null, cov, self.df_test, words)
 
     def _level(self, level: float | None) -> float:
-        if level is not None and not 0 < level < 1:
-            raise InputError(f"level is {level}", "a fraction between 0 and 1, for example 0.95")
-        return self.level if level is None else level
+        return self.level if level is None else check_level(level)
 
     def _quantile(self, level: float) -> float:
         df = self.df_test

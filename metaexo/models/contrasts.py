@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from metaexo.errors import InputError, NotIdentifiableError, ShapeError, UnknownChoiceError
 from metaexo.formatting import interval, number, p_value, printed
+from metaexo.inputs import check_choice, check_number, read_numbers
 from metaexo.models.design import Design
 from metaexo.models.hypothesis import (
     TestResult,
@@ -83,11 +84,10 @@ def adjust_pvalues(pvalues: ArrayLike, how: str) -> Array:
     >>> adjust_pvalues([0.01, 0.04, 0.03], "holm").round(3)
     array([0.03, 0.06, 0.06])
     """
-    if how not in ADJUSTMENTS:
-        raise UnknownChoiceError("adjustment", how, ADJUSTMENTS)
+    check_choice("adjustment", how, tuple(ADJUSTMENTS))
     from statsmodels.stats.multitest import multipletests
 
-    p = np.asarray(pvalues, dtype=float)
+    p = read_numbers(pvalues, "pvalues")
     known = ~np.isnan(p)
     out = np.full(p.shape, np.nan)
     if known.any():
@@ -259,7 +259,7 @@ def read_weights(design: Design, weights: Weights) -> tuple[tuple[str, ...], Arr
     if isinstance(weights, Sequence) and weights and all(isinstance(name, str) for name in weights):
         names = tuple(map(str, weights))
         return names, np.array([_row(design, {name: 1.0}) for name in names])
-    table = np.atleast_2d(np.asarray(weights, dtype=float))
+    table = np.atleast_2d(read_numbers(weights, "weights"))
     if table.ndim != 2 or table.shape[1] != design.p or not np.isfinite(table).all():
         raise ShapeError(
             f"the weights have shape {table.shape}",
@@ -273,7 +273,7 @@ def _row(design: Design, weights: Mapping[str, float]) -> Array:
     for name, weight in weights.items():
         if name not in design.names:
             raise UnknownChoiceError("coefficient", name, design.names)
-        row[design.names.index(name)] = float(weight)
+        row[design.names.index(name)] = check_number(f"the weight of {name}", weight)
     return row
 
 
@@ -287,6 +287,17 @@ def _in_words(design: Design, row: Array) -> str:
     return " ".join(parts).removeprefix("+ ") or "0"
 
 
+def _read_null(null: ArrayLike, size: int) -> Array:
+    """Return the value of each combination under the null hypothesis."""
+    values = read_numbers(null, "null")
+    if values.shape not in ((), (1,), (size,)) or not np.isfinite(values).all():
+        raise ShapeError(
+            f"null has shape {values.shape}" if np.isfinite(values).all() else "null has missing values",
+            f"one finite number, or one for each of {size} combinations",
+        )
+    return np.broadcast_to(values, size).astype(float)
+
+
 def make_contrasts(
     fit: LinearResults,
     weights: Weights,
@@ -296,7 +307,7 @@ def make_contrasts(
 ) -> Contrasts:
     """Return linear combinations of the coefficients of a fit; see `LinearResults.contrast`."""
     names, rows = read_weights(fit.design, weights)
-    wanted = np.broadcast_to(np.asarray(null, dtype=float), len(names)).astype(float)
+    wanted = _read_null(null, len(names))
     if not rows.any(axis=1).all():
         raise InputError("a combination has no weights but zeros", "at least one weight that is not zero")
     lost = [name for name, known in zip(names, fit.design.estimable(rows), strict=True) if not known]

@@ -13,7 +13,8 @@ from scipy import sparse
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.formatting import plural, printed
-from metaexo.models.design import make_design
+from metaexo.inputs import check_number, read_words
+from metaexo.models.design import check_effects, make_design
 from metaexo.models.multilevel_grouping import grouping
 from metaexo.models.multilevel_terms import RandomTerm
 from metaexo.numeric.problem import Array
@@ -172,12 +173,14 @@ def identifiable_terms(
     source: 3 levels, 2 comparisons
     isolation: refused, 1 of 6 effects does not name it; the other 5 are of one level, SEC
     """
-    if least < 1:
+    if not check_number("least", least) >= 1:
         raise InputError(f"least is {least}", "at least 1")
+    check_effects(es, "identifiable_terms")
+    es.check_index("moderators", moderators)
     x = make_design(moderators, es.k, data=es.data).matrix(es.k)
     basis = np.linalg.qr(x)[0]
     units = grouping(es, unit)[0]
-    unknown = {_plain(word) for word in not_named}
+    unknown = {_plain(word) for word in read_words(not_named, "not_named")}
     kept: dict[str, Index] = {}
     checks: dict[str, TermCheck] = {}
     for name in _names(random):
@@ -194,12 +197,13 @@ def identifiable_terms(
 
 def _names(random: Any) -> list[str]:
     """Return the terms one by one: "study/effect" is a term of the study and one of the effect within it."""
-    entries = [random] if isinstance(random, str | RandomTerm) else list(random)
+    entries = list(random) if isinstance(random, list | tuple) else [random]
     names: list[str] = []
     for entry in entries:
-        if not isinstance(entry, str) or "|" in entry:
+        if not isinstance(entry, str) or "|" in entry or not entry.strip():
+            shown = entry.name if isinstance(entry, RandomTerm) else entry
             raise InputError(
-                f"the term {entry if isinstance(entry, str) else entry.name!r} is no plain word",
+                f"the term {shown!r} is no plain word",
                 'columns, alone or nested: "source", "study/effect"',
                 "terms of outcomes, times or slopes within a level have to be judged by their profiles",
             )

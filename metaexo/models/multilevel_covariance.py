@@ -67,7 +67,7 @@ def as_sparse(v: Any, es: EffectSizes, name: str) -> sparse.csr_array:
     if sparse.issparse(v):
         if v.dtype.kind not in "fiub":
             raise InputError(f"{name} holds {v.dtype} entries", "real numbers")
-        matrix = sparse.csr_array(v)
+        matrix = sparse.csr_array(v, copy=True)
     elif isinstance(v, list | tuple) and len(v) and all(hasattr(b, "rows") and hasattr(b, "cov") for b in v):
         matrix = _from_blocks(_rows_of_blocks(v, es, name), k, name)
     elif isinstance(v, list | tuple) and len(v) and all(_is_table(b) for b in v):
@@ -84,6 +84,8 @@ def as_sparse(v: Any, es: EffectSizes, name: str) -> sparse.csr_array:
         matrix = _from_blocks(list(zip(rows, parts, strict=True)), k, name)
     else:
         dense = read_numbers(_in_order(v, es, name), name, rows=es.row_ids)
+        if dense.ndim not in (1, 2):
+            raise ShapeError(f"{name} has shape {dense.shape} for {k} effects", f"shape ({k}, {k})")
         matrix = sparse.csr_array(sparse.diags_array(dense) if dense.ndim == 1 else dense)
     if matrix.shape != (k, k):
         raise ShapeError(f"{name} has shape {matrix.shape} for {k} effects", f"shape ({k}, {k})")

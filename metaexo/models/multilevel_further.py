@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from metaexo.errors import UnknownChoiceError
+from metaexo.inputs import check_choice, check_flag
 from metaexo.models.robust import Freedom
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ class FurtherMultilevel:
             If there is no such term.
         """
         names = [named.name for named in self.terms]
-        if term not in names:
-            raise UnknownChoiceError("random term", term, names)
+        check_choice("random term", term, names)
         return names.index(term)
 
     def robust(
@@ -174,7 +173,8 @@ class FurtherMultilevel:
         """
         from metaexo.models.multilevel_predict import predict
 
-        return predict(self._fit, new, level, given or {}, inner or {}, without)
+        known = {} if given is None else given
+        return predict(self._fit, new, level, known, {} if inner is None else inner, without)
 
     def random_effects(self, level: float | None = None) -> dict[str, pd.DataFrame]:
         """Return the predicted random effects (BLUPs) of every term with prediction intervals.
@@ -227,7 +227,7 @@ class FurtherMultilevel:
         """
         from metaexo.models.multilevel_shares import shares
 
-        return shares(self._fit, interval, level)
+        return shares(self._fit, check_flag("interval", interval), level)
 
     def residuals(self) -> pd.DataFrame:
         """Return residuals, hat values and weights, a row an effect.
@@ -258,7 +258,7 @@ class FurtherMultilevel:
         """
         from metaexo.models.multilevel_influence import influence
 
-        return influence(self._fit, cluster, refit)
+        return influence(self._fit, cluster, check_flag("refit", refit))
 
     def test_against(self, reduced: Any) -> LikelihoodRatioTest:
         """Test a simpler structure against this one by their likelihoods.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.errors import ConvergenceError
+from metaexo.inputs import Immutable
 from metaexo.models.robust import split_clusters
 from metaexo.models.weighted import refuse_own_weights
 from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class ClusterInfluence:
+class ClusterInfluence(Immutable):
     """How the fit changes when a cluster is left out.
 
     Attributes

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import CorrelationError, InputError, TooFewStudiesError
-from metaexo.inputs import check_choice, check_level, check_number
+from metaexo.inputs import Immutable, check_choice, check_level, check_number
 from metaexo.models.design import Design, check_effects, make_design
 from metaexo.models.robust import Freedom, RobustResults, read_freedom, split_clusters
 from metaexo.models.sandwich import cluster_sandwich
@@ -39,7 +39,7 @@ WORKING = ("correlated", "hierarchical")
 
 
 @dataclass(frozen=True, eq=False)
-class MomentFit:
+class MomentFit(Immutable):
     """Weighted least squares with a working model whose variances were estimated by moments.
 
     Attributes

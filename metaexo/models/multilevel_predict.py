@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.inputs import read_words
+from metaexo.errors import InputError
+from metaexo.inputs import check_choice, read_words
 from metaexo.models.hypothesis import quantiles
 from metaexo.models.multilevel_terms import NamedTerm
 from metaexo.models.prediction import new_rows
@@ -90,8 +90,7 @@ def inner_weights(named: NamedTerm, inner: str | None) -> Array | None:
         return np.ones(1)
     if inner is None:
         return None
-    if inner not in named.inner:
-        raise UnknownChoiceError(f"inner level of {named.name}", inner, named.inner)
+    check_choice(f"inner level of {named.name}", inner, named.inner)
     where = named.inner.index(inner)
     return np.asarray(np.eye(s)[where if len(named.inner) == s else 0])
 
@@ -115,8 +114,7 @@ def _with_levels(
     for name, label in given.items():
         j = fit.position(name)
         named, g = fit.terms[j], fit.g[j]
-        if label not in named.levels:
-            raise UnknownChoiceError(f"level of {name}", label, named.levels)
+        check_choice(f"level of {name}", label, named.levels)
         weights = inner_weights(named, inner.get(name))
         if weights is None:
             raise InputError(

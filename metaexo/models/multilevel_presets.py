@@ -14,7 +14,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,7 +23,7 @@ from metaexo.effects import covariance_blocks
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import CorrelationError, FewStudiesWarning, InputError
 from metaexo.formatting import printed
-from metaexo.inputs import check_choice, check_level, check_number, frozen, read_numbers
+from metaexo.inputs import Immutable, check_choice, check_level, check_number, read_numbers
 from metaexo.models.design import check_effects
 from metaexo.models.multilevel import Multilevel
 from metaexo.models.multilevel_grouping import grouping
@@ -115,7 +115,7 @@ def correlated_effects(
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RhoSweep:
+class RhoSweep(Immutable):
     """A working model fitted at several assumed correlations.
 
     Attributes
@@ -146,14 +146,6 @@ class RhoSweep:
     component_names: tuple[str, ...]
     llf: Array
     fits: tuple[MultilevelResults, ...]
-
-    def __post_init__(self) -> None:
-        for name in ("rho", "estimate", "se", "low", "high", "components", "llf"):
-            object.__setattr__(self, name, frozen(getattr(self, name)))
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.__post_init__()
 
     @property
     def largest_change(self) -> float:

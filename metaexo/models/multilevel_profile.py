@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.errors import ConvergenceError, InputError, UnknownChoiceError
+from metaexo.inputs import Immutable, read_numbers, read_words
 from metaexo.models.multilevel_terms import NamedTerm
 from metaexo.numeric.mixed.maximum import MixedMaximum, variance_unit
 from metaexo.numeric.mixed.problem import MixedProblem
@@ -55,7 +56,7 @@ class Limits:
 
 
 @dataclass(frozen=True, eq=False)
-class ComponentProfile:
+class ComponentProfile(Immutable):
     """The profile likelihood of one component.
 
     Attributes
@@ -93,7 +94,10 @@ def intervals(fit: MultilevelResults, components: Sequence[str] | None, level: f
     import pandas as pd
 
     table = fit.components
-    names = list(table.index[~table["fixed"]]) if components is None else list(components)
+    if components is None:
+        names = list(table.index[~table["fixed"]])
+    else:
+        names = [components] if isinstance(components, str) else list(read_words(components, "components"))
     found = [limits(fit, name, level) for name in names]
     return pd.DataFrame(
         {
@@ -119,12 +123,26 @@ def profile(
             max(low, found.low - 0.3 * width), min(high, found.low + 1.3 * width), GRID_POINTS
         )
     else:
-        points = np.asarray(grid, dtype=float).ravel()
+        points = _read_grid(fit, component, grid)
     llf = np.array([refit_at(fit, component, float(x)).llf for x in points])
     return ComponentProfile(component, points, llf, fit.maximum.llf, found, fit._level(level))
 
 
-def find(fit: MultilevelResults, component: str) -> tuple[int, int]:
+def _read_grid(fit: MultilevelResults, component: str, grid: ArrayLike) -> Array:
+    """Return the values of a grid; refuse those that the component cannot have."""
+    points = read_numbers(grid, "grid").ravel()
+    low, high = _edges(fit, component)
+    bad = ~(np.isfinite(points) & (points >= low) & (points <= high))
+    if bad.any() or not points.size:
+        raise InputError(
+            f"grid holds values that {component} cannot have" if points.size else "grid is empty",
+            f"finite numbers from {low:g} to {high:g}",
+            rows=[f"{x:g}" for x in points[bad]],
+        )
+    return points
+
+
+def find(fit: MultilevelResults, component: object) -> tuple[int, int]:
     """Return the positions of the term and of the component in it.
 
     Raises
@@ -133,7 +151,7 @@ def find(fit: MultilevelResults, component: str) -> tuple[int, int]:
         If there is no such component.
     """
     for j, named in enumerate(fit.terms):
-        if component in named.components:
+        if isinstance(component, str) and component in named.components:
             return j, named.components.index(component)
     raise UnknownChoiceError("variance component", component, list(fit.component_values))
 

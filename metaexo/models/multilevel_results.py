@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
 from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.inputs import Immutable, check_flag, frozen
 from metaexo.ledger import Ledger
 from metaexo.models.coefficients import LinearResults
 from metaexo.models.design import Design
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MultilevelResults(FurtherMultilevel, LinearResults):
+class MultilevelResults(Immutable, FurtherMultilevel, LinearResults):
     """A fitted multilevel model; asking again with other choices gives a new one.
 
     Attributes
@@ -62,7 +65,7 @@ class MultilevelResults(FurtherMultilevel, LinearResults):
     terms: tuple[NamedTerm, ...]
     problem: MixedProblem
     maximum: MixedMaximum
-    fixed: dict[int, float]
+    fixed: Mapping[int, float]
     method: str
     test: str
     level: float
@@ -95,7 +98,10 @@ class MultilevelResults(FurtherMultilevel, LinearResults):
     @cached_property
     def gls(self) -> GeneralisedFit:
         """Generalised least squares at the estimated components."""
-        return generalised_fit(self.problem, self.problem.matrices(self.maximum.theta))
+        found = generalised_fit(self.problem, self.problem.matrices(self.maximum.theta))
+        for values in (found.beta, found.cov, found.mx, found.r):
+            values.flags.writeable = False
+        return found
 
     @cached_property
     def own(self) -> WeightedCoefficients | None:
@@ -158,13 +164,13 @@ class MultilevelResults(FurtherMultilevel, LinearResults):
     # -- components --------------------------------------------------------------------------------------
 
     @cached_property
-    def component_values(self) -> dict[str, float]:
-        """Component to its estimate."""
+    def component_values(self) -> Mapping[str, float]:
+        """Component to its estimate; read-only."""
         out: dict[str, float] = {}
         for named, part in zip(self.terms, self.problem.split(self.maximum.theta), strict=True):
             values = named.term.structure.values(part)
             out.update(zip(named.components, map(float, values), strict=True))
-        return out
+        return MappingProxyType(out)
 
     @property
     def components(self) -> pd.DataFrame:
@@ -217,9 +223,9 @@ class MultilevelResults(FurtherMultilevel, LinearResults):
         return pd.DataFrame(g, index=pd.Index(names), columns=pd.Index(names))
 
     @cached_property
-    def g(self) -> list[Array]:
+    def g(self) -> tuple[Array, ...]:
         """G of each term at the estimates."""
-        return self.problem.matrices(self.maximum.theta)
+        return tuple(map(frozen, self.problem.matrices(self.maximum.theta)))
 
     # -- heterogeneity and likelihood --------------------------------------------------------------------
 
@@ -269,7 +275,7 @@ class MultilevelResults(FurtherMultilevel, LinearResults):
         restricted : bool, optional
             From the restricted likelihood; default: for REML fits.
         """
-        chosen = self.method == "REML" if restricted is None else restricted
+        chosen = self.method == "REML" if restricted is None else check_flag("restricted", restricted)
         llf = self.gls.llf(chosen)
         if self.own is not None:  # at these coefficients the likelihood is lower
             change = self.own.beta - self.gls.beta

@@ -63,7 +63,9 @@ class MultilevelRobustResults(RobustResults):
         DataFrame
             Columns estimate, se, df, low, high, prediction_se, prediction_low, prediction_high.
         """
-        return self._predicted(new, level, variance_of_new(self.base, {}, inner or {}, without))
+        return self._predicted(
+            new, level, variance_of_new(self.base, {}, {} if inner is None else inner, without)
+        )
 
 
 def robust(

@@ -10,7 +10,7 @@ import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
-from metaexo.inputs import as_word, check_choice, read_numbers
+from metaexo.inputs import Immutable, as_word, check_choice, read_numbers
 from metaexo.models.multilevel_grouping import column_values, grouping
 from metaexo.models.multilevel_structures import SLOPES, STRUCTURES, make_structure
 from metaexo.numeric.mixed.structures import Diagonal, Structure
@@ -80,7 +80,7 @@ class RandomTerm:
 
 
 @dataclass(frozen=True, eq=False)
-class NamedTerm:
+class NamedTerm(Immutable):
     """A random term with the words that belong to its numbers.
 
     Attributes
@@ -175,7 +175,7 @@ def _read(es: EffectSizes, record: RandomTerm) -> NamedTerm:
         term = intercept_term(level, len(levels), structure, relation)
         return NamedTerm(record.name, "intercept", term, levels, ())
     slopes = not isinstance(record.inner, str) or "+" in record.inner
-    code = record.structure or ("GEN" if slopes else "CS")
+    code = ("GEN" if slopes else "CS") if record.structure is None else record.structure
     check_choice("structure", code, tuple(STRUCTURES))
     if slopes != (code in SLOPES):
         raise InputError(

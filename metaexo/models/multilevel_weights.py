@@ -15,6 +15,7 @@ from scipy import sparse
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotIdentifiableError, UnknownChoiceError
+from metaexo.inputs import Immutable
 from metaexo.models.multilevel_covariance import as_sparse, is_symmetric
 from metaexo.numeric.problem import Array
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class WeightedCoefficients:
+class WeightedCoefficients(Immutable):
     """Coefficients with given weights.
 
     Attributes

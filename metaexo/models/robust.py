@@ -19,7 +19,7 @@ from metaexo.errors import (
     TooFewStudiesError,
 )
 from metaexo.formatting import interval, number, p_value, plural, printed, text_table
-from metaexo.inputs import as_word, check_choice, is_blank, read_entries
+from metaexo.inputs import Immutable, as_word, check_choice, frozen, is_blank, read_entries
 from metaexo.models.coefficients import LinearResults
 from metaexo.models.design import Design
 from metaexo.models.hypothesis import TestResult, make_test, quantiles, wald_test
@@ -41,7 +41,7 @@ FEW_DEGREES = 4.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RobustResults(LinearResults):
+class RobustResults(Immutable, LinearResults):
     """Coefficients of a fit with cluster-robust standard errors, tests and intervals.
 
     Attributes
@@ -92,7 +92,7 @@ class RobustResults(LinearResults):
     @cached_property
     def df(self) -> Array:
         """Degrees of freedom of each coefficient, shape (p,)."""
-        return self.df_of(np.eye(self.design.p))
+        return frozen(self.df_of(np.eye(self.design.p)))
 
     def df_of(self, rows: Array) -> Array:
         """Return the degrees of freedom of combinations of coefficients, shape (q,).
@@ -332,6 +332,7 @@ def split_clusters(
     else:
         if getattr(cluster, "ndim", 1) != 1:
             raise ShapeError("cluster is no list of single entries", "one entry for each effect")
+        es.check_index("cluster", cluster)
         labels = read_entries(cluster, "cluster")
     if len(labels) != fit.k:
         raise ShapeError(f"cluster has {len(labels)} entries for {fit.k} effects", "one for each effect")

@@ -31,13 +31,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.errors import NotIdentifiableError, UnknownChoiceError
-from metaexo.inputs import frozen
+from metaexo.inputs import Immutable
 from metaexo.numeric.problem import Array
 
 KINDS = ("CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3")
@@ -53,7 +52,7 @@ Working = Sequence[Array] | Callable[[Index], Array]
 
 
 @dataclass(frozen=True, eq=False)
-class Sandwich:
+class Sandwich(Immutable):
     """A cluster-robust covariance matrix with what its degrees of freedom are made of.
 
     Attributes
@@ -73,14 +72,6 @@ class Sandwich:
     own: Array
     across: Array
     signs: Array
-
-    def __post_init__(self) -> None:
-        for name in ("cov", "own", "across", "signs"):
-            object.__setattr__(self, name, frozen(getattr(self, name)))
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.__post_init__()
 
     def mean(self, rows: Array) -> Array:
         """Return the expectation of L V L' under the working model, shape (q, q).

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, ShapeError
+from metaexo.inputs import check_aligned, read_numbers
 from metaexo.models.multilevel import Multilevel
 from metaexo.models.multilevel_terms import RandomTerm
 
@@ -85,17 +86,16 @@ def model_of_values(
     >>> fit.i2()["i2"].round(2).to_dict()
     {'source': 0.34, 'effect': 0.66, 'total': 1.0}
     """
-    y = np.asarray(values, dtype=float)
-    known = np.zeros(y.shape) if v is None else np.asarray(v, dtype=float)
+    check_aligned(values=values, v=v, data=data, study=study, labels=labels)
+    y = read_numbers(values, "values", ndim=1)
+    known = np.zeros(y.shape) if v is None else read_numbers(v, "v", ndim=1)
     if known.shape != y.shape:
         raise ShapeError(f"v has shape {known.shape} for {y.size} values", "one entry for each, or none")
     if np.isnan(y).any():
         rows = [f"row {i + 1}" for i in np.flatnonzero(np.isnan(y))]
         raise InputError("some values are missing", "a number in every row", "leave these rows out", rows)
-    terms = [random] if isinstance(random, str | RandomTerm) else list(random)
-    if RESIDUAL not in terms:
+    terms: list[Any] = list(random) if isinstance(random, list | tuple) else [random]
+    if not any(isinstance(term, str) and term == RESIDUAL for term in terms):
         terms.append(RESIDUAL)
-    es = EffectSizes(
-        y, np.nan_to_num(known), labels=labels, study=None if study is None else list(study), data=data
-    )
+    es = EffectSizes(y, np.where(np.isnan(known), 0.0, known), labels=labels, study=study, data=data)
     return Multilevel(es, terms, moderators=moderators)

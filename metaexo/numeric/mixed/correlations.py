@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -63,37 +64,41 @@ class Correlation:
 def compound(size: int, lowest: float) -> Correlation:
     """Return equal correlations of all pairs; `lowest` is what keeps the matrix positive semidefinite."""
     ones, eye = np.ones((size, size)), np.eye(size)
-    return Correlation(lambda rho: (rho * ones + (1 - rho) * eye, ones - eye), lowest, 1.0)
+    return Correlation(partial(_compound, ones, eye), lowest, 1.0)
 
 
 def power(distance: ArrayLike, negative: bool) -> Correlation:
     """Return correlations rho^d for distances d: autoregressive (d whole, negative allowed) or continuous."""
-    d = np.asarray(distance, dtype=float)
-
-    def both(rho: float) -> tuple[Array, Array]:
-        base = rho if negative else max(rho, 1e-12)
-        apart = d > 0
-        value, slope = np.ones(d.shape), np.zeros(d.shape)
-        value[apart] = np.power(base, d[apart])
-        slope[apart] = d[apart] * np.power(base, d[apart] - 1)
-        return value, slope
-
-    return Correlation(both, -1.0 if negative else 0.0, 1.0)
+    return Correlation(
+        partial(_power, np.asarray(distance, dtype=float), negative), -1.0 if negative else 0.0, 1.0
+    )
 
 
 def spatial(distance: ArrayLike, form: str) -> Correlation:
     """Return correlations that fade with distance over a range: one of the keys of SPATIAL."""
     d = np.asarray(distance, dtype=float)
     typical = float(np.median(d[d > 0])) if (d > 0).any() else 1.0
-    function = SPATIAL[form]
-
-    def both(rho: float) -> tuple[Array, Array]:
-        ratio = d / max(rho, 1e-12 * typical)
-        value, slope = function(ratio)
-        return value, slope * (-ratio / max(rho, 1e-12 * typical))
-
     kinks = tuple(map(float, np.unique(d[d > 0]))) if form == "SPLIN" else ()
-    return Correlation(both, 0.0, np.inf, "range", typical, kinks)
+    return Correlation(partial(_spatial, d, form, typical), 0.0, np.inf, "range", typical, kinks)
+
+
+def _compound(ones: Array, eye: Array, rho: float) -> tuple[Array, Array]:
+    return rho * ones + (1 - rho) * eye, ones - eye
+
+
+def _power(d: Array, negative: bool, rho: float) -> tuple[Array, Array]:
+    base = rho if negative else max(rho, 1e-12)
+    apart = d > 0
+    value, slope = np.ones(d.shape), np.zeros(d.shape)
+    value[apart] = np.power(base, d[apart])
+    slope[apart] = d[apart] * np.power(base, d[apart] - 1)
+    return value, slope
+
+
+def _spatial(d: Array, form: str, typical: float, rho: float) -> tuple[Array, Array]:
+    ratio = d / max(rho, 1e-12 * typical)
+    value, slope = SPATIAL[form](ratio)
+    return value, slope * (-ratio / max(rho, 1e-12 * typical))
 
 
 def _exponential(r: Array) -> tuple[Array, Array]:

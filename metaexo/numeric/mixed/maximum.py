@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.inputs import Immutable
 from metaexo.numeric.mixed.climb import Box, Function, Top, climb, observed_information
 from metaexo.numeric.mixed.evaluation import Evaluation
 from metaexo.numeric.mixed.likelihood import evaluate
@@ -38,7 +39,7 @@ FLAT = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class MixedMaximum:
+class MixedMaximum(Immutable):
     """The maximum of the likelihood with what vouches for it.
 
     Attributes

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
+from metaexo.inputs import Immutable
 from metaexo.numeric.mixed.chain import Chain, find_chain
 from metaexo.numeric.mixed.partition import BLOCK_LIMIT, Partition, partition
 from metaexo.numeric.mixed.terms import Index, Term
@@ -19,7 +20,7 @@ class NotPositiveDefinite(Exception):
 
 
 @dataclass(frozen=True, eq=False)
-class MixedProblem:
+class MixedProblem(Immutable):
     """A linear mixed model with known sampling covariances.
 
     Attributes

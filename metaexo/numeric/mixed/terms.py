@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from metaexo.inputs import Immutable
 from metaexo.numeric.mixed.structures import Structure
 from metaexo.numeric.problem import Array
 
@@ -16,7 +17,7 @@ Index = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
-class Term:
+class Term(Immutable):
     """One random term: row i adds z_i' u[level_i], with cov(u) = relation x G.
 
     Attributes
