@@ -227,12 +227,18 @@ def _one(x: Quantiles, i: int) -> Quantiles:
 def _check_order(x: Quantiles) -> None:
     """Refuse quantiles that do not ascend."""
     table = np.stack([getattr(x, name) for name in NUMBERS])
-    for i in range(x.n.size):
-        there = table[np.isfinite(table[:, i]), i]
-        if (np.diff(there) < 0).any():
-            raise IntervalError(
-                "the quantiles of a sample do not ascend",
-                "minimum <= q1 <= median <= q3 <= maximum",
-                "look at this row in the source",
-                f"row {i + 1}: {', '.join(f'{value:g}' for value in there)}",
-            )
+    with np.errstate(invalid="ignore"):
+        known = np.where(np.isfinite(table), table, -np.inf)
+        falls = known < np.maximum.accumulate(known, axis=0)
+    wrong = np.flatnonzero((falls & np.isfinite(table)).any(axis=0))
+    if wrong.size:
+        rows = [table[np.isfinite(table[:, i]), i] for i in wrong]
+        raise IntervalError(
+            "the quantiles of a sample do not ascend",
+            "minimum <= q1 <= median <= q3 <= maximum",
+            "look at these rows in the source",
+            [
+                f"row {i + 1}: {', '.join(f'{value:g}' for value in row)}"
+                for i, row in zip(wrong, rows, strict=True)
+            ],
+        )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,9 +43,21 @@ class Reported:
     columns: Mapping[str, Any]
     k: int
     rows: tuple[str, ...]
+    _known: dict[tuple[str, ...], Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, what: tuple[str, ...], compute: Callable[[], Any]) -> Any:
+        """Return a column that follows from the table, computed when it is first asked for; read-only."""
+        if what not in self._known:
+            values = np.asarray(compute())
+            values.flags.writeable = False
+            self._known[what] = values
+        return self._known[what]
 
     def numbers(self, name: str) -> Array:
         """Return a column as numbers, NaN for gaps."""
+        return cast("Array", self.once(("numbers", name), lambda: self._numbers(name)))
+
+    def _numbers(self, name: str) -> Array:
         if name not in self.columns:
             return np.full(self.k, np.nan)
         try:
@@ -55,6 +67,9 @@ class Reported:
 
     def words(self, name: str) -> Words:
         """Return a column as words in small letters, "" for gaps."""
+        return cast("Words", self.once(("words", name), lambda: self._words(name)))
+
+    def _words(self, name: str) -> Words:
         if name not in self.columns:
             return np.full(self.k, "", dtype=str)
         column = self.columns[name]
@@ -64,7 +79,10 @@ class Reported:
 
     def has(self, *names: str) -> Mask:
         """Return which rows have all of the named numbers."""
-        return np.asarray(np.all([np.isfinite(self.numbers(name)) for name in names], axis=0), dtype=bool)
+        found = self.once(
+            ("has", *names), lambda: np.all([np.isfinite(self.numbers(name)) for name in names], axis=0)
+        )
+        return cast("Mask", found)
 
 
 def read_table(
@@ -86,7 +104,10 @@ def read_table(
     >>> table.numbers("treatment_mean")
     array([ 1., nan])
     """
-    columns = {str(name): list(column) for name, column in table.items()}
+    columns = {
+        str(name): column.tolist() if hasattr(column, "iloc") else list(column)
+        for name, column in table.items()
+    }
     lengths = {len(column) for column in columns.values()}
     if len(lengths) > 1:
         raise ShapeError("the columns of the table differ in length", "one entry a row in each")
@@ -175,6 +196,10 @@ def direction_of(table: Reported) -> Array:
     >>> direction_of(read_table({"direction": ["higher", "lower", None]}))
     array([ 1., -1., nan])
     """
+    return cast("Array", table.once(("direction_of",), lambda: _direction_of(table)))
+
+
+def _direction_of(table: Reported) -> Array:
     by_means = np.sign(table.numbers("treatment_mean") - table.numbers("control_mean"))
     sign = np.where(np.isfinite(by_means), by_means, np.sign(table.numbers("difference")))
     words = table.words("direction")
@@ -191,6 +216,10 @@ def exact_p(table: Reported) -> Array:
     >>> exact_p(read_table({"p_relation": ["=", "<"], "p_value": [0.03, 0.05]}))
     array([0.03,  nan])
     """
+    return cast("Array", table.once(("exact_p",), lambda: _exact_p(table)))
+
+
+def _exact_p(table: Reported) -> Array:
     of_arms = (table.words("reported_as") != "f") | f_of_the_arms(table)
     return np.where((table.words("p_relation") == "=") & of_arms, table.numbers("p_value"), np.nan)
 
@@ -229,6 +258,10 @@ def f_of_the_arms(table: Reported) -> Mask:
     >>> f_of_the_arms(table)
     array([ True, False,  True])
     """
+    return cast("Mask", table.once(("f_of_the_arms",), lambda: _f_of_the_arms(table)))
+
+
+def _f_of_the_arms(table: Reported) -> Mask:
     df, n1, n2 = (table.numbers(name) for name in ("df", "treatment_n", "control_n"))
     of_arms = np.where(table.words("paired") == "yes", (df == n1 - 1) | (df == n2 - 1), df == n1 + n2 - 2)
     fits = of_arms | (df == NUMERATOR) | ~df_is_told(table)
@@ -237,6 +270,10 @@ def f_of_the_arms(table: Reported) -> Mask:
 
 def df_is_told(table: Reported) -> Mask:
     """Return which rows give the degrees of freedom of their statistic, and sizes to compare them with."""
+    return cast("Mask", table.once(("df_is_told",), lambda: _df_is_told(table)))
+
+
+def _df_is_told(table: Reported) -> Mask:
     twice = table.words("paired") == "yes"
     either = table.has("treatment_n") | table.has("control_n")
     sized = np.where(twice, either, table.has("treatment_n", "control_n"))

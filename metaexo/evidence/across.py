@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROUNDING = 1e-9
+MOST_NEAREST = 100
+"""Unknown studies for which the nearest known one is looked for."""
 
 # name of what the interval belongs to: estimate, low, high
 INTERVALS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
@@ -158,9 +160,13 @@ def _repeats(counted: pd.Series, table: pd.DataFrame) -> Iterator[tuple[int, int
 
 def _check_studies(sheet: RawSheet, frame: pd.DataFrame, studies: Collection[str]) -> None:
     column = sheet.plan.columns[sheet.plan.key]
+    strange = [
+        study for study in frame[column.name].unique() if isinstance(study, str) and study not in studies
+    ]
+    nearest = {study: nearest_word(study[:80], studies) for study in strange[:MOST_NEAREST]}
     for i, study in enumerate(frame[column.name]):
         if isinstance(study, str) and study not in studies:
-            near = nearest_word(study, studies)
+            near = nearest.get(study)
             problem(
                 sheet,
                 UnknownStudyError,

@@ -124,15 +124,15 @@ def find_p_mismatch(rows: Rows) -> list[SheetProblem]:
     """Find p-values that follow neither from the printed t nor from means, SDs and sizes."""
     printed, relation = rows.cells("p_value"), rows.words("p_relation")
     p = rows.numbers("p_value")
-    found: list[SheetProblem] = []
+    found: dict[int, SheetProblem] = {}
     for low, high, source, exact in (*_p_of_statistic(rows), *_p_of_means(rows)):
         agrees = p_agrees(printed, relation, low, high)
         if not exact:
             agrees |= (np.array(relation) == "=") & (
                 ((p <= SIGNIFICANCE) & (low <= SIGNIFICANCE)) | ((p > SIGNIFICANCE) & (high > SIGNIFICANCE))
             )
-        found += [
-            rows.finding(
+        found |= {
+            int(i): rows.finding(
                 PValueMismatchWarning,
                 i,
                 "p_value",
@@ -141,9 +141,9 @@ def find_p_mismatch(rows: Rows) -> list[SheetProblem]:
                 "look at the source; the test may be another one, one-sided, or of other groups",
             )
             for i in np.flatnonzero(~agrees)
-            if not any(earlier.line == rows.sheet.lines[int(i)] for earlier in found)
-        ]
-    return found
+            if int(i) not in found
+        }
+    return list(found.values())
 
 
 def _ways(rows: Rows) -> list[tuple[Array, Array, Mask]]:

@@ -113,7 +113,10 @@ def find_shrinking_sds(rows: Rows) -> list[SheetProblem]:
     for group in rows.groups("outcome", "unit"):
         known = group[np.isfinite(sd[group]) & np.isfinite(n[group]) & (sd[group] > 0)]
         owners = sorted(set(study[known].tolist()))
-        of_study = [known[study[known] == name] for name in owners]
+        at_study: dict[str, list[int]] = {name: [] for name in owners}
+        for i in known:
+            at_study[study[i]].append(int(i))
+        of_study = list(at_study.values())
         slope, low, high = sd_against_n(
             [_log_mean(sd[at]) for at in of_study], [_log_mean(n[at]) for at in of_study]
         )
@@ -149,10 +152,10 @@ def _log_mean(values: Array) -> float:
 
 def find_unusual_cvs(rows: Rows) -> list[SheetProblem]:
     """Find SDs far smaller beside their means than those of other studies of the same outcome."""
-    study = rows.words("study_id")
+    study, unit = rows.words("study_id"), rows.words("unit")
     found = []
     for group in rows.groups("outcome", "unit"):
-        if "log" in rows.words("unit")[int(group[0])].lower():
+        if "log" in unit[int(group[0])].lower():
             continue
         places = [(arm, int(i)) for i in group for arm in ARMS]
         mean, sd, n = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ MULTIPLE_PRECISION = 0.01
 """Numbers typed so coarsely that a ratio is not known to this share tell nothing of a constant multiple."""
 SAME_PRECISION = 1e-12
 SMALL_CV = 0.25
+FEWEST_OTHERS = 2
 NORMAL_ENOUGH = 3.0
 VARIANCE_RATIO = 1000.0
 
@@ -77,9 +79,23 @@ def constant_multiples(table: ArrayLike) -> tuple[Multiple, ...]:
     if values.ndim != 2:
         raise ShapeError(f"the table has {values.ndim} dimensions", "rows and columns")
     half = 0.5 * 10.0**-places
-    pairs = [(i, j) for i in range(values.shape[1]) for j in range(i + 1, values.shape[1])]
+    pairs = [(i, j) for i in range(values.shape[1] - 1) for j in _possible(values, half, i)]
     found = [(i, j, _factor(values[:, i], half[:, i], values[:, j], half[:, j])) for i, j in pairs]
     return tuple(Multiple(i, j, factor) for i, j, factor in found if factor is not None)
+
+
+def _possible(values: Array, half: Array, i: int) -> list[int]:
+    """Return the columns after column `i` that one factor may turn it into, by all ratios at once."""
+    a, a_half = values[:, i, None], half[:, i, None]
+    b, b_half = values[:, i + 1 :], half[:, i + 1 :]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        used = np.isfinite(a) & np.isfinite(b) & (np.abs(a) > a_half) & (np.abs(b) > b_half)
+        ratio = np.where(used, b / a, np.nan)
+        off = np.abs(ratio) * (b_half / np.abs(b) + a_half / np.abs(a) + SAME_PRECISION)
+    low = np.where(used, ratio - off, -np.inf).max(axis=0)
+    high = np.where(used, ratio + off, np.inf).min(axis=0)
+    fits = (used.sum(axis=0) >= FEWEST_NUMBERS) & (low <= high) & ((low > 1) | (high < 1))
+    return [int(j) + i + 1 for j in np.flatnonzero(fits)]
 
 
 def _factor(a: Array, a_half: Array, b: Array, b_half: Array) -> float | None:
@@ -218,16 +234,37 @@ def unusual_cv(mean: ArrayLike, sd: ArrayLike, n: ArrayLike, study: Sequence[str
     with np.errstate(divide="ignore", invalid="ignore"):
         cv = np.where((centre > 0) & (spread > 0), spread / centre, np.nan)
     known = np.isfinite(cv)
-    typical = {name: float(np.median(cv[known & (owners == name)])) for name in set(owners[known].tolist())}
-    others = np.array([_median([x for name, x in typical.items() if name != own]) for own in owners])
+    by_study: dict[object, list[float]] = {}
+    for own, value in zip(owners[known], cv[known], strict=True):
+        by_study.setdefault(own, []).append(float(value))
+    typical = np.array([np.median(values) for values in by_study.values()])
+    of_others = median_of_others(typical)
+    whole = float(np.median(typical)) if typical.size > 1 else math.nan
+    rest = dict(zip(by_study, np.where(typical.size > FEWEST_OTHERS, of_others, np.nan), strict=True))
+    others = np.array([rest.get(own, whole) for own in owners], dtype=float)
     with np.errstate(divide="ignore", invalid="ignore"):
         as_sd, as_se = np.abs(np.log(cv / others)), np.abs(np.log(cv * np.sqrt(size) / others))
         unusual = (cv < SMALL_CV * others) & ((as_se < as_sd) | np.isnan(size))
     return np.asarray(unusual), others
 
 
-def _median(values: Sequence[float]) -> float:
-    return float(np.median(values)) if len(values) > 1 else float("nan")
+def median_of_others(values: ArrayLike) -> Array:
+    """Return for each value the median of all the others; NaN where there are none.
+
+    Examples
+    --------
+    >>> median_of_others([1.0, 2.0, 10.0, 4.0])
+    array([4., 4., 2., 2.])
+    """
+    array = np.asarray(values, dtype=float)
+    if array.size < 2:
+        return np.full(array.shape, np.nan)
+    order = np.argsort(array, kind="stable")
+    rank = np.empty(array.size, dtype=int)
+    rank[order] = np.arange(array.size)
+    low, high = (array.size - 2) // 2, (array.size - 1) // 2
+    ends = [array[order][end + (rank <= end)] for end in (low, high)]
+    return np.asarray((ends[0] + ends[1]) / 2)
 
 
 def mean_near_zero(mean: ArrayLike, sd: ArrayLike, n: ArrayLike) -> Mask:
@@ -291,9 +328,6 @@ def extreme_variances(v: ArrayLike, ratio: float = VARIANCE_RATIO) -> Mask:
     values = np.asarray(v, dtype=float)
     usable = np.isfinite(values) & (values > 0)
     found = np.zeros(values.shape, dtype=bool)
-    for i in np.flatnonzero(usable):
-        others = usable.copy()
-        others[i] = False
-        if others.any():
-            found[i] = abs(np.log(values[i] / np.median(values[others]))) > np.log(ratio)
+    if usable.sum() > 1:
+        found[usable] = np.abs(np.log(values[usable] / median_of_others(values[usable]))) > np.log(ratio)
     return found

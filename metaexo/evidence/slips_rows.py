@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,14 +44,21 @@ class Rows:
     frame: pd.DataFrame
     outcomes: Mapping[str, Outcome]
     folder: Path | None = None
+    _known: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
 
     def numbers(self, name: str) -> Array:
         """Return a column as numbers; NaN for what is missing, in cells and as a column."""
+        if name not in self._known:
+            self._known[name] = self._numbers(name)
+            self._known[name].flags.writeable = False
+        return self._known[name]
+
+    def _numbers(self, name: str) -> Array:
         if name not in self.frame:
             return np.full(len(self.frame), np.nan)
         import pandas as pd
 
-        return np.asarray(pd.to_numeric(self.frame[name], errors="coerce"), dtype=float)
+        return np.array(pd.to_numeric(self.frame[name], errors="coerce"), dtype=float)
 
     def cells(self, name: str) -> list[str]:
         """Return the numbers of a column as they are typed; "" for what is missing or is no number."""

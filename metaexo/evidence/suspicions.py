@@ -27,6 +27,8 @@ LARGE_DIFFERENCE = 5.0
 SPREAD_TOLERANCE = 0.1
 """Share by which SD / sqrt(n) may differ from SE, which both are rounded."""
 NEAR_OUTCOME = 0.75
+MOST_NEAREST = 100
+"""Strange words of a column for which the nearest word is looked for."""
 KINDS: tuple[Literal["source", "isolation"], ...] = ("source", "isolation")
 ONE_GROUP = ("single_arm", "post_vs_pre")
 ARM_NUMBERS = ("mean", "median", "events", "min", "max")
@@ -136,10 +138,12 @@ def find_unknown_outcomes(rows: Rows) -> list[SheetProblem]:
     """Find outcomes that are no word of the vocabulary, and name the nearest."""
     found = []
     words = rows.words("outcome")
+    strange = [word for word in dict.fromkeys(words) if word and word not in rows.outcomes]
     near = {
-        word: difflib.get_close_matches(word, rows.outcomes, n=1, cutoff=NEAR_OUTCOME)
-        for word in set(words)
-        if word and word not in rows.outcomes
+        word: difflib.get_close_matches(word[:80], rows.outcomes, n=1, cutoff=NEAR_OUTCOME)
+        if i < MOST_NEAREST
+        else []
+        for i, word in enumerate(strange)
     }
     for i, outcome in enumerate(words):
         if outcome not in near:
@@ -177,8 +181,9 @@ def _unclear(rows: Rows, kind: Literal["source", "isolation"]) -> list[SheetProb
     category, reported = f"{kind}_category", f"{kind}_reported"
     vocabulary = load_vocabulary(kind, rows.folder)
     told = rows.words(reported)
-    said = {text: unclear(kind, text, rows.folder) for text in set(told) if text}
-    near = {text: vocabulary.nearest(text) for text, what in said.items() if what}
+    said = {text: unclear(kind, text, rows.folder) for text in dict.fromkeys(told) if text}
+    strange = [text for text, what in said.items() if what]
+    near = {text: vocabulary.nearest(text) if i < MOST_NEAREST else None for i, text in enumerate(strange)}
     found = []
     for i, (text, given) in enumerate(zip(told, rows.words(category), strict=True)):
         if given or not said.get(text):

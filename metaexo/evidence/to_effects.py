@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -296,23 +296,29 @@ def _warn_of_mixed_contrasts(kept: pd.DataFrame) -> None:
 
 def row_labels(frame: pd.DataFrame, key: str, parts: Sequence[str]) -> list[str]:
     """Return what a reader sees of each row: "Author year", and what tells the rows of a study apart."""
-    bases = [_author_year(row, key) for row in frame.to_dict("records")]
+    studies = [str(study) for study in frame[key]]
+    named = [frame[name] if name in frame else [None] * len(frame) for name in ("first_author", "year")]
+    bases = [_author_year(author, year, study) for author, year, study in zip(*named, studies, strict=True)]
     owners: dict[str, set[str]] = {}
-    for base, study in zip(bases, frame[key], strict=True):
-        owners.setdefault(base, set()).add(str(study))
-    labels = []
-    groups = dict(list(frame.groupby(key, sort=False)))
-    for i, (base, study) in enumerate(zip(bases, frame[key], strict=True)):
-        words = [base if len(owners[base]) == 1 or base == study else f"{base} ({study})"]
-        words += _distinguishing(groups[study], frame.index[i], parts)
-        labels.append(", ".join(words))
-    return labels
+    of_study: dict[str, list[int]] = {}
+    for i, (base, study) in enumerate(zip(bases, studies, strict=True)):
+        owners.setdefault(base, set()).add(study)
+        of_study.setdefault(study, []).append(i)
+    columns = [list(frame[part]) for part in parts if part in frame]
+    told = {
+        i: words for rows in of_study.values() for i, words in _distinguishing(rows, columns, []) if words
+    }
+    return [
+        ", ".join(
+            [base if len(owners[base]) == 1 or base == study else f"{base} ({study})", *told.get(i, [])]
+        )
+        for i, (base, study) in enumerate(zip(bases, studies, strict=True))
+    ]
 
 
-def _author_year(row: dict[object, object], key: str) -> str:
-    author, year = row.get("first_author"), row.get("year")
+def _author_year(author: object, year: object, study: str) -> str:
     if not isinstance(author, str):
-        return str(row[key])
+        return study
     words = author.split()
     while len(words) > 1 and re.fullmatch(r"[A-Z]{1,3}", words[-1]):
         words.pop()
@@ -320,19 +326,18 @@ def _author_year(row: dict[object, object], key: str) -> str:
     return " ".join([*words, *when])
 
 
-def _distinguishing(rows: pd.DataFrame, at: object, parts: Sequence[str]) -> list[str]:
-    """Return the parts of one row that differ between the rows of its study, as few as tell it apart."""
-    found: list[str] = []
-    same = rows
-    for part in parts:
-        if len(same) == 1:
-            break
-        if part not in same or same[part].nunique(dropna=False) == 1:
-            continue
-        value = rows.at[at, part]
-        if isinstance(value, str):
-            found.append(value)
-            same = same[same[part] == value]
-        else:
-            same = same[same[part].isna()]
-    return found
+def _distinguishing(
+    rows: Sequence[int], columns: Sequence[Sequence[object]], so_far: list[str]
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield rows with the words that tell them apart from the others of their study, as few as will do."""
+    groups: dict[str | None, list[int]] = {}
+    if columns and len(rows) > 1:
+        for i in rows:
+            value = columns[0][i]
+            groups.setdefault(value if isinstance(value, str) else None, []).append(i)
+    if not groups:
+        yield from ((i, so_far) for i in rows)
+        return
+    for value, found in groups.items():
+        words = so_far if value is None or len(groups) == 1 else [*so_far, value]
+        yield from _distinguishing(found, columns[1:], words)

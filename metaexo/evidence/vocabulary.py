@@ -31,6 +31,7 @@ PELLETING_FORCE = 70_000
 SPECIES = "(?:hu|[hmrbpc])"
 """What stands before the short name of cells: hADSC, mBMSC, rMSC, bMSC, pMSC, cMSC."""
 LIKE = 0.8
+MOST_READ = 20_000
 NEAREST_IN = 200
 """Letters of a text in which a near word is looked for."""
 _AMERICAN = (("tumour", "tumor"), ("foet", "fet"), ("haem", "hem"), ("leukaem", "leukem"), ("oedem", "edem"))
@@ -75,8 +76,9 @@ class Vocabulary:
     """The categories of one kind (sources, isolation methods) and the synonyms of each."""
 
     terms: Mapping[str, Term]
-    _patterns: tuple[tuple[re.Pattern[str], str, bool], ...] = field(init=False, repr=False)
+    _patterns: tuple[tuple[str, re.Pattern[str], str, bool], ...] = field(init=False, repr=False)
     _words: Mapping[str, str] = field(init=False, repr=False)
+    _read: dict[str, list[tuple[int, str, bool]]] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         found = []
@@ -85,7 +87,9 @@ class Vocabulary:
                 found += [(_normal(word), term.category, alone, _is_acronym(word)) for word in words]
         found.sort(key=lambda entry: -len(entry[0]))
         patterns = tuple(
-            (_pattern(word, acronym), category, alone) for word, category, alone, acronym in found if word
+            (max(word.split(), key=len), _pattern(word, acronym), category, alone)
+            for word, category, alone, acronym in found
+            if word
         )
         object.__setattr__(self, "_patterns", patterns)
         by_word = {word: category for word, category, _, _ in reversed(found) if category != PREPARATORY}
@@ -107,9 +111,18 @@ class Vocabulary:
 
         No letter of the text is used twice: "density gradient ultracentrifugation" is one mention.
         """
+        if text not in self._read:
+            if len(self._read) >= MOST_READ:
+                self._read.clear()
+            self._read[text] = self._mentions(text)
+        return list(self._read[text])
+
+    def _mentions(self, text: str) -> list[tuple[int, str, bool]]:
         rest = _normal(text)
         found = []
-        for pattern, category, alone in self._patterns:
+        for piece, pattern, category, alone in self._patterns:
+            if piece not in rest:
+                continue
             found += [(match.start(), category, alone) for match in pattern.finditer(rest)]
             rest = pattern.sub(lambda match: "·" * len(match.group()), rest)
         return sorted(found)
