@@ -33,7 +33,7 @@ HERE = Path(__file__).parent
 SEED, REPEATS, DEALS, INTERVAL_REPEATS, DRAWS = 20261122, 250, 199, 60, 200
 SIZES = (5, 10, 20, 50, 100, 200)
 INTERVAL_SIZES = (10, 20, 50)
-UNEQUAL_SIZES, UNEQUAL_REPEATS = (20, 50, 100, 200), 1000
+UNEQUAL_SIZES, UNEQUAL_REPEATS = (20, 50, 100), 1000
 SOURCES, METHODS = np.array(["adipose", "plant", "milk"]), np.array(["UC", "SEC", "kit"])
 TAU2, RATIO = 0.08, 1.5
 # Three levels, equally likely, whose effects have a variance of RATIO * TAU2.

@@ -6,7 +6,7 @@ are held, and the extremes follow from the order of the effects.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,9 +25,17 @@ from metaexo.heterogeneity.extreme_assignments import (
     largest_difference,
     largest_mean,
 )
-from metaexo.heterogeneity.levels import factor_levels, is_unreported, studies_of
+from metaexo.heterogeneity.levels import (
+    check_effects,
+    factor_levels,
+    is_unreported,
+    read_factor_named,
+    studies_of,
+)
 from metaexo.heterogeneity.strata_means import SeparateMeans, strata_design
+from metaexo.inputs import Immutable, check_level, check_number
 from metaexo.models.batched import ManyFits, fit_many
+from metaexo.models.inference import get_test
 from metaexo.models.random_effects import RandomEffects
 from metaexo.models.results import RandomEffectsResults
 from metaexo.numeric.estimators import get_estimator
@@ -39,7 +47,7 @@ Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
-class AssignmentBound:
+class AssignmentBound(Immutable):
     """The range of one quantity over all assignments.
 
     Attributes
@@ -66,8 +74,8 @@ class AssignmentBound:
     highest: float
     lowest_interval: tuple[float, float]
     highest_interval: tuple[float, float]
-    lowest_assignment: dict[str, str]
-    highest_assignment: dict[str, str]
+    lowest_assignment: Mapping[str, str]
+    highest_assignment: Mapping[str, str]
     limits: tuple[float, float]
     proved: bool
 
@@ -107,11 +115,13 @@ class Task:
     """
 
     def __init__(self, effects: EffectSizes, by: str, method: str, test: str | None, level: float) -> None:
+        effects, by, level = check_effects(effects), read_factor_named(by), check_level(level)
         self.effects, self.method, self.level = effects, get_estimator(method).code, level
-        self.test = test or ("z" if self.method == "EE" else "knapp-hartung")
+        usual = "z" if self.method == "EE" else "knapp-hartung"
+        self.test = usual if test is None else get_test(test)
         words = factor_levels(effects, by)
         studies = np.array(studies_of(effects), dtype=object)
-        hidden = np.array([is_unreported(word) for word in words])
+        hidden = np.array([is_unreported(word) for word in words], dtype=bool)
         counts = {name: len(set(studies[words == name])) for name in set(words[~hidden])}
         self.levels = tuple(sorted(counts, key=lambda name: (-counts[name], name)))
         self.compared = tuple(name for name in self.levels if counts[name] > 1)
@@ -137,9 +147,10 @@ class Task:
     def held_tau2(self, tau2: float | None) -> float:
         """Return the tau2 to hold: as given, or that of the studies that report their level."""
         if tau2 is not None:
-            if not (np.isfinite(tau2) and tau2 >= 0):
-                raise InputError(f"tau2 is {tau2}", "a finite variance of at least 0")
-            return float(tau2)
+            value = check_number("tau2", tau2)
+            if not (np.isfinite(value) and value >= 0):
+                raise InputError(f"tau2 is {value}", "a finite variance of at least 0")
+            return value
         if self.method == "EE":
             return 0.0
         rows = np.concatenate([self.rows[name] for name in self.compared])

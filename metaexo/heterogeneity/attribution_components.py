@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import MetaexoError
 from metaexo.heterogeneity.attribution_data import FactorTable, readable
+from metaexo.inputs import Immutable
 from metaexo.models.multilevel import Multilevel
 
 # A variance between so few levels rests on very little.
@@ -16,22 +19,26 @@ FEW_LEVELS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class VarianceShares:
+class VarianceShares(Immutable):
     """Shares of the variance of true effects by variance components.
 
     Attributes
     ----------
-    shares : dict of str to float
+    shares : mapping of str to float
         Factor, "interaction" and "unexplained" to share; empty if there is no fit.
-    components : dict of str to float
+    components : mapping of str to float
         The same in units of tau2.
     note : str
         Why there is no fit, or what the shares rest on.
     """
 
-    shares: dict[str, float]
-    components: dict[str, float]
+    shares: Mapping[str, float]
+    components: Mapping[str, float]
     note: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return shares, components and note as plain values."""
+        return {"shares": dict(self.shares), "components": dict(self.components), "note": self.note}
 
 
 def variance_shares(effects: EffectSizes, table: FactorTable, interaction: bool) -> VarianceShares:

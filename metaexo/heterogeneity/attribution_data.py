@@ -20,6 +20,7 @@ from metaexo.heterogeneity.levels import (
     natural_key,
     read_factors_named,
 )
+from metaexo.inputs import Immutable
 from metaexo.numeric.problem import Array
 
 Codes = NDArray[np.intp]
@@ -29,7 +30,7 @@ MOST_FACTORS = 5
 
 
 @dataclass(frozen=True, eq=False)
-class FactorTable:
+class FactorTable(Immutable):
     """Levels of the factors, and studies, as codes.
 
     Attributes

@@ -12,6 +12,7 @@ from metaexo.heterogeneity.attribution_shares import PartKind
 from metaexo.heterogeneity.confounding import Confounding
 from metaexo.heterogeneity.estimability import Estimability
 from metaexo.heterogeneity.verdicts import Verdict
+from metaexo.inputs import Immutable, check_choice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,7 +122,7 @@ class Explained:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class AttributionResults:
+class AttributionResults(Immutable):
     """An attribution of heterogeneity to factors.
 
     Attributes
@@ -195,11 +196,8 @@ class AttributionResults:
         UnknownChoiceError
             If there is no such part.
         """
-        from metaexo.errors import UnknownChoiceError
-
         known = {part.name: part for part in self.parts}
-        if name not in known:
-            raise UnknownChoiceError("part", name, known)
+        check_choice("part", name, tuple(known))
         return known[name]
 
     def to_frame(self) -> pd.DataFrame:
@@ -226,7 +224,7 @@ class AttributionResults:
             "k_used": found.used.k,
             "m_used": found.used.m,
             "not_reported": self.not_reported,
-            "random": None if self.random is None else asdict(self.random),
+            "random": None if self.random is None else self.random.to_dict(),
             "disagreement": self.disagreement,
             "choices": asdict(self.choices),
         }

@@ -327,8 +327,8 @@ def _levels_of_variance(work: Work, blocks: Sequence[Array], tau2: float) -> tup
 
 def _check(chosen: Choices, effects: EffectSizes) -> None:
     """Raise for numbers out of their range, and for estimators that the data rule out."""
-    for name in ("draws", "deals", "seed", "min_studies"):
-        whole_number(getattr(chosen, name), name, 0 if name == "seed" else -(10**9))
+    for name, least in (("draws", -1), ("deals", 0), ("seed", 0), ("min_studies", 1)):
+        whole_number(getattr(chosen, name), name, least)
     check_level(chosen.level)
     if chosen.draws < 0 or chosen.deals < LEAST_DEALS:
         raise InputError(

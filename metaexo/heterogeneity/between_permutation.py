@@ -28,7 +28,7 @@ from metaexo.formatting import p_value, printed
 from metaexo.heterogeneity.levels import studies_of
 from metaexo.heterogeneity.strata import StratifiedResults
 from metaexo.heterogeneity.strata_fits import check_strata
-from metaexo.inputs import frozen
+from metaexo.inputs import Immutable
 from metaexo.models.permutation import NOTHING, TIE, as_extreme, distinct_orders, permutation_p, whole_number
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.moments import weighted_fit
@@ -39,7 +39,7 @@ Labels = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
-class BetweenPermutation:
+class BetweenPermutation(Immutable):
     """A permutation test between strata.
 
     Attributes
@@ -159,7 +159,7 @@ def permute_strata(
         exact=exact,
         dealt=len(deal.own),
         kept=deal.kept,
-        statistics=frozen(values),
+        statistics=values,
     )
 
 

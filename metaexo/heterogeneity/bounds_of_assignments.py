@@ -7,16 +7,17 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import UnknownChoiceError
 from metaexo.formatting import interval, number, plural, printed, text_table
 from metaexo.heterogeneity.assignment_ranges import AssignmentBound, Exhaustive, Held, Ranges, Task
+from metaexo.inputs import Immutable, check_choice
+from metaexo.models.permutation import whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
-class AssignmentBounds:
+class AssignmentBounds(Immutable):
     """Bounds over all ways to assign unreported studies to known levels.
 
     Attributes
@@ -50,10 +51,9 @@ class AssignmentBounds:
 
     def __getitem__(self, quantity: str) -> AssignmentBound:
         """Return the bounds of one quantity."""
-        for bound in self.bounds:
-            if bound.quantity == quantity:
-                return bound
-        raise UnknownChoiceError("quantity", quantity, [bound.quantity for bound in self.bounds])
+        names = [bound.quantity for bound in self.bounds]
+        check_choice("quantity", quantity, names)
+        return self.bounds[names.index(quantity)]
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a quantity: reported, lowest and highest with intervals, limits, what is proved."""
@@ -158,6 +158,7 @@ def assignment_bounds(
     >>> round(difference.reported, 2), round(difference.lowest, 2), round(difference.highest, 2)
     (-1.3, -1.18, -0.78)
     """
+    limit = whole_number(limit, "limit", 1)
     task = Task(effects, by, method, test, level)
     ranges: Ranges
     if tau2 is None and 2 ** len(task.units) <= limit:

@@ -22,6 +22,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.formatting import number, plural, printed, text_table
 from metaexo.heterogeneity.attribution_data import FactorTable, column_space, rank, readable
 from metaexo.heterogeneity.estimability import Estimability, estimability
+from metaexo.inputs import Immutable
 from metaexo.numeric.problem import Array
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Inflation:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Confounding:
+class Confounding(Immutable):
     """How far factors are confounded.
 
     Attributes

@@ -23,6 +23,7 @@ from metaexo.heterogeneity.attribution_data import (
     repeated_levels,
 )
 from metaexo.heterogeneity.estimability_records import Cell, Contrast, LevelGroup
+from metaexo.inputs import Immutable
 from metaexo.models.permutation import whole_number
 from metaexo.numeric.problem import Array
 
@@ -37,7 +38,7 @@ MOST_GROUPS = 4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Estimability:
+class Estimability(Immutable):
     """What can be estimated from a crossing of factors.
 
     Attributes
@@ -116,7 +117,14 @@ class Estimability:
         ----------
         group : int
             The group, from 0 (the largest).
+
+        Raises
+        ------
+        InputError
+            If there is no such group.
         """
+        if whole_number(group, "group", 0) >= len(self.groups):
+            raise InputError(f"group is {group}", f"a number below {len(self.groups)}, the count of groups")
         rows = np.zeros(self.table.k, dtype=np.bool_)
         rows[self.rows_used] = np.array(self._group_of_row) == group
         return rows

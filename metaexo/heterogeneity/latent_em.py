@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.inputs import Immutable
 from metaexo.numeric.likelihood import LOG_2PI
 from metaexo.numeric.problem import Array
 
@@ -108,7 +109,7 @@ class Mixture:
 
 
 @dataclass(frozen=True, eq=False)
-class MixtureMaximum:
+class MixtureMaximum(Immutable):
     """The maximum of the likelihood with what vouches for it.
 
     Attributes

@@ -16,12 +16,20 @@ from metaexo.errors import (
     InputError,
     NotIdentifiableError,
     TooFewStudiesError,
-    UnknownChoiceError,
 )
 from metaexo.formatting import interval, number, percent, plural, printed, text_table
 from metaexo.heterogeneity.latent_em import Mixture, MixtureMaximum, maximise
-from metaexo.heterogeneity.levels import factor_levels, is_unreported, studies_of
+from metaexo.heterogeneity.levels import (
+    check_effects,
+    factor_levels,
+    is_unreported,
+    natural_key,
+    read_factor_named,
+    studies_of,
+)
+from metaexo.inputs import Immutable, check_choice, check_level
 from metaexo.models.hypothesis import make_test
+from metaexo.models.permutation import whole_number
 from metaexo.numeric.likelihood_maximum import restricted_maximum_likelihood
 from metaexo.numeric.moments import weighted_fit
 from metaexo.numeric.problem import Array, make_batch
@@ -38,7 +46,7 @@ SHARES = ("pooled", "own", "equal")
 
 
 @dataclass(frozen=True, eq=False)
-class LatentModerator:
+class LatentModerator(Immutable):
     """Unreported studies as a mixture of known levels.
 
     Attributes
@@ -197,7 +205,7 @@ def latent_moderator(
     Raises
     ------
     InputError
-        If every study reports the moderator, or a sampling variance is zero.
+        If every study reports the moderator, a sampling variance is zero, or the level is no fraction.
     TooFewStudiesError
         If fewer than two levels are known, or a level is reported by one study only.
     NotIdentifiableError
@@ -227,11 +235,12 @@ def latent_moderator(
     >>> found.posterior()["SEC"].round(2).tolist()
     [1.0, 0.96]
     """
-    if shares not in SHARES:
-        raise UnknownChoiceError("shares", shares, SHARES)
+    effects, by, level = check_effects(effects), read_factor_named(by), check_level(level)
+    check_choice("shares", shares, SHARES)
+    seed = whole_number(seed, "seed", 0)
     words = factor_levels(effects, by)
-    hidden = np.array([is_unreported(word) for word in words])
-    levels = tuple(sorted(set(words[~hidden])))
+    hidden = np.array([is_unreported(word) for word in words], dtype=bool)
+    levels = tuple(sorted(set(words[~hidden]), key=natural_key))
     _check(effects, by, words, hidden, levels)
     studies = studies_of(effects)
     if effects.m < effects.k:

@@ -67,10 +67,37 @@ def read_factors_named(by: object, most: int | None = None) -> tuple[str, ...]:
     names = (by,) if isinstance(by, str) else tuple(by) if isinstance(by, Sequence) else None
     needed = "one column or more, each once" if most is None else f"one to {most} different columns"
     if names is None or not all(isinstance(name, str) for name in names):
-        raise InputError(f"the factors are {by!r}", f"{needed}, by name", 'write by="source", for example')
+        kind = type(by).__name__
+        raise InputError(f"the factors are of type {kind}", f"{needed}, by name", 'write by="source"')
     if not names or len(set(names)) < len(names) or (most is not None and len(names) > most):
         raise InputError(f"the factors {', '.join(names) or '(none)'}", needed)
     return names
+
+
+def read_factor_named(by: object) -> str:
+    """Return the name of one factor.
+
+    Raises
+    ------
+    InputError
+        If it is no name.
+    """
+    if not isinstance(by, str) or not by:
+        raise InputError("the factor is no name of a column", "the name of one column", 'write by="source"')
+    return by
+
+
+def read_caption(caption: object) -> str | None:
+    """Return a caption of a table; refuse what is no text.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+    """
+    if caption is not None and not isinstance(caption, str):
+        raise InputError(f"the caption is of type {type(caption).__name__}", "a text")
+    return caption
 
 
 def factor_levels(effects: EffectSizes, factor: str) -> NDArray[np.object_]:

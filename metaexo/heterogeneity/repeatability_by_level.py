@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -13,10 +13,11 @@ from metaexo.effects.back_transforms import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import TooFewStudiesError
 from metaexo.formatting import MISSING, interval, number, p_value, plural, printed, text_table
-from metaexo.heterogeneity.levels import is_unreported
+from metaexo.heterogeneity.levels import check_effects, is_unreported, read_factor_named
 from metaexo.heterogeneity.repetition import COLUMN, OF_ONE_GROUP, REPETITIONS, repetition_levels
 from metaexo.heterogeneity.strata import StratifiedResults, Stratum, Tau2Mode
 from metaexo.heterogeneity.stratify import stratify
+from metaexo.inputs import Immutable, check_choice, check_level
 from metaexo.models.contrasts import adjust_pvalues
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ SHOWN = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class Repeatability:
+class Repeatability(Immutable):
     """Variability by method, for each level of repetition apart.
 
     Attributes
@@ -43,7 +44,7 @@ class Repeatability:
 
     by: str
     effects: EffectSizes
-    levels: dict[str, StratifiedResults]
+    levels: Mapping[str, StratifiedResults]
     unreported: EffectSizes | None
 
     def to_frame(self) -> pd.DataFrame:
@@ -72,6 +73,9 @@ class Repeatability:
         level : str
             A level of repetition.
         """
+        word: object = level
+        if not isinstance(word, str):
+            check_choice("level of repetition", word, tuple(REPETITIONS))
         results = self.levels.get(level)
         if results is None:
             return f"{level}: no spread is known to be over this level"
@@ -199,6 +203,8 @@ def repeatability(
     >>> print(repeatability(es).verdict("preparation"))
     preparation: SEC is the most repeatable (0.083); against others, by Holm, p = 0.0005 at most
     """
+    effects, level = check_effects(effects), check_level(level)
+    by, repetition = read_factor_named(by), read_factor_named(repetition)
     words = repetition_levels(effects, repetition)
     hidden = np.array([is_unreported(word) for word in words])
     if hidden.all():

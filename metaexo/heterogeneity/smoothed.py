@@ -31,6 +31,7 @@ import numpy as np
 
 from metaexo.errors import ConvergenceError
 from metaexo.formatting import printed
+from metaexo.inputs import Immutable
 from metaexo.numeric.likelihood import log_likelihood, upper_bound
 from metaexo.numeric.likelihood_maximum import maximum_likelihood, restricted_maximum_likelihood
 from metaexo.numeric.problem import CHUNK_ELEMENTS, Array, Batch
@@ -47,7 +48,7 @@ NO_GAIN = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Smoothing:
+class Smoothing(Immutable):
     """Between-study variances of strata that borrow from each other.
 
     Attributes

@@ -25,7 +25,7 @@ from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.formatting import number, p_value, plural, printed
 from metaexo.heterogeneity.strata import StratifiedResults
 from metaexo.heterogeneity.strata_fits import check_strata
-from metaexo.inputs import frozen
+from metaexo.inputs import Immutable
 from metaexo.models.hypothesis import TestResult, make_test
 from metaexo.models.permutation import whole_number
 from metaexo.numeric.likelihood import log_likelihood
@@ -39,7 +39,7 @@ SCAN_POINTS = 32
 
 
 @dataclass(frozen=True, eq=False)
-class SpreadBetween:
+class SpreadBetween(Immutable):
     """A test whether strata differ in their between-study variance.
 
     Attributes
@@ -140,7 +140,7 @@ def compare_spread(results: StratifiedResults, draws: int = 999, seed: int = 0) 
     doubts += [f"few effects in {', '.join(small)}"] if small else []
     return SpreadBetween(
         names=tuple(s.name for s in strata),
-        tau2=frozen(tau2[:, 0]),
+        tau2=tau2[:, 0],
         common=float(common[0]),
         test=test,
         pvalue=(1 + count) / (1 + draws),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
+from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.formatting import plural, printed
-from metaexo.heterogeneity.levels import is_unreported
+from metaexo.heterogeneity.levels import is_unreported, read_caption
 from metaexo.heterogeneity.smoothed import Smoothing
+from metaexo.inputs import Immutable, check_choice
 from metaexo.models.coefficients import LinearResults
 from metaexo.models.contrasts import Contrasts, make_contrasts
 from metaexo.models.hypothesis import TestResult
@@ -35,7 +36,7 @@ Tau2Mode = Literal["separate", "common", "smoothed"]
 
 
 @dataclass(frozen=True, eq=False)
-class Stratum:
+class Stratum(Immutable):
     """One stratum: the effects that share a level of every factor.
 
     Attributes
@@ -65,7 +66,7 @@ class Stratum:
     """
 
     name: str
-    levels: dict[str, str]
+    levels: Mapping[str, str]
     rows: NDArray[np.intp]
     effects: EffectSizes
     fit: RandomEffectsResults | None
@@ -91,7 +92,7 @@ class Stratum:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class StratifiedResults:
+class StratifiedResults(Immutable):
     """A subgroup analysis.
 
     Attributes
@@ -159,10 +160,9 @@ class StratifiedResults:
 
     def __getitem__(self, name: str) -> Stratum:
         """Return a stratum by its name."""
-        for stratum in self.strata:
-            if stratum.name == name:
-                return stratum
-        raise UnknownChoiceError("stratum", name, [s.name for s in self.strata])
+        names = [s.name for s in self.strata]
+        check_choice("stratum", name, names)
+        return self.strata[names.index(name)]
 
     @property
     def fitted(self) -> tuple[Stratum, ...]:
@@ -359,7 +359,7 @@ class StratifiedResults:
         """
         from metaexo.heterogeneity.strata_tables import as_latex
 
-        return as_latex(self, caption)
+        return as_latex(self, read_caption(caption))
 
     def to_html(self, caption: str | None = None) -> str:
         """Return the strata as an HTML table, followed by the tests and notes.
@@ -371,7 +371,7 @@ class StratifiedResults:
         """
         from metaexo.heterogeneity.strata_tables import as_html
 
-        return as_html(self, caption)
+        return as_html(self, read_caption(caption))
 
     def _repr_html_(self) -> str:
         return self.to_html()

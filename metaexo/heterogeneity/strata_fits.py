@@ -97,7 +97,8 @@ def fit_strata(
     compare_unreported : bool
         Whether strata that are not reported take part in the test between strata.
     """
-    choices = Choices(method, test or ("z" if method == "EE" else "knapp-hartung"), level)
+    usual = "z" if method == "EE" else "knapp-hartung"
+    choices = Choices(method, usual if test is None else test, level)
     counts = [s.m if clusters is None else len({clusters[i] for i in s.rows}) for s in strata]
     several = [s for s, count in zip(strata, counts, strict=True) if count > 1]
     joint = _joint(effects, several, choices) if several and mode != "separate" else None

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.inputs import Immutable
 from metaexo.models.coefficients import LinearResults
 from metaexo.models.design import Design
 from metaexo.models.hypothesis import TestResult, make_test, wald_test
@@ -50,7 +51,7 @@ def differences(count: int, places: Sequence[int]) -> Array:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SeparateMeans(LinearResults):
+class SeparateMeans(Immutable, LinearResults):
     """Means of independent strata, each with a variance of its own.
 
     Attributes
@@ -161,7 +162,7 @@ class SeparateMeans(LinearResults):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RobustMeans(LinearResults):
+class RobustMeans(Immutable, LinearResults):
     """Means of strata with a cluster-robust covariance matrix (CR2) over all of them.
 
     Attributes

@@ -19,18 +19,21 @@ from metaexo.errors import (
 )
 from metaexo.heterogeneity.latent_levels import LatentModerator, latent_moderator
 from metaexo.heterogeneity.levels import (
+    STUDY,
     as_number,
     check_effects,
     factor_levels,
     is_unreported,
     natural_key,
+    read_factor_named,
     read_factors_named,
     studies_of,
 )
 from metaexo.heterogeneity.repetition import refuse_mixed_levels
 from metaexo.heterogeneity.strata import StratifiedResults, Stratum, Tau2Mode
 from metaexo.heterogeneity.strata_fits import fit_strata
-from metaexo.inputs import as_word, check_choice, check_flag, check_level, read_words
+from metaexo.inputs import check_choice, check_flag, check_level, read_words
+from metaexo.models.inference import get_test
 from metaexo.numeric.estimators import get_estimator
 
 TAU2_MODES = ("separate", "common", "smoothed")
@@ -155,6 +158,7 @@ def stratify(
     check_choice("tau2", tau2, TAU2_MODES)
     check_choice("unreported", unreported, UNREPORTED)
     compare_unreported = check_flag("compare_unreported", compare_unreported)
+    test = None if test is None else get_test(test)
     code = get_estimator(method).code
     if tau2 == "smoothed" and code not in ("REML", "ML"):
         raise InputError(f"{code} has no likelihood to smooth by", "REML or ML", 'use method="REML"')
@@ -233,11 +237,11 @@ def _in_order(strata: list[Stratum], order: tuple[str, ...]) -> list[Stratum]:
 
 def _clusters(effects: EffectSizes, cluster: str | None) -> tuple[str, ...] | None:
     """Return the cluster of each effect if some share one, and warn of what that does not cure."""
-    if cluster in (None, "study"):
+    if cluster is None or read_factor_named(cluster) == STUDY:
         labels = studies_of(effects)
         dependent, what = effects.m < effects.k, "studies"
     else:
-        words = factor_levels(effects, as_word(cluster))
+        words = factor_levels(effects, cluster)
         missing = [row for row, word in zip(effects.row_ids, words, strict=True) if is_unreported(word)]
         if missing:
             raise InputError(

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import p_value, plural, printed
-from metaexo.inputs import check_choice, frozen
+from metaexo.inputs import Immutable, check_choice
 from metaexo.models.readable import Readable
 from metaexo.models.weighted import refuse_special_tests
 from metaexo.numeric.estimators import get_estimator
@@ -54,7 +54,7 @@ NOTHING = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class PermutationTest(Readable):
+class PermutationTest(Immutable, Readable):
     """A permutation test of a fit.
 
     Attributes
@@ -189,9 +189,7 @@ def exact_permutation_test(
     sizes, seen = direct(single), direct(observed)
     return PermutationTest(
         names=fit.design.names,
-        pvalue=frozen(
-            np.array([permutation_p(sizes[:, j], float(seen[j]), drawn) for j in range(seen.size)])
-        ),
+        pvalue=np.array([permutation_p(sizes[:, j], float(seen[j]), drawn) for j in range(seen.size)]),
         omnibus=permutation_p(omnibus, float(together), drawn),
         arrangements=number,
         alternative=alternative,

@@ -1,0 +1,160 @@
+"""Every public door of heterogeneity, and the permutation tests, answers wrong inputs in words."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import metaexo as mx
+from metaexo import errors, heterogeneity
+from metaexo.models import exact_permutation_test
+
+RNG = np.random.default_rng(7)
+K = 16
+DATA = pd.DataFrame(
+    {
+        "source": ["milk", "plant"] * 7 + [None, None],
+        "isolation": ["UC", "UC", "SEC", "SEC"] * 4,
+        "repetition": ["preparation"] * K,
+        "year": [2010.0, 2012.0] * 8,
+    }
+)
+ES = mx.EffectSizes(RNG.normal(1.2 * (DATA["source"] == "milk"), 0.3), RNG.uniform(0.02, 0.1, K), data=DATA)
+KNOWN = ES.select(np.arange(14), "not reported")
+SPREADS = mx.effect_sizes("CVLN", mean=[9.0] * K, sd=RNG.uniform(1, 3, K), n=[12] * K).with_columns(
+    **{name: DATA[name].tolist() for name in DATA}
+)
+FIT = mx.RandomEffects(ES.select(np.arange(6))).fit()
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    STRATA = mx.stratify(ES, "source")
+    BOUNDS = STRATA.assignment_bounds()
+    FOUND = mx.attribute_heterogeneity(KNOWN, draws=0, deals=19)
+    GRID = heterogeneity.estimability(ES)
+    MIXTURE = heterogeneity.latent_moderator(ES, "source")
+    REPEATED = heterogeneity.repeatability(SPREADS)
+
+SMALL = {"draws": 19, "deals": 19}
+# Every public call with arguments that work.
+CALLS = {
+    "stratify": (mx.stratify, {"effects": ES, "by": "source"}),
+    "attribute_heterogeneity": (mx.attribute_heterogeneity, {"effects": KNOWN, **SMALL}),
+    "attribution_verdict": (heterogeneity.attribution_verdict, {"effects": KNOWN, "deals": 19}),
+    "estimability": (heterogeneity.estimability, {"effects": ES}),
+    "confounding": (heterogeneity.confounding, {"effects": ES}),
+    "latent_moderator": (heterogeneity.latent_moderator, {"effects": ES, "by": "source"}),
+    "assignment_bounds": (heterogeneity.assignment_bounds, {"effects": ES, "by": "source"}),
+    "compare_spread": (heterogeneity.compare_spread, {"results": STRATA, "draws": 19}),
+    "permute_strata": (heterogeneity.permute_strata, {"results": STRATA, "limit": 5, "draws": 19}),
+    "repeatability": (heterogeneity.repeatability, {"effects": SPREADS}),
+    "exact_permutation_test": (exact_permutation_test, {"fit": FIT}),
+    "strata.pairwise": (STRATA.pairwise, {}),
+    "strata.trend": (mx.stratify(KNOWN, "source", order=["milk", "plant"]).trend, {}),
+    "strata.permutation_test": (STRATA.permutation_test, {"limit": 5, "draws": 19}),
+    "strata.spread_test": (STRATA.spread_test, {"draws": 19}),
+    "strata.assignment_bounds": (STRATA.assignment_bounds, {}),
+    "strata[]": (STRATA.__getitem__, {"name": "milk"}),
+    "strata.to_latex": (STRATA.to_latex, {}),
+    "strata.to_html": (STRATA.to_html, {}),
+    "bounds[]": (BOUNDS.__getitem__, {"quantity": "milk"}),
+    "attribution.part": (FOUND.part, {"name": "source"}),
+    "estimability.rows_of": (GRID.rows_of, {"group": 0}),
+    "repeatability.verdict": (REPEATED.verdict, {"level": "preparation"}),
+}
+WRONG = {
+    "nothing": None,
+    "text": "sauce",
+    "empty text": "",
+    "95": 95,
+    "-1": -1,
+    "0": 0,
+    "2.5": 2.5,
+    "nan": float("nan"),
+    "inf": float("inf"),
+    "complex": 1 + 2j,
+    "huge": 10**30,
+    "True": True,
+    "list": [1, 2],
+    "texts": ["source", "sauce"],
+    "twice": ["source", "source"],
+    "no texts": [],
+    "dict": {"a": 1},
+    "array": np.arange(3.0),
+    "date": pd.Timestamp("2020-01-01"),
+    "missing": pd.NA,
+    "frame": DATA,
+    "effects": ES,
+    "no effects": ES.select(np.zeros(K, bool), "none"),
+    "one effect": ES.select([0], "one"),
+    "fit": FIT,
+    "strata": STRATA,
+    "object": object(),
+    "bytes": b"source",
+    "function": len,
+}
+PARAMETERS = [
+    (name, parameter)
+    for name, (call, _) in CALLS.items()
+    for parameter in inspect.signature(call).parameters
+    if (name, parameter) != ("attribute_heterogeneity", "progress")
+]
+# What these parameters mean allows it: more draws than a test should make, or a long seed.
+SLOW = {"draws", "deals"}
+
+
+def ask(name: str, parameter: str, value: object) -> object:
+    """Return what a call answers with one of its arguments replaced; the package's errors are answers."""
+    call, arguments = CALLS[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", errors.MetaexoWarning)
+        return call(**{**arguments, parameter: value})
+
+
+@pytest.mark.parametrize("kind", WRONG)
+@pytest.mark.parametrize(("name", "parameter"), PARAMETERS)
+def test_wrong_inputs_are_answered_in_words(name: str, parameter: str, kind: str) -> None:
+    if kind == "huge" and parameter in SLOW:
+        pytest.skip("asked for, and made")
+    with contextlib.suppress(errors.MetaexoError):
+        ask(name, parameter, WRONG[kind])
+
+
+@pytest.mark.parametrize(("name", "parameter"), [pair for pair in PARAMETERS if pair[1] == "level"])
+@pytest.mark.parametrize("level", [95, 0, 1, -0.5, float("nan"), "0.95", True, [0.9]])
+def test_a_level_that_is_no_fraction_is_refused(name: str, parameter: str, level: object) -> None:
+    if name == "repeatability.verdict":
+        pytest.skip("a level of repetition")
+    with pytest.raises(errors.InputError, match="level"):
+        ask(name, parameter, level)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["stratify", "attribute_heterogeneity", "attribution_verdict", "estimability", "confounding",
+     "latent_moderator", "assignment_bounds", "repeatability"],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["fit", "frame", "strata", "array", "nothing", "text"])
+def test_what_is_no_set_of_effects_is_named(name: str, kind: str) -> None:
+    with pytest.raises(errors.InputError, match="the effects are of type"):
+        ask(name, "effects", WRONG[kind])
+
+
+def test_every_public_function_is_asked() -> None:
+    functions = {name for name in heterogeneity.__all__ if inspect.isfunction(getattr(heterogeneity, name))}
+    assert functions <= set(CALLS)
+    classes = (
+        (mx.heterogeneity.StratifiedResults, "strata"),
+        (mx.heterogeneity.AttributionResults, "attribution"),
+        (mx.heterogeneity.Estimability, "estimability"),
+        (mx.heterogeneity.Repeatability, "repeatability"),
+    )
+    for kind, word in classes:
+        for name, method in inspect.getmembers(kind, inspect.isfunction):
+            if not name.startswith("_") and len(inspect.signature(method).parameters) > 1:
+                assert f"{word}.{name}" in CALLS, f"{word}.{name}"
