@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 INTERACTION, COMMON, REST = "#CC79A7", "#595959", "#8c8c8c"
 # The second code of the parts, beside their colours: factors in turn, and the other parts.
 HATCHES = ("", "////", "xxxx", "++++", "oo", "**")
-HATCH_OF = {INTERACTION: "\\\\\\\\", COMMON: "....", REST: "||||"}
+HATCH_OF = {INTERACTION: "\\\\\\\\", COMMON: "....", REST: "||"}
 FACTORS = tuple(colour for colour in PALETTE if colour != INTERACTION)
 PARTS = ("Interaction", "Cannot be told apart", "Unexplained")
 ORDERS, COMMONALITY, RANDOM = "All orders (Shapley)", "Own and common", "Variance components"

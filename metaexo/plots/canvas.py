@@ -74,7 +74,7 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def draw(page: Page, ax: Axes | None = None, again: Again | None = None) -> Axes:
+def draw(page: Page, ax: Axes | None = None, again: Again | None = None, fixed: bool = False) -> Axes:
     """Draw a page and return the Axes of its panel.
 
     The Axes are those of the panel, in the units that are shown: a ratio on a logarithmic axis. What stands
@@ -91,6 +91,9 @@ def draw(page: Page, ax: Axes | None = None, again: Again | None = None) -> Axes
     again : callable, optional
         Gives the page for other limits of the Axes, as shown (left, right, bottom, top). With it the page is
         drawn anew after `ax.set_xlim` and `ax.set_ylim`; without it what leaves the panel is clipped.
+    fixed : bool
+        Whether the panel is a grid of cells, so that other limits would part the cells from their headings;
+        they are refused.
 
     Returns
     -------
@@ -100,7 +103,7 @@ def draw(page: Page, ax: Axes | None = None, again: Again | None = None) -> Axes
     Raises
     ------
     InputError
-        If `ax` is no Axes, or stands in no figure.
+        If `ax` is no Axes, or stands in no figure; from `ax.set_xlim` and `ax.set_ylim` if they are fixed.
     """
     if ax is not None:
         axes_of_figure("ax", ax)
@@ -109,6 +112,7 @@ def draw(page: Page, ax: Axes | None = None, again: Again | None = None) -> Axes
         axes = _new_axes(page) if ax is None else ax
         frame = axes.get_position().frozen()
         drawn = _put(page, axes, frame)
+    ends = axes.get_xlim(), axes.get_ylim()
     busy = False
 
     def moved(_: Axes) -> None:
@@ -117,6 +121,14 @@ def draw(page: Page, ax: Axes | None = None, again: Again | None = None) -> Axes
             return
         busy = True
         try:
+            if fixed:
+                axes.set_xlim(*ends[0])
+                axes.set_ylim(*ends[1])
+                raise InputError(
+                    "other limits for a grid of cells",
+                    "the limits that it has; its coordinates are points of the page",
+                    "leave rows or columns out of the table instead",
+                )
             with house_style():
                 drawn = _moved(page, axes, frame, drawn, again, own)
         finally:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from metaexo.plots.canvas import draw
 from metaexo.plots.fonts import text_width, wrap_to_width
 from metaexo.plots.furniture import (
     Key,
@@ -23,11 +24,12 @@ from metaexo.plots.furniture import (
     title_lines,
 )
 from metaexo.plots.page import Dot, Item, Line, Page, Panel, Point, Text, make_page, middle, snap
-from metaexo.plots.scale import Axis, Tick
+from metaexo.plots.scale import Axis, Tick, linear_ticks, tick_label
 from metaexo.plots.style import GREY, LINE_HEIGHT, MARGIN, SMALL_SIZE, TEXT_SIZE
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 GAP = 26.0
 DASH = (3.0, 2.0)
@@ -200,6 +202,27 @@ def heading_lines(one: CurveSet, width: float) -> tuple[str, ...]:
     return wrap_to_width(one.heading, width, TEXT_SIZE, bold=True) if one.heading else ()
 
 
+def with_limits(plan: CurvesPlan, low: float, high: float, bottom: float, top: float) -> CurvesPlan:
+    """Return the plan with other ends of the axes of its first panel."""
+    first, panel = plan.sets[0], plan.panels[0]
+    ticks = tuple(Tick(value, tick_label(value)) for value in linear_ticks(low, high, 6))
+    axis = replace(first.axis, low=low, high=high, ticks=ticks)
+    y_low, y_high = sorted((bottom, top))
+    y_ticks = tuple(Tick(value, tick_label(value)) for value in linear_ticks(y_low, y_high, 6))
+    changed = replace(first, axis=axis, y_low=y_low, y_high=y_high, y_ticks=y_ticks)
+    moved = replace(panel, x_low=low, x_high=high, y_top=top, y_bottom=bottom)
+    return replace(plan, sets=(changed, *plan.sets[1:]), panels=(moved, *plan.panels[1:]))
+
+
+def draw_curves(plan: CurvesPlan, ax: Axes | None) -> Axes:
+    """Draw a plan; at other limits of the Axes, which are the first panel, it is drawn anew."""
+
+    def again(low: float, high: float, bottom: float, top: float) -> Page:
+        return curves_page(with_limits(plan, low, high, bottom, top))
+
+    return draw(curves_page(plan), ax, again)
+
+
 def curves_page(plan: CurvesPlan) -> Page:
     """Return the page of a plan."""
     items = title_items(plan.title)
@@ -207,15 +230,17 @@ def curves_page(plan: CurvesPlan) -> Page:
     items += legend_rows_items(plan.keys, MARGIN, y, TEXT_SIZE, LINE_HEIGHT)
     for one, panel in zip(plan.sets, plan.panels, strict=True):
         items += _axes(one, panel)
-        for height in one.across:
+        low, high = sorted((panel.y_top, panel.y_bottom))
+        for height in (y for y in one.across if low <= y <= high):
             items.append(
                 Line(((panel.left, panel.y(height)), (panel.right, panel.y(height))), 0.8, GREY, DASH)
             )
-        for place in one.upright:
+        for place in (x for x in one.upright if panel.x_low <= x <= panel.x_high):
             items.append(Line(((panel.x(place), panel.top), (panel.x(place), panel.bottom)), 0.8, GREY, DASH))
         for curve in one.curves:
             items += _curve(curve, panel)
-        items += [Dot(panel.x(x), panel.y(y), "circle", 5.0, GREY, GREY) for x, y in one.dots]
+        dots = [(x, y) for x, y in one.dots if panel.x_low <= x <= panel.x_high and low <= y <= high]
+        items += [Dot(panel.x(x), panel.y(y), "circle", 5.0, GREY, GREY) for x, y in dots]
     items += note_items(plan.notes, plan.height)
     return make_page(plan.width, plan.height, items, plan.panels[0])
 
@@ -237,15 +262,18 @@ def _axes(one: CurveSet, panel: Panel) -> list[Item]:
 
 def _curve(curve: Curve, panel: Panel) -> list[Item]:
     """Return line and marks of a curve, cut at the edges of the panel."""
-    items: list[Item] = [
-        Line(tuple((panel.x(x), panel.y(y)) for x, y in part), 1.2, curve.colour, curve.dash)
-        for part in cut_curve(curve.points, panel.y_bottom, panel.y_top)
-    ]
+    low, high = sorted((panel.y_bottom, panel.y_top))
+    items: list[Item] = []
+    for part in cut_curve(curve.points, low, high):
+        across = cut_curve([(y, x) for x, y in part], panel.x_low, panel.x_high)
+        for piece in across:
+            places = tuple((panel.x(x), panel.y(y)) for y, x in piece)
+            items.append(Line(places, 1.2, curve.colour, curve.dash))
     if curve.shape:
         items += [
             Dot(panel.x(x), panel.y(y), curve.shape, 5.0, curve.colour, curve.colour)
             for x, y in curve.points
-            if panel.y_bottom <= y <= panel.y_top
+            if low <= y <= high and panel.x_low <= x <= panel.x_high
         ]
     return items
 

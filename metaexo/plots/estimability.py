@@ -99,7 +99,7 @@ def estimability(
     Returns
     -------
     matplotlib.axes.Axes
-        `ax`, or the new Axes.
+        `ax`, or the new Axes; its coordinates are points of the page, and its limits cannot be changed.
 
     Examples
     --------
@@ -109,7 +109,7 @@ def estimability(
     """
     asked = choices if factors == FACTORS else choices | {"factors": factors}
     plan = plan_of(EstimabilityPlan, estimability_plan, source, asked)
-    return draw(estimability_page(plan), ax)
+    return draw(estimability_page(plan), ax, fixed=True)
 
 
 def _read(source: EffectSizes | AttributionResults | Estimability, factors: tuple[str, ...]) -> Estimability:

@@ -176,8 +176,9 @@ def _keys(found: Estimability) -> list[Key]:
 
 def _notes(found: Estimability) -> list[str]:
     """Return what the grid tells, below it."""
-    numbered = " The number in a corner is that of the linked group." if len(found.groups) > 1 else ""
-    return [
-        f"m: studies; k: effects.{numbered}",
-        *(f"{line[:1].upper()}{line[1:]}." for line in found.words()[1:]),
-    ]
+    first = "m: studies; k: effects."
+    if any(cell.m and cell.group is None for cell in found.cells):
+        first += " In brackets: set aside."
+    if len(found.groups) > 1:
+        first += " The number in a corner is that of the linked group."
+    return [first, *(f"{line[:1].upper()}{line[1:]}." for line in found.words()[1:])]

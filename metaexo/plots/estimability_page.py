@@ -155,8 +155,10 @@ def _cell_items(cell: GridCell) -> list[Item]:
     if cell.group is not None and cell.numbered:
         place = cell.top + 2.0 + CAP_HEIGHT * SMALL_SIZE
         items.append(Text(cell.left + 3.0, place, str(cell.group), SMALL_SIZE, colour=ink))
+    aside = cell.group is None
+    studies, effects = (f"({text})" if aside else text for text in (f"m = {cell.m}", f"k = {cell.k}"))
     return [
         *items,
-        Text(x, middle(first, TEXT_SIZE), f"m = {cell.m}", TEXT_SIZE, True, ink, "center"),
-        Text(x, middle(second, SMALL_SIZE), f"k = {cell.k}", SMALL_SIZE, False, ink, "center"),
+        Text(x, middle(first, TEXT_SIZE), studies, TEXT_SIZE, not aside, ink, "center"),
+        Text(x, middle(second, SMALL_SIZE), effects, SMALL_SIZE, False, ink, "center"),
     ]

@@ -137,7 +137,7 @@ def evidence_map(
     Returns
     -------
     matplotlib.axes.Axes
-        `ax`, or the new Axes.
+        `ax`, or the new Axes; its coordinates are points of the page, and its limits cannot be changed.
 
     Examples
     --------
@@ -147,7 +147,7 @@ def evidence_map(
     """
     asked = choices | {"rows": rows, "columns": columns}
     plan = plan_of(EvidenceMapPlan, evidence_map_plan, table, asked)
-    return draw(evidence_map_page(plan), ax)
+    return draw(evidence_map_page(plan), ax, fixed=True)
 
 
 def _counts(table: pd.DataFrame, count: str) -> Array:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 LARGEST = 13.0
 CELL_HEIGHT = 18.0
 SLOT_GAP = 5.0
-WIDEST_BUBBLE = 1.26  # half the width of a bubble of another shape, over the radius of a disc of its area
 NARROWEST = 240.0
 WIDE, NARROWER = 600.0, 0.8  # a wide map gets upright headings if they make it that much narrower
 LETTERS, UPRIGHT_LETTERS = 13, 20
@@ -45,7 +44,7 @@ class _Sized:
     @property
     def half(self) -> float:
         """Half the width of the bubble."""
-        return self.radius * (1.0 if self.shape == "circle" else WIDEST_BUBBLE)
+        return self.radius * BUBBLES[self.shape][1]
 
     @property
     def right(self) -> float:

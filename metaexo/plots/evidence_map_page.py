@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 EMPTY = "#efefef"
 GAP = 2.0
 HEADING_GAP = 6.0
-# Shapes of bubbles, a group each: the size of a mark over the radius of a disc of the same area.
+# Shapes of bubbles, a group each: size of the mark and half its width, over the radius of a disc of its area.
 BUBBLES = {
-    "circle": 2.0,
-    "square": 1.772,
-    "triangle": 2.507,
-    "diamond": 1.772,
-    "triangle_down": 2.507,
-    "pentagon": 2.299,
-    "hexagon": 2.2,
+    "circle": (2.0, 1.0),
+    "square": (1.772, 0.886),
+    "triangle": (2.507, 1.254),
+    "diamond": (1.772, 1.254),
+    "triangle_down": (2.507, 1.254),
+    "pentagon": (2.299, 1.1),
+    "hexagon": (2.2, 1.1),
 }
 
 
@@ -167,14 +167,13 @@ def _heading(plan: EvidenceMapPlan, column: MapLine, x: float, y: float) -> list
 
 
 def _bubble_items(bubble: MapBubble) -> list[Item]:
-    size = BUBBLES[bubble.shape] * bubble.radius
+    size, half = (factor * bubble.radius for factor in BUBBLES[bubble.shape])
     dot = Dot(bubble.x, bubble.y, bubble.shape, size, bubble.colour, bubble.colour, 0.0)
     baseline = middle(bubble.y, TEXT_SIZE)
     if bubble.number_inside:
         colour = text_on(bubble.colour)
         return [dot, Text(bubble.x, baseline, str(bubble.count), TEXT_SIZE, True, colour, "center")]
-    right = bubble.x + bubble.radius * (1.0 if bubble.shape == "circle" else 1.26)
-    return [dot, Text(right + GAP, baseline, str(bubble.count), TEXT_SIZE)]
+    return [dot, Text(bubble.x + half + GAP, baseline, str(bubble.count), TEXT_SIZE)]
 
 
 def _empty_cells(plan: EvidenceMapPlan) -> list[Item]:

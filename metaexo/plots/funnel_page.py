@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DASH = (3.0, 2.0)
 # Lines at the edges of the regions of p: at 0.10, 0.05 and 0.01.
-EDGES: tuple[tuple[float, ...], ...] = ((), (5.0, 1.5, 1.0, 1.5), (1.0, 1.5))
+EDGES: tuple[tuple[float, ...], ...] = ((7.0, 1.5), (5.0, 1.5, 1.0, 1.5), (1.0, 1.5))
 LEGEND_GAP = 18.0
 ARROW = 6.0
 EDGE_MARK = 6.0

@@ -12,8 +12,7 @@ from metaexo.models.multilevel_profile import ComponentProfile
 from metaexo.models.profile import Tau2Profile
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.arguments import checked, plan_of
-from metaexo.plots.canvas import draw
-from metaexo.plots.curves_page import Curve, CurveSet, CurvesPlan, curves_page, lay_out_curves
+from metaexo.plots.curves_page import Curve, CurveSet, CurvesPlan, draw_curves, lay_out_curves
 from metaexo.plots.scale import Axis, Tick, linear_ticks, tick_label
 from metaexo.plots.style import PALETTE
 from metaexo.plots.wording import level_words, shown
@@ -124,7 +123,7 @@ def profile(
     >>> ax = profile(fit.profile())
     """
     plan = plan_of(CurvesPlan, profile_plan, profiles, choices)
-    return draw(curves_page(plan), ax)
+    return draw_curves(plan, ax)
 
 
 def _panel(one: Profile, width: float) -> CurveSet:

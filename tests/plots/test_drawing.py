@@ -7,12 +7,17 @@ import sys
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 import metaexo as mx
-from metaexo.errors import UnknownChoiceError
+from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import forest, forest_plan, funnel, overlapping_texts, save
+from metaexo.plots.attribution_page import attribution_page
+from metaexo.plots.forest_page import forest_page
+from metaexo.plots.page import Area, Dot, Line
+from metaexo.plots.shares_page import reported_shares_page
 
 
 @pytest.mark.parametrize("k", [1, 13])
@@ -104,6 +109,18 @@ def test_the_limits_of_other_figures_move_what_they_show(make_effects, studies):
     wanted = sorted(ax.transData.transform([(value, 0.0) for value in values])[:, 0])
     assert sorted(marks(ax, "o")[:, 0]) == pytest.approx(wanted, abs=0.05)
     assert len(before) == len(values)
+    ax = mx.plots.profile(mx.RandomEffects(make_effects(6)).fit().profile())
+    ax.set_xlim(0.0, 0.05)
+    ax.set_ylim(-1.0, 0.2)
+    curve = max((line for line in ax.lines), key=lambda line: len(line.get_xdata()))
+    assert min(curve.get_xdata()) >= 0.0
+    assert max(curve.get_xdata()) == pytest.approx(0.05)
+    assert {text.get_text() for text in ax.texts} >= {"0", "0.01", "0.05"}
+    ax = mx.plots.evidence_map(studies, "source", "isolation")
+    before = ax.get_xlim()
+    with pytest.raises(InputError, match="grid of cells"):
+        ax.set_xlim(0.0, 1.0)
+    assert ax.get_xlim() == before
     ax = mx.plots.reported_shares(studies, ["isolation"])
     ax.set_xlim(0.0, 50.0)
     inside = [patch for patch in ax.patches if patch.get_clip_on()]
@@ -157,3 +174,84 @@ def test_drawing_needs_no_pyplot():
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# -- a name stands at the height of its mark, in every kind of figure ---------------------------------------
+
+STUDIES = [f"s{i // 2}" for i in range(12)]
+
+
+def forests():
+    """Return a plan of every kind of figure that is a forest."""
+    draws = np.random.default_rng(3)
+    names = [f"Author {i} 20{i:02d}" for i in range(12)]
+    data = pd.DataFrame({"source": ["plant", "milk", "urine"] * 4})
+    y, v = draws.normal(0.4, 0.3, 12), draws.uniform(0.02, 0.2, 12)
+    es = mx.EffectSizes(y, v, labels=names, data=data)
+    nested = mx.EffectSizes(y, v, labels=names, data=data, study=STUDIES)
+    bounds = np.where(np.arange(12) % 3 == 0, np.inf, y)
+    censored = mx.effects.bounded_effects(y, bounds, v, measure="SMD", labels=names, data=data)
+    table = pd.DataFrame({"label": names, "estimate": y, "low": y - 0.4, "high": y + 0.4})
+    return {
+        "effects": forest_plan(es, by="source", order="estimate"),
+        "fit": forest_plan(mx.RandomEffects(es).fit(), order="precision"),
+        "strata": forest_plan(mx.stratify(es, by="source"), limits=(-0.2, 0.6)),
+        "multilevel": forest_plan(mx.Multilevel(nested, "study/effect").fit()),
+        "censored": forest_plan(mx.CensoredRandomEffects(censored).fit(), by="source"),
+        "spread": mx.plots.spread_plan(table, label_title="Review"),
+        "rho sweep": mx.plots.rho_sweep_plan(mx.rho_sweep(nested, [0.0, 0.4, 0.8])),
+    }, dict(zip(names, y, strict=True))
+
+
+def test_names_stand_beside_their_marks_in_forests():
+    plans, value_of = forests()
+    for kind, plan in plans.items():
+        page = forest_page(plan)
+        seen = 0
+        for row in plan.rows:
+            if row.kind != "study":
+                continue
+            seen += 1
+            lines = row.cells["label"]
+            ys = [text.y for text in page.texts if text.x < plan.panel.left and text.text in lines]
+            assert min(abs(y - row.y) for y in ys) < 0.6 * plan.line, kind
+            ink = [
+                item
+                for item in page.items
+                if (isinstance(item, Dot) and abs(item.y - row.y) < 0.01)
+                or (
+                    isinstance(item, Line)
+                    and all(abs(y - row.y) < 0.01 for _, y in item.points)
+                    and item.width > 0.5
+                )
+            ]
+            assert ink, f"{kind}: no mark beside {lines}"
+            if lines[0] in value_of and row.mark.estimate is not None:
+                assert row.mark.estimate == pytest.approx(value_of[lines[0]], abs=1e-12), kind
+        assert seen == (3 if kind == "rho sweep" else 12), kind
+
+
+def test_names_stand_beside_their_bars(studies):
+    shares = mx.plots.reported_shares_plan(studies, ["isolation", "source"], by="access")
+    page = reported_shares_page(shares)
+    for share in shares.shares:
+        at = {text.text: text.y for text in page.texts if abs(text.y - share.y) < 5}
+        assert share.group in at
+        assert share.text in at
+        bar = [a for a in page.items if isinstance(a, Area) and np.mean([y for _, y in a.points]) == share.y]
+        assert max(x for a in bar[1:] for x, _ in a.points) == pytest.approx(
+            shares.panel.x(100 * share.fraction), abs=0.02
+        )
+    es = mx.EffectSizes(
+        [1, 2, 3, 4, 5, 6.0],
+        [0.1] * 6,
+        data=pd.DataFrame({"source": ["plant"] * 3 + ["milk"] * 3, "isolation": ["SEC", "UC"] * 3}),
+    )
+    found = mx.plots.attribution_plan(mx.attribute_heterogeneity(es, draws=9, deals=19))
+    page = attribution_page(found)
+    rows = [row for row in found.rows if row.kind in ("bar", "interval")]
+    for row in rows:
+        texts = [text for text in page.texts if text.text == row.label[0] and abs(text.y - row.y) < 5]
+        assert texts
+        for text in row.cells:
+            assert any(other.text == text and abs(other.y - row.y) < 5 for other in page.texts)

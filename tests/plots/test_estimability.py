@@ -49,6 +49,15 @@ def test_groups_have_colours_and_levels_of_one_study_are_set_aside():
     keys = [key.label for row in plan.keys for key in row]
     assert "linked group 2" in keys
     assert "set aside: a level of too few studies" in keys
+    assert "In brackets: set aside." in " ".join(plan.notes)
+    page = estimability_page(plan)
+    texts = [text.text for text in page.texts]
+    assert sum(text.startswith("(m = ") for text in texts) == sum(
+        c.m > 0 and c.group is None for c in plan.cells
+    )
+    for cell in plan.cells:
+        corner = [t.text for t in page.texts if (t.x, t.text) == (cell.left + 3.0, str(cell.group))]
+        assert bool(corner) == (cell.group is not None)  # the colour of a group has its number beside it
     assert any("cannot be told apart" in note for note in plan.notes)
 
 
