@@ -31,9 +31,16 @@ def font(size: float, bold: bool = False, others: tuple[str, ...] = ()) -> FontP
     from matplotlib.font_manager import FontProperties
 
     if others:
-        weight = "bold" if bold else "normal"
+        weight = "bold" if bold and all(map(_has_bold, others)) else "normal"
         return FontProperties(family=["DejaVu Sans", *others], weight=weight, size=size)
     return FontProperties(fname=_own_file(bold), size=size)
+
+
+def _has_bold(family: str) -> bool:
+    from matplotlib.font_manager import fontManager
+
+    heavy = ("bold", "heavy", "black", "700", "800", "900")
+    return any(entry.name == family and str(entry.weight) in heavy for entry in fontManager.ttflist)
 
 
 def _own_file(bold: bool) -> Path:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from metaexo.effects.measure import Measure
-from metaexo.errors import UnknownChoiceError
+from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots.page import Panel
 from metaexo.plots.scale import Axis, from_axis
 
@@ -47,12 +47,21 @@ class Column:
         Texts longer than this are broken into lines.
     """
 
-    key: str
+    key: str = ""
     title: str = ""
     kind: ColumnKind | None = None
     digits: int | None = None
     wording: Mapping[str, str] = field(default_factory=dict)
     letters: int = 28
+
+    def __post_init__(self) -> None:
+        key: object = self.key
+        if not isinstance(key, str) or not key:
+            raise InputError(
+                f"the key of a column is {self.key!r}",
+                "the name of a column of the data, as a text",
+                'write mx.plots.Column("source")',
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,7 +200,9 @@ def test_calls_that_do_not_fit(name, tmp_path):
         ("forest_plan", {"columns": ["sauce"]}),
         ("forest_plan", {"columns": [mx.plots.Column("source", kind="numbre")]}),
         ("forest_plan", {"columns": [mx.plots.Column("source", kind="number")]}),
-        ("forest_plan", {"columns": [mx.plots.Column(3)]}),
+        ("forest_plan", {"columns": [mx.plots.Column("source", title=3)]}),
+        ("forest_plan", {"columns": [mx.plots.Column("source", wording={"plant": 1})]}),
+        ("forest_plan", {"columns": [mx.plots.Column("dose", digits=-1)]}),
         ("forest_plan", {"order": "presicion"}),
         ("forest_plan", {"order": "mixed"}),
         ("forest_plan", {"weights": "strata"}),
@@ -235,6 +237,12 @@ def test_calls_that_do_not_fit(name, tmp_path):
 )
 def test_mistakes_that_people_make(name, choices, tmp_path):
     assert isinstance(call(name, right(name, tmp_path), **choices), InputError)
+
+
+@pytest.mark.parametrize("key", [3, None, "", ["source"]])
+def test_a_column_has_a_name(key):
+    with pytest.raises(InputError, match="key of a column"):
+        mx.plots.Column(key)
 
 
 def test_a_plan_is_drawn_as_it_is():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import xml.dom.minidom
 
 import matplotlib as mpl
 import numpy as np
@@ -255,3 +256,33 @@ def test_names_stand_beside_their_bars(studies):
         assert texts
         for text in row.cells:
             assert any(other.text == text and abs(other.y - row.y) < 5 for other in page.texts)
+
+
+# -- texts as people have them, in every kind of figure -----------------------------------------------------
+
+HARD = ["Li 2020\nfirst arm", "C\x00\x1b[31m \ud800x", "王 2021 山田太郎", "a\u2028b\tc", "x" * 70, "<b>&\"'"]
+HARD += ["$\\alpha$ _x^2", "--> end", "  lead", "اللغة", "e\u0301", "𓀀 x" * 30]
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda es, t: forest(es, columns=["source"], by="g", title="\n".join(HARD[:3]), notes=HARD),
+        lambda es, t: forest(mx.stratify(es, by="g")),
+        lambda es, t: funnel(mx.RandomEffects(es).fit(), by="source", title=HARD[0]),
+        lambda es, t: mx.plots.interval_strip(t, "y", ["g", "source"], log=False, cells={"source": HARD[0]}),
+        lambda es, t: mx.plots.evidence_map(t, "source", "isolation", by="g"),
+        lambda es, t: mx.plots.reported_shares(t, {"source": HARD[0]}, by="g"),
+        lambda es, t: mx.plots.estimability(es),
+        lambda es, t: mx.plots.spread(t, estimate="y", by="g"),
+    ],
+)
+def test_hard_texts_overlap_nothing_and_make_valid_files(draw, tmp_path):
+    rng = np.random.default_rng(0)
+    y = rng.normal(0, 1, 12)
+    data = pd.DataFrame({"source": HARD, "isolation": HARD[::-1], "g": HARD[:3] * 4})
+    table = data.assign(y=y, low=y - 1, high=y + 1, label=HARD)
+    ax = draw(mx.EffectSizes(y, rng.uniform(0.05, 0.2, 12), labels=HARD, data=data), table)
+    assert overlapping_texts(ax) == []
+    svg, _, _ = save(ax, tmp_path / "figure", ("svg", "png", "pdf"))
+    xml.dom.minidom.parse(str(svg))
