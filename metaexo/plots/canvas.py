@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis as MatplotlibAxis
     from matplotlib.figure import Figure
+    from matplotlib.gridspec import SubplotSpec
     from matplotlib.transforms import Bbox, Transform
 
 Again = Callable[[float, float, float, float], Page]
@@ -110,14 +111,14 @@ def draw(page: Page, ax: Axes | None = None, again: Again | None = None, fixed: 
     with house_style():
         own = ax is None
         axes = _new_axes(page) if ax is None else ax
-        frame = axes.get_position().frozen()
+        frame = _frame(axes)
         drawn = _put(page, axes, frame)
     ends = axes.get_xlim(), axes.get_ylim()
     busy = False
 
     def moved(_: Axes) -> None:
         nonlocal drawn, busy
-        if busy:
+        if busy or not any(artist.axes is axes for artist in drawn):  # the Axes were cleared
             return
         busy = True
         try:
@@ -171,7 +172,7 @@ def _put(page: Page, ax: Axes, frame: Bbox) -> list[Artist]:
 
     scale, across, down = _fit(page, ax, frame)
     place = _places(ax, frame, scale, across, down)
-    _set_panel(page, ax, place, scale)
+    _set_panel(page, ax, frame, place, scale)
     with_data = blended_transform_factory(ax.transData, place)
     artists = []
     for position, item in enumerate(page.items):
@@ -336,6 +337,12 @@ def _new_axes(page: Page) -> Axes:
     return figure.add_axes((0.0, 0.0, 1.0, 1.0))
 
 
+def _frame(ax: Axes) -> Bbox:
+    """Return the place of a whole page: that of the Axes before a figure made them its panel."""
+    placed = ax.get_axes_locator()
+    return placed.frame if isinstance(placed, _Place) else ax.get_position().frozen()
+
+
 def _part(ax: Axes) -> Transform:
     """Return the way from fractions of the figure, or of the part of it that holds the Axes, to pixels."""
     return ax.figure.transSubfigure
@@ -358,13 +365,33 @@ def _places(ax: Axes, frame: Bbox, scale: float, across: float, down: float) -> 
     return to_frame.scale(frame.width, frame.height).translate(frame.x0, frame.y0) + _part(ax)
 
 
-def _set_panel(page: Page, ax: Axes, place: Transform, scale: float) -> None:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Place:
+    """Keeps the Axes where the panel is: a layout that moved them would part marks from their names."""
+
+    axes: Axes
+    frame: Bbox
+    corners: tuple[float, float, float, float]
+
+    def __call__(self, ax: object, renderer: object) -> Bbox:
+        """Return where the Axes stand, in fractions of the figure."""
+        from matplotlib.transforms import Bbox
+
+        return Bbox.from_extents(*self.corners)
+
+    def get_subplotspec(self) -> SubplotSpec | None:
+        """Return the cell of the grid that the Axes came from, for matplotlib's layouts."""
+        return self.axes.get_subplotspec()
+
+
+def _set_panel(page: Page, ax: Axes, frame: Bbox, place: Transform, scale: float) -> None:
     """Put the Axes where the panel is, in the units that are shown, with its ticks."""
     panel = page.panel
     corners = [(panel.left, panel.bottom), (panel.right, panel.top)]
     (x0, y0), (x1, y1) = (place - _part(ax)).transform(corners)
     ax.set_aspect("auto")
     ax.set_position((x0, y0, x1 - x0, y1 - y0))
+    ax.set_axes_locator(_Place(ax, frame, (float(x0), float(y0), float(x1), float(y1))))
     ax.set_xscale("log" if panel.log else "linear")
     ends = (math.exp(x) if panel.log else x for x in (panel.x_low, panel.x_high))
     ax.set_xlim(*ends)

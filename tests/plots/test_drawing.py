@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 import xml.dom.minidom
@@ -95,6 +96,41 @@ def test_other_limits_move_marks_ticks_and_what_is_added_later():
     assert len(marks(ax)) == 5
     assert not any("outside" in text.get_text() for text in ax.texts)
     assert overlapping_texts(ax) == []
+
+
+@pytest.mark.parametrize("layout", ["constrained", "tight", "compressed", None])
+def test_no_layout_parts_marks_from_their_names(make_effects, layout):
+    figure = Figure(figsize=(14, 5), layout=layout)
+    left, right = figure.subplots(1, 2)
+    plan = forest_plan(make_effects(6))
+    forest(plan, ax=left)
+    funnel(make_effects(6), ax=right)
+    if layout is None:
+        figure.tight_layout()
+    figure.draw_without_rendering()
+    names = {t.get_text(): t.get_window_extent() for t in left.texts}
+    for (x, y), row in zip(marks(left), plan.rows, strict=True):
+        box = names[row.cells["label"][0]]
+        assert box.y0 < y < box.y1
+        assert x == pytest.approx(left.transData.transform((row.mark.estimate, 0))[0], abs=0.02)
+        assert box.x1 < left.get_window_extent().x0 + 1
+    bottom = right.transData.transform(np.column_stack([make_effects(6).y, np.sqrt(make_effects(6).v)]))
+    assert marks(right, "o") == pytest.approx(bottom[np.argsort(-bottom[:, 1])], abs=0.05)
+    pickle.loads(pickle.dumps(figure))
+
+
+def test_axes_that_were_cleared_can_be_drawn_on_again(make_effects):
+    figure = Figure(figsize=(8, 5))
+    ax = figure.subplots()
+    forest(make_effects(5), ax=ax)
+    before = ax.get_position().bounds
+    ax.clear()
+    ax.set_xlim(0, 1)
+    forest(make_effects(5), ax=ax)
+    assert ax.get_position().bounds == pytest.approx(before)
+    assert len(marks(ax)) == 5
+    ax.set_xlim(-9, 9)
+    assert len(marks(ax)) == 5
 
 
 def test_the_limits_of_other_figures_move_what_they_show(make_effects, studies):
