@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -157,6 +157,8 @@ def rows_of_strata(results: Any, choices: Choices) -> Rows:
         rows += write.studies(range(stratum.effects.k), indent=INDENT)
         if stratum.fit is not None:
             rows.append(write.subtotal(s, stratum.fit, _at_level(stratum.fit, stratum.pooled, level)))
+        elif stratum.single is not None and stratum.k > 1:
+            rows.append(write.single(s, stratum.single))
         rows.append(ForestRow(f"spacer:{s}", "spacer"))
     if fit is not None and choices.overall:
         pooled = _at_level(fit, results.overall_pooled, level)
@@ -300,6 +302,17 @@ class RowWriter:
             weight,
             indent=INDENT,
         )
+
+    def single(self, s: int, mean: Any) -> ForestRow:
+        """Return the row of the mean of the one study of a stratum, a hollow diamond."""
+        half = self.quantile * mean.se
+        at_level = replace(mean, low=mean.estimate - half, high=mean.estimate + half)
+        mark = self.pooled_mark(at_level, hollow=True)
+        weight = None if self.weights is None else float(self.weights.sum())
+        counts = ", ".join(count_words(self.es.k, self.es.m))
+        cells = self.numbers(mark, weight)
+        name = ("Mean of the study",)
+        return ForestRow(f"single:{s}", "subtotal", cells, name, counts, mark, weight, indent=INDENT)
 
     def total(self, fit: Any, pooled: Any) -> list[ForestRow]:
         """Return the rows of the overall effect and of its prediction interval."""

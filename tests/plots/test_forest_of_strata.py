@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pandas as pd
 import pytest
 
 import metaexo as mx
@@ -117,3 +118,30 @@ def test_long_strata_names_stay_whole(make_effects):
     plan = forest_plan(mx.stratify(mx.EffectSizes(es.y, es.v, data=data), by="source"))
     assert " ".join(plan.rows[0].text) == name.strip()
     assert clashes(forest_page(plan)) == []
+
+
+@pytest.mark.parametrize("level", [0.95, 0.8])
+def test_a_stratum_of_one_study_with_several_effects_shows_their_mean_marked(level):
+    data = pd.DataFrame({"source": list("aabbc")})
+    es = mx.EffectSizes([0.2, 0.9, 0.4, 0.5, 1.2], [0.05] * 5, data=data, study=list("ppqrs"))
+    with pytest.warns(DependentEffectsWarning):
+        results = mx.stratify(es, by="source", level=level)
+    plan = forest_plan(results)
+    (single,) = [s for s in results.strata if s.fit is None and s.k > 1]
+    (row,) = [row for row in plan.rows if row.id.startswith("single:")]
+    assert (row.mark.shape, row.mark.hollow) == ("diamond", True)
+    assert (row.mark.estimate, row.mark.low, row.mark.high) == pytest.approx(
+        (single.single.estimate, single.single.low, single.single.high), abs=1e-12
+    )
+    assert row.detail == "k = 2, m = 1"
+    assert not [row for row in plan.rows if row.id.startswith("single:2")]  # one effect stands for itself
+    assert clashes(forest_page(plan)) == []
+
+
+def test_cautions_of_strata_and_of_their_test_stand_below():
+    data = pd.DataFrame({"source": list("aabbddd")})
+    y, v = [0.2, 0.9, 0.4, 0.5, 0.45, 0.47, 0.49], [0.05] * 4 + [0.1, 0.12, 0.09]
+    notes = " ".join(forest_plan(mx.stratify(mx.EffectSizes(y, v, data=data), by="source")).notes)
+    assert "a, b: 1 df" in notes
+    assert "interval of d is narrower" in notes
+    assert "test between strata: " in notes
