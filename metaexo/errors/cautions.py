@@ -9,6 +9,10 @@ class RowsLeftOutWarning(MetaexoWarning):
     """Rows did not take part; the ledger of the result names each with its reason."""
 
 
+class RowsWithoutEffectWarning(MetaexoWarning):
+    """Rows that were asked for give no effect; the ledger of the effects names each with its reason."""
+
+
 class AssumptionWarning(MetaexoWarning):
     """A value that the data do not hold was assumed, for example a correlation."""
 

@@ -21,6 +21,10 @@ class EmptySheetError(SheetError):
     """A sheet without a single row."""
 
 
+class SheetSizeError(SheetError):
+    """A file far larger than a sheet of evidence."""
+
+
 class EncodingError(SheetError):
     """A file that is not UTF-8."""
 
@@ -117,5 +121,9 @@ class MisnamedColumnWarning(SheetWarning):
     """A column of the user's own that may be one of the codebook; rows count as not reported without it."""
 
 
-class NoEffectWarning(SheetWarning):
-    """Rows that can give no effect in any measure."""
+class EmptyColumnWarning(SheetWarning):
+    """Columns, or cells at the end of rows, without a name and without content: they were left out."""
+
+
+class StandardErrorsAsSDsWarning(SheetWarning):
+    """So many SDs of a sheet look like standard errors that all of them may be."""

@@ -5,24 +5,34 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaexo.errors import CodebookError, MetaexoError, MissingSheetError, nearest_word
+from metaexo.effects.why_not import NO_CORRELATION
+from metaexo.errors import (
+    CodebookError,
+    InputError,
+    MetaexoError,
+    MissingSheetError,
+    UnknownOutcomeWarning,
+    nearest_word,
+)
 from metaexo.evidence.across import check_across
 from metaexo.evidence.codebook import REQUIRED_SHEETS, SheetPlan, load_codebook
 from metaexo.evidence.frames import finish
 from metaexo.evidence.places import CODEBOOK
-from metaexo.evidence.problems import SheetErrors, SheetProblem, collected, problems_frame
+from metaexo.evidence.problems import MOST_LINES, SheetErrors, SheetProblem, collected, problems_frame
 from metaexo.evidence.reading import RawSheet, read_raw
 from metaexo.evidence.sheets import Sheets
 from metaexo.evidence.slips import find_slips
 from metaexo.evidence.slips_table import findings_table
 from metaexo.evidence.values import to_values
-from metaexo.formatting import printed
+from metaexo.formatting import plural, printed
+from metaexo.ledger import Ledger
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +54,11 @@ class SheetCheck:
         The same in rows that speak of it in `caution`.
     rows : mapping of str to int
         Rows of each sheet.
+    ledger : Ledger or None
+        Which rows of outcomes.csv can become an effect in some measure, and why the others cannot; None
+        before all problems are mended.
+    bounded : int
+        How many of the others give a bound: `sheets.effects("SMD", bounds=True)` keeps these.
     """
 
     folder: str
@@ -51,6 +66,8 @@ class SheetCheck:
     warnings: tuple[SheetProblem, ...]
     cautions: tuple[SheetProblem, ...]
     rows: Mapping[str, int]
+    ledger: Ledger | None = None
+    bounded: int = 0
 
     @property
     def ok(self) -> bool:
@@ -88,7 +105,31 @@ class SheetCheck:
         width : int
             Width of the table, in characters.
         """
-        return "\n".join([self._counts(), findings_table(self.findings(settled), width)]).rstrip()
+        found = findings_table(self.findings(settled), width)
+        return "\n".join([self._counts(), *([found] if found else []), *self.rows_without_effect()]).rstrip()
+
+    def rows_without_effect(self) -> list[str]:
+        """Return in words how many rows of outcomes.csv can give no effect in any measure, and why."""
+        if self.ledger is None or not self.ledger.left_out:
+            return []
+        lines: dict[str, list[int]] = {}
+        for entry in self.ledger.left_out:
+            lines.setdefault(entry.reason, []).append(entry.line)
+        total = len(self.ledger.left_out)
+        told = [f"{total} of {plural(self.ledger.total, 'row')} of {self.ledger.source} can give no effect:"]
+        for reason, at in sorted(lines.items(), key=lambda pair: -len(pair[1])):
+            shown = ", ".join(map(str, at[:MOST_LINES])) + (" ..." if len(at) > MOST_LINES else "")
+            told.append(f"  {plural(len(at), 'row')}: {reason} (line {shown})")
+        paired = len(lines.get(NO_CORRELATION, ()))
+        if paired:
+            told.append(
+                f"  {paired} of them need a correlation: assumed_correlation=0.5 assumes one, and says so"
+            )
+        if self.bounded:
+            told.append(
+                f'  {self.bounded} of them give a bound: sheets.effects("SMD", bounds=True) keeps these'
+            )
+        return told
 
     def _counts(self) -> str:
         read = ", ".join(f"{name} {n}" for name, n in self.rows.items())
@@ -100,7 +141,7 @@ class SheetCheck:
     @printed
     def __str__(self) -> str:
         found = [f"{level:<8} {finding}" for level, finding in self.findings()]
-        return "\n".join([self._counts(), *found])
+        return "\n".join([self._counts(), *found, *self.rows_without_effect()])
 
 
 def read_sheets(folder: str | Path) -> Sheets:
@@ -138,12 +179,14 @@ def read_sheets(folder: str | Path) -> Sheets:
     >>> len(sheets.outcomes), sheets.ledger.total
     (220, 220)
     """
-    reading = _Reading(Path(folder))
+    reading = _Reading(_path(folder))
     check = reading.check
     if check.problems:
         raise SheetErrors(check.folder, check.problems)
     kinds: dict[type, list[SheetProblem]] = {}
     for finding in check.warnings:
+        if finding.kind is UnknownOutcomeWarning and finding.nearest is None:
+            continue  # a word of one's own: listed by check_sheets, nothing to warn of
         kinds.setdefault(finding.kind, []).append(finding)
     for kind, findings in kinds.items():
         places = "; ".join(f"{finding.where}: {finding.what}" for finding in findings[:8])
@@ -178,7 +221,23 @@ def check_sheets(folder: str | Path) -> SheetCheck:
     >>> mx.check_sheets("data").ok
     True
     """
-    return _Reading(Path(folder)).check
+    reading = _Reading(_path(folder))
+    found = reading.check
+    if not found.ok:
+        return found
+    sheets = reading.sheets()
+    return replace(found, ledger=sheets.ledger, bounded=sheets.rows_with_bounds())
+
+
+def _path(folder: object) -> Path:
+    """Return a path; refuse what is none."""
+    if isinstance(folder, str | PathLike) and str(folder).strip() and "\0" not in str(folder):
+        return Path(folder)
+    raise InputError(
+        f"the folder is {folder!r}"[:200],
+        "the path of a folder with studies.csv and outcomes.csv",
+        'read_sheets("data")',
+    )
 
 
 def _of_codebook(error: CodebookError) -> SheetProblem:
@@ -204,6 +263,41 @@ def _without_bad_cells(sheet: RawSheet, frame: pd.DataFrame) -> tuple[RawSheet, 
     return replace(sheet, rows=rows), frame
 
 
+def _missing(folder: Path, plan: SheetPlan) -> SheetProblem:
+    """Return the problem of a sheet that is not there, with what is there in its place."""
+    others = sorted(found.name for found in folder.glob("*.csv")) if folder.is_dir() else []
+    near = nearest_word(plan.file, others)
+    what, remedy = f"there is no {plan.file} in {folder}", f"add {plan.file}"
+    books = _workbooks(folder)
+    if folder.is_file() and not books:
+        what, remedy = f"{folder} is a file, not a folder", f"name the folder: {str(folder.parent)!r}"
+    elif books:
+        what = f"{what}, but there is the workbook {books[0].name}"
+        remedy = (
+            f'save each of its sheets as "CSV UTF-8" under the names {" and ".join(_REQUIRED)}, in one folder'
+        )
+    elif near:
+        remedy = f"rename {near} to {plan.file}, if it is that sheet"
+    elif not folder.exists():
+        what, remedy = f"there is no folder {folder}", "look at the path; it begins at the working folder"
+    needed = "a folder with " + " and ".join(_REQUIRED)
+    return SheetProblem(MissingSheetError, what, needed, remedy, plan.file, nearest=near)
+
+
+_REQUIRED = tuple(f"{name}.csv" for name in REQUIRED_SHEETS)
+_WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
+
+
+def _workbooks(folder: Path) -> list[Path]:
+    """Return the workbooks in a folder, or beside it under its name, or in its place."""
+    if folder.suffix.lower() in _WORKBOOKS:
+        return [folder]
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    beside = [folder.with_name(folder.name + suffix) for suffix in _WORKBOOKS] if folder.name else []
+    found = [*inside, *(path for path in beside if path.is_file())]
+    return [path for path in found if path.suffix.lower() in _WORKBOOKS and not path.name.startswith("~")]
+
+
 class _Reading:
     """One pass over a folder: raw sheets, values, problems and findings."""
 
@@ -221,6 +315,8 @@ class _Reading:
         studies: set[str] | None = None
         for name, plan in self.codebook.sheets.items():
             sheet = self._raw(plan)
+            self.findings += [p for p in sheet.problems if not issubclass(p.kind, MetaexoError)]
+            sheet.problems = [p for p in sheet.problems if issubclass(p.kind, MetaexoError)]
             frame = to_values(sheet)
             if sheet.rows:
                 check_across(sheet, frame, studies)
@@ -238,18 +334,7 @@ class _Reading:
         if path.is_file():
             return read_raw(path, plan)
         if plan.name in REQUIRED_SHEETS:
-            others = sorted(found.name for found in self.folder.glob("*.csv")) if self.folder.is_dir() else []
-            near = nearest_word(plan.file, others)
-            self.problems.append(
-                SheetProblem(
-                    MissingSheetError,
-                    f"there is no {plan.file} in {self.folder}",
-                    "a folder with " + " and ".join(f"{name}.csv" for name in REQUIRED_SHEETS),
-                    f"rename {near} to {plan.file}, if it is that sheet" if near else f"add {plan.file}",
-                    plan.file,
-                    nearest=near,
-                )
-            )
+            self.problems.append(_missing(self.folder, plan))
         return RawSheet(plan)
 
     def _note_cautions(self, plan: SheetPlan, frame: pd.DataFrame) -> None:

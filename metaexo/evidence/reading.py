@@ -10,16 +10,21 @@ from pathlib import Path
 
 from metaexo.errors import (
     DuplicateColumnError,
+    EmptyColumnWarning,
     EmptySheetError,
     EncodingError,
     MetaexoError,
     MissingColumnError,
     RowLengthError,
     SeparatorError,
+    SheetSizeError,
     UnknownColumnError,
 )
 from metaexo.evidence.codebook import SheetPlan
 from metaexo.evidence.problems import SheetProblem
+
+LARGEST_FILE = 30_000_000
+"""Bytes of the largest file that is read: about 75,000 rows of outcomes, a minute and a gigabyte."""
 
 MISSPELT = 0.85
 """Likeness from which an unknown column is taken for a misspelt one."""
@@ -36,6 +41,10 @@ ADDED = {
     "method_pair": "treatment_isolation",
 }
 """Columns that metaexo adds to the tables it hands out, and the column a user may have meant."""
+
+
+Record = tuple[int, list[str]]
+"""A line and its cells."""
 
 
 @dataclass(slots=True)
@@ -56,6 +65,12 @@ class RawSheet:
 def read_raw(path: Path, plan: SheetPlan) -> RawSheet:
     """Read one sheet as text and check its form; what is wrong is collected, not raised."""
     sheet = RawSheet(plan)
+    size = path.stat().st_size
+    if size > LARGEST_FILE:
+        what = f"the file has {size / 1e6:.0f} MB"
+        remedy = "keep the rows of one question in a folder of their own"
+        _report(sheet, SheetSizeError, what, f"at most {LARGEST_FILE / 1e6:.0f} MB", remedy)
+        return sheet
     text = _decode(path.read_bytes(), sheet)
     if text is None:
         return sheet
@@ -65,6 +80,7 @@ def read_raw(path: Path, plan: SheetPlan) -> RawSheet:
             _report(sheet, EmptySheetError, "the file is empty", "a header and rows", "fill it or delete it")
         return sheet
     sheet.header = [name.strip() for name in records[0][1]]
+    records = _without_empty_ends(sheet, records)
     _check_header(sheet)
     if len(records) == 1:
         _report(
@@ -126,12 +142,53 @@ def _records(text: str, sheet: RawSheet) -> list[tuple[int, list[str]]]:
                 sheet,
                 SeparatorError,
                 f"the cells are separated by {name}",
-                "commas",
-                'save the file as "CSV UTF-8 (comma delimited)"',
+                "cells separated by commas, numbers with a decimal point",
+                _other_separator(found, sheet.plan.file),
                 line=records[0][0],
             )
             return []
     return records
+
+
+def _other_separator(mark: str, file: str) -> str:
+    """Say how a file with another separator becomes one with commas, in any country."""
+    decimal = ', decimal=","' if mark == ";" else ""
+    python = f"pandas.read_csv({file!r}, sep={mark!r}{decimal}, dtype=object).to_csv({file!r}, index=False)"
+    if mark != ";":
+        return f'save the file as "CSV UTF-8 (comma delimited)", or once in Python: {python}'
+    python = python.replace(", dtype=object", "")
+    return (
+        "Excel writes semicolons where the comma is the decimal mark of the computer. Windows: set the decimal "
+        "symbol to a point and the list separator to a comma (settings of region, additional settings), then "
+        'save in Excel as "CSV UTF-8". Google Sheets: set the locale of the file to United States and download '
+        f"it as CSV. Or once in Python: {python}"
+    )
+
+
+def _without_empty_ends(sheet: RawSheet, records: list[Record]) -> list[Record]:
+    """Leave out unnamed columns and cells at the end of rows that hold nothing, and say so."""
+    width = max((i + 1 for i, name in enumerate(sheet.header) if name), default=0)
+    rows = records[1:]
+    used = max((i + 1 for _, cells in rows for i, cell in enumerate(cells) if cell.strip()), default=0)
+    keep = max(width, min(used, len(sheet.header)))
+    longer = {line for line, cells in rows if len(cells) > len(sheet.header)}
+    shortened = [
+        (line, cells[: max(keep, _filled(cells))] if len(cells) > keep else cells) for line, cells in rows
+    ]
+    gone = len(sheet.header) - keep
+    if gone or any(len(cells) <= keep for (line, cells) in shortened if line in longer):
+        what = (
+            f"{gone} unnamed columns at the end are empty"
+            if gone
+            else "rows end with empty cells beyond the header"
+        )
+        _report(sheet, EmptyColumnWarning, what, "named columns", "nothing: they were left out")
+    sheet.header = sheet.header[:keep]
+    return [records[0], *shortened]
+
+
+def _filled(cells: list[str]) -> int:
+    return max((i + 1 for i, cell in enumerate(cells) if cell.strip()), default=0)
 
 
 def _check_header(sheet: RawSheet) -> None:
@@ -207,7 +264,7 @@ def _take_row(sheet: RawSheet, line: int, cells: list[str]) -> None:
 
 def _report(
     sheet: RawSheet,
-    kind: type[MetaexoError],
+    kind: type[MetaexoError] | type[Warning],
     what: str,
     allowed: str,
     remedy: str,

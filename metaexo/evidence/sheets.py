@@ -14,7 +14,7 @@ from metaexo.effects import EffectSizes, Measure, get_measure
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.evidence.codebook import Codebook
 from metaexo.evidence.problems import SheetProblem
-from metaexo.evidence.to_bounds import WORDS_ONLY, bounds_of_words, make_bounds
+from metaexo.evidence.to_bounds import WORDS_ONLY, bounds_of_words, count_bounds, make_bounds
 from metaexo.evidence.to_effects import Request, leave_all_out, make_effects, survey
 from metaexo.evidence.views import VIEWS, get_view
 from metaexo.formatting import printed
@@ -88,6 +88,12 @@ class Sheets:
     def ledgers(self) -> Mapping[str, Ledger]:
         """The ledger of every sheet, before any selection, by the name of the sheet."""
         return MappingProxyType({name: self._survey(name) for name in self._frames})
+
+    def rows_with_bounds(self) -> int:
+        """Return how many rows of outcomes.csv give no effect but a bound of a standardised difference."""
+        lines = {entry.line for entry in self.ledger.left_out}
+        frame = self._frames["outcomes"]
+        return count_bounds(frame[frame["line"].isin(lines)]) if lines else 0
 
     def _survey(self, name: str) -> Ledger:
         """Return which rows of a sheet can become an effect at all."""

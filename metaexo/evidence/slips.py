@@ -68,4 +68,5 @@ def find_slips(
     """
     rows = Rows(sheet, frame, outcomes, folder)
     name = sheet.plan.name
-    return [finding for check in SLIP_CHECKS if name in check.sheets for finding in check.find(rows)]
+    found = [finding for check in SLIP_CHECKS if name in check.sheets for finding in check.find(rows)]
+    return [*found, *suspicions.verdict_on_spreads(rows, found)] if name == "outcomes" else found

@@ -5,11 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from metaexo.errors import MetaexoError
 from metaexo.evidence.problems import SheetProblem
 
 HEADER = ("place", "study", "cell", "finding")
 NARROWEST = 40
 INDENT = "  "
+LONGEST_ALLOWED = 600
 
 
 def findings_table(findings: Iterable[tuple[str, SheetProblem]], width: int = 120) -> str:
@@ -66,6 +68,8 @@ def _cells(finding: SheetProblem) -> tuple[str, str, str]:
 def _words(finding: SheetProblem, told: bool) -> list[str]:
     """Return what is said of a finding, a sentence each; the remedy unless it is told for the whole kind."""
     words = [finding.what]
+    if issubclass(finding.kind, MetaexoError):
+        words.append(f"allowed: {textwrap.shorten(finding.allowed, LONGEST_ALLOWED, placeholder=' ...')}")
     words += [f"nearest: {finding.nearest}"] if finding.nearest else []
     words += [f"reading: {finding.reading}"] if finding.reading else []
     return words if told else [*words, f"what to do: {finding.remedy}"]

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
 from metaexo.errors import (
     LargeDifferenceWarning,
+    MisnamedColumnWarning,
     OneArmWarning,
+    ShrinkingSDWarning,
     SpreadMismatchWarning,
+    StandardErrorsAsSDsWarning,
+    StatisticMismatchWarning,
     UnknownCategoryWarning,
     UnknownOutcomeWarning,
     UnspecificCategoryWarning,
+    UnusualCVWarning,
     ZeroPValueWarning,
     ZeroSDWarning,
 )
@@ -30,6 +37,14 @@ NEAR_OUTCOME = 0.75
 MOST_NEAREST = 100
 """Strange words of a column for which the nearest word is looked for."""
 KINDS: tuple[Literal["source", "isolation"], ...] = ("source", "isolation")
+NAMES_OF = {
+    "source": ("source", "sources", "origin", "donor", "tissue", "celltype", "derived"),
+    "isolation": ("isolation", "isolated", "isolate", "purification", "purified", "extraction", "enrichment"),
+}
+"""Words of columns that may hold the source or the isolation."""
+LIKE_COLUMN = 0.8
+FEWEST_SUSPECTED = 3
+SHARE_SUSPECTED = 0.25
 ONE_GROUP = ("single_arm", "post_vs_pre")
 ARM_NUMBERS = ("mean", "median", "events", "min", "max")
 
@@ -204,7 +219,84 @@ def _unclear(rows: Rows, kind: Literal["source", "isolation"]) -> list[SheetProb
     return found
 
 
+def find_misnamed_columns(rows: Rows) -> list[SheetProblem]:
+    """Find columns of the user's own that may be the source or the isolation, where the sheet has neither."""
+    header, known = rows.sheet.header, rows.sheet.plan.columns
+    found = []
+    for kind in KINDS:
+        reported = f"{kind}_reported"
+        if reported not in known or {reported, f"{kind}_category"} & set(header):
+            continue
+        own = [name for name in header if name not in known and name and _is_like(name, NAMES_OF[kind])]
+        found += [
+            SheetProblem(
+                MisnamedColumnWarning,
+                f"{name!r} is a column of your own, and no column of the codebook says the {kind}: every row "
+                "counts as not reported",
+                f"{reported} (words of the paper) or {kind}_category",
+                f"rename it to {reported!r} if it holds the {kind}",
+                rows.sheet.plan.file,
+                1,
+                column=name,
+                value=name,
+                nearest=reported,
+            )
+            for name in own
+        ]
+    return found
+
+
+def _is_like(name: str, words: Sequence[str]) -> bool:
+    """Return whether a word of a column's name is one of these, or nearly."""
+    parts = [part for part in re.split(r"[\W_\d]+", name.casefold()) if part]
+    return any(difflib.get_close_matches(part[:40], words, n=1, cutoff=LIKE_COLUMN) for part in parts)
+
+
+def verdict_on_spreads(rows: Rows, found: Sequence[SheetProblem]) -> list[SheetProblem]:
+    """Return what many SDs that look like standard errors say of the whole sheet.
+
+    Parameters
+    ----------
+    rows : Rows
+        The rows.
+    found : sequence of SheetProblem
+        What the single checks found.
+
+    Returns
+    -------
+    list of SheetProblem
+        One finding if at least three rows, and a quarter of the rows with SDs, are suspected; else none.
+    """
+    kinds = (LargeDifferenceWarning, UnusualCVWarning, ShrinkingSDWarning, StatisticMismatchWarning)
+    suspected = {problem.line for problem in found if problem.kind in kinds and problem.line is not None}
+    has_sd = np.isfinite(np.stack([rows.numbers(f"{arm}_sd") for arm in ARMS])).any(axis=0)
+    with_sd = int(has_sd.sum())
+    if len(suspected) < FEWEST_SUSPECTED or len(suspected) < SHARE_SUSPECTED * with_sd:
+        return []
+    return [
+        SheetProblem(
+            StandardErrorsAsSDsWarning,
+            f"the SDs of {len(suspected)} of {with_sd} rows look like standard errors; perhaps all of them are",
+            "standard deviations in treatment_sd and control_sd",
+            "look at the sources of a few of these rows; if they give standard errors, move all of them to "
+            "treatment_se and control_se",
+            rows.sheet.plan.file,
+            min(suspected),
+            column="treatment_sd",
+            reading="standard errors in the whole sheet",
+            lines=tuple(sorted(suspected)),
+        )
+    ]
+
+
 CHECKS = (
+    SlipCheck(
+        "misnamed column",
+        "columns of your own that may be the source or the isolation, where the sheet has neither",
+        MisnamedColumnWarning,
+        ("studies", "preparations", "safety_events"),
+        find_misnamed_columns,
+    ),
     SlipCheck(
         "one arm",
         "comparisons of which only one arm has numbers",

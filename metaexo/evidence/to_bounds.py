@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,10 @@ import numpy as np
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.bounds import BoundedEffects, bounds_from_table, turned
+from metaexo.effects.measure import get_measure
 from metaexo.effects.orientation import orient
 from metaexo.effects.origin import Origin
+from metaexo.errors import AssumptionWarning
 from metaexo.evidence.codebook import SheetPlan
 from metaexo.evidence.to_effects import (
     Chosen,
@@ -23,7 +26,7 @@ from metaexo.evidence.to_effects import (
     row_labels,
     sd_of_rows,
 )
-from metaexo.evidence.views import View, statistics
+from metaexo.evidence.views import VIEWS, View, statistics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,6 +81,14 @@ def bounds_of_words(plan: SheetPlan, frame: pd.DataFrame, asked: Request) -> Bou
     ]
     found = replace(found, derived=tuple(derived))
     return _collected(plan, chosen, found, list(found.reasons), asked, LABELS, oriented=True)
+
+
+def count_bounds(rows: pd.DataFrame) -> int:
+    """Return how many rows of outcomes give an interval of a standardised mean difference."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AssumptionWarning)
+        found = bounds_from_table("SMD", statistics(VIEWS["outcomes"], rows, get_measure("SMD")))
+    return sum(kind == "interval" for kind in found.kind)
 
 
 def table_from_words(rows: pd.DataFrame) -> pd.DataFrame:

@@ -33,8 +33,16 @@ if TYPE_CHECKING:
 SMALLEST, LARGEST = 1e-50, 1e50
 """Sizes between which numbers of a sheet lie; what is computed from them stays finite then."""
 
+LONGEST_SHOWN = 80
+LONGEST_NUMBER = 60
+"""Letters of a cell that may be a number in another notation."""
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d+)")
+_DIGITS = r"[+-]?(?:\d+(?:[.,]\d+)?|[.,]\d+)"
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:(?:,\d{3})+|(?:[ \u00a0\u202f'\u2019]\d{3})+)(?:\.\d+)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?(?:\d+|\d{1,3}(?:[. \u00a0\u202f'\u2019]\d{3})+),\d+")
+_TWO_NUMBERS = re.compile(rf"{_DIGITS}\s*(?:±|\+/-|\+-|\()\s*{_DIGITS}\s*\)?")
+_RANGE = re.compile(rf"[(\[]?\s*{_DIGITS}\s*(?:-|–|—|to|;|,\s)\s*{_DIGITS}\s*[)\]]?")
+_WITH_UNIT = re.compile(rf"({_DIGITS})\s*(?:%|[^\W\d_][\w/%²³^]{{0,11}})")
 _RELATION = re.compile(r"([<>]=?|=)\s*(\d*\.?\d+)")
 _NO_VALUE = {"na", "n/a", "nan", "none", "null", "-", "–", "?", ".", "not reported", "nr", "unknown"}
 
@@ -100,19 +108,53 @@ def _numbers(sheet: RawSheet, column: Column, cells: list[str]) -> np.ndarray:
 
 def _report_text(sheet: RawSheet, column: Column, i: int, cell: str) -> None:
     """Report text in a column of numbers, with the most likely remedy."""
-    nearest, remedy = None, "write a number with a decimal point, or leave the cell empty"
-    relation = _RELATION.fullmatch(cell)
-    if cell.casefold() in _NO_VALUE:
-        remedy = "leave the cell empty: an empty cell is one that was not seen"
-    elif _DECIMAL_COMMA.fullmatch(cell):
-        nearest = _DECIMAL_COMMA.sub(r"\1.\2", cell)
-        remedy = f"write a decimal point: {nearest}"
-    elif relation and column.quantity == "p_value":
-        nearest = relation[2]
-        remedy = f"write {relation[1]} in p_relation and {nearest} in {column.name}"
+    nearest, remedy = _meant(column, cell)
     problem(
-        sheet, NotANumberError, i, column, cell, f"{cell!r} is not a number", remedy=remedy, nearest=nearest
+        sheet,
+        NotANumberError,
+        i,
+        column,
+        cell,
+        f"{_shown(cell)} is not a number",
+        remedy=remedy,
+        nearest=nearest,
     )
+
+
+def _meant(column: Column, cell: str) -> tuple[str | None, str]:
+    """Return the number that a text most likely is, if it is one, and what to do."""
+    plain = cell.replace("\N{MINUS SIGN}", "-").strip()
+    if len(plain) > LONGEST_NUMBER:
+        return None, "write a number with a decimal point, or leave the cell empty"
+    relation = _RELATION.fullmatch(plain)
+    arm = column.name.rpartition("_")[0] if column.name.endswith(("_mean", "_sd", "_se")) else ""
+    if plain.casefold() in _NO_VALUE:
+        return None, "leave the cell empty: an empty cell is one that was not seen"
+    if plain.startswith("="):
+        return None, "write the result of the formula (in a spreadsheet: paste as values)"
+    if _THOUSANDS.fullmatch(plain):
+        whole = re.sub(r"[,\s'\u2019]", "", plain)
+        if plain.count(",") == 1 and "." not in plain:
+            point = plain.replace(",", ".")
+            return whole, f"write {whole} if the comma separates thousands, {point} if it is the decimal mark"
+        return whole, f"write {whole}, without signs between thousands"
+    if _DECIMAL_COMMA.fullmatch(plain):
+        number = (
+            re.sub(r"[.\s'\u2019](?=\d{3}\b)", "", plain.rpartition(",")[0]) + "." + plain.rpartition(",")[2]
+        )
+        return number, f"write a decimal point: {number}"
+    if relation and column.quantity == "p_value":
+        return relation[2], f"write {relation[1]} in p_relation and {relation[2]} in {column.name}"
+    if _TWO_NUMBERS.fullmatch(plain):
+        first, second = re.findall(_DIGITS, plain)[:2]
+        where = f"{arm}_mean and {second} in {arm}_sd (or {arm}_se)" if arm else "its column, and the other"
+        return first, f"mean and SD (or SE) stand in one cell: write {first} in {where}"
+    if _RANGE.fullmatch(plain):
+        return None, "a range or an interval stands in the cell: write each end in a column of its own"
+    with_unit = _WITH_UNIT.fullmatch(plain)
+    if with_unit:
+        return with_unit[1], f"write {with_unit[1]} alone; the unit belongs in a column of its own"
+    return None, "write a number with a decimal point, or leave the cell empty"
 
 
 def _check_with_pandera(sheet: RawSheet, frame: pd.DataFrame) -> None:
@@ -164,18 +206,23 @@ def _report_failure(sheet: RawSheet, column: Column, check: str, i: int) -> None
         problem(sheet, MissingCellError, i, column, cell, what, remedy=f"fill it: {column.description}")
     elif check == "word":
         near = _nearest(column, cell)
-        remedy = f"write {near!r} if that is what was meant" if near else "take one of the allowed words"
-        what = f"{cell!r} is not a word of {column.name!r}"
+        remedy = f"write {near!r} if that is what was meant" if near else "write one of the allowed words"
+        what = f"{_shown(cell)} is not a word of {column.name!r}"
         problem(sheet, UnknownWordError, i, column, cell, what, remedy=remedy, nearest=near)
     else:
         kind = _BY_QUANTITY.get(column.quantity, FormError if check == "form" else OutOfRangeError)
         remedy = _REMEDY.get(column.quantity, "look at the source")
-        problem(sheet, kind, i, column, cell, f"{column.name} is {cell}", remedy=remedy)
+        problem(sheet, kind, i, column, cell, f"{column.name} is {_shown(cell)[1:-1]}", remedy=remedy)
+
+
+def _shown(cell: str) -> str:
+    """Return a cell in quotes, shortened if it is long."""
+    return repr(cell if len(cell) <= LONGEST_SHOWN else f"{cell[:LONGEST_SHOWN]} ...")
 
 
 def _nearest(column: Column, cell: str) -> str | None:
     """Return the allowed word that a cell means, through the synonyms where the column has a vocabulary."""
-    meant = None
+    meant, cell = None, cell[:LONGEST_SHOWN]
     if column.name.endswith("isolation_category") or column.name.endswith("_isolation"):
         meant = isolation_category(isolation_steps(cell))
     elif column.name == "source_category":
