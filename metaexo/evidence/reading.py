@@ -158,10 +158,10 @@ def _other_separator(mark: str, file: str) -> str:
         return f'save the file as "CSV UTF-8 (comma delimited)", or once in Python: {python}'
     python = python.replace(", dtype=object", "")
     return (
-        "Excel writes semicolons where the comma is the decimal mark of the computer. Windows: set the decimal "
-        "symbol to a point and the list separator to a comma (settings of region, additional settings), then "
-        'save in Excel as "CSV UTF-8". Google Sheets: set the locale of the file to United States and download '
-        f"it as CSV. Or once in Python: {python}"
+        "Excel writes semicolons where the comma is the decimal mark of the computer. Windows: set the "
+        "decimal symbol to a point and the list separator to a comma (settings of region, additional "
+        'settings), then save in Excel as "CSV UTF-8". Google Sheets: set the locale of the file to United '
+        f"States and download it as CSV. Or once in Python: {python}"
     )
 
 

@@ -218,6 +218,8 @@ class Sheets:
             If a correlation, independence or a standard deviation was assumed.
         MixedContrastsWarning
             If results with and without a control stand together.
+        RowsWithoutEffectWarning
+            If some of the rows that were asked for give no effect, with the commonest reasons.
 
         Examples
         --------
@@ -234,7 +236,7 @@ class Sheets:
         view = None if words_only else get_view(sheet)
         plans = [self.codebook.sheets[name] for name in ("studies", view.sheet if view else WORDS_ONLY)]
         words = {c.name: c.words for plan in plans for c in plan.columns.values() if c.words}
-        asked = Request(get_measure(measure), where, assumed_correlation, assumed_sd, orient, words)
+        asked = Request(get_measure(measure), where, assumed_correlation, assumed_sd, orient, words, bounds)
         if view is None:
             return bounds_of_words(plans[1], self._joined(WORDS_ONLY), asked)
         make = make_bounds if bounds else make_effects

@@ -276,7 +276,7 @@ def verdict_on_spreads(rows: Rows, found: Sequence[SheetProblem]) -> list[SheetP
     return [
         SheetProblem(
             StandardErrorsAsSDsWarning,
-            f"the SDs of {len(suspected)} of {with_sd} rows look like standard errors; perhaps all of them are",
+            f"the SDs of {len(suspected)} of {with_sd} rows look like standard errors, as all of them may be",
             "standard deviations in treatment_sd and control_sd",
             "look at the sources of a few of these rows; if they give standard errors, move all of them to "
             "treatment_se and control_se",

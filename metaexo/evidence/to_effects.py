@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,10 +15,12 @@ from numpy.typing import NDArray
 from metaexo.effects import EffectSizes, Measure, effects_from_table, get_measure, orient
 from metaexo.effects.assumed_sd import effects_with_assumed_sd
 from metaexo.effects.origin import Origin
+from metaexo.effects.why_not import NO_CORRELATION
 from metaexo.errors import (
     AssumptionWarning,
     InputError,
     MixedContrastsWarning,
+    RowsWithoutEffectWarning,
     TooFewStudiesError,
     UnknownChoiceError,
 )
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 Mask = NDArray[np.bool_]
 
+MOST_REASONS = 4
+ONLY_P = "only p "
 UNCONTROLLED = ("post_vs_pre", "single_arm")
 
 
@@ -53,6 +58,8 @@ class Request:
         Whether effects are turned so that positive means benefit.
     words : mapping of str to tuple of str
         The words that columns with a closed list may hold.
+    bounds : bool
+        Whether bounds are kept.
     """
 
     measure: Measure
@@ -61,6 +68,7 @@ class Request:
     assumed_sd: Mapping[str, float] | str | None = None
     turn: bool = True
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    bounds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +173,7 @@ def leave_rows_out(
     if gone.all():
         raise _nothing_left(asked.measure, plan.file, asked.where, ledger)
     kept = chosen.frame[~gone].reset_index(drop=True)
+    _warn_of_rows_without_effect(plan, asked, [reason for reason in reasons if reason], len(reasons))
     _warn_of_mixed_contrasts(kept)
     return kept, ledger, gone
 
@@ -277,6 +286,27 @@ def _nothing_left(record: Measure, file: str, where: str | None, ledger: Ledger)
         "one row at least with an effect and a sampling variance",
         "choose another measure or selection",
         tally,
+    )
+
+
+def _warn_of_rows_without_effect(plan: SheetPlan, asked: Request, reasons: Sequence[str], rows: int) -> None:
+    """Warn of rows that were asked for and give no effect, with the commonest reasons."""
+    if not reasons:
+        return
+    tally = Counter(reasons).most_common()
+    told = "; ".join(f"{plural(n, 'row')}: {reason}" for reason, n in tally[:MOST_REASONS])
+    more = f"; and {len(tally) - MOST_REASONS} more reasons" if len(tally) > MOST_REASONS else ""
+    bound = any(reason.startswith(ONLY_P) for reason in reasons)
+    hints = [
+        "assumed_correlation=0.5 takes in paired rows" if NO_CORRELATION in reasons else "",
+        'bounds=True keeps "p < 0.05" as a bound' if bound and not asked.bounds else "",
+    ]
+    warnings.warn(
+        f"{len(reasons)} of {plural(rows, 'row')} of {plan.file} that were asked for give no "
+        f"{asked.measure.code}: {told}{more}. The ledger of the effects names each row"
+        + "".join(f"; {hint}" for hint in hints if hint),
+        RowsWithoutEffectWarning,
+        stacklevel=5,
     )
 
 
