@@ -140,6 +140,15 @@ def _certificate(fit: MultilevelResults) -> list[str]:
         for named, g in zip(fit.terms, fit.g, strict=True)
         if named.structure in ("UN", "GEN") and 0 < (rank := matrix_rank(g)) < len(g)
     ]
+    lines += [
+        f"{name} is beyond all distances and has no upper end: the data know only its ratio to the variance"
+        for j, named in enumerate(fit.terms)
+        for i, (name, kind) in enumerate(zip(named.components, named.kinds, strict=True))
+        if kind == "range"
+        and i == len(named.kinds) - 1
+        and seal.at_bound[int(fit.problem.offsets[j]) + i]
+        and fit.component_values[name] > 0
+    ]
     few = [named.name for named in fit.terms if named.structure == "intercept" and named.term.levels < 5]
     if few:
         lines.append(f"fewer than five levels, so that the variance rests on very little: {', '.join(few)}")

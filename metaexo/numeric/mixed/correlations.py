@@ -18,6 +18,11 @@ from numpy.typing import ArrayLike
 from metaexo.numeric.problem import Array
 
 Pair = Callable[[float], tuple[Array, Array]]
+# Points of the grid of a correlation, and of the grid of a range between two distances.
+CORRELATIONS = 25
+BETWEEN = 2
+# More distinct distances than this are represented by as many quantiles.
+MANY_DISTANCES = 120
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Correlation:
         Typical size of the parameter.
     kinks : tuple of float
         Values at which the derivative jumps.
+    distances : tuple of float
+        Distinct distances above 0, where the parameter is a range.
     """
 
     both: Pair
@@ -44,6 +51,7 @@ class Correlation:
     kind: str = "correlation"
     scale: float = 1.0
     kinks: tuple[float, ...] = ()
+    distances: tuple[float, ...] = ()
 
     def matrix(self, rho: float) -> Array:
         """Return the correlation matrix."""
@@ -52,6 +60,21 @@ class Correlation:
     def derivative(self, rho: float) -> Array:
         """Return the derivative of the correlation matrix."""
         return self.both(float(rho))[1]
+
+    def grid(self) -> Array:
+        """Return values that are close enough together for the likelihood to have no maximum unseen.
+
+        For a range: all distances with points between them (quantiles of them, if there are many), a fading
+        grid below the smallest and one beyond the largest.
+        """
+        if self.kind != "range":
+            return np.linspace(self.low, self.high, CORRELATIONS)
+        apart = np.array(self.distances or (self.scale,))
+        if apart.size > MANY_DISTANCES:
+            apart = np.unique(np.quantile(apart, np.linspace(0, 1, MANY_DISTANCES)))
+        parts = np.linspace(apart[:-1], apart[1:], BETWEEN + 1, endpoint=False)[1:].ravel()
+        below, beyond = apart[0] * 0.6 ** np.arange(1, 9), apart[-1] * 1.25 ** np.arange(1, 30)
+        return np.unique(np.concatenate([below, apart, parts, beyond]))
 
     def start(self, correlation: float) -> float:
         """Return a parameter inside the bounds that gives about this correlation."""
@@ -78,8 +101,16 @@ def spatial(distance: ArrayLike, form: str) -> Correlation:
     """Return correlations that fade with distance over a range: one of the keys of SPATIAL."""
     d = np.asarray(distance, dtype=float)
     typical = float(np.median(d[d > 0])) if (d > 0).any() else 1.0
-    kinks = tuple(map(float, np.unique(d[d > 0]))) if form == "SPLIN" else ()
-    return Correlation(partial(_spatial, d, form, typical), 0.0, np.inf, "range", typical, kinks)
+    apart = tuple(map(float, np.unique(d[d > 0])))  # a range of 1e6 times the largest is one without end
+    return Correlation(
+        partial(_spatial, d, form, typical),
+        0.0,
+        1e6 * max(apart, default=1.0),
+        "range",
+        typical,
+        apart if form == "SPLIN" else (),
+        apart,
+    )
 
 
 def _compound(ones: Array, eye: Array, rho: float) -> tuple[Array, Array]:

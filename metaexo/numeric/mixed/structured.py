@@ -29,6 +29,7 @@ from metaexo.numeric.mixed.likelihood import changes, evaluate, generalised_fit
 from metaexo.numeric.mixed.maximum import (
     CERTIFIED,
     FLAT,
+    MANY_ROWS,
     SAME_TOP,
     MixedMaximum,
     parameter_scale,
@@ -36,7 +37,14 @@ from metaexo.numeric.mixed.maximum import (
     variance_unit,
 )
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
-from metaexo.numeric.mixed.structures import Diagonal, Factor, Heterogeneous, Structure, Unstructured
+from metaexo.numeric.mixed.structures import (
+    Diagonal,
+    Factor,
+    Heterogeneous,
+    Homogeneous,
+    Structure,
+    Unstructured,
+)
 from metaexo.numeric.problem import Array
 
 # Eigenvalues of G below this share of the largest are zero.
@@ -51,6 +59,11 @@ DENSE = 4_000_000
 ESCAPES = 12
 # Random starts of a search for covariance matrices.
 RANDOM_STARTS = 8
+# Along a grid of correlations, every so many points a climb starts from afar.
+COLD = 8
+# Local tops along a grid that are so far below the highest are not climbed from, and not more than so many.
+PROMISING = 2.0
+MOST_TOPS = 8
 # Tops this near the highest one are climbed to the end.
 NEARLY = 0.05
 
@@ -81,7 +94,135 @@ def maximise(
     charts = [_chart(problem, j, held) for j in range(len(problem.terms))]
     if any(charts):
         return _Cone(problem, restricted, held, charts).maximise(warm, certify)
-    return maximum.maximise(problem, restricted, held, warm, certify)
+    found = maximum.maximise(problem, restricted, held, warm, certify)
+    lines = [] if warm is not None else _correlations(problem, held)
+    return found if not lines else _along_correlations(problem, restricted, held, found, lines)
+
+
+def _correlations(problem: MixedProblem, held: Mapping[int, float]) -> list[tuple[int, Array]]:
+    """Return the positions of free correlations and ranges, and the grids along which they are looked for."""
+    out = []
+    for j, term in enumerate(problem.terms):
+        at = int(problem.offsets[j + 1]) - 1
+        if isinstance(term.structure, Homogeneous | Heterogeneous) and at not in held:
+            out.append((at, term.structure.correlation.grid()))
+    return out
+
+
+def _along_correlations(
+    problem: MixedProblem,
+    restricted: bool,
+    held: Mapping[int, float],
+    found: MixedMaximum | tuple[str, ...],
+    lines: list[tuple[int, Array]],
+) -> MixedMaximum | tuple[str, ...]:
+    """Return the highest maximum that is reached from all local tops along each correlation and range.
+
+    Along the grid of one of them all other parameters are at their best. Where several terms have one, the
+    others move freely.
+    """
+    best, log, starts, agreeing, steps = found, [], 0, 0, 0
+    if isinstance(found, MixedMaximum):
+        starts, agreeing, steps = found.starts, found.agreeing, found.steps
+    scale = parameter_scale(problem)
+    lower, upper = problem.bounds()
+    for i, value in held.items():
+        lower[i] = upper[i] = value
+    both = np.outer(scale, scale)
+
+    def function(scaled: Array) -> Evaluation:
+        at = evaluate(problem, scaled * scale, restricted)
+        return Evaluation(at.llf, at.gradient * scale, at.information * both, at.scores)
+
+    def held_at(at: int, value: float, starts: list[Array]) -> Top | None:
+        low, high = lower / scale, upper / scale
+        low[at] = high[at] = value / scale[at]
+        each = [climb(function, start, Box(low, high), rough=True) for start in starts]
+        return max((top for top in each if top is not None), key=lambda top: top.at.llf, default=None)
+
+    cold = start_points(problem, True)[0][1] / scale
+    for at, every in lines:
+        grid = every[::3] if problem.y.size > MANY_ROWS else every
+        tops: list[Top | None] = []
+        for i, value in enumerate(grid):
+            before = tops[-1] if tops else None
+            near = [] if before is None else [before.theta]
+            tops.append(held_at(at, value, near if near and i % COLD else [*near, cold]))
+        chosen = _local_tops(tops)
+        kinks = _kinks_of(problem, at)
+        for i in chosen:
+            top = tops[i]
+            assert top is not None
+            inside = kinks[(kinks > grid[max(i - 1, 0)]) & (kinks < grid[min(i + 1, len(grid) - 1)])]
+            more = [held_at(at, kink, [top.theta]) for kink in inside if not np.isin(kink, grid)]
+            top = max([top, *(t for t in more if t is not None)], key=lambda t: t.at.llf)
+            steps += top.steps
+            there = maximum.maximise(problem, restricted, held, top.theta * scale)
+            if isinstance(there, tuple):
+                continue
+            starts, steps = starts + 1, steps + there.steps
+            log.append(f"start grid {grid[i]:.6g}: log-likelihood {there.llf:.9g}")
+            if isinstance(best, tuple) or _better(there, best):
+                best, agreeing = there, 1
+            else:
+                agreeing += abs(there.llf - best.llf) < 10 * SAME_TOP
+    if isinstance(best, tuple):
+        return best
+    best = _endless(problem, restricted, held, best, lines)
+    return replace(best, starts=starts, agreeing=agreeing, steps=steps, log=(*_log(found), *log))
+
+
+def _local_tops(tops: list[Top | None]) -> list[int]:
+    """Return the points of a grid that are as high as their neighbours, the highest first."""
+    height = np.array([-np.inf if top is None else top.at.llf for top in tops])
+    padded = np.concatenate([[-np.inf], height, [-np.inf]])
+    local = (height >= padded[:-2]) & (height >= padded[2:]) & (height > height.max() - PROMISING)
+    where = np.flatnonzero(local)
+    return [int(i) for i in where[np.argsort(-height[where], kind="stable")][:MOST_TOPS]]
+
+
+def _kinks_of(problem: MixedProblem, at: int) -> Array:
+    """Return the values of a parameter at which the likelihood has a kink."""
+    structure = problem.terms[int(np.searchsorted(problem.offsets, at, side="right")) - 1].structure
+    return np.array(getattr(getattr(structure, "correlation", None), "kinks", ()))
+
+
+def _endless(
+    problem: MixedProblem,
+    restricted: bool,
+    held: Mapping[int, float],
+    best: MixedMaximum,
+    lines: list[tuple[int, Array]],
+) -> MixedMaximum:
+    """Return a maximum whose range grows without end held at the bound of the range.
+
+    Then the data know only how variance and range go together: the likelihood comes as near to its supremum
+    as one likes, and the range is at its bound.
+    """
+    for at, grid in lines:
+        far = float(problem.bounds()[1][at])
+        if best.theta[at] <= grid[-1] or not far > grid[-1]:
+            continue
+        warm = best.theta.copy()
+        j = int(np.searchsorted(problem.offsets, at, side="right")) - 1
+        warm[int(problem.offsets[j])] *= far / warm[at]
+        there = maximum.maximise(problem, restricted, {**held, at: far}, warm)
+        if isinstance(there, MixedMaximum) and there.llf > best.llf - SAME_TOP:
+            bound = there.at_bound.copy()
+            bound[at] = True
+            best = replace(there, at_bound=bound)
+    return best
+
+
+def _better(there: MixedMaximum, best: MixedMaximum) -> bool:
+    """Say whether a maximum is higher, or as high and certified where the other is not."""
+    if there.certified != best.certified and abs(there.llf - best.llf) < SAME_TOP:
+        return there.certified
+    return there.llf > best.llf + 1e-9
+
+
+def _log(found: MixedMaximum | tuple[str, ...]) -> tuple[str, ...]:
+    return found if isinstance(found, tuple) else found.log
 
 
 def _chart(problem: MixedProblem, j: int, held: Mapping[int, float]) -> Factor | None:
