@@ -162,7 +162,7 @@ def statement(preparations, used, found, pairs, by_family):
     pooled = [
         f"{family}, {row.method_pair}: {number(row.value)} ({interval(row.low, row.high)})"
         for family, result in by_family.items()
-        for row in result.to_frame().dropna(subset="value").itertuples()
+        for row in result.to_frame().dropna(subset="tau").itertuples()
     ]
     verdicts = "\n".join(f"- {found.verdict(level)}." for level in REPETITIONS)
     return [

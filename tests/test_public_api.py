@@ -118,3 +118,8 @@ def test_every_room_is_reached_in_a_fresh_process(root, room):
     code = f"import metaexo as mx; assert {room!r} in dir(mx); print(len(mx.{room}.__all__))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert int(told.stdout) > 0
+
+
+def test_errors_are_named_as_users_import_them():
+    for name in mx.errors.__all__:
+        assert getattr(mx.errors, name).__module__ == "metaexo.errors", name

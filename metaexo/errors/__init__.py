@@ -193,3 +193,7 @@ __all__ = [
     "ZeroSDWarning",
     "nearest_word",
 ]
+
+# Messages and documentation name the classes as users import them.
+for _name in __all__:
+    globals()[_name].__module__ = __name__

@@ -184,6 +184,20 @@ def column_space(x: Array) -> Array:
     return np.asarray(left[:, size > size[0] * max(x.shape) * np.finfo(float).eps])
 
 
+def basis_beyond(large: Array, small: Array) -> Array:
+    """Return an orthonormal basis of what one space has beyond another within it.
+
+    The number of columns is the difference of the dimensions, whatever rounding makes of small ones.
+
+    Parameters
+    ----------
+    large, small : ndarray, shape (k, rank)
+        Orthonormal bases; the second space lies within the first.
+    """
+    left = np.linalg.svd(large - small @ (small.T @ large), full_matrices=False)[0]
+    return np.asarray(left[:, : large.shape[1] - small.shape[1]])
+
+
 def rank(x: Array) -> int:
     """Return how many columns are independent."""
     return int(np.linalg.matrix_rank(np.unique(x, axis=0)))

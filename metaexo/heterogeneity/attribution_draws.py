@@ -41,7 +41,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metaexo.heterogeneity.attribution_data import Codes, column_space
+from metaexo.heterogeneity.attribution_data import Codes, basis_beyond
 from metaexo.models.permutation import permutation_p
 from metaexo.numeric.problem import NOISE, Array
 
@@ -166,8 +166,7 @@ class Nested:
         _, head, self.cell = np.unique(np.round(more, 10), axis=0, return_index=True, return_inverse=True)
         self.cell = self.cell.ravel()
         self.x1 = less[head]
-        beyond = column_space(more - less @ (less.T @ more))
-        self.x2 = beyond[head]
+        self.x2 = basis_beyond(more, less)[head]
         self.all = np.hstack([self.x1, self.x2])
         # every pair of a study and a cell once
         pair, of_pair = np.unique(np.column_stack([study, self.cell]), axis=0, return_inverse=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, MetaexoError
-from metaexo.heterogeneity.attribution_data import FactorTable, column_space
+from metaexo.heterogeneity.attribution_data import FactorTable, basis_beyond, column_space
 from metaexo.heterogeneity.attribution_draws import FittedModel, deals, dealt_p_value, shrunk_mean
 from metaexo.heterogeneity.attribution_results import Choices, Explained
 from metaexo.heterogeneity.attribution_shares import PartKind, Parts, Subset, subsets, tau2_by_model
@@ -302,9 +302,8 @@ def model_blocks(table: FactorTable, parts: Parts) -> list[Array]:
 
 
 def _beyond(large: Array, small: Array) -> Array:
-    """Return a basis of what the columns of one design have beyond those of another within it."""
-    inside = column_space(small)
-    return column_space(large - inside @ (inside.T @ large))
+    """Return a basis of what a space has beyond the columns of a design within it."""
+    return basis_beyond(large, column_space(small))
 
 
 def _levels_of_variance(work: Work, blocks: Sequence[Array], tau2: float) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from metaexo.formatting import MISSING, interval, number, p_value, plural, print
 from metaexo.heterogeneity.levels import check_effects, is_unreported, read_factor_named
 from metaexo.heterogeneity.repetition import COLUMN, OF_ONE_GROUP, REPETITIONS, repetition_levels
 from metaexo.heterogeneity.strata import StratifiedResults, Stratum, Tau2Mode
+from metaexo.heterogeneity.strata_tables import ALONE
 from metaexo.heterogeneity.stratify import stratify
 from metaexo.inputs import Immutable, check_choice, check_level
 from metaexo.models.contrasts import adjust_pvalues
@@ -50,6 +51,7 @@ class Repeatability(Immutable):
     def to_frame(self) -> pd.DataFrame:
         """Return one row a level and method: k, m, value, low, high, tau, note; values on the scale shown.
 
+        A method of one study has the value of that study, and its note says so.
         The value is a coefficient of variation, a standard deviation, or a ratio of two of them.
         """
         import pandas as pd
@@ -58,7 +60,7 @@ class Repeatability(Immutable):
         for level, results in self.levels.items():
             for s in results.strata:
                 row: dict[str, object] = {"repetition": level, self.by: s.name, "k": s.k, "m": s.m}
-                pooled, fit = s.pooled, s.fit
+                pooled, fit = s.pooled or s.single, s.fit
                 ends = [np.nan] * 3 if pooled is None else [pooled.estimate, pooled.low, pooled.high]
                 row |= dict(zip(("value", "low", "high"), back_pooled(s.effects, ends).tolist(), strict=True))
                 row |= {"tau": np.nan if fit is None else fit.tau, "note": s.note}
@@ -103,7 +105,7 @@ class Repeatability(Immutable):
                 str(row[self.by]),
                 str(row["k"]),
                 str(row["m"]),
-                number(row["value"], 3),
+                number(row["value"], 3) + (f" {ALONE}" if np.isnan(row["tau"]) else ""),
                 MISSING if np.isnan(row["low"]) else interval(row["low"], row["high"], 3),
             ]
             for row in self.to_frame().to_dict("records")

@@ -8,6 +8,7 @@ from metaexo.effects.back_transforms import back_pooled
 from metaexo.formatting import interval, number, percent, plural, text_table
 from metaexo.heterogeneity.strata import StratifiedResults, Stratum
 from metaexo.heterogeneity.strata_tables import (
+    ALONE,
     dependence_note,
     i2_words,
     overall_spread,
@@ -60,7 +61,7 @@ def _fitted(results: StratifiedResults) -> list[str]:
 def _pooled(results: StratifiedResults) -> list[str]:
     rows, header = reader_rows(results)
     lines = [text_table([row[:6] for row in rows], header[:6])]
-    if results.effects.measure.rescaled and results.fitted:
+    if results.effects.measure.rescaled:
         lines.append(_displayed(results))
     test = f"between strata: {results.between}" if results.between else "between strata: no test"
     lines += [test, results.between_note]
@@ -76,11 +77,13 @@ def _displayed(results: StratifiedResults) -> str:
     """Return the pooled effects on the scale on which the measure is shown."""
     measure = results.effects.measure
     rows = []
-    for s in results.fitted:
-        assert s.pooled is not None
-        ends = [s.pooled.estimate, s.pooled.low, s.pooled.high]
-        shown = [float(x) for x in back_pooled(s.effects, ends)]
-        rows.append([s.name, number(shown[0]), interval(shown[1], shown[2])])
+    for s in results.strata:
+        made = s.pooled or s.single
+        if made is None:
+            continue
+        shown = [float(x) for x in back_pooled(s.effects, [made.estimate, made.low, made.high])]
+        alone = f" {ALONE}" if s.fit is None else ""
+        rows.append([s.name, number(shown[0]) + alone, interval(shown[1], shown[2])])
     return text_table(rows, ["stratum", measure.display.lower(), "interval"])
 
 

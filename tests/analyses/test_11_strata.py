@@ -41,12 +41,13 @@ def test_every_answer_has_words_and_every_refusal_a_reason(table):
     assert not refused["words"].str.contains("p = |p < 0|χ²|nan").any()
 
 
-def test_a_stratum_of_one_study_has_no_number(table):
+def test_a_stratum_of_one_study_has_the_effect_of_that_study(table):
     strata = table("strata")
-    numbers = strata.columns[strata.columns.get_loc("m") + 1 : -1]
+    spread = strata.columns[strata.columns.get_loc("prediction_low") : strata.columns.get_loc("note")]
     alone = strata[strata["m"] == 1]
     assert len(alone)
-    assert alone[numbers].isna().all(axis=None)
+    assert alone[spread].isna().all(axis=None)
+    assert alone.loc[alone["stratum"] != "all", ["estimate", "se", "low", "high"]].notna().all(axis=None)
     assert alone.loc[alone["stratum"] != "all", "note"].str.startswith("one study").all()
 
 

@@ -6,6 +6,7 @@ import csv
 import math
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -75,7 +76,8 @@ def test_no_level_is_in_a_model_with_another(table):
 
 def test_today_no_method_has_two_laboratories_and_no_verdict_is_given(table, folders):
     methods = table("methods")
-    assert methods[["value", "low", "high", "tau"]].isna().all(axis=None)
+    assert methods["tau"].isna().all()
+    assert methods["note"].str.contains("shown with its own effect").all()
     words = (folders.results / "summary.md").read_text(encoding="utf-8")
     assert "which method is the most repeatable cannot be said" in words
     assert "is the most repeatable (" not in words
@@ -110,7 +112,9 @@ def test_a_second_laboratory_gives_a_number(run, root, tmp_path):
     methods = pd.read_csv(folders.results / "12_methods.csv").set_index("isolation")
     assert methods.loc["Ultracentrifugation", "m"] == 2
     assert methods.loc["Ultracentrifugation", ["value", "low", "high"]].notna().all()
-    assert methods.loc["Precipitation", "value":"high"].isna().all()
+    assert methods.loc["Precipitation", "value":"high"].notna().all()
+    assert np.isnan(methods.loc["Precipitation", "tau"])
+    assert methods.loc["Precipitation", "note"].startswith("one laboratory: shown with its own effect")
     words = (folders.results / "summary.md").read_text(encoding="utf-8")
     assert "no method is shown to be the most repeatable" in words
 

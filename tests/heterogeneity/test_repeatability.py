@@ -112,7 +112,10 @@ def test_one_laboratory_a_method_says_nothing_of_methods() -> None:
     es = spreads(["preparation"] * 6, SIX, APART).with_columns(laboratory=["a"] * 3 + ["b"] * 3)
     with pytest.warns(errors.DependentEffectsWarning):
         found = repeatability(es, cluster="laboratory")
-    assert found.to_frame()["value"].isna().all()
+    table = found.to_frame()
+    assert table["tau"].isna().all()
+    assert table["note"].str.startswith("one laboratory: shown with its own effect").all()
+    assert "(one study)" in str(found)
     verdict = found.verdict("preparation")
     assert "cannot be said" in verdict
     assert "0 methods with two or more independent groups by laboratory" in verdict
