@@ -113,8 +113,10 @@ def forest_plan(
     label_letters : int
         Labels with more letters than this take two lines or more.
     limits : tuple of float, optional
-        Ends of the axis, on the scale that is shown. Default: wide enough for all pooled effects and for all
-        studies but those whose bounds lie far outside; intervals that are cut end in an arrow.
+        Ends of the axis, on the scale that is shown, the lower one first. Default: wide enough for all
+        estimates, and for all bounds but those far outside; 0 to 1 for proportions and -1 to 1 for
+        correlations, unless they take up less than a quarter of that. Intervals that are cut end in an arrow;
+        an estimate outside the axis is a hollow triangle at its edge, with its value, and a note counts them.
     reference : float, "null" or None
         Where the reference line stands, on the scale that is shown; "null" is the value of no effect.
     axis_label, left_label, right_label : str, optional
@@ -259,15 +261,17 @@ def forest(results: Any, ax: Axes | None = None, **choices: Any) -> Axes:
     results : ForestPlan, or what :func:`forest_plan` takes
         What is shown; a plan is drawn as it is.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; Axes smaller than the plan shrink everything alike. Default: a figure of the planned
-        size, apart from pyplot.
+        Where to draw: the whole figure takes the place of these Axes, and they become its panel. Axes smaller
+        than the plan shrink everything alike. Default: a figure of the planned size, apart from pyplot.
     **choices
         As for :func:`forest_plan`.
 
     Returns
     -------
     matplotlib.axes.Axes
-        `ax`, or the new Axes; the horizontal coordinate is the effect on the scale of the analysis.
+        `ax`, or the new Axes, which are those of the panel: the horizontal coordinate is the effect as it is
+        shown (a risk ratio, on a logarithmic axis), the vertical one is that of the plan. `ax.set_xlim` draws
+        the figure anew at other limits.
 
     Examples
     --------

@@ -355,7 +355,9 @@ def _beyond_notes(rows: Sequence[ForestRow]) -> tuple[str, ...]:
     """Return how many estimates lie outside the axis; their marks stand at its edge."""
     outside = [row for row in rows if row.mark is not None and row.mark.beyond]
     studies = sum(row.kind == "study" for row in outside)
-    parts = [plural(studies, "study", "studies")] if studies else []
+    nested = any(row.kind == "cluster" for row in rows)
+    noun = ("effect", "effects") if nested else ("study", "studies")
+    parts = [plural(studies, *noun)] if studies else []
     pooled = len(outside) - studies
     parts += [plural(pooled, "pooled effect")] if pooled else []
     if not parts:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaexo.effects.back_transforms import back_pooled
+from metaexo.effects.back_transforms import back_by_rows, back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
 from metaexo.numeric.tails import normal_quantile
@@ -182,7 +182,7 @@ def funnel(results: Any, ax: Axes | None = None, **choices: Any) -> Axes:
     Returns
     -------
     matplotlib.axes.Axes
-        `ax`, or the new Axes, with effects and standard errors as coordinates.
+        `ax`, or the new Axes, with effects (ratios as ratios) and standard errors as coordinates.
 
     Examples
     --------
@@ -244,7 +244,7 @@ def _what(
 def _points(es: EffectSizes, groups: Sequence[str]) -> tuple[FunnelPoint, ...]:
     """Return the points; the largest group has the first colour."""
     signs = {group: colour_and_shape(position) for position, group in enumerate(levels_of(groups))}
-    ids, labels, errors = es.row_ids, es.row_labels, np.sqrt(es.v)
+    ids, labels, errors, as_shown = es.row_ids, es.row_labels, np.sqrt(es.v), back_by_rows(es, es.y)
     return tuple(
         FunnelPoint(
             ids[i],
@@ -254,6 +254,7 @@ def _points(es: EffectSizes, groups: Sequence[str]) -> tuple[FunnelPoint, ...]:
             float(errors[i]),
             *signs[groups[i]],
             bool(es.derived) and es.derived[i].how != "reported",
+            float(as_shown[i]),
         )
         for i in range(es.k)
     )

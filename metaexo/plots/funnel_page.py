@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from metaexo.effects.measure import Measure
 from metaexo.plots.furniture import Key, axis_label, legend_items, note_items, ticks_of, title_items
 from metaexo.plots.page import Area, Dot, Item, Line, Page, Panel, Point, Text, make_page
-from metaexo.plots.scale import Axis, Tick, display
+from metaexo.plots.scale import Axis, Tick
 from metaexo.plots.style import GREY, INK, LINE_HEIGHT, MARGIN, PALE, TEXT_SIZE, WHITE
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ EDGE_MARK = 6.0
 
 @dataclass(frozen=True, slots=True)
 class FunnelPoint:
-    """One effect of a funnel plot, on the scale of the analysis."""
+    """One effect of a funnel plot, on the scale of the analysis, and the effect as it is shown elsewhere."""
 
     id: str
     label: str
@@ -34,6 +34,7 @@ class FunnelPoint:
     colour: str
     shape: str
     hollow: bool
+    shown: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class FunnelPlan:
                     "group": p.group,
                     "effect": p.effect,
                     "se": p.se,
-                    "shown": display(self.measure, p.effect),
+                    "shown": p.shown,
                     "hollow": p.hollow,
                 }
                 for p in self.points

@@ -71,7 +71,7 @@ def interval_strip_plan(
     """Return what a strip of values by category shows, without drawing it.
 
     Use it to show every single value, nothing pooled: one row a category, one point a value; points that
-    would overlap stand one below the other.
+    would overlap stand one below the other. What `cells` says of a point stands at its height.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def interval_strip(
     Returns
     -------
     matplotlib.axes.Axes
-        `ax`, or the new Axes; the horizontal coordinate is the value, or its natural logarithm.
+        `ax`, or the new Axes, which are those of the panel; the horizontal coordinate is the value.
 
     Examples
     --------

@@ -192,3 +192,10 @@ def test_no_texts_overlap(fit):
 def test_drawing_returns_axes(fit):
     ax = mx.plots.forest(fit)
     assert ax.get_xlim()[0] < 0.2 < 1.4 < ax.get_xlim()[1]
+
+
+def test_effects_outside_the_axis_are_counted_as_effects(fit):
+    plan = forest_plan(fit, limits=(0.55, 0.95))
+    outside = [row for row in plan.rows if row.mark is not None and row.mark.beyond and row.kind == "study"]
+    assert len(outside) == 5
+    assert any(note.startswith("5 effects") for note in plan.notes)

@@ -112,3 +112,10 @@ def test_what_cannot_be_drawn_is_refused(make_effects):
     assert funnel_plan(es).axis.reference is None
     with pytest.raises(NotIdentifiableError, match="no value of no effect"):
         funnel_plan(es, contours=True)
+
+
+def test_a_funnel_of_freeman_tukey_proportions_has_them_as_events_over_n():
+    events, n = np.array([0, 3, 8]), np.array([5, 30, 34])
+    plan = funnel_plan(mx.effect_sizes("PFT", events=events, n=n))
+    assert plan.to_frame()["shown"].to_numpy() == pytest.approx(events / n, abs=1e-12)
+    assert plan.axis.label == "Proportion, as analysed (PFT)"
