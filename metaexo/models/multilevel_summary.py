@@ -30,7 +30,7 @@ def summarise(fit: MultilevelResults) -> Summary:
     return Summary(
         {
             "What was fitted": _fitted(fit),
-            "Pooled": _pooled(fit),
+            "Pooled": [*_pooled(fit), *(f"caution: {text}" for text in fit.cautions())],
             "Spread": _spread(fit),
             "Data": _data(fit),
             "Fit": _certificate(fit),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.errors import InputError
 from metaexo.models.results import RandomEffectsResults
 from metaexo.numeric.problem import Array
 from metaexo.numeric.tails import chi2_median
@@ -115,6 +116,16 @@ def influence(fit: RandomEffectsResults) -> Influence:
     >>> influence(mx.RandomEffects(es).fit()).influential.tolist()
     [False, False, False, False, True]
     """
+    if hasattr(fit, "component_values"):
+        raise InputError(
+            "a multilevel fit was given",
+            "a fit of RandomEffects",
+            'fit.influence() leaves out a study at a time, fit.influence("effect") an effect',
+        )
+    if not isinstance(fit, RandomEffectsResults):
+        raise InputError(
+            f"a {type(fit).__name__} was given", "a fit of RandomEffects", "mx.RandomEffects(es).fit()"
+        )
     without, x = fit.deletion, fit.design.matrix(fit.k)
     k, p = fit.k, fit.design.p
     change = fit.beta - without.beta

@@ -12,6 +12,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from metaexo.errors import MetaexoError
 from tests.reference.adapters.multilevel import base_fit, make_fit, numbers
@@ -37,6 +38,8 @@ def rules_of(case: Case) -> list[Rule]:
     """Return the rules that a multilevel case may fall under."""
     if case["topic"] != "multilevel" or case["results"] is None:
         return []
+    if "F_df2" in case["results"]:
+        return [joint_test_below_one_df]
     if case["call"]["model"] == "profile_likelihood_interval":
         return [profile_limits]
     if case["call"]["model"] != "multilevel_multivariate" or "fit_statistics" not in case["results"]:
@@ -57,6 +60,18 @@ def _gained(case: Case, actual: Fields) -> float:
     ours = actual["fit_statistics"][kind]["log_likelihood"]
     theirs = case["results"]["fit_statistics"][kind]["log_likelihood"]
     return float((ours - theirs) / (1e-9 * (1 + abs(theirs))))
+
+
+def joint_test_below_one_df(case: Case, actual: Fields) -> Comparison:
+    """An F distribution on fewer than 1 denominator df: by ours there is no p-value."""
+    expected = dict(case["results"])
+    theirs = expected.pop("F_p")
+    found = compare(actual, expected, case["rtol"], case["atol"])
+    demand(found, f"the reference has {expected['F_df2']!r} df", expected["F_df2"] < 1)
+    demand(found, f"our p is {actual['F_p']!r}", bool(np.isnan(actual["F_p"])))
+    right = float(stats.f.sf(expected["F"], expected["F_df1"], expected["F_df2"]))
+    demand(found, "the reference's p", math.isclose(theirs, right, rel_tol=1e-6))
+    return found
 
 
 def no_correlation(case: Case, actual: Fields) -> Comparison:
