@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,7 +13,7 @@ from metaexo.errors import InputError
 from metaexo.inputs import check_choice
 from metaexo.plots.arguments import axes_of_figure, checked
 from metaexo.plots.fonts import font, fonts_besides
-from metaexo.plots.page import Area, Dot, Item, Line, Page, Panel, Text, Ticks, inside
+from metaexo.plots.page import Area, Box, Dot, Item, Line, Page, Panel, Text, Ticks, inside, overlapping
 from metaexo.plots.style import INK, SMALL_SIZE, WHITE
 
 if TYPE_CHECKING:
@@ -290,26 +289,15 @@ def overlapping_texts(ax: Axes | Figure, tolerance: float = 0.5) -> list[tuple[s
         width, height = figure.bbox.width, figure.bbox.height
         renderer = RendererAgg(int(width), int(height), figure.dpi)  # type: ignore[no-untyped-call]
         texts = cast("list[DrawnText]", ax.findobj(DrawnText))
-        boxes = [
-            (t.get_text(), t.get_window_extent(renderer))
-            for t in texts
-            if t.get_visible() and t.get_text().strip()
-        ]
-    found = [
-        (a, b)
-        for (a, one), (b, two) in combinations(boxes, 2)
-        if one.x0 + tolerance < two.x1
-        and two.x0 + tolerance < one.x1
-        and one.y0 + tolerance < two.y1
-        and two.y0 + tolerance < one.y1
-    ]
-    return found + [
+        boxes: list[tuple[str, Box]] = []
+        for text in texts:
+            if text.get_visible() and text.get_text().strip():
+                box = text.get_window_extent(renderer)
+                boxes.append((text.get_text(), (box.x0, box.y0, box.x1, box.y1)))
+    return overlapping(boxes, tolerance) + [
         (name, "leaves the figure")
-        for name, box in boxes
-        if box.x0 < -tolerance
-        or box.y0 < -tolerance
-        or box.x1 > width + tolerance
-        or box.y1 > height + tolerance
+        for name, (x0, y0, x1, y1) in boxes
+        if x0 < -tolerance or y0 < -tolerance or x1 > width + tolerance or y1 > height + tolerance
     ]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Literal
 
 from metaexo.plots.fonts import (
@@ -286,7 +285,7 @@ def clashes(page: Page, tolerance: float = 0.01) -> list[tuple[str, str]]:
     [('one', 'two'), ('three', 'leaves the page')]
     """
     boxes = [(text.text, text_box(text)) for text in page.texts]
-    found = [(a, b) for (a, one), (b, two) in combinations(boxes, 2) if _intersect(one, two, tolerance)]
+    found = overlapping(boxes, tolerance)
     found += [
         (name, "leaves the page")
         for name, (left, top, right, bottom) in boxes
@@ -301,10 +300,28 @@ def clashes(page: Page, tolerance: float = 0.01) -> list[tuple[str, str]]:
 Box = tuple[float, float, float, float]
 
 
-def _intersect(one: Box, two: Box, tolerance: float) -> bool:
-    return (
-        one[0] + tolerance < two[2]
-        and two[0] + tolerance < one[2]
-        and one[1] + tolerance < two[3]
-        and two[1] + tolerance < one[3]
-    )
+def overlapping(boxes: Sequence[tuple[str, Box]], tolerance: float) -> list[tuple[str, str]]:
+    """Return the pairs of named boxes that overlap by more than a tolerance, in the order of the boxes.
+
+    Boxes are looked at from the lowest second coordinate to the highest, so that only those of about one
+    height are compared.
+
+    Examples
+    --------
+    >>> overlapping([("a", (0, 0, 2, 2)), ("b", (5, 0, 6, 2)), ("c", (1, 1, 3, 3))], 0.0)
+    [('a', 'c')]
+    """
+    found: list[tuple[int, int]] = []
+    near: list[int] = []
+    for i in sorted(range(len(boxes)), key=lambda i: boxes[i][1][1]):
+        left, low, right, high = boxes[i][1]
+        near = [j for j in near if low + tolerance < boxes[j][1][3]]
+        found += [
+            (min(i, j), max(i, j))
+            for j in near
+            if left + tolerance < boxes[j][1][2]
+            and boxes[j][1][0] + tolerance < right
+            and boxes[j][1][1] + tolerance < high
+        ]
+        near.append(i)
+    return [(boxes[i][0], boxes[j][0]) for i, j in sorted(found)]

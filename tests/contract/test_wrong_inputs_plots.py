@@ -283,3 +283,51 @@ def test_no_argument_of_a_public_function_is_unchecked():
         for parameter in parameters(name).values():
             kind = str(parameter.annotation).removesuffix(" | None")
             assert kind in OWN_CHECKS or check_of(name, parameter) is not None
+
+
+CELLS = {
+    "lists": [[1], [2], [3]],
+    "mappings": [{}, {"a": 1}, None],
+    "times": [pd.NaT, pd.Timestamp("2020-01-01"), pd.Timestamp("2021-01-01")],
+    "categories": pd.Categorical(["a", "b", None]),
+    "complex": [1 + 2j, 2, 3],
+    "whole with gaps": pd.array([1, None, 3], dtype="Int64"),
+    "texts of numbers": pd.array(["1", "2", None], dtype="string"),
+    "true with gaps": pd.array([True, None, False], dtype="boolean"),
+    "infinite": [np.inf, 1.0, -np.inf],
+    "not positive": [-1, 0, 2],
+    "bytes": [b"a", b"b", b"c"],
+    "huge": [1e300, -1e300, 1e-300],
+    "too long for a float": [10**400, 1, 2],
+    "objects": [object(), object(), None],
+    "mixed": [1, "x", None],
+}
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_columns_of_any_kind(kind):
+    table = pd.DataFrame(
+        {"ok": [1.0, 2, 3], "label": ["a", "b", "c"], "low": [0.5, 1.5, 2.5], "high": [2, 3, 4]}
+    )
+    table["w"] = CELLS[kind]
+    es = mx.EffectSizes([0.1, 0.2, 0.3], [0.1, 0.1, 0.1], data=table)
+    for name, args, choices in (
+        ("interval_strip", (table, "w", "label"), {}),
+        ("interval_strip", (table, "w", "label"), {"log": False}),
+        ("interval_strip", (table, "ok", "label"), {"low": "w", "high": "high"}),
+        ("interval_strip", (table, "ok", ["w", "label"]), {"by": "w", "study": "w", "cells": {"w": "W"}}),
+        ("interval_strip", (table, "ok", "label"), {"hollow": "w"}),
+        ("evidence_map", (table, "w", "label"), {"by": "w", "study": "w"}),
+        ("evidence_map", (table, "label", "label"), {"count": "w"}),
+        ("reported_shares", (table, ["w"]), {"by": "w"}),
+        ("spread", (table,), {"estimate": "w"}),
+        ("spread", (table,), {"estimate": "ok", "low": "w", "measure": "RR"}),
+        ("spread", (table,), {"estimate": "ok", "label": "w", "by": "w", "columns": ["w"]}),
+        ("forest", (es,), {"columns": ["w"], "by": "w", "remark": "w"}),
+        ("forest", (es,), {"columns": [mx.plots.Column("w", kind="number")]}),
+        ("forest", (es,), {"columns": [mx.plots.Column("w", kind="risk")], "order": "w"}),
+        ("funnel", (es,), {"by": "w"}),
+        ("estimability", (es, ["w", "label"]), {}),
+    ):
+        answer = call(name, args, **choices)
+        assert answer == "right" or answer.needed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -18,7 +19,7 @@ from metaexo.plots.evidence_map_page import evidence_map_page
 from metaexo.plots.fonts import text_width, wrap, wrap_to_width
 from metaexo.plots.forest_page import forest_page
 from metaexo.plots.funnel import CONTOURS
-from metaexo.plots.page import Area, Dot, Text, snap
+from metaexo.plots.page import Area, Dot, Text, overlapping, snap
 from metaexo.plots.scale import from_axis, linear_ticks, make_ticks, on_axis, place_of, robust_limits
 from metaexo.plots.style import PALETTE, SHAPES, colour_and_shape, contrast, text_on
 from metaexo.plots.tables import lanes, levels_of
@@ -217,3 +218,19 @@ def test_groups_of_a_map_have_shapes_of_their_own(studies):
     assert len(signs) == len({shape for _, _, shape in signs}) == 2
     keys = [key for row in plan.keys for key in row]
     assert {(key.label, key.shape) for key in keys} == {(group, shape) for group, _, shape in signs}
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.0, 0.1, 0.5]))
+def test_boxes_that_overlap_are_found_all(seed, tolerance):
+    draws = np.random.default_rng(seed)
+    corners, sizes = draws.uniform(0, 10, (25, 2)), draws.uniform(0.1, 2, (25, 2))
+    boxes = [(str(i), (*a, *(a + b))) for i, (a, b) in enumerate(zip(corners, sizes, strict=True))]
+    wanted = [
+        (a, b)
+        for (a, one), (b, two) in itertools.combinations(boxes, 2)
+        if one[0] + tolerance < two[2]
+        and two[0] + tolerance < one[2]
+        and one[1] + tolerance < two[3]
+        and two[1] + tolerance < one[3]
+    ]
+    assert overlapping(boxes, tolerance) == wanted
