@@ -245,6 +245,16 @@ def compact(found: pd.DataFrame) -> pd.DataFrame:
     return wide.rename_axis("what is true").reset_index()
 
 
+def compact_unequal(found: pd.DataFrame) -> pd.DataFrame:
+    """Return per cent false by the studentised / by the plain statistic, a row per truth."""
+    parts = [(100 * found[column]).map("{:.1f}".format) for column in ("studentised", "plain")]
+    table = found.assign(text=parts[0] + " / " + parts[1])
+    wide = table.pivot(index="what is true", columns="studies", values="text")
+    wide = wide.loc[list(dict.fromkeys(table["what is true"]))]
+    wide.columns = [f"{m} studies" for m in wide.columns]
+    return wide.reset_index()
+
+
 def draw_example(folder: Path) -> None:
     """Draw the figures of three simulated sets: told apart, confounded, too few."""
     rng = np.random.default_rng(SEED)
@@ -276,6 +286,9 @@ def main() -> None:
     print(covered.round(3).to_string())
     unequal = unequal_table()
     unequal.to_csv(results / "attribution_unequal.csv", index=False, float_format="%.4g", lineterminator="\n")
+    compact_unequal(unequal).to_csv(
+        results / "attribution_unequal_summary.csv", index=False, lineterminator="\n"
+    )
     print(unequal.round(3).to_string())
 
 

@@ -51,10 +51,11 @@ def attribute_heterogeneity(
     what factors have in common, and the interaction. Shares are not cut off at zero, so that they add up; a
     share below zero means that a factor explains less than labels without meaning would.
 
-    Whole studies are dealt to other labels to find what chance explains and how often it explains as much;
-    intervals come from draws of the fitted model. Where factors cannot be told apart, or studies are too
-    few, there are no shares: the verdict says why. Precise shares need at least 40 studies (Lopez-Lopez et
-    al.), and with fewer than 20 a true effect is often missed.
+    Whole studies are dealt to other labels to find what chance explains and how often it explains as much.
+    That test is studentised: it stays near its level where the between-study variance differs between levels,
+    the nearer the more studies there are. Intervals come from draws of the fitted model. Where factors cannot
+    be told apart, or studies are too few, there are no shares: the verdict says why. Precise shares need at
+    least 40 studies (Lopez-Lopez et al.), and with fewer than 20 a true effect is often missed.
 
     Parameters
     ----------
@@ -87,8 +88,8 @@ def attribute_heterogeneity(
     Raises
     ------
     InputError
-        If no factor, too many or equal ones are named, a number is out of its range, or some sampling
-        variances are zero and others are not.
+        If no factor, too many or equal ones are named, a number is out of its range, some sampling
+        variances are zero and others are not, or the factors have more than 250 levels together.
     UnknownChoiceError
         If a factor is not a column, or the method is not known.
     TooFewStudiesError
@@ -104,6 +105,7 @@ def attribute_heterogeneity(
     Estimation of the predictive power of the model in mixed-effects meta-regression. British Journal of
     Mathematical and Statistical Psychology 67, 30-48. https://doi.org/10.1111/bmsp.12002
     Freedman, D., Lane, D. (1983). https://doi.org/10.1080/07350015.1983.10509354
+    DiCiccio, C. J., Romano, J. P. (2017). https://doi.org/10.1080/01621459.2016.1202117
 
     Examples
     --------
@@ -137,9 +139,9 @@ def attribution_verdict(
 ) -> Verdict:
     """Return the verdict of an attribution alone, without intervals and variance components.
 
-    Use it in simulations, where the same question is asked of thousands of data sets; it takes a few
-    milliseconds. The verdict is the one of :func:`metaexo.attribute_heterogeneity` with the same seed and
-    `draws=0`.
+    Use it in simulations, where the same question is asked of thousands of data sets; with 199 deals it takes
+    some hundredths of a second. The verdict is the one of :func:`metaexo.attribute_heterogeneity` with the
+    same seed and `draws=0`.
 
     Parameters
     ----------

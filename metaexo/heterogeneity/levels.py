@@ -64,7 +64,8 @@ def read_factors_named(by: object, most: int | None = None) -> tuple[str, ...]:
     InputError
         If there is no name, one stands twice, there are too many, or something is no name.
     """
-    names = (by,) if isinstance(by, str) else tuple(by) if isinstance(by, Sequence) else None
+    several = by.tolist() if isinstance(by, np.ndarray) or type(by).__name__ == "Index" else by  # type: ignore[attr-defined]
+    names = (by,) if isinstance(by, str) else tuple(several) if isinstance(several, Sequence) else None
     needed = "one column or more, each once" if most is None else f"one to {most} different columns"
     if names is None or not all(isinstance(name, str) for name in names):
         kind = type(by).__name__

@@ -60,3 +60,28 @@ def test_the_stored_tables_keep_what_the_documentation_says(root) -> None:
     confounded = found[(found["truth"] == "confounded") & (found["studies"] >= 10)]
     assert confounded["right"].min() > 0.97
     assert confounded["false"].max() == 0
+
+
+def test_unequal_truths_are_made_as_told() -> None:
+    """Sources as frequent as said, and with the between-study variance of each."""
+    truth = attribution.UNEQUAL["rare varies most"]
+    es = attribution.simulate(truth, 20_000, np.random.default_rng(2))
+    for place, source in enumerate(attribution.SOURCES):
+        rows = (es.column("source") == source).to_numpy()
+        assert rows.mean() == pytest.approx(truth.often[place], abs=0.02)
+        wanted = attribution.TAU2 * truth.spread[place]
+        spread = es.y[rows].var() - es.v[rows].mean()
+        # four Monte Carlo errors of a variance, that of sampling included
+        assert abs(spread - wanted) < 4 * (wanted + 0.2) * np.sqrt(2 / rows.sum())
+
+
+def test_the_stored_table_of_unequal_variances_keeps_what_the_documentation_says(root) -> None:
+    found = pd.read_csv(root / "benchmarks" / "results" / "attribution_unequal.csv")
+    assert set(found["studies"]) == set(attribution.UNEQUAL_SIZES)
+    assert (found["repeats"] == attribution.UNEQUAL_REPEATS).all()
+    worst = found.groupby("studies")[["studentised", "plain"]].max()
+    assert worst.loc[100, "studentised"] <= 0.08
+    assert worst["studentised"].max() <= 0.12
+    assert worst.loc[50, "plain"] > 0.1
+    row = attribution.unequal_row("rare varies most", 20, 4)
+    assert row["repeats"] == 4
