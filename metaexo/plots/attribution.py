@@ -10,8 +10,7 @@ from metaexo.formatting import MISSING, interval, number, p_value, percent, plur
 from metaexo.heterogeneity import AttributionResults, Part
 from metaexo.plots.arguments import checked, plan_of
 from metaexo.plots.attribution_layout import lay_out_attribution
-from metaexo.plots.attribution_page import AttributionPlan, AttributionRow, Segment, attribution_page
-from metaexo.plots.canvas import draw
+from metaexo.plots.attribution_page import AttributionPlan, AttributionRow, Segment, draw_attribution
 from metaexo.plots.furniture import Key
 from metaexo.plots.style import INK, PALETTE
 from metaexo.plots.wording import settle, title_of, typeset
@@ -141,7 +140,7 @@ def attribution(
     >>> ax = mx.plots.attribution(found)
     """
     plan = plan_of(AttributionPlan, attribution_plan, results, choices)
-    return draw(attribution_page(plan), ax)
+    return draw_attribution(plan, ax)
 
 
 def _colours(results: Iterable[AttributionResults]) -> dict[str, str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from metaexo.plots.canvas import draw
 from metaexo.plots.fonts import text_width
 from metaexo.plots.furniture import (
     Key,
@@ -28,7 +29,7 @@ from metaexo.plots.page import (
     make_page,
     middle,
 )
-from metaexo.plots.scale import Axis
+from metaexo.plots.scale import Axis, Tick, linear_ticks, tick_label
 from metaexo.plots.style import (
     FAINT,
     GREY,
@@ -44,6 +45,7 @@ from metaexo.plots.style import (
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 BAR, DOT = 11.0, 5.0
 
@@ -167,7 +169,7 @@ def _row_items(plan: AttributionPlan, row: AttributionRow, edge: float) -> list[
         return list(lines_of_text(MARGIN, row.y, row.label, step, size=SMALL_SIZE, colour=GREY))
     if row.kind == "head":
         return list(lines_of_text(MARGIN, row.y, row.label, LINE_HEIGHT, bold=True))
-    zero = plan.panel.x(0.0)
+    zero = plan.panel.x(min(max(0.0, plan.axis.low), plan.axis.high))
     top, bottom = row.y - row.height / 2, row.y + row.height / 2
     items: list[Item] = [
         Line(((MARGIN, bottom), (edge, bottom)), 0.25, FAINT),
@@ -181,8 +183,11 @@ def _row_items(plan: AttributionPlan, row: AttributionRow, edge: float) -> list[
 
 def _bar_items(plan: AttributionPlan, row: AttributionRow) -> list[Item]:
     items: list[Item] = []
+    low, high = plan.axis.low, plan.axis.high
     for part in row.segments:
-        left, right = plan.panel.x(part.begin), plan.panel.x(part.end)
+        if part.end <= low or part.begin >= high:
+            continue
+        left, right = plan.panel.x(max(part.begin, low)), plan.panel.x(min(part.end, high))
         top, bottom = row.y - BAR / 2, row.y + BAR / 2
         corners = ((left, top), (right, top), (right, bottom), (left, bottom))
         items.append(Area(corners, part.colour, WHITE, 0.6, part.hatch))
@@ -204,9 +209,27 @@ def _bar_items(plan: AttributionPlan, row: AttributionRow) -> list[Item]:
 
 def _interval_items(plan: AttributionPlan, row: AttributionRow) -> list[Item]:
     items: list[Item] = []
-    if row.low is not None and row.high is not None:
-        ends = plan.panel.x(row.low), plan.panel.x(row.high)
+    axis, panel = plan.axis, plan.panel
+    if row.low is not None and row.high is not None and row.low <= axis.high and row.high >= axis.low:
+        ends = panel.x(max(row.low, axis.low)), panel.x(min(row.high, axis.high))
         items.append(Line(((ends[0], row.y), (ends[1], row.y)), 1.2, row.colour))
-    if row.value is not None and plan.axis.low <= row.value <= plan.axis.high:
-        items.append(Dot(plan.panel.x(row.value), row.y, "circle", DOT, row.colour, WHITE, 0.5))
+    if row.value is None:
+        return items
+    if axis.low <= row.value <= axis.high:
+        items.append(Dot(panel.x(row.value), row.y, "circle", DOT, row.colour, WHITE, 0.5))
+    else:  # the value stands in the column on the right
+        left = row.value < axis.low
+        edge = panel.left + DOT / 2 if left else panel.right - DOT / 2
+        items.append(Dot(edge, row.y, "left" if left else "right", DOT, WHITE, row.colour, 0.9))
     return items
+
+
+def draw_attribution(plan: AttributionPlan, ax: Axes | None) -> Axes:
+    """Draw a plan; at other limits of the Axes it is drawn anew."""
+
+    def again(low: float, high: float, *_: float) -> Page:
+        ticks = tuple(Tick(value, tick_label(value)) for value in linear_ticks(low, high))
+        axis = replace(plan.axis, low=low, high=high, ticks=ticks)
+        return attribution_page(replace(plan, axis=axis, panel=replace(plan.panel, x_low=low, x_high=high)))
+
+    return draw(attribution_page(plan), ax, again)

@@ -18,7 +18,7 @@ from metaexo.plots.canvas import draw
 from metaexo.plots.furniture import Key
 from metaexo.plots.page import Page
 from metaexo.plots.scale import Axis, axis_between, given_limits, on_axis, place_of, robust_limits
-from metaexo.plots.strip_layout import Ask, Value, lay_out_strip, strip_rows
+from metaexo.plots.strip_layout import Ask, Value, lay_out_strip, on, strip_rows, with_limits
 from metaexo.plots.strip_page import StripPlan, StripPoint, strip_page
 from metaexo.plots.style import GREY, colour_and_shape
 from metaexo.plots.tables import column_of, levels_of
@@ -151,12 +151,7 @@ def interval_strip_plan(
     measure = LOGARITHM if log else GENERIC
     values, without = _read(table, ask, measure, by_order)
     axis = _axis(values, measure, limits, reference, axis_label or title_of(value), panel_width)
-    values = [_on(axis, value) for value in values]
-    outside = sum(bool(value.point.beyond) for value in values)
-    if outside:
-        verb = "lies" if outside == 1 else "lie"
-        told = f"{plural(outside, 'value')} {verb} outside the axis"
-        notes = [*notes, f"{told}: hollow triangle at its edge, with the value."]
+    values = [replace(value, point=on(axis, value.point)) for value in values]
     if without:
         notes = [*notes, f"Not shown: {plural(without, 'row')} of the table without a value."]
     orders = (head_order if len(keys) == 2 else None, row_order)
@@ -199,10 +194,11 @@ def interval_strip(
     """
     asked = choices | {"value": value, "rows": rows}
     plan = plan_of(StripPlan, interval_strip_plan, table, asked)
-    if isinstance(table, StripPlan):
-        return draw(strip_page(plan), ax)
 
     def again(low: float, high: float, *_: float) -> Page:
+        if isinstance(table, StripPlan):
+            ends = (on_axis(plan.measure, low), on_axis(plan.measure, high))
+            return strip_page(with_limits(plan, *ends))
         return strip_page(interval_strip_plan(table, **(asked | {"limits": (low, high)})))
 
     return draw(strip_page(plan), ax, again)
@@ -295,14 +291,6 @@ def _axis(
         low, high = robust_limits(lows, highs, always)
     suffix = ", logarithmic scale" if measure.display_log else ""
     return axis_between(measure, low, high, line, label + suffix, width)
-
-
-def _on(axis: Axis, value: Value) -> Value:
-    """Return the value with its point told on which side of the axis it lies, if it is not on it."""
-    x, slack = value.point.value, 1e-9 * (axis.high - axis.low)
-    if axis.low - slack <= x <= axis.high + slack:
-        return value
-    return replace(value, point=replace(value.point, beyond="left" if x < axis.low else "right"))
 
 
 def _keys(values: Sequence[Value], ask: Ask, by_order: Sequence[str] | None) -> tuple[Key, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from metaexo.effects.measure import Measure
+from metaexo.formatting import plural
 from metaexo.plots.fonts import text_width, wrap, wrap_to_width
 from metaexo.plots.furniture import (
     Key,
@@ -20,7 +21,7 @@ from metaexo.plots.furniture import (
     title_lines,
 )
 from metaexo.plots.page import Panel, snap
-from metaexo.plots.scale import Axis, from_axis
+from metaexo.plots.scale import Axis, axis_between, from_axis
 from metaexo.plots.strip_page import DOT, StripPlan, StripPoint, StripRow, edge_room
 from metaexo.plots.style import LINE_HEIGHT, MARGIN, SMALL_SIZE, TEXT_SIZE
 from metaexo.plots.tables import lanes, levels_of
@@ -208,7 +209,7 @@ def lay_out_strip(
     above, legend, below = (
         title_lines(title, width),
         legend_rows(keys, width, TEXT_SIZE),
-        note_lines(notes, width),
+        note_lines([*notes, *outside_notes(rows)], width),
     )
     over = title_height(above) + legend_rows_height(legend, LINE_HEIGHT)
     top = math.ceil(MARGIN + over + LINE_HEIGHT + 4.0)
@@ -231,6 +232,36 @@ def lay_out_strip(
         width=width,
         height=float(math.ceil(bottom + axis_height + notes_height(below))),
     )
+
+
+def with_limits(plan: StripPlan, low: float, high: float) -> StripPlan:
+    """Return the plan with another axis: values outside it marked and counted; lanes stay as they are."""
+    width = plan.panel.right - plan.panel.left
+    axis = axis_between(plan.measure, low, high, plan.axis.reference, plan.axis.label, width)
+    rows = tuple(replace(row, points=tuple(on(axis, point) for point in row.points)) for row in plan.rows)
+    before, now = (note_lines(outside_notes(some), plan.width) for some in (plan.rows, rows))
+    notes = (*plan.notes[: len(plan.notes) - len(before)], *now)
+    more = float(math.ceil(notes_height(notes) - notes_height(plan.notes)))
+    panel = replace(plan.panel, x_low=axis.low, x_high=axis.high)
+    return replace(plan, axis=axis, panel=panel, rows=rows, notes=notes, height=plan.height + more)
+
+
+def on(axis: Axis, point: StripPoint) -> StripPoint:
+    """Return a point told on which side of the axis it lies, if it is not on it."""
+    slack = 1e-9 * (axis.high - axis.low)
+    if axis.low - slack <= point.value <= axis.high + slack:
+        return replace(point, beyond="")
+    return replace(point, beyond="left" if point.value < axis.low else "right")
+
+
+def outside_notes(rows: Sequence[StripRow]) -> list[str]:
+    """Return how many values lie outside the axis; their marks stand at its edge."""
+    outside = sum(bool(point.beyond) for row in rows for point in row.points)
+    if not outside:
+        return []
+    verb = "lies" if outside == 1 else "lie"
+    told = f"{plural(outside, 'value')} {verb} outside the axis"
+    return [f"{told}: hollow triangle at its edge, with the value."]
 
 
 def _moved(row: StripRow, top: float) -> StripRow:

@@ -141,3 +141,15 @@ def test_the_frame_has_a_row_for_each_segment_and_interval(found):
 def test_nothing_is_refused():
     with pytest.raises(InputError, match="no attributions"):
         attribution_plan({})
+
+
+def test_no_share_is_lost_at_other_limits(found):
+    ax = attribution(found)
+    rows = [row for row in attribution_plan(found).rows if row.kind == "interval"]
+    ax.set_xlim(0, 30)
+    shapes = [line.get_marker() for line in ax.lines if line.get_marker() not in ("None", "")]
+    assert len(shapes) == len(rows)
+    assert shapes.count(">") == sum(row.value > 30 for row in rows)
+    ax.set_xlim(0, 100)
+    shapes = [line.get_marker() for line in ax.lines if line.get_marker() not in ("None", "")]
+    assert shapes.count("o") == len(rows)

@@ -190,3 +190,18 @@ def test_a_value_outside_the_limits_has_a_mark_at_the_edge_and_is_counted():
     assert {text.text for text in page.texts} >= {"9.00", "−4.00"}
     assert any(note.startswith("2 values lie outside the axis") for note in plan.notes)
     assert clashes(page) == []
+
+
+@pytest.mark.parametrize("from_plan", [True, False])
+def test_no_value_is_lost_at_other_limits(from_plan):
+    table = pd.DataFrame({"x": [1.0, 2.0, 9.0, 4.0], "row": ["a", "a", "a", "b"]})
+    plan = interval_strip_plan(table, "x", "row", log=False)
+    ax = interval_strip(plan) if from_plan else interval_strip(table, "x", "row", log=False)
+    for limits, outside in (((0.0, 3.0), 2), ((0.0, 10.0), 0), ((1.5, 3.0), 3)):
+        ax.set_xlim(*limits)
+        shapes = [line.get_marker() for line in ax.lines if line.get_marker() not in ("None", "")]
+        assert len(shapes) == 4
+        assert sum(shape in "<>" for shape in shapes) == outside
+        said = [text.get_text() for text in ax.texts if "outside the axis" in text.get_text()]
+        assert bool(said) == bool(outside)
+        assert overlapping_texts(ax) == []
