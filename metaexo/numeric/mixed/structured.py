@@ -382,10 +382,14 @@ class _Cone:
     def _outward(self, theta: Array) -> Array:
         """Return the parameters of the model for those of the search."""
         parts = []
-        for term, chart, part in zip(
-            self.problem.terms, self.charts, self.searched.split(theta), strict=True
-        ):
-            parts.append(part if chart is None else _parameters(term.structure, chart._factor(part)))
+        for j, part in enumerate(self.searched.split(theta)):
+            chart = self.charts[j]
+            if chart is None:
+                parts.append(part)
+                continue
+            a = chart._factor(part)
+            still = np.abs(a).max(axis=1) < NO_RANK * self._sizes(j)  # a variance of 0, but for rounding
+            parts.append(_parameters(self.problem.terms[j].structure, np.where(still[:, None], 0.0, a)))
         return np.concatenate(parts)
 
     def _climb(self, start: Array, rough: bool) -> Top | None:
