@@ -122,6 +122,7 @@ def read_entries(values: object, name: str, size: int | None = None) -> list[Any
     if (
         isinstance(values, dict | set | frozenset)
         or not isinstance(values, Iterable)
+        or getattr(values, "ndim", 1) == 0
         or hasattr(values, "columns")
     ):
         raise InputError(f"{name} is {_describe(values)}", "a list with one entry per row")
@@ -162,9 +163,9 @@ def check_level(level: object, name: str = "level") -> float:
         If it is no number, or not between 0 and 1.
     """
     number = isinstance(level, abstract.Real | np.number) and not isinstance(level, bool | np.bool_)
-    if number and 0 < float(level) < 1:  # type: ignore[arg-type]
+    if number and 0 < level < 1:  # type: ignore[operator]
         return float(level)  # type: ignore[arg-type]
-    percent = number and 1 < float(level) < 100  # type: ignore[arg-type]
+    percent = number and 1 < level < 100  # type: ignore[operator]
     raise InputError(
         f"{name} is {level!r}",
         "a fraction between 0 and 1, for example 0.95",
@@ -209,7 +210,10 @@ def check_number(name: str, value: object) -> float:
         value, bool | complex | np.complexfloating
     ):
         raise InputError(f"{name} is {_describe(value)}", "a number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise InputError(f"{name} is a whole number too large to compute with", "a number") from None
 
 
 def check_aligned(**named: object) -> None:
@@ -306,7 +310,9 @@ def _as_cells(values: Any, name: str) -> NDArray[Any]:
     """Return an array of numbers where all cells are numbers, else of objects; masked cells are None."""
     if isinstance(values, np.ma.MaskedArray):
         return _unmasked(values)
-    if hasattr(values, "to_numpy"):  # pandas: its own missing values are no floats
+    if hasattr(values, "to_numpy") and hasattr(
+        values, "shape"
+    ):  # pandas: its own missing values are no floats
         cells = np.array(values.to_numpy())
         return cells if cells.dtype.kind in "fiub" else np.array(values.to_numpy(dtype=object))
     text = isinstance(values, str | bytes)

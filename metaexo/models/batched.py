@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.errors import InputError, ShapeError, TooFewStudiesError, UnknownChoiceError
+from metaexo.errors import InputError, ShapeError, TooFewStudiesError
+from metaexo.inputs import check_choice, check_level, read_numbers
+from metaexo.models.inference import get_test
+from metaexo.models.records import Immutable
 from metaexo.numeric.estimators import Estimator, get_estimator
 from metaexo.numeric.moments import weighted_fit
 from metaexo.numeric.parallel import each_part
@@ -19,8 +22,8 @@ from metaexo.numeric.tau2 import PART_ROWS
 TESTS = ("knapp-hartung", "knapp-hartung-adhoc", "t", "z")
 
 
-@dataclass(frozen=True, slots=True)
-class ManyFits:
+@dataclass(frozen=True, eq=False)
+class ManyFits(Immutable):
     """Pooled effects of B independent meta-analyses.
 
     Attributes
@@ -98,13 +101,19 @@ def fit_many(
     (array([0.26, 0.51]), array([0.015, 0.   ]))
     """
     estimator = get_estimator(method)
-    chosen = test or ("z" if estimator.code == "EE" else "knapp-hartung")
-    if chosen not in TESTS:
-        raise UnknownChoiceError("test", chosen, TESTS)
-    effects, variances = np.asarray(y, dtype=float), np.asarray(v, dtype=float)
-    if effects.ndim != 2 or effects.shape != variances.shape:
+    chosen = ("z" if estimator.code == "EE" else "knapp-hartung") if test is None else get_test(test)
+    check_choice("test", chosen, TESTS)
+    if estimator.needs_weights:
+        raise InputError(
+            f"{estimator.code} makes tau2 from weights, and many fits have none",
+            "an estimator without weights",
+            "use RandomEffects(effects, weights=...) for each",
+        )
+    level = check_level(level)
+    effects, variances = read_numbers(y, "y"), read_numbers(v, "v")
+    if effects.ndim != 2 or effects.shape != variances.shape or 0 in effects.shape:
         raise ShapeError(f"y has shape {effects.shape} and v {variances.shape}", "two arrays of shape (B, K)")
-    weights = None if counts is None else np.broadcast_to(np.asarray(counts, dtype=float), effects.shape)
+    weights = None if counts is None else read_counts(counts, effects.shape)
     _check(effects, variances, weights)
     rows = max(1, PART_ROWS // effects.shape[1])
     cuts = [slice(begin, begin + rows) for begin in range(0, len(effects), rows)]
@@ -138,16 +147,32 @@ def _fit(
     return estimate, se, estimate - half, estimate + half, solution.tau2, q, solution.at_boundary, batch.k
 
 
+def read_counts(counts: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """Return how often each effect takes part, of the shape (B, K).
+
+    Raises
+    ------
+    ShapeError
+        If the shape is neither (K,) nor (B, K).
+    InputError
+        If a count is missing, negative or not whole.
+    """
+    found = read_numbers(counts, "counts")
+    if found.shape not in (shape, shape[1:], ()):
+        raise ShapeError(f"counts have shape {found.shape}", f"shape {shape} or {shape[1:]}")
+    if not (np.isfinite(found) & (found >= 0) & (found == np.floor(found))).all():
+        raise InputError("some counts are missing, negative or not whole", "whole numbers of at least 0")
+    return np.broadcast_to(found, shape)
+
+
 def _check(y: Array, v: Array, counts: Array | None) -> None:
     """Raise if values that take part cannot be used; the first rows are named."""
     part = np.ones(y.shape, dtype=bool) if counts is None else counts > 0
-    bad = part & ~(np.isfinite(y) & np.isfinite(v) & (v > 0))
-    if counts is not None and ((counts < 0) | (counts != np.floor(counts))).any():
-        raise InputError("some counts are negative or not whole", "whole numbers of at least 0")
+    bad = part & ~(np.isfinite(y) & (v >= 1e-100) & (v <= 1e100))
     if bad.any():
         raise InputError(
             "some effects or variances that take part are missing, infinite or not above 0",
-            "finite y and v > 0",
+            "finite y, and v from 1e-100 to 1e100",
             "set the count of such an effect to 0, which leaves it out",
             [f"row {b + 1}, effect {k + 1}" for b, k in np.argwhere(bad)[:20]],
         )

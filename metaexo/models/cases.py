@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from metaexo.models.records import lock
 from metaexo.numeric.problem import Array
 
 if TYPE_CHECKING:
@@ -27,27 +28,31 @@ class Cases:
         """
         fit = cast("RandomEffectsResults", self)
         w = 1.0 / (fit.effects.v + fit.tau2) if fit.weighting is None else fit.weighting
-        return np.asarray(w / w.sum())
+        shares: Array = lock(np.asarray(w / w.sum()))
+        return shares
 
     @property
     def fitted_values(self) -> Array:
         """Mean effect at each study's moderators, shape (k,)."""
         fit = cast("RandomEffectsResults", self)
-        return np.asarray(fit.design.matrix(fit.k) @ fit.beta)
+        fitted: Array = lock(np.asarray(fit.design.matrix(fit.k) @ fit.beta))
+        return fitted
 
     @cached_property
     def hat_matrix(self) -> Array:
         """The matrix that takes effects to fitted values, shape (k, k)."""
         from metaexo.models.residuals import hat_matrix
 
-        return hat_matrix(cast("RandomEffectsResults", self))
+        found: Array = lock(hat_matrix(cast("RandomEffectsResults", self)))
+        return found
 
     @property
     def hat_values(self) -> Array:
         """Leverage of each effect, the diagonal of the hat matrix, shape (k,); linear in memory."""
         from metaexo.models.residuals import hat_values
 
-        return hat_values(cast("RandomEffectsResults", self))
+        found: Array = lock(hat_values(cast("RandomEffectsResults", self)))
+        return found
 
     def residuals(self, kind: str = "raw") -> Array:
         """Return a residual for each effect.
@@ -78,7 +83,8 @@ class Cases:
         """
         from metaexo.models.residuals import residuals
 
-        return residuals(cast("RandomEffectsResults", self), kind)
+        found: Array = lock(residuals(cast("RandomEffectsResults", self), kind))
+        return found
 
     def residual_frame(self, kind: str = "standardised") -> pd.DataFrame:
         """Return residuals with their standard errors: columns residual, se, z.
@@ -127,11 +133,15 @@ class Cases:
         """
         fit = cast("RandomEffectsResults", self)
         moved = fit.beta - fit.deletion.beta
-        return np.asarray(np.vecdot(moved, np.linalg.solve(fit.cov, moved.T).T))
+        if not (fit.se > 0).all():  # no spread: no units to measure a move in
+            return lock(np.full(fit.k, np.nan))
+        found: Array = lock(np.asarray(np.vecdot(moved, np.linalg.solve(fit.cov, moved.T).T)))
+        return found
 
     @cached_property
     def deletion(self) -> Deletion:
         """The fits without one effect at a time, all in one batched call."""
         from metaexo.models.deletion import delete_each
 
-        return delete_each(cast("RandomEffectsResults", self))
+        found: Deletion = lock(delete_each(cast("RandomEffectsResults", self)))
+        return found

@@ -12,11 +12,13 @@ from numpy.typing import ArrayLike
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.own_bounds import as_bounded
-from metaexo.errors import DependentEffectsWarning, InputError, UnknownChoiceError
+from metaexo.errors import DependentEffectsWarning, InputError
 from metaexo.formatting import plural
+from metaexo.inputs import check_aligned, check_choice, check_level, check_number
 from metaexo.models.censored_effects import require_identifiable, rows_of, unbounded_error, usable_effects
 from metaexo.models.censored_results import CENSORED_TESTS, CensoredResults
-from metaexo.models.design import Design, make_design
+from metaexo.models.design import DEPENDENCE, Design, make_design
+from metaexo.models.inference import get_test
 from metaexo.numeric.censored_inference import censored_inference
 from metaexo.numeric.censored_maximum import CensoredMaximum, censored_at, censored_maximum
 from metaexo.numeric.censored_rows import CensoredBatch, make_censored_batch
@@ -108,7 +110,10 @@ class CensoredRandomEffects:
         dependence: Literal["warn", "accept"] = "warn",
         direction_v: float | None = None,
     ) -> None:
-        self.effects, keep = usable_effects(as_bounded(effects), direction_v)
+        check_choice("dependence", dependence, DEPENDENCE)
+        ends = as_bounded(effects)
+        check_aligned(effects=ends, moderators=moderators)
+        self.effects, keep = usable_effects(ends, direction_v)
         self.design: Design = make_design(
             rows_of(moderators, keep),
             self.effects.k,
@@ -171,11 +176,11 @@ class CensoredRandomEffects:
         Knapp, G., Hartung, J. (2003). https://doi.org/10.1002/sim.1482
         """
         code = str(method).upper()
-        for what, word, allowed in (("method", code, METHODS), ("test", test, CENSORED_TESTS)):
-            if word not in allowed:
-                raise UnknownChoiceError(what, word, allowed)
-        if not 0 < level < 1:
-            raise InputError(f"level is {level}", "a fraction between 0 and 1, for example 0.95")
+        check_choice("method", code, METHODS)
+        test = get_test(test)
+        check_choice("test", test, tuple(CENSORED_TESTS))
+        level = check_level(level)
+        tau2 = None if tau2 is None else check_number("tau2", tau2)
         require_identifiable(self.effects, self.design, tau2 is not None)
         batch = censored_batch(self.effects, self.design)
         maximum = self._solve(batch, code == "REML", tau2)

@@ -9,8 +9,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.errors import InputError, ShapeError, UnknownChoiceError
+from metaexo.errors import InputError, ShapeError, TooFewStudiesError
+from metaexo.inputs import check_choice, check_level, read_numbers
+from metaexo.models.batched import read_counts
 from metaexo.models.censored_results import CENSORED_TESTS
+from metaexo.models.records import Immutable
 from metaexo.numeric.censored_inference import censored_inference
 from metaexo.numeric.censored_limits import coefficient_limits, tau2_limits
 from metaexo.numeric.censored_maximum import CensoredMaximum, censored_maximum
@@ -22,8 +25,8 @@ METHODS = ("REML", "ML")
 PROFILES = ("none", "tau2", "both")
 
 
-@dataclass(frozen=True, slots=True)
-class ManyCensoredFits:
+@dataclass(frozen=True, eq=False)
+class ManyCensoredFits(Immutable):
     """Pooled effects of B independent meta-analyses of censored evidence; NaN where there is no estimate.
 
     Attributes
@@ -111,14 +114,15 @@ def fit_many_censored(
     """
     choices = (("method", method, METHODS), ("test", test, CENSORED_TESTS), ("profile", profile, PROFILES))
     for what, word, allowed in choices:
-        if word not in allowed:
-            raise UnknownChoiceError(what, word, allowed)
+        check_choice(what, word, tuple(allowed))
+    level = check_level(level)
     given = (lower, upper, v_lower, v_lower if v_upper is None else v_upper)
-    arrays = [np.asarray(a, dtype=float) for a in given]
+    ends_named = ("lower", "upper", "v_lower", "v_upper")
+    arrays = [read_numbers(a, name) for name, a in zip(ends_named, given, strict=True)]
     shape = arrays[0].shape
-    if len(shape) != 2 or any(a.shape != shape for a in arrays):
+    if len(shape) != 2 or 0 in shape or any(a.shape != shape for a in arrays):
         raise ShapeError(f"the shapes are {[a.shape for a in arrays]}", "arrays of one shape (B, K)")
-    n = np.ones(shape) if counts is None else np.broadcast_to(np.asarray(counts, dtype=float), shape)
+    n = np.ones(shape) if counts is None else read_counts(counts, shape)
     _check(arrays, n)
     ends = [np.where(n > 0, a, filler) for a, filler in zip(arrays, (0.0, 0.0, 1.0, 1.0), strict=True)]
     batch = make_censored_batch(ends[0], ends[1], ends[2], ends[3], n=n)
@@ -129,6 +133,12 @@ def fit_many_censored(
     }
     boundary = np.zeros(shape[0], dtype=bool)
     known = np.flatnonzero(batch.two_ended >= 2)
+    if not known.size:
+        raise TooFewStudiesError(
+            "no row has two effects that are points or have two ends",
+            "two such effects in one row at least",
+            "give the numbers or ends of more effects",
+        )
     maximum = censored_maximum(batch.take(known), restricted)
     if maximum.unbounded.any():
         known = known[~maximum.unbounded]

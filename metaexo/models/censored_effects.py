@@ -15,6 +15,7 @@ from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import Derivation
 from metaexo.errors import InputError, NotIdentifiableError, RowsLeftOutWarning, TooFewStudiesError
 from metaexo.formatting import plural
+from metaexo.inputs import check_number
 from metaexo.models.design import Design
 from metaexo.numeric.censored_identifiability import rising_direction
 from metaexo.numeric.censored_rows import variance_of_scale
@@ -57,6 +58,7 @@ def usable_effects(effects: BoundedEffectSizes, direction_v: float | None) -> tu
 
     Directions without a sampling variance get `direction_v`, marked as assumed, or are left out.
     """
+    direction_v = None if direction_v is None else check_number("direction_v", direction_v)
     if direction_v is not None and not (np.isfinite(direction_v) and direction_v > 0):
         raise InputError(f"direction_v is {direction_v}", "a sampling variance above 0")
     if not effects.k:
@@ -109,7 +111,7 @@ def _with_variance(effects: BoundedEffectSizes, bare: Mask, v: float) -> Bounded
         for mark, here in zip(effects.derived, bare, strict=True)
     )
     bounds = replace(effects.bounds, v_lower=ends[0], v_upper=ends[1], derived=derived)
-    return replace(effects, bounds=bounds)
+    return effects._with(bounds=bounds)
 
 
 def _check(effects: BoundedEffectSizes) -> None:

@@ -10,6 +10,7 @@ from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.errors import InputError, MetaexoError
 from metaexo.models.censored_effects import KINDS
 from metaexo.models.design import Design
+from metaexo.models.records import lock
 from metaexo.numeric.censored_inference import CensoredInference, tau2_information_of_rows
 from metaexo.numeric.censored_rows import CensoredBatch
 from metaexo.numeric.problem import Array
@@ -39,7 +40,7 @@ class EvidenceDiagnostics:
         """
         fit = self.inference.fit
         shares = -fit.terms.second * fit.row_leverage(self.batch) * self.batch.n
-        return np.asarray(shares[0] / self.design.p)
+        return lock(np.asarray(shares[0] / self.design.p))
 
     @property
     def weights(self) -> Array | None:
@@ -56,7 +57,11 @@ class EvidenceDiagnostics:
         fit = self.inference.fit
         eta = self.design.matrix(self.effects.k) @ self.inference.beta[0]
         variance = self.batch.v[0] + float(fit.tau2[0])
-        return np.where(self.batch.censored[0], eta + variance * fit.terms.first[0], self.effects.lower)
+        return lock(
+            np.asarray(
+                np.where(self.batch.censored[0], eta + variance * fit.terms.first[0], self.effects.lower)
+            )
+        )
 
     def rows(self) -> pd.DataFrame:
         """Return the effects one by one: what is known of each, and what that is worth.
@@ -135,7 +140,7 @@ class EvidenceDiagnostics:
         from metaexo.models.censored import CensoredRandomEffects
 
         fit = cast("CensoredResults", self)
-        keep = np.array([one != kind for one in fit.kinds])
+        keep = np.array([type(kind) is not str or one != kind for one in fit.kinds])
         if keep.all():
             raise InputError(
                 f"no effect is of the kind {kind!r}", f"one of {', '.join(sorted(set(fit.kinds)))}"

@@ -17,8 +17,10 @@ import numpy as np
 
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import interval, number, percent, plural, printed
+from metaexo.inputs import check_flag, check_number
 from metaexo.models.coefficients import LinearResults
 from metaexo.models.design import Design
+from metaexo.models.records import lock
 from metaexo.numeric.censored_draws import draw_effects
 from metaexo.numeric.censored_limits import tau2_limits
 from metaexo.numeric.censored_maximum import criterion_at
@@ -73,23 +75,23 @@ class ImputedResults(LinearResults):
     @property
     def beta(self) -> Array:
         """Coefficients, shape (p,): the mean over the imputations."""
-        return np.asarray(self.estimates.mean(axis=0))
+        return lock(np.asarray(self.estimates.mean(axis=0)))
 
     @property
     def between(self) -> Array:
         """Covariance matrix of the coefficients between imputations, shape (p, p)."""
         away = self.estimates - self.beta
-        return np.asarray(away.T @ away / (self.draws - 1))
+        return lock(np.asarray(away.T @ away / (self.draws - 1)))
 
     @property
     def cov(self) -> Array:
         """Total covariance matrix by Rubin's rules, shape (p, p): within + (1 + 1/draws) between."""
-        return np.asarray(self.covariances.mean(axis=0) + (1 + 1 / self.draws) * self.between)
+        return lock(np.asarray(self.covariances.mean(axis=0) + (1 + 1 / self.draws) * self.between))
 
     @property
     def missing_information(self) -> Array:
         """Share of the variance of each coefficient that is due to censoring, shape (p,)."""
-        return np.asarray((1 + 1 / self.draws) * np.diagonal(self.between) / np.diagonal(self.cov))
+        return lock(np.asarray((1 + 1 / self.draws) * np.diagonal(self.between) / np.diagonal(self.cov)))
 
     @property
     def df_test(self) -> float | None:
@@ -112,7 +114,7 @@ class ImputedResults(LinearResults):
         observed = (self.complete_df + 1) / (self.complete_df + 3) * self.complete_df * (1 - share)
         with np.errstate(divide="ignore"):
             by_draws = (self.draws - 1) / share**2
-        return np.asarray(1 / (1 / by_draws + 1 / observed))
+        return lock(np.asarray(1 / (1 / by_draws + 1 / observed)))
 
     @property
     def tau2(self) -> float:
@@ -122,7 +124,7 @@ class ImputedResults(LinearResults):
     @property
     def monte_carlo_error(self) -> Array:
         """Monte Carlo standard error of the coefficients, shape (p,)."""
-        return np.sqrt(np.diagonal(self.between) / self.draws)
+        return lock(np.asarray(np.sqrt(np.diagonal(self.between) / self.draws)))
 
     def table_notes(self) -> list[str]:
         """Return the lines that stand below the table of coefficients."""
@@ -170,8 +172,13 @@ def impute(fit: CensoredResults, draws: int, seed: int, draw_tau2: bool = True) 
     NotIdentifiableError
         If too few effects are points or have two ends for the distribution of tau2 to have an end.
     """
-    if draws < 2:
-        raise InputError(f"draws is {draws}", "at least 2")
+    for name, number_of in (("draws", draws), ("seed", seed)):
+        value = check_number(name, number_of)
+        least = 2 if name == "draws" else 0
+        if not least <= value < 1e9 or value != int(value):
+            raise InputError(f"{name} is {number_of}", f"a whole number of at least {least}")
+    draws, seed = int(draws), int(seed)
+    check_flag("draw_tau2", draw_tau2)
     rng = np.random.default_rng(seed)
     fixed = fit.tau2_given or not draw_tau2
     tau2 = np.full(draws, fit.tau2) if fixed else _draw_tau2(fit, draws, rng)

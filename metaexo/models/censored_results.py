@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from metaexo.effects.bounded_effect_sizes import ENDS, BoundedEffectSizes
-from metaexo.errors import UnknownChoiceError
+from metaexo.inputs import check_choice
 from metaexo.ledger import Ledger
 from metaexo.models.censored_effects import kinds_of
 from metaexo.models.censored_evidence import EvidenceDiagnostics
@@ -20,7 +20,7 @@ from metaexo.models.design import Design
 from metaexo.models.fit_statistics import FitStatistics, statistics_at
 from metaexo.models.forecasts import Forecasts
 from metaexo.models.hypothesis import TestResult
-from metaexo.models.records import Certificate
+from metaexo.models.records import Certificate, lock
 from metaexo.numeric.censored_inference import CensoredInference
 from metaexo.numeric.censored_limits import coefficient_limits
 from metaexo.numeric.censored_maximum import CensoredMaximum
@@ -112,7 +112,7 @@ class CensoredResults(CensoredSpread, EvidenceDiagnostics, Forecasts, LinearResu
     @property
     def beta(self) -> Array:
         """Coefficients, shape (p,)."""
-        return np.asarray(self.inference.beta[0])
+        return lock(np.asarray(self.inference.beta[0]))
 
     @property
     def test_scale(self) -> float:
@@ -125,7 +125,7 @@ class CensoredResults(CensoredSpread, EvidenceDiagnostics, Forecasts, LinearResu
     @property
     def cov(self) -> Array:
         """Covariance matrix of the coefficients, shape (p, p), the test's scale included."""
-        return np.asarray(self.inference.cov[0] * self.test_scale)
+        return lock(np.asarray(self.inference.cov[0] * self.test_scale))
 
     @property
     def df_test(self) -> float | None:
@@ -151,8 +151,7 @@ class CensoredResults(CensoredSpread, EvidenceDiagnostics, Forecasts, LinearResu
         """
         import pandas as pd
 
-        if kind not in ("wald", "profile"):
-            raise UnknownChoiceError("kind of interval", kind, ("wald", "profile"))
+        check_choice("kind of interval", kind, ("wald", "profile"))
         if kind == "wald":
             return super().conf_int(level)
         drop = 0.5 * normal_quantile(self._level(level)) ** 2

@@ -168,6 +168,12 @@ class CensoredSpread:
                 "a model with moderators",
                 "heterogeneity_test tests tau2 = 0, moderator_test the pooled effect",
             )
+        if smaller is not None and not hasattr(smaller, "digest_of_effects"):
+            raise InputError(
+                f"the smaller model is of type {type(smaller).__name__}",
+                "a CensoredResults",
+                "fit both with CensoredRandomEffects",
+            )
         small = np.ones((self.effects.k, 1)) if smaller is None else smaller.design.matrix(self.effects.k)
         self._require_nested(smaller, small, x)
         known = self.tau2 if self.tau2_given else None

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.own_bounds import as_bounded
-from metaexo.errors import MetaexoError
+from metaexo.errors import MetaexoError, UnknownChoiceError
 from metaexo.formatting import interval, number, plural, printed, text_table
+from metaexo.inputs import as_word, is_blank, read_words
 from metaexo.models.censored import CensoredRandomEffects
 from metaexo.models.censored_effects import count_in_words, kinds_of, usable_effects
 from metaexo.models.censored_results import CensoredResults
@@ -153,7 +154,9 @@ def censored_strata(
     [('adipose', True), ('plant', True), ('milk', False)]
     """
     es, _ = usable_effects(as_bounded(effects), direction_v)
-    factors = (by,) if isinstance(by, str) else tuple(by)
+    factors = (by,) if isinstance(by, str) else read_words(by, "by")
+    if not factors:
+        raise UnknownChoiceError("by", by, [str(name) for name in es.data.columns])
     groups = _groups(es, factors)
     strata = [_stratum(es, name, rows, method, test, level) for name, rows in groups.items()]
     strata.sort(key=lambda s: (UNREPORTED in s.name, -s.effects.k, s.name))
@@ -171,7 +174,10 @@ def censored_strata(
 
 def _groups(es: BoundedEffectSizes, factors: tuple[str, ...]) -> dict[str, NDArray[np.intp]]:
     """Return the rows of each crossing of the factors."""
-    columns = [es.column(name).fillna(UNREPORTED).astype(str).to_numpy() for name in factors]
+    columns = [
+        np.array([UNREPORTED if is_blank(cell) else as_word(cell) for cell in es.column(name).tolist()])
+        for name in factors
+    ]
     found: dict[str, list[int]] = {}
     for i, levels in enumerate(zip(*columns, strict=True)):
         found.setdefault(" / ".join(word.replace("_", " ") for word in levels), []).append(i)

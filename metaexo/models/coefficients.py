@@ -20,6 +20,7 @@ from metaexo.models.hypothesis import (
     wald_test,
 )
 from metaexo.models.readable import Readable, ReaderTable, plain
+from metaexo.models.records import lock
 from metaexo.numeric.problem import Array
 from metaexo.numeric.tails import normal_quantile, t_quantile
 
@@ -58,9 +59,8 @@ class LinearResults(Readable, ABC):
 
     @cached_property
     def se(self) -> Array:
-        """Standard errors of the coefficients, shape (p,); read-only."""
-        se = np.sqrt(np.diagonal(self.cov))
-        se.flags.writeable = False
+        """Standard errors of the coefficients, shape (p,)."""
+        se: Array = lock(np.sqrt(np.diagonal(self.cov)))
         return se
 
     @property
@@ -98,7 +98,7 @@ class LinearResults(Readable, ABC):
         import pandas as pd
 
         names = pd.Index(self.design.names)
-        return pd.DataFrame(self.cov, index=names, columns=names)
+        return pd.DataFrame(np.array(self.cov), index=names, columns=names)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the coefficients as a table: term, estimate, se, statistic, df, pvalue, low, high.
@@ -299,4 +299,4 @@ class LinearResults(Readable, ABC):
     def _series(self, values: Array, name: str) -> pd.Series:
         import pandas as pd
 
-        return pd.Series(values, index=pd.Index(self.design.names), name=name)
+        return pd.Series(np.array(values), index=pd.Index(self.design.names), name=name)

@@ -11,6 +11,7 @@ import numpy as np
 
 from metaexo.errors import IncomparableFitsWarning, InputError, ShapeError
 from metaexo.formatting import MISSING, number, percent, printed
+from metaexo.inputs import read_words
 from metaexo.models.readable import Readable, ReaderTable, plain
 
 if TYPE_CHECKING:
@@ -160,9 +161,18 @@ def compare(*fits: Any, names: Sequence[str] | None = None) -> FitComparison:
     """
     if not fits:
         raise InputError("there is nothing to compare", "at least one fit")
-    called = tuple(str(i + 1) for i in range(len(fits))) if names is None else tuple(map(str, names))
-    if len(called) != len(fits):
-        raise ShapeError(f"there are {len(called)} names for {len(fits)} fits", "one name for each fit")
+    for i, fit in enumerate(fits):
+        if not hasattr(getattr(fit, "base", fit), "fit_statistics"):
+            raise InputError(
+                f"fit {i + 1} is of type {type(fit).__name__}, and has no fit statistics",
+                "fits of RandomEffects, LocationScale, CensoredRandomEffects or Multilevel",
+                "hand in the fits one by one: compare(first, second)",
+            )
+    called = tuple(str(i + 1) for i in range(len(fits)))
+    if names is not None:
+        called = read_words(names, "names")
+        if len(called) != len(fits):
+            raise ShapeError(f"there are {len(called)} names for {len(fits)} fits", "one name for each fit")
     notes = _notes([getattr(fit, "base", fit) for fit in fits])
     for note in notes:
         warnings.warn(note, IncomparableFitsWarning, stacklevel=2)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.errors import InputError, NotIdentifiableError, ShapeError, UnknownChoiceError
+from metaexo.errors import InputError, NotIdentifiableError, ShapeError
 from metaexo.formatting import interval, number, p_value, printed
 from metaexo.inputs import check_choice, check_number, read_numbers
 from metaexo.models.design import Design
@@ -84,10 +84,12 @@ def adjust_pvalues(pvalues: ArrayLike, how: str) -> Array:
     >>> adjust_pvalues([0.01, 0.04, 0.03], "holm").round(3)
     array([0.03, 0.06, 0.06])
     """
-    check_choice("adjustment", how, tuple(ADJUSTMENTS))
+    check_choice("adjust", how, tuple(ADJUSTMENTS))
     from statsmodels.stats.multitest import multipletests
 
-    p = read_numbers(pvalues, "pvalues")
+    p = read_numbers(pvalues, "pvalues", ndim=1)
+    if ((p < 0) | (p > 1)).any():
+        raise InputError("some p-values lie outside 0 to 1", "p-values from 0 to 1, NaN where there is none")
     known = ~np.isnan(p)
     out = np.full(p.shape, np.nan)
     if known.any():
@@ -200,8 +202,7 @@ class TermTests(Readable):
 
     def __getitem__(self, term: str) -> TestResult:
         """Return the test of one term."""
-        if term not in self.tests:
-            raise UnknownChoiceError("term", term, self.tests)
+        check_choice("term", term, tuple(self.tests))
         return self.tests[term]
 
     def to_frame(self) -> pd.DataFrame:
@@ -271,9 +272,10 @@ def read_weights(design: Design, weights: Weights) -> tuple[tuple[str, ...], Arr
 def _row(design: Design, weights: Mapping[str, float]) -> Array:
     row = np.zeros(design.p)
     for name, weight in weights.items():
-        if name not in design.names:
-            raise UnknownChoiceError("coefficient", name, design.names)
+        check_choice("coefficient", name, design.names)
         row[design.names.index(name)] = check_number(f"the weight of {name}", weight)
+    if not np.isfinite(row).all():
+        raise InputError("a weight is missing or infinite", "finite weights")
     return row
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.errors import InputError
+from metaexo.inputs import check_choice
 from metaexo.numeric.likelihood import LOG_2PI, log_likelihood
 from metaexo.numeric.problem import Array
 
@@ -57,8 +58,7 @@ class Parts:
 
 def explained(fit: Heterogeneity, definition: str) -> float:
     """Return R2 by a definition; see `RandomEffectsResults.r2_by`."""
-    if definition not in DEFINITIONS:
-        raise UnknownChoiceError("definition of R2", definition, DEFINITIONS)
+    check_choice("definition of R2", definition, tuple(DEFINITIONS))
     if fit.design.x is None or fit.design.intercept is None or fit.tau2_given or fit.method == "EE":
         raise InputError(
             "R2 compares the between-study variance with and without moderators, and this fit has no "

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.errors import InputError
+from metaexo.inputs import check_choice, check_number
 from metaexo.models.prediction import back_transform, new_rows, predict_new, prediction_frame
 from metaexo.models.records import Pooled
 from metaexo.numeric.problem import Array
@@ -126,8 +127,7 @@ class Forecasts:
         x = new_rows(fit.design, new)
         chosen = fit._level(level)
         if adjust is not None:
-            if adjust not in ADJUSTMENTS:
-                raise UnknownChoiceError("adjust", adjust, ADJUSTMENTS)
+            check_choice("adjust", adjust, ADJUSTMENTS)
             chosen = 1 - (1 - chosen) / len(x)
         function = back_transform(fit, transform)
         return prediction_frame(predict_new(fit, x, kind, sampling_variance), chosen, function)
@@ -161,7 +161,7 @@ class Forecasts:
         [0.84]
         """
         fit = cast("RandomEffectsResults", self)
-        return predict_new(fit, new_rows(fit.design, new), kind, 0.0).above(value)
+        return predict_new(fit, new_rows(fit.design, new), kind, 0.0).above(check_number("value", value))
 
     def _without_moderators(self) -> RandomEffectsResults:
         """Return the fit, or say that it has no single pooled effect."""

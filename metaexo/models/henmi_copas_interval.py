@@ -32,6 +32,8 @@ from scipy import special
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.formatting import interval, number, percent, printed
+from metaexo.inputs import check_level
+from metaexo.models.design import check_effects
 from metaexo.models.readable import Readable
 from metaexo.numeric.closed_forms import dersimonian_laird
 from metaexo.numeric.problem import Array, make_batch
@@ -120,13 +122,13 @@ def henmi_copas(effects: EffectSizes, level: float = 0.95) -> HenmiCopas:
     >>> print(mx.RandomEffects(es).fit().henmi_copas())
     estimate 0.3727, 95 % interval -0.1496 to 0.8951 (Henmi-Copas)
     """
+    check_effects(effects, "henmi_copas")
     if effects.k < 2:
         raise TooFewStudiesError(f"there are {effects.k} effects", "at least two effects")
     if (effects.v == 0).any():
         zero = [effects.row_ids[i] for i in np.flatnonzero(effects.v == 0)]
         raise InputError("some sampling variances are zero", "sampling variances above 0", rows=zero)
-    if not 0 < level < 1:
-        raise InputError(f"level is {level}", "a fraction between 0 and 1, for example 0.95")
+    level = check_level(level)
     w = 1.0 / effects.v
     estimate = float(w @ effects.y / w.sum())
     tau2 = float(dersimonian_laird(make_batch(effects.y, effects.v)).tau2[0])

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.errors import InputError
+from metaexo.inputs import check_choice
 from metaexo.models.hypothesis import TestResult, make_test
 from metaexo.models.weighted import projected
 from metaexo.numeric.likelihood import LOG_2PI
@@ -40,8 +41,7 @@ HALVINGS = 60
 
 def heteroscedasticity_test(fit: RandomEffectsResults, kind: str = "score") -> TestResult:
     """Return the test of equal tau2; see `RandomEffectsResults.heteroscedasticity_test`."""
-    if kind not in KINDS:
-        raise UnknownChoiceError("test", kind, KINDS)
+    check_choice("test", kind, KINDS)
     if fit.method not in ("ML", "REML") or fit.tau2_given:
         raise InputError(f"the fit is by {fit.method}", 'a fit by "ML" or "REML"')
     if fit.df_residual < 1 or (fit.effects.v == 0).any():

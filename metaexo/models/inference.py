@@ -42,7 +42,7 @@ TESTS = {
 TEST_SYNONYMS = {
     **dict.fromkeys(("knha", "hksj", "hk", "kh", "sj-hk", "hartung-knapp"), "knapp-hartung"),
     **dict.fromkeys(("adhoc", "knha-adhoc", "mkh"), "knapp-hartung-adhoc"),
-    **dict.fromkeys(("normal", "wald"), "z"),
+    "normal": "z",
     "kr": "kenward-roger",
 }
 

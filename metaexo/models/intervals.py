@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.errors import InputError
 from metaexo.formatting import interval, number, percent, printed
+from metaexo.inputs import check_choice
 from metaexo.models.readable import Readable, ReaderTable
 from metaexo.numeric.generalised_q import q_profile
 from metaexo.numeric.problem import Batch
@@ -134,8 +135,7 @@ def heterogeneity_interval(spread: Spread, method: str, level: float) -> Heterog
     InputError
         If the method does not go with the fit.
     """
-    if method not in INTERVALS:
-        raise UnknownChoiceError("interval method", method, INTERVALS)
+    check_choice("interval method", method, tuple(INTERVALS))
     low, high, note = INTERVALS[method](spread, level)
     values = np.array([spread.tau2, low, high])
     h2 = values / spread.typical_variance + 1

@@ -14,10 +14,11 @@ from metaexo.errors import (
     InputError,
     ScaleBoundaryWarning,
     TooFewStudiesError,
-    UnknownChoiceError,
 )
 from metaexo.formatting import plural
-from metaexo.models.design import Redundant, make_design
+from metaexo.inputs import check_choice, check_level
+from metaexo.models.design import DEPENDENCE, Redundant, check_effects, make_design
+from metaexo.models.inference import get_test
 from metaexo.models.location_scale_results import LocationScaleResults
 from metaexo.models.scale_likelihood import make_likelihood
 from metaexo.models.scale_maximum import ScaleMaximum, maximise
@@ -98,8 +99,11 @@ class LocationScale:
         redundant: Redundant = "raise",
         dependence: Literal["warn", "accept"] = "warn",
     ) -> None:
-        if link not in LINKS:
-            raise UnknownChoiceError("link", link, LINKS)
+        check_effects(effects, "LocationScale")
+        check_choice("link", link, LINKS)
+        check_choice("dependence", dependence, DEPENDENCE)
+        for name, columns in (("location", location), ("scale", scale)):
+            effects.check_index(name, columns)
         zero = np.flatnonzero(effects.v == 0)
         if zero.size:
             raise InputError(
@@ -162,11 +166,10 @@ class LocationScale:
             If tau2 is zero in some studies.
         """
         code = str(method).upper()
-        for what, word, allowed in (("likelihood", code, METHODS), ("test", test, TESTS)):
-            if word not in allowed:
-                raise UnknownChoiceError(what, word, allowed)
-        if not 0 < level < 1:
-            raise InputError(f"level is {level}", "a fraction between 0 and 1, for example 0.95")
+        check_choice("method", code, METHODS)
+        test = get_test(test)
+        check_choice("test", test, TESTS)
+        level = check_level(level)
         es, p, q = self.effects, self.design.p, self.scale_design.p
         if es.k < p + q:
             raise TooFewStudiesError(

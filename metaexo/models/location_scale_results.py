@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, ShapeError
 from metaexo.formatting import number, percent, plural, printed
+from metaexo.inputs import check_flag
 from metaexo.ledger import Ledger
 from metaexo.models.coefficients import LinearResults
 from metaexo.models.design import Design
@@ -22,6 +23,7 @@ from metaexo.models.hypothesis import TestResult, make_test
 from metaexo.models.likelihood_ratio import VarianceModel
 from metaexo.models.prediction import new_rows, predict_rows
 from metaexo.models.readable import ReaderTable
+from metaexo.models.records import lock
 from metaexo.models.scale_maximum import ScaleMaximum
 from metaexo.models.summary import Summary
 from metaexo.models.tables import coefficient_rows, coefficient_table
@@ -153,7 +155,7 @@ class LocationScaleResults(LinearResults):
     @property
     def tau(self) -> Array:
         """Between-study standard deviation of each effect, shape (k,)."""
-        return np.sqrt(self.tau2)
+        return lock(np.asarray(np.sqrt(self.tau2)))
 
     @cached_property
     def q(self) -> TestResult:
@@ -170,7 +172,7 @@ class LocationScaleResults(LinearResults):
         restricted : bool, optional
             From the restricted likelihood; default: for REML fits.
         """
-        chosen = self.method == "REML" if restricted is None else restricted
+        chosen = self.method == "REML" if restricted is None else check_flag("restricted", restricted)
         observations = self.k - self.design.p if chosen else self.k
         total = np.log(self.effects.v + self.tau2).sum() + self.wls.residuals @ self.wls.residuals
         llf = -0.5 * (observations * LOG_2PI + total + (self.wls.logdet if chosen else 0.0))

@@ -10,7 +10,7 @@ Interpretation of random effects meta-analyses. BMJ 342, d549. https://doi.org/1
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from metaexo.effects.back_transforms import back_pooled
 from metaexo.errors import InputError, ShapeError, UnknownChoiceError
-from metaexo.inputs import read_numbers
+from metaexo.inputs import check_choice, check_number, read_numbers
 from metaexo.models.design import Design
 from metaexo.models.hypothesis import quantiles
 from metaexo.numeric.problem import Array
@@ -72,9 +72,11 @@ def _as_table(design: Design, new: object) -> pd.DataFrame | None:
             f"new is a series of {', '.join(map(repr, new.index[:8]))}",
             f"an entry for each of {', '.join(design.needed)}",
         )
-    one = np.ndim(new) < 2 and len(design.needed) == 1 and design.encoding is not None  # type: ignore[arg-type]
-    if one and all(isinstance(cell, str) for cell in np.ravel(np.array(new, dtype=object))):
-        return pd.DataFrame({design.needed[0]: np.ravel(np.array(new, dtype=object))})
+    cells = [new] if isinstance(new, str) else new
+    listed = isinstance(cells, list | tuple) or (isinstance(cells, np.ndarray) and cells.ndim == 1)
+    words = listed and all(isinstance(cell, str) for cell in cast("Sequence[Any]", cells))
+    if words and len(design.needed) == 1 and design.encoding is not None:
+        return pd.DataFrame({design.needed[0]: list(cast("Sequence[str]", cells))})
     return None
 
 
@@ -111,6 +113,7 @@ def _from_array(design: Design, new: object) -> Array:
         ]
     )
     values = read_numbers(new, "new")
+    flat = values.ndim < 2
     names = design.names[design.added :] if design.full is None else design.names
     q, whole = design.p - design.added, design.p - design.added + len(design.dropped)
     if values.ndim < 2:
@@ -121,7 +124,7 @@ def _from_array(design: Design, new: object) -> Array:
             f"a row per prediction, and one column for each of {', '.join(names) or 'no moderators'}",
             f"give a table with the columns {', '.join(design.needed)}" if design.needed else "",
         )
-    if computed and np.ndim(new) < 2:  # type: ignore[arg-type]
+    if computed and flat:
         raise InputError(
             f"new is an array without names, and the formula computes {', '.join(computed)}",
             f"a table with the columns {', '.join(design.needed)}",
@@ -206,9 +209,9 @@ def predict_new(fit: RandomEffectsResults, x: Array, kind: str, sampling_varianc
     InputError
         If the sampling variance is negative or not finite.
     """
+    check_choice("kind", kind, (*KINDS, *SYNONYMS))
     kind = SYNONYMS.get(kind, kind)
-    if kind not in KINDS:
-        raise UnknownChoiceError("kind of prediction", kind, (*KINDS, *SYNONYMS))
+    sampling_variance = check_number("sampling_variance", sampling_variance)
     if not (np.isfinite(sampling_variance) and sampling_variance >= 0):
         raise InputError(f"the sampling variance is {sampling_variance}", "a finite variance of at least 0")
     variance = np.vecdot(x @ fit.cov, x)
@@ -270,6 +273,5 @@ def back_transform(
     if transform is None or callable(transform):
         return transform
     words: dict[str, Callable[[Array], Array]] = {"exp": np.exp, "measure": partial(back_pooled, fit.effects)}
-    if transform not in words:
-        raise UnknownChoiceError("transform", transform, words)
+    check_choice("transform", transform, tuple(words))
     return words[transform]

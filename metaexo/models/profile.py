@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.errors import InputError
+from metaexo.inputs import read_numbers
 from metaexo.models.hypothesis import quantiles
 from metaexo.models.readable import Readable
 from metaexo.models.weighted import refuse_special_tests
@@ -76,10 +77,12 @@ def profile_tau2(
 ) -> Tau2Profile:
     """Return the profile of a fit; see `RandomEffectsResults.profile`."""
     refuse_special_tests(fit, "the profile")
+    if fit.df_residual < 1:
+        raise InputError("there are no residual degrees of freedom", "more effects than coefficients")
     restricted = fit.method != "ML"
     best = (restricted_maximum_likelihood if restricted else maximum_likelihood)(fit.batch)
     top = float(best.tau2[0])
-    values = _default_grid(fit, top) if grid is None else np.atleast_1d(np.asarray(grid, dtype=float))
+    values = _default_grid(fit, top) if grid is None else read_numbers(grid, "grid", ndim=1)
     if values.ndim != 1 or not (np.isfinite(values) & (values >= 0)).all():
         raise InputError(
             "the grid of tau2 has negative, missing or infinite values", "variances of at least 0"

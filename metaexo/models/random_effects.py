@@ -197,8 +197,7 @@ class RandomEffects:
             If a Knapp-Hartung test is asked for with the equal-effects model.
         """
         estimator = get_estimator(method)
-        test = test or ("z" if estimator.code == "EE" else "knapp-hartung")
-        test = get_test(test)
+        test = ("z" if estimator.code == "EE" else "knapp-hartung") if test is None else get_test(test)
         level = check_level(level)
         tau2 = None if tau2 is None else check_number("tau2", tau2)
         df = None if df is None else check_number("df", df)

@@ -22,6 +22,7 @@ from metaexo.formatting import (
     plain_text,
     text_table,
 )
+from metaexo.models.records import Immutable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +41,7 @@ class ReaderTable(NamedTuple):
     title: str = ""
 
 
-class Readable:
+class Readable(Immutable):
     """A result that can be shown; whoever inherits this gives `to_frame()`."""
 
     __slots__ = ()

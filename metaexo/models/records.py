@@ -3,6 +3,47 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+Kind = TypeVar("Kind")
+
+
+class Immutable:
+    """A record whose arrays cannot be written to, after copying and unpickling too."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for part in getattr(self, "__dict__", {}).values():
+            lock(part)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        for part in state.values():
+            lock(part)
+
+
+def _is_ours(value: object) -> bool:
+    """Say whether a record is left to lock; sets of effects lock themselves."""
+    return not type(value).__module__.startswith("metaexo.effects")
+
+
+def lock(value: Kind) -> Kind:
+    """Make all arrays in a value read-only, those inside tuples, dicts and plain records too; return it."""
+    if isinstance(value, np.ndarray):
+        value.flags.writeable = False
+    elif isinstance(value, tuple | list):
+        for part in value:
+            lock(part)
+    elif isinstance(value, dict):
+        for part in value.values():
+            lock(part)
+    elif hasattr(value, "__dataclass_fields__") and not isinstance(value, Immutable) and _is_ours(value):
+        for name in value.__dataclass_fields__:
+            lock(getattr(value, name))
+    return value
 
 
 @dataclass(frozen=True, slots=True)

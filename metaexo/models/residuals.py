@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaexo.errors import UnknownChoiceError
+from metaexo.inputs import check_choice, check_flag
 from metaexo.models.hypothesis import quantiles
 from metaexo.numeric.problem import Array
 
@@ -63,8 +63,7 @@ def residual_se(fit: RandomEffectsResults) -> Array:
 
 def residuals(fit: RandomEffectsResults, kind: str) -> Array:
     """Return a residual for each effect; see `RandomEffectsResults.residuals`."""
-    if kind not in KINDS:
-        raise UnknownChoiceError("kind of residual", kind, KINDS)
+    check_choice("kind of residual", kind, KINDS)
     raw = fit.effects.y - fit.fitted_values
     if kind == "raw":
         return np.asarray(raw)
@@ -77,12 +76,11 @@ def residual_frame(fit: RandomEffectsResults, kind: str) -> pd.DataFrame:
     """Return residuals with standard errors; see `RandomEffectsResults.residual_frame`."""
     import pandas as pd
 
+    check_choice("kind of residual", kind, ("standardised", "studentised"))
     if kind == "standardised":
         residual, se = fit.effects.y - fit.fitted_values, residual_se(fit)
-    elif kind == "studentised":
-        residual, se = fit.deletion.residual, fit.deletion.residual_se
     else:
-        raise UnknownChoiceError("kind of residual", kind, ("standardised", "studentised"))
+        residual, se = fit.deletion.residual, fit.deletion.residual_se
     # a study that alone tells of a coefficient has the residual 0 and no spread
     z = np.divide(residual, se, out=np.zeros_like(se), where=se != 0)
     return pd.DataFrame({"residual": residual, "se": se, "z": z}, index=list(fit.effects.row_labels))
@@ -92,6 +90,7 @@ def blup(fit: RandomEffectsResults, level: float | None, random_effects: bool) -
     """Return predictions of true effects; see `RandomEffectsResults.blup`."""
     import pandas as pd
 
+    check_flag("random_effects", random_effects)
     es, x = fit.effects, fit.design.matrix(fit.k)
     total = es.v + fit.tau2
     share = np.divide(fit.tau2, total, out=np.zeros_like(total), where=total > 0)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.inputs import check_flag
 from metaexo.ledger import Ledger
 from metaexo.models.cases import Cases
 from metaexo.models.coefficients import LinearResults
@@ -19,7 +20,7 @@ from metaexo.models.forecasts import Forecasts
 from metaexo.models.further import FurtherAnalyses
 from metaexo.models.hypothesis import TestResult
 from metaexo.models.inference import Inference, cautions_of_fit, infer
-from metaexo.models.records import Certificate
+from metaexo.models.records import Certificate, lock
 from metaexo.models.spread import Heterogeneity
 from metaexo.numeric.likelihood import log_likelihood_of
 from metaexo.numeric.moments import WeightedFit
@@ -84,11 +85,13 @@ class RandomEffectsResults(Heterogeneity, Forecasts, Cases, FurtherAnalyses, Lin
         """The weighted fit that the coefficients come from: with own weights, or the best ones."""
         if self.weighting is None:
             return self.wls
-        return own_weights_fit(self.batch, self.solution.tau2)
+        found: WeightedFit = lock(own_weights_fit(self.batch, self.solution.tau2))
+        return found
 
     @cached_property
     def _inference(self) -> Inference:
-        return infer(self)
+        found: Inference = lock(infer(self))
+        return found
 
     @property
     def test_scale(self) -> float:
@@ -168,7 +171,7 @@ class RandomEffectsResults(Heterogeneity, Forecasts, Cases, FurtherAnalyses, Lin
         restricted : bool, optional
             From the restricted likelihood; default: for REML fits.
         """
-        chosen = self.method == "REML" if restricted is None else restricted
+        chosen = self.method == "REML" if restricted is None else check_flag("restricted", restricted)
         count = self.design.p + (0 if self.method == "EE" or self.tau2_given else 1)
         fit = self.coefficient_fit
         llf = log_likelihood_of(self.batch, self.solution.tau2, fit.weighted_ss, fit.logdet, chosen)

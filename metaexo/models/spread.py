@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.errors import InputError
+from metaexo.inputs import check_choice, check_level
 from metaexo.models.hypothesis import TestResult, make_test
 from metaexo.models.intervals import HeterogeneityInterval, Spread, heterogeneity_interval
+from metaexo.models.records import lock
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.moments import Moments, moments
 from metaexo.numeric.problem import Array, Batch, make_batch
@@ -125,10 +127,9 @@ class Heterogeneity:
         heterogeneity measures in meta-analysis. American Journal of Epidemiology 178, 993-1004.
         https://doi.org/10.1093/aje/kwt060
         """
+        check_choice("definition", definition, ("typical", "harmonic-mean"))
         if definition == "typical":
             return Share(self.i2, self.h2, self.typical_variance)
-        if definition != "harmonic-mean":
-            raise UnknownChoiceError("definition", definition, ("typical", "harmonic-mean"))
         v = float(1.0 / np.mean(1.0 / self.effects.v))
         return Share(self.tau2 / (self.tau2 + v), self.tau2 / v + 1, v)
 
@@ -201,9 +202,7 @@ class Heterogeneity:
             q=self.q.statistic,
             df=self.df_residual,
         )
-        chosen = self.level if level is None else level
-        if not 0 < chosen < 1:
-            raise InputError(f"level is {level}", "a fraction between 0 and 1, for example 0.95")
+        chosen = self.level if level is None else check_level(level)
         return heterogeneity_interval(spread, method, chosen)
 
     @cached_property
@@ -272,7 +271,7 @@ class Heterogeneity:
     @cached_property
     def _null_batch(self) -> Batch:
         """The same effects without moderators."""
-        return make_batch(self.effects.y, self.effects.v, weights=self.weighting)
+        return lock(make_batch(self.effects.y, self.effects.v, weights=self.weighting))
 
     @cached_property
     def _null_tau2(self) -> float:

@@ -19,6 +19,7 @@ import numpy as np
 from metaexo.errors import InputError
 from metaexo.formatting import number, printed
 from metaexo.models.readable import Readable, ReaderTable, plain
+from metaexo.models.records import lock
 from metaexo.numeric.problem import Array
 
 if TYPE_CHECKING:
@@ -54,12 +55,12 @@ class VarianceInflation(Readable):
     @property
     def se_factor(self) -> Array:
         """Factors on the standard errors: the roots of `factor`."""
-        return np.sqrt(self.factor)
+        return lock(np.asarray(np.sqrt(self.factor)))
 
     @property
     def generalised_se_factor(self) -> Array:
         """Factor of each term on the scale of standard errors: `generalised` to the power 1 / (2 df)."""
-        return np.asarray(self.generalised ** (1 / (2 * np.array(self.df))))
+        return lock(np.asarray(self.generalised ** (1 / (2 * np.array(self.df)))))
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a coefficient: factor, se_factor."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.errors import InputError
+from metaexo.models.records import Immutable
 from metaexo.models.results import RandomEffectsResults
 from metaexo.numeric.problem import Array
 from metaexo.numeric.tails import chi2_median
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Influence:
+class Influence(Immutable):
     """Influence of each effect on a fit; NaN where the fit without it is not possible.
 
     Attributes
@@ -135,7 +136,7 @@ def influence(fit: RandomEffectsResults) -> Influence:
     with np.errstate(divide="ignore", invalid="ignore"):
         dffits = np.vecdot(change, x) / np.sqrt(hat * of_effect)
         dfbetas = change / spread
-        cooks = np.vecdot(change, np.linalg.solve(fit.cov, change[..., None])[..., 0])
+        cooks = fit.cooks_distance
         ratio = np.linalg.det(without.cov) / np.linalg.det(fit.cov)
         bound = 3 * np.sqrt(p / max(k - p, 1))
         flags = (np.abs(dffits) > bound) | (cooks > chi2_median(p)) | (hat > 3 * p / k)
