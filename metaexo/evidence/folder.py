@@ -249,7 +249,7 @@ def _of_codebook(error: CodebookError) -> SheetProblem:
 def _without_bad_cells(sheet: RawSheet, frame: pd.DataFrame) -> tuple[RawSheet, pd.DataFrame]:
     """Return a sheet in which the cells that have a problem are empty: nothing follows from them."""
     at = {line: i for i, line in enumerate(sheet.lines)}
-    bad = [(at[p.line], p.column) for p in sheet.problems if p.line in at and p.column in frame]
+    bad = [(at[p.line], p.column) for p in sheet.problems if p.line in at and p.column in sheet.plan.columns]
     if not bad:
         return sheet, frame
     rows, frame = list(sheet.rows), frame.copy()
