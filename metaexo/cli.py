@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 import tempfile
@@ -23,6 +24,9 @@ class _Group(click.Group):
     """Shows an error of metaexo as its four parts, without a trace."""
 
     def invoke(self, ctx: click.Context) -> object:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # sheets hold letters that terminals may lack
         try:
             return super().invoke(ctx)
         except MetaexoError as error:

@@ -119,6 +119,8 @@ def read_entries(values: object, name: str, size: int | None = None) -> list[Any
         )
     if isinstance(values, np.ma.MaskedArray):
         values = _unmasked(values)
+    if isinstance(values, np.ndarray) and values.ndim == 0:
+        values = values.item()
     if (
         isinstance(values, dict | set | frozenset)
         or not isinstance(values, Iterable)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -104,3 +106,18 @@ def test_check_names_the_line_of_a_broken_row_and_fails(root, tmp_path):
     assert result.exit_code == 1
     assert "nobody1900" in result.output
     assert "line 4" in result.output
+
+
+def test_check_prints_on_a_terminal_of_an_old_code_page(tmp_path: Path, root: Path) -> None:
+    """Cells hold any letters; code page 1252 has few of them."""
+    import subprocess
+    import sys
+
+    (tmp_path / "studies.csv").write_text("study_id\nλ研究−1\n", encoding="utf-8")
+    (tmp_path / "outcomes.csv").write_text("study_id,outcome\nλ研究−2,ω面积\n", encoding="utf-8")
+    command = [sys.executable, "-m", "metaexo", "check", str(tmp_path)]
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONPATH": str(root)}
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stderr
+    assert b"UnknownStudyError" in done.stdout

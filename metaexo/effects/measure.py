@@ -8,8 +8,8 @@ the measure; none of them knows a measure by name.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,6 +138,12 @@ class Measure:
     zero_cells: float | None = None
     alternatives: tuple[Alternative, ...] = ()
     by_size: BackBySize | None = None
+
+    def __reduce__(self) -> tuple[Callable[..., Measure], tuple[Any, ...]]:
+        """Keep a known measure by its code, so that it can be pickled whatever functions it is made of."""
+        if _REGISTRY.get(self.code) is self:
+            return get_measure, (self.code,)
+        return Measure, tuple(getattr(self, part.name) for part in fields(self))
 
     @property
     def possible(self) -> tuple[float, float]:

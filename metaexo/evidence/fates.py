@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from metaexo.errors import InputError
+from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.inputs import read_words
 from metaexo.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ def fates(ledger: Ledger, sheet: pd.DataFrame, not_selected: Mapping[int, str] |
     >>> len(found), int((found["step"] == "used").sum()) == es.k
     (220, True)
     """
+    _check_table(sheet, "the sheet", ["line"])
+    if not isinstance(ledger, Ledger):
+        raise InputError(f"the ledger is of type {type(ledger).__name__}", "the ledger of effects, es.ledger")
     told = {entry.line: (entry.step, entry.reason) for entry in ledger.left_out}
     told |= dict.fromkeys(ledger.used, ("used", ""))
     lines = [int(line) for line in sheet["line"]]
@@ -61,6 +65,17 @@ def fates(ledger: Ledger, sheet: pd.DataFrame, not_selected: Mapping[int, str] |
         for line in lines
     ]
     return table
+
+
+def _check_table(table: object, what: str, columns: Sequence[str]) -> None:
+    """Refuse what is no table with these columns."""
+    import pandas as pd
+
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(f"{what} is of type {type(table).__name__}", "a DataFrame")
+    for column in columns:
+        if column not in table:
+            raise UnknownChoiceError(f"column of {what}", column, map(str, table.columns))
 
 
 def count_fates(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -87,7 +102,9 @@ def count_fates(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     >>> count_fates(table, ["domain"])["rows"].tolist()
     [1, 1, 1]
     """
+    by = read_words(by, "by")
     keys = [*by, "step", "reason"]
+    _check_table(table, "the table", keys)
     counted = table.groupby(keys, dropna=False, sort=False).size().rename("rows").reset_index()
     counted["later"] = counted["step"] != "used"
     order = [*by, "later", "rows", "step", "reason"]

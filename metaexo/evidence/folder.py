@@ -231,8 +231,13 @@ def check_sheets(folder: str | Path) -> SheetCheck:
 
 def _path(folder: object) -> Path:
     """Return a path; refuse what is none."""
-    if isinstance(folder, str | PathLike) and str(folder).strip() and "\0" not in str(folder):
-        return Path(folder)
+    text = str(folder) if isinstance(folder, str | PathLike) else ""
+    if (
+        text.strip()
+        and "\0" not in text
+        and all(len(part.encode()) <= LONGEST_NAME for part in Path(text).parts)
+    ):
+        return Path(text)
     raise InputError(
         f"the folder is {folder!r}"[:200],
         "the path of a folder with studies.csv and outcomes.csv",
@@ -284,6 +289,8 @@ def _missing(folder: Path, plan: SheetPlan) -> SheetProblem:
     return SheetProblem(MissingSheetError, what, needed, remedy, plan.file, nearest=near)
 
 
+LONGEST_NAME = 255
+"""Bytes that the name of a file may have."""
 _REQUIRED = tuple(f"{name}.csv" for name in REQUIRED_SHEETS)
 _WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
 

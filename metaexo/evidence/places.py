@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 
 from metaexo.errors import InputError
@@ -33,7 +34,13 @@ def stamp(path: Path) -> Stamp:
 
 
 def _find(part: str, folder: Path | None) -> Path:
-    places: list[Path] = [folder] if folder is not None else []
+    if folder is not None and not isinstance(folder, str | PathLike):
+        raise InputError(
+            f"the folder is of type {type(folder).__name__}", "a path, or None for metaexo's own"
+        )
+    if folder is not None and ("\0" in str(folder) or any(len(p.encode()) > 255 for p in Path(folder).parts)):
+        raise InputError(f"the folder is {str(folder)[:80]!r}", "the path of a folder")
+    places: list[Path] = [Path(folder)] if folder is not None else []
     for place in [*places, *_OURS]:
         path = place / part
         if path.is_file():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from metaexo.errors import InputError
 from metaexo.evidence.sheets import Sheets
 from metaexo.evidence.vocabulary import NOT_REPORTED
 
@@ -58,6 +59,8 @@ def reporting(sheets: Sheets) -> pd.DataFrame:
     >>> len(table), int(table["isolation"].sum())
     (250, 90)
     """
+    if not isinstance(sheets, Sheets):
+        raise InputError(f"the sheets are of type {type(sheets).__name__}", "what read_sheets returns")
     studies, results = sheets.studies, sheets.outcomes
     table = studies[["study_id", "domain", "access"]].copy()
     table["source"] = studies["source_category"] != NOT_REPORTED

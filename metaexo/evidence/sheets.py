@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -18,13 +18,14 @@ from metaexo.evidence.to_bounds import WORDS_ONLY, bounds_of_words, count_bounds
 from metaexo.evidence.to_effects import Request, leave_all_out, make_effects, survey
 from metaexo.evidence.views import VIEWS, get_view
 from metaexo.formatting import printed
+from metaexo.inputs import check_choice, check_flag, check_number
 from metaexo.ledger import Ledger
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sheets:
     """The evidence sheets of a folder.
 
@@ -48,6 +49,16 @@ class Sheets:
     codebook: Codebook = field(repr=False)
     _frames: Mapping[str, pd.DataFrame] = field(repr=False)
     _findings: tuple[SheetProblem, ...] = field(repr=False, default=())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is kept of pickled or copied sheets: the tables, not what follows from them."""
+        return {part.name: getattr(self, part.name) for part in fields(self)} | {
+            "_frames": dict(self._frames)
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        frames = {name: frame.copy() for name, frame in state["_frames"].items()}
+        self.__dict__.update(state | {"_frames": MappingProxyType(frames)})
 
     @property
     def studies(self) -> pd.DataFrame:
@@ -232,7 +243,11 @@ class Sheets:
         >>> wounds.lower.round(2), wounds.upper.round(2)
         (array([ 0.73,  0.73, -0.73]), array([ inf,  inf, 0.73]))
         """
-        words_only = bounds is True and sheet == WORDS_ONLY
+        orient, bounds = check_flag("orient", orient), check_flag("bounds", bounds)
+        check_choice("sheet", sheet, [*VIEWS, *([WORDS_ONLY] if bounds else [])])
+        if assumed_correlation is not None:
+            assumed_correlation = check_number("assumed_correlation", assumed_correlation)
+        words_only = sheet == WORDS_ONLY
         view = None if words_only else get_view(sheet)
         plans = [self.codebook.sheets[name] for name in ("studies", view.sheet if view else WORDS_ONLY)]
         words = {c.name: c.words for plan in plans for c in plan.columns.values() if c.words}

@@ -3,18 +3,138 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
+from functools import wraps
+from inspect import signature
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.errors import InputError
+from metaexo.errors import InputError, ShapeError
+from metaexo.inputs import check_level, check_number, read_entries, read_numbers
 
 Mask = NDArray[np.bool_]
 
 ROUNDING = 1e-9
+MOST_PLACES = 15
 MOST_SUMS = 1000
 """Above so many possible sums a mean of whole numbers rules out no SD in practice."""
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Kind = Literal["typed", "numbers", "column", "places", "flags", "words", "level", "positive"]
+
+
+def door(**kinds: Kind) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator that reads what a check is handed, or refuses it by name.
+
+    Parameters
+    ----------
+    **kinds : {"typed", "numbers", "column", "places", "flags", "words", "level", "positive"}
+        Kind of each parameter: numbers as they are typed, numbers, numbers in one dimension, decimals or
+        None, True and False, words, a confidence level, a number above 0.
+
+    Returns
+    -------
+    callable
+        Decorator of a function; the arrays have to fit one another in shape.
+    """
+
+    def of(function: Callable[P, R]) -> Callable[P, R]:
+        form = signature(function)
+
+        @wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            bound = form.bind(*args, **kwargs)
+            for name, value in bound.arguments.items():
+                bound.arguments[name] = _READERS[kinds[name]](value, name)
+            shapes = {n: v.shape for n, v in bound.arguments.items() if isinstance(v, np.ndarray)}
+            columns = {shape for name, shape in shapes.items() if kinds[name] in ("column", "words")}
+            try:
+                np.broadcast_shapes(*shapes.values())
+                fits = len(columns) < 2
+            except ValueError:
+                fits = False
+            if not fits:
+                told = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+                raise ShapeError(f"the shapes do not fit one another: {told}", "one entry per row")
+            return function(*bound.args, **bound.kwargs)
+
+        return checked
+
+    return of
+
+
+def _read_typed(values: Any, name: str) -> NDArray[Any]:
+    """Return numbers as they are typed, each checked to be one, or to be missing."""
+    if isinstance(values, np.ndarray) and values.ndim == 0:
+        values = values.item()
+    if type(values) is np.ndarray and values.dtype.kind in "fiu":
+        return values
+    read = read_numbers(values, name)
+    if isinstance(values, np.ma.MaskedArray):
+        return read
+    cells = np.asarray(values, dtype=object)
+    if any(isinstance(cell, bool | np.bool_) for cell in cells.ravel()):
+        raise InputError(f"{name} holds True or False", "numbers")
+    found: NDArray[Any] = np.array(read, dtype=object)
+    if cells.shape == read.shape:
+        found[~np.isnan(read)] = cells[~np.isnan(read)]
+    return found
+
+
+def _read_places(values: Any, name: str) -> NDArray[np.float64] | None:
+    if values is None:
+        return None
+    places = read_numbers(values, name)
+    if not (
+        np.isfinite(places) & (places >= 0) & (places == np.round(places)) & (places < MOST_PLACES)
+    ).all():
+        raise InputError(
+            f"{name} holds something else than decimals", f"whole numbers from 0 to {MOST_PLACES}"
+        )
+    return places
+
+
+def _read_flags(values: Any, name: str) -> NDArray[np.bool_]:
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise InputError(f"{name} has rows of different lengths", "True or False in each row") from None
+    if array.dtype != bool:
+        raise InputError(f"{name} holds something else than True and False", "True or False in each row")
+    return array
+
+
+def _read_words(values: Any, name: str) -> NDArray[Any]:
+    entries = [values] if isinstance(values, str) else read_entries(values, name)
+    if not all(entry is None or isinstance(entry, str) for entry in entries):
+        raise InputError(f"{name} holds something else than words", "a word in each row")
+    found = np.empty(len(entries), dtype=object)
+    found[:] = ["" if entry is None else entry for entry in entries]
+    return found
+
+
+def _read_positive(value: Any, name: str) -> float:
+    number = check_number(name, value)
+    if not 0 < number < math.inf:
+        raise InputError(f"{name} is {number:g}", "a number above 0")
+    return number
+
+
+_READERS: Mapping[Kind, Callable[[Any, str], Any]] = {
+    "typed": _read_typed,
+    "numbers": read_numbers,
+    "column": lambda value, name: read_numbers(value, name, ndim=1),
+    "places": _read_places,
+    "flags": _read_flags,
+    "words": _read_words,
+    "level": check_level,
+    "positive": _read_positive,
+}
 
 
 def decimals(number: object) -> int:
@@ -53,6 +173,7 @@ def decimals(number: object) -> int:
     return 0 if whole else -exponent
 
 
+@door(mean="typed", n="numbers", items="numbers", decimals="places")
 def grim(mean: ArrayLike, n: ArrayLike, items: ArrayLike = 1, decimals: ArrayLike | None = None) -> Mask:
     """Return whether whole numbers of this sample size can have this mean (GRIM).
 
@@ -94,6 +215,7 @@ def grim(mean: ArrayLike, n: ArrayLike, items: ArrayLike = 1, decimals: ArrayLik
     return np.asarray(~known | (low <= high))
 
 
+@door(mean="typed", sd="typed", n="numbers", items="numbers", decimals="places", sd_decimals="places")
 def grimmer(
     mean: ArrayLike,
     sd: ArrayLike,
@@ -147,6 +269,7 @@ def grimmer(
     return np.array(found, dtype=bool).reshape(table[0].shape)
 
 
+@door(median="typed", n="numbers", items="numbers")
 def grim_median(median: ArrayLike, n: ArrayLike, items: ArrayLike = 1) -> Mask:
     """Return whether whole numbers of this sample size can have this median.
 
@@ -230,7 +353,12 @@ def typed(numbers: ArrayLike, given: ArrayLike | None) -> tuple[NDArray[np.float
         dtype=float,
     ).reshape(cells.shape)
     if given is not None:
-        return values, np.broadcast_to(_floats(given), values.shape)
+        places = _floats(given)
+        try:
+            return values, np.broadcast_to(places, values.shape)
+        except ValueError:
+            told = f"numbers of shape {values.shape} and decimals of shape {places.shape}"
+            raise ShapeError(told, "one entry per number") from None
     count = [
         0 if gap else decimals(_plain(cell)) for cell, gap in zip(cells.ravel(), missing.ravel(), strict=True)
     ]
@@ -255,8 +383,9 @@ def _possible_sums(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the first and last whole number that, over `steps`, rounds to the mean; first > last: none."""
     half = 0.5 * 10.0**-places
-    slack = ROUNDING * (1 + np.abs(mean * steps))
-    return np.ceil((mean - half) * steps - slack), np.floor((mean + half) * steps + slack)
+    with np.errstate(invalid="ignore"):
+        slack = ROUNDING * (1 + np.abs(mean * steps))
+        return np.ceil((mean - half) * steps - slack), np.floor((mean + half) * steps + slack)
 
 
 def _sd_is_possible(mean: float, places: float, sd: float, sd_places: float, n: float, items: float) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.errors import ShapeError
-from metaexo.evidence.slips_grim import typed
+from metaexo.errors import InputError, ShapeError
+from metaexo.evidence.slips_grim import door, typed
 from metaexo.numeric.tails import t_quantile
 
 Array = NDArray[np.float64]
@@ -45,6 +46,7 @@ class Multiple:
     factor: float
 
 
+@door(table="typed")
 def constant_multiples(table: ArrayLike) -> tuple[Multiple, ...]:
     """Return the columns of a table that are one constant multiple of another column in every row.
 
@@ -137,17 +139,46 @@ def repeated_numbers(numbers: Sequence[tuple[str, ...]], belongs_to: Sequence[Ha
     >>> repeated_numbers([("12.31", "4.52"), ("9.1", "2"), ("12.31", "4.52")], ["day 7", "day 7", "day 14"])
     (-1, -1, 0)
     """
+    rows, owners = _rows_and_owners(numbers, belongs_to)
     first: dict[tuple[float, ...], list[int]] = {}
     found = []
-    for i, cells in enumerate(numbers):
+    for i, cells in enumerate(rows):
         if sum(_digits(cell) for cell in cells) < FEWEST_DIGITS:
             found.append(-1)
             continue
         values, _ = typed(list(cells), None)
         earlier = first.setdefault(tuple(np.abs(values).tolist()), [])
-        found.append(next((j for j in earlier if belongs_to[j] != belongs_to[i]), -1))
+        found.append(next((j for j in earlier if owners[j] != owners[i]), -1))
         earlier.append(i)
     return tuple(found)
+
+
+def _rows_and_owners(numbers: object, belongs_to: object) -> tuple[list[tuple[str, ...]], list[Hashable]]:
+    """Return rows of numbers as typed and what they are of; refuse anything else by name."""
+    for name, given in (("numbers", numbers), ("belongs_to", belongs_to)):
+        if not isinstance(given, Sequence) or isinstance(given, str | bytes):
+            raise InputError(f"{name} is of type {type(given).__name__}", "a list with one entry per row")
+    rows: list[Any] = list(cast("Sequence[Any]", numbers))
+    owners: list[Hashable] = list(cast("Sequence[Hashable]", belongs_to))
+    if len(rows) != len(owners):
+        raise ShapeError(f"{len(rows)} rows of numbers and {len(owners)} owners", "one owner for each row")
+    wrong = [
+        f"row {i + 1}"
+        for i, row in enumerate(rows)
+        if not isinstance(row, tuple) or not all(isinstance(cell, str) and _is_number(cell) for cell in row)
+    ]
+    if wrong:
+        raise InputError(
+            "numbers holds rows that are no numbers as typed", 'tuples such as ("1.50", "2")', rows=wrong
+        )
+    return rows, owners
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell.replace("\N{MINUS SIGN}", "-") or "nan")) or not cell
+    except ValueError:
+        return False
 
 
 def _digits(cell: str) -> int:
@@ -156,6 +187,7 @@ def _digits(cell: str) -> int:
     return len(mantissa.replace(".", "").strip("0"))
 
 
+@door(sd="column", n="column", level="level")
 def sd_against_n(sd: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
     """Return the slope of log SD on log n over studies of one outcome, with its interval.
 
@@ -200,6 +232,7 @@ def sd_against_n(sd: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[floa
     return slope, slope - half, slope + half
 
 
+@door(mean="column", sd="column", n="column", study="words")
 def unusual_cv(mean: ArrayLike, sd: ArrayLike, n: ArrayLike, study: Sequence[str]) -> tuple[Mask, Array]:
     """Return which coefficients of variation look like those of standard errors, beside other studies.
 
@@ -267,6 +300,7 @@ def median_of_others(values: ArrayLike) -> Array:
     return np.asarray((ends[0] + ends[1]) / 2)
 
 
+@door(mean="numbers", sd="numbers", n="numbers")
 def mean_near_zero(mean: ArrayLike, sd: ArrayLike, n: ArrayLike) -> Mask:
     """Return which means are so near zero that their logarithm is not close to normal.
 
@@ -302,6 +336,7 @@ def mean_near_zero(mean: ArrayLike, sd: ArrayLike, n: ArrayLike) -> Mask:
         return np.asarray((distance < NORMAL_ENOUGH) & (spread > 0))
 
 
+@door(v="numbers", ratio="positive")
 def extreme_variances(v: ArrayLike, ratio: float = VARIANCE_RATIO) -> Mask:
     """Return which sampling variances differ from the median of the others by more than a factor.
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metaexo.errors import UnknownChoiceError
-from metaexo.evidence.slips_grim import typed
+from metaexo.evidence.slips_grim import door, typed
 from metaexo.numeric.tails import t_two_sided
 
 Array = NDArray[np.float64]
@@ -22,6 +22,15 @@ OFF_CENTRE = 0.15
 """Distance of an estimate from the middle of its interval, in half-widths, beyond which it is off centre."""
 
 
+@door(
+    treatment_mean="typed",
+    treatment_sd="typed",
+    treatment_n="numbers",
+    control_mean="typed",
+    control_sd="typed",
+    control_n="numbers",
+    paired="flags",
+)
 def implied_t(
     treatment_mean: ArrayLike,
     treatment_sd: ArrayLike,
@@ -93,6 +102,7 @@ def implied_t(
     return np.asarray(low), np.asarray(high)
 
 
+@door(t_low="numbers", t_high="numbers", treatment_n="numbers", control_n="numbers", paired="flags")
 def implied_p(
     t_low: ArrayLike,
     t_high: ArrayLike,
@@ -131,13 +141,15 @@ def implied_p(
     >>> low.round(3), high.round(3)
     (array([0.061]), array([0.077]))
     """
-    n1, n2 = np.asarray(treatment_n, dtype=float), np.asarray(control_n, dtype=float)
-    fewest = np.minimum(n1, n2) - 1
-    most = np.where(np.asarray(paired, dtype=bool), fewest, n1 + n2 - 2)
-    usable = fewest >= 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        n1, n2 = np.asarray(treatment_n, dtype=float), np.asarray(control_n, dtype=float)
+        fewest = np.minimum(n1, n2) - 1
+        most = np.where(np.asarray(paired, dtype=bool), fewest, n1 + n2 - 2)
+        usable = fewest >= 1
     return _p_of(t_high, np.where(usable, most, np.nan)), _p_of(t_low, np.where(usable, fewest, np.nan))
 
 
+@door(statistic="typed", t_low="numbers", t_high="numbers", squared="flags")
 def statistic_agrees(
     statistic: ArrayLike, t_low: ArrayLike, t_high: ArrayLike, squared: ArrayLike = True
 ) -> Mask:
@@ -172,6 +184,7 @@ def statistic_agrees(
     return np.asarray(agrees | ~np.isfinite(values) | np.isnan(low) | np.isnan(high))
 
 
+@door(p_value="typed", relation="words", p_low="numbers", p_high="numbers")
 def p_agrees(p_value: ArrayLike, relation: ArrayLike, p_low: ArrayLike, p_high: ArrayLike) -> Mask:
     """Return whether a printed p-value, or its bound, is possible for a range of p.
 
@@ -223,6 +236,7 @@ def p_agrees(p_value: ArrayLike, relation: ArrayLike, p_low: ArrayLike, p_high: 
     return np.asarray(agrees | unknown, dtype=bool)
 
 
+@door(estimate="typed", low="typed", high="typed", log="flags")
 def interval_is_centred(
     estimate: ArrayLike, low: ArrayLike, high: ArrayLike, *, log: ArrayLike = False
 ) -> Mask:
@@ -268,6 +282,7 @@ def interval_is_centred(
     return np.asarray(centred | ~np.isfinite(away) | ~np.isfinite(half), dtype=bool)
 
 
+@door(low="typed", high="typed", p_value="typed", relation="words", null="numbers", level="numbers")
 def interval_and_p_agree(
     low: ArrayLike,
     high: ArrayLike,
@@ -329,7 +344,7 @@ def _half(places: Array) -> Array:
 def _p_of(t: ArrayLike, df: Array) -> Array:
     """Return the two-sided p of t; 0 for an infinite t, which has none below it."""
     size = np.asarray(t, dtype=float)
-    p = t_two_sided(np.where(np.isinf(size), 0.0, size), df)
+    p = t_two_sided(np.where(np.isinf(size), 0.0, size), np.where(np.isinf(df), np.nan, df))
     return np.where(np.isinf(size) & np.isfinite(df), 0.0, p)
 
 

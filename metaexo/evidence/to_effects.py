@@ -28,6 +28,7 @@ from metaexo.evidence.codebook import SheetPlan
 from metaexo.evidence.conditions import rows_where
 from metaexo.evidence.views import View, statistics
 from metaexo.formatting import plural
+from metaexo.inputs import check_number
 from metaexo.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -209,12 +210,19 @@ def sd_of_rows(
     InputError
         If the column does not hold numbers.
     """
+    if not isinstance(assumed_sd, str | Mapping):
+        raise InputError(
+            f"assumed_sd is of type {type(assumed_sd).__name__}",
+            "a standard deviation by outcome, or the name of a column",
+            'write {"wound_area": 5.0}',
+        )
     if not isinstance(assumed_sd, str):
         known = set(frame["outcome"].dropna()) if "outcome" in frame else set()
         for outcome in assumed_sd:
             if outcome not in known:
                 raise UnknownChoiceError("outcome in assumed_sd", outcome, sorted(known))
-        return np.array([assumed_sd.get(word, np.nan) for word in rows["outcome"]], dtype=float)
+        sds = {outcome: check_number(f"assumed_sd of {outcome}", sd) for outcome, sd in assumed_sd.items()}
+        return np.array([sds.get(word, np.nan) for word in rows["outcome"]], dtype=float)
     if assumed_sd not in rows:
         raise UnknownChoiceError("column in assumed_sd", assumed_sd, map(str, rows.columns))
     try:

@@ -19,8 +19,9 @@ from typing import Any, Literal
 from metaexo.errors import InputError
 from metaexo.evidence.codebook import vocabulary_rows
 from metaexo.evidence.places import Stamp, find_vocabulary, stamp
-from metaexo.inputs import is_blank
+from metaexo.inputs import check_choice, is_blank
 
+VOCABULARIES = ("source", "isolation")
 NOT_REPORTED = "not_reported"
 COMBINED = "combined"
 PREPARATORY = "preparatory"
@@ -184,6 +185,7 @@ def load_vocabulary(name: str, folder: Path | None = None) -> Vocabulary:
     >>> load_vocabulary("source").label("adipose_msc")
     'Adipose MSC'
     """
+    check_choice("vocabulary", name, VOCABULARIES)
     return _load(stamp(find_vocabulary(name, folder)))
 
 
@@ -334,7 +336,7 @@ def isolation_category(steps: str | Iterable[str]) -> str:
             return steps
         steps = isolation_steps(steps)
     given: Any = steps
-    if not isinstance(given, Iterable) or isinstance(given, Mapping):
+    if not isinstance(given, Iterable) or isinstance(given, Mapping) or getattr(given, "ndim", 1) != 1:
         raise InputError(f"the steps are of type {type(given).__name__}", "a list of categories, or one text")
     listed = tuple(given)
     if not all(isinstance(step, str) for step in listed):
