@@ -27,7 +27,7 @@ def summarise(fit: CensoredResults) -> Summary:
     return Summary(
         {
             "What was fitted": _fitted(fit),
-            "Pooled": _pooled(fit),
+            "Pooled": [*_pooled(fit), *(f"caution: {text}" for text in fit.cautions())],
             "Spread": _spread(fit),
             "Data": _data(fit),
             "Fit": _certificate(fit),
@@ -114,12 +114,10 @@ def _certificate(fit: CensoredResults) -> list[str]:
     seal = fit.certificate
     lines = []
     if not fit.tau2_given:
-        inner = f"inner solution after {plural(seal.iterations, 'evaluation')}"
-        lines.append(
-            "at the boundary tau2 = 0, where no positive value fits better" if seal.at_boundary else inner
-        )
-        single = "the only maximum" if seal.maxima == 1 else f"the highest of {seal.maxima} local maxima"
-        lines.append(f"{single}, as far as a fine scan can tell")
+        boundary = "at the boundary tau2 = 0, where no positive value fits better"
+        lines.append(boundary if seal.at_boundary else "converged")
+        of = "" if seal.maxima == 1 else f": the highest of {seal.maxima} local maxima"
+        lines.append(f"highest maximum of a fine scan{of}")
     if fit.effective < 5:
         lines.append(
             f"worth only {number(fit.effective, 1)} effects: tau and prediction interval rest on very little"

@@ -342,8 +342,8 @@ class LocationScaleResults(LinearResults):
             f"Q: {self.q}",
         ]
         fit = [
-            f"promised rise {seal.slope:.1e}, smallest curvature {seal.curvature:.1e}",
-            f"{plural(len(seal.log), 'ascent')}, {plural(seal.maxima, 'local maximum', 'local maxima')}",
+            "converged at the highest maximum found",
+            f"{plural(len(seal.log), 'start')}, {plural(seal.maxima, 'local maximum', 'local maxima')}",
             *([f"tau2 = 0 in {plural(int(seal.zero.sum()), 'row')}"] if seal.zero.any() else []),
             f"data digest {self.digest}",
         ]
@@ -355,7 +355,11 @@ class LocationScaleResults(LinearResults):
         return Summary(
             {
                 "What was fitted": fitted,
-                "Pooled": [coefficient_table(self), str(self.moderator_test)],
+                "Pooled": [
+                    coefficient_table(self),
+                    str(self.moderator_test),
+                    *(f"caution: {text}" for text in self.cautions()),
+                ],
                 "Spread": spread,
                 "Data": [str(self.ledger)],
                 "Fit": fit,

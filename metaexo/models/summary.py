@@ -154,10 +154,10 @@ def _certificate(fit: RandomEffectsResults) -> list[str]:
     elif seal.at_boundary:
         state = "at the boundary tau2 = 0, where no positive value fits better"
     else:
-        state = f"inner solution after {plural(seal.iterations, 'evaluation')}"
+        state = "converged"
     lines = [state]
     if fit.method in ("ML", "REML") and not fit.tau2_given:
-        single = "the only maximum" if seal.maxima == 1 else f"the highest of {seal.maxima} local maxima"
-        lines.append(f"{single}, {'proved' if seal.proved else 'as far as a fine scan can tell'}")
+        found = "global maximum verified" if seal.proved else "highest maximum of a fine scan"
+        lines.append(found if seal.maxima == 1 else f"{found}: the highest of {seal.maxima} local maxima")
     lines.append(f"data digest {fit.digest}")
     return lines

@@ -73,10 +73,10 @@ def test_the_spread_of_new_studies_is_told_on_both_scales() -> None:
 
 
 def test_the_certificate_says_whether_the_maximum_is_the_only_one() -> None:
-    assert "the only maximum, proved" in str(fit().summary())
+    assert "global maximum verified" in str(fit().summary())
     y = [0.0, 0.001, -0.001, 3.0, -3.0, 3.5, -3.5, 2.8, -2.9]
     two = mx.RandomEffects(mx.EffectSizes(y, [1e-6] * 3 + [0.04] * 6)).fit()
-    assert "the highest of 2 local maxima, proved" in str(two.summary())
+    assert "global maximum verified: the highest of 2 local maxima" in str(two.summary())
     assert "closed form" in str(fit(method="HE").summary())
 
 
