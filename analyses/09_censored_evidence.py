@@ -10,7 +10,6 @@ has no estimate the reason stands in words, and no number.
 """
 
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -130,7 +129,7 @@ def one_a_study(es):
     what = one.data["outcome"]
     if "outcome_label" in one.data:
         what = one.data["outcome_label"].fillna(what)
-    one = replace(one, data=one.data.assign(what=what.str.replace("_", " ")))
+    one = one.with_columns(what=what.str.replace("_", " "))
     return one.with_labels([label.split(", ")[0] for label in one.labels])
 
 

@@ -18,7 +18,14 @@ from metaexo.effects.arguments import (
     study_column_of,
 )
 from metaexo.effects.bounds import BoundedEffects, Kind
-from metaexo.effects.effect_sizes import NOT_SELECTED, Derivation, EffectSizes, positions_of, read_reason
+from metaexo.effects.effect_sizes import (
+    NOT_SELECTED,
+    Derivation,
+    EffectSizes,
+    joined,
+    positions_of,
+    read_reason,
+)
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.origin import Origin
 from metaexo.errors import InputError, ShapeError, TooFewStudiesError
@@ -276,6 +283,25 @@ class BoundedEffectSizes:
         """
         found: pd.Series[Any] = look_up(self._data, "column", str(name))
         return found.copy()
+
+    def with_columns(self, **columns: Sequence[object]) -> BoundedEffectSizes:
+        """Return the same effects with further columns of data, or with columns replaced.
+
+        Parameters
+        ----------
+        **columns : sequence
+            Name to values, one per effect.
+
+        Raises
+        ------
+        ShapeError
+            If a column does not have one value per effect.
+        InputError
+            If a column is a single text.
+        """
+        for name, values in columns.items():
+            check_aligned(**{"the effects": self._data, name: values})
+        return self._with(data=joined(self._data, columns))
 
     def with_labels(self, labels: Sequence[str]) -> BoundedEffectSizes:
         """Return the same effects under other labels.

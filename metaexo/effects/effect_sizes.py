@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -394,11 +394,10 @@ class EffectSizes:
         import pandas as pd
 
         index = pd.RangeIndex(self.k) if self.index is None else self.index
-        data = pd.DataFrame(index=index) if self._data is None else self._data.copy()
+        known = pd.DataFrame(index=index) if self._data is None else self._data
         for name, values in columns.items():
-            entries = read_entries(values, name, self.k)
             self.check_index(name, values)
-            data[name] = pd.Series(_typed(values, entries), index=data.index)
+        data = joined(known, columns)
         return self._with(data=data, **({"study": "study"} if "study" in columns else {}))
 
     def check_index(self, name: str, values: object) -> None:
@@ -589,6 +588,17 @@ def positions_of(rows: object, k: int, row_name: Callable[[int], str]) -> NDArra
     if not whole or any(not 0 <= int(e) < k for e in entries) or len(set(entries)) < len(entries):
         raise InputError("rows are neither a mask nor positions", needed, remedy)
     return np.array([int(e) for e in entries], dtype=np.intp)
+
+
+def joined(data: pd.DataFrame, columns: Mapping[str, Sequence[object]]) -> pd.DataFrame:
+    """Return a copy of a table with further columns, or with columns replaced."""
+    import pandas as pd
+
+    data = data.copy()
+    for name, values in columns.items():
+        entries = read_entries(values, name, len(data))
+        data[name] = pd.Series(_typed(values, entries), index=data.index)
+    return data
 
 
 def _typed(values: Any, entries: list[Any]) -> Any:

@@ -90,12 +90,14 @@ def test_animals_and_patients_never_share_a_model(table):
     assert {name for name, _ in by_family} == set(used.groupby(["domain", "outcome_family"]).groups)
 
 
-def test_a_stratum_of_one_study_has_no_pooled_value(table):
+def test_a_stratum_of_one_study_shows_its_effect_and_no_heterogeneity(table):
     for name in ("pooled", "percentage_points"):
         rows = table(name)
         alone = rows[rows["m"] == 1]
         assert len(alone)
-        assert alone[["estimate", "low", "high", "tau", "i2"]].isna().all(axis=None)
+        assert alone[["tau", "i2"]].isna().all(axis=None)
+        assert alone[["estimate", "low", "high"]].notna().all(axis=None)
+        assert alone["note"].str.contains("one study").all()
         assert rows.loc[rows["m"] > 1, ["estimate", "low", "high", "tau", "i2"]].notna().all(axis=None)
 
 

@@ -404,7 +404,8 @@ def test_bounded_effects_and_origins_cannot_be_changed() -> None:
     found = bounded_effects(low, [0.1, np.inf], [0.05, 0.05], data=data)
     low[0] = 99.0
     data.loc[0, "x"] = 99.0
-    found.data.loc[0, "x"] = 99.0
+    handed_out = found.data
+    handed_out.loc[0, "x"] = 99.0
     assert found.lower[0] == 0.1
     assert found.column("x").iloc[0] == 1.0
     es = mx.effect_sizes("PLO", events=[1, 2], n=[10, 10])
