@@ -32,6 +32,8 @@ class ArmMoments:
         Rows that report a median with quartiles or range.
     asymmetric : ndarray of bool
         Rows whose quantiles are too asymmetric for a normal sample.
+    flat : ndarray of bool
+        Rows whose quartiles, or whose ends, are one value.
     """
 
     mean: Array
@@ -39,6 +41,7 @@ class ArmMoments:
     formulas: Words
     has_quantiles: Mask
     asymmetric: Mask
+    flat: Mask
 
 
 def arm_moments(table: Reported, arm: str, level: float) -> ArmMoments:
@@ -76,7 +79,7 @@ def arm_moments(table: Reported, arm: str, level: float) -> ArmMoments:
     has_quantiles = np.asarray(names != "", dtype=bool)
     nothing = np.zeros(table.k, dtype=bool)
     if not has_quantiles.any():
-        return ArmMoments(mean, sd, words, has_quantiles, nothing)
+        return ArmMoments(mean, sd, words, has_quantiles, nothing, nothing)
     found = _from_quantiles(table, arm)
     no_test = ~np.isin(table.words("reported_as"), ("t", "f"))
     filled = no_test & np.isnan(mean) & np.isfinite(found.mean) & np.isfinite(found.sd)
@@ -86,6 +89,7 @@ def arm_moments(table: Reported, arm: str, level: float) -> ArmMoments:
         np.where(filled, names, words).astype(str),
         has_quantiles,
         np.asarray(found.skewed & np.isfinite(found.critical), dtype=bool),
+        has_quantiles & _flat(table, arm),
     )
 
 
@@ -96,6 +100,12 @@ def _from_quantiles(table: Reported, arm: str) -> QuantileEstimates:
     other = table.numbers(f"{'control' if arm == 'treatment' else 'treatment'}_n")
     n = np.where(np.isnan(n) & (table.words("paired") == "yes"), other, n)
     return mean_sd_from_quantiles(n, minimum=low, q1=q1, median=median, q3=q3, maximum=high)
+
+
+def _flat(table: Reported, arm: str) -> Mask:
+    """Return the rows whose quartiles, or whose ends, are one value."""
+    low, q1, q3, high = (table.numbers(f"{arm}_{name}") for name in ("min", "q1", "q3", "max"))
+    return np.asarray((q1 == q3) | (low == high), dtype=bool)
 
 
 def _formulas(table: Reported, arm: str) -> NDArray[np.object_]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
+@np.errstate(all="ignore")
 def double_arcsine(proportion: ArrayLike, n: ArrayLike) -> Array:
     """Return the Freeman-Tukey double arcsine of a proportion.
 
@@ -49,6 +50,7 @@ def double_arcsine(proportion: ArrayLike, n: ArrayLike) -> Array:
     return np.asarray((low + high) / 2)
 
 
+@np.errstate(all="ignore")
 def inverse_double_arcsine(y: ArrayLike, n: ArrayLike) -> Array:
     """Return the proportion whose double arcsine is y, for a sample size n.
 
@@ -87,6 +89,7 @@ def inverse_double_arcsine(y: ArrayLike, n: ArrayLike) -> Array:
     return np.asarray(np.where(z >= double_arcsine(1.0, size), 1.0, p))
 
 
+@np.errstate(all="ignore")
 def freeman_tukey_of_rate(rate: ArrayLike, time: ArrayLike) -> Array:
     """Return the Freeman-Tukey transform of a rate: (sqrt(r) + sqrt(r + 1 / t)) / 2.
 
@@ -113,6 +116,7 @@ def freeman_tukey_of_rate(rate: ArrayLike, time: ArrayLike) -> Array:
     return np.asarray((np.sqrt(r) + np.sqrt(r + 1 / t)) / 2)
 
 
+@np.errstate(all="ignore")
 def inverse_freeman_tukey_rate(y: ArrayLike, time: ArrayLike) -> Array:
     """Return the rate whose Freeman-Tukey transform is y, for a person-time t: ((4 y^2 - 1/t) / (4 y))^2.
 
@@ -141,6 +145,7 @@ def inverse_freeman_tukey_rate(y: ArrayLike, time: ArrayLike) -> Array:
     return np.where(z <= least, 0.0, ((4 * inside**2 - 1 / t) / (4 * inside)) ** 2)
 
 
+@np.errstate(all="ignore")
 def harmonic_mean(sizes: ArrayLike) -> float:
     """Return the harmonic mean of sample sizes or person-times: k over the sum of their inverses.
 

@@ -44,6 +44,7 @@ class Calculated(Immutable):
     reasons: tuple[str, ...]
 
 
+@np.errstate(all="ignore")
 def calculate(
     measure: str | Measure,
     inputs: Mapping[str, ArrayLike],

@@ -15,6 +15,7 @@ from metaexo.effects.paired_means import difference_variance
 from metaexo.effects.t_statistics import t_from_p
 
 
+@np.errstate(all="ignore")
 def change_sd(baseline_sd: ArrayLike, follow_up_sd: ArrayLike, correlation: ArrayLike) -> Array:
     """Return the standard deviation of changes from those of baseline and follow-up and their correlation.
 
@@ -56,6 +57,7 @@ def change_sd(baseline_sd: ArrayLike, follow_up_sd: ArrayLike, correlation: Arra
     return np.asarray(np.sqrt(np.maximum(square, 0.0)))
 
 
+@np.errstate(all="ignore")
 def correlation_from_change_sd(sd: ArrayLike, baseline_sd: ArrayLike, follow_up_sd: ArrayLike) -> Array:
     """Return the correlation of baseline and follow-up that a reported SD of changes implies.
 
@@ -95,6 +97,7 @@ def correlation_from_change_sd(sd: ArrayLike, baseline_sd: ArrayLike, follow_up_
     return np.asarray(np.where(np.abs(r) <= 1, r, np.nan))
 
 
+@np.errstate(all="ignore")
 def change_sd_from_t(change: ArrayLike, t: ArrayLike, n: ArrayLike) -> Array:
     """Return the standard deviation of changes from their mean and the t statistic of a paired test.
 
@@ -136,6 +139,7 @@ def change_sd_from_t(change: ArrayLike, t: ArrayLike, n: ArrayLike) -> Array:
         return np.asarray(np.abs(numbers(change)) * root / np.where(size > 0, size, np.nan))
 
 
+@np.errstate(all="ignore")
 def change_sd_from_p(
     change: ArrayLike, p_value: ArrayLike, n: ArrayLike, *, one_sided: bool = False
 ) -> Array:
@@ -178,6 +182,7 @@ def change_sd_from_p(
     return change_sd_from_t(change, t, n)
 
 
+@np.errstate(all="ignore")
 def t_from_change_sd(change: ArrayLike, sd: ArrayLike, n: ArrayLike) -> Array:
     """Return the paired t from the mean and the standard deviation of changes: t = D sqrt(n) / s_c.
 

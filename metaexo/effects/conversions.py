@@ -30,6 +30,7 @@ FORMULAS = {
 }
 
 
+@np.errstate(all="ignore")
 def sd_from_se(se: ArrayLike, n: ArrayLike) -> Array:
     """Return the standard deviation from the standard error of a mean: SD = SE sqrt(n).
 
@@ -60,6 +61,7 @@ def sd_from_se(se: ArrayLike, n: ArrayLike) -> Array:
     return np.asarray(np.asarray(se, dtype=float) * np.sqrt(np.asarray(n, dtype=float)))
 
 
+@np.errstate(all="ignore")
 def sd_from_ci(low: ArrayLike, high: ArrayLike, n: ArrayLike, level: float = 0.95) -> Array:
     """Return the standard deviation from the confidence interval of one group's mean.
 
@@ -93,6 +95,7 @@ def sd_from_ci(low: ArrayLike, high: ArrayLike, n: ArrayLike, level: float = 0.9
     return np.asarray(np.sqrt(size) * se_from_ci(low, high, level=level, df=size - 1))
 
 
+@np.errstate(all="ignore")
 def se_from_ci(
     low: ArrayLike,
     high: ArrayLike,
@@ -144,6 +147,7 @@ def se_from_ci(
     return np.asarray((ends[1] - ends[0]) / (2 * quantile))
 
 
+@np.errstate(all="ignore")
 def estimates_and_variances(
     estimate: ArrayLike | None = None,
     *,
@@ -204,6 +208,7 @@ def estimates_and_variances(
     return np.asarray(y), np.asarray(se**2)
 
 
+@np.errstate(all="ignore")
 def correlation_from_difference_se(se: ArrayLike, sd_1: ArrayLike, sd_2: ArrayLike, n: ArrayLike) -> Array:
     """Return the correlation of two conditions from the standard error of their mean difference.
 

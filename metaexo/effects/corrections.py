@@ -162,9 +162,10 @@ def average_over_rows(values: Array, weights: Array) -> float:
 
     Examples
     --------
-    >>> average_over_rows(np.array([1.0, 3.0, np.nan]), np.array([1.0, 3.0, 5.0]))
+    >>> float(average_over_rows(np.array([1.0, 3.0, np.nan]), np.array([1.0, 3.0, 5.0])))
     2.5
     """
     there = np.isfinite(values) & np.isfinite(weights)
-    total = float(weights[there].sum())
-    return float((values[there] * weights[there]).sum() / total) if total else float("nan")
+    total = weights[there].sum()
+    # a number of NumPy: its powers become infinite where those of a float are refused
+    return np.float64((values[there] * weights[there]).sum() / total if total else np.nan)

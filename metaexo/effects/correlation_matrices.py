@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc, fdtrc, ndtr, ndtri
 
 from metaexo.effects.conversions import tail_of
-from metaexo.errors import CollinearError, MissingInputError, ShapeError, UnknownChoiceError
+from metaexo.errors import CollinearError, InputError, MissingInputError, ShapeError, UnknownChoiceError
 from metaexo.numeric.tails import t_of_tail, t_two_sided
 
 Array = NDArray[np.float64]
+ONE = 1e-8  # a diagonal within this of ones is that of a correlation matrix
 
 
 def covariance_of_correlations(
@@ -137,7 +138,9 @@ def regression_from_matrix(
     """Return a regression of one variable on others, computed from their correlations or covariances.
 
     Use it on pooled or published correlation matrices. With S the matrix, b = Sxx^-1 sxy. With `n`, tests
-    are those of ordinary least squares; a matrix of covariances with `means` has an intercept too. With
+    are those of ordinary least squares. A matrix of covariances stands for variables about their means, with
+    n - 1 - p degrees of freedom for p predictors, and with `means` it has the intercept too; a matrix of
+    correlations (ones on its diagonal) stands for standardised variables without one, with n - p. With
     `errors`, the covariance matrix of the correlations' own errors (pairs in the order of
     :func:`covariance_of_correlations`), tests are Wald tests by the delta method.
 
@@ -169,6 +172,8 @@ def regression_from_matrix(
     ------
     MissingInputError
         If neither `n` nor `errors` is given.
+    InputError
+        If no residual degree of freedom is left.
     CollinearError
         If a predictor is a linear combination of others.
     UnknownChoiceError
@@ -222,11 +227,18 @@ def _least_squares(
 ) -> MatrixRegression:
     """Return coefficients with the tests of ordinary least squares."""
     p = b.size
-    df = n - p - (1 if means is not None else 0)
+    centred = int(means is not None or not np.allclose(np.diag(s), 1.0, rtol=0, atol=ONE))
+    df = n - p - centred
+    if df < 1:
+        raise InputError(
+            f"{n} people for {p} predictors{' and an intercept' if centred else ''}",
+            f"more than {p + centred} people, so that residual degrees of freedom are left",
+            "give the number of people behind the matrix, or take fewer predictors",
+        )
     residual = s[y, y] * (1 - r2) * (n - 1) / df
     cov = residual * inverse / (n - 1)
     f = r2 / p / ((1 - r2) / df)
-    adjusted = 1 - (1 - r2) * (n - (1 if means is not None else 0)) / df
+    adjusted = 1 - (1 - r2) * (n - centred) / df
     if means is not None:
         centre = np.asarray(means, dtype=float)
         slopes = -cov @ centre[x]

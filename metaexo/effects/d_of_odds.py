@@ -132,6 +132,7 @@ def d_of_risks(treatment_risk: ArrayLike, control_risk: ArrayLike) -> Array:
         return np.asarray(ndtri(_risk(treatment_risk)) - ndtri(_risk(control_risk)))
 
 
+@np.errstate(all="ignore")
 def risk_of_d(d: ArrayLike, control_risk: ArrayLike) -> Array:
     """Return the risk of the treated for a standardised mean difference and the risk of the controls.
 
@@ -167,6 +168,7 @@ def risk_of_d(d: ArrayLike, control_risk: ArrayLike) -> Array:
     return np.asarray(ndtr(numbers(d) + ndtri(_risk(control_risk))))
 
 
+@np.errstate(all="ignore")
 def log_odds_ratio_of_chi_square(
     chi_square: ArrayLike,
     direction: ArrayLike,
@@ -226,6 +228,7 @@ def log_odds_ratio_of_chi_square(
     return np.asarray(first + fourth - second - third)
 
 
+@np.errstate(all="ignore")
 def chi_square_of_log_odds_ratio(
     log_odds_ratio: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike, events: ArrayLike
 ) -> Array:

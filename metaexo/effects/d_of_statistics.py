@@ -53,6 +53,7 @@ def d_of_t(t: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     return np.asarray(numbers(t) * _unit(treatment_n, control_n))
 
 
+@np.errstate(all="ignore")
 def t_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return the t statistic of two independent groups from Cohen's d; the inverse of :func:`d_of_t`.
 
@@ -123,6 +124,7 @@ def d_of_f(f: ArrayLike, direction: ArrayLike, treatment_n: ArrayLike, control_n
     return d_of_t(t_from_f(f, direction), treatment_n, control_n)
 
 
+@np.errstate(all="ignore")
 def f_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return the F statistic of two independent groups from Cohen's d; the inverse of :func:`d_of_f`.
 
@@ -150,6 +152,7 @@ def f_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     return f_from_t(t_of_d(d, treatment_n, control_n))
 
 
+@np.errstate(all="ignore")
 def d_of_p(
     p_value: ArrayLike,
     direction: ArrayLike,
@@ -198,6 +201,7 @@ def d_of_p(
     return d_of_t(t_from_p(p_value, direction, df, one_sided=one_sided), treatment_n, control_n)
 
 
+@np.errstate(all="ignore")
 def p_of_d(
     d: ArrayLike,
     treatment_n: ArrayLike,
@@ -291,6 +295,7 @@ def d_of_chi_square(
         return d_of_point_biserial(phi, treatment_n, control_n)
 
 
+@np.errstate(all="ignore")
 def chi_square_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return Pearson's chi-square of a 2 x 2 table from the d of its outcome.
 

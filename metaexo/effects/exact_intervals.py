@@ -12,6 +12,7 @@ from metaexo.errors import InputError, ShapeError
 Array = NDArray[np.float64]
 
 
+@np.errstate(all="ignore")
 def clopper_pearson(events: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[Array, Array]:
     """Return the exact confidence interval of a proportion.
 

@@ -48,6 +48,7 @@ PAIRS = {
     "bland": ("bland", "bland"),
     "walter": ("walter", "walter"),
 }
+FEWEST = 2  # people that have a standard deviation
 MODELS = ("quantile-estimation", "box-cox", "mln", "blue")
 
 
@@ -58,7 +59,8 @@ class QuantileEstimates:
     Attributes
     ----------
     mean, sd : ndarray
-        Estimates; NaN where the method does not apply, or the sample is too skewed for it.
+        Estimates; NaN where the method does not apply, the sample is too skewed for it, or the numbers tell
+        no SD: one person, or quartiles or ends without a distance between them.
     skewness, critical : ndarray
         Statistic of asymmetry of the quantiles, and its critical value at the 5 per cent level.
     skewed : ndarray of bool
@@ -167,6 +169,8 @@ def mean_sd_from_quantiles(
             chosen: list[str] = [distribution] * rows.size
         else:
             mean[rows], sd[rows], chosen = _modelled(part, method)
+        none = rows[(sd[rows] <= 0) | np.isinf(sd[rows])]
+        mean[none] = sd[none] = np.nan
         for place, name in zip(rows, chosen, strict=True):
             names[int(place)] = name
     return QuantileEstimates(mean, sd, skewness, critical, skewness > critical, tuple(names))
@@ -207,9 +211,14 @@ def _modelled(x: Quantiles, method: str) -> tuple[Array, Array, list[str]]:
     return mean, sd, names
 
 
+def without_distance(x: Quantiles) -> NDArray[np.bool_]:
+    """Return the samples whose quartiles, or whose ends, are one value: they tell nothing of a spread."""
+    return np.asarray((x.q1 == x.q3) | (x.minimum == x.maximum), dtype=bool)
+
+
 def _scenarios(x: Quantiles) -> list[NDArray[np.intp]]:
-    """Return the rows of each scenario: five numbers, range, quartiles."""
-    known = np.isfinite(x.median) & np.isfinite(x.n)
+    """Return the rows of each scenario: five numbers, range, quartiles; those that tell an SD."""
+    known = np.isfinite(x.median) & np.isfinite(x.n) & (x.n >= FEWEST) & ~without_distance(x)
     ends = np.isfinite(x.minimum) & np.isfinite(x.maximum)
     quartiles = np.isfinite(x.q1) & np.isfinite(x.q3)
     masks = (known & ends & quartiles, known & ends & ~quartiles, known & quartiles & ~ends)

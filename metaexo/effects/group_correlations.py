@@ -16,6 +16,7 @@ Array = NDArray[np.float64]
 EQUAL_GROUPS = 4.0
 
 
+@np.errstate(all="ignore")
 def point_biserial_of_d(
     d: ArrayLike, treatment_n: ArrayLike | None = None, control_n: ArrayLike | None = None
 ) -> Array:
@@ -141,6 +142,7 @@ def point_biserial_of_biserial(r: ArrayLike, share: ArrayLike = 0.5) -> Array:
     return np.asarray(np.asarray(r, dtype=float) / _stretch(share))
 
 
+@np.errstate(all="ignore")
 def biserial_of_d(
     d: ArrayLike, treatment_n: ArrayLike | None = None, control_n: ArrayLike | None = None
 ) -> Array:

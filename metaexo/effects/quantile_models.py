@@ -72,6 +72,8 @@ def quantile_estimation(x: Quantiles) -> tuple[Moments, str]:
     fits = [_fit_normal(values, p)]
     if (values > 0).all():
         (mean, sd) = fits[0][1]
+        if not (mean > 0 and sd > 0):
+            return (np.nan, np.nan), "normal"
         shape = (mean / sd) ** 2
         fits += [
             _fit_lognormal(values, p),
@@ -104,6 +106,8 @@ def best_linear_unbiased(x: Quantiles) -> Moments:
     >>> round(mean, 4), round(sd, 4)
     (12.0, 3.0524)
     """
+    if (np.diff(ranks_of(x)) <= 0).any():  # so few people that two quantiles are one order statistic
+        return np.nan, np.nan
     alpha, cov = normal_order_statistics(ranks_of(x), float(x.n))
     design = np.column_stack([np.ones_like(alpha), alpha])
     weights = np.linalg.solve(cov, design)

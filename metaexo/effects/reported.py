@@ -177,7 +177,8 @@ def complete_sd(table: Reported, arm: str, level: float) -> tuple[Array, Words]:
         "sd_from_ci": sd_from_ci(low, high, n, level),
     }
     for name, values in others.items():
-        gap = np.isnan(sd) & np.isfinite(values)
+        # a standard error or an interval of width 0 tells no standard deviation
+        gap = np.isnan(sd) & np.isfinite(values) & (values > 0)
         sd = np.where(gap, values, sd)
         formulas[gap] = FORMULAS[name]
     return sd, formulas.astype(str)

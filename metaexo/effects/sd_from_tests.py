@@ -15,6 +15,7 @@ from metaexo.effects.t_statistics import t_from_f, t_from_p
 from metaexo.errors import ShapeError
 
 
+@np.errstate(all="ignore")
 def sd_from_t(difference: ArrayLike, t: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return the SD within two groups from the difference of their means and its t statistic.
 
@@ -99,6 +100,7 @@ def t_from_sd(difference: ArrayLike, sd: ArrayLike, treatment_n: ArrayLike, cont
         return np.asarray(numbers(difference) / (not_negative(sd, "sd") * np.sqrt(1 / n1 + 1 / n2)))
 
 
+@np.errstate(all="ignore")
 def sd_from_p(
     difference: ArrayLike,
     p_value: ArrayLike,
@@ -151,6 +153,7 @@ def sd_from_p(
     return sd_from_t(difference, t, treatment_n, control_n)
 
 
+@np.errstate(all="ignore")
 def sd_from_f(difference: ArrayLike, f: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return the SD within two groups from the difference of their means and its F statistic.
 
@@ -188,6 +191,7 @@ def sd_from_f(difference: ArrayLike, f: ArrayLike, treatment_n: ArrayLike, contr
     return sd_from_t(difference, t_from_f(f, 1.0), treatment_n, control_n)
 
 
+@np.errstate(all="ignore")
 def sd_from_anova(f: ArrayLike, means: ArrayLike, n: ArrayLike) -> Array:
     """Return the SD within groups from the F of a one-way analysis of variance and all groups' means.
 
@@ -231,6 +235,7 @@ def sd_from_anova(f: ArrayLike, means: ArrayLike, n: ArrayLike) -> Array:
     return np.asarray(np.sqrt(np.where(np.isfinite(square), square, np.nan)))
 
 
+@np.errstate(all="ignore")
 def anova_f_from_sd(sd: ArrayLike, means: ArrayLike, n: ArrayLike) -> Array:
     """Return the F of a one-way analysis of variance from means, sizes and the SD within groups.
 

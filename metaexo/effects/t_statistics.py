@@ -14,6 +14,7 @@ from metaexo.effects.check import Array
 from metaexo.numeric.tails import t_of_tail, t_two_sided
 
 
+@np.errstate(all="ignore")
 def t_from_p(p_value: ArrayLike, direction: ArrayLike, df: ArrayLike, *, one_sided: bool = False) -> Array:
     """Return the t statistic of an exact p-value and the sign of the effect.
 
@@ -63,6 +64,7 @@ def t_from_p(p_value: ArrayLike, direction: ArrayLike, df: ArrayLike, *, one_sid
     return np.asarray(signs(direction, "p_value", p != 0.5) * beyond * t_of_tail(np.minimum(p, 1 - p), df))
 
 
+@np.errstate(all="ignore")
 def p_from_t(t: ArrayLike, df: ArrayLike, *, one_sided: bool = False, direction: ArrayLike = 1.0) -> Array:
     """Return the p-value of a t statistic.
 
@@ -141,6 +143,7 @@ def t_from_f(f: ArrayLike, direction: ArrayLike) -> Array:
     return np.asarray(signs(direction, "f", square > 0) * np.sqrt(square))
 
 
+@np.errstate(all="ignore")
 def f_from_t(t: ArrayLike) -> Array:
     """Return the F statistic, with one degree of freedom in the numerator, of a t statistic: F = t^2.
 

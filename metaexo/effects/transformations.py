@@ -159,6 +159,7 @@ def get_transformation(name: str | Transformation) -> Transformation:
     return TRANSFORMATIONS[name]
 
 
+@np.errstate(all="ignore")
 def transform(y: ArrayLike, v: ArrayLike, name: str | Transformation) -> tuple[Array, Array]:
     """Take effects and sampling variances to another scale.
 
@@ -192,6 +193,7 @@ def transform(y: ArrayLike, v: ArrayLike, name: str | Transformation) -> tuple[A
     return np.asarray(record.forward(values)), np.asarray(record.slope(values) ** 2 * np.asarray(v))
 
 
+@np.errstate(all="ignore")
 def back_transformed_mean(mu: ArrayLike, tau2: ArrayLike, name: str | Transformation) -> Array:
     """Return the mean of true effects on the reported scale.
 
@@ -228,6 +230,7 @@ def back_transformed_mean(mu: ArrayLike, tau2: ArrayLike, name: str | Transforma
     return np.asarray(np.where(spread > 0, mean, record.inverse(centre)))
 
 
+@np.errstate(all="ignore")
 def back_transformed_mode(mu: ArrayLike, tau2: ArrayLike, name: str | Transformation) -> Array:
     """Return the most frequent true effect on the reported scale.
 

@@ -190,6 +190,7 @@ def cliffs_delta(d: ArrayLike) -> Array:
     return 2 * superiority_of_d(d) - 1
 
 
+@np.errstate(all="ignore")
 def success_rate(d: ArrayLike) -> Array:
     """Return the success rate of the treated in the binomial effect size display: 1/2 + r / 2.
 
@@ -215,6 +216,7 @@ def success_rate(d: ArrayLike) -> Array:
     return 0.5 + point_biserial_of_d(d) / 2
 
 
+@np.errstate(all="ignore")
 def tetrachoric_of_log_odds_ratio(log_odds_ratio: ArrayLike, formula: str = "pearson") -> Array:
     """Return an approximate tetrachoric correlation of a log odds ratio.
 
@@ -246,6 +248,7 @@ def tetrachoric_of_log_odds_ratio(log_odds_ratio: ArrayLike, formula: str = "pea
     return np.asarray(np.cos(np.pi / (1 + np.exp(x / 2))))
 
 
+@np.errstate(all="ignore")
 def risk_of_log_odds_ratio(log_odds_ratio: ArrayLike, control_risk: ArrayLike) -> Array:
     """Return the risk of the treated for a log odds ratio and the risk of the controls.
 

@@ -34,6 +34,7 @@ class Tables:
     d: Array
 
 
+@np.errstate(all="ignore")
 def tables_from_odds_ratio(odds_ratio: ArrayLike, n: ArrayLike, row: ArrayLike, column: ArrayLike) -> Tables:
     """Return the tables with these odds ratios and margins.
 
@@ -79,6 +80,7 @@ def first_cell(odds_ratio: Array, total: Array, row: Array, column: Array) -> Ar
     return np.asarray(np.where(middle >= 0, above, below))
 
 
+@np.errstate(all="ignore")
 def tables_from_risk_ratio(risk_ratio: ArrayLike, n: ArrayLike, row: ArrayLike, column: ArrayLike) -> Tables:
     """Return the tables with these risk ratios, first row against second, and margins.
 
@@ -112,6 +114,7 @@ def tables_from_risk_ratio(risk_ratio: ArrayLike, n: ArrayLike, row: ArrayLike, 
     return _complete(a, total, r, s)
 
 
+@np.errstate(all="ignore")
 def tables_from_phi(phi: ArrayLike, n: ArrayLike, row: ArrayLike, column: ArrayLike) -> Tables:
     """Return the tables with these phi coefficients and margins.
 
@@ -144,6 +147,7 @@ def tables_from_phi(phi: ArrayLike, n: ArrayLike, row: ArrayLike, column: ArrayL
     return _complete(a, total, r, s)
 
 
+@np.errstate(all="ignore")
 def tables_from_chi_square(
     chi_square: ArrayLike,
     n: ArrayLike,

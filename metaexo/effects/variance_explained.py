@@ -21,6 +21,7 @@ Compute = Callable[..., tuple[Array, Array]]
 INPUTS = ("r_squared", "n", "predictors")
 POINTS = 400
 REACH = 12.0
+LARGEST_N = 1e12
 
 
 def raw_r_squared(
@@ -195,6 +196,8 @@ def _variance_given_f(
     from scipy.stats import ncf
 
     r2, size, p = (np.asarray(x, dtype=float)[..., None] for x in (r_squared, n, predictors))
+    possible = (r2 >= 0) & (r2 < 1) & (p >= 1) & (size - p - 1 >= 1) & (size < LARGEST_N)
+    r2, size, p = (np.where(possible, x, np.nan) for x in (r2, size, p))
     centre, reach = np.arctanh(np.sqrt(r2)), REACH / np.sqrt(size)
     low, high = np.maximum(centre - reach, 0.0), centre + reach
     nodes, weights = gauss_legendre(POINTS)

@@ -18,6 +18,7 @@ PAIRED_FORM = {"MD": "MC", "SMD": "SMCRP", "ROM": "ROMC", "CVR": "CVRC", "VR": "
 PAIRED_FAMILY = "one group twice, means"
 NO_CORRELATION = "paired, and the correlation of the two conditions is neither reported nor assumed"
 FOREIGN_F = "an F statistic whose degrees of freedom are not those of the two arms"
+FLAT = "quartiles or a range without distance: they tell no standard deviation"
 ASYMMETRIC = "medians and quantiles too asymmetric for a normal sample"
 PAIRED_EVENTS = "paired events: the number of people with the event on both sides is not reported"
 
@@ -96,6 +97,8 @@ def _means_reason(
         return f"{record.code} has no value for these means and SDs"
     if exact or has_t:
         return _test_reason(record, table, i, paired, assumed, n_known)
+    if any(arm.flat[i] and not np.isfinite(arm.sd[i]) for arm in own):
+        return FLAT
     if all(arm.has_quantiles[i] for arm in own) and not means:
         return ASYMMETRIC if any(arm.asymmetric[i] for arm in own) else "medians and quantiles, but no n"
     return _thin_reason(table, i, means, arms)

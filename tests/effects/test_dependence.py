@@ -146,6 +146,34 @@ def test_a_regression_from_the_covariances_is_that_of_the_people(seed):
     assert wald.cov == pytest.approx(numeric.cov, rel=1e-6, abs=1e-12)
 
 
+def test_a_matrix_of_covariances_has_used_a_degree_of_freedom_for_the_means():
+    # R, lm(mpg ~ hp + wt + am, mtcars) and, for the correlations, lm of scaled variables without intercept;
+    # metafor's matreg gives the same
+    names = ["mpg", "hp", "wt", "am"]
+    cov = np.array(
+        [
+            [36.3241028225806, -320.732056451613, -5.11668467741935, 1.80393145161290],
+            [-320.732056451613, 4700.86693548387, 44.1926612903226, -8.32056451612903],
+            [-5.11668467741935, 44.1926612903226, 0.957378967741935, -0.338104838709677],
+            [1.80393145161290, -8.32056451612903, -0.338104838709677, 0.248991935483871],
+        ]
+    )
+    fit = effects.regression_from_matrix(cov, "mpg", names[1:], names, n=32)
+    assert fit.f_df == (3, 28)
+    assert fit.se == pytest.approx([0.009605422, 0.904970538, 1.376420152], rel=1e-7)
+    means = [20.090625, 146.6875, 3.21725, 0.40625]
+    whole = effects.regression_from_matrix(cov, "mpg", names[1:], names, n=32, means=means)
+    assert whole.se[1:] == pytest.approx(fit.se, rel=1e-12)
+    assert [whole.estimate[0], whole.se[0]] == pytest.approx([34.00287512, 2.642659337], rel=1e-7)
+    assert whole.r2_adjusted == pytest.approx(fit.r2_adjusted, rel=1e-12)
+    root = np.sqrt(np.diag(cov))
+    plain = effects.regression_from_matrix(cov / np.outer(root, root), "mpg", names[1:], names, n=32)
+    assert plain.f_df == (3, 29)
+    assert plain.se == pytest.approx([0.1073712, 0.1443640, 0.1119763], rel=1e-6)
+    with pytest.raises(InputError, match="residual degrees of freedom"):
+        effects.regression_from_matrix(cov, "mpg", names[1:], names, n=4)
+
+
 def test_refusals_of_matrices():
     r = np.array([[1, 0.5, 0.5], [0.5, 1, 1], [0.5, 1, 1]])
     with pytest.raises(CollinearError, match="linear combinations"):

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
+import re
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import metaexo as mx
+from metaexo import effects
 from metaexo.effects import calculate, get_measure
 from metaexo.effects.calculate import AT_THE_EDGE
-from metaexo.errors import RowsLeftOutWarning
+from metaexo.errors import MetaexoError, RowsLeftOutWarning
 
 # Peto's method on five trials, one of them without events: metafor 3.8, rma.peto
 TRIALS = {
@@ -157,3 +164,47 @@ def test_a_partial_correlation_needs_degrees_of_freedom():
     assert np.isnan(done.y[0])
     assert done.reasons[0]
     assert done.reasons[1] == ""
+
+
+CONVERTERS = {
+    name: [
+        p.name
+        for p in inspect.signature(getattr(effects, name)).parameters.values()
+        if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
+    for name in effects.__all__
+    if re.search(r"(_of_|_from_|^change_sd|arcsine|freeman|_rate$|clopper|harmonic|^transform$)", name)
+    and inspect.isfunction(getattr(effects, name))
+    and not name.startswith(("effects_", "bounds_", "mean_sd", "covariance_", "regression_"))
+}
+EXTREMES = [np.nan, 0.0, 1.0, -1.0, 2.0, 0.5, 5.0, 1e-300, 1e300, np.inf, -np.inf, 1e-10]
+
+
+@pytest.mark.parametrize("name", CONVERTERS)
+def test_converters_leak_no_warning_and_no_bare_error(name):
+    assert len(CONVERTERS) > 40
+    rng = np.random.default_rng(2)
+    for _ in range(60):
+        handed_in = {one: rng.choice(EXTREMES, 3) for one in CONVERTERS[name]}
+        if "name" in handed_in:
+            handed_in["name"] = rng.choice(["log", "logit", "fisher_z", "arcsine", "square_root"])
+        with contextlib.suppress(MetaexoError):  # impossible values are refused in words
+            getattr(effects, name)(**handed_in)  # warnings are errors in this suite
+
+
+@pytest.mark.parametrize("code", [one.code for one in effects.all_measures() if one.compute is not None])
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_every_measure_gives_a_usable_effect_or_a_reason(code, seed):
+    rng = np.random.default_rng(seed)
+    record = get_measure(code)
+    for names in (record.inputs, *(way.inputs for way in record.alternatives)):
+        inputs = {name: rng.choice(EXTREMES, 4) for name in names}
+        for kind in record.variances or (None,):
+            try:
+                done = calculate(code, inputs, variance=kind)
+            except MetaexoError:
+                continue
+            usable = np.isfinite(done.y) & np.isfinite(done.v) & (done.v > 0)
+            told = np.array([reason != "" for reason in done.reasons])
+            assert (usable | told).all(), (inputs, done)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.special import ndtri
 
 from metaexo import effects
-from metaexo.effects import mean_sd_from_quantiles
+from metaexo.effects import effects_from_table, mean_sd_from_quantiles
+from metaexo.effects.five_numbers import MODELS
 from metaexo.effects.quantile_models import normal_order_statistics
 from metaexo.effects.quantile_rules import Quantiles, expected_range, luo_mean
 from metaexo.errors import IntervalError, MissingInputError, UnknownChoiceError
@@ -224,3 +225,31 @@ def test_the_weights_of_luo_and_colleagues_as_printed(scenario, weights, n):
     wanted = sum(share[name] * parts[name] for name in share) + (1 - sum(share.values())) * 5.0
     columns = [np.array([given_[name] if name in SCENARIOS[scenario] else np.nan]) for name in P]
     assert luo_mean(Quantiles(*columns, np.array([n])))[0] == pytest.approx(wanted, rel=1e-12)
+
+
+@pytest.mark.parametrize("method", ["luo-wan-shi", "luo-shi", "hozo", "wan", "bland", "walter", *MODELS])
+def test_quartiles_or_ends_without_distance_and_single_people_tell_no_sd(method):
+    flat = {"median": [5.0, 5.0, 5.0], "n": [20, 20, 1]}
+    for more in (
+        {"q1": [5.0, 5.0, 4.0], "q3": [5.0, 5.0, 6.0]},
+        {"minimum": [5.0, 5.0, 4.0], "maximum": [5.0, 5.0, 6.0]},
+        {"minimum": [1.0] * 3, "q1": [5.0, 5.0, 4.0], "q3": [5.0, 5.0, 6.0], "maximum": [9.0] * 3},
+    ):
+        found = mean_sd_from_quantiles(**flat, **more, method=method, skewness_test=False)
+        assert np.isnan(found.mean).all()
+        assert np.isnan(found.sd).all()
+
+
+def test_a_table_with_one_flat_arm_gives_no_effect_and_the_reason():
+    table = {
+        "treatment_n": [20], "treatment_median": [0.0], "treatment_q1": [0.0], "treatment_q3": [0.0],
+        "control_n": [21], "control_median": [2.0], "control_q1": [1.0], "control_q3": [3.0],
+        "paired": ["no"],
+    }  # fmt: skip
+    for measure in ("MD", "SMD"):
+        done = effects_from_table(measure, table)
+        assert np.isnan(done.y).all()
+        assert done.reasons == ("quartiles or a range without distance: they tell no standard deviation",)
+    zero = {"treatment_mean": [3.0], "treatment_se": [0.0], "treatment_n": [9], "control_mean": [1.0],
+            "control_sd": [1.0], "control_n": [9], "paired": ["no"]}  # fmt: skip
+    assert np.isnan(effects_from_table("MD", zero).y).all()
