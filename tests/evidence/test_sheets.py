@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import time
+import warnings
+from collections.abc import Callable
+
 import numpy as np
+import pandas as pd
 import pytest
 
 import metaexo as mx
@@ -10,10 +15,14 @@ from metaexo.errors import (
     AssumptionWarning,
     InputError,
     MixedContrastsWarning,
+    MixedDomainsWarning,
+    RowsWithoutEffectWarning,
     TooFewStudiesError,
     UnknownChoiceError,
 )
 from metaexo.evidence import Sheets
+from metaexo.evidence.conditions import rows_where
+from metaexo.evidence.same_subjects import subjects_of
 from tests.evidence.folders import OUTCOMES, STUDIES, Write
 
 CONTROLLED = "contrast == 'exosome_vs_control' and use != 'apart'"
@@ -217,3 +226,87 @@ def test_vesicle_sizes_come_from_the_preparations(ours: Sheets) -> None:
     expected = es.data["size_sd"] ** 2 / es.data["n_replicates"]
     assert es.v == pytest.approx(expected.to_numpy(), rel=1e-12)
     assert not es.oriented
+
+
+def test_ten_thousand_rows_take_seconds(ours: Sheets) -> None:
+    """Time grows with the rows: 10,000 rows in under 5 s (1 s on a quiet machine), bounds in under 10 s."""
+    copies = 10_000 // len(ours.outcomes) + 1
+    frames = dict(ours._frames)
+    for name in ("studies", "outcomes"):
+        parts = [frames[name].assign(study_id=frames[name]["study_id"] + f"_{i}") for i in range(copies)]
+        whole = pd.concat(parts, ignore_index=True)
+        frames[name] = whole.assign(line=range(2, len(whole) + 2))
+    sheets = Sheets("copies", ours.codebook, frames)
+    for bounds, seconds in ((False, 5.0), (True, 10.0)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AssumptionWarning)
+            warnings.simplefilter("ignore", MixedContrastsWarning)
+            start = time.process_time()
+            es = sheets.effects("SMD", assumed_correlation=0.5, bounds=bounds)
+        assert es.ledger.total >= 10_000
+        assert time.process_time() - start < seconds
+        assert len(set(es.labels)) > 1_000
+
+
+def test_rows_without_an_effect_are_said(ours: Sheets) -> None:
+    where = "study_id in ['pbsc_dfu2024', 'hu2019b']"
+    with pytest.warns(RowsWithoutEffectWarning, match=r"rows of outcomes\.csv.*only p < 0\.05.*bounds=True"):
+        es = ours.effects("SMD", where=where)
+    assert es.ledger.total == len(ours.outcomes)
+
+
+@pytest.mark.filterwarnings("ignore::metaexo.errors.DependentEffectsWarning")
+def test_people_animals_and_cells_in_one_stratum_are_said(ours: Sheets) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AssumptionWarning)
+        es = ours.effects("SMD", where=f"{CONTROLLED} and domain in ['clinical', 'preclinical']")
+    assert set(subjects_of(es)) >= {"people", "animals"}
+    with pytest.warns(MixedDomainsWarning, match="animals"):
+        mx.stratify(es, by="contrast")
+    animals = np.array(subjects_of(es)) == "animals"
+    mx.stratify(es.select(animals, "people"), by="contrast")  # any other warning is an error of the suite
+
+
+@pytest.mark.parametrize(
+    ("where", "right"),
+    [
+        ("treatment_n >= 10 and control_n < 12", lambda d: (d.treatment_n >= 10) & (d.control_n < 12)),
+        ("8 <= treatment_n < 12", lambda d: (d.treatment_n >= 8) & (d.treatment_n < 12)),
+        ("not (use == 'apart') & unit == '%'", lambda d: (d.use != "apart") & (d.unit == "%")),
+        ("~(use == 'apart') | unit == '%'", lambda d: (d.use != "apart") | (d.unit == "%")),
+        ("outcome in ['wound_area', 'roughness']", lambda d: d.outcome.isin(["wound_area", "roughness"])),
+        ("outcome not in ['wound_area']", lambda d: ~d.outcome.isin(["wound_area"])),
+        ("treatment_n / control_n > 1", lambda d: d.treatment_n / d.control_n > 1),
+        ("-treatment_n**2 + 100 < 0", lambda d: -(d.treatment_n**2) + 100 < 0),
+        ("`treatment_n` % 2 == 0", lambda d: d.treatment_n % 2 == 0),
+        ("is_blank(note)", lambda d: d.note.isna()),
+        ("note.notna()", lambda d: d.note.notna()),
+        ("contains(outcome, 'WOUND', case=False)", lambda d: d.outcome.str.contains("wound")),
+        ("outcome.str.startswith('wound')", lambda d: d.outcome.str.startswith("wound")),
+        ("ends_with(outcome, 'area')", lambda d: d.outcome.str.endswith("area")),
+        ("between(treatment_n, 5, 10)", lambda d: d.treatment_n.between(5, 10)),
+        ("outcome == ['wound_area']", lambda d: d.outcome == "wound_area"),
+        ("lower(treatment_label) == 'ev'", lambda d: d.treatment_label.str.lower() == "ev"),
+    ],
+)
+def test_conditions_mean_what_pandas_says_of_the_same_rows(
+    ours: Sheets, where: str, right: Callable[[pd.DataFrame], pd.Series]
+) -> None:
+    frame = ours.outcomes
+    assert rows_where(frame, where).tolist() == right(frame).fillna(False).astype(bool).tolist()
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("use == 'apert'", "'apart'"),
+        ("use == ''", "is_blank"),
+        ("treatment_n > '10'", "without quotes"),
+        ("outcome.str.contains('wound|scar')", "joined by or"),
+        ("outcome > '10'", "order of texts"),
+        ("note ==", "a column or a value"),
+    ],
+)
+def test_a_condition_that_would_mean_something_else_is_refused(ours: Sheets, where: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        ours.effects("SMD", where=where)
