@@ -297,7 +297,13 @@ def location_scale_model(case: Case, data: dict[str, Any]) -> mx.LocationScale:
     """Return the model of a location-scale case."""
     call = case["call"]
     es = complete(case, data, (call.get("moderator_formula"), call["scale_formula"]))
-    return mx.LocationScale(es, call.get("moderator_formula"), call["scale_formula"], link=call["scale_link"])
+    return mx.LocationScale(
+        es,
+        call.get("moderator_formula"),
+        call["scale_formula"],
+        link=call["scale_link"],
+        dependence="accept",  # as the reference does
+    )
 
 
 def complete(case: Case, data: dict[str, Any], formulas: tuple[str | None, ...]) -> mx.EffectSizes:
