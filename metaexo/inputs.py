@@ -164,10 +164,10 @@ def check_level(level: object, name: str = "level") -> float:
     InputError
         If it is no number, or not between 0 and 1.
     """
-    number = isinstance(level, abstract.Real | np.number) and not isinstance(level, bool | np.bool_)
-    if number and 0 < level < 1:  # type: ignore[operator]
+    number = is_number(level)
+    if number and 0 < float(level) < 1:  # type: ignore[arg-type]
         return float(level)  # type: ignore[arg-type]
-    percent = number and 1 < level < 100  # type: ignore[operator]
+    percent = number and 1 < float(level) < 100  # type: ignore[arg-type]
     raise InputError(
         f"{name} is {level!r}",
         "a fraction between 0 and 1, for example 0.95",
@@ -208,14 +208,18 @@ def check_number(name: str, value: object) -> float:
     InputError
         If it is something else.
     """
-    if not isinstance(value, abstract.Real | np.number) or isinstance(
-        value, bool | complex | np.complexfloating
-    ):
+    if not is_number(value):
         raise InputError(f"{name} is {_describe(value)}", "a number")
-    try:
-        return float(value)
-    except OverflowError:
-        raise InputError(f"{name} is a whole number too large to compute with", "a number") from None
+    return float(value)  # type: ignore[arg-type]
+
+
+def is_number(value: object) -> bool:
+    """Say whether a value is a single real number that a float can hold; True and False are none."""
+    if isinstance(value, bool | np.bool_ | np.timedelta64 | np.complexfloating):
+        return False
+    if isinstance(value, int):
+        return abs(value) < 2**1023
+    return isinstance(value, abstract.Real | np.number)
 
 
 def check_aligned(**named: object) -> None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+NO_LINES = (bool, np.timedelta64)
+
+
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     """One row that did not take part.
@@ -108,8 +111,8 @@ class Ledger:
         studies, items : mapping of int to str, optional
             Line to study and to what the row reports.
         """
-        for given in (reasons, studies or {}, items or {}):
-            _check_mapping(given)
+        for given in (reasons, studies, items):
+            _check_mapping(given, given is not reasons)
         unknown = sorted(set(reasons) - set(self.used), key=str)
         if unknown:
             raise InputError(
@@ -162,7 +165,7 @@ def _whole(lines: object) -> tuple[int, ...]:
     given: list[Any] = (
         list(lines) if isinstance(lines, Iterable) and not isinstance(lines, str | Mapping) else [lines]
     )
-    if not all(isinstance(line, int | np.integer) and not isinstance(line, bool) for line in given):
+    if not all(isinstance(line, int | np.integer) and type(line) not in NO_LINES for line in given):
         raise InputError("some lines are no whole numbers", "a list of the numbers of lines, from 1")
     return tuple(int(line) for line in given)
 
@@ -178,6 +181,6 @@ def _entries(source: object, left_out: object) -> tuple[LeftOut, ...]:
     return tuple(given)
 
 
-def _check_mapping(given: object) -> None:
-    if not isinstance(given, Mapping):
+def _check_mapping(given: object, optional: bool) -> None:
+    if not (isinstance(given, Mapping) or (optional and given is None)):
         raise InputError(f"a {type(given).__name__} was given", "a mapping of lines to words")

@@ -8,7 +8,7 @@ from importlib.resources import files
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from metaexo.errors import UnknownChoiceError
+from metaexo.inputs import check_choice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,8 +52,7 @@ def load_dataset(name: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if name not in _index():
-        raise UnknownChoiceError("data set", name, _index())
+    check_choice("data set", name, tuple(_index()))
     text = files("metaexo.datasets").joinpath(f"{name}.csv").read_text(encoding="utf-8")
     frame = pd.read_csv(StringIO(text))
     frame.attrs.update({"name": name, **_index()[name]})

@@ -1,13 +1,15 @@
-"""Arguments of the conversions: read as arrays of numbers, and refused where a value is impossible.
+"""Arguments of effects and conversions: read as numbers or words, refused where a value is impossible.
 
 A missing value (NaN) passes: what is not reported cannot be wrong.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 import warnings
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,13 +22,30 @@ from metaexo.effects.check import (
     check_not_negative,
     check_p_value,
 )
-from metaexo.errors import InputError, SampleSizeError, UnknownChoiceError, UnusedStudyColumnWarning
-from metaexo.inputs import as_word, is_blank, read_entries
+from metaexo.errors import (
+    InputError,
+    ProportionError,
+    SampleSizeError,
+    ShapeError,
+    UnknownChoiceError,
+    UnusedStudyColumnWarning,
+)
+from metaexo.inputs import (
+    as_word,
+    check_aligned,
+    check_flag,
+    check_level,
+    is_blank,
+    read_entries,
+    read_numbers,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 STUDY_NAMES = ("study", "studies", "studyid", "studyname", "studyno", "studynumber", "studylabel", "paper")
+P = ParamSpec("P")
+R = TypeVar("R")
 Check = Callable[[str, Array, Sequence[str]], None]
 
 
@@ -47,6 +66,102 @@ class _Entries(Sequence[str]):
         if isinstance(at, slice):
             return [self[i] for i in range(*at.indices(self.size))]
         return f"entry {at + 1}"
+
+
+def reads(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a conversion read its arguments: arrays as numbers that are possible, flags, levels.
+
+    An argument that the function takes as ArrayLike becomes a new array of floats, and is checked by what its
+    name says it is: a p-value, a size, a standard deviation, a correlation, a share. The arrays must have
+    shapes that go together, pandas objects one index. What does not exist (the logarithm of a negative
+    number) comes back as NaN or infinite, without a warning.
+    """
+    return _reading(function, together=True)
+
+
+def reads_groups(function: Callable[P, R]) -> Callable[P, R]:
+    """As :func:`reads`, for a function that looks after the shapes of its arrays itself."""
+    return _reading(function, together=False)
+
+
+def _reading(function: Callable[P, R], together: bool) -> Callable[P, R]:
+    signature = inspect.signature(function)
+    kinds = {name: str(parameter.annotation) for name, parameter in signature.parameters.items()}
+
+    @functools.wraps(function)
+    def reading(*args: P.args, **kwargs: P.kwargs) -> R:
+        bound = signature.bind(*args, **kwargs)
+        given, arrays = bound.arguments, {}
+        check_aligned(**{name: x for name, x in given.items() if kinds[name].startswith("ArrayLike")})
+        for name, value in given.items():
+            if kinds[name].startswith("ArrayLike") and not (value is None and "None" in kinds[name]):
+                arrays[name] = given[name] = _possible(name, read_numbers(value, name))
+            elif name == "level":
+                given[name] = check_level(value)
+            elif kinds[name] == "bool":
+                given[name] = check_flag(name, value)
+        if together:
+            check_shapes(arrays)
+        with np.errstate(all="ignore"):
+            return function(*bound.args, **bound.kwargs)
+
+    return reading
+
+
+def check_shapes(arrays: Mapping[str, Array]) -> None:
+    """Refuse arrays whose shapes do not go together."""
+    try:
+        np.broadcast_shapes(*(values.shape for values in arrays.values()))
+    except ValueError:
+        found = ", ".join(f"{name}: {values.shape}" for name, values in arrays.items())
+        raise ShapeError(
+            f"the arrays differ in shape ({found})", "arrays of one shape, or single numbers"
+        ) from None
+
+
+def _possible(name: str, values: Array) -> Array:
+    """Return the values; refuse those that a quantity of this name cannot have."""
+    last = name.rsplit("_", 1)[-1]
+    check = BY_NAME.get(name, BY_NAME.get(last))
+    if check is not None:
+        check(name, values.ravel(), _Entries(values.size))
+    return values
+
+
+def _check_share(name: str, values: Array, rows: Sequence[str]) -> None:
+    _refuse(
+        name,
+        values,
+        (values < 0) | (values > 1),
+        rows,
+        ProportionError,
+        "a value from 0 to 1",
+        "20 per cent is 0.2",
+    )
+
+
+def _check_at_least_zero(name: str, values: Array, rows: Sequence[str]) -> None:
+    _refuse(name, values, values < 0, rows, InputError, "values of at least 0")
+
+
+def _check_levels(name: str, values: Array, rows: Sequence[str]) -> None:
+    wrong = ~((values > 0) & (values < 1)) & ~np.isnan(values)
+    remedy = "write 0.95 for 95 per cent"
+    _refuse(name, values, wrong, rows, InputError, "a fraction between 0 and 1", remedy)
+
+
+def _refuse(
+    name: str,
+    values: Array,
+    wrong: Mask,
+    rows: Sequence[str],
+    error: type[InputError],
+    needed: str,
+    remedy: str = "look at these values in the source",
+) -> None:
+    if wrong.any():
+        at = np.flatnonzero(wrong).tolist()
+        raise error(f"{name} is impossible", needed, remedy, [f"{rows[i]}: {values[i]:g}" for i in at])
 
 
 def numbers(values: ArrayLike) -> Array:
@@ -180,6 +295,35 @@ def index_of(*given: object) -> pd.Index[Any] | None:
     return next((index for index in indexes if index is not None and not callable(index)), None)
 
 
+def check_kind(name: str, given: object, *kinds: type) -> None:
+    """Refuse anything but an object of some kinds.
+
+    Raises
+    ------
+    InputError
+        If it is something else; it says what is needed.
+    """
+    if not isinstance(given, kinds):
+        needed = " or ".join(kind.__name__ for kind in kinds)
+        raise InputError(f"{name} is a {type(given).__name__}, not {needed}", needed)
+
+
+def read_names(names: object, what: str) -> tuple[str, ...]:
+    """Return one name or several as a tuple.
+
+    Raises
+    ------
+    InputError
+        If they are no texts.
+    """
+    if isinstance(names, str):
+        return (names,)
+    entries = read_entries(names, what)
+    if not all(isinstance(entry, str) for entry in entries):
+        raise InputError(f"{what} holds other things than names", "the name of a column, or a list of names")
+    return tuple(entries)
+
+
 def read_labels(values: object, k: int | None = None) -> tuple[str, ...]:
     """Return labels as texts; a blank one is the number of its row; empty if none are given."""
     if values is None:
@@ -243,3 +387,32 @@ def study_column_of(data: pd.DataFrame) -> str | None:
             )
             return None
     return None
+
+
+BY_NAME: dict[str, Check] = {
+    "p_value": check_p_value,
+    "sd": check_not_negative,
+    "se": check_not_negative,
+    "sd_1": check_not_negative,
+    "sd_2": check_not_negative,
+    "correlation": check_correlation,
+    "correlations": check_correlation,
+    "phi": check_correlation,
+    "f": _check_square,
+    "n": _check_size,
+    "risk": _check_share,
+    "proportion": _check_share,
+    "probability": _check_share,
+    "share": _check_share,
+    "sensitivity": _check_share,
+    "specificity": _check_share,
+    "positive_predictive_value": _check_share,
+    "negative_predictive_value": _check_share,
+    "time": _check_at_least_zero,
+    "rate": _check_at_least_zero,
+    "tau2": _check_at_least_zero,
+    "v": _check_at_least_zero,
+    "odds_ratio": _check_at_least_zero,
+    "risk_ratio": _check_at_least_zero,
+    "level": _check_levels,
+}

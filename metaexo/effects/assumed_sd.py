@@ -16,6 +16,7 @@ from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.reported import ARMS, complete_sd, read_table
 from metaexo.errors import AssumptionWarning, InputError, ShapeError
 from metaexo.formatting import plural
+from metaexo.inputs import read_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +84,7 @@ def effects_with_assumed_sd(
     """
     record = get_measure(measure)
     done = effects_from_table(record, table, assumed_correlation, level=level, rows=rows)
-    reported = read_table(table, tuple(rows) if rows is not None else None)
+    reported = read_table(table, rows)
     sd = _one_a_row(assumed_sd, reported.k, reported.rows)
     open_rows = np.array([bool(reason) for reason in done.reasons], dtype=bool) & np.isfinite(sd)
     if not open_rows.any():
@@ -108,7 +109,7 @@ def effects_with_assumed_sd(
 
 
 def _one_a_row(assumed_sd: ArrayLike, k: int, rows: Sequence[str]) -> Array:
-    sd = np.asarray(assumed_sd, dtype=float)
+    sd = read_numbers(assumed_sd, "assumed_sd", rows=rows)
     if sd.ndim == 0:
         sd = np.full(k, float(sd))
     if sd.shape != (k,):

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from metaexo.effects.arguments import reads, reads_groups
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
+from metaexo.errors import InputError, ShapeError
+from metaexo.inputs import read_numbers
 
 if TYPE_CHECKING:
     from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
-@np.errstate(all="ignore")
+@reads
 def double_arcsine(proportion: ArrayLike, n: ArrayLike) -> Array:
     """Return the Freeman-Tukey double arcsine of a proportion.
 
@@ -50,7 +53,7 @@ def double_arcsine(proportion: ArrayLike, n: ArrayLike) -> Array:
     return np.asarray((low + high) / 2)
 
 
-@np.errstate(all="ignore")
+@reads
 def inverse_double_arcsine(y: ArrayLike, n: ArrayLike) -> Array:
     """Return the proportion whose double arcsine is y, for a sample size n.
 
@@ -89,7 +92,7 @@ def inverse_double_arcsine(y: ArrayLike, n: ArrayLike) -> Array:
     return np.asarray(np.where(z >= double_arcsine(1.0, size), 1.0, p))
 
 
-@np.errstate(all="ignore")
+@reads
 def freeman_tukey_of_rate(rate: ArrayLike, time: ArrayLike) -> Array:
     """Return the Freeman-Tukey transform of a rate: (sqrt(r) + sqrt(r + 1 / t)) / 2.
 
@@ -116,7 +119,7 @@ def freeman_tukey_of_rate(rate: ArrayLike, time: ArrayLike) -> Array:
     return np.asarray((np.sqrt(r) + np.sqrt(r + 1 / t)) / 2)
 
 
-@np.errstate(all="ignore")
+@reads
 def inverse_freeman_tukey_rate(y: ArrayLike, time: ArrayLike) -> Array:
     """Return the rate whose Freeman-Tukey transform is y, for a person-time t: ((4 y^2 - 1/t) / (4 y))^2.
 
@@ -145,7 +148,7 @@ def inverse_freeman_tukey_rate(y: ArrayLike, time: ArrayLike) -> Array:
     return np.where(z <= least, 0.0, ((4 * inside**2 - 1 / t) / (4 * inside)) ** 2)
 
 
-@np.errstate(all="ignore")
+@reads_groups
 def harmonic_mean(sizes: ArrayLike) -> float:
     """Return the harmonic mean of sample sizes or person-times: k over the sum of their inverses.
 
@@ -209,10 +212,16 @@ def back_by_rows(
     >>> back_by_rows(es, es.y).round(4)
     array([0.  , 0.05])
     """
+    given = _read(effects, values)
     sizes = _sizes(effects)
-    if sizes is not None and rows is not None:
-        sizes = sizes[np.asarray(rows, dtype=np.intp)]
-    return _back(effects.measure, values, sizes)
+    if rows is not None:
+        at = read_numbers(rows, "rows", ndim=1)
+        if not np.isin(at, np.arange(effects.k)).all():
+            raise InputError("some rows are no positions of effects", f"positions from 0 to {effects.k - 1}")
+        sizes = None if sizes is None else sizes[at.astype(np.intp)]
+    if sizes is not None and given.shape[-1:] not in ((), (1,), sizes.shape):
+        raise ShapeError(f"values has shape {given.shape}", f"a last axis of {sizes.size}")
+    return _back(effects.measure, given, sizes)
 
 
 def back_pooled(effects: EffectSizes | BoundedEffectSizes, values: ArrayLike) -> Array:
@@ -250,11 +259,19 @@ def back_pooled(effects: EffectSizes | BoundedEffectSizes, values: ArrayLike) ->
     >>> back_pooled(es, 0.25).round(4)
     np.float64(0.0254)
     """
+    given = _read(effects, values)
     sizes = _sizes(effects)
     if sizes is not None:
         known = sizes[np.isfinite(sizes)]
         sizes = np.asarray(harmonic_mean(known) if known.size else np.nan)
-    return _back(effects.measure, values, sizes)
+    return _back(effects.measure, given, sizes)
+
+
+def _read(effects: object, values: ArrayLike) -> Array:
+    """Return the values as numbers; refuse effects that are none."""
+    if not isinstance(getattr(effects, "measure", None), Measure):
+        raise InputError(f"effects is a {type(effects).__name__}", "EffectSizes or BoundedEffectSizes")
+    return read_numbers(values, "values")
 
 
 def _sizes(effects: EffectSizes | BoundedEffectSizes) -> Array | None:

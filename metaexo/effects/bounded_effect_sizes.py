@@ -122,7 +122,7 @@ class BoundedEffectSizes:
         put(self, "bounds", bounds)
         put(self, "measure", get_measure(measure))
         put(self, "labels", read_labels(look_up(data, "labels", labels)))
-        put(self, "study", self.row_ids_of(ledger) if studies is None else read_studies(studies))
+        put(self, "study", self._row_ids_of(ledger) if studies is None else read_studies(studies))
         put(self, "ledger", ledger)
         put(self, "oriented", check_flag("oriented", oriented))
         put(self, "origin", origin)
@@ -136,7 +136,7 @@ class BoundedEffectSizes:
         self._check()
 
     @staticmethod
-    def row_ids_of(ledger: Ledger) -> tuple[str, ...]:
+    def _row_ids_of(ledger: Ledger) -> tuple[str, ...]:
         """Return a name of each row: the line of its sheet."""
         return tuple(f"{ledger.source}:{line}" for line in ledger.used)
 
@@ -186,14 +186,15 @@ class BoundedEffectSizes:
     @property
     def y(self) -> NoReturn:
         """Refused: a bound is no point; `exact` has the effects that are."""
-        raise self._no_points()
+        raise self.no_points()
 
     @property
     def v(self) -> NoReturn:
         """Refused: the variance of a bound depends on where the effect lies; see `v_lower` and `v_upper`."""
-        raise self._no_points()
+        raise self.no_points()
 
-    def _no_points(self) -> InputError:
+    def no_points(self) -> InputError:
+        """Return the error for whoever needs points: some effects are bounds."""
         return InputError(
             f"{self.k - int(self.is_exact.sum())} of {self.k} effects are bounds",
             "effects that are points",
@@ -228,7 +229,7 @@ class BoundedEffectSizes:
     @property
     def row_ids(self) -> tuple[str, ...]:
         """Unique name of each row: the line of its sheet."""
-        return self.row_ids_of(self.ledger)
+        return self._row_ids_of(self.ledger)
 
     @property
     def row_labels(self) -> tuple[str, ...]:

@@ -154,7 +154,7 @@ def bounds_from_table(
         done = effects_from_table(record, table, assumed_correlation, level=level, rows=rows)
     else:
         done = effects_with_assumed_sd(record, table, assumed_sd, assumed_correlation, level=level, rows=rows)
-    reported = read_table(table, tuple(rows) if rows is not None else None)
+    reported = read_table(table, rows)
     draft = _Draft(done)
     tests = _Tests.of(record, reported, assumed_correlation)
     _enter_thresholds(draft, tests)

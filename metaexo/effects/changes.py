@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.effects.arguments import correlations, not_negative, numbers, sizes
+from metaexo.effects.arguments import correlations, not_negative, numbers, reads, sizes
 from metaexo.effects.check import Array
 from metaexo.effects.paired_means import difference_variance
 from metaexo.effects.t_statistics import t_from_p
 
 
-@np.errstate(all="ignore")
+@reads
 def change_sd(baseline_sd: ArrayLike, follow_up_sd: ArrayLike, correlation: ArrayLike) -> Array:
     """Return the standard deviation of changes from those of baseline and follow-up and their correlation.
 
@@ -57,7 +57,7 @@ def change_sd(baseline_sd: ArrayLike, follow_up_sd: ArrayLike, correlation: Arra
     return np.asarray(np.sqrt(np.maximum(square, 0.0)))
 
 
-@np.errstate(all="ignore")
+@reads
 def correlation_from_change_sd(sd: ArrayLike, baseline_sd: ArrayLike, follow_up_sd: ArrayLike) -> Array:
     """Return the correlation of baseline and follow-up that a reported SD of changes implies.
 
@@ -97,7 +97,7 @@ def correlation_from_change_sd(sd: ArrayLike, baseline_sd: ArrayLike, follow_up_
     return np.asarray(np.where(np.abs(r) <= 1, r, np.nan))
 
 
-@np.errstate(all="ignore")
+@reads
 def change_sd_from_t(change: ArrayLike, t: ArrayLike, n: ArrayLike) -> Array:
     """Return the standard deviation of changes from their mean and the t statistic of a paired test.
 
@@ -139,7 +139,7 @@ def change_sd_from_t(change: ArrayLike, t: ArrayLike, n: ArrayLike) -> Array:
         return np.asarray(np.abs(numbers(change)) * root / np.where(size > 0, size, np.nan))
 
 
-@np.errstate(all="ignore")
+@reads
 def change_sd_from_p(
     change: ArrayLike, p_value: ArrayLike, n: ArrayLike, *, one_sided: bool = False
 ) -> Array:
@@ -182,7 +182,7 @@ def change_sd_from_p(
     return change_sd_from_t(change, t, n)
 
 
-@np.errstate(all="ignore")
+@reads
 def t_from_change_sd(change: ArrayLike, sd: ArrayLike, n: ArrayLike) -> Array:
     """Return the paired t from the mean and the standard deviation of changes: t = D sqrt(n) / s_c.
 

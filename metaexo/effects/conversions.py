@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
+from metaexo.effects.arguments import reads
 from metaexo.effects.changes import correlation_from_change_sd
 from metaexo.errors import InputError
 from metaexo.numeric.tails import t_of_tail
@@ -30,7 +31,7 @@ FORMULAS = {
 }
 
 
-@np.errstate(all="ignore")
+@reads
 def sd_from_se(se: ArrayLike, n: ArrayLike) -> Array:
     """Return the standard deviation from the standard error of a mean: SD = SE sqrt(n).
 
@@ -61,7 +62,7 @@ def sd_from_se(se: ArrayLike, n: ArrayLike) -> Array:
     return np.asarray(np.asarray(se, dtype=float) * np.sqrt(np.asarray(n, dtype=float)))
 
 
-@np.errstate(all="ignore")
+@reads
 def sd_from_ci(low: ArrayLike, high: ArrayLike, n: ArrayLike, level: float = 0.95) -> Array:
     """Return the standard deviation from the confidence interval of one group's mean.
 
@@ -95,7 +96,7 @@ def sd_from_ci(low: ArrayLike, high: ArrayLike, n: ArrayLike, level: float = 0.9
     return np.asarray(np.sqrt(size) * se_from_ci(low, high, level=level, df=size - 1))
 
 
-@np.errstate(all="ignore")
+@reads
 def se_from_ci(
     low: ArrayLike,
     high: ArrayLike,
@@ -147,7 +148,7 @@ def se_from_ci(
     return np.asarray((ends[1] - ends[0]) / (2 * quantile))
 
 
-@np.errstate(all="ignore")
+@reads
 def estimates_and_variances(
     estimate: ArrayLike | None = None,
     *,
@@ -208,7 +209,7 @@ def estimates_and_variances(
     return np.asarray(y), np.asarray(se**2)
 
 
-@np.errstate(all="ignore")
+@reads
 def correlation_from_difference_se(se: ArrayLike, sd_1: ArrayLike, sd_2: ArrayLike, n: ArrayLike) -> Array:
     """Return the correlation of two conditions from the standard error of their mean difference.
 

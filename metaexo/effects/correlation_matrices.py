@@ -10,14 +10,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc, fdtrc, ndtr, ndtri
 
+from metaexo.effects.arguments import reads_groups
 from metaexo.effects.conversions import tail_of
-from metaexo.errors import CollinearError, InputError, MissingInputError, ShapeError, UnknownChoiceError
+from metaexo.errors import (
+    CollinearError,
+    InputError,
+    MissingInputError,
+    SampleSizeError,
+    ShapeError,
+    UnknownChoiceError,
+)
+from metaexo.inputs import check_flag, check_number, read_words
 from metaexo.numeric.tails import t_of_tail, t_two_sided
 
 Array = NDArray[np.float64]
 ONE = 1e-8  # a diagonal within this of ones is that of a correlation matrix
 
 
+@reads_groups
 def covariance_of_correlations(
     correlations: ArrayLike, n: float, *, fisher_z: bool = False
 ) -> tuple[Array, Array]:
@@ -63,7 +73,12 @@ def covariance_of_correlations(
     >>> y, np.diag(cov).round(6)
     (array([0.5, 0.2, 0.3]), array([0.005625, 0.009216, 0.008281]))
     """
+    check_flag("fisher_z", fisher_z)
+    if check_number("n", n) <= 3:
+        raise SampleSizeError(f"n = {n!r}", "a sample size above 3")
     r = _square(correlations)
+    if r.shape[0] < 2:
+        raise ShapeError(f"a matrix of shape {r.shape}", "correlations of two variables or more")
     pairs = list(itertools.combinations(range(r.shape[0]), 2))
     y = np.array([r[pair] for pair in pairs])
     cov = np.array([[_covariance(r, one, other) for other in pairs] for one in pairs]) / (n - 1)
@@ -124,6 +139,7 @@ class MatrixRegression:
     chi2_pvalue: float | None = None
 
 
+@reads_groups
 def regression_from_matrix(
     matrix: ArrayLike,
     outcome: str,
@@ -191,16 +207,36 @@ def regression_from_matrix(
     (array([0.4835, 0.0549]), 0.2527)
     """
     s = _square(matrix)
-    at = _positions([outcome, *predictors], names)
+    predictors, known = read_words(predictors, "predictors"), read_words(names, "names", s.shape[0])
+    if not predictors or len({str(outcome), *predictors}) <= len(predictors) or not np.isfinite(s).all():
+        raise InputError(
+            "no predictors, a variable that stands twice, or gaps in the matrix",
+            "an outcome and other variables as predictors, each once, and a complete matrix",
+        )
+    if n is not None and not len(predictors) + 1 < check_number("n", n) < 1e15:
+        raise SampleSizeError(f"n = {n!r}", f"a sample size above {len(predictors) + 1}")
+    if not isinstance(outcome, str):
+        raise InputError(f"outcome is a {type(outcome).__name__}", "the name of a variable")
+    at = _positions([outcome, *predictors], known)
+    if not (np.diag(s)[at] > 0).all():
+        raise InputError("some variances are not above 0", "a correlation or covariance matrix")
     y, x = at[0], np.array(at[1:], dtype=np.intp)
     block = s[np.ix_(x, x)]
     if np.linalg.cond(block) > 1e12:
         raise CollinearError(
             "the predictors are linear combinations of each other", "predictors of their own"
         )
+    if means is not None and np.shape(means) != s.shape[:1]:
+        raise ShapeError(f"means has shape {np.shape(means)}", "one mean for each variable of the matrix")
     inverse = np.asarray(np.linalg.inv(block), dtype=float)
     b = np.asarray(inverse @ s[x, y])
     r2 = float(b @ s[x, y] / s[y, y])
+    if not r2 < 1:
+        raise InputError(
+            "the predictors leave nothing of the outcome unexplained",
+            "a correlation or covariance matrix of variables that differ",
+            "look at the matrix: a correlation may have lost its sign or its decimals",
+        )
     if errors is not None:
         cov = _delta_cov(inverse, b, y, x, np.asarray(errors, dtype=float), s.shape[0])
         chi2 = float(b @ np.linalg.solve(cov, b))
@@ -291,6 +327,6 @@ def _positions(wanted: Sequence[str], names: Sequence[str]) -> list[int]:
 
 def _square(matrix: ArrayLike) -> Array:
     s = np.asarray(matrix, dtype=float)
-    if s.ndim != 2 or s.shape[0] != s.shape[1] or not np.allclose(s, s.T, equal_nan=True):
+    if not s.size or s.ndim != 2 or s.shape[0] != s.shape[1] or not np.allclose(s, s.T, equal_nan=True):
         raise ShapeError(f"a matrix of shape {s.shape}", "a square and symmetric matrix")
     return s

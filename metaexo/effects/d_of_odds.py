@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
-from metaexo.effects.arguments import numbers, signs, sizes, squares
+from metaexo.effects.arguments import numbers, reads, signs, sizes, squares
 from metaexo.effects.check import Array
 from metaexo.effects.two_by_two import first_cell
-from metaexo.errors import ProportionError, UnknownChoiceError
+from metaexo.errors import ProportionError
+from metaexo.inputs import check_choice
 
 LOGISTIC = math.pi / math.sqrt(3)
 NORMAL = 1.65
@@ -25,6 +26,7 @@ SCALES = {"logistic": LOGISTIC, "normal": NORMAL}
 Outcome = Literal["logistic", "normal"]
 
 
+@reads
 def d_of_log_odds_ratio(log_odds_ratio: ArrayLike, outcome: Outcome = "logistic") -> Array:
     """Return the standardised mean difference that a log odds ratio amounts to.
 
@@ -62,6 +64,7 @@ def d_of_log_odds_ratio(log_odds_ratio: ArrayLike, outcome: Outcome = "logistic"
     return np.asarray(numbers(log_odds_ratio) / _scale(outcome))
 
 
+@reads
 def log_odds_ratio_of_d(d: ArrayLike, outcome: Outcome = "logistic") -> Array:
     """Return the log odds ratio that a standardised mean difference amounts to: c d.
 
@@ -97,6 +100,7 @@ def log_odds_ratio_of_d(d: ArrayLike, outcome: Outcome = "logistic") -> Array:
     return np.asarray(numbers(d) * _scale(outcome))
 
 
+@reads
 def d_of_risks(treatment_risk: ArrayLike, control_risk: ArrayLike) -> Array:
     """Return the standardised mean difference of two risks, over probits: z(p1) - z(p2).
 
@@ -132,7 +136,7 @@ def d_of_risks(treatment_risk: ArrayLike, control_risk: ArrayLike) -> Array:
         return np.asarray(ndtri(_risk(treatment_risk)) - ndtri(_risk(control_risk)))
 
 
-@np.errstate(all="ignore")
+@reads
 def risk_of_d(d: ArrayLike, control_risk: ArrayLike) -> Array:
     """Return the risk of the treated for a standardised mean difference and the risk of the controls.
 
@@ -168,7 +172,7 @@ def risk_of_d(d: ArrayLike, control_risk: ArrayLike) -> Array:
     return np.asarray(ndtr(numbers(d) + ndtri(_risk(control_risk))))
 
 
-@np.errstate(all="ignore")
+@reads
 def log_odds_ratio_of_chi_square(
     chi_square: ArrayLike,
     direction: ArrayLike,
@@ -228,7 +232,7 @@ def log_odds_ratio_of_chi_square(
     return np.asarray(first + fourth - second - third)
 
 
-@np.errstate(all="ignore")
+@reads
 def chi_square_of_log_odds_ratio(
     log_odds_ratio: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike, events: ArrayLike
 ) -> Array:
@@ -267,8 +271,7 @@ def chi_square_of_log_odds_ratio(
 
 
 def _scale(outcome: str) -> float:
-    if outcome not in SCALES:
-        raise UnknownChoiceError("outcome", outcome, SCALES)
+    check_choice("outcome", outcome, tuple(SCALES))
     return SCALES[outcome]
 
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.effects.arguments import numbers, signs, sizes, squares
+from metaexo.effects.arguments import numbers, reads, signs, sizes, squares
 from metaexo.effects.check import Array
 from metaexo.effects.group_correlations import d_of_point_biserial, point_biserial_of_d
 from metaexo.effects.t_statistics import f_from_t, p_from_t, t_from_f, t_from_p
 from metaexo.errors import InputError
 
 
+@reads
 def d_of_t(t: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return Cohen's d from the t statistic of two independent groups: d = t sqrt(1/n1 + 1/n2).
 
@@ -53,7 +54,7 @@ def d_of_t(t: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     return np.asarray(numbers(t) * _unit(treatment_n, control_n))
 
 
-@np.errstate(all="ignore")
+@reads
 def t_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return the t statistic of two independent groups from Cohen's d; the inverse of :func:`d_of_t`.
 
@@ -87,6 +88,7 @@ def t_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     return np.asarray(numbers(d) / _unit(treatment_n, control_n))
 
 
+@reads
 def d_of_f(f: ArrayLike, direction: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return Cohen's d from the F statistic of two independent groups: d = sign sqrt(F (1/n1 + 1/n2)).
 
@@ -124,7 +126,7 @@ def d_of_f(f: ArrayLike, direction: ArrayLike, treatment_n: ArrayLike, control_n
     return d_of_t(t_from_f(f, direction), treatment_n, control_n)
 
 
-@np.errstate(all="ignore")
+@reads
 def f_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return the F statistic of two independent groups from Cohen's d; the inverse of :func:`d_of_f`.
 
@@ -152,7 +154,7 @@ def f_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     return f_from_t(t_of_d(d, treatment_n, control_n))
 
 
-@np.errstate(all="ignore")
+@reads
 def d_of_p(
     p_value: ArrayLike,
     direction: ArrayLike,
@@ -201,7 +203,7 @@ def d_of_p(
     return d_of_t(t_from_p(p_value, direction, df, one_sided=one_sided), treatment_n, control_n)
 
 
-@np.errstate(all="ignore")
+@reads
 def p_of_d(
     d: ArrayLike,
     treatment_n: ArrayLike,
@@ -243,6 +245,7 @@ def p_of_d(
     return p_from_t(t, df, one_sided=one_sided, direction=direction)
 
 
+@reads
 def d_of_chi_square(
     chi_square: ArrayLike, direction: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike
 ) -> Array:
@@ -295,7 +298,7 @@ def d_of_chi_square(
         return d_of_point_biserial(phi, treatment_n, control_n)
 
 
-@np.errstate(all="ignore")
+@reads
 def chi_square_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return Pearson's chi-square of a 2 x 2 table from the d of its outcome.
 

@@ -12,6 +12,7 @@ from scipy.special import ndtr, ndtri
 
 from metaexo.effects.conversions import tail_of
 from metaexo.errors import InputError, ShapeError
+from metaexo.inputs import check_level, check_number, read_numbers
 
 Array = NDArray[np.float64]
 
@@ -98,25 +99,39 @@ def delta_method(
     >>> done.estimate.round(4), done.se.round(4)
     (array([0.5714]), array([0.3763]))
     """
-    b, v = np.asarray(estimate, dtype=float), np.asarray(cov, dtype=float)
+    b, v = read_numbers(estimate, "estimate", ndim=1), read_numbers(cov, "cov")
+    check_level(level)
+    if not callable(function):
+        raise InputError(f"function is {function!r}", "a function of the estimates")
     if b.ndim != 1 or v.shape != (b.size, b.size):
         raise ShapeError(f"{b.shape} estimates with a covariance matrix of shape {v.shape}", "p and p x p")
-    if order not in (1, 2):
+    if check_number("order", order) not in (1, 2):
         raise InputError(f"order = {order!r}", "1 or 2")
 
     def values(x: Array) -> Array:
-        return np.atleast_1d(np.asarray(function(*x), dtype=float))
+        return read_numbers(_called(function, x), "what the function returns", ndim=1)
 
-    gradients = jacobian(values, b)
-    spread = gradients @ v @ gradients.T
-    if order > 1:
-        curved = hessians(values, b) @ v
-        spread = spread + np.einsum("aij,bji->ab", curved, curved) / 2
-    value, se = values(b), np.sqrt(np.diag(spread))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
+        gradients = jacobian(values, b)
+        spread = gradients @ v @ gradients.T
+        if order > 1:
+            curved = hessians(values, b) @ v
+            spread = spread + np.einsum("aij,bji->ab", curved, curved) / 2
+        value, se = values(b), np.sqrt(np.diag(spread))
         z = value / se
     half = -ndtri(tail_of(level)) * se
     return DeltaResult(value, se, z, 2 * ndtr(-np.abs(z)), value - half, value + half, spread)
+
+
+def _called(function: Callable[..., ArrayLike], x: Array) -> ArrayLike:
+    """Return the value of the user's function; what it raises is said in words."""
+    try:
+        return function(*x)
+    except Exception as error:
+        raise InputError(
+            f"the function does not take these estimates ({type(error).__name__}: {error})",
+            f"a function of {x.size} numbers that returns numbers",
+        ) from error
 
 
 def jacobian(function: Callable[[Array], Array], at: Array) -> Array:

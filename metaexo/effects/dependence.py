@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from metaexo.effects.arguments import check_kind
 from metaexo.effects.effect_sizes import Derivation, EffectSizes
 from metaexo.errors import AssumptionWarning, CorrelationError, InputError, MissingInputError, ShapeError
-from metaexo.inputs import check_aligned, check_flag, check_number, read_numbers, read_words
+from metaexo.inputs import Immutable, check_aligned, check_flag, check_number, read_numbers, read_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,7 @@ class WithinCluster:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class Block(Immutable):
     """Rows of one cluster and the covariance matrix of their sampling errors.
 
     Attributes
@@ -304,6 +305,7 @@ def aggregate(
         raise InputError(
             f"the effects are a {type(es).__name__}", "an EffectSizes", "mx.EffectSizes(y, v, study=study)"
         )
+    check_kind("es", es, EffectSizes)
     weighted = check_flag("weighted", weighted)
     known = blocks is not None
     if blocks is None:
@@ -424,12 +426,13 @@ def _mark(es: EffectSizes, block: Block, known: bool) -> Derivation:
 
 def _constant_columns(es: EffectSizes, blocks: Sequence[Block]) -> pd.DataFrame | None:
     """Return the columns that do not vary within a cluster, one row a cluster."""
-    if es.data is None:
+    data = es.data
+    if data is None:
         return None
     keep = [
         name
-        for name in es.data.columns
-        if all(es.data[name].iloc[block.rows].nunique(dropna=False) == 1 for block in blocks)
+        for name in data.columns
+        if all(data[name].iloc[block.rows].nunique(dropna=False) == 1 for block in blocks)
     ]
     first = [int(block.rows[0]) for block in blocks]
-    return es.data[keep].iloc[first].reset_index(drop=True)
+    return data[keep].iloc[first].reset_index(drop=True)

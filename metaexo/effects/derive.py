@@ -36,7 +36,7 @@ from metaexo.effects.reported import (
 from metaexo.effects.t_statistics import t_from_p
 from metaexo.effects.why_not import PAIRED_FAMILY, PAIRED_FORM, why_no_effect
 from metaexo.errors import AssumptionWarning, CorrelationError, InputError
-from metaexo.inputs import Immutable, check_number
+from metaexo.inputs import Immutable, check_level, check_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,13 +187,13 @@ def effects_from_table(
     ('SD from SE', 'only p < 0.05: gives a bound, not a point')
     """
     record = get_measure(measure)
-    reported = read_table(table, tuple(rows) if rows is not None else None)
-    if assumed_correlation is not None:
-        assumed_correlation = check_number("assumed_correlation", assumed_correlation)
-        if not -1 < assumed_correlation < 1:
-            raise CorrelationError(
-                f"assumed_correlation = {assumed_correlation!r}", "a value between -1 and 1"
-            )
+    reported = read_table(table, rows)
+    check_level(level)
+    if (
+        assumed_correlation is not None
+        and not -1 < check_number("assumed_correlation", assumed_correlation) < 1
+    ):
+        raise CorrelationError(f"assumed_correlation = {assumed_correlation!r}", "a value between -1 and 1")
     if record.compute is None and record.code not in EFFECT_NAMES:
         raise InputError(
             f"{record.code} stands for effects computed elsewhere",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects.arguments import (
+    check_kind,
     check_studies,
     check_table,
     index_of,
@@ -31,7 +32,15 @@ from metaexo.errors import (
     VarianceRatioWarning,
 )
 from metaexo.formatting import plural
-from metaexo.inputs import check_aligned, check_choice, check_flag, is_blank, read_entries, read_numbers
+from metaexo.inputs import (
+    check_aligned,
+    check_choice,
+    check_flag,
+    is_blank,
+    is_number,
+    read_entries,
+    read_numbers,
+)
 from metaexo.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -415,7 +424,7 @@ class EffectSizes:
         InputError
             If both have an index, and these differ.
         """
-        if self.index is not None:
+        if self.index is not None and isinstance(name, str):
             check_aligned(**{"the effects": self, name: values})
 
     def with_labels(self, labels: Sequence[str]) -> EffectSizes:
@@ -459,6 +468,9 @@ class EffectSizes:
         ShapeError
             If there is not one entry per effect.
         """
+        import pandas as pd
+
+        check_kind("index", index, pd.Index)
         if len(index) != self.k:
             raise ShapeError(f"index has {len(index)} entries for {self.k} effects", "one entry for each")
         made = object.__new__(EffectSizes)
@@ -584,7 +596,7 @@ def positions_of(rows: object, k: int, row_name: Callable[[int], str]) -> NDArra
         raise InputError(
             "the mask is missing in some rows", needed, "fill them", [row_name(i) for i in blank]
         )
-    whole = all(isinstance(e, int | np.integer) and not isinstance(e, bool | np.bool_) for e in entries)
+    whole = all(isinstance(e, int | np.integer) and is_number(e) for e in entries)
     if not whole or any(not 0 <= int(e) < k for e in entries) or len(set(entries)) < len(entries):
         raise InputError("rows are neither a mask nor positions", needed, remedy)
     return np.array([int(e) for e in entries], dtype=np.intp)

@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from metaexo.effects.arguments import reads
 from metaexo.effects.check import check_counts, check_events_within, check_sample_size
 from metaexo.errors import InputError, ShapeError
 
 Array = NDArray[np.float64]
 
 
-@np.errstate(all="ignore")
+@reads
 def clopper_pearson(events: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[Array, Array]:
     """Return the exact confidence interval of a proportion.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from metaexo.effects.arguments import check_kind
 from metaexo.effects.back_transforms import back_by_rows
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import REPORTED, Derivation, EffectSizes
@@ -32,6 +33,7 @@ from metaexo.effects.zero_cells import ZeroCells, add_to_cells
 from metaexo.effects.zero_cells import cells as table_cells
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.formatting import interval, number
+from metaexo.inputs import is_number
 from metaexo.numeric.tails import normal_quantile
 
 LEVEL = 0.95
@@ -88,6 +90,7 @@ def explain(es: EffectSizes | BoundedEffectSizes, row: int | str = 0) -> Explana
     result: y = 6, v = 4.5, SE = 2.1213203
     shown as: Mean difference 6.00 (1.84 to 10.16, 95 % normal interval)
     """
+    check_kind("es", es, EffectSizes, BoundedEffectSizes)
     i = _position(es, row)
     if isinstance(es, BoundedEffectSizes):
         if not es.is_exact[i]:
@@ -289,9 +292,9 @@ def _position(es: EffectSizes | BoundedEffectSizes, row: int | str) -> int:
         if len(at) != 1:
             raise UnknownChoiceError("row", row, [*es.row_ids, *es.row_labels])
         return at[0]
-    if not -es.k <= row < es.k:
+    if not (is_number(row) and float(row).is_integer() and -es.k <= row < es.k):
         raise InputError(f"row {row} of {es.k} effects", f"a position from 0 to {es.k - 1}")
-    return row % es.k
+    return int(row) % es.k
 
 
 def _near(a: float, b: float) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects import quantile_rules as rules
+from metaexo.effects.arguments import reads
 from metaexo.effects.quantile_models import (
     best_linear_unbiased,
     box_cox,
@@ -17,7 +18,8 @@ from metaexo.effects.quantile_models import (
     unknown_non_normal,
 )
 from metaexo.effects.quantile_rules import Quantiles
-from metaexo.errors import IntervalError, MissingInputError, UnknownChoiceError
+from metaexo.errors import IntervalError, MissingInputError
+from metaexo.inputs import check_choice
 
 Array = NDArray[np.float64]
 Rule = Callable[[Quantiles], Array]
@@ -77,6 +79,7 @@ class QuantileEstimates:
     distribution: tuple[str, ...]
 
 
+@reads
 def mean_sd_from_quantiles(
     n: ArrayLike,
     *,
@@ -143,10 +146,8 @@ def mean_sd_from_quantiles(
     >>> done.mean.round(3), done.sd.round(3)
     (array([12.354]), array([3.817]))
     """
-    if method not in (*PAIRS, *MODELS):
-        raise UnknownChoiceError("method", method, (*PAIRS, *MODELS))
-    if distribution not in ("normal", "lognormal"):
-        raise UnknownChoiceError("distribution", distribution, ("normal", "lognormal"))
+    check_choice("method", method, (*PAIRS, *MODELS))
+    check_choice("distribution", distribution, ("normal", "lognormal"))
     if (q1 is None or q3 is None) and (minimum is None or maximum is None):
         needed = "q1 and q3, or minimum and maximum"
         raise MissingInputError("neither quartiles nor a range are given", needed)

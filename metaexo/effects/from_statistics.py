@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -215,6 +216,7 @@ def _rule(
     drop_double_zero: bool,
 ) -> ZeroCells | None:
     """Return the rule for zero cells; None for a measure that does not count, if nothing was asked for."""
+    rule = ZeroCells(0.0 if continuity is None else continuity, to, which, share, drop_double_zero)
     if record.zero_cells is None:
         asked = (continuity is not None, to != "studies_with_zero", which != "all", share != "both")
         if any(asked) or drop_double_zero:
@@ -222,9 +224,7 @@ def _rule(
                 f"a rule for zero cells was given for {record.code}", "a measure of counts, or no such rule"
             )
         return None
-    return ZeroCells(
-        record.zero_cells if continuity is None else continuity, to, which, share, drop_double_zero
-    )
+    return replace(rule, add=record.zero_cells) if continuity is None else rule
 
 
 def _ledger(

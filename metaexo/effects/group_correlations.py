@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
-from metaexo.effects.arguments import correlations
+from metaexo.effects.arguments import correlations, reads
 
 Array = NDArray[np.float64]
 
 EQUAL_GROUPS = 4.0
 
 
-@np.errstate(all="ignore")
+@reads
 def point_biserial_of_d(
     d: ArrayLike, treatment_n: ArrayLike | None = None, control_n: ArrayLike | None = None
 ) -> Array:
@@ -49,6 +49,7 @@ def point_biserial_of_d(
     return np.asarray(values / np.sqrt(values**2 + _h(treatment_n, control_n)))
 
 
+@reads
 def d_of_point_biserial(
     r: ArrayLike, treatment_n: ArrayLike | None = None, control_n: ArrayLike | None = None
 ) -> Array:
@@ -88,6 +89,7 @@ def d_of_point_biserial(
         return np.asarray(np.sqrt(_h(treatment_n, control_n)) * values / np.sqrt(1 - values**2))
 
 
+@reads
 def biserial_of_point_biserial(r: ArrayLike, share: ArrayLike = 0.5) -> Array:
     """Return the biserial correlation of a point-biserial one: r sqrt(p (1 - p)) / f.
 
@@ -115,6 +117,7 @@ def biserial_of_point_biserial(r: ArrayLike, share: ArrayLike = 0.5) -> Array:
     return np.asarray(np.asarray(r, dtype=float) * _stretch(share))
 
 
+@reads
 def point_biserial_of_biserial(r: ArrayLike, share: ArrayLike = 0.5) -> Array:
     """Return the point-biserial correlation of a biserial one; see :func:`biserial_of_point_biserial`.
 
@@ -142,7 +145,7 @@ def point_biserial_of_biserial(r: ArrayLike, share: ArrayLike = 0.5) -> Array:
     return np.asarray(np.asarray(r, dtype=float) / _stretch(share))
 
 
-@np.errstate(all="ignore")
+@reads
 def biserial_of_d(
     d: ArrayLike, treatment_n: ArrayLike | None = None, control_n: ArrayLike | None = None
 ) -> Array:
@@ -173,6 +176,7 @@ def biserial_of_d(
     return biserial_of_point_biserial(r, _share(treatment_n, control_n))
 
 
+@reads
 def d_of_biserial(
     r: ArrayLike, treatment_n: ArrayLike | None = None, control_n: ArrayLike | None = None
 ) -> Array:

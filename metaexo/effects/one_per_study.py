@@ -7,8 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from metaexo.effects.arguments import check_kind, read_names
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import ShapeError
+from metaexo.inputs import check_aligned, read_numbers
 
 EARLIER = "an earlier time point of the same study; the latest is taken"
 ANOTHER = "another result of the same study; the first in the sheet is taken"
@@ -52,10 +55,12 @@ def one_per_study(
     >>> one_per_study(es, latest=[4, 12, 8]).y
     array([0.5, 0.4])
     """
-    times = np.full(effects.k, np.nan) if latest is None else np.array(latest, dtype=float)
+    check_kind("effects", effects, EffectSizes, BoundedEffectSizes)
+    check_aligned(effects=effects, latest=latest)
+    times = np.full(effects.k, np.nan) if latest is None else read_numbers(latest, "latest", ndim=1)
     if times.shape != (effects.k,):
         raise ShapeError(f"latest has shape {times.shape} for {effects.k} effects", "one time an effect")
-    groups = _groups(effects, (within,) if isinstance(within, str) else tuple(within))
+    groups = _groups(effects, read_names(within, "within"))
     times = np.where(np.isnan(times), -np.inf, times)
     late = np.zeros(effects.k, dtype=bool)
     first = np.zeros(effects.k, dtype=bool)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.errors import ShapeError, UnknownChoiceError
+from metaexo.errors import UnknownChoiceError
+from metaexo.inputs import check_aligned, is_blank, read_entries, read_numbers
 
 Array = NDArray[np.float64]
 BETTER = ("higher", "lower", "none")
@@ -47,18 +48,14 @@ def orient(y: ArrayLike, better: Sequence[str] | str) -> tuple[Array, tuple[str,
     >>> reasons[2]
     'the sheet does not say which direction is the benefit'
     """
-    effects = np.atleast_1d(np.asarray(y, dtype=float))
-    given = [better] * effects.size if isinstance(better, str) else list(better)
-    if len(given) != effects.size:
-        raise ShapeError(f"better has {len(given)} entries for {effects.size} effects", "one for each")
-    words = [word if str(word) in BETTER else _gap(word) for word in given]
+    check_aligned(y=y, better=better)
+    effects = read_numbers(y, "y", ndim=1)
+    given = (
+        [better] * effects.size if isinstance(better, str) else read_entries(better, "better", effects.size)
+    )
+    words = ["none" if is_blank(word) else str(word) for word in given]
     for i, word in enumerate(words):
         if word not in BETTER:
             raise UnknownChoiceError("better", word, BETTER, f"row {i + 1}")
     signs = np.array([{"higher": 1.0, "lower": -1.0, "none": np.nan}[word] for word in words])
     return effects * signs, tuple(NO_DIRECTION if word == "none" else "" for word in words)
-
-
-def _gap(word: object) -> str:
-    """Return "none" for an empty cell (None, NaN, ""), any other word as it is."""
-    return "none" if word is None or word != word or word == "" else str(word)

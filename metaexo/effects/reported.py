@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +13,7 @@ from metaexo.effects.check import check_inputs, check_interval, check_se_below_s
 from metaexo.effects.conversions import FORMULAS, sd_from_ci, sd_from_se, se_from_ci
 from metaexo.effects.t_statistics import t_from_f
 from metaexo.errors import InputError, ShapeError
+from metaexo.inputs import read_entries, read_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,10 +61,7 @@ class Reported:
     def _numbers(self, name: str) -> Array:
         if name not in self.columns:
             return np.full(self.k, np.nan)
-        try:
-            return np.array(self.columns[name], dtype=float)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{name} does not hold numbers ({error})", "numbers and empty cells") from error
+        return read_numbers(self.columns[name], name, rows=self.rows, ndim=1)
 
     def words(self, name: str) -> Words:
         """Return a column as words in small letters, "" for gaps."""
@@ -85,9 +83,7 @@ class Reported:
         return cast("Mask", found)
 
 
-def read_table(
-    table: pd.DataFrame | Mapping[str, Any], rows: tuple[str, ...] | list[str] | None = None
-) -> Reported:
+def read_table(table: pd.DataFrame | Mapping[str, Any], rows: Sequence[str] | None = None) -> Reported:
     """Return the table for reading; see :class:`Reported`.
 
     Raises
@@ -104,15 +100,23 @@ def read_table(
     >>> table.numbers("treatment_mean")
     array([ 1., nan])
     """
+    if not isinstance(table, Mapping) and not hasattr(table, "columns"):
+        raise InputError(
+            f"the table is a {type(table).__name__}", "a pandas.DataFrame, or a mapping of columns"
+        )
     columns = {
-        str(name): column.tolist() if hasattr(column, "iloc") else list(column)
+        str(name): column.tolist() if hasattr(column, "iloc") else read_entries(column, str(name))
         for name, column in table.items()
     }
     lengths = {len(column) for column in columns.values()}
     if len(lengths) > 1:
         raise ShapeError("the columns of the table differ in length", "one entry a row in each")
     k = lengths.pop() if lengths else 0
-    names = tuple(rows) if rows is not None else tuple(f"row {i + 1}" for i in range(k))
+    names = (
+        tuple(map(str, read_entries(rows, "rows")))
+        if rows is not None
+        else tuple(f"row {i + 1}" for i in range(k))
+    )
     if len(names) != k:
         raise ShapeError(f"{len(names)} row names for {k} rows", "one name for each row")
     reported = Reported(columns, k, names)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.effects.arguments import not_negative, numbers, sizes, squares
+from metaexo.effects.arguments import check_shapes, not_negative, numbers, reads, reads_groups, sizes, squares
 from metaexo.effects.check import Array
 from metaexo.effects.t_statistics import t_from_f, t_from_p
 from metaexo.errors import ShapeError
 
 
-@np.errstate(all="ignore")
+@reads
 def sd_from_t(difference: ArrayLike, t: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return the SD within two groups from the difference of their means and its t statistic.
 
@@ -59,6 +59,7 @@ def sd_from_t(difference: ArrayLike, t: ArrayLike, treatment_n: ArrayLike, contr
     return np.asarray(error / np.sqrt(1 / n1 + 1 / n2))
 
 
+@reads
 def t_from_sd(difference: ArrayLike, sd: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return Student's t of two groups from the difference of their means and the SD within them.
 
@@ -100,7 +101,7 @@ def t_from_sd(difference: ArrayLike, sd: ArrayLike, treatment_n: ArrayLike, cont
         return np.asarray(numbers(difference) / (not_negative(sd, "sd") * np.sqrt(1 / n1 + 1 / n2)))
 
 
-@np.errstate(all="ignore")
+@reads
 def sd_from_p(
     difference: ArrayLike,
     p_value: ArrayLike,
@@ -153,7 +154,7 @@ def sd_from_p(
     return sd_from_t(difference, t, treatment_n, control_n)
 
 
-@np.errstate(all="ignore")
+@reads
 def sd_from_f(difference: ArrayLike, f: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return the SD within two groups from the difference of their means and its F statistic.
 
@@ -191,7 +192,7 @@ def sd_from_f(difference: ArrayLike, f: ArrayLike, treatment_n: ArrayLike, contr
     return sd_from_t(difference, t_from_f(f, 1.0), treatment_n, control_n)
 
 
-@np.errstate(all="ignore")
+@reads_groups
 def sd_from_anova(f: ArrayLike, means: ArrayLike, n: ArrayLike) -> Array:
     """Return the SD within groups from the F of a one-way analysis of variance and all groups' means.
 
@@ -230,12 +231,14 @@ def sd_from_anova(f: ArrayLike, means: ArrayLike, n: ArrayLike) -> Array:
     >>> float(sd_from_anova(3.0, [10.0, 12.0, 14.0], [6, 6, 6]).round(3))
     2.828
     """
+    between, statistic = _between(means, n), squares(f, "f")
+    check_shapes({"f": statistic, "the groups": between})
     with np.errstate(divide="ignore", invalid="ignore"):
-        square = _between(means, n) / squares(f, "f")
+        square = between / statistic
     return np.asarray(np.sqrt(np.where(np.isfinite(square), square, np.nan)))
 
 
-@np.errstate(all="ignore")
+@reads_groups
 def anova_f_from_sd(sd: ArrayLike, means: ArrayLike, n: ArrayLike) -> Array:
     """Return the F of a one-way analysis of variance from means, sizes and the SD within groups.
 
@@ -271,13 +274,17 @@ def anova_f_from_sd(sd: ArrayLike, means: ArrayLike, n: ArrayLike) -> Array:
     >>> float(anova_f_from_sd(8**0.5, [10.0, 12.0, 14.0], [6, 6, 6]).round(3))
     3.0
     """
+    between, spread = _between(means, n), not_negative(sd, "sd")
+    check_shapes({"sd": spread, "the groups": between})
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(_between(means, n) / not_negative(sd, "sd") ** 2)
+        return np.asarray(between / spread**2)
 
 
 def _between(means: ArrayLike, n: ArrayLike) -> Array:
     """Return the mean square between groups, the groups along the last axis."""
-    m, size = np.broadcast_arrays(numbers(means), sizes(n, "n"))
+    given = {"means": numbers(means), "n": sizes(n, "n")}
+    check_shapes(given)
+    m, size = np.broadcast_arrays(*given.values())
     groups = m.shape[-1] if m.ndim else 1
     if groups < 2:
         raise ShapeError("means of one group", "means of two groups or more along the last axis")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.effects.arguments import check_kind
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.formatting import printed
 from metaexo.inputs import as_word, is_blank
@@ -92,6 +93,7 @@ def shared_arms(effects: EffectSizes) -> tuple[SharedArm, ...]:
     >>> print(*mx.effects.shared_arms(es))
     low dose; high dose share a control arm
     """
+    check_kind("effects", effects, EffectSizes)
     ids = arms_by_numbers(effects)
     if ids is None:
         return ()

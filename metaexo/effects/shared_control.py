@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.effects.arguments import check_kind
 from metaexo.effects.arm_moments import arm_moments
 from metaexo.effects.calculate import calculate
 from metaexo.effects.d_of_odds import LOGISTIC, NORMAL
@@ -128,6 +129,7 @@ def shared_control_covariances(
            [ 0.5,  0.9,  0.4],
            [-0.1,  0.4,  0.5]])
     """
+    check_kind("es", es, EffectSizes)
     ids = _ids(es, arm, treated)
     whole = {(i, i): float(v) for i, v in enumerate(es.v)}
     groups = [] if ids is None else _components(ids)

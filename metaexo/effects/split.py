@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from metaexo.effects.arguments import check_kind, read_names
 from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.errors import InputError
 
 NOT_REPORTED = "not reported"
 
@@ -43,7 +45,10 @@ def split(effects: EffectSizes, by: str | Sequence[str]) -> dict[tuple[str, ...]
     >>> {names: part.k for names, part in split(es, "domain").items()}
     {('clinical',): 2, ('preclinical',): 1}
     """
-    names = (by,) if isinstance(by, str) else tuple(by)
+    check_kind("effects", effects, EffectSizes)
+    names = read_names(by, "by")
+    if not names:
+        raise InputError("by names no column", "the name of a column, or a list of names")
     columns = [effects.column(name).fillna(NOT_REPORTED).astype(str) for name in names]
     found: dict[tuple[str, ...], list[int]] = {}
     for i, key in enumerate(zip(*columns, strict=True)):

@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.effects.arguments import numbers, p_values, signs, squares
+from metaexo.effects.arguments import numbers, p_values, reads, signs, squares
 from metaexo.effects.check import Array
 from metaexo.numeric.tails import t_of_tail, t_two_sided
 
 
-@np.errstate(all="ignore")
+@reads
 def t_from_p(p_value: ArrayLike, direction: ArrayLike, df: ArrayLike, *, one_sided: bool = False) -> Array:
     """Return the t statistic of an exact p-value and the sign of the effect.
 
@@ -64,7 +64,7 @@ def t_from_p(p_value: ArrayLike, direction: ArrayLike, df: ArrayLike, *, one_sid
     return np.asarray(signs(direction, "p_value", p != 0.5) * beyond * t_of_tail(np.minimum(p, 1 - p), df))
 
 
-@np.errstate(all="ignore")
+@reads
 def p_from_t(t: ArrayLike, df: ArrayLike, *, one_sided: bool = False, direction: ArrayLike = 1.0) -> Array:
     """Return the p-value of a t statistic.
 
@@ -107,6 +107,7 @@ def p_from_t(t: ArrayLike, df: ArrayLike, *, one_sided: bool = False, direction:
     )
 
 
+@reads
 def t_from_f(f: ArrayLike, direction: ArrayLike) -> Array:
     """Return the t statistic of an F statistic with one degree of freedom in the numerator.
 
@@ -143,7 +144,7 @@ def t_from_f(f: ArrayLike, direction: ArrayLike) -> Array:
     return np.asarray(signs(direction, "f", square > 0) * np.sqrt(square))
 
 
-@np.errstate(all="ignore")
+@reads
 def f_from_t(t: ArrayLike) -> Array:
     """Return the F statistic, with one degree of freedom in the numerator, of a t statistic: F = t^2.
 

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit, ndtr, ndtri
 
+from metaexo.effects.arguments import reads
 from metaexo.effects.quadrature import gauss_legendre
-from metaexo.errors import UnknownChoiceError
+from metaexo.inputs import check_choice
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
@@ -154,12 +155,11 @@ def get_transformation(name: str | Transformation) -> Transformation:
     """
     if isinstance(name, Transformation):
         return name
-    if name not in TRANSFORMATIONS:
-        raise UnknownChoiceError("transformation", name, TRANSFORMATIONS)
+    check_choice("transformation", name, tuple(TRANSFORMATIONS))
     return TRANSFORMATIONS[name]
 
 
-@np.errstate(all="ignore")
+@reads
 def transform(y: ArrayLike, v: ArrayLike, name: str | Transformation) -> tuple[Array, Array]:
     """Take effects and sampling variances to another scale.
 
@@ -193,7 +193,7 @@ def transform(y: ArrayLike, v: ArrayLike, name: str | Transformation) -> tuple[A
     return np.asarray(record.forward(values)), np.asarray(record.slope(values) ** 2 * np.asarray(v))
 
 
-@np.errstate(all="ignore")
+@reads
 def back_transformed_mean(mu: ArrayLike, tau2: ArrayLike, name: str | Transformation) -> Array:
     """Return the mean of true effects on the reported scale.
 
@@ -230,7 +230,7 @@ def back_transformed_mean(mu: ArrayLike, tau2: ArrayLike, name: str | Transforma
     return np.asarray(np.where(spread > 0, mean, record.inverse(centre)))
 
 
-@np.errstate(all="ignore")
+@reads
 def back_transformed_mode(mu: ArrayLike, tau2: ArrayLike, name: str | Transformation) -> Array:
     """Return the most frequent true effect on the reported scale.
 

@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
+from metaexo.effects.arguments import reads
 from metaexo.effects.group_correlations import point_biserial_of_d
+from metaexo.inputs import check_choice
 
 Array = NDArray[np.float64]
 
 
+@reads
 def cohens_u1(d: ArrayLike) -> Array:
     """Return Cohen's U1: the share of the two distributions together that does not overlap.
 
@@ -40,6 +43,7 @@ def cohens_u1(d: ArrayLike) -> Array:
     return np.asarray((2 * below - 1) / below)
 
 
+@reads
 def cohens_u2(d: ArrayLike) -> Array:
     """Return Cohen's U2: the share of each group that lies beyond the same share of the other: Phi(d / 2).
 
@@ -65,6 +69,7 @@ def cohens_u2(d: ArrayLike) -> Array:
     return np.asarray(ndtr(np.asarray(d, dtype=float) / 2))
 
 
+@reads
 def cohens_u3(d: ArrayLike) -> Array:
     """Return Cohen's U3: the share of the controls below the average treated person: Phi(d).
 
@@ -90,6 +95,7 @@ def cohens_u3(d: ArrayLike) -> Array:
     return np.asarray(ndtr(np.asarray(d, dtype=float)))
 
 
+@reads
 def overlap(d: ArrayLike) -> Array:
     """Return the area that two normal densities share: ``2 Phi(-|d| / 2)``.
 
@@ -115,6 +121,7 @@ def overlap(d: ArrayLike) -> Array:
     return np.asarray(2 * ndtr(-np.abs(np.asarray(d, dtype=float)) / 2))
 
 
+@reads
 def superiority_of_d(d: ArrayLike) -> Array:
     """Return the probability that a treated person does better than an untreated one: Phi(d / sqrt(2)).
 
@@ -140,6 +147,7 @@ def superiority_of_d(d: ArrayLike) -> Array:
     return np.asarray(ndtr(np.asarray(d, dtype=float) / np.sqrt(2)))
 
 
+@reads
 def d_of_superiority(probability: ArrayLike) -> Array:
     """Return the standardised mean difference of a probability of superiority.
 
@@ -165,6 +173,7 @@ def d_of_superiority(probability: ArrayLike) -> Array:
     return np.asarray(np.sqrt(2) * ndtri(np.asarray(probability, dtype=float)))
 
 
+@reads
 def cliffs_delta(d: ArrayLike) -> Array:
     """Return Cliff's delta of two normal groups: 2 Phi(d / sqrt(2)) - 1.
 
@@ -190,7 +199,7 @@ def cliffs_delta(d: ArrayLike) -> Array:
     return 2 * superiority_of_d(d) - 1
 
 
-@np.errstate(all="ignore")
+@reads
 def success_rate(d: ArrayLike) -> Array:
     """Return the success rate of the treated in the binomial effect size display: 1/2 + r / 2.
 
@@ -216,7 +225,7 @@ def success_rate(d: ArrayLike) -> Array:
     return 0.5 + point_biserial_of_d(d) / 2
 
 
-@np.errstate(all="ignore")
+@reads
 def tetrachoric_of_log_odds_ratio(log_odds_ratio: ArrayLike, formula: str = "pearson") -> Array:
     """Return an approximate tetrachoric correlation of a log odds ratio.
 
@@ -243,12 +252,13 @@ def tetrachoric_of_log_odds_ratio(log_odds_ratio: ArrayLike, formula: str = "pea
     (np.float64(0.3753), np.float64(0.3584))
     """
     x = np.asarray(log_odds_ratio, dtype=float)
+    check_choice("formula", formula, ("pearson", "digby"))
     if formula == "digby":
         return np.asarray(np.tanh(0.375 * x))
     return np.asarray(np.cos(np.pi / (1 + np.exp(x / 2))))
 
 
-@np.errstate(all="ignore")
+@reads
 def risk_of_log_odds_ratio(log_odds_ratio: ArrayLike, control_risk: ArrayLike) -> Array:
     """Return the risk of the treated for a log odds ratio and the risk of the controls.
 

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.errors import MissingInputError
+from metaexo.effects.arguments import reads
+from metaexo.errors import MissingInputError, SampleSizeError, ShapeError
 
 Array = NDArray[np.float64]
 SMALLEST = 1e-12
+
+MOST_PEOPLE = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Tables:
     d: Array
 
 
-@np.errstate(all="ignore")
+@reads
 def tables_from_odds_ratio(odds_ratio: ArrayLike, n: ArrayLike, row: ArrayLike, column: ArrayLike) -> Tables:
     """Return the tables with these odds ratios and margins.
 
@@ -80,7 +83,7 @@ def first_cell(odds_ratio: Array, total: Array, row: Array, column: Array) -> Ar
     return np.asarray(np.where(middle >= 0, above, below))
 
 
-@np.errstate(all="ignore")
+@reads
 def tables_from_risk_ratio(risk_ratio: ArrayLike, n: ArrayLike, row: ArrayLike, column: ArrayLike) -> Tables:
     """Return the tables with these risk ratios, first row against second, and margins.
 
@@ -114,7 +117,7 @@ def tables_from_risk_ratio(risk_ratio: ArrayLike, n: ArrayLike, row: ArrayLike, 
     return _complete(a, total, r, s)
 
 
-@np.errstate(all="ignore")
+@reads
 def tables_from_phi(phi: ArrayLike, n: ArrayLike, row: ArrayLike, column: ArrayLike) -> Tables:
     """Return the tables with these phi coefficients and margins.
 
@@ -147,7 +150,7 @@ def tables_from_phi(phi: ArrayLike, n: ArrayLike, row: ArrayLike, column: ArrayL
     return _complete(a, total, r, s)
 
 
-@np.errstate(all="ignore")
+@reads
 def tables_from_chi_square(
     chi_square: ArrayLike,
     n: ArrayLike,
@@ -191,6 +194,7 @@ def tables_from_chi_square(
     return _complete((r * s + np.sign(x2) * gap) / total, total, r, s)
 
 
+@reads
 def tables_from_diagnostics(
     n: ArrayLike,
     *,
@@ -234,10 +238,20 @@ def tables_from_diagnostics(
     if sum(x is not None for x in given) < len(given) - 1:
         raise MissingInputError("fewer than three diagnostic statistics", "three of the four, and n")
     totals, *reported = _rows(n, *(np.nan if x is None else x for x in given))
+    _check_totals(totals)
     cells = np.array(
-        [_nearest_table(int(total), [column[i] for column in reported]) for i, total in enumerate(totals)]
+        [
+            _nearest_table(int(total), [column[i] for column in reported]) if total >= 2 else [np.nan] * 4
+            for i, total in enumerate(totals)
+        ]
     )
-    return Tables(*cells.T)
+    return Tables(*cells.reshape(-1, 4).T)
+
+
+def _check_totals(totals: Array) -> None:
+    """Refuse totals that are so large that no table of people can have them: all tables are compared."""
+    if (totals > MOST_PEOPLE).any():
+        raise SampleSizeError(f"n is {totals.max():g}", f"totals of at most {MOST_PEOPLE:,}")
 
 
 def _nearest_table(total: int, reported: list[float]) -> tuple[float, ...]:
@@ -275,10 +289,10 @@ def _best_of(
 
 def _rows(*columns: ArrayLike) -> list[Array]:
     """Return the columns as arrays of one length."""
-    return [
-        np.array(x)
-        for x in np.broadcast_arrays(*(np.atleast_1d(np.asarray(c, dtype=float)) for c in columns))
-    ]
+    arrays = [np.array(x) for x in np.broadcast_arrays(*(np.atleast_1d(c) for c in columns))]
+    if arrays[0].ndim != 1:
+        raise ShapeError(f"the arguments have shape {arrays[0].shape}", "one entry per table")
+    return arrays
 
 
 def _complete(a: Array, total: Array, row: Array, column: Array) -> Tables:

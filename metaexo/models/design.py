@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import (
     CollinearError,
@@ -357,6 +358,8 @@ def check_effects(effects: object, model: str) -> None:
     """
     if isinstance(effects, EffectSizes):
         return
+    if isinstance(effects, BoundedEffectSizes):
+        raise effects.no_points()
     if hasattr(effects, "columns"):
         remedy = (
             f'{model}(mx.EffectSizes("yi", "vi", data=frame)) with the names of its columns of effects and '
