@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metaexo.numeric.likelihood import LOG_2PI
 from metaexo.numeric.mixed.chain import Chain
@@ -28,6 +29,9 @@ from metaexo.numeric.mixed.evaluation import Evaluation, Parts, turn_of
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
 from metaexo.numeric.mixed.pyramid import Pyramid
 from metaexo.numeric.problem import Array
+
+# Most numbers that the arrays of one batch of points hold.
+AT_ONCE = 100_000
 
 
 def evaluate_chain(problem: MixedProblem, chain: Chain, variances: Array, restricted: bool) -> Evaluation:
@@ -79,9 +83,71 @@ def parts_chain(problem: MixedProblem, chain: Chain, variances: Array, restricte
     NotPositiveDefinite
         If a covariance matrix is singular.
     """
+    if len(chain.rungs) == 1 and not chain.crossing:
+        return _parts_of_two_levels(problem, chain, variances, restricted)
+    count = max(1, AT_ONCE // problem.chain_columns.size)
+    if len(variances) > count:
+        cuts = range(0, len(variances), count)
+        each = [parts_chain(problem, chain, variances[i : i + count], restricted) for i in cuts]
+        return Parts(*map(np.concatenate, zip(*each, strict=True)))
     point = _Point(problem, chain, variances)
     logdet = point.logdet + point.logdet_x if restricted else point.logdet
     return Parts(logdet, point.q, point.traces(restricted), point.forms)
+
+
+def _parts_of_two_levels(problem: MixedProblem, chain: Chain, variances: Array, restricted: bool) -> Parts:
+    """Return the same where rows lie in the levels of one term.
+
+    What is summed over rows depends on the variance of the rows alone, of which a grid has few values; only
+    sums over levels are made for each point.
+    """
+    (rung,), a = chain.rungs, problem.chain_columns
+    own, place = np.zeros(1), np.zeros(len(variances), dtype=np.intp)
+    if chain.single is not None:
+        own, place = np.unique(variances[:, chain.single], return_inverse=True)
+    count = max(1, AT_ONCE // a.size)
+    found: list[Parts] = []
+    which: list[NDArray[np.intp]] = []
+    for i in range(0, own.size, count):
+        here = np.flatnonzero((place >= i) & (place < i + count))
+        at = place[here] - i
+        h = 1.0 / (chain.v + own[i : i + count, None])
+        s = np.add.reduceat(h, rung.starts, axis=-1)
+        c = h / s[:, rung.of]
+        mean = np.add.reduceat(a * c[:, None], rung.starts, axis=-1)
+        deviation = a - mean[..., rung.of]
+        weighted = deviation * h[:, None]
+        gram = (weighted @ deviation.swapaxes(1, 2))[at]
+        squares = (weighted @ weighted.swapaxes(1, 2))[at]
+        mixed = np.add.reduceat(weighted * c[:, None], rung.starts, axis=-1)[at]
+        shares = np.add.reduceat(c * c, rung.starts, axis=-1)[at]
+        trace = (h * (1.0 - c)).sum(axis=-1)[at]
+        logdet = -np.log(h).sum(axis=-1)[at]
+        s, mean = s[at], mean[at]
+        # for each point: the levels
+        grown = variances[here, rung.term, None] * s
+        upper = s / (1.0 + grown)
+        sums = mean * upper[:, None]
+        turn, q, logdet_x = turn_of(gram + sums @ mean.swapaxes(1, 2))
+        logdet = logdet + np.log1p(grown).sum(axis=-1) + (logdet_x if restricted else 0.0)
+        cross = mixed @ sums.swapaxes(1, 2)
+        squares = squares + cross + cross.swapaxes(1, 2) + (sums * shares[:, None]) @ sums.swapaxes(1, 2)
+        traces, forms = np.zeros((here.size, 2)), np.zeros((here.size, 2))
+        by_term = [
+            (trace + (shares * upper).sum(axis=-1), squares),
+            (upper.sum(axis=-1), sums @ sums.swapaxes(1, 2)),
+        ]
+        for j, (total, products) in enumerate(by_term):
+            turned = ((turn @ products) * turn).sum(axis=-1)
+            forms[:, j] = turned[:, -1]
+            traces[:, j] = total - turned[:, :-1].sum(axis=-1) if restricted else total
+        terms = [rung.term] if chain.single is None else [chain.single, rung.term]
+        order = np.argsort(terms)
+        traces, forms = traces[:, -len(terms) :][:, order], forms[:, -len(terms) :][:, order]
+        found.append(Parts(logdet, q, traces, forms))
+        which.append(here)
+    back = np.argsort(np.concatenate(which))
+    return Parts(*(np.concatenate(part)[back] for part in zip(*found, strict=True)))
 
 
 class _Point:

@@ -34,15 +34,13 @@ from metaexo.numeric.mixed.block_factor import (
     factorise_blocks,
 )
 from metaexo.numeric.mixed.chain_factor import ChainFactor, factorise_chain
-from metaexo.numeric.mixed.chain_likelihood import evaluate_chain, parts_chain
+from metaexo.numeric.mixed.chain_likelihood import AT_ONCE, evaluate_chain, parts_chain
 from metaexo.numeric.mixed.evaluation import Evaluation, Parts, turn_of
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
 from metaexo.numeric.problem import Array
 
 Mask = NDArray[np.bool_]
 PartsOf = Callable[[Array], Parts]
-# Most numbers that the arrays of one batch of points hold.
-AT_ONCE = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,8 +194,7 @@ def parts_at(problem: MixedProblem, restricted: bool, free: Mask, theta: Array) 
     theta : ndarray, shape (n,)
         The values of the others.
     """
-    several, width = _parts_of(problem, restricted, free, theta)
-    count = max(1, AT_ONCE // (problem.y.size * width))
+    several = _parts_of(problem, restricted, free, theta)
 
     def safe(some: Array) -> Parts:
         try:
@@ -208,16 +205,16 @@ def parts_at(problem: MixedProblem, restricted: bool, free: Mask, theta: Array) 
                 return Parts(np.array([-np.inf]), np.array([np.inf]), none, none)
         return _joined([safe(point[None]) for point in some])
 
-    return lambda some: _joined([safe(some[i : i + count]) for i in range(0, len(some), count)])
+    return safe
 
 
 def _joined(each: Sequence[Parts]) -> Parts:
     return each[0] if len(each) == 1 else Parts(*map(np.concatenate, zip(*each, strict=True)))
 
 
-def _parts_of(problem: MixedProblem, restricted: bool, free: Mask, theta: Array) -> tuple[PartsOf, int]:
-    """Return what computes the parts at several points, and how many numbers per row it holds for each."""
-    chain, width = problem.chain, problem.x.shape[1] + 1
+def _parts_of(problem: MixedProblem, restricted: bool, free: Mask, theta: Array) -> PartsOf:
+    """Return what computes the parts at several points."""
+    chain = problem.chain
 
     def full(some: Array) -> Array:
         out = np.tile(theta, (len(some), 1))
@@ -230,17 +227,17 @@ def _parts_of(problem: MixedProblem, restricted: bool, free: Mask, theta: Array)
             found = parts_chain(problem, chain, full(some), restricted)
             return found._replace(traces=found.traces[:, free], forms=found.forms[:, free])
 
-        return along_chain, width + len(chain.u)
+        return along_chain
     if not problem.cut.across and free.sum() <= 2:
         try:
-            return _parts_of_blocks(problem, restricted, free, theta), width
+            return _parts_of_blocks(problem, restricted, free, theta)
         except NotPositiveDefinite:
             pass
 
     def one_by_one(some: Array) -> Parts:
         return _joined([_parts_of_one(problem, point, restricted, free) for point in full(some)])
 
-    return one_by_one, width
+    return one_by_one
 
 
 def _parts_of_one(problem: MixedProblem, theta: Array, restricted: bool, free: Mask) -> Parts:
@@ -279,7 +276,11 @@ def _parts_of_blocks(problem: MixedProblem, restricted: bool, free: Mask, theta:
         for blocks in problem.cut.blocks
     ]
 
+    count = max(1, AT_ONCE // columns.size)
+
     def parts(some: Array) -> Parts:
+        if len(some) > count:
+            return _joined([parts(some[i : i + count]) for i in range(0, len(some), count)])
         found = [group.at(some) for group in groups]
         logdet, gram, traces = (
             np.sum([one[i] for one in found], axis=0) if len(found) > 1 else found[0][i] for i in range(3)
