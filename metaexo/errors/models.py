@@ -50,6 +50,10 @@ class NotIdentifiableError(MetaexoError, ValueError):
     """The data cannot tell the quantity that was asked for, however long one computes."""
 
 
+class NoMaximumError(MetaexoError, ValueError):
+    """A likelihood that increases without bound: no estimate has the highest one."""
+
+
 class ConvergenceError(MetaexoError, RuntimeError):
     """An iteration ended without a certificate of its solution."""
 

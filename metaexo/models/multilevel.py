@@ -18,7 +18,7 @@ from metaexo.errors import (
 from metaexo.inputs import check_choice, check_level, check_number
 from metaexo.models.design import Design, check_effects, make_design
 from metaexo.models.multilevel_covariance import read_covariance
-from metaexo.models.multilevel_refusals import refuse_confounded, refuse_terms
+from metaexo.models.multilevel_refusals import refuse_confounded, refuse_terms, refuse_unbounded
 from metaexo.models.multilevel_results import MultilevelResults
 from metaexo.models.multilevel_terms import NamedTerm, RandomTerm, read_terms
 from metaexo.models.multilevel_weights import read_weights
@@ -159,12 +159,15 @@ class Multilevel:
 
         Raises
         ------
+        NoMaximumError
+            If the likelihood increases without bound, with the rows that let it.
         ConvergenceError
             If no start ended at a maximum that its gradient and curvature certify; the error carries the log.
         """
         check_choice("method", method, METHODS)
         check_choice("test", test, TESTS)
         level = check_level(level)
+        refuse_unbounded(self.terms, self.problem, self._fixed, method, self.effects.row_ids)
         found = certified(maximise(self.problem, method == "REML", self._fixed))
         return MultilevelResults(
             effects=self.effects,

@@ -16,11 +16,12 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from metaexo.errors import NotIdentifiableError
+from metaexo.errors import NoMaximumError, NotIdentifiableError
 from metaexo.models.multilevel_terms import NamedTerm
 from metaexo.numeric.mixed.likelihood import information_of_draws
 from metaexo.numeric.mixed.maximum import parameter_scale, start_points
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
+from metaexo.numeric.mixed.search import rises_without_bound
 from metaexo.numeric.mixed.structures import Unstructured
 from metaexo.numeric.mixed.terms import Index
 
@@ -174,3 +175,55 @@ def _components_of(named: NamedTerm, parameters: Index) -> list[str]:
     ):
         return [named.components[i] for i in own]
     return [f"the components of {named.name}"]
+
+
+def refuse_unbounded(
+    terms: Sequence[NamedTerm],
+    problem: MixedProblem,
+    fixed: Collection[int],
+    method: str,
+    rows: Sequence[str],
+) -> None:
+    """Raise if the likelihood increases without bound, or cannot be computed for any components.
+
+    Parameters
+    ----------
+    terms : sequence of NamedTerm
+        The random terms.
+    problem : MixedProblem
+        The arrays of the model.
+    fixed : collection of int
+        Parameters that are held at a value.
+    method : {"REML", "ML"}
+        Which likelihood.
+    rows : sequence of str
+        Names of the rows.
+
+    Raises
+    ------
+    NoMaximumError
+        With the rows whose sampling variances, of 0 or correlated by 1, are the cause.
+    """
+    held = {int(np.searchsorted(problem.offsets, i, side="right")) - 1 for i in fixed}
+    found = rises_without_bound(problem, method == "REML", held)
+    if found is None:
+        return
+    gone, at = found
+    named = [rows[int(i)] for i in at]
+    if not gone:
+        raise NoMaximumError(
+            f"{len(named)} effects whose sampling covariances are singular (variances of 0, or correlations "
+            "of 1 or -1), and no random term between them",
+            "a covariance matrix of the effects that is positive definite for some variances",
+            'give these effects their sampling variances, or add a random term per effect ("study/effect")',
+            named,
+        )
+    words = " and ".join(terms[j].name for j in gone)
+    raise NoMaximumError(
+        f"a likelihood that increases without bound as the variance of {words} goes to 0: the sampling "
+        f"variance of {len(named)} effects is 0 (or their covariances are singular), and the model explains "
+        "them exactly",
+        "sampling variances above 0, or effects that differ more",
+        "give these effects their sampling variances, or leave them out",
+        named,
+    )

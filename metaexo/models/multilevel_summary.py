@@ -128,8 +128,9 @@ def _certificate(fit: MultilevelResults) -> list[str]:
     lines = [
         f"log-likelihood {number(fit.llf, 4)}, AIC {number(fit.aic)}, BIC {number(fit.bic)}, "
         f"AICc {number(fit.aicc)}",
-        f"maximum certified: gradient {seal.gradient:.1e}, curvature {number(seal.curvature, 3)}; "
-        f"{seal.agreeing} of {plural(seal.starts, 'start')} agree",
+        "converged; global maximum verified"
+        if seal.verified
+        else f"converged; highest of {plural(seal.starts, 'start')}, of which {seal.agreeing} agree",
     ]
     edges = [str(name) for name in fit.components.index[fit.components["at_bound"]]]
     if edges:

@@ -180,8 +180,7 @@ def evaluate_blocks(problem: MixedProblem, theta: Array, restricted: bool) -> Ev
 def parts_at(problem: MixedProblem, restricted: bool, free: Mask, theta: Array) -> PartsOf:
     """Return what computes the parts of the likelihood at several points.
 
-    What it returns takes the free parameters, shape (b, f). Where the covariance matrix is singular, the
-    log-determinant is minus infinity, and q infinity.
+    What it returns takes the free parameters, shape (b, f).
 
     Parameters
     ----------
@@ -192,28 +191,8 @@ def parts_at(problem: MixedProblem, restricted: bool, free: Mask, theta: Array) 
     free : ndarray of bool, shape (n,)
         Which parameters are free.
     theta : ndarray, shape (n,)
-        The values of the others.
+        The values of the others, and the least ones of the free: M is positive definite with them.
     """
-    several = _parts_of(problem, restricted, free, theta)
-
-    def safe(some: Array) -> Parts:
-        try:
-            return several(some)
-        except NotPositiveDefinite:
-            if len(some) == 1:
-                none = np.full(some.shape, np.nan)
-                return Parts(np.array([-np.inf]), np.array([np.inf]), none, none)
-        return _joined([safe(point[None]) for point in some])
-
-    return safe
-
-
-def _joined(each: Sequence[Parts]) -> Parts:
-    return each[0] if len(each) == 1 else Parts(*map(np.concatenate, zip(*each, strict=True)))
-
-
-def _parts_of(problem: MixedProblem, restricted: bool, free: Mask, theta: Array) -> PartsOf:
-    """Return what computes the parts at several points."""
     chain = problem.chain
 
     def full(some: Array) -> Array:
@@ -229,15 +208,16 @@ def _parts_of(problem: MixedProblem, restricted: bool, free: Mask, theta: Array)
 
         return along_chain
     if not problem.cut.across and free.sum() <= 2:
-        try:
-            return _parts_of_blocks(problem, restricted, free, theta)
-        except NotPositiveDefinite:
-            pass
+        return _parts_of_blocks(problem, restricted, free, theta)
 
     def one_by_one(some: Array) -> Parts:
         return _joined([_parts_of_one(problem, point, restricted, free) for point in full(some)])
 
     return one_by_one
+
+
+def _joined(each: Sequence[Parts]) -> Parts:
+    return each[0] if len(each) == 1 else Parts(*map(np.concatenate, zip(*each, strict=True)))
 
 
 def _parts_of_one(problem: MixedProblem, theta: Array, restricted: bool, free: Mask) -> Parts:
@@ -262,11 +242,11 @@ def _parts_of_blocks(problem: MixedProblem, restricted: bool, free: Mask, theta:
     Raises
     ------
     NotPositiveDefinite
-        If the covariance matrix is singular with the free variances at 0.
+        If M is singular with the least variances.
     """
     columns = np.column_stack([problem.basis[0], problem.centred])
     padded = np.concatenate([columns, np.zeros((1, columns.shape[1]))])
-    base = problem.matrices(np.where(free, 0.0, theta))
+    base = problem.matrices(theta)
     groups = [
         DiagonalisedBlocks(
             covariance_blocks(blocks, problem.terms, base),
@@ -281,7 +261,7 @@ def _parts_of_blocks(problem: MixedProblem, restricted: bool, free: Mask, theta:
     def parts(some: Array) -> Parts:
         if len(some) > count:
             return _joined([parts(some[i : i + count]) for i in range(0, len(some), count)])
-        found = [group.at(some) for group in groups]
+        found = [group.at(np.maximum(some - theta[free], 0.0)) for group in groups]
         logdet, gram, traces = (
             np.sum([one[i] for one in found], axis=0) if len(found) > 1 else found[0][i] for i in range(3)
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from metaexo.numeric.mixed.climb import Box, Function, Top, climb, observed_info
 from metaexo.numeric.mixed.evaluation import Evaluation
 from metaexo.numeric.mixed.likelihood import evaluate
 from metaexo.numeric.mixed.problem import MixedProblem
-from metaexo.numeric.mixed.search import search
+from metaexo.numeric.mixed.search import HIGHER, search
 from metaexo.numeric.mixed.structures import Heterogeneous, Unstructured
 from metaexo.numeric.mixed.terms import Term
 from metaexo.numeric.problem import Array
@@ -25,6 +26,8 @@ SAME_TOP = 1e-5
 CERTIFIED = 1e-4
 # Most variances over which every higher likelihood is searched for.
 MOST_SEARCHED = 2
+# Most variances of which every subset is set to 0 for a start.
+MOST_CORNERS = 4
 # Problems of more rows than this try fewer starts, and are not searched.
 MANY_ROWS = 5_000
 # A start that is tried only if the others do not agree.
@@ -265,6 +268,8 @@ def start_points(problem: MixedProblem, moving: bool) -> list[tuple[str, Array]]
     if any(_kinks(t) for t in problem.terms):  # a likelihood with many tops
         plan += [(f"range {rho}", 1.0, rho) for rho in RANGES]
     out = [(name, np.concatenate(_start(problem, share, rho))) for name, share, rho in plan]
+    if all(t.structure.linear for t in problem.terms):
+        out += _corners(problem, out[0][1])
     if any(isinstance(t.structure, Heterogeneous | Unstructured) for t in problem.terms):
         out += [
             (f"inner levels {rho}", np.concatenate(_start_by_level(problem, rho)))
@@ -277,6 +282,23 @@ def _start(problem: MixedProblem, share: float, correlation: float) -> list[Arra
     _, excess = variance_unit(problem)
     each = share * excess / max(len(problem.terms), 1)
     return [t.structure.start(each / t.mean_square, correlation) for t in problem.terms]
+
+
+def _corners(problem: MixedProblem, start: Array) -> list[tuple[str, Array]]:
+    """Return starts with some variances at 0, the others sharing what these had: every way, or one by one."""
+    n = start.size
+    ways: Iterable[tuple[bool, ...]] = product((False, True), repeat=n)
+    if n > MOST_CORNERS:
+        ways = [tuple(i == j for i in range(n)) for j in range(n)]
+        ways += [tuple(i != j for i in range(n)) for j in range(n)]
+    out = []
+    for way in ways:
+        zero = np.array(way)
+        if zero.any():
+            share = n / max(n - zero.sum(), 1)
+            words = ", ".join(str(j + 1) for j in np.flatnonzero(zero))
+            out.append((f"without variance {words}", np.where(zero, 0.0, share * start)))
+    return out
 
 
 def _start_by_level(problem: MixedProblem, correlation: float) -> list[Array]:
@@ -321,7 +343,9 @@ def _certificate(
         curvature = float(np.linalg.eigvalsh(observed / np.outer(size, size)).min())
         gradient = float(np.abs(at.gradient[moving] / size).max())
     outward = not (free & bound).any()
-    sound = gradient < CERTIFIED and outward and not _inside_slope(problem, at, theta * scale)
+    # what a gradient promises to gain is within what a search has shown: rounding error of a V near singular
+    steep = gradient >= CERTIFIED and not (verified and 0.5 * gradient**2 * n < HIGHER)
+    sound = not steep and outward and not _inside_slope(problem, at, theta * scale)
     flat_only = np.isnan(curvature) or curvature > -1e-4
     return MixedMaximum(
         theta=theta * scale,

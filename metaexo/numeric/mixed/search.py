@@ -30,6 +30,7 @@ https://doi.org/10.1017/CBO9780511804441
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import product
 
@@ -39,6 +40,7 @@ from numpy.typing import NDArray
 from metaexo.numeric.mixed.evaluation import Evaluation, Parts
 from metaexo.numeric.mixed.likelihood import PartsOf, factorise, floors, parts_at
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
+from metaexo.numeric.mixed.terms import Index
 from metaexo.numeric.problem import Array
 
 # A log-likelihood that is higher by no more than this is not looked for.
@@ -50,9 +52,13 @@ LEAST = 0.01
 # The boxes grow by this factor with the distance from the maximum.
 GROWTH = 2.5
 # Points after which the search is given up.
-MOST_POINTS = 20_000
+MOST_POINTS = 5_000
 # The least variance, in units of its scale, where the covariance matrix is singular without it.
 CUT = 1e-14
+# An eigenvalue of V that counts as 0, and what counts as explained exactly, relative to the largest.
+SINGULAR, EXACT = 1e-14, 1e-12
+# Most rows without sampling error, and most terms, for which it is asked whether there is a maximum.
+MOST_ERRORLESS, MOST_TERMS = 1_000, 8
 # Powers of 4 that are tried for the largest variances, in units of the variance at the maximum.
 FAR = (3, 8, 20, 60)
 
@@ -139,11 +145,11 @@ def search(
     """
     least = _least(problem, theta * scale, free, scale)
     try:
-        floor = floors(problem, np.where(free, np.maximum(least, CUT * scale), theta * scale))
+        floor = floors(problem, np.where(free, least, theta * scale))
     except NotPositiveDefinite:
         return Verdict(False, None, 0)
 
-    every, unit = parts_at(problem, restricted, free, theta * scale), scale[free]
+    every, unit = parts_at(problem, restricted, free, np.where(free, least, theta * scale)), scale[free]
 
     def parts(some: Array) -> Parts:
         found = every(some * unit)
@@ -158,7 +164,10 @@ def search(
         least=(least / scale)[free],
         floor=(floor / scale)[free],
     )
-    found = above(parts, peak)
+    try:
+        found = above(parts, peak)
+    except NotPositiveDefinite:
+        return Verdict(False, None, 0)
     if found.better is None:
         return found
     better = theta.copy()
@@ -176,6 +185,8 @@ def _least(problem: MixedProblem, theta: Array, free: NDArray[np.bool_], scale: 
         trial[j] = 0.0
         if not _regular(problem, trial):
             out[j] = CUT * scale[j]
+    if not _regular(problem, np.where(free, out, theta)):
+        out[free] = CUT * scale[free]
     return out
 
 
@@ -224,11 +235,7 @@ def above(parts: PartsOf, peak: Peak, most: int = MOST_POINTS) -> Verdict:
         if value.min() < least:
             return Verdict(False, where[value.argmin()], points)
         here = Parts(*(part[place.reshape(len(a), -1)] for part in found))
-        with np.errstate(invalid="ignore"):
-            left = ~(
-                _lower_bound(corners, here) >= least
-            )  # not known where the covariance matrix is singular
-        left &= (b > 2 * CUT).any(axis=1)
+        left = _lower_bound(corners, here) < least
         a, b = _halved(a[left], b[left], Parts(*(part[left] for part in here)), corner > 0, peak.floor)
 
 
@@ -299,3 +306,79 @@ def _boxes(peak: Peak, farthest: Array, around: Array) -> tuple[Array, Array]:
     a = np.stack(np.meshgrid(*(line[:-1] for line in lines), indexing="ij"), axis=-1)
     b = np.stack(np.meshgrid(*(line[1:] for line in lines), indexing="ij"), axis=-1)
     return a.reshape(-1, len(lines)), b.reshape(-1, len(lines))
+
+
+def rises_without_bound(
+    problem: MixedProblem, restricted: bool, held: Collection[int]
+) -> tuple[tuple[int, ...], Index] | None:
+    r"""Return terms and rows that let the likelihood rise without bound, or None.
+
+    Let N be a basis of the effects without any sampling error, and Z the designs of the terms that stay. As
+    the variances of the other terms go to 0, the log-determinant goes to minus infinity if Z leaves out some
+    direction of N (with REML: Z and X together), and q stays finite if Z and X explain N'y exactly.
+
+    Parameters
+    ----------
+    problem : MixedProblem
+        The model.
+    restricted : bool
+        REML or ML.
+    held : collection of int
+        Terms with a parameter that is held at a value: they stay.
+
+    Returns
+    -------
+    tuple of int
+        Positions of the terms whose variances go to 0: none if M is singular whatever they are.
+    ndarray of int
+        Rows.
+    """
+    errorless = _without_error(problem)
+    if errorless is None or len(problem.terms) > MOST_TERMS:
+        return None
+    rows, n = errorless
+    designs = [n.T @ term.z.tocsr()[rows].toarray() for term in problem.terms]
+    x, y = n.T @ problem.basis[0][rows], n.T @ problem.centred[rows]
+    for stay in product((True, False), repeat=len(designs)):
+        gone = tuple(j for j, kept in enumerate(stay) if not kept)
+        if any(j in held for j in gone):
+            continue
+        z = np.concatenate([n[:0].T, *(d for d, kept in zip(designs, stay, strict=True) if kept)], axis=1)
+        both = np.concatenate([z, x], axis=1)
+        left = _beside(both if restricted and gone else z)
+        if not left.shape[1]:
+            continue
+        rest = y - both @ np.linalg.lstsq(both, y, rcond=None)[0]
+        if not gone or np.abs(rest).max() <= EXACT * np.abs(problem.centred).max():
+            return gone, rows[np.abs(n @ left).max(axis=1) > 1e-6]
+    return None
+
+
+def _beside(columns: Array) -> Array:
+    """Return an orthonormal basis of what columns leave out."""
+    vectors, size, _ = np.linalg.svd(columns, full_matrices=True)
+    rank = int((size > 1e-10 * size.max(initial=0.0)).sum())
+    return np.asarray(vectors[:, rank:])
+
+
+def _without_error(problem: MixedProblem) -> tuple[Index, Array] | None:
+    """Return rows, and a basis of what of them has no sampling error; None if there is none."""
+    if problem.chain is not None and problem.chain.v.all():
+        return None
+    rows: list[Index] = []
+    parts: list[Array] = []
+    for blocks in problem.cut.blocks:
+        own = np.einsum("bii->bi", blocks.v)
+        values, vectors = np.linalg.eigh(blocks.v)
+        for b in np.flatnonzero(values[:, 0] <= SINGULAR * own.max()):
+            none = vectors[b][:, values[b] <= SINGULAR * own.max()][blocks.real[b]]
+            rows.append(blocks.rows[b][blocks.real[b]])
+            parts.append(none)
+    if not rows:
+        return None
+    at = np.concatenate(rows)
+    if at.size > MOST_ERRORLESS:
+        return None
+    from scipy.linalg import block_diag
+
+    return at, np.asarray(block_diag(*parts))
