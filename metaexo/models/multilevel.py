@@ -23,7 +23,7 @@ from metaexo.models.multilevel_results import MultilevelResults
 from metaexo.models.multilevel_terms import NamedTerm, RandomTerm, read_terms
 from metaexo.models.multilevel_weights import read_weights
 from metaexo.numeric.mixed.maximum import MixedMaximum
-from metaexo.numeric.mixed.problem import MixedProblem
+from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
 from metaexo.numeric.mixed.structured import maximise
 from metaexo.numeric.mixed.structures import Unstructured
 
@@ -168,19 +168,28 @@ class Multilevel:
         check_choice("test", test, TESTS)
         level = check_level(level)
         refuse_unbounded(self.terms, self.problem, self._fixed, method, self.effects.row_ids)
-        found = certified(maximise(self.problem, method == "REML", self._fixed))
-        return MultilevelResults(
-            effects=self.effects,
-            design=self.design,
-            terms=self.terms,
-            problem=self.problem,
-            maximum=found,
-            fixed=self._fixed,
-            method=method,
-            test=test,
-            level=level,
-            weighting=self.weights,
-        )
+        try:
+            found = certified(maximise(self.problem, method == "REML", self._fixed))
+            fit = MultilevelResults(
+                effects=self.effects,
+                design=self.design,
+                terms=self.terms,
+                problem=self.problem,
+                maximum=found,
+                fixed=self._fixed,
+                method=method,
+                test=test,
+                level=level,
+                weighting=self.weights,
+            )
+            _ = fit.gls
+        except (NotPositiveDefinite, np.linalg.LinAlgError) as error:
+            raise ConvergenceError(
+                "the covariance matrix of the effects is singular in the numbers that a computer has",
+                "effects that differ by less than about 1e12 times their sampling standard errors",
+                "look at the scale of the effects, their variances and V",
+            ) from error
+        return fit
 
 
 def certified(found: MixedMaximum | tuple[str, ...]) -> MixedMaximum:

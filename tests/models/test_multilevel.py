@@ -266,7 +266,7 @@ def test_the_summary_has_five_parts(es: mx.EffectSizes) -> None:
     assert list(summary.parts) == ["What was fitted", "Pooled", "Spread", "Data", "Fit"]
     text = str(summary)
     assert "study/effect" in text
-    assert "starts agree" in text
+    assert "converged; highest of" in text
     assert fit.digest in text
 
 

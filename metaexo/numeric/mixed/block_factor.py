@@ -183,10 +183,10 @@ def factorise_blocks(problem: MixedProblem, gs: Sequence[Array]) -> BlockFactor:
         else:
             try:
                 root = np.linalg.cholesky(m)
+                inverse = np.asarray(np.linalg.inv(m))
             except np.linalg.LinAlgError as error:
                 raise NotPositiveDefinite from error
             logdet += 2 * float(np.log(np.einsum("bii->bi", root)).sum())
-            inverse = np.asarray(np.linalg.inv(m))
             inverse = 0.5 * (inverse + inverse.transpose(0, 2, 1))
         inverses.append(inverse)
     if not np.isfinite(logdet):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 
@@ -108,8 +108,49 @@ def maximise(
     certify : bool
         Whether to compute the observed information.
     """
+    unit = _unit(problem)
+    if unit != 1.0:
+        return _in_units(problem, restricted, fixed or {}, warm, certify, unit)
+    with np.errstate(all="ignore"):  # a maximum is certified, or none is returned as such
+        return _highest(problem, restricted, fixed or {}, warm, certify)
+
+
+def _unit(problem: MixedProblem) -> float:
+    """Return the unit of the effects, a power of 2, mostly 1, in which squares do not overflow."""
+    size = float(np.sqrt(variance_unit(problem)[0]))
+    return 1.0 if 1e-15 < size < 1e15 else float(2.0 ** np.round(np.log2(size)))
+
+
+def _in_units(
+    problem: MixedProblem,
+    restricted: bool,
+    fixed: Mapping[int, float],
+    warm: Array | None,
+    certify: bool,
+    unit: float,
+) -> MixedMaximum | tuple[str, ...]:
+    """Return the maximum of a problem whose effects are divided by a unit first."""
+    scaled = replace(problem, y=problem.y / unit, v=problem.v / unit**2)
+    size = parameter_scale(problem) / parameter_scale(scaled)
+    held = {i: value / size[i] for i, value in fixed.items()}
+    found = maximise(scaled, restricted, held, None if warm is None else warm / size, certify)
+    if isinstance(found, tuple):
+        return found
+    rows = problem.y.size - problem.x.shape[1] * restricted
+    return replace(
+        found,
+        theta=found.theta * size,
+        llf=found.llf - rows * float(np.log(unit)),
+        information=found.information / size / size[:, None],
+    )
+
+
+def _highest(
+    problem: MixedProblem, restricted: bool, fixed: Mapping[int, float], warm: Array | None, certify: bool
+) -> MixedMaximum | tuple[str, ...]:
+    """Return the highest top of all starts, with its certificate."""
     scale = parameter_scale(problem)
-    box = _box(problem, scale, fixed or {})
+    box = _box(problem, scale, fixed)
 
     def function(scaled: Array) -> Evaluation:
         return _scaled(evaluate(problem, scaled * scale, restricted), scale)
@@ -268,7 +309,7 @@ def start_points(problem: MixedProblem, moving: bool) -> list[tuple[str, Array]]
     if any(_kinks(t) for t in problem.terms):  # a likelihood with many tops
         plan += [(f"range {rho}", 1.0, rho) for rho in RANGES]
     out = [(name, np.concatenate(_start(problem, share, rho))) for name, share, rho in plan]
-    if all(t.structure.linear for t in problem.terms):
+    if all(t.structure.linear for t in problem.terms) and problem.y.size <= MANY_ROWS:
         out += _corners(problem, out[0][1])
     if any(isinstance(t.structure, Heterogeneous | Unstructured) for t in problem.terms):
         out += [

@@ -281,7 +281,7 @@ def _farthest(parts: PartsOf, peak: Peak, enough: float) -> tuple[Array | None, 
 
 def _around(peak: Peak) -> Array:
     """Return half the sides of a box in which the maximum is the only one; 0 if it is not known."""
-    size = np.sqrt(np.diagonal(peak.concave))
+    size = np.sqrt(np.maximum(np.diagonal(peak.concave), 1e-300))
     unit = (peak.theta + peak.floor) / peak.theta.size
     rest = np.where(peak.theta <= peak.least, 2 * np.maximum(peak.slope, 0.0), 0.0)
     for change in CHANGES:

@@ -1,0 +1,81 @@
+"""Multilevel fits against dense likelihoods from many starts: none is higher (a lean run)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import metaexo as mx
+from benchmarks.multilevel_search import KINDS, Dense, Tally, compare, drawn, fitted
+from metaexo.errors import NoMaximumError
+
+EACH = 15
+
+
+@pytest.mark.filterwarnings("ignore::metaexo.errors.VarianceRatioWarning")
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "nearly singular V"])
+def test_no_dense_likelihood_is_higher(kind: str) -> None:
+    tally = Tally()
+    for i in range(EACH):
+        compare(kind, i, tally)
+    assert tally.missed == []
+    if kind not in ("crossed", "three nested", "zero and tiny variances"):
+        assert tally.count["verified"] == tally.count["fitted"] > 0
+
+
+def test_no_dense_likelihood_is_higher_where_v_is_nearly_singular() -> None:
+    tally = Tally()
+    for i in range(EACH):
+        compare("nearly singular V", i, tally)
+    assert tally.count["misses"] == tally.count["bare errors"] == 0
+    assert tally.count["fitted"] > 0.8 * EACH
+
+
+def test_the_dense_likelihood_is_that_of_the_fit() -> None:
+    data = drawn("moderators", 3)
+    fit = fitted(data, True)
+    assert Dense(data, True).several(fit.certificate.theta[None])[0][0] == pytest.approx(fit.llf, rel=1e-10)
+    assert Dense(data, True, np.longdouble).exactly(fit.certificate.theta) == pytest.approx(
+        fit.llf, rel=1e-10
+    )
+
+
+def test_the_higher_of_two_maxima_is_found_and_proved() -> None:
+    # metafor and a dense likelihood: -2.42859 at 0.0679 and 0.00687; another maximum is -2.46668 at (0, ...)
+    effects = mx.EffectSizes(
+        [1.01, 0.8, 0.59, 0.63, 0.03, 0.8], [0.02, 0.05, 0.21, 0.26, 0.11, 0.28], study=list("aaaabc")
+    )
+    fit = mx.Multilevel(effects).fit("ML")
+    assert fit.llf == pytest.approx(-2.4285941773, abs=1e-9)
+    np.testing.assert_allclose(fit.certificate.theta, [0.0679, 0.00687], rtol=1e-3)
+    assert fit.certificate.verified
+    assert "global maximum verified" in str(fit.summary())
+
+
+def test_three_variances_are_not_said_to_be_verified() -> None:
+    fit = fitted(drawn("three nested", 0), True)
+    assert not fit.certificate.verified
+    assert "global maximum verified" not in str(fit.summary())
+    assert f"highest of {fit.certificate.starts} starts" in str(fit.summary())
+
+
+def test_a_likelihood_without_a_maximum_is_refused_with_its_rows() -> None:
+    # two effects of one study without sampling error that agree: log|M| falls without bound
+    effects = mx.EffectSizes([0.2, 0.2, 0.9, 0.4, 0.1], [0.0, 0.0, 0.1, 0.1, 0.2], study=list("aabbc"))
+    for method in ("ML", "REML"):
+        with pytest.raises(NoMaximumError, match="increases without bound") as caught:
+            mx.Multilevel(effects).fit(method)
+        assert len(caught.value.rows) == 2
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("unit", [1e-40, 1e-15, 1e15, 1e40])
+def test_the_unit_of_the_effects_changes_nothing_but_the_unit(unit: float) -> None:
+    y = np.array([1.01, 0.8, 0.59, 0.63, 0.03, 0.8, 0.1])
+    v = np.array([0.02, 0.05, 0.21, 0.26, 0.11, 0.28, 0.02])
+    one, other = (
+        mx.Multilevel(mx.EffectSizes(y * a, v * a**2, study=list("aaaabcc"))).fit() for a in (1.0, unit)
+    )
+    np.testing.assert_allclose(other.certificate.theta / unit**2, one.certificate.theta, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(other.se / unit, one.se, rtol=1e-8)
+    assert other.llf == pytest.approx(one.llf - 6 * np.log(unit), abs=1e-6)
