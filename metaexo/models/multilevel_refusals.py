@@ -16,7 +16,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from metaexo.errors import NoMaximumError, NotIdentifiableError
+from metaexo.errors import ConvergenceError, NoMaximumError, NotIdentifiableError
 from metaexo.models.multilevel_terms import NamedTerm
 from metaexo.numeric.mixed.likelihood import information_of_draws
 from metaexo.numeric.mixed.maximum import parameter_scale, start_points
@@ -203,6 +203,8 @@ def refuse_unbounded(
     ------
     NoMaximumError
         With the rows whose sampling variances, of 0 or correlated by 1, are the cause.
+    ConvergenceError
+        If the covariance matrix is singular for any components, with the same rows.
     """
     held = {int(np.searchsorted(problem.offsets, i, side="right")) - 1 for i in fixed}
     found = rises_without_bound(problem, method == "REML", held)
@@ -211,7 +213,7 @@ def refuse_unbounded(
     gone, at = found
     named = [rows[int(i)] for i in at]
     if not gone:
-        raise NoMaximumError(
+        raise ConvergenceError(
             f"{len(named)} effects whose sampling covariances are singular (variances of 0, or correlations "
             "of 1 or -1), and no random term between them",
             "a covariance matrix of the effects that is positive definite for some variances",

@@ -309,12 +309,11 @@ def test_robust_inference_ignores_terms_that_do_not_vary(es: mx.EffectSizes) -> 
 
 
 def test_no_silent_failure(es: mx.EffectSizes) -> None:
-    """Effects without sampling variance in one study: a singular covariance matrix at every start."""
+    """Effects without sampling variance in one study: a covariance matrix that is always singular."""
     v = np.where(np.array(es.study) == max(es.study, key=es.study.count), 0.0, es.v)
     with pytest.raises(ConvergenceError) as caught:
         mx.Multilevel(mx.EffectSizes(es.y, v, study=es.study), "study").fit()
-    assert len(caught.value.rows) >= 2
-    assert all(line.startswith("start ") for line in caught.value.rows)
+    assert len(caught.value.rows) == (v == 0).sum() >= 2
 
 
 def test_fits_stand_side_by_side(es: mx.EffectSizes) -> None:
