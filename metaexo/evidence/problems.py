@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+MOST_SHOWN = 200
+"""Problems that an error shows one by one."""
 MOST_LINES = 12
 """Lines that are named of a problem in many rows."""
 
@@ -137,7 +139,11 @@ class SheetErrors(ExceptionGroup[MetaexoError], MetaexoError, ValueError):
     def __str__(self) -> str:
         n = len(self.problems)
         lines = [f"{n} {'problem' if n == 1 else 'problems'} in the sheets of {self.message}:"]
-        lines += [f"{i:>4}. {problem}" for i, problem in enumerate(self.problems, 1)]
+        lines += [f"{i:>4}. {problem}" for i, problem in enumerate(self.problems[:MOST_SHOWN], 1)]
+        if n > MOST_SHOWN:
+            lines.append(
+                f"      and {n - MOST_SHOWN} more: check_sheets(folder).to_frame() lists all of them"
+            )
         return "\n".join(lines)
 
     def derive(self, excs: Sequence[Any]) -> ExceptionGroup[Any]:

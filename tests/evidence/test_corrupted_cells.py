@@ -339,3 +339,11 @@ def test_a_file_that_is_no_sheet_is_refused_in_a_word(write: Write, monkeypatch:
     monkeypatch.setattr("metaexo.evidence.reading.LARGEST_FILE", 100)
     kinds = {problem.kind.__name__ for problem in check_sheets(write()).problems}
     assert kinds == {"SheetSizeError"}
+
+
+def test_an_error_of_very_many_problems_says_where_the_rest_is(write: Write) -> None:
+    rows = [{**OUTCOMES[0], "timepoint": f"day {i}", "treatment_mean": f"x{i}"} for i in range(300)]
+    with pytest.raises(SheetErrors) as caught:
+        read_sheets(write(outcomes=rows))
+    assert len(caught.value.problems) == 300
+    assert "and 100 more" in str(caught.value)
