@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +13,8 @@ from metaexo.effects.check import MATCHED_CELLS
 from metaexo.effects.effect_sizes import REPORTED, Derivation
 from metaexo.effects.measure import Alternative, Measure, get_measure
 from metaexo.effects.zero_cells import ZeroCells, add_to_cells, cells
-from metaexo.errors import InputError, MissingInputError, ShapeError, UnknownChoiceError
+from metaexo.errors import InputError, MissingInputError, NegativeMeansWarning, ShapeError, UnknownChoiceError
+from metaexo.formatting import plural
 from metaexo.inputs import Immutable, check_aligned, check_choice, check_flag, read_numbers
 
 Array = NDArray[np.float64]
@@ -20,6 +22,7 @@ Mask = NDArray[np.bool_]
 AT_THE_EDGE = "is at the edge of what is possible, where its formula gives no sampling variance above 0"
 ASSOCIATION = ("Correlation", "Yule's Q", "Yule's Y")
 ROUNDING = 1e-12  # no source reports a correlation to twelve digits
+NEGATIVE_MEANS = "both means are negative, so that their ratio is positive"
 Compute = Callable[..., tuple[Array, Array]]
 
 
@@ -295,7 +298,28 @@ def _finished(
         else:
             lacks = "effect" if np.isnan(y[i]) else "sampling variance"
             reasons[i] = f"{record.code} has no {lacks} for these numbers"
+    _note_negative_means(record, arrays, y, derived)
     return Calculated(y, v, tuple(derived), tuple(reasons))
+
+
+def _note_negative_means(
+    record: Measure, arrays: Mapping[str, Array], y: Array, derived: list[Derivation]
+) -> None:
+    """Say of ratios of two negative means what they are, in the rows' derivations and in one warning."""
+    means = [arrays[name] for name in record.inputs if name.endswith("_mean") and name in arrays]
+    if record.code not in ("ROM", "CVR", "ROMC", "CVRC") or len(means) < 2:
+        return
+    rows = np.flatnonzero(np.isfinite(y) & np.all([mean < 0 for mean in means], axis=0))
+    for i in rows.tolist():
+        if not derived[i].formula:
+            derived[i] = replace(derived[i], note=NEGATIVE_MEANS)
+    if rows.size:
+        warnings.warn(
+            f"{record.code}: {NEGATIVE_MEANS}, in {plural(rows.size, 'row')} "
+            f"({', '.join(str(i + 1) for i in rows[:8])}); a ratio above 1 is further below zero",
+            NegativeMeansWarning,
+            stacklevel=4,
+        )
 
 
 def _at_the_edge(record: Measure, y: Array, v: Array) -> tuple[Mask, Mask]:

@@ -65,6 +65,10 @@ class IncomparableFitsWarning(MetaexoWarning):
     """Fits side by side whose likelihoods cannot be compared."""
 
 
+class NegativeMeansWarning(MetaexoWarning):
+    """Ratios of two negative means: positive numbers, but greater means further below zero."""
+
+
 class VarianceRatioWarning(MetaexoWarning):
     """Sampling variances so different in size that one row rules the result."""
 

@@ -15,7 +15,7 @@ import metaexo as mx
 from metaexo import effects
 from metaexo.effects import calculate, get_measure
 from metaexo.effects.calculate import AT_THE_EDGE
-from metaexo.errors import MetaexoError, RowsLeftOutWarning
+from metaexo.errors import MetaexoError, NegativeMeansWarning, RowsLeftOutWarning
 
 # Peto's method on five trials, one of them without events: metafor 3.8, rma.peto
 TRIALS = {
@@ -208,3 +208,12 @@ def test_every_measure_gives_a_usable_effect_or_a_reason(code, seed):
             usable = np.isfinite(done.y) & np.isfinite(done.v) & (done.v > 0)
             told = np.array([reason != "" for reason in done.reasons])
             assert (usable | told).all(), (inputs, done)
+
+
+@pytest.mark.parametrize("code", ["ROM", "CVR", "ROMC", "CVRC"])
+def test_ratios_of_two_negative_means_are_said(code):
+    numbers = {"mean": [-4.0, 4.0], "sd": 1.0, "n": 20, "correlation": 0.5}
+    inputs = {name: numbers[name.rsplit("_", 1)[-1]] for name in get_measure(code).inputs}
+    with pytest.warns(NegativeMeansWarning, match="in 1 row"):
+        es = mx.effect_sizes(code, **inputs)
+    assert [bool(mark.note) for mark in es.derived] == [True, False]

@@ -67,6 +67,7 @@ def test_the_factor_keeps_its_digits_in_large_samples():
     assert product == pytest.approx((m - 2) / np.sqrt(m * (m - 1)), rel=3e-14)
 
 
+@pytest.mark.filterwarnings("ignore::metaexo.errors.NegativeMeansWarning")
 def test_negative_means_of_one_sign_have_a_ratio_and_mixed_signs_have_none():
     done = calculate("ROM", {**MEANS, "control_mean": [100.0, -5.6, -1.0]})
     assert np.isfinite(done.y).tolist() == [True, False, True]
