@@ -57,10 +57,18 @@ def strata_frame(results: StratifiedResults) -> pd.DataFrame:
         whole = _numbers(
             fit, results.overall_pooled, overall_spread(results), fit.k, fit.m, results.overall_df
         )
-        rows.append({"stratum": "all", **whole, "note": ""})
+        rows.append({"stratum": "all", **whole, "note": "; ".join(_cautions_of_all(results))})
     table = pd.DataFrame(rows)
     words = {*results.by, *WORDS, *COUNTS}
     return table.astype({name: float for name in table.columns if name not in words})
+
+
+def _cautions_of_all(results: StratifiedResults) -> tuple[str, ...]:
+    """Return what to know about the interval of all effects together."""
+    pooled, df = results.overall_pooled, results.overall_df
+    if pooled is None:
+        return ()
+    return cautions_of_estimates(["all"], np.array([pooled.se]), None if df is None else np.array([df]))
 
 
 def overall_spread(results: StratifiedResults) -> HeterogeneityInterval | None:

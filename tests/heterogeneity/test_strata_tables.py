@@ -166,3 +166,12 @@ def test_the_table_has_each_bound_in_its_own_column() -> None:
         assert row["prediction_low"] < row["low"]
         assert row["high"] < row["prediction_high"]
     assert (table["i2_low"] < table["i2_high"]).any()
+
+
+def test_the_row_of_all_effects_says_when_it_rests_on_one_degree_of_freedom() -> None:
+    result = mx.stratify(effects({"plant": 1, "milk": 1}), by="source")
+    row = result.to_frame().set_index("stratum").loc["all"]
+    assert row["df"] == 1
+    assert "1 df" in row["note"]
+    many = mx.stratify(effects({"plant": 5, "adipose": 4}), by="source").to_frame().set_index("stratum")
+    assert many.loc["all", "note"] == ""
