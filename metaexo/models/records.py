@@ -25,23 +25,36 @@ class Immutable:
             lock(part)
 
 
-def _is_ours(value: object) -> bool:
-    """Say whether a record is left to lock; sets of effects lock themselves."""
-    return not type(value).__module__.startswith("metaexo.effects")
+# Every fit locks its parts: what holds no array is passed over at once.
+_PLAIN = frozenset({float, int, str, bool, type(None), np.float64, np.bool_})
+
+
+_FIELDS: dict[type, tuple[str, ...]] = {}
+
+
+def _fields_to_lock(kind: type) -> tuple[str, ...]:
+    """Return the fields of a plain record; sets of effects and immutable records lock themselves."""
+    own = issubclass(kind, Immutable) or kind.__module__.startswith("metaexo.effects")
+    return () if own else tuple(getattr(kind, "__dataclass_fields__", ()))
 
 
 def lock(value: Kind) -> Kind:
     """Make all arrays in a value read-only, those inside tuples, dicts and plain records too; return it."""
+    kind: type[Any] = type(value)
+    if kind in _PLAIN:
+        return value
     if isinstance(value, np.ndarray):
-        value.flags.writeable = False
+        value.setflags(write=False)
     elif isinstance(value, tuple | list):
         for part in value:
             lock(part)
     elif isinstance(value, dict):
         for part in value.values():
             lock(part)
-    elif hasattr(value, "__dataclass_fields__") and not isinstance(value, Immutable) and _is_ours(value):
-        for name in value.__dataclass_fields__:
+    else:
+        if kind not in _FIELDS:
+            _FIELDS[kind] = _fields_to_lock(kind)
+        for name in _FIELDS[kind]:
             lock(getattr(value, name))
     return value
 
