@@ -213,8 +213,8 @@ def regression_from_matrix(
             "no predictors, a variable that stands twice, or gaps in the matrix",
             "an outcome and other variables as predictors, each once, and a complete matrix",
         )
-    if n is not None and not len(predictors) + 1 < check_number("n", n) < 1e15:
-        raise SampleSizeError(f"n = {n!r}", f"a sample size above {len(predictors) + 1}")
+    if n is not None and not len(predictors) < check_number("n", n) < 1e15:
+        raise SampleSizeError(f"n = {n!r}", f"a sample size above {len(predictors)}")
     if not isinstance(outcome, str):
         raise InputError(f"outcome is a {type(outcome).__name__}", "the name of a variable")
     at = _positions([outcome, *predictors], known)

@@ -250,8 +250,15 @@ _RECORDS: tuple[tuple[str, str, Callable[..., tuple[Array, Array]], Callable[[Ar
     ("PAS", "arcsine proportion", arcsine_proportion, squared_sine, "10.1002/sim.3511"),
     ("PFT", "double arcsine proportion", double_arcsine_proportion, squared_sine, "10.1214/aoms/1177729756"),
 )
-# v = 1 / (4 n + 2), so that the sampling variance tells n, whatever was added to the counts
-_BY_N = BackBySize(inverse_double_arcsine, lambda v: (1 / v - 2) / 4)
+
+
+def _size_of(v: Array) -> Array:
+    """Return n of v = 1 / (4 n + 2), whatever was added to the counts; NaN where no group has such a v."""
+    n = (1 / v - 2) / 4
+    return np.where(n > 1 - 1e-9, np.maximum(n, 1.0), np.nan)
+
+
+_BY_N = BackBySize(inverse_double_arcsine, _size_of)
 _VARIANCES = {"PR": ("LS", "UB", "AV"), "PLN": ("LS", "AV"), "PLO": ("LS", "AV")}
 
 register(
