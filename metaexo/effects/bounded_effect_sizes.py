@@ -29,7 +29,7 @@ from metaexo.effects.effect_sizes import (
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.origin import Origin
 from metaexo.errors import InputError, ShapeError, TooFewStudiesError
-from metaexo.formatting import interval
+from metaexo.formatting import interval, plural
 from metaexo.inputs import check_aligned, check_flag
 from metaexo.ledger import Ledger
 
@@ -388,3 +388,9 @@ class BoundedEffectSizes:
             f"BoundedEffectSizes({self.measure.code}: k = {self.k} effects, {exact} exact, "
             f"m = {self.m} studies)"
         )
+
+
+def counts_in_words(effects: EffectSizes | BoundedEffectSizes) -> str:
+    """Return how many effects of how many studies, and which column of the data says so."""
+    of = f" (column {effects.study_column!r})" if effects.study_column is not None else ""
+    return f"{plural(effects.k, 'effect')} from {plural(effects.m, 'study', 'studies')}{of}"

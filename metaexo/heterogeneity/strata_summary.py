@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from metaexo.effects.back_transforms import back_pooled
+from metaexo.effects.bounded_effect_sizes import counts_in_words
 from metaexo.formatting import interval, number, percent, plural, text_table
 from metaexo.heterogeneity.strata import StratifiedResults, Stratum
 from metaexo.heterogeneity.strata_tables import (
@@ -44,7 +45,7 @@ def _fitted(results: StratifiedResults) -> list[str]:
     es = results.effects
     lines = [
         f"Strata by {' x '.join(results.by)}: {plural(len(results.strata), 'stratum', 'strata')} of "
-        f"{plural(es.k, 'effect')} from {plural(es.m, 'study', 'studies')}, {es.measure.name} "
+        f"{counts_in_words(es)}, {es.measure.name} "
         f"({es.measure.code})"
     ]
     if results.method != "EE":

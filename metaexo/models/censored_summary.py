@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metaexo.effects.back_transforms import back_pooled
-from metaexo.formatting import interval, number, percent, plural, text_table
+from metaexo.effects.bounded_effect_sizes import counts_in_words
+from metaexo.formatting import interval, number, percent, text_table
 from metaexo.models.censored_effects import count_in_words
 from metaexo.models.summary import Summary
 from metaexo.models.tables import coefficient_table, term_lines
@@ -40,7 +41,7 @@ def _fitted(fit: CensoredResults) -> list[str]:
 
     measure = fit.effects.measure
     lines = [
-        f"Random-effects model of {plural(fit.k, 'effect')} from {plural(fit.m, 'study', 'studies')}, "
+        f"Random-effects model of {counts_in_words(fit.effects)}, "
         f"some of them censored: {count_in_words(fit.kinds)}; {measure.name} ({measure.code})",
         f"tau2: {'given' if fit.tau2_given else CRITERIA[fit.method]}",
         f"intervals: {CENSORED_TESTS[fit.test]}, level {percent(fit.level)}",

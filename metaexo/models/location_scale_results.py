@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metaexo.effects.bounded_effect_sizes import counts_in_words
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, ShapeError
 from metaexo.formatting import number, percent, plural, printed
@@ -348,8 +349,7 @@ class LocationScaleResults(LinearResults):
             f"data digest {self.digest}",
         ]
         fitted = [
-            f"Location-scale model of {plural(self.k, 'effect')} from {plural(self.m, 'study', 'studies')}, "
-            f"{measure.name} ({measure.code})",
+            f"Location-scale model of {counts_in_words(self.effects)}, {measure.name} ({measure.code})",
             f"{self.method}, {self.link} link, {self.test} tests, level {percent(self.level)}",
         ]
         return Summary(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metaexo.effects.back_transforms import back_pooled
+from metaexo.effects.bounded_effect_sizes import counts_in_words
 from metaexo.formatting import interval, number, p_value, percent, plural, text_table
 from metaexo.models.multilevel_structures import STRUCTURES
 from metaexo.models.summary import Summary
@@ -40,10 +41,7 @@ def summarise(fit: MultilevelResults) -> Summary:
 
 def _fitted(fit: MultilevelResults) -> list[str]:
     measure = fit.effects.measure
-    lines = [
-        f"Multilevel model of {plural(fit.k, 'effect')} from {plural(fit.m, 'study', 'studies')}, "
-        f"{measure.name} ({measure.code})"
-    ]
+    lines = [f"Multilevel model of {counts_in_words(fit.effects)}, {measure.name} ({measure.code})"]
     for named in fit.terms:
         what = "" if named.structure == "intercept" else f", {STRUCTURES[named.structure]}"
         lines.append(f"random: {named.name} ({plural(named.term.levels, 'level')}{what})")

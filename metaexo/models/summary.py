@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metaexo.effects.back_transforms import back_pooled
-from metaexo.formatting import interval, number, percent, plural, printed
+from metaexo.effects.bounded_effect_sizes import counts_in_words
+from metaexo.formatting import interval, number, percent, printed
 from metaexo.models.inference import TESTS
 from metaexo.models.tables import coefficient_table, term_lines
 from metaexo.numeric.estimators import get_estimator
@@ -62,10 +63,7 @@ def _fitted(fit: RandomEffectsResults) -> list[str]:
     measure = fit.effects.measure
     kind = "Equal-effects model" if fit.method == "EE" else "Random-effects model"
     how = "given" if fit.tau2_given else get_estimator(fit.method).name
-    lines = [
-        f"{kind} of {plural(fit.k, 'effect')} from {plural(fit.m, 'study', 'studies')}, "
-        f"{measure.name} ({measure.code})"
-    ]
+    lines = [f"{kind} of {counts_in_words(fit.effects)}, {measure.name} ({measure.code})"]
     if fit.method != "EE":
         lines.append(f"tau2: {how}")
     lines.append(f"intervals: {TESTS[fit.test]}, level {percent(fit.level)}")

@@ -298,7 +298,7 @@ CELLS = {
     "not positive": [-1, 0, 2],
     "bytes": [b"a", b"b", b"c"],
     "huge": [1e300, -1e300, 1e-300],
-    "too long for a float": [10**400, 1, 2],
+    "too long for a float": pd.Series([10**400, 1, 2], dtype=object),
     "objects": [object(), object(), None],
     "mixed": [1, "x", None],
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 import metaexo as mx
 from metaexo.effects import Derivation
@@ -98,3 +99,14 @@ def test_own_weights_are_named_and_their_q_is_inverted() -> None:
 def test_variances_of_zero_leave_out_what_divides_by_them() -> None:
     es = mx.EffectSizes([0.2, 0.6, 0.1, 0.9], [0.0, 0.05, 0.03, 0.04])
     assert "no I2, Q or interval" in str(mx.RandomEffects(es).fit().summary())
+
+
+def test_the_summary_says_which_column_holds_the_studies() -> None:
+    data = pd.DataFrame({"study": list("aabbcc"), "g": list("xyxyxy")})
+    es = mx.EffectSizes([0.1, 0.2, 0.3, 0.4, 0.5, 0.7], [0.02] * 6, data=data)
+    for result in (
+        mx.RandomEffects(es, dependence="accept").fit(),
+        mx.Multilevel(es, "study/effect").fit(),
+        mx.stratify(es, by="g", dependence="accept"),
+    ):
+        assert "6 effects from 3 studies (column 'study')" in str(result.summary())
