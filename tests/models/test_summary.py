@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import metaexo as mx
+from metaexo import errors
 from metaexo.effects import Derivation
 
 PARTS = ["What was fitted", "Pooled", "Spread", "Data", "Fit"]
@@ -104,9 +106,11 @@ def test_variances_of_zero_leave_out_what_divides_by_them() -> None:
 def test_the_summary_says_which_column_holds_the_studies() -> None:
     data = pd.DataFrame({"study": list("aabbcc"), "g": list("xyxyxy")})
     es = mx.EffectSizes([0.1, 0.2, 0.3, 0.4, 0.5, 0.7], [0.02] * 6, data=data)
+    with pytest.warns(errors.DependentEffectsWarning):
+        strata = mx.stratify(es, by="g", cluster="study")
     for result in (
         mx.RandomEffects(es, dependence="accept").fit(),
         mx.Multilevel(es, "study/effect").fit(),
-        mx.stratify(es, by="g", dependence="accept"),
+        strata,
     ):
         assert "6 effects from 3 studies (column 'study')" in str(result.summary())
