@@ -33,7 +33,7 @@ class ArmMoments:
     asymmetric : ndarray of bool
         Rows whose quantiles are too asymmetric for a normal sample.
     flat : ndarray of bool
-        Rows whose quartiles, or whose ends, are one value.
+        Rows whose quartiles, ends or interval are one value, or whose standard error is 0.
     """
 
     mean: Array
@@ -77,9 +77,10 @@ def arm_moments(table: Reported, arm: str, level: float) -> ArmMoments:
     sd, words = complete_sd(table, arm, level)
     names = _formulas(table, arm)
     has_quantiles = np.asarray(names != "", dtype=bool)
+    no_width = _no_width(table, arm)
     nothing = np.zeros(table.k, dtype=bool)
     if not has_quantiles.any():
-        return ArmMoments(mean, sd, words, has_quantiles, nothing, nothing)
+        return ArmMoments(mean, sd, words, has_quantiles, nothing, no_width)
     found = _from_quantiles(table, arm)
     no_test = ~np.isin(table.words("reported_as"), ("t", "f"))
     filled = no_test & np.isnan(mean) & np.isfinite(found.mean) & np.isfinite(found.sd)
@@ -89,7 +90,7 @@ def arm_moments(table: Reported, arm: str, level: float) -> ArmMoments:
         np.where(filled, names, words).astype(str),
         has_quantiles,
         np.asarray(found.skewed & np.isfinite(found.critical), dtype=bool),
-        has_quantiles & _flat(table, arm),
+        (has_quantiles & _flat(table, arm)) | no_width,
     )
 
 
@@ -106,6 +107,12 @@ def _flat(table: Reported, arm: str) -> Mask:
     """Return the rows whose quartiles, or whose ends, are one value."""
     low, q1, q3, high = (table.numbers(f"{arm}_{name}") for name in ("min", "q1", "q3", "max"))
     return np.asarray((q1 == q3) | (low == high), dtype=bool)
+
+
+def _no_width(table: Reported, arm: str) -> Mask:
+    """Return the rows whose standard error is 0, or whose interval of the mean is one value."""
+    se, low, high = (table.numbers(f"{arm}_{name}") for name in ("se", "ci_low", "ci_high"))
+    return np.asarray((se == 0) | (low == high), dtype=bool)
 
 
 def _formulas(table: Reported, arm: str) -> NDArray[np.object_]:

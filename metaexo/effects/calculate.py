@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 AT_THE_EDGE = "is at the edge of what is possible, where its formula gives no sampling variance above 0"
 ASSOCIATION = ("Correlation", "Yule's Q", "Yule's Y")
+NOT_GIVEN = "not given: "
 ROUNDING = 1e-12  # no source reports a correlation to twelve digits
 NEGATIVE_MEANS = "both means are negative, so that their ratio is positive"
 Compute = Callable[..., tuple[Array, Array]]
@@ -47,7 +48,6 @@ class Calculated(Immutable):
     reasons: tuple[str, ...]
 
 
-@np.errstate(all="ignore")
 def calculate(
     measure: str | Measure,
     inputs: Mapping[str, ArrayLike],
@@ -86,6 +86,11 @@ def calculate(
     UnknownChoiceError
         If the measure, an input or a type of variance is not known.
 
+    Warns
+    -----
+    NegativeMeansWarning
+        If both means of a ratio are negative.
+
     Examples
     --------
     >>> counts = {"treatment_events": [0, 4], "treatment_n": 10, "control_events": [3, 8], "control_n": 10}
@@ -96,6 +101,24 @@ def calculate(
     '0.5 added to every cell'
     """
     record = get_measure(measure)
+    done = calculate_quietly(
+        record, inputs, variance=variance, bias_correction=bias_correction, zero_cells=zero_cells
+    )
+    rows = [str(i + 1) for i, mark in enumerate(done.derived) if mark.note == NEGATIVE_MEANS]
+    warn_of_negative_means(record.code, rows, stacklevel=4)
+    return done
+
+
+@np.errstate(all="ignore")
+def calculate_quietly(
+    record: Measure,
+    inputs: Mapping[str, ArrayLike],
+    *,
+    variance: str | None = None,
+    bias_correction: bool = True,
+    zero_cells: ZeroCells | None = None,
+) -> Calculated:
+    """Compute as :func:`calculate` does; ratios of two negative means are noted, but not warned of."""
     check_flag("bias_correction", bias_correction)
     if not isinstance(inputs, Mapping):
         raise InputError(f"inputs is a {type(inputs).__name__}", "a mapping of names to numbers")
@@ -277,12 +300,15 @@ def _finished(
         wanting = np.flatnonzero(edge | beyond | undefined | np.isnan(y) | np.isnan(v) | (v <= 0))
     y, v = np.where(undefined, np.nan, y), np.where(undefined, np.nan, v)
     reasons = [""] * y.size
+    ways = [record.inputs, *(way.inputs for way in record.alternatives)]
     for i in wanting:
         missing = [name for name, values in arrays.items() if np.isnan(values[i])]
+        if any(set(way) <= set(arrays) and not set(way) & set(missing) for way in ways):
+            missing = []
         no_spread = [name for name in arrays if name.endswith("sd") and arrays[name][i] == 0]
         value = "" if np.isnan(y[i]) else f" = {y[i]:.6g}"
         if missing:
-            reasons[i] = f"not given: {', '.join(missing)}"
+            reasons[i] = f"{NOT_GIVEN}{', '.join(missing)}"
         elif without and int(i) in without and np.isnan(y[i]):
             reasons[i] = without[int(i)]
         elif no_spread:
@@ -305,7 +331,7 @@ def _finished(
 def _note_negative_means(
     record: Measure, arrays: Mapping[str, Array], y: Array, derived: list[Derivation]
 ) -> None:
-    """Say of ratios of two negative means what they are, in the rows' derivations and in one warning."""
+    """Say of ratios of two negative means what they are, in the rows' derivations."""
     means = [arrays[name] for name in record.inputs if name.endswith("_mean") and name in arrays]
     if record.code not in ("ROM", "CVR", "ROMC", "CVRC") or len(means) < 2:
         return
@@ -313,12 +339,16 @@ def _note_negative_means(
     for i in rows.tolist():
         if not derived[i].formula:
             derived[i] = replace(derived[i], note=NEGATIVE_MEANS)
-    if rows.size:
+
+
+def warn_of_negative_means(code: str, rows: Sequence[str], *, stacklevel: int) -> None:
+    """Warn once of all rows whose ratio is that of two negative means."""
+    if rows:
         warnings.warn(
-            f"{record.code}: {NEGATIVE_MEANS}, in {plural(rows.size, 'row')} "
-            f"({', '.join(str(i + 1) for i in rows[:8])}); a ratio above 1 is further below zero",
+            f"{code}: {NEGATIVE_MEANS}, in {plural(len(rows), 'row')} ({', '.join(rows[:8])}); a ratio above "
+            "1 is further below zero",
             NegativeMeansWarning,
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
 
 

@@ -17,7 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.effects.arm_moments import OF_MEDIANS, arm_moments
-from metaexo.effects.calculate import calculate
+from metaexo.effects.calculate import (
+    NEGATIVE_MEANS,
+    NOT_GIVEN,
+    Calculated,
+    calculate_quietly,
+    warn_of_negative_means,
+)
 from metaexo.effects.conversions import FORMULAS, correlation_from_difference_se, se_from_ci
 from metaexo.effects.corrections import hedges_factor
 from metaexo.effects.effect_sizes import Derivation
@@ -86,6 +92,8 @@ class _Draft:
         self.v = np.full(k, np.nan)
         self.steps: list[list[str]] = [[] for _ in range(k)]
         self.notes: list[list[str]] = [[] for _ in range(k)]
+        self.remarks = [""] * k
+        self.refused = [""] * k
 
     @property
     def open(self) -> Mask:
@@ -100,6 +108,16 @@ class _Draft:
         for i in np.flatnonzero(here):
             self.steps[i] = [step for step in steps.get(int(i), ()) if step]
 
+    def put_calculated(self, where: Mask, done: Calculated, steps: Mapping[int, Sequence[str]]) -> None:
+        """Enter effects of a formula; keep what it remarks on them, and why it refused complete numbers."""
+        before = where & self.open
+        self.put(where, done.y, done.v, steps)
+        for i in np.flatnonzero(before):
+            if self.open[i] and not done.reasons[i].startswith(NOT_GIVEN):
+                self.refused[i] = self.refused[i] or done.reasons[i]
+            elif not self.open[i] and done.derived[i].note == NEGATIVE_MEANS:
+                self.remarks[i] = NEGATIVE_MEANS
+
     def assume(self, where: Mask, note: str) -> Mask:
         """Note an assumption at the rows of `where` that have an effect; return these rows."""
         here = where & ~self.open
@@ -110,10 +128,10 @@ class _Draft:
     def derivations(self) -> tuple[Derivation, ...]:
         """Return the marks of all rows."""
         marks = []
-        for steps, notes in zip(self.steps, self.notes, strict=True):
+        for steps, notes, remark in zip(self.steps, self.notes, self.remarks, strict=True):
             formula = ", ".join(dict.fromkeys(steps))
             how = "assumed" if notes else "converted" if steps else "reported"
-            marks.append(Derivation(how, formula, "; ".join(notes)))  # type: ignore[arg-type]
+            marks.append(Derivation(how, formula, "; ".join([*notes, *([remark] if remark else [])])))  # type: ignore[arg-type]
         return tuple(marks)
 
 
@@ -171,6 +189,8 @@ def effects_from_table(
     -----
     AssumptionWarning
         Once a call, if a correlation, independence, or an F of two arms was assumed.
+    NegativeMeansWarning
+        If both means of a ratio are negative.
 
     Examples
     --------
@@ -222,7 +242,11 @@ def effects_from_table(
         assumed.append(f"independent groups in {int(guessed.sum())} rows whose pairing is unknown")
     if assumed:
         warnings.warn(f"{record.code} assumes {' and '.join(assumed)}", AssumptionWarning, stacklevel=2)
-    reasons = why_no_effect(record, reported, draft.open, paired, assumed_correlation is not None)
+    negative = [row for row, remark in zip(reported.rows, draft.remarks, strict=True) if remark]
+    warn_of_negative_means(record.code, negative, stacklevel=3)
+    reasons = why_no_effect(
+        record, reported, draft.open, paired, assumed_correlation is not None, draft.refused
+    )
     return DerivedEffects(draft.y, draft.v, draft.derivations(), reasons)
 
 
@@ -230,7 +254,7 @@ def _independent(draft: _Draft, record: Measure, table: Reported, where: Mask, l
     """Take the routes of a measure of two independent groups, or of one group (the treatment arm)."""
     inputs, arm_steps = _inputs_in_words(table, level)
     n1, n2 = table.numbers("treatment_n"), table.numbers("control_n")
-    done = calculate(record, _wanted(record, inputs))
+    done = calculate_quietly(record, _wanted(record, inputs))
     of_f = _from_f(table)
     steps: dict[int, list[str]] = {}
     for i, mark in enumerate(done.derived):
@@ -239,11 +263,17 @@ def _independent(draft: _Draft, record: Measure, table: Reported, where: Mask, l
         if mark.formula:
             first = [arm_steps[arm][i] for arm in _arms_of(used, "mean")]
             first = [step for step in first if step in OF_MEDIANS] + [of_f[i] if "t" in used else ""]
-        steps[i] = [*first, f"{mark.formula} ({mark.note})" if mark.note else mark.formula]
-    draft.put(where, done.y, done.v, steps)
+        steps[i] = [*first, _with_note(mark)]
+    draft.put_calculated(where, done, steps)
     if record.code == "MD":
         se = difference_se(table, n1 + n2 - 2, level)
         draft.put(where, table.numbers("difference"), se**2, _all(table.k, FORMULAS["se_from_ci_t"]))
+
+
+def _with_note(mark: Derivation) -> str:
+    if not mark.note or mark.note == NEGATIVE_MEANS:  # a remark, and no step
+        return mark.formula
+    return f"{mark.formula} ({mark.note})"
 
 
 def _arms_of(inputs: Sequence[str], kind: str) -> list[str]:
@@ -277,7 +307,8 @@ def _wanted(record: Measure, inputs: Mapping[str, Array]) -> dict[str, Array]:
             "a measure of two groups (SMD, MD, ROM, OR, RR, RD ...) or of one (PLO, PR ...)",
             f"compute it with effect_sizes({record.code!r}, ...)",
         )
-    names = {*record.inputs, *(name for way in record.alternatives for name in way.inputs)}
+    ways = [record.inputs, *(way.inputs for way in record.alternatives)]
+    names = dict.fromkeys(name for way in ways for name in way)
     return {name: inputs[name] for name in names if name in inputs}
 
 
@@ -312,7 +343,7 @@ def _paired(
         "p_value": p,
         "direction": direction,
     }
-    done = calculate(form, _wanted(form, inputs))
+    done = calculate_quietly(form, _wanted(form, inputs))
     of_f = _from_f(table)
     steps: dict[int, list[str]] = {}
     for i, mark in enumerate(done.derived):
@@ -323,7 +354,7 @@ def _paired(
         by_t = "t" in _inputs_used(form, mark) or source[i] == FORMULAS["correlation_from_t"]
         steps[i] = [*first, of_f[i] if by_t else "", source[i], of_change, mark.formula]
     needs = np.array(["correlation" in _inputs_used(form, mark) for mark in done.derived])
-    draft.put(where, done.y, done.v, steps)
+    draft.put_calculated(where, done, steps)
     rests = where & needs & ~told & np.isfinite(done.y) & np.isfinite(done.v)
     if form.code == "MC":
         se = difference_se(table, n - 1, level)
@@ -378,7 +409,7 @@ def _reported_effect(draft: _Draft, record: Measure, table: Reported, level: flo
         n1, n2 = table.numbers("treatment_n"), table.numbers("control_n")
         corrected = kinds != "cohens_d"
         d = np.where(corrected, effect / hedges_factor(n1 + n2 - 2), effect)
-        done = calculate("SMD", {"d": d, "treatment_n": n1, "control_n": n2})
+        done = calculate_quietly(record, {"d": d, "treatment_n": n1, "control_n": n2})
         independent = table.words("paired") != "yes"
         draft.put(where & independent, done.y, done.v, _all(table.k, "variance from d and n"))
 

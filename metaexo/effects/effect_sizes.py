@@ -270,7 +270,8 @@ class EffectSizes:
 
     def _look_at_sizes(self) -> None:
         """Warn of standardised mean differences whose variance is too small for the sizes in the data."""
-        if self.origin is not None or self._data is None:
+        computed = self.origin is not None and not self.origin.from_table
+        if computed or self._data is None:
             return
         rows, least, corrected = variances_too_small(self.measure.code, self.v, self._data)
         if not rows.size:

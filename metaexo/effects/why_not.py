@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,18 @@ PAIRED_FORM = {"MD": "MC", "SMD": "SMCRP", "ROM": "ROMC", "CVR": "CVRC", "VR": "
 PAIRED_FAMILY = "one group twice, means"
 NO_CORRELATION = "paired, and the correlation of the two conditions is neither reported nor assumed"
 FOREIGN_F = "an F statistic whose degrees of freedom are not those of the two arms"
-FLAT = "quartiles or a range without distance: they tell no standard deviation"
+FLAT = "quartiles, a range or an interval without distance, or an SE of 0: they tell no standard deviation"
 ASYMMETRIC = "medians and quantiles too asymmetric for a normal sample"
 PAIRED_EVENTS = "paired events: the number of people with the event on both sides is not reported"
 
 
 def why_no_effect(
-    record: Measure, table: Reported, without: Mask, paired: Mask, correlation_assumed: bool
+    record: Measure,
+    table: Reported,
+    without: Mask,
+    paired: Mask,
+    correlation_assumed: bool,
+    refused: Sequence[str],
 ) -> tuple[str, ...]:
     """Return a reason for each row without an effect, "" for the others.
 
@@ -40,6 +45,8 @@ def why_no_effect(
         Rows of paired conditions.
     correlation_assumed : bool
         Whether the caller gave a correlation to assume.
+    refused : sequence of str
+        Why the formula of the measure gave no effect for numbers that were complete; "" where they were not.
 
     Returns
     -------
@@ -48,11 +55,13 @@ def why_no_effect(
     """
     reasons = [""] * table.k
     moments = {arm: arm_moments(table, arm, 0.95) for arm in ARMS}
-    for i in np.flatnonzero(without):
+    for i in np.flatnonzero(without).tolist():
         if any(name.endswith("events") for name in record.inputs):
-            reasons[i] = _events_reason(record, table, int(i), bool(paired[i]))
+            reasons[i] = refused[i] or _events_reason(record, table, i, bool(paired[i]))
         else:
-            reasons[i] = _means_reason(record, table, int(i), bool(paired[i]), correlation_assumed, moments)
+            reasons[i] = refused[i] or _means_reason(
+                record, table, i, bool(paired[i]), correlation_assumed, moments
+            )
     return tuple(reasons)
 
 

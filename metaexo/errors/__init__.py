@@ -82,6 +82,7 @@ from metaexo.errors.sheets import (
 )
 from metaexo.errors.slips import (
     ConstantMultipleWarning,
+    EffectTooPreciseWarning,
     ExtremeVarianceWarning,
     ImpossibleMeanWarning,
     ImpossibleMedianWarning,
@@ -118,6 +119,7 @@ __all__ = [
     "DuplicateColumnError",
     "DuplicateRowError",
     "DuplicateStudyError",
+    "EffectTooPreciseWarning",
     "EmptyColumnWarning",
     "EmptyLevelError",
     "EmptySheetError",

@@ -49,5 +49,9 @@ class ExtremeVarianceWarning(SheetWarning):
     """Sampling variances of one outcome that differ more than studies do."""
 
 
+class EffectTooPreciseWarning(SheetWarning):
+    """A standardised mean difference whose standard error is smaller than the sizes of its arms allow."""
+
+
 class OffCentreIntervalWarning(SheetWarning):
     """A confidence interval that is not centred on its estimate."""

@@ -8,7 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.errors import OffCentreIntervalWarning, PValueMismatchWarning
+from metaexo.effects.check import variances_too_small
+from metaexo.effects.conversions import se_from_ci
+from metaexo.effects.derive import EFFECT_NAMES
+from metaexo.errors import EffectTooPreciseWarning, OffCentreIntervalWarning, PValueMismatchWarning
 from metaexo.evidence.problems import SheetProblem
 from metaexo.evidence.slips_rows import Rows, SlipCheck
 from metaexo.evidence.slips_statistics import interval_and_p_agree, interval_is_centred
@@ -90,6 +93,27 @@ def find_p_against_interval(rows: Rows) -> list[SheetProblem]:
     return found
 
 
+def find_impossible_variances(rows: Rows) -> list[SheetProblem]:
+    """Find standardised mean differences whose standard error is smaller than the sizes of the arms allow."""
+    low, high = rows.numbers("effect_ci_low"), rows.numbers("effect_ci_high")
+    given = rows.numbers("effect_se")
+    se = np.where(np.isfinite(given), given, se_from_ci(low, high))
+    of_smd = np.array([word in EFFECT_NAMES["SMD"] for word in rows.words("effect_measure")], dtype=bool)
+    at, least, _ = variances_too_small("SMD", np.where(of_smd & (se > 0), se**2, np.nan), rows.frame)
+    return [
+        rows.finding(
+            EffectTooPreciseWarning,
+            i,
+            "effect_se" if np.isfinite(given[i]) else "effect_ci_low",
+            f"the standard error of the effect is {se[i]:.3g}, and two independent groups of these sizes "
+            f"give {np.sqrt(floor):.3g} at least",
+            "a standard error of sqrt(1/n1 + 1/n2) or more",
+            "look at the source; the sizes may be wrong, the interval be of another level, the design paired",
+        )
+        for i, floor in zip(at, least, strict=True)
+    ]
+
+
 def _scale(rows: Rows, measure: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which rows have an effect of known scale, and which of these are ratios."""
     words = rows.words(measure) if measure else ["mean_difference"] * len(rows.frame)
@@ -127,5 +151,13 @@ CHECKS = (
         ("outcomes", "published_meta_analyses"),
         find_p_against_interval,
         "10.1136/bmj.d2304",
+    ),
+    SlipCheck(
+        "impossible variance",
+        "standardised mean differences more precise than the sizes of their arms allow",
+        EffectTooPreciseWarning,
+        ("outcomes",),
+        find_impossible_variances,
+        "10.3102/10769986006002107",
     ),
 )

@@ -20,6 +20,7 @@ from metaexo.errors import (
     AssumptionWarning,
     InputError,
     MixedContrastsWarning,
+    NegativeMeansWarning,
     RowsWithoutEffectWarning,
     TooFewStudiesError,
     UnknownChoiceError,
@@ -250,6 +251,7 @@ def survey(view: View, plan: SheetPlan, frame: pd.DataFrame) -> Ledger:
     reasons = [""] * len(frame)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AssumptionWarning)
+        warnings.simplefilter("ignore", NegativeMeansWarning)
         for code in view.measures:
             record = get_measure(code)
             table = statistics(view, frame, record)

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from scipy.special import ndtri, stdtrit
 
-from metaexo.effects import calculate, effects_from_table, mean_sd_from_quantiles, orient
+from metaexo.effects import calculate, effects_from_table, get_measure, mean_sd_from_quantiles, orient
+from metaexo.effects.calculate import NEGATIVE_MEANS
+from metaexo.effects.why_not import FLAT
 from metaexo.errors import (
     AssumptionWarning,
     CorrelationError,
     InputError,
     IntervalError,
+    NegativeMeansWarning,
     ShapeError,
     StandardErrorError,
     UnknownChoiceError,
@@ -440,3 +443,67 @@ def test_orienting_twice_gives_the_effect_back():
         orient(y, ["hihger", "lower"])
     with pytest.raises(ShapeError, match="3 entries for 2"):
         orient(y, ["lower"] * 3)
+
+
+ARMS_AT_THE_EDGE = {
+    "treatment_mean": [5.0, 6.0],
+    "treatment_sd": [0.0, 1.0],
+    "treatment_n": [8, 8],
+    "control_mean": [4.0, 4.0],
+    "control_sd": [0.0, 1.0],
+    "control_n": [8, 8],
+}
+
+
+@pytest.mark.parametrize("code", ["SMD", "ROM", "MD", "SMDH", "CVR", "VR"])
+def test_a_table_gives_the_reason_that_the_formula_gives(code):
+    record = get_measure(code)
+    inputs = {name: ARMS_AT_THE_EDGE[name] for name in record.inputs}
+    expected = calculate(code, inputs).reasons
+    assert expected[0]
+    assert effects_from_table(code, {**ARMS_AT_THE_EDGE, "paired": ["no", "no"]}).reasons == expected
+
+
+@pytest.mark.parametrize("code", ["PR", "PLN", "PAS", "PFT"])
+def test_a_table_of_events_gives_the_reason_that_the_formula_gives(code):
+    counts = {"events": [0, 10, 4], "n": [10, 10, 10]}
+    table = {f"treatment_{name}": values for name, values in counts.items()}
+    assert effects_from_table(code, table).reasons == calculate(code, counts).reasons
+
+
+@pytest.mark.parametrize(
+    "width",
+    [{"treatment_se": [0.0]}, {"treatment_ci_low": [5.0], "treatment_ci_high": [5.0]}],
+)
+def test_an_error_or_interval_without_width_is_the_reason(width):
+    table = {"treatment_mean": [5.0], "treatment_n": [8], "control_mean": [4.0], "control_sd": [1.0]}
+    done = effects_from_table("MD", {**table, "control_n": [8], "paired": ["no"], **width})
+    assert done.reasons == (FLAT,)
+
+
+@pytest.mark.parametrize(("pairing", "correlation"), [("no", None), ("yes", 0.5)])
+def test_ratios_of_two_negative_means_are_said_once_with_their_rows(pairing, correlation):
+    """Row 1 has negative means, and its SD by way of the SE; row 2 has positive ones.
+
+    log(-4 / -2) = log 2, and the correction is (1 / (16 * 4**2) - 1 / (16 * 2**2)) / 2 (Lajeunesse 2015).
+    """
+    table = {
+        "treatment_mean": [-4.0, 4.0],
+        "treatment_sd": [None, 1.0],
+        "treatment_se": [0.25, None],
+        "treatment_n": [16, 16],
+        "control_mean": [-2.0, 2.0],
+        "control_sd": [1.0, 1.0],
+        "control_n": [16, 16],
+        "paired": [pairing] * 2,
+    }
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        done = effects_from_table("ROM", table, correlation, rows=["line 2", "line 3"])
+    told = [str(one.message) for one in caught if issubclass(one.category, NegativeMeansWarning)]
+    assert len(told) == 1
+    assert "1 row (line 2)" in told[0]
+    assert done.y == pytest.approx([np.log(2) + (1 / 256 - 1 / 64) / 2] * 2)
+    assert NEGATIVE_MEANS in done.derived[0].note
+    assert done.derived[0].formula == "SD from SE"
+    assert NEGATIVE_MEANS not in done.derived[1].note

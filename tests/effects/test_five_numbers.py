@@ -13,6 +13,7 @@ from metaexo.effects import effects_from_table, mean_sd_from_quantiles
 from metaexo.effects.five_numbers import MODELS
 from metaexo.effects.quantile_models import normal_order_statistics
 from metaexo.effects.quantile_rules import Quantiles, expected_range, luo_mean
+from metaexo.effects.why_not import FLAT
 from metaexo.errors import IntervalError, MissingInputError, UnknownChoiceError
 
 N = 101.0
@@ -249,7 +250,7 @@ def test_a_table_with_one_flat_arm_gives_no_effect_and_the_reason():
     for measure in ("MD", "SMD"):
         done = effects_from_table(measure, table)
         assert np.isnan(done.y).all()
-        assert done.reasons == ("quartiles or a range without distance: they tell no standard deviation",)
+        assert done.reasons == (FLAT,)
     zero = {"treatment_mean": [3.0], "treatment_se": [0.0], "treatment_n": [9], "control_mean": [1.0],
             "control_sd": [1.0], "control_n": [9], "paired": ["no"]}  # fmt: skip
     assert np.isnan(effects_from_table("MD", zero).y).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 import metaexo as mx
 from metaexo import errors
 from metaexo.cli import main
-from metaexo.evidence import slip_checks
+from metaexo.evidence import check_sheets, read_sheets, slip_checks
 from metaexo.evidence.slips import SLIP_CHECKS
 from tests.evidence.folders import DATA, OUTCOMES, Row, Write, write_sheet
 
@@ -262,3 +263,22 @@ def test_rows_of_whole_numbers_are_known_in_our_sheets() -> None:
     package = json.loads((DATA / "datapackage.json").read_text(encoding="utf-8"))
     fields = next(r for r in package["resources"] if r["name"] == "outcomes")["schema"]["fields"]
     assert next(f for f in fields if f["name"] == "items")["constraints"] == {"minimum": 1}
+
+
+def test_an_effect_more_precise_than_its_arms_allow_is_said_by_check_and_by_the_effects(write: Write) -> None:
+    """Of 10 and 10 people the standard error of Hedges' g is sqrt(1/10 + 1/10) = 0.447 at least."""
+    empty = dict.fromkeys(("treatment_mean", "treatment_sd", "control_mean", "control_sd"), "")
+    given = {**OUTCOMES[0], **empty, "effect_measure": "standardised_mean_difference", "effect": 0.5}
+    good = {**given, "effect_ci_low": -0.39, "effect_ci_high": 1.39}
+    narrow = {**given, "effect_ci_low": 0.2, "effect_ci_high": 0.8, "timepoint": "day 8"}
+    paired = {**narrow, "paired": "yes", "timepoint": "day 9"}
+    folder = write(outcomes=[good, narrow, paired])
+    found = [f for f in check_sheets(folder).warnings if f.kind is errors.EffectTooPreciseWarning]
+    assert [(f.line, f.column) for f in found] == [(3, "effect_ci_low")]
+    assert "0.153" in found[0].what
+    assert "0.447" in found[0].what
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", errors.SheetWarning)
+        sheets = read_sheets(folder)
+    with pytest.warns(errors.ImpossibleVarianceWarning, match="1 of 3"):
+        sheets.effects("SMD")
