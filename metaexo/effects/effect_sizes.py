@@ -231,7 +231,7 @@ class EffectSizes:
         if not self.v.size:
             return False
         least, most = self.v.min(), self.v.max()
-        near = least >= LEAST_VARIANCE and most <= min(MOST_VARIANCE, VARIANCE_RATIO_LIMIT * least)
+        near = least >= LEAST_VARIANCE and most <= MOST_VARIANCE and most / VARIANCE_RATIO_LIMIT <= least
         return bool(near and np.abs(self.y).max() <= LARGEST_EFFECT)
 
     def _check_values(self, what: str) -> None:

@@ -179,7 +179,9 @@ class StratifiedResults(Immutable):
         """Fingerprint of effects, variances and strata: the same data give the same one."""
         parts = [self.effects.y, self.effects.v, *(s.rows for s in self.strata)]
         whole = b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
-        return hashlib.sha256(whole + "|".join(s.name for s in self.strata).encode()).hexdigest()[:16]
+        return hashlib.sha256(
+            whole + "|".join(s.name for s in self.strata).encode(errors="surrogatepass")
+        ).hexdigest()[:16]
 
     # -- between strata --------------------------------------------------------------------------------------
 

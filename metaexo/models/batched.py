@@ -168,11 +168,11 @@ def read_counts(counts: ArrayLike, shape: tuple[int, ...]) -> Array:
 def _check(y: Array, v: Array, counts: Array | None) -> None:
     """Raise if values that take part cannot be used; the first rows are named."""
     part = np.ones(y.shape, dtype=bool) if counts is None else counts > 0
-    bad = part & ~(np.isfinite(y) & (v >= 1e-100) & (v <= 1e100))
+    bad = part & ~((np.abs(y) <= 1e100) & (v >= 1e-100) & (v <= 1e100))
     if bad.any():
         raise InputError(
-            "some effects or variances that take part are missing, infinite or not above 0",
-            "finite y, and v from 1e-100 to 1e100",
+            "some effects or variances that take part are missing, infinite, too large or not above 0",
+            "y from -1e100 to 1e100, and v from 1e-100 to 1e100",
             "set the count of such an effect to 0, which leaves it out",
             [f"row {b + 1}, effect {k + 1}" for b, k in np.argwhere(bad)[:20]],
         )

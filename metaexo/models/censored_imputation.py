@@ -109,6 +109,7 @@ class ImputedResults(LinearResults):
         """
         if np.isinf(self.complete_df):
             return None
+        rows, _ = self._combinations(rows)
         between = (1 + 1 / self.draws) * np.einsum("qp,pr,qr->q", rows, self.between, rows)
         share = between / np.einsum("qp,pr,qr->q", rows, self.cov, rows)
         observed = (self.complete_df + 1) / (self.complete_df + 3) * self.complete_df * (1 - share)

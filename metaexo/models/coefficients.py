@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaexo.inputs import check_level
+from metaexo.errors import ShapeError
+from metaexo.inputs import LARGEST, check_level, read_numbers
 from metaexo.models.design import Design
 from metaexo.models.hypothesis import (
     TestResult,
@@ -268,7 +269,7 @@ class LinearResults(Readable, ABC):
             The combinations.
         """
         df = self.df_test
-        return None if df is None else np.full(len(rows), float(df))
+        return None if df is None else np.full(len(self._combinations(rows)[0]), float(df))
 
     def joint_test(self, rows: Array, null: Array, words: str) -> TestResult:
         """Return the Wald test that combinations of coefficients have given values.
@@ -282,8 +283,21 @@ class LinearResults(Readable, ABC):
         words : str
             The null hypothesis in words.
         """
+        rows, null = self._combinations(rows, null)
         estimate, cov = combine(rows, self.beta, self.cov)
         return wald_test(estimate - null, cov, self.df_test, words)
+
+    def _combinations(self, rows: Array, null: Array | float = 0.0) -> tuple[Array, Array]:
+        """Return combinations of coefficients, shape (q, p), and their null values, shape (q,)."""
+        table, values = read_numbers(rows, "rows", ndim=2), read_numbers(null, "null")
+        if table.shape[1] != self.design.p or not (np.abs(table) <= LARGEST).all():
+            raise ShapeError(
+                f"rows has shape {table.shape}",
+                f"finite numbers, one column for each of {', '.join(self.design.names)}",
+            )
+        if values.shape not in ((), (len(table),)):
+            raise ShapeError(f"null has shape {values.shape} for {len(table)} rows", "one value per row")
+        return table, np.broadcast_to(values, len(table))
 
     def _level(self, level: float | None) -> float:
         return self.level if level is None else check_level(level)

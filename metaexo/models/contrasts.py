@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from metaexo.errors import InputError, NotIdentifiableError, ShapeError
 from metaexo.formatting import interval, number, p_value, printed
-from metaexo.inputs import check_choice, check_number, read_numbers
+from metaexo.inputs import LARGEST, check_choice, check_number, read_numbers
 from metaexo.models.design import Design
 from metaexo.models.hypothesis import (
     TestResult,
@@ -261,10 +261,10 @@ def read_weights(design: Design, weights: Weights) -> tuple[tuple[str, ...], Arr
         names = tuple(map(str, weights))
         return names, np.array([_row(design, {name: 1.0}) for name in names])
     table = np.atleast_2d(read_numbers(weights, "weights"))
-    if table.ndim != 2 or table.shape[1] != design.p or not np.isfinite(table).all():
+    if table.ndim != 2 or table.shape[1] != design.p or not (np.abs(table) <= LARGEST).all():
         raise ShapeError(
             f"the weights have shape {table.shape}",
-            f"finite numbers, one column for each of {', '.join(design.names)}",
+            f"numbers from -{LARGEST:g} to {LARGEST:g}, one column for each of {', '.join(design.names)}",
         )
     return tuple(_in_words(design, row) for row in table), table
 
@@ -274,8 +274,10 @@ def _row(design: Design, weights: Mapping[str, float]) -> Array:
     for name, weight in weights.items():
         check_choice("coefficient", name, design.names)
         row[design.names.index(name)] = check_number(f"the weight of {name}", weight)
-    if not np.isfinite(row).all():
-        raise InputError("a weight is missing or infinite", "finite weights")
+    if not (np.abs(row) <= LARGEST).all():
+        raise InputError(
+            "a weight is missing, infinite or too large", f"weights from -{LARGEST:g} to {LARGEST:g}"
+        )
     return row
 
 

@@ -21,7 +21,7 @@ from metaexo.errors import (
     RowsLeftOutWarning,
     ShapeError,
 )
-from metaexo.inputs import check_choice, check_flag, read_numbers, read_words
+from metaexo.inputs import LARGEST, check_choice, check_flag, read_numbers, read_words
 from metaexo.models.formula import read_formula
 from metaexo.models.formula_encoding import (
     MISSING_REMEDY,
@@ -166,11 +166,11 @@ class Design:
         InputError
             If a value is missing or infinite.
         """
-        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        bad = np.flatnonzero(~(np.abs(values) <= LARGEST).all(axis=1))
         if bad.size:
             raise InputError(
-                "some new rows have a missing or infinite moderator",
-                "a finite value of every moderator in every row",
+                "some new rows have a missing, infinite or too large moderator",
+                f"a value of every moderator in every row, at most {LARGEST:g} in size",
                 rows=[f"row {i + 1}" for i in bad],
             )
         return self.kept(np.column_stack([np.ones(len(values)), values]) if self.added else values)
@@ -317,11 +317,11 @@ def _from_columns(
 ) -> Design:
     values = read_moderators(moderators, k, rows)
     names = _moderator_names(moderators, values.shape[1], names, intercept)
-    missing = ~np.isfinite(values).all(axis=1)
+    missing = ~(np.abs(values) <= LARGEST).all(axis=1)
     if missing.any():
         raise InputError(
-            "some rows have a missing or infinite moderator",
-            "a finite value of every moderator in every row",
+            "some rows have a missing, infinite or too large moderator",
+            f"a value of every moderator in every row, at most {LARGEST:g} in size",
             MISSING_REMEDY,
             [rows[int(i)] for i in np.flatnonzero(missing)],
         )

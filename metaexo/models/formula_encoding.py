@@ -32,7 +32,7 @@ from metaexo.errors import (
     UnknownChoiceError,
     nearest_word,
 )
-from metaexo.inputs import as_word, is_blank
+from metaexo.inputs import LARGEST, as_word, is_blank
 from metaexo.models.formula import Formula, read_formula
 from metaexo.models.formula_expressions import Expression, values
 from metaexo.numeric.problem import Array
@@ -161,11 +161,11 @@ class Encoding:
             position = _positions(factor, frame[part.columns[0]], part.columns[0], rows)
             return [(part.text + name, (position == j) * 1.0) for j, name in enumerate(factor.names)]
         table, endings = values(part, frame, state, str(i))
-        bad = ~np.isfinite(table).all(axis=1)
+        bad = ~(np.abs(table) <= LARGEST).all(axis=1)
         if bad.any():
             raise InputError(
-                f"{part.text} is not finite in some rows",
-                "values for which it can be computed",
+                f"{part.text} is not finite, or too large, in some rows",
+                f"values for which it can be computed and is at most {LARGEST:g} in size",
                 "mend the values, or leave the rows out with EffectSizes.select, which records the reason",
                 [rows[int(r)] for r in np.flatnonzero(bad)],
             )

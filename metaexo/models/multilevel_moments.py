@@ -30,7 +30,7 @@ from metaexo.models.design import Design, check_effects, make_design
 from metaexo.models.robust import Freedom, RobustResults, read_freedom, split_clusters
 from metaexo.models.sandwich import cluster_sandwich
 from metaexo.numeric.mixed.terms import Index
-from metaexo.numeric.problem import Array
+from metaexo.numeric.problem import Array, without_rounding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -204,7 +204,7 @@ def _weighted(x: Array, y: Array, w: Array) -> tuple[Array, Array]:
     """Return coefficients and residuals of weighted least squares."""
     root = np.sqrt(w)
     beta = np.asarray(np.linalg.lstsq(x * root[:, None], y * root, rcond=None)[0], dtype=float)
-    return beta, y - x @ beta
+    return beta, without_rounding(y - x @ beta, y)
 
 
 class _Forms:

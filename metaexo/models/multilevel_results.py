@@ -137,7 +137,7 @@ class MultilevelResults(Immutable, FurtherMultilevel, LinearResults):
         """
         if self.test != "t-containment":
             return super().df_of(rows)
-        df = self._containment
+        rows, df = self._combinations(rows)[0], self._containment
         return np.array([df[np.flatnonzero(row)].min() if row.any() else np.nan for row in rows])
 
     @cached_property

@@ -23,7 +23,7 @@ from metaexo.models.robust import (
 from metaexo.models.sandwich import Sandwich, cluster_sandwich
 from metaexo.numeric.mixed.partition import dependent_rows
 from metaexo.numeric.mixed.terms import Index
-from metaexo.numeric.problem import Array
+from metaexo.numeric.problem import Array, without_rounding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +110,7 @@ def _independent(fit: MultilevelResults, members: Sequence[Index]) -> bool:
 
 
 def _sandwich(fit: MultilevelResults, members: Sequence[Index], kind: str) -> Sandwich:
-    residuals = fit.effects.y - fit.problem.x @ fit.beta
+    residuals = without_rounding(fit.effects.y - fit.problem.x @ fit.beta, fit.effects.y)
     entries = fit.problem.v.tocoo()
     weights = None if fit.weighting is None else fit.weighting.tocoo()
     return cluster_sandwich(
@@ -167,7 +167,7 @@ def _plain(fit: MultilevelResults, members: Sequence[Index], kind: str) -> Sandw
     x, p = fit.problem.x, fit.design.p
     g, n = len(members), fit.k
     loadings = fit.cov @ fit.gls.factor.solve(x).T if fit.own is None else fit.own.loadings
-    each = loadings * (fit.effects.y - x @ fit.beta)
+    each = loadings * without_rounding(fit.effects.y - x @ fit.beta, fit.effects.y)
     scores = np.stack([each[:, rows].sum(axis=1) for rows in members])
     factor = {"CR1": g / (g - 1), "CR1p": g / max(g - p, 1), "CR1S": g * (n - 1) / ((g - 1) * (n - p))}
     nothing = np.full((g, p, p), np.nan)

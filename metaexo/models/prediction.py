@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from metaexo.effects.back_transforms import back_pooled
 from metaexo.errors import InputError, ShapeError, UnknownChoiceError
-from metaexo.inputs import check_choice, check_number, read_numbers
+from metaexo.inputs import LARGEST, check_choice, check_number, read_numbers
 from metaexo.models.design import Design
 from metaexo.models.hypothesis import quantiles
 from metaexo.numeric.problem import Array
@@ -132,8 +132,11 @@ def _from_array(design: Design, new: object) -> Array:
         )
     if values.shape[1] == whole:
         return design.of_numbers(values)
-    if not np.isfinite(values).all():
-        raise InputError("new holds missing or infinite values", "a finite value of every moderator")
+    if not (np.abs(values) <= LARGEST).all():
+        raise InputError(
+            "new holds missing, infinite or too large values",
+            f"a value of every moderator, at most {LARGEST:g} in size",
+        )
     return np.column_stack([np.ones(len(values)), values]) if design.added else values
 
 

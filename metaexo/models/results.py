@@ -125,7 +125,7 @@ class RandomEffectsResults(Heterogeneity, Forecasts, Cases, FurtherAnalyses, Lin
             return super().df_of(rows)
         from metaexo.models.kenward_roger import adjust
 
-        return adjust(self).df(rows)
+        return adjust(self).df(self._combinations(rows)[0])
 
     def joint_test(self, rows: Array, null: Array, words: str) -> TestResult:
         """Return the Wald test that combinations of coefficients have given values.
@@ -143,6 +143,7 @@ class RandomEffectsResults(Heterogeneity, Forecasts, Cases, FurtherAnalyses, Lin
             return super().joint_test(rows, null, words)
         from metaexo.models.kenward_roger import adjust
 
+        rows, null = self._combinations(rows, null)
         return adjust(self).joint_test(rows @ self.beta - null, rows, words)
 
     def cautions(self) -> tuple[str, ...]:

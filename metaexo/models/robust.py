@@ -27,7 +27,7 @@ from metaexo.models.multilevel_grouping import column_values
 from metaexo.models.prediction import new_rows
 from metaexo.models.sandwich import KINDS, Sandwich, cluster_sandwich
 from metaexo.models.weighted import projected
-from metaexo.numeric.problem import Array
+from metaexo.numeric.problem import Array, without_rounding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,6 +102,7 @@ class RobustResults(Immutable, LinearResults):
         rows : ndarray, shape (q, p)
             The combinations.
         """
+        rows, _ = self._combinations(rows)
         if self.freedom == "satterthwaite":
             return self.sandwich.satterthwaite(rows)
         return np.full(len(rows), float(len(self.clusters) - self.design.p))
@@ -123,6 +124,7 @@ class RobustResults(Immutable, LinearResults):
         """
         if self.freedom == "clusters":
             return super().joint_test(rows, null, words)
+        rows, null = self._combinations(rows, null)
         q = len(rows)
         plain = wald_test(rows @ self.beta - null, rows @ self.cov @ rows.T, None, words)
         eta = self.sandwich.hotelling(rows)
@@ -257,7 +259,7 @@ def robust(
         residuals = fit.effects.y - x @ fit.beta
     made = cluster_sandwich(
         x,
-        residuals,
+        without_rounding(residuals, fit.effects.y),
         members,
         [total[rows] for rows in members],
         kind,

@@ -30,7 +30,7 @@ import numpy as np
 from metaexo.numeric.censored_maximum import CensoredMaximum
 from metaexo.numeric.censored_mean import MeanFit, likeliest_mean
 from metaexo.numeric.censored_rows import CensoredBatch
-from metaexo.numeric.problem import Array
+from metaexo.numeric.problem import Array, without_rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def censored_inference(
     variance = batch.v + maximum.tau2[:, None]
     retained = batch.n * variance * -terms.second
     free = retained.sum(axis=-1) - batch.p
-    residual = (batch.n * variance * terms.first**2).sum(axis=-1)
+    residual = (batch.n * _standardised_squares(batch, terms.first, variance)).sum(axis=-1)
     return CensoredInference(
         beta=fit.gamma @ batch.to_x.T + batch.offset,
         cov=np.einsum("pq,bqr,sr->bps", batch.to_x, cov, batch.to_x),
@@ -107,6 +107,14 @@ def censored_inference(
         scale=np.where(free > 0, residual / np.where(free > 0, free, 1.0), np.nan),
         fit=fit,
     )
+
+
+def _standardised_squares(batch: CensoredBatch, first: Array, variance: Array) -> Array:
+    """Return the squares of the standardised residuals; those of equal exact effects are 0."""
+    taken_out = np.linalg.solve(batch.to_x, batch.offset.T).T @ batch.basis.T if batch.p else 0.0
+    exact = np.where(batch.censored, 0.0, first * variance)
+    settled = without_rounding(exact, np.where(batch.censored, 0.0, np.abs(batch.y) + np.abs(taken_out)))
+    return np.where(batch.censored, variance * first**2, settled**2 / variance)
 
 
 def tau2_information_of_rows(batch: CensoredBatch, fit: MeanFit, restricted: bool) -> Array:

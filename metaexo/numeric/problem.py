@@ -253,7 +253,7 @@ def _mean_batch(y: Array, v: Array, n: Array, unit: bool, weights: Array | None)
     mean = (row_sums(y if unit else n * y) / total)[:, None]
     scale = 1.0 / np.sqrt(columns)
     basis = np.full((1, columns, 1), scale)
-    residual = _without_rounding(y - mean, y)
+    residual = without_rounding(y - mean, y)
     pivot = _pivot(residual, y, v, None if unit else n)
     return Batch(residual, v, basis, n, total, np.array([[scale]]), mean, unit, pivot, weights)
 
@@ -267,7 +267,7 @@ def _design_batch(y: Array, v: Array, n: Array, unit: bool, weights: Array | Non
     else:
         gram = np.einsum("bk,kp,kq->bpq", n, basis, basis)
         gamma = np.linalg.solve(gram, ((n * y) @ basis)[..., None])[..., 0]
-    residual = _without_rounding(y - gamma @ basis.T, y)
+    residual = without_rounding(y - gamma @ basis.T, y)
     wide = _wide_pivots(residual, y, v, n, basis)
     return Batch(residual, v, basis[None], n, n.sum(axis=-1), to_x, gamma @ to_x.T, unit, None, weights, wide)
 
@@ -349,7 +349,7 @@ def _pivot(residual: Array, y: Array, v: Array, n: Array | None) -> Pivot:
     return Pivot(first, apart, others, None)
 
 
-def _without_rounding(residual: Array, effects: Array) -> Array:
+def without_rounding(residual: Array, effects: Array) -> Array:
     """Set residuals that are rounding error of the effects to zero, so that equal effects have no spread."""
     noise = NOISE * np.abs(effects).max(axis=-1, keepdims=True)
     return np.where(np.abs(residual) <= noise, 0.0, residual)

@@ -345,8 +345,8 @@ def _bounded_notes(rows: Sequence[ForestRow], found: Rows) -> tuple[str, ...]:
     count = sum(row.mark is not None and row.mark.bounded for row in rows)
     if not count:
         return ()
-    least, most = (tick_label(x) for x in found.measure.possible)
-    where = f"{least} to {most}" if math.isfinite(found.measure.possible[0]) else f"at most {most}"
+    least, most = (tick_label(x) if math.isfinite(x) else "" for x in found.measure.possible)
+    where = f"{least} to {most}" if least and most else f"at least {least}" if least else f"at most {most}"
     is_cut = "1 interval leaves" if count == 1 else f"{count} intervals leave"
     return (f"{is_cut} what is possible ({where}) and {'is' if count == 1 else 'are'} cut there.",)
 

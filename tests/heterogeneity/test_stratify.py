@@ -153,3 +153,9 @@ def test_all_effects_are_kept_when_there_is_no_overall_model() -> None:
     assert result.overall is None
     assert result.effects is es
     assert sum(s.k for s in result.strata) == 3
+
+
+def test_a_name_that_is_no_valid_text_has_a_fingerprint():
+    data = pd.DataFrame({"g": ["\ud800", "\ud800", "b", "b"]})
+    strata = mx.stratify(mx.EffectSizes([0.1, 0.3, 0.5, 0.4], [0.02] * 4, data=data), by="g")
+    assert len(strata.digest) == 16

@@ -73,3 +73,63 @@ def test_one_effect_has_no_heterogeneity() -> None:
     fit = mx.RandomEffects(mx.EffectSizes([0.4], [0.05])).fit(method="EE")
     assert any("no tau2 and no I2" in text for text in fit.cautions())
     assert "I2 0" not in str(fit.summary())
+
+
+@pytest.mark.filterwarnings("ignore::metaexo.errors.FewStudiesWarning")
+def test_equal_effects_have_no_spread_for_robust_errors_and_for_censored_fits() -> None:
+    # the residuals are rounding error of the effects; taken for spread they gave p = 1e-34
+    for k in (2, 3, 6, 7):
+        for y in (0.0, 0.2, -1.1):
+            es = mx.EffectSizes([y] * (2 * k), [0.1] * (2 * k), study=[str(i // 2) for i in range(2 * k)])
+            fits = (
+                mx.RandomEffects(es, dependence="accept").fit().robust("study", kind="CR1"),
+                mx.robust_variance(es, kind="CR1"),
+                mx.robust_variance(es, "hierarchical", kind="CR1"),
+                mx.Multilevel(es).fit().robust("study", kind="CR1"),
+                mx.CensoredRandomEffects(mx.EffectSizes([y] * k, [0.1] * k)).fit(),
+            )
+            for fit in fits:
+                assert fit.pvalues.isna().all()
+                assert (fit.se == 0).all()
+                assert any("no width" in text for text in fit.cautions())
+
+
+def test_equal_effects_within_levels_have_no_spread_for_censored_fits() -> None:
+    es = mx.EffectSizes([0.1, 0.1, 0.5, 0.5], [0.02] * 4, data=pd.DataFrame({"g": list("aabb")}))
+    assert mx.CensoredRandomEffects(es, "g").fit().pvalues.isna().all()
+
+
+@pytest.mark.filterwarnings("ignore::metaexo.errors.FewStudiesWarning")
+@pytest.mark.parametrize("rows", [0, None, "x", [], [1.0], [[1.0, 2.0, 3.0]], [[np.nan, 1.0]], {}])
+def test_combinations_of_another_shape_are_refused(rows: object) -> None:
+    es = mx.EffectSizes(
+        [0.1, 0.5, -0.4, 0.9, 0.2, 0.4], [0.02] * 6, data=pd.DataFrame({"x": range(6)}), study=list("aabbcc")
+    )
+    plain = mx.RandomEffects(es, "x", dependence="accept")
+    for fit in (
+        plain.fit(),
+        plain.fit(test="kenward-roger"),
+        plain.fit().robust("study", kind="CR1"),
+        mx.Multilevel(es, moderators="x").fit(test="t-containment"),
+    ):
+        for call in (lambda fit=fit: fit.df_of(rows), lambda fit=fit: fit.joint_test(rows, 0.0, "nothing")):
+            with pytest.raises(errors.MetaexoError):
+                call()
+
+
+def test_values_whose_squares_overflow_are_refused_without_a_warning_of_numpy() -> None:
+    es = mx.EffectSizes([0.1, 0.5, -0.4, 0.9], [0.02] * 4, data=pd.DataFrame({"x": [1e308, 1.0, 2.0, 3.0]}))
+    huge = [1e200, 1.0, 2.0, 3.0]
+    fit = mx.RandomEffects(es, [4.0, 1.0, 2.0, 3.0]).fit()
+    for call in (
+        lambda: mx.EffectSizes([0.1, 0.2], [1e308, 1e308]),
+        lambda: mx.RandomEffects(es, huge),
+        lambda: mx.RandomEffects(es, "x"),
+        lambda: mx.LocationScale(es, None, huge),
+        lambda: mx.fit_many([[1e308, 1e308]], [[0.1, 0.1]]),
+        lambda: fit.predict([[1e308]]),
+        lambda: fit.contrast([1e308, 0.0]),
+        lambda: fit.contrast({"x1": 1e308}),
+    ):
+        with pytest.raises(errors.MetaexoError):
+            call()

@@ -578,3 +578,9 @@ def test_more_effects_than_a_page_holds_are_refused_with_a_remedy_that_works():
             mx.plots.forest(results)
     assert len(forest_plan(es.select(range(100), "the first 100")).rows) == 100
     assert len(mx.plots.funnel_plan(fit).points) == 20_000
+
+
+def test_an_interval_that_leaves_a_range_with_one_end_is_said_to_be_cut():
+    es = mx.effect_sizes("IR", events=[0, 3, 5, 10], time=[10.0, 50.0, 40.0, 200.0])
+    plan = forest_plan(mx.RandomEffects(es).fit(method="DL", test="z"))
+    assert any("possible (at least 0)" in note for note in plan.notes)
