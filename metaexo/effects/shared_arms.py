@@ -125,12 +125,36 @@ def arms_by_numbers(effects: EffectSizes) -> Ids | None:
     if not effects.study or effects.m == effects.k:
         return None
     context = list(zip(effects.study, *_same_result(effects), strict=True))
-    numbers = {arm: {name: arm_numbers(effects, f"{arm}_{name}") for name in NUMBERS} for arm in ARMS}
+    called = {"treatment": "post", "control": "pre"} if "post_mean" in effects.measure.inputs else {}
+    numbers = {
+        arm: {
+            name: _either(arm_numbers(effects, f"{arm}_{name}"), effects, f"{called.get(arm, arm)}_{name}")
+            for name in NUMBERS
+        }
+        for arm in ARMS
+    }
     there = {arm: {name for name, x in numbers[arm].items() if np.isfinite(x).any()} for arm in ARMS}
     in_both = there["treatment"] & there["control"]
     keys = {arm: _keys(context, numbers[arm], there[arm]) for arm in ARMS}
     common = {arm: _keys(context, numbers[arm], in_both) for arm in ARMS}
     return _identified([keys[arm] for arm in ARMS], [common[arm] for arm in ARMS])
+
+
+def _either(found: Array, effects: EffectSizes, other: str) -> Array:
+    return arm_numbers(effects, other) if np.isnan(found).all() else found
+
+
+def paired_rows(effects: EffectSizes) -> NDArray[np.bool_]:
+    """Return which rows have the same people in both arms, by their measure or a column `paired`."""
+    if effects.measure.family.startswith(("one group twice", "matched pairs")):
+        return np.ones(effects.k, dtype=bool)
+    origin, data = effects.origin, effects.data
+    words: list[object] = [""] * effects.k
+    if origin is not None and "paired" in origin.inputs:
+        words = np.asarray(origin.inputs["paired"])[origin.rows].tolist()
+    elif data is not None and "paired" in data.columns:
+        words = data["paired"].tolist()
+    return np.array([not is_blank(word) and as_word(word) == "yes" for word in words], dtype=bool)
 
 
 def arms_by_name(

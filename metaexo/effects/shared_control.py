@@ -16,7 +16,7 @@ from metaexo.effects.dependence import Block
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.effects.reported import read_table
-from metaexo.effects.shared_arms import ARMS, arm_numbers, arms_by_name, arms_by_numbers
+from metaexo.effects.shared_arms import ARMS, arm_numbers, arms_by_name, arms_by_numbers, paired_rows
 from metaexo.effects.zero_cells import ZeroCells, add_to_cells, cells
 from metaexo.errors import InputError, MissingInputError
 from metaexo.inputs import read_entries
@@ -105,7 +105,8 @@ def shared_control_covariances(
     Raises
     ------
     InputError
-        If rows repeat each other: leave one of them out. If an arm is compared with itself.
+        If rows repeat each other: leave one of them out. If an arm is compared with itself. If rows that
+        share an arm compare the same people twice: the errors of their two arms are not independent.
     MissingInputError
         If the sizes of a shared arm and of the arms compared with it are not known.
 
@@ -134,6 +135,7 @@ def shared_control_covariances(
     whole = {(i, i): float(v) for i, v in enumerate(es.v)}
     groups = [] if ids is None else _components(ids)
     if ids is not None and groups:
+        _refuse_paired(es, groups)
         whole |= _covariances(es, ids, groups)
     members: dict[str, list[int]] = {}
     for i, study in enumerate(es.study or es.row_ids):
@@ -183,6 +185,20 @@ def _ids(
             twice,
         )
     return ids
+
+
+def _refuse_paired(es: EffectSizes, groups: Sequence[Sequence[int]]) -> None:
+    """Refuse rows that share an arm and whose two arms are the same people."""
+    paired = paired_rows(es)
+    rows = [es.row_labels[i] for group in groups for i in group if paired[i]]
+    if rows:
+        raise InputError(
+            "rows that share an arm compare the same people twice",
+            "arms of different people in the rows that share one: only then is what they share the error of "
+            "that arm alone",
+            "assume a correlation of these effects with covariance_blocks",
+            rows,
+        )
 
 
 def _components(ids: NDArray[np.intp]) -> list[list[int]]:

@@ -327,3 +327,46 @@ def test_what_is_missing_or_stands_twice_is_told():
     with pytest.raises(MissingInputError, match="sizes of arms"):
         shared_control_covariances(bare, ["x", "x"])
     assert shared_control_covariances(bare)[0].cov.tolist() == [[0.1, 0.0], [0.0, 0.1]]
+
+
+BEFORE_AND_AFTER = {
+    "post_mean": [5.0, 6.0],
+    "post_sd": [1.0, 1.2],
+    "pre_mean": [4.0, 4.0],
+    "pre_sd": [1.1, 1.1],
+    "n": [8, 8],
+    "correlation": [0.5, 0.5],
+}
+
+
+@pytest.mark.parametrize("code", ["MC", "SMCC", "SMCRP", "ROMC"])
+@pytest.mark.parametrize("by_name", [False, True])
+def test_rows_of_the_same_people_that_share_an_arm_are_refused(code, by_name):
+    """The errors of post and pre are correlated: the part of one arm is not what such rows share."""
+    inputs = {name: BEFORE_AND_AFTER[name] for name in mx.effects.get_measure(code).inputs}
+    es = mx.effect_sizes(code, **inputs, study=["Lee", "Lee"], labels=["day 7", "day 14"])
+    if not by_name and {"pre_mean", "pre_sd"} <= set(inputs):
+        assert str(mx.effects.shared_arms(es)[0]).startswith("day 7; day 14 share a control arm")
+    with pytest.raises(InputError, match="same people twice") as caught:
+        shared_control_covariances(es, ["before", "before"] if by_name else None)
+    assert caught.value.rows == ("day 7", "day 14")
+    assert len(mx.effects.covariance_blocks(es.v, es.study, correlation=0.5)) == 1
+
+
+def test_rows_that_say_they_are_paired_are_refused_only_where_they_share_an_arm():
+    arms = pd.DataFrame(
+        {
+            "treatment_mean": [5.0, 6.0],
+            "treatment_sd": 1.0,
+            "treatment_n": 8,
+            "control_mean": [4.0, 4.0],
+            "control_sd": 1.1,
+            "control_n": 8,
+            "paired": "yes",
+        }
+    )
+    with pytest.raises(InputError, match="same people twice"):
+        shared_control_covariances(mx.EffectSizes([1.0, 2.0], [0.3, 0.3], "MD", study=["a", "a"], data=arms))
+    arms["control_mean"] = [4.0, 4.5]
+    apart = mx.EffectSizes([1.0, 2.0], [0.3, 0.3], "MD", study=["a", "a"], data=arms)
+    assert shared_control_covariances(apart)[0].cov.tolist() == [[0.3, 0.0], [0.0, 0.3]]

@@ -32,3 +32,15 @@ def test_several_coefficients_have_heads_and_nothing_overlaps() -> None:
     assert sum(row.kind == "head" for row in plan.rows) == 2
     assert "tau" not in plan.rows[-1].cells
     assert not overlapping_texts(rho_sweep(plan).figure)
+
+
+def test_proportions_of_double_arcsines_come_back_by_the_size_of_the_studies() -> None:
+    """Miller (1978): the way back takes the harmonic mean of the sizes, as the model's own summary does."""
+    es = mx.effect_sizes(
+        "PFT", events=[1, 2, 0, 1] * 4, n=[5, 12, 15, 200] * 4, study=list("aabbccddeeffgghh")
+    )
+    sweep = mx.rho_sweep(es, [0.0, 0.5])
+    rows = [row for row in rho_sweep_plan(sweep).rows if row.kind == "study"]
+    shown = mx.effects.back_pooled(es, sweep.estimate[:, 0])
+    assert [row.cells["estimate"][0] for row in rows] == [f"{p:.2f}" for p in shown]
+    assert not np.allclose(shown, es.measure.back(sweep.estimate[:, 0]), atol=0.005)
