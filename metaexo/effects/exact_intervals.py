@@ -8,7 +8,8 @@ from scipy import special
 
 from metaexo.effects.arguments import reads
 from metaexo.effects.check import check_counts, check_events_within, check_sample_size
-from metaexo.errors import InputError, ShapeError
+from metaexo.errors import ShapeError
+from metaexo.inputs import check_level
 
 Array = NDArray[np.float64]
 
@@ -75,8 +76,7 @@ def clopper_pearson(events: ArrayLike, n: ArrayLike, level: float = 0.95) -> tup
 def _check(x: Array, size: Array, level: float) -> None:
     if x.shape != size.shape:
         raise ShapeError(f"events of shape {x.shape} and n of shape {size.shape}", "equal shapes")
-    if not 0 < level < 1:
-        raise InputError(f"level = {level:g}", "a level between 0 and 1, such as 0.95")
+    check_level(level)
     rows = [f"row {i + 1}" for i in range(x.size)]
     flat_x, flat_size = x.ravel(), size.ravel()
     check_counts("events", flat_x, rows)

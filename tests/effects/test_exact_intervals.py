@@ -85,3 +85,9 @@ def test_missing_counts_give_missing_ends():
 def test_what_is_no_proportion_is_refused(events, n, level, error):
     with pytest.raises(error):
         clopper_pearson(events, n, level)
+
+
+@pytest.mark.parametrize("level", ["0.95", None, True, 95, float("nan")])
+def test_a_level_that_is_no_fraction_is_refused_in_words(level):
+    with pytest.raises(InputError, match="level"):
+        clopper_pearson(3, 10, level)
