@@ -157,6 +157,23 @@ def as_word(value: object) -> str:
     return str(value)
 
 
+def alike_words(words: Iterable[str]) -> list[str]:
+    """Return the words that differ from another one by blanks or capitals alone, near ones side by side.
+
+    Single letters are codes, where capitals tell: "A" and "a" are not alike.
+
+    Examples
+    --------
+    >>> alike_words(["milk", "plant", "Milk ", "milk"])
+    ['Milk ', 'milk']
+    """
+    seen: dict[str, set[str]] = {}
+    for word in words:
+        plain = " ".join(word.split())
+        seen.setdefault(plain.casefold() if len(plain) > 1 else plain, set()).add(word)
+    return [word for several in seen.values() if len(several) > 1 for word in sorted(several)]
+
+
 def check_level(level: object, name: str = "level") -> float:
     """Return a confidence level; refuse anything but a fraction between 0 and 1.
 

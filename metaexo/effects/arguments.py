@@ -27,10 +27,12 @@ from metaexo.errors import (
     ProportionError,
     SampleSizeError,
     ShapeError,
+    UnclearLevelWarning,
     UnknownChoiceError,
     UnusedStudyColumnWarning,
 )
 from metaexo.inputs import (
+    alike_words,
     as_word,
     check_aligned,
     check_flag,
@@ -353,8 +355,21 @@ def check_studies(study: Sequence[str], row_name: Callable[[int], str]) -> None:
     ------
     InputError
         If some are blank; it names their rows.
+
+    Warns
+    -----
+    UnclearLevelWarning
+        If studies differ by blanks or capitals alone: they count as several.
     """
     if all(study):
+        alike = alike_words(study)
+        if alike:
+            warnings.warn(
+                f"studies differ by blanks or capitals alone and count as several: "
+                f"{', '.join(map(repr, alike[:8]))}; write them alike if they are one",
+                UnclearLevelWarning,
+                stacklevel=4,
+            )
         return
     rows = [row_name(i) for i, name in enumerate(study) if not name]
     raise InputError(

@@ -30,7 +30,11 @@ class FewStudiesWarning(MetaexoWarning):
 
 
 class UnclearLevelWarning(MetaexoWarning):
-    """A level called "NA", "-" or the like: it counts as a level, and may mean that nothing is reported."""
+    """Levels or studies whose names leave open what is meant.
+
+    A level called "NA", "-" or the like counts as a level, and may mean that nothing is reported; names that
+    differ by blanks or capitals alone count as several, and may mean one.
+    """
 
 
 class EqualEffectsTestWarning(MetaexoWarning):

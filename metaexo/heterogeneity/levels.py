@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, UnclearLevelWarning
-from metaexo.inputs import as_word, check_choice, is_blank
+from metaexo.inputs import alike_words, as_word, check_choice, is_blank
 
 NOT_REPORTED = "not reported"
 # What programs write for a missing value; no level is called so.
@@ -123,7 +123,8 @@ def factor_levels(effects: EffectSizes, factor: str) -> NDArray[np.object_]:
     Warns
     -----
     UnclearLevelWarning
-        If levels are called "NA", "-" or the like: they count as levels.
+        If levels are called "NA", "-" or the like, or differ by blanks or capitals alone: they count as
+        levels.
     """
     words = ["" if is_blank(value) else as_word(value) for value in _values(effects, factor)]
     own = next((word for word in words if word.strip() and is_unreported(word)), NOT_REPORTED)
@@ -135,6 +136,14 @@ def factor_levels(effects: EffectSizes, factor: str) -> NDArray[np.object_]:
         warnings.warn(
             f"{factor} has the level {', '.join(map(repr, unclear))} ({shown}): it counts as a level like "
             'any other; if it means "not reported", leave these cells empty',
+            UnclearLevelWarning,
+            stacklevel=3,
+        )
+    alike = alike_words(words)
+    if alike:
+        warnings.warn(
+            f"levels of {factor} differ by blanks or capitals alone and count as several: "
+            f"{', '.join(map(repr, alike[:8]))}; write them alike if they are one",
             UnclearLevelWarning,
             stacklevel=3,
         )

@@ -19,6 +19,8 @@ from metaexo.numeric.problem import Array, make_batch
 from metaexo.numeric.tails import normal_quantile, t_of_tail
 from metaexo.numeric.tau2 import PART_ROWS
 
+MOST_COUNTS = 1e9
+
 TESTS = ("knapp-hartung", "knapp-hartung-adhoc", "t", "z")
 
 
@@ -160,8 +162,10 @@ def read_counts(counts: ArrayLike, shape: tuple[int, ...]) -> Array:
     found = read_numbers(counts, "counts")
     if found.shape not in (shape, shape[1:], ()):
         raise ShapeError(f"counts have shape {found.shape}", f"shape {shape} or {shape[1:]}")
-    if not (np.isfinite(found) & (found >= 0) & (found == np.floor(found))).all():
-        raise InputError("some counts are missing, negative or not whole", "whole numbers of at least 0")
+    if not ((found >= 0) & (found <= MOST_COUNTS) & (found == np.floor(found))).all():
+        raise InputError(
+            "some counts are missing, negative or not whole", f"whole numbers from 0 to {MOST_COUNTS:g}"
+        )
     return np.broadcast_to(found, shape)
 
 

@@ -14,7 +14,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.own_bounds import as_bounded
 from metaexo.errors import DependentEffectsWarning, InputError
 from metaexo.formatting import plural
-from metaexo.inputs import check_aligned, check_choice, check_level, check_number
+from metaexo.inputs import LARGEST, check_aligned, check_choice, check_level, check_number
 from metaexo.models.censored_effects import require_identifiable, rows_of, unbounded_error, usable_effects
 from metaexo.models.censored_results import CENSORED_TESTS, CensoredResults
 from metaexo.models.design import DEPENDENCE, Design, make_design
@@ -206,8 +206,8 @@ class CensoredRandomEffects:
 
     def _solve(self, batch: CensoredBatch, restricted: bool, tau2: float | None) -> CensoredMaximum:
         if tau2 is not None:
-            if not (np.isfinite(tau2) and tau2 >= 0):
-                raise InputError(f"tau2 is {tau2}", "a finite variance of at least 0")
+            if not 0 <= tau2 <= LARGEST:
+                raise InputError(f"tau2 is {tau2}", f"a variance from 0 to {LARGEST:g}")
             return censored_at(batch, float(tau2), restricted)
         found = censored_maximum(batch, restricted)
         if found.unbounded[0]:

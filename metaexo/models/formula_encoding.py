@@ -29,10 +29,11 @@ from metaexo.errors import (
     EmptyLevelError,
     InputError,
     PlaceholderLevelWarning,
+    UnclearLevelWarning,
     UnknownChoiceError,
     nearest_word,
 )
-from metaexo.inputs import LARGEST, as_word, is_blank
+from metaexo.inputs import LARGEST, alike_words, as_word, is_blank
 from metaexo.models.formula import Formula, read_formula
 from metaexo.models.formula_expressions import Expression, values
 from metaexo.numeric.problem import Array
@@ -355,6 +356,14 @@ def _learn_factor(part: Expression, column: pd.Series, rows: Sequence[str]) -> F
             f"{', '.join(map(repr, doubtful))} is a level of {name}, and reads like a missing value "
             f"({'; '.join(where[:8])}); if it is one, leave these cells empty",
             PlaceholderLevelWarning,
+            stacklevel=6,
+        )
+    alike = alike_words(words)
+    if alike:
+        warnings.warn(
+            f"levels of {name} differ by blanks or capitals alone and count as several: "
+            f"{', '.join(map(repr, alike[:8]))}; write them alike if they are one",
+            UnclearLevelWarning,
             stacklevel=6,
         )
     base = dict(part.options).get("base") if part.is_factor else None

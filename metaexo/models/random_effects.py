@@ -22,7 +22,7 @@ from metaexo.errors import (
     UnknownChoiceError,
 )
 from metaexo.formatting import plural
-from metaexo.inputs import check_choice, check_level, check_number, read_numbers
+from metaexo.inputs import LARGEST, check_choice, check_level, check_number, read_numbers
 from metaexo.models.design import DEPENDENCE, MISSING, Design, check_effects, make_design, without_missing
 from metaexo.models.inference import MEANT_FOR_RANDOM_EFFECTS, get_test
 from metaexo.models.results import RandomEffectsResults
@@ -264,8 +264,8 @@ class RandomEffects:
                 "weights above 0, one for each effect",
                 "use RandomEffects(effects, weights=...)",
             )
-        if tau2 is not None and not (np.isfinite(tau2) and tau2 >= 0):
-            raise InputError(f"tau2 is {tau2}", "a finite variance of at least 0")
+        if tau2 is not None and not 0 <= tau2 <= LARGEST:
+            raise InputError(f"tau2 is {tau2}", f"a variance from 0 to {LARGEST:g}")
         if df is not None and (test != "t" or not 0 < df < np.inf):
             raise InputError(
                 f'df is {df} with test="{test}"', 'degrees of freedom above 0, with test="t" only'

@@ -127,9 +127,26 @@ def test_values_whose_squares_overflow_are_refused_without_a_warning_of_numpy() 
         lambda: mx.RandomEffects(es, "x"),
         lambda: mx.LocationScale(es, None, huge),
         lambda: mx.fit_many([[1e308, 1e308]], [[0.1, 0.1]]),
+        lambda: mx.fit_many([[0.1, 0.2]], [[0.1, 0.1]], counts=[1e308, 1]),
+        lambda: mx.RandomEffects(es).fit(tau2=1e308),
+        lambda: mx.CensoredRandomEffects(es).fit(tau2=1e308),
         lambda: fit.predict([[1e308]]),
         lambda: fit.contrast([1e308, 0.0]),
         lambda: fit.contrast({"x1": 1e308}),
     ):
         with pytest.raises(errors.MetaexoError):
             call()
+
+
+def test_names_that_differ_by_blanks_or_capitals_alone_are_said_to_count_as_several() -> None:
+    def effects(words: list[str]) -> mx.EffectSizes:
+        return mx.EffectSizes([0.1, 0.2, 0.5, 0.6], [0.02] * 4, data=pd.DataFrame({"g": words}))
+
+    for near in (["milk", "milk ", "plant", "plant"], ["milk", "Milk", "plant", "plant"]):
+        with pytest.warns(errors.UnclearLevelWarning, match="blanks or capitals"):
+            assert len(mx.stratify(effects(near), by="g").strata) == 3
+        with pytest.warns(errors.UnclearLevelWarning, match="blanks or capitals"):
+            mx.RandomEffects(effects(near), "g")
+    with pytest.warns(errors.UnclearLevelWarning, match="'Li 2020', 'Li 2020 '"):
+        assert mx.EffectSizes([0.1, 0.2], [0.1, 0.1], study=["Li 2020", "Li 2020 "]).m == 2
+    mx.stratify(effects(["milk", "milk", "plant", "plant"]), by="g")  # says nothing
