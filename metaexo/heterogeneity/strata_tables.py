@@ -21,7 +21,7 @@ from metaexo.formatting import (
 )
 from metaexo.heterogeneity.strata import StratifiedResults, Stratum
 from metaexo.models.hypothesis import cautions_of_estimates
-from metaexo.models.inference import narrower_than_equal_effects
+from metaexo.models.inference import cautions_of_range, narrower_than_equal_effects
 from metaexo.models.intervals import HeterogeneityInterval
 from metaexo.models.records import Pooled
 from metaexo.models.results import RandomEffectsResults
@@ -238,6 +238,11 @@ def cautions_of_strata(results: StratifiedResults) -> tuple[str, ...]:
             f"the Knapp-Hartung interval of {', '.join(narrow)} is narrower than that of the equal-effects "
             'model with normal quantiles; test="knapp-hartung-adhoc" or "z" is wider'
         )
+    for s in results.strata:
+        if s.fit is not None and s.pooled is not None:
+            found.extend(
+                cautions_of_range(s.fit.effects, {f"interval of {s.name}": (s.pooled.low, s.pooled.high)})
+            )
     return tuple(found)
 
 

@@ -44,7 +44,7 @@ UNREPORTED = ("apart", "mixture")
 
 def stratify(
     effects: EffectSizes,
-    by: str | Sequence[str],
+    by: str | Sequence[str] | None = None,
     tau2: Tau2Mode = "separate",
     method: str = "REML",
     test: str | None = None,
@@ -88,7 +88,8 @@ def stratify(
     effects : EffectSizes
         Effects with the factors among the columns of `data`.
     by : str or sequence of str
-        One column or more; several are crossed. "study" are the studies, where no column has that name.
+        One column or more; several are crossed. It has to be given. "study" are the studies, where no
+        column has that name.
     tau2 : {"separate", "common", "smoothed"}
         Whether each stratum has its own between-study variance, all share one, or each has its own drawn
         towards the others. Smoothed variances need REML or ML.
@@ -159,6 +160,13 @@ def stratify(
     0.1
     """
     effects, level = check_effects(effects), check_level(level)
+    if by is None:
+        columns = [] if effects.data is None else [str(name) for name in effects.data.columns]
+        raise InputError(
+            "by is not given",
+            'the columns to stratify by, for example by="source"',
+            f"choose among {', '.join(columns)}" if columns else "give the effects a table: data=...",
+        )
     check_choice("tau2", tau2, TAU2_MODES)
     check_choice("unreported", unreported, UNREPORTED)
     compare_unreported = check_flag("compare_unreported", compare_unreported)

@@ -20,6 +20,7 @@ from metaexo.models.hypothesis import (
     wald_statistics,
     wald_test,
 )
+from metaexo.models.inference import cautions_of_range
 from metaexo.models.readable import Readable, ReaderTable, plain
 from metaexo.models.records import lock
 from metaexo.numeric.problem import Array
@@ -128,7 +129,12 @@ class LinearResults(Readable, ABC):
 
         The same lines stand below the tables of the fit and in its summary.
         """
-        return cautions_of_estimates(self.design.names, self.se, self.df_of(np.eye(self.design.p)))
+        found = cautions_of_estimates(self.design.names, self.se, self.df_of(np.eye(self.design.p)))
+        effects = getattr(self, "effects", None)
+        if self.design.x is not None or effects is None:
+            return found
+        low, high = self.conf_int().to_numpy()[0]
+        return (*found, *cautions_of_range(effects, {"interval of the pooled effect": (low, high)}))
 
     # -- for readers -----------------------------------------------------------------------------------------
 

@@ -14,11 +14,13 @@ Methods in Molecular Biology 2345, 91-102. https://doi.org/10.1007/978-1-0716-15
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from metaexo.effects.back_transforms import back_pooled
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.numeric.closed_forms import dersimonian_laird
 from metaexo.numeric.moments import weighted_fit
@@ -26,6 +28,8 @@ from metaexo.numeric.problem import Array
 from metaexo.numeric.tails import normal_quantile, t_quantile
 
 if TYPE_CHECKING:
+    from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
+    from metaexo.effects.effect_sizes import EffectSizes
     from metaexo.models.results import RandomEffectsResults
 
 # Tests by name, and what a summary calls them.
@@ -133,7 +137,62 @@ def cautions_of_fit(fit: RandomEffectsResults) -> tuple[str, ...]:
             f"the Knapp-Hartung interval of {', '.join(narrower)} is narrower than that of the equal-effects "
             'model with normal quantiles; test="knapp-hartung-adhoc" or "z" is wider'
         )
+    if fit.design.x is None and fit.method != "EE":
+        pooled = fit.pooled()
+        ends = {"prediction interval": (pooled.prediction_low, pooled.prediction_high)}
+        found.extend(cautions_of_range(fit.effects, ends))
     return tuple(found)
+
+
+# Measures of the same thing on a scale without ends.
+WITHOUT_ENDS = {
+    **dict.fromkeys(("COR", "UCOR"), "ZCOR"),
+    **dict.fromkeys(("PR", "PLN"), "PLO"),
+    "ARAW": "ABT",
+    "PCOR": "ZPCOR",
+    "PHI": "ZPHI",
+    "RBIS": "ZBIS",
+    "RPB": "ZPB",
+    "RTET": "ZTET",
+    "SPCOR": "ZSPCOR",
+    "R2": "ZR2",
+    "R2F": "ZR2F",
+    "RD": "OR",
+    "IR": "IRLN",
+}
+
+
+def cautions_of_range(
+    effects: EffectSizes | BoundedEffectSizes, intervals: Mapping[str, tuple[float | None, float | None]]
+) -> tuple[str, ...]:
+    """Return which intervals reach beyond what is possible on the scale on which their measure is shown.
+
+    Parameters
+    ----------
+    effects : EffectSizes or BoundedEffectSizes
+        The effects that were pooled.
+    intervals : mapping
+        What each interval is called, and its ends on the scale of the analysis; None where it has none.
+    """
+    measure = effects.measure
+    least, most = measure.possible
+    if math.isinf(least) and math.isinf(most):
+        return ()
+    room = 1e-9
+    found = []
+    for name, (low, high) in intervals.items():
+        if low is None or high is None:
+            continue
+        ends = back_pooled(effects, [low, high])
+        if ends.min() < least - room or ends.max() > most + room:
+            found.append(f"the {name} ({ends.min():.3g} to {ends.max():.3g})")
+    if not found:
+        return ()
+    where = " to ".join(f"{end:.3g}" if math.isfinite(end) else "any size" for end in (least, most))
+    other = WITHOUT_ENDS.get(measure.code)
+    reach = "reaches" if len(found) == 1 else "reach"
+    remedy = f"; {other} is the measure whose intervals cannot" if other else ""
+    return (f"{' and '.join(found)} {reach} beyond what is possible ({where}){remedy}",)
 
 
 def narrower_than_equal_effects(fit: RandomEffectsResults) -> list[str]:

@@ -159,3 +159,11 @@ def test_a_name_that_is_no_valid_text_has_a_fingerprint():
     data = pd.DataFrame({"g": ["\ud800", "\ud800", "b", "b"]})
     strata = mx.stratify(mx.EffectSizes([0.1, 0.3, 0.5, 0.4], [0.02] * 4, data=data), by="g")
     assert len(strata.digest) == 16
+
+
+def test_strata_without_a_column_are_told_which_there_are() -> None:
+    es = mx.EffectSizes([0.1, 0.2], [0.1, 0.1], data=pd.DataFrame({"source": ["a", "b"]}))
+    with pytest.raises(errors.InputError, match="choose among source"):
+        mx.stratify(es)
+    with pytest.raises(errors.InputError, match="EffectSizes"):
+        mx.stratify(mx.RandomEffects(es).fit())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -150,3 +152,30 @@ def test_names_that_differ_by_blanks_or_capitals_alone_are_said_to_count_as_seve
     with pytest.warns(errors.UnclearLevelWarning, match="'Li 2020', 'Li 2020 '"):
         assert mx.EffectSizes([0.1, 0.2], [0.1, 0.1], study=["Li 2020", "Li 2020 "]).m == 2
     mx.stratify(effects(["milk", "milk", "plant", "plant"]), by="g")  # says nothing
+
+
+@pytest.mark.parametrize(
+    ("measure", "inputs", "other"),
+    [
+        ("PR", {"events": [0, 1, 2], "n": [10, 10, 10]}, "PLO"),
+        ("COR", {"correlation": [0.7, 0.97, 0.9], "n": [8, 9, 7]}, "ZCOR"),
+        ("PLN", {"events": [9, 5, 8], "n": [10, 10, 10]}, "PLO"),
+        ("IR", {"events": [1, 2, 1], "time": [9.0, 10.0, 20.0]}, "IRLN"),
+    ],
+)
+def test_intervals_beyond_what_is_possible_are_said(measure: str, inputs: dict, other: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        es = mx.effect_sizes(measure, **inputs)
+        safe = mx.effect_sizes(other, **inputs)
+    for fit in (mx.RandomEffects(es).fit(), mx.Multilevel(es, "effect").fit(test="t")):
+        said = [text for text in fit.cautions() if "beyond what is possible" in text]
+        assert said
+        assert other in said[0]
+        assert said[0] in str(fit.summary()).replace("\n", " ") or "beyond what" in str(fit.summary())
+    assert not any("beyond" in text for text in mx.RandomEffects(safe).fit().cautions())
+
+
+def test_intervals_within_what_is_possible_are_not_blamed() -> None:
+    es = mx.effect_sizes("COR", correlation=[0.2, 0.3, 0.25, 0.1, 0.15], n=[80, 90, 70, 100, 60])
+    assert not any("beyond" in text for text in mx.RandomEffects(es).fit().cautions())
