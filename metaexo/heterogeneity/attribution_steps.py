@@ -316,8 +316,7 @@ def _levels_of_variance(work: Work, blocks: Sequence[Array], tau2: float) -> tup
         return tau2, 0.0
     moderators = np.hstack(blocks)
     try:
-        with np.errstate(all="ignore"):  # a fit is certified, or refused
-            fit = Multilevel(work.used, "study/effect", moderators=moderators).fit()
+        fit = Multilevel(work.used, "study/effect", moderators=moderators).fit()
     except MetaexoError:
         return tau2, 0.0
     found = fit.component_values

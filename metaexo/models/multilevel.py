@@ -18,7 +18,13 @@ from metaexo.errors import (
 from metaexo.inputs import check_choice, check_level, check_number
 from metaexo.models.design import Design, check_effects, make_design
 from metaexo.models.multilevel_covariance import read_covariance
-from metaexo.models.multilevel_refusals import refuse_confounded, refuse_terms, refuse_unbounded
+from metaexo.models.multilevel_refusals import (
+    refuse_confounded,
+    refuse_inseparable,
+    refuse_singular_limit,
+    refuse_terms,
+    refuse_unbounded,
+)
 from metaexo.models.multilevel_results import MultilevelResults
 from metaexo.models.multilevel_terms import NamedTerm, RandomTerm, read_terms
 from metaexo.models.multilevel_weights import read_weights
@@ -159,17 +165,25 @@ class Multilevel:
 
         Raises
         ------
+        NotIdentifiableError
+            If the restricted likelihood depends on the sum of some variances alone.
         NoMaximumError
-            If the likelihood increases without bound, with the rows that let it.
+            If the likelihood increases without bound, or up to where the covariance matrix is singular, with
+            the rows that let it.
         ConvergenceError
             If no start ended at a maximum that its gradient and curvature certify; the error carries the log.
         """
         check_choice("method", method, METHODS)
         check_choice("test", test, TESTS)
         level = check_level(level)
+        if method == "REML" and (self.design.p > 1 or len(self.terms) > 2):
+            refuse_inseparable(self.terms, self.problem, self._fixed)
         refuse_unbounded(self.terms, self.problem, self._fixed, method, self.effects.row_ids)
         try:
-            found = certified(maximise(self.problem, method == "REML", self._fixed))
+            highest = maximise(self.problem, method == "REML", self._fixed)
+            if isinstance(highest, MixedMaximum) and not highest.certified:
+                refuse_singular_limit(self.problem, highest.theta, self.effects.row_ids)
+            found = certified(highest)
             fit = MultilevelResults(
                 effects=self.effects,
                 design=self.design,

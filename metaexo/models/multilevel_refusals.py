@@ -21,15 +21,18 @@ from metaexo.models.multilevel_terms import NamedTerm
 from metaexo.numeric.mixed.likelihood import information_of_draws
 from metaexo.numeric.mixed.maximum import parameter_scale, start_points
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
-from metaexo.numeric.mixed.search import rises_without_bound
+from metaexo.numeric.mixed.search import is_regular, rises_without_bound, without_error
 from metaexo.numeric.mixed.structures import Unstructured
 from metaexo.numeric.mixed.terms import Index
+from metaexo.numeric.problem import Array
 
 # Structures whose components are seen between outer levels only.
 BETWEEN = ("CS", "HCS", "UN", "HAR", "DIAG", "GEN", "GDIAG")
 # An eigenvalue of the information, scaled to a unit diagonal, below which a combination says nothing.
 NOTHING = 1e-10
 DRAWS = 4
+# A variance of this share of its scale is on its way to 0.
+VANISHED = 1e-8
 
 
 def refuse_terms(terms: Sequence[NamedTerm]) -> None:
@@ -121,6 +124,61 @@ def _refuse_moderators(terms: Sequence[NamedTerm], problem: MixedProblem) -> Non
                 "random terms that vary within what the moderators say",
                 f"leave {named.name} out of the random terms, or its column out of the moderators",
             )
+
+
+def refuse_inseparable(terms: Sequence[NamedTerm], problem: MixedProblem, fixed: Collection[int]) -> None:
+    """Raise if the restricted likelihood depends on a combination of some variances alone.
+
+    It knows the effects by their contrasts N'y alone, with N'X = 0. Variances can be told apart if the
+    matrices N'Z_jZ_j'N are linearly independent.
+
+    Parameters
+    ----------
+    terms : sequence of NamedTerm
+        The random terms.
+    problem : MixedProblem
+        The arrays of the model.
+    fixed : collection of int
+        Parameters that are held at a value.
+
+    Raises
+    ------
+    NotIdentifiableError
+        With the terms.
+    """
+    free = [
+        j
+        for j, named in enumerate(terms)
+        if named.structure == "intercept" and named.term.relation is None and problem.offsets[j] not in fixed
+    ]
+    if len(free) < 2:
+        return
+    q = problem.basis[0]
+    designs = [terms[j].term.z for j in free]
+    across = [z.T @ q for z in designs]
+    products = np.empty((len(free), len(free)))
+    for i, z in enumerate(designs):
+        for j, other in enumerate(designs[: i + 1]):
+            both = z.T @ other
+            shared = float((across[i] * (both @ across[j])).sum())
+            inside = across[i].T @ across[i] * (across[j].T @ across[j])
+            products[i, j] = products[j, i] = (both**2).sum() - 2 * shared + inside.sum()
+    size = np.sqrt(np.maximum(np.diagonal(products), 1e-300))
+    values, vectors = np.linalg.eigh(products / np.outer(size, size))
+    if values[0] > NOTHING:
+        return
+    weights = vectors[:, 0] / size
+    lost = [i for i in range(len(free)) if abs(weights[i]) > 1e-4 * np.abs(weights).max()]
+    names = [terms[free[i]].name for i in lost]
+    coarsest = min((free[i] for i in lost), key=lambda j: terms[j].term.levels)
+    words = ", ".join(names[:-1]) + " and " + names[-1]
+    alike = len(lost) == 2 and abs(weights[lost].sum()) < 1e-6 * np.abs(weights).max()
+    raise NotIdentifiableError(
+        f"the likelihood depends on {'the sum' if alike else 'a combination'} of the variances of {words} "
+        "alone: the moderators leave nothing that tells them apart",
+        "levels of several effects that the moderators do not explain",
+        f"leave {terms[coarsest].name} out of the random terms, or hold its variance with fix=",
+    )
 
 
 def _refuse_never_together(named: NamedTerm) -> None:
@@ -226,6 +284,40 @@ def refuse_unbounded(
         f"variance of {len(named)} effects is 0 (or their covariances are singular), and the model explains "
         "them exactly",
         "sampling variances above 0, or effects that differ more",
+        "give these effects their sampling variances, or leave them out",
+        named,
+    )
+
+
+def refuse_singular_limit(problem: MixedProblem, theta: Array, rows: Sequence[str]) -> None:
+    """Raise if the likelihood increases towards variances of 0 where the covariance matrix is singular.
+
+    Parameters
+    ----------
+    problem : MixedProblem
+        The arrays of the model.
+    theta : ndarray, shape (n,)
+        The highest point that was found.
+    rows : sequence of str
+        Names of the rows.
+
+    Raises
+    ------
+    NoMaximumError
+        With the rows whose sampling variances, of 0 or correlated by 1, are the cause.
+    """
+    errorless = without_error(problem)
+    if errorless is None or not all(term.structure.linear for term in problem.terms):
+        return
+    if is_regular(problem, np.where(theta <= VANISHED * parameter_scale(problem), 0.0, theta)):
+        return
+    at, basis = errorless
+    named = [rows[int(i)] for i in at[np.abs(basis).max(axis=1) > 1e-6]]
+    raise NoMaximumError(
+        "a likelihood that increases as variances go to 0, where the covariance matrix of the effects is "
+        f"singular: the sampling variance of {len(named)} effects is 0 (or their covariances are singular), "
+        "and they alone would decide the coefficients",
+        "sampling variances above 0",
         "give these effects their sampling variances, or leave them out",
         named,
     )

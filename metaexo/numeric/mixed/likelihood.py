@@ -177,6 +177,65 @@ def evaluate_blocks(problem: MixedProblem, theta: Array, restricted: bool) -> Ev
     return Evaluation(fit.llf(restricted), np.concatenate([np.empty(0), *gradient]), information, scores)
 
 
+def evaluate_precisely(problem: MixedProblem, theta: Array, restricted: bool) -> Evaluation:
+    """Return the same as `evaluate` by dense matrices of long doubles, with the second derivatives.
+
+    For covariance matrices so near to singular that the rounding error of doubles hides the maximum. With
+    M = LL' and U an orthonormal basis of L^-1 X, P = H'H for H = (I - UU') L^-1: no sums cancel.
+
+    Parameters
+    ----------
+    problem : MixedProblem
+        A model whose structures are all `linear`.
+    theta : ndarray, shape (n,)
+        Parameters.
+    restricted : bool
+        REML or ML.
+
+    Raises
+    ------
+    NotPositiveDefinite
+        If the covariance matrix is singular.
+    """
+    q, e, moved = problem.dense
+    k, p = q.shape
+    m = problem.v.toarray() + np.tensordot(theta.astype(np.longdouble), moved, 1)
+    root, white = _eliminated(m, np.concatenate([q, e[:, None], np.eye(k)], axis=1))
+    gram = white[:, :p].T @ white[:, :p]
+    lower, u = _eliminated(gram, white[:, :p].T)
+    rest, h = white[:, p], white[:, p + 1 :]
+    inverse = h
+    for _ in range(2):  # the second pass removes what rounding left in
+        rest, h = rest - u.T @ (u @ rest), h - u.T @ (u @ h)
+    within = h if restricted else inverse
+    changed = moved @ (h.T @ rest)
+    products = (h @ changed.T).T
+    turned = within @ moved @ within.T
+    gradient = 0.5 * (changed @ (h.T @ rest) - np.trace(turned, axis1=1, axis2=2))
+    information = 0.5 * (products @ products.T)
+    observed = 2 * information - 0.5 * np.einsum("aij,bji->ab", turned, turned)
+    logdet = 2 * np.log(np.diagonal(root)).sum() + (
+        2 * np.log(np.diagonal(lower)).sum() if restricted else 0.0
+    )
+    llf = -0.5 * ((k - p * restricted) * LOG_2PI + logdet + rest @ rest)
+    scores = [np.array([[2.0 * float(slope)]]) for slope in gradient]
+    second = observed.astype(float)
+    return Evaluation(float(llf), gradient.astype(float), information.astype(float), scores, lambda: second)
+
+
+def _eliminated(a: Array, columns: Array) -> tuple[Array, Array]:
+    """Return the Cholesky factor of a matrix of any kind of numbers, and its inverse times columns."""
+    root, out = np.zeros_like(a), np.array(columns)
+    for i in range(len(a)):
+        pivot = a[i, i] - root[i, :i] @ root[i, :i]
+        if not pivot > 0:
+            raise NotPositiveDefinite
+        root[i, i] = np.sqrt(pivot)
+        root[i + 1 :, i] = (a[i + 1 :, i] - root[i + 1 :, :i] @ root[i, :i]) / root[i, i]
+        out[i] = (columns[i] - root[i, :i] @ out[:i]) / root[i, i]
+    return root, out
+
+
 def parts_at(problem: MixedProblem, restricted: bool, free: Mask, theta: Array) -> PartsOf:
     """Return what computes the parts of the likelihood at several points.
 

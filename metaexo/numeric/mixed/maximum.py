@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from metaexo.inputs import Immutable
 from metaexo.numeric.mixed.climb import Box, Function, Top, climb, observed_information
 from metaexo.numeric.mixed.evaluation import Evaluation
-from metaexo.numeric.mixed.likelihood import evaluate
+from metaexo.numeric.mixed.likelihood import evaluate, evaluate_precisely
 from metaexo.numeric.mixed.problem import MixedProblem
 from metaexo.numeric.mixed.search import HIGHER, search
 from metaexo.numeric.mixed.structures import Heterogeneous, Unstructured
@@ -32,6 +32,8 @@ MOST_CORNERS = 4
 MANY_ROWS = 5_000
 # A start that is tried only if the others do not agree.
 SPARE = "large, as the others disagree"
+# Most rows of a problem that is fitted again in long doubles if doubles lead to no certified maximum.
+MOST_PRECISE = 300
 # How many kinks of the likelihood next to a top are tried.
 NEAR_KINKS = 8
 # Further starts for the range of a correlation with kinks, on the scale of starting correlations.
@@ -171,7 +173,30 @@ def _highest(
     if best is None:
         return tuple(ascent.log)
     best, box = _at_kink(problem, function, best, box, scale)
-    return _certificate(problem, function, best, box, scale, ascent, certify, verified)
+    found = _certificate(problem, function, best, box, scale, ascent, certify, verified)
+    return found if found.certified or not certify else _precise(problem, restricted, ascent, found, scale)
+
+
+def _precise(
+    problem: MixedProblem, restricted: bool, doubles: _Ascent, found: MixedMaximum, scale: Array
+) -> MixedMaximum:
+    """Return the highest top in long doubles, where doubles had none that is certified."""
+    if problem.y.size > MOST_PRECISE or not all(term.structure.linear for term in problem.terms):
+        return found
+
+    def function(scaled: Array) -> Evaluation:
+        return _scaled(evaluate_precisely(problem, scaled * scale, restricted), scale)
+
+    ascent = _Ascent(function, doubles.box)
+    for top in doubles.tops:
+        ascent.climb("in long doubles", top.theta)
+    best = ascent.best
+    if best is None:
+        return found
+    verified = _searchable(problem, ascent.box) and _searched(problem, restricted, ascent, scale)
+    ascent.log = doubles.log + ascent.log
+    better = _certificate(problem, function, ascent.best or best, ascent.box, scale, ascent, True, verified)
+    return better if better.certified else found
 
 
 class _Ascent:

@@ -77,6 +77,22 @@ class MixedProblem(Immutable):
         return np.concatenate([own, self.chain.u])
 
     @cached_property
+    def dense(self) -> tuple[Array, Array, Array]:
+        """Basis of the design, centred effects, and what each variance adds to M, shape (n, K, K).
+
+        In long doubles, for structures that are all linear.
+        """
+        moved = [
+            term.z
+            @ sparse.kron(np.eye(term.levels) if term.relation is None else term.relation, g)
+            @ term.z.T
+            for term in self.terms
+            for g in term.structure.derivatives(np.zeros(term.structure.count))
+        ]
+        changes = np.stack([m.toarray() for m in moved]).astype(np.longdouble)
+        return self.basis[0].astype(np.longdouble), self.centred.astype(np.longdouble), changes
+
+    @cached_property
     def across(self) -> sparse.csr_array:
         """U: the designs of the low-rank terms side by side, with a last row of zeros for padding."""
         parts = [self.terms[j].z for j in self.cut.across]

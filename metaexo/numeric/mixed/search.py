@@ -178,19 +178,19 @@ def search(
 def _least(problem: MixedProblem, theta: Array, free: NDArray[np.bool_], scale: Array) -> Array:
     """Return the least parameters: 0, or next to it for those without which M is singular."""
     out = np.zeros(theta.size)
-    if _regular(problem, np.where(free, 0.0, theta)):
+    if is_regular(problem, np.where(free, 0.0, theta)):
         return out
     for j in np.flatnonzero(free):
         trial = np.where(free, scale, theta)
         trial[j] = 0.0
-        if not _regular(problem, trial):
+        if not is_regular(problem, trial):
             out[j] = CUT * scale[j]
-    if not _regular(problem, np.where(free, out, theta)):
+    if not is_regular(problem, np.where(free, out, theta)):
         out[free] = CUT * scale[free]
     return out
 
 
-def _regular(problem: MixedProblem, theta: Array) -> bool:
+def is_regular(problem: MixedProblem, theta: Array) -> bool:
     """Say whether the covariance matrix is positive definite."""
     try:
         factorise(problem, problem.matrices(theta))
@@ -333,7 +333,7 @@ def rises_without_bound(
     ndarray of int
         Rows.
     """
-    errorless = _without_error(problem)
+    errorless = without_error(problem)
     if errorless is None or len(problem.terms) > MOST_TERMS:
         return None
     rows, n = errorless
@@ -361,7 +361,7 @@ def _beside(columns: Array) -> Array:
     return np.asarray(vectors[:, rank:])
 
 
-def _without_error(problem: MixedProblem) -> tuple[Index, Array] | None:
+def without_error(problem: MixedProblem) -> tuple[Index, Array] | None:
     """Return rows, and a basis of what of them has no sampling error; None if there is none."""
     if problem.chain is not None and problem.chain.v.all():
         return None
