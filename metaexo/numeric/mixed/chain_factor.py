@@ -56,6 +56,15 @@ class ChainFactor:
             out = out - (values @ self.low_rank[0].T @ self.psi) @ self.low_rank[0]
         return self.chain.restored(out)
 
+    def products(self, columns: Array) -> Array:
+        """Return C'M^-1 C for columns C along the chain; the last, of crossing terms, are left out."""
+        gram = self.pyramid.lift(columns)[0]
+        if not self.psi.size:
+            return gram
+        own = len(gram) - len(self.psi)
+        across = gram[:own, own:]
+        return np.asarray(gram[:own, :own] - across @ self.psi @ across.T)
+
     @cached_property
     def _diagonals(self) -> list[Array]:
         """z'M^-1 z of each row, and of the indicator z of each level of each rung."""

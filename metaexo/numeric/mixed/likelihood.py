@@ -116,15 +116,19 @@ def least_squares(problem: MixedProblem, factor: BlockFactor | ChainFactor) -> G
     e = problem.centred
     solved = factor.solve(np.column_stack([q, e]))
     mq, me = solved[:, :-1], solved[:, -1]
-    information = q.T @ mq
+    if isinstance(factor, ChainFactor):  # from deviations within levels: where M^-1 is large, no sums cancel
+        gram = factor.products(problem.chain_columns)
+        information, along = gram[:-1, :-1], gram[:-1, -1]
+    else:
+        information, along = q.T @ mq, q.T @ me
     try:
         lower = np.linalg.cholesky(0.5 * (information + information.T))
     except np.linalg.LinAlgError as error:
         raise NotPositiveDefinite from error
     root = np.linalg.solve(lower, np.eye(len(lower))).T
     mx = mq @ root
-    gamma = root @ (root.T @ (q.T @ me))
-    r = me - mx @ (mx.T @ e)
+    gamma = root @ (root.T @ along)
+    r = me - mx @ (root.T @ along)
     base = q.T @ problem.y
     back = np.linalg.solve(r_x, root)
     return GeneralisedFit(
@@ -133,7 +137,9 @@ def least_squares(problem: MixedProblem, factor: BlockFactor | ChainFactor) -> G
         cov=back @ back.T,
         mx=mx,
         r=r,
-        q=float(e @ r),
+        q=float(gram[-1, -1] - ((root.T @ along) ** 2).sum())
+        if isinstance(factor, ChainFactor)
+        else float(e @ r),
         logdet_x=2 * float(np.log(np.diagonal(lower)).sum()),
     )
 

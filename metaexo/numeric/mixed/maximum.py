@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from metaexo.inputs import Immutable
 from metaexo.numeric.mixed.climb import Box, Function, Top, climb, observed_information
 from metaexo.numeric.mixed.evaluation import Evaluation
-from metaexo.numeric.mixed.likelihood import evaluate, evaluate_precisely
-from metaexo.numeric.mixed.problem import MixedProblem
+from metaexo.numeric.mixed.likelihood import evaluate, evaluate_precisely, parts_at
+from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
 from metaexo.numeric.mixed.search import HIGHER, search
 from metaexo.numeric.mixed.structures import Heterogeneous, Unstructured
 from metaexo.numeric.mixed.terms import Term
@@ -24,11 +24,13 @@ from metaexo.numeric.problem import Array
 SAME_TOP = 1e-5
 # A gradient, per standard error of its parameter, up to which the top counts as certified.
 CERTIFIED = 1e-4
-# Most variances over which every higher likelihood is searched for.
-MOST_SEARCHED = 2
+# Most rows of a problem in which every higher likelihood is searched for, by the number of variances.
+SEARCHED_ROWS = {1: 5_000, 2: 500}
 # Most variances of which every subset is set to 0 for a start.
 MOST_CORNERS = 4
-# Problems of more rows than this try fewer starts, and are not searched.
+# Corners that are climbed from, of those next to which the likelihood may have a maximum.
+MOST_CORNER_CLIMBS = 2
+# Problems of more rows than this try fewer starts.
 MANY_ROWS = 5_000
 # A start that is tried only if the others do not agree.
 SPARE = "large, as the others disagree"
@@ -167,6 +169,8 @@ def _highest(
         ascent.climb(name, theta / scale)
         verified = _searched(problem, restricted, ascent, scale)
     if not verified:
+        if starts:
+            starts += _corners(problem, restricted, box, scale, start_points(problem, True)[0][1])
         for name, theta in starts if warm is None else [("warm", warm)]:
             ascent.climb(name, theta / scale)
     best = ascent.best
@@ -234,8 +238,8 @@ def _searchable(problem: MixedProblem, box: Box) -> bool:
     """Say whether every likelihood that is higher than a maximum can be found."""
     moving = int((box.lower < box.upper).sum())
     return (
-        0 < moving <= MOST_SEARCHED
-        and problem.y.size <= MANY_ROWS
+        moving > 0
+        and problem.y.size <= SEARCHED_ROWS.get(moving, 0)
         and all(term.structure.linear for term in problem.terms)
     )
 
@@ -334,8 +338,6 @@ def start_points(problem: MixedProblem, moving: bool) -> list[tuple[str, Array]]
     if any(_kinks(t) for t in problem.terms):  # a likelihood with many tops
         plan += [(f"range {rho}", 1.0, rho) for rho in RANGES]
     out = [(name, np.concatenate(_start(problem, share, rho))) for name, share, rho in plan]
-    if all(t.structure.linear for t in problem.terms) and problem.y.size <= MANY_ROWS:
-        out += _corners(problem, out[0][1])
     if any(isinstance(t.structure, Heterogeneous | Unstructured) for t in problem.terms):
         out += [
             (f"inner levels {rho}", np.concatenate(_start_by_level(problem, rho)))
@@ -350,21 +352,37 @@ def _start(problem: MixedProblem, share: float, correlation: float) -> list[Arra
     return [t.structure.start(each / t.mean_square, correlation) for t in problem.terms]
 
 
-def _corners(problem: MixedProblem, start: Array) -> list[tuple[str, Array]]:
-    """Return starts with some variances at 0, the others sharing what these had: every way, or one by one."""
+def _corners(
+    problem: MixedProblem, restricted: bool, box: Box, scale: Array, start: Array
+) -> list[tuple[str, Array]]:
+    """Return starts with some variances at 0, the others sharing what these had: every way, or one by one.
+
+    A maximum at which these variances are 0 has a likelihood that falls along all of them. Where nothing is
+    searched, only the highest such corners are kept: from the others a climb leaves the corner.
+    """
     n = start.size
+    moving = box.lower < box.upper
+    if problem.y.size > MANY_ROWS or not all(t.structure.linear for t in problem.terms) or not moving.any():
+        return []
     ways: Iterable[tuple[bool, ...]] = product((False, True), repeat=n)
     if n > MOST_CORNERS:
         ways = [tuple(i == j for i in range(n)) for j in range(n)]
         ways += [tuple(i != j for i in range(n)) for j in range(n)]
-    out = []
-    for way in ways:
-        zero = np.array(way)
-        if zero.any():
-            share = n / max(n - zero.sum(), 1)
-            words = ", ".join(str(j + 1) for j in np.flatnonzero(zero))
-            out.append((f"without variance {words}", np.where(zero, 0.0, share * start)))
-    return out
+    zero = np.array([way for way in ways if any(way)])
+    share = n / np.maximum(n - zero.sum(axis=1), 1)
+    points = np.where(zero, 0.0, share[:, None] * start)
+    names = ["without variance " + ", ".join(str(j + 1) for j in np.flatnonzero(way)) for way in zero]
+    kept = np.arange(len(points))
+    if problem.y.size > SEARCHED_ROWS.get(n, 0):
+        points = box.clip(points / scale) * scale
+        try:
+            parts = parts_at(problem, restricted, moving, np.where(moving, 0.0, points[0]))(points[:, moving])
+        except NotPositiveDefinite:
+            return list(zip(names, points, strict=True))
+        uphill = (parts.forms > parts.traces) & zero[:, moving]
+        order = np.argsort(parts.logdet + parts.q)
+        kept = order[~uphill[order].any(axis=1)][:MOST_CORNER_CLIMBS]
+    return [(names[i], points[i]) for i in kept]
 
 
 def _start_by_level(problem: MixedProblem, correlation: float) -> list[Array]:

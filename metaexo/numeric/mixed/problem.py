@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -77,7 +78,7 @@ class MixedProblem(Immutable):
         return np.concatenate([own, self.chain.u])
 
     @cached_property
-    def dense(self) -> tuple[Array, Array, Array]:
+    def dense(self) -> tuple[Array, Array, Any]:
         """Basis of the design, centred effects, and what each variance adds to M, shape (n, K, K).
 
         In long doubles, for structures that are all linear.
