@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import datetime
 import numbers as abstract
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.errors import InputError, ShapeError, UnknownChoiceError
+from metaexo.errors import InputError, ShapeError, UnclearLevelWarning, UnknownChoiceError
 
 Array = NDArray[np.float64]
 Kind = TypeVar("Kind", bound=np.generic)
@@ -172,6 +173,54 @@ def alike_words(words: Iterable[str]) -> list[str]:
         plain = " ".join(word.split())
         seen.setdefault(plain.casefold() if len(plain) > 1 else plain, set()).add(word)
     return [word for several in seen.values() if len(several) > 1 for word in sorted(several)]
+
+
+# Levels that read like a missing value.
+PLACEHOLDERS = frozenset(
+    ("na", "n/a", "n.a.", "n.a", "nan", "n.r.", "nr", "null", "none", "missing", "-", "--", "?", ".", "..")
+) | {"\N{EN DASH}", "\N{EM DASH}"}
+
+
+def warn_of_unclear_levels(
+    name: str, words: Sequence[str], row_name: Callable[[int], str], stacklevel: int
+) -> None:
+    """Warn of levels that read like a missing value, or differ from others by blanks or capitals alone.
+
+    Parameters
+    ----------
+    name : str
+        What the column is called.
+    words : sequence of str
+        The level of each row; empty where there is none.
+    row_name : callable
+        From the position of a row to what it is called.
+    stacklevel : int
+        Frames between the caller and the user.
+
+    Warns
+    -----
+    UnclearLevelWarning
+        Once for each of the two; the levels are taken as they are.
+    """
+    levels = set(words)
+    unclear = sorted(word for word in levels if word.strip().casefold() in PLACEHOLDERS)
+    if unclear:
+        rows = [row_name(i) for i, word in enumerate(words) if word in unclear]
+        shown = "; ".join(rows[:8]) + (f"; and {len(rows) - 8} more" if len(rows) > 8 else "")
+        warnings.warn(
+            f"{', '.join(map(repr, unclear))} is a level of {name}, and reads like a missing value "
+            f"({shown}); if it is one, leave these cells empty",
+            UnclearLevelWarning,
+            stacklevel=stacklevel + 1,
+        )
+    alike = alike_words(levels)
+    if alike:
+        warnings.warn(
+            f"levels of {name} differ by blanks or capitals alone and count as several: "
+            f"{', '.join(map(repr, alike[:8]))}; write them alike if they are one",
+            UnclearLevelWarning,
+            stacklevel=stacklevel + 1,
+        )
 
 
 def check_level(level: object, name: str = "level") -> float:

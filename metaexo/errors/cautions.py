@@ -53,10 +53,6 @@ class RedundantColumnsWarning(MetaexoWarning):
     """Columns that add nothing to those before them were dropped, because that was asked for."""
 
 
-class PlaceholderLevelWarning(MetaexoWarning):
-    """A level of a factor reads like a missing value, such as "NA" or "-"."""
-
-
 class NearlyCollinearWarning(MetaexoWarning):
     """A column that is almost a linear combination of others: its coefficient rests on rounding."""
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import InputError, UnclearLevelWarning
-from metaexo.inputs import alike_words, as_word, check_choice, is_blank
+from metaexo.errors import InputError
+from metaexo.inputs import as_word, check_choice, is_blank, warn_of_unclear_levels
 
 NOT_REPORTED = "not reported"
 # What programs write for a missing value; no level is called so.
 SILENT = ("", NOT_REPORTED, "nan", "<na>", "nat")
 # What people write for a missing value, but may also mean as a level.
-UNCLEAR = ("na", "n/a", "n.a.", "n.r.", "nr", "-", "--", "–", "—", ".", "?", "none", "null", "missing")
 STUDY = "study"
 
 
@@ -129,24 +127,8 @@ def factor_levels(effects: EffectSizes, factor: str) -> NDArray[np.object_]:
     words = ["" if is_blank(value) else as_word(value) for value in _values(effects, factor)]
     own = next((word for word in words if word.strip() and is_unreported(word)), NOT_REPORTED)
     own = NOT_REPORTED if own.casefold() in ("nan", "<na>", "nat") else own
-    unclear = sorted({word for word in words if word.strip().casefold() in UNCLEAR})
-    if unclear:
-        rows = [effects.row_ids[i] for i, word in enumerate(words) if word in unclear]
-        shown = "; ".join(rows[:8]) + (f"; and {len(rows) - 8} more" if len(rows) > 8 else "")
-        warnings.warn(
-            f"{factor} has the level {', '.join(map(repr, unclear))} ({shown}): it counts as a level like "
-            'any other; if it means "not reported", leave these cells empty',
-            UnclearLevelWarning,
-            stacklevel=3,
-        )
-    alike = alike_words(words)
-    if alike:
-        warnings.warn(
-            f"levels of {factor} differ by blanks or capitals alone and count as several: "
-            f"{', '.join(map(repr, alike[:8]))}; write them alike if they are one",
-            UnclearLevelWarning,
-            stacklevel=3,
-        )
+    reported = ["" if is_unreported(word) else word for word in words]
+    warn_of_unclear_levels(factor, reported, lambda i: effects.row_ids[i], 3)
     levels = np.empty(len(words), dtype=object)
     levels[:] = [own if is_unreported(word) else word for word in words]
     return levels

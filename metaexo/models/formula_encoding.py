@@ -16,7 +16,6 @@ from __future__ import annotations
 import copy
 import datetime
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -28,12 +27,10 @@ from numpy.typing import NDArray
 from metaexo.errors import (
     EmptyLevelError,
     InputError,
-    PlaceholderLevelWarning,
-    UnclearLevelWarning,
     UnknownChoiceError,
     nearest_word,
 )
-from metaexo.inputs import LARGEST, alike_words, as_word, is_blank
+from metaexo.inputs import LARGEST, as_word, is_blank, warn_of_unclear_levels
 from metaexo.models.formula import Formula, read_formula
 from metaexo.models.formula_expressions import Expression, values
 from metaexo.numeric.problem import Array
@@ -41,22 +38,6 @@ from metaexo.numeric.problem import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-# Levels that read like a missing value: they are taken as levels, with a warning.
-PLACEHOLDERS = {
-    "na",
-    "n/a",
-    "n.a.",
-    "n.a",
-    "nan",
-    "null",
-    "-",
-    "--",
-    "\N{EN DASH}",
-    "\N{EM DASH}",
-    "?",
-    ".",
-    "..",
-}
 MISSING_REMEDY = (
     'fill the values; or leave the rows out, which the ledger records: RandomEffects(..., missing="drop"), '
     "or EffectSizes.select with a reason"
@@ -349,23 +330,7 @@ def _learn_factor(part: Expression, column: pd.Series, rows: Sequence[str]) -> F
     else:
         levels = sorted(set(cells), key=_sorting_key)
     words = [_in_words(level) for level in levels]
-    doubtful = [word for word in words if word.strip().casefold() in PLACEHOLDERS]
-    if doubtful:
-        where = [row for row, cell in zip(rows, cells, strict=True) if _in_words(cell) in doubtful]
-        warnings.warn(
-            f"{', '.join(map(repr, doubtful))} is a level of {name}, and reads like a missing value "
-            f"({'; '.join(where[:8])}); if it is one, leave these cells empty",
-            PlaceholderLevelWarning,
-            stacklevel=6,
-        )
-    alike = alike_words(words)
-    if alike:
-        warnings.warn(
-            f"levels of {name} differ by blanks or capitals alone and count as several: "
-            f"{', '.join(map(repr, alike[:8]))}; write them alike if they are one",
-            UnclearLevelWarning,
-            stacklevel=6,
-        )
+    warn_of_unclear_levels(name, [_in_words(cell) for cell in cells], lambda i: rows[i], 6)
     base = dict(part.options).get("base") if part.is_factor else None
     if base is not None:
         if _in_words(base) not in words:

@@ -10,7 +10,7 @@ import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.inputs import as_word, is_blank
+from metaexo.inputs import as_word, is_blank, warn_of_unclear_levels
 from metaexo.numeric.mixed.terms import Index
 
 if TYPE_CHECKING:
@@ -112,6 +112,8 @@ def column_values(es: EffectSizes, name: str) -> pd.Series:
             "fill it (merged cells: fill down), or leave the rows out with EffectSizes.select",
             [es.row_ids[int(i)] for i in missing],
         )
+    if values.dtype.kind not in "biuf":
+        warn_of_unclear_levels(name, [as_word(value) for value in values], lambda i: es.row_ids[i], 4)
     return values
 
 

@@ -60,7 +60,12 @@ def _as_table(design: Design, new: object) -> pd.DataFrame | None:
     import pandas as pd
 
     if hasattr(new, "columns"):
-        return cast("pd.DataFrame", new)
+        table = cast("pd.DataFrame", new)
+        if design.encoding is None:  # the moderators were columns: new rows have these and no others
+            for name in map(str, table.columns):
+                if name not in design.needed:
+                    raise UnknownChoiceError("moderator", name, design.needed)
+        return table
     if isinstance(new, Mapping):
         return _table_of_dict(design, new)
     if isinstance(new, pd.Series):

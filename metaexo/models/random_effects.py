@@ -77,7 +77,7 @@ class RandomEffects:
     -----
     RowsLeftOutWarning
         If rows were left out because `missing` is "drop".
-    PlaceholderLevelWarning
+    UnclearLevelWarning
         If a level of a factor reads like a missing value, such as "NA".
     DependentEffectsWarning
         If several effects belong to one study: this model takes them as independent.

@@ -74,7 +74,7 @@ def test_predictions_go_by_name() -> None:
         expected = float(fit.beta @ [1, 2.0, 2010.0])
         for new in (
             pd.DataFrame({"dose": [2.0], "year": [2010.0]}),
-            pd.DataFrame({"year": [2010.0], "dose": [2.0], "other": ["x"]}),
+            pd.DataFrame({"year": [2010.0], "dose": [2.0]}),
             {"year": 2010, "dose": 2},
             {"year": [2010], "dose": [2]},
             pd.Series({"year": 2010.0, "dose": 2.0}),
@@ -162,7 +162,7 @@ def test_missing_numeric_moderators_and_weights_go_together() -> None:
 
 def test_words_that_read_like_a_missing_value_are_warned_of() -> None:
     for word in ("NA", "n/a", "-"):
-        with pytest.warns(errors.PlaceholderLevelWarning, match=word):
+        with pytest.warns(errors.UnclearLevelWarning, match=word):
             mx.RandomEffects(with_column([word, "a", "a", "b", "b", "b"]), "g")
 
 
@@ -235,3 +235,14 @@ def test_moderators_of_another_index_are_refused() -> None:
     with pytest.raises(errors.InputError, match="index"):
         mx.RandomEffects(es, weights=turned)
     assert mx.RandomEffects(es, table["x"]).design.names == ("intercept", "x")
+
+
+def test_new_rows_of_moderators_in_columns_have_these_columns_and_no_others() -> None:
+    table = pd.DataFrame({"dose": [1.0, 2, 4, 3, 5], "year": [2001.0, 2004, 2002, 2003, 2009]})
+    es = mx.EffectSizes([0.1, 0.3, 0.2, 0.5, 0.4], [0.02] * 5)
+    new = pd.DataFrame({"dose": [2.0], "year": [2003.0], "yaer": [2001.0]})
+    for fit in (mx.RandomEffects(es, table).fit(), mx.Multilevel(es, "effect", moderators=table).fit()):
+        with pytest.raises(errors.UnknownChoiceError, match=r"'yaer' is not known.*'year'"):
+            fit.predict(new)
+    by_formula = mx.RandomEffects(es.with_columns(dose=table["dose"].tolist()), "dose").fit()
+    assert len(by_formula.predict(new)) == 1  # a formula takes what it names from a larger table

@@ -11,7 +11,13 @@ from scipy import stats
 
 import metaexo as mx
 from metaexo.effects import aggregate, covariance_blocks, covariance_matrix
-from metaexo.errors import InputError, MissingInputError, NotNestedError, ShapeError
+from metaexo.errors import (
+    InputError,
+    MissingInputError,
+    NotNestedError,
+    ShapeError,
+    UnclearLevelWarning,
+)
 from metaexo.sensitivity import influence
 
 Y = [0.1, 0.5, -0.3, 0.9, 0.2, 0.4]
@@ -186,3 +192,10 @@ def test_levels_that_are_numbers_stand_in_their_order() -> None:
     rng = np.random.default_rng(1)
     fit = mx.Multilevel(mx.EffectSizes(rng.normal(size=22), [0.05] * 22, study=study)).fit()
     assert fit.random_effects()["study"]["level"].tolist() == [str(i) for i in range(1, 12)]
+
+
+def test_a_level_of_a_random_term_that_reads_like_a_missing_value_is_said() -> None:
+    data = pd.DataFrame({"lab": ["a", "a", "NA", "b", "b", "c"]})
+    es = mx.EffectSizes([0.1, 0.5, 0.3, 0.2, 0.6, 0.4], [0.05] * 6, data=data)
+    with pytest.warns(UnclearLevelWarning, match=r"'NA' is a level of lab.*input:3"):
+        mx.Multilevel(es, "lab")

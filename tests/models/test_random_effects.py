@@ -128,7 +128,7 @@ def test_two_effects_give_a_result() -> None:
         ({"method": "RELM"}, errors.UnknownChoiceError, "REML"),
         ({"test": "knap-hartung"}, errors.UnknownChoiceError, "knapp-hartung"),
         ({"level": 95}, errors.InputError, "fraction"),
-        ({"tau2": -1.0}, errors.InputError, "at least 0"),
+        ({"tau2": -1.0}, errors.InputError, "a variance from 0"),
     ],
 )
 def test_wrong_choices_are_named(call: dict, error: type[Exception], words: str) -> None:
