@@ -20,7 +20,7 @@ from metaexo.errors import (
     ShapeError,
     UnknownChoiceError,
 )
-from metaexo.inputs import check_flag, check_number, read_words
+from metaexo.inputs import Immutable, check_flag, check_number, read_words
 from metaexo.numeric.tails import t_of_tail, t_two_sided
 
 Array = NDArray[np.float64]
@@ -99,7 +99,7 @@ def _covariance(r: Array, one: tuple[int, int], other: tuple[int, int]) -> float
 
 
 @dataclass(frozen=True, slots=True)
-class MatrixRegression:
+class MatrixRegression(Immutable):
     """A regression computed from a correlation or covariance matrix.
 
     Attributes

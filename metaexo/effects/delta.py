@@ -12,7 +12,7 @@ from scipy.special import ndtr, ndtri
 
 from metaexo.effects.conversions import tail_of
 from metaexo.errors import InputError, ShapeError
-from metaexo.inputs import check_level, check_number, read_numbers
+from metaexo.inputs import Immutable, check_level, check_number, read_numbers
 
 Array = NDArray[np.float64]
 
@@ -21,7 +21,7 @@ HALVINGS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class DeltaResult:
+class DeltaResult(Immutable):
     """Functions of estimates, with what the delta method says of their spread.
 
     Attributes

@@ -19,7 +19,7 @@ from metaexo.effects.quantile_models import (
 )
 from metaexo.effects.quantile_rules import Quantiles
 from metaexo.errors import IntervalError, MissingInputError
-from metaexo.inputs import check_choice
+from metaexo.inputs import Immutable, check_choice
 
 Array = NDArray[np.float64]
 Rule = Callable[[Quantiles], Array]
@@ -55,7 +55,7 @@ MODELS = ("quantile-estimation", "box-cox", "mln", "blue")
 
 
 @dataclass(frozen=True, slots=True)
-class QuantileEstimates:
+class QuantileEstimates(Immutable):
     """Means and standard deviations estimated from quantiles, one entry a sample.
 
     Attributes

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects.arguments import reads
 from metaexo.errors import MissingInputError, SampleSizeError, ShapeError
+from metaexo.inputs import Immutable
 
 Array = NDArray[np.float64]
 SMALLEST = 1e-12
@@ -22,7 +23,7 @@ MOST_PEOPLE = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Tables:
+class Tables(Immutable):
     """Rebuilt 2 x 2 tables, one entry a study.
 
     Attributes

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtri, stdtrit
 
+from metaexo import effects
 from metaexo.effects import d_of_point_biserial, d_of_t
 from metaexo.effects.conversions import (
     correlation_from_difference_se,
@@ -71,3 +75,15 @@ def test_what_cannot_be_converted_is_missing_and_a_level_in_per_cent_is_refused(
     assert np.isnan(correlation_from_difference_se(9.0, 1.0, 1.0, 10))
     with pytest.raises(InputError, match=r"write 0\.95"):
         se_from_ci(1.0, 2.0, level=95)
+
+
+def test_results_of_conversions_cannot_be_written_to() -> None:
+    r = [[1, 0.5, 0.4], [0.5, 1, 0.3], [0.4, 0.3, 1]]
+    made = (
+        (effects.regression_from_matrix(r, "y", ["x", "z"], ["y", "x", "z"], n=100), "estimate"),
+        (effects.mean_sd_from_quantiles(40, q1=2.0, median=3.0, q3=5.0), "mean"),
+    )
+    for result, name in made:
+        for one in (result, copy.deepcopy(result), pickle.loads(pickle.dumps(result))):
+            with pytest.raises(ValueError, match="read-only"):
+                getattr(one, name)[...] = 99.0
