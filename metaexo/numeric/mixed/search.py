@@ -31,7 +31,7 @@ https://doi.org/10.1017/CBO9780511804441
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -55,6 +55,8 @@ GROWTH = 2.5
 MOST_POINTS = 5_000
 # The least variance, in units of its scale, where the covariance matrix is singular without it.
 CUT = 1e-14
+# The same where doubles do not reach that far: what is found is climbed from, but nothing is verified.
+NEAR_CUT = 1e-9
 # An eigenvalue of V that counts as 0, and what counts as explained exactly, relative to the largest.
 SINGULAR, EXACT = 1e-14, 1e-12
 # Most rows without sampling error, and most terms, for which it is asked whether there is a maximum.
@@ -143,13 +145,30 @@ def search(
     scale : ndarray, shape (n,)
         Units of the parameters.
     """
-    least = _least(problem, theta * scale, free, scale)
+    found = _search_from(problem, restricted, theta, at, observed, free, scale, CUT)
+    if found is None:
+        found = _search_from(problem, restricted, theta, at, observed, free, scale, NEAR_CUT)
+        found = None if found is None else replace(found, verified=False)
+    return found or Verdict(False, None, 0)
+
+
+def _search_from(
+    problem: MixedProblem,
+    restricted: bool,
+    theta: Array,
+    at: Evaluation,
+    observed: Array,
+    free: NDArray[np.bool_],
+    scale: Array,
+    cut: float,
+) -> Verdict | None:
+    """Search above a share of the scales (see `search`); None if the likelihood cannot be computed there."""
+    least = _least(problem, theta * scale, free, scale, cut)
     try:
         floor = floors(problem, np.where(free, least, theta * scale))
+        every, unit = parts_at(problem, restricted, free, np.where(free, least, theta * scale)), scale[free]
     except NotPositiveDefinite:
-        return Verdict(False, None, 0)
-
-    every, unit = parts_at(problem, restricted, free, np.where(free, least, theta * scale)), scale[free]
+        return None
 
     def parts(some: Array) -> Parts:
         found = every(some * unit)
@@ -167,7 +186,7 @@ def search(
     try:
         found = above(parts, peak)
     except NotPositiveDefinite:
-        return Verdict(False, None, 0)
+        return None
     if found.better is None:
         return found
     better = theta.copy()
@@ -175,7 +194,7 @@ def search(
     return Verdict(False, better, found.points)
 
 
-def _least(problem: MixedProblem, theta: Array, free: NDArray[np.bool_], scale: Array) -> Array:
+def _least(problem: MixedProblem, theta: Array, free: NDArray[np.bool_], scale: Array, cut: float) -> Array:
     """Return the least parameters: 0, or next to it for those without which M is singular."""
     out = np.zeros(theta.size)
     if is_regular(problem, np.where(free, 0.0, theta)):
@@ -184,9 +203,9 @@ def _least(problem: MixedProblem, theta: Array, free: NDArray[np.bool_], scale: 
         trial = np.where(free, scale, theta)
         trial[j] = 0.0
         if not is_regular(problem, trial):
-            out[j] = CUT * scale[j]
+            out[j] = cut * scale[j]
     if not is_regular(problem, np.where(free, out, theta)):
-        out[free] = CUT * scale[free]
+        out[free] = cut * scale[free]
     return out
 
 
