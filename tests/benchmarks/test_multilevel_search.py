@@ -96,7 +96,7 @@ def test_covariances_near_singular_are_fitted_in_long_doubles(number: int) -> No
 
 
 @pytest.mark.filterwarnings("ignore::metaexo.errors.VarianceRatioWarning")
-@pytest.mark.parametrize("number", [7, 33, 37])
+@pytest.mark.parametrize("number", [7, 33, 37, 450, 839])
 def test_the_log_likelihood_is_exact_where_sampling_variances_are_tiny(number: int) -> None:
     # sampling variances of 1e-12 of the others; the likelihood in whole numbers
     data = drawn("zero and tiny variances", number)
@@ -128,3 +128,11 @@ def test_variances_of_which_the_sum_alone_is_known_are_refused(v: float) -> None
     assert fit.certificate.certified
     held = mx.Multilevel(effects, moderators=x, fix={"study": 0.0}).fit()  # the other one
     assert held.llf == pytest.approx(fit.llf, abs=1e-9)
+
+
+def test_a_narrow_maximum_next_to_zero_is_found() -> None:
+    # two effects without sampling error in one study: the grid's maximum is at 7e-7, others are at 0.002
+    data = drawn("zero and tiny variances", 873)
+    fit = fitted(data, True)
+    assert fit.llf == pytest.approx(-0.0831181364, abs=1e-8)
+    assert fit.certificate.theta[1] == pytest.approx(7.304e-7, rel=1e-3)

@@ -39,6 +39,9 @@ from metaexo.numeric.mixed.evaluation import Evaluation, Parts, turn_of
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
 from metaexo.numeric.problem import Array
 
+# A sum of squares of the effects that is larger than that of the residuals by this factor cancels too much.
+CANCELS = 1e5
+
 Mask = NDArray[np.bool_]
 PartsOf = Callable[[Array], Parts]
 
@@ -107,17 +110,38 @@ def generalised_fit(problem: MixedProblem, gs: Sequence[Array]) -> GeneralisedFi
     NotPositiveDefinite
         If the covariance matrix is singular.
     """
-    return least_squares(problem, factorise(problem, gs))
+    factor = factorise(problem, gs)
+    found = least_squares(problem, factor)
+    if float(problem.centred @ factor.solve(problem.centred[:, None])[:, 0]) > CANCELS * found.q:
+        # once more from what is left of the effects, whose sums do not cancel
+        found = least_squares(problem, factor, problem.y - problem.x @ found.beta)
+    return found
 
 
-def least_squares(problem: MixedProblem, factor: BlockFactor | ChainFactor) -> GeneralisedFit:
-    """Return generalised least squares with an inverse covariance matrix."""
+def least_squares(
+    problem: MixedProblem, factor: BlockFactor | ChainFactor, left: Array | None = None
+) -> GeneralisedFit:
+    """Return generalised least squares with an inverse covariance matrix.
+
+    Parameters
+    ----------
+    problem : MixedProblem
+        The model.
+    factor : BlockFactor or ChainFactor
+        The inverse.
+    left : ndarray, shape (K,), optional
+        The effects minus any combination of the design. Default: the residuals of the unweighted fit.
+    """
     q, r_x = problem.basis
-    e = problem.centred
+    e = problem.centred if left is None else left
     solved = factor.solve(np.column_stack([q, e]))
     mq, me = solved[:, :-1], solved[:, -1]
     if isinstance(factor, ChainFactor):  # from deviations within levels: where M^-1 is large, no sums cancel
-        gram = factor.products(problem.chain_columns)
+        columns = problem.chain_columns
+        if left is not None:
+            columns = columns.copy()
+            columns[q.shape[1]] = factor.chain.sorted(left[:, None])[0]
+        gram = factor.products(columns)
         information, along = gram[:-1, :-1], gram[:-1, -1]
     else:
         information, along = q.T @ mq, q.T @ me
@@ -129,7 +153,7 @@ def least_squares(problem: MixedProblem, factor: BlockFactor | ChainFactor) -> G
     mx = mq @ root
     gamma = root @ (root.T @ along)
     r = me - mx @ (root.T @ along)
-    base = q.T @ problem.y
+    base = q.T @ (problem.y if left is None else problem.y - left)
     back = np.linalg.solve(r_x, root)
     return GeneralisedFit(
         factor=factor,
