@@ -175,8 +175,8 @@ def refuse_inseparable(terms: Sequence[NamedTerm], problem: MixedProblem, fixed:
     alike = len(lost) == 2 and abs(weights[lost].sum()) < 1e-6 * np.abs(weights).max()
     raise NotIdentifiableError(
         f"the likelihood depends on {'the sum' if alike else 'a combination'} of the variances of {words} "
-        "alone: the moderators leave nothing that tells them apart",
-        "levels of several effects that the moderators do not explain",
+        "alone: the coefficients leave nothing that tells them apart",
+        "levels of several effects that the coefficients do not explain",
         f"leave {terms[coarsest].name} out of the random terms, or hold its variance with fix=",
     )
 

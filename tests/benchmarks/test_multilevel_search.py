@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import metaexo as mx
@@ -136,3 +137,14 @@ def test_a_narrow_maximum_next_to_zero_is_found() -> None:
     fit = fitted(data, True)
     assert fit.llf == pytest.approx(-0.0831181364, abs=1e-8)
     assert fit.certificate.theta[1] == pytest.approx(7.304e-7, rel=1e-3)
+
+
+def test_variances_that_a_latin_square_confounds_are_refused() -> None:
+    # the three groupings of a Latin square of order 2 add up to J + 2I, and the mean takes J away (REML)
+    data = pd.DataFrame({"a": list("1122"), "b": list("1212"), "c": list("1221")})
+    effects = mx.EffectSizes([0.1, 0.5, 0.3, 0.9], [0.1] * 4, study=list("wxyz"), data=data)
+    with pytest.raises(
+        NotIdentifiableError, match="a combination of the variances of a, b, c and effect alone"
+    ):
+        mx.Multilevel(effects, ["a", "b", "c", "effect"]).fit()
+    assert mx.Multilevel(effects, ["b", "c", "effect"]).fit().certificate.certified  # the remedy
