@@ -15,9 +15,9 @@ from metaexo.effects.own_bounds import as_bounded
 from metaexo.errors import DependentEffectsWarning, InputError
 from metaexo.formatting import plural
 from metaexo.inputs import LARGEST, check_aligned, check_choice, check_level, check_number
-from metaexo.models.censored_effects import require_identifiable, rows_of, unbounded_error, usable_effects
+from metaexo.models.censored_effects import require_identifiable, unbounded_error, usable_effects
 from metaexo.models.censored_results import CENSORED_TESTS, CensoredResults
-from metaexo.models.design import DEPENDENCE, Design, make_design
+from metaexo.models.design import DEPENDENCE, MISSING, Design, make_design, rows_of, without_missing
 from metaexo.models.inference import get_test
 from metaexo.numeric.censored_inference import censored_inference
 from metaexo.numeric.censored_maximum import CensoredMaximum, censored_at, censored_maximum
@@ -61,6 +61,9 @@ class CensoredRandomEffects:
     direction_v : float, optional
         Sampling variance to assume in rows that tell a direction and no sizes. Default: these rows are left
         out with a warning and an entry in the ledger.
+    missing : {"raise", "drop"}
+        What to do with rows in which a moderator is missing: refuse them by name, or leave them out with a
+        warning and an entry in the ledger.
 
     Raises
     ------
@@ -74,7 +77,7 @@ class CensoredRandomEffects:
     DependentEffectsWarning
         If several effects belong to one study: this model takes them as independent.
     RowsLeftOutWarning
-        If directions without sizes are left out.
+        If directions without sizes are left out, or rows without a moderator because `missing` is "drop".
 
     References
     ----------
@@ -109,19 +112,24 @@ class CensoredRandomEffects:
         redundant: Literal["raise", "drop"] = "raise",
         dependence: Literal["warn", "accept"] = "warn",
         direction_v: float | None = None,
+        missing: Literal["raise", "drop"] = "raise",
     ) -> None:
         check_choice("dependence", dependence, DEPENDENCE)
+        check_choice("missing", missing, MISSING)
         ends = as_bounded(effects)
         check_aligned(effects=ends, moderators=moderators)
+        if missing == "drop":
+            ends, (moderators,), _ = without_missing(ends, moderators)
         self.effects, keep = usable_effects(ends, direction_v)
         self.design: Design = make_design(
-            rows_of(moderators, keep),
+            rows_of(moderators, keep, ends.row_ids),
             self.effects.k,
             names,
             intercept,
             data=self.effects.data,
             rows=self.effects.row_ids,
             redundant=redundant,
+            model="CensoredRandomEffects",
         )
         if dependence == "warn" and self.effects.m < self.effects.k:
             warnings.warn(

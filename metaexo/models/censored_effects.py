@@ -6,10 +6,9 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import Derivation
@@ -82,16 +81,6 @@ def usable_effects(effects: BoundedEffectSizes, direction_v: float | None) -> tu
         effects = effects.select(~bare, NO_SIZES)
     _check(effects)
     return effects, ~bare
-
-
-def rows_of(moderators: Any, keep: Mask) -> Any:
-    """Return the moderators of the rows that are kept; a formula stays as it is."""
-    if moderators is None or isinstance(moderators, str) or keep.all():
-        return moderators
-    if hasattr(moderators, "iloc"):
-        return moderators.iloc[np.flatnonzero(keep)]
-    values: ArrayLike = np.asarray(moderators)
-    return np.asarray(values)[keep]
 
 
 def _finite_v(effects: BoundedEffectSizes) -> NDArray[np.float64]:

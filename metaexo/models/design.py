@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,17 +24,21 @@ from metaexo.errors import (
 from metaexo.inputs import LARGEST, check_choice, check_flag, read_numbers, read_words
 from metaexo.models.formula import read_formula
 from metaexo.models.formula_encoding import (
-    MISSING_REMEDY,
     Encoding,
     Term,
     blank_cells,
     learn_encoding,
+    missing_remedy,
     named_columns,
 )
 from metaexo.numeric.problem import Array
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    Moderators = str | ArrayLike | pd.DataFrame | None
+
+Effects = TypeVar("Effects", EffectSizes, BoundedEffectSizes)
 
 RANK_TOLERANCE = 1e-9
 # A column whose own part is smaller than this share of its spread has a variance inflation above 1e8.
@@ -233,6 +237,7 @@ def make_design(
     data: pd.DataFrame | None = None,
     rows: Sequence[str] | None = None,
     redundant: Redundant = "raise",
+    model: str = "",
 ) -> Design:
     """Return the design of numeric moderators, or of a formula.
 
@@ -253,6 +258,8 @@ def make_design(
     redundant : {"raise", "drop"}
         What to do with columns that add nothing to those before them: refuse them by name, or leave them
         out with a warning.
+    model : str
+        The class that leaves rows without a moderator out if asked to, for the remedy of errors.
 
     Raises
     ------
@@ -285,9 +292,9 @@ def make_design(
     if isinstance(moderators, str):
         if names is not None:
             raise InputError("names were given beside a formula", "a formula alone; it names its own columns")
-        design = _from_formula(moderators, data, called, intercept)
+        design = _from_formula(moderators, data, called, intercept, model)
     else:
-        design = _from_columns(moderators, k, names, intercept, called)
+        design = _from_columns(moderators, k, names, intercept, called, model)
     if design.x is None:
         return design
     design = _full_rank(design, redundant)
@@ -296,8 +303,10 @@ def make_design(
     return design
 
 
-def _from_formula(text: str, data: pd.DataFrame | None, rows: Sequence[str], intercept: bool) -> Design:
-    encoding = learn_encoding(text, data, rows, intercept)
+def _from_formula(
+    text: str, data: pd.DataFrame | None, rows: Sequence[str], intercept: bool, model: str
+) -> Design:
+    encoding = learn_encoding(text, data, rows, intercept, missing_remedy(model))
     if data is None or not encoding.formula.terms:
         if encoding.formula.intercept:
             return replace(INTERCEPT_ONLY, encoding=encoding)
@@ -314,6 +323,7 @@ def _from_columns(
     names: Sequence[str] | None,
     intercept: bool,
     rows: Sequence[str],
+    model: str,
 ) -> Design:
     values = read_moderators(moderators, k, rows)
     names = _moderator_names(moderators, values.shape[1], names, intercept)
@@ -322,7 +332,7 @@ def _from_columns(
         raise InputError(
             "some rows have a missing, infinite or too large moderator",
             f"a value of every moderator in every row, at most {LARGEST:g} in size",
-            MISSING_REMEDY,
+            missing_remedy(model if np.isnan(values[missing]).any(axis=1).all() else ""),
             [rows[int(i)] for i in np.flatnonzero(missing)],
         )
     moderators_named = tuple(names)
@@ -375,8 +385,8 @@ def check_effects(effects: object, model: str) -> None:
 
 
 def without_missing(
-    effects: EffectSizes, moderators: str | ArrayLike | pd.DataFrame | None
-) -> tuple[EffectSizes, str | ArrayLike | pd.DataFrame | None, NDArray[np.bool_]]:
+    effects: Effects, *moderators: Moderators
+) -> tuple[Effects, tuple[Moderators, ...], NDArray[np.bool_]]:
     """Return effects and moderators of the rows in which no moderator is missing, and which these are.
 
     Warns
@@ -385,30 +395,57 @@ def without_missing(
         If there are others; the ledger names each.
     """
     gone: NDArray[np.bool_] = np.zeros(effects.k, dtype=np.bool_)
-    named = "moderators"
-    if isinstance(moderators, str):
-        data = effects.data
-        known = [] if data is None else [str(c) for c in data.columns]
-        used = read_formula(moderators, known).columns
-        named = ", ".join(used)
-        if data is not None and used:
-            frame = named_columns(data, used)
-            gone = np.logical_or.reduce([blank_cells(frame[name]) for name in used])
-    elif moderators is not None:
-        moderators_read = read_moderators(moderators, effects.k, effects.row_ids)
-        gone = np.logical_or.reduce(np.isnan(moderators_read), axis=1)
+    lacking: list[str] = []
+    for one in moderators:
+        for name, missing in _missing_cells(effects, one).items():
+            gone |= missing
+            lacking += [name] if missing.any() and name not in lacking else []
     if not gone.any():
         return effects, moderators, ~gone
+    named = ", ".join(lacking)
     warnings.warn(
         f"{int(gone.sum())} of {effects.k} rows have no value of {named} and are left out",
         RowsLeftOutWarning,
         stacklevel=3,
     )
+    kept = tuple(rows_of(one, ~gone, effects.row_ids) for one in moderators)
+    return effects.select(~gone, f"no value of {named}"), kept, ~gone
+
+
+def _missing_cells(
+    effects: EffectSizes | BoundedEffectSizes, moderators: Moderators
+) -> dict[str, NDArray[np.bool_]]:
+    """Return, per column of the data or for all numeric moderators, the rows without a value."""
+    if moderators is None:
+        return {}
     if not isinstance(moderators, str):
-        rows = np.flatnonzero(~gone)
-        table: Any = moderators
-        moderators = table.iloc[rows] if hasattr(table, "iloc") else moderators_read[rows]
-    return effects.select(~gone, f"no value of {named}"), moderators, ~gone
+        values = read_moderators(moderators, effects.k, effects.row_ids)
+        return {"moderators": np.logical_or.reduce(np.isnan(values), axis=1)}
+    data = effects.data
+    if data is None:
+        return {}
+    used = read_formula(moderators, [str(c) for c in data.columns]).columns
+    frame = named_columns(data, used)
+    return {name: blank_cells(frame[name]) for name in used}
+
+
+def rows_of(moderators: Moderators, keep: NDArray[np.bool_], rows: Sequence[str]) -> Moderators:
+    """Return the moderators of the rows that are kept; a formula stays as it is.
+
+    Parameters
+    ----------
+    moderators : str, array_like or DataFrame, shape (k, q), or None
+        The moderators of all rows.
+    keep : ndarray of bool, shape (k,)
+        The rows to keep.
+    rows : sequence of str
+        What all rows are called in errors.
+    """
+    if moderators is None or isinstance(moderators, str) or keep.all():
+        return moderators
+    values = read_moderators(moderators, keep.size, rows)
+    table: Any = moderators
+    return table.iloc[np.flatnonzero(keep)] if hasattr(table, "iloc") else values[keep]
 
 
 def read_moderators(moderators: object, k: int, rows: Sequence[str]) -> Array:

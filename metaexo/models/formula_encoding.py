@@ -38,10 +38,6 @@ from metaexo.numeric.problem import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-MISSING_REMEDY = (
-    'fill the values; or leave the rows out, which the ledger records: RandomEffects(..., missing="drop"), '
-    "or EffectSizes.select with a reason"
-)
 DATES = datetime.date | datetime.time | datetime.timedelta | np.datetime64 | np.timedelta64
 DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
 
@@ -117,7 +113,7 @@ class Encoding:
             If a column is missing, or a value is missing or not finite once transformed; it names them.
         """
         frame = named_columns(frame, self.formula.columns)
-        _refuse_missing(frame, self.formula.columns, rows)
+        _refuse_missing(frame, self.formula.columns, rows, "fill the values, or leave these rows out")
         state = copy.deepcopy(self.state) if self.state else self.state
         coded = [self._code(i, part, frame, rows, state) for i, part in enumerate(self.formula.parts)]
         columns = [np.ones(len(frame))] if self.formula.intercept else []
@@ -169,9 +165,11 @@ class Encoding:
 
 
 def learn_encoding(
-    text: str, frame: pd.DataFrame | None, rows: Sequence[str], intercept: bool = True
+    text: str, frame: pd.DataFrame | None, rows: Sequence[str], intercept: bool = True, remedy: str = ""
 ) -> Encoding:
     """Return the encoding of a formula on the data of a fit; without `intercept` it has none.
+
+    The remedy is what to do where a moderator is missing.
 
     Raises
     ------
@@ -189,7 +187,7 @@ def learn_encoding(
     if not intercept:
         formula = replace(formula, intercept=False)
     frame = named_columns(pd.DataFrame(index=range(len(rows))) if frame is None else frame, formula.columns)
-    _refuse_missing(frame, formula.columns, rows)
+    _refuse_missing(frame, formula.columns, rows, remedy)
     for name in formula.columns:
         _refuse_cells(frame[name], name, rows)
     factors = {
@@ -365,14 +363,23 @@ def _side(columns: list[tuple[str, Array]], without_base: bool) -> list[tuple[st
     return columns[1:] if without_base else columns
 
 
-def _refuse_missing(frame: pd.DataFrame, columns: Sequence[str], rows: Sequence[str]) -> None:
+def missing_remedy(model: str = "") -> str:
+    """Return what to do about missing moderators: leave the rows out with a model that can, or by hand."""
+    option = f'{model}(..., missing="drop"), or ' if model else ""
+    return (
+        "fill the values; or leave the rows out, which the ledger records: "
+        f"{option}the method select of the effects with a reason"
+    )
+
+
+def _refuse_missing(frame: pd.DataFrame, columns: Sequence[str], rows: Sequence[str], remedy: str) -> None:
     gaps = [(name, np.flatnonzero(blank_cells(frame[name]))) for name in columns]
     found = [f"{rows[int(i)]}: {name}" for name, where in gaps for i in where]
     if found:
         raise InputError(
             "some rows have a missing moderator",
             "a value of every moderator of the formula in every row",
-            MISSING_REMEDY,
+            remedy,
             found,
         )
 

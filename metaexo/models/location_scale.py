@@ -17,7 +17,7 @@ from metaexo.errors import (
 )
 from metaexo.formatting import plural
 from metaexo.inputs import check_choice, check_level
-from metaexo.models.design import DEPENDENCE, Redundant, check_effects, make_design
+from metaexo.models.design import DEPENDENCE, MISSING, Redundant, check_effects, make_design, without_missing
 from metaexo.models.inference import get_test
 from metaexo.models.location_scale_results import LocationScaleResults
 from metaexo.models.scale_likelihood import make_likelihood
@@ -59,6 +59,9 @@ class LocationScale:
         What to do with columns that add nothing to those before them.
     dependence : {"warn", "accept"}
         What to do if several effects belong to one study.
+    missing : {"raise", "drop"}
+        What to do with rows in which a moderator is missing: refuse them by name, or leave them out with a
+        warning and an entry in the ledger. Moderators of the mean and of the scale count alike.
 
     Raises
     ------
@@ -69,6 +72,8 @@ class LocationScale:
 
     Warns
     -----
+    RowsLeftOutWarning
+        If rows were left out because `missing` is "drop".
     DependentEffectsWarning
         If several effects belong to one study: this model takes them as independent.
 
@@ -98,12 +103,16 @@ class LocationScale:
         link: Literal["log", "identity"] = "log",
         redundant: Redundant = "raise",
         dependence: Literal["warn", "accept"] = "warn",
+        missing: Literal["raise", "drop"] = "raise",
     ) -> None:
         check_effects(effects, "LocationScale")
         check_choice("link", link, LINKS)
         check_choice("dependence", dependence, DEPENDENCE)
+        check_choice("missing", missing, MISSING)
         for name, columns in (("location", location), ("scale", scale)):
             effects.check_index(name, columns)
+        if missing == "drop":
+            effects, (location, scale), _ = without_missing(effects, location, scale)
         zero = np.flatnonzero(effects.v == 0)
         if zero.size:
             raise InputError(
@@ -116,7 +125,14 @@ class LocationScale:
         self.effects = effects
         self.link = link
         self.design, self.scale_design = (
-            make_design(columns, effects.k, data=effects.data, rows=rows, redundant=redundant)
+            make_design(
+                columns,
+                effects.k,
+                data=effects.data,
+                rows=rows,
+                redundant=redundant,
+                model="LocationScale",
+            )
             for columns in (location, scale)
         )
         if dependence == "warn" and effects.m < effects.k:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import (
@@ -16,8 +16,8 @@ from metaexo.errors import (
     UnknownChoiceError,
 )
 from metaexo.inputs import check_choice, check_level, check_number
-from metaexo.models.design import Design, check_effects, make_design
-from metaexo.models.multilevel_covariance import read_covariance
+from metaexo.models.design import MISSING, Design, check_effects, make_design, without_missing
+from metaexo.models.multilevel_covariance import at_rows, read_covariance
 from metaexo.models.multilevel_refusals import (
     refuse_confounded,
     refuse_inseparable,
@@ -73,12 +73,21 @@ class Multilevel:
     redundant : {"raise", "drop"}
         What to do with columns that add nothing to those before them: refuse them by name, or leave them
         out with a warning.
+    missing : {"raise", "drop"}
+        What to do with rows in which a moderator is missing: refuse them by name, or leave them out with a
+        warning and an entry in the ledger. V and weights are given for all rows
+        and follow those that are kept.
 
     Raises
     ------
     NotIdentifiableError
         If a random term has one level, groups the effects as another one does, or is a moderator as well;
         if no effects of this layout could tell some of the variances and correlations apart.
+
+    Warns
+    -----
+    RowsLeftOutWarning
+        If rows were left out because `missing` is "drop".
 
     References
     ----------
@@ -113,9 +122,16 @@ class Multilevel:
         intercept: bool = True,
         names: Sequence[str] | None = None,
         redundant: Literal["raise", "drop"] = "raise",
+        missing: Literal["raise", "drop"] = "raise",
     ) -> None:
         check_effects(effects, "Multilevel")
+        check_choice("missing", missing, MISSING)
         effects.check_index("moderators", moderators)
+        kept: NDArray[np.intp] | None = None
+        given = effects
+        if missing == "drop":
+            effects, (moderators,), keep = without_missing(effects, moderators)
+            kept = None if keep.all() else np.flatnonzero(keep)
         self.effects = effects
         self.design: Design = make_design(
             moderators,
@@ -125,6 +141,7 @@ class Multilevel:
             data=None if moderators is None else effects.data,
             rows=None if effects.ledger is None else effects.row_ids,
             redundant=redundant,
+            model="Multilevel",
         )
         if effects.k < self.design.p + 1:
             raise TooFewStudiesError(
@@ -136,10 +153,12 @@ class Multilevel:
         self.problem = MixedProblem(
             effects.y,
             self.design.matrix(effects.k),
-            read_covariance(effects, V),
+            at_rows(read_covariance(given, V), kept),
             tuple(named.term for named in self.terms),
         )
-        self.weights = read_weights(effects, weights)
+        self.weights = read_weights(given, weights)
+        if self.weights is not None:
+            self.weights = at_rows(self.weights, kept)
         self.fix = _read_fix(fix)
         self._fixed = fixed_parameters(self.terms, self.problem, self.fix)
         refuse_confounded(self.terms, self.problem, self._fixed)

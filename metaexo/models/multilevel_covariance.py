@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from metaexo.effects.effect_sizes import EffectSizes
@@ -41,6 +42,11 @@ def read_covariance(es: EffectSizes, v: Any) -> sparse.csr_array:
     if v is None:
         return sparse.csr_array(sparse.diags_array(es.v))
     return _checked(as_sparse(v, es, "V"), es)
+
+
+def at_rows(matrix: sparse.csr_array, rows: NDArray[np.intp] | None) -> sparse.csr_array:
+    """Return the rows and columns of a matrix at some positions; None stands for all."""
+    return matrix if rows is None else sparse.csr_array(matrix[rows][:, rows])
 
 
 def as_sparse(v: Any, es: EffectSizes, name: str) -> sparse.csr_array:

@@ -118,7 +118,7 @@ class RandomEffects:
                 effects.check_index(name, values)
             own = _own_weights(weights, effects)
             if missing == "drop":
-                effects, moderators, keep = without_missing(effects, moderators)
+                effects, (moderators,), keep = without_missing(effects, moderators)
                 own = own if own is None else own[keep]
             self.effects, self.weights = effects, own
         self.design: Design = make_design(
@@ -129,6 +129,7 @@ class RandomEffects:
             data=None if moderators is None else effects.data,
             rows=None if effects.ledger is None else effects.row_ids,
             redundant=redundant,
+            model="RandomEffects",
         )
         if dependence == "warn" and effects.m < effects.k:
             shared = "".join(f"; {group}" for group in shared_arms(effects))

@@ -246,3 +246,130 @@ def test_new_rows_of_moderators_in_columns_have_these_columns_and_no_others() ->
             fit.predict(new)
     by_formula = mx.RandomEffects(es.with_columns(dose=table["dose"].tolist()), "dose").fit()
     assert len(by_formula.predict(new)) == 1  # a formula takes what it names from a larger table
+
+
+STUDIES = ["a", "a", "b", "b", "c", "c", "d", "d", "e", "e"]
+DOSES = [1.0, 2.0, None, 1.0, 3.0, 2.0, 4.0, 1.0, 2.0, 5.0]
+SOURCES = ["m", "p", "m", "p", " ", "p", "m", "m", "p", "m"]
+TEN_Y = np.array([0.3, 0.5, 0.9, 0.7, 0.1, -0.1, 0.4, 0.6, 0.2, 0.8])
+TEN_V = np.array([0.02, 0.03, 0.02, 0.04, 0.03, 0.02, 0.05, 0.03, 0.02, 0.04])
+
+
+def ten_effects(rows: list[int] | None = None) -> mx.EffectSizes:
+    at = list(range(10)) if rows is None else rows
+    data = pd.DataFrame({"dose": DOSES, "source": SOURCES}).iloc[at].reset_index(drop=True)
+    return mx.EffectSizes(TEN_Y[at], TEN_V[at], study=[STUDIES[i] for i in at], data=data)
+
+
+def covariance_of(rows: list[int]) -> np.ndarray:
+    same = np.equal.outer(np.array(STUDIES), np.array(STUDIES))
+    v = 0.5 * np.sqrt(np.outer(TEN_V, TEN_V)) * same
+    np.fill_diagonal(v, TEN_V)
+    return v[np.ix_(rows, rows)]
+
+
+ALL, WITH_DOSE = list(range(10)), [0, 1, 3, 4, 5, 6, 7, 8, 9]
+WITH_BOTH = [0, 1, 3, 5, 6, 7, 8, 9]
+
+
+def as_matrix(rows: list[int]) -> object:
+    return covariance_of(rows)
+
+
+def as_list_of_arrays(rows: list[int]) -> object:
+    names = [STUDIES[i] for i in rows]
+    return [covariance_of([i for i in rows if STUDIES[i] == s]) for s in dict.fromkeys(names)]
+
+
+def as_blocks(rows: list[int]) -> object:
+    return mx.effects.covariance_blocks(TEN_V[rows], [STUDIES[i] for i in rows], correlation=0.5)
+
+
+@pytest.mark.parametrize("v_of", [as_matrix, as_list_of_arrays, as_blocks, lambda rows: None])
+@pytest.mark.parametrize("weights", [None, "equal", np.arange(1.0, 11.0)])
+@pytest.mark.parametrize("moderators", ["dose", np.array(DOSES, dtype=float)])
+def test_a_multilevel_model_without_missing_rows_is_that_of_the_other_rows(
+    v_of: object, weights: object, moderators: object
+) -> None:
+    es, v = ten_effects(), v_of(ALL)  # type: ignore[operator]
+    with pytest.raises(errors.InputError, match=r"Multilevel\(\.\.\., missing=.drop.\)") as caught:
+        mx.Multilevel(es, "study", V=v, moderators=moderators, weights=weights)
+    assert len(caught.value.rows) == 1
+    with pytest.warns(errors.RowsLeftOutWarning, match="1 of 10"):
+        fit = mx.Multilevel(es, "study", V=v, moderators=moderators, weights=weights, missing="drop").fit()
+    kept = weights[WITH_DOSE] if isinstance(weights, np.ndarray) else weights
+    part = moderators[WITH_DOSE] if isinstance(moderators, np.ndarray) else moderators
+    other = mx.Multilevel(
+        ten_effects(WITH_DOSE),
+        "study",
+        V=v_of(WITH_DOSE),
+        moderators=part,
+        weights=kept,  # type: ignore[operator]
+    ).fit()
+    np.testing.assert_allclose(fit.beta, other.beta, rtol=1e-9)
+    np.testing.assert_allclose(fit.se, other.se, rtol=1e-9)
+    np.testing.assert_allclose(fit.llf, other.llf, rtol=1e-9)
+    assert fit.effects.ledger.counts().iloc[1]["rows"] == 1
+
+
+@pytest.mark.filterwarnings("ignore::metaexo.errors.ScaleBoundaryWarning")
+def test_a_location_scale_model_leaves_out_rows_without_a_moderator_of_either_part() -> None:
+    es = ten_effects()
+    options = {"dependence": "accept"}
+    for parts in ({"location": "dose"}, {"scale": "source"}, {"location": np.array(DOSES, dtype=float)}):
+        with pytest.raises(errors.InputError, match=r"LocationScale\(\.\.\., missing=.drop.\)"):
+            mx.LocationScale(es, **parts, **options)  # type: ignore[arg-type]
+    with pytest.warns(errors.RowsLeftOutWarning, match="2 of 10 rows have no value of dose, source"):
+        model = mx.LocationScale(es, "dose", "source", missing="drop", **options)  # type: ignore[arg-type]
+    other = mx.LocationScale(ten_effects(WITH_BOTH), "dose", "source", **options)  # type: ignore[arg-type]
+    np.testing.assert_allclose(model.effects.y, other.effects.y)
+    np.testing.assert_allclose(model.design.matrix(8), other.design.matrix(8))
+    np.testing.assert_allclose(model.scale_design.matrix(8), other.scale_design.matrix(8))
+    np.testing.assert_allclose(model.fit(method="ML").beta, other.fit(method="ML").beta, rtol=1e-6)
+    assert model.effects.ledger.counts().iloc[1]["rows"] == 2
+
+
+def test_a_censored_model_leaves_out_rows_without_a_moderator() -> None:
+    inf = float("inf")
+    lower = np.array([0.2, 0.9, 0.6, 0.7, -0.6, -0.7, 0.4])
+    upper = np.array([0.2, 0.9, 0.6, inf, 0.6, 0.7, 0.4])
+    v, x = np.array([0.08, 0.10, 0.09, 0.13, 0.09, 0.12, 0.1]), [1.0, 2.0, 3.0, np.nan, 1.0, 2.0, 4.0]
+    kept = [0, 1, 2, 4, 5, 6]
+
+    def bounded(rows: list[int]) -> mx.effects.BoundedEffectSizes:
+        data = pd.DataFrame({"dose": [x[i] for i in rows]})
+        return mx.effects.bounded_effects(lower[rows], upper[rows], v[rows], data=data)
+
+    right = mx.CensoredRandomEffects(bounded(kept), "dose").fit(test="z")
+    for moderators in ("dose", x, np.ma.masked_invalid(x), pd.DataFrame({"dose": x})):
+        with pytest.raises(errors.InputError, match=r"CensoredRandomEffects\(\.\.\., missing=.drop.\)"):
+            mx.CensoredRandomEffects(bounded(list(range(7))), moderators)
+        with pytest.warns(errors.RowsLeftOutWarning, match="1 of 7"):
+            model = mx.CensoredRandomEffects(bounded(list(range(7))), moderators, missing="drop")
+        fit = model.fit(test="z")
+        np.testing.assert_allclose(fit.beta, right.beta, rtol=1e-9)
+        assert model.effects.ledger.counts().iloc[1]["rows"] == 1
+
+
+def test_directions_and_missing_moderators_are_left_out_side_by_side() -> None:
+    inf = float("inf")
+    lower, upper = [0.2, 0.9, 0.0, 0.6, 0.1, 0.4], [0.2, 0.9, inf, 0.6, 0.1, 0.4]
+    v, x = [0.08, 0.1, np.nan, 0.09, 0.1, 0.1], [1.0, 2.0, 3.0, np.nan, 1.5, 4.0]
+    kept = [0, 1, 4, 5]
+    es = mx.effects.bounded_effects(lower, upper, v)
+    with pytest.warns(errors.RowsLeftOutWarning) as said:
+        model = mx.CensoredRandomEffects(es, x, missing="drop")
+    assert len(said) == 2
+    np.testing.assert_array_equal(model.effects.lower, np.array(lower)[kept])
+    np.testing.assert_array_equal(model.design.matrix(4)[:, 1], np.array(x)[kept])
+    with pytest.warns(errors.RowsLeftOutWarning, match="direction"), pytest.raises(errors.ShapeError):
+        mx.CensoredRandomEffects(es, [1.0, 2.0, 3.0])
+    with pytest.warns(errors.RowsLeftOutWarning, match="direction"), pytest.raises(errors.InputError):
+        mx.CensoredRandomEffects(es, np.ma.masked_equal([1.0, 2.0, 3.0, 99.0, 1.5, 4.0], 99.0))
+
+
+def test_an_infinite_moderator_is_not_said_to_be_left_out_as_missing() -> None:
+    es = mx.EffectSizes([0.1, 0.5, 0.2, 0.9], [0.02, 0.03, 0.02, 0.05])
+    with pytest.raises(errors.InputError, match="infinite") as caught:
+        mx.RandomEffects(es, [1.0, np.inf, 2.0, 4.0])
+    assert "missing=" not in str(caught.value)
