@@ -20,6 +20,7 @@ from metaexo.errors import (
     RedundantColumnsWarning,
     RowsLeftOutWarning,
     ShapeError,
+    TooFewStudiesError,
 )
 from metaexo.inputs import LARGEST, check_choice, check_flag, read_numbers, read_words
 from metaexo.models.formula import read_formula
@@ -389,6 +390,11 @@ def without_missing(
 ) -> tuple[Effects, tuple[Moderators, ...], NDArray[np.bool_]]:
     """Return effects and moderators of the rows in which no moderator is missing, and which these are.
 
+    Raises
+    ------
+    TooFewStudiesError
+        If no row is left.
+
     Warns
     -----
     RowsLeftOutWarning
@@ -403,6 +409,12 @@ def without_missing(
     if not gone.any():
         return effects, moderators, ~gone
     named = ", ".join(lacking)
+    if gone.all():
+        raise TooFewStudiesError(
+            f"none of {effects.k} rows has a value of each of its moderators (missing: {named})",
+            "rows with a value of every moderator",
+            "fill the values, or leave the moderators out",
+        )
     warnings.warn(
         f"{int(gone.sum())} of {effects.k} rows have no value of {named} and are left out",
         RowsLeftOutWarning,

@@ -373,3 +373,15 @@ def test_an_infinite_moderator_is_not_said_to_be_left_out_as_missing() -> None:
     with pytest.raises(errors.InputError, match="infinite") as caught:
         mx.RandomEffects(es, [1.0, np.inf, 2.0, 4.0])
     assert "missing=" not in str(caught.value)
+
+
+def test_leaving_out_every_row_is_refused() -> None:
+    es, lost = mx.EffectSizes([0.1, 0.5, 0.2], [0.02, 0.03, 0.02]), [np.nan] * 3
+    for make in (
+        lambda: mx.RandomEffects(es, lost, missing="drop"),
+        lambda: mx.Multilevel(es, "study", moderators=lost, missing="drop"),
+        lambda: mx.LocationScale(es, scale=lost, missing="drop"),
+        lambda: mx.CensoredRandomEffects(es, lost, missing="drop"),
+    ):
+        with pytest.raises(errors.TooFewStudiesError, match="none of 3 rows"):
+            make()
