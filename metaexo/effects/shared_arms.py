@@ -1,20 +1,36 @@
-"""Rows of one study that rest on the same arm, in whatever role, or that stand twice."""
+"""Rows of one study that rest on the same arm or stand twice, and whom each effect was seen in."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import warnings
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.effects.arguments import check_kind
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.errors import MixedDomainsWarning
 from metaexo.formatting import printed
 from metaexo.inputs import as_word, is_blank
 
 Array = NDArray[np.float64]
 Ids = NDArray[np.intp]
+
+SUBJECTS: dict[str, str] = {
+    "clinical": "people",
+    "rct_parallel": "people",
+    "rct_split_body": "people",
+    "animal_controlled": "animals",
+    "in_vitro": "cells",
+    "mouse": "animals",
+    "rat": "animals",
+    "dog": "animals",
+    "pig": "animals",
+}
+"""Words of the columns design, domain and species, and whom the result was seen in."""
 
 ARMS = ("treatment", "control")
 # Columns that say which result an arm belongs to; rows of different outcomes or times share no number.
@@ -252,3 +268,56 @@ def _groups(keys: list[frozenset[int] | None]) -> list[list[int]]:
 def _record(effects: EffectSizes, arm: str, rows: Sequence[int]) -> SharedArm:
     labels = tuple(effects.row_labels[i] for i in rows)
     return SharedArm(effects.study[rows[0]], arm, tuple(int(i) for i in rows), labels)
+
+
+def subjects_of(effects: EffectSizes | BoundedEffectSizes) -> tuple[str, ...]:
+    """Return whom each effect was seen in: "people", "animals", "cells", or "" where the data do not tell.
+
+    Use it before effects are pooled: an effect in a dish is no effect in a patient.
+
+    Parameters
+    ----------
+    effects : EffectSizes or BoundedEffectSizes
+        Effects; the columns design, domain and species of their data are read, where they are.
+
+    Returns
+    -------
+    tuple of str
+        One entry per effect.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> words = {"design": ["in_vitro", "animal_controlled", None], "domain": [None, None, "clinical"]}
+    >>> data = pd.DataFrame(words)
+    >>> subjects_of(EffectSizes([1, 2, 3], [1, 1, 1], data=data))
+    ('cells', 'animals', 'people')
+    """
+    data = effects.data
+    if data is None:
+        return ("",) * effects.k
+    columns = [list(data[name]) for name in ("design", "domain", "species") if name in data]
+    found = [
+        next((SUBJECTS[w] for w in words if isinstance(w, str) and w in SUBJECTS), "")
+        for words in zip(*columns, strict=True)
+    ]
+    return tuple(found) or ("",) * effects.k
+
+
+def warn_of_mixed_subjects(parts: Mapping[str, EffectSizes | BoundedEffectSizes]) -> None:
+    """Warn of strata, by name, that hold results in people, in animals and in cells.
+
+    Warns
+    -----
+    MixedDomainsWarning
+        If there are some.
+    """
+    kinds = {name: sorted(set(subjects_of(part)) - {""}) for name, part in parts.items()}
+    mixed = [f"{name} ({', '.join(found)})" for name, found in kinds.items() if len(found) > 1]
+    if mixed:
+        warnings.warn(
+            f"{'strata' if len(mixed) > 1 else 'one stratum'} with results in different subjects: "
+            f"{'; '.join(mixed)}. Select one domain, or make the strata by domain as well",
+            MixedDomainsWarning,
+            stacklevel=3,
+        )

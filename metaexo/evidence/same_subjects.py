@@ -8,52 +8,6 @@ from metaexo.effects import EffectSizes
 from metaexo.errors import UnknownChoiceError
 
 ARMS = ("treatment_label", "control_label")
-SUBJECTS: dict[str, str] = {
-    "clinical": "people",
-    "rct_parallel": "people",
-    "rct_split_body": "people",
-    "animal_controlled": "animals",
-    "in_vitro": "cells",
-    "mouse": "animals",
-    "rat": "animals",
-    "dog": "animals",
-    "pig": "animals",
-}
-"""Words of the columns design, domain and species, and whom the result was seen in."""
-
-
-def subjects_of(effects: EffectSizes) -> tuple[str, ...]:
-    """Return whom each effect was seen in: "people", "animals", "cells", or "" where the data do not tell.
-
-    Use it before effects are pooled: an effect in a dish is no effect in a patient.
-
-    Parameters
-    ----------
-    effects : EffectSizes
-        Effects; the columns design, domain and species of their data are read, where they are.
-
-    Returns
-    -------
-    tuple of str
-        One entry per effect.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> words = {"design": ["in_vitro", "animal_controlled", None], "domain": [None, None, "clinical"]}
-    >>> data = pd.DataFrame(words)
-    >>> subjects_of(EffectSizes([1, 2, 3], [1, 1, 1], data=data))
-    ('cells', 'animals', 'people')
-    """
-    data = effects.data
-    if data is None:
-        return ("",) * effects.k
-    columns = [list(data[name]) for name in ("design", "domain", "species") if name in data]
-    found = [
-        next((SUBJECTS[w] for w in words if isinstance(w, str) and w in SUBJECTS), "")
-        for words in zip(*columns, strict=True)
-    ]
-    return tuple(found) or ("",) * effects.k
 
 
 def same_subjects(effects: EffectSizes) -> tuple[str, ...]:

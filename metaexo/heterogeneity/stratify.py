@@ -10,15 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.effects.shared_arms import warn_of_mixed_subjects
 from metaexo.errors import (
     DependentEffectsWarning,
     InputError,
     MetaexoError,
-    MixedDomainsWarning,
     TooFewStudiesError,
     UnknownChoiceError,
 )
-from metaexo.evidence.same_subjects import subjects_of
 from metaexo.heterogeneity.latent_levels import LatentModerator, latent_moderator
 from metaexo.heterogeneity.levels import (
     STUDY,
@@ -179,7 +178,7 @@ def stratify(
     factors = read_factors_named(by)
     refuse_mixed_levels(effects, factors)
     strata = _split(effects, factors)
-    _warn_of_mixed_domains(strata)
+    warn_of_mixed_subjects({s.name: s.effects for s in strata})
     if order is not None:
         strata = _in_order(strata, read_words(order, "order"))
     clusters = _clusters(effects, cluster)
@@ -208,19 +207,6 @@ def stratify(
         compare_unreported=compare_unreported,
         overall_df=found.overall_df,
     )
-
-
-def _warn_of_mixed_domains(strata: Sequence[Stratum]) -> None:
-    """Warn of strata that hold results in people, in animals and in cells."""
-    kinds = {s.name: sorted(set(subjects_of(s.effects)) - {""}) for s in strata}
-    mixed = [f"{name} ({', '.join(found)})" for name, found in kinds.items() if len(found) > 1]
-    if mixed:
-        warnings.warn(
-            f"{'strata' if len(mixed) > 1 else 'one stratum'} with results in different subjects: "
-            f"{'; '.join(mixed)}. Select one domain, or make the strata by domain as well",
-            MixedDomainsWarning,
-            stacklevel=3,
-        )
 
 
 def _split(effects: EffectSizes, factors: tuple[str, ...]) -> list[Stratum]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.own_bounds import as_bounded
+from metaexo.effects.shared_arms import warn_of_mixed_subjects
 from metaexo.errors import MetaexoError, UnknownChoiceError
 from metaexo.formatting import interval, number, plural, printed, text_table
 from metaexo.inputs import as_word, is_blank, read_words
@@ -138,6 +139,11 @@ def censored_strata(
     NotIdentifiableError
         If directions without sizes are all there is.
 
+    Warns
+    -----
+    MixedDomainsWarning
+        If a stratum holds results in people, in animals or in cells side by side.
+
     Examples
     --------
     >>> import pandas as pd
@@ -159,6 +165,7 @@ def censored_strata(
         raise UnknownChoiceError("by", by, [str(name) for name in es.data.columns])
     groups = _groups(es, factors)
     strata = [_stratum(es, name, rows, method, test, level) for name, rows in groups.items()]
+    warn_of_mixed_subjects({s.name: s.effects for s in strata})
     strata.sort(key=lambda s: (UNREPORTED in s.name, -s.effects.k, s.name))
     joint, note = _joint(es, groups, method, test, level)
     if joint is None:

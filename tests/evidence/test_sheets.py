@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import metaexo as mx
+from metaexo.effects.shared_arms import subjects_of
 from metaexo.errors import (
     AssumptionWarning,
     InputError,
@@ -22,7 +23,6 @@ from metaexo.errors import (
 )
 from metaexo.evidence import Sheets
 from metaexo.evidence.conditions import rows_where
-from metaexo.evidence.same_subjects import subjects_of
 from tests.evidence.folders import OUTCOMES, STUDIES, Write
 
 CONTROLLED = "contrast == 'exosome_vs_control' and use != 'apart'"

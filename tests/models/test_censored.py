@@ -15,6 +15,7 @@ from metaexo.effects import bounded_effects
 from metaexo.errors import (
     DependentEffectsWarning,
     InputError,
+    MixedDomainsWarning,
     NotIdentifiableError,
     NotNestedError,
     RowsLeftOutWarning,
@@ -550,3 +551,13 @@ def test_sheets_hand_their_bounds_to_the_model(root):
         model = mx.CensoredRandomEffects(es)
     with pytest.raises(NotIdentifiableError, match="1 effect of 3"):
         model.fit()
+
+
+def test_people_and_animals_in_one_stratum_of_censored_evidence_are_said() -> None:
+    y = [0.9, 1.3, 0.7, 0.8, 0.1, 0.3, 0.2]
+    design = ["rct_parallel"] * 2 + ["animal_controlled"] * 2 + ["rct_parallel"] * 3
+    data = pd.DataFrame({"source": list("aaaappp"), "design": design})
+    es = bounded_effects(y, y, [0.08] * 7, data=data)
+    with pytest.warns(MixedDomainsWarning, match=r"one stratum.*a \(animals, people\)\. Select"):
+        mx.models.censored_strata(es, by="source")
+    mx.models.censored_strata(es, by=["source", "design"])  # any other warning is an error of the suite
