@@ -129,7 +129,7 @@ def read_entries(values: object, name: str, size: int | None = None) -> list[Any
         or getattr(values, "ndim", 1) == 0
         or hasattr(values, "columns")
     ):
-        raise InputError(f"{name} is {_describe(values)}", "a list with one entry per row")
+        raise InputError(f"{name} is {describe(values)}", "a list with one entry per row")
     entries = list(values)
     if any(isinstance(e, list | tuple | dict | set | np.ndarray) and e is not np.ma.masked for e in entries):
         raise InputError(f"{name} holds lists, not single entries", "a list with one entry per row")
@@ -263,7 +263,7 @@ def check_flag(name: str, value: object) -> bool:
         If it is something else.
     """
     if not isinstance(value, bool | np.bool_):
-        raise InputError(f"{name} is {_describe(value)}", "True or False")
+        raise InputError(f"{name} is {describe(value)}", "True or False")
     return bool(value)
 
 
@@ -276,7 +276,7 @@ def check_number(name: str, value: object) -> float:
         If it is something else.
     """
     if not is_number(value):
-        raise InputError(f"{name} is {_describe(value)}", "a number")
+        raise InputError(f"{name} is {describe(value)}", "a number")
     return float(value)  # type: ignore[arg-type]
 
 
@@ -354,7 +354,7 @@ class Immutable:
 
 def _read_any(values: object, name: str, rows: Sequence[str] | None) -> Array:
     if values is None or isinstance(values, dict | set | frozenset) or callable(values):
-        raise InputError(f"{name} is {_describe(values)}", "numbers")
+        raise InputError(f"{name} is {describe(values)}", "numbers")
     cells = _as_cells(values, name)
     if cells.dtype.kind in "fiub":
         return np.array(cells, dtype=float)
@@ -428,7 +428,7 @@ def _number(cell: object) -> float | None:
     return None
 
 
-def _describe(value: object) -> str:
+def describe(value: object) -> str:
     """Return what was handed in, in a few words."""
     if value is None or isinstance(value, bool | int | float):
         return repr(value)

@@ -30,7 +30,7 @@ from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.origin import Origin
 from metaexo.errors import InputError, ShapeError, TooFewStudiesError
 from metaexo.formatting import interval, plural
-from metaexo.inputs import check_aligned, check_flag
+from metaexo.inputs import check_aligned, check_flag, describe
 from metaexo.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -394,3 +394,36 @@ def counts_in_words(effects: EffectSizes | BoundedEffectSizes) -> str:
     """Return how many effects of how many studies, and which column of the data says so."""
     of = f" (column {effects.study_column!r})" if effects.study_column is not None else ""
     return f"{plural(effects.k, 'effect')} from {plural(effects.m, 'study', 'studies')}{of}"
+
+
+def check_effects(effects: object, model: str) -> None:
+    """Refuse anything but a set of effects, with a remedy for what is often handed in instead.
+
+    Parameters
+    ----------
+    effects : object
+        What was handed in.
+    model : str
+        The function that was called, for the remedy.
+
+    Raises
+    ------
+    InputError
+        If it is no EffectSizes.
+    """
+    if isinstance(effects, EffectSizes):
+        return
+    if isinstance(effects, BoundedEffectSizes):
+        raise effects.no_points()
+    if hasattr(effects, "columns"):
+        remedy = (
+            f'{model}(mx.EffectSizes("yi", "vi", data=frame)) with the names of its columns of effects and '
+            "sampling variances"
+        )
+    elif isinstance(getattr(effects, "effects", None), EffectSizes):
+        remedy = f"{model}(result.effects), for the effects of a result"
+    else:
+        remedy = f"{model}(mx.EffectSizes(y, v)) with arrays of effects y and sampling variances v"
+    raise InputError(
+        f"the effects are {describe(effects)}", "effects with sampling variances: an EffectSizes", remedy
+    )

@@ -352,39 +352,6 @@ def _from_columns(
     )
 
 
-def check_effects(effects: object, model: str) -> None:
-    """Refuse anything but a set of effects, with a remedy for what is often handed in instead.
-
-    Parameters
-    ----------
-    effects : object
-        What was handed in.
-    model : str
-        The function that was called, for the remedy.
-
-    Raises
-    ------
-    InputError
-        If it is no EffectSizes.
-    """
-    if isinstance(effects, EffectSizes):
-        return
-    if isinstance(effects, BoundedEffectSizes):
-        raise effects.no_points()
-    if hasattr(effects, "columns"):
-        remedy = (
-            f'{model}(mx.EffectSizes("yi", "vi", data=frame)) with the names of its columns of effects and '
-            "sampling variances"
-        )
-    elif isinstance(getattr(effects, "effects", None), EffectSizes):
-        remedy = f"{model}(result.effects), for the effects of a result"
-    else:
-        remedy = f"{model}(mx.EffectSizes(y, v)) with arrays of effects y and sampling variances v"
-    raise InputError(
-        f"the effects are {_what(effects)}", "effects with sampling variances: an EffectSizes", remedy
-    )
-
-
 def without_missing(
     effects: Effects, *moderators: Moderators
 ) -> tuple[Effects, tuple[Moderators, ...], NDArray[np.bool_]]:
@@ -617,9 +584,3 @@ def _alone_in_words(design: Design, j: int) -> str:
     if column.size and np.ptp(column) == 0:
         return f"{design.names[j]} has one value ({column[0]:g}) in all rows"
     return f"{design.names[j]} adds nothing to the columns before it"
-
-
-def _what(value: object) -> str:
-    """Return the kind of a thing in words."""
-    kind = type(value).__name__
-    return f"{'an' if kind[0].lower() in 'aeio' else 'a'} {kind}"

@@ -29,11 +29,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
+from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.formatting import interval, number, percent, printed
 from metaexo.inputs import check_level
-from metaexo.models.design import check_effects
 from metaexo.models.readable import Readable
 from metaexo.numeric.closed_forms import dersimonian_laird
 from metaexo.numeric.problem import Array, make_batch

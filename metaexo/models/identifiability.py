@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.formatting import plural, printed
 from metaexo.inputs import check_number, read_words
-from metaexo.models.design import check_effects, make_design
+from metaexo.models.design import make_design
 from metaexo.models.multilevel_grouping import grouping
 from metaexo.models.multilevel_terms import RandomTerm
 from metaexo.numeric.problem import Array

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import (
     DependentEffectsWarning,
@@ -17,7 +18,7 @@ from metaexo.errors import (
 )
 from metaexo.formatting import plural
 from metaexo.inputs import check_choice, check_level
-from metaexo.models.design import DEPENDENCE, MISSING, Redundant, check_effects, make_design, without_missing
+from metaexo.models.design import DEPENDENCE, MISSING, Redundant, make_design, without_missing
 from metaexo.models.inference import get_test
 from metaexo.models.location_scale_results import LocationScaleResults
 from metaexo.models.scale_likelihood import make_likelihood

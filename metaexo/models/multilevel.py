@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import (
     ConvergenceError,
@@ -16,7 +17,7 @@ from metaexo.errors import (
     UnknownChoiceError,
 )
 from metaexo.inputs import check_choice, check_level, check_number
-from metaexo.models.design import MISSING, Design, check_effects, make_design, without_missing
+from metaexo.models.design import MISSING, Design, make_design, without_missing
 from metaexo.models.multilevel_covariance import at_rows, read_covariance
 from metaexo.models.multilevel_refusals import (
     refuse_confounded,

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import CorrelationError, InputError, TooFewStudiesError
 from metaexo.inputs import Immutable, check_choice, check_level, check_number
-from metaexo.models.design import Design, check_effects, make_design
+from metaexo.models.design import Design, make_design
 from metaexo.models.robust import Freedom, RobustResults, read_freedom, split_clusters
 from metaexo.models.sandwich import cluster_sandwich
 from metaexo.numeric.mixed.terms import Index

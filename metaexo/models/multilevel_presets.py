@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.effects import covariance_blocks
+from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import CorrelationError, FewStudiesWarning, InputError
 from metaexo.formatting import printed
 from metaexo.inputs import Immutable, check_choice, check_level, check_number, read_numbers
-from metaexo.models.design import check_effects
 from metaexo.models.multilevel import Multilevel
 from metaexo.models.multilevel_grouping import grouping
 from metaexo.models.multilevel_results import MultilevelResults

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.shared_arms import shared_arms
 from metaexo.errors import (
@@ -23,7 +24,7 @@ from metaexo.errors import (
 )
 from metaexo.formatting import plural
 from metaexo.inputs import LARGEST, check_choice, check_level, check_number, read_numbers
-from metaexo.models.design import DEPENDENCE, MISSING, Design, check_effects, make_design, without_missing
+from metaexo.models.design import DEPENDENCE, MISSING, Design, make_design, without_missing
 from metaexo.models.inference import MEANT_FOR_RANDOM_EFFECTS, get_test
 from metaexo.models.results import RandomEffectsResults
 from metaexo.numeric.estimators import Estimator, get_estimator
@@ -293,6 +294,13 @@ class RandomEffects:
     def _check_zero_variances(self, estimator: Estimator, tau2: float | None, batch: Batch) -> None:
         if not (batch.v == 0).any():
             return
+        if tau2 is None and not batch.v.any() and not batch.residual_ss()[0] > 0:
+            raise NotIdentifiableError(
+                "all sampling variances are zero, and the effects do not differ beyond their moderators",
+                "effects that differ, or sampling variances above 0",
+                "look the sampling variances up in the source",
+                self._rows_without_variance(),
+            )
         if estimator.divides_by_v if tau2 is None else tau2 == 0:
             zero = self._rows_without_variance()
             estimated = tau2 is not None and not estimator.divides_by_v

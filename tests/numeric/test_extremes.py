@@ -171,3 +171,11 @@ def test_designs_that_once_ended_in_bare_errors() -> None:
             assert np.isfinite([fit.tau2, fit.i2, fit.h2, *fit.beta, *fit.se]).all()
             assert str(fit.summary())
             assert len(fit.to_frame()) == 2
+
+
+@pytest.mark.parametrize("method", ["REML", "ML", "DL", "PM", "SJ", "HE", "EE"])
+@pytest.mark.parametrize("y", [[1.0, 1.0], [1e6, 1e6, 1e6], [0.0, 0.0, 0.0]])
+def test_equal_effects_without_any_sampling_variance_tell_nothing(y: list[float], method: str) -> None:
+    model = mx.RandomEffects(mx.EffectSizes(y, np.zeros(len(y))))
+    with pytest.raises(errors.NotIdentifiableError, match="do not differ"):
+        model.fit(method)
