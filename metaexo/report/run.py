@@ -17,13 +17,14 @@ import os
 import re
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.errors import InputError, RowsWithoutEffectWarning, UnknownChoiceError
 from metaexo.formatting import safe_cells, without_html
 from metaexo.report.collected import MANIFEST, SUMMARY, FigureEntry, update_manifest, update_summary
 
@@ -292,7 +293,10 @@ def reproduce(
 def _run(main: Callable[[Analysis], None], script: Path, folders: Folders) -> Analysis:
     title = _title(script)
     analysis = Analysis(script, title, folders)
-    main(analysis)
+    with warnings.catch_warnings():
+        # the analyses say which rows give no effect in their own tables and notes, from the ledger
+        warnings.simplefilter("ignore", RowsWithoutEffectWarning)
+        main(analysis)
     if not analysis.written:
         raise InputError(f"{script.name} wrote nothing", "an analysis that writes a table or a figure")
     _close_figures()
