@@ -91,8 +91,14 @@ def adjust(fit: RandomEffectsResults) -> KenwardRoger:
     w = 1.0 / (fit.effects.v + fit.tau2)
     x = fit.design.matrix(fit.k)
     plain = np.asarray(fit.wls.cov[0])
-    second, third = (x.T * w**2) @ x, (x.T * w**3) @ x
+    second = (x.T * w**2) @ x
+    # X'W^3X - X'W^2X (X'WX)^-1 X'W^2X is a sum of squares, taken so that weights far apart lose no digits;
+    # rows in falling order of weight keep the factorisation exact in each row
+    order = np.argsort(-w)
+    q, r = np.linalg.qr(np.sqrt(w[order])[:, None] * x[order])
+    weighted = w[order][:, None] * np.linalg.solve(r, q.T).T
+    left = weighted - q @ (q.T @ weighted)
     variance = 2.0 / float(moments(fit.batch, np.array([fit.tau2])).trace_pp[0])
-    cov = plain + 2 * variance * plain @ (third - second @ plain @ second) @ plain
+    cov = plain + 2 * variance * left.T @ left
     cov = 0.5 * (cov + cov.T)
     return KenwardRoger(cov, cov @ second @ cov, variance)

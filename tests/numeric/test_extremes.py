@@ -179,3 +179,19 @@ def test_equal_effects_without_any_sampling_variance_tell_nothing(y: list[float]
     model = mx.RandomEffects(mx.EffectSizes(y, np.zeros(len(y))))
     with pytest.raises(errors.NotIdentifiableError, match="do not differ"):
         model.fit(method)
+
+
+def test_kenward_roger_keeps_its_digits_where_variances_are_far_apart() -> None:
+    # group means: the adjusted variance of the precise group is that of its own effects, whatever the others
+    y, x = np.array([0.1, 0.3, 2.0, -4.0, 1.0, 0.5]), np.array([0.0, 0.0, 1.0, 1.0, 1.0, 1.0])
+    far = np.array([1e-10, 1e-10, 1.0, 2.0, 1.0, 2.0])
+    fit = mx.RandomEffects(mx.EffectSizes(y, far), x).fit(tau2=0.0, test="z")
+    assert fit.cov[0, 0] == pytest.approx(5e-11, rel=1e-9)
+    kr = mx.RandomEffects(mx.EffectSizes(np.where(x == 0, 1e-6 * y, y), far), x).fit(test="kenward-roger")
+    w = [1 / (Fraction(float(v)) + Fraction(kr.tau2)) for v in far]
+    parts = [[w[i] for i in range(6) if x[i] == g] for g in (0, 1)]
+    own = [sum(z**3 for z in p) - sum(z**2 for z in p) ** 2 / sum(p) for p in parts]
+    trace = sum(sum(z**2 for z in p) - 2 * sum(z**3 for z in p) / sum(p) for p in parts)
+    trace += sum((sum(z**2 for z in p) / sum(p)) ** 2 for p in parts)
+    wanted = 1 / sum(parts[0]) + 4 / trace * own[0] / sum(parts[0]) ** 2
+    assert kr.cov[0, 0] == pytest.approx(float(wanted), rel=1e-9)
