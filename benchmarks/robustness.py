@@ -19,8 +19,9 @@ from numpy.random import Generator
 
 from metaexo.numeric.estimators import ESTIMATORS, Estimator
 from metaexo.numeric.likelihood import log_likelihood, upper_bound
-from metaexo.numeric.problem import Array, Batch, make_batch
+from metaexo.numeric.problem import Batch, make_batch
 from metaexo.numeric.tau2 import Tau2
+from metaexo.types import Array
 
 SEED = 20_240_117
 SETS = 100_000

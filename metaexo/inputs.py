@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.errors import InputError, ShapeError, UnclearLevelWarning, UnknownChoiceError
+from metaexo.types import Array
 
-Array = NDArray[np.float64]
 Kind = TypeVar("Kind", bound=np.generic)
 LARGEST = 1e100  # beyond it squares of numbers overflow
 SHAPES = {0: "a single number", 1: "a one-dimensional array", 2: "a two-dimensional array"}

@@ -6,11 +6,9 @@ All functions take arrays of one shape, one entry a study, and return effects an
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.effects.measure import Measure, register
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 FAMILY = "two groups, events"
 EVENTS = ("treatment_events", "treatment_n", "control_events", "control_n")

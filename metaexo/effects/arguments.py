@@ -14,14 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.effects.check import (
-    Array,
-    Mask,
-    check_correlation,
-    check_direction,
-    check_not_negative,
-    check_p_value,
-)
+from metaexo.effects.check import check_correlation, check_direction, check_not_negative, check_p_value
 from metaexo.errors import (
     InputError,
     ProportionError,
@@ -41,6 +34,7 @@ from metaexo.inputs import (
     read_entries,
     read_numbers,
 )
+from metaexo.types import Array, Mask
 
 if TYPE_CHECKING:
     import pandas as pd

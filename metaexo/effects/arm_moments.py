@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from metaexo.effects.conversions import FORMULAS
 from metaexo.effects.five_numbers import QuantileEstimates, mean_sd_from_quantiles
-from metaexo.effects.reported import Mask, Reported, Words, complete_sd
-
-Array = NDArray[np.float64]
+from metaexo.effects.reported import Reported, Words, complete_sd
+from metaexo.types import Array, Mask
 
 QUANTILES = ("min", "q1", "median", "q3", "max")
 OF_MEDIANS = tuple(FORMULAS[f"mean_sd_from_{kind}"] for kind in ("quartiles", "range", "five"))

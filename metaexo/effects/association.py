@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.effects.biserial import fisher_z
 from metaexo.effects.measure import Measure, identity, register
 from metaexo.effects.two_proportions import log_odds_ratio
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 EVENTS = ("treatment_events", "treatment_n", "control_events", "control_n")
 

@@ -17,11 +17,11 @@ from metaexo.effects.reported import ARMS, complete_sd, read_table
 from metaexo.errors import AssumptionWarning, InputError, ShapeError
 from metaexo.formatting import plural
 from metaexo.inputs import read_numbers
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
 NOTE = "SD taken as {:g}"
 
 

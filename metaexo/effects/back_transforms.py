@@ -10,18 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from metaexo.effects.arguments import reads, reads_groups
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, ShapeError
 from metaexo.inputs import read_numbers
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
-
-Array = NDArray[np.float64]
 
 
 @reads

@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from metaexo.effects.corrections import pooled_sd
 from metaexo.effects.measure import Measure, identity, register
 from metaexo.effects.to_d import through_d
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 MEANS = ("treatment_mean", "treatment_sd", "treatment_n", "control_mean", "control_sd", "control_n")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from metaexo.effects.arguments import (
     check_studies,
@@ -32,12 +32,11 @@ from metaexo.errors import InputError, ShapeError, TooFewStudiesError
 from metaexo.formatting import interval, plural
 from metaexo.inputs import check_aligned, check_flag, describe
 from metaexo.ledger import Ledger
+from metaexo.types import Array, Mask
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 ENDS = ("lower", "upper", "v_lower", "v_upper")
 
 

@@ -26,12 +26,11 @@ from metaexo.errors import AssumptionWarning, UnknownChoiceError
 from metaexo.formatting import plural
 from metaexo.inputs import Immutable
 from metaexo.numeric.tails import t_of_tail
+from metaexo.types import Array, Mask
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 Kind = Literal["exact", "interval", "direction", ""]
 
 BOUNDED = ("SMD", "SMCC", "SMCRP", "D2OR", "D2ORN", "D2ORL")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from metaexo.effects.check import MATCHED_CELLS
 from metaexo.effects.effect_sizes import REPORTED, Derivation
@@ -16,9 +16,8 @@ from metaexo.effects.zero_cells import ZeroCells, add_to_cells, cells
 from metaexo.errors import InputError, MissingInputError, NegativeMeansWarning, ShapeError, UnknownChoiceError
 from metaexo.formatting import plural
 from metaexo.inputs import Immutable, check_aligned, check_choice, check_flag, read_numbers
+from metaexo.types import Array, Mask
 
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 AT_THE_EDGE = "is at the edge of what is possible, where its formula gives no sampling variance above 0"
 ASSOCIATION = ("Correlation", "Yule's Q", "Yule's Y")
 NOT_GIVEN = "not given: "

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.effects.arguments import correlations, not_negative, numbers, reads, sizes
-from metaexo.effects.check import Array
 from metaexo.effects.paired_means import difference_variance
 from metaexo.effects.t_statistics import t_from_p
+from metaexo.types import Array
 
 
 @reads

@@ -24,12 +24,11 @@ from metaexo.errors import (
     StandardErrorError,
     TimeError,
 )
+from metaexo.types import Array, Mask
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 MATCHED_CELLS = ("both", "first_only", "second_only", "neither")
 GENOTYPES = ("homozygous_first", "heterozygous", "homozygous_second")

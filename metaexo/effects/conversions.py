@@ -7,15 +7,14 @@ which each conversion stands in the derivation of an effect.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from metaexo.effects.arguments import reads
 from metaexo.effects.changes import correlation_from_change_sd
 from metaexo.errors import InputError
 from metaexo.numeric.tails import t_of_tail
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 FORMULAS = {
     "sd_from_se": "SD from SE",

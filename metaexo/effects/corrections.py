@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import gammaln, hyp2f1
 
-Array = NDArray[np.float64]
+from metaexo.types import Array
+
 LARGE_DF = 100.0
 SMALLEST_N_OF_A_CORRELATION = 4
 LARGE_C = 25.0

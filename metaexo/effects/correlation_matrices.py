@@ -22,8 +22,8 @@ from metaexo.errors import (
 )
 from metaexo.inputs import Immutable, check_flag, check_number, read_words
 from metaexo.numeric.tails import t_of_tail, t_two_sided
+from metaexo.types import Array
 
-Array = NDArray[np.float64]
 ONE = 1e-8  # a diagonal within this of ones is that of a correlation matrix
 
 

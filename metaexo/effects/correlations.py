@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.effects.corrections import average_over_rows, hypergeometric, unbiased_correlation
 from metaexo.effects.measure import Alternative, Measure, identity, register
 from metaexo.effects.t_statistics import t_from_p
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 INPUTS = ("correlation", "n")
 SMALLEST_N = 3

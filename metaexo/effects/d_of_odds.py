@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
 from metaexo.effects.arguments import numbers, reads, signs, sizes, squares
-from metaexo.effects.check import Array
 from metaexo.effects.two_by_two import first_cell
 from metaexo.errors import ProportionError
 from metaexo.inputs import check_choice
+from metaexo.types import Array
 
 LOGISTIC = math.pi / math.sqrt(3)
 NORMAL = 1.65

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.effects.arguments import numbers, reads, signs, sizes, squares
-from metaexo.effects.check import Array
 from metaexo.effects.group_correlations import d_of_point_biserial, point_biserial_of_d
 from metaexo.effects.t_statistics import f_from_t, p_from_t, t_from_f, t_from_p
 from metaexo.errors import InputError
+from metaexo.types import Array
 
 
 @reads

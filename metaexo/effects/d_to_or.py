@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from metaexo.effects.corrections import pooled_sd
@@ -14,8 +13,8 @@ from metaexo.effects.d_of_odds import LOGISTIC, NORMAL
 from metaexo.effects.measure import Measure, register
 from metaexo.effects.to_d import through_d
 from metaexo.effects.two_proportions import log_odds_ratio
+from metaexo.types import Array
 
-Array = NDArray[np.float64]
 Compute = Callable[..., tuple[Array, Array]]
 
 MEANS = ("treatment_mean", "treatment_sd", "treatment_n", "control_mean", "control_sd", "control_n")

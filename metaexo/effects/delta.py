@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
 from metaexo.effects.conversions import tail_of
 from metaexo.errors import InputError, ShapeError
 from metaexo.inputs import Immutable, check_level, check_number, read_numbers
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 FIRST_STEP = 0.05
 HALVINGS = 5

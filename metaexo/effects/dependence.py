@@ -14,11 +14,10 @@ from metaexo.effects.arguments import check_kind
 from metaexo.effects.effect_sizes import Derivation, EffectSizes
 from metaexo.errors import AssumptionWarning, CorrelationError, InputError, MissingInputError, ShapeError
 from metaexo.inputs import Immutable, check_aligned, check_flag, check_number, read_numbers, read_words
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

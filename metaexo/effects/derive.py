@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.effects.arm_moments import OF_MEDIANS, arm_moments
 from metaexo.effects.calculate import (
@@ -43,12 +42,11 @@ from metaexo.effects.t_statistics import t_from_p
 from metaexo.effects.why_not import PAIRED_FAMILY, PAIRED_FORM, why_no_effect
 from metaexo.errors import AssumptionWarning, CorrelationError, InputError
 from metaexo.inputs import Immutable, check_level, check_number
+from metaexo.types import Array, Mask
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 F_UNTOLD = "F taken as that of the two arms alone: its degrees of freedom are not told"
 

@@ -42,11 +42,11 @@ from metaexo.inputs import (
     read_numbers,
 )
 from metaexo.ledger import Ledger
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
 How = Literal["reported", "converted", "assumed"]
 VARIANCE_RATIO_LIMIT = 1e7
 LEAST_VARIANCE, MOST_VARIANCE, LARGEST_EFFECT = 1e-100, 1e100, 1e100

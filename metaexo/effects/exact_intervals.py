@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
 from metaexo.effects.arguments import reads
 from metaexo.effects.check import check_counts, check_events_within, check_sample_size
 from metaexo.errors import ShapeError
 from metaexo.inputs import check_level
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 
 @reads

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import betaincinv, ndtr, ndtri
 
 from metaexo.effects.corrections import average_over_rows, hedges_factor, hypergeometric, unbiased_correlation
@@ -23,8 +22,8 @@ from metaexo.effects.tetrachoric import tetrachoric_correlation
 from metaexo.effects.variance_explained import fixed_r_squared, fixed_r_squared_z
 from metaexo.errors import InputError
 from metaexo.numeric.tails import t_of_tail
+from metaexo.types import Array
 
-Array = NDArray[np.float64]
 Values = Mapping[str, Array]
 
 SYMBOLS: Mapping[str, str] = {

@@ -20,8 +20,8 @@ from metaexo.effects.quantile_models import (
 from metaexo.effects.quantile_rules import Quantiles
 from metaexo.errors import IntervalError, MissingInputError
 from metaexo.inputs import Immutable, check_choice
+from metaexo.types import Array
 
-Array = NDArray[np.float64]
 Rule = Callable[[Quantiles], Array]
 
 NUMBERS = ("minimum", "q1", "median", "q3", "maximum")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.effects.measure import Measure, register
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 
 def relative_excess_heterozygosity(

@@ -6,12 +6,11 @@ For group sizes that are not known, the limit of large groups of one size is tak
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from metaexo.effects.arguments import correlations, reads
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 EQUAL_GROUPS = 4.0
 

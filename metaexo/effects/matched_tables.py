@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.effects.measure import Alternative, Measure, identity, register
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 FAMILY = "matched pairs, events"
 CELLS = ("both", "first_only", "second_only", "neither")

@@ -12,11 +12,10 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.errors import InputError, UnknownChoiceError, nearest_word
+from metaexo.types import Array
 
-Array = NDArray[np.float64]
 # Values that the quantity on the display scale can have, by its label; the others have no end.
 POSSIBLE = {
     "Correlation": (-1.0, 1.0),

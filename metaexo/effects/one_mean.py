@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.effects.corrections import average_over_rows, hedges_factor
 from metaexo.effects.mean_ratios import log_of_positive
 from metaexo.effects.measure import Measure, identity, register
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 INPUTS = ("mean", "sd", "n")
 

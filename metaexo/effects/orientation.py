@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from metaexo.errors import UnknownChoiceError
 from metaexo.inputs import check_aligned, is_blank, read_entries, read_numbers
+from metaexo.types import Array
 
-Array = NDArray[np.float64]
 BETTER = ("higher", "lower", "none")
 NO_DIRECTION = "the sheet does not say which direction is the benefit"
 

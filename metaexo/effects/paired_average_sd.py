@@ -6,14 +6,12 @@ All functions take arrays of one shape, one entry a study, and return effects an
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.effects.corrections import hedges_factor
 from metaexo.effects.measure import Alternative, Measure, register
 from metaexo.effects.paired_means import FAMILY, PAIRED, difference_variance
 from metaexo.effects.t_statistics import t_from_p
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 
 def change_over_average_sd(

@@ -7,13 +7,11 @@ All functions take arrays of one shape, one entry a study, and return effects an
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.effects.corrections import hedges_factor, unbiased_correlation
 from metaexo.effects.measure import Alternative, Measure, register
 from metaexo.effects.t_statistics import t_from_p
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 FAMILY = "one group twice, means"
 PAIRED = ("post_mean", "post_sd", "pre_mean", "pre_sd", "n", "correlation")

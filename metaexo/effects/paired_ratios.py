@@ -6,12 +6,10 @@ All functions take arrays of one shape, one entry a study, and return effects an
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.effects.mean_ratios import log_of_positive
 from metaexo.effects.measure import Measure, register
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 FAMILY = "one group twice, means"
 PAIRED = ("post_mean", "post_sd", "pre_mean", "pre_sd", "n", "correlation")

@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.effects.biserial import fisher_z
 from metaexo.effects.corrections import average_over_rows
 from metaexo.effects.correlations import correlation_from_t
 from metaexo.effects.measure import Alternative, Measure, register
 from metaexo.effects.t_statistics import t_from_p
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 FAMILY = "regression, one predictor"
 PARTIAL = ("partial", "n", "predictors")

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.effects.back_transforms import inverse_freeman_tukey_rate
 from metaexo.effects.measure import BackBySize, Measure, identity, register
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 TWO = ("treatment_events", "treatment_time", "control_events", "control_time")
 ONE = ("events", "time")

@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, ndtr, ndtri
 
 from metaexo.effects.back_transforms import inverse_double_arcsine
 from metaexo.effects.corrections import average_over_rows
 from metaexo.effects.measure import BackBySize, Measure, identity, register
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 FAMILY = "one group, events"
 EVENTS = ("events", "n")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import roots_legendre
 
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 
 @cache

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import gamma, gammaincinv, log_ndtr, ndtri
 
 from metaexo.effects.quadrature import gauss_legendre
 from metaexo.effects.quantile_rules import Quantiles, luo_mean, wan_sd
+from metaexo.types import Array
 
-Array = NDArray[np.float64]
 Moments = tuple[float, float]
 
 SCENARIOS = {"range": ("minimum", "median", "maximum"), "quartiles": ("q1", "median", "q3")}

@@ -9,12 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtri
 
 from metaexo.effects.quadrature import gauss_legendre
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 SMALL, MEDIUM = 15, 70
 HOZO_MEAN_N = 25

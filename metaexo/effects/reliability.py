@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.effects.measure import Measure, identity, register
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 INPUTS = ("alpha", "items", "n")
 

@@ -14,12 +14,11 @@ from metaexo.effects.conversions import FORMULAS, sd_from_ci, sd_from_se, se_fro
 from metaexo.effects.t_statistics import t_from_f
 from metaexo.errors import InputError, ShapeError
 from metaexo.inputs import read_entries, read_numbers
+from metaexo.types import Array, Mask
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 Words = NDArray[np.str_]
 
 ARMS = ("treatment", "control")

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.effects.arguments import check_shapes, not_negative, numbers, reads, reads_groups, sizes, squares
-from metaexo.effects.check import Array
 from metaexo.effects.t_statistics import t_from_f, t_from_p
 from metaexo.errors import ShapeError
+from metaexo.types import Array
 
 
 @reads

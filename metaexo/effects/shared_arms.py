@@ -15,8 +15,8 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import MixedDomainsWarning
 from metaexo.formatting import printed
 from metaexo.inputs import as_word, is_blank
+from metaexo.types import Array
 
-Array = NDArray[np.float64]
 Ids = NDArray[np.intp]
 
 SUBJECTS: dict[str, str] = {

@@ -20,11 +20,11 @@ from metaexo.effects.shared_arms import ARMS, arm_numbers, arms_by_name, arms_by
 from metaexo.effects.zero_cells import ZeroCells, add_to_cells, cells
 from metaexo.errors import InputError, MissingInputError
 from metaexo.inputs import read_entries
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
 
 SUMS = (
     "MD",

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.effects.arguments import numbers, p_values, reads, signs, squares
-from metaexo.effects.check import Array
 from metaexo.numeric.tails import t_of_tail, t_two_sided
+from metaexo.types import Array
 
 
 @reads

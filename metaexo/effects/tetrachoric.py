@@ -6,13 +6,11 @@ All functions take arrays of one shape, one entry a study, and return effects an
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, owens_t
 
 from metaexo.effects.biserial import fisher_z
 from metaexo.effects.measure import Measure, identity, register
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 EVENTS = ("treatment_events", "treatment_n", "control_events", "control_n")
 BISECTIONS = 60

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from metaexo.effects.d_of_statistics import d_of_f, d_of_p, d_of_t
 from metaexo.effects.group_correlations import d_of_point_biserial
 from metaexo.effects.measure import Alternative
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 
 def through_d(from_d: Callable[..., tuple[Array, Array]]) -> tuple[Alternative, ...]:

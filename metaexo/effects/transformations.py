@@ -12,14 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import expit, logit, ndtr, ndtri
 
 from metaexo.effects.arguments import reads
 from metaexo.effects.quadrature import gauss_legendre
 from metaexo.inputs import check_choice
+from metaexo.types import Array
 
-Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
 
 POINTS = 200

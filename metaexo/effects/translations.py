@@ -6,14 +6,13 @@ For telling readers what an effect means; for analysis use the measures, which b
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
 from metaexo.effects.arguments import reads
 from metaexo.effects.group_correlations import point_biserial_of_d
 from metaexo.inputs import check_choice
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 
 @reads

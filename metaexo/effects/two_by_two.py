@@ -10,13 +10,13 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from metaexo.effects.arguments import reads
 from metaexo.errors import MissingInputError, SampleSizeError, ShapeError
 from metaexo.inputs import Immutable
+from metaexo.types import Array
 
-Array = NDArray[np.float64]
 SMALLEST = 1e-12
 
 MOST_PEOPLE = 10_000_000

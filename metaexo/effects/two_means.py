@@ -6,14 +6,12 @@ All functions take arrays of one shape, one entry a study, and return effects an
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.effects.corrections import average_over_rows, hedges_factor, pooled_sd
 from metaexo.effects.measure import Alternative, Measure, register
 from metaexo.effects.t_statistics import t_from_p
 from metaexo.effects.to_d import through_d
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 FAMILY = "two groups, means"
 MEANS = ("treatment_mean", "treatment_sd", "treatment_n", "control_mean", "control_sd", "control_n")

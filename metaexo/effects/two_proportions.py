@@ -7,12 +7,10 @@ Zero cells are dealt with before (see :mod:`metaexo.effects.zero_cells`).
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.effects.corrections import average_over_rows
 from metaexo.effects.measure import Measure, register
-
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 FAMILY = "two groups, events"
 EVENTS = ("treatment_events", "treatment_n", "control_events", "control_n")

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 from metaexo.effects.corrections import average_over_rows
 from metaexo.effects.measure import Alternative, Measure, identity, register
 from metaexo.effects.quadrature import gauss_legendre
+from metaexo.types import Array
 
-Array = NDArray[np.float64]
 Compute = Callable[..., tuple[Array, Array]]
 
 INPUTS = ("r_squared", "n", "predictors")

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.effects.arm_moments import ArmMoments, arm_moments
 from metaexo.effects.measure import Measure
 from metaexo.effects.reported import ARMS, Reported, direction_of, exact_p, f_of_the_arms
-
-Mask = NDArray[np.bool_]
+from metaexo.types import Mask
 
 # measure of two independent groups -> measure of the same people twice, on the same scale
 PAIRED_FORM = {"MD": "MC", "SMD": "SMCRP", "ROM": "ROMC", "CVR": "CVRC", "VR": "VRC"}

@@ -12,15 +12,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.effects.check import MATCHED_CELLS
 from metaexo.effects.effect_sizes import Derivation
 from metaexo.errors import InputError
 from metaexo.inputs import check_choice, check_flag, check_number
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from metaexo.types import Array, Mask
 
 STUDIES = ("studies_with_zero", "all", "all_if_any_zero", "none")
 CELLS = ("all", "events")

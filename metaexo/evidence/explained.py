@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 
 from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.numeric.tails import t_quantile
+from metaexo.types import Array, Index, Words
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
-Codes = NDArray[np.intp]
-Names = NDArray[np.object_]
 
 REFUSED = "fewer than two levels stand in two studies or more: cannot be told from the study"
 ALIASED = "the others tell it completely"
@@ -226,7 +224,7 @@ def shares_explained(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _usable(table: pd.DataFrame, study: Names) -> NDArray[np.bool_]:
+def _usable(table: pd.DataFrame, study: Words) -> NDArray[np.bool_]:
     """Return the rows that know all factors and whose levels all stand in two studies or more."""
     keep = np.array(table.notna().all(axis=1))
     while True:
@@ -239,7 +237,7 @@ def _usable(table: pd.DataFrame, study: Names) -> NDArray[np.bool_]:
             return keep
 
 
-def _alone(y: Array, column: pd.Series, study: Names, chance: _Chance) -> dict[str, object]:
+def _alone(y: Array, column: pd.Series, study: Words, chance: _Chance) -> dict[str, object]:
     facts = _facts(column, study)
     if column.nunique() < 2:
         return facts | {"note": REFUSED}
@@ -263,7 +261,7 @@ def _alone(y: Array, column: pd.Series, study: Names, chance: _Chance) -> dict[s
 
 
 def _after_the_others(
-    y: Array, table: pd.DataFrame, factor: str, study: Names, chance: _Chance
+    y: Array, table: pd.DataFrame, factor: str, study: Words, chance: _Chance
 ) -> dict[str, object]:
     facts = _facts(table[factor], study)
     others = [table[name] for name in table.columns if name != factor and table[name].nunique() > 1]
@@ -275,7 +273,7 @@ def _after_the_others(
     if np.linalg.matrix_rank(full) == np.linalg.matrix_rank(less):
         return facts | {"note": ALIASED}
 
-    def gain(rows: Codes | slice) -> float:
+    def gain(rows: Index | slice) -> float:
         return max(0.0, _r_squared(y[rows], full[rows]) - _r_squared(y[rows], less[rows]))
 
     codes, m = _codes(study)
@@ -284,14 +282,14 @@ def _after_the_others(
     return facts | {"share": gain(slice(None)), "low": low, "high": high, "note": ""}
 
 
-def _facts(column: pd.Series, study: Names) -> dict[str, object]:
+def _facts(column: pd.Series, study: Words) -> dict[str, object]:
     studies = column.to_frame("level").assign(study=study).groupby("level")["study"].nunique()
     ordered = sorted(studies.items(), key=lambda pair: (-int(pair[1]), str(pair[0])))
     levels = "; ".join(f"{name} {n}" for name, n in ordered)
     return {"k": len(column), "m": len(set(study)), "levels": levels}
 
 
-def _codes(labels: Sequence[str] | Names) -> tuple[Codes, int]:
+def _codes(labels: Sequence[str] | Words) -> tuple[Index, int]:
     names, codes = np.unique(np.asarray(labels, dtype=str), return_inverse=True)
     return codes, names.size
 
@@ -313,13 +311,13 @@ def _r_squared(y: Array, design: Array) -> float:
     return 1 - float((residual**2).sum()) / total
 
 
-def _resamples(codes: Codes, m: int, draws: int, rng: np.random.Generator) -> list[Codes]:
+def _resamples(codes: Index, m: int, draws: int, rng: np.random.Generator) -> list[Index]:
     """Return the rows of draws of whole studies with replacement."""
     members = [np.flatnonzero(codes == s) for s in range(m)]
     return [np.concatenate([members[s] for s in rng.integers(0, m, m)]) for _ in range(draws)]
 
 
-def _deals(codes: Codes, m: int, draws: int, rng: np.random.Generator) -> list[Codes]:
+def _deals(codes: Index, m: int, draws: int, rng: np.random.Generator) -> list[Index]:
     """Return, for each deal, the row whose levels each row gets: those of another study, in turn."""
     members = [np.flatnonzero(codes == s) for s in range(m)]
     deals = []

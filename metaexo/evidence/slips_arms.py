@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.errors import (
     CorrelationError,
@@ -19,9 +18,7 @@ from metaexo.evidence.slips_grim import decimals, grim, grim_median, grimmer, ne
 from metaexo.evidence.slips_patterns import mean_near_zero
 from metaexo.evidence.slips_rows import ARMS, Rows, SlipCheck
 from metaexo.evidence.slips_statistics import implied_p, implied_t, p_agrees, statistic_agrees
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from metaexo.types import Array, Mask
 
 OUTCOMES = ("outcomes",)
 STATISTICS = ("t", "f", "mean_sd", "mean_se", "mean_ci", "difference_ci")

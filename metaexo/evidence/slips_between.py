@@ -23,7 +23,8 @@ from metaexo.evidence.slips_patterns import (
     sd_against_n,
     unusual_cv,
 )
-from metaexo.evidence.slips_rows import ARMS, Array, Rows, SlipCheck
+from metaexo.evidence.slips_rows import ARMS, Rows, SlipCheck
+from metaexo.types import Array
 
 ARM_NUMBERS = ("mean", "sd", "se", "ci_low", "ci_high", "median", "q1", "q3", "min", "max")
 ARM_OWNER = ("study_id", "outcome", "unit", "timepoint")

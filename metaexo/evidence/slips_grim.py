@@ -14,8 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from metaexo.errors import InputError, ShapeError
 from metaexo.inputs import check_level, check_number, read_entries, read_numbers
-
-Mask = NDArray[np.bool_]
+from metaexo.types import Mask
 
 ROUNDING = 1e-9
 MOST_PLACES = 15

@@ -16,8 +16,6 @@ from metaexo.evidence.problems import SheetProblem
 from metaexo.evidence.slips_rows import Rows, SlipCheck
 from metaexo.evidence.slips_statistics import interval_and_p_agree, interval_is_centred
 
-Array = NDArray[np.float64]
-
 # what a printed effect is called -> whether it is a ratio
 SCALES: Mapping[str, bool] = {
     "SMD": False,

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from metaexo.errors import InputError, ShapeError
 from metaexo.evidence.slips_grim import door, typed
 from metaexo.numeric.tails import t_quantile
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from metaexo.types import Array, Mask
 
 FEWEST_NUMBERS = 3
 FEWEST_STUDIES = 4

@@ -14,11 +14,11 @@ from metaexo.errors import MetaexoError
 from metaexo.evidence.codebook import Outcome
 from metaexo.evidence.problems import SheetProblem
 from metaexo.evidence.reading import RawSheet
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
 Positions = NDArray[np.intp]
 
 ARMS = ("treatment", "control")

@@ -7,14 +7,12 @@ rounding to those typed can give.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from metaexo.errors import UnknownChoiceError
 from metaexo.evidence.slips_grim import door, typed
 from metaexo.numeric.tails import t_two_sided
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from metaexo.types import Array, Mask
 
 RELATIONS = ("=", "<", "<=", ">", ">=")
 ROUNDING = 1e-9

@@ -31,11 +31,11 @@ from metaexo.evidence.views import View, statistics
 from metaexo.formatting import plural
 from metaexo.inputs import check_number
 from metaexo.ledger import Ledger
+from metaexo.types import Mask
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Mask = NDArray[np.bool_]
 
 MOST_REASONS = 4
 ONLY_P = "only p "

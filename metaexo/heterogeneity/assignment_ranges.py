@@ -40,10 +40,10 @@ from metaexo.models.random_effects import RandomEffects
 from metaexo.models.results import RandomEffectsResults
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.likelihood_maximum import restricted_maximum_likelihood
-from metaexo.numeric.problem import Array, make_batch
+from metaexo.numeric.problem import make_batch
+from metaexo.types import Array, Index
 
 ANOTHER = "another level"
-Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,8 @@ class Task:
         self.levels = tuple(sorted(counts, key=lambda name: (-counts[name], name)))
         self.compared = tuple(name for name in self.levels if counts[name] > 1)
         self.studies: tuple[str, ...] = tuple(dict.fromkeys(studies[hidden]))
-        self.units: list[Rows] = [np.flatnonzero(hidden & (studies == s)) for s in self.studies]
-        self.rows: dict[str, Rows] = {name: np.flatnonzero(words == name) for name in self.levels}
+        self.units: list[Index] = [np.flatnonzero(hidden & (studies == s)) for s in self.studies]
+        self.rows: dict[str, Index] = {name: np.flatnonzero(words == name) for name in self.levels}
         self._check(by)
 
     def _check(self, by: str) -> None:
@@ -158,7 +158,7 @@ class Task:
         batch = make_batch(self.effects.y[rows], self.effects.v[rows], x)
         return float(restricted_maximum_likelihood(batch).tau2[0])
 
-    def in_words(self, place: Sequence[int] | Rows, first: str, second: str = "") -> dict[str, str]:
+    def in_words(self, place: Sequence[int] | Index, first: str, second: str = "") -> dict[str, str]:
         """Return which study would be of which level."""
         others = [name for name in self.levels if name != first]
         words = {FIRST: first, SECOND: second, ELSEWHERE: others[0] if len(others) == 1 else ANOTHER}
@@ -173,7 +173,7 @@ class Exhaustive:
         self.size = 2 ** len(task.units)
         self.fits: dict[str, ManyFits] = {name: self._fit(task.rows[name]) for name in task.compared}
 
-    def _fit(self, own: Rows) -> ManyFits:
+    def _fit(self, own: Index) -> ManyFits:
         """Return the fits of one level with each set of units; bit u of a set's number is unit u."""
         task = self.task
         rows = np.concatenate([own, *task.units])
@@ -205,7 +205,7 @@ class Exhaustive:
         reported = float(b.estimate[0] - a.estimate[0])
         return _bound(f"{second} minus {first}", reported, values, intervals, words)
 
-    def _partner(self, values: Array) -> tuple[Array, Rows]:
+    def _partner(self, values: Array) -> tuple[Array, Index]:
         """Return, a set of units in one level, the largest value of the other over sets it may then have.
 
         With two known levels that is all other units; with more, any of them.

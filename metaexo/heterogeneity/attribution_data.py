@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import TooFewStudiesError
@@ -21,10 +20,7 @@ from metaexo.heterogeneity.levels import (
     read_factors_named,
 )
 from metaexo.inputs import Immutable
-from metaexo.numeric.problem import Array
-
-Codes = NDArray[np.intp]
-Mask = NDArray[np.bool_]
+from metaexo.types import Array, Index, Mask
 
 MOST_FACTORS = 5
 
@@ -47,8 +43,8 @@ class FactorTable(Immutable):
 
     names: tuple[str, ...]
     levels: tuple[tuple[str, ...], ...]
-    codes: Codes
-    study: Codes
+    codes: Index
+    study: Index
 
     @property
     def k(self) -> int:
@@ -69,7 +65,7 @@ class FactorTable(Immutable):
         """Return how many studies stand in some rows."""
         return len(np.unique(self.study[rows]))
 
-    def studies_of(self, factor: int, rows: Mask | None = None) -> Codes:
+    def studies_of(self, factor: int, rows: Mask | None = None) -> Index:
         """Return how many studies each level of a factor stands in, shape (levels,); in some rows."""
         part = slice(None) if rows is None else rows
         pairs = np.unique(np.column_stack([self.codes[part, factor], self.study[part]]), axis=0)
@@ -84,7 +80,7 @@ class FactorTable(Immutable):
         parts = [np.ones((self.k, 1)), *(self.indicators(j)[:, 1:] for j in which)]
         return np.hstack(parts)
 
-    def cells(self) -> tuple[Codes, Codes]:
+    def cells(self) -> tuple[Index, Index]:
         """Return the combinations that occur, shape (c, p), and the combination of each row."""
         found, of_row = np.unique(self.codes, axis=0, return_inverse=True)
         return found, of_row.ravel()

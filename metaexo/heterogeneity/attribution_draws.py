@@ -41,9 +41,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metaexo.heterogeneity.attribution_data import Codes, basis_beyond
+from metaexo.heterogeneity.attribution_data import basis_beyond
 from metaexo.models.permutation import permutation_p
-from metaexo.numeric.problem import NOISE, Array
+from metaexo.numeric.problem import NOISE
+from metaexo.types import Array, Index
 
 # Studies that the covariance of the model counts for, per coefficient, beside the robust one.
 PRIOR = 2.0
@@ -73,7 +74,7 @@ class FittedModel:
     v: Array
     between: float
     within: float
-    study: Codes
+    study: Index
 
     def draw(self, draws: int, rng: np.random.Generator) -> Array:
         """Return new effects, shape (draws, k)."""
@@ -88,7 +89,7 @@ class FittedModel:
         return np.asarray(self.between * same + np.diag(self.within + self.v))
 
 
-def deals(study: Codes, draws: int, rng: np.random.Generator) -> Codes:
+def deals(study: Index, draws: int, rng: np.random.Generator) -> Index:
     """Return, for each deal, the row whose effect each row gets, shape (draws, k).
 
     Examples
@@ -111,7 +112,7 @@ def dealt_p_value(
     v: Array,
     less: Array,
     more: Array,
-    study: Codes,
+    study: Index,
     draws: int,
     rng: np.random.Generator,
     advance: Callable[[int], None] | None = None,
@@ -160,7 +161,7 @@ class Nested:
         Study of each row.
     """
 
-    def __init__(self, less: Array, more: Array, study: Codes) -> None:
+    def __init__(self, less: Array, more: Array, study: Index) -> None:
         self.more = more
         self.studies = int(study.max()) + 1
         _, head, self.cell = np.unique(np.round(more, 10), axis=0, return_index=True, return_inverse=True)

@@ -32,7 +32,8 @@ from metaexo.heterogeneity.attribution_data import FactorTable, column_space, re
 from metaexo.heterogeneity.attribution_draws import hedges_tau2, rounding
 from metaexo.numeric.cells import Cells, cell_batch, cells_of
 from metaexo.numeric.estimators import get_estimator
-from metaexo.numeric.problem import Array, make_batch
+from metaexo.numeric.problem import make_batch
+from metaexo.types import Array
 
 PartKind = Literal["factor", "interaction", "unexplained", "only", "common", "together"]
 Subset = tuple[int, ...]

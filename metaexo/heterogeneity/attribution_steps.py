@@ -22,7 +22,7 @@ from metaexo.inputs import check_level
 from metaexo.models.multilevel import Multilevel
 from metaexo.models.permutation import whole_number
 from metaexo.numeric.estimators import get_estimator
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 LEAST_DEALS = 19
 # Levels of all factors together, beyond which thousands of fits take hours.

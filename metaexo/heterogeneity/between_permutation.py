@@ -21,7 +21,6 @@ from itertools import islice
 from math import factorial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.errors import NotIdentifiableError
 from metaexo.formatting import p_value, printed
@@ -32,10 +31,10 @@ from metaexo.inputs import Immutable
 from metaexo.models.permutation import NOTHING, TIE, as_extreme, distinct_orders, permutation_p, whole_number
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.moments import weighted_fit
-from metaexo.numeric.problem import Array, make_batch
+from metaexo.numeric.problem import make_batch
+from metaexo.types import Array, Index
 
 CHUNK = 2048
-Labels = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +170,7 @@ class _Deal:
         others = [s for s in results.fitted if s not in results.compared]
         strata = [*results.compared, *(others if results.tau2_mode != "separate" else [])]
         compared = len(results.compared)
-        self.rows: Labels = np.sort(np.concatenate([s.rows for s in strata]))
+        self.rows: Index = np.sort(np.concatenate([s.rows for s in strata]))
         label = np.empty(results.effects.k, dtype=np.intp)
         for j, stratum in enumerate(strata):
             label[stratum.rows] = j
@@ -201,21 +200,21 @@ class _Deal:
             total //= factorial(int(repeats))
         return total
 
-    def all(self) -> Iterator[Labels]:
+    def all(self) -> Iterator[Index]:
         """Yield all arrangements, that of the data first."""
         yield self.label
         for order in distinct_orders(sorted(self.own)):
             if order != self.own:
                 yield self._spread(order)
 
-    def drawn(self, draws: int, rng: np.random.Generator) -> Iterator[Labels]:
+    def drawn(self, draws: int, rng: np.random.Generator) -> Iterator[Index]:
         """Yield the arrangement of the data, and some drawn at random."""
         yield self.label
         own = np.array(self.own)
         for _ in range(draws):
             yield self._spread(rng.permutation(own).tolist())
 
-    def _spread(self, order: list[int]) -> Labels:
+    def _spread(self, order: list[int]) -> Index:
         """Return the label of each effect, from that of each study."""
         label = self.label.copy()
         for part, value in zip(self.members, order, strict=True):
@@ -223,7 +222,7 @@ class _Deal:
         return label
 
 
-def _blocks(source: Iterator[Labels]) -> Iterator[Labels]:
+def _blocks(source: Iterator[Index]) -> Iterator[Index]:
     while block := list(islice(source, CHUNK)):
         yield np.array(block, dtype=np.intp)
 
@@ -231,12 +230,12 @@ def _blocks(source: Iterator[Labels]) -> Iterator[Labels]:
 class _Statistic:
     """The statistic between strata of many arrangements at once."""
 
-    def __init__(self, results: StratifiedResults, rows: Labels, labels: Labels) -> None:
+    def __init__(self, results: StratifiedResults, rows: Index, labels: Index) -> None:
         self.y, self.v = results.effects.y[rows], results.effects.v[rows]
         self.size, self.compared = int(labels.max()) + 1, len(results.compared)
         self.mode, self.method, self.test = results.tau2_mode, results.method, results.test
 
-    def __call__(self, labels: Labels) -> Array:
+    def __call__(self, labels: Index) -> Array:
         """Return the statistics of arrangements, shape (B,), from labels of shape (B, k)."""
         masks = [np.asarray(labels == j, dtype=float) for j in range(self.size)]
         if self.mode == "separate":
@@ -246,7 +245,7 @@ class _Statistic:
     def _tau2(self, mask: Array) -> Array:
         return get_estimator(self.method).kernel(make_batch(self.y, self.v, n=mask)).tau2
 
-    def _one_tau2(self, labels: Labels) -> Array:
+    def _one_tau2(self, labels: Index) -> Array:
         """Return the variance that all strata share, shape (B,): effects are dealt to rows of one design."""
         order = np.argsort(labels, axis=1, kind="stable")
         tau2 = np.empty(len(labels))

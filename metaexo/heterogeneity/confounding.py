@@ -23,7 +23,7 @@ from metaexo.formatting import number, plural, printed, text_table
 from metaexo.heterogeneity.attribution_data import FactorTable, column_space, rank, readable
 from metaexo.heterogeneity.estimability import Estimability, estimability
 from metaexo.inputs import Immutable
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

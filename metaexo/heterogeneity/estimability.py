@@ -14,18 +14,11 @@ import numpy as np
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
 from metaexo.formatting import plural, printed, text_table
-from metaexo.heterogeneity.attribution_data import (
-    FactorTable,
-    Mask,
-    rank,
-    read_factors,
-    readable,
-    repeated_levels,
-)
+from metaexo.heterogeneity.attribution_data import FactorTable, rank, read_factors, readable, repeated_levels
 from metaexo.heterogeneity.estimability_records import Cell, Contrast, LevelGroup
 from metaexo.inputs import Immutable
 from metaexo.models.permutation import whole_number
-from metaexo.numeric.problem import Array
+from metaexo.types import Array, Mask
 
 if TYPE_CHECKING:
     import pandas as pd

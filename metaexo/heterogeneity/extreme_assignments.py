@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 FIRST, SECOND, ELSEWHERE = 0, 1, 2
 AGREE = 1e-12

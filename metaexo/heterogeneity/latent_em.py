@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from metaexo.inputs import Immutable
 from metaexo.numeric.likelihood import LOG_2PI
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 MOST_STEPS = 2000
 STILL = 1e-12

@@ -32,8 +32,9 @@ from metaexo.models.hypothesis import make_test
 from metaexo.models.permutation import whole_number
 from metaexo.numeric.likelihood_maximum import restricted_maximum_likelihood
 from metaexo.numeric.moments import weighted_fit
-from metaexo.numeric.problem import Array, make_batch
+from metaexo.numeric.problem import make_batch
 from metaexo.numeric.tails import normal_quantile
+from metaexo.types import Array, Words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 # A study says nothing if its probabilities, all levels as likely beforehand, stay this near to each other.
 SAYS_NOTHING = 0.05
 LARGEST_SLOPE = 1e-5
-Words = NDArray[np.object_]
 SHARES = ("pooled", "own", "equal")
 
 

@@ -34,7 +34,8 @@ from metaexo.formatting import printed
 from metaexo.inputs import Immutable
 from metaexo.numeric.likelihood import log_likelihood, upper_bound
 from metaexo.numeric.likelihood_maximum import maximum_likelihood, restricted_maximum_likelihood
-from metaexo.numeric.problem import CHUNK_ELEMENTS, Array, Batch
+from metaexo.numeric.problem import CHUNK_ELEMENTS, Batch
+from metaexo.types import Array
 
 # Step of the grid of log tau2; it adds a twelfth of its square to omega^2, 1 % at the smallest omega.
 STEP = 0.02

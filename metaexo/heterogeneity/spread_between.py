@@ -30,7 +30,8 @@ from metaexo.models.hypothesis import TestResult, make_test
 from metaexo.models.permutation import whole_number
 from metaexo.numeric.likelihood import log_likelihood
 from metaexo.numeric.likelihood_maximum import restricted_maximum_likelihood
-from metaexo.numeric.problem import CHUNK_ELEMENTS, Array, make_batch
+from metaexo.numeric.problem import CHUNK_ELEMENTS, make_batch
+from metaexo.types import Array
 
 NULL = "all strata share one between-study variance"
 TIE = 1e-9

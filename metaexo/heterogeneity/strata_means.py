@@ -19,7 +19,7 @@ from metaexo.models.coefficients import LinearResults
 from metaexo.models.design import Design
 from metaexo.models.hypothesis import TestResult, make_test, wald_test
 from metaexo.models.sandwich import Sandwich, cluster_sandwich
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 SAME_MEAN = "all strata share one mean effect"
 

@@ -18,8 +18,8 @@ from metaexo.numeric.censored_inference import censored_inference
 from metaexo.numeric.censored_limits import coefficient_limits, tau2_limits
 from metaexo.numeric.censored_maximum import CensoredMaximum, censored_maximum
 from metaexo.numeric.censored_rows import CensoredBatch, make_censored_batch, variance_of_scale
-from metaexo.numeric.problem import Array
 from metaexo.numeric.tails import normal_quantile, t_of_tail
+from metaexo.types import Array
 
 METHODS = ("REML", "ML")
 PROFILES = ("none", "tau2", "both")

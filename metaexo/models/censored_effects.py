@@ -18,8 +18,7 @@ from metaexo.inputs import check_number
 from metaexo.models.design import Design
 from metaexo.numeric.censored_identifiability import rising_direction
 from metaexo.numeric.censored_rows import variance_of_scale
-
-Mask = NDArray[np.bool_]
+from metaexo.types import Mask
 
 EXACT, TWO_ENDS, ONE_END, DIRECTION = "exact", "interval, two ends", "interval, one end", "direction"
 KINDS = (EXACT, TWO_ENDS, ONE_END, DIRECTION)

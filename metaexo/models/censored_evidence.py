@@ -13,7 +13,7 @@ from metaexo.models.design import Design
 from metaexo.models.records import lock
 from metaexo.numeric.censored_inference import CensoredInference, tau2_information_of_rows
 from metaexo.numeric.censored_rows import CensoredBatch
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -27,7 +27,8 @@ from metaexo.numeric.censored_maximum import criterion_at
 from metaexo.numeric.censored_mean import likeliest_mean
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.moments import weighted_fit
-from metaexo.numeric.problem import Array, make_batch
+from metaexo.numeric.problem import make_batch
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     from metaexo.models.censored_results import CensoredResults

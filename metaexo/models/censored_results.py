@@ -25,8 +25,8 @@ from metaexo.numeric.censored_inference import CensoredInference
 from metaexo.numeric.censored_limits import coefficient_limits
 from metaexo.numeric.censored_maximum import CensoredMaximum
 from metaexo.numeric.censored_rows import CensoredBatch
-from metaexo.numeric.problem import Array
 from metaexo.numeric.tails import normal_quantile
+from metaexo.types import Array
 from metaexo.versions import versions
 
 if TYPE_CHECKING:

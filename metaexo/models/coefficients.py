@@ -23,8 +23,8 @@ from metaexo.models.hypothesis import (
 from metaexo.models.inference import cautions_of_range
 from metaexo.models.readable import Readable, ReaderTable, plain
 from metaexo.models.records import lock
-from metaexo.numeric.problem import Array
 from metaexo.numeric.tails import normal_quantile, t_quantile
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

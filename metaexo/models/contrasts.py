@@ -27,7 +27,7 @@ from metaexo.models.hypothesis import (
     wald_statistics,
 )
 from metaexo.models.readable import Readable, ReaderTable, plain
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,8 @@ from metaexo.errors import InputError
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.moments import WeightedFit, generalised_q, weighted_fit
 from metaexo.numeric.own_weights import own_weights_fit
-from metaexo.numeric.problem import CHUNK_ELEMENTS, Array, Batch, make_batch
+from metaexo.numeric.problem import CHUNK_ELEMENTS, Batch, make_batch
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     from metaexo.models.results import RandomEffectsResults

@@ -32,7 +32,7 @@ from metaexo.models.formula_encoding import (
     missing_remedy,
     named_columns,
 )
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ import numpy as np
 from metaexo.errors import InputError
 from metaexo.inputs import check_choice
 from metaexo.numeric.likelihood import LOG_2PI, log_likelihood
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     from metaexo.models.results import RandomEffectsResults

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from metaexo.numeric.likelihood import LOG_2PI, log_likelihood
-from metaexo.numeric.problem import Array, Batch
+from metaexo.numeric.problem import Batch
+from metaexo.types import Array
 
 
 @dataclass(frozen=True, slots=True)

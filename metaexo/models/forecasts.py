@@ -12,7 +12,7 @@ from metaexo.errors import InputError
 from metaexo.inputs import check_choice, check_number
 from metaexo.models.prediction import back_transform, new_rows, predict_new, prediction_frame
 from metaexo.models.records import Pooled
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -33,7 +33,7 @@ from metaexo.errors import (
 from metaexo.inputs import LARGEST, as_word, is_blank, warn_of_unclear_levels
 from metaexo.models.formula import Formula, read_formula
 from metaexo.models.formula_expressions import Expression, values
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -36,7 +36,8 @@ from metaexo.formatting import interval, number, percent, printed
 from metaexo.inputs import check_level
 from metaexo.models.readable import Readable
 from metaexo.numeric.closed_forms import dersimonian_laird
-from metaexo.numeric.problem import Array, make_batch
+from metaexo.numeric.problem import make_batch
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -29,7 +29,7 @@ from metaexo.inputs import check_choice
 from metaexo.models.hypothesis import TestResult, make_test
 from metaexo.models.weighted import projected
 from metaexo.numeric.likelihood import LOG_2PI
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     from metaexo.models.results import RandomEffectsResults

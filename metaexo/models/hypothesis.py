@@ -10,7 +10,6 @@ import numpy as np
 
 from metaexo.formatting import number, p_value, printed
 from metaexo.models.readable import Readable
-from metaexo.numeric.problem import Array
 from metaexo.numeric.tails import (
     chi2_tail,
     f_tail,
@@ -20,6 +19,7 @@ from metaexo.numeric.tails import (
     t_quantile,
     t_two_sided,
 )
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

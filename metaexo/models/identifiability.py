@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import sparse
 
 from metaexo.effects.bounded_effect_sizes import check_effects
@@ -18,12 +18,11 @@ from metaexo.inputs import check_number, read_words
 from metaexo.models.design import make_design
 from metaexo.models.multilevel_grouping import grouping
 from metaexo.models.multilevel_terms import RandomTerm
-from metaexo.numeric.problem import Array
+from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Index = NDArray[np.intp]
 LEAST = 2
 NOT_NAMED = ("not reported",)
 

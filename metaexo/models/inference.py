@@ -24,8 +24,8 @@ from metaexo.effects.back_transforms import back_pooled
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.numeric.closed_forms import dersimonian_laird
 from metaexo.numeric.moments import weighted_fit
-from metaexo.numeric.problem import Array
 from metaexo.numeric.tails import normal_quantile, t_quantile
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes

@@ -27,7 +27,7 @@ import numpy as np
 from metaexo.errors import InputError
 from metaexo.models.hypothesis import TestResult, make_test
 from metaexo.numeric.moments import moments
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     from metaexo.models.results import RandomEffectsResults

@@ -15,8 +15,8 @@ from metaexo.models.fit_statistics import FitStatistics
 from metaexo.models.hypothesis import TestResult
 from metaexo.models.readable import Readable, ReaderTable
 from metaexo.models.weighted import refuse_own_weights
-from metaexo.numeric.problem import Array
 from metaexo.numeric.tails import chi2_tail
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

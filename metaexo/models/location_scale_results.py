@@ -30,7 +30,7 @@ from metaexo.models.summary import Summary
 from metaexo.models.tables import coefficient_rows, coefficient_table
 from metaexo.models.weighted import WeightedLeastSquares, weighted_least_squares
 from metaexo.numeric.likelihood import LOG_2PI
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

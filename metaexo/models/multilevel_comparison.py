@@ -10,8 +10,8 @@ from metaexo.errors import InputError, NotNestedError
 from metaexo.models.hypothesis import TestResult
 from metaexo.models.likelihood_ratio import LikelihoodRatioTest, same_data, within
 from metaexo.models.weighted import refuse_own_weights
-from metaexo.numeric.mixed.terms import Index
 from metaexo.numeric.tails import chi2_tail
+from metaexo.types import Index
 
 if TYPE_CHECKING:
     from metaexo.models.multilevel_results import MultilevelResults

@@ -11,7 +11,7 @@ from scipy import sparse
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, ShapeError
 from metaexo.inputs import as_word, read_numbers
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 # Variances that differ by no more than this share are one variance, rounded.
 SAME_VARIANCE = 1e-3

@@ -11,7 +11,7 @@ import numpy as np
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.inputs import as_word, is_blank, warn_of_unclear_levels
-from metaexo.numeric.mixed.terms import Index
+from metaexo.types import Index
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,8 +16,8 @@ from metaexo.models.weighted import refuse_own_weights
 from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
 from metaexo.numeric.mixed.problem import MixedProblem
 from metaexo.numeric.mixed.structured import maximise
-from metaexo.numeric.mixed.terms import Index, Term
-from metaexo.numeric.problem import Array
+from metaexo.numeric.mixed.terms import Term
+from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -30,8 +30,8 @@ from metaexo.inputs import Immutable, check_choice, check_level, check_number
 from metaexo.models.design import Design, make_design
 from metaexo.models.robust import Freedom, RobustResults, read_freedom, split_clusters
 from metaexo.models.sandwich import cluster_sandwich
-from metaexo.numeric.mixed.terms import Index
-from metaexo.numeric.problem import Array, without_rounding
+from metaexo.numeric.problem import without_rounding
+from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
     import pandas as pd

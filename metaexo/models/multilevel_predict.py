@@ -14,7 +14,7 @@ from metaexo.models.hypothesis import quantiles
 from metaexo.models.multilevel_terms import NamedTerm
 from metaexo.models.prediction import new_rows
 from metaexo.models.weighted import refuse_own_weights
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -30,7 +30,7 @@ from metaexo.models.multilevel_grouping import grouping
 from metaexo.models.multilevel_results import MultilevelResults
 from metaexo.models.multilevel_robust import MultilevelRobustResults
 from metaexo.models.multilevel_terms import RandomTerm
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,7 +21,7 @@ from metaexo.numeric.mixed.problem import MixedProblem
 from metaexo.numeric.mixed.structured import maximise
 from metaexo.numeric.mixed.structures import Unstructured
 from metaexo.numeric.mixed.terms import Term
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,8 +23,7 @@ from metaexo.numeric.mixed.maximum import parameter_scale, start_points
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
 from metaexo.numeric.mixed.search import is_regular, rises_without_bound, without_error
 from metaexo.numeric.mixed.structures import Unstructured
-from metaexo.numeric.mixed.terms import Index
-from metaexo.numeric.problem import Array
+from metaexo.types import Array, Index
 
 # Structures whose components are seen between outer levels only.
 BETWEEN = ("CS", "HCS", "UN", "HAR", "DIAG", "GEN", "GDIAG")

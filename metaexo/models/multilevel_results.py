@@ -27,7 +27,7 @@ from metaexo.numeric.likelihood import LOG_2PI
 from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
 from metaexo.numeric.mixed.maximum import MixedMaximum
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 from metaexo.versions import versions
 
 if TYPE_CHECKING:

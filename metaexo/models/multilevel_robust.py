@@ -22,8 +22,8 @@ from metaexo.models.robust import (
 )
 from metaexo.models.sandwich import Sandwich, cluster_sandwich
 from metaexo.numeric.mixed.partition import dependent_rows
-from metaexo.numeric.mixed.terms import Index
-from metaexo.numeric.problem import Array, without_rounding
+from metaexo.numeric.problem import without_rounding
+from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
     import pandas as pd

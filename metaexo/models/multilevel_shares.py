@@ -11,7 +11,7 @@ from metaexo.numeric.mixed.likelihood import evaluate
 from metaexo.numeric.mixed.maximum import parameter_scale, variance_unit
 from metaexo.numeric.mixed.problem import NotPositiveDefinite
 from metaexo.numeric.mixed.structures import Diagonal, Homogeneous
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

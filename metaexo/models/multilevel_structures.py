@@ -9,7 +9,7 @@ import numpy as np
 from metaexo.errors import InputError
 from metaexo.numeric.mixed.correlations import compound, power, spatial
 from metaexo.numeric.mixed.structures import Diagonal, Heterogeneous, Homogeneous, Structure, Unstructured
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 # Code to what it says, in words.
 STRUCTURES: dict[str, str] = {

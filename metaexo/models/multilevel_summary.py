@@ -12,7 +12,7 @@ from metaexo.effects.bounded_effect_sizes import counts_in_words
 from metaexo.formatting import interval, number, p_value, percent, plural, text_table
 from metaexo.models.multilevel_structures import STRUCTURES
 from metaexo.models.summary import Summary
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     from metaexo.models.multilevel_results import MultilevelResults

@@ -14,8 +14,8 @@ from metaexo.inputs import Immutable, as_word, check_choice, read_numbers
 from metaexo.models.multilevel_grouping import column_values, grouping
 from metaexo.models.multilevel_structures import SLOPES, STRUCTURES, make_structure
 from metaexo.numeric.mixed.structures import Diagonal, Structure
-from metaexo.numeric.mixed.terms import Index, Term, intercept_term
-from metaexo.numeric.problem import Array
+from metaexo.numeric.mixed.terms import Term, intercept_term
+from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotIdentifiableError, UnknownChoiceError
 from metaexo.inputs import Immutable
 from metaexo.models.multilevel_covariance import as_sparse, is_symmetric
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     from metaexo.models.multilevel_results import MultilevelResults

@@ -35,7 +35,8 @@ from metaexo.models.readable import Readable
 from metaexo.models.weighted import refuse_special_tests
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.moments import weighted_fit
-from metaexo.numeric.problem import Array, make_batch
+from metaexo.numeric.problem import make_batch
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

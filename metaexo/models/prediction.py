@@ -23,8 +23,8 @@ from metaexo.errors import InputError, ShapeError, UnknownChoiceError
 from metaexo.inputs import LARGEST, check_choice, check_number, read_numbers
 from metaexo.models.design import Design
 from metaexo.models.hypothesis import quantiles
-from metaexo.numeric.problem import Array
 from metaexo.numeric.tails import upper_tail
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

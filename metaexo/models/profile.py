@@ -16,7 +16,7 @@ from metaexo.models.weighted import refuse_special_tests
 from metaexo.numeric.likelihood import log_likelihood
 from metaexo.numeric.likelihood_maximum import maximum_likelihood, restricted_maximum_likelihood
 from metaexo.numeric.moments import weighted_fit
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

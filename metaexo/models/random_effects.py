@@ -30,8 +30,9 @@ from metaexo.models.results import RandomEffectsResults
 from metaexo.numeric.estimators import Estimator, get_estimator
 from metaexo.numeric.likelihood_maximum import likelihood_at
 from metaexo.numeric.moments import weighted_fit
-from metaexo.numeric.problem import Array, Batch, make_batch
+from metaexo.numeric.problem import Batch, make_batch
 from metaexo.numeric.tau2 import Tau2
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

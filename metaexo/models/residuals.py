@@ -15,7 +15,7 @@ import numpy as np
 
 from metaexo.inputs import check_choice, check_flag
 from metaexo.models.hypothesis import quantiles
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

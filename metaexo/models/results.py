@@ -25,8 +25,9 @@ from metaexo.models.spread import Heterogeneity
 from metaexo.numeric.likelihood import log_likelihood_of
 from metaexo.numeric.moments import WeightedFit
 from metaexo.numeric.own_weights import own_weights_fit
-from metaexo.numeric.problem import Array, Batch
+from metaexo.numeric.problem import Batch
 from metaexo.numeric.tau2 import Tau2
+from metaexo.types import Array
 from metaexo.versions import versions
 
 if TYPE_CHECKING:

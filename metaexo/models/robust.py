@@ -27,7 +27,8 @@ from metaexo.models.multilevel_grouping import column_values
 from metaexo.models.prediction import new_rows
 from metaexo.models.sandwich import KINDS, Sandwich, cluster_sandwich
 from metaexo.models.weighted import projected
-from metaexo.numeric.problem import Array, without_rounding
+from metaexo.numeric.problem import without_rounding
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

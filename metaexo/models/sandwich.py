@@ -33,11 +33,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.errors import NotIdentifiableError, UnknownChoiceError
 from metaexo.inputs import Immutable
-from metaexo.numeric.problem import Array
+from metaexo.types import Array, Index
 
 KINDS = ("CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3")
 # Directions whose share of the variance is smaller than this are fitted exactly and carry no information.
@@ -45,7 +44,6 @@ NO_SPREAD = 1e-10
 # Most numbers of the matrices of clusters that are handled in one call.
 STACK_ELEMENTS = 2_000_000
 
-Index = NDArray[np.intp]
 # Working covariances: one a cluster, or a function from the rows of clusters of one size, shape (b, n), to
 # theirs, shape (b, n, n).
 Working = Sequence[Array] | Callable[[Index], Array]

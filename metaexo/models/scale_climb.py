@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metaexo.models.scale_likelihood import Point
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 MAX_STEPS = 300
 MAX_HALVINGS = 60

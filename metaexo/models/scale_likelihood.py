@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.numeric.likelihood import LOG_2PI
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 LARGEST_LOG = 300.0
 

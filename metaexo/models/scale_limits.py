@@ -10,13 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.models.scale_climb import Summit, climb
 from metaexo.models.scale_likelihood import ScaleLikelihood
-from metaexo.numeric.problem import Array
-
-Mask = NDArray[np.bool_]
+from metaexo.types import Array, Mask
 
 # Rows whose tau2 is below such a share of v may have it at zero.
 VANISHING = (*(10.0**-power for power in range(1, 15)), np.inf)

@@ -20,7 +20,7 @@ from metaexo.errors import NotIdentifiableError, ScaleConvergenceError
 from metaexo.models.scale_climb import Summit, climb, null_space
 from metaexo.models.scale_likelihood import ScaleLikelihood
 from metaexo.models.scale_limits import STILL, Found, find_limits, signs_of_infinity
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 SLOPES_LOG = (1.5, -1.5, 4.0, -4.0)
 SLOPES_IDENTITY = (0.5, -0.5, 0.95, -0.95)

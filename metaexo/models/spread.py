@@ -14,7 +14,8 @@ from metaexo.models.intervals import HeterogeneityInterval, Spread, heterogeneit
 from metaexo.models.records import lock
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.moments import Moments, moments
-from metaexo.numeric.problem import Array, Batch, make_batch
+from metaexo.numeric.problem import Batch, make_batch
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     from metaexo.effects.effect_sizes import EffectSizes

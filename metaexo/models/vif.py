@@ -20,7 +20,7 @@ from metaexo.errors import InputError
 from metaexo.formatting import number, printed
 from metaexo.models.readable import Readable, ReaderTable, plain
 from metaexo.models.records import lock
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from metaexo.errors import InputError
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 PLAIN_TESTS = ("z", "t", "knapp-hartung", "knapp-hartung-adhoc")
 

@@ -24,11 +24,11 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.numeric.problem import Array, Batch, make_batch
+from metaexo.numeric.problem import Batch, make_batch
+from metaexo.types import Array, Index
 
 # Variances farther apart than this are left to the kernels that pivot.
 FAR_APART = 1e6
-Codes = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +51,11 @@ class Cells:
         Columns of the other factors.
     """
 
-    order: Codes
-    first_row: Codes
-    first_cell: Codes
-    main: Codes
-    cell: Codes
+    order: Index
+    first_row: Index
+    first_cell: Index
+    main: Index
+    cell: Index
     z: Array
 
     def by_cell(self, x: Array) -> Array:
@@ -72,7 +72,7 @@ class Cells:
         return np.hstack([np.eye(self.first_cell.size)[of_row], self.z[self.cell]])
 
 
-def cells_of(factors: Sequence[Codes]) -> Cells:
+def cells_of(factors: Sequence[Index]) -> Cells:
     """Return the cells of an additive design.
 
     Parameters
@@ -93,7 +93,7 @@ def cells_of(factors: Sequence[Codes]) -> Cells:
     return Cells(order, starts, first_cell, heads[:, 0], cell, _independent(z, heads[:, 0], first_cell))
 
 
-def _independent(z: Array, main: Codes, first_cell: Codes) -> Array:
+def _independent(z: Array, main: Index, first_cell: Index) -> Array:
     """Return columns that span, with the main factor, what z spans with it, and no more of them."""
     if not z.shape[1]:
         return z

@@ -14,7 +14,7 @@ from scipy.special import log_ndtr, ndtri_exp
 
 from metaexo.numeric.censored_rows import CensoredBatch
 from metaexo.numeric.censored_terms import log_interval
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 
 def truncated_normal(lower: Array, upper: Array, sd: Array, uniform: Array) -> Array:

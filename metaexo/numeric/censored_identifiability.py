@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 SMALLEST = 1e-7
 

@@ -30,7 +30,8 @@ import numpy as np
 from metaexo.numeric.censored_maximum import CensoredMaximum
 from metaexo.numeric.censored_mean import MeanFit, likeliest_mean
 from metaexo.numeric.censored_rows import CensoredBatch
-from metaexo.numeric.problem import Array, without_rounding
+from metaexo.numeric.problem import without_rounding
+from metaexo.types import Array
 
 
 @dataclass(frozen=True, slots=True)

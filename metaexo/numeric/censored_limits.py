@@ -30,8 +30,8 @@ from metaexo.numeric.censored_maximum import (
 )
 from metaexo.numeric.censored_mean import likeliest_mean
 from metaexo.numeric.censored_rows import CensoredBatch
-from metaexo.numeric.problem import Array
 from metaexo.numeric.roots import bracketed_newton
+from metaexo.types import Array
 
 
 def tau2_limits(

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from metaexo.numeric.censored_mean import MeanFit, likeliest_mean
 from metaexo.numeric.censored_rows import CensoredBatch
-from metaexo.numeric.problem import Array
 from metaexo.numeric.roots import bracketed_newton
+from metaexo.types import Array
 
 GRID_RATIO = 1.6
 EXPANSION = 8.0

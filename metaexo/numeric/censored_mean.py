@@ -31,7 +31,7 @@ from metaexo.errors import ConvergenceError
 from metaexo.numeric.censored_rows import CensoredBatch
 from metaexo.numeric.censored_terms import Terms, row_terms
 from metaexo.numeric.likelihood import LOG_2PI
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 MAX_STEPS = 200
 # Rise that the next Newton step promises, below which that step is the last.

@@ -26,9 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.numeric.problem import Array
-
-Mask = NDArray[np.bool_]
+from metaexo.types import Array, Mask
 
 # Values of S on either side of 1, and how many standard deviations they reach; more of them where the part of
 # the variance that grows with the effect is large beside the other, up to a largest ratio of the two.

@@ -27,7 +27,7 @@ from scipy.special import log_ndtr
 
 from metaexo.numeric.censored_rows import CensoredBatch
 from metaexo.numeric.likelihood import LOG_2PI
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 # An interval shorter than this, in standard deviations, is a density times its length.
 NARROW = 1e-5

@@ -33,8 +33,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from metaexo.numeric.moments import Moments, moments
-from metaexo.numeric.problem import Array, Batch
+from metaexo.numeric.problem import Batch
 from metaexo.numeric.tau2 import Tau2, closed_form, in_parts
+from metaexo.types import Array
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 Complex = NDArray[np.complexfloating[Any, Any]]
 # From s, shape (N,), to log phi(s) and, in a second row a factor, more integrands: shape (1 + M, N).

@@ -25,10 +25,11 @@ from typing import Any
 import numpy as np
 
 from metaexo.numeric.moments import generalised_q
-from metaexo.numeric.problem import Array, Batch
+from metaexo.numeric.problem import Batch
 from metaexo.numeric.roots import Roots, bracketed_newton
 from metaexo.numeric.tails import chi2_median
 from metaexo.numeric.tau2 import Tau2, in_parts, variance_scale
+from metaexo.types import Array
 
 
 def solve_q(batch: Batch, target: Array) -> tuple[Array, Roots]:

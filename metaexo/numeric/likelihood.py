@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.numeric.moments import Moments, generalised_q, weighted_fit
-from metaexo.numeric.problem import Array, Batch
+from metaexo.numeric.problem import Batch
+from metaexo.types import Array
 
 LOG_2PI = math.log(2 * math.pi)
 

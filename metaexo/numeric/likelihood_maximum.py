@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from metaexo.numeric.likelihood import log_likelihood, score_parts, unbounded
 from metaexo.numeric.moments import CACHE_ELEMENTS, moments
-from metaexo.numeric.problem import Array, Batch
+from metaexo.numeric.problem import Batch
 from metaexo.numeric.roots import Roots, bracketed_newton
 from metaexo.numeric.scan import FORM, RHO, SIGMA, TRACE, Scan, T, scan
 from metaexo.numeric.single_problem import maximum_of_one
 from metaexo.numeric.tau2 import Tau2, in_parts, no_maximum, variance_scale
+from metaexo.types import Array
 
 
 @in_parts

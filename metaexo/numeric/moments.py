@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.numeric.cells import CellBatch
-from metaexo.numeric.problem import Array, Batch, Pivot, WidePivot, row_sums
+from metaexo.numeric.problem import Batch, Pivot, WidePivot, row_sums
+from metaexo.types import Array
 
 # Elements of temporary arrays: below 128 kB they stay in the processor's cache, and allocating one is cheap.
 CACHE_ELEMENTS = 16_000

@@ -12,7 +12,8 @@ import numpy as np
 
 from metaexo.numeric.closed_forms import user_weights
 from metaexo.numeric.moments import WeightedFit
-from metaexo.numeric.problem import Array, Batch
+from metaexo.numeric.problem import Batch
+from metaexo.types import Array
 
 
 def own_weights_fit(batch: Batch, tau2: Array) -> WeightedFit:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float64]
+from metaexo.types import Array
 
 # Elements of one temporary array: chunks of a large batch are cut to this size (32 MB of doubles).
 CHUNK_ELEMENTS = 4_000_000

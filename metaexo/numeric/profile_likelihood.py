@@ -20,9 +20,10 @@ import numpy as np
 from metaexo.numeric.likelihood import log_likelihood, score_parts
 from metaexo.numeric.likelihood_maximum import local_maxima
 from metaexo.numeric.moments import moments
-from metaexo.numeric.problem import Array, Batch
+from metaexo.numeric.problem import Batch
 from metaexo.numeric.roots import bracketed_newton
 from metaexo.numeric.tau2 import variance_scale
+from metaexo.types import Array
 
 EXPANSION = 8.0
 

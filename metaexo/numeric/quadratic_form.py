@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.numeric.contour import Complex, Path, integrate
-from metaexo.numeric.problem import CHUNK_ELEMENTS, Array
+from metaexo.numeric.problem import CHUNK_ELEMENTS
+from metaexo.types import Array
 
 
 def chi2_mixture(x: float, coefficients: ArrayLike, counts: ArrayLike = 1.0) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 MAX_ITERATIONS = 200
 # Newton's error is about the square of its last step, so a relative step of this size ends at rounding error.

@@ -33,7 +33,8 @@ from numpy.typing import NDArray
 
 from metaexo.numeric.likelihood import score_parts, upper_bound
 from metaexo.numeric.moments import moments
-from metaexo.numeric.problem import Array, Batch
+from metaexo.numeric.problem import Batch
+from metaexo.types import Array
 
 # The first grid has this ratio between neighbouring values of v_min + tau2.
 GRID_RATIO = 16.0

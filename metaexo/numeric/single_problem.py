@@ -15,10 +15,11 @@ import numpy as np
 
 from metaexo.numeric.likelihood import log_likelihood, score_parts, unbounded
 from metaexo.numeric.moments import Moments, moments
-from metaexo.numeric.problem import Array, Batch
+from metaexo.numeric.problem import Batch
 from metaexo.numeric.roots import bracketed_newton
 from metaexo.numeric.scan import ABOVE_ZERO, MOST_INTERVALS, SHORTEST, settled_between
 from metaexo.numeric.tau2 import Tau2, no_maximum
+from metaexo.types import Array
 
 # A first guess by cubic interpolation is trusted in brackets up to this width in log tau2.
 WIDEST = 3.0

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 
 def normal_two_sided(z: ArrayLike) -> Array:

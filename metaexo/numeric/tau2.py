@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.numeric.parallel import each_part
-from metaexo.numeric.problem import Array, Batch, row_sums
+from metaexo.numeric.problem import Batch, row_sums
+from metaexo.types import Array
 
 # Problems of a large batch are solved in parts of so many rows, whose arrays stay in the processor's cache.
 PART_ROWS = 65_536

@@ -17,10 +17,11 @@ import math
 import numpy as np
 
 from metaexo.numeric.closed_forms import form_se, quadratic_form, user_weights
-from metaexo.numeric.problem import Array, Batch
+from metaexo.numeric.problem import Batch
 from metaexo.numeric.quadratic_form import WeightedQ
 from metaexo.numeric.roots import bracketed_newton
 from metaexo.numeric.tau2 import Tau2, in_parts
+from metaexo.types import Array
 
 EXPANSION = 8.0
 

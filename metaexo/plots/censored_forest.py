@@ -12,7 +12,6 @@ from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import UnknownChoiceError
 from metaexo.models.censored_results import CensoredResults
-from metaexo.numeric.problem import Array
 from metaexo.plots.forest_choices import Choices
 from metaexo.plots.forest_columns import ESTIMATE, LABEL, WEIGHT, settle_columns
 from metaexo.plots.forest_marks import study_mark
@@ -22,6 +21,7 @@ from metaexo.plots.plan import Column, ForestRow, Mark
 from metaexo.plots.remarks import derived_words, ledger_words
 from metaexo.plots.scale import from_axis, on_axis
 from metaexo.plots.wording import fixed, settle, typeset, words
+from metaexo.types import Array
 
 CRITERIA = {"REML": "restricted maximum likelihood (REML)", "ML": "maximum likelihood (ML)"}
 TESTS = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metaexo.errors import InputError
-from metaexo.inputs import Array, read_numbers
+from metaexo.inputs import read_numbers
 from metaexo.plots.arguments import checked, plan_of
 from metaexo.plots.canvas import draw
 from metaexo.plots.evidence_map_layout import count_units, lay_out_map
@@ -16,6 +16,7 @@ from metaexo.plots.evidence_map_page import EvidenceMapPlan, evidence_map_page
 from metaexo.plots.style import PALETTE
 from metaexo.plots.tables import column_of, levels_of
 from metaexo.plots.wording import title_of, words
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.effects.back_transforms import back_by_rows, back_pooled
 from metaexo.effects.effect_sizes import REPORTED, EffectSizes
@@ -27,11 +26,11 @@ from metaexo.plots.forest_notes import (
 from metaexo.plots.plan import Column, ForestRow, Mark, Order
 from metaexo.plots.remarks import count_words, spread_words, words_of_test
 from metaexo.plots.wording import fixed, level_words, settle, stratum_words, words
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
 
 SPAN_LETTERS = 70
 INDENT = 8.0

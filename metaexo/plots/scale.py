@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError
@@ -22,7 +21,6 @@ from metaexo.plots.fonts import text_width
 from metaexo.plots.style import SMALL_SIZE
 from metaexo.plots.wording import power_label, settle
 
-Array = NDArray[np.float64]
 # Ranges that an axis need not show as a whole.
 DIFFERENCES = ("Risk difference", "Arcsine difference")
 PART = 0.25

@@ -11,7 +11,7 @@ import numpy as np
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.errors import InputError
-from metaexo.inputs import Array, read_numbers
+from metaexo.inputs import read_numbers
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.arguments import checked, plan_of
 from metaexo.plots.forest import forest_plan
@@ -21,6 +21,7 @@ from metaexo.plots.plan import Column, ForestPlan
 from metaexo.plots.scale import on_axis, place_of
 from metaexo.plots.tables import column_of
 from metaexo.plots.wording import words
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

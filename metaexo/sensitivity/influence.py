@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from metaexo.errors import InputError
 from metaexo.models.records import Immutable
 from metaexo.models.results import RandomEffectsResults
-from metaexo.numeric.problem import Array
 from metaexo.numeric.tails import chi2_median
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd

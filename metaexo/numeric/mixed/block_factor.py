@@ -28,8 +28,8 @@ from scipy import sparse
 
 from metaexo.numeric.mixed.partition import Blocks, BlockTerm
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
-from metaexo.numeric.mixed.terms import Index, Term
-from metaexo.numeric.problem import Array
+from metaexo.numeric.mixed.terms import Term
+from metaexo.types import Array, Index
 
 
 @dataclass(frozen=True, eq=False)

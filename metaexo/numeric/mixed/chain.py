@@ -15,8 +15,8 @@ import numpy as np
 from scipy import sparse
 
 from metaexo.numeric.mixed.structures import Diagonal
-from metaexo.numeric.mixed.terms import Index, Term
-from metaexo.numeric.problem import Array
+from metaexo.numeric.mixed.terms import Term
+from metaexo.types import Array, Index
 
 # Most numbers that the designs of the crossing terms may hold, written out row by row.
 CROSSING_LIMIT = 8_000_000

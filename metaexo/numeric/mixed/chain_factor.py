@@ -15,7 +15,7 @@ import numpy as np
 from metaexo.numeric.mixed.chain import Chain
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
 from metaexo.numeric.mixed.pyramid import Pyramid
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 
 @dataclass(frozen=True, eq=False)

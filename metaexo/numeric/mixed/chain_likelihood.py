@@ -28,7 +28,7 @@ from metaexo.numeric.mixed.chain_factor import update
 from metaexo.numeric.mixed.evaluation import Evaluation, Parts, turn_of
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
 from metaexo.numeric.mixed.pyramid import Pyramid
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 # Most numbers that the arrays of one batch of points hold.
 AT_ONCE = 100_000

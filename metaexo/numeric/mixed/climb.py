@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from metaexo.numeric.mixed.evaluation import Evaluation
 from metaexo.numeric.mixed.problem import NotPositiveDefinite
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 # The gain that a Newton step still promises, in units of log-likelihood, when the top counts as reached.
 GAIN = 1e-15

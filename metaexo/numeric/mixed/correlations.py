@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 Pair = Callable[[float], tuple[Array, Array]]
 # Points of the grid of a correlation, and of the grid of a range between two distances.

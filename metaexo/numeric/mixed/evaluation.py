@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metaexo.numeric.mixed.problem import NotPositiveDefinite
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaexo.numeric.likelihood import LOG_2PI
 from metaexo.numeric.mixed.block_factor import (
@@ -37,12 +36,11 @@ from metaexo.numeric.mixed.chain_factor import ChainFactor, factorise_chain
 from metaexo.numeric.mixed.chain_likelihood import AT_ONCE, evaluate_chain, parts_chain
 from metaexo.numeric.mixed.evaluation import Evaluation, Parts, turn_of
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
-from metaexo.numeric.problem import Array
+from metaexo.types import Array, Mask
 
 # A sum of squares of the effects that is larger than that of the residuals by this factor cancels too much.
 CANCELS = 1e5
 
-Mask = NDArray[np.bool_]
 PartsOf = Callable[[Array], Parts]
 
 

@@ -18,7 +18,7 @@ from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
 from metaexo.numeric.mixed.search import HIGHER, search
 from metaexo.numeric.mixed.structures import Heterogeneous, Unstructured
 from metaexo.numeric.mixed.terms import Term
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 # Tops within this distance in log-likelihood count as the same.
 SAME_TOP = 1e-5

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from metaexo.numeric.mixed.terms import Index, Term
-from metaexo.numeric.problem import Array
+from metaexo.numeric.mixed.terms import Term
+from metaexo.types import Array, Index
 
 # Most rows of one block, and most elements of all blocks together.
 BLOCK_LIMIT = 300

@@ -12,8 +12,8 @@ from scipy import sparse
 from metaexo.inputs import Immutable
 from metaexo.numeric.mixed.chain import Chain, find_chain
 from metaexo.numeric.mixed.partition import BLOCK_LIMIT, Partition, partition
-from metaexo.numeric.mixed.terms import Index, Term
-from metaexo.numeric.problem import Array
+from metaexo.numeric.mixed.terms import Term
+from metaexo.types import Array, Index
 
 
 class NotPositiveDefinite(Exception):

@@ -26,7 +26,7 @@ import numpy as np
 
 from metaexo.numeric.mixed.chain import Chain
 from metaexo.numeric.mixed.problem import NotPositiveDefinite
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 
 class Pyramid:

@@ -40,8 +40,7 @@ from numpy.typing import NDArray
 from metaexo.numeric.mixed.evaluation import Evaluation, Parts
 from metaexo.numeric.mixed.likelihood import PartsOf, factorise, floors, parts_at
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
-from metaexo.numeric.mixed.terms import Index
-from metaexo.numeric.problem import Array
+from metaexo.types import Array, Index
 
 # A log-likelihood that is higher by no more than this is not looked for.
 HIGHER = 2e-7

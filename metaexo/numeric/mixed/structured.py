@@ -45,7 +45,7 @@ from metaexo.numeric.mixed.structures import (
     Structure,
     Unstructured,
 )
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 # Eigenvalues of G below this share of the largest are zero.
 NO_RANK = 1e-9

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.numeric.mixed.correlations import Correlation
-from metaexo.numeric.problem import Array
+from metaexo.types import Array
 
 
 @dataclass(frozen=True, slots=True)

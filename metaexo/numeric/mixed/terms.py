@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from metaexo.inputs import Immutable
 from metaexo.numeric.mixed.structures import Structure
-from metaexo.numeric.problem import Array
-
-Index = NDArray[np.intp]
+from metaexo.types import Array, Index
 
 
 @dataclass(frozen=True, eq=False)
