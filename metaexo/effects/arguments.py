@@ -125,7 +125,7 @@ def _possible(name: str, values: Array) -> Array:
 
 
 def _check_share(name: str, values: Array, rows: Sequence[str]) -> None:
-    _refuse(
+    _refuse_values(
         name,
         values,
         (values < 0) | (values > 1),
@@ -137,16 +137,16 @@ def _check_share(name: str, values: Array, rows: Sequence[str]) -> None:
 
 
 def _check_at_least_zero(name: str, values: Array, rows: Sequence[str]) -> None:
-    _refuse(name, values, values < 0, rows, InputError, "values of at least 0")
+    _refuse_values(name, values, values < 0, rows, InputError, "values of at least 0")
 
 
 def _check_levels(name: str, values: Array, rows: Sequence[str]) -> None:
     wrong = ~((values > 0) & (values < 1)) & ~np.isnan(values)
     remedy = "write 0.95 for 95 per cent"
-    _refuse(name, values, wrong, rows, InputError, "a fraction between 0 and 1", remedy)
+    _refuse_values(name, values, wrong, rows, InputError, "a fraction between 0 and 1", remedy)
 
 
-def _refuse(
+def _refuse_values(
     name: str,
     values: Array,
     wrong: Mask,

@@ -178,7 +178,7 @@ def log_sd(sd: Array, n: Array, *, bias_correction: bool = True) -> tuple[Array,
 Compute = Callable[..., tuple[Array, Array]]
 
 # code, name, function, display, DOI
-_RECORDS: tuple[tuple[str, str, Compute, str, str], ...] = (
+_MEAN_RECORDS: tuple[tuple[str, str, Compute, str, str], ...] = (
     ("MN", "mean", raw_mean, "Mean", "10.1136/bmj.331.7521.903"),
     ("SMN", "standardised mean", standardized_mean, "Standardised mean", "10.3102/10769986006002107"),
     ("MNLN", "log mean", log_mean, "Mean", "10.2307/177062"),
@@ -203,6 +203,6 @@ register(
             variances=("LS", "HO") if code == "MN" else (),
             bias_corrected=code in ("SMN", "CVLN", "SDLN"),
         )
-        for code, name, compute, display, reference in _RECORDS
+        for code, name, compute, display, reference in _MEAN_RECORDS
     )
 )

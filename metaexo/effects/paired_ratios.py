@@ -11,7 +11,7 @@ from metaexo.effects.mean_ratios import log_of_positive
 from metaexo.effects.measure import Measure, register
 from metaexo.types import Array
 
-FAMILY = "one group twice, means"
+PAIRED_FAMILY = "one group twice, means"
 PAIRED = ("post_mean", "post_sd", "pre_mean", "pre_sd", "n", "correlation")
 REFERENCE = "10.1002/jrsm.1423"
 
@@ -188,7 +188,7 @@ register(
     Measure(
         code="ROMC",
         name="log ratio of means, same people",
-        family=FAMILY,
+        family=PAIRED_FAMILY,
         inputs=PAIRED,
         compute=log_ratio_of_paired_means,
         null=0.0,
@@ -202,7 +202,7 @@ register(
     Measure(
         code="CVRC",
         name="log ratio of coefficients of variation, same people",
-        family=FAMILY,
+        family=PAIRED_FAMILY,
         inputs=PAIRED,
         compute=log_ratio_of_paired_cvs,
         null=0.0,
@@ -216,7 +216,7 @@ register(
     Measure(
         code="VRC",
         name="log ratio of standard deviations, same people",
-        family=FAMILY,
+        family=PAIRED_FAMILY,
         inputs=("post_sd", "pre_sd", "n", "correlation"),
         compute=log_ratio_of_paired_sds,
         null=0.0,

@@ -12,7 +12,7 @@ import numpy as np
 from metaexo.effects.measure import Measure, identity, register
 from metaexo.types import Array
 
-INPUTS = ("alpha", "items", "n")
+ALPHA = ("alpha", "items", "n")
 
 
 def raw_alpha(alpha: Array, items: Array, n: Array) -> tuple[Array, Array]:
@@ -124,7 +124,7 @@ def from_log(y: Array) -> Array:
     return np.asarray(-np.expm1(-np.asarray(y, dtype=float)))
 
 
-_RECORDS: tuple[tuple[str, str, Callable[..., tuple[Array, Array]], Callable[[Array], Array], str], ...] = (
+_ALPHA_RECORDS: tuple[tuple[str, str, Callable[..., tuple[Array, Array]], Callable[[Array], Array], str], ...] = (
     ("ARAW", "reliability (alpha)", raw_alpha, identity, "10.1037/a0020142"),
     ("AHW", "reliability, cube-root transform", cube_root_alpha, from_cube_root, "10.1007/BF02291840"),
     ("ABT", "reliability, log transform", log_alpha, from_log, "10.3102/10769986027004335"),
@@ -136,7 +136,7 @@ register(
             code=code,
             name=name,
             family="one scale, reliability",
-            inputs=INPUTS,
+            inputs=ALPHA,
             compute=compute,
             null=float("nan"),
             display="Reliability",
@@ -144,6 +144,6 @@ register(
             orientation="none",
             reference=reference,
         )
-        for code, name, compute, back, reference in _RECORDS
+        for code, name, compute, back, reference in _ALPHA_RECORDS
     )
 )

@@ -34,7 +34,7 @@ from metaexo.numeric.problem import CHUNK_ELEMENTS, make_batch
 from metaexo.types import Array
 
 NULL = "all strata share one between-study variance"
-TIE = 1e-9
+SPREAD_TIE = 1e-9
 # A scan for maxima looks at some thirty values of tau2 at once.
 SCAN_POINTS = 32
 
@@ -134,7 +134,7 @@ def compare_spread(results: StratifiedResults, draws: int = 999, seed: int = 0) 
     observed = float(statistic[0])
     test = make_test(observed, "chi2", (len(strata) - 1,), NULL)
     drawn = _bootstrap(vs, float(common[0]), draws, np.random.default_rng(seed))
-    count = int((drawn >= observed - TIE).sum())
+    count = int((drawn >= observed - SPREAD_TIE).sum())
     zero = [s.name for s, t in zip(strata, tau2[:, 0], strict=True) if t == 0]
     small = [f"{s.name} ({s.k})" for s in strata if s.k < 10]
     doubts = [f"tau2 is 0 in {', '.join(zero)}"] if zero else []

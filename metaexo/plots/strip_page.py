@@ -151,13 +151,13 @@ def strip_page(plan: StripPlan) -> Page:
     edge = plan.columns[-1][1] if plan.columns else panel.right
     items.append(Line(((MARGIN, panel.top), (edge, panel.top)), 0.8))
     for row in plan.rows:
-        items += _row(plan, row, edge)
+        items += _row_items(plan, row, edge)
     items += axis_label(plan.axis, panel, panel.bottom, TEXT_SIZE, LINE_HEIGHT)
     items += note_items(plan.notes, plan.height)
     return make_page(plan.width, plan.height, items, panel, ticks_of(plan.axis))
 
 
-def _row(plan: StripPlan, row: StripRow, edge: float) -> list[Item]:
+def _row_items(plan: StripPlan, row: StripRow, edge: float) -> list[Item]:
     head = row.kind == "head"
     x = MARGIN + (0.0 if head else plan.indent)
     items: list[Item] = list(lines_of_text(x, row.y, row.label, LINE_HEIGHT, bold=head))
