@@ -13,9 +13,9 @@ from itertools import combinations
 import pandas as pd
 
 import metaexo as mx
-from metaexo.effects.exact_intervals import clopper_pearson
+from metaexo.effects.conversions.translations import clopper_pearson
 from metaexo.evidence import load_vocabulary
-from metaexo.evidence.reporting import REPORTING_ITEMS, reporting
+from metaexo.evidence.descriptions.reporting import REPORTING_ITEMS, reporting
 from metaexo.formatting import markdown_table, percent
 from metaexo.report.run import Analysis, run_alone
 

@@ -14,11 +14,9 @@ from itertools import product
 import pandas as pd
 
 import metaexo as mx
-from metaexo.effects.one_per_study import one_per_study
-from metaexo.effects.split import split
+from metaexo.effects.dependence.choose import one_per_study, split
 from metaexo.errors import AssumptionWarning
-from metaexo.evidence.fates import count_fates, fates
-from metaexo.evidence.timepoints import days_after
+from metaexo.evidence.descriptions.rows import count_fates, days_after, fates
 from metaexo.formatting import plural
 from metaexo.report.in_words import pooled_in_words
 from metaexo.report.run import Analysis, run_alone

@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 
 import metaexo as mx
-from metaexo.effects.one_per_study import one_per_study
-from metaexo.effects.split import split
-from metaexo.evidence.fates import count_fates, fates
+from metaexo.effects.dependence.choose import one_per_study, split
+from metaexo.evidence.descriptions.rows import count_fates, fates
 from metaexo.formatting import number, percent
 from metaexo.numeric.tails import normal_quantile
 from metaexo.report.run import Analysis, run_alone

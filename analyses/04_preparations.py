@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 import metaexo as mx
-from metaexo.evidence.explained import StudySpread, shares_explained, study_spread
-from metaexo.evidence.sizes import choose_means, laboratories, method_ratios
+from metaexo.evidence.descriptions.shares_explained import StudySpread, shares_explained, study_spread
+from metaexo.evidence.descriptions.sizes import choose_means, laboratories, method_ratios
 from metaexo.formatting import interval, markdown_table, number, percent
 from metaexo.ledger import Ledger
 from metaexo.report.run import Analysis, run_alone

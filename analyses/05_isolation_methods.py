@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 
 import metaexo as mx
-from metaexo.effects.one_per_study import one_per_study
-from metaexo.effects.split import split
+from metaexo.effects.dependence.choose import one_per_study, split
 from metaexo.errors import AssumptionWarning
-from metaexo.evidence.fates import count_fates, fates
+from metaexo.evidence.descriptions.rows import count_fates, fates
 from metaexo.formatting import interval, plural
 from metaexo.numeric.tails import normal_quantile
 from metaexo.report.in_words import pooled_in_words

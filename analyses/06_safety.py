@@ -11,7 +11,7 @@ pooled here: that needs models for rare events.
 import pandas as pd
 
 import metaexo as mx
-from metaexo.evidence.safety import EVENTS, SCOPES, choose_reports, chosen_for_harm, event_shares
+from metaexo.evidence.descriptions.safety import EVENTS, SCOPES, choose_reports, chosen_for_harm, event_shares
 from metaexo.evidence.to_effects import row_labels
 from metaexo.formatting import markdown_table, percent, plural
 from metaexo.report.run import Analysis, run_alone

@@ -17,10 +17,9 @@ import pandas as pd
 
 import metaexo as mx
 from metaexo.effects import covariance_blocks, shared_arms
-from metaexo.effects.one_per_study import one_per_study
+from metaexo.effects.dependence.choose import one_per_study
 from metaexo.errors import AssumptionWarning, DependentEffectsWarning, FewStudiesWarning
-from metaexo.evidence.same_subjects import same_subjects
-from metaexo.evidence.timepoints import days_after
+from metaexo.evidence.descriptions.rows import days_after, same_subjects
 from metaexo.formatting import interval, number, plural
 from metaexo.report.run import Analysis, run_alone
 

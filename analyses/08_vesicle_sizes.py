@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 import metaexo as mx
-from metaexo.evidence.sizes import choose_means, laboratories
+from metaexo.evidence.descriptions.sizes import choose_means, laboratories
 from metaexo.formatting import interval, markdown_table, number, percent, plural
 from metaexo.report.run import Analysis, run_alone
 

@@ -17,9 +17,9 @@ import pandas as pd
 import metaexo as mx
 from metaexo.effects import join_bounded, one_per_study
 from metaexo.errors import AssumptionWarning, MetaexoError, RowsLeftOutWarning
-from metaexo.evidence.timepoints import days_after
+from metaexo.evidence.descriptions.rows import days_after
 from metaexo.formatting import interval, number, percent, plural
-from metaexo.models.censored_effects import KINDS, count_in_words, kinds_of
+from metaexo.models.censored.effects import KINDS, count_in_words, kinds_of
 from metaexo.report.run import Analysis, run_alone
 
 CONTROLLED = "contrast == 'exosome_vs_control' and use != 'apart'"

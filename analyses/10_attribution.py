@@ -14,11 +14,10 @@ import numpy as np
 import pandas as pd
 
 import metaexo as mx
-from metaexo.effects.one_per_study import one_per_study
-from metaexo.effects.split import split
+from metaexo.effects.dependence.choose import one_per_study, split
 from metaexo.errors import AssumptionWarning
-from metaexo.evidence.sizes import choose_means, laboratories
-from metaexo.evidence.timepoints import days_after
+from metaexo.evidence.descriptions.rows import days_after
+from metaexo.evidence.descriptions.sizes import choose_means, laboratories
 from metaexo.formatting import markdown_table, plural
 from metaexo.report.run import Analysis, run_alone
 

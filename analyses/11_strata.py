@@ -17,10 +17,9 @@ import numpy as np
 import pandas as pd
 
 import metaexo as mx
-from metaexo.effects.one_per_study import one_per_study
-from metaexo.effects.split import split
+from metaexo.effects.dependence.choose import one_per_study, split
 from metaexo.errors import AssumptionWarning, MetaexoError, NotIdentifiableError
-from metaexo.evidence.timepoints import days_after
+from metaexo.evidence.descriptions.rows import days_after
 from metaexo.formatting import markdown_table, number, plural
 from metaexo.heterogeneity import StratifiedResults, latent_moderator
 from metaexo.numeric.tails import normal_quantile

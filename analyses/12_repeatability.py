@@ -16,13 +16,12 @@ import numpy as np
 import pandas as pd
 
 import metaexo as mx
-from metaexo.effects.one_per_study import one_per_study
-from metaexo.effects.split import split
+from metaexo.effects.dependence.choose import one_per_study, split
 from metaexo.errors import AssumptionWarning, DependentEffectsWarning
-from metaexo.evidence.sizes import laboratories
+from metaexo.evidence.descriptions.sizes import laboratories
 from metaexo.formatting import interval, number, plural
 from metaexo.heterogeneity import repeatability
-from metaexo.heterogeneity.repetition import REPETITIONS
+from metaexo.heterogeneity.levels import REPETITIONS
 from metaexo.numeric.tails import normal_quantile
 from metaexo.report.run import Analysis, run_alone
 

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from metaexo.plots import save
-from metaexo.plots.canvas import draw as draw_page
-from metaexo.plots.curves_page import Curve, CurveSet, CurvesPlan, curves_page, lay_out_curves
-from metaexo.plots.furniture import Key
-from metaexo.plots.scale import Axis, Tick, tick_label
-from metaexo.plots.style import GREY, PALETTE
+from metaexo.plots.canvas.canvas import draw as draw_page
+from metaexo.plots.canvas.fonts import GREY, PALETTE
+from metaexo.plots.canvas.furniture import Key
+from metaexo.plots.canvas.scale import Axis, Tick, tick_label
+from metaexo.plots.profile import Curve, CurveSet, CurvesPlan, curves_page, lay_out_curves
 
 # Who fitted what: words, colour, mark.
 SIDES = {

@@ -2,68 +2,23 @@
 
 from __future__ import annotations
 
-from metaexo.effects.assumed_sd import effects_with_assumed_sd
-from metaexo.effects.back_transforms import (
-    back_by_rows,
-    back_pooled,
-    double_arcsine,
-    freeman_tukey_of_rate,
-    harmonic_mean,
-    inverse_double_arcsine,
-    inverse_freeman_tukey_rate,
-)
-from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
-from metaexo.effects.bounds import BoundedEffects, bounds_from_table
-from metaexo.effects.calculate import Calculated, calculate
-from metaexo.effects.changes import (
-    change_sd,
-    change_sd_from_p,
-    change_sd_from_t,
-    correlation_from_change_sd,
-    t_from_change_sd,
-)
-from metaexo.effects.conversions import (
-    correlation_from_difference_se,
-    estimates_and_variances,
-    sd_from_ci,
-    sd_from_se,
-    se_from_ci,
-)
-from metaexo.effects.correlation_matrices import (
-    MatrixRegression,
-    covariance_of_correlations,
-    regression_from_matrix,
-)
-from metaexo.effects.d_of_odds import (
-    chi_square_of_log_odds_ratio,
-    d_of_log_odds_ratio,
-    d_of_risks,
-    log_odds_ratio_of_chi_square,
-    log_odds_ratio_of_d,
-    risk_of_d,
-)
-from metaexo.effects.d_of_statistics import (
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes, bounded_effects, join_bounded
+from metaexo.effects.conversions.d import (
     chi_square_of_d,
     d_of_chi_square,
     d_of_f,
     d_of_p,
     d_of_t,
+    f_from_t,
     f_of_d,
+    p_from_t,
     p_of_d,
+    t_from_f,
+    t_from_p,
     t_of_d,
 )
-from metaexo.effects.delta import DeltaResult, delta_method
-from metaexo.effects.dependence import Block, aggregate, covariance_blocks, covariance_matrix
-from metaexo.effects.derive import DerivedEffects, effects_from_table
-from metaexo.effects.effect_sizes import REPORTED, Derivation, EffectSizes
-from metaexo.effects.exact_intervals import clopper_pearson
-from metaexo.effects.explain import explain
-from metaexo.effects.explain_bounds import BoundExplanation
-from metaexo.effects.explain_text import Explanation
-from metaexo.effects.families import FAMILIES, measures
-from metaexo.effects.five_numbers import QuantileEstimates, mean_sd_from_quantiles
-from metaexo.effects.from_statistics import effect_sizes
-from metaexo.effects.group_correlations import (
+from metaexo.effects.conversions.delta import DeltaResult, delta_method
+from metaexo.effects.conversions.group_correlations import (
     biserial_of_d,
     biserial_of_point_biserial,
     d_of_biserial,
@@ -71,11 +26,48 @@ from metaexo.effects.group_correlations import (
     point_biserial_of_biserial,
     point_biserial_of_d,
 )
-from metaexo.effects.measure import Measure, all_measures, get_measure
-from metaexo.effects.one_per_study import one_per_study
-from metaexo.effects.orientation import orient
-from metaexo.effects.own_bounds import bounded_effects, join_bounded
-from metaexo.effects.sd_from_tests import (
+from metaexo.effects.conversions.medians import QuantileEstimates, mean_sd_from_quantiles
+from metaexo.effects.conversions.odds import (
+    Tables,
+    chi_square_of_log_odds_ratio,
+    d_of_log_odds_ratio,
+    d_of_risks,
+    log_odds_ratio_of_chi_square,
+    log_odds_ratio_of_d,
+    risk_of_d,
+    tables_from_chi_square,
+    tables_from_diagnostics,
+    tables_from_odds_ratio,
+    tables_from_phi,
+    tables_from_risk_ratio,
+)
+from metaexo.effects.conversions.scales import (
+    Transformation,
+    back_by_rows,
+    back_pooled,
+    back_transformed_mean,
+    back_transformed_mode,
+    double_arcsine,
+    freeman_tukey_of_rate,
+    get_transformation,
+    harmonic_mean,
+    inverse_double_arcsine,
+    inverse_freeman_tukey_rate,
+    transform,
+)
+from metaexo.effects.conversions.sd_and_se import (
+    change_sd,
+    change_sd_from_p,
+    change_sd_from_t,
+    correlation_from_change_sd,
+    correlation_from_difference_se,
+    estimates_and_variances,
+    sd_from_ci,
+    sd_from_se,
+    se_from_ci,
+    t_from_change_sd,
+)
+from metaexo.effects.conversions.sd_from_tests import (
     anova_f_from_sd,
     sd_from_anova,
     sd_from_f,
@@ -83,18 +75,9 @@ from metaexo.effects.sd_from_tests import (
     sd_from_t,
     t_from_sd,
 )
-from metaexo.effects.shared_arms import SharedArm, shared_arms
-from metaexo.effects.shared_control import shared_control_covariances
-from metaexo.effects.t_statistics import f_from_t, p_from_t, t_from_f, t_from_p
-from metaexo.effects.transformations import (
-    Transformation,
-    back_transformed_mean,
-    back_transformed_mode,
-    get_transformation,
-    transform,
-)
-from metaexo.effects.translations import (
+from metaexo.effects.conversions.translations import (
     cliffs_delta,
+    clopper_pearson,
     cohens_u1,
     cohens_u2,
     cohens_u3,
@@ -105,15 +88,27 @@ from metaexo.effects.translations import (
     superiority_of_d,
     tetrachoric_of_log_odds_ratio,
 )
-from metaexo.effects.two_by_two import (
-    Tables,
-    tables_from_chi_square,
-    tables_from_diagnostics,
-    tables_from_odds_ratio,
-    tables_from_phi,
-    tables_from_risk_ratio,
+from metaexo.effects.dependence.choose import one_per_study
+from metaexo.effects.dependence.correlation_matrices import (
+    MatrixRegression,
+    covariance_of_correlations,
+    regression_from_matrix,
 )
-from metaexo.effects.zero_cells import ZeroCells
+from metaexo.effects.dependence.covariances import Block, aggregate, covariance_blocks, covariance_matrix
+from metaexo.effects.dependence.shared_control import SharedArm, shared_arms, shared_control_covariances
+from metaexo.effects.effect_sizes import REPORTED, Derivation, EffectSizes
+from metaexo.effects.explain.explain import explain
+from metaexo.effects.explain.of_bounds import BoundExplanation
+from metaexo.effects.explain.text import Explanation
+from metaexo.effects.measure import Measure, all_measures, get_measure
+from metaexo.effects.measures.calculate import Calculated, calculate
+from metaexo.effects.measures.families import FAMILIES, measures
+from metaexo.effects.measures.from_statistics import effect_sizes
+from metaexo.effects.measures.zero_cells import ZeroCells
+from metaexo.effects.tables.assumed_sd import effects_with_assumed_sd
+from metaexo.effects.tables.bounds import BoundedEffects, bounds_from_table
+from metaexo.effects.tables.derive import DerivedEffects, effects_from_table
+from metaexo.effects.tables.orientation import orient
 
 __all__ = [
     "FAMILIES",

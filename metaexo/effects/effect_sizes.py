@@ -1,16 +1,19 @@
-"""EffectSizes: effects with their sampling variances, and everything that must travel with them."""
+"""EffectSizes: effects with their sampling variances, and everything that must travel with them.
+
+Where effects come from: the statistics that they were computed from, and the choices that were made.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.effects.arguments import (
+from metaexo.effects.check import (
     check_kind,
     check_studies,
     check_table,
@@ -19,10 +22,9 @@ from metaexo.effects.arguments import (
     read_labels,
     read_studies,
     study_column_of,
+    variances_too_small,
 )
-from metaexo.effects.check import variances_too_small
 from metaexo.effects.measure import Measure, get_measure
-from metaexo.effects.origin import Origin
 from metaexo.errors import (
     ImpossibleVarianceWarning,
     InputError,
@@ -33,6 +35,7 @@ from metaexo.errors import (
 )
 from metaexo.formatting import plural
 from metaexo.inputs import (
+    Immutable,
     check_aligned,
     check_choice,
     check_flag,
@@ -676,3 +679,31 @@ def _check_companions(
         if size is not None and size != k:
             raise ShapeError(f"{name} has {size} rows and y has {k}", "one row for each effect")
     return tuple(marks or ())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin(Immutable):
+    """The statistics that effects were computed from.
+
+    Attributes
+    ----------
+    inputs : mapping of str to ndarray
+        Statistics by name, every row that was handed in, rows without an effect included: some variances
+        rest on averages over all rows.
+    rows : ndarray of int
+        For each effect its row in `inputs`.
+    options : mapping of str to object
+        Choices: variance, bias_correction and zero_cells, or assumed_correlation for a table.
+    from_table : bool
+        Whether the inputs are the columns of a table of reported statistics with gaps, from which the
+        measure's own inputs were derived.
+    """
+
+    inputs: Mapping[str, NDArray[Any]]
+    rows: NDArray[np.intp]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    from_table: bool = False
+
+    def at(self, positions: NDArray[np.intp]) -> Origin:
+        """Return the origin of the effects at these positions."""
+        return replace(self, rows=self.rows[positions])

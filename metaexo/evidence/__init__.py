@@ -6,9 +6,9 @@ from metaexo.evidence.codebook import Codebook, load_codebook
 from metaexo.evidence.folder import SheetCheck, check_sheets, read_sheets
 from metaexo.evidence.problems import SheetErrors, SheetProblem
 from metaexo.evidence.sheets import Sheets
-from metaexo.evidence.slips import slip_checks
-from metaexo.evidence.slips_grim import grim, grim_median, grimmer
-from metaexo.evidence.slips_patterns import (
+from metaexo.evidence.slips.checks import slip_checks
+from metaexo.evidence.slips.grim import grim, grim_median, grimmer
+from metaexo.evidence.slips.patterns import (
     Multiple,
     constant_multiples,
     extreme_variances,
@@ -17,7 +17,7 @@ from metaexo.evidence.slips_patterns import (
     sd_against_n,
     unusual_cv,
 )
-from metaexo.evidence.slips_statistics import (
+from metaexo.evidence.slips.statistics import (
     implied_p,
     implied_t,
     interval_and_p_agree,

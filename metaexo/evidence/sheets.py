@@ -14,9 +14,18 @@ from metaexo.effects import EffectSizes, Measure, get_measure
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.evidence.codebook import Codebook
 from metaexo.evidence.problems import SheetProblem
-from metaexo.evidence.to_bounds import WORDS_ONLY, bounds_of_words, count_bounds, make_bounds
-from metaexo.evidence.to_effects import Request, leave_all_out, make_effects, survey
-from metaexo.evidence.views import VIEWS, get_view
+from metaexo.evidence.to_effects import (
+    VIEWS,
+    WORDS_ONLY,
+    Request,
+    bounds_of_words,
+    count_bounds,
+    get_view,
+    leave_all_out,
+    make_bounds,
+    make_effects,
+    survey,
+)
 from metaexo.formatting import printed
 from metaexo.inputs import check_choice, check_flag, check_number
 from metaexo.ledger import Ledger

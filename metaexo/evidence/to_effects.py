@@ -1,4 +1,9 @@
-"""From the rows of a sheet to effect sizes: selection, derivation, orientation, labels, and the ledger."""
+"""From the rows of a sheet to effect sizes: selection, derivation, orientation, labels, and the ledger.
+
+How the rows of each sheet are laid out as the table of statistics that effects are derived from.
+
+From the rows of a sheet to effects with bounds: thresholds, directions, and results told in words.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +11,20 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.effects import EffectSizes, Measure, effects_from_table, get_measure, orient
-from metaexo.effects.assumed_sd import effects_with_assumed_sd
-from metaexo.effects.origin import Origin
-from metaexo.effects.why_not import NO_CORRELATION
+from metaexo.effects import EffectSizes, Measure, effects_from_table
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
+from metaexo.effects.effect_sizes import Origin
+from metaexo.effects.measure import get_measure
+from metaexo.effects.tables.assumed_sd import effects_with_assumed_sd
+from metaexo.effects.tables.bounds import BoundedEffects, bounds_from_table, turned
+from metaexo.effects.tables.orientation import orient
+from metaexo.effects.tables.why_not import NO_CORRELATION
 from metaexo.errors import (
     AssumptionWarning,
     InputError,
@@ -27,7 +36,6 @@ from metaexo.errors import (
 )
 from metaexo.evidence.codebook import SheetPlan
 from metaexo.evidence.conditions import rows_where
-from metaexo.evidence.views import View, statistics
 from metaexo.formatting import plural
 from metaexo.inputs import check_number
 from metaexo.ledger import Ledger
@@ -35,7 +43,6 @@ from metaexo.types import Mask
 
 if TYPE_CHECKING:
     import pandas as pd
-
 
 MOST_REASONS = 4
 ONLY_P = "only p "
@@ -381,3 +388,251 @@ def _distinguishing(
     for value, found in groups.items():
         words = so_far if value is None or len(groups) == 1 else [*so_far, value]
         yield from _distinguishing(found, columns[1:], words)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One way to read effects from a sheet.
+
+    Attributes
+    ----------
+    name : str
+        What the reader asks for.
+    sheet : str
+        The sheet.
+    columns : mapping of str to str
+        Name in the table of statistics -> column of the sheet; empty if the names are the same.
+    labels : tuple of str
+        Columns that tell the rows of one study apart, most telling first.
+    measures : tuple of str
+        Measures tried to see whether a row can become an effect at all.
+    better : str
+        Direction of benefit of all rows, where the sheet has no such column.
+    only : mapping of str to str
+        Column -> the value that a row must have for its numbers to count.
+    """
+
+    name: str
+    sheet: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
+    better: str = ""
+    only: Mapping[str, str] = field(default_factory=dict)
+
+
+def _people(kind: str) -> Mapping[str, str]:
+    return {
+        "treatment_events": f"{kind}_patients_treated",
+        "treatment_n": "n_treated",
+        "control_events": f"{kind}_patients_control",
+        "control_n": "n_control",
+        "paired": "paired",
+    }
+
+
+VIEWS: Mapping[str, View] = {
+    view.name: view
+    for view in (
+        View(
+            "outcomes",
+            "outcomes",
+            labels=("outcome_label", "timepoint", "treatment_label", "control_label", "unit"),
+            measures=("SMD", "MD", "ROM", "RR", "OR", "RD", "PFT"),
+        ),
+        View(
+            "preparations",
+            "preparations",
+            {
+                "treatment_mean": "size_nm",
+                "treatment_sd": "size_sd",
+                "treatment_se": "size_se",
+                "treatment_n": "n_replicates",
+            },
+            labels=("source_reported", "isolation_reported", "technique"),
+            measures=("MN",),
+            only={"size_statistic": "mean"},
+        ),
+        View(
+            "safety_events",
+            "safety_events",
+            _people("ae"),
+            labels=("ae_definition",),
+            measures=("PFT",),
+            better="lower",
+        ),
+        View(
+            "serious_events",
+            "safety_events",
+            _people("sae"),
+            labels=("ae_definition",),
+            measures=("PFT",),
+            better="lower",
+        ),
+        View(
+            "published_meta_analyses",
+            "published_meta_analyses",
+            {
+                "effect": "estimate",
+                "effect_ci_low": "ci_low",
+                "effect_ci_high": "ci_high",
+                "effect_measure": "measure",
+            },
+            labels=("outcome_label", "subgroup_level", "source"),
+            measures=("SMD", "MD", "OR", "RR"),
+        ),
+    )
+}
+
+
+def get_view(name: str) -> View:
+    """Return a view by its name.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If there is none of this name.
+    """
+    if name not in VIEWS:
+        raise UnknownChoiceError("sheet", name, VIEWS)
+    return VIEWS[name]
+
+
+def statistics(view: View, frame: pd.DataFrame, measure: Measure) -> pd.DataFrame:
+    """Return the table of reported statistics of a view, one row a row of the sheet.
+
+    A measure of one group takes the first arm as it stands, whether or not the arms are the same people.
+    """
+    table = frame
+    if view.columns:
+        table = frame[list(view.columns.values())].set_axis(list(view.columns), axis=1)
+    for column, value in view.only.items():
+        table = table.where(frame[column] == value)
+    if "paired" in table and of_one_group(measure):
+        table = table.drop(columns="paired")
+    return table
+
+
+def of_one_group(measure: Measure) -> bool:
+    """Return whether a measure has no second arm."""
+    return bool(measure.inputs) and not any(name.startswith(("control", "pre_")) for name in measure.inputs)
+
+
+WORDS_ONLY = "direction_only"
+LABELS = ("outcome", "contrast")
+SIGNIFICANCE = 0.05
+TOLD = "significance in words, taken at the level 0.05"
+_NOT = re.compile(r"\b(?:no|not|non|without)\b.*significan|nonsignifican", re.IGNORECASE)
+_SIGNIFICANT = re.compile(r"\bsignifican", re.IGNORECASE)
+_DIRECTIONS = {"favours_treatment": "higher", "favours_control": "lower"}
+SIZED = ("exosome_vs_control", "post_vs_pre")
+"""Contrasts whose arms are those of the study, so that its sizes hold."""
+
+
+APART = ("rct_parallel", "animal_controlled")
+SPLIT = r"\bsplit|_split"
+"""Words of designs in which both arms are the same people."""
+
+
+def make_bounds(view: View, plan: SheetPlan, frame: pd.DataFrame, asked: Request) -> BoundedEffectSizes:
+    """Return the effects of the rows of a view, bounds included; see `Sheets.effects` with `bounds`."""
+    chosen = choose_rows(plan, frame, asked)
+    sd = None if asked.assumed_sd is None else sd_of_rows(frame, chosen.frame, asked.assumed_sd)
+    table = statistics(view, chosen.frame, asked.measure)
+    found = bounds_from_table(
+        asked.measure, table, asked.assumed_correlation, assumed_sd=sd, rows=chosen.names
+    )
+    reasons = list(found.reasons)
+    if asked.turn:
+        signs, unturned = orient(np.ones(len(chosen.frame)), directions_of_benefit(view, chosen.frame))
+        found = turned(found, signs)
+        reasons = [first or second for first, second in zip(reasons, unturned, strict=True)]
+    origin = origin_of(table, np.arange(len(table)), asked.assumed_correlation, sd)
+    return _collected(plan, chosen, found, reasons, asked, view.labels, asked.turn, origin)
+
+
+def bounds_of_words(plan: SheetPlan, frame: pd.DataFrame, asked: Request) -> BoundedEffectSizes:
+    """Return the bounds of results that are told in words only; positive means in favour of treatment.
+
+    "Significant" is taken as p < 0.05 and "not significant" as p > 0.05; such rows are marked as assumed.
+    Sizes are those of the study.
+    """
+    chosen = choose_rows(plan, frame, asked)
+    table = table_from_words(chosen.frame)
+    found = bounds_from_table(asked.measure, table, asked.assumed_correlation, rows=chosen.names)
+    derived = [
+        replace(mark, how="assumed", note="; ".join(filter(None, (TOLD, mark.note))))
+        if kind == "interval"
+        else mark
+        for mark, kind in zip(found.derived, found.kind, strict=True)
+    ]
+    found = replace(found, derived=tuple(derived))
+    return _collected(plan, chosen, found, list(found.reasons), asked, LABELS, oriented=True)
+
+
+def count_bounds(rows: pd.DataFrame) -> int:
+    """Return how many rows of outcomes give an interval of a standardised mean difference."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AssumptionWarning)
+        found = bounds_from_table("SMD", statistics(VIEWS["outcomes"], rows, get_measure("SMD")))
+    return sum(kind == "interval" for kind in found.kind)
+
+
+def table_from_words(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return results in words as a table of reported statistics.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows of the sheet with the columns of their studies.
+
+    Returns
+    -------
+    DataFrame
+        treatment_n, control_n, direction, p_relation, p_value, paired.
+    """
+    import pandas as pd
+
+    told = rows["significance_as_worded"].fillna("")
+    refused = told.map(lambda words: bool(_NOT.search(words)))
+    claimed = told.map(lambda words: bool(_SIGNIFICANT.search(words))) & ~refused
+    sized = rows["contrast"].isin(SIZED)
+    apart = rows["design"].isin(APART)
+    split = rows[["design", "model", "title"]].fillna("").agg(" ".join, axis=1).str.contains(SPLIT)
+    twice = (rows["contrast"] == "post_vs_pre") | (split & ~apart)
+    return pd.DataFrame(
+        {
+            "treatment_n": rows["n_treatment"].where(sized),
+            "control_n": rows["n_control"].where(sized & (rows["contrast"] != "post_vs_pre")),
+            "direction": rows["direction"].map(_DIRECTIONS),
+            "p_relation": np.where(claimed, "<", np.where(refused, ">", "")),
+            "p_value": np.where(claimed | refused, SIGNIFICANCE, np.nan),
+            "paired": np.where(twice, "yes", np.where(apart, "no", "unknown")),
+        },
+        index=rows.index,
+    )
+
+
+def _collected(
+    plan: SheetPlan,
+    chosen: Chosen,
+    found: BoundedEffects,
+    reasons: list[str],
+    asked: Request,
+    labels: tuple[str, ...],
+    oriented: bool,
+    origin: Origin | None = None,
+) -> BoundedEffectSizes:
+    """Return what is known as one container; the rows of which nothing is known enter the ledger."""
+    kept, ledger, gone = leave_rows_out(plan, chosen, reasons, asked)
+    at = np.flatnonzero(~gone)
+    return BoundedEffectSizes(
+        found.at(at),
+        asked.measure,
+        tuple(row_labels(kept, plan.key, labels)),
+        tuple(str(study) for study in kept[plan.key]),
+        kept,
+        ledger,
+        oriented,
+        origin.at(at) if origin is not None else None,
+    )

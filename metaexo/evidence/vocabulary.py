@@ -17,8 +17,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from metaexo.errors import InputError
-from metaexo.evidence.codebook import vocabulary_rows
-from metaexo.evidence.places import Stamp, find_vocabulary, stamp
+from metaexo.evidence.codebook import Stamp, find_vocabulary, stamp, vocabulary_rows
 from metaexo.inputs import check_choice, is_blank
 
 VOCABULARIES = ("source", "isolation")

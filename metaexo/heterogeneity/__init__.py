@@ -1,19 +1,23 @@
 """How much effects vary, and with what: strata by source and isolation method."""
 
-from metaexo.heterogeneity.assignment_ranges import AssignmentBound
-from metaexo.heterogeneity.attribution import attribute_heterogeneity, attribution_verdict
-from metaexo.heterogeneity.attribution_results import AttributionResults, Part
-from metaexo.heterogeneity.between_permutation import BetweenPermutation, permute_strata
-from metaexo.heterogeneity.bounds_of_assignments import AssignmentBounds, assignment_bounds
-from metaexo.heterogeneity.confounding import Confounding, confounding
-from metaexo.heterogeneity.estimability import Estimability, estimability
-from metaexo.heterogeneity.latent_levels import LatentModerator, latent_moderator
-from metaexo.heterogeneity.repeatability_by_level import Repeatability, repeatability
-from metaexo.heterogeneity.smoothed import Smoothing
-from metaexo.heterogeneity.spread_between import SpreadBetween, compare_spread
-from metaexo.heterogeneity.strata import StratifiedResults, Stratum
-from metaexo.heterogeneity.stratify import stratify
-from metaexo.heterogeneity.verdicts import Verdict
+from metaexo.heterogeneity.attribution.attribution import attribute_heterogeneity, attribution_verdict
+from metaexo.heterogeneity.attribution.confounding import Confounding, confounding
+from metaexo.heterogeneity.attribution.estimability import Estimability, estimability
+from metaexo.heterogeneity.attribution.record import AttributionResults, Part
+from metaexo.heterogeneity.attribution.verdicts import Verdict
+from metaexo.heterogeneity.repeatability import Repeatability, repeatability
+from metaexo.heterogeneity.strata.comparisons import (
+    BetweenPermutation,
+    SpreadBetween,
+    compare_spread,
+    permute_strata,
+)
+from metaexo.heterogeneity.strata.fit import StratifiedResults, Stratum
+from metaexo.heterogeneity.strata.smoothed import Smoothing
+from metaexo.heterogeneity.strata.stratify import stratify
+from metaexo.heterogeneity.unreported.bounds import AssignmentBounds, assignment_bounds
+from metaexo.heterogeneity.unreported.mixture import LatentModerator, latent_moderator
+from metaexo.heterogeneity.unreported.ranges import AssignmentBound
 
 __all__ = [
     "AssignmentBound",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from metaexo.errors import UnknownChoiceError
-from metaexo.numeric import closed_forms, generalised_q, likelihood_maximum, weighted_q
+from metaexo.numeric import likelihood_maximum, moment_estimators
 from metaexo.numeric.problem import Batch
 from metaexo.numeric.tau2 import Tau2
 
@@ -44,41 +44,43 @@ class Estimator:
 ESTIMATORS: dict[str, Estimator] = {
     e.code: e
     for e in (
-        Estimator("EE", "equal effects", closed_forms.equal_effects, "10.1002/jrsm.12", divides_by_v=True),
+        Estimator(
+            "EE", "equal effects", moment_estimators.equal_effects, "10.1002/jrsm.12", divides_by_v=True
+        ),
         Estimator(
             "DL",
             "DerSimonian-Laird",
-            closed_forms.dersimonian_laird,
+            moment_estimators.dersimonian_laird,
             "10.1016/0197-2456(86)90046-2",
             divides_by_v=True,
         ),
-        Estimator("HE", "Hedges", closed_forms.hedges, "10.1037/0033-2909.93.2.388"),
+        Estimator("HE", "Hedges", moment_estimators.hedges, "10.1037/0033-2909.93.2.388"),
         Estimator(
             "HS",
             "Hunter-Schmidt",
-            closed_forms.hunter_schmidt,
+            moment_estimators.hunter_schmidt,
             "10.4135/9781483398105",
             divides_by_v=True,
         ),
         Estimator(
             "HSK",
             "Hunter-Schmidt with k / (k - p)",
-            closed_forms.hunter_schmidt_corrected,
+            moment_estimators.hunter_schmidt_corrected,
             "10.1177/1094428117741966",
             divides_by_v=True,
         ),
-        Estimator("SJ", "Sidik-Jonkman", closed_forms.sidik_jonkman, "10.1111/j.1467-9876.2005.00489.x"),
+        Estimator("SJ", "Sidik-Jonkman", moment_estimators.sidik_jonkman, "10.1111/j.1467-9876.2005.00489.x"),
         Estimator(
             "SJIT",
             "iterated Sidik-Jonkman",
-            generalised_q.paule_mandel,
+            moment_estimators.paule_mandel,
             "10.1111/j.1467-9876.2005.00489.x",
             divides_by_v=True,
         ),
         Estimator(
             "DLIT",
             "iterated DerSimonian-Laird",
-            generalised_q.paule_mandel,
+            moment_estimators.paule_mandel,
             "10.1016/j.cct.2006.04.004",
             divides_by_v=True,
         ),
@@ -92,31 +94,31 @@ ESTIMATORS: dict[str, Estimator] = {
         Estimator(
             "EB",
             "empirical Bayes",
-            generalised_q.paule_mandel,
+            moment_estimators.paule_mandel,
             "10.1080/01621459.1983.10477920",
             divides_by_v=True,
         ),
         Estimator(
-            "PM", "Paule-Mandel", generalised_q.paule_mandel, "10.6028/jres.087.022", divides_by_v=True
+            "PM", "Paule-Mandel", moment_estimators.paule_mandel, "10.6028/jres.087.022", divides_by_v=True
         ),
         Estimator(
             "PMM",
             "median-unbiased Paule-Mandel",
-            generalised_q.paule_mandel_median,
+            moment_estimators.paule_mandel_median,
             "10.6028/jres.087.022",
             divides_by_v=True,
         ),
         Estimator(
             "GENQ",
             "generalised Q with given weights",
-            closed_forms.generalised_moment,
+            moment_estimators.generalised_moment,
             "10.1016/j.cct.2006.04.004",
             needs_weights=True,
         ),
         Estimator(
             "GENQM",
             "median-unbiased generalised Q with given weights",
-            weighted_q.generalised_median,
+            moment_estimators.generalised_median,
             "10.1002/jrsm.1081",
             needs_weights=True,
         ),

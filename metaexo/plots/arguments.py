@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.inputs import check_flag, check_level, check_number
-from metaexo.plots.plan import Column
+from metaexo.plots.forest.plan import Column
 
 P = ParamSpec("P")
 R = TypeVar("R")

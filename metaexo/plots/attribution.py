@@ -1,21 +1,70 @@
-"""Attributed heterogeneity: stacked bars of what tau2 goes with, shares with intervals, refusals in words."""
+"""Attributed heterogeneity: stacked bars of what tau2 goes with, shares with intervals, refusals in words.
+
+Places for the bars, intervals and words of a figure of attributed heterogeneity.
+
+The plan of a figure of attributed heterogeneity, and its way to a page.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from metaexo.errors import InputError
 from metaexo.formatting import MISSING, interval, number, p_value, percent, plural
 from metaexo.heterogeneity import AttributionResults, Part
 from metaexo.plots.arguments import checked, plan_of
-from metaexo.plots.attribution_layout import lay_out_attribution
-from metaexo.plots.attribution_page import AttributionPlan, AttributionRow, Segment, draw_attribution
-from metaexo.plots.furniture import Key
-from metaexo.plots.style import INK, PALETTE
-from metaexo.plots.wording import settle, title_of, typeset
+from metaexo.plots.canvas.canvas import draw
+from metaexo.plots.canvas.fonts import (
+    FAINT,
+    GREY,
+    INK,
+    LINE_HEIGHT,
+    MARGIN,
+    PALE,
+    PALETTE,
+    SMALL_SIZE,
+    TEXT_SIZE,
+    WHITE,
+    text_on,
+    text_width,
+    wrap_to_width,
+)
+from metaexo.plots.canvas.furniture import (
+    Key,
+    axis_label,
+    legend_rows,
+    legend_rows_height,
+    legend_rows_items,
+    note_items,
+    note_lines,
+    notes_height,
+    ticks_of,
+    title_height,
+    title_items,
+    title_lines,
+)
+from metaexo.plots.canvas.page import (
+    Area,
+    Dot,
+    Item,
+    Line,
+    Page,
+    Panel,
+    Text,
+    Ticks,
+    lines_of_text,
+    make_page,
+    middle,
+    snap,
+)
+from metaexo.plots.canvas.scale import Axis, Tick, linear_ticks, tick_label
+from metaexo.plots.canvas.words import settle, title_of, typeset
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
 INTERACTION, COMMON, REST = "#CC79A7", "#595959", "#8c8c8c"
@@ -269,3 +318,264 @@ def _interval(label: str, part: Part, colour: str) -> AttributionRow:
 
 def _chance(probability: float | None) -> str:
     return "< 0.01" if probability is not None and probability < 0.005 else number(probability)
+
+
+ROW, HEAD, BLOCK_GAP, COLUMN_GAP = 15.0, 16.0, 8.0, 12.0
+TITLES = ("Share", "Interval", "P(zero)", "p")
+STEP = 25
+WORDS_ALONE = 430.0
+
+
+def lay_out_attribution(
+    rows: Sequence[AttributionRow],
+    keys: Sequence[Key],
+    title: str,
+    notes: Sequence[str],
+    panel_width: float,
+) -> AttributionPlan:
+    """Return the plan of drafted rows, each at its place."""
+    numbers = [row for row in rows if row.kind in ("bar", "interval")]
+    labels = [text_width(line, TEXT_SIZE) for row in numbers for line in row.label]
+    left = MARGIN + math.ceil(max(labels, default=0.0)) + COLUMN_GAP
+    x = left + panel_width
+    columns: list[tuple[str, float]] = []
+    for i, name in enumerate(TITLES):
+        texts = [text_width(row.cells[i], TEXT_SIZE) for row in rows if row.cells]
+        if texts:
+            x += COLUMN_GAP + math.ceil(max(text_width(name, TEXT_SIZE, True), *texts))
+            columns.append((name, x))
+    width = float(math.ceil((x if numbers else MARGIN + WORDS_ALONE) + MARGIN))
+    above, legend = title_lines(title, width), legend_rows(keys, width, TEXT_SIZE)
+    below = note_lines(notes, width)
+    over = title_height(above) + legend_rows_height(legend, LINE_HEIGHT)
+    top = math.ceil(MARGIN + over + (LINE_HEIGHT + 4.0 if columns else 4.0))
+    placed, bottom = _placed(rows, top, width)
+    axis = _axis()
+    axis_height = 5.0 + 1.3 * SMALL_SIZE + 1.6 * LINE_HEIGHT if numbers else 4.0
+    return AttributionPlan(
+        rows=placed,
+        columns=tuple(columns),
+        axis=axis,
+        panel=Panel(left, left + panel_width, top, snap(bottom), axis.low, axis.high, top, snap(bottom)),
+        keys=legend,
+        title=above,
+        notes=below,
+        width=width,
+        height=float(math.ceil(bottom + axis_height + notes_height(below))),
+    )
+
+
+def _placed(
+    rows: Sequence[AttributionRow], top: float, width: float
+) -> tuple[tuple[AttributionRow, ...], float]:
+    """Return the rows at their places, and where the last one ends."""
+    placed, y = [], float(top)
+    for i, row in enumerate(rows):
+        label = row.label
+        if row.kind == "words":
+            label = tuple(
+                line for text in label for line in wrap_to_width(text, width - 2 * MARGIN, SMALL_SIZE)
+            )
+            height = len(label) * 1.3 * SMALL_SIZE + 5.0
+        elif row.kind == "head":
+            y += BLOCK_GAP if i else 2.0
+            height = HEAD
+        else:
+            height = max(ROW, len(label) * LINE_HEIGHT + 3.0)
+        placed.append(replace(row, label=label, y=snap(y + height / 2), height=snap(height)))
+        y += height
+    return tuple(placed), y + 3.0
+
+
+def _axis() -> Axis:
+    """Return an axis in per cent."""
+    ticks = tuple(Tick(float(v), f"{v}") for v in range(0, 101, STEP))
+    return Axis(0.0, 100.0, ticks, 0.0, "Share of the between-study variance τ² (%)")
+
+
+BAR, DOT = 11.0, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a stacked bar: its name, its ends in per cent, its colour and hatch, its number."""
+
+    name: str
+    begin: float
+    end: float
+    colour: str
+    text: str = ""
+    hatch: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionRow:
+    """A row of the figure, with its middle and height in points.
+
+    Attributes
+    ----------
+    kind : {"head", "words", "bar", "interval"}
+        A name of data, a verdict, a stacked bar, or a share with its interval.
+    label : tuple of str
+        Lines of the label, or of the verdict.
+    segments : tuple of Segment
+        Of a stacked bar.
+    value, low, high : float or None
+        Of an interval, in per cent.
+    colour : str
+        Of an interval.
+    cells : tuple of str
+        Texts on the right.
+    y, height : float
+        Place.
+    """
+
+    kind: Literal["head", "words", "bar", "interval"]
+    label: tuple[str, ...]
+    segments: tuple[Segment, ...] = ()
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    colour: str = INK
+    cells: tuple[str, ...] = ()
+    y: float = 0.0
+    height: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionPlan:
+    """What a figure of attributed heterogeneity shows, with its places in points from the upper left corner.
+
+    Attributes
+    ----------
+    rows : tuple of AttributionRow
+        Rows from top to bottom.
+    columns : tuple of (str, float)
+        Headings of the columns on the right, and their right edges.
+    axis, panel : Axis, Panel
+        The axis in per cent of tau2, and where it stands.
+    keys : tuple of tuple of Key
+        Rows of the legend.
+    title, notes : tuple of str
+        Lines above and below.
+    width, height : float
+        Size of the figure in points.
+    """
+
+    rows: tuple[AttributionRow, ...]
+    columns: tuple[tuple[str, float], ...]
+    axis: Axis
+    panel: Panel
+    keys: tuple[tuple[Key, ...], ...]
+    title: tuple[str, ...]
+    notes: tuple[str, ...]
+    width: float
+    height: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a segment or interval: data, row, part, begin, end, value, low, high (per cent)."""
+        import pandas as pd
+
+        found: list[tuple[object, ...]] = []
+        data = ""
+        for row in self.rows:
+            label = " ".join(row.label)
+            data = label if row.kind == "head" else data
+            found += [
+                (data, label, s.name, s.begin, s.end, s.end - s.begin, None, None) for s in row.segments
+            ]
+            if row.kind == "interval":
+                found.append((data, "interval", label, None, None, row.value, row.low, row.high))
+        columns = ["data", "row", "part", "begin", "end", "value", "low", "high"]
+        return pd.DataFrame(found, columns=columns)
+
+
+def attribution_page(plan: AttributionPlan) -> Page:
+    """Return the page of a plan."""
+    panel = plan.panel
+    items: list[Item] = title_items(plan.title)
+    items += legend_rows_items(plan.keys, MARGIN, MARGIN + title_height(plan.title), TEXT_SIZE, LINE_HEIGHT)
+    for title, right in plan.columns:
+        items.append(Text(right, panel.top - 4.5, title, TEXT_SIZE, True, align="right"))
+    edge = plan.width - MARGIN
+    items.append(Line(((MARGIN, panel.top), (edge, panel.top))))
+    for row in plan.rows:
+        items += _row_items(plan, row, edge)
+    ticks: Ticks = ()
+    if any(row.kind in ("bar", "interval") for row in plan.rows):
+        items += axis_label(plan.axis, panel, panel.bottom, TEXT_SIZE, LINE_HEIGHT)
+        ticks = ticks_of(plan.axis)
+    items += note_items(plan.notes, plan.height)
+    return make_page(plan.width, plan.height, items, panel, ticks)
+
+
+def _row_items(plan: AttributionPlan, row: AttributionRow, edge: float) -> list[Item]:
+    if row.kind == "words":
+        step = 1.3 * SMALL_SIZE
+        return list(lines_of_text(MARGIN, row.y, row.label, step, size=SMALL_SIZE, colour=GREY))
+    if row.kind == "head":
+        return list(lines_of_text(MARGIN, row.y, row.label, LINE_HEIGHT, bold=True))
+    zero = plan.panel.x(min(max(0.0, plan.axis.low), plan.axis.high))
+    top, bottom = row.y - row.height / 2, row.y + row.height / 2
+    items: list[Item] = [
+        Line(((MARGIN, bottom), (edge, bottom)), 0.25, FAINT),
+        Line(((zero, top), (zero, bottom)), 0.8, PALE),
+        *lines_of_text(MARGIN, row.y, row.label, LINE_HEIGHT),
+    ]
+    for text, (_, right) in zip(row.cells, plan.columns, strict=False):
+        items.append(Text(right, middle(row.y, TEXT_SIZE), text, TEXT_SIZE, align="right"))
+    return items + (_bar_items(plan, row) if row.kind == "bar" else _interval_items(plan, row))
+
+
+def _bar_items(plan: AttributionPlan, row: AttributionRow) -> list[Item]:
+    items: list[Item] = []
+    low, high = plan.axis.low, plan.axis.high
+    for part in row.segments:
+        if part.end <= low or part.begin >= high:
+            continue
+        left, right = plan.panel.x(max(part.begin, low)), plan.panel.x(min(part.end, high))
+        top, bottom = row.y - BAR / 2, row.y + BAR / 2
+        corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+        items.append(Area(corners, part.colour, WHITE, 0.6, part.hatch))
+        half = text_width(part.text, SMALL_SIZE) / 2 + 1.5
+        if right - left >= 2 * half + 2.0:
+            place, colour = (left + right) / 2, text_on(part.colour)
+            baseline = middle(row.y, SMALL_SIZE)
+            around = (place - half, place + half)
+            box = (
+                (around[0], top + 1),
+                (around[1], top + 1),
+                (around[1], bottom - 1),
+                (around[0], bottom - 1),
+            )
+            items += [Area(box, part.colour)] if part.hatch else []
+            items.append(Text(place, baseline, part.text, SMALL_SIZE, colour=colour, align="center"))
+    return items
+
+
+def _interval_items(plan: AttributionPlan, row: AttributionRow) -> list[Item]:
+    items: list[Item] = []
+    axis, panel = plan.axis, plan.panel
+    if row.low is not None and row.high is not None and row.low <= axis.high and row.high >= axis.low:
+        ends = panel.x(max(row.low, axis.low)), panel.x(min(row.high, axis.high))
+        items.append(Line(((ends[0], row.y), (ends[1], row.y)), 1.2, row.colour))
+    if row.value is None:
+        return items
+    if axis.low <= row.value <= axis.high:
+        items.append(Dot(panel.x(row.value), row.y, "circle", DOT, row.colour, WHITE, 0.5))
+    else:  # the value stands in the column on the right
+        left = row.value < axis.low
+        edge = panel.left + DOT / 2 if left else panel.right - DOT / 2
+        items.append(Dot(edge, row.y, "left" if left else "right", DOT, WHITE, row.colour, 0.9))
+    return items
+
+
+def draw_attribution(plan: AttributionPlan, ax: Axes | None) -> Axes:
+    """Draw a plan; at other limits of the Axes it is drawn anew."""
+
+    def again(low: float, high: float, *_: float) -> Page:
+        ticks = tuple(Tick(value, tick_label(value)) for value in linear_ticks(low, high))
+        axis = replace(plan.axis, low=low, high=high, ticks=ticks)
+        return attribution_page(replace(plan, axis=axis, panel=replace(plan.panel, x_low=low, x_high=high)))
+
+    return draw(attribution_page(plan), ax, again)

@@ -1,4 +1,7 @@
-"""Funnel plots: effect against standard error, to see whether small studies differ from large ones."""
+"""Funnel plots: effect against standard error, to see whether small studies differ from large ones.
+
+The plan of a funnel plot, and its way to a page.
+"""
 
 from __future__ import annotations
 
@@ -10,34 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaexo.effects.back_transforms import back_by_rows, back_pooled
+from metaexo.effects.conversions.scales import back_by_rows, back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.arguments import checked, plan_of
-from metaexo.plots.canvas import draw
-from metaexo.plots.fonts import text_width, wrap_to_width
-from metaexo.plots.forest_rows import has_one_mean
-from metaexo.plots.funnel_page import DASH, EDGES, LEGEND_GAP, FunnelPlan, FunnelPoint, funnel_page
-from metaexo.plots.furniture import (
-    Key,
-    legend_height,
-    legend_width,
-    note_lines,
-    notes_height,
-    title_height,
-    title_lines,
-)
-from metaexo.plots.page import (
-    Page,
-    Panel,
-    Point,
-    cut_polygon,
-    snap,
-)
-from metaexo.plots.scale import Axis, Tick, axis_between, linear_ticks, on_axis, robust_limits, tick_label
-from metaexo.plots.style import (
+from metaexo.plots.canvas.canvas import draw
+from metaexo.plots.canvas.fonts import (
     GREY,
+    INK,
     LINE_HEIGHT,
     MARGIN,
     PALE,
@@ -45,11 +30,51 @@ from metaexo.plots.style import (
     TEXT_SIZE,
     WHITE,
     colour_and_shape,
+    text_width,
+    wrap_to_width,
 )
-from metaexo.plots.tables import levels_of
-from metaexo.plots.wording import fixed, level_words, same_line, shown, stratum_words, words
+from metaexo.plots.canvas.furniture import (
+    Key,
+    axis_label,
+    legend_height,
+    legend_items,
+    legend_width,
+    note_items,
+    note_lines,
+    notes_height,
+    ticks_of,
+    title_height,
+    title_items,
+    title_lines,
+)
+from metaexo.plots.canvas.page import (
+    Area,
+    Dot,
+    Item,
+    Line,
+    Page,
+    Panel,
+    Point,
+    Text,
+    cut_polygon,
+    make_page,
+    snap,
+)
+from metaexo.plots.canvas.scale import (
+    Axis,
+    Tick,
+    axis_between,
+    linear_ticks,
+    on_axis,
+    robust_limits,
+    tick_label,
+)
+from metaexo.plots.canvas.tables import levels_of
+from metaexo.plots.canvas.words import fixed, level_words, same_line, shown, stratum_words, words
+from metaexo.plots.forest.rows import has_one_mean
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
 FEW = 10
@@ -387,3 +412,155 @@ def _place(
     label_lines = len(wrap_to_width(axis.label, size[0], TEXT_SIZE))
     axis_height = 5.0 + 1.3 * SMALL_SIZE + (label_lines + 0.6) * LINE_HEIGHT
     return _Place(titles, below, panel, width, float(math.ceil(bottom + axis_height + notes_height(below))))
+
+
+DASH = (3.0, 2.0)
+# Lines at the edges of the regions of p: at 0.10, 0.05 and 0.01.
+EDGES: tuple[tuple[float, ...], ...] = ((7.0, 1.5), (5.0, 1.5, 1.0, 1.5), (1.0, 1.5))
+LEGEND_GAP = 18.0
+ARROW = 6.0
+EDGE_MARK = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelPoint:
+    """One effect of a funnel plot, on the scale of the analysis, and the effect as it is shown elsewhere."""
+
+    id: str
+    label: str
+    group: str
+    effect: float
+    se: float
+    colour: str
+    shape: str
+    hollow: bool
+    shown: float
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelPlan:
+    """What a funnel plot shows, with its places in points from the upper left corner.
+
+    Attributes
+    ----------
+    measure : Measure
+        The measure.
+    points : tuple of FunnelPoint
+        One an effect.
+    centre : float or None
+        Pooled effect, scale of the analysis; None if there is none.
+    region : tuple of points
+        Corners of the pseudo-confidence region: effect and standard error.
+    level : float
+        Its level.
+    contours : tuple of (str, tuple of points)
+        Shade and corners of the regions of the p-value, from back to front.
+    axis, se_ticks : Axis, tuple of Tick
+        The two axes.
+    panel : Panel
+        Where the points stand.
+    keys : tuple of Key
+        Legend.
+    title, notes : tuple of str
+        Lines above and below.
+    width, height : float
+        Size of the figure in points.
+    """
+
+    measure: Measure
+    points: tuple[FunnelPoint, ...]
+    centre: float | None
+    region: tuple[Point, ...]
+    level: float
+    contours: tuple[tuple[str, tuple[Point, ...]], ...]
+    axis: Axis
+    se_ticks: tuple[Tick, ...]
+    panel: Panel
+    keys: tuple[Key, ...]
+    title: tuple[str, ...]
+    notes: tuple[str, ...]
+    width: float
+    height: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the points: id, label, group, effect, se (scale of the analysis), shown, hollow."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                {
+                    "id": p.id,
+                    "label": p.label,
+                    "group": p.group,
+                    "effect": p.effect,
+                    "se": p.se,
+                    "shown": p.shown,
+                    "hollow": p.hollow,
+                }
+                for p in self.points
+            ]
+        )
+
+
+def funnel_page(plan: FunnelPlan) -> Page:
+    """Return the page of a plan."""
+    panel = plan.panel
+    items: list[Item] = title_items(plan.title)
+    for shade, corners in plan.contours:
+        items.append(Area(tuple((panel.x(x), panel.y(y)) for x, y in corners), shade))
+    for (_, corners), dash in zip(reversed(plan.contours[1:]), EDGES, strict=False):
+        items += _sides(plan, corners, 0.6, dash)
+    if plan.axis.reference is not None and plan.axis.low <= plan.axis.reference <= plan.axis.high:
+        x = panel.x(plan.axis.reference)
+        items.append(Line(((x, panel.top), (x, panel.bottom)), 0.8, PALE))
+    items += _region(plan)
+    if plan.centre is not None and plan.axis.low <= plan.centre <= plan.axis.high:
+        x = panel.x(plan.centre)
+        items.append(Line(((x, panel.top), (x, panel.bottom)), 0.9, GREY))
+    items.append(Text(MARGIN, panel.top - 0.8 * LINE_HEIGHT, "Standard error", TEXT_SIZE, colour=INK))
+    items += axis_label(plan.axis, panel, panel.bottom, TEXT_SIZE, LINE_HEIGHT)
+    items += [_point(plan, p) for p in plan.points]
+    items += legend_items(plan.keys, panel.right + LEGEND_GAP, panel.top, TEXT_SIZE, LINE_HEIGHT)
+    items += note_items(plan.notes, plan.height)
+    side = tuple((tick.value, tick.label) for tick in plan.se_ticks)
+    return make_page(plan.width, plan.height, items, panel, ticks_of(plan.axis), side)
+
+
+def _region(plan: FunnelPlan) -> list[Item]:
+    """Return the sides of the pseudo-confidence region; the edges of the panel close it."""
+    return _sides(plan, plan.region, 0.9, DASH)
+
+
+def _sides(plan: FunnelPlan, corners: tuple[Point, ...], width: float, dash: tuple[float, ...]) -> list[Item]:
+    """Return the sides of a region that are no edges of the panel."""
+    panel = plan.panel
+    ends = zip(corners, (*corners[1:], *corners[:1]), strict=True)
+    sides = [pair for pair in ends if pair[0][0] != pair[1][0] and pair[0][1] != pair[1][1]]
+    return [
+        Line(
+            tuple((panel.x(x), panel.y(y)) for x, y in sorted(side, key=lambda end: end[1])),
+            width,
+            GREY,
+            dash,
+        )
+        for side in sides
+    ]
+
+
+def _point(plan: FunnelPlan, point: FunnelPoint) -> Item:
+    """Return the mark of a point; an arrow where its standard error is beyond the axis."""
+    panel = plan.panel
+    if not plan.axis.low <= point.effect <= plan.axis.high:
+        left = point.effect < plan.axis.low
+        edge = panel.left + EDGE_MARK / 2 if left else panel.right - EDGE_MARK / 2
+        y = min(panel.y(max(point.se, panel.y_top)), panel.bottom)
+        return Dot(edge, y, "left" if left else "right", EDGE_MARK, WHITE, point.colour, 0.9)
+    x = panel.x(point.effect)
+    if point.se < panel.y_top:
+        return Dot(x, panel.top + EDGE_MARK / 2, "triangle", EDGE_MARK, WHITE, point.colour, 0.9)
+    if point.se > panel.y_bottom:
+        back, half = panel.bottom - ARROW, 0.6 * ARROW
+        return Area(((x, panel.bottom), (x - half, back), (x + half, back)), point.colour)
+    fill = WHITE if point.hollow else point.colour
+    outline = INK if plan.contours and not point.hollow else point.colour
+    return Dot(x, panel.y(point.se), point.shape, 5.5, fill, outline, 0.9)

@@ -1,23 +1,53 @@
-"""Profile likelihoods: how fast the likelihood falls on both sides of a variance or a correlation."""
+"""Profile likelihoods: how fast the likelihood falls on both sides of a variance or a correlation.
+
+Panels of curves side by side: the plan, the layout and the way to a page.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metaexo.errors import InputError
-from metaexo.models.multilevel_profile import ComponentProfile
-from metaexo.models.profile import Tau2Profile
+from metaexo.models.multilevel.profile import ComponentProfile
+from metaexo.models.univariate.profile import Tau2Profile
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.arguments import checked, plan_of
-from metaexo.plots.curves_page import Curve, CurveSet, CurvesPlan, draw_curves, lay_out_curves
-from metaexo.plots.scale import Axis, Tick, linear_ticks, tick_label
-from metaexo.plots.style import PALETTE
-from metaexo.plots.wording import level_words, shown
+from metaexo.plots.canvas.canvas import draw
+from metaexo.plots.canvas.fonts import (
+    GREY,
+    LINE_HEIGHT,
+    MARGIN,
+    PALETTE,
+    SMALL_SIZE,
+    TEXT_SIZE,
+    text_width,
+    wrap_to_width,
+)
+from metaexo.plots.canvas.furniture import (
+    Key,
+    axis_items,
+    legend_rows,
+    legend_rows_height,
+    legend_rows_items,
+    note_items,
+    note_lines,
+    notes_height,
+    title_height,
+    title_items,
+    title_lines,
+)
+from metaexo.plots.canvas.page import Dot, Item, Line, Page, Panel, Point, Text, make_page, middle, snap
+from metaexo.plots.canvas.scale import Axis, Tick, linear_ticks, tick_label
+from metaexo.plots.canvas.words import level_words, shown
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
 Profile = ComponentProfile | Tau2Profile
@@ -192,3 +222,285 @@ def _open_ends(profiles: Sequence[Profile]) -> list[str]:
                 )
                 out.append(f"The interval of {_words(one)[1]} {word} {where}.")
     return out
+
+
+GAP = 26.0
+DASH = (3.0, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One curve: its name, its points in units of the axes, and how it is drawn.
+
+    Attributes
+    ----------
+    name : str
+        Name.
+    points : tuple of points
+        Places, from left to right.
+    colour : str
+        Colour of line and marks.
+    shape : str
+        Shape of the marks; "" for a line alone.
+    dash : tuple of float
+        Lengths of ink and gap.
+    """
+
+    name: str
+    points: tuple[Point, ...]
+    colour: str
+    shape: str = ""
+    dash: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CurveSet:
+    """What one panel shows.
+
+    Attributes
+    ----------
+    heading : str
+        Words above.
+    axis : Axis
+        Horizontal axis.
+    y_low, y_high : float
+        Ends of the vertical axis; curves are cut there.
+    y_ticks : tuple of Tick
+        Its ticks.
+    y_label : str
+        Its name, above it.
+    curves : tuple of Curve
+        The curves.
+    across : tuple of float
+        Heights of dashed lines.
+    upright : tuple of float
+        Places of dashed upright lines.
+    dots : tuple of points
+        Single marks.
+    """
+
+    heading: str
+    axis: Axis
+    y_low: float
+    y_high: float
+    y_ticks: tuple[Tick, ...]
+    y_label: str
+    curves: tuple[Curve, ...]
+    across: tuple[float, ...] = ()
+    upright: tuple[float, ...] = ()
+    dots: tuple[Point, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CurvesPlan:
+    """What panels of curves show, with their places in points from the upper left corner.
+
+    Attributes
+    ----------
+    sets : tuple of CurveSet
+        What each panel shows.
+    panels : tuple of Panel
+        Where each stands.
+    keys : tuple of tuple of Key
+        Rows of the legend.
+    title, notes : tuple of str
+        Lines above and below.
+    width, height : float
+        Size of the figure in points.
+    """
+
+    sets: tuple[CurveSet, ...]
+    panels: tuple[Panel, ...]
+    keys: tuple[tuple[Key, ...], ...]
+    title: tuple[str, ...]
+    notes: tuple[str, ...]
+    width: float
+    height: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the points of all curves: panel, curve, x, y."""
+        import pandas as pd
+
+        rows = [
+            {"panel": one.heading, "curve": curve.name, "x": x, "y": y}
+            for one in self.sets
+            for curve in one.curves
+            for x, y in curve.points
+        ]
+        return pd.DataFrame(rows, columns=["panel", "curve", "x", "y"])
+
+
+def lay_out_curves(
+    sets: Sequence[CurveSet],
+    *,
+    columns: int,
+    panel_size: tuple[float, float],
+    keys: Sequence[Key] = (),
+    title: str = "",
+    notes: Sequence[str] = (),
+) -> CurvesPlan:
+    """Return the places of panels in rows of so many columns.
+
+    Parameters
+    ----------
+    sets : sequence of CurveSet
+        What the panels show.
+    columns : int
+        Most panels side by side.
+    panel_size : tuple of float
+        Width and height of a panel in points.
+    keys : sequence of Key
+        Legend above the panels.
+    title : str
+        Line above.
+    notes : sequence of str
+        Lines below.
+    """
+    across, down = panel_size
+    labels = max((text_width(t.label, SMALL_SIZE) for one in sets for t in one.y_ticks), default=0.0)
+    step = labels + 8.0 + across + GAP
+    columns = min(columns, len(sets))
+    width = float(math.ceil(2 * MARGIN + columns * step - GAP + 8.0))
+    titles, below, rows = (
+        title_lines(title, width),
+        note_lines(notes, width),
+        legend_rows(keys, width, TEXT_SIZE),
+    )
+    top = MARGIN + title_height(titles) + legend_rows_height(rows, LINE_HEIGHT)
+    above = (max(len(heading_lines(one, across)) for one in sets) + 2.0) * LINE_HEIGHT
+    label_lines = max(len(wrap_to_width(one.axis.label, across, TEXT_SIZE)) for one in sets)
+    under = 5.0 + 1.3 * SMALL_SIZE + (label_lines + 1.0) * LINE_HEIGHT
+    panels = []
+    for i, one in enumerate(sets):
+        left = MARGIN + labels + 8.0 + (i % columns) * step
+        high = top + above + (i // columns) * (above + down + under)
+        panels.append(
+            Panel(
+                snap(left),
+                snap(left + across),
+                snap(high),
+                snap(high + down),
+                one.axis.low,
+                one.axis.high,
+                one.y_high,
+                one.y_low,
+            )
+        )
+    height = float(math.ceil(panels[-1].bottom + under + notes_height(below)))
+    return CurvesPlan(tuple(sets), tuple(panels), rows, titles, below, width, height)
+
+
+def heading_lines(one: CurveSet, width: float) -> tuple[str, ...]:
+    """Return the lines of the heading of a panel."""
+    return wrap_to_width(one.heading, width, TEXT_SIZE, bold=True) if one.heading else ()
+
+
+def with_limits(plan: CurvesPlan, low: float, high: float, bottom: float, top: float) -> CurvesPlan:
+    """Return the plan with other ends of the axes of its first panel."""
+    first, panel = plan.sets[0], plan.panels[0]
+    ticks = tuple(Tick(value, tick_label(value)) for value in linear_ticks(low, high, 6))
+    axis = replace(first.axis, low=low, high=high, ticks=ticks)
+    y_low, y_high = sorted((bottom, top))
+    y_ticks = tuple(Tick(value, tick_label(value)) for value in linear_ticks(y_low, y_high, 6))
+    changed = replace(first, axis=axis, y_low=y_low, y_high=y_high, y_ticks=y_ticks)
+    moved = replace(panel, x_low=low, x_high=high, y_top=top, y_bottom=bottom)
+    return replace(plan, sets=(changed, *plan.sets[1:]), panels=(moved, *plan.panels[1:]))
+
+
+def draw_curves(plan: CurvesPlan, ax: Axes | None) -> Axes:
+    """Draw a plan; at other limits of the Axes, which are the first panel, it is drawn anew."""
+
+    def again(low: float, high: float, bottom: float, top: float) -> Page:
+        return curves_page(with_limits(plan, low, high, bottom, top))
+
+    return draw(curves_page(plan), ax, again)
+
+
+def curves_page(plan: CurvesPlan) -> Page:
+    """Return the page of a plan."""
+    items = title_items(plan.title)
+    y = MARGIN + title_height(plan.title)
+    items += legend_rows_items(plan.keys, MARGIN, y, TEXT_SIZE, LINE_HEIGHT)
+    for one, panel in zip(plan.sets, plan.panels, strict=True):
+        items += _axes(one, panel)
+        low, high = sorted((panel.y_top, panel.y_bottom))
+        for height in (y for y in one.across if low <= y <= high):
+            items.append(
+                Line(((panel.left, panel.y(height)), (panel.right, panel.y(height))), 0.8, GREY, DASH)
+            )
+        for place in (x for x in one.upright if panel.x_low <= x <= panel.x_high):
+            items.append(Line(((panel.x(place), panel.top), (panel.x(place), panel.bottom)), 0.8, GREY, DASH))
+        for curve in one.curves:
+            items += _curve(curve, panel)
+        dots = [(x, y) for x, y in one.dots if panel.x_low <= x <= panel.x_high and low <= y <= high]
+        items += [Dot(panel.x(x), panel.y(y), "circle", 5.0, GREY, GREY) for x, y in dots]
+    items += note_items(plan.notes, plan.height)
+    return make_page(plan.width, plan.height, items, plan.panels[0])
+
+
+def _axes(one: CurveSet, panel: Panel) -> list[Item]:
+    items = axis_items(one.axis, panel, panel.bottom, TEXT_SIZE, LINE_HEIGHT)
+    items.append(Line(((panel.left, panel.top), (panel.left, panel.bottom))))
+    for tick in one.y_ticks:
+        y = panel.y(tick.value)
+        items.append(Line(((panel.left - 3.0, y), (panel.left, y))))
+        items.append(Text(panel.left - 5.0, middle(y, SMALL_SIZE), tick.label, SMALL_SIZE, align="right"))
+    items.append(Text(panel.left, panel.top - 0.5 * LINE_HEIGHT, one.y_label, SMALL_SIZE, colour=GREY))
+    lines = heading_lines(one, panel.right - panel.left)
+    first = panel.top - (len(lines) + 1.5) * LINE_HEIGHT
+    for i, text in enumerate(lines):
+        items.append(Text(panel.left, first + (i + 0.8) * LINE_HEIGHT, text, TEXT_SIZE, True))
+    return items
+
+
+def _curve(curve: Curve, panel: Panel) -> list[Item]:
+    """Return line and marks of a curve, cut at the edges of the panel."""
+    low, high = sorted((panel.y_bottom, panel.y_top))
+    items: list[Item] = []
+    for part in cut_curve(curve.points, low, high):
+        across = cut_curve([(y, x) for x, y in part], panel.x_low, panel.x_high)
+        for piece in across:
+            places = tuple((panel.x(x), panel.y(y)) for y, x in piece)
+            items.append(Line(places, 1.2, curve.colour, curve.dash))
+    if curve.shape:
+        items += [
+            Dot(panel.x(x), panel.y(y), curve.shape, 5.0, curve.colour, curve.colour)
+            for x, y in curve.points
+            if low <= y <= high and panel.x_low <= x <= panel.x_high
+        ]
+    return items
+
+
+def cut_curve(points: Sequence[Point], low: float, high: float) -> list[tuple[Point, ...]]:
+    """Return the parts of a curve between two heights.
+
+    Examples
+    --------
+    >>> cut_curve([(0, -2), (1, 0), (2, 0), (3, -2)], -1.0, 1.0)
+    [((0.5, -1.0), (1, 0), (2, 0), (2.5, -1.0))]
+    """
+    parts: list[list[Point]] = []
+    for start, end in pairwise(points):
+        piece = _piece(start, end, low, high)
+        if piece is None:
+            continue
+        if parts and parts[-1][-1] == piece[0]:
+            parts[-1].append(piece[1])
+        else:
+            parts.append(list(piece))
+    return [tuple(part) for part in parts]
+
+
+def _piece(start: Point, end: Point, low: float, high: float) -> tuple[Point, Point] | None:
+    """Return the part of a line between two heights; None if it is outside."""
+    if max(start[1], end[1]) < low or min(start[1], end[1]) > high:
+        return None
+
+    def moved(at: Point, other: Point) -> Point:
+        for edge, beyond in ((low, at[1] < low), (high, at[1] > high)):
+            if beyond:
+                share = (edge - at[1]) / (other[1] - at[1])
+                return at[0] + share * (other[0] - at[0]), edge
+        return at
+
+    return moved(start, end), moved(end, start)

@@ -68,7 +68,7 @@ def test_the_shares_of_sizes_are_those_of_adjusted_r2(root, table):
     """Without sampling variances tau2 is a mean square, so the joint share is an adjusted R2."""
     import statsmodels.formula.api as smf
 
-    from metaexo.evidence.sizes import choose_means, laboratories
+    from metaexo.evidence.descriptions.sizes import choose_means, laboratories
 
     sheet = mx.read_sheets(root / "data").preparations
     sizes = sheet[sheet["line"].isin(choose_means(sheet).used)].assign(laboratory=laboratories)

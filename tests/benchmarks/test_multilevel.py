@@ -9,8 +9,8 @@ import pytest
 from benchmarks import multilevel
 from benchmarks.multilevel_figure import powers, scale_plan
 from metaexo.plots import overlapping_texts
-from metaexo.plots.canvas import draw
-from metaexo.plots.curves_page import curves_page
+from metaexo.plots.canvas.canvas import draw
+from metaexo.plots.profile import curves_page
 
 
 def runs(day: str = "2026-11-01") -> pd.DataFrame:

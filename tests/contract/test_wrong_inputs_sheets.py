@@ -17,8 +17,8 @@ import pytest
 import metaexo as mx
 from metaexo import evidence
 from metaexo.errors import InputError, MetaexoError, MetaexoWarning
-from metaexo.evidence.fates import count_fates, fates
-from metaexo.evidence.reporting import reporting
+from metaexo.evidence.descriptions.reporting import reporting
+from metaexo.evidence.descriptions.rows import count_fates, fates
 from tests.evidence.folders import DATA
 
 WRONG: tuple[Any, ...] = (

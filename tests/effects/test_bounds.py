@@ -12,9 +12,9 @@ from scipy import stats
 
 import metaexo as mx
 from metaexo.effects import calculate, effects_from_table
-from metaexo.effects.assumed_sd import effects_with_assumed_sd
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
-from metaexo.effects.bounds import BOUNDED, bounds_from_table, turned
+from metaexo.effects.tables.assumed_sd import effects_with_assumed_sd
+from metaexo.effects.tables.bounds import BOUNDED, bounds_from_table, turned
 from metaexo.errors import (
     AssumptionWarning,
     InputError,

@@ -13,7 +13,7 @@ from scipy.special import ndtri, stdtrit
 
 from metaexo import effects
 from metaexo.effects import d_of_point_biserial, d_of_t
-from metaexo.effects.conversions import (
+from metaexo.effects.conversions.sd_and_se import (
     correlation_from_difference_se,
     sd_from_ci,
     sd_from_se,

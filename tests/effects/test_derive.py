@@ -10,8 +10,8 @@ import pytest
 from scipy.special import ndtri, stdtrit
 
 from metaexo.effects import calculate, effects_from_table, get_measure, mean_sd_from_quantiles, orient
-from metaexo.effects.calculate import NEGATIVE_MEANS
-from metaexo.effects.why_not import FLAT
+from metaexo.effects.measures.calculate import NEGATIVE_MEANS
+from metaexo.effects.tables.why_not import FLAT
 from metaexo.errors import (
     AssumptionWarning,
     CorrelationError,

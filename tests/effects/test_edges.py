@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import metaexo as mx
 from metaexo import effects
 from metaexo.effects import calculate, get_measure
-from metaexo.effects.calculate import AT_THE_EDGE
+from metaexo.effects.measures.calculate import AT_THE_EDGE
 from metaexo.errors import MetaexoError, NegativeMeansWarning, RowsLeftOutWarning
 
 # Peto's method on five trials, one of them without events: metafor 3.8, rma.peto

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import metaexo as mx
 from metaexo.effects import FAMILIES, all_measures, calculate, get_measure, measures
-from metaexo.effects.families import ORDER
+from metaexo.effects.measures.families import ORDER
 
 CODES = [one.code for one in all_measures() if one.compute is not None]
 NEW_SIGN = {"treatment": "control", "control": "treatment", "post": "pre", "pre": "post"}

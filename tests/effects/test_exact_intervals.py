@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaexo.effects.exact_intervals import clopper_pearson
+from metaexo.effects.conversions.translations import clopper_pearson
 from metaexo.errors import EventsError, InputError, SampleSizeError, ShapeError
 
 

@@ -10,8 +10,8 @@ import pytest
 
 import metaexo as mx
 from metaexo.effects import all_measures, explain
-from metaexo.effects.explain import NOT_KEPT, NOT_WRITTEN
-from metaexo.effects.explain_recipes import FUNCTIONS, RECIPES, Recipe, recipe
+from metaexo.effects.explain.explain import NOT_KEPT, NOT_WRITTEN
+from metaexo.effects.measures.recipes import FUNCTIONS, RECIPES, Recipe, recipe
 from metaexo.errors import (
     AssumptionWarning,
     InputError,

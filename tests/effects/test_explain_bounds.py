@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import metaexo as mx
-from metaexo.effects.explain_bounds import NOT_KEPT, NOT_WRITTEN
-from metaexo.effects.explain_recipes import FUNCTIONS, RECIPES, recipe
+from metaexo.effects.explain.of_bounds import NOT_KEPT, NOT_WRITTEN
+from metaexo.effects.measures.recipes import FUNCTIONS, RECIPES, recipe
 from metaexo.errors import AssumptionWarning, MixedContrastsWarning, VarianceRatioWarning
 
 

@@ -10,10 +10,10 @@ from scipy.special import ndtri
 
 from metaexo import effects
 from metaexo.effects import effects_from_table, mean_sd_from_quantiles
-from metaexo.effects.five_numbers import MODELS
-from metaexo.effects.quantile_models import normal_order_statistics
-from metaexo.effects.quantile_rules import Quantiles, expected_range, luo_mean
-from metaexo.effects.why_not import FLAT
+from metaexo.effects.conversions.medians import MODELS
+from metaexo.effects.conversions.quantile_models import normal_order_statistics
+from metaexo.effects.conversions.quantile_rules import Quantiles, expected_range, luo_mean
+from metaexo.effects.tables.why_not import FLAT
 from metaexo.errors import IntervalError, MissingInputError, UnknownChoiceError
 
 N = 101.0

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import metaexo as mx
-from metaexo.effects.one_per_study import ANOTHER, EARLIER, one_per_study
+from metaexo.effects.dependence.choose import ANOTHER, EARLIER, one_per_study
 from metaexo.errors import ShapeError, UnknownChoiceError
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import metaexo as mx
 from metaexo.effects import bounded_effects, join_bounded, one_per_study
-from metaexo.effects.own_bounds import as_bounded
+from metaexo.effects.bounded_effect_sizes import as_bounded
 from metaexo.errors import InputError, ShapeError, UnknownChoiceError
 
 INF = float("inf")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy import integrate
 
 from metaexo import effects
-from metaexo.effects.delta import hessians, jacobian
-from metaexo.effects.transformations import TRANSFORMATIONS
+from metaexo.effects.conversions.delta import hessians, jacobian
+from metaexo.effects.conversions.scales import TRANSFORMATIONS
 from metaexo.errors import InputError, ShapeError, UnknownChoiceError
 
 INSIDE = {

@@ -18,7 +18,7 @@ from metaexo.effects import (
     shared_arms,
     shared_control_covariances,
 )
-from metaexo.effects.shared_control import SUMS
+from metaexo.effects.dependence.shared_control import SUMS
 from metaexo.errors import DependentEffectsWarning, InputError, MissingInputError, ShapeError
 
 ARMS = {

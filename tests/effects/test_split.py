@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import metaexo as mx
-from metaexo.effects.split import split
+from metaexo.effects.dependence.choose import split
 from metaexo.errors import UnknownChoiceError
 
 DATA = pd.DataFrame({"domain": ["b", "a", None, "a"], "family": ["x", "x", "x", "y"]})

@@ -8,7 +8,7 @@ import pytest
 import statsmodels.formula.api as smf
 
 from metaexo.errors import InputError, TooFewStudiesError
-from metaexo.evidence.explained import ALIASED, REFUSED, shares_explained, study_spread
+from metaexo.evidence.descriptions.shares_explained import ALIASED, REFUSED, shares_explained, study_spread
 
 
 def example(seed=3, studies=24):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from metaexo.errors import InputError
-from metaexo.evidence.fates import count_fates, fates
+from metaexo.evidence.descriptions.rows import count_fates, fates
 from metaexo.ledger import Ledger
 
 SHEET = pd.DataFrame({"line": [2, 3, 4, 5], "domain": ["clinical", "clinical", "preclinical", None]})

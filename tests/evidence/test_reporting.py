@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import metaexo as mx
-from metaexo.evidence.reporting import REPORTING_ITEMS, reporting
+from metaexo.evidence.descriptions.reporting import REPORTING_ITEMS, reporting
 
 FIELDS = {"domain": "preclinical", "design": "in_vitro", "access": "abstract"}
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from metaexo.errors import UnknownChoiceError
-from metaexo.evidence.safety import HARMED, SCOPES, choose_reports, chosen_for_harm, event_shares
+from metaexo.evidence.descriptions.safety import HARMED, SCOPES, choose_reports, chosen_for_harm, event_shares
 
 ROW = {
     "line": 2,

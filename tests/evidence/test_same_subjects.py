@@ -8,7 +8,7 @@ import pytest
 
 import metaexo as mx
 from metaexo.errors import UnknownChoiceError
-from metaexo.evidence.same_subjects import same_subjects
+from metaexo.evidence.descriptions.rows import same_subjects
 
 
 def effects(rows):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metaexo.evidence.sizes import choose_means, laboratories, method_ratios
+from metaexo.evidence.descriptions.sizes import choose_means, laboratories, method_ratios
 
 ROW = {
     "line": 2,

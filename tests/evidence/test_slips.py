@@ -28,7 +28,7 @@ from metaexo.evidence import (
     statistic_agrees,
     unusual_cv,
 )
-from metaexo.evidence.slips_grim import decimals, nearest_means
+from metaexo.evidence.slips.grim import decimals, nearest_means
 
 whole_numbers = st.lists(st.integers(-20, 120), min_size=2, max_size=60)
 

@@ -15,7 +15,7 @@ import metaexo as mx
 from metaexo import errors
 from metaexo.cli import main
 from metaexo.evidence import check_sheets, read_sheets, slip_checks
-from metaexo.evidence.slips import SLIP_CHECKS
+from metaexo.evidence.slips.checks import SLIP_CHECKS
 from tests.evidence.folders import DATA, OUTCOMES, Row, Write, write_sheet
 
 FIRST = OUTCOMES[0]

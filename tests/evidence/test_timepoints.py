@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from metaexo.evidence.timepoints import days_after
+from metaexo.evidence.descriptions.rows import days_after
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 import metaexo as mx
 from metaexo import errors
 from metaexo.heterogeneity import attribution_verdict
-from metaexo.heterogeneity.attribution_shares import commonality_weights, shapley_weights, subsets
+from metaexo.heterogeneity.attribution.shares import commonality_weights, shapley_weights, subsets
 
 SOURCES, METHODS = ["plant", "milk", "MSC"], ["UC", "SEC", "kit"]
 
@@ -493,7 +493,7 @@ def test_many_levels_are_refused_in_words_and_a_grid_of_them_too():
 def test_a_bar_shows_how_far_the_work_is(capsys):
     mx.attribute_heterogeneity(effects(12), draws=19, deals=19, progress=None)
     assert capsys.readouterr().err == ""
-    import metaexo.heterogeneity.attribution_steps as steps
+    import metaexo.heterogeneity.attribution.steps as steps
 
     seen = []
 

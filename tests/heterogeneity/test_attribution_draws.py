@@ -7,8 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from metaexo.heterogeneity.attribution_data import basis_beyond, column_space
-from metaexo.heterogeneity.attribution_draws import (
+from metaexo.heterogeneity.attribution.draws import (
     PRIOR,
     FittedModel,
     Nested,
@@ -17,7 +16,8 @@ from metaexo.heterogeneity.attribution_draws import (
     hedges_tau2,
     shrunk_mean,
 )
-from metaexo.numeric.closed_forms import hedges
+from metaexo.heterogeneity.levels import basis_beyond, column_space
+from metaexo.numeric.moment_estimators import hedges
 from metaexo.numeric.problem import make_batch
 
 
@@ -74,10 +74,10 @@ def test_the_statistic_is_a_wald_statistic_with_a_robust_covariance(clustered, m
     robust = sm.WLS(y, more, weights=weights).fit(**how).cov_params()[2:, 2:]
     b = fit.params[2:]
     nested = Nested(column_space(less), column_space(more), study)
-    monkeypatch.setattr("metaexo.heterogeneity.attribution_draws.PRIOR", 0.0)
+    monkeypatch.setattr("metaexo.heterogeneity.attribution.draws.PRIOR", 0.0)
     assert nested.statistics(y[None], v[None])[0] == pytest.approx(b @ np.linalg.solve(robust, b), rel=1e-8)
     # the part of the model: its covariance, with the weight of PRIOR studies for each of two coefficients
-    monkeypatch.setattr("metaexo.heterogeneity.attribution_draws.PRIOR", PRIOR)
+    monkeypatch.setattr("metaexo.heterogeneity.attribution.draws.PRIOR", PRIOR)
     x, e = more, y - fit.fittedvalues
     bread = np.linalg.inv(x.T * weights @ x)
     meat = np.zeros((4, 4))

@@ -11,7 +11,7 @@ from scipy.stats.contingency import association
 
 import metaexo as mx
 from metaexo.heterogeneity import confounding
-from metaexo.heterogeneity.confounding import cramers_v
+from metaexo.heterogeneity.attribution.confounding import cramers_v
 
 
 def effects(source, isolation, **more):

@@ -13,7 +13,7 @@ from scipy.stats import norm
 import metaexo as mx
 from metaexo import errors
 from metaexo.heterogeneity import latent_moderator
-from metaexo.heterogeneity.latent_em import Mixture, _climb, _improve, _starts
+from metaexo.numeric.mixture import Mixture, _climb, _improve, _starts
 
 SHARES = ("pooled", "own", "equal")
 

@@ -9,7 +9,7 @@ import pytest
 import metaexo as mx
 from metaexo import errors
 from metaexo.heterogeneity import repeatability
-from metaexo.heterogeneity.repetition import REPETITIONS
+from metaexo.heterogeneity.levels import REPETITIONS
 
 
 def spreads(

@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 import metaexo as mx
 from metaexo import errors
-from metaexo.heterogeneity.smoothed import STEP, Marginal, _grid, _profile, smooth
+from metaexo.heterogeneity.strata.smoothed import STEP, Marginal, _grid, _profile, smooth
 from metaexo.numeric.likelihood import log_likelihood
 from metaexo.numeric.problem import make_batch
 from tests.heterogeneity.helpers import effects

@@ -10,7 +10,7 @@ import pytest
 
 import metaexo as mx
 from metaexo.heterogeneity import confounding
-from metaexo.heterogeneity.verdicts import Evidence, judge, refusal
+from metaexo.heterogeneity.attribution.verdicts import Evidence, judge, refusal
 
 NAN = float("nan")
 DATA = pd.DataFrame({"source": list("aabb") * 6, "isolation": list("xyxy") * 6})

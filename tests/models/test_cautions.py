@@ -10,7 +10,7 @@ import pytest
 
 import metaexo as mx
 from metaexo import errors
-from metaexo.models.hypothesis import make_test
+from metaexo.models.linear.hypothesis import make_test
 
 
 def shown(fit: object) -> list[str]:

@@ -22,7 +22,7 @@ from metaexo.errors import (
     UnknownChoiceError,
 )
 from metaexo.models import censored_strata, fit_many_censored
-from metaexo.models.censored_effects import DIRECTION, EXACT, KINDS, ONE_END, TWO_ENDS
+from metaexo.models.censored.effects import DIRECTION, EXACT, KINDS, ONE_END, TWO_ENDS
 
 INF = float("inf")
 LOWER = [0.2, 0.9, 0.6, 0.7, -0.6, -0.7, 0.0]

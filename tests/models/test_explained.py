@@ -7,7 +7,7 @@ import pytest
 
 import metaexo as mx
 from metaexo import errors
-from metaexo.models.explained import DEFINITIONS
+from metaexo.models.univariate.heterogeneity import DEFINITIONS
 
 Y = np.array([0.2, 0.9, -0.4, 1.3, 0.6, 0.1, -0.2, 1.1])
 V = np.array([0.02, 0.05, 0.03, 0.04, 0.06, 0.02, 0.09, 0.05])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metaexo.errors import FormulaError, MetaexoError, UnknownChoiceError
-from metaexo.models.formula import read_formula
+from metaexo.models.linear.formula import read_formula
 
 COLUMNS = ["source", "dose", "a", "b", "c", "isolation method", "a.b"]
 

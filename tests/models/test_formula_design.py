@@ -9,7 +9,7 @@ import pytest
 import metaexo as mx
 from metaexo import errors
 from metaexo.ledger import Ledger
-from metaexo.models.design import make_design, own_parts
+from metaexo.models.linear.design import make_design, own_parts
 
 RNG = np.random.default_rng(5)
 K = 18

@@ -8,7 +8,7 @@ from scipy import optimize, stats
 
 import metaexo as mx
 from metaexo import errors
-from metaexo.models.heteroscedasticity import highest_likelihood
+from metaexo.models.univariate.heterogeneity import highest_likelihood
 
 RNG = np.random.default_rng(4)
 K = 9

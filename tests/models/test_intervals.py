@@ -9,7 +9,7 @@ import pytest
 
 import metaexo as mx
 from metaexo import errors
-from metaexo.models.intervals import INTERVALS
+from metaexo.models.univariate.intervals import INTERVALS
 
 Y = [0.2, 0.9, -0.4, 1.3, 0.6, 0.1, -0.2, 1.1]
 V = [0.02, 0.05, 0.03, 0.04, 0.06, 0.02, 0.09, 0.05]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import metaexo as mx
 from metaexo import errors
 from metaexo.models import scale_climb
-from metaexo.models.scale_likelihood import make_likelihood
+from metaexo.numeric.scale.likelihood import make_likelihood
 
 K = 24
 rng = np.random.default_rng(1)

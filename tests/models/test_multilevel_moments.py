@@ -7,7 +7,7 @@ import pytest
 
 import metaexo as mx
 from metaexo.errors import InputError, TooFewStudiesError
-from metaexo.models.multilevel_moments import _Forms
+from metaexo.models.multilevel.moments import _Forms
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 
 import metaexo as mx
 from metaexo.models import exact_permutation_test
-from metaexo.models.readable import Readable, cells_of, plain
+from metaexo.readable import Readable, cells_of, plain
 
 Y = [0.2, 0.6, 0.1, 0.9, 0.4, 0.7]
 V = [0.02, 0.05, 0.03, 0.04, 0.02, 0.03]

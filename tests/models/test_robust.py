@@ -11,7 +11,7 @@ from scipy import stats
 
 import metaexo as mx
 from metaexo import errors
-from metaexo.models.sandwich import KINDS, cluster_sandwich
+from metaexo.numeric.sandwich import KINDS, cluster_sandwich
 
 RNG = np.random.default_rng(2)
 SIZES = (3, 1, 4, 2, 5, 1, 3, 2)

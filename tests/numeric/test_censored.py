@@ -12,14 +12,12 @@ from scipy import stats
 from scipy.optimize import brentq, minimize, minimize_scalar
 from scipy.special import log_ndtr
 
-from metaexo.numeric.censored_draws import draw_effects, truncated_normal
-from metaexo.numeric.censored_identifiability import rising_direction
-from metaexo.numeric.censored_inference import censored_inference
-from metaexo.numeric.censored_limits import coefficient_limits, tau2_limits
-from metaexo.numeric.censored_maximum import censored_at, censored_maximum
-from metaexo.numeric.censored_mean import likeliest_mean
-from metaexo.numeric.censored_rows import make_censored_batch, variance_of_scale
-from metaexo.numeric.censored_terms import interval_terms, log_interval, row_terms
+from metaexo.numeric.censored.draws import draw_effects, truncated_normal
+from metaexo.numeric.censored.inference import censored_inference, rising_direction
+from metaexo.numeric.censored.limits import coefficient_limits, tau2_limits
+from metaexo.numeric.censored.maximum import censored_at, censored_maximum
+from metaexo.numeric.censored.rows import make_censored_batch, variance_of_scale
+from metaexo.numeric.censored.terms import interval_terms, likeliest_mean, log_interval, row_terms
 from metaexo.numeric.likelihood import log_likelihood
 from metaexo.numeric.likelihood_maximum import maximum_likelihood, restricted_maximum_likelihood
 from metaexo.numeric.moments import weighted_fit

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from metaexo.numeric.generalised_q import q_profile
+from metaexo.numeric.moment_estimators import q_profile
 from metaexo.numeric.moments import moments
 from metaexo.numeric.problem import make_batch
 from metaexo.numeric.tails import chi2_quantiles, chi2_tail, f_tail, normal_two_sided, t_of_tail, t_two_sided

@@ -8,11 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from metaexo.numeric.contour import Path, integrate
+from metaexo.numeric.distributions import Path, chi2_mixture, integrate, right_path
+from metaexo.numeric.moment_estimators import distributions, generalised_q_interval
 from metaexo.numeric.moments import generalised_q
 from metaexo.numeric.problem import make_batch
-from metaexo.numeric.quadratic_form import chi2_mixture, right_path
-from metaexo.numeric.weighted_q import distributions, generalised_q_interval
 
 
 @pytest.mark.parametrize("df", [1, 2, 3, 10, 300])

@@ -9,8 +9,8 @@ import pytest
 import metaexo as mx
 from metaexo.errors import InputError
 from metaexo.plots import attribution, attribution_plan, overlapping_texts
-from metaexo.plots.attribution_page import attribution_page
-from metaexo.plots.page import Area, clashes
+from metaexo.plots.attribution import attribution_page
+from metaexo.plots.canvas.page import Area, clashes
 
 SOURCES, METHODS = ["plant", "milk", "MSC"], ["UC", "SEC", "kit"]
 

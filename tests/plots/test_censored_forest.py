@@ -10,9 +10,8 @@ import metaexo as mx
 from metaexo.effects import bounded_effects
 from metaexo.errors import UnknownChoiceError
 from metaexo.plots import forest, forest_plan, overlapping_texts
-from metaexo.plots.forest_page import forest_page
-from metaexo.plots.open_interval import COLOUR, DASH
-from metaexo.plots.page import Area, Dot, Line, clashes
+from metaexo.plots.canvas.page import Area, Dot, Line, clashes
+from metaexo.plots.forest.page import COLOUR, DASH, forest_page
 
 INF = float("inf")
 LOWER = [0.2, 0.9, 0.6, 0.7, -0.6, 0.0, -INF]

@@ -11,9 +11,9 @@ import pytest
 import metaexo as mx
 from metaexo.errors import UnknownChoiceError
 from metaexo.plots import forest_plan
-from metaexo.plots.forest_page import forest_page
-from metaexo.plots.page import Area, Line, clashes
-from metaexo.plots.style import FAINT, WHITE
+from metaexo.plots.canvas.fonts import FAINT, WHITE
+from metaexo.plots.canvas.page import Area, Line, clashes
+from metaexo.plots.forest.page import forest_page
 
 STUDY = ["lee2020", "lee2020", "lee2020", "cho2021", "abe2022", "abe2022", "sato2023"]
 LABELS = [

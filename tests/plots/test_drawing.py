@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 import metaexo as mx
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import forest, forest_plan, funnel, overlapping_texts, save
-from metaexo.plots.attribution_page import attribution_page
-from metaexo.plots.forest_page import forest_page
-from metaexo.plots.page import Area, Dot, Line
-from metaexo.plots.shares_page import reported_shares_page
+from metaexo.plots.attribution import attribution_page
+from metaexo.plots.canvas.page import Area, Dot, Line
+from metaexo.plots.forest.page import forest_page
+from metaexo.plots.shares import reported_shares_page
 
 
 @pytest.mark.parametrize("k", [1, 13])

@@ -10,9 +10,8 @@ import metaexo as mx
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.heterogeneity import estimability as find
 from metaexo.plots import estimability, estimability_plan, overlapping_texts
-from metaexo.plots.estimability_layout import ASIDE, EMPTY
-from metaexo.plots.estimability_page import estimability_page
-from metaexo.plots.page import clashes
+from metaexo.plots.canvas.page import clashes
+from metaexo.plots.estimability import ASIDE, EMPTY, estimability_page
 
 
 def effects(cells, study=None):

@@ -9,9 +9,9 @@ import pytest
 
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import evidence_map, evidence_map_plan, overlapping_texts, save
-from metaexo.plots.evidence_map_page import evidence_map_page
-from metaexo.plots.fonts import text_width
-from metaexo.plots.page import Area, clashes, text_box
+from metaexo.plots.canvas.fonts import text_width
+from metaexo.plots.canvas.page import Area, clashes, text_box
+from metaexo.plots.evidence_map import evidence_map_page
 
 
 def test_the_map_counts_what_the_table_holds(studies):

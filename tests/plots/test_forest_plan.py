@@ -14,9 +14,9 @@ import metaexo as mx
 from metaexo.effects import harmonic_mean, inverse_double_arcsine
 from metaexo.errors import DependentEffectsWarning, InputError, TooFewStudiesError, UnknownChoiceError
 from metaexo.plots import Column, forest_plan
-from metaexo.plots.forest_page import forest_page
-from metaexo.plots.page import Area, Dot, clashes
-from metaexo.plots.style import WHITE
+from metaexo.plots.canvas.fonts import WHITE
+from metaexo.plots.canvas.page import Area, Dot, clashes
+from metaexo.plots.forest.page import forest_page
 
 
 def numbers(row):
@@ -560,7 +560,7 @@ def test_labels_with_line_breaks_make_higher_rows_and_overlap_nothing(tmp_path):
 
 
 def test_letters_without_a_font_are_said(monkeypatch):
-    monkeypatch.setattr("metaexo.plots.fonts._family_with", lambda letter: None)
+    monkeypatch.setattr("metaexo.plots.canvas.fonts._family_with", lambda letter: None)
     plan = forest_plan(mx.EffectSizes([0.1], [0.1], labels=["王 2021"]))
     page = forest_page(plan)
     assert "� 2021" in [text.text for text in page.texts]

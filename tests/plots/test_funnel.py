@@ -8,9 +8,9 @@ import pytest
 import metaexo as mx
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
 from metaexo.plots import funnel, funnel_plan, overlapping_texts
-from metaexo.plots.funnel_page import funnel_page
-from metaexo.plots.page import Area, Dot, clashes
-from metaexo.plots.wording import stratum_words
+from metaexo.plots.canvas.page import Area, Dot, clashes
+from metaexo.plots.canvas.words import stratum_words
+from metaexo.plots.funnel import funnel_page
 
 
 def test_points_stand_at_effect_and_standard_error(make_effects):

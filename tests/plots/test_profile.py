@@ -7,8 +7,8 @@ import pytest
 
 import metaexo as mx
 from metaexo.errors import InputError
-from metaexo.plots.curves_page import curves_page, cut_curve
-from metaexo.plots.page import Line
+from metaexo.plots.canvas.page import Line
+from metaexo.plots.profile import curves_page, cut_curve
 
 TABLE = mx.load_dataset("school_calendars")
 ES = mx.EffectSizes(TABLE["y"], TABLE["v"], data=TABLE)

@@ -10,7 +10,7 @@ import pytest
 import metaexo as mx
 from metaexo.effects.effect_sizes import Derivation
 from metaexo.ledger import Ledger
-from metaexo.plots.remarks import derived_words, ledger_words, method_words, words_of_test
+from metaexo.plots.canvas.words import derived_words, ledger_words, method_words, words_of_test
 
 
 def test_a_test_in_words(make_effects):

@@ -8,9 +8,8 @@ import pytest
 
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import overlapping_texts, reported_shares, reported_shares_plan
-from metaexo.plots.page import Area, clashes
-from metaexo.plots.shares import is_reported
-from metaexo.plots.shares_page import reported_shares_page
+from metaexo.plots.canvas.page import Area, clashes
+from metaexo.plots.shares import is_reported, reported_shares_page
 
 
 def test_shares_count_what_is_filled_in(studies):

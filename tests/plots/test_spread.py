@@ -10,8 +10,8 @@ import pytest
 
 from metaexo.errors import InputError
 from metaexo.plots import overlapping_texts, spread, spread_plan
-from metaexo.plots.forest_page import forest_page
-from metaexo.plots.page import clashes
+from metaexo.plots.canvas.page import clashes
+from metaexo.plots.forest.page import forest_page
 
 
 def test_a_spread_prints_intervals_as_they_were_reported(published):

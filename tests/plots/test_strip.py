@@ -10,8 +10,8 @@ import pytest
 
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import interval_strip, interval_strip_plan, overlapping_texts
-from metaexo.plots.page import Area, Dot, clashes
-from metaexo.plots.strip_page import strip_page
+from metaexo.plots.canvas.page import Area, Dot, clashes
+from metaexo.plots.strip import strip_page
 
 
 def strip_of(studies, **choices):

@@ -14,16 +14,24 @@ import metaexo as mx
 from metaexo.effects.measure import get_measure
 from metaexo.errors import InputError
 from metaexo.plots import Column, forest_plan, style
-from metaexo.plots.estimability_page import estimability_page
-from metaexo.plots.evidence_map_page import evidence_map_page
-from metaexo.plots.fonts import text_width, wrap, wrap_to_width
-from metaexo.plots.forest_page import forest_page
+from metaexo.plots.canvas.fonts import (
+    PALETTE,
+    SHAPES,
+    colour_and_shape,
+    contrast,
+    text_on,
+    text_width,
+    wrap,
+    wrap_to_width,
+)
+from metaexo.plots.canvas.page import Area, Dot, Text, overlapping, snap
+from metaexo.plots.canvas.scale import from_axis, linear_ticks, make_ticks, on_axis, place_of, robust_limits
+from metaexo.plots.canvas.tables import lanes, levels_of
+from metaexo.plots.canvas.words import settle, shown, stratum_words
+from metaexo.plots.estimability import estimability_page
+from metaexo.plots.evidence_map import evidence_map_page
+from metaexo.plots.forest.page import forest_page
 from metaexo.plots.funnel import CONTOURS
-from metaexo.plots.page import Area, Dot, Text, overlapping, snap
-from metaexo.plots.scale import from_axis, linear_ticks, make_ticks, on_axis, place_of, robust_limits
-from metaexo.plots.style import PALETTE, SHAPES, colour_and_shape, contrast, text_on
-from metaexo.plots.tables import lanes, levels_of
-from metaexo.plots.wording import settle, shown, stratum_words
 
 MEASURES = ("SMD", "RR", "OR", "PAS", "PLO")
 

@@ -19,7 +19,7 @@ from scipy.special import ndtr, ndtri
 from metaexo import effects
 from metaexo.effects import delta
 from metaexo.effects.corrections import unbiased_correlation
-from metaexo.effects.tetrachoric import tetrachoric_correlation
+from metaexo.effects.measures.tetrachoric import tetrachoric_correlation
 from tests.reference.adapters.effect_conversions import column
 from tests.reference.cases import Case
 from tests.reference.compare import Comparison, compare, demand

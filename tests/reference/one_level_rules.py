@@ -16,7 +16,7 @@ from scipy.stats import t as student_t
 
 import metaexo as mx
 from metaexo.models import RandomEffectsResults
-from metaexo.numeric.quadratic_form import chi2_mixture
+from metaexo.numeric.distributions import chi2_mixture
 from tests.reference.adapters.models import fit_case
 from tests.reference.adapters.one_level_extras import plain_effects
 from tests.reference.cases import Case

@@ -37,7 +37,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.numeric.mixed.evaluation import Evaluation, Parts
+from metaexo.numeric.mixed.climb import Evaluation, Parts
 from metaexo.numeric.mixed.likelihood import PartsOf, factorise, floors, parts_at
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
 from metaexo.types import Array, Index

@@ -23,8 +23,7 @@ from functools import cache
 import numpy as np
 
 from metaexo.numeric.mixed import maximum
-from metaexo.numeric.mixed.climb import Box, Top, climb, observed_information
-from metaexo.numeric.mixed.evaluation import Evaluation
+from metaexo.numeric.mixed.climb import Box, Evaluation, Top, climb, observed_information
 from metaexo.numeric.mixed.likelihood import changes, evaluate, generalised_fit
 from metaexo.numeric.mixed.maximum import (
     CERTIFIED,

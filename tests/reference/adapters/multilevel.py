@@ -11,9 +11,9 @@ import pandas as pd
 from scipy import sparse
 
 import metaexo as mx
-from metaexo.models.multilevel import Multilevel
-from metaexo.models.multilevel_results import MultilevelResults
-from metaexo.models.multilevel_terms import RandomTerm
+from metaexo.models.multilevel.fit import MultilevelResults
+from metaexo.models.multilevel.model import Multilevel
+from metaexo.models.multilevel.terms import RandomTerm
 from tests.reference.cases import Case, NotCovered
 
 # Cases refer to fits of earlier cases of their file by name.

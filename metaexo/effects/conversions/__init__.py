@@ -1,0 +1,1 @@
+"""From one statistic of a report to another: standard deviations, d, odds, medians, scales."""

@@ -1,0 +1,135 @@
+"""Choosing one effect a study, so that a model of independent effects may take them.
+
+Splitting effects by columns of their data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
+from metaexo.effects.check import check_kind, read_names
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.errors import InputError, ShapeError
+from metaexo.inputs import check_aligned, read_numbers
+
+EARLIER = "an earlier time point of the same study; the latest is taken"
+ANOTHER = "another result of the same study; the first in the sheet is taken"
+
+
+def one_per_study(
+    effects: EffectSizes, within: str | Sequence[str] = (), latest: ArrayLike | None = None
+) -> EffectSizes:
+    """Return one effect a study: the latest, and among equals the first.
+
+    Use it before :class:`metaexo.RandomEffects` or :func:`metaexo.stratify`, which take effects as
+    independent, when a study reports one thing at several times or in several ways. The rule looks at
+    nothing but time and order, so it cannot favour large effects. The others enter the ledger.
+
+    Parameters
+    ----------
+    effects : EffectSizes
+        Effects, some of one study.
+    within : str or sequence of str
+        Columns of the data; a study may give one effect for each combination of their values.
+    latest : array_like, shape (k,), optional
+        Time of each effect, in any unit; NaN where it is not known, which counts as earlier than any time.
+        Default: times play no part.
+
+    Returns
+    -------
+    EffectSizes
+        At most one effect for each study and combination, in the order handed in.
+
+    Raises
+    ------
+    ShapeError
+        If there is not one time for each effect.
+    UnknownChoiceError
+        If a name in `within` is not a column of the data.
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> es = mx.EffectSizes([0.2, 0.5, 0.4], [0.1, 0.1, 0.1], study=["Li", "Li", "Cho"])
+    >>> one_per_study(es, latest=[4, 12, 8]).y
+    array([0.5, 0.4])
+    """
+    check_kind("effects", effects, EffectSizes, BoundedEffectSizes)
+    check_aligned(effects=effects, latest=latest)
+    times = np.full(effects.k, np.nan) if latest is None else read_numbers(latest, "latest", ndim=1)
+    if times.shape != (effects.k,):
+        raise ShapeError(f"latest has shape {times.shape} for {effects.k} effects", "one time an effect")
+    groups = _groups(effects, read_names(within, "within"))
+    times = np.where(np.isnan(times), -np.inf, times)
+    late = np.zeros(effects.k, dtype=bool)
+    first = np.zeros(effects.k, dtype=bool)
+    for rows in groups:
+        last = rows[times[rows] == times[rows].max()]
+        late[last] = True
+        first[last[0]] = True
+    if not late.all():
+        effects = effects.select(late, EARLIER)
+    return effects if first[late].all() else effects.select(first[late], ANOTHER)
+
+
+def _groups(effects: EffectSizes, within: Sequence[str]) -> list[NDArray[np.intp]]:
+    """Return the positions of the effects that compete with each other."""
+    study = effects.study or effects.row_ids
+    columns = [effects.column(name).astype(str) for name in within]
+    found: dict[tuple[str, ...], list[int]] = {}
+    for i, key in enumerate(zip(study, *columns, strict=True)):
+        found.setdefault(key, []).append(i)
+    return [np.array(rows, dtype=np.intp) for rows in found.values()]
+
+
+NOT_REPORTED = "not reported"
+
+
+def split(effects: EffectSizes, by: str | Sequence[str]) -> dict[tuple[str, ...], EffectSizes]:
+    """Return the effects of every combination of values of some columns.
+
+    Use it to ask one question of several groups that must not meet in one model: animals and patients,
+    or one outcome family after the other.
+
+    Parameters
+    ----------
+    effects : EffectSizes
+        Effects with the columns among their data.
+    by : str or sequence of str
+        Columns; a missing value counts as "not reported".
+
+    Returns
+    -------
+    dict of tuple of str to EffectSizes
+        Combinations in alphabetical order; in the ledger of each the others are left out.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If a name is not a column of the data.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import metaexo as mx
+    >>> data = pd.DataFrame({"domain": ["clinical", "preclinical", "clinical"]})
+    >>> es = mx.EffectSizes([0.2, 0.5, 0.4], [0.1, 0.1, 0.1], data=data)
+    >>> {names: part.k for names, part in split(es, "domain").items()}
+    {('clinical',): 2, ('preclinical',): 1}
+    """
+    check_kind("effects", effects, EffectSizes)
+    names = read_names(by, "by")
+    if not names:
+        raise InputError("by names no column", "the name of a column, or a list of names")
+    columns = [effects.column(name).fillna(NOT_REPORTED).astype(str) for name in names]
+    found: dict[tuple[str, ...], list[int]] = {}
+    for i, key in enumerate(zip(*columns, strict=True)):
+        found.setdefault(key, []).append(i)
+    return {
+        key: effects.select(np.array(found[key], dtype=np.intp), f"not {' / '.join(key)}")
+        for key in sorted(found)
+    }

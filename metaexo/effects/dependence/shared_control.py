@@ -1,0 +1,695 @@
+"""Covariances of effects that rest on one arm, in whatever role: known from that arm, not assumed.
+
+Rows of one study that rest on the same arm or stand twice, and whom each effect was seen in.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
+from metaexo.effects.check import check_kind
+from metaexo.effects.conversions.odds import LOGISTIC, NORMAL
+from metaexo.effects.dependence.covariances import Block
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.effects.measure import Measure
+from metaexo.effects.measures.calculate import calculate
+from metaexo.effects.measures.zero_cells import ZeroCells, add_to_cells, cells
+from metaexo.effects.tables.reported import arm_moments, read_table
+from metaexo.errors import InputError, MissingInputError, MixedDomainsWarning
+from metaexo.formatting import printed
+from metaexo.inputs import as_word, is_blank, read_entries
+from metaexo.types import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUMS = (
+    "MD",
+    "ROM",
+    "VR",
+    "CVR",
+    "RR",
+    "OR",
+    "RD",
+    "AS",
+    "IRR",
+    "IRD",
+    "IRSD",
+    "PBIT",
+    "OR2D",
+    "OR2DN",
+    "OR2DL",
+)
+"""Measures whose variance is a part of the treatment arm plus a part of the control arm."""
+BY_POOLED_SD = {"SMD": 1.0, "D2OR": LOGISTIC, "D2ORL": LOGISTIC, "D2ORN": NORMAL}
+"""Measures that are a standardised difference by the pooled SD, times a factor."""
+BY_CONTROL_SD = ("SMD1",)
+STEP = 1e-4
+"""Step of the differences, in standard deviations (for counts, in events)."""
+CONTINUITY = "continuity correction"
+
+
+def shared_control_covariances(
+    es: EffectSizes,
+    arm: Sequence[object] | pd.Series | None = None,
+    *,
+    treated: Sequence[object] | pd.Series | None = None,
+) -> tuple[Block, ...]:
+    """Return the covariances of effects of one study that rest on the same arm, in whatever role.
+
+    Use it for studies with several treated arms (doses, preparations, sources) and one control, for an arm
+    that is compared with several controls, or for an arm that is treated in one row and control in another;
+    as `V` of :class:`metaexo.Multilevel`, or to average the effects (:func:`aggregate`). No correlation is
+    assumed: what two effects share is the sampling error of the arm. It is positive where the arm has one
+    role in both, negative where it is treated in one and control in the other.
+
+    ==================================  ========================================================
+    Measure                             Covariance, for one role in both
+    ==================================  ========================================================
+    MD, ROM, VR, CVR, RR, OR, RD, AS,   the shared arm's part of the variance: s^2/n for MD,
+    IRR, IRD, IRSD, PBIT, OR2D...       s^2/(n m^2) for ROM, 1/x + 1/(n - x) for OR, ...
+    SMD, D2OR...                        1/n + d_i d_j / (2 N), N all people of these arms
+    SMD1                                1/n + d_i d_j / (2 n), the second part for controls only
+    other functions of means and SDs    by the delta method, from the variances s^2/n of the
+    or of counts: SMDH, SMD1H, RPB,     mean, s^2/(2 (n - 1)) of the SD and n p (1 - p) of a
+    PHI, YUQ, PETO, CLESN, ...          count
+    others, and where the numbers of    r sqrt(v_i v_j),
+    the arms are not known              r = (1/n) / sqrt((1/n_i + 1/n) (1/n_j + 1/n))
+    ==================================  ========================================================
+
+    with n, m, s, x of the shared arm. For SMD a negative sign goes to 1/n alone, and the SD is taken as
+    pooled over all these arms, as Gleser and Olkin do. Other types of sampling variance than the default keep
+    the correlation. Effects that share no arm have no covariance here; outcomes or times of the same people
+    need :func:`covariance_blocks`, which takes an assumed correlation.
+
+    Parameters
+    ----------
+    es : EffectSizes
+        Effects computed by :func:`metaexo.effect_sizes` or from sheets, which keep the numbers of the arms
+        whatever their columns are called, or with these numbers among the columns of `data` (control_n,
+        control_mean, ...).
+    arm : sequence, length k, optional
+        Name of the control arm of each effect; effects of one study with one name share it. Blank names are
+        no arm. Default: as :func:`shared_arms` finds them, by their numbers.
+    treated : sequence, length k, optional
+        Name of the treated arm of each effect, beside `arm`: an arm may have both roles.
+
+    Returns
+    -------
+    tuple of Block
+        One block per study, in order of first appearance, for all effects.
+
+    Raises
+    ------
+    InputError
+        If rows repeat each other: leave one of them out. If an arm is compared with itself. If rows that
+        share an arm compare the same people twice: the errors of their two arms are not independent.
+    MissingInputError
+        If the sizes of a shared arm and of the arms compared with it are not known.
+
+    References
+    ----------
+    Gleser & Olkin (2009), in Cooper, Hedges & Valentine, The Handbook of Research Synthesis and
+    Meta-Analysis, 2nd ed., 357-376, doi:10.7758/9781610441384.
+    Lajeunesse (2011), Ecology 92, 2049-2055, doi:10.1890/11-0423.1 (ratios of means).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import metaexo as mx
+    >>> arms = pd.DataFrame({
+    ...     "treatment_mean": [5.0, 6.0, 6.0], "treatment_sd": [1.0, 2.0, 2.0], "treatment_n": [10, 10, 10],
+    ...     "control_mean": [4.0, 4.0, 5.0], "control_sd": [2.0, 2.0, 1.0], "control_n": [8, 8, 10],
+    ... })
+    >>> es = mx.effect_sizes("MD", data=arms, study=["Lee", "Lee", "Lee"])
+    >>> shared_control_covariances(es)[0].cov
+    array([[ 0.6,  0.5, -0.1],
+           [ 0.5,  0.9,  0.4],
+           [-0.1,  0.4,  0.5]])
+    """
+    check_kind("es", es, EffectSizes)
+    ids = _ids(es, arm, treated)
+    whole = {(i, i): float(v) for i, v in enumerate(es.v)}
+    groups = [] if ids is None else _components(ids)
+    if ids is not None and groups:
+        _refuse_paired(es, groups)
+        whole |= _covariances(es, ids, groups)
+    members: dict[str, list[int]] = {}
+    for i, study in enumerate(es.study or es.row_ids):
+        members.setdefault(study, []).append(i)
+    return tuple(
+        Block(
+            study,
+            np.array(rows, dtype=np.intp),
+            np.array([[whole.get((i, j), 0.0) for j in rows] for i in rows]),
+        )
+        for study, rows in members.items()
+    )
+
+
+def _ids(
+    es: EffectSizes, arm: Sequence[object] | pd.Series | None, treated: Sequence[object] | pd.Series | None
+) -> NDArray[np.intp] | None:
+    """Return what identifies the arms of each effect; refuse rows that repeat each other."""
+    if arm is None and treated is None:
+        ids = arms_by_numbers(es)
+    else:
+        given = {"treated": treated, "arm": arm}
+        names = [None if x is None else read_entries(x, name, es.k) for name, x in given.items()]
+        ids = arms_by_name(es, names[0], names[1])
+    if ids is None:
+        return None
+    seen: dict[frozenset[int], int] = {}
+    twice = []
+    for i, pair in enumerate(ids.T.tolist()):
+        if min(pair) >= 0:
+            first = seen.setdefault(frozenset(pair), i)
+            if pair[0] == pair[1]:
+                raise InputError(
+                    "an arm is compared with itself",
+                    "two arms in each row",
+                    "correct their names",
+                    [es.row_labels[i]],
+                )
+            if first != i:
+                twice.append(f"{es.row_labels[first]}; {es.row_labels[i]}")
+    if twice:
+        raise InputError(
+            "rows repeat each other",
+            "every result once",
+            "leave all but one of them out by select(); if two arms have equal numbers, name the arms by "
+            "arm= and treated=",
+            twice,
+        )
+    return ids
+
+
+def _refuse_paired(es: EffectSizes, groups: Sequence[Sequence[int]]) -> None:
+    """Refuse rows that share an arm and whose two arms are the same people."""
+    paired = paired_rows(es)
+    rows = [es.row_labels[i] for group in groups for i in group if paired[i]]
+    if rows:
+        raise InputError(
+            "rows that share an arm compare the same people twice",
+            "arms of different people in the rows that share one: only then is what they share the error of "
+            "that arm alone",
+            "assume a correlation of these effects with covariance_blocks",
+            rows,
+        )
+
+
+def _components(ids: NDArray[np.intp]) -> list[list[int]]:
+    """Return the groups of rows that hang together by shared arms, those of one row left out."""
+    first: dict[int, int] = {}
+    parent = list(range(ids.shape[1]))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for i, pair in enumerate(ids.T.tolist()):
+        for arm in pair:
+            if arm >= 0:
+                parent[root(i)] = root(first.setdefault(arm, i))
+    groups: dict[int, list[int]] = {}
+    for i in range(ids.shape[1]):
+        groups.setdefault(root(i), []).append(i)
+    return [rows for rows in groups.values() if len(rows) > 1]
+
+
+def _covariances(
+    es: EffectSizes, ids: NDArray[np.intp], groups: Sequence[Sequence[int]]
+) -> dict[tuple[int, int], float]:
+    """Return the covariance of each pair of effects that share an arm.
+
+    Each effect is, near its value, a sum of errors of its two arms; `loadings` are the SDs of these errors in
+    the effect, with their signs. Two effects have the products of their loadings on a shared arm in common.
+    """
+    rows = np.array([i for group in groups for i in group], dtype=np.intp)
+    loadings = _loadings(es, rows)
+    missing = [es.row_labels[i] for i, x in zip(rows.tolist(), loadings, strict=True) if np.isnan(x).any()]
+    if missing:
+        raise MissingInputError(
+            "the sizes of arms that share an arm are not known",
+            "treatment_n and control_n of these rows",
+            "give them, or assume a correlation with covariance_blocks",
+            missing,
+        )
+    of_row = dict(zip(rows.tolist(), loadings, strict=True))
+    common_sd = BY_POOLED_SD.get(es.measure.code) if _usual(es) else None
+    found: dict[tuple[int, int], float] = {}
+    for group in groups:
+        people = _people(es, ids, group)
+        for i in group:
+            for j in group:
+                shared = [(a, b) for a in (0, 1) for b in (0, 1) if i != j and ids[a, i] == ids[b, j] >= 0]
+                if shared:
+                    cov = sum(float(of_row[i][a] @ of_row[j][b]) for a, b in shared)
+                    # the SD that both are divided by is taken as pooled over all these arms
+                    by_sd = 0.0 if common_sd is None else float(es.y[i] * es.y[j]) / (2 * people)
+                    found[i, j] = cov + by_sd
+    return found
+
+
+def _people(es: EffectSizes, ids: NDArray[np.intp], group: Sequence[int]) -> float:
+    """Return the number of people in the arms of some effects, each arm once."""
+    sizes: dict[object, float] = {}
+    for role, arm in enumerate(ARMS):
+        n = arm_numbers(es, f"{arm}_n")
+        sizes |= {int(ids[role, i]) if ids[role, i] >= 0 else (role, i): float(n[i]) for i in group}
+    return sum(sizes.values())
+
+
+def _usual(es: EffectSizes) -> bool:
+    """Say whether the sampling variances are of the measure's default type."""
+    return es.origin is None or es.origin.options.get("variance") in (None, *es.measure.variances[:1])
+
+
+def _loadings(es: EffectSizes, rows: NDArray[np.intp]) -> Array:
+    """Return the SD of each error of the treated and of the control arm in each effect, with its sign.
+
+    Returns
+    -------
+    ndarray, shape (r, 2, 2)
+        By row, arm (treated, control) and number (mean or count, SD). Their squares add up to the sampling
+        variance of the effect, but for the part of a common SD.
+    """
+    code = es.measure.code
+    sizes = [arm_numbers(es, f"{arm}_n")[rows] for arm in ARMS]
+    by_size = np.zeros((rows.size, 2, 2))
+    by_size[:, 0, 0], by_size[:, 1, 0] = (sign / np.sqrt(n) for sign, n in zip((1, -1), sizes, strict=True))
+    if code in BY_POOLED_SD and _usual(es):
+        return by_size * BY_POOLED_SD[code]
+    if code in BY_CONTROL_SD and _usual(es):
+        by_size[:, 1, 1] = -es.y[rows] / np.sqrt(2 * sizes[1])
+        return by_size
+    found = _of_sums(es, rows) if code in SUMS else _of_functions(es, rows)
+    unknown = ~np.isfinite(found).all(axis=(1, 2)) | ~(np.abs(found).sum(axis=(1, 2)) > 0)
+    found[unknown] = by_size[unknown]
+    variance = (found**2).sum(axis=(1, 2))
+    return np.asarray(found * np.sqrt(es.v[rows] / variance)[:, None, None])
+
+
+def _of_sums(es: EffectSizes, rows: NDArray[np.intp]) -> Array:
+    """Return the loadings of a measure whose variance is a sum over the arms.
+
+    An arm's part is half of the variance of the arm against an arm like itself.
+    """
+    inputs = _inputs(es, rows)
+    found = np.full((rows.size, 2, 2), np.nan)
+    if inputs is None:
+        return found
+    found[:, :, 1] = 0.0
+    for role, arm in enumerate(ARMS):
+        of_arm = {name: inputs[f"{arm}_{name.split('_', 1)[1]}"] for name in inputs}
+        rule = None if es.measure.zero_cells is None else ZeroCells(0.0)
+        found[:, role, 0] = (1, -1)[role] * np.sqrt(calculate(es.measure, of_arm, zero_cells=rule).v / 2)
+    return found
+
+
+def _of_functions(es: EffectSizes, rows: NDArray[np.intp]) -> Array:
+    """Return the loadings by the delta method: slopes by central differences, times SDs of the numbers."""
+    inputs = _inputs(es, rows)
+    found = np.full((rows.size, 2, 2), np.nan)
+    if inputs is None:
+        return found
+    found[...] = 0.0
+    for role, arm in enumerate(ARMS):
+        for place, kind in enumerate(("mean", "sd")):
+            name = f"{arm}_{kind}" if kind == "sd" or f"{arm}_mean" in inputs else f"{arm}_events"
+            if name in inputs:
+                error, step = _error(inputs, arm, name.rsplit("_", 1)[1])
+                ends = [_value(es.measure, inputs | {name: inputs[name] + side * step}) for side in (1, -1)]
+                with np.errstate(all="ignore"):
+                    found[:, role, place] = (ends[0] - ends[1]) / (2 * step) * error
+    return found
+
+
+def _value(measure: Measure, inputs: Mapping[str, Array]) -> Array:
+    """Return the effects of numbers of the arms, without corrections."""
+    options = {"bias_correction": False} if measure.bias_corrected else {}
+    assert measure.compute is not None
+    with np.errstate(all="ignore"):
+        return measure.compute(**inputs, **options)[0]
+
+
+def _error(inputs: Mapping[str, Array], arm: str, kind: str) -> tuple[Array, Array]:
+    """Return the standard error of a number of an arm, and a step that is small beside its scale."""
+    with np.errstate(all="ignore"):
+        if kind == "events":
+            x, n = inputs[f"{arm}_events"], inputs.get(f"{arm}_n")
+            if n is not None:  # a count of 0 or n has an error as well
+                x = np.where((x > 0) & (x < n), x, (x + 0.5) * n / (n + 1))
+            return np.sqrt(x if n is None else x * (1 - x / n)), np.full(x.shape, STEP)
+        sd, n = inputs.get(f"{arm}_sd"), inputs[f"{arm}_n"]
+        if sd is None:
+            sd = inputs["control_sd"]
+        return sd / np.sqrt(n if kind == "mean" else 2 * (n - 1)), STEP * sd
+
+
+def _inputs(es: EffectSizes, rows: NDArray[np.intp]) -> dict[str, Array] | None:
+    """Return the inputs of the measure at some rows, zeros as in the effects; None if not of two arms."""
+    record = es.measure
+    if record.compute is None or not all(
+        name.startswith(("treatment_", "control_")) for name in record.inputs
+    ):
+        return None
+    moments = _moments(es)
+    numbers = {name: moments.get(name, arm_numbers(es, name)) for name in record.inputs}
+    if record.zero_cells is not None:
+        rule = (None if es.origin is None else es.origin.options.get("zero_cells")) or ZeroCells(
+            record.zero_cells
+        )
+        if es.derived:
+            touched = np.array([CONTINUITY in mark.formula for mark in es.derived], dtype=bool)
+        else:
+            touched = rule.touched(np.any([cell == 0 for part in cells(numbers) for cell in part], axis=0))
+        numbers = add_to_cells(numbers, rule, touched)
+    return {name: values[rows] for name, values in numbers.items()}
+
+
+def _moments(es: EffectSizes) -> dict[str, Array]:
+    """Return means and SDs of the arms of effects from a table, SDs completed from what the table gives."""
+    if es.origin is None or not es.origin.from_table:
+        return {}
+    table = read_table(es.origin.inputs)
+    found: dict[str, Array] = {}
+    for arm in ARMS:
+        done = arm_moments(table, arm, 0.95)
+        found |= {f"{arm}_mean": done.mean[es.origin.rows], f"{arm}_sd": done.sd[es.origin.rows]}
+    return found
+
+
+Ids = NDArray[np.intp]
+
+SUBJECTS: dict[str, str] = {
+    "clinical": "people",
+    "rct_parallel": "people",
+    "rct_split_body": "people",
+    "animal_controlled": "animals",
+    "in_vitro": "cells",
+    "mouse": "animals",
+    "rat": "animals",
+    "dog": "animals",
+    "pig": "animals",
+}
+"""Words of the columns design, domain and species, and whom the result was seen in."""
+
+ARMS = ("treatment", "control")
+# Columns that say which result an arm belongs to; rows of different outcomes or times share no number.
+SAME_RESULT = ("outcome", "unit", "timepoint")
+NUMBERS = ("n", "mean", "sd", "se", "median", "events", "time")
+FEWEST = 2  # numbers that must be there and equal: a sample size alone is no sign of a shared arm
+IN_WORDS = {
+    "both": "repeat each other",
+    "control": "share a control arm",
+    "treatment": "share a treated arm",
+    "either": "share an arm that is treated in some and control in others",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SharedArm:
+    """Effects that rest on one arm.
+
+    Attributes
+    ----------
+    study : str
+        The study.
+    arm : {"control", "treatment", "either", "both"}
+        What the arm they share is: the control arm of all of them, the treated arm of all of them, or treated
+        in some and control in others; "both" means that the rows repeat each other, perhaps turned round.
+    rows : tuple of int
+        Positions of the effects, from 0.
+    labels : tuple of str
+        Their labels.
+    """
+
+    study: str
+    arm: str
+    rows: tuple[int, ...]
+    labels: tuple[str, ...]
+
+    @printed
+    def __str__(self) -> str:
+        return f"{'; '.join(self.labels)} {IN_WORDS[self.arm]}"
+
+
+def shared_arms(effects: EffectSizes) -> tuple[SharedArm, ...]:
+    """Return the effects of one study that rest on the same arm, and those that stand twice.
+
+    Use it before effects are pooled: an arm that feeds two effects makes them correlated, positively where it
+    has the same role in both, negatively where it is treated in one and control in the other;
+    :func:`metaexo.effects.shared_control_covariances` gives the covariance. Arms are the same if they belong
+    to one study, outcome and time and every number of them is equal, two known numbers at least.
+
+    Parameters
+    ----------
+    effects : EffectSizes
+        Effects of two groups: computed by :func:`metaexo.effect_sizes` or from sheets, which keep the arms'
+        numbers whatever their columns are called, or with these numbers among the columns of `data`
+        (control_n, control_mean, ...).
+
+    Returns
+    -------
+    tuple of SharedArm
+        One record per group of effects; empty if nothing is shared, or if the numbers are not known.
+
+    References
+    ----------
+    Gleser, L. J., Olkin, I. (2009). Stochastically dependent effect sizes. In The Handbook of Research
+    Synthesis and Meta-Analysis, 2nd ed., 357-376. https://www.jstor.org/stable/10.7758/9781610441384
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import metaexo as mx
+    >>> arms = pd.DataFrame({
+    ...     "treatment_mean": [5.0, 6.0], "treatment_sd": [1.0, 1.2], "treatment_n": [8, 8],
+    ...     "control_mean": [4.0, 4.0], "control_sd": [1.1, 1.1], "control_n": [8, 8],
+    ... })
+    >>> es = mx.effect_sizes("MD", data=arms, study=["Lee", "Lee"], labels=["low dose", "high dose"])
+    >>> print(*mx.effects.shared_arms(es))
+    low dose; high dose share a control arm
+    """
+    check_kind("effects", effects, EffectSizes)
+    ids = arms_by_numbers(effects)
+    if ids is None:
+        return ()
+    twice = _groups([frozenset(pair) if min(pair) >= 0 else None for pair in ids.T.tolist()])
+    repeated = {tuple(rows) for rows in twice}
+    found = [_record(effects, "both", rows) for rows in twice]
+    members: dict[int, tuple[list[int], list[int]]] = {}
+    for i, pair in enumerate(ids.T.tolist()):
+        for role, arm in enumerate(pair):
+            if arm >= 0:
+                members.setdefault(arm, ([], []))[role].append(i)
+    for treated, control in members.values():
+        rows = sorted({*treated, *control})
+        if len(rows) > 1 and tuple(rows) not in repeated:
+            role_in_words = "either" if treated and control else "treatment" if treated else "control"
+            found.append(_record(effects, role_in_words, rows))
+    return tuple(sorted(found, key=lambda one: one.rows))
+
+
+def arms_by_numbers(effects: EffectSizes) -> Ids | None:
+    """Return what identifies the treated and the control arm of each effect, found by their numbers.
+
+    Returns
+    -------
+    ndarray of int, shape (2, k), or None
+        Equal numbers from 0 where arms are the same, in whatever role; below 0 where the numbers of an arm
+        are not known. None if no study has several effects.
+    """
+    if not effects.study or effects.m == effects.k:
+        return None
+    context = list(zip(effects.study, *_same_result(effects), strict=True))
+    called = {"treatment": "post", "control": "pre"} if "post_mean" in effects.measure.inputs else {}
+    numbers = {
+        arm: {
+            name: _either(arm_numbers(effects, f"{arm}_{name}"), effects, f"{called.get(arm, arm)}_{name}")
+            for name in NUMBERS
+        }
+        for arm in ARMS
+    }
+    there = {arm: {name for name, x in numbers[arm].items() if np.isfinite(x).any()} for arm in ARMS}
+    in_both = there["treatment"] & there["control"]
+    keys = {arm: _keys(context, numbers[arm], there[arm]) for arm in ARMS}
+    common = {arm: _keys(context, numbers[arm], in_both) for arm in ARMS}
+    return _identified([keys[arm] for arm in ARMS], [common[arm] for arm in ARMS])
+
+
+def _either(found: Array, effects: EffectSizes, other: str) -> Array:
+    return arm_numbers(effects, other) if np.isnan(found).all() else found
+
+
+def paired_rows(effects: EffectSizes) -> NDArray[np.bool_]:
+    """Return which rows have the same people in both arms, by their measure or a column `paired`."""
+    if effects.measure.family.startswith(("one group twice", "matched pairs")):
+        return np.ones(effects.k, dtype=bool)
+    origin, data = effects.origin, effects.data
+    words: list[object] = [""] * effects.k
+    if origin is not None and "paired" in origin.inputs:
+        words = np.asarray(origin.inputs["paired"])[origin.rows].tolist()
+    elif data is not None and "paired" in data.columns:
+        words = data["paired"].tolist()
+    return np.array([not is_blank(word) and as_word(word) == "yes" for word in words], dtype=bool)
+
+
+def arms_by_name(
+    effects: EffectSizes, treated: Sequence[object] | None, control: Sequence[object] | None
+) -> Ids:
+    """Return what identifies the arms of each effect, told by name; a name is that of one arm per study.
+
+    Returns
+    -------
+    ndarray of int, shape (2, k)
+        As :func:`arms_by_numbers`; blank names are no arm.
+    """
+    studies = effects.study or effects.row_ids
+    known: dict[Hashable, int] = {}
+    ids = np.full((2, effects.k), -1, dtype=np.intp)
+    for role, names in ((0, treated), (1, control)):
+        for i, name in enumerate(names or ()):
+            if not is_blank(name):
+                ids[role, i] = known.setdefault((studies[i], as_word(name)), len(known))
+    return ids
+
+
+def arm_numbers(effects: EffectSizes, name: str) -> Array:
+    """Return a number of an arm, shape (k,): what the effects were computed from, else a column of `data`.
+
+    NaN where it is in neither; a column of `data` that holds no numbers counts as absent.
+    """
+    origin = effects.origin
+    found = np.full(effects.k, np.nan)
+    if origin is not None and name in origin.inputs:
+        found = _as_numbers(np.asarray(origin.inputs[name])[origin.rows])
+    elif effects.data is not None and name in effects.data.columns:
+        found = _as_numbers(effects.data[name].to_numpy())
+    return found
+
+
+def _as_numbers(values: NDArray[np.generic]) -> Array:
+    try:
+        return np.array([np.nan if is_blank(x) else x for x in values.tolist()], dtype=float)
+    except (TypeError, ValueError):
+        return np.full(values.shape, np.nan)
+
+
+def _same_result(effects: EffectSizes) -> list[list[str]]:
+    """Return the columns that say which result a row belongs to, as words."""
+    if effects.data is None:
+        return []
+    columns = [effects.data[name].tolist() for name in SAME_RESULT if name in effects.data.columns]
+    return [["" if is_blank(x) else as_word(x) for x in column] for column in columns]
+
+
+def _keys(context: list[tuple[str, ...]], numbers: dict[str, Array], names: set[str]) -> list[Hashable]:
+    """Return for each row its study, result and the known numbers of an arm; None where there are too few."""
+    table = {name: numbers[name].tolist() for name in NUMBERS if name in names}
+    keys: list[Hashable] = []
+    for i, where in enumerate(context):
+        known = tuple((name, column[i]) for name, column in table.items() if column[i] == column[i])
+        keys.append((where, known) if len(known) >= FEWEST else None)
+    return keys
+
+
+def _identified(keys: list[list[Hashable]], common: list[list[Hashable]]) -> Ids:
+    """Return numbers for the arms: equal for equal keys of a role, and across roles for equal common keys."""
+    ids = np.full((2, len(keys[0])), -1, dtype=np.intp)
+    roles: dict[Hashable, tuple[set[int], set[int]]] = {}
+    count = 0
+    for role in (0, 1):
+        known: dict[Hashable, int] = {}
+        for i, key in enumerate(keys[role]):
+            if key is None:
+                continue
+            if key not in known:
+                known[key], count = count, count + 1
+            ids[role, i] = known[key]
+            if common[role][i] is not None:
+                roles.setdefault(common[role][i], (set(), set()))[role].add(known[key])
+    against_itself = {(int(a), int(b)) for a, b in ids.T}
+    same = np.arange(count + 1)
+    for treated, control in roles.values():
+        # equal numbers of the two arms of one row belong to two arms: then numbers alone do not tell
+        if len(treated) == len(control) == 1 and (pair := (*treated, *control)) not in against_itself:
+            same[pair[0]] = pair[1]
+    return np.where(ids >= 0, same[ids], ids)
+
+
+def _groups(keys: list[frozenset[int] | None]) -> list[list[int]]:
+    """Return the positions of equal keys, where there are several."""
+    members: dict[frozenset[int], list[int]] = {}
+    for i, key in enumerate(keys):
+        if key is not None:
+            members.setdefault(key, []).append(i)
+    return [rows for rows in members.values() if len(rows) > 1]
+
+
+def _record(effects: EffectSizes, arm: str, rows: Sequence[int]) -> SharedArm:
+    labels = tuple(effects.row_labels[i] for i in rows)
+    return SharedArm(effects.study[rows[0]], arm, tuple(int(i) for i in rows), labels)
+
+
+def subjects_of(effects: EffectSizes | BoundedEffectSizes) -> tuple[str, ...]:
+    """Return whom each effect was seen in: "people", "animals", "cells", or "" where the data do not tell.
+
+    Use it before effects are pooled: an effect in a dish is no effect in a patient.
+
+    Parameters
+    ----------
+    effects : EffectSizes or BoundedEffectSizes
+        Effects; the columns design, domain and species of their data are read, where they are.
+
+    Returns
+    -------
+    tuple of str
+        One entry per effect.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> words = {"design": ["in_vitro", "animal_controlled", None], "domain": [None, None, "clinical"]}
+    >>> data = pd.DataFrame(words)
+    >>> subjects_of(EffectSizes([1, 2, 3], [1, 1, 1], data=data))
+    ('cells', 'animals', 'people')
+    """
+    data = effects.data
+    if data is None:
+        return ("",) * effects.k
+    columns = [list(data[name]) for name in ("design", "domain", "species") if name in data]
+    found = [
+        next((SUBJECTS[w] for w in words if isinstance(w, str) and w in SUBJECTS), "")
+        for words in zip(*columns, strict=True)
+    ]
+    return tuple(found) or ("",) * effects.k
+
+
+def warn_of_mixed_subjects(parts: Mapping[str, EffectSizes | BoundedEffectSizes]) -> None:
+    """Warn of strata, by name, that hold results in people, in animals and in cells.
+
+    Warns
+    -----
+    MixedDomainsWarning
+        If there are some.
+    """
+    kinds = {name: sorted(set(subjects_of(part)) - {""}) for name, part in parts.items()}
+    mixed = [f"{name} ({', '.join(found)})" for name, found in kinds.items() if len(found) > 1]
+    if mixed:
+        warnings.warn(
+            f"{'strata' if len(mixed) > 1 else 'one stratum'} with results in different subjects: "
+            f"{'; '.join(mixed)}. Select one domain, or make the strata by domain as well",
+            MixedDomainsWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,1 @@
+"""How an effect was computed: formula, numbers put in, source."""

@@ -1,0 +1,303 @@
+"""How a row of a table of reported statistics became the inputs of a measure, as lines of a recipe.
+
+The derivation of an effect names its conversions; here each name has its formula and its paper.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from metaexo.effects.conversions.sd_and_se import FORMULAS
+from metaexo.effects.effect_sizes import Derivation
+from metaexo.effects.measure import Measure, get_measure
+from metaexo.effects.measures.recipes import SYMBOLS, Line, Recipe, recipe, recipe_of
+from metaexo.effects.tables.reported import ARMS, QUANTILES, Reported, direction_of, t_statistic
+from metaexo.effects.tables.why_not import PAIRED_FAMILY, PAIRED_FORM
+
+HANDBOOK = "10.1002/9781119536604.ch6"
+PAIRED_HANDBOOK = "10.1002/9781119536604.ch23"
+LUO, WAN, SHI = "10.1177/0962280216669183", "10.1186/1471-2288-14-135", "10.1002/jrsm.1429"
+OF_F = "10.3389/fpsyg.2013.00863"
+OF_CHANGES = "t from mean and SD of the changes"
+OF_D = "variance from d and n"
+CONTINUITY = "continuity correction"
+LEVEL = 0.95
+ASSUMED_SD = "SD taken as"
+ASSUMED_R = "correlation of the two conditions taken as"
+
+
+@dataclass(slots=True)
+class Way:
+    """The way from the cells of a row to the recipe of a measure.
+
+    Attributes
+    ----------
+    measure : Measure
+        The measure whose recipe is followed: the paired form for paired rows.
+    recipe : Recipe or None
+        The recipe; None if none is written down for this way.
+    known : dict of str to float
+        Values by sign, before the conversions.
+    names : dict of str to str
+        The column behind each of these signs.
+    assumed : dict of str to str
+        Inputs that stand nowhere in the source: sign to name.
+    conversions : list
+        Title, DOI and lines of each conversion.
+    """
+
+    measure: Measure
+    recipe: Recipe | None
+    known: dict[str, float]
+    names: dict[str, str]
+    assumed: dict[str, str] = field(default_factory=dict)
+    conversions: list[tuple[str, str, tuple[Line, ...]]] = field(default_factory=list)
+
+    def convert(self, title: str, reference: str, *texts: str) -> None:
+        """Add a conversion, from lines "sign = expression"."""
+        lines = [Line(*(part.strip() for part in text.split("=", 1))) for text in texts]
+        self.conversions.append((title, reference, tuple(lines)))
+
+
+def way_of_row(
+    record: Measure, cells: Mapping[str, Any], mark: Derivation, options: Mapping[str, Any]
+) -> Way:
+    """Return the way that the derivation of a row names.
+
+    Parameters
+    ----------
+    record : Measure
+        The measure that was asked for.
+    cells : mapping of str to object
+        The row: numbers and words by column, missing ones left out.
+    mark : Derivation
+        How the effect came about.
+    options : mapping of str to object
+        assumed_correlation and assumed_sd.
+
+    Returns
+    -------
+    Way
+        Known values, conversions and recipe.
+    """
+    table = Reported({name: [value] for name, value in cells.items()}, 1, ("row",))
+    pairing = str(cells.get("paired", "")).lower()
+    paired = pairing == "yes" or (record.family == PAIRED_FAMILY and pairing != "no")
+    form = get_measure(PAIRED_FORM.get(record.code, record.code)) if paired else record
+    names = [name for name in mark.formula.split(", ") if name]
+    way = _known_cells(form, cells, table, paired)
+    _assume(way, mark, options)
+    special = _printed_effect(way, record, cells, names, paired)
+    if special is None:
+        _convert_medians(way, names)
+        _convert_spreads(way, names)
+        if FORMULAS["t_from_f"] in names:
+            way.convert(FORMULAS["t_from_f"], OF_F, "t = direction * sqrt(F)")
+        _convert_pairs(way, names)
+    way.recipe = special or recipe_of(form.code, _route(form, names), _kind(form))
+    return way
+
+
+READ = (
+    *(f"{arm}_{name}" for arm in ARMS for name in ("mean", "sd", "se", "n", "events", "ci_low", "ci_high")),
+    *(f"{arm}_{name}" for arm in ARMS for name in QUANTILES),
+    *("difference", "difference_ci_low", "difference_ci_high", "correlation", "p_value", "statistic"),
+    *("effect", "effect_se", "effect_ci_low", "effect_ci_high"),
+)
+"""Columns of a table whose numbers may stand in a formula."""
+
+
+def _kind(form: Measure) -> str:
+    return form.variances[0] if form.variances else ""
+
+
+def _route(form: Measure, names: list[str]) -> str:
+    """Return the name of the measure's own route among the names of a derivation."""
+    return next((way.formula for way in form.alternatives if way.formula in names), "")
+
+
+def _known_cells(form: Measure, cells: Mapping[str, Any], table: Reported, paired: bool) -> Way:
+    """Return the numbers of a row under the signs that the recipe of the measure asks for."""
+    own = {name: SYMBOLS.get(name, name) for name in READ}
+    if paired:
+        own |= {"treatment_n": "n", "control_n": "n"}
+    elif not any(name.startswith("control") for name in form.inputs):
+        own |= {f"treatment_{name}": SYMBOLS.get(name, name) for name in ("mean", "sd", "n", "events")}
+    names: dict[str, str] = {}
+    for name, sign in own.items():  # the treatment arm first: n of a pair is told by either arm
+        if isinstance(cells.get(name), float):
+            names.setdefault(sign, name)
+    known = {sign: float(cells[name]) for sign, name in names.items()}
+    direction, t = float(direction_of(table)[0]), math.nan
+    t = float(t_statistic(table, np.array([direction]))[0])
+    printed = known.pop("t", math.nan)
+    if cells.get("reported_as") == "f":
+        known, names = {**known, "F": printed}, {**names, "F": "statistic"}
+    elif math.isfinite(t):
+        known["t"] = t
+    known |= {"direction": direction} if math.isfinite(direction) else {}
+    return Way(form, None, known, {**names, "direction": "direction"})
+
+
+def _assume(way: Way, mark: Derivation, options: Mapping[str, Any]) -> None:
+    """Enter what was assumed: a correlation, or standard deviations."""
+    correlation, sd = options.get("assumed_correlation"), options.get("assumed_sd")
+    if ASSUMED_R in mark.note and correlation is not None:
+        way.known["r"], way.assumed["r"] = float(correlation), "correlation"
+    if ASSUMED_SD in mark.note and sd is not None:
+        for sign, arm in (("1", "treatment"), ("2", "control")):
+            mean, own = (f"m{sign}", f"s{sign}") if f"m{sign}" in way.known else ("m", "s")
+            if mean in way.known and not {own, f"se{sign}", f"low{sign}"} & set(way.known):
+                way.known[own], way.assumed[own] = float(sd), f"{arm}_sd"
+
+
+END = "z(({n} - 0.375) / ({n} + 0.25))"
+QUARTER = "z((0.75 * {n} - 0.125) / ({n} + 0.25))"
+MEDIANS = {
+    FORMULAS["mean_sd_from_quartiles"]: (
+        ("w{i} = 0.7 + 0.39 / {n}", "{m} = w{i} * (lowq{i} + upq{i}) / 2 + (1 - w{i}) * med{i}"),
+        (WAN, f"{{s}} = (upq{{i}} - lowq{{i}}) / (2 * {QUARTER})"),
+    ),
+    FORMULAS["mean_sd_from_range"]: (
+        ("w{i} = 4 / (4 + {n}**0.75)", "{m} = w{i} * (min{i} + max{i}) / 2 + (1 - w{i}) * med{i}"),
+        (WAN, f"{{s}} = (max{{i}} - min{{i}}) / (2 * {END})"),
+    ),
+    FORMULAS["mean_sd_from_five"]: (
+        (
+            "w{i} = 2.2 / (2.2 + {n}**0.75)",
+            "u{i} = 0.7 - 0.72 / {n}**0.55",
+            "{m} = w{i} * (min{i} + max{i}) / 2 + u{i} * (lowq{i} + upq{i}) / 2 + (1 - w{i} - u{i}) * med{i}",
+        ),
+        (
+            SHI,
+            f"{{s}} = (max{{i}} - min{{i}}) / ((2 + 0.14 * {{n}}**0.6) * {END}) "
+            f"+ (upq{{i}} - lowq{{i}}) / ((2 + 2 / (0.07 * {{n}}**0.6)) * {QUARTER})",
+        ),
+    ),
+}
+"""Conversion of a median -> lines of the mean by Luo et al. (2018); paper and line of the SD."""
+
+
+def _convert_medians(way: Way, names: list[str]) -> None:
+    """Add the conversions of arms that report a median with quartiles or range, and no mean."""
+    alone = "m1" not in {SYMBOLS.get(name, name) for name in way.measure.inputs}
+    for i in "12":
+        signs = {"i": i, "m": "m" if alone else f"m{i}", "s": "s" if alone else f"s{i}"}
+        signs["n"] = f"n{i}" if f"n{i}" in way.known else "n"
+        if f"med{i}" not in way.known or signs["m"] in way.known:
+            continue
+        for name, (means, (paper, sd)) in MEDIANS.items():
+            if name in names and _has_quantiles(way, i, name):
+                way.convert(f"{name}, arm {i}: mean", LUO, *(text.format(**signs) for text in means))
+                way.convert(f"{name}, arm {i}: SD", paper, sd.format(**signs))
+                break
+
+
+def _has_quantiles(way: Way, i: str, name: str) -> bool:
+    """Say whether the quantiles of an arm are those of this conversion."""
+    quartiles, ends = {f"lowq{i}", f"upq{i}"} <= set(way.known), {f"min{i}", f"max{i}"} <= set(way.known)
+    if name == FORMULAS["mean_sd_from_five"]:
+        return quartiles and ends
+    return quartiles and not ends if name == FORMULAS["mean_sd_from_quartiles"] else ends and not quartiles
+
+
+def _convert_spreads(way: Way, names: list[str]) -> None:
+    """Add the conversions of the spread of each arm; an SD that is reported is kept."""
+    for sign in "12":
+        if f"s{sign}" in way.known:
+            continue
+        n = f"n{sign}" if f"n{sign}" in way.known else "n"
+        if FORMULAS["sd_from_se"] in names and f"se{sign}" in way.known:
+            way.convert(FORMULAS["sd_from_se"], HANDBOOK, f"s{sign} = se{sign} * sqrt({n})")
+        elif FORMULAS["sd_from_ci"] in names and f"low{sign}" in way.known:
+            half = f"(high{sign} - low{sign}) / (2 * t_quantile({LEVEL}, {n} - 1))"
+            way.convert(FORMULAS["sd_from_ci"], HANDBOOK, f"s{sign} = sqrt({n}) * {half}")
+
+
+def _convert_pairs(way: Way, names: list[str]) -> None:
+    """Add the conversions of paired rows: the correlation, or the t of the changes."""
+    if OF_CHANGES in names:
+        way.known["m2"] = 0.0
+        if "t" not in way.known:
+            way.convert(OF_CHANGES, PAIRED_HANDBOOK, "t = m1 * sqrt(n) / s1")
+    of_se = "r = (s1**2 + s2**2 - n * se**2) / (2 * s1 * s2)"
+    if FORMULAS["correlation_from_difference_se"] in names:
+        se = f"se = {_half_width('n - 1', 'n' in way.known)}"
+        way.convert(FORMULAS["correlation_from_difference_se"], PAIRED_HANDBOOK, se, of_se)
+    elif FORMULAS["correlation_from_t"] in names:
+        t = "t" if "t" in way.known or FORMULAS["t_from_f"] in names else "t_of_p(p, n - 1)"
+        way.convert(FORMULAS["correlation_from_t"], PAIRED_HANDBOOK, f"se = abs(m1 - m2) / abs({t})", of_se)
+
+
+def _half_width(df: str, sized: bool) -> str:
+    """Return the standard error of an interval, by t where the sizes are known."""
+    quantile = f"t_quantile({LEVEL}, {df})" if sized else f"z_quantile({LEVEL})"
+    return f"(high - low) / (2 * {quantile})"
+
+
+def _printed_effect(
+    way: Way, record: Measure, cells: Mapping[str, Any], names: list[str], paired: bool
+) -> Recipe | None:
+    """Return the recipe of a row whose difference or effect is printed; None for other rows."""
+    known, kind = way.known, _kind(way.measure)
+    if FORMULAS["se_from_ci_t"] in names:
+        _choose_interval(way, cells, "difference")
+        sized = math.isfinite(known.get("n", math.nan)) if paired else {"n1", "n2"} <= set(known)
+        se = _half_width("n - 1" if paired else "n1 + n2 - 2", sized)
+        way.convert(FORMULAS["se_from_ci_t"], HANDBOOK, f"se = {se}")
+        return recipe("y = D", {kind: "v = se**2"})
+    if FORMULAS["se_from_ci"] in names:
+        way.measure, kind = record, _kind(record)
+        _choose_interval(way, cells, "effect")
+        ends, effect = ("log(high) - log(low)", "log(E)") if record.display_log else ("high - low", "E")
+        way.convert(FORMULAS["se_from_ci"], HANDBOOK, f"se = ({ends}) / (2 * z_quantile({LEVEL}))")
+        return recipe(f"y = {effect}", {kind: "v = se**2"})
+    if OF_D in names:
+        way.measure = record
+        if cells.get("effect_measure") == "cohens_d":
+            known["d"] = known["E"]
+        else:
+            way.convert("d from Hedges' g", record.reference, "d = E / hedges(n1 + n2 - 2)")
+        return recipe_of(record.code, "from d", _kind(record))
+    needs = {SYMBOLS.get(name, name) for name in way.measure.inputs}
+    if not names and {"E", "se"} <= set(known) and not needs <= set(known):
+        way.measure = record
+        return recipe("y = E", {_kind(record): "v = se**2"})
+    return None
+
+
+def _choose_interval(way: Way, cells: Mapping[str, Any], name: str) -> None:
+    """Let "low" and "high" stand for the interval that was used."""
+    for end in ("low", "high"):
+        way.known[end], way.names[end] = float(cells[f"{name}_ci_{end}"]), f"{name}_ci_{end}"
+
+
+def cells_of(inputs: Mapping[str, Any], i: int) -> dict[str, Any]:
+    """Return row `i` of a table: numbers as float, words as text, without what is missing.
+
+    Parameters
+    ----------
+    inputs : mapping of str to ndarray
+        Columns of the table.
+    i : int
+        The row.
+
+    Returns
+    -------
+    dict of str to object
+        Cells by column.
+    """
+    found: dict[str, Any] = {}
+    for name, column in inputs.items():
+        value = column[i]
+        if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+            if math.isfinite(float(value)):
+                found[name] = float(value)
+        elif isinstance(value, str) and value:
+            found[name] = value
+    return found

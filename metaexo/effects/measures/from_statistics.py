@@ -1,0 +1,253 @@
+"""The public door: from reported statistics to EffectSizes."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from metaexo.effects.check import (
+    check_inputs,
+    check_table,
+    index_of,
+    look_up,
+    read_labels,
+    read_studies,
+    study_column_of,
+)
+from metaexo.effects.effect_sizes import EffectSizes, Origin
+from metaexo.effects.measure import Measure, get_measure
+from metaexo.effects.measures.calculate import Calculated, as_rows, calculate
+from metaexo.effects.measures.zero_cells import ZeroCells
+from metaexo.errors import InputError, MissingInputError, RowsLeftOutWarning, ShapeError
+from metaexo.inputs import check_aligned, check_choice, check_flag
+from metaexo.ledger import Ledger
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What the inputs are called elsewhere, without punctuation.
+OTHER_NAMES = {
+    "treatment_mean": ("m1i", "m1", "mean1", "meane"),
+    "treatment_sd": ("sd1i", "sd1", "sde"),
+    "treatment_n": ("n1i", "n1", "ne"),
+    "control_mean": ("m2i", "m2", "mean2", "meanc"),
+    "control_sd": ("sd2i", "sd2", "sdc"),
+    "control_n": ("n2i", "n2", "nc"),
+    "treatment_events": ("ai", "x1i", "evente"),
+    "control_events": ("ci", "x2i", "eventc"),
+    "treatment_time": ("t1i", "timee"),
+    "control_time": ("t2i", "timec"),
+    "events": ("xi", "event"),
+    "time": ("ti",),
+    "n": ("ni",),
+    "mean": ("mi",),
+    "sd": ("sdi",),
+    "correlation": ("ri", "r", "cor"),
+}
+
+
+def effect_sizes(
+    measure: str | Measure,
+    *,
+    labels: Sequence[str] | str | None = None,
+    study: Sequence[str] | str | None = None,
+    data: pd.DataFrame | None = None,
+    variance: str | None = None,
+    bias_correction: bool = True,
+    continuity: float | None = None,
+    continuity_to: Literal["studies_with_zero", "all", "all_if_any_zero", "none"] = "studies_with_zero",
+    continuity_cells: Literal["all", "events"] = "all",
+    continuity_in: Literal["both", "estimate", "variance"] = "both",
+    drop_double_zero: bool = False,
+    missing: Literal["drop", "raise"] = "drop",
+    **inputs: ArrayLike | str,
+) -> EffectSizes:
+    """Compute effect sizes and sampling variances from what studies report.
+
+    Use it for summary statistics of your own; evidence sheets have their own door. Which inputs a measure
+    needs is told by :func:`metaexo.measures`. A measure that can also be computed from other statistics
+    (SMD from t, for example) takes, row by row, the first complete set; the row's derivation says which.
+
+    Parameters
+    ----------
+    measure : str or Measure
+        Code of the measure: "SMD", "MD", "ROM", "OR", "RR", "RD", "PLO", ...
+    labels, study : sequence of str or str, optional
+        Label and study of each row, or the name of a column of `data`. A blank label is the number of its
+        row. Without `study`, a column "study" of `data` is taken.
+    data : pandas.DataFrame, optional
+        One row per effect; travels with the effects. If no inputs are given, they are the columns of `data`
+        with the names that the measure needs.
+    variance : str, optional
+        Type of sampling variance; the measure's default if not given.
+    bias_correction : bool
+        Whether to apply the measure's small-sample correction, if it has one.
+    continuity : float, optional
+        For counts: what is added to cells; the measure's default (1/2 or 0) if not given.
+    continuity_to : {"studies_with_zero", "all", "all_if_any_zero", "none"}
+        For counts: which studies it is added to.
+    continuity_cells : {"all", "events"}
+        For counts: to all cells, or to the events only.
+    continuity_in : {"both", "estimate", "variance"}
+        For counts: whether effect, variance or both are computed from the changed counts.
+    drop_double_zero : bool
+        For counts: leave out studies without events (or with events in everyone) in both groups.
+    missing : {"drop", "raise"}
+        Rows without an effect are left out, with a warning and a reason in the ledger, or raise an error.
+    **inputs : array_like or str
+        Statistics by name (treatment_mean=..., control_n=...): numbers, or the name of a column of `data`.
+
+    Returns
+    -------
+    EffectSizes
+        Effects with variances, labels, derivations and ledger.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If the measure, an input, or a choice is not known.
+    MissingInputError
+        If the inputs do not suffice.
+    InputError
+        If a value is impossible; its subclasses say which kind, and it names the rows. If the study of a row
+        is blank, or pandas objects have different indexes.
+
+    Examples
+    --------
+    >>> es = effect_sizes(
+    ...     "SMD",
+    ...     treatment_mean=[24.0, 30.0], treatment_sd=5.0, treatment_n=[10, 12],
+    ...     control_mean=[18.0, 29.0], control_sd=5.0, control_n=[10, 12],
+    ... )
+    >>> es.y.round(3)
+    array([1.149, 0.193])
+    """
+    record = get_measure(measure)
+    check_table(data)
+    check_choice("missing", missing, ("drop", "raise"))
+    check_flag("bias_correction", bias_correction)
+    column = study if isinstance(study, str) else None
+    if study is None and data is not None:
+        study = column = study_column_of(data)
+    found = _look_up(record, data, inputs)
+    named = {"labels": look_up(data, "labels", labels), "study": look_up(data, "study", study)}
+    check_aligned(**found, **named, data=data)
+    arrays = as_rows(found)
+    k = next((values.size for values in arrays.values()), 0)
+    if data is not None and len(data) != k:
+        raise ShapeError(f"data has {len(data)} rows and the inputs have {k}", "one row for each effect")
+    shown, studies = read_labels(named["labels"], k), read_studies(named["study"], k)
+    rule = _rule(record, continuity, continuity_to, continuity_cells, continuity_in, drop_double_zero)
+    check_inputs(arrays, _row_names(k, shown))
+    done = calculate(record, arrays, variance=variance, bias_correction=bias_correction, zero_cells=rule)
+    ledger = _ledger(done, shown, studies, missing)
+    at = np.flatnonzero([reason == "" for reason in done.reasons])
+    index = index_of(*found.values(), *named.values(), data)
+    options = {"variance": variance, "bias_correction": bias_correction, "zero_cells": rule}
+    made = EffectSizes(
+        done.y[at],
+        done.v[at],
+        record,
+        labels=[shown[i] for i in at] if shown else None,
+        study=column or ([studies[i] for i in at] if studies else None),
+        data=data.iloc[at] if data is not None else None,
+        derived=[done.derived[i] for i in at],
+        ledger=ledger,
+        origin=Origin(arrays, at, options),
+    )
+    return made if index is None else made.with_index(index[at])
+
+
+def _look_up(
+    record: Measure, data: pd.DataFrame | None, inputs: Mapping[str, ArrayLike | str]
+) -> dict[str, Any]:
+    """Replace names of columns by the columns; without inputs, take the columns named like them."""
+    ways = [record.inputs, *(way.inputs for way in record.alternatives)]
+    if data is None or inputs:
+        return {name: look_up(data, name, values) for name, values in inputs.items()}
+    found = {name: data[name] for name in dict.fromkeys(sum(ways, ())) if name in data.columns}
+    if record.compute is not None and not any(set(way) <= set(found) for way in ways):
+        raise _missing_columns(record, [str(column) for column in data.columns], found)
+    return found
+
+
+def _missing_columns(record: Measure, columns: list[str], found: Mapping[str, Any]) -> MissingInputError:
+    """Return the error that names the columns that are needed, those that are there, and near ones."""
+    missing = [name for name in record.inputs if name not in found]
+    others = "; ".join(", ".join(way.inputs) for way in record.alternatives)
+    near = {column: name for name in missing if (column := _near(name, columns)) is not None}
+    first = next(iter(near.items()), ("my column", missing[0]))
+    return MissingInputError(
+        f"data has no column {', '.join(missing)} for {record.code}; its columns are "
+        + (", ".join(map(repr, columns)) or "none"),
+        ", ".join(record.inputs) + (f" (or: {others})" if others else ""),
+        f"hand in the name of each column, as in {first[1]}={first[0]!r}, or rename them: "
+        f"data.rename(columns={near or dict([first])!r})",
+    )
+
+
+def _near(name: str, columns: Sequence[str]) -> str | None:
+    """Return the column that means an input: the same letters, or the name that other programs use."""
+    plain = {"".join(filter(str.isalnum, column)).casefold(): column for column in columns}
+    for word in (name.replace("_", ""), *OTHER_NAMES.get(name, ())):
+        if word in plain:
+            return plain[word]
+    near = difflib.get_close_matches(name.replace("_", ""), plain, n=1, cutoff=0.8)
+    return plain[near[0]] if near else None
+
+
+def _row_names(k: int, labels: tuple[str, ...]) -> list[str]:
+    return [f"row {i + 1} ({labels[i]})" if labels else f"row {i + 1}" for i in range(k)]
+
+
+def _rule(
+    record: Measure,
+    continuity: float | None,
+    to: Literal["studies_with_zero", "all", "all_if_any_zero", "none"],
+    which: Literal["all", "events"],
+    share: Literal["both", "estimate", "variance"],
+    drop_double_zero: bool,
+) -> ZeroCells | None:
+    """Return the rule for zero cells; None for a measure that does not count, if nothing was asked for."""
+    rule = ZeroCells(0.0 if continuity is None else continuity, to, which, share, drop_double_zero)
+    if record.zero_cells is None:
+        asked = (continuity is not None, to != "studies_with_zero", which != "all", share != "both")
+        if any(asked) or drop_double_zero:
+            raise InputError(
+                f"a rule for zero cells was given for {record.code}", "a measure of counts, or no such rule"
+            )
+        return None
+    return replace(rule, add=record.zero_cells) if continuity is None else rule
+
+
+def _ledger(
+    done: Calculated, labels: tuple[str, ...], study: tuple[str, ...], missing: Literal["drop", "raise"]
+) -> Ledger | None:
+    """Enter the rows without an effect, and tell of them; None if every row has one."""
+    gone = {i + 1: reason for i, reason in enumerate(done.reasons) if reason}
+    if not gone:
+        return None
+    told = [f"row {line}{f' ({labels[line - 1]})' if labels else ''}: {why}" for line, why in gone.items()]
+    if missing == "raise":
+        raise InputError(
+            f"{len(gone)} rows have no effect or no sampling variance",
+            "an effect and a variance in every row",
+            'fill what is missing, or leave them out with missing="drop"',
+            told,
+        )
+    warnings.warn(
+        f"{len(gone)} of {done.y.size} rows have no effect or no sampling variance and are left out: "
+        + "; ".join(told[:8]),
+        RowsLeftOutWarning,
+        stacklevel=3,
+    )
+    ledger = Ledger("input", tuple(range(1, done.y.size + 1)))
+    studies = dict(enumerate(study, start=1)) if study else None
+    items = dict(enumerate(labels, start=1)) if labels else None
+    return ledger.leave_out(gone, "effect", studies, items)

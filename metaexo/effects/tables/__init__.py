@@ -1,0 +1,1 @@
+"""From a table of reported statistics to effects: what is reported, derived, bounded, and why not."""

@@ -1,0 +1,135 @@
+"""Effects of rows without a standard deviation, where the reader supplies one and accepts the assumption."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from metaexo.effects.check import check_not_negative
+from metaexo.effects.measure import Measure, get_measure
+from metaexo.effects.tables.derive import DerivedEffects, effects_from_table
+from metaexo.effects.tables.reported import ARMS, complete_sd, read_table
+from metaexo.errors import AssumptionWarning, InputError, ShapeError
+from metaexo.formatting import plural
+from metaexo.inputs import read_numbers
+from metaexo.types import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NOTE = "SD taken as {:g}"
+
+
+def effects_with_assumed_sd(
+    measure: str | Measure,
+    table: pd.DataFrame | Mapping[str, Any],
+    assumed_sd: ArrayLike,
+    assumed_correlation: float | None = None,
+    *,
+    level: float = 0.95,
+    rows: Sequence[str] | None = None,
+) -> DerivedEffects:
+    """Derive effects from a table, with a supplied SD in rows that give no effect without it.
+
+    Use it for means or percentage changes without a spread, if you know the SD of the outcome from
+    elsewhere. It stands in for the SD of every arm that has a mean and no SD, in rows without an effect of
+    their own; these rows are marked as assumed. In rows that give only a change, before to after, it is the
+    SD of the changes.
+
+    Parameters
+    ----------
+    measure : str or Measure
+        Code of the measure.
+    table : pandas.DataFrame or mapping of str to sequence
+        The table, with the columns of :func:`effects_from_table`.
+    assumed_sd : array_like
+        Standard deviations in the unit of the outcome: one for all rows, or one a row with NaN for none.
+    assumed_correlation : float, optional
+        Correlation of the two conditions in paired rows that do not tell it.
+    level : float
+        Level of the confidence intervals in the table.
+    rows : sequence of str, optional
+        Names of the rows, for error messages.
+
+    Returns
+    -------
+    DerivedEffects
+        y, v, derived, reasons: one entry a row.
+
+    Raises
+    ------
+    InputError
+        If a standard deviation is not above zero.
+
+    Warns
+    -----
+    AssumptionWarning
+        If the standard deviation was used; it tells the value and the number of rows.
+
+    Examples
+    --------
+    >>> table = {"treatment_mean": [30.7], "treatment_n": [8], "control_mean": [15.9], "control_n": [8],
+    ...          "paired": ["no"]}
+    >>> import warnings
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")  # the assumption is told as a warning
+    ...     done = effects_with_assumed_sd("MD", table, 10.0)
+    >>> float(done.v[0]), done.derived[0].note
+    (25.0, 'SD taken as 10')
+    """
+    record = get_measure(measure)
+    done = effects_from_table(record, table, assumed_correlation, level=level, rows=rows)
+    reported = read_table(table, rows)
+    sd = _one_a_row(assumed_sd, reported.k, reported.rows)
+    open_rows = np.array([bool(reason) for reason in done.reasons], dtype=bool) & np.isfinite(sd)
+    if not open_rows.any():
+        return done
+    at = np.flatnonzero(open_rows)
+    columns = {str(name): [column[i] for i in at] for name, column in reported.columns.items()}
+    for arm in ARMS:
+        own, _ = complete_sd(reported, arm, level)
+        gap = np.isnan(own) & reported.has(f"{arm}_mean")
+        columns[f"{arm}_sd"] = np.where(gap, sd, reported.numbers(f"{arm}_sd"))[at].tolist()
+    names = [reported.rows[i] for i in at]
+    again = effects_from_table(record, columns, assumed_correlation, level=level, rows=names)
+    gained = [int(i) for i, reason in zip(at, again.reasons, strict=True) if not reason]
+    if gained:
+        values = ", ".join(f"{value:g}" for value in sorted(set(sd[gained].tolist())))
+        warnings.warn(
+            f"{record.code} assumes a standard deviation ({values}) in {plural(len(gained), 'row')}",
+            AssumptionWarning,
+            stacklevel=2,
+        )
+    return _merged(done, again, at, sd)
+
+
+def _one_a_row(assumed_sd: ArrayLike, k: int, rows: Sequence[str]) -> Array:
+    sd = read_numbers(assumed_sd, "assumed_sd", rows=rows)
+    if sd.ndim == 0:
+        sd = np.full(k, float(sd))
+    if sd.shape != (k,):
+        raise ShapeError(f"assumed_sd has shape {sd.shape} for {k} rows", "one number, or one a row")
+    check_not_negative("assumed_sd", sd, rows)
+    if (sd == 0).any():
+        raise InputError("an assumed standard deviation is 0", "standard deviations above 0")
+    return sd
+
+
+def _merged(first: DerivedEffects, second: DerivedEffects, at: NDArray[np.intp], sd: Array) -> DerivedEffects:
+    """Return the first effects with those of the second, which rest on an assumed SD, in their gaps."""
+    y, v = first.y.copy(), first.v.copy()
+    derived, reasons = list(first.derived), list(first.reasons)
+    for i, j in zip(at.tolist(), range(at.size), strict=True):
+        reasons[i] = second.reasons[j]
+        if second.reasons[j]:
+            continue
+        y[i], v[i] = second.y[j], second.v[j]
+        mark = second.derived[j]
+        notes = [NOTE.format(sd[i]), *([mark.note] if mark.note else [])]
+        derived[i] = replace(mark, how="assumed", note="; ".join(notes))
+    return DerivedEffects(y, v, tuple(derived), tuple(reasons))

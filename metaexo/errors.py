@@ -1,0 +1,560 @@
+"""Exceptions and warnings of metaexo, each its own class.
+
+Every error says four things: what was given, what is needed, which rows it concerns, and what to do.
+Every warning is a class of its own, so that one kind can be silenced or turned into an error alone.
+
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+__all__ = [
+    "AssumptionWarning",
+    "CodebookError",
+    "CollinearError",
+    "ConstantMultipleWarning",
+    "ConvergenceError",
+    "CorrelationError",
+    "DependentEffectsWarning",
+    "DuplicateColumnError",
+    "DuplicateRowError",
+    "DuplicateStudyError",
+    "EffectTooPreciseWarning",
+    "EmptyColumnWarning",
+    "EmptyLevelError",
+    "EmptySheetError",
+    "EncodingError",
+    "EqualEffectsTestWarning",
+    "EventsError",
+    "ExtremeVarianceWarning",
+    "FewStudiesWarning",
+    "FormError",
+    "FormulaError",
+    "ImpossibleMeanWarning",
+    "ImpossibleMedianWarning",
+    "ImpossibleSDWarning",
+    "ImpossibleVarianceWarning",
+    "IncomparableFitsWarning",
+    "InputError",
+    "IntervalError",
+    "LargeDifferenceWarning",
+    "MeanNearZeroWarning",
+    "MetaexoError",
+    "MetaexoWarning",
+    "MisnamedColumnWarning",
+    "MissingCellError",
+    "MissingColumnError",
+    "MissingInputError",
+    "MissingSheetError",
+    "MixedContrastsWarning",
+    "MixedDomainsWarning",
+    "MixedRepetitionError",
+    "NearlyCollinearWarning",
+    "NegativeMeansWarning",
+    "NegativeSDError",
+    "NoMaximumError",
+    "NotANumberError",
+    "NotIdentifiableError",
+    "NotNestedError",
+    "OffCentreIntervalWarning",
+    "OneArmWarning",
+    "OutOfRangeError",
+    "PValueError",
+    "PValueMismatchWarning",
+    "ProportionError",
+    "RedundantColumnsWarning",
+    "RepeatedNumbersWarning",
+    "RowLengthError",
+    "RowsLeftOutWarning",
+    "RowsWithoutEffectWarning",
+    "SampleSizeError",
+    "ScaleBoundaryWarning",
+    "ScaleConvergenceError",
+    "SeparatorError",
+    "ShapeError",
+    "SheetError",
+    "SheetSizeError",
+    "SheetWarning",
+    "ShrinkingSDWarning",
+    "SingleStudyStratumWarning",
+    "SpreadMismatchWarning",
+    "StandardErrorError",
+    "StandardErrorsAsSDsWarning",
+    "StatisticMismatchWarning",
+    "TimeError",
+    "TooFewStudiesError",
+    "UnclearLevelWarning",
+    "UnknownCategoryWarning",
+    "UnknownChoiceError",
+    "UnknownColumnError",
+    "UnknownOutcomeWarning",
+    "UnknownStudyError",
+    "UnknownWordError",
+    "UnspecificCategoryWarning",
+    "UnusedStudyColumnWarning",
+    "UnusualCVWarning",
+    "VarianceRatioWarning",
+    "ZeroPValueWarning",
+    "ZeroSDWarning",
+    "nearest_word",
+]
+
+MOST_SHOWN = 40
+
+
+class MetaexoError(Exception):
+    """Base of all errors raised by metaexo.
+
+    Parameters
+    ----------
+    given : str
+        What was given, in words.
+    needed : str
+        What is needed instead.
+    remedy : str, optional
+        What the reader can do about it.
+    rows : str or sequence of str, optional
+        The rows concerned, already in words ("outcomes.csv line 12, study kwon2020").
+    """
+
+    def __init__(self, given: str, needed: str, remedy: str = "", rows: str | Sequence[str] = ()) -> None:
+        self.given = given
+        self.needed = needed
+        self.remedy = remedy
+        self.rows: tuple[str, ...] = (rows,) if isinstance(rows, str) else tuple(rows)
+        super().__init__(given, needed, remedy, self.rows)
+
+    def __str__(self) -> str:
+        parts = [f"{self.given}; needed: {self.needed}."]
+        if self.rows:
+            parts.append(f"Where: {_shorten(self.rows)}.")
+        if self.remedy:
+            parts.append(f"What to do: {self.remedy}.")
+        return " ".join(parts)
+
+
+class InputError(MetaexoError, ValueError):
+    """A value handed in cannot be used."""
+
+
+class ShapeError(InputError):
+    """Arrays that belong together differ in length or dimension."""
+
+
+class UnknownChoiceError(InputError):
+    """A word that is not one of the allowed words; the nearest allowed word is named.
+
+    Parameters
+    ----------
+    what : str
+        What was being chosen, for example "measure".
+    word : object
+        The word that was given.
+    allowed : iterable of str
+        All allowed words.
+    rows : str or sequence of str, optional
+        The rows concerned.
+    nearest : str, optional
+        The allowed word that is most likely meant, if it is not the one that is spelt most alike.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        word: object,
+        allowed: Iterable[str],
+        rows: str | Sequence[str] = (),
+        *,
+        nearest: str | None = None,
+    ) -> None:
+        self.what = what
+        self.word = word
+        self.allowed = tuple(allowed)
+        self.nearest = nearest or nearest_word(str(word), self.allowed)
+        remedy = f"write {self.nearest!r} if that is what was meant" if self.nearest else ""
+        shown = self.allowed
+        if len(shown) > MOST_SHOWN:
+            near = difflib.get_close_matches(str(word), shown, n=5, cutoff=0.4)
+            shown = tuple(dict.fromkeys(([self.nearest] if self.nearest else []) + near + list(shown[:3])))
+        known = ", ".join(repr(name) for name in shown)
+        if len(shown) < len(self.allowed):
+            known += f" and {len(self.allowed) - len(shown)} others"
+        needed = f"one of {known}" if known else f"nothing; there is no {what} to choose here"
+        super().__init__(f"{what} {word!r} is not known", needed, remedy, rows)
+
+
+class MetaexoWarning(UserWarning):
+    """Base of all warnings issued by metaexo."""
+
+
+def nearest_word(word: str, allowed: Iterable[str]) -> str | None:
+    """Return the allowed word most like `word` (case ignored), or None if none is near."""
+    by_fold = {name.casefold(): name for name in allowed}
+    found = difflib.get_close_matches(word.casefold().strip(), by_fold, n=1, cutoff=0.5)
+    return by_fold[found[0]] if found else None
+
+
+def _shorten(rows: Sequence[str], limit: int = 8) -> str:
+    """Join row names, with the count of those not shown."""
+    shown = "; ".join(rows[:limit])
+    more = len(rows) - limit
+    return f"{shown}; and {more} more" if more > 0 else shown
+
+
+class NegativeSDError(InputError):
+    """A standard deviation or a standard error below zero."""
+
+
+class SampleSizeError(InputError):
+    """A sample size that is not a whole number of at least one."""
+
+
+class EventsError(InputError):
+    """A number of events below zero, not whole, or above the size of its group."""
+
+
+class TimeError(InputError):
+    """A person-time that is not above zero."""
+
+
+class PValueError(InputError):
+    """A p-value outside 0 to 1."""
+
+
+class CorrelationError(InputError):
+    """A correlation outside -1 to 1."""
+
+
+class ProportionError(InputError):
+    """A proportion outside 0 to 1."""
+
+
+class IntervalError(InputError):
+    """A confidence interval whose ends stand the wrong way round, or that does not hold its estimate."""
+
+
+class StandardErrorError(InputError):
+    """A standard error larger than the standard deviation of the same sample."""
+
+
+class MissingInputError(InputError):
+    """An input that the measure needs was not given."""
+
+
+class CollinearError(InputError):
+    """Columns of the design matrix that are linear combinations of others."""
+
+
+class FormulaError(InputError):
+    """A formula that holds more than columns, operators and the known functions.
+
+    Parameters
+    ----------
+    token : str
+        The part of the formula that cannot be read.
+    formula : str
+        The whole formula.
+    needed : str
+        What may stand there.
+    """
+
+    def __init__(self, token: str, formula: str, needed: str, remedy: str = "") -> None:
+        self.token = token
+        self.formula = formula
+        super().__init__(f"{token!r} in the formula {formula!r} cannot be used", needed, remedy)
+
+
+class EmptyLevelError(InputError):
+    """A factor with a single level: it can explain nothing."""
+
+
+class NotNestedError(InputError):
+    """Two fits of which neither holds the other as a special case, or fits of different data."""
+
+
+class MixedRepetitionError(InputError):
+    """Spreads of readings, preparations, batches or laboratories, in one model or not told apart."""
+
+
+class TooFewStudiesError(MetaexoError, ValueError):
+    """The data hold too few studies for what was asked."""
+
+
+class NotIdentifiableError(MetaexoError, ValueError):
+    """The data cannot tell the quantity that was asked for, however long one computes."""
+
+
+class NoMaximumError(MetaexoError, ValueError):
+    """A likelihood that increases without bound: no estimate has the highest one."""
+
+
+class ConvergenceError(MetaexoError, RuntimeError):
+    """An iteration ended without a certificate of its solution."""
+
+
+class ScaleConvergenceError(ConvergenceError):
+    """A location-scale model whose likelihood was not maximised with a certificate.
+
+    Parameters
+    ----------
+    log : sequence of str
+        One line a start of the optimisation: where it began, where it ended, and why it was not accepted.
+    """
+
+    def __init__(self, given: str, needed: str, remedy: str, log: Sequence[str]) -> None:
+        self.log = tuple(log)
+        super().__init__(given, needed, remedy, log)
+
+
+class SheetError(InputError):
+    """A sheet of evidence that cannot be read as it is."""
+
+
+class CodebookError(SheetError):
+    """A codebook (`datapackage.json`) or a vocabulary that cannot be used as it is."""
+
+
+class MissingSheetError(SheetError):
+    """A sheet that is needed is not in the folder."""
+
+
+class EmptySheetError(SheetError):
+    """A sheet without a single row."""
+
+
+class SheetSizeError(SheetError):
+    """A file far larger than a sheet of evidence."""
+
+
+class EncodingError(SheetError):
+    """A file that is not UTF-8."""
+
+
+class SeparatorError(SheetError):
+    """A sheet whose cells are not separated by commas, or whose quotes do not close."""
+
+
+class RowLengthError(SheetError):
+    """A row with more or fewer cells than the header."""
+
+
+class UnknownColumnError(SheetError):
+    """A column that looks like a misspelt one, or has a name that metaexo gives to a column of its own."""
+
+
+class MissingColumnError(SheetError):
+    """A column that every sheet of its kind needs is not there."""
+
+
+class DuplicateColumnError(SheetError):
+    """Two columns with one name."""
+
+
+class MissingCellError(SheetError):
+    """An empty cell where a value is needed."""
+
+
+class NotANumberError(SheetError):
+    """Words, or a number in another notation, in a column of numbers."""
+
+
+class OutOfRangeError(SheetError):
+    """A number beyond the limits of its column."""
+
+
+class UnknownWordError(SheetError):
+    """A word that is not one of the words of its column."""
+
+
+class FormError(SheetError):
+    """Text that does not have the form of its column, such as a DOI."""
+
+
+class DuplicateStudyError(SheetError):
+    """Two rows of one study in a sheet that has one row a study."""
+
+
+class DuplicateRowError(SheetError):
+    """The same result entered twice."""
+
+
+class UnknownStudyError(SheetError):
+    """A row whose study is not in the sheet of studies."""
+
+
+class SheetWarning(MetaexoWarning):
+    """Something in a sheet that is possible but looks wrong."""
+
+
+class OneArmWarning(SheetWarning):
+    """A comparison of which only one arm has numbers."""
+
+
+class ZeroSDWarning(SheetWarning):
+    """A standard deviation or standard error of zero."""
+
+
+class ZeroPValueWarning(SheetWarning):
+    """A p-value of exactly zero, as programs print very small ones."""
+
+
+class LargeDifferenceWarning(SheetWarning):
+    """Means many standard deviations apart: a standard error may stand where an SD belongs."""
+
+
+class SpreadMismatchWarning(SheetWarning):
+    """A standard error that is not the standard deviation divided by the root of n."""
+
+
+class UnknownOutcomeWarning(SheetWarning):
+    """An outcome that is no word of the vocabulary: it is a family of its own."""
+
+
+class UnknownCategoryWarning(SheetWarning):
+    """A source or an isolation in words that lead to no category: the row counts as not reported."""
+
+
+class UnspecificCategoryWarning(SheetWarning):
+    """A source or an isolation in words that say little: "MSC" without a tissue, "commercial kit"."""
+
+
+class MisnamedColumnWarning(SheetWarning):
+    """A column of the user's own that may be one of the codebook; rows count as not reported without it."""
+
+
+class EmptyColumnWarning(SheetWarning):
+    """Columns, or cells at the end of rows, without a name and without content: they were left out."""
+
+
+class StandardErrorsAsSDsWarning(SheetWarning):
+    """So many SDs of a sheet look like standard errors that all of them may be."""
+
+
+class ShrinkingSDWarning(SheetWarning):
+    """SDs that fall as the root of n grows, as standard errors do."""
+
+
+class UnusualCVWarning(SheetWarning):
+    """An SD far smaller beside its mean than in other studies: a standard error may stand as an SD."""
+
+
+class ImpossibleMeanWarning(SheetWarning):
+    """A mean that whole numbers of this sample size cannot have (GRIM)."""
+
+
+class ImpossibleMedianWarning(SheetWarning):
+    """A median that whole numbers of this sample size cannot have."""
+
+
+class ImpossibleSDWarning(SheetWarning):
+    """A standard deviation that whole numbers with this mean and sample size cannot have (GRIMMER)."""
+
+
+class StatisticMismatchWarning(SheetWarning):
+    """A test statistic that does not follow from the means, SDs and sizes beside it."""
+
+
+class PValueMismatchWarning(SheetWarning):
+    """A p-value that does not follow from the numbers beside it."""
+
+
+class RepeatedNumbersWarning(SheetWarning):
+    """The same numbers in two rows that report different things."""
+
+
+class ConstantMultipleWarning(SheetWarning):
+    """Numbers that are one constant multiple of the numbers of another row."""
+
+
+class MeanNearZeroWarning(SheetWarning):
+    """A mean so near zero, for its standard error, that its logarithm is no normal variable."""
+
+
+class ExtremeVarianceWarning(SheetWarning):
+    """Sampling variances of one outcome that differ more than studies do."""
+
+
+class EffectTooPreciseWarning(SheetWarning):
+    """A standardised mean difference whose standard error is smaller than the sizes of its arms allow."""
+
+
+class OffCentreIntervalWarning(SheetWarning):
+    """A confidence interval that is not centred on its estimate."""
+
+
+class RowsLeftOutWarning(MetaexoWarning):
+    """Rows did not take part; the ledger of the result names each with its reason."""
+
+
+class RowsWithoutEffectWarning(MetaexoWarning):
+    """Rows that were asked for give no effect; the ledger of the effects names each with its reason."""
+
+
+class AssumptionWarning(MetaexoWarning):
+    """A value that the data do not hold was assumed, for example a correlation."""
+
+
+class DependentEffectsWarning(MetaexoWarning):
+    """Several effects of one study enter a model that takes them as independent."""
+
+
+class SingleStudyStratumWarning(MetaexoWarning):
+    """A stratum holds one study; it takes no part in a between-study variance."""
+
+
+class FewStudiesWarning(MetaexoWarning):
+    """So few studies that the quantity rests on very little."""
+
+
+class UnclearLevelWarning(MetaexoWarning):
+    """Levels or studies whose names leave open what is meant.
+
+    A level called "NA", "-" or the like counts as a level, and may mean that nothing is reported; names that
+    differ by blanks or capitals alone count as several, and may mean one.
+    """
+
+
+class EqualEffectsTestWarning(MetaexoWarning):
+    """A test that is meant for random-effects models was asked for with the equal-effects model."""
+
+
+class MixedContrastsWarning(MetaexoWarning):
+    """Results with and without a control stand in one set of effects."""
+
+
+class MixedDomainsWarning(MetaexoWarning):
+    """Results in people, in animals and in cells stand in one set of effects or in one stratum."""
+
+
+class RedundantColumnsWarning(MetaexoWarning):
+    """Columns that add nothing to those before them were dropped, because that was asked for."""
+
+
+class NearlyCollinearWarning(MetaexoWarning):
+    """A column that is almost a linear combination of others: its coefficient rests on rounding."""
+
+
+class ScaleBoundaryWarning(MetaexoWarning):
+    """A between-study variance of a location-scale model is zero in some rows: it has no finite fit."""
+
+
+class IncomparableFitsWarning(MetaexoWarning):
+    """Fits side by side whose likelihoods cannot be compared."""
+
+
+class NegativeMeansWarning(MetaexoWarning):
+    """Ratios of two negative means: positive numbers, but greater means further below zero."""
+
+
+class VarianceRatioWarning(MetaexoWarning):
+    """Sampling variances so different in size that one row rules the result."""
+
+
+class ImpossibleVarianceWarning(MetaexoWarning):
+    """Sampling variances that are smaller than the sizes of the groups allow."""
+
+
+class UnusedStudyColumnWarning(MetaexoWarning):
+    """A column of the data that looks like the study of each effect, and is not used as such."""

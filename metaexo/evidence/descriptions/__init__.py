@@ -1,0 +1,1 @@
+"""What the evidence holds: rows, reporting, safety, sizes, shares explained."""

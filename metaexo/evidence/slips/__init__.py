@@ -1,0 +1,1 @@
+"""Checks for slips in reported values: impossible means, tests, intervals, repeated rows."""

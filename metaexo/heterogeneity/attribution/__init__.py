@@ -1,0 +1,1 @@
+"""How much of the heterogeneity goes with the source, the isolation method, or neither."""

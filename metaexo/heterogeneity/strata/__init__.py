@@ -1,0 +1,1 @@
+"""Pooled effects and heterogeneity by level of a moderator, and their comparison."""

@@ -1,0 +1,576 @@
+r"""Permutation test between strata: labels dealt at random between the studies.
+
+If the strata make no difference, each study might as well stand in another one. The labels are dealt between
+the studies in all ways, or in many drawn at random, each time as many of a label as there are, and the test
+between strata is made afresh, between-study variances included. A study with several effects keeps them
+together. A study with effects in several strata keeps its labels: dealing them would compare it with itself.
+
+References
+----------
+Higgins, J. P. T., Thompson, S. G. (2004). Controlling the risk of spurious findings from meta-regression.
+Statistics in Medicine 23, 1663-1682. https://doi.org/10.1002/sim.1752
+Phipson, B., Smyth, G. K. (2010). Permutation p-values should never be zero. Statistical Applications in
+Genetics and Molecular Biology 9, 39. https://doi.org/10.2202/1544-6115.1585
+
+Test whether strata differ in heterogeneity itself.
+
+The model with a between-study variance for each stratum is compared with that of one variance for all, both
+with a mean a stratum, by their restricted likelihoods. It is the location-scale model with the strata on
+both sides, :math:`\log\tau^2_i = \alpha_{s(i)}`. The chi-square distribution of the statistic asks for many
+studies in every stratum, and for variances that are not zero; the parametric bootstrap asks for neither. It
+draws effects from the smaller model and fits both models to each draw.
+
+References
+----------
+Viechtbauer, W., Lopez-Lopez, J. A. (2022). Location-scale models for meta-analysis. Research Synthesis
+Methods 13, 697-715. https://doi.org/10.1002/jrsm.1562
+Davison, A. C., Hinkley, D. V. (1997). Bootstrap methods and their application. Cambridge University Press.
+https://doi.org/10.1017/CBO9780511802843
+
+Differences between all pairs of strata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, islice
+from math import factorial
+
+import numpy as np
+
+from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
+from metaexo.formatting import number, p_value, plural, printed
+from metaexo.heterogeneity.levels import studies_of
+from metaexo.heterogeneity.means import SAME_MEAN, differences
+from metaexo.heterogeneity.strata.fit import StratifiedResults
+from metaexo.heterogeneity.strata.fits import check_strata
+from metaexo.inputs import Immutable
+from metaexo.models.linear.contrasts import Contrasts, adjust_pvalues, make_contrasts
+from metaexo.models.linear.fit import LinearResults
+from metaexo.models.linear.hypothesis import TestResult, make_test
+from metaexo.models.univariate.permutation import (
+    NOTHING,
+    TIE,
+    as_extreme,
+    distinct_orders,
+    permutation_p,
+    whole_number,
+)
+from metaexo.numeric.estimators import get_estimator
+from metaexo.numeric.likelihood import log_likelihood
+from metaexo.numeric.likelihood_maximum import restricted_maximum_likelihood
+from metaexo.numeric.moments import weighted_fit
+from metaexo.numeric.problem import CHUNK_ELEMENTS, make_batch
+from metaexo.types import Array, Index
+
+CHUNK = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class BetweenPermutation(Immutable):
+    """A permutation test between strata.
+
+    Attributes
+    ----------
+    statistic : float
+        The statistic of the data: that of the test between strata.
+    pvalue : float
+        Share of the arrangements whose statistic is at least as large; for drawn ones (1 + count) /
+        (1 + draws).
+    smallest : float
+        The smallest p-value that these studies can give.
+    arrangements : int
+        Distinct arrangements, that of the data included.
+    fitted : int
+        How many of them were fitted.
+    exact : bool
+        Whether all were.
+    dealt, kept : int
+        Studies between which labels were dealt, and studies that kept theirs because they have several.
+    statistics : ndarray, shape (fitted,)
+        The statistics of all arrangements fitted; the first is that of the data.
+    """
+
+    statistic: float
+    pvalue: float
+    smallest: float
+    arrangements: int
+    fitted: int
+    exact: bool
+    dealt: int
+    kept: int
+    statistics: Array
+
+    @printed
+    def __str__(self) -> str:
+        how = "all" if self.exact else f"{self.fitted - 1} drawn of"
+        words = (
+            f"permutation test between strata: {p_value(self.pvalue)}, {how} {self.arrangements} "
+            f"arrangements of the labels of {self.dealt} studies; the smallest possible "
+            f"{p_value(self.smallest)}"
+        )
+        return words + (f"; {self.kept} studies in several strata keep their labels" if self.kept else "")
+
+
+def permute_strata(
+    results: StratifiedResults, limit: int = 50_000, draws: int = 9_999, seed: int = 0
+) -> BetweenPermutation:
+    """Test strata against labels dealt at random between the studies.
+
+    Use it with few studies, where the distribution of a test statistic is least certain; the p-value holds
+    for any number of studies. The statistic is that of the test between strata (with several effects a study
+    that of independent effects: the dealing, not the statistic, allows for dependence; with smoothed
+    variances that of one variance for all). Strata that take no part in that test take no part here.
+
+    Parameters
+    ----------
+    results : StratifiedResults
+        The strata.
+    limit : int
+        Up to this many arrangements all are fitted, and the test is exact; beyond it some are drawn.
+    draws : int
+        How many are drawn.
+    seed : int
+        Seed of the draws.
+
+    Returns
+    -------
+    BetweenPermutation
+        The p-value, and the smallest one that was possible.
+
+    Raises
+    ------
+    TooFewStudiesError
+        If fewer than two strata have two or more studies.
+    NotIdentifiableError
+        If no labels can be permuted, because every study stands in several strata, or a statistic is
+        undefined.
+    InputError
+        If `results` are no strata.
+
+    References
+    ----------
+    Higgins, J. P. T., Thompson, S. G. (2004). https://doi.org/10.1002/sim.1752
+    Phipson, B., Smyth, G. K. (2010). https://doi.org/10.2202/1544-6115.1585
+
+    Examples
+    --------
+    >>> import pandas as pd, metaexo as mx
+    >>> from metaexo.heterogeneity import permute_strata
+    >>> data = pd.DataFrame({"source": ["milk"] * 4 + ["plant"] * 4})
+    >>> es = mx.EffectSizes([0.9, 0.7, 1.2, 1.0, 0.1, 0.3, 0.2, 0.4], [0.04] * 8, data=data)
+    >>> found = permute_strata(mx.stratify(es, by="source"))
+    >>> found.arrangements, round(found.pvalue, 3), round(found.smallest, 3)
+    (70, 0.029, 0.029)
+    """
+    check_strata(results)
+    limit, draws = whole_number(limit, "limit", 1), whole_number(draws, "draws", 19)
+    seed = whole_number(seed, "seed", 0)
+    results._several("labels to deal")
+    deal = _Deal(results)
+    number = deal.count()
+    exact = number <= limit
+    rng = np.random.default_rng(seed)
+    source = deal.all() if exact else deal.drawn(draws, rng)
+    statistic = _Statistic(results, deal.rows, deal.label)
+    parts = [statistic(block) for block in _blocks(source)]
+    values = np.concatenate(parts)
+    observed = float(values[0])
+    pvalue = permutation_p(values, observed, drawn=False)
+    top = float(values.max())
+    return BetweenPermutation(
+        statistic=observed,
+        pvalue=pvalue,
+        smallest=float(as_extreme(values, top).mean()) if exact else 1 / len(values),
+        arrangements=number,
+        fitted=len(values),
+        exact=exact,
+        dealt=len(deal.own),
+        kept=deal.kept,
+        statistics=values,
+    )
+
+
+class _Deal:
+    """The ways to deal the labels of strata between studies."""
+
+    def __init__(self, results: StratifiedResults) -> None:
+        # Strata that are not compared keep their labels; with one variance for all they take part in that.
+        others = [s for s in results.fitted if s not in results.compared]
+        strata = [*results.compared, *(others if results.tau2_mode != "separate" else [])]
+        compared = len(results.compared)
+        self.rows: Index = np.sort(np.concatenate([s.rows for s in strata]))
+        label = np.empty(results.effects.k, dtype=np.intp)
+        for j, stratum in enumerate(strata):
+            label[stratum.rows] = j
+        self.label = label[self.rows]
+        units = results.clusters or studies_of(results.effects)
+        names = np.array([units[i] for i in self.rows], dtype=object)
+        # every study by the positions of its effects
+        members = [np.flatnonzero(names == name) for name in dict.fromkeys(names)]
+        members = [part for part in members if (self.label[part] < compared).any()]
+        single = [part for part in members if len(set(self.label[part])) == 1]
+        self.kept = len(members) - len(single)
+        self.members = single
+        self.own: list[int] = [int(self.label[part[0]]) for part in single]
+        if len(set(self.own)) < 2:
+            raise NotIdentifiableError(
+                f"of {len(members)} studies {self.kept} have effects in several strata"
+                + (", and the others all stand in one" if single else "")
+                + ": no labels can be dealt between studies",
+                "studies that stand in one stratum each, in two strata or more",
+                "compare the strata within studies, for example by Multilevel with the factor as a moderator",
+            )
+
+    def count(self) -> int:
+        """Return the number of distinct arrangements."""
+        total = factorial(len(self.own))
+        for repeats in np.unique(self.own, return_counts=True)[1]:
+            total //= factorial(int(repeats))
+        return total
+
+    def all(self) -> Iterator[Index]:
+        """Yield all arrangements, that of the data first."""
+        yield self.label
+        for order in distinct_orders(sorted(self.own)):
+            if order != self.own:
+                yield self._spread(order)
+
+    def drawn(self, draws: int, rng: np.random.Generator) -> Iterator[Index]:
+        """Yield the arrangement of the data, and some drawn at random."""
+        yield self.label
+        own = np.array(self.own)
+        for _ in range(draws):
+            yield self._spread(rng.permutation(own).tolist())
+
+    def _spread(self, order: list[int]) -> Index:
+        """Return the label of each effect, from that of each study."""
+        label = self.label.copy()
+        for part, value in zip(self.members, order, strict=True):
+            label[part] = value
+        return label
+
+
+def _blocks(source: Iterator[Index]) -> Iterator[Index]:
+    while block := list(islice(source, CHUNK)):
+        yield np.array(block, dtype=np.intp)
+
+
+class _Statistic:
+    """The statistic between strata of many arrangements at once."""
+
+    def __init__(self, results: StratifiedResults, rows: Index, labels: Index) -> None:
+        self.y, self.v = results.effects.y[rows], results.effects.v[rows]
+        self.size, self.compared = int(labels.max()) + 1, len(results.compared)
+        self.mode, self.method, self.test = results.tau2_mode, results.method, results.test
+
+    def __call__(self, labels: Index) -> Array:
+        """Return the statistics of arrangements, shape (B,), from labels of shape (B, k)."""
+        masks = [np.asarray(labels == j, dtype=float) for j in range(self.size)]
+        if self.mode == "separate":
+            return self._welch(masks, [self._tau2(mask) for mask in masks])
+        return self._joint(masks, self._one_tau2(labels))
+
+    def _tau2(self, mask: Array) -> Array:
+        return get_estimator(self.method).kernel(make_batch(self.y, self.v, n=mask)).tau2
+
+    def _one_tau2(self, labels: Index) -> Array:
+        """Return the variance that all strata share, shape (B,): effects are dealt to rows of one design."""
+        order = np.argsort(labels, axis=1, kind="stable")
+        tau2 = np.empty(len(labels))
+        sizes = np.sort(labels, axis=1)
+        kinds, which = np.unique(sizes, axis=0, return_inverse=True)
+        for kind, pattern in enumerate(kinds):
+            rows = np.flatnonzero(which.ravel() == kind)
+            x = np.eye(self.size)[pattern]
+            batch = make_batch(self.y[order[rows]], self.v[order[rows]], x)
+            tau2[rows] = get_estimator(self.method).kernel(batch).tau2
+        return tau2
+
+    def _means(self, masks: list[Array], tau2: list[Array]) -> tuple[Array, Array, Array, Array]:
+        """Return means, squared standard errors, weighted sums of squares and df of strata, each (S, B)."""
+        rows = []
+        for mask, t in zip(masks, tau2, strict=True):
+            batch = make_batch(self.y, self.v, n=mask)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                fit = weighted_fit(batch, 1.0 / (batch.v + t[:, None]))
+            rows.append((fit.beta[:, 0], fit.cov[:, 0, 0], fit.weighted_ss, batch.df))
+        mean, variance, ss, df = (np.array(column) for column in zip(*rows, strict=True))
+        return mean, variance, ss, df
+
+    def _joint(self, masks: list[Array], tau2: Array) -> Array:
+        """Return the statistic of one model with a mean each and one variance."""
+        mean, variance, ss, df = self._means(masks, [tau2] * self.size)
+        n = self.compared
+        spread = _spread(mean[:n], variance[:n])
+        if self.test == "z":
+            return spread
+        scale = np.ones(len(tau2))
+        if self.test.startswith("knapp-hartung"):
+            scale = ss.sum(axis=0) / df.sum(axis=0)
+            scale = scale if self.test == "knapp-hartung" else np.maximum(scale, 1.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = spread / scale / (n - 1)
+        return np.asarray(np.where(spread == 0, 0.0, found))
+
+    def _welch(self, masks: list[Array], tau2: list[Array]) -> Array:
+        """Return Welch's statistic, or the chi-square one for normal tests."""
+        mean, variance, ss, df = self._means(masks, tau2)
+        if self.test.startswith("knapp-hartung"):
+            scale = ss / df
+            variance = variance * (scale if self.test == "knapp-hartung" else np.maximum(scale, 1.0))
+        spread = _spread(mean, variance)
+        if self.test == "z":
+            return spread
+        s = self.size
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = 1.0 / variance
+            share = share / share.sum(axis=0)
+        still = variance == 0  # they carry all the weight, in equal parts
+        share = np.where(still.any(axis=0), still / np.maximum(still.sum(axis=0), 1), share)
+        lack = ((1 - share) ** 2 / df).sum(axis=0)
+        return np.asarray(spread / (s - 1) / (1 + 2 * (s - 2) / (s**2 - 1) * lack))
+
+
+def _spread(mean: Array, variance: Array) -> Array:
+    """Return the weighted sum of squares of means around their weighted mean, (S, B) to (B,).
+
+    It is 0 where all means agree, whatever their variances are, and infinite where they do not and the mean
+    of a stratum has no variance: the others are then compared with it.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weight = 1.0 / variance
+        centre = (weight * mean).sum(axis=0) / weight.sum(axis=0)
+        spread = (weight * (mean - centre) ** 2).sum(axis=0)
+    still = variance == 0
+    middle = np.where(still, mean, 0.0).sum(axis=0) / np.maximum(still.sum(axis=0), 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rest = np.where(still, 0.0, (mean - middle) ** 2 / variance).sum(axis=0)
+    apart = np.where(still, np.abs(mean - middle), 0.0).max(axis=0)
+    rounding = TIE * np.abs(mean).max(axis=0)
+    spread = np.where(still.any(axis=0), np.where(apart > rounding, np.inf, rest), spread)
+    return np.asarray(np.where(np.ptp(mean, axis=0) <= NOTHING * np.abs(mean).max(axis=0), 0.0, spread))
+
+
+NULL = "all strata share one between-study variance"
+SPREAD_TIE = 1e-9
+# A scan for maxima looks at some thirty values of tau2 at once.
+SCAN_POINTS = 32
+
+
+@dataclass(frozen=True, eq=False)
+class SpreadBetween(Immutable):
+    """A test whether strata differ in their between-study variance.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The strata that take part.
+    tau2 : ndarray, shape (S,)
+        The variance of each by itself (REML).
+    common : float
+        The variance that all share under the null hypothesis.
+    test : TestResult
+        Likelihood-ratio test with the chi-square distribution.
+    pvalue : float
+        p-value of the parametric bootstrap, (1 + count) / (1 + draws).
+    draws : int
+        Data sets drawn.
+    note : str
+        What makes the chi-square distribution a rough guide, in words; may be empty.
+    """
+
+    names: tuple[str, ...]
+    tau2: Array
+    common: float
+    test: TestResult
+    pvalue: float
+    draws: int
+    note: str
+
+    @printed
+    def __str__(self) -> str:
+        each = ", ".join(f"{name} {number(t, 4)}" for name, t in zip(self.names, self.tau2, strict=True))
+        lines = [
+            f"tau2 by stratum: {each}; one for all: {number(self.common, 4)}",
+            f"likelihood ratio {self.test}",
+            f"parametric bootstrap of {self.draws} draws: {p_value(self.pvalue)}",
+        ]
+        return "\n".join(lines + ([self.note] if self.note else []))
+
+
+def compare_spread(results: StratifiedResults, draws: int = 999, seed: int = 0) -> SpreadBetween:
+    r"""Test whether strata differ in heterogeneity itself.
+
+    Use it to ask whether effects of one source scatter more than those of another, whatever their means. The
+    statistic is :math:`2 (\sum_s \max_t \ell_s(t) - \max_t \sum_s \ell_s(t))` with the restricted likelihoods
+    of the strata, that of :class:`metaexo.LocationScale` with the strata as moderators of mean and scale.
+
+    Parameters
+    ----------
+    results : StratifiedResults
+        The strata; those without a fit take no part.
+    draws : int
+        Data sets of the parametric bootstrap.
+    seed : int
+        Its seed.
+
+    Returns
+    -------
+    SpreadBetween
+        The test by chi-square and by bootstrap.
+
+    Raises
+    ------
+    TooFewStudiesError
+        If fewer than two strata can be fitted, or no stratum has three effects.
+    InputError
+        If effects depend on each other, a sampling variance is zero, or there are no draws.
+
+    References
+    ----------
+    Viechtbauer, W., Lopez-Lopez, J. A. (2022). https://doi.org/10.1002/jrsm.1562
+    Davison, A. C., Hinkley, D. V. (1997). https://doi.org/10.1017/CBO9780511802843
+
+    Examples
+    --------
+    >>> import pandas as pd, metaexo as mx
+    >>> from metaexo.heterogeneity import compare_spread
+    >>> data = pd.DataFrame({"source": ["milk"] * 5 + ["plant"] * 5})
+    >>> y = [0.3, 0.4, 0.2, 0.5, 0.3, -0.9, 1.3, 0.1, 1.9, -0.4]
+    >>> found = compare_spread(mx.stratify(mx.EffectSizes(y, [0.01] * 10, data=data), by="source"))
+    >>> found.tau2.round(3), found.pvalue
+    (array([0.003, 1.36 ]), 0.002)
+    """
+    check_strata(results)
+    draws, seed = whole_number(draws, "draws", 0), whole_number(seed, "seed", 0)
+    strata = results.compared
+    _check(results)
+    if draws < 1:
+        raise InputError("0 draws", "at least one, better 999 or more")
+    ys, vs = [s.effects.y for s in strata], [s.effects.v for s in strata]
+    statistic, tau2, common = _statistic([y[None] for y in ys], [v[None] for v in vs])
+    observed = float(statistic[0])
+    test = make_test(observed, "chi2", (len(strata) - 1,), NULL)
+    drawn = _bootstrap(vs, float(common[0]), draws, np.random.default_rng(seed))
+    count = int((drawn >= observed - SPREAD_TIE).sum())
+    zero = [s.name for s, t in zip(strata, tau2[:, 0], strict=True) if t == 0]
+    small = [f"{s.name} ({s.k})" for s in strata if s.k < 10]
+    doubts = [f"tau2 is 0 in {', '.join(zero)}"] if zero else []
+    doubts += [f"few effects in {', '.join(small)}"] if small else []
+    return SpreadBetween(
+        names=tuple(s.name for s in strata),
+        tau2=tau2[:, 0],
+        common=float(common[0]),
+        test=test,
+        pvalue=(1 + count) / (1 + draws),
+        draws=draws,
+        note=f"chi-square is a rough guide here: {'; '.join(doubts)}" if doubts else "",
+    )
+
+
+def _check(results: StratifiedResults) -> None:
+    """Raise where the test cannot be made, with the reason in words."""
+    strata = results.compared
+    if len(strata) < 2 or max(s.k for s in strata) < 3:
+        sizes = ", ".join(f"{s.name} {s.k}" for s in strata)
+        raise TooFewStudiesError(
+            f"{plural(len(strata), 'stratum', 'strata')} with two or more studies"
+            + (f" ({sizes})" * bool(sizes)),
+            "two strata of two or more studies, and three effects in one of them, to compare variances",
+            "read the intervals of tau2, which say how little is known",
+        )
+    if results.clusters is not None:
+        raise InputError(
+            "several effects of one study are not independent, and this test takes them so",
+            "one effect a study",
+            "choose one with metaexo.effects.one_per_study, or fit mx.Multilevel with a variance a level",
+        )
+    zero = [name for s in strata for name, v in zip(s.effects.row_ids, s.effects.v, strict=True) if v == 0]
+    if zero:
+        raise InputError("some sampling variances are zero", "sampling variances above 0", rows=zero)
+
+
+def _statistic(ys: Sequence[Array], vs: Sequence[Array]) -> tuple[Array, Array, Array]:
+    """Return the statistics (B,), variances by stratum (S, B) and the common ones (B,) of B data sets.
+
+    Each stratum is an array of shape (B, k_s).
+    """
+    batches = [make_batch(y, v) for y, v in zip(ys, vs, strict=True)]
+    tau2 = np.array([restricted_maximum_likelihood(batch).tau2 for batch in batches])
+    x = np.repeat(np.eye(len(ys)), [y.shape[1] for y in ys], axis=0)
+    joint = make_batch(np.concatenate(ys, axis=1), np.concatenate(vs, axis=1), x)
+    common = restricted_maximum_likelihood(joint).tau2
+    gain = sum(
+        log_likelihood(batch, t, True) - log_likelihood(batch, common, True)
+        for batch, t in zip(batches, tau2, strict=True)
+    )
+    return np.maximum(2 * gain, 0.0), tau2, common
+
+
+def _bootstrap(vs: Sequence[Array], tau2: float, draws: int, rng: np.random.Generator) -> Array:
+    """Return the statistics of data sets drawn with one variance for all, shape (draws,).
+
+    The means play no part: the statistic is the same whatever they are.
+    """
+    k = sum(len(v) for v in vs)
+    rows = max(1, CHUNK_ELEMENTS // (k * SCAN_POINTS))
+    parts = []
+    for begin in range(0, draws, rows):
+        size = min(rows, draws - begin)
+        ys = [rng.standard_normal((size, len(v))) * np.sqrt(v + tau2) for v in vs]
+        wide = [np.broadcast_to(v, y.shape) for v, y in zip(vs, ys, strict=True)]
+        parts.append(_statistic(ys, wide)[0])
+    return np.concatenate(parts)
+
+
+def all_pairs(
+    means: LinearResults,
+    names: Sequence[str],
+    joint: TestResult | None,
+    adjust: str | None,
+    level: float | None,
+) -> Contrasts:
+    """Return the differences between all pairs of means, the later minus the earlier.
+
+    Each pair is tested by itself: together they are more than the means can carry, so the joint test is that
+    all means are equal.
+
+    Parameters
+    ----------
+    means : LinearResults
+        Two means or more.
+    names : sequence of str
+        The means that are compared.
+    joint : TestResult or None
+        The test that all are equal, where there is one.
+    adjust : str or None
+        How p-values are adjusted for their number.
+    level : float, optional
+        Level of the intervals.
+    """
+    places = [means.design.names.index(name) for name in names]
+    pairs = list(combinations(places, 2))
+    rows = np.zeros((len(pairs), means.design.p))
+    for row, (i, j) in zip(rows, pairs, strict=True):
+        row[[i, j]] = -1.0, 1.0
+    parts = [make_contrasts(means, row[None], level=level) for row in rows]
+    column = {
+        field: np.concatenate([getattr(part, field) for part in parts])
+        for field in ("null", "estimate", "se", "statistic", "pvalue", "low", "high")
+    }
+    df = [part.df for part in parts if part.df is not None]
+    if joint is None:
+        apart = differences(means.design.p, places)
+        joint = means.joint_test(apart, np.zeros(len(apart)), SAME_MEAN)
+    return Contrasts(
+        names=tuple(f"{means.design.names[j]} minus {means.design.names[i]}" for i, j in pairs),
+        weights=rows,
+        **column,
+        df=np.concatenate(df) if df else None,
+        adjusted=None if adjust is None else adjust_pvalues(column["pvalue"], adjust),
+        adjustment=adjust,
+        level=parts[0].level,
+        joint=joint,
+    )

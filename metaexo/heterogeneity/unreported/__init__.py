@@ -1,0 +1,1 @@
+"""Studies whose level of a moderator is not reported: bounds and mixtures."""

@@ -1,0 +1,1 @@
+"""Random-effects models of effects of which some are known only as bounds."""

@@ -1,0 +1,225 @@
+"""A second way to a fit of censored evidence: multiple imputation, combined by Rubin's rules.
+
+References
+----------
+Rubin, D. B. (1987). Multiple Imputation for Nonresponse in Surveys. Wiley.
+https://doi.org/10.1002/9780470316696
+Barnard, J., Rubin, D. B. (1999). Small-sample degrees of freedom with multiple imputation. Biometrika 86,
+948-955. https://doi.org/10.1093/biomet/86.4.948
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from metaexo.errors import InputError, NotIdentifiableError
+from metaexo.formatting import interval, number, percent, plural, printed
+from metaexo.inputs import check_flag, check_number
+from metaexo.models.linear.design import Design
+from metaexo.models.linear.fit import LinearResults
+from metaexo.models.linear.fit_statistics import lock
+from metaexo.numeric.censored.draws import draw_effects
+from metaexo.numeric.censored.limits import tau2_limits
+from metaexo.numeric.censored.maximum import criterion_at
+from metaexo.numeric.censored.terms import likeliest_mean
+from metaexo.numeric.estimators import get_estimator
+from metaexo.numeric.moments import weighted_fit
+from metaexo.numeric.problem import make_batch
+from metaexo.types import Array
+
+if TYPE_CHECKING:
+    from metaexo.models.censored.fit import CensoredResults
+
+GRID_POINTS = 400
+# The grid of tau ends where the criterion is so much below its maximum.
+DEEP = 12.0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ImputedResults(LinearResults):
+    """A fit of censored evidence by multiple imputation.
+
+    Attributes
+    ----------
+    design : Design
+        Columns of the mean.
+    level : float
+        Level of the intervals.
+    estimates : ndarray, shape (draws, p)
+        Coefficients of each completed data set.
+    covariances : ndarray, shape (draws, p, p)
+        Their covariance matrices.
+    tau2_draws : ndarray, shape (draws,)
+        tau2 of each completed data set.
+    complete_df : float
+        Degrees of freedom if nothing were censored; infinite for normal quantiles.
+    likelihood : CensoredResults
+        The fit that this is the second way to.
+    """
+
+    design: Design
+    level: float
+    estimates: Array
+    covariances: Array
+    tau2_draws: Array
+    complete_df: float
+    likelihood: CensoredResults
+
+    @property
+    def draws(self) -> int:
+        """Number of imputations."""
+        return int(self.estimates.shape[0])
+
+    @property
+    def beta(self) -> Array:
+        """Coefficients, shape (p,): the mean over the imputations."""
+        return lock(np.asarray(self.estimates.mean(axis=0)))
+
+    @property
+    def between(self) -> Array:
+        """Covariance matrix of the coefficients between imputations, shape (p, p)."""
+        away = self.estimates - self.beta
+        return lock(np.asarray(away.T @ away / (self.draws - 1)))
+
+    @property
+    def cov(self) -> Array:
+        """Total covariance matrix by Rubin's rules, shape (p, p): within + (1 + 1/draws) between."""
+        return lock(np.asarray(self.covariances.mean(axis=0) + (1 + 1 / self.draws) * self.between))
+
+    @property
+    def missing_information(self) -> Array:
+        """Share of the variance of each coefficient that is due to censoring, shape (p,)."""
+        return lock(np.asarray((1 + 1 / self.draws) * np.diagonal(self.between) / np.diagonal(self.cov)))
+
+    @property
+    def df_test(self) -> float | None:
+        """Degrees of freedom of the t distribution of Barnard and Rubin, of the first coefficient."""
+        found = self.df_of(np.eye(self.design.p)[:1])
+        return None if found is None else float(found[0])
+
+    def df_of(self, rows: Array) -> Array | None:
+        """Return the degrees of freedom of combinations of coefficients, shape (q,); None for z.
+
+        Parameters
+        ----------
+        rows : ndarray, shape (q, p)
+            The combinations.
+        """
+        if np.isinf(self.complete_df):
+            return None
+        rows, _ = self._combinations(rows)
+        between = (1 + 1 / self.draws) * np.einsum("qp,pr,qr->q", rows, self.between, rows)
+        share = between / np.einsum("qp,pr,qr->q", rows, self.cov, rows)
+        observed = (self.complete_df + 1) / (self.complete_df + 3) * self.complete_df * (1 - share)
+        with np.errstate(divide="ignore"):
+            by_draws = (self.draws - 1) / share**2
+        return lock(np.asarray(1 / (1 / by_draws + 1 / observed)))
+
+    @property
+    def tau2(self) -> float:
+        """Between-study variance: the mean over the imputations."""
+        return float(self.tau2_draws.mean())
+
+    @property
+    def monte_carlo_error(self) -> Array:
+        """Monte Carlo standard error of the coefficients, shape (p,)."""
+        return lock(np.asarray(np.sqrt(np.diagonal(self.between) / self.draws)))
+
+    def table_notes(self) -> list[str]:
+        """Return the lines that stand below the table of coefficients."""
+        return str(self).split("\n")[:1]
+
+    @printed
+    def __str__(self) -> str:
+        lines = [f"{plural(self.draws, 'imputation')}, mean tau2 {number(self.tau2, 4)}"]
+        other = self.likelihood
+        bounds, others = self.conf_int().to_numpy(), other.conf_int(self.level).to_numpy()
+        for j, name in enumerate(self.design.names):
+            ours, theirs = (interval(ends[j, 0], ends[j, 1], 4) for ends in (bounds, others))
+            lines.append(
+                f"{name}: {number(self.beta[j], 4)} ({ours}), Monte Carlo error "
+                f"{number(self.monte_carlo_error[j], 4)}, {percent(self.missing_information[j])} of the "
+                f"information censored; likelihood {number(other.beta[j], 4)} ({theirs})"
+            )
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"ImputedResults({self.draws} imputations)"
+
+
+def impute(fit: CensoredResults, draws: int, seed: int, draw_tau2: bool = True) -> ImputedResults:
+    """Return a fit by multiple imputation.
+
+    tau2 is drawn from its criterion with a flat prior on tau, the coefficients from their normal
+    approximation at that tau2, and each censored effect from its truncated normal distribution.
+
+    Parameters
+    ----------
+    fit : CensoredResults
+        The fit that this is the second way to.
+    draws : int
+        Number of imputations.
+    seed : int
+        Seed of the random numbers.
+    draw_tau2 : bool
+        Whether tau2 is drawn; otherwise effects are imputed at its estimate.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two draws.
+    NotIdentifiableError
+        If too few effects are points or have two ends for the distribution of tau2 to have an end.
+    """
+    for name, number_of in (("draws", draws), ("seed", seed)):
+        value = check_number(name, number_of)
+        least = 2 if name == "draws" else 0
+        if not least <= value < 1e9 or value != int(value):
+            raise InputError(f"{name} is {number_of}", f"a whole number of at least {least}")
+    draws, seed = int(draws), int(seed)
+    check_flag("draw_tau2", draw_tau2)
+    rng = np.random.default_rng(seed)
+    fixed = fit.tau2_given or not draw_tau2
+    tau2 = np.full(draws, fit.tau2) if fixed else _draw_tau2(fit, draws, rng)
+    batch = fit.batch.take(np.zeros(draws, dtype=np.intp))
+    at = likeliest_mean(batch, tau2, np.repeat(fit.maximum.gamma, draws, axis=0))
+    root = np.linalg.cholesky(np.linalg.inv(at.information))
+    gamma = at.gamma + np.einsum("bpq,bq->bp", root, rng.standard_normal(at.gamma.shape))
+    y, v = draw_effects(batch, gamma, tau2, rng)
+    beta, cov, spread = _fit_completed(fit, y, v)
+    df = np.inf if fit.test == "z" else float(fit.k - fit.design.p)
+    return ImputedResults(fit.design, fit.level, beta, cov, spread, df, fit)
+
+
+def _draw_tau2(fit: CensoredResults, draws: int, rng: np.random.Generator) -> Array:
+    """Return draws of tau2 from its criterion, with a flat prior on tau."""
+    closed = float(fit.batch.two_ended[0]) - fit.design.p
+    if closed < 2:
+        raise NotIdentifiableError(
+            f"only {closed:.0f} more effects that are points or have two ends than coefficients: the "
+            "distribution of tau that its likelihood gives has no end, so there is nothing to draw from",
+            "two more at least",
+            "impute at the estimate of tau2, with draw_tau2=False",
+        )
+    restricted = fit.method == "REML"
+    _, high = tau2_limits(fit.batch, fit.maximum, restricted, DEEP)
+    tau = np.linspace(0.0, np.sqrt(high[0]), GRID_POINTS)
+    height = criterion_at(fit.batch, np.zeros(GRID_POINTS, dtype=np.intp), tau**2, restricted).height
+    density = np.exp(height - height.max())
+    reached = np.concatenate([[0.0], np.cumsum(0.5 * (density[1:] + density[:-1]))])
+    return np.asarray(np.interp(rng.uniform(size=draws) * reached[-1], reached, tau) ** 2)
+
+
+def _fit_completed(fit: CensoredResults, y: Array, v: Array) -> tuple[Array, Array, Array]:
+    """Return coefficients, covariance matrices and tau2 of completed data sets."""
+    batch = make_batch(y, v, fit.design.x)
+    tau2 = np.full(len(y), fit.tau2) if fit.tau2_given else get_estimator(fit.method).kernel(batch).tau2
+    wls = weighted_fit(batch, 1.0 / (batch.v + tau2[:, None]))
+    scale = np.ones(len(y))
+    if fit.test.startswith("knapp-hartung"):
+        scale = wls.weighted_ss / batch.df
+        scale = np.maximum(scale, 1.0) if fit.test.endswith("adhoc") else scale
+    return wls.beta, wls.cov * scale[:, None, None], tau2

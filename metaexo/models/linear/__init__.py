@@ -1,0 +1,1 @@
+"""What every linear model of effects has: design, coefficients, tests, predictions, tables."""

@@ -1,0 +1,478 @@
+"""Linear combinations of coefficients, term tests, and p-values adjusted for several of them.
+
+A combination L b has covariance L C L'. With one row it is tested by its ratio to its standard error, with
+several together by the Wald statistic (L b - c)' (L C L')^-1 (L b - c).
+
+Variance inflation factors: how much correlation among the coefficients widens their intervals.
+
+With R the correlation matrix of the coefficients (the intercept left out), the generalised factor of a set of
+them is |R_set| |R_others| / |R|; for a single coefficient this is the diagonal of the inverse of R.
+
+References
+----------
+Fox, J., Monette, G. (1992). Generalized collinearity diagnostics. Journal of the American Statistical
+Association 87, 178-183. https://doi.org/10.1080/01621459.1992.10475190
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from metaexo.errors import InputError, NotIdentifiableError, ShapeError
+from metaexo.formatting import interval, number, p_value, printed
+from metaexo.inputs import LARGEST, check_choice, check_number, read_numbers
+from metaexo.models.linear.design import Design
+from metaexo.models.linear.fit_statistics import lock
+from metaexo.models.linear.hypothesis import (
+    TestResult,
+    cautions_of_estimates,
+    combine,
+    quantiles,
+    term_test,
+    two_sided_pvalues,
+    wald_statistics,
+)
+from metaexo.readable import Readable, ReaderTable, plain
+from metaexo.types import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from metaexo.models.linear.fit import LinearResults
+
+Weights = str | Sequence[str] | Mapping[str, float] | Mapping[str, Mapping[str, float]] | ArrayLike
+
+# What readers call the adjustments, and what statsmodels does.
+ADJUSTMENTS = {
+    "bonferroni": "bonferroni",
+    "holm": "holm",
+    "sidak": "sidak",
+    "holm-sidak": "holm-sidak",
+    "hochberg": "simes-hochberg",
+    "hommel": "hommel",
+    "benjamini-hochberg": "fdr_bh",
+    "benjamini-yekutieli": "fdr_by",
+}
+
+
+def adjust_pvalues(pvalues: ArrayLike, how: str) -> Array:
+    """Return p-values adjusted for their number.
+
+    Use it where several tests answer one question; Holm's keeps the chance of any false claim below the
+    level whatever the dependence.
+
+    Parameters
+    ----------
+    pvalues : array_like, shape (q,)
+        Unadjusted p-values.
+    how : {"holm", "bonferroni", "sidak", "holm-sidak", "hochberg", "hommel", "benjamini-hochberg", \
+"benjamini-yekutieli"}
+        The last two bound the expected share of false claims instead.
+
+    Returns
+    -------
+    ndarray, shape (q,)
+        Adjusted p-values, at most 1; NaN stays NaN and does not count.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If `how` is not known.
+
+    References
+    ----------
+    Holm, S. (1979). A simple sequentially rejective multiple test procedure. Scandinavian Journal of
+    Statistics 6, 65-70. https://www.jstor.org/stable/4615733
+    Benjamini, Y., Hochberg, Y. (1995). https://doi.org/10.1111/j.2517-6161.1995.tb02031.x
+
+    Examples
+    --------
+    >>> adjust_pvalues([0.01, 0.04, 0.03], "holm").round(3)
+    array([0.03, 0.06, 0.06])
+    """
+    check_choice("adjust", how, tuple(ADJUSTMENTS))
+    from statsmodels.stats.multitest import multipletests
+
+    p = read_numbers(pvalues, "pvalues", ndim=1)
+    if ((p < 0) | (p > 1)).any():
+        raise InputError("some p-values lie outside 0 to 1", "p-values from 0 to 1, NaN where there is none")
+    known = ~np.isnan(p)
+    out = np.full(p.shape, np.nan)
+    if known.any():
+        out[known] = multipletests(p[known], method=ADJUSTMENTS[how])[1]
+    return out
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Contrasts(Readable):
+    """Linear combinations of coefficients, each with its test and interval, and their joint test.
+
+    Attributes
+    ----------
+    names : tuple of str
+        What the combinations are called.
+    weights : ndarray, shape (q, p)
+        The combinations, one a row.
+    null : ndarray, shape (q,)
+        Values under the null hypothesis.
+    estimate, se, statistic, pvalue, low, high : ndarray, shape (q,)
+        Estimates with standard errors, tests against `null`, and intervals.
+    df : ndarray, shape (q,), or None
+        Degrees of freedom of the t distributions; None for z.
+    adjusted : ndarray, shape (q,), or None
+        p-values adjusted for their number.
+    adjustment : str or None
+        How they were adjusted.
+    level : float
+        Level of the intervals, which are not adjusted.
+    joint : TestResult
+        Test of all combinations together; its statistic is NaN where the rows are linearly dependent.
+    """
+
+    names: tuple[str, ...]
+    weights: Array
+    null: Array
+    estimate: Array
+    se: Array
+    statistic: Array
+    pvalue: Array
+    low: Array
+    high: Array
+    df: Array | None
+    adjusted: Array | None
+    adjustment: str | None
+    level: float
+    joint: TestResult
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a combination: estimate, se, statistic, df, pvalue, low, high, adjusted."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("estimate", "se", "statistic", "df", "pvalue", "low", "high")
+        }
+        if self.df is None:
+            del columns["df"]
+        if self.adjusted is not None:
+            columns["adjusted"] = self.adjusted
+        return pd.DataFrame(columns, index=pd.Index(self.names, name="contrast"))
+
+    def reader_tables(self) -> list[ReaderTable]:
+        """Return the combinations, numbers rounded."""
+        header = ["contrast", "estimate", "SE", "interval", "p"]
+        rows = [
+            [name, number(b, 4), number(se, 4), interval(low, high, 4), p_value(p)]
+            for name, b, se, low, high, p in zip(
+                self.names, self.estimate, self.se, self.low, self.high, self.pvalue, strict=True
+            )
+        ]
+        if self.adjusted is not None:
+            header.append(f"{self.adjustment} p")
+            rows = [[*row, p_value(p)] for row, p in zip(rows, self.adjusted, strict=True)]
+        return [ReaderTable(rows, header)]
+
+    def table_notes(self) -> list[str]:
+        """Return the joint test."""
+        return [f"together: {self.joint}"]
+
+    def cautions(self) -> tuple[str, ...]:
+        """Return what to know about tests and intervals: few degrees of freedom, no width."""
+        return cautions_of_estimates(self.names, self.se, self.df)
+
+    @printed
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def __repr__(self) -> str:
+        return f"Contrasts({', '.join(self.names)})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TermTests(Readable):
+    """A test of each term of a model: all its coefficients are zero.
+
+    Attributes
+    ----------
+    tests : dict of str to TestResult
+        Term to test.
+    columns : dict of str to tuple of str
+        Term to the names of its coefficients.
+    adjusted : dict of str to float, or None
+        p-values adjusted for their number.
+    """
+
+    tests: dict[str, TestResult]
+    columns: dict[str, tuple[str, ...]]
+    adjusted: dict[str, float] | None = None
+
+    def __getitem__(self, term: str) -> TestResult:
+        """Return the test of one term."""
+        check_choice("term", term, tuple(self.tests))
+        return self.tests[term]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a term: coefficients, distribution, statistic, df1, df2, pvalue, adjusted."""
+        import pandas as pd
+
+        rows = []
+        for term, test in self.tests.items():
+            df = (*test.df, float("nan"))[:2]
+            row: dict[str, Any] = {"term": term, "coefficients": len(self.columns[term])}
+            row |= {
+                "distribution": test.distribution,
+                "statistic": test.statistic,
+                "df1": df[0],
+                "df2": df[1],
+            }
+            row["pvalue"] = test.pvalue
+            if self.adjusted is not None:
+                row["adjusted"] = self.adjusted[term]
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the tests as plain values: one record a term."""
+        return {"terms": plain(self.to_frame())}
+
+    @printed
+    def __str__(self) -> str:
+        return "\n".join(f"{term}: {test}" for term, test in self.tests.items())
+
+    def __repr__(self) -> str:
+        return f"TermTests({', '.join(self.tests)})"
+
+
+def read_weights(design: Design, weights: Weights) -> tuple[tuple[str, ...], Array]:
+    """Return the names and rows, shape (q, p), of combinations written in one of several ways.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If a coefficient is not known.
+    ShapeError
+        If an array does not have a column for each coefficient.
+    InputError
+        If a weight is no finite number.
+    """
+    if isinstance(weights, str):
+        return (weights,), _row(design, {weights: 1.0})[None]
+    if isinstance(weights, Mapping):
+        if weights and all(isinstance(value, Mapping) for value in weights.values()):
+            rows = [_row(design, row) for row in weights.values()]  # type: ignore[arg-type]
+            return tuple(map(str, weights)), np.array(rows)
+        row = _row(design, weights)  # type: ignore[arg-type]
+        return (_in_words(design, row),), row[None]
+    if isinstance(weights, Sequence) and weights and all(isinstance(name, str) for name in weights):
+        names = tuple(map(str, weights))
+        return names, np.array([_row(design, {name: 1.0}) for name in names])
+    table = np.atleast_2d(read_numbers(weights, "weights"))
+    if table.ndim != 2 or table.shape[1] != design.p or not (np.abs(table) <= LARGEST).all():
+        raise ShapeError(
+            f"the weights have shape {table.shape}",
+            f"numbers from -{LARGEST:g} to {LARGEST:g}, one column for each of {', '.join(design.names)}",
+        )
+    return tuple(_in_words(design, row) for row in table), table
+
+
+def _row(design: Design, weights: Mapping[str, float]) -> Array:
+    row = np.zeros(design.p)
+    for name, weight in weights.items():
+        check_choice("coefficient", name, design.names)
+        row[design.names.index(name)] = check_number(f"the weight of {name}", weight)
+    if not (np.abs(row) <= LARGEST).all():
+        raise InputError(
+            "a weight is missing, infinite or too large", f"weights from -{LARGEST:g} to {LARGEST:g}"
+        )
+    return row
+
+
+def _in_words(design: Design, row: Array) -> str:
+    """Return a combination as it would be written, positive parts first: "2 a - b"."""
+    parts = []
+    for name, weight in sorted(zip(design.names, row, strict=True), key=lambda part: part[1] < 0):
+        if weight:
+            size = "" if abs(weight) == 1 else f"{abs(weight):.4g} "
+            parts.append(f"{'-' if weight < 0 else '+'} {size}{name}")
+    return " ".join(parts).removeprefix("+ ") or "0"
+
+
+def _read_null(null: ArrayLike, size: int) -> Array:
+    """Return the value of each combination under the null hypothesis."""
+    values = read_numbers(null, "null")
+    if values.shape not in ((), (1,), (size,)) or not np.isfinite(values).all():
+        raise ShapeError(
+            f"null has shape {values.shape}" if np.isfinite(values).all() else "null has missing values",
+            f"one finite number, or one for each of {size} combinations",
+        )
+    return np.broadcast_to(values, size).astype(float)
+
+
+def make_contrasts(
+    fit: LinearResults,
+    weights: Weights,
+    null: ArrayLike = 0.0,
+    level: float | None = None,
+    adjust: str | None = None,
+) -> Contrasts:
+    """Return linear combinations of the coefficients of a fit; see `LinearResults.contrast`."""
+    names, rows = read_weights(fit.design, weights)
+    wanted = _read_null(null, len(names))
+    if not rows.any(axis=1).all():
+        raise InputError("a combination has no weights but zeros", "at least one weight that is not zero")
+    lost = [name for name, known in zip(names, fit.design.estimable(rows), strict=True) if not known]
+    if lost:
+        raise NotIdentifiableError(
+            f"not estimable: {', '.join(lost)}; the value depends on which "
+            f"of the redundant columns were left out ({', '.join(fit.design.dropped)})",
+            "combinations of coefficients that the data determine",
+            "compare means of cells that the data hold, or fit a model without the interaction",
+        )
+    estimate, cov = combine(rows, fit.beta, fit.cov)
+    se = np.sqrt(np.maximum(np.diagonal(cov), 0.0))
+    df = fit.df_of(rows)
+    statistic = wald_statistics(estimate - wanted, se)
+    chosen = fit._level(level)
+    quantile = quantiles(chosen, df)
+    pvalue = two_sided_pvalues(statistic, df)
+    return Contrasts(
+        names=names,
+        weights=rows,
+        null=wanted,
+        estimate=estimate,
+        se=se,
+        statistic=statistic,
+        pvalue=pvalue,
+        low=estimate - quantile * se,
+        high=estimate + quantile * se,
+        df=df,
+        adjusted=None if adjust is None else adjust_pvalues(pvalue, adjust),
+        adjustment=adjust,
+        level=chosen,
+        joint=fit.joint_test(rows, wanted, _null_in_words(names, wanted)),
+    )
+
+
+def _null_in_words(names: tuple[str, ...], null: Array) -> str:
+    if not null.any():
+        return f"{', '.join(names)} {'is' if len(names) == 1 else 'are all'} zero"
+    return " and ".join(f"{name} is {value:.4g}" for name, value in zip(names, null, strict=True))
+
+
+def make_term_tests(fit: LinearResults, adjust: str | None = None) -> TermTests:
+    """Return the test of each term of a fit; see `LinearResults.test_terms`."""
+    design = fit.design
+    if not design.terms:
+        raise InputError("the fit has no moderators, so there are no terms", "a fit with moderators")
+    tests, columns = {}, {}
+    for term in design.terms:
+        tests[term.name] = term_test(fit, term)
+        columns[term.name] = tuple(design.names[j] for j in term.columns)
+    adjusted = None
+    if adjust is not None:
+        values = adjust_pvalues([test.pvalue for test in tests.values()], adjust)
+        adjusted = dict(zip(tests, map(float, values), strict=True))
+    return TermTests(tests, columns, adjusted)
+
+
+@dataclass(frozen=True, eq=False)
+class VarianceInflation(Readable):
+    """Variance inflation of the coefficients and of the terms of a fit.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Coefficients, the intercept left out.
+    factor : ndarray
+        Factors on their variances; 1 means none.
+    terms : tuple of str
+        Terms.
+    df : tuple of int
+        Coefficients of each term.
+    generalised : ndarray
+        Factor of each term, on the square of the volume of its confidence region.
+    """
+
+    names: tuple[str, ...]
+    factor: Array
+    terms: tuple[str, ...]
+    df: tuple[int, ...]
+    generalised: Array
+
+    @property
+    def se_factor(self) -> Array:
+        """Factors on the standard errors: the roots of `factor`."""
+        return lock(np.asarray(np.sqrt(self.factor)))
+
+    @property
+    def generalised_se_factor(self) -> Array:
+        """Factor of each term on the scale of standard errors: `generalised` to the power 1 / (2 df)."""
+        return lock(np.asarray(self.generalised ** (1 / (2 * np.array(self.df)))))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a coefficient: factor, se_factor."""
+        import pandas as pd
+
+        index = pd.Index(self.names, name="coefficient")
+        return pd.DataFrame({"factor": self.factor, "se_factor": self.se_factor}, index=index)
+
+    def terms_frame(self) -> pd.DataFrame:
+        """Return one row a term: df, factor, se_factor."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {"df": self.df, "factor": self.generalised, "se_factor": self.generalised_se_factor},
+            index=pd.Index(self.terms, name="term"),
+        )
+
+    def reader_tables(self) -> list[ReaderTable]:
+        """Return the factors by term, numbers rounded."""
+        rows = [
+            [name, str(df), number(factor), number(root)]
+            for name, df, factor, root in zip(
+                self.terms, self.df, self.generalised, self.generalised_se_factor, strict=True
+            )
+        ]
+        return [ReaderTable(rows, ["term", "df", "variance inflation", "on the SE"])]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the factors as plain values: by coefficient and by term."""
+        return {
+            "coefficients": plain(self.to_frame().reset_index()),
+            "terms": plain(self.terms_frame().reset_index()),
+        }
+
+    @printed
+    def __str__(self) -> str:
+        return self.to_text()
+
+
+def variance_inflation(fit: LinearResults) -> VarianceInflation:
+    """Return the variance inflation of a fit; see `LinearResults.vif`."""
+    design = fit.design
+    kept = [j for j in range(design.p) if j != design.intercept]
+    if not kept:
+        raise InputError("the fit has no moderators, so nothing can inflate", "a fit with moderators")
+    cov = fit.cov[np.ix_(kept, kept)]
+    size = np.sqrt(np.diagonal(cov))
+    correlation = cov / np.outer(size, size)
+    where = {j: i for i, j in enumerate(kept)}
+    sets = [[where[j] for j in term.columns] for term in design.terms]
+    return VarianceInflation(
+        names=tuple(design.names[j] for j in kept),
+        factor=np.array([_generalised(correlation, [i]) for i in range(len(kept))]),
+        terms=tuple(term.name for term in design.terms),
+        df=tuple(len(one) for one in sets),
+        generalised=np.array([_generalised(correlation, one) for one in sets]),
+    )
+
+
+def _generalised(correlation: Array, chosen: list[int]) -> float:
+    others = [i for i in range(len(correlation)) if i not in chosen]
+    logs = [np.linalg.slogdet(correlation[np.ix_(part, part)])[1] for part in (chosen, others)]
+    return float(np.exp(sum(logs) - np.linalg.slogdet(correlation)[1]))

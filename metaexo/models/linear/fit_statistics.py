@@ -1,0 +1,175 @@
+"""Likelihood-based fit statistics of one fit.
+
+Small records that a fit hands out.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from metaexo.numeric.likelihood import LOG_2PI, log_likelihood
+from metaexo.numeric.problem import Batch
+from metaexo.types import Array
+
+
+@dataclass(frozen=True, slots=True)
+class FitStatistics:
+    """Log-likelihood, deviance and information criteria.
+
+    Attributes
+    ----------
+    llf : float
+        (Restricted) log-likelihood at the fit's tau2.
+    deviance : float
+        ML: twice the distance to the saturated model; REML: -2 llf.
+    aic, bic, aicc : float
+        Information criteria; smaller is better. Those of REML compare fits with the same moderators only.
+    restricted : bool
+        Whether they come from the restricted likelihood.
+    parameters : int
+        Parameters counted: coefficients, and tau2 where it is estimated.
+    """
+
+    llf: float
+    deviance: float
+    aic: float
+    bic: float
+    aicc: float
+    restricted: bool
+    parameters: int
+
+
+def fit_statistics(batch: Batch, tau2: float, parameters: int, restricted: bool) -> FitStatistics:
+    """Return the statistics at `tau2`; the restricted likelihood counts k - p observations."""
+    llf = float(log_likelihood(batch, np.array([tau2]), restricted)[0])
+    observations = float((batch.df if restricted else batch.k)[0])
+    return statistics_at(llf, batch.v[0], observations, parameters, restricted)
+
+
+def statistics_at(
+    llf: float, v: Array, observations: float, parameters: int, restricted: bool
+) -> FitStatistics:
+    """Return the statistics of a log-likelihood of effects with sampling variances `v`, shape (k,).
+
+    Where a variance is 0 there is no saturated model, and the deviance is -2 llf.
+    """
+    deviance = -2 * llf
+    if not restricted and v.min() > 0:
+        deviance -= v.size * LOG_2PI + float(np.log(v).sum())
+    room = max(observations, parameters + 2)
+    return FitStatistics(
+        llf=llf,
+        deviance=deviance,
+        aic=-2 * llf + 2 * parameters,
+        bic=-2 * llf + parameters * (math.log(observations) if observations > 0 else -math.inf),
+        aicc=-2 * llf + 2 * parameters * room / (room - parameters - 1),
+        restricted=restricted,
+        parameters=parameters,
+    )
+
+
+Kind = TypeVar("Kind")
+
+
+class Immutable:
+    """A record whose arrays cannot be written to, after copying and unpickling too."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for part in getattr(self, "__dict__", {}).values():
+            lock(part)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        for part in state.values():
+            lock(part)
+
+
+# Every fit locks its parts: what holds no array is passed over at once.
+_PLAIN = frozenset({float, int, str, bool, type(None), np.float64, np.bool_})
+
+
+_FIELDS: dict[type, tuple[str, ...]] = {}
+
+
+def _fields_to_lock(kind: type) -> tuple[str, ...]:
+    """Return the fields of a plain record; sets of effects and immutable records lock themselves."""
+    own = issubclass(kind, Immutable) or kind.__module__.startswith("metaexo.effects")
+    return () if own else tuple(getattr(kind, "__dataclass_fields__", ()))
+
+
+def lock(value: Kind) -> Kind:
+    """Make all arrays in a value read-only, those inside tuples, dicts and plain records too; return it."""
+    kind: type[Any] = type(value)
+    if kind in _PLAIN:
+        return value
+    if isinstance(value, np.ndarray):
+        value.setflags(write=False)
+    elif isinstance(value, tuple | list):
+        for part in value:
+            lock(part)
+    elif isinstance(value, dict):
+        for part in value.values():
+            lock(part)
+    else:
+        if kind not in _FIELDS:
+            _FIELDS[kind] = _fields_to_lock(kind)
+        for name in _FIELDS[kind]:
+            lock(getattr(value, name))
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """The pooled effect of a fit without moderators, on the scale of the analysis.
+
+    Attributes
+    ----------
+    estimate, se, low, high : float
+        The mean effect, its standard error and its confidence interval.
+    prediction_low, prediction_high : float or None
+        Interval for the true effect of a new study; None for the equal-effects model, which knows of no
+        difference between studies.
+    level : float
+        Level of both intervals.
+    """
+
+    estimate: float
+    se: float
+    low: float
+    high: float
+    prediction_low: float | None
+    prediction_high: float | None
+    level: float
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What the estimation of tau2 can vouch for.
+
+    Attributes
+    ----------
+    at_boundary : bool
+        Whether tau2 is 0 because no positive value fits better.
+    score, curvature : float
+        First and second derivative of the criterion with respect to log tau2 at the solution (at the boundary
+        the first with respect to tau2 over the typical variance, and no second); NaN for closed forms.
+    iterations : int
+        Evaluations after the scan; 0 for closed forms.
+    maxima : int
+        Local maxima of the criterion, the boundary included.
+    proved : bool
+        Whether it was shown that the criterion has no other maximum.
+    """
+
+    at_boundary: bool
+    score: float
+    curvature: float
+    iterations: int
+    maxima: int
+    proved: bool

@@ -1,0 +1,217 @@
+"""The result of a test, as an object: statistic, degrees of freedom, p-value, and the null in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from metaexo.formatting import number, p_value, printed
+from metaexo.numeric.tails import (
+    chi2_tail,
+    f_tail,
+    normal_quantile,
+    normal_two_sided,
+    t_of_tail,
+    t_quantile,
+    t_two_sided,
+)
+from metaexo.readable import Readable
+from metaexo.types import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from metaexo.models.linear.fit import LinearResults
+    from metaexo.models.linear.formula_encoding import Term
+
+Distribution = Literal["z", "t", "chi2", "F"]
+# Below LEAST_DF (denominator) degrees of freedom a test has no p-value; below FEW_DF it carries a caution.
+LEAST_DF = 1.0
+FEW_DF = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult(Readable):
+    """One hypothesis test.
+
+    Attributes
+    ----------
+    statistic : float
+        The test statistic.
+    distribution : {"z", "t", "chi2", "F"}
+        Its distribution under the null.
+    df : tuple of float
+        Degrees of freedom: none for z, one for t and chi2, two for F.
+    pvalue : float
+        Two-sided for z and t, upper tail for chi2 and F.
+    null : str
+        The null hypothesis in words.
+    """
+
+    __test__ = False  # not a test class for pytest
+
+    statistic: float
+    distribution: Distribution
+    df: tuple[float, ...]
+    pvalue: float
+    null: str
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row: distribution, df1, df2, statistic, pvalue, null."""
+        import pandas as pd
+
+        df = (*self.df, float("nan"), float("nan"))[:2]
+        row = {"distribution": self.distribution, "df1": df[0], "df2": df[1]}
+        return pd.DataFrame([row | {"statistic": self.statistic, "pvalue": self.pvalue, "null": self.null}])
+
+    def cautions(self) -> tuple[str, ...]:
+        """Return what to know before relying on the p-value; empty if there is nothing."""
+        df = denominator_df(self.distribution, self.df)
+        if df is None or not df < FEW_DF or np.isnan(self.statistic):
+            return ()
+        reliance = "the p-value is a rough guide" if df >= LEAST_DF else "too few for a p-value"
+        return (f"{df:.4g} denominator df: {reliance}",)
+
+    @printed
+    def __str__(self) -> str:
+        inside = f"({', '.join(f'{d:.4g}' for d in self.df)})" if self.df else ""
+        head = f"{self.distribution}{inside} = {number(self.statistic)}"
+        said = "".join(f"; caution: {text}" for text in self.cautions())
+        return f"{head}, {p_value(self.pvalue)} (null: {self.null}){said}"
+
+
+def denominator_df(distribution: Distribution, df: tuple[float, ...]) -> float | None:
+    """Return the degrees of freedom that an estimated variance has in a test; None for z and chi2."""
+    return float(df[-1]) if distribution in ("t", "F") else None
+
+
+def make_test(statistic: float, distribution: Distribution, df: tuple[float, ...], null: str) -> TestResult:
+    """Return the test of a statistic, its p-value taken from the tail of the distribution.
+
+    There is no p-value (it is NaN) on fewer than 1 denominator degree of freedom.
+    """
+    tails = {"z": normal_two_sided, "t": t_two_sided, "chi2": chi2_tail, "F": f_tail}
+    fewest = denominator_df(distribution, df)
+    value = np.nan
+    if fewest is None or fewest >= LEAST_DF:
+        value = float(tails[distribution](statistic, *df))  # type: ignore[operator]
+    return TestResult(float(statistic), distribution, tuple(map(float, df)), value, null)
+
+
+def wald_statistics(difference: Array, se: Array) -> Array:
+    """Return differences over their standard errors: NaN, not testable, where the standard error is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(se > 0, difference / se, np.nan))
+
+
+def two_sided_pvalues(statistic: Array, df: Array | None) -> Array:
+    """Return two-sided p-values of t or z statistics; NaN on fewer than 1 degree of freedom.
+
+    Parameters
+    ----------
+    statistic : ndarray, shape (q,)
+        The statistics; those that are not testable are NaN.
+    df : ndarray, shape (q,), or None
+        Degrees of freedom; None for z.
+    """
+    if df is None:
+        return normal_two_sided(statistic)
+    enough = np.asarray(df) >= LEAST_DF
+    return np.asarray(np.where(enough, t_two_sided(statistic, np.where(enough, df, 1.0)), np.nan))
+
+
+def cautions_of_estimates(names: Sequence[str], se: Array, df: Array | None) -> tuple[str, ...]:
+    """Return what to know about t intervals and tests of estimates: few degrees of freedom, no width.
+
+    Parameters
+    ----------
+    names : sequence of str, length q
+        What the estimates are called.
+    se : ndarray, shape (q,)
+        Their standard errors.
+    df : ndarray, shape (q,), or None
+        Their degrees of freedom; None for z.
+    """
+    found = []
+    still = [name for name, wide in zip(names, se, strict=True) if wide == 0]
+    if still:
+        found.append(
+            f"the interval of {', '.join(still)} has no width, because the effects show no spread; it says "
+            "nothing about the precision of the estimate, and there is no test"
+        )
+    if df is None:
+        return tuple(found)
+    for low, high, said in (
+        (-np.inf, LEAST_DF, "too few for a p-value, and the interval is not to be relied on"),
+        (LEAST_DF, FEW_DF, "interval and p-value are rough guides"),
+    ):
+        few = {
+            name: float(d)
+            for name, d, wide in zip(names, df, se, strict=True)
+            if low <= d < high and wide > 0
+        }
+        if few:
+            counts = sorted({f"{d:.3g}" for d in few.values()}, key=float)
+            shown = counts[0] if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+            found.append(f"{', '.join(few)}: {shown} df, {said}")
+    return tuple(found)
+
+
+def wald_test(beta: np.ndarray, cov: np.ndarray, df_residual: float | None, null: str) -> TestResult:
+    """Return the test that all coefficients in `beta` are zero.
+
+    The statistic is b' C^-1 b: chi-square with q degrees of freedom, or, with residual degrees of freedom,
+    divided by q and taken as F(q, df). Where the covariance matrix is singular (coefficients without any
+    spread) there is no test: statistic and p-value are NaN and the null says so.
+    """
+    q = beta.size
+    distribution: Distribution = "chi2" if df_residual is None else "F"
+    degrees = (float(q),) if df_residual is None else (float(q), float(df_residual))
+    if not (np.isfinite(beta).all() and np.isfinite(cov).all()):
+        return TestResult(np.nan, distribution, degrees, np.nan, f"{null}; not testable, no finite estimate")
+    spread = np.sqrt(np.diagonal(cov))
+    if (spread == 0).any() or np.linalg.matrix_rank(cov / np.outer(spread, spread)) < q:
+        return TestResult(np.nan, distribution, degrees, np.nan, f"{null}; not testable, no spread")
+    statistic = float(beta @ np.linalg.solve(cov, beta))
+    return make_test(statistic if df_residual is None else statistic / q, distribution, degrees, null)
+
+
+def term_test(fit: LinearResults, term: Term) -> TestResult:
+    """Return the test that all coefficients of a term are zero; NaN where redundant columns hide it."""
+    null, count = f"no effect of {term.name}", len(term.columns)
+    if not fit.design.term_is_testable(term):
+        df = (float(count),) if fit.df_test is None else (float(count), float(fit.df_test))
+        why = f"{null}; not estimable: it is confounded with what was left out as redundant"
+        return TestResult(np.nan, "chi2" if fit.df_test is None else "F", df, np.nan, why)
+    rows = np.eye(fit.design.p)[list(term.columns)]
+    return fit.joint_test(rows, np.zeros(count), null)
+
+
+def combine(rows: Array, beta: Array, cov: Array) -> tuple[Array, Array]:
+    """Return combinations of coefficients, shape (q,), and their covariance matrix, shape (q, q).
+
+    A coefficient with weight zero takes no part, also if it is infinite or has no standard error.
+    """
+    with np.errstate(invalid="ignore"):
+        estimate = np.where(rows == 0, 0.0, rows * beta).sum(axis=1)
+    known = np.isfinite(np.diagonal(cov))
+    covariance = rows @ np.where(np.outer(known, known), cov, 0.0) @ rows.T
+    open_ = (rows[:, ~known] != 0).any(axis=1)
+    covariance[open_], covariance[:, open_] = np.nan, np.nan
+    return estimate, covariance
+
+
+def quantiles(level: float, df: Array | float | None) -> Array | float:
+    """Return the quantile that encloses `level` from both sides, for each of the degrees of freedom.
+
+    Without degrees of freedom it is that of the normal distribution.
+    """
+    if df is None:
+        return normal_quantile(level)
+    several = np.asarray(df, dtype=float)
+    if several.size == 1 or (several.size and (several == several.flat[0]).all()):
+        return t_quantile(level, float(several.flat[0]))
+    return t_of_tail((1 - level) / 2, several)

@@ -1,0 +1,304 @@
+"""The likelihood-ratio test of two fits of which one holds the other as a special case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.errors import InputError, NotNestedError
+from metaexo.formatting import number, percent, printed
+from metaexo.models.linear.design import Design
+from metaexo.models.linear.fit_statistics import FitStatistics
+from metaexo.models.linear.hypothesis import TestResult
+from metaexo.numeric.tails import chi2_tail
+from metaexo.numeric.weighted import refuse_own_weights
+from metaexo.readable import Readable, ReaderTable
+from metaexo.types import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SAME_SPACE = 1e-8
+
+
+@dataclass(frozen=True, slots=True)
+class VarianceModel:
+    """How the between-study variance of a fit depends on parameters.
+
+    Attributes
+    ----------
+    link : {"none", "log", "identity"}
+        "none": no parameter, a variance that is zero or given.
+    z : ndarray, shape (k, q)
+        Columns of its linear predictor.
+    fixed : float
+        The variance where there is no parameter.
+    """
+
+    link: str
+    z: Array
+    fixed: float = 0.0
+
+
+class FitOfEffects(Protocol):
+    """A fit that says what was fitted."""
+
+    @property
+    def effects(self) -> EffectSizes:
+        """What was fitted."""
+
+
+class LikelihoodFit(FitOfEffects, Protocol):
+    """What a fit must offer to be compared by its likelihood."""
+
+    @property
+    def design(self) -> Design:
+        """Columns of the location."""
+
+    @property
+    def method(self) -> str:
+        """Estimator of the variance."""
+
+    def variance_model(self) -> VarianceModel:
+        """Return how the between-study variance depends on parameters."""
+
+    def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
+        """Return the likelihood and what follows from it."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LikelihoodRatioTest(Readable):
+    """A likelihood-ratio test.
+
+    Attributes
+    ----------
+    test : TestResult
+        Twice the difference of the log-likelihoods, with its p-value.
+    full, reduced : FitStatistics
+        Likelihoods and information criteria of both fits.
+    r2 : float or None
+        Share of the reduced fit's tau2 that the full one explains, at least 0; None where either fit has
+        several variances or none.
+    boundary : bool
+        Whether the reduced fit has tau2 = 0 on the boundary, so that the p-value is that of a mixture.
+    """
+
+    test: TestResult
+    full: FitStatistics
+    reduced: FitStatistics
+    r2: float | None
+    boundary: bool
+
+    @property
+    def statistic(self) -> float:
+        """Twice the difference of the log-likelihoods."""
+        return self.test.statistic
+
+    @property
+    def pvalue(self) -> float:
+        """The p-value."""
+        return self.test.pvalue
+
+    @property
+    def df(self) -> float:
+        """Difference in the number of parameters."""
+        return self.test.df[0]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a fit: parameters, llf, deviance, aic, bic, aicc."""
+        import pandas as pd
+
+        columns = ("parameters", "llf", "deviance", "aic", "bic", "aicc")
+        rows = [{name: getattr(fit, name) for name in columns} for fit in (self.full, self.reduced)]
+        return pd.DataFrame(rows, index=pd.Index(["full", "reduced"], name="fit"))
+
+    def reader_tables(self) -> list[ReaderTable]:
+        """Return both fits, numbers rounded."""
+        rows = [
+            [name, str(fit.parameters), *(number(x) for x in (fit.llf, fit.aic, fit.bic, fit.aicc))]
+            for name, fit in (("full", self.full), ("reduced", self.reduced))
+        ]
+        return [ReaderTable(rows, ["fit", "parameters", "log-likelihood", "AIC", "BIC", "AICc"])]
+
+    def table_notes(self) -> list[str]:
+        """Return the test, and R2 where there is one."""
+        return [str(self.test), *([f"R2 {percent(self.r2)}"] if self.r2 is not None else [])]
+
+    @printed
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def __repr__(self) -> str:
+        return f"LikelihoodRatioTest({self.test})"
+
+
+def likelihood_ratio_test(full: LikelihoodFit, reduced: LikelihoodFit) -> LikelihoodRatioTest:
+    r"""Test the smaller of two models against the larger by their likelihoods.
+
+    Use it for several moderators together, or for a between-study variance. The statistic is
+    :math:`2(\ell_{full} - \ell_{reduced})`, chi-square with the difference in parameters as degrees of
+    freedom. If the smaller model sets tau2 to zero, which is the edge of what it can be, the p-value is that
+    of an equal mixture of chi-squares with one degree of freedom less and with all of them.
+
+    Parameters
+    ----------
+    full, reduced : RandomEffectsResults, LocationScaleResults or MultilevelResults
+        Fits of the same effects; both by "ML", or both by "REML" with the same moderators of the mean.
+        An equal-effects fit may stand for tau2 = 0. Two multilevel fits are compared as by
+        :meth:`metaexo.models.MultilevelResults.test_against`.
+
+    Returns
+    -------
+    LikelihoodRatioTest
+        The test, with the fit statistics of both.
+
+    Raises
+    ------
+    NotNestedError
+        If the fits do not belong to the same effects, or the smaller is no special case of the larger.
+    InputError
+        If the fits are not by likelihood, or by REML with different moderators of the mean.
+
+    References
+    ----------
+    Self, S. G., Liang, K.-Y. (1987). Asymptotic properties of maximum likelihood estimators and likelihood
+    ratio tests under nonstandard conditions. Journal of the American Statistical Association 82, 605-610.
+    https://doi.org/10.1080/01621459.1987.10478472
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> es = mx.EffectSizes([0.2, 0.6, 0.1, 0.9, 0.7], [0.02, 0.05, 0.03, 0.04, 0.02])
+    >>> full = mx.RandomEffects(es, [1.0, 3.0, 2.0, 5.0, 4.0]).fit(method="ML", test="z")
+    >>> null = mx.RandomEffects(es).fit(method="ML", test="z")
+    >>> test = mx.likelihood_ratio_test(full, null)
+    >>> print(f"{test.statistic:.2f}, df {test.df:.0f}, p {test.pvalue:.3f}")
+    8.65, df 1, p 0.003
+    """
+    _refuse_other_fits(full, reduced)
+    if hasattr(full, "test_against"):
+        return full.test_against(reduced)  # type: ignore[no-any-return]
+    for fit in (full, reduced):
+        refuse_own_weights(fit, "the likelihood-ratio test")
+    restricted = _one_likelihood(full, reduced)
+    same_data(full, reduced)
+    a, b = full.variance_model(), reduced.variance_model()
+    k = full.effects.k
+    x, x0 = full.design.matrix(k), reduced.design.matrix(k)
+    if not within(x0, x):
+        raise _not_nested("moderators of the mean")
+    if restricted and x.shape[1] != x0.shape[1]:
+        raise InputError(
+            "the fits are by REML and have different moderators of the mean",
+            "fits by ML, whose likelihoods can be compared",
+            'fit both with method="ML"',
+        )
+    if not _variance_within(b, a):
+        raise _not_nested("between-study variances")
+    first, second = full.fit_statistics(restricted), reduced.fit_statistics(restricted)
+    df = first.parameters - second.parameters
+    if df <= 0:
+        raise _not_nested("parameters")
+    boundary = b.link == "none" and b.fixed == 0 and a.link != "none" and a.z.shape[1] == 1
+    return LikelihoodRatioTest(
+        _test(2 * (first.llf - second.llf), df, boundary), first, second, _explained(full, reduced), boundary
+    )
+
+
+def _refuse_other_fits(full: object, reduced: object) -> None:
+    """Raise if what was handed in is no pair of fits of one kind."""
+    several = [hasattr(fit, "test_against") for fit in (full, reduced)]
+    single = [hasattr(fit, "variance_model") and hasattr(fit, "fit_statistics") for fit in (full, reduced)]
+    if all(several) or all(single):
+        return
+    if all(a or b for a, b in zip(several, single, strict=True)):
+        raise NotNestedError(
+            "one fit is multilevel and the other is not",
+            "two fits of one kind",
+            'fit the one-level model as Multilevel(es, "effect")',
+        )
+    kinds = [type(fit).__name__ for fit in (full, reduced)]
+    raise InputError(
+        f"{' and '.join(kinds)} were given",
+        "two fits by likelihood of the same effects: of RandomEffects, LocationScale or Multilevel",
+        "for robust results, test moderators with test_terms() or contrast()",
+    )
+
+
+def _test(statistic: float, df: int, boundary: bool) -> TestResult:
+    value = max(statistic, 0.0)  # rounding may leave -1e-15 where both are equal
+    p = float(chi2_tail(value, df))
+    words = "the smaller model holds"
+    if boundary:
+        below = float(chi2_tail(value, df - 1)) if df > 1 else float(value <= 0)
+        p = 0.5 * (p + below)
+        words += " (tau2 = 0 is on the boundary: p-value of a mixture of chi-squares)"
+    return TestResult(value, "chi2", (float(df),), p, words)
+
+
+def _one_likelihood(full: LikelihoodFit, reduced: LikelihoodFit) -> bool:
+    """Return whether the restricted likelihood is to be used, or say why there is none to compare."""
+    methods = [fit.method for fit in (full, reduced) if fit.variance_model().link != "none"]
+    if not methods or len(set(methods)) > 1 or methods[0] not in ("ML", "REML"):
+        raise InputError(
+            f"the fits are by {full.method} and {reduced.method}",
+            'two fits by "ML", or two by "REML" with the same moderators of the mean',
+            'fit both with method="ML"',
+        )
+    return methods[0] == "REML"
+
+
+def same_data(full: FitOfEffects, reduced: FitOfEffects) -> None:
+    """Raise if two fits are not of the same effects and variances.
+
+    Raises
+    ------
+    NotNestedError
+        If the effects or the variances differ.
+    """
+    a, b = full.effects, reduced.effects
+    if a.k != b.k or not (np.array_equal(a.y, b.y) and np.array_equal(a.v, b.v)):
+        raise NotNestedError(
+            f"the fits are of different effects (k = {a.k} and {b.k})",
+            "two fits of the same rows",
+            "rows with missing moderators must be left out of both",
+        )
+
+
+def within(small: Array, large: Array) -> bool:
+    """Say whether every column of `small` is a combination of the columns of `large`."""
+    size = np.linalg.norm(small, axis=0)
+    basis = np.linalg.qr(large / np.linalg.norm(large, axis=0))[0]
+    rest = small - basis @ (basis.T @ small)
+    return bool((np.linalg.norm(rest, axis=0) <= SAME_SPACE * size).all())
+
+
+def _variance_within(small: VarianceModel, large: VarianceModel) -> bool:
+    """Say whether the variances of one fit are a special case of those of the other."""
+    if large.link == "none":
+        return small.link == "none" and small.fixed == large.fixed
+    if small.link == "none":
+        return True
+    constant = small.z.shape[1] == 1 and bool(np.ptp(small.z) == 0)
+    return (small.link == large.link or constant) and within(small.z, large.z)
+
+
+def _explained(full: Any, reduced: Any) -> float | None:
+    before, after = getattr(reduced, "tau2", None), getattr(full, "tau2", None)
+    if not (isinstance(before, float) and isinstance(after, float)) or "none" in (
+        full.variance_model().link,
+        reduced.variance_model().link,
+    ):
+        return None
+    return max(0.0, (before - after) / before) if before > 0 else 0.0
+
+
+def _not_nested(what: str) -> NotNestedError:
+    return NotNestedError(
+        f"the {what} of the second fit are no special case of those of the first",
+        "the larger model first, and a smaller one that it holds",
+        "exchange the two, or compare their AIC with metaexo.compare",
+    )

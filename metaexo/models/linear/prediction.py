@@ -1,0 +1,444 @@
+"""Mean effects at moderator values, and where the true effect of a new study may lie.
+
+References
+----------
+Higgins, J. P. T., Thompson, S. G., Spiegelhalter, D. J. (2009). A re-evaluation of random-effects
+meta-analysis. Journal of the Royal Statistical Society A 172, 137-159.
+https://doi.org/10.1111/j.1467-985X.2008.00552.x Riley, R. D., Higgins, J. P. T., Deeks, J. J. (2011).
+Interpretation of random effects meta-analyses. BMJ 342, d549. https://doi.org/10.1136/bmj.d549
+
+What a fit says about means and new studies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from metaexo.effects.conversions.scales import back_pooled
+from metaexo.errors import InputError, ShapeError, UnknownChoiceError
+from metaexo.inputs import LARGEST, check_choice, check_number, read_numbers
+from metaexo.models.linear.design import Design
+from metaexo.models.linear.fit_statistics import Pooled
+from metaexo.models.linear.hypothesis import quantiles
+from metaexo.numeric.tails import upper_tail
+from metaexo.types import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from metaexo.models.univariate.fit import RandomEffectsResults
+
+
+def new_rows(design: Design, new: ArrayLike | pd.DataFrame | None) -> Array:
+    """Return rows of the design, shape (r, p), from moderator values without the intercept.
+
+    A table, a dict or a series is read by name. An array has a column for each moderator, in their order; for
+    one moderator it may be a list of its values.
+
+    Raises
+    ------
+    ShapeError
+        If the rows do not have a column for each moderator.
+    InputError
+        If a column is not there, or a value cannot be used.
+    NotIdentifiableError
+        If the data say nothing about a row.
+    """
+    if new is None:
+        return np.ones((1, 1)) if design.x is None else design.x
+    if not design.needed and design.encoding is None and hasattr(new, "keys"):
+        raise ShapeError("new rows were given by name", "no new rows: the fit has no moderators")
+    table = _as_table(design, new)
+    return _from_array(design, new) if table is None else design.encode(table)
+
+
+def _as_table(design: Design, new: object) -> pd.DataFrame | None:
+    """Return what was handed in as a table if it has names, or is words for a single column."""
+    import pandas as pd
+
+    if hasattr(new, "columns"):
+        table = cast("pd.DataFrame", new)
+        if design.encoding is None:  # the moderators were columns: new rows have these and no others
+            for name in map(str, table.columns):
+                if name not in design.needed:
+                    raise UnknownChoiceError("moderator", name, design.needed)
+        return table
+    if isinstance(new, Mapping):
+        return _table_of_dict(design, new)
+    if isinstance(new, pd.Series):
+        if set(design.needed) <= set(map(str, new.index)):
+            return pd.DataFrame([new.tolist()], columns=[str(name) for name in new.index])
+        if len(design.needed) == 1:
+            return pd.DataFrame({design.needed[0]: new.tolist()})
+        raise ShapeError(
+            f"new is a series of {', '.join(map(repr, new.index[:8]))}",
+            f"an entry for each of {', '.join(design.needed)}",
+        )
+    cells = [new] if isinstance(new, str) else new
+    listed = isinstance(cells, list | tuple) or (isinstance(cells, np.ndarray) and cells.ndim == 1)
+    words = listed and all(isinstance(cell, str) for cell in cast("Sequence[Any]", cells))
+    if words and len(design.needed) == 1 and design.encoding is not None:
+        return pd.DataFrame({design.needed[0]: list(cast("Sequence[str]", cells))})
+    return None
+
+
+def _table_of_dict(design: Design, new: Mapping[Any, Any]) -> pd.DataFrame:
+    """Return a table from a dict of names to values; single values stand in every row."""
+    import pandas as pd
+
+    for name in new:
+        if name not in design.needed:
+            raise UnknownChoiceError("moderator", name, design.needed)
+    columns = {
+        str(name): [values] if isinstance(values, str) or np.ndim(values) == 0 else list(values)
+        for name, values in new.items()
+    }
+    lengths = {len(values) for values in columns.values()} - {1}
+    if len(lengths) > 1:
+        found = ", ".join(f"{name}: {len(values)}" for name, values in columns.items())
+        raise ShapeError(f"the new values differ in number ({found})", "one value per row, or a single one")
+    r = lengths.pop() if lengths else 1
+    return pd.DataFrame(
+        {name: values * r if len(values) == 1 else values for name, values in columns.items()}
+    )
+
+
+def _from_array(design: Design, new: object) -> Array:
+    """Return rows of the design from an array of numbers without names."""
+    computed = (
+        []
+        if design.encoding is None
+        else [
+            part.text
+            for part in design.encoding.formula.parts
+            if part.kind == "function" and not part.is_factor
+        ]
+    )
+    values = read_numbers(new, "new")
+    flat = values.ndim < 2
+    names = design.names[design.added :] if design.full is None else design.names
+    q, whole = design.p - design.added, design.p - design.added + len(design.dropped)
+    if values.ndim < 2:
+        values = values.reshape(-1, 1) if whole == 1 else values.reshape(1, -1)
+    if values.ndim != 2 or values.shape[1] not in (q, whole):
+        raise ShapeError(
+            f"the new rows have shape {np.shape(values)}",
+            f"a row per prediction, and one column for each of {', '.join(names) or 'no moderators'}",
+            f"give a table with the columns {', '.join(design.needed)}" if design.needed else "",
+        )
+    if computed and flat:
+        raise InputError(
+            f"new is an array without names, and the formula computes {', '.join(computed)}",
+            f"a table with the columns {', '.join(design.needed)}",
+            f"write predict({{{', '.join(f'{name!r}: [...]' for name in design.needed)}}})",
+        )
+    if values.shape[1] == whole:
+        return design.of_numbers(values)
+    if not (np.abs(values) <= LARGEST).all():
+        raise InputError(
+            "new holds missing, infinite or too large values",
+            f"a value of every moderator, at most {LARGEST:g} in size",
+        )
+    return np.column_stack([np.ones(len(values)), values]) if design.added else values
+
+
+def predict_rows(x: Array, beta: Array, cov: Array, tau2: float, quantile: float) -> pd.DataFrame:
+    """Return means with confidence and prediction intervals for the rows of x, shape (r, p)."""
+    import pandas as pd
+
+    mean = x @ beta
+    variance = np.einsum("rp,pq,rq->r", x, cov, x)
+    prediction_se = np.sqrt(variance + tau2)
+    half, wide = quantile * np.sqrt(variance), quantile * prediction_se
+    return pd.DataFrame(
+        {
+            "estimate": mean,
+            "se": np.sqrt(variance),
+            "low": mean - half,
+            "high": mean + half,
+            "prediction_se": prediction_se,
+            "prediction_low": mean - wide,
+            "prediction_high": mean + wide,
+        }
+    )
+
+
+KINDS = ("default", "riley", "t", "simple")
+SYNONYMS = {"hts": "riley"}
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Means and the distribution of a new study's effect, on the scale of the analysis.
+
+    Attributes
+    ----------
+    mean, se : ndarray, shape (r,)
+        Mean effects and their standard errors.
+    df : ndarray, shape (r,), or None
+        Degrees of freedom of the confidence intervals; None for the normal distribution.
+    prediction_se : ndarray, shape (r,)
+        Standard deviation of a new study's effect around the mean.
+    prediction_df : ndarray, shape (r,), or None
+        Degrees of freedom of the prediction intervals; None for the normal distribution.
+    """
+
+    mean: Array
+    se: Array
+    df: Array | None
+    prediction_se: Array
+    prediction_df: Array | None
+
+    def intervals(self, level: float) -> tuple[Array, Array, Array, Array]:
+        """Return low, high, prediction low and prediction high, each of shape (r,)."""
+        quantile = quantiles(level, self.df)
+        half = quantile * self.se
+        same = self.prediction_df is self.df
+        wide = (quantile if same else quantiles(level, self.prediction_df)) * self.prediction_se
+        return self.mean - half, self.mean + half, self.mean - wide, self.mean + wide
+
+    def above(self, value: float) -> Array:
+        """Return the probability that the effect of a new study exceeds a value, shape (r,)."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            away = (value - self.mean) / self.prediction_se
+        return upper_tail(np.where(np.isnan(away), 0.0, away), self.prediction_df)
+
+
+def predict_new(fit: RandomEffectsResults, x: Array, kind: str, sampling_variance: float) -> Prediction:
+    """Return the prediction of a fit for rows of the design, shape (r, p).
+
+    Raises
+    ------
+    UnknownChoiceError
+        If the kind is not known.
+    InputError
+        If the sampling variance is negative or not finite.
+    """
+    check_choice("kind", kind, (*KINDS, *SYNONYMS))
+    kind = SYNONYMS.get(kind, kind)
+    sampling_variance = check_number("sampling_variance", sampling_variance)
+    if not (np.isfinite(sampling_variance) and sampling_variance >= 0):
+        raise InputError(f"the sampling variance is {sampling_variance}", "a finite variance of at least 0")
+    variance = np.vecdot(x @ fit.cov, x)
+    of_mean = np.zeros_like(variance) if kind == "simple" else variance
+    df = fit.df_of(x)
+    return Prediction(
+        mean=x @ fit.beta,
+        se=np.sqrt(variance),
+        df=df,
+        prediction_se=np.sqrt(of_mean + fit.tau2 + sampling_variance),
+        prediction_df=_prediction_df(fit, kind, df),
+    )
+
+
+def _prediction_df(fit: RandomEffectsResults, kind: str, df: Array | None) -> Array | None:
+    """Return the degrees of freedom of a kind of prediction interval."""
+    if kind == "default":
+        return df
+    if kind == "simple":
+        return None
+    estimated = kind == "riley" and not fit.tau2_given and fit.method != "EE"
+    return np.array([max(1.0, float(fit.df_residual - estimated))])
+
+
+def prediction_frame(
+    found: Prediction, level: float, transform: Callable[[Array], Array] | None
+) -> pd.DataFrame:
+    """Return means and intervals as a table; all but the standard errors are transformed."""
+    import pandas as pd
+
+    low, high, prediction_low, prediction_high = found.intervals(level)
+    numbers = {
+        "estimate": found.mean,
+        "se": found.se,
+        "low": low,
+        "high": high,
+        "prediction_se": found.prediction_se,
+        "prediction_low": prediction_low,
+        "prediction_high": prediction_high,
+    }
+    if transform is not None:
+        for first, second in (("low", "high"), ("prediction_low", "prediction_high")):
+            ends = np.sort([transform(numbers[first]), transform(numbers[second])], axis=0)
+            numbers[first], numbers[second] = ends
+        numbers["estimate"] = np.asarray(transform(found.mean))
+    return pd.DataFrame(numbers)
+
+
+def back_transform(
+    fit: RandomEffectsResults, transform: str | Callable[[Array], Array] | None
+) -> Callable[[Array], Array] | None:
+    """Return the function that a word stands for.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If the word is not known.
+    """
+    if transform is None or callable(transform):
+        return transform
+    words: dict[str, Callable[[Array], Array]] = {"exp": np.exp, "measure": partial(back_pooled, fit.effects)}
+    check_choice("transform", transform, tuple(words))
+    return words[transform]
+
+
+ADJUSTMENTS = ("bonferroni",)
+
+
+class Forecasts:
+    """The part of RandomEffectsResults that predicts."""
+
+    @property
+    def estimate(self) -> float:
+        """The pooled effect, of a fit without moderators."""
+        return float(self._without_moderators().beta[0])
+
+    def pooled(self, level: float | None = None, kind: str = "default") -> Pooled:
+        """Return the pooled effect with confidence and prediction interval.
+
+        Parameters
+        ----------
+        level : float, optional
+            Level of both intervals; default that of the fit.
+        kind : str
+            Kind of prediction interval; see `predict`.
+
+        Raises
+        ------
+        InputError
+            If the fit has moderators: there is no single pooled effect.
+        """
+        fit = self._without_moderators()
+        chosen = fit._level(level)
+        found = predict_new(fit, np.ones((1, 1)), kind, 0.0)
+        low, high, prediction_low, prediction_high = (float(x[0]) for x in found.intervals(chosen))
+        known = fit.method != "EE"
+        return Pooled(
+            estimate=float(found.mean[0]),
+            se=float(found.se[0]),
+            low=low,
+            high=high,
+            prediction_low=prediction_low if known else None,
+            prediction_high=prediction_high if known else None,
+            level=chosen,
+        )
+
+    def predict(
+        self,
+        new: ArrayLike | pd.DataFrame | None = None,
+        level: float | None = None,
+        *,
+        kind: str = "default",
+        sampling_variance: float = 0.0,
+        transform: str | Callable[[Array], Array] | None = None,
+        adjust: str | None = None,
+    ) -> pd.DataFrame:
+        """Return mean effects at moderator values, with confidence and prediction intervals.
+
+        The prediction interval is for the true effect of a new study: its variance adds tau2 to that of the
+        mean.
+
+        Parameters
+        ----------
+        new : array_like or DataFrame, shape (r, q), optional
+            Rows of moderators in the order of the fit, without the intercept. Default: the rows of the fit
+            (one row if there are no moderators).
+        level : float, optional
+            Level of both intervals.
+        kind : {"default", "riley", "hts", "t", "simple"}
+            Quantile of the prediction interval. "default": that of the fit's test (t with k - p degrees of
+            freedom, or normal). "riley", also called "hts": t with k - p - 1 degrees of freedom, at least 1.
+            "t": t with k - p. "simple": normal, with tau alone, as if the mean were known.
+        sampling_variance : float
+            Sampling variance of the new study, for the interval of its observed effect; 0: of its true
+            effect.
+        transform : {"measure", "exp"} or callable, optional
+            Takes estimates and bounds to another scale: that on which the measure is shown, the exponential,
+            or a monotone function. Standard errors stay on the scale of the analysis.
+        adjust : {"bonferroni"}, optional
+            Makes all r intervals hold together: each has the level 1 - (1 - level) / r.
+
+        Returns
+        -------
+        DataFrame
+            Columns estimate, se, low, high, prediction_se, prediction_low, prediction_high.
+
+        Raises
+        ------
+        ShapeError
+            If the new rows do not have a column for each moderator.
+        UnknownChoiceError
+            If a word is not known.
+        InputError
+            If the sampling variance is negative.
+
+        References
+        ----------
+        Higgins, J. P. T., Thompson, S. G., Spiegelhalter, D. J. (2009).
+        https://doi.org/10.1111/j.1467-985X.2008.00552.x
+        Riley, R. D., Higgins, J. P. T., Deeks, J. J. (2011). https://doi.org/10.1136/bmj.d549
+
+        Examples
+        --------
+        >>> import metaexo as mx
+        >>> es = mx.EffectSizes([0.2, 0.6, 0.1, 0.9], [0.02, 0.05, 0.03, 0.04], measure="RR")
+        >>> table = mx.RandomEffects(es).fit().predict(transform="exp", kind="riley")
+        >>> table[["estimate", "prediction_low", "prediction_high"]].round(2).to_numpy().tolist()
+        [[1.54, 0.31, 7.54]]
+        """
+        fit = cast("RandomEffectsResults", self)
+        x = new_rows(fit.design, new)
+        chosen = fit._level(level)
+        if adjust is not None:
+            check_choice("adjust", adjust, ADJUSTMENTS)
+            chosen = 1 - (1 - chosen) / len(x)
+        function = back_transform(fit, transform)
+        return prediction_frame(predict_new(fit, x, kind, sampling_variance), chosen, function)
+
+    def probability_above(
+        self, value: float = 0.0, new: ArrayLike | pd.DataFrame | None = None, kind: str = "default"
+    ) -> Array:
+        """Return the probability that the true effect of a new study exceeds a value.
+
+        Use it to say how often an effect that matters may be expected, not only what the mean is.
+
+        Parameters
+        ----------
+        value : float
+            The value, on the scale of the analysis.
+        new : array_like or DataFrame, shape (r, q), optional
+            Rows of moderators, as in `predict`.
+        kind : str
+            The distribution, as in `predict`.
+
+        Returns
+        -------
+        ndarray, shape (r,)
+            Probabilities, from the same distribution as the prediction interval.
+
+        Examples
+        --------
+        >>> import metaexo as mx
+        >>> es = mx.EffectSizes([0.2, 0.6, 0.1, 0.9], [0.02, 0.05, 0.03, 0.04])
+        >>> print(mx.RandomEffects(es).fit().probability_above(0.0).round(2))
+        [0.84]
+        """
+        fit = cast("RandomEffectsResults", self)
+        return predict_new(fit, new_rows(fit.design, new), kind, 0.0).above(check_number("value", value))
+
+    def _without_moderators(self) -> RandomEffectsResults:
+        """Return the fit, or say that it has no single pooled effect."""
+        fit = cast("RandomEffectsResults", self)
+        if fit.design.x is not None:
+            raise InputError(
+                "this fit has moderators, so there is no single pooled effect",
+                "a fit without moderators",
+                "use predict() at the moderator values of interest",
+            )
+        return fit

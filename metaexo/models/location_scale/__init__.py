@@ -1,0 +1,1 @@
+"""Models in which heterogeneity depends on moderators."""

@@ -1,0 +1,1 @@
+"""Models of dependent effects: several random terms and known covariances."""

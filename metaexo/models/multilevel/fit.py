@@ -1,0 +1,358 @@
+"""MultilevelResults: the sealed outcome of a multilevel fit."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.inputs import Immutable, check_flag, frozen
+from metaexo.ledger import Ledger
+from metaexo.models.linear.design import Design
+from metaexo.models.linear.fit import LinearResults
+from metaexo.models.linear.fit_statistics import FitStatistics
+from metaexo.models.linear.hypothesis import TestResult, make_test, wald_test
+from metaexo.models.multilevel.results import FurtherMultilevel
+from metaexo.models.multilevel.terms import NamedTerm
+from metaexo.models.multilevel.weights import WeightedCoefficients, weighted_coefficients
+from metaexo.numeric.likelihood import LOG_2PI
+from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
+from metaexo.numeric.mixed.maximum import MixedMaximum
+from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
+from metaexo.types import Array
+from metaexo.versions import versions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from metaexo.models.multilevel.summary import Summary
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MultilevelResults(Immutable, FurtherMultilevel, LinearResults):
+    """A fitted multilevel model; asking again with other choices gives a new one.
+
+    Attributes
+    ----------
+    effects : EffectSizes
+        What was fitted.
+    terms : tuple of NamedTerm
+        The random terms.
+    problem : MixedProblem
+        The arrays of the model.
+    maximum : MixedMaximum
+        The maximum of the likelihood with its certificate and log.
+    fixed : dict of int to float
+        Parameters that were held at a value.
+    method, test : str
+        Likelihood and kind of test.
+    level : float
+        Confidence level of all intervals unless a call says otherwise.
+    weighting : sparse array, shape (k, k), or None
+        Weights of the user's own; None for the best ones, the inverse covariance matrix.
+    """
+
+    effects: EffectSizes
+    design: Design
+    terms: tuple[NamedTerm, ...]
+    problem: MixedProblem
+    maximum: MixedMaximum
+    fixed: Mapping[int, float]
+    method: str
+    test: str
+    level: float
+    weighting: sparse.csr_array | None = None
+
+    # -- counts ------------------------------------------------------------------------------------------
+
+    @property
+    def k(self) -> int:
+        """Number of effects."""
+        return self.effects.k
+
+    @property
+    def m(self) -> int:
+        """Number of studies."""
+        return self.effects.m
+
+    @property
+    def df_residual(self) -> int:
+        """Residual degrees of freedom k - p."""
+        return self.k - self.design.p
+
+    @property
+    def ledger(self) -> Ledger:
+        """Rows used and left out."""
+        return self.effects.ledger or Ledger("input", tuple(range(1, self.k + 1)))
+
+    # -- coefficients ------------------------------------------------------------------------------------
+
+    @cached_property
+    def gls(self) -> GeneralisedFit:
+        """Generalised least squares at the estimated components."""
+        found = generalised_fit(self.problem, self.problem.matrices(self.maximum.theta))
+        for values in (found.beta, found.cov, found.mx, found.r):
+            values.flags.writeable = False
+        return found
+
+    @cached_property
+    def own(self) -> WeightedCoefficients | None:
+        """Coefficients with the user's own weights; None without such weights."""
+        return None if self.weighting is None else weighted_coefficients(self, self.weighting)
+
+    @property
+    def beta(self) -> Array:
+        """Coefficients, shape (p,)."""
+        return self.gls.beta if self.own is None else self.own.beta
+
+    @property
+    def cov(self) -> Array:
+        """Covariance matrix of the coefficients, shape (p, p)."""
+        return self.gls.cov if self.own is None else self.own.cov
+
+    @property
+    def df_test(self) -> float | None:
+        """Degrees of freedom of the joint tests; None for z."""
+        if self.test == "z":
+            return None
+        if self.test == "t":
+            return float(self.df_residual)
+        return float(self._containment[self.design.tested].min())
+
+    def df_of(self, rows: Array) -> Array | None:
+        """Return the degrees of freedom of combinations of coefficients, shape (q,); None for z.
+
+        Parameters
+        ----------
+        rows : ndarray, shape (q, p)
+            The combinations.
+        """
+        if self.test != "t-containment":
+            return super().df_of(rows)
+        rows, df = self._combinations(rows)[0], self._containment
+        return np.array([df[np.flatnonzero(row)].min() if row.any() else np.nan for row in rows])
+
+    @cached_property
+    def _containment(self) -> Array:
+        """Degrees of freedom of each coefficient by the levels between which its column varies."""
+        x = self.design.matrix(self.k)
+        df = np.full(self.design.p, float(self.df_residual))
+        for named in self.terms:
+            level = named.term.level
+            firsts = np.unique(level, return_index=True)[1]
+            between = (x == x[firsts[level]]).all(axis=0)
+            left = named.term.levels - int(between.sum())
+            df = np.where(between, np.minimum(df, max(left, 1)), df)
+        return df
+
+    @cached_property
+    def moderator_test(self) -> TestResult:
+        """Omnibus test of all coefficients but the intercept (of the intercept, if it is alone)."""
+        tested = self.design.tested
+        names = ", ".join(self.design.names[j] for j in tested)
+        words = "the pooled effect is zero" if self.design.x is None else f"no effect of {names}"
+        return wald_test(self.beta[tested], self.cov[np.ix_(tested, tested)], self.df_test, words)
+
+    # -- components --------------------------------------------------------------------------------------
+
+    @cached_property
+    def component_values(self) -> Mapping[str, float]:
+        """Component to its estimate; read-only."""
+        out: dict[str, float] = {}
+        for named, part in zip(self.terms, self.problem.split(self.maximum.theta), strict=True):
+            values = named.term.structure.values(part)
+            out.update(zip(named.components, map(float, values), strict=True))
+        return MappingProxyType(out)
+
+    @property
+    def components(self) -> pd.DataFrame:
+        """Variances and correlations of the random terms.
+
+        One row a component, named as `fix` and `profile` take it: term, structure, kind ("variance",
+        "correlation" or "range"), estimate, sd (root of a variance), levels of the term, fixed, at_bound.
+        """
+        import pandas as pd
+
+        rows: list[dict[str, Any]] = []
+        for j, named in enumerate(self.terms):
+            first = int(self.problem.offsets[j])
+            last = int(self.problem.offsets[j + 1])
+            for i, (name, kind) in enumerate(zip(named.components, named.kinds, strict=True)):
+                value = self.component_values[name]
+                own = first + i if named.term.structure.count == len(named.components) else None
+                plain = own is not None and first + i < last
+                rows.append(
+                    {
+                        "component": name,
+                        "term": named.name,
+                        "structure": named.structure,
+                        "kind": kind,
+                        "estimate": value,
+                        "sd": math.sqrt(value) if kind == "variance" else float("nan"),
+                        "levels": named.term.levels,
+                        "fixed": bool(plain and first + i in self.fixed),
+                        "at_bound": _at_bound(kind, value),
+                    }
+                )
+        columns = ["component", "term", "structure", "kind", "estimate", "sd", "levels", "fixed", "at_bound"]
+        return pd.DataFrame(rows, columns=columns).set_index("component")
+
+    def matrix(self, term: str) -> pd.DataFrame:
+        """Return the covariance matrix G of one term by its inner levels.
+
+        Parameters
+        ----------
+        term : str
+            Name of the term.
+        """
+        import pandas as pd
+
+        j = self.position(term)
+        names = self.terms[j].inner or (term,)
+        g = self.g[j]
+        if len(g) != len(names):
+            g = np.full((len(names), len(names)), g[0, 1]) + (g[0, 0] - g[0, 1]) * np.eye(len(names))
+        return pd.DataFrame(g, index=pd.Index(names), columns=pd.Index(names))
+
+    @cached_property
+    def g(self) -> tuple[Array, ...]:
+        """G of each term at the estimates."""
+        return tuple(map(frozen, self.problem.matrices(self.maximum.theta)))
+
+    # -- heterogeneity and likelihood --------------------------------------------------------------------
+
+    @cached_property
+    def _sampling_only(self) -> GeneralisedFit | None:
+        zero = [np.zeros((t.size, t.size)) for t in self.problem.terms]
+        try:
+            return generalised_fit(self.problem, zero)
+        except NotPositiveDefinite:
+            return None
+
+    @cached_property
+    def q(self) -> TestResult:
+        """Q test of (residual) heterogeneity: generalised least squares with V alone."""
+        null = "all effects share one true effect" if self.design.x is None else "no residual heterogeneity"
+        fit = self._sampling_only
+        if fit is None:
+            return TestResult(
+                np.nan, "chi2", (float(self.df_residual),), np.nan, f"{null}; not testable, V is singular"
+            )
+        return make_test(fit.q, "chi2", (self.df_residual,), null)
+
+    @cached_property
+    def typical_variance(self) -> float:
+        """Sampling variance of a typical effect, (k - p) / trace(P) with V alone; NaN if V is singular.
+
+        It is 0 for values without any sampling variance, whose residual variance is a random term.
+        """
+        if self.problem.v.nnz == 0:
+            return 0.0
+        fit = self._sampling_only
+        if fit is None:
+            return float("nan")
+        trace = float(fit.factor.diagonal().sum() - (fit.mx**2).sum())
+        return self.df_residual / trace
+
+    @property
+    def parameters(self) -> int:
+        """Parameters counted: coefficients and estimated components."""
+        return self.design.p + self.problem.count - len(self.fixed)
+
+    def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
+        """Return log-likelihood, deviance, AIC, BIC and AICc at this fit's components.
+
+        Parameters
+        ----------
+        restricted : bool, optional
+            From the restricted likelihood; default: for REML fits.
+        """
+        chosen = self.method == "REML" if restricted is None else check_flag("restricted", restricted)
+        llf = self.gls.llf(chosen)
+        if self.own is not None:  # at these coefficients the likelihood is lower
+            change = self.own.beta - self.gls.beta
+            llf -= 0.5 * float(change @ np.linalg.solve(self.gls.cov, change))
+        n, count = float(self.df_residual if chosen else self.k), self.parameters
+        deviance = -2 * llf
+        if not chosen:
+            fit = self._sampling_only
+            deviance -= np.nan if fit is None else self.k * LOG_2PI + fit.factor.logdet
+        room = max(n, count + 2)
+        return FitStatistics(
+            llf=llf,
+            deviance=deviance,
+            aic=-2 * llf + 2 * count,
+            bic=-2 * llf + count * math.log(n),
+            aicc=-2 * llf + 2 * count * room / (room - count - 1),
+            restricted=chosen,
+            parameters=count,
+        )
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood: restricted for REML fits."""
+        return self.fit_statistics().llf
+
+    @property
+    def aic(self) -> float:
+        """Akaike's information criterion."""
+        return self.fit_statistics().aic
+
+    @property
+    def bic(self) -> float:
+        """Bayesian information criterion."""
+        return self.fit_statistics().bic
+
+    @property
+    def aicc(self) -> float:
+        """AIC with small-sample correction."""
+        return self.fit_statistics().aicc
+
+    # -- provenance --------------------------------------------------------------------------------------
+
+    @property
+    def certificate(self) -> MixedMaximum:
+        """What vouches for the maximum: gradient, curvature, bounds, starts that agree."""
+        return self.maximum
+
+    @property
+    def log(self) -> tuple[str, ...]:
+        """One line a start of the optimisation."""
+        return self.maximum.log
+
+    @property
+    def digest(self) -> str:
+        """Fingerprint of effects, sampling covariances, design and own weights."""
+        v = self.problem.v
+        parts: list[Array] = [self.effects.y, v.data, v.indices, v.indptr, self.design.matrix(self.k)]
+        if self.weighting is not None:
+            parts += [self.weighting.data, self.weighting.indices, self.weighting.indptr]
+        return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in parts)).hexdigest()[:16]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of the packages that made the numbers."""
+        return versions()
+
+    def summary(self) -> Summary:
+        """Return the five-part summary: what was fitted, pooled, spread, data, fit."""
+        from metaexo.models.multilevel.summary import summarise
+
+        return summarise(self)
+
+    def __repr__(self) -> str:
+        inner = ", ".join(f"{name} = {value:.4g}" for name, value in self.component_values.items())
+        return f"MultilevelResults({self.effects.measure.code}, {self.method}: k = {self.k}, {inner})"
+
+
+def _at_bound(kind: str, value: float) -> bool:
+    """Say whether a component is at the edge of what it can be."""
+    return value <= 1e-12 if kind != "correlation" else abs(value) >= 1 - 1e-9

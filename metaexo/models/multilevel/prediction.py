@@ -1,0 +1,189 @@
+"""Predictions of a multilevel fit: means, new effects, and the random effects themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from metaexo.errors import InputError
+from metaexo.inputs import check_choice, read_words
+from metaexo.models.linear.hypothesis import quantiles
+from metaexo.models.linear.prediction import new_rows
+from metaexo.models.multilevel.terms import NamedTerm
+from metaexo.numeric.weighted import refuse_own_weights
+from metaexo.types import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from metaexo.models.multilevel.fit import MultilevelResults
+
+# A term with known relations of more random effects than this gets no standard errors of its effects.
+RELATED_LIMIT = 3_000
+
+
+def predict(
+    fit: MultilevelResults,
+    new: ArrayLike | pd.DataFrame | None,
+    level: float | None,
+    given: Mapping[str, str],
+    inner: Mapping[str, str],
+    without: Sequence[str],
+) -> pd.DataFrame:
+    """Return means with confidence and prediction intervals; see `MultilevelResults.predict`."""
+    import pandas as pd
+
+    added = variance_of_new(fit, given, inner, without)
+    x = new_rows(fit.design, new)
+    mean, variance = x @ fit.beta, np.einsum("rp,pq,rq->r", x, fit.cov, x)
+    if given:
+        refuse_own_weights(fit, "the prediction for a level that was seen")
+        mean, variance = _with_levels(fit, x, given, inner)
+    prediction_se = np.sqrt(np.maximum(variance, 0.0) + added)
+    quantile = quantiles(fit._level(level), fit.df_of(x))
+    half, wide = quantile * np.sqrt(np.maximum(variance, 0.0)), quantile * prediction_se
+    return pd.DataFrame(
+        {
+            "estimate": mean,
+            "se": np.sqrt(np.maximum(variance, 0.0)),
+            "low": mean - half,
+            "high": mean + half,
+            "prediction_se": prediction_se,
+            "prediction_low": mean - wide,
+            "prediction_high": mean + wide,
+        }
+    )
+
+
+def variance_of_new(
+    fit: MultilevelResults, given: Mapping[str, str], inner: Mapping[str, str], without: Sequence[str]
+) -> float:
+    """Return the variance of a new true effect that the random terms add; NaN where an inner level is needed.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If a term or a level is not known.
+    """
+    for words, name in ((given, "given"), (inner, "inner")):
+        if not isinstance(words, Mapping):
+            raise InputError(f"{name} is {words!r}", 'a dict of random terms to levels: {"study": "a"}')
+    left_out = [without] if isinstance(without, str) else read_words(without, "without")
+    for term in [*given, *inner, *left_out]:
+        fit.position(term)
+    return float(
+        sum(
+            level_variance(named, fit.g[j], inner.get(named.name))
+            for j, named in enumerate(fit.terms)
+            if named.name not in given and named.name not in left_out
+        )
+    )
+
+
+def inner_weights(named: NamedTerm, inner: str | None) -> Array | None:
+    """Return the weights of one inner level, shape (s,); None where it is needed but not named."""
+    s = named.term.size
+    if named.structure == "intercept":
+        return np.ones(1)
+    if inner is None:
+        return None
+    check_choice(f"inner level of {named.name}", inner, named.inner)
+    where = named.inner.index(inner)
+    return np.asarray(np.eye(s)[where if len(named.inner) == s else 0])
+
+
+def level_variance(named: NamedTerm, g: Array, inner: str | None) -> float:
+    """Return the variance that a term adds to one true effect; NaN where it depends on the inner level."""
+    weights = inner_weights(named, inner)
+    if weights is not None:
+        return float(weights @ g @ weights)
+    diagonal = np.diagonal(g)
+    slopes = named.structure in ("GEN", "GDIAG")
+    return float(diagonal[0]) if not slopes and np.ptp(diagonal) == 0 else float("nan")
+
+
+def _with_levels(
+    fit: MultilevelResults, x: Array, given: Mapping[str, str], inner: Mapping[str, str]
+) -> tuple[Array, Array]:
+    """Return estimates and error variances of x'b plus the random effects of levels that were seen."""
+    k = fit.k
+    c, own = np.zeros(k), 0.0
+    for name, label in given.items():
+        j = fit.position(name)
+        named, g = fit.terms[j], fit.g[j]
+        check_choice(f"level of {name}", label, named.levels)
+        weights = inner_weights(named, inner.get(name))
+        if weights is None:
+            raise InputError(
+                f"the term {name} has inner levels",
+                f"inner={{{name!r}: ...}}, one of {', '.join(named.inner)}",
+            )
+        at = named.levels.index(label)
+        related = np.eye(named.term.levels)[at] if named.term.relation is None else named.term.relation[at]
+        c += named.term.z @ np.kron(related, g @ weights)
+        own += float(related[at] * (weights @ g @ weights))
+    solved = fit.gls.factor.solve(c[:, None])[:, 0]
+    left = x - solved @ fit.problem.x
+    mean = x @ fit.beta + c @ fit.gls.r
+    return mean, own - c @ solved + np.einsum("rp,pq,rq->r", left, fit.cov, left)
+
+
+def random_effects(fit: MultilevelResults, level: float | None) -> dict[str, pd.DataFrame]:
+    """Return predicted random effects by term; see `MultilevelResults.random_effects`."""
+    refuse_own_weights(fit, "the prediction of random effects")
+    quantile = float(np.asarray(quantiles(fit._level(level), fit.df_test)))
+    return {named.name: _effects_of_term(fit, j, quantile) for j, named in enumerate(fit.terms)}
+
+
+def _effects_of_term(fit: MultilevelResults, j: int, quantile: float) -> pd.DataFrame:
+    import pandas as pd
+
+    named, g = fit.terms[j], fit.g[j]
+    term = named.term
+    t = (term.z.T @ fit.gls.r).reshape(term.levels, term.size)
+    estimate = term.spread(t) @ g
+    se = np.sqrt(np.maximum(_error_variances(fit, j), 0.0))
+    if named.inner_code is not None:
+        rows = np.unique(np.column_stack([term.level, named.inner_code]), axis=0, return_index=True)[1]
+        outer, place, labels = term.level[rows], term.column[rows, 0], named.inner_code[rows]
+        inner = [named.inner[i] for i in labels]
+    else:
+        outer = np.repeat(np.arange(term.levels), term.size)
+        place = np.tile(np.arange(term.size), term.levels)
+        inner = [named.inner[i] if named.inner else "" for i in place]
+    value, error = estimate[outer, place], se[outer, place]
+    return pd.DataFrame(
+        {
+            "level": [named.levels[i] for i in outer],
+            "inner": inner,
+            "estimate": value,
+            "se": error,
+            "low": value - quantile * error,
+            "high": value + quantile * error,
+        }
+    )
+
+
+def _error_variances(fit: MultilevelResults, j: int) -> Array:
+    """Return the variance of u_hat - u for each level and inner level, shape (L, s)."""
+    term, g = fit.terms[j].term, fit.g[j]
+    if term.relation is not None:
+        if term.width > RELATED_LIMIT:
+            return np.full((term.levels, term.size), np.nan)
+        omega = np.kron(term.relation, g)
+        moved = term.z @ omega
+        full = omega - moved.T @ fit.gls.project(moved)
+        return np.asarray(np.diagonal(full).reshape(term.levels, term.size))
+    inside = _level_blocks(fit, j)
+    return np.asarray(np.diagonal(g) - np.einsum("ij,ljk,ki->li", g, inside, g))
+
+
+def _level_blocks(fit: MultilevelResults, j: int) -> Array:
+    """Return Z'PZ of each level of a term, shape (L, s, s)."""
+    term = fit.terms[j].term
+    out = fit.gls.factor.level_blocks(j)
+    tx = (term.z.T @ fit.gls.mx).reshape(term.levels, term.size, -1)
+    return np.asarray(out - np.einsum("lip,ljp->lij", tx, tx))

@@ -1,0 +1,113 @@
+"""Coefficients of a multilevel model with weights of the user's own.
+
+The variance components are those of the likelihood, whatever the weights. With weights W the coefficients are
+b = (X'WX)^-1 X'W y, and with B = (X'WX)^-1 X'W and M the covariance matrix of the effects under the model
+their covariance matrix is B M B'. With W = M^-1 both are those of generalised least squares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.errors import InputError, NotIdentifiableError, UnknownChoiceError
+from metaexo.inputs import Immutable
+from metaexo.models.multilevel.covariance import as_sparse, is_symmetric
+from metaexo.types import Array
+
+if TYPE_CHECKING:
+    from metaexo.models.multilevel.fit import MultilevelResults
+
+
+@dataclass(frozen=True, eq=False)
+class WeightedCoefficients(Immutable):
+    """Coefficients with given weights.
+
+    Attributes
+    ----------
+    beta : ndarray, shape (p,)
+        Coefficients.
+    cov : ndarray, shape (p, p)
+        Their covariance matrix.
+    loadings : ndarray, shape (p, k)
+        B: what each effect counts in each coefficient.
+    spread : ndarray, shape (p, k)
+        B M.
+    """
+
+    beta: Array
+    cov: Array
+    loadings: Array
+    spread: Array
+
+
+def read_weights(es: EffectSizes, weights: Any) -> sparse.csr_array | None:
+    """Return weights as a sparse matrix, shape (k, k); None if there are none.
+
+    Parameters
+    ----------
+    es : EffectSizes
+        The effects.
+    weights : None, "equal", array, list of arrays, list of Block, or sparse matrix
+        One weight an effect, above 0, or a symmetric weight matrix.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If it is another word than "equal".
+    ShapeError
+        If it does not fit the effects.
+    InputError
+        If a weight is missing or not above 0, or the matrix is not symmetric.
+    """
+    if weights is None:
+        return None
+    if isinstance(weights, str):
+        if weights != "equal":
+            raise UnknownChoiceError("weights", weights, ("equal",))
+        weights = np.ones(es.k)
+    matrix = as_sparse(weights, es, "the weight matrix")
+    diagonal = matrix.diagonal()
+    bad = np.flatnonzero(~(np.isfinite(diagonal) & (diagonal > 0)))
+    if bad.size or not np.isfinite(matrix.data).all():
+        raise InputError(
+            "some weights are missing, infinite or not above 0",
+            "finite weights above 0",
+            "leave the rows out with EffectSizes.select",
+            [es.row_ids[int(i)] for i in bad],
+        )
+    if not is_symmetric(matrix):
+        raise InputError("the weight matrix is not symmetric", "a symmetric matrix")
+    return matrix
+
+
+def weighted_coefficients(fit: MultilevelResults, weights: sparse.csr_array) -> WeightedCoefficients:
+    """Return coefficients and their covariance matrix with given weights.
+
+    Raises
+    ------
+    NotIdentifiableError
+        If the weights leave a coefficient undetermined.
+    """
+    q, r = fit.problem.basis
+    wq = weights @ q
+    inner = q.T @ wq
+    if np.linalg.cond(inner) > 1 / (1e3 * np.finfo(float).eps):
+        raise NotIdentifiableError(
+            "the weights leave a coefficient undetermined", "a positive definite weight matrix"
+        )
+    loadings = np.asarray(np.linalg.solve(r, np.linalg.solve(inner, wq.T)), dtype=float)
+    spread = loadings @ fit.problem.v
+    for named, g in zip(fit.terms, fit.g, strict=True):
+        term = named.term
+        moved = (term.zt @ loadings.T).reshape(term.levels, term.size, -1)
+        moved = np.einsum("lip,ij->ljp", term.spread(moved), g)
+        spread = spread + (term.z @ moved.reshape(term.width, -1)).T
+    cov = spread @ loadings.T
+    base = np.linalg.solve(r, q.T @ fit.effects.y)
+    beta = np.asarray(base + loadings @ fit.problem.centred, dtype=float)
+    return WeightedCoefficients(beta, 0.5 * (cov + cov.T), loadings, np.asarray(spread))

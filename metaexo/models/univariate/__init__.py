@@ -1,0 +1,1 @@
+"""Random-effects models and meta-regression of independent effects."""

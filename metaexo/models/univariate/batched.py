@@ -1,0 +1,190 @@
+"""Many random-effects fits in one call: simulations, bootstraps, thousands of small meta-analyses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from metaexo.errors import InputError, ShapeError, TooFewStudiesError
+from metaexo.inputs import check_choice, check_level, read_numbers
+from metaexo.models.linear.fit_statistics import Immutable
+from metaexo.models.univariate.inference import get_test
+from metaexo.numeric.estimators import Estimator, get_estimator
+from metaexo.numeric.moments import weighted_fit
+from metaexo.numeric.problem import make_batch
+from metaexo.numeric.tails import normal_quantile, t_of_tail
+from metaexo.numeric.tau2 import PART_ROWS, each_part
+from metaexo.types import Array
+
+MOST_COUNTS = 1e9
+
+TESTS = ("knapp-hartung", "knapp-hartung-adhoc", "t", "z")
+
+
+@dataclass(frozen=True, eq=False)
+class ManyFits(Immutable):
+    """Pooled effects of B independent meta-analyses.
+
+    Attributes
+    ----------
+    estimate, se, low, high : ndarray, shape (B,)
+        Pooled effect, standard error, confidence interval.
+    tau2 : ndarray, shape (B,)
+        Between-study variance.
+    q : ndarray, shape (B,)
+        Cochran's Q.
+    at_boundary : ndarray of bool, shape (B,)
+        Whether tau2 is 0 because no positive value fits better.
+    k : ndarray, shape (B,)
+        Number of effects.
+    """
+
+    estimate: Array
+    se: Array
+    low: Array
+    high: Array
+    tau2: Array
+    q: Array
+    at_boundary: NDArray[np.bool_]
+    k: Array
+
+
+def fit_many(
+    y: ArrayLike,
+    v: ArrayLike,
+    counts: ArrayLike | None = None,
+    method: str = "REML",
+    test: str | None = None,
+    level: float = 0.95,
+) -> ManyFits:
+    """Fit B random-effects models without moderators in one batched call.
+
+    Use it where fits come by the thousand: each row is a meta-analysis of its own, and no fit is a Python
+    object. The numbers are those of :class:`metaexo.RandomEffects`. Inside ``joblib.parallel_config`` the
+    parts of a large batch go to the workers of joblib.
+
+    Parameters
+    ----------
+    y, v : array_like, shape (B, K)
+        Effects and sampling variances above 0, one meta-analysis a row. Ignored where `counts` is 0.
+    counts : array_like, shape (K,) or (B, K), optional
+        How often each effect takes part: 0 leaves it out, so that meta-analyses may differ in size, and
+        integers above 1 repeat it. Default: once.
+    method, test, level : str, str and float
+        As in :meth:`metaexo.RandomEffects.fit`.
+
+    Returns
+    -------
+    ManyFits
+        One entry a meta-analysis.
+
+    Raises
+    ------
+    ShapeError
+        If the arrays do not fit together.
+    InputError
+        If a value that takes part is missing or infinite, or a variance is not above 0.
+    TooFewStudiesError
+        If a row has fewer than two effects.
+
+    References
+    ----------
+    Viechtbauer, W. (2005). https://doi.org/10.3102/10769986030003261
+    Knapp, G., Hartung, J. (2003). https://doi.org/10.1002/sim.1482
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> fits = mx.fit_many([[0.2, 0.6, 0.1], [0.5, 0.4, 0.6]], [[0.02, 0.05, 0.03], [0.02, 0.05, 0.03]])
+    >>> fits.estimate.round(2), fits.tau2.round(3)
+    (array([0.26, 0.51]), array([0.015, 0.   ]))
+    """
+    estimator = get_estimator(method)
+    chosen = ("z" if estimator.code == "EE" else "knapp-hartung") if test is None else get_test(test)
+    check_choice("test", chosen, TESTS)
+    if estimator.needs_weights:
+        raise InputError(
+            f"{estimator.code} makes tau2 from weights, and many fits have none",
+            "an estimator without weights",
+            "use RandomEffects(effects, weights=...) for each",
+        )
+    level = check_level(level)
+    effects, variances = read_numbers(y, "y"), read_numbers(v, "v")
+    if effects.ndim != 2 or effects.shape != variances.shape or 0 in effects.shape:
+        raise ShapeError(f"y has shape {effects.shape} and v {variances.shape}", "two arrays of shape (B, K)")
+    weights = None if counts is None else read_counts(counts, effects.shape)
+    _check(effects, variances, weights)
+    rows = max(1, PART_ROWS // effects.shape[1])
+    cuts = [slice(begin, begin + rows) for begin in range(0, len(effects), rows)]
+    counted = [None if weights is None else weights[cut] for cut in cuts]
+    parts = each_part(
+        _fit,
+        [(effects[c], variances[c], n, estimator, chosen, level) for c, n in zip(cuts, counted, strict=True)],
+    )
+    return ManyFits(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _fit(
+    y: Array, v: Array, counts: Array | None, estimator: Estimator, test: str, level: float
+) -> tuple[NDArray[Any], ...]:
+    """Return the columns of ManyFits for one part."""
+    batch = make_batch(y, v, n=counts)
+    solution = estimator.kernel(batch)
+    wls = weighted_fit(batch, 1.0 / (batch.v + solution.tau2[:, None]))
+    variance = wls.cov[:, 0, 0]
+    if test.startswith("knapp-hartung"):
+        scale = wls.weighted_ss / batch.df
+        variance = variance * (np.maximum(scale, 1.0) if test.endswith("adhoc") else scale)
+    se = np.sqrt(variance)
+    quantile: Array | float = normal_quantile(level)
+    if test != "z":
+        df, where = np.unique(batch.df, return_inverse=True)
+        quantile = t_of_tail((1 - level) / 2, df)[where]
+    estimate = wls.beta[:, 0]
+    q = weighted_fit(batch, 1.0 / batch.v).weighted_ss
+    half = quantile * se
+    return estimate, se, estimate - half, estimate + half, solution.tau2, q, solution.at_boundary, batch.k
+
+
+def read_counts(counts: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """Return how often each effect takes part, of the shape (B, K).
+
+    Raises
+    ------
+    ShapeError
+        If the shape is neither (K,) nor (B, K).
+    InputError
+        If a count is missing, negative or not whole.
+    """
+    found = read_numbers(counts, "counts")
+    if found.shape not in (shape, shape[1:], ()):
+        raise ShapeError(f"counts have shape {found.shape}", f"shape {shape} or {shape[1:]}")
+    if not ((found >= 0) & (found <= MOST_COUNTS) & (found == np.floor(found))).all():
+        raise InputError(
+            "some counts are missing, negative or not whole", f"whole numbers from 0 to {MOST_COUNTS:g}"
+        )
+    return np.broadcast_to(found, shape)
+
+
+def _check(y: Array, v: Array, counts: Array | None) -> None:
+    """Raise if values that take part cannot be used; the first rows are named."""
+    part = np.ones(y.shape, dtype=bool) if counts is None else counts > 0
+    bad = part & ~((np.abs(y) <= 1e100) & (v >= 1e-100) & (v <= 1e100))
+    if bad.any():
+        raise InputError(
+            "some effects or variances that take part are missing, infinite, too large or not above 0",
+            "y from -1e100 to 1e100, and v from 1e-100 to 1e100",
+            "set the count of such an effect to 0, which leaves it out",
+            [f"row {b + 1}, effect {k + 1}" for b, k in np.argwhere(bad)[:20]],
+        )
+    few = np.flatnonzero((np.full(len(y), y.shape[1]) if counts is None else counts.sum(axis=1)) < 2)
+    if few.size:
+        raise TooFewStudiesError(
+            f"{few.size} rows have fewer than two effects",
+            "at least two effects in each row",
+            "leave these rows out",
+            [f"row {b + 1}" for b in few[:20]],
+        )

@@ -1,0 +1,314 @@
+"""How coefficients are tested: the distribution, the degrees of freedom and the covariance matrix.
+
+References
+----------
+Knapp, G., Hartung, J. (2003). Improved tests for a random effects meta-regression with a single covariate.
+Statistics in Medicine 22, 2693-2710. https://doi.org/10.1002/sim.1482
+Jackson, D., Law, M., Ruecker, G., Schwarzer, G. (2017). The Hartung-Knapp modification for random-effects
+meta-analysis: a useful refinement but are there any residual concerns? Statistics in Medicine 36, 3923-3934.
+https://doi.org/10.1002/sim.7411
+Schulz, A., Schuermann, C., Skipka, G., Bender, R. (2022). Performing meta-analyses with very few studies.
+Methods in Molecular Biology 2345, 91-102. https://doi.org/10.1007/978-1-0716-1566-9_6
+
+The adjustment of Kenward and Roger: covariance and degrees of freedom that allow for estimating tau2.
+
+With w = 1 / (v + tau2), C = (X'WX)^-1 and u = 2 / trace(PP), the large-sample variance of the REML estimate
+of tau2, the adjusted covariance is
+
+    C + 2 u C (X'W^3 X - X'W^2 X C X'W^2 X) C.
+
+A combination c of coefficients has 2 (c'Cc)^2 / (u g^2) degrees of freedom, g = c'C X'W^2 X C c. Joint tests
+are scaled to an F distribution by matching two moments.
+
+References
+----------
+Kenward, M. G., Roger, J. H. (1997). Small sample inference for fixed effects from restricted maximum
+likelihood. Biometrics 53, 983-997. https://doi.org/10.2307/2533558
+Partlett, C., Riley, R. D. (2017). Random effects meta-analysis: coverage performance of 95% confidence and
+prediction intervals following REML estimation. Statistics in Medicine 36, 301-317.
+https://doi.org/10.1002/sim.7140
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from metaexo.effects.conversions.scales import back_pooled
+from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.models.linear.hypothesis import TestResult, make_test
+from metaexo.numeric.moment_estimators import dersimonian_laird
+from metaexo.numeric.moments import moments, weighted_fit
+from metaexo.numeric.tails import normal_quantile, t_quantile
+from metaexo.types import Array
+
+if TYPE_CHECKING:
+    from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
+    from metaexo.effects.effect_sizes import EffectSizes
+    from metaexo.models.univariate.fit import RandomEffectsResults
+
+# Tests by name, and what a summary calls them.
+TESTS = {
+    "knapp-hartung": "Knapp-Hartung",
+    "knapp-hartung-adhoc": "Knapp-Hartung, scale at least 1",
+    "knapp-hartung-or-z": "the wider of Knapp-Hartung and normal quantiles",
+    "knapp-hartung-iqwig": "Knapp-Hartung, scale at least 1 if narrower than DerSimonian-Laird",
+    "kenward-roger": "Kenward-Roger",
+    "t": "t distribution",
+    "z": "normal quantiles",
+}
+# Other names of the same tests.
+TEST_SYNONYMS = {
+    **dict.fromkeys(("knha", "hksj", "hk", "kh", "sj-hk", "hartung-knapp"), "knapp-hartung"),
+    **dict.fromkeys(("adhoc", "knha-adhoc", "mkh"), "knapp-hartung-adhoc"),
+    "normal": "z",
+    "kr": "kenward-roger",
+}
+
+# Fewer effects than this carry a caution: tau2 is then estimated on at most three degrees of freedom.
+FEW_EFFECTS = 5
+MEANT_FOR_RANDOM_EFFECTS = (
+    "the Knapp-Hartung test is meant for random-effects models: with equal effects its scale turns "
+    "heterogeneity into the width of the interval, and agreement into too narrow a one"
+)
+
+
+def get_test(word: object) -> str:
+    """Return the name of a test, also where another name of it was given.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If it is not known; it names the allowed words and the nearest.
+    """
+    if isinstance(word, str) and word in TESTS:
+        return str(word)
+    plain = word.casefold() if isinstance(word, str) else word
+    known = TEST_SYNONYMS.get(plain, plain) if isinstance(plain, str) else plain
+    if not isinstance(known, str) or known not in TESTS:
+        raise UnknownChoiceError("test", word, TESTS)
+    return known
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """The choice that a test comes to for one fit.
+
+    Attributes
+    ----------
+    scale : float
+        Factor on the covariance matrix.
+    df : float or None
+        Degrees of freedom of the t distribution; None for the normal.
+    cov : ndarray, shape (p, p)
+        Covariance matrix of the coefficients.
+    """
+
+    scale: float
+    df: float | None
+    cov: Array
+
+
+def infer(fit: RandomEffectsResults) -> Inference:
+    """Return scale, degrees of freedom and covariance matrix of the fit's test."""
+    cov = np.asarray(fit.coefficient_fit.cov[0])
+    if fit.test == "z":
+        return Inference(1.0, None, cov)
+    df = float(fit.df_residual)
+    if fit.test == "t":
+        return Inference(1.0, df if fit.df_given is None else fit.df_given, cov)
+    if fit.test == "kenward-roger":
+        from metaexo.models.univariate.inference import adjust
+
+        adjusted = adjust(fit)
+        return Inference(1.0, float(adjusted.df(np.eye(fit.design.p)[:1])[0]), adjusted.cov)
+    scale = float(fit.wls.weighted_ss[0]) / df if df else 1.0
+    if fit.test == "knapp-hartung-or-z":
+        if t_quantile(fit.level, df) ** 2 * scale < normal_quantile(fit.level) ** 2:
+            return Inference(1.0, None, cov)
+    elif fit.test == "knapp-hartung-adhoc" or (
+        fit.test == "knapp-hartung-iqwig" and _narrower_than_dersimonian_laird(fit, scale)
+    ):
+        scale = max(1.0, scale)
+    return Inference(scale, df, cov * scale)
+
+
+def cautions_of_fit(fit: RandomEffectsResults) -> tuple[str, ...]:
+    """Return what to know about a fit beyond the degrees of freedom of its coefficients."""
+    found = []
+    if fit.df_residual == 0:
+        found.append(
+            "one effect: there is no tau2 and no I2"
+            if fit.k == 1
+            else f"as many coefficients as effects ({fit.k}): there is no tau2 and no I2"
+        )
+    elif fit.k < FEW_EFFECTS and fit.method != "EE" and not fit.tau2_given:
+        found.append(f"only {fit.k} effects: tau and the prediction interval rest on very little")
+    if fit.method == "EE" and fit.test.startswith("knapp-hartung"):
+        found.append(MEANT_FOR_RANDOM_EFFECTS)
+    narrower = narrower_than_equal_effects(fit)
+    if narrower:
+        found.append(
+            f"the Knapp-Hartung interval of {', '.join(narrower)} is narrower than that of the equal-effects "
+            'model with normal quantiles; test="knapp-hartung-adhoc" or "z" is wider'
+        )
+    if fit.design.x is None and fit.method != "EE":
+        pooled = fit.pooled()
+        ends = {"prediction interval": (pooled.prediction_low, pooled.prediction_high)}
+        found.extend(cautions_of_range(fit.effects, ends))
+    return tuple(found)
+
+
+# Measures of the same thing on a scale without ends.
+WITHOUT_ENDS = {
+    **dict.fromkeys(("COR", "UCOR"), "ZCOR"),
+    **dict.fromkeys(("PR", "PLN"), "PLO"),
+    "ARAW": "ABT",
+    "PCOR": "ZPCOR",
+    "PHI": "ZPHI",
+    "RBIS": "ZBIS",
+    "RPB": "ZPB",
+    "RTET": "ZTET",
+    "SPCOR": "ZSPCOR",
+    "R2": "ZR2",
+    "R2F": "ZR2F",
+    "RD": "OR",
+    "IR": "IRLN",
+}
+
+
+def cautions_of_range(
+    effects: EffectSizes | BoundedEffectSizes, intervals: Mapping[str, tuple[float | None, float | None]]
+) -> tuple[str, ...]:
+    """Return which intervals reach beyond what is possible on the scale on which their measure is shown.
+
+    Parameters
+    ----------
+    effects : EffectSizes or BoundedEffectSizes
+        The effects that were pooled.
+    intervals : mapping
+        What each interval is called, and its ends on the scale of the analysis; None where it has none.
+    """
+    measure = effects.measure
+    least, most = measure.possible
+    if math.isinf(least) and math.isinf(most):
+        return ()
+    room = 1e-9
+    found = []
+    for name, (low, high) in intervals.items():
+        if low is None or high is None:
+            continue
+        ends = back_pooled(effects, [low, high])
+        if ends.min() < least - room or ends.max() > most + room:
+            found.append(f"the {name} ({ends.min():.3g} to {ends.max():.3g})")
+    if not found:
+        return ()
+    where = " to ".join(f"{end:.3g}" if math.isfinite(end) else "any size" for end in (least, most))
+    other = WITHOUT_ENDS.get(measure.code)
+    reach = "reaches" if len(found) == 1 else "reach"
+    remedy = f"; {other} is the measure whose intervals cannot" if other else ""
+    return (f"{' and '.join(found)} {reach} beyond what is possible ({where}){remedy}",)
+
+
+def narrower_than_equal_effects(fit: RandomEffectsResults) -> list[str]:
+    """Return the coefficients whose Knapp-Hartung interval is narrower than the equal-effects one.
+
+    The interval of the equal-effects model, with normal quantiles, leaves out the uncertainty about the
+    differences between studies. See Jackson et al. (2017) above.
+    """
+    scale, df = fit.test_scale, fit.df_test
+    if not 0 < scale < 1 or df is None or (fit.effects.v == 0).any():
+        return []
+    plain = np.diagonal(weighted_fit(fit.batch, 1.0 / fit.batch.v).cov[0])
+    half, other = t_quantile(fit.level, df) * fit.se, normal_quantile(fit.level) * np.sqrt(plain)
+    return [name for name, ours, least in zip(fit.design.names, half, other, strict=True) if ours < least]
+
+
+def _narrower_than_dersimonian_laird(fit: RandomEffectsResults, scale: float) -> bool:
+    """Say whether the Knapp-Hartung interval of the mean is narrower than that of DerSimonian and Laird."""
+    if fit.design.p > 1:
+        raise InputError(
+            'test="knapp-hartung-iqwig" compares intervals of a mean and the fit has moderators',
+            "a fit without moderators",
+            'use test="knapp-hartung-adhoc"',
+        )
+    tau2 = dersimonian_laird(fit.batch).tau2
+    other = weighted_fit(fit.batch, 1.0 / (fit.batch.v + tau2[:, None])).cov[0, 0, 0]
+    ours = scale * fit.coefficient_fit.cov[0, 0, 0]
+    half = t_quantile(fit.level, fit.df_residual) * math.sqrt(ours)
+    return half < normal_quantile(fit.level) * math.sqrt(other)
+
+
+@dataclass(frozen=True, slots=True)
+class KenwardRoger:
+    """Adjusted covariance and what the degrees of freedom are made of.
+
+    Attributes
+    ----------
+    cov : ndarray, shape (p, p)
+        Adjusted covariance matrix.
+    change : ndarray, shape (p, p)
+        Derivative of the covariance with respect to tau2.
+    variance : float
+        Large-sample variance of the estimate of tau2.
+    """
+
+    cov: Array
+    change: Array
+    variance: float
+
+    def df(self, rows: Array) -> Array:
+        """Return the degrees of freedom of combinations of coefficients, shape (q, p)."""
+        of_rows = np.vecdot(rows @ self.cov, rows)
+        change = np.vecdot(rows @ self.change, rows)
+        return np.asarray(2 * of_rows**2 / (self.variance * change**2))
+
+    def joint_test(self, difference: Array, rows: Array, null: str) -> TestResult:
+        """Return the scaled F test that the `difference` of combinations, shape (q, p), is zero."""
+        count = len(rows)
+        inside = np.linalg.solve(rows @ self.cov @ rows.T, rows @ self.change @ rows.T)
+        a1 = self.variance * float(np.trace(inside)) ** 2
+        a2 = self.variance * float(np.trace(inside @ inside))
+        b = (a1 + 6 * a2) / (2 * count)
+        g = ((count + 1) * a1 - (count + 4) * a2) / ((count + 2) * a2)
+        unit = 3 * count + 2 * (1 - g)
+        c1, c2, c3 = g / unit, (count - g) / unit, (count + 2 - g) / unit
+        mean = 1 / (1 - a2 / count)
+        variance = 2 / count * (1 + c1 * b) / ((1 - c2 * b) ** 2 * (1 - c3 * b))
+        df = 4 + (count + 2) / (count * variance / (2 * mean**2) - 1)
+        statistic = float(difference @ np.linalg.solve(rows @ self.cov @ rows.T, difference)) / count
+        return make_test(df / (mean * (df - 2)) * statistic, "F", (count, df), null)
+
+
+def adjust(fit: RandomEffectsResults) -> KenwardRoger:
+    """Return the adjustment for a REML fit.
+
+    Raises
+    ------
+    InputError
+        If the fit is not by REML, or has weights of its own.
+    """
+    if fit.method != "REML" or fit.weighting is not None or fit.tau2_given:
+        raise InputError(
+            'test="kenward-roger" is derived for REML estimates with inverse-variance weights',
+            'method="REML" without weights and without a given tau2',
+            'use test="knapp-hartung"',
+        )
+    w = 1.0 / (fit.effects.v + fit.tau2)
+    x = fit.design.matrix(fit.k)
+    plain = np.asarray(fit.wls.cov[0])
+    second = (x.T * w**2) @ x
+    # X'W^3X - X'W^2X (X'WX)^-1 X'W^2X is a sum of squares, taken so that weights far apart lose no digits;
+    # rows in falling order of weight keep the factorisation exact in each row
+    order = np.argsort(-w)
+    q, r = np.linalg.qr(np.sqrt(w[order])[:, None] * x[order])
+    weighted = w[order][:, None] * np.linalg.solve(r, q.T).T
+    left = weighted - q @ (q.T @ weighted)
+    variance = 2.0 / float(moments(fit.batch, np.array([fit.tau2])).trace_pp[0])
+    cov = plain + 2 * variance * left.T @ left
+    cov = 0.5 * (cov + cov.T)
+    return KenwardRoger(cov, cov @ second @ cov, variance)

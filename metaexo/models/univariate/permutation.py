@@ -1,0 +1,360 @@
+"""Exact permutation tests: the p-value is a count over all rearrangements, no distribution is assumed.
+
+Without moderators the signs of the effects are flipped in all 2^k ways: if the true effects are symmetric
+about zero, each is as likely. With moderators the rows of the design are put against the effects in all
+distinct ways. Every rearrangement is refitted, tau2 included. Beyond some number of them a random sample is
+taken, with the data themselves as one more (Phipson and Smyth), so that no p-value is below 1 / (draws + 1).
+
+An estimate without any spread has an infinite statistic, which ties with other infinite ones; an estimate of
+zero without any spread has the statistic 0, because nothing could be less extreme.
+
+References
+----------
+Follmann, D. A., Proschan, M. A. (1999). Valid inference in random effects meta-analysis. Biometrics 55,
+732-737. https://doi.org/10.1111/j.0006-341X.1999.00732.x
+Higgins, J. P. T., Thompson, S. G. (2004). Controlling the risk of spurious findings from meta-regression.
+Statistics in Medicine 23, 1663-1682. https://doi.org/10.1002/sim.1752
+Phipson, B., Smyth, G. K. (2010). Permutation p-values should never be zero. Statistical Applications in
+Genetics and Molecular Biology 9, 39. https://doi.org/10.2202/1544-6115.1585
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import factorial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaexo.errors import InputError, NotIdentifiableError
+from metaexo.formatting import p_value, plural, printed
+from metaexo.inputs import Immutable, check_choice
+from metaexo.numeric.estimators import get_estimator
+from metaexo.numeric.moments import weighted_fit
+from metaexo.numeric.problem import make_batch
+from metaexo.numeric.weighted import refuse_special_tests
+from metaexo.readable import Readable
+from metaexo.types import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from metaexo.models.univariate.fit import RandomEffectsResults
+
+ALTERNATIVES = ("two-sided", "greater", "less")
+MOST = 100_000
+# With fewer draws no p-value reaches 0.05.
+FEWEST = 19
+CHUNK = 4096
+# Statistics that differ by less than this share count as equal: rearrangements that give the same data.
+TIE = 1e-8
+# A contribution to the effects that is smaller than this share of the largest effect is rounding error.
+NOTHING = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class PermutationTest(Immutable, Readable):
+    """A permutation test of a fit.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Coefficients.
+    pvalue : ndarray, shape (p,)
+        Share of the rearrangements whose statistic is at least as extreme as the one observed; for drawn
+        ones (1 + count) / (1 + draws).
+    omnibus : float
+        The same for the omnibus test of the model.
+    arrangements : int
+        Number of rearrangements, that of the data included.
+    alternative : {"two-sided", "greater", "less"}
+        What counts as extreme for single coefficients.
+    fitted : int
+        How many rearrangements were fitted, that of the data included.
+    """
+
+    names: tuple[str, ...]
+    pvalue: Array
+    omnibus: float
+    arrangements: int
+    alternative: str
+    fitted: int = 0
+
+    @property
+    def exact(self) -> bool:
+        """Whether all rearrangements were fitted."""
+        return self.fitted in (0, self.arrangements)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the p-values by coefficient."""
+        import pandas as pd
+
+        return pd.DataFrame({"pvalue": self.pvalue}, index=pd.Index(self.names, name="coefficient"))
+
+    @printed
+    def __str__(self) -> str:
+        lines = [f"{name}: {p_value(float(p))}" for name, p in zip(self.names, self.pvalue, strict=True)]
+        how = "exact permutation test" if self.exact else f"permutation test, {self.fitted - 1} drawn of"
+        count = (
+            plural(self.arrangements, "rearrangement")
+            if self.arrangements < 1e9
+            else f"more than 10^{len(str(self.arrangements)) - 1} rearrangements"
+        )
+        return "\n".join([f"{how}{',' if self.exact else ''} {count}", *lines])
+
+
+def exact_permutation_test(
+    fit: RandomEffectsResults,
+    alternative: str = "two-sided",
+    limit: int = MOST,
+    draws: int | None = None,
+    seed: int = 0,
+) -> PermutationTest:
+    """Test a fit against all rearrangements of its data, or against many drawn at random.
+
+    Use it with few studies, where the distribution of a test statistic is least certain. With very few the
+    smallest possible p-value is large: 2 / 2^k for a mean.
+
+    Parameters
+    ----------
+    fit : RandomEffectsResults
+        The fit; every rearrangement is fitted by its method and test.
+    alternative : {"two-sided", "greater", "less"}
+        Whether large coefficients of any sign, positive or negative ones count as extreme.
+    limit : int
+        Up to this many rearrangements all are fitted, and the test is exact.
+    draws : int, optional
+        How many are drawn where there are more than `limit`; at least 19. None: then there is no test.
+    seed : int
+        Seed of the draws.
+
+    Returns
+    -------
+    PermutationTest
+        p-values of the coefficients and of the omnibus test; none is below 1 over the number of
+        rearrangements that were fitted.
+
+    Raises
+    ------
+    InputError
+        If there are more rearrangements than `limit` and no `draws`, or `fit` is no such fit.
+    NotIdentifiableError
+        If a statistic is undefined in the data or in a rearrangement.
+    UnknownChoiceError
+        If `alternative` is not known.
+
+    References
+    ----------
+    Follmann, D. A., Proschan, M. A. (1999). https://doi.org/10.1111/j.0006-341X.1999.00732.x
+    Higgins, J. P. T., Thompson, S. G. (2004). https://doi.org/10.1002/sim.1752
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> from metaexo.models import exact_permutation_test
+    >>> fit = mx.RandomEffects(mx.EffectSizes([0.2, 0.6, 0.1, 0.9], [0.02, 0.05, 0.03, 0.04])).fit()
+    >>> exact_permutation_test(fit).pvalue
+    array([0.125])
+    """
+    check_choice("alternative", alternative, ALTERNATIVES)
+    _check_fit(fit)
+    limit, seed = whole_number(limit, "limit", 1), whole_number(seed, "seed", 0)
+    draws = None if draws is None else whole_number(draws, "draws", FEWEST)
+    refuse_special_tests(fit, "the permutation test")
+    number = _count(fit)
+    if number > limit and draws is None:
+        many = str(number) if number < 1e9 else f"more than 10^{len(str(number)) - 1}"
+        raise InputError(
+            f"there are {many} rearrangements of {plural(fit.k, 'effect')}",
+            f"at most {limit}",
+            "pass draws=9999 to fit as many drawn at random"
+            + (f", or limit={number} to fit all of them" if number < 1e9 else ""),
+        )
+    flips = fit.design.x is None
+    if number <= limit:
+        blocks = _signs(fit.k) if flips else _orders(fit.design.matrix(fit.k))
+    else:
+        blocks = _drawn(fit.k, flips, int(draws or 0), np.random.default_rng(seed))
+    y, v = fit.effects.y, fit.effects.v
+    parts = []
+    for block in blocks:
+        effects = y * block if flips else y[block]
+        variances = np.broadcast_to(v, effects.shape) if flips else v[block]
+        parts.append(_statistics(fit, effects, variances))
+    single, omnibus = (np.concatenate(column) for column in zip(*parts, strict=True))
+    observed, together = (part[0] for part in _statistics(fit, y[None], v[None]))
+    drawn = number > limit
+    direct = {"two-sided": np.abs, "greater": np.positive, "less": np.negative}[alternative]
+    sizes, seen = direct(single), direct(observed)
+    return PermutationTest(
+        names=fit.design.names,
+        pvalue=np.array([permutation_p(sizes[:, j], float(seen[j]), drawn) for j in range(seen.size)]),
+        omnibus=permutation_p(omnibus, float(together), drawn),
+        arrangements=number,
+        alternative=alternative,
+        fitted=len(single) + drawn,
+    )
+
+
+def permutation_p(values: Array, observed: float, drawn: bool) -> float:
+    """Return the share of the arrangements whose statistic is at least as large as the observed one.
+
+    Statistics that differ by less than rounding error tie, infinite ones tie with infinite ones, and the
+    arrangement of the data always counts, so the share is at least 1 / arrangements.
+
+    Parameters
+    ----------
+    values : ndarray, shape (B,)
+        Statistics of the arrangements: of all, that of the data among them, or of drawn ones without it.
+    observed : float
+        The statistic of the data.
+    drawn : bool
+        Whether the arrangements were drawn.
+
+    Raises
+    ------
+    NotIdentifiableError
+        If a statistic is undefined.
+
+    Examples
+    --------
+    >>> permutation_p(np.array([np.inf, np.inf, 1.0, 2.0]), np.inf, drawn=False)
+    0.5
+    """
+    undefined = int(np.isnan(values).sum())
+    if undefined or np.isnan(observed):
+        raise NotIdentifiableError(
+            "the test statistic is undefined in the data"
+            if np.isnan(observed)
+            else f"the test statistic is undefined in {undefined} of {len(values)} rearrangements",
+            "effects with some spread, and sampling variances above 0",
+            'use another test or method, for example test="z" and method="REML"',
+        )
+    count = int(as_extreme(values, observed).sum())
+    return (1 + count) / (1 + len(values)) if drawn else max(count, 1) / len(values)
+
+
+def as_extreme(values: Array, observed: float) -> NDArray[np.bool_]:
+    """Return which statistics are at least as large as the observed one, or as good as equal to it."""
+    if np.isinf(observed):
+        return np.asarray(values >= observed)
+    return np.asarray(values >= observed - TIE * abs(observed))
+
+
+def whole_number(value: object, name: str, least: int) -> int:
+    """Return a whole number; refuse what is none, or too small.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+    """
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < least:  # type: ignore[operator]
+        raise InputError(f"{name} is {value!r}", f"a whole number of at least {least}")
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
+def _check_fit(fit: object) -> None:
+    from metaexo.models.univariate.fit import RandomEffectsResults
+
+    if not isinstance(fit, RandomEffectsResults):
+        raise InputError(
+            f"the fit is of type {type(fit).__name__}",
+            "the result of RandomEffects(...).fit()",
+            "fit the model first: mx.RandomEffects(effects).fit()",
+        )
+
+
+def _statistics(fit: RandomEffectsResults, y: Array, v: Array) -> tuple[Array, Array]:
+    """Return the statistics of single coefficients, shape (B, p), and the omnibus ones, shape (B,)."""
+    batch = make_batch(y, v, fit.design.x)
+    tau2 = np.full(batch.size, fit.tau2) if fit.tau2_given else get_estimator(fit.method).kernel(batch).tau2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        wls = weighted_fit(batch, 1.0 / (batch.v + tau2[:, None]))
+    scale = np.ones(batch.size)
+    if fit.test.startswith("knapp-hartung"):
+        scale = wls.weighted_ss / batch.df
+        scale = np.maximum(scale, 1.0) if fit.test == "knapp-hartung-adhoc" else scale
+    beta = wls.beta
+    reach = np.ones(1) if fit.design.x is None else np.abs(fit.design.matrix(fit.k)).max(axis=0)
+    beta = np.where(np.abs(beta) * reach <= NOTHING * np.abs(y).max(axis=-1, keepdims=True), 0.0, beta)
+    se = np.sqrt(np.diagonal(wls.cov, axis1=-2, axis2=-1) * scale[:, None])
+    single = _over(beta, se)
+    tested = fit.design.tested
+    if tested.size == 1:
+        return single, single[:, tested[0]] ** 2
+    some = beta[:, tested]
+    known = np.asarray(np.isfinite(wls.cov).all(axis=(1, 2)))
+    part = np.where(known[:, None, None], wls.cov[:, tested[:, None], tested], np.eye(tested.size))
+    size = np.einsum("bp,bp->b", some, np.linalg.solve(part, some[..., None])[..., 0])
+    return single, np.where(known, _over(size, scale), np.nan)
+
+
+def _over(size: Array, spread: Array) -> Array:
+    """Return a size over its spread: infinite without spread, 0 where the size is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where((size == 0) & ~np.isnan(spread), 0.0, size / spread))
+
+
+def _count(fit: RandomEffectsResults) -> int:
+    """Return the number of distinct arrangements."""
+    if fit.design.x is None:
+        return int(2**fit.k)
+    _, repeats = np.unique(fit.design.matrix(fit.k), axis=0, return_counts=True)
+    total = factorial(fit.k)
+    for count in repeats:
+        total //= factorial(int(count))
+    return total
+
+
+def _signs(k: int) -> Iterator[Array]:
+    """Yield all sign patterns, in blocks of rows, shape (b, k)."""
+    for begin in range(0, 2**k, CHUNK):
+        numbers = np.arange(begin, min(begin + CHUNK, 2**k))
+        yield np.asarray(1.0 - 2.0 * ((numbers[:, None] >> np.arange(k)) & 1), dtype=float)
+
+
+def _drawn(k: int, flips: bool, draws: int, rng: np.random.Generator) -> Iterator[NDArray[Any]]:
+    """Yield random sign patterns, or random orders of the effects, in blocks of rows, shape (b, k)."""
+    for begin in range(0, draws, CHUNK):
+        size = min(CHUNK, draws - begin)
+        if flips:
+            yield np.asarray(2.0 * rng.integers(0, 2, (size, k)) - 1.0)
+        else:
+            yield np.argsort(rng.random((size, k)), axis=1)
+
+
+def _orders(x: Array) -> Iterator[NDArray[np.intp]]:
+    """Yield, in blocks of shape (b, k), the effects that stand against each row of the design.
+
+    Rows of the design that are equal cannot be told apart: each set of them takes its effects in one order.
+    """
+    kind = np.unique(x, axis=0, return_inverse=True)[1].ravel()
+    block = []
+    for pattern in distinct_orders(sorted(kind.tolist())):
+        given: dict[int, list[int]] = {}
+        for effect, label in enumerate(pattern):
+            given.setdefault(label, []).append(effect)
+        block.append([given[label].pop(0) for label in kind.tolist()])
+        if len(block) == CHUNK:
+            yield np.array(block, dtype=np.intp)
+            block = []
+    if block:
+        yield np.array(block, dtype=np.intp)
+
+
+def distinct_orders(labels: list[int]) -> Iterator[list[int]]:
+    """Yield all distinct orders of a sorted list, each from the one before (the next in the dictionary)."""
+    now = list(labels)
+    while True:
+        yield now
+        rise = next((i for i in range(len(now) - 2, -1, -1) if now[i] < now[i + 1]), None)
+        if rise is None:
+            return
+        swap = next(j for j in range(len(now) - 1, rise, -1) if now[j] > now[rise])
+        now = now.copy()
+        now[rise], now[swap] = now[swap], now[rise]
+        now[rise + 1 :] = reversed(now[rise + 1 :])

@@ -1,0 +1,315 @@
+"""How wide a text is, and where it breaks, without a canvas.
+
+Texts are measured with the font that matplotlib ships (DejaVu Sans), read from its own folder, so that a
+plan does not depend on the fonts of the machine. Letters that it lacks (Chinese, say) are those of an
+installed font that has them; where there is none the page says so.
+
+Colours, marks and sizes that all figures share.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+import unicodedata
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.font_manager import FontProperties
+
+NO_LETTER = "\N{REPLACEMENT CHARACTER}"
+SPACES = "\t\n\r\x0b\x0c\x85\u2028\u2029"
+ASCENT = 0.93
+DESCENT = 0.24
+CAP_HEIGHT = 0.73
+
+
+@lru_cache(maxsize=64)
+def font(size: float, bold: bool = False, others: tuple[str, ...] = ()) -> FontProperties:
+    """Return the font of all figures at a size in points, with others for the letters that it lacks."""
+    from matplotlib.font_manager import FontProperties
+
+    if others:
+        weight = "bold" if bold and all(map(_has_bold, others)) else "normal"
+        return FontProperties(family=["DejaVu Sans", *others], weight=weight, size=size)
+    return FontProperties(fname=_own_file(bold), size=size)
+
+
+def _has_bold(family: str) -> bool:
+    from matplotlib.font_manager import fontManager
+
+    heavy = ("bold", "heavy", "black", "700", "800", "900")
+    return any(entry.name == family and str(entry.weight) in heavy for entry in fontManager.ttflist)
+
+
+def _own_file(bold: bool) -> Path:
+    import matplotlib
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return Path(matplotlib.get_data_path(), "fonts", "ttf", name)
+
+
+@lru_cache(maxsize=2)
+def _own_letters(bold: bool) -> frozenset[int]:
+    from matplotlib.font_manager import get_font
+
+    return frozenset(get_font(_own_file(bold)).get_charmap())
+
+
+def fonts_besides(text: str, bold: bool = False) -> tuple[str, ...]:
+    """Return the installed fonts that have the letters of a text which the font of all figures lacks."""
+    if text.isascii():
+        return ()
+    lacking = {ord(letter) for letter in text} - _own_letters(bold)
+    found = (_family_with(letter) for letter in sorted(lacking))
+    return tuple(dict.fromkeys(family for family in found if family is not None))
+
+
+def letters_of_no_font(text: str, bold: bool = False) -> str:
+    """Return the letters of a text that no installed font has.
+
+    Examples
+    --------
+    >>> letters_of_no_font("Li et al. 2020, µ = 3 ± 1")
+    ''
+    """
+    if text.isascii():
+        return ""
+    lacking = {ord(letter) for letter in text} - _own_letters(bold)
+    return "".join(chr(letter) for letter in sorted(lacking) if _family_with(letter) is None)
+
+
+@lru_cache(maxsize=4096)
+def _family_with(letter: int) -> str | None:
+    """Return the name of an installed font that has a letter; None if there is none."""
+    return next((name for name, letters in _installed() if letter in letters), None)
+
+
+@lru_cache(maxsize=1)
+def _installed() -> tuple[tuple[str, frozenset[int]], ...]:
+    """Return the installed fonts in upright regular letters with what they have, by name."""
+    from matplotlib.font_manager import findSystemFonts, fontManager, get_font
+
+    listed = {entry.fname for entry in fontManager.ttflist}
+    for path in sorted(set(findSystemFonts()) - listed):  # installed after matplotlib made its list
+        with suppress(RuntimeError, OSError, ValueError):
+            fontManager.addfont(path)
+    found: dict[str, frozenset[int]] = {}
+    for entry in sorted(fontManager.ttflist, key=lambda entry: (entry.name, entry.fname)):
+        regular = entry.style == "normal" and str(entry.weight) in ("400", "normal", "regular")
+        if not regular or entry.name in found or entry.name.startswith("Last Resort"):
+            continue
+        try:
+            found[entry.name] = frozenset(get_font(entry.fname).get_charmap())
+        except (RuntimeError, OSError, ValueError):  # a font of pictures, or one that is gone
+            continue
+    return tuple(found.items())
+
+
+def plain(text: str) -> str:
+    r"""Return a text in one line, without the signs that are no letters: control signs, halves of pairs.
+
+    A file of type SVG with one of these is not valid.
+
+    Examples
+    --------
+    >>> plain("Li 2020\n(a)\x00\x1b[1m")
+    'Li 2020 (a)[1m'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(" " if sign in SPACES else sign for sign in text if sign in SPACES or _is_letter(sign))
+
+
+def _is_letter(sign: str) -> bool:
+    category = unicodedata.category(sign)
+    return category not in ("Cc", "Cs") and ord(sign) & 0xFFFE != 0xFFFE
+
+
+def lines_in(text: str) -> tuple[str, ...]:
+    r"""Return the lines that a text was given in, each without signs that are no letters.
+
+    Examples
+    --------
+    >>> lines_in("Li 2020\nfirst trial"), lines_in("")
+    (('Li 2020', 'first trial'), ('',))
+    """
+    return tuple(plain(line) for line in text.splitlines()) or ("",)
+
+
+@lru_cache(maxsize=16384)
+def text_width(text: str, size: float, bold: bool = False) -> float:
+    """Return the width of one line of text in points.
+
+    Examples
+    --------
+    >>> text_width("ww", 10.0) > text_width("il", 10.0) > 0
+    True
+    """
+    from matplotlib.textpath import text_to_path
+
+    text = plain(text)
+    if not text:
+        return 0.0
+    for letter in letters_of_no_font(text, bold):
+        text = text.replace(letter, NO_LETTER)
+    # ismath stands for "is mathematical text"; labels are never read as formulas, so "$" is a plain letter.
+    letters = font(100.0, bold, fonts_besides(text, bold))
+    width = text_to_path.get_text_width_height_descent(text, letters, False)[0]
+    return float(width) * size / 100.0
+
+
+def wrap(text: str, letters: int) -> tuple[str, ...]:
+    """Return the text in as few lines of at most `letters` letters as it takes, of about equal length.
+
+    Only words longer than that are broken; a line break in the text stays one.
+
+    Examples
+    --------
+    >>> wrap("short", 60)
+    ('short',)
+    >>> wrap("a long label that will not stand in one line", 30)
+    ('a long label that will', 'not stand in one line')
+    """
+    given = lines_in(text)
+    if len(given) > 1:
+        return tuple(line for part in given for line in wrap(part, letters))
+    (text,) = given
+    if len(text) <= letters:
+        return (text,)
+    lines = _lines(text, letters)
+    longest = max((len(word) for word in text.split()), default=0)
+    shortest = math.ceil(len(text) / max(len(lines), 1))
+    for narrower in range(shortest if longest > letters else max(shortest, longest), letters):
+        balanced = _lines(text, narrower)
+        if len(balanced) <= len(lines):
+            return balanced
+    return lines or ("",)
+
+
+def _lines(text: str, letters: int) -> tuple[str, ...]:
+    return tuple(textwrap.wrap(text, letters, break_on_hyphens=False))
+
+
+def wrap_whole_words(text: str, letters: int) -> tuple[str, ...]:
+    """Return the text in lines; a word longer than `letters` makes all lines as long as itself.
+
+    Examples
+    --------
+    >>> wrap_whole_words("density gradient", 13), wrap_whole_words("ultracentrifugation", 13)
+    (('density', 'gradient'), ('ultracentrifugation',))
+    """
+    return wrap(text, max([letters, *(len(word) for word in plain(text).split())]))
+
+
+def wrap_to_width(text: str, width: float, size: float, bold: bool = False) -> tuple[str, ...]:
+    """Return the text in lines no wider than `width` points; a word wider than that is broken."""
+    given = lines_in(text)
+    if len(given) > 1:
+        return tuple(line for part in given for line in wrap_to_width(part, width, size, bold))
+    (text,) = given
+    whole = text_width(text, size, bold)
+    if whole <= width:
+        return (text,)
+    letters = max(4, int(width / whole * len(text)))
+    lines = _lines(text, letters)
+    while letters > 4 and any(text_width(line, size, bold) > width for line in lines):
+        letters -= 1
+        lines = _lines(text, letters)
+    return lines
+
+
+TEXT_SIZE = 8.5
+SMALL_SIZE = 7.5
+LINE_HEIGHT = 1.22 * TEXT_SIZE
+MARGIN = 10.0
+
+INK = "#1a1a1a"
+GREY = "#666666"
+PALE = "#8c8c8c"
+FAINT = "#949494"
+TRACK = "#e6e6e6"
+WHITE = "#ffffff"
+
+BLACK = "#000000"
+
+# Least contrast of a text and of a line or mark against what it stands on: WCAG 2.2, 1.4.3 and 1.4.11.
+TEXT_CONTRAST, LINE_CONTRAST = 4.5, 3.0
+
+# Okabe and Ito's palette, told apart by the common kinds of colour blindness, without its yellow; orange and
+# sky blue are darker than theirs, so that small marks on white have the contrast of 3.
+PALETTE = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#B87A00",
+    "#2F93CF",
+    "#000000",
+)
+SHAPES = (
+    "circle",
+    "square",
+    "triangle",
+    "diamond",
+    "triangle_down",
+    "pentagon",
+    "plus",
+    "cross",
+    "star",
+    "hexagon",
+)
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of a colour (WCAG 2.2).
+
+    Examples
+    --------
+    >>> luminance("#ffffff"), luminance("#000000")
+    (1.0, 0.0)
+    """
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, two: str) -> float:
+    """Return the contrast ratio of two colours, from 1 to 21 (WCAG 2.2).
+
+    References
+    ----------
+    Web Content Accessibility Guidelines 2.2. https://www.w3.org/TR/WCAG22/
+
+    Examples
+    --------
+    >>> contrast("#ffffff", "#000000")
+    21.0
+    """
+    low, high = sorted((luminance(one), luminance(two)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def text_on(colour: str) -> str:
+    """Return black or white, whichever is read better on a background; its contrast is at least 4.58.
+
+    Examples
+    --------
+    >>> text_on("#0072B2"), text_on("#2F93CF")
+    ('#ffffff', '#000000')
+    """
+    return max((WHITE, BLACK), key=lambda ink: contrast(ink, colour))
+
+
+def colour_and_shape(position: int) -> tuple[str, str]:
+    """Return the colour and the shape of the group at `position`; no pair comes twice before the 70th.
+
+    Examples
+    --------
+    >>> colour_and_shape(0), colour_and_shape(7)
+    (('#0072B2', 'circle'), ('#0072B2', 'cross'))
+    """
+    return PALETTE[position % len(PALETTE)], SHAPES[position % len(SHAPES)]

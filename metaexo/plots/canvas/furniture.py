@@ -1,0 +1,192 @@
+"""Axes, legends, titles and notes as items of a page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from metaexo.plots.canvas.fonts import (
+    GREY,
+    INK,
+    LINE_HEIGHT,
+    MARGIN,
+    SMALL_SIZE,
+    TEXT_SIZE,
+    WHITE,
+    text_width,
+    wrap_to_width,
+)
+from metaexo.plots.canvas.page import Area, Dot, Item, Line, Panel, Text, Ticks, middle
+from metaexo.plots.canvas.scale import Axis
+
+KEY_WIDTH = 14.0
+KEY_GAP = 5.0
+
+
+def axis_items(axis: Axis, panel: Panel, y: float, size: float, line: float) -> list[Item]:
+    """Return a horizontal axis with ticks, their labels and the name of the scale below."""
+    items: list[Item] = [Line(((panel.left, y), (panel.right, y)))]
+    for tick in axis.ticks:
+        x = panel.x(tick.value)
+        items.append(Line(((x, y), (x, y + 3.0))))
+        items.append(Text(x, y + 5.0 + 0.9 * SMALL_SIZE, tick.label, SMALL_SIZE, align="center"))
+    return items + axis_label(axis, panel, y, size, line)
+
+
+def ticks_of(axis: Axis) -> Ticks:
+    """Return the ticks of an axis as shown: values and labels."""
+    return tuple((math.exp(t.value) if axis.log else t.value, t.label) for t in axis.ticks)
+
+
+def axis_label(axis: Axis, panel: Panel, y: float, size: float, line: float) -> list[Item]:
+    """Return the name of the scale, below the ticks of an axis at y."""
+    items: list[Item] = []
+    y += 5.0 + 1.3 * SMALL_SIZE
+    centre = (panel.left + panel.right) / 2
+    for i, text in enumerate(wrap_to_width(axis.label, panel.right - panel.left, size)):
+        items.append(Text(centre, y + (i + 0.9) * line, text, size, align="center"))
+    return items
+
+
+def title_lines(title: str, width: float, size: float = TEXT_SIZE) -> tuple[str, ...]:
+    """Return the lines of a title on a page of a width in points."""
+    return wrap_to_width(title, width - 2 * MARGIN, size, bold=True) if title else ()
+
+
+def title_height(lines: Sequence[str], line: float = LINE_HEIGHT) -> float:
+    """Return the room that a title takes."""
+    return (len(lines) + 0.5) * line if lines else 0.0
+
+
+def title_items(lines: Sequence[str], size: float = TEXT_SIZE, line: float = LINE_HEIGHT) -> list[Item]:
+    """Return a title at the upper left corner."""
+    return [Text(MARGIN, MARGIN + (i + 0.8) * line, text, size, True) for i, text in enumerate(lines)]
+
+
+def note_lines(notes: Sequence[str], width: float) -> tuple[str, ...]:
+    """Return the lines of notes on a page of a width in points."""
+    return tuple(part for note in notes for part in wrap_to_width(note, width - 2 * MARGIN, SMALL_SIZE))
+
+
+def notes_height(lines: Sequence[str]) -> float:
+    """Return the room that notes take, with the lower margin."""
+    return len(lines) * 1.3 * SMALL_SIZE + 0.6 * MARGIN
+
+
+def note_items(lines: Sequence[str], height: float) -> list[Item]:
+    """Return notes at the lower left corner of a page of a height in points."""
+    first = height - notes_height(lines)
+    return [
+        Text(MARGIN, first + (i * 1.3 + 1.0) * SMALL_SIZE, text, SMALL_SIZE, colour=GREY)
+        for i, text in enumerate(lines)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An entry of a legend: a mark, an area or a line, and its words.
+
+    Attributes
+    ----------
+    label : str
+        The words.
+    colour : str
+        Colour of the sign.
+    shape : str
+        Shape of a dot; "area" for a patch, "line" for a line, "" for words alone.
+    hollow : bool
+        Whether the dot is hollow.
+    dash : tuple of float
+        Lengths of ink and gap of a line.
+    hatch : str
+        Hatch of an area.
+    """
+
+    label: str
+    colour: str = INK
+    shape: str = ""
+    hollow: bool = False
+    dash: tuple[float, ...] = ()
+    hatch: str = ""
+
+
+def legend_width(keys: Sequence[Key], size: float, letters: float = 170.0) -> float:
+    """Return the width of a legend in points; labels are broken at `letters` points."""
+    lines = [line for key in keys for line in wrap_to_width(key.label, letters, size)]
+    return KEY_WIDTH + KEY_GAP + max((text_width(line, size, True) for line in lines), default=0.0)
+
+
+def legend_height(keys: Sequence[Key], size: float, line: float, letters: float = 170.0) -> float:
+    """Return the height of a legend in points."""
+    return sum(_lines(key, size, letters) for key in keys) * line + 0.35 * line * len(keys)
+
+
+def legend_items(
+    keys: Sequence[Key], x: float, y: float, size: float, line: float, letters: float = 170.0
+) -> list[Item]:
+    """Return a legend whose upper left corner stands at x, y."""
+    items: list[Item] = []
+    for key in keys:
+        centre = y + line / 2
+        items += _sign(key, x + KEY_WIDTH / 2, centre)
+        left = x + KEY_WIDTH + KEY_GAP if key.shape else x
+        for i, text in enumerate(wrap_to_width(key.label, letters, size)):
+            items.append(Text(left, middle(centre + i * line, size), text, size, bold=not key.shape))
+        y += (_lines(key, size, letters) + 0.35) * line
+    return items
+
+
+def legend_rows(keys: Sequence[Key], width: float, size: float) -> tuple[tuple[Key, ...], ...]:
+    """Return a legend in rows, as many keys side by side as a page of a width in points holds."""
+    rows: list[list[Key]] = []
+    x = width
+    for key in keys:
+        needed = _key_width(key, size)
+        if x + needed > width - MARGIN:
+            rows.append([])
+            x = MARGIN
+        rows[-1].append(key)
+        x += needed + KEY_WIDTH
+    return tuple(tuple(row) for row in rows)
+
+
+def legend_rows_height(rows: Sequence[Sequence[Key]], line: float) -> float:
+    """Return the height of a legend in rows."""
+    return (len(rows) + 0.5) * line if rows else 0.0
+
+
+def legend_rows_items(
+    rows: Sequence[Sequence[Key]], left: float, y: float, size: float, line: float
+) -> list[Item]:
+    """Return a legend in rows whose upper left corner stands at left, y."""
+    items: list[Item] = []
+    for i, row in enumerate(rows):
+        x, centre = left, y + (i + 0.5) * line
+        for key in row:
+            items += _sign(key, x + KEY_WIDTH / 2, centre)
+            items.append(Text(x + KEY_WIDTH + KEY_GAP, middle(centre, size), key.label, size))
+            x += _key_width(key, size) + KEY_WIDTH
+    return items
+
+
+def _key_width(key: Key, size: float) -> float:
+    return KEY_WIDTH + KEY_GAP + text_width(key.label, size)
+
+
+def _lines(key: Key, size: float, letters: float) -> int:
+    return len(wrap_to_width(key.label, letters, size))
+
+
+def _sign(key: Key, x: float, y: float) -> list[Item]:
+    half = KEY_WIDTH / 2
+    if key.shape == "area":
+        corners = ((x - half, y - 4), (x + half, y - 4), (x + half, y + 4), (x - half, y + 4))
+        patch = [Area(corners, key.colour, WHITE, 0.3, key.hatch)] if key.hatch else []
+        return [*patch, Area(corners, "none" if key.hatch else key.colour, INK, 0.3)]
+    if key.shape == "line":
+        return [Line(((x - half, y), (x + half, y)), 0.9, key.colour, key.dash)]
+    if key.shape:
+        fill = WHITE if key.hollow else key.colour
+        return [Dot(x, y, key.shape, 6.0, fill, key.colour, 0.9)]
+    return []

@@ -1,0 +1,253 @@
+"""From the scale of the analysis to what is shown and to the axis; where an axis ends and has ticks.
+
+An axis holds what is shown: a ratio on a logarithmic axis, everything else on a linear one, proportions and
+correlations that were analysed on a scale of their own too. Places on a logarithmic axis are natural
+logarithms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from metaexo.effects.measure import Measure
+from metaexo.errors import InputError
+from metaexo.formatting import MINUS
+from metaexo.plots.canvas.fonts import SMALL_SIZE, text_width
+from metaexo.plots.canvas.words import power_label, settle
+
+# Ranges that an axis need not show as a whole.
+DIFFERENCES = ("Risk difference", "Arcsine difference")
+PART = 0.25
+FURTHEST = 345.0  # a logarithmic axis goes from 1e-150 to 1e150 at most
+FENCE = 1.5
+SQUASHED = 2.5
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A tick: its value on the scale of the axis and its label on the scale that is shown."""
+
+    value: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A horizontal axis of effects.
+
+    Attributes
+    ----------
+    low, high : float
+        Ends on the scale of the axis: what is shown, or its natural logarithm where `log` is true.
+    ticks : tuple of Tick
+        Ticks inside the ends.
+    reference : float or None
+        Value of the reference line, on the scale of the axis.
+    label : str
+        Name of the scale that is shown.
+    log : bool
+        Whether the scale that is shown is logarithmic.
+    """
+
+    low: float
+    high: float
+    ticks: tuple[Tick, ...]
+    reference: float | None
+    label: str
+    log: bool = False
+
+
+def display(measure: Measure, value: float) -> float:
+    """Return a value of the analysis on the scale that is shown; infinite where it is too large for it."""
+    with np.errstate(over="ignore"):
+        return float(measure.back(np.array(float(value))))
+
+
+def on_axis(measure: Measure, value: float) -> float:
+    """Return the place of a shown value on the axis of a measure: itself, or its natural logarithm."""
+    if not measure.display_log:
+        return float(value)
+    return math.log(value) if value > 0 else -math.inf
+
+
+def from_axis(measure: Measure, place: float) -> float:
+    """Return the shown value at a place of the axis of a measure; infinite where it is too large."""
+    if not measure.display_log:
+        return float(place)
+    with np.errstate(over="ignore"):
+        return float(np.exp(place))
+
+
+def place_of(measure: Measure, value: float, name: str) -> float:
+    """Return the place of a value that the user gave, on the scale that is shown.
+
+    Raises
+    ------
+    InputError
+        If the axis of the measure does not have the value, for example a risk ratio of 0.
+    """
+    possible = math.exp(-FURTHEST) < value < math.exp(FURTHEST) if measure.display_log else abs(value) < 1e300
+    if not possible:
+        ratio = measure.display_log
+        raise InputError(
+            f"{name}: {value:g} is not a value of {measure.display!r}",
+            "a number above 0, from 1e-149 to 1e149" if ratio else "a finite number below 1e300",
+            "give it as the figure shows it, not as a logarithm" if ratio else "",
+        )
+    return on_axis(measure, value)
+
+
+def given_limits(measure: Measure, limits: tuple[float, float]) -> tuple[float, float]:
+    """Return the ends of an axis that the user gave, as places on it.
+
+    Raises
+    ------
+    InputError
+        If the axis does not have them, or the first is not below the second.
+    """
+    low, high = (place_of(measure, value, "limits") for value in limits)
+    if not low < high:
+        raise InputError(
+            f"the limits are {limits}",
+            "two numbers, the lower one first",
+            "exchange them, or move them apart",
+        )
+    return low, high
+
+
+def axis_between(
+    measure: Measure, low: float, high: float, reference: float | None, label: str, width: float
+) -> Axis:
+    """Return the axis between two places, with ticks as its `width` in points allows."""
+    if measure.display_log:
+        low, high = max(low, -FURTHEST), min(high, FURTHEST)
+    return Axis(low, high, make_ticks(measure, low, high, width), reference, label, measure.display_log)
+
+
+def whole_range(measure: Measure, low: float, high: float) -> tuple[float, float]:
+    """Return the ends of an axis of a measure with a range: the whole of it, unless a part is enough.
+
+    A proportion is shown from 0 to 1 and a correlation from -1 to 1; what takes less than a quarter of that,
+    or is a difference, has an axis of its own, which ends where the range does.
+    """
+    least, most = measure.possible
+    if (
+        math.isfinite(most - least)
+        and measure.display not in DIFFERENCES
+        and high - low >= PART * (most - least)
+    ):
+        return least, most
+    return max(low, least), min(high, most)
+
+
+def robust_limits(
+    lows: Sequence[float], highs: Sequence[float], always: Sequence[float], pad: float = 0.04
+) -> tuple[float, float]:
+    """Return axis limits that show what matters and let single huge intervals run out of the picture.
+
+    With q1 and q3 the quartiles of all bounds, the bounds within [q1 - 1.5 (q3 - q1), q3 + 1.5 (q3 - q1)] are
+    near. If all bounds together need more than 2.5 times the room of the near ones, the others are cut.
+    The values of `always` are never cut.
+
+    Parameters
+    ----------
+    lows, highs : sequence of float
+        Bounds of the intervals of the studies.
+    always : sequence of float
+        Values that must be seen: the reference line, pooled effects and their bounds.
+    pad : float
+        Room at both ends, as a share of the width.
+
+    Examples
+    --------
+    >>> robust_limits([-1.0, -0.5, -90.0], [1.0, 0.8, 95.0], [0.0], pad=0.0)
+    (-1.0, 1.0)
+    """
+    bounds = np.array([x for x in (*lows, *highs) if np.isfinite(x)])
+    needed = [x for x in always if np.isfinite(x)]
+    if bounds.size:
+        q1, q3 = np.quantile(bounds, [0.25, 0.75])
+        fence = FENCE * (q3 - q1)
+        near = [*needed, *bounds[(bounds >= q1 - fence) & (bounds <= q3 + fence)]]
+        every = [*needed, *bounds]
+        needed = every if np.ptp(every) <= SQUASHED * np.ptp(near) else near
+    low, high = float(min(needed, default=-1.0)), float(max(needed, default=1.0))
+    if high - low < 1e-12 * max(1.0, abs(low)):
+        low, high = low - 1.0, high + 1.0
+    room = pad * (high - low)
+    return low - room, high + room
+
+
+def make_ticks(measure: Measure, low: float, high: float, width: float) -> tuple[Tick, ...]:
+    """Return ticks at round shown values, three or more if as many stand apart in `width` points.
+
+    `low` and `high` are places on the axis.
+    """
+    ticks: tuple[Tick, ...] = ()
+    for least in (3, 2):
+        for values in _candidates(measure, low, high):
+            ticks = tuple(Tick(on_axis(measure, v), tick_label(v)) for v in values)
+            if least <= len(ticks) <= 9 and _stand_apart(ticks, low, high, width):
+                return ticks
+    return ticks[:1]
+
+
+def linear_ticks(low: float, high: float, most: int = 8) -> list[float]:
+    """Return round values within the limits, at steps of 1, 2 or 5 times a power of ten."""
+    for step in _steps(high - low):
+        first, last = np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9)
+        if last - first + 1 <= most:
+            return [settle(i * step) for i in range(int(first), int(last) + 1)]
+    return []
+
+
+def tick_label(value: float) -> str:
+    """Return the shortest text of a round value, with a true minus sign.
+
+    Examples
+    --------
+    >>> tick_label(0.5), tick_label(-2.0), tick_label(1e6)
+    ('0.5', '−2', '10⁶')
+    """
+    if value != 0 and not 1e-4 <= abs(value) < 1e6:
+        return power_label(value)
+    return f"{value:.6f}".rstrip("0").rstrip(".").replace("-", MINUS)
+
+
+def _candidates(measure: Measure, low: float, high: float) -> list[list[float]]:
+    """Return lists of round shown values, the densest first."""
+    shown_low, shown_high = from_axis(measure, low), from_axis(measure, high)
+    linear = [linear_ticks(shown_low, shown_high, most) for most in (8, 7, 6, 5, 4, 3, 2)]
+    if not measure.display_log or shown_low <= 0 or not math.isfinite(shown_high):
+        return linear
+    logs = [_log_values(shown_low, shown_high, mantissas) for mantissas in ((1, 2, 5), (1, 3), (1,))]
+    logs += [_log_values(shown_low, shown_high, (1,), every) for every in (2, 3, 5, 10, 20, 50, 100)]
+    return logs if len(logs[0]) >= 3 else linear
+
+
+def _log_values(low: float, high: float, mantissas: tuple[int, ...], every: int = 1) -> list[float]:
+    first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
+    values = [settle(m * 10.0**e) for e in range(first, last + 1) if e % every == 0 for m in mantissas]
+    return [v for v in values if low * (1 - 1e-9) <= v <= high * (1 + 1e-9)]
+
+
+def _steps(span: float) -> list[float]:
+    if not span > 0:
+        return []
+    exponent = int(np.floor(np.log10(span))) - 2
+    return [m * 10.0**e for e in range(exponent, exponent + 5) for m in (1, 2, 5)]
+
+
+def _stand_apart(ticks: tuple[Tick, ...], low: float, high: float, width: float) -> bool:
+    """Return whether the labels have at least the width of two letters between them."""
+    for one, two in pairwise(sorted(ticks, key=lambda tick: tick.value)):
+        gap = (two.value - one.value) / (high - low) * width
+        needed = 0.5 * (text_width(one.label, SMALL_SIZE) + text_width(two.label, SMALL_SIZE))
+        if gap < needed + 1.2 * SMALL_SIZE:
+            return False
+    return True

@@ -1,0 +1,314 @@
+"""Numbers and names as the figures print them.
+
+What the figures say of fits, of rows that were left out, and of effects that were derived.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metaexo.formatting import MINUS, MISSING, number, p_value, percent, plural
+from metaexo.numeric.estimators import ESTIMATORS
+
+if TYPE_CHECKING:
+    from metaexo.effects.effect_sizes import Derivation
+    from metaexo.ledger import Ledger
+
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+NAMES = {"isolation": "isolation method"}
+LARGE = 1e7
+NOT_REPORTED, OTHER = "not reported", "other"
+
+
+def settle(value: float) -> float:
+    """Return the value to ten significant digits, so that noise in the last ones cannot turn a tie.
+
+    Examples
+    --------
+    >>> settle(0.1249999999999), settle(0.1250000000001)
+    (0.125, 0.125)
+    """
+    return float(f"{float(value):.10g}")
+
+
+def shown(value: float | None, digits: int) -> str:
+    """Return a number as text; None and NaN as a dash, extreme ones with a power of ten.
+
+    Examples
+    --------
+    >>> shown(0.125, 2), shown(-3.0, 1), shown(None, 2), shown(7.93e-12, 2)
+    ('0.12', '−3.0', '–', '7.93×10⁻¹²')
+    """
+    text = number(None if value is None else settle(value), digits)
+    mantissa, e, exponent = text.partition("e")
+    return f"{mantissa}×10{_raised(exponent)}" if e else text
+
+
+def fixed(value: float | None, digits: int) -> str:
+    """Return a number of a column, with as many decimals as the others, however small it is.
+
+    Only what is too large to be read so is shown with a power of ten.
+
+    Examples
+    --------
+    >>> fixed(-0.000524, 2), fixed(0.46, 0), fixed(None, 2), fixed(2.5e9, 1)
+    ('0.00', '0', '–', '2.5×10⁹')
+    """
+    if value is None or not abs(value) < LARGE:
+        return shown(value, digits)
+    text = f"{settle(value):.{digits}f}"
+    return (text.lstrip("-") if float(text) == 0 else text).replace("-", MINUS)
+
+
+def at_least(value: float, digits: int = 2) -> str:
+    """Return " = " and a number that cannot be negative; " < " and the least that is shown, if it is smaller.
+
+    Examples
+    --------
+    >>> at_least(0.314), at_least(0.0003), at_least(0.0)
+    (' = 0.31', ' < 0.01', ' = 0.00')
+    """
+    least = 10.0**-digits
+    return f" < {least:.{digits}f}" if 0 < settle(value) < 0.5 * least else f" = {fixed(value, digits)}"
+
+
+def power_label(value: float) -> str:
+    """Return a round value with a power of ten.
+
+    Examples
+    --------
+    >>> power_label(1e6), power_label(-2e-5)
+    ('10⁶', '−2×10⁻⁵')
+    """
+    mantissa, _, exponent = f"{value:.0e}".partition("e")
+    sign = mantissa.replace("-", MINUS).removesuffix("1")
+    return f"{sign}{'×' if sign[-1:].isdigit() else ''}10{_raised(exponent)}"
+
+
+def _raised(exponent: str) -> str:
+    return str(int(exponent.replace(MINUS, "-"))).translate(RAISED)
+
+
+def same_line(text: str) -> str:
+    """Return the text with blanks at which no line breaks."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def typeset(text: str) -> str:
+    """Return a remark with Greek letters and raised digits where plain text had to do without.
+
+    Examples
+    --------
+    >>> typeset("one tau2 for all")
+    'one τ² for all'
+    """
+    return text.replace("tau2", "τ²").replace("I2", "I²")
+
+
+def name_of(key: str) -> str:
+    """Return the name of a column in words.
+
+    Examples
+    --------
+    >>> name_of("source_category"), name_of("isolation")
+    ('source', 'isolation method')
+    """
+    text = key.replace("_", " ").removesuffix(" category")
+    return NAMES.get(text, text)
+
+
+def title_of(key: str) -> str:
+    """Return the name of a column as a heading.
+
+    Examples
+    --------
+    >>> title_of("source_category"), title_of("follow_up_weeks"), title_of("n")
+    ('Source', 'Follow up weeks', 'n')
+    """
+    text = name_of(key)
+    return text if len(text) == 1 else text[:1].upper() + text[1:]
+
+
+def whole_or_decimals(values: Sequence[float], most: int = 3) -> int:
+    """Return how many decimals a column of numbers needs, at most `most`.
+
+    Examples
+    --------
+    >>> whole_or_decimals([2020.0, 2021.0]), whole_or_decimals([0.5, 1.25]), whole_or_decimals([1 / 3])
+    (0, 2, 2)
+    """
+    finite = [v for v in values if np.isfinite(v)]
+    for digits in range(most + 1):
+        if all(abs(v - round(v, digits)) <= 1e-9 * max(1.0, abs(v)) for v in finite):
+            return digits
+    return 2
+
+
+def words(value: object, wording: Mapping[str, str] | None = None, missing: str = MISSING) -> str:
+    """Return a category in words: its entry in `wording`, or itself with blanks for underscores.
+
+    A missing value is shown as `missing`.
+
+    Examples
+    --------
+    >>> words("bone_marrow_msc"), words("adipose_msc", {"adipose_msc": "adipose MSC"}), words(None)
+    ('bone marrow msc', 'adipose MSC', '–')
+    """
+    if value is None or (isinstance(value, float) and np.isnan(value)) or str(value) in {"", "<NA>", "nan"}:
+        return missing
+    text = str(value)
+    return (wording or {}).get(text, text.replace("_", " "))
+
+
+def stratum_words(levels: Mapping[str, str], wording: Mapping[str, str] | None = None) -> str:
+    """Return the levels of a stratum in words; "other" and "not reported" say of what.
+
+    Examples
+    --------
+    >>> stratum_words({"outcome": "wound_closure", "source": "Not reported"})
+    'wound closure / source not reported'
+    >>> stratum_words({"source": "Other", "isolation": "other"})
+    'Other source / other isolation method'
+    """
+    known = wording or {}
+    named = [
+        known[level] if level in known else _with_factor(factor, words(level), first=not position)
+        for position, (factor, level) in enumerate(levels.items())
+    ]
+    return " / ".join(named)
+
+
+def _with_factor(factor: str, level: str, first: bool) -> str:
+    """Return the level, with the name of its factor if it says nothing without it."""
+    name = name_of(factor)
+    said = {OTHER: f"{OTHER} {name}", NOT_REPORTED: f"{name} {NOT_REPORTED}"}.get(level.casefold())
+    if said is None:
+        return level
+    return said[:1].upper() + said[1:] if first and level[:1].isupper() else said
+
+
+def level_words(level: float) -> str:
+    """Return a level in per cent.
+
+    Examples
+    --------
+    >>> level_words(0.95), level_words(0.975)
+    ('95 %', '97.5 %')
+    """
+    return f"{settle(100 * level):g} %"
+
+
+TESTS = {
+    "z": "the normal distribution",
+    "t": "the t distribution",
+    "knapp-hartung": "Knapp-Hartung",
+    "knapp-hartung-adhoc": "Knapp-Hartung (scale of at least 1)",
+}
+NOT_ASKED = "not selected:"
+THRESHOLD = re.compile(r"only p .+: gives a bound, not a point")
+
+
+def spread_words(fit: Any) -> list[str]:
+    """Return the between-study variance and I² of a fit, as far as it has them.
+
+    Where there are as many coefficients as effects there is neither.
+    """
+    parts: list[str] = []
+    if getattr(fit, "df_residual", 1) < 1:
+        return parts
+    tau2, i2 = getattr(fit, "tau2", None), getattr(fit, "i2", None)
+    if isinstance(tau2, float | int | np.floating):
+        parts.append(f"τ²{at_least(float(tau2))}")
+    if isinstance(i2, float | int | np.floating):
+        parts.append(f"I² = {percent(settle(float(i2)))}")
+    return parts
+
+
+def count_words(effects: int, studies: int) -> list[str]:
+    """Return the counts of effects and studies."""
+    return [f"k = {effects}", f"m = {studies}"]
+
+
+def words_of_test(test: Any) -> str:
+    """Return a test as "F(3, 12.1) = 4.50, p = 0.024"."""
+    df = test.df if isinstance(test.df, tuple | list) else (test.df,)
+    degrees = ", ".join(f"{settle(d):.1f}".removesuffix(".0") for d in df if d is not None)
+    name = str(test.distribution)
+    sign = "χ²" if name.lower().startswith("chi") else name[:1] if name[:1] in "FtTzZ" else name
+    bracket = f"({degrees})" if degrees else ""
+    return f"{sign}{bracket} = {shown(test.statistic, 2)}, {p_value(settle(test.pvalue))}"
+
+
+def method_words(fit: Any) -> str:
+    """Return the model of a fit in one sentence."""
+    method = str(getattr(fit, "method", "") or "")
+    test = str(getattr(fit, "test", "") or "")
+    if method in {"EE", "FE", "CE"}:
+        text = "Equal-effects model"
+    elif method:
+        name = f"{ESTIMATORS[method].name} ({method})" if method in ESTIMATORS else method
+        text = f"Random-effects model; τ² by {name}"
+    else:
+        text = type(fit).__name__
+    if test:
+        text += f"; intervals of pooled effects by {TESTS.get(test, test)}"
+    return text + "."
+
+
+def ledger_words(ledger: Ledger | None, most: int = 3) -> str:
+    """Return what was left out of a table and the commonest reasons; empty if nothing was.
+
+    Rows that were not asked for are told apart from those that were and could not be used.
+
+    Examples
+    --------
+    >>> from metaexo.ledger import Ledger
+    >>> ledger = Ledger("outcomes.csv", (2, 3, 4, 5)).leave_out({2: "not selected: unit == '%'"}, "selection")
+    >>> ledger_words(ledger.leave_out({3: "no SD", 4: "only p < 0.05: gives a bound, not a point"}, "effect"))
+    '3 of 4 rows of outcomes.csv were asked for; 2 of these are left out: no SD (1); only a threshold ...'
+    """
+    if ledger is None or not ledger.left_out:
+        return ""
+    reasons = [entry.reason for entry in ledger.left_out if not entry.reason.startswith(NOT_ASKED)]
+    asked = len(ledger.used) + len(reasons)
+    rows = f"{plural(ledger.total, 'row')} of {ledger.source}"
+    left_out = _tally([_in_a_list(reason) for reason in reasons], most, "other reasons")
+    if asked == ledger.total:
+        return f"Left out: {len(reasons)} of {rows}: {left_out}."
+    told = f"{asked} of {rows} {'was' if asked == 1 else 'were'} asked for"
+    if not reasons:
+        return f"{told}."
+    return f"{told}; {len(reasons)} of these {'is' if len(reasons) == 1 else 'are'} left out: {left_out}."
+
+
+def _in_a_list(reason: str) -> str:
+    """Return a reason as it stands among others; all thresholds of p are one."""
+    if THRESHOLD.fullmatch(reason):
+        return "only a threshold of p, which gives a bound"
+    return reason.replace("; ", ", ")
+
+
+def derived_words(derived: Sequence[Derivation], mark: str = "square") -> list[str]:
+    """Return how hollow marks are to be read; empty if every effect is as reported."""
+    notes = []
+    converted = [d.formula or "formula not named" for d in derived if d.how == "converted"]
+    assumed = [d.note or d.formula or "not named" for d in derived if d.how == "assumed"]
+    if converted:
+        notes.append(f"Hollow {mark}: converted from another statistic: {_tally(converted, 4)}.")
+    if assumed:
+        told = _tally([_in_a_list(words) for words in assumed], 4)
+        notes.append(f"Hollow circle: rests on a value that the source does not state: {told}.")
+    return notes
+
+
+def _tally(words: Sequence[str], most: int, others: str = "others") -> str:
+    """Return the different words with their counts, the commonest first."""
+    counted = Counter(words).most_common()
+    named = [f"{word} ({n})" for word, n in counted[:most]]
+    rest = sum(n for _, n in counted[most:])
+    return "; ".join([*named, *([f"{others} ({rest})"] if rest else [])])

@@ -1,0 +1,1 @@
+"""Forest plots: rows, layout and drawing."""

@@ -1,0 +1,224 @@
+"""The rows of a forest plot of a multilevel fit: effects under the study that they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from metaexo.formatting import plural
+from metaexo.models.multilevel.fit import MultilevelResults
+from metaexo.models.multilevel.terms import NamedTerm
+from metaexo.plots.canvas.words import level_words, name_of, shown
+from metaexo.plots.forest.plan import ForestRow
+from metaexo.plots.forest.rows import (
+    INDENT,
+    LABEL,
+    Choices,
+    Rows,
+    RowWriter,
+    caution_notes,
+    evidence_notes,
+    in_order,
+    overall_place,
+    settle_columns,
+)
+
+TESTS = {
+    "z": "intervals by the normal distribution",
+    "t": "intervals by the t distribution",
+    "t-containment": "intervals by the t distribution, degrees of freedom by containment",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A mean effect with its intervals; without prediction interval where the model has none."""
+
+    estimate: float
+    low: float
+    high: float
+    prediction_low: float | None = None
+    prediction_high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A level of the term that heads are made of.
+
+    Attributes
+    ----------
+    name : str
+        What stands above its effects.
+    rows : tuple of int
+        Positions of its effects, in their order.
+    labels : tuple of str
+        What stands beside them.
+    mean : Mean or None
+        Mean effect of the level as the model predicts it.
+    """
+
+    name: str
+    rows: tuple[int, ...]
+    labels: tuple[str, ...]
+    mean: Mean | None
+
+
+def rows_of_multilevel(fit: MultilevelResults, choices: Choices) -> Rows:
+    """Return the rows of a multilevel fit: clusters with their effects, overall effect, prediction interval.
+
+    A cluster of one effect is one row. A cluster of several has a head with its mean effect as the model
+    predicts it (an open diamond), and what all its effects have in common stands there once.
+    """
+    es, level = fit.effects, choices.level or fit.level
+    columns = settle_columns(es, choices.columns, choices.wording)
+    single = fit.design.x is None
+    weights = fit.residuals()["weight"].to_numpy(dtype=float) if single and choices.weights else None
+    clusters = clusters_of(fit, choices, level)
+    labels = list(es.row_labels)
+    for cluster in clusters:
+        for i, label in zip(cluster.rows, cluster.labels, strict=True):
+            labels[i] = label
+    write = RowWriter(es, columns, choices, level, weights, labels=labels)
+    grouped = any(len(cluster.rows) > 1 for cluster in clusters)
+    rows: list[ForestRow] = []
+    for c, cluster in enumerate(clusters):
+        rows += [ForestRow(f"rule:{c}", "rule")] * (grouped and c > 0)
+        rows += _cluster_rows(write, c, cluster)
+    pooled = _mean(fit, level) if single and choices.overall else None
+    if pooled is not None:
+        rows += [ForestRow("spacer:total", "spacer"), *write.total(fit, pooled)]
+    notes = [model_in_words(fit), *caution_notes(fit)]
+    if any(row.kind == "cluster" and row.mark is not None for row in rows):
+        notes.append(
+            f"Open diamond: mean effect of the {_kind(fit, choices)} as the model predicts it, drawn towards "
+            f"the overall effect, with its {level_words(level)} interval."
+        )
+    if not single:
+        notes.append("The model has moderators, so there is no single pooled effect.")
+    return Rows(
+        es.measure,
+        level,
+        tuple(rows),
+        columns,
+        weights is not None,
+        overall_place(rows),
+        (*notes, *evidence_notes(es)),
+        es.oriented,
+    )
+
+
+def clusters_of(fit: MultilevelResults, choices: Choices, level: float) -> list[Cluster]:
+    """Return the levels of the term that heads are made of, in the order of their first effects.
+
+    The term is that of `by`, or of the study, or else the first with fewer levels than effects; without any
+    every effect is alone.
+    """
+    es = fit.effects
+    order = in_order(es, list(range(es.k)), choices.order)
+    named = cluster_term(fit, choices.by)
+    if named is None:
+        return [Cluster("", (i,), (es.row_labels[i],), None) for i in order]
+    members: dict[int, list[int]] = {}
+    for i in order:
+        members.setdefault(int(named.term.level[i]), []).append(i)
+    found = []
+    for at, rows in members.items():
+        name, labels = _split_labels(named.levels[at], [es.row_labels[i] for i in rows])
+        mean = _mean(fit, level, {named.name: named.levels[at]}) if _has_means(fit, named) else None
+        found.append(Cluster(name, tuple(rows), labels, mean if len(rows) > 1 else None))
+    return found
+
+
+def cluster_term(fit: MultilevelResults, by: str | None) -> NamedTerm | None:
+    """Return the random term whose levels become heads; None if no term has several effects a level."""
+    if by is not None:
+        return fit.terms[fit.position(by)]
+    coarse = [named for named in fit.terms if named.term.levels < fit.k]
+    return next((named for named in coarse if named.name == "study"), coarse[0] if coarse else None)
+
+
+def _kind(fit: MultilevelResults, choices: Choices) -> str:
+    """Return what the heads are, for a note."""
+    named = cluster_term(fit, choices.by)
+    return "level" if named is None or "/" in named.name else name_of(named.name)
+
+
+def _has_means(fit: MultilevelResults, named: NamedTerm) -> bool:
+    return fit.design.x is None and named.structure == "intercept"
+
+
+def _split_labels(level: str, labels: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Return the name of a cluster and the labels within it: what all labels open with is said once.
+
+    Examples
+    --------
+    >>> _split_labels("lee2020", ["Lee 2020, day 4", "Lee 2020, day 8"])
+    ('Lee 2020', ('day 4', 'day 8'))
+    >>> _split_labels("lee2020", ["low dose", "high dose"])
+    ('lee2020', ('low dose', 'high dose'))
+    """
+    parts = [label.partition(", ") for label in labels]
+    if len(labels) == 1:
+        return labels[0], tuple(labels)
+    if len({first for first, _, _ in parts}) == 1 and all(rest for _, _, rest in parts):
+        return parts[0][0], tuple(rest for _, _, rest in parts)
+    return level, tuple(labels)
+
+
+def _mean(fit: MultilevelResults, level: float, given: dict[str, str] | None = None) -> Mean:
+    row = fit.predict(level=level, given=given).iloc[0]
+    ends = [float(row[name]) for name in ("prediction_low", "prediction_high")]
+    known = given is None and not any(map(np.isnan, ends))
+    return Mean(float(row["estimate"]), float(row["low"]), float(row["high"]), *(ends if known else ()))
+
+
+def _cluster_rows(write: RowWriter, position: int, cluster: Cluster) -> list[ForestRow]:
+    """Return the rows of one cluster: a single effect, or a head and the effects under it."""
+    if len(cluster.rows) == 1:
+        return [write.study(cluster.rows[0], 0.0)]
+    rows = [write.study(i, INDENT) for i in cluster.rows]
+    data = [column.key for column in write.columns]
+    common = {key: rows[0].cells[key] for key in data if len({row.cells[key] for row in rows}) == 1}
+    rows = [replace(row, cells={k: cell for k, cell in row.cells.items() if k not in common}) for row in rows]
+    return [_head(write, position, cluster, common), *rows]
+
+
+def _head(write: RowWriter, position: int, cluster: Cluster, common: dict[str, tuple[str, ...]]) -> ForestRow:
+    cells = {LABEL: (cluster.name,)} | common
+    mark = weight = None
+    if write.weights is not None:
+        weight = float(write.weights[list(cluster.rows)].sum())
+    if cluster.mean is not None:
+        by_size = write.es.measure.by_size is not None
+        members = write.es.select(list(cluster.rows), "of other clusters") if by_size else write.es
+        mark = write.pooled_mark(cluster.mean, members, hollow=True)
+        cells |= write.numbers(mark, weight)
+    return ForestRow(f"cluster:{position}", "cluster", cells, mark=mark, weight=weight)
+
+
+def model_in_words(fit: MultilevelResults) -> str:
+    """Return the model of a multilevel fit in one sentence: terms with their SDs, errors, intervals.
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> es = mx.EffectSizes([0.1, 0.3, 0.9, 0.7], [0.02] * 4, study=["a", "a", "b", "b"])
+    >>> print(model_in_words(mx.Multilevel(es, "study").fit()))
+    Multilevel model (REML); SD of random effects: study 0.41. Sampling errors independent; intervals by ...
+    """
+    parts = []
+    for named in fit.terms:
+        sds = [
+            f"{shown(float(np.sqrt(fit.component_values[name])), 2)}"
+            for name, kind in zip(named.components, named.kinds, strict=True)
+            if kind == "variance"
+        ]
+        parts.append(f"{named.name} {' and '.join(sds)}")
+    pairs = (fit.problem.v.nnz - fit.k) // 2
+    errors = f"correlated in {plural(pairs, 'pair')}" if pairs > 0 else "independent"
+    return (
+        f"Multilevel model ({fit.method}); SD of random effects: {', '.join(parts)}. "
+        f"Sampling errors {errors}; {TESTS[fit.test]}."
+    )

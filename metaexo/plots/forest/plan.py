@@ -1,0 +1,269 @@
+"""What a forest plot shows, as records: columns, rows, marks, an axis and notes; no canvas.
+
+A plan is computed from a fit, can be looked at, tested and turned into a table, and is drawn afterwards.
+Rows are told apart by their ids, never by their labels, so equal labels do no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from metaexo.effects.measure import Measure
+from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.plots.canvas.page import Panel
+from metaexo.plots.canvas.scale import Axis, from_axis
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RowKind = Literal["study", "head", "cluster", "subtotal", "total", "prediction", "note", "spacer", "rule"]
+ColumnKind = Literal["text", "number", "estimate", "weight", "risk"]
+Shape = Literal["square", "circle", "diamond", "bar", "open"]
+Side = Literal["", "left", "right"]
+Order = Literal["given", "estimate", "precision"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a forest plot.
+
+    Attributes
+    ----------
+    key : str
+        Name of the column of the data.
+    title : str
+        Heading; the key in words if empty. A line break makes a heading of two lines.
+    kind : {"text", "number", "risk"}, optional
+        "text" is aligned to the left, "number" to the right with equal decimals, "risk" shows a disc for
+        "low", "some concerns", "unclear" or "high". Without it numbers are told by the type of the data.
+        The kinds "estimate" and "weight" are those of the columns that every plot makes itself.
+    digits : int, optional
+        Decimals of a number; without it as many as the data need.
+    wording : mapping of str to str
+        Words to be shown for values of the data; without an entry, blanks stand for underscores.
+    letters : int
+        Texts longer than this are broken into lines.
+    """
+
+    key: str = ""
+    title: str = ""
+    kind: ColumnKind | None = None
+    digits: int | None = None
+    wording: Mapping[str, str] = field(default_factory=dict)
+    letters: int = 28
+
+    def __post_init__(self) -> None:
+        key: object = self.key
+        if not isinstance(key, str) or not key:
+            raise InputError(
+                f"the key of a column is {self.key!r}",
+                "the name of a column of the data, as a text",
+                'write mx.plots.Column("source")',
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The mark of a row.
+
+    Attributes
+    ----------
+    shape : {"square", "circle", "diamond", "bar", "open"}
+        Square and circle are studies (a circle rests on an assumed value), a diamond is a pooled effect, a
+        bar a prediction interval, an open interval a censored effect (hollow: a direction alone).
+    estimate, low, high : float or None
+        Places on the axis: what is shown, or its natural logarithm on a logarithmic axis.
+    size : float
+        Side or height in points.
+    hollow : bool
+        Whether the effect was derived from something else than its formula asks for; of a diamond, whether it
+        is predicted by the model.
+    cut_low, cut_high : bool
+        Whether the interval runs out of the axis on the left and on the right; an arrow says so.
+    bounded : bool
+        Whether the interval left the range of what is possible and ends there.
+    beyond : {"", "left", "right"}
+        Side on which the estimate lies outside the axis; its mark then stands at the edge, with the value.
+    """
+
+    shape: Shape
+    estimate: float | None
+    low: float | None
+    high: float | None
+    size: float = 6.0
+    hollow: bool = False
+    cut_low: bool = False
+    cut_high: bool = False
+    bounded: bool = False
+    beyond: Side = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForestRow:
+    """A row of a forest plot.
+
+    Attributes
+    ----------
+    id : str
+        Unique name.
+    kind : {"study", "head", "cluster", "subtotal", "total", "prediction", "note", "spacer", "rule"}
+        What the row is; a cluster is a study above its effects, a rule a line between studies.
+    cells : mapping of str to tuple of str
+        Lines of text by column. The cell of an estimate has three pieces: estimate, lower and upper bound.
+    text, detail : tuple of str, str
+        Text that runs over the columns on the left, and what follows it in lighter type.
+    mark : Mark or None
+        The mark in the panel.
+    weight : float or None
+        Weight as a fraction.
+    how : str
+        "reported", "converted" or "assumed" for studies.
+    indent : float
+        Indent of the first column in points.
+    y, height : float
+        Middle of the row, in points from the top of the page, and height.
+    """
+
+    id: str
+    kind: RowKind
+    cells: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    text: tuple[str, ...] = ()
+    detail: str = ""
+    mark: Mark | None = None
+    weight: float | None = None
+    how: str = ""
+    indent: float = 0.0
+    y: float = 0.0
+    height: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedColumn:
+    """A column with its place.
+
+    Attributes
+    ----------
+    key, kind : str
+        Name and kind.
+    title : tuple of str
+        Lines of the heading.
+    left, right : float
+        Edges in points.
+    edges : tuple of float
+        Right edges of the three pieces of an estimate.
+    """
+
+    key: str
+    kind: ColumnKind
+    title: tuple[str, ...]
+    left: float
+    right: float
+    edges: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SpanningHead:
+    """A heading over several columns, with its edges and the rule below it in points."""
+
+    title: str
+    left: float
+    right: float
+    rule_y: float
+
+
+@dataclass(frozen=True, slots=True)
+class ForestPlan:
+    """All that a forest plot shows, with its places in points from the upper left corner.
+
+    Attributes
+    ----------
+    measure : Measure
+        The measure: it owns the scale that is shown.
+    level : float
+        Level of all intervals.
+    columns : tuple of PlacedColumn
+        Columns from left to right.
+    heads : tuple of SpanningHead
+        Headings over several columns.
+    rows : tuple of ForestRow
+        Rows from top to bottom.
+    axis : Axis
+        The axis of effects.
+    panel : Panel
+        Where the axis stands.
+    pooled : float or None
+        Overall effect, for the dashed line; its place on the axis.
+    sides : tuple of str
+        What a value left and right of the reference line favours; empty strings if nothing is said.
+    title, notes : tuple of str
+        Lines above and below.
+    width, height : float
+        Size of the figure in points.
+    rule_y, axis_y : float
+        Places of the rule below the headings and of the axis.
+    size, line : float
+        Size of the letters and distance of two lines in points.
+    """
+
+    measure: Measure
+    level: float
+    columns: tuple[PlacedColumn, ...]
+    heads: tuple[SpanningHead, ...]
+    rows: tuple[ForestRow, ...]
+    axis: Axis
+    panel: Panel
+    pooled: float | None
+    sides: tuple[tuple[str, ...], tuple[str, ...]]
+    title: tuple[str, ...]
+    notes: tuple[str, ...]
+    width: float
+    height: float
+    rule_y: float
+    axis_y: float
+    size: float
+    line: float
+
+    def row(self, id: str) -> ForestRow:
+        """Return the row of an id.
+
+        Parameters
+        ----------
+        id : str
+            Its unique name, for example "total" or "study:outcomes.csv:12".
+
+        Raises
+        ------
+        UnknownChoiceError
+            If no row has it.
+        """
+        found = next((row for row in self.rows if row.id == id), None)
+        if found is None:
+            raise UnknownChoiceError("row", id, [row.id for row in self.rows])
+        return found
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return what the plot shows as a table, one row a row, numbers on the scale that is shown.
+
+        Columns: id, kind, text, estimate, low, high, weight, how, and the text of every column.
+        """
+        import pandas as pd
+
+        return pd.DataFrame([self._record(row) for row in self.rows])
+
+    def _record(self, row: ForestRow) -> dict[str, Any]:
+        mark = row.mark
+        values = (mark.estimate, mark.low, mark.high) if mark else (None, None, None)
+        shown = [None if value is None else from_axis(self.measure, value) for value in values]
+        record: dict[str, Any] = {
+            "id": row.id,
+            "kind": row.kind,
+            "text": " ".join((*row.text, row.detail)).strip(),
+            "estimate": shown[0],
+            "low": shown[1],
+            "high": shown[2],
+            "weight": row.weight,
+            "how": row.how,
+        }
+        return record | {f"cell_{c.key}": " ".join(row.cells.get(c.key, ())) for c in self.columns}

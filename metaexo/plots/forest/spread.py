@@ -1,0 +1,154 @@
+"""Spread plots: several published estimates of one question side by side, nothing pooled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.effects.measure import Measure, get_measure
+from metaexo.errors import InputError
+from metaexo.inputs import read_numbers
+from metaexo.numeric.tails import normal_quantile
+from metaexo.plots.arguments import checked, plan_of
+from metaexo.plots.canvas.scale import on_axis, place_of
+from metaexo.plots.canvas.tables import column_of
+from metaexo.plots.canvas.words import words
+from metaexo.plots.forest.forest import forest_plan
+from metaexo.plots.forest.page import draw_forest
+from metaexo.plots.forest.plan import Column, ForestPlan
+from metaexo.plots.forest.rows import ReadyEffects
+from metaexo.types import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+
+@checked
+def spread_plan(
+    table: pd.DataFrame,
+    *,
+    estimate: str = "estimate",
+    low: str = "low",
+    high: str = "high",
+    label: str = "label",
+    by: str | None = None,
+    measure: str | Measure = "GEN",
+    level: float = 0.95,
+    columns: Sequence[str | Column] = (),
+    label_title: str = "Review",
+    **choices: Any,
+) -> ForestPlan:
+    """Return what a plot of ready estimates with intervals shows, without drawing it.
+
+    Use it to set published pooled effects of one question side by side, or the rows of a table of estimates
+    (leaving one study out, a multiverse). Intervals are shown as they were reported, whatever their make;
+    nothing is pooled.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row an estimate.
+    estimate, low, high : str
+        Columns of the estimates and their intervals, on the scale that the measure shows (risk ratios, not
+        their logarithms). An interval may be missing, an estimate may not.
+    label : str
+        Column of the labels; need not be unique.
+    by : str, optional
+        Column whose values become heads, for example the question.
+    measure : str or Measure
+        Measure of all estimates; it owns scale and axis.
+    level : float
+        Level of the intervals, for the heading.
+    columns : sequence of str or Column
+        Columns of the table to show beside the label.
+    label_title : str
+        Heading of the first column.
+    **choices
+        As for :func:`metaexo.plots.forest_plan`: order, digits, limits, title, notes and so on.
+
+    Returns
+    -------
+    ForestPlan
+        The plan.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If a column is not in the table.
+    InputError
+        If an estimate is missing, or lies outside its interval.
+
+    Examples
+    --------
+    >>> import pandas as pd, metaexo as mx
+    >>> table = pd.DataFrame({"label": ["Li 2020", "Cho 2021"], "estimate": [0.5, 0.8],
+    ...                       "low": [0.3, 0.6], "high": [0.9, 1.1]})
+    >>> plan = mx.plots.spread_plan(table, measure="RR")
+    >>> [row.cells["estimate"] for row in plan.rows]
+    [('0.50', '[0.30 to', '0.90]'), ('0.80', '[0.60 to', '1.10]')]
+    """
+    record = get_measure(measure)
+    values = [read_numbers(column_of(table, name), name, ndim=1) for name in (estimate, low, high)]
+    _check(table, values)
+    points = [place_of(record, value, f"an estimate in the column {estimate!r}") for value in values[0]]
+    width = 2 * float(normal_quantile(level))
+    ends = [[on_axis(record, value) for value in side] for side in values[1:]]
+    errors = [(b - a) / width if math.isfinite(b - a) else 0.0 for a, b in zip(*ends, strict=True)]
+    es = EffectSizes(
+        points,
+        np.square(errors),
+        record,
+        labels=[words(value) for value in column_of(table, label)],
+        data=table.reset_index(drop=True),
+    )
+    ready = ReadyEffects(es, np.array(values))
+    return forest_plan(ready, columns=columns, by=by, level=level, label_title=label_title, **choices)
+
+
+@checked
+def spread(table: pd.DataFrame | ForestPlan, ax: Axes | None = None, **choices: Any) -> Axes:
+    """Draw ready estimates with their intervals, nothing pooled.
+
+    Parameters
+    ----------
+    table : DataFrame or ForestPlan
+        What is shown; a plan is drawn as it is.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; default: a figure of the planned size, apart from pyplot.
+    **choices
+        As for :func:`spread_plan`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        `ax`, or the new Axes.
+
+    Examples
+    --------
+    >>> import pandas as pd, metaexo as mx
+    >>> table = pd.DataFrame({"label": ["Li 2020"], "estimate": [0.5], "low": [0.3], "high": [0.9]})
+    >>> ax = mx.plots.spread(table, measure="RR")
+    """
+    plan = plan_of(ForestPlan, spread_plan, table, choices)
+    return draw_forest(plan, ax)
+
+
+def _check(table: pd.DataFrame, values: Sequence[Array]) -> None:
+    """Raise for rows whose estimate is missing or lies outside its interval."""
+    bad = [
+        f"row {i + 1}: {estimate:g} ({low:g} to {high:g})"
+        for i, (estimate, low, high) in enumerate(zip(*values, strict=True))
+        if np.isnan(estimate) or estimate < low or estimate > high
+    ]
+    if len(table) == 0 or bad:
+        raise InputError(
+            f"{len(bad)} of {len(table)} rows have no estimate, or one outside its interval",
+            "at least one row, and an estimate within its interval in every row",
+            "look these rows up in the source",
+            bad,
+        )
