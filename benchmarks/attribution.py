@@ -27,7 +27,8 @@ import numpy as np
 import pandas as pd
 
 import metaexo as mx
-from metaexo.heterogeneity import attribution_draws, attribution_verdict
+from metaexo.heterogeneity import attribution_verdict
+from metaexo.heterogeneity.attribution import draws as attribution_draws
 
 HERE = Path(__file__).parent
 SEED, REPEATS, DEALS, INTERVAL_REPEATS, DRAWS = 20261122, 250, 199, 60, 200

@@ -22,7 +22,7 @@ from metaexo.formatting import (
     plain_text,
     text_table,
 )
-from metaexo.models.linear.fit_statistics import Immutable
+from metaexo.immutable import Immutable
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.errors import InputError
-from metaexo.models.linear.fit_statistics import Immutable
+from metaexo.immutable import Immutable
 from metaexo.models.univariate.fit import RandomEffectsResults
 from metaexo.numeric.tails import chi2_median
 from metaexo.types import Array

@@ -11,7 +11,7 @@ import pytest
 
 KERNELS_MAY_IMPORT = {*sys.stdlib_module_names, "numpy", "scipy", "metaexo"}
 # The one kernel file that hands work to others.
-ALSO = {"parallel.py": {"joblib"}}
+ALSO = {"tau2.py": {"joblib"}}
 SLOW = ("scipy.stats", "matplotlib.pyplot")
 
 WALK = """

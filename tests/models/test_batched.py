@@ -7,7 +7,7 @@ import pytest
 
 import metaexo as mx
 from metaexo import errors
-from metaexo.models import batched
+from metaexo.models.univariate import batched
 
 
 def problems() -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import metaexo as mx
 from metaexo import errors
-from metaexo.models import scale_climb
+from metaexo.numeric.scale import climb as scale_climb
 from metaexo.numeric.scale.likelihood import make_likelihood
 
 K = 24

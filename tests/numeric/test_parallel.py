@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import metaexo as mx
-from metaexo.models import batched
+from metaexo.models.univariate import batched
 
 
 def problems() -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import metaexo as mx
 from metaexo.effects.measure import get_measure
 from metaexo.errors import InputError
-from metaexo.plots import Column, forest_plan, style
+from metaexo.plots import Column, forest_plan
+from metaexo.plots.canvas import fonts as style
 from metaexo.plots.canvas.fonts import (
     PALETTE,
     SHAPES,

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import integrate
 
 from metaexo import effects
-from metaexo.effects import delta
+from metaexo.effects.conversions import delta
 from tests.reference import five_number_rules
 from tests.reference.adapters.effect_conversions import DELTA_FUNCTIONS, SCALES, column
 from tests.reference.cases import Case

@@ -17,7 +17,7 @@ from scipy import integrate, stats
 from scipy.special import ndtr, ndtri
 
 from metaexo import effects
-from metaexo.effects import delta
+from metaexo.effects.conversions import delta
 from metaexo.effects.corrections import unbiased_correlation
 from metaexo.effects.measures.tetrachoric import tetrachoric_correlation
 from tests.reference.adapters.effect_conversions import column

@@ -314,8 +314,8 @@ def needed(lines: Sequence[Line], sign: str) -> tuple[Line, ...]:
 
 def load_recipes() -> None:
     """Register the recipes; nobody who does not ask for a formula loads them."""
-    for part in ("means", "paired", "counts", "associations"):
-        importlib.import_module(f"metaexo.effects.explain_{part}")
+    for part in ("", "_paired", "_counts", "_associations"):
+        importlib.import_module(f"metaexo.effects.measures.formulas{part}")
 
 
 def formula_of(code: str) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metaexo.errors import InputError, ShapeError, TooFewStudiesError
+from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice, check_level, read_numbers
 from metaexo.models.censored.fit import CENSORED_TESTS
-from metaexo.models.linear.fit_statistics import Immutable
 from metaexo.models.univariate.batched import read_counts
 from metaexo.numeric.censored.inference import censored_inference
 from metaexo.numeric.censored.limits import coefficient_limits, tau2_limits

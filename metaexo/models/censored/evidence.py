@@ -8,9 +8,9 @@ import numpy as np
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.errors import InputError, MetaexoError
+from metaexo.immutable import lock
 from metaexo.models.censored.effects import KINDS
 from metaexo.models.linear.design import Design
-from metaexo.models.linear.fit_statistics import lock
 from metaexo.numeric.censored.inference import CensoredInference, tau2_information_of_rows
 from metaexo.numeric.censored.rows import CensoredBatch
 from metaexo.types import Array

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from metaexo.effects.bounded_effect_sizes import ENDS, BoundedEffectSizes
+from metaexo.immutable import lock
 from metaexo.inputs import check_choice
 from metaexo.ledger import Ledger
 from metaexo.models.censored.effects import kinds_of
@@ -17,7 +18,7 @@ from metaexo.models.censored.evidence import EvidenceDiagnostics
 from metaexo.models.censored.heterogeneity import CensoredSpread
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearResults
-from metaexo.models.linear.fit_statistics import Certificate, FitStatistics, lock, statistics_at
+from metaexo.models.linear.fit_statistics import Certificate, FitStatistics, statistics_at
 from metaexo.models.linear.hypothesis import TestResult
 from metaexo.models.linear.prediction import Forecasts
 from metaexo.numeric.censored.inference import CensoredInference

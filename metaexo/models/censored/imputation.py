@@ -17,10 +17,10 @@ import numpy as np
 
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import interval, number, percent, plural, printed
+from metaexo.immutable import lock
 from metaexo.inputs import check_flag, check_number
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearResults
-from metaexo.models.linear.fit_statistics import lock
 from metaexo.numeric.censored.draws import draw_effects
 from metaexo.numeric.censored.limits import tau2_limits
 from metaexo.numeric.censored.maximum import criterion_at

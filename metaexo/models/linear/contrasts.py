@@ -25,9 +25,9 @@ from numpy.typing import ArrayLike
 
 from metaexo.errors import InputError, NotIdentifiableError, ShapeError
 from metaexo.formatting import interval, number, p_value, printed
+from metaexo.immutable import lock
 from metaexo.inputs import LARGEST, check_choice, check_number, read_numbers
 from metaexo.models.linear.design import Design
-from metaexo.models.linear.fit_statistics import lock
 from metaexo.models.linear.hypothesis import (
     TestResult,
     cautions_of_estimates,

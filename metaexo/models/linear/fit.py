@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metaexo.errors import ShapeError
+from metaexo.immutable import lock
 from metaexo.inputs import LARGEST, check_level, read_numbers
 from metaexo.models.linear.design import Design
-from metaexo.models.linear.fit_statistics import lock
 from metaexo.models.linear.hypothesis import (
     TestResult,
     cautions_of_estimates,

@@ -14,12 +14,13 @@ from metaexo.effects.bounded_effect_sizes import counts_in_words
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, ShapeError
 from metaexo.formatting import number, percent, plural, printed
+from metaexo.immutable import lock
 from metaexo.inputs import check_flag
 from metaexo.ledger import Ledger
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.facts import row_counts
 from metaexo.models.linear.fit import LinearResults
-from metaexo.models.linear.fit_statistics import FitStatistics, lock, statistics_at
+from metaexo.models.linear.fit_statistics import FitStatistics, statistics_at
 from metaexo.models.linear.hypothesis import TestResult, make_test
 from metaexo.models.linear.likelihood_ratio import VarianceModel
 from metaexo.models.linear.prediction import new_rows, predict_rows

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metaexo.errors import InputError, ShapeError, TooFewStudiesError
+from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice, check_level, read_numbers
-from metaexo.models.linear.fit_statistics import Immutable
 from metaexo.models.univariate.inference import get_test
 from metaexo.numeric.estimators import Estimator, get_estimator
 from metaexo.numeric.moments import weighted_fit

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.immutable import lock
 from metaexo.inputs import check_flag
 from metaexo.ledger import Ledger
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearResults
-from metaexo.models.linear.fit_statistics import Certificate, FitStatistics, lock, statistics_at
+from metaexo.models.linear.fit_statistics import Certificate, FitStatistics, statistics_at
 from metaexo.models.linear.hypothesis import TestResult
 from metaexo.models.linear.prediction import Forecasts
 from metaexo.models.univariate.heterogeneity import Heterogeneity

@@ -33,8 +33,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 
 from metaexo.errors import InputError
+from metaexo.immutable import lock
 from metaexo.inputs import check_choice, check_level
-from metaexo.models.linear.fit_statistics import lock
 from metaexo.models.linear.hypothesis import TestResult, make_test
 from metaexo.models.univariate.intervals import HeterogeneityInterval, Spread, heterogeneity_interval
 from metaexo.numeric.estimators import get_estimator

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from metaexo.models.linear.fit_statistics import lock
+from metaexo.immutable import lock
 from metaexo.types import Array
 
 if TYPE_CHECKING:
