@@ -22,9 +22,9 @@ from metaexo.formatting import interval, number, p_value, plural, printed, text_
 from metaexo.inputs import Immutable, as_word, check_choice, frozen, is_blank, read_entries
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearResults
+from metaexo.models.linear.grouping import column_values
 from metaexo.models.linear.hypothesis import TestResult, make_test, quantiles, wald_test
 from metaexo.models.linear.prediction import new_rows
-from metaexo.models.multilevel.terms import column_values
 from metaexo.numeric.problem import without_rounding
 from metaexo.numeric.sandwich import KINDS, Sandwich, cluster_sandwich
 from metaexo.numeric.weighted import projected

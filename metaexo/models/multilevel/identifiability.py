@@ -16,7 +16,8 @@ from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.formatting import plural, printed
 from metaexo.inputs import check_number, read_words
 from metaexo.models.linear.design import make_design
-from metaexo.models.multilevel.terms import RandomTerm, grouping
+from metaexo.models.linear.grouping import grouping
+from metaexo.models.multilevel.terms import RandomTerm
 from metaexo.types import Array, Index
 
 if TYPE_CHECKING:

@@ -25,10 +25,11 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import CorrelationError, FewStudiesWarning, InputError
 from metaexo.formatting import printed
 from metaexo.inputs import Immutable, check_choice, check_level, check_number, read_numbers
+from metaexo.models.linear.grouping import grouping
 from metaexo.models.multilevel.fit import MultilevelResults
 from metaexo.models.multilevel.model import Multilevel
 from metaexo.models.multilevel.robust import MultilevelRobustResults
-from metaexo.models.multilevel.terms import RandomTerm, grouping
+from metaexo.models.multilevel.terms import RandomTerm
 from metaexo.types import Array
 
 if TYPE_CHECKING:

@@ -1,22 +1,17 @@
-"""Random terms in words, read against the columns of the effects.
-
-Which level of a grouping each effect belongs to, and what the levels are called.
-
-The registry of covariance structures of random terms.
-"""
+"""Random terms in words, read against the columns of the effects, and the registry of their structures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.inputs import Immutable, as_word, check_choice, is_blank, read_numbers, warn_of_unclear_levels
+from metaexo.errors import InputError
+from metaexo.inputs import Immutable, as_word, check_choice, read_numbers
+from metaexo.models.linear.grouping import column_values, grouping
 from metaexo.numeric.mixed.correlations import compound, power, spatial
 from metaexo.numeric.mixed.structures import Diagonal, Heterogeneous, Homogeneous, Structure, Unstructured
 from metaexo.numeric.mixed.terms import Term, intercept_term
@@ -301,128 +296,6 @@ def named_matrix(table: pd.DataFrame, names: Sequence[str], term: str) -> Array:
     if not np.allclose(values, values.T, rtol=1e-8, atol=1e-12):
         raise InputError(f"the matrix of the term {term} is not symmetric", "a symmetric matrix")
     return np.asarray(0.5 * (values + values.T))
-
-
-class LevelNames(Sequence[str]):
-    """Names of levels, written out when they are asked for: "a", or "a/b" for combinations.
-
-    Parameters
-    ----------
-    parts : sequence of ndarray
-        Levels of each column, numbers or words.
-    codes : ndarray of int, shape (levels, columns)
-        Which of them each level is made of.
-    """
-
-    def __init__(self, parts: Sequence[Any], codes: Index) -> None:
-        self._parts, self._codes = parts, codes
-
-    @cached_property
-    def _names(self) -> tuple[str, ...]:
-        words = [
-            [f"{value:.15g}" for value in part.tolist()] if part.dtype.kind == "f" else list(map(str, part))
-            for part in self._parts
-        ]
-        columns = [[word[i] for i in code] for word, code in zip(words, self._codes.T.tolist(), strict=True)]
-        return tuple(map("/".join, zip(*columns, strict=True)))
-
-    def __len__(self) -> int:
-        return len(self._codes)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
-    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
-        return self._names[index]
-
-    def __repr__(self) -> str:
-        return repr(self._names)
-
-
-def grouping(es: EffectSizes, name: object) -> tuple[Index, LevelNames]:
-    """Return the level of each effect, from 0, and the names of the levels; "a/b" means combinations.
-
-    "effect" is the single effect, "study" the study of the effects (a column of that name if they have none).
-    Levels are in order, numbers by size.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If there is no such column.
-    InputError
-        If a column is empty in some rows.
-    """
-    if not isinstance(name, str) or not name.strip():
-        raise InputError(
-            f"a grouping is {name!r}", 'the name of a column, or names joined by "/", such as "study/effect"'
-        )
-    parts, codes = zip(*(_levels(es, part) for part in name.split("/")), strict=True)
-    if len(codes) == 1:
-        return codes[0], LevelNames(parts, np.arange(parts[0].size)[:, None])
-    combined = codes[0]
-    for part, code in zip(parts[1:], codes[1:], strict=True):
-        combined = np.unique(combined * part.size + code, return_inverse=True)[1]
-    firsts = np.unique(combined, return_index=True)[1]
-    return combined, LevelNames(parts, np.column_stack(codes)[firsts])
-
-
-def column_values(es: EffectSizes, name: str) -> pd.Series:
-    """Return a column of the effects, "effect" and "study" included, without gaps.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If there is no such column.
-    InputError
-        If it is empty in some rows.
-    """
-    import pandas as pd
-
-    known = [] if es.data is None else list(map(str, es.data.columns))
-    if name == "effect":
-        return pd.Series(np.arange(1, es.k + 1))
-    if name == "study" and es.study:
-        return pd.Series(es.study, dtype=object)
-    if name in known:
-        values = es.column(name)
-    elif name == "study":
-        return pd.Series(es.row_ids, dtype=object)
-    else:
-        raise UnknownChoiceError("column", name, [*known, "study", "effect"])
-    missing = np.flatnonzero([is_blank(value) for value in values.tolist()])
-    if missing.size:
-        raise InputError(
-            f"the column {name} is empty in some rows",
-            "a level of every random term for every effect",
-            "fill it (merged cells: fill down), or leave the rows out with EffectSizes.select",
-            [es.row_ids[int(i)] for i in missing],
-        )
-    if values.dtype.kind not in "biuf":
-        warn_of_unclear_levels(name, [as_word(value) for value in values], lambda i: es.row_ids[i], 4)
-    return values
-
-
-def _levels(es: EffectSizes, name: str) -> tuple[Any, Index]:
-    """Return the levels of a column in order, and the position of each effect's."""
-    if name == "effect":
-        return np.arange(1.0, es.k + 1), np.arange(es.k)
-    values = column_values(es, name)
-    if values.dtype.kind in "biuf":
-        plain: Any = values.to_numpy(dtype=float)
-    else:
-        items = values.tolist()
-        numeric = all(isinstance(item, int | float | np.integer | np.floating) for item in items)
-        plain = np.array(items, dtype=float) if numeric else np.array(list(map(as_word, items)))
-    uniques, code = np.unique(plain, return_inverse=True)
-    if uniques.dtype.kind == "U":  # words that are all whole numbers stand in the order of these
-        words = uniques.tolist()
-        if all(word.isdecimal() for word in words):
-            order = np.array(
-                sorted(range(len(words)), key=lambda i: (int(words[i]), words[i])), dtype=np.intp
-            )
-            uniques, code = uniques[order], np.argsort(order)[code]
-    return uniques, np.asarray(code, dtype=np.intp)
 
 
 # Code to what it says, in words.
