@@ -1,11 +1,12 @@
 """Figures: first a plan that can be looked at and tested, then the drawing of it."""
 
+from metaexo.plots.arguments import Column
 from metaexo.plots.attribution import AttributionPlan, attribution, attribution_plan
 from metaexo.plots.canvas.canvas import overlapping_texts, save
 from metaexo.plots.estimability import EstimabilityPlan, estimability, estimability_plan
 from metaexo.plots.evidence_map import EvidenceMapPlan, evidence_map, evidence_map_plan
 from metaexo.plots.forest.forest import forest, forest_plan
-from metaexo.plots.forest.plan import Column, ForestPlan
+from metaexo.plots.forest.plan import ForestPlan
 from metaexo.plots.forest.rho_sweep import rho_sweep, rho_sweep_plan
 from metaexo.plots.forest.spread import spread, spread_plan
 from metaexo.plots.funnel import FunnelPlan, funnel, funnel_plan

@@ -10,13 +10,13 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Collection, Mapping, Set
+from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.inputs import check_flag, check_level, check_number
-from metaexo.plots.forest.plan import Column
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,6 +37,48 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 LISTS = re.compile(r"^(Sequence|tuple)\[|\| Sequence\[")
 COLUMN_KINDS = ("text", "number", "risk")
+
+
+ColumnKind = Literal["text", "number", "estimate", "weight", "risk"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a forest plot.
+
+    Attributes
+    ----------
+    key : str
+        Name of the column of the data.
+    title : str
+        Heading; the key in words if empty. A line break makes a heading of two lines.
+    kind : {"text", "number", "risk"}, optional
+        "text" is aligned to the left, "number" to the right with equal decimals, "risk" shows a disc for
+        "low", "some concerns", "unclear" or "high". Without it numbers are told by the type of the data.
+        The kinds "estimate" and "weight" are those of the columns that every plot makes itself.
+    digits : int, optional
+        Decimals of a number; without it as many as the data need.
+    wording : mapping of str to str
+        Words to be shown for values of the data; without an entry, blanks stand for underscores.
+    letters : int
+        Texts longer than this are broken into lines.
+    """
+
+    key: str = ""
+    title: str = ""
+    kind: ColumnKind | None = None
+    digits: int | None = None
+    wording: Mapping[str, str] = field(default_factory=dict)
+    letters: int = 28
+
+    def __post_init__(self) -> None:
+        key: object = self.key
+        if not isinstance(key, str) or not key:
+            raise InputError(
+                f"the key of a column is {self.key!r}",
+                "the name of a column of the data, as a text",
+                'write mx.plots.Column("source")',
+            )
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:

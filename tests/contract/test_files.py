@@ -1,8 +1,10 @@
-"""Habits that a linter does not know: short files, and nothing that holds on one machine only."""
+"""Habits that a linter does not know: modules that are wholes, and nothing that holds on one machine only."""
 
 from __future__ import annotations
 
+import ast
 import re
+from collections import defaultdict
 
 import pytest
 
@@ -38,3 +40,81 @@ def test_the_patterns_find_what_they_are_for():
     assert MACHINE_PATH.search("see " + "/".join(["", "home", "ana", "x.csv"]))
     assert not MACHINE_PATH.search("https://example.org/work/x and src/work/y")
     assert REGISTRY.search("https://" + "py" + "pi.org/simple")
+
+
+# A fragment: a module that one other module imports, and that is too short to be an idea of its own.
+LEAST_LINES = 100
+MOST_FRAGMENTS = 4
+# How many longer modules may have a single importer; lower it when one of them is gone.
+MOST_WITH_ONE_IMPORTER = 55
+
+
+def modules_of(package):
+    """Return the files of a package by the names of their modules; a room has the name of its folder."""
+    inside = package.parent
+    names = {path: path.relative_to(inside).with_suffix("").parts for path in package.rglob("*.py")}
+    return {".".join(parts).removesuffix(".__init__"): path for path, parts in names.items()}
+
+
+def imported_names(path):
+    """Return what a file imports, by full names: at the top, within functions, and for types alone."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names
+
+
+def importers_of_modules(package):
+    """Return the modules that import each module; rooms (`__init__.py`) count on neither side."""
+    modules = {name: path for name, path in modules_of(package).items() if path.name != "__init__.py"}
+    found = defaultdict(set)
+    for name, path in modules.items():
+        for other in imported_names(path) & modules.keys() - {name}:
+            found[other].add(name)
+    return found
+
+
+def with_one_importer(package):
+    """Return the modules that a single module imports: name, importer and number of lines."""
+    modules = modules_of(package)
+    return [
+        (name, *importers, len(modules[name].read_text(encoding="utf-8").splitlines()))
+        for name, importers in sorted(importers_of_modules(package).items())
+        if len(importers) == 1
+    ]
+
+
+def test_a_short_module_with_one_importer_is_part_of_it(root):
+    parts = [one for one in with_one_importer(root / "metaexo") if one[2] < LEAST_LINES]
+    assert len(parts) <= MOST_FRAGMENTS, f"fold each into the module that imports it: {parts}"
+
+
+def test_few_modules_have_one_importer(root):
+    assert len(with_one_importer(root / "metaexo")) <= MOST_WITH_ONE_IMPORTER
+
+
+def test_importers_are_counted_as_they_should_be(tmp_path):
+    package = tmp_path / "made_up"
+    texts_of = {
+        "__init__.py": "from made_up.room.public import thing\n",
+        "room/__init__.py": "from made_up.room import lonely, public\n",
+        "room/public.py": "from made_up.room import lonely\nimport made_up.twice\n",
+        "room/lonely.py": "def f():\n    from made_up.late import g\n",
+        "late.py": "if TYPE_CHECKING:\n    from made_up.twice import h\n",
+        "twice.py": "import os\nfrom made_up.twice import h\n",
+    }
+    for name, text in texts_of.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(text)
+    assert importers_of_modules(package) == {
+        "made_up.room.lonely": {"made_up.room.public"},
+        "made_up.late": {"made_up.room.lonely"},
+        "made_up.twice": {"made_up.room.public", "made_up.late"},
+    }
+    assert with_one_importer(package) == [
+        ("made_up.late", "made_up.room.lonely", 2),
+        ("made_up.room.lonely", "made_up.room.public", 2),
+    ]

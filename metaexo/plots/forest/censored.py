@@ -12,9 +12,10 @@ from metaexo.effects.conversions.scales import back_by_rows
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import UnknownChoiceError
 from metaexo.models.censored.fit import CensoredResults
+from metaexo.plots.arguments import Column
 from metaexo.plots.canvas.scale import from_axis, on_axis
 from metaexo.plots.canvas.words import derived_words, fixed, ledger_words, settle, typeset, words
-from metaexo.plots.forest.plan import Column, ForestRow, Mark
+from metaexo.plots.forest.plan import ForestRow, Mark
 from metaexo.plots.forest.rows import (
     ESTIMATE,
     INDENT,

@@ -11,13 +11,13 @@ from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.inputs import check_choice
 from metaexo.models.censored.fit import CensoredResults
 from metaexo.models.multilevel.fit import MultilevelResults
-from metaexo.plots.arguments import checked, plan_of
+from metaexo.plots.arguments import Column, checked, plan_of
 from metaexo.plots.canvas.fonts import TEXT_SIZE
 from metaexo.plots.forest.censored import rows_of_censored
 from metaexo.plots.forest.clusters import rows_of_multilevel
 from metaexo.plots.forest.layout import Look, lay_out
 from metaexo.plots.forest.page import draw_forest
-from metaexo.plots.forest.plan import Column, ForestPlan
+from metaexo.plots.forest.plan import ForestPlan
 from metaexo.plots.forest.rows import (
     Choices,
     ReadyEffects,

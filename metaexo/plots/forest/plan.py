@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from metaexo.effects.measure import Measure
-from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.errors import UnknownChoiceError
+from metaexo.plots.arguments import ColumnKind
 from metaexo.plots.canvas.page import Panel
 from metaexo.plots.canvas.scale import Axis, from_axis
 
@@ -19,49 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RowKind = Literal["study", "head", "cluster", "subtotal", "total", "prediction", "note", "spacer", "rule"]
-ColumnKind = Literal["text", "number", "estimate", "weight", "risk"]
 Shape = Literal["square", "circle", "diamond", "bar", "open"]
 Side = Literal["", "left", "right"]
 Order = Literal["given", "estimate", "precision"]
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a forest plot.
-
-    Attributes
-    ----------
-    key : str
-        Name of the column of the data.
-    title : str
-        Heading; the key in words if empty. A line break makes a heading of two lines.
-    kind : {"text", "number", "risk"}, optional
-        "text" is aligned to the left, "number" to the right with equal decimals, "risk" shows a disc for
-        "low", "some concerns", "unclear" or "high". Without it numbers are told by the type of the data.
-        The kinds "estimate" and "weight" are those of the columns that every plot makes itself.
-    digits : int, optional
-        Decimals of a number; without it as many as the data need.
-    wording : mapping of str to str
-        Words to be shown for values of the data; without an entry, blanks stand for underscores.
-    letters : int
-        Texts longer than this are broken into lines.
-    """
-
-    key: str = ""
-    title: str = ""
-    kind: ColumnKind | None = None
-    digits: int | None = None
-    wording: Mapping[str, str] = field(default_factory=dict)
-    letters: int = 28
-
-    def __post_init__(self) -> None:
-        key: object = self.key
-        if not isinstance(key, str) or not key:
-            raise InputError(
-                f"the key of a column is {self.key!r}",
-                "the name of a column of the data, as a text",
-                'write mx.plots.Column("source")',
-            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from metaexo.effects.conversions.scales import back_pooled
 from metaexo.errors import InputError
 from metaexo.formatting import number, plural
 from metaexo.models.multilevel.presets import RhoSweep
-from metaexo.plots.arguments import checked, plan_of
+from metaexo.plots.arguments import Column, checked, plan_of
 from metaexo.plots.forest.page import draw_forest
-from metaexo.plots.forest.plan import Column, ForestPlan
+from metaexo.plots.forest.plan import ForestPlan
 from metaexo.plots.forest.spread import spread_plan
 
 if TYPE_CHECKING:

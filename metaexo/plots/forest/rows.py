@@ -26,6 +26,7 @@ from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.models.univariate.fit import RandomEffectsResults
 from metaexo.numeric.tails import normal_quantile
+from metaexo.plots.arguments import Column
 from metaexo.plots.canvas.scale import from_axis, on_axis
 from metaexo.plots.canvas.words import (
     count_words,
@@ -44,7 +45,7 @@ from metaexo.plots.canvas.words import (
     words,
     words_of_test,
 )
-from metaexo.plots.forest.plan import Column, ForestRow, Mark, Order, Shape
+from metaexo.plots.forest.plan import ForestRow, Mark, Order, Shape
 from metaexo.types import Array
 
 if TYPE_CHECKING:

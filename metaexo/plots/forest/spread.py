@@ -13,13 +13,13 @@ from metaexo.effects.measure import Measure, get_measure
 from metaexo.errors import InputError
 from metaexo.inputs import read_numbers
 from metaexo.numeric.tails import normal_quantile
-from metaexo.plots.arguments import checked, plan_of
+from metaexo.plots.arguments import Column, checked, plan_of
 from metaexo.plots.canvas.scale import on_axis, place_of
 from metaexo.plots.canvas.tables import column_of
 from metaexo.plots.canvas.words import words
 from metaexo.plots.forest.forest import forest_plan
 from metaexo.plots.forest.page import draw_forest
-from metaexo.plots.forest.plan import Column, ForestPlan
+from metaexo.plots.forest.plan import ForestPlan
 from metaexo.plots.forest.rows import ReadyEffects
 from metaexo.types import Array
 
