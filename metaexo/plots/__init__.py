@@ -8,7 +8,7 @@ from metaexo.plots.evidence_map import EvidenceMapPlan, evidence_map, evidence_m
 from metaexo.plots.forest.forest import forest, forest_plan
 from metaexo.plots.forest.plan import ForestPlan
 from metaexo.plots.forest.rho_sweep import rho_sweep, rho_sweep_plan
-from metaexo.plots.forest.spread import spread, spread_plan
+from metaexo.plots.forest.heterogeneity import heterogeneity, heterogeneity_plan
 from metaexo.plots.funnel import FunnelPlan, funnel, funnel_plan
 from metaexo.plots.profile import CurvesPlan, profile, profile_plan
 from metaexo.plots.shares import SharesPlan, reported_shares, reported_shares_plan
@@ -44,6 +44,6 @@ __all__ = [
     "rho_sweep",
     "rho_sweep_plan",
     "save",
-    "spread",
-    "spread_plan",
+    "heterogeneity",
+    "heterogeneity_plan",
 ]

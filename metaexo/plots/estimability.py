@@ -193,7 +193,7 @@ EMPTY, ASIDE, SHADE = WHITE, TRACK, "#4d4d4d"
 COLOURS = tuple(colour for colour in PALETTE if colour != "#000000")
 # How much of its group's colour a cell of one, of two, and of three studies or more has.
 TINTS = {1: 0.25, 2: 0.55, 3: 1.0}
-STATES = {1: "one study", 2: "two: a mean", 3: "three or more: a mean and a spread"}
+STATES = {1: "one study", 2: "two: a mean", 3: "three or more: a mean and heterogeneity"}
 
 
 def lay_out_grid(

@@ -76,8 +76,8 @@ RIGHT = {
     "rho_sweep": (SWEEP,),
     "rho_sweep_plan": (SWEEP,),
     "save": (Figure(), "PATH"),
-    "spread": (TABLE,),
-    "spread_plan": (TABLE,),
+    "heterogeneity": (TABLE,),
+    "heterogeneity_plan": (TABLE,),
 }
 WRONG = (
     None,
@@ -136,7 +136,7 @@ def parameters(name):
     """Return the parameters of a function; of a plan also those of the plan that its choices go to."""
     own = inspect.signature(getattr(mx.plots, name)).parameters
     found = [p for p in own.values() if p.kind is not p.VAR_KEYWORD]
-    for plan in ("spread_plan", "forest_plan"):
+    for plan in ("heterogeneity_plan", "forest_plan"):
         if name.endswith("_plan") and any(p.kind is p.VAR_KEYWORD for p in own.values()):
             own = inspect.signature(getattr(mx.plots, plan)).parameters
             found += [p for p in own.values() if p.kind is p.KEYWORD_ONLY]
@@ -223,9 +223,9 @@ def test_calls_that_do_not_fit(name, tmp_path):
         ("evidence_map_plan", {"count": "text"}),
         ("evidence_map_plan", {"count": "gaps"}),
         ("evidence_map_plan", {"study": "nobody"}),
-        ("spread_plan", {"low": "text"}),
-        ("spread_plan", {"measure": "XYZ"}),
-        ("spread_plan", {"estimate": "low", "low": "high"}),
+        ("heterogeneity_plan", {"low": "text"}),
+        ("heterogeneity_plan", {"measure": "XYZ"}),
+        ("heterogeneity_plan", {"estimate": "low", "low": "high"}),
         ("reported_shares_plan", {"by": ["source", "isolation", "n"]}),
         ("estimability_plan", {"factors": "source"}),
         ("estimability_plan", {"factors": ["source"]}),
@@ -259,7 +259,7 @@ def test_a_row_that_is_not_there_is_named():
 def test_columns_that_are_there_twice_are_refused():
     twice = pd.concat([TABLE, TABLE[["estimate"]]], axis=1)
     with pytest.raises(InputError, match="columns called 'estimate'"):
-        mx.plots.spread_plan(twice)
+        mx.plots.heterogeneity_plan(twice)
 
 
 def test_a_file_in_the_way_is_said(tmp_path):
@@ -320,9 +320,9 @@ def test_columns_of_any_kind(kind):
         ("evidence_map", (table, "w", "label"), {"by": "w", "study": "w"}),
         ("evidence_map", (table, "label", "label"), {"count": "w"}),
         ("reported_shares", (table, ["w"]), {"by": "w"}),
-        ("spread", (table,), {"estimate": "w"}),
-        ("spread", (table,), {"estimate": "ok", "low": "w", "measure": "RR"}),
-        ("spread", (table,), {"estimate": "ok", "label": "w", "by": "w", "columns": ["w"]}),
+        ("heterogeneity", (table,), {"estimate": "w"}),
+        ("heterogeneity", (table,), {"estimate": "ok", "low": "w", "measure": "RR"}),
+        ("heterogeneity", (table,), {"estimate": "ok", "label": "w", "by": "w", "columns": ["w"]}),
         ("forest", (es,), {"columns": ["w"], "by": "w", "remark": "w"}),
         ("forest", (es,), {"columns": [mx.plots.Column("w", kind="number")]}),
         ("forest", (es,), {"columns": [mx.plots.Column("w", kind="risk")], "order": "w"}),

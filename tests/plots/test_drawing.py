@@ -235,7 +235,7 @@ def forests():
         "strata": forest_plan(mx.stratify(es, by="source"), limits=(-0.2, 0.6)),
         "multilevel": forest_plan(mx.Multilevel(nested, "study/effect").fit()),
         "censored": forest_plan(mx.CensoredRandomEffects(censored).fit(), by="source"),
-        "spread": mx.plots.spread_plan(table, label_title="Review"),
+        "heterogeneity": mx.plots.heterogeneity_plan(table, label_title="Review"),
         "rho sweep": mx.plots.rho_sweep_plan(mx.rho_sweep(nested, [0.0, 0.4, 0.8])),
     }, dict(zip(names, y, strict=True))
 
@@ -310,7 +310,7 @@ HARD += ["$\\alpha$ _x^2", "--> end", "  lead", "اللغة", "e\u0301", "𓀀 x
         lambda es, t: mx.plots.evidence_map(t, "source", "isolation", by="g"),
         lambda es, t: mx.plots.reported_shares(t, {"source": HARD[0]}, by="g"),
         lambda es, t: mx.plots.estimability(es),
-        lambda es, t: mx.plots.spread(t, estimate="y", by="g"),
+        lambda es, t: mx.plots.heterogeneity(t, estimate="y", by="g"),
     ],
 )
 def test_hard_texts_overlap_nothing_and_make_valid_files(draw, tmp_path):

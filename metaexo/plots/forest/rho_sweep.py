@@ -13,7 +13,7 @@ from metaexo.models.multilevel.presets import RhoSweep
 from metaexo.plots.arguments import Column, checked, plan_of
 from metaexo.plots.forest.page import draw_forest
 from metaexo.plots.forest.plan import ForestPlan
-from metaexo.plots.forest.spread import spread_plan
+from metaexo.plots.forest.heterogeneity import heterogeneity_plan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +31,7 @@ def rho_sweep_plan(sweep: RhoSweep, **choices: Any) -> ForestPlan:
     sweep : RhoSweep
         From :func:`metaexo.rho_sweep`.
     **choices
-        As for :func:`metaexo.plots.spread_plan`: limits, title, notes and so on.
+        As for :func:`metaexo.plots.heterogeneity_plan`: limits, title, notes and so on.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def rho_sweep_plan(sweep: RhoSweep, **choices: Any) -> ForestPlan:
             f"{number(sweep.largest_change)} standard errors."
         ],
     }
-    return spread_plan(table, **(settings | choices))
+    return heterogeneity_plan(table, **(settings | choices))
 
 
 @checked

@@ -1,4 +1,4 @@
-"""Spread plots: several published estimates of one question side by side, nothing pooled."""
+"""Heterogeneity plots: several published estimates of one question side by side, nothing pooled."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @checked
-def spread_plan(
+def heterogeneity_plan(
     table: pd.DataFrame,
     *,
     estimate: str = "estimate",
@@ -88,7 +88,7 @@ def spread_plan(
     >>> import pandas as pd, metaexo as mx
     >>> table = pd.DataFrame({"label": ["Li 2020", "Cho 2021"], "estimate": [0.5, 0.8],
     ...                       "low": [0.3, 0.6], "high": [0.9, 1.1]})
-    >>> plan = mx.plots.spread_plan(table, measure="RR")
+    >>> plan = mx.plots.heterogeneity_plan(table, measure="RR")
     >>> [row.cells["estimate"] for row in plan.rows]
     [('0.50', '[0.30 to', '0.90]'), ('0.80', '[0.60 to', '1.10]')]
     """
@@ -111,7 +111,7 @@ def spread_plan(
 
 
 @checked
-def spread(table: pd.DataFrame | ForestPlan, ax: Axes | None = None, **choices: Any) -> Axes:
+def heterogeneity(table: pd.DataFrame | ForestPlan, ax: Axes | None = None, **choices: Any) -> Axes:
     """Draw ready estimates with their intervals, nothing pooled.
 
     Parameters
@@ -121,7 +121,7 @@ def spread(table: pd.DataFrame | ForestPlan, ax: Axes | None = None, **choices: 
     ax : matplotlib.axes.Axes, optional
         Where to draw; default: a figure of the planned size, apart from pyplot.
     **choices
-        As for :func:`spread_plan`.
+        As for :func:`heterogeneity_plan`.
 
     Returns
     -------
@@ -132,9 +132,9 @@ def spread(table: pd.DataFrame | ForestPlan, ax: Axes | None = None, **choices: 
     --------
     >>> import pandas as pd, metaexo as mx
     >>> table = pd.DataFrame({"label": ["Li 2020"], "estimate": [0.5], "low": [0.3], "high": [0.9]})
-    >>> ax = mx.plots.spread(table, measure="RR")
+    >>> ax = mx.plots.heterogeneity(table, measure="RR")
     """
-    plan = plan_of(ForestPlan, spread_plan, table, choices)
+    plan = plan_of(ForestPlan, heterogeneity_plan, table, choices)
     return draw_forest(plan, ax)
 
 

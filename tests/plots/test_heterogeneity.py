@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 from metaexo.errors import InputError
-from metaexo.plots import overlapping_texts, spread, spread_plan
+from metaexo.plots import heterogeneity, overlapping_texts, heterogeneity_plan
 from metaexo.plots.canvas.page import clashes
 from metaexo.plots.forest.page import forest_page
 
 
-def test_a_spread_prints_intervals_as_they_were_reported(published):
-    plan = spread_plan(
+def test_it_prints_intervals_as_they_were_reported(published):
+    plan = heterogeneity_plan(
         published, low="ci_low", high="ci_high", label="review", by="question", measure="SMD", digits=3
     )
     rows = {row.cells["label"][0]: row.cells["estimate"] for row in plan.rows if row.kind == "study"}
@@ -27,21 +27,21 @@ def test_a_spread_prints_intervals_as_they_were_reported(published):
         "lung injury score",
     ]
     assert clashes(forest_page(plan)) == []
-    assert overlapping_texts(spread(plan)) == []
+    assert overlapping_texts(heterogeneity(plan)) == []
 
 
-def test_ratios_in_a_spread_are_given_as_ratios():
+def test_ratios_are_given_as_ratios():
     table = pd.DataFrame(
         {"label": ["a", "b"], "estimate": [0.53, 6.45], "low": [0.46, 2.78], "high": [0.6, np.nan]}
     )
-    plan = spread_plan(table, measure="RR")
+    plan = heterogeneity_plan(table, measure="RR")
     assert plan.rows[0].cells["estimate"] == ("0.53", "[0.46 to", "0.60]")
     assert plan.rows[0].mark.estimate == pytest.approx(math.log(0.53), abs=1e-12)
 
 
 def test_an_estimate_may_lack_its_interval(published):
     table = published.assign(ci_low=np.nan, ci_high=np.nan)
-    plan = spread_plan(table, low="ci_low", high="ci_high", label="review", measure="SMD")
+    plan = heterogeneity_plan(table, low="ci_low", high="ci_high", label="review", measure="SMD")
     assert {row.cells["estimate"][1:] for row in plan.rows} == {("", "")}
     assert plan.axis.low < -4.02
     assert plan.axis.high > 5.48
@@ -50,6 +50,6 @@ def test_an_estimate_may_lack_its_interval(published):
 def test_an_estimate_outside_its_interval_is_refused(published):
     table = published.assign(ci_high=0.0)
     with pytest.raises(InputError, match=r"row 1: 5\.42"):
-        spread_plan(table, low="ci_low", high="ci_high", label="review")
+        heterogeneity_plan(table, low="ci_low", high="ci_high", label="review")
     with pytest.raises(InputError, match="0 of 0 rows"):
-        spread_plan(table.iloc[:0], low="ci_low", high="ci_high", label="review")
+        heterogeneity_plan(table.iloc[:0], low="ci_low", high="ci_high", label="review")
