@@ -66,7 +66,7 @@ def main(analysis: Analysis) -> None:
     analysis.write_table("terms", stack({key: found.to_frame() for key, found in terms.items()}))
     pooled = {key: ways_to_pool(chosen[key], fit) for key, fit in fits.items()}
     analysis.write_table("pooled", stack(pooled))
-    analysis.write_table("heterogeneity", stack({key: spread(fit) for key, fit in fits.items()}))
+    analysis.write_table("spread", stack({key: spread(fit) for key, fit in fits.items()}))
     analysis.write_table("studies", stack({key: study_means(fit) for key, fit in fits.items()}))
     sweeps = {key: sweep(chosen[key], terms[key]) for key in fits}
     analysis.write_table("rho", stack(sweeps))
@@ -147,7 +147,7 @@ def simple_row(name, es):
     return {"model": name, "k": fit.k, "m": fit.m, "df": fit.k - 1} | numbers
 
 
-def heterogeneity(fit):
+def spread(fit):
     """Return each variance with its profile interval, and its share of the variability of effects."""
     variances = fit.conf_int_components().add_prefix("variance_")
     shares = fit.i2(interval=True).drop(index="total")[["i2", "low", "high"]]

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from metaexo.errors import InputError
-from metaexo.plots import heterogeneity, overlapping_texts, heterogeneity_plan
+from metaexo.plots import heterogeneity, heterogeneity_plan, overlapping_texts
 from metaexo.plots.canvas.page import clashes
 from metaexo.plots.forest.page import forest_page
 

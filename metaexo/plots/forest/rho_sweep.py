@@ -11,9 +11,9 @@ from metaexo.errors import InputError
 from metaexo.formatting import number, plural
 from metaexo.models.multilevel.presets import RhoSweep
 from metaexo.plots.arguments import Column, checked, plan_of
+from metaexo.plots.forest.heterogeneity import heterogeneity_plan
 from metaexo.plots.forest.page import draw_forest
 from metaexo.plots.forest.plan import ForestPlan
-from metaexo.plots.forest.heterogeneity import heterogeneity_plan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
