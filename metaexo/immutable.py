@@ -2,39 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 Kind = TypeVar("Kind")
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+# Every fit makes its parts immutable: what holds no array is passed over at once.
+_PLAIN = frozenset({float, int, str, bool, type(None), np.float64, np.bool_})
+_FIELDS: dict[type, tuple[str, ...]] = {}
+_TO_LOCK: dict[type, tuple[str, ...]] = {}
 
 
 class Immutable:
-    """A record whose arrays cannot be written to, after copying and unpickling too."""
+    """Base of frozen dataclasses whose arrays are read-only, after copying and unpickling too.
+
+    Arrays among the fields are copied unless they are read-only already; a mapping becomes a read-only one.
+    Arrays deeper down (in tuples and in plain records), which fits made themselves, are locked in place.
+    """
 
     __slots__ = ()
 
     def __post_init__(self) -> None:
-        for part in getattr(self, "__dict__", {}).values():
-            lock(part)
+        kind = type(self)
+        if kind not in _FIELDS:
+            _FIELDS[kind] = tuple(field.name for field in fields(self))  # type: ignore[arg-type]
+        for name in _FIELDS[kind]:
+            value = getattr(self, name)
+            if type(value) in _PLAIN:
+                continue
+            if isinstance(value, np.ndarray):
+                object.__setattr__(self, name, frozen(value))
+            elif isinstance(value, Mapping):
+                held = {key: frozen(x) if isinstance(x, np.ndarray) else lock(x) for key, x in value.items()}
+                object.__setattr__(self, name, MappingProxyType(held))
+            else:
+                lock(value)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        for part in state.values():
-            lock(part)
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        plain = {name: dict(x) if isinstance(x, MappingProxyType) else x for name, x in values.items()}
+        return _remade, (type(self), plain)
 
 
-# Every fit locks its parts: what holds no array is passed over at once.
-_PLAIN = frozenset({float, int, str, bool, type(None), np.float64, np.bool_})
+def _remade(kind: type[Kind], values: dict[str, Any]) -> Kind:
+    """Return a record from its fields."""
+    return kind(**values)
 
 
-_FIELDS: dict[type, tuple[str, ...]] = {}
-
-
-def _fields_to_lock(kind: type) -> tuple[str, ...]:
-    """Return the fields of a plain record; sets of effects and immutable records lock themselves."""
-    own = issubclass(kind, Immutable) or kind.__module__.startswith("metaexo.effects")
-    return () if own else tuple(getattr(kind, "__dataclass_fields__", ()))
+def frozen(values: NDArray[Scalar]) -> NDArray[Scalar]:
+    """Return a read-only copy of an array; an array that is read-only and no view is returned as it is."""
+    if type(values) is np.ndarray and not values.flags.writeable and values.flags.owndata:
+        return values
+    copy = np.array(values)
+    copy.flags.writeable = False
+    return copy
 
 
 def lock(value: Kind) -> Kind:
@@ -51,8 +78,14 @@ def lock(value: Kind) -> Kind:
         for part in value.values():
             lock(part)
     else:
-        if kind not in _FIELDS:
-            _FIELDS[kind] = _fields_to_lock(kind)
-        for name in _FIELDS[kind]:
+        if kind not in _TO_LOCK:
+            _TO_LOCK[kind] = _fields_to_lock(kind)
+        for name in _TO_LOCK[kind]:
             lock(getattr(value, name))
     return value
+
+
+def _fields_to_lock(kind: type) -> tuple[str, ...]:
+    """Return the fields of a plain record; sets of effects and immutable records lock themselves."""
+    own = issubclass(kind, Immutable) or kind.__module__.startswith("metaexo.effects")
+    return () if own else tuple(getattr(kind, "__dataclass_fields__", ()))

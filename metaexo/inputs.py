@@ -8,10 +8,8 @@ from __future__ import annotations
 import datetime
 import numbers as abstract
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
-from types import MappingProxyType
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +17,6 @@ from numpy.typing import NDArray
 from metaexo.errors import InputError, ShapeError, UnclearLevelWarning, UnknownChoiceError
 from metaexo.types import Array
 
-Kind = TypeVar("Kind", bound=np.generic)
 LARGEST = 1e100  # beyond it squares of numbers overflow
 SHAPES = {0: "a single number", 1: "a one-dimensional array", 2: "a two-dimensional array"}
 
@@ -319,37 +316,6 @@ def check_aligned(**named: object) -> None:
                     if a != b
                 ],
             )
-
-
-def frozen(values: NDArray[Kind]) -> NDArray[Kind]:
-    """Return a read-only copy of an array; an array that is read-only and no view is returned as it is."""
-    if type(values) is np.ndarray and not values.flags.writeable and values.flags.owndata:
-        return values
-    copy = np.array(values)
-    copy.flags.writeable = False
-    return copy
-
-
-class Immutable:
-    """Base of frozen dataclasses whose arrays are read-only copies, after copying and unpickling too.
-
-    A mapping among the fields becomes a read-only one, its arrays likewise.
-    """
-
-    __slots__ = ()
-
-    def __post_init__(self) -> None:
-        for field in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, field.name)
-            if isinstance(value, np.ndarray):
-                object.__setattr__(self, field.name, frozen(value))
-            elif isinstance(value, Mapping):
-                held = {key: frozen(x) if isinstance(x, np.ndarray) else x for key, x in value.items()}
-                object.__setattr__(self, field.name, MappingProxyType(held))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        values = (getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
-        return type(self), tuple(dict(x) if isinstance(x, MappingProxyType) else x for x in values)
 
 
 def _read_any(values: object, name: str, rows: Sequence[str] | None) -> Array:

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from metaexo.errors import InputError, ShapeError
-from metaexo.inputs import as_word, check_aligned, check_level, frozen, is_blank, read_numbers, read_words
+from metaexo.immutable import frozen
+from metaexo.inputs import as_word, check_aligned, check_level, is_blank, read_numbers, read_words
 
 MISSING = [None, np.nan, pd.NA, pd.NaT, np.ma.masked, "", "  "]
 

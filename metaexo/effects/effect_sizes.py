@@ -34,8 +34,8 @@ from metaexo.errors import (
     VarianceRatioWarning,
 )
 from metaexo.formatting import plural
+from metaexo.immutable import Immutable
 from metaexo.inputs import (
-    Immutable,
     check_aligned,
     check_choice,
     check_flag,

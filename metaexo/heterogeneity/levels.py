@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, MixedRepetitionError, TooFewStudiesError, UnknownChoiceError
 from metaexo.formatting import percent
-from metaexo.inputs import Immutable, as_word, check_choice, is_blank, warn_of_unclear_levels
+from metaexo.immutable import Immutable
+from metaexo.inputs import as_word, check_choice, is_blank, warn_of_unclear_levels
 from metaexo.types import Array, Index, Mask
 
 NOT_REPORTED = "not reported"

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.inputs import Immutable
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearResults
 from metaexo.models.linear.hypothesis import TestResult, make_test, wald_test
@@ -51,7 +50,7 @@ def differences(count: int, places: Sequence[int]) -> Array:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SeparateMeans(Immutable, LinearResults):
+class SeparateMeans(LinearResults):
     """Means of independent strata, each with a variance of its own.
 
     Attributes
@@ -162,7 +161,7 @@ class SeparateMeans(Immutable, LinearResults):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RobustMeans(Immutable, LinearResults):
+class RobustMeans(LinearResults):
     """Means of strata with a cluster-robust covariance matrix (CR2) over all of them.
 
     Attributes

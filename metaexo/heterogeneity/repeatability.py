@@ -25,7 +25,8 @@ from metaexo.heterogeneity.levels import (
 from metaexo.heterogeneity.strata.fit import StratifiedResults, Stratum, Tau2Mode
 from metaexo.heterogeneity.strata.stratify import stratify
 from metaexo.heterogeneity.strata.tables import ALONE
-from metaexo.inputs import Immutable, check_choice, check_level
+from metaexo.immutable import Immutable
+from metaexo.inputs import check_choice, check_level
 from metaexo.models.linear.contrasts import adjust_pvalues
 
 if TYPE_CHECKING:

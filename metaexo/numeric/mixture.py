@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.inputs import Immutable
+from metaexo.immutable import Immutable
 from metaexo.numeric.likelihood import LOG_2PI
 from metaexo.types import Array
 

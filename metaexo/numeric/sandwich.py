@@ -35,7 +35,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metaexo.errors import NotIdentifiableError, UnknownChoiceError
-from metaexo.inputs import Immutable
+from metaexo.immutable import Immutable
 from metaexo.types import Array, Index
 
 KINDS = ("CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3")

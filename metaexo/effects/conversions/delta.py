@@ -12,7 +12,8 @@ from scipy.special import ndtr, ndtri
 
 from metaexo.effects.conversions.sd_and_se import tail_of
 from metaexo.errors import InputError, ShapeError
-from metaexo.inputs import Immutable, check_level, check_number, read_numbers
+from metaexo.immutable import Immutable
+from metaexo.inputs import check_level, check_number, read_numbers
 from metaexo.types import Array
 
 FIRST_STEP = 0.05

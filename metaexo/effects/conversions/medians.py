@@ -19,7 +19,8 @@ from metaexo.effects.conversions.quantile_models import (
 )
 from metaexo.effects.conversions.quantile_rules import Quantiles
 from metaexo.errors import IntervalError, MissingInputError
-from metaexo.inputs import Immutable, check_choice
+from metaexo.immutable import Immutable
+from metaexo.inputs import check_choice
 from metaexo.types import Array
 
 Rule = Callable[[Quantiles], Array]

@@ -22,7 +22,8 @@ from scipy.special import ndtr, ndtri
 
 from metaexo.effects.check import numbers, reads, signs, sizes, squares
 from metaexo.errors import MissingInputError, ProportionError, SampleSizeError, ShapeError
-from metaexo.inputs import Immutable, check_choice
+from metaexo.immutable import Immutable
+from metaexo.inputs import check_choice
 from metaexo.types import Array
 
 LOGISTIC = math.pi / math.sqrt(3)

@@ -20,7 +20,8 @@ from metaexo.errors import (
     ShapeError,
     UnknownChoiceError,
 )
-from metaexo.inputs import Immutable, check_flag, check_number, read_words
+from metaexo.immutable import Immutable
+from metaexo.inputs import check_flag, check_number, read_words
 from metaexo.numeric.tails import t_of_tail, t_two_sided
 from metaexo.types import Array
 

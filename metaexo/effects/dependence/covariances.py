@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from metaexo.effects.check import check_kind
 from metaexo.effects.effect_sizes import Derivation, EffectSizes
 from metaexo.errors import AssumptionWarning, CorrelationError, InputError, MissingInputError, ShapeError
-from metaexo.inputs import Immutable, check_aligned, check_flag, check_number, read_numbers, read_words
+from metaexo.immutable import Immutable
+from metaexo.inputs import check_aligned, check_flag, check_number, read_numbers, read_words
 from metaexo.types import Array
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from metaexo.effects.measure import Alternative, Measure, get_measure
 from metaexo.effects.measures.zero_cells import ZeroCells, add_to_cells, cells
 from metaexo.errors import InputError, MissingInputError, NegativeMeansWarning, ShapeError, UnknownChoiceError
 from metaexo.formatting import plural
-from metaexo.inputs import Immutable, check_aligned, check_choice, check_flag, read_numbers
+from metaexo.immutable import Immutable
+from metaexo.inputs import check_aligned, check_choice, check_flag, read_numbers
 from metaexo.types import Array, Mask
 
 AT_THE_EDGE = "is at the edge of what is possible, where its formula gives no sampling variance above 0"

@@ -24,7 +24,7 @@ from metaexo.effects.tables.reported import Reported, direction_of, f_of_the_arm
 from metaexo.effects.tables.why_not import FOREIGN_F, NO_CORRELATION, PAIRED_FAMILY, PAIRED_FORM
 from metaexo.errors import AssumptionWarning, UnknownChoiceError
 from metaexo.formatting import plural
-from metaexo.inputs import Immutable
+from metaexo.immutable import Immutable
 from metaexo.numeric.tails import t_of_tail
 from metaexo.types import Array, Mask
 

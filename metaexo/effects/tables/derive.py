@@ -42,7 +42,8 @@ from metaexo.effects.tables.reported import (
 )
 from metaexo.effects.tables.why_not import PAIRED_FAMILY, PAIRED_FORM, why_no_effect
 from metaexo.errors import AssumptionWarning, CorrelationError, InputError
-from metaexo.inputs import Immutable, check_level, check_number
+from metaexo.immutable import Immutable
+from metaexo.inputs import check_level, check_number
 from metaexo.types import Array, Mask
 
 if TYPE_CHECKING:

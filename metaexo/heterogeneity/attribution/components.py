@@ -11,7 +11,7 @@ import numpy as np
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import MetaexoError
 from metaexo.heterogeneity.levels import FactorTable, readable
-from metaexo.inputs import Immutable
+from metaexo.immutable import Immutable
 from metaexo.models.multilevel.model import Multilevel
 
 # A variance between so few levels rests on very little.

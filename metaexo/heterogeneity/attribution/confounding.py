@@ -22,7 +22,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.formatting import number, plural, printed, text_table
 from metaexo.heterogeneity.attribution.estimability import Estimability, estimability
 from metaexo.heterogeneity.levels import FactorTable, column_space, rank, readable
-from metaexo.inputs import Immutable
+from metaexo.immutable import Immutable
 from metaexo.types import Array
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
 from metaexo.formatting import plural, printed, text_table
 from metaexo.heterogeneity.levels import FactorTable, rank, read_factors, readable, repeated_levels
-from metaexo.inputs import Immutable
+from metaexo.immutable import Immutable
 from metaexo.models.univariate.permutation import whole_number
 from metaexo.types import Array, Mask
 

@@ -12,7 +12,8 @@ from metaexo.heterogeneity.attribution.confounding import Confounding
 from metaexo.heterogeneity.attribution.estimability import Estimability
 from metaexo.heterogeneity.attribution.shares import PartKind
 from metaexo.heterogeneity.attribution.verdicts import Verdict
-from metaexo.inputs import Immutable, check_choice
+from metaexo.immutable import Immutable
+from metaexo.inputs import check_choice
 
 if TYPE_CHECKING:
     import pandas as pd

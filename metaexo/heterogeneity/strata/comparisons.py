@@ -45,7 +45,7 @@ from metaexo.heterogeneity.levels import studies_of
 from metaexo.heterogeneity.means import SAME_MEAN, differences
 from metaexo.heterogeneity.strata.fit import StratifiedResults
 from metaexo.heterogeneity.strata.fits import check_strata
-from metaexo.inputs import Immutable
+from metaexo.immutable import Immutable
 from metaexo.models.linear.contrasts import Contrasts, adjust_pvalues, make_contrasts
 from metaexo.models.linear.fit import LinearResults
 from metaexo.models.linear.hypothesis import TestResult, make_test

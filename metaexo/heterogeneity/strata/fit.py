@@ -15,7 +15,8 @@ from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.formatting import plural, printed
 from metaexo.heterogeneity.levels import is_unreported, read_caption
 from metaexo.heterogeneity.strata.smoothed import Smoothing
-from metaexo.inputs import Immutable, check_choice
+from metaexo.immutable import Immutable
+from metaexo.inputs import check_choice
 from metaexo.models.linear.contrasts import Contrasts, make_contrasts
 from metaexo.models.linear.fit import LinearResults
 from metaexo.models.linear.fit_statistics import Pooled

@@ -31,7 +31,7 @@ import numpy as np
 
 from metaexo.errors import ConvergenceError
 from metaexo.formatting import printed
-from metaexo.inputs import Immutable
+from metaexo.immutable import Immutable
 from metaexo.numeric.likelihood import log_likelihood, upper_bound
 from metaexo.numeric.likelihood_maximum import maximum_likelihood, restricted_maximum_likelihood
 from metaexo.numeric.problem import CHUNK_ELEMENTS, Batch

@@ -26,7 +26,8 @@ from metaexo.heterogeneity.levels import (
     read_factor_named,
     studies_of,
 )
-from metaexo.inputs import Immutable, check_choice, check_level
+from metaexo.immutable import Immutable
+from metaexo.inputs import check_choice, check_level
 from metaexo.models.linear.hypothesis import make_test
 from metaexo.models.univariate.permutation import whole_number
 from metaexo.numeric.likelihood_maximum import restricted_maximum_likelihood

@@ -46,7 +46,8 @@ from metaexo.heterogeneity.levels import (
     studies_of,
 )
 from metaexo.heterogeneity.means import SeparateMeans, strata_design
-from metaexo.inputs import Immutable, check_level, check_number
+from metaexo.immutable import Immutable
+from metaexo.inputs import check_level, check_number
 from metaexo.models.univariate.batched import ManyFits, fit_many
 from metaexo.models.univariate.fit import RandomEffectsResults
 from metaexo.models.univariate.inference import get_test

@@ -19,7 +19,8 @@ from metaexo.errors import (
     TooFewStudiesError,
 )
 from metaexo.formatting import interval, number, p_value, plural, printed, text_table
-from metaexo.inputs import Immutable, as_word, check_choice, frozen, is_blank, read_entries
+from metaexo.immutable import frozen
+from metaexo.inputs import as_word, check_choice, is_blank, read_entries
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearResults
 from metaexo.models.linear.grouping import column_values
@@ -42,7 +43,7 @@ FEW_DEGREES = 4.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RobustResults(Immutable, LinearResults):
+class RobustResults(LinearResults):
     """Coefficients of a fit with cluster-robust standard errors, tests and intervals.
 
     Attributes

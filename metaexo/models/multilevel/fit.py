@@ -14,7 +14,8 @@ import numpy as np
 from scipy import sparse
 
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.inputs import Immutable, check_flag, frozen
+from metaexo.immutable import frozen
+from metaexo.inputs import check_flag
 from metaexo.ledger import Ledger
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearResults
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MultilevelResults(Immutable, FurtherMultilevel, LinearResults):
+class MultilevelResults(FurtherMultilevel, LinearResults):
     """A fitted multilevel model; asking again with other choices gives a new one.
 
     Attributes

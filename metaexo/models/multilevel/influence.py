@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.errors import ConvergenceError
-from metaexo.inputs import Immutable
+from metaexo.immutable import Immutable
 from metaexo.models.linear.robust import split_clusters
 from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
 from metaexo.numeric.mixed.problem import MixedProblem

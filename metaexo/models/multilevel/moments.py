@@ -26,7 +26,8 @@ from numpy.typing import ArrayLike
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import CorrelationError, InputError, TooFewStudiesError
-from metaexo.inputs import Immutable, check_choice, check_level, check_number
+from metaexo.immutable import Immutable
+from metaexo.inputs import check_choice, check_level, check_number
 from metaexo.models.linear.design import Design, make_design
 from metaexo.models.linear.robust import Freedom, RobustResults, read_freedom, split_clusters
 from metaexo.numeric.problem import without_rounding

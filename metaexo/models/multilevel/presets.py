@@ -24,7 +24,8 @@ from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import CorrelationError, FewStudiesWarning, InputError
 from metaexo.formatting import printed
-from metaexo.inputs import Immutable, check_choice, check_level, check_number, read_numbers
+from metaexo.immutable import Immutable
+from metaexo.inputs import check_choice, check_level, check_number, read_numbers
 from metaexo.models.linear.grouping import grouping
 from metaexo.models.multilevel.fit import MultilevelResults
 from metaexo.models.multilevel.model import Multilevel

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.errors import ConvergenceError, InputError, NotNestedError, UnknownChoiceError
-from metaexo.inputs import Immutable, read_numbers, read_words
+from metaexo.immutable import Immutable
+from metaexo.inputs import read_numbers, read_words
 from metaexo.models.linear.hypothesis import TestResult
 from metaexo.models.linear.likelihood_ratio import LikelihoodRatioTest, same_data, within
 from metaexo.models.multilevel.terms import NamedTerm

@@ -10,7 +10,8 @@ import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
-from metaexo.inputs import Immutable, as_word, check_choice, read_numbers
+from metaexo.immutable import Immutable
+from metaexo.inputs import as_word, check_choice, read_numbers
 from metaexo.models.linear.grouping import column_values, grouping
 from metaexo.numeric.mixed.correlations import compound, power, spatial
 from metaexo.numeric.mixed.structures import Diagonal, Heterogeneous, Homogeneous, Structure, Unstructured

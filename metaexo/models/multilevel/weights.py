@@ -15,7 +15,7 @@ from scipy import sparse
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotIdentifiableError, UnknownChoiceError
-from metaexo.inputs import Immutable
+from metaexo.immutable import Immutable
 from metaexo.models.multilevel.covariance import as_sparse, is_symmetric
 from metaexo.types import Array
 

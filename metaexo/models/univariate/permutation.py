@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import p_value, plural, printed
-from metaexo.inputs import Immutable, check_choice
+from metaexo.inputs import check_choice
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.moments import weighted_fit
 from metaexo.numeric.problem import make_batch
@@ -55,7 +55,7 @@ NOTHING = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class PermutationTest(Immutable, Readable):
+class PermutationTest(Readable):
     """A permutation test of a fit.
 
     Attributes

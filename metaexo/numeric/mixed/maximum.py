@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.inputs import Immutable
+from metaexo.immutable import Immutable
 from metaexo.numeric.mixed.climb import Box, Evaluation, Function, Top, climb, observed_information
 from metaexo.numeric.mixed.likelihood import evaluate, evaluate_precisely, parts_at
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite

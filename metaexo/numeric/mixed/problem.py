@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from metaexo.inputs import Immutable
+from metaexo.immutable import Immutable
 from metaexo.numeric.mixed.chain import Chain, find_chain
 from metaexo.numeric.mixed.partition import BLOCK_LIMIT, Partition, partition
 from metaexo.numeric.mixed.terms import Term

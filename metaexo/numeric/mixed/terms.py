@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from metaexo.inputs import Immutable
+from metaexo.immutable import Immutable
 from metaexo.numeric.mixed.structures import Structure
 from metaexo.types import Array, Index
 
