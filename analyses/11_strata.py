@@ -5,7 +5,7 @@ Do effects go with the source or with the isolation method?
 Effects of exosomes against a control (Hedges' g, above 0 for benefit) in strata by source and by isolation
 method, for animals and for patients, each outcome family by itself and all outcomes of a domain together
 (which mixes outcomes, and is shown to see how far the evidence would carry). Every question that strata are
-there for is asked of every set: pooled strata, test between them, labels dealt between studies, pairs,
+there for is asked of every set: pooled strata, test between them, labels permuted between studies, pairs,
 heterogeneity that differs, unreported studies as a mixture of known levels, and bounds over what they may be.
 Where the data cannot answer, the table holds the reason and no number.
 """
@@ -116,9 +116,9 @@ def between(strata: StratifiedResults) -> str:
 QUESTIONS = {
     "pooled strata": pooled,
     "test between strata": between,
-    "labels dealt between studies": lambda strata: str(strata.permutation_test(seed=SEED)),
+    "labels permuted between studies": lambda strata: str(strata.permutation_test(seed=SEED)),
     "pairs of strata": lambda strata: str(strata.pairwise()),
-    "heterogeneity differs": lambda strata: str(strata.spread_test(seed=SEED)),
+    "heterogeneity differs": lambda strata: str(strata.heterogeneity_test(seed=SEED)),
     "unreported as a mixture": lambda strata: str(latent_moderator(strata.effects, strata.by[0])),
     "bounds over the unreported": lambda strata: str(strata.assignment_bounds()),
 }

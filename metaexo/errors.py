@@ -501,7 +501,7 @@ class DependentEffectsWarning(MetaexoWarning):
 
 
 class SingleStudyStratumWarning(MetaexoWarning):
-    """A stratum holds one study; it takes no part in a between-study variance."""
+    """A stratum holds one study, which is not used to estimate tau2."""
 
 
 class FewStudiesWarning(MetaexoWarning):

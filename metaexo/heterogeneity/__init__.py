@@ -1,4 +1,4 @@
-"""How much effects vary, and with what: strata by source and isolation method."""
+"""Heterogeneity of effects, and whether exosome source or isolation method explains it."""
 
 from metaexo.heterogeneity.attribution.attribution import attribute_heterogeneity, attribution_verdict
 from metaexo.heterogeneity.attribution.confounding import Confounding, confounding
@@ -8,11 +8,12 @@ from metaexo.heterogeneity.attribution.verdicts import Verdict
 from metaexo.heterogeneity.repeatability import Repeatability, repeatability
 from metaexo.heterogeneity.strata.comparisons import (
     BetweenPermutation,
-    SpreadBetween,
-    compare_spread,
+    HeterogeneityComparison,
+    compare_heterogeneity,
     permute_strata,
 )
-from metaexo.heterogeneity.strata.fit import StratifiedResults, Stratum
+from metaexo.heterogeneity.strata.fit import Stratum
+from metaexo.heterogeneity.strata.results import StratifiedResults
 from metaexo.heterogeneity.strata.smoothed import Smoothing
 from metaexo.heterogeneity.strata.stratify import stratify
 from metaexo.heterogeneity.unreported.bounds import AssignmentBounds, assignment_bounds
@@ -26,18 +27,18 @@ __all__ = [
     "BetweenPermutation",
     "Confounding",
     "Estimability",
+    "HeterogeneityComparison",
     "LatentModerator",
     "Part",
     "Repeatability",
     "Smoothing",
-    "SpreadBetween",
     "StratifiedResults",
     "Stratum",
     "Verdict",
     "assignment_bounds",
     "attribute_heterogeneity",
     "attribution_verdict",
-    "compare_spread",
+    "compare_heterogeneity",
     "confounding",
     "estimability",
     "latent_moderator",

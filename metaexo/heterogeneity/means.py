@@ -1,7 +1,7 @@
 """The means of strata with their joint covariance: what tests between strata are made of.
 
-With one between-study variance for all strata the means are the coefficients of one model. With variances of
-their own they are independent, each with degrees of freedom of its own, and combinations of them are tested
+With one between-study variance for all strata the means are the coefficients of one model. With a separate
+variance each they are independent, with separate degrees of freedom, and combinations of them are tested
 with Satterthwaite's degrees of freedom. Where studies have several effects, the covariance is cluster-robust
 over all strata at once, because a study may have effects in several of them.
 """
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearResults
 from metaexo.models.linear.hypothesis import TestResult, make_test, wald_test
+from metaexo.models.univariate.permutation import NOTHING, TIE
 from metaexo.numeric.sandwich import Sandwich, cluster_sandwich
 from metaexo.types import Array
 
@@ -24,7 +25,7 @@ SAME_MEAN = "all strata share one mean effect"
 
 
 def strata_design(names: Sequence[str]) -> Design:
-    """Return a design with one mean a stratum."""
+    """Return a design with one mean per stratum."""
     return Design(np.eye(len(names)), tuple(names), None, added=False)
 
 
@@ -51,17 +52,17 @@ def differences(count: int, places: Sequence[int]) -> Array:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SeparateMeans(LinearResults):
-    """Means of independent strata, each with a variance of its own.
+    """Means of independent strata, each with a separate variance.
 
     Attributes
     ----------
     design : Design
-        One column a stratum.
+        One column per stratum.
     level : float
         Level of the intervals.
     estimates, variances : ndarray, shape (S,)
         Means and their squared standard errors.
-    freedom : ndarray, shape (S,), or None
+    df : ndarray, shape (S,), or None
         Degrees of freedom of each squared standard error; None for normal tests.
     """
 
@@ -69,7 +70,7 @@ class SeparateMeans(LinearResults):
     level: float
     estimates: Array
     variances: Array
-    freedom: Array | None
+    df: Array | None
 
     @property
     def beta(self) -> Array:
@@ -84,7 +85,7 @@ class SeparateMeans(LinearResults):
     @property
     def df_test(self) -> float | None:
         """Smallest degrees of freedom of a mean; combinations have their own. None for normal tests."""
-        return None if self.freedom is None else float(self.freedom.min())
+        return None if self.df is None else float(self.df.min())
 
     def df_of(self, rows: Array) -> Array | None:
         """Return Satterthwaite's degrees of freedom of combinations of means, shape (q,); None for z.
@@ -94,13 +95,13 @@ class SeparateMeans(LinearResults):
         rows : ndarray, shape (q, S)
             The combinations.
         """
-        if self.freedom is None:
+        if self.df is None:
             return None
         parts = rows**2 * self.variances
         total = parts.sum(axis=1)
-        # without any spread the shares are those of equal variances
+        # without variances the shares are those of equal variances
         parts = np.where(total[:, None] > 0, parts, rows**2)
-        return np.asarray(parts.sum(axis=1) ** 2 / (parts**2 / self.freedom).sum(axis=1))
+        return np.asarray(parts.sum(axis=1) ** 2 / (parts**2 / self.df).sum(axis=1))
 
     def joint_test(self, rows: Array, null: Array, words: str) -> TestResult:
         """Return the test that combinations of means have given values.
@@ -118,17 +119,17 @@ class SeparateMeans(LinearResults):
             The null hypothesis in words.
         """
         plain = wald_test(rows @ self.beta - null, rows @ self.cov @ rows.T, None, words)
-        if self.freedom is None or np.isnan(plain.statistic):
+        if self.df is None or np.isnan(plain.statistic):
             return plain
         return hotelling(plain, len(rows), self._eta(rows), words)
 
     def _eta(self, rows: Array) -> float:
         """Return the degrees of freedom of the approximate Hotelling test of several combinations."""
-        assert self.freedom is not None
+        assert self.df is not None
         whole = np.linalg.inv(rows @ self.cov @ rows.T)
         shares = self.variances * np.einsum("qs,qr,rs->s", rows, whole, rows)
         q = len(rows)
-        return float(q * (q + 1) / (2 * shares**2 / self.freedom).sum())
+        return float(q * (q + 1) / (2 * shares**2 / self.df).sum())
 
     def only(self, places: Sequence[int]) -> SeparateMeans:
         """Return some of the means.
@@ -144,20 +145,57 @@ class SeparateMeans(LinearResults):
             design=strata_design([self.design.names[i] for i in at]),
             estimates=self.estimates[at],
             variances=self.variances[at],
-            freedom=None if self.freedom is None else self.freedom[at],
+            df=None if self.df is None else self.df[at],
         )
 
     def equality(self) -> TestResult:
         """Return the test that all means are equal: Welch's, or chi-square for normal tests."""
-        weight = 1.0 / self.variances
-        share = weight / weight.sum()
-        spread = float(weight @ (self.beta - share @ self.beta) ** 2)
         s = self.design.p
-        if self.freedom is None:
-            return make_test(spread, "chi2", (s - 1,), SAME_MEAN)
-        lack = float(((1 - share) ** 2 / self.freedom).sum())
-        statistic = spread / (s - 1) / (1 + 2 * (s - 2) / (s**2 - 1) * lack)
-        return make_test(statistic, "F", (s - 1, (s**2 - 1) / (3 * lack)), SAME_MEAN)
+        distance = distance_of_means(self.beta[:, None], self.variances[:, None])
+        if self.df is None:
+            return make_test(float(distance[0]), "chi2", (s - 1,), SAME_MEAN)
+        statistic, lack = welch(distance, self.variances[:, None], self.df[:, None])
+        return make_test(float(statistic[0]), "F", (s - 1, (s**2 - 1) / (3 * float(lack[0]))), SAME_MEAN)
+
+
+def distance_of_means(mean: Array, variance: Array) -> Array:
+    """Return the weighted sum of squares of means around their weighted mean, (S, B) to (B,).
+
+    It is 0 where all means agree, whatever their variances are, and infinite where they do not and the mean
+    of a stratum has no variance: the others are then compared with it.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weight = 1.0 / variance
+        centre = (weight * mean).sum(axis=0) / weight.sum(axis=0)
+        distance = (weight * (mean - centre) ** 2).sum(axis=0)
+    still = variance == 0
+    middle = np.where(still, mean, 0.0).sum(axis=0) / np.maximum(still.sum(axis=0), 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rest = np.where(still, 0.0, (mean - middle) ** 2 / variance).sum(axis=0)
+    apart = np.where(still, np.abs(mean - middle), 0.0).max(axis=0)
+    rounding = TIE * np.abs(mean).max(axis=0)
+    distance = np.where(still.any(axis=0), np.where(apart > rounding, np.inf, rest), distance)
+    return np.asarray(np.where(np.ptp(mean, axis=0) <= NOTHING * np.abs(mean).max(axis=0), 0.0, distance))
+
+
+def welch(distance: Array, variance: Array, df: Array) -> tuple[Array, Array]:
+    """Return Welch's statistic and the sum that makes its second df, (B,) each.
+
+    Parameters
+    ----------
+    distance : ndarray, shape (B,)
+        The weighted sum of squares of the means.
+    variance, df : ndarray, shape (S, B)
+        Squared standard errors of the means, and their degrees of freedom.
+    """
+    s = len(variance)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = 1.0 / variance
+        share = share / share.sum(axis=0)
+    still = variance == 0  # they carry all the weight, in equal parts
+    share = np.where(still.any(axis=0), still / np.maximum(still.sum(axis=0), 1), share)
+    lack = ((1 - share) ** 2 / df).sum(axis=0)
+    return np.asarray(distance / (s - 1) / (1 + 2 * (s - 2) / (s**2 - 1) * lack)), np.asarray(lack)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -167,7 +205,7 @@ class RobustMeans(LinearResults):
     Attributes
     ----------
     design : Design
-        One column a stratum.
+        One column per stratum.
     level : float
         Level of the intervals.
     estimates : ndarray, shape (S,)
@@ -239,7 +277,7 @@ def equality_test(means: LinearResults, names: Sequence[str]) -> tuple[TestResul
         )
     if isinstance(means, SeparateMeans):
         some = means.only(places)
-        return some.equality(), "chi-square test" if means.freedom is None else "Welch's test"
+        return some.equality(), "chi-square test" if means.df is None else "Welch's test"
     rows = differences(means.design.p, places)
     found = means.joint_test(rows, np.zeros(len(rows)), SAME_MEAN)
     robust = isinstance(means, RobustMeans)

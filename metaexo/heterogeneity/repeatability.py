@@ -22,7 +22,8 @@ from metaexo.heterogeneity.levels import (
     read_factor_named,
     repetition_levels,
 )
-from metaexo.heterogeneity.strata.fit import StratifiedResults, Stratum, Tau2Mode
+from metaexo.heterogeneity.strata.fit import Stratum, Tau2Mode
+from metaexo.heterogeneity.strata.results import StratifiedResults
 from metaexo.heterogeneity.strata.stratify import stratify
 from metaexo.heterogeneity.strata.tables import ALONE
 from metaexo.immutable import Immutable

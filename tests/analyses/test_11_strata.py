@@ -16,7 +16,7 @@ NAME = "11_strata"
 QUESTIONS = {
     "pooled strata",
     "test between strata",
-    "labels dealt between studies",
+    "labels permuted between studies",
     "pairs of strata",
     "heterogeneity differs",
     "unreported as a mixture",
@@ -119,7 +119,7 @@ def test_with_more_studies_the_questions_are_answered(run, root, tmp_path):
         & (questions["factor"] == "isolation")
     ].set_index("question")
     assert (asked["answered"] == "yes").all()
-    assert "arrangements of the labels of" in asked.loc["labels dealt between studies", "words"]
+    assert "arrangements of the labels of" in asked.loc["labels permuted between studies", "words"]
     strata = pd.read_csv(folders.results / "11_strata.csv")
     here = strata[
         (strata["rows"] == "with doubtful rows")

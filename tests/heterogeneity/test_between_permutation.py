@@ -1,4 +1,4 @@
-"""Labels dealt between studies: counted by hand, refused where nothing can be dealt."""
+"""Labels permuted between studies: counted by hand, refused where nothing can be permuted."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_many_arrangements_are_drawn_with_a_seed() -> None:
 def test_strata_of_one_study_are_not_dealt() -> None:
     es = effects({"a": 4, "b": 3, "lone": 1})
     found = mx.stratify(es, by="source").permutation_test()
-    assert found.dealt == 7
+    assert found.permuted == 7
     assert found.arrangements == comb(7, 3)
 
 
@@ -69,7 +69,7 @@ def test_strata_of_one_study_are_not_dealt() -> None:
 def test_effects_of_a_study_stay_together() -> None:
     es = several_a_study({"a": 4, "b": 3})
     found = mx.stratify(es, by="source", tau2="common").permutation_test()
-    assert (found.dealt, found.kept) == (7, 0)
+    assert (found.permuted, found.kept) == (7, 0)
     assert found.arrangements == comb(7, 3)
     studies = list(dict.fromkeys(es.study))
     statistics = []
@@ -87,7 +87,7 @@ def test_a_study_in_several_strata_keeps_its_labels() -> None:
     source = es.data["source"].tolist()
     source[0] = "b"  # the first study has an effect in each
     found = mx.stratify(es.with_columns(source=source), by="source").permutation_test()
-    assert (found.dealt, found.kept) == (5, 1)
+    assert (found.permuted, found.kept) == (5, 1)
     assert found.arrangements == comb(5, 2)
     assert "keep their labels" in str(found)
 
@@ -100,7 +100,7 @@ def test_methods_compared_within_every_study_cannot_be_dealt() -> None:
 
 
 def test_without_two_strata_there_is_nothing_to_deal() -> None:
-    with pytest.raises(errors.TooFewStudiesError, match="no labels to deal"):
+    with pytest.raises(errors.TooFewStudiesError, match="no labels to permute"):
         permute_strata(mx.stratify(effects({"a": 4, "b": 1}), by="source"))
 
 

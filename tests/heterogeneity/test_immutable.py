@@ -41,7 +41,7 @@ def made():
         "mixture in strata": mx.stratify(es, "source", unreported="mixture"),
         "pairs": strata.pairwise(),
         "permutation": strata.permutation_test(limit=10, draws=50),
-        "spread": strata.spread_test(draws=20),
+        "spread": strata.heterogeneity_test(draws=20),
         "bounds": strata.assignment_bounds(),
         "attribution": mx.attribute_heterogeneity(es, draws=19, deals=19),
         "estimability": estimability(es),

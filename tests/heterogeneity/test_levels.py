@@ -103,7 +103,7 @@ def test_unreported_studies_are_compared_only_where_that_is_asked_for() -> None:
     alone, found = mx.stratify(known, "g"), mx.stratify(es, "g")
     assert found.between == alone.between
     assert found.permutation_test().pvalue == alone.permutation_test().pvalue
-    assert found.spread_test(draws=99).pvalue == alone.spread_test(draws=99).pvalue
+    assert found.heterogeneity_test(draws=99).pvalue == alone.heterogeneity_test(draws=99).pvalue
 
 
 def test_strata_that_mix_domains_say_so() -> None:

@@ -38,8 +38,8 @@ def test_smoothed_variances_lie_between_each_by_itself_and_one_for_all() -> None
     assert (found.tau2 <= found.high).all()
     for name, tau2 in zip(found.names, found.tau2, strict=True):
         assert result[name].fit.tau2 == tau2
-        assert result[name].spread.tau2.estimate == tau2
-        assert result[name].spread.method == "empirical Bayes"
+        assert result[name].heterogeneity.tau2.estimate == tau2
+        assert result[name].heterogeneity.method == "empirical Bayes"
 
 
 def test_strata_that_differ_by_chance_share_one_variance() -> None:
@@ -49,7 +49,7 @@ def test_strata_that_differ_by_chance_share_one_variance() -> None:
     assert result.smoothing.omega == 0
     for s, other in zip(result.strata, common.strata, strict=True):
         assert s.fit.tau2 == other.fit.tau2
-        assert tuple(s.spread.tau2) == tuple(other.spread.tau2)
+        assert tuple(s.heterogeneity.tau2) == tuple(other.heterogeneity.tau2)
     assert "differ no more than chance" in str(result)
 
 

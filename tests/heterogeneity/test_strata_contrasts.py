@@ -85,7 +85,7 @@ def test_strata_of_one_study_keep_their_place_in_the_order_and_take_no_part() ->
     result = mx.stratify(es, by="source")
     step = (result["high"].pooled.estimate - result["low"].pooled.estimate) / 2
     assert trend.estimate[0] == pytest.approx(step, rel=1e-12)
-    assert trend.names == ("trend a step over low < high",)
+    assert trend.names == ("trend per step over low < high",)
 
 
 def test_unreported_studies_have_no_place_in_an_order() -> None:

@@ -18,7 +18,7 @@ SIZES = {"plant": 5, "adipose": 4, "milk": 1}
 
 def test_the_summary_has_its_five_parts_in_order() -> None:
     parts = mx.stratify(effects(SIZES), by="source").summary().parts
-    assert list(parts) == ["What was fitted", "Pooled", "Spread", "Data", "Fit"]
+    assert list(parts) == ["What was fitted", "Pooled", "Heterogeneity", "Data", "Fit"]
     assert all(parts.values())
     assert "milk: one study: shown" in "\n".join(parts["Data"])
 
@@ -38,16 +38,18 @@ def test_intervals_of_tau2_and_i2_are_those_of_the_model_they_come_from(mode: st
     for s in result.strata:
         fit = mx.RandomEffects(es, "source").fit() if mode == "common" else s.fit
         wanted = fit.conf_int_heterogeneity().tau2
-        assert tuple(s.spread.tau2) == pytest.approx(tuple(wanted), rel=1e-8)
+        assert tuple(s.heterogeneity.tau2) == pytest.approx(tuple(wanted), rel=1e-8)
         v = s.fit.typical_variance
-        assert s.spread.i2.high == pytest.approx(s.spread.tau2.high / (s.spread.tau2.high + v), rel=1e-10)
-        assert s.spread.i2.estimate == pytest.approx(s.fit.i2, rel=1e-8)
+        assert s.heterogeneity.i2.high == pytest.approx(
+            s.heterogeneity.tau2.high / (s.heterogeneity.tau2.high + v), rel=1e-10
+        )
+        assert s.heterogeneity.i2.estimate == pytest.approx(s.fit.i2, rel=1e-8)
 
 
 def test_the_table_holds_the_intervals_and_the_effect_of_a_single_study() -> None:
     result = mx.stratify(effects(SIZES), by="source")
     table = result.to_frame().set_index("stratum")
-    assert table.loc["plant", "tau2_high"] == result["plant"].spread.tau2.high
+    assert table.loc["plant", "tau2_high"] == result["plant"].heterogeneity.tau2.high
     numbers = table.columns.drop(["source", "k", "m", "note"])
     assert table.loc["plant", numbers].notna().all()
     own = ["estimate", "se", "low", "high"]
@@ -76,7 +78,7 @@ def test_several_effects_of_one_study_are_averaged_as_if_dependent() -> None:
 
 def test_the_equal_effects_model_has_no_spread_to_bound() -> None:
     result = mx.stratify(effects(SIZES), by="source", method="EE")
-    assert all(s.spread is None for s in result.strata)
+    assert all(s.heterogeneity is None for s in result.strata)
     assert result["plant"].pooled.prediction_low is None
     assert "equal effects" in str(result)
 
@@ -87,8 +89,8 @@ def test_a_sampling_variance_of_zero_leaves_no_interval() -> None:
     v[0] = 0.0
     zero = mx.EffectSizes(es.y, v, data=es.data)
     result = mx.stratify(zero, by="source")
-    assert result["plant"].spread is None
-    assert result["adipose"].spread is not None
+    assert result["plant"].heterogeneity is None
+    assert result["adipose"].heterogeneity is not None
     with pytest.raises(errors.InputError, match="zero"):
         mx.stratify(zero, by="source", tau2="smoothed")
 
@@ -106,7 +108,7 @@ def test_markdown_latex_and_html_show_the_same_strata() -> None:
     result = mx.stratify(effects(SIZES), by="source")
     for text in (result.to_markdown(), result.to_latex("Strata"), result.to_html("Strata")):
         assert all(s.name in text for s in result.strata)
-        assert "takes no part in a between-study variance" in text
+        assert "not used to estimate tau2" in text
     assert result.to_latex("Strata").startswith(r"\begin{table}")
     assert "<caption>Strata</caption>" in result.to_html("Strata")
     assert result._repr_html_() == result.to_html()
@@ -151,7 +153,7 @@ def test_unreported_levels_are_one_stratum_under_any_word(word: str | None) -> N
     assert len(unreported) == 1
     assert unreported[0].k == 3
     assert result.strata[-1] is unreported[0]
-    assert "a stratum of its own" in str(result)
+    assert "a separate stratum" in str(result)
 
 
 def test_the_table_has_each_bound_in_its_own_column() -> None:

@@ -9,7 +9,7 @@ from statsmodels.stats.oneway import anova_generic
 
 import metaexo as mx
 from metaexo import errors
-from metaexo.heterogeneity.strata.fits import ONE_STUDY
+from metaexo.heterogeneity.strata.stratify import ONE_STUDY
 
 
 def effects(n: dict[str, int], seed: int = 3, isolation: bool = False) -> mx.EffectSizes:

@@ -77,7 +77,7 @@ def test_strata_of_one_study_each_have_no_subtotal_and_no_overall(make_effects):
     assert kinds(plan) == ["head", "study", "spacer"]
     assert plan.rows[0].detail == "one study"
     assert " ".join(plan.notes) == (
-        "One study: shown with its own effect, takes no part in a between-study variance or a test. "
+        "One study: shown with its own effect, not used to estimate τ² or in a test. "
         "No stratum has two or more studies, so none is pooled."
     )
 
@@ -88,7 +88,7 @@ def test_a_remark_that_several_strata_share_is_told_once(make_effects):
     assert sorted(details) == ["one study", "one study", "two studies", "two studies"]
     notes = " ".join(plan.notes)
     assert notes.count("one degree of freedom") == 1
-    assert notes.count("no part in a between-study variance") == 1
+    assert notes.count("not used to estimate τ²") == 1
 
 
 def test_the_test_between_strata_may_be_left_away(make_effects):

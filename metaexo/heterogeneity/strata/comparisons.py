@@ -1,9 +1,15 @@
-r"""Permutation test between strata: labels dealt at random between the studies.
+r"""Comparisons of strata: pairs, trend, permutation test, and the test whether tau2 differs.
 
-If the strata make no difference, each study might as well stand in another one. The labels are dealt between
-the studies in all ways, or in many drawn at random, each time as many of a label as there are, and the test
-between strata is made afresh, between-study variances included. A study with several effects keeps them
-together. A study with effects in several strata keeps its labels: dealing them would compare it with itself.
+The permutation test gives every arrangement of the labels between the studies, or many drawn at random, each
+with as many studies per label as there are, and makes the test between strata afresh, between-study variances
+included. A study with several effects keeps them together. A study with effects in several strata keeps its
+labels: to permute them would compare it with itself.
+
+Whether tau2 differs is tested by restricted likelihoods: the model with a tau2 for each stratum against that
+with one tau2 for all, both with a mean per stratum. It is the location-scale model with the strata on both
+sides, :math:`\log\tau^2_i = \alpha_{s(i)}`. The chi-square distribution of the statistic needs many
+studies in every stratum, and variances that are not zero; the parametric bootstrap needs neither. It draws
+effects from the smaller model and fits both models to each draw.
 
 References
 ----------
@@ -11,29 +17,16 @@ Higgins, J. P. T., Thompson, S. G. (2004). Controlling the risk of spurious find
 Statistics in Medicine 23, 1663-1682. https://doi.org/10.1002/sim.1752
 Phipson, B., Smyth, G. K. (2010). Permutation p-values should never be zero. Statistical Applications in
 Genetics and Molecular Biology 9, 39. https://doi.org/10.2202/1544-6115.1585
-
-Test whether strata differ in heterogeneity itself.
-
-The model with a between-study variance for each stratum is compared with that of one variance for all, both
-with a mean a stratum, by their restricted likelihoods. It is the location-scale model with the strata on
-both sides, :math:`\log\tau^2_i = \alpha_{s(i)}`. The chi-square distribution of the statistic asks for many
-studies in every stratum, and for variances that are not zero; the parametric bootstrap asks for neither. It
-draws effects from the smaller model and fits both models to each draw.
-
-References
-----------
 Viechtbauer, W., Lopez-Lopez, J. A. (2022). Location-scale models for meta-analysis. Research Synthesis
 Methods 13, 697-715. https://doi.org/10.1002/jrsm.1562
 Davison, A. C., Hinkley, D. V. (1997). Bootstrap methods and their application. Cambridge University Press.
 https://doi.org/10.1017/CBO9780511802843
-
-Differences between all pairs of strata.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, islice
 from math import factorial
 
@@ -42,21 +35,13 @@ import numpy as np
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
 from metaexo.formatting import number, p_value, plural, printed
 from metaexo.heterogeneity.levels import studies_of
-from metaexo.heterogeneity.means import SAME_MEAN, differences
-from metaexo.heterogeneity.strata.fit import StratifiedResults
-from metaexo.heterogeneity.strata.fits import check_strata
+from metaexo.heterogeneity.means import SAME_MEAN, differences, distance_of_means, welch
+from metaexo.heterogeneity.strata.fit import StrataFit, check_strata
 from metaexo.immutable import Immutable
 from metaexo.models.linear.contrasts import Contrasts, adjust_pvalues, make_contrasts
 from metaexo.models.linear.fit import LinearResults
 from metaexo.models.linear.hypothesis import TestResult, make_test
-from metaexo.models.univariate.permutation import (
-    NOTHING,
-    TIE,
-    as_extreme,
-    distinct_orders,
-    permutation_p,
-    whole_number,
-)
+from metaexo.models.univariate.permutation import as_extreme, distinct_orders, permutation_p, whole_number
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.likelihood import log_likelihood
 from metaexo.numeric.likelihood_maximum import restricted_maximum_likelihood
@@ -64,7 +49,84 @@ from metaexo.numeric.moments import weighted_fit
 from metaexo.numeric.problem import CHUNK_ELEMENTS, make_batch
 from metaexo.types import Array, Index
 
+# Arrangements that are fitted at once.
 CHUNK = 2048
+ONE_TAU2 = "all strata share one between-study variance"
+TIED_RATIO = 1e-9
+# A scan for maxima looks at some thirty values of tau2 at once.
+SCAN_POINTS = 32
+
+
+# -- contrasts of the means ----------------------------------------------------------------------------------
+
+
+def pairwise(results: StrataFit, adjust: str | None = "holm", level: float | None = None) -> Contrasts:
+    """Return the differences between all pairs of strata; see `StratifiedResults.pairwise`.
+
+    Each pair is tested by itself: together they are more than the means can carry, so the joint test is that
+    all means are equal.
+    """
+    names = [s.name for s in results.compared]
+    means = _several_means(results, names, "pairs to compare")
+    places = [means.design.names.index(name) for name in names]
+    pairs = list(combinations(places, 2))
+    rows = np.zeros((len(pairs), means.design.p))
+    for row, (i, j) in zip(rows, pairs, strict=True):
+        row[[i, j]] = -1.0, 1.0
+    parts = [make_contrasts(means, row[None], level=level) for row in rows]
+    column = {
+        field: np.concatenate([getattr(part, field) for part in parts])
+        for field in ("null", "estimate", "se", "statistic", "pvalue", "low", "high")
+    }
+    df = [part.df for part in parts if part.df is not None]
+    joint = results.between
+    if joint is None:
+        apart = differences(means.design.p, places)
+        joint = means.joint_test(apart, np.zeros(len(apart)), SAME_MEAN)
+    return Contrasts(
+        names=tuple(f"{means.design.names[j]} minus {means.design.names[i]}" for i, j in pairs),
+        weights=rows,
+        **column,
+        df=np.concatenate(df) if df else None,
+        adjusted=None if adjust is None else adjust_pvalues(column["pvalue"], adjust),
+        adjustment=adjust,
+        level=parts[0].level,
+        joint=joint,
+    )
+
+
+def trend(results: StrataFit, level: float | None = None) -> Contrasts:
+    """Return the linear trend of the means over the order of the strata; see `StratifiedResults.trend`."""
+    if not results.order:
+        raise InputError(
+            "the strata have no order",
+            "all strata that are reported, from the first to the last",
+            "stratify again with order=[...]",
+        )
+    ordered = [name for name in results.order if results[name].fit is not None]
+    means = _several_means(results, ordered, "a trend")
+    names = means.design.names
+    known = [i for i, name in enumerate(names) if name in results.order]
+    places = np.array([results.order.index(names[i]) for i in known], dtype=float)
+    row = np.zeros(len(names))
+    centred = places - places.mean()
+    row[known] = centred / (centred @ centred)
+    words = f"trend per step over {' < '.join(names[i] for i in known)}"
+    return replace(make_contrasts(means, row[None], level=level), names=(words,))
+
+
+def _several_means(results: StrataFit, names: Sequence[str], what: str) -> LinearResults:
+    """Return the means, or say that there are fewer than two."""
+    if results.means is None or len(names) < 2:
+        raise TooFewStudiesError(
+            f"{plural(len(names), 'stratum', 'strata')} with two or more studies, so no {what}",
+            "two strata of two or more studies each",
+            "join levels that belong together, or read the strata one by one",
+        )
+    return results.means
+
+
+# -- permutation test ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +148,8 @@ class BetweenPermutation(Immutable):
         How many of them were fitted.
     exact : bool
         Whether all were.
-    dealt, kept : int
-        Studies between which labels were dealt, and studies that kept theirs because they have several.
+    permuted, kept : int
+        Studies between which labels were permuted, and studies that kept theirs because they have several.
     statistics : ndarray, shape (fitted,)
         The statistics of all arrangements fitted; the first is that of the data.
     """
@@ -98,7 +160,7 @@ class BetweenPermutation(Immutable):
     arrangements: int
     fitted: int
     exact: bool
-    dealt: int
+    permuted: int
     kept: int
     statistics: Array
 
@@ -107,21 +169,21 @@ class BetweenPermutation(Immutable):
         how = "all" if self.exact else f"{self.fitted - 1} drawn of"
         words = (
             f"permutation test between strata: {p_value(self.pvalue)}, {how} {self.arrangements} "
-            f"arrangements of the labels of {self.dealt} studies; the smallest possible "
+            f"arrangements of the labels of {self.permuted} studies; the smallest possible "
             f"{p_value(self.smallest)}"
         )
         return words + (f"; {self.kept} studies in several strata keep their labels" if self.kept else "")
 
 
 def permute_strata(
-    results: StratifiedResults, limit: int = 50_000, draws: int = 9_999, seed: int = 0
+    results: StrataFit, limit: int = 50_000, draws: int = 9_999, seed: int = 0
 ) -> BetweenPermutation:
-    """Test strata against labels dealt at random between the studies.
+    """Test strata by permuting their labels between the studies.
 
     Use it with few studies, where the distribution of a test statistic is least certain; the p-value holds
-    for any number of studies. The statistic is that of the test between strata (with several effects a study
-    that of independent effects: the dealing, not the statistic, allows for dependence; with smoothed
-    variances that of one variance for all). Strata that take no part in that test take no part here.
+    for any number of studies. The statistic is that of the test between strata (with several effects per
+    study that of independent effects: the permutation, not the statistic, allows for dependence; with
+    smoothed variances that of one variance for all). Strata that are left out of that test are left out here.
 
     Parameters
     ----------
@@ -167,36 +229,32 @@ def permute_strata(
     check_strata(results)
     limit, draws = whole_number(limit, "limit", 1), whole_number(draws, "draws", 19)
     seed = whole_number(seed, "seed", 0)
-    results._several("labels to deal")
-    deal = _Deal(results)
-    number = deal.count()
+    _several_means(results, [s.name for s in results.compared], "labels to permute")
+    labels = _Arrangements(results)
+    number = labels.count()
     exact = number <= limit
-    rng = np.random.default_rng(seed)
-    source = deal.all() if exact else deal.drawn(draws, rng)
-    statistic = _Statistic(results, deal.rows, deal.label)
-    parts = [statistic(block) for block in _blocks(source)]
-    values = np.concatenate(parts)
+    source = labels.all() if exact else labels.drawn(draws, np.random.default_rng(seed))
+    statistic = _Statistic(results, labels.rows, labels.label)
+    values = np.concatenate([statistic(block) for block in _blocks(source)])
     observed = float(values[0])
-    pvalue = permutation_p(values, observed, drawn=False)
-    top = float(values.max())
     return BetweenPermutation(
         statistic=observed,
-        pvalue=pvalue,
-        smallest=float(as_extreme(values, top).mean()) if exact else 1 / len(values),
+        pvalue=permutation_p(values, observed, drawn=False),
+        smallest=float(as_extreme(values, float(values.max())).mean()) if exact else 1 / len(values),
         arrangements=number,
         fitted=len(values),
         exact=exact,
-        dealt=len(deal.own),
-        kept=deal.kept,
+        permuted=len(labels.own),
+        kept=labels.kept,
         statistics=values,
     )
 
 
-class _Deal:
-    """The ways to deal the labels of strata between studies."""
+class _Arrangements:
+    """The arrangements of the labels of strata between studies."""
 
-    def __init__(self, results: StratifiedResults) -> None:
-        # Strata that are not compared keep their labels; with one variance for all they take part in that.
+    def __init__(self, results: StrataFit) -> None:
+        # Strata that are not compared keep their labels; with one variance for all they count for that.
         others = [s for s in results.fitted if s not in results.compared]
         strata = [*results.compared, *(others if results.tau2_mode != "separate" else [])]
         compared = len(results.compared)
@@ -217,9 +275,9 @@ class _Deal:
         if len(set(self.own)) < 2:
             raise NotIdentifiableError(
                 f"of {len(members)} studies {self.kept} have effects in several strata"
-                + (", and the others all stand in one" if single else "")
-                + ": no labels can be dealt between studies",
-                "studies that stand in one stratum each, in two strata or more",
+                + (", and the others are all in one stratum" if single else "")
+                + ": no labels can be permuted between studies",
+                "studies that are in one stratum each, in two strata or more",
                 "compare the strata within studies, for example by Multilevel with the factor as a moderator",
             )
 
@@ -235,16 +293,16 @@ class _Deal:
         yield self.label
         for order in distinct_orders(sorted(self.own)):
             if order != self.own:
-                yield self._spread(order)
+                yield self._of_effects(order)
 
     def drawn(self, draws: int, rng: np.random.Generator) -> Iterator[Index]:
         """Yield the arrangement of the data, and some drawn at random."""
         yield self.label
         own = np.array(self.own)
         for _ in range(draws):
-            yield self._spread(rng.permutation(own).tolist())
+            yield self._of_effects(rng.permutation(own).tolist())
 
-    def _spread(self, order: list[int]) -> Index:
+    def _of_effects(self, order: list[int]) -> Index:
         """Return the label of each effect, from that of each study."""
         label = self.label.copy()
         for part, value in zip(self.members, order, strict=True):
@@ -260,23 +318,38 @@ def _blocks(source: Iterator[Index]) -> Iterator[Index]:
 class _Statistic:
     """The statistic between strata of many arrangements at once."""
 
-    def __init__(self, results: StratifiedResults, rows: Index, labels: Index) -> None:
+    def __init__(self, results: StrataFit, rows: Index, labels: Index) -> None:
         self.y, self.v = results.effects.y[rows], results.effects.v[rows]
         self.size, self.compared = int(labels.max()) + 1, len(results.compared)
-        self.mode, self.method, self.test = results.tau2_mode, results.method, results.test
+        self.separate, self.test = results.tau2_mode == "separate", results.test
+        self.kernel = get_estimator(results.method).kernel
 
     def __call__(self, labels: Index) -> Array:
         """Return the statistics of arrangements, shape (B,), from labels of shape (B, k)."""
         masks = [np.asarray(labels == j, dtype=float) for j in range(self.size)]
-        if self.mode == "separate":
-            return self._welch(masks, [self._tau2(mask) for mask in masks])
-        return self._joint(masks, self._one_tau2(labels))
-
-    def _tau2(self, mask: Array) -> Array:
-        return get_estimator(self.method).kernel(make_batch(self.y, self.v, n=mask)).tau2
+        if self.separate:
+            tau2 = [self.kernel(make_batch(self.y, self.v, n=mask)).tau2 for mask in masks]
+        else:
+            tau2 = [self._one_tau2(labels)] * self.size
+        mean, variance, ss, df = self._means(masks, tau2)
+        scale = np.ones(len(labels))
+        if self.test.startswith("knapp-hartung"):
+            scale = ss / df if self.separate else ss.sum(axis=0) / df.sum(axis=0)
+            scale = scale if self.test == "knapp-hartung" else np.maximum(scale, 1.0)
+        if self.separate:
+            variance = variance * scale
+            distance = distance_of_means(mean, variance)
+            return distance if self.test == "z" else welch(distance, variance, df)[0]
+        n = self.compared
+        distance = distance_of_means(mean[:n], variance[:n])
+        if self.test == "z":
+            return distance
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = distance / scale / (n - 1)
+        return np.asarray(np.where(distance == 0, 0.0, found))
 
     def _one_tau2(self, labels: Index) -> Array:
-        """Return the variance that all strata share, shape (B,): effects are dealt to rows of one design."""
+        """Return the variance that all strata share, shape (B,): effects are put to rows of one design."""
         order = np.argsort(labels, axis=1, kind="stable")
         tau2 = np.empty(len(labels))
         sizes = np.sort(labels, axis=1)
@@ -284,8 +357,7 @@ class _Statistic:
         for kind, pattern in enumerate(kinds):
             rows = np.flatnonzero(which.ravel() == kind)
             x = np.eye(self.size)[pattern]
-            batch = make_batch(self.y[order[rows]], self.v[order[rows]], x)
-            tau2[rows] = get_estimator(self.method).kernel(batch).tau2
+            tau2[rows] = self.kernel(make_batch(self.y[order[rows]], self.v[order[rows]], x)).tau2
         return tau2
 
     def _means(self, masks: list[Array], tau2: list[Array]) -> tuple[Array, Array, Array, Array]:
@@ -299,74 +371,18 @@ class _Statistic:
         mean, variance, ss, df = (np.array(column) for column in zip(*rows, strict=True))
         return mean, variance, ss, df
 
-    def _joint(self, masks: list[Array], tau2: Array) -> Array:
-        """Return the statistic of one model with a mean each and one variance."""
-        mean, variance, ss, df = self._means(masks, [tau2] * self.size)
-        n = self.compared
-        spread = _spread(mean[:n], variance[:n])
-        if self.test == "z":
-            return spread
-        scale = np.ones(len(tau2))
-        if self.test.startswith("knapp-hartung"):
-            scale = ss.sum(axis=0) / df.sum(axis=0)
-            scale = scale if self.test == "knapp-hartung" else np.maximum(scale, 1.0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found = spread / scale / (n - 1)
-        return np.asarray(np.where(spread == 0, 0.0, found))
 
-    def _welch(self, masks: list[Array], tau2: list[Array]) -> Array:
-        """Return Welch's statistic, or the chi-square one for normal tests."""
-        mean, variance, ss, df = self._means(masks, tau2)
-        if self.test.startswith("knapp-hartung"):
-            scale = ss / df
-            variance = variance * (scale if self.test == "knapp-hartung" else np.maximum(scale, 1.0))
-        spread = _spread(mean, variance)
-        if self.test == "z":
-            return spread
-        s = self.size
-        with np.errstate(divide="ignore", invalid="ignore"):
-            share = 1.0 / variance
-            share = share / share.sum(axis=0)
-        still = variance == 0  # they carry all the weight, in equal parts
-        share = np.where(still.any(axis=0), still / np.maximum(still.sum(axis=0), 1), share)
-        lack = ((1 - share) ** 2 / df).sum(axis=0)
-        return np.asarray(spread / (s - 1) / (1 + 2 * (s - 2) / (s**2 - 1) * lack))
-
-
-def _spread(mean: Array, variance: Array) -> Array:
-    """Return the weighted sum of squares of means around their weighted mean, (S, B) to (B,).
-
-    It is 0 where all means agree, whatever their variances are, and infinite where they do not and the mean
-    of a stratum has no variance: the others are then compared with it.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        weight = 1.0 / variance
-        centre = (weight * mean).sum(axis=0) / weight.sum(axis=0)
-        spread = (weight * (mean - centre) ** 2).sum(axis=0)
-    still = variance == 0
-    middle = np.where(still, mean, 0.0).sum(axis=0) / np.maximum(still.sum(axis=0), 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rest = np.where(still, 0.0, (mean - middle) ** 2 / variance).sum(axis=0)
-    apart = np.where(still, np.abs(mean - middle), 0.0).max(axis=0)
-    rounding = TIE * np.abs(mean).max(axis=0)
-    spread = np.where(still.any(axis=0), np.where(apart > rounding, np.inf, rest), spread)
-    return np.asarray(np.where(np.ptp(mean, axis=0) <= NOTHING * np.abs(mean).max(axis=0), 0.0, spread))
-
-
-NULL = "all strata share one between-study variance"
-SPREAD_TIE = 1e-9
-# A scan for maxima looks at some thirty values of tau2 at once.
-SCAN_POINTS = 32
+# -- whether tau2 differs ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
-class SpreadBetween(Immutable):
+class HeterogeneityComparison(Immutable):
     """A test whether strata differ in their between-study variance.
 
     Attributes
     ----------
     names : tuple of str
-        The strata that take part.
+        The strata that are compared.
     tau2 : ndarray, shape (S,)
         The variance of each by itself (REML).
     common : float
@@ -400,17 +416,17 @@ class SpreadBetween(Immutable):
         return "\n".join(lines + ([self.note] if self.note else []))
 
 
-def compare_spread(results: StratifiedResults, draws: int = 999, seed: int = 0) -> SpreadBetween:
+def compare_heterogeneity(results: StrataFit, draws: int = 999, seed: int = 0) -> HeterogeneityComparison:
     r"""Test whether strata differ in heterogeneity itself.
 
-    Use it to ask whether effects of one source scatter more than those of another, whatever their means. The
+    Use it to ask whether effects of one source vary more than those of another, whatever their means. The
     statistic is :math:`2 (\sum_s \max_t \ell_s(t) - \max_t \sum_s \ell_s(t))` with the restricted likelihoods
     of the strata, that of :class:`metaexo.LocationScale` with the strata as moderators of mean and scale.
 
     Parameters
     ----------
     results : StratifiedResults
-        The strata; those without a fit take no part.
+        The strata; those without a fit are left out.
     draws : int
         Data sets of the parametric bootstrap.
     seed : int
@@ -418,7 +434,7 @@ def compare_spread(results: StratifiedResults, draws: int = 999, seed: int = 0) 
 
     Returns
     -------
-    SpreadBetween
+    HeterogeneityComparison
         The test by chi-square and by bootstrap.
 
     Raises
@@ -436,42 +452,41 @@ def compare_spread(results: StratifiedResults, draws: int = 999, seed: int = 0) 
     Examples
     --------
     >>> import pandas as pd, metaexo as mx
-    >>> from metaexo.heterogeneity import compare_spread
+    >>> from metaexo.heterogeneity import compare_heterogeneity
     >>> data = pd.DataFrame({"source": ["milk"] * 5 + ["plant"] * 5})
     >>> y = [0.3, 0.4, 0.2, 0.5, 0.3, -0.9, 1.3, 0.1, 1.9, -0.4]
-    >>> found = compare_spread(mx.stratify(mx.EffectSizes(y, [0.01] * 10, data=data), by="source"))
+    >>> found = compare_heterogeneity(mx.stratify(mx.EffectSizes(y, [0.01] * 10, data=data), by="source"))
     >>> found.tau2.round(3), found.pvalue
     (array([0.003, 1.36 ]), 0.002)
     """
     check_strata(results)
     draws, seed = whole_number(draws, "draws", 0), whole_number(seed, "seed", 0)
     strata = results.compared
-    _check(results)
+    _check_comparable(results)
     if draws < 1:
         raise InputError("0 draws", "at least one, better 999 or more")
-    ys, vs = [s.effects.y for s in strata], [s.effects.v for s in strata]
-    statistic, tau2, common = _statistic([y[None] for y in ys], [v[None] for v in vs])
+    vs = [s.effects.v for s in strata]
+    statistic, tau2, common = _likelihood_ratio([s.effects.y[None] for s in strata], [v[None] for v in vs])
     observed = float(statistic[0])
-    test = make_test(observed, "chi2", (len(strata) - 1,), NULL)
     drawn = _bootstrap(vs, float(common[0]), draws, np.random.default_rng(seed))
-    count = int((drawn >= observed - SPREAD_TIE).sum())
+    count = int((drawn >= observed - TIED_RATIO).sum())
     zero = [s.name for s, t in zip(strata, tau2[:, 0], strict=True) if t == 0]
     small = [f"{s.name} ({s.k})" for s in strata if s.k < 10]
     doubts = [f"tau2 is 0 in {', '.join(zero)}"] if zero else []
     doubts += [f"few effects in {', '.join(small)}"] if small else []
-    return SpreadBetween(
+    return HeterogeneityComparison(
         names=tuple(s.name for s in strata),
         tau2=tau2[:, 0],
         common=float(common[0]),
-        test=test,
+        test=make_test(observed, "chi2", (len(strata) - 1,), ONE_TAU2),
         pvalue=(1 + count) / (1 + draws),
         draws=draws,
         note=f"chi-square is a rough guide here: {'; '.join(doubts)}" if doubts else "",
     )
 
 
-def _check(results: StratifiedResults) -> None:
-    """Raise where the test cannot be made, with the reason in words."""
+def _check_comparable(results: StrataFit) -> None:
+    """Raise where the variances cannot be compared, with the reason in words."""
     strata = results.compared
     if len(strata) < 2 or max(s.k for s in strata) < 3:
         sizes = ", ".join(f"{s.name} {s.k}" for s in strata)
@@ -484,15 +499,15 @@ def _check(results: StratifiedResults) -> None:
     if results.clusters is not None:
         raise InputError(
             "several effects of one study are not independent, and this test takes them so",
-            "one effect a study",
-            "choose one with metaexo.effects.one_per_study, or fit mx.Multilevel with a variance a level",
+            "one effect per study",
+            "choose one with metaexo.effects.one_per_study, or fit mx.Multilevel with a variance per level",
         )
     zero = [name for s in strata for name, v in zip(s.effects.row_ids, s.effects.v, strict=True) if v == 0]
     if zero:
         raise InputError("some sampling variances are zero", "sampling variances above 0", rows=zero)
 
 
-def _statistic(ys: Sequence[Array], vs: Sequence[Array]) -> tuple[Array, Array, Array]:
+def _likelihood_ratio(ys: Sequence[Array], vs: Sequence[Array]) -> tuple[Array, Array, Array]:
     """Return the statistics (B,), variances by stratum (S, B) and the common ones (B,) of B data sets.
 
     Each stratum is an array of shape (B, k_s).
@@ -512,65 +527,13 @@ def _statistic(ys: Sequence[Array], vs: Sequence[Array]) -> tuple[Array, Array, 
 def _bootstrap(vs: Sequence[Array], tau2: float, draws: int, rng: np.random.Generator) -> Array:
     """Return the statistics of data sets drawn with one variance for all, shape (draws,).
 
-    The means play no part: the statistic is the same whatever they are.
+    The means are zero in every draw: the statistic is the same whatever they are.
     """
-    k = sum(len(v) for v in vs)
-    rows = max(1, CHUNK_ELEMENTS // (k * SCAN_POINTS))
+    rows = max(1, CHUNK_ELEMENTS // (sum(len(v) for v in vs) * SCAN_POINTS))
     parts = []
     for begin in range(0, draws, rows):
         size = min(rows, draws - begin)
         ys = [rng.standard_normal((size, len(v))) * np.sqrt(v + tau2) for v in vs]
         wide = [np.broadcast_to(v, y.shape) for v, y in zip(vs, ys, strict=True)]
-        parts.append(_statistic(ys, wide)[0])
+        parts.append(_likelihood_ratio(ys, wide)[0])
     return np.concatenate(parts)
-
-
-def all_pairs(
-    means: LinearResults,
-    names: Sequence[str],
-    joint: TestResult | None,
-    adjust: str | None,
-    level: float | None,
-) -> Contrasts:
-    """Return the differences between all pairs of means, the later minus the earlier.
-
-    Each pair is tested by itself: together they are more than the means can carry, so the joint test is that
-    all means are equal.
-
-    Parameters
-    ----------
-    means : LinearResults
-        Two means or more.
-    names : sequence of str
-        The means that are compared.
-    joint : TestResult or None
-        The test that all are equal, where there is one.
-    adjust : str or None
-        How p-values are adjusted for their number.
-    level : float, optional
-        Level of the intervals.
-    """
-    places = [means.design.names.index(name) for name in names]
-    pairs = list(combinations(places, 2))
-    rows = np.zeros((len(pairs), means.design.p))
-    for row, (i, j) in zip(rows, pairs, strict=True):
-        row[[i, j]] = -1.0, 1.0
-    parts = [make_contrasts(means, row[None], level=level) for row in rows]
-    column = {
-        field: np.concatenate([getattr(part, field) for part in parts])
-        for field in ("null", "estimate", "se", "statistic", "pvalue", "low", "high")
-    }
-    df = [part.df for part in parts if part.df is not None]
-    if joint is None:
-        apart = differences(means.design.p, places)
-        joint = means.joint_test(apart, np.zeros(len(apart)), SAME_MEAN)
-    return Contrasts(
-        names=tuple(f"{means.design.names[j]} minus {means.design.names[i]}" for i, j in pairs),
-        weights=rows,
-        **column,
-        df=np.concatenate(df) if df else None,
-        adjusted=None if adjust is None else adjust_pvalues(column["pvalue"], adjust),
-        adjustment=adjust,
-        level=parts[0].level,
-        joint=joint,
-    )

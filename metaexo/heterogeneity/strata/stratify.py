@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -18,6 +20,7 @@ from metaexo.errors import (
     TooFewStudiesError,
     UnknownChoiceError,
 )
+from metaexo.formatting import plural
 from metaexo.heterogeneity.levels import (
     STUDY,
     as_number,
@@ -30,15 +33,37 @@ from metaexo.heterogeneity.levels import (
     refuse_mixed_levels,
     studies_of,
 )
-from metaexo.heterogeneity.strata.fit import StratifiedResults, Stratum, Tau2Mode
-from metaexo.heterogeneity.strata.fits import fit_strata
+from metaexo.heterogeneity.means import (
+    RobustMeans,
+    SeparateMeans,
+    equality_test,
+    robust_means,
+    strata_design,
+)
+from metaexo.heterogeneity.strata.fit import Stratum, Tau2Mode
+from metaexo.heterogeneity.strata.results import StratifiedResults
+from metaexo.heterogeneity.strata.smoothed import Smoothing, smooth
 from metaexo.heterogeneity.unreported.mixture import LatentModerator, latent_moderator
-from metaexo.inputs import check_choice, check_flag, check_level, read_words
+from metaexo.inputs import check_choice, check_flag, check_level, is_blank, read_words
+from metaexo.models.linear.fit import LinearResults
+from metaexo.models.linear.fit_statistics import Pooled
+from metaexo.models.linear.hypothesis import TestResult, quantiles
+from metaexo.models.univariate.fit import RandomEffectsResults
 from metaexo.models.univariate.inference import get_test
+from metaexo.models.univariate.intervals import HeterogeneityInterval, Interval
+from metaexo.models.univariate.model import RandomEffects
 from metaexo.numeric.estimators import get_estimator
+from metaexo.numeric.problem import make_batch
 
 TAU2_MODES = ("separate", "common", "smoothed")
 UNREPORTED = ("apart", "mixture")
+ONE_STUDY = "one study: shown with its own effect, not used to estimate tau2 or in a test"
+SEVERAL_OF_ONE = "the mean of its {} effects, as if they depended on each other completely"
+DOMAIN = "domain"
+TWO_STUDIES = "two studies: its tau2 rests on one degree of freedom"
+TWO_CLUSTERS = "two clusters: its interval rests on one degree of freedom"
+TWO = {"separate": TWO_STUDIES, "smoothed": "two studies: its tau2 rests mostly on the other strata"}
+WHOSE = {"separate": "separate tau2", "common": "one tau2 for all", "smoothed": "smoothed tau2"}
 
 
 def stratify(
@@ -58,7 +83,7 @@ def stratify(
 
     Use it to ask whether effects differ between exosome sources, isolation methods, or both crossed.
 
-    With separate variances every stratum is a random-effects model of its own, with mean :math:`m_s` and
+    With separate variances every stratum is a separate random-effects model, with mean :math:`m_s` and
     squared standard error :math:`V_s`. The test between S strata is Welch's: with :math:`w_s = 1/V_s`,
     :math:`W = \sum w_s` and the weighted mean :math:`\bar m`,
 
@@ -67,16 +92,16 @@ def stratify(
 
     on S - 1 and :math:`(S^2 - 1) / (3 \sum (1 - w_s/W)^2 / (k_s - 1))` degrees of freedom; with `test="z"` it
     is the chi-square of the numerator's sum. With a common variance all strata are fitted in one model with
-    a mean each, and the test is the model's own. Smoothed variances stand between the two: log tau2 varies
-    normally between strata, and each stratum's variance is the median of what its own studies and the other
-    strata leave possible; with few studies in a stratum it moves towards the others.
+    one mean per stratum, and the test is the model's own. Smoothed variances are between the two: log tau2
+    varies normally between strata, and each stratum's variance is the median of what its own studies and the
+    other strata leave possible; with few studies in a stratum it moves towards the others.
 
-    A stratum of one study is shown with the effect of that study, and takes no part in a between-study
-    variance or in the test. Studies that do not report a factor are a stratum of their own, which stands
-    last; it takes no part in tests between strata, because "not reported" is no level that could differ from
+    A stratum of one study is shown with the effect of that study; it is not used to estimate tau2, nor in
+    the test. Studies that do not report a factor are a separate stratum, which comes
+    last; it is left out of tests between strata, because "not reported" is no level that could differ from
     others, unless `compare_unreported` asks for it.
 
-    Strata whose names are numbers stand in the order of these numbers, others by their number of studies.
+    Strata whose names are numbers are in the order of these numbers, others by their number of studies.
 
     Where studies have several effects, standard errors, intervals and tests are robust to their dependence
     (CR2 with Satterthwaite's degrees of freedom, over all strata at once, because a study may have effects in
@@ -90,8 +115,8 @@ def stratify(
         One column or more; several are crossed. It has to be given. "study" are the studies, where no
         column has that name.
     tau2 : {"separate", "common", "smoothed"}
-        Whether each stratum has its own between-study variance, all share one, or each has its own drawn
-        towards the others. Smoothed variances need REML or ML.
+        Whether tau2 is estimated separately in each stratum, is one for all, or is estimated in each and
+        shrunk towards the others. Smoothed variances need REML or ML.
     method, test, level : str, str and float
         As in :meth:`metaexo.RandomEffects.fit`.
     cluster : str, optional
@@ -101,15 +126,15 @@ def stratify(
         All strata that are reported, in their natural order, for a test of trend.
     unreported : {"apart", "mixture"}
         "mixture" also fits the studies that do not report the factor as a mixture of the known levels; see
-        :func:`metaexo.heterogeneity.latent_moderator`. They stay a stratum of their own.
+        :func:`metaexo.heterogeneity.latent_moderator`. They stay a separate stratum.
     compare_unreported : bool
-        Whether studies that do not report a factor take part in tests between strata, as one more stratum.
+        Whether studies that do not report a factor are in tests between strata, as one more stratum.
 
     Returns
     -------
     StratifiedResults
         Strata, overall fit and the test between strata. It can be asked for pairs, a trend, a permutation
-        test, a test of the spread, and bounds over the levels that are not reported.
+        test, a test whether tau2 differs, and bounds over the levels that are not reported.
 
     Raises
     ------
@@ -122,7 +147,7 @@ def stratify(
         If there are no effects.
     MixedRepetitionError
         If the effects are coefficients of variation or standard deviations, and their column `repetition`
-        tells several levels that the strata would mix.
+        holds several levels that the strata would mix.
 
     Warns
     -----
@@ -182,31 +207,12 @@ def stratify(
     if order is not None:
         strata = _in_order(strata, read_words(order, "order"))
     clusters = _clusters(effects, cluster)
-    found = fit_strata(effects, strata, clusters, cluster or "", tau2, code, test, level, compare_unreported)
+    usual = "z" if code == "EE" else "knapp-hartung"
+    choices = Choices(code, usual if test is None else test, level)
+    found = _analyse(effects, factors, strata, clusters, cluster, tau2, choices, compare_unreported)
     latent, latent_note = _latent(effects, factors) if unreported == "mixture" else (None, "")
-    used = f"clusters: {cluster}" if clusters else ""
-    return StratifiedResults(
-        by=factors,
-        effects=effects,
-        strata=found.strata,
-        overall=found.overall,
-        overall_pooled=found.overall_pooled,
-        tau2_mode=tau2,
-        between=found.between,
-        between_note=", ".join(part for part in (found.between_note, used) if part),
-        means=found.means,
-        method=code,
-        test=found.test,
-        level=level,
-        clusters=clusters,
-        cluster=cluster or "",
-        order=() if order is None else read_words(order, "order"),
-        smoothing=found.smoothing,
-        latent=latent,
-        latent_note=latent_note,
-        compare_unreported=compare_unreported,
-        overall_df=found.overall_df,
-    )
+    ordered = () if order is None else read_words(order, "order")
+    return replace(found, order=ordered, latent=latent, latent_note=latent_note)
 
 
 def _split(effects: EffectSizes, factors: tuple[str, ...]) -> list[Stratum]:
@@ -289,3 +295,286 @@ def _latent(effects: EffectSizes, factors: tuple[str, ...]) -> tuple[LatentModer
             return latent_moderator(effects, factors[0]), ""
     except MetaexoError as error:
         return None, f"no mixture: {error}"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How every model of a subgroup analysis is fitted."""
+
+    method: str
+    test: str
+    level: float
+
+    def fit(self, effects: EffectSizes, tau2: float | None = None) -> RandomEffectsResults:
+        """Return the model of some effects without moderators."""
+        model = RandomEffects(effects, dependence="accept")
+        return model.fit(self.method, self.test, self.level, tau2)
+
+
+def _analyse(
+    effects: EffectSizes,
+    by: tuple[str, ...],
+    strata: Sequence[Stratum],
+    clusters: tuple[str, ...] | None,
+    cluster: str | None,
+    mode: Tau2Mode,
+    choices: Choices,
+    compare_unreported: bool,
+) -> StratifiedResults:
+    """Return the strata with their fits, and the test between them."""
+    counts = [s.m if clusters is None else len({clusters[i] for i in s.rows}) for s in strata]
+    several = [s for s, count in zip(strata, counts, strict=True) if count > 1]
+    joint = _joint(effects, several, choices) if several and mode != "separate" else None
+    smoothing = _smoothing(several, joint, choices) if mode == "smoothed" and len(several) > 1 else None
+    fits = {s.name: _fit(s, choices, joint, smoothing, mode) for s in several}
+    means = _means(effects, several, fits, clusters, joint if mode == "common" else None, choices)
+    pooled = dict(zip(fits, _pooled(fits, means), strict=True))
+    shared = mode == "common" or (smoothing is not None and smoothing.omega == 0)
+    done = []
+    for s, count in zip(strata, counts, strict=True):
+        mixed = _domains(s)
+        if s.name not in fits:
+            single, note = _single(s, cluster or "", choices.level)
+            done.append(replace(s, single=single, note="; ".join(part for part in (note, mixed) if part)))
+            continue
+        ends = _heterogeneity(fits[s.name], s.name, joint if shared else None, smoothing)
+        few = TWO.get(mode, "") if clusters is None else TWO_CLUSTERS
+        note = "; ".join(part for part in (few if count == 2 else "", mixed) if part)
+        done.append(replace(s, fit=fits[s.name], pooled=pooled[s.name], note=note, heterogeneity=ends))
+    out = [] if compare_unreported else [s.name for s in several if not s.reported]
+    between, note = _between(means, [s.name for s in several if s.name not in out], mode)
+    if out:
+        note += f"; {', '.join(out)} left out (compare_unreported=True takes it in)"
+    overall, overall_pooled, df = _overall(effects, clusters, choices)
+    return StratifiedResults(
+        by=by,
+        effects=effects,
+        strata=tuple(done),
+        overall=overall,
+        overall_pooled=overall_pooled,
+        tau2_mode=mode,
+        between=between,
+        between_note=f"{note}, clusters: {cluster}" if clusters else note,
+        means=means,
+        method=choices.method,
+        test=choices.test,
+        level=choices.level,
+        clusters=clusters,
+        cluster=cluster or "",
+        smoothing=smoothing,
+        compare_unreported=compare_unreported,
+        overall_df=df,
+    )
+
+
+def _joint(effects: EffectSizes, strata: Sequence[Stratum], choices: Choices) -> RandomEffectsResults:
+    """Return the model with one mean per stratum and one between-study variance."""
+    rows = np.sort(np.concatenate([s.rows for s in strata]))
+    part = effects.select(rows, ONE_STUDY)
+    dummies = np.column_stack([np.isin(rows, s.rows) for s in strata]).astype(float)
+    names = [s.name for s in strata]
+    model = RandomEffects(part, dummies, intercept=False, names=names, dependence="accept")
+    return model.fit(choices.method, choices.test, choices.level)
+
+
+def _smoothing(
+    strata: Sequence[Stratum], joint: RandomEffectsResults | None, choices: Choices
+) -> Smoothing | None:
+    """Return smoothed variances of two or more strata.
+
+    Raises
+    ------
+    InputError
+        If a sampling variance is zero: its likelihood has no end where tau2 is zero.
+    """
+    assert joint is not None
+    zero = [name for s in strata for name, v in zip(s.effects.row_ids, s.effects.v, strict=True) if v == 0]
+    if zero:
+        raise InputError(
+            f"{len(zero)} sampling variances are zero, and smoothing weighs likelihoods down to tau2 = 0",
+            "sampling variances above 0",
+            "look the rows up in the source",
+            zero,
+        )
+    batches = [make_batch(s.effects.y, s.effects.v) for s in strata]
+    names = [s.name for s in strata]
+    return smooth(names, batches, joint.tau2, choices.method == "REML", choices.level)
+
+
+def _fit(
+    stratum: Stratum,
+    choices: Choices,
+    joint: RandomEffectsResults | None,
+    smoothing: Smoothing | None,
+    mode: Tau2Mode,
+) -> RandomEffectsResults:
+    """Return the model of one stratum, at its own between-study variance or at the one it shares."""
+    tau2 = None
+    if mode == "common" and joint is not None and joint.method != "EE":
+        tau2 = joint.tau2
+    if smoothing is not None:
+        tau2 = float(smoothing.tau2[smoothing.names.index(stratum.name)])
+    return choices.fit(stratum.effects, tau2)
+
+
+def _means(
+    effects: EffectSizes,
+    strata: Sequence[Stratum],
+    fits: dict[str, RandomEffectsResults],
+    clusters: tuple[str, ...] | None,
+    joint: RandomEffectsResults | None,
+    choices: Choices,
+) -> LinearResults | None:
+    """Return the means of the strata with their covariance matrix."""
+    if not fits:
+        return None
+    if clusters is not None:
+        return _robust(effects, strata, list(fits.values()), clusters, choices)
+    if joint is not None:
+        return joint
+    found = list(fits.values())
+    return SeparateMeans(
+        strata_design(list(fits)),
+        choices.level,
+        np.array([f.estimate for f in found]),
+        np.array([f.se[0] ** 2 for f in found]),
+        None if choices.test == "z" else np.array([float(f.df_residual) for f in found]),
+    )
+
+
+def _robust(
+    effects: EffectSizes,
+    strata: Sequence[Stratum],
+    fits: Sequence[RandomEffectsResults],
+    clusters: tuple[str, ...],
+    choices: Choices,
+) -> RobustMeans:
+    total = effects.v.copy()
+    for stratum, fit in zip(strata, fits, strict=True):
+        total[stratum.rows] += fit.tau2
+    names, rows = [s.name for s in strata], [s.rows for s in strata]
+    estimates = [f.estimate for f in fits]
+    normal = choices.test == "z"
+    return robust_means(names, rows, estimates, effects.y, total, clusters, choices.level, normal)
+
+
+def _pooled(fits: dict[str, RandomEffectsResults], means: LinearResults | None) -> list[Pooled]:
+    """Return the pooled effect of each stratum, from what its standard error rests on."""
+    if means is None:
+        return []
+    if isinstance(means, SeparateMeans):
+        return [fit.pooled() for fit in fits.values()]
+    rows = np.eye(len(fits))
+    half = np.broadcast_to(quantiles(means.level, means.df_of(rows)), len(fits))
+    out = []
+    for j, fit in enumerate(fits.values()):
+        centre, se, reach = float(means.beta[j]), float(means.se[j]), float(half[j])
+        wide = reach * float(np.hypot(se, fit.tau))
+        known = fit.method != "EE"
+        made = Pooled(
+            estimate=centre,
+            se=se,
+            low=centre - reach * se,
+            high=centre + reach * se,
+            prediction_low=centre - wide if known else None,
+            prediction_high=centre + wide if known else None,
+            level=means.level,
+        )
+        out.append(made)
+    return out
+
+
+def _heterogeneity(
+    fit: RandomEffectsResults,
+    name: str,
+    joint: RandomEffectsResults | None,
+    smoothing: Smoothing | None,
+) -> HeterogeneityInterval | None:
+    """Return tau2 and I2 of a stratum with their intervals; None where there are none."""
+    if fit.method == "EE" or (fit.effects.v == 0).any():
+        return None
+    if joint is not None:
+        shared = joint.conf_int_heterogeneity()
+        return _interval(fit, shared.tau2, "q-profile of the joint model", shared.empty, shared.note)
+    if smoothing is None:
+        return fit.conf_int_heterogeneity()
+    j = smoothing.names.index(name)
+    ends = Interval(*(float(part[j]) for part in (smoothing.tau2, smoothing.low, smoothing.high)))
+    return _interval(fit, ends, "empirical Bayes", False, "")
+
+
+def _interval(
+    fit: RandomEffectsResults, tau2: Interval, method: str, empty: bool, note: str
+) -> HeterogeneityInterval:
+    """Return the bounds of everything that follows from bounds of tau2, for one stratum."""
+    values = np.array(tau2)
+    h2 = values / fit.typical_variance + 1
+    return HeterogeneityInterval(
+        tau2=tau2,
+        tau=Interval(*map(float, np.sqrt(values))),
+        i2=Interval(*map(float, 1 - 1 / h2)),
+        h2=Interval(*map(float, h2)),
+        method=method,
+        level=fit.level,
+        empty=empty,
+        note=note,
+    )
+
+
+def _single(stratum: Stratum, cluster: str, level: float) -> tuple[Pooled, str]:
+    """Return the effect of a stratum of one study, by sampling variances alone, and what to say of it."""
+    y, v, k = stratum.effects.y, stratum.effects.v, stratum.k
+    smallest = v.min()
+    weights = (v == 0).astype(float) if smallest == 0 else smallest / v
+    weights = weights / weights.sum()
+    estimate, se = float(weights @ y), float(weights @ np.sqrt(v))
+    half = float(quantiles(level, None)) * se
+    words = ONE_STUDY if stratum.m < 2 else ONE_STUDY.replace("study", cluster, 1)
+    words = words if k == 1 else f"{words}; {SEVERAL_OF_ONE.format(k)}"
+    return Pooled(estimate, se, estimate - half, estimate + half, None, None, level), words
+
+
+def _domains(stratum: Stratum) -> str:
+    """Return which domains of research a stratum mixes, such as animals and patients; empty if one."""
+    data = stratum.effects.data
+    if data is None or DOMAIN not in data.columns or DOMAIN in stratum.levels:
+        return ""
+    counts = Counter(str(value) for value in data[DOMAIN] if not is_blank(value))
+    if len(counts) < 2:
+        return ""
+    return (
+        f"mixes domains: {', '.join(f'{name} {count}' for name, count in sorted(counts.items()))} (effects)"
+    )
+
+
+def _between(
+    means: LinearResults | None, names: Sequence[str], mode: Tau2Mode
+) -> tuple[TestResult | None, str]:
+    """Return the test that some means are equal, or why there is none."""
+    count = len(names)
+    if means is None and mode == "common":
+        return None, "no test: no stratum has two studies"
+    if means is None or count < 2:
+        return None, f"no test: {plural(count, 'stratum', 'strata')} with two or more studies"
+    test, name = equality_test(means, names)
+    if test is None:
+        return None, name
+    used = f"{plural(count, 'stratum', 'strata')} with two or more studies, {WHOSE[mode]}"
+    return test, f"{name} over {used}"
+
+
+def _overall(
+    effects: EffectSizes, clusters: tuple[str, ...] | None, choices: Choices
+) -> tuple[RandomEffectsResults | None, Pooled | None, float | None]:
+    """Return the model of all effects, its pooled effect robust to dependence, and the df of that."""
+    count = effects.m if clusters is None else len(set(clusters))
+    if effects.k < 2 or count < 2:
+        return None, None, None
+    fit = choices.fit(effects)
+    if clusters is None:
+        return fit, fit.pooled(), fit.df_test
+    rows = [np.arange(effects.k)]
+    normal = choices.test == "z"
+    total = effects.v + fit.tau2
+    means = robust_means(["all"], rows, [fit.estimate], effects.y, total, clusters, choices.level, normal)
+    return fit, _pooled({"all": fit}, means)[0], means.df_test

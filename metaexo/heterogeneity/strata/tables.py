@@ -1,7 +1,4 @@
-"""Strata as tables: for computing with, and for readers in Markdown, LaTeX and HTML.
-
-The five-part summary of a subgroup analysis: what was fitted, pooled, spread, data, fit.
-"""
+"""Strata as tables, as plain values, and as a summary in five parts."""
 
 from __future__ import annotations
 
@@ -27,7 +24,8 @@ from metaexo.formatting import (
     plural,
     text_table,
 )
-from metaexo.heterogeneity.strata.fit import StratifiedResults, Stratum
+from metaexo.heterogeneity.strata.comparisons import pairwise, trend
+from metaexo.heterogeneity.strata.fit import StrataFit, Stratum
 from metaexo.models.linear.fit_statistics import Pooled
 from metaexo.models.linear.hypothesis import cautions_of_estimates
 from metaexo.models.univariate.fit import RandomEffectsResults
@@ -45,8 +43,8 @@ COUNTS = ("k", "m")
 ALONE = "(one study)"
 
 
-def strata_frame(results: StratifiedResults) -> pd.DataFrame:
-    """Return one row a stratum, and one for all; see `StratifiedResults.to_frame`."""
+def strata_frame(results: StrataFit) -> pd.DataFrame:
+    """Return one row per stratum, and one for all; see `StratifiedResults.to_frame`."""
     import pandas as pd
 
     means = results.means
@@ -57,7 +55,7 @@ def strata_frame(results: StratifiedResults) -> pd.DataFrame:
         {
             **s.levels,
             "stratum": s.name,
-            **_numbers(s.fit, s.pooled or s.single, s.spread, s.k, s.m, df.get(s.name)),
+            **_numbers(s.fit, s.pooled or s.single, s.heterogeneity, s.k, s.m, df.get(s.name)),
             "note": s.note,
         }
         for s in results.strata
@@ -73,7 +71,7 @@ def strata_frame(results: StratifiedResults) -> pd.DataFrame:
     return table.astype({name: float for name in table.columns if name not in words})
 
 
-def _cautions_of_all(results: StratifiedResults) -> tuple[str, ...]:
+def _cautions_of_all(results: StrataFit) -> tuple[str, ...]:
     """Return what to know about the interval of all effects together."""
     pooled, df = results.overall_pooled, results.overall_df
     if pooled is None:
@@ -81,7 +79,7 @@ def _cautions_of_all(results: StratifiedResults) -> tuple[str, ...]:
     return cautions_of_estimates(["all"], np.array([pooled.se]), None if df is None else np.array([df]))
 
 
-def overall_spread(results: StratifiedResults) -> HeterogeneityInterval | None:
+def overall_spread(results: StrataFit) -> HeterogeneityInterval | None:
     """Return tau2 and I2 of all effects with their intervals; None where there are none."""
     fit = results.overall
     if fit is None or fit.method == "EE" or (fit.effects.v == 0).any():
@@ -120,7 +118,7 @@ def _numbers(
     }
 
 
-def strata_dict(results: StratifiedResults) -> dict[str, object]:
+def strata_dict(results: StrataFit) -> dict[str, object]:
     """Return strata, tests and choices as plain values; see `StratifiedResults.to_dict`."""
     rows = strata_frame(results).to_dict("records")
     plain = [{name: None if value != value else value for name, value in row.items()} for row in rows]
@@ -137,15 +135,15 @@ def strata_dict(results: StratifiedResults) -> dict[str, object]:
         "strata": plain,
         "between": None if results.between is None else asdict(results.between),
         "between_note": results.between_note,
-        "cautions": list(results.cautions()),
+        "cautions": list(cautions_of_strata(results)),
         "digest": results.digest,
     }
 
 
-def reader_rows(results: StratifiedResults) -> tuple[list[list[str]], list[str]]:
+def reader_rows(results: StrataFit) -> tuple[list[list[str]], list[str]]:
     """Return rows and header of the table that readers see."""
     shown: list[tuple[str, Any]] = [(s.name, s) for s in results.strata]
-    rows = [_cells(name, s.k, s.m, s.fit, s.pooled or s.single, s.spread) for name, s in shown]
+    rows = [_cells(name, s.k, s.m, s.fit, s.pooled or s.single, s.heterogeneity) for name, s in shown]
     fit = results.overall
     if fit is not None:
         rows.append(_cells("all", fit.k, fit.m, fit, results.overall_pooled, overall_spread(results)))
@@ -206,12 +204,12 @@ def i2_words(fit: RandomEffectsResults, spread: HeterogeneityInterval | None) ->
     return f"{percent(fit.i2)} ({percent(spread.i2.low)} to {percent(spread.i2.high)})"
 
 
-def notes(results: StratifiedResults) -> list[str]:
-    """Return the sentences that stand below the table: tests, and what is special about single strata."""
+def notes(results: StrataFit) -> list[str]:
+    """Return the sentences below the table: tests, and what is special about single strata."""
     lines = [f"between strata: {results.between}"] if results.between else []
     lines.append(results.between_note)
     lines += stratum_notes(results.strata) + dependence_note(results)
-    return lines + [f"caution: {text}" for text in results.cautions()]
+    return lines + [f"caution: {text}" for text in cautions_of_strata(results)]
 
 
 def stratum_notes(strata: tuple[Stratum, ...]) -> list[str]:
@@ -223,7 +221,7 @@ def stratum_notes(strata: tuple[Stratum, ...]) -> list[str]:
     return [f"{', '.join(names)}: {note}" for note, names in found.items()]
 
 
-def dependence_note(results: StratifiedResults) -> list[str]:
+def dependence_note(results: StrataFit) -> list[str]:
     """Return how dependence between effects is allowed for, where there is any."""
     if results.clusters is None:
         return []
@@ -234,7 +232,7 @@ def dependence_note(results: StratifiedResults) -> list[str]:
     ]
 
 
-def cautions_of_strata(results: StratifiedResults) -> tuple[str, ...]:
+def cautions_of_strata(results: StrataFit) -> tuple[str, ...]:
     """Return what to know before relying on the intervals of strata; see `StratifiedResults.cautions`."""
     means = results.means
     if means is None:
@@ -256,44 +254,44 @@ def cautions_of_strata(results: StratifiedResults) -> tuple[str, ...]:
     return tuple(found)
 
 
-def as_markdown(results: StratifiedResults) -> str:
+def as_markdown(results: StrataFit) -> str:
     """Return the strata as a Markdown table, followed by the notes."""
     return "\n\n".join([markdown_table(*reader_rows(results)), *map(markdown_text, notes(results))])
 
 
-def as_latex(results: StratifiedResults, caption: str | None) -> str:
+def as_latex(results: StrataFit, caption: str | None) -> str:
     """Return the strata as a LaTeX table, followed by the notes."""
     table = latex_table(*reader_rows(results), caption=caption)
     return "\n\n".join([table, *map(latex_text, notes(results))])
 
 
-def as_html(results: StratifiedResults, caption: str | None) -> str:
+def as_html(results: StrataFit, caption: str | None) -> str:
     """Return the strata as an HTML table, followed by the notes."""
     table = html_table(*reader_rows(results), caption=caption)
     return "\n".join([table, *(f"<p>{escape(note)}</p>" for note in notes(results))])
 
 
 WHOSE = {
-    "separate": "tau2 of each stratum by itself",
+    "separate": "tau2 estimated separately in each stratum",
     "common": "one tau2 for all strata",
-    "smoothed": "tau2 of each stratum drawn towards the others",
+    "smoothed": "tau2 of each stratum shrunk towards the others",
 }
 
 
-def summarise(results: StratifiedResults) -> Summary:
+def summarise(results: StrataFit) -> Summary:
     """Return the five parts for strata."""
     return Summary(
         {
             "What was fitted": _fitted(results),
             "Pooled": _pooled(results),
-            "Spread": _spread(results),
+            "Heterogeneity": _heterogeneity(results),
             "Data": _data(results),
             "Fit": _fit(results),
         }
     )
 
 
-def _fitted(results: StratifiedResults) -> list[str]:
+def _fitted(results: StrataFit) -> list[str]:
     es = results.effects
     lines = [
         f"Strata by {' x '.join(results.by)}: {plural(len(results.strata), 'stratum', 'strata')} of "
@@ -311,7 +309,7 @@ def _fitted(results: StratifiedResults) -> list[str]:
     return lines + dependence_note(results)
 
 
-def _pooled(results: StratifiedResults) -> list[str]:
+def _pooled(results: StrataFit) -> list[str]:
     rows, header = reader_rows(results)
     lines = [text_table([row[:6] for row in rows], header[:6])]
     if results.effects.measure.rescaled:
@@ -319,14 +317,14 @@ def _pooled(results: StratifiedResults) -> list[str]:
     test = f"between strata: {results.between}" if results.between else "between strata: no test"
     lines += [test, results.between_note]
     if results.between is not None and len(results.compared) > 2:
-        lines += ["pairs, p adjusted by Holm's method:", str(results.pairwise()).rpartition("\n")[0]]
+        lines += ["pairs, p adjusted by Holm's method:", str(pairwise(results)).rpartition("\n")[0]]
     if results.order:
         lines += _trend(results)
-    lines += [f"caution: {text}" for text in results.cautions()]
+    lines += [f"caution: {text}" for text in cautions_of_strata(results)]
     return lines + _latent(results)
 
 
-def _displayed(results: StratifiedResults) -> str:
+def _displayed(results: StrataFit) -> str:
     """Return the pooled effects on the scale on which the measure is shown."""
     measure = results.effects.measure
     rows = []
@@ -340,21 +338,21 @@ def _displayed(results: StratifiedResults) -> str:
     return text_table(rows, ["stratum", measure.display.lower(), "interval"])
 
 
-def _trend(results: StratifiedResults) -> list[str]:
+def _trend(results: StrataFit) -> list[str]:
     """Return the trend over the order of the strata, or why there is none."""
     if sum(s.name in results.order for s in results.fitted) < 2:
         return ["no trend: fewer than two strata of the order have two or more studies"]
-    return [str(results.trend()).rpartition("\n")[0]]
+    return [str(trend(results)).rpartition("\n")[0]]
 
 
-def _latent(results: StratifiedResults) -> list[str]:
+def _latent(results: StrataFit) -> list[str]:
     if results.latent is not None:
         return [f"unreported {results.by[0]}:", *results.latent.lines()]
     return [results.latent_note] if results.latent_note else []
 
 
-def _spread(results: StratifiedResults) -> list[str]:
-    rows = [[s.name, *_spread_cells(s)] for s in results.fitted]
+def _heterogeneity(results: StrataFit) -> list[str]:
+    rows = [[s.name, *_heterogeneity_cells(s)] for s in results.fitted]
     if results.overall is not None:
         fit, spread = results.overall, overall_spread(results)
         rows.append(["all", tau_words(fit, spread), number(fit.tau2, 4), i2_words(fit, spread), _q(fit.q)])
@@ -363,17 +361,19 @@ def _spread(results: StratifiedResults) -> list[str]:
     lines = [text_table(rows, ["stratum", "tau", "tau2", "I2", "Q"])]
     if results.smoothing is not None:
         lines.append(str(results.smoothing))
-    remarks = {s.spread.note for s in results.fitted if s.spread is not None and s.spread.note}
+    remarks = {
+        s.heterogeneity.note for s in results.fitted if s.heterogeneity is not None and s.heterogeneity.note
+    }
     return lines + sorted(remarks)
 
 
-def _spread_cells(stratum: Stratum) -> list[str]:
+def _heterogeneity_cells(stratum: Stratum) -> list[str]:
     fit = stratum.fit
     assert fit is not None
     return [
-        tau_words(fit, stratum.spread),
+        tau_words(fit, stratum.heterogeneity),
         number(fit.tau2, 4),
-        i2_words(fit, stratum.spread),
+        i2_words(fit, stratum.heterogeneity),
         _q(fit.q),
     ]
 
@@ -382,7 +382,7 @@ def _q(test: object) -> str:
     return str(test).partition(" (null")[0]
 
 
-def _data(results: StratifiedResults) -> list[str]:
+def _data(results: StrataFit) -> list[str]:
     es = results.effects
     lines = [] if es.ledger is None else [str(es.ledger)]
     if es.ledger is not None:
@@ -390,7 +390,7 @@ def _data(results: StratifiedResults) -> list[str]:
         lines += [f"{row.rows} x {row.reason} ({row.step})" for row in left_out.itertuples()]
     unreported = [s for s in results.strata if not s.reported]
     for s in unreported:
-        lines.append(f"{plural(s.m, 'study', 'studies')} in {s.name}: a stratum of its own")
+        lines.append(f"{plural(s.m, 'study', 'studies')} in {s.name}: a separate stratum")
     kinds = Counter(d.how for d in es.derived)
     if kinds:
         lines.append(
@@ -399,7 +399,7 @@ def _data(results: StratifiedResults) -> list[str]:
     return [*lines, *stratum_notes(results.strata)] or ["every effect handed in is in a stratum"]
 
 
-def _fit(results: StratifiedResults) -> list[str]:
+def _fit(results: StrataFit) -> list[str]:
     at_zero = [s.name for s in results.fitted if s.fit is not None and s.fit.tau2 == 0]
     lines = []
     if at_zero and results.method != "EE":

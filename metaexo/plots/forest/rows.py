@@ -589,7 +589,7 @@ def short_remark(note: str) -> str:
 
     Examples
     --------
-    >>> short_remark("one study: shown, takes no part in a between-study variance")
+    >>> short_remark("one study: shown, not used to estimate tau2")
     'one study'
     """
     return typeset(note.partition(":")[0])
