@@ -7,13 +7,14 @@ the rows that were handed in. The ledger travels with the effects and with every
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metaexo.errors import InputError
+from metaexo.types import Mask
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,6 +89,11 @@ class Ledger:
                 "each row either used once or left out once",
             )
 
+    @classmethod
+    def of_rows(cls, k: int, source: str = "input") -> Ledger:
+        """Return the ledger of a table of k rows, all of them used."""
+        return cls(source, tuple(range(1, k + 1)))
+
     @property
     def total(self) -> int:
         """Rows of the table: used plus left out."""
@@ -158,6 +164,35 @@ class Ledger:
 
     def __str__(self) -> str:
         return f"{self.source}: {self.total} rows, {len(self.used)} used, {len(self.left_out)} left out"
+
+
+def without_rows(
+    ledger: Ledger,
+    gone: Mask,
+    reasons: str | Sequence[str],
+    step: str,
+    studies: Sequence[str] = (),
+    items: Sequence[str] = (),
+) -> Ledger:
+    """Return a ledger in which some of the used rows, by their positions, are left out.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        The ledger so far.
+    gone : ndarray of bool
+        Which of its used rows drop out.
+    reasons : str or sequence of str
+        One reason for all, or one per used row.
+    step : str
+        Where the rows drop out.
+    studies, items : sequence of str
+        Study of each used row and what it reports; empty if not known.
+    """
+    at = np.flatnonzero(gone).tolist()
+    told = {ledger.used[i]: reasons if isinstance(reasons, str) else reasons[i] for i in at}
+    named = ({ledger.used[i]: words[i] for i in at if words} for words in (studies, items))
+    return ledger.leave_out(told, step, *named)
 
 
 def _whole(lines: object) -> tuple[int, ...]:

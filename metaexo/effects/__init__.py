@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes, bounded_effects, join_bounded
+from metaexo.effects.bounded_effect_sizes import (
+    BoundedEffects,
+    BoundedEffectSizes,
+    bounded_effects,
+    join_bounded,
+)
 from metaexo.effects.conversions.d import (
     chi_square_of_d,
     d_of_chi_square,
@@ -96,7 +101,8 @@ from metaexo.effects.dependence.correlation_matrices import (
 )
 from metaexo.effects.dependence.covariances import Block, aggregate, covariance_blocks, covariance_matrix
 from metaexo.effects.dependence.shared_control import SharedArm, shared_arms, shared_control_covariances
-from metaexo.effects.effect_sizes import REPORTED, Derivation, EffectSizes
+from metaexo.effects.derivation import REPORTED, Derivation
+from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.explain.explain import explain
 from metaexo.effects.explain.of_bounds import BoundExplanation
 from metaexo.effects.explain.text import Explanation
@@ -106,7 +112,7 @@ from metaexo.effects.measures.families import FAMILIES, measures
 from metaexo.effects.measures.from_statistics import effect_sizes
 from metaexo.effects.measures.zero_cells import ZeroCells
 from metaexo.effects.tables.assumed_sd import effects_with_assumed_sd
-from metaexo.effects.tables.bounds import BoundedEffects, bounds_from_table
+from metaexo.effects.tables.bounds import bounds_from_table
 from metaexo.effects.tables.derive import DerivedEffects, effects_from_table
 from metaexo.effects.tables.orientation import orient
 

@@ -1,16 +1,13 @@
-"""BoundedEffectSizes: exact effects beside those that are known only as an interval.
-
-Bounded effects from numbers of one's own, and exact effects seen as bounded ones.
-"""
+"""BoundedEffectSizes: exact effects beside those that are known only as an interval."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects.check import (
     check_studies,
@@ -21,20 +18,13 @@ from metaexo.effects.check import (
     read_studies,
     study_column_of,
 )
-from metaexo.effects.effect_sizes import (
-    NOT_SELECTED,
-    REPORTED,
-    Derivation,
-    EffectSizes,
-    Origin,
-    joined,
-    positions_of,
-    read_reason,
-)
+from metaexo.effects.derivation import REPORTED, Derivation, Origin
+from metaexo.effects.effect_rows import EffectRows
+from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure, get_measure
-from metaexo.effects.tables.bounds import BoundedEffects, Kind
 from metaexo.errors import InputError, ShapeError, TooFewStudiesError
 from metaexo.formatting import interval, plural
+from metaexo.immutable import Immutable
 from metaexo.inputs import check_aligned, check_flag, describe, read_numbers
 from metaexo.ledger import Ledger
 from metaexo.types import Array, Mask
@@ -42,11 +32,79 @@ from metaexo.types import Array, Mask
 if TYPE_CHECKING:
     import pandas as pd
 
+Kind = Literal["exact", "interval", "direction", ""]
 ENDS = ("lower", "upper", "v_lower", "v_upper")
 
 
+@dataclass(frozen=True, slots=True)
+class BoundedEffects(Immutable):
+    """Effects of a table, one entry a row: a point where it follows, otherwise an interval.
+
+    Attributes
+    ----------
+    lower, upper : ndarray, shape (k,)
+        Ends of the interval that holds the observed effect; equal for exact effects, infinite where there is
+        no bound; NaN where nothing is known.
+    v_lower, v_upper : ndarray, shape (k,)
+        Sampling variances that the effect would have at the ends; infinite at an infinite end, NaN where the
+        sizes are not known.
+    kind : tuple of {"exact", "interval", "direction", ""}
+        What is known of each row; "" for nothing.
+    derived : tuple of Derivation
+        How each came about.
+    reasons : tuple of str
+        Why a row has neither point nor interval; "" where it has one.
+    """
+
+    lower: Array
+    upper: Array
+    v_lower: Array
+    v_upper: Array
+    kind: tuple[Kind, ...]
+    derived: tuple[Derivation, ...]
+    reasons: tuple[str, ...]
+
+    def at(self, rows: NDArray[np.intp]) -> BoundedEffects:
+        """Return the rows at these positions."""
+        ends = {name: getattr(self, name)[rows] for name in ENDS}
+        words: dict[str, Any] = {
+            name: tuple(getattr(self, name)[i] for i in rows) for name in ("kind", "derived", "reasons")
+        }
+        return BoundedEffects(**ends, **words)
+
+    def turned(self, signs: ArrayLike) -> BoundedEffects:
+        """Return these bounds with the rows of sign -1 turned round.
+
+        Parameters
+        ----------
+        signs : array_like
+            1, -1, or NaN for rows that have no direction of benefit (their ends become NaN).
+
+        Returns
+        -------
+        BoundedEffects
+            With lower and upper exchanged where the sign changed.
+
+        Examples
+        --------
+        >>> import metaexo as mx
+        >>> table = {"treatment_n": [11], "control_n": [11], "direction": ["higher"], "paired": ["no"],
+        ...          "p_relation": ["<"], "p_value": [0.05]}
+        >>> back = mx.effects.bounds_from_table("SMD", table).turned([-1])
+        >>> float(back.lower[0]), round(float(back.upper[0]), 3)
+        (-inf, -0.856)
+        """
+        sign = np.asarray(signs, dtype=float)
+        back, lost = sign < 0, np.isnan(sign)
+        lower, upper = np.where(back, -self.upper, self.lower), np.where(back, -self.lower, self.upper)
+        v_lower = np.where(back, self.v_upper, self.v_lower)
+        v_upper = np.where(back, self.v_lower, self.v_upper)
+        ends = [np.where(lost, np.nan, end) + 0.0 for end in (lower, upper, v_lower, v_upper)]  # no -0
+        return BoundedEffects(ends[0], ends[1], ends[2], ends[3], self.kind, self.derived, self.reasons)
+
+
 @dataclass(frozen=True, eq=False, init=False, repr=False)
-class BoundedEffectSizes:
+class BoundedEffectSizes(EffectRows):
     """Effects of which some are exact and the others an interval or a direction.
 
     Use it to keep what a threshold says ("p < 0.05") beside exact effects. A model for exact effects takes
@@ -96,6 +154,7 @@ class BoundedEffectSizes:
     measure: Measure
     labels: tuple[str, ...]
     study: tuple[str, ...]
+    derived: tuple[Derivation, ...]
     ledger: Ledger
     oriented: bool
     origin: Origin | None
@@ -126,8 +185,9 @@ class BoundedEffectSizes:
         put(self, "bounds", bounds)
         put(self, "measure", get_measure(measure))
         put(self, "labels", read_labels(look_up(data, "labels", labels)))
-        put(self, "study", self._row_ids_of(ledger) if studies is None else read_studies(studies))
+        put(self, "derived", bounds.derived)
         put(self, "ledger", ledger)
+        put(self, "study", self.row_ids if studies is None else read_studies(studies))
         put(self, "oriented", check_flag("oriented", oriented))
         put(self, "origin", origin)
         put(self, "study_column", column)
@@ -136,13 +196,8 @@ class BoundedEffectSizes:
         for name, length in {**lengths, "used rows of the ledger": len(ledger.used)}.items():
             if length != self.k:
                 raise ShapeError(f"{name}: {length}, and there are {self.k} effects", "one for each effect")
-        check_studies(self.study, lambda i: f"{ledger.source} line {ledger.used[i]} ({self.labels[i]})")
+        check_studies(self.study, self._row_name)
         self._check()
-
-    @staticmethod
-    def _row_ids_of(ledger: Ledger) -> tuple[str, ...]:
-        """Return a name of each row: the line of its sheet."""
-        return tuple(f"{ledger.source}:{line}" for line in ledger.used)
 
     @property
     def data(self) -> pd.DataFrame:
@@ -211,34 +266,14 @@ class BoundedEffectSizes:
         return self.bounds.kind
 
     @property
-    def derived(self) -> tuple[Derivation, ...]:
-        """How each row came about."""
-        return self.bounds.derived
-
-    @property
     def k(self) -> int:
         """Number of effects."""
         return len(self.kind)
 
     @property
-    def m(self) -> int:
-        """Number of studies."""
-        return len(set(self.study))
-
-    @property
     def is_exact(self) -> Mask:
         """Which rows have an exact effect."""
         return np.array([kind == "exact" for kind in self.kind], dtype=bool)
-
-    @property
-    def row_ids(self) -> tuple[str, ...]:
-        """Unique name of each row: the line of its sheet."""
-        return self._row_ids_of(self.ledger)
-
-    @property
-    def row_labels(self) -> tuple[str, ...]:
-        """What a reader sees of each row."""
-        return self.labels
 
     @property
     def exact(self) -> EffectSizes:
@@ -254,21 +289,14 @@ class BoundedEffectSizes:
             raise TooFewStudiesError(
                 f"none of the {self.k} effects is exact", "one exact effect at least", "", self._kept()
             )
-        lines = dict(zip(self.ledger.used, self._kept(), strict=True))
-        gone = {self.ledger.used[i]: lines[self.ledger.used[i]] for i in np.flatnonzero(~self.is_exact)}
-        studies = dict(zip(self.ledger.used, self.study, strict=True))
-        items = dict(zip(self.ledger.used, self.labels, strict=True))
+        fields = self._without(~self.is_exact, self._kept(), "effect")
         return EffectSizes(
             self.lower[at],
             self.v_lower[at],
             self.measure,
-            labels=[self.labels[i] for i in at],
-            study=[self.study[i] for i in at],
-            data=self._data.iloc[at],
-            derived=[self.derived[i] for i in at],
-            ledger=self.ledger.leave_out(gone, "effect", studies, items),
+            data=fields["_data"],
             oriented=self.oriented,
-            origin=self.origin.at(at) if self.origin is not None else None,
+            **{name: fields[name] for name in ("labels", "study", "derived", "ledger", "origin")},
         )
 
     def _kept(self) -> list[str]:
@@ -277,46 +305,6 @@ class BoundedEffectSizes:
             f"kept as a bound: {interval(low, high)} ({mark.formula})"
             for low, high, mark in zip(self.lower, self.upper, self.derived, strict=True)
         ]
-
-    def column(self, name: str) -> pd.Series:
-        """Return one column of `data`.
-
-        Raises
-        ------
-        UnknownChoiceError
-            If there is no such column.
-        """
-        found: pd.Series[Any] = look_up(self._data, "column", str(name))
-        return found.copy()
-
-    def with_columns(self, **columns: Sequence[object]) -> BoundedEffectSizes:
-        """Return the same effects with further columns of data, or with columns replaced.
-
-        Parameters
-        ----------
-        **columns : sequence
-            Name to values, one per effect.
-
-        Raises
-        ------
-        ShapeError
-            If a column does not have one value per effect.
-        InputError
-            If a column is a single text.
-        """
-        for name, values in columns.items():
-            check_aligned(**{"the effects": self._data, name: values})
-        return self._with(data=joined(self._data, columns))
-
-    def with_labels(self, labels: Sequence[str]) -> BoundedEffectSizes:
-        """Return the same effects under other labels.
-
-        Parameters
-        ----------
-        labels : sequence of str
-            What a reader sees of each row, one an effect.
-        """
-        return self._with(labels=labels)
 
     def _with(self, **changes: Any) -> BoundedEffectSizes:
         """Return these effects with some of the fields exchanged."""
@@ -334,57 +322,11 @@ class BoundedEffectSizes:
         object.__setattr__(made, "study_column", self.study_column)
         return made
 
-    def select(self, rows: ArrayLike, reason: str = NOT_SELECTED) -> BoundedEffectSizes:
-        """Return the effects where `rows` is true; the others enter the ledger with `reason`.
+    def _columns_at(self, rows: NDArray[np.intp]) -> dict[str, Any]:
+        return super()._columns_at(rows) | {"bounds": self.bounds.at(rows)}
 
-        Parameters
-        ----------
-        rows : array_like
-            A boolean mask of length k, or positions from 0.
-        reason : str
-            Why the others are left out, in words.
-
-        Raises
-        ------
-        ShapeError
-            If there is not one entry for each effect.
-        """
-        check_aligned(**{"the effects": self._data, "rows": rows})
-        at = np.sort(positions_of(rows, self.k, lambda i: self.row_ids[i]))
-        kept = {self.ledger.used[i] for i in at}
-        gone = {line: read_reason(reason) for line in self.ledger.used if line not in kept}
-        studies = dict(zip(self.ledger.used, self.study, strict=True))
-        items = dict(zip(self.ledger.used, self.labels, strict=True))
-        return self._with(
-            bounds=self.bounds.at(at),
-            labels=[self.labels[i] for i in at],
-            study=[self.study[i] for i in at],
-            data=self._data.iloc[at],
-            ledger=self.ledger.leave_out(gone, "selection", studies, items),
-            origin=self.origin.at(at) if self.origin is not None else None,
-        )
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a table: row, label, study, kind, the four ends, how, formula, note, and `data`."""
-        import pandas as pd
-
-        frame = pd.DataFrame(
-            {
-                "row": self.row_ids,
-                "label": self.labels,
-                "study": self.study,
-                "kind": self.kind,
-                **{name: getattr(self, name) for name in ENDS},
-                "how": [mark.how for mark in self.derived],
-                "formula": [mark.formula for mark in self.derived],
-                "note": [mark.note for mark in self.derived],
-            }
-        )
-        extra = self._data.reset_index(drop=True)
-        return pd.concat([frame, extra[[c for c in extra.columns if c not in frame.columns]]], axis=1)
-
-    def __len__(self) -> int:
-        return self.k
+    def _numbers(self) -> dict[str, Any]:
+        return {"kind": self.kind, **{name: getattr(self, name) for name in ENDS}}
 
     def __repr__(self) -> str:
         exact = int(self.is_exact.sum())
@@ -535,7 +477,7 @@ def bounded_effects(
         names,
         column or read_studies(named["study"], k) or tuple(str(i + 1) for i in range(k)),
         pd.DataFrame(index=range(k) if index is None else index) if data is None else data,
-        Ledger("input", tuple(range(1, k + 1))),
+        Ledger.of_rows(k),
         oriented,
     )
 
@@ -583,7 +525,7 @@ def join_bounded(*parts: BoundedEffectSizes) -> BoundedEffectSizes:
         raise InputError(f"the measures are {codes}", "effects of one measure")
     frames = []
     for part in parts:
-        frame = part.data.reset_index(drop=True).assign(sheet=part.ledger.source)
+        frame = part._data.reset_index(drop=True).assign(sheet=part.ledger.source)
         frames.append(frame.assign(line=list(part.ledger.used)))
     ends = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ENDS}
     k = sum(part.k for part in parts)
@@ -599,7 +541,7 @@ def join_bounded(*parts: BoundedEffectSizes) -> BoundedEffectSizes:
         tuple(label for part in parts for label in part.labels),
         tuple(study for part in parts for study in part.study),
         pd.concat(frames, ignore_index=True),
-        Ledger(" and ".join(part.ledger.source for part in parts), tuple(range(1, k + 1))),
+        Ledger.of_rows(k, " and ".join(part.ledger.source for part in parts)),
         all(part.oriented for part in parts),
     )
 
@@ -643,7 +585,7 @@ def as_bounded(effects: EffectSizes | BoundedEffectSizes) -> BoundedEffectSizes:
         effects.row_labels,
         effects.study or effects.row_ids,
         pd.DataFrame(index=index) if effects.data is None else effects.data,
-        effects.ledger or Ledger("input", tuple(range(1, k + 1))),
+        effects.ledger or Ledger.of_rows(k),
         effects.oriented,
         effects.origin,
     )

@@ -1,13 +1,10 @@
-"""EffectSizes: effects with their sampling variances, and everything that must travel with them.
-
-Where effects come from: the statistics that they were computed from, and the choices that were made.
-"""
+"""EffectSizes: effects with their sampling variances, and everything that must travel with them."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -24,23 +21,21 @@ from metaexo.effects.check import (
     study_column_of,
     variances_too_small,
 )
+from metaexo.effects.derivation import Derivation, Origin
+from metaexo.effects.effect_rows import EffectRows
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.errors import (
     ImpossibleVarianceWarning,
     InputError,
     RowsLeftOutWarning,
     ShapeError,
-    UnknownChoiceError,
     VarianceRatioWarning,
 )
 from metaexo.formatting import plural
-from metaexo.immutable import Immutable
 from metaexo.inputs import (
     check_aligned,
     check_choice,
     check_flag,
-    is_blank,
-    is_number,
     read_entries,
     read_numbers,
 )
@@ -50,37 +45,12 @@ from metaexo.types import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-How = Literal["reported", "converted", "assumed"]
 VARIANCE_RATIO_LIMIT = 1e7
 LEAST_VARIANCE, MOST_VARIANCE, LARGEST_EFFECT = 1e-100, 1e100, 1e100
-NOT_SELECTED = "not selected"
-
-
-@dataclass(frozen=True, slots=True)
-class Derivation:
-    """How one effect came about.
-
-    Attributes
-    ----------
-    how : {"reported", "converted", "assumed"}
-        "reported": every input stands in the source as the formula needs it; "converted": an input was
-        computed from another statistic; "assumed": an input is not in the source at all.
-    formula : str
-        Name of the formula or formulas, for example "SD from SE".
-    note : str
-        The assumption in words with its value, where there is one.
-    """
-
-    how: How
-    formula: str = ""
-    note: str = ""
-
-
-REPORTED = Derivation("reported")
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
-class EffectSizes:
+class EffectSizes(EffectRows):
     """Effects and their sampling variances, one row per effect.
 
     Use this for numbers of your own; :func:`metaexo.effect_sizes` and the evidence sheets return it too.
@@ -314,132 +284,21 @@ class EffectSizes:
             RowsLeftOutWarning,
             stacklevel=4,
         )
-        ledger = self.ledger or Ledger("input", tuple(range(1, self.y.size + 1)))
-        lines = np.array(ledger.used)[gone]
-        ledger = ledger.leave_out(
-            {int(line): "no effect or no sampling variance" for line in lines},
-            step="effect",
-            studies=dict(zip(ledger.used, self.study, strict=True)) if self.study else None,
-            items=dict(zip(ledger.used, self.labels, strict=True)) if self.labels else None,
-        )
-        keep = np.flatnonzero(~gone)
-        put = object.__setattr__
-        for name, value in self._columns_at(keep).items():
-            put(self, name, value)
-        put(self, "ledger", ledger)
-
-    @property
-    def data(self) -> pd.DataFrame | None:
-        """Further columns, one row per effect: a copy, so that no change reaches these effects."""
-        return None if self._data is None else self._data.copy()
+        fields = self._without(gone, "no effect or no sampling variance", "effect")
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
 
     def _columns_at(self, rows: NDArray[np.intp]) -> dict[str, Any]:
-        """Return every per-row field at the given positions."""
+        index = None if self.index is None else self.index[rows]
+        return super()._columns_at(rows) | {"y": self.y[rows], "v": self.v[rows], "index": index}
 
-        def pick(column: tuple[Any, ...]) -> tuple[Any, ...]:
-            return tuple(column[i] for i in rows) if column else ()
-
-        return {
-            "y": self.y[rows],
-            "v": self.v[rows],
-            "labels": pick(self.labels),
-            "study": pick(self.study),
-            "_data": None if self._data is None else self._data.iloc[rows],
-            "index": None if self.index is None else self.index[rows],
-            "derived": pick(self.derived),
-            "origin": self.origin.at(rows) if self.origin is not None else None,
-        }
-
-    def _row_name(self, i: int) -> str:
-        line = f"{self.ledger.source} line {self.ledger.used[i]}" if self.ledger else f"row {i + 1}"
-        return f"{line} ({self.labels[i]})" if self.labels else line
+    def _numbers(self) -> dict[str, Any]:
+        return {"y": self.y, "v": self.v, "se": np.sqrt(self.v)}
 
     @property
     def k(self) -> int:
         """Number of effects."""
         return int(self.y.size)
-
-    @property
-    def m(self) -> int:
-        """Number of studies."""
-        return len(set(self.study)) if self.study else self.k
-
-    @property
-    def row_ids(self) -> tuple[str, ...]:
-        """Unique name of each row: the line of its sheet, or its number."""
-        if self.ledger is None:
-            return tuple(f"input:{i + 1}" for i in range(self.k))
-        return tuple(f"{self.ledger.source}:{line}" for line in self.ledger.used)
-
-    @property
-    def row_labels(self) -> tuple[str, ...]:
-        """What a reader sees of each row; not necessarily unique."""
-        return self.labels or tuple(str(i + 1) for i in range(self.k))
-
-    def column(self, name: str) -> pd.Series:
-        """Return one column of `data`.
-
-        Raises
-        ------
-        UnknownChoiceError
-            If there is no such column.
-        """
-        if self._data is None:
-            raise UnknownChoiceError("column", name, [])
-        found: pd.Series[Any] = look_up(self._data, "column", str(name))
-        return found.copy()
-
-    def with_columns(self, **columns: Sequence[object]) -> EffectSizes:
-        """Return the same effects with further columns of data, or with columns replaced.
-
-        Parameters
-        ----------
-        **columns : sequence
-            Name to values, one per effect. A column `study` is the study of each effect from then on.
-
-        Raises
-        ------
-        ShapeError
-            If a column does not have one value per effect.
-        InputError
-            If a column is a single text, or a pandas object with another index than the effects.
-        """
-        import pandas as pd
-
-        index = pd.RangeIndex(self.k) if self.index is None else self.index
-        known = pd.DataFrame(index=index) if self._data is None else self._data
-        for name, values in columns.items():
-            self.check_index(name, values)
-        data = joined(known, columns)
-        return self._with(data=data, **({"study": "study"} if "study" in columns else {}))
-
-    def check_index(self, name: str, values: object) -> None:
-        """Refuse a pandas object whose index is not that of the effects.
-
-        Parameters
-        ----------
-        name : str
-            What the values are called in the message.
-        values : object
-            What was handed in; anything without an index passes.
-
-        Raises
-        ------
-        InputError
-            If both have an index, and these differ.
-        """
-        if self.index is not None and isinstance(name, str):
-            check_aligned(**{"the effects": self, name: values})
-
-    def with_labels(self, labels: Sequence[str]) -> EffectSizes:
-        """Return the same effects under other labels.
-
-        Parameters
-        ----------
-        labels : sequence of str
-            What a reader sees of each row, one an effect.
-        """
-        return self._with(labels=labels)
 
     def _with(self, **changes: Any) -> EffectSizes:
         """Return the same effects with some of the columns exchanged."""
@@ -482,159 +341,10 @@ class EffectSizes:
         made.__setstate__(self.__dict__ | {"index": index, "_data": data})
         return made
 
-    def select(self, rows: ArrayLike, reason: str = NOT_SELECTED) -> EffectSizes:
-        """Return the effects at `rows`; the others enter the ledger with `reason`.
-
-        Parameters
-        ----------
-        rows : array_like
-            A boolean mask of length k, or positions from 0.
-        reason : str
-            Why the others are left out, in words.
-
-        Raises
-        ------
-        ShapeError
-            If a mask does not have one entry per effect.
-        InputError
-            If `rows` is a text or no mask and no positions, or a Series with another index than the effects.
-        """
-        self.check_index("rows", rows)
-        positions = positions_of(rows, self.k, self._row_name)
-        reason = read_reason(reason)
-        ledger = self.ledger or Ledger("input", tuple(range(1, self.k + 1)))
-        kept = {ledger.used[i] for i in positions}
-        gone = {line: reason for line in ledger.used if line not in kept}
-        studies = dict(zip(ledger.used, self.study, strict=True)) if self.study else None
-        items = dict(zip(ledger.used, self.labels, strict=True)) if self.labels else None
-        made = object.__new__(EffectSizes)
-        fields = self.__dict__ | self._columns_at(np.sort(positions))
-        made.__setstate__(fields | {"ledger": ledger.leave_out(gone, "selection", studies, items)})
-        return made
-
-    def to_frame(self, all_rows: bool = False) -> pd.DataFrame:
-        """Return a table: row, label, study, y, v, se, how, formula, note, and the columns of `data`.
-
-        Parameters
-        ----------
-        all_rows : bool
-            Also list the rows that were left out, in the order of the table that was handed in; the column
-            `left_out` says why, and is empty for the effects.
-        """
-        import pandas as pd
-
-        check_flag("all_rows", all_rows)
-        derived = self.derived or (REPORTED,) * self.k
-        frame = pd.DataFrame(
-            {
-                "row": self.row_ids,
-                "label": self.row_labels,
-                "study": self.study or self.row_labels,
-                "y": self.y,
-                "v": self.v,
-                "se": np.sqrt(self.v),
-                "how": [d.how for d in derived],
-                "formula": [d.formula for d in derived],
-                "note": [d.note for d in derived],
-            }
-        )
-        if self._data is not None:
-            extra = self._data.reset_index(drop=True)
-            frame = pd.concat([frame, extra[[c for c in extra.columns if c not in frame.columns]]], axis=1)
-        if not all_rows:
-            return frame
-        frame["left_out"] = ""
-        if self.ledger is None or not self.ledger.left_out:
-            return frame
-        gone = pd.DataFrame(
-            {
-                "row": [f"{self.ledger.source}:{one.line}" for one in self.ledger.left_out],
-                "label": [one.item for one in self.ledger.left_out],
-                "study": [one.study for one in self.ledger.left_out],
-                "left_out": [one.reason for one in self.ledger.left_out],
-            }
-        )
-        lines = [*self.ledger.used, *(one.line for one in self.ledger.left_out)]
-        whole = pd.concat([frame, gone], ignore_index=True)
-        return whole.iloc[np.argsort(lines, kind="stable")].reset_index(drop=True)
-
-    def __len__(self) -> int:
-        return self.k
-
     def __repr__(self) -> str:
         of = f" (column {self.study_column!r})" if self.study_column is not None else ""
         effects, studies = plural(self.k, "effect"), plural(self.m, "study", "studies")
         return f"EffectSizes({self.measure.code}: k = {effects}, m = {studies}{of})"
-
-
-def positions_of(rows: object, k: int, row_name: Callable[[int], str]) -> NDArray[np.intp]:
-    """Return the positions that a mask or positions select.
-
-    Parameters
-    ----------
-    rows : array_like
-        A boolean mask of length k, or positions from 0, each once.
-    k : int
-        Number of effects.
-    row_name : callable
-        From a position to what the row is called in messages.
-
-    Raises
-    ------
-    ShapeError
-        If a mask does not have one entry per effect.
-    InputError
-        If `rows` is something else, or has gaps.
-    """
-    needed = f"a mask of {k} entries that are True or False, or positions from 0 to {k - 1}, each once"
-    remedy = 'compare a column with a value: es.select(es.column("year") > 2010, "published before 2011")'
-    if isinstance(rows, str):
-        raise InputError(f"rows is the text {rows!r}", needed, remedy)
-    entries = read_entries(rows, "rows")
-    if all(isinstance(entry, bool | np.bool_) for entry in entries) and entries:
-        if len(entries) != k:
-            raise ShapeError(f"the mask has {len(entries)} entries for {k} effects", "one for each")
-        return np.flatnonzero(np.array(entries, dtype=bool))
-    blank = [i for i, entry in enumerate(entries) if is_blank(entry)]
-    if blank and len(entries) == k:
-        raise InputError(
-            "the mask is missing in some rows", needed, "fill them", [row_name(i) for i in blank]
-        )
-    whole = all(isinstance(e, int | np.integer) and is_number(e) for e in entries)
-    if not whole or any(not 0 <= int(e) < k for e in entries) or len(set(entries)) < len(entries):
-        raise InputError("rows are neither a mask nor positions", needed, remedy)
-    return np.array([int(e) for e in entries], dtype=np.intp)
-
-
-def joined(data: pd.DataFrame, columns: Mapping[str, Sequence[object]]) -> pd.DataFrame:
-    """Return a copy of a table with further columns, or with columns replaced."""
-    import pandas as pd
-
-    data = data.copy()
-    for name, values in columns.items():
-        entries = read_entries(values, name, len(data))
-        data[name] = pd.Series(_typed(values, entries), index=data.index)
-    return data
-
-
-def _typed(values: Any, entries: list[Any]) -> Any:
-    """Return a column of pandas as it is typed (categories, nullable numbers), anything else as entries."""
-    import pandas as pd
-
-    if isinstance(values, pd.Series | pd.Index):
-        return values.array
-    return values if isinstance(values, pd.api.extensions.ExtensionArray) else entries
-
-
-def read_reason(reason: object) -> str:
-    """Return why rows are left out; refuse anything but words."""
-    if not isinstance(reason, str) or not reason.strip():
-        raise InputError(
-            f"the reason is {reason!r}",
-            "words that say why the other rows are left out",
-            'reason="animals only"',
-        )
-    return reason
 
 
 def _variances(v: object, se: object) -> Array:
@@ -679,31 +389,3 @@ def _check_companions(
         if size is not None and size != k:
             raise ShapeError(f"{name} has {size} rows and y has {k}", "one row for each effect")
     return tuple(marks or ())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Origin(Immutable):
-    """The statistics that effects were computed from.
-
-    Attributes
-    ----------
-    inputs : mapping of str to ndarray
-        Statistics by name, every row that was handed in, rows without an effect included: some variances
-        rest on averages over all rows.
-    rows : ndarray of int
-        For each effect its row in `inputs`.
-    options : mapping of str to object
-        Choices: variance, bias_correction and zero_cells, or assumed_correlation for a table.
-    from_table : bool
-        Whether the inputs are the columns of a table of reported statistics with gaps, from which the
-        measure's own inputs were derived.
-    """
-
-    inputs: Mapping[str, NDArray[Any]]
-    rows: NDArray[np.intp]
-    options: Mapping[str, Any] = field(default_factory=dict)
-    from_table: bool = False
-
-    def at(self, positions: NDArray[np.intp]) -> Origin:
-        """Return the origin of the effects at these positions."""
-        return replace(self, rows=self.rows[positions])

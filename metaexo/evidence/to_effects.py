@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.effects import EffectSizes, Measure, effects_from_table
-from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
-from metaexo.effects.effect_sizes import Origin
+from metaexo.effects.bounded_effect_sizes import BoundedEffects, BoundedEffectSizes
+from metaexo.effects.derivation import Origin
 from metaexo.effects.measure import get_measure
 from metaexo.effects.tables.assumed_sd import effects_with_assumed_sd
-from metaexo.effects.tables.bounds import BoundedEffects, bounds_from_table, turned
+from metaexo.effects.tables.bounds import bounds_from_table
 from metaexo.effects.tables.orientation import orient
 from metaexo.effects.tables.why_not import NO_CORRELATION
 from metaexo.errors import (
@@ -545,7 +545,7 @@ def make_bounds(view: View, plan: SheetPlan, frame: pd.DataFrame, asked: Request
     reasons = list(found.reasons)
     if asked.turn:
         signs, unturned = orient(np.ones(len(chosen.frame)), directions_of_benefit(view, chosen.frame))
-        found = turned(found, signs)
+        found = found.turned(signs)
         reasons = [first or second for first, second in zip(reasons, unturned, strict=True)]
     origin = origin_of(table, np.arange(len(table)), asked.assumed_correlation, sd)
     return _collected(plan, chosen, found, reasons, asked, view.labels, asked.turn, origin)

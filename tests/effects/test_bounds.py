@@ -14,7 +14,7 @@ import metaexo as mx
 from metaexo.effects import calculate, effects_from_table
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.tables.assumed_sd import effects_with_assumed_sd
-from metaexo.effects.tables.bounds import BOUNDED, bounds_from_table, turned
+from metaexo.effects.tables.bounds import BOUNDED, bounds_from_table
 from metaexo.errors import (
     AssumptionWarning,
     InputError,
@@ -184,11 +184,11 @@ def test_a_measure_that_no_test_bounds_is_refused():
 
 def test_turning_round_exchanges_the_ends():
     found = bounds_from_table("SMD", one(**THRESHOLD, p_relation="<", direction="lower"))
-    back = turned(found, [-1])
+    back = found.turned([-1])
     assert ends(back) == (-found.upper[0], np.inf)
     assert (back.v_lower[0], back.v_upper[0]) == (found.v_upper[0], np.inf)
-    assert np.isnan(ends(turned(found, [np.nan]))).all()
-    twice = turned(back, [-1])
+    assert np.isnan(ends(found.turned([np.nan]))).all()
+    twice = back.turned([-1])
     assert ends(twice) == ends(found)
 
 
@@ -285,7 +285,7 @@ def test_the_container_is_sealed_and_can_be_shown_and_selected(sheets):
         found.select([True], "too short")
     with pytest.raises(InputError, match="neither a point nor an interval"):
         BoundedEffectSizes(
-            turned(found.bounds, np.full(found.k, np.nan)),
+            found.bounds.turned(np.full(found.k, np.nan)),
             found.measure, found.labels, found.study, found.data, found.ledger,
         )  # fmt: skip
     with pytest.raises(ShapeError, match="labels"):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import metaexo as mx
-from metaexo.effects.effect_sizes import Derivation
+from metaexo.effects.derivation import Derivation
 
 # Pooled estimates of animal studies as printed: review, question, estimate, 95 % interval.
 PUBLISHED = (

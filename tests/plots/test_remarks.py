@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import metaexo as mx
-from metaexo.effects.effect_sizes import Derivation
+from metaexo.effects.derivation import Derivation
 from metaexo.ledger import Ledger
 from metaexo.plots.canvas.words import derived_words, ledger_words, method_words, words_of_test
 

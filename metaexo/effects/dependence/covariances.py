@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects.check import check_kind
-from metaexo.effects.effect_sizes import Derivation, EffectSizes
+from metaexo.effects.derivation import Derivation
+from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import AssumptionWarning, CorrelationError, InputError, MissingInputError, ShapeError
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_aligned, check_flag, check_number, read_numbers, read_words

@@ -12,7 +12,8 @@ import numpy as np
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.check import check_kind
 from metaexo.effects.conversions.scales import back_by_rows
-from metaexo.effects.effect_sizes import REPORTED, Derivation, EffectSizes, Origin
+from metaexo.effects.derivation import REPORTED, Derivation, Origin
+from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.explain.of_bounds import BoundExplanation, explain_bound
 from metaexo.effects.explain.of_table import CONTINUITY, Way, cells_of, way_of_row
 from metaexo.effects.explain.text import Block, Explanation, Input, Step, shape_of, steps_of

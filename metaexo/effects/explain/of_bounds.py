@@ -10,7 +10,7 @@ import numpy as np
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.conversions.scales import back_by_rows
-from metaexo.effects.effect_sizes import Derivation
+from metaexo.effects.derivation import Derivation
 from metaexo.effects.explain.of_table import Way, cells_of, way_of_row
 from metaexo.effects.explain.text import HOW, Block, Input, listed, meanings, steps_of
 from metaexo.effects.measure import Measure

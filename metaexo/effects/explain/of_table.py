@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from metaexo.effects.conversions.sd_and_se import FORMULAS
-from metaexo.effects.effect_sizes import Derivation
+from metaexo.effects.derivation import Derivation
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.measures.recipes import SYMBOLS, Line, Recipe, recipe, recipe_of
 from metaexo.effects.tables.reported import ARMS, QUANTILES, Reported, direction_of, t_statistic

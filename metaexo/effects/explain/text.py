@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from metaexo.effects.effect_sizes import Derivation
+from metaexo.effects.derivation import Derivation
 from metaexo.effects.measure import Measure
 from metaexo.effects.measures.recipes import MEANINGS, Line, computed, readable, shown
 from metaexo.formatting import printed

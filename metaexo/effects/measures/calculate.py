@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.effects.check import MATCHED_CELLS
-from metaexo.effects.effect_sizes import REPORTED, Derivation
+from metaexo.effects.derivation import REPORTED, Derivation
 from metaexo.effects.measure import Alternative, Measure, get_measure
 from metaexo.effects.measures.zero_cells import ZeroCells, add_to_cells, cells
 from metaexo.errors import InputError, MissingInputError, NegativeMeansWarning, ShapeError, UnknownChoiceError

@@ -20,13 +20,14 @@ from metaexo.effects.check import (
     read_studies,
     study_column_of,
 )
-from metaexo.effects.effect_sizes import EffectSizes, Origin
+from metaexo.effects.derivation import Origin
+from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.measures.calculate import Calculated, as_rows, calculate
 from metaexo.effects.measures.zero_cells import ZeroCells
 from metaexo.errors import InputError, MissingInputError, RowsLeftOutWarning, ShapeError
 from metaexo.inputs import check_aligned, check_choice, check_flag
-from metaexo.ledger import Ledger
+from metaexo.ledger import Ledger, without_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -247,7 +248,5 @@ def _ledger(
         RowsLeftOutWarning,
         stacklevel=3,
     )
-    ledger = Ledger("input", tuple(range(1, done.y.size + 1)))
-    studies = dict(enumerate(study, start=1)) if study else None
-    items = dict(enumerate(labels, start=1)) if labels else None
-    return ledger.leave_out(gone, "effect", studies, items)
+    without = np.array([bool(reason) for reason in done.reasons])
+    return without_rows(Ledger.of_rows(done.y.size), without, done.reasons, "effect", study, labels)

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from metaexo.effects.check import MATCHED_CELLS
-from metaexo.effects.effect_sizes import Derivation
+from metaexo.effects.derivation import Derivation
 from metaexo.errors import InputError
 from metaexo.inputs import check_choice, check_flag, check_number
 from metaexo.types import Array, Mask

@@ -10,12 +10,13 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from metaexo.effects.effect_sizes import Derivation, How
+from metaexo.effects.bounded_effect_sizes import BoundedEffects, Kind
+from metaexo.effects.derivation import Derivation, How
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.measures.calculate import calculate
 from metaexo.effects.tables.assumed_sd import effects_with_assumed_sd
@@ -24,60 +25,16 @@ from metaexo.effects.tables.reported import Reported, direction_of, f_of_the_arm
 from metaexo.effects.tables.why_not import FOREIGN_F, NO_CORRELATION, PAIRED_FAMILY, PAIRED_FORM
 from metaexo.errors import AssumptionWarning, UnknownChoiceError
 from metaexo.formatting import plural
-from metaexo.immutable import Immutable
 from metaexo.numeric.tails import t_of_tail
 from metaexo.types import Array, Mask
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Kind = Literal["exact", "interval", "direction", ""]
-
 BOUNDED = ("SMD", "SMCC", "SMCRP", "D2OR", "D2ORN", "D2ORL")
 """Measures that follow from a t statistic and the sizes alone, without limit as t grows."""
 LEAST = ("<", "<=")
 MOST = (">", ">=")
-
-
-@dataclass(frozen=True, slots=True)
-class BoundedEffects(Immutable):
-    """Effects of a table, one entry a row: a point where it follows, otherwise an interval.
-
-    Attributes
-    ----------
-    lower, upper : ndarray, shape (k,)
-        Ends of the interval that holds the observed effect; equal for exact effects, infinite where there is
-        no bound; NaN where nothing is known.
-    v_lower, v_upper : ndarray, shape (k,)
-        Sampling variances that the effect would have at the ends; infinite at an infinite end, NaN where the
-        sizes are not known.
-    kind : tuple of {"exact", "interval", "direction", ""}
-        What is known of each row; "" for nothing.
-    derived : tuple of Derivation
-        How each came about.
-    reasons : tuple of str
-        Why a row has neither point nor interval; "" where it has one.
-    """
-
-    lower: Array
-    upper: Array
-    v_lower: Array
-    v_upper: Array
-    kind: tuple[Kind, ...]
-    derived: tuple[Derivation, ...]
-    reasons: tuple[str, ...]
-
-    def at(self, rows: NDArray[np.intp]) -> BoundedEffects:
-        """Return the rows at these positions."""
-        return BoundedEffects(
-            self.lower[rows],
-            self.upper[rows],
-            self.v_lower[rows],
-            self.v_upper[rows],
-            tuple(self.kind[i] for i in rows),
-            tuple(self.derived[i] for i in rows),
-            tuple(self.reasons[i] for i in rows),
-        )
 
 
 def bounds_from_table(
@@ -162,40 +119,6 @@ def bounds_from_table(
         words = "; ".join(f"{note} ({plural(n, 'row')})" for note, n in draft.assumed.items())
         warnings.warn(f"bounds of {record.code}: {words}", AssumptionWarning, stacklevel=2)
     return draft.finished()
-
-
-def turned(bounds: BoundedEffects, signs: ArrayLike) -> BoundedEffects:
-    """Return bounds with the rows of sign -1 turned round.
-
-    Parameters
-    ----------
-    bounds : BoundedEffects
-        The bounds.
-    signs : array_like
-        1, -1, or NaN for rows that have no direction of benefit (their ends become NaN).
-
-    Returns
-    -------
-    BoundedEffects
-        With lower and upper exchanged where the sign changed.
-
-    Examples
-    --------
-    >>> table = {"treatment_n": [11], "control_n": [11], "direction": ["higher"], "paired": ["no"],
-    ...          "p_relation": ["<"], "p_value": [0.05]}
-    >>> back = turned(bounds_from_table("SMD", table), [-1])
-    >>> float(back.lower[0]), round(float(back.upper[0]), 3)
-    (-inf, -0.856)
-    """
-    sign = np.asarray(signs, dtype=float)
-    back = sign < 0
-    lost = np.isnan(sign)
-    lower = np.where(back, -bounds.upper, bounds.lower)
-    upper = np.where(back, -bounds.lower, bounds.upper)
-    v_lower = np.where(back, bounds.v_upper, bounds.v_lower)
-    v_upper = np.where(back, bounds.v_lower, bounds.v_upper)
-    ends = [np.where(lost, np.nan, end) + 0.0 for end in (lower, upper, v_lower, v_upper)]  # no -0
-    return BoundedEffects(ends[0], ends[1], ends[2], ends[3], bounds.kind, bounds.derived, bounds.reasons)
 
 
 class _Draft:

@@ -18,7 +18,7 @@ import numpy as np
 from metaexo.effects.conversions.d import t_from_p
 from metaexo.effects.conversions.sd_and_se import FORMULAS, correlation_from_difference_se, se_from_ci
 from metaexo.effects.corrections import hedges_factor
-from metaexo.effects.effect_sizes import Derivation
+from metaexo.effects.derivation import Derivation
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.measures.calculate import (
     NEGATIVE_MEANS,

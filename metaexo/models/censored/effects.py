@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
-from metaexo.effects.effect_sizes import Derivation
+from metaexo.effects.derivation import Derivation
 from metaexo.errors import InputError, NotIdentifiableError, RowsLeftOutWarning, TooFewStudiesError
 from metaexo.formatting import plural
 from metaexo.inputs import check_number

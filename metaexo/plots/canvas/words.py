@@ -16,7 +16,7 @@ from metaexo.formatting import MINUS, MISSING, number, p_value, percent, plural
 from metaexo.numeric.estimators import ESTIMATORS
 
 if TYPE_CHECKING:
-    from metaexo.effects.effect_sizes import Derivation
+    from metaexo.effects.derivation import Derivation
     from metaexo.ledger import Ledger
 
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.effects.conversions.scales import back_by_rows, back_pooled
-from metaexo.effects.effect_sizes import REPORTED, EffectSizes
+from metaexo.effects.derivation import REPORTED
+from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.models.univariate.fit import RandomEffectsResults

@@ -1,0 +1,65 @@
+"""Where effects come from: the statistics that they were computed from, and the choices that were made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaexo.immutable import Immutable
+
+How = Literal["reported", "converted", "assumed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """How one effect came about.
+
+    Attributes
+    ----------
+    how : {"reported", "converted", "assumed"}
+        "reported": every input stands in the source as the formula needs it; "converted": an input was
+        computed from another statistic; "assumed": an input is not in the source at all.
+    formula : str
+        Name of the formula or formulas, for example "SD from SE".
+    note : str
+        The assumption in words with its value, where there is one.
+    """
+
+    how: How
+    formula: str = ""
+    note: str = ""
+
+
+REPORTED = Derivation("reported")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin(Immutable):
+    """The statistics that effects were computed from.
+
+    Attributes
+    ----------
+    inputs : mapping of str to ndarray
+        Statistics by name, every row that was handed in, rows without an effect included: some variances
+        rest on averages over all rows.
+    rows : ndarray of int
+        For each effect its row in `inputs`.
+    options : mapping of str to object
+        Choices: variance, bias_correction and zero_cells, or assumed_correlation for a table.
+    from_table : bool
+        Whether the inputs are the columns of a table of reported statistics with gaps, from which the
+        measure's own inputs were derived.
+    """
+
+    inputs: Mapping[str, NDArray[Any]]
+    rows: NDArray[np.intp]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    from_table: bool = False
+
+    def at(self, positions: NDArray[np.intp]) -> Origin:
+        """Return the origin of the effects at these positions."""
+        return replace(self, rows=self.rows[positions])
