@@ -150,7 +150,7 @@ def simple_row(name, es):
 def spread(fit):
     """Return each variance with its profile interval, and its share of the variability of effects."""
     variances = fit.conf_int_components().add_prefix("variance_")
-    shares = fit.i2(interval=True).drop(index="total")[["i2", "low", "high"]]
+    shares = fit.conf_int_i2().drop(index="total")[["i2", "low", "high"]]
     table = variances.join(shares.rename(columns={"low": "i2_low", "high": "i2_high"}))
     return table.rename_axis("term").reset_index()
 

@@ -103,7 +103,7 @@ def variances(fit):
     """Return variances of log size with profile intervals, and their shares of the variance of a value."""
     ends = fit.conf_int_components()[["estimate", "low", "high"]]
     ends.columns = ["variance", "variance_low", "variance_high"]
-    shares = fit.i2(interval=True).rename(columns={"i2": "share", "low": "share_low", "high": "share_high"})
+    shares = fit.conf_int_i2().rename(columns={"i2": "share", "low": "share_low", "high": "share_high"})
     table = ends.join(shares[["share", "share_low", "share_high"]]).rename_axis("term").reset_index()
     return table.assign(k=fit.k, laboratories=fit.m)
 
@@ -113,7 +113,7 @@ def shrunken(fit, table):
     logs = pd.Series(log_size(table), index=table.index)
     overall = float(fit.beta[0])
     parts = []
-    for name, effects in fit.random_effects().items():
+    for name, effects in fit.random_effects().groupby("term", sort=False):
         if name == "effect":
             continue
         column = "laboratory" if name == "study" else name

@@ -12,11 +12,11 @@ from metaexo.models.linear.likelihood_ratio import LikelihoodRatioTest, likeliho
 from metaexo.models.linear.robust import RobustResults
 from metaexo.models.location_scale.model import LocationScale
 from metaexo.models.location_scale.results import LocationScaleResults
-from metaexo.models.multilevel.fit import MultilevelResults
 from metaexo.models.multilevel.identifiability import IdentifiableTerms, TermCheck, identifiable_terms
 from metaexo.models.multilevel.model import Multilevel
 from metaexo.models.multilevel.moments import MomentResults, robust_variance
 from metaexo.models.multilevel.presets import RhoSweep, correlated_effects, rho_sweep
+from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.multilevel.terms import RandomTerm
 from metaexo.models.multilevel.values import model_of_values
 from metaexo.models.univariate.batched import ManyFits, fit_many

@@ -50,7 +50,8 @@ def test_one_effect_a_study_is_the_random_effects_model() -> None:
         assert multi.llf == pytest.approx(plain.llf, rel=1e-10)
         assert multi.se[0] == pytest.approx(plain.se[0], rel=1e-8)
         assert multi.q.statistic == pytest.approx(plain.q.statistic, rel=1e-10)
-        assert multi.i2().loc["total", "i2"] == pytest.approx(plain.i2, rel=1e-8)
+        assert multi.i2 == pytest.approx(plain.i2, rel=1e-8)
+        assert multi.h2 == pytest.approx(plain.h2, rel=1e-8)
 
 
 def test_coefficients_are_those_of_dense_least_squares(es: mx.EffectSizes) -> None:
@@ -146,8 +147,8 @@ def test_slopes_and_relations(es: mx.EffectSizes) -> None:
     related = mx.Multilevel(es, [mx.RandomTerm("study", relation=eye), "effect"]).fit()
     plain = mx.Multilevel(es, ["study", "effect"]).fit()
     assert related.llf == pytest.approx(plain.llf, rel=1e-10)
-    assert related.random_effects()["study"]["se"].to_numpy() == pytest.approx(
-        plain.random_effects()["study"]["se"].to_numpy(), rel=1e-8
+    assert related.random_effects()["se"].to_numpy() == pytest.approx(
+        plain.random_effects()["se"].to_numpy(), rel=1e-8
     )
     with pytest.raises(InputError, match="no row for some levels"):
         mx.Multilevel(es, mx.RandomTerm("study", relation=eye.iloc[1:, 1:]))
@@ -192,14 +193,13 @@ def test_predictions_add_the_variance_of_what_is_new(es: mx.EffectSizes) -> None
         row["se"] ** 2 + total - fit.component_values["source"], rel=1e-12
     )
     known = fit.predict(given={"study": "s03"}).iloc[0]
-    effects = fit.random_effects()["study"].set_index("level")
+    effects = fit.random_effects().set_index(["term", "level"]).loc["study"]
     assert known["estimate"] == pytest.approx(fit.beta[0] + effects.loc["s03", "estimate"], rel=1e-10)
 
 
 def test_blups_have_no_part_of_the_mean_left(es: mx.EffectSizes) -> None:
     fit = mx.Multilevel(es, "study/effect").fit()
-    tables = fit.random_effects()
-    for name, table in tables.items():
+    for name, table in fit.random_effects().groupby("term"):
         assert (table["se"] ** 2 <= fit.component_values[name] + 1e-12).all()
         assert table["estimate"].sum() == pytest.approx(0, abs=1e-8)
 
@@ -239,24 +239,24 @@ def test_structures_are_tested_by_their_likelihoods(es: mx.EffectSizes) -> None:
 
 def test_shares_add_up(es: mx.EffectSizes) -> None:
     fit = mx.Multilevel(es, ["study/effect", "source"]).fit()
-    table = fit.i2(interval=True)
+    table = fit.conf_int_i2()
     assert table["i2"].iloc[:-1].sum() == pytest.approx(table.loc["total", "i2"], rel=1e-12)
     inside = table.iloc[:-1].dropna()
     assert ((inside["low"] <= inside["i2"] + 1e-9) & (inside["i2"] <= inside["high"] + 1e-9)).all()
 
 
 def test_the_interval_of_the_total_share(es: mx.EffectSizes) -> None:
-    one = mx.Multilevel(es, "study").fit().i2(interval=True)
+    one = mx.Multilevel(es, "study").fit().conf_int_i2()
     assert one.loc["total", ["low", "high"]].tolist() == pytest.approx(
         one.loc["study", ["low", "high"]].tolist(), rel=1e-6
     )
-    nested = mx.Multilevel(es, "study/effect").fit().i2(interval=True)
+    nested = mx.Multilevel(es, "study/effect").fit().conf_int_i2()
     data = es.with_columns(unit=list(range(es.k)))
-    compound = mx.Multilevel(data, mx.RandomTerm("study", "unit", "CS")).fit().i2(interval=True)
+    compound = mx.Multilevel(data, mx.RandomTerm("study", "unit", "CS")).fit().conf_int_i2()
     assert nested.loc["total", ["low", "high"]].tolist() == pytest.approx(
         compound.loc["unit|study", ["low", "high"]].tolist(), rel=1e-5
     )
-    several = mx.Multilevel(es, mx.RandomTerm("study", "time", "HCS")).fit().i2(interval=True)
+    several = mx.Multilevel(es, mx.RandomTerm("study", "time", "HCS")).fit().conf_int_i2()
     assert several["low"].isna().all()
 
 

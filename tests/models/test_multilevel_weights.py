@@ -95,7 +95,7 @@ def test_other_weights_cost_precision_and_likelihood() -> None:
     assert own.llf < plain.llf
     assert own.component_values == plain.component_values
     assert own.digest != plain.digest
-    assert "weights of the user's own" in str(own.summary())
+    assert "user-supplied weights" in str(own.summary())
 
 
 def test_what_is_made_for_the_best_weights_is_refused() -> None:

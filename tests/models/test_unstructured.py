@@ -154,6 +154,6 @@ def test_profiles_and_predictions_of_a_singular_fit() -> None:
     fit = craft().fit()
     bounds = fit.conf_int_components(["pair|study:tau2[acog.conf]"]).iloc[0]
     assert bounds["low"] < bounds["estimate"] < bounds["high"]
-    effects = fit.random_effects()["pair|study"]
+    effects = fit.random_effects()
     assert np.isfinite(effects["estimate"]).all()
     assert (effects["se"] >= 0).all()

@@ -49,7 +49,7 @@ def test_a_balanced_crossed_layout_gives_the_analysis_of_variance():
 def test_shares_are_shares_of_the_variance_of_a_value(one_way):
     y, data = one_way
     fit = mx.model_of_values(y, "group", data=data).fit()
-    shares = fit.i2(interval=True)
+    shares = fit.conf_int_i2()
     total = sum(fit.component_values.values())
     assert shares.loc["group", "i2"] == pytest.approx(fit.component_values["group"] / total)
     assert shares.loc["total", "i2"] == pytest.approx(1.0)
@@ -73,7 +73,9 @@ def test_the_unit_of_the_values_does_not_matter(one_way):
     fit = mx.model_of_values(y, "group", data=data).fit()
     larger = mx.model_of_values(1000 * y, "group", data=data).fit()
     assert larger.component_values["effect"] == pytest.approx(1e6 * fit.component_values["effect"], rel=1e-5)
-    assert larger.i2()["i2"].to_numpy() == pytest.approx(fit.i2()["i2"].to_numpy(), rel=1e-5)
+    assert larger.heterogeneity()["i2"].to_numpy() == pytest.approx(
+        fit.heterogeneity()["i2"].to_numpy(), rel=1e-5
+    )
 
 
 def test_known_sampling_variances_leave_the_residual(one_way):

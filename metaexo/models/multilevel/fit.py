@@ -1,27 +1,25 @@
-"""MultilevelResults: the sealed outcome of a multilevel fit."""
+"""MultilevelFit: the record of a multilevel fit, and the numbers that follow from it."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.immutable import frozen
-from metaexo.inputs import check_flag
+from metaexo.inputs import check_choice, check_flag
 from metaexo.ledger import Ledger
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearResults
 from metaexo.models.linear.fit_statistics import FitStatistics
 from metaexo.models.linear.hypothesis import TestResult, make_test, wald_test
-from metaexo.models.multilevel.results import FurtherMultilevel
 from metaexo.models.multilevel.terms import NamedTerm
 from metaexo.models.multilevel.weights import WeightedCoefficients, weighted_coefficients
 from metaexo.numeric.likelihood import LOG_2PI
@@ -31,15 +29,10 @@ from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
 from metaexo.types import Array
 from metaexo.versions import versions
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from metaexo.models.multilevel.summary import Summary
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MultilevelResults(FurtherMultilevel, LinearResults):
-    """A fitted multilevel model; asking again with other choices gives a new one.
+class MultilevelFit(LinearResults):
+    """A fitted multilevel model: what was fitted, the maximum of the likelihood, and what follows from it.
 
     Attributes
     ----------
@@ -58,7 +51,7 @@ class MultilevelResults(FurtherMultilevel, LinearResults):
     level : float
         Confidence level of all intervals unless a call says otherwise.
     weighting : sparse array, shape (k, k), or None
-        Weights of the user's own; None for the best ones, the inverse covariance matrix.
+        User-supplied weights; None for the best ones, the inverse covariance matrix.
     """
 
     effects: EffectSizes
@@ -105,19 +98,19 @@ class MultilevelResults(FurtherMultilevel, LinearResults):
         return found
 
     @cached_property
-    def own(self) -> WeightedCoefficients | None:
-        """Coefficients with the user's own weights; None without such weights."""
-        return None if self.weighting is None else weighted_coefficients(self, self.weighting)
+    def weighted(self) -> WeightedCoefficients | None:
+        """Coefficients with user-supplied weights; None without such weights."""
+        return None if self.weighting is None else weighted_coefficients(self.problem, self.g, self.weighting)
 
     @property
     def beta(self) -> Array:
         """Coefficients, shape (p,)."""
-        return self.gls.beta if self.own is None else self.own.beta
+        return self.gls.beta if self.weighted is None else self.weighted.beta
 
     @property
     def cov(self) -> Array:
         """Covariance matrix of the coefficients, shape (p, p)."""
-        return self.gls.cov if self.own is None else self.own.cov
+        return self.gls.cov if self.weighted is None else self.weighted.cov
 
     @property
     def df_test(self) -> float | None:
@@ -174,54 +167,27 @@ class MultilevelResults(FurtherMultilevel, LinearResults):
         return MappingProxyType(out)
 
     @property
-    def components(self) -> pd.DataFrame:
-        """Variances and correlations of the random terms.
+    def fixed_components(self) -> frozenset[str]:
+        """Names of the components that were held at a value."""
+        return frozenset(
+            name
+            for named, first in zip(self.terms, self.problem.offsets, strict=False)
+            if named.term.structure.count == len(named.components)
+            for i, name in enumerate(named.components)
+            if int(first) + i in self.fixed
+        )
 
-        One row a component, named as `fix` and `profile` take it: term, structure, kind ("variance",
-        "correlation" or "range"), estimate, sd (root of a variance), levels of the term, fixed, at_bound.
+    def position(self, term: str) -> int:
+        """Return the position of a random term.
+
+        Raises
+        ------
+        UnknownChoiceError
+            If there is no such term.
         """
-        import pandas as pd
-
-        rows: list[dict[str, Any]] = []
-        for j, named in enumerate(self.terms):
-            first = int(self.problem.offsets[j])
-            last = int(self.problem.offsets[j + 1])
-            for i, (name, kind) in enumerate(zip(named.components, named.kinds, strict=True)):
-                value = self.component_values[name]
-                own = first + i if named.term.structure.count == len(named.components) else None
-                plain = own is not None and first + i < last
-                rows.append(
-                    {
-                        "component": name,
-                        "term": named.name,
-                        "structure": named.structure,
-                        "kind": kind,
-                        "estimate": value,
-                        "sd": math.sqrt(value) if kind == "variance" else float("nan"),
-                        "levels": named.term.levels,
-                        "fixed": bool(plain and first + i in self.fixed),
-                        "at_bound": _at_bound(kind, value),
-                    }
-                )
-        columns = ["component", "term", "structure", "kind", "estimate", "sd", "levels", "fixed", "at_bound"]
-        return pd.DataFrame(rows, columns=columns).set_index("component")
-
-    def matrix(self, term: str) -> pd.DataFrame:
-        """Return the covariance matrix G of one term by its inner levels.
-
-        Parameters
-        ----------
-        term : str
-            Name of the term.
-        """
-        import pandas as pd
-
-        j = self.position(term)
-        names = self.terms[j].inner or (term,)
-        g = self.g[j]
-        if len(g) != len(names):
-            g = np.full((len(names), len(names)), g[0, 1]) + (g[0, 0] - g[0, 1]) * np.eye(len(names))
-        return pd.DataFrame(g, index=pd.Index(names), columns=pd.Index(names))
+        names = [named.name for named in self.terms]
+        check_choice("random term", term, names)
+        return names.index(term)
 
     @cached_property
     def g(self) -> tuple[Array, ...]:
@@ -263,6 +229,33 @@ class MultilevelResults(FurtherMultilevel, LinearResults):
         trace = float(fit.factor.diagonal().sum() - (fit.mx**2).sum())
         return self.df_residual / trace
 
+    @cached_property
+    def term_variances(self) -> Array:
+        """Mean variance that each random term adds to an effect, shape (terms,)."""
+        return frozen(variances_of_terms(self.problem, self.g))
+
+    @cached_property
+    def tau2(self) -> float:
+        """Variance of true effects, all random terms together: its mean over the effects."""
+        return float(self.term_variances.sum())
+
+    @property
+    def tau(self) -> float:
+        """Standard deviation of true effects, the root of `tau2`."""
+        return math.sqrt(self.tau2)
+
+    @property
+    def i2(self) -> float:
+        """Share of the variability of effects that is not sampling error, all random terms together."""
+        total = self.tau2 + self.typical_variance
+        return self.tau2 / total if total != 0 else 0.0
+
+    @property
+    def h2(self) -> float:
+        """Variability of effects over that by sampling error alone."""
+        v = self.typical_variance
+        return (self.tau2 + v) / v if v != 0 else math.inf
+
     @property
     def parameters(self) -> int:
         """Parameters counted: coefficients and estimated components."""
@@ -278,8 +271,8 @@ class MultilevelResults(FurtherMultilevel, LinearResults):
         """
         chosen = self.method == "REML" if restricted is None else check_flag("restricted", restricted)
         llf = self.gls.llf(chosen)
-        if self.own is not None:  # at these coefficients the likelihood is lower
-            change = self.own.beta - self.gls.beta
+        if self.weighted is not None:  # at these coefficients the likelihood is lower
+            change = self.weighted.beta - self.gls.beta
             llf -= 0.5 * float(change @ np.linalg.solve(self.gls.cov, change))
         n, count = float(self.df_residual if chosen else self.k), self.parameters
         deviance = -2 * llf
@@ -343,17 +336,7 @@ class MultilevelResults(FurtherMultilevel, LinearResults):
         """Versions of the packages that made the numbers."""
         return versions()
 
-    def summary(self) -> Summary:
-        """Return the five-part summary: what was fitted, pooled, spread, data, fit."""
-        from metaexo.models.multilevel.summary import summarise
 
-        return summarise(self)
-
-    def __repr__(self) -> str:
-        inner = ", ".join(f"{name} = {value:.4g}" for name, value in self.component_values.items())
-        return f"MultilevelResults({self.effects.measure.code}, {self.method}: k = {self.k}, {inner})"
-
-
-def _at_bound(kind: str, value: float) -> bool:
-    """Say whether a component is at the edge of what it can be."""
-    return value <= 1e-12 if kind != "correlation" else abs(value) >= 1 - 1e-9
+def variances_of_terms(problem: MixedProblem, g: Sequence[Array]) -> Array:
+    """Return the mean variance that each random term adds to an effect, shape (terms,), at matrices G."""
+    return np.array([term.contributions(a).mean() for term, a in zip(problem.terms, g, strict=True)], float)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from metaexo.errors import ConvergenceError
 from metaexo.immutable import Immutable
 from metaexo.models.linear.robust import split_clusters
+from metaexo.models.multilevel.fit import MultilevelFit
 from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
 from metaexo.numeric.mixed.problem import MixedProblem
 from metaexo.numeric.mixed.structured import maximise
@@ -21,8 +22,6 @@ from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from metaexo.models.multilevel.fit import MultilevelResults
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +69,7 @@ class ClusterInfluence(Immutable):
         return frame
 
 
-def residuals(fit: MultilevelResults) -> pd.DataFrame:
+def residuals(fit: MultilevelFit) -> pd.DataFrame:
     """Return residuals, hat values and weights; see `MultilevelResults.residuals`."""
     import pandas as pd
 
@@ -99,15 +98,15 @@ def residuals(fit: MultilevelResults) -> pd.DataFrame:
     )
 
 
-def _loadings(fit: MultilevelResults, own: Array) -> tuple[Array, Array]:
+def _loadings(fit: MultilevelFit, own: Array) -> tuple[Array, Array]:
     """Return what each effect counts in each coefficient, and the covariance of effects and fitted values."""
-    if fit.own is not None:
-        return fit.own.loadings, (fit.problem.x.T * fit.own.spread).sum(axis=0)
+    if fit.weighted is not None:
+        return fit.weighted.loadings, (fit.problem.x.T * fit.weighted.spread).sum(axis=0)
     return fit.cov @ fit.gls.factor.solve(fit.problem.x).T, own
 
 
 def influence(
-    fit: MultilevelResults, cluster: str | Sequence[object] | ArrayLike | None, refit: bool
+    fit: MultilevelFit, cluster: str | Sequence[object] | ArrayLike | None, refit: bool
 ) -> ClusterInfluence:
     """Return the influence of clusters; see `MultilevelResults.influence`."""
     refuse_own_weights(fit, "influence")
@@ -136,7 +135,7 @@ def influence(
     )
 
 
-def _without(fit: MultilevelResults, kept: Index, refit: bool) -> tuple[Array, GeneralisedFit] | None:
+def _without(fit: MultilevelFit, kept: Index, refit: bool) -> tuple[Array, GeneralisedFit] | None:
     """Return parameters and coefficients of the fit of some rows; None if they cannot be fitted."""
     x = fit.problem.x[kept]
     if kept.size <= x.shape[1] or np.linalg.matrix_rank(x) < x.shape[1]:

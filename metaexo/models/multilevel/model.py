@@ -19,7 +19,6 @@ from metaexo.errors import (
 from metaexo.inputs import check_choice, check_level, check_number
 from metaexo.models.linear.design import MISSING, Design, make_design, without_missing
 from metaexo.models.multilevel.covariance import at_rows, read_covariance
-from metaexo.models.multilevel.fit import MultilevelResults
 from metaexo.models.multilevel.refusals import (
     refuse_confounded,
     refuse_inseparable,
@@ -27,6 +26,7 @@ from metaexo.models.multilevel.refusals import (
     refuse_terms,
     refuse_unbounded,
 )
+from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.multilevel.terms import NamedTerm, RandomTerm, read_terms
 from metaexo.models.multilevel.weights import read_weights
 from metaexo.numeric.mixed.maximum import MixedMaximum

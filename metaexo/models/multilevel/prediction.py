@@ -12,6 +12,7 @@ from metaexo.errors import InputError
 from metaexo.inputs import check_choice, read_words
 from metaexo.models.linear.hypothesis import quantiles
 from metaexo.models.linear.prediction import new_rows
+from metaexo.models.multilevel.fit import MultilevelFit
 from metaexo.models.multilevel.terms import NamedTerm
 from metaexo.numeric.weighted import refuse_own_weights
 from metaexo.types import Array
@@ -19,14 +20,12 @@ from metaexo.types import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-    from metaexo.models.multilevel.fit import MultilevelResults
-
 # A term with known relations of more random effects than this gets no standard errors of its effects.
 RELATED_LIMIT = 3_000
 
 
 def predict(
-    fit: MultilevelResults,
+    fit: MultilevelFit,
     new: ArrayLike | pd.DataFrame | None,
     level: float | None,
     given: Mapping[str, str],
@@ -59,7 +58,7 @@ def predict(
 
 
 def variance_of_new(
-    fit: MultilevelResults, given: Mapping[str, str], inner: Mapping[str, str], without: Sequence[str]
+    fit: MultilevelFit, given: Mapping[str, str], inner: Mapping[str, str], without: Sequence[str]
 ) -> float:
     """Return the variance of a new true effect that the random terms add; NaN where an inner level is needed.
 
@@ -106,7 +105,7 @@ def level_variance(named: NamedTerm, g: Array, inner: str | None) -> float:
 
 
 def _with_levels(
-    fit: MultilevelResults, x: Array, given: Mapping[str, str], inner: Mapping[str, str]
+    fit: MultilevelFit, x: Array, given: Mapping[str, str], inner: Mapping[str, str]
 ) -> tuple[Array, Array]:
     """Return estimates and error variances of x'b plus the random effects of levels that were seen."""
     k = fit.k
@@ -131,14 +130,16 @@ def _with_levels(
     return mean, own - c @ solved + np.einsum("rp,pq,rq->r", left, fit.cov, left)
 
 
-def random_effects(fit: MultilevelResults, level: float | None) -> dict[str, pd.DataFrame]:
-    """Return predicted random effects by term; see `MultilevelResults.random_effects`."""
+def random_effects(fit: MultilevelFit, level: float | None) -> pd.DataFrame:
+    """Return predicted random effects of all terms; see `MultilevelResults.random_effects`."""
+    import pandas as pd
+
     refuse_own_weights(fit, "the prediction of random effects")
     quantile = float(np.asarray(quantiles(fit._level(level), fit.df_test)))
-    return {named.name: _effects_of_term(fit, j, quantile) for j, named in enumerate(fit.terms)}
+    return pd.concat([_effects_of_term(fit, j, quantile) for j in range(len(fit.terms))], ignore_index=True)
 
 
-def _effects_of_term(fit: MultilevelResults, j: int, quantile: float) -> pd.DataFrame:
+def _effects_of_term(fit: MultilevelFit, j: int, quantile: float) -> pd.DataFrame:
     import pandas as pd
 
     named, g = fit.terms[j], fit.g[j]
@@ -157,6 +158,7 @@ def _effects_of_term(fit: MultilevelResults, j: int, quantile: float) -> pd.Data
     value, error = estimate[outer, place], se[outer, place]
     return pd.DataFrame(
         {
+            "term": named.name,
             "level": [named.levels[i] for i in outer],
             "inner": inner,
             "estimate": value,
@@ -167,7 +169,7 @@ def _effects_of_term(fit: MultilevelResults, j: int, quantile: float) -> pd.Data
     )
 
 
-def _error_variances(fit: MultilevelResults, j: int) -> Array:
+def _error_variances(fit: MultilevelFit, j: int) -> Array:
     """Return the variance of u_hat - u for each level and inner level, shape (L, s)."""
     term, g = fit.terms[j].term, fit.g[j]
     if term.relation is not None:
@@ -181,7 +183,7 @@ def _error_variances(fit: MultilevelResults, j: int) -> Array:
     return np.asarray(np.diagonal(g) - np.einsum("ij,ljk,ki->li", g, inside, g))
 
 
-def _level_blocks(fit: MultilevelResults, j: int) -> Array:
+def _level_blocks(fit: MultilevelFit, j: int) -> Array:
     """Return Z'PZ of each level of a term, shape (L, s, s)."""
     term = fit.terms[j].term
     out = fit.gls.factor.level_blocks(j)

@@ -27,8 +27,8 @@ from metaexo.formatting import printed
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice, check_level, check_number, read_numbers
 from metaexo.models.linear.grouping import grouping
-from metaexo.models.multilevel.fit import MultilevelResults
 from metaexo.models.multilevel.model import Multilevel
+from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.multilevel.robust import MultilevelRobustResults
 from metaexo.models.multilevel.terms import RandomTerm
 from metaexo.types import Array

@@ -1,11 +1,7 @@
-"""Profile likelihoods of variances and correlations, and the intervals they give.
+"""Profile likelihoods of variances and correlations, and likelihood-ratio tests between random structures.
 
 The deviance of a value is twice the loss of log-likelihood when the component is held there and all other
 components are at their best. The interval holds the values whose deviance is below the chi-square quantile.
-
-Shares of the variability of effects by random term.
-
-Likelihood-ratio tests between random structures.
 """
 
 from __future__ import annotations
@@ -22,12 +18,12 @@ from metaexo.immutable import Immutable
 from metaexo.inputs import read_numbers, read_words
 from metaexo.models.linear.hypothesis import TestResult
 from metaexo.models.linear.likelihood_ratio import LikelihoodRatioTest, same_data, within
+from metaexo.models.multilevel.fit import MultilevelFit
 from metaexo.models.multilevel.terms import NamedTerm
-from metaexo.numeric.mixed.likelihood import evaluate
-from metaexo.numeric.mixed.maximum import MixedMaximum, parameter_scale, variance_unit
-from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
+from metaexo.numeric.mixed.maximum import MixedMaximum, variance_unit
+from metaexo.numeric.mixed.problem import MixedProblem
 from metaexo.numeric.mixed.structured import maximise
-from metaexo.numeric.mixed.structures import Diagonal, Homogeneous, Unstructured
+from metaexo.numeric.mixed.structures import Unstructured
 from metaexo.numeric.mixed.terms import Term
 from metaexo.numeric.tails import chi2_tail
 from metaexo.numeric.weighted import refuse_own_weights
@@ -35,8 +31,6 @@ from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from metaexo.models.multilevel.fit import MultilevelResults
 
 GRID_POINTS = 41
 LIMIT_TOLERANCE = 1e-9
@@ -99,13 +93,12 @@ class ComponentProfile(Immutable):
         return pd.DataFrame({"value": self.value, "llf": self.llf, "below": self.maximum - self.llf})
 
 
-def intervals(fit: MultilevelResults, components: Sequence[str] | None, level: float | None) -> pd.DataFrame:
+def intervals(fit: MultilevelFit, components: Sequence[str] | None, level: float | None) -> pd.DataFrame:
     """Return profile intervals of components; see `MultilevelResults.conf_int_components`."""
     import pandas as pd
 
-    table = fit.components
     if components is None:
-        names = list(table.index[~table["fixed"]])
+        names = [name for name in fit.component_values if name not in fit.fixed_components]
     else:
         names = [components] if isinstance(components, str) else list(read_words(components, "components"))
     found = [limits(fit, name, level) for name in names]
@@ -122,7 +115,7 @@ def intervals(fit: MultilevelResults, components: Sequence[str] | None, level: f
 
 
 def profile(
-    fit: MultilevelResults, component: str, grid: ArrayLike | None, level: float | None
+    fit: MultilevelFit, component: str, grid: ArrayLike | None, level: float | None
 ) -> ComponentProfile:
     """Return the profile likelihood of a component; see `MultilevelResults.profile`."""
     found = limits(fit, component, level)
@@ -138,7 +131,7 @@ def profile(
     return ComponentProfile(component, points, llf, fit.maximum.llf, found, fit._level(level))
 
 
-def _read_grid(fit: MultilevelResults, component: str, grid: ArrayLike) -> Array:
+def _read_grid(fit: MultilevelFit, component: str, grid: ArrayLike) -> Array:
     """Return the values of a grid; refuse those that the component cannot have."""
     points = read_numbers(grid, "grid").ravel()
     low, high = _edges(fit, component)
@@ -152,7 +145,7 @@ def _read_grid(fit: MultilevelResults, component: str, grid: ArrayLike) -> Array
     return points
 
 
-def find(fit: MultilevelResults, component: object) -> tuple[int, int]:
+def find(fit: MultilevelFit, component: object) -> tuple[int, int]:
     """Return the positions of the term and of the component in it.
 
     Raises
@@ -166,7 +159,7 @@ def find(fit: MultilevelResults, component: object) -> tuple[int, int]:
     raise UnknownChoiceError("variance component", component, list(fit.component_values))
 
 
-def _edges(fit: MultilevelResults, component: str) -> tuple[float, float]:
+def _edges(fit: MultilevelFit, component: str) -> tuple[float, float]:
     j, i = find(fit, component)
     named = fit.terms[j]
     if named.kinds[i] != "correlation":
@@ -177,7 +170,7 @@ def _edges(fit: MultilevelResults, component: str) -> tuple[float, float]:
     return float(low[i]), float(high[i])
 
 
-def limits(fit: MultilevelResults, component: str, level: float | None) -> Limits:
+def limits(fit: MultilevelFit, component: str, level: float | None) -> Limits:
     """Return the profile-likelihood interval of one component."""
     from scipy import special
 
@@ -244,7 +237,7 @@ def _root(excess: object, a: float, b: float) -> float:
     return float(brentq(excess, a, b, xtol=LIMIT_TOLERANCE * max(abs(a), abs(b)), rtol=1e-8))
 
 
-def refit_at(fit: MultilevelResults, component: str, value: float) -> MixedMaximum:
+def refit_at(fit: MultilevelFit, component: str, value: float) -> MixedMaximum:
     """Return the maximum with one component held at a value, started from the fit.
 
     Raises
@@ -282,7 +275,7 @@ def refit_at(fit: MultilevelResults, component: str, value: float) -> MixedMaxim
 
 
 def _brought_forward(
-    fit: MultilevelResults, j: int, i: int, value: float
+    fit: MultilevelFit, j: int, i: int, value: float
 ) -> tuple[MixedProblem, Array, dict[int, float]]:
     """Return the problem with a component's inner levels first, its warm parameters, and what is held."""
     named: NamedTerm = fit.terms[j]
@@ -306,129 +299,11 @@ def _brought_forward(
     return replace(fit.problem, terms=tuple(terms)), np.asarray(root[structure._places], dtype=float), held
 
 
-def term_variances(fit: MultilevelResults, theta: Array) -> Array:
-    """Return the mean variance that each term adds to an effect, at given parameters."""
-    gs = fit.problem.matrices(theta)
-    return np.array(
-        [named.term.contributions(g).mean() for named, g in zip(fit.terms, gs, strict=True)], dtype=float
-    )
-
-
-def shares(fit: MultilevelResults, interval: bool, level: float | None) -> pd.DataFrame:
-    """Return the share of each term; see `MultilevelResults.i2`."""
-    import pandas as pd
-
-    v = fit.typical_variance
-    variances = term_variances(fit, fit.maximum.theta)
-    total = variances.sum()
-    frame = pd.DataFrame(
-        {"variance": [*variances, total], "i2": [*(variances / (total + v)), total / (total + v)]},
-        index=pd.Index([*(named.name for named in fit.terms), "total"], name="term"),
-    )
-    if not interval:
-        return frame
-    bounds = [_interval(fit, j, v, level) for j in range(len(fit.terms))]
-    bounds.append(_interval_of_total(fit, float(total), v, level))
-    frame["low"] = [low for low, _ in bounds]
-    frame["high"] = [high for _, high in bounds]
-    return frame
-
-
-def _interval(fit: MultilevelResults, j: int, v: float, level: float | None) -> tuple[float, float]:
-    """Return the shares of a term at the limits of its variance; NaN where it has several variances."""
-    named = fit.terms[j]
-    if named.kinds.count("variance") != 1:
-        return np.nan, np.nan
-    component = named.components[named.kinds.index("variance")]
-    if fit.components.loc[component, "fixed"]:
-        return np.nan, np.nan
-    found = limits(fit, component, level)
-    if not np.isfinite(found.high):
-        return np.nan, 1.0
-    own = []
-    for value in (found.low, found.high):
-        variances = term_variances(fit, refit_at(fit, component, value).theta)
-        own.append(float(variances[j] / (variances.sum() + v)))
-    return min(own), max(own)
-
-
-def _interval_of_total(
-    fit: MultilevelResults, total: float, v: float, level: float | None
-) -> tuple[float, float]:
-    """Return the shares at the profile-likelihood limits of the total variance; NaN if it is not linear."""
-    from scipy import special
-
-    if v == 0:  # values without sampling variances: all their variance is that of the terms
-        return 1.0, 1.0
-    loads = _loads(fit)
-    if loads is None or not np.isfinite(v):
-        return np.nan, np.nan
-    critical = float(special.chdtri(1, 1 - fit._level(level)))
-    seen: dict[float, float] = {}
-
-    def excess(x: float) -> float:
-        if x not in seen:
-            seen[x] = 2 * (fit.maximum.llf - _highest_with_total(fit, loads, x)) - critical
-        return seen[x]
-
-    low, _ = lower_limit(excess, total, 0.0)
-    high, _ = upper_limit(excess, total, np.inf, variance_unit(fit.problem)[0])
-    return low / (low + v) if low > 0 else 0.0, high / (high + v) if np.isfinite(high) else 1.0
-
-
-def _loads(fit: MultilevelResults) -> Array | None:
-    """Return what each parameter adds to the total variance; None if that depends on the others."""
-    if fit.fixed or not all(isinstance(t.structure, Diagonal | Homogeneous) for t in fit.problem.terms):
-        return None
-    parts = []
-    for term, theta in zip(fit.problem.terms, fit.problem.split(fit.maximum.theta), strict=True):
-        changes = term.structure.derivatives(theta)
-        parts.append([float(term.contributions(change).mean()) for change in changes])
-    loads = np.concatenate([np.empty(0), *parts])
-    return loads if loads.any() else None
-
-
-def _highest_with_total(fit: MultilevelResults, loads: Array, total: float) -> float:
-    """Return the highest log-likelihood at which the terms' variances add up to a total."""
-    from scipy.optimize import minimize
-
-    scale = parameter_scale(fit.problem)
-    lower, upper = fit.problem.bounds()
-    start = fit.maximum.theta.copy()
-    variances = loads > 0
-    own = start[variances] + 1e-3 * scale[variances]
-    start[variances] = own * total / (loads[variances] @ own)
-
-    def negative(scaled: Array) -> tuple[float, Array]:
-        try:
-            found = evaluate(fit.problem, np.clip(scaled * scale, lower, upper), fit.method == "REML")
-        except (NotPositiveDefinite, np.linalg.LinAlgError):
-            return float("inf"), np.zeros(scaled.size)
-        return -found.llf, -found.gradient * scale
-
-    found = minimize(
-        negative,
-        start / scale,
-        jac=True,
-        method="SLSQP",
-        bounds=list(zip(lower / scale, upper / scale, strict=True)),
-        constraints={
-            "type": "eq",
-            "fun": lambda x: (
-                (loads * scale) @ x / max(total, 1e-300) - 1 if total > 0 else (loads * scale) @ x
-            ),
-            "jac": lambda x: loads * scale / (total if total > 0 else 1.0),
-        },
-        options={"ftol": 1e-12, "maxiter": 200},
-    )
-    return -float(found.fun)
-
-
 # A simpler fit may be better than the larger one by rounding, not by more.
 ROUNDING = 1e-6
 
 
-def structure_test(full: MultilevelResults, reduced: MultilevelResults) -> LikelihoodRatioTest:
+def structure_test(full: MultilevelFit, reduced: MultilevelFit) -> LikelihoodRatioTest:
     """Return the likelihood-ratio test of two structures; see `MultilevelResults.test_against`."""
     if not hasattr(reduced, "component_values"):
         raise InputError(
@@ -452,8 +327,8 @@ def structure_test(full: MultilevelResults, reduced: MultilevelResults) -> Likel
             "exchange the two, or compare their AIC",
         )
     dropped = set(full.component_values) - set(reduced.component_values)
-    held = [set(fit.components.index[fit.components["fixed"]]) for fit in (full, reduced)]
-    dropped |= {str(name) for name in held[1] - held[0] if reduced.component_values.get(name) == 0}
+    held = reduced.fixed_components - full.fixed_components
+    dropped |= {name for name in held if reduced.component_values[name] == 0}
     dropped &= set(full.component_values)
     kinds = {
         name: kind for term in full.terms for name, kind in zip(term.components, term.kinds, strict=True)
@@ -471,7 +346,7 @@ def structure_test(full: MultilevelResults, reduced: MultilevelResults) -> Likel
     return LikelihoodRatioTest(test, first, second, None, edge)
 
 
-def _same_question(full: MultilevelResults, reduced: MultilevelResults) -> None:
+def _same_question(full: MultilevelFit, reduced: MultilevelFit) -> None:
     if full.method != reduced.method:
         raise InputError(f"the fits are by {full.method} and {reduced.method}", "two fits by one method")
     _structures_within(reduced, full)
@@ -504,7 +379,7 @@ HELD: dict[str, tuple[str, ...]] = {
 ALIKE = ("CS", "AR", "CAR", "HCS", "HAR", "UN")
 
 
-def _structures_within(reduced: MultilevelResults, full: MultilevelResults) -> None:
+def _structures_within(reduced: MultilevelFit, full: MultilevelFit) -> None:
     """Raise if a random term of the smaller model is no special case of a term of the larger one."""
     lost = [one.name for one in reduced.terms if not any(_holds(other, one) for other in full.terms)]
     if lost:

@@ -1,45 +1,31 @@
-"""What can be asked of a multilevel fit beyond its coefficients; the work is done in files of their own."""
+"""MultilevelResults: what a multilevel fit can be asked."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from metaexo.inputs import check_choice, check_flag
+from numpy.typing import ArrayLike
+
+from metaexo.inputs import check_flag
+from metaexo.models.linear.likelihood_ratio import LikelihoodRatioTest
 from metaexo.models.linear.robust import Freedom
+from metaexo.models.multilevel import heterogeneity, influence, prediction, profile, robust
+from metaexo.models.multilevel.fit import MultilevelFit
+from metaexo.models.multilevel.influence import ClusterInfluence
+from metaexo.models.multilevel.profile import ComponentProfile
+from metaexo.models.multilevel.robust import MultilevelRobustResults
+from metaexo.models.multilevel.summary import summarise
+from metaexo.models.univariate.summary import Summary
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import ArrayLike
-
-    from metaexo.models.linear.likelihood_ratio import LikelihoodRatioTest
-    from metaexo.models.multilevel.fit import MultilevelResults
-    from metaexo.models.multilevel.influence import ClusterInfluence
-    from metaexo.models.multilevel.profile import ComponentProfile
-    from metaexo.models.multilevel.robust import MultilevelRobustResults
-    from metaexo.models.multilevel.terms import NamedTerm
 
 
-class FurtherMultilevel:
-    """Robust inference, profiles, predictions, random effects, shares of variance, residuals, influence."""
-
-    terms: tuple[NamedTerm, ...]
-
-    @property
-    def _fit(self) -> MultilevelResults:
-        return cast("MultilevelResults", self)
-
-    def position(self, term: str) -> int:
-        """Return the position of a random term.
-
-        Raises
-        ------
-        UnknownChoiceError
-            If there is no such term.
-        """
-        names = [named.name for named in self.terms]
-        check_choice("random term", term, names)
-        return names.index(term)
+@dataclass(frozen=True, eq=False, repr=False)
+class MultilevelResults(MultilevelFit):
+    """A fitted multilevel model; asking again with other choices gives a new one."""
 
     def robust(
         self,
@@ -75,9 +61,7 @@ class FurtherMultilevel:
         Pustejovsky, J. E., Tipton, E. (2018). https://doi.org/10.1080/07350015.2016.1247004
         Pustejovsky, J. E., Tipton, E. (2022). https://doi.org/10.1007/s11121-021-01246-3
         """
-        from metaexo.models.multilevel.robust import robust
-
-        return robust(self._fit, cluster, kind, freedom)
+        return robust.robust(self, cluster, kind, freedom)
 
     def conf_int_components(
         self, components: Sequence[str] | None = None, level: float | None = None
@@ -108,9 +92,7 @@ class FurtherMultilevel:
         Statistics in Medicine 15, 619-629.
         https://doi.org/10.1002/(SICI)1097-0258(19960330)15:6<619::AID-SIM188>3.0.CO;2-A
         """
-        from metaexo.models.multilevel.profile import intervals
-
-        return intervals(self._fit, components, level)
+        return profile.intervals(self, components, level)
 
     def profile(
         self, component: str, grid: ArrayLike | None = None, level: float | None = None
@@ -126,9 +108,7 @@ class FurtherMultilevel:
         level : float, optional
             Confidence level; default that of the fit.
         """
-        from metaexo.models.multilevel.profile import profile
-
-        return profile(self._fit, component, grid, level)
+        return profile.profile(self, component, grid, level)
 
     def predict(
         self,
@@ -171,12 +151,10 @@ class FurtherMultilevel:
         UnknownChoiceError
             If a term or a level is not known.
         """
-        from metaexo.models.multilevel.prediction import predict
-
         known = {} if given is None else given
-        return predict(self._fit, new, level, known, {} if inner is None else inner, without)
+        return prediction.predict(self, new, level, known, {} if inner is None else inner, without)
 
-    def random_effects(self, level: float | None = None) -> dict[str, pd.DataFrame]:
+    def random_effects(self, level: float | None = None) -> pd.DataFrame:
         """Return the predicted random effects (BLUPs) of every term with prediction intervals.
 
         Parameters
@@ -186,20 +164,70 @@ class FurtherMultilevel:
 
         Returns
         -------
-        dict of str to DataFrame
-            Term to a table, a row a level (and inner level): level, inner, estimate, se, low, high.
+        DataFrame
+            One row per level (and inner level) of each term: term, level, inner, estimate, se, low, high.
 
         References
         ----------
         Robinson, G. K. (1991). That BLUP is a good thing: the estimation of random effects. Statistical
         Science 6, 15-32. https://doi.org/10.1214/ss/1177011926
         """
-        from metaexo.models.multilevel.prediction import random_effects
+        return prediction.random_effects(self, level)
 
-        return random_effects(self._fit, level)
+    @property
+    def components(self) -> pd.DataFrame:
+        """Variances and correlations of the random terms.
 
-    def i2(self, interval: bool = False, level: float | None = None) -> pd.DataFrame:
-        """Return the share of the variability of effects that each random term accounts for, fractions.
+        One row per component, named as `fix` and `profile` take it: term, structure, kind ("variance",
+        "correlation" or "range"), estimate, sd (root of a variance), levels of the term, fixed, at_bound.
+        """
+        return heterogeneity.component_table(self)
+
+    def matrix(self, term: str) -> pd.DataFrame:
+        """Return the covariance matrix of the random effects of one term by its inner levels.
+
+        Parameters
+        ----------
+        term : str
+            Name of the term.
+
+        Raises
+        ------
+        UnknownChoiceError
+            If there is no such term.
+        """
+        return heterogeneity.matrix(self, term)
+
+    def heterogeneity(self, level: float | None = None, method: str = "profile") -> pd.DataFrame:
+        """Return the variance components with intervals, and the shares of heterogeneity they account for.
+
+        Correlations stand in `components`, and their intervals in `conf_int_components`.
+
+        Parameters
+        ----------
+        level : float, optional
+            Level of the intervals; default that of the fit.
+        method : {"profile", "none"}
+            "profile": profile-likelihood intervals, which take some refits; "none": no intervals.
+
+        Returns
+        -------
+        DataFrame
+            One row per variance: tau2, tau, low and high (of tau2; NaN if it was held fixed), i2 (what it
+            adds to the variance of an effect, over that of all terms and of a typical sampling error), share
+            (over that of all terms). i2 and share are NaN for slopes that correlate with the intercept.
+
+        References
+        ----------
+        Nakagawa, S., Santos, E. S. A. (2012). Methodological issues and advances in biological meta-analysis.
+        Evolutionary Ecology 26, 1253-1274. https://doi.org/10.1007/s10682-012-9555-5
+        Hardy, R. J., Thompson, S. G. (1996).
+        https://doi.org/10.1002/(SICI)1097-0258(19960330)15:6<619::AID-SIM188>3.0.CO;2-A
+        """
+        return heterogeneity.heterogeneity(self, level, method)
+
+    def conf_int_i2(self, level: float | None = None) -> pd.DataFrame:
+        """Return the share of the variability of effects by random term with intervals, fractions.
 
         The variance of a term over that of all terms and of a typical sampling error. Interval ends are the
         shares at the ends of the profile-likelihood interval of the term's variance (of the sum of all
@@ -207,37 +235,28 @@ class FurtherMultilevel:
 
         Parameters
         ----------
-        interval : bool
-            Whether to compute intervals, which takes some refits.
         level : float, optional
-            Level of the intervals.
+            Level of the intervals; default that of the fit.
 
         Returns
         -------
         DataFrame
-            Row a term, and "total": variance, i2, and low and high if asked for (missing for terms of several
-            variances, and for the total if a term has standard deviations that correlate or a component is
-            held fixed).
+            One row per term, and "total": variance, i2, low, high (NaN for terms of several variances, and
+            for the total if a term has standard deviations that correlate or a component is held fixed).
 
         References
         ----------
-        Nakagawa, S., Santos, E. S. A. (2012). Methodological issues and advances in biological meta-analysis.
-        Evolutionary Ecology 26, 1253-1274. https://doi.org/10.1007/s10682-012-9555-5
         Higgins, J. P. T., Thompson, S. G. (2002). https://doi.org/10.1002/sim.1186
         """
-        from metaexo.models.multilevel.profile import shares
-
-        return shares(self._fit, check_flag("interval", interval), level)
+        return heterogeneity.shares(self, level)
 
     def residuals(self) -> pd.DataFrame:
-        """Return residuals, hat values and weights, a row an effect.
+        """Return residuals, hat values and weights, one row per effect.
 
         Columns fitted, residual, se, z (standardised), hat, diagonal_weight (share of the diagonal of M^-1,
-        or of the user's own weights), and weight (share in the pooled mean; NaN with moderators).
+        or of user-supplied weights), and weight (share in the pooled mean; NaN with moderators).
         """
-        from metaexo.models.multilevel.influence import residuals
-
-        return residuals(self._fit)
+        return influence.residuals(self)
 
     def influence(
         self, cluster: str | Sequence[object] | ArrayLike | None = None, refit: bool = True
@@ -256,11 +275,9 @@ class FurtherMultilevel:
         Viechtbauer, W., Cheung, M. W.-L. (2010). Outlier and influence diagnostics for meta-analysis.
         Research Synthesis Methods 1, 112-125. https://doi.org/10.1002/jrsm.11
         """
-        from metaexo.models.multilevel.influence import influence
+        return influence.influence(self, cluster, check_flag("refit", refit))
 
-        return influence(self._fit, cluster, check_flag("refit", refit))
-
-    def test_against(self, reduced: Any) -> LikelihoodRatioTest:
+    def test_against(self, reduced: MultilevelFit) -> LikelihoodRatioTest:
         """Test a simpler structure against this one by their likelihoods.
 
         Parameters
@@ -283,6 +300,12 @@ class FurtherMultilevel:
         ----------
         Self, S. G., Liang, K.-Y. (1987). https://doi.org/10.1080/01621459.1987.10478472
         """
-        from metaexo.models.multilevel.profile import structure_test
+        return profile.structure_test(self, reduced)
 
-        return structure_test(self._fit, reduced)
+    def summary(self) -> Summary:
+        """Return the five-part summary: what was fitted, pooled, spread, data, fit."""
+        return summarise(self)
+
+    def __repr__(self) -> str:
+        inner = ", ".join(f"{name} = {value:.4g}" for name, value in self.component_values.items())
+        return f"MultilevelResults({self.effects.measure.code}, {self.method}: k = {self.k}, {inner})"

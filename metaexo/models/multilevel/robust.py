@@ -19,6 +19,7 @@ from metaexo.models.linear.robust import (
     split_clusters,
     warn_of_few,
 )
+from metaexo.models.multilevel.fit import MultilevelFit
 from metaexo.models.multilevel.prediction import variance_of_new
 from metaexo.numeric.mixed.partition import dependent_rows
 from metaexo.numeric.problem import without_rounding
@@ -27,8 +28,6 @@ from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from metaexo.models.multilevel.fit import MultilevelResults
 
 PLAIN = ("CR0", "CR1", "CR1p", "CR1S")
 
@@ -69,7 +68,7 @@ class MultilevelRobustResults(RobustResults):
 
 
 def robust(
-    fit: MultilevelResults,
+    fit: MultilevelFit,
     cluster: str | Sequence[object] | ArrayLike | None,
     kind: str,
     freedom: Freedom | None,
@@ -93,7 +92,7 @@ def robust(
     return found
 
 
-def _independent(fit: MultilevelResults, members: Sequence[Index]) -> bool:
+def _independent(fit: MultilevelFit, members: Sequence[Index]) -> bool:
     """Say whether every dependent pair of effects is inside one cluster."""
     label = np.empty(fit.k, dtype=np.intp)
     for i, rows in enumerate(members):
@@ -109,7 +108,7 @@ def _independent(fit: MultilevelResults, members: Sequence[Index]) -> bool:
     return bool((label == label[first_of[component]]).all())
 
 
-def _sandwich(fit: MultilevelResults, members: Sequence[Index], kind: str) -> Sandwich:
+def _sandwich(fit: MultilevelFit, members: Sequence[Index], kind: str) -> Sandwich:
     residuals = without_rounding(fit.effects.y - fit.problem.x @ fit.beta, fit.effects.y)
     entries = fit.problem.v.tocoo()
     weights = None if fit.weighting is None else fit.weighting.tocoo()
@@ -135,12 +134,12 @@ def _blocks_of(matrix: sparse.coo_array, rows: Index) -> Array:
     return out
 
 
-def covariance_of_clusters(fit: MultilevelResults, v: sparse.coo_array, rows: Index) -> Array:
+def covariance_of_clusters(fit: MultilevelFit, v: sparse.coo_array, rows: Index) -> Array:
     """Return the model's covariance matrices of clusters of one size, shape (b, n, n).
 
     Parameters
     ----------
-    fit : MultilevelResults
+    fit : MultilevelFit
         The fit.
     v : sparse array, shape (K, K)
         Its sampling covariances.
@@ -162,11 +161,11 @@ def covariance_of_clusters(fit: MultilevelResults, v: sparse.coo_array, rows: In
     return m
 
 
-def _plain(fit: MultilevelResults, members: Sequence[Index], kind: str) -> Sandwich:
+def _plain(fit: MultilevelFit, members: Sequence[Index], kind: str) -> Sandwich:
     """Return the sandwich where clusters are not independent under the model."""
     x, p = fit.problem.x, fit.design.p
     g, n = len(members), fit.k
-    loadings = fit.cov @ fit.gls.factor.solve(x).T if fit.own is None else fit.own.loadings
+    loadings = fit.cov @ fit.gls.factor.solve(x).T if fit.weighted is None else fit.weighted.loadings
     each = loadings * without_rounding(fit.effects.y - x @ fit.beta, fit.effects.y)
     scores = np.stack([each[:, rows].sum(axis=1) for rows in members])
     factor = {"CR1": g / (g - 1), "CR1p": g / max(g - p, 1), "CR1S": g * (n - 1) / ((g - 1) * (n - p))}

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from metaexo.effects.bounded_effect_sizes import counts_in_words
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.formatting import interval, number, p_value, percent, plural, text_table
+from metaexo.models.multilevel.fit import MultilevelFit
+from metaexo.models.multilevel.heterogeneity import component_table
+from metaexo.models.multilevel.prediction import predict
 from metaexo.models.multilevel.terms import STRUCTURES
 from metaexo.models.univariate.summary import Summary
 from metaexo.types import Array
-
-if TYPE_CHECKING:
-    from metaexo.models.multilevel.fit import MultilevelResults
 
 __all__ = ["Summary", "summarise"]
 
@@ -26,7 +25,7 @@ TEST_WORDS = {
 }
 
 
-def summarise(fit: MultilevelResults) -> Summary:
+def summarise(fit: MultilevelFit) -> Summary:
     """Return the five parts for a fit."""
     return Summary(
         {
@@ -39,7 +38,7 @@ def summarise(fit: MultilevelResults) -> Summary:
     )
 
 
-def _fitted(fit: MultilevelResults) -> list[str]:
+def _fitted(fit: MultilevelFit) -> list[str]:
     measure = fit.effects.measure
     lines = [f"Multilevel model of {counts_in_words(fit.effects)}, {measure.name} ({measure.code})"]
     for named in fit.terms:
@@ -51,13 +50,13 @@ def _fitted(fit: MultilevelResults) -> list[str]:
     )
     lines.append(f"{fit.method}; intervals: {TEST_WORDS[fit.test]}, level {percent(fit.level)}")
     if fit.weighting is not None:
-        lines.append("weights of the user's own; the components are those of the likelihood")
+        lines.append("user-supplied weights; the components are those of the likelihood")
     if fit.design.x is not None:
         lines.append("moderators: " + ", ".join(fit.design.names))
     return lines
 
 
-def _pooled(fit: MultilevelResults) -> list[str]:
+def _pooled(fit: MultilevelFit) -> list[str]:
     if fit.design.x is not None:
         bounds = fit.conf_int().to_numpy()
         rows = [
@@ -70,7 +69,7 @@ def _pooled(fit: MultilevelResults) -> list[str]:
             text_table(rows, ["term", "estimate", "SE", "interval", "p"]),
             f"moderators: {fit.moderator_test}",
         ]
-    row = fit.predict().iloc[0]
+    row = predict(fit, None, None, {}, {}, ()).iloc[0]
     lines = [
         f"estimate {number(row['estimate'], 4)} (SE {number(row['se'], 4)}), "
         f"{percent(fit.level)} interval {interval(row['low'], row['high'], 4)}",
@@ -84,8 +83,8 @@ def _pooled(fit: MultilevelResults) -> list[str]:
     return [*lines, str(fit.moderator_test)]
 
 
-def _spread(fit: MultilevelResults) -> list[str]:
-    table = fit.components
+def _spread(fit: MultilevelFit) -> list[str]:
+    table = component_table(fit)
     rows = [
         [
             str(name),
@@ -96,12 +95,15 @@ def _spread(fit: MultilevelResults) -> list[str]:
         for name, row in table.iterrows()
     ]
     lines = [text_table(rows, ["component", "estimate", "SD", ""])] if rows else []
-    shares = fit.i2()
-    lines.append("I2 by level: " + ", ".join(f"{term} {percent(x)}" for term, x in shares["i2"].items()))
+    total = fit.tau2 + fit.typical_variance
+    shares = [
+        f"{named.name} {percent(x / total)}" for named, x in zip(fit.terms, fit.term_variances, strict=True)
+    ]
+    lines.append("I2 by level: " + ", ".join([*shares, f"total {percent(fit.i2)}"]))
     return [*lines, f"Q: {fit.q}"]
 
 
-def _data(fit: MultilevelResults) -> list[str]:
+def _data(fit: MultilevelFit) -> list[str]:
     ledger = fit.ledger
     lines = [str(ledger)]
     lines += [f"{row.rows} x {row.reason} ({row.step})" for row in ledger.counts().iloc[1:].itertuples()]
@@ -121,7 +123,7 @@ def matrix_rank(g: Array) -> int:
     return int((values > 1e-9).sum())
 
 
-def _certificate(fit: MultilevelResults) -> list[str]:
+def _certificate(fit: MultilevelFit) -> list[str]:
     seal = fit.maximum
     lines = [
         f"log-likelihood {number(fit.llf, 4)}, AIC {number(fit.aic)}, BIC {number(fit.bic)}, "
@@ -130,7 +132,8 @@ def _certificate(fit: MultilevelResults) -> list[str]:
         if seal.verified
         else f"converged; highest of {plural(seal.starts, 'start')}, of which {seal.agreeing} agree",
     ]
-    edges = [str(name) for name in fit.components.index[fit.components["at_bound"]]]
+    table = component_table(fit)
+    edges = [str(name) for name in table.index[table["at_bound"]]]
     if edges:
         lines.append(f"at the edge of their range: {', '.join(edges)}")
     lines += [

@@ -40,7 +40,7 @@ def model_of_values(
     .. math:: y = X\beta + \sum_j Z_j u_j + e, \qquad e \sim N(0, \sigma^2 I + V),
 
     where V holds the sampling variances of the rows that have one. The residual is the term "effect" of the
-    fit; with no sampling variance at all, ``i2()`` gives shares of the variance of a value.
+    fit; with no sampling variance at all, ``heterogeneity()`` gives shares of the variance of a value.
 
     Parameters
     ----------
@@ -83,8 +83,8 @@ def model_of_values(
     >>> import numpy as np, pandas as pd, metaexo as mx
     >>> table = pd.DataFrame({"nm": [101, 226, 91, 116, 453, 179], "source": list("aabbcc")})
     >>> fit = mx.model_of_values(np.log(table["nm"]), "source", data=table).fit()
-    >>> fit.i2()["i2"].round(2).to_dict()
-    {'source': 0.34, 'effect': 0.66, 'total': 1.0}
+    >>> fit.heterogeneity()["i2"].round(2).to_dict()
+    {'source': 0.34, 'effect': 0.66}
     """
     check_aligned(values=values, v=v, data=data, study=study, labels=labels)
     y = read_numbers(values, "values", ndim=1)

@@ -1,4 +1,4 @@
-"""Coefficients of a multilevel model with weights of the user's own.
+"""Coefficients of a multilevel model with user-supplied weights.
 
 The variance components are those of the likelihood, whatever the weights. With weights W the coefficients are
 b = (X'WX)^-1 X'W y, and with B = (X'WX)^-1 X'W and M the covariance matrix of the effects under the model
@@ -7,8 +7,9 @@ their covariance matrix is B M B'. With W = M^-1 both are those of generalised l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -17,10 +18,8 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotIdentifiableError, UnknownChoiceError
 from metaexo.immutable import Immutable
 from metaexo.models.multilevel.covariance import as_sparse, is_symmetric
+from metaexo.numeric.mixed.problem import MixedProblem
 from metaexo.types import Array
-
-if TYPE_CHECKING:
-    from metaexo.models.multilevel.fit import MultilevelResults
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,15 +84,17 @@ def read_weights(es: EffectSizes, weights: Any) -> sparse.csr_array | None:
     return matrix
 
 
-def weighted_coefficients(fit: MultilevelResults, weights: sparse.csr_array) -> WeightedCoefficients:
-    """Return coefficients and their covariance matrix with given weights.
+def weighted_coefficients(
+    problem: MixedProblem, g: Sequence[Array], weights: sparse.csr_array
+) -> WeightedCoefficients:
+    """Return coefficients and their covariance matrix with given weights and components.
 
     Raises
     ------
     NotIdentifiableError
         If the weights leave a coefficient undetermined.
     """
-    q, r = fit.problem.basis
+    q, r = problem.basis
     wq = weights @ q
     inner = q.T @ wq
     if np.linalg.cond(inner) > 1 / (1e3 * np.finfo(float).eps):
@@ -101,13 +102,12 @@ def weighted_coefficients(fit: MultilevelResults, weights: sparse.csr_array) -> 
             "the weights leave a coefficient undetermined", "a positive definite weight matrix"
         )
     loadings = np.asarray(np.linalg.solve(r, np.linalg.solve(inner, wq.T)), dtype=float)
-    spread = loadings @ fit.problem.v
-    for named, g in zip(fit.terms, fit.g, strict=True):
-        term = named.term
+    spread = loadings @ problem.v
+    for term, matrix in zip(problem.terms, g, strict=True):
         moved = (term.zt @ loadings.T).reshape(term.levels, term.size, -1)
-        moved = np.einsum("lip,ij->ljp", term.spread(moved), g)
+        moved = np.einsum("lip,ij->ljp", term.spread(moved), matrix)
         spread = spread + (term.z @ moved.reshape(term.width, -1)).T
     cov = spread @ loadings.T
-    base = np.linalg.solve(r, q.T @ fit.effects.y)
-    beta = np.asarray(base + loadings @ fit.problem.centred, dtype=float)
+    base = np.linalg.solve(r, q.T @ problem.y)
+    beta = np.asarray(base + loadings @ problem.centred, dtype=float)
     return WeightedCoefficients(beta, 0.5 * (cov + cov.T), loadings, np.asarray(spread))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from metaexo.formatting import plural
-from metaexo.models.multilevel.fit import MultilevelResults
+from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.multilevel.terms import NamedTerm
 from metaexo.plots.canvas.words import level_words, name_of, shown
 from metaexo.plots.forest.plan import ForestRow

@@ -10,7 +10,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.inputs import check_choice
 from metaexo.models.censored.fit import CensoredResults
-from metaexo.models.multilevel.fit import MultilevelResults
+from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.plots.arguments import Column, checked, plan_of
 from metaexo.plots.canvas.fonts import TEXT_SIZE
 from metaexo.plots.forest.censored import rows_of_censored

@@ -11,8 +11,8 @@ import pandas as pd
 from scipy import sparse
 
 import metaexo as mx
-from metaexo.models.multilevel.fit import MultilevelResults
 from metaexo.models.multilevel.model import Multilevel
+from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.multilevel.terms import RandomTerm
 from tests.reference.cases import Case, NotCovered
 
@@ -170,11 +170,10 @@ def components(fit: MultilevelResults, case: Case) -> dict[str, Any]:
             "fixed": [bool(x) for x in plain["fixed"]],
         }
         if len(plain) == len(table) and fit.design.x is None:
-            shares = fit.i2()
             out["I2"] = {
                 "v": fit.typical_variance,
-                "total_percent": 100 * shares.loc["total", "i2"],
-                "per_component_percent": 100 * shares["i2"].to_numpy()[:-1],
+                "total_percent": 100 * fit.i2,
+                "per_component_percent": 100 * fit.heterogeneity(method="none")["i2"].to_numpy(),
             }
     structured = [named for named in fit.terms if named.structure != "intercept"]
     words = [("tau2", "rho", "G"), ("gamma2", "phi", "H")]
@@ -260,7 +259,7 @@ def ranef(case: Case) -> dict[str, Any]:
     """Model random_effects_predictions."""
     fit = base_fit(case)
     out = {}
-    for term, table in fit.random_effects().items():
+    for term, table in fit.random_effects().groupby("term", sort=False):
         inner = table["inner"] != ""
         label = table["level"].where(~inner, table["inner"] + " | " + table["level"])
         name = f"~{term.replace('|', ' | ')}" if "|" in term else term
