@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable, Collection, Mapping, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -20,8 +20,7 @@ from metaexo.inputs import check_flag, check_level, check_number
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Plan = TypeVar("Plan")
-Check = Callable[[str, Any], None]
+Check = Callable[[str, Any], object]
 
 # Least and most of the numbers that only make sense within bounds; lengths in points.
 RANGES: dict[str, tuple[float, float]] = {
@@ -84,26 +83,32 @@ class Column:
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """Make a function refuse arguments that it does not have, and values of another kind, in words."""
     signature = inspect.signature(function)
-    checks = {
-        name: check_of(function.__name__, parameter) for name, parameter in signature.parameters.items()
-    }
-    lists = {name for name, one in signature.parameters.items() if LISTS.search(str(one.annotation))}
+    name = function.__name__
+    checks = {key: check_of(name, parameter) for key, parameter in signature.parameters.items()}
+    lists = {key for key, one in signature.parameters.items() if LISTS.search(str(one.annotation))}
 
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            bound = signature.bind(*args, **kwargs)
-        except TypeError:
-            raise _call_error(function.__name__, signature, args, kwargs) from None
-        for name, value in bound.arguments.items():
-            check = checks[name]
+        bound = bind(name, signature, args, kwargs)
+        for key, value in bound.arguments.items():
+            check = checks[key]
             if check is not None:
-                check(name, value)
-                if not isinstance(value, str | Mapping) and name in lists:
-                    bound.arguments[name] = None if value is None else tuple(value)
+                check(key, value)
+                if not isinstance(value, str | Mapping) and key in lists:
+                    bound.arguments[key] = None if value is None else tuple(value)
         return function(*bound.args, **bound.kwargs)
 
     return wrapper
+
+
+def bind(
+    name: str, signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> inspect.BoundArguments:
+    """Return the arguments of a call by name, or say what is wrong with it."""
+    try:
+        return signature.bind(*args, **kwargs)
+    except TypeError:
+        raise _call_error(name, signature, args, kwargs) from None
 
 
 def check_of(function: str, parameter: inspect.Parameter) -> Check | None:
@@ -111,32 +116,12 @@ def check_of(function: str, parameter: inspect.Parameter) -> Check | None:
     kind = str(parameter.annotation)
     optional = kind.endswith(" | None")
     kind = kind.removesuffix(" | None")
-    if parameter.kind is parameter.VAR_KEYWORD or kind in OWN_CHECKS:
+    if kind in OWN_CHECKS:
         return None
     check = CHECKS.get(kind)
     if check is None:
         raise TypeError(f"{function}: no check for {parameter.name}: {parameter.annotation}")
     return _or_none(check) if optional else check
-
-
-def plan_of(kind: type[Plan], make: Callable[..., Plan], what: Any, choices: Mapping[str, Any]) -> Plan:
-    """Return a plan that was handed in, or make one.
-
-    Raises
-    ------
-    InputError
-        If choices come with a plan, which is drawn as it is.
-    """
-    if not isinstance(what, kind):
-        return make(what, **choices)
-    given = [name for name, value in choices.items() if not isinstance(value, str | tuple) or value]
-    if given:
-        raise InputError(
-            f"a plan, and with it {', '.join(given)}",
-            "a plan alone, which is drawn as it is",
-            "make the plan anew with these choices",
-        )
-    return what
 
 
 def _or_none(check: Check) -> Check:
@@ -147,12 +132,13 @@ def _or_none(check: Check) -> Check:
     return optional
 
 
-def _call_error(name: str, signature: inspect.Signature, args: Any, kwargs: Mapping[str, Any]) -> InputError:
+def _call_error(
+    name: str, signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> InputError:
     """Return what is wrong with a call that does not fit a signature."""
-    known = {p.name: p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD}
-    free = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    known = signature.parameters
     for word in kwargs:
-        if word not in known and not free:
+        if word not in known:
             return UnknownChoiceError(f"argument of {name}", word, known)
     places = [p.name for p in known.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
     if len(args) > len(places):
@@ -162,17 +148,16 @@ def _call_error(name: str, signature: inspect.Signature, args: Any, kwargs: Mapp
             f"at most {len(places)} ({', '.join(places)})",
             f"write the others by name, for example {named}=...",
         )
-    twice = [word for word in places[: len(args)] if word in kwargs]
+    given = places[: len(args)]
+    twice = [word for word in given if word in kwargs]
     if twice:
         return InputError(
             f"{name} was given {twice[0]} twice", "each argument once", f"leave out {twice[0]}="
         )
     required = [p.name for p in known.values() if p.default is p.empty]
-    lacking = [word for word in required if word not in kwargs and word not in places[: len(args)]]
+    lacking = next(word for word in required if word not in kwargs and word not in given)
     return InputError(
-        f"{name} was given no {lacking[0] if lacking else 'arguments that fit'}",
-        f"at least {', '.join(required)}",
-        f"see help(mx.plots.{name})",
+        f"{name} was given no {lacking}", f"at least {', '.join(required)}", f"see help(mx.plots.{name})"
     )
 
 
@@ -237,10 +222,6 @@ def _number(name: str, value: Any) -> None:
             f"{name} is {number:g}",
             f"at least {least:g}" + (f" and at most {most:g}" if most < math.inf else ""),
         )
-
-
-def _flag(name: str, value: Any) -> None:
-    check_flag(name, value)
 
 
 def _whole(name: str, value: Any) -> None:
@@ -341,7 +322,7 @@ CHECKS: dict[str, Check] = {
     "Sequence[str]": _texts,
     "Sequence[str] | Mapping[str, str]": _items,
     "Sequence[str | Column]": _columns,
-    "bool": _flag,
+    "bool": check_flag,
     "float": _number,
     "float | Literal['null']": _reference,
     "int": _whole,
@@ -356,20 +337,12 @@ OWN_CHECKS = frozenset(
     {
         "Any",
         "AttributionResults | Mapping[str, AttributionResults]",
-        "AttributionResults | Mapping[str, AttributionResults] | AttributionPlan",
         "EffectSizes | AttributionResults | Estimability",
-        "EffectSizes | AttributionResults | Estimability | EstimabilityPlan",
         "Axes | Figure",
         "Figure | Axes",
         "Literal['overall', 'stratum']",
         "Profile | Sequence[Profile]",
-        "Profile | Sequence[Profile] | CurvesPlan",
         "RhoSweep",
-        "RhoSweep | ForestPlan",
-        "pd.DataFrame | EvidenceMapPlan",
-        "pd.DataFrame | ForestPlan",
-        "pd.DataFrame | SharesPlan",
-        "pd.DataFrame | StripPlan",
         "str | Measure",
     }
 )

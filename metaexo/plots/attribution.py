@@ -1,22 +1,17 @@
-"""Attributed heterogeneity: stacked bars of what tau2 goes with, shares with intervals, refusals in words.
-
-Places for the bars, intervals and words of a figure of attributed heterogeneity.
-
-The plan of a figure of attributed heterogeneity, and its way to a page.
-"""
+"""Attributed heterogeneity: stacked bars of what tau2 goes with, shares with intervals, refusals in words."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from metaexo.errors import InputError
 from metaexo.formatting import MISSING, interval, number, p_value, percent, plural
 from metaexo.heterogeneity import AttributionResults, Part
-from metaexo.plots.arguments import checked, plan_of
-from metaexo.plots.canvas.canvas import draw
+from metaexo.plots.arguments import checked
+from metaexo.plots.canvas.figure import Plan, drawing, surround
 from metaexo.plots.canvas.fonts import (
     FAINT,
     GREY,
@@ -33,21 +28,17 @@ from metaexo.plots.canvas.fonts import (
     wrap_to_width,
 )
 from metaexo.plots.canvas.furniture import (
+    COLUMN_GAP,
     Key,
+    axis_height,
     axis_label,
-    legend_rows,
-    legend_rows_height,
-    legend_rows_items,
-    note_items,
-    note_lines,
-    notes_height,
+    column_headings,
+    mark_at_the_edge,
+    panel_of,
+    text_columns,
     ticks_of,
-    title_height,
-    title_items,
-    title_lines,
 )
 from metaexo.plots.canvas.page import (
-    Area,
     Dot,
     Item,
     Line,
@@ -58,14 +49,14 @@ from metaexo.plots.canvas.page import (
     lines_of_text,
     make_page,
     middle,
+    rectangle,
     snap,
 )
-from metaexo.plots.canvas.scale import Axis, Tick, linear_ticks, tick_label
+from metaexo.plots.canvas.scale import Axis, Tick, linear_ticks
 from metaexo.plots.canvas.words import settle, title_of, typeset
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 INTERACTION, COMMON, REST = "#CC79A7", "#595959", "#8c8c8c"
 # The second code of the parts, beside their colours: factors in turn, and the other parts.
@@ -83,6 +74,93 @@ DRAWN = (
     "Lines: {level} intervals of {draws} draws from the fitted model, within what is possible. P(zero): "
     "share of the draws not above zero. p: whole studies dealt to labels at random, given the other factors."
 )
+ROW, HEAD, BLOCK_GAP, BAR, DOT = 15.0, 16.0, 8.0, 11.0, 5.0
+WORDS_ALONE = 430.0
+TITLES = ("Share", "Interval", "P(zero)", "p")
+TICKS = (0, 25, 50, 75, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a stacked bar: its name, its ends in per cent, its colour and hatch, its number."""
+
+    name: str
+    begin: float
+    end: float
+    colour: str
+    text: str = ""
+    hatch: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionRow:
+    """A row of the figure, with its middle and height in points.
+
+    Attributes
+    ----------
+    kind : {"head", "words", "bar", "interval"}
+        A name of data, a verdict, a stacked bar, or a share with its interval.
+    label : tuple of str
+        Lines of the label, or of the verdict.
+    segments : tuple of Segment
+        Of a stacked bar.
+    value, low, high : float or None
+        Of an interval, in per cent.
+    colour : str
+        Of an interval.
+    cells : tuple of str
+        Texts on the right.
+    y, height : float
+        Place.
+    """
+
+    kind: Literal["head", "words", "bar", "interval"]
+    label: tuple[str, ...]
+    segments: tuple[Segment, ...] = ()
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    colour: str = INK
+    cells: tuple[str, ...] = ()
+    y: float = 0.0
+    height: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttributionPlan(Plan):
+    """What a figure of attributed heterogeneity shows, with its places in points from the upper left corner.
+
+    Attributes
+    ----------
+    rows : tuple of AttributionRow
+        Rows from top to bottom.
+    columns : tuple of (str, float)
+        Headings of the columns on the right, and their right edges.
+    axis, panel : Axis, Panel
+        The axis in per cent of tau2, and where it stands.
+    """
+
+    rows: tuple[AttributionRow, ...]
+    columns: tuple[tuple[str, float], ...]
+    axis: Axis
+    panel: Panel
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a segment or interval: data, row, part, begin, end, value, low, high (per cent)."""
+        import pandas as pd
+
+        found: list[tuple[object, ...]] = []
+        data = ""
+        for row in self.rows:
+            label = " ".join(row.label)
+            data = label if row.kind == "head" else data
+            found += [
+                (data, label, s.name, s.begin, s.end, s.end - s.begin, None, None) for s in row.segments
+            ]
+            if row.kind == "interval":
+                found.append((data, "interval", label, None, None, row.value, row.low, row.high))
+        columns = ["data", "row", "part", "begin", "end", "value", "low", "high"]
+        return pd.DataFrame(found, columns=columns)
 
 
 @checked
@@ -130,6 +208,7 @@ def attribution_plan(
     >>> found = mx.attribute_heterogeneity(mx.EffectSizes([1, 2, 3, 4, 5, 6], [0.1] * 6, data=data))
     >>> [row.kind for row in mx.plots.attribution_plan(found).rows]
     ['head', 'words', 'bar', 'interval']
+    >>> ax = mx.plots.attribution(found)
     """
     named = results if isinstance(results, Mapping) else {"": results}
     if not named:
@@ -156,40 +235,7 @@ def attribution_plan(
     if shown:
         below.append(DRAWN.format(level=percent(first.level), draws=first.draws))
     keys = [Key(words, used[words][0], "area", hatch=used[words][1]) for words in order if words in used]
-    return lay_out_attribution(rows, keys, title, [*below, *notes], panel_width)
-
-
-@checked
-def attribution(
-    results: AttributionResults | Mapping[str, AttributionResults] | AttributionPlan,
-    ax: Axes | None = None,
-    **choices: Any,
-) -> Axes:
-    """Draw attributed heterogeneity: stacked bars, shares with intervals, refusals in words.
-
-    Parameters
-    ----------
-    results : AttributionResults, mapping of str to AttributionResults, or AttributionPlan
-        What is shown; a plan is drawn as it is.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; default: a figure of the planned size, apart from pyplot.
-    **choices
-        As for :func:`attribution_plan`.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        `ax`, or the new Axes.
-
-    Examples
-    --------
-    >>> import pandas as pd, metaexo as mx
-    >>> data = pd.DataFrame({"source": ["plant"] * 3 + ["milk"] * 3, "isolation": ["SEC"] * 3 + ["UC"] * 3})
-    >>> found = mx.attribute_heterogeneity(mx.EffectSizes([1, 2, 3, 4, 5, 6], [0.1] * 6, data=data))
-    >>> ax = mx.plots.attribution(found)
-    """
-    plan = plan_of(AttributionPlan, attribution_plan, results, choices)
-    return draw_attribution(plan, ax)
+    return _laid_out(rows, keys, title, [*below, *notes], panel_width)
 
 
 def _colours(results: Iterable[AttributionResults]) -> dict[str, str]:
@@ -320,48 +366,32 @@ def _chance(probability: float | None) -> str:
     return "< 0.01" if probability is not None and probability < 0.005 else number(probability)
 
 
-ROW, HEAD, BLOCK_GAP, COLUMN_GAP = 15.0, 16.0, 8.0, 12.0
-TITLES = ("Share", "Interval", "P(zero)", "p")
-STEP = 25
-WORDS_ALONE = 430.0
-
-
-def lay_out_attribution(
+def _laid_out(
     rows: Sequence[AttributionRow],
     keys: Sequence[Key],
     title: str,
     notes: Sequence[str],
     panel_width: float,
 ) -> AttributionPlan:
-    """Return the plan of drafted rows, each at its place."""
+    """Return the plan of rows that stand below each other, each at its place."""
     numbers = [row for row in rows if row.kind in ("bar", "interval")]
     labels = [text_width(line, TEXT_SIZE) for row in numbers for line in row.label]
     left = MARGIN + math.ceil(max(labels, default=0.0)) + COLUMN_GAP
-    x = left + panel_width
-    columns: list[tuple[str, float]] = []
-    for i, name in enumerate(TITLES):
-        texts = [text_width(row.cells[i], TEXT_SIZE) for row in rows if row.cells]
-        if texts:
-            x += COLUMN_GAP + math.ceil(max(text_width(name, TEXT_SIZE, True), *texts))
-            columns.append((name, x))
-    width = float(math.ceil((x if numbers else MARGIN + WORDS_ALONE) + MARGIN))
-    above, legend = title_lines(title, width), legend_rows(keys, width, TEXT_SIZE)
-    below = note_lines(notes, width)
-    over = title_height(above) + legend_rows_height(legend, LINE_HEIGHT)
-    top = math.ceil(MARGIN + over + (LINE_HEIGHT + 4.0 if columns else 4.0))
-    placed, bottom = _placed(rows, top, width)
-    axis = _axis()
-    axis_height = 5.0 + 1.3 * SMALL_SIZE + 1.6 * LINE_HEIGHT if numbers else 4.0
+    right = left + panel_width
+    cells = [[row.cells[i] for row in rows if row.cells] for i in range(len(TITLES))]
+    columns = text_columns(TITLES, cells, right)
+    edge = (columns[-1][1] if columns else right) if numbers else MARGIN + WORDS_ALONE
+    around = surround(title, keys, notes, float(math.ceil(edge + MARGIN)))
+    top = math.ceil(around.top + (LINE_HEIGHT + 4.0 if columns else 4.0))
+    placed, bottom = _placed(rows, top, around.width)
+    ticks = tuple(Tick(float(tick), f"{tick}") for tick in TICKS)
+    axis = Axis(0.0, 100.0, ticks, 0.0, "Share of the between-study variance τ² (%)")
     return AttributionPlan(
+        **around.closed(bottom + (axis_height(axis, panel_width) if numbers else 4.0)),
         rows=placed,
-        columns=tuple(columns),
+        columns=columns,
         axis=axis,
-        panel=Panel(left, left + panel_width, top, snap(bottom), axis.low, axis.high, top, snap(bottom)),
-        keys=legend,
-        title=above,
-        notes=below,
-        width=width,
-        height=float(math.ceil(bottom + axis_height + notes_height(below))),
+        panel=panel_of(axis, left, right, top, bottom),
     )
 
 
@@ -387,126 +417,24 @@ def _placed(
     return tuple(placed), y + 3.0
 
 
-def _axis() -> Axis:
-    """Return an axis in per cent."""
-    ticks = tuple(Tick(float(v), f"{v}") for v in range(0, 101, STEP))
-    return Axis(0.0, 100.0, ticks, 0.0, "Share of the between-study variance τ² (%)")
-
-
-BAR, DOT = 11.0, 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A part of a stacked bar: its name, its ends in per cent, its colour and hatch, its number."""
-
-    name: str
-    begin: float
-    end: float
-    colour: str
-    text: str = ""
-    hatch: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class AttributionRow:
-    """A row of the figure, with its middle and height in points.
-
-    Attributes
-    ----------
-    kind : {"head", "words", "bar", "interval"}
-        A name of data, a verdict, a stacked bar, or a share with its interval.
-    label : tuple of str
-        Lines of the label, or of the verdict.
-    segments : tuple of Segment
-        Of a stacked bar.
-    value, low, high : float or None
-        Of an interval, in per cent.
-    colour : str
-        Of an interval.
-    cells : tuple of str
-        Texts on the right.
-    y, height : float
-        Place.
-    """
-
-    kind: Literal["head", "words", "bar", "interval"]
-    label: tuple[str, ...]
-    segments: tuple[Segment, ...] = ()
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    colour: str = INK
-    cells: tuple[str, ...] = ()
-    y: float = 0.0
-    height: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class AttributionPlan:
-    """What a figure of attributed heterogeneity shows, with its places in points from the upper left corner.
-
-    Attributes
-    ----------
-    rows : tuple of AttributionRow
-        Rows from top to bottom.
-    columns : tuple of (str, float)
-        Headings of the columns on the right, and their right edges.
-    axis, panel : Axis, Panel
-        The axis in per cent of tau2, and where it stands.
-    keys : tuple of tuple of Key
-        Rows of the legend.
-    title, notes : tuple of str
-        Lines above and below.
-    width, height : float
-        Size of the figure in points.
-    """
-
-    rows: tuple[AttributionRow, ...]
-    columns: tuple[tuple[str, float], ...]
-    axis: Axis
-    panel: Panel
-    keys: tuple[tuple[Key, ...], ...]
-    title: tuple[str, ...]
-    notes: tuple[str, ...]
-    width: float
-    height: float
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a segment or interval: data, row, part, begin, end, value, low, high (per cent)."""
-        import pandas as pd
-
-        found: list[tuple[object, ...]] = []
-        data = ""
-        for row in self.rows:
-            label = " ".join(row.label)
-            data = label if row.kind == "head" else data
-            found += [
-                (data, label, s.name, s.begin, s.end, s.end - s.begin, None, None) for s in row.segments
-            ]
-            if row.kind == "interval":
-                found.append((data, "interval", label, None, None, row.value, row.low, row.high))
-        columns = ["data", "row", "part", "begin", "end", "value", "low", "high"]
-        return pd.DataFrame(found, columns=columns)
+def _at_limits(plan: AttributionPlan, low: float, high: float, *_: float) -> AttributionPlan:
+    """Return the plan with other ends of the axis."""
+    axis = replace(plan.axis, low=low, high=high, ticks=linear_ticks(low, high))
+    return replace(plan, axis=axis, panel=replace(plan.panel, x_low=low, x_high=high))
 
 
 def attribution_page(plan: AttributionPlan) -> Page:
     """Return the page of a plan."""
-    panel = plan.panel
-    items: list[Item] = title_items(plan.title)
-    items += legend_rows_items(plan.keys, MARGIN, MARGIN + title_height(plan.title), TEXT_SIZE, LINE_HEIGHT)
-    for title, right in plan.columns:
-        items.append(Text(right, panel.top - 4.5, title, TEXT_SIZE, True, align="right"))
-    edge = plan.width - MARGIN
+    panel, edge = plan.panel, plan.width - MARGIN
+    items = plan.items_above() + column_headings(plan.columns, panel)
     items.append(Line(((MARGIN, panel.top), (edge, panel.top))))
     for row in plan.rows:
         items += _row_items(plan, row, edge)
     ticks: Ticks = ()
     if any(row.kind in ("bar", "interval") for row in plan.rows):
-        items += axis_label(plan.axis, panel, panel.bottom, TEXT_SIZE, LINE_HEIGHT)
+        items += axis_label(plan.axis, panel, panel.bottom)
         ticks = ticks_of(plan.axis)
-    items += note_items(plan.notes, plan.height)
-    return make_page(plan.width, plan.height, items, panel, ticks)
+    return make_page(plan.width, plan.height, items + plan.items_below(), panel, ticks)
 
 
 def _row_items(plan: AttributionPlan, row: AttributionRow, edge: float) -> list[Item]:
@@ -530,26 +458,19 @@ def _row_items(plan: AttributionPlan, row: AttributionRow, edge: float) -> list[
 def _bar_items(plan: AttributionPlan, row: AttributionRow) -> list[Item]:
     items: list[Item] = []
     low, high = plan.axis.low, plan.axis.high
+    top, bottom = row.y - BAR / 2, row.y + BAR / 2
     for part in row.segments:
         if part.end <= low or part.begin >= high:
             continue
         left, right = plan.panel.x(max(part.begin, low)), plan.panel.x(min(part.end, high))
-        top, bottom = row.y - BAR / 2, row.y + BAR / 2
-        corners = ((left, top), (right, top), (right, bottom), (left, bottom))
-        items.append(Area(corners, part.colour, WHITE, 0.6, part.hatch))
+        items.append(rectangle(left, top, right, bottom, part.colour, WHITE, 0.6, part.hatch))
         half = text_width(part.text, SMALL_SIZE) / 2 + 1.5
         if right - left >= 2 * half + 2.0:
-            place, colour = (left + right) / 2, text_on(part.colour)
+            x, ink = (left + right) / 2, text_on(part.colour)
+            if part.hatch:
+                items.append(rectangle(x - half, top + 1, x + half, bottom - 1, part.colour))
             baseline = middle(row.y, SMALL_SIZE)
-            around = (place - half, place + half)
-            box = (
-                (around[0], top + 1),
-                (around[1], top + 1),
-                (around[1], bottom - 1),
-                (around[0], bottom - 1),
-            )
-            items += [Area(box, part.colour)] if part.hatch else []
-            items.append(Text(place, baseline, part.text, SMALL_SIZE, colour=colour, align="center"))
+            items.append(Text(x, baseline, part.text, SMALL_SIZE, colour=ink, align="center"))
     return items
 
 
@@ -564,18 +485,14 @@ def _interval_items(plan: AttributionPlan, row: AttributionRow) -> list[Item]:
     if axis.low <= row.value <= axis.high:
         items.append(Dot(panel.x(row.value), row.y, "circle", DOT, row.colour, WHITE, 0.5))
     else:  # the value stands in the column on the right
-        left = row.value < axis.low
-        edge = panel.left + DOT / 2 if left else panel.right - DOT / 2
-        items.append(Dot(edge, row.y, "left" if left else "right", DOT, WHITE, row.colour, 0.9))
+        items.append(mark_at_the_edge(panel, row.value < axis.low, row.y, DOT, row.colour))
     return items
 
 
-def draw_attribution(plan: AttributionPlan, ax: Axes | None) -> Axes:
-    """Draw a plan; at other limits of the Axes it is drawn anew."""
-
-    def again(low: float, high: float, *_: float) -> Page:
-        ticks = tuple(Tick(value, tick_label(value)) for value in linear_ticks(low, high))
-        axis = replace(plan.axis, low=low, high=high, ticks=ticks)
-        return attribution_page(replace(plan, axis=axis, panel=replace(plan.panel, x_low=low, x_high=high)))
-
-    return draw(attribution_page(plan), ax, again)
+attribution = drawing(
+    attribution_plan,
+    AttributionPlan,
+    attribution_page,
+    "Draw attributed heterogeneity: stacked bars, shares with intervals, refusals in words.",
+    at_limits=_at_limits,
+)

@@ -1,72 +1,52 @@
-"""Evidence-gap maps: which combinations of two things have been studied, and which never were.
-
-Places for the rows, columns and bubbles of an evidence-gap map.
-
-The plan of an evidence-gap map, and its way to a page.
-"""
+"""Evidence-gap maps: which combinations of two things have been studied, and which never were."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from metaexo.errors import InputError
 from metaexo.inputs import read_numbers
-from metaexo.plots.arguments import checked, plan_of
-from metaexo.plots.canvas.canvas import draw
+from metaexo.plots.arguments import checked
+from metaexo.plots.canvas.figure import drawing, surround
 from metaexo.plots.canvas.fonts import (
     CAP_HEIGHT,
     GREY,
     LINE_HEIGHT,
     MARGIN,
-    PALE,
     PALETTE,
     TEXT_SIZE,
     text_on,
     text_width,
     wrap,
-    wrap_whole_words,
 )
-from metaexo.plots.canvas.furniture import (
-    Key,
-    legend_rows,
-    legend_rows_height,
-    legend_rows_items,
-    note_items,
-    note_lines,
-    notes_height,
-    title_height,
-    title_items,
-    title_lines,
-)
-from metaexo.plots.canvas.page import (
-    Area,
-    Dot,
-    Item,
-    Line,
-    Page,
-    Panel,
-    Text,
-    lines_of_text,
-    make_page,
-    middle,
-    snap,
-)
+from metaexo.plots.canvas.furniture import Key
+from metaexo.plots.canvas.page import Dot, Item, Page, Text, make_page, middle, rectangle, snap
 from metaexo.plots.canvas.tables import column_of, levels_of
-from metaexo.plots.canvas.words import title_of, words
+from metaexo.plots.canvas.words import NOT_REPORTED, title_of, words
+from metaexo.plots.grid import (
+    HEADING_GAP,
+    GridLine,
+    GridPlan,
+    heading_height,
+    heading_lines,
+    heading_width,
+    items_around,
+    lines_between,
+)
 from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 EMPTY = "#efefef"
-GAP = 2.0
-HEADING_GAP = 6.0
+GAP, SLOT_GAP = 2.0, 5.0
+LARGEST, CELL_HEIGHT, NARROWEST = 13.0, 18.0, 240.0
+WIDE, NARROWER = 600.0, 0.8  # a wide map gets upright headings if they make it that much narrower
 # Shapes of bubbles, a group each: size of the mark and half its width, over the radius of a disc of its area.
 BUBBLES = {
     "circle": (2.0, 1.0),
@@ -95,59 +75,23 @@ class MapBubble:
     number_inside: bool
 
 
-@dataclass(frozen=True, slots=True)
-class MapLine:
-    """A row or a column: its name, lines of its label, total, and edges in points."""
-
-    name: str
-    label: tuple[str, ...]
-    total: int
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class EvidenceMapPlan:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceMapPlan(GridPlan):
     """What an evidence-gap map shows, with its places in points from the upper left corner.
 
     Attributes
     ----------
-    rows, columns : tuple of MapLine
-        Rows from top to bottom and columns from left to right.
     bubbles : tuple of MapBubble
-        One a combination that was studied; a combination without a bubble is a gap.
+        One per combination that was studied; a combination without a bubble is a gap.
     total : int
         All that was counted.
     counted : str
         What is counted.
-    row_title, column_title : str
-        What rows and columns are.
-    upright : bool
-        Whether the headings of the columns stand upright.
-    heading : float
-        Height of the headings in points.
-    keys : tuple of tuple of Key
-        Rows of the legend.
-    title, notes : tuple of str
-        Lines above and below.
-    width, height : float
-        Size of the figure in points.
     """
 
-    rows: tuple[MapLine, ...]
-    columns: tuple[MapLine, ...]
     bubbles: tuple[MapBubble, ...]
     total: int
     counted: str
-    row_title: str
-    column_title: str
-    upright: bool
-    heading: float
-    keys: tuple[tuple[Key, ...], ...]
-    title: tuple[str, ...]
-    notes: tuple[str, ...]
-    width: float
-    height: float
 
     @property
     def gaps(self) -> tuple[tuple[str, str], ...]:
@@ -169,82 +113,28 @@ class EvidenceMapPlan:
         return pd.DataFrame([*found, *empty], columns=["row", "column", "group", "count"])
 
 
-def evidence_map_page(plan: EvidenceMapPlan) -> Page:
-    """Return the page of a plan."""
-    left, right = plan.columns[0].low, plan.columns[-1].high
-    top, bottom = plan.rows[0].low, plan.rows[-1].high
-    items: list[Item] = [*title_items(plan.title), *_empty_cells(plan), *_grid(plan)]
-    legend_y = MARGIN + title_height(plan.title)
-    items += legend_rows_items(plan.keys, MARGIN, legend_y, TEXT_SIZE, LINE_HEIGHT)
-    title_y = legend_y + legend_rows_height(plan.keys, LINE_HEIGHT) + 0.8 * LINE_HEIGHT
-    items.append(Text(left, title_y, plan.column_title, TEXT_SIZE, True))
-    items.append(Text(MARGIN, top - HEADING_GAP, plan.row_title, TEXT_SIZE, True))
-    total_x = right + 8.0 + text_width("Total", TEXT_SIZE, True)
-    items.append(Text(total_x, top - HEADING_GAP, "Total", TEXT_SIZE, True, align="right"))
-    for column in plan.columns:
-        x = (column.low + column.high) / 2
-        items += _heading(plan, column, x, top - HEADING_GAP)
-        items.append(Text(x, bottom + 1.3 * LINE_HEIGHT, str(column.total), TEXT_SIZE, align="center"))
-    for row in plan.rows:
-        y = (row.low + row.high) / 2
-        items += lines_of_text(MARGIN, y, row.label, LINE_HEIGHT)
-        items.append(Text(total_x, middle(y, TEXT_SIZE), str(row.total), TEXT_SIZE, align="right"))
-    items.append(Text(MARGIN, bottom + 1.3 * LINE_HEIGHT, "Total", TEXT_SIZE, True))
-    grand = Text(total_x, bottom + 1.3 * LINE_HEIGHT, str(plan.total), TEXT_SIZE, True, align="right")
-    items.append(grand)
-    for bubble in plan.bubbles:
-        items += _bubble_items(bubble)
-    items += note_items(plan.notes, plan.height)
-    panel = Panel(left, right, top, bottom, left, right, top, bottom)
-    return make_page(plan.width, plan.height, items, panel)
+@dataclass(frozen=True, slots=True)
+class _Sized:
+    """A count with the radius of a disc of the area of its bubble, and whether its number stands inside."""
+
+    count: int
+    radius: float
+    shape: str
+    inside: bool
+
+    @property
+    def half(self) -> float:
+        """Half the width of the bubble."""
+        return self.radius * BUBBLES[self.shape][1]
+
+    @property
+    def right(self) -> float:
+        """Room that bubble and number need on the right of the middle."""
+        return self.half + (0.0 if self.inside else GAP + text_width(str(self.count), TEXT_SIZE))
 
 
-def _heading(plan: EvidenceMapPlan, column: MapLine, x: float, y: float) -> list[Item]:
-    """Return the lines of the heading of a column whose middle is `x`, just above `y`."""
-    if not plan.upright:
-        lines = enumerate(reversed(column.label))
-        return [Text(x, y - i * LINE_HEIGHT, text, TEXT_SIZE, align="center") for i, text in lines]
-    first = middle(x, TEXT_SIZE) - (len(column.label) - 1) / 2 * LINE_HEIGHT
-    return [
-        Text(first + i * LINE_HEIGHT, y, text, TEXT_SIZE, upright=True) for i, text in enumerate(column.label)
-    ]
-
-
-def _bubble_items(bubble: MapBubble) -> list[Item]:
-    size, half = (factor * bubble.radius for factor in BUBBLES[bubble.shape])
-    dot = Dot(bubble.x, bubble.y, bubble.shape, size, bubble.colour, bubble.colour, 0.0)
-    baseline = middle(bubble.y, TEXT_SIZE)
-    if bubble.number_inside:
-        colour = text_on(bubble.colour)
-        return [dot, Text(bubble.x, baseline, str(bubble.count), TEXT_SIZE, True, colour, "center")]
-    return [dot, Text(bubble.x + half + GAP, baseline, str(bubble.count), TEXT_SIZE)]
-
-
-def _empty_cells(plan: EvidenceMapPlan) -> list[Item]:
-    rows = {row.name: row for row in plan.rows}
-    columns = {column.name: column for column in plan.columns}
-    items: list[Item] = []
-    for row_name, column_name in plan.gaps:
-        row, column = rows[row_name], columns[column_name]
-        corners = (
-            (column.low, row.low),
-            (column.high, row.low),
-            (column.high, row.high),
-            (column.low, row.high),
-        )
-        items.append(Area(corners, EMPTY))
-        x, y = (column.low + column.high) / 2, (row.low + row.high) / 2
-        items.append(Text(x, middle(y, TEXT_SIZE), "0", TEXT_SIZE, colour=GREY, align="center"))
-    return items
-
-
-def _grid(plan: EvidenceMapPlan) -> list[Item]:
-    left, right = plan.columns[0].low, plan.columns[-1].high
-    top, bottom = plan.rows[0].low, plan.rows[-1].high
-    across = [row.low for row in plan.rows] + [bottom]
-    down = [column.low for column in plan.columns] + [right]
-    lines: list[Item] = [Line(((left, y), (right, y)), 0.5, PALE) for y in across]
-    return lines + [Line(((x, top), (x, bottom)), 0.5, PALE) for x in down]
+_Found = dict[tuple[str, str, str], _Sized]
+_Places = dict[tuple[str, str], float]
 
 
 @checked
@@ -317,6 +207,7 @@ def evidence_map_plan(
     >>> plan = mx.plots.evidence_map_plan(table, rows="source", columns="isolation")
     >>> plan.total, plan.gaps
     (3, (('urine', 'SEC'),))
+    >>> ax = mx.plots.evidence_map(plan)
     """
     if len(table) == 0:
         raise InputError("the table has no rows", "at least one row to count")
@@ -328,7 +219,7 @@ def evidence_map_plan(
         raise InputError(
             f"{by!r} has {len(groups)} values", f"at most {len(PALETTE)}, a colour each", "group the values"
         )
-    return lay_out_map(
+    return _laid_out(
         frame,
         (row_names, column_names, groups),
         counted or ("studies" if study else "rows"),
@@ -338,41 +229,35 @@ def evidence_map_plan(
     )
 
 
-@checked
-def evidence_map(
-    table: pd.DataFrame | EvidenceMapPlan,
-    rows: str = "",
-    columns: str = "",
-    ax: Axes | None = None,
-    **choices: Any,
-) -> Axes:
-    """Draw an evidence-gap map.
+def _counts_frame(
+    table: pd.DataFrame,
+    rows: str,
+    columns: str,
+    by: str | None,
+    study: str | None,
+    count: str | None,
+    wording: Mapping[str, str],
+) -> pd.DataFrame:
+    """Return row, column, group, unit and count, one line a row of the table."""
+    import pandas as pd
 
-    Parameters
-    ----------
-    table : DataFrame or EvidenceMapPlan
-        What is shown; a plan is drawn as it is.
-    rows, columns : str
-        As for :func:`evidence_map_plan`.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; default: a figure of the planned size, apart from pyplot.
-    **choices
-        As for :func:`evidence_map_plan`.
+    def named(column: str | None) -> list[str]:
+        if column is None:
+            return [""] * len(table)
+        return [words(v, wording, NOT_REPORTED) for v in column_of(table, column)]
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-        `ax`, or the new Axes; its coordinates are points of the page, and its limits cannot be changed.
-
-    Examples
-    --------
-    >>> import pandas as pd, metaexo as mx
-    >>> table = pd.DataFrame({"source": ["plant", "plant", "urine"], "isolation": ["SEC", "UC", "UC"]})
-    >>> ax = mx.plots.evidence_map(table, "source", "isolation")
-    """
-    asked = choices | {"rows": rows, "columns": columns}
-    plan = plan_of(EvidenceMapPlan, evidence_map_plan, table, asked)
-    return draw(evidence_map_page(plan), ax, fixed=True)
+    units = range(len(table)) if study is None else column_of(table, study).astype(str)
+    counts = np.ones(len(table)) if count is None else _counts(table, count)
+    return pd.DataFrame(
+        {
+            "row": named(rows),
+            "column": named(columns),
+            "group": named(by),
+            "unit": list(units),
+            "count": counts.astype(int),
+            "summed": count is not None,
+        }
+    )
 
 
 def _counts(table: pd.DataFrame, count: str) -> Array:
@@ -399,73 +284,17 @@ def _counts(table: pd.DataFrame, count: str) -> Array:
 
 def _counted(frame: pd.DataFrame, side: str) -> dict[str, int]:
     """Return the different names on one side of the map with what is counted of each."""
-    return {str(name): count_units(part) for name, part in frame.groupby(side, sort=False)}
+    return {str(name): _units(part) for name, part in frame.groupby(side, sort=False)}
 
 
-def _counts_frame(
-    table: pd.DataFrame,
-    rows: str,
-    columns: str,
-    by: str | None,
-    study: str | None,
-    count: str | None,
-    wording: Mapping[str, str],
-) -> pd.DataFrame:
-    """Return row, column, group, unit and count, one line a row of the table."""
-    import pandas as pd
-
-    def named(column: str | None) -> list[str]:
-        if column is None:
-            return [""] * len(table)
-        return [words(v, wording, "not reported") for v in column_of(table, column)]
-
-    units = range(len(table)) if study is None else column_of(table, study).astype(str)
-    counts = np.ones(len(table)) if count is None else _counts(table, count)
-    return pd.DataFrame(
-        {
-            "row": named(rows),
-            "column": named(columns),
-            "group": named(by),
-            "unit": list(units),
-            "count": counts.astype(int),
-            "summed": count is not None,
-        }
-    )
+def _units(frame: pd.DataFrame) -> int:
+    """Return the different units of a part of the table, or the sum of its counts."""
+    if len(frame) and bool(frame["summed"].iloc[0]):
+        return int(frame["count"].sum())
+    return int(frame["unit"].nunique())
 
 
-LARGEST = 13.0
-CELL_HEIGHT = 18.0
-SLOT_GAP = 5.0
-NARROWEST = 240.0
-WIDE, NARROWER = 600.0, 0.8  # a wide map gets upright headings if they make it that much narrower
-LETTERS, UPRIGHT_LETTERS = 13, 20
-
-
-@dataclass(frozen=True, slots=True)
-class _Sized:
-    """A count with the radius of a disc of the area of its bubble, and whether its number stands inside."""
-
-    count: int
-    radius: float
-    shape: str
-    inside: bool
-
-    @property
-    def half(self) -> float:
-        """Half the width of the bubble."""
-        return self.radius * BUBBLES[self.shape][1]
-
-    @property
-    def right(self) -> float:
-        """Room that bubble and number need on the right of the middle."""
-        return self.half + (0.0 if self.inside else GAP + text_width(str(self.count), TEXT_SIZE))
-
-
-_Found = dict[tuple[str, str, str], _Sized]
-_Columns = tuple[tuple[MapLine, ...], dict[tuple[str, str], float]]
-
-
-def lay_out_map(
+def _laid_out(
     frame: pd.DataFrame,
     names: tuple[Sequence[str], Sequence[str], Sequence[str]],
     counted: str,
@@ -487,43 +316,29 @@ def lay_out_map(
     upright = wide > WIDE and turned[0][-1].high + after < NARROWER * wide
     if upright:
         columns, places = turned
-    keys = tuple(Key(name, PALETTE[g], list(BUBBLES)[g]) for g, name in enumerate(groups) if name)
-    width = float(max(math.ceil(columns[-1].high + after), NARROWEST))
-    above, legend = title_lines(title, width), legend_rows(keys, width, TEXT_SIZE)
-    heading = _heading_height(columns, upright)
-    over = title_height(above) + legend_rows_height(legend, LINE_HEIGHT) + LINE_HEIGHT
-    top = math.ceil(MARGIN + over + heading + HEADING_GAP)
-    rows = _rows(frame, labels, found, top)
+    keys = [Key(name, PALETTE[g], list(BUBBLES)[g]) for g, name in enumerate(groups) if name]
     note = f"Numbers and areas count {counted}; shaded cells are empty."
-    below = note_lines([note, *notes], width)
+    width = float(max(math.ceil(columns[-1].high + after), NARROWEST))
+    around = surround(title, keys, [note, *notes], width)
+    heading = heading_height(columns, upright)
+    rows = _rows(frame, labels, found, math.ceil(around.top + LINE_HEIGHT + heading + HEADING_GAP))
     return EvidenceMapPlan(
+        **around.closed(rows[-1].high + 1.8 * LINE_HEIGHT + 4.0),
         rows=rows,
         columns=columns,
         bubbles=_bubbles(found, rows, places, groups),
-        total=count_units(frame),
+        total=_units(frame),
         counted=counted,
         row_title=titles[0],
         column_title=titles[1],
         upright=upright,
         heading=heading,
-        keys=legend,
-        title=above,
-        notes=below,
-        width=width,
-        height=float(math.ceil(rows[-1].high + 1.8 * LINE_HEIGHT + 4.0 + notes_height(below))),
     )
-
-
-def count_units(frame: pd.DataFrame) -> int:
-    """Return the different units of a part of the table, or the sum of its counts."""
-    if len(frame) and bool(frame["summed"].iloc[0]):
-        return int(frame["count"].sum())
-    return int(frame["unit"].nunique())
 
 
 def _sized(frame: pd.DataFrame, groups: Sequence[str]) -> _Found:
     """Return count, radius and place of the number of every combination that was studied."""
-    counts = {key: count_units(part) for key, part in frame.groupby(["row", "column", "group"], sort=False)}
+    counts = {key: _units(part) for key, part in frame.groupby(["row", "column", "group"], sort=False)}
     most = max(counts.values())
     found = {}
     for (row, column, group), n in counts.items():
@@ -531,11 +346,9 @@ def _sized(frame: pd.DataFrame, groups: Sequence[str]) -> _Found:
             radius = max(1.5, LARGEST * math.sqrt(n / most))
             number = math.hypot(text_width(str(n), TEXT_SIZE, True), CAP_HEIGHT * TEXT_SIZE)
             shape = list(BUBBLES)[groups.index(str(group))]
-            inside = (
-                number
-                <= (1.2 if shape.startswith("triangle") else 1.7 if shape != "circle" else 1.9) * radius
-            )
-            found[str(row), str(column), str(group)] = _Sized(n, radius, shape, inside)
+            room = 1.2 if shape.startswith("triangle") else 1.7 if shape != "circle" else 1.9
+            sized = _Sized(n, radius, shape, inside=number <= room * radius)
+            found[str(row), str(column), str(group)] = sized
     return found
 
 
@@ -546,19 +359,18 @@ def _columns(
     groups: Sequence[str],
     x: float,
     upright: bool = False,
-) -> _Columns:
+) -> tuple[tuple[GridLine, ...], _Places]:
     """Return the columns, and where in them the bubbles of each group stand.
 
     A column is wide enough for its heading and for the bubbles of the groups that it has.
     """
     columns, places = [], {}
     for name in names:
-        label = wrap(name, UPRIGHT_LETTERS) if upright else wrap_whole_words(name, LETTERS)
+        label = heading_lines(name, upright)
         rooms = _rooms(name, found, groups)
         needed = sum(left + right for left, right in rooms.values()) + SLOT_GAP * (len(rooms) + 1)
-        across = [LINE_HEIGHT * len(label)] if upright else [text_width(t, TEXT_SIZE, True) for t in label]
-        width = math.ceil(max(needed, max(across) + 10.0))
-        columns.append(MapLine(name, label, count_units(frame[frame["column"] == name]), x, x + width))
+        width = math.ceil(max(needed, heading_width(label, upright, bold=True)))
+        columns.append(GridLine(name, label, x, x + width, _units(frame[frame["column"] == name])))
         left = x + (width - needed) / 2 + SLOT_GAP
         for group, (before, after) in rooms.items():
             places[name, group] = left + before
@@ -577,32 +389,25 @@ def _rooms(column: str, found: _Found, groups: Sequence[str]) -> dict[str, tuple
     return rooms
 
 
-def _heading_height(columns: Sequence[MapLine], upright: bool) -> float:
-    """Return the height of the headings of the columns, in points."""
-    if upright:
-        return max(text_width(line, TEXT_SIZE) for column in columns for line in column.label)
-    return max(len(column.label) for column in columns) * LINE_HEIGHT
-
-
 def _rows(
     frame: pd.DataFrame, labels: Mapping[str, tuple[str, ...]], found: _Found, y: float
-) -> tuple[MapLine, ...]:
+) -> tuple[GridLine, ...]:
     rows = []
     for name, label in labels.items():
         largest = max((sized.half for (row, _, _), sized in found.items() if row == name), default=0.0)
         height = math.ceil(max(CELL_HEIGHT, 2 * largest + 6.0, len(label) * LINE_HEIGHT + 6.0))
-        rows.append(MapLine(name, label, count_units(frame[frame["row"] == name]), y, y + height))
+        rows.append(GridLine(name, label, y, y + height, _units(frame[frame["row"] == name])))
         y += height
     return tuple(rows)
 
 
 def _bubbles(
     found: _Found,
-    rows: Sequence[MapLine],
-    places: Mapping[tuple[str, str], float],
+    rows: Sequence[GridLine],
+    places: _Places,
     groups: Sequence[str],
 ) -> tuple[MapBubble, ...]:
-    middles = {row.name: (row.low + row.high) / 2 for row in rows}
+    middles = {row.name: row.middle for row in rows}
     return tuple(
         MapBubble(
             row=row,
@@ -618,3 +423,51 @@ def _bubbles(
         )
         for (row, column, group), sized in found.items()
     )
+
+
+def evidence_map_page(plan: EvidenceMapPlan) -> Page:
+    """Return the page of a plan."""
+    panel = plan.panel
+    top, below = panel.top - HEADING_GAP, panel.bottom + 1.3 * LINE_HEIGHT
+    right = panel.right + 8.0 + text_width("Total", TEXT_SIZE, True)
+    items = [*_empty_cells(plan), *lines_between(plan), *items_around(plan)]
+    items.append(Text(right, top, "Total", TEXT_SIZE, True, align="right"))
+    items.append(Text(MARGIN, below, "Total", TEXT_SIZE, True))
+    items.append(Text(right, below, str(plan.total), TEXT_SIZE, True, align="right"))
+    items += [
+        Text(column.middle, below, str(column.total), TEXT_SIZE, align="center") for column in plan.columns
+    ]
+    items += [
+        Text(right, middle(row.middle, TEXT_SIZE), str(row.total), TEXT_SIZE, align="right")
+        for row in plan.rows
+    ]
+    for bubble in plan.bubbles:
+        items += _bubble_items(bubble)
+    return make_page(plan.width, plan.height, items, panel)
+
+
+def _empty_cells(plan: EvidenceMapPlan) -> list[Item]:
+    rows = {row.name: row for row in plan.rows}
+    columns = {column.name: column for column in plan.columns}
+    items: list[Item] = []
+    for row_name, column_name in plan.gaps:
+        row, column = rows[row_name], columns[column_name]
+        items.append(rectangle(column.low, row.low, column.high, row.high, EMPTY))
+        y = middle(row.middle, TEXT_SIZE)
+        items.append(Text(column.middle, y, "0", TEXT_SIZE, colour=GREY, align="center"))
+    return items
+
+
+def _bubble_items(bubble: MapBubble) -> list[Item]:
+    size, half = (factor * bubble.radius for factor in BUBBLES[bubble.shape])
+    dot = Dot(bubble.x, bubble.y, bubble.shape, size, bubble.colour, bubble.colour, 0.0)
+    baseline = middle(bubble.y, TEXT_SIZE)
+    if bubble.number_inside:
+        colour = text_on(bubble.colour)
+        return [dot, Text(bubble.x, baseline, str(bubble.count), TEXT_SIZE, True, colour, "center")]
+    return [dot, Text(bubble.x + half + GAP, baseline, str(bubble.count), TEXT_SIZE)]
+
+
+evidence_map = drawing(
+    evidence_map_plan, EvidenceMapPlan, evidence_map_page, "Draw an evidence-gap map.", fixed=True
+)

@@ -1,7 +1,4 @@
-"""Funnel plots: effect against standard error, to see whether small studies differ from large ones.
-
-The plan of a funnel plot, and its way to a page.
-"""
+"""Funnel plots: effect against standard error, to see whether small studies differ from large ones."""
 
 from __future__ import annotations
 
@@ -18,8 +15,8 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
 from metaexo.numeric.tails import normal_quantile
-from metaexo.plots.arguments import checked, plan_of
-from metaexo.plots.canvas.canvas import draw
+from metaexo.plots.arguments import checked
+from metaexo.plots.canvas.figure import Plan, drawing, surround
 from metaexo.plots.canvas.fonts import (
     GREY,
     INK,
@@ -31,22 +28,18 @@ from metaexo.plots.canvas.fonts import (
     WHITE,
     colour_and_shape,
     text_width,
-    wrap_to_width,
 )
 from metaexo.plots.canvas.furniture import (
     Key,
-    axis_label,
+    axis_height,
     legend_height,
     legend_items,
     legend_width,
-    note_items,
-    note_lines,
-    notes_height,
+    mark_at_the_edge,
     ticks_of,
-    title_height,
-    title_items,
-    title_lines,
+    upright_line,
 )
+from metaexo.plots.canvas.furniture import axis_label as axis_label_items
 from metaexo.plots.canvas.page import (
     Area,
     Dot,
@@ -60,24 +53,17 @@ from metaexo.plots.canvas.page import (
     make_page,
     snap,
 )
-from metaexo.plots.canvas.scale import (
-    Axis,
-    Tick,
-    axis_between,
-    linear_ticks,
-    on_axis,
-    robust_limits,
-    tick_label,
-)
+from metaexo.plots.canvas.scale import Axis, Tick, axis_between, linear_ticks, on_axis, robust_limits
 from metaexo.plots.canvas.tables import levels_of
 from metaexo.plots.canvas.words import fixed, level_words, same_line, shown, stratum_words, words
 from metaexo.plots.forest.rows import has_one_mean
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 FEW = 10
+LEGEND_GAP, ARROW, EDGE_MARK = 18.0, 6.0, 6.0
+DASH = (3.0, 2.0)
 # Regions of the p-value of a single study, from back to front: level of the inner edge, shade, words.
 WIDEST = 0.90
 CONTOURS = (
@@ -86,6 +72,68 @@ CONTOURS = (
     (0.95, "#e0e0e0", "0.05 < p < 0.10"),
     (WIDEST, WHITE, "p > 0.10"),
 )
+# Lines at the edges of the regions of p: at 0.10, 0.05 and 0.01.
+EDGES: tuple[tuple[float, ...], ...] = ((7.0, 1.5), (5.0, 1.5, 1.0, 1.5), (1.0, 1.5))
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelPoint:
+    """One effect of a funnel plot, on the scale of the analysis, and the effect as it is shown elsewhere."""
+
+    id: str
+    label: str
+    group: str
+    effect: float
+    se: float
+    colour: str
+    shape: str
+    hollow: bool
+    shown: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunnelPlan(Plan):
+    """What a funnel plot shows, with its places in points from the upper left corner.
+
+    Attributes
+    ----------
+    measure : Measure
+        The measure.
+    points : tuple of FunnelPoint
+        One an effect.
+    centre : float or None
+        Pooled effect, scale of the analysis; None if there is none.
+    region : tuple of points
+        Corners of the pseudo-confidence region: effect and standard error.
+    level : float
+        Its level.
+    contours : tuple of (str, tuple of points)
+        Shade and corners of the regions of the p-value, from back to front.
+    axis, se_ticks : Axis, tuple of Tick
+        The two axes.
+    panel : Panel
+        Where the points stand.
+    legend : tuple of Key
+        What stands beside the panel.
+    """
+
+    measure: Measure
+    points: tuple[FunnelPoint, ...]
+    centre: float | None
+    region: tuple[Point, ...]
+    level: float
+    contours: tuple[tuple[str, tuple[Point, ...]], ...]
+    axis: Axis
+    se_ticks: tuple[Tick, ...]
+    panel: Panel
+    legend: tuple[Key, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the points: id, label, group, effect, se (scale of the analysis), shown, hollow."""
+        import pandas as pd
+
+        names = ["id", "label", "group", "effect", "se", "shown", "hollow"]
+        return pd.DataFrame([{name: getattr(p, name) for name in names} for p in self.points])
 
 
 @checked
@@ -153,6 +201,7 @@ def funnel_plan(
     >>> plan = mx.plots.funnel_plan(mx.RandomEffects(es).fit())
     >>> len(plan.points), round(plan.centre, 3)
     (3, 0.26)
+    >>> ax = mx.plots.funnel(plan)
     """
     es, centre, level, groups = _what(results, by, level, wording or {})
     null = es.measure.null
@@ -172,8 +221,9 @@ def funnel_plan(
     region = () if centre is None else _triangle(centre, level, deepest, axis)
     shaded = _shades(null, deepest, axis) if contours else ()
     keys = _keys(es, points, centre, level, contours)
-    place = _place(axis, deepest, keys, title, (*_notes(es, points, deepest), *notes), panel_size)
+    panel, around = _places(axis, deepest, keys, title, (*_notes(es, points, deepest), *notes), panel_size)
     return FunnelPlan(
+        **around,
         measure=es.measure,
         points=points,
         centre=centre,
@@ -181,62 +231,9 @@ def funnel_plan(
         level=level,
         contours=shaded,
         axis=axis,
-        se_ticks=_se_ticks(0.0, deepest),
-        panel=place.panel,
-        keys=keys,
-        title=place.title,
-        notes=place.notes,
-        width=place.width,
-        height=place.height,
-    )
-
-
-@checked
-def funnel(results: Any, ax: Axes | None = None, **choices: Any) -> Axes:
-    """Draw a funnel plot.
-
-    Parameters
-    ----------
-    results : RandomEffectsResults, StratifiedResults, EffectSizes or FunnelPlan
-        What is shown; a plan is drawn as it is.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; default: a figure of the planned size, apart from pyplot.
-    **choices
-        As for :func:`funnel_plan`.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        `ax`, or the new Axes, with effects (ratios as ratios) and standard errors as coordinates.
-
-    Examples
-    --------
-    >>> import metaexo as mx
-    >>> es = mx.EffectSizes([0.2, 0.6, 0.1], [0.02, 0.05, 0.03])
-    >>> ax = mx.plots.funnel(mx.RandomEffects(es).fit(), contours=True)
-    """
-    plan = plan_of(FunnelPlan, funnel_plan, results, choices)
-
-    def again(low: float, high: float, bottom: float, top: float) -> Page:
-        ends = (on_axis(plan.measure, low), on_axis(plan.measure, high))
-        return funnel_page(with_limits(plan, *ends, bottom, top))
-
-    return draw(funnel_page(plan), ax, again)
-
-
-def with_limits(plan: FunnelPlan, low: float, high: float, bottom: float, top: float) -> FunnelPlan:
-    """Return the plan with other axes: ends of the effects, and of the standard errors (below and above)."""
-    width = plan.panel.right - plan.panel.left
-    axis = axis_between(plan.measure, low, high, plan.axis.reference, plan.axis.label, width)
-    highest, deepest = sorted((bottom, top))
-    centre = plan.centre
-    return replace(
-        plan,
-        axis=axis,
-        panel=replace(plan.panel, x_low=low, x_high=high, y_top=top, y_bottom=bottom),
-        region=() if centre is None else _triangle(centre, plan.level, deepest, axis, highest),
-        contours=_shades(plan.measure.null, deepest, axis, highest) if plan.contours else (),
-        se_ticks=_se_ticks(highest, deepest),
+        se_ticks=linear_ticks(0.0, deepest, 7),
+        panel=panel,
+        legend=keys,
     )
 
 
@@ -338,10 +335,6 @@ def _shades(
     )
 
 
-def _se_ticks(low: float, high: float) -> tuple[Tick, ...]:
-    return tuple(Tick(v, tick_label(v)) for v in linear_ticks(low, high, 7))
-
-
 def _keys(
     es: EffectSizes, points: Sequence[FunnelPoint], centre: float | None, level: float, contours: bool
 ) -> tuple[Key, ...]:
@@ -380,159 +373,65 @@ def _notes(es: EffectSizes, points: Sequence[FunnelPoint], deepest: float) -> li
     return notes
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """The places of a funnel plot."""
-
-    title: tuple[str, ...]
-    notes: tuple[str, ...]
-    panel: Panel
-    width: float
-    height: float
-
-
-def _place(
+def _places(
     axis: Axis,
     deepest: float,
     keys: Sequence[Key],
     title: str,
     notes: Sequence[str],
     size: tuple[float, float],
-) -> _Place:
+) -> tuple[Panel, dict[str, Any]]:
+    """Return the panel, and what stands around it."""
     ticks = linear_ticks(0.0, deepest, 7)
-    left = MARGIN + max(text_width(tick_label(v), SMALL_SIZE) for v in ticks) + 8.0
+    left = MARGIN + max(text_width(tick.label, SMALL_SIZE) for tick in ticks) + 8.0
     right = left + size[0]
     width = float(math.ceil(right + LEGEND_GAP + legend_width(keys, TEXT_SIZE) + MARGIN))
-    titles, below = title_lines(title, width), note_lines(notes, width)
-    top = MARGIN + title_height(titles) + 1.6 * LINE_HEIGHT
+    around = surround(title, (), notes, width)
+    top = around.top + 1.6 * LINE_HEIGHT
     bottom = top + max(size[1], legend_height(keys, TEXT_SIZE, LINE_HEIGHT))
-    panel = Panel(
-        snap(left), snap(right), snap(top), snap(bottom), axis.low, axis.high, 0.0, deepest, axis.log
+    corners = snap(left), snap(right), snap(top), snap(bottom)
+    panel = Panel(*corners, axis.low, axis.high, 0.0, deepest, axis.log)
+    return panel, around.closed(bottom + axis_height(axis, size[0]))
+
+
+def _at_limits(plan: FunnelPlan, left: float, right: float, bottom: float, top: float) -> FunnelPlan:
+    """Return the plan with other axes: ends of the effects, and of the standard errors (below and above)."""
+    low, high = on_axis(plan.measure, left), on_axis(plan.measure, right)
+    width = plan.panel.right - plan.panel.left
+    axis = axis_between(plan.measure, low, high, plan.axis.reference, plan.axis.label, width)
+    highest, deepest = sorted((bottom, top))
+    centre = plan.centre
+    return replace(
+        plan,
+        axis=axis,
+        panel=replace(plan.panel, x_low=low, x_high=high, y_top=top, y_bottom=bottom),
+        region=() if centre is None else _triangle(centre, plan.level, deepest, axis, highest),
+        contours=_shades(plan.measure.null, deepest, axis, highest) if plan.contours else (),
+        se_ticks=linear_ticks(highest, deepest, 7),
     )
-    label_lines = len(wrap_to_width(axis.label, size[0], TEXT_SIZE))
-    axis_height = 5.0 + 1.3 * SMALL_SIZE + (label_lines + 0.6) * LINE_HEIGHT
-    return _Place(titles, below, panel, width, float(math.ceil(bottom + axis_height + notes_height(below))))
-
-
-DASH = (3.0, 2.0)
-# Lines at the edges of the regions of p: at 0.10, 0.05 and 0.01.
-EDGES: tuple[tuple[float, ...], ...] = ((7.0, 1.5), (5.0, 1.5, 1.0, 1.5), (1.0, 1.5))
-LEGEND_GAP = 18.0
-ARROW = 6.0
-EDGE_MARK = 6.0
-
-
-@dataclass(frozen=True, slots=True)
-class FunnelPoint:
-    """One effect of a funnel plot, on the scale of the analysis, and the effect as it is shown elsewhere."""
-
-    id: str
-    label: str
-    group: str
-    effect: float
-    se: float
-    colour: str
-    shape: str
-    hollow: bool
-    shown: float
-
-
-@dataclass(frozen=True, slots=True)
-class FunnelPlan:
-    """What a funnel plot shows, with its places in points from the upper left corner.
-
-    Attributes
-    ----------
-    measure : Measure
-        The measure.
-    points : tuple of FunnelPoint
-        One an effect.
-    centre : float or None
-        Pooled effect, scale of the analysis; None if there is none.
-    region : tuple of points
-        Corners of the pseudo-confidence region: effect and standard error.
-    level : float
-        Its level.
-    contours : tuple of (str, tuple of points)
-        Shade and corners of the regions of the p-value, from back to front.
-    axis, se_ticks : Axis, tuple of Tick
-        The two axes.
-    panel : Panel
-        Where the points stand.
-    keys : tuple of Key
-        Legend.
-    title, notes : tuple of str
-        Lines above and below.
-    width, height : float
-        Size of the figure in points.
-    """
-
-    measure: Measure
-    points: tuple[FunnelPoint, ...]
-    centre: float | None
-    region: tuple[Point, ...]
-    level: float
-    contours: tuple[tuple[str, tuple[Point, ...]], ...]
-    axis: Axis
-    se_ticks: tuple[Tick, ...]
-    panel: Panel
-    keys: tuple[Key, ...]
-    title: tuple[str, ...]
-    notes: tuple[str, ...]
-    width: float
-    height: float
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the points: id, label, group, effect, se (scale of the analysis), shown, hollow."""
-        import pandas as pd
-
-        return pd.DataFrame(
-            [
-                {
-                    "id": p.id,
-                    "label": p.label,
-                    "group": p.group,
-                    "effect": p.effect,
-                    "se": p.se,
-                    "shown": p.shown,
-                    "hollow": p.hollow,
-                }
-                for p in self.points
-            ]
-        )
 
 
 def funnel_page(plan: FunnelPlan) -> Page:
     """Return the page of a plan."""
-    panel = plan.panel
-    items: list[Item] = title_items(plan.title)
+    panel, axis = plan.panel, plan.axis
+    items = plan.items_above()
     for shade, corners in plan.contours:
         items.append(Area(tuple((panel.x(x), panel.y(y)) for x, y in corners), shade))
     for (_, corners), dash in zip(reversed(plan.contours[1:]), EDGES, strict=False):
         items += _sides(plan, corners, 0.6, dash)
-    if plan.axis.reference is not None and plan.axis.low <= plan.axis.reference <= plan.axis.high:
-        x = panel.x(plan.axis.reference)
-        items.append(Line(((x, panel.top), (x, panel.bottom)), 0.8, PALE))
-    items += _region(plan)
-    if plan.centre is not None and plan.axis.low <= plan.centre <= plan.axis.high:
-        x = panel.x(plan.centre)
-        items.append(Line(((x, panel.top), (x, panel.bottom)), 0.9, GREY))
+    items += upright_line(axis, panel, axis.reference, 0.8, PALE)
+    items += _sides(plan, plan.region, 0.9, DASH)
+    items += upright_line(axis, panel, plan.centre, 0.9, GREY)
     items.append(Text(MARGIN, panel.top - 0.8 * LINE_HEIGHT, "Standard error", TEXT_SIZE, colour=INK))
-    items += axis_label(plan.axis, panel, panel.bottom, TEXT_SIZE, LINE_HEIGHT)
+    items += axis_label_items(axis, panel, panel.bottom)
     items += [_point(plan, p) for p in plan.points]
-    items += legend_items(plan.keys, panel.right + LEGEND_GAP, panel.top, TEXT_SIZE, LINE_HEIGHT)
-    items += note_items(plan.notes, plan.height)
+    items += legend_items(plan.legend, panel.right + LEGEND_GAP, panel.top, TEXT_SIZE, LINE_HEIGHT)
     side = tuple((tick.value, tick.label) for tick in plan.se_ticks)
-    return make_page(plan.width, plan.height, items, panel, ticks_of(plan.axis), side)
-
-
-def _region(plan: FunnelPlan) -> list[Item]:
-    """Return the sides of the pseudo-confidence region; the edges of the panel close it."""
-    return _sides(plan, plan.region, 0.9, DASH)
+    return make_page(plan.width, plan.height, items + plan.items_below(), panel, ticks_of(axis), side)
 
 
 def _sides(plan: FunnelPlan, corners: tuple[Point, ...], width: float, dash: tuple[float, ...]) -> list[Item]:
-    """Return the sides of a region that are no edges of the panel."""
+    """Return the sides of a region that are not edges of the panel; these close it."""
     panel = plan.panel
     ends = zip(corners, (*corners[1:], *corners[:1]), strict=True)
     sides = [pair for pair in ends if pair[0][0] != pair[1][0] and pair[0][1] != pair[1][1]]
@@ -551,10 +450,8 @@ def _point(plan: FunnelPlan, point: FunnelPoint) -> Item:
     """Return the mark of a point; an arrow where its standard error is beyond the axis."""
     panel = plan.panel
     if not plan.axis.low <= point.effect <= plan.axis.high:
-        left = point.effect < plan.axis.low
-        edge = panel.left + EDGE_MARK / 2 if left else panel.right - EDGE_MARK / 2
         y = min(panel.y(max(point.se, panel.y_top)), panel.bottom)
-        return Dot(edge, y, "left" if left else "right", EDGE_MARK, WHITE, point.colour, 0.9)
+        return mark_at_the_edge(panel, point.effect < plan.axis.low, y, EDGE_MARK, point.colour)
     x = panel.x(point.effect)
     if point.se < panel.y_top:
         return Dot(x, panel.top + EDGE_MARK / 2, "triangle", EDGE_MARK, WHITE, point.colour, 0.9)
@@ -564,3 +461,6 @@ def _point(plan: FunnelPlan, point: FunnelPoint) -> Item:
     fill = WHITE if point.hollow else point.colour
     outline = INK if plan.contours and not point.hollow else point.colour
     return Dot(x, panel.y(point.se), point.shape, 5.5, fill, outline, 0.9)
+
+
+funnel = drawing(funnel_plan, FunnelPlan, funnel_page, "Draw a funnel plot.", at_limits=_at_limits)

@@ -1,23 +1,18 @@
-"""How many studies report a thing: shares by kind of access, told as floors.
-
-Places for the bars and labels of a figure of shares.
-
-The plan of a figure of shares, and its way to a page.
-"""
+"""How many studies report a thing: shares by kind of access, at the least."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from metaexo.errors import InputError
 from metaexo.formatting import percent
-from metaexo.plots.arguments import checked, plan_of
-from metaexo.plots.canvas.canvas import draw
+from metaexo.plots.arguments import checked
+from metaexo.plots.canvas.figure import Plan, drawing, surround
 from metaexo.plots.canvas.fonts import (
     FAINT,
     GREY,
@@ -31,17 +26,9 @@ from metaexo.plots.canvas.fonts import (
     text_width,
     wrap,
 )
-from metaexo.plots.canvas.furniture import (
-    note_items,
-    note_lines,
-    notes_height,
-    title_height,
-    title_items,
-    title_lines,
-)
+from metaexo.plots.canvas.furniture import COLUMN_GAP
 from metaexo.plots.canvas.page import (
     Area,
-    Item,
     Line,
     Page,
     Panel,
@@ -49,6 +36,7 @@ from metaexo.plots.canvas.page import (
     lines_of_text,
     make_page,
     middle,
+    rectangle,
     snap,
 )
 from metaexo.plots.canvas.tables import column_of, levels_of
@@ -56,10 +44,76 @@ from metaexo.plots.canvas.words import NOT_REPORTED, settle, title_of, words
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 FLOOR = "A share is a floor: what was not seen may still stand in the paper."
 SILENT = ("", "not_reported", "not reported", "unclear", "nan", "<na>", "none")
+STEP, HEAD_GAP, ITEM_GAP, BAR = 12.0, 4.0, 11.0, 7.0
+ITEM_LETTERS = 34
+TICKS = tuple((float(tick), f"{tick} %") for tick in (0, 25, 50, 75, 100))
+Label = tuple[tuple[str, ...], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One bar: how many of a group report an item, and the middle of the bar in points.
+
+    `head` is what stands before a group that is made by two columns.
+    """
+
+    item: str
+    group: str
+    reported: int
+    total: int
+    colour: str
+    y: float
+    head: str = ""
+
+    @property
+    def fraction(self) -> float:
+        """Share of the group that reports the item."""
+        return self.reported / self.total
+
+    @property
+    def text(self) -> str:
+        """The share in words."""
+        return f"{self.reported} of {self.total} ({percent(settle(self.fraction))})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharesPlan(Plan):
+    """What a figure of shares shows, with its places in points from the upper left corner.
+
+    Attributes
+    ----------
+    shares : tuple of Share
+        Bars from top to bottom.
+    items, heads : tuple of (tuple of str, float)
+        Lines of the name of each item, and of each head of groups, and their middle.
+    rules : tuple of float
+        Where a line parts two items.
+    panel : Panel
+        Where the bars stand, from 0 to 100 per cent.
+    head_x, group_x, text_x : float
+        Left edges of the heads, of the names of groups and of the shares in words.
+    """
+
+    shares: tuple[Share, ...]
+    items: tuple[Label, ...]
+    heads: tuple[Label, ...]
+    rules: tuple[float, ...]
+    panel: Panel
+    head_x: float
+    group_x: float
+    text_x: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the shares: item, head, group, reported, total, fraction."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [(s.item, s.head, s.group, s.reported, s.total, s.fraction) for s in self.shares],
+            columns=["item", "head", "group", "reported", "total", "fraction"],
+        )
 
 
 @checked
@@ -121,6 +175,7 @@ def reported_shares_plan(
     >>> table = pd.DataFrame({"isolation": ["UC", "not_reported"], "access": ["full", "abstract"]})
     >>> [s.text for s in mx.plots.reported_shares_plan(table, ["isolation"], by="access").shares]
     ['0 of 1 (0 %)', '1 of 1 (100 %)']
+    >>> ax = mx.plots.reported_shares(table, ["isolation"])
     """
     if len(table) == 0 or len(items) == 0:
         raise InputError(
@@ -128,46 +183,11 @@ def reported_shares_plan(
         )
     named = dict(items) if isinstance(items, Mapping) else {item: title_of(item) for item in items}
     groups = _groups(table, by, (head_order, by_order), wording or {})
-    draft = Draft()
+    counts = {}
     for column, name in named.items():
         reported = column_of(table, column).map(is_reported).to_numpy(dtype=bool)
-        draft.add(name, [(group, int(reported[list(group.rows)].sum())) for group in groups])
-    return lay_out_shares(draft, title, [*([FLOOR] if floor else []), *notes], panel_width)
-
-
-@checked
-def reported_shares(
-    table: pd.DataFrame | SharesPlan,
-    items: Sequence[str] | Mapping[str, str] = (),
-    ax: Axes | None = None,
-    **choices: Any,
-) -> Axes:
-    """Draw the shares of studies that report something.
-
-    Parameters
-    ----------
-    table : DataFrame or SharesPlan
-        What is shown; a plan is drawn as it is.
-    items : sequence or mapping of str
-        As for :func:`reported_shares_plan`.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; default: a figure of the planned size, apart from pyplot.
-    **choices
-        As for :func:`reported_shares_plan`.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        `ax`, or the new Axes.
-
-    Examples
-    --------
-    >>> import pandas as pd, metaexo as mx
-    >>> table = pd.DataFrame({"isolation": ["UC", "not_reported", "SEC"], "dose": [1.0, None, None]})
-    >>> ax = mx.plots.reported_shares(table, ["isolation", "dose"])
-    """
-    plan = plan_of(SharesPlan, reported_shares_plan, table, choices | {"items": items})
-    return draw(reported_shares_page(plan), ax)
+        counts[name] = [(group, int(reported[list(group.rows)].sum())) for group in groups]
+    return _laid_out(counts, title, [*([FLOOR] if floor else []), *notes], panel_width)
 
 
 def is_reported(value: object) -> bool:
@@ -181,6 +201,16 @@ def is_reported(value: object) -> bool:
     if value is None or isinstance(value, bool | np.bool_):
         return bool(value)
     return str(value).strip().lower() not in SILENT
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group of rows of the table: its head, its name, its colour and its rows."""
+
+    head: str
+    name: str
+    colour: str
+    rows: tuple[int, ...]
 
 
 def _groups(
@@ -206,171 +236,67 @@ def _groups(
     return [Group(head, name, colours[name], tuple(found[head, name])) for head, name in pairs]
 
 
-STEP, HEAD_GAP, ITEM_GAP = 12.0, 4.0, 11.0
-COLUMN_GAP = 12.0
-ITEM_LETTERS = 34
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A group of rows of the table: its head, its name, its colour and its rows."""
-
-    head: str
-    name: str
-    colour: str
-    rows: tuple[int, ...]
-
-
-class Draft:
-    """The bars and labels of a figure, placed from the first item downwards."""
-
-    def __init__(self) -> None:
-        self.shares: list[Share] = []
-        self.items: list[Label] = []
-        self.heads: list[Label] = []
-        self.rules: list[float] = []
-        self.height = 0.0
-
-    def add(self, item: str, counts: Sequence[tuple[Group, int]]) -> None:
-        """Add the bars of one item below those of the others."""
-        if self.items:
-            self.rules.append(self.height + ITEM_GAP / 2)
-            self.height += ITEM_GAP
-        heads = list(dict.fromkeys(group.head for group, _ in counts))
-        bars = len(counts) * STEP + (len(heads) - 1) * HEAD_GAP
+def _laid_out(
+    counts: Mapping[str, Sequence[tuple[Group, int]]], title: str, notes: Sequence[str], panel_width: float
+) -> SharesPlan:
+    """Return the plan of what was counted of each item, the items below each other."""
+    shares: list[Share] = []
+    items: list[Label] = []
+    heads: list[Label] = []
+    rules: list[float] = []
+    below = 0.0
+    for item, groups in counts.items():
+        if items:
+            rules.append(below + ITEM_GAP / 2)
+            below += ITEM_GAP
+        names = list(dict.fromkeys(group.head for group, _ in groups))
+        bars = len(groups) * STEP + (len(names) - 1) * HEAD_GAP
         lines = wrap(item, ITEM_LETTERS)
         height = max(bars, len(lines) * LINE_HEIGHT)
-        self.items.append((lines, self.height + height / 2))
-        y = self.height + (height - bars) / 2
-        for head in heads:
-            members = [(group, reported) for group, reported in counts if group.head == head]
+        items.append((lines, below + height / 2))
+        y = below + (height - bars) / 2
+        for head in names:
+            members = [(group, reported) for group, reported in groups if group.head == head]
             if head:
-                self.heads.append(((head,), y + len(members) * STEP / 2))
+                heads.append(((head,), y + len(members) * STEP / 2))
             for group, reported in members:
-                share = (item, group.name, reported, len(group.rows), group.colour, y + STEP / 2, head)
-                self.shares.append(Share(*share))
+                total = len(group.rows)
+                shares.append(Share(item, group.name, reported, total, group.colour, y + STEP / 2, head))
                 y += STEP
             y += HEAD_GAP
-        self.height += height
+        below += height
 
-
-def lay_out_shares(draft: Draft, title: str, notes: Sequence[str], panel_width: float) -> SharesPlan:
-    """Return the plan of drafted bars, each at its place."""
-
-    def edge_after(x: float, labels: Iterable[str], size: float) -> float:
-        widest = max((text_width(label, size) for label in labels), default=0.0)
-        return x + (math.ceil(widest) + COLUMN_GAP if widest else 0.0)
-
-    shares = draft.shares
-    head_x = edge_after(MARGIN, (line for lines, _ in draft.items for line in lines), TEXT_SIZE)
-    group_x = edge_after(head_x, (line for lines, _ in draft.heads for line in lines), SMALL_SIZE)
-    left = edge_after(group_x, (share.group for share in shares), SMALL_SIZE)
+    head_x = _edge_after(MARGIN, (line for lines, _ in items for line in lines), TEXT_SIZE)
+    group_x = _edge_after(head_x, (line for lines, _ in heads for line in lines), SMALL_SIZE)
+    left = _edge_after(group_x, (share.group for share in shares), SMALL_SIZE)
     right = left + panel_width
     text_x = right + COLUMN_GAP
-    width = float(math.ceil(text_x + max(text_width(share.text, SMALL_SIZE) for share in shares) + MARGIN))
-    above, below = title_lines(title, width), note_lines(notes, width)
-    top = MARGIN + title_height(above)
-    bottom = top + draft.height + ITEM_GAP / 2
-
-    def placed(labels: Sequence[Label]) -> tuple[Label, ...]:
-        return tuple((lines, snap(top + y)) for lines, y in labels)
-
+    width = math.ceil(text_x + max(text_width(share.text, SMALL_SIZE) for share in shares) + MARGIN)
+    around = surround(title, (), notes, float(width))
+    top, bottom = around.top, around.top + below + ITEM_GAP / 2
     return SharesPlan(
+        **around.closed(bottom + 5.0 + 2.2 * SMALL_SIZE),
         shares=tuple(replace(share, y=snap(top + share.y)) for share in shares),
-        items=placed(draft.items),
-        heads=placed(draft.heads),
-        rules=tuple(snap(top + y) for y in draft.rules),
+        items=tuple((lines, snap(top + y)) for lines, y in items),
+        heads=tuple((lines, snap(top + y)) for lines, y in heads),
+        rules=tuple(snap(top + y) for y in rules),
         panel=Panel(left, right, snap(top), snap(bottom), 0.0, 100.0, snap(top), snap(bottom)),
         head_x=head_x,
         group_x=group_x,
         text_x=text_x,
-        title=above,
-        notes=below,
-        width=width,
-        height=float(math.ceil(bottom + 5.0 + 2.2 * SMALL_SIZE + notes_height(below))),
     )
 
 
-BAR = 7.0
-TICKS = (0, 25, 50, 75, 100)
-Label = tuple[tuple[str, ...], float]
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """One bar: how many of a group report an item, and the middle of the bar in points.
-
-    `head` is what stands before a group that is made by two columns.
-    """
-
-    item: str
-    group: str
-    reported: int
-    total: int
-    colour: str
-    y: float
-    head: str = ""
-
-    @property
-    def fraction(self) -> float:
-        """Share of the group that reports the item."""
-        return self.reported / self.total
-
-    @property
-    def text(self) -> str:
-        """The share in words."""
-        return f"{self.reported} of {self.total} ({percent(settle(self.fraction))})"
-
-
-@dataclass(frozen=True, slots=True)
-class SharesPlan:
-    """What a figure of shares shows, with its places in points from the upper left corner.
-
-    Attributes
-    ----------
-    shares : tuple of Share
-        Bars from top to bottom.
-    items, heads : tuple of (tuple of str, float)
-        Lines of the name of each item, and of each head of groups, and their middle.
-    rules : tuple of float
-        Where a line parts two items.
-    panel : Panel
-        Where the bars stand, from 0 to 100 per cent.
-    head_x, group_x, text_x : float
-        Left edges of the heads, of the names of groups and of the shares in words.
-    title, notes : tuple of str
-        Lines above and below.
-    width, height : float
-        Size of the figure in points.
-    """
-
-    shares: tuple[Share, ...]
-    items: tuple[Label, ...]
-    heads: tuple[Label, ...]
-    rules: tuple[float, ...]
-    panel: Panel
-    head_x: float
-    group_x: float
-    text_x: float
-    title: tuple[str, ...]
-    notes: tuple[str, ...]
-    width: float
-    height: float
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the shares: item, head, group, reported, total, fraction."""
-        import pandas as pd
-
-        return pd.DataFrame(
-            [(s.item, s.head, s.group, s.reported, s.total, s.fraction) for s in self.shares],
-            columns=["item", "head", "group", "reported", "total", "fraction"],
-        )
+def _edge_after(x: float, labels: Iterable[str], size: float) -> float:
+    """Return where a column ends that begins at x; one without labels takes no room."""
+    widest = max((text_width(label, size) for label in labels), default=0.0)
+    return x + (math.ceil(widest) + COLUMN_GAP if widest else 0.0)
 
 
 def reported_shares_page(plan: SharesPlan) -> Page:
     """Return the page of a plan."""
     panel = plan.panel
-    items: list[Item] = title_items(plan.title)
+    items = plan.items_above()
     items += [Line(((MARGIN, y), (plan.width - MARGIN, y)), 0.25, FAINT) for y in plan.rules]
     for lines, y in plan.items:
         items += lines_of_text(MARGIN, y, lines, LINE_HEIGHT)
@@ -383,11 +309,16 @@ def reported_shares_page(plan: SharesPlan) -> Page:
         baseline = middle(share.y, SMALL_SIZE)
         items.append(Text(plan.group_x, baseline, share.group, SMALL_SIZE, colour=GREY))
         items.append(Text(plan.text_x, baseline, share.text, SMALL_SIZE))
-    items += note_items(plan.notes, plan.height)
-    ticks = tuple((float(tick), f"{tick} %") for tick in TICKS)
-    return make_page(plan.width, plan.height, items, panel, ticks)
+    return make_page(plan.width, plan.height, items + plan.items_below(), panel, TICKS)
 
 
 def _bar(left: float, right: float, y: float, colour: str) -> Area:
-    top, bottom = y - BAR / 2, y + BAR / 2
-    return Area(((left, top), (right, top), (right, bottom), (left, bottom)), colour, PALE, 0.3)
+    return rectangle(left, y - BAR / 2, right, y + BAR / 2, colour, PALE, 0.3)
+
+
+reported_shares = drawing(
+    reported_shares_plan,
+    SharesPlan,
+    reported_shares_page,
+    "Draw the shares of studies that report something.",
+)

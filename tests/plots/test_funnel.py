@@ -43,7 +43,7 @@ def test_contours_part_significant_from_other_studies(make_effects):
         for x, y in corners:
             on_edge = abs(x - null) == pytest.approx(z[p] * y)
             assert on_edge or x in (plan.axis.low, plan.axis.high)
-    assert [key.label for key in plan.keys][-4:] == [
+    assert [key.label for key in plan.legend][-4:] == [
         "p > 0.10",
         "0.05 < p < 0.10",
         "0.01 < p < 0.05",
@@ -57,7 +57,7 @@ def test_strata_have_colours_and_marks_of_their_own(make_effects):
     signs = {p.group: (p.colour, p.shape) for p in plan.points}
     assert len(signs) == len(results.strata)
     assert len(set(signs.values())) == len(signs)
-    labels = [key.label.replace("\N{NO-BREAK SPACE}", " ") for key in plan.keys]
+    labels = [key.label.replace("\N{NO-BREAK SPACE}", " ") for key in plan.legend]
     for stratum in results.strata:
         assert f"{stratum_words(stratum.levels)} (k = {stratum.k})" in labels
 
@@ -65,7 +65,7 @@ def test_strata_have_colours_and_marks_of_their_own(make_effects):
 def test_derived_values_are_hollow(make_effects, derived):
     plan = funnel_plan(make_effects(8, derived=derived(8)), by="source")
     assert [p.hollow for p in plan.points] == [False, False, True, True] * 2
-    assert "hollow: derived value" in [key.label for key in plan.keys]
+    assert "hollow: derived value" in [key.label for key in plan.legend]
 
 
 def test_a_standard_error_far_beyond_the_others_does_not_squash_them(make_effects):

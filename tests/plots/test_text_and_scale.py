@@ -26,7 +26,7 @@ from metaexo.plots.canvas.fonts import (
     wrap_to_width,
 )
 from metaexo.plots.canvas.page import Area, Dot, Text, overlapping, snap
-from metaexo.plots.canvas.scale import from_axis, linear_ticks, make_ticks, on_axis, place_of, robust_limits
+from metaexo.plots.canvas.scale import from_axis, make_ticks, on_axis, place_of, robust_limits, round_values
 from metaexo.plots.canvas.tables import lanes, levels_of
 from metaexo.plots.canvas.words import settle, shown, stratum_words
 from metaexo.plots.estimability import estimability_page
@@ -125,7 +125,7 @@ def test_tick_labels_never_touch():
 
 
 def test_linear_ticks_are_round_and_evenly_spaced():
-    assert linear_ticks(-0.31, 0.92, 8) == [-0.2, 0.0, 0.2, 0.4, 0.6, 0.8]
+    assert round_values(-0.31, 0.92, 8) == [-0.2, 0.0, 0.2, 0.4, 0.6, 0.8]
 
 
 def test_one_huge_interval_does_not_squash_the_others():

@@ -17,21 +17,14 @@ from metaexo.plots.canvas.fonts import (
     text_width,
     wrap_to_width,
 )
-from metaexo.plots.canvas.page import Area, Dot, Item, Line, Panel, Text, Ticks, middle
+from metaexo.plots.canvas.page import Align, Dot, Item, Line, Panel, Text, Ticks, middle, rectangle, snap
 from metaexo.plots.canvas.scale import Axis
 
 KEY_WIDTH = 14.0
 KEY_GAP = 5.0
-
-
-def axis_items(axis: Axis, panel: Panel, y: float, size: float, line: float) -> list[Item]:
-    """Return a horizontal axis with ticks, their labels and the name of the scale below."""
-    items: list[Item] = [Line(((panel.left, y), (panel.right, y)))]
-    for tick in axis.ticks:
-        x = panel.x(tick.value)
-        items.append(Line(((x, y), (x, y + 3.0))))
-        items.append(Text(x, y + 5.0 + 0.9 * SMALL_SIZE, tick.label, SMALL_SIZE, align="center"))
-    return items + axis_label(axis, panel, y, size, line)
+COLUMN_GAP = 12.0
+EDGE_LETTERS = 7.0
+TICK_HEIGHT = 5.0 + 1.3 * SMALL_SIZE
 
 
 def ticks_of(axis: Axis) -> Ticks:
@@ -39,14 +32,73 @@ def ticks_of(axis: Axis) -> Ticks:
     return tuple((math.exp(t.value) if axis.log else t.value, t.label) for t in axis.ticks)
 
 
-def axis_label(axis: Axis, panel: Panel, y: float, size: float, line: float) -> list[Item]:
+def axis_label(
+    axis: Axis, panel: Panel, y: float, size: float = TEXT_SIZE, line: float = LINE_HEIGHT
+) -> list[Item]:
     """Return the name of the scale, below the ticks of an axis at y."""
     items: list[Item] = []
-    y += 5.0 + 1.3 * SMALL_SIZE
+    y += TICK_HEIGHT
     centre = (panel.left + panel.right) / 2
     for i, text in enumerate(wrap_to_width(axis.label, panel.right - panel.left, size)):
         items.append(Text(centre, y + (i + 0.9) * line, text, size, align="center"))
     return items
+
+
+def axis_height(axis: Axis, width: float, more: float = 0.6) -> float:
+    """Return the height of ticks and name of an axis of a width, with as many lines `more` of room."""
+    return TICK_HEIGHT + (len(wrap_to_width(axis.label, width, TEXT_SIZE)) + more) * LINE_HEIGHT
+
+
+def panel_of(axis: Axis, left: float, right: float, top: float, bottom: float) -> Panel:
+    """Return the panel of an axis whose vertical places are points of the page."""
+    top, bottom = snap(top), snap(bottom)
+    return Panel(snap(left), snap(right), top, bottom, axis.low, axis.high, top, bottom, axis.log)
+
+
+def upright_line(
+    axis: Axis,
+    panel: Panel,
+    place: float | None,
+    width: float,
+    colour: str,
+    dash: tuple[float, ...] = (),
+) -> list[Item]:
+    """Return a line from top to bottom of a panel at a place of its axis; none if the axis ends before it."""
+    if place is None or not axis.low <= place <= axis.high:
+        return []
+    x = panel.x(place)
+    return [Line(((x, panel.top), (x, panel.bottom)), width, colour, dash)]
+
+
+def mark_at_the_edge(panel: Panel, left: bool, y: float, size: float, colour: str, width: float = 0.9) -> Dot:
+    """Return the hollow triangle of a value that lies outside the axis."""
+    x = panel.left + size / 2 if left else panel.right - size / 2
+    return Dot(x, y, "left" if left else "right", size, WHITE, colour, width)
+
+
+def value_at_the_edge(panel: Panel, left: bool, y: float, mark: float, text: str, colour: str) -> Text:
+    """Return the value beside the mark, of a size, of what lies outside the axis."""
+    align: Align = "left" if left else "right"
+    x = panel.left + (mark + 2.0) if left else panel.right - (mark + 2.0)
+    return Text(x, middle(y, EDGE_LETTERS), text, EDGE_LETTERS, colour=colour, align=align)
+
+
+def text_columns(
+    titles: Sequence[str], texts: Sequence[Sequence[str]], x: float
+) -> tuple[tuple[str, float], ...]:
+    """Return headings and right edges of columns of texts that begin at x; one without texts is left out."""
+    columns: list[tuple[str, float]] = []
+    for title, cells in zip(titles, texts, strict=True):
+        if cells:
+            widths = [text_width(title, TEXT_SIZE, True), *(text_width(cell, TEXT_SIZE) for cell in cells)]
+            x += COLUMN_GAP + math.ceil(max(widths))
+            columns.append((title, x))
+    return tuple(columns)
+
+
+def column_headings(columns: Sequence[tuple[str, float]], panel: Panel) -> list[Item]:
+    """Return the headings of columns of texts beside a panel."""
+    return [Text(x, panel.top - 4.5, title, TEXT_SIZE, True, align="right") for title, x in columns]
 
 
 def title_lines(title: str, width: float, size: float = TEXT_SIZE) -> tuple[str, ...]:
@@ -137,7 +189,7 @@ def legend_items(
     return items
 
 
-def legend_rows(keys: Sequence[Key], width: float, size: float) -> tuple[tuple[Key, ...], ...]:
+def legend_rows(keys: Sequence[Key], width: float, size: float = TEXT_SIZE) -> tuple[tuple[Key, ...], ...]:
     """Return a legend in rows, as many keys side by side as a page of a width in points holds."""
     rows: list[list[Key]] = []
     x = width
@@ -151,13 +203,17 @@ def legend_rows(keys: Sequence[Key], width: float, size: float) -> tuple[tuple[K
     return tuple(tuple(row) for row in rows)
 
 
-def legend_rows_height(rows: Sequence[Sequence[Key]], line: float) -> float:
+def legend_rows_height(rows: Sequence[Sequence[Key]], line: float = LINE_HEIGHT) -> float:
     """Return the height of a legend in rows."""
     return (len(rows) + 0.5) * line if rows else 0.0
 
 
 def legend_rows_items(
-    rows: Sequence[Sequence[Key]], left: float, y: float, size: float, line: float
+    rows: Sequence[Sequence[Key]],
+    left: float,
+    y: float,
+    size: float = TEXT_SIZE,
+    line: float = LINE_HEIGHT,
 ) -> list[Item]:
     """Return a legend in rows whose upper left corner stands at left, y."""
     items: list[Item] = []
@@ -181,9 +237,9 @@ def _lines(key: Key, size: float, letters: float) -> int:
 def _sign(key: Key, x: float, y: float) -> list[Item]:
     half = KEY_WIDTH / 2
     if key.shape == "area":
-        corners = ((x - half, y - 4), (x + half, y - 4), (x + half, y + 4), (x - half, y + 4))
-        patch = [Area(corners, key.colour, WHITE, 0.3, key.hatch)] if key.hatch else []
-        return [*patch, Area(corners, "none" if key.hatch else key.colour, INK, 0.3)]
+        place = (x - half, y - 4, x + half, y + 4)
+        patch = [rectangle(*place, key.colour, WHITE, 0.3, key.hatch)] if key.hatch else []
+        return [*patch, rectangle(*place, "none" if key.hatch else key.colour, INK, 0.3)]
     if key.shape == "line":
         return [Line(((x - half, y), (x + half, y)), 0.9, key.colour, key.dash)]
     if key.shape:

@@ -239,6 +239,27 @@ def lines_of_text(
     ]
 
 
+def rectangle(
+    left: float,
+    top: float,
+    right: float,
+    bottom: float,
+    fill: str,
+    edge: str | None = None,
+    width: float = 0.8,
+    hatch: str = "",
+) -> Area:
+    """Return a filled rectangle."""
+    corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+    return Area(corners, fill, edge, width, hatch)
+
+
+def arrow(x: float, y: float, left: bool, size: float, colour: str) -> Area:
+    """Return the head of an arrow with its tip at a place."""
+    back = x + (size if left else -size)
+    return Area(((x, y), (back, y - size / 2), (back, y + size / 2)), colour)
+
+
 def cut_polygon(corners: Sequence[Point], edge: float, keep_above: bool) -> list[Point]:
     """Return the part of a polygon on one side of a vertical edge.
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from metaexo.formatting import MINUS
 from metaexo.plots.canvas.fonts import SMALL_SIZE, text_width
 from metaexo.plots.canvas.words import power_label, settle
 
+Side = Literal["", "left", "right"]
 # Ranges that an axis need not show as a whole.
 DIFFERENCES = ("Risk difference", "Arcsine difference")
 PART = 0.25
@@ -129,6 +131,14 @@ def axis_between(
     return Axis(low, high, make_ticks(measure, low, high, width), reference, label, measure.display_log)
 
 
+def side_of(axis: Axis, place: float) -> Side:
+    """Return on which side of an axis a place lies; empty if it is on it."""
+    slack = 1e-9 * (axis.high - axis.low)
+    if axis.low - slack <= place <= axis.high + slack:
+        return ""
+    return "left" if place < axis.low else "right"
+
+
 def whole_range(measure: Measure, low: float, high: float) -> tuple[float, float]:
     """Return the ends of an axis of a measure with a range: the whole of it, unless a part is enough.
 
@@ -197,13 +207,18 @@ def make_ticks(measure: Measure, low: float, high: float, width: float) -> tuple
     return ticks[:1]
 
 
-def linear_ticks(low: float, high: float, most: int = 8) -> list[float]:
+def round_values(low: float, high: float, most: int = 8) -> list[float]:
     """Return round values within the limits, at steps of 1, 2 or 5 times a power of ten."""
     for step in _steps(high - low):
         first, last = np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9)
         if last - first + 1 <= most:
             return [settle(i * step) for i in range(int(first), int(last) + 1)]
     return []
+
+
+def linear_ticks(low: float, high: float, most: int = 8) -> tuple[Tick, ...]:
+    """Return ticks at round values within the limits of a linear axis."""
+    return tuple(Tick(value, tick_label(value)) for value in round_values(low, high, most))
 
 
 def tick_label(value: float) -> str:
@@ -222,7 +237,7 @@ def tick_label(value: float) -> str:
 def _candidates(measure: Measure, low: float, high: float) -> list[list[float]]:
     """Return lists of round shown values, the densest first."""
     shown_low, shown_high = from_axis(measure, low), from_axis(measure, high)
-    linear = [linear_ticks(shown_low, shown_high, most) for most in (8, 7, 6, 5, 4, 3, 2)]
+    linear = [round_values(shown_low, shown_high, most) for most in (8, 7, 6, 5, 4, 3, 2)]
     if not measure.display_log or shown_low <= 0 or not math.isfinite(shown_high):
         return linear
     logs = [_log_values(shown_low, shown_high, mantissas) for mantissas in ((1, 2, 5), (1, 3), (1,))]

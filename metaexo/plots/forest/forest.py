@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
@@ -11,12 +11,13 @@ from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.inputs import check_choice
 from metaexo.models.censored.fit import CensoredResults
 from metaexo.models.multilevel.results import MultilevelResults
-from metaexo.plots.arguments import Column, checked, plan_of
+from metaexo.plots.arguments import Column, checked
+from metaexo.plots.canvas.figure import drawing
 from metaexo.plots.canvas.fonts import TEXT_SIZE
 from metaexo.plots.forest.censored import rows_of_censored
 from metaexo.plots.forest.clusters import rows_of_multilevel
-from metaexo.plots.forest.layout import Look, lay_out
-from metaexo.plots.forest.page import draw_forest
+from metaexo.plots.forest.layout import Look, at_limits, lay_out
+from metaexo.plots.forest.page import forest_page
 from metaexo.plots.forest.plan import ForestPlan
 from metaexo.plots.forest.rows import (
     Choices,
@@ -26,9 +27,6 @@ from metaexo.plots.forest.rows import (
     rows_of_fit,
     rows_of_strata,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 LEAST_ROW = 1.22
 MOST_ROWS = 2000  # a page of more rows is taller than 10 metres, and no PNG of it can be written
@@ -162,6 +160,7 @@ def forest_plan(
     ['study', 'study', 'study', 'spacer', 'total', 'prediction']
     >>> plan.rows[0].cells["estimate"]
     ('0.20', '[−0.08 to', '0.48]')
+    >>> ax = mx.plots.forest(plan)
     """
     if weights is not None:
         check_choice("weights", weights, WEIGHTS)
@@ -252,34 +251,4 @@ def _no_forest(what: str) -> InputError:
     )
 
 
-@checked
-def forest(results: Any, ax: Axes | None = None, **choices: Any) -> Axes:
-    """Draw a forest plot.
-
-    Parameters
-    ----------
-    results : ForestPlan, or what :func:`forest_plan` takes
-        What is shown; a plan is drawn as it is.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw: the whole figure takes the place of these Axes, and they become its panel. Axes smaller
-        than the plan shrink everything alike. Default: a figure of the planned size, apart from pyplot.
-    **choices
-        As for :func:`forest_plan`.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        `ax`, or the new Axes, which are those of the panel: the horizontal coordinate is the effect as it is
-        shown (a risk ratio, on a logarithmic axis), the vertical one is that of the plan. `ax.set_xlim` draws
-        the figure anew at other limits.
-
-    Examples
-    --------
-    >>> import metaexo as mx
-    >>> es = mx.EffectSizes([0.2, 0.6, 0.1], [0.02, 0.05, 0.03])
-    >>> ax = mx.plots.forest(es, title="Three studies")
-    >>> ax.figure.get_size_inches().round(1)
-    array([...])
-    """
-    plan = plan_of(ForestPlan, forest_plan, results, choices)
-    return draw_forest(plan, ax)
+forest = drawing(forest_plan, ForestPlan, forest_page, "Draw a forest plot.", at_limits=at_limits)

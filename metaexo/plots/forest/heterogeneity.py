@@ -13,22 +13,24 @@ from metaexo.effects.measure import Measure, get_measure
 from metaexo.errors import InputError
 from metaexo.inputs import read_numbers
 from metaexo.numeric.tails import normal_quantile
-from metaexo.plots.arguments import Column, checked, plan_of
+from metaexo.plots.arguments import Column, checked
+from metaexo.plots.canvas.figure import drawing, passing
 from metaexo.plots.canvas.scale import on_axis, place_of
 from metaexo.plots.canvas.tables import column_of
 from metaexo.plots.canvas.words import words
 from metaexo.plots.forest.forest import forest_plan
-from metaexo.plots.forest.page import draw_forest
+from metaexo.plots.forest.layout import at_limits
+from metaexo.plots.forest.page import forest_page
 from metaexo.plots.forest.plan import ForestPlan
 from metaexo.plots.forest.rows import ReadyEffects
 from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 
 @checked
+@passing(forest_plan)
 def heterogeneity_plan(
     table: pd.DataFrame,
     *,
@@ -91,6 +93,7 @@ def heterogeneity_plan(
     >>> plan = mx.plots.heterogeneity_plan(table, measure="RR")
     >>> [row.cells["estimate"] for row in plan.rows]
     [('0.50', '[0.30 to', '0.90]'), ('0.80', '[0.60 to', '1.10]')]
+    >>> ax = mx.plots.heterogeneity(plan)
     """
     record = get_measure(measure)
     values = [read_numbers(column_of(table, name), name, ndim=1) for name in (estimate, low, high)]
@@ -110,34 +113,6 @@ def heterogeneity_plan(
     return forest_plan(ready, columns=columns, by=by, level=level, label_title=label_title, **choices)
 
 
-@checked
-def heterogeneity(table: pd.DataFrame | ForestPlan, ax: Axes | None = None, **choices: Any) -> Axes:
-    """Draw ready estimates with their intervals, nothing pooled.
-
-    Parameters
-    ----------
-    table : DataFrame or ForestPlan
-        What is shown; a plan is drawn as it is.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; default: a figure of the planned size, apart from pyplot.
-    **choices
-        As for :func:`heterogeneity_plan`.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        `ax`, or the new Axes.
-
-    Examples
-    --------
-    >>> import pandas as pd, metaexo as mx
-    >>> table = pd.DataFrame({"label": ["Li 2020"], "estimate": [0.5], "low": [0.3], "high": [0.9]})
-    >>> ax = mx.plots.heterogeneity(table, measure="RR")
-    """
-    plan = plan_of(ForestPlan, heterogeneity_plan, table, choices)
-    return draw_forest(plan, ax)
-
-
 def _check(table: pd.DataFrame, values: Sequence[Array]) -> None:
     """Raise for rows whose estimate is missing or lies outside its interval."""
     bad = [
@@ -152,3 +127,12 @@ def _check(table: pd.DataFrame, values: Sequence[Array]) -> None:
             "look these rows up in the source",
             bad,
         )
+
+
+heterogeneity = drawing(
+    heterogeneity_plan,
+    ForestPlan,
+    forest_page,
+    "Draw ready estimates with their intervals, nothing pooled.",
+    at_limits=at_limits,
+)

@@ -10,8 +10,8 @@ from typing import Literal
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.formatting import plural
 from metaexo.plots.canvas.fonts import MARGIN, SMALL_SIZE, TEXT_SIZE, plain, text_width, wrap, wrap_to_width
-from metaexo.plots.canvas.furniture import note_lines, notes_height, title_height, title_lines
-from metaexo.plots.canvas.page import Panel, snap
+from metaexo.plots.canvas.furniture import note_lines, notes_height, panel_of, title_height, title_lines
+from metaexo.plots.canvas.page import snap
 from metaexo.plots.canvas.scale import (
     Axis,
     axis_between,
@@ -20,11 +20,12 @@ from metaexo.plots.canvas.scale import (
     on_axis,
     place_of,
     robust_limits,
+    side_of,
     tick_label,
     whole_range,
 )
 from metaexo.plots.canvas.words import level_words
-from metaexo.plots.forest.plan import ForestPlan, ForestRow, Mark, PlacedColumn, Side, SpanningHead
+from metaexo.plots.forest.plan import ForestPlan, ForestRow, Mark, PlacedColumn, SpanningHead
 from metaexo.plots.forest.rows import ESTIMATE, LABEL, SPAN_LETTERS, WEIGHT, Rows
 
 TITLE_LETTERS = 18
@@ -76,17 +77,7 @@ def lay_out(found: Rows, look: Look) -> ForestPlan:
         placed.append(replace(_cut(row, axis), y=snap(y + height / 2), height=snap(height)))
         y += height
     axis_y = y + 3.0
-    panel = Panel(
-        snap(panel_left),
-        snap(panel_left + look.panel_width),
-        snap(rule_y),
-        snap(axis_y),
-        axis.low,
-        axis.high,
-        snap(rule_y),
-        snap(axis_y),
-        axis.log,
-    )
+    panel = panel_of(axis, panel_left, panel_left + look.panel_width, rule_y, axis_y)
     sides = _sides(found, look)
     below = len(wrap_to_width(axis.label, look.panel_width, size)) + max(len(s) for s in sides)
     y = axis_y + 5.0 + 1.3 * SMALL_SIZE + below * line + 0.6 * line
@@ -298,29 +289,15 @@ def _bounds(mark: Mark | None) -> tuple[float, float] | None:
     return None if low is None or high is None else (low, high)
 
 
-def with_limits(plan: ForestPlan, low: float, high: float) -> ForestPlan:
-    """Return the plan with another axis: marks cut where it ends, ticks, and the note on what lies beyond.
-
-    Parameters
-    ----------
-    plan : ForestPlan
-        The plan.
-    low, high : float
-        Ends of the axis on its own scale (logarithms on a logarithmic axis).
-    """
+def at_limits(plan: ForestPlan, left: float, right: float, *_: float) -> ForestPlan:
+    """Return the plan with another axis: marks cut where it ends, ticks, and the note on what lies beyond."""
+    low, high = on_axis(plan.measure, left), on_axis(plan.measure, right)
     width = plan.panel.right - plan.panel.left
     axis = axis_between(plan.measure, low, high, plan.axis.reference, plan.axis.label, width)
     rows = tuple(_cut(row, axis) for row in plan.rows)
-    before, now = (note_lines(_beyond_notes(some), plan.width) for some in (plan.rows, rows))
-    notes = (*plan.notes[: len(plan.notes) - len(before)], *now)
-    return replace(
-        plan,
-        axis=axis,
-        panel=replace(plan.panel, x_low=low, x_high=high),
-        rows=rows,
-        notes=notes,
-        height=plan.height + float(math.ceil(notes_height(notes) - notes_height(plan.notes))),
-    )
+    panel = replace(plan.panel, x_low=low, x_high=high)
+    now = plan.with_notes(_beyond_notes(plan.rows), _beyond_notes(rows))
+    return replace(plan, axis=axis, panel=panel, rows=rows, notes=now.notes, height=now.height)
 
 
 def _cut(row: ForestRow, axis: Axis) -> ForestRow:
@@ -328,13 +305,9 @@ def _cut(row: ForestRow, axis: Axis) -> ForestRow:
     mark = row.mark
     if mark is None:
         return row
-    slack = 1e-9 * (axis.high - axis.low)
-    least, most = axis.low - slack, axis.high + slack
-    beyond: Side = ""
-    if mark.estimate is not None and not least <= mark.estimate <= most:
-        beyond = "left" if mark.estimate < least else "right"
-    cut_low = mark.low is not None and mark.low < least
-    cut_high = mark.high is not None and mark.high > most
+    beyond = "" if mark.estimate is None else side_of(axis, mark.estimate)
+    cut_low = mark.low is not None and side_of(axis, mark.low) == "left"
+    cut_high = mark.high is not None and side_of(axis, mark.high) == "right"
     return replace(row, mark=replace(mark, cut_low=cut_low, cut_high=cut_high, beyond=beyond))
 
 

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from metaexo.formatting import MISSING
-from metaexo.plots.canvas.canvas import draw
 from metaexo.plots.canvas.fonts import (
     FAINT,
     GREY,
@@ -24,7 +22,13 @@ from metaexo.plots.canvas.fonts import (
     text_width,
     wrap_to_width,
 )
-from metaexo.plots.canvas.furniture import axis_label, note_items, ticks_of, title_items
+from metaexo.plots.canvas.furniture import (
+    axis_label,
+    note_items,
+    ticks_of,
+    title_items,
+    upright_line,
+)
 from metaexo.plots.canvas.page import (
     Align,
     Area,
@@ -39,13 +43,9 @@ from metaexo.plots.canvas.page import (
     make_page,
     middle,
 )
-from metaexo.plots.canvas.scale import on_axis
-from metaexo.plots.forest.layout import SPAN_GAP, is_bold, with_limits
+from metaexo.plots.forest.layout import SPAN_GAP, is_bold
 from metaexo.plots.forest.plan import ForestPlan, ForestRow, Mark, PlacedColumn
 from metaexo.plots.forest.rows import ESTIMATE
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 STUDY = PALETTE[0]
 ARROW = 5.0
@@ -61,35 +61,14 @@ RISK = {
 
 def forest_page(plan: ForestPlan) -> Page:
     """Return the page of a plan."""
-    items: list[Item] = [*_lines_behind(plan), *_header(plan)]
+    items = upright_line(plan.axis, plan.panel, plan.axis.reference, 0.8, PALE)
+    items += upright_line(plan.axis, plan.panel, plan.pooled, 0.7, GREY, (3.0, 2.0))
+    items += _header(plan)
     for row in plan.rows:
         items += _row(plan, row)
     items += axis_label(plan.axis, plan.panel, plan.axis_y, plan.size, plan.line)
     items += _words_below(plan)
     return make_page(plan.width, plan.height, items, plan.panel, ticks_of(plan.axis))
-
-
-def draw_forest(plan: ForestPlan, ax: Axes | None) -> Axes:
-    """Draw a plan; at other limits of the Axes it is drawn anew."""
-
-    def again(low: float, high: float, *_: float) -> Page:
-        ends = (on_axis(plan.measure, low), on_axis(plan.measure, high))
-        return forest_page(with_limits(plan, *ends))
-
-    return draw(forest_page(plan), ax, again)
-
-
-def _lines_behind(plan: ForestPlan) -> list[Item]:
-    """Return the reference line and the line of the overall effect."""
-    items: list[Item] = []
-    panel = plan.panel
-    if plan.axis.reference is not None and plan.axis.low <= plan.axis.reference <= plan.axis.high:
-        x = panel.x(plan.axis.reference)
-        items.append(Line(((x, plan.rule_y), (x, plan.axis_y)), 0.8, PALE))
-    if plan.pooled is not None and plan.axis.low <= plan.pooled <= plan.axis.high:
-        x = panel.x(plan.pooled)
-        items.append(Line(((x, plan.rule_y), (x, plan.axis_y)), 0.7, GREY, (3.0, 2.0)))
-    return items
 
 
 def _header(plan: ForestPlan) -> list[Item]:

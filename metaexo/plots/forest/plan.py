@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from metaexo.effects.measure import Measure
 from metaexo.errors import UnknownChoiceError
 from metaexo.plots.arguments import ColumnKind
+from metaexo.plots.canvas.figure import Plan
 from metaexo.plots.canvas.page import Panel
-from metaexo.plots.canvas.scale import Axis, from_axis
+from metaexo.plots.canvas.scale import Axis, Side, from_axis
 
 if TYPE_CHECKING:
     import pandas as pd
 
 RowKind = Literal["study", "head", "cluster", "subtotal", "total", "prediction", "note", "spacer", "rule"]
 Shape = Literal["square", "circle", "diamond", "bar", "open"]
-Side = Literal["", "left", "right"]
 Order = Literal["given", "estimate", "precision"]
 
 
@@ -134,8 +134,8 @@ class SpanningHead:
     rule_y: float
 
 
-@dataclass(frozen=True, slots=True)
-class ForestPlan:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForestPlan(Plan):
     """All that a forest plot shows, with its places in points from the upper left corner.
 
     Attributes
@@ -158,10 +158,6 @@ class ForestPlan:
         Overall effect, for the dashed line; its place on the axis.
     sides : tuple of str
         What a value left and right of the reference line favours; empty strings if nothing is said.
-    title, notes : tuple of str
-        Lines above and below.
-    width, height : float
-        Size of the figure in points.
     rule_y, axis_y : float
         Places of the rule below the headings and of the axis.
     size, line : float
@@ -177,10 +173,6 @@ class ForestPlan:
     panel: Panel
     pooled: float | None
     sides: tuple[tuple[str, ...], tuple[str, ...]]
-    title: tuple[str, ...]
-    notes: tuple[str, ...]
-    width: float
-    height: float
     rule_y: float
     axis_y: float
     size: float

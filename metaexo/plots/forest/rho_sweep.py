@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -10,16 +10,16 @@ from metaexo.effects.conversions.scales import back_pooled
 from metaexo.errors import InputError
 from metaexo.formatting import number, plural
 from metaexo.models.multilevel.presets import RhoSweep
-from metaexo.plots.arguments import Column, checked, plan_of
+from metaexo.plots.arguments import Column, checked
+from metaexo.plots.canvas.figure import drawing, passing
 from metaexo.plots.forest.heterogeneity import heterogeneity_plan
-from metaexo.plots.forest.page import draw_forest
+from metaexo.plots.forest.layout import at_limits
+from metaexo.plots.forest.page import forest_page
 from metaexo.plots.forest.plan import ForestPlan
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 @checked
+@passing(heterogeneity_plan)
 def rho_sweep_plan(sweep: RhoSweep, **choices: Any) -> ForestPlan:
     """Return what a plot of a sweep over assumed correlations shows, without drawing it.
 
@@ -48,9 +48,10 @@ def rho_sweep_plan(sweep: RhoSweep, **choices: Any) -> ForestPlan:
     >>> import metaexo as mx
     >>> y = [0.3, 0.5, 0.9, 0.7, 0.1, -0.1, 0.4, 0.6, 0.2, 0.3, 0.8, 0.5]
     >>> es = mx.EffectSizes(y, [0.02, 0.03, 0.04] * 4, study=list("aabbccddeeff"))
-    >>> plan = rho_sweep_plan(mx.rho_sweep(es, [0.0, 0.5, 0.9]))
+    >>> plan = mx.plots.rho_sweep_plan(mx.rho_sweep(es, [0.0, 0.5, 0.9]))
     >>> [row.cells["estimate"][0] for row in plan.rows if row.kind == "study"]
     ['0.43', '0.43', '0.43']
+    >>> ax = mx.plots.rho_sweep(plan)
     """
     if not isinstance(sweep, RhoSweep):
         raise InputError(f"{type(sweep).__name__} is no sweep", "what mx.rho_sweep(...) returns")
@@ -79,30 +80,10 @@ def rho_sweep_plan(sweep: RhoSweep, **choices: Any) -> ForestPlan:
     return heterogeneity_plan(table, **(settings | choices))
 
 
-@checked
-def rho_sweep(sweep: RhoSweep | ForestPlan, ax: Axes | None = None, **choices: Any) -> Axes:
-    """Draw estimates at each assumed correlation of effects of one study.
-
-    Parameters
-    ----------
-    sweep : RhoSweep or ForestPlan
-        What is shown; a plan is drawn as it is.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; default: a figure of the planned size, apart from pyplot.
-    **choices
-        As for :func:`rho_sweep_plan`.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The axes that were drawn on.
-
-    Examples
-    --------
-    >>> import metaexo as mx
-    >>> y = [0.3, 0.5, 0.9, 0.7, 0.1, -0.1, 0.4, 0.6, 0.2, 0.3, 0.8, 0.5]
-    >>> es = mx.EffectSizes(y, [0.02, 0.03, 0.04] * 4, study=list("aabbccddeeff"))
-    >>> ax = rho_sweep(mx.rho_sweep(es, [0.0, 0.5, 0.9]))
-    """
-    plan = plan_of(ForestPlan, rho_sweep_plan, sweep, choices)
-    return draw_forest(plan, ax)
+rho_sweep = drawing(
+    rho_sweep_plan,
+    ForestPlan,
+    forest_page,
+    "Draw estimates at each assumed correlation of effects of one study.",
+    at_limits=at_limits,
+)
