@@ -103,7 +103,7 @@ def draw_sizes(analysis: Analysis, sizes: pd.DataFrame) -> None:
 def draw_explained(analysis: Analysis, explained: pd.DataFrame) -> None:
     alone = explained[explained["given"] == "alone"]
     found = alone.assign(what="of the factor")
-    chance = alone.assign(what="of labels dealt at random", share=alone["chance"], low=np.nan, high=np.nan)
+    chance = alone.assign(what="of permuted labels", share=alone["chance"], low=np.nan, high=np.nan)
     table = pd.concat([found, chance])
     table = table.assign(**{c: 100 * table[c].astype(float) for c in ("share", "low", "high")})
     ax = mx.plots.interval_strip(
@@ -118,7 +118,7 @@ def draw_explained(analysis: Analysis, explained: pd.DataFrame) -> None:
         cells={"k": "Sizes", "m": "Laboratories"},
         row_title="Sizes taken / factor",
         row_order=list(FACTORS.values()),
-        by_order=["of the factor", "of labels dealt at random"],
+        by_order=["of the factor", "of permuted labels"],
         axis_label="Share of the variance of log size (%)",
         notes=["Bars: 95 % percentile intervals of a bootstrap of whole laboratories."],
     )
@@ -164,7 +164,7 @@ def statement(
         f"{number(spread.within_sd)}: {percent(spread.share_between)} of the variance lies between "
         "laboratories. Without sampling variances these stand in the places of τ and I².",
         shares_table(explained),
-        "Factors that explain more than labels dealt at random to other laboratories do in 95 % of deals: "
+        "Factors that explain more than labels permuted between laboratories do in 95 % of permutations: "
         f"{', '.join(clear) or 'none'}. Factors are confounded with laboratories and with each other; a "
         "factor that the others tell completely has no share of its own, and a level of one laboratory takes "
         "no part.",

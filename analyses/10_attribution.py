@@ -101,7 +101,7 @@ def verdict_row(name, result):
     used, explained = result.estimability.used, result.explained
     return {
         "data": name,
-        "factors": " + ".join(result.factors),
+        "factors": " + ".join(result.by),
         "effects": result.effects.k,
         "studies": result.effects.m,
         "effects_used": used.k,
@@ -144,7 +144,7 @@ def summarise(analysis, found):
         f"they are rough: 95 % intervals stand in `10_shares.csv`. {NO_VARIANCES}"
     )
     analysis.write_summary(
-        'What this does not show. "Neither" means that no more was found than labels dealt at random would '
+        'What this does not show. "Neither" means that no more was found than permuted labels would '
         "explain, not that source and method do not matter: with twenty studies a factor that makes more "
         "than half of the variance is found in four data sets of ten. Outcome families are put together "
         "here, and pooled estimates of reviews share primary studies."

@@ -31,7 +31,7 @@ from metaexo.heterogeneity import attribution_verdict
 from metaexo.heterogeneity.attribution import draws as attribution_draws
 
 HERE = Path(__file__).parent
-SEED, REPEATS, DEALS, INTERVAL_REPEATS, DRAWS = 20261122, 250, 199, 60, 200
+SEED, REPEATS, PERMUTATIONS, INTERVAL_REPEATS, DRAWS = 20261122, 250, 199, 60, 200
 SIZES = (5, 10, 20, 50, 100, 200)
 INTERVAL_SIZES = (10, 20, 50)
 UNEQUAL_SIZES, UNEQUAL_REPEATS = (20, 50, 100), 1000
@@ -107,7 +107,8 @@ def verdicts(name: str, m: int, repeats: int = REPEATS) -> Counter[str]:
     """Return how often each verdict is given under one truth and number of studies."""
     rng = np.random.default_rng([SEED, m, list(TRUTHS).index(name)])
     return Counter(
-        attribution_verdict(simulate(TRUTHS[name], m, rng), deals=DEALS, seed=i).kind for i in range(repeats)
+        attribution_verdict(simulate(TRUTHS[name], m, rng), permutations=PERMUTATIONS, seed=i).kind
+        for i in range(repeats)
     )
 
 
@@ -118,7 +119,9 @@ def unequal_row(name: str, m: int, repeats: int = UNEQUAL_REPEATS) -> dict[str, 
     row: dict[str, object] = {"what is true": UNEQUAL[name].words, "studies": m}
     for words, prior in (("studentised", attribution_draws.PRIOR), ("plain", PLAIN)):
         with mock.patch.object(attribution_draws, "PRIOR", prior):
-            kinds = [attribution_verdict(es, deals=DEALS, seed=i).kind for i, es in enumerate(sets)]
+            kinds = [
+                attribution_verdict(es, permutations=PERMUTATIONS, seed=i).kind for i, es in enumerate(sets)
+            ]
         false = float(np.mean([kind in ("source", "isolation", "both") for kind in kinds]))
         row |= {words: false, f"{words}_se": np.sqrt(false * (1 - false) / repeats)}
     return row | {"repeats": repeats}
@@ -163,7 +166,7 @@ def interval_row(name: str, m: int, repeats: int, draws: int) -> dict[str, objec
     rows = []
     for i in range(repeats):
         es = simulate(truth, m, rng)
-        found = mx.attribute_heterogeneity(es, draws=draws, deals=19, seed=i)
+        found = mx.attribute_heterogeneity(es, draws=draws, permutations=19, seed=i)
         aims = true_shares(truth, found.used)
         for factor, aim in aims.items():
             part = next((p for p in found.parts if p.name == factor and p.low is not None), None)

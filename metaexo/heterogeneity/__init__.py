@@ -3,7 +3,8 @@
 from metaexo.heterogeneity.attribution.attribution import attribute_heterogeneity, attribution_verdict
 from metaexo.heterogeneity.attribution.confounding import Confounding, confounding
 from metaexo.heterogeneity.attribution.estimability import Estimability, estimability
-from metaexo.heterogeneity.attribution.record import AttributionResults, Part
+from metaexo.heterogeneity.attribution.record import Part
+from metaexo.heterogeneity.attribution.results import AttributionResults
 from metaexo.heterogeneity.attribution.verdicts import Verdict
 from metaexo.heterogeneity.repeatability import Repeatability, repeatability
 from metaexo.heterogeneity.strata.comparisons import (

@@ -72,7 +72,7 @@ CUT_OFF = (
 AT_THE_END = "A share outside its interval is shown at the nearer end of it."
 DRAWN = (
     "Lines: {level} intervals of {draws} draws from the fitted model, within what is possible. P(zero): "
-    "share of the draws not above zero. p: whole studies dealt to labels at random, given the other factors."
+    "share of the draws not above zero. p: permutations of whole studies, given the other factors."
 )
 ROW, HEAD, BLOCK_GAP, BAR, DOT = 15.0, 16.0, 8.0, 11.0, 5.0
 WORDS_ALONE = 430.0
@@ -240,7 +240,7 @@ def attribution_plan(
 
 def _colours(results: Iterable[AttributionResults]) -> dict[str, str]:
     """Return a colour for each factor, the same in all data sets."""
-    factors = dict.fromkeys(factor for result in results for factor in result.factors)
+    factors = dict.fromkeys(factor for result in results for factor in result.by)
     return {factor: FACTORS[i % len(FACTORS)] for i, factor in enumerate(factors)}
 
 
@@ -264,7 +264,7 @@ def _bars(result: AttributionResults, colours: Mapping[str, str]) -> list[Attrib
     shapley = [p for p in result.parts if p.kind in ("factor", "interaction", "unexplained")]
     if any(p.share is not None for p in shapley if p.kind == "factor"):
         bars = [_bar(ORDERS, result, shapley, [p.share for p in shapley], colours)]
-        if len(result.factors) > 1:
+        if len(result.by) > 1:
             own = [p for p in result.parts if p.kind in ("only", "common", "interaction")]
             own.sort(key=lambda p: ("only", "common", "interaction").index(p.kind))
             own += [p for p in shapley if p.kind == "unexplained"]
@@ -331,7 +331,7 @@ def _words_and_colour(part: Part, result: AttributionResults, colours: Mapping[s
         return PARTS[2], REST
     if part.kind in ("common", "together"):
         return PARTS[1], COMMON
-    factor = next(f for f in result.factors if part.name in (f, f"only {f.replace('_', ' ')}"))
+    factor = next(f for f in result.by if part.name in (f, f"only {f.replace('_', ' ')}"))
     return title_of(factor), colours[factor]
 
 

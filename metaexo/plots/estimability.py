@@ -101,7 +101,7 @@ class EstimabilityPlan(GridPlan):
 @checked
 def estimability_plan(
     source: EffectSizes | AttributionResults | Estimability,
-    factors: Sequence[str] = FACTORS,
+    by: Sequence[str] = FACTORS,
     *,
     title: str = "",
     notes: Sequence[str] = (),
@@ -111,13 +111,13 @@ def estimability_plan(
 
     Use it before a model with both factors: each cell has its studies (m) and effects (k); the shade says
     what can be estimated within it, the colour to which group of linked levels it belongs. Only with a
-    single group can the two factors be told apart.
+    single group are the two factors separately estimable.
 
     Parameters
     ----------
     source : EffectSizes, AttributionResults or Estimability
         What is shown. Of an attribution to several factors the first two are.
-    factors : two str
+    by : two str
         Columns of the effects, for rows and columns of the grid; for effects only.
     title : str
         Line above.
@@ -151,11 +151,11 @@ def estimability_plan(
     [('milk', 'UC', 3, 1), ('plant', 'SEC', 3, 2)]
     >>> ax = mx.plots.estimability(plan)
     """
-    found = _read(source, tuple(factors))
+    found = _read(source, tuple(by))
     return _laid_out(found, wording or {}, title, notes)
 
 
-def _read(source: EffectSizes | AttributionResults | Estimability, factors: tuple[str, ...]) -> Estimability:
+def _read(source: EffectSizes | AttributionResults | Estimability, by: tuple[str, ...]) -> Estimability:
     """Return what is shown, with its first two factors.
 
     Raises
@@ -167,17 +167,17 @@ def _read(source: EffectSizes | AttributionResults | Estimability, factors: tupl
         found = source
     elif isinstance(source, AttributionResults):
         found = source.estimability
-        if len(found.factors) > 2:
-            found = find_estimability(source.effects, found.factors[:2], found.min_studies)
+        if len(found.by) > 2:
+            found = find_estimability(source.effects, found.by[:2], found.min_studies)
     elif isinstance(source, EffectSizes):
-        found = find_estimability(source, factors)
+        found = find_estimability(source, by)
     else:
         raise InputError(
             f"a grid cannot be made of {type(source).__name__}",
             "EffectSizes, or what mx.attribute_heterogeneity(...) returns",
         )
-    if len(found.factors) != 2:
-        raise InputError(f"a grid of the factors {', '.join(found.factors)}", "two factors, rows and columns")
+    if len(found.by) != 2:
+        raise InputError(f"a grid of the factors {', '.join(found.by)}", "two factors, rows and columns")
     return found
 
 
@@ -186,7 +186,7 @@ def _laid_out(
 ) -> EstimabilityPlan:
     """Return the plan of a grid of two factors."""
     orders = [_order(found, side) for side in (0, 1)]
-    titles = [title_of(factor) for factor in found.factors]
+    titles = [title_of(factor) for factor in found.by]
     labels = [wrap(words(level, wording), ROW_LETTERS) for level in orders[0]]
     widths = [text_width(line, TEXT_SIZE) for label in labels for line in label]
     left = MARGIN + math.ceil(max([text_width(titles[0], TEXT_SIZE, True), *widths])) + 10.0

@@ -34,17 +34,17 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     STRATA = mx.stratify(ES, "source")
     BOUNDS = STRATA.assignment_bounds()
-    FOUND = mx.attribute_heterogeneity(KNOWN, draws=0, deals=19)
+    FOUND = mx.attribute_heterogeneity(KNOWN, draws=0, permutations=19)
     GRID = heterogeneity.estimability(ES)
     MIXTURE = heterogeneity.latent_moderator(ES, "source")
     REPEATED = heterogeneity.repeatability(SPREADS)
 
-SMALL = {"draws": 19, "deals": 19}
+SMALL = {"draws": 19, "permutations": 19}
 # Every public call with arguments that work.
 CALLS = {
     "stratify": (mx.stratify, {"effects": ES, "by": "source"}),
     "attribute_heterogeneity": (mx.attribute_heterogeneity, {"effects": KNOWN, **SMALL}),
-    "attribution_verdict": (heterogeneity.attribution_verdict, {"effects": KNOWN, "deals": 19}),
+    "attribution_verdict": (heterogeneity.attribution_verdict, {"effects": KNOWN, "permutations": 19}),
     "estimability": (heterogeneity.estimability, {"effects": ES}),
     "confounding": (heterogeneity.confounding, {"effects": ES}),
     "latent_moderator": (heterogeneity.latent_moderator, {"effects": ES, "by": "source"}),
@@ -104,7 +104,7 @@ PARAMETERS = [
     if (name, parameter) != ("attribute_heterogeneity", "progress")
 ]
 # What these parameters mean allows it: more draws than a test should make, or a long seed.
-SLOW = {"draws", "deals"}
+SLOW = {"draws", "permutations"}
 
 
 def ask(name: str, parameter: str, value: object) -> object:

@@ -52,7 +52,7 @@ def quiet(make):
 
 MULTI = quiet(lambda: mx.Multilevel(ES, "study").fit())
 SWEEP = quiet(lambda: mx.rho_sweep(ES, [0.0, 0.5]))
-FOUND = quiet(lambda: mx.attribute_heterogeneity(ES, draws=0, deals=19))
+FOUND = quiet(lambda: mx.attribute_heterogeneity(ES, draws=0, permutations=19))
 
 # What each function is called with when nothing is wrong.
 RIGHT = {
@@ -227,8 +227,8 @@ def test_calls_that_do_not_fit(name, tmp_path):
         ("heterogeneity_plan", {"measure": "XYZ"}),
         ("heterogeneity_plan", {"estimate": "low", "low": "high"}),
         ("reported_shares_plan", {"by": ["source", "isolation", "n"]}),
-        ("estimability_plan", {"factors": "source"}),
-        ("estimability_plan", {"factors": ["source"]}),
+        ("estimability_plan", {"by": "source"}),
+        ("estimability_plan", {"by": ["source"]}),
         ("save", {"formats": "svg"}),
         ("save", {"formats": ["jpeg"]}),
         ("save", {"dpi": 0}),

@@ -1,4 +1,4 @@
-"""Attribution of heterogeneity: shares that add up, chance that is dealt, and refusals without numbers."""
+"""Attribution of heterogeneity: shares that add up, chance by permutations, and refusals without numbers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def by_kind(result, *kinds):
 
 @pytest.fixture(scope="module")
 def found():
-    return mx.attribute_heterogeneity(effects(), draws=200, deals=199)
+    return mx.attribute_heterogeneity(effects(), draws=200, permutations=199)
 
 
 # -- shares ----------------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ def test_without_sampling_variances_shares_are_those_of_adjusted_r2():
 
     es = effects(27)
     exact = mx.EffectSizes(es.y, np.zeros(27), data=es.data)
-    found = mx.attribute_heterogeneity(exact, draws=0, deals=19)
+    found = mx.attribute_heterogeneity(exact, draws=0, permutations=19)
     frame = es.data.assign(y=es.y)
     adjusted = {f: smf.ols(f"y ~ {f}", frame).fit().rsquared_adj for f in ("source", "isolation")}
     both = smf.ols("y ~ source + isolation", frame).fit().rsquared_adj
@@ -122,22 +122,22 @@ def test_without_sampling_variances_shares_are_those_of_adjusted_r2():
 
 def test_order_of_rows_names_shift_and_scale_do_not_matter():
     es = effects()
-    base = mx.attribute_heterogeneity(es, draws=0, deals=19)
+    base = mx.attribute_heterogeneity(es, draws=0, permutations=19)
     turned = np.random.default_rng(0).permutation(es.k)
     renamed = es.data.iloc[turned].replace({"plant": "zebra", "UC": "other"}).reset_index(drop=True)
     other = mx.EffectSizes(5 + 3 * es.y[turned], 9 * es.v[turned], data=renamed)
-    again = mx.attribute_heterogeneity(other, draws=0, deals=19)
+    again = mx.attribute_heterogeneity(other, draws=0, permutations=19)
     assert [p.share for p in again.parts] == pytest.approx([p.share for p in base.parts], abs=1e-8)
     assert again.explained.tau2 == pytest.approx(9 * base.explained.tau2, rel=1e-8)
 
 
 def test_one_factor_and_three():
     es = effects(36).with_columns(technique=["NTA", "DLS"] * 18)
-    one = mx.attribute_heterogeneity(es, "source", draws=0, deals=19)
+    one = mx.attribute_heterogeneity(es, "source", draws=0, permutations=19)
     fit = mx.RandomEffects(es, "source").fit()
     assert one.shares["source"] == pytest.approx(1 - fit.tau2 / one.explained.tau2, rel=1e-8)
     assert [p.kind for p in one.parts] == ["factor", "unexplained", "together"]
-    three = mx.attribute_heterogeneity(es, ["source", "isolation", "technique"], draws=0, deals=19)
+    three = mx.attribute_heterogeneity(es, ["source", "isolation", "technique"], draws=0, permutations=19)
     assert len(by_kind(three, "only", "common")) == 7
     assert sum(by_kind(three, "factor", "interaction", "unexplained").values()) == pytest.approx(1.0)
 
@@ -149,7 +149,7 @@ def test_r2_is_cut_off_at_zero_and_corrected_for_chance(found):
     wanted = (explained.r2 - explained.r2_chance) / (1 - explained.r2_chance)
     assert explained.r2_corrected == pytest.approx(wanted)
     assert found.part("together").corrected <= 1
-    nothing = mx.attribute_heterogeneity(effects(size=(0, 0), seed=0), draws=0, deals=99)
+    nothing = mx.attribute_heterogeneity(effects(size=(0, 0), seed=0), draws=0, permutations=99)
     assert nothing.part("together").share < 0
     assert nothing.explained.r2 == 0
     assert nothing.explained.r2_corrected == 0
@@ -159,8 +159,8 @@ def test_r2_is_cut_off_at_zero_and_corrected_for_chance(found):
 
 
 def test_the_same_seed_gives_the_same_numbers():
-    one, two = (mx.attribute_heterogeneity(effects(18), draws=50, deals=49, seed=3) for _ in range(2))
-    other = mx.attribute_heterogeneity(effects(18), draws=50, deals=49, seed=4)
+    one, two = (mx.attribute_heterogeneity(effects(18), draws=50, permutations=49, seed=3) for _ in range(2))
+    other = mx.attribute_heterogeneity(effects(18), draws=50, permutations=49, seed=4)
     pd.testing.assert_frame_equal(one.to_frame(), two.to_frame())
     assert other.part("source").low != one.part("source").low
     assert other.shares == one.shares
@@ -176,7 +176,7 @@ def test_intervals_stay_within_what_is_possible_and_hold_a_clear_share(found):
 
 
 def test_without_draws_there_are_no_intervals():
-    result = mx.attribute_heterogeneity(effects(18), draws=0, deals=19)
+    result = mx.attribute_heterogeneity(effects(18), draws=0, permutations=19)
     assert all(p.low is None and p.high is None and p.p_zero is None for p in result.parts)
     assert "interval" not in result.verdict.sentence
     assert "no draws" in str(result)
@@ -204,19 +204,19 @@ def test_a_factor_that_matters_is_named(found):
     assert found.verdict.factors == ("source",)
     assert found.verdict.sentence.startswith("Source explains ")
     assert "isolation p = " in found.verdict.sentence
-    swapped = mx.attribute_heterogeneity(effects(size=(0, 0.6)), draws=0, deals=199)
+    swapped = mx.attribute_heterogeneity(effects(size=(0, 0.6)), draws=0, permutations=199)
     assert swapped.verdict.kind == "isolation"
 
 
 def test_two_factors_that_matter_are_both_named():
-    result = mx.attribute_heterogeneity(effects(45, (0.6, 0.6)), draws=0, deals=199)
+    result = mx.attribute_heterogeneity(effects(45, (0.6, 0.6)), draws=0, permutations=199)
     assert result.verdict.kind == "both"
     assert result.verdict.factors == ("source", "isolation")
     assert "Source and isolation each explain heterogeneity" in result.verdict.sentence
 
 
 def test_neither_says_what_remains_possible():
-    result = mx.attribute_heterogeneity(effects(size=(0, 0), seed=6), draws=100, deals=199)
+    result = mx.attribute_heterogeneity(effects(size=(0, 0), seed=6), draws=100, permutations=199)
     assert result.verdict.kind == "neither"
     assert result.verdict.factors == ()
     assert "remain possible" in result.verdict.sentence
@@ -227,16 +227,16 @@ def test_an_interaction_is_told_where_it_is_there():
     es = effects(45, (0, 0), seed=3, spread=0.01)
     bump = (es.column("source") == "plant") & (es.column("isolation") == "UC")
     crossed = mx.EffectSizes(es.y + 1.5 * bump.to_numpy(), es.v, data=es.data)
-    result = mx.attribute_heterogeneity(crossed, draws=0, deals=199)
+    result = mx.attribute_heterogeneity(crossed, draws=0, permutations=199)
     assert result.part("interaction").pvalue < 0.05
     assert "depends on the other" in result.verdict.reasons[0]
 
 
-@pytest.mark.parametrize("make", [effects, confounded], ids=["told apart", "confounded"])
+@pytest.mark.parametrize("make", [effects, confounded], ids=["separable", "confounded"])
 def test_the_verdict_alone_is_the_same_verdict(make):
     es = make(18)
-    alone = attribution_verdict(es, deals=99, seed=5)
-    full = mx.attribute_heterogeneity(es, draws=0, deals=99, seed=5)
+    alone = attribution_verdict(es, permutations=99, seed=5)
+    full = mx.attribute_heterogeneity(es, draws=0, permutations=99, seed=5)
     assert (alone.kind, alone.sentence) == (full.verdict.kind, full.verdict.sentence)
 
 
@@ -251,7 +251,7 @@ def silent(result):
 
 
 def test_confounded_factors_get_a_sentence_and_no_shares():
-    result = mx.attribute_heterogeneity(confounded(), draws=100, deals=99)
+    result = mx.attribute_heterogeneity(confounded(), draws=100, permutations=99)
     assert result.verdict.kind == "not_separable"
     assert result.shares == {"source": None, "isolation": None}
     assert silent(result)
@@ -266,7 +266,7 @@ def test_confounded_factors_get_a_sentence_and_no_shares():
 
 def test_what_confounded_factors_explain_together_can_be_told():
     es = confounded(30)
-    result = mx.attribute_heterogeneity(es, draws=100, deals=199)
+    result = mx.attribute_heterogeneity(es, draws=100, permutations=199)
     part = result.part("together")
     fit = mx.RandomEffects(es, "source").fit()
     assert part.share == pytest.approx(1 - fit.tau2 / result.explained.tau2, rel=1e-8)
@@ -280,12 +280,12 @@ def test_groups_that_no_study_links_are_refused_and_one_is_offered():
     apart = es.with_columns(
         isolation=["kit" if s == "MSC" else ("UC", "SEC")[i % 2] for i, s in enumerate(es.column("source"))]
     )
-    result = mx.attribute_heterogeneity(apart, draws=0, deals=19)
+    result = mx.attribute_heterogeneity(apart, draws=0, permutations=19)
     assert result.verdict.kind == "not_separable"
     assert silent(result)
     assert any("within group 1" in reason for reason in result.verdict.reasons)
     rows = result.estimability.rows_of(0)
-    part = mx.attribute_heterogeneity(apart.select(rows, "another group"), draws=0, deals=19)
+    part = mx.attribute_heterogeneity(apart.select(rows, "another group"), draws=0, permutations=19)
     assert part.shares["source"] is not None
 
 
@@ -293,7 +293,7 @@ def test_factors_that_go_together_in_most_studies_are_not_told_apart_by_force():
     es = effects(40, (0.8, 0.0), seed=8)
     method = dict(zip(SOURCES, METHODS, strict=True))
     most = [method[s] if i > 1 else METHODS[i + 1] for i, s in enumerate(es.column("source"))]
-    result = mx.attribute_heterogeneity(es.with_columns(isolation=most), draws=0, deals=199)
+    result = mx.attribute_heterogeneity(es.with_columns(isolation=most), draws=0, permutations=199)
     assert result.estimability.separable
     assert result.verdict.kind == "not_separable"
     assert "none of them does beyond the others" in result.verdict.sentence
@@ -333,7 +333,7 @@ def test_a_level_in_all_studies_is_not_said_to_be_in_none():
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4])
 def test_very_few_effects_never_get_a_number(k):
-    result = mx.attribute_heterogeneity(effects(k), draws=10, deals=19)
+    result = mx.attribute_heterogeneity(effects(k), draws=10, permutations=19)
     assert result.verdict.kind in ("too_few", "not_separable")
     assert result.to_frame().drop(columns=["name", "kind", "note"]).isna().all().all()
 
@@ -341,19 +341,21 @@ def test_very_few_effects_never_get_a_number(k):
 def test_effects_that_vary_by_sampling_alone_have_nothing_to_attribute():
     es = effects(18)
     still = mx.EffectSizes(0.01 * es.y, np.ones(18), data=es.data)
-    result = mx.attribute_heterogeneity(still, draws=10, deals=19)
+    result = mx.attribute_heterogeneity(still, draws=10, permutations=19)
     assert result.verdict.kind == "no_heterogeneity"
     assert result.explained is None
     assert silent(result)
-    assert attribution_verdict(still, deals=19).kind == "no_heterogeneity"
+    assert attribution_verdict(still, permutations=19).kind == "no_heterogeneity"
 
 
 def test_effects_without_sampling_variances():
     es = effects(18)
     same = mx.EffectSizes(np.ones(18), np.zeros(18), data=es.data)
-    assert mx.attribute_heterogeneity(same, draws=10, deals=19).verdict.kind == "no_heterogeneity"
+    assert mx.attribute_heterogeneity(same, draws=10, permutations=19).verdict.kind == "no_heterogeneity"
     levels = [float(SOURCES.index(s)) for s in es.column("source")]
-    exact = mx.attribute_heterogeneity(mx.EffectSizes(levels, np.zeros(18), data=es.data), draws=10, deals=99)
+    exact = mx.attribute_heterogeneity(
+        mx.EffectSizes(levels, np.zeros(18), data=es.data), draws=10, permutations=99
+    )
     assert exact.verdict.kind == "source"
     assert "Source explains 100 %" in exact.verdict.sentence
     assert exact.part("unexplained").share == 0
@@ -367,7 +369,7 @@ def test_effects_without_sampling_variances():
 
 
 def test_a_refusal_prints_no_table():
-    result = mx.attribute_heterogeneity(effects(4), deals=19)
+    result = mx.attribute_heterogeneity(effects(4), permutations=19)
     assert "no shares are given" in str(result)
     assert "<table" not in result._repr_html_()
     assert result.verdict.sentence in str(result)
@@ -376,7 +378,7 @@ def test_a_refusal_prints_no_table():
 def test_an_interaction_that_cannot_be_told_is_a_sentence():
     data = pd.DataFrame({"source": list("aaaaabbbbbb"), "isolation": list("xxxyyyyyyyy")})
     es = mx.EffectSizes(np.random.default_rng(1).normal(size=11), [0.05] * 11, data=data)
-    part = mx.attribute_heterogeneity(es, draws=10, deals=19).part("interaction")
+    part = mx.attribute_heterogeneity(es, draws=10, permutations=19).part("interaction")
     assert part.share is None
     assert "no degree of freedom" in part.note
 
@@ -387,20 +389,20 @@ def test_an_interaction_that_cannot_be_told_is_a_sentence():
 def test_a_level_of_one_study_is_set_aside_and_in_the_ledger():
     es = effects(18)
     one = es.with_columns(source=["urine", *es.column("source")[1:]])
-    result = mx.attribute_heterogeneity(one, draws=0, deals=19)
+    result = mx.attribute_heterogeneity(one, draws=0, permutations=19)
     assert result.used.k == 17
     assert result.used.ledger.left_out[0].reason == "a level of too few studies"
     assert "source set aside, as in one study only: urine" in str(result)
-    kept = mx.attribute_heterogeneity(one.select(np.arange(18) > 0, "by hand"), draws=0, deals=19)
+    kept = mx.attribute_heterogeneity(one.select(np.arange(18) > 0, "by hand"), draws=0, permutations=19)
     assert kept.shares == result.shares
-    everyone = mx.attribute_heterogeneity(one, draws=0, deals=19, min_studies=1)
+    everyone = mx.attribute_heterogeneity(one, draws=0, permutations=19, min_studies=1)
     assert everyone.used.k == 18
 
 
 def test_levels_that_are_not_reported_are_a_level_and_counted():
     es = effects(30)
     silent_rows = [None, float("nan"), "not_reported", "Not reported", *es.column("isolation")[4:]]
-    result = mx.attribute_heterogeneity(es.with_columns(isolation=silent_rows), draws=0, deals=19)
+    result = mx.attribute_heterogeneity(es.with_columns(isolation=silent_rows), draws=0, permutations=19)
     assert result.not_reported == {"source": 0, "isolation": 4}
     assert "not reported" in result.estimability.used.levels[1]
     assert "isolation not reported in 4 effects" in str(result)
@@ -422,17 +424,17 @@ def clustered(m=24, seed=0, size=0.0):
 def test_studies_with_many_effects_do_not_make_a_source_matter():
     """Studies differ, sources do not: effects taken as independent would name the source far too often."""
     sets = [clustered(seed=s) for s in range(40)]
-    named = [attribution_verdict(es, deals=59).kind in ("source", "both") for es in sets]
+    named = [attribution_verdict(es, permutations=59).kind in ("source", "both") for es in sets]
     assert np.mean(named) < 0.15
     apart = [mx.EffectSizes(es.y, es.v, data=es.data) for es in sets]
-    naive = [attribution_verdict(es, deals=59).kind in ("source", "both") for es in apart]
+    naive = [attribution_verdict(es, permutations=59).kind in ("source", "both") for es in apart]
     assert np.mean(naive) > 0.25
 
 
 def test_the_draws_keep_studies_together():
     es = clustered(seed=3, size=0.5)
-    together = mx.attribute_heterogeneity(es, draws=300, deals=19).part("source")
-    apart = mx.attribute_heterogeneity(mx.EffectSizes(es.y, es.v, data=es.data), draws=300, deals=19)
+    together = mx.attribute_heterogeneity(es, draws=300, permutations=19).part("source")
+    apart = mx.attribute_heterogeneity(mx.EffectSizes(es.y, es.v, data=es.data), draws=300, permutations=19)
     assert together.share == pytest.approx(apart.part("source").share)
     assert together.high - together.low > apart.part("source").high - apart.part("source").low
 
@@ -446,7 +448,7 @@ def test_records_hold_plain_values(found):
     assert record["k_used"] == 30
     assert len(record["parts"]) == len(found.parts) == len(found.to_frame())
     assert "<table" in found._repr_html_()
-    assert list(found.summary().parts) == ["What was fitted", "Verdict", "Spread", "Data", "Fit"]
+    assert list(found.summary().parts) == ["What was fitted", "Verdict", "Heterogeneity", "Data", "Fit"]
     with pytest.raises(AttributeError):
         found.verdict = None
 
@@ -459,11 +461,11 @@ def test_an_unknown_part_is_answered_with_the_known_ones(found):
 @pytest.mark.parametrize(
     ("choices", "words"),
     [
-        ({"factors": []}, "one to 5"),
-        ({"factors": ["source", "source"]}, "different columns"),
-        ({"factors": list("abcdef")}, "one to 5"),
+        ({"by": []}, "one to 5"),
+        ({"by": ["source", "source"]}, "different columns"),
+        ({"by": list("abcdef")}, "one to 5"),
         ({"draws": -1}, "at least 0 draws"),
-        ({"deals": 10}, "19 deals"),
+        ({"permutations": 10}, "19 permutations"),
         ({"level": 95}, "level is 95"),
         ({"method": "EE"}, "method EE"),
         ({"method": "GENQ"}, "method GENQ"),
@@ -491,7 +493,7 @@ def test_many_levels_are_refused_in_words_and_a_grid_of_them_too():
 
 
 def test_a_bar_shows_how_far_the_work_is(capsys):
-    mx.attribute_heterogeneity(effects(12), draws=19, deals=19, progress=None)
+    mx.attribute_heterogeneity(effects(12), draws=19, permutations=19, progress=None)
     assert capsys.readouterr().err == ""
     import metaexo.heterogeneity.attribution.steps as steps
 
@@ -513,7 +515,7 @@ def test_a_bar_shows_how_far_the_work_is(capsys):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tqdm.tqdm", Bar)
-        found = mx.attribute_heterogeneity(effects(30), draws=60, deals=70, progress=True)
+        found = mx.attribute_heterogeneity(effects(30), draws=60, permutations=70, progress=True)
     assert steps.has_interaction
     assert found.explained is not None
     assert seen[0] == sum(seen[1:])

@@ -1,4 +1,4 @@
-"""Deals and draws: what they keep together, and that they agree with what can be counted."""
+"""Permutations and draws: what they keep together, and that they agree with what can be counted."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from metaexo.heterogeneity.attribution.draws import (
     PRIOR,
     FittedModel,
     Nested,
-    deals,
-    dealt_p_value,
     hedges_tau2,
+    permutation_p_value,
+    permuted_studies,
     shrunk_mean,
 )
 from metaexo.heterogeneity.levels import basis_beyond, column_space
@@ -31,14 +31,14 @@ def two_groups(k=7, first=3, seed=0):
 
 
 def test_deals_of_single_effects_are_permutations():
-    dealt = deals(np.arange(9), 200, np.random.default_rng(1))
-    assert (np.sort(dealt, axis=1) == np.arange(9)).all()
-    assert len({tuple(row) for row in dealt}) == 200
+    rows = permuted_studies(np.arange(9), 200, np.random.default_rng(1))
+    assert (np.sort(rows, axis=1) == np.arange(9)).all()
+    assert len({tuple(row) for row in rows}) == 200
 
 
 def test_whole_studies_are_dealt_in_turn():
     study = np.array([2, 0, 0, 1, 2, 2])
-    for row in deals(study, 100, np.random.default_rng(1)):
+    for row in permuted_studies(study, 100, np.random.default_rng(1)):
         donors = study[row]
         for s in range(3):
             mine = row[study == s]
@@ -93,13 +93,13 @@ def test_the_statistic_is_a_wald_statistic_with_a_robust_covariance(clustered, m
     assert nested.statistics(y[None], v[None])[0] == pytest.approx(wanted, rel=1e-8)
 
 
-def test_dealt_p_values_agree_with_all_permutations():
+def test_permutation_p_values_agree_with_all_permutations():
     y, v, less, more = two_groups()
     rows = np.array(list(permutations(range(7))))
     f = Nested(less, more, np.arange(7)).statistics(y[rows], v[rows])
     exact = (f >= f[0] * (1 - 1e-9)).mean()
     draws = 4000
-    found = dealt_p_value(y, v, less, more, np.arange(7), draws, np.random.default_rng(3))
+    found = permutation_p_value(y, v, less, more, np.arange(7), draws, np.random.default_rng(3))
     assert abs(found - exact) < 4 * np.sqrt(exact * (1 - exact) / draws) + 1 / draws
 
 
@@ -108,7 +108,7 @@ def test_p_values_are_uniform_where_nothing_matters():
     for seed in range(200):
         y, v, less, more = two_groups(10, 5, seed)
         y = np.random.default_rng([seed, 1]).normal(0, np.sqrt(v + 0.1))
-        found.append(dealt_p_value(y, v, less, more, np.arange(10), 99, np.random.default_rng(seed)))
+        found.append(permutation_p_value(y, v, less, more, np.arange(10), 99, np.random.default_rng(seed)))
     error = 4 * np.sqrt(0.25 / 200)
     for share in (0.1, 0.5, 0.9):
         assert abs(np.mean(np.array(found) <= share) - share) < error

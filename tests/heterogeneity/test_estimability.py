@@ -29,11 +29,11 @@ def test_cells_count_effects_and_studies():
     frame = estimability(crossing(LINKED)).to_frame()
     assert frame["k"].sum() == 9
     assert len(frame) == 6
-    told = dict(zip(zip(frame["source"], frame["isolation"], strict=True), frame["estimable"], strict=True))
-    assert told["milk", "UC"] == "nothing: no study"
-    assert told["MSC", "UC"] == "an effect that cannot be told from its study"
-    assert told["plant", "SEC"] == "a mean; a spread on one degree of freedom"
-    assert told["plant", "UC"] == "a mean and a spread"
+    words = dict(zip(zip(frame["source"], frame["isolation"], strict=True), frame["estimable"], strict=True))
+    assert words["milk", "UC"] == "nothing: no study"
+    assert words["MSC", "UC"] == "an effect confounded with its study"
+    assert words["plant", "SEC"] == "a mean; heterogeneity on one degree of freedom"
+    assert words["plant", "UC"] == "a mean and heterogeneity"
 
 
 def test_linked_levels_can_be_told_apart():
@@ -42,7 +42,7 @@ def test_linked_levels_can_be_told_apart():
     assert len(found.groups) == 1
     assert found.unlinked == ()
     assert (found.interaction_df, found.interaction_df_complete) == (1, 2)
-    assert "source and isolation can be told apart: studies link all levels" in found.words()
+    assert "source and isolation are separately estimable: studies link all levels" in found.words()
 
 
 def test_groups_that_no_study_links_cannot():
@@ -53,7 +53,7 @@ def test_groups_that_no_study_links_cannot():
         ((("milk",), ("kit",)), 4),
     ]
     assert set(found.unlinked) == {"source", "isolation"}
-    words = next(line for line in found.words() if "cannot be told apart" in line)
+    words = next(line for line in found.words() if "are confounded" in line)
     assert "every effect with source plant has isolation SEC or UC" in words
     assert "and every effect with source milk has isolation kit" in words
     assert found.rows_of(1).tolist() == [False] * 5 + [True] * 4
@@ -131,7 +131,7 @@ def test_a_level_of_one_study_with_several_effects_is_still_one_study():
 
 def test_words_and_summary_read_as_text():
     found = estimability(crossing(APART))
-    assert "cannot be told apart" in found.summary()
+    assert "are confounded" in found.summary()
     assert str(found) == found.summary()
     assert "not separable" in repr(found)
     nothing = estimability(crossing({("plant", "UC"): 1}))

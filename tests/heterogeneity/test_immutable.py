@@ -43,7 +43,7 @@ def made():
         "permutation": strata.permutation_test(limit=10, draws=50),
         "spread": strata.heterogeneity_test(draws=20),
         "bounds": strata.assignment_bounds(),
-        "attribution": mx.attribute_heterogeneity(es, draws=19, deals=19),
+        "attribution": mx.attribute_heterogeneity(es, draws=19, permutations=19),
         "estimability": estimability(es),
         "confounding": confounding(es),
         "mixture": latent_moderator(es, "source"),

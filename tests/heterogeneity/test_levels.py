@@ -73,7 +73,7 @@ def test_study_is_a_grouping_at_every_door() -> None:
         warnings.simplefilter("ignore", errors.DependentEffectsWarning)
         assert [s.name for s in mx.stratify(es, by="study").strata] == ["a", "b"]
         mx.stratify(es.with_columns(g=list("xyxy")), by="g", cluster="study")
-    assert estimability(es, "study").factors == ("study",)
+    assert estimability(es, "study").by == ("study",)
 
 
 def test_unreported_studies_are_compared_only_where_that_is_asked_for() -> None:

@@ -60,7 +60,7 @@ def test_the_p_values_of_an_attribution_are_counts_of_its_deals(rows, seed) -> N
     y, v = (np.array(column) for column in zip(*rows, strict=True))
     data = pd.DataFrame({"source": list("aabbcc") * 2, "isolation": list("xyxyxyyxyxyx")})
     es = mx.EffectSizes(y, v, data=data)
-    found = mx.attribute_heterogeneity(es, draws=0, deals=19, seed=seed)
+    found = mx.attribute_heterogeneity(es, draws=0, permutations=19, seed=seed)
     for part in found.parts:
         assert part.pvalue is None or whole(part.pvalue, 20)
 

@@ -21,7 +21,7 @@ def attributed(k=27, confounded=False, draws=60, seed=1):
     other = [METHODS[i % 3] if confounded else METHODS[(i // 3) % 3] for i in range(k)]
     y = rng.normal([0.6 * SOURCES.index(s) for s in source], 0.4)
     data = pd.DataFrame({"source": source, "isolation": other})
-    return mx.attribute_heterogeneity(mx.EffectSizes(y, [0.05] * k, data=data), draws=draws, deals=39)
+    return mx.attribute_heterogeneity(mx.EffectSizes(y, [0.05] * k, data=data), draws=draws, permutations=39)
 
 
 @pytest.fixture(scope="module")

@@ -284,7 +284,7 @@ def test_names_stand_beside_their_bars(studies):
         [0.1] * 6,
         data=pd.DataFrame({"source": ["plant"] * 3 + ["milk"] * 3, "isolation": ["SEC", "UC"] * 3}),
     )
-    found = mx.plots.attribution_plan(mx.attribute_heterogeneity(es, draws=9, deals=19))
+    found = mx.plots.attribution_plan(mx.attribute_heterogeneity(es, draws=9, permutations=19))
     page = attribution_page(found)
     rows = [row for row in found.rows if row.kind in ("bar", "interval")]
     for row in rows:

@@ -57,24 +57,24 @@ def test_groups_have_colours_and_levels_of_one_study_are_set_aside():
     for cell in plan.cells:
         corner = [t.text for t in page.texts if (t.x, t.text) == (cell.left + 3.0, str(cell.group))]
         assert bool(corner) == (cell.group is not None)  # the colour of a group has its number beside it
-    assert any("cannot be told apart" in note for note in plan.notes)
+    assert any("are confounded" in note for note in plan.notes)
 
 
 def test_one_group_needs_no_legend_of_groups():
     plan = estimability_plan(effects({("a", "x"): 2, ("a", "y"): 2, ("b", "x"): 2}))
     assert not any("group" in key.label for row in plan.keys for key in row)
-    assert "Source and isolation can be told apart: studies link all levels." in plan.notes
+    assert "Source and isolation are separately estimable: studies link all levels." in plan.notes
 
 
 def test_effects_results_and_estimability_give_one_grid():
     es = effects({("a", "x"): 4, ("a", "y"): 4, ("b", "x"): 4})
-    result = mx.attribute_heterogeneity(es, draws=0, deals=19)
+    result = mx.attribute_heterogeneity(es, draws=0, permutations=19)
     assert estimability_plan(es) == estimability_plan(result) == estimability_plan(find(es))
 
 
 def test_an_attribution_to_three_factors_shows_the_first_two():
     es = effects({("a", "x"): 4, ("a", "y"): 4, ("b", "x"): 4}).with_columns(technique=["NTA", "DLS"] * 6)
-    result = mx.attribute_heterogeneity(es, ["source", "isolation", "technique"], draws=0, deals=19)
+    result = mx.attribute_heterogeneity(es, ["source", "isolation", "technique"], draws=0, permutations=19)
     plan = estimability_plan(result)
     assert (plan.row_title, plan.column_title) == ("Source", "Isolation method")
     assert plan.to_frame()["k"].sum() == 12

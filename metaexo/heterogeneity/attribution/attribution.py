@@ -1,4 +1,4 @@
-"""How much of the between-study variance goes with the source, how much with the isolation method."""
+"""How much of the between-study variance the source and the isolation method explain."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.formatting import p_value, plural
 from metaexo.heterogeneity.attribution.components import VarianceShares, variance_shares
 from metaexo.heterogeneity.attribution.confounding import Confounding
-from metaexo.heterogeneity.attribution.record import AttributionResults, Choices, Explained, Part
+from metaexo.heterogeneity.attribution.record import Choices, Explained, Part
+from metaexo.heterogeneity.attribution.results import AttributionResults
 from metaexo.heterogeneity.attribution.shares import PartKind, Parts, Subset, joint_parts, separable_parts
 from metaexo.heterogeneity.attribution.steps import (
     Numbers,
     Work,
     begin,
-    dealt_tests,
     estimates,
     evidence,
     has_interaction,
     joint_test,
     numbers,
+    permutation_tests,
     shown,
 )
 from metaexo.heterogeneity.attribution.verdicts import LEAST_DF, Verdict, judge, no_heterogeneity, refusal
@@ -32,10 +33,10 @@ from metaexo.inputs import check_flag
 
 def attribute_heterogeneity(
     effects: EffectSizes,
-    factors: str | Sequence[str] = ("source", "isolation"),
+    by: str | Sequence[str] = ("source", "isolation"),
     *,
     draws: int = 1000,
-    deals: int = 999,
+    permutations: int = 999,
     seed: int = 1,
     level: float = 0.95,
     method: str = "REML",
@@ -51,10 +52,10 @@ def attribute_heterogeneity(
     what factors have in common, and the interaction. Shares are not cut off at zero, so that they add up; a
     share below zero means that a factor explains less than labels without meaning would.
 
-    Whole studies are dealt to other labels to find what chance explains and how often it explains as much.
-    That test is studentised: it stays near its level where the between-study variance differs between levels,
-    the nearer the more studies there are. Intervals come from draws of the fitted model. Where factors cannot
-    be told apart, or studies are too few, there are no shares: the verdict says why. Precise shares need at
+    Whole studies are permuted between labels to find what chance explains and how often it explains as much.
+    That test is studentized: it stays near its level where the between-study variance differs between levels,
+    the nearer the more studies there are. Intervals come from draws of the fitted model. Where factors are
+    confounded, or studies are too few, there are no shares: the verdict says why. Precise shares need at
     least 40 studies (Lopez-Lopez et al.), and with fewer than 20 a true effect is often missed.
 
     Parameters
@@ -62,12 +63,12 @@ def attribute_heterogeneity(
     effects : EffectSizes
         Effects with the factors among the columns of `data`; a missing level counts as "not reported", a
         level of its own. `study` says which effects belong together.
-    factors : str or sequence of str
+    by : str or sequence of str
         One to five columns.
     draws : int
         Bootstrap draws for the intervals; 0 for none.
-    deals : int
-        Deals of whole studies, for p-values and chance; at least 19.
+    permutations : int
+        Permutations of whole studies, for p-values and chance; at least 19.
     seed : int
         Seed of both: the same seed gives the same numbers.
     level : float
@@ -76,7 +77,7 @@ def attribute_heterogeneity(
         Estimator of tau2, as in :meth:`metaexo.RandomEffects.fit`.
     min_studies : int
         A level must stand in so many studies; effects of other levels are set aside. A level of one study
-        cannot be told from that study.
+        is confounded with that study.
     progress : bool, optional
         Whether to show a progress bar; by default where the output is a terminal.
 
@@ -116,7 +117,7 @@ def attribute_heterogeneity(
     >>> found.verdict.kind, round(found.shares["source"], 2)
     ('source', 0.93)
     """
-    work, confounded = begin(effects, factors, Choices(method, draws, deals, seed, level, min_studies))
+    work, confounded = begin(effects, by, Choices(method, draws, permutations, seed, level, min_studies))
     refused = refusal(work.found, confounded)
     if progress is not None:
         check_flag("progress", progress)
@@ -129,9 +130,9 @@ def attribute_heterogeneity(
 
 def attribution_verdict(
     effects: EffectSizes,
-    factors: str | Sequence[str] = ("source", "isolation"),
+    by: str | Sequence[str] = ("source", "isolation"),
     *,
-    deals: int = 999,
+    permutations: int = 999,
     seed: int = 1,
     level: float = 0.95,
     method: str = "REML",
@@ -139,17 +140,17 @@ def attribution_verdict(
 ) -> Verdict:
     """Return the verdict of an attribution alone, without intervals and variance components.
 
-    Use it in simulations, where the same question is asked of thousands of data sets; with 199 deals it takes
-    some hundredths of a second. The verdict is the one of :func:`metaexo.attribute_heterogeneity` with the
-    same seed and `draws=0`.
+    Use it in simulations, where the same question is asked of thousands of data sets; with 199 permutations
+    it takes some hundredths of a second. The verdict is the one of :func:`metaexo.attribute_heterogeneity`
+    with the same seed and `draws=0`.
 
     Parameters
     ----------
     effects : EffectSizes
         Effects with the factors among the columns of `data`.
-    factors : str or sequence of str
+    by : str or sequence of str
         One to five columns.
-    deals, seed : int
+    permutations, seed : int
         As in :func:`metaexo.attribute_heterogeneity`.
     level : float
         As in :func:`metaexo.attribute_heterogeneity`.
@@ -182,7 +183,7 @@ def attribution_verdict(
     These data cannot separate source from isolation because every effect with source milk has isolation UC,
     and every effect with source plant has isolation SEC.
     """
-    work, confounded = begin(effects, factors, Choices(method, 0, deals, seed, level, min_studies))
+    work, confounded = begin(effects, by, Choices(method, 0, permutations, seed, level, min_studies))
     refused = refusal(work.found, confounded)
     if refused is not None:
         return refused
@@ -190,11 +191,11 @@ def attribution_verdict(
     tau2 = estimates(work, parts)
     if tau2[0, 0] == 0:
         return no_heterogeneity(work.found)
-    return judge(evidence(work, dealt_tests(work, parts), parts.shares(tau2)[0]), confounded)
+    return judge(evidence(work, permutation_tests(work, parts), parts.shares(tau2)[0]), confounded)
 
 
 def _separate(work: Work, confounded: Confounding, progress: bool | None) -> AttributionResults:
-    """Return the attribution to factors that can be told apart."""
+    """Return the attribution to factors that are separately estimable."""
     table, interaction = work.table, has_interaction(work)
     parts = separable_parts(table, interaction)
     tests = 2**table.p - 1 + (table.p if table.p > 1 else 0) + interaction
@@ -202,7 +203,7 @@ def _separate(work: Work, confounded: Confounding, progress: bool | None) -> Att
         got = numbers(seen, parts)
         if got.explained.tau2 == 0:
             return _refused(work, confounded, no_heterogeneity(work.found))
-        tested = dealt_tests(seen, parts)
+        tested = permutation_tests(seen, parts)
     verdict = judge(evidence(work, tested, got.shares, got.low, got.high), confounded)
     random = variance_shares(work.used, table, interaction)
     rows = [replace(row, random_share=random.shares.get(row.name)) for row in _rows(parts, got, tested.of)]
@@ -215,7 +216,7 @@ def _separate(work: Work, confounded: Confounding, progress: bool | None) -> Att
 def _together(
     work: Work, confounded: Confounding, refused: Verdict, progress: bool | None
 ) -> AttributionResults:
-    """Return what all factors explain together, where they cannot be told apart."""
+    """Return what all factors explain together, where they are confounded."""
     parts = joint_parts(work.table)
     with shown(work, parts, 1, progress) as seen:
         got = numbers(seen, parts)
@@ -238,9 +239,9 @@ def _refused(work: Work, confounded: Confounding, verdict: Verdict) -> Attributi
 
 
 def _silent(work: Work, verdict: Verdict) -> tuple[Part, ...]:
-    """Return the parts that the data cannot tell, without numbers."""
+    """Return the parts that are not estimable, without numbers."""
     note = readable(verdict.kind)
-    names = work.found.factors
+    names = work.found.by
     parts = [Part(name, "factor", note=note) for name in names]
     return (*parts, Part("interaction", "interaction", note=note)) if len(names) > 1 else tuple(parts)
 
@@ -267,12 +268,12 @@ def _rows(parts: Parts, got: Numbers, p_of: Callable[[PartKind, Subset], float |
 
 
 def _no_interaction(work: Work) -> str:
-    """Return why the interaction cannot be told."""
+    """Return why the interaction is not estimable."""
     if work.found.interaction_df == 0:
-        return "cannot be told: the combinations that occur leave no degree of freedom for it"
+        return "not estimable: the combinations that occur leave no degree of freedom for it"
     cells = len(work.table.cells()[0])
     return (
-        f"cannot be told: {plural(work.table.m, 'study', 'studies')} in {plural(cells, 'combination')} leave "
+        f"not estimable: {plural(work.table.m, 'study', 'studies')} in {plural(cells, 'combination')} leave "
         f"fewer than {LEAST_DF} degrees of freedom"
     )
 
@@ -288,7 +289,7 @@ def _results(
     return AttributionResults(
         effects=work.effects,
         used=work.used,
-        factors=work.found.factors,
+        by=work.found.by,
         parts=parts,
         explained=explained,
         verdict=verdict,

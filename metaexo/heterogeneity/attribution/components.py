@@ -49,7 +49,7 @@ def variance_shares(effects: EffectSizes, table: FactorTable, interaction: bool)
     effects : EffectSizes
         The effects of the table, row by row.
     table : FactorTable
-        Levels that can be told apart.
+        Levels that are separately estimable.
     interaction : bool
         Whether combinations of levels have a variance of their own.
     """

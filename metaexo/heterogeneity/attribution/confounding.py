@@ -1,4 +1,4 @@
-r"""How much the factors of a meta-analysis go together: association, empty cells, variance inflation.
+r"""How much the factors of a meta-analysis are associated: association, empty cells, variance inflation.
 
 References
 ----------
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Association:
-    """How much two factors go together.
+    """How much two factors are associated.
 
     Attributes
     ----------
@@ -61,8 +61,8 @@ class Inflation:
     df : int
         Its levels minus one.
     factor_on_variance : float
-        Generalised variance inflation of Fox and Monette; infinite if the others tell levels of the factor
-        completely.
+        Generalised variance inflation of Fox and Monette; infinite if levels of the factor
+        are aliased with the others.
     factor_on_se : float
         The same on the scale of standard errors: to the power 1 / (2 df).
     """
@@ -80,7 +80,7 @@ class Confounding(Immutable):
     Attributes
     ----------
     estimability : Estimability
-        What the crossing can tell.
+        What the crossing can estimate.
     associations : tuple of Association
         Each pair of factors, by studies: a study counts once in each combination that it has.
     inflations : tuple of Inflation
@@ -92,21 +92,21 @@ class Confounding(Immutable):
     inflations: tuple[Inflation, ...]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a pair of factors: first, second, v, v_corrected, empty, cells."""
+        """Return one row per pair of factors: first, second, v, v_corrected, empty, cells."""
         import pandas as pd
 
         rows = [(*a.factors, a.v, a.v_corrected, a.empty, a.cells) for a in self.associations]
         return pd.DataFrame(rows, columns=["first", "second", "v", "v_corrected", "empty", "cells"])
 
     def inflation_frame(self) -> pd.DataFrame:
-        """Return one row a factor: factor, df, factor_on_variance, factor_on_se."""
+        """Return one row per factor: factor, df, factor_on_variance, factor_on_se."""
         import pandas as pd
 
         rows = [(i.factor, i.df, i.factor_on_variance, i.factor_on_se) for i in self.inflations]
         return pd.DataFrame(rows, columns=["factor", "df", "factor_on_variance", "factor_on_se"])
 
     def words(self) -> list[str]:
-        """Return what was found, a sentence each."""
+        """Return what was found, one sentence each."""
         lines = []
         for pair in self.associations:
             names = " and ".join(readable(name) for name in pair.factors)
@@ -119,7 +119,7 @@ class Confounding(Immutable):
             )
         for one in self.inflations:
             if math.isinf(one.factor_on_variance):
-                lines.append(f"{readable(one.factor)}: the other factors tell levels of it completely")
+                lines.append(f"{readable(one.factor)}: aliased with the other factors")
             else:
                 lines.append(
                     f"{readable(one.factor)}: the other factors make standard errors "
@@ -145,11 +145,11 @@ class Confounding(Immutable):
 
 
 def confounding(
-    effects: EffectSizes, factors: str | Sequence[str] = ("source", "isolation"), min_studies: int = 2
+    effects: EffectSizes, by: str | Sequence[str] = ("source", "isolation"), min_studies: int = 2
 ) -> Confounding:
     r"""Return how far factors are confounded with each other.
 
-    Use it before attributing anything to one of two factors that go together. Association is measured by
+    Use it before attributing anything to one of two associated factors. Association is measured by
     Cramer's V over studies, with Bergsma's correction (few studies in many levels look associated by
     chance):
 
@@ -164,10 +164,10 @@ def confounding(
     ----------
     effects : EffectSizes
         Effects with the factors among the columns of `data`; a missing level counts as "not reported".
-    factors : str or sequence of str
+    by : str or sequence of str
         One to five columns.
     min_studies : int
-        A level must stand in so many studies to take part.
+        A level must stand in so many studies to be used.
 
     Returns
     -------
@@ -197,7 +197,7 @@ def confounding(
     >>> found.associations[0].v, found.inflations[0].factor_on_variance
     (1.0, inf)
     """
-    return confounding_of(estimability(effects, factors, min_studies))
+    return confounding_of(estimability(effects, by, min_studies))
 
 
 def confounding_of(found: Estimability) -> Confounding:

@@ -1,17 +1,17 @@
-"""What chance does: deals of whole studies to labels, and draws from a model that was fitted.
+"""What chance does: permutations of whole studies, and draws from a model that was fitted.
 
-Deals: the effects of whole studies, with their sampling variances, are dealt to other studies; the factors
-stay where they are. A study with more effects than it is dealt takes them in turn. For a test of some
-factors given the others the residuals of the model of the others are dealt (Freedman and Lane), so that what
-the others explain is not dealt away. Each deal is fitted afresh.
+Permutations: the effects of whole studies, with their sampling variances, are given to other studies; the
+factors stay where they are. A study with more effects than it is given takes them in turn. For a test of some
+factors given the others the residuals of the model of the others are permuted (Freedman and Lane), so that
+what the others explain is kept. Each permutation is fitted afresh.
 
-The statistic is studentised: it divides what the factors explain by a covariance that is robust to variances
+The statistic is studentized: it divides what the factors explain by a covariance that is robust to variances
 that differ between levels, and to dependence within studies. So the test also holds, with many studies, where
 the residuals of different levels are not exchangeable (Janssen; Pauly, Brunner and Konietschke; DiCiccio and
 Romano). As a robust covariance is rough with few studies, the one of the model is added with a weight of two
 studies a coefficient; its part vanishes as studies become many. The weights are 1 / (v + tau2), where tau2 is
-the moment estimate of Hedges: it has a closed form, and the deals make a test of it. The difference of two
-tau2 would not do: both are zero too often.
+the moment estimate of Hedges: it has a closed form, and the permutations make a test of it. The difference of
+two tau2 would not do: both are zero too often.
 
 Draws: from the fitted model, not from the rows. Drawing studies with replacement loses whole levels when
 levels have two or three studies, and studies that come twice look like small residuals; both make shares
@@ -48,7 +48,7 @@ from metaexo.types import Array, Index
 
 # Studies that the covariance of the model counts for, per coefficient, beside the robust one.
 PRIOR = 2.0
-# Deals that are fitted at once, so that memory stays bounded.
+# Permutations that are fitted at once, so that memory stays bounded.
 AT_ONCE = 100
 # A variance that is smaller than this share of the mean one counts as so large.
 SMALLEST = 1e-8
@@ -89,13 +89,13 @@ class FittedModel:
         return np.asarray(self.between * same + np.diag(self.within + self.v))
 
 
-def deals(study: Index, draws: int, rng: np.random.Generator) -> Index:
-    """Return, for each deal, the row whose effect each row gets, shape (draws, k).
+def permuted_studies(study: Index, draws: int, rng: np.random.Generator) -> Index:
+    """Return, for each permutation, the row whose effect each row gets, shape (draws, k).
 
     Examples
     --------
-    >>> dealt = deals(np.array([0, 0, 1]), 50, np.random.default_rng(1))
-    >>> sorted({tuple(row) for row in dealt.tolist()})
+    >>> rows = permuted_studies(np.array([0, 0, 1]), 50, np.random.default_rng(1))
+    >>> sorted({tuple(row) for row in rows.tolist()})
     [(0, 1, 2), (2, 2, 0)]
     """
     size = np.bincount(study)
@@ -107,7 +107,7 @@ def deals(study: Index, draws: int, rng: np.random.Generator) -> Index:
     return np.asarray(rows[first[donors] + place % size[donors]])
 
 
-def dealt_p_value(
+def permutation_p_value(
     y: Array,
     v: Array,
     less: Array,
@@ -117,7 +117,7 @@ def dealt_p_value(
     rng: np.random.Generator,
     advance: Callable[[int], None] | None = None,
 ) -> float:
-    """Return the p-value of what one design explains beyond another, by deals of residuals.
+    """Return the p-value of what one design explains beyond another, by permutations of residuals.
 
     Parameters
     ----------
@@ -128,14 +128,14 @@ def dealt_p_value(
     study : ndarray of int, shape (k,)
         Study of each effect.
     draws : int
-        Number of deals.
+        Number of permutations.
     rng : numpy.random.Generator
         Where they come from.
     advance : callable, optional
-        Is told how many deals were fitted, now and then.
+        Is called with the number of permutations fitted, now and then.
     """
     fitted = y - _residuals(y[None], v[None], less)[0]
-    rows = np.vstack([np.arange(y.size), deals(study, draws, rng)])
+    rows = np.vstack([np.arange(y.size), permuted_studies(study, draws, rng)])
     nested = Nested(less, more, study)
     parts = []
     for begin in range(0, len(rows), AT_ONCE):
@@ -148,7 +148,7 @@ def dealt_p_value(
 
 
 class Nested:
-    """A design within another one, and the studentised statistic of what the larger explains beyond it.
+    """A design within another one, and the studentized statistic of what the larger explains beyond it.
 
     Both designs are the same for all sets of effects, so that sums over rows are products of matrices. Rows
     that are equal in the larger design (cells) are summed first.

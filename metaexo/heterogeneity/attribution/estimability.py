@@ -1,7 +1,4 @@
-"""What a set of studies can tell about several factors: cells, groups that no study links, contrasts.
-
-Cells, comparisons and groups of levels of crossed factors.
-"""
+"""What studies can estimate of several factors: cells, comparisons, and groups that no study links."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-9
 # Combinations of levels that a grid may have, the empty ones too.
 MOST_CELLS = 1_000_000
-# Groups that are told level by level.
+# Groups that are described level by level.
 MOST_GROUPS = 4
 
 
@@ -38,7 +35,7 @@ class Estimability(Immutable):
 
     Attributes
     ----------
-    factors : tuple of str
+    by : tuple of str
         The factors.
     table, used : FactorTable
         All rows, and those whose levels stand in enough studies.
@@ -48,7 +45,7 @@ class Estimability(Immutable):
         In how many studies a level must stand.
     """
 
-    factors: tuple[str, ...]
+    by: tuple[str, ...]
     table: FactorTable
     used: FactorTable
     rows_used: Mask
@@ -126,7 +123,7 @@ class Estimability(Immutable):
 
     @cached_property
     def rank_additive(self) -> int:
-        """Number of means that an additive model can tell apart."""
+        """Number of means that an additive model can estimate."""
         return rank(self.used.additive(range(self.used.p)))
 
     @cached_property
@@ -142,7 +139,7 @@ class Estimability(Immutable):
 
     @property
     def separable(self) -> bool:
-        """Whether the factors can be told apart: the additive model has full rank.
+        """Whether the factors are separately estimable: the additive model has full rank.
 
         With two factors this is so if, and only if, studies link all levels to one group.
         """
@@ -156,18 +153,18 @@ class Estimability(Immutable):
     @property
     def left_out(self) -> dict[str, tuple[str, ...]]:
         """Levels that are set aside, by factor."""
-        both = zip(self.factors, self.table.levels, self.used.levels, strict=True)
+        both = zip(self.by, self.table.levels, self.used.levels, strict=True)
         return {name: tuple(level for level in every if level not in kept) for name, every, kept in both}
 
     @property
     def unlinked(self) -> tuple[str, ...]:
-        """Factors with levels that the others tell completely."""
+        """Factors with levels that are aliased with the others."""
         every = range(self.used.p)
         found = []
         for j in every:
             others = rank(self.used.additive(i for i in every if i != j))
             if self.rank_additive - others < len(self.used.levels[j]) - 1:
-                found.append(self.factors[j])
+                found.append(self.by[j])
         return tuple(found)
 
     @cached_property
@@ -180,7 +177,7 @@ class Estimability(Immutable):
         )
 
     def _contrast(self, j: int, first: str, second: str) -> Contrast:
-        name, kept = self.factors[j], self.used.levels[j]
+        name, kept = self.by[j], self.used.levels[j]
         alone = [level for level in (first, second) if level not in kept]
         if alone:
             words = " and ".join(readable(level) for level in alone)
@@ -229,38 +226,36 @@ class Estimability(Immutable):
         ]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a combination: its levels, k, m, group, estimable."""
+        """Return one row per combination: its levels, k, m, group, estimable."""
         import pandas as pd
 
         rows = [
-            {**dict(zip(self.factors, cell.levels, strict=True)), "k": cell.k, "m": cell.m}
+            {**dict(zip(self.by, cell.levels, strict=True)), "k": cell.k, "m": cell.m}
             | {"group": None if cell.group is None else cell.group + 1, "estimable": cell.estimable}
             for cell in self.cells
         ]
         return pd.DataFrame(rows).astype({"group": "Int64"})
 
     def contrasts_frame(self) -> pd.DataFrame:
-        """Return one row a comparison of two levels: factor, first, second, estimable, how."""
+        """Return one row per comparison of two levels: factor, first, second, estimable, how."""
         import pandas as pd
 
         rows = [(c.factor, c.first, c.second, c.estimable, c.how) for c in self.contrasts]
         return pd.DataFrame(rows, columns=["factor", "first", "second", "estimable", "how"])
 
     def words(self) -> list[str]:
-        """Return what can and cannot be told, a sentence each."""
-        names = " and ".join(readable(name) for name in self.factors)
+        """Return what can and cannot be estimated, one sentence each."""
+        names = " and ".join(readable(name) for name in self.by)
         lines = [f"{plural(self.table.k, 'effect')} of {plural(self.table.m, 'study', 'studies')}"]
         lines += self.set_aside_words()
         if self.used.k == 0:
             return [*lines, "no effect is left"]
         lines.append(f"used: {plural(self.used.k, 'effect')} of {plural(self.used.m, 'study', 'studies')}")
-        single = [
-            name for name, levels in zip(self.factors, self.used.levels, strict=True) if len(levels) == 1
-        ]
+        single = [name for name, levels in zip(self.by, self.used.levels, strict=True) if len(levels) == 1]
         if single:
             lines.append(f"one level only: {', '.join(map(readable, single))}")
         elif self.used.p > 1:
-            state = "can be told apart" if self.separable else "cannot be told apart"
+            state = "are separately estimable" if self.separable else "are confounded"
             lines.append(f"{names} {state}: {linkage_words(self)}")
             lines.append(self._interaction_words())
         good = sum(c.estimable for c in self.contrasts)
@@ -288,16 +283,16 @@ class Estimability(Immutable):
     def _interaction_words(self) -> str:
         possible, complete = self.interaction_df, self.interaction_df_complete
         if possible == 0:
-            return "interaction: nothing of it can be told"
+            return "interaction: not estimable"
         return f"interaction: {possible} of {complete} degrees of freedom"
 
     def summary(self) -> str:
-        """Return the grid as text, with what can be told from it."""
+        """Return the grid as text, with what can be estimated from it."""
         frame = self.to_frame()
         found = frame[frame["k"] > 0]
-        header = [*self.factors, "k", "m", "estimable"]
+        header = [*self.by, "k", "m", "estimable"]
         rows = [[str(row[name]) for name in header] for row in found.to_dict("records")]
-        return "\n".join([text_table(rows, header, left=len(self.factors)), *self.words()])
+        return "\n".join([text_table(rows, header, left=len(self.by)), *self.words()])
 
     @printed
     def __str__(self) -> str:
@@ -305,27 +300,27 @@ class Estimability(Immutable):
 
     def __repr__(self) -> str:
         state = "separable" if self.separable else "not separable"
-        return f"Estimability({' x '.join(self.factors)}: {state}, k = {self.table.k}, m = {self.table.m})"
+        return f"Estimability({' x '.join(self.by)}: {state}, k = {self.table.k}, m = {self.table.m})"
 
 
 def estimability(
-    effects: EffectSizes, factors: str | Sequence[str] = ("source", "isolation"), min_studies: int = 2
+    effects: EffectSizes, by: str | Sequence[str] = ("source", "isolation"), min_studies: int = 2
 ) -> Estimability:
-    """Return what the data can tell about several factors at once.
+    """Return what the data can estimate of several factors at once.
 
     Use it before any model with two factors: how many effects and studies each combination has, whether
-    studies link all levels (only then can the factors be told apart), and which comparisons of two levels
-    can be estimated while the other factors are held. A comparison can be estimated if it is a combination
-    of rows of the additive design.
+    studies link all levels (only then are the factors separately estimable), and which comparisons of two
+    levels can be estimated while the other factors are held. A comparison can be estimated if it is a
+    combination of rows of the additive design.
 
     Parameters
     ----------
     effects : EffectSizes
         Effects with the factors among the columns of `data`; a missing level counts as "not reported".
-    factors : str or sequence of str
+    by : str or sequence of str
         One to five columns.
     min_studies : int
-        A level must stand in so many studies: a level of one study cannot be told from that study.
+        A level must stand in so many studies: a level of one study is confounded with that study.
 
     Returns
     -------
@@ -358,19 +353,19 @@ def estimability(
     'no study links the two'
     """
     min_studies = whole_number(min_studies, "min_studies", 1)
-    table = read_factors(effects, factors)
+    table = read_factors(effects, by)
     rows = repeated_levels(table, min_studies)
     return Estimability(table.names, table, table.keep(rows), rows, min_studies)
 
 
 def linkage_words(found: Estimability) -> str:
-    """Return why factors can or cannot be told apart."""
+    """Return why factors are separately estimable, or confounded."""
     if found.separable:
         return "studies link all levels"
     if len(found.groups) == 1:
         names = ", ".join(readable(name) for name in found.unlinked)
         return f"the levels of {names} follow from those of the other factors"
-    first, *others = (readable(name) for name in found.factors)
+    first, *others = (readable(name) for name in found.by)
     parts = []
     for group in found.groups[:MOST_GROUPS]:
         levels = [" or ".join(readable(level) for level in every) for every in group.levels]
@@ -383,9 +378,9 @@ def linkage_words(found: Estimability) -> str:
 
 
 WORDS = {
-    1: "an effect that cannot be told from its study",
-    2: "a mean; a spread on one degree of freedom",
-    3: "a mean and a spread",
+    1: "an effect confounded with its study",
+    2: "a mean; heterogeneity on one degree of freedom",
+    3: "a mean and heterogeneity",
 }
 
 
@@ -427,7 +422,7 @@ class Contrast:
     factor, first, second : str
         What is compared.
     estimable : bool
-        Whether the data can tell the difference.
+        Whether the data can estimate the difference.
     how : str
         By which studies, or why not.
     """

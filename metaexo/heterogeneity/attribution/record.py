@@ -1,31 +1,25 @@
-"""The sealed outcome of an attribution of heterogeneity."""
+"""The record of an attribution of heterogeneity."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.formatting import printed
 from metaexo.heterogeneity.attribution.components import VarianceShares
 from metaexo.heterogeneity.attribution.confounding import Confounding
 from metaexo.heterogeneity.attribution.estimability import Estimability
 from metaexo.heterogeneity.attribution.shares import PartKind
 from metaexo.heterogeneity.attribution.verdicts import Verdict
+from metaexo.heterogeneity.levels import NOT_REPORTED
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from metaexo.models.univariate.summary import Summary
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """One part of the between-study variance.
 
-    A number that the data cannot tell is None, and `note` says why.
+    A number that the data do not determine is None, and `note` says why.
 
     Attributes
     ----------
@@ -44,11 +38,11 @@ class Part:
     p_zero : float or None
         Share of the draws in which it is not above zero.
     chance : float or None
-        Mean share when whole studies are dealt to labels at random.
+        Mean share over permutations of whole studies.
     corrected : float or None
         (share - chance) / (1 - chance of all factors together).
     pvalue : float or None
-        p-value of the deals, given the factors that the part is not about.
+        p-value of the permutations, given the factors that the part is not about.
     pvalue_alone : float or None
         p-value of a factor by itself.
     random_share : float or None
@@ -80,8 +74,8 @@ class Choices:
     ----------
     method : str
         Estimator of tau2.
-    draws, deals : int
-        Number of bootstrap draws and of deals.
+    draws, permutations : int
+        Number of bootstrap draws and of permutations.
     seed : int
         Seed of both.
     level : float
@@ -92,7 +86,7 @@ class Choices:
 
     method: str
     draws: int
-    deals: int
+    permutations: int
     seed: int
     level: float
     min_studies: int
@@ -109,7 +103,7 @@ class Explained:
     r2 : float
         Share explained by all factors together, cut off at zero.
     r2_chance : float
-        The same when whole studies are dealt to labels at random, on average.
+        The same on average over permutations of whole studies.
     """
 
     tau2: float
@@ -123,32 +117,12 @@ class Explained:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class AttributionResults(Immutable):
-    """An attribution of heterogeneity to factors.
-
-    Attributes
-    ----------
-    effects, used : EffectSizes
-        The effects handed in, and those that took part.
-    factors : tuple of str
-        The factors.
-    parts : tuple of Part
-        What tau2 is divided into; without numbers where the verdict is a refusal.
-    explained : Explained or None
-        tau2 without factors, and R2; None where they cannot be had.
-    verdict : Verdict
-        The plain answer.
-    confounding : Confounding
-        How far the factors go together.
-    random : VarianceShares or None
-        The random-effects version; None where the verdict is a refusal.
-    choices : Choices
-        What was chosen.
-    """
+class AttributionFit(Immutable):
+    """What an attribution of heterogeneity to factors found; the fields are described in AttributionResults."""
 
     effects: EffectSizes
     used: EffectSizes
-    factors: tuple[str, ...]
+    by: tuple[str, ...]
     parts: tuple[Part, ...]
     explained: Explained | None
     verdict: Verdict
@@ -158,12 +132,12 @@ class AttributionResults(Immutable):
 
     @property
     def estimability(self) -> Estimability:
-        """What the crossing of the factors can tell."""
+        """What the crossing of the factors can estimate."""
         return self.confounding.estimability
 
     @property
     def shares(self) -> dict[str, float | None]:
-        """Factor to its share of tau2 over all orders; None where the data cannot tell."""
+        """Factor to its share of tau2 over all orders; None where it is not estimable."""
         return {part.name: part.share for part in self.parts if part.kind == "factor"}
 
     @property
@@ -176,8 +150,6 @@ class AttributionResults(Immutable):
     @property
     def not_reported(self) -> dict[str, int]:
         """Factor to the number of effects whose level is not reported."""
-        from metaexo.heterogeneity.levels import NOT_REPORTED
-
         table = self.estimability.table
         return {
             name: sum(levels[code] == NOT_REPORTED for code in table.codes[:, j])
@@ -200,50 +172,3 @@ class AttributionResults(Immutable):
         known = {part.name: part for part in self.parts}
         check_choice("part", name, tuple(known))
         return known[name]
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a part, with the fields of :class:`Part`; what cannot be told is missing."""
-        import pandas as pd
-
-        table = pd.DataFrame([asdict(part) for part in self.parts])
-        words = {"name", "kind", "note"}
-        return table.astype({name: float for name in table.columns if name not in words})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values: verdict, parts, R2, confounding, counts, choices."""
-        found = self.estimability
-        return {
-            "factors": list(self.factors),
-            "verdict": asdict(self.verdict),
-            "parts": [asdict(part) for part in self.parts],
-            "explained": None if self.explained is None else asdict(self.explained),
-            "r2_corrected": None if self.explained is None else self.explained.r2_corrected,
-            "associations": [asdict(pair) for pair in self.confounding.associations],
-            "inflations": [asdict(one) for one in self.confounding.inflations],
-            "k": found.table.k,
-            "m": found.table.m,
-            "k_used": found.used.k,
-            "m_used": found.used.m,
-            "not_reported": self.not_reported,
-            "random": None if self.random is None else self.random.to_dict(),
-            "disagreement": self.disagreement,
-            "choices": asdict(self.choices),
-        }
-
-    def summary(self) -> Summary:
-        """Return the summary in its five parts."""
-        from metaexo.heterogeneity.attribution.summary import summarise
-
-        return summarise(self)
-
-    @printed
-    def __str__(self) -> str:
-        return str(self.summary())
-
-    def __repr__(self) -> str:
-        return f"AttributionResults({self.verdict.kind}: {self.verdict.sentence})"
-
-    def _repr_html_(self) -> str:
-        from metaexo.heterogeneity.attribution.summary import html
-
-        return html(self)

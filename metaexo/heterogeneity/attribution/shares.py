@@ -138,7 +138,7 @@ def commonality_weights(p: int) -> Array:
 
 
 def separable_parts(table: FactorTable, interaction: bool) -> Parts:
-    """Return the parts of a design whose factors can be told apart."""
+    """Return the parts of a design whose factors are separately estimable."""
     sets = subsets(table.p)
     models = [column_space(table.additive(s)) for s in sets]
     cells = [cells_of([table.codes[:, f] for f in s]) if s else None for s in sets]
@@ -161,7 +161,7 @@ def separable_parts(table: FactorTable, interaction: bool) -> Parts:
 
 
 def joint_parts(table: FactorTable) -> Parts:
-    """Return the parts of a design whose factors cannot be told apart: all together, and the rest."""
+    """Return the parts of a design whose factors are confounded: all together, and the rest."""
     everything = tuple(range(table.p))
     models = [column_space(table.additive(())), column_space(table.additive(everything))]
     return _collect(
@@ -188,7 +188,7 @@ def tau2_by_model(
     method : str
         Estimator of tau2.
     advance : callable, optional
-        Is told how many fits were made, now and then.
+        Is called with the number of fits made, now and then.
     """
     if method == "REML" and not v.any():  # then it is the mean squared residual, and 0 is no trouble
         found = np.column_stack([hedges_tau2(y, v, x) for x in parts.models])

@@ -1,4 +1,4 @@
-"""The numbers of an attribution: estimates, draws, deals, tests."""
+"""The numbers of an attribution: estimates, draws, permutation tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ import numpy as np
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, MetaexoError
 from metaexo.heterogeneity.attribution.confounding import Confounding, confounding_of
-from metaexo.heterogeneity.attribution.draws import FittedModel, deals, dealt_p_value, shrunk_mean
+from metaexo.heterogeneity.attribution.draws import (
+    FittedModel,
+    permutation_p_value,
+    permuted_studies,
+    shrunk_mean,
+)
 from metaexo.heterogeneity.attribution.estimability import Estimability, estimability
 from metaexo.heterogeneity.attribution.record import Choices, Explained
 from metaexo.heterogeneity.attribution.shares import PartKind, Parts, Subset, subsets, tau2_by_model
@@ -23,7 +28,7 @@ from metaexo.models.univariate.permutation import whole_number
 from metaexo.numeric.estimators import get_estimator
 from metaexo.types import Array
 
-LEAST_DEALS = 19
+LEAST_PERMUTATIONS = 19
 # Levels of all factors together, beyond which thousands of fits take hours.
 MOST_LEVELS = 250
 SET_ASIDE = "a level of too few studies"
@@ -39,13 +44,13 @@ class Work:
     Attributes
     ----------
     effects, used : EffectSizes
-        The effects handed in, and those whose levels stand in enough studies.
+        The effects given, and those whose levels stand in enough studies.
     found : Estimability
-        What the crossing can tell.
+        What the crossing can estimate.
     chosen : Choices
         What was chosen.
     advance : callable
-        Is told how many fits were made, now and then.
+        Is called with the number of fits made, now and then.
     """
 
     effects: EffectSizes
@@ -56,7 +61,7 @@ class Work:
 
     @property
     def table(self) -> FactorTable:
-        """Levels of the effects that take part."""
+        """Levels of the effects that are used."""
         return self.found.used
 
     def stream(self, number: int) -> np.random.Generator:
@@ -77,7 +82,7 @@ class Numbers:
     low, high, p_zero : ndarray, shape (parts,)
         Interval and share of the draws not above zero; NaN without draws.
     chance : ndarray, shape (parts,)
-        Mean share by deals.
+        Mean share by permutations.
     explained : Explained
         R2 of all factors together.
     """
@@ -103,8 +108,8 @@ class Numbers:
 
 
 @dataclass(frozen=True, eq=False)
-class DealtTests:
-    """p-values by deals of whole studies.
+class PermutationTests:
+    """p-values by permutations of whole studies.
 
     Attributes
     ----------
@@ -113,7 +118,7 @@ class DealtTests:
     alone : tuple of float
         Each factor by itself.
     interaction : float or None
-        The interaction given all factors; None where it cannot be told.
+        The interaction given all factors; None where it is not estimable.
     """
 
     given_others: dict[Subset, float]
@@ -127,12 +132,12 @@ class DealtTests:
         return self.interaction if kind == "interaction" else None
 
 
-def begin(effects: EffectSizes, factors: str | Sequence[str], chosen: Choices) -> tuple[Work, Confounding]:
+def begin(effects: EffectSizes, by: str | Sequence[str], chosen: Choices) -> tuple[Work, Confounding]:
     """Return what an attribution works with, and how far the factors are confounded."""
     effects = check_effects(effects)
     chosen = replace(chosen, method=get_estimator(chosen.method).code)
     _check(chosen, effects)
-    found = estimability(effects, factors, chosen.min_studies)
+    found = estimability(effects, by, chosen.min_studies)
     _refuse_too_large(found)
     return Work(effects, effects.select(found.rows_used, SET_ASIDE), found, chosen), confounding_of(found)
 
@@ -142,10 +147,10 @@ def _refuse_too_large(found: Estimability) -> None:
     levels = sum(len(every) for every in found.used.levels)
     if levels > MOST_LEVELS:
         each = ", ".join(
-            f"{name} {len(every)}" for name, every in zip(found.factors, found.used.levels, strict=True)
+            f"{name} {len(every)}" for name, every in zip(found.by, found.used.levels, strict=True)
         )
         raise InputError(
-            f"the factors have {levels} levels ({each}), and every draw and deal fits them all",
+            f"the factors have {levels} levels ({each}), and every draw and permutation fits them all",
             f"at most {MOST_LEVELS} levels together",
             "join levels that belong together, or leave out rare ones with a larger min_studies",
         )
@@ -162,21 +167,21 @@ def shown(work: Work, parts: Parts, tests: int, progress: bool | None) -> Iterat
     parts : Parts
         The models that it fits.
     tests : int
-        Number of tests by deals.
+        Number of permutation tests.
     progress : bool or None
         Whether to show it; None where the output is a terminal.
     """
     from tqdm import tqdm
 
     chosen = work.chosen
-    fits = (chosen.deals + chosen.draws) * len(parts.models) + tests * (chosen.deals + 1)
+    fits = (chosen.permutations + chosen.draws) * len(parts.models) + tests * (chosen.permutations + 1)
     off = None if progress is None else not progress
     with tqdm(total=fits, unit="fit", desc="attribution", disable=off, delay=0.5, leave=False) as bar:
         yield replace(work, advance=bar.update)
 
 
 def has_interaction(work: Work) -> bool:
-    """Return whether the interaction can be told, with studies left for what it does not explain."""
+    """Return whether the interaction is estimable, with studies left for what it does not explain."""
     cells = len(work.table.cells()[0])
     return work.found.interaction_df > 0 and work.table.m - cells >= LEAST_DF
 
@@ -187,7 +192,7 @@ def estimates(work: Work, parts: Parts) -> Array:
 
 
 def evidence(
-    work: Work, tested: DealtTests, shares: Array, low: Array | None = None, high: Array | None = None
+    work: Work, tested: PermutationTests, shares: Array, low: Array | None = None, high: Array | None = None
 ) -> Evidence:
     """Return what a verdict is given on; without ends there are no intervals."""
     p = work.table.p
@@ -209,11 +214,11 @@ def numbers(work: Work, parts: Parts) -> Numbers:
     y, v, chosen = work.used.y, work.used.v, work.chosen
     tau2 = estimates(work, parts)[0]
     together = next(i for i, kind in enumerate(parts.kinds) if kind == "together")
-    rows = deals(work.table.study, chosen.deals, work.stream(0))
-    dealt = parts.shares(tau2_by_model(y[rows], v[rows], parts, chosen.method, work.advance))
+    rows = permuted_studies(work.table.study, chosen.permutations, work.stream(0))
+    permuted = parts.shares(tau2_by_model(y[rows], v[rows], parts, chosen.method, work.advance))
     shares = parts.shares(tau2[None])[0]
     low, high, p_zero = _intervals(work, parts, tau2)
-    r2, r2_chance = max(0.0, shares[together]), np.maximum(dealt[:, together], 0.0).mean()
+    r2, r2_chance = max(0.0, shares[together]), np.maximum(permuted[:, together], 0.0).mean()
     return Numbers(
         tau2=tau2,
         parts=parts.of(tau2[None])[0],
@@ -221,12 +226,12 @@ def numbers(work: Work, parts: Parts) -> Numbers:
         low=low,
         high=high,
         p_zero=p_zero,
-        chance=dealt.mean(axis=0),
+        chance=permuted.mean(axis=0),
         explained=Explained(float(tau2[0]), float(r2), float(r2_chance)),
     )
 
 
-def dealt_tests(work: Work, parts: Parts) -> DealtTests:
+def permutation_tests(work: Work, parts: Parts) -> PermutationTests:
     """Return the p-values of all sets of factors given the others, and of each factor alone."""
     table = work.table
     sets = subsets(table.p)
@@ -234,13 +239,13 @@ def dealt_tests(work: Work, parts: Parts) -> DealtTests:
     everything = sets[-1]
 
     def p_value(less: Array, more: Array, stream: int) -> float:
-        return dealt_p_value(
+        return permutation_p_value(
             work.used.y,
             work.used.v,
             less,
             more,
             table.study,
-            work.chosen.deals,
+            work.chosen.permutations,
             work.stream(stream),
             work.advance,
         )
@@ -255,15 +260,15 @@ def dealt_tests(work: Work, parts: Parts) -> DealtTests:
     )
     has_interaction = len(parts.models) > len(sets)
     interaction = p_value(base[everything], parts.models[-1], 200) if has_interaction else None
-    return DealtTests(given, alone, interaction)
+    return PermutationTests(given, alone, interaction)
 
 
 def joint_test(work: Work, parts: Parts) -> float:
-    """Return the p-value of all factors together, where they cannot be told apart."""
+    """Return the p-value of all factors together, where they are confounded."""
     less, more = parts.models
     y, v = work.used.y, work.used.v
     study, chosen = work.table.study, work.chosen
-    return dealt_p_value(y, v, less, more, study, chosen.deals, work.stream(1), work.advance)
+    return permutation_p_value(y, v, less, more, study, chosen.permutations, work.stream(1), work.advance)
 
 
 def _intervals(work: Work, parts: Parts, tau2: Array) -> tuple[Array, Array, Array]:
@@ -324,14 +329,14 @@ def _levels_of_variance(work: Work, blocks: Sequence[Array], tau2: float) -> tup
 
 def _check(chosen: Choices, effects: EffectSizes) -> None:
     """Raise for numbers out of their range, and for estimators that the data rule out."""
-    for name, least in (("draws", -1), ("deals", 0), ("seed", 0), ("min_studies", 1)):
+    for name, least in (("draws", -1), ("permutations", 0), ("seed", 0), ("min_studies", 1)):
         whole_number(getattr(chosen, name), name, least)
     check_level(chosen.level)
-    if chosen.draws < 0 or chosen.deals < LEAST_DEALS:
+    if chosen.draws < 0 or chosen.permutations < LEAST_PERMUTATIONS:
         raise InputError(
-            f"{chosen.draws} draws and {chosen.deals} deals",
-            f"at least 0 draws and {LEAST_DEALS} deals",
-            "with fewer deals no p-value can reach 0.05",
+            f"{chosen.draws} draws and {chosen.permutations} permutations",
+            f"at least 0 draws and {LEAST_PERMUTATIONS} permutations",
+            "with fewer permutations no p-value can reach 0.05",
         )
     estimator = get_estimator(chosen.method)
     if estimator.needs_weights or estimator.code == "EE":

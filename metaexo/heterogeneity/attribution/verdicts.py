@@ -3,11 +3,11 @@
 Rules, in this order:
 
 1. A factor with fewer than two levels that stand in enough studies: "too_few".
-2. The additive model cannot tell the factors apart: "not_separable".
+2. The factors are confounded in the additive model: "not_separable".
 3. Fewer than four studies more than means: "too_few". A variance on three degrees of freedom or fewer may be
    ten times larger or smaller than its estimate.
 4. tau2 without factors is zero: "no_heterogeneity".
-5. A factor is named if it explains more, given the others, than residuals dealt at random, and so does every
+5. A factor is named if it explains more, given the others, than permuted residuals, and so does every
    set of factors that holds it (a closed test, which keeps the chance of any false naming at 1 - level), and
    its share is above zero.
 6. All factors together explain more than chance but none of them given the others: "not_separable".
@@ -40,7 +40,7 @@ Subset = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A plain answer to what the heterogeneity goes with.
+    """A plain answer to what explains the heterogeneity.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class Evidence:
     together : float
         Share of all factors together.
     interaction : float or None
-        p-value of the interaction; None where it cannot be told.
+        p-value of the interaction; None where it is not estimable.
     level : float
         Level of intervals and, as 1 - level, of the tests.
     """
@@ -102,7 +102,7 @@ class Evidence:
 def refusal(found: Estimability, confounding: Confounding) -> Verdict | None:
     """Return the verdict of data that cannot be attributed, whatever the effects are; None if they can."""
     reasons = (*found.words(), *confounding.words())
-    names = [readable(name) for name in found.factors]
+    names = [readable(name) for name in found.by]
     if any(len(levels) < 2 for levels in found.used.levels):
         return Verdict("too_few", (), _single_levels(found), reasons)
     if not found.separable:
@@ -117,14 +117,14 @@ def refusal(found: Estimability, confounding: Confounding) -> Verdict | None:
 def no_heterogeneity(found: Estimability) -> Verdict:
     """Return the verdict of effects that vary no more than by sampling."""
     sentence = (
-        f"There is nothing to attribute: the {plural(found.used.k, 'effect')} vary no more than their "
-        "sampling errors let expect (tau2 is estimated as zero)."
+        f"There is nothing to attribute: the {plural(found.used.k, 'effect')} vary no more than expected "
+        "from their sampling errors (tau2 is estimated as zero)."
     )
     return Verdict("no_heterogeneity", (), sentence, tuple(found.words()))
 
 
 def judge(evidence: Evidence, confounding: Confounding) -> Verdict:
-    """Return the verdict of data whose factors can be told apart."""
+    """Return the verdict of data whose factors are separately estimable."""
     names = [readable(name) for name in evidence.names]
     named = [f for f in range(len(names)) if _is_named(evidence, f)]
     everything = tuple(range(len(names)))
@@ -134,8 +134,8 @@ def judge(evidence: Evidence, confounding: Confounding) -> Verdict:
         kind, sentence = evidence.names[named[0]], _one(evidence, names, named[0])
     elif named:
         kind = "both" if len(names) == 2 else "several"
-        told = "; ".join(_share_words(evidence, names, f) for f in named)
-        sentence = f"{_capital(_listed([names[f] for f in named]))} each explain heterogeneity: {told}."
+        each = "; ".join(_share_words(evidence, names, f) for f in named)
+        sentence = f"{_capital(_listed([names[f] for f in named]))} each explain heterogeneity: {each}."
     elif len(names) > 1 and evidence.given_others[everything] <= 1 - evidence.level:
         kind, sentence = "not_separable", _cannot_tell(evidence, names)
     studies = confounding.estimability.used.m
@@ -159,7 +159,7 @@ def _one(evidence: Evidence, names: list[str], f: int) -> str:
     if not rest:
         return f"{first}."
     others = "; ".join(f"{names[i]} {p_value(evidence.given_others[i,])}" for i in rest)
-    return f"{first}; beyond that nothing explains more than labels dealt at random ({others})."
+    return f"{first}; beyond that nothing explains more than permuted labels ({others})."
 
 
 def _share_words(evidence: Evidence, names: list[str], f: int) -> str:
@@ -185,7 +185,7 @@ def _neither(evidence: Evidence, names: list[str]) -> str:
         each = ", ".join(f"{name} {whole_percent(high)}" for name, high in zip(names, reach, strict=True))
         up_to = f"; shares of up to {each} remain possible"
     p = p_value(evidence.given_others[everything])
-    return f"{who} more than labels dealt at random ({'together ' if len(names) > 1 else ''}{p}){up_to}."
+    return f"{who} more than permuted labels ({'together ' if len(names) > 1 else ''}{p}){up_to}."
 
 
 def _cannot_tell(evidence: Evidence, names: list[str]) -> str:
@@ -213,7 +213,7 @@ def _single_levels(found: Estimability) -> str:
     """Return which factors have nothing to compare."""
     enough = "two studies" if found.min_studies == 2 else plural(found.min_studies, "study", "studies")
     parts = []
-    for j, name in enumerate(found.factors):
+    for j, name in enumerate(found.by):
         studies = found.table.studies_of(j)
         levels = [
             level for level, m in zip(found.table.levels[j], studies, strict=True) if m >= found.min_studies
@@ -231,8 +231,7 @@ def _single_levels(found: Estimability) -> str:
 
 def _few(found: Estimability) -> str:
     levels = " and ".join(
-        f"{len(every)} of {readable(name)}"
-        for name, every in zip(found.factors, found.used.levels, strict=True)
+        f"{len(every)} of {readable(name)}" for name, every in zip(found.by, found.used.levels, strict=True)
     )
     total = sum(len(every) for every in found.used.levels)
     return (
@@ -248,10 +247,11 @@ def _remedy(found: Estimability) -> list[str]:
         if min(len(levels) for levels in group.levels) > 1:
             levels = "; ".join(
                 f"{readable(name)} {', '.join(readable(level) for level in every)}"
-                for name, every in zip(found.factors, group.levels, strict=True)
+                for name, every in zip(found.by, group.levels, strict=True)
             )
             return [
-                f"within group {number + 1} ({levels}) they can be told apart: select its rows and ask again"
+                f"within group {number + 1} ({levels}) they are separately estimable: "
+                "select its rows and ask again"
             ]
     return []
 

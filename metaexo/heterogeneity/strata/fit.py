@@ -86,49 +86,7 @@ class Stratum(Immutable):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class StrataFit(Immutable):
-    """What a subgroup analysis found.
-
-    Attributes
-    ----------
-    by : tuple of str
-        The factors.
-    effects : EffectSizes
-        All effects, in the order handed in.
-    strata : tuple of Stratum
-        The strata in the order asked for, else those with most studies first; "not reported" last.
-    overall : RandomEffectsResults or None
-        The model of all effects, strata ignored; None if they come from fewer than two studies.
-    overall_pooled : Pooled or None
-        Its pooled effect; with several effects per study robust to their dependence.
-    overall_df : float or None
-        Degrees of freedom of its interval; None for normal ones.
-    tau2_mode : {"separate", "common", "smoothed"}
-        Whether each stratum has its own between-study variance, all share one, or each is smoothed.
-    between : TestResult or None
-        Test that all strata share one mean effect; None if fewer than two strata can be fitted.
-    between_note : str
-        Which strata and which method the test uses, or why there is none.
-    means : LinearResults or None
-        Means of the strata that are fitted, with their covariance matrix; None if none is.
-    method, test : str
-        As in :meth:`metaexo.RandomEffects.fit`.
-    level : float
-        Level of all intervals.
-    clusters : tuple of str or None
-        Cluster of each effect, where some share one; None where effects are independent.
-    cluster : str
-        What the clusters are: "study", or a column.
-    order : tuple of str
-        The strata in their natural order, where one was given.
-    smoothing : Smoothing or None
-        How smoothed variances came about.
-    latent : LatentModerator or None
-        Studies that do not report the factor as a mixture of the known strata, where that was asked for.
-    latent_note : str
-        Why there is no such mixture although it was asked for.
-    compare_unreported : bool
-        Whether studies that do not report a factor are in tests between strata.
-    """
+    """What a subgroup analysis found; the fields are described in StratifiedResults."""
 
     by: tuple[str, ...]
     effects: EffectSizes

@@ -1,8 +1,10 @@
-"""An attribution as text and as HTML."""
+"""An attribution of heterogeneity with its forms for readers: tables, plain values, HTML and the summary."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 from metaexo.formatting import (
     MISSING,
@@ -12,44 +14,112 @@ from metaexo.formatting import (
     p_value,
     percent,
     plural,
+    printed,
     text_table,
 )
+from metaexo.heterogeneity.attribution.record import AttributionFit
 from metaexo.heterogeneity.levels import readable, whole_percent
 from metaexo.models.univariate.summary import Summary
 from metaexo.numeric.estimators import get_estimator
 
 if TYPE_CHECKING:
-    from metaexo.heterogeneity.attribution.record import AttributionResults
+    import pandas as pd
 
 HEADER = ["part", "share", "interval", "P(zero)", "by chance", "p", "by variance components"]
 CLOSE = 0.1
 
 
-def summarise(result: AttributionResults) -> Summary:
+@dataclass(frozen=True, eq=False, repr=False)
+class AttributionResults(AttributionFit):
+    """An attribution of heterogeneity to factors.
+
+    Attributes
+    ----------
+    effects, used : EffectSizes
+        The effects given, and those that were used.
+    by : tuple of str
+        The factors.
+    parts : tuple of Part
+        What tau2 is divided into; without numbers where the verdict is a refusal.
+    explained : Explained or None
+        tau2 without factors, and R2; None where they cannot be had.
+    verdict : Verdict
+        The plain answer.
+    confounding : Confounding
+        How far the factors are confounded.
+    random : VarianceShares or None
+        The random-effects version; None where the verdict is a refusal.
+    choices : Choices
+        What was chosen.
+    """
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per part, with the fields of :class:`Part`; what is not estimable is missing."""
+        import pandas as pd
+
+        table = pd.DataFrame([asdict(part) for part in self.parts])
+        words = {"name", "kind", "note"}
+        return table.astype({name: float for name in table.columns if name not in words})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values: verdict, parts, R2, confounding, counts, choices."""
+        found = self.estimability
+        return {
+            "by": list(self.by),
+            "verdict": asdict(self.verdict),
+            "parts": [asdict(part) for part in self.parts],
+            "explained": None if self.explained is None else asdict(self.explained),
+            "r2_corrected": None if self.explained is None else self.explained.r2_corrected,
+            "associations": [asdict(pair) for pair in self.confounding.associations],
+            "inflations": [asdict(one) for one in self.confounding.inflations],
+            "k": found.table.k,
+            "m": found.table.m,
+            "k_used": found.used.k,
+            "m_used": found.used.m,
+            "not_reported": self.not_reported,
+            "random": None if self.random is None else self.random.to_dict(),
+            "disagreement": self.disagreement,
+            "choices": asdict(self.choices),
+        }
+
+    def summary(self) -> Summary:
+        """Return the summary in its five parts."""
+        return summarise(self)
+
+    @printed
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    def __repr__(self) -> str:
+        return f"AttributionResults({self.verdict.kind}: {self.verdict.sentence})"
+
+    def _repr_html_(self) -> str:
+        return html(self)
+
+
+def summarise(result: AttributionFit) -> Summary:
     """Return the five parts of the summary."""
     return Summary(
         {
             "What was fitted": _fitted(result),
             "Verdict": [result.verdict.sentence, *(f"because: {why}" for why in result.verdict.reasons)],
-            "Spread": _spread(result),
+            "Heterogeneity": _heterogeneity(result),
             "Data": _data(result),
             "Fit": _fit(result),
         }
     )
 
 
-def html(result: AttributionResults) -> str:
+def html(result: AttributionFit) -> str:
     """Return the verdict and the table of parts as HTML."""
-    from html import escape
-
     words = f"<p><strong>{escape(result.verdict.sentence)}</strong></p>"
     rows = _rows(result)
     return f"{words}\n{html_table(rows, HEADER)}" if rows else words
 
 
-def _fitted(result: AttributionResults) -> list[str]:
+def _fitted(result: AttributionFit) -> list[str]:
     used = result.estimability.used
-    names = ", ".join(readable(name) for name in result.factors)
+    names = ", ".join(readable(name) for name in result.by)
     lines = [
         f"tau2 of {plural(used.k, 'effect')} from {plural(used.m, 'study', 'studies')}, "
         f"{result.effects.measure.name} ({result.effects.measure.code}), attributed to {names}"
@@ -58,7 +128,7 @@ def _fitted(result: AttributionResults) -> list[str]:
     return [*lines, f"tau2: {method}; shares over all orders of the factors, not cut off at zero"]
 
 
-def _spread(result: AttributionResults) -> list[str]:
+def _heterogeneity(result: AttributionFit) -> list[str]:
     lines = []
     if result.explained is not None:
         found = result.explained
@@ -90,7 +160,7 @@ def _disagreement(points: float) -> str:
     )
 
 
-def _rows(result: AttributionResults) -> list[list[str]]:
+def _rows(result: AttributionFit) -> list[list[str]]:
     """Return a row for each part that has a number."""
     return [
         [
@@ -109,7 +179,7 @@ def _rows(result: AttributionResults) -> list[list[str]]:
     ]
 
 
-def _data(result: AttributionResults) -> list[str]:
+def _data(result: AttributionFit) -> list[str]:
     found = result.estimability
     lines = [f"{plural(found.table.k, 'effect')} of {plural(found.table.m, 'study', 'studies')}"]
     lines += found.set_aside_words()
@@ -117,15 +187,16 @@ def _data(result: AttributionResults) -> list[str]:
         if count:
             lines.append(f"{readable(name)} not reported in {plural(count, 'effect')}: a level of its own")
     if found.used.m < found.used.k:
-        lines.append("several effects of one study: tests deal whole studies, draws keep them together")
+        lines.append("several effects of one study: tests permute whole studies, draws keep them together")
     return lines
 
 
-def _fit(result: AttributionResults) -> list[str]:
+def _fit(result: AttributionFit) -> list[str]:
     chosen = result.choices
     if result.explained is None:
-        return ["no shares, so nothing was drawn or dealt"]
+        return ["no shares, so nothing was drawn or permuted"]
     drawn = f"{chosen.draws} draws from the fitted model" if chosen.draws else "no draws, so no intervals"
     return [
-        f"{drawn}, {chosen.deals} deals of whole studies, seed {chosen.seed}, level {percent(chosen.level)}"
+        f"{drawn}, {chosen.permutations} permutations of whole studies, seed {chosen.seed}, "
+        f"level {percent(chosen.level)}"
     ]
