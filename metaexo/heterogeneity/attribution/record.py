@@ -118,7 +118,7 @@ class Explained:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AttributionFit(Immutable):
-    """What an attribution of heterogeneity to factors found; the fields are described in AttributionResults."""
+    """What an attribution of heterogeneity found; the fields are described in AttributionResults."""
 
     effects: EffectSizes
     used: EffectSizes
