@@ -6,9 +6,8 @@ from metaexo.plots.canvas.canvas import overlapping_texts, save
 from metaexo.plots.estimability import EstimabilityPlan, estimability, estimability_plan
 from metaexo.plots.evidence_map import EvidenceMapPlan, evidence_map, evidence_map_plan
 from metaexo.plots.forest.forest import forest, forest_plan
-from metaexo.plots.forest.heterogeneity import heterogeneity, heterogeneity_plan
+from metaexo.plots.forest.heterogeneity import heterogeneity, heterogeneity_plan, rho_sweep, rho_sweep_plan
 from metaexo.plots.forest.plan import ForestPlan
-from metaexo.plots.forest.rho_sweep import rho_sweep, rho_sweep_plan
 from metaexo.plots.funnel import FunnelPlan, funnel, funnel_plan
 from metaexo.plots.profile import CurvesPlan, profile, profile_plan
 from metaexo.plots.shares import SharesPlan, reported_shares, reported_shares_plan

@@ -91,13 +91,13 @@ def test_a_direction_alone_is_dashed(fit):
     assert "dashed" in " ".join(plan.notes)
 
 
-def test_the_total_has_its_diamond_prediction_and_worth(fit):
+def test_the_total_has_its_diamond_prediction_and_effective_k(fit):
     plan = forest_plan(fit)
     pooled = fit.pooled()
     total = plan.row("total")
     assert (total.mark.estimate, total.mark.low) == pytest.approx((pooled.estimate, pooled.low))
     assert plan.row("prediction").mark.high == pytest.approx(pooled.prediction_high)
-    assert f"worth {fit.effective:.1f}" in total.detail
+    assert f"effective k = {fit.effective:.1f}" in total.detail
     assert plan.pooled == pytest.approx(pooled.estimate)
     assert [row.weight for row in studies(plan)] == pytest.approx(fit.weights.tolist())
 

@@ -154,16 +154,19 @@ def drawing(
     return drawn
 
 
-def passing(other: Callable[..., Any]) -> Callable[[Callable[..., PlanKind]], Callable[..., PlanKind]]:
-    """Give a function that passes `**choices` on to another one their names and descriptions."""
+def passing(
+    other: Callable[..., Any], without: Sequence[str] = ()
+) -> Callable[[Callable[..., PlanKind]], Callable[..., PlanKind]]:
+    """Give a function that passes `**choices` on to another one their names and descriptions.
 
-    def named(function: Callable[..., PlanKind]) -> Callable[..., PlanKind]:
+    What the function has itself, and what is `without` meaning there, is not among them.
+    """
+
+    def describe(function: Callable[..., PlanKind]) -> Callable[..., PlanKind]:
         own = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
-        free = {
-            name: p
-            for name, p in inspect.signature(other).parameters.items()
-            if p.kind is p.KEYWORD_ONLY and name not in {one.name for one in own}
-        }
+        settled = {*(p.name for p in own), *without}
+        named = inspect.signature(other).parameters
+        free = {n: p for n, p in named.items() if p.kind is p.KEYWORD_ONLY and n not in settled}
         sections = _sections(function)
         described = (block for block in _blocks(_sections(other)[1]) if free.keys() & _names(block))
         blocks = (block for block in _blocks(sections[1]) if not block.startswith("**"))
@@ -172,7 +175,7 @@ def passing(other: Callable[..., Any]) -> Callable[[Callable[..., PlanKind]], Ca
         function.__signature__ = inspect.Signature([*own, *free.values()])  # type: ignore[attr-defined]
         return function
 
-    return named
+    return describe
 
 
 def _with_ax(signature: inspect.Signature) -> inspect.Signature:

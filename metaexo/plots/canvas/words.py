@@ -206,6 +206,7 @@ def level_words(level: float) -> str:
 TESTS = {
     "z": "the normal distribution",
     "t": "the t distribution",
+    "t-containment": "the t distribution, degrees of freedom by containment",
     "knapp-hartung": "Knapp-Hartung",
     "knapp-hartung-adhoc": "Knapp-Hartung (scale of at least 1)",
 }
@@ -213,7 +214,7 @@ NOT_ASKED = "not selected:"
 THRESHOLD = re.compile(r"only p .+: gives a bound, not a point")
 
 
-def spread_words(fit: Any) -> list[str]:
+def heterogeneity_words(fit: Any) -> list[str]:
     """Return the between-study variance and I² of a fit, as far as it has them.
 
     Where there are as many coefficients as effects there is neither.
@@ -227,6 +228,11 @@ def spread_words(fit: Any) -> list[str]:
     if isinstance(i2, float | int | np.floating):
         parts.append(f"I² = {percent(settle(float(i2)))}")
     return parts
+
+
+def test_words(test: str) -> str:
+    """Return by what the intervals of a fit are."""
+    return TESTS.get(test, test)
 
 
 def count_words(effects: int, studies: int) -> list[str]:
@@ -256,7 +262,7 @@ def method_words(fit: Any) -> str:
     else:
         text = type(fit).__name__
     if test:
-        text += f"; intervals of pooled effects by {TESTS.get(test, test)}"
+        text += f"; intervals of pooled effects by {test_words(test)}"
     return text + "."
 
 

@@ -10,26 +10,18 @@ import numpy as np
 from metaexo.formatting import plural
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.multilevel.terms import NamedTerm
-from metaexo.plots.canvas.words import level_words, name_of, shown
+from metaexo.plots.canvas.words import level_words, name_of, shown, test_words
+from metaexo.plots.forest.options import Options
 from metaexo.plots.forest.plan import ForestRow
 from metaexo.plots.forest.rows import (
     INDENT,
     LABEL,
-    Choices,
+    NO_SINGLE_EFFECT,
     Rows,
     RowWriter,
     caution_notes,
     evidence_notes,
-    in_order,
-    overall_place,
-    settle_columns,
 )
-
-TESTS = {
-    "z": "intervals by the normal distribution",
-    "t": "intervals by the t distribution",
-    "t-containment": "intervals by the t distribution, degrees of freedom by containment",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,59 +57,45 @@ class Cluster:
     mean: Mean | None
 
 
-def rows_of_multilevel(fit: MultilevelResults, choices: Choices) -> Rows:
+def rows_of_multilevel(fit: MultilevelResults, options: Options) -> Rows:
     """Return the rows of a multilevel fit: clusters with their effects, overall effect, prediction interval.
 
     A cluster of one effect is one row. A cluster of several has a head with its mean effect as the model
     predicts it (an open diamond), and what all its effects have in common stands there once.
     """
-    es, level = fit.effects, choices.level or fit.level
-    columns = settle_columns(es, choices.columns, choices.wording)
+    es, level = fit.effects, options.level or fit.level
     single = fit.design.x is None
-    weights = fit.residuals()["weight"].to_numpy(dtype=float) if single and choices.weights else None
-    clusters = clusters_of(fit, choices, level)
-    labels = list(es.row_labels)
+    weights = fit.residuals()["weight"].to_numpy(dtype=float) if single and options.weights else None
+    write = RowWriter(es, options, level, weights)
+    clusters = clusters_of(fit, write)
     for cluster in clusters:
         for i, label in zip(cluster.rows, cluster.labels, strict=True):
-            labels[i] = label
-    write = RowWriter(es, columns, choices, level, weights, labels=labels)
+            write.labels[i] = label
     grouped = any(len(cluster.rows) > 1 for cluster in clusters)
     rows: list[ForestRow] = []
     for c, cluster in enumerate(clusters):
         rows += [ForestRow(f"rule:{c}", "rule")] * (grouped and c > 0)
         rows += _cluster_rows(write, c, cluster)
-    pooled = _mean(fit, level) if single and choices.overall else None
-    if pooled is not None:
-        rows += [ForestRow("spacer:total", "spacer"), *write.total(fit, pooled)]
+    if single and options.overall:
+        rows += [ForestRow("spacer:total", "spacer"), *write.total(fit, _mean(fit, level))]
     notes = [model_in_words(fit), *caution_notes(fit)]
     if any(row.kind == "cluster" and row.mark is not None for row in rows):
         notes.append(
-            f"Open diamond: mean effect of the {_kind(fit, choices)} as the model predicts it, drawn towards "
+            f"Open diamond: mean effect of the {_kind(fit, options)} as the model predicts it, drawn towards "
             f"the overall effect, with its {level_words(level)} interval."
         )
-    if not single:
-        notes.append("The model has moderators, so there is no single pooled effect.")
-    return Rows(
-        es.measure,
-        level,
-        tuple(rows),
-        columns,
-        weights is not None,
-        overall_place(rows),
-        (*notes, *evidence_notes(es)),
-        es.oriented,
-    )
+    return write.done(rows, [*notes, *([] if single else [NO_SINGLE_EFFECT]), *evidence_notes(es)])
 
 
-def clusters_of(fit: MultilevelResults, choices: Choices, level: float) -> list[Cluster]:
+def clusters_of(fit: MultilevelResults, write: RowWriter) -> list[Cluster]:
     """Return the levels of the term that heads are made of, in the order of their first effects.
 
     The term is that of `by`, or of the study, or else the first with fewer levels than effects; without any
     every effect is alone.
     """
     es = fit.effects
-    order = in_order(es, list(range(es.k)), choices.order)
-    named = cluster_term(fit, choices.by)
+    order = write.ordered(range(es.k))
+    named = cluster_term(fit, write.options.by)
     if named is None:
         return [Cluster("", (i,), (es.row_labels[i],), None) for i in order]
     members: dict[int, list[int]] = {}
@@ -126,7 +104,7 @@ def clusters_of(fit: MultilevelResults, choices: Choices, level: float) -> list[
     found = []
     for at, rows in members.items():
         name, labels = _split_labels(named.levels[at], [es.row_labels[i] for i in rows])
-        mean = _mean(fit, level, {named.name: named.levels[at]}) if _has_means(fit, named) else None
+        mean = _mean(fit, write.level, {named.name: named.levels[at]}) if _has_means(fit, named) else None
         found.append(Cluster(name, tuple(rows), labels, mean if len(rows) > 1 else None))
     return found
 
@@ -139,9 +117,9 @@ def cluster_term(fit: MultilevelResults, by: str | None) -> NamedTerm | None:
     return next((named for named in coarse if named.name == "study"), coarse[0] if coarse else None)
 
 
-def _kind(fit: MultilevelResults, choices: Choices) -> str:
+def _kind(fit: MultilevelResults, options: Options) -> str:
     """Return what the heads are, for a note."""
-    named = cluster_term(fit, choices.by)
+    named = cluster_term(fit, options.by)
     return "level" if named is None or "/" in named.name else name_of(named.name)
 
 
@@ -220,5 +198,5 @@ def model_in_words(fit: MultilevelResults) -> str:
     errors = f"correlated in {plural(pairs, 'pair')}" if pairs > 0 else "independent"
     return (
         f"Multilevel model ({fit.method}); SD of random effects: {', '.join(parts)}. "
-        f"Sampling errors {errors}; {TESTS[fit.test]}."
+        f"Sampling errors {errors}; intervals by {test_words(fit.test)}."
     )

@@ -1,4 +1,7 @@
-"""Heterogeneity plots: several published estimates of one question side by side, nothing pooled."""
+"""Heterogeneity plots: several estimates of one question side by side, nothing pooled.
+
+A sweep over assumed correlations is one of them.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.errors import InputError
+from metaexo.formatting import number, plural
 from metaexo.inputs import read_numbers
+from metaexo.models.multilevel.presets import RhoSweep
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.arguments import Column, checked
 from metaexo.plots.canvas.figure import drawing, passing
@@ -29,8 +35,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# Arguments of a forest plot that say nothing where nothing is pooled, and those that a sweep settles itself.
+OF_POOLED = ("weights", "prediction", "heterogeneity", "between", "overall", "overall_label")
+OF_TABLE = ("estimate", "low", "high", "label", "by", "measure", "level", "columns")
+
+
 @checked
-@passing(forest_plan)
+@passing(forest_plan, OF_POOLED)
 def heterogeneity_plan(
     table: pd.DataFrame,
     *,
@@ -134,5 +145,84 @@ heterogeneity = drawing(
     ForestPlan,
     forest_page,
     "Draw ready estimates with their intervals, nothing pooled.",
+    at_limits=at_limits,
+)
+
+
+@checked
+@passing(heterogeneity_plan, OF_TABLE)
+def rho_sweep_plan(
+    sweep: RhoSweep,
+    *,
+    label_title: str = "Assumed correlation",
+    notes: Sequence[str] = (),
+    **choices: Any,
+) -> ForestPlan:
+    """Return what a plot of a sweep over assumed correlations shows, without drawing it.
+
+    Use it beside a working model of correlated effects: if the rows stand below each other, the assumed
+    correlation does not matter.
+
+    Parameters
+    ----------
+    sweep : RhoSweep
+        From :func:`metaexo.rho_sweep`.
+    label_title : str
+        Heading of the first column.
+    notes : sequence of str
+        Further lines below.
+    **choices
+        As for :func:`metaexo.plots.heterogeneity_plan`: limits, title and so on.
+
+    Returns
+    -------
+    ForestPlan
+        One row a correlation, with the robust interval and (for "CHE") the total SD of true effects; a head
+        for each coefficient, if there are several.
+
+    References
+    ----------
+    Pustejovsky, J. E., Tipton, E. (2022). https://doi.org/10.1007/s11121-021-01246-3
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> y = [0.3, 0.5, 0.9, 0.7, 0.1, -0.1, 0.4, 0.6, 0.2, 0.3, 0.8, 0.5]
+    >>> es = mx.EffectSizes(y, [0.02, 0.03, 0.04] * 4, study=list("aabbccddeeff"))
+    >>> plan = mx.plots.rho_sweep_plan(mx.rho_sweep(es, [0.0, 0.5, 0.9]))
+    >>> [row.cells["estimate"][0] for row in plan.rows if row.kind == "study"]
+    ['0.43', '0.43', '0.43']
+    >>> ax = mx.plots.rho_sweep(plan)
+    """
+    if not isinstance(sweep, RhoSweep):
+        raise InputError(f"{type(sweep).__name__} is no sweep", "what mx.rho_sweep(...) returns")
+    base = sweep.fits[0]
+    table = sweep.to_frame()
+    for name in ("estimate", "low", "high"):
+        table[name] = back_pooled(base.effects, table[name].to_numpy())
+    table["rho"] = [f"ρ = {number(rho, 2)}" for rho in table["rho"]]
+    table["tau"] = np.sqrt(table[list(sweep.component_names)].sum(axis=1))
+    # variances of subgroups do not add up
+    nested = all(named.structure == "intercept" for named in base.terms)
+    counts = f"{plural(base.k, 'effect')} from {plural(base.m, 'study', 'studies')}"
+    change = f"Estimates move by at most {number(sweep.largest_change)} standard errors."
+    return heterogeneity_plan(
+        table,
+        label="rho",
+        by="term" if len(sweep.names) > 1 else None,
+        measure=base.effects.measure,
+        level=base.level,
+        columns=[Column("tau", "Total\nτ", "number", 2)] if nested else [],
+        label_title=label_title,
+        notes=[f"{counts}; cluster-robust intervals. {change}", *notes],
+        **choices,
+    )
+
+
+rho_sweep = drawing(
+    rho_sweep_plan,
+    ForestPlan,
+    forest_page,
+    "Draw estimates at each assumed correlation of effects of one study.",
     at_limits=at_limits,
 )

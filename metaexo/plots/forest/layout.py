@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import replace
 
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.formatting import plural
-from metaexo.plots.canvas.fonts import MARGIN, SMALL_SIZE, TEXT_SIZE, plain, text_width, wrap, wrap_to_width
+from metaexo.plots.canvas.fonts import MARGIN, SMALL_SIZE, plain, text_width, wrap, wrap_to_width
 from metaexo.plots.canvas.furniture import note_lines, notes_height, panel_of, title_height, title_lines
 from metaexo.plots.canvas.page import snap
 from metaexo.plots.canvas.scale import (
@@ -25,6 +24,7 @@ from metaexo.plots.canvas.scale import (
     whole_range,
 )
 from metaexo.plots.canvas.words import level_words
+from metaexo.plots.forest.options import Options
 from metaexo.plots.forest.plan import ForestPlan, ForestRow, Mark, PlacedColumn, SpanningHead
 from metaexo.plots.forest.rows import ESTIMATE, LABEL, SPAN_LETTERS, WEIGHT, Rows
 
@@ -38,50 +38,31 @@ BOLD = ("subtotal", "total")
 LEFT_SIDE, RIGHT_SIDE = "← favours control", "favours exosome →"
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How a forest plot is to look; see :func:`metaexo.plots.forest_plan`."""
-
-    heads: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    label_title: str = "Study"
-    label_letters: int = 60
-    limits: tuple[float, float] | None = None
-    reference: float | Literal["null"] | None = "null"
-    axis_label: str | None = None
-    left_label: str | None = None
-    right_label: str | None = None
-    title: str = ""
-    notes: tuple[str, ...] = ()
-    panel_width: float = 200.0
-    size: float = TEXT_SIZE
-    row_height: float | None = None
-
-
-def lay_out(found: Rows, look: Look) -> ForestPlan:
+def lay_out(found: Rows, options: Options) -> ForestPlan:
     """Return the plan: every row and column at its place."""
-    size, line = look.size, 1.22 * look.size
-    rows = [_wrapped(row, found, look.label_letters) for row in found.rows]
-    columns, panel_left = _columns(rows, found, look)
-    axis = _axis(found, look)
+    size, line = options.text_size, 1.22 * options.text_size
+    rows = [_wrapped(row, found, options.label_letters) for row in found.rows]
+    columns, panel_left = _columns(rows, found, options)
+    axis = _axis(found, options)
     right = columns[-1].right
     width = float(math.ceil(right + MARGIN))
-    title = title_lines(look.title, width, size)
+    title = title_lines(options.title, width, size)
     y = MARGIN + title_height(title, line)
-    headed = {member for members in look.heads.values() for member in members}
+    headed = {member for members in (options.heads or {}).values() for member in members}
     rule_y = y + 3.0 + max((len(c.title) + HEAD_LINES * (c.key in headed)) * line for c in columns)
-    heads = _heads(columns, look, rule_y - 3.0, line)
+    heads = _heads(columns, options, rule_y - 3.0, line)
     y = rule_y + 3.0
     placed = []
     for row in rows:
-        height = _height(row, look)
+        height = _height(row, options)
         placed.append(replace(_cut(row, axis), y=snap(y + height / 2), height=snap(height)))
         y += height
     axis_y = y + 3.0
-    panel = panel_of(axis, panel_left, panel_left + look.panel_width, rule_y, axis_y)
-    sides = _sides(found, look)
-    below = len(wrap_to_width(axis.label, look.panel_width, size)) + max(len(s) for s in sides)
+    panel = panel_of(axis, panel_left, panel_left + options.panel_width, rule_y, axis_y)
+    sides = _sides(found, options)
+    below = len(wrap_to_width(axis.label, options.panel_width, size)) + max(len(s) for s in sides)
     y = axis_y + 5.0 + 1.3 * SMALL_SIZE + below * line + 0.6 * line
-    said = (*found.notes, *_bounded_notes(placed, found), *look.notes, *_beyond_notes(placed))
+    said = (*found.notes, *_bounded_notes(placed, found), *options.notes, *_beyond_notes(placed))
     notes = note_lines(said, width)
     height = float(math.ceil(y + notes_height(notes)))
     return ForestPlan(
@@ -117,18 +98,20 @@ def _wrapped(row: ForestRow, found: Rows, label_letters: int) -> ForestRow:
     return replace(row, cells=cells, text=text, detail=plain(row.detail))
 
 
-def _height(row: ForestRow, look: Look) -> float:
-    base = 1.6 * look.size if look.row_height is None else look.row_height
+def _height(row: ForestRow, options: Options) -> float:
+    base = 1.6 * options.text_size if options.row_height is None else options.row_height
     if row.kind in ("spacer", "rule"):
         return 0.5 * base
     lines = max([len(row.text), *(len(c) for key, c in row.cells.items() if key != ESTIMATE)], default=1)
-    return base + (max(lines, 1) - 1) * 1.22 * look.size
+    return base + (max(lines, 1) - 1) * 1.22 * options.text_size
 
 
-def _columns(rows: Sequence[ForestRow], found: Rows, look: Look) -> tuple[tuple[PlacedColumn, ...], float]:
+def _columns(
+    rows: Sequence[ForestRow], found: Rows, options: Options
+) -> tuple[tuple[PlacedColumn, ...], float]:
     """Return the columns at their places, and the left edge of the panel."""
-    size = look.size
-    titles = {LABEL: look.label_title} | {column.key: column.title for column in found.columns}
+    size = options.text_size
+    titles = {LABEL: options.label_title} | {column.key: column.title for column in found.columns}
     kinds = {column.key: column.kind or "text" for column in found.columns}
     heading = {key: _title_lines(title) for key, title in titles.items()}
     widths = {
@@ -142,7 +125,7 @@ def _columns(rows: Sequence[ForestRow], found: Rows, look: Look) -> tuple[tuple[
         )
         for key in heading
     }
-    widths |= _widened_for_heads(widths, look)
+    widths |= _widened_for_heads(widths, options)
     block = sum(widths.values()) + COLUMN_GAP * (len(widths) - 1)
     widths[LABEL] += max(0.0, max((_span_width(row, size) for row in rows), default=0.0) - block)
     placed, x = [], MARGIN
@@ -151,8 +134,8 @@ def _columns(rows: Sequence[ForestRow], found: Rows, look: Look) -> tuple[tuple[
         placed.append(PlacedColumn(key, kinds.get(key, "text"), heading[key], x, right))
         x = right + COLUMN_GAP
     panel_left = x - COLUMN_GAP + PANEL_GAP
-    x = panel_left + look.panel_width + PANEL_GAP
-    placed.append(_estimate_column(rows, found, look, x))
+    x = panel_left + options.panel_width + PANEL_GAP
+    placed.append(_estimate_column(rows, found, options, x))
     if found.weighted:
         shown = [row.cells[WEIGHT] for row in rows if WEIGHT in row.cells]
         title = ("Weight", "(%)")
@@ -162,9 +145,9 @@ def _columns(rows: Sequence[ForestRow], found: Rows, look: Look) -> tuple[tuple[
     return tuple(placed), panel_left
 
 
-def _estimate_column(rows: Sequence[ForestRow], found: Rows, look: Look, left: float) -> PlacedColumn:
+def _estimate_column(rows: Sequence[ForestRow], found: Rows, options: Options, left: float) -> PlacedColumn:
     """Return the column of estimates: three pieces, each aligned to its right edge."""
-    size = look.size
+    size = options.text_size
     name = found.measure.display if len(found.measure.display) <= TITLE_LETTERS else found.measure.code
     title = (name, f"[{level_words(found.level)} CI]")
     pieces = [(row.cells[ESTIMATE], is_bold(row, ESTIMATE)) for row in rows if ESTIMATE in row.cells]
@@ -202,11 +185,11 @@ def _span_width(row: ForestRow, size: float) -> float:
     )
 
 
-def _widened_for_heads(widths: dict[str, float], look: Look) -> dict[str, float]:
+def _widened_for_heads(widths: dict[str, float], options: Options) -> dict[str, float]:
     """Return wider last columns where a heading over several columns is wider than they are."""
     wider = {}
     keys = list(widths)
-    for title, members in look.heads.items():
+    for title, members in (options.heads or {}).items():
         for member in members:
             if member not in widths:
                 raise UnknownChoiceError("column under a heading", member, keys)
@@ -218,40 +201,40 @@ def _widened_for_heads(widths: dict[str, float], look: Look) -> dict[str, float]
                 f"the order of the columns is {keys}",
             )
         have = sum(widths[m] for m in members) + COLUMN_GAP * (len(members) - 1)
-        more = text_width(title, look.size, True) - have
+        more = text_width(title, options.text_size, True) - have
         if more > 0:
             wider[members[-1]] = widths[members[-1]] + more
     return wider
 
 
 def _heads(
-    columns: Sequence[PlacedColumn], look: Look, bottom: float, line: float
+    columns: Sequence[PlacedColumn], options: Options, bottom: float, line: float
 ) -> tuple[SpanningHead, ...]:
     """Return the headings over several columns, each just above the tallest heading below it."""
     places = {column.key: column for column in columns}
     heads = []
-    for title, members in look.heads.items():
+    for title, members in (options.heads or {}).items():
         below = [places[member] for member in members]
         rule = bottom - (max(len(column.title) for column in below) + 0.15) * line
         heads.append(SpanningHead(title, below[0].left, below[-1].right, snap(rule)))
     return tuple(heads)
 
 
-def _axis(found: Rows, look: Look) -> Axis:
+def _axis(found: Rows, options: Options) -> Axis:
     measure = found.measure
-    if look.reference == "null":
+    if options.reference == "null":
         no_effect = display(measure, measure.null)
         reference = None if math.isnan(no_effect) else on_axis(measure, no_effect)
     else:
-        reference = None if look.reference is None else place_of(measure, look.reference, "reference")
-    if look.limits is None:
+        reference = None if options.reference is None else place_of(measure, options.reference, "reference")
+    if options.limits is None:
         low, high = _limits(found, reference)
     else:
-        low, high = given_limits(measure, look.limits)
-    label = look.axis_label
+        low, high = given_limits(measure, options.limits)
+    label = options.axis_label
     if label is None:
         label = measure.display + (", logarithmic scale" if measure.display_log else "")
-    return axis_between(measure, low, high, reference, label, look.panel_width)
+    return axis_between(measure, low, high, reference, label, options.panel_width)
 
 
 def _limits(found: Rows, reference: float | None) -> tuple[float, float]:
@@ -339,11 +322,11 @@ def _beyond_notes(rows: Sequence[ForestRow]) -> tuple[str, ...]:
     )
 
 
-def _sides(found: Rows, look: Look) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _sides(found: Rows, options: Options) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the words under the left and the right end of the axis."""
-    given = (look.left_label, look.right_label)
+    given = (options.left_label, options.right_label)
     usual = (LEFT_SIDE, RIGHT_SIDE) if found.oriented else ("", "")
     left, right = (u if g is None else g for g, u in zip(given, usual, strict=True))
-    half = (look.panel_width - 12.0) / 2
-    wrapped = [wrap_to_width(text, half, look.size) if text else () for text in (left, right)]
+    half = (options.panel_width - 12.0) / 2
+    wrapped = [wrap_to_width(text, half, options.text_size) if text else () for text in (left, right)]
     return wrapped[0], wrapped[1]

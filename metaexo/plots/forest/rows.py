@@ -1,25 +1,17 @@
-"""The rows of a forest plot, from a fit, from strata or from bare effects; nothing is placed yet.
-
-The marks of a forest plot, and the texts of estimates with their intervals.
-
-Columns of the data in a forest plot: which are shown, and the text of their cells.
-
-The lines below a forest plot that follow from what it shows.
-
-What the caller of a forest plot chose.
-"""
+"""The rows of a forest plot, from a fit, from strata or from bare effects; nothing is placed yet."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.conversions.scales import back_by_rows, back_pooled
 from metaexo.effects.derivation import REPORTED
 from metaexo.effects.effect_sizes import EffectSizes
@@ -27,18 +19,18 @@ from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.models.univariate.fit import RandomEffectsResults
 from metaexo.numeric.tails import normal_quantile
-from metaexo.plots.arguments import Column
+from metaexo.plots.arguments import COLUMN_KINDS, Column
 from metaexo.plots.canvas.scale import from_axis, on_axis
 from metaexo.plots.canvas.words import (
     count_words,
     derived_words,
     fixed,
+    heterogeneity_words,
     ledger_words,
     level_words,
     method_words,
     settle,
     shown,
-    spread_words,
     stratum_words,
     title_of,
     typeset,
@@ -46,7 +38,8 @@ from metaexo.plots.canvas.words import (
     words,
     words_of_test,
 )
-from metaexo.plots.forest.plan import ForestRow, Mark, Order, Shape
+from metaexo.plots.forest.options import Options
+from metaexo.plots.forest.plan import ForestRow, Mark, RowKind, Shape
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -54,21 +47,21 @@ if TYPE_CHECKING:
 
 SPAN_LETTERS = 70
 INDENT = 8.0
-
-
-class PooledFit(Protocol):
-    """A fit that a forest plot can show."""
-
-    @property
-    def effects(self) -> EffectSizes:
-        """What was fitted."""
-
-    @property
-    def level(self) -> float:
-        """Level of the intervals."""
-
-    def pooled(self, level: float | None = None) -> Any:
-        """Return the pooled effect with its intervals."""
+LARGEST, SMALLEST, PLAIN = 9.0, 2.6, 5.6
+DIAMOND, BAR = 8.0, 2.6
+CUT_AT = 1e-9
+LABEL, ESTIMATE, WEIGHT = "label", "estimate", "weight"
+OWN = {LABEL, ESTIMATE, WEIGHT}
+ORDERS = ("given", "estimate", "precision")
+NO_SINGLE_EFFECT = "The model has moderators, so there is no single pooled effect."
+INTERCEPT = re.compile(r"\bintercept\b")
+WHOSE_TAU2 = {
+    "separate": "τ² estimated separately in each stratum.",
+    "common": "One τ² for all strata.",
+    "smoothed": "τ² of each stratum drawn towards those of the others.",
+}
+# Estimate and the ends of its interval on the scale that is shown; what there is not is None or NaN.
+Shown = Sequence[float | None] | NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +83,7 @@ class Rows:
     rows : tuple of ForestRow
         Rows from top to bottom, marks and texts filled in.
     columns : tuple of Column
-        Columns of the data, their kinds and decimals settled.
-    weighted : bool
-        Whether there is a column of weights.
-    pooled : float or None
-        Overall effect, its place on the axis.
+        Columns of the data, with their kinds and decimals.
     notes : tuple of str
         Lines below the plot that follow from the fit.
     oriented : bool
@@ -105,73 +94,57 @@ class Rows:
     level: float
     rows: tuple[ForestRow, ...]
     columns: tuple[Column, ...]
-    weighted: bool
-    pooled: float | None
     notes: tuple[str, ...]
     oriented: bool
 
+    @property
+    def weighted(self) -> bool:
+        """Whether there is a column of weights."""
+        return any(row.weight is not None for row in self.rows)
 
-def rows_of_effects(es: EffectSizes, choices: Choices, shown: Array | None = None) -> Rows:
+    @property
+    def pooled(self) -> float | None:
+        """The overall effect, its place on the axis."""
+        marks = (row.mark for row in self.rows if row.kind == "total" and row.mark is not None)
+        return next((mark.estimate for mark in marks), None)
+
+
+def rows_of_effects(es: EffectSizes, options: Options, shown: Array | None = None) -> Rows:
     """Return the rows of effects without any pooling, under heads if `by` names a column.
 
     `shown` are estimates and intervals as reported; without it they follow from effects and variances.
     """
-    level = choices.level or 0.95
-    columns = settle_columns(es, choices.columns, choices.wording, used=(choices.by,) if choices.by else ())
-    write = RowWriter(es, columns, choices, level, None, shown=shown)
-    rows: list[ForestRow] = []
-    if choices.by is None:
-        rows += write.studies(range(es.k))
-    else:
-        groups = np.array([words(value, choices.wording) for value in es.column(choices.by)])
-        for g, name in enumerate(dict.fromkeys(groups)):
-            rows += [ForestRow(f"spacer:{g}", "spacer")] * (g > 0) + [head_row(g, str(name))]
-            rows += write.studies(np.flatnonzero(groups == name), indent=INDENT)
-    notes = evidence_notes(es)
-    return Rows(es.measure, level, tuple(rows), columns, False, None, notes, es.oriented)
+    write = RowWriter(es, options, options.level or 0.95, shown=shown, used=(options.by,))
+    return write.done(write.grouped(), evidence_notes(es))
 
 
-def rows_of_fit(fit: PooledFit, choices: Choices) -> Rows:
+def rows_of_fit(fit: Any, options: Options) -> Rows:
     """Return the rows of one fit: studies, overall effect, prediction interval."""
-    es, level = fit.effects, choices.level or fit.level
-    columns = settle_columns(es, choices.columns, choices.wording)
+    es, level = fit.effects, options.level or fit.level
     single = has_one_mean(fit)
-    weights = _weights(fit) if single and choices.weights else None
-    write = RowWriter(es, columns, choices, level, weights)
+    write = RowWriter(es, options, level, _weights(fit) if single and options.weights else None)
     rows = write.studies(range(es.k))
-    pooled = fit.pooled(level) if single and choices.overall else None
-    if pooled is not None:
-        rows += [ForestRow("spacer:total", "spacer"), *write.total(fit, pooled)]
-    notes = [model_note(fit, choices.heterogeneity), *caution_notes(fit)]
-    if not single:
-        notes.append("The model has moderators, so there is no single pooled effect.")
-    return Rows(
-        es.measure,
-        level,
-        tuple(rows),
-        columns,
-        weights is not None,
-        overall_place(rows),
-        (*notes, *evidence_notes(es)),
-        es.oriented,
-    )
+    if single and options.overall:
+        rows += [ForestRow("spacer:total", "spacer"), *write.total(fit, fit.pooled(level))]
+    model = [model_note(fit, options.heterogeneity), *caution_notes(fit)]
+    return write.done(rows, [*model, *([] if single else [NO_SINGLE_EFFECT]), *evidence_notes(es)])
 
 
-def rows_of_strata(results: Any, choices: Choices) -> Rows:
+def rows_of_strata(results: Any, options: Options) -> Rows:
     """Return the rows of strata: a head, the studies and a subtotal each; overall effect; test between."""
     fit = results.overall
-    es: EffectSizes = results.effects
-    level = choices.level or _level_of(results)
-    columns = settle_columns(es, choices.columns, choices.wording, used=results.by)
-    overall = _weights(fit) if choices.weights == "overall" else None
+    level = options.level or _level_of(results)
+    overall = _weights(fit) if options.weights == "overall" else None
+    whole = RowWriter(results.effects, options, level, overall, used=results.by)
     rows: list[ForestRow] = []
     for s, stratum in enumerate(results.strata):
         weights = None if overall is None else overall[np.asarray(stratum.rows, dtype=np.intp)]
-        if choices.weights == "stratum":
+        if options.weights == "stratum":
             weights = _weights(stratum.fit)
-        heaviest = None if overall is None else float(overall.max())
-        write = RowWriter(stratum.effects, columns, choices, level, weights, heaviest)
-        name = stratum_words(stratum.levels, choices.wording) or stratum.name
+        write = RowWriter(stratum.effects, options, level, weights, columns=whole.columns)
+        if overall is not None:
+            write.heaviest = whole.heaviest
+        name = stratum_words(stratum.levels, options.wording) or stratum.name
         rows.append(head_row(s, name, short_remark(stratum.note)))
         rows += write.studies(range(stratum.effects.k), indent=INDENT)
         if stratum.fit is not None:
@@ -179,22 +152,12 @@ def rows_of_strata(results: Any, choices: Choices) -> Rows:
         elif stratum.single is not None and stratum.k > 1:
             rows.append(write.single(s, stratum.single))
         rows.append(ForestRow(f"spacer:{s}", "spacer"))
-    if fit is not None and choices.overall:
-        pooled = _at_level(fit, results.overall_pooled, level)
-        rows += RowWriter(es, columns, choices, level, overall).total(fit, pooled)
-    if choices.between and results.between is not None:
+    if fit is not None and options.overall:
+        rows += whole.total(fit, _at_level(fit, results.overall_pooled, level))
+    if options.between and results.between is not None:
         between = f"Test between strata: {words_of_test(results.between)}"
         rows.append(ForestRow("between", "note", text=(between,)))
-    return Rows(
-        es.measure,
-        level,
-        tuple(rows),
-        columns,
-        any(row.weight is not None for row in rows),
-        overall_place(rows),
-        strata_notes(results, choices),
-        es.oriented,
-    )
+    return whole.done(rows, strata_notes(results, options))
 
 
 def _level_of(results: Any) -> float:
@@ -223,9 +186,18 @@ def _at_level(fit: Any, pooled: Any, level: float) -> Any:
     return fit.pooled(level)
 
 
-def overall_place(rows: Iterable[ForestRow]) -> float | None:
-    """Return where the overall effect stands on the axis; None if there is none."""
-    return next((row.mark.estimate for row in rows if row.kind == "total" and row.mark is not None), None)
+def has_one_mean(fit: Any) -> bool:
+    """Return whether the fit has a single pooled effect, that is, no moderators."""
+    try:
+        fit.pooled()
+    except InputError:
+        return False
+    return True
+
+
+def _weights(fit: Any) -> Array | None:
+    weights = getattr(fit, "weights", None)
+    return None if weights is None else np.asarray(weights, dtype=float)
 
 
 def head_row(position: int, name: str, detail: str = "") -> ForestRow:
@@ -238,61 +210,91 @@ class RowWriter:
 
     def __init__(
         self,
-        es: EffectSizes,
-        columns: Sequence[Column],
-        choices: Choices,
+        es: EffectSizes | BoundedEffectSizes,
+        options: Options,
         level: float,
-        weights: Array | None,
-        heaviest: float | None = None,
+        weights: Array | None = None,
+        *,
         shown: Array | None = None,
-        labels: Sequence[str] | None = None,
+        columns: Sequence[Column] | None = None,
+        used: Sequence[str | None] = (),
     ) -> None:
         self.es = es
-        self.ids = es.row_ids
-        self.labels = es.row_labels if labels is None else labels
-        self.columns = columns
-        self.choices = choices
+        self.options = options
         self.level = level
         self.weights = weights
+        self.heaviest = 1.0 if weights is None else float(weights.max())
+        self.labels = list(es.row_labels)
+        self.columns = settle_columns(es, options, used) if columns is None else columns
         self.quantile = float(normal_quantile(level))
         self.shown = self._shown() if shown is None else shown
-        self.cells = {c.key: [cell(value, c) for value in es.column(c.key)] for c in columns}
-        remark = choices.remark
+        self.cells = {c.key: [cell(value, c) for value in es.column(c.key)] for c in self.columns}
+        remark = options.remark
         self.remarks = (
-            [] if remark is None else [words(v, choices.wording, missing="") for v in es.column(remark)]
+            [] if remark is None else [words(v, options.wording, missing="") for v in es.column(remark)]
         )
-        self.heaviest = heaviest or (1.0 if weights is None else float(weights.max()))
+
+    def done(self, rows: Sequence[ForestRow], notes: Sequence[str]) -> Rows:
+        """Return the rows of the plot with what belongs to them."""
+        es = self.es
+        return Rows(es.measure, self.level, tuple(rows), tuple(self.columns), tuple(notes), es.oriented)
+
+    def grouped(self) -> list[ForestRow]:
+        """Return the rows of all effects, under heads if `by` names a column."""
+        by, wording = self.options.by, self.options.wording
+        if by is None:
+            return self.studies(range(self.es.k))
+        rows: list[ForestRow] = []
+        groups = np.array([words(value, wording) for value in self.es.column(by)])
+        for g, name in enumerate(dict.fromkeys(groups)):
+            rows += [ForestRow(f"spacer:{g}", "spacer")] * (g > 0) + [head_row(g, str(name))]
+            rows += self.studies(np.flatnonzero(groups == name), indent=INDENT)
+        return rows
 
     def studies(self, positions: Iterable[int], indent: float = 0.0) -> list[ForestRow]:
         """Return rows of effects in the order that was chosen."""
-        found = in_order(self.es, [int(i) for i in positions], self.choices.order)
-        return [self.study(i, indent) for i in found]
+        return [self.study(i, indent) for i in self.ordered(positions)]
 
     def study(self, i: int, indent: float) -> ForestRow:
         """Return the row of one effect."""
-        es = self.es
-        how = es.derived[i].how if es.derived else REPORTED.how
-        weight = share = None
-        if self.weights is not None:
-            weight = float(self.weights[i])
-            share = max(weight, 0.0) / self.heaviest
-        mark = study_mark(es.measure, self.shown[:, i], how, share)
+        how = self.es.derived[i].how if self.es.derived else REPORTED.how
+        weight = None if self.weights is None else float(self.weights[i])
+        mark = self._mark(i, how, None if weight is None else max(weight, 0.0) / self.heaviest)
+        remark = self.remarks[i] if self.remarks else ""
+        label = f"{self.labels[i]} ({remark})" if remark else self.labels[i]
         cells = {key: texts[i] for key, texts in self.cells.items()}
-        cells[LABEL] = (self._label(i),)
         return ForestRow(
-            f"study:{self.ids[i]}",
+            f"study:{self.es.row_ids[i]}",
             "study",
-            cells | self.numbers(mark, weight),
+            cells | {LABEL: (label,)} | self.numbers(mark, weight),
             mark=mark,
             weight=weight,
             how=how,
             indent=indent,
         )
 
-    def _label(self, i: int) -> str:
-        """Return the label with the remark on it, if there is one."""
-        name, remark = self.labels[i], self.remarks[i] if self.remarks else ""
-        return f"{name} ({remark})" if remark else name
+    def ordered(self, positions: Iterable[int]) -> list[int]:
+        """Return positions of effects in the order that was chosen."""
+        order, found = self.options.order, [int(i) for i in positions]
+        if order == "given":
+            return found
+        if order in ("estimate", "precision"):
+            values = self._ranked()[ORDERS.index(order) - 1]
+            return sorted(found, key=lambda i: settle(float(values[i])))
+        names = [] if self.es.data is None else [str(name) for name in self.es.data.columns]
+        if order not in names:
+            raise UnknownChoiceError("order", order, [*ORDERS, *names])
+        return by_column(self.es.column(order), found)
+
+    def _ranked(self) -> tuple[Array, Array]:
+        """Return the effects and variances that orders go by."""
+        return self.es.y, self.es.v
+
+    def _mark(self, i: int, how: str, share: float | None) -> Mark:
+        """Return the mark of a study; its area goes with `share`, its weight over the largest one."""
+        side = PLAIN if share is None else max(SMALLEST, LARGEST * float(np.sqrt(share)))
+        shape: Shape = "circle" if how == "assumed" else "square"
+        return mark_of(self.es.measure, shape, self.shown[:, i], side, how != "reported")
 
     def _shown(self) -> Array:
         """Return effects and the ends of their intervals on the scale that is shown, shape (3, k).
@@ -302,46 +304,37 @@ class RowWriter:
         half = self.quantile * np.sqrt(np.where(self.es.v > 0, self.es.v, np.nan))
         return back_by_rows(self.es, np.array([self.es.y, self.es.y - half, self.es.y + half]))
 
-    def pooled_mark(self, pooled: Any, es: EffectSizes | None = None, hollow: bool = False) -> Mark:
+    def pooled_mark(
+        self, pooled: Any, es: EffectSizes | BoundedEffectSizes | None = None, hollow: bool = False
+    ) -> Mark:
         """Return the diamond of a pooled effect of `es`; default: of all effects of the writer."""
         shown = back_pooled(es or self.es, [pooled.estimate, pooled.low, pooled.high])
         return mark_of(self.es.measure, "diamond", shown, DIAMOND, hollow)
 
-    def subtotal(self, s: int, fit: PooledFit, pooled: Any) -> ForestRow:
+    def _summary(self, id: str, name: str, detail: str, mark: Mark, indent: float = INDENT) -> ForestRow:
+        weight = None if self.weights is None else float(np.sum(self.weights))
+        kind: RowKind = "subtotal" if indent else "total"
+        return ForestRow(id, kind, self.numbers(mark, weight), (name,), detail, mark, weight, indent=indent)
+
+    def subtotal(self, s: int, fit: Any, pooled: Any) -> ForestRow:
         """Return the row of the pooled effect of a stratum."""
-        weight = None if self.weights is None else float(self.weights.sum())
-        mark = self.pooled_mark(pooled)
-        return ForestRow(
-            f"subtotal:{s}",
-            "subtotal",
-            self.numbers(mark, weight),
-            ("Subtotal",),
-            self._detail(fit),
-            mark,
-            weight,
-            indent=INDENT,
-        )
+        return self._summary(f"subtotal:{s}", "Subtotal", self._detail(fit), self.pooled_mark(pooled))
 
     def single(self, s: int, mean: Any) -> ForestRow:
         """Return the row of the mean of the one study of a stratum, a hollow diamond."""
         half = self.quantile * mean.se
         at_level = replace(mean, low=mean.estimate - half, high=mean.estimate + half)
-        mark = self.pooled_mark(at_level, hollow=True)
-        weight = None if self.weights is None else float(self.weights.sum())
         counts = ", ".join(count_words(self.es.k, self.es.m))
-        cells = self.numbers(mark, weight)
-        name = ("Mean of the study",)
-        return ForestRow(f"single:{s}", "subtotal", cells, name, counts, mark, weight, indent=INDENT)
+        return self._summary(
+            f"single:{s}", "Mean of the study", counts, self.pooled_mark(at_level, hollow=True)
+        )
 
     def total(self, fit: Any, pooled: Any) -> list[ForestRow]:
         """Return the rows of the overall effect and of its prediction interval."""
-        weight = None if self.weights is None else float(np.sum(self.weights))
-        mark = self.pooled_mark(pooled)
-        name = (self.choices.overall_label,)
-        cells = self.numbers(mark, weight)
-        rows = [ForestRow("total", "total", cells, name, self._detail(fit), mark, weight)]
+        name, mark = self.options.overall_label, self.pooled_mark(pooled)
+        rows = [self._summary("total", name, self._detail(fit), mark, indent=0.0)]
         known = pooled.prediction_low is not None and not np.isnan(pooled.prediction_low)
-        if self.choices.prediction and known:
+        if self.options.prediction and known:
             ends = back_pooled(self.es, [pooled.prediction_low, pooled.prediction_high])
             bar = mark_of(self.es.measure, "bar", (None, *ends), BAR)
             text = (f"{level_words(self.level)} prediction interval",)
@@ -349,32 +342,15 @@ class RowWriter:
         return rows
 
     def _detail(self, fit: Any) -> str:
-        parts = spread_words(fit) if self.choices.heterogeneity else []
+        parts = heterogeneity_words(fit) if self.options.heterogeneity else []
         return ", ".join(parts + count_words(fit.effects.k, fit.effects.m))
 
     def numbers(self, mark: Mark, weight: float | None) -> dict[str, tuple[str, ...]]:
         """Return the cells of the estimate and of the weight."""
         cells: dict[str, tuple[str, ...]] = {
-            ESTIMATE: estimate_cell(self.es.measure, mark, self.choices.digits)
+            ESTIMATE: estimate_cell(self.es.measure, mark, self.options.digits)
         }
-        if weight is not None:
-            cells[WEIGHT] = (fixed(100 * weight, 1),)
-        return cells
-
-
-def in_order(es: EffectSizes, positions: list[int], order: str) -> list[int]:
-    """Return positions of effects in the order that was chosen."""
-    if order == "given":
-        return positions
-    if order == "estimate":
-        return sorted(positions, key=lambda i: settle(float(es.y[i])))
-    if order == "precision":
-        return sorted(positions, key=lambda i: settle(float(es.v[i])))
-    allowed: tuple[Order, ...] = ("given", "estimate", "precision")
-    if es.data is None or order not in es.data.columns:
-        names = [] if es.data is None else [str(name) for name in es.data.columns]
-        raise UnknownChoiceError("order", order, [*allowed, *names])
-    return by_column(es.column(order), positions)
+        return cells if weight is None else cells | {WEIGHT: (fixed(100 * weight, 1),)}
 
 
 def by_column(column: pd.Series, positions: list[int]) -> list[int]:
@@ -396,28 +372,6 @@ def by_column(column: pd.Series, positions: list[int]) -> list[int]:
     return sorted(positions, key=lambda i: float(ranks[i]))
 
 
-def has_one_mean(fit: Any) -> bool:
-    """Return whether the fit has a single pooled effect, that is, no moderators."""
-    try:
-        fit.pooled()
-    except InputError:
-        return False
-    return True
-
-
-def _weights(fit: Any) -> Array | None:
-    weights = getattr(fit, "weights", None)
-    return None if weights is None else np.asarray(weights, dtype=float)
-
-
-# Estimate and the ends of its interval on the scale that is shown; what there is not is None or NaN.
-Shown = Sequence[float | None] | NDArray[np.float64]
-
-LARGEST, SMALLEST, PLAIN = 9.0, 2.6, 5.6
-DIAMOND, BAR = 8.0, 2.6
-CUT_AT = 1e-9
-
-
 def mark_of(measure: Measure, shape: Shape, shown: Shown, size: float, hollow: bool = False) -> Mark:
     """Return the mark of an estimate with its interval, which ends where the range of the measure does."""
     estimate, low, high = (None if x is None or math.isnan(x) else float(x) for x in shown)
@@ -430,24 +384,23 @@ def mark_of(measure: Measure, shape: Shape, shown: Shown, size: float, hollow: b
     return Mark(shape, at, left, right, size, hollow, bounded=bounded)
 
 
-def study_mark(measure: Measure, shown: Shown, how: str, share: float | None) -> Mark:
-    """Return the mark of a study; its area goes with `share`, its weight over the largest one."""
-    side = PLAIN if share is None else max(SMALLEST, LARGEST * float(np.sqrt(share)))
-    return mark_of(measure, "circle" if how == "assumed" else "square", shown, side, how != "reported")
-
-
 def estimate_cell(measure: Measure, mark: Mark, digits: int) -> tuple[str, str, str]:
-    """Return estimate, lower and upper bound as text, on the scale that is shown."""
-    values = [None if v is None else from_axis(measure, v) for v in (mark.estimate, mark.low, mark.high)]
-    estimate, low, high = (fixed(v, digits) for v in values)
-    estimate = "" if mark.estimate is None else estimate
-    if mark.low is None and mark.high is None:
-        return estimate, "", ""
-    return estimate, f"[{low} to", f"{high}]"
+    """Return estimate, lower and upper bound as text, on the scale that is shown.
 
-
-LABEL, ESTIMATE, WEIGHT = "label", "estimate", "weight"
-OWN = {LABEL, ESTIMATE, WEIGHT}
+    What is known only as an interval has round brackets, or a sign where one end is not known.
+    """
+    ends = (mark.low, mark.high)
+    estimate, low, high = (
+        "" if v is None or (math.isinf(v) and mark.shape == "open") else fixed(from_axis(measure, v), digits)
+        for v in (mark.estimate, *ends)
+    )
+    if mark.shape != "open":
+        missing = fixed(None, digits)
+        brackets = ("", "") if ends == (None, None) else (f"[{low or missing} to", f"{high or missing}]")
+        return (estimate, *brackets)
+    if low and high:
+        return "", f"({low} to", f"{high})"
+    return (f"> {low}" if low else f"< {high}"), "", ""
 
 
 def cell(value: object, column: Column) -> tuple[str, ...]:
@@ -459,22 +412,21 @@ def cell(value: object, column: Column) -> tuple[str, ...]:
 
 
 def settle_columns(
-    es: EffectSizes,
-    columns: tuple[Column, ...] | None,
-    wording: Mapping[str, str],
-    used: Sequence[str | None] = (),
+    es: EffectSizes | BoundedEffectSizes, options: Options, used: Sequence[str | None] = ()
 ) -> tuple[Column, ...]:
     """Return the columns of the data that are shown, with their kinds and decimals.
 
-    Without a choice these are source and isolation method, as far as the data have them and no head says the
-    same already.
+    Without a choice these are source and isolation method, as far as the data have them and no head, made of
+    the columns that are used, says the same already.
     """
-    if columns is None:
+    chosen = options.columns
+    if chosen is None:
         names = () if es.data is None else [str(name) for name in es.data.columns]
         pairs = (("source", "source_category"), ("isolation", "isolation_category"))
         free = [pair for pair in pairs if not set(pair) & set(used)]
         found = [next((name for name in pair if name in names), None) for pair in free]
-        columns = tuple(Column(name) for name in found if name is not None)
+        chosen = [name for name in found if name is not None]
+    columns = [column if isinstance(column, Column) else Column(column) for column in chosen]
     taken = sorted({column.key for column in columns} & OWN)
     if taken:
         raise InputError(
@@ -482,14 +434,14 @@ def settle_columns(
             "other names",
             "rename them in the data before the effects are made",
         )
-    return tuple(_settle_column(column, es.column(column.key), wording) for column in columns)
+    return tuple(_settle_column(column, es.column(column.key), options.wording or {}) for column in columns)
 
 
 def _settle_column(column: Column, values: Any, wording: Mapping[str, str]) -> Column:
     numeric = values.dtype.kind in "iuf"
     kind = column.kind or ("number" if numeric else "text")
-    if kind not in {"text", "number", "risk"}:
-        raise UnknownChoiceError("kind of column", kind, ["text", "number", "risk"])
+    if kind not in COLUMN_KINDS:
+        raise UnknownChoiceError("kind of column", kind, COLUMN_KINDS)
     if kind == "number" and not numeric:
         raise InputError(
             f"the column {column.key!r} holds texts and is to be shown as numbers",
@@ -501,14 +453,6 @@ def _settle_column(column: Column, values: Any, wording: Mapping[str, str]) -> C
         digits = whole_or_decimals(values.to_numpy(dtype=float, na_value=np.nan))
     title = column.title or title_of(column.key)
     return Column(column.key, title, kind, digits, {**wording, **column.wording}, column.letters)
-
-
-INTERCEPT = re.compile(r"\bintercept\b")
-WHOSE_TAU2 = {
-    "separate": "τ² of its own in each stratum.",
-    "common": "One τ² for all strata.",
-    "smoothed": "τ² of each stratum drawn towards those of the others.",
-}
 
 
 def evidence_notes(es: EffectSizes) -> tuple[str, ...]:
@@ -535,44 +479,44 @@ def caution_notes(results: Any, mean: str = "the pooled effect") -> tuple[str, .
     return tuple(f"Caution: {typeset(INTERCEPT.sub(mean, words))}." for words in without_advice)
 
 
-def strata_notes(results: Any, choices: Choices) -> tuple[str, ...]:
+def strata_notes(results: Any, options: Options) -> tuple[str, ...]:
     """Return the notes of strata: model, remarks on strata, test between them, evidence.
 
     No model is named where neither a subtotal nor the overall effect is shown.
     """
     pooled = sum(stratum.fit is not None for stratum in results.strata)
-    shown = choices.overall and results.overall is not None
-    model = [_strata_model(results, choices)] if pooled or shown else []
+    shown = options.overall and results.overall is not None
+    model = [_strata_model(results, options)] if pooled or shown else []
     alone = [] if pooled else ["No stratum has two or more studies, so none is pooled."]
     remarks = dict.fromkeys(stratum.note for stratum in results.strata if stratum.note)
-    test = _test_note(results, pooled) if choices.between else []
+    test = _test_note(results, pooled) if options.between else []
     sentences = [*model, *map(_sentence, remarks), *alone, *test]
     cautions = caution_notes(results) if pooled else ()
     if shown and results.clusters is None:
         cautions += caution_notes(results.overall, "the overall effect")
-    if choices.between and results.between is not None:
+    if options.between and results.between is not None:
         words = results.between.cautions()
         cautions += tuple(f"Caution: test between strata: {typeset(text)}." for text in words)
     model_and_test = [" ".join(sentences)] if sentences else []
     return (*model_and_test, *dict.fromkeys(cautions), *evidence_notes(results.effects))
 
 
-def _strata_model(results: Any, choices: Choices) -> str:
+def _strata_model(results: Any, options: Options) -> str:
     """Return the model, whose the between-study variances are, and whose the weights."""
-    parts = [] if results.overall is None else [_overall_model(results, choices)]
+    parts = [] if results.overall is None else [_overall_model(results, options)]
     parts.append(WHOSE_TAU2[results.tau2_mode])
-    if choices.weights == "overall" and results.overall is not None:
+    if options.weights == "overall" and results.overall is not None:
         parts.append("Weights are those of the overall effect.")
-    elif choices.weights == "stratum":
+    elif options.weights == "stratum":
         parts.append("Weights are those within the strata.")
     return " ".join(parts)
 
 
-def _overall_model(results: Any, choices: Choices) -> str:
+def _overall_model(results: Any, options: Options) -> str:
     """Return the model of all effects, and how it allows for dependence between them."""
     if results.clusters is None:
-        return model_note(results.overall, choices.heterogeneity)
-    counts = " k effects of m studies." if choices.heterogeneity else ""
+        return model_note(results.overall, options.heterogeneity)
+    counts = " k effects of m studies." if options.heterogeneity else ""
     model = method_words(results.overall).partition("; intervals")[0]
     robust = f"intervals of pooled effects robust to dependence within each {results.cluster} (CR2)."
     return f"{model}; {robust}{counts}"
@@ -598,22 +542,3 @@ def short_remark(note: str) -> str:
 
 def _sentence(words: str) -> str:
     return typeset(words[:1].upper() + words[1:]) + "."
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What the caller of a forest plot chose; see :func:`metaexo.plots.forest_plan`."""
-
-    columns: tuple[Column, ...] | None = None
-    by: str | None = None
-    order: str = "given"
-    level: float | None = None
-    weights: str | None = "overall"
-    digits: int = 2
-    prediction: bool = True
-    heterogeneity: bool = True
-    between: bool = True
-    overall: bool = True
-    overall_label: str = "All studies"
-    wording: Mapping[str, str] = field(default_factory=dict)
-    remark: str | None = None
