@@ -21,7 +21,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.effects.measures.calculate import calculate
 from metaexo.effects.measures.zero_cells import ZeroCells, add_to_cells, cells
-from metaexo.effects.tables.reported import arm_moments, read_table
+from metaexo.effects.tables.facts import read_facts
 from metaexo.errors import InputError, MissingInputError, MixedDomainsWarning
 from metaexo.formatting import printed
 from metaexo.inputs import as_word, is_blank, read_entries
@@ -381,10 +381,8 @@ def _moments(es: EffectSizes) -> dict[str, Array]:
     """Return means and SDs of the arms of effects from a table, SDs completed from what the table gives."""
     if es.origin is None or not es.origin.from_table:
         return {}
-    table = read_table(es.origin.inputs)
     found: dict[str, Array] = {}
-    for arm in ARMS:
-        done = arm_moments(table, arm, 0.95)
+    for arm, done in read_facts(es.origin.inputs).arms.items():
         found |= {f"{arm}_mean": done.mean[es.origin.rows], f"{arm}_sd": done.sd[es.origin.rows]}
     return found
 

@@ -146,7 +146,8 @@ def _followed(
     lines = way.recipe.lines(kind, True)[0]
     q = float(known["q"][0])
     ends = []
-    for name, t in zip(("lower", "upper"), range_of_t(q, _direction(way), relation in LEAST), strict=True):
+    allowed = map(float, range_of_t(q, _direction(way), relation in LEAST))
+    for name, t in zip(("lower", "upper"), allowed, strict=True):
         if not math.isfinite(t) or t == 0:
             ends.append(t)
             continue

@@ -14,10 +14,9 @@ import numpy as np
 
 from metaexo.effects.conversions.sd_and_se import FORMULAS
 from metaexo.effects.derivation import Derivation
-from metaexo.effects.measure import Measure, get_measure
+from metaexo.effects.measure import Measure
 from metaexo.effects.measures.recipes import SYMBOLS, Line, Recipe, recipe, recipe_of
-from metaexo.effects.tables.reported import ARMS, QUANTILES, Reported, direction_of, t_statistic
-from metaexo.effects.tables.why_not import PAIRED_FAMILY, PAIRED_FORM
+from metaexo.effects.tables.facts import NUMBERS, Facts, paired_form, read_facts
 
 HANDBOOK = "10.1002/9781119536604.ch6"
 PAIRED_HANDBOOK = "10.1002/9781119536604.ch23"
@@ -85,12 +84,11 @@ def way_of_row(
     Way
         Known values, conversions and recipe.
     """
-    table = Reported({name: [value] for name, value in cells.items()}, 1, ("row",))
-    pairing = str(cells.get("paired", "")).lower()
-    paired = pairing == "yes" or (record.family == PAIRED_FAMILY and pairing != "no")
-    form = get_measure(PAIRED_FORM.get(record.code, record.code)) if paired else record
+    facts = read_facts({name: [value] for name, value in cells.items()}, ("row",))
+    paired = bool(facts.paired(record)[0])
+    form = paired_form(record) if paired else record
     names = [name for name in mark.formula.split(", ") if name]
-    way = _known_cells(form, cells, table, paired)
+    way = _known_cells(form, cells, facts, paired)
     _assume(way, mark, options)
     special = _printed_effect(way, record, cells, names, paired)
     if special is None:
@@ -103,12 +101,7 @@ def way_of_row(
     return way
 
 
-READ = (
-    *(f"{arm}_{name}" for arm in ARMS for name in ("mean", "sd", "se", "n", "events", "ci_low", "ci_high")),
-    *(f"{arm}_{name}" for arm in ARMS for name in QUANTILES),
-    *("difference", "difference_ci_low", "difference_ci_high", "correlation", "p_value", "statistic"),
-    *("effect", "effect_se", "effect_ci_low", "effect_ci_high"),
-)
+READ = tuple(name for name in NUMBERS if name != "df")
 """Columns of a table whose numbers may stand in a formula."""
 
 
@@ -121,7 +114,7 @@ def _route(form: Measure, names: list[str]) -> str:
     return next((way.formula for way in form.alternatives if way.formula in names), "")
 
 
-def _known_cells(form: Measure, cells: Mapping[str, Any], table: Reported, paired: bool) -> Way:
+def _known_cells(form: Measure, cells: Mapping[str, Any], facts: Facts, paired: bool) -> Way:
     """Return the numbers of a row under the signs that the recipe of the measure asks for."""
     own = {name: SYMBOLS.get(name, name) for name in READ}
     if paired:
@@ -133,8 +126,7 @@ def _known_cells(form: Measure, cells: Mapping[str, Any], table: Reported, paire
         if isinstance(cells.get(name), float):
             names.setdefault(sign, name)
     known = {sign: float(cells[name]) for sign, name in names.items()}
-    direction, t = float(direction_of(table)[0]), math.nan
-    t = float(t_statistic(table, np.array([direction]))[0])
+    direction, t = float(facts.direction[0]), float(facts.t[0])
     printed = known.pop("t", math.nan)
     if cells.get("reported_as") == "f":
         known, names = {**known, "F": printed}, {**names, "F": "statistic"}

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects.check import check_not_negative
 from metaexo.effects.measure import Measure, get_measure
-from metaexo.effects.tables.derive import DerivedEffects, effects_from_table
-from metaexo.effects.tables.reported import ARMS, complete_sd, read_table
+from metaexo.effects.tables.derive import DerivedEffects, derive
+from metaexo.effects.tables.facts import Facts, read_facts
 from metaexo.errors import AssumptionWarning, InputError, ShapeError
 from metaexo.formatting import plural
 from metaexo.inputs import read_numbers
@@ -82,39 +82,45 @@ def effects_with_assumed_sd(
     >>> float(done.v[0]), done.derived[0].note
     (25.0, 'SD taken as 10')
     """
-    record = get_measure(measure)
-    done = effects_from_table(record, table, assumed_correlation, level=level, rows=rows)
-    reported = read_table(table, rows)
-    sd = _one_a_row(assumed_sd, reported.k, reported.rows)
-    open_rows = np.array([bool(reason) for reason in done.reasons], dtype=bool) & np.isfinite(sd)
-    if not open_rows.any():
+    facts = read_facts(table, rows, level)
+    return derive_with_sd(get_measure(measure), facts, assumed_sd, assumed_correlation)
+
+
+def derive_with_sd(
+    record: Measure, facts: Facts, assumed_sd: ArrayLike, assumed_correlation: float | None
+) -> DerivedEffects:
+    """Derive effects from the facts of a table; see :func:`effects_with_assumed_sd`."""
+    done = derive(record, facts, assumed_correlation, stacklevel=4)
+    sd = _sd_per_row(assumed_sd, facts)
+    at = np.flatnonzero(np.array([bool(reason) for reason in done.reasons], dtype=bool) & np.isfinite(sd))
+    if not at.size:
         return done
-    at = np.flatnonzero(open_rows)
-    columns = {str(name): [column[i] for i in at] for name, column in reported.columns.items()}
-    for arm in ARMS:
-        own, _ = complete_sd(reported, arm, level)
-        gap = np.isnan(own) & reported.has(f"{arm}_mean")
-        columns[f"{arm}_sd"] = np.where(gap, sd, reported.numbers(f"{arm}_sd"))[at].tolist()
-    names = [reported.rows[i] for i in at]
-    again = effects_from_table(record, columns, assumed_correlation, level=level, rows=names)
+    columns: dict[str, Any] = {
+        name: values[at] for part in (facts.numbers, facts.words) for name, values in part.items()
+    }
+    for arm, found in facts.arms.items():
+        gap = np.isnan(found.sd) & facts.has(f"{arm}_mean")
+        columns[f"{arm}_sd"] = np.where(gap, sd, facts.numbers[f"{arm}_sd"])[at]
+    names = [facts.rows[i] for i in at]
+    again = derive(record, read_facts(columns, names, facts.level), assumed_correlation, stacklevel=4)
     gained = [int(i) for i, reason in zip(at, again.reasons, strict=True) if not reason]
     if gained:
         values = ", ".join(f"{value:g}" for value in sorted(set(sd[gained].tolist())))
         warnings.warn(
             f"{record.code} assumes a standard deviation ({values}) in {plural(len(gained), 'row')}",
             AssumptionWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return _merged(done, again, at, sd)
 
 
-def _one_a_row(assumed_sd: ArrayLike, k: int, rows: Sequence[str]) -> Array:
-    sd = read_numbers(assumed_sd, "assumed_sd", rows=rows)
+def _sd_per_row(assumed_sd: ArrayLike, facts: Facts) -> Array:
+    sd = read_numbers(assumed_sd, "assumed_sd", rows=facts.rows)
     if sd.ndim == 0:
-        sd = np.full(k, float(sd))
-    if sd.shape != (k,):
-        raise ShapeError(f"assumed_sd has shape {sd.shape} for {k} rows", "one number, or one a row")
-    check_not_negative("assumed_sd", sd, rows)
+        sd = np.full(facts.k, float(sd))
+    if sd.shape != (facts.k,):
+        raise ShapeError(f"assumed_sd has shape {sd.shape} for {facts.k} rows", "one number, or one per row")
+    check_not_negative("assumed_sd", sd, facts.rows)
     if (sd == 0).any():
         raise InputError("an assumed standard deviation is 0", "standard deviations above 0")
     return sd

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffects, Kind
-from metaexo.effects.derivation import Derivation, How
+from metaexo.effects.derivation import Derivation
 from metaexo.effects.measure import Measure, get_measure
-from metaexo.effects.measures.calculate import calculate
-from metaexo.effects.tables.assumed_sd import effects_with_assumed_sd
-from metaexo.effects.tables.derive import DerivedEffects, effects_from_table
-from metaexo.effects.tables.reported import Reported, direction_of, f_of_the_arms, read_table
-from metaexo.effects.tables.why_not import FOREIGN_F, NO_CORRELATION, PAIRED_FAMILY, PAIRED_FORM
+from metaexo.effects.measures.calculate import calculate_quietly
+from metaexo.effects.tables.assumed_sd import derive_with_sd
+from metaexo.effects.tables.derive import CORRELATION_TAKEN, PAIRING_UNKNOWN, DerivedEffects, derive
+from metaexo.effects.tables.facts import Facts, paired_form, read_facts
+from metaexo.effects.tables.why_not import FOREIGN_F, NO_CORRELATION
 from metaexo.errors import AssumptionWarning, UnknownChoiceError
 from metaexo.formatting import plural
 from metaexo.numeric.tails import t_of_tail
@@ -31,6 +31,8 @@ from metaexo.types import Array, Mask
 if TYPE_CHECKING:
     import pandas as pd
 
+Rows = NDArray[np.intp]
+Ends = tuple[Array, Array]
 BOUNDED = ("SMD", "SMCC", "SMCRP", "D2OR", "D2ORN", "D2ORL")
 """Measures that follow from a t statistic and the sizes alone, without limit as t grows."""
 LEAST = ("<", "<=")
@@ -106,13 +108,12 @@ def bounds_from_table(
     record = get_measure(measure)
     if record.code not in BOUNDED:
         raise UnknownChoiceError("measure that a test bounds", record.code, BOUNDED)
+    facts = read_facts(table, rows, level)
     if assumed_sd is None:
-        done = effects_from_table(record, table, assumed_correlation, level=level, rows=rows)
+        done = derive(record, facts, assumed_correlation)
     else:
-        done = effects_with_assumed_sd(record, table, assumed_sd, assumed_correlation, level=level, rows=rows)
-    reported = read_table(table, rows)
-    draft = _Draft(done)
-    tests = _Tests.of(record, reported, assumed_correlation)
+        done = derive_with_sd(record, facts, assumed_sd, assumed_correlation)
+    draft, tests = _Draft(done), _tests(record, facts, assumed_correlation)
     _enter_thresholds(draft, tests)
     _enter_directions(draft, tests)
     if draft.assumed:
@@ -128,24 +129,19 @@ class _Draft:
         exact = np.isfinite(done.y) & np.isfinite(done.v)
         self.lower, self.upper = (np.where(exact, done.y, np.nan) for _ in range(2))
         self.v_lower, self.v_upper = (np.where(exact, done.v, np.nan) for _ in range(2))
+        self.open = ~exact
         self.kind: list[Kind] = ["exact" if here else "" for here in exact]
         self.derived = list(done.derived)
         self.reasons = list(done.reasons)
         self.assumed: Counter[str] = Counter()
 
-    @property
-    def open(self) -> Mask:
-        """Rows of which nothing is known yet."""
-        return np.array([kind == "" for kind in self.kind], dtype=bool)
-
-    def put(
-        self, i: int, kind: Kind, ends: tuple[float, float], variances: tuple[float, float], mark: Derivation
-    ) -> None:
-        """Enter one interval."""
-        self.lower[i], self.upper[i] = ends
-        self.v_lower[i], self.v_upper[i] = variances
-        self.kind[i], self.derived[i], self.reasons[i] = kind, mark, ""
-        self.assumed.update([mark.note] if mark.how == "assumed" else [])
+    def put(self, at: Rows, kind: Kind, lower: Ends, upper: Ends, marks: Iterable[Derivation]) -> None:
+        """Enter intervals at the rows `at`: effects and variances at both ends."""
+        (self.lower[at], self.v_lower[at]), (self.upper[at], self.v_upper[at]) = lower, upper
+        self.open[at] = False
+        for i, mark in zip(at.tolist(), marks, strict=True):
+            self.kind[i], self.derived[i], self.reasons[i] = kind, mark, ""
+            self.assumed.update([mark.note] if mark.how == "assumed" else [])
 
     def finished(self) -> BoundedEffects:
         """Return what was entered."""
@@ -157,72 +153,65 @@ class _Draft:
 class _Tests:
     """What is reported of each row's test, and the effect that a t would mean there."""
 
-    table: Reported
+    facts: Facts
     paired: Mask
-    n1: Array
-    n2: Array
+    n: Array
     df: Array
     correlation: Array
-    takes_correlation: Mask
-    direction: Array
-    forms: tuple[Measure, ...]
+    forms: tuple[Measure, Measure]
+    """The measure of independent groups, and that of pairs."""
 
-    @classmethod
-    def of(cls, record: Measure, table: Reported, assumed_correlation: float | None) -> _Tests:
-        """Read the tests of a table."""
-        pairing = table.words("paired")
-        of_pairs = record.family == PAIRED_FAMILY
-        paired = (pairing == "yes") | (np.full(table.k, of_pairs) & (pairing != "no"))
-        n1, n2 = table.numbers("treatment_n"), table.numbers("control_n")
-        one = np.where(np.isfinite(n1), n1, n2)
-        one = np.where(np.isfinite(n1) & np.isfinite(n2) & (n1 != n2), np.nan, one)
-        df = np.where(paired, one - 1, n1 + n2 - 2)
-        told = table.numbers("correlation")
-        gap = paired & np.isnan(told)
-        correlation = told if assumed_correlation is None else np.where(gap, assumed_correlation, told)
-        forms = tuple(_form(record, bool(twice)) for twice in paired)
-        needs = np.array(["correlation" in _route(form) for form in forms], dtype=bool)
-        return cls(
-            table,
-            paired,
-            np.where(paired, one, n1),
-            n2,
-            np.where(df >= 1, df, np.nan),
-            correlation,
-            gap & needs & np.isfinite(correlation),
-            direction_of(table),
-            forms,
-        )
+    @property
+    def needs_correlation(self) -> Mask:
+        """Rows whose effect does not follow from t without the correlation of the two conditions."""
+        independent, pairs = ("correlation" in _route(form) for form in self.forms)
+        return np.where(self.paired, pairs, independent)
 
-    def effect_at(self, i: int, t: float) -> tuple[float, float]:
-        """Return effect and sampling variance that row i would have with this t."""
-        if np.isinf(t):
-            return float(t), float("inf")
-        known = {
-            "t": t,
-            "treatment_n": self.n1[i],
-            "control_n": self.n2[i],
-            "n": self.n1[i],
-            "correlation": self.correlation[i],
-        }
-        form = self.forms[i]
-        done = calculate(form, {name: known[name] for name in _route(form)})
-        return float(done.y[0]) + 0.0, float(done.v[0])
+    def effects_at(self, at: Rows, t: Array) -> Ends:
+        """Return effects and sampling variances that the rows `at` would have with these t."""
+        y, v = t.copy(), np.full(t.size, np.inf)
+        for form, mine in zip(self.forms, (~self.paired[at], self.paired[at]), strict=True):
+            here = np.flatnonzero(mine & np.isfinite(t))
+            if not here.size:
+                continue
+            rows = at[here]
+            known = {
+                "t": t[here],
+                "treatment_n": self.n[rows],
+                "control_n": self.facts.numbers["control_n"][rows],
+                "n": self.n[rows],
+                "correlation": self.correlation[rows],
+            }
+            done = calculate_quietly(form, {name: known[name] for name in _route(form)})
+            y[here], v[here] = done.y, done.v
+        return y + 0.0, v
 
     def mark(self, i: int, formula: str, has_variance: bool = True) -> Derivation:
         """Return how a bound of row i came about; a correlation matters only where there is a variance."""
         notes = []
-        if self.takes_correlation[i] and has_variance:
-            notes.append(f"correlation of the two conditions taken as {self.correlation[i]:g}")
-        if self.table.words("paired")[i] == "unknown":
-            notes.append("pairing unknown: taken as two independent groups")
-        how: How = "assumed" if notes else "converted"
-        return Derivation(how, formula, "; ".join(notes))
+        taken = np.isnan(self.facts.numbers["correlation"][i]) and np.isfinite(self.correlation[i])
+        if taken and self.paired[i] and self.needs_correlation[i] and has_variance:
+            notes.append(CORRELATION_TAKEN.format(self.correlation[i]))
+        if self.facts.words["paired"][i] == "unknown":
+            notes.append(PAIRING_UNKNOWN)
+        return Derivation("assumed" if notes else "converted", formula, "; ".join(notes))
 
 
-def _form(record: Measure, paired: bool) -> Measure:
-    """Return the measure that a row is computed by."""
-    return get_measure(PAIRED_FORM.get(record.code, record.code)) if paired else record
+def _tests(record: Measure, facts: Facts, assumed_correlation: float | None) -> _Tests:
+    """Return the tests of a table."""
+    paired, pairs, correlation = facts.paired(record), facts.n_of_pairs(), facts.numbers["correlation"]
+    n1, n2 = facts.numbers["treatment_n"], facts.numbers["control_n"]
+    df = np.where(paired, pairs - 1, n1 + n2 - 2)
+    if assumed_correlation is not None:
+        correlation = np.where(paired & np.isnan(correlation), assumed_correlation, correlation)
+    return _Tests(
+        facts,
+        paired,
+        np.where(paired, pairs, n1),
+        np.where(df >= 1, df, np.nan),
+        correlation,
+        (record, paired_form(record)),
+    )
 
 
 def _route(form: Measure) -> tuple[str, ...]:
@@ -232,59 +221,60 @@ def _route(form: Measure) -> tuple[str, ...]:
 
 def _enter_thresholds(draft: _Draft, tests: _Tests) -> None:
     """Enter the intervals of rows with "p < ..." or "p > ..."."""
-    relation, p = tests.table.words("p_relation"), tests.table.numbers("p_value")
-    for i in np.flatnonzero(draft.open & np.isfinite(p) & np.isin(relation, LEAST + MOST)):
-        at = int(i)
-        words = f"p {relation[at]} {p[at]:g}"
-        reason = _why_no_bound(tests, at, words, relation[at] in LEAST)
+    relation, p = tests.facts.words["p_relation"], tests.facts.numbers["p_value"]
+    at_least = np.isin(relation, LEAST)
+    told = []
+    for i in np.flatnonzero(draft.open & np.isfinite(p) & np.isin(relation, LEAST + MOST)).tolist():
+        reason = _why_no_bound(tests, i, bool(at_least[i]))
         if reason:
-            draft.reasons[at] = reason
-            continue
-        q = float(t_of_tail(p[at] / 2, tests.df[at]))
-        low, high = range_of_t(q, tests.direction[at], relation[at] in LEAST)
-        first, last = tests.effect_at(at, low), tests.effect_at(at, high)
-        mark = tests.mark(at, f"bound from {words}")
-        draft.put(at, "interval", (first[0], last[0]), (first[1], last[1]), mark)
+            draft.reasons[i] = f"only p {relation[i]} {p[i]:g}{reason}"
+        else:
+            told.append(i)
+    at = np.array(told, dtype=np.intp)
+    q = t_of_tail(p[at] / 2, tests.df[at])
+    low, high = range_of_t(q, tests.facts.direction[at], at_least[at])
+    marks = [tests.mark(i, f"bound from p {relation[i]} {p[i]:g}") for i in told]
+    draft.put(at, "interval", tests.effects_at(at, low), tests.effects_at(at, high), marks)
 
 
-def range_of_t(q: float, direction: float, at_least: bool) -> tuple[float, float]:
+def range_of_t(q: ArrayLike, direction: ArrayLike, at_least: ArrayLike) -> tuple[Array, Array]:
     """Return the t that a threshold allows, given the sign of the effect (NaN if not told)."""
-    far = np.inf if at_least else q
-    near = q if at_least else 0.0
-    if direction > 0:
-        return near, far
-    if direction < 0:
-        return -far, -near
-    return -q, q
+    near, far = np.where(at_least, q, 0.0), np.where(at_least, np.inf, q)
+    above, below = np.greater(direction, 0), np.less(direction, 0)
+    low = np.where(above, near, np.where(below, -far, np.negative(q)))
+    return low, np.where(above, far, np.where(below, -near, q))
 
 
-def _why_no_bound(tests: _Tests, i: int, words: str, at_least: bool) -> str:
+def _why_no_bound(tests: _Tests, i: int, at_least: bool) -> str:
     """Return why a threshold bounds nothing; "" if it does."""
-    if not _route(tests.forms[i]):
-        return f"only {words}, and {tests.forms[i].code} does not follow from a test"
-    if tests.table.words("reported_as")[i] == "f" and not f_of_the_arms(tests.table)[i]:
-        return f"only {words}, of {FOREIGN_F}"
+    form = tests.forms[int(tests.paired[i])]
+    if not _route(form):
+        return f", and {form.code} does not follow from a test"
+    if tests.facts.words["reported_as"][i] == "f" and not tests.facts.f_of_arms[i]:
+        return f", of {FOREIGN_F}"
     if not np.isfinite(tests.df[i]):
-        return f"only {words}, and no n"
-    if "correlation" in _route(tests.forms[i]) and not np.isfinite(tests.correlation[i]):
-        return f"only {words}; {NO_CORRELATION}"
-    if at_least and not np.isfinite(tests.direction[i]):
-        return f"only {words}, and no direction: the effect may lie on either side"
+        return ", and no n"
+    if tests.needs_correlation[i] and not np.isfinite(tests.correlation[i]):
+        return f"; {NO_CORRELATION}"
+    if at_least and not np.isfinite(tests.facts.direction[i]):
+        return ", and no direction: the effect may lie on either side"
     return ""
 
 
 def _enter_directions(draft: _Draft, tests: _Tests) -> None:
     """Enter the half-lines of rows of which only the direction is known."""
-    without_sd = tests.table.words("reported_as") == "percent_change"
-    for i in np.flatnonzero(draft.open & np.isfinite(tests.direction) & ~without_sd):
-        at = int(i)
-        route = _route(tests.forms[at])
-        known = bool(np.isfinite(tests.df[at])) and (
-            "correlation" not in route or bool(np.isfinite(tests.correlation[at]))
-        )
-        v_zero = tests.effect_at(at, 0.0)[1] if route and known else float("nan")
-        positive = bool(tests.direction[at] > 0)
-        ends = (0.0, float("inf")) if positive else (-float("inf"), 0.0)
-        variances = (v_zero, float("inf")) if positive else (float("inf"), v_zero)
-        mark = tests.mark(at, "direction only", has_variance=bool(np.isfinite(v_zero)))
-        draft.put(at, "direction", ends, variances, mark)
+    direction = tests.facts.direction
+    without_sd = tests.facts.words["reported_as"] == "percent_change"
+    at = np.flatnonzero(draft.open & np.isfinite(direction) & ~without_sd)
+    has_route = np.where(tests.paired, bool(_route(tests.forms[1])), bool(_route(tests.forms[0])))
+    known = has_route & np.isfinite(tests.df) & (~tests.needs_correlation | np.isfinite(tests.correlation))
+    v_zero = np.full(at.size, np.nan)
+    v_zero[known[at]] = tests.effects_at(at[known[at]], np.zeros(int(known[at].sum())))[1]
+    above = direction[at] > 0
+    lower = np.where(above, 0.0, -np.inf), np.where(above, v_zero, np.inf)
+    upper = np.where(above, np.inf, 0.0), np.where(above, np.inf, v_zero)
+    marks = [
+        tests.mark(i, "direction only", has_variance=bool(np.isfinite(v)))
+        for i, v in zip(at.tolist(), v_zero, strict=True)
+    ]
+    draft.put(at, "direction", lower, upper, marks)

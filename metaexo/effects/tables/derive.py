@@ -9,16 +9,17 @@ an effect says why.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metaexo.effects.conversions.d import t_from_p
 from metaexo.effects.conversions.sd_and_se import FORMULAS, correlation_from_difference_se, se_from_ci
 from metaexo.effects.corrections import hedges_factor
-from metaexo.effects.derivation import Derivation
+from metaexo.effects.derivation import Derivation, How
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.measures.calculate import (
     NEGATIVE_MEANS,
@@ -27,29 +28,27 @@ from metaexo.effects.measures.calculate import (
     calculate_quietly,
     warn_of_negative_means,
 )
-from metaexo.effects.tables.reported import (
+from metaexo.effects.tables.facts import (
     ARMS,
     OF_MEDIANS,
-    Reported,
-    arm_moments,
-    df_is_told,
-    difference_se,
-    direction_of,
-    exact_p,
-    f_of_the_arms,
-    read_table,
-    t_statistic,
+    PAIRED_FAMILY,
+    PAIRED_FORM,
+    Facts,
+    paired_form,
+    read_facts,
 )
-from metaexo.effects.tables.why_not import PAIRED_FAMILY, PAIRED_FORM, why_no_effect
+from metaexo.effects.tables.why_not import why_no_effect
 from metaexo.errors import AssumptionWarning, CorrelationError, InputError
 from metaexo.immutable import Immutable
-from metaexo.inputs import check_level, check_number
+from metaexo.inputs import check_number
 from metaexo.types import Array, Mask
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+PAIRING_UNKNOWN = "pairing unknown: taken as two independent groups"
+CORRELATION_TAKEN = "correlation of the two conditions taken as {:g}"
 F_UNTOLD = "F taken as that of the two arms alone: its degrees of freedom are not told"
 
 EFFECT_NAMES = {
@@ -85,54 +84,72 @@ class DerivedEffects(Immutable):
 
 
 class _Draft:
-    """Effects in the making: values and the steps and notes of each row."""
+    """Effects in the making: values, and the steps and notes of each row."""
 
     def __init__(self, k: int) -> None:
         self.y = np.full(k, np.nan)
         self.v = np.full(k, np.nan)
+        self.open = np.ones(k, dtype=bool)
         self.steps: list[list[str]] = [[] for _ in range(k)]
         self.notes: list[list[str]] = [[] for _ in range(k)]
         self.remarks = [""] * k
         self.refused = [""] * k
 
-    @property
-    def open(self) -> Mask:
-        """Rows that have no effect yet."""
-        return np.asarray(np.isnan(self.y) | np.isnan(self.v), dtype=bool)
-
-    def put(self, where: Mask, y: Array, v: Array, steps: Mapping[int, Sequence[str]]) -> None:
-        """Enter effects at the open rows of `where` that have one."""
+    def put(self, where: Mask, y: Array, v: Array, step: str = "") -> None:
+        """Enter effects, converted by one step, at the open rows of `where` that have one."""
         with np.errstate(invalid="ignore"):
             here = where & self.open & np.isfinite(y) & np.isfinite(v) & (v > 0)
         self.y[here], self.v[here] = y[here], v[here]
-        for i in np.flatnonzero(here):
-            self.steps[i] = [step for step in steps.get(int(i), ()) if step]
+        self.open = self.open & ~here
+        for i in np.flatnonzero(here).tolist():
+            self.steps[i] = [step] if step else []
 
-    def put_calculated(self, where: Mask, done: Calculated, steps: Mapping[int, Sequence[str]]) -> None:
-        """Enter effects of a formula; keep what it remarks on them, and why it refused complete numbers."""
-        before = where & self.open
-        self.put(where, done.y, done.v, steps)
-        for i in np.flatnonzero(before):
-            if self.open[i] and not done.reasons[i].startswith(NOT_GIVEN):
-                self.refused[i] = self.refused[i] or done.reasons[i]
-            elif not self.open[i] and done.derived[i].note == NEGATIVE_MEANS:
-                self.remarks[i] = NEGATIVE_MEANS
+    def calculate(
+        self,
+        where: Mask,
+        record: Measure,
+        inputs: Mapping[str, Array],
+        steps: Callable[[int, Derivation], Sequence[str]],
+    ) -> tuple[NDArray[np.intp], Calculated]:
+        """Enter effects by the formulas of a measure at the open rows of `where` that have its inputs.
 
-    def assume(self, where: Mask, note: str) -> Mask:
-        """Note an assumption at the rows of `where` that have an effect; return these rows."""
-        here = where & ~self.open
-        for i in np.flatnonzero(here):
+        What a formula remarks is kept, and why it refused complete numbers. Returns the rows that were tried,
+        and what came of them.
+        """
+        known = {name: np.isfinite(values) for name, values in inputs.items()}
+        ways = [way for way in _ways(record) if set(way) <= set(known)]
+        ready = np.any([np.all([known[name] for name in way], axis=0) for way in ways], axis=0)
+        at = np.flatnonzero(where & self.open & ready)
+        if not at.size:
+            return at, NOTHING
+        done = calculate_quietly(record, {name: values[at] for name, values in inputs.items()})
+        for i, y, v, mark, reason in zip(at, done.y, done.v, done.derived, done.reasons, strict=True):
+            if np.isfinite(y) and v > 0 and np.isfinite(v):
+                self.y[i], self.v[i], self.open[i] = y, v, False
+                self.steps[i] = [step for step in steps(int(i), mark) if step]
+                self.remarks[i] = NEGATIVE_MEANS if mark.note == NEGATIVE_MEANS else self.remarks[i]
+            elif not reason.startswith(NOT_GIVEN):
+                self.refused[i] = self.refused[i] or reason
+        return at, done
+
+    def assume(self, where: Mask, note: str) -> int:
+        """Note an assumption at the rows of `where` that have an effect; return how many these are."""
+        here = np.flatnonzero(where & ~self.open).tolist()
+        for i in here:
             self.notes[i].append(note)
-        return here
+        return len(here)
 
     def derivations(self) -> tuple[Derivation, ...]:
         """Return the marks of all rows."""
         marks = []
         for steps, notes, remark in zip(self.steps, self.notes, self.remarks, strict=True):
-            formula = ", ".join(dict.fromkeys(steps))
-            how = "assumed" if notes else "converted" if steps else "reported"
-            marks.append(Derivation(how, formula, "; ".join([*notes, *([remark] if remark else [])])))  # type: ignore[arg-type]
+            how: How = "assumed" if notes else "converted" if steps else "reported"
+            note = "; ".join([*notes, *([remark] if remark else [])])
+            marks.append(Derivation(how, ", ".join(dict.fromkeys(steps)), note))
         return tuple(marks)
+
+
+NOTHING = Calculated(np.array([]), np.array([]), (), ())
 
 
 def effects_from_table(
@@ -207,8 +224,13 @@ def effects_from_table(
     ('SD from SE', 'only p < 0.05: gives a bound, not a point')
     """
     record = get_measure(measure)
-    reported = read_table(table, rows)
-    check_level(level)
+    return derive(record, read_facts(table, rows, level), assumed_correlation)
+
+
+def derive(
+    record: Measure, facts: Facts, assumed_correlation: float | None = None, stacklevel: int = 3
+) -> DerivedEffects:
+    """Derive effects from the facts of a table; see :func:`effects_from_table`."""
     if (
         assumed_correlation is not None
         and not -1 < check_number("assumed_correlation", assumed_correlation) < 1
@@ -219,55 +241,51 @@ def effects_from_table(
             f"{record.code} stands for effects computed elsewhere",
             "a measure with a formula, or EffectSizes(y, v) for numbers of your own",
         )
-    draft = _Draft(reported.k)
-    pairing = reported.words("paired")
-    paired = (pairing == "yes") | (np.full(reported.k, record.family == PAIRED_FAMILY) & (pairing != "no"))
+    draft, paired = _Draft(facts.k), facts.paired(record)
     assumed: list[str] = []
     if record.family != PAIRED_FAMILY and record.compute is not None:
-        _independent(draft, record, reported, ~paired, level)
+        _independent(draft, record, facts, ~paired)
     if record.family == PAIRED_FAMILY or record.code in PAIRED_FORM:
-        form = get_measure(PAIRED_FORM.get(record.code, record.code))
-        taken = _paired(draft, form, reported, paired, level, assumed_correlation)
-        if taken.any():
-            assumed.append(f"a correlation of {assumed_correlation:g} in {int(taken.sum())} paired rows")
-    _reported_effect(draft, record, reported, level)
-    guessed = draft.assume(
-        (pairing == "unknown") & ~paired, "pairing unknown: taken as two independent groups"
-    )
+        n = _paired(draft, paired_form(record), facts, paired, assumed_correlation)
+        assumed += [f"a correlation of {assumed_correlation:g} in {n} paired rows"] if n else []
+    _reported_effect(draft, record, facts)
+    unknown = facts.words["paired"] == "unknown"
+    guessed = draft.assume(unknown & ~paired, PAIRING_UNKNOWN)
     by_f = np.array([FORMULAS["t_from_f"] in steps for steps in draft.steps], dtype=bool)
-    taken_as = draft.assume(by_f & ~df_is_told(reported), F_UNTOLD)
-    if taken_as.any():
-        assumed.append(f"an F of the two arms alone in {int(taken_as.sum())} rows that do not tell its df")
-    if guessed.any():
-        assumed.append(f"independent groups in {int(guessed.sum())} rows whose pairing is unknown")
+    taken_as = draft.assume(by_f & ~facts.df_known, F_UNTOLD)
+    if taken_as:
+        assumed.append(f"an F of the two arms alone in {taken_as} rows that do not tell its df")
+    if guessed:
+        assumed.append(f"independent groups in {guessed} rows whose pairing is unknown")
     if assumed:
-        warnings.warn(f"{record.code} assumes {' and '.join(assumed)}", AssumptionWarning, stacklevel=2)
-    negative = [row for row, remark in zip(reported.rows, draft.remarks, strict=True) if remark]
-    warn_of_negative_means(record.code, negative, stacklevel=3)
-    reasons = why_no_effect(
-        record, reported, draft.open, paired, assumed_correlation is not None, draft.refused
-    )
+        warnings.warn(
+            f"{record.code} assumes {' and '.join(assumed)}", AssumptionWarning, stacklevel=stacklevel
+        )
+    negative = [row for row, remark in zip(facts.rows, draft.remarks, strict=True) if remark]
+    warn_of_negative_means(record.code, negative, stacklevel=stacklevel + 1)
+    reasons = why_no_effect(record, facts, draft.open, paired, assumed_correlation is not None, draft.refused)
     return DerivedEffects(draft.y, draft.v, draft.derivations(), reasons)
 
 
-def _independent(draft: _Draft, record: Measure, table: Reported, where: Mask, level: float) -> None:
+def _independent(draft: _Draft, record: Measure, facts: Facts, where: Mask) -> None:
     """Take the routes of a measure of two independent groups, or of one group (the treatment arm)."""
-    inputs, arm_steps = _inputs_in_words(table, level)
-    n1, n2 = table.numbers("treatment_n"), table.numbers("control_n")
-    done = calculate_quietly(record, _wanted(record, inputs))
-    of_f = _from_f(table)
-    steps: dict[int, list[str]] = {}
-    for i, mark in enumerate(done.derived):
+    inputs = {"direction": facts.direction, "t": facts.t, "p_value": facts.exact_p}
+    for arm, found in facts.arms.items():
+        inputs |= {f"{arm}_{kind}": facts.numbers[f"{arm}_{kind}"] for kind in ("n", "events")}
+        inputs |= {f"{arm}_mean": found.mean, f"{arm}_sd": found.sd}
+    inputs |= {name: inputs[f"treatment_{name}"] for name in ("mean", "sd", "n", "events")}
+
+    def steps(i: int, mark: Derivation) -> list[str]:
         used = _inputs_used(record, mark)
-        first = [arm_steps[arm][i] for arm in _arms_of(used, "sd")]
+        first = [str(facts.arms[arm].formulas[i]) for arm in _arms_of(used, "mean" if mark.formula else "sd")]
         if mark.formula:
-            first = [arm_steps[arm][i] for arm in _arms_of(used, "mean")]
-            first = [step for step in first if step in OF_MEDIANS] + [of_f[i] if "t" in used else ""]
-        steps[i] = [*first, _with_note(mark)]
-    draft.put_calculated(where, done, steps)
+            first = [step for step in first if step in OF_MEDIANS] + [_of_f(facts, i) if "t" in used else ""]
+        return [*first, _with_note(mark)]
+
+    draft.calculate(where, record, _wanted(record, inputs), steps)
     if record.code == "MD":
-        se = difference_se(table, n1 + n2 - 2, level)
-        draft.put(where, table.numbers("difference"), se**2, _all(table.k, FORMULAS["se_from_ci_t"]))
+        se = facts.difference_se(inputs["treatment_n"] + inputs["control_n"] - 2)
+        draft.put(where, facts.numbers["difference"], se**2, FORMULAS["se_from_ci_t"])
 
 
 def _with_note(mark: Derivation) -> str:
@@ -283,19 +301,9 @@ def _arms_of(inputs: Sequence[str], kind: str) -> list[str]:
     return [arm for arm in ARMS if f"{arm}_{kind}" in inputs]
 
 
-def _inputs_in_words(table: Reported, level: float) -> tuple[dict[str, Array], dict[str, list[str]]]:
-    """Return everything a measure of independent groups may ask for, and how means and SDs were completed."""
-    inputs: dict[str, Array] = {}
-    steps: dict[str, list[str]] = {}
-    for arm in ARMS:
-        found = arm_moments(table, arm, level)
-        steps[arm] = [str(word) for word in found.formulas]
-        inputs |= {f"{arm}_{kind}": table.numbers(f"{arm}_{kind}") for kind in ("n", "events")}
-        inputs |= {f"{arm}_mean": found.mean, f"{arm}_sd": found.sd}
-    inputs |= {name: inputs[f"treatment_{name}"] for name in ("mean", "sd", "n", "events")}
-    direction = direction_of(table)
-    inputs |= {"direction": direction, "t": t_statistic(table, direction), "p_value": exact_p(table)}
-    return inputs, steps
+def _ways(record: Measure) -> list[tuple[str, ...]]:
+    """Return every set of inputs from which a measure can be computed."""
+    return [record.inputs, *(way.inputs for way in record.alternatives)]
 
 
 def _wanted(record: Measure, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -307,66 +315,58 @@ def _wanted(record: Measure, inputs: Mapping[str, Array]) -> dict[str, Array]:
             "a measure of two groups (SMD, MD, ROM, OR, RR, RD ...) or of one (PLO, PR ...)",
             f"compute it with effect_sizes({record.code!r}, ...)",
         )
-    ways = [record.inputs, *(way.inputs for way in record.alternatives)]
-    names = dict.fromkeys(name for way in ways for name in way)
+    names = dict.fromkeys(name for way in _ways(record) for name in way)
     return {name: inputs[name] for name in names if name in inputs}
 
 
-def _paired(
-    draft: _Draft, form: Measure, table: Reported, where: Mask, level: float, assumed: float | None
-) -> Mask:
-    """Take the routes of a paired measure; return the rows that rest on the assumed correlation."""
-    n1, n2 = table.numbers("treatment_n"), table.numbers("control_n")
-    n = np.where(np.isfinite(n1), n1, n2)
-    n = np.where(np.isfinite(n1) & np.isfinite(n2) & (n1 != n2), np.nan, n)
-    arms = [arm_moments(table, arm, level) for arm in ARMS]
+def _paired(draft: _Draft, form: Measure, facts: Facts, where: Mask, assumed: float | None) -> int:
+    """Take the routes of a paired measure; return how many rows rest on the assumed correlation."""
+    if not where.any():
+        return 0
+    n, difference = facts.n_of_pairs(), facts.numbers["difference"]
+    arms = [facts.arms[arm] for arm in ARMS]
     (post, pre), sds = [arm.mean for arm in arms], (arms[0].sd, arms[1].sd)
-    direction = direction_of(table)
-    t, p = t_statistic(table, direction), exact_p(table)
     # a row that gives only the change: its mean stands in `difference` too, its SD is that of the changes
-    change = np.isnan(pre) & np.isfinite(post) & (post == table.numbers("difference"))
+    change = np.isnan(pre) & np.isfinite(post) & (post == difference)
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(change & np.isnan(t), post * np.sqrt(n) / sds[0], t)
+        t = np.where(change & np.isnan(facts.t), post * np.sqrt(n) / sds[0], facts.t)
     pre = np.where(change, 0.0, pre)
-    correlation, source = _correlation(table, sds, n, np.abs(post - pre), t, p, level)
-    told = np.isfinite(correlation)
-    if assumed is not None:
-        correlation = np.where(told, correlation, assumed)
+    correlation, source = _correlation(facts, sds, n, np.abs(post - pre), t)
+    known = np.isfinite(correlation)
     inputs = {
         "post_mean": post,
         "post_sd": np.where(change, np.nan, sds[0]),
         "pre_mean": pre,
         "pre_sd": sds[1],
         "n": n,
-        "correlation": correlation,
+        "correlation": correlation if assumed is None else np.where(known, correlation, assumed),
         "t": t,
-        "p_value": p,
-        "direction": direction,
+        "p_value": facts.exact_p,
+        "direction": facts.direction,
     }
-    done = calculate_quietly(form, _wanted(form, inputs))
-    of_f = _from_f(table)
-    steps: dict[int, list[str]] = {}
-    for i, mark in enumerate(done.derived):
+
+    def steps(i: int, mark: Derivation) -> list[str]:
         first = [str(arm.formulas[i]) for arm in arms]
         if mark.formula:
             first = [step for step in first if step in OF_MEDIANS]
         of_change = "t from mean and SD of the changes" if change[i] else ""
         by_t = "t" in _inputs_used(form, mark) or source[i] == FORMULAS["correlation_from_t"]
-        steps[i] = [*first, of_f[i] if by_t else "", source[i], of_change, mark.formula]
-    needs = np.array(["correlation" in _inputs_used(form, mark) for mark in done.derived])
-    draft.put_calculated(where, done, steps)
-    rests = where & needs & ~told & np.isfinite(done.y) & np.isfinite(done.v)
+        return [*first, _of_f(facts, i) if by_t else "", source[i], of_change, mark.formula]
+
+    at, done = draft.calculate(where, form, _wanted(form, inputs), steps)
     if form.code == "MC":
-        se = difference_se(table, n - 1, level)
-        draft.put(where, table.numbers("difference"), se**2, _all(table.k, FORMULAS["se_from_ci_t"]))
+        draft.put(where, difference, facts.difference_se(n - 1) ** 2, FORMULAS["se_from_ci_t"])
     if assumed is None:
-        return np.zeros(table.k, dtype=bool)
-    return draft.assume(rests, f"correlation of the two conditions taken as {assumed:g}")
+        return 0
+    needs = np.array(["correlation" in _inputs_used(form, mark) for mark in done.derived], dtype=bool)
+    rests = np.zeros(facts.k, dtype=bool)
+    rests[at] = needs & ~known[at] & np.isfinite(done.y) & np.isfinite(done.v)
+    return draft.assume(rests, CORRELATION_TAKEN.format(assumed))
 
 
-def _from_f(table: Reported) -> list[str]:
-    """Return for each row the name of the conversion of its F; "" where it has none."""
-    return [FORMULAS["t_from_f"] if of_arms else "" for of_arms in f_of_the_arms(table)]
+def _of_f(facts: Facts, i: int) -> str:
+    """Return the name of the conversion of the F of a row; "" where it has none."""
+    return FORMULAS["t_from_f"] if facts.f_of_arms[i] else ""
 
 
 def _inputs_used(record: Measure, mark: Derivation) -> tuple[str, ...]:
@@ -375,44 +375,41 @@ def _inputs_used(record: Measure, mark: Derivation) -> tuple[str, ...]:
 
 
 def _correlation(
-    table: Reported, sds: tuple[Array, Array], n: Array, gap: Array, t: Array, p: Array, level: float
+    facts: Facts, sds: tuple[Array, Array], n: Array, gap: Array, t: Array
 ) -> tuple[Array, list[str]]:
     """Return the correlation of the conditions, reported or recovered, and the formula used."""
-    values, source = table.numbers("correlation"), np.full(table.k, "", dtype=object)
+    values, source = facts.numbers["correlation"], [""] * facts.k
     with np.errstate(divide="ignore", invalid="ignore"):
-        by_p = np.abs(t_from_p(p, np.ones_like(p), n - 1))
+        by_p = np.abs(t_from_p(facts.exact_p, np.ones(facts.k), n - 1))
         errors = {
-            "correlation_from_difference_se": difference_se(table, n - 1, level),
+            "correlation_from_difference_se": facts.difference_se(n - 1),
             "correlation_from_t": gap / np.abs(np.where(np.isfinite(t), t, by_p)),
         }
     for name, se in errors.items():
         found = correlation_from_difference_se(se, *sds, n)
         here = np.isnan(values) & np.isfinite(found)
         values = np.where(here, found, values)
-        source[here] = FORMULAS[name]
-    return values, [str(word) for word in source]
+        for i in np.flatnonzero(here).tolist():
+            source[i] = FORMULAS[name]
+    return values, source
 
 
-def _reported_effect(draft: _Draft, record: Measure, table: Reported, level: float) -> None:
+def _reported_effect(draft: _Draft, record: Measure, facts: Facts) -> None:
     """Take an effect that the source itself gives, with its interval or standard error."""
-    kinds = table.words("effect_measure")
-    where = np.isin(kinds, EFFECT_NAMES.get(record.code, ()))
-    low, high = table.numbers("effect_ci_low"), table.numbers("effect_ci_high")
-    effect, se = table.numbers("effect"), se_from_ci(low, high, level=level, log=record.display_log)
-    step = FORMULAS["se_from_ci"]
+    kinds, numbers = facts.words["effect_measure"], facts.numbers
+    where = np.isin(kinds, EFFECT_NAMES.get(record.code, ())) & draft.open
+    if not where.any():
+        return
+    low, high, effect = numbers["effect_ci_low"], numbers["effect_ci_high"], numbers["effect"]
+    se = se_from_ci(low, high, level=facts.level, log=record.display_log)
     if record.display_log:
         effect = np.log(np.where(effect > 0, effect, np.nan))
     else:
-        draft.put(where, effect, table.numbers("effect_se") ** 2, {})
-    draft.put(where, effect, se**2, _all(table.k, step))
+        draft.put(where, effect, numbers["effect_se"] ** 2)
+    draft.put(where, effect, se**2, FORMULAS["se_from_ci"])
     if record.code == "SMD":
-        n1, n2 = table.numbers("treatment_n"), table.numbers("control_n")
-        corrected = kinds != "cohens_d"
-        d = np.where(corrected, effect / hedges_factor(n1 + n2 - 2), effect)
+        n1, n2 = numbers["treatment_n"], numbers["control_n"]
+        d = np.where(kinds == "cohens_d", effect, effect / hedges_factor(n1 + n2 - 2))
         done = calculate_quietly(record, {"d": d, "treatment_n": n1, "control_n": n2})
-        independent = table.words("paired") != "yes"
-        draft.put(where & independent, done.y, done.v, _all(table.k, "variance from d and n"))
-
-
-def _all(k: int, step: str) -> dict[int, list[str]]:
-    return {i: [step] for i in range(k)}
+        independent = facts.words["paired"] != "yes"
+        draft.put(where & independent, done.y, done.v, "variance from d and n")

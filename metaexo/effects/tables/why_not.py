@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from metaexo.effects.measure import Measure
-from metaexo.effects.tables.reported import (
-    ARMS,
-    ArmMoments,
-    Reported,
-    arm_moments,
-    direction_of,
-    exact_p,
-    f_of_the_arms,
-)
+from metaexo.effects.tables.facts import ARMS, PAIRED_FAMILY, PAIRED_FORM, Facts
 from metaexo.types import Mask
 
-# measure of two independent groups -> measure of the same people twice, on the same scale
-PAIRED_FORM = {"MD": "MC", "SMD": "SMCRP", "ROM": "ROMC", "CVR": "CVRC", "VR": "VRC"}
-PAIRED_FAMILY = "one group twice, means"
 NO_CORRELATION = "paired, and the correlation of the two conditions is neither reported nor assumed"
 FOREIGN_F = "an F statistic whose degrees of freedom are not those of the two arms"
 FLAT = "quartiles, a range or an interval without distance, or an SE of 0: they tell no standard deviation"
@@ -30,7 +19,7 @@ PAIRED_EVENTS = "paired events: the number of people with the event on both side
 
 def why_no_effect(
     record: Measure,
-    table: Reported,
+    facts: Facts,
     without: Mask,
     paired: Mask,
     correlation_assumed: bool,
@@ -42,7 +31,7 @@ def why_no_effect(
     ----------
     record : Measure
         The measure.
-    table : Reported
+    facts : Facts
         The table.
     without : ndarray of bool
         Rows that have no effect.
@@ -56,118 +45,121 @@ def why_no_effect(
     Returns
     -------
     tuple of str
-        Reasons.
+        Reasons: for each row the first thing that stood in the way.
     """
-    reasons = [""] * table.k
-    moments = {arm: arm_moments(table, arm, 0.95) for arm in ARMS}
-    for i in np.flatnonzero(without).tolist():
-        if any(name.endswith("events") for name in record.inputs):
-            reasons[i] = refused[i] or _events_reason(record, table, i, bool(paired[i]))
-        else:
-            reasons[i] = refused[i] or _means_reason(
-                record, table, i, bool(paired[i]), correlation_assumed, moments
-            )
-    return tuple(reasons)
+    reasons = _Reasons(without)
+    reasons.by_row([bool(text) for text in refused], lambda i: refused[i])
+    if any(name.endswith("events") for name in record.inputs):
+        _of_events(reasons, record, facts, paired)
+    else:
+        _of_means(reasons, record, facts, paired, correlation_assumed)
+    return tuple(reasons.texts)
 
 
-def _events_reason(record: Measure, table: Reported, i: int, paired: bool) -> str:
-    """Reason of a row for a measure of events."""
+class _Reasons:
+    """Reasons row by row: the first one that holds is kept."""
+
+    def __init__(self, without: Mask) -> None:
+        self.texts = np.full(without.size, "", dtype=object)
+        self.open = without.copy()
+
+    def say(self, where: Mask, text: str) -> None:
+        """Give a reason to the rows of `where` that have none yet."""
+        here = where & self.open
+        self.texts[here] = text
+        self.open = self.open & ~here
+
+    def by_row(self, where: Mask | Sequence[bool], text: Callable[[int], str]) -> None:
+        """Give each row of `where` that has none yet a reason of its own."""
+        here = np.asarray(where, dtype=bool) & self.open
+        for i in np.flatnonzero(here).tolist():
+            self.texts[i] = text(i)
+        self.open = self.open & ~here
+
+
+def _of_events(reasons: _Reasons, record: Measure, facts: Facts, paired: Mask) -> None:
+    """Give the reasons of a measure of events."""
     needed = [name if "_" in name else f"treatment_{name}" for name in record.inputs]
-    if paired and len(needed) > len(ARMS):
-        return PAIRED_EVENTS
-    missing = [name for name in needed if not table.has(name)[i]]
-    if all(name in missing for name in needed if name.endswith("events")):
-        return "no numbers of events"
-    if missing:
-        return f"not given: {', '.join(missing)}"
-    return f"{record.code} has no value for these numbers of events"
+    given = {name: facts.has(name) for name in needed}
+    if len(needed) > len(ARMS):
+        reasons.say(paired, PAIRED_EVENTS)
+    events = np.any([given[name] for name in needed if name.endswith("events")], axis=0)
+    reasons.say(~events, "no numbers of events")
+    reasons.by_row(
+        ~facts.has(*needed),
+        lambda i: f"not given: {', '.join(name for name in needed if not given[name][i])}",
+    )
+    reasons.say(reasons.open, f"{record.code} has no value for these numbers of events")
 
 
-def _means_reason(
-    record: Measure, table: Reported, i: int, paired: bool, assumed: bool, moments: Mapping[str, ArmMoments]
-) -> str:
-    """Reason of a row for a measure of means: the first thing that stood in the way."""
+def _of_means(reasons: _Reasons, record: Measure, facts: Facts, paired: Mask, assumed: bool) -> None:
+    """Give the reasons of a measure of means."""
     one_arm = "control_mean" not in record.inputs and "pre_mean" not in record.inputs
     arms = ARMS[:1] if one_arm else ARMS
-    sizes = [bool(table.has(f"{arm}_n")[i]) for arm in arms]
-    n_known = any(sizes) if paired else all(sizes)
-    own = [moments[arm] for arm in arms]
-    spread = all(np.isfinite(arm.sd[i]) for arm in own)
-    means = all(np.isfinite(arm.mean[i]) for arm in own)
-    exact = bool(np.isfinite(exact_p(table)[i]))
-    has_f = bool(f_of_the_arms(table)[i])
-    has_t = has_f or bool(table.words("reported_as")[i] == "t" and table.has("statistic")[i])
-    if paired and record.family != PAIRED_FAMILY and record.code not in PAIRED_FORM:
-        return f"paired, and {record.code} has no paired form"
-    if not paired and record.family == PAIRED_FAMILY:
-        return f"two independent groups, and {record.code} needs one group measured twice"
-    if means and spread:
-        if not n_known:
-            return _no_n(sizes, arms)
-        if paired and _sizes_differ(table, i):
-            return "paired, but the two arms have different n"
-        if paired and not assumed:
-            return NO_CORRELATION
-        return f"{record.code} has no value for these means and SDs"
-    if exact or has_t:
-        return _test_reason(record, table, i, paired, assumed, n_known)
-    if any(arm.flat[i] and not np.isfinite(arm.sd[i]) for arm in own):
-        return FLAT
-    if all(arm.has_quantiles[i] for arm in own) and not means:
-        return ASYMMETRIC if any(arm.asymmetric[i] for arm in own) else "medians and quantiles, but no n"
-    return _thin_reason(table, i, means, arms)
+    own = [facts.arms[arm] for arm in arms]
+    sizes = np.array([facts.has(f"{arm}_n") for arm in arms])
+    n_known = np.where(paired, sizes.any(axis=0), sizes.all(axis=0))
+    means = np.all([np.isfinite(arm.mean) for arm in own], axis=0)
+    spreads = np.array([np.isfinite(arm.sd) for arm in own])
+    if record.family == PAIRED_FAMILY:
+        reasons.say(~paired, f"two independent groups, and {record.code} needs one group measured twice")
+    elif record.code not in PAIRED_FORM:
+        reasons.say(paired, f"paired, and {record.code} has no paired form")
+
+    complete = means & spreads.all(axis=0)
+    reasons.say(complete & ~sizes.any(axis=0), "means and SDs, but no n")
+    for arm, size in zip(arms, sizes, strict=True):
+        reasons.say(complete & ~n_known & ~size, f"means and SDs, but no n in the {arm} arm")
+    reasons.say(complete & paired & facts.sizes_differ(), "paired, but the two arms have different n")
+    if not assumed:
+        reasons.say(complete & paired, NO_CORRELATION)
+    reasons.say(complete, f"{record.code} has no value for these means and SDs")
+
+    _of_tests(reasons, record, facts, n_known, paired & (not assumed))
+    reasons.say(np.any([arm.flat & np.isnan(arm.sd) for arm in own], axis=0), FLAT)
+    medians = np.all([arm.has_quantiles for arm in own], axis=0) & ~means
+    reasons.say(medians & np.any([arm.skewed for arm in own], axis=0), ASYMMETRIC)
+    reasons.say(medians, "medians and quantiles, but no n")
+    _of_little(reasons, facts, means, arms)
 
 
-def _test_reason(record: Measure, table: Reported, i: int, paired: bool, assumed: bool, n_known: bool) -> str:
-    """Reason of a row that has an exact p-value, a t statistic, or an F of the two arms."""
-    exact, has_f = bool(np.isfinite(exact_p(table)[i])), bool(f_of_the_arms(table)[i])
-    what = "an exact p" if exact else "an F statistic" if has_f else "a t statistic"
-    if not record.alternatives:
-        return f"{what}, but {record.code} needs means and SDs"
-    if not n_known:
-        return f"{what}, but no n"
-    if (exact or has_f) and not np.isfinite(direction_of(table)[i]):
-        return f"{what}, but neither means nor a difference tell the direction"
-    if paired and not assumed:
-        return NO_CORRELATION
-    if not table.has("treatment_mean", "control_mean")[i] and record.code in ("MD", "MC"):
-        return f"{what}, but no means"
-    return f"{what} that gives no finite effect"
+def _of_tests(reasons: _Reasons, record: Measure, facts: Facts, n_known: Mask, no_correlation: Mask) -> None:
+    """Give the reasons of rows that have an exact p-value, a t statistic, or an F of the two arms."""
+    exact, has_f = np.isfinite(facts.exact_p), facts.f_of_arms
+    has_t = (facts.words["reported_as"] == "t") & facts.has("statistic")
+    no_direction = np.isnan(facts.direction) & (exact | has_f)
+    no_means = ~facts.has("treatment_mean", "control_mean") & (record.code in ("MD", "MC"))
+    for where, what in ((exact, "an exact p"), (has_f, "an F statistic"), (has_t, "a t statistic")):
+        if not record.alternatives:
+            reasons.say(where, f"{what}, but {record.code} needs means and SDs")
+        reasons.say(where & ~n_known, f"{what}, but no n")
+        reasons.say(where & no_direction, f"{what}, but neither means nor a difference tell the direction")
+        reasons.say(where & no_correlation, NO_CORRELATION)
+        reasons.say(where & no_means, f"{what}, but no means")
+        reasons.say(where, f"{what} that gives no finite effect")
 
 
-def _thin_reason(table: Reported, i: int, means: bool, arms: tuple[str, ...]) -> str:
-    """Reason of a row without SDs, t or exact p."""
-    relation, kind = table.words("p_relation")[i], table.words("reported_as")[i]
-    if kind == "f" and table.has("statistic")[i] and not f_of_the_arms(table)[i]:
-        return FOREIGN_F
-    if table.has("p_value")[i] and relation != "=":
-        return f"only p {relation or '(no sign)'} {table.numbers('p_value')[i]:g}: gives a bound, not a point"
-    if kind == "percent_change":
-        return "percentage change without SD"
-    if any(table.has(f"{arm}_q1", f"{arm}_q3")[i] for arm in arms):
-        return "median and quartiles only"
-    if any(table.has(f"{arm}_{end}")[i] for arm in arms for end in ("median", "min", "max")):
-        return "median and range only"
-    if means:
-        return "no SD in either arm and no t or exact p" if len(arms) > 1 else "no SD and no t or exact p"
-    if any(table.has(f"{arm}_mean")[i] for arm in arms):
-        return "a mean in one arm only"
-    if table.has("effect")[i]:
-        return "an effect without interval or standard error, or of another measure"
-    if table.has("difference")[i]:
-        return "a difference without SD, interval or exact p"
-    if any(table.has(f"{arm}_events")[i] for arm in ARMS):
-        return "numbers of events, not means"
-    return "no numbers from which the effect follows"
-
-
-def _no_n(sizes: list[bool], arms: tuple[str, ...]) -> str:
-    """Say which arm's n is missing."""
-    if not any(sizes):
-        return "means and SDs, but no n"
-    return f"means and SDs, but no n in the {arms[sizes.index(False)]} arm"
-
-
-def _sizes_differ(table: Reported, i: int) -> bool:
-    n1, n2 = table.numbers("treatment_n")[i], table.numbers("control_n")[i]
-    return bool(np.isfinite(n1) and np.isfinite(n2) and n1 != n2)
+def _of_little(reasons: _Reasons, facts: Facts, means: Mask, arms: Sequence[str]) -> None:
+    """Give the reasons of rows without SDs, t or exact p."""
+    kind, relation, p = facts.words["reported_as"], facts.words["p_relation"], facts.numbers["p_value"]
+    one_of = {
+        name: np.any([facts.has(f"{arm}_{name}") for arm in arms], axis=0)
+        for name in ("median", "min", "max", "mean")
+    }
+    reasons.say((kind == "f") & facts.has("statistic") & ~facts.f_of_arms, FOREIGN_F)
+    reasons.by_row(
+        np.isfinite(p) & (relation != "="),
+        lambda i: f"only p {relation[i] or '(no sign)'} {p[i]:g}: gives a bound, not a point",
+    )
+    reasons.say(kind == "percent_change", "percentage change without SD")
+    quartiles = np.any([facts.has(f"{arm}_q1", f"{arm}_q3") for arm in arms], axis=0)
+    reasons.say(quartiles, "median and quartiles only")
+    reasons.say(one_of["median"] | one_of["min"] | one_of["max"], "median and range only")
+    where = " in either arm" if len(arms) > 1 else ""
+    reasons.say(means, f"no SD{where} and no t or exact p")
+    reasons.say(one_of["mean"], "a mean in one arm only")
+    reasons.say(facts.has("effect"), "an effect without interval or standard error, or of another measure")
+    reasons.say(facts.has("difference"), "a difference without SD, interval or exact p")
+    events = np.any([facts.has(f"{arm}_events") for arm in ARMS], axis=0)
+    reasons.say(events, "numbers of events, not means")
+    reasons.say(reasons.open, "no numbers from which the effect follows")
