@@ -412,7 +412,7 @@ def _reading(function: Callable[P, R], together: bool) -> Callable[P, R]:
         check_aligned(**{name: x for name, x in given.items() if kinds[name].startswith("ArrayLike")})
         for name, value in given.items():
             if kinds[name].startswith("ArrayLike") and not (value is None and "None" in kinds[name]):
-                arrays[name] = given[name] = _possible(name, read_numbers(value, name))
+                arrays[name] = given[name] = possible(name, read_numbers(value, name))
             elif name == "level":
                 given[name] = check_level(value)
             elif kinds[name] == "bool":
@@ -436,7 +436,7 @@ def check_shapes(arrays: Mapping[str, Array]) -> None:
         ) from None
 
 
-def _possible(name: str, values: Array) -> Array:
+def possible(name: str, values: Array) -> Array:
     """Return the values; refuse those that a quantity of this name cannot have."""
     last = name.rsplit("_", 1)[-1]
     check = BY_NAME.get(name, BY_NAME.get(last))

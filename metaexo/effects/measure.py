@@ -7,12 +7,14 @@ the measure; none of them knows a measure by name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
 
+from metaexo.effects.formulas import Route
 from metaexo.errors import InputError, UnknownChoiceError, nearest_word
 from metaexo.types import Array
 
@@ -32,30 +34,12 @@ POSSIBLE = {
     "Rate": (0.0, np.inf),
 }
 Orientation = Literal["negate", "none"]
+DOI = re.compile(r"doi:(\S*[^\s.,])")
 
 
 def identity(values: Array) -> Array:
     """Return the values as they are: the display scale is the scale of the analysis."""
     return np.asarray(values, dtype=float)
-
-
-@dataclass(frozen=True, slots=True)
-class Alternative:
-    """Another set of inputs for a measure: a test statistic in place of means, for example.
-
-    Attributes
-    ----------
-    inputs : tuple of str
-        Names of the arguments that `compute` needs.
-    compute : callable
-        As `Measure.compute`, from these inputs.
-    formula : str
-        Name of the conversion, as it stands in the derivation of an effect.
-    """
-
-    inputs: tuple[str, ...]
-    compute: Callable[..., tuple[Array, Array]]
-    formula: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +70,18 @@ class Measure:
         The measure in words.
     family : str
         Family of inputs, for example "two groups, means".
-    inputs : tuple of str
-        Names of the arguments that `compute` needs, in order.
-    compute : callable or None
-        Pure function of the inputs (arrays of one shape) that returns effects and sampling variances;
-        None for effects that were computed elsewhere.
+    use : str
+        When to use it.
+    routes : tuple of Route
+        Sets of inputs with the formulas of effect and variance, in order of trust; the first is the measure's
+        own. Empty for effects that were computed elsewhere.
     null : float
         Value of no effect on the scale of the analysis; NaN where there is none (a proportion of one
         group).
     display : str
         Label of the display scale, for example "Risk ratio".
+    papers : tuple of str
+        Papers and handbooks that give the formulas; the first has a DOI.
     back : callable
         From the scale of the analysis to the display scale; monotone. Where that depends on the size of a
         study it is the limit for large sizes; :func:`metaexo.effects.back_by_rows` and
@@ -105,18 +91,9 @@ class Measure:
     orientation : {"negate", "none"}
         How an effect is turned round so that positive means benefit: by a change of sign, or not at all
         (a proportion of one group has no opposite effect).
-    reference : str
-        DOI of the paper or handbook that gives the formula.
-    variances : tuple of str
-        Types of sampling variance that `compute` takes as its argument `variance`, the default first;
-        empty if there is only one.
-    bias_corrected : bool
-        Whether `compute` takes an argument `bias_correction`.
     zero_cells : float or None
         What is added to the cells of a study with a zero cell unless the caller says otherwise;
         None if the inputs are not counts.
-    alternatives : tuple of Alternative
-        Other sets of inputs from which the effect can be computed, in order of trust.
     by_size : BackBySize or None
         The way back to the display scale where it depends on the size of the study.
     """
@@ -124,18 +101,15 @@ class Measure:
     code: str
     name: str
     family: str
-    inputs: tuple[str, ...]
-    compute: Callable[..., tuple[Array, Array]] | None
+    use: str
+    routes: tuple[Route, ...]
     null: float
     display: str
+    papers: tuple[str, ...]
     back: Callable[[Array], Array] = identity
     display_log: bool = False
     orientation: Orientation = "negate"
-    reference: str = ""
-    variances: tuple[str, ...] = ()
-    bias_corrected: bool = False
     zero_cells: float | None = None
-    alternatives: tuple[Alternative, ...] = ()
     by_size: BackBySize | None = None
 
     def __reduce__(self) -> tuple[Callable[..., Measure], tuple[Any, ...]]:
@@ -143,6 +117,37 @@ class Measure:
         if _REGISTRY.get(self.code) is self:
             return get_measure, (self.code,)
         return Measure, tuple(getattr(self, part.name) for part in fields(self))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs from which the effect is computed, in order."""
+        return self.routes[0].inputs if self.routes else ()
+
+    @property
+    def alternatives(self) -> tuple[Route, ...]:
+        """Other sets of inputs from which the effect can be computed, in order of trust."""
+        return self.routes[1:]
+
+    @property
+    def compute(self) -> Callable[..., tuple[Array, Array]] | None:
+        """Function of the inputs, by name, that returns effects and variances; None without a formula."""
+        return self.routes[0].compute if self.routes else None
+
+    @property
+    def variances(self) -> tuple[str, ...]:
+        """Types of sampling variance, the default first; empty if there is only one."""
+        return tuple(kind for kind in self.routes[0].kinds if kind) if self.routes else ()
+
+    @property
+    def bias_corrected(self) -> bool:
+        """Whether the effect has a small-sample correction."""
+        return bool(self.routes) and self.routes[0].bias_corrected
+
+    @property
+    def reference(self) -> str:
+        """DOI of the paper or handbook that gives the formula."""
+        found = DOI.search(self.papers[0]) if self.papers else None
+        return found[1] if found else ""
 
     @property
     def possible(self) -> tuple[float, float]:
@@ -153,6 +158,30 @@ class Measure:
     def rescaled(self) -> bool:
         """Whether the display scale is another than that of the analysis."""
         return self.back is not identity
+
+    def formula(self, variance: str | None = None) -> str:
+        """Return the lines of effect and variance as one line of text, in the signs of :func:`explain`.
+
+        Parameters
+        ----------
+        variance : str, optional
+            Type of sampling variance; the default if not given.
+
+        Returns
+        -------
+        str
+            The formula.
+
+        Examples
+        --------
+        >>> from metaexo.effects import get_measure
+        >>> get_measure("MD").formula()
+        'y = m1 - m2; v = s1^2 / n1 + s2^2 / n2'
+        """
+        if not self.routes:
+            return "y and v as given"
+        of_y, of_v = self.routes[0].lines(variance or self.routes[0].kinds[0])
+        return "; ".join(f"{line.sign} = {line.readable}" for line in (*of_y, *of_v))
 
 
 _REGISTRY: dict[str, Measure] = {}
@@ -302,11 +331,14 @@ GENERIC = Measure(
     code="GEN",
     name="effect as given",
     family="generic",
-    inputs=(),
-    compute=None,
+    use="Effects and variances were computed elsewhere.",
+    routes=(),
     null=0.0,
     display="Effect",
-    reference="10.1002/9781119536604.ch10",
+    papers=(
+        "Deeks, Higgins & Altman (2019), Cochrane Handbook for Systematic Reviews of Interventions, "
+        "chapter 10, doi:10.1002/9781119536604.ch10.",
+    ),
 )
 RATIO = replace(
     GENERIC,
@@ -321,6 +353,7 @@ HAZARD_RATIO = replace(
     code="HR",
     name="log hazard ratio as given",
     display="Hazard ratio",
-    reference="10.1186/1745-6215-8-16",
+    use="Log hazard ratios and their variances were computed elsewhere, as by a Cox regression.",
+    papers=("Tierney, Stewart, Ghersi, Burdett & Sydes (2007), Trials 8, 16, doi:10.1186/1745-6215-8-16.",),
 )
 register(GENERIC, RATIO, HAZARD_RATIO)

@@ -79,10 +79,11 @@ LOGARITHM = Measure(
     code="LOG",
     name="value on a logarithmic axis",
     family="values",
-    inputs=(),
-    compute=None,
+    use="Positive values of any kind.",
+    routes=(),
     null=float("nan"),
     display="Value",
+    papers=(),
     back=np.exp,
     display_log=True,
 )

@@ -11,7 +11,7 @@ import pytest
 import metaexo as mx
 from metaexo.effects import all_measures, explain
 from metaexo.effects.explain.explain import NOT_KEPT, NOT_WRITTEN
-from metaexo.effects.measures.recipes import FUNCTIONS, RECIPES, Recipe, recipe
+from metaexo.effects.formulas import FUNCTIONS, Line, Route
 from metaexo.errors import (
     AssumptionWarning,
     InputError,
@@ -95,21 +95,46 @@ def test_every_measure_by_every_way_can_be_computed_by_hand(measure, inputs, var
         assert all(entry.value == numbers[entry.name][i] for entry in told.inputs)
 
 
-def test_a_formula_that_does_not_arrive_is_not_shown(monkeypatch):
+def test_steps_that_do_not_arrive_at_the_effect_are_not_shown():
     es = mx.effect_sizes("MD", **MD)
     assert mx.explain(es, 0).steps
-    monkeypatch.setitem(RECIPES["MD"], "", recipe("y = m1 + m2", {"LS": "v = s1**2 / n1 + s2**2 / n2"}))
-    told = mx.explain(es, 0)
+    told = mx.explain(mx.EffectSizes(es.y + 1, es.v, "MD", derived=es.derived, origin=es.origin), 0)
     assert told.steps == ()
     assert NOT_WRITTEN in str(told)
-    assert "v = s1^2 / n1 + s2^2 / n2" in str(told), "the formula of the docstring stands in"
-    monkeypatch.delitem(RECIPES, "MD")
-    assert mx.explain(es, 0).remark == NOT_WRITTEN
+    assert "v = s1^2 / n1 + s2^2 / n2" in str(told), "the formula of the measure stands in"
 
 
 def test_a_variance_that_is_not_written_down_is_refused():
     with pytest.raises(InputError, match="'XX'"):
-        Recipe(("y = 1",), {"LS": ("v = 1",)}).lines("XX", True)
+        Route((), "y = 1", {"LS": "v = 1"}).lines("XX")
+
+
+ATTACKS = (
+    "__import__('os')",
+    "(1).__class__",
+    "m1.T",
+    "[m1]",
+    "lambda: 1",
+    "open('x')",
+    "'text'",
+    "True",
+    "_where",
+)
+
+
+@pytest.mark.parametrize("text", ATTACKS)
+def test_only_arithmetic_and_known_functions_are_compiled(text):
+    with pytest.raises(InputError, match="in the formula"):
+        Line("y", text).compute({"m1": np.array([1.0])})
+
+
+def test_the_branch_that_holds_is_shown():
+    line = Line("y", "sqrt(x) if x > 0 and x < 9 else 2 * x")
+    values = np.array([4.0, 9.0, -1.0, np.nan])
+    assert line.compute({"x": values})[:3].tolist() == [2.0, 18.0, -2.0]
+    assert line.chosen({"x": 4.0}) == "sqrt(x)"
+    assert line.chosen({"x": 9.0}) == "2 * x"
+    assert Line("y", "log(x) if x > 0 else nan").readable == "log(x)"
 
 
 MD = {

@@ -19,7 +19,7 @@ from scipy.special import ndtr, ndtri
 from metaexo import effects
 from metaexo.effects.conversions import delta
 from metaexo.effects.corrections import unbiased_correlation
-from metaexo.effects.measures.tetrachoric import tetrachoric_correlation
+from metaexo.effects.numerical import tetrachoric_correlation
 from tests.reference.adapters.effect_conversions import column
 from tests.reference.cases import Case
 from tests.reference.compare import Comparison, compare, demand
@@ -211,7 +211,7 @@ def differenced_hessian(case: Case, actual: Fields) -> Comparison:
 
 def _tetrachoric_of_cells(cells: np.ndarray) -> np.ndarray:
     a, b, c, d = cells
-    return tetrachoric_correlation(*(np.array([x]) for x in (a, a + b, c, c + d)))[0]
+    return tetrachoric_correlation(*(np.array([x]) for x in (a, a + b, c, c + d)))
 
 
 # -- correlations -------------------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ from scipy.special import ndtri
 
 from metaexo.effects.check import correlations, not_negative, numbers, reads, sizes
 from metaexo.effects.conversions.d import t_from_p
-from metaexo.effects.measures.paired_means import difference_variance
 from metaexo.errors import InputError
 from metaexo.numeric.tails import t_of_tail
 from metaexo.types import Array
@@ -306,7 +305,7 @@ def change_sd(baseline_sd: ArrayLike, follow_up_sd: ArrayLike, correlation: Arra
     np.float64(4.61)
     """
     first, second = not_negative(baseline_sd, "baseline_sd"), not_negative(follow_up_sd, "follow_up_sd")
-    square = difference_variance(first, second, correlations(correlation))
+    square = first**2 + second**2 - 2 * correlations(correlation) * first * second
     return np.asarray(np.sqrt(np.maximum(square, 0.0)))
 
 

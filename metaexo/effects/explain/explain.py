@@ -17,18 +17,8 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.explain.of_bounds import BoundExplanation, explain_bound
 from metaexo.effects.explain.of_table import CONTINUITY, Way, cells_of, way_of_row
 from metaexo.effects.explain.text import Block, Explanation, Input, Step, shape_of, steps_of
+from metaexo.effects.formulas import SYMBOLS, Line, computed, needed, shown, signs
 from metaexo.effects.measure import Measure
-from metaexo.effects.measures.recipes import (
-    SYMBOLS,
-    Line,
-    Recipe,
-    computed,
-    load_recipes,
-    needed,
-    recipe_of,
-    shown,
-    signs,
-)
 from metaexo.effects.measures.zero_cells import ZeroCells, add_to_cells
 from metaexo.effects.measures.zero_cells import cells as table_cells
 from metaexo.errors import InputError, UnknownChoiceError
@@ -50,8 +40,9 @@ def explain(es: EffectSizes | BoundedEffectSizes, row: int | str = 0) -> Explana
 
     Use it to see where a number comes from, or to check it by hand: inputs as reported, conversions with
     their names and papers, effect and sampling variance, the change of sign, and the display scale. The
-    steps are computed apart from the effect, and shown only if they arrive at the same numbers. Of an effect
-    that is known only as an interval the ends are explained.
+    formula is the one that computed the effect; the conversions of a table are followed from its cells, and
+    the steps are shown only if they arrive at the same numbers. Of an effect that is known only as an
+    interval the ends are explained.
 
     Parameters
     ----------
@@ -127,28 +118,26 @@ def _of_inputs(es: EffectSizes, mark: Derivation, i: int) -> _Found:
         return _Found(())
     at = int(origin.rows[i])
     options = origin.options
-    kind = (options["variance"] or record.variances[0]) if record.variances else ""
-    counted = record.zero_cells is not None
-    route = "" if counted and mark.formula == CONTINUITY else mark.formula
-    names = _names_of_route(record, route, origin.inputs)
-    inputs = tuple(Input(name, SYMBOLS.get(name, name), float(origin.inputs[name][at])) for name in names)
-    way = _recipe(record, route, kind)
-    if way is None:
-        return _Found(inputs)
-    plain = {name: np.asarray(origin.inputs[name], dtype=float) for name in names}
+    counted = record.zero_cells is not None and mark.formula == CONTINUITY
+    name = "" if counted else mark.formula
+    routes = [one for one in record.routes if set(one.inputs) <= set(origin.inputs)]
+    route = next(one for one in routes if not name or one.formula == name)
+    inputs = tuple(
+        Input(name, SYMBOLS.get(name, name), float(origin.inputs[name][at])) for name in route.inputs
+    )
+    plain = {name: np.asarray(origin.inputs[name], dtype=float) for name in route.inputs}
     rule = options["zero_cells"] or ZeroCells(record.zero_cells or 0.0)
-    corrected = bool(options["bias_correction"])
-    if not counted or mark.formula != CONTINUITY:
-        return _computed(inputs, way.lines(kind, corrected), _signed(plain), at, [], TITLE, record.reference)
+    of_y, of_v = route.lines(options["variance"] or route.kinds[0], bool(options["bias_correction"]))
+    if not counted:
+        return _computed(inputs, (of_y, of_v), signs(plain), at, [], TITLE, record.reference)
     more = add_to_cells(plain, rule, rule.touched(_has_zero(plain)))
-    first = [_addition(f"{CONTINUITY}: {mark.note}", _signed(plain), _signed(more), at)]
-    of_y, of_v = way.lines(kind, corrected)
+    first = [_addition(f"{CONTINUITY}: {mark.note}", signs(plain), signs(more), at)]
     if rule.share == "both":
-        return _computed(inputs, (of_y, of_v), _signed(more), at, first, TITLE, record.reference)
+        return _computed(inputs, (of_y, of_v), signs(more), at, first, TITLE, record.reference)
     for_y, for_v = (more, plain) if rule.share == "estimate" else (plain, more)
-    effect = _computed(inputs, (of_y, ()), _signed(for_y), at, first, "effect", record.reference)
+    effect = _computed(inputs, (of_y, ()), signs(for_y), at, first, "effect", record.reference)
     rest = needed((*of_y, *of_v), "v")
-    spread = _computed(inputs, (rest, ()), _signed(for_v), at, [], "sampling variance", record.reference)
+    spread = _computed(inputs, (rest, ()), signs(for_v), at, [], "sampling variance", record.reference)
     return _Found(inputs, (*effect.blocks, *spread.blocks), effect.y, spread.v)
 
 
@@ -159,12 +148,10 @@ def _of_table(origin: Origin, record: Measure, mark: Derivation, i: int) -> _Fou
     options = dict(origin.options)
     if options.get("assumed_sd") is not None:
         options["assumed_sd"] = float(options["assumed_sd"][at])
-    load_recipes()
     way = way_of_row(record, cells, mark, options)
     known: dict[str, Any] = {sign: np.array([value]) for sign, value in way.known.items()}
     lines = [line for _, _, part in way.conversions for line in part]
-    kind = way.measure.variances[0] if way.measure.variances else ""
-    of_y, of_v = way.recipe.lines(kind, True) if way.recipe is not None else ((), ())
+    of_y, of_v = way.route.lines(way.route.kinds[0]) if way.route is not None else ((), ())
     inputs = _inputs_of_way(way, [*lines, *of_y, *of_v])
     if not of_y or not _can_compute([*lines, *of_y, *of_v], known):
         return _Found(inputs)
@@ -202,7 +189,7 @@ def _computed(
     title: str,
     reference: str,
 ) -> _Found:
-    """Follow the lines of a recipe and return the steps with what they arrive at."""
+    """Follow the lines and return the steps with what they arrive at."""
     every = (*lines[0], *lines[1])
     values = computed(every, known)
     block = Block(title, reference, steps_of(every, known, at))
@@ -221,26 +208,6 @@ def _can_compute(lines: Sequence[Line], known: Mapping[str, Any]) -> bool:
             return False
         there.add(line.sign)
     return True
-
-
-def _signed(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    known = signs(arrays)
-    if "A" in known:
-        known.setdefault("ties", np.zeros_like(known["A"]))
-    return known
-
-
-def _names_of_route(record: Measure, route: str, inputs: Mapping[str, Any]) -> list[str]:
-    """Return the inputs that a route of a measure takes, of those that were given."""
-    ways = [record.inputs, *(way.inputs for way in record.alternatives)]
-    if route:
-        ways = [way.inputs for way in record.alternatives if way.formula == route]
-    return list(next((way for way in ways if set(way) <= set(inputs)), tuple(inputs)))
-
-
-def _recipe(record: Measure, route: str, kind: str) -> Recipe | None:
-    load_recipes()
-    return recipe_of(record.code, route, kind)
 
 
 def _has_zero(arrays: Mapping[str, Any]) -> Any:

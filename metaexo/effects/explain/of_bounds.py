@@ -13,8 +13,8 @@ from metaexo.effects.conversions.scales import back_by_rows
 from metaexo.effects.derivation import Derivation
 from metaexo.effects.explain.of_table import Way, cells_of, way_of_row
 from metaexo.effects.explain.text import HOW, Block, Input, listed, meanings, steps_of
+from metaexo.effects.formulas import Line, computed, shown
 from metaexo.effects.measure import Measure
-from metaexo.effects.measures.recipes import Line, computed, load_recipes, shown
 from metaexo.effects.tables.bounds import LEAST, range_of_t
 from metaexo.formatting import interval, printed
 
@@ -133,17 +133,15 @@ def _followed(
     if origin is None:
         return None
     cells = cells_of(origin.inputs, int(origin.rows[i]))
-    load_recipes()
     way = way_of_row(es.measure, cells, replace(es.derived[i], formula=ROUTES), origin.options)
     relation = str(cells.get("p_relation", ""))
     df = Line("q", f"t_of_p(p, {'n - 1' if 'n' in way.measure.inputs else 'n1 + n2 - 2'})")
-    if way.recipe is None or not df.needs <= set(way.known):
+    if way.route is None or not df.needs <= set(way.known):
         return None
     known: dict[str, Any] = {sign: np.array([value]) for sign, value in way.known.items()}
     blocks = [Block("t at the threshold", "", steps_of([df], known, 0))]
     known = computed([df], known)
-    kind = way.measure.variances[0] if way.measure.variances else ""
-    lines = way.recipe.lines(kind, True)[0]
+    lines = way.route.lines(way.route.kinds[0])[0]
     q = float(known["q"][0])
     ends = []
     allowed = map(float, range_of_t(q, _direction(way), relation in LEAST))

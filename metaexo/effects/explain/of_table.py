@@ -1,4 +1,4 @@
-"""How a row of a table of reported statistics became the inputs of a measure, as lines of a recipe.
+"""How a row of a table of reported statistics became the inputs of a measure, as lines of formulas.
 
 The derivation of an effect names its conversions; here each name has its formula and its paper.
 """
@@ -14,8 +14,8 @@ import numpy as np
 
 from metaexo.effects.conversions.sd_and_se import FORMULAS
 from metaexo.effects.derivation import Derivation
+from metaexo.effects.formulas import SYMBOLS, Line, Route, lines_of
 from metaexo.effects.measure import Measure
-from metaexo.effects.measures.recipes import SYMBOLS, Line, Recipe, recipe, recipe_of
 from metaexo.effects.tables.facts import NUMBERS, Facts, paired_form, read_facts
 
 HANDBOOK = "10.1002/9781119536604.ch6"
@@ -25,6 +25,7 @@ OF_F = "10.3389/fpsyg.2013.00863"
 OF_CHANGES = "t from mean and SD of the changes"
 OF_D = "variance from d and n"
 CONTINUITY = "continuity correction"
+OF_SE = "v = se**2"
 LEVEL = 0.95
 ASSUMED_SD = "SD taken as"
 ASSUMED_R = "correlation of the two conditions taken as"
@@ -32,14 +33,14 @@ ASSUMED_R = "correlation of the two conditions taken as"
 
 @dataclass(slots=True)
 class Way:
-    """The way from the cells of a row to the recipe of a measure.
+    """The way from the cells of a row to the formulas of a measure.
 
     Attributes
     ----------
     measure : Measure
-        The measure whose recipe is followed: the paired form for paired rows.
-    recipe : Recipe or None
-        The recipe; None if none is written down for this way.
+        The measure whose formulas are followed: the paired form for paired rows.
+    route : Route or None
+        The formulas; None if none are written down for this way.
     known : dict of str to float
         Values by sign, before the conversions.
     names : dict of str to str
@@ -51,7 +52,7 @@ class Way:
     """
 
     measure: Measure
-    recipe: Recipe | None
+    route: Route | None
     known: dict[str, float]
     names: dict[str, str]
     assumed: dict[str, str] = field(default_factory=dict)
@@ -59,8 +60,7 @@ class Way:
 
     def convert(self, title: str, reference: str, *texts: str) -> None:
         """Add a conversion, from lines "sign = expression"."""
-        lines = [Line(*(part.strip() for part in text.split("=", 1))) for text in texts]
-        self.conversions.append((title, reference, tuple(lines)))
+        self.conversions.append((title, reference, lines_of("\n".join(texts))))
 
 
 def way_of_row(
@@ -82,7 +82,7 @@ def way_of_row(
     Returns
     -------
     Way
-        Known values, conversions and recipe.
+        Known values, conversions and formulas.
     """
     facts = read_facts({name: [value] for name, value in cells.items()}, ("row",))
     paired = bool(facts.paired(record)[0])
@@ -97,7 +97,7 @@ def way_of_row(
         if FORMULAS["t_from_f"] in names:
             way.convert(FORMULAS["t_from_f"], OF_F, "t = direction * sqrt(F)")
         _convert_pairs(way, names)
-    way.recipe = special or recipe_of(form.code, _route(form, names), _kind(form))
+    way.route = special or _route(form, names)
     return way
 
 
@@ -105,17 +105,14 @@ READ = tuple(name for name in NUMBERS if name != "df")
 """Columns of a table whose numbers may stand in a formula."""
 
 
-def _kind(form: Measure) -> str:
-    return form.variances[0] if form.variances else ""
-
-
-def _route(form: Measure, names: list[str]) -> str:
-    """Return the name of the measure's own route among the names of a derivation."""
-    return next((way.formula for way in form.alternatives if way.formula in names), "")
+def _route(form: Measure, names: list[str]) -> Route | None:
+    """Return the route of the measure that is among the names of a derivation, or its own."""
+    found = next((route for route in form.alternatives if route.formula in names), None)
+    return found or next(iter(form.routes), None)
 
 
 def _known_cells(form: Measure, cells: Mapping[str, Any], facts: Facts, paired: bool) -> Way:
-    """Return the numbers of a row under the signs that the recipe of the measure asks for."""
+    """Return the numbers of a row under the signs that the formulas of the measure ask for."""
     own = {name: SYMBOLS.get(name, name) for name in READ}
     if paired:
         own |= {"treatment_n": "n", "control_n": "n"}
@@ -234,32 +231,32 @@ def _half_width(df: str, sized: bool) -> str:
 
 def _printed_effect(
     way: Way, record: Measure, cells: Mapping[str, Any], names: list[str], paired: bool
-) -> Recipe | None:
-    """Return the recipe of a row whose difference or effect is printed; None for other rows."""
-    known, kind = way.known, _kind(way.measure)
+) -> Route | None:
+    """Return the formulas of a row whose difference or effect is printed; None for other rows."""
+    known = way.known
     if FORMULAS["se_from_ci_t"] in names:
         _choose_interval(way, cells, "difference")
         sized = math.isfinite(known.get("n", math.nan)) if paired else {"n1", "n2"} <= set(known)
         se = _half_width("n - 1" if paired else "n1 + n2 - 2", sized)
         way.convert(FORMULAS["se_from_ci_t"], HANDBOOK, f"se = {se}")
-        return recipe("y = D", {kind: "v = se**2"})
+        return Route((), "y = D", OF_SE)
     if FORMULAS["se_from_ci"] in names:
-        way.measure, kind = record, _kind(record)
+        way.measure = record
         _choose_interval(way, cells, "effect")
         ends, effect = ("log(high) - log(low)", "log(E)") if record.display_log else ("high - low", "E")
         way.convert(FORMULAS["se_from_ci"], HANDBOOK, f"se = ({ends}) / (2 * z_quantile({LEVEL}))")
-        return recipe(f"y = {effect}", {kind: "v = se**2"})
+        return Route((), f"y = {effect}", OF_SE)
     if OF_D in names:
         way.measure = record
         if cells.get("effect_measure") == "cohens_d":
             known["d"] = known["E"]
         else:
             way.convert("d from Hedges' g", record.reference, "d = E / hedges(n1 + n2 - 2)")
-        return recipe_of(record.code, "from d", _kind(record))
+        return next((one for one in record.routes if one.formula == "from d"), None)
     needs = {SYMBOLS.get(name, name) for name in way.measure.inputs}
     if not names and {"E", "se"} <= set(known) and not needs <= set(known):
         way.measure = record
-        return recipe("y = E", {_kind(record): "v = se**2"})
+        return Route((), "y = E", OF_SE)
     return None
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from metaexo.effects.derivation import Derivation
+from metaexo.effects.formulas import MEANINGS, Line, computed, filled, readable, shown
 from metaexo.effects.measure import Measure
-from metaexo.effects.measures.recipes import MEANINGS, Line, computed, readable, shown
 from metaexo.formatting import printed
 
 WIDTH = 100
@@ -119,7 +117,7 @@ class Explanation:
         parts += [f"note: {self.mark.note}"] if self.mark.note else []
         parts += listed(self.inputs)
         parts += [str(block) for block in self.blocks]
-        parts += [self.remark, *_formula_lines(self.measure)] if self.remark else []
+        parts += [self.remark, f"  {self.measure.formula()}"] if self.remark else []
         parts += meanings(self.steps)
         if self.turned:
             parts.append(f"lower is better: the sign is changed, y = {shown(self.y)}")
@@ -134,10 +132,11 @@ def steps_of(lines: Sequence[Line], known: Mapping[str, Any], at: int) -> tuple[
     here = {sign: float(np.broadcast_to(value, shape)[at]) for sign, value in known.items()}
     moving, steps = dict(known), []
     for line in lines:
-        filled = line.filled(here)
+        text = line.chosen(here)
+        numbers = readable(filled(text, here))
         moving = computed([line], moving)
         here[line.sign] = float(np.broadcast_to(moving[line.sign], shape)[at])
-        steps.append(Step(line.sign, line.readable, readable(filled), here[line.sign]))
+        steps.append(Step(line.sign, readable(text), numbers, here[line.sign]))
     return tuple(steps)
 
 
@@ -164,11 +163,3 @@ def meanings(steps: Sequence[Step]) -> list[str]:
     words = " ".join(step.formula for step in steps)
     named = set(re.findall(r"[A-Za-z_]\w*(?=\s*\()", words))
     return [f"where {MEANINGS[name]}" for name in MEANINGS if name in named]
-
-
-def _formula_lines(record: Measure) -> list[str]:
-    """Return the formulas in the docstring of a measure's function: its indented lines."""
-    function = getattr(record.compute, "func", record.compute)
-    text = (inspect.getdoc(function) or "").split("\nParameters\n", 1)[0]
-    lines = [line for line in text.splitlines()[1:] if line.startswith("    ")]
-    return textwrap.indent(textwrap.dedent("\n".join(lines)), "  ").splitlines()

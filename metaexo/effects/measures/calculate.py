@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.effects.check import MATCHED_CELLS
+from metaexo.effects.check import MATCHED_CELLS, possible
 from metaexo.effects.derivation import REPORTED, Derivation
-from metaexo.effects.measure import Alternative, Measure, get_measure
+from metaexo.effects.formulas import Route
+from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.measures.zero_cells import ZeroCells, add_to_cells, cells
 from metaexo.errors import InputError, MissingInputError, NegativeMeansWarning, ShapeError, UnknownChoiceError
 from metaexo.formatting import plural
@@ -24,7 +25,8 @@ ASSOCIATION = ("Correlation", "Yule's Q", "Yule's Y")
 NOT_GIVEN = "not given: "
 ROUNDING = 1e-12  # no source reports a correlation to twelve digits
 NEGATIVE_MEANS = "both means are negative, so that their ratio is positive"
-Compute = Callable[..., tuple[Array, Array]]
+Options = Mapping[str, str | bool]
+CHECKED = ("p_value", "f", "point_biserial", "treatment_n", "control_n")  # of a conversion
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,18 +128,17 @@ def calculate_quietly(
         raise InputError(f"zero_cells is a {type(zero_cells).__name__}", "a metaexo.effects.ZeroCells")
     check_aligned(**{str(name): values for name, values in inputs.items()})
     arrays = as_rows(inputs)
-    compute = _check_names(record, arrays)
+    _check_names(record, arrays)
     options = _options(record, variance, bias_correction)
     if record.zero_cells is not None:
         rule = zero_cells if zero_cells is not None else ZeroCells(record.zero_cells)
-        ways = (Alternative(record.inputs, compute, ""), *record.alternatives)
-        way = next(way for way in ways if set(way.inputs) <= set(arrays))
-        return _from_counts(record, way, {name: arrays[name] for name in way.inputs}, options, rule)
+        route = next(one for one in record.routes if set(one.inputs) <= set(arrays))
+        return _from_counts(record, route, {name: arrays[name] for name in route.inputs}, options, rule)
     if zero_cells is not None:
         raise InputError(
             f"a continuity correction was given for {record.code}", "a measure of counts, or no correction"
         )
-    return _by_first_route(record, compute, arrays, options)
+    return _by_first_route(record, arrays, options)
 
 
 def as_rows(inputs: Mapping[str, ArrayLike]) -> dict[str, Array]:
@@ -169,25 +170,25 @@ def as_rows(inputs: Mapping[str, ArrayLike]) -> dict[str, Array]:
         found = ", ".join(f"{name}: {size}" for name, size in lengths.items())
         raise ShapeError(f"the inputs differ in length ({found})", "one entry a row in each")
     k = max(lengths.values(), default=1)
-    return {name: np.broadcast_to(values, (k,)).astype(float) for name, values in arrays.items()}
+    return {name: values if values.size == k else np.full(k, values) for name, values in arrays.items()}
 
 
 def _length(arrays: Mapping[str, Array]) -> int:
     return next((values.size for values in arrays.values()), 0)
 
 
-def _check_names(record: Measure, arrays: Mapping[str, Array]) -> Compute:
-    """Return the measure's function; refuse inputs that are unknown or do not suffice."""
-    ways = [record.inputs, *(way.inputs for way in record.alternatives)]
-    if record.compute is None:
+def _check_names(record: Measure, arrays: Mapping[str, Array]) -> None:
+    """Refuse inputs that are unknown or do not suffice."""
+    ways = [route.inputs for route in record.routes]
+    if not ways:
         raise InputError(
             f"{record.code} stands for effects computed elsewhere",
             "a measure with a formula, or EffectSizes(y, v) for numbers of your own",
         )
-    allowed = list(dict.fromkeys(name for way in ways for name in way))
+    allowed = {name: None for way in ways for name in way}
     for name in arrays:
         if name not in allowed:
-            raise UnknownChoiceError(f"input of {record.code}", name, allowed)
+            raise UnknownChoiceError(f"input of {record.code}", name, list(allowed))
     if not any(set(way) <= set(arrays) for way in ways):
         missing = [name for name in record.inputs if name not in arrays]
         others = "; ".join(", ".join(way) for way in ways[1:])
@@ -196,65 +197,59 @@ def _check_names(record: Measure, arrays: Mapping[str, Array]) -> Compute:
             ", ".join(record.inputs) + (f" (or: {others})" if others else ""),
             "give these inputs by name",
         )
-    return record.compute
 
 
-def _options(record: Measure, variance: str | None, bias_correction: bool) -> dict[str, str | bool]:
-    """Return the options that the measure's function takes."""
-    options: dict[str, str | bool] = {}
+def _options(record: Measure, variance: str | None, bias_correction: bool) -> Options:
+    """Return the options of a route of the measure."""
     if variance is not None:
         check_choice(f"variance of {record.code}", variance, record.variances or ("LS",))
-    if record.variances:
-        options["variance"] = variance or record.variances[0]
-    if record.bias_corrected:
-        options["bias_correction"] = bias_correction
-    return options
+    kind = variance or record.variances[0] if record.variances else None
+    return {"variance": kind or "", "bias_correction": bias_correction}
 
 
-def _run(
-    compute: Compute, arrays: Mapping[str, Array], options: Mapping[str, str | bool]
-) -> tuple[Array, Array]:
-    """Call a measure's function; what does not exist comes back infinite or NaN, without a warning."""
-    with np.errstate(all="ignore"):
-        return compute(**arrays, **options)
+def _run(route: Route, arrays: Mapping[str, Array], options: Options) -> tuple[Array, Array]:
+    """Compute effects and variances; the inputs of a conversion must be possible."""
+    if route.formula:
+        for name in set(arrays) & set(CHECKED):
+            possible(name, arrays[name])
+    return route.compute(**arrays, **options)  # type: ignore[arg-type]
 
 
-def _by_first_route(
-    record: Measure, compute: Compute, arrays: Mapping[str, Array], options: Mapping[str, str | bool]
-) -> Calculated:
+def _by_first_route(record: Measure, arrays: Mapping[str, Array], options: Options) -> Calculated:
     """Compute each row from the first set of inputs that gives an effect."""
     k = _length(arrays)
     y, v, derived = np.full(k, np.nan), np.full(k, np.nan), [REPORTED] * k
     if "direction" in arrays:  # 0 is no sign that a statistic could take
         arrays = {**arrays, "direction": np.where(arrays["direction"] == 0, np.nan, arrays["direction"])}
-    if set(record.inputs) <= set(arrays):
-        y, v = _run(compute, {name: arrays[name] for name in record.inputs}, options)
-    for way in record.alternatives:
-        if not set(way.inputs) <= set(arrays):
+    for route in record.routes:
+        if not set(route.inputs) <= set(arrays):
             continue
-        complete = np.all([np.isfinite(arrays[name]) for name in way.inputs], axis=0)
+        if route is record.routes[0]:
+            y, v = _run(route, {name: arrays[name] for name in route.inputs}, options)
+            continue
+        complete = np.all([np.isfinite(arrays[name]) for name in route.inputs], axis=0)
         here = complete & ~(np.isfinite(y) & np.isfinite(v))
         if here.any():
-            y[here], v[here] = _run(way.compute, {name: arrays[name][here] for name in way.inputs}, options)
+            y[here], v[here] = _run(route, {name: arrays[name][here] for name in route.inputs}, options)
         for i in np.flatnonzero(here):
-            derived[i] = Derivation("converted", way.formula) if way.formula else REPORTED
+            derived[i] = Derivation("converted", route.formula) if route.formula else REPORTED
     return _finished(record, arrays, y, v, derived)
 
 
 def _from_counts(
     record: Measure,
-    way: Alternative,
+    route: Route,
     arrays: Mapping[str, Array],
-    options: Mapping[str, str | bool],
+    options: Options,
     rule: ZeroCells,
 ) -> Calculated:
     """Compute effects of counts under a rule for zeros."""
     events, others = cells(arrays)
     has_zero = np.any([cell == 0 for cell in (*events, *others)], axis=0)
     touched = rule.touched(has_zero)
-    y, v = _run(way.compute, add_to_cells(arrays, rule, touched), options)
+    y, v = _run(route, add_to_cells(arrays, rule, touched), options)
     if rule.share != "both":
-        plain_y, plain_v = _run(way.compute, arrays, options)
+        plain_y, plain_v = _run(route, arrays, options)
         y, v = (y, plain_v) if rule.share == "estimate" else (plain_y, v)
     given = np.all([np.isfinite(values) for values in arrays.values()], axis=0)
     v = np.where(given & np.isnan(y), np.nan, v)
@@ -265,7 +260,7 @@ def _from_counts(
         y, v = (np.where(none | everyone, np.nan, x) for x in (y, v))
         without |= {int(i): "an event in everyone of both groups" for i in np.flatnonzero(everyone)}
         without |= {int(i): "no event in either group" for i in np.flatnonzero(none)}
-    plain = Derivation("converted", way.formula) if way.formula else REPORTED
+    plain = Derivation("converted", route.formula) if route.formula else REPORTED
     mark = rule.derivation()
     return _finished(record, arrays, y, v, [mark if hit else plain for hit in touched], without)
 
@@ -300,7 +295,7 @@ def _finished(
         wanting = np.flatnonzero(edge | beyond | undefined | np.isnan(y) | np.isnan(v) | (v <= 0))
     y, v = np.where(undefined, np.nan, y), np.where(undefined, np.nan, v)
     reasons = [""] * y.size
-    ways = [record.inputs, *(way.inputs for way in record.alternatives)]
+    ways = [route.inputs for route in record.routes]
     for i in wanting:
         missing = [name for name, values in arrays.items() if np.isnan(values[i])]
         if any(set(way) <= set(arrays) and not set(way) & set(missing) for way in ways):

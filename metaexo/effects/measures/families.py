@@ -4,46 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from metaexo.effects.measure import Measure, all_measures, find_measure
+from metaexo.effects.measure import Measure, all_measures, find_measure, register
 from metaexo.effects.measures import (
-    biserial,
     correlations,
-    d_to_or,
     matched_tables,
     mean_ratios,
     one_group,
     paired_means,
-    partial_correlations,
     rates,
     superiority,
-    tetrachoric,
     two_means,
     two_proportions,
 )
-from metaexo.effects.measures.recipes import formula_of
 from metaexo.errors import UnknownChoiceError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FAMILIES = (
+for family in (
     two_means,
     mean_ratios,
-    biserial,
-    d_to_or,
     superiority,
     paired_means,
     two_proportions,
-    tetrachoric,
     matched_tables,
     rates,
     one_group,
     correlations,
-    partial_correlations,
-)
+):
+    register(*family.MEASURES)
 
-# The order in which the table of measures lists the families.
-ORDER = (
+FAMILIES = (
     "two groups, means",
     "one group twice, means",
     "two groups, events",
@@ -59,6 +50,7 @@ ORDER = (
     "one group, genotypes",
     "generic",
 )
+"""Families of inputs, in the order in which the table of measures lists them."""
 
 
 def measures(family: str | None = None) -> pd.DataFrame:
@@ -75,10 +67,11 @@ def measures(family: str | None = None) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a measure: code, name, family, inputs (and other sets of inputs that will do), variances
-        (types of sampling variance, the default first), formula (of the effect and its default variance, in
-        the signs of :func:`metaexo.explain`: m, s, n for means, SDs and sizes, x for events, 1 and 2 for the
-        groups), null (value of no effect on the scale of the analysis), display, reference (DOI).
+        One row per measure: code, name, family, use (when to use it), inputs, or (other sets of inputs that
+        will do), variances (types of sampling variance, the default first), formula (of the effect and its
+        default variance, in the signs of :func:`metaexo.explain`: m, s, n for means, SDs and sizes, x for
+        events, 1 and 2 for the groups), null (value of no effect on the scale of the analysis), display,
+        reference (DOI).
 
     Raises
     ------
@@ -93,16 +86,17 @@ def measures(family: str | None = None) -> pd.DataFrame:
     import pandas as pd
 
     chosen = _chosen(family)
-    chosen.sort(key=lambda one: ORDER.index(one.family))
+    chosen.sort(key=lambda one: FAMILIES.index(one.family))
     rows = [
         {
             "code": one.code,
             "name": one.name,
             "family": one.family,
+            "use": one.use,
             "inputs": ", ".join(one.inputs),
-            "or": "; ".join(", ".join(way.inputs) for way in one.alternatives),
+            "or": "; ".join(", ".join(route.inputs) for route in one.alternatives),
             "variances": ", ".join(one.variances),
-            "formula": formula_of(one.code),
+            "formula": one.formula(),
             "null": one.null,
             "display": one.display,
             "reference": one.reference,
@@ -121,4 +115,4 @@ def _chosen(family: object) -> list[Measure]:
     found = find_measure(family)
     if chosen or found is not None:
         return chosen or [one for one in all_measures() if one is found]
-    raise UnknownChoiceError("family of measures", family, [*ORDER, *(one.code for one in all_measures())])
+    raise UnknownChoiceError("family of measures", family, [*FAMILIES, *(one.code for one in all_measures())])

@@ -169,11 +169,11 @@ def _look_up(
     record: Measure, data: pd.DataFrame | None, inputs: Mapping[str, ArrayLike | str]
 ) -> dict[str, Any]:
     """Replace names of columns by the columns; without inputs, take the columns named like them."""
-    ways = [record.inputs, *(way.inputs for way in record.alternatives)]
+    ways = [route.inputs for route in record.routes]
     if data is None or inputs:
         return {name: look_up(data, name, values) for name, values in inputs.items()}
     found = {name: data[name] for name in dict.fromkeys(sum(ways, ())) if name in data.columns}
-    if record.compute is not None and not any(set(way) <= set(found) for way in ways):
+    if ways and not any(set(way) <= set(found) for way in ways):
         raise _missing_columns(record, [str(column) for column in data.columns], found)
     return found
 

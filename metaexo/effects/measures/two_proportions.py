@@ -1,524 +1,284 @@
-"""Comparisons of two proportions: risk ratio, odds ratio, risk difference.
+"""Two independent groups with events: risks, odds, and the correlations behind a 2 x 2 table.
 
-All functions take arrays of one shape, one entry a study, and return effects and sampling variances.
-Zero cells are dealt with before (see :mod:`metaexo.effects.zero_cells`).
-
-Comparisons of two proportions that need no correction for zeros: arcsine difference and Peto's odds ratio.
-
-All functions take arrays of one shape, one entry a study, and return effects and sampling variances.
-
-Association in a 2 x 2 table: phi, its Fisher z, and Yule's Q and Y.
-
-All functions take arrays of one shape, one entry a study, and return effects and sampling variances.
+What is added to cells of zero is decided before (:class:`metaexo.effects.ZeroCells`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from metaexo.effects.corrections import average_over_rows
-from metaexo.effects.measure import Measure, identity, register
-from metaexo.effects.measures.biserial import fisher_z
-from metaexo.types import Array
+from metaexo.effects.formulas import Route
+from metaexo.effects.measure import Measure
+from metaexo.effects.measures.two_means import CHINN, FISHER_Z_V, HASSELBLAD, SCALES
 
 FAMILY = "two groups, events"
 EVENTS = ("treatment_events", "treatment_n", "control_events", "control_n")
-VARIANCES = ("LS", "AV", "H0")
-REFERENCE = "10.1177/096228029300200202"
+
+RISKS = """p1 = x1 / n1
+p2 = x2 / n2"""
 
 
-def log_risk_ratio(
-    treatment_events: Array,
-    treatment_n: Array,
-    control_events: Array,
-    control_n: Array,
-    *,
-    variance: str = "LS",
-) -> tuple[Array, Array]:
-    """Return the log risk ratio, treatment against control.
+def by_risk(template: str) -> dict[str, str]:
+    """Return a variance of two risks q1 and q2 by its type.
 
-    Use it for events counted among people followed alike. With p the proportion of events in a group,
-
-        y = log(p1 / p2),  v = (1 - p1) / (n1 p1) + (1 - p2) / (n2 p2)      (variance "LS")
-
-    "AV" puts each group's proportion over all studies in place of p1 and p2 in v, "H0" the proportion of
-    both groups together.
-
-    Parameters
-    ----------
-    treatment_events, control_events : ndarray
-        Numbers with the event.
-    treatment_n, control_n : ndarray
-        Sizes of the groups.
-    variance : {"LS", "AV", "H0"}
-        Type of sampling variance.
-
-    Returns
-    -------
-    y, v : ndarray
-        Log risk ratios and sampling variances.
-
-    References
-    ----------
-    Fleiss (1993), Statistical Methods in Medical Research 2, 121-145, doi:10.1177/096228029300200202.
-
-    Examples
-    --------
-    >>> y, v = log_risk_ratio(*np.array([[10.0], [100.0], [20.0], [100.0]]))
-    >>> y.round(4), v.round(4)
-    (array([-0.6931]), array([0.13]))
+    LS takes each study's risks, AV the average of each group over the studies, H0 the risk of both groups
+    together.
     """
-    y = np.log(treatment_events / treatment_n) - np.log(control_events / control_n)
-    p1, p2 = _risks(treatment_events, treatment_n, control_events, control_n, variance)
-    return y, (1 - p1) / (treatment_n * p1) + (1 - p2) / (control_n * p2)
+    text = f"v = {template}"
+    return {
+        "LS": f"{RISKS}\n{text.replace('q1', 'p1').replace('q2', 'p2')}",
+        "AV": f"{RISKS}\nq1 = average(p1, n1)\nq2 = average(p2, n2)\n{text}",
+        "H0": f"q1 = (x1 + x2) / (n1 + n2)\nq2 = q1\n{text}",
+    }
 
 
-def log_odds_ratio(
-    treatment_events: Array,
-    treatment_n: Array,
-    control_events: Array,
-    control_n: Array,
-    *,
-    variance: str = "LS",
-) -> tuple[Array, Array]:
-    """Return the log odds ratio, treatment against control.
+LOG_OR = "log(x1 / (n1 - x1)) - log(x2 / (n2 - x2))"
+OR_V = by_risk("1 / (n1 * q1 * (1 - q1)) + 1 / (n2 * q2 * (1 - q2))")
+RD_V = by_risk("q1 * (1 - q1) / n1 + q2 * (1 - q2) / n2")
+FLEISS = "Fleiss (1993), Statistical Methods in Medical Research 2, 121-145, doi:10.1177/096228029300200202."
+AV_H0 = "AV takes the average risks over all studies in the variance, H0 the risk of both groups together."
 
-    Use it for case-control data and wherever the outcome may be turned round without changing the answer.
-    With p the proportion of events in a group,
+_events = partial(Measure, family=FAMILY, null=0.0, zero_cells=0.5)
+_log_ratio = partial(_events, back=np.exp, display_log=True)
 
-        y = log(p1 / (1 - p1)) - log(p2 / (1 - p2)),
-        v = 1 / (n1 p1 (1 - p1)) + 1 / (n2 p2 (1 - p2))      (variance "LS"; Woolf)
-
-    "AV" puts each group's proportion over all studies in place of p1 and p2 in v, "H0" the proportion of
-    both groups together.
-
-    Parameters
-    ----------
-    treatment_events, control_events : ndarray
-        Numbers with the event.
-    treatment_n, control_n : ndarray
-        Sizes of the groups.
-    variance : {"LS", "AV", "H0"}
-        Type of sampling variance.
-
-    Returns
-    -------
-    y, v : ndarray
-        Log odds ratios and sampling variances.
-
-    References
-    ----------
-    Fleiss (1993), Statistical Methods in Medical Research 2, 121-145, doi:10.1177/096228029300200202.
-
-    Examples
-    --------
-    >>> y, v = log_odds_ratio(*np.array([[10.0], [30.0], [20.0], [30.0]]))
-    >>> y.round(4), v.round(4)
-    (array([-1.3863]), array([0.3]))
-    """
-    y = np.log(treatment_events / (treatment_n - treatment_events))
-    y = y - np.log(control_events / (control_n - control_events))
-    p1, p2 = _risks(treatment_events, treatment_n, control_events, control_n, variance)
-    return y, 1 / (treatment_n * p1 * (1 - p1)) + 1 / (control_n * p2 * (1 - p2))
-
-
-def risk_difference(
-    treatment_events: Array,
-    treatment_n: Array,
-    control_events: Array,
-    control_n: Array,
-    *,
-    variance: str = "LS",
-) -> tuple[Array, Array]:
-    """Return the risk difference, treatment minus control.
-
-    Use it when the absolute number of events prevented or caused is wanted. With p the proportion of
-    events in a group,
-
-        y = p1 - p2,  v = p1 (1 - p1) / n1 + p2 (1 - p2) / n2      (variance "LS")
-
-    "UB" divides by n - 1 instead of n (unbiased); "AV" puts each group's proportion over all studies in
-    place of p1 and p2 in v, "H0" the proportion of both groups together.
-
-    Parameters
-    ----------
-    treatment_events, control_events : ndarray
-        Numbers with the event.
-    treatment_n, control_n : ndarray
-        Sizes of the groups.
-    variance : {"LS", "UB", "AV", "H0"}
-        Type of sampling variance.
-
-    Returns
-    -------
-    y, v : ndarray
-        Risk differences and sampling variances.
-
-    References
-    ----------
-    Fleiss (1993), Statistical Methods in Medical Research 2, 121-145, doi:10.1177/096228029300200202.
-
-    Examples
-    --------
-    >>> y, v = risk_difference(*np.array([[10.0], [100.0], [20.0], [100.0]]))
-    >>> y.round(4), v.round(4)
-    (array([-0.1]), array([0.0025]))
-    """
-    y = treatment_events / treatment_n - control_events / control_n
-    p1, p2 = _risks(treatment_events, treatment_n, control_events, control_n, variance)
-    less = 1 if variance == "UB" else 0
-    return y, p1 * (1 - p1) / (treatment_n - less) + p2 * (1 - p2) / (control_n - less)
-
-
-def _risks(
-    treatment_events: Array, treatment_n: Array, control_events: Array, control_n: Array, variance: str
-) -> tuple[Array, Array]:
-    """Return the proportions that enter the sampling variance."""
-    if variance == "AV":
-        p1 = average_over_rows(treatment_events / treatment_n, treatment_n)
-        p2 = average_over_rows(control_events / control_n, control_n)
-        return np.full(treatment_n.shape, p1), np.full(control_n.shape, p2)
-    if variance == "H0":
-        both = (treatment_events + control_events) / (treatment_n + control_n)
-        return both, both
-    return treatment_events / treatment_n, control_events / control_n
-
-
-register(
-    Measure(
+COMPARISONS = (
+    _log_ratio(
         code="OR",
         name="log odds ratio",
-        family=FAMILY,
-        inputs=EVENTS,
-        compute=log_odds_ratio,
-        null=0.0,
+        use="Case-control data, and wherever the outcome may be turned round without changing the answer. "
+        f"{AV_H0}",
+        routes=(Route(EVENTS, f"y = {LOG_OR}", OR_V),),
         display="Odds ratio",
-        back=np.exp,
-        display_log=True,
-        reference=REFERENCE,
-        variances=VARIANCES,
-        zero_cells=0.5,
+        papers=(FLEISS,),
     ),
-    Measure(
+    _log_ratio(
         code="RR",
         name="log risk ratio",
-        family=FAMILY,
-        inputs=EVENTS,
-        compute=log_risk_ratio,
-        null=0.0,
+        use=f"Events counted among people followed alike. {AV_H0}",
+        routes=(
+            Route(
+                EVENTS,
+                "y = log(x1 / n1) - log(x2 / n2)",
+                by_risk("(1 - q1) / (n1 * q1) + (1 - q2) / (n2 * q2)"),
+            ),
+        ),
         display="Risk ratio",
-        back=np.exp,
-        display_log=True,
-        reference=REFERENCE,
-        variances=VARIANCES,
-        zero_cells=0.5,
+        papers=(FLEISS,),
     ),
-    Measure(
+    _events(
         code="RD",
         name="risk difference",
-        family=FAMILY,
-        inputs=EVENTS,
-        compute=risk_difference,
-        null=0.0,
+        use=f"The absolute number of events prevented or caused is wanted. UB is unbiased. {AV_H0}",
+        routes=(
+            Route(
+                EVENTS,
+                "y = x1 / n1 - x2 / n2",
+                {
+                    "LS": RD_V["LS"],
+                    "UB": f"{RISKS}\nv = p1 * (1 - p1) / (n1 - 1) + p2 * (1 - p2) / (n2 - 1)",
+                    "AV": RD_V["AV"],
+                    "H0": RD_V["H0"],
+                },
+            ),
+        ),
         display="Risk difference",
-        reference=REFERENCE,
-        variances=("LS", "UB", "AV", "H0"),
-        zero_cells=0.5,
+        papers=(FLEISS,),
     ),
-)
-
-
-def arcsine_difference(
-    treatment_events: Array, treatment_n: Array, control_events: Array, control_n: Array
-) -> tuple[Array, Array]:
-    """Return the difference of two arcsine square-root proportions.
-
-    Use it for rare events: zeros need no correction, and the variance does not depend on the events.
-
-        y = arcsin sqrt(p1) - arcsin sqrt(p2),  v = 1 / (4 n1) + 1 / (4 n2)
-
-    Parameters
-    ----------
-    treatment_events, control_events : ndarray
-        Numbers with the event.
-    treatment_n, control_n : ndarray
-        Sizes of the groups.
-
-    Returns
-    -------
-    y, v : ndarray
-        Differences in radians and sampling variances.
-
-    References
-    ----------
-    Ruecker, Schwarzer, Carpenter & Olkin (2009), Statistics in Medicine 28, 721-738, doi:10.1002/sim.3511.
-
-    Examples
-    --------
-    >>> y, v = arcsine_difference(*np.array([[0.0], [25.0], [5.0], [25.0]]))
-    >>> y.round(4), v.round(4)
-    (array([-0.4636]), array([0.02]))
-    """
-    y = np.arcsin(np.sqrt(treatment_events / treatment_n))
-    y = y - np.arcsin(np.sqrt(control_events / control_n))
-    return y, 1 / (4 * treatment_n) + 1 / (4 * control_n)
-
-
-def peto_log_odds_ratio(
-    treatment_events: Array, treatment_n: Array, control_events: Array, control_n: Array
-) -> tuple[Array, Array]:
-    """Return Peto's one-step log odds ratio.
-
-    Use it for rare events in groups of similar size and small effects. Zeros need no correction: nothing is
-    added to them unless the caller asks for it, and tables without any event, or with events in everyone,
-    carry no weight. With x the events of both groups,
-    N = n1 + n2, E = n1 x / N and V = n1 n2 x (N - x) / (N^2 (N - 1)),
-
-        y = (x1 - E) / V,  v = 1 / V
-
-    Parameters
-    ----------
-    treatment_events, control_events : ndarray
-        Numbers with the event.
-    treatment_n, control_n : ndarray
-        Sizes of the groups.
-
-    Returns
-    -------
-    y, v : ndarray
-        Log odds ratios and sampling variances; none where nobody or everybody had the event.
-
-    References
-    ----------
-    Yusuf, Peto, Lewis, Collins & Sleight (1985), Progress in Cardiovascular Diseases 27, 335-371,
-    doi:10.1016/S0033-0620(85)80003-7.
-
-    Examples
-    --------
-    >>> y, v = peto_log_odds_ratio(*np.array([[10.0], [30.0], [20.0], [30.0]]))
-    >>> y.round(4), v.round(4)
-    (array([-1.3111]), array([0.2622]))
-    """
-    total, events = treatment_n + control_n, treatment_events + control_events
-    expected = treatment_n * events / total
-    information = treatment_n * control_n * events * (total - events) / (total**2 * (total - 1))
-    return (treatment_events - expected) / information, 1 / information
-
-
-register(
-    Measure(
+    _events(
         code="AS",
         name="arcsine difference",
-        family=FAMILY,
-        inputs=EVENTS,
-        compute=arcsine_difference,
-        null=0.0,
+        use="Rare events: zeros need no correction, and the variance does not depend on the events.",
+        routes=(
+            Route(
+                EVENTS, "y = arcsin(sqrt(x1 / n1)) - arcsin(sqrt(x2 / n2))", "v = 1 / (4 * n1) + 1 / (4 * n2)"
+            ),
+        ),
         display="Arcsine difference",
-        reference="10.1002/sim.3511",
         zero_cells=0.0,
+        papers=(
+            "Ruecker, Schwarzer, Carpenter & Olkin (2009), Statistics in Medicine 28, 721-738, "
+            "doi:10.1002/sim.3511.",
+        ),
     ),
-    Measure(
+    _log_ratio(
         code="PETO",
         name="log odds ratio, Peto's method",
-        family=FAMILY,
-        inputs=EVENTS,
-        compute=peto_log_odds_ratio,
-        null=0.0,
+        use="Rare events in groups of similar size, and small effects. Zeros need no correction; tables "
+        "without any event, or with events in everyone, carry no weight.",
+        routes=(
+            Route(
+                EVENTS,
+                """N = n1 + n2
+x = x1 + x2
+E = n1 * x / N
+V = n1 * n2 * x * (N - x) / (N**2 * (N - 1))
+y = (x1 - E) / V""",
+                "v = 1 / V",
+            ),
+        ),
         display="Odds ratio",
-        back=np.exp,
-        display_log=True,
-        reference="10.1016/S0033-0620(85)80003-7",
         zero_cells=0.0,
+        papers=(
+            "Yusuf, Peto, Lewis, Collins & Sleight (1985), Progress in Cardiovascular Diseases 27, 335-371, "
+            "doi:10.1016/S0033-0620(85)80003-7.",
+        ),
     ),
 )
 
+# ---------------------------------------------------------------- as standardised mean differences
 
-def phi_coefficient(
-    treatment_events: Array,
-    treatment_n: Array,
-    control_events: Array,
-    control_n: Array,
-    *,
-    variance: str = "CS",
-) -> tuple[Array, Array]:
-    """Return the phi coefficient: the correlation of group and event.
-
-    Use it to bring 2 x 2 tables into a synthesis of correlations. With cells a, b (treated with and without
-    event), c, d (controls) and N their sum,
-
-        y = (a d - b c) / sqrt((a + b) (c + d) (a + c) (b + d))
-
-    The variance is that of a table of N people drawn at random ("CS", "LS") or of two groups whose sizes
-    were fixed ("ST"); see the reference for the formulas.
-
-    Parameters
-    ----------
-    treatment_events, control_events : ndarray
-        Numbers with the event.
-    treatment_n, control_n : ndarray
-        Sizes of the groups.
-    variance : {"CS", "LS", "ST"}
-        Type of sampling variance.
-
-    Returns
-    -------
-    y, v : ndarray
-        Correlations and sampling variances; 0 where phi is -1 or 1.
-
-    References
-    ----------
-    Bishop, Fienberg & Holland (1975), Discrete Multivariate Analysis, section 11.2,
-    doi:10.1007/978-0-387-72806-3.
-
-    Examples
-    --------
-    >>> y, v = phi_coefficient(*np.array([[10.0], [30.0], [20.0], [30.0]]))
-    >>> y.round(4), v.round(4)
-    (array([-0.3333]), array([0.0148]))
-    """
-    total = treatment_n + control_n
-    p1, p2 = treatment_events / treatment_n, control_events / control_n
-    share, risk = treatment_n / total, (treatment_events + control_events) / total
-    spread = np.sqrt(share * (1 - share))
-    of_risk = np.sqrt(risk * (1 - risk))
-    phi = (p1 - p2) * spread / of_risk
-    # all with the event in one group and none in the other: -1 or 1, whatever the rounding
-    separated = np.abs(p1 - p2) == 1
-    phi = np.where(separated, p1 - p2, np.clip(phi, -1, 1))
-    if variance == "ST":
-        tilt = (p1 - p2) * (1 - 2 * risk) / (2 * of_risk**3)
-        slope_1 = spread * (1 / of_risk - tilt * share)
-        slope_2 = spread * (1 / of_risk + tilt * (1 - share))
-        v = slope_1**2 * p1 * (1 - p1) / treatment_n + slope_2**2 * p2 * (1 - p2) / control_n
-        return phi, np.where(separated, 0.0, v)
-    skew_1, skew_2 = (2 * share - 1) / spread, (2 * risk - 1) / of_risk
-    inner = 1 - phi**2 + phi * (1 + 0.5 * phi**2) * skew_1 * skew_2
-    v = (inner - 0.75 * phi**2 * (skew_1**2 + skew_2**2)) / total
-    return phi, np.where(separated, 0.0, v)
-
-
-def phi_z(
-    treatment_events: Array,
-    treatment_n: Array,
-    control_events: Array,
-    control_n: Array,
-    *,
-    variance: str = "CS",
-) -> tuple[Array, Array]:
-    """Return Fisher's z of the phi coefficient; see :func:`phi_coefficient`.
-
-    Parameters
-    ----------
-    treatment_events, treatment_n, control_events, control_n : ndarray
-        Events and sizes of the groups.
-    variance : {"CS", "LS", "ST"}
-        Type of sampling variance.
-
-    Returns
-    -------
-    y, v : ndarray
-        z and sampling variances.
-
-    Examples
-    --------
-    >>> y, v = phi_z(*np.array([[10.0], [30.0], [20.0], [30.0]]))
-    >>> y.round(4), v.round(4)
-    (array([-0.3466]), array([0.0188]))
-    """
-    return fisher_z(
-        *phi_coefficient(treatment_events, treatment_n, control_events, control_n, variance=variance)
-    )
-
-
-def yules_q(
-    treatment_events: Array, treatment_n: Array, control_events: Array, control_n: Array
-) -> tuple[Array, Array]:
-    """Return Yule's Q: the odds ratio w as (w - 1) / (w + 1).
-
-    Use it to show an odds ratio between -1 and 1; v = (1 - y^2)^2 / 4 times the variance of the log odds
-    ratio.
-
-    Parameters
-    ----------
-    treatment_events, treatment_n, control_events, control_n : ndarray
-        Events and sizes of the groups.
-
-    Returns
-    -------
-    y, v : ndarray
-        Q and sampling variances; NaN where a cell is zero.
-
-    References
-    ----------
-    Yule (1912), Journal of the Royal Statistical Society 75, 579-652, doi:10.2307/2340126.
-
-    Examples
-    --------
-    >>> y, v = yules_q(*np.array([[10.0], [30.0], [20.0], [30.0]]))
-    >>> y.round(4), v.round(4)
-    (array([-0.6]), array([0.0307]))
-    """
-    log_or, v = log_odds_ratio(treatment_events, treatment_n, control_events, control_n)
-    y = np.tanh(np.where(np.isfinite(log_or), log_or, np.nan) / 2)
-    return y, (1 - y**2) ** 2 / 4 * v
-
-
-def yules_y(
-    treatment_events: Array, treatment_n: Array, control_events: Array, control_n: Array
-) -> tuple[Array, Array]:
-    """Return Yule's Y: the odds ratio w as (sqrt(w) - 1) / (sqrt(w) + 1).
-
-    v = (1 - y^2)^2 / 16 times the variance of the log odds ratio.
-
-    Parameters
-    ----------
-    treatment_events, treatment_n, control_events, control_n : ndarray
-        Events and sizes of the groups.
-
-    Returns
-    -------
-    y, v : ndarray
-        Y and sampling variances; NaN where a cell is zero.
-
-    References
-    ----------
-    Yule (1912), Journal of the Royal Statistical Society 75, 579-652, doi:10.2307/2340126.
-
-    Examples
-    --------
-    >>> y, v = yules_y(*np.array([[10.0], [30.0], [20.0], [30.0]]))
-    >>> y.round(4), v.round(4)
-    (array([-0.3333]), array([0.0148]))
-    """
-    log_or, v = log_odds_ratio(treatment_events, treatment_n, control_events, control_n)
-    y = np.tanh(np.where(np.isfinite(log_or), log_or, np.nan) / 4)
-    return y, (1 - y**2) ** 2 / 16 * v
-
-
-_RECORDS: tuple[tuple[str, str, Callable[..., tuple[Array, Array]]], ...] = (
-    ("PHI", "phi coefficient", phi_coefficient),
-    ("ZPHI", "phi coefficient, Fisher's z", phi_z),
-    ("YUQ", "Yule's Q", yules_q),
-    ("YUY", "Yule's Y", yules_y),
+LN_OR = f"lnOR = {LOG_OR}"
+V_LN_OR = OR_V["LS"].replace("v = ", "v_w = ")
+SANCHEZ = (
+    "Sanchez-Meca, Marin-Martinez & Chacon-Moscoso (2003), Psychological Methods 8, 448-467, "
+    "doi:10.1037/1082-989X.8.4.448."
 )
+_difference = partial(_events, display="Standardised mean difference")
 
-register(
+AS_DIFFERENCES = (
     *(
-        Measure(
-            code=code,
-            name=name,
-            family="two groups, events",
-            inputs=EVENTS,
-            compute=compute,
-            null=0.0,
-            display="Correlation" if "PHI" in code else name,
-            back=np.tanh if code == "ZPHI" else identity,
-            reference="10.1007/978-0-387-72806-3" if "PHI" in code else "10.2307/2340126",
-            variances=("CS", "LS", "ST") if "PHI" in code else (),
-            zero_cells=0.0 if "PHI" in code else 0.5,
+        _difference(
+            code=f"OR2D{end}",
+            name=f"standardised mean difference of a log odds ratio ({shape} outcome)",
+            use="Sets studies with events beside studies with means.",
+            routes=(Route(EVENTS, f"{LN_OR}\nc = {scale}\ny = lnOR / c", f"{V_LN_OR}\nv = v_w / c**2"),),
+            papers=(SANCHEZ, HASSELBLAD, CHINN),
         )
-        for code, name, compute in _RECORDS
-    )
+        for end, (shape, scale) in SCALES.items()
+    ),
+    _difference(
+        code="PBIT",
+        name="standardised mean difference of two proportions (probit)",
+        use="Events are a normally distributed outcome beyond a threshold.",
+        routes=(
+            Route(
+                EVENTS,
+                f"{RISKS}\nz1 = z(p1)\nz2 = z(p2)\ny = z1 - z2",
+                "v = 2 * pi * (p1 * (1 - p1) * exp(z1**2) / n1 + p2 * (1 - p2) * exp(z2**2) / n2)",
+            ),
+        ),
+        papers=(SANCHEZ,),
+    ),
 )
+
+# ---------------------------------------------------------------- as correlations
+
+# all with the event in one group and none in the other: phi is -1 or 1 with variance 0, whatever the rounding
+PHI = f"""{RISKS}
+N = n1 + n2
+g = n1 / N
+h = (x1 + x2) / N
+r = (p1 - p2) * sqrt(g * (1 - g)) / sqrt(h * (1 - h))
+phi = smaller(1, larger(-1, r)) if abs(p1 - p2) != 1 else p1 - p2"""
+DRAWN = """skew1 = (2 * g - 1) / sqrt(g * (1 - g))
+skew2 = (2 * h - 1) / sqrt(h * (1 - h))
+inner = 1 - phi**2 + phi * (1 + phi**2 / 2) * skew1 * skew2
+v_phi = (inner - 3 / 4 * phi**2 * (skew1**2 + skew2**2)) / N if abs(p1 - p2) != 1 else 0"""
+FIXED = """tilt = (p1 - p2) * (1 - 2 * h) / (2 * (h * (1 - h))**1.5)
+slope1 = sqrt(g * (1 - g)) * (1 / sqrt(h * (1 - h)) - tilt * g)
+slope2 = sqrt(g * (1 - g)) * (1 / sqrt(h * (1 - h)) + tilt * (1 - g))
+v_phi = slope1**2 * p1 * (1 - p1) / n1 + slope2**2 * p2 * (1 - p2) / n2 if abs(p1 - p2) != 1 else 0"""
+PHI_V = {"CS": DRAWN, "LS": DRAWN, "ST": FIXED}
+PHI_USE = (
+    "Brings 2 x 2 tables into a synthesis of correlations. CS (and LS) takes all people as drawn at random, "
+    "ST the sizes of the groups as fixed."
+)
+TETRACHORIC = "r = tetrachoric(x1, n1, x2, n2)"
+TETRACHORIC_V = """N = n1 + n2
+h = z(n1 / N)
+k = z((x1 + x2) / N)
+w = sqrt(1 - r**2)
+f = exp(-(h**2 - 2 * r * h * k + k**2) / (2 * w**2)) / (2 * pi * w)
+g1 = Phi((k - r * h) / w)
+g2 = Phi((h - r * k) / w)
+P = x1 / N
+Q1 = n1 / N - P
+Q2 = (x1 + x2) / N - P
+e = P * (1 - g1 - g2) - Q1 * g1 - Q2 * g2
+v_r = (P * (1 - g1 - g2)**2 + Q1 * g1**2 + Q2 * g2**2 - e**2) / (N * f**2) if abs(r) < 1 else nan"""
+TETRACHORIC_USE = (
+    "Both group and event come from cutting normal variables in two. A zero in one cell puts the correlation "
+    "at -1 or 1 and leaves no variance."
+)
+BISHOP = (
+    "Bishop, Fienberg & Holland (1975), Discrete Multivariate Analysis, section 11.2, "
+    "doi:10.1007/978-0-387-72806-3."
+)
+PEARSON = (
+    "Pearson (1900), Philosophical Transactions of the Royal Society A 195, 1-47, doi:10.1098/rsta.1900.0022."
+)
+KIRK = "Kirk (1973), Psychometrika 38, 259-268, doi:10.1007/BF02291118."
+YULE = "Yule (1912), Journal of the Royal Statistical Society 75, 579-652, doi:10.2307/2340126."
+
+_correlation = partial(_events, display="Correlation", zero_cells=0.0)
+
+AS_CORRELATIONS = (
+    _correlation(
+        code="PHI",
+        name="phi coefficient",
+        use=PHI_USE,
+        routes=(Route(EVENTS, f"{PHI}\ny = phi", {kind: f"{v}\nv = v_phi" for kind, v in PHI_V.items()}),),
+        papers=(BISHOP,),
+    ),
+    _correlation(
+        code="ZPHI",
+        name="phi coefficient, Fisher's z",
+        use=f"As PHI, on the scale on which correlations are usually pooled. {PHI_USE.split('. ')[1]}",
+        routes=(
+            Route(
+                EVENTS,
+                f"{PHI}\ny = atanh(phi)",
+                {kind: f"{v}\n{FISHER_Z_V.replace('r', 'phi')}" for kind, v in PHI_V.items()},
+            ),
+        ),
+        back=np.tanh,
+        papers=(BISHOP,),
+    ),
+    _events(
+        code="YUQ",
+        name="Yule's Q",
+        use="Shows an odds ratio between -1 and 1: (OR - 1) / (OR + 1).",
+        routes=(
+            Route(
+                EVENTS,
+                f"{LN_OR}\ny = tanh(lnOR / 2) if abs(lnOR) < inf else nan",
+                f"{V_LN_OR}\nv = (1 - y**2)**2 / 4 * v_w",
+            ),
+        ),
+        display="Yule's Q",
+        papers=(YULE,),
+    ),
+    _events(
+        code="YUY",
+        name="Yule's Y",
+        use="Shows an odds ratio between -1 and 1 by its root: (sqrt(OR) - 1) / (sqrt(OR) + 1).",
+        routes=(
+            Route(
+                EVENTS,
+                f"{LN_OR}\ny = tanh(lnOR / 4) if abs(lnOR) < inf else nan",
+                f"{V_LN_OR}\nv = (1 - y**2)**2 / 16 * v_w",
+            ),
+        ),
+        display="Yule's Y",
+        papers=(YULE,),
+    ),
+    _correlation(
+        code="RTET",
+        name="tetrachoric correlation",
+        use=TETRACHORIC_USE,
+        routes=(Route(EVENTS, f"{TETRACHORIC}\ny = r", f"{TETRACHORIC_V}\nv = v_r"),),
+        papers=(PEARSON, KIRK),
+    ),
+    _correlation(
+        code="ZTET",
+        name="tetrachoric correlation, Fisher's z",
+        use=f"As RTET, on the scale on which correlations are usually pooled. {TETRACHORIC_USE}",
+        routes=(Route(EVENTS, f"{TETRACHORIC}\ny = atanh(r)", f"{TETRACHORIC_V}\n{FISHER_Z_V}"),),
+        back=np.tanh,
+        papers=(PEARSON, KIRK),
+    ),
+)
+
+MEASURES = (*COMPARISONS, *AS_DIFFERENCES, *AS_CORRELATIONS)

@@ -1,0 +1,388 @@
+"""Formulas as lines of text: the one statement of a measure that is computed, printed and documented.
+
+A line is ``sign = expression``, for example ``g = J * d``. :func:`metaexo.effects.calculate` runs the lines,
+:func:`metaexo.explain` prints them with the numbers of a row, and :func:`metaexo.measures` and the
+documentation show them. Two additions to an expression:
+
+- ``a | b`` is a with the small-sample correction and b without it;
+- ``a if test else b`` is a where the test holds and b elsewhere; "else nan" means that there is no value.
+
+Only our own texts are compiled, and only what is on the list of functions and operations below.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import CodeType
+from typing import Any
+
+import numpy as np
+from scipy.special import betaincinv, ndtr, ndtri
+
+from metaexo.effects.check import possible
+from metaexo.effects.corrections import average_over_rows, hedges_factor, hypergeometric, unbiased_correlation
+from metaexo.effects.numerical import tetrachoric_correlation, variance_given_predictors
+from metaexo.errors import InputError
+from metaexo.numeric.tails import t_of_tail
+from metaexo.types import Array
+
+Values = Mapping[str, Any]
+
+INPUTS: Mapping[str, tuple[str, str]] = {
+    "treatment_mean": ("m1", "mean of the treated group, in the unit of the outcome"),
+    "treatment_sd": ("s1", "standard deviation of the treated group, in the unit of the outcome"),
+    "treatment_n": ("n1", "size of the treated group"),
+    "control_mean": ("m2", "mean of the control group, in the unit of the outcome"),
+    "control_sd": ("s2", "standard deviation of the control group, in the unit of the outcome"),
+    "control_n": ("n2", "size of the control group"),
+    "post_mean": ("m1", "mean of the treated condition, in the unit of the outcome"),
+    "post_sd": ("s1", "standard deviation of the treated condition, in the unit of the outcome"),
+    "pre_mean": ("m2", "mean of the other condition, in the unit of the outcome"),
+    "pre_sd": ("s2", "standard deviation of the other condition, in the unit of the outcome"),
+    "mean": ("m", "mean of the group, in the unit of the outcome"),
+    "sd": ("s", "standard deviation of the group, in the unit of the outcome"),
+    "n": ("n", "number of people (of pairs, where the same people are measured twice)"),
+    "correlation": ("r", "correlation of the two variables, or of the two conditions over people"),
+    "treatment_events": ("x1", "number with the event in the treated group"),
+    "control_events": ("x2", "number with the event in the control group"),
+    "first_events": ("x1", "number with the event on the first side"),
+    "second_events": ("x2", "number with the event on the second side"),
+    "events": ("x", "number with the event"),
+    "treatment_time": ("T1", "person-time of the treated group"),
+    "control_time": ("T2", "person-time of the control group, in the same unit"),
+    "time": ("T", "person-time"),
+    "both": ("a", "number of pairs with the event on both sides"),
+    "first_only": ("b", "number of pairs with the event on the first side only"),
+    "second_only": ("c", "number of pairs with the event on the second side only"),
+    "neither": ("d", "number of pairs with the event on neither side"),
+    "both_share": ("both_share", "share of all pairs with the event on both sides"),
+    "phi": ("phi", "correlation (phi) of the two sides over pairs"),
+    "auc": ("A", "probability of superiority, or area under the ROC curve, 0 to 1"),
+    "ties": ("ties", "share of tied pairs, 0 to 1; used by the variance LS2 only"),
+    "partial": ("r", "partial correlation"),
+    "semipartial": ("r", "semi-partial correlation"),
+    "predictors": ("k", "number of predictors of the regression"),
+    "r_squared": ("R2", "R2 of the whole regression, 0 to 1"),
+    "alpha": ("alpha", "reliability (Cronbach's alpha), at most 1"),
+    "items": ("items", "number of items of the scale"),
+    "homozygous_first": ("h1", "number of homozygotes of the first allele"),
+    "heterozygous": ("h12", "number of heterozygotes"),
+    "homozygous_second": ("h2", "number of homozygotes of the second allele"),
+    "d": ("d", "mean difference over the standard deviation, without small-sample correction"),
+    "t": ("t", "t statistic, positive where the treatment mean is the higher"),
+    "f": ("F", "F statistic"),
+    "p_value": ("p", "exact two-sided p-value, 0 to 1"),
+    "direction": ("direction", "sign of the effect: positive or negative"),
+    "point_biserial": ("r_pb", "point-biserial correlation"),
+}
+"""Name of an input -> the sign that stands for it in formulas, and what it is."""
+
+SYMBOLS: Mapping[str, str] = {
+    **{name: sign for name, (sign, _) in INPUTS.items()},
+    **{f"{arm}_se": f"se{i}" for i, arm in enumerate(("treatment", "control"), start=1)},
+    **{
+        f"{arm}_{name}": f"{sign}{i}"
+        for i, arm in enumerate(("treatment", "control"), start=1)
+        for name, sign in (
+            *(("ci_low", "low"), ("ci_high", "high"), ("min", "min"), ("q1", "lowq")),
+            *(("median", "med"), ("q3", "upq"), ("max", "max")),
+        )
+    },
+    "difference": "D",
+    "difference_ci_low": "low",
+    "difference_ci_high": "high",
+    "effect": "E",
+    "effect_se": "se",
+    "effect_ci_low": "low",
+    "effect_ci_high": "high",
+    "statistic": "t",
+}
+"""Name of an input or of a column of a table -> its sign in formulas."""
+
+
+def _t_of_p(p: Array, df: Array) -> Array:
+    return t_of_tail(possible("p_value", np.asarray(p, dtype=float)) / 2, df)
+
+
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "sqrt": np.sqrt,
+    "log": np.log,
+    "log1p": np.log1p,
+    "exp": np.exp,
+    "arcsin": np.arcsin,
+    "tanh": np.tanh,
+    "atanh": np.arctanh,
+    "cbrt": np.cbrt,
+    "abs": np.abs,
+    "sign": np.sign,
+    "smaller": np.minimum,
+    "larger": np.maximum,
+    "hedges": hedges_factor,
+    "unbiased": unbiased_correlation,
+    "hypergeometric": lambda c, z: hypergeometric(1.0, c, z),
+    "Phi": ndtr,
+    "z": ndtri,
+    "t_of_p": _t_of_p,
+    "R2_of_p": lambda p, n, k: 1 - betaincinv((n - k - 1) / 2, k / 2, p),
+    "t_quantile": lambda level, df: t_of_tail((1 - level) / 2, df),
+    "z_quantile": lambda level: -ndtri((1 - level) / 2),
+    "average": average_over_rows,
+    "average_of_both": lambda a, n, b, m: average_over_rows(np.concatenate([a, b]), np.concatenate([n, m])),
+    "tetrachoric": tetrachoric_correlation,
+    "variance_given_predictors": variance_given_predictors,
+    "variance_of_z_given_predictors": lambda *x: variance_given_predictors(*x, fisher_z=True),
+}
+"""Functions that stand in formulas."""
+
+MEANINGS: Mapping[str, str] = {
+    "hedges": "hedges(m) = Gamma(m/2) / (sqrt(m/2) Gamma((m-1)/2)), the small-sample factor",
+    "unbiased": "unbiased(r, n): the unbiased estimate of a correlation",
+    "hypergeometric": "hypergeometric(c, x): the hypergeometric function F(1, 1; c; x)",
+    "Phi": "Phi: the standard normal distribution function",
+    "z": "z: the quantile of the standard normal distribution",
+    "t_of_p": "t_of_p(p, df): the t of a two-sided p",
+    "R2_of_p": "R2_of_p(p, n, k): the R2 of the p of its F test",
+    "t_quantile": "t_quantile(level, df): the t that an interval of this level reaches to",
+    "z_quantile": "z_quantile(level): the z that an interval of this level reaches to",
+    "average": "average(x, n): the average of x over all rows, weighted by n",
+    "average_of_both": "average_of_both: the average over the rows and over both groups, weighted by size",
+    "smaller": "smaller: the smaller of two numbers",
+    "larger": "larger: the larger of two numbers",
+    "sign": "sign(x): 1 for a positive, -1 for a negative number",
+    "log1p": "log1p(x) = log(1 + x)",
+    "tetrachoric": "tetrachoric(x1, n1, x2, n2): the r at which the first cell has its probability",
+    "variance_given_predictors": "variance_given_predictors: by numerical integration over the density of R2",
+    "variance_of_z_given_predictors": "variance_of_z_given_predictors: by numerical integration",
+}
+"""What a function is that a reader may not know."""
+
+_CONSTANTS: Mapping[str, float] = {"pi": np.pi, "inf": np.inf, "nan": np.nan}
+_WHERE = {"where": np.where, "both": np.logical_and}
+_NAMESPACE: dict[str, Any] = {"__builtins__": {}, **_CONSTANTS, **FUNCTIONS}
+_OPERATIONS = (
+    *(ast.Expression, ast.Constant, ast.Name, ast.Load, ast.Call, ast.BinOp, ast.UnaryOp, ast.USub),
+    *(ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow, ast.IfExp, ast.BoolOp, ast.And),
+    *(ast.Compare, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.NotEq),
+)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]*(?![A-Za-z_0-9]*\s*\()")
+_CHOICE = re.compile(r"^(?P<value>.+) if (?P<test>.+) else (?P<other>.+)$")
+
+
+class _Arrays(ast.NodeTransformer):
+    """Turn "a if test else b" and "test and test" into what NumPy does with arrays."""
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
+        parts = [self.visit(part) for part in (node.test, node.body, node.orelse)]
+        return ast.Call(ast.Name("_where", ast.Load()), parts, [])
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        tests: list[ast.expr] = [self.visit(part) for part in node.values]
+        whole = tests[0]
+        for test in tests[1:]:
+            whole = ast.Call(ast.Name("_both", ast.Load()), [whole, test], [])
+        return whole
+
+
+@functools.cache
+def _compiled(expression: str) -> CodeType:
+    """Return the code of an expression; refuse what is no sign, number, known function or operation."""
+    tree = ast.parse(expression, mode="eval")
+    for node in ast.walk(tree):
+        known = isinstance(node, _OPERATIONS) and not (isinstance(node, ast.Name) and node.id.startswith("_"))
+        if isinstance(node, ast.Constant):
+            known = type(node.value) in (int, float)
+        if isinstance(node, ast.Call):
+            known = isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS and not node.keywords
+        if not known:
+            raise InputError(
+                f"{ast.unparse(node) or type(node).__name__!r} in the formula {expression!r}",
+                "signs, numbers, + - * / **, comparisons and known functions",
+            )
+    return compile(ast.fix_missing_locations(_Arrays().visit(tree)), expression, "eval")
+
+
+_NAMESPACE |= {f"_{name}": function for name, function in _WHERE.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a formula: a sign and what it is."""
+
+    sign: str
+    expression: str
+
+    def compute(self, known: Values) -> Any:
+        """Return its value, from the values of the signs in it."""
+        return computed((self,), known)[self.sign]
+
+    def chosen(self, known: Mapping[str, float]) -> str:
+        """Return the part of the expression that holds for one row."""
+        found = _CHOICE.match(self.expression)
+        if found is None:
+            return self.expression
+        return found["value"] if eval(_compiled(found["test"]), _NAMESPACE, dict(known)) else found["other"]
+
+    @property
+    def readable(self) -> str:
+        """The expression as it is printed; where it has no value is not said."""
+        return readable(self.expression.removesuffix(" else nan").rsplit(" if ", 1)[0]
+                        if self.expression.endswith(" else nan") else self.expression)  # fmt: skip
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The signs in it."""
+        return frozenset(_NAME.findall(self.expression)) - {*_CONSTANTS, "if", "else", "and"}
+
+
+@dataclass(frozen=True, eq=False)
+class Route:
+    """How an effect and its variance follow from one set of inputs.
+
+    Attributes
+    ----------
+    inputs : tuple of str
+        Names of the inputs that are needed.
+    effect : mapping of str to str
+        Lines from the inputs to y, for all types of variance ("") or for one type by its name. A text stands
+        for {"": text}.
+    variance : mapping of str to str
+        Lines from there to v by type of variance, the default first. A text stands for {"": text}.
+    formula : str
+        Name of the conversion, as it stands in the derivation of an effect; "" for the measure's own inputs.
+    """
+
+    inputs: tuple[str, ...]
+    effect: Mapping[str, str] | str
+    variance: Mapping[str, str] | str
+    formula: str = ""
+    kinds: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        kinds = ("",) if isinstance(self.variance, str) else tuple(self.variance)
+        object.__setattr__(self, "kinds", kinds)
+
+    def lines(self, kind: str, corrected: bool = True) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
+        """Return the lines of the effect and of its variance.
+
+        Raises
+        ------
+        InputError
+            If there is no variance of this type.
+        """
+        return _lines_of_route(self, kind, corrected)
+
+    @property
+    def bias_corrected(self) -> bool:
+        """Whether the effect has a small-sample correction."""
+        return " | " in str(self.effect)
+
+    def compute(
+        self, *, variance: str | None = None, bias_correction: bool = True, **inputs: Array
+    ) -> tuple[Array, Array]:
+        """Return effects and sampling variances of arrays of one shape, one entry per row.
+
+        What does not exist comes back infinite or NaN, without a warning.
+        """
+        of_y, of_v = self.lines(variance or self.kinds[0], bias_correction)
+        known = computed((*of_y, *of_v), signs(inputs))
+        like = next(iter(inputs.values()))
+        return _one_per_row(known["y"], like), _one_per_row(known["v"], like)
+
+
+def _one_per_row(value: Any, like: Array) -> Array:
+    """Return a new array of the shape of the inputs."""
+    return (
+        np.array(value, dtype=float) if np.shape(value) == like.shape else np.full(like.shape, value, float)
+    )
+
+
+@functools.cache
+def _lines_of_route(route: Route, kind: str, corrected: bool) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
+    if kind not in route.kinds:
+        raise InputError(
+            f"no formula is written down for the variance {kind!r}", "one of " + ", ".join(route.kinds)
+        )
+    effect = {"": route.effect} if isinstance(route.effect, str) else route.effect
+    variance = {"": route.variance} if isinstance(route.variance, str) else route.variance
+    return lines_of(effect.get(kind, effect.get("", "")), corrected), lines_of(variance[kind], corrected)
+
+
+def lines_of(text: str, corrected: bool = True) -> tuple[Line, ...]:
+    """Return the lines of a text, with the small-sample correction or without it.
+
+    Examples
+    --------
+    >>> lines_of("J = hedges(n - 1) | 1", corrected=False)
+    (Line(sign='J', expression='1'),)
+    """
+    lines = []
+    for row in filter(str.strip, text.splitlines()):
+        sign, expression = (part.strip() for part in row.split("=", 1))
+        with_it, _, without = expression.partition(" | ")
+        lines.append(Line(sign, with_it if corrected or not without else without))
+    return tuple(lines)
+
+
+def computed(lines: Iterable[Line], known: Values) -> dict[str, Any]:
+    """Return the known values with those of the lines, one after the other."""
+    values = dict(known)
+    with np.errstate(all="ignore"):
+        for line in lines:
+            values[line.sign] = eval(_compiled(line.expression), _NAMESPACE, values)
+    return values
+
+
+def needed(lines: Sequence[Line], sign: str) -> tuple[Line, ...]:
+    """Return the lines that one sign rests on, in their order."""
+    wanted, kept = {sign}, []
+    for line in reversed(lines):
+        if line.sign in wanted:
+            wanted |= line.needs
+            kept.append(line)
+    return tuple(reversed(kept))
+
+
+def filled(expression: str, known: Mapping[str, float]) -> str:
+    """Return an expression with numbers in the place of signs; an average over rows stays in signs."""
+    if "average" in expression:
+        return expression
+
+    def number(found: re.Match[str]) -> str:
+        name = found[0]
+        if name not in known:
+            return name
+        text = shown(known[name])
+        return f"({text})" if text.startswith("-") else text
+
+    return _NAME.sub(number, expression)
+
+
+def readable(expression: str) -> str:
+    """Return an expression with a power sign that readers know.
+
+    Examples
+    --------
+    >>> readable("s1**2 / n1")
+    's1^2 / n1'
+    """
+    return expression.replace("**", "^")
+
+
+def shown(value: float) -> str:
+    """Return a number as it stands in a formula: eight digits, enough to compute with.
+
+    Examples
+    --------
+    >>> shown(5.0), shown(1 / 3)
+    ('5', '0.33333333')
+    """
+    return f"{value:.8g}"
+
+
+def signs(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return inputs under the signs that stand for them in formulas."""
+    return {SYMBOLS.get(name, name): value for name, value in inputs.items()}
