@@ -134,7 +134,7 @@ def robust_row(fit):
         robust = fit.robust()
     low, high = robust.conf_int().to_numpy()[0]
     numbers = {"estimate": robust.beta[0], "se": robust.se[0], "low": low, "high": high}
-    return {"model": ROBUST, "k": fit.k, "m": fit.m, "df": float(robust.df[0])} | numbers
+    return {"model": ROBUST, "k": fit.k, "m": fit.m, "df": float(robust.df_inference.iloc[0])} | numbers
 
 
 def simple_row(name, es):

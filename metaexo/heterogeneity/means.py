@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.models.linear.design import Design
-from metaexo.models.linear.fit import LinearResults
 from metaexo.models.linear.hypothesis import TestResult, make_test, wald_test
+from metaexo.models.linear.results import LinearResults
 from metaexo.models.univariate.permutation import NOTHING, TIE
 from metaexo.numeric.sandwich import Sandwich, cluster_sandwich
 from metaexo.types import Array

@@ -9,7 +9,6 @@ from metaexo.models.linear.comparison import FitComparison, compare
 from metaexo.models.linear.contrasts import Contrasts, TermTests, VarianceInflation, adjust_pvalues
 from metaexo.models.linear.hypothesis import TestResult
 from metaexo.models.linear.likelihood_ratio import LikelihoodRatioTest, likelihood_ratio_test
-from metaexo.models.linear.robust import RobustResults
 from metaexo.models.location_scale.model import LocationScale
 from metaexo.models.location_scale.results import LocationScaleResults
 from metaexo.models.multilevel.identifiability import IdentifiableTerms, TermCheck, identifiable_terms
@@ -17,14 +16,15 @@ from metaexo.models.multilevel.model import Multilevel
 from metaexo.models.multilevel.moments import MomentResults, robust_variance
 from metaexo.models.multilevel.presets import RhoSweep, correlated_effects, rho_sweep
 from metaexo.models.multilevel.results import MultilevelResults
+from metaexo.models.multilevel.robust import RobustResults
 from metaexo.models.multilevel.terms import RandomTerm
 from metaexo.models.multilevel.values import model_of_values
 from metaexo.models.univariate.batched import ManyFits, fit_many
-from metaexo.models.univariate.fit import RandomEffectsResults
 from metaexo.models.univariate.henmi_copas import HenmiCopas, henmi_copas
 from metaexo.models.univariate.model import RandomEffects
 from metaexo.models.univariate.permutation import PermutationTest, exact_permutation_test
 from metaexo.models.univariate.profile import Tau2Profile
+from metaexo.models.univariate.results import RandomEffectsResults
 
 __all__ = [
     "CensoredRandomEffects",

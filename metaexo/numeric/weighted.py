@@ -103,6 +103,11 @@ def refuse_special_tests(fit: Any, what: str) -> None:
         If the test is not one of the plain ones.
     """
     refuse_own_weights(fit, what)
+    if getattr(fit, "robust_covariance", None) is not None:
+        raise InputError(
+            f"the fit has a cluster-robust covariance matrix, and {what} rests on that of the model",
+            "a fit before robust()",
+        )
     if fit.test not in PLAIN_TESTS:
         raise InputError(
             f"the test of the fit is {fit.test!r}, and {what} knows only the plain ones",

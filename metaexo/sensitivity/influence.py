@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metaexo.errors import InputError
 from metaexo.immutable import Immutable
-from metaexo.models.univariate.fit import RandomEffectsResults
+from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.tails import chi2_median
 from metaexo.types import Array
 
@@ -144,7 +144,7 @@ def influence(fit: RandomEffectsResults) -> Influence:
     return Influence(
         labels=fit.effects.row_labels,
         names=fit.design.names,
-        rstudent=fit.residuals("studentised"),
+        rstudent=fit.residuals("studentized")["z"].to_numpy(),
         dffits=dffits,
         cooks_distance=cooks,
         covariance_ratio=ratio,

@@ -44,7 +44,7 @@ def test_separate_strata_without_shared_studies_are_robust_fits_of_their_own() -
         assert s.fit.tau2 == mx.RandomEffects(s.effects).fit().tau2
         assert s.pooled.se == pytest.approx(alone.se[0], rel=1e-9)
         assert result.means.df_of(np.eye(2))[result.means.design.names.index(s.name)] == pytest.approx(
-            alone.df[0], rel=1e-9
+            alone.df_inference.iloc[0], rel=1e-9
         )
 
 

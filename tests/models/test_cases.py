@@ -28,10 +28,12 @@ def test_standard_errors_of_residuals_are_those_of_the_dense_matrices(model: dic
     fit = mx.RandomEffects(mx.EffectSizes(Y, V), **model).fit()
     rest = np.eye(8) - fit.hat_matrix
     dense = rest @ np.diag(V + fit.tau2) @ rest.T
-    frame = fit.residual_frame()
+    frame = fit.residuals()
     np.testing.assert_allclose(frame["se"], np.sqrt(np.diagonal(dense)), rtol=1e-10)
-    np.testing.assert_allclose(frame["z"], fit.residuals("standardised"), rtol=1e-12)
-    np.testing.assert_allclose(frame["residual"], fit.residuals("raw"))
+    np.testing.assert_allclose(frame["z"], frame["residual"] / frame["se"], rtol=1e-12)
+    np.testing.assert_allclose(frame["residual"], Y - fit.fitted_values)
+    np.testing.assert_allclose(frame["fitted"], fit.fitted_values)
+    np.testing.assert_allclose(fit.residuals("pearson")["se"], np.sqrt(V + fit.tau2))
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -56,7 +58,8 @@ def test_predictions_of_true_effects_lie_between_effect_and_fit() -> None:
     assert list(table.index) == list("abcdefgh")
     low, high = np.minimum(Y, fit.fitted_values), np.maximum(Y, fit.fitted_values)
     assert ((table["estimate"] >= low) & (table["estimate"] <= high)).all()
-    deviations = fit.blup(random_effects=True)
+    deviations = fit.random_effects()
+    assert list(deviations["level"]) == list("abcdefgh")
     np.testing.assert_allclose(fit.fitted_values + deviations["estimate"], table["estimate"], rtol=1e-12)
     assert (fit.blup(level=0.5)["high"] < table["high"]).all()
 
@@ -70,9 +73,10 @@ def test_without_heterogeneity_every_study_is_predicted_by_the_mean() -> None:
 def test_a_study_that_alone_tells_of_a_coefficient_has_no_deleted_fit() -> None:
     group = [1.0, 0, 0, 0, 0, 0, 0, 0]
     fit = mx.RandomEffects(mx.EffectSizes(Y, V), group).fit()
-    assert np.isnan(fit.residuals("studentised")[0])
-    assert np.isfinite(fit.residuals("studentised")[1:]).all()
-    assert fit.residuals("standardised")[0] == 0
+    deleted = fit.residuals("studentized")["z"]
+    assert np.isnan(deleted.iloc[0])
+    assert np.isfinite(deleted.iloc[1:]).all()
+    assert fit.residuals()["z"].iloc[0] == 0
     assert influence(fit).influential[0]
 
 
@@ -88,10 +92,8 @@ def test_an_outlier_is_flagged_and_named() -> None:
 
 def test_wrong_kinds_are_named() -> None:
     fit = mx.RandomEffects(mx.EffectSizes(Y, V)).fit()
-    with pytest.raises(errors.UnknownChoiceError, match="studentised"):
-        fit.residuals("studentized")
-    with pytest.raises(errors.UnknownChoiceError, match="standardised"):
-        fit.residual_frame("raw")
+    with pytest.raises(errors.UnknownChoiceError, match="studentized"):
+        fit.residuals("studentised")
     with pytest.raises(errors.InputError, match="deletion"):
         _ = mx.RandomEffects(mx.EffectSizes(Y, V)).fit(test="kenward-roger").deletion
 

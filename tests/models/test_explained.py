@@ -40,8 +40,8 @@ def test_the_correlation_is_that_of_numpy() -> None:
 
 def test_equal_variances_have_one_typical_variance() -> None:
     fit = mx.RandomEffects(mx.EffectSizes(Y, np.full(8, 0.04))).fit()
-    assert fit.spread_by("harmonic-mean") == pytest.approx(fit.spread_by("typical"))
-    assert fit.spread_by().typical_variance == pytest.approx(0.04)
+    assert fit.i2_by("harmonic-mean") == pytest.approx(fit.i2_by("typical"))
+    assert fit.i2_by().typical_variance == pytest.approx(0.04)
 
 
 @pytest.mark.parametrize(
@@ -60,4 +60,4 @@ def test_what_cannot_be_said_is_refused(fit: object, definition: str, words: str
 
 def test_definitions_of_i2_are_named() -> None:
     with pytest.raises(errors.UnknownChoiceError, match="harmonic-mean"):
-        mx.RandomEffects(ES).fit().spread_by("harmonic")
+        mx.RandomEffects(ES).fit().i2_by("harmonic")

@@ -50,11 +50,11 @@ def test_the_sampling_variance_of_the_new_study_widens() -> None:
 
 def test_transformations_take_the_bounds_along() -> None:
     fit = plain()
-    base, shown = fit.predict().iloc[0], fit.predict(transform="exp").iloc[0]
+    base, shown = fit.predict().iloc[0], fit.predict(scale="exp").iloc[0]
     for column in ("estimate", "low", "high", "prediction_low", "prediction_high"):
         assert shown[column] == pytest.approx(np.exp(base[column]))
-    assert fit.predict(transform="measure").equals(fit.predict(transform=np.exp))
-    turned = fit.predict(transform=np.negative).iloc[0]
+    assert fit.predict(scale="measure").equals(fit.predict(scale=np.exp))
+    turned = fit.predict(scale=np.negative).iloc[0]
     assert turned["low"] == -base["high"]
     assert turned["prediction_high"] == -base["prediction_low"]
 
@@ -90,7 +90,7 @@ def test_bonferroni_makes_each_interval_that_of_a_higher_level() -> None:
     ("choices", "words"),
     [
         ({"kind": "rilay"}, "riley"),
-        ({"transform": "expo"}, "exp"),
+        ({"scale": "expo"}, "exp"),
         ({"adjust": "bonferoni"}, "bonferroni"),
         ({"sampling_variance": -1.0}, "at least 0"),
     ],

@@ -105,11 +105,11 @@ def test_the_plain_values_of_a_fit_are_those_of_the_fit() -> None:
     assert found["coefficients"][0]["estimate"] == fit.estimate
     assert found["pooled"]["prediction_high"] == fit.pooled().prediction_high
     assert found["tau2"] == fit.tau2
-    assert found["heterogeneity"]["tau2"]["high"] == fit.conf_int_heterogeneity().tau2.high
+    assert found["components"][0]["high"] == fit.conf_int_heterogeneity().tau2.high
     assert found["q"]["pvalue"] == fit.q.pvalue
     assert found["likelihood"]["llf"] == fit.llf
     assert found["certificate"]["maxima"] == fit.certificate.maxima
-    assert found["rows"] == {"source": "input", "used": 6, "left_out": []}
+    assert found["ledger"] == {"source": "input", "used": 6, "left_out": []}
     assert found["k"] == 6
     assert found["m"] == 3
     assert found["digest"] == fit.digest
@@ -118,7 +118,7 @@ def test_the_plain_values_of_a_fit_are_those_of_the_fit() -> None:
 
 def test_what_is_missing_is_none_and_no_number() -> None:
     equal = results()["equal effects"].to_dict()
-    assert equal["heterogeneity"] is None
+    assert equal["components"][0]["high"] is None
     assert equal["tau2_se"] is None
     assert equal["pooled"]["prediction_low"] is None
     regression = results()["regression"].to_dict()
@@ -140,8 +140,7 @@ def test_a_location_scale_fit_shows_both_parts() -> None:
 
 def test_robust_results_say_what_they_are() -> None:
     found = results()["robust"].to_dict()
-    assert found["kind"] == "CR2"
-    assert found["clusters"] == ["a", "b", "c"]
+    assert found["robust"] == {"kind": "CR2", "df_rule": "satterthwaite", "clusters": ["a", "b", "c"]}
     assert found["tau2"] == results()["fit"].tau2
     assert results()["moments"].to_dict()["working"] == "correlated"
 

@@ -10,7 +10,7 @@ import metaexo as mx
 from metaexo import errors
 from metaexo.effects import Derivation
 
-PARTS = ["What was fitted", "Pooled", "Spread", "Data", "Fit"]
+PARTS = ["What was fitted", "Pooled", "Heterogeneity", "Data", "Fit"]
 
 
 def fit(**choices: object) -> mx.RandomEffects:

@@ -19,7 +19,7 @@ from metaexo.formatting import (
 )
 from metaexo.heterogeneity.attribution.record import AttributionFit
 from metaexo.heterogeneity.levels import readable, whole_percent
-from metaexo.models.univariate.summary import Summary
+from metaexo.models.linear.summary import Summary
 from metaexo.numeric.estimators import get_estimator
 
 if TYPE_CHECKING:

@@ -39,8 +39,8 @@ from metaexo.heterogeneity.means import SAME_MEAN, differences, distance_of_mean
 from metaexo.heterogeneity.strata.fit import StrataFit, check_strata
 from metaexo.immutable import Immutable
 from metaexo.models.linear.contrasts import Contrasts, adjust_pvalues, make_contrasts
-from metaexo.models.linear.fit import LinearResults
 from metaexo.models.linear.hypothesis import TestResult, make_test
+from metaexo.models.linear.results import LinearResults
 from metaexo.models.univariate.permutation import as_extreme, distinct_orders, permutation_p, whole_number
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.likelihood import log_likelihood

@@ -16,11 +16,11 @@ from metaexo.heterogeneity.levels import is_unreported
 from metaexo.heterogeneity.strata.smoothed import Smoothing
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice
-from metaexo.models.linear.fit import LinearResults
 from metaexo.models.linear.fit_statistics import Pooled
 from metaexo.models.linear.hypothesis import TestResult
-from metaexo.models.univariate.fit import RandomEffectsResults
+from metaexo.models.linear.results import LinearResults
 from metaexo.models.univariate.intervals import HeterogeneityInterval
+from metaexo.models.univariate.results import RandomEffectsResults
 
 if TYPE_CHECKING:
     from metaexo.heterogeneity.unreported.mixture import LatentModerator

@@ -13,7 +13,7 @@ from metaexo.heterogeneity.strata.comparisons import BetweenPermutation, Heterog
 from metaexo.heterogeneity.strata.fit import StrataFit
 from metaexo.heterogeneity.unreported.bounds import AssignmentBounds, assignment_bounds
 from metaexo.models.linear.contrasts import Contrasts
-from metaexo.models.univariate.summary import Summary
+from metaexo.models.linear.summary import Summary
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -45,13 +45,13 @@ from metaexo.heterogeneity.strata.results import StratifiedResults
 from metaexo.heterogeneity.strata.smoothed import Smoothing, smooth
 from metaexo.heterogeneity.unreported.mixture import LatentModerator, latent_moderator
 from metaexo.inputs import check_choice, check_flag, check_level, is_blank, read_words
-from metaexo.models.linear.fit import LinearResults
 from metaexo.models.linear.fit_statistics import Pooled
 from metaexo.models.linear.hypothesis import TestResult, quantiles
-from metaexo.models.univariate.fit import RandomEffectsResults
+from metaexo.models.linear.results import LinearResults
 from metaexo.models.univariate.inference import get_test
 from metaexo.models.univariate.intervals import HeterogeneityInterval, Interval
 from metaexo.models.univariate.model import RandomEffects
+from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.problem import make_batch
 

@@ -26,12 +26,12 @@ from metaexo.formatting import (
 )
 from metaexo.heterogeneity.strata.comparisons import pairwise, trend
 from metaexo.heterogeneity.strata.fit import StrataFit, Stratum
+from metaexo.models.linear.cautions import cautions_of_estimates, cautions_of_range
 from metaexo.models.linear.fit_statistics import Pooled
-from metaexo.models.linear.hypothesis import cautions_of_estimates
-from metaexo.models.univariate.fit import RandomEffectsResults
-from metaexo.models.univariate.inference import TESTS, cautions_of_range, narrower_than_equal_effects
+from metaexo.models.linear.summary import Summary
+from metaexo.models.univariate.inference import TESTS, narrower_than_equal_effects
 from metaexo.models.univariate.intervals import HeterogeneityInterval
-from metaexo.models.univariate.summary import Summary
+from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import get_estimator
 
 if TYPE_CHECKING:

@@ -49,9 +49,9 @@ from metaexo.heterogeneity.means import SeparateMeans, strata_design
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_level, check_number
 from metaexo.models.univariate.batched import ManyFits, fit_many
-from metaexo.models.univariate.fit import RandomEffectsResults
 from metaexo.models.univariate.inference import get_test
 from metaexo.models.univariate.model import RandomEffects
+from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.likelihood_maximum import restricted_maximum_likelihood
 from metaexo.numeric.problem import make_batch

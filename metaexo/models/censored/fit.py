@@ -17,10 +17,9 @@ from metaexo.models.censored.effects import kinds_of
 from metaexo.models.censored.evidence import EvidenceDiagnostics
 from metaexo.models.censored.heterogeneity import CensoredSpread
 from metaexo.models.linear.design import Design
-from metaexo.models.linear.fit import LinearResults
 from metaexo.models.linear.fit_statistics import Certificate, FitStatistics, statistics_at
 from metaexo.models.linear.hypothesis import TestResult
-from metaexo.models.linear.prediction import Forecasts
+from metaexo.models.linear.results import Forecasts, LinearResults
 from metaexo.numeric.censored.inference import CensoredInference
 from metaexo.numeric.censored.limits import coefficient_limits
 from metaexo.numeric.censored.maximum import CensoredMaximum
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from metaexo.models.censored.imputation import ImputedResults
-    from metaexo.models.univariate.summary import Summary
+    from metaexo.models.linear.summary import Summary
 
 # Tests by name, and what a summary calls them.
 CENSORED_TESTS = {
@@ -154,7 +153,7 @@ class CensoredResults(CensoredSpread, EvidenceDiagnostics, Forecasts, LinearResu
         check_choice("kind of interval", kind, ("wald", "profile"))
         if kind == "wald":
             return super().conf_int(level)
-        drop = 0.5 * normal_quantile(self._level(level)) ** 2
+        drop = 0.5 * normal_quantile(self.at_level(level)) ** 2
         x, known = self.design.matrix(self.k), self.tau2 if self.tau2_given else None
         ends = [coefficient_limits(self.batch, x, j, drop, known) for j in range(self.design.p)]
         return pd.DataFrame(
@@ -172,7 +171,7 @@ class CensoredResults(CensoredSpread, EvidenceDiagnostics, Forecasts, LinearResu
 
     # -- likelihood --------------------------------------------------------------------------------------
 
-    def fit_statistics(self) -> FitStatistics:
+    def fit_statistics(self) -> FitStatistics:  # type: ignore[override]
         """Return log-likelihood, deviance, AIC, BIC and AICc; the restricted likelihood counts k - p effects.
 
         With censored effects there is no saturated model, and the deviance is -2 llf.

@@ -107,7 +107,7 @@ class CensoredSpread:
         if self.tau2_given:
             raise InputError("tau2 was given, so there is no interval for it", "an estimated tau2")
         fit = cast("CensoredResults", self)
-        chosen = fit._level(level)
+        chosen = fit.at_level(level)
         drop = 0.5 * normal_quantile(chosen) ** 2
         low, high = tau2_limits(self.batch, self.maximum, self.method == "REML", drop)
         values = np.array([self.tau2, low[0], high[0]])

@@ -20,7 +20,7 @@ from metaexo.formatting import interval, number, percent, plural, printed
 from metaexo.immutable import lock
 from metaexo.inputs import check_flag, check_number
 from metaexo.models.linear.design import Design
-from metaexo.models.linear.fit import LinearResults
+from metaexo.models.linear.results import LinearResults
 from metaexo.numeric.censored.draws import draw_effects
 from metaexo.numeric.censored.limits import tau2_limits
 from metaexo.numeric.censored.maximum import criterion_at

@@ -11,8 +11,7 @@ from metaexo.effects.bounded_effect_sizes import counts_in_words
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.formatting import interval, number, percent, text_table
 from metaexo.models.censored.effects import count_in_words
-from metaexo.models.linear.tables import coefficient_table, term_lines
-from metaexo.models.univariate.summary import Summary
+from metaexo.models.linear.summary import Summary, coefficient_table, term_lines
 
 if TYPE_CHECKING:
     from metaexo.models.censored.fit import CensoredResults

@@ -27,13 +27,14 @@ from metaexo.errors import InputError, NotIdentifiableError, ShapeError
 from metaexo.formatting import interval, number, p_value, printed
 from metaexo.immutable import lock
 from metaexo.inputs import LARGEST, check_choice, check_number, read_numbers
+from metaexo.models.linear.cautions import cautions_of_estimates
 from metaexo.models.linear.design import Design
+from metaexo.models.linear.fit import Coefficients
+from metaexo.models.linear.formula_encoding import Term
 from metaexo.models.linear.hypothesis import (
     TestResult,
-    cautions_of_estimates,
     combine,
     quantiles,
-    term_test,
     two_sided_pvalues,
     wald_statistics,
 )
@@ -43,7 +44,6 @@ from metaexo.types import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-    from metaexo.models.linear.fit import LinearResults
 
 Weights = str | Sequence[str] | Mapping[str, float] | Mapping[str, Mapping[str, float]] | ArrayLike
 
@@ -314,13 +314,13 @@ def _read_null(null: ArrayLike, size: int) -> Array:
 
 
 def make_contrasts(
-    fit: LinearResults,
+    fit: Coefficients,
     weights: Weights,
     null: ArrayLike = 0.0,
     level: float | None = None,
     adjust: str | None = None,
 ) -> Contrasts:
-    """Return linear combinations of the coefficients of a fit; see `LinearResults.contrast`."""
+    """Return linear combinations of the coefficients of a fit; see `FitResults.contrast`."""
     names, rows = read_weights(fit.design, weights)
     wanted = _read_null(null, len(names))
     if not rows.any(axis=1).all():
@@ -337,7 +337,7 @@ def make_contrasts(
     se = np.sqrt(np.maximum(np.diagonal(cov), 0.0))
     df = fit.df_of(rows)
     statistic = wald_statistics(estimate - wanted, se)
-    chosen = fit._level(level)
+    chosen = fit.at_level(level)
     quantile = quantiles(chosen, df)
     pvalue = two_sided_pvalues(statistic, df)
     return Contrasts(
@@ -364,8 +364,19 @@ def _null_in_words(names: tuple[str, ...], null: Array) -> str:
     return " and ".join(f"{name} is {value:.4g}" for name, value in zip(names, null, strict=True))
 
 
-def make_term_tests(fit: LinearResults, adjust: str | None = None) -> TermTests:
-    """Return the test of each term of a fit; see `LinearResults.test_terms`."""
+def term_test(fit: Coefficients, term: Term) -> TestResult:
+    """Return the test that all coefficients of a term are zero; NaN where redundant columns hide it."""
+    null, count = f"no effect of {term.name}", len(term.columns)
+    if not fit.design.term_is_testable(term):
+        df = (float(count),) if fit.df_test is None else (float(count), float(fit.df_test))
+        why = f"{null}; not estimable: it is confounded with what was left out as redundant"
+        return TestResult(np.nan, "chi2" if fit.df_test is None else "F", df, np.nan, why)
+    rows = np.eye(fit.design.p)[list(term.columns)]
+    return fit.joint_test(rows, np.zeros(count), null)
+
+
+def make_term_tests(fit: Coefficients, adjust: str | None = None) -> TermTests:
+    """Return the test of each term of a fit; see `FitResults.test_terms`."""
     design = fit.design
     if not design.terms:
         raise InputError("the fit has no moderators, so there are no terms", "a fit with moderators")
@@ -452,8 +463,8 @@ class VarianceInflation(Readable):
         return self.to_text()
 
 
-def variance_inflation(fit: LinearResults) -> VarianceInflation:
-    """Return the variance inflation of a fit; see `LinearResults.vif`."""
+def variance_inflation(fit: Coefficients) -> VarianceInflation:
+    """Return the variance inflation of a fit; see `FitResults.vif`."""
     design = fit.design
     kept = [j for j in range(design.p) if j != design.intercept]
     if not kept:

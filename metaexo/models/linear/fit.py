@@ -1,47 +1,77 @@
-"""What every fitted linear model says about its coefficients."""
+"""Coefficients and LinearFit: the records that every fitted linear model is."""
 
 from __future__ import annotations
 
+import hashlib
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaexo.errors import ShapeError
-from metaexo.immutable import lock
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.effects.measure import Measure
+from metaexo.errors import InputError, ShapeError
+from metaexo.immutable import Immutable, lock
 from metaexo.inputs import LARGEST, check_level, read_numbers
+from metaexo.ledger import Ledger
+from metaexo.models.linear.cautions import cautions_of_estimates, cautions_of_range
 from metaexo.models.linear.design import Design
+from metaexo.models.linear.fit_statistics import FitStatistics
 from metaexo.models.linear.hypothesis import (
+    DfRule,
+    RobustCovariance,
     TestResult,
-    cautions_of_estimates,
+    WaldInference,
     combine,
     quantiles,
     two_sided_pvalues,
     wald_statistics,
-    wald_test,
 )
-from metaexo.models.univariate.inference import cautions_of_range
-from metaexo.numeric.tails import normal_quantile, t_quantile
-from metaexo.readable import Readable, ReaderTable, plain
-from metaexo.types import Array
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import ArrayLike
-
-    from metaexo.models.linear.contrasts import Contrasts, TermTests, VarianceInflation, Weights
+from metaexo.numeric.sandwich import Sandwich
+from metaexo.types import Array, Index
+from metaexo.versions import versions
 
 
-class LinearResults(Readable, ABC):
-    """Coefficients with their standard errors, tests and intervals.
+class Tau2Limits(NamedTuple):
+    """Intervals of the between-study variances of a fit.
 
-    A fit that inherits this provides `design`, `level`, `beta` (p,), `cov` (p, p) and `df_test`, the degrees
-    of freedom of its t distribution, or None for the normal.
+    Attributes
+    ----------
+    bounds : dict of str to (float, float)
+        Component to low and high of its tau2; NaN where there is none.
+    method : str
+        How they were found, as summaries say it: "Q-profile".
+    note : str
+        What is special about them; may be empty.
+    """
+
+    bounds: Mapping[str, tuple[float, float]]
+    method: str
+    note: str = ""
+
+
+class Coefficients(Immutable, ABC):
+    """Base of all records with coefficients: their covariance matrix, tests and intervals.
+
+    A record gives `design`, `level`, `beta` and `model_inference`; the rest follows.
+
+    Attributes
+    ----------
+    design : Design
+        Columns of the linear predictor.
+    level : float
+        Confidence level of all intervals unless a call says otherwise.
+    robust_covariance : RobustCovariance or None
+        Cluster-robust inference that takes the place of that of the model; None for that of the model.
     """
 
     design: Design
     level: float
+    robust_covariance: RobustCovariance | None = None
 
     @property
     @abstractmethod
@@ -49,221 +79,30 @@ class LinearResults(Readable, ABC):
         """Coefficients, shape (p,)."""
 
     @property
-    @abstractmethod
-    def cov(self) -> Array:
-        """Covariance matrix of the coefficients, shape (p, p)."""
+    def model_inference(self) -> WaldInference:
+        """Covariance matrix of the coefficients and their tests by the model."""
+        return WaldInference(self.cov, self.df_test)
 
     @property
-    @abstractmethod
+    def wald(self) -> WaldInference:
+        """Covariance matrix of the coefficients and their tests: cluster-robust, or by the model."""
+        return self.robust_covariance or self.model_inference
+
+    @property
+    def cov(self) -> Array:
+        """Covariance matrix of the coefficients, shape (p, p), the scale of the test included."""
+        return self.wald.cov
+
+    @property
     def df_test(self) -> float | None:
-        """Degrees of freedom of the t distribution; None for z."""
+        """Degrees of freedom of the t distribution; None for z. Single coefficients may have others."""
+        return self.wald.df
 
     @cached_property
     def se(self) -> Array:
         """Standard errors of the coefficients, shape (p,)."""
         se: Array = lock(np.sqrt(np.diagonal(self.cov)))
         return se
-
-    @property
-    def params(self) -> pd.Series:
-        """Coefficients by name."""
-        return self._series(self.beta, "estimate")
-
-    @property
-    def bse(self) -> pd.Series:
-        """Standard errors by name."""
-        return self._series(self.se, "se")
-
-    @property
-    def tvalues(self) -> pd.Series:
-        """Test statistics of single coefficients: t, or z; NaN where there is no spread."""
-        return self._series(self._statistics, "statistic")
-
-    @property
-    def pvalues(self) -> pd.Series:
-        """Two-sided p-values by name; NaN where there is no spread, or fewer than 1 degree of freedom."""
-        df = self.df_of(np.eye(self.design.p))
-        return self._series(two_sided_pvalues(self._statistics, df), "pvalue")
-
-    def conf_int(self, level: float | None = None) -> pd.DataFrame:
-        """Return the confidence intervals of the coefficients: columns low and high."""
-        import pandas as pd
-
-        half = quantiles(self._level(level), self.df_of(np.eye(self.design.p))) * self.se
-        return pd.DataFrame(
-            {"low": self.beta - half, "high": self.beta + half}, index=pd.Index(self.design.names)
-        )
-
-    def cov_params(self) -> pd.DataFrame:
-        """Return the covariance matrix of the coefficients."""
-        import pandas as pd
-
-        names = pd.Index(self.design.names)
-        return pd.DataFrame(np.array(self.cov), index=names, columns=names)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the coefficients as a table: term, estimate, se, statistic, df, pvalue, low, high.
-
-        The column df, the degrees of freedom of the t distributions, is NaN where the normal one is taken.
-        """
-        import pandas as pd
-
-        bounds = self.conf_int()
-        df = self.df_of(np.eye(self.design.p))
-        return pd.DataFrame(
-            {
-                "term": self.design.names,
-                "estimate": self.beta,
-                "se": self.se,
-                "statistic": self._statistics,
-                "df": np.full(self.design.p, np.nan) if df is None else df,
-                "pvalue": self.pvalues.to_numpy(),
-                "low": bounds["low"].to_numpy(),
-                "high": bounds["high"].to_numpy(),
-            }
-        )
-
-    def cautions(self) -> tuple[str, ...]:
-        """Return what to know before relying on the intervals and tests; empty if there is nothing.
-
-        The same lines stand below the tables of the fit and in its summary.
-        """
-        found = cautions_of_estimates(self.design.names, self.se, self.df_of(np.eye(self.design.p)))
-        effects = getattr(self, "effects", None)
-        if self.design.x is not None or effects is None:
-            return found
-        low, high = self.conf_int().to_numpy()[0]
-        return (*found, *cautions_of_range(effects, {"interval of the pooled effect": (low, high)}))
-
-    # -- for readers -----------------------------------------------------------------------------------------
-
-    def reader_tables(self) -> list[ReaderTable]:
-        """Return the table of coefficients, numbers rounded."""
-        from metaexo.models.linear.tables import coefficient_rows
-
-        return [ReaderTable(*coefficient_rows(self))]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return coefficients, their covariance and what else the fit knows as plain values.
-
-        For files such as JSON: numbers are not rounded, what is missing is None.
-        """
-        df = self.df_of(np.eye(self.design.p))
-        return {
-            "coefficients": plain(self.to_frame()),
-            "df": plain(df),
-            "covariance": plain(self.cov),
-            "level": self.level,
-            **{name: plain(value) for name, value in self.facts().items()},
-        }
-
-    def facts(self) -> dict[str, Any]:
-        """Return by name what the fit knows beyond its coefficients; it goes into `to_dict`."""
-        return {}
-
-    # -- combinations of coefficients -----------------------------------------------------------------------
-
-    def contrast(
-        self,
-        weights: Weights,
-        null: ArrayLike = 0.0,
-        level: float | None = None,
-        adjust: str | None = None,
-    ) -> Contrasts:
-        """Return linear combinations of the coefficients with tests and intervals.
-
-        Use it for what single coefficients do not say: the difference of two sources, the mean effect at a
-        dose, or several coefficients together.
-
-        Parameters
-        ----------
-        weights : str, list of str, dict, or array_like, shape (q, p)
-            Names of coefficients; the weights of one combination, by name; a dict of such dicts; or an array
-            with a row a combination and a column a coefficient.
-        null : float or array_like, shape (q,)
-            Values under the null hypothesis.
-        level : float, optional
-            Level of the intervals; default that of the fit.
-        adjust : str, optional
-            Adjusts the p-values for their number: "holm", "bonferroni", "sidak", "holm-sidak", "hochberg",
-            "hommel", "benjamini-hochberg" or "benjamini-yekutieli".
-
-        Returns
-        -------
-        Contrasts
-            The combinations one by one, and their joint test.
-
-        Raises
-        ------
-        UnknownChoiceError
-            If a coefficient or the adjustment is not known.
-        ShapeError
-            If an array does not have a column for each coefficient.
-
-        Examples
-        --------
-        >>> import pandas as pd
-        >>> import metaexo as mx
-        >>> data = pd.DataFrame({"source": ["adipose", "plant", "milk"] * 3})
-        >>> y = [0.9, 0.1, 0.4, 0.7, 0.3, 0.5, 1.2, 0.2, 0.3]
-        >>> fit = mx.RandomEffects(mx.EffectSizes(y, [0.04] * 9, data=data), "source").fit()
-        >>> print(fit.contrast({"sourcemilk": 1, "sourceplant": -1}).to_frame().round(2).to_string())
-                                  estimate    se  statistic   df  pvalue   low  high
-        contrast
-        sourcemilk - sourceplant       0.2  0.14       1.47  6.0    0.19 -0.13  0.53
-        """
-        from metaexo.models.linear.contrasts import make_contrasts
-
-        return make_contrasts(self, weights, null, level, adjust)
-
-    def test_terms(self, adjust: str | None = None) -> TermTests:
-        """Return a test of each term of the model: that all its coefficients are zero.
-
-        Use it for factors with several levels, whose single coefficients depend on the choice of the base.
-
-        Parameters
-        ----------
-        adjust : str, optional
-            Adjusts the p-values for the number of terms; see `contrast`.
-
-        Returns
-        -------
-        TermTests
-            Term to test, with `to_frame()`.
-
-        Raises
-        ------
-        InputError
-            If the model has no moderators.
-        """
-        from metaexo.models.linear.contrasts import make_term_tests
-
-        return make_term_tests(self, adjust)
-
-    def vif(self) -> VarianceInflation:
-        """Return the variance inflation of each coefficient and of each term.
-
-        Use it to see how much the coefficients suffer from being correlated: a value of 4 means a standard
-        error twice as large as with uncorrelated coefficients.
-
-        Returns
-        -------
-        VarianceInflation
-            Factors by coefficient, and generalised factors by term.
-
-        Raises
-        ------
-        InputError
-            If the model has no moderators.
-
-        References
-        ----------
-        Fox, J., Monette, G. (1992). Generalized collinearity diagnostics. Journal of the American Statistical
-        Association 87, 178-183. https://doi.org/10.1080/01621459.1992.10475190
-        """
-        from metaexo.models.linear.contrasts import variance_inflation
-
-        return variance_inflation(self)
 
     def df_of(self, rows: Array) -> Array | None:
         """Return the degrees of freedom of combinations of coefficients, shape (q,); None for z.
@@ -273,8 +112,7 @@ class LinearResults(Readable, ABC):
         rows : ndarray, shape (q, p)
             The combinations.
         """
-        df = self.df_test
-        return None if df is None else np.full(len(self._combinations(rows)[0]), float(df))
+        return self.wald.df_of(self._combinations(rows)[0])
 
     def joint_test(self, rows: Array, null: Array, words: str) -> TestResult:
         """Return the Wald test that combinations of coefficients have given values.
@@ -289,8 +127,7 @@ class LinearResults(Readable, ABC):
             The null hypothesis in words.
         """
         rows, null = self._combinations(rows, null)
-        estimate, cov = combine(rows, self.beta, self.cov)
-        return wald_test(estimate - null, cov, self.df_test, words)
+        return self.wald.joint_test(rows, combine(rows, self.beta, self.cov)[0] - null, words)
 
     def _combinations(self, rows: Array, null: Array | float = 0.0) -> tuple[Array, Array]:
         """Return combinations of coefficients, shape (q, p), and their null values, shape (q,)."""
@@ -304,18 +141,234 @@ class LinearResults(Readable, ABC):
             raise ShapeError(f"null has shape {values.shape} for {len(table)} rows", "one value per row")
         return table, np.broadcast_to(values, len(table))
 
-    def _level(self, level: float | None) -> float:
-        return self.level if level is None else check_level(level)
-
-    def _quantile(self, level: float) -> float:
-        df = self.df_test
-        return normal_quantile(level) if df is None else t_quantile(level, df)
+    @property
+    def omnibus(self) -> TestResult:
+        """Test of all coefficients but the intercept (of the intercept, if it is alone)."""
+        tested = self.design.tested
+        names = ", ".join(self.design.names[j] for j in tested)
+        words = "the pooled effect is zero" if self.design.x is None else f"no effect of {names}"
+        return self.joint_test(np.eye(self.design.p)[tested], np.zeros(tested.size), words)
 
     @property
-    def _statistics(self) -> Array:
-        return wald_statistics(self.beta, self.se)
+    def df_by_coefficient(self) -> Array | None:
+        """Degrees of freedom of each coefficient, shape (p,); None for z."""
+        return lock(self.df_of(np.eye(self.design.p)))
 
-    def _series(self, values: Array, name: str) -> pd.Series:
-        import pandas as pd
+    @property
+    def wald_statistics(self) -> Array:
+        """Test statistics of the coefficients, shape (p,); NaN where the standard error is 0."""
+        return lock(wald_statistics(self.beta, self.se))
 
-        return pd.Series(np.array(values), index=pd.Index(self.design.names), name=name)
+    @property
+    def wald_pvalues(self) -> Array:
+        """Two-sided p-values of the coefficients, shape (p,); NaN on fewer than 1 degree of freedom."""
+        return lock(two_sided_pvalues(self.wald_statistics, self.df_by_coefficient))
+
+    def bounds(self, level: float | None = None) -> tuple[Array, Array]:
+        """Return the ends of the confidence intervals of the coefficients, each of shape (p,)."""
+        half = quantiles(self.at_level(level), self.df_by_coefficient) * self.se
+        return self.beta - half, self.beta + half
+
+    def at_level(self, level: float | None) -> float:
+        """Return a confidence level, checked; that of the fit if none is given."""
+        return self.level if level is None else check_level(level)
+
+    def cautions(self) -> tuple[str, ...]:
+        """Return what to know before relying on the intervals and tests; empty if there is nothing.
+
+        The same lines stand below the tables of the fit and in its summary.
+        """
+        return cautions_of_estimates(self.design.names, self.se, self.df_by_coefficient)
+
+
+class LinearFit(Coefficients):
+    """Base of the records of all fitted models: a family inherits it in a frozen dataclass.
+
+    The fields of a family are at least those below. It gives `beta` and `model_inference` (covariance matrix
+    and tests), `tau2_by_component`, `typical_variance`, `tau2_limits` and `fit_statistics`. A family whose
+    coefficients can have a cluster-robust covariance matrix gives `_sandwich_of` and has the field
+    `robust_covariance`. All else follows from these.
+
+    Attributes
+    ----------
+    effects : EffectSizes or BoundedEffectSizes
+        What was fitted.
+    design : Design
+        Columns of the linear predictor.
+    method, test : str
+        Estimator of the heterogeneity, and kind of test.
+    level : float
+        Confidence level of all intervals unless a call says otherwise.
+    """
+
+    effects: EffectSizes | BoundedEffectSizes
+    method: str
+    test: str
+
+    # -- what was fitted ---------------------------------------------------------------------------------
+
+    @property
+    def k(self) -> int:
+        """Number of effects."""
+        return self.effects.k
+
+    @property
+    def m(self) -> int:
+        """Number of studies."""
+        return self.effects.m
+
+    @property
+    def df_residual(self) -> float:
+        """Residual degrees of freedom k - p."""
+        return self.k - self.design.p
+
+    @property
+    def ledger(self) -> Ledger:
+        """Rows used and left out."""
+        return self.effects.ledger or Ledger("input", tuple(range(1, self.k + 1)))
+
+    @property
+    def measure(self) -> Measure:
+        """Effect-size measure of the effects."""
+        return self.effects.measure
+
+    @property
+    def scale(self) -> str:
+        """What the estimates are, in words: "log risk ratio"."""
+        return self.measure.name
+
+    @property
+    def digest(self) -> str:
+        """Fingerprint of effects, sampling variances and design: the same data give the same one."""
+        parts = [np.ascontiguousarray(part).tobytes() for part in self.digest_parts()]
+        return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+
+    def digest_parts(self) -> list[Array]:
+        """Return the arrays that the digest is made of."""
+        assert isinstance(self.effects, EffectSizes)
+        return [self.effects.y, self.effects.v, self.design.matrix(self.k)]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of the packages that made the numbers."""
+        return versions()
+
+    def _sandwich_of(self, members: Sequence[Index], kind: str, df_rule: DfRule) -> Sandwich:
+        """Return the cluster-robust covariance matrix for the rows of each cluster.
+
+        Raises
+        ------
+        InputError
+            If this family of models has none.
+        """
+        raise InputError(
+            f"{type(self).__name__} have no cluster-robust covariance matrix",
+            "a fit of RandomEffects or Multilevel",
+            "fit the effects with Multilevel, whose random terms describe the dependence",
+        )
+
+    # -- heterogeneity -----------------------------------------------------------------------------------
+
+    @property
+    def is_random(self) -> bool:
+        """Whether true effects differ between studies in this model; False for equal effects."""
+        return True
+
+    @property
+    def tau2_is_estimated(self) -> bool:
+        """Whether the heterogeneity is estimated, neither given nor left out of the model."""
+        return self.is_random
+
+    @property
+    def tau2_by_component(self) -> Mapping[str, float]:
+        """Component of the heterogeneity to its variance."""
+        return {}
+
+    @property
+    def tau2(self) -> float:
+        """Variance of true effects around their mean: the sum over the components."""
+        return float(sum(self.tau2_by_component.values()))
+
+    @property
+    def tau(self) -> float:
+        """Standard deviation of true effects around their mean, in units of the effect."""
+        return math.sqrt(self.tau2)
+
+    @property
+    def typical_variance(self) -> float:
+        """Sampling variance of a typical effect; NaN where there is none."""
+        return math.nan
+
+    @property
+    def i2(self) -> float:
+        """Share of the variability of effects that is heterogeneity, a fraction.
+
+        tau2 / (tau2 + typical sampling variance) (Higgins and Thompson 2002).
+        """
+        total = self.tau2 + self.typical_variance
+        return 0.0 if total == 0 else self.tau2 / total
+
+    @property
+    def h2(self) -> float:
+        """Total over sampling variability, 1 / (1 - I2)."""
+        return 1.0 if self.typical_variance == 0 else self.tau2 / self.typical_variance + 1
+
+    def tau2_limits(self, level: float, method: str | None) -> Tau2Limits | None:
+        """Return intervals of the components; None where the model has none by default.
+
+        Parameters
+        ----------
+        level : float
+            Confidence level.
+        method : str or None
+            One of the methods of the family; None for its default.
+        """
+        return None
+
+    # -- likelihood --------------------------------------------------------------------------------------
+
+    def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
+        """Return log-likelihood, deviance, AIC, BIC and AICc.
+
+        Parameters
+        ----------
+        restricted : bool, optional
+            From the restricted likelihood; default: for REML fits.
+        """
+        raise InputError(f"{type(self).__name__} have no likelihood", "a fit by maximum likelihood")
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood: restricted for REML fits."""
+        return self.fit_statistics().llf
+
+    @property
+    def aic(self) -> float:
+        """Akaike's information criterion."""
+        return self.fit_statistics().aic
+
+    @property
+    def bic(self) -> float:
+        """Bayesian information criterion."""
+        return self.fit_statistics().bic
+
+    @property
+    def aicc(self) -> float:
+        """AIC with small-sample correction."""
+        return self.fit_statistics().aicc
+
+    @property
+    def certificate(self) -> Any:
+        """What is known about the maximum of the likelihood; None where nothing was maximised."""
+        return None
+
+    def cautions(self) -> tuple[str, ...]:
+        """Return what to know before relying on the intervals and tests; empty if there is nothing.
+
+        The same lines stand below the tables of the fit and in its summary.
+        """
+        found = super().cautions()
+        if self.design.x is not None:
+            return found
+        low, high = (float(ends[0]) for ends in self.bounds())
+        return (*found, *cautions_of_range(self.effects, {"interval of the pooled effect": (low, high)}))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from metaexo.formatting import number, p_value, printed
+from metaexo.formatting import number, p_value, plural, printed
+from metaexo.immutable import Immutable
+from metaexo.numeric.sandwich import Sandwich
 from metaexo.numeric.tails import (
     chi2_tail,
     f_tail,
@@ -24,8 +25,6 @@ from metaexo.types import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-    from metaexo.models.linear.fit import LinearResults
-    from metaexo.models.linear.formula_encoding import Term
 
 Distribution = Literal["z", "t", "chi2", "F"]
 # Below LEAST_DF (denominator) degrees of freedom a test has no p-value; below FEW_DF it carries a caution.
@@ -123,43 +122,6 @@ def two_sided_pvalues(statistic: Array, df: Array | None) -> Array:
     return np.asarray(np.where(enough, t_two_sided(statistic, np.where(enough, df, 1.0)), np.nan))
 
 
-def cautions_of_estimates(names: Sequence[str], se: Array, df: Array | None) -> tuple[str, ...]:
-    """Return what to know about t intervals and tests of estimates: few degrees of freedom, no width.
-
-    Parameters
-    ----------
-    names : sequence of str, length q
-        What the estimates are called.
-    se : ndarray, shape (q,)
-        Their standard errors.
-    df : ndarray, shape (q,), or None
-        Their degrees of freedom; None for z.
-    """
-    found = []
-    still = [name for name, wide in zip(names, se, strict=True) if wide == 0]
-    if still:
-        found.append(
-            f"the interval of {', '.join(still)} has no width, because the effects show no spread; it says "
-            "nothing about the precision of the estimate, and there is no test"
-        )
-    if df is None:
-        return tuple(found)
-    for low, high, said in (
-        (-np.inf, LEAST_DF, "too few for a p-value, and the interval is not to be relied on"),
-        (LEAST_DF, FEW_DF, "interval and p-value are rough guides"),
-    ):
-        few = {
-            name: float(d)
-            for name, d, wide in zip(names, df, se, strict=True)
-            if low <= d < high and wide > 0
-        }
-        if few:
-            counts = sorted({f"{d:.3g}" for d in few.values()}, key=float)
-            shown = counts[0] if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-            found.append(f"{', '.join(few)}: {shown} df, {said}")
-    return tuple(found)
-
-
 def wald_test(beta: np.ndarray, cov: np.ndarray, df_residual: float | None, null: str) -> TestResult:
     """Return the test that all coefficients in `beta` are zero.
 
@@ -179,15 +141,88 @@ def wald_test(beta: np.ndarray, cov: np.ndarray, df_residual: float | None, null
     return make_test(statistic if df_residual is None else statistic / q, distribution, degrees, null)
 
 
-def term_test(fit: LinearResults, term: Term) -> TestResult:
-    """Return the test that all coefficients of a term are zero; NaN where redundant columns hide it."""
-    null, count = f"no effect of {term.name}", len(term.columns)
-    if not fit.design.term_is_testable(term):
-        df = (float(count),) if fit.df_test is None else (float(count), float(fit.df_test))
-        why = f"{null}; not estimable: it is confounded with what was left out as redundant"
-        return TestResult(np.nan, "chi2" if fit.df_test is None else "F", df, np.nan, why)
-    rows = np.eye(fit.design.p)[list(term.columns)]
-    return fit.joint_test(rows, np.zeros(count), null)
+@dataclass(frozen=True, eq=False)
+class WaldInference(Immutable):
+    """How coefficients are tested: their covariance matrix and the distribution of the tests.
+
+    Attributes
+    ----------
+    cov : ndarray, shape (p, p)
+        Covariance matrix of the coefficients.
+    df : float or None
+        Degrees of freedom of the t and F distributions; None for the normal and chi-square.
+    scale : float
+        Factor of the test on the covariance matrix, taken in already; 1 where the test has none.
+    """
+
+    cov: Array
+    df: float | None
+    scale: float = 1.0
+
+    def df_of(self, rows: Array) -> Array | None:
+        """Return the degrees of freedom of combinations of coefficients, shape (q, p); None for z."""
+        return None if self.df is None else np.full(len(rows), float(self.df))
+
+    def joint_test(self, rows: Array, difference: Array, null: str) -> TestResult:
+        """Return the test that the `difference`, shape (q,), of combinations from their values is zero."""
+        return wald_test(difference, covariance_of(rows, self.cov), self.df, null)
+
+
+DfRule = Literal["satterthwaite", "clusters"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RobustCovariance(WaldInference):
+    """Cluster-robust inference in place of that of the model.
+
+    Attributes
+    ----------
+    cov, df
+        Robust covariance matrix; clusters minus coefficients.
+    kind : str
+        Adjustment of the covariance matrix: "CR0", "CR1", "CR1p", "CR1S", "CR2" or "CR3".
+    df_rule : {"satterthwaite", "clusters"}
+        Degrees of freedom of a test: by moments for each combination, or clusters minus coefficients.
+    clusters : tuple of str
+        Names of the clusters.
+    sandwich : Sandwich
+        The covariance matrix and what its degrees of freedom are made of.
+    """
+
+    kind: str
+    df_rule: DfRule
+    clusters: tuple[str, ...]
+    sandwich: Sandwich
+
+    def df_of(self, rows: Array) -> Array | None:
+        """Return the degrees of freedom of combinations of coefficients, shape (q, p)."""
+        return self.sandwich.satterthwaite(rows) if self.df_rule == "satterthwaite" else super().df_of(rows)
+
+    def joint_test(self, rows: Array, difference: Array, null: str) -> TestResult:
+        """Return the test that the `difference`, shape (q,), of combinations from their values is zero."""
+        if self.df_rule == "clusters":
+            return super().joint_test(rows, difference, null)
+        plain = wald_test(difference, covariance_of(rows, self.cov), None, null)
+        return hotelling_test(plain, self.sandwich.hotelling(rows))
+
+    def __str__(self) -> str:
+        rule = "Satterthwaite df" if self.df_rule == "satterthwaite" else "df: clusters minus coefficients"
+        return f"{self.kind} cluster-robust standard errors, {plural(len(self.clusters), 'cluster')}; {rule}"
+
+
+def hotelling_test(wald: TestResult, eta: float) -> TestResult:
+    """Return the approximate Hotelling test of a chi-square Wald test with q degrees of freedom.
+
+    With eta degrees of freedom of the covariance matrix, F = (eta - q + 1) / (eta q) times the Wald
+    statistic, on q and eta - q + 1 degrees of freedom. A test without a statistic stays as it is.
+    """
+    q = wald.df[0]
+    second = eta - q + 1
+    if np.isnan(wald.statistic) or not second > 0:
+        known = np.isnan(wald.statistic)
+        null = wald.null if known else f"{wald.null}; not testable, too few clusters"
+        return TestResult(np.nan, "F", (q, max(second, 0.0)), np.nan, null)
+    return make_test(wald.statistic * second / (eta * q), "F", (q, second), wald.null)
 
 
 def combine(rows: Array, beta: Array, cov: Array) -> tuple[Array, Array]:
@@ -197,11 +232,16 @@ def combine(rows: Array, beta: Array, cov: Array) -> tuple[Array, Array]:
     """
     with np.errstate(invalid="ignore"):
         estimate = np.where(rows == 0, 0.0, rows * beta).sum(axis=1)
+    return estimate, covariance_of(rows, cov)
+
+
+def covariance_of(rows: Array, cov: Array) -> Array:
+    """Return the covariance matrix of combinations, shape (q, q); see `combine`."""
     known = np.isfinite(np.diagonal(cov))
     covariance = rows @ np.where(np.outer(known, known), cov, 0.0) @ rows.T
     open_ = (rows[:, ~known] != 0).any(axis=1)
     covariance[open_], covariance[:, open_] = np.nan, np.nan
-    return estimate, covariance
+    return covariance
 
 
 def quantiles(level: float, df: Array | float | None) -> Array | float:

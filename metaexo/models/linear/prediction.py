@@ -6,8 +6,6 @@ Higgins, J. P. T., Thompson, S. G., Spiegelhalter, D. J. (2009). A re-evaluation
 meta-analysis. Journal of the Royal Statistical Society A 172, 137-159.
 https://doi.org/10.1111/j.1467-985X.2008.00552.x Riley, R. D., Higgins, J. P. T., Deeks, J. J. (2011).
 Interpretation of random effects meta-analyses. BMJ 342, d549. https://doi.org/10.1136/bmj.d549
-
-What a fit says about means and new studies.
 """
 
 from __future__ import annotations
@@ -24,6 +22,7 @@ from metaexo.effects.conversions.scales import back_pooled
 from metaexo.errors import InputError, ShapeError, UnknownChoiceError
 from metaexo.inputs import LARGEST, check_choice, check_number, read_numbers
 from metaexo.models.linear.design import Design
+from metaexo.models.linear.fit import LinearFit
 from metaexo.models.linear.fit_statistics import Pooled
 from metaexo.models.linear.hypothesis import quantiles
 from metaexo.numeric.tails import upper_tail
@@ -32,7 +31,7 @@ from metaexo.types import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-    from metaexo.models.univariate.fit import RandomEffectsResults
+    NewRows = ArrayLike | pd.DataFrame | None
 
 
 def new_rows(design: Design, new: ArrayLike | pd.DataFrame | None) -> Array:
@@ -148,27 +147,6 @@ def _from_array(design: Design, new: object) -> Array:
     return np.column_stack([np.ones(len(values)), values]) if design.added else values
 
 
-def predict_rows(x: Array, beta: Array, cov: Array, tau2: float, quantile: float) -> pd.DataFrame:
-    """Return means with confidence and prediction intervals for the rows of x, shape (r, p)."""
-    import pandas as pd
-
-    mean = x @ beta
-    variance = np.einsum("rp,pq,rq->r", x, cov, x)
-    prediction_se = np.sqrt(variance + tau2)
-    half, wide = quantile * np.sqrt(variance), quantile * prediction_se
-    return pd.DataFrame(
-        {
-            "estimate": mean,
-            "se": np.sqrt(variance),
-            "low": mean - half,
-            "high": mean + half,
-            "prediction_se": prediction_se,
-            "prediction_low": mean - wide,
-            "prediction_high": mean + wide,
-        }
-    )
-
-
 KINDS = ("default", "riley", "t", "simple")
 SYNONYMS = {"hts": "riley"}
 
@@ -210,22 +188,14 @@ class Prediction:
         return upper_tail(np.where(np.isnan(away), 0.0, away), self.prediction_df)
 
 
-def predict_new(fit: RandomEffectsResults, x: Array, kind: str, sampling_variance: float) -> Prediction:
-    """Return the prediction of a fit for rows of the design, shape (r, p).
-
-    Raises
-    ------
-    UnknownChoiceError
-        If the kind is not known.
-    InputError
-        If the sampling variance is negative or not finite.
-    """
+def predict_new(fit: LinearFit, x: Array, kind: str, sampling_variance: float) -> Prediction:
+    """Return the prediction of a fit for rows of the design, shape (r, p)."""
     check_choice("kind", kind, (*KINDS, *SYNONYMS))
     kind = SYNONYMS.get(kind, kind)
     sampling_variance = check_number("sampling_variance", sampling_variance)
     if not (np.isfinite(sampling_variance) and sampling_variance >= 0):
         raise InputError(f"the sampling variance is {sampling_variance}", "a finite variance of at least 0")
-    variance = np.vecdot(x @ fit.cov, x)
+    variance = np.maximum(np.vecdot(x @ fit.cov, x), 0.0)
     of_mean = np.zeros_like(variance) if kind == "simple" else variance
     df = fit.df_of(x)
     return Prediction(
@@ -237,20 +207,19 @@ def predict_new(fit: RandomEffectsResults, x: Array, kind: str, sampling_varianc
     )
 
 
-def _prediction_df(fit: RandomEffectsResults, kind: str, df: Array | None) -> Array | None:
+def _prediction_df(fit: LinearFit, kind: str, df: Array | None) -> Array | None:
     """Return the degrees of freedom of a kind of prediction interval."""
     if kind == "default":
         return df
     if kind == "simple":
         return None
-    estimated = kind == "riley" and not fit.tau2_given and fit.method != "EE"
-    return np.array([max(1.0, float(fit.df_residual - estimated))])
+    return np.array([max(1.0, float(fit.df_residual - (kind == "riley" and fit.tau2_is_estimated)))])
 
 
 def prediction_frame(
-    found: Prediction, level: float, transform: Callable[[Array], Array] | None
+    fit: LinearFit, found: Prediction, level: float, scale: str | Callable[[Array], Array]
 ) -> pd.DataFrame:
-    """Return means and intervals as a table; all but the standard errors are transformed."""
+    """Return means and intervals as a table; all but the standard errors go to the scale."""
     import pandas as pd
 
     low, high, prediction_low, prediction_high = found.intervals(level)
@@ -263,6 +232,7 @@ def prediction_frame(
         "prediction_low": prediction_low,
         "prediction_high": prediction_high,
     }
+    transform = _to_scale(fit, scale)
     if transform is not None:
         for first, second in (("low", "high"), ("prediction_low", "prediction_high")):
             ends = np.sort([transform(numbers[first]), transform(numbers[second])], axis=0)
@@ -271,174 +241,89 @@ def prediction_frame(
     return pd.DataFrame(numbers)
 
 
-def back_transform(
-    fit: RandomEffectsResults, transform: str | Callable[[Array], Array] | None
-) -> Callable[[Array], Array] | None:
-    """Return the function that a word stands for.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If the word is not known.
-    """
-    if transform is None or callable(transform):
-        return transform
-    words: dict[str, Callable[[Array], Array]] = {"exp": np.exp, "measure": partial(back_pooled, fit.effects)}
-    check_choice("transform", transform, tuple(words))
-    return words[transform]
-
-
+SCALES = ("analysis", "measure", "exp")
 ADJUSTMENTS = ("bonferroni",)
 
 
-class Forecasts:
-    """The part of RandomEffectsResults that predicts."""
+def _to_scale(fit: LinearFit, scale: str | Callable[[Array], Array]) -> Callable[[Array], Array] | None:
+    """Return the function that takes effects to a scale; None for that of the analysis."""
+    if callable(scale):
+        return scale
+    check_choice("scale", scale, SCALES)
+    return {"analysis": None, "measure": partial(back_pooled, fit.effects), "exp": np.exp}[scale]
 
-    @property
-    def estimate(self) -> float:
-        """The pooled effect, of a fit without moderators."""
-        return float(self._without_moderators().beta[0])
 
-    def pooled(self, level: float | None = None, kind: str = "default") -> Pooled:
-        """Return the pooled effect with confidence and prediction interval.
+def predict(
+    fit: LinearFit,
+    new: NewRows,
+    level: float | None,
+    scale: str | Callable[[Array], Array],
+    kind: str = "default",
+    sampling_variance: float = 0.0,
+    adjust: str | None = None,
+) -> pd.DataFrame:
+    """Return means with intervals at moderator values; see `FitResults.predict`."""
+    x, chosen = new_rows(fit.design, new), fit.at_level(level)
+    if adjust is not None:
+        check_choice("adjust", adjust, ADJUSTMENTS)
+        chosen = 1 - (1 - chosen) / len(x)
+    return prediction_frame(fit, predict_new(fit, x, kind, sampling_variance), chosen, scale)
 
-        Parameters
-        ----------
-        level : float, optional
-            Level of both intervals; default that of the fit.
-        kind : str
-            Kind of prediction interval; see `predict`.
 
-        Raises
-        ------
-        InputError
-            If the fit has moderators: there is no single pooled effect.
-        """
-        fit = self._without_moderators()
-        chosen = fit._level(level)
-        found = predict_new(fit, np.ones((1, 1)), kind, 0.0)
-        low, high, prediction_low, prediction_high = (float(x[0]) for x in found.intervals(chosen))
-        known = fit.method != "EE"
-        return Pooled(
-            estimate=float(found.mean[0]),
-            se=float(found.se[0]),
-            low=low,
-            high=high,
-            prediction_low=prediction_low if known else None,
-            prediction_high=prediction_high if known else None,
-            level=chosen,
+def pooled(fit: LinearFit, level: float | None = None, kind: str = "default") -> Pooled:
+    """Return the pooled effect of a fit without moderators; see `FitResults.pooled`."""
+    refuse_moderators(fit)
+    chosen = fit.at_level(level)
+    found = predict_new(fit, np.ones((1, 1)), kind, 0.0)
+    low, high, prediction_low, prediction_high = (float(x[0]) for x in found.intervals(chosen))
+    return Pooled(
+        estimate=float(found.mean[0]),
+        se=float(found.se[0]),
+        low=low,
+        high=high,
+        prediction_low=prediction_low if fit.is_random else None,
+        prediction_high=prediction_high if fit.is_random else None,
+        level=chosen,
+    )
+
+
+def refuse_moderators(fit: LinearFit) -> None:
+    """Raise if a fit has no single pooled effect.
+
+    Raises
+    ------
+    InputError
+        If it has moderators.
+    """
+    if fit.design.x is not None:
+        raise InputError(
+            "this fit has moderators, so there is no single pooled effect",
+            "a fit without moderators",
+            "use predict() at the moderator values of interest",
         )
 
-    def predict(
-        self,
-        new: ArrayLike | pd.DataFrame | None = None,
-        level: float | None = None,
-        *,
-        kind: str = "default",
-        sampling_variance: float = 0.0,
-        transform: str | Callable[[Array], Array] | None = None,
-        adjust: str | None = None,
-    ) -> pd.DataFrame:
-        """Return mean effects at moderator values, with confidence and prediction intervals.
 
-        The prediction interval is for the true effect of a new study: its variance adds tau2 to that of the
-        mean.
+def probability_above(fit: LinearFit, value: float, new: NewRows, kind: str) -> Array:
+    """Return how likely the true effect of a new study exceeds a value; see `FitResults`."""
+    return predict_new(fit, new_rows(fit.design, new), kind, 0.0).above(check_number("value", value))
 
-        Parameters
-        ----------
-        new : array_like or DataFrame, shape (r, q), optional
-            Rows of moderators in the order of the fit, without the intercept. Default: the rows of the fit
-            (one row if there are no moderators).
-        level : float, optional
-            Level of both intervals.
-        kind : {"default", "riley", "hts", "t", "simple"}
-            Quantile of the prediction interval. "default": that of the fit's test (t with k - p degrees of
-            freedom, or normal). "riley", also called "hts": t with k - p - 1 degrees of freedom, at least 1.
-            "t": t with k - p. "simple": normal, with tau alone, as if the mean were known.
-        sampling_variance : float
-            Sampling variance of the new study, for the interval of its observed effect; 0: of its true
-            effect.
-        transform : {"measure", "exp"} or callable, optional
-            Takes estimates and bounds to another scale: that on which the measure is shown, the exponential,
-            or a monotone function. Standard errors stay on the scale of the analysis.
-        adjust : {"bonferroni"}, optional
-            Makes all r intervals hold together: each has the level 1 - (1 - level) / r.
 
-        Returns
-        -------
-        DataFrame
-            Columns estimate, se, low, high, prediction_se, prediction_low, prediction_high.
+def predict_rows(x: Array, beta: Array, cov: Array, tau2: float, quantile: float) -> pd.DataFrame:
+    """Return means with confidence and prediction intervals for the rows of x, shape (r, p)."""
+    import pandas as pd
 
-        Raises
-        ------
-        ShapeError
-            If the new rows do not have a column for each moderator.
-        UnknownChoiceError
-            If a word is not known.
-        InputError
-            If the sampling variance is negative.
-
-        References
-        ----------
-        Higgins, J. P. T., Thompson, S. G., Spiegelhalter, D. J. (2009).
-        https://doi.org/10.1111/j.1467-985X.2008.00552.x
-        Riley, R. D., Higgins, J. P. T., Deeks, J. J. (2011). https://doi.org/10.1136/bmj.d549
-
-        Examples
-        --------
-        >>> import metaexo as mx
-        >>> es = mx.EffectSizes([0.2, 0.6, 0.1, 0.9], [0.02, 0.05, 0.03, 0.04], measure="RR")
-        >>> table = mx.RandomEffects(es).fit().predict(transform="exp", kind="riley")
-        >>> table[["estimate", "prediction_low", "prediction_high"]].round(2).to_numpy().tolist()
-        [[1.54, 0.31, 7.54]]
-        """
-        fit = cast("RandomEffectsResults", self)
-        x = new_rows(fit.design, new)
-        chosen = fit._level(level)
-        if adjust is not None:
-            check_choice("adjust", adjust, ADJUSTMENTS)
-            chosen = 1 - (1 - chosen) / len(x)
-        function = back_transform(fit, transform)
-        return prediction_frame(predict_new(fit, x, kind, sampling_variance), chosen, function)
-
-    def probability_above(
-        self, value: float = 0.0, new: ArrayLike | pd.DataFrame | None = None, kind: str = "default"
-    ) -> Array:
-        """Return the probability that the true effect of a new study exceeds a value.
-
-        Use it to say how often an effect that matters may be expected, not only what the mean is.
-
-        Parameters
-        ----------
-        value : float
-            The value, on the scale of the analysis.
-        new : array_like or DataFrame, shape (r, q), optional
-            Rows of moderators, as in `predict`.
-        kind : str
-            The distribution, as in `predict`.
-
-        Returns
-        -------
-        ndarray, shape (r,)
-            Probabilities, from the same distribution as the prediction interval.
-
-        Examples
-        --------
-        >>> import metaexo as mx
-        >>> es = mx.EffectSizes([0.2, 0.6, 0.1, 0.9], [0.02, 0.05, 0.03, 0.04])
-        >>> print(mx.RandomEffects(es).fit().probability_above(0.0).round(2))
-        [0.84]
-        """
-        fit = cast("RandomEffectsResults", self)
-        return predict_new(fit, new_rows(fit.design, new), kind, 0.0).above(check_number("value", value))
-
-    def _without_moderators(self) -> RandomEffectsResults:
-        """Return the fit, or say that it has no single pooled effect."""
-        fit = cast("RandomEffectsResults", self)
-        if fit.design.x is not None:
-            raise InputError(
-                "this fit has moderators, so there is no single pooled effect",
-                "a fit without moderators",
-                "use predict() at the moderator values of interest",
-            )
-        return fit
+    mean = x @ beta
+    variance = np.einsum("rp,pq,rq->r", x, cov, x)
+    prediction_se = np.sqrt(variance + tau2)
+    half, wide = quantile * np.sqrt(variance), quantile * prediction_se
+    return pd.DataFrame(
+        {
+            "estimate": mean,
+            "se": np.sqrt(variance),
+            "low": mean - half,
+            "high": mean + half,
+            "prediction_se": prediction_se,
+            "prediction_low": mean - wide,
+            "prediction_high": mean + wide,
+        }
+    )

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,260 +14,53 @@ from metaexo.errors import (
     FewStudiesWarning,
     InputError,
     ShapeError,
-    TooFewStudiesError,
 )
-from metaexo.formatting import interval, number, p_value, plural, printed, text_table
-from metaexo.immutable import frozen
+from metaexo.formatting import plural
 from metaexo.inputs import as_word, check_choice, is_blank, read_entries
-from metaexo.models.linear.design import Design
-from metaexo.models.linear.fit import LinearResults
+from metaexo.models.linear.fit import LinearFit
 from metaexo.models.linear.grouping import column_values
-from metaexo.models.linear.hypothesis import TestResult, make_test, quantiles, wald_test
-from metaexo.models.linear.prediction import new_rows
-from metaexo.numeric.problem import without_rounding
-from metaexo.numeric.sandwich import KINDS, Sandwich, cluster_sandwich
-from metaexo.numeric.weighted import projected
-from metaexo.types import Array
+from metaexo.models.linear.hypothesis import (
+    DfRule,
+    RobustCovariance,
+)
+from metaexo.numeric.sandwich import KINDS
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
-    from metaexo.models.univariate.fit import RandomEffectsResults
-
-Freedom = Literal["satterthwaite", "clusters"]
+Freedom = DfRule
 FREEDOMS = ("satterthwaite", "clusters")
 # Below this the distribution of a robust test is hardly that of t (Tipton 2015, 10.1037/met0000011).
-FEW_DEGREES = 4.0
+FEW_DF_ROBUST = 4.0
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class RobustResults(LinearResults):
-    """Coefficients of a fit with cluster-robust standard errors, tests and intervals.
-
-    Attributes
-    ----------
-    base : RandomEffectsResults
-        The fit; its coefficients are kept.
-    kind : str
-        Adjustment of the covariance matrix: "CR0", "CR1", "CR1p", "CR1S", "CR2" or "CR3".
-    freedom : {"satterthwaite", "clusters"}
-        Degrees of freedom: of each combination by moments, or clusters minus coefficients.
-    clusters : tuple of str
-        Names of the clusters.
-    sandwich : Sandwich
-        The covariance matrix and what its degrees of freedom are made of.
-    """
-
-    base: RandomEffectsResults
-    kind: str
-    freedom: Freedom
-    clusters: tuple[str, ...]
-    sandwich: Sandwich
-
-    @property
-    def design(self) -> Design:  # type: ignore[override]
-        """Columns of the linear predictor."""
-        return self.base.design
-
-    @property
-    def level(self) -> float:  # type: ignore[override]
-        """Confidence level of all intervals unless a call says otherwise."""
-        return self.base.level
-
-    @property
-    def beta(self) -> Array:
-        """Coefficients, shape (p,)."""
-        return self.base.beta
-
-    @property
-    def cov(self) -> Array:
-        """Robust covariance matrix of the coefficients, shape (p, p)."""
-        return self.sandwich.cov
-
-    @property
-    def df_test(self) -> float | None:
-        """Clusters minus coefficients; combinations have their own with Satterthwaite's."""
-        return float(len(self.clusters) - self.design.p)
-
-    @cached_property
-    def df(self) -> Array:
-        """Degrees of freedom of each coefficient, shape (p,)."""
-        return frozen(self.df_of(np.eye(self.design.p)))
-
-    def df_of(self, rows: Array) -> Array:
-        """Return the degrees of freedom of combinations of coefficients, shape (q,).
-
-        Parameters
-        ----------
-        rows : ndarray, shape (q, p)
-            The combinations.
-        """
-        rows, _ = self._combinations(rows)
-        if self.freedom == "satterthwaite":
-            return self.sandwich.satterthwaite(rows)
-        return np.full(len(rows), float(len(self.clusters) - self.design.p))
-
-    def joint_test(self, rows: Array, null: Array, words: str) -> TestResult:
-        """Return the test that combinations of coefficients have given values.
-
-        With Satterthwaite's degrees of freedom it is the approximate Hotelling test: with q combinations and
-        eta degrees of freedom, F = (eta - q + 1) / (eta q) times the Wald statistic, on q and eta - q + 1.
-
-        Parameters
-        ----------
-        rows : ndarray, shape (q, p)
-            The combinations.
-        null : ndarray, shape (q,)
-            The values.
-        words : str
-            The null hypothesis in words.
-        """
-        if self.freedom == "clusters":
-            return super().joint_test(rows, null, words)
-        rows, null = self._combinations(rows, null)
-        q = len(rows)
-        plain = wald_test(rows @ self.beta - null, rows @ self.cov @ rows.T, None, words)
-        eta = self.sandwich.hotelling(rows)
-        second = eta - q + 1
-        if np.isnan(plain.statistic) or not second > 0:
-            why = plain.null if np.isnan(plain.statistic) else f"{words}; not testable, too few clusters"
-            return TestResult(np.nan, "F", (float(q), max(second, 0.0)), np.nan, why)
-        return make_test(plain.statistic * second / (eta * q), "F", (q, second), words)
-
-    @cached_property
-    def moderator_test(self) -> TestResult:
-        """Omnibus test of all coefficients but the intercept (of the intercept, if it is alone).
-
-        Raises
-        ------
-        TooFewStudiesError
-            If the clusters carry no test of so many coefficients.
-        """
-        test = self._omnibus
-        if np.isnan(test.statistic):
-            raise TooFewStudiesError(
-                f"{plural(len(self.clusters), 'cluster')} for a joint test of "
-                f"{plural(self.design.tested.size, 'coefficient')}",
-                "more clusters than coefficients, with more than "
-                f"{self.design.tested.size - 1} degrees of freedom in common",
-                "test fewer coefficients together with contrast() or test_terms(), or fit a smaller model",
-            )
-        return test
-
-    @cached_property
-    def _omnibus(self) -> TestResult:
-        tested = self.design.tested
-        names = ", ".join(self.design.names[j] for j in tested)
-        words = "the pooled effect is zero" if self.design.x is None else f"no effect of {names}"
-        return self.joint_test(np.eye(self.design.p)[tested], np.zeros(tested.size), words)
-
-    def predict(
-        self, new: ArrayLike | pd.DataFrame | None = None, level: float | None = None
-    ) -> pd.DataFrame:
-        """Return mean effects with robust confidence intervals, and prediction intervals for a new effect.
-
-        The prediction interval adds to the robust variance of the mean what the model says of the variance
-        of true effects.
-
-        Parameters
-        ----------
-        new : array_like, dict or DataFrame, shape (r, q), optional
-            Moderator values, as in `predict` of the fit. Default: the rows of the fit (one row if there are
-            no moderators).
-        level : float, optional
-            Level of both intervals; default that of the fit.
-
-        Returns
-        -------
-        DataFrame
-            Columns estimate, se, df, low, high, prediction_se, prediction_low, prediction_high, on the scale
-            of the analysis.
-
-        Raises
-        ------
-        ShapeError, InputError
-            If the rows do not have a value of each moderator.
-        """
-        return self._predicted(new, level, self.base.tau2 + (getattr(self.base, "omega2", None) or 0.0))
-
-    def _predicted(self, new: Any, level: float | None, added: float) -> pd.DataFrame:
-        import pandas as pd
-
-        x = new_rows(self.design, new)
-        mean, se = x @ self.beta, np.sqrt(np.maximum(np.einsum("rp,pq,rq->r", x, self.cov, x), 0.0))
-        df = self.df_of(x)
-        quantile, wide = quantiles(self._level(level), df), np.sqrt(se**2 + added)
-        return pd.DataFrame(
-            {
-                "estimate": mean,
-                "se": se,
-                "df": df,
-                "low": mean - quantile * se,
-                "high": mean + quantile * se,
-                "prediction_se": wide,
-                "prediction_low": mean - quantile * wide,
-                "prediction_high": mean + quantile * wide,
-            }
-        )
-
-    def facts(self) -> dict[str, Any]:
-        """Return by name what the fit knows beyond its coefficients; it goes into `to_dict`."""
-        found = {name: getattr(self, name) for name in ("kind", "freedom", "clusters")}
-        found["moderator_test"] = self._omnibus
-        of_base = ("method", "k", "working", "rho", "tau2", "omega2", "i2")
-        return found | {name: getattr(self.base, name) for name in of_base if hasattr(self.base, name)}
-
-    def table_notes(self) -> list[str]:
-        """Return the lines that stand below the table of coefficients."""
-        df = ", ".join(number(value, 1) for value in self.df)
-        return [
-            f"{self.kind} standard errors, {plural(len(self.clusters), 'cluster')}; degrees of freedom {df}",
-            str(self._omnibus),
-        ]
-
-    @printed
-    def __str__(self) -> str:
-        bounds = self.conf_int().to_numpy()
-        rows = [
-            [name, number(b, 4), number(se, 4), interval(low, high, 4), number(df, 1), p_value(p)]
-            for name, b, se, (low, high), df, p in zip(
-                self.design.names, self.beta, self.se, bounds, self.df, self.pvalues, strict=True
-            )
-        ]
-        head = f"{self.kind}, {plural(len(self.clusters), 'cluster')}"
-        table = text_table(rows, ["term", "estimate", "robust SE", "interval", "df", "p"])
-        cautions = [f"caution: {text}" for text in self.cautions()]
-        return "\n".join([head, table, str(self._omnibus), *cautions])
-
-    def __repr__(self) -> str:
-        return f"RobustResults({self.kind}, {plural(len(self.clusters), 'cluster')})"
-
-
-def robust(
-    fit: RandomEffectsResults,
+def cluster_robust(
+    fit: LinearFit,
     cluster: str | Sequence[object] | ArrayLike | None = None,
     kind: str = "CR2",
-    freedom: Freedom | None = None,
-) -> RobustResults:
-    """Return a fit with cluster-robust inference; see `RandomEffectsResults.robust`."""
-    chosen = read_freedom(kind, freedom)
-    names, members = split_clusters(fit, cluster)
-    total, x, weights = fit.effects.v + fit.tau2, fit.design.matrix(fit.k), fit.weighting
-    if weights is None:
-        residuals = projected(x, fit.effects.y, total)[0] * np.sqrt(total)
-    else:
-        residuals = fit.effects.y - x @ fit.beta
-    made = cluster_sandwich(
-        x,
-        without_rounding(residuals, fit.effects.y),
-        members,
-        [total[rows] for rows in members],
-        kind,
-        None if weights is None else [weights[rows] for rows in members],
+    df: DfRule | None = None,
+) -> RobustCovariance:
+    """Return the cluster-robust inference for a fit; see `FitResults.robust`."""
+    rule = read_freedom(kind, df)
+    if not isinstance(fit.effects, EffectSizes):
+        raise fit.effects.no_points()
+    names, members = split_clusters(fit.effects, cluster)
+    made = fit._sandwich_of(members, kind, rule)
+    refuse_few_clusters(names, fit.design.p, rule)
+    found = RobustCovariance(
+        cov=made.cov,
+        df=float(len(names) - fit.design.p),
+        kind=kind,
+        df_rule=rule,
+        clusters=names,
+        sandwich=made,
     )
-    refuse_few_clusters(names, fit.design.p, chosen)
-    found = RobustResults(fit, kind, chosen, names, made)
-    warn_of_few(found)
+    by_coefficient = found.df_of(np.eye(fit.design.p))
+    assert by_coefficient is not None
+    few = [
+        name for name, one in zip(fit.design.names, by_coefficient, strict=True) if not one >= FEW_DF_ROBUST
+    ]
+    warn_of_few(few)
     return found
 
 
@@ -304,12 +95,11 @@ def refuse_few_clusters(names: Sequence[str], p: int, chosen: Freedom) -> None:
         )
 
 
-def warn_of_few(found: RobustResults) -> None:
-    """Warn of tests with few degrees of freedom."""
-    few = [n for n, df in zip(found.design.names, found.df, strict=True) if not df >= FEW_DEGREES]
+def warn_of_few(few: Sequence[str]) -> None:
+    """Warn of coefficients whose tests have few degrees of freedom."""
     if few:
         warnings.warn(
-            f"the robust tests of {', '.join(few)} have fewer than {FEW_DEGREES:.0f} degrees of freedom: "
+            f"the robust tests of {', '.join(few)} have fewer than {FEW_DF_ROBUST:.0f} degrees of freedom: "
             "their p-values are not to be relied on",
             FewStudiesWarning,
             stacklevel=4,
@@ -317,7 +107,7 @@ def warn_of_few(found: RobustResults) -> None:
 
 
 def split_clusters(
-    fit: RandomEffectsResults, cluster: str | Sequence[object] | ArrayLike | None
+    es: EffectSizes, cluster: str | Sequence[object] | ArrayLike | None
 ) -> tuple[tuple[str, ...], list[NDArray[np.intp]]]:
     """Return the names of the clusters in order of appearance, and the rows of each.
 
@@ -328,7 +118,6 @@ def split_clusters(
     InputError
         If an entry is missing.
     """
-    es = fit.effects
     if cluster is None:
         labels: list[Any] = list(es.study or es.row_ids)
     elif isinstance(cluster, str):
@@ -338,8 +127,8 @@ def split_clusters(
             raise ShapeError("cluster is no list of single entries", "one entry for each effect")
         es.check_index("cluster", cluster)
         labels = read_entries(cluster, "cluster")
-    if len(labels) != fit.k:
-        raise ShapeError(f"cluster has {len(labels)} entries for {fit.k} effects", "one for each effect")
+    if len(labels) != es.k:
+        raise ShapeError(f"cluster has {len(labels)} entries for {es.k} effects", "one for each effect")
     missing = [es.row_ids[i] for i, label in enumerate(labels) if is_blank(label)]
     if missing:
         raise InputError(

@@ -18,14 +18,12 @@ from metaexo.immutable import lock
 from metaexo.inputs import check_flag
 from metaexo.ledger import Ledger
 from metaexo.models.linear.design import Design
-from metaexo.models.linear.facts import row_counts
-from metaexo.models.linear.fit import LinearResults
 from metaexo.models.linear.fit_statistics import FitStatistics, statistics_at
-from metaexo.models.linear.hypothesis import TestResult, make_test
+from metaexo.models.linear.hypothesis import TestResult, make_test, quantiles
 from metaexo.models.linear.likelihood_ratio import VarianceModel
 from metaexo.models.linear.prediction import new_rows, predict_rows
-from metaexo.models.linear.tables import coefficient_rows, coefficient_table
-from metaexo.models.univariate.summary import Summary
+from metaexo.models.linear.results import LinearResults, row_counts
+from metaexo.models.linear.summary import Summary, coefficient_rows, coefficient_table
 from metaexo.numeric.likelihood import LOG_2PI
 from metaexo.numeric.scale.maximum import ScaleMaximum
 from metaexo.numeric.weighted import WeightedLeastSquares, weighted_least_squares
@@ -238,7 +236,7 @@ class LocationScaleResults(LinearResults):
         else:
             x, z = self._new_rows(location, scale)
             tau2 = self._tau2_at(z)
-        quantile = self._quantile(self._level(level))
+        quantile = float(np.asarray(quantiles(self.at_level(level), self.df_test)))
         table = predict_rows(x, self.beta, self.cov, 0.0, quantile)
         spread = np.sqrt(table["se"] ** 2 + tau2)
         table.insert(4, "tau2", tau2)

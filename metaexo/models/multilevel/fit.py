@@ -17,7 +17,7 @@ from metaexo.immutable import frozen
 from metaexo.inputs import check_choice, check_flag
 from metaexo.ledger import Ledger
 from metaexo.models.linear.design import Design
-from metaexo.models.linear.fit import LinearResults
+from metaexo.models.linear.fit import LinearFit
 from metaexo.models.linear.fit_statistics import FitStatistics
 from metaexo.models.linear.hypothesis import TestResult, make_test, wald_test
 from metaexo.models.multilevel.terms import NamedTerm
@@ -31,7 +31,7 @@ from metaexo.versions import versions
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MultilevelFit(LinearResults):
+class MultilevelFit(LinearFit):
     """A fitted multilevel model: what was fitted, the maximum of the likelihood, and what follows from it.
 
     Attributes

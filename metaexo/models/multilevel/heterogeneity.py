@@ -74,7 +74,7 @@ def heterogeneity(fit: MultilevelFit, level: float | None, method: str) -> pd.Da
     import pandas as pd
 
     check_choice("method", method, METHODS)
-    chosen = fit._level(level)
+    chosen = fit.at_level(level)
     total = fit.tau2 + fit.typical_variance
     rows = []
     for named in fit.terms:
@@ -163,7 +163,7 @@ def _interval_of_total(
     loads = _loads(fit)
     if loads is None or not np.isfinite(v):
         return np.nan, np.nan
-    critical = float(special.chdtri(1, 1 - fit._level(level)))
+    critical = float(special.chdtri(1, 1 - fit.at_level(level)))
     seen: dict[float, float] = {}
 
     def excess(x: float) -> float:

@@ -110,7 +110,7 @@ def influence(
 ) -> ClusterInfluence:
     """Return the influence of clusters; see `MultilevelResults.influence`."""
     refuse_own_weights(fit, "influence")
-    names, members = split_clusters(fit, cluster)  # type: ignore[arg-type]
+    names, members = split_clusters(fit.effects, cluster)
     n, p = len(members), fit.design.p
     beta, dfbetas = np.full((n, p), np.nan), np.full((n, p), np.nan)
     cooks, components = np.full(n, np.nan), np.full((n, len(fit.component_values)), np.nan)

@@ -29,7 +29,8 @@ from metaexo.errors import CorrelationError, InputError, TooFewStudiesError
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice, check_level, check_number
 from metaexo.models.linear.design import Design, make_design
-from metaexo.models.linear.robust import Freedom, RobustResults, read_freedom, split_clusters
+from metaexo.models.linear.robust import Freedom, read_freedom, split_clusters
+from metaexo.models.multilevel.robust import RobustResults
 from metaexo.numeric.problem import without_rounding
 from metaexo.numeric.sandwich import cluster_sandwich
 from metaexo.types import Array, Index
@@ -182,8 +183,7 @@ def robust_variance(
         )
     es.check_index("moderators", moderators)
     design = make_design(moderators, es.k, data=es.data)
-    holder = MomentFit(es, design, working, None, 0.0, None, None, es.y, es.y, level)
-    names, members = split_clusters(holder, cluster)  # type: ignore[arg-type]
+    names, members = split_clusters(es, cluster)
     if len(names) <= design.p:
         raise TooFewStudiesError(
             f"{len(names)} clusters for {design.p} coefficients", f"at least {design.p + 1} clusters"

@@ -42,7 +42,7 @@ def predict(
         refuse_own_weights(fit, "the prediction for a level that was seen")
         mean, variance = _with_levels(fit, x, given, inner)
     prediction_se = np.sqrt(np.maximum(variance, 0.0) + added)
-    quantile = quantiles(fit._level(level), fit.df_of(x))
+    quantile = quantiles(fit.at_level(level), fit.df_of(x))
     half, wide = quantile * np.sqrt(np.maximum(variance, 0.0)), quantile * prediction_se
     return pd.DataFrame(
         {
@@ -135,7 +135,7 @@ def random_effects(fit: MultilevelFit, level: float | None) -> pd.DataFrame:
     import pandas as pd
 
     refuse_own_weights(fit, "the prediction of random effects")
-    quantile = float(np.asarray(quantiles(fit._level(level), fit.df_test)))
+    quantile = float(np.asarray(quantiles(fit.at_level(level), fit.df_test)))
     return pd.concat([_effects_of_term(fit, j, quantile) for j in range(len(fit.terms))], ignore_index=True)
 
 

@@ -128,7 +128,7 @@ def profile(
     else:
         points = _read_grid(fit, component, grid)
     llf = np.array([refit_at(fit, component, float(x)).llf for x in points])
-    return ComponentProfile(component, points, llf, fit.maximum.llf, found, fit._level(level))
+    return ComponentProfile(component, points, llf, fit.maximum.llf, found, fit.at_level(level))
 
 
 def _read_grid(fit: MultilevelFit, component: str, grid: ArrayLike) -> Array:
@@ -180,7 +180,7 @@ def limits(fit: MultilevelFit, component: str, level: float | None) -> Limits:
     ):
         raise InputError(f"{component} was held fixed", "a component that was estimated")
     estimate = fit.component_values[component]
-    critical = float(special.chdtri(1, 1 - fit._level(level)))
+    critical = float(special.chdtri(1, 1 - fit.at_level(level)))
     seen: dict[float, float] = {}
 
     low_edge, high_edge = _edges(fit, component)

@@ -10,21 +10,22 @@ from numpy.typing import ArrayLike
 
 from metaexo.inputs import check_flag
 from metaexo.models.linear.likelihood_ratio import LikelihoodRatioTest
+from metaexo.models.linear.results import LinearResults
 from metaexo.models.linear.robust import Freedom
+from metaexo.models.linear.summary import Summary
 from metaexo.models.multilevel import heterogeneity, influence, prediction, profile, robust
 from metaexo.models.multilevel.fit import MultilevelFit
 from metaexo.models.multilevel.influence import ClusterInfluence
 from metaexo.models.multilevel.profile import ComponentProfile
 from metaexo.models.multilevel.robust import MultilevelRobustResults
 from metaexo.models.multilevel.summary import summarise
-from metaexo.models.univariate.summary import Summary
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MultilevelResults(MultilevelFit):
+class MultilevelResults(MultilevelFit, LinearResults):
     """A fitted multilevel model; asking again with other choices gives a new one."""
 
     def robust(

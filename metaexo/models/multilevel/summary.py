@@ -9,11 +9,11 @@ import numpy as np
 from metaexo.effects.bounded_effect_sizes import counts_in_words
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.formatting import interval, number, p_value, percent, plural, text_table
+from metaexo.models.linear.summary import Summary
 from metaexo.models.multilevel.fit import MultilevelFit
 from metaexo.models.multilevel.heterogeneity import component_table
 from metaexo.models.multilevel.prediction import predict
 from metaexo.models.multilevel.terms import STRUCTURES
-from metaexo.models.univariate.summary import Summary
 from metaexo.types import Array
 
 __all__ = ["Summary", "summarise"]
@@ -58,11 +58,11 @@ def _fitted(fit: MultilevelFit) -> list[str]:
 
 def _pooled(fit: MultilevelFit) -> list[str]:
     if fit.design.x is not None:
-        bounds = fit.conf_int().to_numpy()
+        bounds = np.column_stack(fit.bounds())
         rows = [
             [name, number(b, 4), number(se, 4), interval(low, high, 4), p_value(p)]
             for name, b, se, (low, high), p in zip(
-                fit.design.names, fit.beta, fit.se, bounds, fit.pvalues, strict=True
+                fit.design.names, fit.beta, fit.se, bounds, fit.wald_pvalues, strict=True
             )
         ]
         return [

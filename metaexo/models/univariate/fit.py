@@ -1,52 +1,59 @@
-"""RandomEffectsResults: the sealed outcome of one fit."""
+"""UnivariateFit: the record of a fitted random-effects model of one effect per study."""
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.immutable import lock
 from metaexo.inputs import check_flag
-from metaexo.ledger import Ledger
 from metaexo.models.linear.design import Design
-from metaexo.models.linear.fit import LinearResults
+from metaexo.models.linear.fit import LinearFit
 from metaexo.models.linear.fit_statistics import Certificate, FitStatistics, statistics_at
-from metaexo.models.linear.hypothesis import TestResult
-from metaexo.models.linear.prediction import Forecasts
-from metaexo.models.univariate.heterogeneity import Heterogeneity
-from metaexo.models.univariate.inference import Inference, cautions_of_fit, infer
-from metaexo.models.univariate.results import Cases, FurtherAnalyses
+from metaexo.models.linear.hypothesis import DfRule, RobustCovariance
+from metaexo.models.linear.likelihood_ratio import VarianceModel
 from metaexo.numeric.likelihood import log_likelihood_of
 from metaexo.numeric.moment_estimators import own_weights_fit
-from metaexo.numeric.moments import WeightedFit
-from metaexo.numeric.problem import Batch
+from metaexo.numeric.moments import Moments, WeightedFit, moments
+from metaexo.numeric.problem import Batch, without_rounding
+from metaexo.numeric.sandwich import Sandwich, cluster_sandwich
 from metaexo.numeric.tau2 import Tau2
-from metaexo.types import Array
-from metaexo.versions import versions
-
-if TYPE_CHECKING:
-    from metaexo.models.univariate.summary import Summary
+from metaexo.numeric.weighted import projected
+from metaexo.types import Array, Index
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RandomEffectsResults(Heterogeneity, Forecasts, Cases, FurtherAnalyses, LinearResults):
-    """A fitted random-effects model; asking again with other choices gives a new one.
+class UnivariateFit(LinearFit):
+    """What a random-effects model of one effect per study came to.
 
     Attributes
     ----------
     effects : EffectSizes
         What was fitted.
+    design : Design
+        Columns of the linear predictor.
+    batch : Batch
+        The problem as the kernels see it.
+    solution : Tau2
+        The between-study variance with its certificate.
+    wls : WeightedFit
+        The weighted fit with weights 1 / (v + tau2).
     method, test : str
         Estimator of tau2 and kind of test.
     level : float
         Confidence level of all intervals unless a call says otherwise.
+    tau2_given : bool
+        Whether tau2 was given and not estimated.
     weighting : ndarray, shape (k,), or None
-        Weights of the user's own.
+        User-supplied weights.
+    df_given : float or None
+        User-supplied degrees of freedom.
+    robust_covariance : RobustCovariance or None
+        Cluster-robust inference; None for that of the model.
     """
 
     effects: EffectSizes
@@ -60,48 +67,17 @@ class RandomEffectsResults(Heterogeneity, Forecasts, Cases, FurtherAnalyses, Lin
     tau2_given: bool
     weighting: Array | None = None
     df_given: float | None = None
-
-    # -- counts ------------------------------------------------------------------------------------------
-
-    @property
-    def k(self) -> int:
-        """Number of effects."""
-        return self.effects.k
-
-    @property
-    def m(self) -> int:
-        """Number of studies."""
-        return self.effects.m
-
-    @property
-    def ledger(self) -> Ledger:
-        """Rows used and left out."""
-        return self.effects.ledger or Ledger("input", tuple(range(1, self.k + 1)))
+    robust_covariance: RobustCovariance | None = None
 
     # -- coefficients ------------------------------------------------------------------------------------
 
     @cached_property
     def coefficient_fit(self) -> WeightedFit:
-        """The weighted fit that the coefficients come from: with own weights, or the best ones."""
+        """The weighted fit that the coefficients come from: with user-supplied weights, or the best ones."""
         if self.weighting is None:
             return self.wls
         found: WeightedFit = lock(own_weights_fit(self.batch, self.solution.tau2))
         return found
-
-    @cached_property
-    def _inference(self) -> Inference:
-        found: Inference = lock(infer(self))
-        return found
-
-    @property
-    def test_scale(self) -> float:
-        """Factor on the covariance matrix: weighted residual variance for Knapp-Hartung, else 1."""
-        return self._inference.scale
-
-    @property
-    def df_test(self) -> float | None:
-        """Degrees of freedom of the t distribution; None for z. Kenward-Roger: of the first coefficient."""
-        return self._inference.df
 
     @property
     def beta(self) -> Array:
@@ -109,58 +85,115 @@ class RandomEffectsResults(Heterogeneity, Forecasts, Cases, FurtherAnalyses, Lin
         return np.asarray(self.coefficient_fit.beta[0])
 
     @property
-    def cov(self) -> Array:
-        """Covariance matrix of the coefficients, shape (p, p), the test's scale included."""
-        return self._inference.cov
+    def df_residual(self) -> int:
+        """Residual degrees of freedom k - p."""
+        return self.k - self.design.p
 
-    def df_of(self, rows: Array) -> Array | None:
-        """Return the degrees of freedom of combinations of coefficients, shape (q,); None for z.
+    def _sandwich_of(self, members: Sequence[Index], kind: str, df_rule: DfRule) -> Sandwich:
+        """Return the cluster-robust covariance matrix for the rows of each cluster."""
+        y, x, weights = self.effects.y, self.design.matrix(self.k), self.weighting
+        total = self.total_variance
+        residuals = y - x @ self.beta if weights is not None else projected(x, y, total)[0] * np.sqrt(total)
+        return cluster_sandwich(
+            x,
+            without_rounding(residuals, y),
+            members,
+            [total[rows] for rows in members],
+            kind,
+            None if weights is None else [weights[rows] for rows in members],
+        )
 
-        Parameters
-        ----------
-        rows : ndarray, shape (q, p)
-            The combinations.
+    # -- heterogeneity -----------------------------------------------------------------------------------
+
+    @property
+    def tau2(self) -> float:
+        """Between-study variance."""
+        return float(self.solution.tau2[0])
+
+    @property
+    def tau2_se(self) -> float | None:
+        """Standard error of tau2; None where the estimator has none.
+
+        With a given tau2 it is the one that an estimate of that size would have by (restricted) likelihood.
         """
-        if self.test != "kenward-roger":
-            return super().df_of(rows)
-        from metaexo.models.univariate.inference import adjust
+        se = float(self.solution.se[0])
+        return None if np.isnan(se) else se
 
-        return adjust(self).df(self._combinations(rows)[0])
+    @property
+    def tau2_by_component(self) -> Mapping[str, float]:
+        """The between-study variance by name."""
+        return {"between studies": self.tau2}
 
-    def joint_test(self, rows: Array, null: Array, words: str) -> TestResult:
-        """Return the Wald test that combinations of coefficients have given values.
+    @property
+    def total_variance(self) -> Array:
+        """Variance of each effect around the mean, v + tau2, shape (k,)."""
+        return lock(np.asarray(self.effects.v + self.tau2))
 
-        Parameters
-        ----------
-        rows : ndarray, shape (q, p)
-            The combinations.
-        null : ndarray, shape (q,)
-            The values.
-        words : str
-            The null hypothesis in words.
-        """
-        if self.test != "kenward-roger":
-            return super().joint_test(rows, null, words)
-        from metaexo.models.univariate.inference import adjust
+    @property
+    def is_random(self) -> bool:
+        """Whether true effects differ between studies in this model; False for equal effects."""
+        return self.method != "EE"
 
-        rows, null = self._combinations(rows, null)
-        return adjust(self).joint_test(rows @ self.beta - null, rows, words)
-
-    def cautions(self) -> tuple[str, ...]:
-        """Return what to know before relying on the fit; empty if there is nothing.
-
-        Few degrees of freedom, few effects, intervals without width or narrower than those of the
-        equal-effects model. The same lines stand in the summary and below the tables.
-        """
-        return (*cautions_of_fit(self), *super().cautions())
+    @property
+    def tau2_is_estimated(self) -> bool:
+        """Whether tau2 is estimated, neither given nor left out of the model."""
+        return self.is_random and not self.tau2_given
 
     @cached_property
-    def moderator_test(self) -> TestResult:
-        """Omnibus test of all coefficients but the intercept (of the intercept, if it is alone)."""
-        tested = self.design.tested
-        names = ", ".join(self.design.names[j] for j in tested)
-        words = "the pooled effect is zero" if self.design.x is None else f"no effect of {names}"
-        return self.joint_test(np.eye(self.design.p)[tested], np.zeros(tested.size), words)
+    def at_zero(self) -> Moments:
+        """Moments of the effects at tau2 = 0."""
+        return moments(self.batch, 0.0)
+
+    @cached_property
+    def has_zero_variance(self) -> bool:
+        """Whether a sampling variance is 0."""
+        return bool((self.effects.v == 0).any())
+
+    @property
+    def typical_variance(self) -> float:
+        """Sampling variance of a typical study, (k - p) / trace(P) (Higgins and Thompson 2002).
+
+        NaN if a sampling variance is zero; 0 without residual degrees of freedom.
+        """
+        if self.has_zero_variance or not self.df_residual:
+            return float("nan") if self.df_residual else 0.0
+        return float(self.df_residual / self.at_zero.trace_p)
+
+    @property
+    def i2(self) -> float:
+        """Share of the variability of effects that is between studies, a fraction.
+
+        tau2 / (tau2 + typical variance); for the equal-effects model (Q - df) / Q, at least 0. NaN if a
+        sampling variance is zero. 0, and not shown, without residual degrees of freedom.
+        """
+        if self.df_residual == 0:
+            return 0.0
+        if self.is_random:
+            return self.tau2 / (self.tau2 + self.typical_variance)
+        q = self.cochran_q
+        return max(0.0, (q - self.df_residual) / q) if q > 0 else 0.0
+
+    @property
+    def h2(self) -> float:
+        """Total over sampling variability; for the equal-effects model Q / df."""
+        if self.df_residual == 0:
+            return 1.0
+        if self.is_random:
+            return self.tau2 / self.typical_variance + 1
+        return self.cochran_q / self.df_residual
+
+    @property
+    def cochran_q(self) -> float:
+        """Cochran's Q, with weights 1 / v; NaN if a sampling variance is zero, 0 without residual df."""
+        if not self.df_residual:
+            return 0.0
+        return float("nan") if self.has_zero_variance else float(self.at_zero.y_p_y)
+
+    def variance_model(self) -> VarianceModel:
+        """Return how the between-study variance depends on parameters, for likelihood-ratio tests."""
+        if not self.tau2_is_estimated:
+            return VarianceModel("none", np.empty((self.k, 0)), self.tau2)
+        return VarianceModel("identity", np.ones((self.k, 1)))
 
     # -- likelihood --------------------------------------------------------------------------------------
 
@@ -173,37 +206,15 @@ class RandomEffectsResults(Heterogeneity, Forecasts, Cases, FurtherAnalyses, Lin
             From the restricted likelihood; default: for REML fits.
         """
         chosen = self.method == "REML" if restricted is None else check_flag("restricted", restricted)
-        count = self.design.p + (0 if self.method == "EE" or self.tau2_given else 1)
+        count = self.design.p + self.tau2_is_estimated
         fit = self.coefficient_fit
         llf = log_likelihood_of(self.batch, self.solution.tau2, fit.weighted_ss, fit.logdet, chosen)
         observations = float(self.df_residual if chosen else self.k)
         return statistics_at(float(llf[0]), self.effects.v, observations, count, chosen)
 
     @property
-    def llf(self) -> float:
-        """Log-likelihood: restricted for REML fits."""
-        return self.fit_statistics().llf
-
-    @property
-    def aic(self) -> float:
-        """Akaike's information criterion."""
-        return self.fit_statistics().aic
-
-    @property
-    def bic(self) -> float:
-        """Bayesian information criterion."""
-        return self.fit_statistics().bic
-
-    @property
-    def aicc(self) -> float:
-        """AIC with small-sample correction."""
-        return self.fit_statistics().aicc
-
-    # -- provenance --------------------------------------------------------------------------------------
-
-    @property
     def certificate(self) -> Certificate:
-        """What the estimation of tau2 can vouch for."""
+        """What is known about the estimate of tau2."""
         s = self.solution
         return Certificate(
             bool(s.at_boundary[0]),
@@ -212,27 +223,4 @@ class RandomEffectsResults(Heterogeneity, Forecasts, Cases, FurtherAnalyses, Lin
             int(s.iterations[0]),
             int(s.maxima[0]),
             bool(s.proved[0]),
-        )
-
-    @property
-    def digest(self) -> str:
-        """Fingerprint of effects, variances and design: the same data give the same one."""
-        parts = [self.effects.y, self.effects.v, self.design.matrix(self.k)]
-        return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in parts)).hexdigest()[:16]
-
-    @property
-    def versions(self) -> dict[str, str]:
-        """Versions of the packages that made the numbers."""
-        return versions()
-
-    def summary(self) -> Summary:
-        """Return the five-part summary: what was fitted, pooled, spread, data, fit."""
-        from metaexo.models.univariate.summary import summarise
-
-        return summarise(self)
-
-    def __repr__(self) -> str:
-        return (
-            f"RandomEffectsResults({self.effects.measure.code}, {self.method}, {self.test}: "
-            f"k = {self.k}, tau2 = {self.tau2:.4g})"
         )

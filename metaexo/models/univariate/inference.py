@@ -1,5 +1,14 @@
 """How coefficients are tested: the distribution, the degrees of freedom and the covariance matrix.
 
+The adjustment of Kenward and Roger allows for the estimation of tau2. With w = 1 / (v + tau2),
+C = (X'WX)^-1 and u = 2 / trace(PP), the large-sample variance of the REML estimate of tau2, the adjusted
+covariance is
+
+    C + 2 u C (X'W^3 X - X'W^2 X C X'W^2 X) C.
+
+A combination c of coefficients has 2 (c'Cc)^2 / (u g^2) degrees of freedom, g = c'C X'W^2 X C c. Joint tests
+are scaled to an F distribution by matching two moments.
+
 References
 ----------
 Knapp, G., Hartung, J. (2003). Improved tests for a random effects meta-regression with a single covariate.
@@ -9,19 +18,6 @@ meta-analysis: a useful refinement but are there any residual concerns? Statisti
 https://doi.org/10.1002/sim.7411
 Schulz, A., Schuermann, C., Skipka, G., Bender, R. (2022). Performing meta-analyses with very few studies.
 Methods in Molecular Biology 2345, 91-102. https://doi.org/10.1007/978-1-0716-1566-9_6
-
-The adjustment of Kenward and Roger: covariance and degrees of freedom that allow for estimating tau2.
-
-With w = 1 / (v + tau2), C = (X'WX)^-1 and u = 2 / trace(PP), the large-sample variance of the REML estimate
-of tau2, the adjusted covariance is
-
-    C + 2 u C (X'W^3 X - X'W^2 X C X'W^2 X) C.
-
-A combination c of coefficients has 2 (c'Cc)^2 / (u g^2) degrees of freedom, g = c'C X'W^2 X C c. Joint tests
-are scaled to an F distribution by matching two moments.
-
-References
-----------
 Kenward, M. G., Roger, J. H. (1997). Small sample inference for fixed effects from restricted maximum
 likelihood. Biometrics 53, 983-997. https://doi.org/10.2307/2533558
 Partlett, C., Riley, R. D. (2017). Random effects meta-analysis: coverage performance of 95% confidence and
@@ -32,24 +28,19 @@ https://doi.org/10.1002/sim.7140
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaexo.effects.conversions.scales import back_pooled
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.models.linear.hypothesis import TestResult, make_test
+from metaexo.models.linear.cautions import cautions_of_range
+from metaexo.models.linear.hypothesis import TestResult, WaldInference, make_test
+from metaexo.models.linear.prediction import pooled
+from metaexo.models.univariate.fit import UnivariateFit
 from metaexo.numeric.moment_estimators import dersimonian_laird
 from metaexo.numeric.moments import moments, weighted_fit
 from metaexo.numeric.tails import normal_quantile, t_quantile
 from metaexo.types import Array
-
-if TYPE_CHECKING:
-    from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
-    from metaexo.effects.effect_sizes import EffectSizes
-    from metaexo.models.univariate.fit import RandomEffectsResults
 
 # Tests by name, and what a summary calls them.
 TESTS = {
@@ -94,50 +85,28 @@ def get_test(word: object) -> str:
     return known
 
 
-@dataclass(frozen=True, slots=True)
-class Inference:
-    """The choice that a test comes to for one fit.
-
-    Attributes
-    ----------
-    scale : float
-        Factor on the covariance matrix.
-    df : float or None
-        Degrees of freedom of the t distribution; None for the normal.
-    cov : ndarray, shape (p, p)
-        Covariance matrix of the coefficients.
-    """
-
-    scale: float
-    df: float | None
-    cov: Array
-
-
-def infer(fit: RandomEffectsResults) -> Inference:
-    """Return scale, degrees of freedom and covariance matrix of the fit's test."""
+def infer(fit: UnivariateFit) -> WaldInference:
+    """Return covariance matrix, degrees of freedom and scale of the fit's test."""
     cov = np.asarray(fit.coefficient_fit.cov[0])
     if fit.test == "z":
-        return Inference(1.0, None, cov)
+        return WaldInference(cov, None)
     df = float(fit.df_residual)
     if fit.test == "t":
-        return Inference(1.0, df if fit.df_given is None else fit.df_given, cov)
+        return WaldInference(cov, df if fit.df_given is None else fit.df_given)
     if fit.test == "kenward-roger":
-        from metaexo.models.univariate.inference import adjust
-
-        adjusted = adjust(fit)
-        return Inference(1.0, float(adjusted.df(np.eye(fit.design.p)[:1])[0]), adjusted.cov)
+        return kenward_roger(fit)
     scale = float(fit.wls.weighted_ss[0]) / df if df else 1.0
     if fit.test == "knapp-hartung-or-z":
         if t_quantile(fit.level, df) ** 2 * scale < normal_quantile(fit.level) ** 2:
-            return Inference(1.0, None, cov)
+            return WaldInference(cov, None)
     elif fit.test == "knapp-hartung-adhoc" or (
-        fit.test == "knapp-hartung-iqwig" and _narrower_than_dersimonian_laird(fit, scale)
+        fit.test == "knapp-hartung-iqwig" and _narrower_than_dersimonian_laird(fit, cov, scale)
     ):
         scale = max(1.0, scale)
-    return Inference(scale, df, cov * scale)
+    return WaldInference(cov * scale, df, scale)
 
 
-def cautions_of_fit(fit: RandomEffectsResults) -> tuple[str, ...]:
+def cautions_of_fit(fit: UnivariateFit) -> tuple[str, ...]:
     """Return what to know about a fit beyond the degrees of freedom of its coefficients."""
     found = []
     if fit.df_residual == 0:
@@ -146,89 +115,39 @@ def cautions_of_fit(fit: RandomEffectsResults) -> tuple[str, ...]:
             if fit.k == 1
             else f"as many coefficients as effects ({fit.k}): there is no tau2 and no I2"
         )
-    elif fit.k < FEW_EFFECTS and fit.method != "EE" and not fit.tau2_given:
+    elif fit.k < FEW_EFFECTS and fit.tau2_is_estimated:
         found.append(f"only {fit.k} effects: tau and the prediction interval rest on very little")
-    if fit.method == "EE" and fit.test.startswith("knapp-hartung"):
+    by_model = fit.robust_covariance is None
+    if by_model and fit.method == "EE" and fit.test.startswith("knapp-hartung"):
         found.append(MEANT_FOR_RANDOM_EFFECTS)
-    narrower = narrower_than_equal_effects(fit)
+    narrower = narrower_than_equal_effects(fit) if by_model else []
     if narrower:
         found.append(
             f"the Knapp-Hartung interval of {', '.join(narrower)} is narrower than that of the equal-effects "
             'model with normal quantiles; test="knapp-hartung-adhoc" or "z" is wider'
         )
-    if fit.design.x is None and fit.method != "EE":
-        pooled = fit.pooled()
-        ends = {"prediction interval": (pooled.prediction_low, pooled.prediction_high)}
+    if fit.design.x is None and fit.is_random:
+        found_pooled = pooled(fit)
+        ends = {"prediction interval": (found_pooled.prediction_low, found_pooled.prediction_high)}
         found.extend(cautions_of_range(fit.effects, ends))
     return tuple(found)
 
 
-# Measures of the same thing on a scale without ends.
-WITHOUT_ENDS = {
-    **dict.fromkeys(("COR", "UCOR"), "ZCOR"),
-    **dict.fromkeys(("PR", "PLN"), "PLO"),
-    "ARAW": "ABT",
-    "PCOR": "ZPCOR",
-    "PHI": "ZPHI",
-    "RBIS": "ZBIS",
-    "RPB": "ZPB",
-    "RTET": "ZTET",
-    "SPCOR": "ZSPCOR",
-    "R2": "ZR2",
-    "R2F": "ZR2F",
-    "RD": "OR",
-    "IR": "IRLN",
-}
-
-
-def cautions_of_range(
-    effects: EffectSizes | BoundedEffectSizes, intervals: Mapping[str, tuple[float | None, float | None]]
-) -> tuple[str, ...]:
-    """Return which intervals reach beyond what is possible on the scale on which their measure is shown.
-
-    Parameters
-    ----------
-    effects : EffectSizes or BoundedEffectSizes
-        The effects that were pooled.
-    intervals : mapping
-        What each interval is called, and its ends on the scale of the analysis; None where it has none.
-    """
-    measure = effects.measure
-    least, most = measure.possible
-    if math.isinf(least) and math.isinf(most):
-        return ()
-    room = 1e-9
-    found = []
-    for name, (low, high) in intervals.items():
-        if low is None or high is None:
-            continue
-        ends = back_pooled(effects, [low, high])
-        if ends.min() < least - room or ends.max() > most + room:
-            found.append(f"the {name} ({ends.min():.3g} to {ends.max():.3g})")
-    if not found:
-        return ()
-    where = " to ".join(f"{end:.3g}" if math.isfinite(end) else "any size" for end in (least, most))
-    other = WITHOUT_ENDS.get(measure.code)
-    reach = "reaches" if len(found) == 1 else "reach"
-    remedy = f"; {other} is the measure whose intervals cannot" if other else ""
-    return (f"{' and '.join(found)} {reach} beyond what is possible ({where}){remedy}",)
-
-
-def narrower_than_equal_effects(fit: RandomEffectsResults) -> list[str]:
+def narrower_than_equal_effects(fit: UnivariateFit) -> list[str]:
     """Return the coefficients whose Knapp-Hartung interval is narrower than the equal-effects one.
 
     The interval of the equal-effects model, with normal quantiles, leaves out the uncertainty about the
     differences between studies. See Jackson et al. (2017) above.
     """
-    scale, df = fit.test_scale, fit.df_test
-    if not 0 < scale < 1 or df is None or (fit.effects.v == 0).any():
+    scale, df = fit.wald.scale, fit.df_test
+    if not 0 < scale < 1 or df is None or fit.has_zero_variance:
         return []
     plain = np.diagonal(weighted_fit(fit.batch, 1.0 / fit.batch.v).cov[0])
     half, other = t_quantile(fit.level, df) * fit.se, normal_quantile(fit.level) * np.sqrt(plain)
     return [name for name, ours, least in zip(fit.design.names, half, other, strict=True) if ours < least]
 
 
-def _narrower_than_dersimonian_laird(fit: RandomEffectsResults, scale: float) -> bool:
+def _narrower_than_dersimonian_laird(fit: UnivariateFit, cov: Array, scale: float) -> bool:
     """Say whether the Knapp-Hartung interval of the mean is narrower than that of DerSimonian and Laird."""
     if fit.design.p > 1:
         raise InputError(
@@ -238,37 +157,35 @@ def _narrower_than_dersimonian_laird(fit: RandomEffectsResults, scale: float) ->
         )
     tau2 = dersimonian_laird(fit.batch).tau2
     other = weighted_fit(fit.batch, 1.0 / (fit.batch.v + tau2[:, None])).cov[0, 0, 0]
-    ours = scale * fit.coefficient_fit.cov[0, 0, 0]
-    half = t_quantile(fit.level, fit.df_residual) * math.sqrt(ours)
+    half = t_quantile(fit.level, fit.df_residual) * math.sqrt(scale * cov[0, 0])
     return half < normal_quantile(fit.level) * math.sqrt(other)
 
 
-@dataclass(frozen=True, slots=True)
-class KenwardRoger:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class KenwardRoger(WaldInference):
     """Adjusted covariance and what the degrees of freedom are made of.
 
     Attributes
     ----------
-    cov : ndarray, shape (p, p)
-        Adjusted covariance matrix.
+    cov, df
+        Adjusted covariance matrix; degrees of freedom of the first coefficient.
     change : ndarray, shape (p, p)
         Derivative of the covariance with respect to tau2.
     variance : float
         Large-sample variance of the estimate of tau2.
     """
 
-    cov: Array
     change: Array
     variance: float
 
-    def df(self, rows: Array) -> Array:
+    def df_of(self, rows: Array) -> Array:
         """Return the degrees of freedom of combinations of coefficients, shape (q, p)."""
         of_rows = np.vecdot(rows @ self.cov, rows)
         change = np.vecdot(rows @ self.change, rows)
         return np.asarray(2 * of_rows**2 / (self.variance * change**2))
 
-    def joint_test(self, difference: Array, rows: Array, null: str) -> TestResult:
-        """Return the scaled F test that the `difference` of combinations, shape (q, p), is zero."""
+    def joint_test(self, rows: Array, difference: Array, null: str) -> TestResult:
+        """Return the scaled F test that the `difference`, shape (q,), of combinations is zero."""
         count = len(rows)
         inside = np.linalg.solve(rows @ self.cov @ rows.T, rows @ self.change @ rows.T)
         a1 = self.variance * float(np.trace(inside)) ** 2
@@ -284,7 +201,7 @@ class KenwardRoger:
         return make_test(df / (mean * (df - 2)) * statistic, "F", (count, df), null)
 
 
-def adjust(fit: RandomEffectsResults) -> KenwardRoger:
+def kenward_roger(fit: UnivariateFit) -> KenwardRoger:
     """Return the adjustment for a REML fit.
 
     Raises
@@ -311,4 +228,6 @@ def adjust(fit: RandomEffectsResults) -> KenwardRoger:
     variance = 2.0 / float(moments(fit.batch, np.array([fit.tau2])).trace_pp[0])
     cov = plain + 2 * variance * left.T @ left
     cov = 0.5 * (cov + cov.T)
-    return KenwardRoger(cov, cov @ second @ cov, variance)
+    change = cov @ second @ cov
+    df = 2 * cov[0, 0] ** 2 / (variance * change[0, 0] ** 2)
+    return KenwardRoger(cov=cov, df=float(df), change=change, variance=variance)

@@ -1,4 +1,4 @@
-"""Intervals for the amount of heterogeneity: one small function a method, in a registry."""
+"""Intervals for the amount of heterogeneity: one small function per method, in a registry."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from metaexo.errors import InputError
 from metaexo.formatting import interval, number, percent, printed
 from metaexo.inputs import check_choice
+from metaexo.models.univariate.fit import UnivariateFit
 from metaexo.numeric.moment_estimators import generalised_q_interval, q_profile
-from metaexo.numeric.problem import Batch
 from metaexo.numeric.profile_likelihood import profile_likelihood_interval
 from metaexo.numeric.tails import chi2_quantiles, normal_quantile
 from metaexo.readable import Readable, ReaderTable
@@ -62,7 +62,7 @@ class HeterogeneityInterval(Readable):
     note: str = ""
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a measure: estimate, low and high of tau2, tau, I2 (a fraction) and H2."""
+        """Return one row per measure: estimate, low and high of tau2, tau, I2 (a fraction) and H2."""
         import pandas as pd
 
         parts = {"tau2": self.tau2, "tau": self.tau, "I2": self.i2, "H2": self.h2}
@@ -96,53 +96,31 @@ class Bounds(NamedTuple):
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """What the intervals are made of.
-
-    Attributes
-    ----------
-    batch : Batch
-        The problem.
-    method : str
-        Estimator of tau2.
-    tau2, se : float
-        Estimate and its standard error (NaN if there is none).
-    typical_variance, h2, q : float
-        Typical sampling variance, H2 and Cochran's Q of the fit.
-    df : int
-        Residual degrees of freedom.
-    """
-
-    batch: Batch
-    method: str
-    tau2: float
-    se: float
-    typical_variance: float
-    h2: float
-    q: float
-    df: int
-
-
-def heterogeneity_interval(spread: Spread, method: str, level: float) -> HeterogeneityInterval:
-    """Return bounds for tau2, tau, I2 and H2 of one fit.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If the method is not known.
-    InputError
-        If the method does not go with the fit.
-    """
+def heterogeneity_interval(fit: UnivariateFit, method: str, level: float) -> HeterogeneityInterval:
+    """Return bounds for tau2, tau, I2 and H2; see `RandomEffectsResults.conf_int_heterogeneity`."""
+    if fit.df_residual < 1:
+        raise InputError("there are no residual degrees of freedom", "more effects than coefficients")
+    if fit.has_zero_variance:
+        raise InputError(
+            "a sampling variance is zero, and intervals for heterogeneity divide by it",
+            "sampling variances above 0",
+            "look the rows up in the source",
+        )
     check_choice("interval method", method, tuple(INTERVALS))
-    low, high, note = INTERVALS[method](spread, level)
-    values = np.array([spread.tau2, low, high])
-    h2 = values / spread.typical_variance + 1
-    i2 = 1 - 1 / h2
+    low, high, note = INTERVALS[method](fit, level)
+    return heterogeneity_interval_of((fit.tau2, low, high), fit.typical_variance, method, level, note)
+
+
+def heterogeneity_interval_of(
+    tau2: tuple[float, float, float], typical_variance: float, method: str, level: float, note: str = ""
+) -> HeterogeneityInterval:
+    """Return estimate and bounds of tau2 with those of tau, I2 and H2 that follow from them."""
+    values = np.array(tau2)
+    h2 = values / typical_variance + 1
     return HeterogeneityInterval(
         tau2=Interval(*map(float, values)),
         tau=Interval(*map(float, np.sqrt(values))),
-        i2=Interval(*map(float, i2)),
+        i2=Interval(*map(float, 1 - 1 / h2)),
         h2=Interval(*map(float, h2)),
         method=method,
         level=level,
@@ -151,22 +129,22 @@ def heterogeneity_interval(spread: Spread, method: str, level: float) -> Heterog
     )
 
 
-def _q_profile(spread: Spread, level: float) -> Bounds:
+def _q_profile(fit: UnivariateFit, level: float) -> Bounds:
     """Return the Q-profile bounds (Viechtbauer 2007, https://doi.org/10.1002/sim.2514)."""
-    small, large = chi2_quantiles(level, spread.batch.df)
-    low, high = q_profile(spread.batch, small, large)
+    small, large = chi2_quantiles(level, fit.batch.df)
+    low, high = q_profile(fit.batch, small, large)
     return _test_bounds(float(low[0]), float(high[0]))
 
 
-def _generalised_q(spread: Spread, level: float) -> Bounds:
+def _generalised_q(fit: UnivariateFit, level: float) -> Bounds:
     """Return the bounds of the generalised Q test (Jackson 2013, https://doi.org/10.1002/jrsm.1081)."""
-    if spread.batch.weights is None:
+    if fit.batch.weights is None:
         raise InputError(
-            "this fit has no weights of its own",
+            "this fit has no user-supplied weights",
             "a fit with weights, whose generalised Q is inverted",
             'use RandomEffects(effects, weights=...), or method="q-profile"',
         )
-    low, high = generalised_q_interval(spread.batch, level)
+    low, high = generalised_q_interval(fit.batch, level)
     return _test_bounds(float(low[0]), float(high[0]))
 
 
@@ -174,74 +152,78 @@ def _test_bounds(low: float, high: float) -> Bounds:
     return Bounds(low, high, "" if high > 0 else EMPTY)
 
 
-def _profile_likelihood(spread: Spread, level: float) -> Bounds:
+def _profile_likelihood(fit: UnivariateFit, level: float) -> Bounds:
     """Return the profile-likelihood bounds (Hardy and Thompson 1996)."""
-    if spread.method not in ("ML", "REML"):
+    if fit.method not in ("ML", "REML"):
         raise InputError(
-            f"tau2 was estimated by {spread.method}, which maximises no likelihood",
+            f"tau2 was estimated by {fit.method}, which maximises no likelihood",
             "a fit by ML or REML",
             'fit with method="REML", or use method="q-profile"',
         )
     drop = 0.5 * normal_quantile(level) ** 2
-    low, high = profile_likelihood_interval(spread.batch, spread.method == "REML", drop)
+    low, high = profile_likelihood_interval(fit.batch, fit.method == "REML", drop)
     return Bounds(float(low[0]), float(high[0]))
 
 
-def _half_width(spread: Spread, level: float) -> float:
+def _half_width(fit: UnivariateFit, level: float) -> float:
     """Return the normal quantile times the standard error of tau2."""
-    if math.isnan(spread.se):
+    if fit.tau2_se is None:
         raise InputError(
-            f"tau2 of the method {spread.method} has no standard error",
+            f"tau2 of the method {fit.method} has no standard error",
             "an estimate with a standard error",
             'use method="q-profile"',
         )
-    return normal_quantile(level) * spread.se
+    return normal_quantile(level) * fit.tau2_se
 
 
-def _wald(spread: Spread, level: float) -> Bounds:
+def _wald(fit: UnivariateFit, level: float) -> Bounds:
     """Return estimate plus and minus a multiple of its standard error, cut at 0."""
-    half = _half_width(spread, level)
-    return Bounds(max(0.0, spread.tau2 - half), spread.tau2 + half)
+    half = _half_width(fit, level)
+    return Bounds(max(0.0, fit.tau2 - half), fit.tau2 + half)
 
 
-def _wald_log(spread: Spread, level: float) -> Bounds:
+def _wald_log(fit: UnivariateFit, level: float) -> Bounds:
     """Return the Wald bounds on the scale of log tau2."""
-    half = _half_width(spread, level)
-    if spread.tau2 == 0:
+    half = _half_width(fit, level)
+    if fit.tau2 == 0:
         return Bounds(0.0, math.inf, NO_SCALE)
-    ratio = half / spread.tau2
-    return Bounds(spread.tau2 * math.exp(-ratio), spread.tau2 * math.exp(min(ratio, 700.0)))
+    ratio = half / fit.tau2
+    return Bounds(fit.tau2 * math.exp(-ratio), fit.tau2 * math.exp(min(ratio, 700.0)))
 
 
-def _wald_sqrt(spread: Spread, level: float) -> Bounds:
+def _wald_sqrt(fit: UnivariateFit, level: float) -> Bounds:
     """Return the Wald bounds on the scale of tau."""
-    half = _half_width(spread, level)
-    if spread.tau2 == 0:
+    half = _half_width(fit, level)
+    if fit.tau2 == 0:
         return Bounds(0.0, math.inf, NO_SCALE)
-    tau = math.sqrt(spread.tau2)
+    tau = math.sqrt(fit.tau2)
     width = half / (2 * tau)
     return Bounds(max(0.0, tau - width) ** 2, (tau + width) ** 2)
 
 
-def _higgins_thompson(spread: Spread, level: float) -> Bounds:
+def _higgins_thompson(fit: UnivariateFit, level: float) -> Bounds:
     """Return the test-based bounds of log H (Higgins and Thompson 2002, https://doi.org/10.1002/sim.1186)."""
-    k = spread.df + 1
-    if spread.batch.p > 1 or k < 3:
+    k = fit.df_residual + 1
+    if fit.batch.p > 1 or k < 3:
         raise InputError(
             "the test-based interval is for three or more effects without moderators",
             "a fit of at least 3 effects without moderators",
             'use method="q-profile"',
         )
-    if spread.q > k:
-        se = 0.5 * math.log(spread.q / spread.df) / (math.sqrt(2 * spread.q) - math.sqrt(2 * k - 3))
+    if fit.cochran_q > k:
+        se = (
+            0.5
+            * math.log(fit.cochran_q / fit.df_residual)
+            / (math.sqrt(2 * fit.cochran_q) - math.sqrt(2 * k - 3))
+        )
     else:
         se = math.sqrt((1 - 1 / (3 * (k - 2) ** 2)) / (2 * (k - 2)))
     half = 2 * normal_quantile(level) * se
-    low, high = (max(1.0, spread.h2 * math.exp(sign * half)) for sign in (-1, 1))
-    return Bounds(spread.typical_variance * (low - 1), spread.typical_variance * (high - 1))
+    low, high = (max(1.0, fit.h2 * math.exp(sign * half)) for sign in (-1, 1))
+    return Bounds(fit.typical_variance * (low - 1), fit.typical_variance * (high - 1))
 
 
-INTERVALS: dict[str, Callable[[Spread, float], Bounds]] = {
+INTERVALS: dict[str, Callable[[UnivariateFit, float], Bounds]] = {
     "q-profile": _q_profile,
     "generalised-q": _generalised_q,
     "profile-likelihood": _profile_likelihood,

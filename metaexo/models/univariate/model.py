@@ -25,8 +25,8 @@ from metaexo.errors import (
 from metaexo.formatting import plural
 from metaexo.inputs import LARGEST, check_choice, check_level, check_number, read_numbers
 from metaexo.models.linear.design import DEPENDENCE, MISSING, Design, make_design, without_missing
-from metaexo.models.univariate.fit import RandomEffectsResults
 from metaexo.models.univariate.inference import MEANT_FOR_RANDOM_EFFECTS, get_test
+from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import Estimator, get_estimator
 from metaexo.numeric.likelihood_maximum import likelihood_at
 from metaexo.numeric.moments import weighted_fit

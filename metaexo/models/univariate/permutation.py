@@ -41,7 +41,7 @@ from metaexo.types import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-    from metaexo.models.univariate.fit import RandomEffectsResults
+    from metaexo.models.univariate.results import RandomEffectsResults
 
 ALTERNATIVES = ("two-sided", "greater", "less")
 MOST = 100_000
@@ -258,7 +258,7 @@ def whole_number(value: object, name: str, least: int) -> int:
 
 
 def _check_fit(fit: object) -> None:
-    from metaexo.models.univariate.fit import RandomEffectsResults
+    from metaexo.models.univariate.results import RandomEffectsResults
 
     if not isinstance(fit, RandomEffectsResults):
         raise InputError(

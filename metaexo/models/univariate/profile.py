@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from metaexo.errors import InputError
 from metaexo.inputs import read_numbers
 from metaexo.models.linear.hypothesis import quantiles
+from metaexo.models.univariate.fit import UnivariateFit
 from metaexo.numeric.likelihood import log_likelihood
 from metaexo.numeric.likelihood_maximum import maximum_likelihood, restricted_maximum_likelihood
 from metaexo.numeric.moments import weighted_fit
@@ -20,8 +21,6 @@ from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from metaexo.models.univariate.fit import RandomEffectsResults
 
 GRID_POINTS = 41
 
@@ -62,7 +61,7 @@ class Tau2Profile(Readable):
     level: float
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a tau2: tau2, llf, below (distance to the maximum), then each coefficient."""
+        """Return one row per tau2: tau2, llf, below (distance to the maximum), then each coefficient."""
         import pandas as pd
 
         frame = pd.DataFrame({"tau2": self.tau2, "llf": self.llf, "below": self.maximum - self.llf})
@@ -73,7 +72,7 @@ class Tau2Profile(Readable):
 
 
 def profile_tau2(
-    fit: RandomEffectsResults, grid: ArrayLike | None = None, level: float | None = None
+    fit: UnivariateFit, grid: ArrayLike | None = None, level: float | None = None
 ) -> Tau2Profile:
     """Return the profile of a fit; see `RandomEffectsResults.profile`."""
     refuse_special_tests(fit, "the profile")
@@ -87,7 +86,7 @@ def profile_tau2(
         raise InputError(
             "the grid of tau2 has negative, missing or infinite values", "variances of at least 0"
         )
-    if (fit.effects.v == 0).any() and (values == 0).any():
+    if fit.has_zero_variance and (values == 0).any():
         raise InputError(
             "the grid holds tau2 = 0 and some sampling variances are zero",
             "a total variance above 0",
@@ -98,7 +97,7 @@ def profile_tau2(
     llf = log_likelihood(batch, at, restricted)
     wls = weighted_fit(batch, 1.0 / (batch.v + at[:, None]))
     cov = np.diagonal(wls.cov, axis1=-2, axis2=-1)[:-1] * _scale(fit, wls.weighted_ss[:-1])
-    chosen = fit._level(level)
+    chosen = fit.at_level(level)
     half = quantiles(chosen, fit.df_test) * np.sqrt(cov)
     return Tau2Profile(
         tau2=values,
@@ -114,7 +113,7 @@ def profile_tau2(
     )
 
 
-def _scale(fit: RandomEffectsResults, weighted_ss: Array) -> Array:
+def _scale(fit: UnivariateFit, weighted_ss: Array) -> Array:
     """Return the factor of the Knapp-Hartung test at each tau2, shape (g, 1)."""
     if not fit.test.startswith("knapp-hartung") or fit.df_residual == 0:
         return np.ones((weighted_ss.size, 1))
@@ -122,8 +121,8 @@ def _scale(fit: RandomEffectsResults, weighted_ss: Array) -> Array:
     return (np.maximum(scale, 1.0) if fit.test == "knapp-hartung-adhoc" else scale)[:, None]
 
 
-def _default_grid(fit: RandomEffectsResults, top: float) -> Array:
+def _default_grid(fit: UnivariateFit, top: float) -> Array:
     """Return values of tau2 from 0 to well beyond the estimate."""
     end = max(4 * top, fit.typical_variance)
-    start = 0.0 if (fit.effects.v > 0).all() else end / GRID_POINTS
+    start = 0.0 if not fit.has_zero_variance else end / GRID_POINTS
     return np.unique(np.append(np.linspace(start, end, GRID_POINTS), top))

@@ -17,7 +17,7 @@ from metaexo.effects.derivation import REPORTED
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.models.univariate.fit import RandomEffectsResults
+from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.arguments import COLUMN_KINDS, Column
 from metaexo.plots.canvas.scale import from_axis, on_axis

@@ -83,7 +83,11 @@ def missing(case: Case, data: dict[str, Any]) -> dict[str, Any]:
 def residuals_of_complete_rows(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     """Return residuals and hat values of the regression on x, a value for each row that is complete."""
     fit = fit_of_complete_rows(data, "x")
-    return {"residual": fit.residuals("raw"), "hat": fit.hat_values, "fitted": fit.fitted_values}
+    return {
+        "residual": fit.residuals()["residual"].to_numpy(),
+        "hat": fit.hat_values,
+        "fitted": fit.fitted_values,
+    }
 
 
 def fit_of_complete_rows(data: dict[str, Any], formula: str | None) -> RandomEffectsResults:

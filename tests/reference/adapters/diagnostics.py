@@ -18,18 +18,18 @@ Answer = Callable[[RandomEffectsResults], dict[str, Any]]
 
 def residuals(fit: RandomEffectsResults) -> dict[str, Any]:
     """Every kind of residual."""
-    inner, outer = fit.residual_frame("standardised"), fit.residual_frame("studentised")
+    inner, outer = fit.residuals(), fit.residuals("studentized")
     return {
         "fitted": fit.fitted_values,
-        "raw": fit.residuals("raw"),
+        "raw": inner["residual"].to_numpy(),
         "standardized_residual": inner["residual"].to_numpy(),
         "standardized_se": inner["se"].to_numpy(),
         "standardized_z": inner["z"].to_numpy(),
         "deleted_residual": outer["residual"].to_numpy(),
         "deleted_se": outer["se"].to_numpy(),
         "deleted_z": outer["z"].to_numpy(),
-        "pearson": fit.residuals("pearson"),
-        "cholesky": fit.residuals("cholesky"),
+        "pearson": fit.residuals("pearson")["z"].to_numpy(),
+        "cholesky": fit.residuals("cholesky")["z"].to_numpy(),
     }
 
 
@@ -45,7 +45,7 @@ def leverage(fit: RandomEffectsResults) -> dict[str, Any]:
 def blup(fit: RandomEffectsResults) -> dict[str, Any]:
     """Predictions of true effects and of random effects."""
     out: dict[str, Any] = {}
-    for name, table in (("blup", fit.blup()), ("random_effect", fit.blup(random_effects=True))):
+    for name, table in (("blup", fit.blup()), ("random_effect", fit.random_effects())):
         out[name] = table["estimate"].to_numpy()
         for end, column in (("se", "se"), ("lower", "low"), ("upper", "high")):
             out[f"{name}_{end}"] = table[column].to_numpy()

@@ -168,7 +168,7 @@ def prediction(case: Case, data: dict[str, Any]) -> dict[str, Any]:
         level,
         kind=kind,
         sampling_variance=call.get("new_study_sampling_variance", 0.0),
-        transform=call.get("transformation"),
+        scale=call.get("transformation", "analysis"),
         adjust="bonferroni" if "adjust" in call else None,
     )
     names = {

@@ -324,8 +324,9 @@ def robust_one_level(case: Case) -> dict[str, Any]:
     satterthwaite = "tests" in call
     kind = "CR1p" if call["variance_type"] == "CR1" else call["variance_type"]
     found = fit.robust(call["cluster"], kind, "satterthwaite" if satterthwaite else "clusters")
-    df = {"satterthwaite_df": found.df} if satterthwaite else {"test_df": found.df[0]}
-    return numbers(found) | df
+    df = found.df_inference.to_numpy()
+    tested = {"satterthwaite_df": df} if satterthwaite else {"test_df": df[0]}
+    return numbers(found) | tested
 
 
 def contrast(case: Case) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def definitions(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     fit = mx.RandomEffects(es, call.get("moderator_formula")).fit(method=call["tau2_method"], test="z")
     if call["statistic"] == "R2":
         return {"R2_percent": 100 * fit.r2_by(R2_DEFINITIONS[call["definition"]]), "tau2": fit.tau2}
-    found = fit.spread_by(I2_DEFINITIONS[call["definition"]])
+    found = fit.i2_by(I2_DEFINITIONS[call["definition"]])
     return {
         "I2_percent": 100 * found.i2,
         "H2": found.h2,

@@ -1,0 +1,264 @@
+"""The five-part summary of a fit: what was fitted, pooled, heterogeneity, data, fit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes, counts_in_words
+from metaexo.effects.conversions.scales import back_pooled
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.formatting import interval, number, p_value, percent, printed, text_table
+from metaexo.models.linear.contrasts import term_test
+from metaexo.models.linear.fit import Coefficients, LinearFit
+from metaexo.models.linear.fit_statistics import Pooled
+from metaexo.models.linear.heterogeneity import heterogeneity_table
+from metaexo.models.linear.hypothesis import TestResult
+from metaexo.models.linear.prediction import pooled, probability_above
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DIGITS = 4
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Summary:
+    """Lines of a summary by part; it shows itself as text.
+
+    Attributes
+    ----------
+    parts : dict of str to list of str
+        Title to lines, always in the order: what was fitted, pooled, heterogeneity, data, fit.
+    """
+
+    parts: dict[str, list[str]]
+
+    @printed
+    def __str__(self) -> str:
+        blocks = [
+            f"{title}\n" + "\n".join("  " + line for text in lines for line in text.split("\n"))
+            for title, lines in self.parts.items()
+        ]
+        return "\n".join(blocks)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyLines:
+    """What a family of models adds to the summary of a fit.
+
+    Attributes
+    ----------
+    model : str
+        Its name with a capital: "Random-effects model".
+    tests : str
+        The kind of tests and intervals: "Knapp-Hartung".
+    fitted, pooled, heterogeneity, data, certificate : tuple of str
+        Further lines of each part: choices of the model; after the pooled effect; after the components; how
+        the rows count; how the maximum was found. Lines in `fitted` and `heterogeneity` stand below the
+        tables of the fit as well.
+    """
+
+    model: str
+    tests: str
+    fitted: tuple[str, ...] = ()
+    pooled: tuple[str, ...] = ()
+    heterogeneity: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+    certificate: tuple[str, ...] = ()
+
+
+def summarise(fit: LinearFit, family: FamilyLines, q: TestResult) -> Summary:
+    """Return the five parts for a fit."""
+    return Summary(
+        {
+            "What was fitted": fitted_lines(fit, family),
+            "Pooled": [
+                *_pooled_lines(fit),
+                *family.pooled,
+                *(f"caution: {text}" for text in fit.cautions()),
+            ],
+            "Heterogeneity": [*heterogeneity_lines(fit, q), *family.heterogeneity],
+            "Data": [*data_lines(fit), *family.data],
+            "Fit": [*family.certificate, f"data digest {fit.digest}"],
+        }
+    )
+
+
+def fitted_lines(fit: LinearFit, family: FamilyLines) -> list[str]:
+    """Return what was fitted: model, effects, measure, choices, tests, moderators."""
+    lines = [
+        f"{family.model} of {counts_in_words(fit.effects)}, {fit.scale} ({fit.measure.code})",
+        *family.fitted,
+        f"intervals: {fit.robust_covariance or family.tests}, level {percent(fit.level)}",
+    ]
+    if fit.design.x is not None:
+        lines.append("moderators: " + ", ".join(fit.design.names))
+    return [*lines, *fit.design.notes]
+
+
+# -- coefficients -------------------------------------------------------------------------------------------
+
+
+def coefficient_rows(
+    fit: Coefficients, effects: EffectSizes | BoundedEffectSizes | None = None
+) -> tuple[list[list[str]], list[str]]:
+    """Return the rows and the header of the table of coefficients.
+
+    With the effects, the coefficients are shown on the scale of their measure as well. Ratios are shown for
+    every coefficient: that of a moderator is a ratio of ratios. Other scales, such as the proportion of a
+    logit, only for a pooled effect.
+    """
+    low, high = fit.bounds()
+    rows = [
+        [name, number(b, DIGITS), number(se, DIGITS), interval(lo, hi, DIGITS), p_value(p)]
+        for name, b, se, lo, hi, p in zip(
+            fit.design.names, fit.beta, fit.se, low, high, fit.wald_pvalues, strict=True
+        )
+    ]
+    se = "SE" if fit.robust_covariance is None else "robust SE"
+    header = ["term", "estimate", se, f"{percent(fit.level)} interval", "p"]
+    if (df := fit.df_by_coefficient) is not None and np.ptp(df) > 0:
+        rows = [[*row[:4], number(one, 1), row[4]] for row, one in zip(rows, df, strict=True)]
+        header.insert(4, "df")
+    if effects is not None and (
+        effects.measure.display_log or (effects.measure.rescaled and fit.design.x is None)
+    ):
+        ends = [back_pooled(effects, values) for values in (fit.beta, low, high)]
+        for row, b, lo, hi in zip(rows, *ends, strict=True):
+            row += [f"{number(float(b), 3)} ({interval(float(lo), float(hi), 3)})"]
+        header.append(effects.measure.display.lower())
+    return rows, header
+
+
+def coefficient_table(fit: Coefficients, effects: EffectSizes | BoundedEffectSizes | None = None) -> str:
+    """Return the coefficients as a plain table."""
+    return text_table(*coefficient_rows(fit, effects))
+
+
+def term_lines(fit: Coefficients) -> list[str]:
+    """Return a line for each term of several coefficients: its test."""
+    several = [term for term in fit.design.terms if len(term.columns) > 1]
+    if not several or len(fit.design.terms) < 2:
+        return []
+    return [f"{term.name}: {term_test(fit, term)}" for term in several]
+
+
+def _pooled_lines(fit: LinearFit) -> list[str]:
+    if fit.design.x is not None:
+        return [coefficient_table(fit, fit.effects), f"moderators: {fit.omnibus}", *term_lines(fit)]
+    found = pooled(fit)
+    level = percent(found.level)
+    lines = [
+        f"estimate {number(found.estimate, 4)} (SE {number(found.se, 4)}), "
+        f"{level} interval {interval(found.low, found.high, 4)}"
+    ]
+    if found.prediction_low is not None:
+        above, null = "", fit.measure.null
+        if np.isfinite(null):
+            chance = percent(float(probability_above(fit, null, None, "default")[0]))
+            above = f", above {null:g} with probability {chance}"
+        ends = interval(found.prediction_low, found.prediction_high, 4)
+        lines.append(f"true effect of a new study: {level} prediction interval {ends}{above}")
+    lines.append(str(fit.omnibus))
+    if fit.measure.rescaled:
+        lines.append(_on_shown_scale(fit, found))
+    return lines
+
+
+def _on_shown_scale(fit: LinearFit, found: Pooled) -> str:
+    shown = pooled_as_shown(fit, found)
+    line = (
+        f"{fit.measure.display.lower()} {number(shown['estimate'], 3)} "
+        f"({interval(shown['low'], shown['high'], 3)})"
+    )
+    if found.prediction_low is None:
+        return line
+    return f"{line}, prediction interval {interval(shown['prediction_low'], shown['prediction_high'], 3)}"
+
+
+def pooled_as_shown(fit: LinearFit, found: Pooled) -> dict[str, Any]:
+    """Return the pooled effect and its intervals on the scale on which the measure is shown."""
+    out: dict[str, Any] = {"scale": fit.measure.display}
+    for name in ("estimate", "low", "high", "prediction_low", "prediction_high"):
+        value = getattr(found, name)
+        out[name] = None if value is None else float(back_pooled(fit.effects, value))
+    return out
+
+
+# -- heterogeneity and data ---------------------------------------------------------------------------------
+
+
+def heterogeneity_lines(fit: LinearFit, q: TestResult) -> list[str]:
+    """Return tau, tau2 and I2 of each component with their intervals, and the Q test."""
+    if fit.k <= fit.design.p:
+        return ["tau2 and I2 cannot be estimated: as many coefficients as effects"]
+    table = heterogeneity_table(fit)
+    if not fit.is_random:
+        lines = [f"I2 {percent(fit.i2)}"]
+    elif len(table) == 1:
+        lines = _one_component(fit, table.iloc[0], table.attrs["method"])
+    else:
+        lines = [text_table(*component_rows(table))] if len(table) else []
+        lines.append(f"in total: tau2 {number(fit.tau2, 4)}, I2 {percent(fit.i2)}")
+    lines += [table.attrs["note"]] if table.attrs["note"] else []
+    return [*lines, f"Q: {q if np.isfinite(q.statistic) else q.null}"]
+
+
+def _one_component(fit: LinearFit, row: pd.Series, method: str) -> list[str]:
+    """Return tau, tau2 and I2 with their intervals; those of tau and I2 follow from that of tau2."""
+    low, high = row["low"], row["high"]
+    if np.isnan(low):
+        given = "" if fit.tau2_is_estimated else ", given"
+        lines = [f"tau {number(fit.tau, 4)}, tau2 {number(fit.tau2, 4)}{given}"]
+        return lines if np.isnan(fit.i2) else [*lines, f"I2 {percent(fit.i2)}"]
+    ends = np.array([low, high])
+    tau, h2 = np.sqrt(ends), ends / fit.typical_variance + 1
+    i2 = 1 - 1 / h2
+    return [
+        f"tau {number(fit.tau, 4)} ({interval(tau[0], tau[1], 4)}), "
+        f"tau2 {number(fit.tau2, 4)} ({interval(low, high, 4)}, {method})",
+        f"I2 {percent(fit.i2)} ({percent(i2[0])} to {percent(i2[1])})",
+    ]
+
+
+def component_rows(table: pd.DataFrame) -> tuple[list[list[str]], list[str]]:
+    """Return the rows and the header of a table of heterogeneity."""
+    bounded = bool(table["low"].notna().any())
+    rows = [
+        [
+            str(name),
+            number(row["tau2"], DIGITS),
+            *([interval(row["low"], row["high"], DIGITS)] if bounded else []),
+            number(row["tau"], DIGITS),
+            percent(row["i2"]),
+        ]
+        for name, row in table.iterrows()
+    ]
+    header = ["heterogeneity", "tau2", "tau", "I2"]
+    if bounded:
+        header.insert(2, f"{percent(table.attrs['level'])} interval")
+    return rows, header
+
+
+def data_lines(fit: LinearFit) -> list[str]:
+    """Return how many rows were used and left out, with the reasons, and what their effects rest on."""
+    ledger, derived = fit.ledger, fit.effects.derived
+    lines = [str(ledger)]
+    lines += [f"{row.rows} x {row.reason} ({row.step})" for row in ledger.counts().iloc[1:].itertuples()]
+    kinds = Counter(mark.how for mark in derived)
+    if kinds:
+        lines.append(
+            ", ".join(f"{kinds[how]} {how}" for how in ("reported", "converted", "assumed") if kinds[how])
+        )
+        lines += sorted({f"assumed: {mark.note}" for mark in derived if mark.how == "assumed"})
+    return lines
