@@ -518,7 +518,7 @@ class FitResults(Forecasts, LinearResults):
     def table_notes(self) -> list[str]:
         """Return the lines below the tables: what was fitted, tests, heterogeneity, rows used."""
         family = self.family_lines()
-        tests = [] if self.design.x is None else [f"moderators: {self.omnibus}", *term_lines(self)]
+        tests = [f"{'' if self.design.x is None else 'moderators: '}{self.omnibus}", *term_lines(self)]
         found = heterogeneity_lines(self, self.q) if len(self.tau2_by_component) < 2 else [f"Q: {self.q}"]
         lines = [*fitted_lines(self, family), *tests, *found, *family.heterogeneity, *data_lines(self)]
         return [line for line in lines if "\n" not in line]

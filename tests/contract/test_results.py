@@ -1,0 +1,225 @@
+"""Every kind of result answers the same questions, and is complete in every form in which it is shown.
+
+The kinds are found, not listed: a new one without an example here fails.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from functools import cache
+from html import unescape
+from inspect import isabstract
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import metaexo as mx
+from metaexo.models.linear.results import FitResults
+
+STUDY = ["a", "a", "b", "b", "c", "d", "e", "f"]
+DATA = pd.DataFrame({"study": STUDY, "dose": [1.0, 2, 4, 3, 6, 5, 2, 3], "source": ["milk", "plant"] * 4})
+
+
+def effects() -> mx.EffectSizes:
+    y, v = [0.2, 0.6, 0.1, 0.9, 0.4, 0.7, -0.1, 0.5], [0.02, 0.05, 0.03, 0.04, 0.02, 0.03, 0.04, 0.03]
+    every = mx.EffectSizes(
+        [*y, 9.9], [*v, 1.0], measure="RR", data=pd.concat([DATA, DATA.tail(1)], ignore_index=True)
+    )
+    return every.select(np.arange(9) < 8, "not a controlled study")
+
+
+def one_level(moderators: str | None = None) -> mx.RandomEffects:
+    return mx.RandomEffects(effects(), moderators, dependence="accept")
+
+
+# Class to fits of it: without moderators and with them, robust ones, and other choices that show otherwise.
+EXAMPLES: dict[str, dict[str, Callable[[], FitResults]]] = {
+    "RandomEffectsResults": {
+        "mean": lambda: one_level().fit(),
+        "moderators": lambda: one_level("dose + source").fit(),
+        "robust mean": lambda: one_level().fit().robust("study"),
+        "robust moderators": lambda: one_level("dose").fit().robust("study"),
+        "equal effects": lambda: one_level().fit(method="EE"),
+        "given tau2": lambda: one_level().fit(tau2=0.05),
+    },
+}
+
+
+def kinds(base: type = FitResults) -> Iterator[type]:
+    """Yield all concrete classes of results."""
+    for kind in base.__subclasses__():
+        if not isabstract(kind):
+            yield kind
+        yield from kinds(kind)
+
+
+CASES = [(kind, name) for kind, fits in EXAMPLES.items() for name in fits]
+
+
+@cache
+def example(kind: str, name: str) -> FitResults:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mx.errors.FewStudiesWarning)
+        return EXAMPLES[kind][name]()
+
+
+def test_every_kind_of_result_has_an_example() -> None:
+    found = {kind.__name__ for kind in kinds()}
+    assert found == set(EXAMPLES)
+    assert all(type(example(kind, name)).__name__ == kind for kind, name in CASES)
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
+def test_every_form_is_complete(kind: str, name: str) -> None:
+    """Coefficients, components, k, m, method, measure, scale, df and ledger stand wherever a fit is shown."""
+    fit = example(kind, name)
+    lines = fit.family_lines()
+    wanted = [
+        *fit.design.names,
+        *(fit.tau2_by_component if fit.is_random else ()),
+        f"{fit.k} effects",
+        f"{fit.m} studies",
+        *lines.fitted,
+        f"({fit.measure.code})",
+        fit.scale,
+        str(fit.robust_covariance or lines.tests),
+        str(fit.omnibus).split(",")[0],
+        str(fit.ledger),
+        "not a controlled study",
+        fit.measure.display.lower(),
+        *(("tau2",) if fit.is_random else ("I2",)),
+    ]
+    forms = {
+        "markdown": fit.to_markdown().replace("\\", ""),
+        "latex": fit.to_latex().replace("\\", ""),
+        "html": unescape(fit.to_html()),
+        "notebook": unescape(fit._repr_html_()),
+        "text": fit.to_text(),
+        "summary": str(fit.summary()),
+    }
+    for form, shown in forms.items():
+        missing = [words for words in wanted if words not in shown]
+        if form == "summary":  # it speaks of the estimate, and of tau2 where there is only one
+            alone = fit.design.names if fit.design.x is None else ()
+            only = fit.tau2_by_component if len(fit.tau2_by_component) == 1 else ()
+            missing = [words for words in missing if words not in (*alone, *only)]
+        assert missing == [], form
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
+def test_the_plain_values_are_complete_and_survive_json(kind: str, name: str) -> None:
+    fit = example(kind, name)
+    found = fit.to_dict()
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert [row["term"] for row in found["coefficients"]] == list(fit.design.names)
+    assert np.array(found["covariance"]) == pytest.approx(fit.cov)
+    df = fit.df_inference.to_numpy()
+    assert found["df"] == (None if np.isnan(df).all() else pytest.approx(df))
+    assert (found["k"], found["m"], found["test"], found["level"]) == (fit.k, fit.m, fit.test, fit.level)
+    assert (found["measure"], found["scale"], found["digest"]) == (fit.measure.code, fit.scale, fit.digest)
+    assert found["method"]
+    assert found["tau2"] == pytest.approx(fit.tau2)
+    assert [row["component"] for row in found["components"]] == list(fit.tau2_by_component)
+    assert sum(row["tau2"] for row in found["components"]) == pytest.approx(fit.tau2)
+    assert found["ledger"]["used"] == len(fit.ledger.used)
+    assert [row["reason"] for row in found["ledger"]["left_out"]] == ["not a controlled study"]
+    assert (found["robust"] is None) == (fit.robust_covariance is None)
+    assert set(found["versions"]) >= {"metaexo", "numpy", "scipy"}
+    if fit.design.x is None:
+        assert found["pooled"]["estimate"] == pytest.approx(fit.pooled().estimate)
+        assert found["pooled_as_shown"]["estimate"] == pytest.approx(np.exp(fit.pooled().estimate))
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
+def test_tables_have_the_same_columns(kind: str, name: str) -> None:
+    fit = example(kind, name)
+    frame = fit.to_frame()
+    columns = ["term", "estimate", "se", "statistic", "df", "pvalue", "low", "high"]
+    assert list(frame) == [*columns, "ratio", "ratio_low", "ratio_high"]
+    np.testing.assert_allclose(frame["ratio_high"], np.exp(frame["high"]))
+    for word in ("k", "m", "method", "test", "measure", "scale", "level", "tau2", "i2", "ledger", "digest"):
+        assert word in frame.attrs
+    assert frame.attrs["ledger"] == str(fit.ledger)
+    assert frame.attrs["tau2"] == pytest.approx(fit.tau2)
+
+    components = fit.heterogeneity(level=0.9)
+    assert list(components) == ["tau2", "tau", "low", "high", "i2", "share"]
+    assert list(components.index) == list(fit.tau2_by_component)
+    assert components.attrs["level"] == 0.9
+    np.testing.assert_allclose(components["tau"] ** 2, components["tau2"])
+    np.testing.assert_allclose(components["i2"].sum(), fit.i2)
+    known = components.dropna(subset=["low"])
+    assert ((known["low"] <= known["tau2"]) & (known["tau2"] <= known["high"])).all()
+
+    assert list(fit.residuals())[:4] == ["fitted", "residual", "se", "z"]
+    assert len(fit.residuals()) == fit.k
+    assert list(fit.random_effects()) == ["component", "level", "estimate", "se", "low", "high"]
+    assert set(fit.random_effects()["component"]) <= set(fit.tau2_by_component)
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
+def test_numbers_by_coefficient_are_those_of_the_table(kind: str, name: str) -> None:
+    fit = example(kind, name)
+    frame = fit.to_frame().set_index("term")
+    for column, series in (
+        ("estimate", fit.params),
+        ("se", fit.bse),
+        ("statistic", fit.tvalues),
+        ("pvalue", fit.pvalues),
+        ("df", fit.df_inference),
+    ):
+        assert isinstance(series, pd.Series)
+        pd.testing.assert_series_equal(series, frame[column], check_names=False)
+    np.testing.assert_allclose(fit.conf_int().to_numpy(), frame[["low", "high"]].to_numpy())
+    np.testing.assert_allclose(np.sqrt(np.diagonal(fit.cov_params())), frame["se"])
+    rows = fit.contrast(list(fit.design.names))
+    np.testing.assert_allclose(rows.high, frame["high"])
+    for number in (fit.tau2, fit.tau, fit.i2, fit.h2, fit.llf, fit.aic, fit.bic, fit.aicc):
+        assert isinstance(number, float)
+    for test in (fit.q, fit.omnibus):
+        assert test.null and 0 <= test.pvalue <= 1
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
+def test_predictions_are_tables_on_either_scale(kind: str, name: str) -> None:
+    fit = example(kind, name)
+    columns = ["estimate", "se", "low", "high", "prediction_se", "prediction_low", "prediction_high"]
+    plain, shown = fit.predict(), fit.predict(scale="measure")
+    assert list(plain)[:7] == list(shown)[:7] == columns
+    for column in ("estimate", "low", "prediction_high"):
+        np.testing.assert_allclose(shown[column], np.exp(plain[column]))
+    assert (fit.predict(level=0.5)["high"] <= plain["high"]).all()
+    if fit.design.x is None:
+        pooled = fit.pooled()
+        assert [pooled.estimate, pooled.low, pooled.high] == pytest.approx(
+            plain[["estimate", "low", "high"]].iloc[0].tolist()
+        )
+        assert fit.estimate == pooled.estimate
+    else:
+        with pytest.raises(mx.errors.InputError, match="predict"):
+            fit.pooled()
+        assert list(fit.test_terms().tests) == [term.name for term in fit.design.terms]
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
+def test_a_robust_fit_is_a_fit_of_the_same_kind(kind: str, name: str) -> None:
+    fit = example(kind, name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", mx.errors.FewStudiesWarning)
+            robust = fit.robust("study", "CR1")
+    except mx.errors.InputError as error:  # a family without: it says what has one
+        assert "no cluster-robust covariance matrix" in str(error)
+        return
+    assert type(robust) is type(fit)
+    assert robust.robust_covariance.clusters == tuple("abcdef")
+    np.testing.assert_array_equal(robust.beta, fit.beta)
+    assert robust.tau2 == fit.tau2
+    np.testing.assert_allclose(robust.cov, robust.robust_covariance.cov)
+    assert "CR1" in repr(robust)
+    half = (robust.predict()["high"] - robust.predict()["estimate"]).iloc[0]
+    x = fit.design.matrix(fit.k)[:1]
+    assert half == pytest.approx(robust.contrast(x).high[0] - robust.contrast(x).estimate[0])
