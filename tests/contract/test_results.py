@@ -180,7 +180,8 @@ def test_numbers_by_coefficient_are_those_of_the_table(kind: str, name: str) -> 
     for number in (fit.tau2, fit.tau, fit.i2, fit.h2, fit.llf, fit.aic, fit.bic, fit.aicc):
         assert isinstance(number, float)
     for test in (fit.q, fit.omnibus):
-        assert test.null and 0 <= test.pvalue <= 1
+        assert test.null
+        assert 0 <= test.pvalue <= 1
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
@@ -207,13 +208,13 @@ def test_predictions_are_tables_on_either_scale(kind: str, name: str) -> None:
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_a_robust_fit_is_a_fit_of_the_same_kind(kind: str, name: str) -> None:
     fit = example(kind, name)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", mx.errors.FewStudiesWarning)
-            robust = fit.robust("study", "CR1")
-    except mx.errors.InputError as error:  # a family without: it says what has one
-        assert "no cluster-robust covariance matrix" in str(error)
+    if "robust_covariance" not in fit.__dataclass_fields__:
+        with pytest.raises(mx.errors.InputError, match="no cluster-robust covariance matrix"):
+            fit.robust("study")
         return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mx.errors.FewStudiesWarning)
+        robust = fit.robust("study", "CR1")
     assert type(robust) is type(fit)
     assert robust.robust_covariance.clusters == tuple("abcdef")
     np.testing.assert_array_equal(robust.beta, fit.beta)
