@@ -146,7 +146,7 @@ def statement(studies: pd.DataFrame, treated: pd.DataFrame, found: pd.DataFrame)
         f"{(studies['use'] == 'apart').sum()} are set apart in later analyses and are counted here.",
         f"Most studied: {', '.join(f'{s} in {i.lower()} ({n})' for (i, s), n in pairs.head(4).items())}. "
         f"Of {possible} pairs of a source and an indication {possible - len(pairs)} have no study.",
-        "Studies from which each thing can be had, with exact 95 % intervals (in the table by access too):",
+        "Studies from which each thing can be had, with exact 95% intervals (in the table by access too):",
         markdown_table(rows, ["can be had", *DOMAINS[:3]]),
         "Nothing is pooled, so there is no estimate, no τ and no I². The shares are floors: what was not "
         "seen in an abstract may stand in the paper. There was no systematic search, so neither shares nor "

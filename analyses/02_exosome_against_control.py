@@ -180,7 +180,7 @@ def summarise(analysis, ledger, chosen, points, changes):
         "threshold such as p < 0.05, which bounds an effect and is none; `02_ledger.csv` has every reason. "
         "One effect a study and outcome family enters a model: "
         f"{plural(es.k, 'effect')} of {plural(es.m, 'study', 'studies')}. g is above 0 for benefit; brackets "
-        "hold 95 % intervals."
+        "hold 95% intervals."
     )
     for domain, who in DOMAINS.items():
         analysis.write_summary(f"**{who}**\n\n{results_in_words(chosen, domain, 'g')}")

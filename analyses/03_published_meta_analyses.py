@@ -38,7 +38,7 @@ POINTS = (
     "far each estimate is from no effect."
 )
 CELLS = (
-    "A point is a cell of one review: one study, or several pooled. 95 % of the points would lie in the "
+    "A point is a cell of one review: one study, or several pooled. 95% of the points would lie in the "
     "region if all sources had one effect. A standardised difference and its standard error share the SD: "
     "some asymmetry is built in."
 )

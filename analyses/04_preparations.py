@@ -120,7 +120,7 @@ def draw_explained(analysis: Analysis, explained: pd.DataFrame) -> None:
         row_order=list(FACTORS.values()),
         by_order=["of the factor", "of permuted labels"],
         axis_label="Share of the variance of log size (%)",
-        notes=["Bars: 95 % percentile intervals of a bootstrap of whole laboratories."],
+        notes=["Bars: 95% percentile intervals of a bootstrap of whole laboratories."],
     )
     analysis.write_figure(
         "explained", ax, title="Share of the variance of vesicle size explained by each factor"
@@ -142,7 +142,7 @@ def draw_ratios(analysis: Analysis, ratios: pd.DataFrame) -> None:
         row_title="Study: source / methods",
         head_order=list(table["study"].unique()),
         axis_label="Ratio of mean diameters",
-        notes=["Bars: 95 % intervals where SDs of replicates are known, the arms taken as independent."],
+        notes=["Bars: 95% intervals where SDs of replicates are known, the arms taken as independent."],
     )
     analysis.write_figure("method_ratios", ax, title="Ratios of vesicle size between methods on one source")
 
@@ -159,12 +159,12 @@ def statement(
         f"{spread.k} mean sizes of {spread.m} laboratories take part (a row of a review table counts as one "
         f"laboratory, repositories of one owner too); {len(ledger.left_out)} of {ledger.total} preparations "
         "are left out (no size, no mean, set apart). Each laboratory counting once, the "
-        f"geometric mean is {number(mean, 0)} nm (95 % interval {interval(low, high, 0)}). On the log scale "
+        f"geometric mean is {number(mean, 0)} nm (95% interval {interval(low, high, 0)}). On the log scale "
         f"the SD between laboratories is {number(spread.between_sd)} and within them "
         f"{number(spread.within_sd)}: {percent(spread.share_between)} of the variance lies between "
         "laboratories. Without sampling variances these stand in the places of τ and I².",
         shares_table(explained),
-        "Factors that explain more than labels permuted between laboratories do in 95 % of permutations: "
+        "Factors that explain more than labels permuted between laboratories do in 95% of permutations: "
         f"{', '.join(clear) or 'none'}. Factors are confounded with laboratories and with each other; a "
         "factor that the others tell completely has no share of its own, and a level of one laboratory takes "
         "no part.",

@@ -32,7 +32,7 @@ ROUTES = {
     "other": "other",
 }
 HARM = ["line", "study_id", "label", "indication", "route", "people_described", "ae_definition", "caution"]
-NOTE = "Exact 95 % intervals of single studies; nothing is pooled. People chosen for harm are not shown."
+NOTE = "Exact 95% intervals of single studies; nothing is pooled. People chosen for harm are not shown."
 SHEET_NAMES = "A name in small letters is that of the sheet: the authors were not seen."
 
 
@@ -105,7 +105,7 @@ def draw(analysis: Analysis, name: str, treated: pd.DataFrame, axis: str) -> Non
         hollow="doubtful",
         log=False,
         limits=(0, 100),
-        cells={"count": "People", "interval": "95 % interval (%)"},
+        cells={"count": "People", "interval": "95% interval (%)"},
         row_title="What was counted / study",
         row_order=list(dict.fromkeys(table["label"])),
         head_order=list(dict.fromkeys(treated["counted"].sort_values(key=lambda c: c != ANY, kind="stable"))),
@@ -120,7 +120,7 @@ def statement(
 ) -> list[str]:
     """Return what was found, in words."""
     main = overview[(overview["by"] == "counted") & overview["level"].isin([ANY, SERIOUS])]
-    header = ["people counted with", "reports", "studies", "without event", "upper bounds (95 %)"]
+    header = ["people counted with", "reports", "studies", "without event", "upper bounds (95%)"]
     cells = [
         (
             *(row.level, row.reports, str(row.studies), str(row.studies_without_event)),

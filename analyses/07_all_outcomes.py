@@ -197,7 +197,7 @@ def draw_sweep(table, fit, measure):
         tau=np.sqrt(table.filter(like="variance_").sum(axis=1)),
     )
     tau = mx.plots.Column("tau", "Total\nτ", "number", 2)
-    note = f"{plural(fit.k, 'effect')} of {plural(fit.m, 'study', 'studies')}; 95 % intervals of the model."
+    note = f"{plural(fit.k, 'effect')} of {plural(fit.m, 'study', 'studies')}; 95% intervals of the model."
     return mx.plots.heterogeneity(
         shown,
         measure=fit.effects.measure,
@@ -211,7 +211,7 @@ def draw_sweep(table, fit, measure):
 def summarise(analysis, chosen, terms, fits, pooled, sweeps):
     analysis.write_summary(
         "Exact effects against a control, all outcomes and time points of a study in one model; above 0 is "
-        f"benefit, brackets hold 95 % intervals. Errors of effects on the same people or animals: ρ = {RHO} "
+        f"benefit, brackets hold 95% intervals. Errors of effects on the same people or animals: ρ = {RHO} "
         "assumed."
     )
     for key, es in chosen.items():

@@ -144,7 +144,7 @@ def draw_shares(analysis, spread, asked):
         head_order=list(asked),
         row_order=[*TERMS.values(), RESIDUAL],
         axis_label="Share of the variance of log size (%)",
-        notes=["Random effects of one mixed model for each choice of rows; bars: 95 % profile intervals."],
+        notes=["Random effects of one mixed model for each choice of rows; bars: 95% profile intervals."],
     )
     title = "Shares of the variance of vesicle size: source, isolation, technique, laboratory"
     analysis.write_figure("shares", ax, title=title)
@@ -157,7 +157,7 @@ def draw_levels(analysis, levels):
     table = pd.concat([predicted, plain])
     counts = table["preparations"].astype(str) + " / " + table["laboratories"].astype(str)
     alike = [TERMS[name] for name in FACTORS if TERMS[name] not in set(shown["factor"])]
-    notes = ["Bars: 95 % prediction intervals of the random effects (BLUPs), the variances taken as known."]
+    notes = ["Bars: 95% prediction intervals of the random effects (BLUPs), the variances taken as known."]
     notes += [f"Variance estimated as zero, so that all levels are alike: {name}." for name in alike]
     ax = mx.plots.interval_strip(
         table.assign(counts=counts),

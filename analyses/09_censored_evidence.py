@@ -270,7 +270,7 @@ def summarise(analysis, asked, fits, changes):
     analysis.write_summary(
         f"{every.m} controlled studies of wounds, skin and hair say something of an effect; the most that "
         f"each says: {counts}. One effect a study enters each question. g is above 0 for benefit; brackets "
-        "hold 95 % intervals."
+        "hold 95% intervals."
     )
     analysis.write_summary("\n".join(line(QUESTIONS[name], asked[name], *fits[name]) for name in asked))
     firm = without(asked["wounds"], OUT_OF_PROPORTION)

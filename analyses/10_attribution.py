@@ -141,7 +141,7 @@ def summarise(analysis, found):
     told = [name for name, r in found.items() if any(share is not None for share in r.shares.values())]
     analysis.write_summary(
         f"Shares could be estimated in {len(told)} of {len(found)} sets ({'; '.join(told) or 'none'}), and "
-        f"they are rough: 95 % intervals stand in `10_shares.csv`. {NO_VARIANCES}"
+        f"they are rough: 95% intervals stand in `10_shares.csv`. {NO_VARIANCES}"
     )
     analysis.write_summary(
         'What this does not show. "Neither" means that no more was found than permuted labels would '

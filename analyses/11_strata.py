@@ -145,7 +145,7 @@ def draw(es, factor):
         head_order=list(DOMAINS.values()),
         axis_label="Hedges' g, above 0 for benefit",
         wording={"doubtful": "doubtful by the sheet"},
-        notes=["Bars: 95 % intervals. A name in small letters is that of the sheet."],
+        notes=["Bars: 95% intervals. A name in small letters is that of the sheet."],
     )
 
 

@@ -129,7 +129,7 @@ def draw_sizes(es):
         row_title="What was repeated / method",
         wording={"apart": APART, **{name: f"Over {words}" for name, words in REPEATED.items()}},
         axis_label="Coefficient of variation of size",
-        notes=["Bars: 95 % intervals. Colours are laboratories. Heads are never compared with each other."],
+        notes=["Bars: 95% intervals. Colours are laboratories. Heads are never compared with each other."],
     )
 
 
@@ -147,7 +147,7 @@ def draw_ratios(table):
         cells={"n": "Donors"},
         row_title="Outcome / methods",
         axis_label="Ratio of coefficients of variation",
-        notes=["Bars: 95 % intervals. Below 1: the first method is less variable over the same donors."],
+        notes=["Bars: 95% intervals. Below 1: the first method is less variable over the same donors."],
     )
 
 

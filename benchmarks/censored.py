@@ -262,7 +262,7 @@ def draw_figure(found: pd.DataFrame, path: Path) -> None:
                 )  # fmt: skip
             ax.axhline(target, color="0.4", linewidth=0.8)
             if quantity == "bias":
-                ax.set_title(f"{mechanism},\n{100 * share:.0f} % without a number", fontsize=9)
+                ax.set_title(f"{mechanism},\n{100 * share:.0f}% without a number", fontsize=9)
             ax.spines[["top", "right"]].set_visible(False)
             ax.set_xticks(range(len(SIZES)), [str(k) for k in SIZES])
         line_of[0].set_ylabel(words, fontsize=9)

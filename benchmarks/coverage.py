@@ -1,7 +1,7 @@
 """Coverage and width of interval methods for few small studies: python -m benchmarks.coverage.
 
 Standardised mean differences of animal studies (5 to 10 animals an arm), k studies, and a between-study
-variance that makes a given I2. For each estimator of tau2 and each kind of interval: how often the 95 %
+variance that makes a given I2. For each estimator of tau2 and each kind of interval: how often the 95%
 interval of the mean holds the true mean, with its Monte Carlo error, how wide it is, and the same for the
 prediction interval of the true effect of a new study. The package's defaults are those that this supports.
 

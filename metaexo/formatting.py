@@ -77,9 +77,34 @@ def percent(fraction: float | None, digits: int = 0) -> str:
     Examples
     --------
     >>> percent(0.634)
-    '63 %'
+    '63%'
     """
-    return MISSING if fraction is None or math.isnan(fraction) else f"{number(100 * fraction, digits)} %"
+    return MISSING if fraction is None or math.isnan(fraction) else f"{number(100 * fraction, digits)}%"
+
+
+def level_words(level: float) -> str:
+    """Return the level of an interval in per cent, with as many decimals as it has.
+
+    Examples
+    --------
+    >>> level_words(0.95), level_words(0.975)
+    ('95%', '97.5%')
+    """
+    return f"{100 * level:.10g}%"
+
+
+# How intervals and tests are made, by the names of the arguments `test`.
+TEST_NAMES = {
+    "knapp-hartung": "Knapp-Hartung",
+    "knapp-hartung-adhoc": "Knapp-Hartung, scale at least 1",
+    "knapp-hartung-or-z": "the wider of Knapp-Hartung and normal quantiles",
+    "knapp-hartung-iqwig": "Knapp-Hartung, scale at least 1 if narrower than DerSimonian-Laird",
+    "kenward-roger": "Kenward-Roger",
+    "t": "t distribution",
+    "t-containment": "t distribution, degrees of freedom by containment",
+    "z": "normal quantiles",
+}
+NOT_REPORTED = "not reported"
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:
@@ -305,12 +330,12 @@ def latex_table(
 
     Examples
     --------
-    >>> print(latex_table([["R&D", "−1 %"]], ["x", "y"]))
+    >>> print(latex_table([["R&D", "−1%"]], ["x", "y"]))
     \begin{tabular}{lr}
     \toprule
     x & y \\
     \midrule
-    R\&D & $-$1 \% \\
+    R\&D & $-$1\% \\
     \bottomrule
     \end{tabular}
     """
@@ -359,7 +384,7 @@ def latex_text(text: str) -> str:
 
     Examples
     --------
-    >>> print(latex_text("p < 0.01 & 5 %"))
-    p $<$ 0.01 \& 5 \%
+    >>> print(latex_text("p < 0.01 & 5%"))
+    p $<$ 0.01 \& 5\%
     """
     return "".join(LATEX_SIGNS.get(sign, sign) for sign in one_line(text))

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, MixedRepetitionError, TooFewStudiesError, UnknownChoiceError
-from metaexo.formatting import percent
+from metaexo.formatting import NOT_REPORTED, percent
 from metaexo.immutable import Immutable
 from metaexo.inputs import as_word, check_choice, is_blank, warn_of_unclear_levels
 from metaexo.types import Array, Index, Mask
 
-NOT_REPORTED = "not reported"
 # What programs write for a missing value; no level is called so.
 SILENT = ("", NOT_REPORTED, "nan", "<na>", "nat")
 # What people write for a missing value, but may also mean as a level.
@@ -401,7 +400,7 @@ def whole_percent(fraction: float | None) -> str:
     Examples
     --------
     >>> whole_percent(0.0031), whole_percent(-0.127), whole_percent(None)
-    ('0 %', '−13 %', '–')
+    ('0%', '−13%', '–')
     """
     return percent(None if fraction is None else round(fraction, 2))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from metaexo.errors import InputError
-from metaexo.formatting import MISSING, interval, number, p_value, percent, plural
+from metaexo.formatting import MISSING, interval, level_words, number, p_value, plural
 from metaexo.heterogeneity import AttributionResults, Part
 from metaexo.plots.arguments import checked
 from metaexo.plots.canvas.figure import Plan, drawing, surround
@@ -66,7 +66,7 @@ FACTORS = tuple(colour for colour in PALETTE if colour != INTERACTION)
 PARTS = ("Interaction", "Cannot be told apart", "Unexplained")
 ORDERS, COMMONALITY, RANDOM = "All orders (Shapley)", "Own and common", "Variance components"
 CUT_OFF = (
-    "A share that is estimated below 0 or above 100 % is shown as 0 or 100 %, and what is left as "
+    "A share that is estimated below 0 or above 100% is shown as 0 or 100%, and what is left as "
     "unexplained; the table of the shares has them as estimated."
 )
 AT_THE_END = "A share outside its interval is shown at the nearer end of it."
@@ -233,7 +233,7 @@ def attribution_plan(
     if any(map(_is_moved, named.values())):
         below.append(AT_THE_END)
     if shown:
-        below.append(DRAWN.format(level=percent(first.level), draws=first.draws))
+        below.append(DRAWN.format(level=level_words(first.level), draws=first.draws))
     keys = [Key(words, used[words][0], "area", hatch=used[words][1]) for words in order if words in used]
     return _laid_out(rows, keys, title, [*below, *notes], panel_width)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metaexo.errors import InputError
+from metaexo.formatting import NOT_REPORTED
 from metaexo.inputs import read_numbers
 from metaexo.plots.arguments import checked
 from metaexo.plots.canvas.figure import drawing, surround
@@ -27,7 +28,7 @@ from metaexo.plots.canvas.fonts import (
 from metaexo.plots.canvas.furniture import Key
 from metaexo.plots.canvas.page import Dot, Item, Page, Text, make_page, middle, rectangle, snap
 from metaexo.plots.canvas.tables import column_of, levels_of
-from metaexo.plots.canvas.words import NOT_REPORTED, title_of, words
+from metaexo.plots.canvas.words import title_of, words
 from metaexo.plots.grid import (
     HEADING_GAP,
     GridLine,

@@ -14,6 +14,7 @@ from metaexo.effects.conversions.scales import back_by_rows, back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
+from metaexo.formatting import level_words
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.arguments import checked
 from metaexo.plots.canvas.figure import Plan, drawing, surround
@@ -55,7 +56,7 @@ from metaexo.plots.canvas.page import (
 )
 from metaexo.plots.canvas.scale import Axis, Tick, axis_between, linear_ticks, on_axis, robust_limits
 from metaexo.plots.canvas.tables import levels_of
-from metaexo.plots.canvas.words import fixed, level_words, same_line, shown, stratum_words, words
+from metaexo.plots.canvas.words import fixed, same_line, shown, stratum_words, words
 from metaexo.plots.forest.rows import has_one_mean
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def funnel_plan(
     r"""Return what a funnel plot shows, without drawing it.
 
     Use it to see whether small studies report other effects than large ones. The pseudo-confidence region is
-    :math:`\hat\mu \pm z s` at standard error s: where 95 % of the studies of one common effect would lie.
+    :math:`\hat\mu \pm z s` at standard error s: where 95% of the studies of one common effect would lie.
     With contours the regions around no effect show where single studies are significant.
 
     Parameters

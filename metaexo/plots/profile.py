@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metaexo.errors import InputError
+from metaexo.formatting import level_words
 from metaexo.models.multilevel.profile import ComponentProfile
 from metaexo.models.univariate.profile import Tau2Profile
 from metaexo.numeric.tails import normal_quantile
@@ -32,7 +33,7 @@ from metaexo.plots.canvas.fonts import (
 from metaexo.plots.canvas.furniture import Key, axis_height, axis_label
 from metaexo.plots.canvas.page import Dot, Item, Line, Page, Panel, Point, Text, make_page, middle, snap
 from metaexo.plots.canvas.scale import Axis, Tick, linear_ticks
-from metaexo.plots.canvas.words import level_words, shown
+from metaexo.plots.canvas.words import shown
 
 if TYPE_CHECKING:
     import pandas as pd

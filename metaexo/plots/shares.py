@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metaexo.errors import InputError
-from metaexo.formatting import percent
+from metaexo.formatting import NOT_REPORTED, percent
 from metaexo.plots.arguments import checked
 from metaexo.plots.canvas.figure import Plan, drawing, surround
 from metaexo.plots.canvas.fonts import (
@@ -40,7 +40,7 @@ from metaexo.plots.canvas.page import (
     snap,
 )
 from metaexo.plots.canvas.tables import column_of, levels_of
-from metaexo.plots.canvas.words import NOT_REPORTED, settle, title_of, words
+from metaexo.plots.canvas.words import settle, title_of, words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,7 @@ FLOOR = "A share is a floor: what was not seen may still stand in the paper."
 SILENT = ("", "not_reported", "not reported", "unclear", "nan", "<na>", "none")
 STEP, HEAD_GAP, ITEM_GAP, BAR = 12.0, 4.0, 11.0, 7.0
 ITEM_LETTERS = 34
-TICKS = tuple((float(tick), f"{tick} %") for tick in (0, 25, 50, 75, 100))
+TICKS = tuple((float(tick), f"{tick}%") for tick in (0, 25, 50, 75, 100))
 Label = tuple[tuple[str, ...], float]
 
 
@@ -174,7 +174,7 @@ def reported_shares_plan(
     >>> import pandas as pd, metaexo as mx
     >>> table = pd.DataFrame({"isolation": ["UC", "not_reported"], "access": ["full", "abstract"]})
     >>> [s.text for s in mx.plots.reported_shares_plan(table, ["isolation"], by="access").shares]
-    ['0 of 1 (0 %)', '1 of 1 (100 %)']
+    ['0 of 1 (0%)', '1 of 1 (100%)']
     >>> ax = mx.plots.reported_shares(table, ["isolation"])
     """
     if len(table) == 0 or len(items) == 0:

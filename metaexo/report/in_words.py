@@ -54,7 +54,7 @@ def pooled_in_words(
     >>> pooled_in_words(es.select([0], "an example"), "g")
     'one study, Li 2020: g = 0.20 (−0.08 to 0.48); nothing to pool'
     >>> pooled_in_words(es, "g")
-    'k = 2 effects of m = 2 studies, g = 0.36 (−2.13 to 2.86), τ = 0.21, I² = 56 %, prediction interval ...'
+    'k = 2 effects of m = 2 studies, g = 0.36 (−2.13 to 2.86), τ = 0.21, I² = 56%, prediction interval ...'
     """
     if effects.k == 0:
         raise TooFewStudiesError("there are no effects", "at least one effect", "look at the ledger")

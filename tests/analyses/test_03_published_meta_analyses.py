@@ -112,7 +112,7 @@ def test_cells_by_source_have_a_funnel_an_outcome_with_the_region_of_one_common_
     assert len(figures) == wanted == 3
     for figure in figures:
         drawn = figure.read_text(encoding="utf-8")
-        assert "pseudo 95 % region" in drawn
+        assert "pseudo 95% region" in drawn
         assert "(here 8)" in drawn
 
 

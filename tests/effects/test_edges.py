@@ -153,7 +153,7 @@ def test_standard_deviations_of_0_are_named():
 
 
 def test_a_semipartial_correlation_beyond_1_has_contradictory_inputs():
-    # r = t sqrt((1 - R2) / (n - p - 1)): t = 9 with 6 degrees of freedom would explain 121 % of the variance
+    # r = t sqrt((1 - R2) / (n - p - 1)): t = 9 with 6 degrees of freedom would explain 121% of the variance
     done = calculate("SPCOR", {"t": [9, 2], "n": 10, "predictors": 3, "r_squared": [0.1, 0.5]})
     assert done.reasons[0] == "SPCOR = 3.48569 lies beyond what is possible: its inputs contradict each other"
     assert done.reasons[1] == ""

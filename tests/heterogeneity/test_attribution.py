@@ -357,7 +357,7 @@ def test_effects_without_sampling_variances():
         mx.EffectSizes(levels, np.zeros(18), data=es.data), draws=10, permutations=99
     )
     assert exact.verdict.kind == "source"
-    assert "Source explains 100 %" in exact.verdict.sentence
+    assert "Source explains 100%" in exact.verdict.sentence
     assert exact.part("unexplained").share == 0
     assert exact.part("interaction").pvalue == 1
     with pytest.raises(errors.InputError, match="18 of 18 sampling variances are zero"):

@@ -30,8 +30,8 @@ CLEAR = Evidence(
 def test_one_factor_is_named_with_its_share():
     verdict = judge(CLEAR, FOUND)
     assert (verdict.kind, verdict.factors) == ("source", ("source",))
-    assert "Source explains 60 % of the between-study variance (p = 0.0010" in verdict.sentence
-    assert "20 to 80 %" in verdict.sentence
+    assert "Source explains 60% of the between-study variance (p = 0.0010" in verdict.sentence
+    assert "20 to 80%" in verdict.sentence
 
 
 def test_a_factor_is_not_named_unless_all_together_explain_more_than_chance():
@@ -53,7 +53,7 @@ def test_the_level_is_that_of_the_tests():
 def test_together_but_none_beyond_the_other_is_not_separable():
     verdict = judge(replace(CLEAR, given_others={(0,): 0.3, (1,): 0.4, (0, 1): 0.001}), FOUND)
     assert verdict.kind == "not_separable"
-    assert "together they explain 58 %" in verdict.sentence
+    assert "together they explain 58%" in verdict.sentence
     assert "source p = 0.30, isolation p = 0.40" in verdict.sentence
 
 

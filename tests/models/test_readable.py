@@ -149,7 +149,7 @@ def test_cells_are_rounded_by_their_kind() -> None:
     frame = pd.DataFrame({"pvalue": [0.00001], "df": [11.0], "level": [0.9], "x": [1 / 3], "ok": [True]})
     table = cells_of(frame)
     assert table.header == ["p", "df", "level", "x", "ok"]
-    assert table.rows == [["p < 0.0001", "11", "90 %", "0.3333", "yes"]]
+    assert table.rows == [["p < 0.0001", "11", "90%", "0.3333", "yes"]]
     assert cells_of(pd.DataFrame({"x": [np.nan]})).rows == [["\N{EN DASH}"]]
 
 
@@ -157,7 +157,7 @@ def test_an_interval_reads_as_text() -> None:
     interval = results()["heterogeneity"]
     text = str(interval)
     assert f"{interval.tau2.high:.4f}" in text
-    assert f"{100 * interval.i2.low:.0f} %" in text
+    assert f"{100 * interval.i2.low:.0f}%" in text
     assert "q-profile" in text
 
 

@@ -9,7 +9,7 @@ import pytest
 import metaexo as mx
 from metaexo.effects.derivation import Derivation
 
-# Pooled estimates of animal studies as printed: review, question, estimate, 95 % interval.
+# Pooled estimates of animal studies as printed: review, question, estimate, 95% interval.
 PUBLISHED = (
     ("qiao2022", "wound closure", 5.42, 4.40, 6.44),
     ("yue2024", "wound closure", 3.16, 2.65, 3.66),

@@ -57,7 +57,7 @@ def test_a_share_below_zero_is_shown_as_zero_and_said():
     assert "Isolation method" not in [part.name for part in bar.segments]
     assert sum(part.end - part.begin for part in bar.segments) == pytest.approx(100, abs=0.2)
     assert (plan.axis.low, plan.axis.high) == (0.0, 100.0)
-    assert any("below 0 or above 100 %" in note for note in plan.notes)
+    assert any("below 0 or above 100%" in note for note in plan.notes)
     row = next(row for row in plan.rows if row.kind == "interval" and row.label == ("Isolation method",))
     assert (row.value, row.cells[0]) == (0.0, "0")
 

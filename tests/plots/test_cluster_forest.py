@@ -120,7 +120,7 @@ def test_the_level_is_honoured_everywhere(fit):
     plan = forest_plan(fit, level=0.8, digits=4)
     seen = fit.predict(level=0.8, given={"study": "lee2020"}).iloc[0]
     assert numbers(plan.rows[0]) == pytest.approx([seen["estimate"], seen["low"], seen["high"]], abs=6e-5)
-    assert plan.row("prediction").text == ("80 % prediction interval",)
+    assert plan.row("prediction").text == ("80% prediction interval",)
 
 
 def test_order_keeps_studies_together(fit):

@@ -48,7 +48,7 @@ def test_texts_say_what_the_fit_says(make_effects):
     assert numbers(plan.row("prediction"))[1:] == pytest.approx(
         [pooled.prediction_low, pooled.prediction_high], abs=6e-5
     )
-    assert plan.row("total").detail == f"τ² = {fit.tau2:.2f}, I² = {100 * fit.i2:.0f} %, k = 9, m = 9"
+    assert plan.row("total").detail == f"τ² = {fit.tau2:.2f}, I² = {100 * fit.i2:.0f}%, k = 9, m = 9"
     assert plan.row("total").weight == pytest.approx(1.0)
 
 
@@ -70,8 +70,8 @@ def test_level_is_honoured_everywhere(make_effects):
     plan = forest_plan(fit, level=0.99, digits=4)
     pooled = fit.pooled(0.99)
     assert numbers(plan.row("total")) == pytest.approx([pooled.estimate, pooled.low, pooled.high], abs=6e-5)
-    assert plan.columns[-2].title[-1] == "[99 % CI]"
-    assert plan.row("prediction").text == ("99 % prediction interval",)
+    assert plan.columns[-2].title[-1] == "[99% CI]"
+    assert plan.row("prediction").text == ("99% prediction interval",)
     row = plan.rows[0]
     assert row.mark.high - row.mark.estimate == pytest.approx(2.5758293035489004 * np.sqrt(fit.effects.v[0]))
 
@@ -94,7 +94,7 @@ def test_a_fit_with_moderators_shows_its_studies_and_says_why_nothing_is_pooled(
 def test_an_equal_effects_fit_has_no_prediction_interval(make_effects):
     plan = forest_plan(mx.RandomEffects(make_effects(4)).fit(method="EE"))
     assert "prediction" not in kinds(plan)
-    assert plan.notes[0].startswith("Equal-effects model; intervals of pooled effects by the normal")
+    assert plan.notes[0].startswith("Equal-effects model; intervals of pooled effects: normal quantiles")
 
 
 def test_equal_labels_make_rows_of_their_own(make_effects):

@@ -14,6 +14,7 @@ from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.check import check_kind, read_names
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, ShapeError
+from metaexo.formatting import NOT_REPORTED
 from metaexo.inputs import check_aligned, read_numbers
 
 EARLIER = "an earlier time point of the same study; the latest is taken"
@@ -84,9 +85,6 @@ def _groups(effects: EffectSizes, within: Sequence[str]) -> list[NDArray[np.intp
     for i, key in enumerate(zip(study, *columns, strict=True)):
         found.setdefault(key, []).append(i)
     return [np.array(rows, dtype=np.intp) for rows in found.values()]
-
-
-NOT_REPORTED = "not reported"
 
 
 def split(effects: EffectSizes, by: str | Sequence[str]) -> dict[tuple[str, ...], EffectSizes]:

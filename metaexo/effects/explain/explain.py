@@ -79,7 +79,7 @@ def explain(es: EffectSizes | BoundedEffectSizes, row: int | str = 0) -> Explana
       y = m1 - m2 = 24 - 18 = 6
       v = s1^2 / n1 + s2^2 / n2 = 5^2 / 10 + 4^2 / 8 = 4.5
     result: y = 6, v = 4.5, SE = 2.1213203
-    shown as: Mean difference 6.00 (1.84 to 10.16, 95 % normal interval)
+    shown as: Mean difference 6.00 (1.84 to 10.16, 95% normal interval)
     """
     check_kind("es", es, EffectSizes, BoundedEffectSizes)
     i = _position(es, row)
@@ -241,7 +241,7 @@ def _display(es: EffectSizes, i: int) -> str:
     turned = ", turned so that higher is better" if es.oriented else ""
     return (
         f"{es.measure.display} {number(float(ends[0]))} ({interval(float(ends[1]), float(ends[2]))}, "
-        f"{100 * LEVEL:g} % normal interval{turned})"
+        f"{100 * LEVEL:g}% normal interval{turned})"
     )
 
 

@@ -171,9 +171,9 @@ def find_unusual_cvs(rows: Rows) -> list[SheetProblem]:
                 UnusualCVWarning,
                 i,
                 f"{arm}_sd",
-                f"the SD is {100 * sd[at] / mean[at]:.2g} % of the mean; in other studies of this outcome "
-                f"it is {100 * others[at]:.2g} %",
-                f"at least a quarter of the usual share ({25 * others[at]:.2g} %)",
+                f"the SD is {100 * sd[at] / mean[at]:.2g}% of the mean; in other studies of this outcome "
+                f"it is {100 * others[at]:.2g}%",
+                f"at least a quarter of the usual share ({25 * others[at]:.2g}%)",
                 "look at the source; if this is a standard error, move it to the column of standard errors",
                 reading=f"a standard error{as_sd}",
             )

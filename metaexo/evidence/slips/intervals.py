@@ -81,7 +81,7 @@ def find_p_against_interval(rows: Rows) -> list[SheetProblem]:
                 PValueMismatchWarning,
                 i,
                 "p_value",
-                f"p {relation[i]} {p[i]} and the {100 * level[i]:g} % interval {ends[0][i]} to {ends[1][i]} "
+                f"p {relation[i]} {p[i]} and the {100 * level[i]:g}% interval {ends[0][i]} to {ends[1][i]} "
                 f"contradict each other",
                 f"an interval that leaves out {null[i]:g} exactly where p is below {1 - level[i]:.2g}",
                 "look at the source; one of the two may be misprinted, or the level be another",

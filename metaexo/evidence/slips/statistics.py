@@ -292,7 +292,7 @@ def interval_and_p_agree(
 ) -> Mask:
     """Return whether an interval and a p-value say the same of the value of no effect.
 
-    A 95 % interval leaves out the value of no effect exactly where p is below 0.05, by whatever test both
+    A 95% interval leaves out the value of no effect exactly where p is below 0.05, by whatever test both
     were made. What rounding leaves open agrees.
 
     Parameters

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.formatting import NOT_REPORTED
 from metaexo.heterogeneity.attribution.components import VarianceShares
 from metaexo.heterogeneity.attribution.confounding import Confounding
 from metaexo.heterogeneity.attribution.estimability import Estimability
 from metaexo.heterogeneity.attribution.shares import PartKind
 from metaexo.heterogeneity.attribution.verdicts import Verdict
-from metaexo.heterogeneity.levels import NOT_REPORTED
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice
 

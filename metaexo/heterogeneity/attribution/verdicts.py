@@ -164,7 +164,7 @@ def _one(evidence: Evidence, names: list[str], f: int) -> str:
 
 def _share_words(evidence: Evidence, names: list[str], f: int) -> str:
     low, high = evidence.bounds[f]
-    ends = f"{whole_percent(low).removesuffix(' %')} to {whole_percent(high)}"
+    ends = f"{whole_percent(low).removesuffix('%')} to {whole_percent(high)}"
     bounds = "" if math.isnan(low) else f", {percent(evidence.level)} interval {ends}"
     return (
         f"{names[f]} explains {whole_percent(min(evidence.shares[f], 1.0))} of the between-study variance"

@@ -37,7 +37,7 @@ from metaexo.numeric.likelihood_maximum import maximum_likelihood, restricted_ma
 from metaexo.numeric.problem import CHUNK_ELEMENTS, Batch
 from metaexo.types import Array
 
-# Step of the grid of log tau2; it adds a twelfth of its square to omega^2, 1 % at the smallest omega.
+# Step of the grid of log tau2; it adds a twelfth of its square to omega^2, 1% at the smallest omega.
 STEP = 0.02
 SMALLEST_OMEGA, LARGEST_OMEGA = 0.05, 8.0
 # Below this share of the smallest sampling variance a between-study variance changes no likelihood.

@@ -17,6 +17,7 @@ from metaexo.formatting import (
     interval,
     latex_table,
     latex_text,
+    level_words,
     markdown_table,
     markdown_text,
     number,
@@ -147,7 +148,7 @@ def reader_rows(results: StrataFit) -> tuple[list[list[str]], list[str]]:
     fit = results.overall
     if fit is not None:
         rows.append(_cells("all", fit.k, fit.m, fit, results.overall_pooled, overall_spread(results)))
-    level = percent(results.level)
+    level = level_words(results.level)
     header = [
         "stratum",
         "k",
@@ -305,7 +306,7 @@ def _fitted(results: StrataFit) -> list[str]:
     how = TESTS[results.test]
     if results.clusters is not None and results.test != "z":
         how = "t distribution, Satterthwaite's degrees of freedom"
-    lines.append(f"intervals: {how}, level {percent(results.level)}")
+    lines.append(f"intervals: {how}, level {level_words(results.level)}")
     return lines + dependence_note(results)
 
 

@@ -13,7 +13,7 @@ from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes, as_bounded
 from metaexo.effects.dependence.shared_control import warn_of_mixed_subjects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import MetaexoError, UnknownChoiceError
-from metaexo.formatting import interval, number, plural, printed, text_table
+from metaexo.formatting import NOT_REPORTED, interval, number, plural, printed, text_table
 from metaexo.inputs import as_word, is_blank, read_words
 from metaexo.models.censored.effects import count_in_words, kinds_of, usable_effects
 from metaexo.models.censored.fit import CensoredResults
@@ -24,7 +24,6 @@ from metaexo.numeric.censored.inference import rising_direction
 if TYPE_CHECKING:
     import pandas as pd
 
-UNREPORTED = "not reported"
 UNHELD = "bounds of one side only, which hold no mean: not in the test between strata"
 
 
@@ -165,7 +164,7 @@ def censored_strata(
     groups = _groups(es, factors)
     strata = [_stratum(es, name, rows, method, test, level) for name, rows in groups.items()]
     warn_of_mixed_subjects({s.name: s.effects for s in strata})
-    strata.sort(key=lambda s: (UNREPORTED in s.name, -s.effects.k, s.name))
+    strata.sort(key=lambda s: (NOT_REPORTED in s.name, -s.effects.k, s.name))
     joint, note = _joint(es, groups, method, test, level)
     if joint is None:
         return CensoredStrata(factors, tuple(strata), None, None, None, note)
@@ -181,7 +180,7 @@ def censored_strata(
 def _groups(es: BoundedEffectSizes, factors: tuple[str, ...]) -> dict[str, NDArray[np.intp]]:
     """Return the rows of each crossing of the factors."""
     columns = [
-        np.array([UNREPORTED if is_blank(cell) else as_word(cell) for cell in es.column(name).tolist()])
+        np.array([NOT_REPORTED if is_blank(cell) else as_word(cell) for cell in es.column(name).tolist()])
         for name in factors
     ]
     found: dict[str, list[int]] = {}

@@ -9,7 +9,7 @@ import numpy as np
 
 from metaexo.effects.bounded_effect_sizes import counts_in_words
 from metaexo.effects.conversions.scales import back_pooled
-from metaexo.formatting import interval, number, percent, text_table
+from metaexo.formatting import interval, level_words, number, percent, text_table
 from metaexo.models.censored.effects import count_in_words
 from metaexo.models.linear.summary import Summary, coefficient_table, term_lines
 
@@ -43,7 +43,7 @@ def _fitted(fit: CensoredResults) -> list[str]:
         f"Random-effects model of {counts_in_words(fit.effects)}, "
         f"some of them censored: {count_in_words(fit.kinds)}; {measure.name} ({measure.code})",
         f"tau2: {'given' if fit.tau2_given else CRITERIA[fit.method]}",
-        f"intervals: {CENSORED_TESTS[fit.test]}, level {percent(fit.level)}",
+        f"intervals: {CENSORED_TESTS[fit.test]}, level {level_words(fit.level)}",
     ]
     if fit.design.x is not None:
         lines.append("moderators: " + ", ".join(fit.design.names))

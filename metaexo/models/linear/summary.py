@@ -12,7 +12,7 @@ import numpy as np
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes, counts_in_words
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.formatting import interval, number, p_value, percent, printed, text_table
+from metaexo.formatting import interval, level_words, number, p_value, percent, printed, text_table
 from metaexo.models.linear.contrasts import term_test
 from metaexo.models.linear.fit import Coefficients, LinearFit
 from metaexo.models.linear.fit_statistics import Pooled
@@ -99,7 +99,7 @@ def fitted_lines(fit: LinearFit, family: FamilyLines) -> list[str]:
     lines = [
         f"{family.model} of {counts_in_words(fit.effects)}, {fit.scale} ({fit.measure.code})",
         *family.fitted,
-        f"intervals: {fit.robust_covariance or family.tests}, level {percent(fit.level)}",
+        f"intervals: {fit.robust_covariance or family.tests}, level {level_words(fit.level)}",
     ]
     if fit.design.x is not None:
         lines.append("moderators: " + ", ".join(fit.design.names))
@@ -126,7 +126,7 @@ def coefficient_rows(
         )
     ]
     se = "SE" if fit.robust_covariance is None else "robust SE"
-    header = ["term", "estimate", se, f"{percent(fit.level)} interval", "p"]
+    header = ["term", "estimate", se, f"{level_words(fit.level)} interval", "p"]
     if (df := fit.df_by_coefficient) is not None and np.ptp(df) > 0:
         rows = [[*row[:4], number(one, 1), row[4]] for row, one in zip(rows, df, strict=True)]
         header.insert(4, "df")

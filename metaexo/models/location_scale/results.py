@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from metaexo.effects.bounded_effect_sizes import counts_in_words
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, ShapeError
-from metaexo.formatting import number, percent, plural, printed
+from metaexo.formatting import level_words, number, plural, printed
 from metaexo.immutable import lock
 from metaexo.inputs import check_flag
 from metaexo.ledger import Ledger
@@ -348,7 +348,7 @@ class LocationScaleResults(LinearResults):
         ]
         fitted = [
             f"Location-scale model of {counts_in_words(self.effects)}, {measure.name} ({measure.code})",
-            f"{self.method}, {self.link} link, {self.test} tests, level {percent(self.level)}",
+            f"{self.method}, {self.link} link, {self.test} tests, level {level_words(self.level)}",
         ]
         return Summary(
             {

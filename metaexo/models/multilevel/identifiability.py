@@ -13,7 +13,7 @@ from scipy import sparse
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.formatting import plural, printed
+from metaexo.formatting import NOT_REPORTED, plural, printed
 from metaexo.inputs import check_number, read_words
 from metaexo.models.linear.design import make_design
 from metaexo.models.linear.grouping import grouping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEAST = 2
-NOT_NAMED = ("not reported",)
+NOT_NAMED = (NOT_REPORTED,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def identifiable_terms(
 
     where the terms are numbered from the one with the fewest levels to the one with the most. If all
     :math:`c_j > 0`, the sums of squares of these steps have expectations that determine every variance, one
-    after the other (Henderson's third method). A variance that rests on one comparison has a 95 % interval
+    after the other (Henderson's third method). A variance that rests on one comparison has a 95% interval
     from 0.2 to 1,000 times its estimate even if nothing else is unknown, so two are asked for by default.
 
     Parameters

@@ -8,7 +8,7 @@ import numpy as np
 
 from metaexo.effects.bounded_effect_sizes import counts_in_words
 from metaexo.effects.conversions.scales import back_pooled
-from metaexo.formatting import interval, number, p_value, percent, plural, text_table
+from metaexo.formatting import TEST_NAMES, interval, level_words, number, p_value, percent, plural, text_table
 from metaexo.models.linear.summary import Summary
 from metaexo.models.multilevel.fit import MultilevelFit
 from metaexo.models.multilevel.heterogeneity import component_table
@@ -17,12 +17,6 @@ from metaexo.models.multilevel.terms import STRUCTURES
 from metaexo.types import Array
 
 __all__ = ["Summary", "summarise"]
-
-TEST_WORDS = {
-    "z": "normal quantiles",
-    "t": "t distribution",
-    "t-containment": "t distribution, degrees of freedom by containment",
-}
 
 
 def summarise(fit: MultilevelFit) -> Summary:
@@ -48,7 +42,7 @@ def _fitted(fit: MultilevelFit) -> list[str]:
     lines.append(
         "sampling errors " + (f"correlated in {plural(pairs, 'pair')}" if pairs > 0 else "independent")
     )
-    lines.append(f"{fit.method}; intervals: {TEST_WORDS[fit.test]}, level {percent(fit.level)}")
+    lines.append(f"{fit.method}; intervals: {TEST_NAMES[fit.test]}, level {level_words(fit.level)}")
     if fit.weighting is not None:
         lines.append("user-supplied weights; the components are those of the likelihood")
     if fit.design.x is not None:
@@ -72,7 +66,7 @@ def _pooled(fit: MultilevelFit) -> list[str]:
     row = predict(fit, None, None, {}, {}, ()).iloc[0]
     lines = [
         f"estimate {number(row['estimate'], 4)} (SE {number(row['se'], 4)}), "
-        f"{percent(fit.level)} interval {interval(row['low'], row['high'], 4)}",
+        f"{level_words(fit.level)} interval {interval(row['low'], row['high'], 4)}",
         f"prediction interval {interval(row['prediction_low'], row['prediction_high'], 4)}",
     ]
     measure = fit.effects.measure

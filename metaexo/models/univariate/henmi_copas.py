@@ -32,7 +32,7 @@ from scipy import special
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError
-from metaexo.formatting import interval, number, percent, printed
+from metaexo.formatting import interval, level_words, number, printed
 from metaexo.inputs import check_level
 from metaexo.numeric.moment_estimators import dersimonian_laird
 from metaexo.numeric.problem import make_batch
@@ -85,7 +85,9 @@ class HenmiCopas(Readable):
     @printed
     def __str__(self) -> str:
         bounds = interval(self.low, self.high, 4)
-        return f"estimate {number(self.estimate, 4)}, {percent(self.level)} interval {bounds} (Henmi-Copas)"
+        return (
+            f"estimate {number(self.estimate, 4)}, {level_words(self.level)} interval {bounds} (Henmi-Copas)"
+        )
 
 
 def henmi_copas(effects: EffectSizes, level: float = 0.95) -> HenmiCopas:
@@ -121,7 +123,7 @@ def henmi_copas(effects: EffectSizes, level: float = 0.95) -> HenmiCopas:
     >>> import metaexo as mx
     >>> es = mx.EffectSizes([0.2, 0.6, 0.1, 0.9], [0.02, 0.05, 0.03, 0.04])
     >>> print(mx.RandomEffects(es).fit().henmi_copas())
-    estimate 0.3727, 95 % interval -0.1496 to 0.8951 (Henmi-Copas)
+    estimate 0.3727, 95% interval -0.1496 to 0.8951 (Henmi-Copas)
     """
     check_effects(effects, "henmi_copas")
     if effects.k < 2:

@@ -33,6 +33,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.formatting import TEST_NAMES
 from metaexo.models.linear.cautions import cautions_of_range
 from metaexo.models.linear.hypothesis import TestResult, WaldInference, make_test
 from metaexo.models.linear.prediction import pooled
@@ -43,15 +44,7 @@ from metaexo.numeric.tails import normal_quantile, t_quantile
 from metaexo.types import Array
 
 # Tests by name, and what a summary calls them.
-TESTS = {
-    "knapp-hartung": "Knapp-Hartung",
-    "knapp-hartung-adhoc": "Knapp-Hartung, scale at least 1",
-    "knapp-hartung-or-z": "the wider of Knapp-Hartung and normal quantiles",
-    "knapp-hartung-iqwig": "Knapp-Hartung, scale at least 1 if narrower than DerSimonian-Laird",
-    "kenward-roger": "Kenward-Roger",
-    "t": "t distribution",
-    "z": "normal quantiles",
-}
+TESTS = {name: words for name, words in TEST_NAMES.items() if name != "t-containment"}
 # Other names of the same tests.
 TEST_SYNONYMS = {
     **dict.fromkeys(("knha", "hksj", "hk", "kh", "sj-hk", "hartung-knapp"), "knapp-hartung"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from metaexo.errors import InputError
-from metaexo.formatting import interval, number, percent, printed
+from metaexo.formatting import interval, level_words, number, percent, printed
 from metaexo.inputs import check_choice
 from metaexo.models.univariate.fit import UnivariateFit
 from metaexo.numeric.moment_estimators import generalised_q_interval, q_profile
@@ -77,7 +77,7 @@ class HeterogeneityInterval(Readable):
         ]
         low, high = percent(self.i2.low), percent(self.i2.high)
         rows.insert(2, ["I2", percent(self.i2.estimate), f"{low} to {high}"])
-        return [ReaderTable(rows, ["measure", "estimate", f"{percent(self.level)} interval"])]
+        return [ReaderTable(rows, ["measure", "estimate", f"{level_words(self.level)} interval"])]
 
     def table_notes(self) -> list[str]:
         """Return how the bounds were found, and what is special about them."""

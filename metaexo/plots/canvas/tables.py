@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.plots.canvas.words import NOT_REPORTED, OTHER, words
+from metaexo.formatting import NOT_REPORTED
+from metaexo.plots.canvas.words import OTHER, words
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaexo.formatting import MINUS, MISSING, number, p_value, percent, plural
+from metaexo.formatting import MINUS, MISSING, NOT_REPORTED, TEST_NAMES, number, p_value, percent, plural
 from metaexo.numeric.estimators import ESTIMATORS
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NAMES = {"isolation": "isolation method"}
 LARGE = 1e7
-NOT_REPORTED, OTHER = "not reported", "other"
+OTHER = "other"
 
 
 def settle(value: float) -> float:
@@ -192,24 +192,6 @@ def _with_factor(factor: str, level: str, first: bool) -> str:
     return said[:1].upper() + said[1:] if first and level[:1].isupper() else said
 
 
-def level_words(level: float) -> str:
-    """Return a level in per cent.
-
-    Examples
-    --------
-    >>> level_words(0.95), level_words(0.975)
-    ('95 %', '97.5 %')
-    """
-    return f"{settle(100 * level):g} %"
-
-
-TESTS = {
-    "z": "the normal distribution",
-    "t": "the t distribution",
-    "t-containment": "the t distribution, degrees of freedom by containment",
-    "knapp-hartung": "Knapp-Hartung",
-    "knapp-hartung-adhoc": "Knapp-Hartung (scale of at least 1)",
-}
 NOT_ASKED = "not selected:"
 THRESHOLD = re.compile(r"only p .+: gives a bound, not a point")
 
@@ -228,11 +210,6 @@ def heterogeneity_words(fit: Any) -> list[str]:
     if isinstance(i2, float | int | np.floating):
         parts.append(f"I² = {percent(settle(float(i2)))}")
     return parts
-
-
-def test_words(test: str) -> str:
-    """Return by what the intervals of a fit are."""
-    return TESTS.get(test, test)
 
 
 def count_words(effects: int, studies: int) -> list[str]:
@@ -262,7 +239,7 @@ def method_words(fit: Any) -> str:
     else:
         text = type(fit).__name__
     if test:
-        text += f"; intervals of pooled effects by {test_words(test)}"
+        text += f"; intervals of pooled effects: {TEST_NAMES[test]}"
     return text + "."
 
 

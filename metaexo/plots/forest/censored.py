@@ -8,9 +8,10 @@ import numpy as np
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.conversions.scales import back_by_rows
+from metaexo.formatting import TEST_NAMES
 from metaexo.models.censored.fit import CensoredResults
 from metaexo.plots.canvas.scale import on_axis
-from metaexo.plots.canvas.words import derived_words, ledger_words, test_words, typeset
+from metaexo.plots.canvas.words import derived_words, ledger_words, typeset
 from metaexo.plots.forest.options import Options
 from metaexo.plots.forest.plan import ForestRow, Mark
 from metaexo.plots.forest.rows import NO_SINGLE_EFFECT, Rows, RowWriter, caution_notes
@@ -91,8 +92,8 @@ def _model_words(fit: CensoredResults) -> str:
     """Return the model in one sentence or two."""
     tau2 = "given" if fit.tau2_given else f"by {CRITERIA[fit.method]}"
     text = (
-        f"Random-effects model of exact and censored effects; τ² {tau2}; intervals of the pooled effect by "
-        f"{test_words(fit.test)}. k effects of m studies, "
+        f"Random-effects model of exact and censored effects; τ² {tau2}; intervals of the pooled effect: "
+        f"{TEST_NAMES[fit.test]}. k effects of m studies, "
         f"equivalent to {fit.effective:.1f} exact effects."
     )
     if fit.m < fit.k:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from metaexo.formatting import plural
+from metaexo.formatting import TEST_NAMES, level_words, plural
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.multilevel.terms import NamedTerm
-from metaexo.plots.canvas.words import level_words, name_of, shown, test_words
+from metaexo.plots.canvas.words import name_of, shown
 from metaexo.plots.forest.options import Options
 from metaexo.plots.forest.plan import ForestRow
 from metaexo.plots.forest.rows import (
@@ -184,7 +184,7 @@ def model_in_words(fit: MultilevelResults) -> str:
     >>> import metaexo as mx
     >>> es = mx.EffectSizes([0.1, 0.3, 0.9, 0.7], [0.02] * 4, study=["a", "a", "b", "b"])
     >>> print(model_in_words(mx.Multilevel(es, "study").fit()))
-    Multilevel model (REML); SD of random effects: study 0.41. Sampling errors independent; intervals by ...
+    Multilevel model (REML); SD of random effects: study 0.41. Sampling errors independent; intervals: ...
     """
     parts = []
     for named in fit.terms:
@@ -198,5 +198,5 @@ def model_in_words(fit: MultilevelResults) -> str:
     errors = f"correlated in {plural(pairs, 'pair')}" if pairs > 0 else "independent"
     return (
         f"Multilevel model ({fit.method}); SD of random effects: {', '.join(parts)}. "
-        f"Sampling errors {errors}; intervals by {test_words(fit.test)}."
+        f"Sampling errors {errors}; intervals: {TEST_NAMES[fit.test]}."
     )

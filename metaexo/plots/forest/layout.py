@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.formatting import plural
+from metaexo.formatting import level_words, plural
 from metaexo.plots.canvas.fonts import MARGIN, SMALL_SIZE, plain, text_width, wrap, wrap_to_width
 from metaexo.plots.canvas.furniture import note_lines, notes_height, panel_of, title_height, title_lines
 from metaexo.plots.canvas.page import snap
@@ -23,7 +23,6 @@ from metaexo.plots.canvas.scale import (
     tick_label,
     whole_range,
 )
-from metaexo.plots.canvas.words import level_words
 from metaexo.plots.forest.options import Options
 from metaexo.plots.forest.plan import ForestPlan, ForestRow, Mark, PlacedColumn, SpanningHead
 from metaexo.plots.forest.rows import ESTIMATE, LABEL, SPAN_LETTERS, WEIGHT, Rows

@@ -17,6 +17,7 @@ from metaexo.effects.derivation import REPORTED
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.formatting import level_words
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.arguments import COLUMN_KINDS, Column
@@ -27,7 +28,6 @@ from metaexo.plots.canvas.words import (
     fixed,
     heterogeneity_words,
     ledger_words,
-    level_words,
     method_words,
     settle,
     shown,
