@@ -32,6 +32,7 @@ extensions = [
     "numpydoc",
     "sphinx_gallery.gen_gallery",
     "codebook",
+    "formulas",
     "measures_table",
 ]
 exclude_patterns = ["_build", "extensions", "templates"]

@@ -21,15 +21,15 @@ p2 = x2 / n2"""
 
 
 def by_risk(template: str) -> dict[str, str]:
-    """Return a variance of two risks q1 and q2 by its type.
+    """Return a variance of two risks q1 and q2 by its type; p1 and p2 are the risks of the study.
 
     LS takes each study's risks, AV the average of each group over the studies, H0 the risk of both groups
     together.
     """
     text = f"v = {template}"
     return {
-        "LS": f"{RISKS}\n{text.replace('q1', 'p1').replace('q2', 'p2')}",
-        "AV": f"{RISKS}\nq1 = average(p1, n1)\nq2 = average(p2, n2)\n{text}",
+        "LS": text.replace("q1", "p1").replace("q2", "p2"),
+        "AV": f"q1 = average(p1, n1)\nq2 = average(p2, n2)\n{text}",
         "H0": f"q1 = (x1 + x2) / (n1 + n2)\nq2 = q1\n{text}",
     }
 
@@ -49,7 +49,7 @@ COMPARISONS = (
         name="log odds ratio",
         use="Case-control data, and wherever the outcome may be turned round without changing the answer. "
         f"{AV_H0}",
-        routes=(Route(EVENTS, f"y = {LOG_OR}", OR_V),),
+        routes=(Route(EVENTS, f"{RISKS}\ny = {LOG_OR}", OR_V),),
         display="Odds ratio",
         papers=(FLEISS,),
     ),
@@ -60,7 +60,7 @@ COMPARISONS = (
         routes=(
             Route(
                 EVENTS,
-                "y = log(x1 / n1) - log(x2 / n2)",
+                f"{RISKS}\ny = log(p1) - log(p2)",
                 by_risk("(1 - q1) / (n1 * q1) + (1 - q2) / (n2 * q2)"),
             ),
         ),
@@ -74,10 +74,10 @@ COMPARISONS = (
         routes=(
             Route(
                 EVENTS,
-                "y = x1 / n1 - x2 / n2",
+                f"{RISKS}\ny = p1 - p2",
                 {
                     "LS": RD_V["LS"],
-                    "UB": f"{RISKS}\nv = p1 * (1 - p1) / (n1 - 1) + p2 * (1 - p2) / (n2 - 1)",
+                    "UB": "v = p1 * (1 - p1) / (n1 - 1) + p2 * (1 - p2) / (n2 - 1)",
                     "AV": RD_V["AV"],
                     "H0": RD_V["H0"],
                 },
@@ -92,7 +92,7 @@ COMPARISONS = (
         use="Rare events: zeros need no correction, and the variance does not depend on the events.",
         routes=(
             Route(
-                EVENTS, "y = arcsin(sqrt(x1 / n1)) - arcsin(sqrt(x2 / n2))", "v = 1 / (4 * n1) + 1 / (4 * n2)"
+                EVENTS, f"{RISKS}\ny = arcsin(sqrt(p1)) - arcsin(sqrt(p2))", "v = 1 / (4 * n1) + 1 / (4 * n2)"
             ),
         ),
         display="Arcsine difference",
@@ -129,7 +129,7 @@ y = (x1 - E) / V""",
 
 # ---------------------------------------------------------------- as standardised mean differences
 
-LN_OR = f"lnOR = {LOG_OR}"
+LN_OR = f"{RISKS}\nlnOR = {LOG_OR}"
 V_LN_OR = OR_V["LS"].replace("v = ", "v_w = ")
 SANCHEZ = (
     "Sanchez-Meca, Marin-Martinez & Chacon-Moscoso (2003), Psychological Methods 8, 448-467, "
