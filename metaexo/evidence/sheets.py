@@ -266,14 +266,20 @@ class Sheets:
         make = make_bounds if bounds else make_effects
         return make(view, self.codebook.sheets[view.sheet], self._joined(view.sheet), asked)
 
+    @cached_property
+    def _with_studies(self) -> dict[str, pd.DataFrame]:
+        """Sheets with the columns of their studies, by name, as they were asked for."""
+        return {}
+
     def _joined(self, name: str) -> pd.DataFrame:
-        """Return a sheet with the columns of its studies, where it refers to them."""
-        frame = self._frames[name]
-        if not self.codebook.sheets[name].needs_study:
-            return frame
-        studies = self._frames["studies"]
-        extra = [column for column in studies.columns if column not in frame.columns]
-        return frame.merge(studies[["study_id", *extra]], on="study_id", how="left", validate="m:1")
+        """Return a sheet with the columns of its studies, if it refers to them; it is not to be changed."""
+        if name not in self._with_studies:
+            frame, studies = self._frames[name], self._frames["studies"]
+            if self.codebook.sheets[name].needs_study:
+                extra = [column for column in studies.columns if column not in frame.columns]
+                frame = frame.merge(studies[["study_id", *extra]], on="study_id", how="left", validate="m:1")
+            self._with_studies[name] = frame
+        return self._with_studies[name]
 
     @printed
     def __str__(self) -> str:

@@ -23,6 +23,8 @@ from metaexo.effects.derivation import Origin
 from metaexo.effects.measure import get_measure
 from metaexo.effects.tables.assumed_sd import effects_with_assumed_sd
 from metaexo.effects.tables.bounds import bounds_from_table
+from metaexo.effects.tables.derive import derive
+from metaexo.effects.tables.facts import NUMBERS, WORDS, Facts, read_facts
 from metaexo.effects.tables.orientation import orient
 from metaexo.effects.tables.why_not import NO_CORRELATION
 from metaexo.errors import (
@@ -38,7 +40,7 @@ from metaexo.evidence.codebook import SheetPlan
 from metaexo.evidence.conditions import rows_where
 from metaexo.formatting import plural
 from metaexo.inputs import check_number
-from metaexo.ledger import Ledger
+from metaexo.ledger import Ledger, without_rows
 from metaexo.types import Mask
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 MOST_REASONS = 4
 ONLY_P = "only p "
+STATISTICS = frozenset((*NUMBERS, *WORDS))
 UNCONTROLLED = ("post_vs_pre", "single_arm")
 
 
@@ -114,36 +117,19 @@ def make_effects(view: View, plan: SheetPlan, frame: pd.DataFrame, asked: Reques
         derived=[mark for mark, out in zip(done.derived, gone, strict=True) if not out],
         ledger=ledger,
         oriented=turned,
-        origin=origin_of(table, np.flatnonzero(~gone), asked.assumed_correlation, sd),
+        origin=_origin(table, np.flatnonzero(~gone), asked, sd),
     )
 
 
-def origin_of(
-    table: pd.DataFrame,
-    rows: NDArray[np.intp],
-    assumed_correlation: float | None,
-    assumed_sd: NDArray[np.float64] | None,
+def _origin(
+    table: pd.DataFrame, rows: NDArray[np.intp], asked: Request, assumed_sd: NDArray[np.float64] | None
 ) -> Origin:
-    """Return the table of statistics behind effects, with the choices that were made.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Statistics of the rows selected.
-    rows : ndarray of int
-        Positions of the rows that have an effect.
-    assumed_correlation : float or None
-        Correlation of the two conditions in paired rows that do not tell it.
-    assumed_sd : ndarray or None
-        Standard deviation assumed for each row of the table.
-
-    Returns
-    -------
-    Origin
-        For :func:`metaexo.explain`.
-    """
-    inputs = {str(name): np.asarray(column, dtype=object) for name, column in table.items()}
-    options = {"assumed_correlation": assumed_correlation, "assumed_sd": assumed_sd}
+    """Return the table of statistics behind the effects of some of its rows, and the choices made."""
+    inputs = {
+        str(name): np.asarray(column, dtype=None if column.dtype.kind in "fi" else object)
+        for name, column in table.items()
+    }
+    options = {"assumed_correlation": asked.assumed_correlation, "assumed_sd": assumed_sd}
     return Origin(inputs, rows, options, from_table=True)
 
 
@@ -158,8 +144,8 @@ def choose_rows(plan: SheetPlan, frame: pd.DataFrame, asked: Request) -> Chosen:
     chosen = np.ones(len(frame), dtype=bool)
     if asked.where is not None:
         chosen = rows_where(frame, asked.where, asked.words)
-    words = [f"not selected: {asked.where}"] * len(frame)
-    ledger = _leave_out(_full_ledger(plan, frame), frame, plan.key, ~chosen, words, step="selection")
+    why = f"not selected: {asked.where}"
+    ledger = _leave_out(_full_ledger(plan, frame), frame, plan.key, ~chosen, why, step="selection")
     if not chosen.any():
         raise _nothing_left(asked.measure, plan.file, asked.where, ledger)
     rows = frame[chosen]
@@ -254,43 +240,37 @@ def survey(view: View, plan: SheetPlan, frame: pd.DataFrame) -> Ledger:
     """
     if frame.empty:
         return _full_ledger(plan, frame)
-    without = np.ones(len(frame), dtype=bool)
-    reasons = [""] * len(frame)
+    without, reasons = np.ones(len(frame), dtype=bool), [""] * len(frame)
+    facts: dict[bool, Facts] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AssumptionWarning)
         warnings.simplefilter("ignore", NegativeMeansWarning)
-        for code in view.measures:
-            record = get_measure(code)
-            table = statistics(view, frame, record)
-            done = effects_from_table(record, table)
-            has = np.isfinite(done.y) & np.isfinite(done.v)
-            without &= ~has
-            by_counts = any(name.endswith("events") for name in record.inputs)
+        for record in map(get_measure, view.measures):
+            alone = of_one_group(record)
+            if alone not in facts:
+                facts[alone] = read_facts(statistics(view, frame, record))
+            done = derive(record, facts[alone])
+            without &= ~(np.isfinite(done.y) & np.isfinite(done.v))
+            counted = facts[alone].has("treatment_events") & any(x.endswith("events") for x in record.inputs)
             for i, reason in enumerate(done.reasons):
-                counts = by_counts and _has_events(table, i)
-                if reason and (not reasons[i] or counts):
+                if reason and (not reasons[i] or counted[i]):
                     reasons[i] = reason
     return _leave_out(_full_ledger(plan, frame), frame, plan.key, without, reasons, step="sheet")
 
 
-def _has_events(table: pd.DataFrame, i: int) -> bool:
-    return "treatment_events" in table and bool(np.isfinite(table["treatment_events"].iloc[i]))
-
-
 def leave_all_out(plan: SheetPlan, frame: pd.DataFrame, gone: Mask, reason: str) -> Ledger:
     """Return the ledger of a sheet of which the rows `gone` are left out for one reason."""
-    return _leave_out(_full_ledger(plan, frame), frame, plan.key, gone, [reason] * len(frame), step="sheet")
+    return _leave_out(_full_ledger(plan, frame), frame, plan.key, gone, reason, step="sheet")
 
 
 def _leave_out(
-    ledger: Ledger, frame: pd.DataFrame, key: str, gone: Mask, reasons: Sequence[str], step: str
+    ledger: Ledger, frame: pd.DataFrame, key: str, gone: Mask, reasons: str | Sequence[str], step: str
 ) -> Ledger:
-    lines = [int(line) for line in frame["line"]]
+    if not gone.any():
+        return ledger
     item = "outcome" if "outcome" in frame else "title" if "title" in frame else key
-    left = {lines[int(i)]: reasons[int(i)] for i in np.flatnonzero(gone)}
-    studies = dict(zip(lines, frame[key].astype(str), strict=True))
-    items = dict(zip(lines, frame[item].fillna("").astype(str), strict=True))
-    return ledger.leave_out(left, step, studies, items)
+    studies, items = (frame[name].fillna("").astype(str).tolist() for name in (key, item))
+    return without_rows(ledger, gone, reasons, step, studies, items)
 
 
 def _nothing_left(record: Measure, file: str, where: str | None, ledger: Ledger) -> TooFewStudiesError:
@@ -503,9 +483,10 @@ def statistics(view: View, frame: pd.DataFrame, measure: Measure) -> pd.DataFram
 
     A measure of one group takes the first arm as it stands, whether or not the arms are the same people.
     """
-    table = frame
     if view.columns:
         table = frame[list(view.columns.values())].set_axis(list(view.columns), axis=1)
+    else:
+        table = frame[[name for name in frame.columns if name in STATISTICS]]
     for column, value in view.only.items():
         table = table.where(frame[column] == value)
     if "paired" in table and of_one_group(measure):
@@ -547,7 +528,7 @@ def make_bounds(view: View, plan: SheetPlan, frame: pd.DataFrame, asked: Request
         signs, unturned = orient(np.ones(len(chosen.frame)), directions_of_benefit(view, chosen.frame))
         found = found.turned(signs)
         reasons = [first or second for first, second in zip(reasons, unturned, strict=True)]
-    origin = origin_of(table, np.arange(len(table)), asked.assumed_correlation, sd)
+    origin = _origin(table, np.arange(len(table)), asked, sd)
     return _collected(plan, chosen, found, reasons, asked, view.labels, asked.turn, origin)
 
 
