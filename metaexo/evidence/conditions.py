@@ -1,7 +1,8 @@
-"""Conditions on the rows of a sheet: a small language of its own, read and computed here.
+"""Conditions on the rows of a sheet, of which nothing is executed.
 
-A condition is text from a user, so nothing in it is ever handed to Python: it is cut into words, read by the
-grammar below and computed on whole columns. What the grammar does not know is refused by name::
+A condition is text from a user. It is cut into words; its columns, texts and numbers are replaced by numbered
+names, every other word has to be on a list, and only then does Python's own parser (`ast`) say how the parts
+belong together. The tree is computed here, on whole columns; what is not on the lists is refused by name::
 
     condition := condition (or | "|") condition | condition (and | "&") condition | (not | ~) condition
                | value ((== | != | < | <= | > | >=) value)+ | value [not] in [literal, ...]
@@ -11,12 +12,14 @@ grammar below and computed on whole columns. What the grammar does not know is r
 
 from __future__ import annotations
 
+import ast
+import functools
 import math
 import operator
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +51,7 @@ _TOKEN = re.compile(
         (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
       | (?P<text>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")
       | (?P<column>`[^`\n]*`)
-      | (?P<name>[^\W\d]\w*)
+      | (?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)
       | (?P<sign>\*\*|==|!=|<=|>=|[-+*/%<>=&|~()\[\],.])
     )""",
     re.VERBOSE,
@@ -63,13 +66,26 @@ _ORDER: Mapping[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_COMPARISONS = ("==", "!=", *_ORDER)
-_SUMS: Mapping[str, Callable[[Any, Any], Any]] = {"+": operator.add, "-": operator.sub}
-_PRODUCTS: Mapping[str, Callable[[Any, Any], Any]] = {
-    "*": operator.mul,
-    "/": operator.truediv,
-    "%": operator.mod,
+_COMPARISONS: Mapping[type[ast.cmpop], str] = {
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.In: "in",
+    ast.NotIn: "not in",
 }
+_CALCULATIONS: Mapping[type[ast.operator], tuple[str, Callable[[Any, Any], Any]]] = {
+    ast.Add: ("+", operator.add),
+    ast.Sub: ("-", operator.sub),
+    ast.Mult: ("*", operator.mul),
+    ast.Div: ("/", operator.truediv),
+    ast.Mod: ("%", operator.mod),
+    ast.Pow: ("**", operator.pow),
+}
+_WRITTEN = {"&": " and ", "|": " or ", "and": " and ", "or": " or ", "not": " not ", "in": " in "}
+_PREFIXES = ("-", "+", "~", "not")
 _METHODS = {
     "str.contains": "contains",
     "str.startswith": "starts_with",
@@ -97,13 +113,7 @@ _FUNCTIONS = (
     "abs",
 )
 _OPTIONS: Mapping[str, tuple[str, ...]] = {"contains": ("case", "na", "regex"), "between": ("inclusive",)}
-_CONSTANTS: Mapping[str, bool] = {"True": True, "False": False}
 _SIDES = {"both": (">=", "<="), "neither": (">", "<"), "left": (">=", "<"), "right": (">", "<=")}
-
-
-class _Token(NamedTuple):
-    kind: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,17 +196,12 @@ def _shown(value: object) -> str:
 
 
 class _Reader:
-    """Reads one condition, from the loosest binding to the tightest, and computes it on the way."""
+    """Reads one condition and computes it."""
 
     def __init__(self, frame: pd.DataFrame, where: str, words: Mapping[str, Collection[str]]) -> None:
         self.frame, self.where, self.words = frame, where, words
         self.names = {str(name) for name in frame.columns}
-        self.columns: dict[str, _Value] = {}
-        self.depth = 0
-        self.at = 0
-        self.tokens = self._cut()
-
-    # -- refusals ---------------------------------------------------------------------------------------
+        self.leaves: dict[str, _Value] = {}
 
     @property
     def shown(self) -> str:
@@ -216,27 +221,110 @@ class _Reader:
 
     # -- words ------------------------------------------------------------------------------------------
 
-    def _cut(self) -> list[_Token]:
-        """Return the words and signs of the condition."""
+    def read(self) -> _Value:
+        """Return the value of the whole condition."""
+        pieces, tokens = self._pieces()
+        try:
+            return self._value(ast.parse("".join(pieces).strip(), mode="eval").body)
+        except SyntaxError as error:
+            ends = np.cumsum([len(piece) for piece in pieces]) - (pieces[0][:1] == " ")
+            at = int(np.searchsorted(ends, (error.offset or 1) - 1, side="right"))
+            unfinished = tokens[-1] in (*_PREFIXES, *_WRITTEN) or tokens[-1][-1] in "*/%<>=.,"
+            near = "the end" if unfinished or at >= len(tokens) else repr(tokens[at])
+            raise self.unreadable(
+                f"a column or a value, or a sign between two, is missing at {near}"
+            ) from None
+        except (RecursionError, MemoryError):
+            raise self.unreadable("too many parts stand inside one another") from None
+
+    def _pieces(self) -> tuple[list[str], list[str]]:
+        """Return the condition in pieces for the parser, values as numbered names, and its words."""
         if len(self.where) > LONGEST:
             raise self.unreadable(
                 f"it has {len(self.where)} letters; {LONGEST} are allowed",
                 "give the rows a column of their own in the sheet and ask for it",
             )
-        tokens, at, text = [], 0, self.where.rstrip()
+        pieces: list[str] = []
+        tokens: list[str] = []
+        at, text, open_, run = 0, self.where.rstrip(), 0, 0
         while at < len(text):
             found = _TOKEN.match(text, at)
             if found is None or found.lastgroup is None:
                 raise self._stray(text[at:].lstrip())
-            tokens.append(_Token(found.lastgroup, found[found.lastgroup]))
-            if "__" in tokens[-1].text and tokens[-1].kind == "name" and tokens[-1].text not in self.names:
-                raise self._outside(tokens[-1].text)
-            at = found.end()
+            at, kind = found.end(), found.lastgroup
+            token = found[kind]
+            last = tokens[-1] if tokens else ""
+            open_ += (token in ("(", "[")) - (token in (")", "]")) if kind == "sign" else 0
+            run = run + 1 if token in _PREFIXES else 0
+            if max(open_, run) > DEEPEST:
+                raise self.unreadable(f"more than {DEEPEST} parts stand inside one another")
             if len(tokens) > MOST_WORDS:
                 raise self.unreadable(f"it has more than {MOST_WORDS} words")
+            if token == "=" and not (open_ and pieces[-1:] == [f" {last}"]):
+                raise self.no_condition("a comparison is written ==")
+            tokens.append(token)
+            pieces.append(self._piece(kind, token, last, text[at:].lstrip()))
         if not tokens:
             raise self.no_condition("it is empty")
-        return tokens
+        if open_:
+            raise self.unreadable(
+                "a bracket does not close" if open_ > 0 else "a bracket closes that is not open"
+            )
+        return pieces, tokens
+
+    def _piece(self, kind: str, token: str, last: str, rest: str) -> str:
+        """Return what the parser is given for one word or sign."""
+        if kind == "sign":
+            return _WRITTEN.get(token, token)
+        if kind == "number":
+            return self._leaf(_Value(NUMBERS, float(token), token))
+        if kind == "text":
+            return self._leaf(_Value(TEXTS, self._unquoted(token), token))
+        if kind == "column":
+            return self._leaf(self._column(token[1:-1]))
+        return self._method(token, "the value before it", rest) if last == "." else self._word(token, rest)
+
+    def _word(self, token: str, rest: str) -> str:
+        """Return what the parser is given for a column without backticks, or a word of the language."""
+        parts = token.split(".")
+        for n in range(len(parts), 0, -1):
+            name, behind = ".".join(parts[:n]), ".".join(parts[n:])
+            if name in self.names:
+                return self._leaf(self._column(name)) + (
+                    f".{self._method(behind, name, rest)}" if behind else ""
+                )
+        if "__" in token:
+            raise self._outside(token)
+        if token in ("True", "False"):
+            return self._leaf(_Value(ANSWERS, token == "True", token))
+        if token not in _WRITTEN and rest.startswith("(") and token not in _FUNCTIONS:
+            raise UnknownChoiceError("word in where", token, _FUNCTIONS)
+        # what stands before a single = is an option, or one sign is missing
+        if token in _WRITTEN or rest.startswith("(") or re.match("=(?!=)", rest):
+            return _WRITTEN.get(token, f" {token}")
+        raise UnknownChoiceError("column in where", parts[0], map(str, self.frame.columns))
+
+    def _method(self, name: str, subject: str, rest: str) -> str:
+        """Return the word of ours for a word behind a value: outcome.str.contains('wound')."""
+        if "__" in name:
+            raise self._outside(name)
+        if name not in _METHODS:
+            raise UnknownChoiceError(f"word in where after {subject}", name, _METHODS)
+        if not rest.startswith("("):
+            raise self.unreadable(f"brackets are missing after {name}")
+        return _METHODS[name]
+
+    def _leaf(self, value: _Value) -> str:
+        """Return the name under which the parser sees a value."""
+        name = f"_{len(self.leaves)}"
+        self.leaves[name] = value
+        return f" {name}"
+
+    def _column(self, name: str) -> _Value:
+        if name not in self.names:
+            raise UnknownChoiceError("column in where", name, map(str, self.frame.columns))
+        chosen = self.frame.loc[:, [str(column) == name for column in self.frame.columns]]
+        return _Value(*_values_of(chosen.iloc[:, 0]), name, name)
 
     def _stray(self, rest: str) -> InputError:
         if rest.startswith("@"):
@@ -252,226 +340,94 @@ class _Reader:
             f"write {EXAMPLE}",
         )
 
-    def _peek(self) -> _Token:
-        return self.tokens[self.at] if self.at < len(self.tokens) else _Token("end", "the end")
+    # -- the tree ---------------------------------------------------------------------------------------
 
-    def _next(self) -> _Token:
-        token = self._peek()
-        self.at += 1
-        return token
-
-    def _take(self, *texts: str) -> str:
-        """Return the next word if it is one of these (in no quotes), and go on; "" otherwise."""
-        token = self._peek()
-        if token.kind in ("sign", "name") and token.text in texts:
-            self.at += 1
-            return token.text
-        return ""
-
-    def _need(self, sign: str) -> None:
-        if not self._take(sign):
-            raise self.unreadable(f"{sign!r} is missing before {self._peek().text!r}")
-
-    # -- grammar ----------------------------------------------------------------------------------------
-
-    def read(self) -> _Value:
-        """Return the value of the whole condition."""
-        found = self._either()
-        token = self._peek()
-        if token.text == "=" and token.kind == "sign":
-            raise self.no_condition("a comparison is written ==")
-        if token.kind != "end":
-            raise self.unreadable(f"{token.text!r} is not expected after {found.text[-40:]!r}")
-        return found
-
-    def _either(self) -> _Value:
-        self.depth += 1
-        if self.depth > DEEPEST:
-            raise self.unreadable(f"more than {DEEPEST} parts stand inside one another")
-        found = self._both()
-        while self._take("or", "|"):
-            other = self._both()
-            found = _Value(ANSWERS, self._answers(found) | self._answers(other), found.text)
-        self.depth -= 1
-        return found
-
-    def _both(self) -> _Value:
-        found = self._not()
-        while self._take("and", "&"):
-            other = self._not()
-            found = _Value(ANSWERS, self._answers(found) & self._answers(other), found.text)
-        return found
+    def _value(self, node: ast.expr) -> _Value:
+        """Return the value of a part of the tree."""
+        if isinstance(node, ast.Name) and node.id in self.leaves:
+            return self.leaves[node.id]
+        if isinstance(node, ast.BoolOp):
+            parts = [self._value(part) for part in node.values]
+            join = operator.and_ if isinstance(node.op, ast.And) else operator.or_
+            return _Value(ANSWERS, functools.reduce(join, map(self._answers, parts)), parts[0].text)
+        if isinstance(node, ast.UnaryOp):
+            return self._signed(node)
+        if isinstance(node, ast.BinOp) and type(node.op) in _CALCULATIONS:
+            sign, compute = _CALCULATIONS[type(node.op)]
+            return self._calculate(self._value(node.left), sign, compute, self._value(node.right))
+        if isinstance(node, ast.Compare):
+            return self._comparison(node)
+        if isinstance(node, ast.Call):
+            return self._call(node)
+        if isinstance(node, ast.List | ast.Tuple):
+            raise self.unreadable("a list stands where a column is expected", "write: column in ['a', 'b']")
+        raise self.unreadable("columns, values and signs stand together in a way that has no meaning")
 
     def _answers(self, value: _Value) -> Any:
         if value.kind != ANSWERS or value.is_literal:
             raise self.no_condition(f"{value.text} alone is no comparison")
         return value.values
 
-    def _not(self) -> _Value:
-        turns = 0
-        while self._take("not"):
-            turns += 1
-        found = self._comparison()
-        if not turns:
-            return found
-        answers = self._answers(found)
-        return _Value(ANSWERS, ~answers if turns % 2 else answers, f"not {found.text}")
+    def _signed(self, node: ast.UnaryOp) -> _Value:
+        found = self._value(node.operand)
+        if isinstance(node.op, ast.Not | ast.Invert):
+            return _Value(ANSWERS, ~self._answers(found), f"not {found.text}")
+        sign = "-" if isinstance(node.op, ast.USub) else "+"
+        value = self._numbers(found, f"{sign} in front")
+        return _Value(NUMBERS, -value if sign == "-" else value, f"{sign}{found.text}")
 
-    def _comparison(self) -> _Value:
-        """Return a value, or what a chain of comparisons says of it."""
-        left = self._sum()
+    def _comparison(self, node: ast.Compare) -> _Value:
+        """Return what a chain of comparisons says."""
+        left = self._value(node.left)
         answers: Any = None
-        while True:
-            if self._take("in"):
-                here = self._is_in(left, self._listed())
-            elif self._peek().text == "not" and self._ahead("in"):
-                self.at += 2
-                here = ~self._is_in(left, self._listed())
-            elif sign := self._take(*_COMPARISONS):
-                if self._peek() == _Token("sign", "["):
-                    if sign not in ("==", "!="):
-                        raise self.unreadable(f"a list cannot stand after {sign}")
-                    here = self._is_in(left, self._listed())
-                    here = ~here if sign == "!=" else here
-                else:
-                    right = self._sum()
-                    here = self._compare(left, sign, right)
-                    left = right
+        for op, right in zip(node.ops, node.comparators, strict=True):
+            sign = _COMPARISONS[type(op)]  # the words that make other comparisons are on no list
+            if sign in ("in", "not in") or isinstance(right, ast.List):
+                if sign in _ORDER:
+                    raise self.unreadable(f"a list cannot stand after {sign}")
+                here = self._is_in(left, self._listed(right))
+                here = here if sign in ("in", "==") else ~here
             else:
-                break
+                value = self._value(right)
+                here = self._compare(left, sign, value)
+                left = value
             answers = here if answers is None else answers & here
-        return left if answers is None else _Value(ANSWERS, answers, f"a comparison of {left.text}")
+        return _Value(ANSWERS, answers, f"a comparison of {left.text}")
 
-    def _ahead(self, word: str, kind: str = "name") -> bool:
-        """Return whether the word after the next is this one."""
-        return self.tokens[self.at + 1 : self.at + 2] == [_Token(kind, word)]
-
-    def _sum(self) -> _Value:
-        found = self._product()
-        while sign := self._take(*_SUMS):
-            found = self._calculate(found, sign, _SUMS[sign], self._product())
+    def _listed(self, node: ast.expr) -> list[_Value]:
+        """Return the literals of a list in brackets."""
+        if not isinstance(node, ast.List | ast.Tuple):
+            raise self.unreadable("a list in square brackets is missing", "write: column in ['a', 'b']")
+        found = [self._value(entry) for entry in node.elts]
+        for value in found:
+            if not value.is_literal:
+                raise self.unreadable(f"{value.text} in a list is no text in quotes and no number")
         return found
 
-    def _product(self) -> _Value:
-        found = self._signed()
-        while sign := self._take(*_PRODUCTS):
-            found = self._calculate(found, sign, _PRODUCTS[sign], self._signed())
-        return found
-
-    def _signed(self) -> _Value:
-        """Return a value with the signs in front of it."""
-        signs = []
-        while sign := self._take("-", "+", "~"):
-            signs.append(sign)
-        found = self._behind(self._primary())
-        if self._take("**"):
-            self.depth += 1
-            if self.depth > DEEPEST:
-                raise self.unreadable(f"more than {DEEPEST} parts stand inside one another")
-            found = self._calculate(found, "**", operator.pow, self._signed())
-            self.depth -= 1
-        for sign in reversed(signs):
-            if sign == "~":
-                found = _Value(ANSWERS, ~self._answers(found), f"~{found.text}")
-            else:
-                value = self._numbers(found, f"{sign} in front")
-                found = _Value(NUMBERS, -value if sign == "-" else value, f"{sign}{found.text}")
-        return found
-
-    def _primary(self) -> _Value:
-        token = self._next()
-        if token.kind == "number":
-            return _Value(NUMBERS, float(token.text), token.text)
-        if token.kind == "text":
-            return _Value(TEXTS, self._unquoted(token.text), token.text)
-        if token.kind == "column":
-            return self._column(token.text[1:-1])
-        if token == _Token("sign", "("):
-            found = self._either()
-            self._need(")")
-            return found
-        if token.kind == "name":
-            return self._named(token.text)
-        if token == _Token("sign", "["):
-            raise self.unreadable("a list stands where a column is expected", "write: column in ['a', 'b']")
-        if token == _Token("sign", "="):
-            raise self.unreadable("a comparison is written ==", "write ==")
-        raise self.unreadable(f"{token.text!r} stands where a column or a value is expected")
-
-    def _named(self, name: str) -> _Value:
-        """Return a column, what a word of the language says, or one of the constants."""
-        if self._peek() == _Token("sign", "(") and name not in self.names:
-            if name not in _FUNCTIONS:
-                raise UnknownChoiceError("word in where", name, _FUNCTIONS)
-            return self._call(name, None)
-        parts = [name]
-        ahead = self.at
-        while (
-            ahead + 1 < len(self.tokens)
-            and self.tokens[ahead] == _Token("sign", ".")
-            and self.tokens[ahead + 1].kind == "name"
-        ):
-            parts.append(self.tokens[ahead + 1].text)
-            ahead += 2
-            if ".".join(parts) in self.names and self.tokens[ahead : ahead + 1] != [_Token("sign", "(")]:
-                self.at = ahead
-                return self._column(".".join(parts))
-        if name in _CONSTANTS and name not in self.names:
-            return _Value(ANSWERS, _CONSTANTS[name], name)
-        return self._column(name)
-
-    def _column(self, name: str) -> _Value:
-        if name not in self.names:
-            raise UnknownChoiceError("column in where", name, map(str, self.frame.columns))
-        if name not in self.columns:
-            chosen = self.frame.loc[:, [str(column) == name for column in self.frame.columns]]
-            self.columns[name] = _Value(*_values_of(chosen.iloc[:, 0]), name, name)
-        return self.columns[name]
-
-    def _behind(self, value: _Value) -> _Value:
-        """Return what the words behind a value say of it: outcome.str.contains('wound')."""
-        while self._take("."):
-            parts = []
-            while self._peek().kind == "name":
-                parts.append(self._next().text)
-                if not self._take("."):
-                    break
-            name = ".".join(parts)
-            if name not in _METHODS:
-                raise UnknownChoiceError(f"word in where after {value.text}", name, _METHODS)
-            if self._peek() != _Token("sign", "("):
-                raise self.unreadable(f"brackets are missing after {name}")
-            value = self._call(_METHODS[name], value, as_pandas=True)
-        return value
-
-    def _call(self, name: str, subject: _Value | None, as_pandas: bool = False) -> _Value:
+    def _call(self, node: ast.Call) -> _Value:
         """Return what a word says of a column."""
-        self._need("(")
-        if subject is not None and name == "isin":
-            answers = self._is_in(subject, self._listed())
-            self._need(")")
-            return _Value(ANSWERS, answers, f"{subject.text}.isin(...)")
-        arguments: list[_Value] = []
-        options: dict[str, Any] = {}
-        while not self._take(")"):
-            if arguments or options:
-                self._need(",")
-            if self._peek().kind == "name" and self._ahead("=", "sign"):
-                key = self._next().text
-                self.at += 1
-                options[key] = self._option(name, key)
-            else:
-                arguments.append(self._either())
-        if subject is not None:
-            arguments.insert(0, subject)
-        return self._said(name, arguments, options, as_pandas)
+        behind = isinstance(node.func, ast.Attribute)
+        if isinstance(node.func, ast.Attribute):
+            name, subject = node.func.attr, [self._value(node.func.value)]
+        elif isinstance(node.func, ast.Name) and node.func.id not in self.leaves:
+            name, subject = node.func.id, []
+        else:
+            raise self.unreadable("brackets stand behind a value, which is no word")
+        if name == "isin":
+            if len(node.args) != 1 or node.keywords:
+                raise self.unreadable("isin takes one list", "write: column in ['a', 'b']")
+            answers = self._is_in(subject[0], self._listed(node.args[0]))
+            return _Value(ANSWERS, answers, f"{subject[0].text}.isin(...)")
+        arguments = [*subject, *(self._value(part) for part in node.args)]
+        options = {str(part.arg): self._option(name, part) for part in node.keywords}
+        return self._said(name, arguments, options, behind)
 
-    def _option(self, name: str, key: str) -> Any:
-        if key not in _OPTIONS.get(name, ()):
-            raise UnknownChoiceError(f"option of {name} in where", key, _OPTIONS.get(name, ()))
-        value = self._primary()
+    def _option(self, name: str, part: ast.keyword) -> Any:
+        if part.arg not in _OPTIONS.get(name, ()):
+            raise UnknownChoiceError(f"option of {name} in where", str(part.arg), _OPTIONS.get(name, ()))
+        value = self._value(part.value)
         if not value.is_literal:
-            raise self.unreadable(f"{key} takes a value, not a column")
+            raise self.unreadable(f"{part.arg} takes a value, not a column")
         return value.values
 
     def _said(
@@ -520,24 +476,6 @@ class _Reader:
         test = {"contains": str.__contains__, "starts_with": str.startswith, "ends_with": str.endswith}[name]
         answers = [text is not None and test(text.casefold() if fold else text, wanted) for text in texts]
         return _Value(ANSWERS, np.array(answers, dtype=bool), f"{name}({arguments[0].text})")
-
-    def _listed(self) -> list[_Value]:
-        """Return the literals of a list in brackets."""
-        closing = {"[": "]", "(": ")"}.get(self._peek().text if self._peek().kind == "sign" else "")
-        if closing is None:
-            raise self.unreadable("a list in square brackets is missing", "write: column in ['a', 'b']")
-        self.at += 1
-        found: list[_Value] = []
-        while not self._take(closing):
-            if found:
-                self._need(",")
-                if self._take(closing):
-                    break
-            value = self._signed()
-            if not value.is_literal:
-                raise self.unreadable(f"{value.text} in a list is no text in quotes and no number")
-            found.append(value)
-        return found
 
     def _unquoted(self, quoted: str) -> str:
         def plain(match: re.Match[str]) -> str:
