@@ -13,11 +13,8 @@ from itertools import combinations
 import pandas as pd
 
 import metaexo as mx
-from metaexo.effects.conversions.translations import clopper_pearson
-from metaexo.evidence import load_vocabulary
-from metaexo.evidence.descriptions.reporting import REPORTING_ITEMS, reporting
+from metaexo import evidence, report
 from metaexo.formatting import markdown_table, percent
-from metaexo.report.run import Analysis, run_alone
 
 DOMAINS = ["clinical", "preclinical", "isolation", "all"]
 ACCESS = ["full_text", "abstract", "secondary", "all"]
@@ -36,7 +33,7 @@ EACH = "A study counts once for each isolation method that it names, and once in
 NO_SEARCH = "What similarity searches returned: an empty cell is a gap of this collection."
 
 
-def main(analysis: Analysis) -> None:
+def main(analysis: report.Analysis) -> None:
     sheets = mx.read_sheets(analysis.data)
     studies = in_words(sheets.studies)
     methods = by_method(studies)
@@ -50,7 +47,7 @@ def main(analysis: Analysis) -> None:
 
     # What can be had from a study depends on how much of it could be read: an abstract that is silent is not
     # a paper that is silent.
-    table = reporting(sheets)
+    table = evidence.reporting(sheets)
     found = shares(table)
     analysis.write_table("reporting_by_study", table)
     analysis.write_table("reporting", found)
@@ -67,7 +64,7 @@ def in_words(studies: pd.DataFrame) -> pd.DataFrame:
 
 def by_method(studies: pd.DataFrame) -> pd.DataFrame:
     """Return one row a study and isolation method that it names."""
-    labels = load_vocabulary("isolation")
+    labels = evidence.load_vocabulary("isolation")
     table = studies.assign(isolation=studies["isolation_methods"].str.split("; ")).explode("isolation")
     return table.assign(isolation=table["isolation"].map(labels.label))
 
@@ -96,28 +93,33 @@ def shares(table: pd.DataFrame) -> pd.DataFrame:
     groups = dict(list(whole.groupby(["domain", "access"])))
     rows = [
         (item, words, domain, access, int(groups[domain, access][item].sum()), len(groups[domain, access]))
-        for item, words in REPORTING_ITEMS.items()
+        for item, words in evidence.REPORTING_ITEMS.items()
         for domain in DOMAINS
         for access in ACCESS
         if (domain, access) in groups
     ]
     found = pd.DataFrame(rows, columns=["item", "words", "domain", "access", "reported", "studies"])
-    low, high = clopper_pearson(found["reported"], found["studies"])
+    low, high = mx.effects.clopper_pearson(found["reported"], found["studies"])
     return found.assign(share=found["reported"] / found["studies"], low=low, high=high)
 
 
 def draw_map(
-    analysis: Analysis, table: pd.DataFrame, rows: str, columns: str, notes: list[str], by: str | None = None
+    analysis: report.Analysis,
+    table: pd.DataFrame,
+    rows: str,
+    columns: str,
+    notes: list[str],
+    by: str | None = None,
 ) -> None:
     ax = mx.plots.evidence_map(table, rows, columns, by=by, study="study_id", notes=[*notes, NO_SEARCH])
     title = f"Evidence-gap map: studies by {rows} and {columns}"
     analysis.write_figure(f"{rows}_by_{columns}", ax, title=title)
 
 
-def draw_shares(analysis: Analysis, table: pd.DataFrame) -> None:
+def draw_shares(analysis: report.Analysis, table: pd.DataFrame) -> None:
     ax = mx.plots.reported_shares(
         table,
-        REPORTING_ITEMS,
+        evidence.REPORTING_ITEMS,
         by=["domain", "access"],
         head_order=DOMAINS[:3],
         by_order=ACCESS[:3],
@@ -133,7 +135,7 @@ def statement(studies: pd.DataFrame, treated: pd.DataFrame, found: pd.DataFrame)
     table = found[found["access"] == "all"].set_index(["words", "domain"])
     rows = [
         (words, *(in_figures(table.loc[(words, domain)]) for domain in DOMAINS[:3]))
-        for words in REPORTING_ITEMS.values()
+        for words in evidence.REPORTING_ITEMS.values()
     ]
     pairs = treated.groupby(["indication", "source"])["study_id"].nunique().sort_values(ascending=False)
     possible = treated["indication"].nunique() * treated["source"].nunique()
@@ -161,4 +163,4 @@ def in_figures(row: pd.Series) -> str:
 
 
 if __name__ == "__main__":
-    run_alone(main)
+    report.run_alone(main)

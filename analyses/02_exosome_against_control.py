@@ -14,12 +14,8 @@ from itertools import product
 import pandas as pd
 
 import metaexo as mx
-from metaexo.effects.dependence.choose import one_per_study, split
-from metaexo.errors import AssumptionWarning
-from metaexo.evidence.descriptions.rows import count_fates, days_after, fates
+from metaexo import errors, evidence, report
 from metaexo.formatting import plural
-from metaexo.report.in_words import pooled_in_words
-from metaexo.report.run import Analysis, run_alone
 
 CONTROLLED = "contrast == 'exosome_vs_control' and use != 'apart'"
 IN_PER_CENT = f"{CONTROLLED} and domain == 'preclinical' and unit == '%'"
@@ -53,7 +49,7 @@ COLUMNS = [
 ]
 
 
-def main(analysis: Analysis) -> None:
+def main(analysis: report.Analysis) -> None:
     sheets = mx.read_sheets(analysis.data)
 
     # One effect a study and outcome family enters a model: that of the latest time point with full data, and
@@ -68,13 +64,13 @@ def main(analysis: Analysis) -> None:
     sheet = sheets.outcomes.merge(sheets.studies[["study_id", "domain"]], on="study_id", how="left")
     not_asked = sheet["contrast"].map(NOT_ASKED).fillna(OTHER_QUESTION)
     main_ledger = chosen["with doubtful rows"].ledger
-    ledger = fates(main_ledger, sheet, dict(zip(sheet["line"], not_asked, strict=True)))
-    analysis.write_table("ledger", count_fates(ledger, ["domain", "contrast"]))
+    ledger = evidence.fates(main_ledger, sheet, dict(zip(sheet["line"], not_asked, strict=True)))
+    analysis.write_table("ledger", evidence.count_fates(ledger, ["domain", "contrast"]))
     listed = found.to_frame().merge(ledger[["line", "step", "reason"]], on="line")
     analysis.write_table("effects", listed[[*COLUMNS, "step", "reason"]])
 
     # Forest plots by source and by isolation method, and a funnel plot: for animals, and for patients.
-    for (domain,), part in split(chosen["with doubtful rows"], "domain").items():
+    for (domain,), part in mx.split(chosen["with doubtful rows"], "domain").items():
         for factor, words in FACTORS.items():
             ax = forest(mx.stratify(part, by=["outcome_family", factor], test=TEST), without=factor)
             title = f"{DOMAINS[domain]}: exosome against control by {words}"
@@ -109,14 +105,14 @@ def main(analysis: Analysis) -> None:
 def effects(sheets, measure, where, correlation=0.5):
     """Return effects; each one that rests on the assumed correlation is marked as such."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AssumptionWarning)
+        warnings.simplefilter("ignore", errors.AssumptionWarning)
         return sheets.effects(measure, where=where, assumed_correlation=correlation)
 
 
 def one_a_family(es):
     """Return one effect a study and outcome family, each under the name of its study alone."""
-    latest = [days_after(words) for words in es.column("timepoint")]
-    one = one_per_study(es, within="outcome_family", latest=latest)
+    latest = [evidence.days_after(words) for words in es.column("timepoint")]
+    one = mx.one_per_study(es, within="outcome_family", latest=latest)
     return one.with_labels([label.split(", ")[0] for label in one.labels])
 
 
@@ -128,7 +124,7 @@ def strata(chosen):
     """Return the strata of every outcome family by source and by isolation method, and all together."""
     tables = []
     for rows, es in chosen.items():
-        for (domain, family), part in split(es, FAMILY).items():
+        for (domain, family), part in mx.split(es, FAMILY).items():
             for factor in FACTORS:
                 table = mx.stratify(part, by=factor, test=TEST).to_frame().drop(columns=factor)
                 names = {"rows": rows, "domain": domain, "outcome_family": family, "by": factor}
@@ -140,7 +136,7 @@ def under_choices(sheets):
     """Return the pooled effect of every family with two studies under each choice."""
     rows = []
     for correlation in CORRELATIONS:
-        families = split(one_a_family(effects(sheets, "SMD", CONTROLLED, correlation)), FAMILY)
+        families = mx.split(one_a_family(effects(sheets, "SMD", CONTROLLED, correlation)), FAMILY)
         for (names, part), test in product(families.items(), (TEST, *OTHER_TESTS)):
             if part.m < 2:
                 continue
@@ -186,7 +182,7 @@ def summarise(analysis, ledger, chosen, points, changes):
         analysis.write_summary(f"**{who}**\n\n{results_in_words(chosen, domain, 'g')}")
     words = results_in_words(points, "preclinical", "difference")
     analysis.write_summary(f"**Animals, in percentage points**\n\n{words}")
-    parts = split(es, FAMILY)
+    parts = mx.split(es, FAMILY)
     several = "; ".join(family for (_, family), part in parts.items() if part.m > 1)
     tests = sum(mx.stratify(p, by=factor).between is not None for p in parts.values() for factor in FACTORS)
     analysis.write_summary(
@@ -200,19 +196,19 @@ def summarise(analysis, ledger, chosen, points, changes):
 
 def results_in_words(chosen, domain, symbol):
     """Return one line of a list for each outcome family, with and without doubtful rows."""
-    firm = split(chosen["without"], FAMILY)
+    firm = mx.split(chosen["without"], FAMILY)
     lines = []
-    for key, part in split(chosen["with doubtful rows"], FAMILY).items():
+    for key, part in mx.split(chosen["with doubtful rows"], FAMILY).items():
         if key[0] != domain:
             continue
-        line = f"- {key[1]}: {pooled_in_words(part, symbol, test=TEST)}"
+        line = f"- {key[1]}: {report.pooled_in_words(part, symbol, test=TEST)}"
         if key not in firm:
             line += " (doubtful by the sheet)"
         elif firm[key].k < part.k:
-            line += f". Without doubtful rows: {pooled_in_words(firm[key], symbol, test=TEST)}"
+            line += f". Without doubtful rows: {report.pooled_in_words(firm[key], symbol, test=TEST)}"
         lines.append(f"{line}.")
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    run_alone(main)
+    report.run_alone(main)

@@ -12,11 +12,8 @@ import numpy as np
 import pandas as pd
 
 import metaexo as mx
-from metaexo.effects.dependence.choose import one_per_study, split
-from metaexo.evidence.descriptions.rows import count_fates, fates
+from metaexo import evidence, report
 from metaexo.formatting import number, percent
-from metaexo.numeric.tails import normal_quantile
-from metaexo.report.run import Analysis, run_alone
 
 QUESTION = ["indication", "outcome_family"]
 CELL = ["review_id", "outcome_label"]
@@ -50,32 +47,31 @@ PART = mx.plots.Column("subgroup_level", "Part of the review", wording={"all": "
 STUDIES = mx.plots.Column("k_studies", "Studies")
 
 
-def main(analysis: Analysis) -> None:
+def main(analysis: report.Analysis) -> None:
     sheets = mx.read_sheets(analysis.data)
     sheet = sheets.published_meta_analyses
 
     # All standardised mean differences with an interval, but those that the sheet sets apart.
     estimates = sheets.effects("SMD", where="use != 'apart'", sheet="published_meta_analyses")
     table = estimates.to_frame()
-    half = normal_quantile(0.95) * table["se"]
-    table["low"], table["high"] = table["y"] - half, table["y"] + half
+    table[["low", "high"]] = estimates.conf_int().to_numpy()
     numbers = ["k_studies", "y", "se", "low", "high", "use", "caution"]
     analysis.write_table("estimates", table[COLUMNS + numbers])
 
     # Why the other rows are not there: the sheet's own words for rows set apart, else the measure.
     apart = "set apart: " + sheet["caution"].fillna("no words in the sheet")
-    ledger = fates(estimates.ledger, sheet, dict(zip(sheet["line"], apart, strict=True)))
+    ledger = evidence.fates(estimates.ledger, sheet, dict(zip(sheet["line"], apart, strict=True)))
     printed = (ledger["step"] == "effect") & ledger["estimate"].notna()
     ledger.loc[printed, "reason"] = ledger["measure"].map(MEASURES)
     ledger.loc[(ledger["step"] == "effect") & ~printed, "reason"] = "no estimate is printed"
-    analysis.write_table("ledger", count_fates(ledger, ["measure"]))
+    analysis.write_table("ledger", evidence.count_fates(ledger, ["measure"]))
     others = ledger[printed & (ledger["measure"] != "SMD")]
     words = ["measure", "k_studies", "estimate", "ci_low", "ci_high", "use", "caution"]
     analysis.write_table("other_measures", others[COLUMNS + words])
 
     # One estimate a review and question: over all its studies, of the outcome that stands first in the sheet.
     reviews = keep(estimates, estimates.column("subgroup_variable") == "overall", "a subgroup of a review")
-    reviews = with_question(one_per_study(reviews, within=QUESTION))
+    reviews = with_question(mx.one_per_study(reviews, within=QUESTION))
     ax = forest(reviews, by="indication_in_words", columns=[OUTCOME, "source"])
     analysis.write_figure(
         "by_indication", ax, title="One estimate a review and outcome family, by indication"
@@ -90,7 +86,7 @@ def main(analysis: Analysis) -> None:
     between = pd.DataFrame(
         {"question": question, "rows": rows} | spread(part)
         for rows, es in {"with doubtful rows": twice, "without": firm}.items()
-        for (question,), part in split(es, "question").items()
+        for (question,), part in mx.split(es, "question").items()
     )
     analysis.write_table("between_reviews", between)
     ax = forest(twice, by="question", columns=[OUTCOME, "source", STUDIES])
@@ -109,10 +105,10 @@ def main(analysis: Analysis) -> None:
     cells = keep(estimates, estimates.column("subgroup_variable") == "source", "not a cell by source")
     within = pd.DataFrame(
         dict(zip(CELL, names, strict=True)) | spread(part) | sources_of(part)
-        for names, part in split(cells, CELL).items()
+        for names, part in mx.split(cells, CELL).items()
     )
     analysis.write_table("sources_within_reviews", within)
-    for (review, outcome), part in split(cells, CELL).items():
+    for (review, outcome), part in mx.split(cells, CELL).items():
         if part.k >= LEAST_CELLS:
             fit = mx.RandomEffects(one_study_a_cell(part)).fit()
             ax = mx.plots.funnel(fit, by="source", notes=[CELLS])
@@ -148,8 +144,8 @@ def spread(es):
     if es.k < 2:
         return found
     fit = mx.RandomEffects(es, dependence="accept").fit()
-    half = normal_quantile(0.95) * es.v**0.5
-    shared = (es.y - half).max() <= (es.y + half).min()
+    ends = es.conf_int()
+    shared = ends["low"].max() <= ends["high"].min()
     q = {"q": fit.q.statistic, "q_df": es.k - 1}
     return (
         found | {"tau": fit.tau, "i2": fit.i2} | q | {"a_value_in_all_intervals": "yes" if shared else "no"}
@@ -219,4 +215,4 @@ def in_words(row, name):
 
 
 if __name__ == "__main__":
-    run_alone(main)
+    report.run_alone(main)

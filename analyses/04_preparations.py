@@ -15,11 +15,8 @@ import numpy as np
 import pandas as pd
 
 import metaexo as mx
-from metaexo.evidence.descriptions.shares_explained import StudySpread, shares_explained, study_spread
-from metaexo.evidence.descriptions.sizes import choose_means, laboratories, method_ratios
+from metaexo import evidence, report
 from metaexo.formatting import interval, markdown_table, number, percent
-from metaexo.ledger import Ledger
-from metaexo.report.run import Analysis, run_alone
 
 FACTORS = {"source_group": "source", "isolation": "isolation", "technique": "technique"}
 NOT_REPORTED = ["Not reported", "not_reported"]
@@ -27,11 +24,11 @@ SEED = 4
 MEANS = "Means only, one a preparation; nothing is pooled. Rows differ in laboratories and instruments too."
 
 
-def main(analysis: Analysis) -> None:
+def main(analysis: report.Analysis) -> None:
     preparations = mx.read_sheets(analysis.data).preparations
-    ledger = choose_means(preparations)
+    ledger = evidence.choose_means(preparations)
     sizes = preparations[preparations["line"].isin(ledger.used)].reset_index(drop=True)
-    sizes["laboratory"] = laboratories(sizes)
+    sizes["laboratory"] = evidence.laboratories(sizes)
     sizes["computed"] = sizes["caution"].fillna("").str.contains("computed from")
     analysis.write_table("left_out", ledger.to_frame())
     columns = [
@@ -55,13 +52,15 @@ def main(analysis: Analysis) -> None:
     }
     explained = pd.concat([explain(table).assign(rows=name) for name, table in chosen.items()])
     explained = explained[["rows", *explained.columns.drop("rows")]]
-    spreads = {name: study_spread(np.log(t["size_nm"]), t["laboratory"]) for name, t in chosen.items()}
+    spreads = {
+        name: evidence.study_spread(np.log(t["size_nm"]), t["laboratory"]) for name, t in chosen.items()
+    }
     analysis.write_table("explained", explained)
     analysis.write_table("spread", pd.DataFrame([{"rows": name, **in_nm(s)} for name, s in spreads.items()]))
     draw_explained(analysis, explained)
 
     # One source isolated in several ways in one laboratory, measured with one instrument.
-    ratios = method_ratios(sizes)
+    ratios = evidence.method_ratios(sizes)
     analysis.write_table("method_ratios", ratios)
     draw_ratios(analysis, ratios)
     for paragraph in statement(ledger, spreads, explained, ratios):
@@ -72,15 +71,15 @@ def explain(sizes: pd.DataFrame) -> pd.DataFrame:
     """Return the shares of the variance of log size that the factors explain."""
     factors = sizes[list(FACTORS)].rename(columns=FACTORS)
     known = factors.mask(factors.isin(NOT_REPORTED))
-    return shares_explained(np.log(sizes["size_nm"]), known, sizes["laboratory"], seed=SEED)
+    return evidence.shares_explained(np.log(sizes["size_nm"]), known, sizes["laboratory"], seed=SEED)
 
 
-def in_nm(spread: StudySpread) -> dict[str, float]:
+def in_nm(spread: evidence.StudySpread) -> dict[str, float]:
     """Return a spread of log sizes with its mean in nm; the SDs stay on the log scale."""
     return asdict(spread) | {name: np.exp(getattr(spread, name)) for name in ("mean", "low", "high")}
 
 
-def draw_sizes(analysis: Analysis, sizes: pd.DataFrame) -> None:
+def draw_sizes(analysis: report.Analysis, sizes: pd.DataFrame) -> None:
     for factor in ("isolation", "source"):
         ax = mx.plots.interval_strip(
             sizes,
@@ -100,7 +99,7 @@ def draw_sizes(analysis: Analysis, sizes: pd.DataFrame) -> None:
         analysis.write_figure(f"sizes_by_{factor}", ax, title=f"Mean vesicle size by {factor} and technique")
 
 
-def draw_explained(analysis: Analysis, explained: pd.DataFrame) -> None:
+def draw_explained(analysis: report.Analysis, explained: pd.DataFrame) -> None:
     alone = explained[explained["given"] == "alone"]
     found = alone.assign(what="of the factor")
     chance = alone.assign(what="of permuted labels", share=alone["chance"], low=np.nan, high=np.nan)
@@ -127,7 +126,7 @@ def draw_explained(analysis: Analysis, explained: pd.DataFrame) -> None:
     )
 
 
-def draw_ratios(analysis: Analysis, ratios: pd.DataFrame) -> None:
+def draw_ratios(analysis: report.Analysis, ratios: pd.DataFrame) -> None:
     table = ratios.assign(
         study=ratios["study_id"] + ": " + ratios["source"], text=ratios["ratio"].map(number)
     )
@@ -148,7 +147,7 @@ def draw_ratios(analysis: Analysis, ratios: pd.DataFrame) -> None:
 
 
 def statement(
-    ledger: Ledger, spreads: dict[str, StudySpread], explained: pd.DataFrame, ratios: pd.DataFrame
+    ledger: mx.Ledger, spreads: dict[str, evidence.StudySpread], explained: pd.DataFrame, ratios: pd.DataFrame
 ) -> list[str]:
     """Return what was found, in words."""
     spread = spreads["all means"]
@@ -214,4 +213,4 @@ def shared(ratios: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
-    run_alone(main)
+    report.run_alone(main)

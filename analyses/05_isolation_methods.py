@@ -14,13 +14,8 @@ import numpy as np
 import pandas as pd
 
 import metaexo as mx
-from metaexo.effects.dependence.choose import one_per_study, split
-from metaexo.errors import AssumptionWarning
-from metaexo.evidence.descriptions.rows import count_fates, fates
+from metaexo import errors, evidence, report
 from metaexo.formatting import interval, plural
-from metaexo.numeric.tails import normal_quantile
-from metaexo.report.in_words import pooled_in_words
-from metaexo.report.run import Analysis, run_alone
 
 METHODS = "contrast == 'method_a_vs_method_b' and use != 'apart'"
 PAIR = ["outcome_family", "method_pair"]
@@ -42,15 +37,17 @@ LABELS = ["outcome_label", "unit", "treatment_label", "control_label"]
 COLUMNS = ["line", "study_id", *PAIR, *LABELS, "use", "caution"]
 
 
-def main(analysis: Analysis) -> None:
+def main(analysis: report.Analysis) -> None:
     sheets = mx.read_sheets(analysis.data)
     sheet = sheets.outcomes
 
     # Contrasts with an interval: means, SDs and n in both arms. The three pools of one study are paired and
     # their correlation is not printed; the pairing of the other study is not known. Both are marked.
     es = contrasts(sheets)
-    ledger = fates(es.ledger, sheet, dict(zip(sheet["line"], sheet["contrast"].map(NOT_ASKED), strict=True)))
-    analysis.write_table("ledger", count_fates(ledger, ["contrast"]))
+    ledger = evidence.fates(
+        es.ledger, sheet, dict(zip(sheet["line"], sheet["contrast"].map(NOT_ASKED), strict=True))
+    )
+    analysis.write_table("ledger", evidence.count_fates(ledger, ["contrast"]))
 
     # Every contrast of two methods with what it gives: a ratio with an interval, a ratio alone, or words.
     asked = ledger[(ledger["contrast"] == "method_a_vs_method_b") & (ledger["use"] != "apart")]
@@ -59,7 +56,7 @@ def main(analysis: Analysis) -> None:
     analysis.write_table("contrasts", ratios)
 
     # Pairs of methods: pooled where two or more independent studies have an interval, in words elsewhere.
-    parts = split(es, PAIR)
+    parts = mx.split(es, PAIR)
     rows = [pair_row(names, group, parts.get(names)) for names, group in ratios.groupby(PAIR)]
     pairs = pd.DataFrame(rows)
     analysis.write_table("pairs", pairs)
@@ -102,13 +99,13 @@ def forest(es):
 def contrasts(sheets, correlation=0.5):
     """Return log ratios of means, not turned: a larger vesicle is no benefit."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AssumptionWarning)
+        warnings.simplefilter("ignore", errors.AssumptionWarning)
         return sheets.effects("ROM", where=METHODS, assumed_correlation=correlation, orient=False)
 
 
 def intervals(es):
     """Return log ratios with their intervals as ratios, and how far the weaker mean is from zero."""
-    half = normal_quantile(0.95) * np.sqrt(es.v)
+    ratios = np.exp(es.conf_int().to_numpy())
     arms = [
         es.column(f"{arm}_mean") / es.column(f"{arm}_sd") * np.sqrt(es.column(f"{arm}_n"))
         for arm in ("treatment", "control")
@@ -118,8 +115,8 @@ def intervals(es):
             "line": es.column("line"),
             "log_ratio": es.y,
             "se": np.sqrt(es.v),
-            "ci_low": np.exp(es.y - half),
-            "ci_high": np.exp(es.y + half),
+            "ci_low": ratios[:, 0],
+            "ci_high": ratios[:, 1],
             "how": [mark.how for mark in es.derived],
             "assumption": [mark.note for mark in es.derived],
             "smallest_mean_over_se": np.minimum(*arms),
@@ -157,10 +154,10 @@ def pair_row(names, group, part):
             "tau": np.nan,
             "words": NOT_POOLED,
         }
-    fit = mx.RandomEffects(one_per_study(part)).fit()
+    fit = mx.RandomEffects(mx.one_per_study(part)).fit()
     pooled = np.exp([fit.estimate, fit.pooled().low, fit.pooled().high])
     numbers = dict(zip(("pooled_ratio", "low", "high"), pooled, strict=True))
-    return row | numbers | {"tau": fit.tau, "words": pooled_in_words(one_per_study(part), "ratio")}
+    return row | numbers | {"tau": fit.tau, "words": report.pooled_in_words(mx.one_per_study(part), "ratio")}
 
 
 def summarise(analysis, es, pairs, ratios):
@@ -171,7 +168,7 @@ def summarise(analysis, es, pairs, ratios):
         f"methods and families of outcomes, {len(pooled)} have an interval from two or more independent "
         f"studies. Pooled: {'; '.join(map(pair_in_words, pooled.to_dict('records'))) or 'nothing'}."
     )
-    lines = [family_in_words(names[0], part) for names, part in split(es, "outcome_family").items()]
+    lines = [family_in_words(names[0], part) for names, part in mx.split(es, "outcome_family").items()]
     analysis.write_summary("**Single contrasts**, ratios of means:\n\n" + "\n".join(lines))
     alone = pairs[(pairs["studies_with_a_ratio"] > 1) & (pairs["studies_with_an_interval"] < 2)]
     rough = (ratios["smallest_mean_over_se"] < FEW_SES).sum()
@@ -201,4 +198,4 @@ def family_in_words(family, part):
 
 
 if __name__ == "__main__":
-    run_alone(main)
+    report.run_alone(main)

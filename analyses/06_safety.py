@@ -11,12 +11,10 @@ pooled here: that needs models for rare events.
 import pandas as pd
 
 import metaexo as mx
-from metaexo.evidence.descriptions.safety import EVENTS, SCOPES, choose_reports, chosen_for_harm, event_shares
-from metaexo.evidence.to_effects import row_labels
+from metaexo import evidence, report
 from metaexo.formatting import markdown_table, percent, plural
-from metaexo.report.run import Analysis, run_alone
 
-ANY, SERIOUS = SCOPES["all"], "serious adverse events"
+ANY, SERIOUS = evidence.SCOPES["all"], "serious adverse events"
 COLUMNS = [
     *["events", "counted", "arm", "line", "study_id", "label", "people", "n", "share", "low", "high"],
     *["route", "source", "isolation", "indication", "design", "same_people", "follow_up_weeks"],
@@ -36,13 +34,17 @@ NOTE = "Exact 95% intervals of single studies; nothing is pooled. People chosen 
 SHEET_NAMES = "A name in small letters is that of the sheet: the authors were not seen."
 
 
-def main(analysis: Analysis) -> None:
+def main(analysis: report.Analysis) -> None:
     reports = mx.read_sheets(analysis.data).safety_events
-    reports["label"] = row_labels(reports, "study_id", ())
+    reports["label"] = evidence.row_labels(reports, "study_id", ())
 
     # Every report has one fate for every kind of event: a count among a number treated, or a reason why not.
-    rates = pd.concat([event_shares(reports, events) for events in EVENTS], ignore_index=True)
-    left_out = pd.concat([choose_reports(reports, e).to_frame().assign(events=e) for e in EVENTS])
+    rates = pd.concat(
+        [evidence.event_shares(reports, events) for events in evidence.EVENTS], ignore_index=True
+    )
+    left_out = pd.concat(
+        [evidence.choose_reports(reports, e).to_frame().assign(events=e) for e in evidence.EVENTS]
+    )
     treated = rates[rates["arm"] == "treated"]
     overview = overviews(treated)
     analysis.write_table("rates", rates[COLUMNS])
@@ -55,7 +57,7 @@ def main(analysis: Analysis) -> None:
     draw(analysis, "serious_events", treated[~adverse], "People with the event (%)")
 
     # People who were chosen because they were harmed say that a harm exists, not how often it comes.
-    harmed = reports[chosen_for_harm(reports)].rename(columns={"n_treated": "people_described"})
+    harmed = reports[evidence.chosen_for_harm(reports)].rename(columns={"n_treated": "people_described"})
     analysis.write_table("harmed", harmed[HARM])
     for paragraph in statement(reports, rates, overview, harmed):
         analysis.write_summary(paragraph)
@@ -87,7 +89,7 @@ def bounds(group: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def draw(analysis: Analysis, name: str, treated: pd.DataFrame, axis: str) -> None:
+def draw(analysis: report.Analysis, name: str, treated: pd.DataFrame, axis: str) -> None:
     table = treated.sort_values(["n", "label"], ascending=[False, True])
     table = table.assign(**{column: 100 * table[column] for column in ("share", "low", "high")})
     table["doubtful"] = table["use"] == "doubtful"
@@ -171,4 +173,4 @@ def describe(row: dict) -> str:
 
 
 if __name__ == "__main__":
-    run_alone(main)
+    report.run_alone(main)

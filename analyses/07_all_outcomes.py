@@ -16,12 +16,8 @@ import numpy as np
 import pandas as pd
 
 import metaexo as mx
-from metaexo.effects import covariance_blocks, shared_arms
-from metaexo.effects.dependence.choose import one_per_study
-from metaexo.errors import AssumptionWarning, DependentEffectsWarning, FewStudiesWarning
-from metaexo.evidence.descriptions.rows import days_after, same_subjects
+from metaexo import errors, evidence, report
 from metaexo.formatting import interval, number, plural
-from metaexo.report.run import Analysis, run_alone
 
 CONTROLLED = "contrast == 'exosome_vs_control' and use != 'apart'"
 # Animals are compared in percentage points: a tiny SD between six animals makes a standardised difference of
@@ -48,7 +44,7 @@ SHEET_NAMES = "A name in small letters is that of the sheet: the authors were no
 COLUMNS = ["line", "label", "study", "outcome_label", "outcome_family", "source", "isolation", "timepoint"]
 
 
-def main(analysis: Analysis) -> None:
+def main(analysis: report.Analysis) -> None:
     sheets = mx.read_sheets(analysis.data)
     found = {key: effects(sheets, *key, where) for key, where in MODELS.items()}
     chosen = {
@@ -60,7 +56,7 @@ def main(analysis: Analysis) -> None:
     fits = {key: model(es, terms[key]) for key, es in chosen.items() if "study" in terms[key].kept}
 
     # What enters, what can be estimated of it, and what the models say.
-    listed = {key: es.to_frame().assign(measured_on=same_subjects(es)) for key, es in found.items()}
+    listed = {key: es.to_frame().assign(measured_on=evidence.same_subjects(es)) for key, es in found.items()}
     analysis.write_table("effects", stack(listed)[["domain", "measure", *COLUMNS, "measured_on", *NUMBERS]])
     analysis.write_table("left_out", stack({key: left_out(es) for key, es in found.items()}))
     analysis.write_table("terms", stack({key: found.to_frame() for key, found in terms.items()}))
@@ -86,7 +82,7 @@ NUMBERS = ["y", "se", "how", "note", "use", "caution"]
 def effects(sheets, domain, measure, where):
     """Return the effects of one domain; each that rests on an assumed correlation is marked as such."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AssumptionWarning)
+        warnings.simplefilter("ignore", errors.AssumptionWarning)
         return sheets.effects(measure, where=where, assumed_correlation=0.5)
 
 
@@ -96,7 +92,7 @@ def without_doubtful(es):
 
 def model(es, terms, rho=RHO):
     """Return the fit of the terms that can be estimated."""
-    blocks = covariance_blocks(es.v, same_subjects(es), correlation=float(rho))
+    blocks = mx.covariance_blocks(es.v, evidence.same_subjects(es), correlation=float(rho))
     return mx.Multilevel(es, terms.random, V=blocks).fit(test="t-containment")
 
 
@@ -116,7 +112,7 @@ def left_out(es):
 
 def ways_to_pool(es, fit):
     """Return the pooled effect as the multilevel model has it, and as simpler models have it."""
-    latest = one_per_study(es, latest=[days_after(words) for words in es.column("timepoint")])
+    latest = mx.one_per_study(es, latest=[evidence.days_after(words) for words in es.column("timepoint")])
     rows = [multilevel_row(fit), robust_row(fit), simple_row(ALONE, es), simple_row(ONE, latest)]
     return pd.DataFrame(rows)
 
@@ -130,7 +126,7 @@ def multilevel_row(fit):
 
 def robust_row(fit):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FewStudiesWarning)  # the degrees of freedom stand in the table
+        warnings.simplefilter("ignore", errors.FewStudiesWarning)  # the degrees of freedom stand in the table
         robust = fit.robust()
     low, high = robust.conf_int().to_numpy()[0]
     numbers = {"estimate": robust.beta[0], "se": robust.se[0], "low": low, "high": high}
@@ -139,7 +135,9 @@ def robust_row(fit):
 
 def simple_row(name, es):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DependentEffectsWarning)  # that they are dependent is the point
+        warnings.simplefilter(
+            "ignore", errors.DependentEffectsWarning
+        )  # that they are dependent is the point
         fit = mx.RandomEffects(es).fit(test="knapp-hartung-adhoc")
     pooled = fit.pooled()
     names = ("estimate", "low", "high", "prediction_low", "prediction_high")
@@ -237,8 +235,8 @@ def asked_in_words(es):
     reasons = left_out(es)
     asked = es.k + reasons["rows"].sum()
     told = "; ".join(f"{row.reason} ({row.rows})" for row in reasons.itertuples())
-    shared = "; ".join(map(str, shared_arms(es))) or "none"
-    groups = len(set(same_subjects(es)))
+    shared = "; ".join(map(str, mx.effects.shared_arms(es))) or "none"
+    groups = len(set(evidence.same_subjects(es)))
     return (
         f"{es.k} of {asked} rows are exact effects, of {plural(es.m, 'study', 'studies')} and "
         f"{groups} groups of subjects. The others: {told}. Control arms shared by two groups: {shared}."
@@ -286,4 +284,4 @@ def without_in_words(key, chosen, terms, pooled):
 
 
 if __name__ == "__main__":
-    run_alone(main)
+    report.run_alone(main)

@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 
 import metaexo as mx
-from metaexo.evidence.descriptions.sizes import choose_means, laboratories
+from metaexo import evidence, report
 from metaexo.formatting import interval, markdown_table, number, percent, plural
-from metaexo.report.run import Analysis, run_alone
 
 TERMS = {"study": "laboratory", "source": "source", "isolation": "isolation method", "technique": "technique"}
 FACTORS = ["source", "isolation", "technique"]
@@ -34,11 +33,11 @@ COLUMNS = [
 ]
 
 
-def main(analysis: Analysis) -> None:
+def main(analysis: report.Analysis) -> None:
     preparations = mx.read_sheets(analysis.data).preparations
-    ledger = choose_means(preparations)
+    ledger = evidence.choose_means(preparations)
     sizes = preparations[preparations["line"].isin(ledger.used)].reset_index(drop=True)
-    sizes["laboratory"] = laboratories(sizes)
+    sizes["laboratory"] = evidence.laboratories(sizes)
     sizes["computed"] = sizes["caution"].fillna("").str.contains("computed from")
     # The variance of a log mean is known where the SD between replicates and their number are known.
     known = (sizes["n_replicates"] > 1) & (sizes["size_sd"] > 0) & (sizes["use"] == "main")
@@ -264,4 +263,4 @@ def share_in_words(row):
 
 
 if __name__ == "__main__":
-    run_alone(main)
+    report.run_alone(main)

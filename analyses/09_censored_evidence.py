@@ -15,12 +15,8 @@ import numpy as np
 import pandas as pd
 
 import metaexo as mx
-from metaexo.effects import join_bounded, one_per_study
-from metaexo.errors import AssumptionWarning, MetaexoError, RowsLeftOutWarning
-from metaexo.evidence.descriptions.rows import days_after
+from metaexo import errors, evidence, report
 from metaexo.formatting import interval, number, percent, plural
-from metaexo.models.censored.effects import KINDS, count_in_words, kinds_of
-from metaexo.report.run import Analysis, run_alone
 
 CONTROLLED = "contrast == 'exosome_vs_control' and use != 'apart'"
 BEFORE_AFTER = "contrast == 'post_vs_pre'"
@@ -50,9 +46,9 @@ OUT_OF_PROPORTION = "chen2024a"
 SHEET_NAMES = "A name in small letters is that of the sheet: the authors were not seen."
 
 
-def main(analysis: Analysis) -> None:
+def main(analysis: report.Analysis) -> None:
     sheets = mx.read_sheets(analysis.data)
-    asked = evidence(sheets, CORRELATION)
+    asked = effects_of_questions(sheets, CORRELATION)
 
     # Each question twice: all that is known, and the exact effects alone.
     fits = {name: (censored(es), exact_only(es)) for name, es in asked.items()}
@@ -83,7 +79,7 @@ def main(analysis: Analysis) -> None:
 # -- evidence -----------------------------------------------------------------------------------------------
 
 
-def evidence(sheets, correlation, words=True, doubtful=True):
+def effects_of_questions(sheets, correlation, words=True, doubtful=True):
     """Return the effects of every question, one a study, bounds included."""
     numbers = bounded(sheets, CONTROLLED, correlation)
     if not doubtful:
@@ -97,7 +93,7 @@ def evidence(sheets, correlation, words=True, doubtful=True):
         here = numbers.select(rows, ANOTHER)
         more = told.column("indication").isin(indications).to_numpy()
         if words and more.any():
-            here = join_bounded(here, told.select(more, ANOTHER))
+            here = mx.effects.join_bounded(here, told.select(more, ANOTHER))
         return one_a_study(here)
 
     return {
@@ -113,7 +109,7 @@ def evidence(sheets, correlation, words=True, doubtful=True):
 def bounded(sheets, where, correlation, sheet="outcomes"):
     """Return effects with bounds; each one that rests on an assumption is marked as such."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AssumptionWarning)
+        warnings.simplefilter("ignore", errors.AssumptionWarning)
         return sheets.effects("SMD", where, sheet, correlation, bounds=True)
 
 
@@ -124,8 +120,8 @@ def one_a_study(es):
     if not all(keep):
         es = es.select(keep, "a bound of a study that gives a number as well")
     times = es.data["timepoint"] if "timepoint" in es.data else pd.Series(np.nan, index=range(es.k))
-    latest = [days_after(words) if isinstance(words, str) else np.nan for words in times]
-    one = one_per_study(es, latest=latest)
+    latest = [evidence.days_after(words) if isinstance(words, str) else np.nan for words in times]
+    one = mx.one_per_study(es, latest=latest)
     what = one.data["outcome"]
     if "outcome_label" in one.data:
         what = one.data["outcome_label"].fillna(what)
@@ -138,7 +134,7 @@ def changes_of_hair(sheets):
     families = " or ".join(f"outcome_family == '{name}'" for name in HAIR)
     numbers = bounded(sheets, f"{BEFORE_AFTER} and use != 'apart' and ({families})", CORRELATION)
     words = bounded(sheets, f"{BEFORE_AFTER} and indication == 'hair_loss'", CORRELATION, "direction_only")
-    return join_bounded(numbers, words)
+    return mx.effects.join_bounded(numbers, words)
 
 
 # -- models -------------------------------------------------------------------------------------------------
@@ -148,9 +144,9 @@ def censored(es, method="REML", **choices):
     """Return the model of all that is known, or the words why it has no estimate."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RowsLeftOutWarning)
+            warnings.simplefilter("ignore", errors.RowsLeftOutWarning)
             return mx.CensoredRandomEffects(es, **choices).fit(method, TEST)
-    except MetaexoError as error:
+    except errors.MetaexoError as error:
         return error.given
 
 
@@ -158,7 +154,7 @@ def exact_only(es):
     """Return the usual model of the exact effects, or the words why it has no estimate."""
     try:
         return mx.RandomEffects(es.exact).fit(test=TEST)
-    except MetaexoError as error:
+    except errors.MetaexoError as error:
         return error.given
 
 
@@ -179,7 +175,11 @@ def pooled(asked, fits):
     rows = []
     for name, es in asked.items():
         for model, fit in zip(("exact and censored", "exact only"), fits[name], strict=True):
-            told = {"question": QUESTIONS[name], "studies": es.m, "evidence": count_in_words(kinds_of(es))}
+            told = {
+                "question": QUESTIONS[name],
+                "studies": es.m,
+                "evidence": mx.models.count_in_words(mx.models.kinds_of(es)),
+            }
             rows.append(told | {"model": model} | record(fit))
     return pd.DataFrame(rows)
 
@@ -229,10 +229,10 @@ def choices(sheets, asked):
     firm = {name: without(es, OUT_OF_PROPORTION) for name, es in asked.items()}
     variants = {
         "as in the main table": (asked, {}),
-        "correlation 0.25": (evidence(sheets, 0.25), {}),
-        "correlation 0.75": (evidence(sheets, 0.75), {}),
-        "without results told in words": (evidence(sheets, CORRELATION, words=False), {}),
-        "without doubtful rows": (evidence(sheets, CORRELATION, doubtful=False), {}),
+        "correlation 0.25": (effects_of_questions(sheets, 0.25), {}),
+        "correlation 0.75": (effects_of_questions(sheets, 0.75), {}),
+        "without results told in words": (effects_of_questions(sheets, CORRELATION, words=False), {}),
+        "without doubtful rows": (effects_of_questions(sheets, CORRELATION, doubtful=False), {}),
         f"without {OUT_OF_PROPORTION}": (firm, {}),
         "directions without sizes, as of 10 an arm": (asked, {"direction_v": TEN_AN_ARM}),
         "maximum likelihood": (asked, {"method": "ML"}),
@@ -264,9 +264,12 @@ def forest(results, **words):
 
 
 def summarise(analysis, asked, fits, changes):
-    every = join_bounded(*asked.values())
-    known = sorted(zip(every.study, kinds_of(every), strict=True), key=lambda pair: -KINDS.index(pair[1]))
-    counts = count_in_words(list(dict(known).values()))
+    every = mx.effects.join_bounded(*asked.values())
+    known = sorted(
+        zip(every.study, mx.models.kinds_of(every), strict=True),
+        key=lambda pair: -mx.models.KINDS.index(pair[1]),
+    )
+    counts = mx.models.count_in_words(list(dict(known).values()))
     analysis.write_summary(
         f"{every.m} controlled studies of wounds, skin and hair say something of an effect; the most that "
         f"each says: {counts}. One effect a study enters each question. g is above 0 for benefit; brackets "
@@ -279,7 +282,7 @@ def summarise(analysis, asked, fits, changes):
     analysis.write_summary(
         f"Without {OUT_OF_PROPORTION}, whose SDs make differences out of all proportion, wounds of animals: "
         f"{in_words(censored(firm))}. Hair before and after treatment "
-        f"({count_in_words(kinds_of(changes))}) has no control and is not pooled.{also}"
+        f"({mx.models.count_in_words(mx.models.kinds_of(changes))}) has no control and is not pooled.{also}"
     )
     analysis.write_summary(
         "What this does not show. A threshold is taken as that of a two-sided t test at the printed level; "
@@ -296,7 +299,8 @@ def line(question, es, all_known, alone):
     gone = f"; left out: {plural(unsized, 'study', 'studies')} with {UNSIZED}" if unsized else ""
     same = es.is_exact.all() and not isinstance(all_known, str)
     beside = "" if same else f" Exact effects alone: {in_words(alone)}."
-    return f"- {question} ({count_in_words(kinds_of(es))}{gone}): {in_words(all_known)}.{beside}"
+    kinds = mx.models.count_in_words(mx.models.kinds_of(es))
+    return f"- {question} ({kinds}{gone}): {in_words(all_known)}.{beside}"
 
 
 def in_words(fit):
@@ -313,4 +317,4 @@ def in_words(fit):
 
 
 if __name__ == "__main__":
-    run_alone(main)
+    report.run_alone(main)

@@ -14,12 +14,8 @@ import numpy as np
 import pandas as pd
 
 import metaexo as mx
-from metaexo.effects.dependence.choose import one_per_study, split
-from metaexo.errors import AssumptionWarning
-from metaexo.evidence.descriptions.rows import days_after
-from metaexo.evidence.descriptions.sizes import choose_means, laboratories
+from metaexo import errors, evidence, report
 from metaexo.formatting import markdown_table, plural
-from metaexo.report.run import Analysis, run_alone
 
 CONTROLLED = "contrast == 'exosome_vs_control' and use != 'apart'"
 DOMAINS = {"preclinical": "Animals", "clinical": "Patients"}
@@ -33,14 +29,14 @@ NO_VARIANCES = (
 )
 
 
-def main(analysis: Analysis) -> None:
+def main(analysis: report.Analysis) -> None:
     sheets = mx.read_sheets(analysis.data)
 
     # Every set of results that might tell, and the factors that it is asked about.
     effects = controlled(sheets)
     sizes = mean_sizes(sheets.preparations)
     reported = sizes[(sizes[FACTORS] != NOT_REPORTED).all(axis=1)]
-    domains = split(effects, "domain")
+    domains = mx.split(effects, "domain")
     questions = {f"{words}, effects": (domains[domain,], FACTORS) for domain, words in DOMAINS.items()}
     questions |= {
         "Vesicle sizes": (one_a_laboratory(sizes, FACTORS), FACTORS),
@@ -70,18 +66,18 @@ def main(analysis: Analysis) -> None:
 def controlled(sheets):
     """Return one standardised mean difference a study and outcome family, as in the pooled analysis."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AssumptionWarning)
+        warnings.simplefilter("ignore", errors.AssumptionWarning)
         es = sheets.effects("SMD", where=CONTROLLED, assumed_correlation=0.5)
-    latest = [days_after(words) for words in es.column("timepoint")]
-    return one_per_study(es, within="outcome_family", latest=latest)
+    latest = [evidence.days_after(words) for words in es.column("timepoint")]
+    return mx.one_per_study(es, within="outcome_family", latest=latest)
 
 
 def mean_sizes(preparations):
     """Return the preparations with a mean size; their source is that of broad groups."""
-    ledger = choose_means(preparations)
+    ledger = evidence.choose_means(preparations)
     sizes = preparations[preparations["line"].isin(ledger.used)].drop(columns="source")
     sizes = sizes.rename(columns={"source_group": "source"})
-    return sizes.assign(laboratory=laboratories(sizes), log_size=np.log(sizes["size_nm"]))
+    return sizes.assign(laboratory=evidence.laboratories(sizes), log_size=np.log(sizes["size_nm"]))
 
 
 def one_a_laboratory(sizes, factors):
@@ -94,7 +90,7 @@ def reviews(sheets):
     """Return one pooled estimate a review and outcome family, over all of its studies."""
     es = sheets.effects("SMD", where="use != 'apart'", sheet="published_meta_analyses")
     es = es.select((es.column("subgroup_variable") == "overall").to_numpy(), "a subgroup of a review")
-    return one_per_study(es, within=["indication", "outcome_family"])
+    return mx.one_per_study(es, within=["indication", "outcome_family"])
 
 
 def verdict_row(name, result):
@@ -152,4 +148,4 @@ def summarise(analysis, found):
 
 
 if __name__ == "__main__":
-    run_alone(main)
+    report.run_alone(main)

@@ -13,17 +13,11 @@ Where the data cannot answer, the table holds the reason and no number.
 import warnings
 from collections.abc import Callable
 
-import numpy as np
 import pandas as pd
 
 import metaexo as mx
-from metaexo.effects.dependence.choose import one_per_study, split
-from metaexo.errors import AssumptionWarning, MetaexoError, NotIdentifiableError
-from metaexo.evidence.descriptions.rows import days_after
+from metaexo import errors, evidence, report
 from metaexo.formatting import markdown_table, number, plural
-from metaexo.heterogeneity import StratifiedResults, latent_moderator
-from metaexo.numeric.tails import normal_quantile
-from metaexo.report.run import Analysis, run_alone
 
 CONTROLLED = "contrast == 'exosome_vs_control' and use != 'apart'"
 DOMAINS = {"preclinical": "Animals", "clinical": "Patients"}
@@ -33,7 +27,7 @@ TOGETHER = "all outcomes together"
 SEED = 11
 
 
-def main(analysis: Analysis) -> None:
+def main(analysis: report.Analysis) -> None:
     sheets = mx.read_sheets(analysis.data)
     chosen = {"with doubtful rows": effects(sheets)}
     firm = (chosen["with doubtful rows"].column("use") != "doubtful").to_numpy()
@@ -77,39 +71,43 @@ def main(analysis: Analysis) -> None:
 def effects(sheets: mx.evidence.Sheets) -> mx.EffectSizes:
     """Return one effect a study and outcome family: the latest, and among equals the first in the sheet."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AssumptionWarning)
+        warnings.simplefilter("ignore", errors.AssumptionWarning)
         found = sheets.effects("SMD", where=CONTROLLED, assumed_correlation=0.5)
-    return one_per_study(found, "outcome_family", [days_after(words) for words in found.column("timepoint")])
+    return mx.one_per_study(
+        found, "outcome_family", [evidence.days_after(words) for words in found.column("timepoint")]
+    )
 
 
 def sets(es: mx.EffectSizes) -> dict[tuple[str, str], mx.EffectSizes]:
     """Return the effects of each domain, by outcome family and all together."""
     found = {}
-    for (domain,), part in split(es, "domain").items():
-        found |= {(domain, family): some for (family,), some in split(part, "outcome_family").items()}
+    for (domain,), part in mx.split(es, "domain").items():
+        found |= {(domain, family): some for (family,), some in mx.split(part, "outcome_family").items()}
         found[domain, TOGETHER] = part
     return found
 
 
-def answer(ask: Callable[[StratifiedResults], str], strata: StratifiedResults) -> tuple[str, str]:
+def answer(
+    ask: Callable[[mx.heterogeneity.StratifiedResults], str], strata: mx.heterogeneity.StratifiedResults
+) -> tuple[str, str]:
     """Return whether a question has an answer, and the answer or the reason why there is none."""
     try:
         return "yes", ask(strata)
-    except MetaexoError as error:
+    except errors.MetaexoError as error:
         return "no", f"{error.given}; needed: {error.needed}"
 
 
-def pooled(strata: StratifiedResults) -> str:
+def pooled(strata: mx.heterogeneity.StratifiedResults) -> str:
     if not strata.fitted:
-        raise NotIdentifiableError("no stratum has two or more studies", "two studies in a stratum")
+        raise errors.NotIdentifiableError("no stratum has two or more studies", "two studies in a stratum")
     return "; ".join(
         f"{s.name}: g = {number(s.pooled.estimate)}, k = {s.k}, m = {s.m}" for s in strata.fitted
     )
 
 
-def between(strata: StratifiedResults) -> str:
+def between(strata: mx.heterogeneity.StratifiedResults) -> str:
     if strata.between is None:
-        raise NotIdentifiableError(strata.between_note.removeprefix("no test: "), "two such strata")
+        raise errors.NotIdentifiableError(strata.between_note.removeprefix("no test: "), "two such strata")
     return f"{strata.between}; {strata.between_note}"
 
 
@@ -119,15 +117,15 @@ QUESTIONS = {
     "labels permuted between studies": lambda strata: str(strata.permutation_test(seed=SEED)),
     "pairs of strata": lambda strata: str(strata.pairwise()),
     "heterogeneity differs": lambda strata: str(strata.heterogeneity_test(seed=SEED)),
-    "unreported as a mixture": lambda strata: str(latent_moderator(strata.effects, strata.by[0])),
+    "unreported as a mixture": lambda strata: str(mx.latent_moderator(strata.effects, strata.by[0])),
     "bounds over the unreported": lambda strata: str(strata.assignment_bounds()),
 }
 
 
 def draw(es, factor):
     """Return the single effects by level of a factor; nothing is pooled."""
-    half = normal_quantile(0.95) * np.sqrt(es.v)
-    table = es.data.assign(g=es.y, low=es.y - half, high=es.y + half, doubtful=es.column("use") == "doubtful")
+    low, high = es.conf_int().to_numpy().T
+    table = es.data.assign(g=es.y, low=low, high=high, doubtful=es.column("use") == "doubtful")
     table["name"] = [label.split(", ")[0] for label in es.labels]
     return mx.plots.interval_strip(
         table.assign(domain=table["domain"].map(DOMAINS)),
@@ -174,7 +172,7 @@ def reasons(es: mx.EffectSizes, answers: pd.DataFrame) -> list[str]:
     asked = ["test between strata", "unreported as a mixture", "bounds over the unreported"]
     lines = []
     for (domain, factor), group in answers[answers["outcomes"] == TOGETHER].groupby(["domain", "factor"]):
-        counts = split(es, "domain")[domain,].column(factor).value_counts()
+        counts = mx.split(es, "domain")[domain,].column(factor).value_counts()
         refused = group[(group["answered"] == "no") & group["question"].isin(asked)]
         why = [f"{row.question}: {row.words.partition(';')[0]}" for row in refused.itertuples()]
         studies = ", ".join(f"{level} {count}" for level, count in counts.items())
@@ -183,4 +181,4 @@ def reasons(es: mx.EffectSizes, answers: pd.DataFrame) -> list[str]:
 
 
 if __name__ == "__main__":
-    run_alone(main)
+    report.run_alone(main)

@@ -16,14 +16,8 @@ import numpy as np
 import pandas as pd
 
 import metaexo as mx
-from metaexo.effects.dependence.choose import one_per_study, split
-from metaexo.errors import AssumptionWarning, DependentEffectsWarning
-from metaexo.evidence.descriptions.sizes import laboratories
+from metaexo import errors, evidence, report
 from metaexo.formatting import interval, number, plural
-from metaexo.heterogeneity import repeatability
-from metaexo.heterogeneity.levels import REPETITIONS
-from metaexo.numeric.tails import normal_quantile
-from metaexo.report.run import Analysis, run_alone
 
 METHODS = "contrast == 'method_a_vs_method_b' and use != 'apart'"
 COLUMNS = ["line", "study_id", "laboratory", "source", "isolation", "repetition", "size_nm", "size_sd"]
@@ -39,7 +33,7 @@ REPEATED = {
 }
 
 
-def main(analysis: Analysis) -> None:
+def main(analysis: report.Analysis) -> None:
     sheets = mx.read_sheets(analysis.data)
 
     # Spread of vesicle size: every preparation with a mean, an SD and the number of replicates.
@@ -50,8 +44,8 @@ def main(analysis: Analysis) -> None:
         "sizes", with_intervals(every)[[*COLUMNS, "n_replicates", "cv", "low", "high", "use"]]
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DependentEffectsWarning)
-        found = repeatability(used, cluster="laboratory", test="knapp-hartung-adhoc")
+        warnings.simplefilter("ignore", errors.DependentEffectsWarning)
+        found = mx.repeatability(used, cluster="laboratory", test="knapp-hartung-adhoc")
     analysis.write_table("methods", found.to_frame())
     analysis.write_figure("sizes", draw_sizes(every), title="Coefficient of variation of vesicle size")
 
@@ -63,9 +57,9 @@ def main(analysis: Analysis) -> None:
         "ratios", draw_ratios(table), title="Ratio of coefficients of variation of two methods"
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DependentEffectsWarning)
+        warnings.simplefilter("ignore", errors.DependentEffectsWarning)
         by_family = {
-            family: repeatability(part, by="method_pair", test="knapp-hartung-adhoc")
+            family: mx.repeatability(part, by="method_pair", test="knapp-hartung-adhoc")
             for (family,), part in independent(pairs).items()
         }
     for paragraph in statement(sheets.preparations, used, found, pairs, by_family):
@@ -75,36 +69,40 @@ def main(analysis: Analysis) -> None:
 def sizes(sheets):
     """Return log coefficients of variation of vesicle size, with the laboratory of each."""
     found = sheets.effects("CVLN", sheet="preparations")
-    return found.with_columns(laboratory=laboratories(found.data).tolist())
+    return found.with_columns(laboratory=evidence.laboratories(found.data).tolist())
 
 
 def ratios(sheets):
     """Return log ratios of coefficients of variation of two methods, not turned."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AssumptionWarning)
+        warnings.simplefilter("ignore", errors.AssumptionWarning)
         return sheets.effects("CVR", where=METHODS, assumed_correlation=0.5, orient=False)
 
 
 def independent(es):
     """Return the ratios of each outcome family: one a study and pair of methods, the first in the sheet."""
-    return {key: one_per_study(part, "method_pair") for key, part in split(es, "outcome_family").items()}
+    return {
+        key: mx.one_per_study(part, "method_pair") for key, part in mx.split(es, "outcome_family").items()
+    }
 
 
 def with_intervals(es):
     """Return the table of the effects, back on their scale, with intervals."""
-    half = normal_quantile(0.95) * np.sqrt(es.v)
-    return es.data.assign(cv=np.exp(es.y), low=np.exp(es.y - half), high=np.exp(es.y + half))
+    low, high = np.exp(es.conf_int().to_numpy()).T
+    return es.data.assign(cv=np.exp(es.y), low=low, high=high)
 
 
 def counts(preparations, used):
     """Return how many preparations there are at each level of repetition, and how many have a spread."""
     taken = preparations["line"].isin(used.column("line")) & (preparations["use"] != "apart")
-    whose = laboratories(preparations)
+    whose = evidence.laboratories(preparations)
     rows = []
     for level in REPEATED:
         here = preparations["repetition"] == level
         names = whose[here & taken].nunique()
-        rows.append((level, REPETITIONS.get(level, ""), here.sum(), (here & taken).sum(), names))
+        rows.append(
+            (level, mx.heterogeneity.REPETITIONS.get(level, ""), here.sum(), (here & taken).sum(), names)
+        )
     columns = ["repetition", "what", "preparations", "with_a_spread", "laboratories"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -157,13 +155,14 @@ def statement(preparations, used, found, pairs, by_family):
     over = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in levels.items())
     lacking = ", ".join(name for name in ("reading", "preparation", "laboratory") if name not in levels)
     low, high = float(np.exp(pairs.y.min())), float(np.exp(pairs.y.max()))
-    clear = (np.abs(pairs.y) > normal_quantile(0.95) * np.sqrt(pairs.v)).sum()
+    ends = pairs.conf_int()
+    clear = ((ends["low"] > 0) | (ends["high"] < 0)).sum()
     pooled = [
         f"{family}, {row.method_pair}: {number(row.value)} ({interval(row.low, row.high)})"
         for family, result in by_family.items()
         for row in result.to_frame().dropna(subset="tau").itertuples()
     ]
-    verdicts = "\n".join(f"- {found.verdict(level)}." for level in REPETITIONS)
+    verdicts = "\n".join(f"- {found.verdict(level)}." for level in mx.heterogeneity.REPETITIONS)
     return [
         f"{used.k} of {len(preparations)} preparations have a mean size with an SD and the number of "
         f"replicates, and are not set apart. What was repeated: {over}. Repeatability of an isolation is the "
@@ -180,4 +179,4 @@ def statement(preparations, used, found, pairs, by_family):
 
 
 if __name__ == "__main__":
-    run_alone(main)
+    report.run_alone(main)

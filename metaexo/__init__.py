@@ -1,4 +1,4 @@
-"""Meta-analysis of exosome evidence: from a cell of a spreadsheet to a pooled effect, and how much it varies.
+"""Meta-analysis of exosome evidence: from a cell of a spreadsheet to a pooled effect and its heterogeneity.
 
 The names below are loaded when they are first used, so that importing metaexo is quick and needs no
 drawing library. The usual abbreviation is ``import metaexo as mx``.
@@ -13,119 +13,76 @@ Examples
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from metaexo import (
-        datasets,
-        effects,
-        errors,
-        evidence,
-        heterogeneity,
-        models,
-        plots,
-        report,
-        sensitivity,
-    )
-    from metaexo.datasets import load_dataset
-    from metaexo.effects import EffectSizes, effect_sizes, explain, measures
-    from metaexo.evidence import check_sheets, read_sheets
-    from metaexo.heterogeneity import attribute_heterogeneity, stratify
-    from metaexo.models import (
-        CensoredRandomEffects,
-        LocationScale,
-        Multilevel,
-        RandomEffects,
-        RandomTerm,
-        compare,
-        correlated_effects,
-        fit_many,
-        identifiable_terms,
-        likelihood_ratio_test,
-        model_of_values,
-        rho_sweep,
-        robust_variance,
-    )
-
-# Public name -> module that defines it; a room's own name stands for the room.
+# Module -> its names that are public here, in the order in which a reader meets them. The file __init__.pyi
+# tells type checkers the same, and a test holds the two together.
 _HOMES = {
-    "CensoredRandomEffects": "metaexo.models",
-    "EffectSizes": "metaexo.effects",
-    "LocationScale": "metaexo.models",
-    "Multilevel": "metaexo.models",
-    "RandomEffects": "metaexo.models",
-    "RandomTerm": "metaexo.models",
-    "attribute_heterogeneity": "metaexo.heterogeneity",
-    "check_sheets": "metaexo.evidence",
-    "compare": "metaexo.models",
-    "correlated_effects": "metaexo.models",
-    "datasets": "metaexo.datasets",
-    "effect_sizes": "metaexo.effects",
-    "effects": "metaexo.effects",
-    "errors": "metaexo.errors",
-    "evidence": "metaexo.evidence",
-    "explain": "metaexo.effects",
-    "fit_many": "metaexo.models",
-    "heterogeneity": "metaexo.heterogeneity",
-    "identifiable_terms": "metaexo.models",
-    "likelihood_ratio_test": "metaexo.models",
-    "load_dataset": "metaexo.datasets",
-    "measures": "metaexo.effects",
-    "model_of_values": "metaexo.models",
-    "models": "metaexo.models",
-    "plots": "metaexo.plots",
-    "read_sheets": "metaexo.evidence",
-    "report": "metaexo.report",
-    "rho_sweep": "metaexo.models",
-    "robust_variance": "metaexo.models",
-    "sensitivity": "metaexo.sensitivity",
-    "stratify": "metaexo.heterogeneity",
+    "metaexo.evidence": ("read_sheets", "check_sheets"),
+    "metaexo.datasets": ("load_dataset",),
+    "metaexo.effects": (
+        "EffectSizes",
+        "effect_sizes",
+        "BoundedEffectSizes",
+        "bounded_effects",
+        "measures",
+        "explain",
+        "one_per_study",
+        "split",
+        "aggregate",
+        "covariance_blocks",
+        "covariance_matrix",
+    ),
+    "metaexo.ledger": ("Ledger",),
+    "metaexo.models": (
+        "RandomEffects",
+        "LocationScale",
+        "CensoredRandomEffects",
+        "Multilevel",
+        "RandomTerm",
+        "identifiable_terms",
+        "model_of_values",
+        "correlated_effects",
+        "rho_sweep",
+        "robust_variance",
+        "fit_many",
+        "compare",
+        "likelihood_ratio_test",
+    ),
+    "metaexo.heterogeneity": (
+        "stratify",
+        "attribute_heterogeneity",
+        "confounding",
+        "estimability",
+        "latent_moderator",
+        "repeatability",
+    ),
 }
-
-__all__ = [  # noqa: RUF022 (in the order in which a reader meets them)
-    "read_sheets",
-    "check_sheets",
-    "load_dataset",
-    "EffectSizes",
-    "effect_sizes",
-    "measures",
-    "explain",
-    "RandomEffects",
-    "LocationScale",
-    "CensoredRandomEffects",
-    "Multilevel",
-    "RandomTerm",
-    "identifiable_terms",
-    "model_of_values",
-    "correlated_effects",
-    "rho_sweep",
-    "robust_variance",
-    "fit_many",
-    "compare",
-    "likelihood_ratio_test",
-    "stratify",
-    "attribute_heterogeneity",
-    "effects",
+_ROOMS = (
     "evidence",
     "datasets",
+    "effects",
     "models",
     "heterogeneity",
     "sensitivity",
     "plots",
     "report",
+    "formatting",
     "errors",
-]
+)
+
+__all__ = [*sum(_HOMES.values(), ()), *_ROOMS]  # noqa: PLE0604 (names from the table above)
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from metaexo.versions import installed_version
+def __getattr__(name: str) -> object:
+    import importlib
 
-        value: Any = installed_version(__name__)
-    elif name in _HOMES:
-        home = import_module(_HOMES[name])
-        value = home if home.__name__ == f"{__name__}.{name}" else getattr(home, name)
+    value: object
+    home = next((module for module, names in _HOMES.items() if name in names), None)
+    if home is not None:
+        value = getattr(importlib.import_module(home), name)
+    elif name in _ROOMS:
+        value = importlib.import_module(f"{__name__}.{name}")
+    elif name == "__version__":
+        value = importlib.import_module("metaexo.versions").installed_version(__name__)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
@@ -133,4 +90,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__, "__version__"])
+    return sorted([*__all__, "__version__"])

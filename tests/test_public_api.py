@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import re
 import subprocess
@@ -20,9 +21,55 @@ def test_every_public_name_resolves_and_is_listed(name):
     assert name in dir(mx)
 
 
-def test_all_and_the_homes_of_the_names_agree():
-    assert sorted(mx.__all__) == sorted(mx._HOMES)
-    assert len(set(mx.__all__)) == len(mx.__all__)
+def test_type_checkers_are_told_the_same_names(root):
+    stub = ast.parse((root / "metaexo" / "__init__.pyi").read_text(encoding="utf-8"))
+    homes = {
+        alias.name: node.module
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert sorted(homes) == sorted(mx.__all__) == sorted(set(mx.__all__))
+    wanted = {name: home for home, names in mx._HOMES.items() for name in names}
+    assert homes == wanted | dict.fromkeys(mx._ROOMS, "metaexo")
+
+
+ROOMS = ("effects", "evidence", "datasets", "models", "heterogeneity", "sensitivity", "plots", "report")
+
+
+def test_only_public_names_are_listed(root):
+    """In a fresh process, and after everything has been used."""
+    code = f"""
+import metaexo as mx
+def strangers():
+    found = set(dir(mx)) - set(mx.__all__) - {{"__version__"}}
+    for room in {ROOMS!r}:
+        found |= set(dir(getattr(mx, room))) ^ set(getattr(mx, room).__all__)
+    return sorted(found)
+before = strangers()
+for name in mx.__all__:
+    getattr(mx, name)
+mx.RandomEffects(mx.EffectSizes([0.1, 0.4, 0.2], [0.02, 0.05, 0.03])).fit().summary()
+print(before, strangers())
+"""
+    assert _run(code, root) == "[] []"
+
+
+# What is told to import: from metaexo itself, or from a room of it.
+DEEP = re.compile(r"^\s*(?:>>> )?(?:from|import) (metaexo\.\w+\.[\w.]+)", re.MULTILINE)
+
+
+def test_analyses_and_documentation_import_public_names_only(root):
+    paths = [root / "README.md", *(root / "analyses").glob("*.py"), *(root / "docs").rglob("*.rst")]
+    assert len(paths) > 20
+    texts = {path.name: path.read_text(encoding="utf-8") for path in paths if "_build" not in path.parts}
+    assert not {name: DEEP.findall(text) for name, text in texts.items() if DEEP.findall(text)}
+    rooms = re.compile(r"^\s*(?:>>> )?from metaexo\.(\w+) import (.*)$", re.MULTILINE)
+    for name, text in texts.items():
+        for room, names in rooms.findall(text):
+            for one in names.split(", "):
+                assert hasattr(getattr(mx, room), one), (name, room, one)
+    assert DEEP.findall(">>> from metaexo.effects.tables import x")
 
 
 def test_a_function_is_not_hidden_by_the_module_of_the_same_name():

@@ -5,3 +5,7 @@ from __future__ import annotations
 from metaexo.datasets.loader import datasets, load_dataset
 
 __all__ = ["datasets", "load_dataset"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -93,7 +93,7 @@ from metaexo.effects.conversions.translations import (
     superiority_of_d,
     tetrachoric_of_log_odds_ratio,
 )
-from metaexo.effects.dependence.choose import one_per_study
+from metaexo.effects.dependence.choose import one_per_study, split
 from metaexo.effects.dependence.correlation_matrices import (
     MatrixRegression,
     covariance_of_correlations,
@@ -211,6 +211,7 @@ __all__ = [
     "se_from_ci",
     "shared_arms",
     "shared_control_covariances",
+    "split",
     "success_rate",
     "superiority_of_d",
     "t_from_change_sd",
@@ -226,3 +227,7 @@ __all__ = [
     "tetrachoric_of_log_odds_ratio",
     "transform",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -36,10 +36,12 @@ from metaexo.inputs import (
     check_aligned,
     check_choice,
     check_flag,
+    check_level,
     read_entries,
     read_numbers,
 )
 from metaexo.ledger import Ledger
+from metaexo.numeric.tails import normal_quantile
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -299,6 +301,36 @@ class EffectSizes(EffectRows):
     def k(self) -> int:
         """Number of effects."""
         return int(self.y.size)
+
+    def conf_int(self, level: float = 0.95) -> pd.DataFrame:
+        """Return the confidence interval of each single effect, y plus and minus z times the root of v.
+
+        Use it to show single studies; the scale is that of the analysis (logarithms for ratios), and
+        :func:`metaexo.effects.back_by_rows` takes the ends to the scale of the measure.
+
+        Parameters
+        ----------
+        level : float
+            Confidence level.
+
+        Returns
+        -------
+        DataFrame
+            Columns low and high, one row per effect, by label.
+
+        Examples
+        --------
+        >>> import metaexo as mx
+        >>> mx.EffectSizes([0.1, 0.4], [0.04, 0.01], labels=["Li", "Cho"]).conf_int().round(3)
+               low   high
+        Li  -0.292  0.492
+        Cho  0.204  0.596
+        """
+        import pandas as pd
+
+        half = normal_quantile(check_level(level)) * np.sqrt(self.v)
+        labels = self.labels or [str(i + 1) for i in range(self.k)]
+        return pd.DataFrame({"low": self.y - half, "high": self.y + half}, index=pd.Index(labels))
 
     def _with(self, **changes: Any) -> EffectSizes:
         """Return the same effects with some of the columns exchanged."""

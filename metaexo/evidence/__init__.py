@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from metaexo.evidence.codebook import Codebook, load_codebook
+from metaexo.evidence.descriptions.reporting import REPORTING_ITEMS, reporting
+from metaexo.evidence.descriptions.rows import count_fates, days_after, fates, same_subjects
+from metaexo.evidence.descriptions.safety import EVENTS, SCOPES, choose_reports, chosen_for_harm, event_shares
+from metaexo.evidence.descriptions.shares_explained import StudySpread, shares_explained, study_spread
+from metaexo.evidence.descriptions.sizes import choose_means, laboratories, method_ratios
 from metaexo.evidence.folder import SheetCheck, check_sheets, read_sheets
 from metaexo.evidence.problems import SheetErrors, SheetProblem
 from metaexo.evidence.sheets import Sheets
@@ -25,6 +30,7 @@ from metaexo.evidence.slips.statistics import (
     p_agrees,
     statistic_agrees,
 )
+from metaexo.evidence.to_effects import row_labels
 from metaexo.evidence.vocabulary import (
     isolation_category,
     isolation_methods,
@@ -34,15 +40,26 @@ from metaexo.evidence.vocabulary import (
 )
 
 __all__ = [
+    "EVENTS",
+    "REPORTING_ITEMS",
+    "SCOPES",
     "Codebook",
     "Multiple",
     "SheetCheck",
     "SheetErrors",
     "SheetProblem",
     "Sheets",
+    "StudySpread",
     "check_sheets",
+    "choose_means",
+    "choose_reports",
+    "chosen_for_harm",
     "constant_multiples",
+    "count_fates",
+    "days_after",
+    "event_shares",
     "extreme_variances",
+    "fates",
     "grim",
     "grim_median",
     "grimmer",
@@ -53,15 +70,26 @@ __all__ = [
     "isolation_category",
     "isolation_methods",
     "isolation_steps",
+    "laboratories",
     "load_codebook",
     "load_vocabulary",
     "mean_near_zero",
+    "method_ratios",
     "p_agrees",
     "read_sheets",
     "repeated_numbers",
+    "reporting",
+    "row_labels",
+    "same_subjects",
     "sd_against_n",
+    "shares_explained",
     "slip_checks",
     "source_category",
     "statistic_agrees",
+    "study_spread",
     "unusual_cv",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -322,7 +322,22 @@ def _warn_of_mixed_contrasts(kept: pd.DataFrame) -> None:
 
 
 def row_labels(frame: pd.DataFrame, key: str, parts: Sequence[str]) -> list[str]:
-    """Return what a reader sees of each row: "Author year", and what tells the rows of a study apart."""
+    """Return what a reader sees of each row: "Author year", and what distinguishes the rows of a study.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Rows of a sheet joined with their studies.
+    key : str
+        Column of the study.
+    parts : sequence of str
+        Columns that may distinguish rows of one study, in this order.
+
+    Returns
+    -------
+    list of str
+        One label per row.
+    """
     studies = [str(study) for study in frame[key]]
     named = [frame[name] if name in frame else [None] * len(frame) for name in ("first_author", "year")]
     bases = [_author_year(author, year, study) for author, year, study in zip(*named, studies, strict=True)]

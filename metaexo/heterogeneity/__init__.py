@@ -6,6 +6,7 @@ from metaexo.heterogeneity.attribution.estimability import Estimability, estimab
 from metaexo.heterogeneity.attribution.record import Part
 from metaexo.heterogeneity.attribution.results import AttributionResults
 from metaexo.heterogeneity.attribution.verdicts import Verdict
+from metaexo.heterogeneity.levels import REPETITIONS
 from metaexo.heterogeneity.repeatability import Repeatability, repeatability
 from metaexo.heterogeneity.strata.comparisons import (
     BetweenPermutation,
@@ -22,6 +23,7 @@ from metaexo.heterogeneity.unreported.mixture import LatentModerator, latent_mod
 from metaexo.heterogeneity.unreported.ranges import AssignmentBound
 
 __all__ = [
+    "REPETITIONS",
     "AssignmentBound",
     "AssignmentBounds",
     "AttributionResults",
@@ -47,3 +49,7 @@ __all__ = [
     "repeatability",
     "stratify",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,6 +1,7 @@
 """Models: effects and variances in, sealed fits out; one file a model family."""
 
 from metaexo.models.censored.batched import ManyCensoredFits, fit_many_censored
+from metaexo.models.censored.effects import KINDS, count_in_words, kinds_of
 from metaexo.models.censored.fit import CensoredResults
 from metaexo.models.censored.imputation import ImputedResults
 from metaexo.models.censored.model import CensoredRandomEffects
@@ -27,6 +28,7 @@ from metaexo.models.univariate.profile import Tau2Profile
 from metaexo.models.univariate.results import RandomEffectsResults
 
 __all__ = [
+    "KINDS",
     "CensoredRandomEffects",
     "CensoredResults",
     "CensoredStrata",
@@ -59,13 +61,19 @@ __all__ = [
     "censored_strata",
     "compare",
     "correlated_effects",
+    "count_in_words",
     "exact_permutation_test",
     "fit_many",
     "fit_many_censored",
     "henmi_copas",
     "identifiable_terms",
+    "kinds_of",
     "likelihood_ratio_test",
     "model_of_values",
     "rho_sweep",
     "robust_variance",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -46,3 +46,7 @@ __all__ = [
     "rho_sweep_plan",
     "save",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,1 +1,12 @@
 """Reports: tables, text and the reproduction of everything that the analyses write."""
+
+from __future__ import annotations
+
+from metaexo.report.in_words import pooled_in_words
+from metaexo.report.run import Analysis, Folders, reproduce, run_alone
+
+__all__ = ["Analysis", "Folders", "pooled_in_words", "reproduce", "run_alone"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

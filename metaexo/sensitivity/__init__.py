@@ -3,3 +3,7 @@
 from metaexo.sensitivity.influence import Influence, influence
 
 __all__ = ["Influence", "influence"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -30,6 +30,16 @@ def kinds_of(effects: BoundedEffectSizes) -> tuple[str, ...]:
     """Return what is known of each row: one of `KINDS`.
 
     An interval with one finite end holds the mean from one side only, which makes it a kind of its own.
+
+    Parameters
+    ----------
+    effects : BoundedEffectSizes
+        Exact and bounded effects.
+
+    Returns
+    -------
+    tuple of str
+        One kind per row.
     """
     closed = np.isfinite(effects.lower) & np.isfinite(effects.upper)
     return tuple(
@@ -40,6 +50,16 @@ def kinds_of(effects: BoundedEffectSizes) -> tuple[str, ...]:
 
 def count_in_words(kinds: Sequence[str]) -> str:
     """Return how many rows there are of each kind.
+
+    Parameters
+    ----------
+    kinds : sequence of str
+        Kinds as `kinds_of` returns them.
+
+    Returns
+    -------
+    str
+        Counts in words.
 
     Examples
     --------
