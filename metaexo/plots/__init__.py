@@ -2,11 +2,17 @@
 
 from metaexo.plots.arguments import Column
 from metaexo.plots.attribution import AttributionPlan, attribution, attribution_plan
-from metaexo.plots.canvas.canvas import overlapping_texts, save
+from metaexo.plots.canvas.saving import overlapping_texts, save
 from metaexo.plots.estimability import EstimabilityPlan, estimability, estimability_plan
 from metaexo.plots.evidence_map import EvidenceMapPlan, evidence_map, evidence_map_plan
-from metaexo.plots.forest.forest import forest, forest_plan
-from metaexo.plots.forest.heterogeneity import heterogeneity, heterogeneity_plan, rho_sweep, rho_sweep_plan
+from metaexo.plots.forest.forest import (
+    forest,
+    forest_plan,
+    heterogeneity,
+    heterogeneity_plan,
+    rho_sweep,
+    rho_sweep_plan,
+)
 from metaexo.plots.forest.plan import ForestPlan
 from metaexo.plots.funnel import FunnelPlan, funnel, funnel_plan
 from metaexo.plots.profile import CurvesPlan, profile, profile_plan

@@ -280,13 +280,7 @@ def _colour(m: int, group: int | None) -> str:
 
 
 def tinted(colour: str, strength: float) -> str:
-    """Return a colour mixed with white.
-
-    Examples
-    --------
-    >>> tinted("#0072B2", 1.0), tinted("#0072B2", 0.0)
-    ('#0072b2', '#ffffff')
-    """
+    """Return a colour mixed with white."""
     parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return "#" + "".join(f"{round(255 + strength * (part - 255)):02x}" for part in parts)
 

@@ -373,13 +373,7 @@ def _curve(curve: Curve, panel: Panel) -> list[Item]:
 
 
 def cut_curve(points: Sequence[Point], low: float, high: float) -> list[tuple[Point, ...]]:
-    """Return the parts of a curve between two heights.
-
-    Examples
-    --------
-    >>> cut_curve([(0, -2), (1, 0), (2, 0), (3, -2)], -1.0, 1.0)
-    [((0.5, -1.0), (1, 0), (2, 0), (2.5, -1.0))]
-    """
+    """Return the parts of a curve between two heights."""
     parts: list[list[Point]] = []
     for start, end in pairwise(points):
         piece = _piece(start, end, low, high)

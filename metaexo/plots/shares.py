@@ -191,13 +191,7 @@ def reported_shares_plan(
 
 
 def is_reported(value: object) -> bool:
-    """Return whether a cell says something.
-
-    Examples
-    --------
-    >>> [is_reported(v) for v in (True, False, "UC", "not_reported", None, float("nan"), 0.0)]
-    [True, False, True, False, False, False, True]
-    """
+    """Return whether a cell says something."""
     if value is None or isinstance(value, bool | np.bool_):
         return bool(value)
     return str(value).strip().lower() not in SILENT

@@ -7,7 +7,7 @@ import pandas as pd
 
 import metaexo as mx
 from metaexo.plots import rho_sweep, rho_sweep_plan
-from metaexo.plots.canvas.canvas import overlapping_texts
+from metaexo.plots.canvas.saving import overlapping_texts
 
 Y = [0.3, 0.5, 0.9, 0.7, 0.1, -0.1, 0.4, 0.6, 0.2, 0.3, 0.8, 0.5]
 

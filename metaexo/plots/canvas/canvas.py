@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from metaexo.errors import InputError
-from metaexo.inputs import check_choice
-from metaexo.plots.arguments import axes_of_figure, checked
+from metaexo.plots.arguments import axes_of_figure
 from metaexo.plots.canvas.fonts import INK, SMALL_SIZE, WHITE, font, fonts_besides
 from metaexo.plots.canvas.page import (
     Area,
-    Box,
     Dot,
     Item,
     Line,
@@ -24,7 +21,6 @@ from metaexo.plots.canvas.page import (
     Text,
     Ticks,
     inside,
-    overlapping,
 )
 
 if TYPE_CHECKING:
@@ -68,11 +64,6 @@ STYLE: dict[str, Any] = {
     "text.antialiased": True,
     "text.hinting": "none",
     "text.usetex": False,
-}
-METADATA: dict[str, dict[str, str | None]] = {
-    "svg": {"Date": None, "Creator": "metaexo"},
-    "png": {"Software": None},
-    "pdf": {"CreationDate": None, "Creator": "metaexo", "Producer": None},
 }
 
 
@@ -170,7 +161,7 @@ def _moved(
     for artist in drawn:
         artist.remove()
     if own:
-        _whole_figure(ax).set_size_inches(new.width / 72, new.height / 72)
+        whole_figure(ax).set_size_inches(new.width / 72, new.height / 72)
     made = _put(new, ax, frame)
     ax.set_xlim(left, right)
     return made
@@ -208,121 +199,7 @@ def _in_data(item: Item, panel: Panel) -> Item:
     return replace(item, x=value(item.x))
 
 
-@checked
-def save(
-    figure: Figure | Axes, path_stem: str | Path, formats: Sequence[str] = ("svg", "png"), dpi: float = 150
-) -> tuple[Path, ...]:
-    """Save a figure in several formats; the same figure gives the same bytes.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure or matplotlib.axes.Axes
-        The figure, or any of its Axes.
-    path_stem : str or Path
-        Path without the ending; the folder is made if it is missing.
-    formats : sequence of {"svg", "png", "pdf"}
-        Endings.
-    dpi : float
-        Pixels per inch of a PNG.
-
-    Returns
-    -------
-    tuple of Path
-        The files, in the order of `formats`.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If a format is not known.
-    InputError
-        If the files cannot be written.
-
-    Examples
-    --------
-    >>> import tempfile, metaexo as mx
-    >>> from metaexo.plots import forest, save
-    >>> ax = forest(mx.EffectSizes([0.1, 0.4], [0.02, 0.05], labels=["Li 2020", "Cho 2021"]))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     [path.name for path in save(ax, f"{folder}/two_studies")]
-    ['two_studies.svg', 'two_studies.png']
-    """
-    whole = _figure_of("figure", figure)
-    stem = Path(path_stem)
-    for ending in formats:
-        check_choice("format", ending, tuple(METADATA))
-    if not stem.name:
-        raise InputError(f"the path {str(path_stem)!r} has no name", "a path that ends in the name of a file")
-    paths = tuple(stem.with_name(f"{stem.name}.{ending}") for ending in formats)
-    try:
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        for path, ending in zip(paths, formats, strict=True):
-            with house_style():
-                whole.savefig(path, format=ending, dpi=dpi, metadata=METADATA[ending])
-    except (OSError, ValueError) as problem:
-        raise InputError(
-            f"the figure cannot be written to {stem}: {problem}",
-            "a folder that can be written to, and a size that the format can hold",
-            'choose another folder, a smaller dpi, or formats=("svg", "pdf")',
-        ) from problem
-    return paths
-
-
-@checked
-def overlapping_texts(ax: Axes | Figure, tolerance: float = 0.5) -> list[tuple[str, str]]:
-    """Return the pairs of texts of Axes or a figure that overlap as drawn, and those that leave the figure.
-
-    Use it in tests of figures of your own.
-
-    Parameters
-    ----------
-    ax : matplotlib.axes.Axes or matplotlib.figure.Figure
-        What to look at.
-    tolerance : float
-        Overlap in pixels that does not count.
-
-    Returns
-    -------
-    list of (str, str)
-        The two texts, or the text and "leaves the figure"; empty if all is well.
-
-    Examples
-    --------
-    >>> import metaexo as mx
-    >>> es = mx.EffectSizes([0.1, 0.4], [0.02, 0.05], labels=["Li 2020", "Cho 2021"])
-    >>> mx.plots.overlapping_texts(mx.plots.forest(es))
-    []
-    """
-    from matplotlib.backends.backend_agg import RendererAgg
-    from matplotlib.text import Text as DrawnText
-
-    figure = _figure_of("ax", ax)
-    with house_style():
-        width, height = figure.bbox.width, figure.bbox.height
-        renderer = RendererAgg(int(width), int(height), figure.dpi)  # type: ignore[no-untyped-call]
-        texts = cast("list[DrawnText]", ax.findobj(DrawnText))
-        boxes: list[tuple[str, Box]] = []
-        for text in texts:
-            if text.get_visible() and text.get_text().strip():
-                box = text.get_window_extent(renderer)
-                boxes.append((text.get_text(), (box.x0, box.y0, box.x1, box.y1)))
-    return overlapping(boxes, tolerance) + [
-        (name, "leaves the figure")
-        for name, (x0, y0, x1, y1) in boxes
-        if x0 < -tolerance or y0 < -tolerance or x1 > width + tolerance or y1 > height + tolerance
-    ]
-
-
-def _figure_of(name: str, what: object) -> Figure:
-    """Return a figure, or the figure of Axes."""
-    from matplotlib.figure import Figure
-
-    if isinstance(what, Figure):
-        return what
-    axes_of_figure(name, what)
-    return _whole_figure(cast("Axes", what))
-
-
-def _whole_figure(ax: Axes) -> Figure:
+def whole_figure(ax: Axes) -> Figure:
     """Return the figure of an Axes, also of one in a part of a figure."""
     if ax.figure is None:
         raise InputError("the Axes stand in no figure", "Axes of a figure", "make them by plt.subplots()")
@@ -349,7 +226,7 @@ def _part(ax: Axes) -> Transform:
 
 def _fit(page: Page, ax: Axes, frame: Bbox) -> tuple[float, float, float]:
     """Return by how much the page shrinks to stand in its frame, and the size of the frame in points."""
-    per_point = 72 / _whole_figure(ax).dpi
+    per_point = 72 / whole_figure(ax).dpi
     box = frame.transformed(_part(ax))
     across, down = box.width * per_point, box.height * per_point
     scale = min(across / page.width, down / page.height)

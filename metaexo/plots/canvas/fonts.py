@@ -69,13 +69,7 @@ def fonts_besides(text: str, bold: bool = False) -> tuple[str, ...]:
 
 
 def letters_of_no_font(text: str, bold: bool = False) -> str:
-    """Return the letters of a text that no installed font has.
-
-    Examples
-    --------
-    >>> letters_of_no_font("Li et al. 2020, µ = 3 ± 1")
-    ''
-    """
+    """Return the letters of a text that no installed font has."""
     if text.isascii():
         return ""
     lacking = {ord(letter) for letter in text} - _own_letters(bold)
@@ -113,11 +107,6 @@ def plain(text: str) -> str:
     r"""Return a text in one line, without the signs that are no letters: control signs, halves of pairs.
 
     A file of type SVG with one of these is not valid.
-
-    Examples
-    --------
-    >>> plain("Li 2020\n(a)\x00\x1b[1m")
-    'Li 2020 (a)[1m'
     """
     if text.isascii() and text.isprintable():
         return text
@@ -130,25 +119,13 @@ def _is_letter(sign: str) -> bool:
 
 
 def lines_in(text: str) -> tuple[str, ...]:
-    r"""Return the lines that a text was given in, each without signs that are no letters.
-
-    Examples
-    --------
-    >>> lines_in("Li 2020\nfirst trial"), lines_in("")
-    (('Li 2020', 'first trial'), ('',))
-    """
+    r"""Return the lines that a text was given in, each without signs that are no letters."""
     return tuple(plain(line) for line in text.splitlines()) or ("",)
 
 
 @lru_cache(maxsize=16384)
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """Return the width of one line of text in points.
-
-    Examples
-    --------
-    >>> text_width("ww", 10.0) > text_width("il", 10.0) > 0
-    True
-    """
+    """Return the width of one line of text in points."""
     from matplotlib.textpath import text_to_path
 
     text = plain(text)
@@ -166,13 +143,6 @@ def wrap(text: str, letters: int) -> tuple[str, ...]:
     """Return the text in as few lines of at most `letters` letters as it takes, of about equal length.
 
     Only words longer than that are broken; a line break in the text stays one.
-
-    Examples
-    --------
-    >>> wrap("short", 60)
-    ('short',)
-    >>> wrap("a long label that will not stand in one line", 30)
-    ('a long label that will', 'not stand in one line')
     """
     given = lines_in(text)
     if len(given) > 1:
@@ -195,13 +165,7 @@ def _lines(text: str, letters: int) -> tuple[str, ...]:
 
 
 def wrap_whole_words(text: str, letters: int) -> tuple[str, ...]:
-    """Return the text in lines; a word longer than `letters` makes all lines as long as itself.
-
-    Examples
-    --------
-    >>> wrap_whole_words("density gradient", 13), wrap_whole_words("ultracentrifugation", 13)
-    (('density', 'gradient'), ('ultracentrifugation',))
-    """
+    """Return the text in lines; a word longer than `letters` makes all lines as long as itself."""
     return wrap(text, max([letters, *(len(word) for word in plain(text).split())]))
 
 
@@ -265,13 +229,7 @@ SHAPES = (
 
 
 def luminance(colour: str) -> float:
-    """Return the relative luminance of a colour (WCAG 2.2).
-
-    Examples
-    --------
-    >>> luminance("#ffffff"), luminance("#000000")
-    (1.0, 0.0)
-    """
+    """Return the relative luminance of a colour (WCAG 2.2)."""
     parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
@@ -283,33 +241,16 @@ def contrast(one: str, two: str) -> float:
     References
     ----------
     Web Content Accessibility Guidelines 2.2. https://www.w3.org/TR/WCAG22/
-
-    Examples
-    --------
-    >>> contrast("#ffffff", "#000000")
-    21.0
     """
     low, high = sorted((luminance(one), luminance(two)))
     return (high + 0.05) / (low + 0.05)
 
 
 def text_on(colour: str) -> str:
-    """Return black or white, whichever is read better on a background; its contrast is at least 4.58.
-
-    Examples
-    --------
-    >>> text_on("#0072B2"), text_on("#2F93CF")
-    ('#ffffff', '#000000')
-    """
+    """Return black or white, whichever is read better on a background; its contrast is at least 4.58."""
     return max((WHITE, BLACK), key=lambda ink: contrast(ink, colour))
 
 
 def colour_and_shape(position: int) -> tuple[str, str]:
-    """Return the colour and the shape of the group at `position`; no pair comes twice before the 70th.
-
-    Examples
-    --------
-    >>> colour_and_shape(0), colour_and_shape(7)
-    (('#0072B2', 'circle'), ('#0072B2', 'cross'))
-    """
+    """Return the colour and the shape of the group at `position`; no pair comes twice before the 70th."""
     return PALETTE[position % len(PALETTE)], SHAPES[position % len(SHAPES)]

@@ -161,13 +161,7 @@ class Page:
 
 
 def snap(value: float) -> float:
-    """Round to a hundredth of a point, in two steps: noise in the last digits cannot turn a tie.
-
-    Examples
-    --------
-    >>> snap(1.005), snap(1.0049999999999), snap(1.0050000000001)
-    (1.0, 1.0, 1.0)
-    """
+    """Round to a hundredth of a point, in two steps: noise in the last digits cannot turn a tie."""
     return round(round(float(value), 6), 2)
 
 
@@ -261,13 +255,7 @@ def arrow(x: float, y: float, left: bool, size: float, colour: str) -> Area:
 
 
 def cut_polygon(corners: Sequence[Point], edge: float, keep_above: bool) -> list[Point]:
-    """Return the part of a polygon on one side of a vertical edge.
-
-    Examples
-    --------
-    >>> cut_polygon([(0, 0), (2, 0), (2, 2), (0, 2)], 1.0, keep_above=True)
-    [(1.0, 0.0), (2, 0), (2, 2), (1.0, 2.0)]
-    """
+    """Return the part of a polygon on one side of a vertical edge."""
     kept: list[Point] = []
     for i, (x, y) in enumerate(corners):
         x0, y0 = corners[i - 1]
@@ -281,14 +269,7 @@ def cut_polygon(corners: Sequence[Point], edge: float, keep_above: bool) -> list
 
 
 def text_box(text: Text) -> tuple[float, float, float, float]:
-    """Return left, top, right and bottom of a text in points.
-
-    Examples
-    --------
-    >>> left, top, right, bottom = text_box(Text(50, 80, "a heading", upright=True))
-    >>> right - left < bottom - top, bottom
-    (True, 80.0)
-    """
+    """Return left, top, right and bottom of a text in points."""
     width = text_width(text.text, text.size, text.bold)
     before = {"left": 0.0, "center": width / 2, "right": width}[text.align]
     above, below = ASCENT * text.size, DESCENT * text.size
@@ -300,14 +281,7 @@ def text_box(text: Text) -> tuple[float, float, float, float]:
 
 
 def clashes(page: Page, tolerance: float = 0.01) -> list[tuple[str, str]]:
-    """Return the pairs of texts of a page that overlap, and those that leave the page.
-
-    Examples
-    --------
-    >>> panel = Panel(0, 100, 0, 50, 0, 1, 0, 1)
-    >>> clashes(make_page(100, 50, [Text(5, 20, "one"), Text(8, 22, "two"), Text(90, 40, "three")], panel))
-    [('one', 'two'), ('three', 'leaves the page')]
-    """
+    """Return the pairs of texts of a page that overlap, and those that leave the page."""
     boxes = [(text.text, text_box(text)) for text in page.texts]
     found = overlapping(boxes, tolerance)
     found += [
@@ -329,11 +303,6 @@ def overlapping(boxes: Sequence[tuple[str, Box]], tolerance: float) -> list[tupl
 
     Boxes are looked at from the lowest second coordinate to the highest, so that only those of about one
     height are compared.
-
-    Examples
-    --------
-    >>> overlapping([("a", (0, 0, 2, 2)), ("b", (5, 0, 6, 2)), ("c", (1, 1, 3, 3))], 0.0)
-    [('a', 'c')]
     """
     found: list[tuple[int, int]] = []
     near: list[int] = []

@@ -172,11 +172,6 @@ def robust_limits(
         Values that must be seen: the reference line, pooled effects and their bounds.
     pad : float
         Room at both ends, as a share of the width.
-
-    Examples
-    --------
-    >>> robust_limits([-1.0, -0.5, -90.0], [1.0, 0.8, 95.0], [0.0], pad=0.0)
-    (-1.0, 1.0)
     """
     bounds = np.array([x for x in (*lows, *highs) if np.isfinite(x)])
     needed = [x for x in always if np.isfinite(x)]
@@ -222,13 +217,7 @@ def linear_ticks(low: float, high: float, most: int = 8) -> tuple[Tick, ...]:
 
 
 def tick_label(value: float) -> str:
-    """Return the shortest text of a round value, with a true minus sign.
-
-    Examples
-    --------
-    >>> tick_label(0.5), tick_label(-2.0), tick_label(1e6)
-    ('0.5', '−2', '10⁶')
-    """
+    """Return the shortest text of a round value, with a true minus sign."""
     if value != 0 and not 1e-4 <= abs(value) < 1e6:
         return power_label(value)
     return f"{value:.6f}".rstrip("0").rstrip(".").replace("-", MINUS)

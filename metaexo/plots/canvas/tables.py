@@ -50,11 +50,6 @@ def levels_of(
     ------
     InputError
         If the order leaves out a name that is found.
-
-    Examples
-    --------
-    >>> levels_of(["not reported", "plant", "urine", "urine", "not reported", "not reported"])
-    ['urine', 'plant', 'not reported']
     """
     found = Counter(names)
     if order is None:
@@ -71,13 +66,7 @@ def levels_of(
 
 
 def lanes(extents: Sequence[tuple[float, float]], gap: float = 1.5) -> list[int]:
-    """Return a lane for each stretch, as few lanes as it takes that none overlap.
-
-    Examples
-    --------
-    >>> lanes([(0, 5), (3, 8), (10, 12)])
-    [0, 1, 0]
-    """
+    """Return a lane for each stretch, as few lanes as it takes that none overlap."""
     ends: list[float] = []
     chosen = [0] * len(extents)
     for i in sorted(range(len(extents)), key=lambda i: (*extents[i], i)):

@@ -26,24 +26,12 @@ OTHER = "other"
 
 
 def settle(value: float) -> float:
-    """Return the value to ten significant digits, so that noise in the last ones cannot turn a tie.
-
-    Examples
-    --------
-    >>> settle(0.1249999999999), settle(0.1250000000001)
-    (0.125, 0.125)
-    """
+    """Return the value to ten significant digits, so that noise in the last ones cannot turn a tie."""
     return float(f"{float(value):.10g}")
 
 
 def shown(value: float | None, digits: int) -> str:
-    """Return a number as text; None and NaN as a dash, extreme ones with a power of ten.
-
-    Examples
-    --------
-    >>> shown(0.125, 2), shown(-3.0, 1), shown(None, 2), shown(7.93e-12, 2)
-    ('0.12', '−3.0', '–', '7.93×10⁻¹²')
-    """
+    """Return a number as text; None and NaN as a dash, extreme ones with a power of ten."""
     text = number(None if value is None else settle(value), digits)
     mantissa, e, exponent = text.partition("e")
     return f"{mantissa}×10{_raised(exponent)}" if e else text
@@ -53,11 +41,6 @@ def fixed(value: float | None, digits: int) -> str:
     """Return a number of a column, with as many decimals as the others, however small it is.
 
     Only what is too large to be read so is shown with a power of ten.
-
-    Examples
-    --------
-    >>> fixed(-0.000524, 2), fixed(0.46, 0), fixed(None, 2), fixed(2.5e9, 1)
-    ('0.00', '0', '–', '2.5×10⁹')
     """
     if value is None or not abs(value) < LARGE:
         return shown(value, digits)
@@ -66,25 +49,13 @@ def fixed(value: float | None, digits: int) -> str:
 
 
 def at_least(value: float, digits: int = 2) -> str:
-    """Return " = " and a number that cannot be negative; " < " and the least that is shown, if it is smaller.
-
-    Examples
-    --------
-    >>> at_least(0.314), at_least(0.0003), at_least(0.0)
-    (' = 0.31', ' < 0.01', ' = 0.00')
-    """
+    """Return " = " and a number of at least zero; " < " and the least that is shown, if it is smaller."""
     least = 10.0**-digits
     return f" < {least:.{digits}f}" if 0 < settle(value) < 0.5 * least else f" = {fixed(value, digits)}"
 
 
 def power_label(value: float) -> str:
-    """Return a round value with a power of ten.
-
-    Examples
-    --------
-    >>> power_label(1e6), power_label(-2e-5)
-    ('10⁶', '−2×10⁻⁵')
-    """
+    """Return a round value with a power of ten."""
     mantissa, _, exponent = f"{value:.0e}".partition("e")
     sign = mantissa.replace("-", MINUS).removesuffix("1")
     return f"{sign}{'×' if sign[-1:].isdigit() else ''}10{_raised(exponent)}"
@@ -100,48 +71,24 @@ def same_line(text: str) -> str:
 
 
 def typeset(text: str) -> str:
-    """Return a remark with Greek letters and raised digits where plain text had to do without.
-
-    Examples
-    --------
-    >>> typeset("one tau2 for all")
-    'one τ² for all'
-    """
+    """Return a remark with Greek letters and raised digits where plain text had to do without."""
     return text.replace("tau2", "τ²").replace("I2", "I²")
 
 
 def name_of(key: str) -> str:
-    """Return the name of a column in words.
-
-    Examples
-    --------
-    >>> name_of("source_category"), name_of("isolation")
-    ('source', 'isolation method')
-    """
+    """Return the name of a column in words."""
     text = key.replace("_", " ").removesuffix(" category")
     return NAMES.get(text, text)
 
 
 def title_of(key: str) -> str:
-    """Return the name of a column as a heading.
-
-    Examples
-    --------
-    >>> title_of("source_category"), title_of("follow_up_weeks"), title_of("n")
-    ('Source', 'Follow up weeks', 'n')
-    """
+    """Return the name of a column as a heading."""
     text = name_of(key)
     return text if len(text) == 1 else text[:1].upper() + text[1:]
 
 
 def whole_or_decimals(values: Sequence[float], most: int = 3) -> int:
-    """Return how many decimals a column of numbers needs, at most `most`.
-
-    Examples
-    --------
-    >>> whole_or_decimals([2020.0, 2021.0]), whole_or_decimals([0.5, 1.25]), whole_or_decimals([1 / 3])
-    (0, 2, 2)
-    """
+    """Return how many decimals a column of numbers needs, at most `most`."""
     finite = [v for v in values if np.isfinite(v)]
     for digits in range(most + 1):
         if all(abs(v - round(v, digits)) <= 1e-9 * max(1.0, abs(v)) for v in finite):
@@ -153,11 +100,6 @@ def words(value: object, wording: Mapping[str, str] | None = None, missing: str 
     """Return a category in words: its entry in `wording`, or itself with blanks for underscores.
 
     A missing value is shown as `missing`.
-
-    Examples
-    --------
-    >>> words("bone_marrow_msc"), words("adipose_msc", {"adipose_msc": "adipose MSC"}), words(None)
-    ('bone marrow msc', 'adipose MSC', '–')
     """
     if value is None or (isinstance(value, float) and np.isnan(value)) or str(value) in {"", "<NA>", "nan"}:
         return missing
@@ -166,15 +108,7 @@ def words(value: object, wording: Mapping[str, str] | None = None, missing: str 
 
 
 def stratum_words(levels: Mapping[str, str], wording: Mapping[str, str] | None = None) -> str:
-    """Return the levels of a stratum in words; "other" and "not reported" say of what.
-
-    Examples
-    --------
-    >>> stratum_words({"outcome": "wound_closure", "source": "Not reported"})
-    'wound closure / source not reported'
-    >>> stratum_words({"source": "Other", "isolation": "other"})
-    'Other source / other isolation method'
-    """
+    """Return the levels of a stratum in words; "other" and "not reported" say of what."""
     known = wording or {}
     named = [
         known[level] if level in known else _with_factor(factor, words(level), first=not position)

@@ -128,15 +128,7 @@ def _has_means(fit: MultilevelResults, named: NamedTerm) -> bool:
 
 
 def _split_labels(level: str, labels: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """Return the name of a cluster and the labels within it: what all labels open with is said once.
-
-    Examples
-    --------
-    >>> _split_labels("lee2020", ["Lee 2020, day 4", "Lee 2020, day 8"])
-    ('Lee 2020', ('day 4', 'day 8'))
-    >>> _split_labels("lee2020", ["low dose", "high dose"])
-    ('lee2020', ('low dose', 'high dose'))
-    """
+    """Return the name of a cluster and the labels within it: what all labels open with is said once."""
     parts = [label.partition(", ") for label in labels]
     if len(labels) == 1:
         return labels[0], tuple(labels)

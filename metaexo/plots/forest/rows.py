@@ -188,11 +188,7 @@ def _at_level(fit: Any, pooled: Any, level: float) -> Any:
 
 def has_one_mean(fit: Any) -> bool:
     """Return whether the fit has a single pooled effect, that is, no moderators."""
-    try:
-        fit.pooled()
-    except InputError:
-        return False
-    return True
+    return fit.design.x is None
 
 
 def _weights(fit: Any) -> Array | None:
@@ -220,6 +216,7 @@ class RowWriter:
         used: Sequence[str | None] = (),
     ) -> None:
         self.es = es
+        self.ids = es.row_ids
         self.options = options
         self.level = level
         self.weights = weights
@@ -264,7 +261,7 @@ class RowWriter:
         label = f"{self.labels[i]} ({remark})" if remark else self.labels[i]
         cells = {key: texts[i] for key, texts in self.cells.items()}
         return ForestRow(
-            f"study:{self.es.row_ids[i]}",
+            f"study:{self.ids[i]}",
             "study",
             cells | {LABEL: (label,)} | self.numbers(mark, weight),
             mark=mark,
@@ -530,13 +527,7 @@ def _test_note(results: Any, pooled: int) -> list[str]:
 
 
 def short_remark(note: str) -> str:
-    """Return what stands beside the name of a stratum; the whole note stands below the plot.
-
-    Examples
-    --------
-    >>> short_remark("one study: shown, not used to estimate tau2")
-    'one study'
-    """
+    """Return what stands beside the name of a stratum; the whole note stands below the plot."""
     return typeset(note.partition(":")[0])
 
 
