@@ -264,6 +264,20 @@ def check_flag(name: str, value: object) -> bool:
     return bool(value)
 
 
+def whole_number(value: object, name: str, least: int) -> int:
+    """Return a whole number; refuse what is none, or too small.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+    """
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < least:  # type: ignore[operator]
+        raise InputError(f"{name} is {value!r}", f"a whole number of at least {least}")
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
 def check_number(name: str, value: object) -> float:
     """Return a single number; refuse anything else, True and False included.
 

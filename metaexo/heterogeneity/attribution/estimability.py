@@ -16,7 +16,7 @@ from metaexo.errors import InputError
 from metaexo.formatting import plural, printed, text_table
 from metaexo.heterogeneity.levels import FactorTable, rank, read_factors, readable, repeated_levels
 from metaexo.immutable import Immutable
-from metaexo.models.univariate.permutation import whole_number
+from metaexo.inputs import whole_number
 from metaexo.types import Array, Mask
 
 if TYPE_CHECKING:

@@ -22,9 +22,8 @@ from metaexo.heterogeneity.attribution.record import Choices, Explained
 from metaexo.heterogeneity.attribution.shares import PartKind, Parts, Subset, subsets, tau2_by_model
 from metaexo.heterogeneity.attribution.verdicts import LEAST_DF, Evidence
 from metaexo.heterogeneity.levels import FactorTable, basis_beyond, check_effects, column_space
-from metaexo.inputs import check_level
+from metaexo.inputs import check_level, whole_number
 from metaexo.models.multilevel.model import Multilevel
-from metaexo.models.univariate.permutation import whole_number
 from metaexo.numeric.estimators import get_estimator
 from metaexo.types import Array
 

@@ -38,10 +38,11 @@ from metaexo.heterogeneity.levels import studies_of
 from metaexo.heterogeneity.means import SAME_MEAN, differences, distance_of_means, welch
 from metaexo.heterogeneity.strata.fit import StrataFit, check_strata
 from metaexo.immutable import Immutable
+from metaexo.inputs import whole_number
 from metaexo.models.linear.contrasts import Contrasts, adjust_pvalues, make_contrasts
 from metaexo.models.linear.hypothesis import TestResult, make_test
 from metaexo.models.linear.results import LinearResults
-from metaexo.models.univariate.permutation import as_extreme, distinct_orders, permutation_p, whole_number
+from metaexo.models.univariate.permutation import as_extreme, distinct_orders, permutation_p
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.likelihood import log_likelihood
 from metaexo.numeric.likelihood_maximum import restricted_maximum_likelihood

@@ -10,8 +10,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.formatting import interval, number, plural, printed, text_table
 from metaexo.heterogeneity.unreported.ranges import AssignmentBound, Exhaustive, Held, Ranges, Task
 from metaexo.immutable import Immutable
-from metaexo.inputs import check_choice
-from metaexo.models.univariate.permutation import whole_number
+from metaexo.inputs import check_choice, whole_number
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -27,9 +27,8 @@ from metaexo.heterogeneity.levels import (
     studies_of,
 )
 from metaexo.immutable import Immutable
-from metaexo.inputs import check_choice, check_level
+from metaexo.inputs import check_choice, check_level, whole_number
 from metaexo.models.linear.hypothesis import make_test
-from metaexo.models.univariate.permutation import whole_number
 from metaexo.numeric.likelihood_maximum import restricted_maximum_likelihood
 from metaexo.numeric.mixture import Mixture, MixtureMaximum, maximise
 from metaexo.numeric.moments import weighted_fit

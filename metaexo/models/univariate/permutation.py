@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import p_value, plural, printed
-from metaexo.inputs import check_choice
+from metaexo.inputs import check_choice, whole_number
+from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.moments import weighted_fit
 from metaexo.numeric.problem import make_batch
@@ -40,8 +41,6 @@ from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from metaexo.models.univariate.results import RandomEffectsResults
 
 ALTERNATIVES = ("two-sided", "greater", "less")
 MOST = 100_000
@@ -243,23 +242,7 @@ def as_extreme(values: Array, observed: float) -> NDArray[np.bool_]:
     return np.asarray(values >= observed - TIE * abs(observed))
 
 
-def whole_number(value: object, name: str, least: int) -> int:
-    """Return a whole number; refuse what is none, or too small.
-
-    Raises
-    ------
-    InputError
-        If it is something else.
-    """
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < least:  # type: ignore[operator]
-        raise InputError(f"{name} is {value!r}", f"a whole number of at least {least}")
-    return int(value)  # type: ignore[call-overload, no-any-return]
-
-
 def _check_fit(fit: object) -> None:
-    from metaexo.models.univariate.results import RandomEffectsResults
-
     if not isinstance(fit, RandomEffectsResults):
         raise InputError(
             f"the fit is of type {type(fit).__name__}",
