@@ -25,11 +25,17 @@ from metaexo.errors import (
     nearest_word,
 )
 from metaexo.evidence.codebook import CODEBOOK, REQUIRED_SHEETS, Codebook, SheetPlan, load_codebook
-from metaexo.evidence.problems import MOST_LINES, SheetErrors, SheetProblem, collected, problems_frame
+from metaexo.evidence.problems import (
+    MOST_LINES,
+    SheetErrors,
+    SheetProblem,
+    collected,
+    findings_table,
+    problems_frame,
+)
 from metaexo.evidence.reading import RawSheet, read_raw
 from metaexo.evidence.sheets import Sheets
 from metaexo.evidence.slips.checks import find_slips
-from metaexo.evidence.slips.table import findings_table
 from metaexo.evidence.values import check_across, to_values
 from metaexo.evidence.vocabulary import (
     NOT_REPORTED,

@@ -1,30 +1,258 @@
-"""The register of everything that is looked for in sheets once each value can be read."""
+"""What looks wrong between the rows of a sheet, and the list of everything that is looked for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from metaexo.effects.conversions.sd_and_se import se_from_ci
+from metaexo.errors import (
+    ConstantMultipleWarning,
+    ExtremeVarianceWarning,
+    LargeDifferenceWarning,
+    RepeatedNumbersWarning,
+    ShrinkingSDWarning,
+    StandardErrorsAsSDsWarning,
+    StatisticMismatchWarning,
+    UnusualCVWarning,
+)
 from metaexo.evidence.codebook import Outcome
 from metaexo.evidence.problems import SheetProblem
 from metaexo.evidence.reading import RawSheet
-from metaexo.evidence.slips import between_rows, implausible, intervals, within_rows
-from metaexo.evidence.slips.rows import Rows, SlipCheck
+from metaexo.evidence.slips import within_rows
+from metaexo.evidence.slips.patterns import (
+    constant_multiples,
+    extreme_variances,
+    repeated_numbers,
+    sd_against_n,
+    unusual_cv,
+)
+from metaexo.evidence.slips.rows import ARMS, Checks, Rows, Slip, SlipCheck, Slips
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SLIP_CHECKS: tuple[SlipCheck, ...] = (
-    *implausible.CHECKS,
-    *within_rows.CHECKS,
-    *between_rows.CHECKS,
-    *intervals.CHECKS,
+CHECKS = Checks()
+FEWEST_SUSPECTED = 3
+SHARE_SUSPECTED = 0.25
+ARM_NUMBERS = ("mean", "sd", "se", "ci_low", "ci_high", "median", "q1", "q3", "min", "max")
+ARM_OWNER = ("study_id", "outcome", "unit", "timepoint")
+MULTIPLE_OF = tuple(f"{arm}_{name}" for arm in ARMS for name in ("mean", "sd", "se"))
+
+
+@CHECKS.add(
+    "repeated arm",
+    "the same numbers in arms of different studies, outcomes or time points",
+    RepeatedNumbersWarning,
 )
+def _repeated_arms(rows: Rows) -> Slips:
+    places = [(arm, i) for i in range(len(rows.sheet.rows)) for arm in ARMS]
+    columns = {f"{arm}_{name}": rows.cells(f"{arm}_{name}") for arm in ARMS for name in ARM_NUMBERS}
+    owners = list(zip(*(rows.words(name) for name in ARM_OWNER), strict=True))
+    labels = {arm: rows.words(f"{arm}_label") for arm in ARMS}
+    numbers = [_given(columns[f"{arm}_{name}"][i] for name in ARM_NUMBERS) for arm, i in places]
+    return _repeats(rows, places, numbers, [(*owners[i], labels[arm][i] or arm) for arm, i in places], "mean")
+
+
+@CHECKS.add(
+    "repeated estimate",
+    "the same estimate and interval in two rows",
+    RepeatedNumbersWarning,
+    sheets=("published_meta_analyses",),
+)
+def _repeated_estimates(rows: Rows) -> Slips:
+    names = ("estimate", "ci_low", "ci_high")
+    columns = [rows.cells(name) for name in names]
+    numbers = [cells if all(cells) else () for cells in zip(*columns, strict=True)]
+    places = [("", i) for i in range(len(numbers))]
+    return _repeats(rows, places, numbers, list(range(len(numbers))), "estimate")
+
+
+@CHECKS.add(
+    "repeated size",
+    "the same vesicle size and SD in two rows",
+    RepeatedNumbersWarning,
+    sheets=("preparations",),
+)
+def _repeated_sizes(rows: Rows) -> Slips:
+    columns = [rows.cells(name) for name in ("size_nm", "size_sd")]
+    numbers = [cells if all(cells) else () for cells in zip(*columns, strict=True)]
+    places = [("", i) for i in range(len(numbers))]
+    return _repeats(rows, places, numbers, list(range(len(numbers))), "size_nm")
+
+
+def _given(cells: Iterable[str]) -> tuple[str, ...]:
+    return tuple(cell for cell in cells if cell)
+
+
+def _repeats(
+    rows: Rows,
+    places: Sequence[tuple[str, int]],
+    numbers: Sequence[tuple[str, ...]],
+    owners: Sequence[Hashable],
+    column: str,
+) -> Slips:
+    for at, earlier in enumerate(repeated_numbers(numbers, owners)):
+        if earlier < 0:
+            continue
+        (arm, i), cells, other = places[at], numbers[at], places[earlier]
+        yield Slip(
+            i,
+            f"{arm}_{column}" if arm else column,
+            f"{', '.join(cells)} stand in {rows.line(other[1])} as well, for something else",
+            "numbers of its own in every row",
+            "look at the source; one of the two may have been typed from the wrong line",
+        )
+
+
+@CHECKS.add(
+    "constant multiple",
+    "rows of a study whose numbers are one multiple of those of another row",
+    ConstantMultipleWarning,
+)
+def _constant_multiples(rows: Rows) -> Slips:
+    columns = [rows.cells(name) for name in MULTIPLE_OF]
+    for group in rows.groups("study_id"):
+        table = np.array([[column[i] for i in group] for column in columns], dtype=object)
+        for pair in constant_multiples(table):
+            first, second = int(group[pair.first]), int(group[pair.second])
+            yield Slip(
+                second,
+                "treatment_mean",
+                f"means and SDs are {pair.factor:.6g} times those of {rows.line(first)}",
+                "numbers that vary by themselves",
+                "look at the source; one row may be the other in another unit, or computed from it",
+            )
+
+
+@CHECKS.add(
+    "SD against n",
+    "SDs of an outcome that fall as the root of n grows, as standard errors do",
+    ShrinkingSDWarning,
+    "10.1002/9781119536604.ch6",
+)
+def _shrinking_sds(rows: Rows) -> Slips:
+    sd, n = _per_row(rows, "sd"), _per_row(rows, "n")
+    study = np.array(rows.words("study_id"), dtype=object)
+    for group in rows.groups("outcome", "unit"):
+        known = group[np.isfinite(sd[group]) & np.isfinite(n[group]) & (sd[group] > 0)]
+        owners = sorted(set(study[known].tolist()))
+        at_study: dict[str, list[int]] = {name: [] for name in owners}
+        for i in known:
+            at_study[study[i]].append(int(i))
+        of_study = list(at_study.values())
+        slope, low, high = sd_against_n(
+            [_log_mean(sd[at]) for at in of_study], [_log_mean(n[at]) for at in of_study]
+        )
+        if high < 0 and low <= -0.5 <= high:
+            yield Slip(
+                known[int(np.argmax(n[known]))],
+                "treatment_sd",
+                f"the SDs of {len(owners)} studies of this outcome fall as n grows (slope {slope:.2f} on log "
+                f"scales, {low:.2f} to {high:.2f})",
+                "SDs that do not depend on n (slope 0)",
+                "look at the sources; standard errors may stand as SDs",
+                reading="standard errors, for which the slope is -0.5",
+            )
+
+
+def _per_row(rows: Rows, name: str) -> Array:
+    """Return the geometric mean of both arms, or the one that is there."""
+    values = np.stack([rows.numbers(f"{arm}_{name}") for arm in ARMS])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(np.where(values > 0, values, np.nan))
+    known = np.isfinite(logs)
+    total = np.where(known, logs, 0.0).sum(axis=0)
+    count = known.sum(axis=0)
+    return np.where(count > 0, np.exp(total / np.maximum(count, 1)), np.nan)
+
+
+def _log_mean(values: Array) -> float:
+    return float(np.exp(np.log(values).mean()))
+
+
+@CHECKS.add(
+    "unusual CV",
+    "SDs far smaller beside their means than in other studies of the outcome",
+    UnusualCVWarning,
+    "10.1002/9781119536604.ch6",
+)
+def _unusual_cvs(rows: Rows) -> Slips:
+    study, unit = rows.words("study_id"), rows.words("unit")
+    for group in rows.groups("outcome", "unit"):
+        if "log" in unit[int(group[0])].lower():
+            continue
+        places = [(arm, int(i)) for i in group for arm in ARMS]
+        mean, sd, n = (
+            np.array([rows.numbers(f"{arm}_{name}")[i] for arm, i in places]) for name in ("mean", "sd", "n")
+        )
+        odd, others = unusual_cv(mean, sd, n, [study[i] for _, i in places])
+        for at in np.flatnonzero(odd):
+            arm, i = places[at]
+            known = math.isfinite(n[at])
+            as_sd = f": the SD is {sd[at] * math.sqrt(n[at]):.3g} then" if known else ""
+            yield Slip(
+                i,
+                f"{arm}_sd",
+                f"the SD is {100 * sd[at] / mean[at]:.2g}% of the mean; in other studies of this outcome "
+                f"it is {100 * others[at]:.2g}%",
+                f"at least a quarter of the usual share ({25 * others[at]:.2g}%)",
+                "look at the source; if this is a standard error, move it to the column of standard errors",
+                reading=f"a standard error{as_sd}",
+            )
+
+
+@CHECKS.add(
+    "extreme variance",
+    "sampling variances a thousand times smaller or larger than the others of an outcome",
+    ExtremeVarianceWarning,
+)
+def _extreme_variances(rows: Rows) -> Slips:
+    s1, n1, s2, n2 = (rows.numbers(f"{arm}_{name}") for arm in ARMS for name in ("sd", "n"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        v = s1**2 / n1 + s2**2 / n2
+    return _extremes(rows, v, ("outcome", "unit"), "treatment_sd")
+
+
+@CHECKS.add(
+    "extreme variance of an estimate",
+    "pooled estimates with such a variance",
+    ExtremeVarianceWarning,
+    sheets=("published_meta_analyses",),
+)
+def _extreme_estimates(rows: Rows) -> Slips:
+    low, high = rows.numbers("ci_low"), rows.numbers("ci_high")
+    ratio = np.isin(rows.words("measure"), ("OR", "RR"))
+    se = np.where(ratio, se_from_ci(low, high, log=True), se_from_ci(low, high))
+    se = np.where(ratio | np.isin(rows.words("measure"), ("SMD",)), se, np.nan)
+    return _extremes(rows, se**2, ("outcome", "measure"), "ci_low")
+
+
+def _extremes(rows: Rows, v: Array, groups: tuple[str, ...], column: str) -> Slips:
+    for group in rows.groups(*groups):
+        for at in np.flatnonzero(extreme_variances(v[group])):
+            others = np.delete(v[group], at)
+            ratio = float(v[group][at] / np.median(others[np.isfinite(others)]))
+            size = f"{ratio:.3g}" if ratio > 1 else f"1 / {1 / ratio:.3g}"
+            yield Slip(
+                group[at],
+                column,
+                f"the sampling variance is {size} of what is usual for this outcome",
+                "variances within a factor of 1000",
+                "look at the source; a standard error may stand as an SD, or a unit may be mixed up",
+            )
+
+
+SLIP_CHECKS: tuple[SlipCheck, ...] = (*within_rows.CHECKS, *CHECKS)
 
 
 def slip_checks() -> pd.DataFrame:
-    """Return what is looked for in sheets: one row a check.
+    """Return what is looked for in sheets: one row per check.
 
     Use it to see what :func:`metaexo.check_sheets` and `metaexo check` look for, and on which paper it rests.
 
@@ -67,6 +295,31 @@ def find_slips(
         Findings, check by check; their kind is a warning, or an error for what is impossible.
     """
     rows = Rows(sheet, frame, outcomes, folder)
-    name = sheet.plan.name
-    found = [finding for check in SLIP_CHECKS if name in check.sheets for finding in check.find(rows)]
-    return [*found, *implausible.verdict_on_spreads(rows, found)] if name == "outcomes" else found
+    found = [
+        slip for check in SLIP_CHECKS if sheet.plan.name in check.sheets for slip in check.problems(rows)
+    ]
+    return [*found, *_verdict_on_spreads(rows, found)] if sheet.plan.name == "outcomes" else found
+
+
+def _verdict_on_spreads(rows: Rows, found: Sequence[SheetProblem]) -> list[SheetProblem]:
+    """Return one finding if many rows (a quarter, and three at least) have SDs like standard errors."""
+    kinds = (LargeDifferenceWarning, UnusualCVWarning, ShrinkingSDWarning, StatisticMismatchWarning)
+    suspected = {problem.line for problem in found if problem.kind in kinds and problem.line is not None}
+    has_sd = np.isfinite(np.stack([rows.numbers(f"{arm}_sd") for arm in ARMS])).any(axis=0)
+    with_sd = int(has_sd.sum())
+    if len(suspected) < FEWEST_SUSPECTED or len(suspected) < SHARE_SUSPECTED * with_sd:
+        return []
+    return [
+        SheetProblem(
+            StandardErrorsAsSDsWarning,
+            f"the SDs of {len(suspected)} of {with_sd} rows look like standard errors, as all of them may be",
+            "standard deviations in treatment_sd and control_sd",
+            "look at the sources of a few of these rows; if they give standard errors, move all of them to "
+            "treatment_se and control_se",
+            rows.sheet.plan.file,
+            min(suspected),
+            column="treatment_sd",
+            reading="standard errors in the whole sheet",
+            lines=tuple(sorted(suspected)),
+        )
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,33 +82,32 @@ class Rows:
         """Return a row in words, for the finding of another row."""
         return f"line {self.sheet.lines[i]} ({self.sheet.study(i)})"
 
-    def finding(
-        self,
-        kind: type[MetaexoError] | type[Warning],
-        i: int | np.signedinteger,
-        column: str,
-        what: str,
-        allowed: str,
-        remedy: str,
-        *,
-        reading: str = "",
-        nearest: str | None = None,
-    ) -> SheetProblem:
-        """Return a finding in one cell of row `i`."""
-        row = int(i)
-        return SheetProblem(
-            kind,
-            what,
-            allowed,
-            remedy,
-            self.sheet.plan.file,
-            self.sheet.lines[row],
-            self.sheet.study(row),
-            column,
-            self.sheet.rows[row].get(column, ""),
-            nearest,
-            reading,
-        )
+
+class Slip(NamedTuple):
+    """What looks wrong in one cell.
+
+    Attributes
+    ----------
+    i : int or None
+        Position of the row; None for the header.
+    column, what, allowed, remedy, reading, nearest : str
+        As in :class:`SheetProblem`.
+    kind : type or None
+        Class of the finding, where it is not that of the check.
+    """
+
+    i: int | np.signedinteger | None
+    column: str
+    what: str
+    allowed: str
+    remedy: str
+    reading: str = ""
+    nearest: str | None = None
+    kind: type[Warning] | None = None
+
+
+Slips = Iterator[Slip]
+Find = Callable[[Rows], Slips]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ class SlipCheck:
     sheets : tuple of str
         Sheets that it reads.
     find : callable
-        From the rows to the findings.
+        From the rows to the slips.
     reference : str
         DOI of the paper it rests on; empty for plain sense.
     """
@@ -135,5 +134,42 @@ class SlipCheck:
     looks_for: str
     kind: type[MetaexoError] | type[Warning]
     sheets: tuple[str, ...]
-    find: Callable[[Rows], list[SheetProblem]]
+    find: Find
     reference: str = ""
+
+    def problems(self, rows: Rows) -> Iterator[SheetProblem]:
+        """Yield what is found in the rows of a sheet."""
+        sheet = rows.sheet
+        for slip in self.find(rows):
+            kind, i = slip.kind or self.kind, slip.i
+            said = (kind, slip.what, slip.allowed, slip.remedy, sheet.plan.file)
+            if i is None:
+                place = (1, "", slip.column, slip.column)
+            else:
+                place = (
+                    sheet.lines[int(i)],
+                    sheet.study(int(i)),
+                    slip.column,
+                    sheet.rows[int(i)].get(slip.column, ""),
+                )
+            yield SheetProblem(*said, *place, slip.nearest, slip.reading)
+
+
+class Checks(list[SlipCheck]):
+    """Checks in the order in which they are written."""
+
+    def add(
+        self,
+        name: str,
+        looks_for: str,
+        kind: type[MetaexoError] | type[Warning],
+        reference: str = "",
+        sheets: tuple[str, ...] = ("outcomes",),
+    ) -> Callable[[Find], Find]:
+        """Return a decorator that makes a check of a function; see :class:`SlipCheck`."""
+
+        def added(find: Find) -> Find:
+            self.append(SlipCheck(name, looks_for, kind, sheets, find, reference))
+            return find
+
+        return added

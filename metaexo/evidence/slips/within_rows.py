@@ -1,42 +1,285 @@
-"""Slips within one row of the outcomes: impossible means and SDs, tests that do not follow from them."""
+"""What is impossible or looks wrong within one row: means, SDs, tests, p-values, intervals and words."""
 
 from __future__ import annotations
 
-import numpy as np
+import difflib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from metaexo.effects.check import variances_too_small
+from metaexo.effects.conversions.sd_and_se import se_from_ci
+from metaexo.effects.tables.derive import EFFECT_NAMES
 from metaexo.errors import (
     CorrelationError,
+    EffectTooPreciseWarning,
     ImpossibleMeanWarning,
     ImpossibleMedianWarning,
     ImpossibleSDWarning,
+    LargeDifferenceWarning,
     MeanNearZeroWarning,
+    MisnamedColumnWarning,
+    OffCentreIntervalWarning,
+    OneArmWarning,
     PValueMismatchWarning,
+    SpreadMismatchWarning,
     StatisticMismatchWarning,
+    UnknownCategoryWarning,
+    UnknownOutcomeWarning,
+    UnspecificCategoryWarning,
+    ZeroPValueWarning,
+    ZeroSDWarning,
 )
-from metaexo.evidence.problems import SheetProblem
 from metaexo.evidence.slips.grim import decimals, grim, grim_median, grimmer, nearest_means
 from metaexo.evidence.slips.patterns import mean_near_zero
-from metaexo.evidence.slips.rows import ARMS, Rows, SlipCheck
-from metaexo.evidence.slips.statistics import implied_p, implied_t, p_agrees, statistic_agrees
+from metaexo.evidence.slips.rows import ARMS, Checks, Rows, Slip, Slips
+from metaexo.evidence.slips.statistics import (
+    implied_p,
+    implied_t,
+    interval_and_p_agree,
+    interval_is_centred,
+    p_agrees,
+    statistic_agrees,
+)
+from metaexo.evidence.vocabulary import load_vocabulary, unclear
 from metaexo.types import Array, Mask
 
-OUTCOMES = ("outcomes",)
+CHECKS = Checks()
+
+LARGE_DIFFERENCE = 5.0
+"""Standardised difference from which an SE is suspected in the place of an SD."""
+SPREAD_TOLERANCE = 0.1
+"""Share by which SD / sqrt(n) may differ from SE, which both are rounded."""
+NEAR_OUTCOME = 0.75
+MOST_NEAREST = 100
+"""Strange words of a column for which the nearest word is looked for."""
+KINDS: tuple[Literal["source", "isolation"], ...] = ("source", "isolation")
+NAMES_OF = {
+    "source": ("source", "sources", "origin", "donor", "tissue", "celltype", "derived"),
+    "isolation": ("isolation", "isolated", "isolate", "purification", "purified", "extraction", "enrichment"),
+}
+"""Words of columns that may hold the source or the isolation."""
+LIKE_COLUMN = 0.8
+ONE_GROUP = ("single_arm", "post_vs_pre")
+ARM_NUMBERS = ("mean", "median", "events", "min", "max")
+
+
+@CHECKS.add("one arm", "comparisons of which only one arm has numbers", OneArmWarning)
+def _one_arm(rows: Rows) -> Slips:
+    frame = rows.frame
+    has = {arm: frame[[f"{arm}_{name}" for name in ARM_NUMBERS]].notna().any(axis=1) for arm in ARMS}
+    whole = frame[["difference", "effect"]].notna().any(axis=1)
+    one = (has["treatment"] ^ has["control"]) & ~whole & ~frame["contrast"].isin(ONE_GROUP)
+    for i in np.flatnonzero(one):
+        yield Slip(
+            i,
+            "treatment_mean" if not has["treatment"].iloc[i] else "control_mean",
+            "only one arm of the comparison has numbers",
+            "numbers in both arms, or contrast single_arm",
+            "enter the other arm, or say in `caution` why it is missing",
+        )
+
+
+@CHECKS.add("zero p", "p-values of exactly zero", ZeroPValueWarning)
+def _zero_p(rows: Rows) -> Slips:
+    zero = (rows.frame["p_value"] == 0) & (rows.frame["p_relation"] != "<=")
+    for i in np.flatnonzero(zero):
+        yield Slip(
+            i,
+            "p_value",
+            "a p-value is never exactly zero; a program prints p = 0.000 for p < 0.0005",
+            "a number above 0",
+            "write < in p_relation and half a unit of the last printed digit in p_value",
+        )
+
+
+@CHECKS.add(
+    "large difference",
+    "means so many SDs apart that standard errors may stand as SDs",
+    LargeDifferenceWarning,
+    "10.1002/9781119536604.ch6",
+)
+def _large_differences(rows: Rows) -> Slips:
+    m1, s1, n1, m2, s2, n2 = (rows.numbers(f"{arm}_{name}") for arm in ARMS for name in ("mean", "sd", "n"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pooled = np.sqrt((s1**2 + s2**2) / 2)
+        d = np.where(pooled > 0, np.abs(m1 - m2) / pooled, np.nan)
+        as_se = np.abs(m1 - m2) / np.sqrt((n1 * s1**2 + n2 * s2**2) / 2)
+    for i in np.flatnonzero(d > LARGE_DIFFERENCE):
+        known = math.isfinite(as_se[i])
+        sds = " and ".join(f"{s[i] * math.sqrt(n[i]):.3g}" for s, n in ((s1, n1), (s2, n2)) if known)
+        reading = f"standard errors: the SDs are {sds} then, and the means {as_se[i]:.1f} SDs apart"
+        yield Slip(
+            i,
+            "treatment_sd",
+            f"the means are {d[i]:.0f} standard deviations apart; standard errors may stand as SDs",
+            f"differences of fewer than {LARGE_DIFFERENCE:g} standard deviations",
+            "look at the source; if these are standard errors, move them to treatment_se and control_se",
+            reading=reading if known else "standard errors",
+        )
+
+
+@CHECKS.add(
+    "spread mismatch",
+    "standard errors that are not SD / sqrt(n)",
+    SpreadMismatchWarning,
+    "10.1002/9781119536604.ch6",
+)
+def _spread_mismatch(rows: Rows) -> Slips:
+    for arm in ARMS:
+        sd, se, n = (rows.numbers(f"{arm}_{name}") for name in ("sd", "se", "n"))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            expected = sd / np.sqrt(np.where(n >= 1, n, np.nan))
+            off = (np.abs(se - expected) > SPREAD_TOLERANCE * expected) & (se <= sd)
+            size = (sd / se) ** 2
+        for i in np.flatnonzero(off):
+            yield Slip(
+                i,
+                f"{arm}_se",
+                f"SE is {se[i]:g}, but SD divided by the root of n is {expected[i]:.3g}",
+                "SE = SD / sqrt(n)",
+                "look at the source; n may be that of another analysis",
+                reading=f"n = {size[i]:.1f}",
+            )
+
+
+@CHECKS.add("zero spread", "SDs and standard errors of zero", ZeroSDWarning)
+def _zero_spread(rows: Rows) -> Slips:
+    for column in (f"{arm}_{name}" for arm in ARMS for name in ("sd", "se")):
+        for i in np.flatnonzero(rows.numbers(column) == 0):
+            yield Slip(
+                i,
+                column,
+                f"{column} is zero",
+                "a value above 0",
+                "look at the source; a spread that is not reported is an empty cell",
+            )
+
+
+@CHECKS.add(
+    "unknown outcome",
+    "outcomes that are no word of the vocabulary",
+    UnknownOutcomeWarning,
+    sheets=("outcomes", "published_meta_analyses"),
+)
+def _unknown_outcomes(rows: Rows) -> Slips:
+    words = rows.words("outcome")
+    strange = [word for word in dict.fromkeys(words) if word and word not in rows.outcomes]
+    near = {
+        word: difflib.get_close_matches(word[:80], rows.outcomes, n=1, cutoff=NEAR_OUTCOME)
+        if i < MOST_NEAREST
+        else []
+        for i, word in enumerate(strange)
+    }
+    for i, outcome in enumerate(words):
+        if outcome not in near:
+            continue
+        nearest = near[outcome][0] if near[outcome] else None
+        meant = (
+            f"write {nearest!r} if that is what was meant; otherwise"
+            if nearest
+            else "if it is another name of one,"
+        )
+        yield Slip(
+            i,
+            "outcome",
+            f"{outcome!r} is not in the outcome vocabulary, so it is a family of its own",
+            "a word of the vocabulary, or a word of your own",
+            f"{meant} add it to vocabulary/outcome_family.csv beside the sheets, with its family",
+            nearest=nearest,
+        )
+
+
+@CHECKS.add(
+    "unclear category",
+    "words for source and isolation that lead to no category, or to a broad one",
+    UnknownCategoryWarning,
+    sheets=("studies", "preparations", "safety_events"),
+)
+def _unclear_categories(rows: Rows) -> Slips:
+    for kind in KINDS:
+        if f"{kind}_reported" in rows.frame and f"{kind}_category" in rows.frame:
+            yield from _unclear(rows, kind)
+
+
+def _unclear(rows: Rows, kind: Literal["source", "isolation"]) -> Slips:
+    category, reported = f"{kind}_category", f"{kind}_reported"
+    vocabulary = load_vocabulary(kind, rows.folder)
+    told = rows.words(reported)
+    said = {text: unclear(kind, text, rows.folder) for text in dict.fromkeys(told) if text}
+    strange = [text for text, what in said.items() if what]
+    near = {text: vocabulary.nearest(text) if i < MOST_NEAREST else None for i, text in enumerate(strange)}
+    for i, (text, given) in enumerate(zip(told, rows.words(category), strict=True)):
+        if given or not said.get(text):
+            continue
+        unknown = said[text] == "no category"
+        yield Slip(
+            i,
+            reported,
+            f"{text!r} names no {kind} of the vocabulary, so the row counts as not reported"
+            if unknown
+            else f"{text!r} names the {kind} only broadly",
+            f"words of vocabulary/{kind}.csv, or a category in {category}",
+            f"write the category in {category}, or add the words to vocabulary/{kind}.csv beside the sheets",
+            nearest=near[text],
+            kind=None if unknown else UnspecificCategoryWarning,
+        )
+
+
+@CHECKS.add(
+    "misnamed column",
+    "columns of your own that may be the source or the isolation, where the sheet has neither",
+    MisnamedColumnWarning,
+    sheets=("studies", "preparations", "safety_events"),
+)
+def _misnamed_columns(rows: Rows) -> Slips:
+    header, known = rows.sheet.header, rows.sheet.plan.columns
+    for kind in KINDS:
+        reported = f"{kind}_reported"
+        if reported not in known or {reported, f"{kind}_category"} & set(header):
+            continue
+        own = [name for name in header if name not in known and name and _is_like(name, NAMES_OF[kind])]
+        for name in own:
+            yield Slip(
+                None,
+                name,
+                f"{name!r} is a column of your own, and no column of the codebook says the {kind}: every row "
+                "counts as not reported",
+                f"{reported} (words of the paper) or {kind}_category",
+                f"rename it to {reported!r} if it holds the {kind}",
+                nearest=reported,
+            )
+
+
+def _is_like(name: str, words: Sequence[str]) -> bool:
+    """Return whether a word of a column's name is one of these, or nearly."""
+    parts = [part for part in re.split(r"[\W_\d]+", name.casefold()) if part]
+    return any(difflib.get_close_matches(part[:40], words, n=1, cutoff=LIKE_COLUMN) for part in parts)
+
+
 STATISTICS = ("t", "f", "mean_sd", "mean_se", "mean_ci", "difference_ci")
 """Forms of reporting under which a statistic is a t or an F; elsewhere it may be anything."""
 BOUNDED = ("correlation", "cliffs_delta")
 SIGNIFICANCE = 0.05
 
 
-def find_impossible_means(rows: Rows) -> list[SheetProblem]:
-    """Find means that whole numbers of this sample size cannot have."""
-    found = []
+@CHECKS.add(
+    "GRIM",
+    "means that whole numbers of this sample size cannot have (rows with `items`)",
+    ImpossibleMeanWarning,
+    "10.1177/1948550616673876",
+)
+def _impossible_means(rows: Rows) -> Slips:
     for arm in ARMS:
         cells, n = rows.cells(f"{arm}_mean"), rows.numbers(f"{arm}_n")
         items, mean = rows.numbers("items"), rows.numbers(f"{arm}_mean")
         for i in np.flatnonzero(~grim(cells, n, items)):
             below, above = nearest_means(mean[i], n[i], items[i])
-            finding = rows.finding(
-                ImpossibleMeanWarning,
+            yield Slip(
                 i,
                 f"{arm}_mean",
                 f"{_whole(n[i], items[i])} cannot have a mean of {cells[i]} (GRIM)",
@@ -44,39 +287,39 @@ def find_impossible_means(rows: Rows) -> list[SheetProblem]:
                 "look at the source; n may be that of another analysis, or some values are no whole numbers",
                 reading=f"{below:.6g} or {above:.6g}",
             )
-            found.append(finding)
-    return found
 
 
-def find_impossible_sds(rows: Rows) -> list[SheetProblem]:
-    """Find SDs that whole numbers with this mean and sample size cannot have."""
-    found = []
+@CHECKS.add(
+    "GRIMMER",
+    "SDs that whole numbers of this mean and sample size cannot have (rows with `items`)",
+    ImpossibleSDWarning,
+    "10.7287/peerj.preprints.2400v1",
+)
+def _impossible_sds(rows: Rows) -> Slips:
     for arm in ARMS:
         means, sds, n = rows.cells(f"{arm}_mean"), rows.cells(f"{arm}_sd"), rows.numbers(f"{arm}_n")
         items = rows.numbers("items")
         wrong = grim(means, n, items) & ~grimmer(means, sds, n, items)
-        found += [
-            rows.finding(
-                ImpossibleSDWarning,
+        for i in np.flatnonzero(wrong):
+            yield Slip(
                 i,
                 f"{arm}_sd",
                 f"{_whole(n[i], items[i])} with a mean of {means[i]} cannot have an SD of {sds[i]} (GRIMMER)",
                 "an SD that whole numbers can have",
                 "look at the source; n may be that of another analysis, or the SD may be a standard error",
             )
-            for i in np.flatnonzero(wrong)
-        ]
-    return found
 
 
-def find_impossible_medians(rows: Rows) -> list[SheetProblem]:
-    """Find medians that whole numbers of this sample size cannot have."""
-    found = []
+@CHECKS.add(
+    "median",
+    "medians that whole numbers of this sample size cannot have (rows with `items`)",
+    ImpossibleMedianWarning,
+)
+def _impossible_medians(rows: Rows) -> Slips:
     for arm in ARMS:
         cells, n, items = rows.cells(f"{arm}_median"), rows.numbers(f"{arm}_n"), rows.numbers("items")
-        found += [
-            rows.finding(
-                ImpossibleMedianWarning,
+        for i in np.flatnonzero(~grim_median(cells, n, items)):
+            yield Slip(
                 i,
                 f"{arm}_median",
                 f"{_whole(n[i], items[i])} cannot have a median of {cells[i]}",
@@ -84,9 +327,6 @@ def find_impossible_medians(rows: Rows) -> list[SheetProblem]:
                 "look at the source; n may be that of another analysis, or some values are no whole numbers",
                 reading="an even n, or values that are no whole numbers",
             )
-            for i in np.flatnonzero(~grim_median(cells, n, items))
-        ]
-    return found
 
 
 def _whole(n: float, items: float) -> str:
@@ -94,8 +334,13 @@ def _whole(n: float, items: float) -> str:
     return f"{n:g} whole numbers" if items == 1 else f"{n:g} scores of {items:g} whole-number items"
 
 
-def find_statistic_mismatch(rows: Rows) -> list[SheetProblem]:
-    """Find test statistics that do not follow from the means, SDs and sizes of the row."""
+@CHECKS.add(
+    "test statistic",
+    "t and F that do not follow from means, SDs and n",
+    StatisticMismatchWarning,
+    "10.3758/s13428-015-0664-2",
+)
+def _statistic_mismatch(rows: Rows) -> Slips:
     statistic = rows.cells("statistic")
     forms = np.array(rows.words("reported_as"), dtype=object)
     read = np.isin(forms, STATISTICS)
@@ -104,43 +349,41 @@ def find_statistic_mismatch(rows: Rows) -> list[SheetProblem]:
         agrees |= statistic_agrees(statistic, low, high, squared=forms != "t") & np.isfinite(low)
     low, high = _range_of_t(rows)
     wrong = read & np.isfinite(low) & np.isfinite(rows.numbers("statistic")) & ~agrees
-    return [
-        rows.finding(
-            StatisticMismatchWarning,
+    for i in np.flatnonzero(wrong):
+        yield Slip(
             i,
             "statistic",
             f"the statistic is {statistic[i]}, but means, SDs and n give a t of {_span(low[i], high[i])}",
             "the t (or F = t^2) of the numbers in the row",
             "look at the source; n may be that of another analysis, or the SDs may be standard errors",
         )
-        for i in np.flatnonzero(wrong)
-    ]
 
 
-def find_p_mismatch(rows: Rows) -> list[SheetProblem]:
-    """Find p-values that follow neither from the printed t nor from means, SDs and sizes."""
+@CHECKS.add(
+    "p-value",
+    "p-values that do not follow from the printed t, or from means, SDs and n",
+    PValueMismatchWarning,
+    "10.3758/s13428-015-0664-2",
+)
+def _p_mismatch(rows: Rows) -> Slips:
     printed, relation = rows.cells("p_value"), rows.words("p_relation")
     p = rows.numbers("p_value")
-    found: dict[int, SheetProblem] = {}
+    done = np.zeros(p.size, dtype=bool)
     for low, high, source, exact in (*_p_of_statistic(rows), *_p_of_means(rows)):
         agrees = p_agrees(printed, relation, low, high)
         if not exact:
             agrees |= (np.array(relation) == "=") & (
                 ((p <= SIGNIFICANCE) & (low <= SIGNIFICANCE)) | ((p > SIGNIFICANCE) & (high > SIGNIFICANCE))
             )
-        found |= {
-            int(i): rows.finding(
-                PValueMismatchWarning,
+        for i in np.flatnonzero(~agrees & ~done):
+            yield Slip(
                 i,
                 "p_value",
                 f"p {relation[i]} {printed[i]} is printed, but {source} p of {_span(low[i], high[i])}",
                 "the p-value of the numbers in the row",
                 "look at the source; the test may be another one, one-sided, or of other groups",
             )
-            for i in np.flatnonzero(~agrees)
-            if int(i) not in found
-        }
-    return list(found.values())
+        done |= ~agrees
 
 
 def _ways(rows: Rows) -> list[tuple[Array, Array, Mask]]:
@@ -207,15 +450,15 @@ def _span(low: float, high: float) -> str:
     return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
-def find_means_near_zero(rows: Rows) -> list[SheetProblem]:
-    """Find means so near zero that a log ratio of means fails, in rows that could give one."""
-    found = []
+@CHECKS.add(
+    "mean near zero", "means too near zero for a log ratio of means", MeanNearZeroWarning, "10.1890/14-2402.1"
+)
+def _means_near_zero(rows: Rows) -> Slips:
     ratio_possible = np.sign(rows.numbers("treatment_mean")) == np.sign(rows.numbers("control_mean"))
     for arm in ARMS:
         mean, sd, n = (rows.numbers(f"{arm}_{name}") for name in ("mean", "sd", "n"))
-        found += [
-            rows.finding(
-                MeanNearZeroWarning,
+        for i in np.flatnonzero(mean_near_zero(mean, sd, n) & ratio_possible):
+            yield Slip(
                 i,
                 f"{arm}_mean",
                 f"the mean is {abs(mean[i]) * np.sqrt(n[i]) / sd[i]:.1f} standard errors from zero: "
@@ -223,83 +466,140 @@ def find_means_near_zero(rows: Rows) -> list[SheetProblem]:
                 "means well above zero, for the measures ROM and CVR",
                 "use a difference (MD, SMD), or logarithms of the single values",
             )
-            for i in np.flatnonzero(mean_near_zero(mean, sd, n) & ratio_possible)
-        ]
-    return found
 
 
-def find_impossible_correlations(rows: Rows) -> list[SheetProblem]:
-    """Find correlations beyond -1 and 1."""
+@CHECKS.add("correlation", "correlations beyond -1 and 1", CorrelationError)
+def _impossible_correlations(rows: Rows) -> Slips:
     effect, words = rows.numbers("effect"), rows.words("effect_measure")
     wrong = (np.abs(effect) > 1) & np.isin(words, BOUNDED)
     cells = [("effect", i) for i in np.flatnonzero(wrong)]
     cells += [("correlation", i) for i in np.flatnonzero(np.abs(rows.numbers("correlation")) > 1)]
-    return [
-        rows.finding(
-            CorrelationError,
+    for column, i in cells:
+        yield Slip(
             i,
             column,
             "a correlation lies between -1 and 1",
             "numbers from -1 to 1",
             "look at the source; a percentage or a regression coefficient may stand in its place",
         )
-        for column, i in cells
-    ]
 
 
-CHECKS = (
-    SlipCheck(
-        "GRIM",
-        "means that whole numbers of this sample size cannot have (rows with `items`)",
-        ImpossibleMeanWarning,
-        OUTCOMES,
-        find_impossible_means,
-        "10.1177/1948550616673876",
+# what a printed effect is called -> whether it is a ratio
+SCALES: Mapping[str, bool] = {
+    "SMD": False,
+    "MD": False,
+    "OR": True,
+    "RR": True,
+    "standardised_mean_difference": False,
+    "mean_difference": False,
+    "log10_ratio": False,
+    "ratio_of_means": True,
+    "odds_ratio": True,
+    "risk_ratio": True,
+    "hazard_ratio": True,
+    "rate_ratio": True,
+}
+INTERVALS: Mapping[str, tuple[tuple[str, str, str, str], ...]] = {
+    "outcomes": (
+        ("difference", "difference_ci_low", "difference_ci_high", ""),
+        ("effect", "effect_ci_low", "effect_ci_high", "effect_measure"),
     ),
-    SlipCheck(
-        "median",
-        "medians that whole numbers of this sample size cannot have (rows with `items`)",
-        ImpossibleMedianWarning,
-        OUTCOMES,
-        find_impossible_medians,
-    ),
-    SlipCheck(
-        "GRIMMER",
-        "SDs that whole numbers of this mean and sample size cannot have (rows with `items`)",
-        ImpossibleSDWarning,
-        OUTCOMES,
-        find_impossible_sds,
-        "10.7287/peerj.preprints.2400v1",
-    ),
-    SlipCheck(
-        "test statistic",
-        "t and F that do not follow from means, SDs and n",
-        StatisticMismatchWarning,
-        OUTCOMES,
-        find_statistic_mismatch,
-        "10.3758/s13428-015-0664-2",
-    ),
-    SlipCheck(
-        "p-value",
-        "p-values that do not follow from the printed t, or from means, SDs and n",
-        PValueMismatchWarning,
-        OUTCOMES,
-        find_p_mismatch,
-        "10.3758/s13428-015-0664-2",
-    ),
-    SlipCheck(
-        "mean near zero",
-        "means too near zero for a log ratio of means",
-        MeanNearZeroWarning,
-        OUTCOMES,
-        find_means_near_zero,
-        "10.1890/14-2402.1",
-    ),
-    SlipCheck(
-        "correlation",
-        "correlations beyond -1 and 1",
-        CorrelationError,
-        OUTCOMES,
-        find_impossible_correlations,
-    ),
+    "published_meta_analyses": (("estimate", "ci_low", "ci_high", "measure"),),
+}
+_P = re.compile(r"(?:p\s*)?(<=|>=|<|>|=|≤|≥)?\s*(0?\.\d+|[01](?:\.\d*)?)", re.IGNORECASE)
+_SIGNS = {"≤": "<=", "≥": ">=", None: "="}
+
+
+@CHECKS.add(
+    "off-centre interval",
+    "estimates that are not in the middle of their interval",
+    OffCentreIntervalWarning,
+    "10.1136/bmj.d2090",
+    sheets=("outcomes", "published_meta_analyses"),
 )
+def _off_centre(rows: Rows) -> Slips:
+    for estimate, low, high, measure in INTERVALS[rows.sheet.plan.name]:
+        known, ratio = _scale(rows, measure)
+        columns = [rows.cells(name) for name in (estimate, low, high)]
+        wrong = known & ~interval_is_centred(*columns, log=ratio)
+        for i in np.flatnonzero(wrong):
+            yield Slip(
+                i,
+                estimate,
+                f"{columns[0][i]} is not in the middle of {columns[1][i]} to {columns[2][i]}"
+                + (" on the logarithmic scale" if ratio[i] else ""),
+                "an estimate in the middle of its interval",
+                "look at the source; a digit or a sign may be lost, or the interval be of another estimate",
+                reading=_middle(rows, i, low, high, bool(ratio[i])),
+            )
+
+
+@CHECKS.add(
+    "p against interval",
+    "p-values that contradict the interval beside them",
+    PValueMismatchWarning,
+    "10.1136/bmj.d2304",
+    sheets=("outcomes", "published_meta_analyses"),
+)
+def _p_against_interval(rows: Rows) -> Slips:
+    relation, p = _p_values(rows)
+    level = rows.numbers("level") / 100
+    level = np.where(np.isfinite(level), level, 0.95)
+    for _, low, high, measure in INTERVALS[rows.sheet.plan.name]:
+        known, ratio = _scale(rows, measure)
+        ends = rows.cells(low), rows.cells(high)
+        null = np.where(ratio, 1.0, 0.0)
+        wrong = known & ~interval_and_p_agree(*ends, p, relation, null=null, level=level)
+        for i in np.flatnonzero(wrong):
+            yield Slip(
+                i,
+                "p_value",
+                f"p {relation[i]} {p[i]} and the {100 * level[i]:g}% interval {ends[0][i]} to {ends[1][i]} "
+                f"contradict each other",
+                f"an interval that leaves out {null[i]:g} exactly where p is below {1 - level[i]:.2g}",
+                "look at the source; one of the two may be misprinted, or the level be another",
+            )
+
+
+@CHECKS.add(
+    "impossible variance",
+    "standardised mean differences more precise than the sizes of their arms allow",
+    EffectTooPreciseWarning,
+    "10.3102/10769986006002107",
+)
+def _impossible_variances(rows: Rows) -> Slips:
+    low, high = rows.numbers("effect_ci_low"), rows.numbers("effect_ci_high")
+    given = rows.numbers("effect_se")
+    se = np.where(np.isfinite(given), given, se_from_ci(low, high))
+    of_smd = np.array([word in EFFECT_NAMES["SMD"] for word in rows.words("effect_measure")], dtype=bool)
+    at, least, _ = variances_too_small("SMD", np.where(of_smd & (se > 0), se**2, np.nan), rows.frame)
+    for i, floor in zip(at, least, strict=True):
+        yield Slip(
+            i,
+            "effect_se" if np.isfinite(given[i]) else "effect_ci_low",
+            f"the standard error of the effect is {se[i]:.3g}, and two independent groups of these sizes "
+            f"give {np.sqrt(floor):.3g} at least",
+            "a standard error of sqrt(1/n1 + 1/n2) or more",
+            "look at the source; the sizes may be wrong, the interval be of another level, the design paired",
+        )
+
+
+def _scale(rows: Rows, measure: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which rows have an effect of known scale, and which of these are ratios."""
+    words = rows.words(measure) if measure else ["mean_difference"] * len(rows.frame)
+    known = np.array([word in SCALES for word in words], dtype=bool)
+    return known, np.array([SCALES.get(word, False) for word in words], dtype=bool)
+
+
+def _middle(rows: Rows, i: int | np.signedinteger, low: str, high: str, ratio: bool) -> str:
+    a, b = float(rows.numbers(low)[i]), float(rows.numbers(high)[i])
+    return f"the middle of the interval is {np.sqrt(a * b) if ratio else (a + b) / 2:.3g}"
+
+
+def _p_values(rows: Rows) -> tuple[list[str], list[str]]:
+    """Return relations and p-values as typed, "" where there is none that can be read."""
+    if "p_relation" in rows.sheet.plan.columns:
+        return rows.words("p_relation"), rows.cells("p_value")
+    read = [_P.fullmatch(word.strip()) for word in rows.words("p_value")]
+    relations = [_SIGNS.get(found[1], found[1]) if found else "" for found in read]
+    return relations, [found[2] if found else "" for found in read]
