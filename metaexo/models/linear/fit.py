@@ -20,7 +20,7 @@ from metaexo.inputs import LARGEST, check_level, read_numbers
 from metaexo.ledger import Ledger
 from metaexo.models.linear.cautions import cautions_of_estimates, cautions_of_range
 from metaexo.models.linear.design import Design
-from metaexo.models.linear.fit_statistics import FitStatistics
+from metaexo.models.linear.fit_statistics import FitStatistics, VarianceModel
 from metaexo.models.linear.hypothesis import (
     DfRule,
     RobustCovariance,
@@ -336,6 +336,10 @@ class LinearFit(Coefficients):
             From the restricted likelihood; default: for REML fits.
         """
         raise InputError(f"{type(self).__name__} have no likelihood", "a fit by maximum likelihood")
+
+    def variance_model(self) -> VarianceModel | None:
+        """Return how the heterogeneity depends on parameters, for likelihood-ratio tests; None if unknown."""
+        return None
 
     @property
     def llf(self) -> float:

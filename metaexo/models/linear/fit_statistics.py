@@ -1,7 +1,4 @@
-"""Likelihood-based fit statistics of one fit.
-
-Small records that a fit hands out.
-"""
+"""Small records of one fit: likelihood, variance model, pooled effect, certificate."""
 
 from __future__ import annotations
 
@@ -10,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metaexo.numeric.likelihood import LOG_2PI, log_likelihood
-from metaexo.numeric.problem import Batch
+from metaexo.numeric.likelihood import LOG_2PI
 from metaexo.types import Array
 
 
@@ -42,13 +38,6 @@ class FitStatistics:
     parameters: int
 
 
-def fit_statistics(batch: Batch, tau2: float, parameters: int, restricted: bool) -> FitStatistics:
-    """Return the statistics at `tau2`; the restricted likelihood counts k - p observations."""
-    llf = float(log_likelihood(batch, np.array([tau2]), restricted)[0])
-    observations = float((batch.df if restricted else batch.k)[0])
-    return statistics_at(llf, batch.v[0], observations, parameters, restricted)
-
-
 def statistics_at(
     llf: float, v: Array, observations: float, parameters: int, restricted: bool
 ) -> FitStatistics:
@@ -72,6 +61,25 @@ def statistics_at(
 
 
 @dataclass(frozen=True, slots=True)
+class VarianceModel:
+    """How the between-study variance of a fit depends on parameters.
+
+    Attributes
+    ----------
+    link : {"none", "log", "identity"}
+        "none": no parameter, a variance that is zero or given.
+    z : ndarray, shape (k, q)
+        Columns of its linear predictor.
+    fixed : float
+        The variance where there is no parameter.
+    """
+
+    link: str
+    z: Array
+    fixed: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Pooled:
     """The pooled effect of a fit without moderators, on the scale of the analysis.
 
@@ -80,8 +88,8 @@ class Pooled:
     estimate, se, low, high : float
         The mean effect, its standard error and its confidence interval.
     prediction_low, prediction_high : float or None
-        Interval for the true effect of a new study; None for the equal-effects model, which knows of no
-        difference between studies.
+        Interval for the true effect of a new study; None for the equal-effects model, in which
+        studies do not differ.
     level : float
         Level of both intervals.
     """
@@ -97,7 +105,7 @@ class Pooled:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What the estimation of tau2 can vouch for.
+    """What is known about the estimate of tau2.
 
     Attributes
     ----------

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotNestedError
 from metaexo.formatting import number, percent, printed
-from metaexo.models.linear.design import Design
-from metaexo.models.linear.fit_statistics import FitStatistics
+from metaexo.models.linear.fit import LinearFit
+from metaexo.models.linear.fit_statistics import FitStatistics, VarianceModel
 from metaexo.models.linear.hypothesis import TestResult
 from metaexo.numeric.tails import chi2_tail
 from metaexo.numeric.weighted import refuse_own_weights
@@ -22,51 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SAME_SPACE = 1e-8
-
-
-@dataclass(frozen=True, slots=True)
-class VarianceModel:
-    """How the between-study variance of a fit depends on parameters.
-
-    Attributes
-    ----------
-    link : {"none", "log", "identity"}
-        "none": no parameter, a variance that is zero or given.
-    z : ndarray, shape (k, q)
-        Columns of its linear predictor.
-    fixed : float
-        The variance where there is no parameter.
-    """
-
-    link: str
-    z: Array
-    fixed: float = 0.0
-
-
-class FitOfEffects(Protocol):
-    """A fit that says what was fitted."""
-
-    @property
-    def effects(self) -> EffectSizes:
-        """What was fitted."""
-
-
-class LikelihoodFit(FitOfEffects, Protocol):
-    """What a fit must offer to be compared by its likelihood."""
-
-    @property
-    def design(self) -> Design:
-        """Columns of the location."""
-
-    @property
-    def method(self) -> str:
-        """Estimator of the variance."""
-
-    def variance_model(self) -> VarianceModel:
-        """Return how the between-study variance depends on parameters."""
-
-    def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
-        """Return the likelihood and what follows from it."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -108,7 +62,7 @@ class LikelihoodRatioTest(Readable):
         return self.test.df[0]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a fit: parameters, llf, deviance, aic, bic, aicc."""
+        """Return one row per fit: parameters, llf, deviance, aic, bic, aicc."""
         import pandas as pd
 
         columns = ("parameters", "llf", "deviance", "aic", "bic", "aicc")
@@ -135,7 +89,7 @@ class LikelihoodRatioTest(Readable):
         return f"LikelihoodRatioTest({self.test})"
 
 
-def likelihood_ratio_test(full: LikelihoodFit, reduced: LikelihoodFit) -> LikelihoodRatioTest:
+def likelihood_ratio_test(full: LinearFit, reduced: LinearFit) -> LikelihoodRatioTest:
     r"""Test the smaller of two models against the larger by their likelihoods.
 
     Use it for several moderators together, or for a between-study variance. The statistic is
@@ -183,9 +137,11 @@ def likelihood_ratio_test(full: LikelihoodFit, reduced: LikelihoodFit) -> Likeli
         return full.test_against(reduced)  # type: ignore[no-any-return]
     for fit in (full, reduced):
         refuse_own_weights(fit, "the likelihood-ratio test")
-    restricted = _one_likelihood(full, reduced)
-    same_data(full, reduced)
     a, b = full.variance_model(), reduced.variance_model()
+    if a is None or b is None:
+        raise _not_nested("between-study variances")
+    restricted = _one_likelihood(full, reduced, [a.link, b.link])
+    same_data(full, reduced)
     k = full.effects.k
     x, x0 = full.design.matrix(k), reduced.design.matrix(k)
     if not within(x0, x):
@@ -203,24 +159,30 @@ def likelihood_ratio_test(full: LikelihoodFit, reduced: LikelihoodFit) -> Likeli
     if df <= 0:
         raise _not_nested("parameters")
     boundary = b.link == "none" and b.fixed == 0 and a.link != "none" and a.z.shape[1] == 1
-    return LikelihoodRatioTest(
-        _test(2 * (first.llf - second.llf), df, boundary), first, second, _explained(full, reduced), boundary
-    )
+    r2 = None
+    if "none" not in (a.link, b.link) and a.z.shape[1] == b.z.shape[1] == 1:
+        r2 = max(0.0, (reduced.tau2 - full.tau2) / reduced.tau2) if reduced.tau2 > 0 else 0.0
+    return LikelihoodRatioTest(_test(2 * (first.llf - second.llf), df, boundary), first, second, r2, boundary)
 
 
 def _refuse_other_fits(full: object, reduced: object) -> None:
     """Raise if what was handed in is no pair of fits of one kind."""
-    several = [hasattr(fit, "test_against") for fit in (full, reduced)]
-    single = [hasattr(fit, "variance_model") and hasattr(fit, "fit_statistics") for fit in (full, reduced)]
-    if all(several) or all(single):
-        return
-    if all(a or b for a, b in zip(several, single, strict=True)):
+    fits = (full, reduced)
+    several = [hasattr(fit, "test_against") for fit in fits]
+    if all(
+        (a or hasattr(fit, "variance_model")) and getattr(fit, "robust_covariance", None) is None
+        for fit, a in zip(fits, several, strict=True)
+    ):
+        if all(several) or not any(several):
+            return
         raise NotNestedError(
             "one fit is multilevel and the other is not",
             "two fits of one kind",
             'fit the one-level model as Multilevel(es, "effect")',
         )
-    kinds = [type(fit).__name__ for fit in (full, reduced)]
+    kinds = [
+        f"{'robust ' if getattr(fit, 'robust_covariance', None) else ''}{type(fit).__name__}" for fit in fits
+    ]
     raise InputError(
         f"{' and '.join(kinds)} were given",
         "two fits by likelihood of the same effects: of RandomEffects, LocationScale or Multilevel",
@@ -239,19 +201,19 @@ def _test(statistic: float, df: int, boundary: bool) -> TestResult:
     return TestResult(value, "chi2", (float(df),), p, words)
 
 
-def _one_likelihood(full: LikelihoodFit, reduced: LikelihoodFit) -> bool:
+def _one_likelihood(full: LinearFit, reduced: LinearFit, links: list[str]) -> bool:
     """Return whether the restricted likelihood is to be used, or say why there is none to compare."""
-    methods = [fit.method for fit in (full, reduced) if fit.variance_model().link != "none"]
-    if not methods or len(set(methods)) > 1 or methods[0] not in ("ML", "REML"):
+    methods = {fit.method for fit, link in zip((full, reduced), links, strict=True) if link != "none"}
+    if len(methods) != 1 or not methods <= {"ML", "REML"}:
         raise InputError(
             f"the fits are by {full.method} and {reduced.method}",
             'two fits by "ML", or two by "REML" with the same moderators of the mean',
             'fit both with method="ML"',
         )
-    return methods[0] == "REML"
+    return methods == {"REML"}
 
 
-def same_data(full: FitOfEffects, reduced: FitOfEffects) -> None:
+def same_data(full: LinearFit, reduced: LinearFit) -> None:
     """Raise if two fits are not of the same effects and variances.
 
     Raises
@@ -284,16 +246,6 @@ def _variance_within(small: VarianceModel, large: VarianceModel) -> bool:
         return True
     constant = small.z.shape[1] == 1 and bool(np.ptp(small.z) == 0)
     return (small.link == large.link or constant) and within(small.z, large.z)
-
-
-def _explained(full: Any, reduced: Any) -> float | None:
-    before, after = getattr(reduced, "tau2", None), getattr(full, "tau2", None)
-    if not (isinstance(before, float) and isinstance(after, float)) or "none" in (
-        full.variance_model().link,
-        reduced.variance_model().link,
-    ):
-        return None
-    return max(0.0, (before - after) / before) if before > 0 else 0.0
 
 
 def _not_nested(what: str) -> NotNestedError:

@@ -18,9 +18,8 @@ from metaexo.immutable import lock
 from metaexo.inputs import check_flag
 from metaexo.ledger import Ledger
 from metaexo.models.linear.design import Design
-from metaexo.models.linear.fit_statistics import FitStatistics, statistics_at
+from metaexo.models.linear.fit_statistics import FitStatistics, VarianceModel, statistics_at
 from metaexo.models.linear.hypothesis import TestResult, make_test, quantiles
-from metaexo.models.linear.likelihood_ratio import VarianceModel
 from metaexo.models.linear.prediction import new_rows, predict_rows
 from metaexo.models.linear.results import LinearResults, row_counts
 from metaexo.models.linear.summary import Summary, coefficient_rows, coefficient_table

@@ -13,9 +13,8 @@ from metaexo.immutable import lock
 from metaexo.inputs import check_flag
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearFit
-from metaexo.models.linear.fit_statistics import Certificate, FitStatistics, statistics_at
+from metaexo.models.linear.fit_statistics import Certificate, FitStatistics, VarianceModel, statistics_at
 from metaexo.models.linear.hypothesis import DfRule, RobustCovariance
-from metaexo.models.linear.likelihood_ratio import VarianceModel
 from metaexo.numeric.likelihood import log_likelihood_of
 from metaexo.numeric.moment_estimators import own_weights_fit
 from metaexo.numeric.moments import Moments, WeightedFit, moments
