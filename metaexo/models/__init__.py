@@ -15,11 +15,9 @@ from metaexo.models.location_scale.results import LocationScaleResults
 from metaexo.models.multilevel.identifiability import IdentifiableTerms, TermCheck, identifiable_terms
 from metaexo.models.multilevel.model import Multilevel
 from metaexo.models.multilevel.moments import MomentResults, robust_variance
-from metaexo.models.multilevel.presets import RhoSweep, correlated_effects, rho_sweep
+from metaexo.models.multilevel.presets import RhoSweep, correlated_effects, model_of_values, rho_sweep
 from metaexo.models.multilevel.results import MultilevelResults
-from metaexo.models.multilevel.robust import RobustResults
 from metaexo.models.multilevel.terms import RandomTerm
-from metaexo.models.multilevel.values import model_of_values
 from metaexo.models.univariate.batched import ManyFits, fit_many
 from metaexo.models.univariate.henmi_copas import HenmiCopas, henmi_copas
 from metaexo.models.univariate.model import RandomEffects
@@ -51,7 +49,6 @@ __all__ = [
     "RandomEffectsResults",
     "RandomTerm",
     "RhoSweep",
-    "RobustResults",
     "Tau2Profile",
     "TermCheck",
     "TermTests",

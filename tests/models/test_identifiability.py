@@ -90,9 +90,7 @@ def test_a_gap_in_a_nested_term_refuses_it():
 def test_one_level_cannot_be_told_from_the_mean():
     es = effects(list("abcd"), method=["SEC"] * 4)
     found = mx.identifiable_terms(es, ["study", "method"])
-    assert found.refused == {
-        "method": "all effects are of one level, SEC, which cannot be told from the mean"
-    }
+    assert found.refused == {"method": "all effects are of one level, SEC, which is confounded with the mean"}
     with pytest.raises(NotIdentifiableError):
         mx.Multilevel(es, ["study", "method"])
 
@@ -139,7 +137,7 @@ def test_moderators_take_comparisons_away():
     es = effects([f"s{i // 2}" for i in range(16)], source=source)
     assert mx.identifiable_terms(es, ["study", "source"]).kept == ("study", "source")
     found = mx.identifiable_terms(es, ["study", "source"], moderators="source")
-    assert found.refused == {"source": "the coefficients and study already tell its levels apart"}
+    assert found.refused == {"source": "it is aliased with the coefficients and study"}
     assert comparisons(found)["study"] == 4
 
 
@@ -148,7 +146,7 @@ def test_a_term_that_the_others_determine_is_refused():
     a, b = np.repeat([0, 1, 2], 6), np.tile([0, 0, 1, 1, 2, 2], 3)
     es = effects([f"s{i}" for i in range(18)], a=a, b=b, again=a)
     found = mx.identifiable_terms(es, ["a", "b", "again"])
-    assert found.refused["again"] == "it groups the effects as a does, so the two cannot be told apart"
+    assert found.refused["again"] == "it groups the effects as a does, so the two are confounded"
 
 
 def test_counts_of_levels_and_repeats(crossed):

@@ -62,7 +62,7 @@ def test_gradient_and_hessian_are_the_derivatives(link: str, restricted: bool, s
 def test_the_likelihood_is_that_of_full_matrices(method: str) -> None:
     result = fit("dose", "source", method)
     x = result.design.matrix(K)
-    s = np.diag(V + result.tau2)
+    s = np.diag(V + result.tau2_by_effect)
     w = np.linalg.inv(s)
     e = Y - x @ np.linalg.solve(x.T @ w @ x, x.T @ w @ Y)
     full = -0.5 * (K * np.log(2 * np.pi) + np.linalg.slogdet(s)[1] + e @ w @ e)
@@ -82,7 +82,7 @@ def test_the_likelihood_is_that_of_full_matrices(method: str) -> None:
 def test_without_scale_moderators_it_is_the_random_effects_model(method: str, link: str, location) -> None:
     result = fit(location, None, method, link=link)
     plain = mx.RandomEffects(ES, location).fit(method=method, test="z")
-    np.testing.assert_allclose(result.tau2, plain.tau2, rtol=1e-7)
+    np.testing.assert_allclose(result.tau2_by_effect, plain.tau2, rtol=1e-7)
     np.testing.assert_allclose(result.params, plain.params, rtol=1e-7)
     np.testing.assert_allclose(result.bse, plain.bse, rtol=1e-7)
     for name in ("llf", "aic", "bic", "aicc"):
@@ -98,32 +98,42 @@ def test_groups_in_both_parts_are_separate_fits(method: str, link: str) -> None:
     for group in ("milk", "plant"):
         rows = (DATA["source"] == group).to_numpy()
         alone = mx.RandomEffects(ES.select(rows, "other")).fit(method=method, test="z")
-        np.testing.assert_allclose(result.tau2[rows], alone.tau2, rtol=1e-6)
+        np.testing.assert_allclose(result.tau2_by_effect[rows], alone.tau2, rtol=1e-6)
         assert result.params[f"source{group}"] == pytest.approx(alone.estimate, rel=1e-8)
         assert result.bse[f"source{group}"] == pytest.approx(alone.se[0], rel=1e-6)
     if link == "log":
-        np.testing.assert_allclose(np.exp(result.scale.params), [result.tau2[0], result.tau2[1]], rtol=1e-9)
+        np.testing.assert_allclose(
+            np.exp(result.scale_coefficients.params),
+            [result.tau2_by_effect[0], result.tau2_by_effect[1]],
+            rtol=1e-9,
+        )
 
 
 def test_the_scale_can_be_coded_in_any_way() -> None:
     one = fit("dose", "source + year")
     other = fit("dose", 'C(source, base="plant") + I((year - 2010)/5)')
-    np.testing.assert_allclose(one.tau2, other.tau2, rtol=1e-6)
+    np.testing.assert_allclose(one.tau2_by_effect, other.tau2_by_effect, rtol=1e-6)
     assert one.llf == pytest.approx(other.llf, rel=1e-11)
-    assert one.scale.params["sourceplant"] == pytest.approx(-other.scale.params.iloc[1], rel=1e-6)
-    assert one.scale.bse["year"] * 5 == pytest.approx(other.scale.bse.iloc[2], rel=1e-5)
+    assert one.scale_coefficients.params["sourceplant"] == pytest.approx(
+        -other.scale_coefficients.params.iloc[1], rel=1e-6
+    )
+    assert one.scale_coefficients.bse["year"] * 5 == pytest.approx(
+        other.scale_coefficients.bse.iloc[2], rel=1e-5
+    )
 
 
 def test_shift_and_units() -> None:
     plain = fit("dose", "source")
     moved = fit("dose", "source", es=mx.EffectSizes(7 + 0.1 * Y, 0.01 * V, data=DATA))
-    assert moved.scale.params["intercept"] == pytest.approx(
-        plain.scale.params["intercept"] + np.log(0.01), rel=1e-7
+    assert moved.scale_coefficients.params["intercept"] == pytest.approx(
+        plain.scale_coefficients.params["intercept"] + np.log(0.01), rel=1e-7
     )
-    assert moved.scale.params["sourceplant"] == pytest.approx(plain.scale.params["sourceplant"], rel=1e-7)
+    assert moved.scale_coefficients.params["sourceplant"] == pytest.approx(
+        plain.scale_coefficients.params["sourceplant"], rel=1e-7
+    )
     linear = fit("dose", "dose", link="identity")
     scaled = fit("dose", "dose", es=mx.EffectSizes(1e-3 * Y, 1e-6 * V, data=DATA), link="identity")
-    np.testing.assert_allclose(scaled.tau2, 1e-6 * linear.tau2, rtol=1e-5)
+    np.testing.assert_allclose(scaled.tau2_by_effect, 1e-6 * linear.tau2_by_effect, rtol=1e-5)
 
 
 def test_it_can_be_tested_against_one_variance() -> None:
@@ -146,43 +156,43 @@ def test_standard_errors_come_from_the_second_derivatives_at_the_maximum() -> No
     result = fit("dose", "source")
     z, x = result.scale_design.matrix(K), result.design.matrix(K)
     model = make_likelihood(x, Y, V, z, "log", True)
-    at = model.at(result.scale.beta)
+    at = model.at(result.scale_coefficients.beta)
     np.testing.assert_allclose(at.gradient, 0, atol=1e-8)
-    np.testing.assert_allclose(result.scale.cov, np.linalg.inv(-at.hessian), rtol=1e-7)
+    np.testing.assert_allclose(result.scale_coefficients.cov, np.linalg.inv(-at.hessian), rtol=1e-7)
 
 
 def test_both_parts_have_tests_of_their_own() -> None:
     result = fit("dose", "source + year", test="t")
     assert result.df_test == K - 2
-    assert result.scale.df_test == K - 3
+    assert result.scale_coefficients.df_test == K - 3
     assert result.scale_test.df == (2, K - 3)
-    assert list(result.scale.test_terms().tests) == ["source", "year"]
-    assert result.scale.contrast("year").df[0] == K - 3
-    assert result.scale.vif().factor.size == 2
-    assert "sourceplant" in str(result.scale)
-    assert "ScaleCoefficients" in repr(result.scale)
+    assert list(result.scale_coefficients.test_terms().tests) == ["source", "year"]
+    assert result.scale_coefficients.contrast("year").df[0] == K - 3
+    assert result.scale_coefficients.vif().factor.size == 2
+    assert "sourceplant" in str(result.scale_coefficients)
+    assert "ScaleCoefficients" in repr(result.scale_coefficients)
 
 
 def test_predictions_hold_the_variance_there() -> None:
     result = fit("dose", "source")
-    np.testing.assert_allclose(result.predict()["tau2"], result.tau2, rtol=1e-12)
+    np.testing.assert_allclose(result.predict()["tau2"], result.tau2_by_effect, rtol=1e-12)
     np.testing.assert_allclose(
         result.predict(DATA)["prediction_high"], result.predict()["prediction_high"], rtol=1e-9
     )
-    row = result.predict([[4.0]], [[1.0]]).iloc[0]
+    row = result.predict([[4.0]], scale_moderators=[[1.0]]).iloc[0]
     assert row["estimate"] == pytest.approx(result.params["intercept"] + 4 * result.params["dose"])
-    assert row["tau2"] == pytest.approx(np.exp(result.scale.params.sum()))
+    assert row["tau2"] == pytest.approx(np.exp(result.scale_coefficients.params.sum()))
     assert row["prediction_se"] == pytest.approx(np.sqrt(row["se"] ** 2 + row["tau2"]))
-    assert len(fit(None, "dose").predict(scale=[[1.0], [2.0]])) == 2
+    assert len(fit(None, "dose").predict(scale_moderators=[[1.0], [2.0]])) == 2
     with pytest.raises(errors.InputError, match="location has moderators"):
-        result.predict(scale=[[1.0]])
+        result.predict(scale_moderators=[[1.0]])
     with pytest.raises(errors.ShapeError, match="2 rows for the location and 3"):
-        result.predict([[1.0], [2.0]], [[1.0], [2.0], [3.0]])
+        result.predict([[1.0], [2.0]], scale_moderators=[[1.0], [2.0], [3.0]])
 
 
 def test_the_summary_has_its_five_parts() -> None:
     result = fit("dose", "source", test="t")
-    assert list(result.summary().parts) == ["What was fitted", "Pooled", "Spread", "Data", "Fit"]
+    assert list(result.summary().parts) == ["What was fitted", "Pooled", "Heterogeneity", "Data", "Fit"]
     text = str(result.summary())
     assert "moderators of log tau2" in text
     assert result.digest in text
@@ -205,23 +215,25 @@ def test_a_group_without_heterogeneity_is_a_limit(method: str) -> None:
     with pytest.warns(errors.ScaleBoundaryWarning, match="12 rows of 24"):
         result = fit("0 + source", "source", method, es=es)
     milk = (DATA["source"] == "milk").to_numpy()
-    assert (result.tau2[milk] == 0).all()
+    assert (result.tau2_by_effect[milk] == 0).all()
     alone = mx.RandomEffects(es.select(~milk, "milk")).fit(method=method, test="z")
-    np.testing.assert_allclose(result.tau2[~milk], alone.tau2, rtol=1e-6)
-    assert list(np.sign(result.scale.params)) == [-1, 1]
-    assert np.isinf(result.scale.params).all()
-    assert np.isnan(result.scale.bse).all()
+    np.testing.assert_allclose(result.tau2_by_effect[~milk], alone.tau2, rtol=1e-6)
+    assert list(np.sign(result.scale_coefficients.params)) == [-1, 1]
+    assert np.isinf(result.scale_coefficients.params).all()
+    assert np.isnan(result.scale_coefficients.bse).all()
     assert np.isnan(result.scale_test.pvalue)
     with pytest.warns(errors.ScaleBoundaryWarning):
         other = fit("0 + source", 'C(source, base="plant")', method, es=es)
     assert other.llf == pytest.approx(result.llf, rel=1e-12)
-    assert np.exp(other.scale.params["intercept"]) == pytest.approx(alone.tau2, rel=1e-6)
-    assert np.isfinite(other.scale.bse["intercept"])
-    assert other.scale.params.iloc[1] == -np.inf
-    assert other.predict([[1, 0], [0, 1]], [[1.0], [0.0]])["tau2"].tolist() == pytest.approx([0, alone.tau2])
+    assert np.exp(other.scale_coefficients.params["intercept"]) == pytest.approx(alone.tau2, rel=1e-6)
+    assert np.isfinite(other.scale_coefficients.bse["intercept"])
+    assert other.scale_coefficients.params.iloc[1] == -np.inf
+    assert other.predict([[1, 0], [0, 1]], scale_moderators=[[1.0], [0.0]])["tau2"].tolist() == pytest.approx(
+        [0, alone.tau2]
+    )
     with pytest.warns(errors.ScaleBoundaryWarning):
         linear = fit("0 + source", "source", method, es=es, link="identity")
-    np.testing.assert_allclose(linear.tau2, result.tau2, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(linear.tau2_by_effect, result.tau2_by_effect, rtol=1e-6, atol=1e-12)
     assert linear.llf == pytest.approx(result.llf, rel=1e-10)
 
 
@@ -230,11 +242,11 @@ def test_no_heterogeneity_at_all_is_a_limit_too() -> None:
     for link in ("log", "identity"):
         with pytest.warns(errors.ScaleBoundaryWarning, match="24 rows of 24"):
             result = fit(None, "dose", es=es, link=link)
-        assert (result.tau2 == 0).all()
+        assert (result.tau2_by_effect == 0).all()
         equal = mx.RandomEffects(es).fit(method="EE")
         assert result.params.iloc[0] == pytest.approx(equal.estimate, rel=1e-12)
     with pytest.warns(errors.ScaleBoundaryWarning):
-        assert fit(None, None, es=es).scale.params.iloc[0] == -np.inf
+        assert fit(None, None, es=es).scale_coefficients.params.iloc[0] == -np.inf
 
 
 @pytest.mark.parametrize("link", ["log", "identity"])
@@ -300,7 +312,7 @@ def test_two_groups_of_two_are_just_enough() -> None:
     for j, rows in enumerate(([0, 1], [2, 3])):
         alone = mx.RandomEffects(mx.EffectSizes(np.array(y)[rows], np.array(v)[rows])).fit()
         assert both.params.iloc[j] == pytest.approx(alone.estimate, rel=1e-8)
-        assert both.tau2[rows] == pytest.approx([alone.tau2] * 2, rel=1e-6)
+        assert both.tau2_by_effect[rows] == pytest.approx([alone.tau2] * 2, rel=1e-6)
 
 
 @pytest.mark.parametrize("share", [1e-2, 1e-4, 1e-5])
@@ -314,8 +326,8 @@ def test_a_variance_that_is_tiny_but_not_zero_is_a_maximum(share: float) -> None
         data=pd.DataFrame({"group": ["a"] * 5 + ["b"] * 5}),
     )
     result = mx.LocationScale(es, "0 + group", "0 + group").fit()
-    assert result.tau2[0] == pytest.approx(0.1 * share, rel=1e-4)
-    assert result.tau2[5] == pytest.approx(9 * spread.var(ddof=1) - 0.1, rel=1e-8)
+    assert result.tau2_by_effect[0] == pytest.approx(0.1 * share, rel=1e-4)
+    assert result.tau2_by_effect[5] == pytest.approx(9 * spread.var(ddof=1) - 0.1, rel=1e-8)
     assert result.maximum.slope < 1e-4 * result.maximum.curvature
 
 
@@ -329,12 +341,12 @@ def test_a_limit_leaves_rows_alone_that_are_tiny_for_another_reason() -> None:
     es = mx.EffectSizes(y, v, data=data)
     with pytest.warns(errors.ScaleBoundaryWarning, match="4 rows of 10"):
         result = mx.LocationScale(es, None, "x + g").fit("ML", test="z")
-    np.testing.assert_array_equal(result.tau2 == 0, data["g"] == "b")
-    assert result.scale.params["gb"] == -np.inf
+    np.testing.assert_array_equal(result.tau2_by_effect == 0, data["g"] == "b")
+    assert result.scale_coefficients.params["gb"] == -np.inf
     rest = (data["g"] != "b").to_numpy()
     at_limit = result.llf
     for away in (10.0, 20.0):  # the likelihood rises towards the limit along gb
-        tau2 = np.where(rest, result.tau2, np.exp(-away))
+        tau2 = np.where(rest, result.tau2_by_effect, np.exp(-away))
         total = np.array(v) + tau2
         mean = (np.array(y) / total).sum() / (1 / total).sum()
         value = -0.5 * (np.log(2 * np.pi * total) + (np.array(y) - mean) ** 2 / total).sum()

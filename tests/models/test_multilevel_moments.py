@@ -39,22 +39,22 @@ def test_expectations_are_those_of_dense_matrices(es: mx.EffectSizes) -> None:
 def test_one_effect_a_study_has_no_use_for_the_correlation() -> None:
     rng = np.random.default_rng(3)
     one = mx.EffectSizes(rng.normal(size=10), rng.uniform(0.05, 0.2, 10))
-    low, high = mx.robust_variance(one, rho=0.0), mx.robust_variance(one, rho=0.9)
+    low, high = mx.robust_variance(one, correlation=0.0), mx.robust_variance(one, correlation=0.9)
     assert low.beta[0] == pytest.approx(high.beta[0], rel=1e-12)
-    assert low.base.tau2 == pytest.approx(mx.RandomEffects(one).fit("DL").tau2, rel=1e-10)
+    assert low.tau2 == pytest.approx(mx.RandomEffects(one).fit("DL").tau2, rel=1e-10)
 
 
 def test_both_working_models_have_robust_errors(es: mx.EffectSizes) -> None:
     for working in ("correlated", "hierarchical"):
         fit = mx.robust_variance(es, working)
-        assert fit.base.tau2 >= 0
-        assert fit.df[0] < 12
+        assert fit.tau2 >= 0
+        assert fit.df_inference.iloc[0] < 12
         assert fit.conf_int()["low"].iloc[0] < fit.beta[0]
-    assert mx.robust_variance(es, "hierarchical").base.rho is None
+    assert mx.robust_variance(es, "hierarchical").correlation is None
 
 
 def test_refusals(es: mx.EffectSizes) -> None:
     with pytest.raises(InputError):
-        mx.robust_variance(es, rho=1.2)
+        mx.robust_variance(es, correlation=1.2)
     with pytest.raises(TooFewStudiesError):
         mx.robust_variance(es, cluster=["a"] * 40)

@@ -37,7 +37,7 @@ def test_one_study_says_nothing_between_studies(code: str) -> None:
 @pytest.mark.parametrize("code", ["DIAG", "HCS"])
 def test_an_outcome_of_one_study_with_its_own_mean_has_no_variance(code: str) -> None:
     term = mx.RandomTerm("study", "outcome", code)
-    with pytest.raises(NotIdentifiableError, match=r"could tell outcome\|study:tau2\[z\]"):
+    with pytest.raises(NotIdentifiableError, match=r"outcome\|study:tau2\[z\] cannot be estimated"):
         mx.Multilevel(effects(rare()), term, moderators="0 + outcome")
     # with one mean for all, its distance from it says something
     assert mx.Multilevel(effects(rare()), term).fit().certificate.certified
@@ -57,7 +57,7 @@ def test_outcomes_that_never_meet_have_no_correlation() -> None:
 
 
 def test_a_slope_on_what_does_not_vary_is_refused() -> None:
-    with pytest.raises(NotIdentifiableError, match="apart"):
+    with pytest.raises(NotIdentifiableError, match="cannot be estimated separately"):
         mx.Multilevel(effects(), "1 + time|study")
     assert mx.Multilevel(effects(), "1 + dose|study").problem.count == 3
 
@@ -65,7 +65,7 @@ def test_a_slope_on_what_does_not_vary_is_refused() -> None:
 def test_two_terms_that_say_the_same_are_named() -> None:
     unit = effects().with_columns(unit=list(range(40)))
     term = mx.RandomTerm("study", "unit", "CS")
-    with pytest.raises(NotIdentifiableError, match=r"effect, unit\|study:tau2 and unit\|study:rho apart"):
+    with pytest.raises(NotIdentifiableError, match=r"unit\|study:rho cannot be estimated separately"):
         mx.Multilevel(unit, ["effect", term])
     held = mx.Multilevel(unit, ["effect", term], fix={"effect": 0.02})
     assert held.fit().component_values["effect"] == 0.02

@@ -28,15 +28,17 @@ def results() -> dict[str, Readable]:
     scale = mx.LocationScale(es, "dose", "source", dependence="accept").fit()
     with pytest.warns(mx.errors.FewStudiesWarning):
         robust = fit.robust()
+    with pytest.warns(mx.errors.FewStudiesWarning):
+        moments = mx.robust_variance(es)
     return {
         "fit": fit,
         "regression": regression,
         "equal effects": mx.RandomEffects(es, dependence="accept").fit(method="EE", test="z"),
         "own weights": mx.RandomEffects(es, weights=[1, 2, 3, 4, 5, 6], dependence="accept").fit(),
         "location-scale": scale,
-        "scale": scale.scale,
+        "scale": scale.scale_coefficients,
         "robust": robust,
-        "moments": mx.robust_variance(es),
+        "moments": moments,
         "Henmi-Copas": fit.henmi_copas(),
         "comparison": mx.compare(null, regression, names=["null", "dose"]),
         "contrasts": regression.contrast(["dose"], adjust="holm"),
@@ -128,14 +130,15 @@ def test_what_is_missing_is_none_and_no_number() -> None:
 
 def test_a_location_scale_fit_shows_both_parts() -> None:
     result = results()["location-scale"]
-    first, second = result.reader_tables()
+    first, second, _ = result.reader_tables()
     assert [row[0] for row in first.rows] == ["intercept", "dose"]
     assert [row[0] for row in second.rows] == ["intercept", "sourceplant"]
     assert second.title == "moderators of log tau2"
     assert not any("\n" in note for note in result.table_notes())
     found = result.to_dict()
-    assert found["scale"]["coefficients"][1]["term"] == "sourceplant"
-    assert len(found["tau2"]) == 6
+    assert found["scale_coefficients"][1]["term"] == "sourceplant"
+    assert len(found["tau2_by_effect"]) == 6
+    assert found["tau2"] == pytest.approx(np.mean(found["tau2_by_effect"]))
 
 
 def test_robust_results_say_what_they_are() -> None:

@@ -107,7 +107,7 @@ def test_the_whole_says_what_the_fit_says(fit):
 
 def test_weights_are_those_of_the_mean_and_add_up(fit):
     plan = forest_plan(fit)
-    weights = fit.residuals()["weight"].to_numpy()
+    weights = fit.weights
     shown = [row.weight for row in plan.rows if row.kind == "study"]
     assert shown == pytest.approx(weights)
     assert fit.effects.y @ weights == pytest.approx(fit.beta[0])

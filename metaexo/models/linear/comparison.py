@@ -120,7 +120,7 @@ def compare(*fits: Any, names: Sequence[str] | None = None) -> FitComparison:
 
     Parameters
     ----------
-    *fits : RandomEffectsResults, LocationScaleResults or RobustResults
+    *fits : RandomEffectsResults, LocationScaleResults, CensoredResults or MultilevelResults
         At least one fit.
     names : sequence of str, optional
         What to call them. Default: "1", "2", ...
@@ -183,13 +183,12 @@ def _statistics(fit: Any) -> dict[str, Any]:
     """Return the statistics of one fit; None where it has none."""
     base = getattr(fit, "base", fit)
     found = base.fit_statistics()
-    tau2, i2 = getattr(base, "tau2", None), getattr(base, "i2", None)
     return {
         "method": base.method,
         "k": base.k,
         "parameters": found.parameters,
-        "tau2": tau2 if isinstance(tau2, float) else None,
-        "i2": i2 if isinstance(i2, float) else None,  # a multilevel fit has one for each term
+        "tau2": base.tau2,
+        "i2": base.i2,
         "r2": getattr(base, "r2", None),
         "q": base.q.statistic,
         "llf": found.llf,

@@ -295,6 +295,17 @@ class LinearFit(Coefficients):
         return math.sqrt(self.tau2)
 
     @property
+    def tau2_shares(self) -> Array:
+        """Share of each component in tau2, shape (components,); NaN if tau2 is 0."""
+        values = np.array(list(self.tau2_by_component.values()), dtype=float)
+        return lock(values / self.tau2 if self.tau2 > 0 else np.full(values.size, np.nan))
+
+    @property
+    def new_effect_variance(self) -> float:
+        """Variance of a new true effect around its mean; NaN where it depends on more than x."""
+        return self.tau2
+
+    @property
     def typical_variance(self) -> float:
         """Sampling variance of a typical effect; NaN where there is none."""
         return math.nan
@@ -326,6 +337,11 @@ class LinearFit(Coefficients):
         return None
 
     # -- likelihood --------------------------------------------------------------------------------------
+
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether the model has a likelihood, for `fit_statistics` and what rests on it."""
+        return True
 
     def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
         """Return log-likelihood, deviance, AIC, BIC and AICc.

@@ -22,8 +22,7 @@ def heterogeneity_table(
     limits = fit.tau2_limits(chosen, method)
     tau2 = fit.tau2_by_component
     values = np.array(list(tau2.values()), dtype=float)
-    total = values.sum()
-    share = values / total if total > 0 else np.full(values.size, np.nan)
+    share = fit.tau2_shares
     none = (np.nan, np.nan)
     ends = [none if limits is None else limits.bounds.get(name, none) for name in tau2]
     table = pd.DataFrame(
@@ -32,7 +31,9 @@ def heterogeneity_table(
             "tau": np.sqrt(values),
             "low": [low for low, _ in ends],
             "high": [high for _, high in ends],
-            "i2": [fit.i2] if values.size == 1 else fit.i2 * np.where(total > 0, share, 0.0),
+            "i2": [fit.i2]
+            if values.size == 1
+            else fit.i2 * (share if fit.tau2 > 0 else np.zeros(values.size)),
             "share": share,
         },
         index=pd.Index(list(tau2), name="component", dtype=object),

@@ -202,7 +202,7 @@ def predict_new(fit: LinearFit, x: Array, kind: str, sampling_variance: float) -
         mean=x @ fit.beta,
         se=np.sqrt(variance),
         df=df,
-        prediction_se=np.sqrt(of_mean + fit.tau2 + sampling_variance),
+        prediction_se=np.sqrt(of_mean + fit.new_effect_variance + sampling_variance),
         prediction_df=_prediction_df(fit, kind, df),
     )
 
@@ -263,11 +263,18 @@ def predict(
     adjust: str | None = None,
 ) -> pd.DataFrame:
     """Return means with intervals at moderator values; see `FitResults.predict`."""
-    x, chosen = new_rows(fit.design, new), fit.at_level(level)
-    if adjust is not None:
-        check_choice("adjust", adjust, ADJUSTMENTS)
-        chosen = 1 - (1 - chosen) / len(x)
-    return prediction_frame(fit, predict_new(fit, x, kind, sampling_variance), chosen, scale)
+    x = new_rows(fit.design, new)
+    found = predict_new(fit, x, kind, sampling_variance)
+    return prediction_frame(fit, found, adjusted_level(fit, level, adjust, len(x)), scale)
+
+
+def adjusted_level(fit: LinearFit, level: float | None, adjust: str | None, rows: int) -> float:
+    """Return the level of each of several intervals, which may have to hold together."""
+    chosen = fit.at_level(level)
+    if adjust is None:
+        return chosen
+    check_choice("adjust", adjust, ADJUSTMENTS)
+    return 1 - (1 - chosen) / rows
 
 
 def pooled(fit: LinearFit, level: float | None = None, kind: str = "default") -> Pooled:
@@ -276,13 +283,14 @@ def pooled(fit: LinearFit, level: float | None = None, kind: str = "default") ->
     chosen = fit.at_level(level)
     found = predict_new(fit, np.ones((1, 1)), kind, 0.0)
     low, high, prediction_low, prediction_high = (float(x[0]) for x in found.intervals(chosen))
+    known = fit.is_random and not np.isnan(fit.new_effect_variance)
     return Pooled(
         estimate=float(found.mean[0]),
         se=float(found.se[0]),
         low=low,
         high=high,
-        prediction_low=prediction_low if fit.is_random else None,
-        prediction_high=prediction_high if fit.is_random else None,
+        prediction_low=prediction_low if known else None,
+        prediction_high=prediction_high if known else None,
         level=chosen,
     )
 

@@ -512,7 +512,7 @@ class FitResults(Forecasts, LinearResults):
     def reader_tables(self) -> list[ReaderTable]:
         """Return the coefficients and the components of the heterogeneity, numbers rounded."""
         tables = [ReaderTable(*coefficient_rows(self, self.effects))]
-        components = self.heterogeneity()
+        components = heterogeneity_table(self)
         return [*tables, ReaderTable(*component_rows(components))] if len(components) else tables
 
     def table_notes(self) -> list[str]:
@@ -556,7 +556,7 @@ class FitResults(Forecasts, LinearResults):
         `components` has a record per row of `heterogeneity()`. A family adds what only it knows:
         ``return super().facts() | {...}``.
         """
-        components, robust = self.heterogeneity(), self.robust_covariance
+        components, robust = heterogeneity_table(self), self.robust_covariance
         alone = None if self.design.x is not None else self.pooled()
         return {
             "measure": self.measure.code,
@@ -577,7 +577,7 @@ class FitResults(Forecasts, LinearResults):
             "components_interval": components.attrs,
             "q": self.q,
             "moderator_test": self.omnibus,
-            "likelihood": self.fit_statistics(),
+            "likelihood": self.fit_statistics() if self.has_likelihood else None,
             "certificate": self.certificate,
             "ledger": row_counts(self.ledger),
             "derived": dict(Counter(mark.how for mark in self.effects.derived)),

@@ -38,8 +38,8 @@ TESTS = ("t", "z")
 class LocationScale:
     r"""Random-effects model whose between-study variance has moderators of its own.
 
-    Use it to ask with what heterogeneity itself varies: whether effects of one source scatter more than those
-    of another, or less in later years. The model is :math:`y_i = x_i'\beta + u_i + e_i` with
+    Use it to ask what heterogeneity itself depends on: whether effects of one source vary more than those of
+    another, or less in later years. The model is :math:`y_i = x_i'\beta + u_i + e_i` with
     :math:`u_i \sim N(0, \tau_i^2)` and :math:`\log \tau_i^2 = z_i'\alpha`, or
     :math:`\tau_i^2 = z_i'\alpha \ge 0` with the identity link.
 
@@ -91,7 +91,7 @@ class LocationScale:
     >>> y = [0.3, 0.4, 0.2, 0.5, 0.3, -0.9, 1.3, 0.1, 1.9, -0.4]
     >>> es = mx.EffectSizes(y, [0.01] * 10, data=data)
     >>> fit = mx.LocationScale(es, scale="source").fit()
-    >>> fit.scale.params.round(2).to_dict()
+    >>> fit.scale_coefficients.params.round(2).to_dict()
     {'intercept': -5.82, 'sourceplant': 5.91}
     """
 
@@ -147,9 +147,9 @@ class LocationScale:
     def fit(self, method: str = "REML", test: str = "t", level: float = 0.95) -> LocationScaleResults:
         """Fit the model.
 
-        The likelihood is climbed by Newton's method with exact derivatives from several starts. Where it
-        keeps rising as the variance of some studies goes to zero, that limit is the fit: tau2 is 0 there,
-        the coefficients that would have to be infinite are said to be so, and a warning says it.
+        The likelihood is maximised by Newton's method with exact derivatives from several starts. Where it
+        increases as the variance of some studies goes to zero, that limit is the fit: tau2 is 0 there, some
+        coefficients are infinite, and a warning says so.
 
         Parameters
         ----------
@@ -164,7 +164,7 @@ class LocationScale:
         Returns
         -------
         LocationScaleResults
-            The sealed fit.
+            The fit, immutable.
 
         Raises
         ------

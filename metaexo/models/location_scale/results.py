@@ -1,73 +1,53 @@
-"""The sealed outcome of a location-scale model."""
+"""LocationScaleResults: what a fitted location-scale model can be asked."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from metaexo.effects.bounded_effect_sizes import counts_in_words
-from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import InputError, ShapeError
-from metaexo.formatting import level_words, number, plural, printed
-from metaexo.immutable import lock
-from metaexo.inputs import check_flag
-from metaexo.ledger import Ledger
+from metaexo.errors import InputError, ShapeError, UnknownChoiceError
+from metaexo.formatting import number, plural, printed
+from metaexo.inputs import check_choice
 from metaexo.models.linear.design import Design
-from metaexo.models.linear.fit_statistics import FitStatistics, VarianceModel, statistics_at
+from metaexo.models.linear.fit import Tau2Limits
 from metaexo.models.linear.hypothesis import TestResult, make_test, quantiles
-from metaexo.models.linear.prediction import new_rows, predict_rows
-from metaexo.models.linear.results import LinearResults, row_counts
-from metaexo.models.linear.summary import Summary, coefficient_rows, coefficient_table
-from metaexo.numeric.likelihood import LOG_2PI
-from metaexo.numeric.scale.maximum import ScaleMaximum
-from metaexo.numeric.weighted import WeightedLeastSquares, weighted_least_squares
+from metaexo.models.linear.prediction import adjusted_level, new_rows, predict_new, prediction_frame
+from metaexo.models.linear.results import FitResults, LinearResults
+from metaexo.models.linear.summary import FamilyLines, coefficient_rows, coefficient_table
+from metaexo.models.location_scale.fit import LocationScaleFit, ScaleFit
+from metaexo.numeric.weighted import weighted_least_squares
 from metaexo.readable import ReaderTable
 from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from metaexo.models.linear.prediction import NewRows
+
+TEST_WORDS = {"z": "normal quantiles", "t": "t distribution"}
+RESIDUALS = ("standardized", "studentized", "pearson")
+# An effect that alone determines a coefficient is not predicted by the others.
+ALONE = 1e-9
+
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ScaleCoefficients(LinearResults):
-    """Coefficients of the between-study variance, on the scale of the link.
+class ScaleCoefficients(ScaleFit, LinearResults):
+    """Coefficients of the between-study variance with their standard errors, tests and intervals.
 
-    Attributes
-    ----------
-    design : Design
-        Columns of the scale.
-    level : float
-        Confidence level of the intervals.
-    maximum : ScaleMaximum
-        Where the likelihood is highest.
-    freedom : float or None
-        Degrees of freedom of the t distribution; None for z.
+    Its fields are those of :class:`metaexo.models.location_scale.fit.ScaleFit`.
     """
 
-    design: Design
-    level: float
-    maximum: ScaleMaximum
-    freedom: float | None
-
     @property
-    def beta(self) -> Array:
-        """Coefficients, shape (q,); infinite or NaN where the likelihood rises for ever."""
-        return self.maximum.coefficients
-
-    @property
-    def cov(self) -> Array:
-        """Inverse of the observed information, shape (q, q); NaN at the boundary."""
-        return self.maximum.cov
-
-    @property
-    def df_test(self) -> float | None:
-        """Degrees of freedom of the t distribution; None for z."""
-        return self.freedom
+    def moderator_test(self) -> TestResult:
+        """Omnibus test of all coefficients but the intercept (of the intercept, if it is alone)."""
+        tested = self.design.tested
+        names = ", ".join(self.design.names[j] for j in tested)
+        words = "the scale intercept is zero" if self.design.x is None else f"no effect of {names}"
+        return self.joint_test(np.eye(self.design.p)[tested], np.zeros(tested.size), words)
 
     @printed
     def __str__(self) -> str:
@@ -78,17 +58,16 @@ class ScaleCoefficients(LinearResults):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LocationScaleResults(LinearResults):
+class LocationScaleResults(LocationScaleFit, FitResults):
     """A fitted location-scale model. Its own coefficients are those of the location.
+
+    `tau2`, and with it `tau`, `i2` and `h2`, is the mean of the between-study variances over the effects;
+    `tau2_by_effect` has that of each effect, and `scale_coefficients` what it depends on.
 
     Attributes
     ----------
     effects : EffectSizes
         What was fitted.
-    design, scale_design : Design
-        Columns of the location and of the scale.
-    wls : WeightedLeastSquares
-        The location at the fitted variances.
     maximum : ScaleMaximum
         The scale with its certificate and its log.
     link : {"log", "identity"}
@@ -99,123 +78,61 @@ class LocationScaleResults(LinearResults):
         Confidence level of all intervals unless a call says otherwise.
     """
 
-    effects: EffectSizes
-    design: Design
-    scale_design: Design
-    wls: WeightedLeastSquares
-    maximum: ScaleMaximum
-    link: str
-    method: str
-    test: str
-    level: float
-
-    @property
-    def k(self) -> int:
-        """Number of effects."""
-        return self.effects.k
-
-    @property
-    def m(self) -> int:
-        """Number of studies."""
-        return self.effects.m
-
-    @property
-    def ledger(self) -> Ledger:
-        """Rows used and left out."""
-        return self.effects.ledger or Ledger("input", tuple(range(1, self.k + 1)))
-
-    @property
-    def df_test(self) -> int | None:
-        """Degrees of freedom of the t distribution of the location; None for z."""
-        return None if self.test == "z" else self.k - self.design.p
-
-    @property
-    def beta(self) -> Array:
-        """Location coefficients, shape (p,)."""
-        return self.wls.beta
-
-    @property
-    def cov(self) -> Array:
-        """Covariance matrix of the location coefficients, shape (p, p)."""
-        return self.wls.cov
-
     @cached_property
-    def scale(self) -> ScaleCoefficients:
+    def scale_coefficients(self) -> ScaleCoefficients:
         """Scale coefficients with standard errors, tests and intervals."""
-        freedom = None if self.test == "z" else float(self.k - self.scale_design.p)
-        return ScaleCoefficients(self.scale_design, self.level, self.maximum, freedom)
+        return ScaleCoefficients(self.scale_design, self.level, self.maximum, self.link, self.test)
 
     @property
-    def tau2(self) -> Array:
-        """Between-study variance of each effect, shape (k,)."""
-        return self.maximum.tau2
-
-    @property
-    def tau(self) -> Array:
-        """Between-study standard deviation of each effect, shape (k,)."""
-        return lock(np.asarray(np.sqrt(self.tau2)))
+    def scale_test(self) -> TestResult:
+        """Omnibus test of all scale coefficients but the intercept (of the intercept, if it is alone)."""
+        return self.scale_coefficients.moderator_test
 
     @cached_property
     def q(self) -> TestResult:
         """Cochran's Q test of (residual) heterogeneity, with weights 1/v."""
         fit = weighted_least_squares(self.design.matrix(self.k), self.effects.y, self.effects.v)
         null = "all studies share one true effect" if self.design.x is None else "no residual heterogeneity"
-        return make_test(float(fit.residuals @ fit.residuals), "chi2", (self.k - self.design.p,), null)
+        return make_test(float(fit.residuals @ fit.residuals), "chi2", (self.df_residual,), null)
 
-    def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
-        """Return log-likelihood, deviance, AIC, BIC and AICc at the fitted variances.
-
-        Parameters
-        ----------
-        restricted : bool, optional
-            From the restricted likelihood; default: for REML fits.
-        """
-        chosen = self.method == "REML" if restricted is None else check_flag("restricted", restricted)
-        observations = self.k - self.design.p if chosen else self.k
-        total = np.log(self.effects.v + self.tau2).sum() + self.wls.residuals @ self.wls.residuals
-        llf = -0.5 * (observations * LOG_2PI + total + (self.wls.logdet if chosen else 0.0))
-        count = self.design.p + self.scale_design.p
-        return statistics_at(float(llf), self.effects.v, observations, count, chosen)
-
-    @property
-    def llf(self) -> float:
-        """Log-likelihood: restricted for REML fits."""
-        return self.fit_statistics().llf
-
-    @property
-    def aic(self) -> float:
-        """Akaike's information criterion."""
-        return self.fit_statistics().aic
-
-    @property
-    def bic(self) -> float:
-        """Bayesian information criterion."""
-        return self.fit_statistics().bic
-
-    @property
-    def aicc(self) -> float:
-        """AIC with small-sample correction."""
-        return self.fit_statistics().aicc
-
-    def variance_model(self) -> VarianceModel:
-        """Return how the between-study variance depends on parameters, for likelihood-ratio tests."""
-        return VarianceModel(self.link, self.scale_design.matrix(self.k))
+    def tau2_limits(self, level: float, method: str | None) -> Tau2Limits | None:
+        """Return the Wald interval of the mean of tau2: of its logarithm with a log link."""
+        if method is not None:
+            check_choice("method", method, ("wald",))
+        ends = self.scale_coefficients.mean_limits(level)
+        words = "Wald, of log tau2" if self.link == "log" else "Wald"
+        return Tau2Limits(dict.fromkeys(self.tau2_by_component, ends), words)
 
     def predict(
         self,
-        location: ArrayLike | pd.DataFrame | None = None,
-        scale: ArrayLike | pd.DataFrame | None = None,
+        new: NewRows = None,
         level: float | None = None,
+        scale: str | Callable[[Array], Array] = "analysis",
+        *,
+        scale_moderators: NewRows = None,
+        kind: str = "default",
+        sampling_variance: float = 0.0,
+        adjust: str | None = None,
     ) -> pd.DataFrame:
-        """Return mean effects with confidence intervals, and prediction intervals of the variance there.
+        """Return mean effects with confidence intervals, and prediction intervals by the variance there.
 
         Parameters
         ----------
-        location, scale : array_like or DataFrame, shape (r, q), optional
-            Rows of moderators, without the intercept; a table for models by formula, which may then be one
-            for both. Default: the rows of the fit.
+        new : array_like, dict, Series or DataFrame, shape (r, q), optional
+            Rows of the moderators of the mean. What has names holds those of the scale as well, unless
+            `scale_moderators` is given. Default: the rows of the fit.
         level : float, optional
-            Level of both intervals.
+            Level of both intervals; default that of the fit.
+        scale : {"analysis", "measure", "exp"} or callable
+            What estimates and bounds are on; see :meth:`metaexo.models.RandomEffectsResults.predict`.
+        scale_moderators : array_like, dict, Series or DataFrame, shape (r, q), optional
+            Rows of the moderators of the scale.
+        kind : {"default", "riley", "hts", "t", "simple"}
+            Quantile of the prediction interval; see there.
+        sampling_variance : float
+            Sampling variance of the new study, for the interval of its observed effect.
+        adjust : {"bonferroni"}, optional
+            Makes all r intervals hold together.
 
         Returns
         -------
@@ -230,29 +147,28 @@ class LocationScaleResults(LinearResults):
         InputError
             If rows are missing for a part that has moderators.
         """
-        if location is None and scale is None:
-            x, tau2 = self.design.matrix(self.k), self.tau2
+        if new is None and scale_moderators is None:
+            x, tau2 = self.design.matrix(self.k), self.tau2_by_effect
         else:
-            x, z = self._new_rows(location, scale)
-            tau2 = self._tau2_at(z)
-        quantile = float(np.asarray(quantiles(self.at_level(level), self.df_test)))
-        table = predict_rows(x, self.beta, self.cov, 0.0, quantile)
-        spread = np.sqrt(table["se"] ** 2 + tau2)
+            x, z = self._new_rows(new, scale_moderators)
+            tau2 = self.scale_coefficients.tau2_at(z)
+        found = predict_new(self, x, kind, sampling_variance)
+        of_mean = 0.0 if kind == "simple" else found.se**2
+        found = replace(found, prediction_se=np.sqrt(of_mean + tau2 + sampling_variance))
+        table = prediction_frame(self, found, adjusted_level(self, level, adjust, len(x)), scale)
         table.insert(4, "tau2", tau2)
-        table["prediction_se"] = spread
-        table["prediction_low"] = table["estimate"] - quantile * spread
-        table["prediction_high"] = table["estimate"] + quantile * spread
         return table
 
-    def _new_rows(
-        self, location: ArrayLike | pd.DataFrame | None, scale: ArrayLike | pd.DataFrame | None
-    ) -> tuple[Array, Array]:
+    def _new_rows(self, location: NewRows, scale: NewRows) -> tuple[Array, Array]:
         """Return rows of both designs, as many of one as of the other."""
-        if scale is None and hasattr(location, "columns"):
-            scale = location
+        if scale is None and _has_names(location):
+            _refuse_unknown(location, (*self.design.needed, *self.scale_design.needed))
+            location, scale = (_part(location, one) for one in (self.design, self.scale_design))
         parts = []
-        asked = (("location", self.design, location), ("scale", self.scale_design, scale))
-        for what, design, rows in asked:
+        for what, design, rows in (
+            ("location", self.design, location),
+            ("scale", self.scale_design, scale),
+        ):
             if design.x is not None and rows is None:
                 raise InputError(
                     f"the {what} has moderators and no rows were given for it",
@@ -268,111 +184,150 @@ class LocationScaleResults(LinearResults):
         x, z = (np.broadcast_to(part, (count, part.shape[1])) for part in parts)
         return x, z
 
-    def _tau2_at(self, z: Array) -> Array:
-        """Return tau2 at new rows of the scale, shape (r,)."""
-        with np.errstate(invalid="ignore"):
-            parts = np.where(z == 0, 0.0, z * self.maximum.coefficients)  # 0 times infinity counts as 0
-            linear = parts.sum(axis=1)
-        return np.asarray(np.exp(linear) if self.link == "log" else np.maximum(linear, 0.0))
+    def residuals(self, kind: str = "standardized") -> pd.DataFrame:
+        """Return a residual per effect: effect minus fitted value, its standard error, and their ratio.
 
-    @cached_property
-    def moderator_test(self) -> TestResult:
-        """Omnibus test of all location coefficients but the intercept (of the intercept, if it is alone)."""
-        return omnibus(self, "the pooled effect is zero")
+        Parameters
+        ----------
+        kind : {"standardized", "studentized", "pearson"}
+            What the standard error is. "standardized": that of the residual, which allows for the estimation
+            of the coefficients. "studentized": effect minus what the other effects predict for it, over the
+            standard error of that difference, at the variances of the fit. "pearson": the standard deviation
+            of the effect, sqrt(v + tau2).
 
-    @cached_property
-    def scale_test(self) -> TestResult:
-        """Omnibus test of all scale coefficients but the intercept (of the intercept, if it is alone)."""
-        return omnibus(self.scale, "the scale intercept is zero")
+        Returns
+        -------
+        DataFrame
+            Columns fitted, residual, se and z, one row per effect.
 
-    @property
-    def digest(self) -> str:
-        """Fingerprint of effects, variances and designs: the same data give the same one."""
-        parts = [self.effects.y, self.effects.v, self.design.matrix(self.k), self.scale_design.matrix(self.k)]
-        return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in parts)).hexdigest()[:16]
+        Raises
+        ------
+        UnknownChoiceError
+            If the kind is not known.
+        """
+        import pandas as pd
 
-    def reader_tables(self) -> list[ReaderTable]:
-        """Return the coefficients of the location and those of the scale, numbers rounded."""
-        return [
-            ReaderTable(*coefficient_rows(self), "moderators of the mean"),
-            ReaderTable(*coefficient_rows(self.scale), f"moderators of {self._scaled}"),
-        ]
+        check_choice("kind of residual", kind, RESIDUALS)
+        x, total = self.design.matrix(self.k), self.effects.v + self.tau2_by_effect
+        residual, variance = self.effects.y - x @ self.beta, total
+        if kind != "pearson":
+            left = 1 - np.vecdot(x @ self.cov, x) / total  # 1 minus the leverage
+            left = np.where(left > ALONE, left, np.nan)
+            variance = total * left if kind == "standardized" else total / left
+            residual = residual if kind == "standardized" else residual / left
+        se = np.sqrt(variance)
+        return pd.DataFrame(
+            {"fitted": self.effects.y - residual, "residual": residual, "se": se, "z": residual / se},
+            index=list(self.effects.row_labels),
+        )
 
-    def table_notes(self) -> list[str]:
-        """Return the lines that stand below the tables: what was fitted, tests and spread."""
-        parts = self.summary().parts
-        tests = [f"mean: {self.moderator_test}", f"{self._scaled}: {self.scale_test}"]
-        return [*parts["What was fitted"], *tests, *parts["Spread"][3:]]
+    def random_effects(self, level: float | None = None) -> pd.DataFrame:
+        """Return the predicted deviation of each true effect from its mean, with intervals.
 
-    def facts(self) -> dict[str, Any]:
-        """Return by name what the fit knows beyond its location coefficients; it goes into `to_dict`."""
-        return {
-            "scale": self.scale,
-            "link": self.link,
-            "measure": self.effects.measure.code,
-            "method": self.method,
-            "test": self.test,
-            "k": self.k,
-            "m": self.m,
-            "tau2": self.tau2,
-            "q": self.q,
-            "moderator_test": self.moderator_test,
-            "scale_test": self.scale_test,
-            "likelihood": self.fit_statistics(),
-            "certificate": self.maximum,
-            "rows": row_counts(self.ledger),
-            "digest": self.digest,
-        }
+        Parameters
+        ----------
+        level : float, optional
+            Level of the intervals; default that of the fit.
 
-    @property
-    def _scaled(self) -> str:
-        """What the scale moderators are linear in."""
-        return "tau2" if self.link == "identity" else "log tau2"
+        Returns
+        -------
+        DataFrame
+            One row per effect: component, level, estimate, se, low, high.
+        """
+        import pandas as pd
 
-    def summary(self) -> Summary:
-        """Return the five-part summary: what was fitted, pooled, spread, data, fit."""
-        measure, seal = self.effects.measure, self.maximum
-        spread = [
-            f"moderators of {self._scaled}:",
-            coefficient_table(self.scale),
-            str(self.scale_test),
-            f"tau from {number(float(self.tau.min()), 4)} to {number(float(self.tau.max()), 4)}",
-            f"Q: {self.q}",
-        ]
-        fit = [
-            "converged at the highest maximum found",
-            f"{plural(len(seal.log), 'start')}, {plural(seal.maxima, 'local maximum', 'local maxima')}",
-            *([f"tau2 = 0 in {plural(int(seal.zero.sum()), 'row')}"] if seal.zero.any() else []),
-            f"data digest {self.digest}",
-        ]
-        fitted = [
-            f"Location-scale model of {counts_in_words(self.effects)}, {measure.name} ({measure.code})",
-            f"{self.method}, {self.link} link, {self.test} tests, level {level_words(self.level)}",
-        ]
-        return Summary(
+        es, x = self.effects, self.design.matrix(self.k)
+        share = self.tau2_by_effect / (es.v + self.tau2_by_effect)
+        estimate = share * (es.y - x @ self.beta)
+        se = np.sqrt(share * es.v + share**2 * np.vecdot(x @ self.cov, x))
+        half = quantiles(self.at_level(level), self.df_of(x)) * se
+        return pd.DataFrame(
             {
-                "What was fitted": fitted,
-                "Pooled": [
-                    coefficient_table(self),
-                    str(self.moderator_test),
-                    *(f"caution: {text}" for text in self.cautions()),
-                ],
-                "Spread": spread,
-                "Data": [str(self.ledger)],
-                "Fit": fit,
+                "component": "between studies",
+                "level": list(es.row_labels),
+                "estimate": estimate,
+                "se": se,
+                "low": estimate - half,
+                "high": estimate + half,
             }
         )
 
+    # -- for readers -------------------------------------------------------------------------------------
+
+    def facts(self) -> dict[str, Any]:
+        """Return by name what only this family knows: the scale, and tau2 of each effect."""
+        return super().facts() | {
+            "link": self.link,
+            "scale_coefficients": self.scale_coefficients.to_frame(),
+            "scale_covariance": self.scale_coefficients.cov,
+            "scale_test": self.scale_test,
+            "tau2_by_effect": self.tau2_by_effect,
+        }
+
+    def reader_tables(self) -> list[ReaderTable]:
+        """Return the coefficients of the mean, those of the scale, and the heterogeneity, numbers rounded."""
+        first, *others = super().reader_tables()
+        scale = self.scale_coefficients
+        return [
+            first._replace(title="moderators of the mean"),
+            ReaderTable(*coefficient_rows(scale), f"moderators of {scale.scale}"),
+            *others,
+        ]
+
+    def family_lines(self) -> FamilyLines:
+        """Return the link, the scale coefficients and how the maximum was found, in words."""
+        found, scale, tau = self.maximum, self.scale_coefficients, np.sqrt(self.tau2_by_effect)
+        zero = [f"tau2 = 0 in {plural(int(found.zero.sum()), 'row')}"] if found.zero.any() else []
+        return FamilyLines(
+            model="Location-scale model",
+            tests=TEST_WORDS[self.test],
+            fitted=(f"{self.method}, {self.link} link",),
+            heterogeneity=(
+                "tau and tau2: those of the mean of tau2 over the effects; "
+                f"tau from {number(float(tau.min()), 4)} to {number(float(tau.max()), 4)}",
+                f"moderators of {scale.scale}:\n{coefficient_table(scale)}",
+                f"{scale.scale}: {self.scale_test}",
+            ),
+            certificate=(
+                "converged at the highest maximum found",
+                f"{plural(len(found.log), 'start')}, {plural(found.maxima, 'local maximum', 'local maxima')}",
+                *zero,
+            ),
+        )
+
     def __repr__(self) -> str:
+        tau2 = self.tau2_by_effect
         return (
-            f"LocationScaleResults({self.effects.measure.code}, {self.method}, {self.link} link: "
-            f"k = {self.k}, tau2 {self.tau2.min():.4g} to {self.tau2.max():.4g})"
+            f"LocationScaleResults({self.measure.code}, {self.method}, {self.link} link: "
+            f"k = {self.k}, tau2 {tau2.min():.4g} to {tau2.max():.4g})"
         )
 
 
-def omnibus(fit: LinearResults, alone: str) -> TestResult:
-    """Return the joint test of all coefficients but the intercept; of the intercept, if it is alone."""
-    tested = fit.design.tested
-    names = ", ".join(fit.design.names[j] for j in tested)
-    words = alone if fit.design.x is None else f"no effect of {names}"
-    return fit.joint_test(np.eye(fit.design.p)[tested], np.zeros(tested.size), words)
+def _has_names(new: Any) -> bool:
+    """Say whether new rows name their moderators: a table, a dict, or a series that is one row."""
+    return isinstance(new, Mapping) or hasattr(new, "columns") or hasattr(new, "iloc")
+
+
+def _names(new: Any) -> list[Any]:
+    if isinstance(new, Mapping):
+        return list(new)
+    return list(new.columns if hasattr(new, "columns") else new.index)
+
+
+def _refuse_unknown(new: Any, needed: tuple[str, ...]) -> None:
+    """Raise if a dict names a moderator of neither part; tables may have further columns."""
+    for name in _names(new) if isinstance(new, Mapping) else ():
+        if name not in needed:
+            raise UnknownChoiceError("moderator", name, tuple(dict.fromkeys(needed)))
+
+
+def _part(new: Any, design: Design) -> Any:
+    """Return the entries of named new rows that a design needs."""
+    if design.x is None:
+        return None
+    names = [name for name in _names(new) if str(name) in design.needed]
+    if isinstance(new, Mapping):
+        return {name: new[name] for name in names}
+    if hasattr(new, "columns"):
+        return new[names]
+    return new[names] if set(map(str, names)) == set(design.needed) else new

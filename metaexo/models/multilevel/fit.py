@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +14,10 @@ from scipy import sparse
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.immutable import frozen
 from metaexo.inputs import check_choice, check_flag
-from metaexo.ledger import Ledger
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearFit
 from metaexo.models.linear.fit_statistics import FitStatistics
-from metaexo.models.linear.hypothesis import TestResult, make_test, wald_test
+from metaexo.models.linear.hypothesis import RobustCovariance, TestResult, WaldInference, make_test
 from metaexo.models.multilevel.terms import NamedTerm
 from metaexo.models.multilevel.weights import WeightedCoefficients, weighted_coefficients
 from metaexo.numeric.likelihood import LOG_2PI
@@ -27,7 +25,26 @@ from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
 from metaexo.numeric.mixed.maximum import MixedMaximum
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
 from metaexo.types import Array
-from metaexo.versions import versions
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ContainmentInference(WaldInference):
+    """Tests whose degrees of freedom are counted for each coefficient.
+
+    Attributes
+    ----------
+    cov, df
+        Covariance matrix; degrees of freedom of joint tests.
+    by_coefficient : ndarray, shape (p,)
+        Degrees of freedom of each coefficient; a combination has the fewest of its coefficients.
+    """
+
+    by_coefficient: Array
+
+    def df_of(self, rows: Array) -> Array | None:
+        """Return the degrees of freedom of combinations of coefficients, shape (q, p)."""
+        df = self.by_coefficient
+        return np.array([df[np.flatnonzero(row)].min() if row.any() else np.nan for row in rows])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,6 +69,8 @@ class MultilevelFit(LinearFit):
         Confidence level of all intervals unless a call says otherwise.
     weighting : sparse array, shape (k, k), or None
         User-supplied weights; None for the best ones, the inverse covariance matrix.
+    robust_covariance : RobustCovariance or None
+        Cluster-robust inference; None for that of the model.
     """
 
     effects: EffectSizes
@@ -64,28 +83,7 @@ class MultilevelFit(LinearFit):
     test: str
     level: float
     weighting: sparse.csr_array | None = None
-
-    # -- counts ------------------------------------------------------------------------------------------
-
-    @property
-    def k(self) -> int:
-        """Number of effects."""
-        return self.effects.k
-
-    @property
-    def m(self) -> int:
-        """Number of studies."""
-        return self.effects.m
-
-    @property
-    def df_residual(self) -> int:
-        """Residual degrees of freedom k - p."""
-        return self.k - self.design.p
-
-    @property
-    def ledger(self) -> Ledger:
-        """Rows used and left out."""
-        return self.effects.ledger or Ledger("input", tuple(range(1, self.k + 1)))
+    robust_covariance: RobustCovariance | None = None
 
     # -- coefficients ------------------------------------------------------------------------------------
 
@@ -107,34 +105,16 @@ class MultilevelFit(LinearFit):
         """Coefficients, shape (p,)."""
         return self.gls.beta if self.weighted is None else self.weighted.beta
 
-    @property
-    def cov(self) -> Array:
-        """Covariance matrix of the coefficients, shape (p, p)."""
-        return self.gls.cov if self.weighted is None else self.weighted.cov
-
-    @property
-    def df_test(self) -> float | None:
-        """Degrees of freedom of the joint tests; None for z."""
-        if self.test == "z":
-            return None
-        if self.test == "t":
-            return float(self.df_residual)
-        return float(self._containment[self.design.tested].min())
-
-    def df_of(self, rows: Array) -> Array | None:
-        """Return the degrees of freedom of combinations of coefficients, shape (q,); None for z.
-
-        Parameters
-        ----------
-        rows : ndarray, shape (q, p)
-            The combinations.
-        """
-        if self.test != "t-containment":
-            return super().df_of(rows)
-        rows, df = self._combinations(rows)[0], self._containment
-        return np.array([df[np.flatnonzero(row)].min() if row.any() else np.nan for row in rows])
-
     @cached_property
+    def model_inference(self) -> WaldInference:
+        """Covariance matrix of the coefficients and their tests by the model."""
+        cov = self.gls.cov if self.weighted is None else self.weighted.cov
+        if self.test == "t-containment":
+            df = self._containment
+            return ContainmentInference(cov, float(df[self.design.tested].min()), by_coefficient=df)
+        return WaldInference(cov, float(self.df_residual) if self.test == "t" else None)
+
+    @property
     def _containment(self) -> Array:
         """Degrees of freedom of each coefficient by the levels between which its column varies."""
         x = self.design.matrix(self.k)
@@ -146,14 +126,6 @@ class MultilevelFit(LinearFit):
             left = named.term.levels - int(between.sum())
             df = np.where(between, np.minimum(df, max(left, 1)), df)
         return df
-
-    @cached_property
-    def moderator_test(self) -> TestResult:
-        """Omnibus test of all coefficients but the intercept (of the intercept, if it is alone)."""
-        tested = self.design.tested
-        names = ", ".join(self.design.names[j] for j in tested)
-        words = "the pooled effect is zero" if self.design.x is None else f"no effect of {names}"
-        return wald_test(self.beta[tested], self.cov[np.ix_(tested, tested)], self.df_test, words)
 
     # -- components --------------------------------------------------------------------------------------
 
@@ -240,21 +212,28 @@ class MultilevelFit(LinearFit):
         return float(self.term_variances.sum())
 
     @property
-    def tau(self) -> float:
-        """Standard deviation of true effects, the root of `tau2`."""
-        return math.sqrt(self.tau2)
+    def tau2_by_component(self) -> Mapping[str, float]:
+        """Variance component to its value; correlations are not among them."""
+        kinds = (kind for named in self.terms for kind in named.kinds)
+        values = self.component_values.items()
+        return {name: x for kind, (name, x) in zip(kinds, values, strict=True) if kind == "variance"}
 
     @property
-    def i2(self) -> float:
-        """Share of the variability of effects that is not sampling error, all random terms together."""
-        total = self.tau2 + self.typical_variance
-        return self.tau2 / total if total != 0 else 0.0
+    def tau2_shares(self) -> Array:
+        """Share of each variance component in tau2; NaN for slopes that correlate with an intercept."""
+        loads = [
+            _load(named, i)
+            for named in self.terms
+            for i, kind in enumerate(named.kinds)
+            if kind == "variance"
+        ]
+        values = np.array(list(self.tau2_by_component.values())) * loads
+        return frozen(values / self.tau2 if self.tau2 > 0 else np.full(values.size, np.nan))
 
     @property
-    def h2(self) -> float:
-        """Variability of effects over that by sampling error alone."""
-        v = self.typical_variance
-        return (self.tau2 + v) / v if v != 0 else math.inf
+    def new_effect_variance(self) -> float:
+        """Variance of a new true effect around its mean; NaN where it depends on the inner level."""
+        return float(sum(level_variance(named, g, None) for named, g in zip(self.terms, self.g, strict=True)))
 
     @property
     def parameters(self) -> int:
@@ -290,53 +269,59 @@ class MultilevelFit(LinearFit):
             parameters=count,
         )
 
-    @property
-    def llf(self) -> float:
-        """Log-likelihood: restricted for REML fits."""
-        return self.fit_statistics().llf
-
-    @property
-    def aic(self) -> float:
-        """Akaike's information criterion."""
-        return self.fit_statistics().aic
-
-    @property
-    def bic(self) -> float:
-        """Bayesian information criterion."""
-        return self.fit_statistics().bic
-
-    @property
-    def aicc(self) -> float:
-        """AIC with small-sample correction."""
-        return self.fit_statistics().aicc
-
     # -- provenance --------------------------------------------------------------------------------------
 
     @property
     def certificate(self) -> MixedMaximum:
-        """What vouches for the maximum: gradient, curvature, bounds, starts that agree."""
+        """What is known about the maximum: gradient, curvature, bounds, starts that agree."""
         return self.maximum
 
     @property
     def log(self) -> tuple[str, ...]:
-        """One line a start of the optimisation."""
+        """One line per start of the optimisation."""
         return self.maximum.log
 
-    @property
-    def digest(self) -> str:
-        """Fingerprint of effects, sampling covariances, design and own weights."""
+    def digest_parts(self) -> list[Array]:
+        """Return the arrays that the digest is made of: effects, V, design, user-supplied weights."""
         v = self.problem.v
         parts: list[Array] = [self.effects.y, v.data, v.indices, v.indptr, self.design.matrix(self.k)]
         if self.weighting is not None:
             parts += [self.weighting.data, self.weighting.indices, self.weighting.indptr]
-        return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in parts)).hexdigest()[:16]
-
-    @property
-    def versions(self) -> dict[str, str]:
-        """Versions of the packages that made the numbers."""
-        return versions()
+        return parts
 
 
 def variances_of_terms(problem: MixedProblem, g: Sequence[Array]) -> Array:
     """Return the mean variance that each random term adds to an effect, shape (terms,), at matrices G."""
     return np.array([term.contributions(a).mean() for term, a in zip(problem.terms, g, strict=True)], float)
+
+
+def _load(named: NamedTerm, i: int) -> float:
+    """Return what a variance adds to the mean variance of effects, per unit; NaN where slopes correlate."""
+    if named.structure == "GEN":
+        return math.nan
+    inner = named.term.structure.components()[i].inner
+    unit = np.zeros(named.term.size)
+    unit[list(inner) if inner else slice(None)] = 1.0
+    return float(named.term.contributions(np.diag(unit)).mean())
+
+
+def inner_weights(named: NamedTerm, inner: str | None) -> Array | None:
+    """Return the weights of one inner level, shape (s,); None where it is needed but not named."""
+    s = named.term.size
+    if named.structure == "intercept":
+        return np.ones(1)
+    if inner is None:
+        return None
+    check_choice(f"inner level of {named.name}", inner, named.inner)
+    where = named.inner.index(inner)
+    return np.asarray(np.eye(s)[where if len(named.inner) == s else 0])
+
+
+def level_variance(named: NamedTerm, g: Array, inner: str | None) -> float:
+    """Return the variance that a term adds to one true effect; NaN where it depends on the inner level."""
+    weights = inner_weights(named, inner)
+    if weights is not None:
+        return float(weights @ g @ weights)
+    diagonal = np.diagonal(g)
+    slopes = named.structure in ("GEN", "GDIAG")
+    return float(diagonal[0]) if not slopes and np.ptp(diagonal) == 0 else math.nan

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metaexo.inputs import check_choice
+from metaexo.models.linear.fit import Tau2Limits
 from metaexo.models.multilevel.fit import MultilevelFit, variances_of_terms
 from metaexo.models.multilevel.profile import limits, lower_limit, refit_at, upper_limit
-from metaexo.models.multilevel.terms import NamedTerm
 from metaexo.numeric.mixed.likelihood import evaluate
 from metaexo.numeric.mixed.maximum import parameter_scale, variance_unit
 from metaexo.numeric.mixed.problem import NotPositiveDefinite
@@ -26,7 +26,7 @@ from metaexo.types import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-METHODS = ("profile", "none")
+METHODS = ("profile",)
 
 
 def component_table(fit: MultilevelFit) -> pd.DataFrame:
@@ -69,48 +69,17 @@ def matrix(fit: MultilevelFit, term: str) -> pd.DataFrame:
     return pd.DataFrame(g, index=pd.Index(names), columns=pd.Index(names))
 
 
-def heterogeneity(fit: MultilevelFit, level: float | None, method: str) -> pd.DataFrame:
-    """Return the variances with intervals and shares; see `MultilevelResults.heterogeneity`."""
-    import pandas as pd
+def tau2_limits(fit: MultilevelFit, level: float, method: str | None) -> Tau2Limits | None:
+    """Return profile-likelihood intervals of the variances that were estimated; none by default.
 
+    They take some refits for each variance, so that tables and summaries do without.
+    """
+    if method is None:
+        return None
     check_choice("method", method, METHODS)
-    chosen = fit.at_level(level)
-    total = fit.tau2 + fit.typical_variance
-    rows = []
-    for named in fit.terms:
-        for i, (name, kind) in enumerate(zip(named.components, named.kinds, strict=True)):
-            if kind != "variance":
-                continue
-            value, low, high = fit.component_values[name], math.nan, math.nan
-            if method == "profile" and name not in fit.fixed_components:
-                found = limits(fit, name, chosen)
-                low, high = found.low, found.high
-            added = value * _loading(named, i)
-            rows.append(
-                {
-                    "component": name,
-                    "tau2": value,
-                    "tau": math.sqrt(value),
-                    "low": low,
-                    "high": high,
-                    "i2": added / total if total != 0 else 0.0,
-                    "share": added / fit.tau2 if fit.tau2 != 0 else math.nan,
-                }
-            )
-    columns = ["component", "tau2", "tau", "low", "high", "i2", "share"]
-    return pd.DataFrame(rows, columns=columns).set_index("component")
-
-
-def _loading(named: NamedTerm, i: int) -> float:
-    """Return what a variance adds to the mean variance of effects, per unit; NaN where slopes correlate."""
-    if named.structure == "GEN":
-        return math.nan
-    inner = named.term.structure.components()[i].inner
-    unit = np.ones(named.term.size)
-    if inner:
-        unit = np.zeros(named.term.size)
-        unit[list(inner)] = 1.0
-    return float(named.term.contributions(np.diag(unit)).mean())
+    estimated = [name for name in fit.tau2_by_component if name not in fit.fixed_components]
+    found = {name: limits(fit, name, level) for name in estimated}
+    return Tau2Limits({name: (one.low, one.high) for name, one in found.items()}, "profile likelihood")
 
 
 def shares(fit: MultilevelFit, level: float | None) -> pd.DataFrame:

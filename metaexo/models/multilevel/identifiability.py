@@ -66,12 +66,12 @@ class TermCheck:
 
 @dataclass(frozen=True, slots=True)
 class IdentifiableTerms:
-    """What became of the random terms that were asked for.
+    """Which of the random terms that were asked for can be estimated.
 
     Attributes
     ----------
     terms : tuple of TermCheck
-        One record a term, in the order asked for.
+        One record per term, in the order asked for.
     """
 
     terms: tuple[TermCheck, ...]
@@ -92,7 +92,7 @@ class IdentifiableTerms:
         return {check.name: check.reason for check in self.terms if not check.kept}
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a term: name, kept, named, levels, repeated, comparisons, reason."""
+        """Return one row per term: name, kept, named, levels, repeated, comparisons, reason."""
         import pandas as pd
 
         columns = TermCheck.__slots__
@@ -105,19 +105,19 @@ class IdentifiableTerms:
 
 
 def identifiable_terms(
-    es: EffectSizes,
+    effects: EffectSizes,
     random: str | Sequence[str],
     *,
     moderators: str | ArrayLike | pd.DataFrame | None = None,
-    unit: str = "study",
+    cluster: str = "study",
     not_named: Sequence[str] = NOT_NAMED,
     least: int = LEAST,
 ) -> IdentifiableTerms:
     r"""Return which random terms can be estimated from the effects, and why the others cannot.
 
     Use it before :class:`metaexo.Multilevel`, where columns have gaps or few levels. The terms are taken in
-    the order asked for, so what matters most stands first. A term is kept if every effect names its level,
-    it has two levels or more, it groups the effects as no term before it does, and each variance of the
+    the order asked for: put the most important one first. A term is kept if every effect names its level, it
+    has two levels or more, it groups the effects as no term before it does, and each variance of the
     model rests on at least `least` independent comparisons between levels:
 
     .. math:: c_j = \mathrm{rank}[X, Z_1, \dots, Z_j] - \mathrm{rank}[X, Z_1, \dots, Z_{j-1}],
@@ -129,17 +129,17 @@ def identifiable_terms(
 
     Parameters
     ----------
-    es : EffectSizes
+    effects : EffectSizes
         The effects.
     random : str or sequence of str
         Terms in words, as :class:`metaexo.Multilevel` takes them: ``["study/effect", "source"]``.
     moderators : str, array_like or DataFrame, optional
         As in :class:`metaexo.Multilevel`.
-    unit : str
-        Column of what repeats independently; levels that more than one of them has are counted.
+    cluster : str
+        Column of what is independent; levels that more than one of them has are counted.
     not_named : sequence of str
-        Words that stand where a level is not known, apart from empty cells; capitals and underscores do not
-        matter. What is not known is no level, and neither is a word that gathers unlike things ("other").
+        Words for a level that is not known, apart from empty cells; capitals and underscores do not matter. A
+        level that is not known is no level, and neither is a word for unlike things ("other").
     least : int
         Least number of comparisons.
 
@@ -175,16 +175,16 @@ def identifiable_terms(
     """
     if not check_number("least", least) >= 1:
         raise InputError(f"least is {least}", "at least 1")
-    check_effects(es, "identifiable_terms")
-    es.check_index("moderators", moderators)
-    x = make_design(moderators, es.k, data=es.data).matrix(es.k)
+    check_effects(effects, "identifiable_terms")
+    effects.check_index("moderators", moderators)
+    x = make_design(moderators, effects.k, data=effects.data).matrix(effects.k)
     basis = np.linalg.qr(x)[0]
-    units = grouping(es, unit)[0]
+    units = grouping(effects, cluster)[0]
     unknown = {_plain(word) for word in read_words(not_named, "not_named")}
     kept: dict[str, Index] = {}
     checks: dict[str, TermCheck] = {}
     for name in _names(random):
-        check, level = _look(es, name, units, unknown)
+        check, level = _look(effects, name, units, unknown)
         if level is not None:
             check = _against(check, level, kept, basis, least)
             if check.kept:
@@ -232,7 +232,7 @@ def _look(es: EffectSizes, name: str, units: Index, unknown: set[str]) -> tuple[
     if not known.all():
         return replace(check, kept=False, reason=_unnamed(check, es.k, labels)), None
     if len(labels) < 2:
-        reason = f"all effects are of one level, {labels[0]}, which cannot be told from the mean"
+        reason = f"all effects are of one level, {labels[0]}, which is confounded with the mean"
         return replace(check, kept=False, comparisons=0, reason=reason), None
     return check, level
 
@@ -274,7 +274,7 @@ def _against(check: TermCheck, level: Index, kept: dict[str, Index], basis: Arra
     """Return the check of a term beside the terms that are kept already."""
     for other, theirs in kept.items():
         if _pairs(level, theirs) == int(level.max()) + 1 == int(theirs.max()) + 1:
-            reason = f"it groups the effects as {other} does, so the two cannot be told apart"
+            reason = f"it groups the effects as {other} does, so the two are confounded"
             return replace(check, kept=False, comparisons=0, reason=reason)
     *others, own = _comparisons(basis, [*kept.values(), level])
     if own < least:
@@ -291,8 +291,7 @@ def _against(check: TermCheck, level: Index, kept: dict[str, Index], basis: Arra
 
 def _too_few(check: TermCheck, own: int, least: int, kept: dict[str, Index]) -> str:
     if own == 0:
-        told = " and ".join(["the coefficients", *kept])
-        return f"{told} already tell its levels apart"
+        return f"it is aliased with {' and '.join(['the coefficients', *kept])}"
     shared = f", {check.repeated} of them of more than one study" if check.repeated else ""
     return (
         f"its variance would rest on {_count(own)} between its {check.levels} levels{shared}, "

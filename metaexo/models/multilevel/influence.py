@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from metaexo.errors import ConvergenceError
 from metaexo.immutable import Immutable
+from metaexo.inputs import check_choice
 from metaexo.models.linear.robust import split_clusters
 from metaexo.models.multilevel.fit import MultilevelFit
 from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
@@ -22,6 +23,10 @@ from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+# An effect that alone determines a coefficient is not predicted by the others.
+ALONE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +42,7 @@ class ClusterInfluence(Immutable):
     cooks_distance : ndarray, shape (G,)
         (b - b_g)' C^-1 (b - b_g), C the covariance matrix of b; NaN where the rest has no fit.
     dfbetas : ndarray, shape (G, p)
-        Changes of the coefficients over the standard errors that they have without the cluster's say in
-        the components.
+        Changes of the coefficients over the standard errors at the components without the cluster.
     beta : ndarray, shape (G, p)
         Coefficients without each cluster.
     components : ndarray, shape (G, n)
@@ -56,7 +60,7 @@ class ClusterInfluence(Immutable):
     component_names: tuple[str, ...]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a cluster: cooks_distance, then "dfbetas ..." and the components without it."""
+        """Return one row per cluster: cooks_distance, then "dfbetas ..." and the components without it."""
         import pandas as pd
 
         frame = pd.DataFrame(
@@ -69,40 +73,50 @@ class ClusterInfluence(Immutable):
         return frame
 
 
-def residuals(fit: MultilevelFit) -> pd.DataFrame:
-    """Return residuals, hat values and weights; see `MultilevelResults.residuals`."""
+KINDS = ("standardized", "studentized", "pearson")
+
+
+def residuals(fit: MultilevelFit, kind: str) -> pd.DataFrame:
+    """Return residuals with standard errors; see `MultilevelResults.residuals`."""
     import pandas as pd
 
-    x = fit.problem.x
-    fitted = x @ fit.beta
-    own = np.einsum("kp,pq,kq->k", x, fit.cov, x)
-    total = fit.problem.v.diagonal() + sum(
-        (named.term.contributions(g) for named, g in zip(fit.terms, fit.g, strict=True)), np.zeros(fit.k)
-    )
-    loadings, with_fitted = _loadings(fit, own)
-    se = np.sqrt(np.maximum(total - 2 * with_fitted + own, 0.0))
-    diagonal = fit.gls.factor.diagonal() if fit.weighting is None else fit.weighting.diagonal()
+    check_choice("kind of residual", kind, KINDS)
+    fitted = fit.problem.x @ fit.beta
     residual = fit.effects.y - fitted
+    if kind == "studentized":
+        refuse_own_weights(fit, "the studentized residual")
+        own = fit.gls.factor.diagonal() - (fit.gls.mx**2).sum(axis=1)
+        own = np.where(own > ALONE * fit.gls.factor.diagonal(), own, np.nan)
+        residual, variance = fit.gls.r / own, 1 / own
+        fitted = fit.effects.y - residual
+    else:
+        variance = fit.problem.v.diagonal() + sum(
+            (term.contributions(g) for term, g in zip(fit.problem.terms, fit.g, strict=True)), np.zeros(fit.k)
+        )
+        if kind == "standardized":
+            of_mean = np.einsum("kp,pq,kq->k", fit.problem.x, fit.model_inference.cov, fit.problem.x)
+            own = fit.weighted
+            with_fitted = of_mean if own is None else (fit.problem.x.T * own.spread).sum(axis=0)
+            variance = variance - 2 * with_fitted + of_mean
+    se = np.sqrt(np.maximum(variance, 0.0))
     with np.errstate(divide="ignore", invalid="ignore"):
         z = residual / se
     return pd.DataFrame(
-        {
-            "fitted": fitted,
-            "residual": residual,
-            "se": se,
-            "z": z,
-            "hat": (x.T * loadings).sum(axis=0),
-            "diagonal_weight": diagonal / diagonal.sum(),
-            "weight": loadings[0] if fit.design.x is None else np.full(fit.k, np.nan),
-        }
+        {"fitted": fitted, "residual": residual, "se": se, "z": z}, index=list(fit.effects.row_labels)
     )
 
 
-def _loadings(fit: MultilevelFit, own: Array) -> tuple[Array, Array]:
-    """Return what each effect counts in each coefficient, and the covariance of effects and fitted values."""
+def loadings(fit: MultilevelFit) -> Array:
+    """Return the weight of each effect in each coefficient, shape (p, k)."""
     if fit.weighted is not None:
-        return fit.weighted.loadings, (fit.problem.x.T * fit.weighted.spread).sum(axis=0)
-    return fit.cov @ fit.gls.factor.solve(fit.problem.x).T, own
+        return fit.weighted.loadings
+    return np.asarray(fit.gls.cov @ fit.gls.factor.solve(fit.problem.x).T)
+
+
+def diagonal_weights(fit: MultilevelFit) -> Array:
+    """Return the diagonal of the weight matrix, scaled to sum to 1, shape (k,)."""
+    diagonal = fit.gls.factor.diagonal() if fit.weighting is None else fit.weighting.diagonal()
+    return np.asarray(diagonal / diagonal.sum())
 
 
 def influence(
@@ -122,7 +136,7 @@ def influence(
         theta, left = found
         change = fit.beta - left.beta
         beta[i] = left.beta
-        cooks[i] = float(change @ np.linalg.solve(fit.cov, change))
+        cooks[i] = float(change @ np.linalg.solve(fit.model_inference.cov, change))
         everyone = generalised_fit(fit.problem, fit.problem.matrices(theta))
         dfbetas[i] = change / np.sqrt(np.diagonal(everyone.cov))
         parts = fit.problem.split(theta)

@@ -64,7 +64,7 @@ class Multilevel:
     fix : dict of str to float, optional
         Components held at a value, by the name they have in the fit's `components`.
     weights : array_like, shape (k,), "equal", or matrix as for V, optional
-        Weights of your own for the coefficients: one an effect, or a symmetric weight matrix W. The
+        User-supplied weights of the coefficients: one per effect, or a symmetric weight matrix W. The
         components are those of the likelihood all the same; the coefficients are then
         :math:`(X'WX)^{-1}X'Wy`, and their covariance matrix allows for weights that are not the best ones.
     intercept : bool
@@ -83,7 +83,7 @@ class Multilevel:
     ------
     NotIdentifiableError
         If a random term has one level, groups the effects as another one does, or is a moderator as well;
-        if no effects of this layout could tell some of the variances and correlations apart.
+        if some variances and correlations are not separately estimable from this layout.
 
     Warns
     -----
@@ -181,7 +181,7 @@ class Multilevel:
         Returns
         -------
         MultilevelResults
-            The sealed fit.
+            The fit, immutable.
 
         Raises
         ------

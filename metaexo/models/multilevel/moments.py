@@ -16,8 +16,10 @@ Methods 20, 375-393. https://doi.org/10.1037/met0000011
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -26,13 +28,16 @@ from numpy.typing import ArrayLike
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import CorrelationError, InputError, TooFewStudiesError
-from metaexo.immutable import Immutable
+from metaexo.formatting import number
 from metaexo.inputs import check_choice, check_level, check_number
 from metaexo.models.linear.design import Design, make_design
-from metaexo.models.linear.robust import Freedom, read_freedom, split_clusters
-from metaexo.models.multilevel.robust import RobustResults
+from metaexo.models.linear.fit import LinearFit
+from metaexo.models.linear.hypothesis import DfRule, RobustCovariance, TestResult, make_test
+from metaexo.models.linear.results import FitResults
+from metaexo.models.linear.robust import split_clusters
+from metaexo.models.linear.summary import FamilyLines
 from metaexo.numeric.problem import without_rounding
-from metaexo.numeric.sandwich import cluster_sandwich
+from metaexo.numeric.sandwich import Sandwich, cluster_sandwich
 from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
@@ -41,9 +46,70 @@ if TYPE_CHECKING:
 WORKING = ("correlated", "hierarchical")
 
 
-@dataclass(frozen=True, eq=False)
-class MomentFit(Immutable):
-    """Weighted least squares with a working model whose variances were estimated by moments.
+@dataclass(frozen=True, eq=False, repr=False)
+class MomentFit(LinearFit):
+    """Weighted least squares with a working model, its variances by moments; see `MomentResults`."""
+
+    effects: EffectSizes
+    design: Design
+    working: str
+    correlation: float | None
+    variances: Mapping[str, float]
+    excess: float | None
+    beta_hat: Array
+    weighting: Array
+    level: float
+    method: str = "moments"
+    test: str = "t"
+    robust_covariance: RobustCovariance | None = None
+
+    @property
+    def beta(self) -> Array:
+        """Coefficients, shape (p,)."""
+        return self.beta_hat
+
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether the model has a likelihood: a working model by moments has none."""
+        return False
+
+    @property
+    def tau2_by_component(self) -> Mapping[str, float]:
+        """Variance between studies and, of hierarchical effects, within them."""
+        return self.variances
+
+    @cached_property
+    def typical_variance(self) -> float:
+        """Sampling variance of a typical effect, (k - p) / trace(P) with independent sampling errors."""
+        x, w = self.design.matrix(self.k), 1 / self.effects.v
+        wx = x * w[:, None]
+        trace = float(w.sum() - np.vdot(np.linalg.inv(wx.T @ x), wx.T @ wx))
+        return (self.k - self.design.p) / trace
+
+    @property
+    def i2(self) -> float:
+        """Share of the variability of effects that is heterogeneity, a fraction.
+
+        For correlated effects the share of the residual sum of squares beyond its expectation; for
+        hierarchical ones tau2 over the sum of tau2 and a typical sampling variance.
+        """
+        return super().i2 if self.excess is None else self.excess
+
+    @property
+    def h2(self) -> float:
+        """Total over sampling variability, 1 / (1 - I2)."""
+        return super().h2 if self.excess is None else 1 / (1 - self.excess) if self.excess < 1 else math.inf
+
+    def _sandwich_of(self, members: Sequence[Index], kind: str, df_rule: DfRule) -> Sandwich:
+        """Return the cluster-robust covariance matrix for the rows of each cluster."""
+        x, w = self.design.matrix(self.k), self.weighting
+        residuals = without_rounding(self.effects.y - x @ self.beta, self.effects.y)
+        return cluster_sandwich(x, residuals, members, [1 / w[rows] for rows in members], kind)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MomentResults(MomentFit, FitResults):
+    """Robust variance estimation: coefficients with cluster-robust standard errors.
 
     Attributes
     ----------
@@ -53,70 +119,102 @@ class MomentFit(Immutable):
         Columns of the linear predictor.
     working : {"correlated", "hierarchical"}
         Working model.
-    rho : float or None
+    correlation : float or None
         Assumed correlation, of correlated effects.
-    tau2 : float
-        Variance between studies.
-    omega2 : float or None
-        Variance within studies, of hierarchical effects.
-    i2 : float or None
+    variances : dict of str to float
+        Variance between studies and, of hierarchical effects, within them.
+    excess : float or None
         Share of the residual sum of squares beyond its expectation without heterogeneity, of correlated
-        effects.
-    beta : ndarray, shape (p,)
+        effects: their I2.
+    beta_hat : ndarray, shape (p,)
         Coefficients.
-    weights : ndarray, shape (k,)
-        Weights.
+    weighting : ndarray, shape (k,)
+        Weights of the working model.
     level : float
-        Level of the intervals.
+        Confidence level of all intervals unless a call says otherwise.
+    method, test : str
+        "moments" and "t".
+    robust_covariance : RobustCovariance or None
+        Cluster-robust inference, which all results of :func:`metaexo.robust_variance` have.
     """
-
-    effects: EffectSizes
-    design: Design
-    working: str
-    rho: float | None
-    tau2: float
-    omega2: float | None
-    i2: float | None
-    beta: Array
-    weights: Array
-    level: float
 
     @property
-    def k(self) -> int:
-        """Number of effects."""
-        return self.effects.k
+    def q(self) -> TestResult:
+        """Cochran's Q test of heterogeneity; NaN for correlated effects, for which it is not a test."""
+        null = "all effects share one true effect" if self.design.x is None else "no residual heterogeneity"
+        if self.working == "correlated":
+            why = f"{null}; not testable, the sampling errors are taken to be correlated"
+            return TestResult(np.nan, "chi2", (float(self.df_residual),), np.nan, why)
+        x, w = self.design.matrix(self.k), 1 / self.effects.v
+        residuals = _weighted(x, self.effects.y, w)[1]
+        return make_test(float(w @ residuals**2), "chi2", (self.df_residual,), null)
 
+    def residuals(self, kind: str = "pearson") -> pd.DataFrame:
+        """Return a residual per effect, over the standard deviation of the effect under the working model.
 
-@dataclass(frozen=True, eq=False, repr=False)
-class MomentResults(RobustResults):
-    """Coefficients with cluster-robust standard errors.
+        Parameters
+        ----------
+        kind : {"pearson"}
+            The standard error does not allow for the estimation of the coefficients.
 
-    Attributes
-    ----------
-    base : MomentFit
-        The working model with its variances, weights and coefficients.
-    kind : str
-        Adjustment of the covariance matrix.
-    freedom : {"satterthwaite", "clusters"}
-        Degrees of freedom.
-    clusters : tuple of str
-        Names of the clusters.
-    sandwich : Sandwich
-        The covariance matrix and what its degrees of freedom are made of.
-    """
+        Returns
+        -------
+        DataFrame
+            Columns fitted, residual, se and z, one row per effect.
 
-    base: Any
+        Raises
+        ------
+        UnknownChoiceError
+            If the kind is not known.
+        """
+        import pandas as pd
+
+        check_choice("kind of residual", kind, ("pearson",))
+        fitted = self.design.matrix(self.k) @ self.beta
+        residual, se = self.effects.y - fitted, np.sqrt(self.effects.v + self.tau2)
+        return pd.DataFrame(
+            {"fitted": fitted, "residual": residual, "se": se, "z": residual / se},
+            index=list(self.effects.row_labels),
+        )
+
+    def random_effects(self, level: float | None = None) -> pd.DataFrame:
+        """Refuse: this estimator has weights, and no model that would predict random effects.
+
+        Raises
+        ------
+        InputError
+            With the model that has them.
+        """
+        raise InputError(
+            "robust variance estimation by moments predicts no random effects",
+            "a fit by likelihood",
+            "use metaexo.correlated_effects(...).fit().random_effects()",
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Return by name what only this estimator knows: its working model."""
+        return super().facts() | {"working": self.working, "correlation": self.correlation}
+
+    def family_lines(self) -> FamilyLines:
+        """Return the working model in words."""
+        model = f"working model: {self.working} effects"
+        assumed = "" if self.correlation is None else f", assumed correlation {number(self.correlation, 2)}"
+        return FamilyLines(
+            model="Robust variance estimation",
+            tests="t distribution",
+            fitted=(model + assumed, "variances by moments"),
+        )
 
 
 def robust_variance(
-    es: EffectSizes,
+    effects: EffectSizes,
     working: Literal["correlated", "hierarchical"] = "correlated",
-    rho: float = 0.8,
+    correlation: float = 0.8,
     *,
     moderators: str | ArrayLike | pd.DataFrame | None = None,
     cluster: str | Sequence[object] | ArrayLike | None = None,
     kind: str = "CR2",
-    freedom: Freedom | None = None,
+    df: DfRule | None = None,
     level: float = 0.95,
 ) -> MomentResults:
     """Return coefficients of a meta-regression of dependent effects by robust variance estimation.
@@ -126,11 +224,11 @@ def robust_variance(
 
     Parameters
     ----------
-    es : EffectSizes
+    effects : EffectSizes
         Effects with their studies.
     working : {"correlated", "hierarchical"}
         Working model: one correlation of the sampling errors of a study, or effects that vary within it.
-    rho : float
+    correlation : float
         Assumed correlation; for correlated effects only.
     moderators : str, array_like or DataFrame, optional
         As in :class:`metaexo.RandomEffects`.
@@ -138,7 +236,7 @@ def robust_variance(
         What is independent. Default: the study.
     kind : str
         Adjustment: "CR2" for small samples, or "CR1p" (the first proposal).
-    freedom : {"satterthwaite", "clusters"}, optional
+    df : {"satterthwaite", "clusters"}, optional
         Degrees of freedom. Default: by moments for CR2 and CR3.
     level : float
         Level of the intervals.
@@ -167,39 +265,46 @@ def robust_variance(
     >>> print(f"{fit.beta[0]:.2f} (SE {fit.se[0]:.2f})")
     0.44 (SE 0.11)
     """
-    check_effects(es, "robust_variance")
+    check_effects(effects, "robust_variance")
     check_choice("working model", working, WORKING)
-    if not 0 <= check_number("rho", rho) < 1:
-        raise CorrelationError(f"rho = {rho!r}", "a correlation from 0 to below 1")
+    if not 0 <= check_number("correlation", correlation) < 1:
+        raise CorrelationError(f"correlation = {correlation!r}", "a correlation from 0 to below 1")
     level = check_level(level)
-    chosen = read_freedom(kind, freedom)
-    zero = np.flatnonzero(es.v <= 0)
+    zero = np.flatnonzero(effects.v <= 0)
     if zero.size:
         raise InputError(
             "some sampling variances are zero",
             "sampling variances above 0",
             "leave these rows out with EffectSizes.select",
-            [es.row_ids[int(i)] for i in zero],
+            [effects.row_ids[int(i)] for i in zero],
         )
-    es.check_index("moderators", moderators)
-    design = make_design(moderators, es.k, data=es.data)
-    names, members = split_clusters(es, cluster)
+    effects.check_index("moderators", moderators)
+    design = make_design(moderators, effects.k, data=effects.data)
+    names, members = split_clusters(effects, cluster)
     if len(names) <= design.p:
         raise TooFewStudiesError(
             f"{len(names)} clusters for {design.p} coefficients", f"at least {design.p + 1} clusters"
         )
-    x = design.matrix(es.k)
+    x = design.matrix(effects.k)
+    excess = None
     if working == "correlated":
-        weights, tau2, i2 = _correlated(x, es, members, rho)
-        omega2 = None
+        weights, tau2, excess = _correlated(x, effects, members, correlation)
+        variances = {"between studies": tau2}
     else:
-        weights, tau2, omega2 = _hierarchical(x, es, members)
-        i2 = None
-    beta, residuals = _weighted(x, es.y, weights)
-    made = cluster_sandwich(x, residuals, members, [1 / weights[rows] for rows in members], kind)
-    shown = rho if working == "correlated" else None
-    base = MomentFit(es, design, working, shown, tau2, omega2, i2, beta, weights, level)
-    return MomentResults(base, kind, chosen, names, made)
+        weights, tau2, omega2 = _hierarchical(x, effects, members)
+        variances = {"between studies": tau2, "within studies": omega2}
+    fit = MomentResults(
+        effects=effects,
+        design=design,
+        working=working,
+        correlation=correlation if working == "correlated" else None,
+        variances=variances,
+        excess=excess,
+        beta_hat=_weighted(x, effects.y, weights)[0],
+        weighting=weights,
+        level=level,
+    )
+    return fit.robust(cluster, kind, df)
 
 
 def _weighted(x: Array, y: Array, w: Array) -> tuple[Array, Array]:
@@ -254,7 +359,7 @@ def _labels(k: int, members: Sequence[Index]) -> Index:
 
 
 def _correlated(
-    x: Array, es: EffectSizes, members: Sequence[Index], rho: float
+    x: Array, es: EffectSizes, members: Sequence[Index], correlation: float
 ) -> tuple[Array, float, float]:
     label = _labels(es.k, members)
     size = np.bincount(label)
@@ -263,7 +368,7 @@ def _correlated(
     _, e = _weighted(x, es.y, first)
     q = float(first @ e**2)
     forms = _Forms(x, first, label)
-    expected = forms.weighted((1 - rho) * mean_v, rho * np.bincount(label, mean_v) / size)
+    expected = forms.weighted((1 - correlation) * mean_v, correlation * np.bincount(label, mean_v) / size)
     slope = forms.weighted(np.zeros(es.k), np.ones(size.size))
     tau2 = max(0.0, (q - expected) / slope)
     return 1 / (count * (mean_v + tau2)), tau2, max(0.0, (q - expected) / q) if q > 0 else 0.0

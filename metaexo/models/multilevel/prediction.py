@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from metaexo.errors import InputError
 from metaexo.inputs import check_choice, read_words
 from metaexo.models.linear.hypothesis import quantiles
-from metaexo.models.linear.prediction import new_rows
-from metaexo.models.multilevel.fit import MultilevelFit
-from metaexo.models.multilevel.terms import NamedTerm
+from metaexo.models.linear.prediction import Prediction, predict_new
+from metaexo.models.multilevel.fit import MultilevelFit, inner_weights, level_variance
 from metaexo.numeric.weighted import refuse_own_weights
 from metaexo.types import Array
 
@@ -26,35 +25,32 @@ RELATED_LIMIT = 3_000
 
 def predict(
     fit: MultilevelFit,
-    new: ArrayLike | pd.DataFrame | None,
-    level: float | None,
+    x: Array,
+    kind: str,
+    sampling_variance: float,
     given: Mapping[str, str],
     inner: Mapping[str, str],
     without: Sequence[str],
-) -> pd.DataFrame:
-    """Return means with confidence and prediction intervals; see `MultilevelResults.predict`."""
-    import pandas as pd
-
-    added = variance_of_new(fit, given, inner, without)
-    x = new_rows(fit.design, new)
-    mean, variance = x @ fit.beta, np.einsum("rp,pq,rq->r", x, fit.cov, x)
+) -> Prediction:
+    """Return means and the distribution of new effects for rows of the design, shape (r, p)."""
+    found = predict_new(fit, x, kind, sampling_variance)
+    added = variance_of_new(fit, given, inner, without) + sampling_variance
+    if not (given or inner or len(without)):
+        return found
+    mean, variance = found.mean, found.se**2
     if given:
-        refuse_own_weights(fit, "the prediction for a level that was seen")
+        what = "the prediction for a level that was seen"
+        refuse_own_weights(fit, what)
+        if fit.robust_covariance is not None:
+            raise InputError(
+                f"the fit has a cluster-robust covariance matrix, and {what} rests on that of the model",
+                "a fit before robust()",
+                "predict from the fit that robust() was asked of",
+            )
         mean, variance = _with_levels(fit, x, given, inner)
-    prediction_se = np.sqrt(np.maximum(variance, 0.0) + added)
-    quantile = quantiles(fit.at_level(level), fit.df_of(x))
-    half, wide = quantile * np.sqrt(np.maximum(variance, 0.0)), quantile * prediction_se
-    return pd.DataFrame(
-        {
-            "estimate": mean,
-            "se": np.sqrt(np.maximum(variance, 0.0)),
-            "low": mean - half,
-            "high": mean + half,
-            "prediction_se": prediction_se,
-            "prediction_low": mean - wide,
-            "prediction_high": mean + wide,
-        }
-    )
+        variance = np.maximum(variance, 0.0)
+    of_mean = 0.0 if kind == "simple" else variance
+    return replace(found, mean=mean, se=np.sqrt(variance), prediction_se=np.sqrt(of_mean + added))
 
 
 def variance_of_new(
@@ -82,28 +78,6 @@ def variance_of_new(
     )
 
 
-def inner_weights(named: NamedTerm, inner: str | None) -> Array | None:
-    """Return the weights of one inner level, shape (s,); None where it is needed but not named."""
-    s = named.term.size
-    if named.structure == "intercept":
-        return np.ones(1)
-    if inner is None:
-        return None
-    check_choice(f"inner level of {named.name}", inner, named.inner)
-    where = named.inner.index(inner)
-    return np.asarray(np.eye(s)[where if len(named.inner) == s else 0])
-
-
-def level_variance(named: NamedTerm, g: Array, inner: str | None) -> float:
-    """Return the variance that a term adds to one true effect; NaN where it depends on the inner level."""
-    weights = inner_weights(named, inner)
-    if weights is not None:
-        return float(weights @ g @ weights)
-    diagonal = np.diagonal(g)
-    slopes = named.structure in ("GEN", "GDIAG")
-    return float(diagonal[0]) if not slopes and np.ptp(diagonal) == 0 else float("nan")
-
-
 def _with_levels(
     fit: MultilevelFit, x: Array, given: Mapping[str, str], inner: Mapping[str, str]
 ) -> tuple[Array, Array]:
@@ -127,7 +101,7 @@ def _with_levels(
     solved = fit.gls.factor.solve(c[:, None])[:, 0]
     left = x - solved @ fit.problem.x
     mean = x @ fit.beta + c @ fit.gls.r
-    return mean, own - c @ solved + np.einsum("rp,pq,rq->r", left, fit.cov, left)
+    return mean, own - c @ solved + np.einsum("rp,pq,rq->r", left, fit.gls.cov, left)
 
 
 def random_effects(fit: MultilevelFit, level: float | None) -> pd.DataFrame:
@@ -135,7 +109,7 @@ def random_effects(fit: MultilevelFit, level: float | None) -> pd.DataFrame:
     import pandas as pd
 
     refuse_own_weights(fit, "the prediction of random effects")
-    quantile = float(np.asarray(quantiles(fit.at_level(level), fit.df_test)))
+    quantile = float(np.asarray(quantiles(fit.at_level(level), fit.model_inference.df)))
     return pd.concat([_effects_of_term(fit, j, quantile) for j in range(len(fit.terms))], ignore_index=True)
 
 

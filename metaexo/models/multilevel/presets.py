@@ -1,4 +1,4 @@
-"""Working models for correlated effects of unknown correlation, and how much the correlation matters.
+"""Ready-made multilevel models: correlated effects of unknown correlation, and values without variances.
 
 Studies seldom report how much their effects correlate. A working model assumes one correlation, and
 cluster-robust standard errors make the inference valid where the assumption is not right.
@@ -14,7 +14,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,14 +23,14 @@ from numpy.typing import ArrayLike
 from metaexo.effects import covariance_blocks
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import CorrelationError, FewStudiesWarning, InputError
+from metaexo.errors import CorrelationError, FewStudiesWarning, InputError, ShapeError
 from metaexo.formatting import printed
-from metaexo.immutable import Immutable
-from metaexo.inputs import check_choice, check_level, check_number, read_numbers
+from metaexo.immutable import Immutable, frozen
+from metaexo.inputs import check_aligned, check_choice, check_level, check_number, read_numbers
+from metaexo.models.linear.design import MISSING, without_missing
 from metaexo.models.linear.grouping import grouping
 from metaexo.models.multilevel.model import Multilevel
 from metaexo.models.multilevel.results import MultilevelResults
-from metaexo.models.multilevel.robust import MultilevelRobustResults
 from metaexo.models.multilevel.terms import RandomTerm
 from metaexo.types import Array
 
@@ -38,17 +39,18 @@ if TYPE_CHECKING:
 
 WORKING = ("CHE", "SCE")
 Working = Literal["CHE", "SCE"]
-DEFAULT_RHO = tuple(np.round(np.linspace(0.0, 0.95, 20), 2).tolist())
+DEFAULT_CORRELATIONS = tuple(np.round(np.linspace(0.0, 0.95, 20), 2).tolist())
 
 
 def correlated_effects(
-    es: EffectSizes,
-    rho: float = 0.6,
+    effects: EffectSizes,
+    correlation: float = 0.6,
     working: Working = "CHE",
     *,
     by: str | None = None,
     cluster: str = "study",
     moderators: str | ArrayLike | pd.DataFrame | None = None,
+    missing: Literal["raise", "drop"] = "raise",
 ) -> Multilevel:
     """Return a working model of effects that correlate within studies by an assumed amount.
 
@@ -57,14 +59,14 @@ def correlated_effects(
 
     Parameters
     ----------
-    es : EffectSizes
+    effects : EffectSizes
         Effects with their studies.
-    rho : float
+    correlation : float
         Assumed correlation of the sampling errors of two effects of one study.
     working : {"CHE", "SCE"}
         "CHE": correlated and hierarchical effects, a random effect of the study and of each effect within
         it. "SCE": subgroup correlated effects, in each subgroup `by` a random effect of the study with a
-        variance of the subgroup's own; effects of different subgroups are taken as independent.
+        separate variance; effects of different subgroups are taken as independent.
     by : str, optional
         Column of the subgroups, for "SCE".
     cluster : str
@@ -72,6 +74,8 @@ def correlated_effects(
     moderators : str, array_like or DataFrame, optional
         As in :class:`metaexo.Multilevel`. For "SCE" usually ``"0 + ..."`` with the subgroups, so that each
         has its own mean.
+    missing : {"raise", "drop"}
+        What to do with rows in which a moderator is missing; as in :class:`metaexo.Multilevel`.
 
     Returns
     -------
@@ -81,7 +85,7 @@ def correlated_effects(
     Raises
     ------
     CorrelationError
-        If `rho` is not a correlation.
+        If `correlation` is none.
     InputError
         If the subgroups are missing, or given to a model that has none.
 
@@ -94,25 +98,22 @@ def correlated_effects(
     >>> import metaexo as mx
     >>> y = [0.3, 0.5, 0.9, 0.7, 0.1, -0.1, 0.4, 0.6, 0.2, 0.3, 0.8, 0.5]
     >>> es = mx.EffectSizes(y, [0.02, 0.03, 0.04] * 4, study=list("aabbccddeeff"))
-    >>> fit = mx.correlated_effects(es, rho=0.6).fit()
+    >>> fit = mx.correlated_effects(es, correlation=0.6).fit()
     >>> print(f"{fit.beta[0]:.3f}, robust SE {fit.robust().se[0]:.3f}")
     0.432, robust SE 0.106
     """
-    check_effects(es, "correlated_effects")
+    check_effects(effects, "correlated_effects")
     check_choice("working model", working, WORKING)
-    if not -1 < check_number("rho", rho) < 1:
-        raise CorrelationError(f"rho = {rho!r}", "a correlation between -1 and 1")
-    level, names = grouping(es, cluster)
-    if working == "CHE":
-        if by is not None:
-            raise InputError("subgroups were given to CHE", 'working="SCE", or no subgroups')
-        blocks = covariance_blocks(es.v, [names[i] for i in level], correlation=rho)
-        return Multilevel(es, f"{cluster}/effect", V=blocks, moderators=moderators)
-    if by is None:
+    if not -1 < check_number("correlation", correlation) < 1:
+        raise CorrelationError(f"correlation = {correlation!r}", "a correlation between -1 and 1")
+    if working == "CHE" and by is not None:
+        raise InputError("subgroups were given to CHE", 'working="SCE", or no subgroups')
+    if working == "SCE" and by is None:
         raise InputError("SCE came without subgroups", "by= the column of the subgroups")
-    both, labels = grouping(es, f"{cluster}/{by}")
-    blocks = covariance_blocks(es.v, [labels[i] for i in both], correlation=rho)
-    return Multilevel(es, RandomTerm(cluster, by, "DIAG"), V=blocks, moderators=moderators)
+    random: str | RandomTerm = f"{cluster}/effect" if by is None else RandomTerm(cluster, by, "DIAG")
+    group, names = grouping(effects, cluster if by is None else f"{cluster}/{by}")
+    blocks = covariance_blocks(effects.v, [names[i] for i in group], correlation=correlation)
+    return Multilevel(effects, random, V=blocks, moderators=moderators, missing=missing)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -121,32 +122,39 @@ class RhoSweep(Immutable):
 
     Attributes
     ----------
-    rho : ndarray, shape (n,)
+    correlation : ndarray, shape (n,)
         The correlations.
-    names : tuple of str
-        Coefficients.
-    estimate, se, low, high : ndarray, shape (n, p)
-        Coefficients with cluster-robust standard errors and intervals.
-    components : ndarray, shape (n, c)
-        Variances.
-    component_names : tuple of str
-        Their names.
-    llf : ndarray, shape (n,)
-        Log-likelihoods.
     fits : tuple of MultilevelResults
-        The fits.
+        The fit at each of them, with cluster-robust standard errors.
     """
 
-    rho: Array
-    names: tuple[str, ...]
-    estimate: Array
-    se: Array
-    low: Array
-    high: Array
-    components: Array
-    component_names: tuple[str, ...]
-    llf: Array
+    correlation: Array
     fits: tuple[MultilevelResults, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the coefficients."""
+        return self.fits[0].design.names
+
+    @property
+    def component_names(self) -> tuple[str, ...]:
+        """Names of the variances."""
+        return tuple(self.fits[0].component_values)
+
+    @cached_property
+    def estimate(self) -> Array:
+        """Coefficients, shape (n, p)."""
+        return frozen(np.array([fit.beta for fit in self.fits]))
+
+    @cached_property
+    def se(self) -> Array:
+        """Cluster-robust standard errors of the coefficients, shape (n, p)."""
+        return frozen(np.array([fit.se for fit in self.fits]))
+
+    @cached_property
+    def components(self) -> Array:
+        """Variances, shape (n, c)."""
+        return frozen(np.array([list(fit.component_values.values()) for fit in self.fits]))
 
     @property
     def largest_change(self) -> float:
@@ -154,31 +162,24 @@ class RhoSweep(Immutable):
         return float((np.ptp(self.estimate, axis=0) / np.median(self.se, axis=0)).max())
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a correlation and term: rho, term, estimate, se, low, high, llf, variances."""
+        """Return one row per correlation and term: estimate, se, low, high, llf and the variances."""
         import pandas as pd
 
-        rows = []
-        for i, rho in enumerate(self.rho):
-            variances = dict(zip(self.component_names, self.components[i], strict=True))
-            rows += [
-                {
-                    "rho": rho,
-                    "term": name,
-                    "estimate": self.estimate[i, j],
-                    "se": self.se[i, j],
-                    "low": self.low[i, j],
-                    "high": self.high[i, j],
-                    "llf": self.llf[i],
-                }
-                | variances
-                for j, name in enumerate(self.names)
-            ]
-        return pd.DataFrame(rows)
+        return pd.concat(
+            [
+                fit.to_frame()[["term", "estimate", "se", "low", "high"]].assign(
+                    llf=fit.llf, correlation=correlation, **fit.component_values
+                )
+                for correlation, fit in zip(self.correlation, self.fits, strict=True)
+            ],
+            ignore_index=True,
+        )[["correlation", "term", "estimate", "se", "low", "high", "llf", *self.component_names]]
 
     @printed
     def __str__(self) -> str:
+        low, high = self.correlation.min(), self.correlation.max()
         return (
-            f"rho from {self.rho.min():.2f} to {self.rho.max():.2f}: "
+            f"correlation from {low:.2f} to {high:.2f}: "
             f"estimates move by at most {self.largest_change:.2f} robust standard errors"
         )
 
@@ -187,13 +188,14 @@ class RhoSweep(Immutable):
 
 
 def rho_sweep(
-    es: EffectSizes,
-    rho: Sequence[float] = DEFAULT_RHO,
+    effects: EffectSizes,
+    correlation: Sequence[float] = DEFAULT_CORRELATIONS,
     working: Working = "CHE",
     *,
     by: str | None = None,
     cluster: str = "study",
     moderators: str | ArrayLike | pd.DataFrame | None = None,
+    missing: Literal["raise", "drop"] = "raise",
     kind: str = "CR2",
     level: float = 0.95,
 ) -> RhoSweep:
@@ -203,9 +205,9 @@ def rho_sweep(
 
     Parameters
     ----------
-    es : EffectSizes
+    effects : EffectSizes
         Effects with their studies.
-    rho : sequence of float
+    correlation : sequence of float
         Assumed correlations; default 0 to 0.95 in steps of 0.05.
     working : {"CHE", "SCE"}
         Working model, as in :func:`metaexo.correlated_effects`.
@@ -215,6 +217,8 @@ def rho_sweep(
         Column of the studies.
     moderators : str, array_like or DataFrame, optional
         As in :class:`metaexo.Multilevel`.
+    missing : {"raise", "drop"}
+        What to do with rows in which a moderator is missing; as in :class:`metaexo.Multilevel`.
     kind : str
         Adjustment of the cluster-robust covariance matrix; as in `MultilevelResults.robust`.
     level : float
@@ -223,7 +227,7 @@ def rho_sweep(
     Returns
     -------
     RhoSweep
-        Estimates, robust intervals and variances at each correlation.
+        The fits, with a table of estimates, robust intervals and variances at each correlation.
 
     References
     ----------
@@ -235,35 +239,113 @@ def rho_sweep(
     >>> y = [0.3, 0.5, 0.9, 0.7, 0.1, -0.1, 0.4, 0.6, 0.2, 0.3, 0.8, 0.5]
     >>> es = mx.EffectSizes(y, [0.02, 0.03, 0.04] * 4, study=list("aabbccddeeff"))
     >>> print(mx.rho_sweep(es, [0.0, 0.5, 0.9]))
-    rho from 0.00 to 0.90: estimates move by at most 0.02 robust standard errors
+    correlation from 0.00 to 0.90: estimates move by at most 0.02 robust standard errors
     """
-    check_effects(es, "rho_sweep")
-    values = read_numbers(rho, "rho", ndim=1)
+    check_effects(effects, "rho_sweep")
+    check_choice("missing", missing, MISSING)
+    values = read_numbers(correlation, "correlation", ndim=1)
     level = check_level(level)
     if not values.size:
-        raise InputError("rho is empty", "at least one assumed correlation")
+        raise InputError("correlation is empty", "at least one assumed correlation")
+    effects.check_index("moderators", moderators)
+    if missing == "drop":  # once, so that it is said once
+        effects, (moderators,), _ = without_missing(effects, moderators)
+    group, names = grouping(effects, cluster)
     fits: list[MultilevelResults] = []
-    robust: list[MultilevelRobustResults] = []
-    level_of, names = grouping(es, cluster)
     for one in values:
-        model = correlated_effects(es, float(one), working, by=by, cluster=cluster, moderators=moderators)
-        fit = model.fit(level=level)
-        fits.append(fit)
+        model = correlated_effects(
+            effects, float(one), working, by=by, cluster=cluster, moderators=moderators
+        )
         with warnings.catch_warnings():
-            # few clusters are few at every correlation: said once, at the first
-            if robust:
+            if fits:  # few clusters are few at every correlation: said once, at the first
                 warnings.simplefilter("ignore", FewStudiesWarning)
-            robust.append(fit.robust([names[i] for i in level_of], kind))
-    bounds = [one.conf_int() for one in robust]
-    return RhoSweep(
-        rho=values,
-        names=fits[0].design.names,
-        estimate=np.array([fit.beta for fit in fits]),
-        se=np.array([one.se for one in robust]),
-        low=np.array([one["low"].to_numpy() for one in bounds]),
-        high=np.array([one["high"].to_numpy() for one in bounds]),
-        components=np.array([list(fit.component_values.values()) for fit in fits]),
-        component_names=tuple(fits[0].component_values),
-        llf=np.array([fit.llf for fit in fits]),
-        fits=tuple(fits),
-    )
+            fits.append(model.fit(level=level).robust([names[i] for i in group], kind))
+    return RhoSweep(values, tuple(fits))
+
+
+# The residual of values without sampling variances, as a random term.
+RESIDUAL = "effect"
+
+
+def model_of_values(
+    values: ArrayLike,
+    random: str | RandomTerm | Sequence[str | RandomTerm],
+    *,
+    data: pd.DataFrame | None = None,
+    study: Sequence[str] | None = None,
+    labels: Sequence[str] | None = None,
+    v: ArrayLike | None = None,
+    moderators: str | ArrayLike | pd.DataFrame | None = None,
+    missing: Literal["raise", "drop"] = "raise",
+) -> Multilevel:
+    r"""Return a random-effects model of values whose sampling variances are not known.
+
+    Use it for sizes, yields and other quantities that papers give as a bare number. A sampling variance of
+    zero would say that the number is exact, and an assumed one would be invented; here the variance of single
+    values around what the random terms explain is estimated from the values themselves. It holds sampling
+    error and true differences together:
+
+    .. math:: y = X\beta + \sum_j Z_j u_j + e, \qquad e \sim N(0, \sigma^2 I + V),
+
+    where V holds the sampling variances of the rows that have one. The residual is the term "effect" of the
+    fit; with no sampling variance at all, ``heterogeneity()`` gives shares of the variance of a value.
+
+    Parameters
+    ----------
+    values : array_like, shape (k,)
+        Values, on a scale on which their spread does not depend on their size (sizes as logarithms).
+    random : str, RandomTerm, or sequence of them
+        Random terms, as in :class:`metaexo.Multilevel`; the residual is added.
+    data : DataFrame, optional
+        Columns that the terms name, one row per value.
+    study : sequence of str, optional
+        Study of each value.
+    labels : sequence of str, optional
+        What a reader sees of each value.
+    v : array_like, shape (k,), optional
+        Sampling variances; NaN where there is none, and all that varies is in the residual.
+    moderators : str, array_like or DataFrame, optional
+        As in :class:`metaexo.Multilevel`.
+    missing : {"raise", "drop"}
+        What to do with rows in which a moderator is missing; as in :class:`metaexo.Multilevel`.
+
+    Returns
+    -------
+    Multilevel
+        The model, ready to be fitted.
+
+    Raises
+    ------
+    InputError
+        If a value is missing.
+    ShapeError
+        If the lengths differ.
+    NotIdentifiableError
+        If a term has one level per value, so that it is confounded with the residual.
+
+    References
+    ----------
+    Searle, S. R., Casella, G., McCulloch, C. E. (1992). Variance Components. Wiley.
+    https://doi.org/10.1002/9780470316856
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, metaexo as mx
+    >>> table = pd.DataFrame({"nm": [101, 226, 91, 116, 453, 179], "source": list("aabbcc")})
+    >>> fit = mx.model_of_values(np.log(table["nm"]), "source", data=table).fit()
+    >>> fit.heterogeneity()["i2"].round(2).to_dict()
+    {'source': 0.34, 'effect': 0.66}
+    """
+    check_aligned(values=values, v=v, data=data, study=study, labels=labels)
+    y = read_numbers(values, "values", ndim=1)
+    known = np.zeros(y.shape) if v is None else read_numbers(v, "v", ndim=1)
+    if known.shape != y.shape:
+        raise ShapeError(f"v has shape {known.shape} for {y.size} values", "one entry for each, or none")
+    if np.isnan(y).any():
+        rows = [f"row {i + 1}" for i in np.flatnonzero(np.isnan(y))]
+        raise InputError("some values are missing", "a number in every row", "leave these rows out", rows)
+    terms: list[Any] = list(random) if isinstance(random, list | tuple) else [random]
+    if not any(isinstance(term, str) and term == RESIDUAL for term in terms):
+        terms.append(RESIDUAL)
+    effects = EffectSizes(y, np.where(np.isnan(known), 0.0, known), labels=labels, study=study, data=data)
+    return Multilevel(effects, terms, moderators=moderators, missing=missing)

@@ -87,7 +87,7 @@ class ComponentProfile(Immutable):
     level: float
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a value: value, llf, below (distance to the maximum)."""
+        """Return one row per value: value, llf, below (distance to the maximum)."""
         import pandas as pd
 
         return pd.DataFrame({"value": self.value, "llf": self.llf, "below": self.maximum - self.llf})
@@ -375,7 +375,7 @@ HELD: dict[str, tuple[str, ...]] = {
     "GEN": ("GDIAG",),
     **dict.fromkeys(("SPEXP", "SPGAU", "SPLIN", "SPRAT", "SPSPH"), ("ID",)),
 }
-# With all correlations 1 these are one effect of the outer level; GEN has an intercept of its own.
+# With all correlations 1 these are one effect of the outer level; GEN has its own intercept.
 ALIKE = ("CS", "AR", "CAR", "HCS", "HAR", "UN")
 
 

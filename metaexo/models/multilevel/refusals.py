@@ -1,6 +1,6 @@
-"""Random terms that the data cannot tell apart, refused in words before anything is fitted.
+"""Random terms that are not separately estimable, refused in words before anything is fitted.
 
-A variance or a correlation can be told if it changes what effects of this layout would look like. Whether
+A variance or a correlation can be estimated if it changes the distribution of effects of this layout. Whether
 some combination of components changes nothing is seen from the expected information: its null space does not
 depend on the effects that were found, only on which levels occur together.
 
@@ -35,7 +35,7 @@ VANISHED = 1e-8
 
 
 def refuse_terms(terms: Sequence[NamedTerm]) -> None:
-    """Raise if a term has one level, stands twice, or groups the effects as another one does.
+    """Raise if a term has one level, occurs twice, or groups the effects as another one does.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def refuse_terms(terms: Sequence[NamedTerm]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise NotIdentifiableError(
-                f"the random term {name} stands twice", "each term once", "leave one of them out"
+                f"the random term {name} occurs twice", "each term once", "leave one of them out"
             )
     for named in terms:
         term = named.term
@@ -55,7 +55,7 @@ def refuse_terms(terms: Sequence[NamedTerm]) -> None:
             raise NotIdentifiableError(
                 f"the random term {named.name} has one level ({', '.join(named.levels)})",
                 "at least two levels, between which a variance can be seen",
-                "leave the term out: with one level it cannot be told from the mean",
+                "leave the term out: with one level it is confounded with the mean",
             )
         if named.structure != "intercept" or term.relation is not None:
             continue
@@ -64,14 +64,14 @@ def refuse_terms(terms: Sequence[NamedTerm]) -> None:
         if key in seen:
             raise NotIdentifiableError(
                 f"the random terms {seen[key]} and {named.name} group the effects alike",
-                "terms that group the effects differently, so that their variances can be told apart",
+                "terms that group the effects differently, so that their variances are separately estimable",
                 f"leave one of them out, for example {named.name}",
             )
         seen[key] = named.name
 
 
 def refuse_confounded(terms: Sequence[NamedTerm], problem: MixedProblem, fixed: Collection[int]) -> None:
-    """Raise if the moderators leave nothing of a term, or some components cannot be told apart.
+    """Raise if the moderators leave nothing of a term, or some components are not separately estimable.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def refuse_confounded(terms: Sequence[NamedTerm], problem: MixedProblem, fixed: 
     ]
     words = ", ".join(lost[:-1]) + " and " + lost[-1] if len(lost) > 1 else lost[0]
     raise NotIdentifiableError(
-        f"no effects of this layout could tell {words}" + (" apart" if together and len(lost) > 1 else ""),
+        f"{words} cannot be estimated{' separately' if together and len(lost) > 1 else ''} from this layout",
         "levels that occur in several studies, and together in the same ones",
         "choose a simpler structure (CS, DIAG or ID), pool rare levels, or hold a component with fix=",
     )
@@ -119,8 +119,8 @@ def _refuse_moderators(terms: Sequence[NamedTerm], problem: MixedProblem) -> Non
         left = q.shape[0] - float((sums**2).sum())
         if left < 1e-9 * q.shape[0]:
             raise NotIdentifiableError(
-                f"the moderators already tell the levels of {named.name} apart",
-                "random terms that vary within what the moderators say",
+                f"{named.name} is aliased with the moderators",
+                "random terms that vary within the combinations of moderators",
                 f"leave {named.name} out of the random terms, or its column out of the moderators",
             )
 
@@ -128,8 +128,8 @@ def _refuse_moderators(terms: Sequence[NamedTerm], problem: MixedProblem) -> Non
 def refuse_inseparable(terms: Sequence[NamedTerm], problem: MixedProblem, fixed: Collection[int]) -> None:
     """Raise if the restricted likelihood depends on a combination of some variances alone.
 
-    It knows the effects by their contrasts N'y alone, with N'X = 0. Variances can be told apart if the
-    matrices N'Z_jZ_j'N are linearly independent.
+    It depends on the contrasts N'y of the effects alone, with N'X = 0. Variances are separately estimable if
+    the matrices N'Z_jZ_j'N are linearly independent.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def refuse_inseparable(terms: Sequence[NamedTerm], problem: MixedProblem, fixed:
     alike = len(lost) == 2 and abs(weights[lost].sum()) < 1e-6 * np.abs(weights).max()
     raise NotIdentifiableError(
         f"the likelihood depends on {'the sum' if alike else 'a combination'} of the variances of {words} "
-        "alone: the coefficients leave nothing that tells them apart",
+        "alone: with these coefficients they are not separately estimable",
         "levels of several effects that the coefficients do not explain",
         f"leave {terms[coarsest].name} out of the random terms, or hold its variance with fix=",
     )

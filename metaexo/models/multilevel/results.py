@@ -2,67 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
+from metaexo.formatting import number, plural
+from metaexo.immutable import frozen
 from metaexo.inputs import check_flag
+from metaexo.models.linear.fit import Tau2Limits
+from metaexo.models.linear.hypothesis import DfRule
 from metaexo.models.linear.likelihood_ratio import LikelihoodRatioTest
-from metaexo.models.linear.results import LinearResults
-from metaexo.models.linear.robust import Freedom
-from metaexo.models.linear.summary import Summary
+from metaexo.models.linear.prediction import adjusted_level, new_rows, prediction_frame
+from metaexo.models.linear.results import FitResults
+from metaexo.models.linear.summary import FamilyLines
 from metaexo.models.multilevel import heterogeneity, influence, prediction, profile, robust
 from metaexo.models.multilevel.fit import MultilevelFit
 from metaexo.models.multilevel.influence import ClusterInfluence
 from metaexo.models.multilevel.profile import ComponentProfile
-from metaexo.models.multilevel.robust import MultilevelRobustResults
-from metaexo.models.multilevel.summary import summarise
+from metaexo.models.multilevel.terms import STRUCTURES
+from metaexo.numeric.sandwich import Sandwich
+from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from metaexo.models.linear.prediction import NewRows
+
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MultilevelResults(MultilevelFit, LinearResults):
-    """A fitted multilevel model; asking again with other choices gives a new one."""
+class MultilevelResults(MultilevelFit, FitResults):
+    """A fitted multilevel model; asking again with other choices gives a new one.
 
-    def robust(
-        self,
-        cluster: str | Sequence[object] | ArrayLike | None = None,
-        kind: str = "CR2",
-        freedom: Freedom | None = None,
-    ) -> MultilevelRobustResults:
-        """Return the fit with cluster-robust standard errors, valid if the random terms are not right.
-
-        Parameters
-        ----------
-        cluster : str or sequence, length k, optional
-            Column of the data, or a label for each effect. Default: the study.
-        kind : {"CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3"}
-            Small-sample adjustment; CR2 is unbiased where the model is right.
-        freedom : {"satterthwaite", "clusters"}, optional
-            Degrees of freedom: by moments, or clusters minus coefficients. Default: by moments for CR2 and
-            CR3.
-
-        Returns
-        -------
-        MultilevelRobustResults
-            Coefficients, tests and intervals.
-
-        Raises
-        ------
-        InputError
-            If effects of different clusters share a random effect and `kind` or `freedom` needs
-            independent clusters.
-
-        References
-        ----------
-        Pustejovsky, J. E., Tipton, E. (2018). https://doi.org/10.1080/07350015.2016.1247004
-        Pustejovsky, J. E., Tipton, E. (2022). https://doi.org/10.1007/s11121-021-01246-3
-        """
-        return robust.robust(self, cluster, kind, freedom)
+    Attributes
+    ----------
+    effects : EffectSizes
+        What was fitted.
+    terms : tuple of NamedTerm
+        The random terms.
+    maximum : MixedMaximum
+        The maximum of the likelihood with its certificate and log.
+    method, test : str
+        Likelihood and kind of test.
+    level : float
+        Confidence level of all intervals unless a call says otherwise.
+    weighting : sparse array, shape (k, k), or None
+        User-supplied weights.
+    robust_covariance : RobustCovariance or None
+        Cluster-robust inference, in a fit that :meth:`robust` returned; None for that of the model.
+    """
 
     def conf_int_components(
         self, components: Sequence[str] | None = None, level: float | None = None
@@ -113,9 +104,13 @@ class MultilevelResults(MultilevelFit, LinearResults):
 
     def predict(
         self,
-        new: ArrayLike | pd.DataFrame | None = None,
+        new: NewRows = None,
         level: float | None = None,
+        scale: str | Callable[[Array], Array] = "analysis",
         *,
+        kind: str = "default",
+        sampling_variance: float = 0.0,
+        adjust: str | None = None,
         given: Mapping[str, str] | None = None,
         inner: Mapping[str, str] | None = None,
         without: Sequence[str] = (),
@@ -129,11 +124,19 @@ class MultilevelResults(MultilevelFit, LinearResults):
 
         Parameters
         ----------
-        new : array_like or DataFrame, shape (r, q), optional
+        new : array_like, dict or DataFrame, shape (r, q), optional
             Moderator values, without the intercept. Default: the rows of the fit (one row if there are no
             moderators).
         level : float, optional
-            Level of both intervals.
+            Level of both intervals; default that of the fit.
+        scale : {"analysis", "measure", "exp"} or callable
+            What estimates and bounds are on; see :meth:`metaexo.models.RandomEffectsResults.predict`.
+        kind : {"default", "riley", "hts", "t", "simple"}
+            Quantile of the prediction interval; see there.
+        sampling_variance : float
+            Sampling variance of the new effect, for the interval of its observed effect.
+        adjust : {"bonferroni"}, optional
+            Makes all r intervals hold together.
         given : mapping of str to str, optional
             Random term to a level that was seen: ``{"source": "adipose"}``.
         inner : mapping of str to str, optional
@@ -152,8 +155,10 @@ class MultilevelResults(MultilevelFit, LinearResults):
         UnknownChoiceError
             If a term or a level is not known.
         """
-        known = {} if given is None else given
-        return prediction.predict(self, new, level, known, {} if inner is None else inner, without)
+        terms = ({} if given is None else given, {} if inner is None else inner, without)
+        x = new_rows(self.design, new)
+        found = prediction.predict(self, x, kind, sampling_variance, *terms)
+        return prediction_frame(self, found, adjusted_level(self, level, adjust, len(x)), scale)
 
     def random_effects(self, level: float | None = None) -> pd.DataFrame:
         """Return the predicted random effects (BLUPs) of every term with prediction intervals.
@@ -199,7 +204,11 @@ class MultilevelResults(MultilevelFit, LinearResults):
         """
         return heterogeneity.matrix(self, term)
 
-    def heterogeneity(self, level: float | None = None, method: str = "profile") -> pd.DataFrame:
+    def tau2_limits(self, level: float, method: str | None) -> Tau2Limits | None:
+        """Return intervals of the variances for the table of heterogeneity; none if no method is named."""
+        return heterogeneity.tau2_limits(self, level, method)
+
+    def heterogeneity(self, level: float | None = None, method: str | None = "profile") -> pd.DataFrame:
         """Return the variance components with intervals, and the shares of heterogeneity they account for.
 
         Correlations stand in `components`, and their intervals in `conf_int_components`.
@@ -207,16 +216,17 @@ class MultilevelResults(MultilevelFit, LinearResults):
         Parameters
         ----------
         level : float, optional
-            Level of the intervals; default that of the fit.
-        method : {"profile", "none"}
-            "profile": profile-likelihood intervals, which take some refits; "none": no intervals.
+            Confidence level; default that of the fit.
+        method : {"profile", None}
+            Profile-likelihood intervals, which take some refits; None: no intervals.
 
         Returns
         -------
         DataFrame
-            One row per variance: tau2, tau, low and high (of tau2; NaN if it was held fixed), i2 (what it
-            adds to the variance of an effect, over that of all terms and of a typical sampling error), share
-            (over that of all terms). i2 and share are NaN for slopes that correlate with the intercept.
+            A row per variance: tau2 and its root tau; low and high, the interval of tau2 (NaN if it was held
+            fixed); share, what it adds to the variance of true effects, averaged over the effects; i2, what
+            it adds to the variability of effects. Both shares are NaN for slopes that correlate with an
+            intercept.
 
         References
         ----------
@@ -225,7 +235,7 @@ class MultilevelResults(MultilevelFit, LinearResults):
         Hardy, R. J., Thompson, S. G. (1996).
         https://doi.org/10.1002/(SICI)1097-0258(19960330)15:6<619::AID-SIM188>3.0.CO;2-A
         """
-        return heterogeneity.heterogeneity(self, level, method)
+        return super().heterogeneity(level, method)
 
     def conf_int_i2(self, level: float | None = None) -> pd.DataFrame:
         """Return the share of the variability of effects by random term with intervals, fractions.
@@ -251,13 +261,51 @@ class MultilevelResults(MultilevelFit, LinearResults):
         """
         return heterogeneity.shares(self, level)
 
-    def residuals(self) -> pd.DataFrame:
-        """Return residuals, hat values and weights, one row per effect.
+    def _sandwich_of(self, members: Sequence[Index], kind: str, df_rule: DfRule) -> Sandwich:
+        """Return the cluster-robust covariance matrix for the rows of each cluster."""
+        return robust.sandwich(self, members, kind, df_rule)
 
-        Columns fitted, residual, se, z (standardised), hat, diagonal_weight (share of the diagonal of M^-1,
-        or of user-supplied weights), and weight (share in the pooled mean; NaN with moderators).
+    def residuals(self, kind: str = "standardized") -> pd.DataFrame:
+        """Return a residual per effect: effect minus fitted value, its standard error, and their ratio.
+
+        Parameters
+        ----------
+        kind : {"standardized", "studentized", "pearson"}
+            What the standard error is. "standardized": that of the residual, which allows for the estimation
+            of the coefficients. "studentized": effect minus what the other effects predict for it, over the
+            standard error of that difference, at the components of the fit. "pearson": the standard deviation
+            of the effect under the model.
+
+        Returns
+        -------
+        DataFrame
+            Columns fitted, residual, se and z, one row per effect.
+
+        Raises
+        ------
+        UnknownChoiceError
+            If the kind is not known.
         """
-        return influence.residuals(self)
+        return influence.residuals(self, kind)
+
+    @cached_property
+    def weights(self) -> Array:
+        """Share of each effect in the pooled mean, shape (k,); NaN with moderators."""
+        return frozen(self._loadings[0] if self.design.x is None else np.full(self.k, np.nan))
+
+    @cached_property
+    def diagonal_weights(self) -> Array:
+        """Share of each effect in the diagonal of the weight matrix, shape (k,)."""
+        return frozen(influence.diagonal_weights(self))
+
+    @cached_property
+    def hat_values(self) -> Array:
+        """Leverage of each effect, the diagonal of the hat matrix, shape (k,)."""
+        return frozen((self.problem.x.T * self._loadings).sum(axis=0))
+
+    @cached_property
+    def _loadings(self) -> Array:
+        return frozen(influence.loadings(self))
 
     def influence(
         self, cluster: str | Sequence[object] | ArrayLike | None = None, refit: bool = True
@@ -303,10 +351,92 @@ class MultilevelResults(MultilevelFit, LinearResults):
         """
         return profile.structure_test(self, reduced)
 
-    def summary(self) -> Summary:
-        """Return the five-part summary: what was fitted, pooled, spread, data, fit."""
-        return summarise(self)
+    # -- for readers -------------------------------------------------------------------------------------
 
-    def __repr__(self) -> str:
-        inner = ", ".join(f"{name} = {value:.4g}" for name, value in self.component_values.items())
-        return f"MultilevelResults({self.effects.measure.code}, {self.method}: k = {self.k}, {inner})"
+    def facts(self) -> dict[str, Any]:
+        """Return by name what only a multilevel fit knows: terms, variances and correlations."""
+        terms = [
+            {"term": one.name, "structure": one.structure, "levels": one.term.levels, "inner": one.inner}
+            for one in self.terms
+        ]
+        return super().facts() | {
+            "user_weights": self.weighting is not None,
+            "random": terms,
+            "parameters": self.components.reset_index(),
+        }
+
+    def family_lines(self) -> FamilyLines:
+        """Return random terms, choices, correlations, and how the maximum was found, in words."""
+        return family_lines(self)
+
+
+TEST_WORDS = {
+    "z": "normal quantiles",
+    "t": "t distribution",
+    "t-containment": "t distribution, degrees of freedom by containment",
+}
+
+
+def family_lines(fit: MultilevelResults) -> FamilyLines:
+    """Return what a multilevel fit adds to the summary."""
+    fitted = []
+    for named in fit.terms:
+        what = "" if named.structure == "intercept" else f", {STRUCTURES[named.structure]}"
+        fitted.append(f"random: {named.name} ({plural(named.term.levels, 'level')}{what})")
+    pairs = (fit.problem.v.nnz - fit.k) // 2
+    errors = f"correlated in {plural(pairs, 'pair')}" if pairs > 0 else "independent"
+    fitted += [f"sampling errors {errors}", fit.method]
+    if fit.weighting is not None:
+        fitted.append("user-supplied weights; the components are those of the likelihood")
+    table = fit.components
+    others = table[table["kind"] != "variance"]["estimate"]
+    heterogeneity = [f"{name} {number(value, 3)}" for name, value in others.items()]
+    fixed = [name for name in table.index if name in fit.fixed_components]
+    if fixed:
+        heterogeneity.append(f"held fixed: {', '.join(fixed)}")
+    return FamilyLines(
+        model="Multilevel model",
+        tests=TEST_WORDS[fit.test],
+        fitted=tuple(fitted),
+        heterogeneity=tuple(heterogeneity),
+        certificate=tuple(_certificate(fit, [str(name) for name in table.index[table["at_bound"]]])),
+    )
+
+
+def matrix_rank(g: Array) -> int:
+    """Return the rank of a covariance matrix."""
+    size = np.sqrt(np.maximum(np.diagonal(g), 1e-300))
+    values = np.linalg.eigvalsh(g / np.outer(size, size))
+    return int((values > 1e-9).sum())
+
+
+def _certificate(fit: MultilevelFit, edges: list[str]) -> list[str]:
+    found = fit.maximum
+    lines = [
+        f"log-likelihood {number(fit.llf, 4)}, AIC {number(fit.aic)}, BIC {number(fit.bic)}, "
+        f"AICc {number(fit.aicc)}",
+        "converged; global maximum verified"
+        if found.verified
+        else f"converged; highest of {plural(found.starts, 'start')}, of which {found.agreeing} agree",
+    ]
+    if edges:
+        lines.append(f"at the edge of their range: {', '.join(edges)}")
+    lines += [
+        f"the covariance matrix of {named.name} is singular (rank {rank} of {len(g)}): "
+        "the maximum is at the boundary of what it can be"
+        for named, g in zip(fit.terms, fit.g, strict=True)
+        if named.structure in ("UN", "GEN") and 0 < (rank := matrix_rank(g)) < len(g)
+    ]
+    lines += [
+        f"{name} is beyond all distances and has no upper end: the data know only its ratio to the variance"
+        for j, named in enumerate(fit.terms)
+        for i, (name, kind) in enumerate(zip(named.components, named.kinds, strict=True))
+        if kind == "range"
+        and i == len(named.kinds) - 1
+        and found.at_bound[int(fit.problem.offsets[j]) + i]
+        and fit.component_values[name] > 0
+    ]
+    few = [named.name for named in fit.terms if named.structure == "intercept" and named.term.levels < 5]
+    if few:
+        lines.append(f"fewer than five levels, so that the variance rests on very little: {', '.join(few)}")
+    return lines

@@ -36,12 +36,12 @@ class RandomTerm:
         combinations. None: all effects together, for spatial structures.
     inner : str or sequence of str, optional
         Column of the outcomes, times, groups or places within a level; or the columns of random slopes,
-        ``"1 + dose"``. Default: one random effect a level.
+        ``"1 + dose"``. Default: one random effect per level.
     structure : str
-        How the inner effects vary and correlate. "ID": one variance; "DIAG": a variance each; "CS": one
-        variance and one correlation; "HCS": a variance each, one correlation; "UN": anything; "AR", "HAR":
-        correlation by steps of the sorted inner levels; "CAR": by their distance in time; "SPEXP", "SPGAU",
-        "SPLIN", "SPRAT", "SPSPH": by distance in space. For slopes "GEN" (anything) or "GDIAG"
+        How the inner effects vary and correlate. "ID": one variance; "DIAG": one variance per inner level;
+        "CS": one variance and one correlation; "HCS": one variance per inner level, one correlation; "UN":
+        any; "AR", "HAR": correlation by steps of the sorted inner levels; "CAR": by their distance in time;
+        "SPEXP", "SPGAU", "SPLIN", "SPRAT", "SPSPH": by distance in space. For slopes "GEN" (any) or "GDIAG"
         (uncorrelated). Default: "CS" with `inner`.
     relation : DataFrame, optional
         Known correlations of the outer levels (phylogeny, kinship), rows and columns named by them.
@@ -89,7 +89,7 @@ class NamedTerm(Immutable):
     name : str
         Name of the term.
     structure : str
-        Code of its structure; "intercept" for one effect a level.
+        Code of its structure; "intercept" for one effect per level.
     term : Term
         The arrays.
     levels : sequence of str

@@ -65,7 +65,7 @@ def rows_of_multilevel(fit: MultilevelResults, options: Options) -> Rows:
     """
     es, level = fit.effects, options.level or fit.level
     single = fit.design.x is None
-    weights = fit.residuals()["weight"].to_numpy(dtype=float) if single and options.weights else None
+    weights = fit.weights if single and options.weights else None
     write = RowWriter(es, options, level, weights)
     clusters = clusters_of(fit, write)
     for cluster in clusters:

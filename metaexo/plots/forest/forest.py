@@ -320,7 +320,7 @@ def rho_sweep_plan(
     table = sweep.to_frame()
     for name in ("estimate", "low", "high"):
         table[name] = back_pooled(base.effects, table[name].to_numpy())
-    table["rho"] = [f"ρ = {number(rho, 2)}" for rho in table["rho"]]
+    table["correlation"] = [f"ρ = {number(rho, 2)}" for rho in table["correlation"]]
     table["tau"] = np.sqrt(table[list(sweep.component_names)].sum(axis=1))
     # variances of subgroups do not add up
     nested = all(named.structure == "intercept" for named in base.terms)
@@ -328,7 +328,7 @@ def rho_sweep_plan(
     change = f"Estimates move by at most {number(sweep.largest_change)} standard errors."
     return heterogeneity_plan(
         table,
-        label="rho",
+        label="correlation",
         by="term" if len(sweep.names) > 1 else None,
         measure=base.effects.measure,
         level=base.level,

@@ -256,7 +256,7 @@ def location_scale(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     fit = location_scale_model(case, data).fit(
         call["tau2_method"], test=call["test"], level=call["level_percent"] / 100
     )
-    bounds, scale_bounds = fit.conf_int(), fit.scale.conf_int()
+    bounds, scale_bounds = fit.conf_int(), fit.scale_coefficients.conf_int()
     df = fit.df_test
     return {
         "coefficient_names": list(fit.params.index),
@@ -269,15 +269,15 @@ def location_scale(case: Case, data: dict[str, Any]) -> dict[str, Any]:
         "ci_lower": bounds["low"].to_numpy(),
         "ci_upper": bounds["high"].to_numpy(),
         "vcov": fit.cov_params().to_numpy(),
-        "scale_names": list(fit.scale.params.index),
-        "scale_estimate": fit.scale.params.to_numpy(),
-        "scale_se": fit.scale.bse.to_numpy(),
-        "scale_statistic": fit.scale.tvalues.to_numpy(),
-        "scale_p": fit.scale.pvalues.to_numpy(),
+        "scale_names": list(fit.scale_coefficients.params.index),
+        "scale_estimate": fit.scale_coefficients.params.to_numpy(),
+        "scale_se": fit.scale_coefficients.bse.to_numpy(),
+        "scale_statistic": fit.scale_coefficients.tvalues.to_numpy(),
+        "scale_p": fit.scale_coefficients.pvalues.to_numpy(),
         "scale_ci_lower": scale_bounds["low"].to_numpy(),
         "scale_ci_upper": scale_bounds["high"].to_numpy(),
-        "scale_vcov": fit.scale.cov_params().to_numpy(),
-        "tau2_per_study": fit.tau2,
+        "scale_vcov": fit.scale_coefficients.cov_params().to_numpy(),
+        "tau2_per_study": fit.tau2_by_effect,
         "QM": fit.moderator_test.statistic,
         "QM_df1": fit.moderator_test.df[0],
         "QM_p": fit.moderator_test.pvalue,

@@ -173,7 +173,7 @@ def components(fit: MultilevelResults, case: Case) -> dict[str, Any]:
             out["I2"] = {
                 "v": fit.typical_variance,
                 "total_percent": 100 * fit.i2,
-                "per_component_percent": 100 * fit.heterogeneity(method="none")["i2"].to_numpy(),
+                "per_component_percent": 100 * fit.heterogeneity(method=None)["i2"].to_numpy(),
             }
     structured = [named for named in fit.terms if named.structure != "intercept"]
     words = [("tau2", "rho", "G"), ("gamma2", "phi", "H")]
@@ -214,13 +214,13 @@ def robust(case: Case) -> dict[str, Any]:
     found = fit.robust(call["cluster"], kind, "satterthwaite" if satterthwaite else "clusters")
     test = found.moderator_test
     out = numbers(found) | {
-        "n_clusters": len(found.clusters),
+        "n_clusters": len(found.robust_covariance.clusters),
         "F": test.statistic,
         "F_df1": test.df[0],
         "F_df2": test.df[1],
         "F_p": test.pvalue,
     }
-    out["satterthwaite_df" if satterthwaite else "test_df"] = found.df
+    out["satterthwaite_df" if satterthwaite else "test_df"] = found.df_inference.to_numpy()
     return out
 
 
@@ -277,10 +277,10 @@ def residuals(case: Case) -> dict[str, Any]:
     """Model residuals_and_influence."""
     fit = base_fit(case)
     table = fit.residuals()
-    out = {name: table[name].to_numpy() for name in ("fitted", "residual", "se", "z", "hat")}
-    out["diagonal_weight_percent"] = 100 * table["diagonal_weight"].to_numpy()
+    out = {name: table[name].to_numpy() for name in ("fitted", "residual", "se", "z")}
+    out |= {"hat": fit.hat_values, "diagonal_weight_percent": 100 * fit.diagonal_weights}
     pooled = fit.design.x is None
-    return out | {"rowsum_weight_percent": 100 * table["weight"].to_numpy() if pooled else None}
+    return out | {"rowsum_weight_percent": 100 * fit.weights if pooled else None}
 
 
 def deletion(case: Case) -> dict[str, Any]:
@@ -406,15 +406,15 @@ def moments(case: Case, data: dict[str, Any]) -> dict[str, Any]:
         cluster=call["cluster"],
         kind="CR2" if call["small_sample"] else "CR1p",
     )
-    base, out = fit.base, numbers(fit)
+    out = numbers(fit)
     return out | {
         "t": out["test_statistic"],
-        "df": fit.df,
-        "tau2": base.tau2,
-        "omega2": base.omega2,
-        "I2_percent": None if base.i2 is None else 100 * base.i2,
-        "n_studies": len(fit.clusters),
-        "n_effects": base.k,
+        "df": fit.df_inference.to_numpy(),
+        "tau2": fit.variances["between studies"],
+        "omega2": fit.variances.get("within studies"),
+        "I2_percent": None if fit.excess is None else 100 * fit.excess,
+        "n_studies": len(fit.robust_covariance.clusters),
+        "n_effects": fit.k,
     }
 
 
