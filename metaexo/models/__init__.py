@@ -1,4 +1,4 @@
-"""Models: effects and variances in, sealed fits out; one file a model family."""
+"""Models: effects and variances in, immutable fits out; one room per family of models."""
 
 from metaexo.models.censored.batched import ManyCensoredFits, fit_many_censored
 from metaexo.models.censored.effects import KINDS, count_in_words, kinds_of

@@ -52,13 +52,13 @@ class FitComparison(Readable):
     notes: tuple[str, ...]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a fit: method, k, parameters, tau2, i2, r2, q, llf, deviance, aic, bic, aicc."""
+        """Return one row per fit: method, k, parameters, tau2, i2, r2, q, llf, deviance, aic, bic, aicc."""
         import pandas as pd
 
         return pd.DataFrame([_statistics(fit) for fit in self.fits], index=pd.Index(self.names, name="fit"))
 
     def coefficients(self) -> pd.DataFrame:
-        """Return one row a coefficient of a fit: fit, term, estimate, se, statistic, pvalue, low, high."""
+        """Return one row per coefficient of a fit: fit, term, estimate, se, statistic, pvalue, low, high."""
         import pandas as pd
 
         tables = [fit.to_frame().assign(fit=name) for name, fit in zip(self.names, self.fits, strict=True)]

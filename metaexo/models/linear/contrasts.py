@@ -117,7 +117,7 @@ class Contrasts(Readable):
     names : tuple of str
         What the combinations are called.
     weights : ndarray, shape (q, p)
-        The combinations, one a row.
+        The combinations, one per row.
     null : ndarray, shape (q,)
         Values under the null hypothesis.
     estimate, se, statistic, pvalue, low, high : ndarray, shape (q,)
@@ -150,7 +150,7 @@ class Contrasts(Readable):
     joint: TestResult
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a combination: estimate, se, statistic, df, pvalue, low, high, adjusted."""
+        """Return one row per combination: estimate, se, statistic, df, pvalue, low, high, adjusted."""
         import pandas as pd
 
         columns: dict[str, Any] = {
@@ -217,7 +217,7 @@ class TermTests(Readable):
         return self.tests[term]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a term: coefficients, distribution, statistic, df1, df2, pvalue, adjusted."""
+        """Return one row per term: coefficients, distribution, statistic, df1, df2, pvalue, adjusted."""
         import pandas as pd
 
         rows = []
@@ -237,7 +237,7 @@ class TermTests(Readable):
         return pd.DataFrame(rows)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the tests as plain values: one record a term."""
+        """Return the tests as plain values: one record per term."""
         return {"terms": plain(self.to_frame())}
 
     @printed
@@ -426,14 +426,14 @@ class VarianceInflation(Readable):
         return lock(np.asarray(self.generalised ** (1 / (2 * np.array(self.df)))))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a coefficient: factor, se_factor."""
+        """Return one row per coefficient: factor, se_factor."""
         import pandas as pd
 
         index = pd.Index(self.names, name="coefficient")
         return pd.DataFrame({"factor": self.factor, "se_factor": self.se_factor}, index=index)
 
     def terms_frame(self) -> pd.DataFrame:
-        """Return one row a term: df, factor, se_factor."""
+        """Return one row per term: df, factor, se_factor."""
         import pandas as pd
 
         return pd.DataFrame(

@@ -62,14 +62,14 @@ def fit_many(
 ) -> ManyFits:
     """Fit B random-effects models without moderators in one batched call.
 
-    Use it where fits come by the thousand: each row is a meta-analysis of its own, and no fit is a Python
-    object. The numbers are those of :class:`metaexo.RandomEffects`. Inside ``joblib.parallel_config`` the
-    parts of a large batch go to the workers of joblib.
+    Use it where fits come by the thousand: each row is one meta-analysis, and no fit is a Python object. The
+    numbers are those of :class:`metaexo.RandomEffects`. Inside ``joblib.parallel_config`` the parts of a
+    large batch go to the workers of joblib.
 
     Parameters
     ----------
     y, v : array_like, shape (B, K)
-        Effects and sampling variances above 0, one meta-analysis a row. Ignored where `counts` is 0.
+        Effects and sampling variances above 0, one meta-analysis per row. Ignored where `counts` is 0.
     counts : array_like, shape (K,) or (B, K), optional
         How often each effect takes part: 0 leaves it out, so that meta-analyses may differ in size, and
         integers above 1 repeat it. Default: once.
@@ -79,7 +79,7 @@ def fit_many(
     Returns
     -------
     ManyFits
-        One entry a meta-analysis.
+        One entry per meta-analysis.
 
     Raises
     ------

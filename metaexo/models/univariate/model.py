@@ -1,4 +1,4 @@
-"""The random-effects model of one effect a study, with or without moderators."""
+"""The random-effects model of one effect per study, with or without moderators."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 class RandomEffects:
     r"""Random-effects (mixed-effects) model of independent effects.
 
-    Use it to pool effects that differ truly from study to study, and to ask whether moderators explain how.
+    Use it to pool effects whose true sizes vary between studies, and to ask whether moderators explain why.
     The model is :math:`y_i = x_i'\beta + u_i + e_i` with :math:`u_i \sim N(0, \tau^2)` between studies and
     :math:`e_i \sim N(0, v_i)` within.
 
@@ -58,7 +58,7 @@ class RandomEffects:
     names : sequence of str, optional
         Names of the moderators, where they are an array.
     redundant : {"raise", "drop"}
-        What to do with columns that add nothing to those before them: refuse them by name, or leave them
+        What to do with columns that are aliased with those before them: refuse them by name, or leave them
         out with a warning.
     dependence : {"warn", "accept"}
         What to do if several effects belong to one study.
@@ -118,11 +118,11 @@ class RandomEffects:
         else:
             for name, values in (("moderators", moderators), ("weights", weights)):
                 effects.check_index(name, values)
-            own = _own_weights(weights, effects)
+            given = _read_weights(weights, effects)
             if missing == "drop":
                 effects, (moderators,), keep = without_missing(effects, moderators)
-                own = own if own is None else own[keep]
-            self.effects, self.weights = effects, own
+                given = given if given is None else given[keep]
+            self.effects, self.weights = effects, given
         self.design: Design = make_design(
             moderators,
             effects.k,
@@ -180,7 +180,7 @@ class RandomEffects:
         Returns
         -------
         RandomEffectsResults
-            The sealed fit.
+            The fit, immutable.
 
         Raises
         ------
@@ -281,13 +281,13 @@ class RandomEffects:
             raise TooFewStudiesError("there are no effects", "at least one effect", "look at the ledger")
         if estimated and k < p + 1:
             raise TooFewStudiesError(
-                f"{k} effects for {p} coefficients leave nothing to tell a between-study variance from",
+                f"too few effects ({k}) to estimate tau2 with {plural(p, 'coefficient')}",
                 f"at least {p + 1} effects",
                 'with one effect, report it as it is; or fit method="EE", which assumes no heterogeneity',
             )
         if test != "z" and k < p + 1:
             raise TooFewStudiesError(
-                f"{k} effects for {p} coefficients leave no degrees of freedom for a t distribution",
+                f"too few effects ({k}) for t tests with {plural(p, 'coefficient')}: no df are left",
                 f"at least {p + 1} effects",
                 'use test="z"',
             )
@@ -315,7 +315,7 @@ class RandomEffects:
             )
 
 
-def _own_weights(weights: ArrayLike | Literal["equal"] | None, effects: EffectSizes) -> Array | None:
+def _read_weights(weights: ArrayLike | Literal["equal"] | None, effects: EffectSizes) -> Array | None:
     """Return the user's weights as an array."""
     if weights is None:
         return None

@@ -1,8 +1,8 @@
 """Exact permutation tests: the p-value is a count over all rearrangements, no distribution is assumed.
 
-Without moderators the signs of the effects are flipped in all 2^k ways: if the true effects are symmetric
-about zero, each is as likely. With moderators the rows of the design are put against the effects in all
-distinct ways. Every rearrangement is refitted, tau2 included. Beyond some number of them a random sample is
+Without moderators the signs of the effects are flipped in all 2^k patterns: if the true effects are symmetric
+about zero, each is as likely. With moderators the rows of the design are permuted against the effects in all
+distinct orders. Every rearrangement is refitted, tau2 included. Beyond some number of them a random sample is
 taken, with the data themselves as one more (Phipson and Smyth), so that no p-value is below 1 / (draws + 1).
 
 An estimate without any spread has an infinite statistic, which ties with other infinite ones; an estimate of
@@ -313,7 +313,7 @@ def _drawn(k: int, flips: bool, draws: int, rng: np.random.Generator) -> Iterato
 def _orders(x: Array) -> Iterator[NDArray[np.intp]]:
     """Yield, in blocks of shape (b, k), the effects that stand against each row of the design.
 
-    Rows of the design that are equal cannot be told apart: each set of them takes its effects in one order.
+    Equal rows of the design are interchangeable: each set of them takes its effects in one order.
     """
     kind = np.unique(x, axis=0, return_inverse=True)[1].ravel()
     block = []

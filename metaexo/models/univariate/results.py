@@ -416,7 +416,7 @@ class RandomEffectsResults(UnivariateFit, FitResults):
         """Return by name what the fit knows beyond its coefficients; it goes into `to_dict`."""
         return super().facts() | {
             "method": "given" if self.tau2_given else self.method,
-            "own_weights": self.weighting is not None,
+            "user_weights": self.weighting is not None,
             "tau2_se": self.tau2_se,
             "r2": self.r2,
         }
