@@ -246,7 +246,7 @@ def _what(
     fit = results.overall if strata is not None else results
     if isinstance(results, EffectSizes):
         es, centre, level = results, None, level or 0.95
-    elif hasattr(fit, "effects") and hasattr(fit, "pooled"):
+    elif hasattr(fit, "effects") and hasattr(fit, "design"):
         es, level = fit.effects, level or fit.level
         centre = float(fit.pooled(level).estimate) if has_one_mean(fit) else None
     else:

@@ -97,6 +97,16 @@ def test_an_equal_effects_fit_has_no_prediction_interval(make_effects):
     assert plan.notes[0].startswith("Equal-effects model; intervals of pooled effects: normal quantiles")
 
 
+def test_robust_intervals_are_said_to_be_robust(make_effects):
+    es = make_effects(20, study=list("aabbccddeeffgghhiijj"))
+    fit = mx.RandomEffects(es, dependence="accept").fit()
+    plain, robust = forest_plan(fit), forest_plan(fit.robust("study"))
+    assert "taken as independent" in plain.notes[0]
+    assert "CR2" in robust.notes[0]
+    assert "independent" not in robust.notes[0]
+    assert robust.row("total").mark.low != plain.row("total").mark.low
+
+
 def test_equal_labels_make_rows_of_their_own(make_effects):
     plan = forest_plan(make_effects(6, labels=["Li 2020"] * 6))
     assert len({row.id for row in plan.rows}) == 6

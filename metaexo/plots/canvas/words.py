@@ -162,9 +162,8 @@ def words_of_test(test: Any) -> str:
 
 
 def method_words(fit: Any) -> str:
-    """Return the model of a fit in one sentence."""
-    method = str(getattr(fit, "method", "") or "")
-    test = str(getattr(fit, "test", "") or "")
+    """Return the model of a fit in one sentence: how tau2 and the intervals are made."""
+    method, test, robust = (getattr(fit, name, None) for name in ("method", "test", "robust_covariance"))
     if method in {"EE", "FE", "CE"}:
         text = "Equal-effects model"
     elif method:
@@ -172,9 +171,8 @@ def method_words(fit: Any) -> str:
         text = f"Random-effects model; τ² by {name}"
     else:
         text = type(fit).__name__
-    if test:
-        text += f"; intervals of pooled effects: {TEST_NAMES[test]}"
-    return text + "."
+    intervals = str(robust) if robust is not None else TEST_NAMES.get(test or "", test)
+    return f"{text}; intervals of pooled effects: {intervals}." if intervals else f"{text}."
 
 
 def ledger_words(ledger: Ledger | None, most: int = 3) -> str:

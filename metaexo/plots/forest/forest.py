@@ -144,7 +144,7 @@ def _rows(results: Any, options: Options) -> Rows:
         return rows_of_multilevel(results, options)
     if hasattr(results, "strata"):
         return rows_of_strata(results, options)
-    if hasattr(results, "effects") and hasattr(results, "pooled"):
+    if hasattr(results, "effects") and hasattr(results, "design"):
         return rows_of_fit(results, options)
     raise _no_forest(type(results).__name__)
 

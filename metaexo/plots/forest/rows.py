@@ -18,7 +18,6 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.formatting import level_words
-from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.arguments import COLUMN_KINDS, Column
 from metaexo.plots.canvas.scale import from_axis, on_axis
@@ -188,7 +187,7 @@ def _at_level(fit: Any, pooled: Any, level: float) -> Any:
 
 def has_one_mean(fit: Any) -> bool:
     """Return whether the fit has a single pooled effect, that is, no moderators."""
-    return fit.design.x is None
+    return hasattr(fit, "pooled") and fit.design.x is None
 
 
 def _weights(fit: Any) -> Array | None:
@@ -461,7 +460,7 @@ def model_note(fit: Any, counts: bool) -> str:
     """Return the model in words, and whether it takes effects of one study as independent."""
     note = method_words(fit)
     es = fit.effects
-    if isinstance(fit, RandomEffectsResults) and es.m < es.k:
+    if es.m < es.k and getattr(fit, "robust_covariance", None) is None:
         return f"{note} {es.k} effects of {es.m} studies are taken as independent."
     return note + (" k effects of m studies." if counts else "")
 
