@@ -10,8 +10,8 @@ import pandas as pd
 from metaexo.plots import save
 from metaexo.plots.canvas.canvas import draw as draw_page
 from metaexo.plots.canvas.fonts import GREY, PALETTE
-from metaexo.plots.canvas.furniture import Key
 from metaexo.plots.canvas.scale import Axis, Tick, tick_label
+from metaexo.plots.canvas.surroundings import Key
 from metaexo.plots.profile import Curve, CurveSet, CurvesPlan, curves_page, lay_out_curves
 
 # Who fitted what: words, colour, mark.
@@ -38,7 +38,7 @@ def scale_plan(found: pd.DataFrame) -> CurvesPlan:
     axis = Axis(low, high, powers(low, high), None, X_LABEL, True)
     time = _panel(found, "seconds", axis, "Time", "seconds, logarithmic scale")
     memory = _panel(found, "memory", axis, "Peak memory", "MB, logarithmic scale")
-    keys = [Key(words, colour, shape) for side, (words, colour, shape) in SIDES.items() if _has(found, side)]
+    keys = [Key(words, color, shape) for side, (words, color, shape) in SIDES.items() if _has(found, side)]
     return lay_out_curves(
         [_with_unit_slope(time, found), memory],
         columns=2,
@@ -71,11 +71,11 @@ def _panel(found: pd.DataFrame, column: str, axis: Axis, heading: str, label: st
     values = np.log10(found[column].dropna())
     low, high = float(values.min()) - 0.2, float(values.max()) + 0.2
     curves = []
-    for (by, model), (words, colour, shape) in SIDES.items():
+    for (by, model), (words, color, shape) in SIDES.items():
         part = found[(found["by"] == by) & (found["model"] == model)].dropna(subset=[column]).sort_values("k")
         points = tuple(zip(np.log10(part["k"]).tolist(), np.log10(part[column]).tolist(), strict=True))
         if points:
-            curves.append(Curve(words, points, colour, shape))
+            curves.append(Curve(words, points, color, shape))
     return CurveSet(heading, axis, low, high, powers(low, high), label, tuple(curves))
 
 

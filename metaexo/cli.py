@@ -1,4 +1,4 @@
-"""The command line: run the analyses, check the sheets. Thin; the work is done in the rooms below."""
+"""The command line: run the analyses, check the sheets. The work is done in the packages below."""
 
 from __future__ import annotations
 

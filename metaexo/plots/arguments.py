@@ -53,7 +53,7 @@ class Column:
         Heading; the key in words if empty. A line break makes a heading of two lines.
     kind : {"text", "number", "risk"}, optional
         "text" is aligned to the left, "number" to the right with equal decimals, "risk" shows a disc for
-        "low", "some concerns", "unclear" or "high". Without it numbers are told by the type of the data.
+        "low", "some concerns", "unclear" or "high". Without it the type of the data decides.
         The kinds "estimate" and "weight" are those of the columns that every plot makes itself.
     digits : int, optional
         Decimals of a number; without it as many as the data need.

@@ -27,17 +27,6 @@ from metaexo.plots.canvas.fonts import (
     text_width,
     wrap_to_width,
 )
-from metaexo.plots.canvas.furniture import (
-    COLUMN_GAP,
-    Key,
-    axis_height,
-    axis_label,
-    column_headings,
-    mark_at_the_edge,
-    panel_of,
-    text_columns,
-    ticks_of,
-)
 from metaexo.plots.canvas.page import (
     Dot,
     Item,
@@ -53,7 +42,18 @@ from metaexo.plots.canvas.page import (
     snap,
 )
 from metaexo.plots.canvas.scale import Axis, Tick, linear_ticks
-from metaexo.plots.canvas.words import settle, title_of, typeset
+from metaexo.plots.canvas.surroundings import (
+    COLUMN_GAP,
+    Key,
+    axis_height,
+    axis_label,
+    column_headings,
+    mark_at_the_edge,
+    panel_of,
+    text_columns,
+    ticks_of,
+)
+from metaexo.plots.canvas.words import ten_digits, title_of, typeset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,8 +62,8 @@ INTERACTION, COMMON, REST = "#CC79A7", "#595959", "#8c8c8c"
 # The second code of the parts, beside their colours: factors in turn, and the other parts.
 HATCHES = ("", "////", "xxxx", "++++", "oo", "**")
 HATCH_OF = {INTERACTION: "\\\\\\\\", COMMON: "....", REST: "||"}
-FACTORS = tuple(colour for colour in PALETTE if colour != INTERACTION)
-PARTS = ("Interaction", "Cannot be told apart", "Unexplained")
+FACTORS = tuple(color for color in PALETTE if color != INTERACTION)
+PARTS = ("Interaction", "Confounded", "Unexplained")
 ORDERS, COMMONALITY, RANDOM = "All orders (Shapley)", "Own and common", "Variance components"
 CUT_OFF = (
     "A share that is estimated below 0 or above 100% is shown as 0 or 100%, and what is left as "
@@ -87,7 +87,7 @@ class Segment:
     name: str
     begin: float
     end: float
-    colour: str
+    color: str
     text: str = ""
     hatch: str = ""
 
@@ -106,7 +106,7 @@ class AttributionRow:
         Of a stacked bar.
     value, low, high : float or None
         Of an interval, in per cent.
-    colour : str
+    color : str
         Of an interval.
     cells : tuple of str
         Texts on the right.
@@ -120,7 +120,7 @@ class AttributionRow:
     value: float | None = None
     low: float | None = None
     high: float | None = None
-    colour: str = INK
+    color: str = INK
     cells: tuple[str, ...] = ()
     y: float = 0.0
     height: float = 0.0
@@ -146,7 +146,7 @@ class AttributionPlan(Plan):
     panel: Panel
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a segment or interval: data, row, part, begin, end, value, low, high (per cent)."""
+        """Return one row per segment or interval: data, row, part, begin, end, value, low, high (%)."""
         import pandas as pd
 
         found: list[tuple[object, ...]] = []
@@ -175,7 +175,7 @@ def attribution_plan(
     """Return what a figure of attributed heterogeneity shows, without drawing it.
 
     Use it to show how much of tau2 goes with the source, the isolation method, their interaction, with both
-    so that they cannot be told apart, and with none. Where an attribution was refused its verdict stands in
+    so that they are confounded, and with none. Where an attribution was refused its verdict stands in
     the place of the bars.
 
     Parameters
@@ -221,12 +221,12 @@ def attribution_plan(
             )
     if not all(isinstance(word, str) for word in named):
         raise InputError("a name of an attribution is no text", "a text for each")
-    colours = _colours(named.values())
+    colors = _colors(named.values())
     rows: list[AttributionRow] = []
     for name, result in named.items():
-        rows += _block(name, result, colours, verdict)
-    used = {part.name: (part.colour, part.hatch) for row in rows for part in row.segments}
-    order = [*(title_of(factor) for factor in colours), *PARTS]
+        rows += _block(name, result, colors, verdict)
+    used = {part.name: (part.color, part.hatch) for row in rows for part in row.segments}
+    order = [*(title_of(factor) for factor in colors), *PARTS]
     shown = [row for row in rows if row.kind == "interval" and row.low is not None]
     first = next(iter(named.values())).choices
     below = [CUT_OFF] if any(map(_is_cut, named.values())) else []
@@ -238,14 +238,14 @@ def attribution_plan(
     return _laid_out(rows, keys, title, [*below, *notes], panel_width)
 
 
-def _colours(results: Iterable[AttributionResults]) -> dict[str, str]:
+def _colors(results: Iterable[AttributionResults]) -> dict[str, str]:
     """Return a colour for each factor, the same in all data sets."""
     factors = dict.fromkeys(factor for result in results for factor in result.by)
     return {factor: FACTORS[i % len(FACTORS)] for i, factor in enumerate(factors)}
 
 
 def _block(
-    name: str, result: AttributionResults, colours: Mapping[str, str], verdict: bool
+    name: str, result: AttributionResults, colors: Mapping[str, str], verdict: bool
 ) -> list[AttributionRow]:
     """Return the rows of one attribution."""
     table = result.estimability.table
@@ -253,28 +253,28 @@ def _block(
     share = "" if used.k == table.k else f"{used.k} of "
     counts = f"{share}{plural(table.k, 'effect')}, {plural(used.m, 'study', 'studies')}"
     rows = [AttributionRow("head", (f"{name} ({counts})" if name else counts,))]
-    told = [part for part in result.parts if part.kind == "factor" and part.share is not None]
-    if verdict or not told:
+    said = [part for part in result.parts if part.kind == "factor" and part.share is not None]
+    if verdict or not said:
         rows.append(AttributionRow("words", (typeset(result.verdict.sentence),)))
-    return [*rows, *_bars(result, colours), *_intervals(result, colours, bool(told))]
+    return [*rows, *_bars(result, colors), *_intervals(result, colors, bool(said))]
 
 
-def _bars(result: AttributionResults, colours: Mapping[str, str]) -> list[AttributionRow]:
+def _bars(result: AttributionResults, colors: Mapping[str, str]) -> list[AttributionRow]:
     """Return the stacked bars: over all orders, own and common, variance components; or all together."""
     shapley = [p for p in result.parts if p.kind in ("factor", "interaction", "unexplained")]
     if any(p.share is not None for p in shapley if p.kind == "factor"):
-        bars = [_bar(ORDERS, result, shapley, [p.share for p in shapley], colours)]
+        bars = [_bar(ORDERS, result, shapley, [p.share for p in shapley], colors)]
         if len(result.by) > 1:
             own = [p for p in result.parts if p.kind in ("only", "common", "interaction")]
             own.sort(key=lambda p: ("only", "common", "interaction").index(p.kind))
             own += [p for p in shapley if p.kind == "unexplained"]
-            bars.append(_bar(COMMONALITY, result, own, [p.share for p in own], colours))
+            bars.append(_bar(COMMONALITY, result, own, [p.share for p in own], colors))
         if any(p.random_share is not None for p in shapley):
-            bars.append(_bar(RANDOM, result, shapley, [p.random_share for p in shapley], colours))
+            bars.append(_bar(RANDOM, result, shapley, [p.random_share for p in shapley], colors))
         return bars
     joint = [p for p in result.parts if p.kind in ("together", "unexplained") and p.share is not None]
     joint.sort(key=lambda p: p.kind)
-    return [_bar("Together", result, joint, [p.share for p in joint], colours)] if joint else []
+    return [_bar("Together", result, joint, [p.share for p in joint], colors)] if joint else []
 
 
 def _bar(
@@ -282,7 +282,7 @@ def _bar(
     result: AttributionResults,
     parts: Sequence[Part],
     shares: Sequence[float | None],
-    colours: Mapping[str, str],
+    colors: Mapping[str, str],
 ) -> AttributionRow:
     """Return a stacked bar: shares cut off at 0 and 100 per cent, what is left as unexplained."""
     sizes = [0.0 if share is None else min(max(100 * share, 0.0), 100.0) for share in shares]
@@ -290,12 +290,12 @@ def _bar(
     most = max(explained, 100.0) / 100
     begin, segments = 0.0, []
     for part, cut in zip(parts, sizes, strict=True):
-        size = settle((100.0 * most - explained if part.kind == "unexplained" else cut) / most)
+        size = ten_digits((100.0 * most - explained if part.kind == "unexplained" else cut) / most)
         if round(size, 1) == 0:
             continue
-        words, colour = _words_and_colour(part, result, colours)
-        hatch = HATCH_OF.get(colour) or HATCHES[list(colours.values()).index(colour) % len(HATCHES)]
-        segments.append(Segment(words, begin, begin + size, colour, number(size, 0), hatch))
+        words, color = _words_and_color(part, result, colors)
+        hatch = HATCH_OF.get(color) or HATCHES[list(colors.values()).index(color) % len(HATCHES)]
+        segments.append(Segment(words, begin, begin + size, color, number(size, 0), hatch))
         begin += size
     return AttributionRow("bar", (label,), tuple(segments))
 
@@ -323,7 +323,7 @@ def _inside_interval(part: Part) -> float | None:
     return min(max(share, part.low), part.high)
 
 
-def _words_and_colour(part: Part, result: AttributionResults, colours: Mapping[str, str]) -> tuple[str, str]:
+def _words_and_color(part: Part, result: AttributionResults, colors: Mapping[str, str]) -> tuple[str, str]:
     """Return what the legend says of a part, and its colour."""
     if part.kind == "interaction":
         return PARTS[0], INTERACTION
@@ -332,25 +332,25 @@ def _words_and_colour(part: Part, result: AttributionResults, colours: Mapping[s
     if part.kind in ("common", "together"):
         return PARTS[1], COMMON
     factor = next(f for f in result.by if part.name in (f, f"only {f.replace('_', ' ')}"))
-    return title_of(factor), colours[factor]
+    return title_of(factor), colors[factor]
 
 
-def _intervals(result: AttributionResults, colours: Mapping[str, str], told: bool) -> list[AttributionRow]:
+def _intervals(result: AttributionResults, colors: Mapping[str, str], said: bool) -> list[AttributionRow]:
     """Return a share with its interval for each part that has a test."""
-    kinds = ("factor", "interaction") if told else ("together",)
+    kinds = ("factor", "interaction") if said else ("together",)
     rows = []
     for part in result.parts:
         if part.kind not in kinds or part.share is None:
             continue
-        words, colour = _words_and_colour(part, result, colours)
+        words, color = _words_and_color(part, result, colors)
         label = "All factors together" if part.kind == "together" else words
-        rows.append(_interval(label, part, colour if part.kind != "together" else INK))
+        rows.append(_interval(label, part, color if part.kind != "together" else INK))
     return rows
 
 
-def _interval(label: str, part: Part, colour: str) -> AttributionRow:
+def _interval(label: str, part: Part, color: str) -> AttributionRow:
     share, low, high = (
-        None if x is None else settle(100 * x) for x in (_inside_interval(part), part.low, part.high)
+        None if x is None else ten_digits(100 * x) for x in (_inside_interval(part), part.low, part.high)
     )
     ends = MISSING if low is None or high is None else interval(round(low), round(high), 0)
     cells = (
@@ -359,7 +359,7 @@ def _interval(label: str, part: Part, colour: str) -> AttributionRow:
         _chance(part.p_zero),
         MISSING if part.pvalue is None else p_value(part.pvalue).removeprefix("p = ").removeprefix("p "),
     )
-    return AttributionRow("interval", (label,), value=share, low=low, high=high, colour=colour, cells=cells)
+    return AttributionRow("interval", (label,), value=share, low=low, high=high, color=color, cells=cells)
 
 
 def _chance(probability: float | None) -> str:
@@ -440,7 +440,7 @@ def attribution_page(plan: AttributionPlan) -> Page:
 def _row_items(plan: AttributionPlan, row: AttributionRow, edge: float) -> list[Item]:
     if row.kind == "words":
         step = 1.3 * SMALL_SIZE
-        return list(lines_of_text(MARGIN, row.y, row.label, step, size=SMALL_SIZE, colour=GREY))
+        return list(lines_of_text(MARGIN, row.y, row.label, step, size=SMALL_SIZE, color=GREY))
     if row.kind == "head":
         return list(lines_of_text(MARGIN, row.y, row.label, LINE_HEIGHT, bold=True))
     zero = plan.panel.x(min(max(0.0, plan.axis.low), plan.axis.high))
@@ -463,14 +463,14 @@ def _bar_items(plan: AttributionPlan, row: AttributionRow) -> list[Item]:
         if part.end <= low or part.begin >= high:
             continue
         left, right = plan.panel.x(max(part.begin, low)), plan.panel.x(min(part.end, high))
-        items.append(rectangle(left, top, right, bottom, part.colour, WHITE, 0.6, part.hatch))
+        items.append(rectangle(left, top, right, bottom, part.color, WHITE, 0.6, part.hatch))
         half = text_width(part.text, SMALL_SIZE) / 2 + 1.5
         if right - left >= 2 * half + 2.0:
-            x, ink = (left + right) / 2, text_on(part.colour)
+            x, ink = (left + right) / 2, text_on(part.color)
             if part.hatch:
-                items.append(rectangle(x - half, top + 1, x + half, bottom - 1, part.colour))
+                items.append(rectangle(x - half, top + 1, x + half, bottom - 1, part.color))
             baseline = middle(row.y, SMALL_SIZE)
-            items.append(Text(x, baseline, part.text, SMALL_SIZE, colour=ink, align="center"))
+            items.append(Text(x, baseline, part.text, SMALL_SIZE, color=ink, align="center"))
     return items
 
 
@@ -479,13 +479,13 @@ def _interval_items(plan: AttributionPlan, row: AttributionRow) -> list[Item]:
     axis, panel = plan.axis, plan.panel
     if row.low is not None and row.high is not None and row.low <= axis.high and row.high >= axis.low:
         ends = panel.x(max(row.low, axis.low)), panel.x(min(row.high, axis.high))
-        items.append(Line(((ends[0], row.y), (ends[1], row.y)), 1.2, row.colour))
+        items.append(Line(((ends[0], row.y), (ends[1], row.y)), 1.2, row.color))
     if row.value is None:
         return items
     if axis.low <= row.value <= axis.high:
-        items.append(Dot(panel.x(row.value), row.y, "circle", DOT, row.colour, WHITE, 0.5))
+        items.append(Dot(panel.x(row.value), row.y, "circle", DOT, row.color, WHITE, 0.5))
     else:  # the value stands in the column on the right
-        items.append(mark_at_the_edge(panel, row.value < axis.low, row.y, DOT, row.colour))
+        items.append(mark_at_the_edge(panel, row.value < axis.low, row.y, DOT, row.color))
     return items
 
 

@@ -27,8 +27,8 @@ from metaexo.plots.canvas.fonts import (
     text_width,
     wrap,
 )
-from metaexo.plots.canvas.furniture import Key
 from metaexo.plots.canvas.page import Item, Page, Text, make_page, middle, rectangle, snap
+from metaexo.plots.canvas.surroundings import Key
 from metaexo.plots.canvas.tables import levels_of
 from metaexo.plots.canvas.words import title_of, words
 from metaexo.plots.grid import (
@@ -50,7 +50,7 @@ CELL_HEIGHT, NARROWEST_CELL, NARROWEST, WIDE = 28.0, 40.0, 380.0, 620.0
 NUMBER_ROOM = 18.0
 ROW_LETTERS = 26
 EMPTY, ASIDE, SHADE = WHITE, TRACK, "#4d4d4d"
-COLOURS = tuple(colour for colour in PALETTE if colour != "#000000")
+COLORS = tuple(color for color in PALETTE if color != "#000000")
 # How much of its group's colour a cell of one, of two, and of three studies or more has.
 TINTS = {1: 0.25, 2: 0.55, 3: 1.0}
 STATES = {1: "one study", 2: "two: a mean", 3: "three or more: a mean and heterogeneity"}
@@ -69,7 +69,7 @@ class GridCell:
     m: int
     estimable: str
     group: int | None
-    colour: str
+    color: str
     left: float
     right: float
     top: float
@@ -90,7 +90,7 @@ class EstimabilityPlan(GridPlan):
     cells: tuple[GridCell, ...]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a cell: row, column, k, m, group, estimable."""
+        """Return one row per cell: row, column, k, m, group, estimable."""
         import pandas as pd
 
         rows = [(c.row, c.column, c.k, c.m, c.group, c.estimable) for c in self.cells]
@@ -262,7 +262,7 @@ def _cells(
                     m=cell.m,
                     estimable=cell.estimable,
                     group=None if cell.group is None else cell.group + 1,
-                    colour=_colour(cell.m, cell.group),
+                    color=_color(cell.m, cell.group),
                     left=column.low,
                     right=column.high,
                     top=row.low,
@@ -273,15 +273,15 @@ def _cells(
     return tuple(placed)
 
 
-def _colour(m: int, group: int | None) -> str:
+def _color(m: int, group: int | None) -> str:
     if m == 0:
         return EMPTY
-    return ASIDE if group is None else tinted(COLOURS[group % len(COLOURS)], TINTS[min(m, 3)])
+    return ASIDE if group is None else tinted(COLORS[group % len(COLORS)], TINTS[min(m, 3)])
 
 
-def tinted(colour: str, strength: float) -> str:
+def tinted(color: str, strength: float) -> str:
     """Return a colour mixed with white."""
-    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    parts = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return "#" + "".join(f"{round(255 + strength * (part - 255)):02x}" for part in parts)
 
 
@@ -289,10 +289,10 @@ def _keys(found: Estimability) -> list[Key]:
     """Return the legend: shades, groups that no study links, what is set aside."""
     groups = range(len(found.groups))
     used = {min(cell.m, 3) for cell in found.cells if cell.group is not None}
-    base = COLOURS[0] if len(groups) == 1 else SHADE
+    base = COLORS[0] if len(groups) == 1 else SHADE
     keys = [Key(STATES[m], tinted(base, TINTS[m]), "area") for m in sorted(used)]
     if len(groups) > 1:
-        keys += [Key(f"linked group {g + 1}", COLOURS[g % len(COLOURS)], "area") for g in groups]
+        keys += [Key(f"linked group {g + 1}", COLORS[g % len(COLORS)], "area") for g in groups]
     if any(cell.m and cell.group is None for cell in found.cells):
         keys.append(Key("set aside: a level of too few studies", ASIDE, "area"))
     return keys
@@ -317,15 +317,15 @@ def estimability_page(plan: EstimabilityPlan) -> Page:
 
 
 def _cell_items(cell: GridCell) -> list[Item]:
-    items: list[Item] = [rectangle(cell.left, cell.top, cell.right, cell.bottom, cell.colour)]
+    items: list[Item] = [rectangle(cell.left, cell.top, cell.right, cell.bottom, cell.color)]
     x, y = (cell.left + cell.right) / 2, (cell.top + cell.bottom) / 2
     if cell.m == 0:
-        return [*items, Text(x, middle(y, TEXT_SIZE), "0", TEXT_SIZE, colour=GREY, align="center")]
-    ink = text_on(cell.colour)
+        return [*items, Text(x, middle(y, TEXT_SIZE), "0", TEXT_SIZE, color=GREY, align="center")]
+    ink = text_on(cell.color)
     first, second = y - 0.5 * LINE_HEIGHT, y + 0.5 * LINE_HEIGHT
     if cell.group is not None and cell.numbered:
         place = cell.top + 2.0 + CAP_HEIGHT * SMALL_SIZE
-        items.append(Text(cell.left + 3.0, place, str(cell.group), SMALL_SIZE, colour=ink))
+        items.append(Text(cell.left + 3.0, place, str(cell.group), SMALL_SIZE, color=ink))
     aside = cell.group is None
     studies, effects = (f"({text})" if aside else text for text in (f"m = {cell.m}", f"k = {cell.k}"))
     return [

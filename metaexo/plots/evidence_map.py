@@ -25,8 +25,8 @@ from metaexo.plots.canvas.fonts import (
     text_width,
     wrap,
 )
-from metaexo.plots.canvas.furniture import Key
 from metaexo.plots.canvas.page import Dot, Item, Page, Text, make_page, middle, rectangle, snap
+from metaexo.plots.canvas.surroundings import Key
 from metaexo.plots.canvas.tables import column_of, levels_of
 from metaexo.plots.canvas.words import title_of, words
 from metaexo.plots.grid import (
@@ -71,7 +71,7 @@ class MapBubble:
     x: float
     y: float
     radius: float
-    colour: str
+    color: str
     shape: str
     number_inside: bool
 
@@ -164,7 +164,7 @@ def evidence_map_plan(
     Parameters
     ----------
     table : DataFrame
-        One row a study, an effect or a count.
+        One row per study, effect or count.
     rows, columns : str
         Columns of the table whose values make the rows and the columns of the map; missing values count as
         "not reported", which comes last.
@@ -218,7 +218,9 @@ def evidence_map_plan(
     groups = levels_of(_counted(frame, "group"))
     if len(groups) > len(PALETTE):
         raise InputError(
-            f"{by!r} has {len(groups)} values", f"at most {len(PALETTE)}, a colour each", "group the values"
+            f"{by!r} has {len(groups)} values",
+            f"at most {len(PALETTE)}, one colour each",
+            "group the values",
         )
     return _laid_out(
         frame,
@@ -239,7 +241,7 @@ def _counts_frame(
     count: str | None,
     wording: Mapping[str, str],
 ) -> pd.DataFrame:
-    """Return row, column, group, unit and count, one line a row of the table."""
+    """Return row, column, group, unit and count, one line per row of the table."""
     import pandas as pd
 
     def named(column: str | None) -> list[str]:
@@ -418,7 +420,7 @@ def _bubbles(
             x=snap(places[column, group]),
             y=snap(middles[row]),
             radius=snap(sized.radius),
-            colour=PALETTE[groups.index(group)],
+            color=PALETTE[groups.index(group)],
             shape=sized.shape,
             number_inside=sized.inside,
         )
@@ -455,17 +457,17 @@ def _empty_cells(plan: EvidenceMapPlan) -> list[Item]:
         row, column = rows[row_name], columns[column_name]
         items.append(rectangle(column.low, row.low, column.high, row.high, EMPTY))
         y = middle(row.middle, TEXT_SIZE)
-        items.append(Text(column.middle, y, "0", TEXT_SIZE, colour=GREY, align="center"))
+        items.append(Text(column.middle, y, "0", TEXT_SIZE, color=GREY, align="center"))
     return items
 
 
 def _bubble_items(bubble: MapBubble) -> list[Item]:
     size, half = (factor * bubble.radius for factor in BUBBLES[bubble.shape])
-    dot = Dot(bubble.x, bubble.y, bubble.shape, size, bubble.colour, bubble.colour, 0.0)
+    dot = Dot(bubble.x, bubble.y, bubble.shape, size, bubble.color, bubble.color, 0.0)
     baseline = middle(bubble.y, TEXT_SIZE)
     if bubble.number_inside:
-        colour = text_on(bubble.colour)
-        return [dot, Text(bubble.x, baseline, str(bubble.count), TEXT_SIZE, True, colour, "center")]
+        color = text_on(bubble.color)
+        return [dot, Text(bubble.x, baseline, str(bubble.count), TEXT_SIZE, True, color, "center")]
     return [dot, Text(bubble.x + half + GAP, baseline, str(bubble.count), TEXT_SIZE)]
 
 

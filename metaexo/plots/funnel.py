@@ -27,20 +27,9 @@ from metaexo.plots.canvas.fonts import (
     SMALL_SIZE,
     TEXT_SIZE,
     WHITE,
-    colour_and_shape,
+    color_and_shape,
     text_width,
 )
-from metaexo.plots.canvas.furniture import (
-    Key,
-    axis_height,
-    legend_height,
-    legend_items,
-    legend_width,
-    mark_at_the_edge,
-    ticks_of,
-    upright_line,
-)
-from metaexo.plots.canvas.furniture import axis_label as axis_label_items
 from metaexo.plots.canvas.page import (
     Area,
     Dot,
@@ -55,6 +44,17 @@ from metaexo.plots.canvas.page import (
     snap,
 )
 from metaexo.plots.canvas.scale import Axis, Tick, axis_between, linear_ticks, on_axis, robust_limits
+from metaexo.plots.canvas.surroundings import (
+    Key,
+    axis_height,
+    legend_height,
+    legend_items,
+    legend_width,
+    mark_at_the_edge,
+    ticks_of,
+    upright_line,
+)
+from metaexo.plots.canvas.surroundings import axis_label as axis_label_items
 from metaexo.plots.canvas.tables import levels_of
 from metaexo.plots.canvas.words import fixed, same_line, shown, stratum_words, words
 from metaexo.plots.forest.rows import has_one_mean
@@ -86,7 +86,7 @@ class FunnelPoint:
     group: str
     effect: float
     se: float
-    colour: str
+    color: str
     shape: str
     hollow: bool
     shown: float
@@ -246,7 +246,7 @@ def _what(
     fit = results.overall if strata is not None else results
     if isinstance(results, EffectSizes):
         es, centre, level = results, None, level or 0.95
-    elif hasattr(fit, "effects") and hasattr(fit, "design"):
+    elif all(hasattr(fit, name) for name in ("effects", "design", "level")):
         es, level = fit.effects, level or fit.level
         centre = float(fit.pooled(level).estimate) if has_one_mean(fit) else None
     else:
@@ -266,7 +266,7 @@ def _what(
 
 def _points(es: EffectSizes, groups: Sequence[str]) -> tuple[FunnelPoint, ...]:
     """Return the points; the largest group has the first colour."""
-    signs = {group: colour_and_shape(position) for position, group in enumerate(levels_of(groups))}
+    signs = {group: color_and_shape(position) for position, group in enumerate(levels_of(groups))}
     ids, labels, errors, as_shown = es.row_ids, es.row_labels, np.sqrt(es.v), back_by_rows(es, es.y)
     return tuple(
         FunnelPoint(
@@ -343,7 +343,7 @@ def _keys(
     groups = Counter(p.group for p in points)
     keys = []
     if set(groups) != {""}:
-        signs = {p.group: (p.colour, p.shape) for p in points}
+        signs = {p.group: (p.color, p.shape) for p in points}
         full = {p.group for p in points if not p.hollow}
         keys += [
             Key(f"{name} ({same_line(f'k = {groups[name]}')})", *signs[name], hollow=name not in full)
@@ -370,7 +370,7 @@ def _notes(es: EffectSizes, points: Sequence[FunnelPoint], deepest: float) -> li
     if far:
         notes.append(f"An arrow at the lower edge: a standard error beyond the axis ({', '.join(far)}).")
     if es.m < FEW:
-        notes.append(f"With fewer than {FEW} studies (here {es.m}) asymmetry can hardly be told from chance.")
+        notes.append(f"With fewer than {FEW} studies (here {es.m}) asymmetry may well be chance.")
     return notes
 
 
@@ -423,7 +423,7 @@ def funnel_page(plan: FunnelPlan) -> Page:
     items += upright_line(axis, panel, axis.reference, 0.8, PALE)
     items += _sides(plan, plan.region, 0.9, DASH)
     items += upright_line(axis, panel, plan.centre, 0.9, GREY)
-    items.append(Text(MARGIN, panel.top - 0.8 * LINE_HEIGHT, "Standard error", TEXT_SIZE, colour=INK))
+    items.append(Text(MARGIN, panel.top - 0.8 * LINE_HEIGHT, "Standard error", TEXT_SIZE, color=INK))
     items += axis_label_items(axis, panel, panel.bottom)
     items += [_point(plan, p) for p in plan.points]
     items += legend_items(plan.legend, panel.right + LEGEND_GAP, panel.top, TEXT_SIZE, LINE_HEIGHT)
@@ -452,15 +452,15 @@ def _point(plan: FunnelPlan, point: FunnelPoint) -> Item:
     panel = plan.panel
     if not plan.axis.low <= point.effect <= plan.axis.high:
         y = min(panel.y(max(point.se, panel.y_top)), panel.bottom)
-        return mark_at_the_edge(panel, point.effect < plan.axis.low, y, EDGE_MARK, point.colour)
+        return mark_at_the_edge(panel, point.effect < plan.axis.low, y, EDGE_MARK, point.color)
     x = panel.x(point.effect)
     if point.se < panel.y_top:
-        return Dot(x, panel.top + EDGE_MARK / 2, "triangle", EDGE_MARK, WHITE, point.colour, 0.9)
+        return Dot(x, panel.top + EDGE_MARK / 2, "triangle", EDGE_MARK, WHITE, point.color, 0.9)
     if point.se > panel.y_bottom:
         back, half = panel.bottom - ARROW, 0.6 * ARROW
-        return Area(((x, panel.bottom), (x - half, back), (x + half, back)), point.colour)
-    fill = WHITE if point.hollow else point.colour
-    outline = INK if plan.contours and not point.hollow else point.colour
+        return Area(((x, panel.bottom), (x - half, back), (x + half, back)), point.color)
+    fill = WHITE if point.hollow else point.color
+    outline = INK if plan.contours and not point.hollow else point.color
     return Dot(x, panel.y(point.se), point.shape, 5.5, fill, outline, 0.9)
 
 

@@ -30,9 +30,9 @@ from metaexo.plots.canvas.fonts import (
     text_width,
     wrap_to_width,
 )
-from metaexo.plots.canvas.furniture import Key, axis_height, axis_label
 from metaexo.plots.canvas.page import Dot, Item, Line, Page, Panel, Point, Text, make_page, middle, snap
 from metaexo.plots.canvas.scale import Axis, Tick, linear_ticks
+from metaexo.plots.canvas.surroundings import Key, axis_height, axis_label
 from metaexo.plots.canvas.words import shown
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Curve:
         Name.
     points : tuple of points
         Places, from left to right.
-    colour : str
+    color : str
         Colour of line and marks.
     shape : str
         Shape of the marks; "" for a line alone.
@@ -66,7 +66,7 @@ class Curve:
 
     name: str
     points: tuple[Point, ...]
-    colour: str
+    color: str
     shape: str = ""
     dash: tuple[float, ...] = ()
 
@@ -346,7 +346,7 @@ def _axes(one: CurveSet, panel: Panel) -> list[Item]:
         y = panel.y(tick.value)
         items.append(Line(((panel.left - 3.0, y), (panel.left, y))))
         items.append(Text(panel.left - 5.0, middle(y, SMALL_SIZE), tick.label, SMALL_SIZE, align="right"))
-    items.append(Text(panel.left, panel.top - 0.5 * LINE_HEIGHT, one.y_label, SMALL_SIZE, colour=GREY))
+    items.append(Text(panel.left, panel.top - 0.5 * LINE_HEIGHT, one.y_label, SMALL_SIZE, color=GREY))
     lines = _heading(one, panel.right - panel.left)
     first = panel.top - (len(lines) + 1.5) * LINE_HEIGHT
     for i, text in enumerate(lines):
@@ -362,10 +362,10 @@ def _curve(curve: Curve, panel: Panel) -> list[Item]:
         across = cut_curve([(y, x) for x, y in part], panel.x_low, panel.x_high)
         for piece in across:
             places = tuple((panel.x(x), panel.y(y)) for y, x in piece)
-            items.append(Line(places, 1.2, curve.colour, curve.dash))
+            items.append(Line(places, 1.2, curve.color, curve.dash))
     if curve.shape:
         items += [
-            Dot(panel.x(x), panel.y(y), curve.shape, 5.0, curve.colour, curve.colour)
+            Dot(panel.x(x), panel.y(y), curve.shape, 5.0, curve.color, curve.color)
             for x, y in curve.points
             if low <= y <= high and panel.x_low <= x <= panel.x_high
         ]

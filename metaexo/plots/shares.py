@@ -26,7 +26,6 @@ from metaexo.plots.canvas.fonts import (
     text_width,
     wrap,
 )
-from metaexo.plots.canvas.furniture import COLUMN_GAP
 from metaexo.plots.canvas.page import (
     Area,
     Line,
@@ -39,13 +38,14 @@ from metaexo.plots.canvas.page import (
     rectangle,
     snap,
 )
+from metaexo.plots.canvas.surroundings import COLUMN_GAP
 from metaexo.plots.canvas.tables import column_of, levels_of
-from metaexo.plots.canvas.words import settle, title_of, words
+from metaexo.plots.canvas.words import ten_digits, title_of, words
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FLOOR = "A share is a floor: what was not seen may still stand in the paper."
+LOWER_BOUND = "Shares are lower bounds: what was not seen may still be reported in the paper."
 SILENT = ("", "not_reported", "not reported", "unclear", "nan", "<na>", "none")
 STEP, HEAD_GAP, ITEM_GAP, BAR = 12.0, 4.0, 11.0, 7.0
 ITEM_LETTERS = 34
@@ -64,7 +64,7 @@ class Share:
     group: str
     reported: int
     total: int
-    colour: str
+    color: str
     y: float
     head: str = ""
 
@@ -76,7 +76,7 @@ class Share:
     @property
     def text(self) -> str:
         """The share in words."""
-        return f"{self.reported} of {self.total} ({percent(settle(self.fraction))})"
+        return f"{self.reported} of {self.total} ({percent(ten_digits(self.fraction))})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,19 +125,19 @@ def reported_shares_plan(
     by_order: Sequence[str] | None = None,
     head_order: Sequence[str] | None = None,
     wording: Mapping[str, str] | None = None,
-    floor: bool = True,
+    lower_bound: bool = True,
     title: str = "",
     notes: Sequence[str] = (),
     panel_width: float = 190.0,
 ) -> SharesPlan:
     """Return what a figure of shares of studies that report something shows, without drawing it.
 
-    Use it to show how completely studies report, told apart by how much of each study could be read.
+    Use it to show how completely studies report, separated by how much of each study could be read.
 
     Parameters
     ----------
     table : DataFrame
-        One row a study.
+        One row per study.
     items : sequence or mapping of str
         Columns of the table; a mapping gives their names in words. A study reports an item if its cell is
         True, or is filled with something else than "not reported", "unclear" or "none".
@@ -148,8 +148,8 @@ def reported_shares_plan(
         Order of these values, and of the heads. Default: the commonest first.
     wording : mapping of str to str, optional
         Words for the values of `by`.
-    floor : bool
-        Whether to say below that the shares are floors.
+    lower_bound : bool
+        Whether to say below that the shares are lower bounds.
     title : str
         Line above.
     notes : sequence of str
@@ -187,7 +187,7 @@ def reported_shares_plan(
     for column, name in named.items():
         reported = column_of(table, column).map(is_reported).to_numpy(dtype=bool)
         counts[name] = [(group, int(reported[list(group.rows)].sum())) for group in groups]
-    return _laid_out(counts, title, [*([FLOOR] if floor else []), *notes], panel_width)
+    return _laid_out(counts, title, [*([LOWER_BOUND] if lower_bound else []), *notes], panel_width)
 
 
 def is_reported(value: object) -> bool:
@@ -203,7 +203,7 @@ class Group:
 
     head: str
     name: str
-    colour: str
+    color: str
     rows: tuple[int, ...]
 
 
@@ -222,12 +222,12 @@ def _groups(
     heads, names = ([blank, blank, *columns])[-2:]
     head_levels = levels_of(heads, orders[0] if len(keys) == 2 else None, wording)
     levels = levels_of(names, orders[1] if keys else None, wording)
-    colours = {name: PALETTE[g % len(PALETTE)] for g, name in enumerate(levels)}
+    colors = {name: PALETTE[g % len(PALETTE)] for g, name in enumerate(levels)}
     found: dict[tuple[str, str], list[int]] = {}
     for i, pair in enumerate(zip(heads, names, strict=True)):
         found.setdefault(pair, []).append(i)
     pairs = [(head, name) for head in head_levels for name in levels if (head, name) in found]
-    return [Group(head, name, colours[name], tuple(found[head, name])) for head, name in pairs]
+    return [Group(head, name, colors[name], tuple(found[head, name])) for head, name in pairs]
 
 
 def _laid_out(
@@ -255,7 +255,7 @@ def _laid_out(
                 heads.append(((head,), y + len(members) * STEP / 2))
             for group, reported in members:
                 total = len(group.rows)
-                shares.append(Share(item, group.name, reported, total, group.colour, y + STEP / 2, head))
+                shares.append(Share(item, group.name, reported, total, group.color, y + STEP / 2, head))
                 y += STEP
             y += HEAD_GAP
         below += height
@@ -299,15 +299,15 @@ def reported_shares_page(plan: SharesPlan) -> Page:
     for share in plan.shares:
         items.append(_bar(panel.left, panel.right, share.y, TRACK))
         if share.reported:
-            items.append(_bar(panel.left, panel.x(100 * share.fraction), share.y, share.colour))
+            items.append(_bar(panel.left, panel.x(100 * share.fraction), share.y, share.color))
         baseline = middle(share.y, SMALL_SIZE)
-        items.append(Text(plan.group_x, baseline, share.group, SMALL_SIZE, colour=GREY))
+        items.append(Text(plan.group_x, baseline, share.group, SMALL_SIZE, color=GREY))
         items.append(Text(plan.text_x, baseline, share.text, SMALL_SIZE))
     return make_page(plan.width, plan.height, items + plan.items_below(), panel, TICKS)
 
 
-def _bar(left: float, right: float, y: float, colour: str) -> Area:
-    return rectangle(left, y - BAR / 2, right, y + BAR / 2, colour, PALE, 0.3)
+def _bar(left: float, right: float, y: float, color: str) -> Area:
+    return rectangle(left, y - BAR / 2, right, y + BAR / 2, color, PALE, 0.3)
 
 
 reported_shares = drawing(

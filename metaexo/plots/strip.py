@@ -24,23 +24,9 @@ from metaexo.plots.canvas.fonts import (
     PALE,
     TEXT_SIZE,
     WHITE,
-    colour_and_shape,
+    color_and_shape,
     text_width,
     wrap,
-)
-from metaexo.plots.canvas.furniture import (
-    COLUMN_GAP,
-    EDGE_LETTERS,
-    Key,
-    axis_height,
-    axis_label,
-    column_headings,
-    mark_at_the_edge,
-    panel_of,
-    text_columns,
-    ticks_of,
-    upright_line,
-    value_at_the_edge,
 )
 from metaexo.plots.canvas.page import (
     Dot,
@@ -64,6 +50,20 @@ from metaexo.plots.canvas.scale import (
     place_of,
     robust_limits,
     side_of,
+)
+from metaexo.plots.canvas.surroundings import (
+    COLUMN_GAP,
+    EDGE_LETTERS,
+    Key,
+    axis_height,
+    axis_label,
+    column_headings,
+    mark_at_the_edge,
+    panel_of,
+    text_columns,
+    ticks_of,
+    upright_line,
+    value_at_the_edge,
 )
 from metaexo.plots.canvas.tables import column_of, lanes, levels_of
 from metaexo.plots.canvas.words import same_line, shown, title_of, whole_or_decimals, words
@@ -102,7 +102,7 @@ class StripPoint:
     low: float | None
     high: float | None
     group: str
-    colour: str
+    color: str
     shape: str
     hollow: bool
     cells: tuple[str, ...] = ()
@@ -227,13 +227,13 @@ def interval_strip_plan(
 ) -> StripPlan:
     """Return what a strip of values by category shows, without drawing it.
 
-    Use it to show every single value, nothing pooled: one row a category, one point a value; points that
+    Use it to show every single value, nothing pooled: one row per category, one point per value; points that
     would overlap stand one below the other. What `cells` says of a point stands at its height.
 
     Parameters
     ----------
     table : DataFrame
-        One row a value; rows without a value are counted in a note.
+        One row per value; rows without a value are counted in a note.
     value : str
         Column of the values.
     rows : str or two str
@@ -317,10 +317,10 @@ def interval_strip_plan(
     else:
         titles = ("n", *((study_title or "Studies",) if study is not None else ()), "Median")
     row_title = row_title or " / ".join(title_of(key) for key in keys)
-    drafted = _rows(values, ask, orders)
+    found_rows = _rows(values, ask, orders)
     indent = INDENT if len(keys) == 2 else 0.0
     return _laid_out(
-        drafted, axis, measure, titles, row_title, indent, _keys(values, ask), title, notes, panel_width
+        found_rows, axis, measure, titles, row_title, indent, _keys(values, ask), title, notes, panel_width
     )
 
 
@@ -354,7 +354,7 @@ def _read(table: pd.DataFrame, ask: Ask) -> list[Value]:
         return on_axis(ask.measure, float(x)) if x is not None and _is_number(x) else None
 
     groups = levels_of((name(ask.by, i) for i in present), ask.by_order, ask.wording)
-    signs = {group: colour_and_shape(position) for position, group in enumerate(groups)}
+    signs = {group: color_and_shape(position) for position, group in enumerate(groups)}
     values = []
     for i in present:
         group = name(ask.by, i)
@@ -412,7 +412,7 @@ def _axis(
 def _keys(values: Sequence[Value], ask: Ask) -> tuple[Key, ...]:
     """Return the legend: groups, with their counts if counts are shown, and what hollow points are."""
     groups = [v.point.group for v in values]
-    signs = {v.point.group: (v.point.colour, v.point.shape) for v in values}
+    signs = {v.point.group: (v.point.color, v.point.shape) for v in values}
     counts = {group: f" ({same_line(f'n = {groups.count(group)}')})" for group in signs}
     keys = [
         Key(group + (counts[group] if ask.cells is None else ""), *signs[group])
@@ -452,7 +452,7 @@ def _digits(values: Sequence[float]) -> int:
 
 
 def _cells(members: Sequence[Value], ask: Ask, digits: int) -> tuple[str, ...]:
-    """Return the texts on the right: counts and median, or columns of the table, one text a line."""
+    """Return the texts on the right: counts and median, or columns of the table, one text per line."""
     if ask.cells is not None:
         columns = zip(*(value.point.cells for value in members), strict=True)
         return tuple("\n".join(dict.fromkeys(texts)) for texts in columns)
@@ -638,12 +638,12 @@ def _row_items(plan: StripPlan, row: StripRow, edge: float) -> list[Item]:
     for point in row.points:
         if point.beyond:
             left, value = point.beyond == "left", _edge_text(plan.measure, point)
-            items.append(mark_at_the_edge(plan.panel, left, point.y, EDGE_MARK, point.colour))
+            items.append(mark_at_the_edge(plan.panel, left, point.y, EDGE_MARK, point.color))
             items.append(value_at_the_edge(plan.panel, left, point.y, EDGE_MARK, value, INK))
             continue
-        fill = WHITE if point.hollow else point.colour
+        fill = WHITE if point.hollow else point.color
         x = plan.panel.x(point.value)
-        items.append(Dot(x, point.y, point.shape, DOT, fill, point.colour, 0.9))
+        items.append(Dot(x, point.y, point.shape, DOT, fill, point.color, 0.9))
     return items
 
 
@@ -671,11 +671,11 @@ def _interval(plan: StripPlan, point: StripPoint) -> list[Item]:
     items: list[Item] = []
     if high > low and high >= axis.low and low <= axis.high:
         ends = panel.x(max(low, axis.low)), panel.x(min(high, axis.high))
-        items.append(Line(((ends[0], point.y), (ends[1], point.y)), 0.9, point.colour))
+        items.append(Line(((ends[0], point.y), (ends[1], point.y)), 0.9, point.color))
     if low < axis.low:
-        items.append(arrow(panel.left, point.y, True, ARROW, point.colour))
+        items.append(arrow(panel.left, point.y, True, ARROW, point.color))
     if high > axis.high:
-        items.append(arrow(panel.right, point.y, False, ARROW, point.colour))
+        items.append(arrow(panel.right, point.y, False, ARROW, point.color))
     return items
 
 

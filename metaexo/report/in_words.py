@@ -23,13 +23,13 @@ def pooled_in_words(
 ) -> str:
     """Return the pooled effect in words: counts, estimate, interval, tau, I2, prediction interval.
 
-    Use it for the statement that an analysis ends with. One study is told as it is and nothing is pooled:
-    a between-study variance cannot be had from it.
+    Use it for the statement that an analysis ends with. A single study is described as it is and nothing is
+    pooled: it has no between-study variance.
 
     Parameters
     ----------
     effects : EffectSizes
-        Effects, one a study.
+        Effects, one per study.
     name : str
         Name of the effect, for example "g". Default: the display scale of the measure.
     method, test, level : str, str, float

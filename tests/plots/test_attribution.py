@@ -77,7 +77,7 @@ def test_every_share_lies_inside_its_interval_and_the_axis(seed):
 
 
 def test_every_part_has_a_hatch_of_its_own(found):
-    segments = {s.name: (s.colour, s.hatch) for row in attribution_plan(found).rows for s in row.segments}
+    segments = {s.name: (s.color, s.hatch) for row in attribution_plan(found).rows for s in row.segments}
     assert len(segments) >= 3
     assert len({hatch for _, hatch in segments.values()}) == len(segments)
     areas = [item for item in attribution_page(attribution_plan(found)).items if isinstance(item, Area)]
@@ -94,13 +94,13 @@ def test_intervals_are_those_of_the_result(found):
     assert [row.cells[1] for row in none.rows if row.kind == "interval"] == ["–"] * 3
 
 
-def test_what_cannot_be_told_apart_has_a_bar_of_its_own():
+def test_what_is_confounded_has_a_bar_of_its_own():
     result = attributed(confounded=True)
     plan = attribution_plan({"Sizes": result})
     kinds = [row.kind for row in plan.rows]
     assert kinds == ["head", "words", "bar", "interval"]
     assert "cannot separate source from isolation" in " ".join(plan.rows[1].label)
-    assert [s.name for s in plan.rows[2].segments] == ["Cannot be told apart", "Unexplained"]
+    assert [s.name for s in plan.rows[2].segments] == ["Confounded", "Unexplained"]
     assert plan.rows[0].label == ("Sizes (27 effects, 27 studies)",)
 
 

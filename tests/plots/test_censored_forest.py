@@ -11,7 +11,7 @@ from metaexo.effects import bounded_effects
 from metaexo.errors import UnknownChoiceError
 from metaexo.plots import forest, forest_plan, overlapping_texts
 from metaexo.plots.canvas.page import Area, Dot, Line, clashes
-from metaexo.plots.forest.page import COLOUR, DASH, forest_page
+from metaexo.plots.forest.page import COLOR, DASH, forest_page
 
 INF = float("inf")
 LOWER = [0.2, 0.9, 0.6, 0.7, -0.6, 0.0, -INF]
@@ -38,7 +38,7 @@ def ink(plan, row):
     """Return the lines, areas and dots of one row in the colour of open intervals."""
     items = forest_page(plan).items
     here = [i for i in items if isinstance(i, Line | Area) and all(abs(y - row.y) < 5 for _, y in i.points)]
-    return [i for i in here if getattr(i, "colour", getattr(i, "fill", "")) == COLOUR]
+    return [i for i in here if getattr(i, "color", getattr(i, "fill", "")) == COLOR]
 
 
 def test_points_have_marks_and_the_others_have_none(fit):
@@ -121,7 +121,7 @@ def test_order(order, first):
     )  # fmt: skip
     assert studies(forest_plan(ranked, order=order))[0].cells["label"] == (first,)
     with pytest.raises(UnknownChoiceError, match="order"):
-        forest_plan(ranked, order="colour")
+        forest_plan(ranked, order="color")
 
 
 def test_ratios_are_shown_as_ratios():

@@ -175,7 +175,7 @@ def test_ratios_are_shown_as_ratios(effects):
 
 def test_lines_stand_between_studies_and_diamonds_of_studies_are_open(fit):
     page = forest_page(forest_plan(fit))
-    lines = [item for item in page.items if isinstance(item, Line) and item.colour == FAINT]
+    lines = [item for item in page.items if isinstance(item, Line) and item.color == FAINT]
     assert len(lines) == 3
     areas = [item for item in page.items if isinstance(item, Area) and len(item.points) == 4]
     assert [area.fill == WHITE for area in areas] == [True, True, False]

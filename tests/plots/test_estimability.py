@@ -36,15 +36,15 @@ def test_the_grid_has_the_counts(make_effects):
     assert [row.name for row in plan.rows][-1] == "not reported"
 
 
-def test_groups_have_colours_and_levels_of_one_study_are_set_aside():
+def test_groups_have_colors_and_levels_of_one_study_are_set_aside():
     plan = estimability_plan(effects(APART))
     cells = {(cell.row, cell.column): cell for cell in plan.cells}
     assert cells["plant", "UC"].group == 1
     assert cells["milk", "kit"].group == 2
-    assert cells["plant", "UC"].colour != cells["milk", "kit"].colour
-    assert cells["plant", "UC"].colour != cells["plant", "SEC"].colour
-    assert cells["urine", "kit"].colour == ASIDE
-    assert cells["urine", "UC"].colour == EMPTY
+    assert cells["plant", "UC"].color != cells["milk", "kit"].color
+    assert cells["plant", "UC"].color != cells["plant", "SEC"].color
+    assert cells["urine", "kit"].color == ASIDE
+    assert cells["urine", "UC"].color == EMPTY
     keys = [key.label for row in plan.keys for key in row]
     assert "linked group 2" in keys
     assert "set aside: a level of too few studies" in keys

@@ -51,10 +51,10 @@ def test_contours_part_significant_from_other_studies(make_effects):
     ]
 
 
-def test_strata_have_colours_and_marks_of_their_own(make_effects):
+def test_strata_have_colors_and_marks_of_their_own(make_effects):
     results = mx.stratify(make_effects(24), by=["source", "isolation"])
     plan = funnel_plan(results)
-    signs = {p.group: (p.colour, p.shape) for p in plan.points}
+    signs = {p.group: (p.color, p.shape) for p in plan.points}
     assert len(signs) == len(results.strata)
     assert len(set(signs.values())) == len(signs)
     labels = [key.label.replace("\N{NO-BREAK SPACE}", " ") for key in plan.legend]

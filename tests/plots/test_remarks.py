@@ -26,17 +26,17 @@ def test_the_ledger_in_words_names_the_commonest_reasons(make_effects):
     assert ledger_words(make_effects(3).ledger) == ""
 
 
-def test_rows_that_were_not_asked_for_are_told_apart_and_thresholds_are_one_reason():
+def test_rows_that_were_not_eligible_are_left_aside_and_thresholds_are_one_reason():
     ledger = Ledger("outcomes.csv", tuple(range(2, 12)))
     ledger = ledger.leave_out(dict.fromkeys((2, 3, 4), "not selected: contrast == 'x'"), "selection")
     reasons = {line: f"only p < {p}: gives a bound, not a point" for line, p in ((5, 0.05), (6, 0.01))}
     ledger = ledger.leave_out(reasons | {7: "an earlier time point; the latest is taken"}, "effect")
     assert ledger_words(ledger) == (
-        "7 of 10 rows of outcomes.csv were asked for; 3 of these are left out: "
+        "7 of 10 rows of outcomes.csv were eligible; 3 of these are left out: "
         "only a threshold of p, which gives a bound (2); an earlier time point, the latest is taken (1)."
     )
     one = Ledger("outcomes.csv", (2, 3)).leave_out({3: "not selected: contrast == 'x'"}, "selection")
-    assert ledger_words(one) == "1 of 2 rows of outcomes.csv was asked for."
+    assert ledger_words(one) == "1 of 2 rows of outcomes.csv was eligible."
 
 
 def test_rare_reasons_are_counted_together(make_effects):

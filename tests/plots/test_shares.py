@@ -18,16 +18,16 @@ def test_shares_count_what_is_filled_in(studies):
     for access, part in studies.groupby("access"):
         row = frame.loc["Size", access.replace("_", " ")]
         assert (row["reported"], row["total"]) == (part["size_nm"].notna().sum(), len(part))
-    assert any("floor" in note for note in plan.notes)
+    assert any("lower bounds" in note for note in plan.notes)
     lengths = {share.group: share.fraction for share in plan.shares if share.item == "Source"}
     page = reported_shares_page(plan)
-    bars = [i for i in page.items if isinstance(i, Area) and i.fill == plan.shares[0].colour]
+    bars = [i for i in page.items if isinstance(i, Area) and i.fill == plan.shares[0].color]
     share = lengths[plan.shares[0].group]
     assert bars[0].points[1][0] == pytest.approx(plan.panel.left + share * 190.0, abs=0.01)
 
 
 def test_not_reported_is_not_reported(studies):
-    plan = reported_shares_plan(studies, ["isolation"], floor=False)
+    plan = reported_shares_plan(studies, ["isolation"], lower_bound=False)
     expected = int((studies["isolation"] != "not_reported").sum())
     assert [(s.reported, s.total) for s in plan.shares] == [(expected, 40)]
     assert plan.notes == ()
@@ -47,7 +47,7 @@ def test_shares_of_nothing_are_refused(studies):
         reported_shares_plan(studies, ["sauce"])
 
 
-def test_two_columns_make_heads_and_only_the_second_has_colours(studies):
+def test_two_columns_make_heads_and_only_the_second_has_colors(studies):
     plan = reported_shares_plan(
         studies,
         {"source": "Source", "size_nm": "Size"},
@@ -59,7 +59,7 @@ def test_two_columns_make_heads_and_only_the_second_has_colours(studies):
     assert [(s.head, s.group) for s in size] == [
         (kind, access) for kind in ("preclinical", "clinical") for access in ("full text", "abstract")
     ]
-    assert len({s.colour for s in plan.shares}) == 2
+    assert len({s.color for s in plan.shares}) == 2
     for share in size:
         part = studies[
             (studies["kind"] == share.head) & (studies["access"].str.replace("_", " ") == share.group)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metaexo.plots.canvas.fonts import (
-    colour_and_shape,
+    color_and_shape,
     contrast,
     letters_of_no_font,
     lines_in,
@@ -31,9 +31,9 @@ from metaexo.plots.canvas.words import (
     fixed,
     name_of,
     power_label,
-    settle,
     shown,
     stratum_words,
+    ten_digits,
     title_of,
     typeset,
     whole_or_decimals,
@@ -89,8 +89,8 @@ def test_text_on():
     assert (text_on("#0072B2"), text_on("#2F93CF")) == ("#ffffff", "#000000")
 
 
-def test_colour_and_shape():
-    assert (colour_and_shape(0), colour_and_shape(7)) == (("#0072B2", "circle"), ("#0072B2", "cross"))
+def test_color_and_shape():
+    assert (color_and_shape(0), color_and_shape(7)) == (("#0072B2", "circle"), ("#0072B2", "cross"))
 
 
 def test_snap():
@@ -143,7 +143,7 @@ def test_lanes():
 
 
 def test_settle():
-    assert (settle(0.1249999999999), settle(0.1250000000001)) == (0.125, 0.125)
+    assert (ten_digits(0.1249999999999), ten_digits(0.1250000000001)) == (0.125, 0.125)
 
 
 def test_shown():

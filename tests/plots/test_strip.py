@@ -86,13 +86,13 @@ def test_medians_have_about_three_significant_digits():
 def test_columns_of_the_table_may_stand_in_place_of_counts(studies):
     table = studies.dropna(subset=["size_nm"]).assign(
         row=lambda t: [f"row {i // 2}" for i in range(len(t))],
-        told=lambda t: [f"{size:.0f} nm" for size in t["size_nm"]],
+        said=lambda t: [f"{size:.0f} nm" for size in t["size_nm"]],
     )
-    plan = interval_strip_plan(table, "size_nm", "row", by="kind", cells={"told": "Size", "kind": "Kind"})
+    plan = interval_strip_plan(table, "size_nm", "row", by="kind", cells={"said": "Size", "kind": "Kind"})
     assert [title for title, _ in plan.columns] == ["Size", "Kind"]
     for row in plan.rows:
         members = table[table["row"] == row.label[0]]
-        assert row.cells[0].split("\n") == list(dict.fromkeys(members["told"]))
+        assert row.cells[0].split("\n") == list(dict.fromkeys(members["said"]))
         assert set(row.cells[1].split("\n")) == set(members["kind"])
         assert row.height >= 10.0 * len(row.cells[0].split("\n"))
     assert {key.label for row in plan.keys for key in row} == {"clinical", "preclinical"}
@@ -118,8 +118,8 @@ def test_headings_and_orders_of_a_strip_can_be_chosen(studies):
     heads = [row.label[0] for row in plan.rows if row.kind == "head"]
     assert heads == ["not reported", "urine", "plant", "adipose msc"]
     assert [key.label.partition(" ")[0] for key in plan.keys[0]] == ["preclinical", "clinical"]
-    assert plan.keys[0][0].colour == next(
-        p.colour for row in plan.rows for p in row.points if p.group == "preclinical"
+    assert plan.keys[0][0].color == next(
+        p.color for row in plan.rows for p in row.points if p.group == "preclinical"
     )
 
 

@@ -18,7 +18,7 @@ from metaexo.plots.canvas import fonts as style
 from metaexo.plots.canvas.fonts import (
     PALETTE,
     SHAPES,
-    colour_and_shape,
+    color_and_shape,
     contrast,
     text_on,
     text_width,
@@ -28,7 +28,7 @@ from metaexo.plots.canvas.fonts import (
 from metaexo.plots.canvas.page import Area, Dot, Text, overlapping, snap
 from metaexo.plots.canvas.scale import from_axis, make_ticks, on_axis, place_of, robust_limits, round_values
 from metaexo.plots.canvas.tables import lanes, levels_of
-from metaexo.plots.canvas.words import settle, shown, stratum_words
+from metaexo.plots.canvas.words import shown, stratum_words, ten_digits
 from metaexo.plots.estimability import estimability_page
 from metaexo.plots.evidence_map import evidence_map_page
 from metaexo.plots.forest.page import forest_page
@@ -55,7 +55,7 @@ def test_noise_in_the_last_digits_changes_neither_places_nor_texts(value, sign):
     noisy = value * (1 + sign * 1e-13)
     assert snap(noisy) == snap(value)
     assert shown(noisy, 2) == shown(value, 2)
-    assert settle(noisy) == settle(value)
+    assert ten_digits(noisy) == ten_digits(value)
 
 
 @given(st.text(alphabet="abcdef -", min_size=1, max_size=200), st.integers(4, 60))
@@ -144,10 +144,10 @@ def test_limits_of_a_single_value_have_room():
     assert low < 0 < high
 
 
-def test_colours_and_shapes_tell_seventy_groups_apart():
+def test_colors_and_shapes_tell_seventy_groups_apart():
     assert len(set(PALETTE)) == 7
     assert len(set(SHAPES)) >= 8
-    assert len({colour_and_shape(i) for i in range(70)}) == 70
+    assert len({color_and_shape(i) for i in range(70)}) == 70
 
 
 def test_lanes_hold_no_two_stretches_that_overlap():
@@ -197,8 +197,8 @@ def test_texts_and_lines_of_the_styles_stand_out():
 
 
 @given(st.integers(0, 0xFFFFFF))
-def test_a_text_can_be_read_on_any_colour(colour):
-    ground = f"#{colour:06x}"
+def test_a_text_can_be_read_on_any_color(color):
+    ground = f"#{color:06x}"
     assert contrast(text_on(ground), ground) >= style.TEXT_CONTRAST
 
 
@@ -218,12 +218,12 @@ def test_every_text_drawn_on_a_mark_can_be_read(make_effects, studies):
                     xs, ys = zip(*item.points, strict=True)
                     if min(xs) < text.x < max(xs) and min(ys) < text.y < max(ys):
                         ground = item.fill
-            assert contrast(text.colour, ground) >= style.TEXT_CONTRAST, text.text
+            assert contrast(text.color, ground) >= style.TEXT_CONTRAST, text.text
 
 
 def test_groups_of_a_map_have_shapes_of_their_own(studies):
     plan = mx.plots.evidence_map_plan(studies, "source", "isolation", by="kind")
-    signs = {(bubble.group, bubble.colour, bubble.shape) for bubble in plan.bubbles}
+    signs = {(bubble.group, bubble.color, bubble.shape) for bubble in plan.bubbles}
     assert len(signs) == len({shape for _, _, shape in signs}) == 2
     keys = [key for row in plan.keys for key in row]
     assert {(key.label, key.shape) for key in keys} == {(group, shape) for group, _, shape in signs}

@@ -68,7 +68,7 @@ STYLE: dict[str, Any] = {
 
 
 @contextmanager
-def house_style() -> Iterator[None]:
+def figure_style() -> Iterator[None]:
     """Use matplotlib's own defaults and the settings of all figures, for the time of a block."""
     import matplotlib.style
 
@@ -109,7 +109,7 @@ def draw(page: Page, ax: Axes | None = None, again: Again | None = None, fixed: 
     """
     if ax is not None:
         axes_of_figure("ax", ax)
-    with house_style():
+    with figure_style():
         own = ax is None
         axes = _new_axes(page) if ax is None else ax
         frame = _frame(axes)
@@ -131,7 +131,7 @@ def draw(page: Page, ax: Axes | None = None, again: Again | None = None, fixed: 
                     "the limits that it has; its coordinates are points of the page",
                     "leave rows or columns out of the table instead",
                 )
-            with house_style():
+            with figure_style():
                 drawn = _moved(page, axes, frame, drawn, again, own)
         finally:
             busy = False
@@ -310,7 +310,7 @@ def _artist(item: Item, scale: float) -> Artist:
             item.y,
             item.text,
             fontproperties=font(round(item.size * scale, 3), item.bold, fonts_besides(item.text, item.bold)),
-            color=item.colour,
+            color=item.color,
             horizontalalignment=item.align,
             verticalalignment="baseline",
             rotation=90.0 if item.upright else 0.0,
@@ -322,7 +322,7 @@ def _artist(item: Item, scale: float) -> Artist:
             [x for x, _ in item.points],
             [y for _, y in item.points],
             linewidth=item.width * scale,
-            color=item.colour,
+            color=item.color,
             linestyle=(0, tuple(d / item.width for d in item.dash)) if item.dash else "solid",
             dash_capstyle="butt",
             solid_capstyle="butt",

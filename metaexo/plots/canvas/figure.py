@@ -17,7 +17,8 @@ from metaexo.errors import InputError
 from metaexo.plots.arguments import bind
 from metaexo.plots.canvas.canvas import draw
 from metaexo.plots.canvas.fonts import MARGIN
-from metaexo.plots.canvas.furniture import (
+from metaexo.plots.canvas.page import Item, Page
+from metaexo.plots.canvas.surroundings import (
     Key,
     legend_rows,
     legend_rows_height,
@@ -29,7 +30,6 @@ from metaexo.plots.canvas.furniture import (
     title_items,
     title_lines,
 )
-from metaexo.plots.canvas.page import Item, Page
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

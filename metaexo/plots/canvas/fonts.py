@@ -203,7 +203,7 @@ BLACK = "#000000"
 # Least contrast of a text and of a line or mark against what it stands on: WCAG 2.2, 1.4.3 and 1.4.11.
 TEXT_CONTRAST, LINE_CONTRAST = 4.5, 3.0
 
-# Okabe and Ito's palette, told apart by the common kinds of colour blindness, without its yellow; orange and
+# Okabe and Ito's palette, distinct under the common kinds of colour blindness, without its yellow; orange and
 # sky blue are darker than theirs, so that small marks on white have the contrast of 3.
 PALETTE = (
     "#0072B2",
@@ -228,9 +228,9 @@ SHAPES = (
 )
 
 
-def luminance(colour: str) -> float:
+def luminance(color: str) -> float:
     """Return the relative luminance of a colour (WCAG 2.2)."""
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
@@ -246,11 +246,11 @@ def contrast(one: str, two: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def text_on(colour: str) -> str:
+def text_on(color: str) -> str:
     """Return black or white, whichever is read better on a background; its contrast is at least 4.58."""
-    return max((WHITE, BLACK), key=lambda ink: contrast(ink, colour))
+    return max((WHITE, BLACK), key=lambda ink: contrast(ink, color))
 
 
-def colour_and_shape(position: int) -> tuple[str, str]:
+def color_and_shape(position: int) -> tuple[str, str]:
     """Return the colour and the shape of the group at `position`; no pair comes twice before the 70th."""
     return PALETTE[position % len(PALETTE)], SHAPES[position % len(SHAPES)]

@@ -44,7 +44,7 @@ class Text:
     text: str
     size: float = TEXT_SIZE
     bold: bool = False
-    colour: str = INK
+    color: str = INK
     align: Align = "left"
     upright: bool = False
 
@@ -55,7 +55,7 @@ class Line:
 
     points: tuple[Point, ...]
     width: float = 0.8
-    colour: str = INK
+    color: str = INK
     dash: tuple[float, ...] = ()
 
 
@@ -221,13 +221,13 @@ def lines_of_text(
     *,
     size: float = TEXT_SIZE,
     bold: bool = False,
-    colour: str = INK,
+    color: str = INK,
     align: Align = "left",
 ) -> list[Text]:
     """Return texts one below the other, the whole centred on `y`."""
     first = y - (len(lines) - 1) / 2 * line_height
     return [
-        Text(x, middle(first + i * line_height, size), line, size, bold, colour, align)
+        Text(x, middle(first + i * line_height, size), line, size, bold, color, align)
         for i, line in enumerate(lines)
         if line
     ]
@@ -248,10 +248,10 @@ def rectangle(
     return Area(corners, fill, edge, width, hatch)
 
 
-def arrow(x: float, y: float, left: bool, size: float, colour: str) -> Area:
+def arrow(x: float, y: float, left: bool, size: float, color: str) -> Area:
     """Return the head of an arrow with its tip at a place."""
     back = x + (size if left else -size)
-    return Area(((x, y), (back, y - size / 2), (back, y + size / 2)), colour)
+    return Area(((x, y), (back, y - size / 2), (back, y + size / 2)), color)
 
 
 def cut_polygon(corners: Sequence[Point], edge: float, keep_above: bool) -> list[Point]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from metaexo.errors import InputError
 from metaexo.inputs import check_choice
 from metaexo.plots.arguments import axes_of_figure, checked
-from metaexo.plots.canvas.canvas import house_style, whole_figure
+from metaexo.plots.canvas.canvas import figure_style, whole_figure
 from metaexo.plots.canvas.page import Box, overlapping
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def save(
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
         for path, ending in zip(paths, formats, strict=True):
-            with house_style():
+            with figure_style():
                 whole.savefig(path, format=ending, dpi=dpi, metadata=METADATA[ending])
     except (OSError, ValueError) as problem:
         raise InputError(
@@ -111,7 +111,7 @@ def overlapping_texts(ax: Axes | Figure, tolerance: float = 0.5) -> list[tuple[s
     from matplotlib.text import Text as DrawnText
 
     figure = _figure_of("ax", ax)
-    with house_style():
+    with figure_style():
         width, height = figure.bbox.width, figure.bbox.height
         renderer = RendererAgg(int(width), int(height), figure.dpi)  # type: ignore[no-untyped-call]
         texts = cast("list[DrawnText]", ax.findobj(DrawnText))

@@ -19,7 +19,7 @@ from metaexo.effects.measure import Measure
 from metaexo.errors import InputError
 from metaexo.formatting import MINUS
 from metaexo.plots.canvas.fonts import SMALL_SIZE, text_width
-from metaexo.plots.canvas.words import power_label, settle
+from metaexo.plots.canvas.words import power_label, ten_digits
 
 Side = Literal["", "left", "right"]
 # Ranges that an axis need not show as a whole.
@@ -207,7 +207,7 @@ def round_values(low: float, high: float, most: int = 8) -> list[float]:
     for step in _steps(high - low):
         first, last = np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9)
         if last - first + 1 <= most:
-            return [settle(i * step) for i in range(int(first), int(last) + 1)]
+            return [ten_digits(i * step) for i in range(int(first), int(last) + 1)]
     return []
 
 
@@ -236,7 +236,7 @@ def _candidates(measure: Measure, low: float, high: float) -> list[list[float]]:
 
 def _log_values(low: float, high: float, mantissas: tuple[int, ...], every: int = 1) -> list[float]:
     first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
-    values = [settle(m * 10.0**e) for e in range(first, last + 1) if e % every == 0 for m in mantissas]
+    values = [ten_digits(m * 10.0**e) for e in range(first, last + 1) if e % every == 0 for m in mantissas]
     return [v for v in values if low * (1 - 1e-9) <= v <= high * (1 + 1e-9)]
 
 

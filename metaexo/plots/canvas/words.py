@@ -25,14 +25,14 @@ LARGE = 1e7
 OTHER = "other"
 
 
-def settle(value: float) -> float:
+def ten_digits(value: float) -> float:
     """Return the value to ten significant digits, so that noise in the last ones cannot turn a tie."""
     return float(f"{float(value):.10g}")
 
 
 def shown(value: float | None, digits: int) -> str:
     """Return a number as text; None and NaN as a dash, extreme ones with a power of ten."""
-    text = number(None if value is None else settle(value), digits)
+    text = number(None if value is None else ten_digits(value), digits)
     mantissa, e, exponent = text.partition("e")
     return f"{mantissa}×10{_raised(exponent)}" if e else text
 
@@ -44,14 +44,14 @@ def fixed(value: float | None, digits: int) -> str:
     """
     if value is None or not abs(value) < LARGE:
         return shown(value, digits)
-    text = f"{settle(value):.{digits}f}"
+    text = f"{ten_digits(value):.{digits}f}"
     return (text.lstrip("-") if float(text) == 0 else text).replace("-", MINUS)
 
 
 def at_least(value: float, digits: int = 2) -> str:
     """Return " = " and a number of at least zero; " < " and the least that is shown, if it is smaller."""
     least = 10.0**-digits
-    return f" < {least:.{digits}f}" if 0 < settle(value) < 0.5 * least else f" = {fixed(value, digits)}"
+    return f" < {least:.{digits}f}" if 0 < ten_digits(value) < 0.5 * least else f" = {fixed(value, digits)}"
 
 
 def power_label(value: float) -> str:
@@ -142,7 +142,7 @@ def heterogeneity_words(fit: Any) -> list[str]:
     if isinstance(tau2, float | int | np.floating):
         parts.append(f"τ²{at_least(float(tau2))}")
     if isinstance(i2, float | int | np.floating):
-        parts.append(f"I² = {percent(settle(float(i2)))}")
+        parts.append(f"I² = {percent(ten_digits(float(i2)))}")
     return parts
 
 
@@ -154,11 +154,11 @@ def count_words(effects: int, studies: int) -> list[str]:
 def words_of_test(test: Any) -> str:
     """Return a test as "F(3, 12.1) = 4.50, p = 0.024"."""
     df = test.df if isinstance(test.df, tuple | list) else (test.df,)
-    degrees = ", ".join(f"{settle(d):.1f}".removesuffix(".0") for d in df if d is not None)
+    degrees = ", ".join(f"{ten_digits(d):.1f}".removesuffix(".0") for d in df if d is not None)
     name = str(test.distribution)
     sign = "χ²" if name.lower().startswith("chi") else name[:1] if name[:1] in "FtTzZ" else name
     bracket = f"({degrees})" if degrees else ""
-    return f"{sign}{bracket} = {shown(test.statistic, 2)}, {p_value(settle(test.pvalue))}"
+    return f"{sign}{bracket} = {shown(test.statistic, 2)}, {p_value(ten_digits(test.pvalue))}"
 
 
 def method_words(fit: Any) -> str:
@@ -178,14 +178,14 @@ def method_words(fit: Any) -> str:
 def ledger_words(ledger: Ledger | None, most: int = 3) -> str:
     """Return what was left out of a table and the commonest reasons; empty if nothing was.
 
-    Rows that were not asked for are told apart from those that were and could not be used.
+    Rows that were not eligible are counted apart from those that were and could not be used.
 
     Examples
     --------
     >>> from metaexo.ledger import Ledger
     >>> ledger = Ledger("outcomes.csv", (2, 3, 4, 5)).leave_out({2: "not selected: unit == '%'"}, "selection")
     >>> ledger_words(ledger.leave_out({3: "no SD", 4: "only p < 0.05: gives a bound, not a point"}, "effect"))
-    '3 of 4 rows of outcomes.csv were asked for; 2 of these are left out: no SD (1); only a threshold ...'
+    '3 of 4 rows of outcomes.csv were eligible; 2 of these are left out: no SD (1); only a threshold ...'
     """
     if ledger is None or not ledger.left_out:
         return ""
@@ -195,10 +195,10 @@ def ledger_words(ledger: Ledger | None, most: int = 3) -> str:
     left_out = _tally([_in_a_list(reason) for reason in reasons], most, "other reasons")
     if asked == ledger.total:
         return f"Left out: {len(reasons)} of {rows}: {left_out}."
-    told = f"{asked} of {rows} {'was' if asked == 1 else 'were'} asked for"
+    said = f"{asked} of {rows} {'was' if asked == 1 else 'were'} eligible"
     if not reasons:
-        return f"{told}."
-    return f"{told}; {len(reasons)} of these {'is' if len(reasons) == 1 else 'are'} left out: {left_out}."
+        return f"{said}."
+    return f"{said}; {len(reasons)} of these {'is' if len(reasons) == 1 else 'are'} left out: {left_out}."
 
 
 def _in_a_list(reason: str) -> str:
@@ -216,8 +216,8 @@ def derived_words(derived: Sequence[Derivation], mark: str = "square") -> list[s
     if converted:
         notes.append(f"Hollow {mark}: converted from another statistic: {_tally(converted, 4)}.")
     if assumed:
-        told = _tally([_in_a_list(words) for words in assumed], 4)
-        notes.append(f"Hollow circle: rests on a value that the source does not state: {told}.")
+        said = _tally([_in_a_list(words) for words in assumed], 4)
+        notes.append(f"Hollow circle: based on an assumption: {said}.")
     return notes
 
 

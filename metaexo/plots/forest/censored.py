@@ -81,10 +81,10 @@ def _notes(es: BoundedEffectSizes, fit: CensoredResults | None) -> tuple[str, ..
     ]
     assumed = list(dict.fromkeys(part for note in open_ for part in note.split("; ")))
     dashed = "; dashed: a direction alone" if "direction" in es.kind else ""
-    told = [f"{OPEN}{dashed}."] if not es.is_exact.all() else []
-    told += [f"Assumed for open intervals: {typeset('; '.join(assumed))}."] if assumed else []
+    said = [f"{OPEN}{dashed}."] if not es.is_exact.all() else []
+    said += [f"Assumed for open intervals: {typeset('; '.join(assumed))}."] if assumed else []
     model = [] if fit is None else [_model_words(fit), *caution_notes(fit)]
-    notes = [*model, *told, *derived_words(exact)]
+    notes = [*model, *said, *derived_words(exact)]
     return tuple(note for note in (*notes, ledger_words(es.ledger)) if note)
 
 

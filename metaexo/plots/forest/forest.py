@@ -124,7 +124,7 @@ def _check_size(results: Any) -> None:
     k = getattr(getattr(results, "effects", results), "k", 0)
     if isinstance(k, int) and k > MOST_ROWS:
         raise InputError(
-            f"{k} effects, a row each",
+            f"{k} effects, one row per effect",
             f"at most {MOST_ROWS} rows",
             'draw a part, for example effects.select(range(100), "the first 100"), or all as a funnel plot '
             "with mx.plots.funnel(...)",
@@ -144,7 +144,7 @@ def _rows(results: Any, options: Options) -> Rows:
         return rows_of_multilevel(results, options)
     if hasattr(results, "strata"):
         return rows_of_strata(results, options)
-    if hasattr(results, "effects") and hasattr(results, "design"):
+    if all(hasattr(results, name) for name in ("effects", "design", "level")):
         return rows_of_fit(results, options)
     raise _no_forest(type(results).__name__)
 
@@ -185,7 +185,7 @@ def heterogeneity_plan(
     Parameters
     ----------
     table : DataFrame
-        One row an estimate.
+        One row per estimate.
     estimate, low, high : str
         Columns of the estimates and their intervals, on the scale that the measure shows (risk ratios, not
         their logarithms). An interval may be missing, an estimate may not.
@@ -297,7 +297,7 @@ def rho_sweep_plan(
     Returns
     -------
     ForestPlan
-        One row a correlation, with the robust interval and (for "CHE") the total SD of true effects; a head
+        One row per correlation, with the robust interval and (for "CHE") the total SD of true effects; a head
         for each coefficient, if there are several.
 
     References

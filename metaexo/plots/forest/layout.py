@@ -9,7 +9,6 @@ from dataclasses import replace
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.formatting import level_words, plural
 from metaexo.plots.canvas.fonts import MARGIN, SMALL_SIZE, plain, text_width, wrap, wrap_to_width
-from metaexo.plots.canvas.furniture import note_lines, notes_height, panel_of, title_height, title_lines
 from metaexo.plots.canvas.page import snap
 from metaexo.plots.canvas.scale import (
     Axis,
@@ -23,6 +22,7 @@ from metaexo.plots.canvas.scale import (
     tick_label,
     whole_range,
 )
+from metaexo.plots.canvas.surroundings import note_lines, notes_height, panel_of, title_height, title_lines
 from metaexo.plots.forest.options import Options
 from metaexo.plots.forest.plan import ForestPlan, ForestRow, Mark, PlacedColumn, SpanningHead
 from metaexo.plots.forest.rows import ESTIMATE, LABEL, SPAN_LETTERS, WEIGHT, Rows
@@ -283,7 +283,7 @@ def at_limits(plan: ForestPlan, left: float, right: float, *_: float) -> ForestP
 
 
 def _cut(row: ForestRow, axis: Axis) -> ForestRow:
-    """Return the row with its mark told where its interval, or its estimate, leaves the axis."""
+    """Return the row with its mark marked where its interval, or its estimate, leaves the axis."""
     mark = row.mark
     if mark is None:
         return row

@@ -22,13 +22,6 @@ from metaexo.plots.canvas.fonts import (
     text_width,
     wrap_to_width,
 )
-from metaexo.plots.canvas.furniture import (
-    axis_label,
-    note_items,
-    ticks_of,
-    title_items,
-    upright_line,
-)
 from metaexo.plots.canvas.page import (
     Align,
     Area,
@@ -42,6 +35,13 @@ from metaexo.plots.canvas.page import (
     lines_of_text,
     make_page,
     middle,
+)
+from metaexo.plots.canvas.surroundings import (
+    axis_label,
+    note_items,
+    ticks_of,
+    title_items,
+    upright_line,
 )
 from metaexo.plots.forest.layout import SPAN_GAP, is_bold
 from metaexo.plots.forest.plan import ForestPlan, ForestRow, Mark, PlacedColumn
@@ -123,25 +123,25 @@ def _spanning_text(plan: ForestPlan, row: ForestRow) -> list[Item]:
     if not row.text:
         return []
     bold = row.kind not in {"note", "prediction"}
-    colour = GREY if row.kind == "note" else INK
+    color = GREY if row.kind == "note" else INK
     x = plan.columns[0].left + row.indent
     items: list[Item] = list(
-        lines_of_text(x, row.y, row.text, plan.line, size=plan.size, bold=bold, colour=colour)
+        lines_of_text(x, row.y, row.text, plan.line, size=plan.size, bold=bold, color=color)
     )
     if row.detail:
         widest = max(text_width(line, plan.size, bold) for line in row.text)
         x += widest + SPAN_GAP
-        items.append(Text(x, middle(row.y, plan.size), row.detail, plan.size, colour=GREY))
+        items.append(Text(x, middle(row.y, plan.size), row.detail, plan.size, color=GREY))
     return items
 
 
 def _risk_items(column: PlacedColumn, y: float, word: str, size: float) -> list[Item]:
     """Return a disc with the sign of a judgement; a hollow one where there is none of the known ones."""
-    sign, colour = RISK.get(word.lower(), (MISSING, WHITE))
+    sign, color = RISK.get(word.lower(), (MISSING, WHITE))
     x = (column.left + column.right) / 2
     return [
-        Dot(x, y, "circle", 1.1 * size, colour, PALE if colour == WHITE else colour),
-        Text(x, middle(y, size), sign, size, True, text_on(colour), "center"),
+        Dot(x, y, "circle", 1.1 * size, color, PALE if color == WHITE else color),
+        Text(x, middle(y, size), sign, size, True, text_on(color), "center"),
     ]
 
 
@@ -151,27 +151,27 @@ def _mark_items(plan: ForestPlan, row: ForestRow) -> list[Item]:
         return []
     if mark.shape == "open":
         return open_interval(plan, row, mark, _arrow)
-    colour = _colour(row, mark)
+    color = _color(row, mark)
     if mark.beyond:
-        return _at_the_edge(plan, row, mark, colour)
+        return _at_the_edge(plan, row, mark, color)
     if mark.shape == "diamond":
-        return _diamond(plan, row, mark, colour)
-    items = _interval(plan, row, mark, colour)
+        return _diamond(plan, row, mark, color)
+    items = _interval(plan, row, mark, color)
     if mark.estimate is None:
         return items
-    fill = WHITE if mark.hollow else colour
+    fill = WHITE if mark.hollow else color
     shape = "circle" if mark.shape == "circle" else "square"
-    items.append(Dot(plan.panel.x(mark.estimate), row.y, shape, mark.size, fill, colour, 1.0))
+    items.append(Dot(plan.panel.x(mark.estimate), row.y, shape, mark.size, fill, color, 1.0))
     return items
 
 
-def _colour(row: ForestRow, mark: Mark) -> str:
+def _color(row: ForestRow, mark: Mark) -> str:
     if mark.shape == "diamond":
         return INK if row.kind == "total" else GREY
     return GREY if mark.shape == "bar" else STUDY
 
 
-def _interval(plan: ForestPlan, row: ForestRow, mark: Mark, colour: str) -> list[Item]:
+def _interval(plan: ForestPlan, row: ForestRow, mark: Mark, color: str) -> list[Item]:
     """Return the line of an interval; an arrow where the axis cuts it."""
     if mark.low is None or mark.high is None:
         return []
@@ -181,21 +181,21 @@ def _interval(plan: ForestPlan, row: ForestRow, mark: Mark, colour: str) -> list
         left = mark.high < axis.low
         edge = panel.left if left else panel.right
         inner = edge + (2 * ARROW if left else -2 * ARROW)
-        return [Line(((edge, row.y), (inner, row.y)), thick, colour), _arrow(edge, row.y, left, colour)]
+        return [Line(((edge, row.y), (inner, row.y)), thick, color), _arrow(edge, row.y, left, color)]
     low, high = panel.x(max(mark.low, axis.low)), panel.x(min(mark.high, axis.high))
     inside = (
         low + (0.8 * ARROW if mark.cut_low else 0.0),
         high - (0.8 * ARROW if mark.cut_high else 0.0),
     )
-    items: list[Item] = [Line(((inside[0], row.y), (inside[1], row.y)), thick, colour)]
+    items: list[Item] = [Line(((inside[0], row.y), (inside[1], row.y)), thick, color)]
     if mark.cut_low:
-        items.append(_arrow(low, row.y, True, colour))
+        items.append(_arrow(low, row.y, True, color))
     if mark.cut_high:
-        items.append(_arrow(high, row.y, False, colour))
+        items.append(_arrow(high, row.y, False, color))
     return items
 
 
-def _at_the_edge(plan: ForestPlan, row: ForestRow, mark: Mark, colour: str) -> list[Item]:
+def _at_the_edge(plan: ForestPlan, row: ForestRow, mark: Mark, color: str) -> list[Item]:
     """Return a hollow triangle at the edge of the axis, the estimate beside it, and what is seen of the line.
 
     The line of the interval ends before the estimate; where it runs out on the other side it has an arrow.
@@ -207,8 +207,8 @@ def _at_the_edge(plan: ForestPlan, row: ForestRow, mark: Mark, colour: str) -> l
     align: Align = "left" if left else "right"
     place = edge + sign * (EDGE_MARK + 2.0)
     items: list[Item] = [
-        Dot(edge + sign * EDGE_MARK / 2, row.y, mark.beyond, EDGE_MARK, WHITE, colour, 1.0),
-        Text(place, middle(row.y, EDGE_LETTERS), words, EDGE_LETTERS, colour=colour, align=align),
+        Dot(edge + sign * EDGE_MARK / 2, row.y, mark.beyond, EDGE_MARK, WHITE, color, 1.0),
+        Text(place, middle(row.y, EDGE_LETTERS), words, EDGE_LETTERS, color=color, align=align),
     ]
     inner = place + sign * (text_width(words, EDGE_LETTERS) + 2.0)
     end = mark.high if left else mark.low
@@ -217,24 +217,24 @@ def _at_the_edge(plan: ForestPlan, row: ForestRow, mark: Mark, colour: str) -> l
     cut = mark.cut_high if left else mark.cut_low
     far = panel.x(min(max(end, axis.low), axis.high))
     if sign * (far - inner) > ARROW:
-        items.append(Line(((inner, row.y), (far - sign * (0.8 * ARROW if cut else 0.0), row.y)), 1.0, colour))
-        items += [_arrow(far, row.y, not left, colour)] if cut else []
+        items.append(Line(((inner, row.y), (far - sign * (0.8 * ARROW if cut else 0.0), row.y)), 1.0, color))
+        items += [_arrow(far, row.y, not left, color)] if cut else []
     return items
 
 
-def _arrow(x: float, y: float, left: bool, colour: str) -> Area:
+def _arrow(x: float, y: float, left: bool, color: str) -> Area:
     back = x + (ARROW if left else -ARROW)
-    return Area(((x, y), (back, y - 0.5 * ARROW), (back, y + 0.5 * ARROW)), colour)
+    return Area(((x, y), (back, y - 0.5 * ARROW), (back, y + 0.5 * ARROW)), color)
 
 
-def _diamond(plan: ForestPlan, row: ForestRow, mark: Mark, colour: str) -> list[Item]:
+def _diamond(plan: ForestPlan, row: ForestRow, mark: Mark, color: str) -> list[Item]:
     """Return a diamond from bound to bound; one that the axis cuts is cut there and has an arrow."""
     if mark.estimate is None:
         return []
     panel, half = plan.panel, mark.size / 2
     x = panel.x(mark.estimate)
     if mark.low is None or mark.high is None:
-        return [Dot(x, row.y, "diamond", mark.size, WHITE if mark.hollow else colour, colour, 0.9)]
+        return [Dot(x, row.y, "diamond", mark.size, WHITE if mark.hollow else color, color, 0.9)]
     ends = [
         panel.x(end) if math.isfinite(end) else x + math.copysign(FAR, end) for end in (mark.low, mark.high)
     ]
@@ -245,19 +245,19 @@ def _diamond(plan: ForestPlan, row: ForestRow, mark: Mark, colour: str) -> list[
         corners = cut_polygon(corners, panel.right - ARROW, False)
     items: list[Item] = []
     if len(corners) > 2:
-        shape = Area(tuple(corners), WHITE if mark.hollow else colour, colour, 0.9 if mark.hollow else 0.5)
+        shape = Area(tuple(corners), WHITE if mark.hollow else color, color, 0.9 if mark.hollow else 0.5)
         items.append(shape)
     for cut, edge, left in ((mark.cut_low, panel.left, True), (mark.cut_high, panel.right, False)):
         if cut:
-            items.append(_arrow_of_diamond(edge, row.y, left, half, colour, mark.hollow))
+            items.append(_arrow_of_diamond(edge, row.y, left, half, color, mark.hollow))
     return items
 
 
-def _arrow_of_diamond(x: float, y: float, left: bool, half: float, colour: str, hollow: bool) -> Area:
+def _arrow_of_diamond(x: float, y: float, left: bool, half: float, color: str, hollow: bool) -> Area:
     """Return the head of an arrow as high as a diamond: that it goes on is seen at once."""
     back = x + (ARROW if left else -ARROW)
-    fill = WHITE if hollow else colour
-    return Area(((x, y), (back, y - half), (back, y + half)), fill, colour, 0.9 if hollow else 0.5)
+    fill = WHITE if hollow else color
+    return Area(((x, y), (back, y - half), (back, y + half)), fill, color, 0.9 if hollow else 0.5)
 
 
 def _words_below(plan: ForestPlan) -> list[Item]:
@@ -273,7 +273,7 @@ def _words_below(plan: ForestPlan) -> list[Item]:
 
 Arrow = Callable[[float, float, bool, str], Area]
 
-COLOUR = PALETTE[1]
+COLOR = PALETTE[1]
 WIDTH = 1.1
 DASH = (3.0, 2.0)
 BRACKET, DEPTH, STEPS = 3.6, 2.2, 8
@@ -308,12 +308,12 @@ def open_interval(plan: ForestPlan, row: ForestRow, mark: Mark, arrow: Arrow) ->
         beyond = (mark.low > axis.high) if left else (mark.high < axis.low)
         if cut or beyond:
             if cut:
-                items.append(arrow(x, y, left, COLOUR))
+                items.append(arrow(x, y, left, COLOR))
             ends[side] = x + (HEAD if left else -HEAD)
         else:
-            items.append(Line(_bracket(x, y, left), WIDTH, COLOUR))
+            items.append(Line(_bracket(x, y, left), WIDTH, COLOR))
     if ends[0] < ends[1]:
-        items.append(Line(((ends[0], y), (ends[1], y)), WIDTH, COLOUR, DASH if mark.hollow else ()))
+        items.append(Line(((ends[0], y), (ends[1], y)), WIDTH, COLOR, DASH if mark.hollow else ()))
     return items
 
 

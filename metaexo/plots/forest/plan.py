@@ -1,7 +1,7 @@
 """What a forest plot shows, as records: columns, rows, marks, an axis and notes; no canvas.
 
 A plan is computed from a fit, can be looked at, tested and turned into a table, and is drawn afterwards.
-Rows are told apart by their ids, never by their labels, so equal labels do no harm.
+Rows are identified by their ids, never by their labels, so equal labels do no harm.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ class ForestPlan(Plan):
         return found
 
     def to_frame(self) -> pd.DataFrame:
-        """Return what the plot shows as a table, one row a row, numbers on the scale that is shown.
+        """Return what the plot shows as a table, one line per row, numbers on the scale that is shown.
 
         Columns: id, kind, text, estimate, low, high, weight, how, and the text of every column.
         """

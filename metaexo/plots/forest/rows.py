@@ -28,9 +28,9 @@ from metaexo.plots.canvas.words import (
     heterogeneity_words,
     ledger_words,
     method_words,
-    settle,
     shown,
     stratum_words,
+    ten_digits,
     title_of,
     typeset,
     whole_or_decimals,
@@ -221,7 +221,7 @@ class RowWriter:
         self.weights = weights
         self.heaviest = 1.0 if weights is None else float(weights.max())
         self.labels = list(es.row_labels)
-        self.columns = settle_columns(es, options, used) if columns is None else columns
+        self.columns = shown_columns(es, options, used) if columns is None else columns
         self.quantile = float(normal_quantile(level))
         self.shown = self._shown() if shown is None else shown
         self.cells = {c.key: [cell(value, c) for value in es.column(c.key)] for c in self.columns}
@@ -276,7 +276,7 @@ class RowWriter:
             return found
         if order in ("estimate", "precision"):
             values = self._ranked()[ORDERS.index(order) - 1]
-            return sorted(found, key=lambda i: settle(float(values[i])))
+            return sorted(found, key=lambda i: ten_digits(float(values[i])))
         names = [] if self.es.data is None else [str(name) for name in self.es.data.columns]
         if order not in names:
             raise UnknownChoiceError("order", order, [*ORDERS, *names])
@@ -407,7 +407,7 @@ def cell(value: object, column: Column) -> tuple[str, ...]:
     return (words(value, column.wording),)
 
 
-def settle_columns(
+def shown_columns(
     es: EffectSizes | BoundedEffectSizes, options: Options, used: Sequence[str | None] = ()
 ) -> tuple[Column, ...]:
     """Return the columns of the data that are shown, with their kinds and decimals.
@@ -430,10 +430,10 @@ def settle_columns(
             "other names",
             "rename them in the data before the effects are made",
         )
-    return tuple(_settle_column(column, es.column(column.key), options.wording or {}) for column in columns)
+    return tuple(_shown_column(column, es.column(column.key), options.wording or {}) for column in columns)
 
 
-def _settle_column(column: Column, values: Any, wording: Mapping[str, str]) -> Column:
+def _shown_column(column: Column, values: Any, wording: Mapping[str, str]) -> Column:
     numeric = values.dtype.kind in "iuf"
     kind = column.kind or ("number" if numeric else "text")
     if kind not in COLUMN_KINDS:

@@ -60,27 +60,27 @@ def upright_line(
     panel: Panel,
     place: float | None,
     width: float,
-    colour: str,
+    color: str,
     dash: tuple[float, ...] = (),
 ) -> list[Item]:
     """Return a line from top to bottom of a panel at a place of its axis; none if the axis ends before it."""
     if place is None or not axis.low <= place <= axis.high:
         return []
     x = panel.x(place)
-    return [Line(((x, panel.top), (x, panel.bottom)), width, colour, dash)]
+    return [Line(((x, panel.top), (x, panel.bottom)), width, color, dash)]
 
 
-def mark_at_the_edge(panel: Panel, left: bool, y: float, size: float, colour: str, width: float = 0.9) -> Dot:
+def mark_at_the_edge(panel: Panel, left: bool, y: float, size: float, color: str, width: float = 0.9) -> Dot:
     """Return the hollow triangle of a value that lies outside the axis."""
     x = panel.left + size / 2 if left else panel.right - size / 2
-    return Dot(x, y, "left" if left else "right", size, WHITE, colour, width)
+    return Dot(x, y, "left" if left else "right", size, WHITE, color, width)
 
 
-def value_at_the_edge(panel: Panel, left: bool, y: float, mark: float, text: str, colour: str) -> Text:
+def value_at_the_edge(panel: Panel, left: bool, y: float, mark: float, text: str, color: str) -> Text:
     """Return the value beside the mark, of a size, of what lies outside the axis."""
     align: Align = "left" if left else "right"
     x = panel.left + (mark + 2.0) if left else panel.right - (mark + 2.0)
-    return Text(x, middle(y, EDGE_LETTERS), text, EDGE_LETTERS, colour=colour, align=align)
+    return Text(x, middle(y, EDGE_LETTERS), text, EDGE_LETTERS, color=color, align=align)
 
 
 def text_columns(
@@ -130,7 +130,7 @@ def note_items(lines: Sequence[str], height: float) -> list[Item]:
     """Return notes at the lower left corner of a page of a height in points."""
     first = height - notes_height(lines)
     return [
-        Text(MARGIN, first + (i * 1.3 + 1.0) * SMALL_SIZE, text, SMALL_SIZE, colour=GREY)
+        Text(MARGIN, first + (i * 1.3 + 1.0) * SMALL_SIZE, text, SMALL_SIZE, color=GREY)
         for i, text in enumerate(lines)
     ]
 
@@ -143,7 +143,7 @@ class Key:
     ----------
     label : str
         The words.
-    colour : str
+    color : str
         Colour of the sign.
     shape : str
         Shape of a dot; "area" for a patch, "line" for a line, "" for words alone.
@@ -156,7 +156,7 @@ class Key:
     """
 
     label: str
-    colour: str = INK
+    color: str = INK
     shape: str = ""
     hollow: bool = False
     dash: tuple[float, ...] = ()
@@ -238,11 +238,11 @@ def _sign(key: Key, x: float, y: float) -> list[Item]:
     half = KEY_WIDTH / 2
     if key.shape == "area":
         place = (x - half, y - 4, x + half, y + 4)
-        patch = [rectangle(*place, key.colour, WHITE, 0.3, key.hatch)] if key.hatch else []
-        return [*patch, rectangle(*place, "none" if key.hatch else key.colour, INK, 0.3)]
+        patch = [rectangle(*place, key.color, WHITE, 0.3, key.hatch)] if key.hatch else []
+        return [*patch, rectangle(*place, "none" if key.hatch else key.color, INK, 0.3)]
     if key.shape == "line":
-        return [Line(((x - half, y), (x + half, y)), 0.9, key.colour, key.dash)]
+        return [Line(((x - half, y), (x + half, y)), 0.9, key.color, key.dash)]
     if key.shape:
-        fill = WHITE if key.hollow else key.colour
-        return [Dot(x, y, key.shape, 6.0, fill, key.colour, 0.9)]
+        fill = WHITE if key.hollow else key.color
+        return [Dot(x, y, key.shape, 6.0, fill, key.color, 0.9)]
     return []
