@@ -83,6 +83,34 @@ def test_formulas_expand(text: str, expected: list[str], intercept: bool) -> Non
         ("exp(a, 2)", "2"),
         ("bs(a, foo=2)", "foo="),
         ("log(C(source))", "C(source)"),
+        ("log(dose)(a)", "log(dose)"),
+        ("log(**a)", "log(**a)"),
+        ("log(dose, **a)", "None="),
+        ("I((yield a))", "(yield a)"),
+        ("I((a := 1))", "(a := 1)"),
+        ("I(a and b)", "a and b"),
+        ("I(a @ b)", "a @ b"),
+        ("I(~a)", "~a"),
+        ("I(a + 'x')", "'x'"),
+        ("I(a * 1j)", "1j"),
+        ("I({a: b})", "{a: b}"),
+        ("I(1)", "I(1)"),
+        ("I(" + "9" * 400 + " * a)", "9" * 400),
+        ("__builtins__", "__builtins__"),
+        ("dose.__class__", "dose.__class__"),
+        ("I(dose.__class__.__mro__)", "dose.__class__.__mro__"),
+        ("C(source, base=__import__('os'))", "__import__('os')"),
+        ("C(source, 'milk', base='plant')", "base="),
+        ("C(source, levels=['milk'])", "levels="),
+        ("cr(dose, df=3, constraints='center')", "constraints="),
+        ("bs(dose, df=4, _state={})", "_state="),
+        ("poly(dose, 10**9)", "10 ** 9"),
+        ("poly(dose, degree=1000000000)", "1000000000"),
+        ("poly(dose, degree='two')", "'two'"),
+        ("bs(dose, knots={1: 2})", "{1: 2}"),
+        ("lag(dose)", "lag"),
+        ("hashed(source)", "hashed"),
+        ("quoted0_ + log(`a.b`)", "quoted0_"),
     ],
 )
 def test_anything_else_is_refused_and_named(text: str, token: str) -> None:
@@ -119,6 +147,32 @@ def test_no_text_makes_anything_but_a_formula_or_an_error_of_ours(text: str) -> 
     except MetaexoError:
         return
     assert set(formula.columns) <= set(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(((((a + b)^9)^9)^9)^9)^9",
+        "(" + " + ".join(string.ascii_lowercase) + ")^9",
+        "*".join(string.ascii_lowercase),
+    ],
+)
+def test_formulas_that_expand_to_millions_of_products_are_refused_at_once(text: str) -> None:
+    with pytest.raises(FormulaError, match="at most 5000 products"):
+        read_formula(text, list(string.ascii_lowercase))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["log(" * 50 + "a" + ")" * 50, "(" * 3000 + "a" + ")" * 3000, f"I({'-' * 9000}a)"],
+)
+def test_brackets_inside_each_other_without_end_are_refused_in_words(text: str) -> None:
+    with pytest.raises(FormulaError, match="fewer brackets"):
+        read_formula(text, COLUMNS)
+
+
+def test_powers_of_numbers_are_not_computed_before_they_are_needed() -> None:
+    assert read_formula("I(a * 9**9**9**9)", COLUMNS).parts[0].code == "I(c0 * 9.0 ** 9.0 ** 9.0 ** 9.0)"
 
 
 def test_nothing_of_a_formula_is_run(tmp_path, monkeypatch) -> None:

@@ -23,16 +23,9 @@ from metaexo.errors import (
     TooFewStudiesError,
 )
 from metaexo.inputs import LARGEST, check_choice, check_flag, read_numbers, read_words
-from metaexo.models.linear.formula import read_formula
-from metaexo.models.linear.formula_encoding import (
-    Encoding,
-    Term,
-    blank_cells,
-    learn_encoding,
-    missing_remedy,
-    named_columns,
-)
-from metaexo.types import Array
+from metaexo.models.linear.formula import Encoding, Term, learn_encoding, read_formula
+from metaexo.models.linear.moderators import blank_cells, missing_remedy, named_columns
+from metaexo.types import Array, Mask
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +61,7 @@ class FullDesign(NamedTuple):
     positions: tuple[int, ...]
     terms: tuple[Term, ...]
 
-    def estimable(self, rows: Array) -> NDArray[np.bool_]:
+    def estimable(self, rows: Array) -> Mask:
         """Say which rows, shape (r, P), are linear combinations of the rows of x."""
         size = np.linalg.norm(self.x, axis=0)
         size = np.where(size > 0, size, 1.0)
@@ -157,8 +150,7 @@ class Design:
         """
         rows = [f"row {i + 1}" for i in range(len(new))]
         if self.encoding is not None:
-            table, _, _ = self.encoding.encode(new, rows)
-            return self.kept(table)
+            return self.kept(self.encoding.encode(new, rows))
         frame = named_columns(new, self.moderators)
         columns = [read_numbers(frame[name], name, rows=rows, ndim=1) for name in self.moderators]
         return self.of_numbers(np.column_stack(columns))
@@ -201,7 +193,7 @@ class Design:
             )
         return rows[:, list(self.full.positions)]
 
-    def estimable(self, rows: Array) -> NDArray[np.bool_]:
+    def estimable(self, rows: Array) -> Mask:
         """Say which combinations of the coefficients, shape (q, p), the data determine.
 
         Where redundant columns were left out the coefficients depend on which; a combination is determined
@@ -307,15 +299,13 @@ def make_design(
 def _from_formula(
     text: str, data: pd.DataFrame | None, rows: Sequence[str], intercept: bool, model: str
 ) -> Design:
-    encoding = learn_encoding(text, data, rows, intercept, missing_remedy(model))
-    if data is None or not encoding.formula.terms:
+    encoding, x = learn_encoding(text, data, rows, intercept, missing_remedy(model))
+    if not encoding.terms:
         if encoding.formula.intercept:
             return replace(INTERCEPT_ONLY, encoding=encoding)
         raise InputError(f"the formula {text!r} has no columns at all", "an intercept or a moderator")
-    x, names, terms = encoding.encode(data, rows)
-    return Design(
-        x, tuple(names), _ones(x), encoding.formula.intercept, terms=tuple(terms), encoding=encoding
-    )
+    added = encoding.formula.intercept
+    return Design(x, encoding.names, _ones(x), added, terms=encoding.terms, encoding=encoding)
 
 
 def _from_columns(
@@ -354,7 +344,7 @@ def _from_columns(
 
 def without_missing(
     effects: Effects, *moderators: Moderators
-) -> tuple[Effects, tuple[Moderators, ...], NDArray[np.bool_]]:
+) -> tuple[Effects, tuple[Moderators, ...], Mask]:
     """Return effects and moderators of the rows in which no moderator is missing, and which these are.
 
     Raises
@@ -367,7 +357,7 @@ def without_missing(
     RowsLeftOutWarning
         If there are others; the ledger names each.
     """
-    gone: NDArray[np.bool_] = np.zeros(effects.k, dtype=np.bool_)
+    gone: Mask = np.zeros(effects.k, dtype=np.bool_)
     lacking: list[str] = []
     for one in moderators:
         for name, missing in _missing_cells(effects, one).items():
@@ -391,9 +381,7 @@ def without_missing(
     return effects.select(~gone, f"no value of {named}"), kept, ~gone
 
 
-def _missing_cells(
-    effects: EffectSizes | BoundedEffectSizes, moderators: Moderators
-) -> dict[str, NDArray[np.bool_]]:
+def _missing_cells(effects: EffectSizes | BoundedEffectSizes, moderators: Moderators) -> dict[str, Mask]:
     """Return, per column of the data or for all numeric moderators, the rows without a value."""
     if moderators is None:
         return {}
@@ -408,7 +396,7 @@ def _missing_cells(
     return {name: blank_cells(frame[name]) for name in used}
 
 
-def rows_of(moderators: Moderators, keep: NDArray[np.bool_], rows: Sequence[str]) -> Moderators:
+def rows_of(moderators: Moderators, keep: Mask, rows: Sequence[str]) -> Moderators:
     """Return the moderators of the rows that are kept; a formula stays as it is.
 
     Parameters

@@ -113,11 +113,7 @@ def _from_array(design: Design, new: object) -> Array:
     computed = (
         []
         if design.encoding is None
-        else [
-            part.text
-            for part in design.encoding.formula.parts
-            if part.kind == "function" and not part.is_factor
-        ]
+        else [part.text for part in design.encoding.formula.parts if part.function and not part.is_factor]
     )
     values = read_numbers(new, "new")
     flat = values.ndim < 2
