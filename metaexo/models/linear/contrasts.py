@@ -30,7 +30,7 @@ from metaexo.inputs import LARGEST, check_choice, check_number, read_numbers
 from metaexo.models.linear.cautions import cautions_of_estimates
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import Coefficients
-from metaexo.models.linear.formula_encoding import Term
+from metaexo.models.linear.formula import Term
 from metaexo.models.linear.hypothesis import (
     TestResult,
     combine,
