@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from metaexo.errors import IncomparableFitsWarning, InputError, ShapeError
 from metaexo.formatting import MISSING, number, percent, printed
 from metaexo.inputs import read_words
+from metaexo.models.linear.likelihood_ratio import same_effects
+from metaexo.models.linear.results import FitResults
 from metaexo.readable import Readable, ReaderTable, plain
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class FitComparison(Readable):
     """
 
     names: tuple[str, ...]
-    fits: tuple[Any, ...]
+    fits: tuple[FitResults, ...]
     notes: tuple[str, ...]
 
     def to_frame(self) -> pd.DataFrame:
@@ -162,7 +162,7 @@ def compare(*fits: Any, names: Sequence[str] | None = None) -> FitComparison:
     if not fits:
         raise InputError("there is nothing to compare", "at least one fit")
     for i, fit in enumerate(fits):
-        if not hasattr(getattr(fit, "base", fit), "fit_statistics"):
+        if not isinstance(fit, FitResults) or not fit.has_likelihood:
             raise InputError(
                 f"fit {i + 1} is of type {type(fit).__name__}, and has no fit statistics",
                 "fits of RandomEffects, LocationScale, CensoredRandomEffects or Multilevel",
@@ -173,24 +173,23 @@ def compare(*fits: Any, names: Sequence[str] | None = None) -> FitComparison:
         called = read_words(names, "names")
         if len(called) != len(fits):
             raise ShapeError(f"there are {len(called)} names for {len(fits)} fits", "one name for each fit")
-    notes = _notes([getattr(fit, "base", fit) for fit in fits])
+    notes = _notes(fits)
     for note in notes:
         warnings.warn(note, IncomparableFitsWarning, stacklevel=2)
     return FitComparison(called, fits, notes)
 
 
-def _statistics(fit: Any) -> dict[str, Any]:
+def _statistics(fit: FitResults) -> dict[str, Any]:
     """Return the statistics of one fit; None where it has none."""
-    base = getattr(fit, "base", fit)
-    found = base.fit_statistics()
+    found = fit.fit_statistics()
     return {
-        "method": base.method,
-        "k": base.k,
+        "method": fit.method,
+        "k": fit.k,
         "parameters": found.parameters,
-        "tau2": base.tau2,
-        "i2": base.i2,
-        "r2": getattr(base, "r2", None),
-        "q": base.q.statistic,
+        "tau2": fit.tau2,
+        "i2": fit.i2,
+        "r2": getattr(fit, "r2", None),
+        "q": fit.q.statistic,
         "llf": found.llf,
         "deviance": found.deviance,
         "aic": found.aic,
@@ -199,13 +198,10 @@ def _statistics(fit: Any) -> dict[str, Any]:
     }
 
 
-def _notes(fits: Sequence[Any]) -> tuple[str, ...]:
+def _notes(fits: Sequence[FitResults]) -> tuple[str, ...]:
     """Return what keeps the likelihoods of the fits from being compared."""
     first, notes = fits[0], []
-    if not all(
-        np.array_equal(fit.effects.y, first.effects.y) and np.array_equal(fit.effects.v, first.effects.v)
-        for fit in fits
-    ):
+    if not all(same_effects(fit, first) for fit in fits):
         notes.append("The fits are of different effects: their likelihoods cannot be compared.")
     restricted = {fit.fit_statistics().restricted for fit in fits}
     if len(restricted) > 1:

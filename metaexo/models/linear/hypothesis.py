@@ -194,9 +194,11 @@ class RobustCovariance(WaldInference):
     clusters: tuple[str, ...]
     sandwich: Sandwich
 
-    def df_of(self, rows: Array) -> Array | None:
+    def df_of(self, rows: Array) -> Array:
         """Return the degrees of freedom of combinations of coefficients, shape (q, p)."""
-        return self.sandwich.satterthwaite(rows) if self.df_rule == "satterthwaite" else super().df_of(rows)
+        if self.df_rule == "satterthwaite":
+            return self.sandwich.satterthwaite(rows)
+        return np.full(len(rows), self.df)
 
     def joint_test(self, rows: Array, difference: Array, null: str) -> TestResult:
         """Return the test that the `difference`, shape (q,), of combinations from their values is zero."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from metaexo.effects.bounded_effect_sizes import ENDS
+from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotNestedError
 from metaexo.formatting import number, percent, printed
 from metaexo.models.linear.fit import LinearFit
@@ -213,6 +215,14 @@ def _one_likelihood(full: LinearFit, reduced: LinearFit, links: list[str]) -> bo
     return methods == {"REML"}
 
 
+def same_effects(one: LinearFit, other: LinearFit) -> bool:
+    """Say whether two fits are of the same effects and sampling variances, or of the same bounds."""
+    if type(one.effects) is not type(other.effects):
+        return False
+    names = ("y", "v") if isinstance(one.effects, EffectSizes) else ENDS
+    return all(np.array_equal(getattr(one.effects, name), getattr(other.effects, name)) for name in names)
+
+
 def same_data(full: LinearFit, reduced: LinearFit) -> None:
     """Raise if two fits are not of the same effects and variances.
 
@@ -221,10 +231,9 @@ def same_data(full: LinearFit, reduced: LinearFit) -> None:
     NotNestedError
         If the effects or the variances differ.
     """
-    a, b = full.effects, reduced.effects
-    if a.k != b.k or not (np.array_equal(a.y, b.y) and np.array_equal(a.v, b.v)):
+    if not same_effects(full, reduced):
         raise NotNestedError(
-            f"the fits are of different effects (k = {a.k} and {b.k})",
+            f"the fits are of different effects (k = {full.k} and {reduced.k})",
             "two fits of the same rows",
             "rows with missing moderators must be left out of both",
         )

@@ -1,109 +1,58 @@
-"""Coefficients with cluster-robust standard errors: valid whatever the dependence inside a cluster."""
+"""Cluster-robust inference: valid whatever the dependence inside a cluster."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import (
-    FewStudiesWarning,
-    InputError,
-    ShapeError,
-)
+from metaexo.errors import FewStudiesWarning, InputError, ShapeError
 from metaexo.formatting import plural
 from metaexo.inputs import as_word, check_choice, is_blank, read_entries
 from metaexo.models.linear.fit import LinearFit
 from metaexo.models.linear.grouping import column_values
-from metaexo.models.linear.hypothesis import (
-    DfRule,
-    RobustCovariance,
-)
+from metaexo.models.linear.hypothesis import DfRule, RobustCovariance
 from metaexo.numeric.sandwich import KINDS
 
-if TYPE_CHECKING:
-    pass
-
-Freedom = DfRule
-FREEDOMS = ("satterthwaite", "clusters")
 # Below this the distribution of a robust test is hardly that of t (Tipton 2015, 10.1037/met0000011).
 FEW_DF_ROBUST = 4.0
 
 
 def cluster_robust(
-    fit: LinearFit,
-    cluster: str | Sequence[object] | ArrayLike | None = None,
-    kind: str = "CR2",
-    df: DfRule | None = None,
+    fit: LinearFit, cluster: str | Sequence[object] | ArrayLike | None, kind: str, df: DfRule | None
 ) -> RobustCovariance:
     """Return the cluster-robust inference for a fit; see `FitResults.robust`."""
-    rule = read_freedom(kind, df)
+    check_choice("kind of robust covariance", kind, KINDS)
+    if df is None:
+        df = "satterthwaite" if kind in ("CR2", "CR3") else "clusters"
+    check_choice("df", df, ("satterthwaite", "clusters"))
     if not isinstance(fit.effects, EffectSizes):
         raise fit.effects.no_points()
     names, members = split_clusters(fit.effects, cluster)
-    made = fit._sandwich_of(members, kind, rule)
-    refuse_few_clusters(names, fit.design.p, rule)
-    found = RobustCovariance(
-        cov=made.cov,
-        df=float(len(names) - fit.design.p),
-        kind=kind,
-        df_rule=rule,
-        clusters=names,
-        sandwich=made,
-    )
-    by_coefficient = found.df_of(np.eye(fit.design.p))
-    assert by_coefficient is not None
-    few = [
-        name for name, one in zip(fit.design.names, by_coefficient, strict=True) if not one >= FEW_DF_ROBUST
-    ]
-    warn_of_few(few)
-    return found
-
-
-def read_freedom(kind: str, freedom: Freedom | None) -> Freedom:
-    """Return the degrees of freedom that are taken.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If the kind or the degrees of freedom are not known.
-    """
-    check_choice("kind of robust covariance", kind, KINDS)
-    if freedom is None:
-        return "satterthwaite" if kind in ("CR2", "CR3") else "clusters"
-    check_choice("degrees of freedom", freedom, FREEDOMS)
-    return freedom
-
-
-def refuse_few_clusters(names: Sequence[str], p: int, chosen: Freedom) -> None:
-    """Raise if clusters minus coefficients leaves no degrees of freedom.
-
-    Raises
-    ------
-    InputError
-        With what does.
-    """
-    if chosen == "clusters" and len(names) <= p:
+    made, p = fit._sandwich_of(members, kind, df), fit.design.p
+    if df == "clusters" and len(names) <= p:
         raise InputError(
             f"{plural(len(names), 'cluster')} for {plural(p, 'coefficient')} leave no degrees of freedom",
             "more clusters than coefficients",
             'use kind="CR2" with its Satterthwaite degrees of freedom, or a smaller model',
         )
-
-
-def warn_of_few(few: Sequence[str]) -> None:
-    """Warn of coefficients whose tests have few degrees of freedom."""
+    found = RobustCovariance(
+        cov=made.cov, df=float(len(names) - p), kind=kind, df_rule=df, clusters=names, sandwich=made
+    )
+    each = found.df_of(np.eye(p))
+    few = [name for name, one in zip(fit.design.names, each, strict=True) if not one >= FEW_DF_ROBUST]
     if few:
         warnings.warn(
             f"the robust tests of {', '.join(few)} have fewer than {FEW_DF_ROBUST:.0f} degrees of freedom: "
             "their p-values are not to be relied on",
             FewStudiesWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
+    return found
 
 
 def split_clusters(
