@@ -337,6 +337,13 @@ def row_labels(frame: pd.DataFrame, key: str, parts: Sequence[str]) -> list[str]
     -------
     list of str
         One label per row.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = {"study_id": ["a", "a"], "first_author": "Li", "year": 2020, "outcome": ["pain", "scar"]}
+    >>> row_labels(pd.DataFrame(rows), "study_id", ["outcome"])
+    ['Li 2020, pain', 'Li 2020, scar']
     """
     studies = [str(study) for study in frame[key]]
     named = [frame[name] if name in frame else [None] * len(frame) for name in ("first_author", "year")]

@@ -40,6 +40,12 @@ def kinds_of(effects: BoundedEffectSizes) -> tuple[str, ...]:
     -------
     tuple of str
         One kind per row.
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> kinds_of(mx.BoundedEffectSizes.from_exact(mx.EffectSizes([0.1, 0.4], [0.02, 0.05])))
+    ('exact', 'exact')
     """
     closed = np.isfinite(effects.lower) & np.isfinite(effects.upper)
     return tuple(
