@@ -60,7 +60,7 @@ def test_effects_and_their_intervals_go_back_with_their_own_size(code):
 def test_pooled_effects_go_back_with_the_harmonic_mean(code):
     fit = mx.RandomEffects(computed(code)).fit(method="DL", test="z")
     columns = ["estimate", "low", "high", "prediction_low", "prediction_high"]
-    shown = fit.predict(transform="measure")[columns].to_numpy()[0]
+    shown = fit.predict(scale="measure")[columns].to_numpy()[0]
     assert shown == pytest.approx(POOLED[code], abs=1e-8)
     low, high = POOLED[code][1:3]
     name = "proportion" if code == "PFT" else "rate"
