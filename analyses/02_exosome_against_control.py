@@ -112,7 +112,7 @@ def effects(sheets, measure, where, correlation=0.5):
 def one_a_family(es):
     """Return one effect a study and outcome family, each under the name of its study alone."""
     latest = [evidence.days_after(words) for words in es.column("timepoint")]
-    one = mx.one_per_study(es, within="outcome_family", latest=latest)
+    one = mx.one_per_study(es, by="outcome_family", latest=latest)
     return one.with_labels([label.split(", ")[0] for label in one.labels])
 
 

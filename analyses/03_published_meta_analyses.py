@@ -71,7 +71,7 @@ def main(analysis: report.Analysis) -> None:
 
     # One estimate a review and question: over all its studies, of the outcome that stands first in the sheet.
     reviews = keep(estimates, estimates.column("subgroup_variable") == "overall", "a subgroup of a review")
-    reviews = with_question(mx.one_per_study(reviews, within=QUESTION))
+    reviews = with_question(mx.one_per_study(reviews, by=QUESTION))
     ax = forest(reviews, by="indication_in_words", columns=[OUTCOME, "source"])
     analysis.write_figure(
         "by_indication", ax, title="One estimate a review and outcome family, by indication"

@@ -69,7 +69,7 @@ def controlled(sheets):
         warnings.simplefilter("ignore", errors.AssumptionWarning)
         es = sheets.effects("SMD", where=CONTROLLED, assumed_correlation=0.5)
     latest = [evidence.days_after(words) for words in es.column("timepoint")]
-    return mx.one_per_study(es, within="outcome_family", latest=latest)
+    return mx.one_per_study(es, by="outcome_family", latest=latest)
 
 
 def mean_sizes(preparations):
@@ -90,7 +90,7 @@ def reviews(sheets):
     """Return one pooled estimate a review and outcome family, over all of its studies."""
     es = sheets.effects("SMD", where="use != 'apart'", sheet="published_meta_analyses")
     es = es.select((es.column("subgroup_variable") == "overall").to_numpy(), "a subgroup of a review")
-    return mx.one_per_study(es, within=["indication", "outcome_family"])
+    return mx.one_per_study(es, by=["indication", "outcome_family"])
 
 
 def verdict_row(name, result):

@@ -16,6 +16,7 @@ from metaexo.effects.check import (
     look_up,
     read_labels,
     read_studies,
+    read_variances,
     study_column_of,
 )
 from metaexo.effects.derivation import REPORTED, Derivation, Origin
@@ -376,12 +377,14 @@ def check_effects(effects: object, model: str) -> None:
 
 
 def bounded_effects(
-    lower: ArrayLike,
-    upper: ArrayLike,
-    v: ArrayLike,
-    v_upper: ArrayLike | None = None,
+    lower: ArrayLike | str,
+    upper: ArrayLike | str,
+    v: ArrayLike | str | None = None,
+    v_upper: ArrayLike | str | None = None,
     measure: str | Measure = "GEN",
     *,
+    se: ArrayLike | str | None = None,
+    se_upper: ArrayLike | str | None = None,
     labels: Sequence[str] | str | None = None,
     study: Sequence[str] | str | None = None,
     data: pd.DataFrame | None = None,
@@ -397,18 +400,20 @@ def bounded_effects(
     lower, upper : array_like, shape (k,)
         Ends of the interval that holds the observed effect, on the scale of the analysis; equal for exact
         effects, infinite where there is no bound.
-    v : array_like, shape (k,)
+    v : array_like, shape (k,), or str, optional
         Sampling variances of the observed effects: that at the lower end, or at both.
-    v_upper : array_like, shape (k,), optional
+    v_upper : array_like, shape (k,), or str, optional
         Sampling variances at the upper ends, where they differ.
     measure : str or Measure
         Code of the measure; "GEN" for anything.
-    labels : sequence of str, optional
+    se, se_upper : array_like, shape (k,), or str, optional
+        Standard errors, in the place of `v` and `v_upper`.
+    labels : sequence of str, or str, optional
         What a reader sees of each row. Default "1", "2", ...
-    study : sequence of str, optional
+    study : sequence of str, or str, optional
         Study of each row. Default: every row its own study.
     data : pandas.DataFrame, optional
-        Further columns, one row an effect.
+        Further columns, one row per effect. Every argument may be the name of one of them.
     oriented : bool
         Whether positive means benefit in every row.
 
@@ -436,11 +441,14 @@ def bounded_effects(
     if study is None and data is not None:
         study = study_column_of(data)
     column = study if isinstance(study, str) else None
-    ends = {"lower": lower, "upper": upper, "v": v, "v_upper": v if v_upper is None else v_upper}
-    found = {name: look_up(data, name, values) for name, values in ends.items()}
+    given = {"lower": lower, "upper": upper, "v": v, "se": se, "v_upper": v_upper, "se_upper": se_upper}
+    found = {name: look_up(data, name, values) for name, values in given.items()}
     named = {"labels": look_up(data, "labels", labels), "study": look_up(data, "study", study)}
     check_aligned(**found, **named, data=data)
-    low, high, at_lower, at_upper = (read_numbers(x, name, ndim=1) for name, x in found.items())
+    low, high = (read_numbers(found[name], name, ndim=1) for name in ("lower", "upper"))
+    at_lower = read_variances(found["v"], found["se"])
+    two = v_upper is not None or se_upper is not None
+    at_upper = read_variances(found["v_upper"], found["se_upper"]) if two else at_lower
     k, index = low.size, index_of(*found.values(), *named.values())
     columns = {"upper": high, "v": at_lower, "v_upper": at_upper}
     for name, values in columns.items():

@@ -606,6 +606,35 @@ def look_up(data: pd.DataFrame | None, name: str, values: Any) -> Any:
     return data[by_name[values]]
 
 
+def read_variances(v: object, se: object, ndim: int = 1) -> Array:
+    """Return sampling variances, from standard errors if these were given.
+
+    Raises
+    ------
+    InputError
+        If neither or both are given, or a standard error is negative.
+    """
+    if (v is None) == (se is None):
+        raise InputError(
+            "neither v nor se is given" if v is None else "v and se are both given",
+            "sampling variances v, or standard errors se",
+            "v=..., or se=...",
+        )
+    if se is None:
+        return read_numbers(v, "v", ndim=ndim)
+    found = read_numbers(se, "se", ndim=ndim)
+    negative = (found < 0).any(axis=tuple(range(1, ndim)))
+    if negative.any():
+        raise InputError(
+            "some standard errors are negative",
+            "standard errors of at least 0",
+            "look at these rows in the source",
+            [f"row {i + 1}: {found[i]}" for i in np.flatnonzero(negative)],
+        )
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(found**2)
+
+
 def index_of(*given: object) -> pd.Index[Any] | None:
     """Return the index of the first pandas object, or None."""
     indexes = (getattr(values, "index", None) for values in given)

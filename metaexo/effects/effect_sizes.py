@@ -18,6 +18,7 @@ from metaexo.effects.check import (
     look_up,
     read_labels,
     read_studies,
+    read_variances,
     study_column_of,
     variances_too_small,
 )
@@ -167,7 +168,7 @@ class EffectSizes(EffectRows):
         found = {name: look_up(data, name, values) for name, values in given.items()}
         check_aligned(**found, data=data)
         effects = read_numbers(found["y"], "y", ndim=1)
-        variances = _variances(found["v"], found["se"])
+        variances = read_variances(found["v"], found["se"])
         if effects.shape != variances.shape:
             raise ShapeError(
                 f"y has {effects.size} entries and {'v' if se is None else 'se'} has {variances.size}",
@@ -377,28 +378,6 @@ class EffectSizes(EffectRows):
         of = f" (column {self.study_column!r})" if self.study_column is not None else ""
         effects, studies = plural(self.k, "effect"), plural(self.m, "study", "studies")
         return f"EffectSizes({self.measure.code}: k = {effects}, m = {studies}{of})"
-
-
-def _variances(v: object, se: object) -> Array:
-    """Return the sampling variances, from standard errors if these were given."""
-    if (v is None) == (se is None):
-        raise InputError(
-            "neither v nor se is given" if v is None else "v and se are both given",
-            "sampling variances v, or standard errors se",
-            "EffectSizes(y, v), or EffectSizes(y, se=se)",
-        )
-    if se is None:
-        return read_numbers(v, "v", ndim=1)
-    errors = read_numbers(se, "se", ndim=1)
-    if (errors < 0).any():
-        raise InputError(
-            "some standard errors are negative",
-            "standard errors of at least 0",
-            "look at these rows in the source",
-            [f"row {i + 1}: {errors[i]:g}" for i in np.flatnonzero(errors < 0)],
-        )
-    with np.errstate(over="ignore", under="ignore"):
-        return errors**2
 
 
 def _check_companions(

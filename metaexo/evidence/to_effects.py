@@ -341,7 +341,7 @@ def row_labels(frame: pd.DataFrame, key: str, parts: Sequence[str]) -> list[str]
     Examples
     --------
     >>> import pandas as pd
-    >>> rows = {"study_id": ["a", "a"], "first_author": "Li", "year": 2020, "outcome": ["pain", "scar"]}
+    >>> rows = {"study_id": ["a"] * 2, "first_author": "Li", "year": 2020.0, "outcome": ["pain", "scar"]}
     >>> row_labels(pd.DataFrame(rows), "study_id", ["outcome"])
     ['Li 2020, pain', 'Li 2020, scar']
     """

@@ -126,7 +126,9 @@ ESTIMATORS: dict[str, Estimator] = {
 }
 # Other names, in capitals and without signs.
 SYNONYMS = {
-    **dict.fromkeys(("FE", "CE", "EQUALEFFECTS", "FIXEDEFFECT", "FIXEDEFFECTS", "COMMONEFFECT"), "EE"),
+    **dict.fromkeys(("FE", "CE", "FIXED", "COMMON", "EQUAL"), "EE"),
+    **dict.fromkeys(("FIXEDEFFECT", "COMMONEFFECT", "EQUALEFFECT"), "EE"),
+    **dict.fromkeys(("FIXEDEFFECTS", "COMMONEFFECTS", "EQUALEFFECTS"), "EE"),
     **dict.fromkeys(("DERSIMONIANLAIRD", "DSL"), "DL"),
     **dict.fromkeys(("HEDGES", "HEDGESOLKIN", "CA", "VC"), "HE"),
     **dict.fromkeys(("PAULEMANDEL", "MANDELPAULE", "MP"), "PM"),
@@ -139,18 +141,21 @@ SYNONYMS = {
 
 
 def get_estimator(code: object) -> Estimator:
-    """Return the estimator of a code; capitals do not matter.
+    """Return the estimator of a code or of another name of the field; capitals and hyphens do not matter.
 
     Raises
     ------
     UnknownChoiceError
-        If the code is not known; it names the allowed ones and the nearest.
+        If it is not known; the error names the codes and the nearest.
     """
-    word = code.upper() if isinstance(code, str) else ""
-    found = ESTIMATORS.get(word)
-    if found is None:
-        plain = "".join(letter for letter in word if letter.isalnum())
-        found = ESTIMATORS.get(SYNONYMS.get(plain, plain))
+    found = find_estimator(code)
     if found is None:
         raise UnknownChoiceError("tau2 estimator", code, ESTIMATORS)
     return found
+
+
+def find_estimator(code: object) -> Estimator | None:
+    """Return the estimator of a code or of another name of the field, or None."""
+    word = code.upper() if isinstance(code, str) else ""
+    plain = "".join(letter for letter in word if letter.isalnum())
+    return ESTIMATORS.get(word) or ESTIMATORS.get(SYNONYMS.get(plain, plain))

@@ -119,6 +119,7 @@ GOOD: dict[str, Any] = {
     "regression_from_matrix.names": ["a", "b"], "regression_from_matrix.n": 50, "means": None, "errors": None,
     "bounds_from_table.assumed_sd": None, "assumed_sd": [1.0, 1.0, 1.0],
     "method": "luo-wan-shi", "distribution": "normal",
+    "bounded_effects.se": None, "covariance_blocks.se": None, "split.by": "kind",
     "load_dataset.name": "bcg", "column.name": "paired", "EffectSizes.se": None, "add": 0.5,
     "keep.reason": "x", "leave_out.studies": None, "leave_out.items": None, "check_index.values": [1, 2, 3],
     "aggregate.between_kinds": 0.5, "covariance_blocks.between_kinds": 0.5, "correlation": 0.6,

@@ -17,6 +17,7 @@ from metaexo.effects.check import least_variances
 from metaexo.errors import (
     ImpossibleVarianceWarning,
     InputError,
+    MetaexoError,
     MissingInputError,
     RowsLeftOutWarning,
     ShapeError,
@@ -450,3 +451,48 @@ def test_bounds_by_the_same_door() -> None:
         bounded_effects([0.1], [0.1], [-0.1])
     with pytest.raises(InputError, match="BoundedEffectSizes"):
         mx.effects.join_bounded(found, "x")  # type: ignore[arg-type]
+
+
+def test_standard_errors_and_columns_at_every_door():
+    import pandas as pd
+
+    table = pd.DataFrame(
+        {"d": [0.2, 0.5, 0.3], "se": [0.1, 0.2, 0.3], "study": ["a", "a", "b"], "top": [0.2, np.inf, 0.3]}
+    )
+    v = table["se"] ** 2
+    es = mx.EffectSizes("d", se="se", data=table)
+    np.testing.assert_allclose(es.v, v)
+    assert es.study == ("a", "a", "b")
+    blocks = mx.covariance_blocks(se="se", data=table, correlation=0.5)
+    plain = mx.covariance_blocks(v, ["a", "a", "b"], correlation=0.5)
+    for one, other in zip(blocks, plain, strict=True):
+        np.testing.assert_array_equal(one.cov, other.cov)
+    bounded = mx.bounded_effects("d", "top", se="se", se_upper="se", data=table)
+    np.testing.assert_allclose(bounded.v_lower, v)
+    np.testing.assert_allclose(bounded.v_upper[[0, 2]], v[[0, 2]])
+    y, errors = np.array([[0.2, 0.6, 0.1]]), np.array([[0.1, 0.2, 0.3]])
+    np.testing.assert_array_equal(mx.fit_many(y, se=errors).tau2, mx.fit_many(y, errors**2).tau2)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: mx.covariance_blocks([0.1, 0.2], correlation=0.5), "cluster is the text 'study'"),
+        (lambda: mx.covariance_blocks([0.1], ["a"], se=[0.3]), "v and se are both given"),
+        (lambda: mx.bounded_effects([0.1], [0.2]), "neither v nor se is given"),
+        (lambda: mx.fit_many([[0.1, 0.2]], se=[[0.1, -0.2]]), "row 1"),
+        (lambda: mx.EffectSizes([0.1], se=[-1.0]), "row 1: -1"),
+    ],
+)
+def test_variances_or_standard_errors(call, words):
+    with pytest.raises(MetaexoError, match=words):
+        call()
+
+
+def test_intervals_of_single_effects():
+    """y plus and minus 1.959964 standard errors; at level 0.5, 0.67449 of them."""
+    es = mx.EffectSizes([0.1, 0.4], [0.04, 0.01])
+    np.testing.assert_allclose(es.conf_int(), [[-0.2919927969, 0.4919927969], [0.2040036015, 0.5959963985]])
+    np.testing.assert_allclose(es.conf_int(0.5)["high"] - es.y, 0.6744897502 * np.array([0.2, 0.1]))
+    with pytest.raises(MetaexoError, match="level"):
+        es.conf_int(95)

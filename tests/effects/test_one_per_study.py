@@ -28,7 +28,7 @@ def test_the_latest_is_kept_and_the_others_are_told():
 
 def test_each_outcome_has_its_own_choice():
     es = effects(["Li", "Li", "Li"], family=["wound", "scar", "wound"])
-    assert one_per_study(es, within="family").y.tolist() == [0.0, 0.1]
+    assert one_per_study(es, by="family").y.tolist() == [0.0, 0.1]
 
 
 def test_a_known_time_comes_before_an_unknown_one():
@@ -45,7 +45,7 @@ def test_faults_are_named():
     with pytest.raises(ShapeError):
         one_per_study(effects(["Li", "Cho"]), latest=[1])
     with pytest.raises(UnknownChoiceError, match="famly"):
-        one_per_study(effects(["Li"], family=["wound"]), within="famly")
+        one_per_study(effects(["Li"], family=["wound"]), by="famly")
 
 
 @given(
@@ -57,7 +57,7 @@ def test_faults_are_named():
 )
 def test_every_study_keeps_one_effect_and_it_is_among_the_latest(rows):
     study, family, time = (list(column) for column in zip(*rows, strict=True))
-    one = one_per_study(effects(study, family=family, time=time), within=["family"], latest=time)
+    one = one_per_study(effects(study, family=family, time=time), by=["family"], latest=time)
     kept = list(zip(one.study, one.data["family"], strict=True))
     assert sorted(kept) == sorted(set(zip(study, family, strict=True)))
     for key, late in zip(kept, one.data["time"], strict=True):

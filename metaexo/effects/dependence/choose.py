@@ -22,7 +22,7 @@ ANOTHER = "another result of the same study; the first in the sheet is taken"
 
 
 def one_per_study(
-    effects: EffectSizes, within: str | Sequence[str] = (), latest: ArrayLike | None = None
+    effects: EffectSizes, by: str | Sequence[str] = (), latest: ArrayLike | None = None
 ) -> EffectSizes:
     """Return one effect a study: the latest, and among equals the first.
 
@@ -34,7 +34,7 @@ def one_per_study(
     ----------
     effects : EffectSizes
         Effects, some of one study.
-    within : str or sequence of str
+    by : str or sequence of str
         Columns of the data; a study may give one effect for each combination of their values.
     latest : array_like, shape (k,), optional
         Time of each effect, in any unit; NaN where it is not known, which counts as earlier than any time.
@@ -50,7 +50,7 @@ def one_per_study(
     ShapeError
         If there is not one time for each effect.
     UnknownChoiceError
-        If a name in `within` is not a column of the data.
+        If a name in `by` is not a column of the data.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def one_per_study(
     times = np.full(effects.k, np.nan) if latest is None else read_numbers(latest, "latest", ndim=1)
     if times.shape != (effects.k,):
         raise ShapeError(f"latest has shape {times.shape} for {effects.k} effects", "one time an effect")
-    groups = _groups(effects, read_names(within, "within"))
+    groups = _groups(effects, read_names(by, "by"))
     times = np.where(np.isnan(times), -np.inf, times)
     late = np.zeros(effects.k, dtype=bool)
     first = np.zeros(effects.k, dtype=bool)

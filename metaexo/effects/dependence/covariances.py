@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.effects.check import check_kind
+from metaexo.effects.check import check_kind, check_table, look_up, read_variances
 from metaexo.effects.derivation import Derivation
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import AssumptionWarning, CorrelationError, InputError, MissingInputError, ShapeError
@@ -74,13 +74,15 @@ class Block(Immutable):
 
 
 def covariance_blocks(
-    v: ArrayLike,
-    cluster: Sequence[object] | pd.Series,
+    v: ArrayLike | str | None = None,
+    cluster: Sequence[object] | pd.Series | str = "study",
     *,
+    se: ArrayLike | str | None = None,
+    data: pd.DataFrame | None = None,
     correlation: float | None = None,
-    kind: Sequence[object] | pd.Series | None = None,
+    kind: Sequence[object] | pd.Series | str | None = None,
     between_kinds: float | None = None,
-    time: ArrayLike | None = None,
+    time: ArrayLike | str | None = None,
     autocorrelation: float | None = None,
     lasting: float = 0.0,
 ) -> tuple[Block, ...]:
@@ -91,18 +93,22 @@ def covariance_blocks(
 
     Parameters
     ----------
-    v : array_like, shape (k,)
-        Sampling variances.
-    cluster : sequence, length k
-        Cluster (study, sample) of each row.
+    v : array_like, shape (k,), or str, optional
+        Sampling variances, or the name of a column of `data`.
+    cluster : sequence, length k, or str
+        Cluster (study, sample) of each row, or the name of a column of `data`.
+    se : array_like, shape (k,), or str, optional
+        Standard errors, in the place of `v`.
+    data : DataFrame, optional
+        Table whose columns the other arguments may name.
     correlation : float, optional
         Correlation of two effects of one cluster, of one kind if kinds are given. Needed where a cluster has
         two effects of one kind, unless times are given, when it is 1: the same quantity, measured again.
-    kind : sequence, length k, optional
+    kind : sequence, length k, or str, optional
         Kind of each effect (outcome, scale).
     between_kinds : float, optional
         Correlation of effects of different kinds; needed where a cluster has effects of several kinds.
-    time : array_like, length k, optional
+    time : array_like, length k, or str, optional
         Time of each effect.
     autocorrelation : float, optional
         Correlation of effects one unit of time apart; needed with `time`.
@@ -133,8 +139,11 @@ def covariance_blocks(
     array([[0.04, 0.03],
            [0.03, 0.09]])
     """
-    check_aligned(v=v, cluster=cluster, kind=kind, time=time)
-    variances = read_numbers(v, "v", ndim=1)
+    check_table(data)
+    given = {"v": v, "cluster": cluster, "se": se, "kind": kind, "time": time}
+    v, cluster, se, kind, time = (look_up(data, name, values) for name, values in given.items())
+    check_aligned(v=v, cluster=cluster, se=se, kind=kind, time=time, data=data)
+    variances = read_variances(v, se)
     bad = np.flatnonzero(~(variances >= 0) | np.isinf(variances))
     if bad.size:
         raise InputError(
@@ -231,7 +240,7 @@ def _held_wrongly(held: NDArray[np.intp], k: int) -> list[str]:
 
 
 def aggregate(
-    es: EffectSizes,
+    effects: EffectSizes,
     *,
     correlation: float | None = None,
     kind: str | None = None,
@@ -251,7 +260,7 @@ def aggregate(
 
     Parameters
     ----------
-    es : EffectSizes
+    effects : EffectSizes
         Effects with their studies.
     correlation : float, optional
         As in :func:`covariance_blocks`.
@@ -294,42 +303,44 @@ def aggregate(
 
     Examples
     --------
-    >>> es = EffectSizes([0.2, 0.4, 0.1], [0.04, 0.04, 0.01], study=["a", "a", "b"])
+    >>> effects = EffectSizes([0.2, 0.4, 0.1], [0.04, 0.04, 0.01], study=["a", "a", "b"])
     >>> import warnings
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore")
-    ...     one = aggregate(es, correlation=0.5)
+    ...     one = aggregate(effects, correlation=0.5)
     >>> one.y.round(2), one.v.round(2)
     (array([0.3, 0.1]), array([0.03, 0.01]))
     """
-    if not isinstance(es, EffectSizes):
+    if not isinstance(effects, EffectSizes):
         raise InputError(
-            f"the effects are a {type(es).__name__}", "an EffectSizes", "mx.EffectSizes(y, v, study=study)"
+            f"the effects are a {type(effects).__name__}",
+            "an EffectSizes",
+            "mx.EffectSizes(y, v, study=study)",
         )
-    check_kind("es", es, EffectSizes)
+    check_kind("effects", effects, EffectSizes)
     weighted = check_flag("weighted", weighted)
     known = blocks is not None
     if blocks is None:
         blocks = covariance_blocks(
-            es.v,
-            es.study or es.row_labels,
+            effects.v,
+            effects.study or effects.row_labels,
             correlation=correlation,
-            kind=None if kind is None else es.column(kind),
+            kind=None if kind is None else effects.column(kind),
             between_kinds=between_kinds,
-            time=None if time is None else es.column(time),
+            time=None if time is None else effects.column(time),
             autocorrelation=autocorrelation,
             lasting=lasting,
         )
     else:
         held = _refuse_no_blocks(blocks)
-        if not np.array_equal(np.sort(held), np.arange(es.k)):
+        if not np.array_equal(np.sort(held), np.arange(effects.k)):
             raise ShapeError(
                 "the blocks do not hold every effect once",
                 "one block per study, for all effects",
                 "make the blocks of these effects, after rows were left out",
-                _held_wrongly(held, es.k),
+                _held_wrongly(held, effects.k),
             )
-    pairs = [_one_effect(es.y[block.rows], block.cov, weighted) for block in blocks]
+    pairs = [_one_effect(effects.y[block.rows], block.cov, weighted) for block in blocks]
     several = [block for block in blocks if block.rows.size > 1]
     if several and not known:
         warnings.warn(
@@ -340,12 +351,12 @@ def aggregate(
     return EffectSizes(
         [y for y, _ in pairs],
         [v for _, v in pairs],
-        es.measure,
+        effects.measure,
         labels=[block.cluster for block in blocks],
         study=[block.cluster for block in blocks],
-        data=_constant_columns(es, blocks),
-        derived=[_mark(es, block, known) for block in blocks],
-        oriented=es.oriented,
+        data=_constant_columns(effects, blocks),
+        derived=[_mark(effects, block, known) for block in blocks],
+        oriented=effects.oriented,
     )
 
 

@@ -57,7 +57,7 @@ CONTINUITY = "continuity correction"
 
 
 def shared_control_covariances(
-    es: EffectSizes,
+    effects: EffectSizes,
     arm: Sequence[object] | pd.Series | None = None,
     *,
     treated: Sequence[object] | pd.Series | None = None,
@@ -91,7 +91,7 @@ def shared_control_covariances(
 
     Parameters
     ----------
-    es : EffectSizes
+    effects : EffectSizes
         Effects computed by :func:`metaexo.effect_sizes` or from sheets, which keep the numbers of the arms
         whatever their columns are called, or with these numbers among the columns of `data` (control_n,
         control_mean, ...).
@@ -128,21 +128,21 @@ def shared_control_covariances(
     ...     "treatment_mean": [5.0, 6.0, 6.0], "treatment_sd": [1.0, 2.0, 2.0], "treatment_n": [10, 10, 10],
     ...     "control_mean": [4.0, 4.0, 5.0], "control_sd": [2.0, 2.0, 1.0], "control_n": [8, 8, 10],
     ... })
-    >>> es = mx.effect_sizes("MD", data=arms, study=["Lee", "Lee", "Lee"])
-    >>> shared_control_covariances(es)[0].cov
+    >>> effects = mx.effect_sizes("MD", data=arms, study=["Lee", "Lee", "Lee"])
+    >>> shared_control_covariances(effects)[0].cov
     array([[ 0.6,  0.5, -0.1],
            [ 0.5,  0.9,  0.4],
            [-0.1,  0.4,  0.5]])
     """
-    check_kind("es", es, EffectSizes)
-    ids = _ids(es, arm, treated)
-    whole = {(i, i): float(v) for i, v in enumerate(es.v)}
+    check_kind("effects", effects, EffectSizes)
+    ids = _ids(effects, arm, treated)
+    whole = {(i, i): float(v) for i, v in enumerate(effects.v)}
     groups = [] if ids is None else _components(ids)
     if ids is not None and groups:
-        _refuse_paired(es, groups)
-        whole |= _covariances(es, ids, groups)
+        _refuse_paired(effects, groups)
+        whole |= _covariances(effects, ids, groups)
     members: dict[str, list[int]] = {}
-    for i, study in enumerate(es.study or es.row_ids):
+    for i, study in enumerate(effects.study or effects.row_ids):
         members.setdefault(study, []).append(i)
     return tuple(
         Block(

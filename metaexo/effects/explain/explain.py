@@ -35,7 +35,7 @@ NOT_KEPT = (
 NOT_WRITTEN = "the steps are not written down for this way; the effect is that of the function of the measure"
 
 
-def explain(es: EffectSizes | BoundedEffectSizes, row: int | str = 0) -> Explanation | BoundExplanation:
+def explain(effects: EffectSizes | BoundedEffectSizes, row: int | str = 0) -> Explanation | BoundExplanation:
     """Explain one effect: the formula of its measure with the numbers put in, step by step.
 
     Use it to see where a number comes from, or to check it by hand: inputs as reported, conversions with
@@ -46,7 +46,7 @@ def explain(es: EffectSizes | BoundedEffectSizes, row: int | str = 0) -> Explana
 
     Parameters
     ----------
-    es : EffectSizes or BoundedEffectSizes
+    effects : EffectSizes or BoundedEffectSizes
         The effects.
     row : int or str
         Which: its position from 0, its row id ("outcomes.csv:43"), or its label if no other row has it.
@@ -81,21 +81,25 @@ def explain(es: EffectSizes | BoundedEffectSizes, row: int | str = 0) -> Explana
     result: y = 6, v = 4.5, SE = 2.1213203
     shown as: Mean difference 6.00 (1.84 to 10.16, 95% normal interval)
     """
-    check_kind("es", es, EffectSizes, BoundedEffectSizes)
-    i = _position(es, row)
-    if isinstance(es, BoundedEffectSizes):
-        if not es.is_exact[i]:
-            return explain_bound(es, i)
-        return explain(es.exact, int(es.is_exact[:i].sum()))
-    mark = es.derived[i] if es.derived else REPORTED
+    check_kind("effects", effects, EffectSizes, BoundedEffectSizes)
+    i = _position(effects, row)
+    if isinstance(effects, BoundedEffectSizes):
+        if not effects.is_exact[i]:
+            return explain_bound(effects, i)
+        return explain(effects.exact, int(effects.is_exact[:i].sum()))
+    mark = effects.derived[i] if effects.derived else REPORTED
     bare = Explanation(
-        es.row_ids[i], es.row_labels[i], es.measure, mark, (), (), float(es.y[i]), float(es.v[i]), False,
-        _display(es, i), NOT_KEPT,
+        effects.row_ids[i], effects.row_labels[i], effects.measure, mark, (), (),
+        float(effects.y[i]), float(effects.v[i]), False, _display(effects, i), NOT_KEPT,
     )  # fmt: skip
-    if es.origin is None:
+    if effects.origin is None:
         return bare
-    found = _of_table(es.origin, es.measure, mark, i) if es.origin.from_table else _of_inputs(es, mark, i)
-    turned = es.oriented and found.y != 0 and _near(-found.y, bare.y)
+    found = (
+        _of_table(effects.origin, effects.measure, mark, i)
+        if effects.origin.from_table
+        else _of_inputs(effects, mark, i)
+    )
+    turned = effects.oriented and found.y != 0 and _near(-found.y, bare.y)
     if found.blocks and _near(found.v, bare.v) and (turned or _near(found.y, bare.y)):
         return replace(bare, inputs=found.inputs, blocks=found.blocks, turned=turned, remark="")
     return replace(bare, inputs=found.inputs, remark=NOT_WRITTEN)

@@ -147,7 +147,7 @@ def study_spread(values: Sequence[float] | Array, study: Sequence[str], level: f
 
 def shares_explained(
     values: Sequence[float] | Array,
-    factors: pd.DataFrame,
+    by: pd.DataFrame,
     study: Sequence[str],
     *,
     draws: int = 1000,
@@ -165,7 +165,7 @@ def shares_explained(
     ----------
     values : array_like, shape (k,)
         Values, one a preparation.
-    factors : DataFrame, shape (k, f)
+    by : DataFrame, shape (k, f)
         Levels as text, one column a factor; missing where not reported.
     study : sequence of str, length k
         Study of each value.
@@ -206,12 +206,12 @@ def shares_explained(
 
     y = np.asarray(values, dtype=float)
     names = np.asarray(study, dtype=object)
-    if not (y.size == len(factors) == names.size) or not np.isfinite(y).all():
+    if not (y.size == len(by) == names.size) or not np.isfinite(y).all():
         raise InputError(
-            f"{y.size} values, {len(factors)} rows of factors and {names.size} studies",
+            f"{y.size} values, {len(by)} rows of by and {names.size} studies",
             "as many of each, and no value missing",
         )
-    table, chance = factors.reset_index(drop=True), _Chance(draws, seed, level)
+    table, chance = by.reset_index(drop=True), _Chance(draws, seed, level)
     rows = []
     for factor in table.columns:
         keep = _usable(table[[factor]], names)

@@ -45,10 +45,11 @@ from metaexo.heterogeneity.strata.results import StratifiedResults
 from metaexo.heterogeneity.strata.smoothed import Smoothing, smooth
 from metaexo.heterogeneity.unreported.mixture import LatentModerator, latent_moderator
 from metaexo.inputs import check_choice, check_flag, check_level, is_blank, read_words
+from metaexo.models.linear.choices import get_test
 from metaexo.models.linear.fit_statistics import Pooled
 from metaexo.models.linear.hypothesis import TestResult, quantiles
 from metaexo.models.linear.results import LinearResults
-from metaexo.models.univariate.inference import get_test
+from metaexo.models.univariate.inference import TESTS
 from metaexo.models.univariate.intervals import HeterogeneityInterval, Interval
 from metaexo.models.univariate.model import RandomEffects
 from metaexo.models.univariate.results import RandomEffectsResults
@@ -194,7 +195,7 @@ def stratify(
     check_choice("tau2", tau2, TAU2_MODES)
     check_choice("unreported", unreported, UNREPORTED)
     compare_unreported = check_flag("compare_unreported", compare_unreported)
-    test = None if test is None else get_test(test)
+    test = None if test is None else get_test(test, TESTS)
     code = get_estimator(method).code
     if tau2 == "smoothed" and code not in ("REML", "ML"):
         raise InputError(f"{code} has no likelihood to smooth by", "REML or ML", 'use method="REML"')

@@ -48,8 +48,9 @@ from metaexo.heterogeneity.levels import (
 from metaexo.heterogeneity.means import SeparateMeans, strata_design
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_level, check_number
+from metaexo.models.linear.choices import get_test
 from metaexo.models.univariate.batched import ManyFits, fit_many
-from metaexo.models.univariate.inference import get_test
+from metaexo.models.univariate.inference import TESTS
 from metaexo.models.univariate.model import RandomEffects
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import get_estimator
@@ -132,7 +133,7 @@ class Task:
         effects, by, level = check_effects(effects), read_factor_named(by), check_level(level)
         self.effects, self.method, self.level = effects, get_estimator(method).code, level
         usual = "z" if self.method == "EE" else "knapp-hartung"
-        self.test = usual if test is None else get_test(test)
+        self.test = usual if test is None else get_test(test, TESTS)
         words = factor_levels(effects, by)
         studies = np.array(studies_of(effects), dtype=object)
         hidden = np.array([is_unreported(word) for word in words], dtype=bool)

@@ -13,6 +13,7 @@ from metaexo.errors import InputError, ShapeError, TooFewStudiesError
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice, check_level, read_numbers
 from metaexo.models.censored.fit import CENSORED_TESTS
+from metaexo.models.linear.choices import get_likelihood, get_test
 from metaexo.models.univariate.batched import read_counts
 from metaexo.numeric.censored.inference import censored_inference
 from metaexo.numeric.censored.limits import coefficient_limits, tau2_limits
@@ -21,7 +22,6 @@ from metaexo.numeric.censored.rows import CensoredBatch, make_censored_batch, va
 from metaexo.numeric.tails import normal_quantile, t_of_tail
 from metaexo.types import Array
 
-METHODS = ("REML", "ML")
 PROFILES = ("none", "tau2", "both")
 
 
@@ -112,9 +112,8 @@ def fit_many_censored(
     >>> fits.estimate.round(2)
     array([0.57, 0.45])
     """
-    choices = (("method", method, METHODS), ("test", test, CENSORED_TESTS), ("profile", profile, PROFILES))
-    for what, word, allowed in choices:
-        check_choice(what, word, tuple(allowed))
+    method, test = get_likelihood(method), get_test(test, CENSORED_TESTS)
+    check_choice("profile", profile, PROFILES)
     level = check_level(level)
     given = (lower, upper, v_lower, v_lower if v_upper is None else v_upper)
     ends_named = ("lower", "upper", "v_lower", "v_upper")

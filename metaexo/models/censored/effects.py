@@ -44,8 +44,8 @@ def kinds_of(effects: BoundedEffectSizes) -> tuple[str, ...]:
     Examples
     --------
     >>> import metaexo as mx
-    >>> kinds_of(mx.BoundedEffectSizes.from_exact(mx.EffectSizes([0.1, 0.4], [0.02, 0.05])))
-    ('exact', 'exact')
+    >>> kinds_of(mx.bounded_effects([0.1, 0.4], [0.1, float("inf")], [0.02, 0.05]))
+    ('exact', 'interval, one end')
     """
     closed = np.isfinite(effects.lower) & np.isfinite(effects.upper)
     return tuple(

@@ -16,16 +16,14 @@ from metaexo.formatting import plural
 from metaexo.inputs import LARGEST, check_aligned, check_choice, check_level, check_number
 from metaexo.models.censored.effects import require_identifiable, unbounded_error, usable_effects
 from metaexo.models.censored.fit import CENSORED_TESTS, CensoredResults
+from metaexo.models.linear.choices import get_likelihood, get_test
 from metaexo.models.linear.design import DEPENDENCE, MISSING, Design, make_design, rows_of, without_missing
-from metaexo.models.univariate.inference import get_test
 from metaexo.numeric.censored.inference import censored_inference
 from metaexo.numeric.censored.maximum import CensoredMaximum, censored_at, censored_maximum
 from metaexo.numeric.censored.rows import CensoredBatch, make_censored_batch
 
 if TYPE_CHECKING:
     import pandas as pd
-
-METHODS = ("REML", "ML")
 
 
 class CensoredRandomEffects:
@@ -182,10 +180,8 @@ class CensoredRandomEffects:
         Cox, D. R., Reid, N. (1987). https://doi.org/10.1111/j.2517-6161.1987.tb01422.x
         Knapp, G., Hartung, J. (2003). https://doi.org/10.1002/sim.1482
         """
-        code = str(method).upper()
-        check_choice("method", code, METHODS)
-        test = get_test(test)
-        check_choice("test", test, tuple(CENSORED_TESTS))
+        code = get_likelihood(method)
+        test = get_test(test, CENSORED_TESTS)
         level = check_level(level)
         tau2 = None if tau2 is None else check_number("tau2", tau2)
         require_identifiable(self.effects, self.design, tau2 is not None)

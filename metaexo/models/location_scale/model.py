@@ -18,9 +18,9 @@ from metaexo.errors import (
 )
 from metaexo.formatting import plural
 from metaexo.inputs import check_choice, check_level
+from metaexo.models.linear.choices import get_likelihood, get_test
 from metaexo.models.linear.design import DEPENDENCE, MISSING, Redundant, make_design, without_missing
 from metaexo.models.location_scale.results import LocationScaleResults
-from metaexo.models.univariate.inference import get_test
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.problem import make_batch
 from metaexo.numeric.scale.likelihood import make_likelihood
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LINKS = ("log", "identity")
-METHODS = ("REML", "ML")
 TESTS = ("t", "z")
 
 
@@ -182,10 +181,8 @@ class LocationScale:
         ScaleBoundaryWarning
             If tau2 is zero in some studies.
         """
-        code = str(method).upper()
-        check_choice("method", code, METHODS)
-        test = get_test(test)
-        check_choice("test", test, TESTS)
+        code = get_likelihood(method)
+        test = get_test(test, TESTS)
         level = check_level(level)
         es, p, q = self.effects, self.design.p, self.scale_design.p
         if es.k < p + q:

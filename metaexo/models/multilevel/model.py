@@ -17,6 +17,7 @@ from metaexo.errors import (
     UnknownChoiceError,
 )
 from metaexo.inputs import check_choice, check_level, check_number
+from metaexo.models.linear.choices import get_likelihood, get_test
 from metaexo.models.linear.design import MISSING, Design, make_design, without_missing
 from metaexo.models.multilevel.covariance import at_rows, read_covariance
 from metaexo.models.multilevel.refusals import (
@@ -37,7 +38,6 @@ from metaexo.numeric.mixed.structures import Unstructured
 if TYPE_CHECKING:
     import pandas as pd
 
-METHODS = ("REML", "ML")
 TESTS = ("t", "t-containment", "z")
 
 
@@ -193,8 +193,7 @@ class Multilevel:
         ConvergenceError
             If no start ended at a maximum that its gradient and curvature certify; the error carries the log.
         """
-        check_choice("method", method, METHODS)
-        check_choice("test", test, TESTS)
+        method, test = get_likelihood(method), get_test(test, TESTS)
         level = check_level(level)
         if method == "REML" and (self.design.p > 1 or len(self.terms) > 2):
             refuse_inseparable(self.terms, self.problem, self._fixed)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from metaexo.effects.check import read_variances
 from metaexo.errors import InputError, ShapeError, TooFewStudiesError
 from metaexo.immutable import Immutable
-from metaexo.inputs import check_choice, check_level, read_numbers
-from metaexo.models.univariate.inference import get_test
+from metaexo.inputs import check_level, read_numbers
+from metaexo.models.linear.choices import get_test
 from metaexo.numeric.estimators import Estimator, get_estimator
 from metaexo.numeric.moments import weighted_fit
 from metaexo.numeric.problem import make_batch
@@ -54,11 +55,13 @@ class ManyFits(Immutable):
 
 def fit_many(
     y: ArrayLike,
-    v: ArrayLike,
+    v: ArrayLike | None = None,
     counts: ArrayLike | None = None,
     method: str = "REML",
     test: str | None = None,
     level: float = 0.95,
+    *,
+    se: ArrayLike | None = None,
 ) -> ManyFits:
     """Fit B random-effects models without moderators in one batched call.
 
@@ -75,6 +78,8 @@ def fit_many(
         integers above 1 repeat it. Default: once.
     method, test, level : str, str and float
         As in :meth:`metaexo.RandomEffects.fit`.
+    se : array_like, shape (B, K), optional
+        Standard errors, in the place of `v`.
 
     Returns
     -------
@@ -103,8 +108,7 @@ def fit_many(
     (array([0.26, 0.51]), array([0.015, 0.   ]))
     """
     estimator = get_estimator(method)
-    chosen = ("z" if estimator.code == "EE" else "knapp-hartung") if test is None else get_test(test)
-    check_choice("test", chosen, TESTS)
+    chosen = ("z" if estimator.code == "EE" else "knapp-hartung") if test is None else get_test(test, TESTS)
     if estimator.needs_weights:
         raise InputError(
             f"{estimator.code} makes tau2 from weights, and many fits have none",
@@ -112,8 +116,8 @@ def fit_many(
             "use RandomEffects(effects, weights=...) for each",
         )
     level = check_level(level)
-    effects, variances = read_numbers(y, "y"), read_numbers(v, "v")
-    if effects.ndim != 2 or effects.shape != variances.shape or 0 in effects.shape:
+    effects, variances = read_numbers(y, "y", ndim=2), read_variances(v, se, ndim=2)
+    if effects.shape != variances.shape or 0 in effects.shape:
         raise ShapeError(f"y has shape {effects.shape} and v {variances.shape}", "two arrays of shape (B, K)")
     weights = None if counts is None else read_counts(counts, effects.shape)
     _check(effects, variances, weights)

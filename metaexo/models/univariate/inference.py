@@ -32,7 +32,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.errors import InputError
 from metaexo.formatting import TEST_NAMES
 from metaexo.models.linear.cautions import cautions_of_range
 from metaexo.models.linear.hypothesis import TestResult, WaldInference, make_test
@@ -45,37 +45,12 @@ from metaexo.types import Array
 
 # Tests by name, and what a summary calls them.
 TESTS = {name: words for name, words in TEST_NAMES.items() if name != "t-containment"}
-# Other names of the same tests.
-TEST_SYNONYMS = {
-    **dict.fromkeys(("knha", "hksj", "hk", "kh", "sj-hk", "hartung-knapp"), "knapp-hartung"),
-    **dict.fromkeys(("adhoc", "knha-adhoc", "mkh"), "knapp-hartung-adhoc"),
-    "normal": "z",
-    "kr": "kenward-roger",
-}
-
 # Fewer effects than this carry a caution: tau2 is then estimated on at most three degrees of freedom.
 FEW_EFFECTS = 5
 MEANT_FOR_RANDOM_EFFECTS = (
     "the Knapp-Hartung test is meant for random-effects models: with equal effects its scale turns "
     "heterogeneity into the width of the interval, and agreement into too narrow a one"
 )
-
-
-def get_test(word: object) -> str:
-    """Return the name of a test, also where another name of it was given.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If it is not known; it names the allowed words and the nearest.
-    """
-    if isinstance(word, str) and word in TESTS:
-        return str(word)
-    plain = word.casefold() if isinstance(word, str) else word
-    known = TEST_SYNONYMS.get(plain, plain) if isinstance(plain, str) else plain
-    if not isinstance(known, str) or known not in TESTS:
-        raise UnknownChoiceError("test", word, TESTS)
-    return known
 
 
 def infer(fit: UnivariateFit) -> WaldInference:

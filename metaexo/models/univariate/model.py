@@ -24,8 +24,9 @@ from metaexo.errors import (
 )
 from metaexo.formatting import plural
 from metaexo.inputs import LARGEST, check_choice, check_level, check_number, read_numbers
+from metaexo.models.linear.choices import get_test
 from metaexo.models.linear.design import DEPENDENCE, MISSING, Design, make_design, without_missing
-from metaexo.models.univariate.inference import MEANT_FOR_RANDOM_EFFECTS, get_test
+from metaexo.models.univariate.inference import MEANT_FOR_RANDOM_EFFECTS, TESTS
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import Estimator, get_estimator
 from metaexo.numeric.likelihood_maximum import likelihood_at
@@ -200,7 +201,7 @@ class RandomEffects:
             If a Knapp-Hartung test is asked for with the equal-effects model.
         """
         estimator = get_estimator(method)
-        test = ("z" if estimator.code == "EE" else "knapp-hartung") if test is None else get_test(test)
+        test = ("z" if estimator.code == "EE" else "knapp-hartung") if test is None else get_test(test, TESTS)
         level = check_level(level)
         tau2 = None if tau2 is None else check_number("tau2", tau2)
         df = None if df is None else check_number("df", df)

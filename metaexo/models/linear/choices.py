@@ -1,0 +1,58 @@
+"""What a fit can be told to do, by one name each: other names of the field are understood and replaced."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from metaexo.errors import UnknownChoiceError
+from metaexo.numeric.estimators import find_estimator
+
+LIKELIHOODS = ("REML", "ML")
+TEST_SYNONYMS = {
+    **dict.fromkeys(("knha", "hksj", "hk", "kh", "sj-hk", "hartung-knapp"), "knapp-hartung"),
+    "hartung-knapp-sidik-jonkman": "knapp-hartung",
+    **dict.fromkeys(("adhoc", "ad-hoc", "knha-adhoc", "mkh", "hartung-knapp-adhoc"), "knapp-hartung-adhoc"),
+    "normal": "z",
+    **dict.fromkeys(("kr", "kenward"), "kenward-roger"),
+    "containment": "t-containment",
+}
+
+
+def get_test(word: object, allowed: Collection[str]) -> str:
+    """Return the one name of a test; capitals, blanks and underscores do not matter.
+
+    Parameters
+    ----------
+    word : str
+        The test, by its name here or another of the field.
+    allowed : collection of str
+        The tests that the model has.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If the model has no such test; it names those it has and the nearest.
+    """
+    if isinstance(word, str):
+        if word in allowed:
+            return str(word)
+        plain = re.sub(r"[\s_-]+", "-", word.strip().casefold())
+        known = TEST_SYNONYMS.get(plain, plain)
+        if known in allowed:
+            return known
+    raise UnknownChoiceError("test", word, allowed)
+
+
+def get_likelihood(word: object) -> str:
+    """Return "REML" or "ML"; capitals, blanks and hyphens do not matter.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If it is neither.
+    """
+    found = find_estimator(word)
+    if found is None or found.code not in LIKELIHOODS:
+        raise UnknownChoiceError("method", word, LIKELIHOODS)
+    return found.code
