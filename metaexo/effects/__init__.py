@@ -113,8 +113,7 @@ from metaexo.effects.measures.from_statistics import effect_sizes
 from metaexo.effects.measures.zero_cells import ZeroCells
 from metaexo.effects.tables.assumed_sd import effects_with_assumed_sd
 from metaexo.effects.tables.bounds import bounds_from_table
-from metaexo.effects.tables.derive import DerivedEffects, effects_from_table
-from metaexo.effects.tables.orientation import orient
+from metaexo.effects.tables.derive import DerivedEffects, effects_from_table, orient
 
 __all__ = [
     "FAMILIES",

@@ -343,14 +343,14 @@ def counts_in_words(effects: EffectSizes | BoundedEffectSizes) -> str:
     return f"{plural(effects.k, 'effect')} from {plural(effects.m, 'study', 'studies')}{of}"
 
 
-def check_effects(effects: object, model: str) -> None:
-    """Refuse anything but a set of effects, with a remedy for what is often handed in instead.
+def check_effects(effects: object, function: str = "") -> EffectSizes:
+    """Return the effects; refuse anything else, with a remedy for what is often handed in instead.
 
     Parameters
     ----------
     effects : object
         What was handed in.
-    model : str
+    function : str
         The function that was called, for the remedy.
 
     Raises
@@ -359,20 +359,20 @@ def check_effects(effects: object, model: str) -> None:
         If it is no EffectSizes.
     """
     if isinstance(effects, EffectSizes):
-        return
+        return effects
     if isinstance(effects, BoundedEffectSizes):
         raise effects.no_points()
     if hasattr(effects, "columns"):
-        remedy = (
-            f'{model}(mx.EffectSizes("yi", "vi", data=frame)) with the names of its columns of effects and '
-            "sampling variances"
-        )
+        given = 'mx.EffectSizes("yi", "vi", data=frame)'
+        remedy = "with the names of its columns of effects and sampling variances"
     elif isinstance(getattr(effects, "effects", None), EffectSizes):
-        remedy = f"{model}(result.effects), for the effects of a result"
+        given, remedy = "result.effects", "for the effects of a result"
     else:
-        remedy = f"{model}(mx.EffectSizes(y, v)) with arrays of effects y and sampling variances v"
+        given, remedy = "mx.EffectSizes(y, v)", "with arrays of effects y and sampling variances v"
     raise InputError(
-        f"the effects are {describe(effects)}", "effects with sampling variances: an EffectSizes", remedy
+        f"the effects are {describe(effects)}",
+        "effects with sampling variances: an EffectSizes",
+        f"{function}({given}) {remedy}" if function else f"hand in {given} {remedy}",
     )
 
 

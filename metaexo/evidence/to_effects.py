@@ -23,9 +23,8 @@ from metaexo.effects.derivation import Origin
 from metaexo.effects.measure import get_measure
 from metaexo.effects.tables.assumed_sd import effects_with_assumed_sd
 from metaexo.effects.tables.bounds import bounds_from_table
-from metaexo.effects.tables.derive import derive
+from metaexo.effects.tables.derive import derive, orient
 from metaexo.effects.tables.facts import NUMBERS, WORDS, Facts, read_facts
-from metaexo.effects.tables.orientation import orient
 from metaexo.effects.tables.why_not import NO_CORRELATION
 from metaexo.errors import (
     AssumptionWarning,

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, MixedRepetitionError, TooFewStudiesError, UnknownChoiceError
 from metaexo.formatting import NOT_REPORTED, percent
@@ -37,23 +38,6 @@ def is_unreported(level: str) -> bool:
     (True, False)
     """
     return level.replace("_", " ").strip().casefold() in SILENT
-
-
-def check_effects(effects: object) -> EffectSizes:
-    """Return the effects, or say what was handed in instead.
-
-    Raises
-    ------
-    InputError
-        If it is something else than EffectSizes.
-    """
-    if not isinstance(effects, EffectSizes):
-        raise InputError(
-            f"the effects are of type {type(effects).__name__}",
-            "an EffectSizes object",
-            "make one with mx.EffectSizes or mx.effect_sizes; a fit has it as its attribute `effects`",
-        )
-    return effects
 
 
 def read_factors_named(by: object, most: int | None = None) -> tuple[str, ...]:

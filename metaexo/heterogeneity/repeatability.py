@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import TooFewStudiesError
@@ -17,7 +18,6 @@ from metaexo.heterogeneity.levels import (
     COLUMN,
     OF_ONE_GROUP,
     REPETITIONS,
-    check_effects,
     is_unreported,
     read_factor_named,
     repetition_levels,
@@ -214,7 +214,7 @@ def repeatability(
     >>> print(repeatability(es).verdict("preparation"))
     preparation: SEC is the most repeatable (0.083); against others, by Holm, p = 0.0005 at most
     """
-    effects, level = check_effects(effects), check_level(level)
+    effects, level = check_effects(effects, "repeatability"), check_level(level)
     by, repetition = read_factor_named(by), read_factor_named(repetition)
     words = repetition_levels(effects, repetition)
     hidden = np.array([is_unreported(word) for word in words])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, MetaexoError
 from metaexo.heterogeneity.attribution.confounding import Confounding, confounding_of
@@ -21,7 +22,7 @@ from metaexo.heterogeneity.attribution.estimability import Estimability, estimab
 from metaexo.heterogeneity.attribution.record import Choices, Explained
 from metaexo.heterogeneity.attribution.shares import PartKind, Parts, Subset, subsets, tau2_by_model
 from metaexo.heterogeneity.attribution.verdicts import LEAST_DF, Evidence
-from metaexo.heterogeneity.levels import FactorTable, basis_beyond, check_effects, column_space
+from metaexo.heterogeneity.levels import FactorTable, basis_beyond, column_space
 from metaexo.inputs import check_level, whole_number
 from metaexo.models.multilevel.model import Multilevel
 from metaexo.numeric.estimators import get_estimator
@@ -133,7 +134,7 @@ class PermutationTests:
 
 def begin(effects: EffectSizes, by: str | Sequence[str], chosen: Choices) -> tuple[Work, Confounding]:
     """Return what an attribution works with, and how far the factors are confounded."""
-    effects = check_effects(effects)
+    effects = check_effects(effects, "attribute_heterogeneity")
     chosen = replace(chosen, method=get_estimator(chosen.method).code)
     _check(chosen, effects)
     found = estimability(effects, by, chosen.min_studies)

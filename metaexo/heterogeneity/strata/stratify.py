@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.dependence.shared_control import warn_of_mixed_subjects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import (
@@ -24,7 +25,6 @@ from metaexo.formatting import plural
 from metaexo.heterogeneity.levels import (
     STUDY,
     as_number,
-    check_effects,
     factor_levels,
     is_unreported,
     natural_key,
@@ -184,7 +184,7 @@ def stratify(
     >>> result.permutation_test().pvalue
     0.1
     """
-    effects, level = check_effects(effects), check_level(level)
+    effects, level = check_effects(effects, "stratify"), check_level(level)
     if by is None:
         columns = [] if effects.data is None else [str(name) for name in effects.data.columns]
         raise InputError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import (
     ConvergenceError,
@@ -19,7 +20,6 @@ from metaexo.errors import (
 )
 from metaexo.formatting import interval, number, percent, plural, printed, text_table
 from metaexo.heterogeneity.levels import (
-    check_effects,
     factor_levels,
     is_unreported,
     natural_key,
@@ -235,7 +235,7 @@ def latent_moderator(
     >>> found.posterior()["SEC"].round(2).tolist()
     [1.0, 0.96]
     """
-    effects, by, level = check_effects(effects), read_factor_named(by), check_level(level)
+    effects, by, level = check_effects(effects, "latent_moderator"), read_factor_named(by), check_level(level)
     check_choice("shares", shares, SHARES)
     seed = whole_number(seed, "seed", 0)
     words = factor_levels(effects, by)

@@ -35,11 +35,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.formatting import plural
 from metaexo.heterogeneity.levels import (
-    check_effects,
     factor_levels,
     is_unreported,
     read_factor_named,
@@ -130,7 +130,8 @@ class Task:
     """
 
     def __init__(self, effects: EffectSizes, by: str, method: str, test: str | None, level: float) -> None:
-        effects, by, level = check_effects(effects), read_factor_named(by), check_level(level)
+        effects = check_effects(effects, "assignment_bounds")
+        by, level = read_factor_named(by), check_level(level)
         self.effects, self.method, self.level = effects, get_estimator(method).code, level
         usual = "z" if self.method == "EE" else "knapp-hartung"
         self.test = usual if test is None else get_test(test, TESTS)
