@@ -143,7 +143,7 @@ def test_a_level_that_is_no_fraction_is_refused(name: str, parameter: str, level
 )  # fmt: skip
 @pytest.mark.parametrize("kind", ["fit", "frame", "strata", "array", "nothing", "text"])
 def test_what_is_no_set_of_effects_is_named(name: str, kind: str) -> None:
-    with pytest.raises(errors.InputError, match="the effects are (an? |None)"):
+    with pytest.raises(errors.InputError, match=r"the effects are (an? |None)"):
         ask(name, "effects", WRONG[kind])
 
 
