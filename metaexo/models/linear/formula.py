@@ -542,12 +542,12 @@ def _names_and_terms(
     names: list[str] = []
     terms = []
     texts = [":".join(formula.parts[i].text for i in term) for term in formula.terms]
-    for text, structure in zip(["1"] * formula.intercept + texts, spec.structure, strict=True):
+    if formula.intercept:
+        names.append("intercept")
+    for text, structure in zip(texts, spec.structure[formula.intercept :], strict=True):
         begin = len(names)
-        for column in structure.columns:
-            names += ["intercept" if column == "Intercept" else ":".join(map(name, column.split(":")))]
-        if text != "1":
-            terms.append(Term(text, tuple(range(begin, len(names)))))
+        names += [":".join(map(name, column.split(":"))) for column in structure.columns]
+        terms.append(Term(text, tuple(range(begin, len(names)))))
         for scoped in (scoped for term in structure.scoped_terms for scoped in term.factors):
             i, part = parts[scoped.factor.factor.expr]
             if scoped.reduced and i in factors and len(factors[i].levels) == 1:
