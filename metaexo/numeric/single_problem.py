@@ -109,11 +109,11 @@ def maximum_of_one(batch: Batch, restricted: bool) -> Tau2:
     brackets, proved = _brackets(problem, intervals)
     boundary = problem.smallest > 0 and first.form <= first.trace
     candidates = [(0.0, 0)] if boundary else []
-    candidates += [_refine(problem, bracket) for bracket in brackets]
-    tau2, iterations = _highest(problem, candidates) if len(candidates) > 1 else (candidates or [(0.0, 0)])[0]
+    candidates += [_refine_one(problem, bracket) for bracket in brackets]
+    tau2, iterations = _highest_of_one(problem, candidates) if len(candidates) > 1 else (candidates or [(0.0, 0)])[0]
     if problem.smallest == 0 and unbounded(batch, restricted)[0]:
         return no_maximum(1)
-    return _certify(problem, tau2, iterations, len(candidates), proved)
+    return _certify_one(problem, tau2, iterations, len(candidates), proved)
 
 
 def _problem(batch: Batch, restricted: bool) -> Problem:
@@ -149,28 +149,28 @@ def _brackets(problem: Problem, intervals: list[Interval]) -> tuple[list[Interva
     return found, proved
 
 
-def _refine(problem: Problem, bracket: Interval) -> tuple[float, int]:
+def _refine_one(problem: Problem, bracket: Interval) -> tuple[float, int]:
     """Return the root of h in a bracket of the scan, and the evaluations used."""
     scale = problem.scale
 
     def step(t: float, _: int) -> tuple[float, float]:
         form, trace, form_slope, trace_slope = problem.parts(t)
         h = math.log(form / trace)
-        return h, _step_in_log(h, trace_slope / trace - form_slope / form, t + scale)
+        return h, _step_of_one(h, trace_slope / trace - form_slope / form, t + scale)
 
     low, high = np.array([bracket.low.t]), np.array([bracket.high.t])
-    roots = bracketed_newton(step, low, high, np.array([_first_guess(bracket, scale)]), np.array([scale]))
+    roots = bracketed_newton(step, low, high, np.array([_guess_of_one(bracket, scale)]), np.array([scale]))
     return float(roots.root[0]), int(roots.iterations[0])
 
 
-def _step_in_log(h: float, slope: float, moved: float) -> float:
+def _step_of_one(h: float, slope: float, moved: float) -> float:
     """Return Newton's step in t for a function whose argument is the log of `moved`, a shifted t."""
     rate = slope * moved
     step = -h / rate if rate else math.copysign(LARGEST_STEP, h)
     return moved * math.expm1(min(max(step, -LARGEST_STEP), LARGEST_STEP))
 
 
-def _first_guess(bracket: Interval, scale: float) -> float:
+def _guess_of_one(bracket: Interval, scale: float) -> float:
     """Return the root of h by cubic interpolation in the bracket; Newton's step from below in a wide one."""
     low, high = bracket.low, bracket.high
     begin, end = low.t + scale, high.t + scale
@@ -183,10 +183,10 @@ def _first_guess(bracket: Interval, scale: float) -> float:
         guess = low.t + begin * math.expm1(min(cubic, LARGEST_STEP))
         if low.t < guess < high.t:
             return guess
-    return low.t + _step_in_log(h, slope, begin)
+    return low.t + _step_of_one(h, slope, begin)
 
 
-def _highest(problem: Problem, candidates: list[tuple[float, int]]) -> tuple[float, int]:
+def _highest_of_one(problem: Problem, candidates: list[tuple[float, int]]) -> tuple[float, int]:
     """Return the candidate with the highest likelihood; 0, which stands first, wins a tie."""
     at: Array = np.array([t for t, _ in candidates])
     values = [
@@ -195,7 +195,7 @@ def _highest(problem: Problem, candidates: list[tuple[float, int]]) -> tuple[flo
     return candidates[values.index(max(values))]
 
 
-def _certify(problem: Problem, tau2: float, iterations: int, maxima: int, proved: bool) -> Tau2:
+def _certify_one(problem: Problem, tau2: float, iterations: int, maxima: int, proved: bool) -> Tau2:
     """Attach standard error, score and curvature to the solution."""
     at_zero = tau2 == 0
     if at_zero and problem.smallest == 0:  # no likelihood there
