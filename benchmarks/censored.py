@@ -27,8 +27,8 @@ import metaexo as mx
 from metaexo.effects import calculate
 from metaexo.formatting import markdown_table
 from metaexo.models import fit_many_censored
+from metaexo.numeric.likelihood_maximum import profile_likelihood_interval
 from metaexo.numeric.problem import make_batch
-from metaexo.numeric.profile_likelihood import profile_likelihood_interval
 from metaexo.numeric.tails import normal_quantile, t_of_tail
 
 HERE = Path(__file__).parent

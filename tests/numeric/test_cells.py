@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metaexo.numeric.cells import CellBatch, cell_batch, cells_of
 from metaexo.numeric.estimators import get_estimator
-from metaexo.numeric.moments import moments
+from metaexo.numeric.moments import CellBatch, cell_batch, cells_of, moments
 from metaexo.numeric.problem import make_batch
 
 LEVELS = [(5,), (4, 3), (3, 6), (4, 3, 3)]

@@ -12,17 +12,20 @@ from scipy import stats
 from scipy.optimize import brentq, minimize, minimize_scalar
 from scipy.special import log_ndtr
 
-from metaexo.numeric.censored.draws import draw_effects, truncated_normal
+from metaexo.models.censored.imputation import draw_effects, truncated_normal
 from metaexo.numeric.censored.inference import censored_inference, rising_direction
 from metaexo.numeric.censored.limits import coefficient_limits, tau2_limits
 from metaexo.numeric.censored.maximum import censored_at, censored_maximum
 from metaexo.numeric.censored.rows import make_censored_batch, variance_of_scale
 from metaexo.numeric.censored.terms import interval_terms, likeliest_mean, log_interval, row_terms
 from metaexo.numeric.likelihood import log_likelihood
-from metaexo.numeric.likelihood_maximum import maximum_likelihood, restricted_maximum_likelihood
+from metaexo.numeric.likelihood_maximum import (
+    maximum_likelihood,
+    profile_likelihood_interval,
+    restricted_maximum_likelihood,
+)
 from metaexo.numeric.moments import weighted_fit
 from metaexo.numeric.problem import make_batch
-from metaexo.numeric.profile_likelihood import profile_likelihood_interval
 
 INF = float("inf")
 HALF_CHI2 = 0.5 * 3.841458820694124

@@ -6,11 +6,20 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from metaexo.numeric.mixed.correlations import SPATIAL, compound, power, spatial
 from metaexo.numeric.mixed.likelihood import evaluate, factorise, generalised_fit
 from metaexo.numeric.mixed.maximum import MixedMaximum, maximise
 from metaexo.numeric.mixed.problem import MixedProblem
-from metaexo.numeric.mixed.structures import Diagonal, Heterogeneous, Homogeneous, Structure, Unstructured
+from metaexo.numeric.mixed.structures import (
+    SPATIAL,
+    Diagonal,
+    Heterogeneous,
+    Homogeneous,
+    Structure,
+    Unstructured,
+    compound,
+    power,
+    spatial,
+)
 from metaexo.numeric.mixed.terms import Term, intercept_term
 
 K = 40

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metaexo.numeric.likelihood import log_likelihood
-from metaexo.numeric.likelihood_maximum import local_maxima
+from metaexo.numeric.likelihood_maximum import local_maxima, profile_likelihood_interval
 from metaexo.numeric.problem import make_batch
-from metaexo.numeric.profile_likelihood import profile_likelihood_interval
 
 DROP = 1.9207294103470617  # half the 95% point of chi-square with one degree of freedom
 

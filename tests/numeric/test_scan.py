@@ -7,11 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaexo.numeric.likelihood import log_likelihood, score_parts
+from metaexo.numeric.likelihood import (
+    FORM,
+    RHO,
+    SIGMA,
+    TRACE,
+    _evaluate,
+    log_likelihood,
+    scan,
+    score_parts,
+    settled_between,
+)
 from metaexo.numeric.likelihood_maximum import local_maxima, restricted_maximum_likelihood
 from metaexo.numeric.moments import moments
 from metaexo.numeric.problem import Batch, make_batch
-from metaexo.numeric.scan import FORM, RHO, SIGMA, TRACE, _evaluate, scan, settled_between
 
 # Three precise studies that agree and six imprecise ones that spread: a maximum each.
 TWO_MAXIMA = make_batch([0.0, 0.001, -0.001, 3.0, -3.0, 3.5, -3.5, 2.8, -2.9], [1e-6] * 3 + [0.04] * 6)

@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaexo.numeric.likelihood_maximum import maximum_likelihood, restricted_maximum_likelihood
+from metaexo.numeric.likelihood_maximum import (
+    maximum_likelihood,
+    maximum_of_one,
+    restricted_maximum_likelihood,
+)
 from metaexo.numeric.problem import make_batch
-from metaexo.numeric.single_problem import maximum_of_one
 from metaexo.numeric.tau2 import Tau2
 
 

@@ -30,8 +30,8 @@ import numpy as np
 
 from metaexo.heterogeneity.attribution.draws import hedges_tau2, rounding
 from metaexo.heterogeneity.levels import FactorTable, column_space, readable
-from metaexo.numeric.cells import Cells, cell_batch, cells_of
 from metaexo.numeric.estimators import get_estimator
+from metaexo.numeric.moments import Cells, cell_batch, cells_of
 from metaexo.numeric.problem import make_batch
 from metaexo.types import Array
 

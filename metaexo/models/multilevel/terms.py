@@ -13,8 +13,16 @@ from metaexo.errors import InputError
 from metaexo.immutable import Immutable
 from metaexo.inputs import as_word, check_choice, read_numbers
 from metaexo.models.linear.grouping import column_values, grouping
-from metaexo.numeric.mixed.correlations import compound, power, spatial
-from metaexo.numeric.mixed.structures import Diagonal, Heterogeneous, Homogeneous, Structure, Unstructured
+from metaexo.numeric.mixed.structures import (
+    Diagonal,
+    Heterogeneous,
+    Homogeneous,
+    Structure,
+    Unstructured,
+    compound,
+    power,
+    spatial,
+)
 from metaexo.numeric.mixed.terms import Term, intercept_term
 from metaexo.types import Array, Index
 

@@ -13,8 +13,8 @@ from metaexo.errors import InputError
 from metaexo.formatting import interval, level_words, number, percent, printed
 from metaexo.inputs import check_choice
 from metaexo.models.univariate.fit import UnivariateFit
+from metaexo.numeric.likelihood_maximum import profile_likelihood_interval
 from metaexo.numeric.moment_estimators import generalised_q_interval, q_profile
-from metaexo.numeric.profile_likelihood import profile_likelihood_interval
 from metaexo.numeric.tails import chi2_quantiles, normal_quantile
 from metaexo.readable import Readable, ReaderTable
 

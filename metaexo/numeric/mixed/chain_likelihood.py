@@ -24,10 +24,9 @@ from numpy.typing import NDArray
 
 from metaexo.numeric.likelihood import LOG_2PI
 from metaexo.numeric.mixed.chain import Chain
-from metaexo.numeric.mixed.chain_factor import update
+from metaexo.numeric.mixed.chain_factor import Pyramid, update
 from metaexo.numeric.mixed.climb import Evaluation, Parts, turn_of
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
-from metaexo.numeric.mixed.pyramid import Pyramid
 from metaexo.types import Array
 
 # Most numbers that the arrays of one batch of points hold.

@@ -10,8 +10,6 @@ Marquardt, D. W. (1963). An algorithm for least-squares estimation of nonlinear 
 Society for Industrial and Applied Mathematics 11, 431-441. https://doi.org/10.1137/0111030
 Bertsekas, D. P. (1982). Projected Newton methods for optimization problems with simple constraints. SIAM
 Journal on Control and Optimization 20, 221-246. https://doi.org/10.1137/0320018
-
-What is known of the likelihood at one point.
 """
 
 from __future__ import annotations
@@ -25,6 +23,21 @@ from numpy.typing import NDArray
 
 from metaexo.numeric.mixed.problem import NotPositiveDefinite
 from metaexo.types import Array
+
+# The gain that a Newton step still promises, in units of log-likelihood, when the top counts as reached.
+GAIN = 1e-15
+ROUGH_GAIN = 1e-5
+DIFFERENCE = 1e-6
+MAX_STEPS = 150
+# A promised gain below which the top is near and the observed information worth its price.
+NEAR = 1e-3
+# Damping after a step that did not gain: the first value, how it grows, and how it shrinks after a gain.
+FIRST_DAMPING, DAMPED_MORE, DAMPED_LESS = 0.03, 6.0, 16.0
+# An eigenvalue of the information below this share of the largest says nothing about its direction.
+FLAT = 1e-10
+# A bound is met from nearby only (in units of the parameter's size); from further off a step goes this near.
+CLOSE = 0.02
+SHORTEN = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,21 +121,6 @@ def turn_of(gram: Array) -> tuple[Array, Array, Array]:
     turn[..., -1:, :-1] = -along.swapaxes(-1, -2) @ inverse
     return turn, q, logdet_x
 
-
-# The gain that a Newton step still promises, in units of log-likelihood, when the top counts as reached.
-GAIN = 1e-15
-ROUGH_GAIN = 1e-5
-DIFFERENCE = 1e-6
-MAX_STEPS = 150
-# A promised gain below which the top is near and the observed information worth its price.
-NEAR = 1e-3
-# Damping after a step that did not gain: the first value, how it grows, and how it shrinks after a gain.
-FIRST_DAMPING, DAMPED_MORE, DAMPED_LESS = 0.03, 6.0, 16.0
-# An eigenvalue of the information below this share of the largest says nothing about its direction.
-FLAT = 1e-10
-# A bound is met from nearby only (in units of the parameter's size); from further off a step goes this near.
-CLOSE = 0.02
-SHORTEN = 0.1
 
 Function = Callable[[Array], Evaluation]
 
