@@ -94,24 +94,9 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class AttributionRow:
-    """A row of the figure, with its middle and height in points.
+    """A row of the figure: a name of data, a verdict, a stacked bar, or a share with its interval.
 
-    Attributes
-    ----------
-    kind : {"head", "words", "bar", "interval"}
-        A name of data, a verdict, a stacked bar, or a share with its interval.
-    label : tuple of str
-        Lines of the label, or of the verdict.
-    segments : tuple of Segment
-        Of a stacked bar.
-    value, low, high : float or None
-        Of an interval, in per cent.
-    color : str
-        Of an interval.
-    cells : tuple of str
-        Texts on the right.
-    y, height : float
-        Place.
+    Shares are in per cent; `cells` are the texts on the right; y is the middle of the row, in points.
     """
 
     kind: Literal["head", "words", "bar", "interval"]

@@ -48,54 +48,18 @@ DASH = (3.0, 2.0)
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One curve: its name, its points in units of the axes, and how it is drawn.
-
-    Attributes
-    ----------
-    name : str
-        Name.
-    points : tuple of points
-        Places, from left to right.
-    color : str
-        Colour of line and marks.
-    shape : str
-        Shape of the marks; "" for a line alone.
-    dash : tuple of float
-        Lengths of ink and gap.
-    """
+    """One curve: its name, its points in units of the axes from left to right, and how it is drawn."""
 
     name: str
     points: tuple[Point, ...]
     color: str
-    shape: str = ""
+    shape: str = ""  # of marks at the points; "" for a line alone
     dash: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CurveSet:
-    """What one panel shows.
-
-    Attributes
-    ----------
-    heading : str
-        Words above.
-    axis : Axis
-        Horizontal axis.
-    y_low, y_high : float
-        Ends of the vertical axis; curves are cut there.
-    y_ticks : tuple of Tick
-        Its ticks.
-    y_label : str
-        Its name, above it.
-    curves : tuple of Curve
-        The curves.
-    across : tuple of float
-        Heights of dashed lines.
-    upright : tuple of float
-        Places of dashed upright lines.
-    dots : tuple of points
-        Single marks.
-    """
+    """What one panel shows below its heading; curves are cut at the ends of the axes."""
 
     heading: str
     axis: Axis
@@ -104,8 +68,8 @@ class CurveSet:
     y_ticks: tuple[Tick, ...]
     y_label: str
     curves: tuple[Curve, ...]
-    across: tuple[float, ...] = ()
-    upright: tuple[float, ...] = ()
+    across: tuple[float, ...] = ()  # heights of dashed lines
+    upright: tuple[float, ...] = ()  # places of dashed upright lines
     dots: tuple[Point, ...] = ()
 
 

@@ -88,19 +88,7 @@ Item = Text | Line | Area | Dot
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """The part of a page that holds data: where its corners are, in points and in units of the data.
-
-    Attributes
-    ----------
-    left, right, top, bottom : float
-        Edges in points.
-    x_low, x_high : float
-        Values at the left and the right edge.
-    y_top, y_bottom : float
-        Values at the upper and the lower edge.
-    log : bool
-        Whether the horizontal values are logarithms of what is shown.
-    """
+    """The part of a page that holds data: its edges in points, and the values at these edges."""
 
     left: float
     right: float
@@ -110,7 +98,7 @@ class Panel:
     x_high: float
     y_top: float
     y_bottom: float
-    log: bool = False
+    log: bool = False  # whether the horizontal values are logarithms of what is shown
 
     def x(self, value: float) -> float:
         """Return the place of a value on the horizontal axis, in points."""
@@ -134,17 +122,7 @@ class Panel:
 class Page:
     """What a canvas needs to draw: size in points, items from back to front, the panel and its ticks.
 
-    Attributes
-    ----------
-    width, height : float
-        Size in points.
-    items : tuple of items
-        Texts, lines, areas and dots.
-    panel : Panel
-        Where the data stand.
-    ticks, side_ticks : tuple of (float, str)
-        Values and labels of the ticks below the panel and at its left side, as shown; without them there is
-        no axis.
+    Ticks are values and labels as shown, below the panel and at its left side; without them there is no axis.
     """
 
     width: float

@@ -40,26 +40,12 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A horizontal axis of effects.
-
-    Attributes
-    ----------
-    low, high : float
-        Ends on the scale of the axis: what is shown, or its natural logarithm where `log` is true.
-    ticks : tuple of Tick
-        Ticks inside the ends.
-    reference : float or None
-        Value of the reference line, on the scale of the axis.
-    label : str
-        Name of the scale that is shown.
-    log : bool
-        Whether the scale that is shown is logarithmic.
-    """
+    """A horizontal axis of what is shown; where `log` is true its places are natural logarithms."""
 
     low: float
     high: float
     ticks: tuple[Tick, ...]
-    reference: float | None
+    reference: float | None  # place of the reference line
     label: str
     log: bool = False
 

@@ -137,27 +137,11 @@ def note_items(lines: Sequence[str], height: float) -> list[Item]:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An entry of a legend: a mark, an area or a line, and its words.
-
-    Attributes
-    ----------
-    label : str
-        The words.
-    color : str
-        Colour of the sign.
-    shape : str
-        Shape of a dot; "area" for a patch, "line" for a line, "" for words alone.
-    hollow : bool
-        Whether the dot is hollow.
-    dash : tuple of float
-        Lengths of ink and gap of a line.
-    hatch : str
-        Hatch of an area.
-    """
+    """An entry of a legend: its words, and a sign, which is a dot, an area, a line, or nothing."""
 
     label: str
     color: str = INK
-    shape: str = ""
+    shape: str = ""  # of a dot; "area", "line", or "" for words alone
     hollow: bool = False
     dash: tuple[float, ...] = ()
     hatch: str = ""

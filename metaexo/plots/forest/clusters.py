@@ -37,23 +37,11 @@ class Mean:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A level of the term that heads are made of.
-
-    Attributes
-    ----------
-    name : str
-        What stands above its effects.
-    rows : tuple of int
-        Positions of its effects, in their order.
-    labels : tuple of str
-        What stands beside them.
-    mean : Mean or None
-        Mean effect of the level as the model predicts it.
-    """
+    """A level of the term that heads are made of, with its mean effect as the model predicts it."""
 
     name: str
-    rows: tuple[int, ...]
-    labels: tuple[str, ...]
+    rows: tuple[int, ...]  # positions of its effects
+    labels: tuple[str, ...]  # what stands beside them
     mean: Mean | None
 
 

@@ -78,8 +78,6 @@ def lay_out(found: Rows, options: Options) -> ForestPlan:
         notes=notes,
         width=width,
         height=height,
-        rule_y=snap(rule_y),
-        axis_y=snap(axis_y),
         size=size,
         line=snap(line),
     )

@@ -1,12 +1,8 @@
-"""From the plan of a forest plot to a page: what stands where, from back to front.
-
-The mark of a censored effect: an interval that is open at both ends, and never a point.
-"""
+"""From the plan of a forest plot to a page: what stands where, from back to front."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from metaexo.formatting import MISSING
 from metaexo.plots.canvas.fonts import (
@@ -31,6 +27,7 @@ from metaexo.plots.canvas.page import (
     Page,
     Point,
     Text,
+    arrow,
     cut_polygon,
     lines_of_text,
     make_page,
@@ -38,19 +35,23 @@ from metaexo.plots.canvas.page import (
 )
 from metaexo.plots.canvas.surroundings import (
     axis_label,
+    mark_at_the_edge,
     note_items,
     ticks_of,
     title_items,
     upright_line,
+    value_at_the_edge,
 )
 from metaexo.plots.forest.layout import SPAN_GAP, is_bold
 from metaexo.plots.forest.plan import ForestPlan, ForestRow, Mark, PlacedColumn
 from metaexo.plots.forest.rows import ESTIMATE
 
 STUDY = PALETTE[0]
-ARROW = 5.0
-EDGE_MARK, EDGE_LETTERS = 6.0, 7.0
+ARROW, EDGE_MARK = 5.0, 6.0
 FAR = 1e6
+# Open intervals: color, line and brackets.
+COLOR, WIDTH, DASH = PALETTE[1], 1.1, (3.0, 2.0)
+BRACKET, DEPTH, STEPS, HEAD = 3.6, 2.2, 8, 4.0
 RISK = {
     "low": ("+", PALETTE[2]),
     "some concerns": ("?", PALETTE[4]),
@@ -66,7 +67,7 @@ def forest_page(plan: ForestPlan) -> Page:
     items += _header(plan)
     for row in plan.rows:
         items += _row(plan, row)
-    items += axis_label(plan.axis, plan.panel, plan.axis_y, plan.size, plan.line)
+    items += axis_label(plan.axis, plan.panel, plan.panel.bottom, plan.size, plan.line)
     items += _words_below(plan)
     return make_page(plan.width, plan.height, items, plan.panel, ticks_of(plan.axis))
 
@@ -78,11 +79,11 @@ def _header(plan: ForestPlan) -> list[Item]:
         items.append(Text((head.left + head.right) / 2, y, head.title, plan.size, True, align="center"))
         items.append(Line(((head.left, head.rule_y), (head.right, head.rule_y)), 0.5, GREY))
     for column in plan.columns:
-        bottom = plan.rule_y - 4.5
+        bottom = plan.panel.top - 4.5
         align, x = _edge(column)
         for i, text in enumerate(reversed(column.title)):
             items.append(Text(x, bottom - i * plan.line, text, plan.size, True, align=align))
-    items.append(Line(((MARGIN, plan.rule_y), (plan.width - MARGIN, plan.rule_y)), 0.8))
+    items.append(Line(((MARGIN, plan.panel.top), (plan.width - MARGIN, plan.panel.top)), 0.8))
     return items
 
 
@@ -150,7 +151,7 @@ def _mark_items(plan: ForestPlan, row: ForestRow) -> list[Item]:
     if mark is None:
         return []
     if mark.shape == "open":
-        return open_interval(plan, row, mark, _arrow)
+        return _open_interval(plan, row, mark)
     color = _color(row, mark)
     if mark.beyond:
         return _at_the_edge(plan, row, mark, color)
@@ -161,8 +162,7 @@ def _mark_items(plan: ForestPlan, row: ForestRow) -> list[Item]:
         return items
     fill = WHITE if mark.hollow else color
     shape = "circle" if mark.shape == "circle" else "square"
-    items.append(Dot(plan.panel.x(mark.estimate), row.y, shape, mark.size, fill, color, 1.0))
-    return items
+    return [*items, Dot(plan.panel.x(mark.estimate), row.y, shape, mark.size, fill, color, 1.0)]
 
 
 def _color(row: ForestRow, mark: Mark) -> str:
@@ -175,24 +175,21 @@ def _interval(plan: ForestPlan, row: ForestRow, mark: Mark, color: str) -> list[
     """Return the line of an interval; an arrow where the axis cuts it."""
     if mark.low is None or mark.high is None:
         return []
-    axis, panel = plan.axis, plan.panel
+    axis, panel, y = plan.axis, plan.panel, row.y
     thick = mark.size if mark.shape == "bar" else 1.0
     if mark.high < axis.low or mark.low > axis.high:
         left = mark.high < axis.low
-        edge = panel.left if left else panel.right
-        inner = edge + (2 * ARROW if left else -2 * ARROW)
-        return [Line(((edge, row.y), (inner, row.y)), thick, color), _arrow(edge, row.y, left, color)]
+        edge, sign = (panel.left, 1) if left else (panel.right, -1)
+        return [
+            Line(((edge, y), (edge + sign * 2 * ARROW, y)), thick, color),
+            arrow(edge, y, left, ARROW, color),
+        ]
     low, high = panel.x(max(mark.low, axis.low)), panel.x(min(mark.high, axis.high))
-    inside = (
-        low + (0.8 * ARROW if mark.cut_low else 0.0),
-        high - (0.8 * ARROW if mark.cut_high else 0.0),
-    )
-    items: list[Item] = [Line(((inside[0], row.y), (inside[1], row.y)), thick, color)]
-    if mark.cut_low:
-        items.append(_arrow(low, row.y, True, color))
-    if mark.cut_high:
-        items.append(_arrow(high, row.y, False, color))
-    return items
+    start = low + (0.8 * ARROW if mark.cut_low else 0.0)
+    end = high - (0.8 * ARROW if mark.cut_high else 0.0)
+    items: list[Item] = [Line(((start, y), (end, y)), thick, color)]
+    items += [arrow(low, y, True, ARROW, color)] if mark.cut_low else []
+    return items + ([arrow(high, y, False, ARROW, color)] if mark.cut_high else [])
 
 
 def _at_the_edge(plan: ForestPlan, row: ForestRow, mark: Mark, color: str) -> list[Item]:
@@ -200,118 +197,67 @@ def _at_the_edge(plan: ForestPlan, row: ForestRow, mark: Mark, color: str) -> li
 
     The line of the interval ends before the estimate; where it runs out on the other side it has an arrow.
     """
-    panel, axis = plan.panel, plan.axis
-    left = mark.beyond == "left"
-    edge, sign = (panel.left, 1.0) if left else (panel.right, -1.0)
+    panel, axis, left = plan.panel, plan.axis, mark.beyond == "left"
     words = row.cells.get(ESTIMATE, ("",))[0]
-    align: Align = "left" if left else "right"
-    place = edge + sign * (EDGE_MARK + 2.0)
-    items: list[Item] = [
-        Dot(edge + sign * EDGE_MARK / 2, row.y, mark.beyond, EDGE_MARK, WHITE, color, 1.0),
-        Text(place, middle(row.y, EDGE_LETTERS), words, EDGE_LETTERS, color=color, align=align),
-    ]
-    inner = place + sign * (text_width(words, EDGE_LETTERS) + 2.0)
-    end = mark.high if left else mark.low
+    value = value_at_the_edge(panel, left, row.y, EDGE_MARK, words, color)
+    items: list[Item] = [mark_at_the_edge(panel, left, row.y, EDGE_MARK, color, 1.0), value]
+    end, cut = (mark.high, mark.cut_high) if left else (mark.low, mark.cut_low)
     if end is None:
         return items
-    cut = mark.cut_high if left else mark.cut_low
+    sign = 1.0 if left else -1.0
+    inner = value.x + sign * (text_width(words, value.size) + 2.0)
     far = panel.x(min(max(end, axis.low), axis.high))
     if sign * (far - inner) > ARROW:
-        items.append(Line(((inner, row.y), (far - sign * (0.8 * ARROW if cut else 0.0), row.y)), 1.0, color))
-        items += [_arrow(far, row.y, not left, color)] if cut else []
+        stop = far - sign * (0.8 * ARROW if cut else 0.0)
+        items.append(Line(((inner, row.y), (stop, row.y)), 1.0, color))
+        items += [arrow(far, row.y, not left, ARROW, color)] if cut else []
     return items
-
-
-def _arrow(x: float, y: float, left: bool, color: str) -> Area:
-    back = x + (ARROW if left else -ARROW)
-    return Area(((x, y), (back, y - 0.5 * ARROW), (back, y + 0.5 * ARROW)), color)
 
 
 def _diamond(plan: ForestPlan, row: ForestRow, mark: Mark, color: str) -> list[Item]:
-    """Return a diamond from bound to bound; one that the axis cuts is cut there and has an arrow."""
+    """Return a diamond from bound to bound; one that the axis cuts has a head as high as itself there."""
     if mark.estimate is None:
         return []
-    panel, half = plan.panel, mark.size / 2
+    panel, half, y = plan.panel, mark.size / 2, row.y
     x = panel.x(mark.estimate)
+    fill, width = (WHITE, 0.9) if mark.hollow else (color, 0.5)
     if mark.low is None or mark.high is None:
-        return [Dot(x, row.y, "diamond", mark.size, WHITE if mark.hollow else color, color, 0.9)]
-    ends = [
+        return [Dot(x, y, "diamond", mark.size, fill, color, 0.9)]
+    left, right = (
         panel.x(end) if math.isfinite(end) else x + math.copysign(FAR, end) for end in (mark.low, mark.high)
-    ]
-    corners: list[Point] = [(ends[0], row.y), (x, row.y - half), (ends[1], row.y), (x, row.y + half)]
-    if mark.cut_low:
-        corners = cut_polygon(corners, panel.left + ARROW, True)
-    if mark.cut_high:
-        corners = cut_polygon(corners, panel.right - ARROW, False)
-    items: list[Item] = []
-    if len(corners) > 2:
-        shape = Area(tuple(corners), WHITE if mark.hollow else color, color, 0.9 if mark.hollow else 0.5)
-        items.append(shape)
-    for cut, edge, left in ((mark.cut_low, panel.left, True), (mark.cut_high, panel.right, False)):
+    )
+    corners: list[Point] = [(left, y), (x, y - half), (right, y), (x, y + half)]
+    heads: list[Item] = []
+    for cut, edge, inward in ((mark.cut_low, panel.left, ARROW), (mark.cut_high, panel.right, -ARROW)):
         if cut:
-            items.append(_arrow_of_diamond(edge, row.y, left, half, color, mark.hollow))
-    return items
+            back = edge + inward
+            corners = cut_polygon(corners, back, inward > 0)
+            heads.append(Area(((edge, y), (back, y - half), (back, y + half)), fill, color, width))
+    return [Area(tuple(corners), fill, color, width), *heads] if len(corners) > 2 else heads
 
 
-def _arrow_of_diamond(x: float, y: float, left: bool, half: float, color: str, hollow: bool) -> Area:
-    """Return the head of an arrow as high as a diamond: that it goes on is seen at once."""
-    back = x + (ARROW if left else -ARROW)
-    fill = WHITE if hollow else color
-    return Area(((x, y), (back, y - half), (back, y + half)), fill, color, 0.9 if hollow else 0.5)
-
-
-def _words_below(plan: ForestPlan) -> list[Item]:
-    items: list[Item] = []
-    lines = len(wrap_to_width(plan.axis.label, plan.panel.right - plan.panel.left, plan.size))
-    y = plan.axis_y + 5.0 + 1.3 * SMALL_SIZE + lines * plan.line
-    ends: tuple[tuple[float, Align], ...] = ((plan.panel.left, "left"), (plan.panel.right, "right"))
-    for (x, align), words in zip(ends, plan.sides, strict=True):
-        for i, text in enumerate(words):
-            items.append(Text(x, y + (i + 0.9) * plan.line, text, plan.size, align=align))
-    return items + note_items(plan.notes, plan.height)
-
-
-Arrow = Callable[[float, float, bool, str], Area]
-
-COLOR = PALETTE[1]
-WIDTH = 1.1
-DASH = (3.0, 2.0)
-BRACKET, DEPTH, STEPS = 3.6, 2.2, 8
-HEAD = 4.0
-
-
-def open_interval(plan: ForestPlan, row: ForestRow, mark: Mark, arrow: Arrow) -> list[Item]:
+def _open_interval(plan: ForestPlan, row: ForestRow, mark: Mark) -> list[Item]:
     """Return the line of an open interval: a round bracket at a finite end, an arrow where there is none.
 
     A hollow mark, of which a direction is all that is known, is dashed.
-
-    Parameters
-    ----------
-    plan : ForestPlan
-        The plan.
-    row : ForestRow
-        The row.
-    mark : Mark
-        A mark of the shape "open".
-    arrow : callable
-        Makes the head of an arrow from its tip, the middle of the row, whether it points left, and a colour.
     """
     if mark.low is None or mark.high is None:
         return []
     axis, panel, y = plan.axis, plan.panel, row.y
-    low = panel.x(min(max(mark.low, axis.low), axis.high))
-    high = panel.x(max(min(mark.high, axis.high), axis.low))
     items: list[Item] = []
-    ends = [low, high]
+    ends = [
+        panel.x(min(max(mark.low, axis.low), axis.high)),
+        panel.x(max(min(mark.high, axis.high), axis.low)),
+    ]
     for side, (cut, left) in enumerate(((mark.cut_low, True), (mark.cut_high, False))):
         x = ends[side]
         beyond = (mark.low > axis.high) if left else (mark.high < axis.low)
-        if cut or beyond:
-            if cut:
-                items.append(arrow(x, y, left, COLOR))
-            ends[side] = x + (HEAD if left else -HEAD)
-        else:
+        if cut:
+            items.append(arrow(x, y, left, ARROW, COLOR))
+        elif not beyond:
             items.append(Line(_bracket(x, y, left), WIDTH, COLOR))
+        if cut or beyond:
+            ends[side] = x + (HEAD if left else -HEAD)
     if ends[0] < ends[1]:
         items.append(Line(((ends[0], y), (ends[1], y)), WIDTH, COLOR, DASH if mark.hollow else ()))
     return items
@@ -319,13 +265,18 @@ def open_interval(plan: ForestPlan, row: ForestRow, mark: Mark, arrow: Arrow) ->
 
 def _bracket(x: float, y: float, left: bool) -> tuple[Point, ...]:
     """Return the points of a round bracket whose back stands at x."""
-    turns = [math.radians(-62 + 124 * i / STEPS) for i in range(STEPS + 1)]
-    sign = 1.0 if left else -1.0
-    edge = math.cos(math.radians(62))
-    return tuple(
-        (
-            x + sign * DEPTH * (1 - math.cos(t)) / (1 - edge),
-            y + BRACKET * math.sin(t) / math.sin(math.radians(62)),
-        )
-        for t in turns
-    )
+    most = math.radians(62)
+    turns = [most * (2 * i / STEPS - 1) for i in range(STEPS + 1)]
+    depth = (DEPTH if left else -DEPTH) / (1 - math.cos(most))
+    return tuple((x + depth * (1 - math.cos(t)), y + BRACKET * math.sin(t) / math.sin(most)) for t in turns)
+
+
+def _words_below(plan: ForestPlan) -> list[Item]:
+    items: list[Item] = []
+    lines = len(wrap_to_width(plan.axis.label, plan.panel.right - plan.panel.left, plan.size))
+    y = plan.panel.bottom + 5.0 + 1.3 * SMALL_SIZE + lines * plan.line
+    ends: tuple[tuple[float, Align], ...] = ((plan.panel.left, "left"), (plan.panel.right, "right"))
+    for (x, align), words in zip(ends, plan.sides, strict=True):
+        for i, text in enumerate(words):
+            items.append(Text(x, y + (i + 0.9) * plan.line, text, plan.size, align=align))
+    return items + note_items(plan.notes, plan.height)

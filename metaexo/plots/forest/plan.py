@@ -27,94 +27,50 @@ Order = Literal["given", "estimate", "precision"]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The mark of a row.
+    """The mark of a row; its places are those of the axis, logarithms on a logarithmic one.
 
-    Attributes
-    ----------
-    shape : {"square", "circle", "diamond", "bar", "open"}
-        Square and circle are studies (a circle rests on an assumed value), a diamond is a pooled effect, a
-        bar a prediction interval, an open interval a censored effect (hollow: a direction alone).
-    estimate, low, high : float or None
-        Places on the axis: what is shown, or its natural logarithm on a logarithmic axis.
-    size : float
-        Side or height in points.
-    hollow : bool
-        Whether the effect was derived from something else than its formula asks for; of a diamond, whether it
-        is predicted by the model.
-    cut_low, cut_high : bool
-        Whether the interval runs out of the axis on the left and on the right; an arrow says so.
-    bounded : bool
-        Whether the interval left the range of what is possible and ends there.
-    beyond : {"", "left", "right"}
-        Side on which the estimate lies outside the axis; its mark then stands at the edge, with the value.
+    Square and circle are studies (a circle rests on an assumed value), a diamond is a pooled effect, a bar a
+    prediction interval, an open interval a censored effect. A hollow study was derived from something else
+    than its formula asks for, a hollow diamond is predicted by the model, and a hollow open interval is a
+    direction alone.
     """
 
     shape: Shape
     estimate: float | None
     low: float | None
     high: float | None
-    size: float = 6.0
+    size: float = 6.0  # side or height in points
     hollow: bool = False
-    cut_low: bool = False
+    cut_low: bool = False  # whether the interval runs out of the axis on this side; an arrow says so
     cut_high: bool = False
-    bounded: bool = False
-    beyond: Side = ""
+    bounded: bool = False  # whether the interval left the range of what is possible and ends there
+    beyond: Side = ""  # side on which the estimate lies outside the axis; its mark then stands at the edge
 
 
 @dataclass(frozen=True, slots=True)
 class ForestRow:
-    """A row of a forest plot.
+    """A row of a forest plot: a study, a head above some, a pooled effect, or a line.
 
-    Attributes
-    ----------
-    id : str
-        Unique name.
-    kind : {"study", "head", "cluster", "subtotal", "total", "prediction", "note", "spacer", "rule"}
-        What the row is; a cluster is a study above its effects, a rule a line between studies.
-    cells : mapping of str to tuple of str
-        Lines of text by column. The cell of an estimate has three pieces: estimate, lower and upper bound.
-    text, detail : tuple of str, str
-        Text that runs over the columns on the left, and what follows it in lighter type.
-    mark : Mark or None
-        The mark in the panel.
-    weight : float or None
-        Weight as a fraction.
-    how : str
-        "reported", "converted" or "assumed" for studies.
-    indent : float
-        Indent of the first column in points.
-    y, height : float
-        Middle of the row, in points from the top of the page, and height.
+    The cell of an estimate has three pieces: estimate, lower and upper bound. `text` runs over the columns on
+    the left, and `detail` follows it in lighter type. A cluster is a study above its effects.
     """
 
     id: str
     kind: RowKind
-    cells: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    cells: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # lines of text by column
     text: tuple[str, ...] = ()
     detail: str = ""
     mark: Mark | None = None
-    weight: float | None = None
-    how: str = ""
-    indent: float = 0.0
-    y: float = 0.0
+    weight: float | None = None  # a fraction
+    how: str = ""  # "reported", "converted" or "assumed" for studies
+    indent: float = 0.0  # of the first column, in points
+    y: float = 0.0  # middle of the row, in points from the top of the page
     height: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedColumn:
-    """A column with its place.
-
-    Attributes
-    ----------
-    key, kind : str
-        Name and kind.
-    title : tuple of str
-        Lines of the heading.
-    left, right : float
-        Edges in points.
-    edges : tuple of float
-        Right edges of the three pieces of an estimate.
-    """
+    """A column with its place in points; `edges` are the right edges of the three pieces of an estimate."""
 
     key: str
     kind: ColumnKind
@@ -158,8 +114,6 @@ class ForestPlan(Plan):
         Overall effect, for the dashed line; its place on the axis.
     sides : tuple of str
         What a value left and right of the reference line favours; empty strings if nothing is said.
-    rule_y, axis_y : float
-        Places of the rule below the headings and of the axis.
     size, line : float
         Size of the letters and distance of two lines in points.
     """
@@ -173,8 +127,6 @@ class ForestPlan(Plan):
     panel: Panel
     pooled: float | None
     sides: tuple[tuple[str, ...], tuple[str, ...]]
-    rule_y: float
-    axis_y: float
     size: float
     line: float
 

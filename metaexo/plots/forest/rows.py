@@ -73,28 +73,14 @@ class ReadyEffects:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows with what the layout needs to know of them.
-
-    Attributes
-    ----------
-    measure, level : Measure, float
-        Measure and level of the intervals.
-    rows : tuple of ForestRow
-        Rows from top to bottom, marks and texts filled in.
-    columns : tuple of Column
-        Columns of the data, with their kinds and decimals.
-    notes : tuple of str
-        Lines below the plot that follow from the fit.
-    oriented : bool
-        Whether positive effects mean benefit.
-    """
+    """The rows from top to bottom, marks and texts filled in, and what the layout needs to know of them."""
 
     measure: Measure
     level: float
     rows: tuple[ForestRow, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[Column, ...]  # of the data, with their kinds and decimals
     notes: tuple[str, ...]
-    oriented: bool
+    oriented: bool  # whether positive effects mean benefit
 
     @property
     def weighted(self) -> bool:
