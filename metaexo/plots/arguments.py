@@ -36,8 +36,6 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 LISTS = re.compile(r"^(Sequence|tuple)\[|\| Sequence\[")
 COLUMN_KINDS = ("text", "number", "risk")
-
-
 ColumnKind = Literal["text", "number", "estimate", "weight", "risk"]
 
 
@@ -113,23 +111,15 @@ def bind(
 
 def check_of(function: str, parameter: inspect.Parameter) -> Check | None:
     """Return the check of a parameter; None for what the function looks at itself."""
-    kind = str(parameter.annotation)
-    optional = kind.endswith(" | None")
-    kind = kind.removesuffix(" | None")
+    kind = str(parameter.annotation).removesuffix(" | None")
     if kind in OWN_CHECKS:
         return None
     check = CHECKS.get(kind)
     if check is None:
         raise TypeError(f"{function}: no check for {parameter.name}: {parameter.annotation}")
-    return _or_none(check) if optional else check
-
-
-def _or_none(check: Check) -> Check:
-    def optional(name: str, value: Any) -> None:
-        if value is not None:
-            check(name, value)
-
-    return optional
+    if kind == parameter.annotation:
+        return check
+    return lambda name, value: value is None or check(name, value)
 
 
 def _call_error(
@@ -161,6 +151,17 @@ def _call_error(
     )
 
 
+def _no(name: str, value: Any, needed: str, remedy: str = "") -> InputError:
+    """Return that a value is of another kind than is needed."""
+    if isinstance(value, type):
+        what = f"the class {value.__name__}"
+    elif value is None or isinstance(value, bool | int | float):
+        what = repr(value)
+    else:
+        what = f"of type {type(value).__name__}"
+    return InputError(f"{name} is {what}", needed, remedy)
+
+
 def _is_list(value: object) -> bool:
     """Return whether a value is a list of entries in an order: no mapping, set, table or iterator."""
     if isinstance(value, str | bytes | Mapping | Set) or not isinstance(value, Collection):
@@ -170,14 +171,14 @@ def _is_list(value: object) -> bool:
 
 def _text(name: str, value: Any) -> None:
     if not isinstance(value, str):
-        raise InputError(f"{name} is {_what(value)}", "a text", f'write it in quotes: {name}="..."')
+        raise _no(name, value, "a text", f'write it in quotes: {name}="..."')
 
 
 def _texts(name: str, value: Any) -> None:
     if isinstance(value, str):
         raise InputError(f"{name} is a single text", "a list of texts", f"write {name}=[{value[:40]!r}]")
     if not _is_list(value):
-        raise InputError(f"{name} is {_what(value)}", "a list of texts", f'write {name}=["...", "..."]')
+        raise _no(name, value, "a list of texts", f'write {name}=["...", "..."]')
     for entry in value if not name.endswith("_order") else ():
         _text(f"an entry of {name}", entry)
 
@@ -189,9 +190,7 @@ def _text_or_texts(name: str, value: Any) -> None:
 
 def _words(name: str, value: Any) -> None:
     if not isinstance(value, Mapping):
-        raise InputError(
-            f"{name} is {_what(value)}", "a mapping of texts", f'write {name}={{"value": "words"}}'
-        )
+        raise _no(name, value, "a mapping of texts", f'write {name}={{"value": "words"}}')
     for key, word in value.items():
         _text(f"a key of {name}", key)
         _text(f"{name}[{key!r}]", word)
@@ -203,7 +202,7 @@ def _items(name: str, value: Any) -> None:
 
 def _heads(name: str, value: Any) -> None:
     if not isinstance(value, Mapping):
-        raise InputError(f"{name} is {_what(value)}", "titles with the names of their columns")
+        raise _no(name, value, "titles with the names of their columns")
     for key, members in value.items():
         _text(f"a key of {name}", key)
         _texts(f"{name}[{key!r}]", members)
@@ -218,10 +217,8 @@ def _number(name: str, value: Any) -> None:
         raise InputError(f"{name} is {number}", "a finite number")
     least, most = RANGES.get(name, (-math.inf, math.inf))
     if not least <= number <= most:
-        raise InputError(
-            f"{name} is {number:g}",
-            f"at least {least:g}" + (f" and at most {most:g}" if most < math.inf else ""),
-        )
+        needed = f"at least {least:g}" + (f" and at most {most:g}" if most < math.inf else "")
+        raise InputError(f"{name} is {number:g}", needed)
 
 
 def _whole(name: str, value: Any) -> None:
@@ -231,36 +228,31 @@ def _whole(name: str, value: Any) -> None:
 
 
 def _two_numbers(name: str, value: Any) -> None:
-    pair = _is_list(value)
-    entries = list(value) if pair else []
-    if len(entries) != 2:
-        raise InputError(
-            f"{name} is {_what(value)}" if not pair else f"{name} has {len(entries)} entries",
-            "two numbers",
-            f"write {name}=(low, high)",
-        )
-    for entry in entries:
+    if not _is_list(value):
+        raise _no(name, value, "two numbers", f"write {name}=(low, high)")
+    if len(value) != 2:
+        raise InputError(f"{name} has {len(value)} entries", "two numbers", f"write {name}=(low, high)")
+    for entry in value:
         _number(name, entry)
 
 
 def _reference(name: str, value: Any) -> None:
-    if isinstance(value, str):
-        if value != "null":
-            raise UnknownChoiceError(name, value, ("null",))
-        return
-    _number(name, value)
+    if not isinstance(value, str):
+        _number(name, value)
+    elif value != "null":
+        raise UnknownChoiceError(name, value, ("null",))
 
 
 def _columns(name: str, value: Any) -> None:
     if isinstance(value, str | Column):
         raise InputError(f"{name} is a single column", "a list of columns", f"write {name}=[...]")
     if not _is_list(value):
-        raise InputError(f"{name} is {_what(value)}", "a list of texts or of mx.plots.Column")
+        raise _no(name, value, "a list of texts or of mx.plots.Column")
     for column in value:
         if isinstance(column, Column):
             _column(column)
         elif not isinstance(column, str):
-            raise InputError(f"a column is {_what(column)}", "a text or mx.plots.Column")
+            raise _no("a column", column, "a text or mx.plots.Column")
 
 
 def _column(column: Column) -> None:
@@ -278,9 +270,7 @@ def _table(name: str, value: Any) -> None:
     import pandas as pd
 
     if not isinstance(value, pd.DataFrame):
-        raise InputError(
-            f"{name} is {_what(value)}", "a pandas DataFrame", "write pd.DataFrame(...) around it"
-        )
+        raise _no(name, value, "a pandas DataFrame", "write pd.DataFrame(...) around it")
 
 
 def _path(name: str, value: Any) -> None:
@@ -293,26 +283,12 @@ def axes_of_figure(name: str, value: Any) -> None:
     from matplotlib.axes import Axes
 
     if not isinstance(value, Axes):
-        raise InputError(
-            f"{name} is {_what(value)}",
-            "Axes of matplotlib",
-            "hand in one of the Axes of plt.subplots(), or leave it out",
-        )
+        remedy = "hand in one of the Axes of plt.subplots(), or leave it out"
+        raise _no(name, value, "Axes of matplotlib", remedy)
     if value.figure is None:
         raise InputError("the Axes stand in no figure", "Axes of a figure", "make them by plt.subplots()")
     if value.name != "rectilinear":
         raise InputError(f"{name} are {value.name} Axes", "rectangular Axes", "make them without projection=")
-
-
-def _what(value: object) -> str:
-    """Return what a value is, for a message."""
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    return (
-        repr(value)
-        if value is None or isinstance(value, bool | int | float)
-        else f"of type {type(value).__name__}"
-    )
 
 
 CHECKS: dict[str, Check] = {
