@@ -8,14 +8,14 @@ import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from metaexo.errors import MetaexoError
-
-if TYPE_CHECKING:
-    from metaexo.report.run import Folders
+from metaexo.evidence import check_sheets
+from metaexo.report.compare import compare_outputs
+from metaexo.report.run import Folders
+from metaexo.report.run import reproduce as run_all
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -45,8 +45,6 @@ def main() -> None:
 @click.option("--root", type=FOLDER, default=".", help="Checkout of metaexo. [default: this folder]")
 def reproduce(check: bool, only: Sequence[str], root: Path) -> None:
     """Run analyses/NN_*.py in order and list the tables and figures that they write."""
-    from metaexo.report.run import Folders
-
     if not check:
         _run(Folders.of(root.resolve()), only)
         return
@@ -59,8 +57,6 @@ def reproduce(check: bool, only: Sequence[str], root: Path) -> None:
 
 def _run(folders: Folders, only: Sequence[str]) -> None:
     from tqdm import tqdm
-
-    from metaexo.report.run import reproduce as run_all
 
     def progress(scripts: Sequence[Path]) -> Iterable[Path]:
         with tqdm(scripts, unit="analysis", disable=None) as bar:
@@ -79,8 +75,6 @@ def _run(folders: Folders, only: Sequence[str]) -> None:
 
 
 def _compare(committed: Folders, made: Folders, only: Sequence[str]) -> bool:
-    from metaexo.report.compare import compare_outputs
-
     found = compare_outputs(committed, made, only)
     for item in found:
         click.echo(f"{item.verdict:>22}  {item.file}  {item.detail}".rstrip())
@@ -99,8 +93,6 @@ def _compare(committed: Folders, made: Folders, only: Sequence[str]) -> bool:
 @click.option("--strict", is_flag=True, help="Exit 1 on warnings too.")
 def check(folder: Path, settled: bool, strict: bool) -> None:
     """Say what is wrong, or looks wrong, with the sheets in FOLDER, row by row; exit 1 on errors."""
-    from metaexo.evidence import check_sheets
-
     found = check_sheets(folder)
     click.echo(found.report(settled, shutil.get_terminal_size((120, 40)).columns))
     sys.exit(0 if found.ok and not (strict and found.warnings) else 1)

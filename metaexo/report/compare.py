@@ -14,13 +14,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 from xml.etree import ElementTree
 
 from metaexo.report.collected import MANIFEST, SUMMARY, read_manifest, read_summary
-
-if TYPE_CHECKING:
-    from metaexo.report.run import Folders
+from metaexo.report.run import Folders
 
 Verdict = Literal["identical", "equal within tolerance", "different", "not made", "not committed"]
 

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from metaexo.errors import InputError, RowsWithoutEffectWarning, UnknownChoiceError
 from metaexo.formatting import safe_cells, without_html
+from metaexo.plots import save
 from metaexo.report.collected import MANIFEST, SUMMARY, FigureEntry, update_manifest, update_summary
 
 if TYPE_CHECKING:
@@ -189,8 +190,6 @@ class Analysis:
         tuple of Path
             The files.
         """
-        from metaexo.plots import save
-
         stem = self._new_file(self.folders.figures, name, "")
         paths = save(axes, stem)
         digest = digest_of_data(self.folders.data)
