@@ -10,18 +10,18 @@ PY := .venv/bin/python
 PIP := -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help env test lint types floors unit reproduce check docs format parity benchmark \
+.PHONY: help env test lint types layers unit reproduce check docs format parity benchmark \
 	test-lowest lock clean
 
 help:
 	@echo "make reproduce    every table and figure, from the sheets in data/"
-	@echo "make test         lint, types, import floors, tests"
+	@echo "make test         lint, types, import layers, tests"
 	@echo "make check        the committed tables and figures are what the scripts make"
 	@echo "make docs         the documentation, in docs/_build/html"
 	@echo "make parity       the stored reference values, then R itself side by side"
 	@echo "make benchmark    speed, side by side with R and Python peers"
 	@echo "make test-lowest  tests and docs with the oldest supported versions"
-	@echo "make format       lay out the code"
+	@echo "make format       format the code"
 	@echo "make lock         renew requirements-lock.txt"
 	@echo "make clean        remove .venv and what was built"
 
@@ -31,7 +31,7 @@ reproduce: env
 check: env
 	$(PY) -m metaexo reproduce --check
 
-test: lint types floors unit
+test: lint types layers unit
 
 lint: env
 	$(PY) -m ruff check .
@@ -40,7 +40,7 @@ lint: env
 types: env
 	$(PY) -m mypy
 
-floors: env
+layers: env
 	.venv/bin/lint-imports
 
 unit: env
