@@ -310,24 +310,3 @@ def refuse_moderators(fit: LinearFit) -> None:
 def probability_above(fit: LinearFit, value: float, new: NewRows, kind: str) -> Array:
     """Return how likely the true effect of a new study exceeds a value; see `FitResults`."""
     return predict_new(fit, new_rows(fit.design, new), kind, 0.0).above(check_number("value", value))
-
-
-def predict_rows(x: Array, beta: Array, cov: Array, tau2: float, quantile: float) -> pd.DataFrame:
-    """Return means with confidence and prediction intervals for the rows of x, shape (r, p)."""
-    import pandas as pd
-
-    mean = x @ beta
-    variance = np.einsum("rp,pq,rq->r", x, cov, x)
-    prediction_se = np.sqrt(variance + tau2)
-    half, wide = quantile * np.sqrt(variance), quantile * prediction_se
-    return pd.DataFrame(
-        {
-            "estimate": mean,
-            "se": np.sqrt(variance),
-            "low": mean - half,
-            "high": mean + half,
-            "prediction_se": prediction_se,
-            "prediction_low": mean - wide,
-            "prediction_high": mean + wide,
-        }
-    )

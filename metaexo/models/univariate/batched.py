@@ -13,16 +13,16 @@ from metaexo.errors import InputError, ShapeError, TooFewStudiesError
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_level, read_numbers
 from metaexo.models.linear.choices import get_test
+from metaexo.models.univariate.inference import scale_of_test
 from metaexo.numeric.estimators import Estimator, get_estimator
 from metaexo.numeric.moments import weighted_fit
 from metaexo.numeric.problem import make_batch
 from metaexo.numeric.tails import normal_quantile, t_of_tail
 from metaexo.numeric.tau2 import PART_ROWS, each_part
+from metaexo.numeric.weighted import PLAIN_TESTS
 from metaexo.types import Array
 
 MOST_COUNTS = 1e9
-
-TESTS = ("knapp-hartung", "knapp-hartung-adhoc", "t", "z")
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,9 @@ def fit_many(
     (array([0.26, 0.51]), array([0.015, 0.   ]))
     """
     estimator = get_estimator(method)
-    chosen = ("z" if estimator.code == "EE" else "knapp-hartung") if test is None else get_test(test, TESTS)
+    chosen = (
+        ("z" if estimator.code == "EE" else "knapp-hartung") if test is None else get_test(test, PLAIN_TESTS)
+    )
     if estimator.needs_weights:
         raise InputError(
             f"{estimator.code} makes tau2 from weights, and many fits have none",
@@ -138,11 +140,7 @@ def _fit(
     batch = make_batch(y, v, n=counts)
     solution = estimator.kernel(batch)
     wls = weighted_fit(batch, 1.0 / (batch.v + solution.tau2[:, None]))
-    variance = wls.cov[:, 0, 0]
-    if test.startswith("knapp-hartung"):
-        scale = wls.weighted_ss / batch.df
-        variance = variance * (np.maximum(scale, 1.0) if test.endswith("adhoc") else scale)
-    se = np.sqrt(variance)
+    se = np.sqrt(wls.cov[:, 0, 0] * scale_of_test(test, wls.weighted_ss, batch.df))
     quantile: Array | float = normal_quantile(level)
     if test != "z":
         df, where = np.unique(batch.df, return_inverse=True)

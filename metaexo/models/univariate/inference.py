@@ -53,6 +53,24 @@ MEANT_FOR_RANDOM_EFFECTS = (
 )
 
 
+def scale_of_test(test: str, weighted_ss: Array, df: Array | float) -> Array:
+    """Return the factor of a plain test on the covariance matrix of each of several fits, shape (b,).
+
+    Parameters
+    ----------
+    test : str
+        One of the plain tests.
+    weighted_ss : ndarray, shape (b,)
+        Weighted residual sum of squares of each fit.
+    df : ndarray, shape (b,), or float
+        Its residual degrees of freedom; with 0 the factor is 1.
+    """
+    if not test.startswith("knapp-hartung"):
+        return np.ones(weighted_ss.shape)
+    scale = np.where(np.asarray(df) > 0, weighted_ss / np.maximum(df, 1.0), 1.0)
+    return np.maximum(scale, 1.0) if test == "knapp-hartung-adhoc" else scale
+
+
 def infer(fit: UnivariateFit) -> WaldInference:
     """Return covariance matrix, degrees of freedom and scale of the fit's test."""
     cov = np.asarray(fit.coefficient_fit.cov[0])

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import p_value, plural, printed
 from metaexo.inputs import check_choice, whole_number
+from metaexo.models.univariate.inference import scale_of_test
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.moments import weighted_fit
@@ -257,10 +258,7 @@ def _statistics(fit: RandomEffectsResults, y: Array, v: Array) -> tuple[Array, A
     tau2 = np.full(batch.size, fit.tau2) if fit.tau2_given else get_estimator(fit.method).kernel(batch).tau2
     with np.errstate(divide="ignore", invalid="ignore"):
         wls = weighted_fit(batch, 1.0 / (batch.v + tau2[:, None]))
-    scale = np.ones(batch.size)
-    if fit.test.startswith("knapp-hartung"):
-        scale = wls.weighted_ss / batch.df
-        scale = np.maximum(scale, 1.0) if fit.test == "knapp-hartung-adhoc" else scale
+    scale = scale_of_test(fit.test, wls.weighted_ss, batch.df)
     beta = wls.beta
     reach = np.ones(1) if fit.design.x is None else np.abs(fit.design.matrix(fit.k)).max(axis=0)
     beta = np.where(np.abs(beta) * reach <= NOTHING * np.abs(y).max(axis=-1, keepdims=True), 0.0, beta)

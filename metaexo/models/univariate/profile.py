@@ -12,6 +12,7 @@ from metaexo.errors import InputError
 from metaexo.inputs import read_numbers
 from metaexo.models.linear.hypothesis import quantiles
 from metaexo.models.univariate.fit import UnivariateFit
+from metaexo.models.univariate.inference import scale_of_test
 from metaexo.numeric.likelihood import log_likelihood
 from metaexo.numeric.likelihood_maximum import maximum_likelihood, restricted_maximum_likelihood
 from metaexo.numeric.moments import weighted_fit
@@ -96,7 +97,8 @@ def profile_tau2(
     at = np.append(values, top)
     llf = log_likelihood(batch, at, restricted)
     wls = weighted_fit(batch, 1.0 / (batch.v + at[:, None]))
-    cov = np.diagonal(wls.cov, axis1=-2, axis2=-1)[:-1] * _scale(fit, wls.weighted_ss[:-1])
+    scale = scale_of_test(fit.test, wls.weighted_ss[:-1], fit.df_residual)
+    cov = np.diagonal(wls.cov, axis1=-2, axis2=-1)[:-1] * scale[:, None]
     chosen = fit.at_level(level)
     half = quantiles(chosen, fit.df_test) * np.sqrt(cov)
     return Tau2Profile(
@@ -111,14 +113,6 @@ def profile_tau2(
         restricted=restricted,
         level=chosen,
     )
-
-
-def _scale(fit: UnivariateFit, weighted_ss: Array) -> Array:
-    """Return the factor of the Knapp-Hartung test at each tau2, shape (g, 1)."""
-    if not fit.test.startswith("knapp-hartung") or fit.df_residual == 0:
-        return np.ones((weighted_ss.size, 1))
-    scale = weighted_ss / fit.df_residual
-    return (np.maximum(scale, 1.0) if fit.test == "knapp-hartung-adhoc" else scale)[:, None]
 
 
 def _default_grid(fit: UnivariateFit, top: float) -> Array:

@@ -19,6 +19,7 @@ from metaexo.errors import InputError
 from metaexo.inputs import check_choice
 from metaexo.models.linear.hypothesis import quantiles
 from metaexo.models.univariate.fit import UnivariateFit
+from metaexo.models.univariate.inference import scale_of_test
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.moment_estimators import own_weights_fit
 from metaexo.numeric.moments import WeightedFit, generalised_q, weighted_fit
@@ -186,7 +187,7 @@ def delete_each(fit: UnivariateFit) -> Deletion:
         tau2[which] = _tau2(fit, batch)
         with np.errstate(divide="ignore", invalid="ignore"):  # a variance of 0 where tau2 is 0: no such fit
             found, best = _fits(fit, batch, tau2[which])
-            scale[which] = _scale(fit, best, batch)
+            scale[which] = scale_of_test(fit.test, best.weighted_ss, batch.df)
         beta[which] = found.beta
         cov[which] = found.cov * scale[which][:, None, None]
         if (fit.effects.v > 0).all():
@@ -215,10 +216,3 @@ def _fits(fit: UnivariateFit, batch: Batch, tau2: Array) -> tuple[WeightedFit, W
     """Return the fit of the coefficients and the one with the best weights."""
     best = weighted_fit(batch, 1.0 / (batch.v + tau2[:, None]))
     return (best if fit.weighting is None else own_weights_fit(batch, tau2)), best
-
-
-def _scale(fit: UnivariateFit, best: WeightedFit, batch: Batch) -> Array:
-    if not fit.test.startswith("knapp-hartung"):
-        return np.ones(batch.size)
-    scale = best.weighted_ss / np.maximum(batch.df, 1.0)
-    return np.maximum(scale, 1.0) if fit.test == "knapp-hartung-adhoc" else scale

@@ -78,27 +78,7 @@ class RandomEffectsResults(UnivariateFit, FitResults):
         return self.wald.scale
 
     def henmi_copas(self, level: float | None = None) -> HenmiCopas:
-        """Return the interval of Henmi and Copas, for a fit without moderators.
-
-        Parameters
-        ----------
-        level : float, optional
-            Confidence level; default that of the fit.
-
-        Returns
-        -------
-        HenmiCopas
-            Fixed-effect estimate with an interval that allows for heterogeneity.
-
-        Raises
-        ------
-        InputError
-            If the fit has moderators.
-
-        References
-        ----------
-        Henmi, M., Copas, J. B. (2010). https://doi.org/10.1002/sim.4029
-        """
+        """Return the interval of Henmi and Copas, for a fit without moderators; see `metaexo.henmi_copas`."""
         if self.design.x is not None:
             raise InputError("this fit has moderators", "a fit without moderators")
         return henmi_copas(self.effects, self.level if level is None else level)
