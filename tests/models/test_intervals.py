@@ -95,3 +95,31 @@ def test_coverage_of_the_exact_intervals_is_their_level() -> None:
             hits[method] += not found.empty and found.tau2.low <= tau2 <= found.tau2.high
     for count in hits.values():
         assert count / n == pytest.approx(level, abs=4 * math.sqrt(level * (1 - level) / n))
+
+
+@pytest.mark.parametrize("method", sorted(set(INTERVALS) - {"generalised-q"}))
+def test_the_table_of_heterogeneity_has_the_interval_of_tau2(method: str) -> None:
+    result = fit()
+    found = result.conf_int_heterogeneity(method, 0.9).tau2
+    table = result.heterogeneity(0.9, method)
+    row = table.loc["between studies"]
+    assert (row["tau2"], row["low"], row["high"]) == tuple(found)
+    assert (row["tau"], row["i2"], row["share"]) == (result.tau, result.i2, 1.0)
+    assert table.attrs["level"] == 0.9
+
+
+def test_the_table_of_heterogeneity_takes_the_interval_that_fits_the_estimator() -> None:
+    assert fit().heterogeneity().attrs["method"] == "Q-profile"
+    weighted = fit("GENQ", weights=np.sqrt(V))
+    assert weighted.heterogeneity().attrs["method"] == "generalised Q"
+    assert (
+        weighted.heterogeneity()["low"].iloc[0] == weighted.conf_int_heterogeneity("generalised-q").tau2.low
+    )
+    equal = fit("EE").heterogeneity().iloc[0]
+    assert (equal["tau2"], equal["i2"]) == (0.0, fit("EE").i2)
+    assert np.isnan([equal["low"], equal["high"], equal["share"]]).all()
+    zero = mx.RandomEffects(mx.EffectSizes(Y, [0.0, *V[1:]])).fit().heterogeneity()
+    assert np.isnan(zero["low"].iloc[0])
+    assert "a sampling variance is zero" in zero.attrs["note"]
+    with pytest.raises(errors.UnknownChoiceError, match="q-profile"):
+        fit().heterogeneity(method="q-profil")

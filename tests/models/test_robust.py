@@ -11,7 +11,9 @@ from scipy import stats
 
 import metaexo as mx
 from metaexo import errors
+from metaexo.models import exact_permutation_test
 from metaexo.numeric.sandwich import KINDS, cluster_sandwich
+from metaexo.sensitivity import influence
 
 RNG = np.random.default_rng(2)
 SIZES = (3, 1, 4, 2, 5, 1, 3, 2)
@@ -477,3 +479,37 @@ def test_studies_and_effects_by_their_words() -> None:
     assert len(base.robust("effect").robust_covariance.clusters) == K
     many = mx.robust_variance(es, cluster="study")
     np.testing.assert_array_equal(many.cov, mx.robust_variance(es).cov)
+
+
+def test_what_rests_on_the_covariance_of_the_model_refuses_a_robust_fit() -> None:
+    base = fit(None)
+    robust = base.robust()
+    for call in (
+        robust.profile,
+        lambda: exact_permutation_test(robust, draws=99),
+        lambda: robust.residuals("studentized"),
+        lambda: influence(robust),
+        lambda: mx.likelihood_ratio_test(robust, base),
+        lambda: mx.likelihood_ratio_test(base, robust),
+    ):
+        with pytest.raises(errors.InputError, match="robust"):
+            call()
+    assert base.profile().maximum == pytest.approx(base.llf)
+
+
+def test_a_robust_fit_pools_and_compares_with_its_own_standard_error() -> None:
+    es = mx.EffectSizes(ES.y, ES.v, study=LABS, data=DATA, measure="RR")
+    base = mx.RandomEffects(es, dependence="accept").fit(test="z")
+    robust = base.robust()
+    pooled, df = robust.pooled(), robust.df_inference["intercept"]
+    half = stats.t.ppf(0.975, df) * robust.se[0]
+    assert pooled.se == robust.se[0] != base.se[0]
+    assert pooled.high == pytest.approx(pooled.estimate + half, rel=1e-12)
+    wide = stats.t.ppf(0.975, df) * np.sqrt(robust.se[0] ** 2 + base.tau2)
+    assert pooled.prediction_low == pytest.approx(pooled.estimate - wide, rel=1e-12)
+    assert robust.predict(scale="measure")["high"].iloc[0] == pytest.approx(np.exp(pooled.high))
+    table = mx.compare(base, robust, names=["model", "robust"]).coefficients().set_index("fit")
+    assert table.loc["robust", "se"] == robust.se[0]
+    assert table.loc["model", "se"] == base.se[0]
+    assert robust.heterogeneity().equals(base.heterogeneity())
+    assert "Knapp-Hartung" not in str(mx.RandomEffects(es, dependence="accept").fit().robust().summary())
