@@ -15,6 +15,7 @@ from metaexo.errors import (
     InputError,
     NotIdentifiableError,
     NotNestedError,
+    RowsLeftOutWarning,
     ShapeError,
     UnknownChoiceError,
 )
@@ -321,3 +322,132 @@ def test_fits_stand_side_by_side(es: mx.EffectSizes) -> None:
     table = mx.compare(*fits).to_frame()
     assert table["llf"].tolist() == [fit.llf for fit in fits]
     assert "log-likelihood" in str(mx.compare(*fits))
+
+
+def test_heterogeneity_is_the_variances_with_their_profiles_and_shares(es: mx.EffectSizes) -> None:
+    fit = mx.Multilevel(es, ["study/effect", "source"]).fit()
+    table = fit.heterogeneity()
+    assert table.columns.tolist() == ["tau2", "tau", "low", "high", "i2", "share"]
+    assert table["tau2"].to_dict() == fit.component_values
+    ends = fit.conf_int_components()
+    assert table[["low", "high"]].to_numpy() == pytest.approx(ends[["low", "high"]].to_numpy())
+    assert table["share"].sum() == pytest.approx(1.0)
+    assert table["i2"].sum() == pytest.approx(fit.i2)
+    assert fit.tau2 == pytest.approx(sum(fit.component_values.values()))
+    assert fit.heterogeneity(method=None)["low"].isna().all()
+    held = mx.Multilevel(es, "study/effect", fix={"study": 0.3}).fit().heterogeneity()
+    assert held.loc["study", ["low", "high"]].isna().all()
+    assert held.loc["study/effect", ["low", "high"]].notna().all()
+
+
+def test_the_total_is_the_mean_over_the_effects(es: mx.EffectSizes) -> None:
+    """Two variances, of which each effect has one; slopes correlate, so that they have no share."""
+    fit = mx.Multilevel(es, mx.RandomTerm("study", "outcome", "DIAG")).fit()
+    sizes = es.data["outcome"].value_counts() / es.k
+    parts = [fit.component_values[f"outcome|study:tau2[{name}]"] * n for name, n in sizes.items()]
+    assert fit.tau2 == pytest.approx(sum(parts))
+    share = fit.heterogeneity(method=None)["share"]
+    assert [share[f"outcome|study:tau2[{name}]"] for name in sizes.index] == pytest.approx(
+        np.array(parts) / fit.tau2
+    )
+    assert fit.pooled().prediction_low is None  # it depends on the outcome
+    slopes = mx.Multilevel(es, ["effect", "1 + x|study"]).fit()
+    found = slopes.heterogeneity(method=None)
+    assert found["share"].isna().tolist() == [False, True, True]
+    g, x = slopes.matrix("1+x|study").to_numpy(), np.column_stack([np.ones(es.k), es.data["x"]])
+    total = slopes.component_values["effect"] + np.einsum("ki,ij,kj->k", x, g, x).mean()
+    assert slopes.tau2 == pytest.approx(total)
+
+
+def test_residuals_are_those_of_dense_matrices(es: mx.EffectSizes) -> None:
+    fit = mx.Multilevel(es, "study/effect", moderators="x").fit()
+    study = np.array(es.study)
+    m = np.diag(es.v + fit.component_values["study/effect"])
+    m += fit.component_values["study"] * (study[:, None] == study)
+    x, w = np.column_stack([np.ones(es.k), es.data["x"]]), np.linalg.inv(m)
+    hat = x @ np.linalg.solve(x.T @ w @ x, x.T @ w)
+    left = np.eye(es.k) - hat
+    table = fit.residuals()
+    np.testing.assert_allclose(table["residual"], left @ es.y, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(table["se"], np.sqrt(np.diag(left @ m @ left.T)), rtol=1e-9)
+    np.testing.assert_allclose(fit.hat_values, np.diag(hat), rtol=1e-9)
+    np.testing.assert_allclose(fit.residuals("pearson")["se"], np.sqrt(np.diag(m)), rtol=1e-12)
+    others = np.arange(es.k) != 7
+    inner, across = np.linalg.inv(m[np.ix_(others, others)]), m[7, others]
+    cov = np.linalg.inv(x[others].T @ inner @ x[others])
+    beta = cov @ x[others].T @ inner @ es.y[others]
+    predicted = x[7] @ beta + across @ inner @ (es.y[others] - x[others] @ beta)
+    gap = x[7] - across @ inner @ x[others]
+    variance = m[7, 7] - across @ inner @ across + gap @ cov @ gap
+    row = fit.residuals("studentized").iloc[7]
+    assert row["residual"] == pytest.approx(es.y[7] - predicted, rel=1e-8)
+    assert row["se"] == pytest.approx(np.sqrt(variance), rel=1e-8)
+    assert row["fitted"] == pytest.approx(predicted, rel=1e-8)
+
+
+def test_a_robust_fit_predicts_and_contrasts_with_the_robust_covariance(es: mx.EffectSizes) -> None:
+    fit = mx.Multilevel(es, "study/effect", moderators="x").fit()
+    robust = fit.robust()
+    assert type(robust) is type(fit)
+    row = robust.predict([[0.5]]).iloc[0]
+    x = np.array([1.0, 0.5])
+    assert row["se"] == pytest.approx(np.sqrt(x @ robust.robust_covariance.cov @ x), rel=1e-12)
+    assert row["prediction_se"] == pytest.approx(np.sqrt(row["se"] ** 2 + fit.tau2), rel=1e-12)
+    without = robust.predict([[0.5]], without=["study/effect"]).iloc[0]
+    assert without["prediction_se"] ** 2 - row["se"] ** 2 == pytest.approx(fit.component_values["study"])
+    assert robust.contrast("x").se[0] == robust.se[1]
+    assert robust.random_effects().equals(fit.random_effects())
+    np.testing.assert_array_equal(robust.residuals(), fit.residuals())
+    assert "CR2" in str(robust.summary())
+    with pytest.raises(InputError, match="rests on that of the model"):
+        robust.predict([[0.5]], given={"study": "s03"})
+
+
+def test_predictions_on_other_scales_and_of_observed_effects(es: mx.EffectSizes) -> None:
+    fit = mx.Multilevel(mx.EffectSizes(es.y, es.v, "RR", data=es.data, study=es.study)).fit()
+    log, ratio = fit.predict().iloc[0], fit.predict(scale="measure").iloc[0]
+    assert ratio["prediction_high"] == pytest.approx(np.exp(log["prediction_high"]))
+    observed = fit.predict(sampling_variance=0.1).iloc[0]
+    assert observed["prediction_se"] ** 2 - log["prediction_se"] ** 2 == pytest.approx(0.1)
+    of_study = fit.predict(sampling_variance=0.1, without="study/effect").iloc[0]
+    expected = log["se"] ** 2 + fit.component_values["study"] + 0.1
+    assert of_study["prediction_se"] ** 2 == pytest.approx(expected)
+    assert fit.pooled().prediction_low == log["prediction_low"]
+
+
+def test_plain_values_hold_variances_and_correlations(es: mx.EffectSizes) -> None:
+    fit = mx.Multilevel(es, ["effect", mx.RandomTerm("study", "time", "CS")]).fit()
+    found = fit.to_dict()
+    assert [row["component"] for row in found["components"]] == ["effect", "time|study:tau2"]
+    assert found["tau2"] == pytest.approx(sum(row["tau2"] for row in found["components"]))
+    parameters = {row["component"]: row["estimate"] for row in found["parameters"]}
+    assert parameters == pytest.approx(fit.component_values)
+    assert f"time|study:rho {fit.component_values['time|study:rho']:.3f}" in str(fit.summary())
+    assert found["random"][1] == {
+        "term": "time|study",
+        "structure": "CS",
+        "levels": fit.terms[1].term.levels,
+        "inner": ["1", "2", "4"],
+    }
+
+
+def test_comparisons_show_the_heterogeneity(es: mx.EffectSizes) -> None:
+    fit = mx.Multilevel(es, "study/effect").fit()
+    row = mx.compare(fit).to_frame().iloc[0]
+    assert row["tau2"] == fit.tau2
+    assert row["i2"] == fit.i2
+
+
+def test_rows_without_a_moderator_are_left_out_where_it_is_asked(es: mx.EffectSizes) -> None:
+    gaps = es.with_columns(x=[np.nan, *es.data["x"][1:]])
+    rest = es.select(np.arange(es.k) > 0, "no x")
+    with pytest.warns(RowsLeftOutWarning, match="1 of 60 rows"):
+        model = mx.correlated_effects(gaps, 0.4, moderators="x", missing="drop")
+    expected = mx.correlated_effects(rest, 0.4, moderators="x").fit()
+    assert model.fit().llf == pytest.approx(expected.llf, rel=1e-12)
+    with pytest.warns(RowsLeftOutWarning) as caught:
+        sweep = mx.rho_sweep(gaps, [0.2, 0.4], moderators="x", missing="drop")
+    assert len(caught) == 1
+    assert sweep.se[1] == pytest.approx(expected.robust().se, rel=1e-10)
+    with pytest.raises(MissingInputError):
+        mx.correlated_effects(gaps, moderators="x")

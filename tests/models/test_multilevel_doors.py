@@ -153,6 +153,8 @@ def test_structures_that_do_not_hold_each_other_are_refused() -> None:
         mx.likelihood_ratio_test(fit, mx.Multilevel(es, "place").fit())
     with pytest.raises(NotNestedError, match="one fit is multilevel and the other is not"):
         mx.likelihood_ratio_test(fit, mx.RandomEffects(es, dependence="accept").fit())
+    with pytest.raises(InputError, match="robust MultilevelResults"):
+        mx.likelihood_ratio_test(fit.robust(), fit)
 
 
 def test_influence_of_multilevel_fits() -> None:
