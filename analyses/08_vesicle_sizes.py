@@ -112,7 +112,7 @@ def shrunken(fit, table):
     logs = pd.Series(log_size(table), index=table.index)
     overall = float(fit.beta[0])
     parts = []
-    for name, effects in fit.random_effects().groupby("term", sort=False):
+    for name, effects in fit.random_effects().groupby("component", sort=False):
         if name == "effect":
             continue
         column = "laboratory" if name == "study" else name

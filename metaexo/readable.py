@@ -151,7 +151,9 @@ def _cell(name: str, value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return a value made of dicts, lists, words, numbers and None alone; NaN becomes None.
+    """Return a value made of dicts, lists, words, numbers and None alone.
+
+    NaN becomes None, and what is infinite the words "inf" and "-inf", which JSON has no numbers for.
 
     Examples
     --------
@@ -169,8 +171,8 @@ def plain(value: Any) -> Any:
         value = value.tolist()
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(part) for part in value]
-    if isinstance(value, float) and np.isnan(value):
-        return None
+    if isinstance(value, float) and not np.isfinite(value):
+        return None if np.isnan(value) else str(value)
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 

@@ -361,3 +361,109 @@ def test_levels_and_dependence_are_minded() -> None:
     with pytest.warns(errors.DependentEffectsWarning, match="24 effects come from 2 studies"):
         mx.LocationScale(es)
     assert mx.LocationScale(es, dependence="accept").effects.m == 2
+
+
+# -- one number, predictions by name, plain values ----------------------------------------------------------
+
+
+def test_tau2_of_the_model_is_the_mean_over_the_effects() -> None:
+    result = fit("dose", "source")
+    assert result.tau2 == pytest.approx(result.tau2_by_effect.mean())
+    plain = mx.RandomEffects(ES, "dose").fit(method="REML")
+    assert result.i2 == pytest.approx(result.tau2 / (result.tau2 + plain.typical_variance))
+    row = mx.compare(result).to_frame().iloc[0]
+    assert (row["tau2"], row["i2"]) == (result.tau2, result.i2)
+
+
+@pytest.mark.parametrize(("link", "method"), [("log", "wald-log"), ("identity", "wald")])
+def test_with_one_variance_the_interval_is_that_of_the_random_effects_model(link: str, method: str) -> None:
+    result, plain = fit("dose", None, "ML", link=link), mx.RandomEffects(ES, "dose").fit("ML")
+    ends = plain.conf_int_heterogeneity(method).tau2
+    row = result.heterogeneity().iloc[0]
+    # that model takes the expected information, this one the observed
+    assert row[["low", "high"]].tolist() == pytest.approx([ends.low, ends.high], rel=0.1)
+    se = result.scale_coefficients.se[0]
+    half = 1.959963984540054 * se
+    expected = result.tau2 * np.exp([-half, half]) if link == "log" else result.tau2 + np.array([-half, half])
+    assert row[["low", "high"]].tolist() == pytest.approx(np.maximum(expected, 0.0))
+
+
+def test_the_interval_of_the_mean_is_by_the_delta_method() -> None:
+    """Numerical derivatives of log mean tau2 by the scale coefficients."""
+    result = fit("dose", "source + year")
+    z, at = result.scale_design.matrix(K), result.scale_coefficients.beta
+
+    def log_mean(a: np.ndarray) -> float:
+        return float(np.log(np.exp(z @ a).mean()))
+
+    step = 1e-6 / np.abs(z).max(axis=0)
+    slope = np.array(
+        [
+            (log_mean(at + h * e) - log_mean(at - h * e)) / (2 * h)
+            for h, e in zip(step, np.eye(3), strict=True)
+        ]
+    )
+    half = 1.959963984540054 * np.sqrt(slope @ result.scale_coefficients.cov @ slope)
+    row = result.heterogeneity().iloc[0]
+    assert np.log(row["high"] / row["tau2"]) == pytest.approx(half, rel=1e-5)
+    assert np.log(row["tau2"] / row["low"]) == pytest.approx(half, rel=1e-5)
+
+
+def test_new_rows_by_name_serve_both_parts() -> None:
+    result = fit("dose", "source")
+    expected = result.predict([[4.0]], scale_moderators=[[1.0]])
+    named = {"dose": 4.0, "source": "plant"}
+    table = pd.DataFrame([named])
+    for new in (named, pd.Series(named), table, table.assign(other=1)):
+        pd.testing.assert_frame_equal(result.predict(new), expected)
+    for scale in ({"source": "plant"}, pd.Series({"source": "plant"}), table[["source"]]):
+        pd.testing.assert_frame_equal(result.predict({"dose": 4.0}, scale_moderators=scale), expected)
+    one = fit(None, "dose").predict({"dose": [1.0, 2.0]})
+    np.testing.assert_allclose(one["tau2"], fit(None, "dose").predict(scale_moderators=[1.0, 2.0])["tau2"])
+    with pytest.raises(errors.UnknownChoiceError, match="doze"):
+        result.predict({"doze": 4.0, "source": "plant"})
+    with pytest.raises(errors.MetaexoError, match="source"):
+        result.predict({"dose": 4.0})
+
+
+def test_predictions_on_the_scale_of_the_measure_and_of_observed_effects() -> None:
+    result = fit("dose", "source", es=mx.EffectSizes(Y, V, "RR", data=DATA))
+    plain, shown = result.predict(), result.predict(scale="measure")
+    np.testing.assert_allclose(shown["prediction_high"], np.exp(plain["prediction_high"]))
+    np.testing.assert_allclose(shown["tau2"], plain["tau2"])
+    observed = result.predict(sampling_variance=0.3)
+    np.testing.assert_allclose(observed["prediction_se"] ** 2, plain["prediction_se"] ** 2 + 0.3)
+    simple = result.predict(kind="simple")
+    np.testing.assert_allclose(simple["prediction_se"], np.sqrt(plain["tau2"]))
+
+
+def test_residuals_and_random_effects_are_those_of_full_matrices() -> None:
+    result = fit("dose", "source")
+    x, total = result.design.matrix(K), V + result.tau2_by_effect
+    w = np.diag(1 / total)
+    left = np.eye(K) - x @ np.linalg.solve(x.T @ w @ x, x.T @ w)
+    table = result.residuals()
+    np.testing.assert_allclose(table["residual"], left @ Y)
+    np.testing.assert_allclose(table["se"], np.sqrt(np.diag(left @ np.diag(total) @ left.T)))
+    np.testing.assert_allclose(result.residuals("pearson")["se"], np.sqrt(total))
+    others = np.arange(K) != 5
+    cov = np.linalg.inv(x[others].T @ w[np.ix_(others, others)] @ x[others])
+    predicted = x[5] @ cov @ x[others].T @ (Y[others] / total[others])
+    row = result.residuals("studentized").iloc[5]
+    assert row["fitted"] == pytest.approx(predicted)
+    assert row["se"] == pytest.approx(np.sqrt(total[5] + x[5] @ cov @ x[5]))
+    share = result.tau2_by_effect / total
+    np.testing.assert_allclose(result.random_effects()["estimate"], share * (left @ Y))
+    plain = mx.RandomEffects(ES, "dose").fit(test="z")
+    same = fit("dose", None).random_effects()
+    np.testing.assert_allclose(same["se"], plain.random_effects()["se"], rtol=1e-6)
+    np.testing.assert_allclose(same["high"], plain.random_effects()["high"], rtol=1e-6)
+
+
+def test_the_plain_values_have_the_scale_and_what_is_infinite_as_a_word() -> None:
+    with pytest.warns(errors.ScaleBoundaryWarning):
+        found = fit("0 + source", "source", es=still_group()).to_dict()
+    assert [row["estimate"] for row in found["scale_coefficients"]] == ["-inf", "inf"]
+    assert found["components"][0]["low"] is None
+    assert found["versions"]["metaexo"]
+    assert found["certificate"]["zero"].count(True) == 12

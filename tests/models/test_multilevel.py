@@ -194,13 +194,13 @@ def test_predictions_add_the_variance_of_what_is_new(es: mx.EffectSizes) -> None
         row["se"] ** 2 + total - fit.component_values["source"], rel=1e-12
     )
     known = fit.predict(given={"study": "s03"}).iloc[0]
-    effects = fit.random_effects().set_index(["term", "level"]).loc["study"]
+    effects = fit.random_effects().set_index(["component", "level"]).loc["study"]
     assert known["estimate"] == pytest.approx(fit.beta[0] + effects.loc["s03", "estimate"], rel=1e-10)
 
 
 def test_blups_have_no_part_of_the_mean_left(es: mx.EffectSizes) -> None:
     fit = mx.Multilevel(es, "study/effect").fit()
-    for name, table in fit.random_effects().groupby("term"):
+    for name, table in fit.random_effects().groupby("component"):
         assert (table["se"] ** 2 <= fit.component_values[name] + 1e-12).all()
         assert table["estimate"].sum() == pytest.approx(0, abs=1e-8)
 
@@ -449,5 +449,5 @@ def test_rows_without_a_moderator_are_left_out_where_it_is_asked(es: mx.EffectSi
         sweep = mx.rho_sweep(gaps, [0.2, 0.4], moderators="x", missing="drop")
     assert len(caught) == 1
     assert sweep.se[1] == pytest.approx(expected.robust().se, rel=1e-10)
-    with pytest.raises(MissingInputError):
+    with pytest.raises(InputError, match="missing"):
         mx.correlated_effects(gaps, moderators="x")

@@ -191,7 +191,9 @@ def test_levels_that_are_numbers_stand_in_their_order() -> None:
     study = [str(i) for i in range(1, 12) for _ in range(2)]
     rng = np.random.default_rng(1)
     fit = mx.Multilevel(mx.EffectSizes(rng.normal(size=22), [0.05] * 22, study=study)).fit()
-    assert fit.random_effects().query("term == 'study'")["level"].tolist() == [str(i) for i in range(1, 12)]
+    assert fit.random_effects().query("component == 'study'")["level"].tolist() == [
+        str(i) for i in range(1, 12)
+    ]
 
 
 def test_a_level_of_a_random_term_that_reads_like_a_missing_value_is_said() -> None:

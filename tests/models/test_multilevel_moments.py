@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import metaexo as mx
-from metaexo.errors import InputError, TooFewStudiesError
+from metaexo.errors import FewStudiesWarning, InputError, TooFewStudiesError
 from metaexo.models.multilevel.moments import _Forms
 
 
@@ -58,3 +58,30 @@ def test_refusals(es: mx.EffectSizes) -> None:
         mx.robust_variance(es, correlation=1.2)
     with pytest.raises(TooFewStudiesError):
         mx.robust_variance(es, cluster=["a"] * 40)
+
+
+def test_the_working_model_is_a_fit_like_the_others(es: mx.EffectSizes) -> None:
+    fit = mx.robust_variance(es, "hierarchical")
+    assert fit.tau2 == sum(fit.variances.values())
+    equal = mx.RandomEffects(es, dependence="accept").fit("EE", test="z")
+    assert fit.q.statistic == pytest.approx(equal.q.statistic, rel=1e-10)
+    typical = mx.RandomEffects(es, dependence="accept").fit().typical_variance
+    assert fit.i2 == pytest.approx(fit.tau2 / (fit.tau2 + typical), rel=1e-10)
+    row = fit.predict().iloc[0]
+    assert row["prediction_se"] ** 2 == pytest.approx(fit.se[0] ** 2 + fit.tau2)
+    assert fit.residuals()["residual"].to_numpy() == pytest.approx(es.y - fit.beta[0])
+    assert "working model: hierarchical effects" in str(fit.summary())
+    with pytest.warns(FewStudiesWarning):
+        few = mx.robust_variance(es.select(range(12), "few"))
+    assert "assumed correlation 0.8" in str(few.summary())
+    assert np.isnan(few.q.pvalue)
+    with pytest.raises(InputError, match="no likelihood"):
+        mx.compare(few)
+
+
+def test_the_weights_stay_where_another_adjustment_is_asked(es: mx.EffectSizes) -> None:
+    fit = mx.robust_variance(es)
+    again = fit.robust(kind="CR1p")
+    other = mx.robust_variance(es, kind="CR1p")
+    np.testing.assert_array_equal(again.beta, fit.beta)
+    np.testing.assert_allclose(again.se, other.se, rtol=1e-12)

@@ -13,7 +13,7 @@ from metaexo.inputs import check_flag
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import Coefficients, LinearFit
 from metaexo.models.linear.fit_statistics import FitStatistics, VarianceModel, statistics_at
-from metaexo.models.linear.hypothesis import RobustCovariance, WaldInference, quantiles
+from metaexo.models.linear.hypothesis import WaldInference, quantiles
 from metaexo.numeric.likelihood import LOG_2PI
 from metaexo.numeric.moments import moments
 from metaexo.numeric.problem import make_batch
@@ -38,8 +38,6 @@ class ScaleFit(Coefficients):
         What is linear in the scale moderators.
     test : {"t", "z"}
         Kind of test.
-    robust_covariance : None
-        A scale has no cluster-robust inference.
     """
 
     design: Design
@@ -47,7 +45,6 @@ class ScaleFit(Coefficients):
     maximum: ScaleMaximum
     link: str
     test: str
-    robust_covariance: RobustCovariance | None = None
 
     @property
     def scale(self) -> str:
@@ -82,7 +79,7 @@ class ScaleFit(Coefficients):
         half = float(quantiles(level, self.df_test)) * float(np.sqrt(slope @ self.cov @ slope))
         if self.link == "log":
             return float(mean * np.exp(-half)), float(mean * np.exp(half))
-        return max(0.0, float(mean - half)), float(mean + half)
+        return float(np.maximum(mean - half, 0.0)), float(mean + half)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -105,8 +102,6 @@ class LocationScaleFit(LinearFit):
         Likelihood and kind of test.
     level : float
         Confidence level of all intervals unless a call says otherwise.
-    robust_covariance : None
-        This family has no cluster-robust inference.
     """
 
     effects: EffectSizes
@@ -118,7 +113,6 @@ class LocationScaleFit(LinearFit):
     method: str
     test: str
     level: float
-    robust_covariance: RobustCovariance | None = None
 
     @property
     def beta(self) -> Array:

@@ -137,7 +137,7 @@ class LocationScaleResults(LocationScaleFit, FitResults):
         Returns
         -------
         DataFrame
-            Columns estimate, se, low, high, tau2, prediction_se, prediction_low, prediction_high. Where a
+            Columns estimate, se, low, high, prediction_se, prediction_low, prediction_high, tau2. Where a
             scale coefficient is not finite, tau2 of new rows is NaN unless it is sure to be 0.
 
         Raises
@@ -156,7 +156,7 @@ class LocationScaleResults(LocationScaleFit, FitResults):
         of_mean = 0.0 if kind == "simple" else found.se**2
         found = replace(found, prediction_se=np.sqrt(of_mean + tau2 + sampling_variance))
         table = prediction_frame(self, found, adjusted_level(self, level, adjust, len(x)), scale)
-        table.insert(4, "tau2", tau2)
+        table["tau2"] = tau2
         return table
 
     def _new_rows(self, location: NewRows, scale: NewRows) -> tuple[Array, Array]:

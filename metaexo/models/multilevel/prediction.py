@@ -130,15 +130,21 @@ def _effects_of_term(fit: MultilevelFit, j: int, quantile: float) -> pd.DataFram
         place = np.tile(np.arange(term.size), term.levels)
         inner = [named.inner[i] if named.inner else "" for i in place]
     value, error = estimate[outer, place], se[outer, place]
+    variances = [
+        (name, part.inner)
+        for name, part in zip(named.components, term.structure.components(), strict=True)
+        if part.kind == "variance"
+    ]
+    component = [next(name for name, own in variances if not own or i in own) for i in range(term.size)]
     return pd.DataFrame(
         {
-            "term": named.name,
+            "component": [component[i] for i in place],
             "level": [named.levels[i] for i in outer],
-            "inner": inner,
             "estimate": value,
             "se": error,
             "low": value - quantile * error,
             "high": value + quantile * error,
+            "inner": inner,
         }
     )
 

@@ -171,7 +171,8 @@ class MultilevelResults(MultilevelFit, FitResults):
         Returns
         -------
         DataFrame
-            One row per level (and inner level) of each term: term, level, inner, estimate, se, low, high.
+            One row per level (and inner level) of each term: component (the variance of the random effect),
+            level, estimate, se, low, high, inner.
 
         References
         ----------

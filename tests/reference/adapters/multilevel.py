@@ -259,7 +259,8 @@ def ranef(case: Case) -> dict[str, Any]:
     """Model random_effects_predictions."""
     fit = base_fit(case)
     out = {}
-    for term, table in fit.random_effects().groupby("term", sort=False):
+    effects = fit.random_effects()
+    for term, table in effects.groupby(effects["component"].str.split(":").str[0], sort=False):
         inner = table["inner"] != ""
         label = table["level"].where(~inner, table["inner"] + " | " + table["level"])
         name = f"~{term.replace('|', ' | ')}" if "|" in term else term
