@@ -185,7 +185,7 @@ def pooled(asked, fits):
 
 
 def effects(asked, fits):
-    """Return every effect of every question, with what it is worth in the model."""
+    """Return every effect of every question, with what it contributes to the model."""
     tables = []
     for name, es in asked.items():
         table = es.to_frame().assign(question=QUESTIONS[name], sheet=lambda t: t.get("sheet", "outcomes.csv"))
@@ -220,7 +220,7 @@ def contributions(fits):
 
 
 def without_a_kind(fits):
-    found = {QUESTIONS[name]: fit.leave_kind_out() for name, fit in estimated(fits).items()}
+    found = {QUESTIONS[name]: mx.sensitivity.leave_kind_out(fit) for name, fit in estimated(fits).items()}
     return pd.concat(found, names=["question"]).reset_index()
 
 
@@ -308,7 +308,11 @@ def in_words(fit):
     if isinstance(fit, str):
         return f"no estimate; {fit}"
     found = record(fit)
-    worth = f", worth {number(found['effective'], 1)} exact effects" if fit.k != found["effective"] else ""
+    worth = (
+        f", equivalent to {number(found['effective'], 1)} exact effects"
+        if fit.k != found["effective"]
+        else ""
+    )
     pooled, spread = (interval(found[f"{name}low"], found[f"{name}high"]) for name in ("", "tau2_"))
     return (
         f"g {number(found['estimate'])} [{pooled}], k = {fit.k}{worth}, "

@@ -131,11 +131,10 @@ class Repeatability(Immutable):
 
 def _most_repeatable(results: StratifiedResults, known: Sequence[Stratum]) -> str:
     """Return which of two or more methods is the most repeatable, if the pairs of methods show it."""
-    assert results.means is not None
     value = {s.name: s.pooled.estimate for s in known if s.pooled is not None}
     best = min(value, key=lambda name: value[name])
     pairs = list(combinations(value, 2))
-    plain = [float(results.means.contrast({a: 1.0, b: -1.0}).pvalue[0]) for a, b in pairs]
+    plain = [float(results.contrast({a: 1.0, b: -1.0}).pvalue[0]) for a, b in pairs]
     adjusted = adjust_pvalues(plain, "holm")
     largest = max(float(p) for pair, p in zip(pairs, adjusted, strict=True) if best in pair)
     shown = number(float(back_pooled(results[best].effects, value[best])), 3)

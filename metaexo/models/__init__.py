@@ -2,9 +2,9 @@
 
 from metaexo.models.censored.batched import ManyCensoredFits, fit_many_censored
 from metaexo.models.censored.effects import KINDS, count_in_words, kinds_of
-from metaexo.models.censored.fit import CensoredResults
 from metaexo.models.censored.imputation import ImputedResults
 from metaexo.models.censored.model import CensoredRandomEffects
+from metaexo.models.censored.results import CensoredResults
 from metaexo.models.censored.strata import CensoredStrata, CensoredStratum, censored_strata
 from metaexo.models.linear.comparison import FitComparison, compare
 from metaexo.models.linear.contrasts import Contrasts, TermTests, VarianceInflation, adjust_pvalues

@@ -1,8 +1,9 @@
-"""Sensitivity: how much results depend on single studies and on choices; always by batched refits."""
+"""Sensitivity: how much results depend on single studies, on kinds of evidence and on choices."""
 
 from metaexo.sensitivity.influence import Influence, influence
+from metaexo.sensitivity.kinds_of_evidence import leave_kind_out, without_kind
 
-__all__ = ["Influence", "influence"]
+__all__ = ["Influence", "influence", "leave_kind_out", "without_kind"]
 
 
 def __dir__() -> list[str]:

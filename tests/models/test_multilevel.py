@@ -189,6 +189,12 @@ def test_predictions_add_the_variance_of_what_is_new(es: mx.EffectSizes) -> None
     row = fit.predict().iloc[0]
     total = sum(fit.component_values.values())
     assert row["prediction_se"] ** 2 == pytest.approx(row["se"] ** 2 + total, rel=1e-12)
+    assert fit.component_values["study"] > 0.1  # leaving it out makes a difference
+    between = fit.predict(without=["study"]).iloc[0]
+    assert between["prediction_se"] ** 2 == pytest.approx(
+        row["se"] ** 2 + total - fit.component_values["study"], rel=1e-12
+    )
+    assert between["estimate"] == row["estimate"]
     fewer = fit.predict(without=["source"]).iloc[0]
     assert fewer["prediction_se"] ** 2 == pytest.approx(
         row["se"] ** 2 + total - fit.component_values["source"], rel=1e-12

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.errors import MetaexoError, MetaexoWarning
 from metaexo.formatting import p_value, plural
 from metaexo.heterogeneity.attribution.components import VarianceShares, variance_shares
 from metaexo.heterogeneity.attribution.confounding import Confounding
@@ -29,6 +31,9 @@ from metaexo.heterogeneity.attribution.steps import (
 from metaexo.heterogeneity.attribution.verdicts import LEAST_DF, Verdict, judge, no_heterogeneity, refusal
 from metaexo.heterogeneity.levels import readable, whole_percent
 from metaexo.inputs import check_flag
+from metaexo.models.linear.design import Design
+from metaexo.models.univariate.model import RandomEffects
+from metaexo.models.univariate.results import RandomEffectsResults
 
 
 def attribute_heterogeneity(
@@ -286,6 +291,7 @@ def _results(
     explained: Explained | None,
     random: VarianceShares | None,
 ) -> AttributionResults:
+    model = _additive_model(work)
     return AttributionResults(
         effects=work.effects,
         used=work.used,
@@ -296,4 +302,29 @@ def _results(
         confounding=confounded,
         random=random,
         choices=work.chosen,
+        model=model,
+        design=Design(np.empty((work.effects.k, 0)), (), None) if model is None else model.design,
+        method=work.chosen.method,
+        test="knapp-hartung",
+        level=work.chosen.level,
     )
+
+
+def _additive_model(work: Work) -> RandomEffectsResults | None:
+    """Return the additive model of all factors, redundant columns left out; None where it has no fit."""
+    table = work.table
+    names = [
+        f"{name}{level}"
+        for name, levels in zip(table.names, table.levels, strict=True)
+        for level in levels[1:]
+    ]
+    if not names:
+        return None
+    columns = table.additive(range(table.p))[:, 1:]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MetaexoWarning)
+            model = RandomEffects(work.used, columns, names=names, redundant="drop", dependence="accept")
+            return model.fit(work.chosen.method, "knapp-hartung", work.chosen.level)
+    except MetaexoError:
+        return None

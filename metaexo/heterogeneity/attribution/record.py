@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.errors import InputError
 from metaexo.formatting import NOT_REPORTED
 from metaexo.heterogeneity.attribution.components import VarianceShares
 from metaexo.heterogeneity.attribution.confounding import Confounding
 from metaexo.heterogeneity.attribution.estimability import Estimability
 from metaexo.heterogeneity.attribution.shares import PartKind
 from metaexo.heterogeneity.attribution.verdicts import Verdict
-from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice
+from metaexo.models.linear.design import Design
+from metaexo.models.linear.fit import LinearFit
+from metaexo.models.linear.fit_statistics import NO_LIKELIHOOD, FitStatistics
+from metaexo.models.linear.hypothesis import DfRule, TestResult, WaldInference
+from metaexo.models.univariate.results import RandomEffectsResults
+from metaexo.numeric.moments import moments
+from metaexo.numeric.problem import make_batch
+from metaexo.numeric.sandwich import Sandwich
+from metaexo.types import Array, Index
+
+NO_MODEL = "no additive model of all factors can be fitted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +132,7 @@ class Explained:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class AttributionFit(Immutable):
+class AttributionFit(LinearFit):
     """What an attribution of heterogeneity found; the fields are described in AttributionResults."""
 
     effects: EffectSizes
@@ -129,6 +144,93 @@ class AttributionFit(Immutable):
     confounding: Confounding
     random: VarianceShares | None
     choices: Choices
+    model: RandomEffectsResults | None
+    design: Design
+    method: str
+    test: str
+    level: float
+
+    # -- the model of all factors ------------------------------------------------------------------------
+
+    @property
+    def beta(self) -> Array:
+        """Coefficients of the additive model of all factors, shape (p,); none where it has no fit."""
+        return np.empty(0) if self.model is None else self.model.beta
+
+    @property
+    def model_inference(self) -> WaldInference:
+        """Covariance matrix and tests of these coefficients."""
+        return WaldInference(np.empty((0, 0)), None) if self.model is None else self.model.wald
+
+    @property
+    def omnibus(self) -> TestResult:
+        """Wald test that no factor matters, by the additive model; NaN where it has no fit."""
+        nothing = TestResult(np.nan, "chi2", (np.nan,), np.nan, NO_MODEL)
+        return nothing if self.model is None else self.model.omnibus
+
+    @property
+    def df_residual(self) -> float:
+        """Residual degrees of freedom of the additive model; NaN where it has no fit."""
+        return np.nan if self.model is None else self.model.df_residual
+
+    def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
+        """Return the statistics of the additive model; all NaN where it has no fit.
+
+        Parameters
+        ----------
+        restricted : bool, optional
+            From the restricted likelihood; default: for REML.
+        """
+        return NO_LIKELIHOOD if self.model is None else self.model.fit_statistics(restricted)
+
+    def digest_parts(self) -> list[Array]:
+        """Return the arrays that the digest is made of: effects, variances, levels."""
+        return [self.effects.y, self.effects.v, self.estimability.table.codes.astype(float)]
+
+    def sandwich_of(self, members: Sequence[Index], kind: str, df_rule: DfRule) -> Sandwich:
+        """Refuse: tests of an attribution permute whole studies.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
+        raise InputError(
+            "an attribution has no cluster-robust version: its tests permute whole studies",
+            "the additive model of all factors",
+            "found.model.robust(...) has its coefficients with robust standard errors",
+        )
+
+    # -- heterogeneity -----------------------------------------------------------------------------------
+
+    @property
+    def components(self) -> tuple[Part, ...]:
+        """The parts that add up to tau2 without factors; none where nothing was attributed."""
+        known = [part for part in self.parts if part.tau2 is not None]
+        divided = any(part.kind == "factor" for part in known)
+        kinds = {"factor", "interaction", "unexplained"} if divided else {"together", "unexplained"}
+        return tuple(part for part in known if part.kind in kinds)
+
+    @property
+    def tau2_by_component(self) -> Mapping[str, float]:
+        """Part to its share of tau2 in units of tau2; parts add up to tau2 without factors."""
+        return {part.name: part.tau2 for part in self.components if part.tau2 is not None}
+
+    @property
+    def tau2(self) -> float:
+        """Between-study variance without factors; NaN where nothing was attributed."""
+        return np.nan if self.explained is None else self.explained.tau2
+
+    @cached_property
+    def typical_variance(self) -> float:
+        """Sampling variance of a typical effect in the model without factors; NaN without one."""
+        used = self.used
+        if used.k < 2 or (used.v == 0).any():
+            return np.nan
+        trace = moments(make_batch(used.y, used.v), np.zeros(1)).trace_p
+        return float((used.k - 1) / np.ravel(trace)[0])
+
+    # -- parts -------------------------------------------------------------------------------------------
 
     @property
     def estimability(self) -> Estimability:

@@ -1,36 +1,42 @@
-"""An attribution of heterogeneity with its forms for readers: tables, plain values, HTML and the summary."""
+"""An attribution of heterogeneity with its methods, and its forms for readers."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
-from metaexo.formatting import (
-    MISSING,
-    html_table,
-    interval,
-    number,
-    p_value,
-    percent,
-    plural,
-    printed,
-    text_table,
-)
-from metaexo.heterogeneity.attribution.record import AttributionFit
+import numpy as np
+
+from metaexo.errors import InputError, NotIdentifiableError
+from metaexo.formatting import MISSING, interval, level_words, number, p_value, percent, plural, text_table
+from metaexo.heterogeneity.attribution.record import NO_MODEL, AttributionFit
 from metaexo.heterogeneity.levels import readable, whole_percent
-from metaexo.models.linear.summary import Summary
+from metaexo.inputs import check_choice
+from metaexo.models.linear.hypothesis import TestResult
+from metaexo.models.linear.results import FitResults
+from metaexo.models.linear.summary import (
+    FamilyLines,
+    Summary,
+    coefficient_rows,
+    coefficient_table,
+    data_lines,
+    fitted_lines,
+)
+from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import get_estimator
+from metaexo.readable import ReaderTable
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
+COEFFICIENTS = "additive model of all factors"
 HEADER = ["part", "share", "interval", "P(zero)", "by chance", "p", "by variance components"]
 CLOSE = 0.1
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class AttributionResults(AttributionFit):
+class AttributionResults(AttributionFit, FitResults):
     """An attribution of heterogeneity to factors.
 
     Attributes
@@ -51,53 +57,194 @@ class AttributionResults(AttributionFit):
         The random-effects version; None where the verdict is a refusal.
     choices : Choices
         What was chosen.
+    model : RandomEffectsResults or None
+        The additive model of all factors, redundant columns left out; None where it has no fit.
+    design : Design
+        Its columns.
+    method, test : str
+        Estimator of tau2, and kind of test of the model.
+    level : float
+        Level of intervals and tests.
     """
 
+    @property
+    def q(self) -> TestResult:
+        """Cochran's Q test of residual heterogeneity in the additive model; NaN where it has no fit."""
+        nothing = TestResult(np.nan, "chi2", (np.nan,), np.nan, NO_MODEL)
+        return nothing if self.model is None else self.model.q
+
+    def heterogeneity(self, level: float | None = None, method: str | None = None) -> pd.DataFrame:
+        """Return the parts of tau2 without factors that add up, with the intervals of the bootstrap.
+
+        Parameters
+        ----------
+        level : float, optional
+            Only that of the attribution, which is the default.
+        method : str, optional
+            Only "bootstrap", which is the default.
+
+        Returns
+        -------
+        DataFrame
+            A row per part: tau2, below zero where a factor explains less than one without effect would, and
+            its root tau (0 there); low and high, the interval of tau2; i2 and share, which add up to those of
+            the model without factors. No rows where nothing was attributed.
+
+        Raises
+        ------
+        InputError
+            If another level is asked for.
+        """
+        import pandas as pd
+
+        if self.at_level(level) != self.level:
+            raise InputError(
+                f"level {level}, and the draws were summarised at {self.level:g}",
+                f"level {self.level:g}",
+                "attribute again with level=...",
+            )
+        check_choice("interval method", method or "bootstrap", ("bootstrap",))
+        parts = self.components
+        share = np.array([part.share for part in parts], dtype=float)
+        ends = np.array([(part.low, part.high) for part in parts], dtype=float).reshape(-1, 2) * self.tau2
+        values = np.array([part.tau2 for part in parts], dtype=float)
+        table = pd.DataFrame(
+            {
+                "tau2": values,
+                "tau": np.sqrt(np.maximum(values, 0.0)),
+                "low": ends[:, 0],
+                "high": ends[:, 1],
+                "i2": share * self.i2,
+                "share": share,
+            },
+            index=pd.Index([part.name for part in parts], name="component", dtype=object),
+        )
+        table.attrs = {"level": self.level, "method": "bootstrap" if self.choices.draws else "", "note": ""}
+        return table
+
+    def predict(self, *args: Any, **choices: Any) -> pd.DataFrame:
+        """Return predictions of the additive model of all factors.
+
+        Parameters
+        ----------
+        *args, **choices
+            As in :meth:`metaexo.models.RandomEffectsResults.predict`.
+
+        Raises
+        ------
+        NotIdentifiableError
+            If that model has no fit.
+        """
+        return self._fitted_model().predict(*args, **choices)
+
+    def probability_above(self, *args: Any, **choices: Any) -> Array:
+        """Return probabilities from the additive model of all factors.
+
+        Parameters
+        ----------
+        *args, **choices
+            As in :meth:`metaexo.models.RandomEffectsResults.probability_above`.
+
+        Raises
+        ------
+        NotIdentifiableError
+            If that model has no fit.
+        """
+        return self._fitted_model().probability_above(*args, **choices)
+
+    def residuals(self, kind: str = "standardized") -> pd.DataFrame:
+        """Return the residuals of the additive model: columns fitted, residual, se, z.
+
+        Parameters
+        ----------
+        kind : str
+            As in :meth:`metaexo.models.RandomEffectsResults.residuals`.
+        """
+        return self._fitted_model().residuals(kind)
+
+    def random_effects(self, level: float | None = None) -> pd.DataFrame:
+        """Return the predicted random effects of the additive model.
+
+        Parameters
+        ----------
+        level : float, optional
+            Level of the intervals.
+        """
+        return self._fitted_model().random_effects(level)
+
+    def _fitted_model(self) -> RandomEffectsResults:
+        if self.model is None:
+            raise NotIdentifiableError(
+                "the additive model of all factors has no fit",
+                "more effects than levels, which are in enough studies",
+                "join levels, or attribute to fewer factors",
+            )
+        return self.model
+
+    # -- for readers -------------------------------------------------------------------------------------
+
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per part, with the fields of :class:`Part`; what is not estimable is missing."""
+        """Return one row per part, with the fields of :class:`Part`; what is not estimable is missing.
+
+        `attrs` holds k, m, method, test, measure, scale, level, tau2, i2, the ledger in words, the digest.
+        """
         import pandas as pd
 
         table = pd.DataFrame([asdict(part) for part in self.parts])
         words = {"name", "kind", "note"}
-        return table.astype({name: float for name in table.columns if name not in words})
+        table = table.astype({name: float for name in table.columns if name not in words})
+        table.attrs = super().to_frame().attrs
+        return table
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values: verdict, parts, R2, confounding, counts, choices."""
+    def facts(self) -> dict[str, Any]:
+        """Return what an attribution adds to `to_dict`: verdict, parts, R2, confounding, choices."""
         found = self.estimability
         return {
-            "by": list(self.by),
-            "verdict": asdict(self.verdict),
-            "parts": [asdict(part) for part in self.parts],
-            "explained": None if self.explained is None else asdict(self.explained),
+            "by": self.by,
+            "verdict": self.verdict,
+            "parts": self.parts,
+            "explained": self.explained,
             "r2_corrected": None if self.explained is None else self.explained.r2_corrected,
-            "associations": [asdict(pair) for pair in self.confounding.associations],
-            "inflations": [asdict(one) for one in self.confounding.inflations],
-            "k": found.table.k,
-            "m": found.table.m,
+            "associations": self.confounding.associations,
+            "inflations": self.confounding.inflations,
             "k_used": found.used.k,
             "m_used": found.used.m,
             "not_reported": self.not_reported,
-            "random": None if self.random is None else self.random.to_dict(),
+            "random": self.random,
             "disagreement": self.disagreement,
-            "choices": asdict(self.choices),
+            "choices": self.choices,
         }
+
+    def family_lines(self) -> FamilyLines:
+        """Return what an attribution adds to the summary and to the notes below the tables."""
+        names = ", ".join(readable(name) for name in self.by)
+        return FamilyLines(
+            model=f"Attribution of tau2 to {names}",
+            tests=f"{self.choices.draws} draws from the fitted model" if self.choices.draws else "none",
+            fitted=(f"tau2: {get_estimator(self.method).name}; shares over all orders, not cut off at zero",),
+        )
 
     def summary(self) -> Summary:
         """Return the summary in its five parts."""
         return summarise(self)
 
-    @printed
-    def __str__(self) -> str:
-        return str(self.summary())
+    def reader_tables(self) -> list[ReaderTable]:
+        """Return the parts of tau2, and the coefficients of the additive model."""
+        tables = [ReaderTable(_rows(self), HEADER)]
+        if self.model is not None:
+            tables.append(ReaderTable(*coefficient_rows(self), COEFFICIENTS))
+        return [table for table in tables if table.rows]
+
+    def table_notes(self) -> list[str]:
+        """Return the lines below the tables: the verdict with its reasons, what was fitted, rows used."""
+        parts = summarise(self).parts
+        return [*parts["Verdict"], *_fitted(self), *_totals(self), *_data(self)]
 
     def __repr__(self) -> str:
         return f"AttributionResults({self.verdict.kind}: {self.verdict.sentence})"
 
-    def _repr_html_(self) -> str:
-        return html(self)
 
-
-def summarise(result: AttributionFit) -> Summary:
+def summarise(result: AttributionResults) -> Summary:
     """Return the five parts of the summary."""
     return Summary(
         {
@@ -110,33 +257,25 @@ def summarise(result: AttributionFit) -> Summary:
     )
 
 
-def html(result: AttributionFit) -> str:
-    """Return the verdict and the table of parts as HTML."""
-    words = f"<p><strong>{escape(result.verdict.sentence)}</strong></p>"
-    rows = _rows(result)
-    return f"{words}\n{html_table(rows, HEADER)}" if rows else words
+def _fitted(result: AttributionResults) -> list[str]:
+    lines = fitted_lines(result, result.family_lines())
+    return [line for line in lines if not line.startswith("moderators: ")]
 
 
-def _fitted(result: AttributionFit) -> list[str]:
-    used = result.estimability.used
-    names = ", ".join(readable(name) for name in result.by)
-    lines = [
-        f"tau2 of {plural(used.k, 'effect')} from {plural(used.m, 'study', 'studies')}, "
-        f"{result.effects.measure.name} ({result.effects.measure.code}), attributed to {names}"
+def _totals(result: AttributionFit) -> list[str]:
+    """Return tau2 without factors and R2; empty where nothing was attributed."""
+    found = result.explained
+    if found is None:
+        return []
+    return [
+        f"tau2 without factors {number(found.tau2, 4)}, I2 {percent(result.i2)}",
+        f"R2 of all factors {whole_percent(found.r2)}, by chance {whole_percent(found.r2_chance)}, "
+        f"corrected for chance {whole_percent(found.r2_corrected)}",
     ]
-    method = get_estimator(result.choices.method).name
-    return [*lines, f"tau2: {method}; shares over all orders of the factors, not cut off at zero"]
 
 
 def _heterogeneity(result: AttributionFit) -> list[str]:
-    lines = []
-    if result.explained is not None:
-        found = result.explained
-        lines.append(f"tau2 without factors {number(found.tau2, 4)}")
-        lines.append(
-            f"R2 of all factors {whole_percent(found.r2)}, by chance {whole_percent(found.r2_chance)}, "
-            f"corrected for chance {whole_percent(found.r2_corrected)}"
-        )
+    lines = _totals(result)
     rows = _rows(result)
     if rows:
         lines.append(text_table(rows, HEADER))
@@ -181,22 +320,25 @@ def _rows(result: AttributionFit) -> list[list[str]]:
 
 def _data(result: AttributionFit) -> list[str]:
     found = result.estimability
-    lines = [f"{plural(found.table.k, 'effect')} of {plural(found.table.m, 'study', 'studies')}"]
-    lines += found.set_aside_words()
+    lines = [*data_lines(result), *found.set_aside_words()]
+    lines.append(f"used: {plural(found.used.k, 'effect')} of {plural(found.used.m, 'study', 'studies')}")
     for name, count in result.not_reported.items():
         if count:
-            lines.append(f"{readable(name)} not reported in {plural(count, 'effect')}: a level of its own")
+            lines.append(f"{readable(name)} not reported in {plural(count, 'effect')}: a separate level")
     if found.used.m < found.used.k:
-        lines.append("several effects of one study: tests permute whole studies, draws keep them together")
+        lines.append("several effects per study: tests permute whole studies, draws keep them together")
     return lines
 
 
 def _fit(result: AttributionFit) -> list[str]:
     chosen = result.choices
-    if result.explained is None:
-        return ["no shares, so nothing was drawn or permuted"]
-    drawn = f"{chosen.draws} draws from the fitted model" if chosen.draws else "no draws, so no intervals"
-    return [
-        f"{drawn}, {chosen.permutations} permutations of whole studies, seed {chosen.seed}, "
-        f"level {percent(chosen.level)}"
-    ]
+    lines = ["no shares, so nothing was drawn or permuted"]
+    if result.explained is not None:
+        drawn = f"{chosen.draws} draws from the fitted model" if chosen.draws else "no draws, so no intervals"
+        lines = [
+            f"{drawn}, {chosen.permutations} permutations of whole studies, seed {chosen.seed}, "
+            f"level {level_words(chosen.level)}"
+        ]
+    if result.model is not None:
+        lines += [f"{COEFFICIENTS}:", coefficient_table(result)]
+    return [*lines, f"data digest {result.digest}"]

@@ -41,7 +41,6 @@ from metaexo.immutable import Immutable
 from metaexo.inputs import whole_number
 from metaexo.models.linear.contrasts import Contrasts, adjust_pvalues, make_contrasts
 from metaexo.models.linear.hypothesis import TestResult, make_test
-from metaexo.models.linear.results import LinearResults
 from metaexo.models.univariate.permutation import as_extreme, distinct_orders, permutation_p
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.likelihood import log_likelihood
@@ -68,13 +67,14 @@ def pairwise(results: StrataFit, adjust: str | None = "holm", level: float | Non
     all means are equal.
     """
     names = [s.name for s in results.compared]
-    means = _several_means(results, names, "pairs to compare")
-    places = [means.design.names.index(name) for name in names]
+    _need_several(names, "pairs to compare")
+    fitted = results.design.names
+    places = [fitted.index(name) for name in names]
     pairs = list(combinations(places, 2))
-    rows = np.zeros((len(pairs), means.design.p))
+    rows = np.zeros((len(pairs), len(fitted)))
     for row, (i, j) in zip(rows, pairs, strict=True):
         row[[i, j]] = -1.0, 1.0
-    parts = [make_contrasts(means, row[None], level=level) for row in rows]
+    parts = [make_contrasts(results, row[None], level=level) for row in rows]
     column = {
         field: np.concatenate([getattr(part, field) for part in parts])
         for field in ("null", "estimate", "se", "statistic", "pvalue", "low", "high")
@@ -82,10 +82,10 @@ def pairwise(results: StrataFit, adjust: str | None = "holm", level: float | Non
     df = [part.df for part in parts if part.df is not None]
     joint = results.between
     if joint is None:
-        apart = differences(means.design.p, places)
-        joint = means.joint_test(apart, np.zeros(len(apart)), SAME_MEAN)
+        apart = differences(len(fitted), places)
+        joint = results.joint_test(apart, np.zeros(len(apart)), SAME_MEAN)
     return Contrasts(
-        names=tuple(f"{means.design.names[j]} minus {means.design.names[i]}" for i, j in pairs),
+        names=tuple(f"{fitted[j]} minus {fitted[i]}" for i, j in pairs),
         weights=rows,
         **column,
         df=np.concatenate(df) if df else None,
@@ -105,26 +105,25 @@ def trend(results: StrataFit, level: float | None = None) -> Contrasts:
             "stratify again with order=[...]",
         )
     ordered = [name for name in results.order if results[name].fit is not None]
-    means = _several_means(results, ordered, "a trend")
-    names = means.design.names
+    _need_several(ordered, "a trend")
+    names = results.design.names
     known = [i for i, name in enumerate(names) if name in results.order]
     places = np.array([results.order.index(names[i]) for i in known], dtype=float)
     row = np.zeros(len(names))
     centred = places - places.mean()
     row[known] = centred / (centred @ centred)
     words = f"trend per step over {' < '.join(names[i] for i in known)}"
-    return replace(make_contrasts(means, row[None], level=level), names=(words,))
+    return replace(make_contrasts(results, row[None], level=level), names=(words,))
 
 
-def _several_means(results: StrataFit, names: Sequence[str], what: str) -> LinearResults:
-    """Return the means, or say that there are fewer than two."""
-    if results.means is None or len(names) < 2:
+def _need_several(names: Sequence[str], what: str) -> None:
+    """Raise if there are fewer than two strata to compare."""
+    if len(names) < 2:
         raise TooFewStudiesError(
             f"{plural(len(names), 'stratum', 'strata')} with two or more studies, so no {what}",
             "two strata of two or more studies each",
             "join levels that belong together, or read the strata one by one",
         )
-    return results.means
 
 
 # -- permutation test ----------------------------------------------------------------------------------------
@@ -230,7 +229,7 @@ def permute_strata(
     check_strata(results)
     limit, draws = whole_number(limit, "limit", 1), whole_number(draws, "draws", 19)
     seed = whole_number(seed, "seed", 0)
-    _several_means(results, [s.name for s in results.compared], "labels to permute")
+    _need_several([s.name for s in results.compared], "labels to permute")
     labels = _Arrangements(results)
     number = labels.count()
     exact = number <= limit

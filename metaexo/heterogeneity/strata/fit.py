@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -16,11 +16,14 @@ from metaexo.heterogeneity.levels import is_unreported
 from metaexo.heterogeneity.strata.smoothed import Smoothing
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice
-from metaexo.models.linear.fit_statistics import Pooled
-from metaexo.models.linear.hypothesis import TestResult
-from metaexo.models.linear.results import LinearResults
+from metaexo.models.linear.design import Design
+from metaexo.models.linear.fit import LinearFit
+from metaexo.models.linear.fit_statistics import NO_LIKELIHOOD, FitStatistics, Pooled, statistics_at
+from metaexo.models.linear.hypothesis import DfRule, TestResult, WaldInference
 from metaexo.models.univariate.intervals import HeterogeneityInterval
 from metaexo.models.univariate.results import RandomEffectsResults
+from metaexo.numeric.sandwich import Sandwich
+from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
     from metaexo.heterogeneity.unreported.mixture import LatentModerator
@@ -85,7 +88,7 @@ class Stratum(Immutable):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class StrataFit(Immutable):
+class StrataFit(LinearFit):
     """What a subgroup analysis found; the fields are described in StratifiedResults."""
 
     by: tuple[str, ...]
@@ -96,7 +99,9 @@ class StrataFit(Immutable):
     tau2_mode: Tau2Mode
     between: TestResult | None
     between_note: str
-    means: LinearResults | None
+    design: Design
+    estimates: Array
+    inference: WaldInference
     method: str
     test: str
     level: float
@@ -117,8 +122,13 @@ class StrataFit(Immutable):
 
     @property
     def fitted(self) -> tuple[Stratum, ...]:
-        """The strata with a fit."""
+        """The strata with a fit: those whose means are the coefficients."""
         return tuple(s for s in self.strata if s.fit is not None)
+
+    @property
+    def fits(self) -> tuple[RandomEffectsResults, ...]:
+        """The models of the fitted strata."""
+        return tuple(s.fit for s in self.strata if s.fit is not None)
 
     @property
     def compared(self) -> tuple[Stratum, ...]:
@@ -133,6 +143,94 @@ class StrataFit(Immutable):
         return hashlib.sha256(
             whole + "|".join(s.name for s in self.strata).encode(errors="surrogatepass")
         ).hexdigest()[:16]
+
+    # -- means as coefficients ---------------------------------------------------------------------------
+
+    @property
+    def beta(self) -> Array:
+        """Means of the fitted strata, shape (S,)."""
+        return self.estimates
+
+    @property
+    def model_inference(self) -> WaldInference:
+        """Covariance matrix of the means and their tests."""
+        return self.inference
+
+    @property
+    def omnibus(self) -> TestResult:
+        """The test that the strata share one mean; statistic and p-value are NaN where there is none."""
+        nothing = TestResult(np.nan, "chi2", (np.nan,), np.nan, self.between_note)
+        return nothing if self.between is None else self.between
+
+    def sandwich_of(self, members: Sequence[Index], kind: str, df_rule: DfRule) -> Sandwich:
+        """Refuse: strata are made robust when they are fitted.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
+        raise InputError(
+            "the strata are fitted already",
+            "clusters that are named when strata are fitted",
+            "stratify again with cluster=..., which gives standard errors robust to dependence within it",
+        )
+
+    # -- heterogeneity -----------------------------------------------------------------------------------
+
+    @property
+    def is_random(self) -> bool:
+        """Whether true effects differ within strata in this model; False for equal effects."""
+        return self.method != "EE"
+
+    @property
+    def tau2_by_component(self) -> Mapping[str, float]:
+        """Fitted stratum to its between-study variance."""
+        return {s.name: fit.tau2 for s, fit in zip(self.fitted, self.fits, strict=True)}
+
+    @property
+    def tau2(self) -> float:
+        """The between-study variance that all strata share; NaN where each has its own.
+
+        :meth:`StratifiedResults.heterogeneity` has that of each stratum.
+        """
+        values = set(self.tau2_by_component.values())
+        return values.pop() if len(values) == 1 else np.nan
+
+    @property
+    def typical_variance(self) -> float:
+        """Sampling variance of a typical effect of all fitted strata; NaN without one.
+
+        (k - S) / trace(P), where P is that of one mean per stratum and equal effects within.
+        """
+        fits = [fit for fit in self.fits if not (fit.effects.v == 0).any()]
+        if not fits or len(fits) < len(self.fits):
+            return np.nan
+        free = sum(fit.df_residual for fit in fits)
+        trace = sum(fit.df_residual / fit.typical_variance for fit in fits if fit.df_residual)
+        return float(free / trace) if trace else np.nan
+
+    # -- likelihood --------------------------------------------------------------------------------------
+
+    def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
+        """Return the statistics of all strata: the sum of their log-likelihoods at their tau2.
+
+        Counted are a mean per stratum, and one tau2, or one per stratum, or the two parameters of smoothed
+        ones. NaN without a fitted stratum.
+
+        Parameters
+        ----------
+        restricted : bool, optional
+            From the restricted likelihood; default: for REML.
+        """
+        if not self.fits:
+            return NO_LIKELIHOOD
+        parts = [fit.fit_statistics(restricted) for fit in self.fits]
+        s, of_reml = len(parts), parts[0].restricted
+        variances = {"separate": s, "common": 1, "smoothed": 2}[self.tau2_mode] if self.is_random else 0
+        v = np.concatenate([fit.effects.v for fit in self.fits])
+        observations = float(v.size - (s if of_reml else 0))
+        return statistics_at(sum(part.llf for part in parts), v, observations, s + variances, of_reml)
 
 
 def check_strata(results: object) -> StrataFit:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from metaexo.errors import InputError
-from metaexo.formatting import plural, printed
-from metaexo.heterogeneity.levels import read_caption
+from metaexo.formatting import plural
 from metaexo.heterogeneity.strata import comparisons, tables
 from metaexo.heterogeneity.strata.comparisons import BetweenPermutation, HeterogeneityComparison
 from metaexo.heterogeneity.strata.fit import StrataFit
 from metaexo.heterogeneity.unreported.bounds import AssignmentBounds, assignment_bounds
 from metaexo.models.linear.contrasts import Contrasts
-from metaexo.models.linear.summary import Summary
+from metaexo.models.linear.hypothesis import TestResult, make_test
+from metaexo.models.linear.results import FitResults
+from metaexo.models.linear.summary import FamilyLines, Summary
+from metaexo.readable import ReaderTable
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class StratifiedResults(StrataFit):
+class StratifiedResults(StrataFit, FitResults):
     """A subgroup analysis.
 
     Attributes
@@ -43,8 +49,12 @@ class StratifiedResults(StrataFit):
         Test that all strata share one mean effect; None if fewer than two strata can be fitted.
     between_note : str
         Which strata and which method the test uses, or why there is none.
-    means : LinearResults or None
-        Means of the strata that are fitted, with their covariance matrix; None if none is.
+    design : Design
+        One column per fitted stratum: the coefficients are the means of the strata.
+    estimates : ndarray, shape (S,)
+        Means of the fitted strata.
+    inference : WaldInference
+        Their covariance matrix and tests.
     method, test : str
         As in :meth:`metaexo.RandomEffects.fit`.
     level : float
@@ -64,6 +74,96 @@ class StratifiedResults(StrataFit):
     compare_unreported : bool
         Whether studies that do not report a factor are in tests between strata.
     """
+
+    # -- within strata -----------------------------------------------------------------------------------
+
+    def heterogeneity(self, level: float | None = None, method: str | None = None) -> pd.DataFrame:
+        """Return the heterogeneity of each fitted stratum, with intervals of tau2.
+
+        Parameters
+        ----------
+        level : float, optional
+            Confidence level; default that of the fit. With a common or smoothed tau2 there is no other.
+        method : str, optional
+            How the intervals of separate tau2 are found, as in
+            :meth:`metaexo.models.RandomEffectsResults.conf_int_heterogeneity`.
+
+        Returns
+        -------
+        DataFrame
+            A row per stratum: tau2 and its root tau; low and high, the interval of tau2; i2; share, which is
+            missing, because the variances of strata do not add up. `attrs` holds level, method and a note.
+
+        Raises
+        ------
+        InputError
+            If another level or method is asked for and tau2 is common or smoothed.
+        """
+        return tables.heterogeneity_of_strata(self, level, method)
+
+    def predict(  # type: ignore[override]
+        self,
+        new: str | Sequence[str] | None = None,
+        level: float | None = None,
+        scale: str | Callable[[Array], Array] = "analysis",
+    ) -> pd.DataFrame:
+        """Return the pooled effects of strata, with confidence and prediction intervals.
+
+        Parameters
+        ----------
+        new : str or sequence of str, optional
+            Names of fitted strata; default: all of them.
+        level : float, optional
+            Level of both intervals; default that of the fit.
+        scale : {"analysis", "measure", "exp"} or callable
+            What estimates and bounds are on, as in :meth:`metaexo.models.RandomEffectsResults.predict`.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by stratum: estimate, se, low, high, prediction_se, prediction_low, prediction_high.
+
+        Raises
+        ------
+        UnknownChoiceError
+            If a name is no fitted stratum, or the scale is not known.
+        """
+        return tables.predictions(self, new, level, scale)
+
+    @property
+    def q(self) -> TestResult:
+        """Cochran's Q test within strata: the sum over the fitted strata; NaN where one of them has none."""
+        null = "the studies of each stratum share one true effect"
+        parts = [fit.q for fit in self.fits]
+        total, df = sum(part.statistic for part in parts), sum(part.df[0] for part in parts)
+        if not parts or np.isnan(total):
+            return TestResult(np.nan, "chi2", (float(df),), np.nan, f"{null}; not testable")
+        return make_test(total, "chi2", (float(df),), null)
+
+    def residuals(self, kind: str = "standardized") -> pd.DataFrame:
+        """Return the residuals of the fitted strata: columns fitted, residual, se, z, and stratum.
+
+        Parameters
+        ----------
+        kind : str
+            As in :meth:`metaexo.models.RandomEffectsResults.residuals`.
+        """
+        return tables.of_all_strata(self, lambda fit: fit.residuals(kind), "stratum")
+
+    def random_effects(self, level: float | None = None) -> pd.DataFrame:
+        """Return the predicted deviations of true effects from the means of their strata.
+
+        Parameters
+        ----------
+        level : float, optional
+            Level of the intervals.
+
+        Returns
+        -------
+        DataFrame
+            Columns component (the stratum), level (the row's label), estimate, se, low, high.
+        """
+        return tables.of_all_strata(self, lambda fit: fit.random_effects(level), "component")
 
     # -- between strata --------------------------------------------------------------------------------------
 
@@ -160,7 +260,7 @@ class StratifiedResults(StrataFit):
             )
         return assignment_bounds(self.effects, self.by[0], method=self.method, test=self.test, limit=limit)
 
-    # -- for readers -----------------------------------------------------------------------------------------
+    # -- for readers -------------------------------------------------------------------------------------
 
     def cautions(self) -> tuple[str, ...]:
         """Return what to know before relying on intervals and tests; empty if there is nothing."""
@@ -170,49 +270,42 @@ class StratifiedResults(StrataFit):
         """Return one row per stratum, and one for all: counts, pooled effect, df, intervals, tau2, I2, note.
 
         A stratum of one study has the effect of that study. Numbers that cannot be had from a stratum are
-        missing and its note says why. The column df is that of the interval, missing for normal ones.
+        missing and its note says why. The column df is that of the interval, missing for normal ones. Ratio
+        measures have the columns ratio, ratio_low and ratio_high as well. `attrs` holds k, m, method, test,
+        measure, scale, level, tau2, i2, the ledger in words, and the digest.
         """
-        return tables.strata_frame(self)
+        frame = tables.strata_frame(self)
+        frame.attrs = super().to_frame().attrs
+        return frame
 
-    def to_dict(self) -> dict[str, object]:
-        """Return strata, tests and choices as plain values, for files such as JSON."""
-        return tables.strata_dict(self)
+    def family_lines(self) -> FamilyLines:
+        """Return what strata add to the summary and to the notes below the tables."""
+        return tables.family_lines(self)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what strata add to `to_dict`: the rows of `to_frame`, tests between strata, choices."""
+        return {
+            "by": self.by,
+            "tau2_mode": self.tau2_mode,
+            "clusters": self.cluster if self.clusters else None,
+            "strata": tables.strata_frame(self),
+            "between": self.between,
+            "between_note": self.between_note,
+            "order": self.order,
+        }
 
     def summary(self) -> Summary:
         """Return the five-part summary: what was fitted, pooled, heterogeneity, data, fit."""
         return tables.summarise(self)
 
-    def to_markdown(self) -> str:
-        """Return the strata as a Markdown table, followed by the tests and notes."""
-        return tables.as_markdown(self)
+    def reader_tables(self) -> list[ReaderTable]:
+        """Return the table of the strata, numbers rounded; ratios stand beside their logarithms."""
+        return [ReaderTable(*tables.reader_rows(self))]
 
-    def to_latex(self, caption: str | None = None) -> str:
-        """Return the strata as a LaTeX table, followed by the tests and notes; it needs booktabs.
-
-        Parameters
-        ----------
-        caption : str, optional
-            Caption of the table.
-        """
-        return tables.as_latex(self, read_caption(caption))
-
-    def to_html(self, caption: str | None = None) -> str:
-        """Return the strata as an HTML table, followed by the tests and notes.
-
-        Parameters
-        ----------
-        caption : str, optional
-            Caption of the table.
-        """
-        return tables.as_html(self, read_caption(caption))
-
-    def _repr_html_(self) -> str:
-        return self.to_html()
-
-    @printed
-    def __str__(self) -> str:
-        return str(self.summary())
+    def table_notes(self) -> list[str]:
+        """Return the lines below the table: what was fitted, tests between strata, notes, rows used."""
+        return tables.notes(self)
 
     def __repr__(self) -> str:
         strata = plural(len(self.strata), "stratum", "strata")
-        return f"StratifiedResults(by {', '.join(self.by)}: {strata}, k = {self.effects.k})"
+        return f"StratifiedResults(by {', '.join(self.by)}: {strata}, k = {self.k})"

@@ -34,11 +34,11 @@ from metaexo.heterogeneity.levels import (
     studies_of,
 )
 from metaexo.heterogeneity.means import (
-    RobustMeans,
+    SAME_MEAN,
     SeparateMeans,
-    equality_test,
-    robust_means,
-    strata_design,
+    differences,
+    equality_of_separate,
+    separate_means,
 )
 from metaexo.heterogeneity.strata.fit import Stratum, Tau2Mode
 from metaexo.heterogeneity.strata.results import StratifiedResults
@@ -46,15 +46,18 @@ from metaexo.heterogeneity.strata.smoothed import Smoothing, smooth
 from metaexo.heterogeneity.unreported.mixture import LatentModerator, latent_moderator
 from metaexo.inputs import check_choice, check_flag, check_level, is_blank, read_words
 from metaexo.models.linear.choices import get_test
+from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit_statistics import Pooled
-from metaexo.models.linear.hypothesis import TestResult, quantiles
-from metaexo.models.linear.results import LinearResults
+from metaexo.models.linear.formula_encoding import Term
+from metaexo.models.linear.hypothesis import RobustCovariance, TestResult, WaldInference, quantiles
 from metaexo.models.univariate.inference import TESTS
 from metaexo.models.univariate.intervals import HeterogeneityInterval, Interval
 from metaexo.models.univariate.model import RandomEffects
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.problem import make_batch
+from metaexo.numeric.sandwich import cluster_sandwich
+from metaexo.types import Array, Index
 
 TAU2_MODES = ("separate", "common", "smoothed")
 UNREPORTED = ("apart", "mixture")
@@ -328,8 +331,10 @@ def _analyse(
     joint = _joint(effects, several, choices) if several and mode != "separate" else None
     smoothing = _smoothing(several, joint, choices) if mode == "smoothed" and len(several) > 1 else None
     fits = {s.name: _fit(s, choices, joint, smoothing, mode) for s in several}
-    means = _means(effects, several, fits, clusters, joint if mode == "common" else None, choices)
-    pooled = dict(zip(fits, _pooled(fits, means), strict=True))
+    models = list(fits.values())
+    of_joint = joint if mode == "common" else None
+    estimates, inference = _means(effects, several, models, clusters, of_joint, choices)
+    pooled = dict(zip(fits, _pooled(models, estimates, inference, choices.level), strict=True))
     shared = mode == "common" or (smoothing is not None and smoothing.omega == 0)
     done = []
     for s, count in zip(strata, counts, strict=True):
@@ -343,7 +348,8 @@ def _analyse(
         note = "; ".join(part for part in (few if count == 2 else "", mixed) if part)
         done.append(replace(s, fit=fits[s.name], pooled=pooled[s.name], note=note, heterogeneity=ends))
     out = [] if compare_unreported else [s.name for s in several if not s.reported]
-    between, note = _between(means, [s.name for s in several if s.name not in out], mode)
+    compared = [s.name for s in several if s.name not in out]
+    between, note = _between(list(fits), compared, estimates, inference, mode)
     if out:
         note += f"; {', '.join(out)} left out (compare_unreported=True takes it in)"
     overall, overall_pooled, df = _overall(effects, clusters, choices)
@@ -356,7 +362,9 @@ def _analyse(
         tau2_mode=mode,
         between=between,
         between_note=f"{note}, clusters: {cluster}" if clusters else note,
-        means=means,
+        design=_design(effects.k, several, by),
+        estimates=estimates,
+        inference=inference,
         method=choices.method,
         test=choices.test,
         level=choices.level,
@@ -366,6 +374,14 @@ def _analyse(
         compare_unreported=compare_unreported,
         overall_df=df,
     )
+
+
+def _design(k: int, strata: Sequence[Stratum], by: tuple[str, ...]) -> Design:
+    """Return the design with one mean per stratum; effects of other strata have zeros."""
+    x = np.column_stack([np.zeros((k, 0)), *(np.isin(np.arange(k), s.rows) for s in strata)])
+    names = tuple(s.name for s in strata)
+    terms = (Term(" x ".join(by), tuple(range(len(names)))),) if names else ()
+    return Design(x, names, None, added=False, terms=terms, moderators=names)
 
 
 def _joint(effects: EffectSizes, strata: Sequence[Stratum], choices: Choices) -> RandomEffectsResults:
@@ -421,65 +437,74 @@ def _fit(
 def _means(
     effects: EffectSizes,
     strata: Sequence[Stratum],
-    fits: dict[str, RandomEffectsResults],
+    fits: Sequence[RandomEffectsResults],
     clusters: tuple[str, ...] | None,
     joint: RandomEffectsResults | None,
     choices: Choices,
-) -> LinearResults | None:
-    """Return the means of the strata with their covariance matrix."""
+) -> tuple[Array, WaldInference]:
+    """Return the means of the strata and their inference: robust, of the joint model, or separate."""
+    estimates = np.array([fit.estimate for fit in fits], dtype=float)
     if not fits:
-        return None
+        return estimates, WaldInference(np.empty((0, 0)), None)
     if clusters is not None:
-        return _robust(effects, strata, list(fits.values()), clusters, choices)
+        return estimates, _robust(effects, [s.rows for s in strata], fits, clusters, choices)
     if joint is not None:
-        return joint
-    found = list(fits.values())
-    return SeparateMeans(
-        strata_design(list(fits)),
-        choices.level,
-        np.array([f.estimate for f in found]),
-        np.array([f.se[0] ** 2 for f in found]),
-        None if choices.test == "z" else np.array([float(f.df_residual) for f in found]),
-    )
+        return joint.beta, joint.wald
+    normal = choices.test == "z"
+    df = None if normal else np.array([float(fit.df_residual) for fit in fits])
+    return estimates, separate_means(np.array([fit.se[0] ** 2 for fit in fits]), df)
 
 
 def _robust(
     effects: EffectSizes,
-    strata: Sequence[Stratum],
+    rows: Sequence[Index],
     fits: Sequence[RandomEffectsResults],
     clusters: tuple[str, ...],
     choices: Choices,
-) -> RobustMeans:
-    total = effects.v.copy()
-    for stratum, fit in zip(strata, fits, strict=True):
-        total[stratum.rows] += fit.tau2
-    names, rows = [s.name for s in strata], [s.rows for s in strata]
-    estimates = [f.estimate for f in fits]
-    normal = choices.test == "z"
-    return robust_means(names, rows, estimates, effects.y, total, clusters, choices.level, normal)
+) -> WaldInference:
+    """Return the inference on means that is robust to dependence within clusters, over all strata at once."""
+    used = np.concatenate(list(rows))
+    sizes = [len(part) for part in rows]
+    x = np.repeat(np.eye(len(rows)), sizes, axis=0)
+    total = effects.v[used] + np.repeat([fit.tau2 for fit in fits], sizes)
+    residual = effects.y[used] - np.repeat([fit.estimate for fit in fits], sizes)
+    found: dict[str, list[int]] = {}
+    for place, row in enumerate(used):
+        found.setdefault(clusters[int(row)], []).append(place)
+    members = [np.array(part, dtype=np.intp) for part in found.values()]
+    sandwich = cluster_sandwich(x, residual, members, [total[part] for part in members], "CR2")
+    if choices.test == "z":
+        return WaldInference(sandwich.cov, None)
+    return RobustCovariance(
+        cov=sandwich.cov,
+        df=float(len(members) - len(rows)),
+        kind="CR2",
+        df_rule="satterthwaite",
+        clusters=tuple(found),
+        sandwich=sandwich,
+    )
 
 
-def _pooled(fits: dict[str, RandomEffectsResults], means: LinearResults | None) -> list[Pooled]:
+def _pooled(
+    fits: Sequence[RandomEffectsResults], estimates: Array, inference: WaldInference, level: float
+) -> list[Pooled]:
     """Return the pooled effect of each stratum, from what its standard error rests on."""
-    if means is None:
-        return []
-    if isinstance(means, SeparateMeans):
-        return [fit.pooled() for fit in fits.values()]
-    rows = np.eye(len(fits))
-    half = np.broadcast_to(quantiles(means.level, means.df_of(rows)), len(fits))
+    if isinstance(inference, SeparateMeans):
+        return [fit.pooled() for fit in fits]
+    se = np.sqrt(np.diagonal(inference.cov))
+    half = np.broadcast_to(quantiles(level, inference.df_of(np.eye(len(fits)))), len(fits))
     out = []
-    for j, fit in enumerate(fits.values()):
-        centre, se, reach = float(means.beta[j]), float(means.se[j]), float(half[j])
-        wide = reach * float(np.hypot(se, fit.tau))
+    for fit, centre, error, reach in zip(fits, estimates.tolist(), se.tolist(), half.tolist(), strict=True):
+        wide = reach * float(np.hypot(error, fit.tau))
         known = fit.method != "EE"
         made = Pooled(
             estimate=centre,
-            se=se,
-            low=centre - reach * se,
-            high=centre + reach * se,
+            se=error,
+            low=centre - reach * error,
+            high=centre + reach * error,
             prediction_low=centre - wide if known else None,
             prediction_high=centre + wide if known else None,
-            level=means.level,
+            level=level,
         )
         out.append(made)
     return out
@@ -549,19 +574,33 @@ def _domains(stratum: Stratum) -> str:
 
 
 def _between(
-    means: LinearResults | None, names: Sequence[str], mode: Tau2Mode
+    names: Sequence[str], compared: Sequence[str], beta: Array, inference: WaldInference, mode: Tau2Mode
 ) -> tuple[TestResult | None, str]:
-    """Return the test that some means are equal, or why there is none."""
-    count = len(names)
-    if means is None and mode == "common":
+    """Return the test that the compared means are equal with its name, or why there is none."""
+    count = len(compared)
+    if not names and mode == "common":
         return None, "no test: no stratum has two studies"
-    if means is None or count < 2:
+    if count < 2:
         return None, f"no test: {plural(count, 'stratum', 'strata')} with two or more studies"
-    test, name = equality_test(means, names)
-    if test is None:
-        return None, name
+    places = np.array([list(names).index(name) for name in compared], dtype=np.intp)
+    still = [names[i] for i in places if inference.cov[i, i] == 0]
+    if still:
+        who = ", ".join(still)
+        return (
+            None,
+            f"no test: the effects of a stratum ({who}) are all equal, so its mean has no standard error",
+        )
     used = f"{plural(count, 'stratum', 'strata')} with two or more studies, {WHOSE[mode]}"
-    return test, f"{name} over {used}"
+    if isinstance(inference, SeparateMeans):
+        name = "chi-square test" if inference.df_each is None else "Welch's test"
+        return equality_of_separate(inference, beta, places), f"{name} over {used}"
+    rows = differences(len(names), places.tolist())
+    found = inference.joint_test(rows, rows @ beta, SAME_MEAN)
+    robust = isinstance(inference, RobustCovariance)
+    if np.isnan(found.statistic):
+        why = "too few clusters for as many strata" if robust else "the means have no variance"
+        return None, f"no test: {why}"
+    return found, f"{'cluster-robust test (CR2)' if robust else 'test of the joint model'} over {used}"
 
 
 def _overall(
@@ -574,8 +613,7 @@ def _overall(
     fit = choices.fit(effects)
     if clusters is None:
         return fit, fit.pooled(), fit.df_test
-    rows = [np.arange(effects.k)]
-    normal = choices.test == "z"
-    total = effects.v + fit.tau2
-    means = robust_means(["all"], rows, [fit.estimate], effects.y, total, clusters, choices.level, normal)
-    return fit, _pooled({"all": fit}, means)[0], means.df_test
+    inference = _robust(effects, [np.arange(effects.k)], [fit], clusters, choices)
+    df = inference.df_of(np.eye(1))
+    pooled = _pooled([fit], np.array([fit.estimate]), inference, choices.level)[0]
+    return fit, pooled, None if df is None else float(df[0])

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import asdict
-from html import escape
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaexo.effects.bounded_effect_sizes import counts_in_words
 from metaexo.effects.conversions.scales import back_pooled
-from metaexo.formatting import (
-    MISSING,
-    html_table,
-    interval,
-    latex_table,
-    latex_text,
-    level_words,
-    markdown_table,
-    markdown_text,
-    number,
-    percent,
-    plural,
-    text_table,
-)
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.errors import InputError
+from metaexo.formatting import MISSING, interval, level_words, number, percent, plural, text_table
 from metaexo.heterogeneity.strata.comparisons import pairwise, trend
 from metaexo.heterogeneity.strata.fit import StrataFit, Stratum
+from metaexo.inputs import check_choice, read_words
 from metaexo.models.linear.cautions import cautions_of_estimates, cautions_of_range
 from metaexo.models.linear.fit_statistics import Pooled
-from metaexo.models.linear.summary import Summary
+from metaexo.models.linear.prediction import Prediction, prediction_frame
+from metaexo.models.linear.summary import FamilyLines, Summary, data_lines, fitted_lines
 from metaexo.models.univariate.inference import TESTS, narrower_than_equal_effects
 from metaexo.models.univariate.intervals import HeterogeneityInterval
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import get_estimator
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,10 +37,8 @@ def strata_frame(results: StrataFit) -> pd.DataFrame:
     """Return one row per stratum, and one for all; see `StratifiedResults.to_frame`."""
     import pandas as pd
 
-    means = results.means
-    df: dict[str, float] = {}
-    if means is not None and (several := means.df_of(np.eye(means.design.p))) is not None:
-        df = dict(zip(means.design.names, several.tolist(), strict=True))
+    several = results.df_by_coefficient
+    df = {} if several is None else dict(zip(results.design.names, several.tolist(), strict=True))
     rows: list[dict[str, Any]] = [
         {
             **s.levels,
@@ -64,12 +51,18 @@ def strata_frame(results: StrataFit) -> pd.DataFrame:
     fit = results.overall
     if fit is not None:
         whole = _numbers(
-            fit, results.overall_pooled, overall_spread(results), fit.k, fit.m, results.overall_df
+            fit, results.overall_pooled, overall_heterogeneity(results), fit.k, fit.m, results.overall_df
         )
         rows.append({"stratum": "all", **whole, "note": "; ".join(_cautions_of_all(results))})
     table = pd.DataFrame(rows)
     words = {*results.by, *WORDS, *COUNTS}
-    return table.astype({name: float for name in table.columns if name not in words})
+    table = table.astype({name: float for name in table.columns if name not in words})
+    if results.measure.display_log:
+        place = list(table.columns).index("prediction_low")
+        for name in ("ratio_high", "ratio_low", "ratio"):
+            source = "estimate" if name == "ratio" else name.removeprefix("ratio_")
+            table.insert(place, name, back_pooled(results.effects, table[source].to_numpy()))
+    return table
 
 
 def _cautions_of_all(results: StrataFit) -> tuple[str, ...]:
@@ -80,7 +73,7 @@ def _cautions_of_all(results: StrataFit) -> tuple[str, ...]:
     return cautions_of_estimates(["all"], np.array([pooled.se]), None if df is None else np.array([df]))
 
 
-def overall_spread(results: StrataFit) -> HeterogeneityInterval | None:
+def overall_heterogeneity(results: StrataFit) -> HeterogeneityInterval | None:
     """Return tau2 and I2 of all effects with their intervals; None where there are none."""
     fit = results.overall
     if fit is None or fit.method == "EE" or (fit.effects.v == 0).any():
@@ -91,7 +84,7 @@ def overall_spread(results: StrataFit) -> HeterogeneityInterval | None:
 def _numbers(
     fit: RandomEffectsResults | None,
     pooled: Pooled | None,
-    spread: HeterogeneityInterval | None,
+    ends: HeterogeneityInterval | None,
     k: int,
     m: int,
     df: float | None,
@@ -108,109 +101,156 @@ def _numbers(
         "prediction_low": pooled.prediction_low if pooled else None,
         "prediction_high": pooled.prediction_high if pooled else None,
         "tau2": fit.tau2 if fit else None,
-        "tau2_low": spread.tau2.low if spread else None,
-        "tau2_high": spread.tau2.high if spread else None,
+        "tau2_low": ends.tau2.low if ends else None,
+        "tau2_high": ends.tau2.high if ends else None,
         "tau": fit.tau if fit else None,
         "i2": fit.i2 if fit else None,
-        "i2_low": spread.i2.low if spread else None,
-        "i2_high": spread.i2.high if spread else None,
+        "i2_low": ends.i2.low if ends else None,
+        "i2_high": ends.i2.high if ends else None,
         "q": fit.q.statistic if fit else None,
         "q_pvalue": fit.q.pvalue if fit else None,
     }
 
 
-def strata_dict(results: StrataFit) -> dict[str, object]:
-    """Return strata, tests and choices as plain values; see `StratifiedResults.to_dict`."""
-    rows = strata_frame(results).to_dict("records")
-    plain = [{name: None if value != value else value for name, value in row.items()} for row in rows]
-    return {
-        "by": list(results.by),
-        "k": results.effects.k,
-        "m": results.effects.m,
-        "measure": results.effects.measure.code,
-        "tau2": results.tau2_mode,
-        "method": results.method,
-        "test": results.test,
-        "level": results.level,
-        "clusters": results.cluster if results.clusters else None,
-        "strata": plain,
-        "between": None if results.between is None else asdict(results.between),
-        "between_note": results.between_note,
-        "cautions": list(cautions_of_strata(results)),
-        "digest": results.digest,
+def heterogeneity_of_strata(results: StrataFit, level: float | None, method: str | None) -> pd.DataFrame:
+    """Return tau2 of each fitted stratum; see `StratifiedResults.heterogeneity`."""
+    import pandas as pd
+
+    chosen = results.at_level(level)
+    found = [s.heterogeneity for s in results.fitted]
+    if method is not None or chosen != results.level:
+        if results.tau2_mode != "separate":
+            raise InputError(
+                f"another {'level' if method is None else 'method'} of intervals, and tau2 is "
+                f"{results.tau2_mode}",
+                f"level {results.level:g}, which the strata were fitted with",
+                'stratify again with level=..., or with tau2="separate"',
+            )
+        how = "q-profile" if method is None else method
+        found = [
+            fit.conf_int_heterogeneity(how, chosen) if results.is_random else None for fit in results.fits
+        ]
+    ends = [(np.nan, np.nan) if one is None else one.tau2[1:] for one in found]
+    table = pd.DataFrame(
+        {
+            "tau2": [fit.tau2 for fit in results.fits],
+            "tau": [fit.tau for fit in results.fits],
+            "low": [low for low, _ in ends],
+            "high": [high for _, high in ends],
+            "i2": [fit.i2 for fit in results.fits],
+            "share": np.nan,
+        },
+        index=pd.Index([s.name for s in results.fitted], name="component", dtype=object),
+        dtype=float,
+    )
+    known = [one for one in found if one is not None]
+    table.attrs = {
+        "level": chosen,
+        "method": ", ".join(sorted({one.method for one in known})),
+        "note": "; ".join(sorted({one.note for one in known} - {""})),
     }
+    return table
+
+
+def predictions(
+    results: StrataFit,
+    new: str | Sequence[str] | None,
+    level: float | None,
+    scale: str | Callable[[Array], Array],
+) -> pd.DataFrame:
+    """Return the pooled effects of strata; see `StratifiedResults.predict`."""
+    import pandas as pd
+
+    names = results.design.names
+    asked = names if new is None else (new,) if isinstance(new, str) else read_words(new, "new")
+    for name in asked:
+        check_choice("stratum", name, names)
+    taus = np.array([fit.tau for fit in results.fits]) if results.is_random else np.nan
+    df = results.df_by_coefficient
+    ahead = np.hypot(results.se, taus)
+    table = prediction_frame(
+        results, Prediction(results.beta, results.se, df, ahead, df), results.at_level(level), scale
+    )
+    return table.set_axis(pd.Index(names, name="stratum", dtype=object)).loc[list(asked)]
+
+
+def of_all_strata(
+    results: StrataFit, ask: Callable[[RandomEffectsResults], pd.DataFrame], column: str
+) -> pd.DataFrame:
+    """Return what the model of each fitted stratum answers, one below the other, with the stratum's name."""
+    import pandas as pd
+
+    parts = [ask(fit).assign(**{column: s.name}) for s, fit in zip(results.fitted, results.fits, strict=True)]
+    return pd.concat(parts) if parts else pd.DataFrame()
 
 
 def reader_rows(results: StrataFit) -> tuple[list[list[str]], list[str]]:
     """Return rows and header of the table that readers see."""
-    shown: list[tuple[str, Any]] = [(s.name, s) for s in results.strata]
-    rows = [_cells(name, s.k, s.m, s.fit, s.pooled or s.single, s.heterogeneity) for name, s in shown]
+    rows = [_cells(s.name, s.effects, s.fit, s.pooled or s.single, s.heterogeneity) for s in results.strata]
     fit = results.overall
     if fit is not None:
-        rows.append(_cells("all", fit.k, fit.m, fit, results.overall_pooled, overall_spread(results)))
+        of_all = overall_heterogeneity(results)
+        rows.append(_cells("all", results.effects, fit, results.overall_pooled, of_all))
     level = level_words(results.level)
-    header = [
-        "stratum",
-        "k",
-        "m",
-        "estimate",
-        f"{level} interval",
-        f"{level} prediction interval",
-        "tau",
-        "I2",
-    ]
-    return rows, header
+    header = ["stratum", "k", "m", "estimate", f"{level} interval", f"{level} prediction interval"]
+    if results.measure.rescaled:
+        header.append(results.measure.display.lower())
+    else:
+        rows = [[*row[:6], *row[7:]] for row in rows]
+    return rows, [*header, "tau", "I2"]
 
 
 def _cells(
     name: str,
-    k: int,
-    m: int,
+    effects: EffectSizes,
     fit: RandomEffectsResults | None,
     pooled: Pooled | None,
-    spread: HeterogeneityInterval | None,
+    ends: HeterogeneityInterval | None,
 ) -> list[str]:
-    cells = [name, str(k), str(m)]
+    """Return a row: counts, effect and intervals, the effect on the scale shown, heterogeneity."""
+    cells = [name, str(effects.k), str(effects.m)]
     if pooled is None:
-        return [*cells, *[MISSING] * 5]
-    if fit is None:
-        return [
-            *cells,
-            f"{number(pooled.estimate)} {ALONE}",
-            interval(pooled.low, pooled.high),
-            *[MISSING] * 3,
-        ]
+        return [*cells, *[MISSING] * 6]
+    shown = [float(x) for x in back_pooled(effects, [pooled.estimate, pooled.low, pooled.high])]
+    alone = f" {ALONE}" if fit is None else ""
     ahead = MISSING
     if pooled.prediction_low is not None:
         ahead = interval(pooled.prediction_low, pooled.prediction_high)
     return [
         *cells,
-        number(pooled.estimate),
+        number(pooled.estimate) + alone,
         interval(pooled.low, pooled.high),
         ahead,
-        tau_words(fit, spread),
-        i2_words(fit, spread),
+        f"{number(shown[0])} ({interval(shown[1], shown[2])})",
+        *([MISSING] * 2 if fit is None else [tau_words(fit, ends), i2_words(fit, ends)]),
     ]
 
 
-def tau_words(fit: RandomEffectsResults, spread: HeterogeneityInterval | None) -> str:
+def tau_words(fit: RandomEffectsResults, ends: HeterogeneityInterval | None) -> str:
     """Return tau with its interval."""
-    return number(fit.tau) + (f" ({interval(spread.tau.low, spread.tau.high)})" if spread else "")
+    return number(fit.tau) + (f" ({interval(ends.tau.low, ends.tau.high)})" if ends else "")
 
 
-def i2_words(fit: RandomEffectsResults, spread: HeterogeneityInterval | None) -> str:
+def i2_words(fit: RandomEffectsResults, ends: HeterogeneityInterval | None) -> str:
     """Return I2 with its interval, in per cent."""
-    if spread is None:
+    if ends is None:
         return percent(fit.i2)
-    return f"{percent(fit.i2)} ({percent(spread.i2.low)} to {percent(spread.i2.high)})"
+    return f"{percent(fit.i2)} ({percent(ends.i2.low)} to {percent(ends.i2.high)})"
 
 
 def notes(results: StrataFit) -> list[str]:
-    """Return the sentences below the table: tests, and what is special about single strata."""
-    lines = [f"between strata: {results.between}"] if results.between else []
-    lines.append(results.between_note)
-    lines += stratum_notes(results.strata) + dependence_note(results)
-    return lines + [f"caution: {text}" for text in cautions_of_strata(results)]
+    """Return the sentences below the table: what was fitted, tests, and what is special about strata."""
+    lines = [*_fitted(results), *scale_note(results)]
+    lines += [f"between strata: {results.between}"] if results.between else []
+    return [*lines, results.between_note, *stratum_notes(results.strata), *data_lines(results)]
+
+
+def scale_note(results: StrataFit) -> list[str]:
+    """Return which columns are on another scale than the one that readers know."""
+    measure = results.measure
+    if not measure.rescaled:
+        return []
+    return [f"estimate, intervals and tau are {measure.name}s; the column {measure.display.lower()} is not"]
 
 
 def stratum_notes(strata: tuple[Stratum, ...]) -> list[str]:
@@ -235,10 +275,7 @@ def dependence_note(results: StrataFit) -> list[str]:
 
 def cautions_of_strata(results: StrataFit) -> tuple[str, ...]:
     """Return what to know before relying on the intervals of strata; see `StratifiedResults.cautions`."""
-    means = results.means
-    if means is None:
-        return ()
-    found = list(cautions_of_estimates(means.design.names, means.se, means.df_of(np.eye(means.design.p))))
+    found = list(cautions_of_estimates(results.design.names, results.se, results.df_by_coefficient))
     separate = results.clusters is None and results.tau2_mode != "common"
     fits = [(s.name, s.fit) for s in results.fitted if s.fit is not None] if separate else []
     narrow = [name for name, fit in fits if narrower_than_equal_effects(fit)]
@@ -253,23 +290,6 @@ def cautions_of_strata(results: StrataFit) -> tuple[str, ...]:
                 cautions_of_range(s.fit.effects, {f"interval of {s.name}": (s.pooled.low, s.pooled.high)})
             )
     return tuple(found)
-
-
-def as_markdown(results: StrataFit) -> str:
-    """Return the strata as a Markdown table, followed by the notes."""
-    return "\n\n".join([markdown_table(*reader_rows(results)), *map(markdown_text, notes(results))])
-
-
-def as_latex(results: StrataFit, caption: str | None) -> str:
-    """Return the strata as a LaTeX table, followed by the notes."""
-    table = latex_table(*reader_rows(results), caption=caption)
-    return "\n\n".join([table, *map(latex_text, notes(results))])
-
-
-def as_html(results: StrataFit, caption: str | None) -> str:
-    """Return the strata as an HTML table, followed by the notes."""
-    table = html_table(*reader_rows(results), caption=caption)
-    return "\n".join([table, *(f"<p>{escape(note)}</p>" for note in notes(results))])
 
 
 WHOSE = {
@@ -292,51 +312,38 @@ def summarise(results: StrataFit) -> Summary:
     )
 
 
-def _fitted(results: StrataFit) -> list[str]:
-    es = results.effects
-    lines = [
-        f"Strata by {' x '.join(results.by)}: {plural(len(results.strata), 'stratum', 'strata')} of "
-        f"{counts_in_words(es)}, {es.measure.name} "
-        f"({es.measure.code})"
-    ]
-    if results.method != "EE":
-        lines.append(f"{WHOSE[results.tau2_mode]}: {get_estimator(results.method).name}")
-    else:
-        lines.append("equal effects within each stratum")
+def family_lines(results: StrataFit) -> FamilyLines:
+    """Return what strata add to the summary of a fit: whose tau2, and how dependence is allowed for."""
+    count = plural(len(results.strata), "stratum", "strata")
+    whose = "equal effects within each stratum"
+    if results.is_random:
+        whose = f"{WHOSE[results.tau2_mode]}: {get_estimator(results.method).name}"
     how = TESTS[results.test]
     if results.clusters is not None and results.test != "z":
         how = "t distribution, Satterthwaite's degrees of freedom"
-    lines.append(f"intervals: {how}, level {level_words(results.level)}")
-    return lines + dependence_note(results)
+    return FamilyLines(
+        model=f"Strata by {' x '.join(results.by)}: {count}",
+        tests=how,
+        fitted=(whose, *dependence_note(results)),
+    )
+
+
+def _fitted(results: StrataFit) -> list[str]:
+    lines = fitted_lines(results, family_lines(results))
+    return [line for line in lines if not line.startswith("moderators: ")]
 
 
 def _pooled(results: StrataFit) -> list[str]:
     rows, header = reader_rows(results)
-    lines = [text_table([row[:6] for row in rows], header[:6])]
-    if results.effects.measure.rescaled:
-        lines.append(_displayed(results))
+    lines = [text_table([row[:-2] for row in rows], header[:-2])]
     test = f"between strata: {results.between}" if results.between else "between strata: no test"
-    lines += [test, results.between_note]
+    lines += [*scale_note(results), test, results.between_note]
     if results.between is not None and len(results.compared) > 2:
         lines += ["pairs, p adjusted by Holm's method:", str(pairwise(results)).rpartition("\n")[0]]
     if results.order:
         lines += _trend(results)
     lines += [f"caution: {text}" for text in cautions_of_strata(results)]
     return lines + _latent(results)
-
-
-def _displayed(results: StrataFit) -> str:
-    """Return the pooled effects on the scale on which the measure is shown."""
-    measure = results.effects.measure
-    rows = []
-    for s in results.strata:
-        made = s.pooled or s.single
-        if made is None:
-            continue
-        shown = [float(x) for x in back_pooled(s.effects, [made.estimate, made.low, made.high])]
-        alone = f" {ALONE}" if s.fit is None else ""
-        rows.append([s.name, number(shown[0]) + alone, interval(shown[1], shown[2])])
-    return text_table(rows, ["stratum", measure.display.lower(), "interval"])
 
 
 def _trend(results: StrataFit) -> list[str]:
@@ -355,8 +362,8 @@ def _latent(results: StrataFit) -> list[str]:
 def _heterogeneity(results: StrataFit) -> list[str]:
     rows = [[s.name, *_heterogeneity_cells(s)] for s in results.fitted]
     if results.overall is not None:
-        fit, spread = results.overall, overall_spread(results)
-        rows.append(["all", tau_words(fit, spread), number(fit.tau2, 4), i2_words(fit, spread), _q(fit.q)])
+        fit, ends = results.overall, overall_heterogeneity(results)
+        rows.append(["all", tau_words(fit, ends), number(fit.tau2, 4), i2_words(fit, ends), _q(fit.q)])
     if not rows:
         return ["no stratum has two or more studies, so there is no between-study variance"]
     lines = [text_table(rows, ["stratum", "tau", "tau2", "I2", "Q"])]
@@ -384,20 +391,9 @@ def _q(test: object) -> str:
 
 
 def _data(results: StrataFit) -> list[str]:
-    es = results.effects
-    lines = [] if es.ledger is None else [str(es.ledger)]
-    if es.ledger is not None:
-        left_out = es.ledger.counts().iloc[1:]
-        lines += [f"{row.rows} x {row.reason} ({row.step})" for row in left_out.itertuples()]
     unreported = [s for s in results.strata if not s.reported]
-    for s in unreported:
-        lines.append(f"{plural(s.m, 'study', 'studies')} in {s.name}: a separate stratum")
-    kinds = Counter(d.how for d in es.derived)
-    if kinds:
-        lines.append(
-            ", ".join(f"{kinds[how]} {how}" for how in ("reported", "converted", "assumed") if kinds[how])
-        )
-    return [*lines, *stratum_notes(results.strata)] or ["every effect handed in is in a stratum"]
+    apart = [f"{plural(s.m, 'study', 'studies')} in {s.name}: a separate stratum" for s in unreported]
+    return [*data_lines(results), *apart, *stratum_notes(results.strata)]
 
 
 def _fit(results: StrataFit) -> list[str]:

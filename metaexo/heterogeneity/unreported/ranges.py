@@ -45,7 +45,7 @@ from metaexo.heterogeneity.levels import (
     read_factor_named,
     studies_of,
 )
-from metaexo.heterogeneity.means import SeparateMeans, strata_design
+from metaexo.heterogeneity.means import difference_interval
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_level, check_number
 from metaexo.models.linear.choices import get_test
@@ -240,15 +240,12 @@ class Exhaustive:
 
     def _interval(self, a: ManyFits, b: ManyFits, i: int, j: int) -> tuple[float, float]:
         """Return the interval of the difference of two independent means."""
-        normal = self.task.test == "z"
-        means = SeparateMeans(
-            strata_design(["first", "second"]),
-            self.task.level,
+        return difference_interval(
             np.array([a.estimate[i], b.estimate[j]]),
             np.array([a.se[i] ** 2, b.se[j] ** 2]),
-            None if normal else np.array([a.k[i] - 1.0, b.k[j] - 1.0]),
+            None if self.task.test == "z" else np.array([a.k[i] - 1.0, b.k[j] - 1.0]),
+            self.task.level,
         )
-        return _difference_interval(means)
 
     def _place(self, i: int, j: int) -> list[int]:
         """Return where each unit is when set i is of the first level and set j of the second."""
@@ -306,14 +303,12 @@ class Held:
         """Return the interval of the difference at an extreme; units at `mine` are of the first level."""
         theirs = SECOND if mine == FIRST else FIRST
         fits = [self._fit(first, end.place == mine), self._fit(second, end.place == theirs)]
-        means = SeparateMeans(
-            strata_design(["first", "second"]),
-            self.task.level,
+        return difference_interval(
             np.array([f.estimate for f in fits]),
             np.array([f.se[0] ** 2 for f in fits]),
             None if self.task.test == "z" else np.array([float(f.df_residual) for f in fits]),
+            self.task.level,
         )
-        return _difference_interval(means)
 
     def _fit(self, name: str, joined: NDArray[np.bool_]) -> RandomEffectsResults:
         """Return the model of a level with some units, at the tau2 that is held."""
@@ -322,11 +317,6 @@ class Held:
         rows = np.sort(np.concatenate([task.rows[name], *more]))
         part = task.effects.select(rows, f"not in {name}")
         return RandomEffects(part, dependence="accept").fit(task.method, task.test, task.level, self.tau2)
-
-
-def _difference_interval(means: SeparateMeans) -> tuple[float, float]:
-    found = means.contrast({"second": 1.0, "first": -1.0})
-    return float(found.low[0]), float(found.high[0])
 
 
 def _bound(

@@ -95,7 +95,7 @@ def usable_effects(effects: BoundedEffectSizes, direction_v: float | None) -> tu
             raise NotIdentifiableError(
                 f"all {effects.k} effects are a direction alone, without sizes",
                 "effects of which a size is known, or a bound",
-                "report the counts of directions; they say nothing of how large an effect is",
+                "report the counts of directions; they say nothing about how large an effect is",
                 list(effects.labels),
             )
         warnings.warn(
@@ -162,8 +162,8 @@ def require_identifiable(effects: BoundedEffectSizes, design: Design, tau2_given
     kinds = kinds_of(effects)
     if set(kinds) == {DIRECTION} and not tau2_given:
         raise NotIdentifiableError(
-            f"{_all_of(effects)} a direction alone: it tells on which side of zero an effect lies, and not "
-            "how far from it, so that neither a mean nor a between-study variance can be told",
+            f"{_all_of(effects)} a direction alone: it says on which side of zero an effect lies, and not "
+            "how far from it, so that neither a mean nor a between-study variance can be estimated",
             "effects of which a size is known, or a bound",
             "report the counts of directions",
         )
@@ -177,8 +177,8 @@ def require_identifiable(effects: BoundedEffectSizes, design: Design, tau2_given
         raise NotIdentifiableError(
             f"{plural(held, 'effect')} of {effects.k} ({count_in_words(kinds)}) "
             f"{'is a point or lies' if held == 1 else 'are points or lie'} between two ends, for "
-            f"{plural(design.p, 'coefficient')}: nothing is left to tell a between-study variance "
-            f"from{beyond}",
+            f"{plural(design.p, 'coefficient')}: nothing is left to estimate a between-study "
+            f"variance from{beyond}",
             f"at least {design.p + 1} effects that are points or lie between two ends",
             ALONE,
         )
@@ -192,13 +192,14 @@ def _all_of(effects: BoundedEffectSizes) -> str:
 def _rising_in_words(
     effects: BoundedEffectSizes, design: Design, direction: NDArray[np.float64]
 ) -> tuple[str, str, str]:
-    """Return the refusal of a likelihood that rises for ever."""
+    """Return the refusal of a likelihood without a maximum."""
     if design.x is None:
         up = direction[0] > 0
         kinds = f" ({count_in_words(kinds_of(effects))})" if effects.k > 1 else ""
         return (
             f"{_all_of(effects)} known from one side only, to lie {'above' if up else 'below'} a "
-            f"bound{kinds}: the likelihood rises for ever as the mean goes {'up' if up else 'down'}",
+            f"bound{kinds}: the likelihood has no maximum, it increases without bound as the mean goes "
+            f"{'up' if up else 'down'}",
             "an exact effect, an interval with two ends, or a bound from the other side",
             "report the bounds as they are",
         )
@@ -208,18 +209,18 @@ def _rising_in_words(
         if d != 0
     )
     return (
-        f"the likelihood rises for ever as these coefficients move: {named}; the effects that could hold "
-        "them are all known from one side only",
+        f"the likelihood has no maximum, it increases without bound as these coefficients move: {named}; the "
+        "effects that could bound them are all known from one side only",
         "an exact effect, an interval with two ends, or bounds from both sides at every level of a moderator",
         "leave this moderator out, or leave out the level whose effects are bounds of one side",
     )
 
 
 def unbounded_error(effects: BoundedEffectSizes, design: Design) -> NotIdentifiableError:
-    """Return the refusal of a likelihood that rises however large tau2 is."""
+    """Return the refusal of a likelihood that increases without bound with tau2."""
     return NotIdentifiableError(
         f"the likelihood of {plural(effects.k, 'effect')} ({count_in_words(kinds_of(effects))}) with "
-        f"{plural(design.p, 'coefficient')} rises however large the between-study variance is",
+        f"{plural(design.p, 'coefficient')} increases without bound with the between-study variance",
         "effects that bound the between-study variance from above",
         ALONE,
     )

@@ -1,38 +1,27 @@
-"""The sealed outcome of a model of censored evidence."""
+"""CensoredFit: the record of a model of exact and censored effects."""
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from metaexo.effects.bounded_effect_sizes import ENDS, BoundedEffectSizes
+from metaexo.errors import InputError
 from metaexo.immutable import lock
-from metaexo.inputs import check_choice
-from metaexo.ledger import Ledger
 from metaexo.models.censored.effects import kinds_of
-from metaexo.models.censored.evidence import EvidenceDiagnostics
-from metaexo.models.censored.heterogeneity import CensoredSpread
 from metaexo.models.linear.design import Design
+from metaexo.models.linear.fit import LinearFit
 from metaexo.models.linear.fit_statistics import Certificate, FitStatistics, statistics_at
-from metaexo.models.linear.hypothesis import TestResult
-from metaexo.models.linear.results import Forecasts, LinearResults
+from metaexo.models.linear.hypothesis import WaldInference
 from metaexo.numeric.censored.inference import CensoredInference
-from metaexo.numeric.censored.limits import coefficient_limits
 from metaexo.numeric.censored.maximum import CensoredMaximum
 from metaexo.numeric.censored.rows import CensoredBatch
-from metaexo.numeric.tails import normal_quantile
+from metaexo.numeric.moments import moments
+from metaexo.numeric.problem import make_batch
 from metaexo.types import Array
-from metaexo.versions import versions
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from metaexo.models.censored.imputation import ImputedResults
-    from metaexo.models.linear.summary import Summary
 
 # Tests by name, and what a summary calls them.
 CENSORED_TESTS = {
@@ -44,30 +33,8 @@ CENSORED_TESTS = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CensoredResults(CensoredSpread, EvidenceDiagnostics, Forecasts, LinearResults):
-    """A fitted model of exact and censored effects; asking again with other choices gives a new one.
-
-    Attributes
-    ----------
-    effects : BoundedEffectSizes
-        What was fitted.
-    design : Design
-        Columns of the mean.
-    batch : CensoredBatch
-        The problem as the kernels see it.
-    maximum : CensoredMaximum
-        Estimates with their certificate.
-    inference : CensoredInference
-        Covariance matrix and effective numbers.
-    method : {"REML", "ML"}
-        Criterion of tau2.
-    test : str
-        Kind of test.
-    level : float
-        Confidence level of all intervals unless a call says otherwise.
-    tau2_given : bool
-        Whether tau2 was given and not estimated.
-    """
+class CensoredFit(LinearFit):
+    """What a model of exact and censored effects came to; the fields are described in CensoredResults."""
 
     effects: BoundedEffectSizes
     design: Design
@@ -79,17 +46,7 @@ class CensoredResults(CensoredSpread, EvidenceDiagnostics, Forecasts, LinearResu
     level: float
     tau2_given: bool
 
-    # -- counts ------------------------------------------------------------------------------------------
-
-    @property
-    def k(self) -> int:
-        """Number of effects, censored ones included."""
-        return self.effects.k
-
-    @property
-    def m(self) -> int:
-        """Number of studies."""
-        return self.effects.m
+    # -- what was fitted ---------------------------------------------------------------------------------
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -98,13 +55,22 @@ class CensoredResults(CensoredSpread, EvidenceDiagnostics, Forecasts, LinearResu
 
     @property
     def effective(self) -> float:
-        """Effective number of effects: how many exact ones the effects are worth for the mean."""
+        """Effective number of effects: how many exact effects carry as much information on the mean."""
         return float(self.inference.effective[0])
 
     @property
-    def ledger(self) -> Ledger:
-        """Rows used and left out."""
-        return self.effects.ledger
+    def df_residual(self) -> float:
+        """Residual degrees of freedom: effective number of effects less the number of coefficients."""
+        return self.effective - self.design.p
+
+    def digest_parts(self) -> list[Array]:
+        """Return the arrays that the digest is made of: ends, variances and design."""
+        return [getattr(self.effects, name) for name in ENDS] + [self.design.matrix(self.k)]
+
+    @property
+    def digest_of_effects(self) -> tuple[bytes, ...]:
+        """Ends and variances as they are: equal for fits of the same effects."""
+        return tuple(getattr(self.effects, name).tobytes() for name in ENDS)
 
     # -- coefficients ------------------------------------------------------------------------------------
 
@@ -113,135 +79,80 @@ class CensoredResults(CensoredSpread, EvidenceDiagnostics, Forecasts, LinearResu
         """Coefficients, shape (p,)."""
         return lock(np.asarray(self.inference.beta[0]))
 
-    @property
-    def test_scale(self) -> float:
-        """Factor on the covariance matrix: for Knapp-Hartung residual variance over expectation, else 1."""
-        if not self.test.startswith("knapp-hartung"):
-            return 1.0
-        scale = float(self.inference.scale[0])
-        return max(1.0, scale) if self.test.endswith("adhoc") else scale
+    @cached_property
+    def model_inference(self) -> WaldInference:
+        """Covariance matrix of the coefficients and their tests; for Knapp-Hartung scaled.
 
-    @property
-    def cov(self) -> Array:
-        """Covariance matrix of the coefficients, shape (p, p), the test's scale included."""
-        return lock(np.asarray(self.inference.cov[0] * self.test_scale))
-
-    @property
-    def df_test(self) -> float | None:
-        """Degrees of freedom of the t distribution; None for z."""
-        return None if self.test == "z" else self.df_residual
-
-    def conf_int(self, level: float | None = None, kind: Literal["wald", "profile"] = "wald") -> pd.DataFrame:
-        """Return the confidence intervals of the coefficients: columns low and high.
-
-        Parameters
-        ----------
-        level : float, optional
-            Confidence level; default that of the fit.
-        kind : {"wald", "profile"}
-            "wald": estimate plus and minus a multiple of its standard error, by the test of the fit.
-            "profile": the values within half a chi-square quantile of the highest likelihood, tau2 and the
-            other coefficients being at their best; not symmetric, and by ML whatever the method.
-
-        Raises
-        ------
-        UnknownChoiceError
-            If the kind is not known.
+        The scale is the residual variance over its expectation.
         """
-        import pandas as pd
+        scale = float(self.inference.scale[0]) if self.test.startswith("knapp-hartung") else 1.0
+        scale = max(1.0, scale) if self.test.endswith("adhoc") else scale
+        df = None if self.test == "z" else self.df_residual
+        return WaldInference(np.asarray(self.inference.cov[0] * scale), df, scale)
 
-        check_choice("kind of interval", kind, ("wald", "profile"))
-        if kind == "wald":
-            return super().conf_int(level)
-        drop = 0.5 * normal_quantile(self.at_level(level)) ** 2
-        x, known = self.design.matrix(self.k), self.tau2 if self.tau2_given else None
-        ends = [coefficient_limits(self.batch, x, j, drop, known) for j in range(self.design.p)]
-        return pd.DataFrame(
-            {"low": [float(low[0]) for low, _ in ends], "high": [float(high[0]) for _, high in ends]},
-            index=pd.Index(self.design.names),
-        )
+    # -- heterogeneity -----------------------------------------------------------------------------------
+
+    @property
+    def tau2_is_estimated(self) -> bool:
+        """Whether tau2 is estimated, and not given."""
+        return not self.tau2_given
+
+    @property
+    def tau2(self) -> float:
+        """Between-study variance."""
+        return float(self.maximum.tau2[0])
+
+    @property
+    def tau2_by_component(self) -> Mapping[str, float]:
+        """The between-study variance by name."""
+        return {"between studies": self.tau2}
+
+    @property
+    def tau2_se(self) -> float | None:
+        """Standard error of tau2 by its information; None where that is not positive."""
+        se = float(self.inference.tau2_se[0])
+        return None if np.isnan(se) else se
 
     @cached_property
-    def moderator_test(self) -> TestResult:
-        """Omnibus test of all coefficients but the intercept (of the intercept, if it is alone)."""
-        tested = self.design.tested
-        names = ", ".join(self.design.names[j] for j in tested)
-        words = "the pooled effect is zero" if self.design.x is None else f"no effect of {names}"
-        return self.joint_test(np.eye(self.design.p)[tested], np.zeros(tested.size), words)
+    def typical_variance(self) -> float:
+        """Sampling variance of a typical study, (k - p) / trace(P) (Higgins and Thompson 2002).
+
+        Censored effects count with the variance at their finite end. 0 without residual degrees of freedom.
+        """
+        free = self.k - self.design.p
+        if not free:
+            return 0.0
+        batch = make_batch(np.zeros(self.k), self.batch.v[0], self.design.x)
+        return float(free / np.ravel(moments(batch, np.zeros(1)).trace_p)[0])
 
     # -- likelihood --------------------------------------------------------------------------------------
 
-    def fit_statistics(self) -> FitStatistics:  # type: ignore[override]
+    def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
         """Return log-likelihood, deviance, AIC, BIC and AICc; the restricted likelihood counts k - p effects.
 
         With censored effects there is no saturated model, and the deviance is -2 llf.
-        """
-        restricted = self.method == "REML"
-        count = self.design.p + (0 if self.tau2_given else 1)
-        observations = float(self.k - (self.design.p if restricted else 0))
-        found = statistics_at(self.llf, self.batch.v[0], observations, count, restricted)
-        return replace(found, deviance=-2 * self.llf) if self.batch.censored.any() else found
-
-    @property
-    def llf(self) -> float:
-        """Log-likelihood; for REML with the coefficients integrated out."""
-        return float(self.maximum.value[0])
-
-    @property
-    def aic(self) -> float:
-        """Akaike's information criterion."""
-        return self.fit_statistics().aic
-
-    @property
-    def bic(self) -> float:
-        """Bayesian information criterion."""
-        return self.fit_statistics().bic
-
-    @property
-    def aicc(self) -> float:
-        """AIC with small-sample correction."""
-        return self.fit_statistics().aicc
-
-    # -- a second way ------------------------------------------------------------------------------------
-
-    def impute(self, draws: int = 200, seed: int = 1, draw_tau2: bool = True) -> ImputedResults:
-        """Return the fit by multiple imputation of the censored effects: a second way that must agree.
-
-        Each draw takes tau2 and the coefficients from their likelihood, draws every censored effect within
-        its interval, and fits the usual random-effects model; the fits are combined by Rubin's rules. With
-        many effects both ways agree but for Monte Carlo error. With few, tau2 that is drawn makes wider
-        intervals than tau2 that is estimated.
 
         Parameters
         ----------
-        draws : int
-            Number of imputations, at least 2.
-        seed : int
-            Seed of the random numbers.
-        draw_tau2 : bool
-            Whether tau2 is drawn for each imputation; otherwise effects are imputed at its estimate.
-
-        Raises
-        ------
-        InputError
-            If there are fewer than two draws.
-        NotIdentifiableError
-            If too few effects are points or have two ends to draw tau2 from its likelihood.
-
-        References
-        ----------
-        Rubin, D. B. (1987). Multiple Imputation for Nonresponse in Surveys. Wiley.
-        https://doi.org/10.1002/9780470316696
+        restricted : bool, optional
+            Must be that of the fit, which is the default: only one of the two was maximised.
         """
-        from metaexo.models.censored.imputation import impute
-
-        return impute(self, draws, seed, draw_tau2)
-
-    # -- provenance --------------------------------------------------------------------------------------
+        by_method = self.method == "REML"
+        if restricted is not None and restricted != by_method:
+            raise InputError(
+                f"restricted is {restricted}, and the fit is by {self.method}",
+                "the likelihood that was maximised",
+                f'fit again with method="{"ML" if by_method else "REML"}"',
+            )
+        count = self.design.p + (0 if self.tau2_given else 1)
+        observations = float(self.k - (self.design.p if by_method else 0))
+        llf = float(self.maximum.value[0])
+        found = statistics_at(llf, self.batch.v[0], observations, count, by_method)
+        return replace(found, deviance=-2 * llf) if self.batch.censored.any() else found
 
     @property
     def certificate(self) -> Certificate:
-        """What the estimation of tau2 can vouch for; that there is no other maximum is not proved."""
+        """What is known of the maximum of the likelihood; that there is no other one is not proved."""
         s = self.maximum
         return Certificate(
             bool(s.at_boundary[0]),
@@ -250,32 +161,4 @@ class CensoredResults(CensoredSpread, EvidenceDiagnostics, Forecasts, LinearResu
             int(s.iterations[0]),
             int(s.maxima[0]),
             proved=False,
-        )
-
-    @property
-    def digest(self) -> str:
-        """Fingerprint of ends, variances and design: the same data give the same one."""
-        parts = [getattr(self.effects, name) for name in ENDS] + [self.design.matrix(self.k)]
-        return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in parts)).hexdigest()[:16]
-
-    @property
-    def versions(self) -> dict[str, str]:
-        """Versions of the packages that made the numbers."""
-        return versions()
-
-    def table_notes(self) -> list[str]:
-        """Return the lines that stand below the table of coefficients: what was fitted, and the spread."""
-        parts = self.summary().parts
-        return [*parts["What was fitted"], *parts["Spread"]]
-
-    def summary(self) -> Summary:
-        """Return the five-part summary: what was fitted, pooled, spread, data, fit."""
-        from metaexo.models.censored.summary import summarise
-
-        return summarise(self)
-
-    def __repr__(self) -> str:
-        return (
-            f"CensoredResults({self.effects.measure.code}, {self.method}, {self.test}: k = {self.k}, "
-            f"{self.effective:.1f} effective, tau2 = {self.tau2:.4g})"
         )

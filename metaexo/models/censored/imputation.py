@@ -14,19 +14,29 @@ https://doi.org/10.1007/978-1-4613-8643-8
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtri_exp
 
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.errors import InputError, NotIdentifiableError
-from metaexo.formatting import interval, number, percent, plural, printed
+from metaexo.formatting import interval, number, percent, plural
 from metaexo.immutable import lock
-from metaexo.inputs import check_flag, check_number
+from metaexo.inputs import check_choice, check_flag, check_number
+from metaexo.models.censored.effects import count_in_words
+from metaexo.models.censored.evidence import expected_effects
+from metaexo.models.censored.evidence import random_effects as predicted_deviations
+from metaexo.models.censored.fit import CENSORED_TESTS, CensoredFit
 from metaexo.models.linear.design import Design
-from metaexo.models.linear.results import LinearResults
+from metaexo.models.linear.fit_statistics import NO_LIKELIHOOD, FitStatistics
+from metaexo.models.linear.hypothesis import TestResult, WaldInference
+from metaexo.models.linear.results import FitResults
+from metaexo.models.linear.summary import FamilyLines
 from metaexo.numeric.censored.limits import tau2_limits
 from metaexo.numeric.censored.maximum import criterion_at
 from metaexo.numeric.censored.rows import CensoredBatch
@@ -37,21 +47,57 @@ from metaexo.numeric.problem import make_batch
 from metaexo.types import Array
 
 if TYPE_CHECKING:
-    from metaexo.models.censored.fit import CensoredResults
+    import pandas as pd
 
 GRID_POINTS = 400
 # The grid of tau ends where the criterion is so much below its maximum.
 DEEP = 12.0
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class ImputedResults(LinearResults):
-    """A fit of censored evidence by multiple imputation.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RubinInference(WaldInference):
+    """Inference by Rubin's rules: the total covariance matrix, and df of Barnard and Rubin.
 
     Attributes
     ----------
+    cov, df, scale
+        Total covariance matrix, and degrees of freedom of the first coefficient; None for z.
+    between : ndarray, shape (p, p)
+        Covariance matrix of the coefficients between imputations.
+    draws : int
+        Number of imputations.
+    complete_df : float
+        Degrees of freedom if nothing were censored; infinite for normal quantiles.
+    """
+
+    between: Array
+    draws: int
+    complete_df: float
+
+    def df_of(self, rows: Array) -> Array | None:
+        """Return the degrees of freedom of combinations of coefficients, shape (q,); None for z."""
+        if np.isinf(self.complete_df):
+            return None
+        between = (1 + 1 / self.draws) * np.einsum("qp,pr,qr->q", rows, self.between, rows)
+        share = between / np.einsum("qp,pr,qr->q", rows, self.cov, rows)
+        observed = (self.complete_df + 1) / (self.complete_df + 3) * self.complete_df * (1 - share)
+        with np.errstate(divide="ignore"):
+            by_draws = (self.draws - 1) / share**2
+        return lock(np.asarray(1 / (1 / by_draws + 1 / observed)))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ImputedResults(FitResults):
+    """A fit of censored evidence by multiple imputation, combined by Rubin's rules.
+
+    Attributes
+    ----------
+    effects : BoundedEffectSizes
+        What was imputed.
     design : Design
         Columns of the mean.
+    method, test : str
+        Criterion of tau2 and kind of test in each completed data set.
     level : float
         Level of the intervals.
     estimates : ndarray, shape (draws, p)
@@ -63,21 +109,26 @@ class ImputedResults(LinearResults):
     complete_df : float
         Degrees of freedom if nothing were censored; infinite for normal quantiles.
     likelihood : CensoredResults
-        The fit that this is the second way to.
+        The fit by likelihood that this one must agree with.
     """
 
+    effects: BoundedEffectSizes
     design: Design
+    method: str
+    test: str
     level: float
     estimates: Array
     covariances: Array
     tau2_draws: Array
     complete_df: float
-    likelihood: CensoredResults
+    likelihood: CensoredFit
 
     @property
     def draws(self) -> int:
         """Number of imputations."""
         return int(self.estimates.shape[0])
+
+    # -- coefficients ------------------------------------------------------------------------------------
 
     @property
     def beta(self) -> Array:
@@ -90,10 +141,16 @@ class ImputedResults(LinearResults):
         away = self.estimates - self.beta
         return lock(np.asarray(away.T @ away / (self.draws - 1)))
 
-    @property
-    def cov(self) -> Array:
-        """Total covariance matrix by Rubin's rules, shape (p, p): within + (1 + 1/draws) between."""
-        return lock(np.asarray(self.covariances.mean(axis=0) + (1 + 1 / self.draws) * self.between))
+    @cached_property
+    def model_inference(self) -> WaldInference:
+        """Total covariance matrix by Rubin's rules, within + (1 + 1/draws) between, and tests."""
+        between = self.between
+        total = self.covariances.mean(axis=0) + (1 + 1 / self.draws) * between
+        found = RubinInference(
+            cov=total, df=None, between=between, draws=self.draws, complete_df=self.complete_df
+        )
+        df = found.df_of(np.eye(self.design.p)[:1])
+        return found if df is None else replace(found, df=float(df[0]))
 
     @property
     def missing_information(self) -> Array:
@@ -101,62 +158,120 @@ class ImputedResults(LinearResults):
         return lock(np.asarray((1 + 1 / self.draws) * np.diagonal(self.between) / np.diagonal(self.cov)))
 
     @property
-    def df_test(self) -> float | None:
-        """Degrees of freedom of the t distribution of Barnard and Rubin, of the first coefficient."""
-        found = self.df_of(np.eye(self.design.p)[:1])
-        return None if found is None else float(found[0])
-
-    def df_of(self, rows: Array) -> Array | None:
-        """Return the degrees of freedom of combinations of coefficients, shape (q,); None for z.
-
-        Parameters
-        ----------
-        rows : ndarray, shape (q, p)
-            The combinations.
-        """
-        if np.isinf(self.complete_df):
-            return None
-        rows, _ = self._combinations(rows)
-        between = (1 + 1 / self.draws) * np.einsum("qp,pr,qr->q", rows, self.between, rows)
-        share = between / np.einsum("qp,pr,qr->q", rows, self.cov, rows)
-        observed = (self.complete_df + 1) / (self.complete_df + 3) * self.complete_df * (1 - share)
-        with np.errstate(divide="ignore"):
-            by_draws = (self.draws - 1) / share**2
-        return lock(np.asarray(1 / (1 / by_draws + 1 / observed)))
-
-    @property
-    def tau2(self) -> float:
-        """Between-study variance: the mean over the imputations."""
-        return float(self.tau2_draws.mean())
-
-    @property
     def monte_carlo_error(self) -> Array:
         """Monte Carlo standard error of the coefficients, shape (p,)."""
         return lock(np.asarray(np.sqrt(np.diagonal(self.between) / self.draws)))
 
-    def table_notes(self) -> list[str]:
-        """Return the lines that stand below the table of coefficients."""
-        return str(self).split("\n")[:1]
+    # -- heterogeneity and rows --------------------------------------------------------------------------
 
-    @printed
-    def __str__(self) -> str:
-        lines = [f"{plural(self.draws, 'imputation')}, mean tau2 {number(self.tau2, 4)}"]
+    @property
+    def tau2_is_estimated(self) -> bool:
+        """Whether tau2 is estimated in each completed data set, and not given."""
+        return self.likelihood.tau2_is_estimated
+
+    @property
+    def tau2_by_component(self) -> Mapping[str, float]:
+        """The between-study variance by name: the mean over the imputations."""
+        return {"between studies": float(self.tau2_draws.mean())}
+
+    @property
+    def typical_variance(self) -> float:
+        """Sampling variance of a typical study, that of the fit by likelihood."""
+        return self.likelihood.typical_variance
+
+    @property
+    def q(self) -> TestResult:
+        """Cochran's Q, which censored effects do not have: statistic and p-value are NaN."""
+        words = "not defined where effects are censored; see the test of the fit by likelihood"
+        return TestResult(np.nan, "chi2", (float(self.k - self.design.p),), np.nan, words)
+
+    def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
+        """Return statistics that are all NaN: several completed data sets have no common likelihood.
+
+        Parameters
+        ----------
+        restricted : bool, optional
+            Without effect.
+        """
+        return NO_LIKELIHOOD
+
+    def digest_parts(self) -> list[Array]:
+        """Return the arrays that the digest is made of: those of the fit by likelihood, and the draws."""
+        return [*self.likelihood.digest_parts(), self.tau2_draws]
+
+    def residuals(self, kind: str = "standardized") -> pd.DataFrame:
+        """Return the residuals of expected effects: columns fitted, residual, se and z.
+
+        Standard errors are missing: each completed data set has others.
+
+        Parameters
+        ----------
+        kind : {"standardized"}
+            The kind of residual.
+        """
+        import pandas as pd
+
+        check_choice("kind of residual", kind, ("standardized",))
+        fitted = self.design.matrix(self.k) @ self.beta
+        nothing = np.full(self.k, np.nan)
+        return pd.DataFrame(
+            {
+                "fitted": fitted,
+                "residual": expected_effects(self.likelihood) - fitted,
+                "se": nothing,
+                "z": nothing,
+            },
+            index=list(self.effects.labels),
+        )
+
+    def random_effects(self, level: float | None = None) -> pd.DataFrame:
+        """Return the predicted deviations of the fit by likelihood.
+
+        Parameters
+        ----------
+        level : float, optional
+            Level of the intervals.
+        """
+        return predicted_deviations(self.likelihood, self.at_level(level))
+
+    # -- for readers -------------------------------------------------------------------------------------
+
+    def family_lines(self) -> FamilyLines:
+        """Return what this family adds to the summary and to the notes below the tables."""
+        pooled = []
         other = self.likelihood
-        bounds, others = self.conf_int().to_numpy(), other.conf_int(self.level).to_numpy()
-        for j, name in enumerate(self.design.names):
-            ours, theirs = (interval(ends[j, 0], ends[j, 1], 4) for ends in (bounds, others))
-            lines.append(
-                f"{name}: {number(self.beta[j], 4)} ({ours}), Monte Carlo error "
-                f"{number(self.monte_carlo_error[j], 4)}, {percent(self.missing_information[j])} of the "
-                f"information censored; likelihood {number(other.beta[j], 4)} ({theirs})"
+        for name, error, missing, beta, low, high in zip(
+            self.design.names,
+            self.monte_carlo_error,
+            self.missing_information,
+            other.beta,
+            *other.bounds(self.level),
+            strict=True,
+        ):
+            pooled.append(
+                f"{name}: Monte Carlo error {number(error, 4)}, {percent(missing)} of the information "
+                f"censored; by likelihood {number(beta, 4)} ({interval(low, high, 4)})"
             )
-        return "\n".join(lines)
+        return FamilyLines(
+            model="Random-effects model by multiple imputation",
+            tests=f"{CENSORED_TESTS[self.test].partition(',')[0]}, Rubin's rules",
+            fitted=(f"evidence: {count_in_words(other.kinds)}", plural(self.draws, "imputation")),
+            pooled=tuple(pooled),
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Return what this family adds to `to_dict`."""
+        return {
+            "draws": self.draws,
+            "monte_carlo_error": self.monte_carlo_error,
+            "missing_information": self.missing_information,
+        }
 
     def __repr__(self) -> str:
         return f"ImputedResults({self.draws} imputations)"
 
 
-def impute(fit: CensoredResults, draws: int, seed: int, draw_tau2: bool = True) -> ImputedResults:
+def impute(fit: CensoredFit, draws: int, seed: int, draw_tau2: bool = True) -> ImputedResults:
     """Return a fit by multiple imputation.
 
     tau2 is drawn from its criterion with a flat prior on tau, the coefficients from their normal
@@ -165,7 +280,7 @@ def impute(fit: CensoredResults, draws: int, seed: int, draw_tau2: bool = True) 
     Parameters
     ----------
     fit : CensoredResults
-        The fit that this is the second way to.
+        The fit by likelihood.
     draws : int
         Number of imputations.
     seed : int
@@ -195,12 +310,23 @@ def impute(fit: CensoredResults, draws: int, seed: int, draw_tau2: bool = True) 
     root = np.linalg.cholesky(np.linalg.inv(at.information))
     gamma = at.gamma + np.einsum("bpq,bq->bp", root, rng.standard_normal(at.gamma.shape))
     y, v = draw_effects(batch, gamma, tau2, rng)
-    beta, cov, spread = _fit_completed(fit, y, v)
+    beta, cov, of_draws = _fit_completed(fit, y, v)
     df = np.inf if fit.test == "z" else float(fit.k - fit.design.p)
-    return ImputedResults(fit.design, fit.level, beta, cov, spread, df, fit)
+    return ImputedResults(
+        effects=fit.effects,
+        design=fit.design,
+        method=fit.method,
+        test=fit.test,
+        level=fit.level,
+        estimates=beta,
+        covariances=cov,
+        tau2_draws=of_draws,
+        complete_df=df,
+        likelihood=fit,
+    )
 
 
-def _draw_tau2(fit: CensoredResults, draws: int, rng: np.random.Generator) -> Array:
+def _draw_tau2(fit: CensoredFit, draws: int, rng: np.random.Generator) -> Array:
     """Return draws of tau2 from its criterion, with a flat prior on tau."""
     closed = float(fit.batch.two_ended[0]) - fit.design.p
     if closed < 2:
@@ -219,7 +345,7 @@ def _draw_tau2(fit: CensoredResults, draws: int, rng: np.random.Generator) -> Ar
     return np.asarray(np.interp(rng.uniform(size=draws) * reached[-1], reached, tau) ** 2)
 
 
-def _fit_completed(fit: CensoredResults, y: Array, v: Array) -> tuple[Array, Array, Array]:
+def _fit_completed(fit: CensoredFit, y: Array, v: Array) -> tuple[Array, Array, Array]:
     """Return coefficients, covariance matrices and tau2 of completed data sets."""
     batch = make_batch(y, v, fit.design.x)
     tau2 = np.full(len(y), fit.tau2) if fit.tau2_given else get_estimator(fit.method).kernel(batch).tau2

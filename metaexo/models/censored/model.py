@@ -15,7 +15,8 @@ from metaexo.errors import DependentEffectsWarning, InputError
 from metaexo.formatting import plural
 from metaexo.inputs import LARGEST, check_aligned, check_choice, check_level, check_number
 from metaexo.models.censored.effects import require_identifiable, unbounded_error, usable_effects
-from metaexo.models.censored.fit import CENSORED_TESTS, CensoredResults
+from metaexo.models.censored.fit import CENSORED_TESTS
+from metaexo.models.censored.results import CensoredResults
 from metaexo.models.linear.choices import get_likelihood, get_test
 from metaexo.models.linear.design import DEPENDENCE, MISSING, Design, make_design, rows_of, without_missing
 from metaexo.numeric.censored.inference import censored_inference
@@ -30,9 +31,9 @@ class CensoredRandomEffects:
     r"""Random-effects model of exact effects beside those that are known as an interval or a direction only.
 
     Use it where studies say "p < 0.05", "not significant" or "improved" and give no numbers. Leaving them
-    out, or setting them to zero, biases what remains; as intervals they count for what they say. With
-    :math:`\theta_i \sim N(x_i'\beta, \tau^2)` and :math:`y_i \mid \theta_i \sim N(\theta_i, v_i)`, an exact
-    effect contributes its density, and one that is known to lie between l and u
+    out, or setting them to zero, biases what remains; as censored observations they count for what they say.
+    With :math:`\theta_i \sim N(x_i'\beta, \tau^2)` and :math:`y_i \mid \theta_i \sim N(\theta_i, v_i)`, an
+    exact effect contributes its density, and one that is known to lie between l and u
 
     .. math:: \Phi\left(\frac{u - x_i'\beta}{\sqrt{\tau^2 + v_i(u)}}\right)
               - \Phi\left(\frac{l - x_i'\beta}{\sqrt{\tau^2 + v_i(l)}}\right)
@@ -56,7 +57,7 @@ class CensoredRandomEffects:
     dependence : {"warn", "accept"}
         What to do if several effects belong to one study.
     direction_v : float, optional
-        Sampling variance to assume in rows that tell a direction and no sizes. Default: these rows are left
+        Sampling variance to assume in rows that give a direction and no sizes. Default: these rows are left
         out with a warning and an entry in the ledger.
     missing : {"raise", "drop"}
         What to do with rows in which a moderator is missing: refuse them by name, or leave them out with a
@@ -162,7 +163,7 @@ class CensoredRandomEffects:
         Returns
         -------
         CensoredResults
-            The sealed fit.
+            The immutable fit.
 
         Raises
         ------
@@ -170,7 +171,7 @@ class CensoredRandomEffects:
             If `method` or `test` is not known.
         NotIdentifiableError
             If the likelihood has no maximum: all effects are bounds of one side, or too few are points or
-            have two ends to tell a between-study variance from.
+            have two ends to estimate tau2.
         InputError
             If the effective number of effects does not exceed that of coefficients, so that there is no t
             distribution.
@@ -190,7 +191,7 @@ class CensoredRandomEffects:
         inference = censored_inference(batch, maximum, code == "REML", tau2 is not None)
         if test != "z" and not np.isfinite(inference.scale[0]):
             raise InputError(
-                f"the effects are worth {inference.effective[0]:.2g} exact ones for "
+                f"the effects are equivalent to {inference.effective[0]:.2g} exact ones for "
                 f"{plural(self.design.p, 'coefficient')}",
                 "more, for a t distribution",
                 'use test="z"',

@@ -16,8 +16,8 @@ from metaexo.errors import MetaexoError, UnknownChoiceError
 from metaexo.formatting import NOT_REPORTED, interval, number, plural, printed, text_table
 from metaexo.inputs import as_word, is_blank, read_words
 from metaexo.models.censored.effects import count_in_words, kinds_of, usable_effects
-from metaexo.models.censored.fit import CensoredResults
 from metaexo.models.censored.model import CensoredRandomEffects
+from metaexo.models.censored.results import CensoredResults
 from metaexo.models.linear.hypothesis import TestResult
 from metaexo.numeric.censored.inference import rising_direction
 

@@ -9,7 +9,7 @@ import numpy as np
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.conversions.scales import back_by_rows
 from metaexo.formatting import TEST_NAMES
-from metaexo.models.censored.fit import CensoredResults
+from metaexo.models.censored.results import CensoredResults
 from metaexo.plots.canvas.scale import on_axis
 from metaexo.plots.canvas.words import derived_words, ledger_words, typeset
 from metaexo.plots.forest.options import Options

@@ -18,7 +18,7 @@ from metaexo.effects.measure import Measure, get_measure
 from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.formatting import number, plural
 from metaexo.inputs import read_numbers
-from metaexo.models.censored.fit import CensoredResults
+from metaexo.models.censored.results import CensoredResults
 from metaexo.models.multilevel.presets import RhoSweep
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.numeric.tails import normal_quantile

@@ -1,0 +1,289 @@
+"""CensoredResults: what a fitted model of exact and censored effects can be asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from metaexo.inputs import check_choice
+from metaexo.models.censored import evidence, heterogeneity
+from metaexo.models.censored.fit import CensoredFit
+from metaexo.models.censored.imputation import ImputedResults, impute
+from metaexo.models.censored.summary import family_lines, profile_bounds
+from metaexo.models.linear.fit import Tau2Limits
+from metaexo.models.linear.hypothesis import TestResult
+from metaexo.models.linear.results import FitResults
+from metaexo.models.linear.summary import FamilyLines
+from metaexo.models.univariate.intervals import HeterogeneityInterval
+from metaexo.types import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CensoredResults(CensoredFit, FitResults):
+    """A fitted model of exact and censored effects; asking again with other choices gives a new one.
+
+    Attributes
+    ----------
+    effects : BoundedEffectSizes
+        What was fitted.
+    design : Design
+        Columns of the mean.
+    batch : CensoredBatch
+        The problem as the kernels see it.
+    maximum : CensoredMaximum
+        Estimates with their certificate.
+    inference : CensoredInference
+        Covariance matrix and effective numbers.
+    method : {"REML", "ML"}
+        Criterion of tau2.
+    test : str
+        Kind of test.
+    level : float
+        Confidence level of all intervals unless a call says otherwise.
+    tau2_given : bool
+        Whether tau2 was given and not estimated.
+    """
+
+    # -- coefficients ------------------------------------------------------------------------------------
+
+    def conf_int(self, level: float | None = None, kind: Literal["wald", "profile"] = "wald") -> pd.DataFrame:
+        """Return the confidence intervals of the coefficients: columns low and high.
+
+        Parameters
+        ----------
+        level : float, optional
+            Confidence level; default that of the fit.
+        kind : {"wald", "profile"}
+            "wald": estimate plus and minus a multiple of its standard error, by the test of the fit.
+            "profile": the values within half a chi-square quantile of the highest likelihood, tau2 and the
+            other coefficients being at their best; not symmetric, and by ML whatever the method.
+
+        Raises
+        ------
+        UnknownChoiceError
+            If the kind is not known.
+        """
+        import pandas as pd
+
+        check_choice("kind of interval", kind, ("wald", "profile"))
+        if kind == "wald":
+            return super().conf_int(level)
+        low, high = profile_bounds(self, self.at_level(level))
+        return pd.DataFrame({"low": low, "high": high}, index=pd.Index(self.design.names))
+
+    # -- heterogeneity -----------------------------------------------------------------------------------
+
+    @property
+    def q(self) -> TestResult:
+        """Cochran's Q, which censored effects do not have: statistic and p-value are NaN.
+
+        `heterogeneity_test` is the test of heterogeneity here.
+        """
+        words = "not defined where effects are censored; the likelihood-ratio test takes its place"
+        return TestResult(np.nan, "chi2", (float(self.k - self.design.p),), np.nan, words)
+
+    def tau2_limits(self, level: float, method: str | None) -> Tau2Limits | None:
+        """Return the interval of tau2 for the table of heterogeneity; see `conf_int_heterogeneity`."""
+        return heterogeneity.tau2_limits(self, level, method)
+
+    def conf_int_heterogeneity(self, level: float | None = None) -> HeterogeneityInterval:
+        """Return profile-likelihood intervals for tau2, tau, I2 and H2.
+
+        They hold the values within half a chi-square quantile of the highest criterion; an end that the data
+        do not set is infinite, and the note says so.
+
+        Parameters
+        ----------
+        level : float, optional
+            Confidence level; default that of the fit.
+
+        Raises
+        ------
+        InputError
+            If tau2 was given, and not estimated.
+
+        References
+        ----------
+        Hardy, R. J., Thompson, S. G. (1996).
+        https://doi.org/10.1002/(SICI)1097-0258(19960330)15:6<619::AID-SIM188>3.0.CO;2-A
+        """
+        return heterogeneity.heterogeneity_interval(self, self.at_level(level))
+
+    @cached_property
+    def heterogeneity_test(self) -> TestResult:
+        """Likelihood-ratio test of tau2 = 0, its p-value that of an equal mixture of chi-squares.
+
+        It is the boundary of what tau2 can be (Self and Liang 1987). With a given tau2, that value is tested
+        against the best one, and the p-value is that of chi-square.
+        """
+        return heterogeneity.heterogeneity_test(self)
+
+    def likelihood_ratio_test(self, smaller: CensoredFit | None = None) -> TestResult:
+        """Return the test of a smaller model against this one, both by maximum likelihood.
+
+        Use it for moderators: the Wald test rests on a curvature at one point, this one on how far the
+        likelihood falls. Both models are fitted by ML here, whatever they were fitted by.
+
+        Parameters
+        ----------
+        smaller : CensoredResults, optional
+            A fit of the same effects whose columns are combinations of those of this one. Default: the model
+            without moderators.
+
+        Raises
+        ------
+        InputError
+            If there are no moderators and no smaller model.
+        NotNestedError
+            If the smaller fit is of other effects or no special case.
+        """
+        return heterogeneity.likelihood_ratio_test(self, smaller)
+
+    # -- evidence ----------------------------------------------------------------------------------------
+
+    @property
+    def information_shares(self) -> Array:
+        """Share of each effect in the information on the coefficients, shape (k,); they add up to 1.
+
+        -l_i'' x_i' J^-1 x_i / p with J the information; without moderators these are the weights of the mean.
+        """
+        return evidence.information_shares(self)
+
+    @property
+    def weights(self) -> Array | None:
+        """Weights of the effects in the pooled mean, shape (k,); None with moderators."""
+        return self.information_shares if self.design.x is None else None
+
+    @property
+    def expected_effects(self) -> Array:
+        """What each observed effect is expected to be, given its interval and the fit, shape (k,).
+
+        The mean of the truncated normal distribution; the effect itself where it is exact. It is a result of
+        the model and no datum.
+        """
+        return evidence.expected_effects(self)
+
+    def rows(self) -> pd.DataFrame:
+        """Return the effects one by one: what is known of each, and how much that contributes.
+
+        Returns
+        -------
+        DataFrame
+            Columns row, label, study, kind, lower, upper; `retained`, the share of its complete information
+            that an effect retains (1 if it is exact); `share`, its share of the information on the
+            coefficients; `expected`, what the observed effect is expected to be.
+        """
+        return evidence.rows(self)
+
+    def contributions(self) -> pd.DataFrame:
+        """Return what each kind of evidence contributes, one row per kind.
+
+        Use it to see whether a result rests on numbers or on thresholds; the fits without each kind are
+        :func:`metaexo.sensitivity.leave_kind_out`.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by kind. `k`; `effective`, the number of exact effects with as much information; `share`,
+            part of the information on the coefficients; `tau2_share`, part of the information on tau2
+            (negative where a kind makes tau2 less certain); `tau2_pull`, part of the score of tau2 times tau2
+            (times the smallest sampling variance at tau2 = 0): positive for a kind that asks for a larger
+            one, and over all kinds 0 where tau2 is above 0.
+        """
+        return evidence.contributions(self)
+
+    def residuals(self, kind: str = "standardized") -> pd.DataFrame:
+        """Return the residuals: columns fitted, residual, se and z, indexed by the rows' labels.
+
+        The residual of a censored effect is that of its expected value; it has no standard error.
+
+        Parameters
+        ----------
+        kind : {"standardized", "pearson"}
+            Whether the standard error allows for the estimation of the mean.
+
+        References
+        ----------
+        Gourieroux, C., Monfort, A., Renault, E., Trognon, A. (1987). Generalised residuals. Journal of
+        Econometrics 34, 5-32. https://doi.org/10.1016/0304-4076(87)90065-0
+        """
+        return evidence.residuals(self, kind)
+
+    def random_effects(self, level: float | None = None) -> pd.DataFrame:
+        """Return the predicted deviations of true effects from their mean, with intervals (BLUPs).
+
+        For a censored effect it is the expectation given its interval, and the standard error is larger by
+        what the interval leaves open.
+
+        Parameters
+        ----------
+        level : float, optional
+            Level of the intervals.
+
+        Returns
+        -------
+        DataFrame
+            Columns component, level (the row's label), estimate, se, low, high.
+        """
+        return evidence.random_effects(self, level)
+
+    # -- a second method ---------------------------------------------------------------------------------
+
+    def impute(self, draws: int = 200, seed: int = 1, draw_tau2: bool = True) -> ImputedResults:
+        """Return the fit by multiple imputation of the censored effects: a second method that must agree.
+
+        Each draw takes tau2 and the coefficients from their likelihood, draws every censored effect within
+        its interval, and fits the usual random-effects model; the fits are combined by Rubin's rules. With
+        many effects both methods agree but for Monte Carlo error. With few, tau2 that is drawn makes wider
+        intervals than tau2 that is estimated.
+
+        Parameters
+        ----------
+        draws : int
+            Number of imputations, at least 2.
+        seed : int
+            Seed of the random numbers.
+        draw_tau2 : bool
+            Whether tau2 is drawn for each imputation; otherwise effects are imputed at its estimate.
+
+        Raises
+        ------
+        InputError
+            If there are fewer than two draws.
+        NotIdentifiableError
+            If too few effects are points or have two ends to draw tau2 from its likelihood.
+
+        References
+        ----------
+        Rubin, D. B. (1987). Multiple Imputation for Nonresponse in Surveys. Wiley.
+        https://doi.org/10.1002/9780470316696
+        """
+        return impute(self, draws, seed, draw_tau2)
+
+    # -- for readers -------------------------------------------------------------------------------------
+
+    def family_lines(self) -> FamilyLines:
+        """Return what this family adds to the summary and to the notes below the tables."""
+        return family_lines(self)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what this family adds to `to_dict`."""
+        return {
+            "kinds": self.contributions().reset_index(),
+            "effective": self.effective,
+            "tau2_se": self.tau2_se,
+            "tau2_given": self.tau2_given,
+            "heterogeneity_test": self.heterogeneity_test,
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"CensoredResults({self.measure.code}, {self.method}, {self.test}: k = {self.k}, "
+            f"{self.effective:.1f} effective, tau2 = {self.tau2:.4g})"
+        )
