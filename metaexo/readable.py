@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from metaexo.errors import InputError
 from metaexo.formatting import (
     MISSING,
     html_table,
@@ -118,7 +119,16 @@ class Readable(Immutable):
         return self.to_html()
 
 
-def _caption(caption: str | None, title: str) -> str | None:
+def _caption(caption: object, title: str) -> str | None:
+    """Return the caption of a table with its title.
+
+    Raises
+    ------
+    InputError
+        If the caption is no text.
+    """
+    if caption is not None and not isinstance(caption, str):
+        raise InputError(f"the caption is of type {type(caption).__name__}", "a text", 'caption="Strata"')
     return ": ".join(part for part in (caption, title) if part) or None
 
 

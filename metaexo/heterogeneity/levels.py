@@ -79,19 +79,6 @@ def read_factor_named(by: object) -> str:
     return by
 
 
-def read_caption(caption: object) -> str | None:
-    """Return a caption of a table; refuse what is no text.
-
-    Raises
-    ------
-    InputError
-        If it is something else.
-    """
-    if caption is not None and not isinstance(caption, str):
-        raise InputError(f"the caption is of type {type(caption).__name__}", "a text")
-    return caption
-
-
 def factor_levels(effects: EffectSizes, factor: str) -> NDArray[np.object_]:
     """Return the level of each effect as a word, shape (k,); all that are not reported under one word.
 

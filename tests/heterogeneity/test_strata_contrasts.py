@@ -61,7 +61,7 @@ def test_the_joint_test_of_pairs_is_the_test_between_strata() -> None:
 def test_the_hotelling_test_of_one_difference_is_its_t_test_squared() -> None:
     result = mx.stratify(effects({"plant": 6, "adipose": 4}), by="source")
     row = np.array([[1.0, -1.0]])
-    joint = result.means.joint_test(row, np.zeros(1), "no difference")
+    joint = result.joint_test(row, np.zeros(1), "no difference")
     assert joint.pvalue == pytest.approx(result.between.pvalue, rel=1e-10)
     assert joint.df == pytest.approx(result.between.df, rel=1e-10)
 

@@ -43,7 +43,7 @@ def test_separate_strata_without_shared_studies_are_robust_fits_of_their_own() -
         alone = mx.RandomEffects(s.effects).fit().robust()
         assert s.fit.tau2 == mx.RandomEffects(s.effects).fit().tau2
         assert s.pooled.se == pytest.approx(alone.se[0], rel=1e-9)
-        assert result.means.df_of(np.eye(2))[result.means.design.names.index(s.name)] == pytest.approx(
+        assert result.df_of(np.eye(2))[result.design.names.index(s.name)] == pytest.approx(
             alone.df_inference.iloc[0], rel=1e-9
         )
 
@@ -51,7 +51,7 @@ def test_separate_strata_without_shared_studies_are_robust_fits_of_their_own() -
 def test_a_study_in_two_strata_makes_their_means_correlated() -> None:
     es = several_a_study({"plant": 20, "adipose": 20})
     result = mx.stratify(es, by="isolation", tau2="common")
-    cov = result.means.cov
+    cov = result.cov
     assert cov[0, 1] > 0.5 * np.sqrt(cov[0, 0] * cov[1, 1]), "studies differ more than methods within them"
     independent = mx.stratify(es, by="isolation", tau2="common", cluster=None)
     assert result.pairwise().se[0] < independent.pairwise().se[0]
@@ -117,7 +117,7 @@ def test_a_stratum_of_one_cluster_is_shown_and_takes_no_part() -> None:
     result = mx.stratify(es, by="source", cluster="laboratory")
     assert result["milk"].fit is None
     assert result["milk"].note.startswith("one laboratory: shown")
-    assert result.means.design.names == tuple(s.name for s in result.strata if s.name != "milk")
+    assert result.design.names == tuple(s.name for s in result.strata if s.name != "milk")
 
 
 def test_two_clusters_are_said_to_be_few() -> None:

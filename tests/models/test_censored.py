@@ -236,7 +236,7 @@ def test_many_fits_give_no_number_where_there_is_none():
         (
             [0.2, 0.4, -INF],
             [INF, INF, -0.1],
-            "0 effects of 3 .* nothing is left to tell a between-study variance from, as",
+            "0 effects of 3 .* nothing is left to estimate a between-study variance from, as",
         ),
         ([0.5], [0.5], "1 effect of 1"),
     ],
@@ -288,7 +288,7 @@ def test_only_not_significant_results_give_an_upper_bound_of_the_spread():
 
 def test_too_little_for_a_t_distribution_is_said():
     es = bounded_effects([-1.2] * 2, [1.2] * 2, [0.1] * 2)
-    with pytest.raises(InputError, match=r"worth .* exact ones for 1 coefficient"):
+    with pytest.raises(InputError, match=r"equivalent to .* exact ones for 1 coefficient"):
         mx.CensoredRandomEffects(es).fit()
     assert np.isfinite(mx.CensoredRandomEffects(es).fit(test="z").se).all()
 

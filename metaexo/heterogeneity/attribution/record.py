@@ -187,7 +187,7 @@ class AttributionFit(LinearFit):
         """Return the arrays that the digest is made of: effects, variances, levels."""
         return [self.effects.y, self.effects.v, self.estimability.table.codes.astype(float)]
 
-    def sandwich_of(self, members: Sequence[Index], kind: str, df_rule: DfRule) -> Sandwich:
+    def _sandwich_of(self, members: Sequence[Index], kind: str, df_rule: DfRule) -> Sandwich:
         """Refuse: tests of an attribution permute whole studies.
 
         Raises
@@ -196,7 +196,7 @@ class AttributionFit(LinearFit):
             Always.
         """
         raise InputError(
-            "an attribution has no cluster-robust version: its tests permute whole studies",
+            "an attribution has no cluster-robust covariance matrix: its tests permute whole studies",
             "the additive model of all factors",
             "found.model.robust(...) has its coefficients with robust standard errors",
         )

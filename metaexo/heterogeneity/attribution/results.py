@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import ArrayLike
 
 COEFFICIENTS = "additive model of all factors"
 HEADER = ["part", "share", "interval", "P(zero)", "by chance", "p", "by variance components"]
@@ -103,7 +105,7 @@ class AttributionResults(AttributionFit, FitResults):
                 f"level {self.level:g}",
                 "attribute again with level=...",
             )
-        check_choice("interval method", method or "bootstrap", ("bootstrap",))
+        check_choice("interval method", "bootstrap" if method is None else method, ("bootstrap",))
         parts = self.components
         share = np.array([part.share for part in parts], dtype=float)
         ends = np.array([(part.low, part.high) for part in parts], dtype=float).reshape(-1, 2) * self.tau2
@@ -122,12 +124,18 @@ class AttributionResults(AttributionFit, FitResults):
         table.attrs = {"level": self.level, "method": "bootstrap" if self.choices.draws else "", "note": ""}
         return table
 
-    def predict(self, *args: Any, **choices: Any) -> pd.DataFrame:
+    def predict(
+        self,
+        new: ArrayLike | pd.DataFrame | None = None,
+        level: float | None = None,
+        scale: str | Callable[[Array], Array] = "analysis",
+        **choices: Any,
+    ) -> pd.DataFrame:
         """Return predictions of the additive model of all factors.
 
         Parameters
         ----------
-        *args, **choices
+        new, level, scale, **choices
             As in :meth:`metaexo.models.RandomEffectsResults.predict`.
 
         Raises
@@ -135,14 +143,16 @@ class AttributionResults(AttributionFit, FitResults):
         NotIdentifiableError
             If that model has no fit.
         """
-        return self._fitted_model().predict(*args, **choices)
+        return self._fitted_model().predict(new, level, scale, **choices)
 
-    def probability_above(self, *args: Any, **choices: Any) -> Array:
+    def probability_above(
+        self, value: float = 0.0, new: ArrayLike | pd.DataFrame | None = None, kind: str = "default"
+    ) -> Array:
         """Return probabilities from the additive model of all factors.
 
         Parameters
         ----------
-        *args, **choices
+        value, new, kind
             As in :meth:`metaexo.models.RandomEffectsResults.probability_above`.
 
         Raises
@@ -150,7 +160,7 @@ class AttributionResults(AttributionFit, FitResults):
         NotIdentifiableError
             If that model has no fit.
         """
-        return self._fitted_model().probability_above(*args, **choices)
+        return self._fitted_model().probability_above(value, new, kind)
 
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
         """Return the residuals of the additive model: columns fitted, residual, se, z.
@@ -199,7 +209,7 @@ class AttributionResults(AttributionFit, FitResults):
     def facts(self) -> dict[str, Any]:
         """Return what an attribution adds to `to_dict`: verdict, parts, R2, confounding, choices."""
         found = self.estimability
-        return {
+        return super().facts() | {
             "by": self.by,
             "verdict": self.verdict,
             "parts": self.parts,
@@ -232,13 +242,14 @@ class AttributionResults(AttributionFit, FitResults):
         """Return the parts of tau2, and the coefficients of the additive model."""
         tables = [ReaderTable(_rows(self), HEADER)]
         if self.model is not None:
-            tables.append(ReaderTable(*coefficient_rows(self), COEFFICIENTS))
+            tables.append(ReaderTable(*coefficient_rows(self, self.effects), COEFFICIENTS))
         return [table for table in tables if table.rows]
 
     def table_notes(self) -> list[str]:
         """Return the lines below the tables: the verdict with its reasons, what was fitted, rows used."""
         parts = summarise(self).parts
-        return [*parts["Verdict"], *_fitted(self), *_totals(self), *_data(self)]
+        model = [] if self.model is None else [f"{COEFFICIENTS}: {self.omnibus}"]
+        return [*parts["Verdict"], *_fitted(self), *_totals(self), *model, *_data(self)]
 
     def __repr__(self) -> str:
         return f"AttributionResults({self.verdict.kind}: {self.verdict.sentence})"
@@ -340,5 +351,6 @@ def _fit(result: AttributionFit) -> list[str]:
             f"level {level_words(chosen.level)}"
         ]
     if result.model is not None:
-        lines += [f"{COEFFICIENTS}:", coefficient_table(result)]
+        table = coefficient_table(result, result.effects)
+        lines += [f"{COEFFICIENTS}: {result.omnibus}", table]
     return [*lines, f"data digest {result.digest}"]

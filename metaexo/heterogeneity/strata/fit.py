@@ -162,7 +162,7 @@ class StrataFit(LinearFit):
         nothing = TestResult(np.nan, "chi2", (np.nan,), np.nan, self.between_note)
         return nothing if self.between is None else self.between
 
-    def sandwich_of(self, members: Sequence[Index], kind: str, df_rule: DfRule) -> Sandwich:
+    def _sandwich_of(self, members: Sequence[Index], kind: str, df_rule: DfRule) -> Sandwich:
         """Refuse: strata are made robust when they are fitted.
 
         Raises
@@ -171,7 +171,7 @@ class StrataFit(LinearFit):
             Always.
         """
         raise InputError(
-            "the strata are fitted already",
+            "fitted strata have no cluster-robust covariance matrix for other clusters",
             "clusters that are named when strata are fitted",
             "stratify again with cluster=..., which gives standard errors robust to dependence within it",
         )

@@ -284,7 +284,7 @@ class StratifiedResults(StrataFit, FitResults):
 
     def facts(self) -> dict[str, Any]:
         """Return what strata add to `to_dict`: the rows of `to_frame`, tests between strata, choices."""
-        return {
+        return super().facts() | {
             "by": self.by,
             "tau2_mode": self.tau2_mode,
             "clusters": self.cluster if self.clusters else None,

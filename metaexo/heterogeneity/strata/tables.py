@@ -250,7 +250,10 @@ def scale_note(results: StrataFit) -> list[str]:
     measure = results.measure
     if not measure.rescaled:
         return []
-    return [f"estimate, intervals and tau are {measure.name}s; the column {measure.display.lower()} is not"]
+    return [
+        f"estimates, intervals and tau are on the scale of the {measure.name}; the column "
+        f"{measure.display.lower()} shows the pooled effects on its own scale"
+    ]
 
 
 def stratum_notes(strata: tuple[Stratum, ...]) -> list[str]:

@@ -261,7 +261,7 @@ class ImputedResults(FitResults):
 
     def facts(self) -> dict[str, Any]:
         """Return what this family adds to `to_dict`."""
-        return {
+        return super().facts() | {
             "draws": self.draws,
             "monte_carlo_error": self.monte_carlo_error,
             "missing_information": self.missing_information,

@@ -274,7 +274,7 @@ class CensoredResults(CensoredFit, FitResults):
 
     def facts(self) -> dict[str, Any]:
         """Return what this family adds to `to_dict`."""
-        return {
+        return super().facts() | {
             "kinds": self.contributions().reset_index(),
             "effective": self.effective,
             "tau2_se": self.tau2_se,
