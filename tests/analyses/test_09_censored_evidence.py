@@ -105,7 +105,7 @@ def test_where_there_is_no_estimate_there_are_words_and_no_number(table):
         assert rows.loc[~refused, NUMBERS].notna().all(axis=None)
     pooled = table("pooled").set_index(["question", "model"])["words"]
     assert "no maximum" in pooled["Patients: wounds", "exact and censored"]
-    assert "nothing is left to tell" in pooled["Patients: hair", "exact and censored"]
+    assert "nothing is left to estimate" in pooled["Patients: hair", "exact and censored"]
 
 
 def test_changes_of_hair_are_shown_and_pooled_nowhere(table, sheets):

@@ -48,7 +48,7 @@ from metaexo.inputs import check_choice, check_flag, check_level, is_blank, read
 from metaexo.models.linear.choices import get_test
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit_statistics import Pooled
-from metaexo.models.linear.formula_encoding import Term
+from metaexo.models.linear.formula import Term
 from metaexo.models.linear.hypothesis import RobustCovariance, TestResult, WaldInference, quantiles
 from metaexo.models.univariate.inference import TESTS
 from metaexo.models.univariate.intervals import HeterogeneityInterval, Interval
