@@ -51,7 +51,7 @@ from metaexo.models.linear.fit_statistics import Pooled
 from metaexo.models.linear.formula import Term
 from metaexo.models.linear.hypothesis import RobustCovariance, TestResult, WaldInference, quantiles
 from metaexo.models.univariate.inference import TESTS
-from metaexo.models.univariate.intervals import HeterogeneityInterval, Interval
+from metaexo.models.univariate.intervals import HeterogeneityInterval, heterogeneity_interval_of
 from metaexo.models.univariate.model import RandomEffects
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import get_estimator
@@ -519,32 +519,16 @@ def _heterogeneity(
     """Return tau2 and I2 of a stratum with their intervals; None where there are none."""
     if fit.method == "EE" or (fit.effects.v == 0).any():
         return None
+    typical, level = fit.typical_variance, fit.level
     if joint is not None:
         shared = joint.conf_int_heterogeneity()
-        return _interval(fit, shared.tau2, "q-profile of the joint model", shared.empty, shared.note)
+        how = "q-profile of the joint model"
+        return heterogeneity_interval_of(shared.tau2, typical, how, level, shared.note)
     if smoothing is None:
         return fit.conf_int_heterogeneity()
     j = smoothing.names.index(name)
-    ends = Interval(*(float(part[j]) for part in (smoothing.tau2, smoothing.low, smoothing.high)))
-    return _interval(fit, ends, "empirical Bayes", False, "")
-
-
-def _interval(
-    fit: RandomEffectsResults, tau2: Interval, method: str, empty: bool, note: str
-) -> HeterogeneityInterval:
-    """Return the bounds of everything that follows from bounds of tau2, for one stratum."""
-    values = np.array(tau2)
-    h2 = values / fit.typical_variance + 1
-    return HeterogeneityInterval(
-        tau2=tau2,
-        tau=Interval(*map(float, np.sqrt(values))),
-        i2=Interval(*map(float, 1 - 1 / h2)),
-        h2=Interval(*map(float, h2)),
-        method=method,
-        level=fit.level,
-        empty=empty,
-        note=note,
-    )
+    tau2, low, high = (float(part[j]) for part in (smoothing.tau2, smoothing.low, smoothing.high))
+    return heterogeneity_interval_of((tau2, low, high), typical, "empirical Bayes", level)
 
 
 def _single(stratum: Stratum, cluster: str, level: float) -> tuple[Pooled, str]:

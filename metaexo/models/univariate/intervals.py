@@ -108,8 +108,15 @@ def heterogeneity_interval(fit: UnivariateFit, method: str, level: float) -> Het
         )
     check_choice("interval method", method, tuple(INTERVALS))
     low, high, note = INTERVALS[method](fit, level)
-    values = np.array([fit.tau2, low, high])
-    h2 = values / fit.typical_variance + 1
+    return heterogeneity_interval_of((fit.tau2, low, high), fit.typical_variance, method, level, note)
+
+
+def heterogeneity_interval_of(
+    tau2: tuple[float, float, float], typical_variance: float, method: str, level: float, note: str = ""
+) -> HeterogeneityInterval:
+    """Return the bounds of tau, I2 and H2 that follow from estimate and bounds of tau2."""
+    values = np.array(tau2)
+    h2 = values / typical_variance + 1
     return HeterogeneityInterval(
         tau2=Interval(*map(float, values)),
         tau=Interval(*map(float, np.sqrt(values))),
