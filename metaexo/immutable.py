@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -72,20 +72,30 @@ def lock(value: Kind) -> Kind:
     if isinstance(value, np.ndarray):
         value.setflags(write=False)
     elif isinstance(value, tuple | list):
-        for part in value:
-            lock(part)
+        _lock_all(value)
     elif isinstance(value, dict):
-        for part in value.values():
-            lock(part)
+        _lock_all(list(value.values()))
     else:
-        if kind not in _TO_LOCK:
-            _TO_LOCK[kind] = _fields_to_lock(kind)
-        for name in _TO_LOCK[kind]:
+        for name in _fields_to_lock(kind):
             lock(getattr(value, name))
     return value
 
 
+def _lock_all(values: Sequence[Any]) -> None:
+    """Lock the entries that may hold an array; a million labels are passed over by their kind."""
+    holding = {kind for kind in set(map(type, values)) - _PLAIN if _may_hold_an_array(kind)}
+    if holding:
+        for value in values:
+            lock(value)
+
+
+def _may_hold_an_array(kind: type) -> bool:
+    return issubclass(kind, np.ndarray | tuple | list | dict) or bool(_fields_to_lock(kind))
+
+
 def _fields_to_lock(kind: type) -> tuple[str, ...]:
     """Return the fields of a plain record; sets of effects and immutable records lock themselves."""
-    own = issubclass(kind, Immutable) or kind.__module__.startswith("metaexo.effects")
-    return () if own else tuple(getattr(kind, "__dataclass_fields__", ()))
+    if kind not in _TO_LOCK:
+        own = issubclass(kind, Immutable) or kind.__module__.startswith("metaexo.effects")
+        _TO_LOCK[kind] = () if own else tuple(getattr(kind, "__dataclass_fields__", ()))
+    return _TO_LOCK[kind]

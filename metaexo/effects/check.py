@@ -1,10 +1,7 @@
-"""Row-wise checks of reported statistics, each with an error class of its own that names the rows.
+"""What is handed to effects and conversions: read as numbers or words, and refused where it is impossible.
 
-A missing value (NaN) passes every check: what is not reported cannot be wrong.
-
-Arguments of effects and conversions: read as numbers or words, refused where a value is impossible.
-
-A missing value (NaN) passes: what is not reported cannot be wrong.
+Each kind of quantity has one check, with an error class that names the rows. A missing value (NaN) passes:
+what is not reported cannot be wrong.
 """
 
 from __future__ import annotations
@@ -13,6 +10,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 import numpy as np
@@ -51,10 +49,150 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MATCHED_CELLS = ("both", "first_only", "second_only", "neither")
-GENOTYPES = ("homozygous_first", "heterozygous", "homozygous_second")
-CORRELATIONS = ("correlation", "point_biserial", "phi", "semipartial", "partial")
-WHOLE = ("predictors", "items")
 ROUNDING = 1e-9
+IN_THE_SOURCE = "look at these rows in the source"
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def refuse(
+    error: type[InputError],
+    name: str,
+    values: Array,
+    wrong: Mask,
+    rows: Sequence[str],
+    what: str,
+    needed: str,
+    remedy: str = IN_THE_SOURCE,
+) -> None:
+    """Raise `error` if any row is wrong, and name these rows with their values."""
+    if wrong.any():
+        raise error(
+            f"{name} {what}",
+            needed,
+            remedy,
+            [f"{rows[i]}: {values[i]:g}" for i in np.flatnonzero(wrong).tolist()],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a quantity cannot be, and what is said of it.
+
+    Called with the name of a quantity, its values and the names of their rows, it raises its error if any
+    value is wrong; the error names all rows with this fault.
+    """
+
+    error: type[InputError]
+    wrong: Callable[[Array], Mask]
+    what: str
+    needed: str
+    remedy: str = IN_THE_SOURCE
+
+    def __call__(self, name: str, values: Array, rows: Sequence[str]) -> None:
+        """Raise the error if any value is wrong."""
+        with np.errstate(invalid="ignore"):
+            wrong = self.wrong(values)
+        refuse(self.error, name, values, wrong, rows, self.what, self.needed, self.remedy)
+
+
+def _not_whole(values: Array) -> Mask:
+    return np.asarray(np.abs(values - np.round(values)) > ROUNDING)
+
+
+def _beyond(low: float, high: float) -> Callable[[Array], Mask]:
+    return lambda values: (values < low) | (values > high)
+
+
+OUTSIDE_0_1, FROM_0_1 = "lies outside 0 to 1", "a value from 0 to 1"
+LEAST_0 = "a value of at least 0"
+WHOLE_1 = "is not a whole number of at least 1"
+GIVE_SIZE = "give the number of people or animals in this group"
+
+check_finite = Check(InputError, np.isinf, "is infinite", "finite numbers")
+check_not_negative = Check(
+    NegativeSDError,
+    lambda x: x < 0,
+    "is negative",
+    LEAST_0,
+    "look at these rows in the source; a minus sign may be a hyphen of the typesetter",
+)
+check_at_least_zero = Check(InputError, lambda x: x < 0, "is negative", LEAST_0)
+check_square = Check(
+    InputError,
+    lambda x: x < 0,
+    "is negative",
+    "a statistic of at least 0",
+    "give its size here, and the sign of the effect as the direction",
+)
+check_sample_size = Check(
+    SampleSizeError,
+    lambda x: (x < 1) | _not_whole(x),
+    WHOLE_1,
+    "whole numbers of at least 1",
+    f"{GIVE_SIZE}; leave the cell empty if it is unknown",
+)
+check_effective_size = Check(SampleSizeError, lambda x: x < 1, "is below 1", "sizes of at least 1", GIVE_SIZE)
+check_whole = Check(InputError, lambda x: (x < 1) | _not_whole(x), WHOLE_1, "whole numbers of at least 1")
+check_counts = Check(
+    EventsError,
+    lambda x: (x < 0) | _not_whole(x),
+    "is not a count",
+    "whole numbers of at least 0",
+    "give numbers of people, not percentages",
+)
+check_time = Check(TimeError, lambda x: x <= 0, "is not above zero", "person-time above zero")
+check_p_value = Check(
+    PValueError,
+    _beyond(0, 1),
+    OUTSIDE_0_1,
+    FROM_0_1,
+    "give the two-sided p-value and, apart from it, the direction of the effect",
+)
+check_correlation = Check(CorrelationError, _beyond(-1, 1), "lies outside -1 to 1", "a value from -1 to 1")
+check_share = Check(
+    ProportionError,
+    _beyond(0, 1),
+    OUTSIDE_0_1,
+    FROM_0_1,
+    "look at these rows in the source; 20 per cent is 0.2",
+)
+check_reliability = Check(ProportionError, lambda x: x > 1, "is above 1", "a reliability of at most 1")
+check_levels = Check(
+    InputError,
+    lambda x: ~((x > 0) & (x < 1)) & ~np.isnan(x),
+    "is no level",
+    "a fraction between 0 and 1",
+    "write 0.95 for 95 per cent",
+)
+
+# the input itself, or the last word of its name -> what it cannot be
+OF_INPUTS: Mapping[str, Check] = {
+    **dict.fromkeys(("sd", "se"), check_not_negative),
+    "n": check_sample_size,
+    **dict.fromkeys(("events", *MATCHED_CELLS), check_counts),
+    **dict.fromkeys(("homozygous_first", "heterozygous", "homozygous_second"), check_counts),
+    "f": check_square,
+    "time": check_time,
+    "p_value": check_p_value,
+    **dict.fromkeys(("correlation", "point_biserial", "phi", "semipartial", "partial"), check_correlation),
+    "alpha": check_reliability,
+    **dict.fromkeys(("predictors", "items"), check_whole),
+    **dict.fromkeys(("r_squared", "auc", "ties", "both_share"), check_share),
+}
+# the same for arguments of conversions, whose sizes may be effective ones
+OF_ARGUMENTS: Mapping[str, Check] = {
+    "p_value": check_p_value,
+    **dict.fromkeys(("sd", "se", "sd_1", "sd_2"), check_not_negative),
+    **dict.fromkeys(("correlation", "correlations", "phi"), check_correlation),
+    "f": check_square,
+    "n": check_effective_size,
+    **dict.fromkeys(("risk", "proportion", "probability", "share"), check_share),
+    **dict.fromkeys(("sensitivity", "specificity"), check_share),
+    **dict.fromkeys(("positive_predictive_value", "negative_predictive_value"), check_share),
+    **dict.fromkeys(("time", "rate", "tau2", "v", "odds_ratio", "risk_ratio"), check_at_least_zero),
+    "level": check_levels,
+}
 
 
 def check_inputs(inputs: Mapping[str, Array], rows: Sequence[str]) -> None:
@@ -63,7 +201,7 @@ def check_inputs(inputs: Mapping[str, Array], rows: Sequence[str]) -> None:
     Parameters
     ----------
     inputs : mapping of str to ndarray
-        Inputs in words (treatment_sd, control_n, ...), one entry a row.
+        Inputs in words (treatment_sd, control_n, ...), one entry per row.
     rows : sequence of str
         Names of the rows, for the message.
 
@@ -80,50 +218,18 @@ def check_inputs(inputs: Mapping[str, Array], rows: Sequence[str]) -> None:
     metaexo.errors.NegativeSDError: treatment_sd is negative; needed: ... Where: row 2: -2. What to do: ...
     """
     for name, values in inputs.items():
-        _check_finite(name, values, rows)
-        _check_kind(name, values, rows)
+        check_finite(name, values, rows)
+        check = OF_INPUTS.get(name, OF_INPUTS.get(name.rsplit("_", 1)[-1]))
+        if check is not None:
+            check(name, values, rows)
     for prefix in ("treatment_", "control_", "first_", "second_", ""):
         events, n = inputs.get(f"{prefix}events"), inputs.get(f"{prefix}n", inputs.get("n"))
         if events is not None and n is not None:
             check_events_within(f"{prefix}events", events, n, rows)
-    _check_directions(inputs, rows)
-
-
-def _check_kind(name: str, values: Array, rows: Sequence[str]) -> None:
-    """Check an input by the kind of quantity its name says it is."""
-    last = name.rsplit("_", 1)[-1]
-    if last in ("sd", "se"):
-        check_not_negative(name, values, rows)
-    elif last == "n":
-        check_sample_size(name, values, rows)
-    elif last == "events" or name in MATCHED_CELLS or name in GENOTYPES:
-        check_counts(name, values, rows)
-    elif name == "f":
-        _refuse(InputError, name, values, values < 0, rows, "is negative", "a statistic of at least 0")
-    elif last == "time":
-        _refuse(TimeError, name, values, values <= 0, rows, "is not above zero", "person-time above zero")
-    elif name == "p_value":
-        check_p_value(name, values, rows)
-    elif name in CORRELATIONS:
-        check_correlation(name, values, rows)
-    elif name == "alpha":
-        _refuse(ProportionError, name, values, values > 1, rows, "is above 1", "a reliability of at most 1")
-    elif name in WHOLE:
-        check_whole(name, values, rows)
-    elif name in ("r_squared", "auc", "ties", "both_share"):
-        wrong = (values < 0) | (values > 1)
-        _refuse(ProportionError, name, values, wrong, rows, "lies outside 0 to 1", "a value from 0 to 1")
-
-
-def _check_directions(inputs: Mapping[str, Array], rows: Sequence[str]) -> None:
-    """Refuse a direction of 0 beside a test statistic that says there is one."""
-    direction = inputs.get("direction")
-    if direction is None:
-        return
-    for name in ("p_value", "f"):
-        values = inputs.get(name)
-        if values is not None:
-            check_direction(direction, name, values < 1 if name == "p_value" else values > 0, rows)
+    if "direction" in inputs:
+        for name in [name for name in ("p_value", "f") if name in inputs]:
+            differs = inputs[name] < 1 if name == "p_value" else inputs[name] > 0
+            check_direction(inputs["direction"], name, differs, rows)
 
 
 def check_direction(direction: Array, name: str, differs: Mask, rows: Sequence[str]) -> None:
@@ -150,49 +256,10 @@ def check_direction(direction: Array, name: str, differs: Mask, rows: Sequence[s
         )
 
 
-def check_whole(name: str, values: Array, rows: Sequence[str]) -> None:
-    """Raise InputError if a number of predictors or items is not a whole number of at least 1."""
-    with np.errstate(invalid="ignore"):
-        wrong = (values < 1) | (np.abs(values - np.round(values)) > ROUNDING)
-    what = "is not a whole number of at least 1"
-    _refuse(InputError, name, values, wrong, rows, what, "whole numbers of at least 1")
-
-
-def check_not_negative(name: str, values: Array, rows: Sequence[str]) -> None:
-    """Raise NegativeSDError if a standard deviation or standard error is below zero."""
-    remedy = "look at these rows in the source; a minus sign may be a hyphen of the typesetter"
-    _refuse(NegativeSDError, name, values, values < 0, rows, "is negative", "a value of at least 0", remedy)
-
-
-def check_sample_size(name: str, values: Array, rows: Sequence[str]) -> None:
-    """Raise SampleSizeError if a sample size is not a whole number of at least 1."""
-    with np.errstate(invalid="ignore"):
-        wrong = (values < 1) | (np.abs(values - np.round(values)) > ROUNDING)
-    remedy = "give the number of people or animals in this group; leave the cell empty if it is unknown"
-    _refuse(
-        SampleSizeError,
-        name,
-        values,
-        wrong,
-        rows,
-        "is not a whole number of at least 1",
-        "whole numbers of at least 1",
-        remedy,
-    )
-
-
-def check_counts(name: str, values: Array, rows: Sequence[str]) -> None:
-    """Raise EventsError if a count is negative or not whole."""
-    with np.errstate(invalid="ignore"):
-        wrong = (values < 0) | (np.abs(values - np.round(values)) > ROUNDING)
-    remedy = "give numbers of people, not percentages"
-    _refuse(EventsError, name, values, wrong, rows, "is not a count", "whole numbers of at least 0", remedy)
-
-
 def check_events_within(name: str, events: Array, n: Array, rows: Sequence[str]) -> None:
     """Raise EventsError if there are more events than members of the group."""
     remedy = "count people with an event, not events; for events per person-time use the measure IRR"
-    _refuse(
+    refuse(
         EventsError,
         name,
         events,
@@ -202,19 +269,6 @@ def check_events_within(name: str, events: Array, n: Array, rows: Sequence[str])
         "at most n events",
         remedy,
     )
-
-
-def check_p_value(name: str, values: Array, rows: Sequence[str]) -> None:
-    """Raise PValueError if a p-value lies outside 0 to 1."""
-    wrong = (values < 0) | (values > 1)
-    remedy = "give the two-sided p-value and, apart from it, the direction of the effect"
-    _refuse(PValueError, name, values, wrong, rows, "lies outside 0 to 1", "a value from 0 to 1", remedy)
-
-
-def check_correlation(name: str, values: Array, rows: Sequence[str]) -> None:
-    """Raise CorrelationError if a correlation lies outside -1 to 1."""
-    wrong = np.abs(values) > 1
-    _refuse(CorrelationError, name, values, wrong, rows, "lies outside -1 to 1", "a value from -1 to 1")
 
 
 def check_interval(name: str, estimate: Array, low: Array, high: Array, rows: Sequence[str]) -> None:
@@ -243,31 +297,7 @@ def check_se_below_sd(name: str, se: Array, sd: Array, rows: Sequence[str]) -> N
     """Raise StandardErrorError if a standard error exceeds the standard deviation of its sample."""
     remedy = "the two columns may be exchanged"
     wrong = se > sd * (1 + ROUNDING)
-    _refuse(StandardErrorError, name, se, wrong, rows, "is larger than its SD", "SE = SD / sqrt(n)", remedy)
-
-
-def _check_finite(name: str, values: Array, rows: Sequence[str]) -> None:
-    _refuse(InputError, name, values, np.isinf(values), rows, "is infinite", "finite numbers")
-
-
-def _refuse(
-    error: type[InputError],
-    name: str,
-    values: Array,
-    wrong: Mask,
-    rows: Sequence[str],
-    what: str,
-    needed: str,
-    remedy: str = "look at these rows in the source",
-) -> None:
-    """Raise `error` if any row is wrong, and name these rows with their values."""
-    if wrong.any():
-        raise error(
-            f"{name} {what}",
-            needed,
-            remedy,
-            [f"{rows[i]}: {values[i]:g}" for i in np.flatnonzero(wrong).tolist()],
-        )
+    refuse(StandardErrorError, name, se, wrong, rows, "is larger than its SD", "SE = SD / sqrt(n)", remedy)
 
 
 LEAST_BY_GROUPS = {"SMD": 1.0, "SMD1": 1.0, "D2OR": np.pi**2 / 3, "D2ORL": np.pi**2 / 3, "D2ORN": 1.65**2}
@@ -361,9 +391,6 @@ def variances_too_small(code: str, v: Array, data: pd.DataFrame) -> tuple[NDArra
 
 
 STUDY_NAMES = ("study", "studies", "studyid", "studyname", "studyno", "studynumber", "studylabel", "paper")
-P = ParamSpec("P")
-R = TypeVar("R")
-Check = Callable[[str, Array, Sequence[str]], None]
 
 
 class _Entries(Sequence[str]):
@@ -419,6 +446,8 @@ def _reading(function: Callable[P, R], together: bool) -> Callable[P, R]:
                 given[name] = check_flag(name, value)
         if together:
             check_shapes(arrays)
+        if "f" in arrays and "direction" in arrays:
+            signs(arrays["direction"], "f", arrays["f"] > 0)
         with np.errstate(all="ignore"):
             return function(*bound.args, **bound.kwargs)
 
@@ -436,79 +465,18 @@ def check_shapes(arrays: Mapping[str, Array]) -> None:
         ) from None
 
 
-def possible(name: str, values: Array) -> Array:
-    """Return the values; refuse those that a quantity of this name cannot have."""
+def possible(name: str, values: Array, check: Check | None = None) -> Array:
+    """Return the values; refuse those that fail a check, by default that of a quantity of this name."""
     last = name.rsplit("_", 1)[-1]
-    check = BY_NAME.get(name, BY_NAME.get(last))
+    check = check or OF_ARGUMENTS.get(name, OF_ARGUMENTS.get(last))
     if check is not None:
         check(name, values.ravel(), _Entries(values.size))
     return values
 
 
-def _check_share(name: str, values: Array, rows: Sequence[str]) -> None:
-    _refuse_values(
-        name,
-        values,
-        (values < 0) | (values > 1),
-        rows,
-        ProportionError,
-        "a value from 0 to 1",
-        "20 per cent is 0.2",
-    )
-
-
-def _check_at_least_zero(name: str, values: Array, rows: Sequence[str]) -> None:
-    _refuse_values(name, values, values < 0, rows, InputError, "values of at least 0")
-
-
-def _check_levels(name: str, values: Array, rows: Sequence[str]) -> None:
-    wrong = ~((values > 0) & (values < 1)) & ~np.isnan(values)
-    remedy = "write 0.95 for 95 per cent"
-    _refuse_values(name, values, wrong, rows, InputError, "a fraction between 0 and 1", remedy)
-
-
-def _refuse_values(
-    name: str,
-    values: Array,
-    wrong: Mask,
-    rows: Sequence[str],
-    error: type[InputError],
-    needed: str,
-    remedy: str = "look at these values in the source",
-) -> None:
-    if wrong.any():
-        at = np.flatnonzero(wrong).tolist()
-        raise error(f"{name} is impossible", needed, remedy, [f"{rows[i]}: {values[i]:g}" for i in at])
-
-
 def numbers(values: ArrayLike) -> Array:
     """Return values as an array of numbers."""
     return np.asarray(values, dtype=float)
-
-
-def p_values(values: ArrayLike, name: str = "p_value") -> Array:
-    """Return p-values; refuse any outside 0 to 1."""
-    return _checked(name, values, check_p_value)
-
-
-def not_negative(values: ArrayLike, name: str) -> Array:
-    """Return standard deviations; refuse any below 0."""
-    return _checked(name, values, check_not_negative)
-
-
-def correlations(values: ArrayLike, name: str = "correlation") -> Array:
-    """Return correlations; refuse any outside -1 to 1."""
-    return _checked(name, values, check_correlation)
-
-
-def squares(values: ArrayLike, name: str) -> Array:
-    """Return F or chi-square statistics; refuse any below 0."""
-    return _checked(name, values, _check_square)
-
-
-def sizes(values: ArrayLike, name: str) -> Array:
-    """Return sizes of groups; refuse any below 1. They need not be whole: effective sizes are not."""
-    return _checked(name, values, _check_size)
 
 
 def signs(direction: ArrayLike, name: str, differs: Mask) -> Array:
@@ -526,32 +494,6 @@ def signs(direction: ArrayLike, name: str, differs: Mask) -> Array:
     given, there = np.broadcast_arrays(numbers(direction), differs)
     check_direction(given.ravel(), name, there.ravel(), _Entries(given.size))
     return np.sign(numbers(direction))
-
-
-def _checked(name: str, values: ArrayLike, check: Check) -> Array:
-    given = numbers(values)
-    check(name, given.ravel(), _Entries(given.size))
-    return given
-
-
-def _check_square(name: str, values: Array, rows: Sequence[str]) -> None:
-    if (values < 0).any():
-        raise InputError(
-            f"{name} is negative",
-            "a statistic of at least 0",
-            "give its size here, and the sign of the effect as the direction",
-            [f"{rows[i]}: {values[i]:g}" for i in np.flatnonzero(values < 0).tolist()],
-        )
-
-
-def _check_size(name: str, values: Array, rows: Sequence[str]) -> None:
-    if (values < 1).any():
-        raise SampleSizeError(
-            f"{name} is below 1",
-            "sizes of at least 1",
-            "give the number of people or animals in this group",
-            [f"{rows[i]}: {values[i]:g}" for i in np.flatnonzero(values < 1).tolist()],
-        )
 
 
 def check_table(data: object, name: str = "data") -> None:
@@ -746,32 +688,3 @@ def study_column_of(data: pd.DataFrame) -> str | None:
             )
             return None
     return None
-
-
-BY_NAME: dict[str, Check] = {
-    "p_value": check_p_value,
-    "sd": check_not_negative,
-    "se": check_not_negative,
-    "sd_1": check_not_negative,
-    "sd_2": check_not_negative,
-    "correlation": check_correlation,
-    "correlations": check_correlation,
-    "phi": check_correlation,
-    "f": _check_square,
-    "n": _check_size,
-    "risk": _check_share,
-    "proportion": _check_share,
-    "probability": _check_share,
-    "share": _check_share,
-    "sensitivity": _check_share,
-    "specificity": _check_share,
-    "positive_predictive_value": _check_share,
-    "negative_predictive_value": _check_share,
-    "time": _check_at_least_zero,
-    "rate": _check_at_least_zero,
-    "tau2": _check_at_least_zero,
-    "v": _check_at_least_zero,
-    "odds_ratio": _check_at_least_zero,
-    "risk_ratio": _check_at_least_zero,
-    "level": _check_levels,
-}

@@ -7,29 +7,31 @@ documentation show them. Two additions to an expression:
 - ``a | b`` is a with the small-sample correction and b without it;
 - ``a if test else b`` is a where the test holds and b elsewhere; "else nan" means that there is no value.
 
-Only our own texts are compiled, and only what is on the list of functions and operations below.
+Only our own texts stand here, and only signs, numbers and the functions and operations below have a meaning.
 """
 
 from __future__ import annotations
 
 import ast
 import functools
+import inspect
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import CodeType
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 from scipy.special import betaincinv, ndtr, ndtri
 
-from metaexo.effects.check import possible
+from metaexo.effects.check import possible, reads
 from metaexo.effects.corrections import average_over_rows, hedges_factor, hypergeometric, unbiased_correlation
 from metaexo.effects.numerical import tetrachoric_correlation, variance_given_predictors
 from metaexo.errors import InputError
 from metaexo.numeric.tails import t_of_tail
 from metaexo.types import Array
 
+P = ParamSpec("P")
 Values = Mapping[str, Any]
 
 INPUTS: Mapping[str, tuple[str, str]] = {
@@ -76,7 +78,7 @@ INPUTS: Mapping[str, tuple[str, str]] = {
     "t": ("t", "t statistic, positive where the treatment mean is the higher"),
     "f": ("F", "F statistic"),
     "p_value": ("p", "exact two-sided p-value, 0 to 1"),
-    "direction": ("direction", "sign of the effect: positive or negative"),
+    "direction": ("direction", "sign of the effect: 1 or -1 (of any other number the sign counts)"),
     "point_biserial": ("r_pb", "point-biserial correlation"),
 }
 """Name of an input -> the sign that stands for it in formulas, and what it is."""
@@ -118,7 +120,6 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "atanh": np.arctanh,
     "cbrt": np.cbrt,
     "abs": np.abs,
-    "sign": np.sign,
     "smaller": np.minimum,
     "larger": np.maximum,
     "hedges": hedges_factor,
@@ -152,7 +153,6 @@ MEANINGS: Mapping[str, str] = {
     "average_of_both": "average_of_both: the average over the rows and over both groups, weighted by size",
     "smaller": "smaller: the smaller of two numbers",
     "larger": "larger: the larger of two numbers",
-    "sign": "sign(x): 1 for a positive, -1 for a negative number",
     "log1p": "log1p(x) = log(1 + x)",
     "tetrachoric": "tetrachoric(x1, n1, x2, n2): the r at which the first cell has its probability",
     "variance_given_predictors": "variance_given_predictors: by numerical integration over the density of R2",
@@ -161,51 +161,84 @@ MEANINGS: Mapping[str, str] = {
 """What a function is that a reader may not know."""
 
 _CONSTANTS: Mapping[str, float] = {"pi": np.pi, "inf": np.inf, "nan": np.nan}
-_WHERE = {"where": np.where, "both": np.logical_and}
-_NAMESPACE: dict[str, Any] = {"__builtins__": {}, **_CONSTANTS, **FUNCTIONS}
-_OPERATIONS = (
-    *(ast.Expression, ast.Constant, ast.Name, ast.Load, ast.Call, ast.BinOp, ast.UnaryOp, ast.USub),
-    *(ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow, ast.IfExp, ast.BoolOp, ast.And),
-    *(ast.Compare, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.NotEq),
-)
+_ARITHMETIC: Mapping[type[ast.operator], tuple[Callable[[Any, Any], Any], Callable[..., Any]]] = {
+    ast.Add: (operator.add, np.add),
+    ast.Sub: (operator.sub, np.subtract),
+    ast.Mult: (operator.mul, np.multiply),
+    ast.Div: (operator.truediv, np.divide),
+    ast.Pow: (operator.pow, np.power),
+}
+_COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.NotEq: operator.ne,
+}
+LARGE = 10_000
 _NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]*(?![A-Za-z_0-9]*\s*\()")
 _CHOICE = re.compile(r"^(?P<value>.+) if (?P<test>.+) else (?P<other>.+)$")
 
 
-class _Arrays(ast.NodeTransformer):
-    """Turn "a if test else b" and "test and test" into what NumPy does with arrays."""
-
-    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
-        parts = [self.visit(part) for part in (node.test, node.body, node.orelse)]
-        return ast.Call(ast.Name("_where", ast.Load()), parts, [])
-
-    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
-        tests: list[ast.expr] = [self.visit(part) for part in node.values]
-        whole = tests[0]
-        for test in tests[1:]:
-            whole = ast.Call(ast.Name("_both", ast.Load()), [whole, test], [])
-        return whole
-
-
 @functools.cache
-def _compiled(expression: str) -> CodeType:
-    """Return the code of an expression; refuse what is no sign, number, known function or operation."""
-    tree = ast.parse(expression, mode="eval")
-    for node in ast.walk(tree):
-        known = isinstance(node, _OPERATIONS) and not (isinstance(node, ast.Name) and node.id.startswith("_"))
-        if isinstance(node, ast.Constant):
-            known = type(node.value) in (int, float)
-        if isinstance(node, ast.Call):
-            known = isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS and not node.keywords
-        if not known:
-            raise InputError(
-                f"{ast.unparse(node) or type(node).__name__!r} in the formula {expression!r}",
-                "signs, numbers, + - * / **, comparisons and known functions",
-            )
-    return compile(ast.fix_missing_locations(_Arrays().visit(tree)), expression, "eval")
+def _computing(expression: str) -> Callable[[Values], Any]:
+    """Return the function of known values that an expression is; nothing of it is handed to Python."""
+    return _function(ast.parse(expression, mode="eval").body)
 
 
-_NAMESPACE |= {f"_{name}": function for name, function in _WHERE.items()}
+def _function(node: ast.expr) -> Callable[[Values], Any]:
+    """Return a part of an expression as a function; refuse what is no sign, number, operation or function."""
+    match node:
+        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
+            return lambda known: number
+        case ast.Name(id=name):
+            return (lambda known: _CONSTANTS[name]) if name in _CONSTANTS else operator.itemgetter(name)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            inner = _function(operand)
+            return lambda known: -inner(known)
+        case ast.BinOp(left=one, op=sign, right=two) if type(sign) in _ARITHMETIC:
+            return _arithmetic(one, sign, two)
+        case ast.Compare(left=one, ops=[how], comparators=[two]) if type(how) in _COMPARISONS:
+            compare, left, right = _COMPARISONS[type(how)], _function(one), _function(two)
+            return lambda known: compare(left(known), right(known))
+        case ast.BoolOp(op=ast.And(), values=tests):
+            parts = [_function(test) for test in tests]
+            return lambda known: functools.reduce(np.logical_and, [part(known) for part in parts])
+        case ast.IfExp(test=when, body=this, orelse=that):
+            test, value, other = _function(when), _function(this), _function(that)
+            return lambda known: np.where(test(known), value(known), other(known))
+        case ast.Call(func=ast.Name(id=name), args=given, keywords=[]) if name in FUNCTIONS:
+            function, inputs = FUNCTIONS[name], [_function(part) for part in given]
+            return lambda known: function(*[part(known) for part in inputs])
+    raise InputError(
+        f"{ast.unparse(node)!r} in a formula", "signs, numbers, + - * / **, comparisons and known functions"
+    )
+
+
+def _arithmetic(one: ast.expr, sign: ast.operator, two: ast.expr) -> Callable[[Values], Any]:
+    """Return an operation as a function; of large arrays an intermediate result makes room for the next."""
+    (plain, into), left, right = _ARITHMETIC[type(sign)], _function(one), _function(two)
+    own_left = not isinstance(one, ast.Name | ast.Constant)
+    own_right = not isinstance(two, ast.Name | ast.Constant) and not isinstance(sign, ast.Pow)
+    if not own_left and not own_right:
+        return lambda known: plain(left(known), right(known))
+
+    def apply(known: Values) -> Any:
+        a, b = left(known), right(known)
+        if own_left and _makes_room(a, b) and not isinstance(sign, ast.Pow):
+            return into(a, b, out=a)
+        if own_right and _makes_room(b, a):
+            return into(a, b, out=b)
+        return plain(a, b)
+
+    return apply
+
+
+def _makes_room(own: Any, other: Any) -> bool:
+    """Say whether an intermediate result can hold the outcome of an operation with another value."""
+    if type(own) is not np.ndarray or own.size < LARGE or own.dtype != float:
+        return False
+    return not isinstance(other, np.ndarray) or other.shape in ((), own.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +257,7 @@ class Line:
         found = _CHOICE.match(self.expression)
         if found is None:
             return self.expression
-        return found["value"] if eval(_compiled(found["test"]), _NAMESPACE, dict(known)) else found["other"]
+        return found["value"] if _computing(found["test"])(known) else found["other"]
 
     @property
     def readable(self) -> str:
@@ -290,14 +323,14 @@ class Route:
         of_y, of_v = self.lines(variance or self.kinds[0], bias_correction)
         known = computed((*of_y, *of_v), signs(inputs))
         like = next(iter(inputs.values()))
-        return _one_per_row(known["y"], like), _one_per_row(known["v"], like)
+        y, v = (_one_per_row(known[sign], like) for sign in "yv")
+        own = [id(x) for x in inputs.values()]
+        return y.copy() if id(y) in own else y, v.copy() if id(v) in own else v
 
 
 def _one_per_row(value: Any, like: Array) -> Array:
-    """Return a new array of the shape of the inputs."""
-    return (
-        np.array(value, dtype=float) if np.shape(value) == like.shape else np.full(like.shape, value, float)
-    )
+    """Return an array of the shape of the inputs."""
+    return value if np.shape(value) == like.shape else np.full(like.shape, value, float)
 
 
 @functools.cache
@@ -332,8 +365,57 @@ def computed(lines: Iterable[Line], known: Values) -> dict[str, Any]:
     values = dict(known)
     with np.errstate(all="ignore"):
         for line in lines:
-            values[line.sign] = eval(_compiled(line.expression), _NAMESPACE, values)
+            values[line.sign] = _computing(line.expression)(values)
     return values
+
+
+def conversion(text: str, **meant: str) -> Callable[[Callable[P, Array]], Callable[P, Array]]:
+    """Make a function compute these lines of its arguments; its docstring gets them.
+
+    The function has a signature and a docstring; its body is the formula. Its arguments are read and checked
+    as :func:`metaexo.effects.check.reads` does.
+
+    Parameters
+    ----------
+    text : str
+        Lines from the arguments, under their signs in formulas, to the result.
+    **meant : str
+        Signs of arguments that stand under another one than elsewhere, by the name of the argument.
+    """
+    lines = lines_of(text)
+    last = lines[-1].sign
+
+    def of(function: Callable[P, Array]) -> Callable[P, Array]:
+        signature = inspect.signature(function)
+        known = {name: meant.get(name, SYMBOLS.get(name, name)) for name in signature.parameters}
+
+        @functools.wraps(function)
+        def compute(*args: P.args, **kwargs: P.kwargs) -> Array:
+            given = signature.bind(*args, **kwargs)
+            given.apply_defaults()
+            values = signs({known[name]: value for name, value in given.arguments.items()})
+            return np.asarray(computed(lines, values)[last], dtype=float)
+
+        words = {sign: name for name, sign in known.items()}
+        shown = [f"    {line.sign} = {renamed(line.readable, words)}" for line in lines]
+        head, _, rest = (function.__doc__ or "").partition("\n\n    Parameters\n")
+        compute.__doc__ = "\n\n".join(
+            [head, "\n".join(f"    {row}" for row in shown), f"    Parameters\n{rest}"]
+        )
+        return reads(compute)
+
+    return of
+
+
+def renamed(text: str, signs: Mapping[str, str]) -> str:
+    """Return lines with other signs.
+
+    Examples
+    --------
+    >>> renamed("s = se * sqrt(n)", {"s": "s1", "se": "se1"})
+    's1 = se1 * sqrt(n)'
+    """
+    return _NAME.sub(lambda found: signs.get(found[0], found[0]), text)
 
 
 def needed(lines: Sequence[Line], sign: str) -> tuple[Line, ...]:
@@ -385,4 +467,5 @@ def shown(value: float) -> str:
 
 def signs(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return inputs under the signs that stand for them in formulas."""
-    return {SYMBOLS.get(name, name): value for name, value in inputs.items()}
+    known = {SYMBOLS.get(name, name): value for name, value in inputs.items()}
+    return known | ({"direction": np.sign(known["direction"])} if "direction" in known else {})

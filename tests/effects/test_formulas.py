@@ -195,3 +195,23 @@ def test_a_value_that_is_one_for_all_rows_is_repeated():
     assert v.tolist() == [2.5, 2.5]
     y[0] = 7.0
     assert v[0] == 2.5
+
+
+def test_large_arrays_have_the_same_values_and_inputs_stay():
+    """Intermediate results are overwritten where arrays are large; what was handed in is not."""
+    for measure in all_measures():
+        if measure.code not in ("SMD", "ROM", "OR", "PHI", "UCOR", "SMCRPH"):
+            continue
+        for route in measure.routes:
+            few = {
+                name: np.linspace(0.2, 0.9, 7) * (40 if name.endswith("n") else 1) for name in route.inputs
+            }
+            many = {name: np.resize(values, 21_000) for name, values in few.items()}
+            before = {name: values.copy() for name, values in many.items()}
+            for kind in route.kinds:
+                if "A" in kind:  # an average over rows has other digits over more of them
+                    continue
+                small, large = route.compute(variance=kind, **few), route.compute(variance=kind, **many)
+                for one, other in zip(small, large, strict=True):
+                    np.testing.assert_array_equal(np.resize(one, 21_000), other)
+            assert all((many[name] == before[name]).all() for name in many)

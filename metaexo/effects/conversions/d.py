@@ -1,16 +1,10 @@
+# mypy: disable-error-code="empty-body"
 """The standardised mean difference of two groups from other statistics of theirs, and back.
 
 All take arrays (or numbers) and return arrays; missing values stay missing. d is the uncorrected difference
 over the pooled SD (Cohen's d); ``mx.effect_sizes("SMD", d=..., treatment_n=..., control_n=...)`` turns it
-into Hedges' g with its variance. From and to correlations: :func:`d_of_point_biserial`,
-:func:`d_of_biserial`; from and to odds ratios and risks: :mod:`metaexo.effects.d_of_odds`.
-
-Other inputs of the measures that follow from Cohen's d and the sizes of two groups.
-
-t statistics from p-values and F statistics, and back.
-
-One t stands behind most of what papers report of two means; from it follow standard deviations
-(:mod:`metaexo.effects.sd_from_tests`) and standardised differences (:mod:`metaexo.effects.d_of_statistics`).
+into Hedges' g with its variance. From and to odds ratios and risks: :func:`d_of_log_odds_ratio`. One t stands
+behind most of what papers report of two means; standard deviations follow from it too (:func:`sd_from_t`).
 """
 
 from __future__ import annotations
@@ -18,16 +12,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.effects.check import numbers, p_values, reads, signs, sizes, squares
+from metaexo.effects.check import check_square, numbers, possible, reads, signs
 from metaexo.effects.conversions.group_correlations import d_of_point_biserial, point_biserial_of_d
+from metaexo.effects.formulas import conversion
 from metaexo.errors import InputError
 from metaexo.numeric.tails import t_of_tail, t_two_sided
 from metaexo.types import Array
 
+D_OF_T = "d = t * sqrt(1 / n1 + 1 / n2)"
+T_OF_F = "t = direction * sqrt(F)"
 
-@reads
+
+@conversion(D_OF_T)
 def d_of_t(t: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
-    """Return Cohen's d from the t statistic of two independent groups: d = t sqrt(1/n1 + 1/n2).
+    """Return Cohen's d from the t statistic of two independent groups.
 
     Use it when a study gives Student's t (one pooled variance), not Welch's, and no means.
 
@@ -58,10 +56,9 @@ def d_of_t(t: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     >>> float(d_of_t(2.0, 8, 8))
     1.0
     """
-    return np.asarray(numbers(t) * _unit(treatment_n, control_n))
 
 
-@reads
+@conversion("t = d / sqrt(1 / n1 + 1 / n2)")
 def t_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return the t statistic of two independent groups from Cohen's d; the inverse of :func:`d_of_t`.
 
@@ -92,12 +89,11 @@ def t_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     >>> float(t_of_d(1.0, 8, 8))
     2.0
     """
-    return np.asarray(numbers(d) / _unit(treatment_n, control_n))
 
 
-@reads
+@conversion(f"{T_OF_F}\n{D_OF_T}")
 def d_of_f(f: ArrayLike, direction: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
-    """Return Cohen's d from the F statistic of two independent groups: d = sign sqrt(F (1/n1 + 1/n2)).
+    """Return Cohen's d from the F statistic of two independent groups.
 
     Use it for a one-way analysis of variance of two groups, not for three or more, nor where F comes from a
     model with covariates or other factors.
@@ -130,10 +126,9 @@ def d_of_f(f: ArrayLike, direction: ArrayLike, treatment_n: ArrayLike, control_n
     >>> float(d_of_f(4.0, -1, 8, 8))
     -1.0
     """
-    return d_of_t(t_from_f(f, direction), treatment_n, control_n)
 
 
-@reads
+@conversion("F = (d / sqrt(1 / n1 + 1 / n2))**2")
 def f_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return the F statistic of two independent groups from Cohen's d; the inverse of :func:`d_of_f`.
 
@@ -158,7 +153,6 @@ def f_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     >>> float(f_of_d(-1.0, 8, 8))
     4.0
     """
-    return f_from_t(t_of_d(d, treatment_n, control_n))
 
 
 @reads
@@ -206,7 +200,7 @@ def d_of_p(
     >>> d_of_p(0.005, 1, 11, 11).round(3)
     np.float64(1.345)
     """
-    df = sizes(treatment_n, "treatment_n") + sizes(control_n, "control_n") - 2
+    df = numbers(treatment_n) + numbers(control_n) - 2
     return d_of_t(t_from_p(p_value, direction, df, one_sided=one_sided), treatment_n, control_n)
 
 
@@ -247,7 +241,7 @@ def p_of_d(
     >>> p_of_d(1.345, 11, 11).round(3)
     np.float64(0.005)
     """
-    df = sizes(treatment_n, "treatment_n") + sizes(control_n, "control_n") - 2
+    df = numbers(treatment_n) + numbers(control_n) - 2
     t = t_of_d(d, treatment_n, control_n)
     return p_from_t(t, df, one_sided=one_sided, direction=direction)
 
@@ -292,8 +286,8 @@ def d_of_chi_square(
     >>> d_of_chi_square(4.0, 1, 20, 20).round(3)
     np.float64(0.65)
     """
-    total = sizes(treatment_n, "treatment_n") + sizes(control_n, "control_n")
-    square = squares(chi_square, "chi_square")
+    total = numbers(treatment_n) + numbers(control_n)
+    square = possible("chi_square", numbers(chi_square), check_square)
     if (square > total).any():
         raise InputError(
             "a chi-square is above the number of people",
@@ -332,13 +326,8 @@ def chi_square_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) 
     >>> chi_square_of_d(0.65, 20, 20).round(2)
     np.float64(4.0)
     """
-    total = sizes(treatment_n, "treatment_n") + sizes(control_n, "control_n")
+    total = numbers(treatment_n) + numbers(control_n)
     return np.asarray(total * point_biserial_of_d(d, treatment_n, control_n) ** 2)
-
-
-def _unit(treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
-    """Return sqrt(1/n1 + 1/n2), the standard error of a difference in SDs."""
-    return np.asarray(np.sqrt(1 / sizes(treatment_n, "treatment_n") + 1 / sizes(control_n, "control_n")))
 
 
 @reads
@@ -384,7 +373,7 @@ def t_from_p(p_value: ArrayLike, direction: ArrayLike, df: ArrayLike, *, one_sid
     >>> t_from_p(0.025, -1, 10, one_sided=True).round(3)
     np.float64(-2.228)
     """
-    p, df = p_values(p_value), numbers(df)
+    p, df = numbers(p_value), numbers(df)
     if not one_sided:
         return np.asarray(signs(direction, "p_value", p < 1) * t_of_tail(p / 2, df))
     beyond = np.where(p > 0.5, -1.0, 1.0)
@@ -434,12 +423,12 @@ def p_from_t(t: ArrayLike, df: ArrayLike, *, one_sided: bool = False, direction:
     )
 
 
-@reads
+@conversion(T_OF_F)
 def t_from_f(f: ArrayLike, direction: ArrayLike) -> Array:
     """Return the t statistic of an F statistic with one degree of freedom in the numerator.
 
-    Use it for analyses of variance of two groups, or of two conditions of the same people, where
-    t = sign sqrt(F). An F of three groups or more is no t; :func:`sd_from_anova` uses those.
+    Use it for analyses of variance of two groups, or of two conditions of the same people, where t is
+    the root of F. An F of three groups or more is no t; :func:`sd_from_anova` uses those.
 
     Parameters
     ----------
@@ -467,13 +456,11 @@ def t_from_f(f: ArrayLike, direction: ArrayLike) -> Array:
     >>> float(t_from_f(6.25, -1))
     -2.5
     """
-    square = squares(f, "f")
-    return np.asarray(signs(direction, "f", square > 0) * np.sqrt(square))
 
 
-@reads
+@conversion("F = t**2")
 def f_from_t(t: ArrayLike) -> Array:
-    """Return the F statistic, with one degree of freedom in the numerator, of a t statistic: F = t^2.
+    """Return the F statistic, with one degree of freedom in the numerator, of a t statistic.
 
     The inverse of :func:`t_from_f`, which needs the sign as well.
 
@@ -496,4 +483,3 @@ def f_from_t(t: ArrayLike) -> Array:
     >>> float(f_from_t(-2.5))
     6.25
     """
-    return np.asarray(numbers(t) ** 2)

@@ -8,12 +8,12 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 
-from metaexo.effects.conversions.sd_and_se import tail_of
 from metaexo.errors import InputError, ShapeError
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_level, check_number, read_numbers
+from metaexo.numeric.tails import normal_quantile
 from metaexo.types import Array
 
 FIRST_STEP = 0.05
@@ -100,7 +100,7 @@ def delta_method(
     (array([0.5714]), array([0.3763]))
     """
     b, v = read_numbers(estimate, "estimate", ndim=1), read_numbers(cov, "cov")
-    check_level(level)
+    level = check_level(level)
     if not callable(function):
         raise InputError(f"function is {function!r}", "a function of the estimates")
     if b.ndim != 1 or v.shape != (b.size, b.size):
@@ -119,7 +119,7 @@ def delta_method(
             spread = spread + np.einsum("aij,bji->ab", curved, curved) / 2
         value, se = values(b), np.sqrt(np.diag(spread))
         z = value / se
-    half = -ndtri(tail_of(level)) * se
+    half = normal_quantile(level) * se
     return DeltaResult(value, se, z, 2 * ndtr(-np.abs(z)), value - half, value + half, spread)
 
 

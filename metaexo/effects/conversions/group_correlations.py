@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
-from metaexo.effects.check import correlations, reads
+from metaexo.effects.check import check_correlation, numbers, possible, reads
 from metaexo.types import Array
 
 EQUAL_GROUPS = 4.0
@@ -44,7 +44,7 @@ def point_biserial_of_d(
     >>> point_biserial_of_d(1.0).round(4)
     np.float64(0.4472)
     """
-    values = np.asarray(d, dtype=float)
+    values = numbers(d)
     return np.asarray(values / np.sqrt(values**2 + _h(treatment_n, control_n)))
 
 
@@ -83,7 +83,7 @@ def d_of_point_biserial(
     >>> d_of_point_biserial(point_biserial_of_d(1.0)).round(4)
     np.float64(1.0)
     """
-    values = correlations(r, "r")
+    values = possible("r", numbers(r), check_correlation)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.sqrt(_h(treatment_n, control_n)) * values / np.sqrt(1 - values**2))
 
@@ -113,7 +113,7 @@ def biserial_of_point_biserial(r: ArrayLike, share: ArrayLike = 0.5) -> Array:
     >>> biserial_of_point_biserial(0.4).round(4)
     np.float64(0.5013)
     """
-    return np.asarray(np.asarray(r, dtype=float) * _stretch(share))
+    return np.asarray(numbers(r) * _stretch(share))
 
 
 @reads
@@ -141,7 +141,7 @@ def point_biserial_of_biserial(r: ArrayLike, share: ArrayLike = 0.5) -> Array:
     >>> point_biserial_of_biserial(biserial_of_point_biserial(0.4, 0.2), 0.2).round(4)
     np.float64(0.4)
     """
-    return np.asarray(np.asarray(r, dtype=float) / _stretch(share))
+    return np.asarray(numbers(r) / _stretch(share))
 
 
 @reads
@@ -210,7 +210,7 @@ def _h(treatment_n: ArrayLike | None, control_n: ArrayLike | None) -> Array:
     """Return m/n1 + m/n2 with m = n1 + n2 - 2; 4 without sizes."""
     if treatment_n is None or control_n is None:
         return np.asarray(EQUAL_GROUPS)
-    n1, n2 = np.asarray(treatment_n, dtype=float), np.asarray(control_n, dtype=float)
+    n1, n2 = numbers(treatment_n), numbers(control_n)
     return np.asarray((n1 + n2 - 2) * (1 / n1 + 1 / n2))
 
 
@@ -218,12 +218,12 @@ def _share(treatment_n: ArrayLike | None, control_n: ArrayLike | None) -> Array:
     """Return the share of the first group; one half without sizes."""
     if treatment_n is None or control_n is None:
         return np.asarray(0.5)
-    n1, n2 = np.asarray(treatment_n, dtype=float), np.asarray(control_n, dtype=float)
+    n1, n2 = numbers(treatment_n), numbers(control_n)
     return np.asarray(n1 / (n1 + n2))
 
 
 def _stretch(share: ArrayLike) -> Array:
     """Return sqrt(p (1 - p)) over the normal density at the quantile of p."""
-    p = np.asarray(share, dtype=float)
+    p = numbers(share)
     density = np.exp(-(ndtri(p) ** 2) / 2) / np.sqrt(2 * np.pi)
     return np.asarray(np.sqrt(p * (1 - p)) / density)

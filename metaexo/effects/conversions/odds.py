@@ -1,12 +1,10 @@
-"""Standardised mean differences of odds ratios and risks, and back, for an outcome with something behind it.
+# mypy: disable-error-code="empty-body"
+"""Odds ratios, risks and 2 x 2 tables: what they amount to, and how a table is rebuilt from them.
 
 An event is taken as a continuous outcome beyond a threshold, logistic or normal. All take arrays (or numbers)
 and return arrays; missing values stay missing. Effects with variances: measures OR2D..., D2OR..., PBIT.
-
-2 x 2 tables rebuilt from what a study reports about them.
-
-Cells: a, b are the first row (event, no event), c, d the second. Results are rounded to whole numbers and
-are missing where the reported numbers contradict each other.
+In a rebuilt table a, b are the first row (event, no event) and c, d the second; cells are rounded to whole
+numbers, and missing where the reported numbers contradict each other.
 """
 
 from __future__ import annotations
@@ -18,10 +16,10 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr, ndtri
 
-from metaexo.effects.check import numbers, reads, signs, sizes, squares
-from metaexo.errors import MissingInputError, ProportionError, SampleSizeError, ShapeError
+from metaexo.effects.check import check_square, numbers, possible, reads, signs
+from metaexo.effects.formulas import conversion
+from metaexo.errors import MissingInputError, SampleSizeError, ShapeError
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice
 from metaexo.types import Array
@@ -107,9 +105,9 @@ def log_odds_ratio_of_d(d: ArrayLike, outcome: Outcome = "logistic") -> Array:
     return np.asarray(numbers(d) * _scale(outcome))
 
 
-@reads
+@conversion("d = z(treatment_risk) - z(control_risk)")
 def d_of_risks(treatment_risk: ArrayLike, control_risk: ArrayLike) -> Array:
-    """Return the standardised mean difference of two risks, over probits: z(p1) - z(p2).
+    """Return the standardised mean difference of two risks, over probits.
 
     Use it when two proportions are reported and the event is a normal outcome beyond a threshold; unlike the
     odds ratio with a fixed factor it holds for rare events as well.
@@ -139,15 +137,13 @@ def d_of_risks(treatment_risk: ArrayLike, control_risk: ArrayLike) -> Array:
     >>> d_of_risks(0.7, 0.5).round(3)
     np.float64(0.524)
     """
-    with np.errstate(invalid="ignore"):
-        return np.asarray(ndtri(_risk(treatment_risk)) - ndtri(_risk(control_risk)))
 
 
-@reads
+@conversion("risk = Phi(d + z(control_risk))")
 def risk_of_d(d: ArrayLike, control_risk: ArrayLike) -> Array:
     """Return the risk of the treated for a standardised mean difference and the risk of the controls.
 
-    The inverse of :func:`d_of_risks`: Phi(d + z(p2)).
+    The inverse of :func:`d_of_risks`.
 
     Parameters
     ----------
@@ -176,7 +172,6 @@ def risk_of_d(d: ArrayLike, control_risk: ArrayLike) -> Array:
     >>> risk_of_d(0.5244, 0.5).round(3)
     np.float64(0.7)
     """
-    return np.asarray(ndtr(numbers(d) + ndtri(_risk(control_risk))))
 
 
 @reads
@@ -227,9 +222,9 @@ def log_odds_ratio_of_chi_square(
     >>> log_odds_ratio_of_chi_square(8.297, 1, 30, 30, 25).round(2)
     np.float64(1.6)
     """
-    n1, n2 = sizes(treatment_n, "treatment_n"), sizes(control_n, "control_n")
+    n1, n2 = numbers(treatment_n), numbers(control_n)
     m, total = numbers(events), n1 + n2
-    square = squares(chi_square, "chi_square")
+    square = possible("chi_square", numbers(chi_square), check_square)
     gap = np.sqrt(square * n1 * n2 * m * (total - m) / total**3)
     a = n1 * m / total + signs(direction, "chi_square", square > 0) * gap
     cells = np.stack(np.broadcast_arrays(a, n1 - a, m - a, n2 - m + a))
@@ -271,7 +266,7 @@ def chi_square_of_log_odds_ratio(
     >>> chi_square_of_log_odds_ratio(np.log(4.9286), 30, 30, 25).round(3)
     np.float64(8.297)
     """
-    n1, n2 = sizes(treatment_n, "treatment_n"), sizes(control_n, "control_n")
+    n1, n2 = numbers(treatment_n), numbers(control_n)
     m, total = numbers(events), n1 + n2
     a = first_cell(np.exp(numbers(log_odds_ratio)), total, n1, m)
     return np.asarray((a - n1 * m / total) ** 2 * total**3 / (n1 * n2 * m * (total - m)))
@@ -280,13 +275,6 @@ def chi_square_of_log_odds_ratio(
 def _scale(outcome: str) -> float:
     check_choice("outcome", outcome, tuple(SCALES))
     return SCALES[outcome]
-
-
-def _risk(risk: ArrayLike) -> Array:
-    values = numbers(risk)
-    if ((values < 0) | (values > 1)).any():
-        raise ProportionError("a risk lies outside 0 to 1", "values from 0 to 1", "write 0.2 for 20 per cent")
-    return values
 
 
 SMALLEST = 1e-12

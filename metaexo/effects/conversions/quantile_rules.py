@@ -9,14 +9,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_ndtr, ndtri
+from scipy.special import log_ndtr
 
+from metaexo.effects.formulas import computed, lines_of
 from metaexo.numeric.quadrature import gauss_legendre
 from metaexo.types import Array
 
 SMALL, MEDIUM = 15, 70
 HOZO_MEAN_N = 25
 POINTS = 400
+
+# approximate expected maximum and third quartile of n standard normal values
+END = "z((n - 0.375) / (n + 0.25))"
+QUARTER = "z((0.75 * n - 0.125) / (n + 0.25))"
+LUO_MEAN = {
+    "range": "w = 4 / (4 + n**0.75)\nm = w * ((min + max) / 2) + (1 - w) * med",
+    "quartiles": "w = 0.7 + 0.39 / n\nm = w * ((lowq + upq) / 2) + (1 - w) * med",
+    "five": """w = 2.2 / (2.2 + n**0.75)
+u = 0.7 - 0.72 / n**0.55
+m = w * ((min + max) / 2) + u * ((lowq + upq) / 2) + (1 - w - u) * med""",
+}
+WAN_SD = {
+    "range": f"s = (max - min) / (2 * {END})",
+    "quartiles": f"s = (upq - lowq) / (2 * {QUARTER})",
+    "five": f"s = ((max - min) / (2 * {END}) + (upq - lowq) / (2 * {QUARTER})) / 2",
+}
+SHI_SD = {
+    "five": f"s = (max - min) / ((2 + 0.14 * n**0.6) * {END})"
+    f" + (upq - lowq) / ((2 + 2 / (0.07 * n**0.6)) * {QUARTER})",
+}
+"""Formulas by the quantiles that are reported: means by Luo et al., SDs by Wan et al. and Shi et al."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +66,13 @@ class Quantiles:
         ends, quartiles = np.isfinite(self.minimum).all(), np.isfinite(self.q1).all()
         return "five" if ends and quartiles else "range" if ends else "quartiles"
 
+    def computed(self, text: str) -> Array:
+        """Return what the lines of a formula arrive at."""
+        values = (self.minimum, self.q1, self.median, self.q3, self.maximum, self.n)
+        known = dict(zip(("min", "lowq", "med", "upq", "max", "n"), values, strict=True))
+        lines = lines_of(text)
+        return np.asarray(computed(lines, known)[lines[-1].sign])
+
     def logs(self) -> Quantiles:
         """Return the logarithms; NaN where a value is not above zero."""
         values = (self.minimum, self.q1, self.median, self.q3, self.maximum)
@@ -59,15 +88,7 @@ def luo_mean(x: Quantiles) -> Array:
     Luo, Wan, Liu & Tong (2018), Statistical Methods in Medical Research 27, 1785-1805,
     doi:10.1177/0962280216669183.
     """
-    n, ends, middle = x.n, (x.minimum + x.maximum) / 2, (x.q1 + x.q3) / 2
-    if x.scenario == "range":
-        w = 4 / (4 + n**0.75)
-        return np.asarray(w * ends + (1 - w) * x.median)
-    if x.scenario == "quartiles":
-        w = 0.7 + 0.39 / n
-        return np.asarray(w * middle + (1 - w) * x.median)
-    outer, inner = 2.2 / (2.2 + n**0.75), 0.7 - 0.72 / n**0.55
-    return np.asarray(outer * ends + inner * middle + (1 - outer - inner) * x.median)
+    return x.computed(LUO_MEAN[x.scenario])
 
 
 def wan_mean(x: Quantiles) -> Array:
@@ -91,11 +112,7 @@ def wan_sd(x: Quantiles) -> Array:
     ----------
     Wan, Wang, Liu & Tong (2014), BMC Medical Research Methodology 14, 135, doi:10.1186/1471-2288-14-135.
     """
-    of_range = (x.maximum - x.minimum) / (2 * _upper_end(x.n))
-    of_quartiles = (x.q3 - x.q1) / (2 * _upper_quartile(x.n))
-    if x.scenario == "range":
-        return np.asarray(of_range)
-    return np.asarray(of_quartiles if x.scenario == "quartiles" else (of_range + of_quartiles) / 2)
+    return x.computed(WAN_SD[x.scenario])
 
 
 def shi_sd(x: Quantiles) -> Array:
@@ -105,10 +122,7 @@ def shi_sd(x: Quantiles) -> Array:
     ----------
     Shi, Luo, Weng et al. (2020), Research Synthesis Methods 11, 641-654, doi:10.1002/jrsm.1429.
     """
-    power = x.n**0.6
-    of_range = (x.maximum - x.minimum) / ((2 + 0.14 * power) * _upper_end(x.n))
-    of_quartiles = (x.q3 - x.q1) / ((2 + 2 / (0.07 * power)) * _upper_quartile(x.n))
-    return np.asarray(of_range + of_quartiles)
+    return x.computed(SHI_SD["five"])
 
 
 def hozo_mean(x: Quantiles) -> Array:
@@ -243,13 +257,3 @@ def lognormal_moments(x: Quantiles, mean: Array, sd: Array) -> tuple[Array, Arra
     centre = np.exp(mean + s2 / 2) / (1 + c1 * s2 + c2 * s4)
     square = np.exp(2 * mean + 2 * s2) / (1 + c3 * s2 + c4 * s4)
     return centre, np.sqrt(square - np.exp(2 * mean + s2) / (1 + c3 * s2 + c5 * s4))
-
-
-def _upper_end(n: Array) -> Array:
-    """Return the approximate expected maximum of n standard normal values."""
-    return np.asarray(ndtri((n - 0.375) / (n + 0.25)))
-
-
-def _upper_quartile(n: Array) -> Array:
-    """Return the approximate expected third quartile of n standard normal values."""
-    return np.asarray(ndtri((0.75 * n - 0.125) / (n + 0.25)))

@@ -1,12 +1,9 @@
-"""Conversions of one reported statistic into another, each a small function of its own.
+# mypy: disable-error-code="empty-body"
+"""Standard deviations and standard errors from what papers report in their place, and back.
 
 All take arrays (or numbers) and return arrays; missing values stay missing. FORMULAS gives the name under
-which each conversion stands in the derivation of an effect.
-
-The standard deviation of changes (before to after, left to right) from what papers report, and back.
-
-All take arrays (or numbers) and return arrays; missing values stay missing. From the standard error or the
-interval of a mean change the SD of the changes is had by `sd_from_se` and `sd_from_ci`, as for any mean.
+which a conversion stands in the derivation of an effect. The SD of changes follows from the standard error or
+the interval of a mean change by :func:`sd_from_se` and :func:`sd_from_ci`, as for any mean.
 """
 
 from __future__ import annotations
@@ -15,10 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
-from metaexo.effects.check import correlations, not_negative, numbers, reads, sizes
+from metaexo.effects.check import numbers, reads
 from metaexo.effects.conversions.d import t_from_p
-from metaexo.errors import InputError
-from metaexo.numeric.tails import t_of_tail
+from metaexo.effects.formulas import computed, conversion, lines_of
 from metaexo.types import Array
 
 FORMULAS = {
@@ -34,10 +30,24 @@ FORMULAS = {
     "mean_sd_from_five": "mean and SD from five numbers",
 }
 
+SD_OF_SE = "s = se * sqrt(n)"
+SD_OF_CI = "s = sqrt(n) * ((high - low) / (2 * t_quantile(level, n - 1))) if n >= 2 else nan"
+# standard error of an interval: by t with some degrees of freedom, by z, and by z on the log scale
+SE_OF_CI_T = "se = (high - low) / (2 * t_quantile(level, df)) if df >= 1 else nan"
+SE_OF_CI = "se = (high - low) / (2 * z_quantile(level))"
+LOG_ENDS = "low = log(low) if low > 0 else nan\nhigh = log(high) if high > 0 else nan"
+R_OF_CHANGE_SD = "r = (s1**2 + s2**2 - s_c**2) / (2 * s1 * s2)"
+R_OF_SE = f"s_c = se * sqrt(n)\n{R_OF_CHANGE_SD}"
+CHANGE_SD_OF_T = "s_c = abs(D) * sqrt(n) / abs(t) if abs(t) > 0 else nan"
+T_OF_CHANGE_SD = "t = D * sqrt(n) / s_c"
+POSSIBLE_R = "r = r if abs(r) <= 1 else nan"
+BOTH_SDS = {"baseline_sd": "s1", "follow_up_sd": "s2", "sd": "s_c"}
+CHANGES = {"change": "D", "sd": "s_c"}
 
-@reads
+
+@conversion(SD_OF_SE)
 def sd_from_se(se: ArrayLike, n: ArrayLike) -> Array:
-    """Return the standard deviation from the standard error of a mean: SD = SE sqrt(n).
+    """Return the standard deviation from the standard error of a mean.
 
     Use it when a study gives "mean (SE)" or error bars that are standard errors.
 
@@ -63,14 +73,13 @@ def sd_from_se(se: ArrayLike, n: ArrayLike) -> Array:
     >>> float(sd_from_se(2.0, 25))
     10.0
     """
-    return np.asarray(np.asarray(se, dtype=float) * np.sqrt(np.asarray(n, dtype=float)))
 
 
-@reads
+@conversion(SD_OF_CI)
 def sd_from_ci(low: ArrayLike, high: ArrayLike, n: ArrayLike, level: float = 0.95) -> Array:
     """Return the standard deviation from the confidence interval of one group's mean.
 
-    SD = sqrt(n) (high - low) / (2 t), t the quantile with n - 1 degrees of freedom.
+    Use it when a study gives "mean (95% CI)"; the interval is taken as one by t.
 
     Parameters
     ----------
@@ -96,8 +105,6 @@ def sd_from_ci(low: ArrayLike, high: ArrayLike, n: ArrayLike, level: float = 0.9
     >>> sd_from_ci(8.0, 12.0, 16).round(3)
     np.float64(3.753)
     """
-    size = np.asarray(n, dtype=float)
-    return np.asarray(np.sqrt(size) * se_from_ci(low, high, level=level, df=size - 1))
 
 
 @reads
@@ -140,16 +147,10 @@ def se_from_ci(
     >>> se_from_ci(0.5, 2.0, log=True).round(4)
     np.float64(0.3537)
     """
-    tail = tail_of(level)
-    ends = [np.asarray(end, dtype=float) for end in (low, high)]
-    if log:
-        ends = [np.log(np.where(end > 0, end, np.nan)) for end in ends]
-    if df is None:
-        quantile = np.asarray(-ndtri(tail))
-    else:
-        m = np.asarray(df, dtype=float)
-        quantile = t_of_tail(tail, np.where(m >= 1, m, np.nan))
-    return np.asarray((ends[1] - ends[0]) / (2 * quantile))
+    known = {"low": numbers(low), "high": numbers(high), "level": numbers(level)}
+    known |= {} if df is None else {"df": numbers(df)}
+    text = SE_OF_CI if df is None else SE_OF_CI_T
+    return np.asarray(computed(lines_of(f"{LOG_ENDS}\n{text}" if log else text), known)["se"])
 
 
 @reads
@@ -213,12 +214,12 @@ def estimates_and_variances(
     return np.asarray(y), np.asarray(se**2)
 
 
-@reads
+@conversion(f"{R_OF_SE}\n{POSSIBLE_R}", sd_1="s1", sd_2="s2")
 def correlation_from_difference_se(se: ArrayLike, sd_1: ArrayLike, sd_2: ArrayLike, n: ArrayLike) -> Array:
     """Return the correlation of two conditions from the standard error of their mean difference.
 
     Use it for paired studies that give both standard deviations and an interval or a test of the
-    difference: r = (s1^2 + s2^2 - n SE^2) / (2 s1 s2).
+    difference.
 
     Parameters
     ----------
@@ -244,36 +245,13 @@ def correlation_from_difference_se(se: ArrayLike, sd_1: ArrayLike, sd_2: ArrayLi
     >>> float(correlation_from_difference_se(0.5, 2.0, 2.0, 16))
     0.5
     """
-    spread = np.asarray(se, dtype=float) * np.sqrt(np.asarray(n, dtype=float))
-    return correlation_from_change_sd(spread, sd_1, sd_2)
 
 
-def tail_of(level: ArrayLike) -> Array:
-    """Return the probability below a two-sided interval of this level.
-
-    Raises
-    ------
-    InputError
-        If a level is not between 0 and 1 (95 instead of 0.95, for example).
-
-    Examples
-    --------
-    >>> tail_of(0.95).round(3)
-    np.float64(0.025)
-    """
-    share = np.asarray(level, dtype=float)
-    if ((share <= 0) | (share >= 1)).any():
-        raise InputError(f"level = {level!r}", "a level between 0 and 1", "write 0.95 for 95 per cent")
-    return np.asarray((1 - share) / 2)
-
-
-@reads
+@conversion("v_c = s1**2 + s2**2 - 2 * r * s1 * s2\ns_c = sqrt(larger(v_c, 0))", **BOTH_SDS)
 def change_sd(baseline_sd: ArrayLike, follow_up_sd: ArrayLike, correlation: ArrayLike) -> Array:
     """Return the standard deviation of changes from those of baseline and follow-up and their correlation.
 
     Use it when a paper gives both SDs, and the correlation is reported or taken from another study.
-
-        s_c = sqrt(s1^2 + s2^2 - 2 r s1 s2)
 
     Parameters
     ----------
@@ -304,17 +282,14 @@ def change_sd(baseline_sd: ArrayLike, follow_up_sd: ArrayLike, correlation: Arra
     >>> change_sd(4.0, 4.4, 0.40).round(2)
     np.float64(4.61)
     """
-    first, second = not_negative(baseline_sd, "baseline_sd"), not_negative(follow_up_sd, "follow_up_sd")
-    square = first**2 + second**2 - 2 * correlations(correlation) * first * second
-    return np.asarray(np.sqrt(np.maximum(square, 0.0)))
 
 
-@reads
+@conversion(f"{R_OF_CHANGE_SD}\n{POSSIBLE_R}", **BOTH_SDS)
 def correlation_from_change_sd(sd: ArrayLike, baseline_sd: ArrayLike, follow_up_sd: ArrayLike) -> Array:
     """Return the correlation of baseline and follow-up that a reported SD of changes implies.
 
     Use it to learn the correlation from a study that gives all three SDs, for the studies that give two. The
-    inverse of :func:`change_sd`: r = (s1^2 + s2^2 - s_c^2) / (2 s1 s2).
+    inverse of :func:`change_sd`.
 
     Parameters
     ----------
@@ -343,17 +318,13 @@ def correlation_from_change_sd(sd: ArrayLike, baseline_sd: ArrayLike, follow_up_
     >>> correlation_from_change_sd(4.6, 4.0, 4.4).round(2)
     np.float64(0.4)
     """
-    first, second = not_negative(baseline_sd, "baseline_sd"), not_negative(follow_up_sd, "follow_up_sd")
-    with np.errstate(divide="ignore", invalid="ignore"):
-        r = (first**2 + second**2 - not_negative(sd, "sd") ** 2) / (2 * first * second)
-    return np.asarray(np.where(np.abs(r) <= 1, r, np.nan))
 
 
-@reads
+@conversion(CHANGE_SD_OF_T, **CHANGES)
 def change_sd_from_t(change: ArrayLike, t: ArrayLike, n: ArrayLike) -> Array:
     """Return the standard deviation of changes from their mean and the t statistic of a paired test.
 
-    Use it when a paper gives the mean change and a paired t: s_c = abs(D) sqrt(n) / abs(t). For the F of two
+    Use it when a paper gives the mean change and a paired t. For the F of two
     conditions of the same people take :func:`metaexo.effects.t_from_f` first.
 
     Parameters
@@ -385,10 +356,6 @@ def change_sd_from_t(change: ArrayLike, t: ArrayLike, n: ArrayLike) -> Array:
     >>> float(change_sd_from_t(2.0, 4.0, 16))
     2.0
     """
-    size = np.abs(numbers(t))
-    root = np.sqrt(sizes(n, "n"))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.abs(numbers(change)) * root / np.where(size > 0, size, np.nan))
 
 
 @reads
@@ -430,13 +397,13 @@ def change_sd_from_p(
     >>> change_sd_from_p(2.0, 0.05, 16).round(3)
     np.float64(3.753)
     """
-    t = t_from_p(p_value, 1.0, sizes(n, "n") - 1, one_sided=one_sided)
+    t = t_from_p(p_value, 1.0, numbers(n) - 1, one_sided=one_sided)
     return change_sd_from_t(change, t, n)
 
 
-@reads
+@conversion(T_OF_CHANGE_SD, **CHANGES)
 def t_from_change_sd(change: ArrayLike, sd: ArrayLike, n: ArrayLike) -> Array:
-    """Return the paired t from the mean and the standard deviation of changes: t = D sqrt(n) / s_c.
+    """Return the paired t from the mean and the standard deviation of changes.
 
     The inverse of :func:`change_sd_from_t`.
 
@@ -471,5 +438,3 @@ def t_from_change_sd(change: ArrayLike, sd: ArrayLike, n: ArrayLike) -> Array:
     >>> float(t_from_change_sd(2.0, 2.0, 16))
     4.0
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(numbers(change) * np.sqrt(sizes(n, "n")) / not_negative(sd, "sd"))

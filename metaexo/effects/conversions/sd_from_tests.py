@@ -1,3 +1,4 @@
+# mypy: disable-error-code="empty-body"
 """The standard deviation within groups from the difference of their means and a test of it, and back.
 
 All take arrays (or numbers) and return arrays; missing values stay missing. One SD is had for both groups:
@@ -9,19 +10,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.effects.check import check_shapes, not_negative, numbers, reads, reads_groups, sizes, squares
-from metaexo.effects.conversions.d import t_from_f, t_from_p
+from metaexo.effects.check import check_shapes, numbers, reads, reads_groups
+from metaexo.effects.conversions.d import t_from_p
+from metaexo.effects.formulas import conversion
 from metaexo.errors import ShapeError
 from metaexo.types import Array
 
+SD_OF_T = "s = abs(D) / abs(t) / sqrt(1 / n1 + 1 / n2) if abs(t) > 0 else nan"
 
-@reads
+
+@conversion(SD_OF_T)
 def sd_from_t(difference: ArrayLike, t: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return the SD within two groups from the difference of their means and its t statistic.
 
     Use it when a paper gives means and Student's t (one pooled variance), and no SDs.
-
-        s = abs(D) / (abs(t) sqrt(1/n1 + 1/n2))
 
     Parameters
     ----------
@@ -52,18 +54,13 @@ def sd_from_t(difference: ArrayLike, t: ArrayLike, treatment_n: ArrayLike, contr
     >>> sd_from_t(3.8, 2.78, 25, 22).round(2)
     np.float64(4.68)
     """
-    n1, n2 = sizes(treatment_n, "treatment_n"), sizes(control_n, "control_n")
-    size = np.abs(numbers(t))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.abs(numbers(difference)) / np.where(size > 0, size, np.nan)
-    return np.asarray(error / np.sqrt(1 / n1 + 1 / n2))
 
 
-@reads
+@conversion("t = D / (s * sqrt(1 / n1 + 1 / n2))")
 def t_from_sd(difference: ArrayLike, sd: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return Student's t of two groups from the difference of their means and the SD within them.
 
-    The inverse of :func:`sd_from_t`: t = D / (s sqrt(1/n1 + 1/n2)).
+    The inverse of :func:`sd_from_t`.
 
     Parameters
     ----------
@@ -96,9 +93,6 @@ def t_from_sd(difference: ArrayLike, sd: ArrayLike, treatment_n: ArrayLike, cont
     >>> t_from_sd(3.8, 4.6762, 25, 22).round(2)
     np.float64(2.78)
     """
-    n1, n2 = sizes(treatment_n, "treatment_n"), sizes(control_n, "control_n")
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(numbers(difference) / (not_negative(sd, "sd") * np.sqrt(1 / n1 + 1 / n2)))
 
 
 @reads
@@ -149,12 +143,12 @@ def sd_from_p(
     >>> sd_from_p(3.8, 0.008, 25, 22).round(2)
     np.float64(4.68)
     """
-    df = sizes(treatment_n, "treatment_n") + sizes(control_n, "control_n") - 2
+    df = numbers(treatment_n) + numbers(control_n) - 2
     t = t_from_p(p_value, 1.0, df, one_sided=one_sided)
     return sd_from_t(difference, t, treatment_n, control_n)
 
 
-@reads
+@conversion(f"t = sqrt(F)\n{SD_OF_T}")
 def sd_from_f(difference: ArrayLike, f: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return the SD within two groups from the difference of their means and its F statistic.
 
@@ -189,7 +183,6 @@ def sd_from_f(difference: ArrayLike, f: ArrayLike, treatment_n: ArrayLike, contr
     >>> sd_from_f(3.8, 7.7284, 25, 22).round(2)
     np.float64(4.68)
     """
-    return sd_from_t(difference, t_from_f(f, 1.0), treatment_n, control_n)
 
 
 @reads_groups
@@ -231,7 +224,7 @@ def sd_from_anova(f: ArrayLike, means: ArrayLike, n: ArrayLike) -> Array:
     >>> float(sd_from_anova(3.0, [10.0, 12.0, 14.0], [6, 6, 6]).round(3))
     2.828
     """
-    between, statistic = _between(means, n), squares(f, "f")
+    between, statistic = _between(means, n), numbers(f)
     check_shapes({"f": statistic, "the groups": between})
     with np.errstate(divide="ignore", invalid="ignore"):
         square = between / statistic
@@ -274,7 +267,7 @@ def anova_f_from_sd(sd: ArrayLike, means: ArrayLike, n: ArrayLike) -> Array:
     >>> float(anova_f_from_sd(8**0.5, [10.0, 12.0, 14.0], [6, 6, 6]).round(3))
     3.0
     """
-    between, spread = _between(means, n), not_negative(sd, "sd")
+    between, spread = _between(means, n), numbers(sd)
     check_shapes({"sd": spread, "the groups": between})
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(between / spread**2)
@@ -282,7 +275,7 @@ def anova_f_from_sd(sd: ArrayLike, means: ArrayLike, n: ArrayLike) -> Array:
 
 def _between(means: ArrayLike, n: ArrayLike) -> Array:
     """Return the mean square between groups, the groups along the last axis."""
-    given = {"means": numbers(means), "n": sizes(n, "n")}
+    given = {"means": numbers(means), "n": numbers(n)}
     check_shapes(given)
     m, size = np.broadcast_arrays(*given.values())
     groups = m.shape[-1] if m.ndim else 1

@@ -1,8 +1,7 @@
+# mypy: disable-error-code="empty-body"
 """Standardised mean differences and odds ratios in other words: overlap, superiority, correlations, risks.
 
-For telling readers what an effect means; for analysis use the measures, which bring variances along.
-
-Exact confidence intervals of single proportions.
+They say to readers what an effect means; for analysis use the measures, which bring variances along.
 """
 
 from __future__ import annotations
@@ -10,16 +9,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
-from scipy.special import ndtr, ndtri
 
 from metaexo.effects.check import check_counts, check_events_within, check_sample_size, reads
-from metaexo.effects.conversions.group_correlations import point_biserial_of_d
+from metaexo.effects.formulas import conversion
 from metaexo.errors import ShapeError
 from metaexo.inputs import check_choice, check_level
 from metaexo.types import Array
 
 
-@reads
+@conversion("below = Phi(abs(d) / 2)\nu1 = (2 * below - 1) / below")
 def cohens_u1(d: ArrayLike) -> Array:
     """Return Cohen's U1: the share of the two distributions together that does not overlap.
 
@@ -31,7 +29,7 @@ def cohens_u1(d: ArrayLike) -> Array:
     Returns
     -------
     ndarray
-        ``(2 Phi(|d|/2) - 1) / Phi(|d|/2)``.
+        Shares.
 
     References
     ----------
@@ -42,13 +40,11 @@ def cohens_u1(d: ArrayLike) -> Array:
     >>> cohens_u1(0.5).round(4)
     np.float64(0.3297)
     """
-    below = ndtr(np.abs(np.asarray(d, dtype=float)) / 2)
-    return np.asarray((2 * below - 1) / below)
 
 
-@reads
+@conversion("u2 = Phi(d / 2)")
 def cohens_u2(d: ArrayLike) -> Array:
-    """Return Cohen's U2: the share of each group that lies beyond the same share of the other: Phi(d / 2).
+    """Return Cohen's U2: the share of each group that lies beyond the same share of the other.
 
     Parameters
     ----------
@@ -69,12 +65,11 @@ def cohens_u2(d: ArrayLike) -> Array:
     >>> cohens_u2(0.5).round(4)
     np.float64(0.5987)
     """
-    return np.asarray(ndtr(np.asarray(d, dtype=float) / 2))
 
 
-@reads
+@conversion("u3 = Phi(d)")
 def cohens_u3(d: ArrayLike) -> Array:
-    """Return Cohen's U3: the share of the controls below the average treated person: Phi(d).
+    """Return Cohen's U3: the share of the controls below the average treated person.
 
     Parameters
     ----------
@@ -95,12 +90,11 @@ def cohens_u3(d: ArrayLike) -> Array:
     >>> cohens_u3(0.5).round(4)
     np.float64(0.6915)
     """
-    return np.asarray(ndtr(np.asarray(d, dtype=float)))
 
 
-@reads
+@conversion("overlap = 2 * Phi(-abs(d) / 2)")
 def overlap(d: ArrayLike) -> Array:
-    """Return the area that two normal densities share: ``2 Phi(-|d| / 2)``.
+    """Return the area that two normal densities share.
 
     Parameters
     ----------
@@ -121,12 +115,11 @@ def overlap(d: ArrayLike) -> Array:
     >>> overlap(0.5).round(4)
     np.float64(0.8026)
     """
-    return np.asarray(2 * ndtr(-np.abs(np.asarray(d, dtype=float)) / 2))
 
 
-@reads
+@conversion("probability = Phi(d / sqrt(2))")
 def superiority_of_d(d: ArrayLike) -> Array:
-    """Return the probability that a treated person does better than an untreated one: Phi(d / sqrt(2)).
+    """Return the probability that a treated person does better than an untreated one.
 
     Parameters
     ----------
@@ -147,10 +140,9 @@ def superiority_of_d(d: ArrayLike) -> Array:
     >>> superiority_of_d(0.5).round(4)
     np.float64(0.6382)
     """
-    return np.asarray(ndtr(np.asarray(d, dtype=float) / np.sqrt(2)))
 
 
-@reads
+@conversion("d = sqrt(2) * z(probability)")
 def d_of_superiority(probability: ArrayLike) -> Array:
     """Return the standardised mean difference of a probability of superiority.
 
@@ -173,12 +165,11 @@ def d_of_superiority(probability: ArrayLike) -> Array:
     >>> d_of_superiority(0.75).round(4)
     np.float64(0.9539)
     """
-    return np.asarray(np.sqrt(2) * ndtri(np.asarray(probability, dtype=float)))
 
 
-@reads
+@conversion("delta = 2 * Phi(d / sqrt(2)) - 1")
 def cliffs_delta(d: ArrayLike) -> Array:
-    """Return Cliff's delta of two normal groups: 2 Phi(d / sqrt(2)) - 1.
+    """Return Cliff's delta of two normal groups.
 
     Parameters
     ----------
@@ -199,12 +190,11 @@ def cliffs_delta(d: ArrayLike) -> Array:
     >>> cliffs_delta(0.5).round(4)
     np.float64(0.2763)
     """
-    return 2 * superiority_of_d(d) - 1
 
 
-@reads
+@conversion("r = d / sqrt(d**2 + 4)\nrate = 0.5 + r / 2")
 def success_rate(d: ArrayLike) -> Array:
-    """Return the success rate of the treated in the binomial effect size display: 1/2 + r / 2.
+    """Return the success rate of the treated in the binomial effect size display.
 
     Parameters
     ----------
@@ -225,7 +215,6 @@ def success_rate(d: ArrayLike) -> Array:
     >>> success_rate(0.5).round(4)
     np.float64(0.6213)
     """
-    return 0.5 + point_biserial_of_d(d) / 2
 
 
 @reads
@@ -261,7 +250,7 @@ def tetrachoric_of_log_odds_ratio(log_odds_ratio: ArrayLike, formula: str = "pea
     return np.asarray(np.cos(np.pi / (1 + np.exp(x / 2))))
 
 
-@reads
+@conversion("OR = exp(log_odds_ratio)\nrisk = control_risk * OR / (1 - control_risk + control_risk * OR)")
 def risk_of_log_odds_ratio(log_odds_ratio: ArrayLike, control_risk: ArrayLike) -> Array:
     """Return the risk of the treated for a log odds ratio and the risk of the controls.
 
@@ -286,8 +275,6 @@ def risk_of_log_odds_ratio(log_odds_ratio: ArrayLike, control_risk: ArrayLike) -
     >>> float(risk_of_log_odds_ratio(0.0, 0.2))
     0.2
     """
-    odds_ratio, p = np.exp(np.asarray(log_odds_ratio, dtype=float)), np.asarray(control_risk, dtype=float)
-    return np.asarray(p * odds_ratio / (1 - p + p * odds_ratio))
 
 
 @reads

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc, fdtrc, ndtr, ndtri
 
 from metaexo.effects.check import reads_groups
-from metaexo.effects.conversions.sd_and_se import tail_of
 from metaexo.errors import (
     CollinearError,
     InputError,
@@ -292,7 +291,7 @@ def _wald(
 ) -> tuple[Array, Array, Array, Array, Array, Array, Array]:
     """Return estimate, se, statistic, p-value, low, high, cov."""
     se = np.sqrt(np.diag(cov))
-    statistic, tail = b / se, float(tail_of(level))
+    statistic, tail = b / se, (1 - level) / 2
     if df is None:
         pvalue, quantile = 2 * ndtr(-np.abs(statistic)), -ndtri(tail)
     else:

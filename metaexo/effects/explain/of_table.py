@@ -12,9 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from metaexo.effects.conversions.sd_and_se import FORMULAS
+from metaexo.effects.conversions.d import T_OF_F
+from metaexo.effects.conversions.quantile_rules import LUO_MEAN, SHI_SD, WAN_SD
+from metaexo.effects.conversions.sd_and_se import (
+    FORMULAS,
+    R_OF_SE,
+    SD_OF_CI,
+    SD_OF_SE,
+    SE_OF_CI,
+    SE_OF_CI_T,
+    T_OF_CHANGE_SD,
+)
 from metaexo.effects.derivation import Derivation
-from metaexo.effects.formulas import SYMBOLS, Line, Route, lines_of
+from metaexo.effects.formulas import SYMBOLS, Line, Route, lines_of, renamed
 from metaexo.effects.measure import Measure
 from metaexo.effects.tables.facts import NUMBERS, Facts, paired_form, read_facts
 
@@ -26,7 +36,7 @@ OF_CHANGES = "t from mean and SD of the changes"
 OF_D = "variance from d and n"
 CONTINUITY = "continuity correction"
 OF_SE = "v = se**2"
-LEVEL = 0.95
+LEVEL = "0.95"
 ASSUMED_SD = "SD taken as"
 ASSUMED_R = "correlation of the two conditions taken as"
 
@@ -58,9 +68,9 @@ class Way:
     assumed: dict[str, str] = field(default_factory=dict)
     conversions: list[tuple[str, str, tuple[Line, ...]]] = field(default_factory=list)
 
-    def convert(self, title: str, reference: str, *texts: str) -> None:
-        """Add a conversion, from lines "sign = expression"."""
-        self.conversions.append((title, reference, lines_of("\n".join(texts))))
+    def convert(self, title: str, reference: str, text: str, signs: Mapping[str, str] | None = None) -> None:
+        """Add a conversion, its formulas with the signs of the row."""
+        self.conversions.append((title, reference, lines_of(renamed(text, signs or {}))))
 
 
 def way_of_row(
@@ -95,7 +105,7 @@ def way_of_row(
         _convert_medians(way, names)
         _convert_spreads(way, names)
         if FORMULAS["t_from_f"] in names:
-            way.convert(FORMULAS["t_from_f"], OF_F, "t = direction * sqrt(F)")
+            way.convert(FORMULAS["t_from_f"], OF_F, T_OF_F)
         _convert_pairs(way, names)
     way.route = special or _route(form, names)
     return way
@@ -145,45 +155,27 @@ def _assume(way: Way, mark: Derivation, options: Mapping[str, Any]) -> None:
                 way.known[own], way.assumed[own] = float(sd), f"{arm}_sd"
 
 
-END = "z(({n} - 0.375) / ({n} + 0.25))"
-QUARTER = "z((0.75 * {n} - 0.125) / ({n} + 0.25))"
 MEDIANS = {
-    FORMULAS["mean_sd_from_quartiles"]: (
-        ("w{i} = 0.7 + 0.39 / {n}", "{m} = w{i} * (lowq{i} + upq{i}) / 2 + (1 - w{i}) * med{i}"),
-        (WAN, f"{{s}} = (upq{{i}} - lowq{{i}}) / (2 * {QUARTER})"),
-    ),
-    FORMULAS["mean_sd_from_range"]: (
-        ("w{i} = 4 / (4 + {n}**0.75)", "{m} = w{i} * (min{i} + max{i}) / 2 + (1 - w{i}) * med{i}"),
-        (WAN, f"{{s}} = (max{{i}} - min{{i}}) / (2 * {END})"),
-    ),
-    FORMULAS["mean_sd_from_five"]: (
-        (
-            "w{i} = 2.2 / (2.2 + {n}**0.75)",
-            "u{i} = 0.7 - 0.72 / {n}**0.55",
-            "{m} = w{i} * (min{i} + max{i}) / 2 + u{i} * (lowq{i} + upq{i}) / 2 + (1 - w{i} - u{i}) * med{i}",
-        ),
-        (
-            SHI,
-            f"{{s}} = (max{{i}} - min{{i}}) / ((2 + 0.14 * {{n}}**0.6) * {END}) "
-            f"+ (upq{{i}} - lowq{{i}}) / ((2 + 2 / (0.07 * {{n}}**0.6)) * {QUARTER})",
-        ),
-    ),
+    FORMULAS["mean_sd_from_quartiles"]: ("quartiles", WAN, WAN_SD),
+    FORMULAS["mean_sd_from_range"]: ("range", WAN, WAN_SD),
+    FORMULAS["mean_sd_from_five"]: ("five", SHI, SHI_SD),
 }
-"""Conversion of a median -> lines of the mean by Luo et al. (2018); paper and line of the SD."""
+"""Conversion of a median -> quantiles that it needs; paper and formulas of the SD."""
 
 
 def _convert_medians(way: Way, names: list[str]) -> None:
     """Add the conversions of arms that report a median with quartiles or range, and no mean."""
     alone = "m1" not in {SYMBOLS.get(name, name) for name in way.measure.inputs}
     for i in "12":
-        signs = {"i": i, "m": "m" if alone else f"m{i}", "s": "s" if alone else f"s{i}"}
-        signs["n"] = f"n{i}" if f"n{i}" in way.known else "n"
-        if f"med{i}" not in way.known or signs["m"] in way.known:
+        own = {name: f"{name}{i}" for name in ("min", "lowq", "med", "upq", "max", "w", "u")}
+        own |= {"m": "m", "s": "s"} if alone else {"m": f"m{i}", "s": f"s{i}"}
+        own |= {"n": f"n{i}" if f"n{i}" in way.known else "n"}
+        if own["med"] not in way.known or own["m"] in way.known:
             continue
-        for name, (means, (paper, sd)) in MEDIANS.items():
+        for name, (scenario, paper, sd) in MEDIANS.items():
             if name in names and _has_quantiles(way, i, name):
-                way.convert(f"{name}, arm {i}: mean", LUO, *(text.format(**signs) for text in means))
-                way.convert(f"{name}, arm {i}: SD", paper, sd.format(**signs))
+                way.convert(f"{name}, arm {i}: mean", LUO, LUO_MEAN[scenario], own)
+                way.convert(f"{name}, arm {i}: SD", paper, sd[scenario], own)
                 break
 
 
@@ -196,16 +188,16 @@ def _has_quantiles(way: Way, i: str, name: str) -> bool:
 
 
 def _convert_spreads(way: Way, names: list[str]) -> None:
-    """Add the conversions of the spread of each arm; an SD that is reported is kept."""
-    for sign in "12":
-        if f"s{sign}" in way.known:
+    """Add the conversions to the SD of each arm; an SD that is reported is kept."""
+    for i in "12":
+        if f"s{i}" in way.known:
             continue
-        n = f"n{sign}" if f"n{sign}" in way.known else "n"
-        if FORMULAS["sd_from_se"] in names and f"se{sign}" in way.known:
-            way.convert(FORMULAS["sd_from_se"], HANDBOOK, f"s{sign} = se{sign} * sqrt({n})")
-        elif FORMULAS["sd_from_ci"] in names and f"low{sign}" in way.known:
-            half = f"(high{sign} - low{sign}) / (2 * t_quantile({LEVEL}, {n} - 1))"
-            way.convert(FORMULAS["sd_from_ci"], HANDBOOK, f"s{sign} = sqrt({n}) * {half}")
+        own = {name: f"{name}{i}" for name in ("s", "se", "low", "high")} | {"level": LEVEL}
+        own |= {"n": f"n{i}" if f"n{i}" in way.known else "n"}
+        if FORMULAS["sd_from_se"] in names and own["se"] in way.known:
+            way.convert(FORMULAS["sd_from_se"], HANDBOOK, SD_OF_SE, own)
+        elif FORMULAS["sd_from_ci"] in names and own["low"] in way.known:
+            way.convert(FORMULAS["sd_from_ci"], HANDBOOK, SD_OF_CI, own)
 
 
 def _convert_pairs(way: Way, names: list[str]) -> None:
@@ -213,20 +205,20 @@ def _convert_pairs(way: Way, names: list[str]) -> None:
     if OF_CHANGES in names:
         way.known["m2"] = 0.0
         if "t" not in way.known:
-            way.convert(OF_CHANGES, PAIRED_HANDBOOK, "t = m1 * sqrt(n) / s1")
-    of_se = "r = (s1**2 + s2**2 - n * se**2) / (2 * s1 * s2)"
+            way.convert(OF_CHANGES, PAIRED_HANDBOOK, T_OF_CHANGE_SD, {"D": "m1", "s_c": "s1"})
     if FORMULAS["correlation_from_difference_se"] in names:
-        se = f"se = {_half_width('n - 1', 'n' in way.known)}"
-        way.convert(FORMULAS["correlation_from_difference_se"], PAIRED_HANDBOOK, se, of_se)
+        se, own = _se_of_interval("n - 1" if "n" in way.known else "")
+        text = f"{renamed(se, own)}\n{R_OF_SE}"
+        way.convert(FORMULAS["correlation_from_difference_se"], PAIRED_HANDBOOK, text)
     elif FORMULAS["correlation_from_t"] in names:
         t = "t" if "t" in way.known or FORMULAS["t_from_f"] in names else "t_of_p(p, n - 1)"
-        way.convert(FORMULAS["correlation_from_t"], PAIRED_HANDBOOK, f"se = abs(m1 - m2) / abs({t})", of_se)
+        text = f"se = abs(m1 - m2) / abs({t})\n{R_OF_SE}"
+        way.convert(FORMULAS["correlation_from_t"], PAIRED_HANDBOOK, text)
 
 
-def _half_width(df: str, sized: bool) -> str:
-    """Return the standard error of an interval, by t where the sizes are known."""
-    quantile = f"t_quantile({LEVEL}, {df})" if sized else f"z_quantile({LEVEL})"
-    return f"(high - low) / (2 * {quantile})"
+def _se_of_interval(df: str) -> tuple[str, dict[str, str]]:
+    """Return the formula of the standard error of an interval, by t where degrees of freedom are known."""
+    return (SE_OF_CI_T, {"level": LEVEL, "df": df}) if df else (SE_OF_CI, {"level": LEVEL})
 
 
 def _printed_effect(
@@ -237,15 +229,15 @@ def _printed_effect(
     if FORMULAS["se_from_ci_t"] in names:
         _choose_interval(way, cells, "difference")
         sized = math.isfinite(known.get("n", math.nan)) if paired else {"n1", "n2"} <= set(known)
-        se = _half_width("n - 1" if paired else "n1 + n2 - 2", sized)
-        way.convert(FORMULAS["se_from_ci_t"], HANDBOOK, f"se = {se}")
+        df = ("n - 1" if paired else "n1 + n2 - 2") if sized else ""
+        way.convert(FORMULAS["se_from_ci_t"], HANDBOOK, *_se_of_interval(df))
         return Route((), "y = D", OF_SE)
     if FORMULAS["se_from_ci"] in names:
         way.measure = record
         _choose_interval(way, cells, "effect")
-        ends, effect = ("log(high) - log(low)", "log(E)") if record.display_log else ("high - low", "E")
-        way.convert(FORMULAS["se_from_ci"], HANDBOOK, f"se = ({ends}) / (2 * z_quantile({LEVEL}))")
-        return Route((), f"y = {effect}", OF_SE)
+        logs = {"high": "log(high)", "low": "log(low)"} if record.display_log else {}
+        way.convert(FORMULAS["se_from_ci"], HANDBOOK, SE_OF_CI, {"level": LEVEL} | logs)
+        return Route((), f"y = {'log(E)' if record.display_log else 'E'}", OF_SE)
     if OF_D in names:
         way.measure = record
         if cells.get("effect_measure") == "cohens_d":

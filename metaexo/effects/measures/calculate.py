@@ -210,7 +210,7 @@ def _options(record: Measure, variance: str | None, bias_correction: bool) -> Op
 def _run(route: Route, arrays: Mapping[str, Array], options: Options) -> tuple[Array, Array]:
     """Compute effects and variances; the inputs of a conversion must be possible."""
     if route.formula:
-        for name in set(arrays) & set(CHECKED):
+        for name in [name for name in CHECKED if name in arrays]:
             possible(name, arrays[name])
     return route.compute(**arrays, **options)  # type: ignore[arg-type]
 

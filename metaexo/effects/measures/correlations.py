@@ -25,7 +25,7 @@ def by_r(core: str, variance: Mapping[str, str] | str) -> tuple[Route, ...]:
         Route(("t", "n"), f"{R_OF_T}\n{core}", variance, "correlation from t"),
         Route(
             ("p_value", "direction", "n"),
-            f"t = sign(direction) * t_of_p(p, n - 2)\n{R_OF_T}\n{core}",
+            f"t = direction * t_of_p(p, n - 2)\n{R_OF_T}\n{core}",
             variance,
             "correlation from exact p",
         ),
@@ -96,7 +96,7 @@ def by_predictor(
         Route(("t", *rest), f"{of_t}\n{core}", variance, f"{kind} correlation from t"),
         Route(
             ("p_value", "direction", *rest),
-            f"t = sign(direction) * t_of_p(p, n - k - 1)\n{of_t}\n{core}",
+            f"t = direction * t_of_p(p, n - k - 1)\n{of_t}\n{core}",
             variance,
             f"{kind} correlation from exact p",
         ),

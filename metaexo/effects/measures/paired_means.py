@@ -14,7 +14,7 @@ from metaexo.effects.measures.two_means import AVERAGE_SD, BONETT, DIFFERENCE, S
 FAMILY = "one group twice, means"
 PAIRED = ("post_mean", "post_sd", "pre_mean", "pre_sd", "n", "correlation")
 CHANGE_V = "v_c = s1**2 + s2**2 - 2 * r * s1 * s2"  # variance of the changes of single people
-T_OF_P = "t = sign(direction) * t_of_p(p, n - 1)"
+T_OF_P = "t = direction * t_of_p(p, n - 1)"
 
 # with d over an SD of n - 1 degrees of freedom
 CORRECTED = """m = n - 1

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from metaexo.effects.conversions.d import D_OF_T, T_OF_F
 from metaexo.effects.formulas import Route
 from metaexo.effects.measure import Measure
 
@@ -17,15 +18,14 @@ SIZES = ("treatment_n", "control_n")
 POOLED_SD = "sp = sqrt(((n1 - 1) * s1**2 + (n2 - 1) * s2**2) / (n1 + n2 - 2))"
 D = f"""{POOLED_SD}
 d = (m1 - m2) / sp"""
-D_OF_T = "d = t * sqrt(1 / n1 + 1 / n2)"
 OF_D: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("from d", ("d",), ""),
     ("d from t", ("t",), D_OF_T),
-    ("d from F", ("f", "direction"), f"t = sign(direction) * sqrt(F)\n{D_OF_T}"),
+    ("d from F", ("f", "direction"), f"{T_OF_F}\n{D_OF_T}"),
     (
         "d from exact p",
         ("p_value", "direction"),
-        f"t = sign(direction) * t_of_p(p, n1 + n2 - 2)\n{D_OF_T}",
+        f"t = direction * t_of_p(p, n1 + n2 - 2)\n{D_OF_T}",
     ),
     (
         "d from point-biserial r",
