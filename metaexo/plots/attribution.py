@@ -21,7 +21,6 @@ from metaexo.plots.canvas.fonts import (
     PALE,
     PALETTE,
     SMALL_SIZE,
-    TEXT_SIZE,
     WHITE,
     text_on,
     text_width,
@@ -352,15 +351,11 @@ def _chance(probability: float | None) -> str:
 
 
 def _laid_out(
-    rows: Sequence[AttributionRow],
-    keys: Sequence[Key],
-    title: str,
-    notes: Sequence[str],
-    panel_width: float,
+    rows: Sequence[AttributionRow], keys: Sequence[Key], title: str, notes: Sequence[str], panel_width: float
 ) -> AttributionPlan:
     """Return the plan of rows that stand below each other, each at its place."""
     numbers = [row for row in rows if row.kind in ("bar", "interval")]
-    labels = [text_width(line, TEXT_SIZE) for row in numbers for line in row.label]
+    labels = [text_width(line) for row in numbers for line in row.label]
     left = MARGIN + math.ceil(max(labels, default=0.0)) + COLUMN_GAP
     right = left + panel_width
     cells = [[row.cells[i] for row in rows if row.cells] for i in range(len(TITLES))]
@@ -427,16 +422,16 @@ def _row_items(plan: AttributionPlan, row: AttributionRow, edge: float) -> list[
         step = 1.3 * SMALL_SIZE
         return list(lines_of_text(MARGIN, row.y, row.label, step, size=SMALL_SIZE, color=GREY))
     if row.kind == "head":
-        return list(lines_of_text(MARGIN, row.y, row.label, LINE_HEIGHT, bold=True))
+        return list(lines_of_text(MARGIN, row.y, row.label, bold=True))
     zero = plan.panel.x(min(max(0.0, plan.axis.low), plan.axis.high))
     top, bottom = row.y - row.height / 2, row.y + row.height / 2
     items: list[Item] = [
         Line(((MARGIN, bottom), (edge, bottom)), 0.25, FAINT),
         Line(((zero, top), (zero, bottom)), 0.8, PALE),
-        *lines_of_text(MARGIN, row.y, row.label, LINE_HEIGHT),
+        *lines_of_text(MARGIN, row.y, row.label),
     ]
     for text, (_, right) in zip(row.cells, plan.columns, strict=False):
-        items.append(Text(right, middle(row.y, TEXT_SIZE), text, TEXT_SIZE, align="right"))
+        items.append(Text(right, middle(row.y), text, align="right"))
     return items + (_bar_items(plan, row) if row.kind == "bar" else _interval_items(plan, row))
 
 

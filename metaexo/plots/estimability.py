@@ -188,8 +188,8 @@ def _laid_out(
     orders = [_order(found, side) for side in (0, 1)]
     titles = [title_of(factor) for factor in found.by]
     labels = [wrap(words(level, wording), ROW_LETTERS) for level in orders[0]]
-    widths = [text_width(line, TEXT_SIZE) for label in labels for line in label]
-    left = MARGIN + math.ceil(max([text_width(titles[0], TEXT_SIZE, True), *widths])) + 10.0
+    widths = [text_width(line) for label in labels for line in label]
+    left = MARGIN + math.ceil(max([text_width(titles[0], bold=True), *widths])) + 10.0
     narrowest = NARROWEST_CELL + (NUMBER_ROOM if len(found.groups) > 1 else 0.0)
     columns = _columns(orders[1], left, wording, narrowest, upright=False)
     upright = columns[-1].high > WIDE
@@ -320,7 +320,7 @@ def _cell_items(cell: GridCell) -> list[Item]:
     items: list[Item] = [rectangle(cell.left, cell.top, cell.right, cell.bottom, cell.color)]
     x, y = (cell.left + cell.right) / 2, (cell.top + cell.bottom) / 2
     if cell.m == 0:
-        return [*items, Text(x, middle(y, TEXT_SIZE), "0", TEXT_SIZE, color=GREY, align="center")]
+        return [*items, Text(x, middle(y), "0", color=GREY, align="center")]
     ink = text_on(cell.color)
     first, second = y - 0.5 * LINE_HEIGHT, y + 0.5 * LINE_HEIGHT
     if cell.group is not None and cell.numbered:
@@ -330,7 +330,7 @@ def _cell_items(cell: GridCell) -> list[Item]:
     studies, effects = (f"({text})" if aside else text for text in (f"m = {cell.m}", f"k = {cell.k}"))
     return [
         *items,
-        Text(x, middle(first, TEXT_SIZE), studies, TEXT_SIZE, not aside, ink, "center"),
+        Text(x, middle(first), studies, TEXT_SIZE, not aside, ink, "center"),
         Text(x, middle(second, SMALL_SIZE), effects, SMALL_SIZE, False, ink, "center"),
     ]
 

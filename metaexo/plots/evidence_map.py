@@ -218,9 +218,7 @@ def evidence_map_plan(
     groups = levels_of(_counted(frame, "group"))
     if len(groups) > len(PALETTE):
         raise InputError(
-            f"{by!r} has {len(groups)} values",
-            f"at most {len(PALETTE)}, one colour each",
-            "group the values",
+            f"{by!r} has {len(groups)} values", f"at most {len(PALETTE)}, one colour each", "group the values"
         )
     return _laid_out(
         frame,
@@ -311,8 +309,8 @@ def _laid_out(
     labels = {name: wrap(name, 30) for name in row_names}
     texts = [(titles[0], True), ("Total", True)]
     texts += [(line, False) for lines in labels.values() for line in lines]
-    left = math.ceil(MARGIN + max(text_width(text, TEXT_SIZE, bold) for text, bold in texts) + 10.0)
-    after = text_width("Total", TEXT_SIZE, True) + 14.0 + MARGIN
+    left = math.ceil(MARGIN + max(text_width(text, bold=bold) for text, bold in texts) + 10.0)
+    after = text_width("Total", bold=True) + 14.0 + MARGIN
     columns, places = _columns(frame, column_names, found, groups, float(left))
     turned = _columns(frame, column_names, found, groups, float(left), upright=True)
     wide = columns[-1].high + after
@@ -347,7 +345,7 @@ def _sized(frame: pd.DataFrame, groups: Sequence[str]) -> _Found:
     for (row, column, group), n in counts.items():
         if n > 0:
             radius = max(1.5, LARGEST * math.sqrt(n / most))
-            number = math.hypot(text_width(str(n), TEXT_SIZE, True), CAP_HEIGHT * TEXT_SIZE)
+            number = math.hypot(text_width(str(n), bold=True), CAP_HEIGHT * TEXT_SIZE)
             shape = list(BUBBLES)[groups.index(str(group))]
             room = 1.2 if shape.startswith("triangle") else 1.7 if shape != "circle" else 1.9
             sized = _Sized(n, radius, shape, inside=number <= room * radius)
@@ -405,10 +403,7 @@ def _rows(
 
 
 def _bubbles(
-    found: _Found,
-    rows: Sequence[GridLine],
-    places: _Places,
-    groups: Sequence[str],
+    found: _Found, rows: Sequence[GridLine], places: _Places, groups: Sequence[str]
 ) -> tuple[MapBubble, ...]:
     middles = {row.name: row.middle for row in rows}
     return tuple(
@@ -432,18 +427,13 @@ def evidence_map_page(plan: EvidenceMapPlan) -> Page:
     """Return the page of a plan."""
     panel = plan.panel
     top, below = panel.top - HEADING_GAP, panel.bottom + 1.3 * LINE_HEIGHT
-    right = panel.right + 8.0 + text_width("Total", TEXT_SIZE, True)
+    right = panel.right + 8.0 + text_width("Total", bold=True)
     items = [*_empty_cells(plan), *lines_between(plan), *items_around(plan)]
-    items.append(Text(right, top, "Total", TEXT_SIZE, True, align="right"))
-    items.append(Text(MARGIN, below, "Total", TEXT_SIZE, True))
-    items.append(Text(right, below, str(plan.total), TEXT_SIZE, True, align="right"))
-    items += [
-        Text(column.middle, below, str(column.total), TEXT_SIZE, align="center") for column in plan.columns
-    ]
-    items += [
-        Text(right, middle(row.middle, TEXT_SIZE), str(row.total), TEXT_SIZE, align="right")
-        for row in plan.rows
-    ]
+    items.append(Text(right, top, "Total", bold=True, align="right"))
+    items.append(Text(MARGIN, below, "Total", bold=True))
+    items.append(Text(right, below, str(plan.total), bold=True, align="right"))
+    items += [Text(column.middle, below, str(column.total), align="center") for column in plan.columns]
+    items += [Text(right, middle(row.middle), str(row.total), align="right") for row in plan.rows]
     for bubble in plan.bubbles:
         items += _bubble_items(bubble)
     return make_page(plan.width, plan.height, items, panel)
@@ -456,15 +446,15 @@ def _empty_cells(plan: EvidenceMapPlan) -> list[Item]:
     for row_name, column_name in plan.gaps:
         row, column = rows[row_name], columns[column_name]
         items.append(rectangle(column.low, row.low, column.high, row.high, EMPTY))
-        y = middle(row.middle, TEXT_SIZE)
-        items.append(Text(column.middle, y, "0", TEXT_SIZE, color=GREY, align="center"))
+        y = middle(row.middle)
+        items.append(Text(column.middle, y, "0", color=GREY, align="center"))
     return items
 
 
 def _bubble_items(bubble: MapBubble) -> list[Item]:
     size, half = (factor * bubble.radius for factor in BUBBLES[bubble.shape])
     dot = Dot(bubble.x, bubble.y, bubble.shape, size, bubble.color, bubble.color, 0.0)
-    baseline = middle(bubble.y, TEXT_SIZE)
+    baseline = middle(bubble.y)
     if bubble.number_inside:
         color = text_on(bubble.color)
         return [dot, Text(bubble.x, baseline, str(bubble.count), TEXT_SIZE, True, color, "center")]

@@ -25,7 +25,6 @@ from metaexo.plots.canvas.fonts import (
     MARGIN,
     PALE,
     SMALL_SIZE,
-    TEXT_SIZE,
     WHITE,
     color_and_shape,
     text_width,
@@ -386,10 +385,10 @@ def _places(
     ticks = linear_ticks(0.0, deepest, 7)
     left = MARGIN + max(text_width(tick.label, SMALL_SIZE) for tick in ticks) + 8.0
     right = left + size[0]
-    width = float(math.ceil(right + LEGEND_GAP + legend_width(keys, TEXT_SIZE) + MARGIN))
+    width = float(math.ceil(right + LEGEND_GAP + legend_width(keys) + MARGIN))
     around = surround(title, (), notes, width)
     top = around.top + 1.6 * LINE_HEIGHT
-    bottom = top + max(size[1], legend_height(keys, TEXT_SIZE, LINE_HEIGHT))
+    bottom = top + max(size[1], legend_height(keys))
     corners = snap(left), snap(right), snap(top), snap(bottom)
     panel = Panel(*corners, axis.low, axis.high, 0.0, deepest, axis.log)
     return panel, around.closed(bottom + axis_height(axis, size[0]))
@@ -423,10 +422,10 @@ def funnel_page(plan: FunnelPlan) -> Page:
     items += upright_line(axis, panel, axis.reference, 0.8, PALE)
     items += _sides(plan, plan.region, 0.9, DASH)
     items += upright_line(axis, panel, plan.centre, 0.9, GREY)
-    items.append(Text(MARGIN, panel.top - 0.8 * LINE_HEIGHT, "Standard error", TEXT_SIZE, color=INK))
+    items.append(Text(MARGIN, panel.top - 0.8 * LINE_HEIGHT, "Standard error", color=INK))
     items += axis_label_items(axis, panel, panel.bottom)
     items += [_point(plan, p) for p in plan.points]
-    items += legend_items(plan.legend, panel.right + LEGEND_GAP, panel.top, TEXT_SIZE, LINE_HEIGHT)
+    items += legend_items(plan.legend, panel.right + LEGEND_GAP, panel.top)
     side = tuple((tick.value, tick.label) for tick in plan.se_ticks)
     return make_page(plan.width, plan.height, items + plan.items_below(), panel, ticks_of(axis), side)
 

@@ -6,15 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metaexo.plots.canvas.figure import Plan
-from metaexo.plots.canvas.fonts import (
-    LINE_HEIGHT,
-    MARGIN,
-    PALE,
-    TEXT_SIZE,
-    text_width,
-    wrap,
-    wrap_whole_words,
-)
+from metaexo.plots.canvas.fonts import LINE_HEIGHT, MARGIN, PALE, text_width, wrap, wrap_whole_words
 from metaexo.plots.canvas.page import Item, Line, Panel, Text, lines_of_text, middle
 
 LETTERS, UPRIGHT_LETTERS = 13, 20
@@ -75,14 +67,14 @@ def heading_lines(name: str, upright: bool) -> tuple[str, ...]:
 
 def heading_width(label: Sequence[str], upright: bool, bold: bool = False) -> float:
     """Return the width of the heading of a column, with room on both sides."""
-    across = [LINE_HEIGHT * len(label)] if upright else [text_width(line, TEXT_SIZE, bold) for line in label]
+    across = [LINE_HEIGHT * len(label)] if upright else [text_width(line, bold=bold) for line in label]
     return max(across) + 10.0
 
 
 def heading_height(columns: Sequence[GridLine], upright: bool) -> float:
     """Return the height of the headings of the columns."""
     if upright:
-        return max(text_width(line, TEXT_SIZE) for column in columns for line in column.label)
+        return max(text_width(line) for column in columns for line in column.label)
     return max(len(column.label) for column in columns) * LINE_HEIGHT
 
 
@@ -90,12 +82,12 @@ def items_around(plan: GridPlan) -> list[Item]:
     """Return title, legend, the names of rows and columns, and the notes."""
     heading_y = plan.panel.top - HEADING_GAP
     items = plan.items_above()
-    items.append(Text(plan.panel.left, plan.top + 0.8 * LINE_HEIGHT, plan.column_title, TEXT_SIZE, True))
-    items.append(Text(MARGIN, heading_y, plan.row_title, TEXT_SIZE, True))
+    items.append(Text(plan.panel.left, plan.top + 0.8 * LINE_HEIGHT, plan.column_title, bold=True))
+    items.append(Text(MARGIN, heading_y, plan.row_title, bold=True))
     for column in plan.columns:
         items += _heading(column, plan.upright, heading_y)
     for row in plan.rows:
-        items += lines_of_text(MARGIN, row.middle, row.label, LINE_HEIGHT)
+        items += lines_of_text(MARGIN, row.middle, row.label)
     return items + plan.items_below()
 
 
@@ -103,13 +95,11 @@ def _heading(column: GridLine, upright: bool, y: float) -> list[Item]:
     """Return the lines of the heading of a column, just above `y`."""
     if not upright:
         return [
-            Text(column.middle, y - i * LINE_HEIGHT, line, TEXT_SIZE, align="center")
+            Text(column.middle, y - i * LINE_HEIGHT, line, align="center")
             for i, line in enumerate(reversed(column.label))
         ]
-    first = middle(column.middle, TEXT_SIZE) - (len(column.label) - 1) / 2 * LINE_HEIGHT
-    return [
-        Text(first + i * LINE_HEIGHT, y, line, TEXT_SIZE, upright=True) for i, line in enumerate(column.label)
-    ]
+    first = middle(column.middle) - (len(column.label) - 1) / 2 * LINE_HEIGHT
+    return [Text(first + i * LINE_HEIGHT, y, line, upright=True) for i, line in enumerate(column.label)]
 
 
 def lines_between(plan: GridPlan) -> list[Item]:

@@ -26,7 +26,6 @@ from metaexo.plots.canvas.fonts import (
     MARGIN,
     PALETTE,
     SMALL_SIZE,
-    TEXT_SIZE,
     text_width,
     wrap_to_width,
 )
@@ -265,7 +264,7 @@ def lay_out_curves(
 
 def _heading(one: CurveSet, width: float) -> tuple[str, ...]:
     """Return the lines of the heading of a panel."""
-    return wrap_to_width(one.heading, width, TEXT_SIZE, bold=True) if one.heading else ()
+    return wrap_to_width(one.heading, width, bold=True) if one.heading else ()
 
 
 def _at_limits(plan: CurvesPlan, low: float, high: float, bottom: float, top: float) -> CurvesPlan:
@@ -314,7 +313,7 @@ def _axes(one: CurveSet, panel: Panel) -> list[Item]:
     lines = _heading(one, panel.right - panel.left)
     first = panel.top - (len(lines) + 1.5) * LINE_HEIGHT
     for i, text in enumerate(lines):
-        items.append(Text(panel.left, first + (i + 0.8) * LINE_HEIGHT, text, TEXT_SIZE, True))
+        items.append(Text(panel.left, first + (i + 0.8) * LINE_HEIGHT, text, bold=True))
     return items
 
 

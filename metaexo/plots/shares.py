@@ -293,9 +293,9 @@ def reported_shares_page(plan: SharesPlan) -> Page:
     items = plan.items_above()
     items += [Line(((MARGIN, y), (plan.width - MARGIN, y)), 0.25, FAINT) for y in plan.rules]
     for lines, y in plan.items:
-        items += lines_of_text(MARGIN, y, lines, LINE_HEIGHT)
+        items += lines_of_text(MARGIN, y, lines)
     for lines, y in plan.heads:
-        items += lines_of_text(plan.head_x, y, lines, LINE_HEIGHT, size=SMALL_SIZE)
+        items += lines_of_text(plan.head_x, y, lines, size=SMALL_SIZE)
     for share in plan.shares:
         items.append(_bar(panel.left, panel.right, share.y, TRACK))
         if share.reported:

@@ -22,7 +22,6 @@ from metaexo.plots.canvas.fonts import (
     LINE_HEIGHT,
     MARGIN,
     PALE,
-    TEXT_SIZE,
     WHITE,
     color_and_shape,
     text_width,
@@ -475,11 +474,11 @@ def _laid_out(
 ) -> StripPlan:
     """Return the plan of rows that stand below each other, each at its place."""
     labels = [
-        text_width(line, TEXT_SIZE, row.kind == "head") + (0.0 if row.kind == "head" else indent)
+        text_width(line, bold=row.kind == "head") + (0.0 if row.kind == "head" else indent)
         for row in rows
         for line in row.label
     ]
-    left = MARGIN + math.ceil(max([text_width(row_title, TEXT_SIZE, True), *labels])) + COLUMN_GAP
+    left = MARGIN + math.ceil(max([text_width(row_title, bold=True), *labels])) + COLUMN_GAP
     right = left + panel_width
     cells = [
         [line for row in rows if row.cells for line in row.cells[i].split("\n")] for i in range(len(titles))
@@ -614,7 +613,7 @@ def strip_page(plan: StripPlan) -> Page:
     """Return the page of a plan."""
     panel = plan.panel
     items = plan.items_above() + upright_line(plan.axis, panel, plan.axis.reference, 0.8, PALE)
-    items.append(Text(MARGIN, panel.top - 4.5, plan.row_title, TEXT_SIZE, True))
+    items.append(Text(MARGIN, panel.top - 4.5, plan.row_title, bold=True))
     items += column_headings(plan.columns, panel)
     edge = plan.columns[-1][1] if plan.columns else panel.right
     items.append(Line(((MARGIN, panel.top), (edge, panel.top)), 0.8))
@@ -627,12 +626,12 @@ def strip_page(plan: StripPlan) -> Page:
 def _row_items(plan: StripPlan, row: StripRow, edge: float) -> list[Item]:
     head = row.kind == "head"
     x = MARGIN + (0.0 if head else plan.indent)
-    items: list[Item] = list(lines_of_text(x, row.y, row.label, LINE_HEIGHT, bold=head))
+    items: list[Item] = list(lines_of_text(x, row.y, row.label, bold=head))
     if not head:
         bottom = row.y + row.height / 2
         items.append(Line(((MARGIN, bottom), (edge, bottom)), 0.25, FAINT))
     for column, text, y in row.texts:
-        items += lines_of_text(plan.columns[column][1], y, (text,), LINE_HEIGHT, align="right")
+        items += lines_of_text(plan.columns[column][1], y, (text,), align="right")
     for point in row.points:
         items += _interval(plan, point)
     for point in row.points:

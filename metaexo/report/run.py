@@ -260,9 +260,7 @@ def run_alone(main: Callable[[Analysis], None]) -> None:
 
 
 def reproduce(
-    folders: Folders,
-    only: Sequence[str] = (),
-    progress: Callable[[Sequence[Path]], Iterable[Path]] = iter,
+    folders: Folders, only: Sequence[str] = (), progress: Callable[[Sequence[Path]], Iterable[Path]] = iter
 ) -> list[tuple[Analysis, float]]:
     """Run the scripts in order.
 

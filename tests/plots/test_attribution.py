@@ -120,11 +120,7 @@ def test_verdicts_of_what_was_told_can_be_left_out(found):
 
 
 def test_texts_never_overlap(found):
-    many = {
-        "A data set with a long name": found,
-        "Apart": attributed(confounded=True),
-        "Few": attributed(4),
-    }
+    many = {"A data set with a long name": found, "Apart": attributed(confounded=True), "Few": attributed(4)}
     for results in (many, found, attributed(4)):
         plan = attribution_plan(results, title="Title " * 30, notes=["Note " * 60])
         assert clashes(attribution_page(plan)) == []

@@ -83,9 +83,7 @@ class Plan:
 
     def items_above(self) -> list[Item]:
         """Return title and legend."""
-        return title_items(self.title) + legend_rows_items(
-            self.keys, MARGIN, MARGIN + title_height(self.title)
-        )
+        return title_items(self.title) + legend_rows_items(self.keys, MARGIN + title_height(self.title))
 
     def items_below(self) -> list[Item]:
         """Return the notes."""

@@ -20,6 +20,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.font_manager import FontProperties
 
+TEXT_SIZE = 8.5
+SMALL_SIZE = 7.5
+LINE_HEIGHT = 1.22 * TEXT_SIZE
+MARGIN = 10.0
+
 NO_LETTER = "\N{REPLACEMENT CHARACTER}"
 SPACES = "\t\n\r\x0b\x0c\x85\u2028\u2029"
 ASCENT = 0.93
@@ -124,7 +129,7 @@ def lines_in(text: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=16384)
-def text_width(text: str, size: float, bold: bool = False) -> float:
+def text_width(text: str, size: float = TEXT_SIZE, bold: bool = False) -> float:
     """Return the width of one line of text in points."""
     from matplotlib.textpath import text_to_path
 
@@ -169,7 +174,7 @@ def wrap_whole_words(text: str, letters: int) -> tuple[str, ...]:
     return wrap(text, max([letters, *(len(word) for word in plain(text).split())]))
 
 
-def wrap_to_width(text: str, width: float, size: float, bold: bool = False) -> tuple[str, ...]:
+def wrap_to_width(text: str, width: float, size: float = TEXT_SIZE, bold: bool = False) -> tuple[str, ...]:
     """Return the text in lines no wider than `width` points; a word wider than that is broken."""
     given = lines_in(text)
     if len(given) > 1:
@@ -186,11 +191,6 @@ def wrap_to_width(text: str, width: float, size: float, bold: bool = False) -> t
     return lines
 
 
-TEXT_SIZE = 8.5
-SMALL_SIZE = 7.5
-LINE_HEIGHT = 1.22 * TEXT_SIZE
-MARGIN = 10.0
-
 INK = "#1a1a1a"
 GREY = "#666666"
 PALE = "#8c8c8c"
@@ -205,15 +205,7 @@ TEXT_CONTRAST, LINE_CONTRAST = 4.5, 3.0
 
 # Okabe and Ito's palette, distinct under the common kinds of colour blindness, without its yellow; orange and
 # sky blue are darker than theirs, so that small marks on white have the contrast of 3.
-PALETTE = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#B87A00",
-    "#2F93CF",
-    "#000000",
-)
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B87A00", "#2F93CF", "#000000")
 SHAPES = (
     "circle",
     "square",

@@ -16,6 +16,7 @@ from metaexo.plots.canvas.fonts import (
     CAP_HEIGHT,
     DESCENT,
     INK,
+    LINE_HEIGHT,
     MARGIN,
     NO_LETTER,
     SMALL_SIZE,
@@ -186,7 +187,7 @@ def _snapped(item: Item) -> Item:
     return replace(item, x=snap(item.x), y=snap(item.y), text=plain(item.text))
 
 
-def middle(y: float, size: float) -> float:
+def middle(y: float, size: float = TEXT_SIZE) -> float:
     """Return the baseline of a text whose capitals are to be centred on `y`."""
     return y + CAP_HEIGHT / 2 * size
 
@@ -195,7 +196,7 @@ def lines_of_text(
     x: float,
     y: float,
     lines: tuple[str, ...],
-    line_height: float,
+    line_height: float = LINE_HEIGHT,
     *,
     size: float = TEXT_SIZE,
     bold: bool = False,

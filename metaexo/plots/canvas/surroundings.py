@@ -46,7 +46,7 @@ def axis_label(
 
 def axis_height(axis: Axis, width: float, more: float = 0.6) -> float:
     """Return the height of ticks and name of an axis of a width, with as many lines `more` of room."""
-    return TICK_HEIGHT + (len(wrap_to_width(axis.label, width, TEXT_SIZE)) + more) * LINE_HEIGHT
+    return TICK_HEIGHT + (len(wrap_to_width(axis.label, width)) + more) * LINE_HEIGHT
 
 
 def panel_of(axis: Axis, left: float, right: float, top: float, bottom: float) -> Panel:
@@ -56,12 +56,7 @@ def panel_of(axis: Axis, left: float, right: float, top: float, bottom: float) -
 
 
 def upright_line(
-    axis: Axis,
-    panel: Panel,
-    place: float | None,
-    width: float,
-    color: str,
-    dash: tuple[float, ...] = (),
+    axis: Axis, panel: Panel, place: float | None, width: float, color: str, dash: tuple[float, ...] = ()
 ) -> list[Item]:
     """Return a line from top to bottom of a panel at a place of its axis; none if the axis ends before it."""
     if place is None or not axis.low <= place <= axis.high:
@@ -90,7 +85,7 @@ def text_columns(
     columns: list[tuple[str, float]] = []
     for title, cells in zip(titles, texts, strict=True):
         if cells:
-            widths = [text_width(title, TEXT_SIZE, True), *(text_width(cell, TEXT_SIZE) for cell in cells)]
+            widths = [text_width(title, bold=True), *(text_width(cell) for cell in cells)]
             x += COLUMN_GAP + math.ceil(max(widths))
             columns.append((title, x))
     return tuple(columns)
@@ -98,7 +93,7 @@ def text_columns(
 
 def column_headings(columns: Sequence[tuple[str, float]], panel: Panel) -> list[Item]:
     """Return the headings of columns of texts beside a panel."""
-    return [Text(x, panel.top - 4.5, title, TEXT_SIZE, True, align="right") for title, x in columns]
+    return [Text(x, panel.top - 4.5, title, bold=True, align="right") for title, x in columns]
 
 
 def title_lines(title: str, width: float, size: float = TEXT_SIZE) -> tuple[str, ...]:
@@ -147,75 +142,66 @@ class Key:
     hatch: str = ""
 
 
-def legend_width(keys: Sequence[Key], size: float, letters: float = 170.0) -> float:
-    """Return the width of a legend in points; labels are broken at `letters` points."""
-    lines = [line for key in keys for line in wrap_to_width(key.label, letters, size)]
-    return KEY_WIDTH + KEY_GAP + max((text_width(line, size, True) for line in lines), default=0.0)
+def legend_width(keys: Sequence[Key]) -> float:
+    """Return the width of a legend beside a panel in points."""
+    lines = [line for key in keys for line in _lines(key)]
+    return KEY_WIDTH + KEY_GAP + max((text_width(line, bold=True) for line in lines), default=0.0)
 
 
-def legend_height(keys: Sequence[Key], size: float, line: float, letters: float = 170.0) -> float:
-    """Return the height of a legend in points."""
-    return sum(_lines(key, size, letters) for key in keys) * line + 0.35 * line * len(keys)
+def legend_height(keys: Sequence[Key]) -> float:
+    """Return the height of a legend beside a panel in points."""
+    return sum(len(_lines(key)) + 0.35 for key in keys) * LINE_HEIGHT
 
 
-def legend_items(
-    keys: Sequence[Key], x: float, y: float, size: float, line: float, letters: float = 170.0
-) -> list[Item]:
-    """Return a legend whose upper left corner stands at x, y."""
+def legend_items(keys: Sequence[Key], x: float, y: float) -> list[Item]:
+    """Return a legend whose upper left corner stands at x, y, one key below the other."""
     items: list[Item] = []
     for key in keys:
-        centre = y + line / 2
+        centre = y + LINE_HEIGHT / 2
         items += _sign(key, x + KEY_WIDTH / 2, centre)
         left = x + KEY_WIDTH + KEY_GAP if key.shape else x
-        for i, text in enumerate(wrap_to_width(key.label, letters, size)):
-            items.append(Text(left, middle(centre + i * line, size), text, size, bold=not key.shape))
-        y += (_lines(key, size, letters) + 0.35) * line
+        for i, text in enumerate(_lines(key)):
+            items.append(Text(left, middle(centre + i * LINE_HEIGHT), text, bold=not key.shape))
+        y += (len(_lines(key)) + 0.35) * LINE_HEIGHT
     return items
 
 
-def legend_rows(keys: Sequence[Key], width: float, size: float = TEXT_SIZE) -> tuple[tuple[Key, ...], ...]:
+def legend_rows(keys: Sequence[Key], width: float) -> tuple[tuple[Key, ...], ...]:
     """Return a legend in rows, as many keys side by side as a page of a width in points holds."""
     rows: list[list[Key]] = []
     x = width
     for key in keys:
-        needed = _key_width(key, size)
-        if x + needed > width - MARGIN:
+        if x + _key_width(key) > width - MARGIN:
             rows.append([])
             x = MARGIN
         rows[-1].append(key)
-        x += needed + KEY_WIDTH
+        x += _key_width(key) + KEY_WIDTH
     return tuple(tuple(row) for row in rows)
 
 
-def legend_rows_height(rows: Sequence[Sequence[Key]], line: float = LINE_HEIGHT) -> float:
+def legend_rows_height(rows: Sequence[Sequence[Key]]) -> float:
     """Return the height of a legend in rows."""
-    return (len(rows) + 0.5) * line if rows else 0.0
+    return (len(rows) + 0.5) * LINE_HEIGHT if rows else 0.0
 
 
-def legend_rows_items(
-    rows: Sequence[Sequence[Key]],
-    left: float,
-    y: float,
-    size: float = TEXT_SIZE,
-    line: float = LINE_HEIGHT,
-) -> list[Item]:
-    """Return a legend in rows whose upper left corner stands at left, y."""
+def legend_rows_items(rows: Sequence[Sequence[Key]], y: float) -> list[Item]:
+    """Return a legend in rows that begins at y."""
     items: list[Item] = []
     for i, row in enumerate(rows):
-        x, centre = left, y + (i + 0.5) * line
+        x, centre = MARGIN, y + (i + 0.5) * LINE_HEIGHT
         for key in row:
             items += _sign(key, x + KEY_WIDTH / 2, centre)
-            items.append(Text(x + KEY_WIDTH + KEY_GAP, middle(centre, size), key.label, size))
-            x += _key_width(key, size) + KEY_WIDTH
+            items.append(Text(x + KEY_WIDTH + KEY_GAP, middle(centre), key.label))
+            x += _key_width(key) + KEY_WIDTH
     return items
 
 
-def _key_width(key: Key, size: float) -> float:
-    return KEY_WIDTH + KEY_GAP + text_width(key.label, size)
+def _key_width(key: Key) -> float:
+    return KEY_WIDTH + KEY_GAP + text_width(key.label)
 
 
-def _lines(key: Key, size: float, letters: float) -> int:
-    return len(wrap_to_width(key.label, letters, size))
+def _lines(key: Key) -> tuple[str, ...]:
+    return wrap_to_width(key.label, 170.0)
 
 
 def _sign(key: Key, x: float, y: float) -> list[Item]:

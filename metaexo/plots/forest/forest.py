@@ -33,13 +33,7 @@ from metaexo.plots.forest.layout import at_limits, lay_out
 from metaexo.plots.forest.options import Options
 from metaexo.plots.forest.page import forest_page
 from metaexo.plots.forest.plan import ForestPlan
-from metaexo.plots.forest.rows import (
-    ReadyEffects,
-    Rows,
-    rows_of_effects,
-    rows_of_fit,
-    rows_of_strata,
-)
+from metaexo.plots.forest.rows import ReadyEffects, Rows, rows_of_effects, rows_of_fit, rows_of_strata
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -53,10 +47,7 @@ OF_TABLE = ("estimate", "low", "high", "label", "by", "measure", "level", "colum
 
 @checked
 @passing(Options)
-def forest_plan(
-    results: Any,
-    **choices: Any,
-) -> ForestPlan:
+def forest_plan(results: Any, **choices: Any) -> ForestPlan:
     """Return what a forest plot shows, without drawing it.
 
     Use it to see or test a figure, or to take its table (`plan.to_frame()`). All texts are on the scale that
@@ -272,11 +263,7 @@ heterogeneity = drawing(
 @checked
 @passing(heterogeneity_plan, OF_TABLE)
 def rho_sweep_plan(
-    sweep: RhoSweep,
-    *,
-    label_title: str = "Assumed correlation",
-    notes: Sequence[str] = (),
-    **choices: Any,
+    sweep: RhoSweep, *, label_title: str = "Assumed correlation", notes: Sequence[str] = (), **choices: Any
 ) -> ForestPlan:
     """Return what a plot of a sweep over assumed correlations shows, without drawing it.
 
