@@ -115,6 +115,9 @@ class Readable(Immutable):
         ]
         return "\n".join([*blocks, *(f"<p>{escape(note)}</p>" for note in self._lines_below())])
 
+    def __str__(self) -> str:
+        return self.to_text()
+
     def _repr_html_(self) -> str:
         return self.to_html()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from metaexo.errors import IncomparableFitsWarning, InputError, ShapeError
-from metaexo.formatting import MISSING, number, percent, printed
+from metaexo.formatting import MISSING, number, percent
 from metaexo.inputs import read_words
 from metaexo.models.linear.likelihood_ratio import same_effects
 from metaexo.models.linear.results import FitResults
@@ -102,10 +102,6 @@ class FitComparison(Readable):
             ],
             "notes": list(self.notes),
         }
-
-    @printed
-    def __str__(self) -> str:
-        return self.to_text()
 
     def __repr__(self) -> str:
         return f"FitComparison({', '.join(self.names)})"

@@ -185,10 +185,6 @@ class Contrasts(Readable):
         """Return what to know about tests and intervals: few degrees of freedom, no width."""
         return cautions_of_estimates(self.names, self.se, self.df)
 
-    @printed
-    def __str__(self) -> str:
-        return self.to_text()
-
     def __repr__(self) -> str:
         return f"Contrasts({', '.join(self.names)})"
 
@@ -220,21 +216,11 @@ class TermTests(Readable):
         """Return one row per term: coefficients, distribution, statistic, df1, df2, pvalue, adjusted."""
         import pandas as pd
 
-        rows = []
-        for term, test in self.tests.items():
-            df = (*test.df, float("nan"))[:2]
-            row: dict[str, Any] = {"term": term, "coefficients": len(self.columns[term])}
-            row |= {
-                "distribution": test.distribution,
-                "statistic": test.statistic,
-                "df1": df[0],
-                "df2": df[1],
-            }
-            row["pvalue"] = test.pvalue
-            if self.adjusted is not None:
-                row["adjusted"] = self.adjusted[term]
-            rows.append(row)
-        return pd.DataFrame(rows)
+        tests = pd.concat([test.to_frame() for test in self.tests.values()], ignore_index=True)
+        frame = tests[["distribution", "statistic", "df1", "df2", "pvalue"]]
+        frame.insert(0, "term", list(self.tests))
+        frame.insert(1, "coefficients", [len(self.columns[term]) for term in self.tests])
+        return frame if self.adjusted is None else frame.assign(adjusted=list(self.adjusted.values()))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the tests as plain values: one record per term."""
@@ -457,10 +443,6 @@ class VarianceInflation(Readable):
             "coefficients": plain(self.to_frame().reset_index()),
             "terms": plain(self.terms_frame().reset_index()),
         }
-
-    @printed
-    def __str__(self) -> str:
-        return self.to_text()
 
 
 def variance_inflation(fit: Coefficients) -> VarianceInflation:

@@ -10,7 +10,7 @@ import numpy as np
 from metaexo.effects.bounded_effect_sizes import ENDS
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotNestedError
-from metaexo.formatting import number, percent, printed
+from metaexo.formatting import number, percent
 from metaexo.models.linear.fit import LinearFit
 from metaexo.models.linear.fit_statistics import FitStatistics, VarianceModel
 from metaexo.models.linear.hypothesis import TestResult
@@ -82,10 +82,6 @@ class LikelihoodRatioTest(Readable):
     def table_notes(self) -> list[str]:
         """Return the test, and R2 where there is one."""
         return [str(self.test), *([f"R2 {percent(self.r2)}"] if self.r2 is not None else [])]
-
-    @printed
-    def __str__(self) -> str:
-        return self.to_text()
 
     def __repr__(self) -> str:
         return f"LikelihoodRatioTest({self.test})"

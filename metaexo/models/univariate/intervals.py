@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from metaexo.errors import InputError
-from metaexo.formatting import interval, level_words, number, percent, printed
+from metaexo.formatting import interval, level_words, number, percent
 from metaexo.inputs import check_choice
 from metaexo.models.univariate.fit import UnivariateFit
 from metaexo.numeric.likelihood_maximum import profile_likelihood_interval
@@ -82,10 +82,6 @@ class HeterogeneityInterval(Readable):
     def table_notes(self) -> list[str]:
         """Return how the bounds were found, and what is special about them."""
         return [self.method, *([self.note] if self.note else [])]
-
-    @printed
-    def __str__(self) -> str:
-        return self.to_text()
 
 
 class Bounds(NamedTuple):
