@@ -98,3 +98,10 @@ def test_bonferroni_makes_each_interval_that_of_a_higher_level() -> None:
 def test_wrong_choices_are_named(choices: dict, words: str) -> None:
     with pytest.raises(errors.InputError, match=words):
         plain().predict(**choices)
+
+
+def test_transform_is_another_name_of_scale() -> None:
+    fit = mx.RandomEffects(mx.EffectSizes([0.2, 0.6, 0.1], [0.02, 0.05, 0.03], measure="RR")).fit()
+    by_transform, by_scale = fit.predict(transform="measure"), fit.predict(scale="measure")
+    np.testing.assert_array_equal(by_transform, by_scale)
+    np.testing.assert_allclose(by_scale["estimate"], np.exp(fit.beta))

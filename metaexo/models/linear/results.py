@@ -303,6 +303,7 @@ class Forecasts(LinearFit):
         kind: str = "default",
         sampling_variance: float = 0.0,
         adjust: str | None = None,
+        transform: str | Callable[[Array], Array] | None = None,
     ) -> pd.DataFrame:
         """Return mean effects at moderator values, with confidence and prediction intervals.
 
@@ -329,6 +330,8 @@ class Forecasts(LinearFit):
             effect.
         adjust : {"bonferroni"}, optional
             Makes all r intervals hold together: each has the level 1 - (1 - level) / r.
+        transform : {"analysis", "measure", "exp"} or callable, optional
+            Another name of `scale`, as other packages have it.
 
         Returns
         -------
@@ -358,7 +361,7 @@ class Forecasts(LinearFit):
         >>> table[["estimate", "prediction_low", "prediction_high"]].round(2).to_numpy().tolist()
         [[1.54, 0.31, 7.54]]
         """
-        return predict(self, new, level, scale, kind, sampling_variance, adjust)
+        return predict(self, new, level, transform or scale, kind, sampling_variance, adjust)
 
     def probability_above(
         self, value: float = 0.0, new: ArrayLike | pd.DataFrame | None = None, kind: str = "default"

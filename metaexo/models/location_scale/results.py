@@ -113,6 +113,7 @@ class LocationScaleResults(LocationScaleFit, FitResults):
         kind: str = "default",
         sampling_variance: float = 0.0,
         adjust: str | None = None,
+        transform: str | Callable[[Array], Array] | None = None,
     ) -> pd.DataFrame:
         """Return mean effects with confidence intervals, and prediction intervals by the variance there.
 
@@ -133,6 +134,8 @@ class LocationScaleResults(LocationScaleFit, FitResults):
             Sampling variance of the new study, for the interval of its observed effect.
         adjust : {"bonferroni"}, optional
             Makes all r intervals hold together.
+        transform : {"analysis", "measure", "exp"} or callable, optional
+            Another name of `scale`, as other packages have it.
 
         Returns
         -------
@@ -155,7 +158,7 @@ class LocationScaleResults(LocationScaleFit, FitResults):
         found = predict_new(self, x, kind, sampling_variance)
         of_mean = 0.0 if kind == "simple" else found.se**2
         found = replace(found, prediction_se=np.sqrt(of_mean + tau2 + sampling_variance))
-        table = prediction_frame(self, found, adjusted_level(self, level, adjust, len(x)), scale)
+        table = prediction_frame(self, found, adjusted_level(self, level, adjust, len(x)), transform or scale)
         table["tau2"] = tau2
         return table
 

@@ -114,6 +114,7 @@ class MultilevelResults(MultilevelFit, FitResults):
         given: Mapping[str, str] | None = None,
         inner: Mapping[str, str] | None = None,
         without: Sequence[str] = (),
+        transform: str | Callable[[Array], Array] | None = None,
     ) -> pd.DataFrame:
         """Return mean effects with confidence intervals, and prediction intervals for a new true effect.
 
@@ -144,6 +145,8 @@ class MultilevelResults(MultilevelFit, FitResults):
             levels have different variances.
         without : sequence of str
             Random terms whose variance the prediction interval leaves out.
+        transform : {"analysis", "measure", "exp"} or callable, optional
+            Another name of `scale`, as other packages have it.
 
         Returns
         -------
@@ -158,7 +161,7 @@ class MultilevelResults(MultilevelFit, FitResults):
         terms = ({} if given is None else given, {} if inner is None else inner, without)
         x = new_rows(self.design, new)
         found = prediction.predict(self, x, kind, sampling_variance, *terms)
-        return prediction_frame(self, found, adjusted_level(self, level, adjust, len(x)), scale)
+        return prediction_frame(self, found, adjusted_level(self, level, adjust, len(x)), transform or scale)
 
     def random_effects(self, level: float | None = None) -> pd.DataFrame:
         """Return the predicted random effects (BLUPs) of every term with prediction intervals.

@@ -42,7 +42,7 @@ def redundant(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     """Return a fit whose redundant columns are dropped because that is asked for."""
     es, formula = effects_of(case, data), formula_of(case)
     model = dropping(es, formula)
-    names = model.design.encoding.encode(es.data, es.row_ids)[1]
+    names = model.design.encoding.names
     dropped = [name in model.design.dropped for name in names]
     return described(model.fit(method=case["call"]["tau2_method"], test="z"), "z") | {
         "column_dropped": dropped
