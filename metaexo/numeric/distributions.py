@@ -1,30 +1,22 @@
 """The distribution of positive combinations of independent chi-square variables.
 
-Q = sum of lambda_i chi2(1) has the transform phi(s) = prod (1 + 2 lambda_i s)^(-1/2). Tail probabilities come
-by the contour integral of :mod:`metaexo.numeric.contour`, with full relative accuracy in either tail.
+Q = sum of lambda_i chi2(1) has the transform phi(s) = E exp(-s Q) = prod (1 + 2 lambda_i s)^(-1/2), and
+
+    P(Q <= x) = 1/(2 pi i) int exp(s x) phi(s) / s ds    over a path that passes to the right of 0,
+    P(Q > x) = -1/(2 pi i) int exp(s x) phi(s) / s ds    over a path between the largest singularity and 0,
+
+with full relative accuracy in either tail. The path is a parabola through the real saddle point of the
+integrand, open to the left, with the curvature of the path of steepest descent there: s = s0 + i u - c u^2.
+The integrand is analytic and falls like a Gaussian along it, so that the trapezoidal rule converges
+geometrically: some hundred points give 1e-13. Should the integrand grow anywhere on the path (it can where
+few terms are large and many small), the path is straightened.
 
 References
 ----------
 Farebrother, R. W. (1984). Algorithm AS 204: the distribution of a positive linear combination of chi-squared
-random variables. Applied Statistics 33, 332-339. https://doi.org/10.2307/2347721 Imhof, J. P. (1961).
-Computing the distribution of quadratic forms in normal variables. Biometrika 48, 419-426.
-https://doi.org/10.1093/biomet/48.3-4.419
-
-Distribution functions from their Laplace transforms, by a contour around the singularities.
-
-A positive random variable Q with transform phi(s) = E exp(-s Q) has
-
-    P(Q <= x) = 1/(2 pi i) int exp(s x) phi(s) / s ds    over a path that passes to the right of 0,
-    P(Q > x) = -1/(2 pi i) int exp(s x) phi(s) / s ds    over a path between the largest singularity and 0.
-
-The path taken is a parabola through the real saddle point of the integrand, open to the left, with the
-curvature of the path of steepest descent there: s = s0 + i u - c u^2. The integrand is analytic and falls
-like a Gaussian along it, so that the trapezoidal rule converges geometrically: some hundred points give
-1e-13. Should the integrand grow anywhere on the path (it can where few terms are large and many small), the
-path is straightened.
-
-References
-----------
+random variables. Applied Statistics 33, 332-339. https://doi.org/10.2307/2347721
+Imhof, J. P. (1961). Computing the distribution of quadratic forms in normal variables. Biometrika 48,
+419-426. https://doi.org/10.1093/biomet/48.3-4.419
 Weideman, J. A. C., Trefethen, L. N. (2007). Parabolic and hyperbolic contours for computing the Bromwich
 integral. Mathematics of Computation 76, 1341-1356. https://doi.org/10.1090/S0025-5718-07-01945-X
 Rice, S. O. (1980). Distribution of quadratic forms in normal random variables: evaluation by numerical
@@ -43,6 +35,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from metaexo.numeric.problem import CHUNK_ELEMENTS
 from metaexo.types import Array
+
+Complex = NDArray[np.complexfloating[Any, Any]]
+# From s, shape (N,), to log phi(s) and, in a second row a factor, more integrands: shape (1 + M, N).
+Transform = Callable[[Complex], Complex]
+POINTS = 64
+POINTS_PER_WIDTH = 5
+LONGEST = 1 << 14
+NEGLIGIBLE = 1e-17
+GROWTH = 1.05
+CONVERGED = 1e-12
+# Below this, changes that no longer fall are rounding error.
+ROUNDING = 1e-8
 
 
 def chi2_mixture(x: float, coefficients: ArrayLike, counts: ArrayLike = 1.0) -> tuple[float, float]:
@@ -203,37 +207,13 @@ class WeightedQ:
         return np.asarray(-0.5 * out)
 
 
-Complex = NDArray[np.complexfloating[Any, Any]]
-# From s, shape (N,), to log phi(s) and, in a second row a factor, more integrands: shape (1 + M, N).
-Transform = Callable[[Complex], Complex]
-
-POINTS = 64
-POINTS_PER_WIDTH = 5
-LONGEST = 1 << 14
-NEGLIGIBLE = 1e-17
-GROWTH = 1.05
-CONVERGED = 1e-12
-# Below this, changes that no longer fall are rounding error.
-ROUNDING = 1e-8
-
-
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A parabola in the complex plane.
+    """A parabola in the complex plane."""
 
-    Attributes
-    ----------
-    saddle : float
-        Where it crosses the real axis; not 0.
-    curvature : float
-        Its bend to the left, at least 0.
-    width : float
-        Distance along the path over which the integrand falls noticeably.
-    """
-
-    saddle: float
-    curvature: float
-    width: float
+    saddle: float  # where it crosses the real axis; not 0
+    curvature: float  # its bend to the left, at least 0
+    width: float  # distance along the path over which the integrand falls noticeably
 
 
 def integrate(transform: Transform, x: float, path: Path) -> Array:

@@ -6,122 +6,55 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from metaexo.errors import UnknownChoiceError
-from metaexo.numeric import likelihood_maximum, moment_estimators
+from metaexo.numeric import likelihood_maximum
+from metaexo.numeric import moment_estimators as moment
 from metaexo.numeric.problem import Batch
 from metaexo.numeric.tau2 import Tau2
 
+REML = "restricted maximum likelihood"
+HSK = "Hunter-Schmidt with k / (k - p)"
+PMM = "median-unbiased Paule-Mandel"
+GENQ, GENQM = "generalised Q with given weights", "median-unbiased generalised Q with given weights"
+LAIRD_1986 = "10.1016/0197-2456(86)90046-2"
+KACKER_2007 = "10.1016/j.cct.2006.04.004"
+SCHMIDT_2015 = "10.4135/9781483398105"
+BRANNICK_2019 = "10.1177/1094428117741966"
+SIDIK_2005 = "10.1111/j.1467-9876.2005.00489.x"
+MORRIS_1983 = "10.1080/01621459.1983.10477920"
+PAULE_1982 = "10.6028/jres.087.022"
 VIECHTBAUER_2005 = "10.3102/10769986030003261"
 
 
 @dataclass(frozen=True, slots=True)
 class Estimator:
-    """One estimator of tau2.
+    """One estimator of tau2."""
 
-    Attributes
-    ----------
-    code : str
-        The field's short code.
-    name : str
-        Its name in words.
-    kernel : callable
-        From a batch to the estimates.
-    reference : str
-        DOI.
-    needs_weights : bool
-        Whether it works with weights of the user's own.
-    divides_by_v : bool
-        Whether a sampling variance of zero rules it out.
-    """
-
-    code: str
-    name: str
-    kernel: Callable[[Batch], Tau2]
-    reference: str
-    needs_weights: bool = False
-    divides_by_v: bool = False
+    code: str  # the field's short code
+    name: str  # its name in words
+    kernel: Callable[[Batch], Tau2]  # from a batch to the estimates
+    reference: str  # DOI
+    needs_weights: bool = False  # whether it works with user-supplied weights
+    divides_by_v: bool = False  # whether a sampling variance of zero rules it out
 
 
 ESTIMATORS: dict[str, Estimator] = {
-    e.code: e
-    for e in (
-        Estimator(
-            "EE", "equal effects", moment_estimators.equal_effects, "10.1002/jrsm.12", divides_by_v=True
-        ),
-        Estimator(
-            "DL",
-            "DerSimonian-Laird",
-            moment_estimators.dersimonian_laird,
-            "10.1016/0197-2456(86)90046-2",
-            divides_by_v=True,
-        ),
-        Estimator("HE", "Hedges", moment_estimators.hedges, "10.1037/0033-2909.93.2.388"),
-        Estimator(
-            "HS",
-            "Hunter-Schmidt",
-            moment_estimators.hunter_schmidt,
-            "10.4135/9781483398105",
-            divides_by_v=True,
-        ),
-        Estimator(
-            "HSK",
-            "Hunter-Schmidt with k / (k - p)",
-            moment_estimators.hunter_schmidt_corrected,
-            "10.1177/1094428117741966",
-            divides_by_v=True,
-        ),
-        Estimator("SJ", "Sidik-Jonkman", moment_estimators.sidik_jonkman, "10.1111/j.1467-9876.2005.00489.x"),
-        Estimator(
-            "SJIT",
-            "iterated Sidik-Jonkman",
-            moment_estimators.paule_mandel,
-            "10.1111/j.1467-9876.2005.00489.x",
-            divides_by_v=True,
-        ),
-        Estimator(
-            "DLIT",
-            "iterated DerSimonian-Laird",
-            moment_estimators.paule_mandel,
-            "10.1016/j.cct.2006.04.004",
-            divides_by_v=True,
-        ),
+    estimator.code: estimator
+    for estimator in (
+        Estimator("EE", "equal effects", moment.equal_effects, "10.1002/jrsm.12", divides_by_v=True),
+        Estimator("DL", "DerSimonian-Laird", moment.dersimonian_laird, LAIRD_1986, divides_by_v=True),
+        Estimator("HE", "Hedges", moment.hedges, "10.1037/0033-2909.93.2.388"),
+        Estimator("HS", "Hunter-Schmidt", moment.hunter_schmidt, SCHMIDT_2015, divides_by_v=True),
+        Estimator("HSK", HSK, moment.hunter_schmidt_corrected, BRANNICK_2019, divides_by_v=True),
+        Estimator("SJ", "Sidik-Jonkman", moment.sidik_jonkman, SIDIK_2005),
+        Estimator("SJIT", "iterated Sidik-Jonkman", moment.paule_mandel, SIDIK_2005, divides_by_v=True),
+        Estimator("DLIT", "iterated DerSimonian-Laird", moment.paule_mandel, KACKER_2007, divides_by_v=True),
         Estimator("ML", "maximum likelihood", likelihood_maximum.maximum_likelihood, VIECHTBAUER_2005),
-        Estimator(
-            "REML",
-            "restricted maximum likelihood",
-            likelihood_maximum.restricted_maximum_likelihood,
-            VIECHTBAUER_2005,
-        ),
-        Estimator(
-            "EB",
-            "empirical Bayes",
-            moment_estimators.paule_mandel,
-            "10.1080/01621459.1983.10477920",
-            divides_by_v=True,
-        ),
-        Estimator(
-            "PM", "Paule-Mandel", moment_estimators.paule_mandel, "10.6028/jres.087.022", divides_by_v=True
-        ),
-        Estimator(
-            "PMM",
-            "median-unbiased Paule-Mandel",
-            moment_estimators.paule_mandel_median,
-            "10.6028/jres.087.022",
-            divides_by_v=True,
-        ),
-        Estimator(
-            "GENQ",
-            "generalised Q with given weights",
-            moment_estimators.generalised_moment,
-            "10.1016/j.cct.2006.04.004",
-            needs_weights=True,
-        ),
-        Estimator(
-            "GENQM",
-            "median-unbiased generalised Q with given weights",
-            moment_estimators.generalised_median,
-            "10.1002/jrsm.1081",
-            needs_weights=True,
-        ),
+        Estimator("REML", REML, likelihood_maximum.restricted_maximum_likelihood, VIECHTBAUER_2005),
+        Estimator("EB", "empirical Bayes", moment.paule_mandel, MORRIS_1983, divides_by_v=True),
+        Estimator("PM", "Paule-Mandel", moment.paule_mandel, PAULE_1982, divides_by_v=True),
+        Estimator("PMM", PMM, moment.paule_mandel_median, PAULE_1982, divides_by_v=True),
+        Estimator("GENQ", GENQ, moment.generalised_moment, KACKER_2007, needs_weights=True),
+        Estimator("GENQM", GENQM, moment.generalised_median, "10.1002/jrsm.1081", needs_weights=True),
     )
 }
 # Other names, in capitals and without signs.

@@ -144,25 +144,14 @@ def upper_bound(batch: Batch, restricted: bool, span: tuple[Array, Array] | None
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """Brackets of all local maxima of a batch.
+    """Brackets of all local maxima of a batch."""
 
-    Attributes
-    ----------
-    problem : ndarray of int, shape (N,)
-        Problem of each bracket.
-    ends : ndarray, shape (2, 5, N)
-        Lower and upper end of each bracket: tau2, y'PPy, the trace, rho and sigma. The score, which has the
-        sign of y'PPy minus the trace, is positive at the lower end and not positive at the upper.
-    boundary : ndarray of bool, shape (B,)
-        Where tau2 = 0 is a local maximum.
-    proved : ndarray of bool, shape (B,)
-        Whether every interval was settled.
-    """
-
-    problem: NDArray[np.intp]
+    problem: NDArray[np.intp]  # (N,): problem of each bracket
+    # (2, 5, N): lower and upper end of each bracket: tau2, y'PPy, the trace, rho and sigma. The score, which
+    # has the sign of y'PPy minus the trace, is positive at the lower end and not positive at the upper.
     ends: Array
-    boundary: NDArray[np.bool_]
-    proved: NDArray[np.bool_]
+    boundary: NDArray[np.bool_]  # (B,): where tau2 = 0 is a local maximum
+    proved: NDArray[np.bool_]  # (B,): whether every interval was settled
 
 
 def scan(batch: Batch, restricted: bool) -> Scan:

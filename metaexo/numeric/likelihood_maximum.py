@@ -73,8 +73,8 @@ def restricted_maximum_likelihood(batch: Batch) -> Tau2:
 def likelihood_at(batch: Batch, tau2: float, restricted: bool) -> Tau2:
     """Return a given tau2 with the standard error and the score that the likelihood has there."""
     none = np.zeros(batch.size, dtype=np.int64)
-    seal = (none, none, none == 0)
-    return _certify(batch, np.full(batch.size, tau2), seal, variance_scale(batch), restricted)
+    counts = (none, none, none == 0)
+    return _certify(batch, np.full(batch.size, tau2), counts, variance_scale(batch), restricted)
 
 
 def local_maxima(batch: Batch, restricted: bool) -> tuple[NDArray[np.intp], Array]:
@@ -157,7 +157,7 @@ def _first_guess(ends: Array, scale: Array) -> Array:
 def _highest(
     batch: Batch, seen: Scan, roots: Roots, maxima: NDArray[np.int64], restricted: bool
 ) -> tuple[Array, NDArray[np.int64]]:
-    """Return, a problem, the candidate with the highest likelihood; 0 wins a tie."""
+    """Return the candidate with the highest likelihood for each problem; 0 wins a tie."""
     several = np.flatnonzero(maxima > 1)
     zero = np.full(batch.size, -np.inf)
     at_zero = several[seen.boundary[several]]
@@ -176,18 +176,18 @@ def _highest(
 def _certify(
     batch: Batch,
     tau2: Array,
-    seal: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]],
+    counts: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]],
     scale: Array,
     restricted: bool,
 ) -> Tau2:
-    """Attach standard error, score and curvature to the solutions; `seal`: iterations, maxima, proved."""
+    """Attach standard error, score and curvature to the solutions; `counts`: iterations, maxima, proved."""
     with np.errstate(divide="ignore", invalid="ignore"):  # a variance of 0 at tau2 = 0 has no likelihood
         form, trace, form_slope, trace_slope = score_parts(moments(batch, tau2), restricted)
         boundary = tau2 == 0
         score = 0.5 * (form - trace) * np.where(boundary, scale, tau2)
         second = 0.5 * (trace_slope - form_slope) * tau2**2 + score
         return Tau2(
-            tau2, np.sqrt(2.0 / trace_slope), boundary, score, np.where(boundary, np.nan, second), *seal
+            tau2, np.sqrt(2.0 / trace_slope), boundary, score, np.where(boundary, np.nan, second), *counts
         )
 
 

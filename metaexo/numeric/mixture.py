@@ -40,31 +40,19 @@ NEWTON_STEPS = 60
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """The data of the mixture.
+    """The data of the mixture."""
 
-    Attributes
-    ----------
-    y, v : ndarray, shape (k,)
-        Effects and sampling variances, above 0.
-    known : ndarray, shape (k, J)
-        1 at the level of an effect whose study reports it; a row of zeros where it does not.
-    unit : ndarray, shape (k,)
-        Number of the unreported study of each effect; -1 where the level is reported.
-    units : int
-        Number of unreported studies.
-    counts : ndarray, shape (J,)
-        Studies of each level that tell of the shares beside the unreported ones; zeros if none do.
-    fixed : bool
-        Whether the shares are held, all equal.
-    """
-
+    # y, v (k,): effects and sampling variances, above 0
     y: Array
     v: Array
+    # (k, J): 1 at the level of an effect whose study reports it; a row of zeros where it does not
     known: Array
+    # (k,): number of the unreported study of each effect; -1 where the level is reported
     unit: NDArray[np.intp]
-    units: int
+    units: int  # number of unreported studies
+    # (J,): studies of each level that tell of the shares beside the unreported ones; zeros if none do
     counts: Array
-    fixed: bool = False
+    fixed: bool = False  # whether the shares are held, all equal
 
     @property
     def levels(self) -> int:
@@ -110,51 +98,26 @@ class Mixture:
 
 @dataclass(frozen=True, eq=False)
 class MixtureMaximum(Immutable):
-    """The maximum of the likelihood with what vouches for it.
+    """The maximum of the likelihood with what vouches for it."""
 
-    Attributes
-    ----------
-    mu : ndarray, shape (J,)
-        Means of the levels.
-    tau2 : float
-        Between-study variance within levels.
-    share : ndarray, shape (J,)
-        Shares of the levels.
-    posterior : ndarray, shape (U, J)
-        Probabilities of the levels of each unreported study.
-    value : float
-        Log-likelihood.
-    cov : ndarray, shape (J, J)
-        Covariance matrix of the means, from the observed information of all parameters that are not at a
-        limit.
-    tau2_se : float
-        Standard error of tau2; NaN at 0.
-    share_se : ndarray, shape (J,)
-        Standard errors of the shares; NaN at 0 and 1.
-    slope, curvature : float
-        Largest score and smallest eigenvalue of the information at the maximum.
-    starts, agree : int
-        Starts of EM, and how many ended at this maximum.
-    maxima : int
-        Different heights at which starts ended.
-    monotone : bool
-        Whether no step of EM lowered the likelihood.
-    """
-
-    mu: Array
-    tau2: float
-    share: Array
-    posterior: Array
-    value: float
+    mu: Array  # (J,): means of the levels
+    tau2: float  # between-study variance within levels
+    share: Array  # (J,): shares of the levels
+    posterior: Array  # (U, J): probabilities of the levels of each unreported study
+    value: float  # log-likelihood
+    # (J, J): covariance matrix of the means, from the observed information of all parameters that are not at
+    # a limit
     cov: Array
-    tau2_se: float
-    share_se: Array
+    tau2_se: float  # standard error of tau2; NaN at 0
+    share_se: Array  # (J,): standard errors of the shares; NaN at 0 and 1
+    # slope, curvature: largest score and smallest eigenvalue of the information at the maximum
     slope: float
     curvature: float
+    # starts, agree: starts of EM, and how many ended at this maximum
     starts: int
     agree: int
-    maxima: int
-    monotone: bool
+    maxima: int  # different heights at which starts ended
+    monotone: bool  # whether no step of EM lowered the likelihood
 
 
 def maximise(mixture: Mixture, seed: int = 0) -> MixtureMaximum:

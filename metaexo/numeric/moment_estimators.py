@@ -1,7 +1,7 @@
-"""Estimators of tau2 that need no iteration: EE, DL, HE, HS, HSk, SJ and GENQ.
+"""Estimators of tau2 from quadratic forms: EE, DL, HE, HS, HSk, SJ, GENQ, and those that solve for Q.
 
-All but EE are made of one quadratic form y'Ay with A = R - R X (X'RX)^-1 X'R, R = diag(r), which takes the
-mean out: its expectation is tau2 trace(A) + trace(AV), V = diag(v).
+All closed forms but EE are made of one quadratic form y'Ay with A = R - R X (X'RX)^-1 X'R, R = diag(r), which
+takes the mean out: its expectation is tau2 trace(A) + trace(AV), V = diag(v).
 
     DL    r = 1/v        (y'Ay - (k - p)) / trace(A)
     HE    r = 1          (y'Ay - trace(AV)) / (k - p)
@@ -13,6 +13,13 @@ mean out: its expectation is tau2 trace(A) + trace(AV), V = diag(v).
 For normal effects the variance of y'Ay is 2 trace(ASAS) with S = V + tau2 I, which gives the standard error
 at the estimate.
 
+The generalised Q statistic, y'Py, falls strictly in tau2, so Q(tau2) = c has one solution or, if Q(0) < c,
+none. PM solves it for its expectation k - p, PMM for the median of its chi-square distribution, the Q-profile
+interval for other quantiles. The empirical Bayes estimator (EB), the iterated DerSimonian-Laird estimator
+(DLIT) and the iterated Sidik-Jonkman estimator (SJIT) are other ways to the root of PM: at a fixed point of
+each, Q(tau2) = k - p. With user-supplied weights P(Q <= observed; tau2) falls strictly too: GENQM solves for
+1/2, the interval for both ends, with the exact distribution of Q, one problem after another.
+
 References
 ----------
 DerSimonian, R., Laird, N. (1986). https://doi.org/10.1016/0197-2456(86)90046-2
@@ -20,45 +27,18 @@ Hedges, L. V. (1983). A random effects model for effect sizes. Psychological Bul
 https://doi.org/10.1037/0033-2909.93.2.388
 Schmidt, F. L., Hunter, J. E. (2015). Methods of Meta-Analysis, 3rd ed. https://doi.org/10.4135/9781483398105
 Brannick, M. T., Potter, S. M., Benitez, B., Morris, S. B. (2019). Bias and precision of alternate estimators
-in meta-analysis. Organizational Research Methods 22, 490-514. https://doi.org/10.1177/1094428117741966 Sidik,
-K., Jonkman, J. N. (2005). Simple heterogeneity variance estimation for meta-analysis. Journal of the Royal
-Statistical Society C 54, 367-384. https://doi.org/10.1111/j.1467-9876.2005.00489.x DerSimonian, R., Kacker,
-R. (2007). https://doi.org/10.1016/j.cct.2006.04.004
-
-The generalised Q statistic y'Py as a function of tau2, and what is solved from it.
-
-Q(tau2) falls strictly in tau2, so Q(tau2) = c has one solution or, if Q(0) < c, none. PM solves it for its
-expectation k - p, PMM for the median of its chi-square distribution, the Q-profile interval for other
-quantiles. The empirical Bayes estimator (EB), the iterated DerSimonian-Laird estimator (DLIT) and the
-iterated Sidik-Jonkman estimator (SJIT) are other ways to the root of PM: at a fixed point of each, Q(tau2) =
-k - p.
-
-References
-----------
-Paule, R. C., Mandel, J. (1982). https://doi.org/10.6028/jres.087.022
+in meta-analysis. Organizational Research Methods 22, 490-514. https://doi.org/10.1177/1094428117741966
+Sidik, K., Jonkman, J. N. (2005). Simple heterogeneity variance estimation for meta-analysis. Journal of the
+Royal Statistical Society C 54, 367-384. https://doi.org/10.1111/j.1467-9876.2005.00489.x
 DerSimonian, R., Kacker, R. (2007). https://doi.org/10.1016/j.cct.2006.04.004
+Paule, R. C., Mandel, J. (1982). https://doi.org/10.6028/jres.087.022
 Morris, C. N. (1983). Parametric empirical Bayes inference: theory and applications. Journal of the American
 Statistical Association 78, 47-55. https://doi.org/10.1080/01621459.1983.10477920
 Viechtbauer, W. (2007). Confidence intervals for the amount of heterogeneity in meta-analysis. Statistics in
 Medicine 26, 37-52. https://doi.org/10.1002/sim.2514
 Viechtbauer, W. (2021). Median-unbiased estimators for the amount of heterogeneity in meta-analysis. European
 Congress of Methodology, Valencia.
-
-What is solved from the distribution of the generalised Q with the user's weights.
-
-P(Q <= observed; tau2) falls strictly in tau2, so each probability belongs to one tau2 or to none. GENQM takes
-the median; the interval takes both ends. The distribution is that of a combination of chi-square variables
-with unequal coefficients, computed exactly; problems of a batch are solved one by one.
-
-References
-----------
 Jackson, D. (2013). https://doi.org/10.1002/jrsm.1081
-DerSimonian, R., Kacker, R. (2007). https://doi.org/10.1016/j.cct.2006.04.004
-
-The fit with weights of the user's own: valid whatever they are, less efficient than with 1/(v + tau2).
-
-References
-----------
 Henmi, M., Copas, J. B. (2010). Confidence intervals for random effects meta-analysis and robustness to
 publication bias. Statistics in Medicine 29, 2969-2983. https://doi.org/10.1002/sim.4029
 """
@@ -79,27 +59,17 @@ from metaexo.numeric.tails import chi2_median
 from metaexo.numeric.tau2 import Tau2, closed_form, in_parts, variance_scale
 from metaexo.types import Array
 
+EXPANSION = 8.0
+
 
 @dataclass(frozen=True, slots=True)
 class QuadraticForm:
-    """The quadratic form y'Ay of a batch, with what its traces are made of.
+    """The quadratic form y'Ay of a batch, with what its traces are made of."""
 
-    Attributes
-    ----------
-    value : ndarray, shape (B,)
-        y'Ay.
-    r : ndarray, shape (B, K)
-        The weights.
-    n : ndarray, shape (B, K)
-        Counts.
-    q : ndarray, shape (B, K, P)
-        Orthonormal basis of the columns of X weighted by the roots of n r.
-    """
-
-    value: Array
-    r: Array
-    n: Array
-    q: Array
+    value: Array  # (B,): y'Ay
+    r: Array  # (B, K): the weights
+    n: Array  # (B, K): counts
+    q: Array  # (B, K, P): orthonormal basis of the columns of X weighted by the roots of n r
 
     def trace(self, s: Array) -> Array:
         """Return trace(A diag(s)), with s of shape (B, K)."""
@@ -301,9 +271,6 @@ def q_profile(batch: Batch, low_quantile: Array, high_quantile: Array) -> tuple[
     return np.nan_to_num(low, nan=0.0), np.nan_to_num(high, nan=0.0)
 
 
-EXPANSION = 8.0
-
-
 @in_parts
 def generalised_median(batch: Batch) -> Tau2:
     """Return the tau2 under which the observed generalised Q is the median, or 0 if it is below that at 0."""
@@ -385,7 +352,7 @@ def solve_probability(q: WeightedQ, target: float) -> tuple[float, int, float, f
 
 
 def own_weights_fit(batch: Batch, tau2: Array) -> WeightedFit:
-    """Return the fit with the batch's own weights A, whose effects have variances S = V + tau2 I.
+    """Return the fit with user-supplied weights A, whose effects have variances S = V + tau2 I.
 
     The coefficients are (X'AX)^-1 X'Ay, their covariance (X'AX)^-1 X'A S A X (X'AX)^-1. The sum of squares is
     that of the residuals weighted by 1/(v + tau2).

@@ -51,14 +51,10 @@ CACHE_ELEMENTS = 16_000
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Traces and quadratic forms of a batch at given tau2.
+    """Traces and quadratic forms of a batch at given tau2."""
 
-    Attributes
-    ----------
-    trace_p, trace_pp, y_p_y, y_pp_y, y_ppp_y, sum_w, sum_ww : ndarray, shape (B,) or (B, G)
-        trace(P), trace(PP), y'Py, y'PPy, y'PPPy, and the sums of the weights and of their squares.
-    """
-
+    # trace_p, trace_pp, y_p_y, y_pp_y, y_ppp_y, sum_w, sum_ww (B,) or (B, G): trace(P), trace(PP), y'Py,
+    # y'PPy, y'PPPy, and the sums of the weights and of their squares
     trace_p: Array
     trace_pp: Array
     y_p_y: Array
@@ -70,24 +66,12 @@ class Moments:
 
 @dataclass(frozen=True, slots=True)
 class WeightedFit:
-    """Weighted least squares of a batch.
+    """Weighted least squares of a batch."""
 
-    Attributes
-    ----------
-    beta : ndarray, shape (B, P)
-        Coefficients on the columns of X.
-    cov : ndarray, shape (B, P, P)
-        (X'WX)^-1.
-    weighted_ss : ndarray, shape (B,)
-        Sum of the weighted squared residuals, y'Py.
-    logdet : ndarray, shape (B,)
-        log |X'WX| - log |X'X|, the latter over distinct rows.
-    """
-
-    beta: Array
-    cov: Array
-    weighted_ss: Array
-    logdet: Array
+    beta: Array  # (B, P): coefficients on the columns of X
+    cov: Array  # (B, P, P): (X'WX)^-1
+    weighted_ss: Array  # (B,): sum of the weighted squared residuals, y'Py
+    logdet: Array  # (B,): log |X'WX| - log |X'X|, the latter over distinct rows
 
 
 def moments(batch: Batch, tau2: Array | float, which: NDArray[np.intp] | None = None) -> Moments:
@@ -406,30 +390,14 @@ def weighted_fit(batch: Batch, weights: Array) -> WeightedFit:
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """A design by its cells; rows stand sorted by main level, and within it by cell.
+    """A design by its cells; rows stand sorted by main level, and within it by cell."""
 
-    Attributes
-    ----------
-    order : ndarray of int, shape (K,)
-        Takes the rows to this order.
-    first_row : ndarray of int, shape (C,)
-        Where each cell begins among the rows.
-    first_cell : ndarray of int, shape (L,)
-        Where each level of the main factor begins among the cells.
-    main : ndarray of int, shape (C,)
-        Main level of each cell.
-    cell : ndarray of int, shape (K,)
-        Cell of each row.
-    z : ndarray, shape (C, Q)
-        Columns of the other factors.
-    """
-
-    order: Index
-    first_row: Index
-    first_cell: Index
-    main: Index
-    cell: Index
-    z: Array
+    order: Index  # (K,): takes the rows to this order
+    first_row: Index  # (C,): where each cell begins among the rows
+    first_cell: Index  # (L,): where each level of the main factor begins among the cells
+    main: Index  # (C,): main level of each cell
+    cell: Index  # (K,): cell of each row
+    z: Array  # (C, Q): columns of the other factors
 
     def by_cell(self, x: Array) -> Array:
         """Return sums over the rows of each cell, (B, K) to (B, C)."""
@@ -479,15 +447,9 @@ def _independent(z: Array, main: Index, first_cell: Index) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class CellBatch(Batch):
-    """Problems that share a design of cells; every row counts once.
+    """Problems that share a design of cells; every row counts once."""
 
-    Attributes
-    ----------
-    cells : Cells or None
-        The design.
-    """
-
-    cells: Cells | None = None
+    cells: Cells | None = None  # the design
 
     def _take(self, which: NDArray[np.intp] | slice) -> Batch:
         return _with_cells(Batch._take(self, which), self.cells)

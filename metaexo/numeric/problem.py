@@ -32,24 +32,12 @@ NOISE = 4 * float(np.finfo(float).eps)
 
 @dataclass(frozen=True, slots=True)
 class Pivot:
-    """Problems of a mean alone, as differences from the row with the smallest variance, the pivot.
+    """Problems of a mean alone, as differences from the row with the smallest variance, the pivot."""
 
-    Attributes
-    ----------
-    v0 : ndarray, shape (B,)
-        Sampling variance of the pivot.
-    y : ndarray, shape (B, L)
-        Effects of the other rows minus that of the pivot.
-    v : ndarray, shape (B, L)
-        Their sampling variances.
-    n : ndarray, shape (B, L), or None
-        Their counts; None if every count is 1.
-    """
-
-    v0: Array
-    y: Array
-    v: Array
-    n: Array | None
+    v0: Array  # (B,): sampling variance of the pivot
+    y: Array  # (B, L): effects of the other rows minus that of the pivot
+    v: Array  # (B, L): their sampling variances
+    n: Array | None  # (B, L): their counts; None if every count is 1
 
     def take(self, which: NDArray[np.intp] | slice) -> Pivot:
         """Return the problems at `which`."""
@@ -63,71 +51,34 @@ class WidePivot:
 
     The P rows that are most precise and linearly independent, the pivots, fix the coefficients; the others
     are taken as differences from what the pivots predict for them.
-
-    Attributes
-    ----------
-    rows : ndarray of int, shape (N,)
-        The rows that take part, each as often as it is counted; the P pivots come first.
-    ell : ndarray, shape (N - P, P)
-        Takes fitted values at the pivots to those of the other rows.
-    z : ndarray, shape (N - P,)
-        Effects of the others minus what those of the pivots predict.
-    y : ndarray, shape (P,)
-        Effects of the pivots.
-    to_basis : ndarray, shape (P, P)
-        Takes fitted values at the pivots to coefficients on the basis.
-    logdet : float
-        Twice the logarithm of the determinant of the pivots' rows of the basis.
     """
 
+    # (N,): the rows that take part, each as often as it is counted; the P pivots come first
     rows: NDArray[np.intp]
-    ell: Array
-    z: Array
-    y: Array
-    to_basis: Array
-    logdet: float
+    ell: Array  # (N - P, P): takes fitted values at the pivots to those of the other rows
+    z: Array  # (N - P,): effects of the others minus what those of the pivots predict
+    y: Array  # (P,): effects of the pivots
+    to_basis: Array  # (P, P): takes fitted values at the pivots to coefficients on the basis
+    logdet: float  # twice the logarithm of the determinant of the pivots' rows of the basis
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """B problems with K rows and P coefficients each.
+    """B problems with K rows and P coefficients each."""
 
-    Attributes
-    ----------
-    y : ndarray, shape (B, K)
-        Effects; residuals of the unweighted fit, so that a common shift of all effects costs no digits.
-    v : ndarray, shape (B, K)
-        Sampling variances, at least 0; the largest one in rows that take no part.
-    basis : ndarray, shape (1, K, P)
-        Orthonormal basis of the columns of X.
-    n : ndarray, shape (B, K)
-        Counts: how often each row takes part.
-    k : ndarray, shape (B,)
-        Sum of the counts.
-    to_x : ndarray, shape (P, P)
-        Takes coefficients on the basis to coefficients on X.
-    offset : ndarray, shape (B, P)
-        Coefficients of the unweighted fit on X, which were taken out of y.
-    unit : bool
-        Whether every count is 1.
-    pivot : Pivot or None
-        The same problems seen from their most precise row, where X is a column of ones.
-    weights : ndarray, shape (1 or B, K), or None
-        Weights of the user's own.
-    wide : tuple of (WidePivot or None), length B, or None
-        The problems with a design whose variances are far apart, seen from their most precise rows.
-    """
-
+    # (B, K): effects; residuals of the unweighted fit, so that a common shift of all effects costs no digits
     y: Array
-    v: Array
-    basis: Array
-    n: Array
-    k: Array
-    to_x: Array
-    offset: Array
-    unit: bool
+    v: Array  # (B, K): sampling variances, at least 0; the largest one in rows that take no part
+    basis: Array  # (1, K, P): orthonormal basis of the columns of X
+    n: Array  # (B, K): counts: how often each row takes part
+    k: Array  # (B,): sum of the counts
+    to_x: Array  # (P, P): takes coefficients on the basis to coefficients on X
+    offset: Array  # (B, P): coefficients of the unweighted fit on X, which were taken out of y
+    unit: bool  # whether every count is 1
+    # the same problems seen from their most precise row, where X is a column of ones
     pivot: Pivot | None = None
-    weights: Array | None = None
+    weights: Array | None = None  # (1 or B, K): user-supplied weights
+    # the problems with a design whose variances are far apart, seen from their most precise rows
     wide: tuple[WidePivot | None, ...] | None = None
 
     @property
@@ -224,7 +175,7 @@ def make_batch(
     n : array_like, shape (K,) or (B, K), optional
         How often each row takes part. Default: once.
     weights : array_like, shape (K,) or (B, K), optional
-        Weights of the user's own, for the estimators that take them.
+        User-supplied weights, for the estimators that take them.
     """
     effects = np.atleast_2d(np.asarray(y, dtype=float))
     variances = np.atleast_2d(np.asarray(v, dtype=float))

@@ -34,18 +34,10 @@ Step = Callable[[Any, Any], tuple[Any, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """Solutions of a batch of bracketed equations.
+    """Solutions of a batch of bracketed equations."""
 
-    Attributes
-    ----------
-    root : ndarray, shape (B,)
-        The solution.
-    iterations : ndarray of int, shape (B,)
-        Evaluations used.
-    """
-
-    root: Array
-    iterations: NDArray[np.int64]
+    root: Array  # (B,): the solution
+    iterations: NDArray[np.int64]  # (B,): evaluations used
 
 
 def bracketed_newton(function: Step, low: Array, high: Array, start: Array, floor: Array) -> Roots:

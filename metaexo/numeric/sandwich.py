@@ -51,25 +51,14 @@ Working = Sequence[Array] | Callable[[Index], Array]
 
 @dataclass(frozen=True, eq=False)
 class Sandwich(Immutable):
-    """A cluster-robust covariance matrix with what its degrees of freedom are made of.
+    """A cluster-robust covariance matrix with what its degrees of freedom are made of."""
 
-    Attributes
-    ----------
-    cov : ndarray, shape (p, p)
-        The covariance matrix of the coefficients.
-    own : ndarray, shape (G, p, p)
-        T_g S_g T_g' with T_g = M X_g' W_g A_g.
-    across : ndarray, shape (G, p, r)
-        T_g X_g R with M = R R'. Under the working model T_g e_g and T_h e_h have covariance
-        own_g (if g is h) - across_g diag(signs) across_h'.
-    signs : ndarray, shape (r,)
-        1, and -1 for some columns where W is not the inverse of S.
-    """
-
-    cov: Array
-    own: Array
+    cov: Array  # (p, p): the covariance matrix of the coefficients
+    own: Array  # (G, p, p): t_g S_g T_g' with T_g = M X_g' W_g A_g
+    # (G, p, r): t_g X_g R with M = R R'. Under the working model T_g e_g and T_h e_h have covariance own_g
+    # (if g is h) - across_g diag(signs) across_h'.
     across: Array
-    signs: Array
+    signs: Array  # (r,): 1, and -1 for some columns where W is not the inverse of S
 
     def mean(self, rows: Array) -> Array:
         """Return the expectation of L V L' under the working model, shape (q, q).

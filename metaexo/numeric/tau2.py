@@ -1,6 +1,4 @@
-"""What an estimator of tau2 hands back: the estimate with its standard error and its certificate.
-
-Parts of a large batch, one after another, or side by side where joblib was told so.
+"""What an estimator of tau2 returns: the estimate, its standard error and certificate; batches in parts.
 
 The steps of a part are short, so threads of one process only wait for each other; one core is quickest.
 ``with joblib.parallel_config(n_jobs=8)``, or ``backend="dask"``, hands the parts of the same call to other
@@ -21,6 +19,9 @@ from numpy.typing import NDArray
 from metaexo.numeric.problem import Batch, row_sums
 from metaexo.types import Array
 
+Result = TypeVar("Result")
+
+
 # Problems of a large batch are solved in parts of so many rows, whose arrays stay in the processor's cache.
 PART_ROWS = 65_536
 # Variances and squared effects from 1 / ORDINARY to ORDINARY are taken as they are.
@@ -29,38 +30,23 @@ ORDINARY = 1e24
 
 @dataclass(frozen=True, slots=True)
 class Tau2:
-    """Estimates of tau2 of a batch, each with its certificate.
+    """Estimates of tau2 of a batch, each with its certificate."""
 
-    Attributes
-    ----------
-    tau2 : ndarray, shape (B,)
-        The estimates, at least 0.
-    se : ndarray, shape (B,)
-        Standard errors; NaN where the estimator has none.
-    at_boundary : ndarray of bool, shape (B,)
-        Whether the estimate is 0 because the estimating equation has no positive solution.
-    score : ndarray, shape (B,)
-        Derivative of the criterion with respect to log tau2 at the solution (0 at an inner one); at the
-        boundary the derivative with respect to tau2, which is not positive, times the typical variance. NaN
-        for closed forms.
-    curvature : ndarray, shape (B,)
-        Second derivative with respect to log tau2 at an inner solution; negative at a maximum.
-    iterations : ndarray of int, shape (B,)
-        Evaluations after the scan.
-    maxima : ndarray of int, shape (B,)
-        Local maxima seen by the scan, the boundary included; 1 for closed forms and monotone equations.
-    proved : ndarray of bool, shape (B,)
-        Whether every interval of the scan was shown to hold no further solution; True for closed forms and
-        monotone equations.
-    """
-
-    tau2: Array
-    se: Array
+    tau2: Array  # (B,): the estimates, at least 0
+    se: Array  # (B,): standard errors; NaN where the estimator has none
+    # (B,): whether the estimate is 0 because the estimating equation has no positive solution
     at_boundary: NDArray[np.bool_]
+    # (B,): derivative of the criterion with respect to log tau2 at the solution (0 at an inner one); at the
+    # boundary the derivative with respect to tau2, which is not positive, times the typical variance. NaN for
+    # closed forms.
     score: Array
+    # (B,): second derivative with respect to log tau2 at an inner solution; negative at a maximum
     curvature: Array
-    iterations: NDArray[np.int64]
+    iterations: NDArray[np.int64]  # (B,): evaluations after the scan
+    # (B,): local maxima seen by the scan, the boundary included; 1 for closed forms and monotone equations
     maxima: NDArray[np.int64]
+    # (B,): whether every interval of the scan was shown to hold no further solution; True for closed forms
+    # and monotone equations
     proved: NDArray[np.bool_]
 
 
@@ -142,9 +128,6 @@ def variance_scale(batch: Batch) -> Array:
     total = count.sum(axis=-1)
     spare = np.maximum((batch.y**2).max(axis=-1), np.finfo(float).tiny)
     return np.asarray(np.where(total > 0, total / np.where(total > 0, inverse, 1.0), spare))
-
-
-Result = TypeVar("Result")
 
 
 def each_part(function: Callable[..., Result], parts: Iterable[tuple[Any, ...]]) -> list[Result]:

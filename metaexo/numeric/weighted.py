@@ -43,24 +43,12 @@ def projected(x: Array, y: Array, variance: Array) -> tuple[Array, Array]:
 
 @dataclass(frozen=True, slots=True)
 class WeightedLeastSquares:
-    """A weighted fit.
+    """A weighted fit."""
 
-    Attributes
-    ----------
-    beta : ndarray, shape (p,)
-        Coefficients.
-    cov : ndarray, shape (p, p)
-        (X'WX)^-1 with W the inverse variances.
-    residuals : ndarray, shape (k,)
-        Residuals in units of their standard deviations.
-    logdet : float
-        log |X'WX| - log |X'X|.
-    """
-
-    beta: Array
-    cov: Array
-    residuals: Array
-    logdet: float
+    beta: Array  # (p,): coefficients
+    cov: Array  # (p, p): (X'WX)^-1 with W the inverse variances
+    residuals: Array  # (k,): residuals in units of their standard deviations
+    logdet: float  # log |X'WX| - log |X'X|
 
 
 def weighted_least_squares(x: Array, y: Array, variance: Array) -> WeightedLeastSquares:
@@ -95,7 +83,7 @@ def refuse_own_weights(fit: Any, what: str) -> None:
 
 
 def refuse_special_tests(fit: Any, what: str) -> None:
-    """Raise if a fit has own weights, or a test whose covariance matrix is not simply scaled.
+    """Raise if a fit has user-supplied weights, or a test whose covariance matrix is not simply scaled.
 
     Raises
     ------

@@ -15,20 +15,15 @@ tau2 + v_i; the sum of these shares is the effective number of effects. As the s
 information have one expectation, sum s_i^2 (l_i')^2 over (effective number - p) has expectation one, and is
 the residual variance of Knapp and Hartung where all rows are exact.
 
+The likelihood has a maximum unless it increases without bound in some direction d of the coefficients: no row
+with two ends changes along it (x'd = 0), and every half-line gains or stays (x'd >= 0 for rows above a bound,
+<= 0 for rows below one). As in the regression of a binary outcome such a direction is found by linear
+programming.
+
 References
 ----------
 Knapp, G., Hartung, J. (2003). Improved tests for a random effects meta-regression with a single covariate.
 Statistics in Medicine 22, 2693-2710. https://doi.org/10.1002/sim.1482
-
-Whether the likelihood of censored evidence has a maximum in the coefficients.
-
-Exact rows and rows with two ends hold the mean from both sides; a half-line holds it from one. The
-likelihood rises for ever in a direction d of the coefficients if no row with two sides feels it (x'd = 0) and
-every half-line is at least as well served (x'd >= 0 for rows above a bound, <= 0 for rows below one). As in
-the regression of a binary outcome such a direction is found by linear programming.
-
-References
-----------
 Albert, A., Anderson, J. A. (1984). On the existence of maximum likelihood estimates in logistic regression
 models. Biometrika 71, 1-10. https://doi.org/10.1093/biomet/71.1.1
 """
@@ -45,33 +40,22 @@ from metaexo.numeric.censored.terms import MeanFit, likeliest_mean
 from metaexo.numeric.problem import without_rounding
 from metaexo.types import Array
 
+SMALLEST = 1e-7
+
 
 @dataclass(frozen=True, slots=True)
 class CensoredInference:
-    """What B estimates are worth.
+    """What B estimates are worth."""
 
-    Attributes
-    ----------
-    beta : ndarray, shape (B, P)
-        Coefficients on X.
-    cov : ndarray, shape (B, P, P)
-        Their covariance matrix, that tau2 is estimated allowed for.
-    tau2_se : ndarray, shape (B,)
-        Standard error of tau2; NaN where the information on it is not positive.
-    retained : ndarray, shape (B, K)
-        Share of its complete information that each row retains; 1 for exact rows, 0 for rows that are out.
-    scale : ndarray, shape (B,)
-        Residual variance over its expectation; NaN where the effective number does not exceed p.
-    fit : MeanFit
-        The rows at the estimates.
-    """
-
-    beta: Array
-    cov: Array
-    tau2_se: Array
+    beta: Array  # (B, P): coefficients on X
+    cov: Array  # (B, P, P): their covariance matrix, that tau2 is estimated allowed for
+    tau2_se: Array  # (B,): standard error of tau2; NaN where the information on it is not positive
+    # (B, K): share of its complete information that each row retains; 1 for exact rows, 0 for rows that are
+    # out
     retained: Array
+    # (B,): residual variance over its expectation; NaN where the effective number does not exceed p
     scale: Array
-    fit: MeanFit
+    fit: MeanFit  # the rows at the estimates
 
     @property
     def effective(self) -> Array:
@@ -157,11 +141,8 @@ def tau2_information_of_rows(batch: CensoredBatch, fit: MeanFit, restricted: boo
     return np.asarray(batch.n * rows)
 
 
-SMALLEST = 1e-7
-
-
 def rising_direction(x: Array, lower: Array, upper: Array) -> Array | None:
-    """Return a direction of the coefficients in which the likelihood rises for ever; None if there is none.
+    """Return a direction of the coefficients in which the likelihood has no maximum; None if none.
 
     Parameters
     ----------

@@ -32,34 +32,19 @@ CURVATURE_STEP = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class CensoredMaximum:
-    """Estimates of B problems, each with its certificate.
+    """Estimates of B problems, each with its certificate."""
 
-    Attributes
-    ----------
-    tau2 : ndarray, shape (B,)
-        Between-study variance.
-    gamma : ndarray, shape (B, P)
-        Coefficients on the basis, the offset left out.
-    value : ndarray, shape (B,)
-        Criterion at the maximum.
-    at_boundary : ndarray of bool, shape (B,)
-        Whether tau2 is 0 because no positive value fits better.
-    unbounded : ndarray of bool, shape (B,)
-        Whether the criterion still rises at the largest value that was looked at: there is no estimate.
-    score, curvature : ndarray, shape (B,)
-        First and second derivative with respect to log tau2 at an inner solution; at the boundary the first
-        with respect to tau2 times the typical variance, and NaN.
-    iterations, maxima : ndarray of int, shape (B,)
-        Evaluations after the scan; local maxima seen, the boundary included.
-    """
-
-    tau2: Array
-    gamma: Array
-    value: Array
-    at_boundary: NDArray[np.bool_]
+    tau2: Array  # (B,): between-study variance
+    gamma: Array  # (B, P): coefficients on the basis, the offset left out
+    value: Array  # (B,): criterion at the maximum
+    at_boundary: NDArray[np.bool_]  # (B,): whether tau2 is 0 because no positive value fits better
+    # (B,): whether the criterion still rises at the largest value that was looked at: there is no estimate
     unbounded: NDArray[np.bool_]
+    # score, curvature (B,): first and second derivative with respect to log tau2 at an inner solution; at the
+    # boundary the first with respect to tau2 times the typical variance, and NaN
     score: Array
     curvature: Array
+    # iterations, maxima (B,): evaluations after the scan; local maxima seen, the boundary included
     iterations: NDArray[np.int64]
     maxima: NDArray[np.int64]
 
@@ -86,7 +71,7 @@ def censored_maximum(batch: CensoredBatch, restricted: bool) -> CensoredMaximum:
 
 def censored_at(batch: CensoredBatch, tau2: float, restricted: bool) -> CensoredMaximum:
     """Return the estimates at a given tau2, with the score that the criterion has there."""
-    return _sealed(batch, np.full(batch.size, tau2), restricted, _counts(batch, 0), _counts(batch, 0))
+    return _certified(batch, np.full(batch.size, tau2), restricted, _counts(batch, 0), _counts(batch, 0))
 
 
 def criterion_at(batch: CensoredBatch, problem: NDArray[np.intp], tau2: Array, restricted: bool) -> Points:
@@ -176,8 +161,8 @@ def _maximise(batch: CensoredBatch, restricted: bool) -> CensoredMaximum:
             best[problem[i]], tau2[problem[i]] = heights[i], places[i]
     tau2[unbounded] = np.nan
     known = np.flatnonzero(~unbounded)
-    sealed = _sealed(batch.take(known), tau2[known], restricted, iterations[known], maxima[known])
-    return sealed if known.size == batch.size else _with_unbounded(batch, sealed, known)
+    certified = _certified(batch.take(known), tau2[known], restricted, iterations[known], maxima[known])
+    return certified if known.size == batch.size else _with_unbounded(batch, certified, known)
 
 
 def _refine(
@@ -204,7 +189,7 @@ def _refine(
     return found.root, found.iterations
 
 
-def _sealed(
+def _certified(
     batch: CensoredBatch,
     tau2: Array,
     restricted: bool,
@@ -235,12 +220,12 @@ def _sealed(
 
 
 def _with_unbounded(
-    batch: CensoredBatch, sealed: CensoredMaximum, known: NDArray[np.intp]
+    batch: CensoredBatch, certified: CensoredMaximum, known: NDArray[np.intp]
 ) -> CensoredMaximum:
     """Return the estimates of all problems; NaN in those that have none."""
     columns = []
     for field in fields(CensoredMaximum):
-        values = getattr(sealed, field.name)
+        values = getattr(certified, field.name)
         whole = np.zeros((batch.size, *values.shape[1:]), dtype=values.dtype)
         if values.dtype.kind == "f":
             whole[:] = np.nan

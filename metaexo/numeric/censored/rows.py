@@ -37,42 +37,26 @@ EQUAL = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class CensoredBatch:
-    """B problems with K rows and P coefficients each.
+    """B problems with K rows and P coefficients each."""
 
-    Attributes
-    ----------
-    y, v : ndarray, shape (B, K)
-        Effects and sampling variances of exact rows. In censored rows y is 0, and v that at the finite end,
-        or v(0) where two ends have variances of their own.
-    censored : ndarray of bool, shape (B, K)
-        Which rows are intervals.
-    lower, upper, piece_v, log_weight : ndarray, shape (B, K, M)
-        Ends and variances of the M intervals whose mixture a censored row is, and the logarithms of their
-        weights.
-    anchor : ndarray, shape (B, K)
-        A finite value of each row: the effect, the middle of an interval, or the finite end of a half-line.
-    n : ndarray, shape (B, K)
-        How often each row takes part; 0 leaves it out.
-    basis : ndarray, shape (K, P)
-        Orthonormal basis of the columns of X.
-    to_x : ndarray, shape (P, P)
-        Takes coefficients on the basis to coefficients on X.
-    offset : ndarray, shape (B, P)
-        Coefficients on X that were taken out of all effects and ends.
-    """
-
+    # y, v (B, K): effects and sampling variances of exact rows. In censored rows y is 0, and v that at the
+    # finite end, or v(0) where two ends have variances of their own.
     y: Array
     v: Array
-    censored: Mask
+    censored: Mask  # (B, K): which rows are intervals
+    # lower, upper, piece_v, log_weight (B, K, M): ends and variances of the M intervals whose mixture a
+    # censored row is, and the logarithms of their weights
     lower: Array
     upper: Array
     piece_v: Array
     log_weight: Array
+    # (B, K): A finite value of each row: the effect, the middle of an interval, or the finite end of a half-
+    # line
     anchor: Array
-    n: Array
-    basis: Array
-    to_x: Array
-    offset: Array
+    n: Array  # (B, K): how often each row takes part; 0 leaves it out
+    basis: Array  # (K, P): orthonormal basis of the columns of X
+    to_x: Array  # (P, P): takes coefficients on the basis to coefficients on X
+    offset: Array  # (B, P): coefficients on X that were taken out of all effects and ends
 
     @property
     def p(self) -> int:

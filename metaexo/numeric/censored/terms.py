@@ -1,4 +1,4 @@
-"""The log-likelihood of each row as a function of its mean, with its derivatives.
+"""The log-likelihood of each row of censored evidence, the likeliest coefficients, and the criterion of tau2.
 
 For an exact row it is the normal density of y with variance s^2 = tau2 + v, for a censored one
 
@@ -8,15 +8,6 @@ taken from the nearer tail, so that it keeps its digits wherever the interval li
 to eta are those of the truncated normal distribution: with R_n = P^(n) / P they are its cumulants. Both
 densities solve the heat equation, dP/dtau2 = 1/2 d2P/deta2, so derivatives with respect to tau2 follow from
 those with respect to eta, and nothing else has to be differentiated.
-
-References
-----------
-Tobin, J. (1958). Estimation of relationships for limited dependent variables. Econometrica 26, 24-36.
-https://doi.org/10.2307/1907382
-Pratt, J. W. (1981). Concavity of the log likelihood. Journal of the American Statistical Association 76,
-103-106. https://doi.org/10.1080/01621459.1981.10477613
-
-The coefficients that are likeliest at a given tau2, and the criterion of tau2 that follows.
 
 At a given tau2 the log-likelihood is concave in the coefficients (a normal density is log-concave, and so is
 the probability of an interval in its mean: Prekopa 1973, Pratt 1981), so Newton's method with halved steps
@@ -31,6 +22,10 @@ criterion is the restricted likelihood (Harville 1974).
 
 References
 ----------
+Tobin, J. (1958). Estimation of relationships for limited dependent variables. Econometrica 26, 24-36.
+https://doi.org/10.2307/1907382
+Pratt, J. W. (1981). Concavity of the log likelihood. Journal of the American Statistical Association 76,
+103-106. https://doi.org/10.1080/01621459.1981.10477613
 Cox, D. R., Reid, N. (1987). Parameter orthogonality and approximate conditional inference. Journal of the
 Royal Statistical Society B 49, 1-18. https://doi.org/10.1111/j.2517-6161.1987.tb01422.x
 Harville, D. A. (1974). Bayesian inference for variance components using only error contrasts. Biometrika 61,
@@ -52,21 +47,21 @@ from metaexo.numeric.censored.rows import CensoredBatch
 from metaexo.numeric.likelihood import LOG_2PI
 from metaexo.types import Array
 
+MAX_STEPS = 200
+# Rise that the next Newton step promises, below which that step is the last.
+LAST_RISE = 1e-11
+
+
 # An interval shorter than this, in standard deviations, is a density times its length.
 NARROW = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Log-likelihoods of the rows of N problems, with derivatives with respect to eta.
+    """Log-likelihoods of the rows of N problems, with derivatives with respect to eta."""
 
-    Attributes
-    ----------
-    value, first, second, third, fourth : ndarray, shape (N, K)
-        Logarithm of the density or probability, and its derivatives; third and fourth are 0 where they were
-        not asked for.
-    """
-
+    # value, first, second, third, fourth (N, K): logarithm of the density or probability, and its
+    # derivatives; third and fourth are 0 where they were not asked for
     value: Array
     first: Array
     second: Array
@@ -209,34 +204,15 @@ def _cumulants(value: Array, ratios: list[Array]) -> tuple[Array, Array, Array, 
     return value, r1, second, third, fourth
 
 
-MAX_STEPS = 200
-# Rise that the next Newton step promises, below which that step is the last.
-LAST_RISE = 1e-11
-
-
 @dataclass(frozen=True, slots=True)
 class MeanFit:
-    """The likeliest coefficients of N problems at their tau2.
+    """The likeliest coefficients of N problems at their tau2."""
 
-    Attributes
-    ----------
-    tau2 : ndarray, shape (N,)
-        The between-study variances.
-    gamma : ndarray, shape (N, P)
-        Coefficients on the orthonormal basis, the offset left out.
-    log_lik : ndarray, shape (N,)
-        Log-likelihood.
-    information : ndarray, shape (N, P, P)
-        Minus the second derivative of the log-likelihood in the coefficients.
-    terms : Terms
-        The rows at these coefficients.
-    """
-
-    tau2: Array
-    gamma: Array
-    log_lik: Array
-    information: Array
-    terms: Terms
+    tau2: Array  # (N,): the between-study variances
+    gamma: Array  # (N, P): coefficients on the orthonormal basis, the offset left out
+    log_lik: Array  # (N,): log-likelihood
+    information: Array  # (N, P, P): minus the second derivative of the log-likelihood in the coefficients
+    terms: Terms  # the rows at these coefficients
 
     def criterion(self, batch: CensoredBatch, restricted: bool) -> Array:
         """Return the criterion of tau2, shape (N,)."""

@@ -34,27 +34,13 @@ from metaexo.types import Array, Index
 
 @dataclass(frozen=True, eq=False)
 class BlockFactor:
-    """The inverse of the covariance matrix at given G, ready to be applied.
+    """The inverse of the covariance matrix at given G, ready to be applied."""
 
-    Attributes
-    ----------
-    problem : MixedProblem
-        What it belongs to.
-    inverses : list of ndarray, shape (b, n, n)
-        Inverse blocks of B.
-    psi : ndarray, shape (q, q), or None
-        Psi; None without low-rank terms.
-    t : ndarray, shape (q, q)
-        T; empty without low-rank terms.
-    logdet : float
-        log|M|.
-    """
-
-    problem: MixedProblem
-    inverses: list[Array]
-    psi: Array | None
-    t: Array
-    logdet: float
+    problem: MixedProblem  # what it belongs to
+    inverses: list[Array]  # (b, n, n): inverse blocks of B
+    psi: Array | None  # (q, q): psi; None without low-rank terms
+    t: Array  # (q, q): T; empty without low-rank terms
+    logdet: float  # log|M|
 
     def solve(self, a: Array) -> Array:
         """Return M^-1 A for A of shape (K, c)."""

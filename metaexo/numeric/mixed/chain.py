@@ -1,9 +1,9 @@
-"""Rows in the order of a nest of random terms: effects within samples within studies, a level a run of rows.
+"""Rows in the order of a nest of random terms, such as effects within samples within studies.
 
-Where the sampling errors are independent and every term is one effect a level, the terms whose levels lie
-inside each other form a chain. Sorted along it, sums over levels are sums over neighbours, and the inverse of
-the covariance matrix is a matter of precisions and weighted means (see `pyramid`). Terms that cross the chain
-are low-rank updates.
+Where the sampling errors are independent and every term is one effect per level, the terms whose levels lie
+inside each other form a chain. Sorted along it each level is a run of rows, sums over levels are sums over
+neighbours, and the inverse of the covariance matrix is a matter of precisions and weighted means (see
+`chain_factor`). Terms that cross the chain are low-rank updates.
 """
 
 from __future__ import annotations
@@ -24,59 +24,31 @@ CROSSING_LIMIT = 8_000_000
 
 @dataclass(frozen=True, eq=False)
 class Rung:
-    """One term of a chain.
+    """One term of a chain."""
 
-    Attributes
-    ----------
-    term : int
-        Position of the term.
-    starts : ndarray of int, shape (m,)
-        Where each of its levels begins among the members, which are the levels of the rung below (or rows).
-    of : ndarray of int
-        Which level each member belongs to.
-    level : ndarray of int, shape (m,)
-        Number of each level in the term.
-    """
-
-    term: int
+    term: int  # position of the term
+    # (m,): where each of its levels begins among the members, which are the levels of the rung below (or
+    # rows)
     starts: Index
-    of: Index
-    level: Index
+    of: Index  # which level each member belongs to
+    level: Index  # (m,): number of each level in the term
 
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """Rows sorted along a nest of terms.
+    """Rows sorted along a nest of terms."""
 
-    Attributes
-    ----------
-    order : ndarray of int, shape (K,)
-        Rows as they are sorted.
-    v : ndarray, shape (K,)
-        Sampling variances in that order.
-    single : int or None
-        Position of the term with a level for each row.
-    rungs : tuple of Rung
-        The other terms of the nest, from fine to coarse.
-    nest, crossing : tuple of int
-        Positions of the terms of the nest, from fine to coarse, and of those outside it.
-    places : tuple of int or slice
-        Where each term is: its rung (0 for rows), or its rows of `u` if it crosses the nest.
-    rank : ndarray of int, shape (n,)
-        Where each term stands if those of the nest come first, then the crossing ones.
-    u : ndarray, shape (q, K)
-        Which rows, sorted, belong to each level of the crossing terms.
-    """
-
-    order: Index
-    v: Array
-    single: int | None
-    rungs: tuple[Rung, ...]
+    order: Index  # (K,): rows as they are sorted
+    v: Array  # (K,): sampling variances in that order
+    single: int | None  # position of the term with a level for each row
+    rungs: tuple[Rung, ...]  # the other terms of the nest, from fine to coarse
+    # nest, crossing: positions of the terms of the nest, from fine to coarse, and of those outside it
     nest: tuple[int, ...]
     crossing: tuple[int, ...]
+    # where each term is: its rung (0 for rows), or its rows of `u` if it crosses the nest
     places: tuple[int | slice, ...]
-    rank: Index
-    u: Array
+    rank: Index  # (n,): where each term stands if those of the nest come first, then the crossing ones
+    u: Array  # (q, K): which rows, sorted, belong to each level of the crossing terms
 
     def sorted(self, a: Array) -> Array:
         """Return A of shape (K, c) as rows of the sorted values, shape (c, K)."""

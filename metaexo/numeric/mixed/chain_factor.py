@@ -34,33 +34,15 @@ from metaexo.types import Array
 
 @dataclass(frozen=True, eq=False)
 class ChainFactor:
-    """The inverse of the covariance matrix at given variances, ready to be applied.
+    """The inverse of the covariance matrix at given variances, ready to be applied."""
 
-    Attributes
-    ----------
-    problem : MixedProblem
-        What it belongs to.
-    chain : Chain
-        Its rows along a nest of terms.
-    pyramid : Pyramid
-        B^-1.
-    low_rank : list of ndarray, shape (q, levels)
-        U'B^-1 summed over the levels of each rung, the rows first.
-    psi : ndarray, shape (q, q)
-        Psi.
-    t : ndarray, shape (q, q)
-        T.
-    logdet : float
-        log|M|.
-    """
-
-    problem: MixedProblem
-    chain: Chain
-    pyramid: Pyramid
-    low_rank: list[Array]
-    psi: Array
-    t: Array
-    logdet: float
+    problem: MixedProblem  # what it belongs to
+    chain: Chain  # its rows along a nest of terms
+    pyramid: Pyramid  # B^-1
+    low_rank: list[Array]  # (q, levels): U'B^-1 summed over the levels of each rung, the rows first
+    psi: Array  # (q, q): psi
+    t: Array  # (q, q): T
+    logdet: float  # log|M|
 
     def solve(self, a: Array) -> Array:
         """Return M^-1 A for A of shape (K, c)."""

@@ -42,48 +42,23 @@ SHORTEN = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The likelihood at given parameters.
+    """The likelihood at given parameters."""
 
-    Attributes
-    ----------
-    llf : float
-        Log-likelihood.
-    gradient : ndarray, shape (n,)
-        Its derivative.
-    information : ndarray, shape (n, n)
-        Average information.
-    scores : list of ndarray, shape (s, s)
-        S of each term: what the gradient is on the scale of G.
-    observed : callable or None
-        Returns minus the second derivatives, shape (n, n), where they are known in closed form.
-    """
-
-    llf: float
-    gradient: Array
-    information: Array
-    scores: list[Array]
+    llf: float  # log-likelihood
+    gradient: Array  # (n,): its derivative
+    information: Array  # (n, n): average information
+    scores: list[Array]  # (s, s): S of each term: what the gradient is on the scale of G
+    # returns minus the second derivatives, shape (n, n), where they are known in closed form
     observed: Callable[[], Array] | None = None
 
 
 class Parts(NamedTuple):
-    """What minus twice the log-likelihood is made of at b points, but for its constant: logdet + q.
+    """What minus twice the log-likelihood is made of at b points, but for its constant: logdet + q."""
 
-    Attributes
-    ----------
-    logdet : ndarray, shape (b,)
-        log|M|, with REML plus log|X'M^-1 X| - log|X'X|.
-    q : ndarray, shape (b,)
-        y'P y.
-    traces : ndarray, shape (b, n)
-        The derivatives of `logdet`.
-    forms : ndarray, shape (b, n)
-        Minus the derivatives of `q`.
-    """
-
-    logdet: Array
-    q: Array
-    traces: Array
-    forms: Array
+    logdet: Array  # (b,): log|M|, with REML plus log|X'M^-1 X| - log|X'X|
+    q: Array  # (b,): y'P y
+    traces: Array  # (b, n): the derivatives of `logdet`
+    forms: Array  # (b, n): minus the derivatives of `q`
 
 
 def turn_of(gram: Array) -> tuple[Array, Array, Array]:
@@ -127,29 +102,14 @@ Function = Callable[[Array], Evaluation]
 
 @dataclass(frozen=True, eq=False)
 class Top:
-    """Where a climb ended.
+    """Where a climb ended."""
 
-    Attributes
-    ----------
-    theta : ndarray
-        Scaled parameters.
-    at : Evaluation
-        The likelihood there, in scaled parameters.
-    steps : int
-        Evaluations of the likelihood.
-    gain : float
-        What a further step promises.
-    reason : str
-        Why it ended.
-    curvature : ndarray or None
-        Observed information of the parameters that could move there, where it was needed.
-    """
-
-    theta: Array
-    at: Evaluation
-    steps: int
-    gain: float
-    reason: str
+    theta: Array  # scaled parameters
+    at: Evaluation  # the likelihood there, in scaled parameters
+    steps: int  # evaluations of the likelihood
+    gain: float  # what a further step promises
+    reason: str  # why it ended
+    # observed information of the parameters that could move there, where it was needed
     curvature: Array | None = None
 
 

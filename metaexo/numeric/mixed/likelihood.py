@@ -7,7 +7,7 @@ With M the covariance matrix of the effects, P = M^-1 - M^-1 X (X'M^-1 X)^-1 X'M
 
 All a term contributes to the gradient is the small matrix S = Z'(r r' - P)Z (ML: M^-1 in place of P), summed
 over its levels: the derivative along dG is trace(S dG) / 2. The average information of two parameters is
-r'dM_a P dM_b r / 2, which needs one solution a parameter and no trace.
+r'dM_a P dM_b r / 2, which needs one solution per parameter and no trace.
 
 References
 ----------
@@ -46,33 +46,15 @@ PartsOf = Callable[[Array], Parts]
 
 @dataclass(frozen=True, eq=False)
 class GeneralisedFit:
-    """Generalised least squares at given parameters.
+    """Generalised least squares at given parameters."""
 
-    Attributes
-    ----------
-    factor : BlockFactor or ChainFactor
-        The inverse of the covariance matrix.
-    beta : ndarray, shape (p,)
-        Coefficients.
-    cov : ndarray, shape (p, p)
-        Their covariance matrix (X'M^-1 X)^-1.
-    mx : ndarray, shape (K, p)
-        M^-1 Q root, with (Q'M^-1 Q)^-1 = root root': P = M^-1 - mx mx'.
-    r : ndarray, shape (K,)
-        P y.
-    q : float
-        y'P y.
-    logdet_x : float
-        log|X'M^-1 X| - log|X'X|.
-    """
-
-    factor: BlockFactor | ChainFactor
-    beta: Array
-    cov: Array
-    mx: Array
-    r: Array
-    q: float
-    logdet_x: float
+    factor: BlockFactor | ChainFactor  # the inverse of the covariance matrix
+    beta: Array  # (p,): coefficients
+    cov: Array  # (p, p): their covariance matrix (X'M^-1 X)^-1
+    mx: Array  # (K, p): M^-1 Q root, with (Q'M^-1 Q)^-1 = root root': P = M^-1 - mx mx'
+    r: Array  # (K,): P y
+    q: float  # y'P y
+    logdet_x: float  # log|X'M^-1 X| - log|X'X|
 
     def project(self, a: Array) -> Array:
         """Return P A for A of shape (K, c)."""

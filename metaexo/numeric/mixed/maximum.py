@@ -1,4 +1,4 @@
-"""The maximum of the likelihood of a mixed model: several starts, the highest top, and its certificate."""
+"""The maximum of the likelihood of a mixed model: several starts, the highest, and its certificate."""
 
 from __future__ import annotations
 
@@ -46,46 +46,23 @@ FLAT = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class MixedMaximum(Immutable):
-    """The maximum of the likelihood with what vouches for it.
+    """The maximum of the likelihood with what vouches for it."""
 
-    Attributes
-    ----------
-    theta : ndarray, shape (n,)
-        Parameters.
-    llf : float
-        Log-likelihood.
-    gradient : float
-        Largest gradient of a free parameter, in units of log-likelihood per standard error.
-    curvature : float
-        Smallest eigenvalue of the observed information of the free parameters, scaled to a unit diagonal;
-        NaN if none is free.
-    at_bound : ndarray of bool, shape (n,)
-        Which parameters rest on a bound.
-    information : ndarray, shape (n, n)
-        Observed information; zero for parameters that do not move.
-    starts, agreeing : int
-        Starts that were tried, and how many of them ended at this maximum.
-    steps : int
-        Evaluations of the likelihood, all starts together.
-    log : tuple of str
-        One line a start.
-    certified : bool
-        Whether gradient, curvature and bounds are those of a maximum.
-    verified : bool
-        Whether a search of all parameters has shown that no likelihood is higher (see `search`).
-    """
-
-    theta: Array
-    llf: float
-    gradient: float
+    theta: Array  # (n,): parameters
+    llf: float  # log-likelihood
+    gradient: float  # largest gradient of a free parameter, in units of log-likelihood per standard error
+    # smallest eigenvalue of the observed information of the free parameters, scaled to a unit diagonal; NaN
+    # if none is free
     curvature: float
-    at_bound: NDArray[np.bool_]
-    information: Array
+    at_bound: NDArray[np.bool_]  # (n,): which parameters rest on a bound
+    information: Array  # (n, n): observed information; zero for parameters that do not move
+    # starts, agreeing: starts that were tried, and how many of them ended at this maximum
     starts: int
     agreeing: int
-    steps: int
-    log: tuple[str, ...]
-    certified: bool
+    steps: int  # evaluations of the likelihood, all starts together
+    log: tuple[str, ...]  # one line per start
+    certified: bool  # whether gradient, curvature and bounds are those of a maximum
+    # whether a search of all parameters has shown that no likelihood is higher (see `search`)
     verified: bool = False
 
 
@@ -158,30 +135,30 @@ def _highest(
     def function(scaled: Array) -> Evaluation:
         return _scaled(evaluate(problem, scaled * scale, restricted), scale)
 
-    ascent = _Ascent(function, box)
+    climbs = _Climbs(function, box)
     if warm is not None:
-        ascent.climb("warm", warm / scale)
+        climbs.climb("warm", warm / scale)
     starts = start_points(problem, bool((box.lower < box.upper).any())) if warm is None else []
     verified = False
     if starts and _searchable(problem, box):
         name, theta = starts.pop(0)
-        ascent.climb(name, theta / scale)
-        verified = _searched(problem, restricted, ascent, scale)
+        climbs.climb(name, theta / scale)
+        verified = _searched(problem, restricted, climbs, scale)
     if not verified:
         if starts:
             starts += _corners(problem, restricted, box, scale, start_points(problem, True)[0][1])
         for name, theta in starts if warm is None else [("warm", warm)]:
-            ascent.climb(name, theta / scale)
-    best = ascent.best
+            climbs.climb(name, theta / scale)
+    best = climbs.best
     if best is None:
-        return tuple(ascent.log)
+        return tuple(climbs.log)
     best, box = _at_kink(problem, function, best, box, scale)
-    found = _certificate(problem, function, best, box, scale, ascent, certify, verified)
-    return found if found.certified or not certify else _precise(problem, restricted, ascent, found, scale)
+    found = _certificate(problem, function, best, box, scale, climbs, certify, verified)
+    return found if found.certified or not certify else _precise(problem, restricted, climbs, found, scale)
 
 
 def _precise(
-    problem: MixedProblem, restricted: bool, doubles: _Ascent, found: MixedMaximum, scale: Array
+    problem: MixedProblem, restricted: bool, doubles: _Climbs, found: MixedMaximum, scale: Array
 ) -> MixedMaximum:
     """Return the highest top in long doubles, where doubles had none that is certified."""
     if problem.y.size > MOST_PRECISE or not all(term.structure.linear for term in problem.terms):
@@ -190,19 +167,19 @@ def _precise(
     def function(scaled: Array) -> Evaluation:
         return _scaled(evaluate_precisely(problem, scaled * scale, restricted), scale)
 
-    ascent = _Ascent(function, doubles.box)
+    climbs = _Climbs(function, doubles.box)
     for top in doubles.tops:
-        ascent.climb("in long doubles", top.theta)
-    best = ascent.best
+        climbs.climb("in long doubles", top.theta)
+    best = climbs.best
     if best is None:
         return found
-    verified = _searchable(problem, ascent.box) and _searched(problem, restricted, ascent, scale)
-    ascent.log = doubles.log + ascent.log
-    better = _certificate(problem, function, ascent.best or best, ascent.box, scale, ascent, True, verified)
+    verified = _searchable(problem, climbs.box) and _searched(problem, restricted, climbs, scale)
+    climbs.log = doubles.log + climbs.log
+    better = _certificate(problem, function, climbs.best or best, climbs.box, scale, climbs, True, verified)
     return better if better.certified else found
 
 
-class _Ascent:
+class _Climbs:
     """Climbs from several starts, and the highest top so far."""
 
     def __init__(self, function: Function, box: Box) -> None:
@@ -243,18 +220,18 @@ def _searchable(problem: MixedProblem, box: Box) -> bool:
     )
 
 
-def _searched(problem: MixedProblem, restricted: bool, ascent: _Ascent, scale: Array) -> bool:
+def _searched(problem: MixedProblem, restricted: bool, climbs: _Climbs, scale: Array) -> bool:
     """Climb from every higher likelihood that a search finds; say whether none was left."""
-    moving = ascent.box.lower < ascent.box.upper
-    while (best := ascent.best) is not None:
-        observed = observed_information(ascent.function, best.theta, best.at, moving, ascent.box)
+    moving = climbs.box.lower < climbs.box.upper
+    while (best := climbs.best) is not None:
+        observed = observed_information(climbs.function, best.theta, best.at, moving, climbs.box)
         found = search(problem, restricted, best.theta, best.at, observed, moving, scale)
-        ascent.steps += found.points
+        climbs.steps += found.points
         if found.better is None:
-            ascent.log.append(found.words)
+            climbs.log.append(found.words)
             return found.verified
-        ascent.climb("found by the search", found.better)
-        if ascent.best is best:
+        climbs.climb("found by the search", found.better)
+        if climbs.best is best:
             return False
     return False
 
@@ -405,7 +382,7 @@ def _certificate(
     top: Top,
     box: Box,
     scale: Array,
-    ascent: _Ascent,
+    climbs: _Climbs,
     certify: bool,
     verified: bool,
 ) -> MixedMaximum:
@@ -437,10 +414,10 @@ def _certificate(
         curvature=curvature,
         at_bound=bound,
         information=information,
-        starts=ascent.starts,
-        agreeing=sum(one.at.llf > at.llf - 10 * SAME_TOP for one in ascent.tops),
-        steps=ascent.steps,
-        log=tuple(ascent.log),
+        starts=climbs.starts,
+        agreeing=sum(one.at.llf > at.llf - 10 * SAME_TOP for one in climbs.tops),
+        steps=climbs.steps,
+        log=tuple(climbs.log),
         certified=bool(sound and flat_only),
         verified=verified,
     )

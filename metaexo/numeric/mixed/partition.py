@@ -27,64 +27,34 @@ SIZES = np.unique(np.ceil(1.25 ** np.arange(60)).astype(int))
 
 @dataclass(frozen=True, eq=False)
 class BlockTerm:
-    """A term as seen inside blocks of one size.
+    """A term as seen inside blocks of one size."""
 
-    Attributes
-    ----------
-    shared : ndarray, shape (b, n, n), or None
-        1 where two rows share a level (or the known correlation of their levels); None stands for a
-        diagonal.
-    pair : ndarray of int, shape (b, n, n), or None
-        Position of the pair of inner levels in G; None where there is one.
-    weights : ndarray, shape (b, n, s), or None
-        Weights on the inner levels, where there are slopes.
-    """
-
+    # (b, n, n): 1 where two rows share a level (or the known correlation of their levels); None stands for a
+    # diagonal
     shared: Array | None
-    pair: Index | None
-    weights: Array | None
+    pair: Index | None  # (b, n, n): position of the pair of inner levels in G; None where there is one
+    weights: Array | None  # (b, n, s): weights on the inner levels, where there are slopes
 
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Blocks of one size.
+    """Blocks of one size."""
 
-    Attributes
-    ----------
-    rows : ndarray of int, shape (b, n)
-        Rows of each block; K stands for padding.
-    v : ndarray, shape (b, n, n)
-        Sampling covariances; 1 on the diagonal of padding.
-    real : ndarray of bool, shape (b, n)
-        Whether a place holds a row.
-    terms : dict of int to BlockTerm
-        Position of the term to how it stands here.
-    """
-
-    rows: Index
-    v: Array
-    real: NDArray[np.bool_]
-    terms: dict[int, BlockTerm]
+    rows: Index  # (b, n): rows of each block; K stands for padding
+    v: Array  # (b, n, n): sampling covariances; 1 on the diagonal of padding
+    real: NDArray[np.bool_]  # (b, n): whether a place holds a row
+    terms: dict[int, BlockTerm]  # position of the term to how it stands here
 
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """Rows cut into blocks, and the terms that run across them.
+    """Rows cut into blocks, and the terms that run across them."""
 
-    Attributes
-    ----------
-    blocks : tuple of Blocks
-        Blocks by size.
-    inside, across : tuple of int
-        Positions of the terms inside the blocks, and of the low-rank ones.
-    largest : int
-        Rows of the largest block.
-    """
-
-    blocks: tuple[Blocks, ...]
+    blocks: tuple[Blocks, ...]  # blocks by size
+    # inside, across: positions of the terms inside the blocks, and of the low-rank ones
     inside: tuple[int, ...]
     across: tuple[int, ...]
-    largest: int
+    largest: int  # rows of the largest block
 
 
 def partition(v: sparse.csr_array, terms: Sequence[Term], block_limit: int = BLOCK_LIMIT) -> Partition:

@@ -22,27 +22,13 @@ class NotPositiveDefinite(Exception):
 
 @dataclass(frozen=True, eq=False)
 class MixedProblem(Immutable):
-    """A linear mixed model with known sampling covariances.
+    """A linear mixed model with known sampling covariances."""
 
-    Attributes
-    ----------
-    y : ndarray, shape (K,)
-        Effects.
-    x : ndarray, shape (K, p)
-        Design.
-    v : sparse array, shape (K, K)
-        Sampling covariances.
-    terms : tuple of Term
-        Random terms.
-    block_limit : int
-        Most rows of one block.
-    """
-
-    y: Array
-    x: Array
-    v: sparse.csr_array
-    terms: tuple[Term, ...]
-    block_limit: int = BLOCK_LIMIT
+    y: Array  # (K,): effects
+    x: Array  # (K, p): design
+    v: sparse.csr_array  # (K, K): sampling covariances
+    terms: tuple[Term, ...]  # random terms
+    block_limit: int = BLOCK_LIMIT  # most rows of one block
 
     @cached_property
     def chain(self) -> Chain | None:

@@ -66,21 +66,11 @@ FAR = (3, 8, 20, 60)
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """What a search has shown.
+    """What a search has shown."""
 
-    Attributes
-    ----------
-    verified : bool
-        Whether no variances have a higher likelihood (by more than 2e-7).
-    better : ndarray, shape (n,), or None
-        Variances with a higher likelihood.
-    points : int
-        Points at which the likelihood was computed.
-    """
-
-    verified: bool
-    better: Array | None
-    points: int
+    verified: bool  # whether no variances have a higher likelihood (by more than 2e-7)
+    better: Array | None  # (n,): variances with a higher likelihood
+    points: int  # points at which the likelihood was computed
 
     @property
     def words(self) -> str:
@@ -92,28 +82,16 @@ class Verdict:
 
 @dataclass(frozen=True, eq=False)
 class Peak:
-    """A maximum that is to be proved, in the n variances that are estimated.
+    """A maximum that is to be proved, in the n variances that are estimated."""
 
-    Attributes
-    ----------
-    theta : ndarray, shape (n,)
-        The variances.
-    slope : ndarray, shape (n,)
-        Derivatives of minus twice the log-likelihood.
-    convex, concave : ndarray, shape (n, n)
-        Second derivatives of q, and minus those of d.
-    least : ndarray, shape (n,)
-        Where the search begins: 0, or a value next to it if the covariance matrix is singular at 0.
-    floor : ndarray, shape (n,)
-        phi of each variance.
-    """
-
-    theta: Array
-    slope: Array
+    theta: Array  # (n,): the variances
+    slope: Array  # (n,): derivatives of minus twice the log-likelihood
+    # convex, concave (n, n): second derivatives of q, and minus those of d
     convex: Array
     concave: Array
+    # (n,): where the search begins: 0, or a value next to it if the covariance matrix is singular at 0
     least: Array
-    floor: Array
+    floor: Array  # (n,): phi of each variance
 
 
 def search(

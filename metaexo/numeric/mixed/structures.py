@@ -36,18 +36,10 @@ MANY_DISTANCES = 120
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A variance or correlation as readers know it.
+    """A variance or correlation as readers know it."""
 
-    Attributes
-    ----------
-    kind : {"variance", "correlation", "range"}
-        What it is.
-    inner : tuple of int
-        Positions of the inner levels it belongs to; empty if it belongs to all.
-    """
-
-    kind: str
-    inner: tuple[int, ...]
+    kind: str  # what it is
+    inner: tuple[int, ...]  # positions of the inner levels it belongs to; empty if it belongs to all
 
 
 class Structure(ABC):
@@ -173,18 +165,10 @@ class Diagonal(Structure):
 
 @dataclass(frozen=True)
 class Homogeneous(Structure):
-    """One variance, and a correlation that is a function of one parameter: CS, AR, CAR, spatial ones.
+    """One variance, and a correlation that is a function of one parameter: CS, AR, CAR, spatial ones."""
 
-    Attributes
-    ----------
-    size : int
-        s.
-    correlation : Correlation
-        The correlation matrix.
-    """
-
-    size: int
-    correlation: Correlation
+    size: int  # s
+    correlation: Correlation  # the correlation matrix
 
     @property
     def bounds(self) -> tuple[Array, Array]:
@@ -222,18 +206,10 @@ class Homogeneous(Structure):
 
 @dataclass(frozen=True)
 class Heterogeneous(Structure):
-    """A variance for each inner level, and one correlation parameter: HCS, HAR, and UN of two levels.
+    """A variance for each inner level, and one correlation parameter: HCS, HAR, and UN of two levels."""
 
-    Attributes
-    ----------
-    size : int
-        s.
-    correlation : Correlation
-        The correlation matrix.
-    """
-
-    size: int
-    correlation: Correlation
+    size: int  # s
+    correlation: Correlation  # the correlation matrix
 
     @property
     def bounds(self) -> tuple[Array, Array]:
@@ -281,17 +257,10 @@ class Heterogeneous(Structure):
 
 @dataclass(frozen=True)
 class Unstructured(Structure):
-    """Any covariance matrix, as L L' with L lower triangular; its first variance or correlation can be tied.
+    """Any covariance matrix, as L L', L lower triangular; its first variance or correlation can be held."""
 
-    Attributes
-    ----------
-    size : int
-        s, at least 2.
-    first_correlation : float, optional
-        A value that the correlation of the first two inner levels is held at; L[1, 1] then is no parameter.
-    """
-
-    size: int
+    size: int  # s, at least 2
+    # a value at which the correlation of the first two inner levels is held; L[1, 1] then is no parameter
     first_correlation: float | None = None
 
     @property
@@ -426,31 +395,17 @@ class Factor(Unstructured):
 
 @dataclass(frozen=True)
 class Correlation:
-    """A correlation matrix of one parameter.
+    """A correlation matrix of one parameter."""
 
-    Attributes
-    ----------
-    both : callable
-        From the parameter to the matrix, shape (s, s), and its derivative.
-    low, high : float
-        Bounds of the parameter.
-    kind : {"correlation", "range"}
-        Whether the parameter is a correlation itself, or the distance over which correlation fades.
-    scale : float
-        Typical size of the parameter.
-    kinks : tuple of float
-        Values at which the derivative jumps.
-    distances : tuple of float
-        Distinct distances above 0, where the parameter is a range.
-    """
-
-    both: Pair
+    both: Pair  # from the parameter to the matrix, shape (s, s), and its derivative
+    # low, high: bounds of the parameter
     low: float
     high: float
+    # whether the parameter is a correlation itself, or the distance over which correlation fades
     kind: str = "correlation"
-    scale: float = 1.0
-    kinks: tuple[float, ...] = ()
-    distances: tuple[float, ...] = ()
+    scale: float = 1.0  # typical size of the parameter
+    kinks: tuple[float, ...] = ()  # values at which the derivative jumps
+    distances: tuple[float, ...] = ()  # distinct distances above 0, where the parameter is a range
 
     def matrix(self, rho: float) -> Array:
         """Return the correlation matrix."""

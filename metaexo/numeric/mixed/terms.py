@@ -15,29 +15,14 @@ from metaexo.types import Array, Index
 
 @dataclass(frozen=True, eq=False)
 class Term(Immutable):
-    """One random term: row i adds z_i' u[level_i], with cov(u) = relation x G.
+    """One random term: row i adds z_i' u[level_i], with cov(u) = relation x G."""
 
-    Attributes
-    ----------
-    level : ndarray of int, shape (K,)
-        Outer level of each row, from 0.
-    levels : int
-        Number of outer levels L.
-    column : ndarray of int, shape (K, c)
-        Inner levels that a row draws on: one for a factor, all for random slopes.
-    weight : ndarray, shape (K, c)
-        Their weights in z_i: 1 for a factor, 1 and the covariates for slopes.
-    structure : Structure
-        How G, shape (s, s), depends on its parameters.
-    relation : ndarray, shape (L, L), or None
-        Known correlations of the outer levels; None if they are independent.
-    """
-
-    level: Index
-    levels: int
-    column: Index
-    weight: Array
-    structure: Structure
+    level: Index  # (K,): outer level of each row, from 0
+    levels: int  # number of outer levels L
+    column: Index  # (K, c): inner levels that a row draws on: one for a factor, all for random slopes
+    weight: Array  # (K, c): their weights in z_i: 1 for a factor, 1 and the covariates for slopes
+    structure: Structure  # how G, shape (s, s), depends on its parameters
+    # (L, L): known correlations of the outer levels; None if they are independent
     relation: Array | None = None
 
     @property
@@ -92,6 +77,6 @@ class Term(Immutable):
 
 
 def intercept_term(level: Index, levels: int, structure: Structure, relation: Array | None = None) -> Term:
-    """Return a term of one effect a level."""
+    """Return a term of one effect per level."""
     k = level.size
     return Term(level, levels, np.zeros((k, 1), dtype=np.intp), np.ones((k, 1)), structure, relation)

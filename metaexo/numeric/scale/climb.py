@@ -1,6 +1,6 @@
-"""A safeguarded Newton ascent under linear constraints, for the few coefficients of a scale.
+"""A safeguarded Newton climb under linear constraints, for the few coefficients of a scale.
 
-Constraints C a >= 0 are met exactly: those that bind are kept as equations while the ascent goes on in their
+Constraints C a >= 0 are met exactly: those that bind are kept as equations while the climb goes on in their
 null space, and are let go when their multiplier has the wrong sign. Where the curvature is not that of a
 maximum, eigenvalues change sign, so that every step leads uphill; steps are cut at the next constraint and
 halved until the likelihood rises enough.
@@ -32,32 +32,19 @@ FLAT = 1e-14  # curvature that is rounding
 
 
 @dataclass(frozen=True, slots=True)
-class Summit:
-    """Where an ascent ended.
+class LocalMaximum:
+    """Where a climb ended."""
 
-    Attributes
-    ----------
-    point : Point
-        The likelihood there.
-    binding : tuple of int
-        Constraints that bind.
-    slope : float
-        Rise of the likelihood that one more Newton step promises; 0 but for rounding at a maximum.
-    curvature : float
-        Smallest eigenvalue of minus the Hessian in the directions that are free; positive at a maximum,
-        infinite where no direction is free.
-    steps : int
-        Steps taken.
-    """
-
-    point: Point
-    binding: tuple[int, ...]
-    slope: float
+    point: Point  # the likelihood there
+    binding: tuple[int, ...]  # constraints that bind
+    slope: float  # rise of the likelihood that one more Newton step promises; 0 but for rounding at a maximum
+    # smallest eigenvalue of minus the Hessian in the directions that are free; positive at a maximum,
+    # infinite where no direction is free
     curvature: float
-    steps: int
+    steps: int  # steps taken
 
 
-def climb(at: Callable[[Array], Point], start: Array, constraints: Array) -> Summit:
+def climb(at: Callable[[Array], Point], start: Array, constraints: Array) -> LocalMaximum:
     """Climb from `start` to a local maximum.
 
     Parameters
@@ -88,7 +75,7 @@ def climb(at: Callable[[Array], Point], start: Array, constraints: Array) -> Sum
         point = moved
         if hit is not None:
             binding = _independent(constraints, [*binding, hit])
-    return Summit(_polish(at, point, constraints, binding), tuple(binding), slope, curvature, steps)
+    return LocalMaximum(_polish(at, point, constraints, binding), tuple(binding), slope, curvature, steps)
 
 
 def _newton(point: Point, free: Array) -> tuple[Array, float, float]:

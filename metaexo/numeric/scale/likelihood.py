@@ -32,56 +32,27 @@ LARGEST_LOG = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The likelihood at one value of the scale coefficients.
+    """The likelihood at one value of the scale coefficients."""
 
-    Attributes
-    ----------
-    coefficients : ndarray, shape (q,)
-        Where it is.
-    value : float
-        Log-likelihood.
-    gradient : ndarray, shape (q,)
-        First derivatives.
-    hessian : ndarray, shape (q, q)
-        Second derivatives.
-    tau2 : ndarray, shape (k,)
-        Between-study variance of each effect.
-    """
-
-    coefficients: Array
-    value: float
-    gradient: Array
-    hessian: Array
-    tau2: Array
+    coefficients: Array  # (q,): where it is
+    value: float  # log-likelihood
+    gradient: Array  # (q,): first derivatives
+    hessian: Array  # (q, q): second derivatives
+    tau2: Array  # (k,): between-study variance of each effect
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleLikelihood:
-    """The profile likelihood of the scale coefficients.
+    """The profile likelihood of the scale coefficients."""
 
-    Attributes
-    ----------
-    y, v : ndarray, shape (k,)
-        Effects, less their unweighted fit, and sampling variances above 0.
-    basis : ndarray, shape (k, p)
-        Orthonormal basis of the columns of X.
-    z : ndarray, shape (k, q)
-        Columns of the scale.
-    log_link : bool
-        Whether Z a is log tau2, or tau2 itself.
-    restricted : bool
-        Whether it is the restricted likelihood.
-    zero : ndarray of bool, shape (k,)
-        Effects whose tau2 is zero whatever the coefficients.
-    """
-
+    # y, v (k,): effects, less their unweighted fit, and sampling variances above 0
     y: Array
     v: Array
-    basis: Array
-    z: Array
-    log_link: bool
-    restricted: bool
-    zero: NDArray[np.bool_]
+    basis: Array  # (k, p): orthonormal basis of the columns of X
+    z: Array  # (k, q): columns of the scale
+    log_link: bool  # whether Z a is log tau2, or tau2 itself
+    restricted: bool  # whether it is the restricted likelihood
+    zero: NDArray[np.bool_]  # (k,): effects whose tau2 is zero whatever the coefficients
 
     def tau2(self, coefficients: Array) -> Array:
         """Return the between-study variances, shape (k,)."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.errors import NotIdentifiableError, ScaleConvergenceError
-from metaexo.numeric.scale.climb import Summit, climb, null_space
+from metaexo.numeric.scale.climb import LocalMaximum, climb, null_space
 from metaexo.numeric.scale.likelihood import ScaleLikelihood
 from metaexo.types import Array, Mask
 
@@ -42,42 +42,21 @@ SAME_PLACE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class ScaleMaximum:
-    """The maximum that was found, with its certificate.
+    """The maximum that was found, with its certificate."""
 
-    Attributes
-    ----------
-    coefficients : ndarray, shape (q,)
-        Scale coefficients; infinite where the likelihood rises for ever, NaN where the direction is open.
-    cov : ndarray, shape (q, q)
-        Inverse of the observed information; NaN where a coefficient is not finite or a constraint binds.
-    tau2 : ndarray, shape (k,)
-        Between-study variance of each effect.
-    value : float
-        Log-likelihood.
-    slope : float
-        Rise that one more Newton step promises.
-    curvature : float
-        Smallest eigenvalue of the information, in units of standardised scale columns.
-    zero : ndarray of bool, shape (k,)
-        Effects whose tau2 is zero at the boundary.
-    maxima : int
-        Different local maxima that were reached.
-    finite_value : float or None
-        Highest log-likelihood of a maximum without zeros that has a certificate; None if there is none.
-    log : tuple of str
-        What came of each start.
-    """
-
+    # (q,): scale coefficients; infinite where the likelihood has no maximum, NaN where the direction is open
     coefficients: Array
+    # (q, q): inverse of the observed information; NaN where a coefficient is not finite or a constraint binds
     cov: Array
-    tau2: Array
-    value: float
-    slope: float
-    curvature: float
-    zero: NDArray[np.bool_]
-    maxima: int
+    tau2: Array  # (k,): between-study variance of each effect
+    value: float  # log-likelihood
+    slope: float  # rise that one more Newton step promises
+    curvature: float  # smallest eigenvalue of the information, in units of standardised scale columns
+    zero: NDArray[np.bool_]  # (k,): effects whose tau2 is zero at the boundary
+    maxima: int  # different local maxima that were reached
+    # highest log-likelihood of a maximum without zeros that has a certificate; None if there is none
     finite_value: float | None
-    log: tuple[str, ...]
+    log: tuple[str, ...]  # what came of each start
 
 
 def maximise(model: ScaleLikelihood, start_tau2: float) -> ScaleMaximum:
@@ -104,33 +83,33 @@ def maximise(model: ScaleLikelihood, start_tau2: float) -> ScaleMaximum:
     constraints = np.empty((0, q.shape[1])) if model.log_link else np.unique(standard.z, axis=0)
     log, found = [], []
     for words, start in _starts(standard, start_tau2, constraints):
-        summit = climb(standard.at, start, constraints)
-        log.append(f"from {words}: {_in_words(summit)}")
-        found.append(Found(summit, standard, np.eye(q.shape[1]), np.empty((q.shape[1], 0))))
+        local = climb(standard.at, start, constraints)
+        log.append(f"from {words}: {_in_words(local)}")
+        found.append(Found(local, standard, np.eye(q.shape[1]), np.empty((q.shape[1], 0))))
     found.sort(key=lambda one: -one.value)
     heights = np.array([one.value for one in found])
     maxima = 1 + int((np.diff(heights) < -SAME_PLACE * (1 + np.abs(heights[1:]))).sum())
     limits = list(find_limits(standard, found)) if model.log_link else []
-    log += [f"limit with tau2 = 0 in {one.model.zero.sum()} rows: {_in_words(one.summit)}" for one in limits]
+    log += [f"limit with tau2 = 0 in {one.model.zero.sum()} rows: {_in_words(one.local)}" for one in limits]
     best = _choose(found, limits, log)
-    finite = [one.value for one in found if _certified(one) and not one.summit.binding]
+    finite = [one.value for one in found if _certified(one) and not one.local.binding]
     return _report(best, standard, constraints, back, maxima, max(finite, default=None), tuple(log))
 
 
-def _in_words(summit: Summit) -> str:
+def _in_words(local: LocalMaximum) -> str:
     return (
-        f"log-likelihood {summit.point.value:.8g} after {summit.steps} steps, "
-        f"promised rise {summit.slope:.1e}, smallest curvature {summit.curvature:.1e}"
+        f"log-likelihood {local.point.value:.8g} after {local.steps} steps, "
+        f"promised rise {local.slope:.1e}, smallest curvature {local.curvature:.1e}"
     )
 
 
 def _certified(one: Found) -> bool:
-    """Say whether an ascent ended at a maximum.
+    """Say whether a climb ended at a maximum.
 
     A tau2 that is tiny but not 0 leaves little curvature in its logarithm. On the way to such a limit the
     rise that is promised is about half the curvature; at a maximum it is next to nothing beside it.
     """
-    slope, curvature = one.summit.slope, one.summit.curvature
+    slope, curvature = one.local.slope, one.local.curvature
     if curvature >= SMALLEST_CURVATURE:
         return slope <= LARGEST_SLOPE
     return curvature >= LEAST_CURVATURE and slope <= LEFT_OVER * curvature
@@ -253,11 +232,11 @@ def _report(
     log: tuple[str, ...],
 ) -> ScaleMaximum:
     """Return the maximum in the coefficients that were asked for."""
-    point = best.summit.point
+    point = best.local.point
     coefficients, zero = point.coefficients, best.model.zero
-    bound = bool(best.summit.binding)
+    bound = bool(best.local.binding)
     if bound:  # put the constraints that bind exactly at zero
-        free = null_space(constraints[list(best.summit.binding)], coefficients.size)
+        free = null_space(constraints[list(best.local.binding)], coefficients.size)
         coefficients = free @ (free.T @ coefficients)
         zero = np.linalg.norm(standard.z @ free, axis=1) <= STILL * np.linalg.norm(standard.z, axis=1)
     tau2 = np.where(zero, 0.0, best.model.tau2(coefficients))
@@ -275,8 +254,8 @@ def _report(
         cov=cov,
         tau2=tau2,
         value=best.value,
-        slope=best.summit.slope,
-        curvature=best.summit.curvature,
+        slope=best.local.slope,
+        curvature=best.local.curvature,
         zero=zero,
         maxima=maxima,
         finite_value=finite_value,
@@ -286,37 +265,25 @@ def _report(
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A local maximum: of the whole model, or of a limit with tau2 = 0 in some rows.
+    """A local maximum: of the whole model, or of a limit with tau2 = 0 in some rows."""
 
-    Attributes
-    ----------
-    summit : Summit
-        Where the ascent ended.
-    model : ScaleLikelihood
-        What was climbed.
-    to_full : ndarray, shape (q, r)
-        Takes its coefficients to those of the standardised model.
-    away : ndarray, shape (q, n)
-        Directions, beside these, in which the rows that keep their tau2 do not change.
-    """
-
-    summit: Summit
-    model: ScaleLikelihood
-    to_full: Array
-    away: Array
+    local: LocalMaximum  # where the climb ended
+    model: ScaleLikelihood  # what was climbed
+    to_full: Array  # (q, r): takes its coefficients to those of the standardised model
+    away: Array  # (q, n): directions, beside these, in which the rows that keep their tau2 do not change
 
     @property
     def value(self) -> float:
         """Log-likelihood."""
-        return self.summit.point.value
+        return self.local.point.value
 
 
 def find_limits(model: ScaleLikelihood, found: list[Found]) -> Iterator[Found]:
-    """Yield the maxima of the limits that the ascents point to, and of the one with tau2 = 0 everywhere."""
+    """Yield the maxima of the limits that the climbs point to, and of the one with tau2 = 0 everywhere."""
     looked: set[bytes] = set()
     tried: set[bytes] = set()
     for one in found:
-        ratio = one.summit.point.tau2 / model.v
+        ratio = one.local.point.tau2 / model.v
         for share in VANISHING:
             small = ratio < share
             if small.tobytes() in looked:
@@ -325,7 +292,7 @@ def find_limits(model: ScaleLikelihood, found: list[Found]) -> Iterator[Found]:
             zero = falling_rows(model.z, small)
             if zero.any() and zero.tobytes() not in tried:
                 tried.add(zero.tobytes())
-                yield _limit(model, zero, one.summit.point.coefficients)
+                yield _limit(model, zero, one.local.point.coefficients)
 
 
 def falling_rows(z: Array, small: Mask) -> Mask:
