@@ -64,8 +64,8 @@ def main(analysis: report.Analysis) -> None:
     sheet = sheets.outcomes.merge(sheets.studies[["study_id", "domain"]], on="study_id", how="left")
     not_asked = sheet["contrast"].map(NOT_ASKED).fillna(OTHER_QUESTION)
     main_ledger = chosen["with doubtful rows"].ledger
-    ledger = evidence.fates(main_ledger, sheet, dict(zip(sheet["line"], not_asked, strict=True)))
-    analysis.write_table("ledger", evidence.count_fates(ledger, ["domain", "contrast"]))
+    ledger = evidence.ledger_table(main_ledger, sheet, dict(zip(sheet["line"], not_asked, strict=True)))
+    analysis.write_table("ledger", evidence.count_reasons(ledger, ["domain", "contrast"]))
     listed = found.to_frame().merge(ledger[["line", "step", "reason"]], on="line")
     analysis.write_table("effects", listed[[*COLUMNS, "step", "reason"]])
 

@@ -60,11 +60,11 @@ def main(analysis: report.Analysis) -> None:
 
     # Why the other rows are not there: the sheet's own words for rows set apart, else the measure.
     apart = "set apart: " + sheet["caution"].fillna("no words in the sheet")
-    ledger = evidence.fates(estimates.ledger, sheet, dict(zip(sheet["line"], apart, strict=True)))
+    ledger = evidence.ledger_table(estimates.ledger, sheet, dict(zip(sheet["line"], apart, strict=True)))
     printed = (ledger["step"] == "effect") & ledger["estimate"].notna()
     ledger.loc[printed, "reason"] = ledger["measure"].map(MEASURES)
     ledger.loc[(ledger["step"] == "effect") & ~printed, "reason"] = "no estimate is printed"
-    analysis.write_table("ledger", evidence.count_fates(ledger, ["measure"]))
+    analysis.write_table("ledger", evidence.count_reasons(ledger, ["measure"]))
     others = ledger[printed & (ledger["measure"] != "SMD")]
     words = ["measure", "k_studies", "estimate", "ci_low", "ci_high", "use", "caution"]
     analysis.write_table("other_measures", others[COLUMNS + words])

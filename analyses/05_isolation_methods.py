@@ -44,10 +44,10 @@ def main(analysis: report.Analysis) -> None:
     # Contrasts with an interval: means, SDs and n in both arms. The three pools of one study are paired and
     # their correlation is not printed; the pairing of the other study is not known. Both are marked.
     es = contrasts(sheets)
-    ledger = evidence.fates(
+    ledger = evidence.ledger_table(
         es.ledger, sheet, dict(zip(sheet["line"], sheet["contrast"].map(NOT_ASKED), strict=True))
     )
-    analysis.write_table("ledger", evidence.count_fates(ledger, ["contrast"]))
+    analysis.write_table("ledger", evidence.count_reasons(ledger, ["contrast"]))
 
     # Every contrast of two methods with what it gives: a ratio with an interval, a ratio alone, or words.
     asked = ledger[(ledger["contrast"] == "method_a_vs_method_b") & (ledger["use"] != "apart")]

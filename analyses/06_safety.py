@@ -38,7 +38,7 @@ def main(analysis: report.Analysis) -> None:
     reports = mx.read_sheets(analysis.data).safety_events
     reports["label"] = evidence.row_labels(reports, "study_id", ())
 
-    # Every report has one fate for every kind of event: a count among a number treated, or a reason why not.
+    # For every kind of event a report gives a count among a number treated, or a reason why not.
     rates = pd.concat(
         [evidence.event_shares(reports, events) for events in evidence.EVENTS], ignore_index=True
     )

@@ -105,7 +105,7 @@ def stack(tables):
 
 
 def left_out(es):
-    """Return how many rows that were asked for give no effect, and why."""
+    """Return how many rows that were selected give no effect, and why."""
     counts = es.ledger.counts()
     return counts[(counts["step"] != "used") & ~counts["reason"].str.startswith("not selected")]
 

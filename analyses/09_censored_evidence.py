@@ -57,7 +57,7 @@ def main(analysis: report.Analysis) -> None:
     analysis.write_table("contributions", contributions(fits))
     analysis.write_table("without_a_kind", without_a_kind(fits))
 
-    # What rests on choices: correlations, results told in words, directions without sizes, doubtful rows, one
+    # What rests on choices: correlations, results in words, directions without sizes, doubtful rows, one
     # study whose standardised differences are out of proportion, and the way to the estimate.
     analysis.write_table("choices", choices(sheets, asked))
 
@@ -231,7 +231,7 @@ def choices(sheets, asked):
         "as in the main table": (asked, {}),
         "correlation 0.25": (effects_of_questions(sheets, 0.25), {}),
         "correlation 0.75": (effects_of_questions(sheets, 0.75), {}),
-        "without results told in words": (effects_of_questions(sheets, CORRELATION, words=False), {}),
+        "without results in words": (effects_of_questions(sheets, CORRELATION, words=False), {}),
         "without doubtful rows": (effects_of_questions(sheets, CORRELATION, doubtful=False), {}),
         f"without {OUT_OF_PROPORTION}": (firm, {}),
         "directions without sizes, as of 10 an arm": (asked, {"direction_v": TEN_AN_ARM}),

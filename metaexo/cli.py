@@ -89,10 +89,10 @@ def _compare(committed: Folders, made: Folders, only: Sequence[str]) -> bool:
 
 @main.command()
 @click.argument("folder", type=FOLDER)
-@click.option("--all", "settled", is_flag=True, help="List what rows speak of in `caution` as well.")
+@click.option("--all", "noted", is_flag=True, help="List what rows speak of in `caution` as well.")
 @click.option("--strict", is_flag=True, help="Exit 1 on warnings too.")
-def check(folder: Path, settled: bool, strict: bool) -> None:
+def check(folder: Path, noted: bool, strict: bool) -> None:
     """Say what is wrong, or looks wrong, with the sheets in FOLDER, row by row; exit 1 on errors."""
     found = check_sheets(folder)
-    click.echo(found.report(settled, shutil.get_terminal_size((120, 40)).columns))
+    click.echo(found.report(noted, shutil.get_terminal_size((120, 40)).columns))
     sys.exit(0 if found.ok and not (strict and found.warnings) else 1)

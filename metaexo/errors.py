@@ -489,7 +489,7 @@ class RowsLeftOutWarning(MetaexoWarning):
 
 
 class RowsWithoutEffectWarning(MetaexoWarning):
-    """Rows that were asked for give no effect; the ledger of the effects names each with its reason."""
+    """Rows that were selected give no effect; the ledger of the effects names each with its reason."""
 
 
 class AssumptionWarning(MetaexoWarning):

@@ -251,6 +251,17 @@ def check_choice(name: str, word: object, allowed: Sequence[str]) -> None:
         raise UnknownChoiceError(name, word, allowed)
 
 
+def check_columns(table: object, what: str, columns: Sequence[object]) -> None:
+    """Refuse what is no table with these columns."""
+    import pandas as pd
+
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(f"{what} is of type {type(table).__name__}", "a DataFrame")
+    for column in columns:
+        if not isinstance(column, str) or column not in table:
+            raise UnknownChoiceError(f"column of {what}", str(column), map(str, table.columns))
+
+
 def check_flag(name: str, value: object) -> bool:
     """Return a flag; refuse anything but True or False.
 

@@ -1,6 +1,6 @@
 """The ledger: which rows of a table took part, which did not, and why.
 
-One row, one fate: a row is either used or left out with a reason in words, and the two always add up to
+A row is either used or left out with a reason in words, and the two always add up to
 the rows that were handed in. The ledger travels with the effects and with every fit made of them.
 """
 
@@ -59,12 +59,12 @@ class Ledger:
     used : tuple of int
         Lines of the rows that took part.
     left_out : tuple of LeftOut
-        The others, one entry a row.
+        The others, one entry per row.
 
     Raises
     ------
     InputError
-        If a line stands twice: a row has one fate.
+        If a line stands twice: a row is used or left out, once.
 
     Examples
     --------

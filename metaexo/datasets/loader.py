@@ -35,7 +35,7 @@ def load_dataset(name: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a study. `attrs` holds the title, the question, the citation, its DOI, the usual measure and
+        One row per study. `attrs` holds the title, the question, the citation, its DOI, the usual measure and
         the meaning of each column.
 
     Raises
@@ -79,5 +79,5 @@ def datasets() -> pd.DataFrame:
     rows = [{"name": name, **entry} for name, entry in _index().items()]
     table = pd.DataFrame(rows)[columns]
     counts = [len(load_dataset(name)) for name in table["name"]]
-    table["rows"] = [f"{n} rows, one a {kind}" for n, kind in zip(counts, table["rows"], strict=True)]
+    table["rows"] = [f"{n} rows, one per {kind}" for n, kind in zip(counts, table["rows"], strict=True)]
     return table

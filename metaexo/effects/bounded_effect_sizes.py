@@ -39,7 +39,7 @@ ENDS = ("lower", "upper", "v_lower", "v_upper")
 
 @dataclass(frozen=True, slots=True)
 class BoundedEffects(Immutable):
-    """Effects of a table, one entry a row: a point where it follows, otherwise an interval.
+    """Effects of a table, one entry per row: a point where it follows, otherwise an interval.
 
     Attributes
     ----------

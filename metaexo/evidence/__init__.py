@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metaexo.evidence.codebook import Codebook, load_codebook
 from metaexo.evidence.descriptions.reporting import REPORTING_ITEMS, reporting
-from metaexo.evidence.descriptions.rows import count_fates, days_after, fates, same_subjects
+from metaexo.evidence.descriptions.rows import count_reasons, days_after, ledger_table, same_subjects
 from metaexo.evidence.descriptions.safety import EVENTS, SCOPES, choose_reports, chosen_for_harm, event_shares
 from metaexo.evidence.descriptions.shares_explained import StudySpread, shares_explained, study_spread
 from metaexo.evidence.descriptions.sizes import choose_means, laboratories, method_ratios
@@ -55,11 +55,10 @@ __all__ = [
     "choose_reports",
     "chosen_for_harm",
     "constant_multiples",
-    "count_fates",
+    "count_reasons",
     "days_after",
     "event_shares",
     "extreme_variances",
-    "fates",
     "grim",
     "grim_median",
     "grimmer",
@@ -71,6 +70,7 @@ __all__ = [
     "isolation_methods",
     "isolation_steps",
     "laboratories",
+    "ledger_table",
     "load_codebook",
     "load_vocabulary",
     "mean_near_zero",

@@ -1,9 +1,7 @@
 """The codebook: which sheets there are, which columns they have, and what may stand in each.
 
 There is one source of truth, the Frictionless `datapackage.json` beside the sheets; everything here is read
-from it.
-
-Where the codebook is found: beside the sheets, in the installed package, or in the source tree.
+from it. It is found beside the sheets, in the installed package, or in the source tree.
 """
 
 from __future__ import annotations

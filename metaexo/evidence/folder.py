@@ -1,7 +1,4 @@
-"""Reading and checking a folder: all problems of all sheets at once.
-
-What is added to the tables of values: categories derived from words, labels, groups, outcome families.
-"""
+"""Reading and checking a folder of sheets; categories, labels and outcome families are added."""
 
 from __future__ import annotations
 
@@ -88,38 +85,38 @@ class SheetCheck:
         """Whether the sheets can be read."""
         return not self.problems
 
-    def to_frame(self, settled: bool = False) -> pd.DataFrame:
-        """Return one row a problem and a warning, with the place, the value, and the remedy.
+    def to_frame(self, noted: bool = False) -> pd.DataFrame:
+        """Return one row per problem and warning, with the place, the value, and the remedy.
 
         Parameters
         ----------
-        settled : bool
+        noted : bool
             Whether to list what rows speak of in `caution` as well.
         """
-        return problems_frame([finding for _, finding in self.findings(settled)])
+        return problems_frame([finding for _, finding in self.findings(noted)])
 
-    def findings(self, settled: bool = False) -> tuple[tuple[str, SheetProblem], ...]:
-        """Return everything that was found with its level: "error", "warning" or "settled".
+    def findings(self, noted: bool = False) -> tuple[tuple[str, SheetProblem], ...]:
+        """Return everything that was found with its level: "error", "warning" or "noted".
 
         Parameters
         ----------
-        settled : bool
+        noted : bool
             Whether to list what rows speak of in `caution` as well.
         """
-        levels = (("error", self.problems), ("warning", self.warnings), ("settled", self.cautions))
-        return tuple((level, f) for level, found in levels[: 3 if settled else 2] for f in found)
+        levels = (("error", self.problems), ("warning", self.warnings), ("noted", self.cautions))
+        return tuple((level, f) for level, found in levels[: 3 if noted else 2] for f in found)
 
-    def report(self, settled: bool = False, width: int = 120) -> str:
+    def report(self, noted: bool = False, width: int = 120) -> str:
         """Return the findings as a table for a terminal, under one line of counts.
 
         Parameters
         ----------
-        settled : bool
+        noted : bool
             Whether to list what rows speak of in `caution` as well.
         width : int
             Width of the table, in characters.
         """
-        found = findings_table(self.findings(settled), width)
+        found = findings_table(self.findings(noted), width)
         return "\n".join([self._counts(), *([found] if found else []), *self.rows_without_effect()]).rstrip()
 
     def rows_without_effect(self) -> list[str]:
@@ -149,7 +146,7 @@ class SheetCheck:
         read = ", ".join(f"{name} {n}" for name, n in self.rows.items())
         return (
             f"{self.folder}: {len(self.problems)} problems, {len(self.warnings)} warnings, "
-            f"{len(self.cautions)} settled; rows: {read}"
+            f"{len(self.cautions)} noted; rows: {read}"
         )
 
     @printed
@@ -184,7 +181,7 @@ def read_sheets(folder: str | Path) -> Sheets:
     Warns
     -----
     SheetWarning
-        One warning a kind for what is possible but looks wrong, unless the row speaks of it in `caution`.
+        One warning per kind for what is possible but looks wrong, unless the row speaks of it in `caution`.
 
     Examples
     --------

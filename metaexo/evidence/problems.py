@@ -156,7 +156,7 @@ class SheetErrors(ExceptionGroup[MetaexoError], MetaexoError, ValueError):
         return ExceptionGroup(self.message, list(excs))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a problem: place, value, what is wrong, what is allowed, remedy, kind."""
+        """Return one row per problem: place, value, what is wrong, what is allowed, remedy, kind."""
         return problems_frame(self.problems)
 
 
@@ -178,7 +178,7 @@ def findings_table(findings: Iterable[tuple[str, SheetProblem]], width: int = 12
     Parameters
     ----------
     findings : iterable of (str, SheetProblem)
-        Level ("error", "warning", "settled") and finding.
+        Level ("error", "warning", "noted") and finding.
     width : int
         Width of the table, in characters; the last column has 40 at least.
 
@@ -224,7 +224,7 @@ def _cells(finding: SheetProblem) -> tuple[str, str, str]:
 
 
 def _words(finding: SheetProblem, told: bool) -> list[str]:
-    """Return what is said of a finding, a sentence each; the remedy unless it is told for the whole kind."""
+    """Return what is said of a finding, a sentence each, with the remedy unless it is given for the kind."""
     words = [finding.what]
     if issubclass(finding.kind, MetaexoError):
         words.append(f"allowed: {textwrap.shorten(finding.allowed, LONGEST_ALLOWED, placeholder=' ...')}")

@@ -71,32 +71,32 @@ class Sheets:
 
     @property
     def studies(self) -> pd.DataFrame:
-        """One row a study."""
+        """One row per study."""
         return self._frames["studies"].copy()
 
     @property
     def outcomes(self) -> pd.DataFrame:
-        """One row a reported comparison of a study at a time point."""
+        """One row per reported comparison of a study at a time point."""
         return self._frames["outcomes"].copy()
 
     @property
     def direction_only(self) -> pd.DataFrame:
-        """One row a result that is given in words only."""
+        """One row per result that is given in words only."""
         return self._frames["direction_only"].copy()
 
     @property
     def preparations(self) -> pd.DataFrame:
-        """One row a preparation of vesicles."""
+        """One row per preparation of vesicles."""
         return self._frames["preparations"].copy()
 
     @property
     def safety_events(self) -> pd.DataFrame:
-        """One row a human study in which exosomes were given."""
+        """One row per human study in which exosomes were given."""
         return self._frames["safety_events"].copy()
 
     @property
     def published_meta_analyses(self) -> pd.DataFrame:
-        """One row a pooled estimate of a published meta-analysis."""
+        """One row per pooled estimate of a published meta-analysis."""
         return self._frames["published_meta_analyses"].copy()
 
     @cached_property
@@ -204,12 +204,12 @@ class Sheets:
             What to read: reported comparisons, vesicle sizes, people with adverse events, people with
             serious adverse events, pooled estimates. With `bounds` also "direction_only".
         assumed_correlation : float, optional
-            Correlation of the two conditions in paired rows that do not tell it.
+            Correlation of the two conditions in paired rows that do not report it.
         orient : bool
             Turn effects so that positive means benefit; rows whose direction of benefit is not known have
             no effect then. Measures of one group are never turned.
         assumed_sd : mapping of str to float or str, optional
-            Standard deviation by outcome, in its unit, or the name of a column that holds one a row, for
+            Standard deviation by outcome, in its unit, or the name of a column that holds one per row, for
             rows that have no effect for want of it (percentage changes, means alone); see
             :func:`metaexo.effects.effects_with_assumed_sd`. These rows are marked as assumed.
         bounds : bool
@@ -237,9 +237,9 @@ class Sheets:
         AssumptionWarning
             If a correlation, independence or a standard deviation was assumed.
         MixedContrastsWarning
-            If results with and without a control stand together.
+            If results with and without a control are combined.
         RowsWithoutEffectWarning
-            If some of the rows that were asked for give no effect, with the commonest reasons.
+            If some of the rows that were selected give no effect, with the commonest reasons.
 
         Examples
         --------

@@ -1,9 +1,4 @@
-"""From the rows of a sheet to effect sizes: selection, derivation, orientation, labels, and the ledger.
-
-How the rows of each sheet are laid out as the table of statistics that effects are derived from.
-
-From the rows of a sheet to effects with bounds: thresholds, directions, and results told in words.
-"""
+"""From the rows of a sheet to effect sizes or bounds: selection, derivation, orientation, labels, ledger."""
 
 from __future__ import annotations
 
@@ -38,7 +33,7 @@ from metaexo.errors import (
 from metaexo.evidence.codebook import SheetPlan
 from metaexo.evidence.conditions import rows_where
 from metaexo.formatting import plural
-from metaexo.inputs import check_number
+from metaexo.inputs import check_columns, check_number, read_words
 from metaexo.ledger import Ledger, without_rows
 from metaexo.types import Mask
 
@@ -62,9 +57,9 @@ class Request:
     where : str or None
         Condition on the columns.
     assumed_correlation : float or None
-        Correlation of the two conditions in paired rows that do not tell it.
+        Correlation of the two conditions in paired rows that do not report it.
     assumed_sd : mapping of str to float, str or None
-        Standard deviation by outcome, or the column that holds one a row, for rows without an SD.
+        Standard deviation by outcome, or the column that holds one per row, for rows without an SD.
     turn : bool
         Whether effects are turned so that positive means benefit.
     words : mapping of str to tuple of str
@@ -173,7 +168,7 @@ def leave_rows_out(
 
 
 def directions_of_benefit(view: View, rows: pd.DataFrame) -> str | Sequence[str]:
-    """Return which direction is the benefit: one word for a view, or one a row; "none" where not told."""
+    """Return which direction is the benefit: one word for a view, or one per row; "none" where not known."""
     return view.better or ([*rows["better"]] if "better" in rows else "none")
 
 
@@ -194,7 +189,7 @@ def sd_of_rows(
     Returns
     -------
     ndarray
-        One number a row.
+        One number per row.
 
     Raises
     ------
@@ -298,7 +293,7 @@ def _warn_of_rows_without_effect(plan: SheetPlan, asked: Request, reasons: Seque
         'bounds=True keeps "p < 0.05" as a bound' if bound and not asked.bounds else "",
     ]
     warnings.warn(
-        f"{len(reasons)} of {plural(rows, 'row')} of {plan.file} that were asked for give no "
+        f"{len(reasons)} of {plural(rows, 'row')} of {plan.file} that were selected give no "
         f"{asked.measure.code}: {told}{more}. The ledger of the effects names each row"
         + "".join(f"; {hint}" for hint in hints if hint),
         RowsWithoutEffectWarning,
@@ -313,8 +308,8 @@ def _warn_of_mixed_contrasts(kept: pd.DataFrame) -> None:
     alone = [kind for kind in kinds if kind in UNCONTROLLED]
     if alone and len(kinds) > 1:
         warnings.warn(
-            f"effects of different contrasts stand together: {', '.join(kinds)}; results without a control "
-            "do not belong in one pool with controlled ones. Select one contrast by `where`",
+            f"effects of different contrasts are combined: {', '.join(kinds)}; results without a control "
+            "should not be pooled with controlled ones. Select one contrast by `where`",
             MixedContrastsWarning,
             stacklevel=5,
         )
@@ -344,6 +339,8 @@ def row_labels(frame: pd.DataFrame, key: str, parts: Sequence[str]) -> list[str]
     >>> row_labels(pd.DataFrame(rows), "study_id", ["outcome"])
     ['Li 2020, pain', 'Li 2020, scar']
     """
+    check_columns(frame, "the frame", [key])
+    parts = read_words(parts, "parts")
     studies = [str(study) for study in frame[key]]
     named = [frame[name] if name in frame else [None] * len(frame) for name in ("first_author", "year")]
     bases = [_author_year(author, year, study) for author, year, study in zip(*named, studies, strict=True)]
@@ -377,7 +374,7 @@ def _author_year(author: object, year: object, study: str) -> str:
 def _distinguishing(
     rows: Sequence[int], columns: Sequence[Sequence[object]], so_far: list[str]
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield rows with the words that tell them apart from the others of their study, as few as will do."""
+    """Yield rows with the fewest words that distinguish them from the others of their study."""
     groups: dict[str | None, list[int]] = {}
     if columns and len(rows) > 1:
         for i in rows:
@@ -404,7 +401,7 @@ class View:
     columns : mapping of str to str
         Name in the table of statistics -> column of the sheet; empty if the names are the same.
     labels : tuple of str
-        Columns that tell the rows of one study apart, most telling first.
+        Columns that distinguish the rows of one study, the most informative first.
     measures : tuple of str
         Measures tried to see whether a row can become an effect at all.
     better : str
@@ -500,7 +497,7 @@ def get_view(name: str) -> View:
 
 
 def statistics(view: View, frame: pd.DataFrame, measure: Measure) -> pd.DataFrame:
-    """Return the table of reported statistics of a view, one row a row of the sheet.
+    """Return the table of reported statistics of a view, one row per row of the sheet.
 
     A measure of one group takes the first arm as it stands, whether or not the arms are the same people.
     """
@@ -554,7 +551,7 @@ def make_bounds(view: View, plan: SheetPlan, frame: pd.DataFrame, asked: Request
 
 
 def bounds_of_words(plan: SheetPlan, frame: pd.DataFrame, asked: Request) -> BoundedEffectSizes:
-    """Return the bounds of results that are told in words only; positive means in favour of treatment.
+    """Return the bounds of results that are given in words only; positive means in favour of treatment.
 
     "Significant" is taken as p < 0.05 and "not significant" as p > 0.05; such rows are marked as assumed.
     Sizes are those of the study.

@@ -1,7 +1,4 @@
-"""From cells of text to values: numbers parsed, words and limits checked column by column with pandera.
-
-Rules that hold between cells: intervals and their estimates, SE and SD, events and n, rows and studies.
-"""
+"""From cells of text to values: numbers parsed, columns checked with pandera, then cells among themselves."""
 
 from __future__ import annotations
 
@@ -373,7 +370,7 @@ def _check_doubles(sheet: RawSheet, frame: pd.DataFrame) -> None:
                 column,
                 study,
                 f"the study {study!r} stands on line {sheet.lines[first]} already",
-                allowed="one row a study",
+                allowed="one row per study",
                 remedy="delete one of the rows, or give the second study a name of its own",
             )
         return
@@ -387,7 +384,7 @@ def _check_doubles(sheet: RawSheet, frame: pd.DataFrame) -> None:
             sheet.study(i),
             f"the row says what line {sheet.lines[first]} says",
             allowed="each result once",
-            remedy="delete one of the rows, or enter what tells them apart (time point, arm, unit)",
+            remedy="delete one of the rows, or enter what distinguishes them (time point, arm, unit)",
         )
 
 

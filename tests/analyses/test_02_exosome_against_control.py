@@ -1,4 +1,4 @@
-"""Exosomes against a control: every row has a fate, numbers are those by hand, what must not mix does not."""
+"""Exosomes against a control: every row is used or left out, numbers are those by hand, no mixtures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Safety: every report has a fate, intervals are exact, people chosen for harm are in no rate."""
+"""Safety: every report is used or left out, intervals are exact, people chosen for harm are in no rate."""
 
 from __future__ import annotations
 

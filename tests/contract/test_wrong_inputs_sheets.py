@@ -18,7 +18,7 @@ import metaexo as mx
 from metaexo import evidence
 from metaexo.errors import InputError, MetaexoError, MetaexoWarning
 from metaexo.evidence.descriptions.reporting import reporting
-from metaexo.evidence.descriptions.rows import count_fates, fates
+from metaexo.evidence.descriptions.rows import count_reasons, ledger_table
 from tests.evidence.folders import DATA
 
 WRONG: tuple[Any, ...] = (
@@ -61,6 +61,9 @@ WRONG: tuple[Any, ...] = (
     pd.NaT,
 )
 N = [20.0, 22.0, 19.0, 21.0]
+SHEETS = mx.read_sheets(DATA)
+METHODS = pd.DataFrame({"method": ["a", "a", "b", "b"]})
+ARMS = pd.DataFrame({"treatment_label": ["gel", "gel"], "control_label": ["no gel", "saline"]})
 FUNCTIONS: Mapping[str, Mapping[str, Any]] = {
     "read_sheets": {"folder": DATA},
     "check_sheets": {"folder": DATA},
@@ -94,6 +97,27 @@ FUNCTIONS: Mapping[str, Mapping[str, Any]] = {
     "repeated_numbers": {"numbers": [("12.31", "4.52")] * 2, "belongs_to": ["a", "b"]},
     "sd_against_n": {"sd": N, "n": N, "level": 0.95},
     "slip_checks": {},
+    "choose_means": {"preparations": SHEETS.preparations},
+    "choose_reports": {"reports": SHEETS.safety_events, "events": "deaths"},
+    "chosen_for_harm": {"reports": SHEETS.safety_events},
+    "count_reasons": {"table": SHEETS.outcomes.assign(step="used", reason=""), "by": ["outcome"]},
+    "days_after": {"timepoint": "12 weeks"},
+    "event_shares": {"reports": SHEETS.safety_events, "events": "deaths", "level": 0.95},
+    "laboratories": {"preparations": SHEETS.preparations},
+    "ledger_table": {"ledger": SHEETS.ledger, "sheet": SHEETS.outcomes, "not_selected": None},
+    "method_ratios": {"sizes": SHEETS.preparations, "level": 0.95},
+    "reporting": {"sheets": SHEETS},
+    "row_labels": {"frame": SHEETS.outcomes, "key": "study_id", "parts": ("outcome_label", "timepoint")},
+    "same_subjects": {"effects": mx.EffectSizes([0.1, 0.2], [0.1, 0.1], data=ARMS)},
+    "shares_explained": {
+        "values": N,
+        "by": METHODS,
+        "study": list("abcd"),
+        "draws": 10,
+        "seed": 1,
+        "level": 0.95,
+    },
+    "study_spread": {"values": N, "study": list("aabb"), "level": 0.95},
     "source_category": {"text": "UC", "folder": None},
     "statistic_agrees": {"statistic": ["2.5"], "t_low": [1.0], "t_high": [3.0], "squared": True},
     "unusual_cv": {"mean": N, "sd": N, "n": N, "study": list("abcd")},
@@ -200,10 +224,14 @@ def test_cells_with_the_words_of_our_own_columns_are_cells(sheets: evidence.Shee
 def test_tables_of_sheets_refuse_what_they_cannot_read(sheets: evidence.Sheets) -> None:
     es = sheets.effects("SMD", where=EFFECTS["where"])
     for wrong in WRONG:
-        answers(fates, {"ledger": es.ledger, "sheet": sheets.outcomes}, sheet=wrong)
-        answers(fates, {"ledger": es.ledger, "sheet": sheets.outcomes}, ledger=wrong)
-        answers(count_fates, {"table": fates(es.ledger, sheets.outcomes), "by": ["outcome"]}, by=wrong)
-        answers(count_fates, {"table": fates(es.ledger, sheets.outcomes), "by": ["outcome"]}, table=wrong)
+        answers(ledger_table, {"ledger": es.ledger, "sheet": sheets.outcomes}, sheet=wrong)
+        answers(ledger_table, {"ledger": es.ledger, "sheet": sheets.outcomes}, ledger=wrong)
+        answers(
+            count_reasons, {"table": ledger_table(es.ledger, sheets.outcomes), "by": ["outcome"]}, by=wrong
+        )
+        answers(
+            count_reasons, {"table": ledger_table(es.ledger, sheets.outcomes), "by": ["outcome"]}, table=wrong
+        )
         answers(reporting, {}, sheets=wrong)
 
 
@@ -251,7 +279,7 @@ def test_plain_text_can_be_printed_on_an_old_terminal(sheets: evidence.Sheets) -
         mx.Multilevel(mx.EffectSizes([-0.5, 0.1, 0.3, -0.9], [0.02] * 4, study=list("aabb"))).fit().summary(),
         mx.explain(sheets.effects("SMD", where=EFFECTS["where"]), 0),
         mx.explain(bounds, 0),
-        evidence.check_sheets(DATA).report(settled=False),
+        evidence.check_sheets(DATA).report(noted=False),
         sheets.ledger,
     ]
     for result in shown:

@@ -120,7 +120,7 @@ class TestF:
             done = effects_from_table("SMD", table)
         assert done.y[0] == pytest.approx(EXPECTED.y[0], rel=1e-12)
         assert done.derived[0].how == "assumed"
-        assert "degrees of freedom are not told" in done.derived[0].note
+        assert "degrees of freedom are not reported" in done.derived[0].note
 
     def test_the_sign_comes_from_the_means_or_from_words(self):
         turned = one_row(NO_SD, reported_as="f", statistic=self.F, df=20, treatment_mean=11.0)
@@ -371,12 +371,12 @@ REASONS = [
     (one_row(("control_mean", *NO_SD)), "a mean in one arm only"),
     (
         one_row(EMPTY, p_relation="=", p_value=0.01),
-        "an exact p, but neither means nor a difference tell the direction",
+        "an exact p, but neither means nor a difference give the direction",
     ),
     (one_row((*NO_SD, "control_n"), p_relation="=", p_value=0.01), "an exact p, but no n"),
     (
         one_row(EMPTY, reported_as="f", statistic=4.0),
-        "an F statistic, but neither means nor a difference tell the direction",
+        "an F statistic, but neither means nor a difference give the direction",
     ),
     (
         one_row(NO_SD, reported_as="f", statistic=4.0, df=31),

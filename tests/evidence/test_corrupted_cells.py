@@ -79,9 +79,9 @@ def folder(tmp_path: Path) -> Path:
 def checked(folder: Path) -> SheetCheck:
     """Check a folder in every way that there is; only the package's errors and warnings may come of it."""
     found = check_sheets(folder)
-    assert found.report(settled=True)
+    assert found.report(noted=True)
     assert str(found)
-    assert len(found.to_frame(settled=True)) == len(found.findings(settled=True))
+    assert len(found.to_frame(noted=True)) == len(found.findings(noted=True))
     return found
 
 

@@ -1,4 +1,4 @@
-"""The ledger: one row, one fate, and the counts always add up to the rows of the sheet."""
+"""The ledger: every row is used or left out, and the counts always add up to the rows of the sheet."""
 
 from __future__ import annotations
 

@@ -546,7 +546,7 @@ def paired_rows(effects: EffectSizes) -> NDArray[np.bool_]:
 def arms_by_name(
     effects: EffectSizes, treated: Sequence[object] | None, control: Sequence[object] | None
 ) -> Ids:
-    """Return what identifies the arms of each effect, told by name; a name is that of one arm per study.
+    """Return what identifies the arms of each effect by name; a name is that of one arm per study.
 
     Returns
     -------
@@ -620,7 +620,7 @@ def _identified(keys: list[list[Hashable]], common: list[list[Hashable]]) -> Ids
     against_itself = {(int(a), int(b)) for a, b in ids.T}
     same = np.arange(count + 1)
     for treated, control in roles.values():
-        # equal numbers of the two arms of one row belong to two arms: then numbers alone do not tell
+        # equal numbers of the two arms of one row belong to two arms: then numbers alone do not suffice
         if len(treated) == len(control) == 1 and (pair := (*treated, *control)) not in against_itself:
             same[pair[0]] = pair[1]
     return np.where(ids >= 0, same[ids], ids)
@@ -641,7 +641,7 @@ def _record(effects: EffectSizes, arm: str, rows: Sequence[int]) -> SharedArm:
 
 
 def subjects_of(effects: EffectSizes | BoundedEffectSizes) -> tuple[str, ...]:
-    """Return whom each effect was seen in: "people", "animals", "cells", or "" where the data do not tell.
+    """Return whom each effect was seen in: "people", "animals", "cells", or "" where the data do not say.
 
     Use it before effects are pooled: an effect in a dish is no effect in a patient.
 

@@ -48,9 +48,9 @@ def effects_with_assumed_sd(
     table : pandas.DataFrame or mapping of str to sequence
         The table, with the columns of :func:`effects_from_table`.
     assumed_sd : array_like
-        Standard deviations in the unit of the outcome: one for all rows, or one a row with NaN for none.
+        Standard deviations in the unit of the outcome: one for all rows, or one per row with NaN for none.
     assumed_correlation : float, optional
-        Correlation of the two conditions in paired rows that do not tell it.
+        Correlation of the two conditions in paired rows that do not report it.
     level : float
         Level of the confidence intervals in the table.
     rows : sequence of str, optional
@@ -59,7 +59,7 @@ def effects_with_assumed_sd(
     Returns
     -------
     DerivedEffects
-        y, v, derived, reasons: one entry a row.
+        y, v, derived, reasons: one entry per row.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def effects_with_assumed_sd(
     Warns
     -----
     AssumptionWarning
-        If the standard deviation was used; it tells the value and the number of rows.
+        If the standard deviation was used; it gives the value and the number of rows.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def effects_with_assumed_sd(
     ...          "paired": ["no"]}
     >>> import warnings
     >>> with warnings.catch_warnings():
-    ...     warnings.simplefilter("ignore")  # the assumption is told as a warning
+    ...     warnings.simplefilter("ignore")  # the assumption is a warning
     ...     done = effects_with_assumed_sd("MD", table, 10.0)
     >>> float(done.v[0]), done.derived[0].note
     (25.0, 'SD taken as 10')

@@ -55,7 +55,7 @@ def bounds_from_table(
 
     - "p < 0.05" with sizes and a direction means abs(t) > q: the observed effect is at least that of t = q;
     - "p > 0.05" means abs(t) < q: the effect lies between those of t = -q and t = q, or between 0 and one of
-      them where the direction is told;
+      them where the direction is known;
     - a direction alone means above, or below, zero.
 
     For Hedges' g the effect of a t is J t sqrt(1/n1 + 1/n2); rows with paired "yes" take the paired form of
@@ -69,7 +69,7 @@ def bounds_from_table(
     table : pandas.DataFrame or mapping of str to sequence
         The table, with the columns of :func:`effects_from_table`.
     assumed_correlation : float, optional
-        Correlation of the two conditions in paired rows that do not tell it.
+        Correlation of the two conditions in paired rows that do not report it.
     assumed_sd : array_like, optional
         Standard deviations to assume in rows without one, NaN for none; see
         :func:`effects_with_assumed_sd`.
@@ -81,7 +81,7 @@ def bounds_from_table(
     Returns
     -------
     BoundedEffects
-        lower, upper, v_lower, v_upper, kind, derived, reasons: one entry a row.
+        lower, upper, v_lower, v_upper, kind, derived, reasons: one entry per row.
 
     Raises
     ------
@@ -238,7 +238,7 @@ def _enter_thresholds(draft: _Draft, tests: _Tests) -> None:
 
 
 def range_of_t(q: ArrayLike, direction: ArrayLike, at_least: ArrayLike) -> tuple[Array, Array]:
-    """Return the t that a threshold allows, given the sign of the effect (NaN if not told)."""
+    """Return the t that a threshold allows, given the sign of the effect (NaN if not known)."""
     near, far = np.where(at_least, q, 0.0), np.where(at_least, np.inf, q)
     above, below = np.greater(direction, 0), np.less(direction, 0)
     low = np.where(above, near, np.where(below, -far, np.negative(q)))

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 PAIRING_UNKNOWN = "pairing unknown: taken as two independent groups"
 CORRELATION_TAKEN = "correlation of the two conditions taken as {:g}"
-F_UNTOLD = "F taken as that of the two arms alone: its degrees of freedom are not told"
+F_UNTOLD = "F taken as that of the two arms alone: its degrees of freedom are not reported"
 
 EFFECT_NAMES = {
     "MD": ("md", "mean_difference"),
@@ -65,7 +65,7 @@ EFFECT_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class DerivedEffects(Immutable):
-    """Effects derived from a table, one entry a row of the table.
+    """Effects derived from a table, one entry per row of the table.
 
     Attributes
     ----------
@@ -170,7 +170,7 @@ def effects_from_table(
     empty.
 
     An F (reported_as "f") is taken as that of the two arms if its degrees of freedom are theirs, or are not
-    told, which is then marked as an assumption; it needs a direction, from means, difference or words.
+    reported, which is then marked as an assumption; it needs a direction, from means, difference or words.
 
     Rows with paired "yes" (split face, before and after) are computed by the paired form of the measure;
     where the correlation of the two conditions is neither in a column `correlation` nor follows from the
@@ -184,7 +184,7 @@ def effects_from_table(
     table : pandas.DataFrame or mapping of str to sequence
         The table.
     assumed_correlation : float, optional
-        Correlation of the two conditions in paired rows that do not tell it. Without it such rows give no
+        Correlation of the two conditions in paired rows that do not report it. Without it such rows give no
         effect.
     level : float
         Level of the confidence intervals in the table.
@@ -194,7 +194,7 @@ def effects_from_table(
     Returns
     -------
     DerivedEffects
-        y, v, derived, reasons: one entry a row.
+        y, v, derived, reasons: one entry per row.
 
     Raises
     ------
@@ -205,7 +205,7 @@ def effects_from_table(
     Warns
     -----
     AssumptionWarning
-        Once a call, if a correlation, independence, or an F of two arms was assumed.
+        Once per call, if a correlation, independence, or an F of two arms was assumed.
     NegativeMeansWarning
         If both means of a ratio are negative.
 
@@ -254,7 +254,7 @@ def derive(
     by_f = np.array([FORMULAS["t_from_f"] in steps for steps in draft.steps], dtype=bool)
     taken_as = draft.assume(by_f & ~facts.df_known, F_UNTOLD)
     if taken_as:
-        assumed.append(f"an F of the two arms alone in {taken_as} rows that do not tell its df")
+        assumed.append(f"an F of the two arms alone in {taken_as} rows that do not report its df")
     if guessed:
         assumed.append(f"independent groups in {guessed} rows whose pairing is unknown")
     if assumed:
@@ -435,7 +435,7 @@ def orient(y: ArrayLike, better: Sequence[str] | str) -> tuple[Array, tuple[str,
     Returns
     -------
     y : ndarray, shape (k,)
-        Effects with positive for benefit; NaN where the direction is not told.
+        Effects with positive for benefit; NaN where the direction of benefit is not known.
     reasons : tuple of str
         Why a row has no oriented effect; "" where it has one.
 

@@ -12,7 +12,7 @@ from metaexo.types import Mask
 
 NO_CORRELATION = "paired, and the correlation of the two conditions is neither reported nor assumed"
 FOREIGN_F = "an F statistic whose degrees of freedom are not those of the two arms"
-FLAT = "quartiles, a range or an interval without distance, or an SE of 0: they tell no standard deviation"
+FLAT = "quartiles, a range or an interval of zero width, or an SE of 0: they give no standard deviation"
 ASYMMETRIC = "medians and quantiles too asymmetric for a normal sample"
 PAIRED_EVENTS = "paired events: the number of people with the event on both sides is not reported"
 
@@ -133,7 +133,7 @@ def _of_tests(reasons: _Reasons, record: Measure, facts: Facts, n_known: Mask, n
         if not record.alternatives:
             reasons.say(where, f"{what}, but {record.code} needs means and SDs")
         reasons.say(where & ~n_known, f"{what}, but no n")
-        reasons.say(where & no_direction, f"{what}, but neither means nor a difference tell the direction")
+        reasons.say(where & no_direction, f"{what}, but neither means nor a difference give the direction")
         reasons.say(where & no_correlation, NO_CORRELATION)
         reasons.say(where & no_means, f"{what}, but no means")
         reasons.say(where, f"{what} that gives no finite effect")

@@ -30,7 +30,7 @@ def reporting(sheets: Sheets) -> pd.DataFrame:
     """Return which of the things that a synthesis needs can be had from each study.
 
     Use it to count how many studies report an isolation method, group sizes and so on. What is False was
-    not seen in what could be read, so shares of studies are floors: tell them by kind of access.
+    not seen in what could be read, so shares of studies are lower bounds: give them by kind of access.
 
     - source, isolation: named, in studies.csv.
     - control: the design has a control arm, or one has a size or a comparison with exosomes. For studies
@@ -49,7 +49,7 @@ def reporting(sheets: Sheets) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a study in the order of studies.csv: study_id, domain, access, and a true or false for every
+        One row per study in the order of studies.csv: study_id, domain, access, and a true or false for every
         item of `REPORTING_ITEMS`.
 
     Examples

@@ -1,9 +1,4 @@
-"""What became of the rows of a sheet, counted by its columns.
-
-Time points in the words of a paper, as days.
-
-Whose outcome it is: which effects of a study were measured on the same animals or people.
-"""
+"""Descriptions of rows: used or why not, days after treatment, and which effects share animals or people."""
 
 from __future__ import annotations
 
@@ -12,17 +7,19 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from metaexo.effects import EffectSizes
+from metaexo.effects.effect_rows import EffectRows
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.inputs import read_words
+from metaexo.inputs import check_columns, describe, read_words
 from metaexo.ledger import Ledger
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def fates(ledger: Ledger, sheet: pd.DataFrame, not_selected: Mapping[int, str] | None = None) -> pd.DataFrame:
-    """Return every row of a sheet with its fate: used, or left out at which step and for which reason.
+def ledger_table(
+    ledger: Ledger, sheet: pd.DataFrame, not_selected: Mapping[int, str] | None = None
+) -> pd.DataFrame:
+    """Return every row of a sheet with what became of it: used, or left out at which step and why.
 
     Use it for the table of what could not enter an analysis.
 
@@ -50,11 +47,11 @@ def fates(ledger: Ledger, sheet: pd.DataFrame, not_selected: Mapping[int, str] |
     >>> import metaexo as mx
     >>> sheets = mx.read_sheets("data")
     >>> es = sheets.effects("SMD", where="contrast == 'exosome_vs_control' and use == 'main'")
-    >>> found = fates(es.ledger, sheets.outcomes)
+    >>> found = ledger_table(es.ledger, sheets.outcomes)
     >>> len(found), int((found["step"] == "used").sum()) == es.k
     (220, True)
     """
-    _check_table(sheet, "the sheet", ["line"])
+    check_columns(sheet, "the sheet", ["line"])
     if not isinstance(ledger, Ledger):
         raise InputError(f"the ledger is of type {type(ledger).__name__}", "the ledger of effects, es.ledger")
     told = {entry.line: (entry.step, entry.reason) for entry in ledger.left_out}
@@ -65,6 +62,8 @@ def fates(ledger: Ledger, sheet: pd.DataFrame, not_selected: Mapping[int, str] |
             f"the ledger of {ledger.source} has {len(told)} rows and the sheet has {len(lines)}",
             "the sheet that the effects came from, with all its rows",
         )
+    if not (not_selected is None or isinstance(not_selected, Mapping)):
+        raise InputError(f"not_selected is {describe(not_selected)}", "a mapping of lines to reasons")
     words = not_selected or {}
     table = sheet.copy()
     table["step"] = [told[line][0] for line in lines]
@@ -75,24 +74,13 @@ def fates(ledger: Ledger, sheet: pd.DataFrame, not_selected: Mapping[int, str] |
     return table
 
 
-def _check_table(table: object, what: str, columns: Sequence[str]) -> None:
-    """Refuse what is no table with these columns."""
-    import pandas as pd
-
-    if not isinstance(table, pd.DataFrame):
-        raise InputError(f"{what} is of type {type(table).__name__}", "a DataFrame")
-    for column in columns:
-        if column not in table:
-            raise UnknownChoiceError(f"column of {what}", column, map(str, table.columns))
-
-
-def count_fates(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Return how many rows met which fate, by columns of the sheet.
+def count_reasons(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Return how many rows were used or left out for which reason, by columns of the sheet.
 
     Parameters
     ----------
     table : DataFrame
-        What :func:`fates` returned.
+        What :func:`ledger_table` returned.
     by : sequence of str
         Columns of the sheet.
 
@@ -107,12 +95,12 @@ def count_fates(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     >>> import pandas as pd
     >>> table = pd.DataFrame({"domain": ["a", "a", "b"], "step": ["used", "effect", "used"],
     ...                       "reason": ["", "no n", ""]})
-    >>> count_fates(table, ["domain"])["rows"].tolist()
+    >>> count_reasons(table, ["domain"])["rows"].tolist()
     [1, 1, 1]
     """
     by = read_words(by, "by")
     keys = [*by, "step", "reason"]
-    _check_table(table, "the table", keys)
+    check_columns(table, "the table", keys)
     counted = table.groupby(keys, dropna=False, sort=False).size().rename("rows").reset_index()
     counted["later"] = counted["step"] != "used"
     order = [*by, "later", "rows", "step", "reason"]
@@ -134,7 +122,7 @@ _TIMES = re.compile(
 
 
 def days_after(timepoint: object) -> float:
-    """Return a time point in days, the last one if several are named; NaN if no time is told.
+    """Return a time point in days, the last one if several are named; NaN if no time is given.
 
     Use it to put the time points of a study in order: "day 7", "12 weeks", "weeks 2 and 4", "D21".
 
@@ -170,18 +158,18 @@ def _days(match: re.Match[str]) -> float:
 ARMS = ("treatment_label", "control_label")
 
 
-def same_subjects(effects: EffectSizes) -> tuple[str, ...]:
+def same_subjects(effects: EffectRows) -> tuple[str, ...]:
     """Return who each effect was measured on; effects with one name share animals or people.
 
     Use it as the clusters of :func:`metaexo.effects.covariance_blocks`: the sampling errors of two effects
     are correlated if the same animals gave both (two time points, two outcomes) or if they share an arm (two
     doses against one control), and independent if both arms are different animals, even in one study. Arms
-    are told by their labels, so effects of a study are tied by every label that they have in common, directly
-    or by way of a third; an arm without a label may be any arm of its study.
+    are known by their labels, so effects of a study are linked by every label that they share, directly or by
+    way of a third; an arm without a label may be any arm of its study.
 
     Parameters
     ----------
-    effects : EffectSizes
+    effects : EffectSizes or BoundedEffectSizes
         Effects of the sheets, with the columns treatment_label and control_label.
 
     Returns
@@ -209,6 +197,8 @@ def same_subjects(effects: EffectSizes) -> tuple[str, ...]:
     >>> same_subjects(es)
     ('Lee, group 1', 'Lee, group 1', 'Lee, group 2', 'Lee, group 2')
     """
+    if not isinstance(effects, EffectRows):
+        raise InputError(f"the effects are {describe(effects)}", "an EffectSizes with the labels of its arms")
     columns = [] if effects.data is None else list(map(str, effects.data.columns))
     for name in ARMS:
         if name not in columns:

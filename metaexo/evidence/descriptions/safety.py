@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from metaexo.effects.conversions.translations import clopper_pearson
-from metaexo.errors import UnknownChoiceError
+from metaexo.inputs import check_choice, check_columns, check_level
 from metaexo.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -51,11 +51,12 @@ def chosen_for_harm(reports: pd.DataFrame) -> pd.Series:
     >>> int(chosen_for_harm(mx.read_sheets("data").safety_events).sum())
     4
     """
-    return reports["design"].fillna("").str.startswith("ae_")
+    check_columns(reports, "the reports", ["design"])
+    return reports["design"].fillna("").astype(str).str.startswith("ae_")
 
 
 def choose_reports(reports: pd.DataFrame, events: str) -> Ledger:
-    """Return which reports tell how many of how many treated people had the events.
+    """Return which reports say how many of how many treated people had the events.
 
     Use it before shares are computed: an empty cell is not a zero, and people who were chosen because they
     were harmed have no share.
@@ -83,8 +84,9 @@ def choose_reports(reports: pd.DataFrame, events: str) -> Ledger:
     >>> print(choose_reports(mx.read_sheets("data").safety_events, "deaths"))
     safety_events.csv: 63 rows, 3 used, 60 left out
     """
-    if events not in EVENTS:
-        raise UnknownChoiceError("kind of event", events, EVENTS)
+    check_choice("kind of event", events, tuple(EVENTS))
+    needed = [f"{EVENTS[events]}_treated", "n_treated", "design", "use", "caution", "line", "study_id"]
+    check_columns(reports, "the reports", needed)
     harmed = chosen_for_harm(reports)
     counted, known = reports[f"{EVENTS[events]}_treated"].notna(), reports["n_treated"].notna()
     apart = reports["use"] == "apart"
@@ -107,7 +109,7 @@ def choose_reports(reports: pd.DataFrame, events: str) -> Ledger:
 def event_shares(reports: pd.DataFrame, events: str, level: float = 0.95) -> pd.DataFrame:
     """Return the share of people with the events in every arm that shows it, with exact intervals.
 
-    Use it to tell safety study by study. Nothing is pooled: what the counts cover differs (`counted`), and
+    Use it to report safety study by study. Nothing is pooled: what the counts cover differs (`counted`), and
     rates this low need models for rare events.
 
     Parameters
@@ -122,7 +124,7 @@ def event_shares(reports: pd.DataFrame, events: str, level: float = 0.95) -> pd.
     Returns
     -------
     DataFrame
-        One row an arm, treated arms first: the columns of the sheet, and events, counted (what the count
+        One row per arm, treated arms first: the columns of the sheet, and events, counted (what the count
         covers, in words), arm, people, n, share, low, high, same_people (both arms are the same people).
 
     Examples
@@ -135,6 +137,8 @@ def event_shares(reports: pd.DataFrame, events: str, level: float = 0.95) -> pd.
     """
     import pandas as pd
 
+    level = check_level(level)
+    check_columns(reports, "the reports", ["ae_scope", "paired"])
     used = reports[reports["line"].isin(choose_reports(reports, events).used)]
     arms = []
     for arm in ("treated", "control"):

@@ -1,7 +1,7 @@
-"""How much of the spread of a value each factor explains, where values come in studies.
+"""How much of the variation of a value each factor explains, where values come in studies.
 
 Values of one study share a laboratory and an instrument, so intervals resample whole studies, and what
-chance alone would explain is found by dealing the labels of whole studies to other studies.
+chance alone would explain is found by permuting the labels of whole studies.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.errors import InputError, TooFewStudiesError
+from metaexo.inputs import check_columns, check_level, read_entries, read_numbers, read_words, whole_number
 from metaexo.numeric.tails import t_quantile
 from metaexo.types import Array, Index, Words
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-REFUSED = "fewer than two levels stand in two studies or more: cannot be told from the study"
-ALIASED = "the others tell it completely"
+REFUSED = "fewer than two levels occur in two studies or more: confounded with the study"
+ALIASED = "aliased with the others"
 COLUMNS = (
     "factor",
     "given",
@@ -92,7 +93,7 @@ def study_spread(values: Sequence[float] | Array, study: Sequence[str], level: f
     Parameters
     ----------
     values : array_like
-        Values, one a preparation.
+        Values, one per preparation.
     study : sequence of str
         Study of each value.
     level : float
@@ -118,8 +119,8 @@ def study_spread(values: Sequence[float] | Array, study: Sequence[str], level: f
     >>> spread.mean, round(spread.between_sd**2, 6), round(spread.within_sd**2, 6)
     (4.0, 7.0, 2.0)
     """
-    y = np.asarray(values, dtype=float)
-    codes, m = _codes(study)
+    y, names, level = _read(values, study), read_words(study, "study"), check_level(level)
+    codes, m = _codes(names)
     sizes = np.bincount(codes, minlength=m)
     k = y.size
     if m < 2 or k == m:
@@ -158,19 +159,19 @@ def shares_explained(
 
     Use it to see whether the source, the isolation method or the technique goes with a value, where rows
     have no sampling variances. A share alone is R2 of the values on the levels; after the others it is the
-    gain in R2 when the factor joins the others, in the rows that know all of them. Only levels that stand in
-    two studies or more take part: a level of one study cannot be told from that study.
+    gain in R2 when the factor joins the others, in the rows that know all of them. Only levels that occur in
+    two studies or more are used: a level of one study is confounded with that study.
 
     Parameters
     ----------
     values : array_like, shape (k,)
-        Values, one a preparation.
+        Values, one per preparation.
     by : DataFrame, shape (k, f)
-        Levels as text, one column a factor; missing where not reported.
+        Levels as text, one column per factor; missing where not reported.
     study : sequence of str, length k
         Study of each value.
     draws : int
-        Draws of the bootstrap (of whole studies) and of the deals.
+        Draws of the bootstrap (of whole studies) and permutations of the labels.
     seed : int
         Seed of both.
     level : float
@@ -181,8 +182,8 @@ def shares_explained(
     DataFrame
         A row for each factor alone and one for it after the others: factor, given ("alone" or "after the
         others"), k, m, levels (with the number of studies of each), share, low, high, adjusted (for the
-        number of levels), chance (share that levels dealt to other studies explain on average), p_value (how
-        often such deals explain as much), note (why there is no share).
+        number of levels), chance (share that permuted labels explain on average), p_value (how
+        often permuted labels explain as much), note (why there is no share).
 
     Raises
     ------
@@ -204,14 +205,10 @@ def shares_explained(
     """
     import pandas as pd
 
-    y = np.asarray(values, dtype=float)
-    names = np.asarray(study, dtype=object)
-    if not (y.size == len(by) == names.size) or not np.isfinite(y).all():
-        raise InputError(
-            f"{y.size} values, {len(by)} rows of by and {names.size} studies",
-            "as many of each, and no value missing",
-        )
-    table, chance = by.reset_index(drop=True), _Chance(draws, seed, level)
+    check_columns(by, "by", [])
+    y, names = _read(values, study, len(by)), np.array(read_words(study, "study"), dtype=object)
+    draws, seed = whole_number(draws, "draws", 1), whole_number(seed, "seed", 0)
+    table, chance = by.reset_index(drop=True), _Chance(draws, seed, check_level(level))
     rows = []
     for factor in table.columns:
         keep = _usable(table[[factor]], names)
@@ -224,8 +221,17 @@ def shares_explained(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def _read(values: object, study: object, rows: int | None = None) -> Array:
+    """Return the values; refuse gaps, and other numbers of studies or rows."""
+    y, m = read_numbers(values, "values", ndim=1), len(read_entries(study, "study"))
+    if y.size != m or rows not in (None, m) or not np.isfinite(y).all():
+        of_by = "" if rows is None else f", {rows} rows of by"
+        raise InputError(f"{y.size} values{of_by} and {m} studies", "as many of each, and no value missing")
+    return y
+
+
 def _usable(table: pd.DataFrame, study: Words) -> NDArray[np.bool_]:
-    """Return the rows that know all factors and whose levels all stand in two studies or more."""
+    """Return the rows that know all factors and whose levels all occur in two studies or more."""
     keep = np.array(table.notna().all(axis=1))
     while True:
         before = keep.copy()
@@ -318,7 +324,7 @@ def _resamples(codes: Index, m: int, draws: int, rng: np.random.Generator) -> li
 
 
 def _deals(codes: Index, m: int, draws: int, rng: np.random.Generator) -> list[Index]:
-    """Return, for each deal, the row whose levels each row gets: those of another study, in turn."""
+    """Return, for each permutation, the row whose levels each row gets: those of another study, in turn."""
     members = [np.flatnonzero(codes == s) for s in range(m)]
     deals = []
     for _ in range(draws):

@@ -9,11 +9,15 @@ import numpy as np
 
 from metaexo.effects import effect_sizes
 from metaexo.evidence.vocabulary import NOT_REPORTED, load_vocabulary
+from metaexo.inputs import check_columns, check_level
 from metaexo.ledger import Ledger
 from metaexo.numeric.tails import normal_quantile
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+RATIO_OF = ("study_id", "source_reported", "isolation_reported", "size_nm", "size_sd", "n_replicates")
 
 
 def choose_means(preparations: pd.DataFrame) -> Ledger:
@@ -38,6 +42,8 @@ def choose_means(preparations: pd.DataFrame) -> Ledger:
     >>> print(choose_means(mx.read_sheets("data").preparations))
     preparations.csv: 115 rows, 59 used, 56 left out
     """
+    needed = ["size_statistic", "use", "caution", "line", "study_id", "source_reported"]
+    check_columns(preparations, "the preparations", needed)
     reasons = {}
     for row in preparations.to_dict("records"):
         statistic = row["size_statistic"]
@@ -78,6 +84,7 @@ def laboratories(preparations: pd.DataFrame) -> pd.Series:
     >>> sorted(laboratories(rows[rows["study_id"].str.startswith("nguyens7")]).unique())
     ['nguyens7']
     """
+    check_columns(preparations, "the preparations", ["source_url", "study_id", "line", "access"])
     owner = preparations["source_url"].str.extract(r"github\.com/([^/]+)")[0]
     cited = preparations["study_id"] + " line " + preparations["line"].astype(str)
     return owner.fillna(cited.where(preparations["access"] == "secondary")).fillna(preparations["study_id"])
@@ -113,6 +120,8 @@ def method_ratios(sizes: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     """
     import pandas as pd
 
+    level = check_level(level)
+    check_columns(sizes, "the sizes", [*RATIO_OF, "isolation", "isolation_category", "access", "technique"])
     order = {category: i for i, category in enumerate(load_vocabulary("isolation").terms)}
     usable = (sizes["isolation_category"] != NOT_REPORTED) & (sizes["access"] != "secondary")
     known = sizes[usable & sizes["size_nm"].notna()]
@@ -121,19 +130,8 @@ def method_ratios(sizes: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
         rows = sorted(group.to_dict("records"), key=lambda row: order[row["isolation_category"]])
         pairs = combinations(rows, 2)
         found += [_ratio(a, b, level) for b, a in pairs if a["isolation_category"] != b["isolation_category"]]
-    columns = [
-        "study_id",
-        "source",
-        "methods",
-        "words_a",
-        "words_b",
-        "size_a",
-        "size_b",
-        "ratio",
-        "low",
-        "high",
-    ]
-    return pd.DataFrame(found, columns=columns)
+    columns = ["study_id", "source", "methods", "words_a", "words_b", "size_a", "size_b", "ratio", "low"]
+    return pd.DataFrame(found, columns=[*columns, "high"])
 
 
 def _ratio(a: dict[Any, Any], b: dict[Any, Any], level: float) -> dict[str, Any]:

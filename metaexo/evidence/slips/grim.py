@@ -179,7 +179,7 @@ def grim(mean: ArrayLike, n: ArrayLike, items: ArrayLike = 1, decimals: ArrayLik
     Use it for means of counts, days, or scores in whole points. The sum of n whole numbers is a whole
     number, so the mean of n people with a score of `items` whole-number items is a multiple of
     1 / (n items). The test asks whether a multiple rounds to the mean as typed, whichever way halves were
-    rounded. It can tell something only where n items is below 10 to the power of the decimals.
+    rounded. It is informative only where n items is below 10 to the power of the decimals.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ FEWEST_NUMBERS = 3
 FEWEST_STUDIES = 4
 FEWEST_DIGITS = 4
 MULTIPLE_PRECISION = 0.01
-"""Numbers typed so coarsely that a ratio is not known to this share tell nothing of a constant multiple."""
+"""Numbers typed so coarsely that a ratio is not known to this share say nothing of a constant multiple."""
 SAME_PRECISION = 1e-12
 SMALL_CV = 0.25
 FEWEST_OTHERS = 2
@@ -195,7 +195,7 @@ def sd_against_n(sd: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[floa
     Parameters
     ----------
     sd : array_like
-        Standard deviations in one unit, one a study.
+        Standard deviations in one unit, one per study.
     n : array_like
         Sample sizes.
     level : float

@@ -411,7 +411,7 @@ def _ways(rows: Rows) -> list[tuple[Array, Array, Mask]]:
 
 
 def _range_of_t(rows: Rows) -> tuple[Array, Array]:
-    """Return the smallest and the largest t by all ways that a row may be read."""
+    """Return the smallest and the largest t by all readings of a row."""
     ways = _ways(rows)
     return np.fmin(ways[0][0], ways[1][0]), np.fmax(ways[0][1], ways[1][1])
 

@@ -1,4 +1,4 @@
-"""The table of fates: every row once, counts that add up."""
+"""The table of a ledger: every row once, counts that add up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from metaexo.errors import InputError
-from metaexo.evidence.descriptions.rows import count_fates, fates
+from metaexo.evidence.descriptions.rows import count_reasons, ledger_table
 from metaexo.ledger import Ledger
 
 SHEET = pd.DataFrame({"line": [2, 3, 4, 5], "domain": ["clinical", "clinical", "preclinical", None]})
@@ -18,17 +18,17 @@ LEDGER = (
 
 
 def test_every_row_has_one_fate_in_words():
-    table = fates(LEDGER, SHEET, {4: "animals", 3: "never read: the effect step has its own reason"})
+    table = ledger_table(LEDGER, SHEET, {4: "animals", 3: "never read: the effect step has its own reason"})
     assert table["step"].tolist() == ["used", "effect", "selection", "used"]
     assert table["reason"].tolist() == ["", "no SD", "animals", ""]
 
 
 def test_the_counts_add_up_with_missing_values_too():
-    counted = count_fates(fates(LEDGER, SHEET), ["domain"])
+    counted = count_reasons(ledger_table(LEDGER, SHEET), ["domain"])
     assert counted["rows"].sum() == len(SHEET)
     assert counted["step"].tolist() == ["used", "effect", "selection", "used"]
 
 
 def test_another_sheet_is_refused():
     with pytest.raises(InputError, match="3"):
-        fates(LEDGER, SHEET.iloc[:3])
+        ledger_table(LEDGER, SHEET.iloc[:3])
