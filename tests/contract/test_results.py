@@ -5,7 +5,9 @@ The kinds are found, not listed: a new one without an example here fails.
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -90,6 +92,9 @@ def example(kind: str, name: str) -> FitResults:
 
 
 def test_every_kind_of_result_has_an_example() -> None:
+    for module in pkgutil.walk_packages(mx.__path__, "metaexo."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     found = {kind.__name__ for kind in kinds()}
     assert found == set(EXAMPLES)
     assert all(type(example(kind, name)).__name__ == kind for kind, name in CASES)

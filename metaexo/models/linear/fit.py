@@ -79,9 +79,9 @@ class Coefficients(Immutable, ABC):
         """Coefficients, shape (p,)."""
 
     @property
+    @abstractmethod
     def model_inference(self) -> WaldInference:
         """Covariance matrix of the coefficients and their tests by the model."""
-        return WaldInference(self.cov, self.df_test)
 
     @property
     def wald(self) -> WaldInference:

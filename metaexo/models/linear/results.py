@@ -268,8 +268,34 @@ class LinearResults(Coefficients, Readable):
         return {}
 
 
-class Forecasts(LinearFit):
-    """Predictions of a fit: the pooled effect, mean effects at moderator values, new studies."""
+class FitResults(LinearFit, LinearResults):
+    """Base of the results of all models of effects: the same questions, the same answers, the same tables.
+
+    A family inherits it beside its record, ``class RandomEffectsResults(UnivariateFit, FitResults)``, and
+    gives `q`, `residuals`, `random_effects` and `family_lines`; see :class:`LinearFit` for what the record
+    gives.
+    """
+
+    # -- what a family gives -----------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def q(self) -> TestResult:
+        """Cochran's Q test of (residual) heterogeneity."""
+
+    @abstractmethod
+    def family_lines(self) -> FamilyLines:
+        """Return what this family adds to the summary and to the notes below the tables."""
+
+    @abstractmethod
+    def residuals(self, kind: str = "standardized") -> pd.DataFrame:
+        """Return a residual per effect: columns fitted, residual, se, z, indexed by the rows' labels."""
+
+    @abstractmethod
+    def random_effects(self, level: float | None = None) -> pd.DataFrame:
+        """Return the predicted random effects: columns component, level, estimate, se, low, high."""
+
+    # -- pooled effect and predictions ------------------------------------------------------------------
 
     @property
     def estimate(self) -> float:
@@ -392,34 +418,6 @@ class Forecasts(LinearFit):
         [0.84]
         """
         return probability_above(self, value, new, kind)
-
-
-class FitResults(Forecasts, LinearResults):
-    """Base of the results of all models of effects: the same questions, the same answers, the same tables.
-
-    A family inherits it beside its record, ``class RandomEffectsResults(UnivariateFit, FitResults)``, and
-    gives `q`, `residuals`, `random_effects` and `family_lines`; see :class:`LinearFit` for what the record
-    gives.
-    """
-
-    # -- what a family gives -----------------------------------------------------------------------------
-
-    @property
-    @abstractmethod
-    def q(self) -> TestResult:
-        """Cochran's Q test of (residual) heterogeneity."""
-
-    @abstractmethod
-    def family_lines(self) -> FamilyLines:
-        """Return what this family adds to the summary and to the notes below the tables."""
-
-    @abstractmethod
-    def residuals(self, kind: str = "standardized") -> pd.DataFrame:
-        """Return a residual per effect: columns fitted, residual, se, z, indexed by the rows' labels."""
-
-    @abstractmethod
-    def random_effects(self, level: float | None = None) -> pd.DataFrame:
-        """Return the predicted random effects: columns component, level, estimate, se, low, high."""
 
     # -- heterogeneity and robust inference --------------------------------------------------------------
 

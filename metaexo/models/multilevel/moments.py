@@ -32,7 +32,7 @@ from metaexo.formatting import number
 from metaexo.inputs import check_choice, check_level, check_number
 from metaexo.models.linear.design import Design, make_design
 from metaexo.models.linear.fit import LinearFit
-from metaexo.models.linear.hypothesis import DfRule, RobustCovariance, TestResult, make_test
+from metaexo.models.linear.hypothesis import DfRule, RobustCovariance, TestResult, WaldInference, make_test
 from metaexo.models.linear.results import FitResults
 from metaexo.models.linear.robust import split_clusters
 from metaexo.models.linear.summary import FamilyLines
@@ -67,6 +67,13 @@ class MomentFit(LinearFit):
     def beta(self) -> Array:
         """Coefficients, shape (p,)."""
         return self.beta_hat
+
+    @property
+    def model_inference(self) -> WaldInference:
+        """Covariance matrix and tests if the working model were true, (X'WX)^-1; results are robust."""
+        x = self.design.matrix(self.k)
+        cov = np.asarray(np.linalg.inv((x.T * self.weighting) @ x), dtype=float)
+        return WaldInference(cov, float(self.df_residual))
 
     @property
     def has_likelihood(self) -> bool:
