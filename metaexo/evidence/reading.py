@@ -8,6 +8,8 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from metaexo.errors import (
     DuplicateColumnError,
     EmptyColumnWarning,
@@ -61,6 +63,41 @@ class RawSheet:
         """Return the study of row `i`."""
         return self.rows[i].get(self.plan.key, "")
 
+    def report(
+        self,
+        kind: type[MetaexoError] | type[Warning],
+        what: str,
+        allowed: str,
+        remedy: str,
+        *,
+        line: int = 1,
+        study: str = "",
+        column: str = "",
+        value: str | None = None,
+        nearest: str | None = None,
+    ) -> None:
+        """Add a problem of the form of the sheet; without a value it is the name of the column."""
+        shown = column if value is None else value
+        found = (kind, what, allowed, remedy, self.plan.file, line, study, column, shown, nearest)
+        self.problems.append(SheetProblem(*found))
+
+    def report_cell(
+        self,
+        kind: type[MetaexoError],
+        i: int | np.signedinteger,
+        column: str,
+        what: str,
+        *,
+        remedy: str,
+        allowed: str = "",
+        nearest: str | None = None,
+    ) -> None:
+        """Add a problem of the cell of a column in row `i`."""
+        at, value = int(i), self.rows[int(i)].get(column, "")
+        allowed = allowed or self.plan.columns[column].allowed
+        found = (kind, what, allowed, remedy, self.plan.file, self.lines[at], self.study(at), column, value)
+        self.problems.append(SheetProblem(*found, nearest))
+
 
 def read_raw(path: Path, plan: SheetPlan) -> RawSheet:
     """Read one sheet as text and check its form; what is wrong is collected, not raised."""
@@ -69,7 +106,7 @@ def read_raw(path: Path, plan: SheetPlan) -> RawSheet:
     if size > LARGEST_FILE:
         what = f"the file has {size / 1e6:.0f} MB"
         remedy = "keep the rows of one question in a folder of their own"
-        _report(sheet, SheetSizeError, what, f"at most {LARGEST_FILE / 1e6:.0f} MB", remedy)
+        sheet.report(SheetSizeError, what, f"at most {LARGEST_FILE / 1e6:.0f} MB", remedy)
         return sheet
     text = _decode(path.read_bytes(), sheet)
     if text is None:
@@ -77,14 +114,13 @@ def read_raw(path: Path, plan: SheetPlan) -> RawSheet:
     records = _records(text, sheet)
     if not records:
         if not sheet.problems:
-            _report(sheet, EmptySheetError, "the file is empty", "a header and rows", "fill it or delete it")
+            sheet.report(EmptySheetError, "the file is empty", "a header and rows", "fill it or delete it")
         return sheet
     sheet.header = [name.strip() for name in records[0][1]]
     records = _without_empty_ends(sheet, records)
     _check_header(sheet)
     if len(records) == 1:
-        _report(
-            sheet,
+        sheet.report(
             EmptySheetError,
             "the sheet has a header and no row",
             "one row at least",
@@ -101,16 +137,14 @@ def _decode(content: bytes, sheet: RawSheet) -> str | None:
     except UnicodeDecodeError as error:
         byte = content[error.start]
         line = content.count(b"\n", 0, error.start) + 1
-        sheet.problems.append(
-            SheetProblem(
-                EncodingError,
-                f"byte {error.start} (0x{byte:02x}) is not UTF-8",
-                "UTF-8 text",
-                'save the file as "CSV UTF-8"',
-                sheet.plan.file,
-                line,
-                value=f"0x{byte:02x}",
-            )
+        what = f"byte {error.start} (0x{byte:02x}) is not UTF-8"
+        sheet.report(
+            EncodingError,
+            what,
+            "UTF-8 text",
+            'save the file as "CSV UTF-8"',
+            line=line,
+            value=f"0x{byte:02x}",
         )
         return None
 
@@ -126,8 +160,7 @@ def _records(text: str, sheet: RawSheet) -> list[tuple[int, list[str]]]:
                 records.append((first, cells))
             first = reader.line_num + 1
     except csv.Error as error:
-        _report(
-            sheet,
+        sheet.report(
             SeparatorError,
             f"the text from here on cannot be split into cells ({error})",
             "cells separated by commas; text that holds a comma or a quote in double quotes",
@@ -138,8 +171,7 @@ def _records(text: str, sheet: RawSheet) -> list[tuple[int, list[str]]]:
         found = next((mark for mark in (";", "\t", "|") if mark in records[0][1][0]), None)
         if found is not None:
             name = {";": "semicolons", "\t": "tabs", "|": "bars"}[found]
-            _report(
-                sheet,
+            sheet.report(
                 SeparatorError,
                 f"the cells are separated by {name}",
                 "cells separated by commas, numbers with a decimal point",
@@ -182,7 +214,7 @@ def _without_empty_ends(sheet: RawSheet, records: list[Record]) -> list[Record]:
             if gone
             else "rows end with empty cells beyond the header"
         )
-        _report(sheet, EmptyColumnWarning, what, "named columns", "nothing: they were left out")
+        sheet.report(EmptyColumnWarning, what, "named columns", "nothing: they were left out")
     sheet.header = sheet.header[:keep]
     return [records[0], *shortened]
 
@@ -197,8 +229,7 @@ def _check_header(sheet: RawSheet) -> None:
     absent = [name for name in known if name not in sheet.header]
     for name in sheet.header:
         if name in seen:
-            _report(
-                sheet,
+            sheet.report(
                 DuplicateColumnError,
                 f"the column {name!r} stands twice",
                 "one column of each name",
@@ -210,8 +241,7 @@ def _check_header(sheet: RawSheet) -> None:
             continue
         near = difflib.get_close_matches(name.casefold(), absent, n=1, cutoff=MISSPELT)
         if name in ADDED:
-            _report(
-                sheet,
+            sheet.report(
                 UnknownColumnError,
                 f"{name!r} is the name of a column that metaexo adds",
                 f"another name, or {ADDED[name]!r}",
@@ -220,8 +250,7 @@ def _check_header(sheet: RawSheet) -> None:
                 nearest=ADDED[name],
             )
         elif near or not name:
-            _report(
-                sheet,
+            sheet.report(
                 UnknownColumnError,
                 f"the column {name!r} is not in the codebook",
                 "the columns of the codebook, and columns of your own with names unlike theirs",
@@ -232,8 +261,7 @@ def _check_header(sheet: RawSheet) -> None:
             absent = [other for other in absent if other not in near]
     for name in sheet.plan.required_columns:
         if name in absent:
-            _report(
-                sheet,
+            sheet.report(
                 MissingColumnError,
                 f"the column {name!r} is missing",
                 ", ".join(sheet.plan.required_columns),
@@ -246,36 +274,14 @@ def _take_row(sheet: RawSheet, line: int, cells: list[str]) -> None:
     """Keep one row; a row of the wrong length is reported and kept as far as it goes."""
     row = dict(zip(sheet.header, (cell.strip() for cell in cells), strict=False))
     if len(cells) != len(sheet.header):
-        sheet.problems.append(
-            SheetProblem(
-                RowLengthError,
-                f"the row has {len(cells)} cells and the header {len(sheet.header)}",
-                f"{len(sheet.header)} cells",
-                "put text that holds a comma in double quotes; add or delete the cells that are amiss",
-                sheet.plan.file,
-                line,
-                row.get(sheet.plan.key, ""),
-                value=f"{len(cells)} cells",
-            )
+        sheet.report(
+            RowLengthError,
+            f"the row has {len(cells)} cells and the header {len(sheet.header)}",
+            f"{len(sheet.header)} cells",
+            "put text that holds a comma in double quotes; add or delete the cells that are amiss",
+            line=line,
+            study=row.get(sheet.plan.key, ""),
+            value=f"{len(cells)} cells",
         )
     sheet.lines.append(line)
     sheet.rows.append(row)
-
-
-def _report(
-    sheet: RawSheet,
-    kind: type[MetaexoError] | type[Warning],
-    what: str,
-    allowed: str,
-    remedy: str,
-    *,
-    line: int = 1,
-    column: str = "",
-    nearest: str | None = None,
-) -> None:
-    """Add a problem of the form of a sheet."""
-    sheet.problems.append(
-        SheetProblem(
-            kind, what, allowed, remedy, sheet.plan.file, line, column=column, value=column, nearest=nearest
-        )
-    )

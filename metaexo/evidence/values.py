@@ -29,7 +29,6 @@ from metaexo.errors import (
 )
 from metaexo.evidence.codebook import Column
 from metaexo.evidence.patterns import read_form
-from metaexo.evidence.problems import SheetProblem
 from metaexo.evidence.reading import RawSheet
 from metaexo.evidence.vocabulary import isolation_category, isolation_steps, source_category
 
@@ -107,7 +106,7 @@ def _numbers(sheet: RawSheet, column: Column, cells: list[str]) -> np.ndarray:
                 values[i] = np.nan
                 allowed = f"numbers of {SMALLEST:g} to {LARGEST:g} in size, or 0"
                 what, remedy = f"{column.name} is {cell}", "look at the source; a unit may help"
-                problem(sheet, OutOfRangeError, i, column, cell, what, allowed=allowed, remedy=remedy)
+                sheet.report_cell(OutOfRangeError, i, column.name, what, allowed=allowed, remedy=remedy)
         elif text:
             _report_text(sheet, column, i, cell)
     return values
@@ -116,16 +115,8 @@ def _numbers(sheet: RawSheet, column: Column, cells: list[str]) -> np.ndarray:
 def _report_text(sheet: RawSheet, column: Column, i: int, cell: str) -> None:
     """Report text in a column of numbers, with the most likely remedy."""
     nearest, remedy = _meant(column, cell)
-    problem(
-        sheet,
-        NotANumberError,
-        i,
-        column,
-        cell,
-        f"{_shown(cell)} is not a number",
-        remedy=remedy,
-        nearest=nearest,
-    )
+    what = f"{_shown(cell)} is not a number"
+    sheet.report_cell(NotANumberError, i, column.name, what, remedy=remedy, nearest=nearest)
 
 
 def _meant(column: Column, cell: str) -> tuple[str | None, str]:
@@ -210,16 +201,16 @@ def _report_failure(sheet: RawSheet, column: Column, check: str, i: int) -> None
     cell = sheet.rows[i].get(column.name, "")
     if check == "not_nullable":
         what = f"the cell of {column.name!r} is empty"
-        problem(sheet, MissingCellError, i, column, cell, what, remedy=f"fill it: {column.description}")
+        sheet.report_cell(MissingCellError, i, column.name, what, remedy=f"fill it: {column.description}")
     elif check == "word":
         near = _nearest(column, cell)
         remedy = f"write {near!r} if that is what was meant" if near else "write one of the allowed words"
         what = f"{_shown(cell)} is not a word of {column.name!r}"
-        problem(sheet, UnknownWordError, i, column, cell, what, remedy=remedy, nearest=near)
+        sheet.report_cell(UnknownWordError, i, column.name, what, remedy=remedy, nearest=near)
     else:
         kind = _BY_QUANTITY.get(column.quantity, FormError if check == "form" else OutOfRangeError)
         remedy = _REMEDY.get(column.quantity, "look at the source")
-        problem(sheet, kind, i, column, cell, f"{column.name} is {_shown(cell)[1:-1]}", remedy=remedy)
+        sheet.report_cell(kind, i, column.name, f"{column.name} is {_shown(cell)[1:-1]}", remedy=remedy)
 
 
 def _shown(cell: str) -> str:
@@ -237,35 +228,6 @@ def _nearest(column: Column, cell: str) -> str | None:
     if meant in column.words and meant != "not_reported":
         return meant
     return nearest_word(cell, column.words)
-
-
-def problem(
-    sheet: RawSheet,
-    kind: type[MetaexoError],
-    i: int,
-    column: Column,
-    cell: str,
-    what: str,
-    *,
-    remedy: str,
-    allowed: str = "",
-    nearest: str | None = None,
-) -> None:
-    """Add a problem of one cell to a sheet."""
-    sheet.problems.append(
-        SheetProblem(
-            kind,
-            what,
-            allowed or column.allowed,
-            remedy,
-            sheet.plan.file,
-            sheet.lines[i],
-            sheet.study(i),
-            column.name,
-            cell,
-            nearest,
-        )
-    )
 
 
 ROUNDING = 1e-9
@@ -361,27 +323,21 @@ def _check_doubles(sheet: RawSheet, frame: pd.DataFrame) -> None:
     key = sheet.plan.key
     if sheet.plan.one_row_a_study:
         for i, first in _repeats(frame[key].notna(), frame[[key]]):
-            column = sheet.plan.columns[key]
-            study = sheet.study(i)
-            problem(
-                sheet,
+            sheet.report_cell(
                 DuplicateStudyError,
                 i,
-                column,
-                study,
-                f"the study {study!r} stands on line {sheet.lines[first]} already",
+                key,
+                f"the study {sheet.study(i)!r} stands on line {sheet.lines[first]} already",
                 allowed="one row per study",
                 remedy="delete one of the rows, or give the second study a name of its own",
             )
         return
     compared = frame.drop(columns=[name for name in REMARKS if name in frame])
     for i, first in _repeats(frame[key].notna(), compared):
-        problem(
-            sheet,
+        sheet.report_cell(
             DuplicateRowError,
             i,
-            sheet.plan.columns[key],
-            sheet.study(i),
+            key,
             f"the row says what line {sheet.lines[first]} says",
             allowed="each result once",
             remedy="delete one of the rows, or enter what distinguishes them (time point, arm, unit)",
@@ -410,12 +366,10 @@ def _check_studies(sheet: RawSheet, frame: pd.DataFrame, studies: Collection[str
     for i, study in enumerate(frame[column.name]):
         if isinstance(study, str) and study not in studies:
             near = nearest.get(study)
-            problem(
-                sheet,
+            sheet.report_cell(
                 UnknownStudyError,
                 i,
-                column,
-                study,
+                column.name,
                 f"the study {study!r} is not in studies.csv",
                 allowed="a study_id of studies.csv",
                 remedy=f"write {near!r}, or add the study to studies.csv"
@@ -435,5 +389,4 @@ def _report(
     remedy: str,
 ) -> None:
     for i in np.flatnonzero(np.asarray(wrong)):
-        cell = sheet.rows[i].get(column, "")
-        problem(sheet, kind, int(i), sheet.plan.columns[column], cell, what, allowed=allowed, remedy=remedy)
+        sheet.report_cell(kind, i, column, what, allowed=allowed, remedy=remedy)
