@@ -14,7 +14,7 @@ from metaexo.errors import InputError
 from metaexo.formatting import NOT_REPORTED, plural
 from metaexo.inputs import is_blank, read_numbers
 from metaexo.plots.arguments import checked
-from metaexo.plots.canvas.figure import Plan, drawing, surround
+from metaexo.plots.canvas.figure import Plan, drawing, passing, surround
 from metaexo.plots.canvas.fonts import (
     FAINT,
     GREY,
@@ -171,72 +171,12 @@ class StripPlan(Plan):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Which columns of the table are shown as what."""
-
-    value: str
-    rows: tuple[str, ...]
-    low: str | None
-    high: str | None
-    by: str | None
-    hollow: str | None
-    study: str | None
-    wording: Mapping[str, str]
-    cells: Mapping[str, str] | None
-    by_order: Sequence[str] | None
-    measure: Measure
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """One value of the table, on the scale of the axis."""
-
-    head: str
-    category: str
-    study: str
-    point: StripPoint
-
-
-@checked
-def interval_strip_plan(
-    table: pd.DataFrame,
-    value: str,
-    rows: str | Sequence[str],
-    *,
-    low: str | None = None,
-    high: str | None = None,
-    by: str | None = None,
-    hollow: str | None = None,
-    study: str | None = None,
-    log: bool = True,
-    cells: Mapping[str, str] | None = None,
-    row_title: str = "",
-    study_title: str = "Studies",
-    row_order: Sequence[str] | None = None,
-    head_order: Sequence[str] | None = None,
-    by_order: Sequence[str] | None = None,
-    wording: Mapping[str, str] | None = None,
-    axis_label: str = "",
-    limits: tuple[float, float] | None = None,
-    reference: float | None = None,
-    title: str = "",
-    notes: Sequence[str] = (),
-    panel_width: float = 260.0,
-) -> StripPlan:
-    """Return what a strip of values by category shows, without drawing it.
-
-    Use it to show every single value, nothing pooled: one row per category, one point per value; points that
-    would overlap stand one below the other. What `cells` says of a point stands at its height.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Choices of a strip, in the order of its arguments.
 
     Parameters
     ----------
-    table : DataFrame
-        One row per value; rows without a value are counted in a note.
-    value : str
-        Column of the values.
-    rows : str or two str
-        Column of the categories; with two, the values of the first become heads.
     low, high : str, optional
         Columns of the ends of an interval around each value.
     by : str, optional
@@ -269,6 +209,69 @@ def interval_strip_plan(
         Further lines below.
     panel_width : float
         Width of the panel in points.
+    """
+
+    low: str | None = None
+    high: str | None = None
+    by: str | None = None
+    hollow: str | None = None
+    study: str | None = None
+    log: bool = True
+    cells: Mapping[str, str] | None = None
+    row_title: str = ""
+    study_title: str = "Studies"
+    row_order: Sequence[str] | None = None
+    head_order: Sequence[str] | None = None
+    by_order: Sequence[str] | None = None
+    wording: Mapping[str, str] | None = None
+    axis_label: str = ""
+    limits: tuple[float, float] | None = None
+    reference: float | None = None
+    title: str = ""
+    notes: Sequence[str] = ()
+    panel_width: float = 260.0
+
+    @property
+    def measure(self) -> Measure:
+        """Way from the scale of the axis to the values."""
+        return LOGARITHM if self.log else GENERIC
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """Headings of the columns on the right."""
+        if self.cells is not None:
+            return tuple(self.cells.values())
+        return ("n", *((self.study_title or "Studies",) if self.study is not None else ()), "Median")
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value of the table, on the scale of the axis."""
+
+    head: str
+    category: str
+    study: str
+    point: StripPoint
+
+
+@checked
+@passing(Options)
+def interval_strip_plan(
+    table: pd.DataFrame, value: str, rows: str | Sequence[str], **choices: Any
+) -> StripPlan:
+    """Return what a strip of values by category shows, without drawing it.
+
+    Use it to show every single value, nothing pooled: one row per category, one point per value; points that
+    would overlap stand one below the other. What `cells` says of a point stands at its height.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per value; rows without a value are counted in a note.
+    value : str
+        Column of the values.
+    rows : str or two str
+        Column of the categories; with two, the values of the first become heads.
 
     Returns
     -------
@@ -297,52 +300,41 @@ def interval_strip_plan(
         raise InputError(f"rows names {len(keys)} columns", "one column, or two")
     if len(table) > MOST_POINTS:
         raise InputError(
-            f"a table of {len(table)} rows, a point each",
+            f"a table of {len(table)} rows, one point per row",
             f"at most {MOST_POINTS} points",
             "draw a part of the table, for example table.sample(1000, random_state=0)",
         )
-    measure = LOGARITHM if log else GENERIC
-    texts = None if cells is None else dict(cells)
-    ask = Ask(value, keys, low, high, by, hollow, study, dict(wording or {}), texts, by_order, measure)
-    values = _read(table, ask)
-    axis = _axis(values, measure, limits, reference, axis_label or title_of(value), panel_width)
+    options = Options(**choices)
+    values = _read(table, value, keys, options)
+    axis = _axis(values, options, options.axis_label or title_of(value))
     values = [replace(one, point=_on(axis, one.point)) for one in values]
     without = len(table) - len(values)
-    if without:
-        notes = [*notes, f"Not shown: {plural(without, 'row')} of the table without a value."]
-    orders = (head_order if len(keys) == 2 else None, row_order)
-    if texts is not None:
-        titles = tuple(texts.values())
-    else:
-        titles = ("n", *((study_title or "Studies",) if study is not None else ()), "Median")
-    row_title = row_title or " / ".join(title_of(key) for key in keys)
-    found_rows = _rows(values, ask, orders)
+    unseen = [f"Not shown: {plural(without, 'row')} of the table without a value."] if without else []
+    row_title = options.row_title or " / ".join(title_of(key) for key in keys)
     indent = INDENT if len(keys) == 2 else 0.0
-    return _laid_out(
-        found_rows, axis, measure, titles, row_title, indent, _keys(values, ask), title, notes, panel_width
-    )
+    return _laid_out(_rows(values, options), axis, row_title, indent, _keys(values, options), unseen, options)
 
 
-def _read(table: pd.DataFrame, ask: Ask) -> list[Value]:
+def _read(table: pd.DataFrame, value: str, rows: tuple[str, ...], ask: Options) -> list[Value]:
     """Return the values of the table; rows without one are left out."""
     known = [c for c in (ask.low, ask.high, ask.by, ask.hollow, ask.study) if c is not None]
     known += ask.cells or {}
-    columns = {name: column_of(table, name).tolist() for name in (ask.value, *ask.rows, *known)}
-    for column in (ask.value, ask.low, ask.high):
+    columns = {name: column_of(table, name).tolist() for name in (value, *rows, *known)}
+    for column in (value, ask.low, ask.high):
         if column is not None:
             columns[column] = read_numbers(columns[column], column, ndim=1).tolist()
     if ask.hollow is not None:
         columns[ask.hollow] = _flags(columns[ask.hollow], ask.hollow)
-    present = [i for i, x in enumerate(columns[ask.value]) if _is_number(x)]
+    present = [i for i, x in enumerate(columns[value]) if _is_number(x)]
     if not present:
-        raise InputError(f"the column {ask.value!r} holds no number", "at least one value")
-    bad = [i for i in present if ask.measure.display_log and columns[ask.value][i] <= 0]
+        raise InputError(f"the column {value!r} holds no number", "at least one value")
+    bad = [i for i in present if ask.measure.display_log and columns[value][i] <= 0]
     if bad:
         raise InputError(
-            f"{plural(len(bad), 'value')} of {ask.value!r} cannot stand on a logarithmic axis",
+            f"{plural(len(bad), 'value')} of {value!r} cannot stand on a logarithmic axis",
             "values above 0",
             "look the rows up in the source, or choose log=False",
-            [f"row {i + 1}: {columns[ask.value][i]:g}" for i in bad],
+            [f"row {i + 1}: {columns[value][i]:g}" for i in bad],
         )
 
     def name(column: str | None, i: int) -> str:
@@ -358,11 +350,11 @@ def _read(table: pd.DataFrame, ask: Ask) -> list[Value]:
     for i in present:
         group = name(ask.by, i)
         hollow = ask.hollow is not None and bool(columns[ask.hollow][i])
-        x = on_axis(ask.measure, float(columns[ask.value][i]))
+        x = on_axis(ask.measure, float(columns[value][i]))
         cells = tuple(words(columns[column][i]) for column in ask.cells or ())
         point = StripPoint(x, end(ask.low, i), end(ask.high, i), group, *signs[group], hollow, cells)
-        head = name(ask.rows[0], i) if len(ask.rows) == 2 else ""
-        values.append(Value(head, name(ask.rows[-1], i), name(ask.study, i), point))
+        head = name(rows[0], i) if len(rows) == 2 else ""
+        values.append(Value(head, name(rows[-1], i), name(ask.study, i), point))
     return values
 
 
@@ -387,28 +379,24 @@ def _is_number(x: object) -> bool:
     return isinstance(x, int | float | np.number) and math.isfinite(float(x))
 
 
-def _axis(
-    values: Sequence[Value],
-    measure: Measure,
-    limits: tuple[float, float] | None,
-    reference: float | None,
-    label: str,
-    width: float,
-) -> Axis:
-    points = [v.point for v in values]
+def _axis(values: Sequence[Value], options: Options, label: str) -> Axis:
+    """Return an axis that holds all values, and all intervals but far ends, unless its limits are given."""
+    measure, reference = options.measure, options.reference
     line = None if reference is None else place_of(measure, reference, "reference")
-    if limits is not None:
-        low, high = given_limits(measure, limits)
+    if options.limits is not None:
+        low, high = given_limits(measure, options.limits)
     else:
+        points = [v.point for v in values]
         lows = [p.value if p.low is None else p.low for p in points]
         highs = [p.value if p.high is None else p.high for p in points]
-        always = [p.value for p in points] + ([] if line is None else [line])
-        low, high = robust_limits(lows, highs, always)
+        low, high = robust_limits(
+            lows, highs, [*(p.value for p in points), *([] if line is None else [line])]
+        )
     suffix = ", logarithmic scale" if measure.display_log else ""
-    return axis_between(measure, low, high, line, label + suffix, width)
+    return axis_between(measure, low, high, line, label + suffix, options.panel_width)
 
 
-def _keys(values: Sequence[Value], ask: Ask) -> tuple[Key, ...]:
+def _keys(values: Sequence[Value], ask: Options) -> tuple[Key, ...]:
     """Return the legend: groups, with their counts if counts are shown, and what hollow points are."""
     groups = [v.point.group for v in values]
     signs = {v.point.group: (v.point.color, v.point.shape) for v in values}
@@ -419,18 +407,17 @@ def _keys(values: Sequence[Value], ask: Ask) -> tuple[Key, ...]:
         if group and group in signs
     ]
     if ask.hollow is not None and any(v.point.hollow for v in values):
-        meaning = ask.wording.get(ask.hollow, title_of(ask.hollow).lower())
+        meaning = (ask.wording or {}).get(ask.hollow, title_of(ask.hollow).lower())
         keys.append(Key(f"hollow: {meaning}", GREY, "circle", hollow=True))
     return tuple(keys)
 
 
-def _rows(
-    values: Sequence[Value], ask: Ask, orders: tuple[Sequence[str] | None, Sequence[str] | None]
-) -> list[StripRow]:
+def _rows(values: Sequence[Value], ask: Options) -> list[StripRow]:
     """Return heads and categories, in their orders, with their texts and points; nothing is placed yet."""
     digits = _digits([from_axis(ask.measure, v.point.value) for v in values])
-    heads = levels_of((v.head for v in values), orders[0], ask.wording)
-    categories = levels_of((v.category for v in values), orders[1], ask.wording)
+    heads = [v.head for v in values]
+    heads = levels_of(heads, ask.head_order if any(heads) else None, ask.wording)
+    categories = levels_of((v.category for v in values), ask.row_order, ask.wording)
     rows: list[StripRow] = []
     for head in heads:
         if head and any(v.head == head for v in values):
@@ -450,7 +437,7 @@ def _digits(values: Sequence[float]) -> int:
     return min(whole_or_decimals(values), 0 if usual >= 100 else 1 if usual >= 10 else 2)
 
 
-def _cells(members: Sequence[Value], ask: Ask, digits: int) -> tuple[str, ...]:
+def _cells(members: Sequence[Value], ask: Options, digits: int) -> tuple[str, ...]:
     """Return the texts on the right: counts and median, or columns of the table, one text per line."""
     if ask.cells is not None:
         columns = zip(*(value.point.cells for value in members), strict=True)
@@ -463,14 +450,11 @@ def _cells(members: Sequence[Value], ask: Ask, digits: int) -> tuple[str, ...]:
 def _laid_out(
     rows: Sequence[StripRow],
     axis: Axis,
-    measure: Measure,
-    titles: Sequence[str],
     row_title: str,
     indent: float,
     keys: Sequence[Key],
-    title: str,
-    notes: Sequence[str],
-    panel_width: float,
+    unseen: Sequence[str],
+    options: Options,
 ) -> StripPlan:
     """Return the plan of rows that stand below each other, each at its place."""
     labels = [
@@ -479,18 +463,19 @@ def _laid_out(
         for line in row.label
     ]
     left = MARGIN + math.ceil(max([text_width(row_title, bold=True), *labels])) + COLUMN_GAP
-    right = left + panel_width
+    right = left + options.panel_width
     cells = [
-        [line for row in rows if row.cells for line in row.cells[i].split("\n")] for i in range(len(titles))
+        [line for row in rows if row.cells for line in row.cells[i].split("\n")]
+        for i in range(len(options.titles))
     ]
-    columns = text_columns(titles, cells, right)
+    columns = text_columns(options.titles, cells, right)
     width = float(math.ceil((columns[-1][1] if columns else right) + MARGIN))
-    around = surround(title, keys, [*notes, *_outside_notes(rows)], width)
+    around = surround(options.title, keys, [*options.notes, *unseen, *_outside_notes(rows)], width)
     top = math.ceil(around.top + LINE_HEIGHT + 4.0)
-    placed, bottom = _placed(rows, top, axis, measure, panel_width)
+    placed, bottom = _placed(rows, top, axis, options.measure, options.panel_width)
     return StripPlan(
-        **around.closed(bottom + axis_height(axis, panel_width)),
-        measure=measure,
+        **around.closed(bottom + axis_height(axis, options.panel_width)),
+        measure=options.measure,
         rows=placed,
         columns=columns,
         row_title=row_title,
