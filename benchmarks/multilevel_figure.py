@@ -10,8 +10,8 @@ import pandas as pd
 from metaexo.plots import save
 from metaexo.plots.canvas.canvas import draw as draw_page
 from metaexo.plots.canvas.fonts import GREY, PALETTE
+from metaexo.plots.canvas.page import Key
 from metaexo.plots.canvas.scale import Axis, Tick, tick_label
-from metaexo.plots.canvas.surroundings import Key
 from metaexo.plots.profile import Curve, CurveSet, CurvesPlan, curves_page, lay_out_curves
 
 # Who fitted what: words, colour, mark.

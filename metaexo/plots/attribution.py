@@ -27,31 +27,29 @@ from metaexo.plots.canvas.fonts import (
     wrap_to_width,
 )
 from metaexo.plots.canvas.page import (
+    COLUMN_GAP,
     Dot,
     Item,
+    Key,
     Line,
     Page,
     Panel,
     Text,
     Ticks,
-    lines_of_text,
-    make_page,
-    middle,
-    rectangle,
-    snap,
-)
-from metaexo.plots.canvas.scale import Axis, Tick, linear_ticks
-from metaexo.plots.canvas.surroundings import (
-    COLUMN_GAP,
-    Key,
     axis_height,
     axis_label,
     column_headings,
+    lines_of_text,
+    make_page,
     mark_at_the_edge,
+    middle,
     panel_of,
+    rectangle,
+    snap,
     text_columns,
     ticks_of,
 )
+from metaexo.plots.canvas.scale import Axis, Tick, linear_ticks
 from metaexo.plots.canvas.words import ten_digits, title_of, typeset
 
 if TYPE_CHECKING:

@@ -27,8 +27,7 @@ from metaexo.plots.canvas.fonts import (
     text_width,
     wrap,
 )
-from metaexo.plots.canvas.page import Item, Page, Text, make_page, middle, rectangle, snap
-from metaexo.plots.canvas.surroundings import Key
+from metaexo.plots.canvas.page import Item, Key, Page, Text, make_page, middle, rectangle, snap
 from metaexo.plots.canvas.tables import levels_of
 from metaexo.plots.canvas.words import title_of, words
 from metaexo.plots.grid import (

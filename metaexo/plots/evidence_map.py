@@ -25,8 +25,7 @@ from metaexo.plots.canvas.fonts import (
     text_width,
     wrap,
 )
-from metaexo.plots.canvas.page import Dot, Item, Page, Text, make_page, middle, rectangle, snap
-from metaexo.plots.canvas.surroundings import Key
+from metaexo.plots.canvas.page import Dot, Item, Key, Page, Text, make_page, middle, rectangle, snap
 from metaexo.plots.canvas.tables import column_of, levels_of
 from metaexo.plots.canvas.words import title_of, words
 from metaexo.plots.grid import (

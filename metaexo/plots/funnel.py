@@ -33,27 +33,25 @@ from metaexo.plots.canvas.page import (
     Area,
     Dot,
     Item,
+    Key,
     Line,
     Page,
     Panel,
     Point,
     Text,
-    cut_polygon,
-    make_page,
-    snap,
-)
-from metaexo.plots.canvas.scale import Axis, Tick, axis_between, linear_ticks, on_axis, robust_limits
-from metaexo.plots.canvas.surroundings import (
-    Key,
     axis_height,
+    cut_polygon,
     legend_height,
     legend_items,
     legend_width,
+    make_page,
     mark_at_the_edge,
+    snap,
     ticks_of,
     upright_line,
 )
-from metaexo.plots.canvas.surroundings import axis_label as axis_label_items
+from metaexo.plots.canvas.page import axis_label as axis_label_items
+from metaexo.plots.canvas.scale import Axis, Tick, axis_between, linear_ticks, on_axis, robust_limits
 from metaexo.plots.canvas.tables import levels_of
 from metaexo.plots.canvas.words import fixed, same_line, shown, stratum_words, words
 from metaexo.plots.forest.rows import has_one_mean

@@ -29,9 +29,22 @@ from metaexo.plots.canvas.fonts import (
     text_width,
     wrap_to_width,
 )
-from metaexo.plots.canvas.page import Dot, Item, Line, Page, Panel, Point, Text, make_page, middle, snap
+from metaexo.plots.canvas.page import (
+    Dot,
+    Item,
+    Key,
+    Line,
+    Page,
+    Panel,
+    Point,
+    Text,
+    axis_height,
+    axis_label,
+    make_page,
+    middle,
+    snap,
+)
 from metaexo.plots.canvas.scale import Axis, Tick, linear_ticks
-from metaexo.plots.canvas.surroundings import Key, axis_height, axis_label
 from metaexo.plots.canvas.words import shown
 
 if TYPE_CHECKING:

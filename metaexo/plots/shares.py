@@ -27,6 +27,7 @@ from metaexo.plots.canvas.fonts import (
     wrap,
 )
 from metaexo.plots.canvas.page import (
+    COLUMN_GAP,
     Area,
     Line,
     Page,
@@ -38,7 +39,6 @@ from metaexo.plots.canvas.page import (
     rectangle,
     snap,
 )
-from metaexo.plots.canvas.surroundings import COLUMN_GAP
 from metaexo.plots.canvas.tables import column_of, levels_of
 from metaexo.plots.canvas.words import ten_digits, title_of, words
 

@@ -28,16 +28,28 @@ from metaexo.plots.canvas.fonts import (
     wrap,
 )
 from metaexo.plots.canvas.page import (
+    COLUMN_GAP,
+    EDGE_LETTERS,
     Dot,
     Item,
+    Key,
     Line,
     Page,
     Panel,
     Text,
     arrow,
+    axis_height,
+    axis_label,
+    column_headings,
     lines_of_text,
     make_page,
+    mark_at_the_edge,
+    panel_of,
     snap,
+    text_columns,
+    ticks_of,
+    upright_line,
+    value_at_the_edge,
 )
 from metaexo.plots.canvas.scale import (
     Axis,
@@ -49,20 +61,6 @@ from metaexo.plots.canvas.scale import (
     place_of,
     robust_limits,
     side_of,
-)
-from metaexo.plots.canvas.surroundings import (
-    COLUMN_GAP,
-    EDGE_LETTERS,
-    Key,
-    axis_height,
-    axis_label,
-    column_headings,
-    mark_at_the_edge,
-    panel_of,
-    text_columns,
-    ticks_of,
-    upright_line,
-    value_at_the_edge,
 )
 from metaexo.plots.canvas.tables import column_of, lanes, levels_of
 from metaexo.plots.canvas.words import same_line, shown, title_of, whole_or_decimals, words

@@ -17,9 +17,10 @@ from metaexo.errors import InputError
 from metaexo.plots.arguments import bind
 from metaexo.plots.canvas.canvas import draw
 from metaexo.plots.canvas.fonts import MARGIN
-from metaexo.plots.canvas.page import Item, Page
-from metaexo.plots.canvas.surroundings import (
+from metaexo.plots.canvas.page import (
+    Item,
     Key,
+    Page,
     legend_rows,
     legend_rows_height,
     legend_rows_items,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.formatting import level_words, plural
 from metaexo.plots.canvas.fonts import MARGIN, SMALL_SIZE, plain, text_width, wrap, wrap_to_width
-from metaexo.plots.canvas.page import snap
+from metaexo.plots.canvas.page import note_lines, notes_height, panel_of, snap, title_height, title_lines
 from metaexo.plots.canvas.scale import (
     Axis,
     axis_between,
@@ -22,7 +22,6 @@ from metaexo.plots.canvas.scale import (
     tick_label,
     whole_range,
 )
-from metaexo.plots.canvas.surroundings import note_lines, notes_height, panel_of, title_height, title_lines
 from metaexo.plots.forest.options import Options
 from metaexo.plots.forest.plan import ForestPlan, ForestRow, Mark, PlacedColumn, SpanningHead
 from metaexo.plots.forest.rows import ESTIMATE, LABEL, SPAN_LETTERS, WEIGHT, Rows

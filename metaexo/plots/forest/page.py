@@ -28,14 +28,12 @@ from metaexo.plots.canvas.page import (
     Point,
     Text,
     arrow,
+    axis_label,
     cut_polygon,
     lines_of_text,
     make_page,
-    middle,
-)
-from metaexo.plots.canvas.surroundings import (
-    axis_label,
     mark_at_the_edge,
+    middle,
     note_items,
     ticks_of,
     title_items,
