@@ -1,4 +1,4 @@
-"""The directive ``formulas``: when to use a measure, its formulas and its papers, from its record."""
+"""The directives ``formulas`` and ``inputs``: what a measure computes, from its record."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import ClassVar
 
 from docutils import nodes
 from docutils.statemachine import StringList
+from measures_table import heading, row
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from metaexo.effects import Measure, get_measure
-from metaexo.effects.formulas import Line, Route
+from metaexo.effects.formulas import INPUTS, Line, Route
 
 GREEK = ("alpha", "delta", "pi", "phi")
 WORDS = {"sp": "s_p", "vd": "v_d", "zq": "z_q", "rc": "r_c", "rp": "r_p", "inf": r"\infty", "R2": "R^2"}
@@ -36,6 +37,16 @@ class Formulas(SphinxDirective):
         for code in " ".join(self.arguments).split():
             lines += told(get_measure(code))
         return self.parse_text_to_nodes(StringList(lines, source="metaexo.effects"))
+
+
+class Inputs(SphinxDirective):
+    """``.. inputs::`` shows the inputs of measures: name, sign in formulas, what it is."""
+
+    def run(self) -> list[nodes.Node]:
+        lines = heading("Input", "Sign", "What it is", widths="25 12 63")
+        for name, (letter, what) in INPUTS.items():
+            lines += row(f"``{name}``", f":math:`{sign(letter)}`", what)
+        return self.parse_text_to_nodes(StringList([*lines, ""], source="metaexo.effects.formulas"))
 
 
 def told(measure: Measure) -> list[str]:
@@ -155,6 +166,7 @@ def held(node: ast.expr, least: int) -> str:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Make the directive known to Sphinx."""
+    """Make the directives known to Sphinx."""
     app.add_directive("formulas", Formulas)
+    app.add_directive("inputs", Inputs)
     return {"parallel_read_safe": True}

@@ -251,7 +251,7 @@ def check_direction(direction: Array, name: str, differs: Mask, rows: Sequence[s
         raise InputError(
             f"direction is 0 where {name} says that there is a difference",
             "a positive number where the treatment mean is the higher, a negative one where it is the lower",
-            "look at the means or the text of these studies; leave the cell empty if neither tells",
+            "look at the means or the text of these studies; leave the cell empty if neither says it",
             [rows[i] for i in np.flatnonzero(wrong).tolist()],
         )
 

@@ -57,7 +57,7 @@ def test_the_text_names_threshold_ends_and_assumptions(bounds):
 def test_a_direction_has_no_steps_and_says_so(bounds):
     told = mx.explain(bounds, bounds.kind.index("direction"))
     assert told.blocks == ()
-    assert "only the direction is told" in str(told)
+    assert "only the direction is reported" in str(told)
 
 
 def test_an_exact_row_is_explained_as_among_the_exact(bounds):

@@ -22,7 +22,7 @@ HALVINGS = 5
 
 @dataclass(frozen=True, slots=True)
 class DeltaResult(Immutable):
-    """Functions of estimates, with what the delta method says of their spread.
+    """Functions of estimates, with standard errors by the delta method.
 
     Attributes
     ----------

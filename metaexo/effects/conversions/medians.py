@@ -57,7 +57,7 @@ MODELS = ("quantile-estimation", "box-cox", "mln", "blue")
 
 @dataclass(frozen=True, slots=True)
 class QuantileEstimates(Immutable):
-    """Means and standard deviations estimated from quantiles, one entry a sample.
+    """Means and standard deviations estimated from quantiles, one entry per sample.
 
     Attributes
     ----------
@@ -214,7 +214,7 @@ def _modelled(x: Quantiles, method: str) -> tuple[Array, Array, list[str]]:
 
 
 def without_distance(x: Quantiles) -> NDArray[np.bool_]:
-    """Return the samples whose quartiles, or whose ends, are one value: they tell nothing of a spread."""
+    """Return the samples whose quartiles, or whose ends, are one value: they say nothing of a variability."""
     return np.asarray((x.q1 == x.q3) | (x.minimum == x.maximum), dtype=bool)
 
 

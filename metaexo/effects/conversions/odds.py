@@ -284,7 +284,7 @@ MOST_PEOPLE = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class Tables(Immutable):
-    """Rebuilt 2 x 2 tables, one entry a study.
+    """Rebuilt 2 x 2 tables, one entry per study.
 
     Attributes
     ----------

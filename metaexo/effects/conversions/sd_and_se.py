@@ -178,7 +178,7 @@ def estimates_and_variances(
     z, p_value : array_like, optional
         z statistics; two-sided p-values of z tests.
     level : array_like
-        Level of the intervals, one for all or one a row.
+        Level of the intervals, one for all or one per row.
     log : bool
         Whether the estimates are ratios.
 
@@ -339,7 +339,7 @@ def change_sd_from_t(change: ArrayLike, t: ArrayLike, n: ArrayLike) -> Array:
     Returns
     -------
     ndarray
-        Standard deviations of the changes; NaN where t is 0, which tells nothing of the spread.
+        Standard deviations of the changes; NaN where t is 0, which says nothing of the variability.
 
     Raises
     ------

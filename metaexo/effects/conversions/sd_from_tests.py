@@ -37,7 +37,7 @@ def sd_from_t(difference: ArrayLike, t: ArrayLike, treatment_n: ArrayLike, contr
     Returns
     -------
     ndarray
-        Pooled standard deviations; NaN where t is 0, which tells nothing of the spread.
+        Pooled standard deviations; NaN where t is 0, which says nothing of the variability.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from metaexo.effects.conversions.scales import back_by_rows
 from metaexo.effects.derivation import REPORTED, Derivation, Origin
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.explain.of_bounds import BoundExplanation, explain_bound
-from metaexo.effects.explain.of_table import CONTINUITY, Way, cells_of, way_of_row
+from metaexo.effects.explain.of_table import CONTINUITY, RowFormulas, cells_of, formulas_of_row
 from metaexo.effects.explain.text import Block, Explanation, Input, Step, shape_of, steps_of
 from metaexo.effects.formulas import SYMBOLS, Line, computed, needed, shown, signs
 from metaexo.effects.measure import Measure
@@ -32,7 +32,7 @@ TITLE = "effect and sampling variance"
 NOT_KEPT = (
     "the statistics behind the effect are not kept: it was given as it stands, or made of other effects"
 )
-NOT_WRITTEN = "the steps are not written down for this way; the effect is that of the function of the measure"
+NOT_WRITTEN = "the steps from the table are not known; the formula of the measure gave the effect"
 
 
 def explain(effects: EffectSizes | BoundedEffectSizes, row: int | str = 0) -> Explanation | BoundExplanation:
@@ -89,9 +89,15 @@ def explain(effects: EffectSizes | BoundedEffectSizes, row: int | str = 0) -> Ex
         return explain(effects.exact, int(effects.is_exact[:i].sum()))
     mark = effects.derived[i] if effects.derived else REPORTED
     bare = Explanation(
-        effects.row_ids[i], effects.row_labels[i], effects.measure, mark, (), (),
-        float(effects.y[i]), float(effects.v[i]), False, _display(effects, i), NOT_KEPT,
-    )  # fmt: skip
+        row=effects.row_ids[i],
+        label=effects.row_labels[i],
+        measure=effects.measure,
+        mark=mark,
+        y=float(effects.y[i]),
+        v=float(effects.v[i]),
+        shown_as=_display(effects, i),
+        remark=NOT_KEPT,
+    )
     if effects.origin is None:
         return bare
     found = (
@@ -152,35 +158,35 @@ def _of_table(origin: Origin, record: Measure, mark: Derivation, i: int) -> _Fou
     options = dict(origin.options)
     if options.get("assumed_sd") is not None:
         options["assumed_sd"] = float(options["assumed_sd"][at])
-    way = way_of_row(record, cells, mark, options)
-    known: dict[str, Any] = {sign: np.array([value]) for sign, value in way.known.items()}
-    lines = [line for _, _, part in way.conversions for line in part]
-    of_y, of_v = way.route.lines(way.route.kinds[0]) if way.route is not None else ((), ())
-    inputs = _inputs_of_way(way, [*lines, *of_y, *of_v])
+    row = formulas_of_row(record, cells, mark, options)
+    known: dict[str, Any] = {sign: np.array([value]) for sign, value in row.known.items()}
+    lines = [line for _, _, part in row.conversions for line in part]
+    of_y, of_v = row.route.lines(row.route.kinds[0]) if row.route is not None else ((), ())
+    inputs = _inputs_of_row(row, [*lines, *of_y, *of_v])
     if not of_y or not _can_compute([*lines, *of_y, *of_v], known):
         return _Found(inputs)
     first: list[Block] = []
-    for title, reference, part in way.conversions:
+    for title, reference, part in row.conversions:
         first.append(Block(title, reference, steps_of(part, known, 0)))
         known = computed(part, known)
-    if way.measure.zero_cells is not None and CONTINUITY in mark.formula:
-        block, known = _add_to_counts(way.measure, known, mark.formula)
+    if row.measure.zero_cells is not None and CONTINUITY in mark.formula:
+        block, known = _add_to_counts(row.measure, known, mark.formula)
         first.append(block)
-    form = way.measure
+    form = row.measure
     title = TITLE if form.code == record.code else f"{TITLE}, by {form.code}: {form.name}"
     return _computed(inputs, (of_y, of_v), known, 0, first, title, form.reference)
 
 
-def _inputs_of_way(way: Way, lines: Sequence[Line]) -> tuple[Input, ...]:
+def _inputs_of_row(row: RowFormulas, lines: Sequence[Line]) -> tuple[Input, ...]:
     """Return the cells and the assumed values that stand in the formulas."""
     needed = {sign for line in lines for sign in line.needs}
     made = {line.sign for line in lines}
-    wanted = [sign for sign in way.known if sign in needed and sign not in made - set(way.names)]
-    told = {**way.names, **way.assumed}
+    wanted = [sign for sign in row.known if sign in needed and sign not in made - set(row.names)]
+    names = {**row.names, **row.assumed}
     return tuple(
-        Input(told.get(sign, sign), sign, way.known[sign], sign in way.assumed)
+        Input(names.get(sign, sign), sign, row.known[sign], sign in row.assumed)
         for sign in wanted
-        if sign in told
+        if sign in names
     )
 
 

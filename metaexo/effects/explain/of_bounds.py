@@ -10,75 +10,43 @@ import numpy as np
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.conversions.scales import back_by_rows
-from metaexo.effects.derivation import Derivation
-from metaexo.effects.explain.of_table import Way, cells_of, way_of_row
-from metaexo.effects.explain.text import HOW, Block, Input, listed, meanings, steps_of
+from metaexo.effects.explain.of_table import RowFormulas, cells_of, formulas_of_row
+from metaexo.effects.explain.text import HOW, Block, Explained, Input, steps_of
 from metaexo.effects.formulas import Line, computed, shown
-from metaexo.effects.measure import Measure
 from metaexo.effects.tables.bounds import LEAST, range_of_t
 from metaexo.formatting import interval, printed
 
 AGREES = 1e-8
 ROUTES = "d from t, d from paired t"
-NOT_KEPT = "the numbers behind the bound are not kept: it was told in words, or given as it stands"
-DIRECTION = "only the direction is told: the effect lies {} 0, and nothing says how far"
-NOT_WRITTEN = "the steps are not written down for this bound; it is that of the function of the measure"
+NOT_KEPT = "the numbers behind the bound are not kept: it was given in words, or as it stands"
+DIRECTION = "only the direction is reported: the effect lies {} 0, and nothing says how far"
+NOT_WRITTEN = "the steps of this bound are not known; the formula of the measure gave it"
 
 
-@dataclass(frozen=True, slots=True)
-class BoundExplanation:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundExplanation(Explained):
     """How the ends of one interval came about; `str()` gives the text.
+
+    See :class:`Explained` for the other attributes; the blocks are the t of the threshold, then the effect at
+    each finite end.
 
     Attributes
     ----------
-    row : str
-        The row: the line of its sheet.
-    label : str
-        What a reader sees of the row.
-    measure : Measure
-        The measure.
-    mark : Derivation
-        How the bound came about.
-    inputs : tuple of Input
-        The numbers that went in.
-    blocks : tuple of Block
-        The t of the threshold, then the effect at each finite end; empty where there are no steps.
     lower, upper : float
         Ends of the interval for the effect.
-    turned : bool
-        Whether the sign was changed so that positive means benefit.
-    shown_as : str
-        The interval on the display scale.
-    remark : str
-        Why there are no steps; empty where there are.
     """
 
-    row: str
-    label: str
-    measure: Measure
-    mark: Derivation
-    inputs: tuple[Input, ...]
-    blocks: tuple[Block, ...]
     lower: float
     upper: float
-    turned: bool
-    shown_as: str
-    remark: str = ""
 
     @printed
     def __str__(self) -> str:
-        parts = [f"{self.row}, {self.label}" if self.label != self.row else self.row]
-        parts.append(f"{self.measure.code}: {self.measure.name}; {HOW[self.mark.how]}, {self.mark.formula}")
-        parts += [f"note: {self.mark.note}"] if self.mark.note else []
-        parts += listed(self.inputs)
-        parts += [str(block) for block in self.blocks]
-        parts += [self.remark] if self.remark else []
-        parts += meanings([step for block in self.blocks for step in block.steps])
-        if self.turned:
-            parts.append("lower is better: the signs are changed, and the ends exchanged")
-        parts.append(f"result: y from {shown(self.lower)} to {shown(self.upper)}")
-        parts.append(f"shown as: {self.shown_as}")
-        return "\n".join(parts)
+        return self.text(
+            f"{HOW[self.mark.how]}, {self.mark.formula}",
+            (self.remark,),
+            "lower is better: the signs are changed, and the ends exchanged",
+            f"result: y from {shown(self.lower)} to {shown(self.upper)}",
+        )
 
 
 def explain_bound(es: BoundedEffectSizes, i: int) -> BoundExplanation:
@@ -108,9 +76,15 @@ def explain_bound(es: BoundedEffectSizes, i: int) -> BoundExplanation:
     low, high = float(es.lower[i]), float(es.upper[i])
     ends = back_by_rows(es, [[low], [high]], [i])[:, 0]
     bare = BoundExplanation(
-        es.row_ids[i], es.row_labels[i], es.measure, es.derived[i], (), (), low, high, False,
-        f"{es.measure.display} {interval(float(ends[0]), float(ends[1]))}", NOT_KEPT,
-    )  # fmt: skip
+        row=es.row_ids[i],
+        label=es.row_labels[i],
+        measure=es.measure,
+        mark=es.derived[i],
+        lower=low,
+        upper=high,
+        shown_as=f"{es.measure.display} {interval(float(ends[0]), float(ends[1]))}",
+        remark=NOT_KEPT,
+    )
     if es.kind[i] == "direction":
         return replace(bare, remark=DIRECTION.format("above" if high > 0 else "below"))
     if es.origin is None or not es.origin.from_table:
@@ -133,38 +107,38 @@ def _followed(
     if origin is None:
         return None
     cells = cells_of(origin.inputs, int(origin.rows[i]))
-    way = way_of_row(es.measure, cells, replace(es.derived[i], formula=ROUTES), origin.options)
+    row = formulas_of_row(es.measure, cells, replace(es.derived[i], formula=ROUTES), origin.options)
     relation = str(cells.get("p_relation", ""))
-    df = Line("q", f"t_of_p(p, {'n - 1' if 'n' in way.measure.inputs else 'n1 + n2 - 2'})")
-    if way.route is None or not df.needs <= set(way.known):
+    df = Line("q", f"t_of_p(p, {'n - 1' if 'n' in row.measure.inputs else 'n1 + n2 - 2'})")
+    if row.route is None or not df.needs <= set(row.known):
         return None
-    known: dict[str, Any] = {sign: np.array([value]) for sign, value in way.known.items()}
+    known: dict[str, Any] = {sign: np.array([value]) for sign, value in row.known.items()}
     blocks = [Block("t at the threshold", "", steps_of([df], known, 0))]
     known = computed([df], known)
-    lines = way.route.lines(way.route.kinds[0])[0]
+    lines = row.route.lines(row.route.kinds[0])[0]
     q = float(known["q"][0])
     ends = []
-    allowed = map(float, range_of_t(q, _direction(way), relation in LEAST))
+    allowed = map(float, range_of_t(q, _direction(row), relation in LEAST))
     for name, t in zip(("lower", "upper"), allowed, strict=True):
         if not math.isfinite(t) or t == 0:
             ends.append(t)
             continue
         steps = [Line("t", "q" if t > 0 else "-q"), *lines]
-        title = f"{name} end, by {way.measure.code}: {way.measure.name}"
-        blocks.append(Block(title, way.measure.reference, steps_of(steps, known, 0)))
+        title = f"{name} end, by {row.measure.code}: {row.measure.name}"
+        blocks.append(Block(title, row.measure.reference, steps_of(steps, known, 0)))
         ends.append(float(computed(steps, known)["y"][0]))
     needed = {sign for line in (df, *lines) for sign in line.needs}
-    told = {**way.names, **way.assumed}
+    names = {**row.names, **row.assumed}
     inputs = tuple(
-        Input(told[sign], sign, way.known[sign], sign in way.assumed)
-        for sign in way.known
-        if sign in needed and sign in told and sign != "t"
+        Input(names[sign], sign, row.known[sign], sign in row.assumed)
+        for sign in row.known
+        if sign in needed and sign in names and sign != "t"
     )
     return inputs, tuple(blocks), (ends[0], ends[1])
 
 
-def _direction(way: Way) -> float:
-    return float(way.known.get("direction", math.nan))
+def _direction(row: RowFormulas) -> float:
+    return float(row.known.get("direction", math.nan))
 
 
 def _near(a: float, b: float) -> bool:

@@ -42,15 +42,15 @@ ASSUMED_R = "correlation of the two conditions taken as"
 
 
 @dataclass(slots=True)
-class Way:
-    """The way from the cells of a row to the formulas of a measure.
+class RowFormulas:
+    """What leads from the cells of a row to its effect: known values, conversions, formulas.
 
     Attributes
     ----------
     measure : Measure
         The measure whose formulas are followed: the paired form for paired rows.
     route : Route or None
-        The formulas; None if none are written down for this way.
+        The formulas; None if none are written down for this row.
     known : dict of str to float
         Values by sign, before the conversions.
     names : dict of str to str
@@ -73,10 +73,10 @@ class Way:
         self.conversions.append((title, reference, lines_of(renamed(text, signs or {}))))
 
 
-def way_of_row(
+def formulas_of_row(
     record: Measure, cells: Mapping[str, Any], mark: Derivation, options: Mapping[str, Any]
-) -> Way:
-    """Return the way that the derivation of a row names.
+) -> RowFormulas:
+    """Return the conversions and formulas that the derivation of a row names.
 
     Parameters
     ----------
@@ -91,24 +91,24 @@ def way_of_row(
 
     Returns
     -------
-    Way
+    RowFormulas
         Known values, conversions and formulas.
     """
     facts = read_facts({name: [value] for name, value in cells.items()}, ("row",))
     paired = bool(facts.paired(record)[0])
     form = paired_form(record) if paired else record
     names = [name for name in mark.formula.split(", ") if name]
-    way = _known_cells(form, cells, facts, paired)
-    _assume(way, mark, options)
-    special = _printed_effect(way, record, cells, names, paired)
+    row = _known_cells(form, cells, facts, paired)
+    _assume(row, mark, options)
+    special = _printed_effect(row, record, cells, names, paired)
     if special is None:
-        _convert_medians(way, names)
-        _convert_spreads(way, names)
+        _convert_medians(row, names)
+        _convert_spreads(row, names)
         if FORMULAS["t_from_f"] in names:
-            way.convert(FORMULAS["t_from_f"], OF_F, T_OF_F)
-        _convert_pairs(way, names)
-    way.route = special or _route(form, names)
-    return way
+            row.convert(FORMULAS["t_from_f"], OF_F, T_OF_F)
+        _convert_pairs(row, names)
+    row.route = special or _route(form, names)
+    return row
 
 
 READ = tuple(name for name in NUMBERS if name != "df")
@@ -121,7 +121,7 @@ def _route(form: Measure, names: list[str]) -> Route | None:
     return found or next(iter(form.routes), None)
 
 
-def _known_cells(form: Measure, cells: Mapping[str, Any], facts: Facts, paired: bool) -> Way:
+def _known_cells(form: Measure, cells: Mapping[str, Any], facts: Facts, paired: bool) -> RowFormulas:
     """Return the numbers of a row under the signs that the formulas of the measure ask for."""
     own = {name: SYMBOLS.get(name, name) for name in READ}
     if paired:
@@ -140,19 +140,19 @@ def _known_cells(form: Measure, cells: Mapping[str, Any], facts: Facts, paired: 
     elif math.isfinite(t):
         known["t"] = t
     known |= {"direction": direction} if math.isfinite(direction) else {}
-    return Way(form, None, known, {**names, "direction": "direction"})
+    return RowFormulas(form, None, known, {**names, "direction": "direction"})
 
 
-def _assume(way: Way, mark: Derivation, options: Mapping[str, Any]) -> None:
+def _assume(row: RowFormulas, mark: Derivation, options: Mapping[str, Any]) -> None:
     """Enter what was assumed: a correlation, or standard deviations."""
     correlation, sd = options.get("assumed_correlation"), options.get("assumed_sd")
     if ASSUMED_R in mark.note and correlation is not None:
-        way.known["r"], way.assumed["r"] = float(correlation), "correlation"
+        row.known["r"], row.assumed["r"] = float(correlation), "correlation"
     if ASSUMED_SD in mark.note and sd is not None:
         for sign, arm in (("1", "treatment"), ("2", "control")):
-            mean, own = (f"m{sign}", f"s{sign}") if f"m{sign}" in way.known else ("m", "s")
-            if mean in way.known and not {own, f"se{sign}", f"low{sign}"} & set(way.known):
-                way.known[own], way.assumed[own] = float(sd), f"{arm}_sd"
+            mean, own = (f"m{sign}", f"s{sign}") if f"m{sign}" in row.known else ("m", "s")
+            if mean in row.known and not {own, f"se{sign}", f"low{sign}"} & set(row.known):
+                row.known[own], row.assumed[own] = float(sd), f"{arm}_sd"
 
 
 MEDIANS = {
@@ -163,57 +163,57 @@ MEDIANS = {
 """Conversion of a median -> quantiles that it needs; paper and formulas of the SD."""
 
 
-def _convert_medians(way: Way, names: list[str]) -> None:
+def _convert_medians(row: RowFormulas, names: list[str]) -> None:
     """Add the conversions of arms that report a median with quartiles or range, and no mean."""
-    alone = "m1" not in {SYMBOLS.get(name, name) for name in way.measure.inputs}
+    alone = "m1" not in {SYMBOLS.get(name, name) for name in row.measure.inputs}
     for i in "12":
         own = {name: f"{name}{i}" for name in ("min", "lowq", "med", "upq", "max", "w", "u")}
         own |= {"m": "m", "s": "s"} if alone else {"m": f"m{i}", "s": f"s{i}"}
-        own |= {"n": f"n{i}" if f"n{i}" in way.known else "n"}
-        if own["med"] not in way.known or own["m"] in way.known:
+        own |= {"n": f"n{i}" if f"n{i}" in row.known else "n"}
+        if own["med"] not in row.known or own["m"] in row.known:
             continue
         for name, (scenario, paper, sd) in MEDIANS.items():
-            if name in names and _has_quantiles(way, i, name):
-                way.convert(f"{name}, arm {i}: mean", LUO, LUO_MEAN[scenario], own)
-                way.convert(f"{name}, arm {i}: SD", paper, sd[scenario], own)
+            if name in names and _has_quantiles(row, i, name):
+                row.convert(f"{name}, arm {i}: mean", LUO, LUO_MEAN[scenario], own)
+                row.convert(f"{name}, arm {i}: SD", paper, sd[scenario], own)
                 break
 
 
-def _has_quantiles(way: Way, i: str, name: str) -> bool:
+def _has_quantiles(row: RowFormulas, i: str, name: str) -> bool:
     """Say whether the quantiles of an arm are those of this conversion."""
-    quartiles, ends = {f"lowq{i}", f"upq{i}"} <= set(way.known), {f"min{i}", f"max{i}"} <= set(way.known)
+    quartiles, ends = {f"lowq{i}", f"upq{i}"} <= set(row.known), {f"min{i}", f"max{i}"} <= set(row.known)
     if name == FORMULAS["mean_sd_from_five"]:
         return quartiles and ends
     return quartiles and not ends if name == FORMULAS["mean_sd_from_quartiles"] else ends and not quartiles
 
 
-def _convert_spreads(way: Way, names: list[str]) -> None:
+def _convert_spreads(row: RowFormulas, names: list[str]) -> None:
     """Add the conversions to the SD of each arm; an SD that is reported is kept."""
     for i in "12":
-        if f"s{i}" in way.known:
+        if f"s{i}" in row.known:
             continue
         own = {name: f"{name}{i}" for name in ("s", "se", "low", "high")} | {"level": LEVEL}
-        own |= {"n": f"n{i}" if f"n{i}" in way.known else "n"}
-        if FORMULAS["sd_from_se"] in names and own["se"] in way.known:
-            way.convert(FORMULAS["sd_from_se"], HANDBOOK, SD_OF_SE, own)
-        elif FORMULAS["sd_from_ci"] in names and own["low"] in way.known:
-            way.convert(FORMULAS["sd_from_ci"], HANDBOOK, SD_OF_CI, own)
+        own |= {"n": f"n{i}" if f"n{i}" in row.known else "n"}
+        if FORMULAS["sd_from_se"] in names and own["se"] in row.known:
+            row.convert(FORMULAS["sd_from_se"], HANDBOOK, SD_OF_SE, own)
+        elif FORMULAS["sd_from_ci"] in names and own["low"] in row.known:
+            row.convert(FORMULAS["sd_from_ci"], HANDBOOK, SD_OF_CI, own)
 
 
-def _convert_pairs(way: Way, names: list[str]) -> None:
+def _convert_pairs(row: RowFormulas, names: list[str]) -> None:
     """Add the conversions of paired rows: the correlation, or the t of the changes."""
     if OF_CHANGES in names:
-        way.known["m2"] = 0.0
-        if "t" not in way.known:
-            way.convert(OF_CHANGES, PAIRED_HANDBOOK, T_OF_CHANGE_SD, {"D": "m1", "s_c": "s1"})
+        row.known["m2"] = 0.0
+        if "t" not in row.known:
+            row.convert(OF_CHANGES, PAIRED_HANDBOOK, T_OF_CHANGE_SD, {"D": "m1", "s_c": "s1"})
     if FORMULAS["correlation_from_difference_se"] in names:
-        se, own = _se_of_interval("n - 1" if "n" in way.known else "")
+        se, own = _se_of_interval("n - 1" if "n" in row.known else "")
         text = f"{renamed(se, own)}\n{R_OF_SE}"
-        way.convert(FORMULAS["correlation_from_difference_se"], PAIRED_HANDBOOK, text)
+        row.convert(FORMULAS["correlation_from_difference_se"], PAIRED_HANDBOOK, text)
     elif FORMULAS["correlation_from_t"] in names:
-        t = "t" if "t" in way.known or FORMULAS["t_from_f"] in names else "t_of_p(p, n - 1)"
+        t = "t" if "t" in row.known or FORMULAS["t_from_f"] in names else "t_of_p(p, n - 1)"
         text = f"se = abs(m1 - m2) / abs({t})\n{R_OF_SE}"
-        way.convert(FORMULAS["correlation_from_t"], PAIRED_HANDBOOK, text)
+        row.convert(FORMULAS["correlation_from_t"], PAIRED_HANDBOOK, text)
 
 
 def _se_of_interval(df: str) -> tuple[str, dict[str, str]]:
@@ -222,40 +222,40 @@ def _se_of_interval(df: str) -> tuple[str, dict[str, str]]:
 
 
 def _printed_effect(
-    way: Way, record: Measure, cells: Mapping[str, Any], names: list[str], paired: bool
+    row: RowFormulas, record: Measure, cells: Mapping[str, Any], names: list[str], paired: bool
 ) -> Route | None:
     """Return the formulas of a row whose difference or effect is printed; None for other rows."""
-    known = way.known
+    known = row.known
     if FORMULAS["se_from_ci_t"] in names:
-        _choose_interval(way, cells, "difference")
+        _choose_interval(row, cells, "difference")
         sized = math.isfinite(known.get("n", math.nan)) if paired else {"n1", "n2"} <= set(known)
         df = ("n - 1" if paired else "n1 + n2 - 2") if sized else ""
-        way.convert(FORMULAS["se_from_ci_t"], HANDBOOK, *_se_of_interval(df))
+        row.convert(FORMULAS["se_from_ci_t"], HANDBOOK, *_se_of_interval(df))
         return Route((), "y = D", OF_SE)
     if FORMULAS["se_from_ci"] in names:
-        way.measure = record
-        _choose_interval(way, cells, "effect")
+        row.measure = record
+        _choose_interval(row, cells, "effect")
         logs = {"high": "log(high)", "low": "log(low)"} if record.display_log else {}
-        way.convert(FORMULAS["se_from_ci"], HANDBOOK, SE_OF_CI, {"level": LEVEL} | logs)
+        row.convert(FORMULAS["se_from_ci"], HANDBOOK, SE_OF_CI, {"level": LEVEL} | logs)
         return Route((), f"y = {'log(E)' if record.display_log else 'E'}", OF_SE)
     if OF_D in names:
-        way.measure = record
+        row.measure = record
         if cells.get("effect_measure") == "cohens_d":
             known["d"] = known["E"]
         else:
-            way.convert("d from Hedges' g", record.reference, "d = E / hedges(n1 + n2 - 2)")
+            row.convert("d from Hedges' g", record.reference, "d = E / hedges(n1 + n2 - 2)")
         return next((one for one in record.routes if one.formula == "from d"), None)
-    needs = {SYMBOLS.get(name, name) for name in way.measure.inputs}
+    needs = {SYMBOLS.get(name, name) for name in row.measure.inputs}
     if not names and {"E", "se"} <= set(known) and not needs <= set(known):
-        way.measure = record
+        row.measure = record
         return Route((), "y = E", OF_SE)
     return None
 
 
-def _choose_interval(way: Way, cells: Mapping[str, Any], name: str) -> None:
+def _choose_interval(row: RowFormulas, cells: Mapping[str, Any], name: str) -> None:
     """Let "low" and "high" stand for the interval that was used."""
     for end in ("low", "high"):
-        way.known[end], way.names[end] = float(cells[f"{name}_ci_{end}"]), f"{name}_ci_{end}"
+        row.known[end], row.names[end] = float(cells[f"{name}_ci_{end}"]), f"{name}_ci_{end}"
 
 
 def cells_of(inputs: Mapping[str, Any], i: int) -> dict[str, Any]:

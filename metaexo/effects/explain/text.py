@@ -64,9 +64,9 @@ class Block:
         return "\n".join([f"{self.title}{source}", *map(str, self.steps)])
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """How one effect came about; `str()` gives the text.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """What every explanation of a row has.
 
     Attributes
     ----------
@@ -81,14 +81,11 @@ class Explanation:
     inputs : tuple of Input
         The numbers that went in.
     blocks : tuple of Block
-        Conversions, then the effect and its sampling variance, step by step; empty where the steps are not
-        written down.
-    y, v : float
-        Effect and sampling variance, as they stand in the effects.
+        Conversions, then what was computed, step by step; empty where the steps are not known.
     turned : bool
         Whether the sign was changed so that positive means benefit.
     shown_as : str
-        The effect on the display scale, with a normal interval.
+        The effect on the display scale, with an interval.
     remark : str
         Why there are no steps; empty where there are.
     """
@@ -97,11 +94,9 @@ class Explanation:
     label: str
     measure: Measure
     mark: Derivation
-    inputs: tuple[Input, ...]
-    blocks: tuple[Block, ...]
-    y: float
-    v: float
-    turned: bool
+    inputs: tuple[Input, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    turned: bool = False
     shown_as: str
     remark: str = ""
 
@@ -110,20 +105,40 @@ class Explanation:
         """All steps, in order."""
         return tuple(step for block in self.blocks for step in block.steps)
 
-    @printed
-    def __str__(self) -> str:
+    def text(self, origin: str, remark: Sequence[str], turned: str, result: str) -> str:
+        """Return the whole text, from the parts that differ between kinds of explanations."""
         parts = [f"{self.row}, {self.label}" if self.label != self.row else self.row]
-        parts.append(f"{self.measure.code}: {self.measure.name}; {HOW[self.mark.how]}")
+        parts.append(f"{self.measure.code}: {self.measure.name}; {origin}")
         parts += [f"note: {self.mark.note}"] if self.mark.note else []
         parts += listed(self.inputs)
         parts += [str(block) for block in self.blocks]
-        parts += [self.remark, f"  {self.measure.formula()}"] if self.remark else []
+        parts += remark if self.remark else []
         parts += meanings(self.steps)
-        if self.turned:
-            parts.append(f"lower is better: the sign is changed, y = {shown(self.y)}")
-        parts.append(f"result: y = {shown(self.y)}, v = {shown(self.v)}, SE = {shown(math.sqrt(self.v))}")
-        parts.append(f"shown as: {self.shown_as}")
-        return "\n".join(parts)
+        parts += [turned] if self.turned else []
+        return "\n".join([*parts, result, f"shown as: {self.shown_as}"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation(Explained):
+    """How one effect came about; `str()` gives the text. See :class:`Explained` for the other attributes.
+
+    Attributes
+    ----------
+    y, v : float
+        Effect and sampling variance, as they stand in the effects.
+    """
+
+    y: float
+    v: float
+
+    @printed
+    def __str__(self) -> str:
+        return self.text(
+            HOW[self.mark.how],
+            (self.remark, f"  {self.measure.formula()}"),
+            f"lower is better: the sign is changed, y = {shown(self.y)}",
+            f"result: y = {shown(self.y)}, v = {shown(self.v)}, SE = {shown(math.sqrt(self.v))}",
+        )
 
 
 def steps_of(lines: Sequence[Line], known: Mapping[str, Any], at: int) -> tuple[Step, ...]:

@@ -68,7 +68,7 @@ def calculate(
     measure : str or Measure
         Code of the measure.
     inputs : mapping of str to array_like
-        Statistics by name, each one number a row or one number for all rows.
+        Statistics by name, one number per row each, or one number for all rows.
     variance : str, optional
         Type of sampling variance; the measure's default if not given.
     bias_correction : bool
@@ -79,7 +79,7 @@ def calculate(
     Returns
     -------
     Calculated
-        y, v, derived and reasons, one entry a row.
+        y, v, derived and reasons, one entry per row.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def as_rows(inputs: Mapping[str, ArrayLike]) -> dict[str, Array]:
     lengths = {name: values.size for name, values in arrays.items() if values.size != 1}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{name}: {size}" for name, size in lengths.items())
-        raise ShapeError(f"the inputs differ in length ({found})", "one entry a row in each")
+        raise ShapeError(f"the inputs differ in length ({found})", "one entry per row in each")
     k = max(lengths.values(), default=1)
     return {name: values if values.size == k else np.full(k, values) for name, values in arrays.items()}
 
@@ -269,15 +269,15 @@ def _weightless(
     arrays: Mapping[str, Array], events: tuple[Array, ...], others: tuple[Array, ...]
 ) -> dict[int, str]:
     """Return the rows whose counts may say nothing of an effect, with the words for it."""
-    told: dict[int, str] = {}
+    found: dict[int, str] = {}
     if MATCHED_CELLS[1] in arrays:
         equal = arrays["first_only"] + arrays["second_only"] == 0
-        told = {int(i): "no pairs that differ: carries no weight" for i in np.flatnonzero(equal)}
+        found = {int(i): "no pairs that differ: carries no weight" for i in np.flatnonzero(equal)}
     elif len(others) > 1:
         everyone = np.all([cell == 0 for cell in others], axis=0)
-        told = {int(i): "events in everyone: carries no weight" for i in np.flatnonzero(everyone)}
+        found = {int(i): "events in everyone: carries no weight" for i in np.flatnonzero(everyone)}
     none = np.all([cell == 0 for cell in events], axis=0)
-    return told | {int(i): "no events: carries no weight" for i in np.flatnonzero(none)}
+    return found | {int(i): "no events: carries no weight" for i in np.flatnonzero(none)}
 
 
 def _finished(

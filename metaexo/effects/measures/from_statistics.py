@@ -72,7 +72,7 @@ def effect_sizes(
     """Compute effect sizes and sampling variances from what studies report.
 
     Use it for summary statistics of your own; evidence sheets have their own door. Which inputs a measure
-    needs is told by :func:`metaexo.measures`. A measure that can also be computed from other statistics
+    needs is listed by :func:`metaexo.measures`. A measure that can also be computed from other statistics
     (SMD from t, for example) takes, row by row, the first complete set; the row's derivation says which.
 
     Parameters
