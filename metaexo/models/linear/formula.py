@@ -136,6 +136,12 @@ def read_formula(text: str, columns: Sequence[str]) -> Formula:
     >>> [":".join(formula.parts[i].text for i in term) for term in formula.terms]
     ['source', 'log(dose)', 'source:log(dose)']
     """
+    return _read(text, tuple(columns))
+
+
+@functools.lru_cache(maxsize=256)
+def _read(text: str, columns: tuple[str, ...]) -> Formula:
+    """Read a formula; one that was read before, on the same columns, is not read again."""
     if text in columns:
         return Formula(text, True, (Part(text, "c0", (text,)),), ((0,),), (text,))
     try:
@@ -434,7 +440,6 @@ def learn_encoding(
         If a column, or the base level that was asked for, is not there.
     """
     import pandas as pd
-    from formulaic import Formula as Algebra
 
     formula = read_formula(text, [] if frame is None else [str(c) for c in frame.columns])
     formula = replace(formula, intercept=formula.intercept and intercept)
@@ -452,12 +457,19 @@ def learn_encoding(
         return Encoding(formula, factors, names, ()), np.ones((len(frame), len(names)))
     codes = _codes(formula, factors)
     terms = [":".join(codes[i] for i in term) for term in formula.terms]
-    algebra = Algebra(" + ".join(["1" if formula.intercept else "0", *terms]), _ordering="none")
-    made = _materialize(algebra, formula, factors, frame, rows)
+    made = _materialize(_algebra("1" if formula.intercept else "0", *terms), formula, factors, frame, rows)
     names, found = _names_and_terms(made.model_spec, formula, factors)
     unused = tuple(_unused_levels(formula, factors, frame))
     encoding = Encoding(formula, factors, names, found, unused, made.model_spec)
     return encoding, encoding.usable(made, rows)
+
+
+@functools.lru_cache(maxsize=256)
+def _algebra(*terms: str) -> Any:
+    """Return formulaic's record of terms, in their order."""
+    from formulaic import Formula as Algebra
+
+    return Algebra(" + ".join(terms), _ordering="none")
 
 
 def _codes(formula: Formula, factors: dict[int, Factor]) -> list[str]:
@@ -471,20 +483,27 @@ def _materialize(
     """Return formulaic's matrix of a formula, or of one with what was learnt before, for a checked table."""
     import pandas as pd
     from formulaic.errors import FactorEvaluationError
+    from formulaic.materializers.types import FactorValues
 
     columns: dict[str, Any] = {}
+    context = dict(_functions())
     for i, part in enumerate(formula.parts):
         if i in factors:
             position = _positions(factors[i], frame[part.columns[0]], part.columns[0], rows)
-            levels = pd.RangeIndex(len(factors[i].levels))
-            columns[f"f{i}"] = pd.Categorical.from_codes(position, categories=levels)
+            context[f"f{i}"] = FactorValues(
+                {j: (position == j) * 1.0 for j in range(len(factors[i].levels))},
+                kind="numerical",
+                spans_intercept=True,
+                drop_field=0,
+                format="{name}[{field}]",
+            )
         else:
             columns |= {f"c{formula.columns.index(name)}": numbers_in(frame, name) for name in part.columns}
     try:
         with np.errstate(all="ignore"):
             return spec.get_model_matrix(
                 pd.DataFrame(columns, index=range(len(frame))),
-                context=_functions(),
+                context=context,
                 output="numpy",
                 na_action="ignore",
             )
@@ -521,7 +540,7 @@ def _functions() -> dict[str, Any]:
 def _names_and_terms(
     spec: Any, formula: Formula, factors: dict[int, Factor]
 ) -> tuple[tuple[str, ...], tuple[Term, ...]]:
-    """Return our names of formulaic's columns, such as sourcemilk for f0[T.1], and what they belong to.
+    """Return our names of formulaic's columns, such as sourcemilk for f0[1], and what they belong to.
 
     Raises
     ------
@@ -532,7 +551,7 @@ def _names_and_terms(
     pieces = {piece for found in spec.structure for column in found.columns for piece in column.split(":")}
 
     def name(piece: str) -> str:
-        code, _, ending = piece.partition("[T.") if "[T." in piece else piece.rpartition("[")
+        code, _, ending = piece.rpartition("[")
         if piece in parts:
             return parts[piece][1].text
         i, part = parts[code]
