@@ -93,6 +93,7 @@ from metaexo.effects.conversions.translations import (
     superiority_of_d,
     tetrachoric_of_log_odds_ratio,
 )
+from metaexo.effects.dependence.arms import SharedArm, shared_arms
 from metaexo.effects.dependence.choose import one_per_study, split
 from metaexo.effects.dependence.correlation_matrices import (
     MatrixRegression,
@@ -100,7 +101,7 @@ from metaexo.effects.dependence.correlation_matrices import (
     regression_from_matrix,
 )
 from metaexo.effects.dependence.covariances import Block, aggregate, covariance_blocks, covariance_matrix
-from metaexo.effects.dependence.shared_control import SharedArm, shared_arms, shared_control_covariances
+from metaexo.effects.dependence.shared_control import shared_control_covariances
 from metaexo.effects.derivation import REPORTED, Derivation
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.explain.explain import explain

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOT_SELECTED = "not selected"
+Key = TypeVar("Key", bound=Hashable)
 
 
 class EffectRows(ABC):
@@ -253,6 +254,14 @@ class EffectRows(ABC):
         """Return the fields that change when rows are left out, the ledger among them."""
         ledger = without_rows(self._ledger, gone, reasons, step, self.study, self.labels)
         return self._columns_at(np.flatnonzero(~gone)) | {"ledger": ledger}
+
+
+def rows_by(keys: Iterable[Key]) -> dict[Key, NDArray[np.intp]]:
+    """Return the positions of each key, in order of first appearance."""
+    found: dict[Key, list[int]] = {}
+    for i, key in enumerate(keys):
+        found.setdefault(key, []).append(i)
+    return {key: np.array(rows, dtype=np.intp) for key, rows in found.items()}
 
 
 def _positions(rows: object, k: int, row_name: Callable[[int], str]) -> NDArray[np.intp]:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import metaexo as mx
-from metaexo.effects.dependence.shared_control import subjects_of
+from metaexo.effects.dependence.arms import subjects_of
 from metaexo.errors import (
     AssumptionWarning,
     InputError,

@@ -1,17 +1,15 @@
-"""Choosing one effect a study, so that a model of independent effects may take them.
-
-Splitting effects by columns of their data.
-"""
+"""Choosing one effect per study, for models of independent effects, and splitting effects by columns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.check import check_kind, read_names
+from metaexo.effects.effect_rows import rows_by
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, ShapeError
 from metaexo.formatting import NOT_REPORTED
@@ -24,7 +22,7 @@ ANOTHER = "another result of the same study; the first in the sheet is taken"
 def one_per_study(
     effects: EffectSizes, by: str | Sequence[str] = (), latest: ArrayLike | None = None
 ) -> EffectSizes:
-    """Return one effect a study: the latest, and among equals the first.
+    """Return one effect per study: the latest, and among equals the first.
 
     Use it before :class:`metaexo.RandomEffects` or :func:`metaexo.stratify`, which take effects as
     independent, when a study reports one thing at several times or in several ways. The rule looks at
@@ -38,7 +36,7 @@ def one_per_study(
         Columns of the data; a study may give one effect for each combination of their values.
     latest : array_like, shape (k,), optional
         Time of each effect, in any unit; NaN where it is not known, which counts as earlier than any time.
-        Default: times play no part.
+        Default: times are not used.
 
     Returns
     -------
@@ -63,28 +61,18 @@ def one_per_study(
     check_aligned(effects=effects, latest=latest)
     times = np.full(effects.k, np.nan) if latest is None else read_numbers(latest, "latest", ndim=1)
     if times.shape != (effects.k,):
-        raise ShapeError(f"latest has shape {times.shape} for {effects.k} effects", "one time an effect")
-    groups = _groups(effects, read_names(by, "by"))
+        raise ShapeError(f"latest has shape {times.shape} for {effects.k} effects", "one time per effect")
+    columns = [effects.column(name).astype(str) for name in read_names(by, "by")]
     times = np.where(np.isnan(times), -np.inf, times)
     late = np.zeros(effects.k, dtype=bool)
     first = np.zeros(effects.k, dtype=bool)
-    for rows in groups:
+    for rows in rows_by(zip(effects.study or effects.row_ids, *columns, strict=True)).values():
         last = rows[times[rows] == times[rows].max()]
         late[last] = True
         first[last[0]] = True
     if not late.all():
         effects = effects.select(late, EARLIER)
     return effects if first[late].all() else effects.select(first[late], ANOTHER)
-
-
-def _groups(effects: EffectSizes, within: Sequence[str]) -> list[NDArray[np.intp]]:
-    """Return the positions of the effects that compete with each other."""
-    study = effects.study or effects.row_ids
-    columns = [effects.column(name).astype(str) for name in within]
-    found: dict[tuple[str, ...], list[int]] = {}
-    for i, key in enumerate(zip(study, *columns, strict=True)):
-        found.setdefault(key, []).append(i)
-    return [np.array(rows, dtype=np.intp) for rows in found.values()]
 
 
 def split(effects: EffectSizes, by: str | Sequence[str]) -> dict[tuple[str, ...], EffectSizes]:
@@ -124,10 +112,5 @@ def split(effects: EffectSizes, by: str | Sequence[str]) -> dict[tuple[str, ...]
     if not names:
         raise InputError("by names no column", "the name of a column, or a list of names")
     columns = [effects.column(name).fillna(NOT_REPORTED).astype(str) for name in names]
-    found: dict[tuple[str, ...], list[int]] = {}
-    for i, key in enumerate(zip(*columns, strict=True)):
-        found.setdefault(key, []).append(i)
-    return {
-        key: effects.select(np.array(found[key], dtype=np.intp), f"not {' / '.join(key)}")
-        for key in sorted(found)
-    }
+    found = rows_by(zip(*columns, strict=True))
+    return {key: effects.select(found[key], f"not {' / '.join(key)}") for key in sorted(found)}

@@ -1,17 +1,19 @@
-"""Covariances of effects that come from the same people, and one effect a study made of them."""
+"""Covariances of effects that come from the same people, and one effect per study made of them."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.effects.check import check_kind, check_table, look_up, read_variances
+from metaexo.effects.bounded_effect_sizes import check_effects
+from metaexo.effects.check import check_table, look_up, read_variances
 from metaexo.effects.derivation import Derivation
+from metaexo.effects.effect_rows import rows_by
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import AssumptionWarning, CorrelationError, InputError, MissingInputError, ShapeError
 from metaexo.immutable import Immutable
@@ -118,7 +120,7 @@ def covariance_blocks(
     Returns
     -------
     tuple of Block
-        One block a cluster, in order of first appearance.
+        One block per cluster, in order of first appearance.
 
     Raises
     ------
@@ -163,15 +165,12 @@ def covariance_blocks(
             raise InputError(
                 "some times are missing", "a time for every effect", "leave these rows out", gaps
             )
-    members: dict[str, list[int]] = {}
-    for i, name in enumerate(names):
-        members.setdefault(name, []).append(i)
+    members = rows_by(names)
     rule = _rule(
         _uses(members, kinds), correlation, between_kinds, times is not None, autocorrelation, lasting
     )
     blocks = []
-    for name, positions in members.items():
-        rows = np.array(positions, dtype=np.intp)
+    for name, rows in members.items():
         r = _correlations(
             rule, None if kinds is None else kinds[rows], None if times is None else times[rows]
         )
@@ -251,9 +250,9 @@ def aggregate(
     blocks: Sequence[Block] | None = None,
     weighted: bool = True,
 ) -> EffectSizes:
-    """Return one effect a study: the average of its effects, with the variance that their correlation gives.
+    """Return one effect per study: the average of its effects, with the variance that follows.
 
-    Use it when a model takes one effect a study. With V the covariance matrix of a study's effects,
+    Use it when a model takes one effect per study. With V the covariance matrix of a study's effects,
 
         weighted    y = 1' V^-1 y / (1' V^-1 1),  v = 1 / (1' V^-1 1)
         unweighted  y = mean(y),  v = 1' V 1 / m^2
@@ -275,7 +274,7 @@ def aggregate(
     lasting : float
         As in :func:`covariance_blocks`.
     blocks : sequence of Block, optional
-        Covariances that are known, one block a study (:func:`shared_control_covariances`), in the place of
+        Covariances that are known, one block per study (:func:`shared_control_covariances`), in the place of
         all that is assumed.
     weighted : bool
         Whether effects with smaller variance count more.
@@ -283,7 +282,7 @@ def aggregate(
     Returns
     -------
     EffectSizes
-        One effect a study, in order of first appearance; columns of the data that do not vary within
+        One effect per study, in order of first appearance; columns of the data that do not vary within
         studies are kept.
 
     Raises
@@ -311,13 +310,7 @@ def aggregate(
     >>> one.y.round(2), one.v.round(2)
     (array([0.3, 0.1]), array([0.03, 0.01]))
     """
-    if not isinstance(effects, EffectSizes):
-        raise InputError(
-            f"the effects are a {type(effects).__name__}",
-            "an EffectSizes",
-            "mx.EffectSizes(y, v, study=study)",
-        )
-    check_kind("effects", effects, EffectSizes)
+    check_effects(effects, "aggregate")
     weighted = check_flag("weighted", weighted)
     known = blocks is not None
     if blocks is None:
@@ -360,7 +353,7 @@ def aggregate(
     )
 
 
-def _uses(members: dict[str, list[int]], kinds: NDArray[np.str_] | None) -> tuple[bool, bool]:
+def _uses(members: Mapping[str, NDArray[np.intp]], kinds: NDArray[np.str_] | None) -> tuple[bool, bool]:
     """Return whether some cluster has two effects of one kind, and whether one has two kinds."""
     same = between = False
     for rows in members.values():
@@ -437,7 +430,7 @@ def _mark(es: EffectSizes, block: Block, known: bool) -> Derivation:
 
 
 def _constant_columns(es: EffectSizes, blocks: Sequence[Block]) -> pd.DataFrame | None:
-    """Return the columns that do not vary within a cluster, one row a cluster."""
+    """Return the columns that do not vary within a cluster, one row per cluster."""
     data = es.data
     if data is None:
         return None

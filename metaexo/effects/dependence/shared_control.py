@@ -1,30 +1,25 @@
-"""Covariances of effects that rest on one arm, in whatever role: known from that arm, not assumed.
-
-Rows of one study that rest on the same arm or stand twice, and whom each effect was seen in.
-"""
+"""Covariances of effects that rest on one arm, in whatever role: known from that arm, not assumed."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.check import check_kind
 from metaexo.effects.conversions.odds import LOGISTIC, NORMAL
+from metaexo.effects.dependence.arms import ARMS, arm_numbers, arms_by_name, arms_by_numbers, paired_rows
 from metaexo.effects.dependence.covariances import Block
+from metaexo.effects.effect_rows import rows_by
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.effects.measures.calculate import calculate
 from metaexo.effects.measures.zero_cells import ZeroCells, add_to_cells, cells
 from metaexo.effects.tables.facts import read_facts
-from metaexo.errors import InputError, MissingInputError, MixedDomainsWarning
-from metaexo.formatting import printed
-from metaexo.inputs import as_word, is_blank, read_entries
+from metaexo.errors import InputError, MissingInputError
+from metaexo.inputs import read_entries
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -141,16 +136,9 @@ def shared_control_covariances(
     if ids is not None and groups:
         _refuse_paired(effects, groups)
         whole |= _covariances(effects, ids, groups)
-    members: dict[str, list[int]] = {}
-    for i, study in enumerate(effects.study or effects.row_ids):
-        members.setdefault(study, []).append(i)
     return tuple(
-        Block(
-            study,
-            np.array(rows, dtype=np.intp),
-            np.array([[whole.get((i, j), 0.0) for j in rows] for i in rows]),
-        )
-        for study, rows in members.items()
+        Block(study, rows, np.array([[whole.get((i, j), 0.0) for j in rows.tolist()] for i in rows.tolist()]))
+        for study, rows in rows_by(effects.study or effects.row_ids).items()
     )
 
 
@@ -220,10 +208,8 @@ def _components(ids: NDArray[np.intp]) -> list[list[int]]:
         for arm in pair:
             if arm >= 0:
                 parent[root(i)] = root(first.setdefault(arm, i))
-    groups: dict[int, list[int]] = {}
-    for i in range(ids.shape[1]):
-        groups.setdefault(root(i), []).append(i)
-    return [rows for rows in groups.values() if len(rows) > 1]
+    groups = rows_by(root(i) for i in range(ids.shape[1]))
+    return [rows.tolist() for rows in groups.values() if len(rows) > 1]
 
 
 def _covariances(
@@ -385,309 +371,3 @@ def _moments(es: EffectSizes) -> dict[str, Array]:
     for arm, done in read_facts(es.origin.inputs).arms.items():
         found |= {f"{arm}_mean": done.mean[es.origin.rows], f"{arm}_sd": done.sd[es.origin.rows]}
     return found
-
-
-Ids = NDArray[np.intp]
-
-SUBJECTS: dict[str, str] = {
-    "clinical": "people",
-    "rct_parallel": "people",
-    "rct_split_body": "people",
-    "animal_controlled": "animals",
-    "in_vitro": "cells",
-    "mouse": "animals",
-    "rat": "animals",
-    "dog": "animals",
-    "pig": "animals",
-}
-"""Words of the columns design, domain and species, and whom the result was seen in."""
-
-ARMS = ("treatment", "control")
-# Columns that say which result an arm belongs to; rows of different outcomes or times share no number.
-SAME_RESULT = ("outcome", "unit", "timepoint")
-NUMBERS = ("n", "mean", "sd", "se", "median", "events", "time")
-FEWEST = 2  # numbers that must be there and equal: a sample size alone is no sign of a shared arm
-IN_WORDS = {
-    "both": "repeat each other",
-    "control": "share a control arm",
-    "treatment": "share a treated arm",
-    "either": "share an arm that is treated in some and control in others",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class SharedArm:
-    """Effects that rest on one arm.
-
-    Attributes
-    ----------
-    study : str
-        The study.
-    arm : {"control", "treatment", "either", "both"}
-        What the arm they share is: the control arm of all of them, the treated arm of all of them, or treated
-        in some and control in others; "both" means that the rows repeat each other, perhaps turned round.
-    rows : tuple of int
-        Positions of the effects, from 0.
-    labels : tuple of str
-        Their labels.
-    """
-
-    study: str
-    arm: str
-    rows: tuple[int, ...]
-    labels: tuple[str, ...]
-
-    @printed
-    def __str__(self) -> str:
-        return f"{'; '.join(self.labels)} {IN_WORDS[self.arm]}"
-
-
-def shared_arms(effects: EffectSizes) -> tuple[SharedArm, ...]:
-    """Return the effects of one study that rest on the same arm, and those that stand twice.
-
-    Use it before effects are pooled: an arm that feeds two effects makes them correlated, positively where it
-    has the same role in both, negatively where it is treated in one and control in the other;
-    :func:`metaexo.effects.shared_control_covariances` gives the covariance. Arms are the same if they belong
-    to one study, outcome and time and every number of them is equal, two known numbers at least.
-
-    Parameters
-    ----------
-    effects : EffectSizes
-        Effects of two groups: computed by :func:`metaexo.effect_sizes` or from sheets, which keep the arms'
-        numbers whatever their columns are called, or with these numbers among the columns of `data`
-        (control_n, control_mean, ...).
-
-    Returns
-    -------
-    tuple of SharedArm
-        One record per group of effects; empty if nothing is shared, or if the numbers are not known.
-
-    References
-    ----------
-    Gleser, L. J., Olkin, I. (2009). Stochastically dependent effect sizes. In The Handbook of Research
-    Synthesis and Meta-Analysis, 2nd ed., 357-376. https://www.jstor.org/stable/10.7758/9781610441384
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> import metaexo as mx
-    >>> arms = pd.DataFrame({
-    ...     "treatment_mean": [5.0, 6.0], "treatment_sd": [1.0, 1.2], "treatment_n": [8, 8],
-    ...     "control_mean": [4.0, 4.0], "control_sd": [1.1, 1.1], "control_n": [8, 8],
-    ... })
-    >>> es = mx.effect_sizes("MD", data=arms, study=["Lee", "Lee"], labels=["low dose", "high dose"])
-    >>> print(*mx.effects.shared_arms(es))
-    low dose; high dose share a control arm
-    """
-    check_kind("effects", effects, EffectSizes)
-    ids = arms_by_numbers(effects)
-    if ids is None:
-        return ()
-    twice = _groups([frozenset(pair) if min(pair) >= 0 else None for pair in ids.T.tolist()])
-    repeated = {tuple(rows) for rows in twice}
-    found = [_record(effects, "both", rows) for rows in twice]
-    members: dict[int, tuple[list[int], list[int]]] = {}
-    for i, pair in enumerate(ids.T.tolist()):
-        for role, arm in enumerate(pair):
-            if arm >= 0:
-                members.setdefault(arm, ([], []))[role].append(i)
-    for treated, control in members.values():
-        rows = sorted({*treated, *control})
-        if len(rows) > 1 and tuple(rows) not in repeated:
-            role_in_words = "either" if treated and control else "treatment" if treated else "control"
-            found.append(_record(effects, role_in_words, rows))
-    return tuple(sorted(found, key=lambda one: one.rows))
-
-
-def arms_by_numbers(effects: EffectSizes) -> Ids | None:
-    """Return what identifies the treated and the control arm of each effect, found by their numbers.
-
-    Returns
-    -------
-    ndarray of int, shape (2, k), or None
-        Equal numbers from 0 where arms are the same, in whatever role; below 0 where the numbers of an arm
-        are not known. None if no study has several effects.
-    """
-    if not effects.study or effects.m == effects.k:
-        return None
-    context = list(zip(effects.study, *_same_result(effects), strict=True))
-    called = {"treatment": "post", "control": "pre"} if "post_mean" in effects.measure.inputs else {}
-    numbers = {
-        arm: {
-            name: _either(arm_numbers(effects, f"{arm}_{name}"), effects, f"{called.get(arm, arm)}_{name}")
-            for name in NUMBERS
-        }
-        for arm in ARMS
-    }
-    there = {arm: {name for name, x in numbers[arm].items() if np.isfinite(x).any()} for arm in ARMS}
-    in_both = there["treatment"] & there["control"]
-    keys = {arm: _keys(context, numbers[arm], there[arm]) for arm in ARMS}
-    common = {arm: _keys(context, numbers[arm], in_both) for arm in ARMS}
-    return _identified([keys[arm] for arm in ARMS], [common[arm] for arm in ARMS])
-
-
-def _either(found: Array, effects: EffectSizes, other: str) -> Array:
-    return arm_numbers(effects, other) if np.isnan(found).all() else found
-
-
-def paired_rows(effects: EffectSizes) -> NDArray[np.bool_]:
-    """Return which rows have the same people in both arms, by their measure or a column `paired`."""
-    if effects.measure.family.startswith(("one group twice", "matched pairs")):
-        return np.ones(effects.k, dtype=bool)
-    origin, data = effects.origin, effects.data
-    words: list[object] = [""] * effects.k
-    if origin is not None and "paired" in origin.inputs:
-        words = np.asarray(origin.inputs["paired"])[origin.rows].tolist()
-    elif data is not None and "paired" in data.columns:
-        words = data["paired"].tolist()
-    return np.array([not is_blank(word) and as_word(word) == "yes" for word in words], dtype=bool)
-
-
-def arms_by_name(
-    effects: EffectSizes, treated: Sequence[object] | None, control: Sequence[object] | None
-) -> Ids:
-    """Return what identifies the arms of each effect by name; a name is that of one arm per study.
-
-    Returns
-    -------
-    ndarray of int, shape (2, k)
-        As :func:`arms_by_numbers`; blank names are no arm.
-    """
-    studies = effects.study or effects.row_ids
-    known: dict[Hashable, int] = {}
-    ids = np.full((2, effects.k), -1, dtype=np.intp)
-    for role, names in ((0, treated), (1, control)):
-        for i, name in enumerate(names or ()):
-            if not is_blank(name):
-                ids[role, i] = known.setdefault((studies[i], as_word(name)), len(known))
-    return ids
-
-
-def arm_numbers(effects: EffectSizes, name: str) -> Array:
-    """Return a number of an arm, shape (k,): what the effects were computed from, else a column of `data`.
-
-    NaN where it is in neither; a column of `data` that holds no numbers counts as absent.
-    """
-    origin = effects.origin
-    found = np.full(effects.k, np.nan)
-    if origin is not None and name in origin.inputs:
-        found = _as_numbers(np.asarray(origin.inputs[name])[origin.rows])
-    elif effects.data is not None and name in effects.data.columns:
-        found = _as_numbers(effects.data[name].to_numpy())
-    return found
-
-
-def _as_numbers(values: NDArray[np.generic]) -> Array:
-    try:
-        return np.array([np.nan if is_blank(x) else x for x in values.tolist()], dtype=float)
-    except (TypeError, ValueError):
-        return np.full(values.shape, np.nan)
-
-
-def _same_result(effects: EffectSizes) -> list[list[str]]:
-    """Return the columns that say which result a row belongs to, as words."""
-    if effects.data is None:
-        return []
-    columns = [effects.data[name].tolist() for name in SAME_RESULT if name in effects.data.columns]
-    return [["" if is_blank(x) else as_word(x) for x in column] for column in columns]
-
-
-def _keys(context: list[tuple[str, ...]], numbers: dict[str, Array], names: set[str]) -> list[Hashable]:
-    """Return for each row its study, result and the known numbers of an arm; None where there are too few."""
-    table = {name: numbers[name].tolist() for name in NUMBERS if name in names}
-    keys: list[Hashable] = []
-    for i, where in enumerate(context):
-        known = tuple((name, column[i]) for name, column in table.items() if column[i] == column[i])
-        keys.append((where, known) if len(known) >= FEWEST else None)
-    return keys
-
-
-def _identified(keys: list[list[Hashable]], common: list[list[Hashable]]) -> Ids:
-    """Return numbers for the arms: equal for equal keys of a role, and across roles for equal common keys."""
-    ids = np.full((2, len(keys[0])), -1, dtype=np.intp)
-    roles: dict[Hashable, tuple[set[int], set[int]]] = {}
-    count = 0
-    for role in (0, 1):
-        known: dict[Hashable, int] = {}
-        for i, key in enumerate(keys[role]):
-            if key is None:
-                continue
-            if key not in known:
-                known[key], count = count, count + 1
-            ids[role, i] = known[key]
-            if common[role][i] is not None:
-                roles.setdefault(common[role][i], (set(), set()))[role].add(known[key])
-    against_itself = {(int(a), int(b)) for a, b in ids.T}
-    same = np.arange(count + 1)
-    for treated, control in roles.values():
-        # equal numbers of the two arms of one row belong to two arms: then numbers alone do not suffice
-        if len(treated) == len(control) == 1 and (pair := (*treated, *control)) not in against_itself:
-            same[pair[0]] = pair[1]
-    return np.where(ids >= 0, same[ids], ids)
-
-
-def _groups(keys: list[frozenset[int] | None]) -> list[list[int]]:
-    """Return the positions of equal keys, where there are several."""
-    members: dict[frozenset[int], list[int]] = {}
-    for i, key in enumerate(keys):
-        if key is not None:
-            members.setdefault(key, []).append(i)
-    return [rows for rows in members.values() if len(rows) > 1]
-
-
-def _record(effects: EffectSizes, arm: str, rows: Sequence[int]) -> SharedArm:
-    labels = tuple(effects.row_labels[i] for i in rows)
-    return SharedArm(effects.study[rows[0]], arm, tuple(int(i) for i in rows), labels)
-
-
-def subjects_of(effects: EffectSizes | BoundedEffectSizes) -> tuple[str, ...]:
-    """Return whom each effect was seen in: "people", "animals", "cells", or "" where the data do not say.
-
-    Use it before effects are pooled: an effect in a dish is no effect in a patient.
-
-    Parameters
-    ----------
-    effects : EffectSizes or BoundedEffectSizes
-        Effects; the columns design, domain and species of their data are read, where they are.
-
-    Returns
-    -------
-    tuple of str
-        One entry per effect.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> words = {"design": ["in_vitro", "animal_controlled", None], "domain": [None, None, "clinical"]}
-    >>> data = pd.DataFrame(words)
-    >>> subjects_of(EffectSizes([1, 2, 3], [1, 1, 1], data=data))
-    ('cells', 'animals', 'people')
-    """
-    data = effects.data
-    if data is None:
-        return ("",) * effects.k
-    columns = [list(data[name]) for name in ("design", "domain", "species") if name in data]
-    found = [
-        next((SUBJECTS[w] for w in words if isinstance(w, str) and w in SUBJECTS), "")
-        for words in zip(*columns, strict=True)
-    ]
-    return tuple(found) or ("",) * effects.k
-
-
-def warn_of_mixed_subjects(parts: Mapping[str, EffectSizes | BoundedEffectSizes]) -> None:
-    """Warn of strata, by name, that hold results in people, in animals and in cells.
-
-    Warns
-    -----
-    MixedDomainsWarning
-        If there are some.
-    """
-    kinds = {name: sorted(set(subjects_of(part)) - {""}) for name, part in parts.items()}
-    mixed = [f"{name} ({', '.join(found)})" for name, found in kinds.items() if len(found) > 1]
-    if mixed:
-        warnings.warn(
-            f"{'strata' if len(mixed) > 1 else 'one stratum'} with results in different subjects: "
-            f"{'; '.join(mixed)}. Select one domain, or make the strata by domain as well",
-            MixedDomainsWarning,
-            stacklevel=3,
-        )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.effects.bounded_effect_sizes import check_effects
-from metaexo.effects.dependence.shared_control import warn_of_mixed_subjects
+from metaexo.effects.dependence.arms import warn_of_mixed_subjects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import (
     DependentEffectsWarning,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes, as_bounded
-from metaexo.effects.dependence.shared_control import warn_of_mixed_subjects
+from metaexo.effects.dependence.arms import warn_of_mixed_subjects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import MetaexoError, UnknownChoiceError
 from metaexo.formatting import NOT_REPORTED, interval, number, plural, printed, text_table

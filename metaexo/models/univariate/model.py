@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.effects.bounded_effect_sizes import check_effects
-from metaexo.effects.dependence.shared_control import shared_arms
+from metaexo.effects.dependence.arms import shared_arms
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import (
     DependentEffectsWarning,
