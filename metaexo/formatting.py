@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MINUS = "\N{MINUS SIGN}"
 MISSING = "\N{EN DASH}"
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+LARGE = 1e7
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -35,13 +37,62 @@ def number(value: float | None, digits: int = 2) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else f"{MINUS}∞"
     size = abs(value)
-    if size != 0 and (size < 0.5 * 10.0**-digits or size >= 1e7):
+    if size != 0 and (size < 0.5 * 10.0**-digits or size >= LARGE):
         text = f"{value:.{digits + 1}g}"
     else:
         text = f"{value:.{digits}f}"
     if float(text) == 0:
         text = text.lstrip("-")
     return text.replace("-", MINUS)
+
+
+def ten_digits(value: float) -> float:
+    """Return the value to ten significant digits, so that noise in the last ones cannot turn a tie."""
+    return float(f"{float(value):.10g}")
+
+
+def shown(value: float | None, digits: int) -> str:
+    """Return a number as text; None and NaN as a dash, extreme ones with a power of ten."""
+    text = number(None if value is None else ten_digits(value), digits)
+    mantissa, e, exponent = text.partition("e")
+    return f"{mantissa}×10{_raised(exponent)}" if e else text
+
+
+def fixed(value: float | None, digits: int) -> str:
+    """Return a number of a column, with as many decimals as the others, however small it is.
+
+    Only what is too large to be read so is shown with a power of ten.
+    """
+    if value is None or not abs(value) < LARGE:
+        return shown(value, digits)
+    text = f"{ten_digits(value):.{digits}f}"
+    return (text.lstrip("-") if float(text) == 0 else text).replace("-", MINUS)
+
+
+def at_least(value: float, digits: int = 2) -> str:
+    """Return " = " and a number of at least zero; " < " and the least that is shown, if it is smaller."""
+    least = 10.0**-digits
+    return f" < {least:.{digits}f}" if 0 < ten_digits(value) < 0.5 * least else f" = {fixed(value, digits)}"
+
+
+def power_label(value: float) -> str:
+    """Return a round value with a power of ten."""
+    mantissa, _, exponent = f"{value:.0e}".partition("e")
+    sign = mantissa.replace("-", MINUS).removesuffix("1")
+    return f"{sign}{'×' if sign[-1:].isdigit() else ''}10{_raised(exponent)}"
+
+
+def _raised(exponent: str) -> str:
+    return str(int(exponent.replace(MINUS, "-"))).translate(RAISED)
+
+
+def whole_or_decimals(values: Sequence[float], most: int = 3) -> int:
+    """Return how many decimals a column of numbers needs, at most `most`."""
+    finite = [v for v in values if math.isfinite(v)]
+    for digits in range(most + 1):
+        if all(abs(v - round(v, digits)) <= 1e-9 * max(1.0, abs(v)) for v in finite):
+            return digits
+    return 2
 
 
 def interval(low: float | None, high: float | None, digits: int = 2) -> str:

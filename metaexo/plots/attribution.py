@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from metaexo.errors import InputError
-from metaexo.formatting import MISSING, interval, level_words, number, p_value, plural
+from metaexo.formatting import MISSING, interval, level_words, number, p_value, plural, ten_digits
 from metaexo.heterogeneity import AttributionResults, Part
 from metaexo.plots.arguments import checked
 from metaexo.plots.canvas.figure import Plan, drawing, surround
@@ -50,7 +50,7 @@ from metaexo.plots.canvas.page import (
     ticks_of,
 )
 from metaexo.plots.canvas.scale import Axis, Tick, linear_ticks
-from metaexo.plots.canvas.words import ten_digits, title_of, typeset
+from metaexo.plots.canvas.words import title_of, typeset
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ from metaexo.effects.conversions.scales import back_by_rows, back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
-from metaexo.formatting import level_words
+from metaexo.formatting import fixed, level_words, shown
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.arguments import checked
 from metaexo.plots.canvas.figure import Plan, drawing, surround
@@ -53,7 +53,7 @@ from metaexo.plots.canvas.page import (
 from metaexo.plots.canvas.page import axis_label as axis_label_items
 from metaexo.plots.canvas.scale import Axis, Tick, axis_between, linear_ticks, on_axis, robust_limits
 from metaexo.plots.canvas.tables import levels_of
-from metaexo.plots.canvas.words import fixed, same_line, shown, stratum_words, words
+from metaexo.plots.canvas.words import same_line, stratum_words, words
 from metaexo.plots.forest.rows import has_one_mean
 
 if TYPE_CHECKING:

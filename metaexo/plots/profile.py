@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metaexo.errors import InputError
-from metaexo.formatting import level_words
+from metaexo.formatting import level_words, shown
 from metaexo.models.multilevel.profile import ComponentProfile
 from metaexo.models.univariate.profile import Tau2Profile
 from metaexo.numeric.tails import normal_quantile
@@ -45,7 +45,6 @@ from metaexo.plots.canvas.page import (
     snap,
 )
 from metaexo.plots.canvas.scale import Axis, Tick, linear_ticks
-from metaexo.plots.canvas.words import shown
 
 if TYPE_CHECKING:
     import pandas as pd

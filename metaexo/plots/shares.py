@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metaexo.errors import InputError
-from metaexo.formatting import NOT_REPORTED, percent
+from metaexo.formatting import NOT_REPORTED, percent, ten_digits
 from metaexo.plots.arguments import checked
 from metaexo.plots.canvas.figure import Plan, drawing, surround
 from metaexo.plots.canvas.fonts import (
@@ -40,7 +40,7 @@ from metaexo.plots.canvas.page import (
     snap,
 )
 from metaexo.plots.canvas.tables import column_of, levels_of
-from metaexo.plots.canvas.words import ten_digits, title_of, words
+from metaexo.plots.canvas.words import title_of, words
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ import numpy as np
 
 from metaexo.effects.measure import GENERIC, Measure
 from metaexo.errors import InputError
-from metaexo.formatting import NOT_REPORTED, plural
+from metaexo.formatting import NOT_REPORTED, plural, shown, whole_or_decimals
 from metaexo.inputs import is_blank, read_numbers
 from metaexo.plots.arguments import checked
 from metaexo.plots.canvas.figure import Plan, drawing, passing, surround
@@ -63,7 +63,7 @@ from metaexo.plots.canvas.scale import (
     side_of,
 )
 from metaexo.plots.canvas.tables import column_of, lanes, levels_of
-from metaexo.plots.canvas.words import same_line, shown, title_of, whole_or_decimals, words
+from metaexo.plots.canvas.words import same_line, title_of, words
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metaexo.formatting import at_least, fixed, power_label, shown, ten_digits, whole_or_decimals
 from metaexo.plots.canvas.fonts import (
     color_and_shape,
     contrast,
@@ -26,19 +27,7 @@ from metaexo.plots.canvas.page import (
 )
 from metaexo.plots.canvas.scale import robust_limits, tick_label
 from metaexo.plots.canvas.tables import lanes, levels_of
-from metaexo.plots.canvas.words import (
-    at_least,
-    fixed,
-    name_of,
-    power_label,
-    shown,
-    stratum_words,
-    ten_digits,
-    title_of,
-    typeset,
-    whole_or_decimals,
-    words,
-)
+from metaexo.plots.canvas.words import name_of, stratum_words, title_of, typeset, words
 from metaexo.plots.estimability import tinted
 from metaexo.plots.forest.clusters import _split_labels
 from metaexo.plots.forest.rows import short_remark

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import metaexo as mx
 from metaexo.effects.measure import get_measure
 from metaexo.errors import InputError
+from metaexo.formatting import shown, ten_digits
 from metaexo.plots import Column, forest_plan
 from metaexo.plots.canvas import fonts as style
 from metaexo.plots.canvas.fonts import (
@@ -28,7 +29,7 @@ from metaexo.plots.canvas.fonts import (
 from metaexo.plots.canvas.page import Area, Dot, Text, overlapping, snap
 from metaexo.plots.canvas.scale import from_axis, make_ticks, on_axis, place_of, robust_limits, round_values
 from metaexo.plots.canvas.tables import lanes, levels_of
-from metaexo.plots.canvas.words import shown, stratum_words, ten_digits
+from metaexo.plots.canvas.words import stratum_words
 from metaexo.plots.estimability import estimability_page
 from metaexo.plots.evidence_map import evidence_map_page
 from metaexo.plots.forest.page import forest_page

@@ -17,9 +17,8 @@ import numpy as np
 
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError
-from metaexo.formatting import MINUS
+from metaexo.formatting import MINUS, power_label, ten_digits
 from metaexo.plots.canvas.fonts import SMALL_SIZE, text_width
-from metaexo.plots.canvas.words import power_label, ten_digits
 
 Side = Literal["", "left", "right"]
 # Ranges that an axis need not show as a whole.

@@ -1,68 +1,31 @@
-"""Numbers and names as the figures print them.
-
-What the figures say of fits, of rows that were left out, and of effects that were derived.
-"""
+"""What figures say of columns and categories, of fits, of rows left out and of derived effects."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from metaexo.formatting import MINUS, MISSING, NOT_REPORTED, TEST_NAMES, number, p_value, percent, plural
+from metaexo.effects.derivation import Derivation
+from metaexo.formatting import (
+    MISSING,
+    NOT_REPORTED,
+    TEST_NAMES,
+    at_least,
+    p_value,
+    percent,
+    plural,
+    shown,
+    ten_digits,
+)
+from metaexo.ledger import Ledger
 from metaexo.numeric.estimators import ESTIMATORS
 
-if TYPE_CHECKING:
-    from metaexo.effects.derivation import Derivation
-    from metaexo.ledger import Ledger
-
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NAMES = {"isolation": "isolation method"}
-LARGE = 1e7
 OTHER = "other"
-
-
-def ten_digits(value: float) -> float:
-    """Return the value to ten significant digits, so that noise in the last ones cannot turn a tie."""
-    return float(f"{float(value):.10g}")
-
-
-def shown(value: float | None, digits: int) -> str:
-    """Return a number as text; None and NaN as a dash, extreme ones with a power of ten."""
-    text = number(None if value is None else ten_digits(value), digits)
-    mantissa, e, exponent = text.partition("e")
-    return f"{mantissa}×10{_raised(exponent)}" if e else text
-
-
-def fixed(value: float | None, digits: int) -> str:
-    """Return a number of a column, with as many decimals as the others, however small it is.
-
-    Only what is too large to be read so is shown with a power of ten.
-    """
-    if value is None or not abs(value) < LARGE:
-        return shown(value, digits)
-    text = f"{ten_digits(value):.{digits}f}"
-    return (text.lstrip("-") if float(text) == 0 else text).replace("-", MINUS)
-
-
-def at_least(value: float, digits: int = 2) -> str:
-    """Return " = " and a number of at least zero; " < " and the least that is shown, if it is smaller."""
-    least = 10.0**-digits
-    return f" < {least:.{digits}f}" if 0 < ten_digits(value) < 0.5 * least else f" = {fixed(value, digits)}"
-
-
-def power_label(value: float) -> str:
-    """Return a round value with a power of ten."""
-    mantissa, _, exponent = f"{value:.0e}".partition("e")
-    sign = mantissa.replace("-", MINUS).removesuffix("1")
-    return f"{sign}{'×' if sign[-1:].isdigit() else ''}10{_raised(exponent)}"
-
-
-def _raised(exponent: str) -> str:
-    return str(int(exponent.replace(MINUS, "-"))).translate(RAISED)
 
 
 def same_line(text: str) -> str:
@@ -85,15 +48,6 @@ def title_of(key: str) -> str:
     """Return the name of a column as a heading."""
     text = name_of(key)
     return text if len(text) == 1 else text[:1].upper() + text[1:]
-
-
-def whole_or_decimals(values: Sequence[float], most: int = 3) -> int:
-    """Return how many decimals a column of numbers needs, at most `most`."""
-    finite = [v for v in values if np.isfinite(v)]
-    for digits in range(most + 1):
-        if all(abs(v - round(v, digits)) <= 1e-9 * max(1.0, abs(v)) for v in finite):
-            return digits
-    return 2
 
 
 def words(value: object, wording: Mapping[str, str] | None = None, missing: str = MISSING) -> str:

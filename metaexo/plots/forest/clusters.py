@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from metaexo.formatting import TEST_NAMES, level_words, plural
+from metaexo.formatting import TEST_NAMES, level_words, plural, shown
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.multilevel.terms import NamedTerm
-from metaexo.plots.canvas.words import name_of, shown
+from metaexo.plots.canvas.words import name_of
 from metaexo.plots.forest.options import Options
 from metaexo.plots.forest.plan import ForestRow
 from metaexo.plots.forest.rows import (

@@ -17,23 +17,19 @@ from metaexo.effects.derivation import REPORTED
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.formatting import level_words
+from metaexo.formatting import fixed, level_words, shown, ten_digits, whole_or_decimals
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.arguments import COLUMN_KINDS, Column
 from metaexo.plots.canvas.scale import from_axis, on_axis
 from metaexo.plots.canvas.words import (
     count_words,
     derived_words,
-    fixed,
     heterogeneity_words,
     ledger_words,
     method_words,
-    shown,
     stratum_words,
-    ten_digits,
     title_of,
     typeset,
-    whole_or_decimals,
     words,
     words_of_test,
 )
