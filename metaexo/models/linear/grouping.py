@@ -1,4 +1,4 @@
-"""Which level of a grouping each effect belongs to, and what the levels are called."""
+"""Which level of a grouping each effect belongs to, what the levels are called, and clusters of effects."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.inputs import as_word, is_blank, warn_of_unclear_levels
+from metaexo.errors import InputError, ShapeError, UnknownChoiceError
+from metaexo.inputs import as_word, is_blank, read_entries, warn_of_unclear_levels
 from metaexo.types import Index
 
 if TYPE_CHECKING:
@@ -137,3 +138,50 @@ def _levels(es: EffectSizes, name: str) -> tuple[Any, Index]:
             )
             uniques, code = uniques[order], np.argsort(order)[code]
     return uniques, np.asarray(code, dtype=np.intp)
+
+
+def split_clusters(
+    es: EffectSizes, cluster: str | Sequence[object] | ArrayLike | None
+) -> tuple[tuple[str, ...], list[NDArray[np.intp]]]:
+    """Return the names of the clusters in order of appearance, and the rows of each.
+
+    Raises
+    ------
+    ShapeError
+        If there is not one entry for each effect.
+    InputError
+        If an entry is missing.
+    """
+    if cluster is None:
+        labels: list[Any] = list(es.study or es.row_ids)
+    elif isinstance(cluster, str):
+        labels = _words_of(es, cluster)
+    else:
+        if getattr(cluster, "ndim", 1) != 1:
+            raise ShapeError("cluster is no list of single entries", "one entry for each effect")
+        es.check_index("cluster", cluster)
+        labels = read_entries(cluster, "cluster")
+    if len(labels) != es.k:
+        raise ShapeError(f"cluster has {len(labels)} entries for {es.k} effects", "one for each effect")
+    missing = [es.row_ids[i] for i, label in enumerate(labels) if is_blank(label)]
+    if missing:
+        raise InputError(
+            "some effects have no cluster",
+            "a cluster for every effect",
+            "fill them in; where cells were merged, fill down",
+            rows=missing,
+        )
+    rows: dict[str, list[int]] = {}
+    for i, label in enumerate(labels):
+        rows.setdefault(as_word(label), []).append(i)
+    return tuple(rows), [np.array(part, dtype=np.intp) for part in rows.values()]
+
+
+def _words_of(es: EffectSizes, name: str) -> list[Any]:
+    """Return the labels of a grouping: a column, "study", "effect", or combinations as "study/sample"."""
+    known = [] if es.data is None else list(map(str, es.data.columns))
+    parts = [name] if name in known else name.split("/")
+    columns = [column_values(es, part).tolist() for part in parts]
+    if len(columns) == 1:
+        return columns[0]
+    return ["/".join(map(as_word, row)) for row in zip(*columns, strict=True)]

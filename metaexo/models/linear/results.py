@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from metaexo.effects.conversions.scales import back_pooled
-from metaexo.errors import TooFewStudiesError
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.errors import FewStudiesWarning, InputError, TooFewStudiesError
 from metaexo.formatting import plural, printed
+from metaexo.inputs import check_choice
 from metaexo.ledger import Ledger
 from metaexo.models.linear.contrasts import (
     Contrasts,
@@ -26,10 +29,9 @@ from metaexo.models.linear.contrasts import (
 )
 from metaexo.models.linear.fit import Coefficients, LinearFit
 from metaexo.models.linear.fit_statistics import Pooled
-from metaexo.models.linear.heterogeneity import heterogeneity_table
-from metaexo.models.linear.hypothesis import DfRule, TestResult
+from metaexo.models.linear.grouping import split_clusters
+from metaexo.models.linear.hypothesis import DfRule, RobustCovariance, TestResult
 from metaexo.models.linear.prediction import pooled, predict, probability_above, refuse_moderators
-from metaexo.models.linear.robust import cluster_robust
 from metaexo.models.linear.summary import (
     FamilyLines,
     Summary,
@@ -38,16 +40,22 @@ from metaexo.models.linear.summary import (
     data_lines,
     fitted_lines,
     heterogeneity_lines,
+    heterogeneity_table,
     pooled_as_shown,
     summarise,
     term_lines,
 )
+from metaexo.numeric.sandwich import KINDS
 from metaexo.readable import Readable, ReaderTable, plain
 from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
+
+
+# Below this the distribution of a robust test is hardly that of t (Tipton 2015, 10.1037/met0000011).
+FEW_DF_ROBUST = 4.0
 
 
 def row_counts(ledger: Ledger) -> dict[str, Any]:
@@ -598,3 +606,36 @@ class FitResults(LinearFit, LinearResults):
             f"{type(self).__name__}({self.measure.code}, {self.method}, {test}: k = {self.k}, "
             f"tau2 = {self.tau2:.4g})"
         )
+
+
+def cluster_robust(
+    fit: LinearFit, cluster: str | Sequence[object] | ArrayLike | None, kind: str, df: DfRule | None
+) -> RobustCovariance:
+    """Return the cluster-robust inference for a fit; see `FitResults.robust`."""
+    check_choice("kind of robust covariance", kind, KINDS)
+    if df is None:
+        df = "satterthwaite" if kind in ("CR2", "CR3") else "clusters"
+    check_choice("df", df, ("satterthwaite", "clusters"))
+    if not isinstance(fit.effects, EffectSizes):
+        raise fit.effects.no_points()
+    names, members = split_clusters(fit.effects, cluster)
+    made, p = fit._sandwich_of(members, kind, df), fit.design.p
+    if df == "clusters" and len(names) <= p:
+        raise InputError(
+            f"{plural(len(names), 'cluster')} for {plural(p, 'coefficient')} leave no degrees of freedom",
+            "more clusters than coefficients",
+            'use kind="CR2" with its Satterthwaite degrees of freedom, or a smaller model',
+        )
+    found = RobustCovariance(
+        cov=made.cov, df=float(len(names) - p), kind=kind, df_rule=df, clusters=names, sandwich=made
+    )
+    each = found.df_of(np.eye(p))
+    few = [name for name, one in zip(fit.design.names, each, strict=True) if not one >= FEW_DF_ROBUST]
+    if few:
+        warnings.warn(
+            f"the robust tests of {', '.join(few)} have fewer than {FEW_DF_ROBUST:.0f} degrees of freedom: "
+            "their p-values are not to be relied on",
+            FewStudiesWarning,
+            stacklevel=3,
+        )
+    return found

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from metaexo.errors import ConvergenceError
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice
-from metaexo.models.linear.robust import split_clusters
+from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.multilevel.fit import MultilevelFit
 from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
 from metaexo.numeric.mixed.problem import MixedProblem

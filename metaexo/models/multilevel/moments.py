@@ -32,9 +32,9 @@ from metaexo.formatting import number
 from metaexo.inputs import check_choice, check_level, check_number
 from metaexo.models.linear.design import Design, make_design
 from metaexo.models.linear.fit import LinearFit
+from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.linear.hypothesis import DfRule, RobustCovariance, TestResult, WaldInference, make_test
 from metaexo.models.linear.results import FitResults
-from metaexo.models.linear.robust import split_clusters
 from metaexo.models.linear.summary import FamilyLines
 from metaexo.numeric.problem import without_rounding
 from metaexo.numeric.sandwich import Sandwich, cluster_sandwich
