@@ -174,21 +174,7 @@ def without_rows(
     studies: Sequence[str] = (),
     items: Sequence[str] = (),
 ) -> Ledger:
-    """Return a ledger in which some of the used rows, by their positions, are left out.
-
-    Parameters
-    ----------
-    ledger : Ledger
-        The ledger so far.
-    gone : ndarray of bool
-        Which of its used rows drop out.
-    reasons : str or sequence of str
-        One reason for all, or one per used row.
-    step : str
-        Where the rows drop out.
-    studies, items : sequence of str
-        Study of each used row and what it reports; empty if not known.
-    """
+    """Return a ledger without some of its used rows; reasons, studies and items are one per used row."""
     at = np.flatnonzero(gone).tolist()
     told = {ledger.used[i]: reasons if isinstance(reasons, str) else reasons[i] for i in at}
     named = ({ledger.used[i]: words[i] for i in at if words} for words in (studies, items))

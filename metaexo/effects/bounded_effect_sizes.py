@@ -346,13 +346,6 @@ def counts_in_words(effects: EffectSizes | BoundedEffectSizes) -> str:
 def check_effects(effects: object, function: str = "") -> EffectSizes:
     """Return the effects; refuse anything else, with a remedy for what is often handed in instead.
 
-    Parameters
-    ----------
-    effects : object
-        What was handed in.
-    function : str
-        The function that was called, for the remedy.
-
     Raises
     ------
     InputError
@@ -556,11 +549,6 @@ def join_bounded(*parts: BoundedEffectSizes) -> BoundedEffectSizes:
 
 def as_bounded(effects: EffectSizes | BoundedEffectSizes) -> BoundedEffectSizes:
     """Return effects as bounded ones: exact effects have equal ends.
-
-    Parameters
-    ----------
-    effects : EffectSizes or BoundedEffectSizes
-        The effects; bounded ones are returned as they are.
 
     Raises
     ------

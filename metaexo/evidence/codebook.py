@@ -339,18 +339,6 @@ def _column(entries: _Entries, entry: Mapping[str, Any], words: Mapping[str, tup
 def vocabulary_rows(path: Path, needed: tuple[str, ...]) -> list[dict[str, str]]:
     """Return the rows of a vocabulary, cells stripped.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    needed : tuple of str
-        Columns of which no cell may be blank; the first has each value once.
-
-    Returns
-    -------
-    list of dict
-        One entry per row.
-
     Raises
     ------
     CodebookError

@@ -150,20 +150,6 @@ def rows_where(
     Use it wherever a reader chooses rows by a text. A blank cell is equal to nothing, unequal to everything,
     and neither above nor below anything. Nothing of the text is executed.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        The rows.
-    where : str
-        The condition; columns whose names are not one word stand in backticks.
-    words : mapping of str to collection of str, optional
-        The words that a column may hold, so that a misspelt one is found.
-
-    Returns
-    -------
-    ndarray of bool
-        One answer per row.
-
     Raises
     ------
     UnknownChoiceError

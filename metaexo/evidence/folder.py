@@ -383,23 +383,9 @@ COMPARISON = "method_comparison"
 def finish(name: str, frame: pd.DataFrame, codebook: Codebook, folder: Path | None) -> pd.DataFrame:
     """Return a sheet with empty categories filled and with the columns that analyses group by.
 
-    Parameters
-    ----------
-    name : str
-        Name of the sheet.
-    frame : DataFrame
-        Its values.
-    codebook : Codebook
-        Sheets and outcome vocabulary.
-    folder : Path or None
-        Folder of the sheets, which may bring its own vocabulary.
-
-    Returns
-    -------
-    DataFrame
-        With `use` "main" where it was empty; `source`, `source_group`, `isolation` and `isolation_group`
-        (labels) where there are categories; `outcome_label` and `outcome_family` where there are outcomes;
-        `isolation_methods` for studies; `method_pair` for outcomes.
+    These are `use`, "main" where it was empty; `source`, `source_group`, `isolation` and `isolation_group`
+    (labels) where there are categories; `outcome_label` and `outcome_family` where there are outcomes;
+    `isolation_methods` for studies; `method_pair` for outcomes.
     """
     frame = frame.copy()
     if "use" in frame:

@@ -109,16 +109,6 @@ class Form:
 def read_form(pattern: str) -> Form:
     """Return a pattern, read.
 
-    Parameters
-    ----------
-    pattern : str
-        A regular expression of letters, classes, groups, alternatives and repetitions.
-
-    Returns
-    -------
-    Form
-        With `matches(text)`.
-
     Raises
     ------
     InputError

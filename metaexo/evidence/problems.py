@@ -175,18 +175,6 @@ def problems_frame(problems: Iterable[SheetProblem]) -> pd.DataFrame:
 def findings_table(findings: Iterable[tuple[str, SheetProblem]], width: int = 120) -> str:
     """Return findings as an aligned table, kind by kind, the last column wrapped.
 
-    Parameters
-    ----------
-    findings : iterable of (str, SheetProblem)
-        Level ("error", "warning", "noted") and finding.
-    width : int
-        Width of the table, in characters; the last column has 40 at least.
-
-    Returns
-    -------
-    str
-        The table; empty if there is no finding.
-
     Examples
     --------
     >>> from metaexo.errors import ZeroSDWarning

@@ -177,20 +177,6 @@ def sd_of_rows(
 ) -> NDArray[np.float64]:
     """Return the standard deviation that is assumed for each row, NaN for none.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        The whole sheet.
-    rows : DataFrame
-        The rows selected.
-    assumed_sd : mapping of str to float, or str
-        By outcome, or the name of a column.
-
-    Returns
-    -------
-    ndarray
-        One number per row.
-
     Raises
     ------
     UnknownChoiceError
@@ -578,18 +564,7 @@ def count_bounds(rows: pd.DataFrame) -> int:
 
 
 def table_from_words(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return results in words as a table of reported statistics.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        Rows of the sheet with the columns of their studies.
-
-    Returns
-    -------
-    DataFrame
-        treatment_n, control_n, direction, p_relation, p_value, paired.
-    """
+    """Return results in words as a table of reported statistics."""
     import pandas as pd
 
     told = rows["significance_as_worded"].fillna("")

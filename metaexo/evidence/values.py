@@ -272,17 +272,7 @@ REMARKS = ("line", "locator", "confidence", "note", "use", "caution")
 
 
 def check_across(sheet: RawSheet, frame: pd.DataFrame, studies: Collection[str] | None) -> None:
-    """Check the rules between the cells of a row and between rows; faults are added to the problems.
-
-    Parameters
-    ----------
-    sheet : RawSheet
-        The sheet as text.
-    frame : DataFrame
-        Its values.
-    studies : collection of str or None
-        The studies of `studies.csv`; None if that sheet could not be read.
-    """
+    """Check the rules between the cells of a row and between rows; faults are added to the problems."""
     name = sheet.plan.name
     for trio in INTERVALS.get(name, ()):
         _check_interval(sheet, frame, *trio)

@@ -387,20 +387,6 @@ def unclear(kind: Literal["source", "isolation"], text: str, folder: Path | None
     Use it before a table is grouped by source or by isolation: a word that the vocabulary does not know
     would count as not reported, and "mesenchymal stem cell" or "commercial kit" says little.
 
-    Parameters
-    ----------
-    kind : {"source", "isolation"}
-        Which vocabulary.
-    text : str
-        The words of the paper.
-    folder : Path, optional
-        Folder of sheets with a vocabulary of its own.
-
-    Returns
-    -------
-    str
-        "no category" for words without one, "unspecific" for words that name a category only broadly, or "".
-
     Examples
     --------
     >>> unclear("source", "unicorn horn"), unclear("source", "MSC"), unclear("source", "not reported")

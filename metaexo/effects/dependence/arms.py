@@ -272,16 +272,6 @@ def subjects_of(effects: EffectSizes | BoundedEffectSizes) -> tuple[str, ...]:
 
     Use it before effects are pooled: an effect in a dish is no effect in a patient.
 
-    Parameters
-    ----------
-    effects : EffectSizes or BoundedEffectSizes
-        Effects; the columns design, domain and species of their data are read, where they are.
-
-    Returns
-    -------
-    tuple of str
-        One entry per effect.
-
     Examples
     --------
     >>> import pandas as pd

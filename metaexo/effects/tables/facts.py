@@ -165,15 +165,6 @@ def read_facts(
 ) -> Facts:
     """Return the facts of a table.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame or mapping of str to sequence
-        Columns by the names of the outcomes sheet; others are passed over.
-    rows : sequence of str, optional
-        Names of the rows, for messages.
-    level : float
-        Level of the confidence intervals in the table.
-
     Raises
     ------
     ShapeError

@@ -25,27 +25,9 @@ def why_no_effect(
     correlation_assumed: bool,
     refused: Sequence[str],
 ) -> tuple[str, ...]:
-    """Return a reason for each row without an effect, "" for the others.
+    """Return for each row without an effect the first thing that stood in the way; "" for the others.
 
-    Parameters
-    ----------
-    record : Measure
-        The measure.
-    facts : Facts
-        The table.
-    without : ndarray of bool
-        Rows that have no effect.
-    paired : ndarray of bool
-        Rows of paired conditions.
-    correlation_assumed : bool
-        Whether the caller gave a correlation to assume.
-    refused : sequence of str
-        Why the formula of the measure gave no effect for numbers that were complete; "" where they were not.
-
-    Returns
-    -------
-    tuple of str
-        Reasons: for each row the first thing that stood in the way.
+    `refused` says why the formula of the measure gave no effect for numbers that were complete.
     """
     reasons = _Reasons(without)
     reasons.by_row([bool(text) for text in refused], lambda i: refused[i])

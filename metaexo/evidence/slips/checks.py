@@ -276,24 +276,7 @@ def slip_checks() -> pd.DataFrame:
 def find_slips(
     sheet: RawSheet, frame: pd.DataFrame, outcomes: Mapping[str, Outcome], folder: Path | None = None
 ) -> list[SheetProblem]:
-    """Return what looks wrong in a sheet, by every check that reads it.
-
-    Parameters
-    ----------
-    sheet : RawSheet
-        The sheet as text.
-    frame : DataFrame
-        Its values.
-    outcomes : mapping
-        The outcome vocabulary.
-    folder : Path, optional
-        Folder of sheets with a vocabulary of its own.
-
-    Returns
-    -------
-    list of SheetProblem
-        Findings, check by check; their kind is a warning, or an error for what is impossible.
-    """
+    """Return what looks wrong in a sheet, by every check that reads it."""
     rows = Rows(sheet, frame, outcomes, folder)
     found = [
         slip for check in SLIP_CHECKS if sheet.plan.name in check.sheets for slip in check.problems(rows)

@@ -28,19 +28,7 @@ Kind = Literal["typed", "numbers", "column", "places", "flags", "words", "level"
 
 
 def door(**kinds: Kind) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Return a decorator that reads what a check is handed, or refuses it by name.
-
-    Parameters
-    ----------
-    **kinds : {"typed", "numbers", "column", "places", "flags", "words", "level", "positive"}
-        Kind of each parameter: numbers as they are typed, numbers, numbers in one dimension, decimals or
-        None, True and False, words, a confidence level, a number above 0.
-
-    Returns
-    -------
-    callable
-        Decorator of a function; the arrays have to fit one another in shape.
-    """
+    """Return a decorator that reads what a check is handed, or refuses it by name."""
 
     def of(function: Callable[P, R]) -> Callable[P, R]:
         form = signature(function)
@@ -140,16 +128,6 @@ def decimals(number: object) -> int:
     """Return how many decimals a number is typed with; negative for a power of ten.
 
     Use it on the text of a cell: "12.50" has two decimals, the number 12.5 has one.
-
-    Parameters
-    ----------
-    number : str or float
-        The number as typed.
-
-    Returns
-    -------
-    int
-        Decimals: the last digit typed stands for 10 to the power of minus this.
 
     Raises
     ------
@@ -301,18 +279,6 @@ def grim_median(median: ArrayLike, n: ArrayLike, items: ArrayLike = 1) -> Mask:
 def nearest_means(mean: float, n: float, items: float = 1) -> tuple[float, float]:
     """Return the nearest means, below and above, that whole numbers of this sample size can have.
 
-    Parameters
-    ----------
-    mean : float
-        A mean.
-    n, items : float
-        As in :func:`grim`.
-
-    Returns
-    -------
-    below, above : float
-        Possible means.
-
     Examples
     --------
     >>> nearest_means(3.45, 10)
@@ -324,18 +290,6 @@ def nearest_means(mean: float, n: float, items: float = 1) -> tuple[float, float
 
 def typed(numbers: ArrayLike, given: ArrayLike | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return numbers as floats, and the decimals that they are typed with (or those given).
-
-    Parameters
-    ----------
-    numbers : array_like of str or float
-        Numbers; "" and NaN for missing.
-    given : array_like or None
-        Decimals, where the caller knows them.
-
-    Returns
-    -------
-    values, places : ndarray
-        Numbers and decimals; 0 decimals where a number is missing.
 
     Examples
     --------
