@@ -45,21 +45,11 @@ DEPENDENCE = ("warn", "accept")
 
 
 class FullDesign(NamedTuple):
-    """All columns of a design of which redundant ones were left out.
+    """All columns of a design of which redundant ones were left out."""
 
-    Attributes
-    ----------
-    x : ndarray, shape (k, P)
-        The columns.
-    positions : tuple of int
-        Those that were kept.
-    terms : tuple of Term
-        The terms on all columns.
-    """
-
-    x: Array
-    positions: tuple[int, ...]
-    terms: tuple[Term, ...]
+    x: Array  # (k, P): the columns
+    positions: tuple[int, ...]  # those that were kept
+    terms: tuple[Term, ...]  # the terms on all columns
 
     def estimable(self, rows: Array) -> Mask:
         """Say which rows, shape (r, P), are linear combinations of the rows of x."""
@@ -74,39 +64,18 @@ class FullDesign(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """Columns of the linear predictor.
+    """Columns of the linear predictor."""
 
-    Attributes
-    ----------
-    x : ndarray, shape (k, p), or None
-        The columns; None stands for a single column of ones.
-    names : tuple of str
-        Their names.
-    intercept : int or None
-        Position of the column of ones.
-    added : bool
-        Whether the intercept was put in front of the moderators.
-    terms : tuple of Term
-        What the columns belong to, the intercept left out.
-    encoding : Encoding or None
-        How a formula makes the columns, for new rows.
-    dropped : tuple of str
-        Redundant columns that were left out.
-    moderators : tuple of str
-        Names of numeric moderators in the order in which they were handed in; empty for a formula.
-    full : FullDesign or None
-        The columns before redundant ones were left out; None if none were.
-    """
-
-    x: Array | None
-    names: tuple[str, ...]
-    intercept: int | None
-    added: bool = True
-    terms: tuple[Term, ...] = ()
-    encoding: Encoding | None = None
-    dropped: tuple[str, ...] = ()
+    x: Array | None  # (k, p): the columns; None stands for a single column of ones
+    names: tuple[str, ...]  # their names
+    intercept: int | None  # position of the column of ones
+    added: bool = True  # whether the intercept was put in front of the moderators
+    terms: tuple[Term, ...] = ()  # what the columns belong to, the intercept left out
+    encoding: Encoding | None = None  # how a formula makes the columns, for new rows
+    dropped: tuple[str, ...] = ()  # redundant columns that were left out
+    # names of numeric moderators in the order in which they were handed in; empty for a formula
     moderators: tuple[str, ...] = ()
-    full: FullDesign | None = None
+    full: FullDesign | None = None  # the columns before redundant ones were left out; None if none were
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -237,7 +206,7 @@ def make_design(
     Parameters
     ----------
     moderators : str, array_like or DataFrame, shape (k, q), or None
-        A formula on the columns of `data`, or one column a moderator. None: the intercept alone.
+        A formula on the columns of `data`, or one column per moderator. None: the intercept alone.
     k : int
         Number of effects.
     names : sequence of str, optional
@@ -249,28 +218,17 @@ def make_design(
     rows : sequence of str, optional
         What the rows are called in errors.
     redundant : {"raise", "drop"}
-        What to do with columns that add nothing to those before them: refuse them by name, or leave them
-        out with a warning.
+        Whether columns that add nothing to those before them are refused by name, or left out with a
+        RedundantColumnsWarning. A NearlyCollinearWarning tells of columns that are close to that.
     model : str
         The class that leaves rows without a moderator out if asked to, for the remedy of errors.
 
     Raises
     ------
-    ShapeError
-        If the rows do not match the effects.
-    InputError
-        If a value is missing or infinite; it names the rows.
+    ShapeError, InputError, FormulaError
+        If the rows do not match the effects, a value is missing, or a formula holds what it may not.
     CollinearError
         If a column is a linear combination of those before it; it names the columns.
-    FormulaError
-        If a formula holds something other than columns, operators and known functions.
-
-    Warns
-    -----
-    RedundantColumnsWarning
-        If redundant columns were left out because `redundant` is "drop".
-    NearlyCollinearWarning
-        If a column is almost a linear combination of those before it.
     """
     check_choice("redundant", redundant, ("raise", "drop"))
     check_flag("intercept", intercept)
@@ -504,9 +462,9 @@ def _full_rank(design: Design, redundant: Redundant) -> Design:
 
 
 def own_parts(x: Array) -> Array:
-    """Return, a column, the share of its length that is not a combination of the columns before it.
+    """Return the share of each column that is not a combination of the columns before it, of its length.
 
-    Columns with a share of zero take no part in the combinations, so that dropping them leaves the others
+    Columns with a share of zero are not used in the combinations, so that dropping them leaves the others
     as they are. The shares are 0 for columns beyond the number of rows.
     """
     size = np.linalg.norm(x, axis=0)

@@ -112,16 +112,9 @@ class Factor(NamedTuple):
 def read_formula(text: str, columns: Sequence[str]) -> Formula:
     """Return the terms of a formula on the given columns.
 
-    Nothing of the formula is evaluated. It may hold column names (in backticks if they have blanks), ``+``,
-    ``-``, ``:``, ``*``, brackets, ``^`` (or ``**``) after a bracket, ``0``, ``1``, ``-1``, and calls of C (or
-    factor), I, log, log2, log10, exp, sqrt, abs, center, scale, poly, bs and cr.
-
-    Parameters
-    ----------
-    text : str
-        The formula; a leading ``~`` is allowed. A text that is the name of a column is that column.
-    columns : sequence of str
-        Columns that it may use.
+    It may hold column names (in backticks if they have blanks), ``+``, ``-``, ``:``, ``*``, brackets, ``^``
+    or ``**`` after a bracket, ``0``, ``1``, ``-1``, and calls of the functions of the white list. A leading
+    ``~`` is allowed. A text that is the name of a column is that column. Nothing of it is evaluated.
 
     Raises
     ------
@@ -367,30 +360,14 @@ def _size(node: ast.expr) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """A formula with everything that was learnt from the data of the fit: levels, means, knots.
-
-    Attributes
-    ----------
-    formula : Formula
-        What was asked for.
-    factors : dict of int to Factor
-        Position of a part to its levels, for parts that are factors.
-    names : tuple of str
-        Names of the columns.
-    terms : tuple of Term
-        What the columns belong to, the intercept left out.
-    unused : tuple of str
-        In words, the levels of categorical columns that no row has; they are no levels of the model.
-    spec : formulaic.ModelSpec or None
-        Means, knots and codings; None for a formula without terms.
-    """
+    """A formula with everything that was learnt from the data of the fit: levels, means, knots."""
 
     formula: Formula
-    factors: dict[int, Factor]
+    factors: dict[int, Factor]  # levels of the parts that are factors, by their position
     names: tuple[str, ...]
-    terms: tuple[Term, ...]
-    unused: tuple[str, ...] = ()
-    spec: Any = None
+    terms: tuple[Term, ...]  # what the columns belong to, the intercept left out
+    unused: tuple[str, ...] = ()  # in words, levels of categorical columns that no row has
+    spec: Any = None  # formulaic's means, knots and codings; None for a formula without terms
 
     def encode(self, frame: pd.DataFrame, rows: Sequence[str]) -> Array:
         """Return the columns for a table, shape (r, p); the rows are named in errors.
@@ -428,16 +405,8 @@ def learn_encoding(
 ) -> tuple[Encoding, Array]:
     """Return the encoding of a formula on the data of a fit, and its columns, shape (k, p).
 
-    Without `intercept` it has none. The remedy is what to do where a moderator is missing.
-
-    Raises
-    ------
-    InputError
-        If there is no table of moderators.
-    EmptyLevelError
-        If a factor has a single level.
-    UnknownChoiceError
-        If a column, or the base level that was asked for, is not there.
+    Without `intercept` it has none. The remedy is what to do where a moderator is missing. A factor with one
+    level, or a base level that is not there, is refused.
     """
     import pandas as pd
 
