@@ -133,14 +133,8 @@ def call(name, args, **choices):
 
 
 def parameters(name):
-    """Return the parameters of a function; of a plan also those of the plan that its choices go to."""
-    own = inspect.signature(getattr(mx.plots, name)).parameters
-    found = [p for p in own.values() if p.kind is not p.VAR_KEYWORD]
-    for plan in ("heterogeneity_plan", "forest_plan"):
-        if name.endswith("_plan") and any(p.kind is p.VAR_KEYWORD for p in own.values()):
-            own = inspect.signature(getattr(mx.plots, plan)).parameters
-            found += [p for p in own.values() if p.kind is p.KEYWORD_ONLY]
-    return {p.name: p for p in found}
+    """Return the parameters of a function by their names."""
+    return inspect.signature(getattr(mx.plots, name)).parameters
 
 
 def right(name, tmp_path):
@@ -152,6 +146,19 @@ def right(name, tmp_path):
 def test_every_public_function_is_in_the_battery():
     functions = {name for name in mx.plots.__all__ if inspect.isfunction(getattr(mx.plots, name))}
     assert functions == set(RIGHT)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_all_arguments_have_names(name):
+    kinds = {parameter.kind for parameter in parameters(name).values()}
+    assert kinds <= {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
+
+
+@pytest.mark.parametrize("name", [name for name in RIGHT if name.endswith("_plan")])
+def test_a_figure_has_the_arguments_of_its_plan_and_axes(name):
+    drawn = dict(parameters(name.removesuffix("_plan")))
+    assert drawn.pop("ax").default is None
+    assert list(drawn) == list(parameters(name))
 
 
 @pytest.mark.parametrize("name", RIGHT)

@@ -10,7 +10,8 @@ import metaexo as mx
 from metaexo.errors import InputError
 from metaexo.plots import attribution, attribution_plan, overlapping_texts
 from metaexo.plots.attribution import attribution_page
-from metaexo.plots.canvas.page import Area, clashes
+from metaexo.plots.canvas.page import Area
+from tests.plots.boxes import clashes
 
 SOURCES, METHODS = ["plant", "milk", "MSC"], ["UC", "SEC", "kit"]
 

@@ -10,8 +10,9 @@ import metaexo as mx
 from metaexo.effects import bounded_effects
 from metaexo.errors import UnknownChoiceError
 from metaexo.plots import forest, forest_plan, overlapping_texts
-from metaexo.plots.canvas.page import Area, Dot, Line, clashes
+from metaexo.plots.canvas.page import Area, Dot, Line
 from metaexo.plots.forest.page import COLOR, DASH, forest_page
+from tests.plots.boxes import clashes
 
 INF = float("inf")
 LOWER = [0.2, 0.9, 0.6, 0.7, -0.6, 0.0, -INF]

@@ -10,8 +10,8 @@ import metaexo as mx
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.heterogeneity import estimability as find
 from metaexo.plots import estimability, estimability_plan, overlapping_texts
-from metaexo.plots.canvas.page import clashes
 from metaexo.plots.estimability import ASIDE, EMPTY, estimability_page
+from tests.plots.boxes import clashes
 
 
 def effects(cells, study=None):

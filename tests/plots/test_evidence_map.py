@@ -10,8 +10,9 @@ import pytest
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import evidence_map, evidence_map_plan, overlapping_texts, save
 from metaexo.plots.canvas.fonts import text_width
-from metaexo.plots.canvas.page import Area, clashes, text_box
+from metaexo.plots.canvas.page import Area
 from metaexo.plots.evidence_map import evidence_map_page
+from tests.plots.boxes import clashes, text_box
 
 
 def test_the_map_counts_what_the_table_holds(studies):

@@ -10,9 +10,9 @@ import pytest
 import metaexo as mx
 from metaexo.errors import DependentEffectsWarning, InputError
 from metaexo.plots import forest_plan
-from metaexo.plots.canvas.page import clashes
 from metaexo.plots.canvas.words import stratum_words
 from metaexo.plots.forest.page import forest_page
+from tests.plots.boxes import clashes
 
 
 def numbers(row):

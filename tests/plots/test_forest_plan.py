@@ -15,8 +15,9 @@ from metaexo.effects import harmonic_mean, inverse_double_arcsine
 from metaexo.errors import DependentEffectsWarning, InputError, TooFewStudiesError, UnknownChoiceError
 from metaexo.plots import Column, forest_plan
 from metaexo.plots.canvas.fonts import WHITE
-from metaexo.plots.canvas.page import Area, Dot, clashes
+from metaexo.plots.canvas.page import Area, Dot
 from metaexo.plots.forest.page import forest_page
+from tests.plots.boxes import clashes
 
 
 def numbers(row):

@@ -8,9 +8,10 @@ import pytest
 import metaexo as mx
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
 from metaexo.plots import funnel, funnel_plan, overlapping_texts
-from metaexo.plots.canvas.page import Area, Dot, clashes
+from metaexo.plots.canvas.page import Area, Dot
 from metaexo.plots.canvas.words import stratum_words
 from metaexo.plots.funnel import funnel_page
+from tests.plots.boxes import clashes
 
 
 def test_points_stand_at_effect_and_standard_error(make_effects):

@@ -10,8 +10,8 @@ import pytest
 
 from metaexo.errors import InputError
 from metaexo.plots import heterogeneity, heterogeneity_plan, overlapping_texts
-from metaexo.plots.canvas.page import clashes
 from metaexo.plots.forest.page import forest_page
+from tests.plots.boxes import clashes
 
 
 def test_it_prints_intervals_as_they_were_reported(published):

@@ -8,8 +8,9 @@ import pytest
 
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import overlapping_texts, reported_shares, reported_shares_plan
-from metaexo.plots.canvas.page import Area, clashes
+from metaexo.plots.canvas.page import Area
 from metaexo.plots.shares import is_reported, reported_shares_page
+from tests.plots.boxes import clashes
 
 
 def test_shares_count_what_is_filled_in(studies):

@@ -15,16 +15,7 @@ from metaexo.plots.canvas.fonts import (
     wrap,
     wrap_whole_words,
 )
-from metaexo.plots.canvas.page import (
-    Panel,
-    Text,
-    clashes,
-    cut_polygon,
-    make_page,
-    overlapping,
-    snap,
-    text_box,
-)
+from metaexo.plots.canvas.page import Panel, Text, cut_polygon, make_page, overlapping, snap
 from metaexo.plots.canvas.scale import robust_limits, tick_label
 from metaexo.plots.canvas.tables import lanes, levels_of
 from metaexo.plots.canvas.words import name_of, stratum_words, title_of, typeset, words
@@ -33,6 +24,7 @@ from metaexo.plots.forest.clusters import _split_labels
 from metaexo.plots.forest.rows import short_remark
 from metaexo.plots.profile import cut_curve
 from metaexo.plots.shares import is_reported
+from tests.plots.boxes import clashes, text_box
 
 
 def test_letters_of_no_font():

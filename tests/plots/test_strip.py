@@ -10,8 +10,9 @@ import pytest
 
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import interval_strip, interval_strip_plan, overlapping_texts
-from metaexo.plots.canvas.page import Area, Dot, clashes
+from metaexo.plots.canvas.page import Area, Dot
 from metaexo.plots.strip import strip_page
+from tests.plots.boxes import clashes
 
 
 def strip_of(studies, **choices):

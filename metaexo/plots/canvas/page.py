@@ -13,9 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from metaexo.plots.canvas.fonts import (
-    ASCENT,
     CAP_HEIGHT,
-    DESCENT,
     GREY,
     INK,
     LINE_HEIGHT,
@@ -257,33 +255,6 @@ def cut_polygon(corners: Sequence[Point], edge: float, keep_above: bool) -> list
         if inside:
             kept.append((x, y))
     return kept
-
-
-def text_box(text: Text) -> tuple[float, float, float, float]:
-    """Return left, top, right and bottom of a text in points."""
-    width = text_width(text.text, text.size, text.bold)
-    before = {"left": 0.0, "center": width / 2, "right": width}[text.align]
-    above, below = ASCENT * text.size, DESCENT * text.size
-    if text.upright:
-        low = text.y + before
-        return text.x - above, low - width, text.x + below, low
-    left = text.x - before
-    return left, text.y - above, left + width, text.y + below
-
-
-def clashes(page: Page, tolerance: float = 0.01) -> list[tuple[str, str]]:
-    """Return the pairs of texts of a page that overlap, and those that leave the page."""
-    boxes = [(text.text, text_box(text)) for text in page.texts]
-    found = overlapping(boxes, tolerance)
-    found += [
-        (name, "leaves the page")
-        for name, (left, top, right, bottom) in boxes
-        if left < -tolerance
-        or top < -tolerance
-        or right > page.width + tolerance
-        or bottom > page.height + tolerance
-    ]
-    return found
 
 
 def overlapping(boxes: Sequence[tuple[str, Box]], tolerance: float) -> list[tuple[str, str]]:
