@@ -60,13 +60,6 @@ def grouping(es: EffectSizes, name: object) -> tuple[Index, LevelNames]:
 
     "effect" is the single effect, "study" the study of the effects (a column of that name if they have none).
     Levels are in order, numbers by size.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If there is no such column.
-    InputError
-        If a column is empty in some rows.
     """
     if not isinstance(name, str) or not name.strip():
         raise InputError(
@@ -83,15 +76,7 @@ def grouping(es: EffectSizes, name: object) -> tuple[Index, LevelNames]:
 
 
 def column_values(es: EffectSizes, name: str) -> pd.Series:
-    """Return a column of the effects, "effect" and "study" included, without gaps.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If there is no such column.
-    InputError
-        If it is empty in some rows.
-    """
+    """Return a column of the effects, "effect" and "study" included, without gaps."""
     import pandas as pd
 
     known = [] if es.data is None else list(map(str, es.data.columns))

@@ -22,23 +22,7 @@ LARGEST_BLOCK = 5_000
 
 
 def read_covariance(es: EffectSizes, v: Any) -> sparse.csr_array:
-    """Return V as a sparse matrix, shape (k, k).
-
-    Parameters
-    ----------
-    es : EffectSizes
-        The effects.
-    v : None, array, list of arrays, list of Block, or sparse matrix
-        None: the sampling variances of the effects. A list of arrays holds blocks in the order of the rows.
-
-    Raises
-    ------
-    ShapeError
-        If it does not fit the effects.
-    InputError
-        If it is not symmetric or not positive semidefinite, has missing entries, correlations beyond 1, or
-        another diagonal than the variances of the effects.
-    """
+    """Return V as a sparse matrix, shape (k, k)."""
     if v is None:
         return sparse.csr_array(sparse.diags_array(es.v))
     return _checked(as_sparse(v, es, "V"), es)
@@ -52,22 +36,8 @@ def at_rows(matrix: sparse.csr_array, rows: NDArray[np.intp] | None) -> sparse.c
 def as_sparse(v: Any, es: EffectSizes, name: str) -> sparse.csr_array:
     """Return a matrix in any of the forms in which it is at hand as a sparse one, shape (k, k).
 
-    Parameters
-    ----------
-    v : array, DataFrame, list of arrays, list of Block, or sparse matrix
-        The matrix; a vector is a diagonal, a list of arrays holds blocks in the order of the rows. A table
-        whose rows and columns are named by the effects is put in their order.
-    es : EffectSizes
-        The effects.
-    name : str
-        What it is called in messages.
-
-    Raises
-    ------
-    ShapeError
-        If the shape is another one.
-    InputError
-        If labels are not those of the effects, blocks are not of their rows, or entries are no numbers.
+    A vector is a diagonal, a list of arrays holds blocks in the order of the rows, and a table whose rows and
+    columns are named by the effects is put in their order. `name` is what messages call it.
     """
     k = es.k
     if sparse.issparse(v):
@@ -106,13 +76,7 @@ def _is_table(block: Any) -> bool:
 
 
 def _in_order(v: Any, es: EffectSizes, name: str) -> Any:
-    """Return a labelled vector or table in the order of the effects; anything else as it is.
-
-    Raises
-    ------
-    InputError
-        If its labels are not those of the effects.
-    """
+    """Return a labelled vector or table in the order of the effects; anything else as it is."""
     if not hasattr(v, "iloc"):
         return v
     both = [v.index, v.columns] if hasattr(v, "columns") else [v.index]

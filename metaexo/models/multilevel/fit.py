@@ -12,32 +12,28 @@ import numpy as np
 from scipy import sparse
 
 from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.errors import InputError
 from metaexo.immutable import frozen
 from metaexo.inputs import check_choice, check_flag
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearFit
 from metaexo.models.linear.fit_statistics import FitStatistics
-from metaexo.models.linear.hypothesis import RobustCovariance, TestResult, WaldInference, make_test
+from metaexo.models.linear.hypothesis import DfRule, RobustCovariance, TestResult, WaldInference, make_test
 from metaexo.models.multilevel.terms import NamedTerm
 from metaexo.models.multilevel.weights import WeightedCoefficients, weighted_coefficients
 from metaexo.numeric.likelihood import LOG_2PI
 from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
 from metaexo.numeric.mixed.maximum import MixedMaximum
+from metaexo.numeric.mixed.partition import dependent_rows
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
-from metaexo.types import Array
+from metaexo.numeric.problem import without_rounding
+from metaexo.numeric.sandwich import Sandwich, cluster_sandwich
+from metaexo.types import Array, Index
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ContainmentInference(WaldInference):
-    """Tests whose degrees of freedom are counted for each coefficient.
-
-    Attributes
-    ----------
-    cov, df
-        Covariance matrix; degrees of freedom of joint tests.
-    by_coefficient : ndarray, shape (p,)
-        Degrees of freedom of each coefficient; a combination has the fewest of its coefficients.
-    """
+    """Tests with degrees of freedom for each coefficient; a combination has the fewest of its own."""
 
     by_coefficient: Array
 
@@ -49,29 +45,7 @@ class ContainmentInference(WaldInference):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MultilevelFit(LinearFit):
-    """A fitted multilevel model: what was fitted, the maximum of the likelihood, and what follows from it.
-
-    Attributes
-    ----------
-    effects : EffectSizes
-        What was fitted.
-    terms : tuple of NamedTerm
-        The random terms.
-    problem : MixedProblem
-        The arrays of the model.
-    maximum : MixedMaximum
-        The maximum of the likelihood with its certificate and log.
-    fixed : dict of int to float
-        Parameters that were held at a value.
-    method, test : str
-        Likelihood and kind of test.
-    level : float
-        Confidence level of all intervals unless a call says otherwise.
-    weighting : sparse array, shape (k, k), or None
-        User-supplied weights; None for the best ones, the inverse covariance matrix.
-    robust_covariance : RobustCovariance or None
-        Cluster-robust inference; None for that of the model.
-    """
+    """A fitted multilevel model; `MultilevelResults` describes the fields."""
 
     effects: EffectSizes
     design: Design
@@ -127,6 +101,10 @@ class MultilevelFit(LinearFit):
             df = np.where(between, np.minimum(df, max(left, 1)), df)
         return df
 
+    def _sandwich_of(self, members: Sequence[Index], kind: str, df_rule: DfRule) -> Sandwich:
+        """Return the cluster-robust covariance matrix for the rows of each cluster."""
+        return sandwich_of(self, members, kind, df_rule)
+
     # -- components --------------------------------------------------------------------------------------
 
     @cached_property
@@ -150,13 +128,7 @@ class MultilevelFit(LinearFit):
         )
 
     def position(self, term: str) -> int:
-        """Return the position of a random term.
-
-        Raises
-        ------
-        UnknownChoiceError
-            If there is no such term.
-        """
+        """Return the position of a random term."""
         names = [named.name for named in self.terms]
         check_choice("random term", term, names)
         return names.index(term)
@@ -325,3 +297,93 @@ def level_variance(named: NamedTerm, g: Array, inner: str | None) -> float:
     diagonal = np.diagonal(g)
     slopes = named.structure in ("GEN", "GDIAG")
     return float(diagonal[0]) if not slopes and np.ptp(diagonal) == 0 else math.nan
+
+
+# -- cluster-robust covariance matrices: only blocks of one cluster are ever dense ---------------------------
+
+PLAIN = ("CR0", "CR1", "CR1p", "CR1S")
+
+
+def sandwich_of(fit: MultilevelFit, members: Sequence[Index], kind: str, df_rule: str) -> Sandwich:
+    """Return the cluster-robust covariance matrix of a fit for the rows of each cluster."""
+    apart = _independent(fit, members)
+    if not apart and (kind not in PLAIN or df_rule == "satterthwaite"):
+        raise InputError(
+            "some effects of different clusters share a random effect, a sampling covariance or a weight",
+            "clusters that hold all effects that depend on each other",
+            'use kind="CR1p", or a cluster that takes in all of them',
+        )
+    if len(members) < 2:
+        raise InputError("all effects are in one cluster", "at least two clusters")
+    return _independent_clusters(fit, members, kind) if apart else _dependent_clusters(fit, members, kind)
+
+
+def _independent(fit: MultilevelFit, members: Sequence[Index]) -> bool:
+    """Say whether every dependent pair of effects is inside one cluster."""
+    label = np.empty(fit.k, dtype=np.intp)
+    for i, rows in enumerate(members):
+        label[rows] = i
+    varying = [named.term for named, g in zip(fit.terms, fit.g, strict=True) if g.any()]
+    linked = fit.problem.v
+    if fit.weighting is not None:
+        linked = sparse.csr_array(abs(fit.problem.v) + abs(fit.weighting))
+    component = dependent_rows(linked, varying)
+    firsts = np.unique(component, return_index=True)
+    first_of = np.zeros(int(component.max()) + 1, dtype=np.intp)
+    first_of[firsts[0]] = firsts[1]
+    return bool((label == label[first_of[component]]).all())
+
+
+def _independent_clusters(fit: MultilevelFit, members: Sequence[Index], kind: str) -> Sandwich:
+    residuals = without_rounding(fit.effects.y - fit.problem.x @ fit.beta, fit.effects.y)
+    entries = fit.problem.v.tocoo()
+    weights = None if fit.weighting is None else fit.weighting.tocoo()
+    return cluster_sandwich(
+        fit.problem.x,
+        residuals,
+        members,
+        lambda rows: covariance_of_clusters(fit, entries, rows),
+        kind,
+        None if weights is None else lambda rows: _blocks_of(weights, rows),
+    )
+
+
+def _blocks_of(matrix: sparse.coo_array, rows: Index) -> Array:
+    """Return the parts of a sparse matrix that belong to clusters of one size, shape (b, n, n)."""
+    b, n = rows.shape
+    cluster, place = np.full(matrix.shape[0], -1), np.zeros(matrix.shape[0], dtype=np.intp)
+    cluster[rows], place[rows] = np.arange(b)[:, None], np.arange(n)
+    here = (cluster[matrix.row] >= 0) & (cluster[matrix.row] == cluster[matrix.col])
+    i, j = matrix.row[here], matrix.col[here]
+    out = np.zeros((b, n, n))
+    out[cluster[i], place[i], place[j]] = matrix.data[here]
+    return out
+
+
+def covariance_of_clusters(fit: MultilevelFit, v: sparse.coo_array, rows: Index) -> Array:
+    """Return the model's covariance matrices of clusters of one size, shape (b, n, n)."""
+    b, n = rows.shape
+    m = _blocks_of(v, rows)
+    for named, g in zip(fit.terms, fit.g, strict=True):
+        term = named.term
+        level = term.level[rows]
+        if term.relation is None:
+            shared = (level[:, :, None] == level[:, None, :]).astype(float)
+        else:
+            shared = term.relation[level[:, :, None], level[:, None, :]]
+        weights = np.zeros((b, n, term.size))
+        np.put_along_axis(weights, term.column[rows], term.weight[rows], axis=2)
+        m += shared * (weights @ g @ weights.transpose(0, 2, 1))
+    return m
+
+
+def _dependent_clusters(fit: MultilevelFit, members: Sequence[Index], kind: str) -> Sandwich:
+    """Return the sandwich where clusters are not independent under the model."""
+    x, p = fit.problem.x, fit.design.p
+    g, n = len(members), fit.k
+    loadings = fit.gls.cov @ fit.gls.factor.solve(x).T if fit.weighted is None else fit.weighted.loadings
+    each = loadings * without_rounding(fit.effects.y - x @ fit.beta, fit.effects.y)
+    scores = np.stack([each[:, rows].sum(axis=1) for rows in members])
+    factor = {"CR1": g / (g - 1), "CR1p": g / max(g - p, 1), "CR1S": g * (n - 1) / ((g - 1) * (n - p))}
+    nothing = np.full((g, p, p), np.nan)
+    return Sandwich(scores.T @ scores * factor.get(kind, 1.0), nothing, nothing, np.ones(p))

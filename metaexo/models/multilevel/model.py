@@ -226,13 +226,7 @@ class Multilevel:
 
 
 def certified(found: MixedMaximum | tuple[str, ...]) -> MixedMaximum:
-    """Return a maximum that is certified.
-
-    Raises
-    ------
-    ConvergenceError
-        If it is none; the rows of the error are the log of the starts.
-    """
+    """Return a maximum that is certified."""
     if isinstance(found, tuple):
         raise ConvergenceError(
             "the likelihood cannot be computed at any start",
@@ -252,13 +246,7 @@ def certified(found: MixedMaximum | tuple[str, ...]) -> MixedMaximum:
 
 
 def _read_fix(fix: Mapping[str, float] | None) -> dict[str, float]:
-    """Return the components that are held, and their values.
-
-    Raises
-    ------
-    InputError
-        If it is no dict of names to numbers.
-    """
+    """Return the components that are held, and their values."""
     if fix is None:
         return {}
     if not isinstance(fix, Mapping):
@@ -269,15 +257,7 @@ def _read_fix(fix: Mapping[str, float] | None) -> dict[str, float]:
 def fixed_parameters(
     terms: Sequence[NamedTerm], problem: MixedProblem, fix: Mapping[str, float]
 ) -> dict[int, float]:
-    """Return parameter positions and values of components that are held fixed.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If a component is not known.
-    InputError
-        If a value is outside its range, or the structure does not let the component be fixed.
-    """
+    """Return parameter positions and values of components that are held fixed."""
     known = [name for term in terms for name in term.components]
     out: dict[int, float] = {}
     for name, value in fix.items():

@@ -5,13 +5,6 @@ The working covariance matrix of a study with k_j effects is, with correlated ef
 :math:`diag(v) + \tau^2 J + \omega^2 I` (J: all ones). The variances are where the residual sums of squares
 of a weighted fit meet their expectations, which are linear in them; the final weights are diagonal,
 :math:`1 / [k_j (\bar v_j + \tau^2)]` and :math:`1 / (v_{ij} + \tau^2 + \omega^2)`.
-
-References
-----------
-Hedges, L. V., Tipton, E., Johnson, M. C. (2010). Robust variance estimation in meta-regression with dependent
-effect size estimates. Research Synthesis Methods 1, 39-65. https://doi.org/10.1002/jrsm.5
-Tipton, E. (2015). Small sample adjustments for robust variance estimation with meta-regression. Psychological
-Methods 20, 375-393. https://doi.org/10.1037/met0000011
 """
 
 from __future__ import annotations
@@ -31,7 +24,6 @@ from metaexo.errors import CorrelationError, InputError, TooFewStudiesError
 from metaexo.formatting import number
 from metaexo.inputs import check_choice, check_level, check_number
 from metaexo.models.linear.design import Design, make_design
-from metaexo.models.linear.fit import LinearFit
 from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.linear.hypothesis import DfRule, RobustCovariance, TestResult, WaldInference, make_test
 from metaexo.models.linear.results import FitResults
@@ -47,8 +39,35 @@ WORKING = ("correlated", "hierarchical")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MomentFit(LinearFit):
-    """Weighted least squares with a working model, its variances by moments; see `MomentResults`."""
+class MomentResults(FitResults):
+    """Robust variance estimation: coefficients with cluster-robust standard errors.
+
+    Attributes
+    ----------
+    effects : EffectSizes
+        What was fitted.
+    design : Design
+        Columns of the linear predictor.
+    working : {"correlated", "hierarchical"}
+        Working model.
+    correlation : float or None
+        Assumed correlation, of correlated effects.
+    variances : dict of str to float
+        Variance between studies and, of hierarchical effects, within them.
+    excess : float or None
+        Share of the residual sum of squares beyond its expectation without heterogeneity, of correlated
+        effects: their I2.
+    beta_hat : ndarray, shape (p,)
+        Coefficients.
+    weighting : ndarray, shape (k,)
+        Weights of the working model.
+    level : float
+        Confidence level of all intervals unless a call says otherwise.
+    method, test : str
+        "moments" and "t".
+    robust_covariance : RobustCovariance or None
+        Cluster-robust inference, which all results of :func:`metaexo.robust_variance` have.
+    """
 
     effects: EffectSizes
     design: Design
@@ -112,38 +131,6 @@ class MomentFit(LinearFit):
         x, w = self.design.matrix(self.k), self.weighting
         residuals = without_rounding(self.effects.y - x @ self.beta, self.effects.y)
         return cluster_sandwich(x, residuals, members, [1 / w[rows] for rows in members], kind)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class MomentResults(MomentFit, FitResults):
-    """Robust variance estimation: coefficients with cluster-robust standard errors.
-
-    Attributes
-    ----------
-    effects : EffectSizes
-        What was fitted.
-    design : Design
-        Columns of the linear predictor.
-    working : {"correlated", "hierarchical"}
-        Working model.
-    correlation : float or None
-        Assumed correlation, of correlated effects.
-    variances : dict of str to float
-        Variance between studies and, of hierarchical effects, within them.
-    excess : float or None
-        Share of the residual sum of squares beyond its expectation without heterogeneity, of correlated
-        effects: their I2.
-    beta_hat : ndarray, shape (p,)
-        Coefficients.
-    weighting : ndarray, shape (k,)
-        Weights of the working model.
-    level : float
-        Confidence level of all intervals unless a call says otherwise.
-    method, test : str
-        "moments" and "t".
-    robust_covariance : RobustCovariance or None
-        Cluster-robust inference, which all results of :func:`metaexo.robust_variance` have.
-    """
 
     @property
     def q(self) -> TestResult:
@@ -260,8 +247,10 @@ def robust_variance(
 
     References
     ----------
-    Hedges, L. V., Tipton, E., Johnson, M. C. (2010). https://doi.org/10.1002/jrsm.5
-    Tipton, E. (2015). https://doi.org/10.1037/met0000011
+    Hedges, L. V., Tipton, E., Johnson, M. C. (2010). Robust variance estimation in meta-regression with
+    dependent effect size estimates. Research Synthesis Methods 1, 39-65. https://doi.org/10.1002/jrsm.5
+    Tipton, E. (2015). Small sample adjustments for robust variance estimation with meta-regression.
+    Psychological Methods 20, 375-393. https://doi.org/10.1037/met0000011
 
     Examples
     --------

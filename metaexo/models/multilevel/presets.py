@@ -2,11 +2,6 @@
 
 Studies seldom report how much their effects correlate. A working model assumes one correlation, and
 cluster-robust standard errors make the inference valid where the assumption is not right.
-
-References
-----------
-Pustejovsky, J. E., Tipton, E. (2022). Meta-analysis with robust variance estimation: expanding the range of
-working models. Prevention Science 23, 425-438. https://doi.org/10.1007/s11121-021-01246-3
 """
 
 from __future__ import annotations
@@ -91,7 +86,8 @@ def correlated_effects(
 
     References
     ----------
-    Pustejovsky, J. E., Tipton, E. (2022). https://doi.org/10.1007/s11121-021-01246-3
+    Pustejovsky, J. E., Tipton, E. (2022). Meta-analysis with robust variance estimation: expanding the range
+    of working models. Prevention Science 23, 425-438. https://doi.org/10.1007/s11121-021-01246-3
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Profile likelihoods of variances and correlations, and likelihood-ratio tests between random structures.
+"""Variance components: tables, profile likelihoods, shares, and likelihood-ratio tests between structures.
 
 The deviance of a value is twice the loss of log-likelihood when the component is held there and all other
 components are at their best. The interval holds the values whose deviance is below the chi-square quantile.
@@ -6,6 +6,7 @@ components are at their best. The interval holds the values whose deviance is be
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -15,19 +16,21 @@ from numpy.typing import ArrayLike
 
 from metaexo.errors import ConvergenceError, InputError, NotNestedError, UnknownChoiceError
 from metaexo.immutable import Immutable
-from metaexo.inputs import read_numbers, read_words
+from metaexo.inputs import check_choice, read_numbers, read_words
+from metaexo.models.linear.fit import Tau2Limits
 from metaexo.models.linear.hypothesis import TestResult
 from metaexo.models.linear.likelihood_ratio import LikelihoodRatioTest, same_data, within
-from metaexo.models.multilevel.fit import MultilevelFit
-from metaexo.models.multilevel.terms import NamedTerm
-from metaexo.numeric.mixed.maximum import MixedMaximum, variance_unit
-from metaexo.numeric.mixed.problem import MixedProblem
+from metaexo.models.multilevel.fit import MultilevelFit, variances_of_terms
+from metaexo.models.multilevel.terms import NamedTerm, holds
+from metaexo.numeric.mixed.likelihood import evaluate
+from metaexo.numeric.mixed.maximum import MixedMaximum, parameter_scale, variance_unit
+from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
 from metaexo.numeric.mixed.structured import maximise
-from metaexo.numeric.mixed.structures import Unstructured
+from metaexo.numeric.mixed.structures import Diagonal, Homogeneous, Unstructured
 from metaexo.numeric.mixed.terms import Term
 from metaexo.numeric.tails import chi2_tail
 from metaexo.numeric.weighted import refuse_own_weights
-from metaexo.types import Array, Index
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,13 +149,7 @@ def _read_grid(fit: MultilevelFit, component: str, grid: ArrayLike) -> Array:
 
 
 def find(fit: MultilevelFit, component: object) -> tuple[int, int]:
-    """Return the positions of the term and of the component in it.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If there is no such component.
-    """
+    """Return the positions of the term and of the component in it."""
     for j, named in enumerate(fit.terms):
         if isinstance(component, str) and component in named.components:
             return j, named.components.index(component)
@@ -238,13 +235,7 @@ def _root(excess: object, a: float, b: float) -> float:
 
 
 def refit_at(fit: MultilevelFit, component: str, value: float) -> MixedMaximum:
-    """Return the maximum with one component held at a value, started from the fit.
-
-    Raises
-    ------
-    ConvergenceError
-        If the likelihood cannot be computed with the component at this value.
-    """
+    """Return the maximum with one component held at a value, started from the fit."""
     j, i = find(fit, component)
     named = fit.terms[j]
     parts = fit.problem.split(fit.maximum.theta)
@@ -363,25 +354,9 @@ def _same_question(full: MultilevelFit, reduced: MultilevelFit) -> None:
         )
 
 
-# Structures that each structure holds as special cases, itself apart.
-HELD: dict[str, tuple[str, ...]] = {
-    "DIAG": ("ID",),
-    "CS": ("ID",),
-    "AR": ("ID",),
-    "CAR": ("ID",),
-    "HCS": ("ID", "DIAG", "CS"),
-    "HAR": ("ID", "DIAG", "AR"),
-    "UN": ("ID", "DIAG", "CS", "AR", "CAR", "HCS", "HAR", "SPEXP", "SPGAU", "SPLIN", "SPRAT", "SPSPH"),
-    "GEN": ("GDIAG",),
-    **dict.fromkeys(("SPEXP", "SPGAU", "SPLIN", "SPRAT", "SPSPH"), ("ID",)),
-}
-# With all correlations 1 these are one effect of the outer level; GEN has its own intercept.
-ALIKE = ("CS", "AR", "CAR", "HCS", "HAR", "UN")
-
-
 def _structures_within(reduced: MultilevelFit, full: MultilevelFit) -> None:
     """Raise if a random term of the smaller model is no special case of a term of the larger one."""
-    lost = [one.name for one in reduced.terms if not any(_holds(other, one) for other in full.terms)]
+    lost = [one.name for one in reduced.terms if not any(holds(other, one) for other in full.terms)]
     if lost:
         raise NotNestedError(
             f"the random terms {', '.join(lost)} of the second fit are no special case of those of the first "
@@ -391,34 +366,170 @@ def _structures_within(reduced: MultilevelFit, full: MultilevelFit) -> None:
         )
 
 
-def _holds(full: NamedTerm, reduced: NamedTerm) -> bool:
-    """Say whether a random term has another one as a special case."""
-    a, b = full.term, reduced.term
-    if (a.relation is None) != (b.relation is None) or (
-        a.relation is not None and (b.relation is None or not np.array_equal(a.relation, b.relation))
-    ):
-        return False
-    same_outer = _same_groups(a.level, b.level)
-    if reduced.structure == "intercept":
-        if full.structure == "intercept":
-            return same_outer
-        if full.inner_code is None:
-            return same_outer and "intercept" in full.inner
-        single = _groups(np.column_stack([a.level, full.inner_code]))
-        return (same_outer and full.structure in ALIKE) or _same_groups(single, b.level)
-    if not same_outer or reduced.structure not in (full.structure, *HELD.get(full.structure, ())):
-        return False
-    if full.inner_code is None or reduced.inner_code is None:
-        return full.inner_code is reduced.inner_code and set(reduced.inner) <= set(full.inner)
-    return _same_groups(full.inner_code, reduced.inner_code)
+# -- tables of components, and their shares -----------------------------------------------------------------
+
+METHODS = ("profile",)
 
 
-def _groups(columns: Index) -> Index:
-    """Return the number of the group of each row, in order of first appearance."""
-    firsts, group = np.unique(columns, axis=0, return_index=True, return_inverse=True)[1:]
-    return np.asarray(np.argsort(np.argsort(firsts))[np.ravel(group)], dtype=np.intp)
+def component_table(fit: MultilevelFit) -> pd.DataFrame:
+    """Return the parameters of the random terms; see `MultilevelResults.components`."""
+    import pandas as pd
+
+    rows = [
+        {
+            "component": name,
+            "term": named.name,
+            "structure": named.structure,
+            "kind": kind,
+            "estimate": fit.component_values[name],
+            "sd": math.sqrt(fit.component_values[name]) if kind == "variance" else math.nan,
+            "levels": named.term.levels,
+            "fixed": name in fit.fixed_components,
+            "at_bound": _at_bound(kind, fit.component_values[name]),
+        }
+        for named in fit.terms
+        for name, kind in zip(named.components, named.kinds, strict=True)
+    ]
+    columns = ["component", "term", "structure", "kind", "estimate", "sd", "levels", "fixed", "at_bound"]
+    return pd.DataFrame(rows, columns=columns).set_index("component")
 
 
-def _same_groups(a: Index, b: Index) -> bool:
-    """Say whether two codes group the rows alike."""
-    return np.array_equal(_groups(a[:, None]), _groups(b[:, None]))
+def _at_bound(kind: str, value: float) -> bool:
+    """Say whether a component is at the edge of what it can be."""
+    return value <= 1e-12 if kind != "correlation" else abs(value) >= 1 - 1e-9
+
+
+def matrix(fit: MultilevelFit, term: str) -> pd.DataFrame:
+    """Return the covariance matrix of one term by its inner levels; see `MultilevelResults.matrix`."""
+    import pandas as pd
+
+    j = fit.position(term)
+    names = fit.terms[j].inner or (term,)
+    g = fit.g[j]
+    if len(g) != len(names):
+        g = np.full((len(names), len(names)), g[0, 1]) + (g[0, 0] - g[0, 1]) * np.eye(len(names))
+    return pd.DataFrame(g, index=pd.Index(names), columns=pd.Index(names))
+
+
+def tau2_limits(fit: MultilevelFit, level: float, method: str | None) -> Tau2Limits | None:
+    """Return profile-likelihood intervals of the variances that were estimated; none by default.
+
+    They take some refits for each variance, so that tables and summaries do without.
+    """
+    if method is None:
+        return None
+    check_choice("method", method, METHODS)
+    estimated = [name for name in fit.tau2_by_component if name not in fit.fixed_components]
+    found = {name: limits(fit, name, level) for name in estimated}
+    return Tau2Limits({name: (one.low, one.high) for name, one in found.items()}, "profile likelihood")
+
+
+def shares(fit: MultilevelFit, level: float | None) -> pd.DataFrame:
+    """Return the share of each term with intervals; see `MultilevelResults.conf_int_i2`."""
+    import pandas as pd
+
+    v, total = fit.typical_variance, fit.tau2
+    bounds = [_interval(fit, j, v, level) for j in range(len(fit.terms))]
+    bounds.append(_interval_of_total(fit, total, v, level))
+    variances = np.append(fit.term_variances, total)
+    return pd.DataFrame(
+        {
+            "variance": variances,
+            "i2": variances / (total + v),
+            "low": [low for low, _ in bounds],
+            "high": [high for _, high in bounds],
+        },
+        index=pd.Index([*(named.name for named in fit.terms), "total"], name="term"),
+    )
+
+
+def _interval(fit: MultilevelFit, j: int, v: float, level: float | None) -> tuple[float, float]:
+    """Return the shares of a term at the limits of its variance; NaN where it has several variances."""
+    named = fit.terms[j]
+    if named.kinds.count("variance") != 1:
+        return np.nan, np.nan
+    component = named.components[named.kinds.index("variance")]
+    if component in fit.fixed_components:
+        return np.nan, np.nan
+    found = limits(fit, component, level)
+    if not np.isfinite(found.high):
+        return np.nan, 1.0
+    own = []
+    for value in (found.low, found.high):
+        variances = variances_of_terms(
+            fit.problem, fit.problem.matrices(refit_at(fit, component, value).theta)
+        )
+        own.append(float(variances[j] / (variances.sum() + v)))
+    return min(own), max(own)
+
+
+def _interval_of_total(
+    fit: MultilevelFit, total: float, v: float, level: float | None
+) -> tuple[float, float]:
+    """Return the shares at the profile-likelihood limits of the total variance; NaN if it is not linear."""
+    from scipy import special
+
+    if v == 0:  # values without sampling variances: all their variance is that of the terms
+        return 1.0, 1.0
+    loads = _loads(fit)
+    if loads is None or not np.isfinite(v):
+        return np.nan, np.nan
+    critical = float(special.chdtri(1, 1 - fit.at_level(level)))
+    seen: dict[float, float] = {}
+
+    def excess(x: float) -> float:
+        if x not in seen:
+            seen[x] = 2 * (fit.maximum.llf - _highest_with_total(fit, loads, x)) - critical
+        return seen[x]
+
+    low, _ = lower_limit(excess, total, 0.0)
+    high, _ = upper_limit(excess, total, np.inf, variance_unit(fit.problem)[0])
+    return low / (low + v) if low > 0 else 0.0, high / (high + v) if np.isfinite(high) else 1.0
+
+
+def _loads(fit: MultilevelFit) -> Array | None:
+    """Return what each parameter adds to the total variance; None if that depends on the others."""
+    if fit.fixed or not all(isinstance(t.structure, Diagonal | Homogeneous) for t in fit.problem.terms):
+        return None
+    parts = []
+    for term, theta in zip(fit.problem.terms, fit.problem.split(fit.maximum.theta), strict=True):
+        changes = term.structure.derivatives(theta)
+        parts.append([float(term.contributions(change).mean()) for change in changes])
+    loads = np.concatenate([np.empty(0), *parts])
+    return loads if loads.any() else None
+
+
+def _highest_with_total(fit: MultilevelFit, loads: Array, total: float) -> float:
+    """Return the highest log-likelihood at which the terms' variances add up to a total."""
+    from scipy.optimize import minimize
+
+    scale = parameter_scale(fit.problem)
+    lower, upper = fit.problem.bounds()
+    start = fit.maximum.theta.copy()
+    variances = loads > 0
+    own = start[variances] + 1e-3 * scale[variances]
+    start[variances] = own * total / (loads[variances] @ own)
+
+    def negative(scaled: Array) -> tuple[float, Array]:
+        try:
+            found = evaluate(fit.problem, np.clip(scaled * scale, lower, upper), fit.method == "REML")
+        except (NotPositiveDefinite, np.linalg.LinAlgError):
+            return float("inf"), np.zeros(scaled.size)
+        return -found.llf, -found.gradient * scale
+
+    found = minimize(
+        negative,
+        start / scale,
+        jac=True,
+        method="SLSQP",
+        bounds=list(zip(lower / scale, upper / scale, strict=True)),
+        constraints={
+            "type": "eq",
+            "fun": lambda x: (
+                (loads * scale) @ x / max(total, 1e-300) - 1 if total > 0 else (loads * scale) @ x
+            ),
+            "jac": lambda x: loads * scale / (total if total > 0 else 1.0),
+        },
+        options={"ftol": 1e-12, "maxiter": 200},
+    )
+    return -float(found.fun)

@@ -35,13 +35,7 @@ VANISHED = 1e-8
 
 
 def refuse_terms(terms: Sequence[NamedTerm]) -> None:
-    """Raise if a term has one level, occurs twice, or groups the effects as another one does.
-
-    Raises
-    ------
-    NotIdentifiableError
-        With the terms in words.
-    """
+    """Raise if a term has one level, occurs twice, or groups the effects as another one does."""
     seen: dict[bytes, str] = {}
     names = [term.name for term in terms]
     for name in names:
@@ -71,22 +65,7 @@ def refuse_terms(terms: Sequence[NamedTerm]) -> None:
 
 
 def refuse_confounded(terms: Sequence[NamedTerm], problem: MixedProblem, fixed: Collection[int]) -> None:
-    """Raise if the moderators leave nothing of a term, or some components are not separately estimable.
-
-    Parameters
-    ----------
-    terms : sequence of NamedTerm
-        The random terms.
-    problem : MixedProblem
-        The arrays of the model.
-    fixed : collection of int
-        Parameters that are held at a value.
-
-    Raises
-    ------
-    NotIdentifiableError
-        With the terms, the levels or the components in words.
-    """
+    """Raise if the moderators leave nothing of a term, or some components are not separately estimable."""
     _refuse_moderators(terms, problem)
     for named in terms:
         if named.structure == "UN" and len(named.inner) > 1:
@@ -130,20 +109,6 @@ def refuse_inseparable(terms: Sequence[NamedTerm], problem: MixedProblem, fixed:
 
     It depends on the contrasts N'y of the effects alone, with N'X = 0. Variances are separately estimable if
     the matrices N'Z_jZ_j'N are linearly independent.
-
-    Parameters
-    ----------
-    terms : sequence of NamedTerm
-        The random terms.
-    problem : MixedProblem
-        The arrays of the model.
-    fixed : collection of int
-        Parameters that are held at a value.
-
-    Raises
-    ------
-    NotIdentifiableError
-        With the terms.
     """
     free = [
         j
@@ -241,28 +206,7 @@ def refuse_unbounded(
     method: str,
     rows: Sequence[str],
 ) -> None:
-    """Raise if the likelihood increases without bound, or cannot be computed for any components.
-
-    Parameters
-    ----------
-    terms : sequence of NamedTerm
-        The random terms.
-    problem : MixedProblem
-        The arrays of the model.
-    fixed : collection of int
-        Parameters that are held at a value.
-    method : {"REML", "ML"}
-        Which likelihood.
-    rows : sequence of str
-        Names of the rows.
-
-    Raises
-    ------
-    NoMaximumError
-        With the rows whose sampling variances, of 0 or correlated by 1, are the cause.
-    ConvergenceError
-        If the covariance matrix is singular for any components, with the same rows.
-    """
+    """Raise if the likelihood increases without bound, or cannot be computed for any components."""
     held = {int(np.searchsorted(problem.offsets, i, side="right")) - 1 for i in fixed}
     found = rises_without_bound(problem, method == "REML", held)
     if found is None:
@@ -289,22 +233,7 @@ def refuse_unbounded(
 
 
 def refuse_singular_limit(problem: MixedProblem, theta: Array, rows: Sequence[str]) -> None:
-    """Raise if the likelihood increases towards variances of 0 where the covariance matrix is singular.
-
-    Parameters
-    ----------
-    problem : MixedProblem
-        The arrays of the model.
-    theta : ndarray, shape (n,)
-        The highest point that was found.
-    rows : sequence of str
-        Names of the rows.
-
-    Raises
-    ------
-    NoMaximumError
-        With the rows whose sampling variances, of 0 or correlated by 1, are the cause.
-    """
+    """Raise if the likelihood increases towards variances of 0 where the covariance matrix is singular."""
     errorless = without_error(problem)
     if errorless is None or not all(term.structure.linear for term in problem.terms):
         return

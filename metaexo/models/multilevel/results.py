@@ -14,18 +14,16 @@ from metaexo.formatting import number, plural
 from metaexo.immutable import frozen
 from metaexo.inputs import check_flag
 from metaexo.models.linear.fit import Tau2Limits
-from metaexo.models.linear.hypothesis import DfRule
 from metaexo.models.linear.likelihood_ratio import LikelihoodRatioTest
 from metaexo.models.linear.prediction import adjusted_level, new_rows, prediction_frame
 from metaexo.models.linear.results import FitResults
 from metaexo.models.linear.summary import FamilyLines
-from metaexo.models.multilevel import heterogeneity, influence, prediction, profile, robust
+from metaexo.models.multilevel import prediction, profile
 from metaexo.models.multilevel.fit import MultilevelFit
-from metaexo.models.multilevel.influence import ClusterInfluence
+from metaexo.models.multilevel.prediction import ClusterInfluence
 from metaexo.models.multilevel.profile import ComponentProfile
 from metaexo.models.multilevel.terms import STRUCTURES
-from metaexo.numeric.sandwich import Sandwich
-from metaexo.types import Array, Index
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,10 +39,16 @@ class MultilevelResults(MultilevelFit, FitResults):
     ----------
     effects : EffectSizes
         What was fitted.
+    design : Design
+        Columns of the linear predictor.
     terms : tuple of NamedTerm
         The random terms.
+    problem : MixedProblem
+        The arrays of the model.
     maximum : MixedMaximum
         The maximum of the likelihood with its certificate and log.
+    fixed : dict of int to float
+        Parameters that were held at a value.
     method, test : str
         Likelihood and kind of test.
     level : float
@@ -191,7 +195,7 @@ class MultilevelResults(MultilevelFit, FitResults):
         One row per component, named as `fix` and `profile` take it: term, structure, kind ("variance",
         "correlation" or "range"), estimate, sd (root of a variance), levels of the term, fixed, at_bound.
         """
-        return heterogeneity.component_table(self)
+        return profile.component_table(self)
 
     def matrix(self, term: str) -> pd.DataFrame:
         """Return the covariance matrix of the random effects of one term by its inner levels.
@@ -206,11 +210,11 @@ class MultilevelResults(MultilevelFit, FitResults):
         UnknownChoiceError
             If there is no such term.
         """
-        return heterogeneity.matrix(self, term)
+        return profile.matrix(self, term)
 
     def tau2_limits(self, level: float, method: str | None) -> Tau2Limits | None:
         """Return intervals of the variances for the table of heterogeneity; none if no method is named."""
-        return heterogeneity.tau2_limits(self, level, method)
+        return profile.tau2_limits(self, level, method)
 
     def heterogeneity(self, level: float | None = None, method: str | None = "profile") -> pd.DataFrame:
         """Return the variance components with intervals, and the shares of heterogeneity they account for.
@@ -263,11 +267,7 @@ class MultilevelResults(MultilevelFit, FitResults):
         ----------
         Higgins, J. P. T., Thompson, S. G. (2002). https://doi.org/10.1002/sim.1186
         """
-        return heterogeneity.shares(self, level)
-
-    def _sandwich_of(self, members: Sequence[Index], kind: str, df_rule: DfRule) -> Sandwich:
-        """Return the cluster-robust covariance matrix for the rows of each cluster."""
-        return robust.sandwich(self, members, kind, df_rule)
+        return profile.shares(self, level)
 
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
         """Return a residual per effect: effect minus fitted value, its standard error, and their ratio.
@@ -290,7 +290,7 @@ class MultilevelResults(MultilevelFit, FitResults):
         UnknownChoiceError
             If the kind is not known.
         """
-        return influence.residuals(self, kind)
+        return prediction.residuals(self, kind)
 
     @cached_property
     def weights(self) -> Array:
@@ -300,7 +300,7 @@ class MultilevelResults(MultilevelFit, FitResults):
     @cached_property
     def diagonal_weights(self) -> Array:
         """Share of each effect in the diagonal of the weight matrix, shape (k,)."""
-        return frozen(influence.diagonal_weights(self))
+        return frozen(prediction.diagonal_weights(self))
 
     @cached_property
     def hat_values(self) -> Array:
@@ -309,7 +309,7 @@ class MultilevelResults(MultilevelFit, FitResults):
 
     @cached_property
     def _loadings(self) -> Array:
-        return frozen(influence.loadings(self))
+        return frozen(prediction.loadings(self))
 
     def influence(
         self, cluster: str | Sequence[object] | ArrayLike | None = None, refit: bool = True
@@ -328,7 +328,7 @@ class MultilevelResults(MultilevelFit, FitResults):
         Viechtbauer, W., Cheung, M. W.-L. (2010). Outlier and influence diagnostics for meta-analysis.
         Research Synthesis Methods 1, 112-125. https://doi.org/10.1002/jrsm.11
         """
-        return influence.influence(self, cluster, check_flag("refit", refit))
+        return prediction.influence(self, cluster, check_flag("refit", refit))
 
     def test_against(self, reduced: MultilevelFit) -> LikelihoodRatioTest:
         """Test a simpler structure against this one by their likelihoods.

@@ -137,13 +137,7 @@ class NamedTerm(Immutable):
 def read_terms(
     es: EffectSizes, random: str | RandomTerm | Sequence[str | RandomTerm]
 ) -> tuple[NamedTerm, ...]:
-    """Return the terms that words and records describe.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If a column or a structure is not known.
-    """
+    """Return the terms that words and records describe."""
     if isinstance(random, str | RandomTerm):
         entries: list[Any] = [random]
     else:
@@ -273,13 +267,7 @@ def _distances(es: EffectSizes, record: RandomTerm, code: str, inner: tuple[str,
 
 
 def named_matrix(table: pd.DataFrame, names: Sequence[str], term: str) -> Array:
-    """Return the rows and columns of a named square table in the order of `names`.
-
-    Raises
-    ------
-    InputError
-        If a name is missing, or the table is not symmetric.
-    """
+    """Return the rows and columns of a named square table in the order of `names`."""
     index = {as_word(name): i for i, name in enumerate(table.columns)}
     if table.shape[0] == table.shape[1] and [as_word(name) for name in table.index] not in (
         list(index),
@@ -331,19 +319,7 @@ SLOPES = ("GEN", "GDIAG")
 def make_structure(
     code: str, inner: Sequence[str], distance: Array | None, all_levels: int | None = None
 ) -> Structure:
-    """Return the structure of a code.
-
-    Parameters
-    ----------
-    code : str
-        A key of STRUCTURES.
-    inner : sequence of str
-        Inner levels.
-    distance : ndarray, shape (s, s), or None
-        Distances of the inner levels, for CAR and the spatial structures.
-    all_levels : int, optional
-        Number of inner levels that the bound of a compound correlation refers to; default `inner`.
-    """
+    """Return the structure of a code."""
     s = len(inner)
     if code in ("ID", "DIAG", "GDIAG"):
         return Diagonal(s, common=code == "ID")
@@ -366,3 +342,52 @@ def make_structure(
     if code == "CAR":
         return Homogeneous(s, power(distance, False))
     return Homogeneous(s, spatial(distance, code))
+
+
+# Structures that each structure holds as special cases, itself apart.
+HELD: dict[str, tuple[str, ...]] = {
+    "DIAG": ("ID",),
+    "CS": ("ID",),
+    "AR": ("ID",),
+    "CAR": ("ID",),
+    "HCS": ("ID", "DIAG", "CS"),
+    "HAR": ("ID", "DIAG", "AR"),
+    "UN": ("ID", "DIAG", "CS", "AR", "CAR", "HCS", "HAR", "SPEXP", "SPGAU", "SPLIN", "SPRAT", "SPSPH"),
+    "GEN": ("GDIAG",),
+    **dict.fromkeys(("SPEXP", "SPGAU", "SPLIN", "SPRAT", "SPSPH"), ("ID",)),
+}
+# With all correlations 1 these are one effect of the outer level; GEN has its own intercept.
+ALIKE = ("CS", "AR", "CAR", "HCS", "HAR", "UN")
+
+
+def holds(full: NamedTerm, reduced: NamedTerm) -> bool:
+    """Say whether a random term has another one as a special case."""
+    a, b = full.term, reduced.term
+    if (a.relation is None) != (b.relation is None) or (
+        a.relation is not None and (b.relation is None or not np.array_equal(a.relation, b.relation))
+    ):
+        return False
+    same_outer = _same_groups(a.level, b.level)
+    if reduced.structure == "intercept":
+        if full.structure == "intercept":
+            return same_outer
+        if full.inner_code is None:
+            return same_outer and "intercept" in full.inner
+        single = _groups(np.column_stack([a.level, full.inner_code]))
+        return (same_outer and full.structure in ALIKE) or _same_groups(single, b.level)
+    if not same_outer or reduced.structure not in (full.structure, *HELD.get(full.structure, ())):
+        return False
+    if full.inner_code is None or reduced.inner_code is None:
+        return full.inner_code is reduced.inner_code and set(reduced.inner) <= set(full.inner)
+    return _same_groups(full.inner_code, reduced.inner_code)
+
+
+def _groups(columns: Index) -> Index:
+    """Return the number of the group of each row, in order of first appearance."""
+    firsts, group = np.unique(columns, axis=0, return_index=True, return_inverse=True)[1:]
+    return np.asarray(np.argsort(np.argsort(firsts))[np.ravel(group)], dtype=np.intp)
+
+
+def _same_groups(a: Index, b: Index) -> bool:
+    """Say whether two codes group the rows alike."""
+    return np.array_equal(_groups(a[:, None]), _groups(b[:, None]))

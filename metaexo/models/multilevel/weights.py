@@ -45,24 +45,7 @@ class WeightedCoefficients(Immutable):
 
 
 def read_weights(es: EffectSizes, weights: Any) -> sparse.csr_array | None:
-    """Return weights as a sparse matrix, shape (k, k); None if there are none.
-
-    Parameters
-    ----------
-    es : EffectSizes
-        The effects.
-    weights : None, "equal", array, list of arrays, list of Block, or sparse matrix
-        One weight an effect, above 0, or a symmetric weight matrix.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If it is another word than "equal".
-    ShapeError
-        If it does not fit the effects.
-    InputError
-        If a weight is missing or not above 0, or the matrix is not symmetric.
-    """
+    """Return weights as a sparse matrix, shape (k, k); None if there are none."""
     if weights is None:
         return None
     if isinstance(weights, str):
@@ -87,13 +70,7 @@ def read_weights(es: EffectSizes, weights: Any) -> sparse.csr_array | None:
 def weighted_coefficients(
     problem: MixedProblem, g: Sequence[Array], weights: sparse.csr_array
 ) -> WeightedCoefficients:
-    """Return coefficients and their covariance matrix with given weights and components.
-
-    Raises
-    ------
-    NotIdentifiableError
-        If the weights leave a coefficient undetermined.
-    """
+    """Return coefficients and their covariance matrix with given weights and components."""
     q, r = problem.basis
     wq = weights @ q
     inner = q.T @ wq
