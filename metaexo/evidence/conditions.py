@@ -186,7 +186,7 @@ class _Reader:
 
     def __init__(self, frame: pd.DataFrame, where: str, words: Mapping[str, Collection[str]]) -> None:
         self.frame, self.where, self.words = frame, where, words
-        self.names = {str(name) for name in frame.columns}
+        self.names = {str(name): i for i, name in reversed([*enumerate(frame.columns)])}
         self.leaves: dict[str, _Value] = {}
 
     @property
@@ -309,8 +309,7 @@ class _Reader:
     def _column(self, name: str) -> _Value:
         if name not in self.names:
             raise UnknownChoiceError("column in where", name, map(str, self.frame.columns))
-        chosen = self.frame.loc[:, [str(column) == name for column in self.frame.columns]]
-        return _Value(*_values_of(chosen.iloc[:, 0]), name, name)
+        return _Value(*_values_of(self.frame.iloc[:, self.names[name]]), name, name)
 
     def _stray(self, rest: str) -> InputError:
         if rest.startswith("@"):
@@ -572,8 +571,10 @@ def _values_of(column: pd.Series) -> tuple[str, Array]:
         return ANSWERS, np.asarray(column, dtype=bool)
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column):
         return NUMBERS, column.to_numpy(dtype=float, na_value=np.nan)
-    texts = [None if missing else str(value) for value, missing in zip(column, column.isna(), strict=True)]
-    return TEXTS, _as_objects([text if text is None or text.strip() else None for text in texts])
+    cells = zip(column.tolist(), column.isna().tolist(), strict=True)
+    return TEXTS, _as_objects(
+        [None if missing or not str(value).strip() else str(value) for value, missing in cells]
+    )
 
 
 def _as_objects(values: Sequence[str | None]) -> Array:

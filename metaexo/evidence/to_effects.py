@@ -249,7 +249,10 @@ def _leave_out(
     if not gone.any():
         return ledger
     item = "outcome" if "outcome" in frame else "title" if "title" in frame else key
-    studies, items = (frame[name].fillna("").astype(str).tolist() for name in (key, item))
+    studies, items = (
+        ["" if blank else str(cell) for cell, blank in zip(frame[name], frame[name].isna(), strict=True)]
+        for name in (key, item)
+    )
     return without_rows(ledger, gone, reasons, step, studies, items)
 
 
