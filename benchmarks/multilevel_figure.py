@@ -36,8 +36,8 @@ def scale_plan(found: pd.DataFrame) -> CurvesPlan:
     """
     low, high = np.log10(found["k"].min()) - 0.1, np.log10(found["k"].max()) + 0.1
     axis = Axis(low, high, powers(low, high), None, X_LABEL, True)
-    time = _panel(found, "seconds", axis, "Time", "seconds, logarithmic scale")
-    memory = _panel(found, "memory", axis, "Peak memory", "MB, logarithmic scale")
+    time = _panel(found, "seconds", axis, "Time", "seconds (log scale)")
+    memory = _panel(found, "memory", axis, "Peak memory", "MB (log scale)")
     keys = [Key(words, color, shape) for side, (words, color, shape) in SIDES.items() if _has(found, side)]
     return lay_out_curves(
         [_with_unit_slope(time, found), memory],

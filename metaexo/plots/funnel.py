@@ -51,7 +51,15 @@ from metaexo.plots.canvas.page import (
     upright_line,
 )
 from metaexo.plots.canvas.page import axis_label as axis_label_items
-from metaexo.plots.canvas.scale import Axis, Tick, axis_between, linear_ticks, on_axis, robust_limits
+from metaexo.plots.canvas.scale import (
+    Axis,
+    Tick,
+    axis_at,
+    axis_between,
+    axis_words,
+    linear_ticks,
+    robust_limits,
+)
 from metaexo.plots.canvas.tables import levels_of
 from metaexo.plots.canvas.words import same_line, stratum_words, words
 from metaexo.plots.forest.rows import has_one_mean
@@ -303,8 +311,8 @@ def _axis(
         shown_always += [middle - half, middle + half]
     low, high = robust_limits([], [], shown_always)
     if label is None:
-        scale = ", logarithmic scale" if measure.display_log else f", as analysed ({measure.code})"
-        label = measure.display + (scale if measure.rescaled else "")
+        analysed = measure.rescaled and not measure.display_log
+        label = f"{measure.display}, as analysed ({measure.code})" if analysed else axis_words(measure)
     return axis_between(measure, low, high, null, label, width)
 
 
@@ -394,15 +402,13 @@ def _places(
 
 def _at_limits(plan: FunnelPlan, left: float, right: float, bottom: float, top: float) -> FunnelPlan:
     """Return the plan with other axes: ends of the effects, and of the standard errors (below and above)."""
-    low, high = on_axis(plan.measure, left), on_axis(plan.measure, right)
-    width = plan.panel.right - plan.panel.left
-    axis = axis_between(plan.measure, low, high, plan.axis.reference, plan.axis.label, width)
+    axis = axis_at(plan.measure, plan.axis, plan.panel.right - plan.panel.left, left, right)
     highest, deepest = sorted((bottom, top))
     centre = plan.centre
     return replace(
         plan,
         axis=axis,
-        panel=replace(plan.panel, x_low=low, x_high=high, y_top=top, y_bottom=bottom),
+        panel=replace(plan.panel, x_low=axis.low, x_high=axis.high, y_top=top, y_bottom=bottom),
         region=() if centre is None else _triangle(centre, plan.level, deepest, axis, highest),
         contours=_shades(plan.measure.null, deepest, axis, highest) if plan.contours else (),
         se_ticks=linear_ticks(highest, deepest, 7),

@@ -54,7 +54,9 @@ from metaexo.plots.canvas.page import (
 from metaexo.plots.canvas.scale import (
     Axis,
     Side,
+    axis_at,
     axis_between,
+    axis_words,
     from_axis,
     given_limits,
     on_axis,
@@ -390,8 +392,7 @@ def _axis(values: Sequence[Value], options: Options, label: str) -> Axis:
         low, high = robust_limits(
             lows, highs, [*(p.value for p in points), *([] if line is None else [line])]
         )
-    suffix = ", logarithmic scale" if measure.display_log else ""
-    return axis_between(measure, low, high, line, label + suffix, options.panel_width)
+    return axis_between(measure, low, high, line, axis_words(measure, label), options.panel_width)
 
 
 def _keys(values: Sequence[Value], ask: Options) -> tuple[Key, ...]:
@@ -485,10 +486,9 @@ def _laid_out(
 
 def _at_limits(plan: StripPlan, left: float, right: float, *_: float) -> StripPlan:
     """Return the plan with another axis: points in new lanes, those outside it at its edge and counted."""
-    low, high = on_axis(plan.measure, left), on_axis(plan.measure, right)
     panel = plan.panel
     width = panel.right - panel.left
-    axis = axis_between(plan.measure, low, high, plan.axis.reference, plan.axis.label, width)
+    axis = axis_at(plan.measure, plan.axis, width, left, right)
     rows = [replace(row, points=tuple(_on(axis, point) for point in row.points)) for row in plan.rows]
     placed, bottom = _placed(rows, panel.top, axis, plan.measure, width)
     now = plan.with_notes(_outside_notes(plan.rows), _outside_notes(rows))

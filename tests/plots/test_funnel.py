@@ -92,7 +92,7 @@ def test_few_studies_are_told(make_effects):
 def test_ratios_have_a_logarithmic_axis(make_effects):
     plan = funnel_plan(mx.RandomEffects(make_effects(12, measure="RR")).fit())
     assert "1" in [tick.label for tick in plan.axis.ticks]
-    assert plan.axis.label == "Risk ratio, logarithmic scale"
+    assert plan.axis.label == "Risk ratio (log scale)"
 
 
 @pytest.mark.parametrize("k", [1, 40])

@@ -116,6 +116,17 @@ def axis_between(
     return Axis(low, high, make_ticks(measure, low, high, width), reference, label, measure.display_log)
 
 
+def axis_at(measure: Measure, axis: Axis, width: float, left: float, right: float) -> Axis:
+    """Return an axis of a measure with other ends, which are given as shown."""
+    low, high = on_axis(measure, left), on_axis(measure, right)
+    return axis_between(measure, low, high, axis.reference, axis.label, width)
+
+
+def axis_words(measure: Measure, label: str | None = None) -> str:
+    """Return the name of what is shown with its scale; default: that of the measure."""
+    return (measure.display if label is None else label) + (" (log scale)" if measure.display_log else "")
+
+
 def side_of(axis: Axis, place: float) -> Side:
     """Return on which side of an axis a place lies; empty if it is on it."""
     slack = 1e-9 * (axis.high - axis.low)

@@ -12,7 +12,9 @@ from metaexo.plots.canvas.fonts import MARGIN, SMALL_SIZE, plain, text_width, wr
 from metaexo.plots.canvas.page import note_lines, notes_height, panel_of, snap, title_height, title_lines
 from metaexo.plots.canvas.scale import (
     Axis,
+    axis_at,
     axis_between,
+    axis_words,
     display,
     given_limits,
     on_axis,
@@ -227,9 +229,7 @@ def _axis(found: Rows, options: Options) -> Axis:
         low, high = _limits(found, reference)
     else:
         low, high = given_limits(measure, options.limits)
-    label = options.axis_label
-    if label is None:
-        label = measure.display + (", logarithmic scale" if measure.display_log else "")
+    label = axis_words(measure) if options.axis_label is None else options.axis_label
     return axis_between(measure, low, high, reference, label, options.panel_width)
 
 
@@ -270,11 +270,9 @@ def _bounds(mark: Mark | None) -> tuple[float, float] | None:
 
 def at_limits(plan: ForestPlan, left: float, right: float, *_: float) -> ForestPlan:
     """Return the plan with another axis: marks cut where it ends, ticks, and the note on what lies beyond."""
-    low, high = on_axis(plan.measure, left), on_axis(plan.measure, right)
-    width = plan.panel.right - plan.panel.left
-    axis = axis_between(plan.measure, low, high, plan.axis.reference, plan.axis.label, width)
+    axis = axis_at(plan.measure, plan.axis, plan.panel.right - plan.panel.left, left, right)
     rows = tuple(_cut(row, axis) for row in plan.rows)
-    panel = replace(plan.panel, x_low=low, x_high=high)
+    panel = replace(plan.panel, x_low=axis.low, x_high=axis.high)
     now = plan.with_notes(_beyond_notes(plan.rows), _beyond_notes(rows))
     return replace(plan, axis=axis, panel=panel, rows=rows, notes=now.notes, height=now.height)
 
