@@ -47,7 +47,7 @@ from metaexo.numeric.likelihood import (
 )
 from metaexo.numeric.moments import CACHE_ELEMENTS, Moments, moments
 from metaexo.numeric.problem import Batch
-from metaexo.numeric.roots import Roots, bracketed_newton
+from metaexo.numeric.roots import Roots, bracketed_newton, of_arrays
 from metaexo.numeric.tau2 import Tau2, in_parts, no_maximum, variance_scale
 from metaexo.types import Array
 
@@ -445,17 +445,16 @@ def _crossing(
     part, sign = batch.take(which), -1.0 if rising else 1.0
     target, unit = goal[which], scale[which]
 
-    def step(t: Any, rows: Any) -> tuple[Any, Any]:
-        here, at = part.take(rows), np.atleast_1d(t)
+    def step(at: Any, rows: Any) -> tuple[Any, Any]:
+        here = part.take(rows)
         value = sign * (log_likelihood(here, at, restricted) - target[rows])
         form, trace, _, _ = score_parts(moments(here, at), restricted)
         moved = at + unit[rows]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             away = np.clip(-value / (sign * 0.5 * (form - trace) * moved), -50.0, 50.0)
-        move = moved * np.expm1(away)
-        return (value, move) if isinstance(t, np.ndarray) else (value.item(), move.item())
+        return value, moved * np.expm1(away)
 
     if which.size:
         start = np.sqrt((low[which] + unit) * (high[which] + unit)) - unit
-        out[which] = bracketed_newton(step, low[which], high[which], start, unit).root
+        out[which] = bracketed_newton(of_arrays(step), low[which], high[which], start, unit).root
     return out

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from metaexo.immutable import Immutable
 from metaexo.numeric.likelihood import LOG_2PI
+from metaexo.numeric.roots import uphill_step
 from metaexo.types import Array
 
 MOST_STEPS = 2000
@@ -36,6 +37,7 @@ EMPTY_SHARE = 1e-7
 EMPTY_TAU2 = 1e-8
 DIFFERENCE = 1e-5
 NEWTON_STEPS = 60
+FLAT = 1e-10  # curvature that is rounding, relative to the largest
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,9 +310,7 @@ class _Point:
         """Move to the maximum by Newton's method; each step must raise the likelihood."""
         for _ in range(NEWTON_STEPS):
             score = self.score()[self.free]
-            values, vectors = np.linalg.eigh(self.information())
-            curved = np.maximum(np.abs(values), 1e-10 * max(1.0, float(np.abs(values).max())))
-            step = vectors @ ((vectors.T @ score) / curved)
+            step, _, _ = uphill_step(self.information(), score, FLAT)
             before, length = self.value(), 1.0
             if float(score @ step) < 1e-16:
                 return

@@ -1,8 +1,8 @@
-"""A safeguarded Newton iteration inside brackets, for many problems at once.
+"""Safeguarded Newton steps: inside brackets, for many problems at once, and uphill.
 
-Each problem has a function that is positive at `low` and not positive at `high`. Newton's step is taken where
-it stays inside the bracket and the bracket shrinks fast enough; otherwise the bracket is halved on a
-logarithmic scale. It cannot leave the bracket and cannot fail to end.
+Each bracketed problem has a function that is positive at `low` and not positive at `high`. Newton's step is
+taken where it stays inside the bracket and the bracket shrinks fast enough; otherwise the bracket is halved
+on a logarithmic scale. It cannot leave the bracket and cannot fail to end.
 
 References
 ----------
@@ -82,6 +82,40 @@ def bracketed_newton(function: Step, low: Array, high: Array, start: Array, floo
         if done.any():
             open_ = open_[~done]
     return Roots(t, used)
+
+
+def of_arrays(step: Step) -> Step:
+    """Let a step that knows arrays alone serve single problems too."""
+
+    def either(t: Any, which: Any) -> tuple[Any, Any]:
+        value, move = step(np.atleast_1d(t), np.atleast_1d(which))
+        return (value, move) if isinstance(t, np.ndarray) else (value.item(), move.item())
+
+    return either
+
+
+def uphill_step(
+    curvature: Array, gradient: Array, flat: float, least: float = 1.0, damping: float = 0.0
+) -> tuple[Array, float, Array]:
+    """Return Newton's step uphill, the rise that it promises, and the eigenvalues of the curvature.
+
+    Where the curvature is not that of a maximum, eigenvalues change sign, so that every step leads uphill;
+    none counts as less than `flat` times the largest (or `least`, if that is larger).
+
+    Parameters
+    ----------
+    curvature : ndarray, shape (n, n)
+        Minus the second derivatives, or an approximation.
+    gradient : ndarray, shape (n,)
+        The first derivatives.
+    flat, least, damping : float
+        What is rounding; the size of eigenvalues that matters; what is added to all of them (Marquardt).
+    """
+    eigenvalues, vectors = np.linalg.eigh(curvature)
+    size = np.abs(eigenvalues)
+    size = np.maximum(size, flat * max(least, float(size.max())))
+    along = vectors.T @ gradient
+    return vectors @ (along / (size + damping)), float(0.5 * (along**2 / size).sum()), eigenvalues
 
 
 def _middle(low: Array, high: Array, floor: Array) -> Array:

@@ -30,7 +30,7 @@ from metaexo.numeric.censored.maximum import (
 )
 from metaexo.numeric.censored.rows import CensoredBatch
 from metaexo.numeric.censored.terms import likeliest_mean
-from metaexo.numeric.roots import bracketed_newton
+from metaexo.numeric.roots import bracketed_newton, of_arrays
 from metaexo.types import Array
 
 
@@ -106,16 +106,16 @@ def _crossing(
         return np.empty(0)
 
     def step(t: Any, rows: Any) -> tuple[Any, Any]:
-        mine = which[np.atleast_1d(rows)]
-        here = criterion_at(batch, mine, np.atleast_1d(t), restricted)
+        mine = which[rows]
+        here = criterion_at(batch, mine, t, restricted)
         value = sign * (here.height - goal[mine])
         with np.errstate(divide="ignore", invalid="ignore"):
             move = -value / (sign * here.slope)
-        return (value, move) if isinstance(t, np.ndarray) else (value.item(), move.item())
+        return value, move
 
     floor = batch.v[which].min(axis=-1)
     low, high = low[which], high[which]
-    return np.asarray(bracketed_newton(step, low, high, 0.5 * (low + high), floor).root)
+    return np.asarray(bracketed_newton(of_arrays(step), low, high, 0.5 * (low + high), floor).root)
 
 
 # -- one coefficient ----------------------------------------------------------------------------------------
@@ -214,17 +214,17 @@ def _end_of(
     found = np.setdiff1d(np.arange(batch.size), open_)
     part = batch.take(found)
 
-    def step(t: Any, rows: Any) -> tuple[Any, Any]:
-        mine, at = np.atleast_1d(rows), np.atleast_1d(t)
+    def step(at: Any, mine: Any) -> tuple[Any, Any]:
         side = sign[found[mine]]
         height, slope = _profile(part.take(mine), x, position, centre[found[mine]] + side * at, tau2)
         value = height - goal[found[mine]]
         with np.errstate(divide="ignore", invalid="ignore"):
             move = -value / (side * slope)
-        return (value, move) if isinstance(t, np.ndarray) else (value.item(), move.item())
+        return value, move
 
     distance = np.full(batch.size, np.inf)
     if found.size:
         low, high = near[found], far[found]
-        distance[found] = bracketed_newton(step, low, high, 0.5 * (low + high), np.abs(reach[found])).root
+        roots = bracketed_newton(of_arrays(step), low, high, 0.5 * (low + high), np.abs(reach[found]))
+        distance[found] = roots.root
     return np.asarray(centre + sign * distance)

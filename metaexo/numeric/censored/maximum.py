@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from metaexo.numeric.censored.rows import CensoredBatch
 from metaexo.numeric.censored.terms import MeanFit, likeliest_mean
-from metaexo.numeric.roots import bracketed_newton
+from metaexo.numeric.roots import bracketed_newton, of_arrays
 from metaexo.types import Array
 
 GRID_RATIO = 1.6
@@ -175,17 +175,16 @@ def _refine(
     before, slope_before = low.copy(), points.slope[turns].copy()
     upper_slope = points.slope[turns + 1]
 
-    def step(t: Any, rows: Any) -> tuple[Any, Any]:
-        at, which = np.atleast_1d(t), np.atleast_1d(rows)
+    def step(at: Any, which: Any) -> tuple[Any, Any]:
         slope = criterion_at(batch, problem[which], at, restricted).slope
         with np.errstate(divide="ignore", invalid="ignore"):
             bend = (slope - slope_before[which]) / (at - before[which])
             move = np.where(bend < 0, -slope / bend, np.nan)
         before[which], slope_before[which] = at, slope
-        return (slope, move) if isinstance(t, np.ndarray) else (slope.item(), move.item())
+        return slope, move
 
     start = low + (high - low) * points.slope[turns] / (points.slope[turns] - upper_slope)
-    found = bracketed_newton(step, low, high, start, _floor(batch)[problem])
+    found = bracketed_newton(of_arrays(step), low, high, start, _floor(batch)[problem])
     return found.root, found.iterations
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.numeric.mixed.problem import NotPositiveDefinite
+from metaexo.numeric.roots import uphill_step
 from metaexo.types import Array
 
 # The gain that a Newton step still promises, in units of log-likelihood, when the top counts as reached.
@@ -183,11 +184,8 @@ def climb(function: Function, start: Array, box: Box, rough: bool = False) -> To
 def newton_step(curvature: Array, gradient: Array, damping: float) -> tuple[Array, float]:
     """Return a step uphill and the gain it promises; directions without curvature are damped."""
     size = np.sqrt(np.maximum(np.abs(np.diagonal(curvature)), 1e-300))
-    values, vectors = np.linalg.eigh(curvature / np.outer(size, size))
-    lifted = np.maximum(np.abs(values), FLAT * max(np.abs(values).max(), 1e-300))
-    along = vectors.T @ (gradient / size)
-    step = vectors @ (along / (lifted + damping)) / size
-    return step, float(0.5 * (along**2 / lifted).sum())
+    step, gain, _ = uphill_step(curvature / np.outer(size, size), gradient / size, FLAT, 1e-300, damping)
+    return step / size, gain
 
 
 def _move(

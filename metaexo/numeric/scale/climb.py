@@ -1,8 +1,7 @@
 """A safeguarded Newton climb under linear constraints, for the few coefficients of a scale.
 
 Constraints C a >= 0 are met exactly: those that bind are kept as equations while the climb goes on in their
-null space, and are let go when their multiplier has the wrong sign. Where the curvature is not that of a
-maximum, eigenvalues change sign, so that every step leads uphill; steps are cut at the next constraint and
+null space, and are let go when their multiplier has the wrong sign. Steps are cut at the next constraint and
 halved until the likelihood rises enough.
 
 References
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from metaexo.numeric.roots import uphill_step
 from metaexo.numeric.scale.likelihood import Point
 from metaexo.types import Array
 
@@ -82,12 +82,8 @@ def _newton(point: Point, free: Array) -> tuple[Array, float, float]:
     """Return the uphill step, the rise that it promises, and the smallest curvature."""
     if free.shape[1] == 0:
         return np.zeros(free.shape[0]), 0.0, np.inf
-    gradient = free.T @ point.gradient
-    eigenvalues, vectors = np.linalg.eigh(-free.T @ point.hessian @ free)
-    size = np.maximum(np.abs(eigenvalues), FLAT * max(1.0, float(np.abs(eigenvalues).max())))
-    along = vectors.T @ gradient
-    step = free @ (vectors @ (along / size))
-    rise = 0.5 * float((along**2 / size).sum())
+    step, rise, eigenvalues = uphill_step(-free.T @ point.hessian @ free, free.T @ point.gradient, FLAT)
+    step = free @ step
     length = float(np.linalg.norm(step))
     longest = LONGEST_STEP * max(1.0, float(np.linalg.norm(point.coefficients)))
     return step * min(1.0, longest / length if length > 0 else 1.0), rise, float(eigenvalues.min())
