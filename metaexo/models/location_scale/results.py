@@ -21,10 +21,10 @@ from metaexo.models.linear.prediction import adjusted_level, new_rows, predict_n
 from metaexo.models.linear.results import FitResults, LinearResults
 from metaexo.models.linear.summary import FamilyLines, coefficient_rows, coefficient_table
 from metaexo.numeric.likelihood import LOG_2PI
-from metaexo.numeric.moments import moments
+from metaexo.numeric.moments import Moments, moments
 from metaexo.numeric.problem import make_batch
 from metaexo.numeric.scale.maximum import ScaleMaximum
-from metaexo.numeric.weighted import WeightedLeastSquares, weighted_least_squares
+from metaexo.numeric.weighted import WeightedLeastSquares
 from metaexo.readable import ReaderTable
 from metaexo.types import Array
 
@@ -177,10 +177,13 @@ class LocationScaleResults(FitResults):
         return self.tau2 if self.scale_design.x is None else float("nan")
 
     @cached_property
+    def _at_zero(self) -> Moments:
+        return moments(make_batch(self.effects.y, self.effects.v, self.design.x), 0.0)
+
+    @property
     def typical_variance(self) -> float:
         """Sampling variance of a typical study, (k - p) / trace(P) (Higgins and Thompson 2002)."""
-        batch = make_batch(self.effects.y, self.effects.v, self.design.x)
-        return float(self.df_residual / moments(batch, 0.0).trace_p)
+        return float(self.df_residual / self._at_zero.trace_p)
 
     def variance_model(self) -> VarianceModel:
         """Return how the between-study variance depends on parameters, for likelihood-ratio tests."""
@@ -223,9 +226,8 @@ class LocationScaleResults(FitResults):
     @cached_property
     def q(self) -> TestResult:
         """Cochran's Q test of (residual) heterogeneity, with weights 1/v."""
-        fit = weighted_least_squares(self.design.matrix(self.k), self.effects.y, self.effects.v)
         null = "all studies share one true effect" if self.design.x is None else "no residual heterogeneity"
-        return make_test(float(fit.residuals @ fit.residuals), "chi2", (self.df_residual,), null)
+        return make_test(float(self._at_zero.y_p_y), "chi2", (self.df_residual,), null)
 
     def tau2_limits(self, level: float, method: str | None) -> Tau2Limits | None:
         """Return the Wald interval of the mean of tau2: of its logarithm with a log link."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 
@@ -17,7 +17,7 @@ from metaexo.immutable import frozen
 from metaexo.inputs import check_choice, check_flag
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearFit
-from metaexo.models.linear.fit_statistics import FitStatistics
+from metaexo.models.linear.fit_statistics import FitStatistics, statistics_at
 from metaexo.models.linear.hypothesis import DfRule, RobustCovariance, TestResult, WaldInference, make_test
 from metaexo.models.multilevel.terms import NamedTerm
 from metaexo.models.multilevel.weights import WeightedCoefficients, weighted_coefficients
@@ -103,7 +103,16 @@ class MultilevelFit(LinearFit):
 
     def _sandwich_of(self, members: Sequence[Index], kind: str, df_rule: DfRule) -> Sandwich:
         """Return the cluster-robust covariance matrix for the rows of each cluster."""
-        return sandwich_of(self, members, kind, df_rule)
+        apart = _independent(self, members)
+        if not apart and (kind not in PLAIN or df_rule == "satterthwaite"):
+            raise InputError(
+                "some effects of different clusters share a random effect, a sampling covariance or a weight",
+                "clusters that hold all effects that depend on each other",
+                'use kind="CR1p", or a cluster that takes in all of them',
+            )
+        if len(members) < 2:
+            raise InputError("all effects are in one cluster", "at least two clusters")
+        return (_independent_clusters if apart else _dependent_clusters)(self, members, kind)
 
     # -- components --------------------------------------------------------------------------------------
 
@@ -226,20 +235,11 @@ class MultilevelFit(LinearFit):
             change = self.weighted.beta - self.gls.beta
             llf -= 0.5 * float(change @ np.linalg.solve(self.gls.cov, change))
         n, count = float(self.df_residual if chosen else self.k), self.parameters
-        deviance = -2 * llf
-        if not chosen:
-            fit = self._sampling_only
-            deviance -= np.nan if fit is None else self.k * LOG_2PI + fit.factor.logdet
-        room = max(n, count + 2)
-        return FitStatistics(
-            llf=llf,
-            deviance=deviance,
-            aic=-2 * llf + 2 * count,
-            bic=-2 * llf + count * math.log(n),
-            aicc=-2 * llf + 2 * count * room / (room - count - 1),
-            restricted=chosen,
-            parameters=count,
-        )
+        found, alone = statistics_at(llf, self.effects.v, n, count, chosen), self._sampling_only
+        if chosen:
+            return found
+        saturated = np.nan if alone is None else self.k * LOG_2PI + alone.factor.logdet
+        return replace(found, deviance=-2 * llf - saturated)
 
     # -- provenance --------------------------------------------------------------------------------------
 
@@ -302,20 +302,6 @@ def level_variance(named: NamedTerm, g: Array, inner: str | None) -> float:
 # -- cluster-robust covariance matrices: only blocks of one cluster are ever dense ---------------------------
 
 PLAIN = ("CR0", "CR1", "CR1p", "CR1S")
-
-
-def sandwich_of(fit: MultilevelFit, members: Sequence[Index], kind: str, df_rule: str) -> Sandwich:
-    """Return the cluster-robust covariance matrix of a fit for the rows of each cluster."""
-    apart = _independent(fit, members)
-    if not apart and (kind not in PLAIN or df_rule == "satterthwaite"):
-        raise InputError(
-            "some effects of different clusters share a random effect, a sampling covariance or a weight",
-            "clusters that hold all effects that depend on each other",
-            'use kind="CR1p", or a cluster that takes in all of them',
-        )
-    if len(members) < 2:
-        raise InputError("all effects are in one cluster", "at least two clusters")
-    return _independent_clusters(fit, members, kind) if apart else _dependent_clusters(fit, members, kind)
 
 
 def _independent(fit: MultilevelFit, members: Sequence[Index]) -> bool:

@@ -28,7 +28,8 @@ from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.linear.hypothesis import DfRule, RobustCovariance, TestResult, WaldInference, make_test
 from metaexo.models.linear.results import FitResults
 from metaexo.models.linear.summary import FamilyLines
-from metaexo.numeric.problem import without_rounding
+from metaexo.numeric.moments import Moments, moments
+from metaexo.numeric.problem import make_batch, without_rounding
 from metaexo.numeric.sandwich import Sandwich, cluster_sandwich
 from metaexo.types import Array, Index
 
@@ -105,12 +106,13 @@ class MomentResults(FitResults):
         return self.variances
 
     @cached_property
+    def _at_zero(self) -> Moments:
+        return moments(make_batch(self.effects.y, self.effects.v, self.design.x), 0.0)
+
+    @property
     def typical_variance(self) -> float:
         """Sampling variance of a typical effect, (k - p) / trace(P) with independent sampling errors."""
-        x, w = self.design.matrix(self.k), 1 / self.effects.v
-        wx = x * w[:, None]
-        trace = float(w.sum() - np.vdot(np.linalg.inv(wx.T @ x), wx.T @ wx))
-        return (self.k - self.design.p) / trace
+        return float(self.df_residual / self._at_zero.trace_p)
 
     @property
     def i2(self) -> float:
@@ -139,9 +141,7 @@ class MomentResults(FitResults):
         if self.working == "correlated":
             why = f"{null}; not testable, the sampling errors are taken to be correlated"
             return TestResult(np.nan, "chi2", (float(self.df_residual),), np.nan, why)
-        x, w = self.design.matrix(self.k), 1 / self.effects.v
-        residuals = _weighted(x, self.effects.y, w)[1]
-        return make_test(float(w @ residuals**2), "chi2", (self.df_residual,), null)
+        return make_test(float(self._at_zero.y_p_y), "chi2", (self.df_residual,), null)
 
     def residuals(self, kind: str = "pearson") -> pd.DataFrame:
         """Return a residual per effect, over the standard deviation of the effect under the working model.

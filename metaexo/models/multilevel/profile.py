@@ -7,7 +7,7 @@ components are at their best. The interval holds the values whose deviance is be
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -199,36 +199,38 @@ def limits(fit: MultilevelFit, component: str, level: float | None) -> Limits:
     return Limits(estimate, low, high, low_open, high_open)
 
 
-def lower_limit(excess: object, estimate: float, edge: float) -> tuple[float, bool]:
+def lower_limit(excess: Callable[[float], float], estimate: float, edge: float) -> tuple[float, bool]:
     """Return where a deviance beyond the quantile falls below 0 on the way up to the estimate.
 
     The limit is the edge, and open, if the deviance does not exceed the quantile there.
     """
-    if estimate <= edge or excess(edge) <= 0:  # type: ignore[operator]
+    if estimate <= edge or excess(edge) <= 0:
         return edge, True
     outside = edge
-    if np.isinf(excess(edge)):  # type: ignore[operator]
+    if np.isinf(excess(edge)):
         outside = estimate
-        while excess(outside) <= 0:  # type: ignore[operator]
+        while excess(outside) <= 0:
             outside = edge + 0.5 * (outside - edge)
     return _root(excess, outside, estimate), False
 
 
-def upper_limit(excess: object, estimate: float, edge: float, unit: float) -> tuple[float, bool]:
+def upper_limit(
+    excess: Callable[[float], float], estimate: float, edge: float, unit: float
+) -> tuple[float, bool]:
     """Return where a deviance beyond the quantile rises above 0 on the way up from the estimate."""
     if np.isfinite(edge):
-        if estimate >= edge or excess(edge) <= 0:  # type: ignore[operator]
+        if estimate >= edge or excess(edge) <= 0:
             return edge, True
         return _root(excess, estimate, edge), False
     inside, outside = estimate, max(2 * estimate, 0.1 * unit)
     for _ in range(DOUBLINGS):
-        if excess(outside) > 0:  # type: ignore[operator]
+        if excess(outside) > 0:
             return _root(excess, inside, outside), False
         inside, outside = outside, 2 * outside
     return float("inf"), True
 
 
-def _root(excess: object, a: float, b: float) -> float:
+def _root(excess: Callable[[float], float], a: float, b: float) -> float:
     from scipy.optimize import brentq
 
     return float(brentq(excess, a, b, xtol=LIMIT_TOLERANCE * max(abs(a), abs(b)), rtol=1e-8))
