@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,16 @@ from numpy.typing import NDArray
 
 from metaexo.errors import InputError
 from metaexo.immutable import Immutable
+from metaexo.inputs import check_flag
+from metaexo.models.multilevel.influence import ClusterInfluence
+from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.tails import chi2_median
 from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +67,7 @@ class Influence(Immutable):
     influential: NDArray[np.bool_]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row an effect and one column a measure."""
+        """Return one row per effect and one column per measure."""
         import pandas as pd
 
         columns = ("rstudent", "dffits", "cooks_distance", "covariance_ratio", "tau2", "q", "hat", "weights")
@@ -73,8 +78,12 @@ class Influence(Immutable):
         return frame
 
 
-def influence(fit: RandomEffectsResults) -> Influence:
-    r"""Return measures of the influence of each effect.
+def influence(
+    fit: RandomEffectsResults | MultilevelResults,
+    cluster: str | Sequence[object] | ArrayLike | None = None,
+    refit: bool = True,
+) -> Influence | ClusterInfluence:
+    r"""Return measures of the influence of each effect, or of each cluster on a multilevel fit.
 
     Use it to see whether single studies make the result. The fits without one effect at a time are made in
     one batched call, each with its own between-study variance.
@@ -89,20 +98,28 @@ def influence(fit: RandomEffectsResults) -> Influence:
         D_i = (b - b_i)' C^{-1} (b - b_i), \quad
         \mathrm{DFBETAS}_{ij} = \frac{b_j - b_{ij}}{\sqrt{s_i [(X'W_iX)^{-1}]_{jj}}}.
 
+    From a multilevel fit a cluster is left out at a time, by default a study; see
+    :meth:`metaexo.models.MultilevelResults.influence`.
+
     Parameters
     ----------
-    fit : RandomEffectsResults
+    fit : RandomEffectsResults or MultilevelResults
         The fit.
+    cluster : str or sequence, length k, optional
+        Of a multilevel fit: what is left out at a time; "effect" for single effects. Default: studies.
+    refit : bool
+        Of a multilevel fit: whether the components are estimated anew without each cluster.
 
     Returns
     -------
-    Influence
+    Influence or ClusterInfluence
         The measures, with `to_frame()`.
 
     Raises
     ------
     InputError
-        If the test of the fit has no deleted version.
+        If the fit is of another model, its test has no deleted version, or clusters are named for a fit of
+        one level.
 
     References
     ----------
@@ -117,16 +134,25 @@ def influence(fit: RandomEffectsResults) -> Influence:
     >>> influence(mx.RandomEffects(es).fit()).influential.tolist()
     [False, False, False, False, True]
     """
-    if hasattr(fit, "component_values"):
-        raise InputError(
-            "a multilevel fit was given",
-            "a fit of RandomEffects",
-            'fit.influence() leaves out a study at a time, fit.influence("effect") an effect',
-        )
+    if isinstance(fit, MultilevelResults):
+        return fit.influence(cluster, refit)
     if not isinstance(fit, RandomEffectsResults):
         raise InputError(
-            f"a {type(fit).__name__} was given", "a fit of RandomEffects", "mx.RandomEffects(es).fit()"
+            f"a {type(fit).__name__} was given",
+            "a fit of RandomEffects or Multilevel",
+            "mx.RandomEffects(es).fit()",
         )
+    if cluster is not None or not check_flag("refit", refit):
+        raise InputError(
+            "cluster or refit=False was given for a fit of one level, which leaves out an effect at a time",
+            "a multilevel fit",
+            "fit the effects with mx.Multilevel, or leave cluster and refit out",
+        )
+    return _of_effects(fit)
+
+
+def _of_effects(fit: RandomEffectsResults) -> Influence:
+    """Return the influence of each effect."""
     without, x = fit.deletion, fit.design.matrix(fit.k)
     k, p = fit.k, fit.design.p
     change = fit.beta - without.beta

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from html import unescape
 from inspect import isabstract
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import metaexo as mx
+import metaexo.heterogeneity
 from metaexo.models.linear.results import FitResults
 
 STUDY = ["a", "a", "b", "b", "c", "d", "e", "f"]
@@ -35,6 +37,21 @@ def effects() -> mx.EffectSizes:
 
 def one_level(moderators: str | None = None) -> mx.RandomEffects:
     return mx.RandomEffects(effects(), moderators, dependence="accept")
+
+
+def censored(moderators: str | None = None) -> mx.CensoredRandomEffects:
+    """Return a model of six exact effects, a significant one and one that is not."""
+    y, v, inf = [0.2, 0.6, 0.1, 0.9, 0.4, 0.7], [0.02, 0.05, 0.03, 0.04, 0.02, 0.03, 0.04, 0.03, 1.0], np.inf
+    every = mx.effects.bounded_effects(
+        [*y, 0.4, -0.3, 9.9], [*y, inf, 0.3, 9.9], v, measure="RR", study=[*STUDY, "f"],
+        data=pd.concat([DATA, DATA.tail(1)], ignore_index=True),
+    )  # fmt: skip
+    part = every.select(np.arange(9) < 8, "not a controlled study")
+    return mx.CensoredRandomEffects(part, moderators, dependence="accept")
+
+
+def strata(**choices: Any) -> FitResults:
+    return mx.stratify(effects(), "source", cluster=None, level=0.9, **choices)
 
 
 def location_scale(*moderators: str | None, **choices: str) -> mx.LocationScale:
@@ -64,12 +81,38 @@ EXAMPLES: dict[str, dict[str, Callable[[], FitResults]]] = {
         "correlated": lambda: mx.robust_variance(effects()),
         "hierarchical": lambda: mx.robust_variance(effects(), "hierarchical", moderators="dose"),
     },
+    "CensoredResults": {
+        "mean": lambda: censored().fit(),
+        "moderators": lambda: censored("dose").fit("ML", test="z"),
+        "given tau2": lambda: censored().fit(tau2=0.05),
+    },
+    "ImputedResults": {
+        "mean": lambda: censored().fit().impute(10),
+        "moderators": lambda: censored("dose").fit(test="z").impute(10, draw_tau2=False),
+    },
+    "StratifiedResults": {
+        "separate": strata,
+        "common": lambda: strata(tau2="common"),
+        "smoothed": lambda: strata(tau2="smoothed", test="z"),
+        "equal effects": lambda: strata(method="EE"),
+        "clusters": lambda: mx.stratify(effects(), "source", level=0.9),
+    },
+    "AttributionResults": {
+        "divided": lambda: mx.attribute_heterogeneity(
+            effects(), "source", draws=19, permutations=19, level=0.9, min_studies=1
+        ),
+    },
     "LocationScaleResults": {
         "mean": lambda: location_scale(None).fit(),
         "both": lambda: location_scale("dose", "source").fit("ML", test="z"),
         "identity": lambda: location_scale(None, "source", link="identity").fit(),
     },
 }
+
+
+def coefficients(fit: FitResults) -> pd.DataFrame:
+    """Return the table of coefficients; results of strata and parts have tables of these in its place."""
+    return fit.to_frame() if "term" in fit.to_frame() else FitResults.to_frame(fit)
 
 
 def kinds(base: type = FitResults) -> Iterator[type]:
@@ -86,7 +129,11 @@ CASES = [(kind, name) for kind, fits in EXAMPLES.items() for name in fits]
 @cache
 def example(kind: str, name: str) -> FitResults:
     with warnings.catch_warnings():
-        for kind_of_warning in (mx.errors.FewStudiesWarning, mx.errors.ScaleBoundaryWarning):
+        for kind_of_warning in (
+            mx.errors.FewStudiesWarning,
+            mx.errors.ScaleBoundaryWarning,
+            mx.errors.DependentEffectsWarning,
+        ):
             warnings.simplefilter("ignore", kind_of_warning)
         return EXAMPLES[kind][name]()
 
@@ -149,9 +196,14 @@ def test_the_plain_values_are_complete_and_survive_json(kind: str, name: str) ->
     assert (found["k"], found["m"], found["test"], found["level"]) == (fit.k, fit.m, fit.test, fit.level)
     assert (found["measure"], found["scale"], found["digest"]) == (fit.measure.code, fit.scale, fit.digest)
     assert found["method"]
-    assert found["tau2"] == pytest.approx(fit.tau2)
+    assert found["tau2"] == (None if np.isnan(fit.tau2) else pytest.approx(fit.tau2))
     assert [row["component"] for row in found["components"]] == list(fit.tau2_by_component)
-    assert sum(row["tau2"] for row in found["components"]) == pytest.approx(fit.tau2)
+    each = [row["tau2"] for row in found["components"]]
+    if kind == "StratifiedResults":  # each stratum has its own, or all have the same
+        assert each == pytest.approx(list(fit.tau2_by_component.values()))
+        assert fit.tau2 == pytest.approx(each[0]) if len(set(each)) == 1 else np.isnan(fit.tau2)
+    else:
+        assert sum(each) == pytest.approx(fit.tau2)
     assert found["ledger"]["used"] == len(fit.ledger.used)
     assert [row["reason"] for row in found["ledger"]["left_out"]] == ["not a controlled study"]
     assert (found["robust"] is None) == (fit.robust_covariance is None)
@@ -164,21 +216,23 @@ def test_the_plain_values_are_complete_and_survive_json(kind: str, name: str) ->
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_tables_have_the_same_columns(kind: str, name: str) -> None:
     fit = example(kind, name)
-    frame = fit.to_frame()
+    frame = coefficients(fit)
     columns = ["term", "estimate", "se", "statistic", "df", "pvalue", "low", "high"]
     assert list(frame) == [*columns, "ratio", "ratio_low", "ratio_high"]
     np.testing.assert_allclose(frame["ratio_high"], np.exp(frame["high"]))
     for word in ("k", "m", "method", "test", "measure", "scale", "level", "tau2", "i2", "ledger", "digest"):
         assert word in frame.attrs
     assert frame.attrs["ledger"] == str(fit.ledger)
-    assert frame.attrs["tau2"] == pytest.approx(fit.tau2)
+    assert frame.attrs["tau2"] == pytest.approx(fit.tau2, nan_ok=True)
+    assert fit.to_frame().attrs.keys() == frame.attrs.keys()
 
     components = fit.heterogeneity(level=0.9)
     assert list(components) == ["tau2", "tau", "low", "high", "i2", "share"]
     assert list(components.index) == list(fit.tau2_by_component)
     assert components.attrs["level"] == 0.9
-    np.testing.assert_allclose(components["tau"] ** 2, components["tau2"])
-    np.testing.assert_allclose(components["i2"].sum(), fit.i2)
+    np.testing.assert_allclose(components["tau"] ** 2, np.maximum(components["tau2"], 0))
+    if kind != "StratifiedResults":
+        np.testing.assert_allclose(components["i2"].sum(), fit.i2)
     known = components.dropna(subset=["low"])
     assert ((known["low"] <= known["tau2"]) & (known["tau2"] <= known["high"])).all()
 
@@ -196,7 +250,7 @@ def test_tables_have_the_same_columns(kind: str, name: str) -> None:
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_numbers_by_coefficient_are_those_of_the_table(kind: str, name: str) -> None:
     fit = example(kind, name)
-    frame = fit.to_frame().set_index("term")
+    frame = coefficients(fit).set_index("term")
     for column, series in (
         ("estimate", fit.params),
         ("se", fit.bse),

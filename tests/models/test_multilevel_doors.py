@@ -163,8 +163,12 @@ def test_influence_of_multilevel_fits() -> None:
     by_study = fit.influence("study")
     assert by_study.clusters == fit.influence().clusters
     assert len(fit.influence("effect", refit=False).clusters) == es.k
-    with pytest.raises(InputError, match=r"fit\.influence"):
-        influence(fit)
+    pd.testing.assert_frame_equal(influence(fit).to_frame(), by_study.to_frame())
+    pd.testing.assert_frame_equal(
+        influence(fit, "effect", refit=False).to_frame(), fit.influence("effect", refit=False).to_frame()
+    )
+    with pytest.raises(InputError, match="fit of one level"):
+        influence(mx.RandomEffects(es, dependence="accept").fit(), "study")
     outcomes = mx.Multilevel(es, mx.RandomTerm("study", "o", "UN")).fit().influence()
     assert np.isfinite(outcomes.cooks_distance).all()
 

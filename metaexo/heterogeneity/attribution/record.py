@@ -19,7 +19,7 @@ from metaexo.heterogeneity.attribution.verdicts import Verdict
 from metaexo.inputs import check_choice
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearFit
-from metaexo.models.linear.fit_statistics import NO_LIKELIHOOD, FitStatistics
+from metaexo.models.linear.fit_statistics import FitStatistics
 from metaexo.models.linear.hypothesis import DfRule, TestResult, WaldInference
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.moments import moments
@@ -173,15 +173,27 @@ class AttributionFit(LinearFit):
         """Residual degrees of freedom of the additive model; NaN where it has no fit."""
         return np.nan if self.model is None else self.model.df_residual
 
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether the additive model has a fit, whose likelihood it is."""
+        return self.model is not None and self.model.has_likelihood
+
     def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
-        """Return the statistics of the additive model; all NaN where it has no fit.
+        """Return log-likelihood and information criteria of the additive model.
 
         Parameters
         ----------
         restricted : bool, optional
             From the restricted likelihood; default: for REML.
+
+        Raises
+        ------
+        InputError
+            If it has no fit.
         """
-        return NO_LIKELIHOOD if self.model is None else self.model.fit_statistics(restricted)
+        if self.model is None:
+            return super().fit_statistics(restricted)
+        return self.model.fit_statistics(restricted)
 
     def digest_parts(self) -> list[Array]:
         """Return the arrays that the digest is made of: effects, variances, levels."""

@@ -135,7 +135,13 @@ class AttributionResults(AttributionFit, FitResults):
 
         Parameters
         ----------
-        new, level, scale, **choices
+        new : array_like, dict or DataFrame, optional
+            Rows of indicators of the levels, in the order of `design.names`; default: those of the effects.
+        level : float, optional
+            Level of both intervals; default that of the attribution.
+        scale : {"analysis", "measure", "exp"} or callable
+            What estimates and bounds are on.
+        **choices
             As in :meth:`metaexo.models.RandomEffectsResults.predict`.
 
         Raises
@@ -152,8 +158,12 @@ class AttributionResults(AttributionFit, FitResults):
 
         Parameters
         ----------
-        value, new, kind
-            As in :meth:`metaexo.models.RandomEffectsResults.probability_above`.
+        value : float
+            The value, on the scale of the analysis.
+        new : array_like, dict or DataFrame, optional
+            Rows of indicators of the levels, as in `predict`.
+        kind : str
+            The distribution, as in `predict`.
 
         Raises
         ------
@@ -173,14 +183,14 @@ class AttributionResults(AttributionFit, FitResults):
         return self._fitted_model().residuals(kind)
 
     def random_effects(self, level: float | None = None) -> pd.DataFrame:
-        """Return the predicted random effects of the additive model.
+        """Return the predicted random effects of the additive model: what the factors leave unexplained.
 
         Parameters
         ----------
         level : float, optional
             Level of the intervals.
         """
-        return self._fitted_model().random_effects(level)
+        return self._fitted_model().random_effects(level).assign(component="unexplained")
 
     def _fitted_model(self) -> RandomEffectsResults:
         if self.model is None:

@@ -18,7 +18,7 @@ from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearFit
-from metaexo.models.linear.fit_statistics import NO_LIKELIHOOD, FitStatistics, Pooled, statistics_at
+from metaexo.models.linear.fit_statistics import FitStatistics, Pooled, statistics_at
 from metaexo.models.linear.hypothesis import DfRule, TestResult, WaldInference
 from metaexo.models.univariate.intervals import HeterogeneityInterval
 from metaexo.models.univariate.results import RandomEffectsResults
@@ -212,19 +212,29 @@ class StrataFit(LinearFit):
 
     # -- likelihood --------------------------------------------------------------------------------------
 
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether there is a fitted stratum."""
+        return bool(self.fits)
+
     def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
         """Return the statistics of all strata: the sum of their log-likelihoods at their tau2.
 
         Counted are a mean per stratum, and one tau2, or one per stratum, or the two parameters of smoothed
-        ones. NaN without a fitted stratum.
+        ones.
 
         Parameters
         ----------
         restricted : bool, optional
             From the restricted likelihood; default: for REML.
+
+        Raises
+        ------
+        InputError
+            If no stratum has a fit.
         """
         if not self.fits:
-            return NO_LIKELIHOOD
+            return super().fit_statistics(restricted)
         parts = [fit.fit_statistics(restricted) for fit in self.fits]
         s, of_reml = len(parts), parts[0].restricted
         variances = {"separate": s, "common": 1, "smoothed": 2}[self.tau2_mode] if self.is_random else 0

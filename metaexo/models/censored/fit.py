@@ -11,6 +11,7 @@ import numpy as np
 from metaexo.effects.bounded_effect_sizes import ENDS, BoundedEffectSizes
 from metaexo.errors import InputError
 from metaexo.immutable import lock
+from metaexo.inputs import check_flag
 from metaexo.models.censored.effects import kinds_of
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearFit
@@ -138,7 +139,7 @@ class CensoredFit(LinearFit):
             Must be that of the fit, which is the default: only one of the two was maximised.
         """
         by_method = self.method == "REML"
-        if restricted is not None and restricted != by_method:
+        if restricted is not None and check_flag("restricted", restricted) != by_method:
             raise InputError(
                 f"restricted is {restricted}, and the fit is by {self.method}",
                 "the likelihood that was maximised",

@@ -33,7 +33,6 @@ from metaexo.models.censored.evidence import expected_effects
 from metaexo.models.censored.evidence import random_effects as predicted_deviations
 from metaexo.models.censored.fit import CENSORED_TESTS, CensoredFit
 from metaexo.models.linear.design import Design
-from metaexo.models.linear.fit_statistics import NO_LIKELIHOOD, FitStatistics
 from metaexo.models.linear.hypothesis import TestResult, WaldInference
 from metaexo.models.linear.results import FitResults
 from metaexo.models.linear.summary import FamilyLines
@@ -182,18 +181,13 @@ class ImputedResults(FitResults):
     @property
     def q(self) -> TestResult:
         """Cochran's Q, which censored effects do not have: statistic and p-value are NaN."""
-        words = "not defined where effects are censored; see the test of the fit by likelihood"
+        words = "not testable by Q where effects are censored; see the test of the fit by likelihood"
         return TestResult(np.nan, "chi2", (float(self.k - self.design.p),), np.nan, words)
 
-    def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
-        """Return statistics that are all NaN: several completed data sets have no common likelihood.
-
-        Parameters
-        ----------
-        restricted : bool, optional
-            Without effect.
-        """
-        return NO_LIKELIHOOD
+    @property
+    def has_likelihood(self) -> bool:
+        """No: the completed data sets have no common likelihood; `likelihood` is the fit that has one."""
+        return False
 
     def digest_parts(self) -> list[Array]:
         """Return the arrays that the digest is made of: those of the fit by likelihood, and the draws."""

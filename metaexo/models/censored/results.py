@@ -85,7 +85,7 @@ class CensoredResults(CensoredFit, FitResults):
 
         `heterogeneity_test` is the test of heterogeneity here.
         """
-        words = "not defined where effects are censored; the likelihood-ratio test takes its place"
+        words = "not testable by Q where effects are censored; the likelihood-ratio test takes its place"
         return TestResult(np.nan, "chi2", (float(self.k - self.design.p),), np.nan, words)
 
     def tau2_limits(self, level: float, method: str | None) -> Tau2Limits | None:

@@ -38,10 +38,6 @@ class FitStatistics:
     parameters: int
 
 
-# Statistics of a fit that maximises no likelihood.
-NO_LIKELIHOOD = FitStatistics(np.nan, np.nan, np.nan, np.nan, np.nan, restricted=False, parameters=0)
-
-
 def statistics_at(
     llf: float, v: Array, observations: float, parameters: int, restricted: bool
 ) -> FitStatistics:

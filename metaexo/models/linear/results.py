@@ -521,7 +521,7 @@ class FitResults(LinearFit, LinearResults):
     def reader_tables(self) -> list[ReaderTable]:
         """Return the coefficients and the components of the heterogeneity, numbers rounded."""
         tables = [ReaderTable(*coefficient_rows(self, self.effects))]
-        components = heterogeneity_table(self)
+        components = self.heterogeneity(method=None)
         return [*tables, ReaderTable(*component_rows(components))] if len(components) else tables
 
     def table_notes(self) -> list[str]:
@@ -565,7 +565,7 @@ class FitResults(LinearFit, LinearResults):
         `components` has a record per row of `heterogeneity()`. A family adds what only it knows:
         ``return super().facts() | {...}``.
         """
-        components, robust = heterogeneity_table(self), self.robust_covariance
+        components, robust = self.heterogeneity(method=None), self.robust_covariance
         alone = None if self.design.x is not None else self.pooled()
         return {
             "measure": self.measure.code,
@@ -617,7 +617,11 @@ def cluster_robust(
         df = "satterthwaite" if kind in ("CR2", "CR3") else "clusters"
     check_choice("df", df, ("satterthwaite", "clusters"))
     if not isinstance(fit.effects, EffectSizes):
-        raise fit.effects.no_points()
+        raise InputError(
+            f"{type(fit).__name__} have no cluster-robust covariance matrix: some effects are bounds",
+            "effects that are points",
+            "pool the exact effects alone: RandomEffects(effects.exact).fit().robust()",
+        )
     names, members = split_clusters(fit.effects, cluster)
     made, p = fit._sandwich_of(members, kind, df), fit.design.p
     if df == "clusters" and len(names) <= p:
