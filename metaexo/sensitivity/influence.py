@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from metaexo.errors import InputError
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_flag
-from metaexo.models.multilevel.influence import ClusterInfluence
+from metaexo.models.multilevel.prediction import ClusterInfluence
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.tails import chi2_median
