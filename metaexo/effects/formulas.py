@@ -443,6 +443,12 @@ def filled(expression: str, known: Mapping[str, float]) -> str:
     return _NAME.sub(number, expression)
 
 
+def meanings(text: str) -> list[str]:
+    """Return what the functions in a formula are that a reader may not know."""
+    named = set(re.findall(r"[A-Za-z_]\w*(?=\s*\()", text))
+    return [f"where {what}" for name, what in MEANINGS.items() if name in named]
+
+
 def readable(expression: str) -> str:
     """Return an expression with a power sign that readers know.
 

@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from metaexo.effects.formulas import Route
+from metaexo.effects.formulas import INPUTS, Route, meanings
 from metaexo.errors import InputError, UnknownChoiceError, nearest_word
+from metaexo.formatting import printed
 from metaexo.types import Array
 
 # Values that the quantity on the display scale can have, by its label; the others have no end.
@@ -182,6 +183,21 @@ class Measure:
             return "y and v as given"
         of_y, of_v = self.routes[0].lines(variance or self.routes[0].kinds[0])
         return "; ".join(f"{line.sign} = {line.readable}" for line in (*of_y, *of_v))
+
+    @printed
+    def __str__(self) -> str:
+        """Return what a reader has to know: name, use, inputs with their signs, formulas, papers."""
+        lines = [f"{self.code}: {self.name}", self.use]
+        for name in self.inputs:
+            sign, what = INPUTS.get(name, (name, ""))
+            lines.append(f"  {sign} = {name}: {what}")
+        formulas = {kind: self.formula(kind) for kind in self.variances or ("",)}
+        lines += [f"formula{f' ({kind})' if kind else ''}: {text}" for kind, text in formulas.items()]
+        lines += meanings(" ".join(formulas.values()))
+        if self.alternatives:
+            others = "; ".join(", ".join(route.inputs) for route in self.alternatives)
+            lines.append(f"other inputs that will do: {others}")
+        return "\n".join([*lines, *self.papers])
 
 
 _REGISTRY: dict[str, Measure] = {}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -139,6 +142,35 @@ def test_the_default_formula(code, inputs, y, v):
 
 
 ROUGH = ("SMD", "SMDH", "SMD1", "SMD1H", "SMCC", "SMCR", "SMCRH", "SMCRP", "SMCRPH", "SMN")
+
+
+# of every measure, by every set of inputs, type of variance and correction: values by functions that were
+# written apart from these formulas, and agreed with R
+FROZEN = json.loads((Path(__file__).parent / "measure_values.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("case", FROZEN, ids=lambda case: f"{case['measure']} {case['conversion']}".strip())
+def test_every_variance_by_every_set_of_inputs(case):
+    for one in case["values"]:
+        done = calculate(
+            case["measure"],
+            case["inputs"],
+            variance=one["variance"] or None,
+            bias_correction=one["corrected"],
+        )
+        assert done.y == pytest.approx(np.array(one["y"]), rel=1e-13, abs=1e-15), one["variance"]
+        assert done.v == pytest.approx(np.array(one["v"]), rel=1e-12), one["variance"]
+        assert {mark.formula for mark in done.derived} == {case["conversion"]}
+
+
+def test_no_set_of_inputs_and_no_variance_is_left_out():
+    written = {(case["measure"], case["conversion"], len(case["values"])) for case in FROZEN}
+    corrected = {True: 2, False: 1}
+    assert written == {
+        (measure.code, route.formula, len(route.kinds) * corrected[route.bias_corrected])
+        for measure in all_measures()
+        for route in measure.routes
+    }
 
 
 def test_every_measure_has_a_value_here():

@@ -10,7 +10,6 @@ numbers, and missing where the reported numbers contradict each other.
 from __future__ import annotations
 
 import itertools
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,14 +17,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.effects.check import check_square, numbers, possible, reads, signs
-from metaexo.effects.formulas import conversion
+from metaexo.effects.formulas import Line, conversion
 from metaexo.errors import MissingInputError, SampleSizeError, ShapeError
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice
 from metaexo.types import Array
 
-LOGISTIC = math.pi / math.sqrt(3)
-NORMAL = 1.65
+FACTORS = {"logistic": "pi / sqrt(3)", "normal": "1.65"}
+"""Distribution behind the event -> log odds ratio per standard deviation."""
+LOGISTIC, NORMAL = (float(Line("c", factor).compute({})) for factor in FACTORS.values())
 SCALES = {"logistic": LOGISTIC, "normal": NORMAL}
 
 Outcome = Literal["logistic", "normal"]

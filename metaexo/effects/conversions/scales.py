@@ -1,40 +1,39 @@
-"""Scales on which effects are analysed: to the scale, back from it, with the slope of each way.
+# mypy: disable-error-code="empty-body"
+"""Scales on which effects are analysed: to the scale and back, and from it to what is shown.
 
 A transformation takes reported values (proportions, correlations, ratios) to a scale where they are closer
 to normal; its inverse takes pooled values and their intervals back. Intervals are taken back end by end;
 variances go along by the delta method; the mean and the mode of a whole distribution of true effects need
 an integral and a search, because the inverse of a mean is not the mean of the inverse.
 
-From the scale of the analysis to the scale on which a measure is shown.
-
-For most measures this is one function (:attr:`Measure.back`). The double arcsine and Freeman-Tukey scales
-need a sample size or a person-time besides: each study's own for its effect, the harmonic mean for a pooled
-effect.
+To the scale on which a measure is shown one function leads for most measures (:attr:`Measure.back`). The
+double arcsine and Freeman-Tukey scales need a sample size or a person-time besides: each study's own for its
+effect, the harmonic mean for a pooled effect.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit, ndtr, ndtri
 
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.check import reads, reads_groups
 from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.effects.formulas import conversion
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, ShapeError
 from metaexo.inputs import check_choice, read_numbers
 from metaexo.numeric.quadrature import gauss_legendre
 from metaexo.types import Array
 
-if TYPE_CHECKING:
-    from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
-
 Function = Callable[[Array], Array]
 
+DOUBLE_ARCSINE = "y = (arcsin(sqrt(x / (n + 1))) + arcsin(sqrt((x + 1) / (n + 1)))) / 2"
+ROOT_RATE = "y = (sqrt(x / T) + sqrt((x + 1) / T)) / 2"
 POINTS = 200
 REACH = 10.0
 GRID = 4001
@@ -318,7 +317,7 @@ def _mode_of_one(record: Transformation, mu: float, tau2: float) -> float:
     return float(record.inverse(np.asarray(best)))
 
 
-@reads
+@conversion(f"x = proportion * n\n{DOUBLE_ARCSINE}")
 def double_arcsine(proportion: ArrayLike, n: ArrayLike) -> Array:
     """Return the Freeman-Tukey double arcsine of a proportion.
 
@@ -341,10 +340,6 @@ def double_arcsine(proportion: ArrayLike, n: ArrayLike) -> Array:
     >>> double_arcsine(0.1, 50).round(4)
     np.float64(0.3343)
     """
-    p, size = np.asarray(proportion, dtype=float), np.asarray(n, dtype=float)
-    x = p * size
-    low, high = np.arcsin(np.sqrt(x / (size + 1))), np.arcsin(np.sqrt((x + 1) / (size + 1)))
-    return np.asarray((low + high) / 2)
 
 
 @reads
@@ -386,9 +381,9 @@ def inverse_double_arcsine(y: ArrayLike, n: ArrayLike) -> Array:
     return np.asarray(np.where(z >= double_arcsine(1.0, size), 1.0, p))
 
 
-@reads
+@conversion(f"x = rate * T\n{ROOT_RATE}")
 def freeman_tukey_of_rate(rate: ArrayLike, time: ArrayLike) -> Array:
-    """Return the Freeman-Tukey transform of a rate: (sqrt(r) + sqrt(r + 1 / t)) / 2.
+    """Return the Freeman-Tukey transform of a rate.
 
     Parameters
     ----------
@@ -409,8 +404,6 @@ def freeman_tukey_of_rate(rate: ArrayLike, time: ArrayLike) -> Array:
     >>> float(freeman_tukey_of_rate(0.0, 100))
     0.05
     """
-    r, t = np.asarray(rate, dtype=float), np.asarray(time, dtype=float)
-    return np.asarray((np.sqrt(r) + np.sqrt(r + 1 / t)) / 2)
 
 
 @reads

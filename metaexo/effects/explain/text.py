@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from metaexo.effects.derivation import Derivation
-from metaexo.effects.formulas import MEANINGS, Line, computed, filled, readable, shown
+from metaexo.effects.formulas import Line, computed, filled, meanings, readable, shown
 from metaexo.effects.measure import Measure
 from metaexo.formatting import printed
 
@@ -113,7 +112,7 @@ class Explained:
         parts += listed(self.inputs)
         parts += [str(block) for block in self.blocks]
         parts += remark if self.remark else []
-        parts += meanings(self.steps)
+        parts += meanings(" ".join(step.formula for step in self.steps))
         parts += [turned] if self.turned else []
         return "\n".join([*parts, result, f"shown as: {self.shown_as}"])
 
@@ -171,10 +170,3 @@ def listed(inputs: Sequence[Input]) -> list[str]:
         end = "  (assumed)" if entry.assumed else ""
         lines.append(f"{entry.name.ljust(width)}  {sign}{shown(entry.value)}{end}")
     return lines
-
-
-def meanings(steps: Sequence[Step]) -> list[str]:
-    """Return what the functions in these steps are."""
-    words = " ".join(step.formula for step in steps)
-    named = set(re.findall(r"[A-Za-z_]\w*(?=\s*\()", words))
-    return [f"where {MEANINGS[name]}" for name in MEANINGS if name in named]

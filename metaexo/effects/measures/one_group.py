@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from scipy.special import expit, ndtr
 
-from metaexo.effects.conversions.scales import TRANSFORMATIONS, inverse_double_arcsine
+from metaexo.effects.conversions.scales import DOUBLE_ARCSINE, TRANSFORMATIONS, inverse_double_arcsine
 from metaexo.effects.formulas import Route
 from metaexo.effects.measure import BackBySize, Measure
 from metaexo.effects.measures.mean_ratios import NAKAGAWA
@@ -197,7 +197,7 @@ PROPORTIONS = (
         routes=(
             Route(
                 EVENTS,
-                "y = (arcsin(sqrt(x / (n + 1))) + arcsin(sqrt((x + 1) / (n + 1)))) / 2",
+                DOUBLE_ARCSINE,
                 "v = 1 / (4 * n + 2)",
             ),
         ),

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from metaexo.effects.conversions.scales import TRANSFORMATIONS, inverse_freeman_tukey_rate
+from metaexo.effects.conversions.scales import ROOT_RATE, TRANSFORMATIONS, inverse_freeman_tukey_rate
 from metaexo.effects.formulas import Route
 from metaexo.effects.measure import BackBySize, Measure
 
@@ -90,7 +90,7 @@ MEASURES = (
         name="Freeman-Tukey transform of a rate",
         use="Rare events. The way back to a rate needs a person-time: each study is shown with its own, a "
         "pooled value with the harmonic mean of the studies' person-times.",
-        routes=(Route(ONE, "y = (sqrt(x / T) + sqrt((x + 1) / T)) / 2", "v = 1 / (4 * T)"),),
+        routes=(Route(ONE, ROOT_RATE, "v = 1 / (4 * T)"),),
         back=SQUARE,
         zero_cells=0.0,
         # v = 1 / (4 T), so that the sampling variance says the person-time

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from metaexo.effects.conversions.d import D_OF_T, T_OF_F
+from metaexo.effects.conversions.odds import FACTORS
 from metaexo.effects.formulas import Route
 from metaexo.effects.measure import Measure
 
@@ -254,7 +255,9 @@ CHINN = (
     "doi:10.1002/1097-0258(20001130)19:22<3127::AID-SIM784>3.0.CO;2-M."
 )
 COX = "Cox & Snell (1989), Analysis of Binary Data, 2nd ed., doi:10.1201/9781315137391 (the factor 1.65)."
-SCALES = {"": ("logistic", "pi / sqrt(3)"), "N": ("normal", "1.65"), "L": ("logistic", "pi / sqrt(3)")}
+SCALES = {
+    end: (shape, FACTORS[shape]) for end, shape in (("", "logistic"), ("N", "normal"), ("L", "logistic"))
+}
 """End of a code -> distribution behind the event, and log odds ratio per standard deviation."""
 
 AS_ODDS_RATIOS = tuple(
