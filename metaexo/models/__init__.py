@@ -8,8 +8,9 @@ from metaexo.models.censored.results import CensoredResults
 from metaexo.models.censored.strata import CensoredStrata, CensoredStratum, censored_strata
 from metaexo.models.linear.comparison import FitComparison, compare
 from metaexo.models.linear.contrasts import Contrasts, TermTests, VarianceInflation, adjust_pvalues
-from metaexo.models.linear.hypothesis import TestResult
+from metaexo.models.linear.hypothesis import RobustCovariance, TestResult
 from metaexo.models.linear.likelihood_ratio import LikelihoodRatioTest, likelihood_ratio_test
+from metaexo.models.linear.results import FitResults
 from metaexo.models.location_scale.model import LocationScale
 from metaexo.models.location_scale.results import LocationScaleResults
 from metaexo.models.multilevel.identifiability import IdentifiableTerms, TermCheck, identifiable_terms
@@ -33,6 +34,7 @@ __all__ = [
     "CensoredStratum",
     "Contrasts",
     "FitComparison",
+    "FitResults",
     "HenmiCopas",
     "IdentifiableTerms",
     "ImputedResults",
@@ -49,6 +51,7 @@ __all__ = [
     "RandomEffectsResults",
     "RandomTerm",
     "RhoSweep",
+    "RobustCovariance",
     "Tau2Profile",
     "TermCheck",
     "TermTests",

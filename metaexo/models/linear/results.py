@@ -395,7 +395,9 @@ class FitResults(LinearFit, LinearResults):
         >>> table[["estimate", "prediction_low", "prediction_high"]].round(2).to_numpy().tolist()
         [[1.54, 0.31, 7.54]]
         """
-        return predict(self, new, level, transform or scale, kind, sampling_variance, adjust)
+        return predict(
+            self, new, level, scale if transform is None else transform, kind, sampling_variance, adjust
+        )
 
     def probability_above(
         self, value: float = 0.0, new: ArrayLike | pd.DataFrame | None = None, kind: str = "default"

@@ -292,7 +292,12 @@ class LocationScaleResults(FitResults):
         found = predict_new(self, x, kind, sampling_variance)
         of_mean = 0.0 if kind == "simple" else found.se**2
         found = replace(found, prediction_se=np.sqrt(of_mean + tau2 + sampling_variance))
-        table = prediction_frame(self, found, adjusted_level(self, level, adjust, len(x)), transform or scale)
+        table = prediction_frame(
+            self,
+            found,
+            adjusted_level(self, level, adjust, len(x)),
+            scale if transform is None else transform,
+        )
         table["tau2"] = tau2
         return table
 

@@ -165,7 +165,12 @@ class MultilevelResults(MultilevelFit, FitResults):
         terms = ({} if given is None else given, {} if inner is None else inner, without)
         x = new_rows(self.design, new)
         found = prediction.predict(self, x, kind, sampling_variance, *terms)
-        return prediction_frame(self, found, adjusted_level(self, level, adjust, len(x)), transform or scale)
+        return prediction_frame(
+            self,
+            found,
+            adjusted_level(self, level, adjust, len(x)),
+            scale if transform is None else transform,
+        )
 
     def random_effects(self, level: float | None = None) -> pd.DataFrame:
         """Return the predicted random effects (BLUPs) of every term with prediction intervals.
