@@ -63,7 +63,7 @@ def in_words(studies: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_method(studies: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a study and isolation method that it names."""
+    """Return one row per study and isolation method that it names."""
     labels = evidence.load_vocabulary("isolation")
     table = studies.assign(isolation=studies["isolation_methods"].str.split("; ")).explode("isolation")
     return table.assign(isolation=table["isolation"].map(labels.label))
@@ -148,12 +148,14 @@ def statement(studies: pd.DataFrame, treated: pd.DataFrame, found: pd.DataFrame)
         f"{(studies['use'] == 'apart').sum()} are set apart in later analyses and are counted here.",
         f"Most studied: {', '.join(f'{s} in {i.lower()} ({n})' for (i, s), n in pairs.head(4).items())}. "
         f"Of {possible} pairs of a source and an indication {possible - len(pairs)} have no study.",
-        "Studies from which each thing can be had, with exact 95% intervals (in the table by access too):",
+        "Studies that report each item, with exact 95% CIs (the table has them by access too):",
         markdown_table(rows, ["can be had", *DOMAINS[:3]]),
-        "Nothing is pooled, so there is no estimate, no τ and no I². The shares are floors: what was not "
-        "seen in an abstract may stand in the paper. There was no systematic search, so neither shares nor "
-        "gaps are those of the whole field, and no PRISMA claim rests on them; the intervals treat the "
-        "studies as if drawn at random, which they were not.",
+        "Nothing is pooled, so there is no estimate, no τ and no I². The shares are lower bounds: what "
+        "an abstract does not mention may be in the paper. The studies were found by a semantic search, "
+        "which "
+        "does not support claims of completeness; the intervals treat them as a random sample, which they "
+        "are "
+        "not.",
     ]
 
 

@@ -52,7 +52,8 @@ COLUMNS = [
 def main(analysis: report.Analysis) -> None:
     sheets = mx.read_sheets(analysis.data)
 
-    # One effect a study and outcome family enters a model: that of the latest time point with full data, and
+    # One effect per study and outcome family enters a model: that of the latest time point with full data,
+    # and
     # among equals the first in the sheet. The sheet calls some rows doubtful; every result is given with and
     # without them.
     found = effects(sheets, "SMD", CONTROLLED)
@@ -89,7 +90,8 @@ def main(analysis: report.Analysis) -> None:
     ax = forest(by_family, axis_label="Difference in percentage points", digits=1)
     analysis.write_figure("percentage_points", ax, title="Animals: difference in percentage points")
 
-    # What rests on choices: the correlation of two sides of a face where the paper does not tell it, and the
+    # What depends on choices: the correlation of two sides of a face where the paper does not report it, and
+    # the
     # way to an interval.
     analysis.write_table("choices", under_choices(sheets))
 
@@ -103,14 +105,14 @@ def main(analysis: report.Analysis) -> None:
 
 
 def effects(sheets, measure, where, correlation=0.5):
-    """Return effects; each one that rests on the assumed correlation is marked as such."""
+    """Return effects; each one that depends on the assumed correlation is marked."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.AssumptionWarning)
         return sheets.effects(measure, where=where, assumed_correlation=correlation)
 
 
 def one_a_family(es):
-    """Return one effect a study and outcome family, each under the name of its study alone."""
+    """Return one effect per study and outcome family, each under the name of its study alone."""
     latest = [evidence.days_after(words) for words in es.column("timepoint")]
     one = mx.one_per_study(es, by="outcome_family", latest=latest)
     return one.with_labels([label.split(", ")[0] for label in one.labels])
@@ -173,8 +175,9 @@ def summarise(analysis, ledger, chosen, points, changes):
     es = chosen["with doubtful rows"]
     analysis.write_summary(
         f"{len(asked)} of {len(ledger)} rows compare exosomes with a control. {bounds} of them give only a "
-        "threshold such as p < 0.05, which bounds an effect and is none; `02_ledger.csv` has every reason. "
-        "One effect a study and outcome family enters a model: "
+        "threshold such as p < 0.05, which bounds an effect but does not give one; `02_ledger.csv` has "
+        "every reason. "
+        "One effect per study and outcome family enters a model: "
         f"{plural(es.k, 'effect')} of {plural(es.m, 'study', 'studies')}. g is above 0 for benefit; brackets "
         "hold 95% intervals."
     )
@@ -186,11 +189,11 @@ def summarise(analysis, ledger, chosen, points, changes):
     several = "; ".join(family for (_, family), part in parts.items() if part.m > 1)
     tests = sum(mx.stratify(p, by=factor).between is not None for p in parts.values() for factor in FACTORS)
     analysis.write_summary(
-        f"What this does not show. Families with two studies or more: {several or 'none'}; where there are "
-        "two, τ and I² rest on one degree of freedom, and the interval says how little that is. Tests "
-        f"between sources or isolation methods that are possible: {tests}. Funnel plots of so few points say "
-        f"nothing of missing studies. {plural(changes, 'result')} before and after treatment stand in "
-        "`02_before_after.csv` and are pooled nowhere."
+        f"What this does not show. Families with two studies or more: {several or 'none'}; with "
+        "two, τ and I² rest on one degree of freedom, as the wide intervals show. Possible tests between "
+        f"sources or isolation methods: {tests}. Funnel plots of so few points say nothing about missing "
+        f"studies. {plural(changes, 'result')} before and after treatment are in `02_before_after.csv` and "
+        "are not pooled."
     )
 
 

@@ -20,7 +20,7 @@ CELL = ["review_id", "outcome_label"]
 NO_SOURCE = ("all", "not_reported")
 MEASURES = {
     "SMD": "a standardised mean difference without an interval",
-    "MD": "a mean difference in units of its own",
+    "MD": "a mean difference in its own units",
     "OR": "an odds ratio",
     "RR": "a risk ratio",
     "other": "another measure, or one that is not named",
@@ -31,7 +31,8 @@ SHARED = (
 )
 POINTS = (
     "A point is the pooled effect of a review, not a study. Reviews share primary studies, and a review has "
-    "a point for each outcome family, so gaps and slopes say nothing of missing studies; the shades show how "
+    "a point for each outcome family, so gaps and slopes say nothing about missing studies; the shades "
+    "show how "
     "far each estimate is from no effect."
 )
 CELLS = (
@@ -69,12 +70,13 @@ def main(analysis: report.Analysis) -> None:
     words = ["measure", "k_studies", "estimate", "ci_low", "ci_high", "use", "caution"]
     analysis.write_table("other_measures", others[COLUMNS + words])
 
-    # One estimate a review and question: over all its studies, of the outcome that stands first in the sheet.
+    # One estimate per review and question: over all its studies, of the outcome that stands first in the
+    # sheet.
     reviews = keep(estimates, estimates.column("subgroup_variable") == "overall", "a subgroup of a review")
     reviews = with_question(mx.one_per_study(reviews, by=QUESTION))
     ax = forest(reviews, by="indication_in_words", columns=[OUTCOME, "source"])
     analysis.write_figure(
-        "by_indication", ax, title="One estimate a review and outcome family, by indication"
+        "by_indication", ax, title="One estimate per review and outcome family, by indication"
     )
     ax = mx.plots.funnel(reviews, by="use", wording={"main": "not doubtful"}, contours=True, notes=[POINTS])
     analysis.write_figure("funnel", ax, title="Published estimates against their standard errors")
@@ -100,8 +102,9 @@ def main(analysis: report.Analysis) -> None:
     ax = forest(sources, by="source_and_indication", columns=columns, limits=ends, panel_width=180.0)
     analysis.write_figure("by_source", ax, title="Published estimates by source of the vesicles")
 
-    # Within one review and outcome, the cells by source hold different studies: their spread is one between
-    # sources, as far as cells of one study can tell.
+    # Within one review and outcome, the cells by source hold different studies: their variation is one
+    # between
+    # sources, as far as cells of one study can show.
     cells = keep(estimates, estimates.column("subgroup_variable") == "source", "not a cell by source")
     within = pd.DataFrame(
         dict(zip(CELL, names, strict=True)) | spread(part) | sources_of(part)
@@ -192,9 +195,10 @@ def summarise(analysis, ledger, between, sources, cells, within):
     )
     methods = set(used["isolation_category"]) - set(NO_SOURCE)
     analysis.write_summary(
-        "What this does not show. The reviews share primary studies, so τ, I² and Q describe how far they "
-        "lie apart and test nothing, and no value is pooled across them. Indications in which a review tells "
-        f"sources apart: {cells.column('indication').nunique()}; elsewhere a source cannot be separated from "
+        "What this does not show. The reviews share primary studies, so τ, I² and Q describe how far "
+        "their estimates differ and test nothing; no value is pooled across reviews. Indications in which a "
+        f"review separates sources: {cells.column('indication').nunique()}; elsewhere a source cannot be "
+        "separated from "
         f"its indication. Reviews that give an estimate by isolation method: {len(methods)}."
     )
 

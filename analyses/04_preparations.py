@@ -1,6 +1,6 @@
 """
-What goes with the size of the vesicles?
-========================================
+What is vesicle size associated with?
+=====================================
 
 Mean diameters of vesicle preparations by source, isolation method and measuring technique, on a log scale:
 how much each of the three explains, and what the few studies say that isolated one source in several ways.
@@ -75,7 +75,7 @@ def explain(sizes: pd.DataFrame) -> pd.DataFrame:
 
 
 def in_nm(spread: evidence.StudySpread) -> dict[str, float]:
-    """Return a spread of log sizes with its mean in nm; the SDs stay on the log scale."""
+    """Return the variation of log sizes with its mean in nm; the SDs stay on the log scale."""
     return asdict(spread) | {name: np.exp(getattr(spread, name)) for name in ("mean", "low", "high")}
 
 
@@ -93,7 +93,7 @@ def draw_sizes(analysis: report.Analysis, sizes: pd.DataFrame) -> None:
             wording={"computed": "computed from public files"},
             notes=[
                 MEANS,
-                "A row that was read in the table of a review is a laboratory of its own.",
+                "A row read in the table of a review counts as a separate laboratory.",
             ],
         )
         analysis.write_figure(f"sizes_by_{factor}", ax, title=f"Mean vesicle size by {factor} and technique")
@@ -155,22 +155,21 @@ def statement(
     whole = explained[explained["rows"] == "all means"]
     clear = whole.loc[whole["p_value"] < 0.05, "factor"]
     return [
-        f"{spread.k} mean sizes of {spread.m} laboratories take part (a row of a review table counts as one "
+        f"{spread.k} mean sizes of {spread.m} laboratories are used (a row of a review table counts as one "
         f"laboratory, repositories of one owner too); {len(ledger.left_out)} of {ledger.total} preparations "
-        "are left out (no size, no mean, set apart). Each laboratory counting once, the "
-        f"geometric mean is {number(mean, 0)} nm (95% interval {interval(low, high, 0)}). On the log scale "
+        "are left out (no size, no mean, set apart). With each laboratory counted once, the "
+        f"geometric mean is {number(mean, 0)} nm (95% CI {interval(low, high, 0)}). On the log scale "
         f"the SD between laboratories is {number(spread.between_sd)} and within them "
         f"{number(spread.within_sd)}: {percent(spread.share_between)} of the variance lies between "
-        "laboratories. Without sampling variances these stand in the places of τ and I².",
+        "laboratories. Without sampling variances, these take the place of τ and I².",
         shares_table(explained),
         "Factors that explain more than labels permuted between laboratories do in 95% of permutations: "
         f"{', '.join(clear) or 'none'}. Factors are confounded with laboratories and with each other; a "
-        "factor that the others tell completely has no share of its own, and a level of one laboratory takes "
-        "no part.",
+        "factor aliased with the others has no share, and a level of one laboratory is not used.",
         f"{ratios['study_id'].nunique()} studies isolated one source in several ways, with these ratios of "
         f"mean diameters: {tell(ratios, 'study_id')}. Pairs of methods that two of them share: "
         f"{shared(ratios)}. Nothing is pooled.",
-        "Not shown: what a method does to the size in general. Techniques weigh particles differently (DLS "
+        "Not shown: the general effect of a method on size. Techniques weigh particles differently (DLS "
         "by intensity), most SDs and replicates are missing, and many rows are single preparations.",
     ]
 

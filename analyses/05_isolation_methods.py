@@ -177,7 +177,7 @@ def summarise(analysis, es, pairs, ratios):
         "What this does not show. Pairs with a ratio from two or more studies, but an interval from one at "
         f"most: {'; '.join(map(pair_in_words, alone.to_dict('records'))) or 'none'}. A ratio without an SD "
         f"has no weight. {rough} of {es.k} intervals are rough, because a mean lies less than {FEW_SES:g} "
-        f"SE from zero, and {few} rest on three samples an arm or fewer. Material, laboratory and method "
+        f"SE from zero, and {few} rest on three samples per arm or fewer. Material, laboratory and method "
         "change together between studies, so methods are compared within a study only."
     )
 

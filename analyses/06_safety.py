@@ -51,12 +51,12 @@ def main(analysis: report.Analysis) -> None:
     analysis.write_table("left_out", left_out.drop(columns="item"))
     analysis.write_table("overview", overview)
 
-    # One row a study, grouped by what the count covers; hollow marks are doubtful reports.
+    # One row per study, grouped by what the count covers; hollow marks are doubtful reports.
     adverse = treated["events"] == "adverse events"
     draw(analysis, "adverse_events", treated[adverse], "People with adverse events (%)")
     draw(analysis, "serious_events", treated[~adverse], "People with the event (%)")
 
-    # People who were chosen because they were harmed say that a harm exists, not how often it comes.
+    # People who were chosen because they were harmed show that a harm exists, not how often it occurs.
     harmed = reports[evidence.chosen_for_harm(reports)].rename(columns={"n_treated": "people_described"})
     analysis.write_table("harmed", harmed[HARM])
     for paragraph in statement(reports, rates, overview, harmed):
@@ -137,22 +137,23 @@ def statement(
     deaths = rates[rates["events"] == "deaths"]
     ill = deaths["indication"].replace({"covid19_ards": "COVID-19 or ARDS"}).unique()
     return [
-        f"Of {len(reports)} reports, {len(harmed)} are of people chosen because they were harmed and take "
-        f"part in no rate. {len(adverse)} others tell how many of how many treated people had adverse "
-        f"events, {len(adverse) - len(narrower)} of them events of any kind. Alone, each can exclude little:",
+        f"Of {len(reports)} reports, {len(harmed)} are of people chosen because they were harmed and "
+        f"enter no rate. {len(adverse)} others report how many of how many treated people had adverse "
+        f"events, {len(adverse) - len(narrower)} of them events of any kind. Alone, each excludes little:",
         markdown_table(cells, header, left=2),
         f"Any adverse event was seen in {tell(whole[whole['people'] > 0])}. Doubtful are "
         f"{tell(whole[whole['use'] == 'doubtful'], caution=True)}.",
         f"{len(narrower)} studies count only related or significant events, one kind of event or a window "
         f"of time; {int((narrower['people'] == 0).sum())} of them report none, which answers a narrower "
         f"question. Serious events of any cause are counted in {len(serious)} reports; an empty cell is not "
-        f"a zero. Deaths are told in {tell(deaths)}, among people with {', '.join(ill)}.",
+        f"a zero. Deaths were reported in {tell(deaths)}, among people with {', '.join(ill)}.",
         "People chosen because they were harmed, numerators without a denominator: "
         + "; ".join(describe(row) for row in harmed.to_dict("records"))
         + ".",
-        "Nothing is pooled (k = 0), so there is no τ and no I². Not shown: how often harm comes by source, "
+        "Nothing is pooled (k = 0), so there is no τ and no I². Not shown: how often harm occurs by source, "
         "route or isolation method (most have one or two studies, see the tables), what a longer follow-up "
-        "would add, and whether a silent report had no event. In split-body designs both arms are the same "
+        "would add, and whether a report that mentions none had no event. In split-body designs both arms "
+        "are the same "
         "people.",
     ]
 

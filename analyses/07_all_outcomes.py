@@ -2,12 +2,12 @@
 What do all outcomes and time points say together?
 ==================================================
 
-Every exact effect against a control enters: several outcomes and time points of one study, in one multilevel
-model for patients and one for animals, turned so that positive means benefit. A random effect of the study
-and of each effect within it keeps a study with many results from counting many times; errors of effects that
-were measured on the same people or animals are taken as correlated, and the assumed correlation is swept.
-Sources, isolation methods and outcome families are asked for as crossed random effects, and enter where the
-effects can tell their variance.
+Every exact effect against a control: several outcomes and time points of one study, in one multilevel
+model for patients and one for animals, turned so that positive means benefit. Random effects of the study
+and of
+each effect within it keep a study with many results from counting many times. Sampling errors of effects on
+the same people or animals are correlated; the assumed correlation is varied. Sources, isolation methods and
+outcome families are crossed random effects where their variance can be estimated.
 """
 
 import warnings
@@ -35,7 +35,7 @@ NOT_NAMED = ("not reported", "other")
 RHO = 0.6
 RHOS = (*np.round(np.arange(0.0, 0.95, 0.1), 1), 0.95)
 ALONE, ONE, MODEL, ROBUST = (
-    "every effect as if of a study of its own",
+    "all effects as independent",
     "the latest effect of each study",
     "multilevel",
     "multilevel, cluster-robust (CR2)",
@@ -55,7 +55,7 @@ def main(analysis: report.Analysis) -> None:
     terms = {key: mx.identifiable_terms(es, ASKED_FOR, not_named=NOT_NAMED) for key, es in chosen.items()}
     fits = {key: model(es, terms[key]) for key, es in chosen.items() if "study" in terms[key].kept}
 
-    # What enters, what can be estimated of it, and what the models say.
+    # Which effects are used, what can be estimated from them, and the results of the models.
     listed = {key: es.to_frame().assign(measured_on=evidence.same_subjects(es)) for key, es in found.items()}
     analysis.write_table("effects", stack(listed)[["domain", "measure", *COLUMNS, "measured_on", *NUMBERS]])
     analysis.write_table("left_out", stack({key: left_out(es) for key, es in found.items()}))
@@ -80,7 +80,7 @@ NUMBERS = ["y", "se", "how", "note", "use", "caution"]
 
 
 def effects(sheets, domain, measure, where):
-    """Return the effects of one domain; each that rests on an assumed correlation is marked as such."""
+    """Return the effects of one domain; each that depends on an assumed correlation is marked."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.AssumptionWarning)
         return sheets.effects(measure, where=where, assumed_correlation=0.5)
@@ -97,7 +97,7 @@ def model(es, terms, rho=RHO):
 
 
 def stack(tables):
-    """Return tables one below the other, what each is of in front."""
+    """Return tables one below the other, with what each is about in front."""
     names = ("domain", "measure", "rows")
     whole = pd.concat([table.assign(**dict(zip(names, key, strict=False))) for key, table in tables.items()])
     first = [name for name in names if name in whole.columns]
@@ -111,7 +111,7 @@ def left_out(es):
 
 
 def ways_to_pool(es, fit):
-    """Return the pooled effect as the multilevel model has it, and as simpler models have it."""
+    """Return the pooled effect of the multilevel model and of simpler models."""
     latest = mx.one_per_study(es, latest=[evidence.days_after(words) for words in es.column("timepoint")])
     rows = [multilevel_row(fit), robust_row(fit), simple_row(ALONE, es), simple_row(ONE, latest)]
     return pd.DataFrame(rows)
@@ -209,7 +209,7 @@ def draw_sweep(table, fit, measure):
 def summarise(analysis, chosen, terms, fits, pooled, sweeps):
     analysis.write_summary(
         "Exact effects against a control, all outcomes and time points of a study in one model; above 0 is "
-        f"benefit, brackets hold 95% intervals. Errors of effects on the same people or animals: ρ = {RHO} "
+        f"benefit, brackets are 95% CIs. Sampling errors of effects on the same people or animals: ρ = {RHO} "
         "assumed."
     )
     for key, es in chosen.items():
@@ -223,11 +223,12 @@ def summarise(analysis, chosen, terms, fits, pooled, sweeps):
         bullets = "\n".join(f"- {line}" for line in lines)
         analysis.write_summary(f"**{WHO[key[0]]}, {UNITS[key[1]]}**\n\n{bullets}")
     analysis.write_summary(
-        "What this does not show. A mean over outcomes of different kinds says that something got better, "
-        "not what. Where isolation methods and sources are not named, or come one to a study, nothing that "
-        "is computed can tell their effects from those of the studies; a variance between few studies "
-        "has an interval that excludes next to nothing. Thresholds such as p < 0.05 do not enter, so that "
-        "the effects are those of papers that print numbers."
+        "What this does not show. A mean over outcomes of different kinds shows that something improved, "
+        "not what. Where isolation methods and sources are not named, or each study has one of its own, "
+        "their "
+        "effects cannot be separated from those of the studies; a variance between few studies has an "
+        "interval that excludes very little. Thresholds such as p < 0.05 are not used, so the effects are "
+        "those of papers that print numbers."
     )
 
 
@@ -244,7 +245,7 @@ def asked_in_words(es):
 
 
 def model_in_words(fit, pooled, sweep):
-    """Return the multilevel model beside simpler ones."""
+    """Return the multilevel model and simpler ones."""
     if fit is None:
         return ["No multilevel model."]
     rows = pooled.set_index("model")
@@ -260,8 +261,8 @@ def model_in_words(fit, pooled, sweep):
         f"Multilevel model: {estimate_in_words(main)} on {number(main['df'], 0)} degrees of freedom, "
         f"prediction interval {interval(main['prediction_low'], main['prediction_high'])}; SD of true "
         f"effects: {spread}.",
-        f"Beside it, {others[0].lower() + others[1:]}.",
-        f"With ρ from 0 to 0.95 the estimate goes from {interval(low, high)}.",
+        f"For comparison, {others[0].lower() + others[1:]}.",
+        f"With ρ from 0 to 0.95 the estimate ranges from {interval(low, high)}.",
     ]
 
 

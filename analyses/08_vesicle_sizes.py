@@ -2,11 +2,11 @@
 Which sources and isolation methods stand out in vesicle size?
 ==============================================================
 
-Source, isolation method, measuring technique and laboratory cross each other, so they enter one mixed model
-of log size together, each as a random effect. A level that few preparations speak for is drawn towards the
-mean, and the variances say how much of the spread of sizes goes with each factor. Most papers print a bare
-mean, so no sampling variance is made up: the residual variance of single preparations is estimated, and holds
-sampling error and true differences together.
+Source, isolation method, measuring technique and laboratory cross each other, so all are random effects
+of one mixed model of log size. Levels with few preparations are shrunk towards the
+mean, and the variances show how much of the variation of sizes each factor explains. Most papers print a mean
+alone, so no sampling variance is assumed: the residual variance of single preparations is estimated and
+contains both sampling error and true differences.
 """
 
 import numpy as np
@@ -49,7 +49,7 @@ def main(analysis: report.Analysis) -> None:
     sizes["complete"] = np.logical_and.reduce(list(named.values()))
     analysis.write_table("sizes", sizes[[*COLUMNS, "use", "computed", "complete"]])
 
-    # Each model asks for what its rows name; what they cannot tell is refused in words.
+    # Each model has the terms that its rows name; terms that cannot be estimated are refused.
     everything = sizes[sizes["complete"]]
     asked = {
         "all means": (sizes, list(TERMS)),
@@ -65,7 +65,7 @@ def main(analysis: report.Analysis) -> None:
     analysis.write_table("variances", spread)
     draw_shares(analysis, spread, asked)
 
-    # What the model predicts for each level, beside the plain mean of its rows.
+    # What the model predicts for each level, and the plain mean of its rows.
     levels = shrunken(fits[MAIN], everything)
     analysis.write_table("levels", levels)
     draw_levels(analysis, levels)
@@ -75,13 +75,13 @@ def main(analysis: report.Analysis) -> None:
 
 
 def check(table, terms):
-    """Return which terms the rows can tell; the residual is one of them."""
+    """Return which terms can be estimated; the residual is one of them."""
     es = mx.EffectSizes(log_size(table), np.zeros(len(table)), data=table, study=table["laboratory"])
     return mx.identifiable_terms(es, [*terms, "effect"], not_named=NOT_NAMED)
 
 
 def fit(table, found, v=None):
-    """Return the fit of the terms that the rows can tell."""
+    """Return the fit of the terms that can be estimated."""
     model = mx.model_of_values(log_size(table), found.random, data=table, study=table["laboratory"], v=v)
     return model.fit(test="t-containment")
 
@@ -108,7 +108,7 @@ def variances(fit):
 
 
 def shrunken(fit, table):
-    """Return for each level its size over the overall mean: predicted with an interval, and as it stands."""
+    """Return for each level its size over the overall mean: predicted with an interval, and observed."""
     logs = pd.Series(log_size(table), index=table.index)
     overall = float(fit.beta[0])
     parts = []
@@ -187,17 +187,18 @@ def statement(ledger, checks, main, spread, levels, sizes, with_known):
     computed = percent(float(sizes.loc[sizes["complete"], "computed"].mean()))
     return [
         f"{plural(len(ledger.used), 'mean size')} of {labs(sizes)}. In one model of all of them: "
-        f"{refused_in_words(checks['all means'])}; what is not named is no level.",
+        f"{refused_in_words(checks['all means'])}; a factor that is not named is not a level.",
         f"{plural(main.k, 'size')} of {labs(sizes[sizes['complete']])} name source, isolation method and "
         f"technique, {largest.iloc[0]} of them of one laboratory. There: {refused_in_words(found)}.",
         shares_table(spread),
-        f"Beside the overall mean of {number(float(np.exp(main.beta[0])), 0)} nm "
-        f"({interval(*np.exp(main.conf_int().to_numpy()[0]), 0)}), the model predicts as size over the mean "
-        f"{in_words(told, 'source')}; {in_words(told, 'isolation method')}. Levels whose interval leaves 1 "
-        f"out: {', '.join(out['level']) or 'none'}. Factors whose variance is estimated as zero, so that the "
-        f"model does not tell their levels apart: {', '.join(zero) or 'none'}.",
+        f"With an overall mean of {number(float(np.exp(main.beta[0])), 0)} nm "
+        f"({interval(*np.exp(main.conf_int().to_numpy()[0]), 0)}), the model predicts these ratios to the "
+        "mean: "
+        f"{in_words(told, 'source')}; {in_words(told, 'isolation method')}. Levels whose interval excludes "
+        f"1: {', '.join(out['level']) or 'none'}. Factors with an estimated variance of zero, so that "
+        f"their levels are all alike: {', '.join(zero) or 'none'}.",
         sampling_in_words(sizes, main, with_known),
-        "Not shown: what a method does to size. Intervals of levels take the variances as known, and these "
+        "Not shown: the effect of a method on size. Intervals of levels take the variances as known; these "
         f"rest on {min(comparisons)} to {max(comparisons)} comparisons each. Laboratories chose source, "
         f"method and instrument together, and {computed} of the rows were computed from public files.",
     ]
@@ -229,7 +230,7 @@ def sampling_in_words(sizes, main, with_known):
         "replicates and their number; what was repeated differs (animals, donors, patients, samples), so "
         f"none is assumed for the others. Where it is known, the median is {number(typical, 4)} on the log "
         "scale; the variance of single preparations of one laboratory, source and method is "
-        f"{number(residual, 3)}, and holds what sampling error there is. The variances without the known "
+        f"{number(residual, 3)}, and includes sampling error. The variances without the known "
         f"sampling variances and with them: {moved}."
     )
 
@@ -248,7 +249,7 @@ def in_words(levels, factor):
 
 
 def shares_table(spread):
-    """Return the shares of the variance as a Markdown table, one line a choice of rows."""
+    """Return the shares of the variance as a Markdown table, one line per choice of rows."""
     lines = []
     for rows, part in spread.groupby("rows", sort=False):
         shares = {row.term: share_in_words(row) for row in part.itertuples()}

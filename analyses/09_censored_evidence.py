@@ -1,12 +1,12 @@
 """
-What do "p < 0.05" and "not significant" say, beside the numbers?
-=================================================================
+What do "p < 0.05" and "not significant" add to the numbers?
+============================================================
 
-Most studies of exosomes in wounds, skin and hair give no number from which an effect follows, only a
-threshold or a direction. Here they count for what they say: as open intervals beside the exact effects, in
-one random-effects model (REML; Knapp and Hartung on the effective number of effects with a scale of at least
-1), and next to it stands the model of the exact effects alone. One effect a study enters. Where the evidence
-has no estimate the reason stands in words, and no number.
+Most studies of exosomes in wounds, skin and hair report no number from which an effect follows, only a
+threshold or a direction. Here these are censored observations, in one random-effects model with the exact
+effects (REML; Knapp and Hartung on the effective number of effects, with a scale of at least 1). The model of
+the exact effects alone is given for comparison. One effect per study is used. Where there is no estimate, the
+reason is given instead.
 """
 
 import warnings
@@ -25,7 +25,7 @@ SKIN_INDICATIONS = ["skin_ageing", "pigmentation", "scar", "photodamage"]
 HAIR = ["Hair count and density", "Hair thickness"]
 WOUNDS = ["Wound closure", "Flap and graft survival", "Re-epithelialisation and granulation", "Vessels"]
 TEST, CORRELATION = "knapp-hartung-adhoc", 0.5
-# An effect of zero with 10 an arm has this sampling variance; it is assumed for directions without sizes in
+# An effect of zero with 10 per arm has this sampling variance; it is assumed for directions without sizes in
 # one of the choices, and nowhere else.
 TEN_AN_ARM = 0.2
 QUESTIONS = {
@@ -57,7 +57,7 @@ def main(analysis: report.Analysis) -> None:
     analysis.write_table("contributions", contributions(fits))
     analysis.write_table("without_a_kind", without_a_kind(fits))
 
-    # What rests on choices: correlations, results in words, directions without sizes, doubtful rows, one
+    # What depends on choices: correlations, results in words, directions without sizes, doubtful rows, one
     # study whose standardised differences are out of proportion, and the way to the estimate.
     analysis.write_table("choices", choices(sheets, asked))
 
@@ -80,7 +80,7 @@ def main(analysis: report.Analysis) -> None:
 
 
 def effects_of_questions(sheets, correlation, words=True, doubtful=True):
-    """Return the effects of every question, one a study, bounds included."""
+    """Return the effects of every question, one per study, bounds included."""
     numbers = bounded(sheets, CONTROLLED, correlation)
     if not doubtful:
         numbers = numbers.select((numbers.column("use") != "doubtful").to_numpy(), "doubtful by the sheet")
@@ -107,14 +107,14 @@ def effects_of_questions(sheets, correlation, words=True, doubtful=True):
 
 
 def bounded(sheets, where, correlation, sheet="outcomes"):
-    """Return effects with bounds; each one that rests on an assumption is marked as such."""
+    """Return effects with bounds; each one that depends on an assumption is marked."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.AssumptionWarning)
         return sheets.effects("SMD", where, sheet, correlation, bounds=True)
 
 
 def one_a_study(es):
-    """Return one effect a study: exact if there is one, then the latest, then the first of the sheet."""
+    """Return one effect per study: exact if there is one, then the latest, then the first of the sheet."""
     exact = {study for study, point in zip(es.study, es.is_exact, strict=True) if point}
     keep = [point or study not in exact for study, point in zip(es.study, es.is_exact, strict=True)]
     if not all(keep):
@@ -141,7 +141,7 @@ def changes_of_hair(sheets):
 
 
 def censored(es, method="REML", **choices):
-    """Return the model of all that is known, or the words why it has no estimate."""
+    """Return the model of all that is known, or the reason why it has no estimate."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", errors.RowsLeftOutWarning)
@@ -151,7 +151,7 @@ def censored(es, method="REML", **choices):
 
 
 def exact_only(es):
-    """Return the usual model of the exact effects, or the words why it has no estimate."""
+    """Return the usual model of the exact effects, or the reason why it has no estimate."""
     try:
         return mx.RandomEffects(es.exact).fit(test=TEST)
     except errors.MetaexoError as error:
@@ -159,7 +159,7 @@ def exact_only(es):
 
 
 def record(fit):
-    """Return the numbers of a fit, or none and the words why."""
+    """Return the numbers of a fit, or none and the reason."""
     if isinstance(fit, str):
         return dict.fromkeys(("k", "effective", *NUMBERS), np.nan) | {"words": fit}
     found = fit.pooled()
@@ -234,7 +234,7 @@ def choices(sheets, asked):
         "without results in words": (effects_of_questions(sheets, CORRELATION, words=False), {}),
         "without doubtful rows": (effects_of_questions(sheets, CORRELATION, doubtful=False), {}),
         f"without {OUT_OF_PROPORTION}": (firm, {}),
-        "directions without sizes, as of 10 an arm": (asked, {"direction_v": TEN_AN_ARM}),
+        "directions without sizes, as of 10 per arm": (asked, {"direction_v": TEN_AN_ARM}),
         "maximum likelihood": (asked, {"method": "ML"}),
     }
     rows = []
@@ -271,8 +271,9 @@ def summarise(analysis, asked, fits, changes):
     )
     counts = mx.models.count_in_words(list(dict(known).values()))
     analysis.write_summary(
-        f"{every.m} controlled studies of wounds, skin and hair say something of an effect; the most that "
-        f"each says: {counts}. One effect a study enters each question. g is above 0 for benefit; brackets "
+        f"{every.m} controlled studies of wounds, skin and hair report something about an effect; the most "
+        f"precise of each: {counts}. One effect per study is used for each question. g is above 0 for "
+        "benefit; brackets "
         "hold 95% intervals."
     )
     analysis.write_summary("\n".join(line(QUESTIONS[name], asked[name], *fits[name]) for name in asked))
@@ -280,16 +281,17 @@ def summarise(analysis, asked, fits, changes):
     refused = censored(changes)
     also = f" A model of it would have no estimate: {refused}." if isinstance(refused, str) else ""
     analysis.write_summary(
-        f"Without {OUT_OF_PROPORTION}, whose SDs make differences out of all proportion, wounds of animals: "
+        f"Without {OUT_OF_PROPORTION}, whose SDs make differences out of proportion, wounds in animals: "
         f"{in_words(censored(firm))}. Hair before and after treatment "
         f"({mx.models.count_in_words(mx.models.kinds_of(changes))}) has no control and is not pooled.{also}"
     )
     analysis.write_summary(
         "What this does not show. A threshold is taken as that of a two-sided t test at the printed level; "
         '"significant" in words counts as p < 0.05. Whether a study prints a number or a threshold may '
-        "depend on significance, but on nothing else; studies that were never published are in no model. "
-        "Where a study words several results the first of the sheet counts. Outcomes of one question differ. "
-        "With two or three exact effects τ² rests on next to nothing, and its interval says so."
+        "depend on significance, but on nothing else; unpublished studies are in no model. Of several "
+        "results in "
+        "words per study the first of the sheet is used. Outcomes of one question differ. With two or three "
+        "exact effects τ² is hardly estimated, as its interval shows."
     )
 
 
@@ -304,7 +306,7 @@ def line(question, es, all_known, alone):
 
 
 def in_words(fit):
-    """Return a fit as words, or the words why there is none."""
+    """Return a fit as words, or the reason why there is none."""
     if isinstance(fit, str):
         return f"no estimate; {fit}"
     found = record(fit)

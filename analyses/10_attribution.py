@@ -2,10 +2,10 @@
 How much of the variability is source, and how much is isolation?
 =================================================================
 
-The between-study variance of every set of results that might tell, attributed to the source of the exosomes
-and to the isolation method: controlled effects in animals and in patients, sizes of vesicles, and published
-meta-analyses. Where the data cannot tell the two apart, or are too few, the answer is a sentence and no
-number. A level that is not reported is a level of its own; a level of one study is set aside.
+The between-study variance of every suitable set of results, attributed to exosome source and to isolation
+method: controlled effects in animals and in patients, sizes of vesicles, and published
+meta-analyses. Where the two are confounded, or the data are too few, the answer is a sentence and no
+number. Levels that are not reported form a separate level; a level of one study is set aside.
 """
 
 import warnings
@@ -24,7 +24,8 @@ THREE = [*FACTORS, "technique"]
 NOT_REPORTED = "Not reported"
 SEED = 10
 NO_VARIANCES = (
-    "Vesicle sizes: one mean of log diameters a laboratory, source and method. Few have a sampling variance, "
+    "Vesicle sizes: one mean of log diameters per laboratory, source and method. Few have a sampling "
+    "variance, "
     "so the whole variance between them is attributed."
 )
 
@@ -32,7 +33,7 @@ NO_VARIANCES = (
 def main(analysis: report.Analysis) -> None:
     sheets = mx.read_sheets(analysis.data)
 
-    # Every set of results that might tell, and the factors that it is asked about.
+    # Every suitable set of results, and its factors.
     effects = controlled(sheets)
     sizes = mean_sizes(sheets.preparations)
     reported = sizes[(sizes[FACTORS] != NOT_REPORTED).all(axis=1)]
@@ -57,14 +58,16 @@ def main(analysis: report.Analysis) -> None:
     ax = mx.plots.attribution(found, notes=[NO_VARIANCES])
     analysis.write_figure("attribution", ax, title="Between-study variance by source and isolation method")
     ax = mx.plots.estimability(found["Vesicle sizes"])
-    analysis.write_figure("sizes_grid", ax, title="Vesicle sizes: what source by isolation method can tell")
+    analysis.write_figure(
+        "sizes_grid", ax, title="Vesicle sizes: what source by isolation method can estimate"
+    )
     ax = mx.plots.estimability(effects, FACTORS)
-    analysis.write_figure("effects_grid", ax, title="Controlled effects: what source by method can tell")
+    analysis.write_figure("effects_grid", ax, title="Controlled effects: what source by method can estimate")
     summarise(analysis, found)
 
 
 def controlled(sheets):
-    """Return one standardised mean difference a study and outcome family, as in the pooled analysis."""
+    """Return one standardised mean difference per study and outcome family, as in the pooled analysis."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.AssumptionWarning)
         es = sheets.effects("SMD", where=CONTROLLED, assumed_correlation=0.5)
@@ -87,7 +90,7 @@ def one_a_laboratory(sizes, factors):
 
 
 def reviews(sheets):
-    """Return one pooled estimate a review and outcome family, over all of its studies."""
+    """Return one pooled estimate per review and outcome family, over all of its studies."""
     es = sheets.effects("SMD", where="use != 'apart'", sheet="published_meta_analyses")
     es = es.select((es.column("subgroup_variable") == "overall").to_numpy(), "a subgroup of a review")
     return mx.one_per_study(es, by=["indication", "outcome_family"])
@@ -137,13 +140,12 @@ def summarise(analysis, found):
     told = [name for name, r in found.items() if any(share is not None for share in r.shares.values())]
     analysis.write_summary(
         f"Shares could be estimated in {len(told)} of {len(found)} sets ({'; '.join(told) or 'none'}), and "
-        f"they are rough: 95% intervals stand in `10_shares.csv`. {NO_VARIANCES}"
+        f"they are rough: 95% CIs are in `10_shares.csv`. {NO_VARIANCES}"
     )
     analysis.write_summary(
-        'What this does not show. "Neither" means that no more was found than permuted labels would '
-        "explain, not that source and method do not matter: with twenty studies a factor that makes more "
-        "than half of the variance is found in four data sets of ten. Outcome families are put together "
-        "here, and pooled estimates of reviews share primary studies."
+        'What this does not show. "Neither" means that the factors explain no more than permuted labels, '
+        "not that they do not matter: with twenty studies a factor that explains more than half of the "
+        "variance is found in four data sets of ten. Outcome families are combined here, and pooled estimates of reviews share primary studies."
     )
 
 

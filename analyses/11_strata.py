@@ -1,13 +1,13 @@
 """
-Do effects go with the source or with the isolation method?
-===========================================================
+Do effects differ by source or by isolation method?
+===================================================
 
 Effects of exosomes against a control (Hedges' g, above 0 for benefit) in strata by source and by isolation
 method, for animals and for patients, each outcome family by itself and all outcomes of a domain together
-(which mixes outcomes, and is shown to see how far the evidence would carry). Every question that strata are
-there for is asked of every set: pooled strata, test between them, labels permuted between studies, pairs,
-heterogeneity that differs, unreported studies as a mixture of known levels, and bounds over what they may be.
-Where the data cannot answer, the table holds the reason and no number.
+(which mixes outcomes, to show the most that the evidence could support). Every set gets every analysis of
+strata: pooled effects, test between strata, permutation test, pairs, differences in heterogeneity, unreported
+studies as a mixture of known levels, and bounds over what they may be. Where the data cannot answer, the
+table gives the reason instead of a number.
 """
 
 import warnings
@@ -48,7 +48,7 @@ def main(analysis: report.Analysis) -> None:
     table = pd.concat(tables)
     analysis.write_table("strata", table[[*keys, *table.columns.drop(keys)]])
 
-    # Every question, with its answer or with the reason why there is none.
+    # Every analysis, with its answer or the reason why there is none.
     asked = [
         (*key, question, *answer(ask, found))
         for key, found in strata.items()
@@ -69,7 +69,7 @@ def main(analysis: report.Analysis) -> None:
 
 
 def effects(sheets: mx.evidence.Sheets) -> mx.EffectSizes:
-    """Return one effect a study and outcome family: the latest, and among equals the first in the sheet."""
+    """Return one effect per study and outcome family: the latest, and among equals the first in the sheet."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.AssumptionWarning)
         found = sheets.effects("SMD", where=CONTROLLED, assumed_correlation=0.5)
@@ -156,9 +156,10 @@ def statement(es: mx.EffectSizes, answers: pd.DataFrame) -> list[str]:
     lines = [f"{row.domain}, {row.outcomes}, {row.factor}: {row.words}" for row in further.itertuples()]
     known = {factor: (es.column(factor) != "Not reported").sum() for factor in FACTORS}
     return [
-        f"{plural(es.k, 'effect')} of {plural(es.m, 'study', 'studies')} can stand in a stratum; the source "
-        f"is known of {known['source']} of them, the isolation method of {known['isolation']}. What was "
-        "asked of each set of strata, and how often there is an answer:",
+        f"{plural(es.k, 'effect')} of {plural(es.m, 'study', 'studies')} can be assigned to a stratum; the "
+        f"source is known for {known['source']} of them, the isolation method for {known['isolation']}. "
+        "Analyses "
+        "of each set of strata, and how often there is an answer:",
         markdown_table(rows, ["question", "asked", "answered"]),
         f"Answers beyond pooled strata: {'; '.join(lines) or 'none'}.",
         "Why, with all outcomes of a domain together:\n\n" + "\n".join(reasons(es, whole)),

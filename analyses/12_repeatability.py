@@ -2,11 +2,11 @@
 Which isolation method gives the most repeatable preparations?
 ==============================================================
 
-Coefficients of variation, as logarithms with the bias and the sampling variance of a small sample, for each
-level of repetition apart: readings of one preparation, preparations of one material, batches, laboratories,
-and material of different donors, where biology differs as well. How far readings lie apart says nothing of
-how far preparations do, so no model mixes levels, and a spread over something that is not reported takes no
-part. Repositories of one owner are one laboratory. Two methods on the same material are also compared within
+Log coefficients of variation, corrected for the bias of small samples, separately for each level of
+repetition: readings of one preparation, preparations of one material, batches, laboratories, and material of
+different donors, where biology differs as well. Variation between readings says nothing about variation
+between preparations, so no model mixes levels, and an SD between units that are not reported is not used.
+Repositories of one owner are one laboratory. Two methods on the same material are also compared within
 a study, by the ratio of their coefficients of variation.
 """
 
@@ -36,7 +36,7 @@ REPEATED = {
 def main(analysis: report.Analysis) -> None:
     sheets = mx.read_sheets(analysis.data)
 
-    # Spread of vesicle size: every preparation with a mean, an SD and the number of replicates.
+    # Variation of vesicle size: every preparation with a mean, an SD and the number of replicates.
     every = sizes(sheets)
     used = every.select((every.column("use") != "apart").to_numpy(), "set apart by the sheet")
     analysis.write_table("counts", counts(sheets.preparations, used))
@@ -80,7 +80,7 @@ def ratios(sheets):
 
 
 def independent(es):
-    """Return the ratios of each outcome family: one a study and pair of methods, the first in the sheet."""
+    """Return the ratios of each outcome family: one per study and pair of methods, the first in the sheet."""
     return {
         key: mx.one_per_study(part, "method_pair") for key, part in mx.split(es, "outcome_family").items()
     }
@@ -93,7 +93,7 @@ def with_intervals(es):
 
 
 def counts(preparations, used):
-    """Return how many preparations there are at each level of repetition, and how many have a spread."""
+    """Return how many preparations there are at each level of repetition, and how many have an SD."""
     taken = preparations["line"].isin(used.column("line")) & (preparations["use"] != "apart")
     whose = evidence.laboratories(preparations)
     rows = []
@@ -166,15 +166,17 @@ def statement(preparations, used, found, pairs, by_family):
     return [
         f"{used.k} of {len(preparations)} preparations have a mean size with an SD and the number of "
         f"replicates, and are not set apart. What was repeated: {over}. Repeatability of an isolation is the "
-        f"spread of preparations of one material; not reported by anyone: {lacking or 'nothing'}.",
+        f"variation between preparations of one material; reported by no study: {lacking or 'nothing'}.",
         f"**Vesicle size, by what was repeated**\n\n{verdicts}",
         f"**Two methods on the same donors.** {plural(pairs.k, 'ratio')} of coefficients of variation, of "
         f"{plural(pairs.m, 'study', 'studies')}, from {number(low)} to {number(high)}; {clear} of these have "
-        "an interval without 1, and nothing allows for their number. Pairs of methods with two independent "
+        "an interval that excludes 1, without adjustment for multiplicity. Pairs of methods with two "
+        "independent "
         f"studies of one outcome family: {'; '.join(pooled) or 'none'}.",
-        "What this does not show: how repeatable an isolation method is where only spreads between donors "
-        "are known, which are biology and preparation together. In a ratio of two methods on the same donors "
-        "the biology is the same, but each method may add to differences between donors, or level them.",
+        "What this does not show: how repeatable an isolation method is where only variation between "
+        "donors is known, which combines biology and preparation. In a ratio of two methods on the same "
+        "donors "
+        "the biology is the same, but each method may enlarge or reduce differences between donors.",
     ]
 
 
