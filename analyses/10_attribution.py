@@ -145,7 +145,8 @@ def summarise(analysis, found):
     analysis.write_summary(
         'What this does not show. "Neither" means that the factors explain no more than permuted labels, '
         "not that they do not matter: with twenty studies a factor that explains more than half of the "
-        "variance is found in four data sets of ten. Outcome families are combined here, and pooled estimates of reviews share primary studies."
+        "variance is found in four data sets of ten. Outcome families are combined here, and pooled "
+        "estimates of reviews share primary studies."
     )
 
 

@@ -32,7 +32,7 @@ class Codebook(SphinxDirective):
 
 
 def table(resource: dict[str, Any]) -> list[str]:
-    """Return the lines of a list-table, one row a column of the sheet."""
+    """Return the lines of a list-table, one row per column of the sheet."""
     lines = [resource["description"], "", ".. list-table::", "   :header-rows: 1", "   :widths: 22 12 66", ""]
     lines += row("Column", "Type", "What it holds")
     for field in resource["schema"]["fields"]:

@@ -50,7 +50,7 @@ def all_families() -> list[str]:
 
 
 def table(measures: list[Measure]) -> list[str]:
-    """Return the lines of a list-table, one row a measure."""
+    """Return the lines of a list-table, one row per measure."""
     lines = heading("Code", "Name", "Inputs", "No effect", "Shown as", "Reference", widths="9 25 32 8 14 12")
     for measure in measures:
         null = "none" if math.isnan(measure.null) else f"{measure.null:g}"
