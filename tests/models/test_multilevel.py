@@ -457,3 +457,11 @@ def test_rows_without_a_moderator_are_left_out_where_it_is_asked(es: mx.EffectSi
     assert sweep.se[1] == pytest.approx(expected.robust().se, rel=1e-10)
     with pytest.raises(InputError, match="missing"):
         mx.correlated_effects(gaps, moderators="x")
+
+
+def test_a_model_without_random_terms_answers_too(es: mx.EffectSizes) -> None:
+    fit = mx.Multilevel(es, []).fit()
+    equal = mx.RandomEffects(es, dependence="accept").fit("EE", test="t")
+    assert fit.beta[0] == pytest.approx(equal.estimate, rel=1e-12)
+    assert (fit.tau2, fit.i2, len(fit.random_effects()), len(fit.heterogeneity())) == (0.0, 0.0, 0, 0)
+    assert fit.to_dict()["components"] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -200,3 +201,17 @@ def test_effects_outside_the_axis_are_counted_as_effects(fit):
     outside = [row for row in plan.rows if row.mark is not None and row.mark.beyond and row.kind == "study"]
     assert len(outside) == 5
     assert any(note.startswith("5 effects") for note in plan.notes)
+
+
+def test_without_the_weights_or_covariances_of_the_model_clusters_have_no_means(effects):
+    """User-supplied weights and cluster-robust fits: heads stay, open diamonds go, the interval is robust."""
+    fit = mx.Multilevel(effects, "study/effect").fit()
+    weighted = mx.Multilevel(effects, "study/effect", weights="equal").fit()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mx.errors.FewStudiesWarning)
+        robust = fit.robust()
+    for other in (weighted, robust):
+        plan = forest_plan(other)
+        assert [row.id for row in plan.rows] == [row.id for row in forest_plan(fit).rows]
+        assert all(row.mark is None for row in plan.rows if row.kind == "cluster")
+    assert any("CR2" in note for note in forest_plan(robust).notes)

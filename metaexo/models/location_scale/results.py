@@ -11,7 +11,7 @@ import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, ShapeError, UnknownChoiceError
-from metaexo.formatting import number, plural, printed
+from metaexo.formatting import TEST_NAMES, number, plural, printed
 from metaexo.inputs import check_choice, check_flag
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import Tau2Limits
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from metaexo.models.linear.prediction import NewRows
 
-TEST_WORDS = {"z": "normal quantiles", "t": "t distribution"}
 RESIDUALS = ("standardized", "studentized", "pearson")
 # An effect that alone determines a coefficient is not predicted by the others.
 ALONE = 1e-9
@@ -422,7 +421,7 @@ class LocationScaleResults(FitResults):
         zero = [f"tau2 = 0 in {plural(int(found.zero.sum()), 'row')}"] if found.zero.any() else []
         return FamilyLines(
             model="Location-scale model",
-            tests=TEST_WORDS[self.test],
+            tests=TEST_NAMES[self.test],
             fitted=(f"{self.method}, {self.link} link",),
             heterogeneity=(
                 "tau and tau2: those of the mean of tau2 over the effects; "

@@ -111,7 +111,9 @@ def random_effects(fit: MultilevelFit, level: float | None) -> pd.DataFrame:
 
     refuse_own_weights(fit, "the prediction of random effects")
     quantile = float(np.asarray(quantiles(fit.at_level(level), fit.model_inference.df)))
-    return pd.concat([_effects_of_term(fit, j, quantile) for j in range(len(fit.terms))], ignore_index=True)
+    columns = ["component", "level", "estimate", "se", "low", "high", "inner"]
+    tables = [_effects_of_term(fit, j, quantile) for j in range(len(fit.terms))]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
 def _effects_of_term(fit: MultilevelFit, j: int, quantile: float) -> pd.DataFrame:

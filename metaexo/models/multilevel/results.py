@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.formatting import number, plural
+from metaexo.formatting import TEST_NAMES, number, plural
 from metaexo.immutable import frozen
 from metaexo.inputs import check_flag
 from metaexo.models.linear.fit import Tau2Limits
@@ -379,13 +379,6 @@ class MultilevelResults(MultilevelFit, FitResults):
         return family_lines(self)
 
 
-TEST_WORDS = {
-    "z": "normal quantiles",
-    "t": "t distribution",
-    "t-containment": "t distribution, degrees of freedom by containment",
-}
-
-
 def family_lines(fit: MultilevelResults) -> FamilyLines:
     """Return what a multilevel fit adds to the summary."""
     fitted = []
@@ -405,7 +398,7 @@ def family_lines(fit: MultilevelResults) -> FamilyLines:
         heterogeneity.append(f"held fixed: {', '.join(fixed)}")
     return FamilyLines(
         model="Multilevel model",
-        tests=TEST_WORDS[fit.test],
+        tests=TEST_NAMES[fit.test],
         fitted=tuple(fitted),
         heterogeneity=tuple(heterogeneity),
         certificate=tuple(_certificate(fit, [str(name) for name in table.index[table["at_bound"]]])),

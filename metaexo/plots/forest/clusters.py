@@ -112,7 +112,9 @@ def _kind(fit: MultilevelResults, options: Options) -> str:
 
 
 def _has_means(fit: MultilevelResults, named: NamedTerm) -> bool:
-    return fit.design.x is None and named.structure == "intercept"
+    """Say whether levels have predicted means; they rest on the weights and covariances of the model."""
+    by_model = fit.weighting is None and fit.robust_covariance is None
+    return by_model and fit.design.x is None and named.structure == "intercept"
 
 
 def _split_labels(level: str, labels: Sequence[str]) -> tuple[str, tuple[str, ...]]:
@@ -178,5 +180,5 @@ def model_in_words(fit: MultilevelResults) -> str:
     errors = f"correlated in {plural(pairs, 'pair')}" if pairs > 0 else "independent"
     return (
         f"Multilevel model ({fit.method}); SD of random effects: {', '.join(parts)}. "
-        f"Sampling errors {errors}; intervals: {TEST_NAMES[fit.test]}."
+        f"Sampling errors {errors}; intervals: {fit.robust_covariance or TEST_NAMES[fit.test]}."
     )
