@@ -36,6 +36,7 @@ from metaexo.evidence.slips.checks import find_slips
 from metaexo.evidence.values import check_across, to_values
 from metaexo.evidence.vocabulary import (
     NOT_REPORTED,
+    VOCABULARIES,
     isolation_category,
     isolation_methods,
     isolation_steps,
@@ -392,7 +393,7 @@ def finish(name: str, frame: pd.DataFrame, codebook: Codebook, folder: Path | No
         frame["use"] = frame["use"].fillna("main")
     if "source_category" in frame:
         _fill_categories(frame, folder)
-        for kind in ("source", "isolation"):
+        for kind in VOCABULARIES:
             words = load_vocabulary(kind, folder)
             frame[kind] = frame[f"{kind}_category"].map(words.label)
             frame[f"{kind}_group"] = frame[f"{kind}_category"].map(words.group)

@@ -33,7 +33,7 @@ from metaexo.errors import (
 from metaexo.evidence.codebook import SheetPlan
 from metaexo.evidence.conditions import rows_where
 from metaexo.formatting import plural
-from metaexo.inputs import check_columns, check_number, read_words
+from metaexo.inputs import check_columns, check_number, read_numbers, read_words
 from metaexo.ledger import Ledger, without_rows
 from metaexo.types import Mask
 
@@ -199,13 +199,8 @@ def sd_of_rows(
         return np.array([sds.get(word, np.nan) for word in rows["outcome"]], dtype=float)
     if assumed_sd not in rows:
         raise UnknownChoiceError("column in assumed_sd", assumed_sd, map(str, rows.columns))
-    try:
-        return np.array([np.nan if cell is None else cell for cell in rows[assumed_sd]], dtype=float)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"the column {assumed_sd!r} does not hold numbers ({error})",
-            "standard deviations, empty for none",
-        ) from error
+    lines = [f"line {line}" for line in rows["line"]]
+    return read_numbers(rows[assumed_sd], f"the column {assumed_sd!r}", rows=lines)
 
 
 def _full_ledger(plan: SheetPlan, frame: pd.DataFrame) -> Ledger:

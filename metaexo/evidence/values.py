@@ -49,7 +49,9 @@ _DECIMAL_COMMA = re.compile(r"[+-]?(?:\d+|\d{1,3}(?:[. \u00a0\u202f'\u2019]\d{3}
 _TWO_NUMBERS = re.compile(rf"{_DIGITS}\s*(?:±|\+/-|\+-|\()\s*{_DIGITS}\s*\)?")
 _RANGE = re.compile(rf"[(\[]?\s*{_DIGITS}\s*(?:-|–|—|to|;|,\s)\s*{_DIGITS}\s*[)\]]?")
 _WITH_UNIT = re.compile(rf"({_DIGITS})\s*(?:%|[^\W\d_][\w/%²³^]{{0,11}})")
-_RELATION = re.compile(r"([<>]=?|=)\s*(\d*\.?\d+)")
+P_VALUE = re.compile(r"(?:p\s*)?(<=|>=|<|>|=|≤|≥)?\s*(0?\.\d+|[01](?:\.\d*)?)", re.IGNORECASE)
+"""A p-value as papers print it: the relation, if there is one, and the number."""
+P_SIGNS = {"≤": "<=", "≥": ">=", None: "="}
 _NO_VALUE = {"na", "n/a", "nan", "none", "null", "-", "–", "?", ".", "not reported", "nr", "unknown"}
 
 _BY_QUANTITY: dict[str, type[MetaexoError]] = {
@@ -124,7 +126,7 @@ def _meant(column: Column, cell: str) -> tuple[str | None, str]:
     plain = cell.replace("\N{MINUS SIGN}", "-").strip()
     if len(plain) > LONGEST_NUMBER:
         return None, "write a number with a decimal point, or leave the cell empty"
-    relation = _RELATION.fullmatch(plain)
+    relation = P_VALUE.fullmatch(plain)
     arm = column.name.rpartition("_")[0] if column.name.endswith(("_mean", "_sd", "_se")) else ""
     if plain.casefold() in _NO_VALUE:
         return None, "leave the cell empty: an empty cell is one that was not seen"
@@ -142,7 +144,8 @@ def _meant(column: Column, cell: str) -> tuple[str | None, str]:
         )
         return number, f"write a decimal point: {number}"
     if relation and column.quantity == "p_value":
-        return relation[2], f"write {relation[1]} in p_relation and {relation[2]} in {column.name}"
+        sign = P_SIGNS.get(relation[1], relation[1])
+        return relation[2], f"write {sign} in p_relation and {relation[2]} in {column.name}"
     if _TWO_NUMBERS.fullmatch(plain):
         first, second = re.findall(_DIGITS, plain)[:2]
         where = f"{arm}_mean and {second} in {arm}_sd (or {arm}_se)" if arm else "its column, and the other"

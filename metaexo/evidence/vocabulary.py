@@ -20,7 +20,8 @@ from metaexo.errors import InputError
 from metaexo.evidence.codebook import Stamp, find_vocabulary, stamp, vocabulary_rows
 from metaexo.inputs import check_choice, is_blank
 
-VOCABULARIES = ("source", "isolation")
+Kind = Literal["source", "isolation"]
+VOCABULARIES: tuple[Kind, ...] = ("source", "isolation")
 NOT_REPORTED = "not_reported"
 COMBINED = "combined"
 PREPARATORY = "preparatory"
@@ -381,7 +382,7 @@ def source_category(text: str, folder: Path | None = None) -> str:
     return (precise or found or [NOT_REPORTED])[0]
 
 
-def unclear(kind: Literal["source", "isolation"], text: str, folder: Path | None = None) -> str:
+def unclear(kind: Kind, text: str, folder: Path | None = None) -> str:
     """Return what is unclear of the category that a text of a paper leads to; "" if nothing is.
 
     Use it before a table is grouped by source or by isolation: a word that the vocabulary does not know

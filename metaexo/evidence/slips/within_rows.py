@@ -6,7 +6,6 @@ import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +44,8 @@ from metaexo.evidence.slips.statistics import (
     p_agrees,
     statistic_agrees,
 )
-from metaexo.evidence.vocabulary import load_vocabulary, unclear
+from metaexo.evidence.values import P_SIGNS, P_VALUE
+from metaexo.evidence.vocabulary import VOCABULARIES, Kind, load_vocabulary, unclear
 from metaexo.types import Array, Mask
 
 CHECKS = Checks()
@@ -57,7 +57,6 @@ SPREAD_TOLERANCE = 0.1
 NEAR_OUTCOME = 0.75
 MOST_NEAREST = 100
 """Strange words of a column for which the nearest word is looked for."""
-KINDS: tuple[Literal["source", "isolation"], ...] = ("source", "isolation")
 NAMES_OF = {
     "source": ("source", "sources", "origin", "donor", "tissue", "celltype", "derived"),
     "isolation": ("isolation", "isolated", "isolate", "purification", "purified", "extraction", "enrichment"),
@@ -201,12 +200,12 @@ def _unknown_outcomes(rows: Rows) -> Slips:
     sheets=("studies", "preparations", "safety_events"),
 )
 def _unclear_categories(rows: Rows) -> Slips:
-    for kind in KINDS:
+    for kind in VOCABULARIES:
         if f"{kind}_reported" in rows.frame and f"{kind}_category" in rows.frame:
             yield from _unclear(rows, kind)
 
 
-def _unclear(rows: Rows, kind: Literal["source", "isolation"]) -> Slips:
+def _unclear(rows: Rows, kind: Kind) -> Slips:
     category, reported = f"{kind}_category", f"{kind}_reported"
     vocabulary = load_vocabulary(kind, rows.folder)
     told = rows.words(reported)
@@ -238,7 +237,7 @@ def _unclear(rows: Rows, kind: Literal["source", "isolation"]) -> Slips:
 )
 def _misnamed_columns(rows: Rows) -> Slips:
     header, known = rows.sheet.header, rows.sheet.plan.columns
-    for kind in KINDS:
+    for kind in VOCABULARIES:
         reported = f"{kind}_reported"
         if reported not in known or {reported, f"{kind}_category"} & set(header):
             continue
@@ -506,8 +505,6 @@ INTERVALS: Mapping[str, tuple[tuple[str, str, str, str], ...]] = {
     ),
     "published_meta_analyses": (("estimate", "ci_low", "ci_high", "measure"),),
 }
-_P = re.compile(r"(?:p\s*)?(<=|>=|<|>|=|≤|≥)?\s*(0?\.\d+|[01](?:\.\d*)?)", re.IGNORECASE)
-_SIGNS = {"≤": "<=", "≥": ">=", None: "="}
 
 
 @CHECKS.add(
@@ -600,6 +597,6 @@ def _p_values(rows: Rows) -> tuple[list[str], list[str]]:
     """Return relations and p-values as typed, "" where there is none that can be read."""
     if "p_relation" in rows.sheet.plan.columns:
         return rows.words("p_relation"), rows.cells("p_value")
-    read = [_P.fullmatch(word.strip()) for word in rows.words("p_value")]
-    relations = [_SIGNS.get(found[1], found[1]) if found else "" for found in read]
+    read = [P_VALUE.fullmatch(word.strip()) for word in rows.words("p_value")]
+    relations = [P_SIGNS.get(found[1], found[1]) if found else "" for found in read]
     return relations, [found[2] if found else "" for found in read]
