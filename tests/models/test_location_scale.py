@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import metaexo as mx
 from metaexo import errors
-from metaexo.numeric.scale import climb as scale_climb
+from metaexo.numeric.scale import maximum as scale_maximum
 from metaexo.numeric.scale.likelihood import make_likelihood
 
 K = 24
@@ -267,7 +267,7 @@ def test_no_random_start_climbs_higher(link: str) -> None:
             start = np.linalg.lstsq(z, np.exp(z @ start), rcond=None)[0]
             if (z @ start < 0).any():
                 continue
-        best = max(best, scale_climb.climb(model.at, start, constraints).point.value)
+        best = max(best, scale_maximum.climb(model.at, start, constraints).point.value)
     assert np.isfinite(best)
     assert result.maximum.value >= best - 1e-8
 
@@ -276,7 +276,7 @@ def test_no_random_start_climbs_higher(link: str) -> None:
 
 
 def test_an_ascent_without_a_certificate_is_an_error_with_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scale_climb, "MAX_STEPS", 1)
+    monkeypatch.setattr(scale_maximum, "MAX_STEPS", 1)
     with pytest.raises(errors.ScaleConvergenceError) as caught:
         fit("dose", "source")
     assert len(caught.value.log) > 5

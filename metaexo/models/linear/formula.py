@@ -142,7 +142,9 @@ def _read(text: str, columns: tuple[str, ...]) -> Formula:
             raise RecursionError
         return _Reader(text, columns).read()
     except (RecursionError, MemoryError) as error:
-        raise FormulaError(text[:60], text[:60], ALLOWED, "use fewer brackets inside each other") from error
+        raise FormulaError(
+            text[:60], text[:60], ALLOWED, "use fewer terms, and fewer brackets inside each other"
+        ) from error
     except (FormulaError, UnknownChoiceError) as error:
         odd = [f"`{c}`" for c in columns if not c.isidentifier() and c in text and f"`{c}`" not in text]
         if not odd:
