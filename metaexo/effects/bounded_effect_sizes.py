@@ -320,7 +320,8 @@ class BoundedEffectSizes(EffectRows):
             "origin": self.origin,
         }
         made = BoundedEffectSizes(**(fields | changes))
-        object.__setattr__(made, "study_column", self.study_column)
+        if "study" not in changes:
+            object.__setattr__(made, "study_column", self.study_column)
         return made
 
     def _columns_at(self, rows: NDArray[np.intp]) -> dict[str, Any]:
