@@ -18,9 +18,8 @@ from metaexo.heterogeneity.strata.fit import Stratum
 from metaexo.heterogeneity.strata.results import StratifiedResults
 from metaexo.heterogeneity.strata.smoothed import Smoothing
 from metaexo.heterogeneity.strata.stratify import stratify
-from metaexo.heterogeneity.unreported.bounds import AssignmentBounds, assignment_bounds
+from metaexo.heterogeneity.unreported.bounds import AssignmentBound, AssignmentBounds, assignment_bounds
 from metaexo.heterogeneity.unreported.mixture import LatentModerator, latent_moderator
-from metaexo.heterogeneity.unreported.ranges import AssignmentBound
 
 __all__ = [
     "REPETITIONS",

@@ -1,8 +1,7 @@
 """Levels of factors, and studies that do not report theirs.
 
-Levels of repetition: what was repeated decides what a standard deviation is a spread of.
-
-The levels of each factor by row, the studies, and the designs that they make.
+Read here are the levels of factors and of repetition; a FactorTable holds them by row, with the designs that
+they make.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ STUDY = "study"
 
 
 def is_unreported(level: str) -> bool:
-    """Say whether a level stands for a study that does not report it.
+    """Say whether a level is the word for a study that does not report it.
 
     Examples
     --------
@@ -53,7 +52,7 @@ def read_factors_named(by: object, most: int | None = None) -> tuple[str, ...]:
     Raises
     ------
     InputError
-        If there is no name, one stands twice, there are too many, or something is no name.
+        If there is no name, one is given twice, there are too many, or something is no name.
     """
     several = by.tolist() if isinstance(by, np.ndarray) or type(by).__name__ == "Index" else by  # type: ignore[attr-defined]
     names = (by,) if isinstance(by, str) else tuple(several) if isinstance(several, Sequence) else None
@@ -83,7 +82,7 @@ def factor_levels(effects: EffectSizes, factor: str) -> NDArray[np.object_]:
     """Return the level of each effect as a word, shape (k,); all that are not reported under one word.
 
     Blank cells (None, NaN, NaT, pandas.NA, empty text) and "not reported" are not reported. Whole numbers
-    read as they are written. The word "study" stands for the studies of the effects, where there is no
+    read as they are written. The word "study" means the studies of the effects, where there is no
     such column.
 
     Parameters
@@ -146,7 +145,7 @@ def as_number(level: str) -> float | None:
 
 
 def studies_of(effects: EffectSizes) -> tuple[str, ...]:
-    """Return the study of each effect; every effect is one of its own where none are given."""
+    """Return the study of each effect; every effect is a separate study where none are given."""
     return effects.study or effects.row_ids
 
 
@@ -279,17 +278,17 @@ class FactorTable(Immutable):
         return self.studies_in(np.ones(self.k, dtype=np.bool_))
 
     def studies_in(self, rows: Mask) -> int:
-        """Return how many studies stand in some rows."""
+        """Return how many studies some rows are from."""
         return len(np.unique(self.study[rows]))
 
     def studies_of(self, factor: int, rows: Mask | None = None) -> Index:
-        """Return how many studies each level of a factor stands in, shape (levels,); in some rows."""
+        """Return how many studies have each level of a factor, shape (levels,); in some rows."""
         part = slice(None) if rows is None else rows
         pairs = np.unique(np.column_stack([self.codes[part, factor], self.study[part]]), axis=0)
         return np.bincount(pairs[:, 0], minlength=len(self.levels[factor]))
 
     def indicators(self, factor: int) -> Array:
-        """Return one column a level of a factor, shape (k, levels)."""
+        """Return one column per level of a factor, shape (k, levels)."""
         return np.eye(len(self.levels[factor]))[self.codes[:, factor]]
 
     def additive(self, which: Iterable[int]) -> Array:
@@ -303,7 +302,7 @@ class FactorTable(Immutable):
         return found, of_row.ravel()
 
     def saturated(self) -> Array:
-        """Return one column a combination that occurs, shape (k, c)."""
+        """Return one column per combination that occurs, shape (k, c)."""
         found, of_row = self.cells()
         return np.eye(len(found))[of_row]
 
@@ -350,7 +349,7 @@ def read_factors(effects: EffectSizes, factors: str | Sequence[str]) -> FactorTa
 
 
 def level_of(word: str) -> str:
-    """Return a level without blanks around it; all ways to say that it is not reported are one.
+    """Return a level without blanks around it; all words for not reported are one.
 
     Examples
     --------
@@ -377,7 +376,7 @@ def whole_percent(fraction: float | None) -> str:
 
 
 def repeated_levels(table: FactorTable, min_studies: int) -> Mask:
-    """Return the rows whose levels all stand in enough studies, shape (k,).
+    """Return the rows whose levels are all in enough studies, shape (k,).
 
     A level that is left out takes its rows with it, which may leave too few studies to another level, so the
     rule is applied until nothing changes.

@@ -45,7 +45,7 @@ class Repeatability(Immutable):
     by : str
         The column of the methods.
     effects : EffectSizes
-        What was handed in.
+        All effects.
     levels : dict of str to StratifiedResults
         Level of repetition to the methods at that level, the smallest step first.
     unreported : EffectSizes or None
@@ -58,7 +58,7 @@ class Repeatability(Immutable):
     unreported: EffectSizes | None
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a level and method: k, m, value, low, high, tau, note; values on the scale shown.
+        """Return one row per level and method: k, m, value, low, high, tau, note; values on the scale shown.
 
         A method of one study has the value of that study, and its note says so.
         The value is a coefficient of variation, a standard deviation, or a ratio of two of them.
@@ -157,7 +157,7 @@ def repeatability(
     test: str | None = None,
     level: float = 0.95,
 ) -> Repeatability:
-    r"""Compare the variability of methods, each level of repetition in a model of its own.
+    r"""Compare the variability of methods, each level of repetition in a separate model.
 
     Use it to ask which isolation method gives the most repeatable preparations. The effect is the logarithm
     of a coefficient of variation with the bias and the sampling variance of a small sample,
@@ -165,7 +165,7 @@ def repeatability(
 
     How far readings of one preparation lie apart says nothing of how far preparations do. So no model holds
     more than one level of repetition: reading, preparation, batch, laboratory, donor. Effects whose level is
-    not reported take no part and are counted. Within a level the methods are strata
+    not reported are left out and counted. Within a level the methods are strata
     (:func:`metaexo.stratify`), and where a study or laboratory has several effects, standard errors allow
     for it.
 

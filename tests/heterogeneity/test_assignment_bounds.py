@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import metaexo as mx
 from metaexo import errors
 from metaexo.heterogeneity import assignment_bounds
-from metaexo.heterogeneity.unreported.ranges import (
+from metaexo.heterogeneity.unreported.bounds import (
     ELSEWHERE,
     FIRST,
     SECOND,

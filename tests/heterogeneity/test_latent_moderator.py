@@ -206,13 +206,13 @@ def data(levels: list[str | None], y: list[float], v: float = 0.05) -> mx.Effect
 
 def test_levels_with_one_mean_are_refused_in_words() -> None:
     es = data(["UC"] * 4 + ["SEC"] * 4 + [None] * 2, [0.1, 0.5, 0.3, 0.2, 0.3, 0.2, 0.5, 0.1, 0.9, -0.4])
-    with pytest.raises(errors.NotIdentifiableError, match="no unreported study's effects tell its level"):
+    with pytest.raises(errors.NotIdentifiableError, match="no unreported study's effects indicate its level"):
         latent_moderator(es, "isolation", shares="equal")
 
 
 def test_levels_that_their_own_studies_do_not_tell_apart_are_noted() -> None:
     es = data(["UC"] * 3 + ["SEC"] * 3 + [None] * 2, [0.1, 0.9, 0.3, 0.6, 1.2, 0.5, 0.2, 1.0])
-    assert "do not tell the levels apart themselves" in str(latent_moderator(es, "isolation"))
+    assert "do not separate the levels themselves" in str(latent_moderator(es, "isolation"))
 
 
 @pytest.mark.parametrize(

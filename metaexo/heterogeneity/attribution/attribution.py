@@ -53,7 +53,7 @@ def attribute_heterogeneity(
     Use it to ask whether effects vary with the exosome source, with the isolation method, with both, or with
     neither. With :math:`\tau^2_S` the between-study variance under a set S of factors,
     :math:`e(S) = \tau^2_\emptyset - \tau^2_S` is what S explains. The share of a factor is the mean over all
-    orders of what it adds to those before it (Shapley, LMG); beside it stand what only that factor explains,
+    orders of what it adds to those before it (Shapley, LMG); beside it are what only that factor explains,
     what factors have in common, and the interaction. Shares are not cut off at zero, so that they add up; a
     share below zero means that a factor explains less than labels without meaning would.
 
@@ -67,7 +67,7 @@ def attribute_heterogeneity(
     ----------
     effects : EffectSizes
         Effects with the factors among the columns of `data`; a missing level counts as "not reported", a
-        level of its own. `study` says which effects belong together.
+        separate level. `study` says which effects belong together.
     by : str or sequence of str
         One to five columns.
     draws : int
@@ -81,7 +81,7 @@ def attribute_heterogeneity(
     method : str
         Estimator of tau2, as in :meth:`metaexo.RandomEffects.fit`.
     min_studies : int
-        A level must stand in so many studies; effects of other levels are set aside. A level of one study
+        A level must be in so many studies; effects of other levels are set aside. A level of one study
         is confounded with that study.
     progress : bool, optional
         Whether to show a progress bar; by default where the output is a terminal.
@@ -162,7 +162,7 @@ def attribution_verdict(
     method : str
         Estimator of tau2.
     min_studies : int
-        A level must stand in so many studies.
+        A level must be in so many studies.
 
     Returns
     -------

@@ -51,7 +51,7 @@ def variance_shares(effects: EffectSizes, table: FactorTable, interaction: bool)
     table : FactorTable
         Levels that are separately estimable.
     interaction : bool
-        Whether combinations of levels have a variance of their own.
+        Whether combinations of levels have a separate variance.
     """
     columns = {f"factor{j}": table.codes[:, j] for j in range(table.p)}
     if interaction:

@@ -167,7 +167,7 @@ def confounding(
     by : str or sequence of str
         One to five columns.
     min_studies : int
-        A level must stand in so many studies to be used.
+        A level must be in so many studies to be used.
 
     Returns
     -------

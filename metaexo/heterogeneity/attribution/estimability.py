@@ -38,11 +38,11 @@ class Estimability(Immutable):
     by : tuple of str
         The factors.
     table, used : FactorTable
-        All rows, and those whose levels stand in enough studies.
+        All rows, and those whose levels are in enough studies.
     rows_used : ndarray of bool, shape (k,)
         Which rows those are.
     min_studies : int
-        In how many studies a level must stand.
+        In how many studies a level must be.
     """
 
     by: tuple[str, ...]
@@ -76,7 +76,7 @@ class Estimability(Immutable):
 
     @cached_property
     def _group_of_row(self) -> list[int]:
-        """Group of each used row: levels that stand in one row belong together."""
+        """Group of each used row: levels in one row belong together."""
         sizes = np.array([len(levels) for levels in self.used.levels])
         nodes = self.used.codes + (np.cumsum(sizes) - sizes)
         label = np.arange(sizes.sum())
@@ -206,7 +206,7 @@ class Estimability(Immutable):
 
     @cached_property
     def _partners(self) -> tuple[tuple[set[tuple[int, ...]], ...], ...]:
-        """For each factor and level, the combinations of the other factors in which it stands."""
+        """For each factor and level, the combinations of the other factors in which it occurs."""
         found = []
         for j, levels in enumerate(self.used.levels):
             others = [i for i in range(self.used.p) if i != j]
@@ -217,7 +217,7 @@ class Estimability(Immutable):
         return tuple(found)
 
     def _shared(self, j: int, a: int, b: int) -> list[str]:
-        """Return the combinations of the other factors in which both levels stand."""
+        """Return the combinations of the other factors in which both levels occur."""
         others = [i for i in range(self.used.p) if i != j]
         both = sorted(self._partners[j][a] & self._partners[j][b])
         return [
@@ -320,7 +320,7 @@ def estimability(
     by : str or sequence of str
         One to five columns.
     min_studies : int
-        A level must stand in so many studies: a level of one study is confounded with that study.
+        A level must be in so many studies: a level of one study is confounded with that study.
 
     Returns
     -------
@@ -373,7 +373,7 @@ def linkage_words(found: Estimability) -> str:
         parts.append(f"every effect with {first} {levels[0]} has {has}")
     more = len(found.groups) - MOST_GROUPS
     if more > 0:
-        parts.append(f"{plural(more, 'more group')} of levels stand apart")
+        parts.append(f"{plural(more, 'more group')} of levels without a link")
     return ", ".join([*parts[:-1], f"and {parts[-1]}"])
 
 

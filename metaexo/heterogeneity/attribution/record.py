@@ -96,7 +96,7 @@ class Choices:
     level : float
         Level of intervals and tests.
     min_studies : int
-        In how many studies a level must stand.
+        In how many studies a level must be.
     """
 
     method: str

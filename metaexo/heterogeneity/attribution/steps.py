@@ -44,7 +44,7 @@ class Work:
     Attributes
     ----------
     effects, used : EffectSizes
-        The effects given, and those whose levels stand in enough studies.
+        The effects given, and those whose levels are in enough studies.
     found : Estimability
         What the crossing can estimate.
     chosen : Choices

@@ -2,7 +2,7 @@
 
 Rules, in this order:
 
-1. A factor with fewer than two levels that stand in enough studies: "too_few".
+1. A factor with fewer than two levels that are in enough studies: "too_few".
 2. The factors are confounded in the additive model: "not_separable".
 3. Fewer than four studies more than means: "too_few". A variance on three degrees of freedom or fewer may be
    ten times larger or smaller than its estimate.
@@ -137,7 +137,7 @@ def judge(evidence: Evidence, confounding: Confounding) -> Verdict:
         each = "; ".join(_share_words(evidence, names, f) for f in named)
         sentence = f"{_capital(_listed([names[f] for f in named]))} each explain heterogeneity: {each}."
     elif len(names) > 1 and evidence.given_others[everything] <= 1 - evidence.level:
-        kind, sentence = "not_separable", _cannot_tell(evidence, names)
+        kind, sentence = "not_separable", _not_separable(evidence, names)
     studies = confounding.estimability.used.m
     if studies < PRECISE:
         reasons.append(f"{plural(studies, 'study', 'studies')}: precise shares need at least {PRECISE}")
@@ -188,7 +188,7 @@ def _neither(evidence: Evidence, names: list[str]) -> str:
     return f"{who} more than permuted labels ({'together ' if len(names) > 1 else ''}{p}){up_to}."
 
 
-def _cannot_tell(evidence: Evidence, names: list[str]) -> str:
+def _not_separable(evidence: Evidence, names: list[str]) -> str:
     p = p_value(evidence.given_others[tuple(range(len(names)))])
     each = ", ".join(f"{name} {p_value(evidence.given_others[f,])}" for f, name in enumerate(names))
     return (

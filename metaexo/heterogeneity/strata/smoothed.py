@@ -1,7 +1,7 @@
-r"""Between-study variances of strata that borrow from each other: empirical Bayes.
+r"""Between-study variances of strata that borrow from each other (empirical Bayes).
 
 Few studies say little about the between-study variance of their own stratum. Taking one variance for all
-strata assumes too much, taking each by itself asks too much. Between the two stands the model
+strata assumes too much, taking each by itself demands too much of few studies. Between the two is the model
 
 .. math:: \log \tau_s^2 \sim N(\log c, \omega^2), \qquad y_{si} \sim N(\mu_s, \tau_s^2 + v_{si}),
 
@@ -127,8 +127,8 @@ def smooth(
     own = np.array([_alone(batch, restricted) for batch in batches])
     shared = np.array([common])
     height = float(sum(log_likelihood(batch, shared, restricted)[0] for batch in batches))
-    centre, spread, value, slope = marginal.maximum()
-    omega = math.exp(spread)
+    centre, log_omega, value, slope = marginal.maximum()
+    omega = math.exp(log_omega)
     if value <= height + NO_GAIN or omega <= SMALLEST_OMEGA * (1 + NO_GAIN):
         same = np.full(len(own), common)
         return Smoothing(tuple(names), own, common, common, 0.0, same, same, same, 0.0, 0.0, level)
@@ -183,10 +183,10 @@ class Marginal:
         from scipy.optimize import minimize
 
         limits = (self.ends[0], self.ends[-1]), (math.log(SMALLEST_OMEGA), math.log(LARGEST_OMEGA))
-        centres, spreads = np.linspace(*limits[0], 60), np.linspace(*limits[1], 16)
-        values = np.array([self.value(centres, np.full(centres.size, omega)) for omega in np.exp(spreads)])
+        centres, log_omegas = np.linspace(*limits[0], 60), np.linspace(*limits[1], 16)
+        values = np.array([self.value(centres, np.full(centres.size, omega)) for omega in np.exp(log_omegas)])
         i, j = np.unravel_index(int(values.argmax()), values.shape)
-        start = np.array([centres[j], spreads[i]])
+        start = np.array([centres[j], log_omegas[i]])
         inward = np.where(start > np.mean(limits, axis=1), -0.5, 0.5)
         found = minimize(
             lambda at: -float(self.value(at[0], np.exp(at[1]))),

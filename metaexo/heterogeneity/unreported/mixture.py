@@ -64,7 +64,7 @@ class LatentModerator(Immutable):
     studies : tuple of str
         The studies that do not.
     maximum : MixtureMaximum
-        Means, shares, probabilities, and what vouches for them.
+        Means, shares, probabilities, and how the maximum was verified.
     evidence : ndarray, shape (U, J)
         Probabilities from each study's effects alone, all levels being as likely beforehand.
     level : float
@@ -90,7 +90,7 @@ class LatentModerator(Immutable):
         return self.maximum.tau2
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a level: labelled, alone, estimate, se, low, high, share, share_se, expected.
+        """Return one row per level: labelled, alone, estimate, se, low, high, share, share_se, expected.
 
         `expected` is the number of unreported studies that are of the level in expectation.
         """
@@ -115,7 +115,7 @@ class LatentModerator(Immutable):
         )
 
     def posterior(self) -> pd.DataFrame:
-        """Return the probability of each level, one row an unreported study, and the likeliest level."""
+        """Return the probability of each level, one row per unreported study, and the likeliest level."""
         import pandas as pd
 
         table = pd.DataFrame(
@@ -171,8 +171,8 @@ def latent_moderator(
 ) -> LatentModerator:
     r"""Fit studies that do not report a moderator as a mixture of its known levels.
 
-    Use it to see what the effects of unreported studies say of their level, and what they add to the means.
-    With :math:`g` the level of a study,
+    Use it to see what the effects of unreported studies say about their level, and what they add to the
+    means. With :math:`g` the level of a study,
 
     .. math:: y_i \mid g = j \sim N(\mu_j, \tau^2 + v_i), \qquad P(g = j) = \pi_j \text{ if not reported},
 
@@ -190,7 +190,7 @@ def latent_moderator(
         The column.
     shares : {"pooled", "own", "equal"}
         What is taken of the shares :math:`\pi`. "pooled": unreported studies are of a level as often as the
-        others, so both tell of them. "own": those of the unreported studies alone; with few of them a share
+        others, so both count. "own": those of the unreported studies alone; with few of them a share
         easily comes out as 0 or 1, and their probabilities with it. "equal": every level is as likely.
     level : float
         Level of the intervals. They are normal, from the observed information, and narrow with few studies.
@@ -209,7 +209,7 @@ def latent_moderator(
     TooFewStudiesError
         If fewer than two levels are known, or a level is reported by one study only.
     NotIdentifiableError
-        If the means of the levels lie so close that no study's effects tell its level.
+        If the means of the levels are so close that no study's effects indicate its level.
     ConvergenceError
         If no start ended at a maximum with a certificate.
 
@@ -255,25 +255,25 @@ def latent_moderator(
     unit = np.array([place[s] if open_ else -1 for s, open_ in zip(studies, hidden, strict=True)])
     known = np.array([[float(word == name) for name in levels] for word in words])
     count = tuple(len({s for s, word in zip(studies, words, strict=True) if word == name}) for name in levels)
-    told = np.array(count, dtype=float) if shares == "pooled" else np.zeros(len(levels))
-    mixture = Mixture(effects.y, effects.v, known, unit, len(unreported), told, shares == "equal")
+    counted = np.array(count, dtype=float) if shares == "pooled" else np.zeros(len(levels))
+    mixture = Mixture(effects.y, effects.v, known, unit, len(unreported), counted, shares == "equal")
     best = maximise(mixture, seed)
     if not best.slope <= LARGEST_SLOPE or not best.curvature > 0 or not best.monotone:
         raise ConvergenceError(
             f"the search for the mixture ended on a slope of {best.slope:.1e} and a curvature of "
             f"{best.curvature:.1e}",
             "a point where the likelihood is flat and curves down",
-            "the data do not tell the shares of the levels: treat the studies as a stratum of their own",
+            "the data do not determine the shares of the levels: treat the studies as a separate stratum",
         )
     alike = np.full((1, len(levels)), 1.0 / len(levels))
     evidence = mixture.expect(best.mu[None], np.array([best.tau2]), alike)[1][0]
     if (np.ptp(evidence, axis=1) < SAYS_NOTHING).all():
         means = ", ".join(f"{name} {number(mu)}" for name, mu in zip(levels, best.mu, strict=True))
         raise NotIdentifiableError(
-            f"the means of the known levels lie so close ({means}; tau {number(np.sqrt(best.tau2))}) that no "
-            "unreported study's effects tell its level: every level is as likely after as before",
+            f"the means of the known levels are so close ({means}; tau {number(np.sqrt(best.tau2))}) that no "
+            "unreported study's effects indicate its level: every level is as likely after as before",
             "levels whose effects differ",
-            "leave these studies a stratum of their own, or ask for assignment_bounds",
+            "leave these studies a separate stratum, or ask for assignment_bounds",
         )
     alone, notes = _beware(effects, known, levels, best)
     return LatentModerator(by, shares, levels, count, alone, unreported, best, evidence, level, notes)
@@ -289,13 +289,13 @@ def _check(
         raise TooFewStudiesError(
             f"{plural(len(levels), 'level')} of {by} known",
             "two known levels or more, of which the others may be",
-            "leave the unreported studies a stratum of their own",
+            "leave the unreported studies a separate stratum",
         )
     studies = np.array(studies_of(effects), dtype=object)
     lone = [name for name in levels if len(set(studies[words == name])) < 2]
     if lone:
         raise TooFewStudiesError(
-            f"one study alone reports {', '.join(lone)}: its effect is all there is to tell others by",
+            f"one study alone reports {', '.join(lone)}: its effect is all there is to recognise others by",
             "two studies or more for each known level",
             "join these levels with others, or leave their studies out with EffectSizes.select",
         )
@@ -315,10 +315,10 @@ def _beware(
     notes = []
     apart = np.column_stack([np.ones(len(levels) - 1), -np.eye(len(levels) - 1)])
     gap = apart @ alone
-    spread = float(gap @ np.linalg.solve(apart @ cov @ apart.T, gap))
-    test = make_test(spread, "chi2", (len(levels) - 1,), "the reported levels share one mean effect")
+    distance = float(gap @ np.linalg.solve(apart @ cov @ apart.T, gap))
+    test = make_test(distance, "chi2", (len(levels) - 1,), "the reported levels share one mean effect")
     if test.pvalue > 0.05:
-        notes.append(f"the studies that report it do not tell the levels apart themselves: {test}")
+        notes.append(f"the studies that report it do not separate the levels themselves: {test}")
     se = np.sqrt(np.diagonal(cov))
     moved = [name for name, a, b, s in zip(levels, alone, best.mu, se, strict=True) if abs(a - b) > s]
     if moved:

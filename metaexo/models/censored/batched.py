@@ -78,11 +78,11 @@ def fit_many_censored(
     Parameters
     ----------
     lower, upper : array_like, shape (B, K)
-        Ends of each effect, one meta-analysis a row; equal for exact effects, infinite where there is none.
+        Ends of each effect, one meta-analysis per row; equal for exact effects, infinite where there is none.
     v_lower, v_upper : array_like, shape (B, K)
         Sampling variances at the ends, above 0 where the end is finite. Default of the second: the first.
     counts : array_like, shape (K,) or (B, K), optional
-        How often each effect takes part; 0 leaves it out. Default: once.
+        How often each effect counts; 0 leaves it out. Default: once.
     method, test, level : str, str and float
         As in :meth:`metaexo.CensoredRandomEffects.fit`.
     profile : {"none", "tau2", "both"}
@@ -92,7 +92,7 @@ def fit_many_censored(
     Returns
     -------
     ManyCensoredFits
-        One entry a meta-analysis.
+        One entry per meta-analysis.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def fit_many_censored(
     ShapeError
         If the arrays do not have one shape (B, K).
     InputError
-        If an end that takes part is missing, or its variance is not above 0.
+        If an end that counts is missing, or its variance is not above 0.
 
     Examples
     --------
@@ -180,7 +180,7 @@ def _t(level: float, df: Array) -> Array:
 
 
 def _check(arrays: list[Array], counts: Array) -> None:
-    """Raise if an end that takes part is missing or has no variance."""
+    """Raise if an end that counts is missing or has no variance."""
     part = counts > 0
     bad = np.zeros(counts.shape, dtype=bool)
     for end, v in ((arrays[0], arrays[2]), (arrays[1], arrays[3])):
@@ -190,7 +190,7 @@ def _check(arrays: list[Array], counts: Array) -> None:
     bad |= part & np.isnan(variance_of_scale(*arrays)[0])
     if bad.any():
         raise InputError(
-            "some effects that take part lack an end or a variance, or their ends stand the wrong way round",
+            "some effects that count lack an end or a variance, or their ends are in the wrong order",
             "lower <= upper, one of them finite, and v > 0 at every finite end, with v(y) = v(0) + c y^2",
             "set the count of such an effect to 0, which leaves it out",
             [f"row {b + 1}, effect {k + 1}" for b, k in np.argwhere(bad)[:20]],

@@ -29,7 +29,7 @@ ALONE = "give the between-study variance, fit(tau2=...), or pool the exact effec
 def kinds_of(effects: BoundedEffectSizes) -> tuple[str, ...]:
     """Return what is known of each row: one of `KINDS`.
 
-    An interval with one finite end holds the mean from one side only, which makes it a kind of its own.
+    An interval with one finite end holds the mean from one side only, which makes it a separate kind.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def count_in_words(kinds: Sequence[str]) -> str:
 
 
 def usable_effects(effects: BoundedEffectSizes, direction_v: float | None) -> tuple[BoundedEffectSizes, Mask]:
-    """Return the effects whose probability can be computed, and which of those handed in they are.
+    """Return the effects whose probability can be computed, and which of those given they are.
 
     Directions without a sampling variance get `direction_v`, marked as assumed, or are left out.
     """
@@ -129,7 +129,7 @@ def _with_variance(effects: BoundedEffectSizes, bare: Mask, v: float) -> Bounded
 
 
 def _check(effects: BoundedEffectSizes) -> None:
-    """Raise if a row says nothing, or has no sampling variance at an end that is known."""
+    """Raise if a row has no finite end, or has no sampling variance at an end that is known."""
     low, high = np.isfinite(effects.lower), np.isfinite(effects.upper)
     at_zero, _ = variance_of_scale(effects.lower, effects.upper, effects.v_lower, effects.v_upper)
     with np.errstate(invalid="ignore"):

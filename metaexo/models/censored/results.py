@@ -8,20 +8,28 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from metaexo.formatting import interval, number, percent, text_table
 from metaexo.inputs import check_choice
 from metaexo.models.censored import evidence, heterogeneity
-from metaexo.models.censored.fit import CensoredFit
+from metaexo.models.censored.effects import count_in_words
+from metaexo.models.censored.fit import CENSORED_TESTS, CensoredFit
 from metaexo.models.censored.imputation import ImputedResults, impute
-from metaexo.models.censored.summary import family_lines, profile_bounds
 from metaexo.models.linear.fit import Tau2Limits
 from metaexo.models.linear.hypothesis import TestResult
 from metaexo.models.linear.results import FitResults
 from metaexo.models.linear.summary import FamilyLines
 from metaexo.models.univariate.intervals import HeterogeneityInterval
+from metaexo.numeric.censored.limits import coefficient_limits
+from metaexo.numeric.tails import normal_quantile
 from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
+
+CRITERIA = {
+    "REML": "restricted maximum likelihood, coefficients integrated out by Laplace's method",
+    "ML": "maximum likelihood",
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,7 +82,7 @@ class CensoredResults(CensoredFit, FitResults):
         check_choice("kind of interval", kind, ("wald", "profile"))
         if kind == "wald":
             return super().conf_int(level)
-        low, high = profile_bounds(self, self.at_level(level))
+        low, high = _profile_bounds(self, self.at_level(level))
         return pd.DataFrame({"low": low, "high": high}, index=pd.Index(self.design.names))
 
     # -- heterogeneity -----------------------------------------------------------------------------------
@@ -270,7 +278,7 @@ class CensoredResults(CensoredFit, FitResults):
 
     def family_lines(self) -> FamilyLines:
         """Return what this family adds to the summary and to the notes below the tables."""
-        return family_lines(self)
+        return _family_lines(self)
 
     def facts(self) -> dict[str, Any]:
         """Return what this family adds to `to_dict`."""
@@ -287,3 +295,63 @@ class CensoredResults(CensoredFit, FitResults):
             f"CensoredResults({self.measure.code}, {self.method}, {self.test}: k = {self.k}, "
             f"{self.effective:.1f} effective, tau2 = {self.tau2:.4g})"
         )
+
+
+def _profile_bounds(fit: CensoredFit, level: float) -> tuple[Array, Array]:
+    """Return the ends of the profile-likelihood intervals of the coefficients, each of shape (p,)."""
+    drop = 0.5 * normal_quantile(level) ** 2
+    x, known = fit.design.matrix(fit.k), fit.tau2 if fit.tau2_given else None
+    ends = [coefficient_limits(fit.batch, x, j, drop, known) for j in range(fit.design.p)]
+    return np.array([low[0] for low, _ in ends]), np.array([high[0] for _, high in ends])
+
+
+def _family_lines(fit: CensoredFit) -> FamilyLines:
+    """Return evidence, estimator and test in words, the profile interval, and what the kinds contribute."""
+    pooled = []
+    if fit.design.x is None:
+        low, high = _profile_bounds(fit, fit.level)
+        pooled = [f"profile-likelihood interval {interval(low[0], high[0], 4)}"]
+    table = evidence.contributions(fit)
+    header = ["kind", "k", "effective", "of the mean", "of tau2"]
+    rows = [
+        [
+            str(kind),
+            f"{row['k']:.0f}",
+            number(row["effective"], 1),
+            percent(row["share"]),
+            percent(row["tau2_share"]),
+        ]
+        for kind, row in table.iterrows()
+    ]
+    data = [
+        f"equivalent to {number(fit.effective, 1)} exact effects of {fit.k}; shares of the information:",
+        text_table(rows, header),
+    ]
+    return FamilyLines(
+        model="Random-effects model",
+        tests=CENSORED_TESTS[fit.test],
+        fitted=(
+            f"evidence: {count_in_words(fit.kinds)}",
+            f"tau2: {'given' if fit.tau2_given else CRITERIA[fit.method]}",
+        ),
+        pooled=tuple(pooled),
+        heterogeneity=(f"likelihood ratio: {heterogeneity.heterogeneity_test(fit)}",),
+        data=tuple(data),
+        certificate=tuple(_certificate(fit)),
+    )
+
+
+def _certificate(fit: CensoredFit) -> list[str]:
+    found = fit.certificate
+    lines = []
+    if not fit.tau2_given:
+        boundary = "at the boundary tau2 = 0, where no positive value fits better"
+        lines.append(boundary if found.at_boundary else "converged")
+        of = "" if found.maxima == 1 else f": the highest of {found.maxima} local maxima"
+        lines.append(f"highest maximum of a fine scan{of}")
+    if fit.effective < 5:
+        lines.append(
+            f"equivalent to only {number(fit.effective, 1)} effects: tau and prediction interval rest on "
+            "very little"
+        )
+    return lines

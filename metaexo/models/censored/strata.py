@@ -10,25 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes, as_bounded
+from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.dependence.arms import warn_of_mixed_subjects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import MetaexoError, UnknownChoiceError
-from metaexo.formatting import NOT_REPORTED, interval, number, plural, printed, text_table
+from metaexo.formatting import NOT_REPORTED, interval, number, plural, printed
+from metaexo.immutable import Immutable
 from metaexo.inputs import as_word, is_blank, read_words
 from metaexo.models.censored.effects import count_in_words, kinds_of, usable_effects
 from metaexo.models.censored.model import CensoredRandomEffects
 from metaexo.models.censored.results import CensoredResults
 from metaexo.models.linear.hypothesis import TestResult
 from metaexo.numeric.censored.inference import rising_direction
+from metaexo.readable import Readable, ReaderTable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-UNHELD = "bounds of one side only, which hold no mean: not in the test between strata"
+UNHELD = "bounds of one side only, which have no mean: not in the test between strata"
 
 
 @dataclass(frozen=True, eq=False)
-class CensoredStratum:
+class CensoredStratum(Immutable):
     """One stratum of censored evidence.
 
     Attributes
@@ -50,7 +53,7 @@ class CensoredStratum:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CensoredStrata:
+class CensoredStrata(Readable):
     """Censored evidence by stratum, and the tests between strata.
 
     Attributes
@@ -75,24 +78,37 @@ class CensoredStrata:
     note: str
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a stratum: counts, evidence in words, estimate with intervals, tau2, I2, note."""
+        """Return one row per stratum: counts, evidence in words, estimate with intervals, tau2, I2, note."""
         import pandas as pd
 
         return pd.DataFrame([_record(stratum) for stratum in self.strata])
 
-    @printed
-    def __str__(self) -> str:
+    def reader_tables(self) -> list[ReaderTable]:
+        """Return the strata with their evidence and pooled effects, numbers rounded."""
+        measure = self.strata[0].effects.measure if self.strata else None
+        rescaled = measure is not None and measure.rescaled
         rows = []
         for s in self.strata:
-            estimate, ends = "", ""
+            cells = [s.name, count_in_words(kinds_of(s.effects)), *[""] * (3 if rescaled else 2)]
             if s.fit is not None:
                 pooled = s.fit.pooled()
-                estimate, ends = number(pooled.estimate), interval(pooled.low, pooled.high)
-            rows.append([s.name, count_in_words(kinds_of(s.effects)), estimate, ends, s.note])
-        tests = [str(test) for test in (self.wald, self.likelihood_ratio) if test is not None]
-        return "\n".join(
-            [text_table(rows, ["stratum", "evidence", "estimate", "interval", "note"], 5), self.note, *tests]
-        )
+                cells[2:4] = [number(pooled.estimate), interval(pooled.low, pooled.high)]
+                if rescaled:
+                    shown = back_pooled(s.effects, [pooled.estimate, pooled.low, pooled.high]).tolist()
+                    cells[4] = f"{number(shown[0])} ({interval(shown[1], shown[2])})"
+            rows.append([*cells, s.note])
+        header = ["stratum", "evidence", "estimate", "interval"]
+        if measure is not None and rescaled:
+            header.append(measure.display.lower())
+        return [ReaderTable(rows, [*header, "note"])]
+
+    def table_notes(self) -> list[str]:
+        """Return what the tests are of, and the tests."""
+        return [self.note, *(str(test) for test in (self.wald, self.likelihood_ratio) if test is not None)]
+
+    @printed
+    def __str__(self) -> str:
+        return self.to_text()
 
     def __repr__(self) -> str:
         return f"CensoredStrata(by {', '.join(self.by)}: {plural(len(self.strata), 'stratum', 'strata')})"
@@ -110,14 +126,14 @@ def censored_strata(
     """Pool censored evidence stratum by stratum, and test whether the strata share one mean.
 
     Use it to ask whether effects differ between exosome sources or isolation methods where many studies give
-    only a threshold. Every stratum is a model of its own; where its evidence has no estimate, the reason
-    stands in words. The tests between strata are those of one model with a mean each and one tau2: Wald, and
-    likelihood ratio by ML. A stratum of bounds of one side has no mean and takes no part in them.
+    only a threshold. Every stratum is a separate model; where its evidence has no estimate, the reason
+    is given in words. The tests between strata are those of one model with a mean each and one tau2: Wald,
+    and likelihood ratio by ML. A stratum of bounds of one side has no mean and takes no part in them.
 
     Parameters
     ----------
     effects : BoundedEffectSizes or EffectSizes
-        Effects with the factors among the columns of `data`; one a study, as they are taken as independent.
+        Effects with the factors among the columns of `data`; one per study, as they are taken as independent.
     by : str or sequence of str
         One column or more; several are crossed.
     method, test, level : str, str and float
@@ -252,9 +268,9 @@ def _record(stratum: CensoredStratum) -> dict[str, object]:
     if stratum.fit is None:
         nothing = dict.fromkeys(("effective", *names, "tau2", "tau2_low", "tau2_high", "i2"), float("nan"))
         return record | nothing | {"note": stratum.note}
-    pooled, spread = stratum.fit.pooled(), stratum.fit.conf_int_heterogeneity()
+    pooled, ends = stratum.fit.pooled(), stratum.fit.conf_int_heterogeneity()
     numbers = {name: getattr(pooled, name) for name in names}
-    about = {"tau2": spread.tau2.estimate, "tau2_low": spread.tau2.low, "tau2_high": spread.tau2.high}
+    about = {"tau2": ends.tau2.estimate, "tau2_low": ends.tau2.low, "tau2_high": ends.tau2.high}
     return (
         record | {"effective": stratum.fit.effective} | numbers | about | {"i2": stratum.fit.i2, "note": ""}
     )
