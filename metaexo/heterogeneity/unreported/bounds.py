@@ -198,12 +198,12 @@ def assignment_bounds(
 ) -> AssignmentBounds:
     r"""Return the range of means and differences over all levels that unreported studies may have.
 
-    Use it beside an analysis in which studies that do not report their isolation method are left out or
-    are a separate stratum: if a difference keeps its sign in the best and in the worst case, what is not
-    reported does not matter. The estimate without these studies need not lie in the range, which holds estimates with all
-    of them. Every level has a separate between-study variance, estimated anew for each of the
-    :math:`2^U` sets of U unreported studies that may join it; all sets are fitted, so the range is exact.
-    A study may be of any known level, also of one that is not compared.
+    Use it beside an analysis in which studies that do not report their isolation method are left out or are a
+    separate stratum: if a difference keeps its sign in the best and in the worst case, what is not reported
+    does not matter. The estimate without these studies need not lie in the range, which holds estimates with
+    all of them. Every level has a separate between-study variance, estimated anew for each of the :math:`2^U`
+    sets of U unreported studies that may join it; all sets are fitted, so the range is exact. A study may be
+    of any known level, also of one that is not compared.
 
     Beyond `limit` sets, or with a given tau2, the weights :math:`1 / (v + \tau^2)` are held. The extremes
     are then ordered by the effect: the studies above a threshold are of one level and those below it of the
