@@ -152,7 +152,7 @@ def shares_explained(
     study: Sequence[str],
     *,
     draws: int = 1000,
-    seed: int = 1,
+    seed: int = 0,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Return the share of the variance of a value that each factor explains, alone and after the others.

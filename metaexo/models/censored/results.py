@@ -243,7 +243,7 @@ class CensoredResults(CensoredFit, FitResults):
 
     # -- a second method ---------------------------------------------------------------------------------
 
-    def impute(self, draws: int = 200, seed: int = 1, draw_tau2: bool = True) -> ImputedResults:
+    def impute(self, draws: int = 200, seed: int = 0, draw_tau2: bool = True) -> ImputedResults:
         """Return the fit by multiple imputation of the censored effects: a second method that must agree.
 
         Each draw takes tau2 and the coefficients from their likelihood, draws every censored effect within
