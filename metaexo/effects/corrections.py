@@ -122,30 +122,6 @@ def hypergeometric(a: float, c: ArrayLike, z: ArrayLike) -> Array:
     return np.asarray(np.where(third > LARGE_C, total, hyp2f1(a, a, small, x)))
 
 
-def pooled_sd(sd_1: Array, n_1: Array, sd_2: Array, n_2: Array) -> Array:
-    """Return the standard deviation pooled over two groups, weighted by degrees of freedom.
-
-    Parameters
-    ----------
-    sd_1, sd_2 : ndarray
-        Standard deviations of the groups.
-    n_1, n_2 : ndarray
-        Sizes of the groups.
-
-    Returns
-    -------
-    ndarray
-        Pooled standard deviations.
-
-    Examples
-    --------
-    >>> pooled_sd(np.array([3.0]), np.array([11.0]), np.array([4.0]), np.array([11.0])).round(4)
-    array([3.5355])
-    """
-    df_1, df_2 = n_1 - 1, n_2 - 1
-    return np.asarray(np.sqrt((df_1 * sd_1**2 + df_2 * sd_2**2) / (df_1 + df_2)))
-
-
 def average_over_rows(values: Array, weights: Array) -> float:
     """Return the weighted average over the rows that have both a value and a weight.
 

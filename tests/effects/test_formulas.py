@@ -247,3 +247,10 @@ def test_large_arrays_have_the_same_values_and_inputs_stay():
                 for one, other in zip(small, large, strict=True):
                     np.testing.assert_array_equal(np.resize(one, 21_000), other)
             assert all((many[name] == before[name]).all() for name in many)
+
+
+def test_a_biserial_correlation_beyond_one_is_cut_in_its_variance_alone():
+    done = calculate("RBIS", {"d": 9.0, "treatment_n": 10, "control_n": 10})
+    at_one = (0.25 * 2 * np.pi - 2.5 + 1) / 19  # p q / f^2 - 5/2 r^2 + r^4 with r = 1
+    assert done.y[0] > 1
+    assert done.v[0] == pytest.approx(at_one, rel=1e-12)
