@@ -20,10 +20,10 @@ from metaexo.effects.check import (
     read_studies,
     read_variances,
     study_column_of,
-    variances_too_small,
 )
 from metaexo.effects.derivation import Derivation, Origin
 from metaexo.effects.effect_rows import EffectRows
+from metaexo.effects.least_variances import variances_too_small
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.errors import (
     ImpossibleVarianceWarning,

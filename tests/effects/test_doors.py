@@ -13,7 +13,7 @@ import pytest
 
 import metaexo as mx
 from metaexo.effects import bounded_effects
-from metaexo.effects.check import least_variances
+from metaexo.effects.least_variances import least_variances
 from metaexo.errors import (
     ImpossibleVarianceWarning,
     InputError,

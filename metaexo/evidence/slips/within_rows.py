@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.effects.check import variances_too_small
 from metaexo.effects.conversions.sd_and_se import se_from_ci
+from metaexo.effects.least_variances import variances_too_small
 from metaexo.effects.tables.derive import EFFECT_NAMES
 from metaexo.errors import (
     CorrelationError,
