@@ -415,6 +415,7 @@ def test_predictions_on_other_scales_and_of_observed_effects(es: mx.EffectSizes)
     assert ratio["prediction_high"] == pytest.approx(np.exp(log["prediction_high"]))
     observed = fit.predict(sampling_variance=0.1).iloc[0]
     assert observed["prediction_se"] ** 2 - log["prediction_se"] ** 2 == pytest.approx(0.1)
+    assert fit.component_values["study/effect"] > 0
     of_study = fit.predict(sampling_variance=0.1, without="study/effect").iloc[0]
     expected = log["se"] ** 2 + fit.component_values["study"] + 0.1
     assert of_study["prediction_se"] ** 2 == pytest.approx(expected)

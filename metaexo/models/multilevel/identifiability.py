@@ -14,7 +14,7 @@ from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.formatting import NOT_REPORTED, plural, printed
-from metaexo.inputs import check_number, read_words
+from metaexo.inputs import check_number, is_blank, read_words
 from metaexo.models.linear.design import make_design
 from metaexo.models.linear.grouping import grouping
 from metaexo.models.multilevel.terms import RandomTerm
@@ -248,8 +248,7 @@ def _values(es: EffectSizes, name: str) -> list[Any]:
 
 
 def _missing(value: Any, unknown: set[str]) -> bool:
-    number = isinstance(value, float | np.floating)
-    return value is None or (number and bool(np.isnan(value))) or _plain(value) in unknown | {"", "<na>"}
+    return is_blank(value) or _plain(value) in unknown
 
 
 def _unnamed(check: TermCheck, k: int, labels: Sequence[str]) -> str:

@@ -46,7 +46,7 @@ def predict(
         return found
     mean, variance = found.mean, found.se**2
     if given:
-        what = "the prediction for a level that was seen"
+        what = "the prediction for an observed level"
         refuse_own_weights(fit, what)
         if fit.robust_covariance is not None:
             raise InputError(
@@ -82,7 +82,7 @@ def variance_of_new(
 def _with_levels(
     fit: MultilevelFit, x: Array, given: Mapping[str, str], inner: Mapping[str, str]
 ) -> tuple[Array, Array]:
-    """Return estimates and error variances of x'b plus the random effects of levels that were seen."""
+    """Return estimates and error variances of x'b plus the random effects of observed levels."""
     k = fit.k
     c, own = np.zeros(k), 0.0
     for name, label in given.items():

@@ -74,7 +74,7 @@ class MultilevelResults(MultilevelFit, FitResults):
         Returns
         -------
         DataFrame
-            Row a component: estimate, low, high, low_open, high_open (the search met the edge of the
+            One row per component: estimate, low, high, low_open, high_open (the search met the edge of the
             parameter's range, which lies inside the interval).
 
         Raises
@@ -123,7 +123,7 @@ class MultilevelResults(MultilevelFit, FitResults):
         """Return mean effects with confidence intervals, and prediction intervals for a new true effect.
 
         The prediction interval adds the variance of every random term: it is for a new effect of a new study
-        (source, isolation method). With `given` a level that was seen is taken as known instead: its
+        (source, isolation method). With `given` an observed level is taken as known instead: its
         predicted random effect is part of the estimate. `without` leaves terms out: a new study without its
         effects within is their mean.
 
@@ -143,7 +143,7 @@ class MultilevelResults(MultilevelFit, FitResults):
         adjust : {"bonferroni"}, optional
             Makes all r intervals hold together.
         given : mapping of str to str, optional
-            Random term to a level that was seen: ``{"source": "adipose"}``.
+            Random term to an observed level: ``{"source": "adipose"}``.
         inner : mapping of str to str, optional
             Random term to the inner level (outcome, time) that the prediction is for; needed where inner
             levels have different variances.
