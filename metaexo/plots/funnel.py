@@ -15,6 +15,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
 from metaexo.formatting import fixed, level_words, shown
+from metaexo.models.linear.results import FitResults
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.arguments import checked
 from metaexo.plots.canvas.figure import Plan, drawing, surround
@@ -251,9 +252,9 @@ def _what(
     fit = results.overall if strata is not None else results
     if isinstance(results, EffectSizes):
         es, centre, level = results, None, level or 0.95
-    elif all(hasattr(fit, name) for name in ("effects", "design", "level")):
+    elif isinstance(fit, FitResults) and isinstance(fit.effects, EffectSizes):
         es, level = fit.effects, level or fit.level
-        centre = float(fit.pooled(level).estimate) if has_one_mean(fit) else None
+        centre = fit.estimate if has_one_mean(fit) else None
     else:
         raise InputError(
             f"a funnel plot cannot be made of {type(results).__name__}",

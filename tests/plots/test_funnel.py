@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import metaexo as mx
+from metaexo.effects import bounded_effects
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
 from metaexo.plots import funnel, funnel_plan, overlapping_texts
 from metaexo.plots.canvas.page import Area, Dot
@@ -120,3 +121,9 @@ def test_a_funnel_of_freeman_tukey_proportions_has_them_as_events_over_n():
     plan = funnel_plan(mx.effect_sizes("PFT", events=events, n=n))
     assert plan.to_frame()["shown"].to_numpy() == pytest.approx(events / n, abs=1e-12)
     assert plan.axis.label == "Proportion, as analysed (PFT)"
+
+
+def test_censored_evidence_has_no_funnel():
+    es = bounded_effects([0.2, 0.5, 0.1, 0.4], [0.2, 0.5, 0.1, float("inf")], [0.1] * 4)
+    with pytest.raises(InputError, match="funnel plot cannot be made of CensoredResults"):
+        funnel_plan(mx.CensoredRandomEffects(es).fit())

@@ -22,6 +22,7 @@ from metaexo.formatting import (
     ten_digits,
 )
 from metaexo.ledger import Ledger
+from metaexo.models.linear.results import FitResults
 from metaexo.numeric.estimators import ESTIMATORS
 
 NAMES = {"isolation": "isolation method"}
@@ -115,18 +116,18 @@ def words_of_test(test: Any) -> str:
     return f"{sign}{bracket} = {shown(test.statistic, 2)}, {p_value(ten_digits(test.pvalue))}"
 
 
-def method_words(fit: Any) -> str:
+def method_words(fit: FitResults) -> str:
     """Return the model of a fit in one sentence: how tau2 and the intervals are made."""
-    method, test, robust = (getattr(fit, name, None) for name in ("method", "test", "robust_covariance"))
-    if method in {"EE", "FE", "CE"}:
-        text = "Equal-effects model"
-    elif method:
-        name = f"{ESTIMATORS[method].name} ({method})" if method in ESTIMATORS else method
-        text = f"Random-effects model; τ² by {name}"
-    else:
-        text = type(fit).__name__
-    intervals = str(robust) if robust is not None else TEST_NAMES.get(test or "", test)
-    return f"{text}; intervals of pooled effects: {intervals}." if intervals else f"{text}."
+    text = fit.family_lines().model
+    if fit.method in ESTIMATORS and fit.method != "EE":
+        text += f"; τ² by {ESTIMATORS[fit.method].name} ({fit.method})"
+    return f"{text}; intervals of pooled effects: {intervals_of(fit)}."
+
+
+def intervals_of(fit: FitResults) -> str:
+    """Return by what the intervals of a fit are made."""
+    robust = fit.robust_covariance
+    return TEST_NAMES.get(fit.test, fit.test) if robust is None else str(robust)
 
 
 def ledger_words(ledger: Ledger | None, most: int = 3) -> str:

@@ -13,8 +13,8 @@ from metaexo.models.censored.results import CensoredResults
 from metaexo.plots.canvas.scale import on_axis
 from metaexo.plots.canvas.words import derived_words, ledger_words, typeset
 from metaexo.plots.forest.options import Options
-from metaexo.plots.forest.plan import ForestRow, Mark
-from metaexo.plots.forest.rows import NO_SINGLE_EFFECT, Rows, RowWriter, caution_notes
+from metaexo.plots.forest.plan import Mark
+from metaexo.plots.forest.rows import Rows, RowWriter, caution_notes, no_single_effect, weights_of
 from metaexo.types import Array
 
 CRITERIA = {"REML": "restricted maximum likelihood (REML)", "ML": "maximum likelihood (ML)"}
@@ -32,12 +32,9 @@ def rows_of_censored(results: CensoredResults | BoundedEffectSizes, options: Opt
     fit = results if isinstance(results, CensoredResults) else None
     es = results.effects if isinstance(results, CensoredResults) else results
     level = options.level or (0.95 if fit is None else fit.level)
-    single = fit is not None and fit.design.x is None
-    weights = fit.weights if fit is not None and single and options.weights else None
+    weights = None if fit is None else weights_of(fit, options)
     write = CensoredWriter(es, options, level, weights, used=(options.by,))
-    rows = write.grouped()
-    if fit is not None and single and options.overall:
-        rows += [ForestRow("spacer:total", "spacer"), *write.total(fit, fit.pooled(level))]
+    rows = [*write.grouped(), *([] if fit is None else write.overall(fit))]
     return write.done(rows, _notes(es, fit))
 
 
@@ -98,6 +95,4 @@ def _model_words(fit: CensoredResults) -> str:
     )
     if fit.m < fit.k:
         text += f" {fit.k} effects of {fit.m} studies are taken as independent."
-    if fit.design.x is not None:
-        text += f" {NO_SINGLE_EFFECT}"
-    return text
+    return " ".join([text, *no_single_effect(fit)])

@@ -4,35 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from metaexo.formatting import TEST_NAMES, level_words, plural, shown
+from metaexo.formatting import level_words, plural, shown
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.multilevel.terms import NamedTerm
-from metaexo.plots.canvas.words import name_of
+from metaexo.plots.canvas.words import intervals_of, name_of
 from metaexo.plots.forest.options import Options
 from metaexo.plots.forest.plan import ForestRow
 from metaexo.plots.forest.rows import (
     INDENT,
     LABEL,
-    NO_SINGLE_EFFECT,
     Rows,
     RowWriter,
     caution_notes,
     evidence_notes,
+    no_single_effect,
+    weights_of,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Mean:
-    """A mean effect with its intervals; without prediction interval where the model has none."""
-
-    estimate: float
-    low: float
-    high: float
-    prediction_low: float | None = None
-    prediction_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +33,7 @@ class Cluster:
     name: str
     rows: tuple[int, ...]  # positions of its effects
     labels: tuple[str, ...]  # what stands beside them
-    mean: Mean | None
+    mean: Any  # a prediction with its interval; None where the model has none
 
 
 def rows_of_multilevel(fit: MultilevelResults, options: Options) -> Rows:
@@ -52,9 +43,7 @@ def rows_of_multilevel(fit: MultilevelResults, options: Options) -> Rows:
     predicts it (an open diamond), and what all its effects have in common stands there once.
     """
     es, level = fit.effects, options.level or fit.level
-    single = fit.design.x is None
-    weights = fit.weights if single and options.weights else None
-    write = RowWriter(es, options, level, weights)
+    write = RowWriter(es, options, level, weights_of(fit, options))
     clusters = clusters_of(fit, write)
     for cluster in clusters:
         for i, label in zip(cluster.rows, cluster.labels, strict=True):
@@ -64,15 +53,14 @@ def rows_of_multilevel(fit: MultilevelResults, options: Options) -> Rows:
     for c, cluster in enumerate(clusters):
         rows += [ForestRow(f"rule:{c}", "rule")] * (grouped and c > 0)
         rows += _cluster_rows(write, c, cluster)
-    if single and options.overall:
-        rows += [ForestRow("spacer:total", "spacer"), *write.total(fit, _mean(fit, level))]
+    rows += write.overall(fit)
     notes = [model_in_words(fit), *caution_notes(fit)]
     if any(row.kind == "cluster" and row.mark is not None for row in rows):
         notes.append(
             f"Open diamond: mean effect of the {_kind(fit, options)} as the model predicts it, drawn towards "
             f"the overall effect, with its {level_words(level)} interval."
         )
-    return write.done(rows, [*notes, *([] if single else [NO_SINGLE_EFFECT]), *evidence_notes(es)])
+    return write.done(rows, [*notes, *no_single_effect(fit), *evidence_notes(es)])
 
 
 def clusters_of(fit: MultilevelResults, write: RowWriter) -> list[Cluster]:
@@ -89,11 +77,16 @@ def clusters_of(fit: MultilevelResults, write: RowWriter) -> list[Cluster]:
     members: dict[int, list[int]] = {}
     for i in order:
         members.setdefault(int(named.term.level[i]), []).append(i)
+    # means of levels rest on the weights and covariances of the model
+    by_model = fit.weighting is None and fit.robust_covariance is None
+    has_means = by_model and fit.design.x is None and named.structure == "intercept"
     found = []
     for at, rows in members.items():
         name, labels = _split_labels(named.levels[at], [es.row_labels[i] for i in rows])
-        mean = _mean(fit, write.level, {named.name: named.levels[at]}) if _has_means(fit, named) else None
-        found.append(Cluster(name, tuple(rows), labels, mean if len(rows) > 1 else None))
+        mean = None
+        if has_means and len(rows) > 1:
+            mean = fit.predict(level=write.level, given={named.name: named.levels[at]}).iloc[0]
+        found.append(Cluster(name, tuple(rows), labels, mean))
     return found
 
 
@@ -111,12 +104,6 @@ def _kind(fit: MultilevelResults, options: Options) -> str:
     return "level" if named is None or "/" in named.name else name_of(named.name)
 
 
-def _has_means(fit: MultilevelResults, named: NamedTerm) -> bool:
-    """Say whether levels have predicted means; they rest on the weights and covariances of the model."""
-    by_model = fit.weighting is None and fit.robust_covariance is None
-    return by_model and fit.design.x is None and named.structure == "intercept"
-
-
 def _split_labels(level: str, labels: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """Return the name of a cluster and the labels within it: what all labels open with is said once."""
     parts = [label.partition(", ") for label in labels]
@@ -125,13 +112,6 @@ def _split_labels(level: str, labels: Sequence[str]) -> tuple[str, tuple[str, ..
     if len({first for first, _, _ in parts}) == 1 and all(rest for _, _, rest in parts):
         return parts[0][0], tuple(rest for _, _, rest in parts)
     return level, tuple(labels)
-
-
-def _mean(fit: MultilevelResults, level: float, given: dict[str, str] | None = None) -> Mean:
-    row = fit.predict(level=level, given=given).iloc[0]
-    ends = [float(row[name]) for name in ("prediction_low", "prediction_high")]
-    known = given is None and not any(map(np.isnan, ends))
-    return Mean(float(row["estimate"]), float(row["low"]), float(row["high"]), *(ends if known else ()))
 
 
 def _cluster_rows(write: RowWriter, position: int, cluster: Cluster) -> list[ForestRow]:
@@ -180,5 +160,5 @@ def model_in_words(fit: MultilevelResults) -> str:
     errors = f"correlated in {plural(pairs, 'pair')}" if pairs > 0 else "independent"
     return (
         f"Multilevel model ({fit.method}); SD of random effects: {', '.join(parts)}. "
-        f"Sampling errors {errors}; intervals: {fit.robust_covariance or TEST_NAMES[fit.test]}."
+        f"Sampling errors {errors}; intervals: {intervals_of(fit)}."
     )

@@ -19,6 +19,7 @@ from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.formatting import number, plural
 from metaexo.inputs import read_numbers
 from metaexo.models.censored.results import CensoredResults
+from metaexo.models.linear.results import FitResults
 from metaexo.models.multilevel.presets import RhoSweep
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.numeric.tails import normal_quantile
@@ -135,7 +136,7 @@ def _rows(results: Any, options: Options) -> Rows:
         return rows_of_multilevel(results, options)
     if hasattr(results, "strata"):
         return rows_of_strata(results, options)
-    if all(hasattr(results, name) for name in ("effects", "design", "level")):
+    if isinstance(results, FitResults):
         return rows_of_fit(results, options)
     raise _no_forest(type(results).__name__)
 

@@ -48,7 +48,6 @@ CUT_AT = 1e-9
 LABEL, ESTIMATE, WEIGHT = "label", "estimate", "weight"
 OWN = {LABEL, ESTIMATE, WEIGHT}
 ORDERS = ("given", "estimate", "precision")
-NO_SINGLE_EFFECT = "The model has moderators, so there is no single pooled effect."
 INTERCEPT = re.compile(r"\bintercept\b")
 WHOSE_TAU2 = {
     "separate": "τ² estimated separately in each stratum.",
@@ -102,26 +101,23 @@ def rows_of_effects(es: EffectSizes, options: Options, shown: Array | None = Non
 def rows_of_fit(fit: Any, options: Options) -> Rows:
     """Return the rows of one fit: studies, overall effect, prediction interval."""
     es, level = fit.effects, options.level or fit.level
-    single = has_one_mean(fit)
-    write = RowWriter(es, options, level, _weights(fit) if single and options.weights else None)
-    rows = write.studies(range(es.k))
-    if single and options.overall:
-        rows += [ForestRow("spacer:total", "spacer"), *write.total(fit, fit.pooled(level))]
+    write = RowWriter(es, options, level, weights_of(fit, options))
+    rows = [*write.studies(range(es.k)), *write.overall(fit)]
     model = [model_note(fit, options.heterogeneity), *caution_notes(fit)]
-    return write.done(rows, [*model, *([] if single else [NO_SINGLE_EFFECT]), *evidence_notes(es)])
+    return write.done(rows, [*model, *no_single_effect(fit), *evidence_notes(es)])
 
 
 def rows_of_strata(results: Any, options: Options) -> Rows:
     """Return the rows of strata: a head, the studies and a subtotal each; overall effect; test between."""
     fit = results.overall
     level = options.level or _level_of(results)
-    overall = _weights(fit) if options.weights == "overall" else None
+    overall = weights_of(fit, options) if fit is not None and options.weights == "overall" else None
     whole = RowWriter(results.effects, options, level, overall, used=results.by)
     rows: list[ForestRow] = []
     for s, stratum in enumerate(results.strata):
         weights = None if overall is None else overall[np.asarray(stratum.rows, dtype=np.intp)]
         if options.weights == "stratum":
-            weights = _weights(stratum.fit)
+            weights = None if stratum.fit is None else weights_of(stratum.fit, options)
         write = RowWriter(stratum.effects, options, level, weights, columns=whole.columns)
         if overall is not None:
             write.heaviest = whole.heaviest
@@ -169,11 +165,17 @@ def _at_level(fit: Any, pooled: Any, level: float) -> Any:
 
 def has_one_mean(fit: Any) -> bool:
     """Return whether the fit has a single pooled effect, that is, no moderators."""
-    return hasattr(fit, "pooled") and fit.design.x is None
+    return fit.design.x is None
 
 
-def _weights(fit: Any) -> Array | None:
-    weights = getattr(fit, "weights", None)
+def no_single_effect(fit: Any) -> list[str]:
+    """Return why there is no pooled effect, if there is none."""
+    return [] if has_one_mean(fit) else ["The model has moderators, so there is no single pooled effect."]
+
+
+def weights_of(fit: Any, options: Options) -> Array | None:
+    """Return the weights in the pooled effect, as fractions, if there are any and they are to be shown."""
+    weights = getattr(fit, "weights", None) if options.weights and has_one_mean(fit) else None
     return None if weights is None else np.asarray(weights, dtype=float)
 
 
@@ -306,6 +308,12 @@ class RowWriter:
         return self._summary(
             f"single:{s}", "Mean of the study", counts, self.pooled_mark(at_level, hollow=True)
         )
+
+    def overall(self, fit: Any) -> list[ForestRow]:
+        """Return the rows of the overall effect of a fit, if it has one and it is to be shown."""
+        if not (self.options.overall and has_one_mean(fit)):
+            return []
+        return [ForestRow("spacer:total", "spacer"), *self.total(fit, fit.pooled(self.level))]
 
     def total(self, fit: Any, pooled: Any) -> list[ForestRow]:
         """Return the rows of the overall effect and of its prediction interval."""
@@ -442,7 +450,7 @@ def model_note(fit: Any, counts: bool) -> str:
     """Return the model in words, and whether it takes effects of one study as independent."""
     note = method_words(fit)
     es = fit.effects
-    if es.m < es.k and getattr(fit, "robust_covariance", None) is None:
+    if es.m < es.k and fit.robust_covariance is None:
         return f"{note} {es.k} effects of {es.m} studies are taken as independent."
     return note + (" k effects of m studies." if counts else "")
 
