@@ -15,17 +15,16 @@ from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.evidence.codebook import Codebook
 from metaexo.evidence.problems import SheetProblem
 from metaexo.evidence.to_effects import (
-    VIEWS,
     WORDS_ONLY,
     Request,
     bounds_of_words,
     count_bounds,
-    get_view,
     leave_all_out,
     make_bounds,
     make_effects,
     survey,
 )
+from metaexo.evidence.views import VIEWS
 from metaexo.formatting import printed
 from metaexo.inputs import check_choice, check_flag, check_number
 from metaexo.ledger import Ledger
@@ -257,7 +256,7 @@ class Sheets:
         if assumed_correlation is not None:
             assumed_correlation = check_number("assumed_correlation", assumed_correlation)
         words_only = sheet == WORDS_ONLY
-        view = None if words_only else get_view(sheet)
+        view = None if words_only else VIEWS[sheet]
         plans = [self.codebook.sheets[name] for name in ("studies", view.sheet if view else WORDS_ONLY)]
         words = {c.name: c.words for plan in plans for c in plan.columns.values() if c.words}
         asked = Request(get_measure(measure), where, assumed_correlation, assumed_sd, orient, words, bounds)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import metaexo as mx
 from metaexo.errors import AssumptionWarning, MixedContrastsWarning, TooFewStudiesError, VarianceRatioWarning
 from metaexo.evidence import Sheets
-from metaexo.evidence.to_effects import VIEWS
+from metaexo.evidence.views import VIEWS
 from tests.evidence.folders import DATA
 
 MEASURES = ("SMD", "MD", "ROM", "SMCC", "MC", "OR", "RR", "RD", "PLO", "PFT")
