@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.errors import InputError, NotIdentifiableError, ShapeError
-from metaexo.formatting import interval, number, p_value, printed
+from metaexo.formatting import interval, number, p_value, percent, printed
 from metaexo.immutable import lock
 from metaexo.inputs import LARGEST, check_choice, check_number, read_numbers
 from metaexo.models.linear.cautions import cautions_of_estimates
@@ -108,6 +108,43 @@ def adjust_pvalues(pvalues: ArrayLike, how: str) -> Array:
     return out
 
 
+def estimate_rows(
+    what: str,
+    names: Sequence[str],
+    numbers: tuple[Array, Array, Array, Array, Array],
+    df: Array | None,
+    level: float,
+    se: str = "SE",
+) -> tuple[list[list[str]], list[str]]:
+    """Return rows and header of a table of estimates for readers; with a column df where they differ.
+
+    Parameters
+    ----------
+    what : str
+        What the names are: "term".
+    names : sequence of str, length q
+        The names.
+    numbers : tuple of ndarray, each of shape (q,)
+        Estimates, standard errors, ends of the intervals, p-values.
+    df : ndarray, shape (q,), or None
+        Degrees of freedom; None for z.
+    level : float
+        Level of the intervals.
+    se : str
+        What the standard errors are called.
+    """
+    rows = [
+        [name, number(b, 4), number(error, 4), interval(low, high, 4), p_value(p)]
+        for name, b, error, low, high, p in zip(names, *numbers, strict=True)
+    ]
+    header = [what, "estimate", se, f"{percent(level)} interval", "p"]
+    if df is not None and np.ptp(df) > 0:
+        header.insert(4, "df")
+        for row, one in zip(rows, df, strict=True):
+            row.insert(4, number(one, 1))
+    return rows, header
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Contrasts(Readable):
     """Linear combinations of coefficients, each with its test and interval, and their joint test.
@@ -165,13 +202,8 @@ class Contrasts(Readable):
 
     def reader_tables(self) -> list[ReaderTable]:
         """Return the combinations, numbers rounded."""
-        header = ["contrast", "estimate", "SE", "interval", "p"]
-        rows = [
-            [name, number(b, 4), number(se, 4), interval(low, high, 4), p_value(p)]
-            for name, b, se, low, high, p in zip(
-                self.names, self.estimate, self.se, self.low, self.high, self.pvalue, strict=True
-            )
-        ]
+        numbers = (self.estimate, self.se, self.low, self.high, self.pvalue)
+        rows, header = estimate_rows("contrast", self.names, numbers, self.df, self.level)
         if self.adjusted is not None:
             header.append(f"{self.adjustment} p")
             rows = [[*row, p_value(p)] for row, p in zip(rows, self.adjusted, strict=True)]

@@ -12,8 +12,8 @@ import numpy as np
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes, counts_in_words
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.formatting import interval, level_words, number, p_value, percent, printed, text_table
-from metaexo.models.linear.contrasts import term_test
+from metaexo.formatting import interval, level_words, number, percent, printed, text_table
+from metaexo.models.linear.contrasts import estimate_rows, term_test
 from metaexo.models.linear.fit import Coefficients, LinearFit
 from metaexo.models.linear.fit_statistics import Pooled
 from metaexo.models.linear.hypothesis import TestResult
@@ -118,17 +118,14 @@ def coefficient_rows(
     logit, only for a pooled effect.
     """
     low, high = fit.bounds()
-    rows = [
-        [name, number(b, DIGITS), number(se, DIGITS), interval(lo, hi, DIGITS), p_value(p)]
-        for name, b, se, lo, hi, p in zip(
-            fit.design.names, fit.beta, fit.se, low, high, fit.wald_pvalues, strict=True
-        )
-    ]
-    se = "SE" if fit.robust_covariance is None else "robust SE"
-    header = ["term", "estimate", se, f"{level_words(fit.level)} interval", "p"]
-    if (df := fit.df_by_coefficient) is not None and np.ptp(df) > 0:
-        rows = [[*row[:4], number(one, 1), row[4]] for row, one in zip(rows, df, strict=True)]
-        header.insert(4, "df")
+    rows, header = estimate_rows(
+        "term",
+        fit.design.names,
+        (fit.beta, fit.se, low, high, fit.wald_pvalues),
+        fit.df_by_coefficient,
+        fit.level,
+        "SE" if fit.robust_covariance is None else "robust SE",
+    )
     if effects is not None and (
         effects.measure.display_log or (effects.measure.rescaled and fit.design.x is None)
     ):
