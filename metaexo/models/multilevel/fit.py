@@ -80,6 +80,13 @@ class MultilevelFit(LinearFit):
         return self.gls.beta if self.weighted is None else self.weighted.beta
 
     @cached_property
+    def loadings(self) -> Array:
+        """Weight of each effect in each coefficient, shape (p, k)."""
+        if self.weighted is not None:
+            return self.weighted.loadings
+        return frozen(np.asarray(self.gls.cov @ self.gls.factor.solve(self.problem.x).T))
+
+    @cached_property
     def model_inference(self) -> WaldInference:
         """Covariance matrix of the coefficients and their tests by the model."""
         cov = self.gls.cov if self.weighted is None else self.weighted.cov
@@ -367,8 +374,7 @@ def _dependent_clusters(fit: MultilevelFit, members: Sequence[Index], kind: str)
     """Return the sandwich where clusters are not independent under the model."""
     x, p = fit.problem.x, fit.design.p
     g, n = len(members), fit.k
-    loadings = fit.gls.cov @ fit.gls.factor.solve(x).T if fit.weighted is None else fit.weighted.loadings
-    each = loadings * without_rounding(fit.effects.y - x @ fit.beta, fit.effects.y)
+    each = fit.loadings * without_rounding(fit.effects.y - x @ fit.beta, fit.effects.y)
     scores = np.stack([each[:, rows].sum(axis=1) for rows in members])
     factor = {"CR1": g / (g - 1), "CR1p": g / max(g - p, 1), "CR1S": g * (n - 1) / ((g - 1) * (n - p))}
     nothing = np.full((g, p, p), np.nan)

@@ -257,19 +257,6 @@ def residuals(fit: MultilevelFit, kind: str) -> pd.DataFrame:
     )
 
 
-def loadings(fit: MultilevelFit) -> Array:
-    """Return the weight of each effect in each coefficient, shape (p, k)."""
-    if fit.weighted is not None:
-        return fit.weighted.loadings
-    return np.asarray(fit.gls.cov @ fit.gls.factor.solve(fit.problem.x).T)
-
-
-def diagonal_weights(fit: MultilevelFit) -> Array:
-    """Return the diagonal of the weight matrix, scaled to sum to 1, shape (k,)."""
-    diagonal = fit.gls.factor.diagonal() if fit.weighting is None else fit.weighting.diagonal()
-    return np.asarray(diagonal / diagonal.sum())
-
-
 def influence(
     fit: MultilevelFit, cluster: str | Sequence[object] | ArrayLike | None, refit: bool
 ) -> ClusterInfluence:

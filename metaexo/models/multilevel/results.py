@@ -300,21 +300,18 @@ class MultilevelResults(MultilevelFit, FitResults):
     @cached_property
     def weights(self) -> Array:
         """Share of each effect in the pooled mean, shape (k,); NaN with moderators."""
-        return frozen(self._loadings[0] if self.design.x is None else np.full(self.k, np.nan))
+        return frozen(self.loadings[0] if self.design.x is None else np.full(self.k, np.nan))
 
     @cached_property
     def diagonal_weights(self) -> Array:
         """Share of each effect in the diagonal of the weight matrix, shape (k,)."""
-        return frozen(prediction.diagonal_weights(self))
+        diagonal = self.gls.factor.diagonal() if self.weighting is None else self.weighting.diagonal()
+        return frozen(np.asarray(diagonal / diagonal.sum()))
 
     @cached_property
     def hat_values(self) -> Array:
         """Leverage of each effect, the diagonal of the hat matrix, shape (k,)."""
-        return frozen((self.problem.x.T * self._loadings).sum(axis=0))
-
-    @cached_property
-    def _loadings(self) -> Array:
-        return frozen(prediction.loadings(self))
+        return frozen((self.problem.x.T * self.loadings).sum(axis=0))
 
     def influence(
         self, cluster: str | Sequence[object] | ArrayLike | None = None, refit: bool = True
