@@ -204,7 +204,7 @@ def _evaluate(batch: Batch, t: Array, restricted: bool, which: NDArray[np.intp] 
     np.divide(trace, trace_slope, out=out[RHO])
     if form.all():
         np.divide(2 * form, form_slope, out=out[SIGMA])
-    else:  # effects without any spread: the score is negative and h falls
+    else:  # equal effects: the score is negative and h falls
         still = form == 0
         out[SIGMA] = np.where(still, 0.0, 2 * form / np.where(still, 1.0, form_slope))
     return out

@@ -1,7 +1,7 @@
 """Maximum likelihood of a mixture in which some studies carry their label and others do not.
 
 A study with the label j has effects N(mu_j, tau2 + v); one without a label is of level j with probability
-pi_j: a parameter of its own, one that the labelled studies tell of too, or a given one. EM fills in the
+pi_j: a parameter of its own, one that the labelled studies inform too, or a given one. EM fills in the
 labels by their probabilities given the data: each step raises the likelihood, from several starts. The best
 end is then refined by Newton's method with the exact score, which also gives the observed information.
 
@@ -52,7 +52,7 @@ class Mixture:
     # (k,): number of the unreported study of each effect; -1 where the level is reported
     unit: NDArray[np.intp]
     units: int  # number of unreported studies
-    # (J,): studies of each level that tell of the shares beside the unreported ones; zeros if none do
+    # (J,): studies of each level that inform the shares beside the unreported ones; zeros if none do
     counts: Array
     fixed: bool = False  # whether the shares are held, all equal
 
@@ -100,7 +100,7 @@ class Mixture:
 
 @dataclass(frozen=True, eq=False)
 class MixtureMaximum(Immutable):
-    """The maximum of the likelihood with what vouches for it."""
+    """The maximum of the likelihood with its certificate."""
 
     mu: Array  # (J,): means of the levels
     tau2: float  # between-study variance within levels

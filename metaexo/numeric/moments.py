@@ -314,7 +314,7 @@ def _wide_fit(batch: Batch, pivot: WidePivot, weights: Array) -> WeightedFit:
         on_x = batch.to_x @ pivot.to_basis
         half = on_x * fit.root_a
         beta = on_x @ (pivot.y + fit.root_a * g)
-        if not pivot.y.any() and not pivot.z.any():  # no spread: the unweighted fit is exact
+        if not pivot.y.any() and not pivot.z.any():  # equal effects: the unweighted fit is exact
             beta = batch.offset[0]
         logdet = pivot.logdet - 2 * np.log(fit.root_a).sum() + np.linalg.slogdet(fit.inner)[1]
     cov = half @ fit.c @ half.T

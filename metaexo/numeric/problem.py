@@ -301,6 +301,6 @@ def _pivot(residual: Array, y: Array, v: Array, n: Array | None) -> Pivot:
 
 
 def without_rounding(residual: Array, effects: Array) -> Array:
-    """Set residuals that are rounding error of the effects to zero, so that equal effects have no spread."""
+    """Set residuals that are rounding error of the effects to zero, so that equal effects do not vary."""
     noise = NOISE * np.abs(effects).max(axis=-1, keepdims=True)
     return np.where(np.abs(residual) <= noise, 0.0, residual)

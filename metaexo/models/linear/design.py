@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Effects = TypeVar("Effects", EffectSizes, BoundedEffectSizes)
 
 RANK_TOLERANCE = 1e-9
-# A column whose own part is smaller than this share of its spread has a variance inflation above 1e8.
+# A column whose own part is smaller than this share of its standard deviation has a variance inflation above 1e8.
 NEAR_TOLERANCE = 1e-4
 # A row is a combination of others if what is left of it, relative to its length, is below this.
 ESTIMABLE = 1e-8

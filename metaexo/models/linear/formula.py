@@ -499,7 +499,7 @@ def _functions() -> dict[str, Any]:
             if beyond.size:
                 values = ", ".join(f"{value:g}" for value in beyond[:5])
                 outside = f"{values} lies outside {low:g} to {high:g}"
-                raise ValueError(f"{outside}; a spline says nothing beyond the data")
+                raise ValueError(f"{outside}; a spline is not defined beyond the data of the fit")
             return spline(x, _state=_state, **options)
 
         return stateful_transform(checked)

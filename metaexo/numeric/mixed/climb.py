@@ -30,11 +30,11 @@ GAIN = 1e-15
 ROUGH_GAIN = 1e-5
 DIFFERENCE = 1e-6
 MAX_STEPS = 150
-# A promised gain below which the top is near and the observed information worth its price.
+# A promised gain below which the top is near and the observed information worth computing.
 NEAR = 1e-3
 # Damping after a step that did not gain: the first value, how it grows, and how it shrinks after a gain.
 FIRST_DAMPING, DAMPED_MORE, DAMPED_LESS = 0.03, 6.0, 16.0
-# An eigenvalue of the information below this share of the largest says nothing about its direction.
+# An eigenvalue of the information below this share of the largest carries no information about its direction.
 FLAT = 1e-10
 # A bound is met from nearby only (in units of the parameter's size); from further off a step goes this near.
 CLOSE = 0.02

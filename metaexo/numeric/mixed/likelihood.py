@@ -396,7 +396,7 @@ def changes(problem: MixedProblem, theta: Array, r: Array) -> Array:
 def information_of_draws(problem: MixedProblem, theta: Array, draws: Array) -> Array:
     """Return the average information of several sets of effects, summed, shape (n, n).
 
-    Its null space is that of the expected information: what no effects could tell.
+    Its null space is that of the expected information: what no effects could determine.
 
     Parameters
     ----------

@@ -46,7 +46,7 @@ FLAT = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class MixedMaximum(Immutable):
-    """The maximum of the likelihood with what vouches for it."""
+    """The maximum of the likelihood with its certificate."""
 
     theta: Array  # (n,): parameters
     llf: float  # log-likelihood

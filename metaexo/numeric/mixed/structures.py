@@ -79,7 +79,7 @@ class Structure(ABC):
 
     @abstractmethod
     def components(self) -> tuple[Component, ...]:
-        """Return what readers are told, in order."""
+        """Return the components that are reported, in order."""
 
     @abstractmethod
     def values(self, theta: Array) -> Array:
@@ -273,7 +273,7 @@ class Unstructured(Structure):
 
     @property
     def bounds(self) -> tuple[Array, Array]:
-        """Nothing is bounded but the diagonal, whose sign says nothing."""
+        """Nothing is bounded but the diagonal, whose sign is arbitrary."""
         rows, columns = self._places
         return np.where(rows == columns, 0.0, -np.inf), np.full(rows.size, np.inf)
 
@@ -383,7 +383,7 @@ class Factor(Unstructured):
 
     @property
     def bounds(self) -> tuple[Array, Array]:
-        """Nothing is bounded but the roots of tied variances, whose sign says nothing."""
+        """Nothing is bounded but the roots of held variances, whose sign is arbitrary."""
         rows, columns = self._places
         low = np.full(rows.size, -np.inf)
         if self.first_variance or self.first_correlation is not None:
