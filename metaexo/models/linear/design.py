@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Effects = TypeVar("Effects", EffectSizes, BoundedEffectSizes)
 
 RANK_TOLERANCE = 1e-9
-# A column whose own part is smaller than this share of its standard deviation has a variance inflation above 1e8.
+# A column whose own part is a smaller share than this of its length has a variance inflation above 1e8.
 NEAR_TOLERANCE = 1e-4
 # A row is a combination of others if what is left of it, relative to its length, is below this.
 ESTIMABLE = 1e-8
@@ -147,7 +147,7 @@ class Design:
         Raises
         ------
         NotIdentifiableError
-            If the data say nothing about a row, because it is no combination of the rows of the fit.
+            If a row is not estimable, because it is no combination of the rows of the fit.
         """
         if self.full is None:
             return rows
@@ -219,7 +219,7 @@ def make_design(
         What the rows are called in errors.
     redundant : {"raise", "drop"}
         Whether columns that add nothing to those before them are refused by name, or left out with a
-        RedundantColumnsWarning. A NearlyCollinearWarning tells of columns that are close to that.
+        RedundantColumnsWarning. Columns that are close to that are named by a NearlyCollinearWarning.
     model : str
         The class that leaves rows without a moderator out if asked to, for the remedy of errors.
 
