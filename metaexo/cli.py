@@ -89,7 +89,7 @@ def _compare(committed: Folders, made: Folders, only: Sequence[str]) -> bool:
 
 @main.command()
 @click.argument("folder", type=FOLDER)
-@click.option("--all", "noted", is_flag=True, help="List what rows speak of in `caution` as well.")
+@click.option("--all", "noted", is_flag=True, help="List what rows explain in `caution` as well.")
 @click.option("--strict", is_flag=True, help="Exit 1 on warnings too.")
 def check(folder: Path, noted: bool, strict: bool) -> None:
     """Say what is wrong, or looks wrong, with the sheets in FOLDER, row by row; exit 1 on errors."""

@@ -64,7 +64,7 @@ class Ledger:
     Raises
     ------
     InputError
-        If a line stands twice: a row is used or left out, once.
+        If a line occurs twice: a row is used or left out, once.
 
     Examples
     --------
@@ -85,7 +85,7 @@ class Ledger:
         if len(lines) != len(set(lines)):
             twice = sorted(line for line, n in Counter(lines).items() if n > 1)
             raise InputError(
-                f"lines {twice} of {self.source} stand twice in the ledger",
+                f"lines {twice} of {self.source} occur twice in the ledger",
                 "each row either used once or left out once",
             )
 

@@ -74,7 +74,7 @@ class BoundedEffects(Immutable):
         return BoundedEffects(**ends, **words)
 
     def turned(self, signs: ArrayLike) -> BoundedEffects:
-        """Return these bounds with the rows of sign -1 turned round.
+        """Return these bounds with the rows of sign -1 reversed.
 
         Parameters
         ----------
@@ -138,7 +138,7 @@ class BoundedEffectSizes(EffectRows):
     ShapeError
         If lengths differ.
     InputError
-        If a row has no kind or its ends stand the wrong way round.
+        If a row has no kind or its ends are in the wrong order.
 
     Examples
     --------
@@ -421,7 +421,7 @@ def bounded_effects(
     ShapeError
         If lengths differ.
     InputError
-        If an end is missing or the ends stand the wrong way round.
+        If an end is missing or the ends are in the wrong order.
 
     Examples
     --------

@@ -36,7 +36,7 @@ class Column:
     required : bool
         Whether every row needs a value.
     unique : bool
-        Whether no value may stand twice.
+        Whether every value may occur only once.
     words : tuple of str
         The allowed words; empty if any text will do.
     minimum, maximum : float or None

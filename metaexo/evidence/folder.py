@@ -63,7 +63,7 @@ class SheetCheck:
     warnings : tuple of SheetProblem
         Possible, but they look wrong, and the row says nothing of it in `caution`.
     cautions : tuple of SheetProblem
-        The same in rows that speak of it in `caution`.
+        The same in rows that explain it in `caution`.
     rows : mapping of str to int
         Rows of each sheet.
     ledger : Ledger or None
@@ -92,7 +92,7 @@ class SheetCheck:
         Parameters
         ----------
         noted : bool
-            Whether to list what rows speak of in `caution` as well.
+            Whether to list what rows explain in `caution` as well.
         """
         return problems_frame([finding for _, finding in self.findings(noted)])
 
@@ -102,7 +102,7 @@ class SheetCheck:
         Parameters
         ----------
         noted : bool
-            Whether to list what rows speak of in `caution` as well.
+            Whether to list what rows explain in `caution` as well.
         """
         levels = (("error", self.problems), ("warning", self.warnings), ("noted", self.cautions))
         return tuple((level, f) for level, found in levels[: 3 if noted else 2] for f in found)
@@ -113,7 +113,7 @@ class SheetCheck:
         Parameters
         ----------
         noted : bool
-            Whether to list what rows speak of in `caution` as well.
+            Whether to list what rows explain in `caution` as well.
         width : int
             Width of the table, in characters.
         """
@@ -182,7 +182,7 @@ def read_sheets(folder: str | Path) -> Sheets:
     Warns
     -----
     SheetWarning
-        One warning per kind for what is possible but looks wrong, unless the row speaks of it in `caution`.
+        One warning per kind for what is possible but looks wrong, unless the row explains it in `caution`.
 
     Examples
     --------
@@ -198,7 +198,7 @@ def read_sheets(folder: str | Path) -> Sheets:
     kinds: dict[type, list[SheetProblem]] = {}
     for finding in check.warnings:
         if finding.kind is UnknownOutcomeWarning and finding.nearest is None:
-            continue  # a word of one's own: listed by check_sheets, nothing to warn of
+            continue  # a word outside the vocabulary: listed by check_sheets, nothing to warn of
         kinds.setdefault(finding.kind, []).append(finding)
     for kind, findings in kinds.items():
         places = "; ".join(f"{finding.where}: {finding.what}" for finding in findings[:8])

@@ -224,14 +224,14 @@ def _filled(cells: list[str]) -> int:
 
 
 def _check_header(sheet: RawSheet) -> None:
-    """Report columns that are doubled, misspelt, reserved or missing; keep columns of the user's own."""
+    """Report columns that are doubled, misspelt, reserved or missing; keep the user's own columns."""
     known, seen = sheet.plan.columns, set()
     absent = [name for name in known if name not in sheet.header]
     for name in sheet.header:
         if name in seen:
             sheet.report(
                 DuplicateColumnError,
-                f"the column {name!r} stands twice",
+                f"the column {name!r} occurs twice",
                 "one column of each name",
                 "rename or delete one of them",
                 column=name,

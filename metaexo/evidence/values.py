@@ -75,7 +75,7 @@ _REMEDY = {
 def to_values(sheet: RawSheet) -> pd.DataFrame:
     """Return the table of values of one sheet; faults of single cells are added to the sheet's problems.
 
-    Every column of the codebook is there, columns of the user's own come after, and `line` is first.
+    Every column of the codebook is there, the user's own columns come after, and `line` is first.
     """
     import pandas as pd
 
@@ -312,7 +312,7 @@ def _check_interval(sheet: RawSheet, frame: pd.DataFrame, estimate: str, low: st
 
 
 def _check_doubles(sheet: RawSheet, frame: pd.DataFrame) -> None:
-    """Report a study that stands twice where it may stand once, and results entered twice."""
+    """Report studies and results that are entered twice."""
     key = sheet.plan.key
     if sheet.plan.one_row_a_study:
         for i, first in _repeats(frame[key].notna(), frame[[key]]):

@@ -100,11 +100,11 @@ class Vocabulary:
         return category in self.terms
 
     def label(self, category: str) -> str:
-        """Return the label of a category; a category of the user's own is its own label."""
+        """Return the label of a category; a category that it does not have is its own label."""
         return self.terms[category].label if category in self.terms else category
 
     def group(self, category: str) -> str:
-        """Return the group of a category; a category of the user's own is its own group."""
+        """Return the group of a category; a category that it does not have is its own group."""
         return self.terms[category].group if category in self.terms else category
 
     def mentions(self, text: str) -> list[tuple[int, str, bool]]:

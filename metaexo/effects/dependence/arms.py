@@ -1,4 +1,4 @@
-"""Which effects of a study rest on the same arm or stand twice, and whom each effect was seen in."""
+"""Which effects of a study share an arm or occur twice, and whom each effect was seen in."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class SharedArm:
         The study.
     arm : {"control", "treatment", "either", "both"}
         What the arm they share is: the control arm of all of them, the treated arm of all of them, or treated
-        in some and control in others; "both" means that the rows repeat each other, perhaps turned round.
+        in some and control in others; "both" means that the rows repeat each other, perhaps reversed.
     rows : tuple of int
         Positions of the effects, from 0.
     labels : tuple of str
@@ -74,7 +74,7 @@ class SharedArm:
 
 
 def shared_arms(effects: EffectSizes) -> tuple[SharedArm, ...]:
-    """Return the effects of one study that rest on the same arm, and those that stand twice.
+    """Return the effects of one study that rest on the same arm, and those that occur twice.
 
     Use it before effects are pooled: an arm that feeds two effects makes them correlated, positively where it
     has the same role in both, negatively where it is treated in one and control in the other;

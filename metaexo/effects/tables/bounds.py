@@ -113,17 +113,17 @@ def bounds_from_table(
         done = derive(record, facts, assumed_correlation)
     else:
         done = derive_with_sd(record, facts, assumed_sd, assumed_correlation)
-    draft, tests = _Draft(done), _tests(record, facts, assumed_correlation)
-    _enter_thresholds(draft, tests)
-    _enter_directions(draft, tests)
-    if draft.assumed:
-        words = "; ".join(f"{note} ({plural(n, 'row')})" for note, n in draft.assumed.items())
+    made, tests = _InProgress(done), _tests(record, facts, assumed_correlation)
+    _enter_thresholds(made, tests)
+    _enter_directions(made, tests)
+    if made.assumed:
+        words = "; ".join(f"{note} ({plural(n, 'row')})" for note, n in made.assumed.items())
         warnings.warn(f"bounds of {record.code}: {words}", AssumptionWarning, stacklevel=2)
-    return draft.finished()
+    return made.finished()
 
 
-class _Draft:
-    """Bounds in the making, begun with the exact effects."""
+class _InProgress:
+    """Bounds found so far, beginning with the exact effects."""
 
     def __init__(self, done: DerivedEffects) -> None:
         exact = np.isfinite(done.y) & np.isfinite(done.v)
@@ -219,22 +219,22 @@ def _route(form: Measure) -> tuple[str, ...]:
     return next((way.inputs for way in form.alternatives if "t" in way.inputs), ())
 
 
-def _enter_thresholds(draft: _Draft, tests: _Tests) -> None:
+def _enter_thresholds(made: _InProgress, tests: _Tests) -> None:
     """Enter the intervals of rows with "p < ..." or "p > ..."."""
     relation, p = tests.facts.words["p_relation"], tests.facts.numbers["p_value"]
     at_least = np.isin(relation, LEAST)
     told = []
-    for i in np.flatnonzero(draft.open & np.isfinite(p) & np.isin(relation, LEAST + MOST)).tolist():
+    for i in np.flatnonzero(made.open & np.isfinite(p) & np.isin(relation, LEAST + MOST)).tolist():
         reason = _why_no_bound(tests, i, bool(at_least[i]))
         if reason:
-            draft.reasons[i] = f"only p {relation[i]} {p[i]:g}{reason}"
+            made.reasons[i] = f"only p {relation[i]} {p[i]:g}{reason}"
         else:
             told.append(i)
     at = np.array(told, dtype=np.intp)
     q = t_of_tail(p[at] / 2, tests.df[at])
     low, high = range_of_t(q, tests.facts.direction[at], at_least[at])
     marks = [tests.mark(i, f"bound from p {relation[i]} {p[i]:g}") for i in told]
-    draft.put(at, "interval", tests.effects_at(at, low), tests.effects_at(at, high), marks)
+    made.put(at, "interval", tests.effects_at(at, low), tests.effects_at(at, high), marks)
 
 
 def range_of_t(q: ArrayLike, direction: ArrayLike, at_least: ArrayLike) -> tuple[Array, Array]:
@@ -261,11 +261,11 @@ def _why_no_bound(tests: _Tests, i: int, at_least: bool) -> str:
     return ""
 
 
-def _enter_directions(draft: _Draft, tests: _Tests) -> None:
+def _enter_directions(made: _InProgress, tests: _Tests) -> None:
     """Enter the half-lines of rows of which only the direction is known."""
     direction = tests.facts.direction
     without_sd = tests.facts.words["reported_as"] == "percent_change"
-    at = np.flatnonzero(draft.open & np.isfinite(direction) & ~without_sd)
+    at = np.flatnonzero(made.open & np.isfinite(direction) & ~without_sd)
     has_route = np.where(tests.paired, bool(_route(tests.forms[1])), bool(_route(tests.forms[0])))
     known = has_route & np.isfinite(tests.df) & (~tests.needs_correlation | np.isfinite(tests.correlation))
     v_zero = np.full(at.size, np.nan)
@@ -277,4 +277,4 @@ def _enter_directions(draft: _Draft, tests: _Tests) -> None:
         tests.mark(i, "direction only", has_variance=bool(np.isfinite(v)))
         for i, v in zip(at.tolist(), v_zero, strict=True)
     ]
-    draft.put(at, "direction", lower, upper, marks)
+    made.put(at, "direction", lower, upper, marks)

@@ -83,8 +83,8 @@ class DerivedEffects(Immutable):
     reasons: tuple[str, ...]
 
 
-class _Draft:
-    """Effects in the making: values, and the steps and notes of each row."""
+class _InProgress:
+    """Effects derived so far: values, and the steps and notes of each row."""
 
     def __init__(self, k: int) -> None:
         self.y = np.full(k, np.nan)
@@ -241,18 +241,18 @@ def derive(
             f"{record.code} stands for effects computed elsewhere",
             "a measure with a formula, or EffectSizes(y, v) for numbers of your own",
         )
-    draft, paired = _Draft(facts.k), facts.paired(record)
+    made, paired = _InProgress(facts.k), facts.paired(record)
     assumed: list[str] = []
     if record.family != PAIRED_FAMILY and record.compute is not None:
-        _independent(draft, record, facts, ~paired)
+        _independent(made, record, facts, ~paired)
     if record.family == PAIRED_FAMILY or record.code in PAIRED_FORM:
-        n = _paired(draft, paired_form(record), facts, paired, assumed_correlation)
+        n = _paired(made, paired_form(record), facts, paired, assumed_correlation)
         assumed += [f"a correlation of {assumed_correlation:g} in {n} paired rows"] if n else []
-    _reported_effect(draft, record, facts)
+    _reported_effect(made, record, facts)
     unknown = facts.words["paired"] == "unknown"
-    guessed = draft.assume(unknown & ~paired, PAIRING_UNKNOWN)
-    by_f = np.array([FORMULAS["t_from_f"] in steps for steps in draft.steps], dtype=bool)
-    taken_as = draft.assume(by_f & ~facts.df_known, F_UNTOLD)
+    guessed = made.assume(unknown & ~paired, PAIRING_UNKNOWN)
+    by_f = np.array([FORMULAS["t_from_f"] in steps for steps in made.steps], dtype=bool)
+    taken_as = made.assume(by_f & ~facts.df_known, F_UNTOLD)
     if taken_as:
         assumed.append(f"an F of the two arms alone in {taken_as} rows that do not report its df")
     if guessed:
@@ -261,13 +261,13 @@ def derive(
         warnings.warn(
             f"{record.code} assumes {' and '.join(assumed)}", AssumptionWarning, stacklevel=stacklevel
         )
-    negative = [row for row, remark in zip(facts.rows, draft.remarks, strict=True) if remark]
+    negative = [row for row, remark in zip(facts.rows, made.remarks, strict=True) if remark]
     warn_of_negative_means(record.code, negative, stacklevel=stacklevel + 1)
-    reasons = why_no_effect(record, facts, draft.open, paired, assumed_correlation is not None, draft.refused)
-    return DerivedEffects(draft.y, draft.v, draft.derivations(), reasons)
+    reasons = why_no_effect(record, facts, made.open, paired, assumed_correlation is not None, made.refused)
+    return DerivedEffects(made.y, made.v, made.derivations(), reasons)
 
 
-def _independent(draft: _Draft, record: Measure, facts: Facts, where: Mask) -> None:
+def _independent(made: _InProgress, record: Measure, facts: Facts, where: Mask) -> None:
     """Take the routes of a measure of two independent groups, or of one group (the treatment arm)."""
     inputs = {"direction": facts.direction, "t": facts.t, "p_value": facts.exact_p}
     for arm, found in facts.arms.items():
@@ -282,10 +282,10 @@ def _independent(draft: _Draft, record: Measure, facts: Facts, where: Mask) -> N
             first = [step for step in first if step in OF_MEDIANS] + [_of_f(facts, i) if "t" in used else ""]
         return [*first, _with_note(mark)]
 
-    draft.calculate(where, record, _wanted(record, inputs), steps)
+    made.calculate(where, record, _wanted(record, inputs), steps)
     if record.code == "MD":
         se = facts.difference_se(inputs["treatment_n"] + inputs["control_n"] - 2)
-        draft.put(where, facts.numbers["difference"], se**2, FORMULAS["se_from_ci_t"])
+        made.put(where, facts.numbers["difference"], se**2, FORMULAS["se_from_ci_t"])
 
 
 def _with_note(mark: Derivation) -> str:
@@ -319,7 +319,7 @@ def _wanted(record: Measure, inputs: Mapping[str, Array]) -> dict[str, Array]:
     return {name: inputs[name] for name in names if name in inputs}
 
 
-def _paired(draft: _Draft, form: Measure, facts: Facts, where: Mask, assumed: float | None) -> int:
+def _paired(made: _InProgress, form: Measure, facts: Facts, where: Mask, assumed: float | None) -> int:
     """Take the routes of a paired measure; return how many rows rest on the assumed correlation."""
     if not where.any():
         return 0
@@ -353,15 +353,15 @@ def _paired(draft: _Draft, form: Measure, facts: Facts, where: Mask, assumed: fl
         by_t = "t" in _inputs_used(form, mark) or source[i] == FORMULAS["correlation_from_t"]
         return [*first, _of_f(facts, i) if by_t else "", source[i], of_change, mark.formula]
 
-    at, done = draft.calculate(where, form, _wanted(form, inputs), steps)
+    at, done = made.calculate(where, form, _wanted(form, inputs), steps)
     if form.code == "MC":
-        draft.put(where, difference, facts.difference_se(n - 1) ** 2, FORMULAS["se_from_ci_t"])
+        made.put(where, difference, facts.difference_se(n - 1) ** 2, FORMULAS["se_from_ci_t"])
     if assumed is None:
         return 0
     needs = np.array(["correlation" in _inputs_used(form, mark) for mark in done.derived], dtype=bool)
     rests = np.zeros(facts.k, dtype=bool)
     rests[at] = needs & ~known[at] & np.isfinite(done.y) & np.isfinite(done.v)
-    return draft.assume(rests, CORRELATION_TAKEN.format(assumed))
+    return made.assume(rests, CORRELATION_TAKEN.format(assumed))
 
 
 def _of_f(facts: Facts, i: int) -> str:
@@ -394,10 +394,10 @@ def _correlation(
     return values, source
 
 
-def _reported_effect(draft: _Draft, record: Measure, facts: Facts) -> None:
+def _reported_effect(made: _InProgress, record: Measure, facts: Facts) -> None:
     """Take an effect that the source itself gives, with its interval or standard error."""
     kinds, numbers = facts.words["effect_measure"], facts.numbers
-    where = np.isin(kinds, EFFECT_NAMES.get(record.code, ())) & draft.open
+    where = np.isin(kinds, EFFECT_NAMES.get(record.code, ())) & made.open
     if not where.any():
         return
     low, high, effect = numbers["effect_ci_low"], numbers["effect_ci_high"], numbers["effect"]
@@ -405,14 +405,14 @@ def _reported_effect(draft: _Draft, record: Measure, facts: Facts) -> None:
     if record.display_log:
         effect = np.log(np.where(effect > 0, effect, np.nan))
     else:
-        draft.put(where, effect, numbers["effect_se"] ** 2)
-    draft.put(where, effect, se**2, FORMULAS["se_from_ci"])
+        made.put(where, effect, numbers["effect_se"] ** 2)
+    made.put(where, effect, se**2, FORMULAS["se_from_ci"])
     if record.code == "SMD":
         n1, n2 = numbers["treatment_n"], numbers["control_n"]
         d = np.where(kinds == "cohens_d", effect, effect / hedges_factor(n1 + n2 - 2))
         done = calculate_quietly(record, {"d": d, "treatment_n": n1, "control_n": n2})
         independent = facts.words["paired"] != "yes"
-        draft.put(where & independent, done.y, done.v, "variance from d and n")
+        made.put(where & independent, done.y, done.v, "variance from d and n")
 
 
 BETTER = ("higher", "lower", "none")
