@@ -73,21 +73,7 @@ def maximise(
     warm: Array | None = None,
     certify: bool = True,
 ) -> MixedMaximum | tuple[str, ...]:
-    """Return the maximum of the likelihood, or the log of the starts if none could be climbed from.
-
-    Parameters
-    ----------
-    problem : MixedProblem
-        The model.
-    restricted : bool
-        REML or ML.
-    fixed : mapping of int to float, optional
-        Parameters that are held at a value.
-    warm : ndarray, shape (n,), optional
-        Where to start; no other start is then tried.
-    certify : bool
-        Whether to compute the observed information.
-    """
+    """Return the maximum as `structured.maximise` does, from starts that know nothing of correlations."""
     unit = _unit(problem)
     if unit != 1.0:
         return _in_units(problem, restricted, fixed or {}, warm, certify, unit)
@@ -251,7 +237,7 @@ def _scaled(found: Evaluation, scale: Array) -> Evaluation:
 def _at_kink(problem: MixedProblem, function: Function, best: Top, box: Box, scale: Array) -> tuple[Top, Box]:
     """Return the top held at a kink of the likelihood nearby, if it is one, with the box that holds it."""
     for j, term in enumerate(problem.terms):
-        kinks = np.array(_kinks(term))
+        kinks = np.array(kinks_of(term))
         at = int(problem.offsets[j + 1]) - 1
         if not kinks.size or box.lower[at] == box.upper[at]:
             continue
@@ -266,7 +252,7 @@ def _at_kink(problem: MixedProblem, function: Function, best: Top, box: Box, sca
     return best, box
 
 
-def _kinks(term: Term) -> tuple[float, ...]:
+def kinks_of(term: Term) -> tuple[float, ...]:
     """Return the ranges at which the likelihood has a kink."""
     return tuple(getattr(getattr(term.structure, "correlation", None), "kinks", ()))
 
@@ -311,7 +297,7 @@ def start_points(problem: MixedProblem, moving: bool) -> list[tuple[str, Array]]
         plan.append(("large" if correlated else SPARE, 3.0, 0.7))
     if correlated:
         plan += [("negative", 1.0, -0.4), ("high", 1.0, 0.93), ("uncorrelated", 0.5, 0.0)]
-    if any(_kinks(t) for t in problem.terms):  # a likelihood with many tops
+    if any(kinks_of(t) for t in problem.terms):  # a likelihood with many tops
         plan += [(f"range {rho}", 1.0, rho) for rho in RANGES]
     out = [(name, np.concatenate(_start(problem, share, rho))) for name, share, rho in plan]
     if any(isinstance(t.structure, Heterogeneous | Unstructured) for t in problem.terms):

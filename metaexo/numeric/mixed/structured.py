@@ -31,6 +31,7 @@ from metaexo.numeric.mixed.maximum import (
     MANY_ROWS,
     SAME_TOP,
     MixedMaximum,
+    kinks_of,
     parameter_scale,
     start_points,
     variance_unit,
@@ -148,7 +149,7 @@ def _along_correlations(
             near = [] if before is None else [before.theta]
             tops.append(held_at(at, value, near if near and i % COLD else [*near, cold]))
         chosen = _local_tops(tops)
-        kinks = _kinks_of(problem, at)
+        kinks = np.array(kinks_of(problem.terms[int(np.searchsorted(problem.offsets, at, side="right")) - 1]))
         for i in chosen:
             top = tops[i]
             assert top is not None
@@ -178,12 +179,6 @@ def _local_tops(tops: list[Top | None]) -> list[int]:
     local = (height >= padded[:-2]) & (height >= padded[2:]) & (height > height.max() - PROMISING)
     where = np.flatnonzero(local)
     return [int(i) for i in where[np.argsort(-height[where], kind="stable")][:MOST_TOPS]]
-
-
-def _kinks_of(problem: MixedProblem, at: int) -> Array:
-    """Return the values of a parameter at which the likelihood has a kink."""
-    structure = problem.terms[int(np.searchsorted(problem.offsets, at, side="right")) - 1].structure
-    return np.array(getattr(getattr(structure, "correlation", None), "kinks", ()))
 
 
 def _endless(
