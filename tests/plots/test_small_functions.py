@@ -20,7 +20,7 @@ from metaexo.plots.canvas.scale import robust_limits, tick_label
 from metaexo.plots.canvas.tables import lanes, levels_of
 from metaexo.plots.canvas.words import name_of, stratum_words, title_of, typeset, words
 from metaexo.plots.estimability import tinted
-from metaexo.plots.forest.clusters import _split_labels
+from metaexo.plots.forest.families import _split_labels
 from metaexo.plots.forest.rows import short_remark
 from metaexo.plots.profile import cut_curve
 from metaexo.plots.shares import is_reported

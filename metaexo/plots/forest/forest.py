@@ -28,8 +28,7 @@ from metaexo.plots.canvas.figure import drawing, passing
 from metaexo.plots.canvas.scale import on_axis, place_of
 from metaexo.plots.canvas.tables import column_of
 from metaexo.plots.canvas.words import words
-from metaexo.plots.forest.censored import rows_of_censored
-from metaexo.plots.forest.clusters import rows_of_multilevel
+from metaexo.plots.forest.families import rows_of_censored, rows_of_multilevel
 from metaexo.plots.forest.layout import at_limits, lay_out
 from metaexo.plots.forest.options import Options
 from metaexo.plots.forest.page import forest_page
