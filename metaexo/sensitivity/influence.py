@@ -138,7 +138,7 @@ def influence(
         return fit.influence(cluster, refit)
     if not isinstance(fit, RandomEffectsResults):
         raise InputError(
-            f"a {type(fit).__name__} was given",
+            f"the fit is of type {type(fit).__name__}",
             "a fit of RandomEffects or Multilevel",
             "mx.RandomEffects(es).fit()",
         )

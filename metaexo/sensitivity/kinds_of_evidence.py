@@ -111,7 +111,7 @@ def _check(fit: object) -> None:
     """Raise if a fit is of another model."""
     if not isinstance(fit, CensoredResults):
         raise InputError(
-            f"a {type(fit).__name__} was given",
+            f"the fit is of type {type(fit).__name__}",
             "a fit of CensoredRandomEffects",
             "mx.CensoredRandomEffects(effects).fit()",
         )

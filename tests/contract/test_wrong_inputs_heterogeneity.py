@@ -62,6 +62,7 @@ CALLS = {
     "strata.assignment_bounds": (STRATA.assignment_bounds, {}),
     "strata.heterogeneity": (STRATA.heterogeneity, {}),
     "strata.predict": (STRATA.predict, {}),
+    "strata.probability_above": (STRATA.probability_above, {}),
     "strata.residuals": (STRATA.residuals, {}),
     "strata.random_effects": (STRATA.random_effects, {}),
     "strata.fit_statistics": (STRATA.fit_statistics, {}),

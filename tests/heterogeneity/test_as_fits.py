@@ -119,6 +119,10 @@ def test_strata_are_the_coefficients_of_one_model() -> None:
     assert table.loc["plant", ["estimate", "low", "prediction_high"]].tolist() == pytest.approx(
         np.exp([pooled.estimate, pooled.low, pooled.prediction_high]).tolist()
     )
+    chances = separate.probability_above(0.5, ["plant", "milk"])
+    assert chances == pytest.approx(
+        [float(separate[name].fit.probability_above(0.5)[0]) for name in ("plant", "milk")]
+    )
     assert separate.heterogeneity(level=0.9).loc["milk", "high"] == pytest.approx(
         separate["milk"].fit.conf_int_heterogeneity(level=0.9).tau2.high
     )

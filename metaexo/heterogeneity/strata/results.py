@@ -14,6 +14,7 @@ from metaexo.heterogeneity.strata import comparisons, tables
 from metaexo.heterogeneity.strata.comparisons import BetweenPermutation, HeterogeneityComparison
 from metaexo.heterogeneity.strata.fit import StrataFit
 from metaexo.heterogeneity.unreported.bounds import AssignmentBounds, assignment_bounds
+from metaexo.inputs import check_number
 from metaexo.models.linear.contrasts import Contrasts
 from metaexo.models.linear.hypothesis import TestResult, make_test
 from metaexo.models.linear.results import FitResults
@@ -129,6 +130,26 @@ class StratifiedResults(StrataFit, FitResults):
             If a name is no fitted stratum, or the scale is not known.
         """
         return tables.predictions(self, new, level, scale)
+
+    def probability_above(  # type: ignore[override]
+        self, value: float = 0.0, new: str | Sequence[str] | None = None
+    ) -> Array:
+        """Return the probability that the true effect of a new study in a stratum exceeds a value.
+
+        Parameters
+        ----------
+        value : float
+            The value, on the scale of the analysis.
+        new : str or sequence of str, optional
+            Names of fitted strata; default: all of them.
+
+        Returns
+        -------
+        ndarray, shape (r,)
+            Probabilities, from the same distribution as the prediction intervals; NaN for equal effects.
+        """
+        above = tables.predicted(self, new)[1].above(check_number("value", value))
+        return above if self.is_random else np.full_like(above, np.nan)
 
     @property
     def q(self) -> TestResult:

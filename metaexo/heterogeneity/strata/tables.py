@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -152,26 +152,28 @@ def heterogeneity_of_strata(results: StrataFit, level: float | None, method: str
     return table
 
 
-def predictions(
-    results: StrataFit,
-    new: str | Sequence[str] | None,
-    level: float | None,
-    scale: str | Callable[[Array], Array],
-) -> pd.DataFrame:
-    """Return the pooled effects of strata; see `StratifiedResults.predict`."""
+def predicted(results: StrataFit, new: object) -> tuple[pd.Index, Prediction]:
+    """Return the pooled effects of strata by name, all fitted ones by default, with their predictions."""
     import pandas as pd
 
     names = results.design.names
     asked = names if new is None else (new,) if isinstance(new, str) else read_words(new, "new")
     for name in asked:
         check_choice("stratum", name, names)
-    taus = np.array([fit.tau for fit in results.fits]) if results.is_random else np.nan
-    df = results.df_by_coefficient
-    ahead = np.hypot(results.se, taus)
-    table = prediction_frame(
-        results, Prediction(results.beta, results.se, df, ahead, df), results.at_level(level), scale
-    )
-    return table.set_axis(pd.Index(names, name="stratum", dtype=object)).loc[list(asked)]
+    at = [names.index(name) for name in asked]
+    taus = np.array([fit.tau for fit in results.fits])[at] if results.is_random else np.full(len(at), np.nan)
+    df = None if results.df_by_coefficient is None else results.df_by_coefficient[at]
+    se = results.se[at]
+    found = Prediction(results.beta[at], se, df, np.hypot(se, taus), df)
+    return pd.Index(asked, name="stratum", dtype=object), found
+
+
+def predictions(
+    results: StrataFit, new: object, level: float | None, scale: str | Callable[[Array], Array]
+) -> pd.DataFrame:
+    """Return the pooled effects of strata; see `StratifiedResults.predict`."""
+    index, found = predicted(results, new)
+    return prediction_frame(results, found, results.at_level(level), scale).set_axis(index)
 
 
 def of_all_strata(
