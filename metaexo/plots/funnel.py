@@ -15,6 +15,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
 from metaexo.formatting import fixed, level_words, shown
+from metaexo.heterogeneity import AttributionResults
 from metaexo.models.linear.results import FitResults
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.arguments import checked
@@ -252,7 +253,11 @@ def _what(
     fit = results.overall if strata is not None else results
     if isinstance(results, EffectSizes):
         es, centre, level = results, None, level or 0.95
-    elif isinstance(fit, FitResults) and isinstance(fit.effects, EffectSizes):
+    elif (
+        isinstance(fit, FitResults)
+        and isinstance(fit.effects, EffectSizes)
+        and not isinstance(fit, AttributionResults)
+    ):
         es, level = fit.effects, level or fit.level
         centre = fit.estimate if has_one_mean(fit) else None
     else:

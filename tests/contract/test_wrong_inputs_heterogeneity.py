@@ -75,7 +75,6 @@ CALLS = {
     "attribution.probability_above": (FOUND.probability_above, {}),
     "attribution.residuals": (FOUND.residuals, {}),
     "attribution.random_effects": (FOUND.random_effects, {}),
-    "attribution.fit_statistics": (FOUND.fit_statistics, {}),
     "attribution.part": (FOUND.part, {"name": "source"}),
     "estimability.rows_of": (GRID.rows_of, {"group": 0}),
     "repeatability.verdict": (REPEATED.verdict, {"level": "preparation"}),

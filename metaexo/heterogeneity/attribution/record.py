@@ -19,7 +19,6 @@ from metaexo.heterogeneity.attribution.verdicts import Verdict
 from metaexo.inputs import check_choice
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearFit
-from metaexo.models.linear.fit_statistics import FitStatistics
 from metaexo.models.linear.hypothesis import DfRule, TestResult, WaldInference
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.moments import moments
@@ -175,25 +174,8 @@ class AttributionFit(LinearFit):
 
     @property
     def has_likelihood(self) -> bool:
-        """Whether the additive model has a fit, whose likelihood it is."""
-        return self.model is not None and self.model.has_likelihood
-
-    def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
-        """Return log-likelihood and information criteria of the additive model.
-
-        Parameters
-        ----------
-        restricted : bool, optional
-            From the restricted likelihood; default: for REML.
-
-        Raises
-        ------
-        InputError
-            If it has no fit.
-        """
-        if self.model is None:
-            return super().fit_statistics(restricted)
-        return self.model.fit_statistics(restricted)
+        """No: tau2 under several models is compared; `model` has the likelihood of the largest."""
+        return False
 
     def digest_parts(self) -> list[Array]:
         """Return the arrays that the digest is made of: effects, variances, levels."""

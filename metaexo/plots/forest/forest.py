@@ -17,6 +17,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.formatting import number, plural
+from metaexo.heterogeneity import AttributionResults
 from metaexo.inputs import read_numbers
 from metaexo.models.censored.results import CensoredResults
 from metaexo.models.linear.results import FitResults
@@ -135,7 +136,7 @@ def _rows(results: Any, options: Options) -> Rows:
         return rows_of_multilevel(results, options)
     if hasattr(results, "strata"):
         return rows_of_strata(results, options)
-    if isinstance(results, FitResults):
+    if isinstance(results, FitResults) and not isinstance(results, AttributionResults):
         return rows_of_fit(results, options)
     raise _no_forest(type(results).__name__)
 
