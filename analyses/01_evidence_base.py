@@ -4,8 +4,9 @@ What has been studied, and what do the studies report?
 
 Counts of studies by indication, source of the vesicles, isolation method and design, drawn as evidence-gap
 maps, and the shares of studies from which the things that a synthesis needs can be had. Every study of the
-sheet is counted, also those that later analyses set apart. They are what similarity searches returned, not
-the yield of a systematic search, so the maps show what this collection holds, and the shares are floors.
+sheet is counted, also those that later analyses set apart. They are what semantic searches returned, not
+the yield of a systematic search, so the maps show what this collection holds, and the shares are lower
+bounds.
 """
 
 from itertools import combinations

@@ -4,8 +4,8 @@ How often were treated people harmed?
 
 People with adverse and with serious adverse events among those who were given vesicles, study by study, with
 exact (Clopper-Pearson) intervals. A zero means what was counted: any event, only related or significant ones,
-or only one kind. Reports of people who were chosen because they were harmed are told in words. No rate is
-pooled here: that needs models for rare events.
+or only one kind. Reports of people who were chosen because they were harmed are described in words. No rate
+is pooled here: that needs models for rare events.
 """
 
 import pandas as pd

@@ -2,10 +2,10 @@
 
 Studies have one of three sources and one of three isolation methods; a factor that matters makes a variance
 of 1.5 times the unexplained between-study variance. Six truths: the source matters, the method matters, both
-do, neither does, the source matters but comes with the method in all studies (no analysis can tell the two
-apart), or in four of five studies. Two more have several effects a study, and no factor that matters, or the
-source alone. For each truth and number of studies: how often each verdict was given. A second table has the
-median errors of the shares and the coverage of their intervals. A third is about residuals that are not
+do, neither does, the source matters but comes with the method in all studies (no analysis can separate them),
+or in four of five studies. Two more have several effects per study, and no factor that matters, or the source
+alone. For each truth and number of studies: how often each verdict was given. A second table has the median
+errors of the shares and the coverage of their intervals. A third is about residuals that are not
 exchangeable: neither factor matters, the between-study variance differs between sources, and the sources are
 not equally frequent; how often a factor is named falsely, by the studentised statistic and by a plain F.
 
@@ -260,7 +260,7 @@ def compact_unequal(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw_example(folder: Path) -> None:
-    """Draw the figures of three simulated sets: told apart, confounded, too few."""
+    """Draw the figures of three simulated sets: separable, confounded, too few."""
     rng = np.random.default_rng(SEED)
     sets = {
         "Source matters": ("source", 40),

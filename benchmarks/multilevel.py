@@ -102,7 +102,7 @@ def by_metafor(k: int, kind: str) -> dict[str, Any]:
 
 
 def measure(dense: int, sparse: int, largest: int) -> pd.DataFrame:
-    """Return a row a fit: by, model, k, seconds, memory (MB), estimate, llf, version, load and day."""
+    """Return one row per fit: by, model, k, seconds, memory (MB), estimate, llf, version, load and day."""
     work: list[tuple[str, str, int]] = [("metaexo", "nested", k) for k in NESTED if k <= largest]
     work += [("metaexo", "crossed", k) for k in CROSSED if k <= largest]
     if shutil.which("Rscript") is not None:

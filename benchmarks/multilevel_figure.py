@@ -32,7 +32,7 @@ def scale_plan(found: pd.DataFrame) -> CurvesPlan:
     Parameters
     ----------
     found : DataFrame
-        One row a fit: by, model, k, seconds, memory (MB).
+        One row per fit: by, model, k, seconds, memory (MB).
     """
     low, high = np.log10(found["k"].min()) - 0.1, np.log10(found["k"].max()) + 0.1
     axis = Axis(low, high, powers(low, high), None, X_LABEL, True)

@@ -1,8 +1,7 @@
-"""Exceptions and warnings of metaexo, each its own class.
+"""Exceptions and warnings of metaexo, by what they are about.
 
 Every error says four things: what was given, what is needed, which rows it concerns, and what to do.
-Every warning is a class of its own, so that one kind can be silenced or turned into an error alone.
-
+Each kind of warning is a class, so that one kind can be silenced or turned into an error alone.
 """
 
 from __future__ import annotations
@@ -10,98 +9,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-__all__ = [
-    "AssumptionWarning",
-    "CodebookError",
-    "CollinearError",
-    "ConstantMultipleWarning",
-    "ConvergenceError",
-    "CorrelationError",
-    "DependentEffectsWarning",
-    "DuplicateColumnError",
-    "DuplicateRowError",
-    "DuplicateStudyError",
-    "EffectTooPreciseWarning",
-    "EmptyColumnWarning",
-    "EmptyLevelError",
-    "EmptySheetError",
-    "EncodingError",
-    "EqualEffectsTestWarning",
-    "EventsError",
-    "ExtremeVarianceWarning",
-    "FewStudiesWarning",
-    "FormError",
-    "FormulaError",
-    "ImpossibleMeanWarning",
-    "ImpossibleMedianWarning",
-    "ImpossibleSDWarning",
-    "ImpossibleVarianceWarning",
-    "IncomparableFitsWarning",
-    "InputError",
-    "IntervalError",
-    "LargeDifferenceWarning",
-    "MeanNearZeroWarning",
-    "MetaexoError",
-    "MetaexoWarning",
-    "MisnamedColumnWarning",
-    "MissingCellError",
-    "MissingColumnError",
-    "MissingInputError",
-    "MissingSheetError",
-    "MixedContrastsWarning",
-    "MixedDomainsWarning",
-    "MixedRepetitionError",
-    "NearlyCollinearWarning",
-    "NegativeMeansWarning",
-    "NegativeSDError",
-    "NoMaximumError",
-    "NotANumberError",
-    "NotIdentifiableError",
-    "NotNestedError",
-    "OffCentreIntervalWarning",
-    "OneArmWarning",
-    "OutOfRangeError",
-    "PValueError",
-    "PValueMismatchWarning",
-    "ProportionError",
-    "RedundantColumnsWarning",
-    "RepeatedNumbersWarning",
-    "RowLengthError",
-    "RowsLeftOutWarning",
-    "RowsWithoutEffectWarning",
-    "SampleSizeError",
-    "ScaleBoundaryWarning",
-    "ScaleConvergenceError",
-    "SeparatorError",
-    "ShapeError",
-    "SheetError",
-    "SheetSizeError",
-    "SheetWarning",
-    "ShrinkingSDWarning",
-    "SingleStudyStratumWarning",
-    "SpreadMismatchWarning",
-    "StandardErrorError",
-    "StandardErrorsAsSDsWarning",
-    "StatisticMismatchWarning",
-    "TimeError",
-    "TooFewStudiesError",
-    "UnclearLevelWarning",
-    "UnknownCategoryWarning",
-    "UnknownChoiceError",
-    "UnknownColumnError",
-    "UnknownOutcomeWarning",
-    "UnknownStudyError",
-    "UnknownWordError",
-    "UnspecificCategoryWarning",
-    "UnusedStudyColumnWarning",
-    "UnusualCVWarning",
-    "VarianceRatioWarning",
-    "ZeroPValueWarning",
-    "ZeroSDWarning",
-    "nearest_word",
-]
-
 MOST_SHOWN = 40
+
+
+# ----------------------------------------------------------------------------------------------------- Bases
 
 
 class MetaexoError(Exception):
@@ -135,12 +46,30 @@ class MetaexoError(Exception):
         return " ".join(parts)
 
 
+class MetaexoWarning(UserWarning):
+    """Base of all warnings issued by metaexo."""
+
+
+def _shorten(rows: Sequence[str], limit: int = 8) -> str:
+    """Join row names, with the count of those not shown."""
+    shown = "; ".join(rows[:limit])
+    more = len(rows) - limit
+    return f"{shown}; and {more} more" if more > 0 else shown
+
+
+# -------------------------------------------------------------------------------- Errors: what was handed in
+
+
 class InputError(MetaexoError, ValueError):
     """A value handed in cannot be used."""
 
 
 class ShapeError(InputError):
     """Arrays that belong together differ in length or dimension."""
+
+
+class MissingInputError(InputError):
+    """An input that the measure needs was not given."""
 
 
 class UnknownChoiceError(InputError):
@@ -185,10 +114,6 @@ class UnknownChoiceError(InputError):
         super().__init__(f"{what} {word!r} is not known", needed, remedy, rows)
 
 
-class MetaexoWarning(UserWarning):
-    """Base of all warnings issued by metaexo."""
-
-
 def nearest_word(word: str, allowed: Iterable[str]) -> str | None:
     """Return the allowed word most like `word` (case ignored), or None if none is near."""
     by_fold = {name.casefold(): name for name in allowed}
@@ -196,15 +121,15 @@ def nearest_word(word: str, allowed: Iterable[str]) -> str | None:
     return by_fold[found[0]] if found else None
 
 
-def _shorten(rows: Sequence[str], limit: int = 8) -> str:
-    """Join row names, with the count of those not shown."""
-    shown = "; ".join(rows[:limit])
-    more = len(rows) - limit
-    return f"{shown}; and {more} more" if more > 0 else shown
+# ------------------------------------------------------------------------------- Errors: reported statistics
 
 
 class NegativeSDError(InputError):
     """A standard deviation or a standard error below zero."""
+
+
+class StandardErrorError(InputError):
+    """A standard error larger than the standard deviation of the same sample."""
 
 
 class SampleSizeError(InputError):
@@ -235,16 +160,7 @@ class IntervalError(InputError):
     """A confidence interval whose ends stand the wrong way round, or that does not hold its estimate."""
 
 
-class StandardErrorError(InputError):
-    """A standard error larger than the standard deviation of the same sample."""
-
-
-class MissingInputError(InputError):
-    """An input that the measure needs was not given."""
-
-
-class CollinearError(InputError):
-    """Columns of the design matrix that are linear combinations of others."""
+# ----------------------------------------------------------------- Errors: formulas, designs and comparisons
 
 
 class FormulaError(InputError):
@@ -266,16 +182,23 @@ class FormulaError(InputError):
         super().__init__(f"{token!r} in the formula {formula!r} cannot be used", needed, remedy)
 
 
+class CollinearError(InputError):
+    """Columns of the design matrix that are linear combinations of others."""
+
+
 class EmptyLevelError(InputError):
-    """A factor with a single level: it can explain nothing."""
+    """A factor with a single level, which cannot explain any variation."""
 
 
 class NotNestedError(InputError):
-    """Two fits of which neither holds the other as a special case, or fits of different data."""
+    """Two fits of which neither is a special case of the other, or fits to different data."""
 
 
 class MixedRepetitionError(InputError):
-    """Spreads of readings, preparations, batches or laboratories, in one model or not told apart."""
+    """SDs between readings, preparations, batches or laboratories in one model, or not distinguished."""
+
+
+# ---------------------------------------------------------------------------------------- Errors: estimation
 
 
 class TooFewStudiesError(MetaexoError, ValueError):
@@ -283,7 +206,7 @@ class TooFewStudiesError(MetaexoError, ValueError):
 
 
 class NotIdentifiableError(MetaexoError, ValueError):
-    """The data cannot tell the quantity that was asked for, however long one computes."""
+    """The data do not identify the quantity that was asked for."""
 
 
 class NoMaximumError(MetaexoError, ValueError):
@@ -291,21 +214,24 @@ class NoMaximumError(MetaexoError, ValueError):
 
 
 class ConvergenceError(MetaexoError, RuntimeError):
-    """An iteration ended without a certificate of its solution."""
+    """An iteration ended before its solution was verified."""
 
 
 class ScaleConvergenceError(ConvergenceError):
-    """A location-scale model whose likelihood was not maximised with a certificate.
+    """A location-scale model whose likelihood was not verified to be at its maximum.
 
     Parameters
     ----------
     log : sequence of str
-        One line a start of the optimisation: where it began, where it ended, and why it was not accepted.
+        One line per start of the optimisation: where it began, where it ended, and why it was not accepted.
     """
 
     def __init__(self, given: str, needed: str, remedy: str, log: Sequence[str]) -> None:
         self.log = tuple(log)
         super().__init__(given, needed, remedy, log)
+
+
+# -------------------------------------------------------------------------------- Errors: sheets of evidence
 
 
 class SheetError(InputError):
@@ -373,7 +299,7 @@ class FormError(SheetError):
 
 
 class DuplicateStudyError(SheetError):
-    """Two rows of one study in a sheet that has one row a study."""
+    """Two rows of one study in a sheet that has one row per study."""
 
 
 class DuplicateRowError(SheetError):
@@ -384,28 +310,11 @@ class UnknownStudyError(SheetError):
     """A row whose study is not in the sheet of studies."""
 
 
+# --------------------------------------------------------------------- Warnings: words and columns of sheets
+
+
 class SheetWarning(MetaexoWarning):
-    """Something in a sheet that is possible but looks wrong."""
-
-
-class OneArmWarning(SheetWarning):
-    """A comparison of which only one arm has numbers."""
-
-
-class ZeroSDWarning(SheetWarning):
-    """A standard deviation or standard error of zero."""
-
-
-class ZeroPValueWarning(SheetWarning):
-    """A p-value of exactly zero, as programs print very small ones."""
-
-
-class LargeDifferenceWarning(SheetWarning):
-    """Means many standard deviations apart: a standard error may stand where an SD belongs."""
-
-
-class SpreadMismatchWarning(SheetWarning):
-    """A standard error that is not the standard deviation divided by the root of n."""
+    """Something in a sheet that is possible but implausible."""
 
 
 class UnknownOutcomeWarning(SheetWarning):
@@ -426,6 +335,29 @@ class MisnamedColumnWarning(SheetWarning):
 
 class EmptyColumnWarning(SheetWarning):
     """Columns, or cells at the end of rows, without a name and without content: they were left out."""
+
+
+# -------------------------------------------------------------------------- Warnings: likely slips in sheets
+
+
+class OneArmWarning(SheetWarning):
+    """A comparison of which only one arm has numbers."""
+
+
+class ZeroSDWarning(SheetWarning):
+    """A standard deviation or standard error of zero."""
+
+
+class ZeroPValueWarning(SheetWarning):
+    """A p-value of exactly zero, as programs print very small ones."""
+
+
+class LargeDifferenceWarning(SheetWarning):
+    """Means many standard deviations apart: a standard error may stand where an SD belongs."""
+
+
+class SpreadMismatchWarning(SheetWarning):
+    """A standard error that is not the standard deviation divided by the root of n."""
 
 
 class StandardErrorsAsSDsWarning(SheetWarning):
@@ -484,8 +416,11 @@ class OffCentreIntervalWarning(SheetWarning):
     """A confidence interval that is not centred on its estimate."""
 
 
+# ----------------------------------------------------------------------------------------- Warnings: effects
+
+
 class RowsLeftOutWarning(MetaexoWarning):
-    """Rows did not take part; the ledger of the result names each with its reason."""
+    """Rows were left out; the ledger of the result names each with its reason."""
 
 
 class RowsWithoutEffectWarning(MetaexoWarning):
@@ -496,16 +431,20 @@ class AssumptionWarning(MetaexoWarning):
     """A value that the data do not hold was assumed, for example a correlation."""
 
 
-class DependentEffectsWarning(MetaexoWarning):
-    """Several effects of one study enter a model that takes them as independent."""
+class NegativeMeansWarning(MetaexoWarning):
+    """Ratios of two negative means: positive numbers, but greater means further below zero."""
 
 
-class SingleStudyStratumWarning(MetaexoWarning):
-    """A stratum holds one study, which is not used to estimate tau2."""
+class VarianceRatioWarning(MetaexoWarning):
+    """Sampling variances so different in size that one row dominates the result."""
 
 
-class FewStudiesWarning(MetaexoWarning):
-    """So few studies that the quantity rests on very little."""
+class ImpossibleVarianceWarning(MetaexoWarning):
+    """Sampling variances that are smaller than the sizes of the groups allow."""
+
+
+class UnusedStudyColumnWarning(MetaexoWarning):
+    """A column of the data that looks like the study of each effect, and is not used as such."""
 
 
 class UnclearLevelWarning(MetaexoWarning):
@@ -516,16 +455,31 @@ class UnclearLevelWarning(MetaexoWarning):
     """
 
 
-class EqualEffectsTestWarning(MetaexoWarning):
-    """A test that is meant for random-effects models was asked for with the equal-effects model."""
-
-
 class MixedContrastsWarning(MetaexoWarning):
     """Results with and without a control stand in one set of effects."""
 
 
 class MixedDomainsWarning(MetaexoWarning):
     """Results in people, in animals and in cells stand in one set of effects or in one stratum."""
+
+
+# ------------------------------------------------------------------------------------------ Warnings: models
+
+
+class DependentEffectsWarning(MetaexoWarning):
+    """Several effects of one study enter a model that takes them as independent."""
+
+
+class FewStudiesWarning(MetaexoWarning):
+    """So few studies that the quantity rests on very little."""
+
+
+class SingleStudyStratumWarning(MetaexoWarning):
+    """A stratum holds one study, which is not used to estimate tau2."""
+
+
+class EqualEffectsTestWarning(MetaexoWarning):
+    """A test that is meant for random-effects models was asked for with the equal-effects model."""
 
 
 class RedundantColumnsWarning(MetaexoWarning):
@@ -544,17 +498,12 @@ class IncomparableFitsWarning(MetaexoWarning):
     """Fits side by side whose likelihoods cannot be compared."""
 
 
-class NegativeMeansWarning(MetaexoWarning):
-    """Ratios of two negative means: positive numbers, but greater means further below zero."""
+__all__ = sorted(  # noqa: PLE0605 (every public name above, without a second list of them)
+    name
+    for name, thing in list(globals().items())
+    if getattr(thing, "__module__", None) == __name__ and not name.startswith("_")
+)
 
 
-class VarianceRatioWarning(MetaexoWarning):
-    """Sampling variances so different in size that one row rules the result."""
-
-
-class ImpossibleVarianceWarning(MetaexoWarning):
-    """Sampling variances that are smaller than the sizes of the groups allow."""
-
-
-class UnusedStudyColumnWarning(MetaexoWarning):
-    """A column of the data that looks like the study of each effect, and is not used as such."""
+def __dir__() -> list[str]:
+    return list(__all__)

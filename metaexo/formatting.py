@@ -15,6 +15,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+# What analyses use; the other functions serve the package.
+__all__ = [
+    "html_table",
+    "interval",
+    "latex_table",
+    "markdown_table",
+    "number",
+    "p_value",
+    "percent",
+    "plural",
+    "text_table",
+]
+
 MINUS = "\N{MINUS SIGN}"
 MISSING = "\N{EN DASH}"
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -439,3 +452,7 @@ def latex_text(text: str) -> str:
     p $<$ 0.01 \& 5\%
     """
     return "".join(LATEX_SIGNS.get(sign, sign) for sign in one_line(text))
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

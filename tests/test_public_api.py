@@ -35,7 +35,7 @@ def test_type_checkers_are_told_the_same_names(root):
     assert homes == wanted | dict.fromkeys(mx._ROOMS, "metaexo")
 
 
-ROOMS = ("effects", "evidence", "datasets", "models", "heterogeneity", "sensitivity", "plots", "report")
+ROOMS = mx._ROOMS
 
 
 def test_only_public_names_are_listed(root):

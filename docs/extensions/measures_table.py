@@ -33,7 +33,7 @@ class Estimators(SphinxDirective):
         lines = heading("Code", "Estimator", "Needs", "Reference", widths="10 40 25 25")
         for found in ESTIMATORS.values():
             needs = "sampling variances above 0" if found.divides_by_v else ""
-            needs = "weights of the user's own" if found.needs_weights else needs
+            needs = "user-supplied weights" if found.needs_weights else needs
             lines += row(f"``{found.code}``", found.name, needs, link(found.reference))
         return self.parse_text_to_nodes(StringList([*lines, ""], source="metaexo.numeric.estimators"))
 

@@ -509,9 +509,9 @@ def join_bounded(*parts: BoundedEffectSizes) -> BoundedEffectSizes:
     --------
     >>> import metaexo as mx
     >>> sheets = mx.read_sheets("data")
-    >>> told = "study_id == 'cho2020'"
+    >>> chosen = "study_id == 'cho2020'"
     >>> numbers = sheets.effects("SMD", where="study_id == 'pbsc_dfu2024'", bounds=True)
-    >>> words = sheets.effects("SMD", where=told, sheet="direction_only", bounds=True)
+    >>> words = sheets.effects("SMD", where=chosen, sheet="direction_only", bounds=True)
     >>> join_bounded(numbers, words).data["sheet"].tolist()
     ['outcomes.csv', 'outcomes.csv', 'outcomes.csv', 'direction_only.csv']
     """

@@ -49,7 +49,7 @@ class Repeatability(Immutable):
     levels : dict of str to StratifiedResults
         Level of repetition to the methods at that level, the smallest step first.
     unreported : EffectSizes or None
-        Effects whose level is not reported: they take no part.
+        Effects whose level is not reported: they are not used.
     """
 
     by: str

@@ -148,7 +148,7 @@ class WeightedQ:
     Parameters
     ----------
     weights, v, counts : ndarray, shape (K,)
-        Weights above 0, sampling variances and counts; rows that take no part left out.
+        Weights above 0, sampling variances and counts; rows with a count of 0 left out.
     basis : ndarray, shape (K, P)
         Orthonormal columns of the weighted design (X'DX = I after its weights are applied).
     value : float

@@ -144,7 +144,7 @@ def sidik_jonkman(batch: Batch) -> Tau2:
 
 
 def user_weights(batch: Batch) -> Array:
-    """Return the weights that came with the batch, 0 in rows that take no part."""
+    """Return the weights that came with the batch, 0 in rows with a count of 0."""
     if batch.weights is None:
         raise ValueError("this estimator needs a batch with weights")
     return np.where(batch.n > 0, batch.weights, 0.0)

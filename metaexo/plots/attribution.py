@@ -1,4 +1,4 @@
-"""Attributed heterogeneity: stacked bars of what tau2 goes with, shares with intervals, refusals in words."""
+"""Attributed heterogeneity: stacked bars of shares of tau2 with intervals, and refusals in words."""
 
 from __future__ import annotations
 
@@ -156,9 +156,9 @@ def attribution_plan(
 ) -> AttributionPlan:
     """Return what a figure of attributed heterogeneity shows, without drawing it.
 
-    Use it to show how much of tau2 goes with the source, the isolation method, their interaction, with both
-    so that they are confounded, and with none. Where an attribution was refused its verdict stands in
-    the place of the bars.
+    Use it to show how much of tau2 is associated with the source, the isolation method, their interaction,
+    with both so that they are confounded, and with none. Where an attribution was refused its verdict
+    stands in the place of the bars.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Mean and SD of a sample of which only quantiles are reported, by fitting distributions to them.
 
-Each function deals with one sample: its reported quantiles in ascending order and its size.
+Each function takes one sample: its reported quantiles in ascending order and its size.
 """
 
 from __future__ import annotations

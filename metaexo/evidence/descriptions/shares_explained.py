@@ -157,10 +157,10 @@ def shares_explained(
 ) -> pd.DataFrame:
     """Return the share of the variance of a value that each factor explains, alone and after the others.
 
-    Use it to see whether the source, the isolation method or the technique goes with a value, where rows
-    have no sampling variances. A share alone is R2 of the values on the levels; after the others it is the
-    gain in R2 when the factor joins the others, in the rows that know all of them. Only levels that occur in
-    two studies or more are used: a level of one study is confounded with that study.
+    Use it to see whether the source, the isolation method or the technique is associated with a value, where
+    rows have no sampling variances. A share alone is R2 of the values on the levels; after the others it is
+    the gain in R2 when the factor joins the others, in the rows that know all of them. Only levels that
+    occur in two studies or more are used: a level of one study is confounded with that study.
 
     Parameters
     ----------

@@ -48,7 +48,7 @@ class Multiple:
 def constant_multiples(table: ArrayLike) -> tuple[Multiple, ...]:
     """Return the columns of a table that are one constant multiple of another column in every row.
 
-    Use it on replicates (one row a group or a day, one column a replicate) or on several statistics of
+    Use it on replicates (one row per group or day, one column per replicate) or on several statistics of
     several outcomes. Measured values vary by themselves: replicates that stand in one ratio in every group
     were computed, not measured. Rounding is allowed for: a factor is constant if numbers that round to those
     typed can have it. Columns that are equal are no multiples; rows where one is missing or zero are passed

@@ -1,1 +1,1 @@
-"""How much of the heterogeneity goes with the source, the isolation method, or neither."""
+"""How much of the heterogeneity is associated with the source, the isolation method, or neither."""

@@ -129,7 +129,11 @@ class AttributionResults(AttributionFit, FitResults):
         new: ArrayLike | pd.DataFrame | None = None,
         level: float | None = None,
         scale: str | Callable[[Array], Array] = "analysis",
-        **choices: Any,
+        *,
+        kind: str = "default",
+        adjust: str | None = None,
+        transform: str | Callable[[Array], Array] | None = None,
+        sampling_variance: float = 0.0,
     ) -> pd.DataFrame:
         """Return predictions of the additive model of all factors.
 
@@ -141,15 +145,25 @@ class AttributionResults(AttributionFit, FitResults):
             Level of both intervals; default that of the attribution.
         scale : {"analysis", "measure", "exp"} or callable
             What estimates and bounds are on.
-        **choices
+        kind, adjust, transform : str, optional
             As in :meth:`metaexo.models.RandomEffectsResults.predict`.
+        sampling_variance : float
+            As there.
 
         Raises
         ------
         NotIdentifiableError
             If that model has no fit.
         """
-        return self._fitted_model().predict(new, level, scale, **choices)
+        return self._fitted_model().predict(
+            new,
+            level,
+            scale,
+            kind=kind,
+            sampling_variance=sampling_variance,
+            adjust=adjust,
+            transform=transform,
+        )
 
     def probability_above(
         self, value: float = 0.0, new: ArrayLike | pd.DataFrame | None = None, kind: str = "default"

@@ -128,7 +128,7 @@ def censored_strata(
     Use it to ask whether effects differ between exosome sources or isolation methods where many studies give
     only a threshold. Every stratum is a separate model; where its evidence has no estimate, the reason
     is given in words. The tests between strata are those of one model with a mean each and one tau2: Wald,
-    and likelihood ratio by ML. A stratum of bounds of one side has no mean and takes no part in them.
+    and likelihood ratio by ML. A stratum of bounds of one side has no mean and is not used in them.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a fit can be told to do, by one name each: other names of the field are understood and replaced."""
+"""The choices of a fit, one name each: other names of the field are understood and replaced."""
 
 from __future__ import annotations
 

@@ -230,7 +230,7 @@ def hotelling_test(wald: TestResult, eta: float) -> TestResult:
 def combine(rows: Array, beta: Array, cov: Array) -> tuple[Array, Array]:
     """Return combinations of coefficients, shape (q,), and their covariance matrix, shape (q, q).
 
-    A coefficient with weight zero takes no part, also if it is infinite or has no standard error.
+    A coefficient with weight zero is not used, also if it is infinite or has no standard error.
     """
     with np.errstate(invalid="ignore"):
         estimate = np.where(rows == 0, 0.0, rows * beta).sum(axis=1)

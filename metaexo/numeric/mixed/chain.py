@@ -123,7 +123,7 @@ def _independent(v: sparse.csr_array, residual: bool) -> Array | None:
 
 
 def _is_simple(term: Term) -> bool:
-    """Say whether a term is one independent effect a level, with one variance."""
+    """Say whether a term is one independent effect per level, with one variance."""
     return isinstance(term.structure, Diagonal) and term.size == 1 and term.relation is None and term.plain
 
 

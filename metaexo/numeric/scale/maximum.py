@@ -117,7 +117,7 @@ def maximise(model: ScaleLikelihood, start_tau2: float) -> ScaleMaximum:
 def _in_words(local: LocalMaximum) -> str:
     return (
         f"log-likelihood {local.point.value:.8g} after {local.steps} steps, "
-        f"promised rise {local.slope:.1e}, smallest curvature {local.curvature:.1e}"
+        f"expected increase {local.slope:.1e}, smallest curvature {local.curvature:.1e}"
     )
 
 

@@ -102,7 +102,7 @@ def clusters_of(fit: MultilevelResults, write: RowWriter) -> list[Cluster]:
 
 
 def cluster_term(fit: MultilevelResults, by: str | None) -> NamedTerm | None:
-    """Return the random term whose levels become heads; None if no term has several effects a level."""
+    """Return the random term whose levels become heads; None if no term has several effects per level."""
     if by is not None:
         return fit.terms[fit.position(by)]
     coarse = [named for named in fit.terms if named.term.levels < fit.k]
