@@ -1,12 +1,4 @@
-r"""How much the factors of a meta-analysis are associated: association, empty cells, variance inflation.
-
-References
-----------
-Bergsma, W. (2013). A bias-correction for Cramer's V and Tschuprow's T. Journal of the Korean Statistical
-Society 42, 323-328. https://doi.org/10.1016/j.jkss.2012.10.002
-Fox, J., Monette, G. (1992). Generalized collinearity diagnostics. Journal of the American Statistical
-Association 87, 178-183. https://doi.org/10.1080/01621459.1992.10475190
-"""
+r"""How much the factors of a meta-analysis are associated: association, empty cells, variance inflation."""
 
 from __future__ import annotations
 
@@ -185,8 +177,10 @@ def confounding(
 
     References
     ----------
-    Bergsma, W. (2013). https://doi.org/10.1016/j.jkss.2012.10.002
-    Fox, J., Monette, G. (1992). https://doi.org/10.1080/01621459.1992.10475190
+    Bergsma, W. (2013). A bias-correction for Cramer's V and Tschuprow's T. Journal of the Korean Statistical
+    Society 42, 323-328. https://doi.org/10.1016/j.jkss.2012.10.002
+    Fox, J., Monette, G. (1992). Generalized collinearity diagnostics. Journal of the American Statistical
+    Association 87, 178-183. https://doi.org/10.1080/01621459.1992.10475190
 
     Examples
     --------

@@ -8,14 +8,6 @@ the commonality of a set T is what all of its factors explain together and none 
     common(T)  = sum over S in T of (-1)^(|T| - |S|) [e(all) - e(all without S)].
 
 Nothing is cut off at zero, so the parts add up to what all factors explain.
-
-References
-----------
-Groemping, U. (2007). Estimators of relative importance in linear regression based on variance decomposition.
-The American Statistician 61, 139-147. https://doi.org/10.1198/000313007X188252
-Nimon, K. F., Oswald, F. L. (2013). Understanding the results of multiple linear regression: beyond
-standardized regression coefficients. Organizational Research Methods 16, 650-674.
-https://doi.org/10.1177/1094428113493929
 """
 
 from __future__ import annotations

@@ -10,17 +10,6 @@ with one tau2 for all, both with a mean per stratum. It is the location-scale mo
 sides, :math:`\log\tau^2_i = \alpha_{s(i)}`. The chi-square distribution of the statistic needs many
 studies in every stratum, and variances that are not zero; the parametric bootstrap needs neither. It draws
 effects from the smaller model and fits both models to each draw.
-
-References
-----------
-Higgins, J. P. T., Thompson, S. G. (2004). Controlling the risk of spurious findings from meta-regression.
-Statistics in Medicine 23, 1663-1682. https://doi.org/10.1002/sim.1752
-Phipson, B., Smyth, G. K. (2010). Permutation p-values should never be zero. Statistical Applications in
-Genetics and Molecular Biology 9, 39. https://doi.org/10.2202/1544-6115.1585
-Viechtbauer, W., Lopez-Lopez, J. A. (2022). Location-scale models for meta-analysis. Research Synthesis
-Methods 13, 697-715. https://doi.org/10.1002/jrsm.1562
-Davison, A. C., Hinkley, D. V. (1997). Bootstrap methods and their application. Cambridge University Press.
-https://doi.org/10.1017/CBO9780511802843
 """
 
 from __future__ import annotations
@@ -213,8 +202,10 @@ def permute_strata(
 
     References
     ----------
-    Higgins, J. P. T., Thompson, S. G. (2004). https://doi.org/10.1002/sim.1752
-    Phipson, B., Smyth, G. K. (2010). https://doi.org/10.2202/1544-6115.1585
+    Higgins, J. P. T., Thompson, S. G. (2004). Controlling the risk of spurious findings from meta-regression.
+    Statistics in Medicine 23, 1663-1682. https://doi.org/10.1002/sim.1752
+    Phipson, B., Smyth, G. K. (2010). Permutation p-values should never be zero. Statistical Applications in
+    Genetics and Molecular Biology 9, 39. https://doi.org/10.2202/1544-6115.1585
 
     Examples
     --------
@@ -446,8 +437,10 @@ def compare_heterogeneity(results: StrataFit, draws: int = 999, seed: int = 0) -
 
     References
     ----------
-    Viechtbauer, W., Lopez-Lopez, J. A. (2022). https://doi.org/10.1002/jrsm.1562
-    Davison, A. C., Hinkley, D. V. (1997). https://doi.org/10.1017/CBO9780511802843
+    Viechtbauer, W., Lopez-Lopez, J. A. (2022). Location-scale models for meta-analysis. Research Synthesis
+    Methods 13, 697-715. https://doi.org/10.1002/jrsm.1562
+    Davison, A. C., Hinkley, D. V. (1997). Bootstrap methods and their application. Cambridge University
+    Press. https://doi.org/10.1017/CBO9780511802843
 
     Examples
     --------
