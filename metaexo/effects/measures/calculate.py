@@ -294,6 +294,7 @@ def _finished(
         undefined = np.isinf(y) | np.isinf(v)
         wanting = np.flatnonzero(edge | beyond | undefined | np.isnan(y) | np.isnan(v) | (v <= 0))
     y, v = np.where(undefined, np.nan, y), np.where(undefined, np.nan, v)
+    y.flags.writeable = v.flags.writeable = False  # the record keeps them as they are, without a copy
     reasons = [""] * y.size
     ways = [route.inputs for route in record.routes]
     for i in wanting:
