@@ -129,7 +129,7 @@ def test_choices_move_what_rests_on_them(table):
     assert skin.loc["correlation 0.25", "estimate"] != base["estimate"]
     assert skin.loc["without chen2024a", "estimate"] == base["estimate"]
     assert skin.loc["without results in words", "k"] < base["k"]
-    assert skin.loc["directions without sizes, as of 10 an arm", "k"] > base["k"]
+    assert skin.loc["directions without sizes, as of 10 per arm", "k"] > base["k"]
     wounds = table("choices").set_index(["question", "choice"]).loc["Animals: wounds, any outcome"]
     assert wounds.loc["without chen2024a", "tau2"] < wounds.loc["as in the main table", "tau2"]
 
