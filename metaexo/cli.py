@@ -11,11 +11,8 @@ from pathlib import Path
 
 import click
 
+import metaexo as mx
 from metaexo.errors import MetaexoError
-from metaexo.evidence import check_sheets
-from metaexo.report.compare import compare_outputs
-from metaexo.report.run import Folders
-from metaexo.report.run import reproduce as run_all
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -46,16 +43,16 @@ def main() -> None:
 def reproduce(check: bool, only: Sequence[str], root: Path) -> None:
     """Run analyses/NN_*.py in order and list the tables and figures that they write."""
     if not check:
-        _run(Folders.of(root.resolve()), only)
+        _run(mx.report.Folders.of(root.resolve()), only)
         return
     with tempfile.TemporaryDirectory(prefix="metaexo-") as scratch:
-        made = Folders.of(root.resolve(), Path(scratch))
+        made = mx.report.Folders.of(root.resolve(), Path(scratch))
         _run(made, only)
-        agrees = _compare(Folders.of(root.resolve()), made, only)
+        agrees = _compare(mx.report.Folders.of(root.resolve()), made, only)
     sys.exit(0 if agrees else 1)
 
 
-def _run(folders: Folders, only: Sequence[str]) -> None:
+def _run(folders: mx.report.Folders, only: Sequence[str]) -> None:
     from tqdm import tqdm
 
     def progress(scripts: Sequence[Path]) -> Iterable[Path]:
@@ -64,7 +61,7 @@ def _run(folders: Folders, only: Sequence[str]) -> None:
                 bar.set_description(script.stem)
                 yield script
 
-    runs = run_all(folders, only, progress)
+    runs = mx.report.reproduce(folders, only, progress)
     click.echo("")
     for analysis, seconds in runs:
         click.echo(f"{analysis.script.name} ({seconds:.1f} s)")
@@ -74,8 +71,8 @@ def _run(folders: Folders, only: Sequence[str]) -> None:
     click.echo(f"{files} files written; analyses run: {len(runs)}")
 
 
-def _compare(committed: Folders, made: Folders, only: Sequence[str]) -> bool:
-    found = compare_outputs(committed, made, only)
+def _compare(committed: mx.report.Folders, made: mx.report.Folders, only: Sequence[str]) -> bool:
+    found = mx.report.compare_outputs(committed, made, only)
     for item in found:
         click.echo(f"{item.verdict:>22}  {item.file}  {item.detail}".rstrip())
     wrong = [item for item in found if not item.agrees]
@@ -93,6 +90,6 @@ def _compare(committed: Folders, made: Folders, only: Sequence[str]) -> bool:
 @click.option("--strict", is_flag=True, help="Exit 1 on warnings too.")
 def check(folder: Path, noted: bool, strict: bool) -> None:
     """Say what is wrong, or looks wrong, with the sheets in FOLDER, row by row; exit 1 on errors."""
-    found = check_sheets(folder)
+    found = mx.check_sheets(folder)
     click.echo(found.report(noted, shutil.get_terminal_size((120, 40)).columns))
     sys.exit(0 if found.ok and not (strict and found.warnings) else 1)

@@ -100,7 +100,7 @@ def test_the_figures_say_that_reviews_share_studies(folders):
 
 def test_the_funnel_of_reviews_is_contoured_and_says_what_it_cannot_show(folders):
     drawn = (folders.figures / "03_funnel.svg").read_text(encoding="utf-8")
-    for words in ("p &lt; 0.01", "share primary studies", "nothing of missing studies", "not doubtful"):
+    for words in ("p &lt; 0.01", "share primary studies", "nothing about missing studies", "not doubtful"):
         assert words in drawn
     assert "pooled effect" not in drawn.replace("the pooled effect of a review", "")
 

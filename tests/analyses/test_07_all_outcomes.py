@@ -139,7 +139,7 @@ def test_two_studies_are_refused_and_have_no_number(table):
 
 def test_many_effects_of_one_study_count_for_less_than_many_studies(table):
     rows = of(table("pooled"), "preclinical", "MD", WHOLE).set_index("model")
-    alone = rows.loc["every effect as if of a study of its own"]
+    alone = rows.loc["all effects as independent"]
     assert alone["df"] == alone["k"] - 1 > rows.loc["multilevel", "df"]
     assert alone["high"] - alone["low"] < rows.loc["multilevel", "high"] - rows.loc["multilevel", "low"]
     latest = rows.loc["the latest effect of each study"]

@@ -124,7 +124,7 @@ def test_a_variance_of_zero_is_told_and_shows_no_false_certainty(folders, table)
     found = table("variances").set_index(["rows", "term"])["variance"]
     zero = [term for term in COLUMNS if found[MAIN, term] == 0]
     words = (folders.results / "summary.md").read_text(encoding="utf-8")
-    assert f"not tell their levels apart: {', '.join(zero) or 'none'}" in words
+    assert f"their levels are all alike: {', '.join(zero) or 'none'}" in words
     figure = (folders.figures / "08_levels.svg").read_text(encoding="utf-8")
     assert "Variance estimated as zero" in figure or not zero
 
