@@ -153,10 +153,8 @@ def statement(studies: pd.DataFrame, treated: pd.DataFrame, found: pd.DataFrame)
         markdown_table(rows, ["can be had", *DOMAINS[:3]]),
         "Nothing is pooled, so there is no estimate, no τ and no I². The shares are lower bounds: what "
         "an abstract does not mention may be in the paper. The studies were found by a semantic search, "
-        "which "
-        "does not support claims of completeness; the intervals treat them as a random sample, which they "
-        "are "
-        "not.",
+        "which does not support claims of completeness; the intervals treat them as a random sample, which "
+        "they are not.",
     ]
 
 

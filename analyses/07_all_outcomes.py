@@ -235,12 +235,12 @@ def summarise(analysis, chosen, terms, fits, pooled, sweeps):
 def asked_in_words(es):
     reasons = left_out(es)
     asked = es.k + reasons["rows"].sum()
-    told = "; ".join(f"{row.reason} ({row.rows})" for row in reasons.itertuples())
+    listed = "; ".join(f"{row.reason} ({row.rows})" for row in reasons.itertuples())
     shared = "; ".join(map(str, mx.effects.shared_arms(es))) or "none"
     groups = len(set(evidence.same_subjects(es)))
     return (
         f"{es.k} of {asked} rows are exact effects, of {plural(es.m, 'study', 'studies')} and "
-        f"{groups} groups of subjects. The others: {told}. Control arms shared by two groups: {shared}."
+        f"{groups} groups of subjects. The others: {listed}. Control arms shared by two groups: {shared}."
     )
 
 

@@ -178,8 +178,8 @@ def draw_levels(analysis, levels):
 
 def statement(ledger, checks, main, spread, levels, sizes, with_known):
     """Return what was found, in words."""
-    told = shown_levels(levels)
-    out = told[(told["low"] > 1) | (told["high"] < 1)]
+    known = shown_levels(levels)
+    out = known[(known["low"] > 1) | (known["high"] < 1)]
     zero = [TERMS[name] for name in FACTORS if main.component_values.get(name) == 0]
     found = checks[MAIN]
     comparisons = [check.comparisons for check in found.terms if check.kept and check.name != "effect"]
@@ -194,7 +194,7 @@ def statement(ledger, checks, main, spread, levels, sizes, with_known):
         f"With an overall mean of {number(float(np.exp(main.beta[0])), 0)} nm "
         f"({interval(*np.exp(main.conf_int().to_numpy()[0]), 0)}), the model predicts these ratios to the "
         "mean: "
-        f"{in_words(told, 'source')}; {in_words(told, 'isolation method')}. Levels whose interval excludes "
+        f"{in_words(known, 'source')}; {in_words(known, 'isolation method')}. Levels whose interval excludes "
         f"1: {', '.join(out['level']) or 'none'}. Factors with an estimated variance of zero, so that "
         f"their levels are all alike: {', '.join(zero) or 'none'}.",
         sampling_in_words(sizes, main, with_known),
@@ -242,10 +242,10 @@ def shown_levels(levels):
 
 def in_words(levels, factor):
     rows = levels[levels["factor"] == factor]
-    told = [
+    lines = [
         f"{row.level} {number(row.estimate)} ({interval(row.low, row.high)})" for row in rows.itertuples()
     ]
-    return f"by {factor}: {'; '.join(told) or 'all alike'}"
+    return f"by {factor}: {'; '.join(lines) or 'all alike'}"
 
 
 def shares_table(spread):

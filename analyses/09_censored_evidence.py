@@ -67,7 +67,7 @@ def main(analysis: report.Analysis) -> None:
         analysis.write_figure(name, forest(shown), title=f"{QUESTIONS[name]}: numbers and thresholds")
 
     # Hair before and after treatment: no control, so nothing is pooled; the open intervals are shown.
-    changes = one_a_study(changes_of_hair(sheets))
+    changes = one_effect_per_study(changes_of_hair(sheets))
     analysis.write_table("hair_changes", changes.to_frame()[["sheet", "line", "study", "kind", *ENDS]])
     ax = forest(changes, left_label="← less hair", right_label="more hair →")
     analysis.write_figure(
@@ -84,17 +84,17 @@ def effects_of_questions(sheets, correlation, words=True, doubtful=True):
     numbers = bounded(sheets, CONTROLLED, correlation)
     if not doubtful:
         numbers = numbers.select((numbers.column("use") != "doubtful").to_numpy(), "doubtful by the sheet")
-    told = bounded(sheets, "contrast == 'exosome_vs_control'", correlation, "direction_only")
+    in_text = bounded(sheets, "contrast == 'exosome_vs_control'", correlation, "direction_only")
     family, domain = numbers.column("outcome_family"), numbers.column("domain")
     animals, people = (domain == "preclinical").to_numpy(), (domain == "clinical").to_numpy()
     skin = people & numbers.column("indication").isin(SKIN_INDICATIONS).to_numpy()
 
     def of(rows, indications=()):
         here = numbers.select(rows, ANOTHER)
-        more = told.column("indication").isin(indications).to_numpy()
+        more = in_text.column("indication").isin(indications).to_numpy()
         if words and more.any():
-            here = mx.effects.join_bounded(here, told.select(more, ANOTHER))
-        return one_a_study(here)
+            here = mx.effects.join_bounded(here, in_text.select(more, ANOTHER))
+        return one_effect_per_study(here)
 
     return {
         "wound_closure": of(animals & (family == "Wound closure").to_numpy()),
@@ -113,7 +113,7 @@ def bounded(sheets, where, correlation, sheet="outcomes"):
         return sheets.effects("SMD", where, sheet, correlation, bounds=True)
 
 
-def one_a_study(es):
+def one_effect_per_study(es):
     """Return one effect per study: exact if there is one, then the latest, then the first of the sheet."""
     exact = {study for study, point in zip(es.study, es.is_exact, strict=True) if point}
     keep = [point or study not in exact for study, point in zip(es.study, es.is_exact, strict=True)]
@@ -175,12 +175,12 @@ def pooled(asked, fits):
     rows = []
     for name, es in asked.items():
         for model, fit in zip(("exact and censored", "exact only"), fits[name], strict=True):
-            told = {
+            row = {
                 "question": QUESTIONS[name],
                 "studies": es.m,
                 "evidence": mx.models.count_in_words(mx.models.kinds_of(es)),
             }
-            rows.append(told | {"model": model} | record(fit))
+            rows.append(row | {"model": model} | record(fit))
     return pd.DataFrame(rows)
 
 

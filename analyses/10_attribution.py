@@ -137,9 +137,9 @@ def summarise(analysis, found):
     analysis.write_summary(
         markdown_table(rows, ["data", "effects", "studies", "verdict", "in words"], left=5)
     )
-    told = [name for name, r in found.items() if any(share is not None for share in r.shares.values())]
+    named = [name for name, r in found.items() if any(share is not None for share in r.shares.values())]
     analysis.write_summary(
-        f"Shares could be estimated in {len(told)} of {len(found)} sets ({'; '.join(told) or 'none'}), and "
+        f"Shares could be estimated in {len(named)} of {len(found)} sets ({'; '.join(named) or 'none'}), and "
         f"they are rough: 95% CIs are in `10_shares.csv`. {NO_VARIANCES}"
     )
     analysis.write_summary(

@@ -85,7 +85,7 @@ class SheetPlan:
     title: str
     columns: Mapping[str, Column]
     key: str
-    one_row_a_study: bool
+    one_row_per_study: bool
     needs_study: bool
 
     @property
@@ -280,7 +280,7 @@ def _plan(
         entries.of(table, "title", str, name),
         {**columns, **{c.name: c for c in (ours.columns.values() if ours else ()) if c.name not in columns}},
         key,
-        ours.one_row_a_study if ours else schema.get("primaryKey") == key,
+        ours.one_row_per_study if ours else schema.get("primaryKey") == key,
         ours.needs_study if ours else needs_study,
     )
 

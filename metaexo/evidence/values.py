@@ -314,7 +314,7 @@ def _check_interval(sheet: RawSheet, frame: pd.DataFrame, estimate: str, low: st
 def _check_doubles(sheet: RawSheet, frame: pd.DataFrame) -> None:
     """Report studies and results that are entered twice."""
     key = sheet.plan.key
-    if sheet.plan.one_row_a_study:
+    if sheet.plan.one_row_per_study:
         for i, first in _repeats(frame[key].notna(), frame[[key]]):
             sheet.report_cell(
                 DuplicateStudyError,

@@ -120,7 +120,7 @@ def test_what_is_not_named_by_all_is_refused_in_the_model_of_all(table):
     assert set(kept.loc[kept["rows"] == "all means", "term"]) == {"laboratory", RESIDUAL}
 
 
-def test_a_variance_of_zero_is_told_and_shows_no_false_certainty(folders, table):
+def test_a_variance_of_zero_is_said_and_shows_no_false_certainty(folders, table):
     found = table("variances").set_index(["rows", "term"])["variance"]
     zero = [term for term in COLUMNS if found[MAIN, term] == 0]
     words = (folders.results / "summary.md").read_text(encoding="utf-8")
