@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from metaexo.errors import UnknownChoiceError
+from metaexo.errors import UnknownChoiceError, nearest_word
 from metaexo.numeric import likelihood_maximum
 from metaexo.numeric import moment_estimators as moment
 from metaexo.numeric.problem import Batch
@@ -83,7 +83,8 @@ def get_estimator(code: object) -> Estimator:
     """
     found = find_estimator(code)
     if found is None:
-        raise UnknownChoiceError("tau2 estimator", code, ESTIMATORS)
+        near = nearest_word(str(code), (*ESTIMATORS, *SYNONYMS))
+        raise UnknownChoiceError("tau2 estimator", code, ESTIMATORS, nearest=SYNONYMS.get(near or "", near))
     return found
 
 

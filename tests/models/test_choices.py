@@ -87,3 +87,10 @@ def test_synonyms_stand_for_what_there_is():
     assert not set(TEST_SYNONYMS) & set(TESTS)
     assert set(SYNONYMS.values()) <= set(ESTIMATORS)
     assert not set(SYNONYMS) & set(ESTIMATORS)
+
+
+@pytest.mark.parametrize(("word", "near"), [("DerSimonion", "DL"), ("Pauls-Mandel", "PM"), ("REMEL", "REML")])
+def test_the_nearest_of_other_names_is_said_by_its_own(word, near):
+    model = mx.RandomEffects(effects())
+    with pytest.raises(UnknownChoiceError, match=f"write '{near}'"):
+        model.fit(method=word)

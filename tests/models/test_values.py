@@ -121,3 +121,20 @@ def test_a_forest_plot_of_values_has_no_intervals_of_rows(one_way):
     rows = [row for row in plan.rows if row.kind == "study"]
     assert len(rows) == 30
     assert all(row.mark.low is None and row.mark.high is None for row in rows)
+
+
+def test_names_of_columns_stand_for_the_columns():
+    data = pd.DataFrame(
+        {
+            "nm": [4.6, 5.4, 4.5, 4.8, 6.1, 5.2],
+            "source": list("aabbcc"),
+            "v": [0.1, np.nan, 0.2, 0.1, 0.3, 0.1],
+        }
+    )
+    by_name = mx.model_of_values("nm", "source", data=data, v="v", study="source").fit()
+    by_column = mx.model_of_values(data["nm"], "source", data=data, v=data["v"], study=data["source"]).fit()
+    assert by_name.component_values == by_column.component_values
+    with pytest.raises(mx.errors.UnknownChoiceError, match="write 'nm'"):
+        mx.model_of_values("nn", "source", data=data)
+    with pytest.raises(mx.errors.InputError, match="data="):
+        mx.model_of_values("nm", "source")

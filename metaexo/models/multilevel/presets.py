@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from metaexo.effects import covariance_blocks
 from metaexo.effects.bounded_effect_sizes import check_effects
+from metaexo.effects.check import check_table, look_up
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import CorrelationError, FewStudiesWarning, InputError, ShapeError
 from metaexo.formatting import printed
@@ -264,13 +265,13 @@ RESIDUAL = "effect"
 
 
 def model_of_values(
-    values: ArrayLike,
+    values: ArrayLike | str,
     random: str | RandomTerm | Sequence[str | RandomTerm],
     *,
     data: pd.DataFrame | None = None,
-    study: Sequence[str] | None = None,
-    labels: Sequence[str] | None = None,
-    v: ArrayLike | None = None,
+    study: Sequence[str] | str | None = None,
+    labels: Sequence[str] | str | None = None,
+    v: ArrayLike | str | None = None,
     moderators: str | ArrayLike | pd.DataFrame | None = None,
     missing: Literal["raise", "drop"] = "raise",
 ) -> Multilevel:
@@ -288,17 +289,18 @@ def model_of_values(
 
     Parameters
     ----------
-    values : array_like, shape (k,)
-        Values, on a scale on which their spread does not depend on their size (sizes as logarithms).
+    values : array_like, shape (k,), or str
+        Values, on a scale on which their variance does not depend on their size (sizes as logarithms). A
+        text here, and as `study`, `labels` or `v`, is the name of a column of `data`.
     random : str, RandomTerm, or sequence of them
         Random terms, as in :class:`metaexo.Multilevel`; the residual is added.
     data : DataFrame, optional
         Columns that the terms name, one row per value.
-    study : sequence of str, optional
+    study : sequence of str, or str, optional
         Study of each value.
-    labels : sequence of str, optional
+    labels : sequence of str, or str, optional
         What a reader sees of each value.
-    v : array_like, shape (k,), optional
+    v : array_like, shape (k,), or str, optional
         Sampling variances; NaN where there is none, and all that varies is in the residual.
     moderators : str, array_like or DataFrame, optional
         As in :class:`metaexo.Multilevel`.
@@ -332,6 +334,8 @@ def model_of_values(
     >>> fit.heterogeneity()["i2"].round(2).to_dict()
     {'source': 0.34, 'effect': 0.66}
     """
+    check_table(data)
+    values, v = look_up(data, "values", values), look_up(data, "v", v)
     check_aligned(values=values, v=v, data=data, study=study, labels=labels)
     y = read_numbers(values, "values", ndim=1)
     known = np.zeros(y.shape) if v is None else read_numbers(v, "v", ndim=1)
