@@ -94,3 +94,5 @@ def test_the_nearest_of_other_names_is_said_by_its_own(word, near):
     model = mx.RandomEffects(effects())
     with pytest.raises(UnknownChoiceError, match=f"write '{near}'"):
         model.fit(method=word)
+    with pytest.raises(UnknownChoiceError, match="write 'knapp-hartung'"):
+        model.fit(test="hksjj")

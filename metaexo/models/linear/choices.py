@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from metaexo.errors import UnknownChoiceError
+from metaexo.errors import UnknownChoiceError, nearest_word
 from metaexo.numeric.estimators import find_estimator
 
 LIKELIHOODS = ("REML", "ML")
@@ -41,7 +41,8 @@ def get_test(word: object, allowed: Collection[str]) -> str:
         known = TEST_SYNONYMS.get(plain, plain)
         if known in allowed:
             return known
-    raise UnknownChoiceError("test", word, allowed)
+    near = nearest_word(str(word), (*allowed, *(s for s, name in TEST_SYNONYMS.items() if name in allowed)))
+    raise UnknownChoiceError("test", word, allowed, nearest=TEST_SYNONYMS.get(near or "", near))
 
 
 def get_likelihood(word: object) -> str:
