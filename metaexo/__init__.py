@@ -82,7 +82,7 @@ def __getattr__(name: str) -> object:
     elif name in _ROOMS:
         value = importlib.import_module(f"{__name__}.{name}")
     elif name == "__version__":
-        value = importlib.import_module("metaexo.versions").installed_version(__name__)
+        value = importlib.import_module("metaexo.ledger").installed_version(__name__)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

@@ -2,6 +2,8 @@
 
 A row is either used or left out with a reason in words, and the two always add up to
 the rows that were handed in. The ledger travels with the effects and with every fit made of them.
+
+What else a result must say about its origin stands here too: the versions of the packages that made it.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +21,6 @@ from metaexo.types import Mask
 
 if TYPE_CHECKING:
     import pandas as pd
-
 
 NO_LINES = (bool, np.timedelta64)
 
@@ -205,3 +207,16 @@ def _entries(source: object, left_out: object) -> tuple[LeftOut, ...]:
 def _check_mapping(given: object, optional: bool) -> None:
     if not (isinstance(given, Mapping) or (optional and given is None)):
         raise InputError(f"a {type(given).__name__} was given", "a mapping of lines to words")
+
+
+def installed_version(package: str) -> str:
+    """Return the version of a package; "0+unknown" for one that runs from a source tree only."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "0+unknown"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of metaexo, numpy and scipy."""
+    return {name: installed_version(name) for name in ("metaexo", "numpy", "scipy")}

@@ -104,9 +104,7 @@ from metaexo.effects.dependence.covariances import Block, aggregate, covariance_
 from metaexo.effects.dependence.shared_control import shared_control_covariances
 from metaexo.effects.derivation import REPORTED, Derivation
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.effects.explain.explain import explain
-from metaexo.effects.explain.of_bounds import BoundExplanation
-from metaexo.effects.explain.text import Explanation
+from metaexo.effects.explain.explain import BoundExplanation, Explanation, explain
 from metaexo.effects.measure import Measure, all_measures, get_measure
 from metaexo.effects.measures.calculate import Calculated, calculate
 from metaexo.effects.measures.families import FAMILIES, measures

@@ -20,7 +20,7 @@ from metaexo.models.multilevel.presets import RhoSweep, correlated_effects, mode
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.multilevel.terms import RandomTerm
 from metaexo.models.univariate.batched import ManyFits, fit_many
-from metaexo.models.univariate.henmi_copas import HenmiCopas, henmi_copas
+from metaexo.models.univariate.intervals import HenmiCopas, henmi_copas
 from metaexo.models.univariate.model import RandomEffects
 from metaexo.models.univariate.permutation import PermutationTest, exact_permutation_test
 from metaexo.models.univariate.profile import Tau2Profile

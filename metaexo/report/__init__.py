@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from metaexo.report.collected import Folders
 from metaexo.report.compare import compare_outputs
 from metaexo.report.in_words import pooled_in_words
-from metaexo.report.run import Analysis, Folders, reproduce, run_alone
+from metaexo.report.run import Analysis, reproduce, run_alone
 
 __all__ = ["Analysis", "Folders", "compare_outputs", "pooled_in_words", "reproduce", "run_alone"]
 

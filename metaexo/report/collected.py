@@ -21,6 +21,77 @@ _COLUMNS = ("file", "script", "title", "data")
 
 
 @dataclass(frozen=True, slots=True)
+class Folders:
+    """Where analyses read and write.
+
+    Attributes
+    ----------
+    scripts : Path
+        The numbered scripts.
+    data : Path
+        The extraction sheets.
+    output : Path
+        What is written goes below it: the checkout, or a scratch folder.
+    """
+
+    scripts: Path
+    data: Path
+    output: Path
+
+    @classmethod
+    def of(cls, root: Path, output: Path | None = None) -> Folders:
+        """Return the folders of a checkout at `root`; what is written goes below `output` if it is given.
+
+        Raises
+        ------
+        InputError
+            If there is no folder of scripts or no folder of data.
+        """
+        folders = cls(root / "analyses", root / "data", output or root)
+        for needed in (folders.scripts, folders.data):
+            if not needed.is_dir():
+                raise InputError(
+                    f"{root} has no folder {needed.name!r}",
+                    "the folder of a checkout of metaexo, with analyses/ and data/",
+                    "change to that folder, or name it with --root",
+                )
+        return folders
+
+    @property
+    def results(self) -> Path:
+        """Folder of the tables, and of `summary.md`."""
+        return self.output / "analyses" / "results"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of the figures, and of their manifest."""
+        return self.output / "figures"
+
+    def scripts_in_order(self, only: Sequence[str] = ()) -> list[Path]:
+        """Return the numbered scripts in order; `only` picks some by their two digits.
+
+        Raises
+        ------
+        UnknownChoiceError
+            If a number belongs to no script.
+        InputError
+            If there are no scripts, or two with one number.
+        """
+        found = [path for path in sorted(self.scripts.glob("*.py")) if _SCRIPT_NAME.fullmatch(path.stem)]
+        scripts = {path.stem[:2]: path for path in found}
+        if not found or len(scripts) < len(found):
+            raise InputError(
+                f"{len(found)} scripts with {len(scripts)} numbers in {self.scripts}",
+                "scripts NN_name.py, each with a number of its own",
+                rows=[path.name for path in found],
+            )
+        for number in only:
+            if number not in scripts:
+                raise UnknownChoiceError("analysis", number, scripts)
+        return [path for number, path in scripts.items() if not only or number in only]
+
+
+@dataclass(frozen=True, slots=True)
 class FigureEntry:
     """One line of the figures' manifest.
 

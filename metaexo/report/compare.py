@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
-from metaexo.report.collected import MANIFEST, SUMMARY, read_manifest, read_summary
-from metaexo.report.run import Folders
+from metaexo.report.collected import MANIFEST, SUMMARY, Folders, read_manifest, read_summary
 
 Verdict = Literal["identical", "equal within tolerance", "different", "not made", "not committed"]
 

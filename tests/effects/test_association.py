@@ -10,7 +10,7 @@ from scipy.special import ndtr, stdtr
 
 from metaexo.effects import calculate
 from metaexo.effects.corrections import hypergeometric, unbiased_correlation
-from metaexo.effects.numerical import bivariate_normal_cdf
+from metaexo.effects.formulas import bivariate_normal_cdf
 
 
 def test_the_bivariate_normal_probability_at_known_places():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import metaexo as mx
-from metaexo.effects.explain.of_bounds import NOT_KEPT, NOT_WRITTEN
+from metaexo.effects.explain.explain import BOUND_NOT_KEPT, BOUND_NOT_WRITTEN
 from metaexo.effects.formulas import FUNCTIONS
 from metaexo.errors import AssumptionWarning, MixedContrastsWarning, VarianceRatioWarning
 
@@ -73,12 +73,12 @@ def test_bounds_told_in_words_say_that_no_numbers_are_kept(root):
         words = mx.read_sheets(root / "data").effects(
             "SMD", sheet="direction_only", bounds=True, assumed_correlation=0.5
         )
-    assert mx.explain(words, words.kind.index("interval")).remark == NOT_KEPT
+    assert mx.explain(words, words.kind.index("interval")).remark == BOUND_NOT_KEPT
 
 
 def test_steps_that_do_not_arrive_at_the_bound_are_not_shown(bounds, monkeypatch):
     at = bounds.kind.index("interval")
     assert mx.explain(bounds, at).blocks
-    module = importlib.import_module("metaexo.effects.explain.of_bounds")
+    module = importlib.import_module("metaexo.effects.explain.explain")
     monkeypatch.setattr(module, "range_of_t", lambda *_: (0.1, 9.0))
-    assert mx.explain(bounds, at).remark == NOT_WRITTEN
+    assert mx.explain(bounds, at).remark == BOUND_NOT_WRITTEN

@@ -10,8 +10,7 @@ from scipy.special import ndtri
 
 from metaexo import effects
 from metaexo.effects import effects_from_table, mean_sd_from_quantiles
-from metaexo.effects.conversions.medians import MODELS
-from metaexo.effects.conversions.quantile_models import normal_order_statistics
+from metaexo.effects.conversions.medians import MODELS, normal_order_statistics
 from metaexo.effects.conversions.quantile_rules import Quantiles, expected_range, luo_mean
 from metaexo.effects.tables.why_not import FLAT
 from metaexo.errors import IntervalError, MissingInputError, UnknownChoiceError

@@ -8,7 +8,7 @@ import pytest
 import metaexo as mx
 from metaexo import errors
 from metaexo.models import henmi_copas
-from metaexo.models.univariate.henmi_copas import _q_given_r, _tail
+from metaexo.models.univariate.intervals import _q_given_r, _tail
 
 RNG = np.random.default_rng(9)
 Y, V = RNG.normal(0.4, 0.5, 9), RNG.uniform(0.02, 0.3, 9)

@@ -19,7 +19,7 @@ from scipy.special import ndtr, ndtri
 from metaexo import effects
 from metaexo.effects.conversions import delta
 from metaexo.effects.corrections import unbiased_correlation
-from metaexo.effects.numerical import tetrachoric_correlation
+from metaexo.effects.formulas import tetrachoric_correlation
 from tests.reference.adapters.effect_conversions import column
 from tests.reference.cases import Case
 from tests.reference.compare import Comparison, compare, demand

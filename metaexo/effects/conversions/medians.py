@@ -1,26 +1,25 @@
-"""Mean and standard deviation of samples of which medians, quartiles or ranges are reported."""
+"""Mean and standard deviation of samples of which medians, quartiles or ranges are reported.
+
+By the rules of `quantile_rules`, or by fitting distributions to the quantiles, one sample at a time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import gamma, gammaincinv, log_ndtr, ndtri
 
 from metaexo.effects.check import reads
 from metaexo.effects.conversions import quantile_rules as rules
-from metaexo.effects.conversions.quantile_models import (
-    best_linear_unbiased,
-    box_cox,
-    quantile_estimation,
-    unknown_non_normal,
-)
-from metaexo.effects.conversions.quantile_rules import Quantiles
+from metaexo.effects.conversions.quantile_rules import Quantiles, luo_mean, wan_sd
 from metaexo.errors import IntervalError, MissingInputError
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice
+from metaexo.numeric.quadrature import gauss_legendre
 from metaexo.types import Array
 
 Rule = Callable[[Quantiles], Array]
@@ -253,3 +252,325 @@ def _check_order(x: Quantiles) -> None:
                 for i, row in zip(wrong, rows, strict=True)
             ],
         )
+
+
+Moments = tuple[float, float]
+
+SCENARIOS = {"range": ("minimum", "median", "maximum"), "quartiles": ("q1", "median", "q3")}
+FIVE = ("minimum", "q1", "median", "q3", "maximum")
+# powers below 0 are left out: the transformed-back distribution has no mean there; so are powers above 3,
+# where much of it would lie beyond what any transformed sample can be
+POWERS = np.linspace(0.0, 3.0, 121)
+POINTS = 400
+REACH = 9.0
+NEAR_ZERO = 1e-9
+
+
+def values_of(x: Quantiles) -> Array:
+    """Return the quantiles of one sample that its scenario has, in ascending order."""
+    return np.array([getattr(x, name) for name in SCENARIOS.get(x.scenario, FIVE)], dtype=float)
+
+
+def ranks_of(x: Quantiles) -> Array:
+    """Return the ranks at which the quantiles of one sample of n stand: floor(p n) + 1, n for the maximum.
+
+    References
+    ----------
+    Yang, Hutson & Wang (2022), Statistics in Biopharmaceutical Research 14, 1-11,
+    doi:10.1080/19466315.2020.1736142.
+    """
+    n = float(x.n)
+    rank = {"minimum": 1.0, "maximum": n}
+    rank |= {name: np.floor(p * n) + 1 for name, p in (("q1", 0.25), ("median", 0.5), ("q3", 0.75))}
+    return np.array([rank[name] for name in SCENARIOS.get(x.scenario, FIVE)])
+
+
+def quantile_estimation(x: Quantiles) -> tuple[Moments, str]:
+    """Fit four distributions to the quantiles by least squares and take the moments of the best.
+
+    Normal, log-normal, gamma and Weibull distributions; minimum and maximum stand for the quantiles at
+    1/n and 1 - 1/n. For samples with values of zero or below, the normal distribution only.
+
+    References
+    ----------
+    McGrath, Zhao, Steele et al. (2020), Statistical Methods in Medical Research 29, 2520-2537,
+    doi:10.1177/0962280219889080.
+
+    Examples
+    --------
+    >>> none = np.array(np.nan)
+    >>> sample = Quantiles(none, np.array(10.0), np.array(12.0), np.array(14.0), none, np.array(50.0))
+    >>> moments, name = quantile_estimation(sample)
+    >>> name, round(moments[0], 6), round(moments[1], 4)
+    ('normal', 12.0, 2.9652)
+    """
+    values = values_of(x)
+    n = float(x.n)
+    share = {"minimum": 1 / n, "q1": 0.25, "median": 0.5, "q3": 0.75, "maximum": 1 - 1 / n}
+    p = np.array([share[name] for name in SCENARIOS.get(x.scenario, FIVE)])
+    fits = [_fit_normal(values, p)]
+    if (values > 0).all():
+        (mean, sd) = fits[0][1]
+        if not (mean > 0 and sd > 0):
+            return (np.nan, np.nan), "normal"
+        shape = (mean / sd) ** 2
+        fits += [
+            _fit_lognormal(values, p),
+            _fit("gamma", values, lambda t: gammaincinv(np.exp(t[0]), p) * np.exp(t[1]), _gamma_moments,
+                 (np.log(shape), np.log(mean / shape))),
+            _fit("weibull", values, lambda t: np.exp(t[1]) * (-np.log1p(-p)) ** np.exp(-t[0]),
+                 _weibull_moments, (0.5 * np.log(1.5 * shape), np.log(mean))),
+        ]  # fmt: skip
+    _, moments, name = min(fits)
+    return moments, name
+
+
+def best_linear_unbiased(x: Quantiles) -> Moments:
+    """Return the best linear unbiased estimate of mean and SD of a normal sample from its order statistics.
+
+    Means and covariances of normal order statistics are taken from their expansion to the second order in
+    1 / (n + 2).
+
+    References
+    ----------
+    Yang, Hutson & Wang (2022), Statistics in Biopharmaceutical Research 14, 1-11,
+    doi:10.1080/19466315.2020.1736142.
+    David & Johnson (1954), Biometrika 41, 228-240, doi:10.1093/biomet/41.1-2.228.
+
+    Examples
+    --------
+    >>> none = np.array(np.nan)
+    >>> sample = Quantiles(none, np.array(10.0), np.array(12.0), np.array(14.0), none, np.array(49.0))
+    >>> mean, sd = best_linear_unbiased(sample)
+    >>> round(mean, 4), round(sd, 4)
+    (12.0, 3.0524)
+    """
+    if (np.diff(ranks_of(x)) <= 0).any():  # so few people that two quantiles are one order statistic
+        return np.nan, np.nan
+    alpha, cov = normal_order_statistics(ranks_of(x), float(x.n))
+    design = np.column_stack([np.ones_like(alpha), alpha])
+    weights = np.linalg.solve(cov, design)
+    mean, sd = np.linalg.solve(design.T @ weights, weights.T @ values_of(x))
+    return float(mean), float(sd)
+
+
+def normal_order_statistics(ranks: Array, n: float) -> tuple[Array, Array]:
+    """Return approximate means and covariances of order statistics of n standard normal values.
+
+    Parameters
+    ----------
+    ranks : ndarray, shape (q,)
+        Ranks, ascending.
+    n : float
+        Sample size.
+
+    Returns
+    -------
+    mean : ndarray, shape (q,)
+        Means.
+    cov : ndarray, shape (q, q)
+        Covariances.
+
+    References
+    ----------
+    David & Johnson (1954), Biometrika 41, 228-240, doi:10.1093/biomet/41.1-2.228.
+
+    Examples
+    --------
+    >>> mean, cov = normal_order_statistics(np.array([51.0]), 101.0)
+    >>> float(mean[0]), cov.round(4)
+    (0.0, array([[0.0155]]))
+    """
+    p = ranks / (n + 1)
+    q, z, m = 1 - p, ndtri(p), n + 2
+    d1 = np.sqrt(2 * np.pi) * np.exp(z**2 / 2)
+    d2 = z * d1**2
+    d3 = (1 + 2 * z**2) * d1**3
+    d4 = z * (7 + 6 * z**2) * d1**4
+    mean = z + p * q / (2 * m) * d2 + p * q / m**2 * ((q - p) / 3 * d3 + p * q / 8 * d4)
+    lower, upper = np.minimum.outer(p, p), np.maximum.outer(p, p)
+    tilt = (q - p) * d2 / d1 + p * q * d3 / (2 * d1)
+    second = tilt[:, None] + tilt[None, :] + lower * (1 - upper) * np.outer(d2 / d1, d2 / d1) / 2
+    return mean, lower * (1 - upper) * np.outer(d1, d1) / m * (1 + second / m)
+
+
+def box_cox(x: Quantiles) -> Moments:
+    """Make the quantiles symmetric by a power transformation, and take the moments back.
+
+    The power, from 0 (the logarithm) to 3, makes upper and lower distances from the median as equal as
+    possible; mean and SD of the transformed sample follow from the rules of Luo and Wan, and those of the
+    sample itself by numerical integration.
+
+    References
+    ----------
+    McGrath, Zhao, Steele et al. (2020), Statistical Methods in Medical Research 29, 2520-2537,
+    doi:10.1177/0962280219889080.
+
+    Examples
+    --------
+    >>> none = np.array(np.nan)
+    >>> sample = Quantiles(none, np.array(10.0), np.array(12.0), np.array(14.0), none, np.array(50.0))
+    >>> [round(value, 3) for value in box_cox(sample)]
+    [12.0, 3.051]
+    """
+    values = values_of(x)
+    scale = float(values[values.size // 2])
+
+    def asymmetry(power: float) -> float:
+        t = _power(values / scale, power)
+        middle = t.size // 2
+        return float(sum((t[i] + t[-1 - i] - 2 * t[middle]) ** 2 for i in range(middle)))
+
+    # skewness is unaffected by the scale, so that distances at different powers can be compared
+    power = _least(lambda one: asymmetry(one) / _spread(_power(values / scale, one)))
+    mean, sd = _transformed_moments(x, power, scale)
+    return _back(mean, sd, power, scale)
+
+
+def unknown_non_normal(x: Quantiles) -> Moments:
+    """Estimate power, mean and SD of a transformed normal sample by maximum likelihood.
+
+    The likelihood is that of the reported order statistics. The power is chosen first, mean and SD then,
+    given the power; they are taken back as in :func:`box_cox`.
+
+    References
+    ----------
+    Cai, Zhou & Pan (2021), Statistical Methods in Medical Research 30, 2701-2719,
+    doi:10.1177/09622802211047348.
+
+    Examples
+    --------
+    >>> none = np.array(np.nan)
+    >>> sample = Quantiles(none, np.array(10.0), np.array(12.0), np.array(14.0), none, np.array(50.0))
+    >>> mean, sd = unknown_non_normal(sample)
+    >>> 11.9 < mean < 12.1, 2.8 < sd < 3.1
+    (True, True)
+    """
+    from scipy import optimize
+
+    values, ranks, n = values_of(x), ranks_of(x), float(x.n)
+    scale = float(values[values.size // 2])
+    log_values = float(np.log(values / scale).sum())
+
+    def profile(power: float) -> float:
+        mean, sd = _transformed_moments(x, power, scale)
+        t = _power(values / scale, power)
+        return -_log_likelihood(t, ranks, n, mean, sd) - (power - 1) * log_values
+
+    power = _least(profile)
+    t = _power(values / scale, power)
+    start = _transformed_moments(x, power, scale)
+    found = optimize.minimize(
+        lambda theta: -_log_likelihood(t, ranks, n, theta[0], float(np.exp(theta[1]))),
+        [start[0], np.log(start[1])],
+        method="Nelder-Mead",
+        options={"xatol": 1e-10, "fatol": 1e-12, "maxiter": 4000},
+    )
+    return _back(float(found.x[0]), float(np.exp(found.x[1])), power, scale)
+
+
+def _fit_normal(values: Array, p: Array) -> tuple[float, Moments, str]:
+    """Return the least-squares fit of a normal distribution, which is a straight line."""
+    design = np.column_stack([np.ones_like(p), ndtri(p)])
+    mean, sd = np.linalg.lstsq(design, values, rcond=None)[0]
+    off = float(((design @ np.array([mean, sd]) - values) ** 2).sum())
+    return off, (float(mean), float(sd)), "normal"
+
+
+def _fit_lognormal(values: Array, p: Array) -> tuple[float, Moments, str]:
+    z = ndtri(p)
+    start = np.polyfit(z, np.log(values), 1)
+
+    def moments(t: Array) -> Moments:
+        mean = float(np.exp(t[1] + t[0] ** 2 / 2))
+        return mean, mean * float(np.sqrt(np.expm1(t[0] ** 2)))
+
+    return _fit("lognormal", values, lambda t: np.exp(t[1] + t[0] * z), moments, start)
+
+
+def _fit(
+    name: str,
+    values: Array,
+    quantiles: Callable[[Array], Array],
+    moments: Callable[[Array], Moments],
+    start: Sequence[float] | Array,
+) -> tuple[float, Moments, str]:
+    """Return the least-squares fit of a distribution: sum of squares, moments, name."""
+    from scipy import optimize
+
+    found = optimize.least_squares(
+        lambda t: quantiles(t) / values[values.size // 2] - values / values[values.size // 2],
+        np.asarray(start, dtype=float),
+        method="lm",
+        xtol=1e-14,
+        ftol=1e-14,
+        gtol=1e-14,
+        max_nfev=4000,
+    )
+    return float(((quantiles(found.x) - values) ** 2).sum()), moments(found.x), name
+
+
+def _gamma_moments(t: Array) -> Moments:
+    return float(np.exp(t[0] + t[1])), float(np.exp(t[0] / 2 + t[1]))
+
+
+def _weibull_moments(t: Array) -> Moments:
+    first, second = gamma(1 + np.exp(-t[0])), gamma(1 + 2 * np.exp(-t[0]))
+    return float(np.exp(t[1]) * first), float(np.exp(t[1]) * np.sqrt(second - first**2))
+
+
+def _power(values: Array, power: float) -> Array:
+    """Return the Box-Cox transformation; the logarithm at a power of zero."""
+    logs = np.log(values)
+    return np.asarray(logs if abs(power) < NEAR_ZERO else np.expm1(power * logs) / power)
+
+
+def _spread(t: Array) -> float:
+    return float((t[-1] - t[0]) ** 2)
+
+
+def _least(function: Callable[[float], float]) -> float:
+    """Return the power at which a function is least, by a grid and a refinement."""
+    from scipy import optimize
+
+    heights = np.array([function(float(one)) for one in POWERS])
+    i = int(np.nanargmin(heights))
+    if i in (0, POWERS.size - 1):
+        return float(POWERS[i])
+    bounds = (float(POWERS[i - 1]), float(POWERS[i + 1]))
+    found = optimize.minimize_scalar(function, bounds=bounds, method="bounded", options={"xatol": 1e-10})
+    return float(found.x)
+
+
+def _transformed_moments(x: Quantiles, power: float, scale: float) -> Moments:
+    """Return mean and SD of the transformed sample by the rules of Luo and Wan."""
+    numbers = {name: _power(np.atleast_1d(getattr(x, name) / scale), power) for name in FIVE}
+    t = Quantiles(n=np.atleast_1d(x.n), **numbers)
+    return float(luo_mean(t)[0]), float(wan_sd(t)[0])
+
+
+def _log_likelihood(t: Array, ranks: Array, n: float, mean: float, sd: float) -> float:
+    """Return the log likelihood of order statistics of a normal sample, but for a constant."""
+    z = (t - mean) / sd
+    total = float((-(z**2) / 2).sum() - t.size * np.log(sd))
+    between = np.diff(ranks) - 1
+    gap = log_ndtr(z[1:]) + np.log(-np.expm1(np.minimum(log_ndtr(z[:-1]) - log_ndtr(z[1:]), -1e-300)))
+    total += float((between * gap).sum())
+    return total + float((ranks[0] - 1) * log_ndtr(z[0]) + (n - ranks[-1]) * log_ndtr(-z[-1]))
+
+
+def _back(mean: float, sd: float, power: float, scale: float) -> Moments:
+    """Return mean and SD, on the reported scale, of a variable whose transformation is normal.
+
+    Where the normal distribution reaches values that no transformed sample can have, it is cut there and as
+    far on the other side, so that the median stays where it is.
+    """
+    nodes, weights = gauss_legendre(POINTS)
+    near_zero = abs(power) < NEAR_ZERO
+    reach = REACH if near_zero else min(REACH, (1 + power * mean) / (power * sd))
+    t = mean + sd * reach * nodes
+    weight = weights * np.exp(-((reach * nodes) ** 2) / 2)
+    values = np.exp(t) if near_zero else (1 + power * t) ** (1 / power)
+    weight = weight / weight.sum()
+    centre = float((weight * values).sum())
+    return centre * scale, float(np.sqrt((weight * (values - centre) ** 2).sum())) * scale

@@ -1,4 +1,4 @@
-"""explain: one effect with its formula and the numbers put in, from the source to the display scale."""
+"""explain: an effect or a bound with its formula and the numbers put in, from the source to the display."""
 
 from __future__ import annotations
 
@@ -14,17 +14,174 @@ from metaexo.effects.check import check_kind
 from metaexo.effects.conversions.scales import back_by_rows
 from metaexo.effects.derivation import REPORTED, Derivation, Origin
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.effects.explain.of_bounds import BoundExplanation, explain_bound
 from metaexo.effects.explain.of_table import CONTINUITY, RowFormulas, cells_of, formulas_of_row
-from metaexo.effects.explain.text import Block, Explanation, Input, Step, shape_of, steps_of
-from metaexo.effects.formulas import SYMBOLS, Line, computed, needed, shown, signs
+from metaexo.effects.formulas import SYMBOLS, Line, computed, filled, meanings, needed, readable, shown, signs
 from metaexo.effects.measure import Measure
 from metaexo.effects.measures.zero_cells import ZeroCells, add_to_cells
 from metaexo.effects.measures.zero_cells import cells as table_cells
+from metaexo.effects.tables.bounds import LEAST, range_of_t
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.formatting import interval, number
+from metaexo.formatting import interval, number, printed
 from metaexo.inputs import is_number
 from metaexo.numeric.tails import normal_quantile
+
+WIDTH = 100
+HOW = {"reported": "as reported", "converted": "converted", "assumed": "rests on an assumption"}
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One number that went in: its name, its sign in formulas, its value, and whether it was assumed."""
+
+    name: str
+    sign: str
+    value: float
+    assumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line: a sign, its formula, the formula with the numbers put in, and its value."""
+
+    sign: str
+    formula: str
+    filled: str
+    value: float
+
+    @printed
+    def __str__(self) -> str:
+        value = shown(self.value)
+        filled = value if self.filled == f"({value})" else self.filled
+        parts = list(dict.fromkeys([self.formula, filled, value]))
+        one = f"  {self.sign} = {' = '.join(parts)}"
+        if len(one) <= WIDTH:
+            return one
+        blank = " " * (len(self.sign) + 2)
+        return "\n".join([f"  {self.sign} = {parts[0]}", *(f"{blank} = {part}" for part in parts[1:])])
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Steps that belong together, with the paper that they come from."""
+
+    title: str
+    reference: str
+    steps: tuple[Step, ...]
+
+    @printed
+    def __str__(self) -> str:
+        source = f" (doi:{self.reference})" if self.reference else ""
+        return "\n".join([f"{self.title}{source}", *map(str, self.steps)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """What every explanation of a row has.
+
+    Attributes
+    ----------
+    row : str
+        The row: the line of its sheet, or its number.
+    label : str
+        What a reader sees of the row.
+    measure : Measure
+        The measure.
+    mark : Derivation
+        Whether the inputs were reported, converted or assumed.
+    inputs : tuple of Input
+        The numbers that went in.
+    blocks : tuple of Block
+        Conversions, then what was computed, step by step; empty where the steps are not known.
+    turned : bool
+        Whether the sign was changed so that positive means benefit.
+    shown_as : str
+        The effect on the display scale, with an interval.
+    remark : str
+        Why there are no steps; empty where there are.
+    """
+
+    row: str
+    label: str
+    measure: Measure
+    mark: Derivation
+    inputs: tuple[Input, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    turned: bool = False
+    shown_as: str
+    remark: str = ""
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, in order."""
+        return tuple(step for block in self.blocks for step in block.steps)
+
+    def text(self, origin: str, remark: Sequence[str], turned: str, result: str) -> str:
+        """Return the whole text, from the parts that differ between kinds of explanations."""
+        parts = [f"{self.row}, {self.label}" if self.label != self.row else self.row]
+        parts.append(f"{self.measure.code}: {self.measure.name}; {origin}")
+        parts += [f"note: {self.mark.note}"] if self.mark.note else []
+        parts += listed(self.inputs)
+        parts += [str(block) for block in self.blocks]
+        parts += remark if self.remark else []
+        parts += meanings(" ".join(step.formula for step in self.steps))
+        parts += [turned] if self.turned else []
+        return "\n".join([*parts, result, f"shown as: {self.shown_as}"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation(Explained):
+    """How one effect came about; `str()` gives the text. See :class:`Explained` for the other attributes.
+
+    Attributes
+    ----------
+    y, v : float
+        Effect and sampling variance, as they stand in the effects.
+    """
+
+    y: float
+    v: float
+
+    @printed
+    def __str__(self) -> str:
+        return self.text(
+            HOW[self.mark.how],
+            (self.remark, f"  {self.measure.formula()}"),
+            f"lower is better: the sign is changed, y = {shown(self.y)}",
+            f"result: y = {shown(self.y)}, v = {shown(self.v)}, SE = {shown(math.sqrt(self.v))}",
+        )
+
+
+def steps_of(lines: Sequence[Line], known: Mapping[str, Any], at: int) -> tuple[Step, ...]:
+    """Return the lines of one row with its numbers; a sign that is set twice has its value of the moment."""
+    shape = shape_of(known)
+    here = {sign: float(np.broadcast_to(value, shape)[at]) for sign, value in known.items()}
+    moving, steps = dict(known), []
+    for line in lines:
+        text = line.chosen(here)
+        numbers = readable(filled(text, here))
+        moving = computed([line], moving)
+        here[line.sign] = float(np.broadcast_to(moving[line.sign], shape)[at])
+        steps.append(Step(line.sign, readable(text), numbers, here[line.sign]))
+    return tuple(steps)
+
+
+def shape_of(known: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the common shape of the known values, one row at least."""
+    return np.broadcast_shapes(*(np.shape(value) for value in known.values()), (1,))
+
+
+def listed(inputs: Sequence[Input]) -> list[str]:
+    """Return the lines that list inputs with their signs and values."""
+    if not inputs:
+        return []
+    width = max(len(entry.name) for entry in inputs)
+    lines = []
+    for entry in inputs:
+        sign = f"{entry.sign} = " if entry.sign != entry.name else "= "
+        end = "  (assumed)" if entry.assumed else ""
+        lines.append(f"{entry.name.ljust(width)}  {sign}{shown(entry.value)}{end}")
+    return lines
+
 
 LEVEL = 0.95
 AGREES = 1e-8
@@ -276,3 +433,127 @@ def _position(es: EffectSizes | BoundedEffectSizes, row: int | str) -> int:
 
 def _near(a: float, b: float) -> bool:
     return math.isclose(a, b, rel_tol=AGREES, abs_tol=1e-12)
+
+
+ROUTES = "d from t, d from paired t"
+BOUND_NOT_KEPT = "the numbers behind the bound are not kept: it was given in words, or as it stands"
+DIRECTION = "only the direction is reported: the effect lies {} 0, and nothing says how far"
+BOUND_NOT_WRITTEN = "the steps of this bound are not known; the formula of the measure gave it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundExplanation(Explained):
+    """How the ends of one interval came about; `str()` gives the text.
+
+    See :class:`Explained` for the other attributes; the blocks are the t of the threshold, then the effect at
+    each finite end.
+
+    Attributes
+    ----------
+    lower, upper : float
+        Ends of the interval for the effect.
+    """
+
+    lower: float
+    upper: float
+
+    @printed
+    def __str__(self) -> str:
+        return self.text(
+            f"{HOW[self.mark.how]}, {self.mark.formula}",
+            (self.remark,),
+            "lower is better: the signs are changed, and the ends exchanged",
+            f"result: y from {shown(self.lower)} to {shown(self.upper)}",
+        )
+
+
+def explain_bound(es: BoundedEffectSizes, i: int) -> BoundExplanation:
+    """Explain an effect that is known only as an interval.
+
+    Parameters
+    ----------
+    es : BoundedEffectSizes
+        The effects.
+    i : int
+        Position of a row that is no exact effect.
+
+    Returns
+    -------
+    BoundExplanation
+        Its `str()` is the text.
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> sheets = mx.read_sheets("data")
+    >>> wounds = sheets.effects("SMD", where="study_id == 'pbsc_dfu2024'", bounds=True)
+    >>> print(mx.explain(wounds, 0).blocks[0])
+    t at the threshold
+      q = t_of_p(p, n1 + n2 - 2) = t_of_p(0.05, 15 + 15 - 2) = 2.0484071
+    """
+    low, high = float(es.lower[i]), float(es.upper[i])
+    ends = back_by_rows(es, [[low], [high]], [i])[:, 0]
+    bare = BoundExplanation(
+        row=es.row_ids[i],
+        label=es.row_labels[i],
+        measure=es.measure,
+        mark=es.derived[i],
+        lower=low,
+        upper=high,
+        shown_as=f"{es.measure.display} {interval(float(ends[0]), float(ends[1]))}",
+        remark=BOUND_NOT_KEPT,
+    )
+    if es.kind[i] == "direction":
+        return replace(bare, remark=DIRECTION.format("above" if high > 0 else "below"))
+    if es.origin is None or not es.origin.from_table:
+        return bare
+    found = _followed(es, i)
+    if found is None:
+        return replace(bare, remark=BOUND_NOT_WRITTEN)
+    inputs, blocks, raw = found
+    for turned, ours in ((False, raw), (True, (-raw[1], -raw[0]))):
+        if all(_near(a, b) for a, b in zip(ours, (low, high), strict=True)) and (es.oriented or not turned):
+            return replace(bare, inputs=inputs, blocks=blocks, turned=turned, remark="")
+    return replace(bare, remark=BOUND_NOT_WRITTEN)
+
+
+def _followed(
+    es: BoundedEffectSizes, i: int
+) -> tuple[tuple[Input, ...], tuple[Block, ...], tuple[float, float]] | None:
+    """Return the inputs and the steps of a threshold, and the ends that they arrive at."""
+    origin = es.origin
+    if origin is None:
+        return None
+    cells = cells_of(origin.inputs, int(origin.rows[i]))
+    row = formulas_of_row(es.measure, cells, replace(es.derived[i], formula=ROUTES), origin.options)
+    relation = str(cells.get("p_relation", ""))
+    df = Line("q", f"t_of_p(p, {'n - 1' if 'n' in row.measure.inputs else 'n1 + n2 - 2'})")
+    if row.route is None or not df.needs <= set(row.known):
+        return None
+    known: dict[str, Any] = {sign: np.array([value]) for sign, value in row.known.items()}
+    blocks = [Block("t at the threshold", "", steps_of([df], known, 0))]
+    known = computed([df], known)
+    lines = row.route.lines(row.route.kinds[0])[0]
+    q = float(known["q"][0])
+    ends = []
+    allowed = map(float, range_of_t(q, _direction(row), relation in LEAST))
+    for name, t in zip(("lower", "upper"), allowed, strict=True):
+        if not math.isfinite(t) or t == 0:
+            ends.append(t)
+            continue
+        steps = [Line("t", "q" if t > 0 else "-q"), *lines]
+        title = f"{name} end, by {row.measure.code}: {row.measure.name}"
+        blocks.append(Block(title, row.measure.reference, steps_of(steps, known, 0)))
+        ends.append(float(computed(steps, known)["y"][0]))
+    needed = {sign for line in (df, *lines) for sign in line.needs}
+    names = {**row.names, **row.assumed}
+    inputs = tuple(
+        Input(names[sign], sign, row.known[sign], sign in row.assumed)
+        for sign in row.known
+        if sign in needed and sign in names and sign != "t"
+    )
+    return inputs, tuple(blocks), (ends[0], ends[1])
+
+
+def _direction(row: RowFormulas) -> float:
+    return float(row.known.get("direction", math.nan))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from metaexo.effects.measure import Measure, all_measures, find_measure, register
 from metaexo.effects.measures import (
     correlations,
-    matched_tables,
     mean_ratios,
     one_group,
     paired_means,
@@ -27,7 +26,6 @@ for family in (
     superiority,
     paired_means,
     two_proportions,
-    matched_tables,
     rates,
     one_group,
     correlations,

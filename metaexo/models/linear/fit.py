@@ -17,7 +17,7 @@ from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, ShapeError
 from metaexo.immutable import Immutable, lock
 from metaexo.inputs import LARGEST, check_level, read_numbers
-from metaexo.ledger import Ledger
+from metaexo.ledger import Ledger, versions
 from metaexo.models.linear.cautions import cautions_of_estimates, cautions_of_range
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit_statistics import FitStatistics, VarianceModel
@@ -33,7 +33,6 @@ from metaexo.models.linear.hypothesis import (
 )
 from metaexo.numeric.sandwich import Sandwich
 from metaexo.types import Array, Index
-from metaexo.versions import versions
 
 
 class Tau2Limits(NamedTuple):

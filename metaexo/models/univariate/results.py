@@ -16,7 +16,6 @@ from metaexo.models.linear.hypothesis import TestResult, WaldInference
 from metaexo.models.linear.results import FitResults
 from metaexo.models.linear.summary import FamilyLines
 from metaexo.models.univariate.fit import UnivariateFit
-from metaexo.models.univariate.henmi_copas import HenmiCopas, henmi_copas
 from metaexo.models.univariate.heterogeneity import (
     Share,
     heteroscedasticity_test,
@@ -27,7 +26,12 @@ from metaexo.models.univariate.heterogeneity import (
     tau2_limits,
 )
 from metaexo.models.univariate.inference import TESTS, cautions_of_fit, infer
-from metaexo.models.univariate.intervals import HeterogeneityInterval, heterogeneity_interval
+from metaexo.models.univariate.intervals import (
+    HenmiCopas,
+    HeterogeneityInterval,
+    henmi_copas,
+    heterogeneity_interval,
+)
 from metaexo.models.univariate.profile import Tau2Profile, profile_tau2
 from metaexo.models.univariate.residuals import (
     Deletion,

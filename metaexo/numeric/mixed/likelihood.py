@@ -32,8 +32,13 @@ from metaexo.numeric.mixed.block_factor import (
     covariance_blocks,
     factorise_blocks,
 )
-from metaexo.numeric.mixed.chain_factor import ChainFactor, factorise_chain
-from metaexo.numeric.mixed.chain_likelihood import AT_ONCE, evaluate_chain, parts_chain
+from metaexo.numeric.mixed.chain_factor import (
+    AT_ONCE,
+    ChainFactor,
+    evaluate_chain,
+    factorise_chain,
+    parts_chain,
+)
 from metaexo.numeric.mixed.climb import Evaluation, Parts, turn_of
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
 from metaexo.types import Array, Mask
