@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
-import inspect
 import re
 import subprocess
 import sys
@@ -171,48 +170,3 @@ def test_every_room_is_reached_in_a_fresh_process(root, room):
 def test_errors_are_named_as_users_import_them():
     for name in mx.errors.__all__:
         assert getattr(mx.errors, name).__module__ == "metaexo.errors", name
-
-
-# One name for one thing: what effects are grouped by is `by`, degrees of freedom are `df`, and so on.
-OTHER_NAMES = {
-    "es": "effects",
-    "rho": "correlation",
-    "freedom": "df",
-    "within": "by",
-    "unit": "by",
-    "factors": "by",
-    "groups": "by",
-    "alpha": "level",
-    "n_draws": "draws",
-    "random_state": "seed",
-}
-DEFAULTS = {"seed": {0}, "level": {0.95, None}, "cluster": {"study", None}}
-
-
-def public_functions():
-    """Yield the functions and methods of every room, with their names; records are made by the package."""
-    for room in ROOMS:
-        for name in getattr(mx, room).__all__:
-            thing = getattr(getattr(mx, room), name)
-            if inspect.isfunction(thing):
-                yield f"{room}.{name}", thing
-            elif inspect.isclass(thing):
-                for method, function in inspect.getmembers(thing, inspect.isfunction):
-                    if not method.startswith("_"):
-                        yield f"{room}.{name}.{method}", function
-
-
-FUNCTIONS = dict(public_functions())
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_parameters_have_the_one_name(name):
-    parameters = inspect.signature(FUNCTIONS[name]).parameters
-    assert not {p: OTHER_NAMES[p] for p in parameters if p in OTHER_NAMES}
-    given = {p: parameters[p].default for p in DEFAULTS if p in parameters}
-    wrong = {
-        p: value
-        for p, value in given.items()
-        if value is not inspect.Parameter.empty and value not in DEFAULTS[p]
-    }
-    assert not wrong

@@ -1,4 +1,4 @@
-"""The two files that all analyses share: `summary.md` and the figures' manifest.
+"""Where analyses read and write, and the two files that they share: `summary.md` and the figures' manifest.
 
 Each analysis owns one part of `summary.md` and the lines of its own figures in the manifest; running it
 again replaces these and leaves the others as they are.
@@ -11,13 +11,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metaexo.errors import InputError
+from metaexo.errors import InputError, UnknownChoiceError
 
 SUMMARY = "summary.md"
 MANIFEST = "MANIFEST.tsv"
 _HEAD = "# What the analyses found\n\nWritten by `metaexo reproduce`; do not edit."
 _MARK = re.compile(r"<!-- (\d\d_\w+) -->")
 _COLUMNS = ("file", "script", "title", "data")
+
+
+SCRIPT_NAME = re.compile(r"(\d\d)_\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Folders:
         InputError
             If there are no scripts, or two with one number.
         """
-        found = [path for path in sorted(self.scripts.glob("*.py")) if _SCRIPT_NAME.fullmatch(path.stem)]
+        found = [path for path in sorted(self.scripts.glob("*.py")) if SCRIPT_NAME.fullmatch(path.stem)]
         scripts = {path.stem[:2]: path for path in found}
         if not found or len(scripts) < len(found):
             raise InputError(

@@ -27,7 +27,15 @@ from typing import TYPE_CHECKING
 from metaexo.errors import InputError, RowsWithoutEffectWarning
 from metaexo.formatting import safe_cells, without_html
 from metaexo.plots import save
-from metaexo.report.collected import MANIFEST, SUMMARY, FigureEntry, Folders, update_manifest, update_summary
+from metaexo.report.collected import (
+    MANIFEST,
+    SCRIPT_NAME,
+    SUMMARY,
+    FigureEntry,
+    Folders,
+    update_manifest,
+    update_summary,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +44,6 @@ if TYPE_CHECKING:
 
 FLOAT_FORMAT = "%.8g"
 OUTPUT_VARIABLE = "METAEXO_OUTPUT"
-_SCRIPT_NAME = re.compile(r"(\d\d)_\w+")
 _NAME = re.compile(r"[a-z0-9_]+")
 
 
@@ -247,7 +254,7 @@ def _load(script: Path) -> ModuleType:
 def _title(script: Path) -> str:
     doc = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8")))
     lines = (doc or "").splitlines()
-    if not _SCRIPT_NAME.fullmatch(script.stem):
+    if not SCRIPT_NAME.fullmatch(script.stem):
         raise InputError(f"the script name {script.name}", "two digits, an underscore and a name")
     if len(lines) < 2 or set(lines[1].strip()) != {"="}:
         raise InputError(

@@ -72,7 +72,7 @@ def test_effects_come_first():
     [
         ("level", (0.95, None)),  # None: that of the fit
         ("cluster", ("study", None)),  # None: the study of the fit
-        ("seed", (0, 1)),
+        ("seed", (0,)),
         ("data", (None,)),
         ("missing", ("drop", "raise")),
     ],

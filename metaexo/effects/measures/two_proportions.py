@@ -1,11 +1,8 @@
 """Events of two groups, independent or matched: risks, odds, and the correlations behind a 2 x 2 table.
 
-What is added to cells of zero is decided before (:class:`metaexo.effects.ZeroCells`).
-
-Events of matched pairs: the same people twice, or both halves of a face.
-
-The pairs fall into four cells: the event on both sides, on the first only, on the second only, on neither.
-Effects are those of the first side against the second.
+What is added to cells of zero is decided before (:class:`metaexo.effects.ZeroCells`). Matched pairs (the same
+people twice, or both halves of a face) fall into four cells: the event on both sides, on the first only, on
+the second only, on neither; effects are those of the first side against the second.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Random terms that are not separately estimable are refused before anything is fitted. A variance or a
 correlation can be estimated if it changes the distribution of effects of this layout. Whether some
-combination of components changes nothing is seen from the expected information: its null space does not depend
-on the effects that were found, only on which levels occur together.
+combination of components changes nothing is seen from the expected information: its null space does not
+depend on the effects that were found, only on which levels occur together.
 
 References
 ----------
