@@ -34,14 +34,7 @@ WITHOUT_ENDS = {
 def cautions_of_estimates(names: Sequence[str], se: Array, df: Array | None) -> tuple[str, ...]:
     """Return what to know about t intervals and tests of estimates: few degrees of freedom, no width.
 
-    Parameters
-    ----------
-    names : sequence of str, length q
-        What the estimates are called.
-    se : ndarray, shape (q,)
-        Their standard errors.
-    df : ndarray, shape (q,), or None
-        Their degrees of freedom; None for z.
+    The degrees of freedom, shape (q,), are None for z.
     """
     found = []
     still = [name for name, wide in zip(names, se, strict=True) if wide == 0]
@@ -73,12 +66,7 @@ def cautions_of_range(
 ) -> tuple[str, ...]:
     """Return which intervals reach beyond what is possible on the scale on which their measure is shown.
 
-    Parameters
-    ----------
-    effects : EffectSizes or BoundedEffectSizes
-        The effects that were pooled.
-    intervals : mapping
-        What each interval is called, and its ends on the scale of the analysis; None where it has none.
+    Intervals are named, with their ends on the scale of the analysis; None where there is none.
     """
     measure = effects.measure
     least, most = measure.possible

@@ -20,20 +20,7 @@ TEST_SYNONYMS = {
 
 
 def get_test(word: object, allowed: Collection[str]) -> str:
-    """Return the one name of a test; capitals, blanks and underscores do not matter.
-
-    Parameters
-    ----------
-    word : str
-        The test, by its name here or another of the field.
-    allowed : collection of str
-        The tests that the model has.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If the model has no such test; it names those it has and the nearest.
-    """
+    """Return the one name of a test, of those a model has; capitals, blanks and underscores do not matter."""
     if isinstance(word, str):
         if word in allowed:
             return str(word)
@@ -46,13 +33,7 @@ def get_test(word: object, allowed: Collection[str]) -> str:
 
 
 def get_likelihood(word: object) -> str:
-    """Return "REML" or "ML"; capitals, blanks and hyphens do not matter.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If it is neither.
-    """
+    """Return "REML" or "ML"; capitals, blanks and hyphens do not matter."""
     found = find_estimator(word)
     if found is None or found.code not in LIKELIHOODS:
         raise UnknownChoiceError("method", word, LIKELIHOODS)

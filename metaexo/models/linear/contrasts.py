@@ -118,20 +118,8 @@ def estimate_rows(
 ) -> tuple[list[list[str]], list[str]]:
     """Return rows and header of a table of estimates for readers; with a column df where they differ.
 
-    Parameters
-    ----------
-    what : str
-        What the names are: "term".
-    names : sequence of str, length q
-        The names.
-    numbers : tuple of ndarray, each of shape (q,)
-        Estimates, standard errors, ends of the intervals, p-values.
-    df : ndarray, shape (q,), or None
-        Degrees of freedom; None for z.
-    level : float
-        Level of the intervals.
-    se : str
-        What the standard errors are called.
+    `what` says what the names are, `se` what the standard errors are called. The numbers are estimates,
+    standard errors, ends of the intervals and p-values, each of shape (q,); df is None for z.
     """
     rows = [
         [name, number(b, 4), number(error, 4), interval(low, high, 4), p_value(p)]
@@ -267,17 +255,7 @@ class TermTests(Readable):
 
 
 def read_weights(design: Design, weights: Weights) -> tuple[tuple[str, ...], Array]:
-    """Return the names and rows, shape (q, p), of combinations written in one of several ways.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If a coefficient is not known.
-    ShapeError
-        If an array does not have a column for each coefficient.
-    InputError
-        If a weight is no finite number.
-    """
+    """Return the names and rows, shape (q, p), of combinations written in one of several ways."""
     if isinstance(weights, str):
         return (weights,), _row(design, {weights: 1.0})[None]
     if isinstance(weights, Mapping):

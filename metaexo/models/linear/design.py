@@ -108,15 +108,7 @@ class Design:
         return np.ones((k, 1)) if self.x is None else self.x
 
     def encode(self, new: pd.DataFrame) -> Array:
-        """Return the columns of new rows of a table, coded by the formula as in the fit, shape (r, p).
-
-        Raises
-        ------
-        UnknownChoiceError
-            If a column or a level of a factor is not known; it names the allowed ones.
-        InputError
-            If the design was not made by a formula, or a value is missing.
-        """
+        """Return the columns of new rows of a table, coded by the formula as in the fit, shape (r, p)."""
         rows = [f"row {i + 1}" for i in range(len(new))]
         if self.encoding is not None:
             return self.kept(self.encoding.encode(new, rows))
@@ -125,13 +117,7 @@ class Design:
         return self.of_numbers(np.column_stack(columns))
 
     def of_numbers(self, values: Array) -> Array:
-        """Return the columns of new rows from the values of all moderators, shape (r, q).
-
-        Raises
-        ------
-        InputError
-            If a value is missing or infinite.
-        """
+        """Return the columns of new rows from the values of all moderators, shape (r, q)."""
         bad = np.flatnonzero(~(np.abs(values) <= LARGEST).all(axis=1))
         if bad.size:
             raise InputError(
@@ -144,10 +130,7 @@ class Design:
     def kept(self, rows: Array) -> Array:
         """Return rows on all columns, redundant ones included, as rows on those of the fit, shape (r, p).
 
-        Raises
-        ------
-        NotIdentifiableError
-            If a row is not estimable, because it is no combination of the rows of the fit.
+        A row that is no combination of the rows of the fit is refused: it is not estimable.
         """
         if self.full is None:
             return rows
@@ -222,13 +205,6 @@ def make_design(
         RedundantColumnsWarning. Columns that are close to that are named by a NearlyCollinearWarning.
     model : str
         The class that leaves rows without a moderator out if asked to, for the remedy of errors.
-
-    Raises
-    ------
-    ShapeError, InputError, FormulaError
-        If the rows do not match the effects, a value is missing, or a formula holds what it may not.
-    CollinearError
-        If a column is a linear combination of those before it; it names the columns.
     """
     check_choice("redundant", redundant, ("raise", "drop"))
     check_flag("intercept", intercept)
@@ -305,15 +281,7 @@ def without_missing(
 ) -> tuple[Effects, tuple[Moderators, ...], Mask]:
     """Return effects and moderators of the rows in which no moderator is missing, and which these are.
 
-    Raises
-    ------
-    TooFewStudiesError
-        If no row is left.
-
-    Warns
-    -----
-    RowsLeftOutWarning
-        If there are others; the ledger names each.
+    A warning and the ledger name the others.
     """
     gone: Mask = np.zeros(effects.k, dtype=np.bool_)
     lacking: list[str] = []
@@ -355,17 +323,7 @@ def _missing_cells(effects: EffectSizes | BoundedEffectSizes, moderators: Modera
 
 
 def rows_of(moderators: Moderators, keep: Mask, rows: Sequence[str]) -> Moderators:
-    """Return the moderators of the rows that are kept; a formula stays as it is.
-
-    Parameters
-    ----------
-    moderators : str, array_like or DataFrame, shape (k, q), or None
-        The moderators of all rows.
-    keep : ndarray of bool, shape (k,)
-        The rows to keep.
-    rows : sequence of str
-        What all rows are called in errors.
-    """
+    """Return the moderators of the rows that are kept; a formula stays as it is."""
     if moderators is None or isinstance(moderators, str) or keep.all():
         return moderators
     values = read_moderators(moderators, keep.size, rows)
@@ -374,15 +332,7 @@ def rows_of(moderators: Moderators, keep: Mask, rows: Sequence[str]) -> Moderato
 
 
 def read_moderators(moderators: object, k: int, rows: Sequence[str]) -> Array:
-    """Return numeric moderators as an array of shape (k, q); what is missing is NaN.
-
-    Raises
-    ------
-    InputError
-        If they are no numbers.
-    ShapeError
-        If there is not one row for each effect.
-    """
+    """Return numeric moderators as an array of shape (k, q); what is missing is NaN."""
     try:
         values = read_numbers(moderators, "moderators", rows=rows)
     except ShapeError:

@@ -104,26 +104,13 @@ class Coefficients(Immutable, ABC):
         return se
 
     def df_of(self, rows: Array) -> Array | None:
-        """Return the degrees of freedom of combinations of coefficients, shape (q,); None for z.
-
-        Parameters
-        ----------
-        rows : ndarray, shape (q, p)
-            The combinations.
-        """
+        """Return the degrees of freedom of combinations of coefficients, rows of shape (q, p); None for z."""
         return self.wald.df_of(self._combinations(rows)[0])
 
     def joint_test(self, rows: Array, null: Array, words: str) -> TestResult:
         """Return the Wald test that combinations of coefficients have given values.
 
-        Parameters
-        ----------
-        rows : ndarray, shape (q, p)
-            The combinations.
-        null : ndarray, shape (q,)
-            The values.
-        words : str
-            The null hypothesis in words.
+        The rows, shape (q, p), are the combinations, `null`, shape (q,), their values, and `words` says so.
         """
         rows, null = self._combinations(rows, null)
         return self.wald.joint_test(rows, combine(rows, self.beta, self.cov)[0] - null, words)
@@ -253,13 +240,7 @@ class LinearFit(Coefficients):
         return versions()
 
     def _sandwich_of(self, members: Sequence[Index], kind: str, df_rule: DfRule) -> Sandwich:
-        """Return the cluster-robust covariance matrix for the rows of each cluster.
-
-        Raises
-        ------
-        InputError
-            If this family of models has none.
-        """
+        """Return the cluster-robust covariance matrix for the rows of each cluster; here there is none."""
         raise InputError(
             f"{type(self).__name__} have no cluster-robust covariance matrix",
             "a fit of RandomEffects or Multilevel",
@@ -324,15 +305,7 @@ class LinearFit(Coefficients):
         return 1.0 if self.typical_variance == 0 else self.tau2 / self.typical_variance + 1
 
     def tau2_limits(self, level: float, method: str | None) -> Tau2Limits | None:
-        """Return intervals of the components; None where the model has none by default.
-
-        Parameters
-        ----------
-        level : float
-            Confidence level.
-        method : str or None
-            One of the methods of the family; None for its default.
-        """
+        """Return intervals of the components, by default by the method of the family; None if it has none."""
         return None
 
     # -- likelihood --------------------------------------------------------------------------------------
@@ -382,10 +355,7 @@ class LinearFit(Coefficients):
         return None
 
     def cautions(self) -> tuple[str, ...]:
-        """Return what to know before relying on the intervals and tests; empty if there is nothing.
-
-        The same lines stand below the tables of the fit and in its summary.
-        """
+        """Return what to know before relying on the intervals and tests; empty if there is nothing."""
         found = super().cautions()
         if self.design.x is not None:
             return found

@@ -116,13 +116,6 @@ def read_formula(text: str, columns: Sequence[str]) -> Formula:
     or ``**`` after a bracket, ``0``, ``1``, ``-1``, and calls of the functions of the white list. A leading
     ``~`` is allowed. A text that is the name of a column is that column. Nothing of it is evaluated.
 
-    Raises
-    ------
-    FormulaError
-        If something else stands in it; the error names the token.
-    UnknownChoiceError
-        If a name is not a column; it names the nearest one.
-
     Examples
     --------
     >>> formula = read_formula("~ source * log(dose)", ["source", "dose"])
@@ -372,15 +365,7 @@ class Encoding:
     spec: Any = None  # formulaic's means, knots and codings; None for a formula without terms
 
     def encode(self, frame: pd.DataFrame, rows: Sequence[str]) -> Array:
-        """Return the columns for a table, shape (r, p); the rows are named in errors.
-
-        Raises
-        ------
-        UnknownChoiceError
-            If a level is not known; it names the allowed ones.
-        InputError
-            If a column is missing, or a value is missing or not finite once transformed; it names them.
-        """
+        """Return the columns for a table, shape (r, p); the rows are named in errors."""
         frame = named_columns(frame, self.formula.columns)
         refuse_missing(frame, self.formula.columns, rows, "fill the values, or leave these rows out")
         if self.spec is None:
@@ -511,13 +496,7 @@ def _functions() -> dict[str, Any]:
 def _names_and_terms(
     spec: Any, formula: Formula, factors: dict[int, Factor]
 ) -> tuple[tuple[str, ...], tuple[Term, ...]]:
-    """Return our names of formulaic's columns, such as sourcemilk for f0[1], and what they belong to.
-
-    Raises
-    ------
-    EmptyLevelError
-        If a factor with one level would become no column.
-    """
+    """Return our names of formulaic's columns, such as sourcemilk for f0[1], and what they belong to."""
     parts = dict(zip(_codes(formula, factors), enumerate(formula.parts), strict=True))
     pieces = {piece for found in spec.structure for column in found.columns for piece in column.split(":")}
 

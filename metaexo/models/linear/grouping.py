@@ -128,15 +128,7 @@ def _levels(es: EffectSizes, name: str) -> tuple[Any, Index]:
 def split_clusters(
     es: EffectSizes, cluster: str | Sequence[object] | ArrayLike | None
 ) -> tuple[tuple[str, ...], list[NDArray[np.intp]]]:
-    """Return the names of the clusters in order of appearance, and the rows of each.
-
-    Raises
-    ------
-    ShapeError
-        If there is not one entry for each effect.
-    InputError
-        If an entry is missing.
-    """
+    """Return the names of the clusters in order of appearance, and the rows of each."""
     if cluster is None:
         labels: list[Any] = list(es.study or es.row_ids)
     elif isinstance(cluster, str):

@@ -107,15 +107,7 @@ def wald_statistics(difference: Array, se: Array) -> Array:
 
 
 def two_sided_pvalues(statistic: Array, df: Array | None) -> Array:
-    """Return two-sided p-values of t or z statistics; NaN on fewer than 1 degree of freedom.
-
-    Parameters
-    ----------
-    statistic : ndarray, shape (q,)
-        The statistics; those that are not testable are NaN.
-    df : ndarray, shape (q,), or None
-        Degrees of freedom; None for z.
-    """
+    """Return two-sided p-values of t statistics, or of z where df is None; NaN on fewer than 1."""
     if df is None:
         return normal_two_sided(statistic)
     enough = np.asarray(df) >= LEAST_DF

@@ -220,13 +220,7 @@ def same_effects(one: LinearFit, other: LinearFit) -> bool:
 
 
 def same_data(full: LinearFit, reduced: LinearFit) -> None:
-    """Raise if two fits are not of the same effects and variances.
-
-    Raises
-    ------
-    NotNestedError
-        If the effects or the variances differ.
-    """
+    """Raise if two fits are not of the same effects and variances."""
     if not same_effects(full, reduced):
         raise NotNestedError(
             f"the fits are of different effects (k = {full.k} and {reduced.k})",

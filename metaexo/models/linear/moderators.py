@@ -22,13 +22,7 @@ DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
 
 
 def named_columns(frame: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
-    """Return a table whose columns are named by text, after a check that it holds those that are wanted.
-
-    Raises
-    ------
-    InputError
-        If a column is not there, or there twice; it names those that are, and the nearest.
-    """
+    """Return a table whose columns are named by text, after a check that it holds those that are wanted."""
     known = [str(c) for c in frame.columns]
     lost = [name for name in wanted if name not in known]
     if lost:
@@ -73,13 +67,7 @@ def refuse_cells(column: pd.Series, name: str, rows: Sequence[str]) -> None:
 
 
 def holds_words(column: pd.Series, rows: Sequence[str]) -> bool:
-    """Say whether a column is a factor; refuse one that holds numbers but for some cells.
-
-    Raises
-    ------
-    InputError
-        If most cells are numbers and some are not; it names their rows.
-    """
+    """Say whether a column is a factor; refuse one that holds numbers but for some cells."""
     from pandas.api import types
 
     if types.is_bool_dtype(column) or hasattr(column, "cat"):

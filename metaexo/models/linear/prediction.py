@@ -39,15 +39,6 @@ def new_rows(design: Design, new: ArrayLike | pd.DataFrame | None) -> Array:
 
     A table, a dict or a series is read by name. An array has a column for each moderator, in their order; for
     one moderator it may be a list of its values.
-
-    Raises
-    ------
-    ShapeError
-        If the rows do not have a column for each moderator.
-    InputError
-        If a column is not there, or a value cannot be used.
-    NotIdentifiableError
-        If the data say nothing about a row.
     """
     if new is None:
         return np.ones((1, 1)) if design.x is None else design.x
@@ -292,13 +283,7 @@ def pooled(fit: LinearFit, level: float | None = None, kind: str = "default") ->
 
 
 def refuse_moderators(fit: LinearFit) -> None:
-    """Raise if a fit has no single pooled effect.
-
-    Raises
-    ------
-    InputError
-        If it has moderators.
-    """
+    """Raise if a fit has no single pooled effect."""
     if fit.design.x is not None:
         raise InputError(
             "this fit has moderators, so there is no single pooled effect",

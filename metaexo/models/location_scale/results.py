@@ -191,13 +191,7 @@ class LocationScaleResults(FitResults):
     # -- likelihood --------------------------------------------------------------------------------------
 
     def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
-        """Return log-likelihood, deviance, AIC, BIC and AICc at the fitted variances.
-
-        Parameters
-        ----------
-        restricted : bool, optional
-            From the restricted likelihood; default: for REML fits.
-        """
+        """Return log-likelihood, deviance, AIC, BIC and AICc at the fitted variances."""
         chosen = self.method == "REML" if restricted is None else check_flag("restricted", restricted)
         observations = self.k - self.design.p if chosen else self.k
         total = np.log(self.effects.v + self.tau2_by_effect).sum() + self.wls.residuals @ self.wls.residuals
@@ -326,7 +320,7 @@ class LocationScaleResults(FitResults):
         return x, z
 
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
-        """Return a residual per effect: effect minus fitted value, its standard error, and their ratio.
+        """Return a residual per effect: columns fitted, residual, its standard error se, and their ratio z.
 
         Parameters
         ----------
@@ -335,16 +329,6 @@ class LocationScaleResults(FitResults):
             of the coefficients. "studentized": effect minus what the other effects predict for it, over the
             standard error of that difference, at the variances of the fit. "pearson": the standard deviation
             of the effect, sqrt(v + tau2).
-
-        Returns
-        -------
-        DataFrame
-            Columns fitted, residual, se and z, one row per effect.
-
-        Raises
-        ------
-        UnknownChoiceError
-            If the kind is not known.
         """
         import pandas as pd
 
@@ -365,15 +349,7 @@ class LocationScaleResults(FitResults):
     def random_effects(self, level: float | None = None) -> pd.DataFrame:
         """Return the predicted deviation of each true effect from its mean, with intervals.
 
-        Parameters
-        ----------
-        level : float, optional
-            Level of the intervals; default that of the fit.
-
-        Returns
-        -------
-        DataFrame
-            One row per effect: component, level, estimate, se, low, high.
+        Columns component, level (the row's label), estimate, se, low, high, one row per effect.
         """
         import pandas as pd
 

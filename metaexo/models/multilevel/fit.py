@@ -229,13 +229,7 @@ class MultilevelFit(LinearFit):
         return self.design.p + self.problem.count - len(self.fixed)
 
     def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
-        """Return log-likelihood, deviance, AIC, BIC and AICc at this fit's components.
-
-        Parameters
-        ----------
-        restricted : bool, optional
-            From the restricted likelihood; default: for REML fits.
-        """
+        """Return log-likelihood, deviance, AIC, BIC and AICc at this fit's components."""
         chosen = self.method == "REML" if restricted is None else check_flag("restricted", restricted)
         llf = self.gls.llf(chosen)
         if self.weighted is not None:  # at these coefficients the likelihood is lower

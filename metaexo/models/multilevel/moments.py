@@ -146,20 +146,7 @@ class MomentResults(FitResults):
     def residuals(self, kind: str = "pearson") -> pd.DataFrame:
         """Return a residual per effect, over the standard deviation of the effect under the working model.
 
-        Parameters
-        ----------
-        kind : {"pearson"}
-            The standard error does not allow for the estimation of the coefficients.
-
-        Returns
-        -------
-        DataFrame
-            Columns fitted, residual, se and z, one row per effect.
-
-        Raises
-        ------
-        UnknownChoiceError
-            If the kind is not known.
+        The only kind is "pearson": the standard error does not allow for the estimation of the coefficients.
         """
         import pandas as pd
 
@@ -172,13 +159,7 @@ class MomentResults(FitResults):
         )
 
     def random_effects(self, level: float | None = None) -> pd.DataFrame:
-        """Refuse: this estimator has weights, and no model that would predict random effects.
-
-        Raises
-        ------
-        InputError
-            With the model that has them.
-        """
+        """Refuse: this estimator has weights, and no model that would predict random effects."""
         raise InputError(
             "robust variance estimation by moments predicts no random effects",
             "a fit by likelihood",

@@ -275,7 +275,7 @@ class MultilevelResults(MultilevelFit, FitResults):
         return profile.shares(self, level)
 
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
-        """Return a residual per effect: effect minus fitted value, its standard error, and their ratio.
+        """Return a residual per effect: columns fitted, residual, its standard error se, and their ratio z.
 
         Parameters
         ----------
@@ -284,16 +284,6 @@ class MultilevelResults(MultilevelFit, FitResults):
             of the coefficients. "studentized": effect minus what the other effects predict for it, over the
             standard error of that difference, at the components of the fit. "pearson": the standard deviation
             of the effect under the model.
-
-        Returns
-        -------
-        DataFrame
-            Columns fitted, residual, se and z, one row per effect.
-
-        Raises
-        ------
-        UnknownChoiceError
-            If the kind is not known.
         """
         return prediction.residuals(self, kind)
 

@@ -152,15 +152,7 @@ def _fit(
 
 
 def read_counts(counts: ArrayLike, shape: tuple[int, ...]) -> Array:
-    """Return how often each effect takes part, of the shape (B, K).
-
-    Raises
-    ------
-    ShapeError
-        If the shape is neither (K,) nor (B, K).
-    InputError
-        If a count is missing, negative or not whole.
-    """
+    """Return how often each effect takes part, of the shape (B, K)."""
     found = read_numbers(counts, "counts")
     if found.shape not in (shape, shape[1:], ()):
         raise ShapeError(f"counts have shape {found.shape}", f"shape {shape} or {shape[1:]}")

@@ -197,13 +197,7 @@ class UnivariateFit(LinearFit):
     # -- likelihood --------------------------------------------------------------------------------------
 
     def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
-        """Return log-likelihood, deviance, AIC, BIC and AICc at this fit's tau2.
-
-        Parameters
-        ----------
-        restricted : bool, optional
-            From the restricted likelihood; default: for REML fits.
-        """
+        """Return log-likelihood, deviance, AIC, BIC and AICc at this fit's tau2."""
         chosen = self.method == "REML" if restricted is None else check_flag("restricted", restricted)
         count = self.design.p + self.tau2_is_estimated
         fit = self.coefficient_fit

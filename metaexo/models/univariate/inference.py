@@ -56,14 +56,7 @@ MEANT_FOR_RANDOM_EFFECTS = (
 def scale_of_test(test: str, weighted_ss: Array, df: Array | float) -> Array:
     """Return the factor of a plain test on the covariance matrix of each of several fits, shape (b,).
 
-    Parameters
-    ----------
-    test : str
-        One of the plain tests.
-    weighted_ss : ndarray, shape (b,)
-        Weighted residual sum of squares of each fit.
-    df : ndarray, shape (b,), or float
-        Its residual degrees of freedom; with 0 the factor is 1.
+    Made of weighted residual sums of squares, shape (b,), and their degrees of freedom; 1 where these are 0.
     """
     if not test.startswith("knapp-hartung"):
         return np.ones(weighted_ss.shape)
@@ -188,13 +181,7 @@ class KenwardRoger(WaldInference):
 
 
 def kenward_roger(fit: UnivariateFit) -> KenwardRoger:
-    """Return the adjustment for a REML fit.
-
-    Raises
-    ------
-    InputError
-        If the fit is not by REML, or has weights of its own.
-    """
+    """Return the adjustment for a REML fit."""
     if fit.method != "REML" or fit.weighting is not None or fit.tau2_given:
         raise InputError(
             'test="kenward-roger" is derived for REML estimates with inverse-variance weights',

@@ -202,21 +202,8 @@ def permutation_p(values: Array, observed: float, drawn: bool) -> float:
     """Return the share of the arrangements whose statistic is at least as large as the observed one.
 
     Statistics that differ by less than rounding error tie, infinite ones tie with infinite ones, and the
-    arrangement of the data always counts, so the share is at least 1 / arrangements.
-
-    Parameters
-    ----------
-    values : ndarray, shape (B,)
-        Statistics of the arrangements: of all, that of the data among them, or of drawn ones without it.
-    observed : float
-        The statistic of the data.
-    drawn : bool
-        Whether the arrangements were drawn.
-
-    Raises
-    ------
-    NotIdentifiableError
-        If a statistic is undefined.
+    arrangement of the data always counts, so the share is at least 1 / arrangements. The values are those of
+    all arrangements, that of the data among them, or of drawn ones without it.
 
     Examples
     --------

@@ -155,13 +155,7 @@ class Deletion:
 
 
 def delete_each(fit: UnivariateFit) -> Deletion:
-    """Return the fits without one effect at a time.
-
-    Raises
-    ------
-    InputError
-        If the test of the fit has no deleted version.
-    """
+    """Return the fits without one effect at a time."""
     if fit.test in ("kenward-roger", "knapp-hartung-or-z", "knapp-hartung-iqwig"):
         raise InputError(
             f"deletion diagnostics are not defined for the test {fit.test!r}",

@@ -306,7 +306,7 @@ class RandomEffectsResults(UnivariateFit, FitResults):
         return found
 
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
-        """Return a residual per effect: effect minus fitted value, its standard error, and their ratio.
+        """Return a residual per effect: columns fitted, residual, its standard error se, and their ratio z.
 
         Parameters
         ----------
@@ -316,16 +316,6 @@ class RandomEffectsResults(UnivariateFit, FitResults):
             standard error of that difference; the one to look at for outliers. "pearson": the standard
             deviation of the effect, sqrt(v + tau2). "cholesky": that of uncorrelated residuals, in order;
             here the same.
-
-        Returns
-        -------
-        DataFrame
-            Columns fitted, residual, se and z, one row per effect.
-
-        Raises
-        ------
-        UnknownChoiceError
-            If the kind is not known.
 
         References
         ----------
@@ -359,15 +349,7 @@ class RandomEffectsResults(UnivariateFit, FitResults):
     def random_effects(self, level: float | None = None) -> pd.DataFrame:
         """Return the predicted deviation of each study's true effect from its fitted value.
 
-        Parameters
-        ----------
-        level : float, optional
-            Level of the intervals; default that of the fit.
-
-        Returns
-        -------
-        DataFrame
-            Columns component, level (the row's label), estimate, se, low, high, one row per effect.
+        Columns component, level (the row's label), estimate, se, low, high, one row per effect.
         """
         return random_effects(self, level)
 
