@@ -286,15 +286,7 @@ def cell_text(text: str) -> str:
 def safe_cells(frame: pd.DataFrame) -> pd.DataFrame:
     r"""Return a table for a CSV file or a workbook: in its texts and names no cell begins as a formula.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        The table.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A copy; numbers are as they were, texts as :func:`cell_text` gives them.
+    Returned: a copy; numbers are as they were, texts as :func:`cell_text` gives them.
 
     Examples
     --------

@@ -26,28 +26,14 @@ def read_numbers(
 ) -> Array:
     """Return values as a new array of floats; what is missing or masked is NaN.
 
-    Parameters
-    ----------
-    values : array_like
-        Numbers; lists, NumPy and masked arrays, pandas objects. Text that is a number counts as one.
-    name : str
-        What the values are called in messages.
-    rows : sequence of str, optional
-        What the rows are called in messages; default "row 1", "row 2", ...
-    ndim : int, optional
-        Number of dimensions that is needed. With 1, a single number is an array of one.
-
-    Returns
-    -------
-    ndarray of float
-        A copy, never a view of what was handed in.
-
-    Raises
-    ------
-    InputError
-        If some values are text, complex numbers, dates or other things; it names all of their rows.
-    ShapeError
-        If the values form no array, or one of another dimension.
+    `values`: numbers; lists, NumPy and masked arrays, pandas objects. Text that is a number counts as one.
+    `name`: what the values are called in messages.
+    `rows`: what the rows are called in messages; default "row 1", "row 2", ...
+    `ndim`: number of dimensions that is needed. With 1, a single number is an array of one.
+    Returned: a copy, never a view of what was handed in.
+    Raises InputError if some values are text, complex numbers, dates or other things; it names all of their
+        rows.
+    Raises ShapeError if the values form no array, or one of another dimension.
     """
     if type(values) is np.ndarray and values.dtype.kind in "fiub":
         made = np.array(values, dtype=float)
@@ -63,21 +49,11 @@ def read_numbers(
 def read_words(values: object, name: str, size: int | None = None) -> tuple[str, ...]:
     """Return one text per row; whole numbers read as they are written, 2010 rather than 2010.0.
 
-    Parameters
-    ----------
-    values : sequence
-        One entry per row. A single text is refused: it would be read letter by letter.
-    name : str
-        What the values are called in messages.
-    size : int, optional
-        Number of entries that is needed.
-
-    Raises
-    ------
-    InputError
-        If `values` is a single text or no sequence, or if entries are blank; it names the rows.
-    ShapeError
-        If the number of entries is another one.
+    `values`: one entry per row. A single text is refused: it would be read letter by letter.
+    `name`: what the values are called in messages.
+    `size`: number of entries that is needed.
+    Raises InputError if `values` is a single text or no sequence, or if entries are blank; it names the rows.
+    Raises ShapeError if the number of entries is another one.
     """
     entries = read_entries(values, name, size)
     blank = [f"row {i + 1}" for i, entry in enumerate(entries) if is_blank(entry)]
@@ -94,21 +70,11 @@ def read_words(values: object, name: str, size: int | None = None) -> tuple[str,
 def read_entries(values: object, name: str, size: int | None = None) -> list[Any]:
     """Return a list with one entry per row, as they are; masked entries are None.
 
-    Parameters
-    ----------
-    values : sequence
-        One entry per row.
-    name : str
-        What the values are called in messages.
-    size : int, optional
-        Number of entries that is needed.
-
-    Raises
-    ------
-    InputError
-        If `values` is a single text, or no one-dimensional sequence.
-    ShapeError
-        If the number of entries is another one.
+    `values`: one entry per row.
+    `name`: what the values are called in messages.
+    `size`: number of entries that is needed.
+    Raises InputError if `values` is a single text, or no one-dimensional sequence.
+    Raises ShapeError if the number of entries is another one.
     """
     if isinstance(values, str | bytes):
         raise InputError(
@@ -183,21 +149,11 @@ def warn_of_unclear_levels(
 ) -> None:
     """Warn of levels that read like a missing value, or differ from others by blanks or capitals alone.
 
-    Parameters
-    ----------
-    name : str
-        What the column is called.
-    words : sequence of str
-        The level of each row; empty where there is none.
-    row_name : callable
-        From the position of a row to what it is called.
-    stacklevel : int
-        Frames between the caller and the user.
-
-    Warns
-    -----
-    UnclearLevelWarning
-        Once for each of the two; the levels are taken as they are.
+    `name`: what the column is called.
+    `words`: the level of each row; empty where there is none.
+    `row_name`: from the position of a row to what it is called.
+    `stacklevel`: frames between the caller and the user.
+    Warns UnclearLevelWarning: once for each of the two; the levels are taken as they are.
     """
     levels = set(words)
     unclear = sorted(word for word in levels if word.strip().casefold() in PLACEHOLDERS)
@@ -223,10 +179,7 @@ def warn_of_unclear_levels(
 def check_level(level: object, name: str = "level") -> float:
     """Return a confidence level; refuse anything but a fraction between 0 and 1.
 
-    Raises
-    ------
-    InputError
-        If it is no number, or not between 0 and 1.
+    Raises InputError if it is no number, or not between 0 and 1.
     """
     number = is_number(level)
     if number and 0 < float(level) < 1:  # type: ignore[arg-type]
@@ -242,10 +195,7 @@ def check_level(level: object, name: str = "level") -> float:
 def check_choice(name: str, word: object, allowed: Sequence[str]) -> None:
     """Refuse anything but one of the allowed words.
 
-    Raises
-    ------
-    UnknownChoiceError
-        If it is another word, or no word; it names the allowed ones and the nearest.
+    Raises UnknownChoiceError if it is another word, or no word; it names the allowed ones and the nearest.
     """
     if not isinstance(word, str) or word not in allowed:
         raise UnknownChoiceError(name, word, allowed)
@@ -263,26 +213,14 @@ def check_columns(table: object, what: str, columns: Sequence[object]) -> None:
 
 
 def check_flag(name: str, value: object) -> bool:
-    """Return a flag; refuse anything but True or False.
-
-    Raises
-    ------
-    InputError
-        If it is something else.
-    """
+    """Return a flag; refuse anything but True or False."""
     if not isinstance(value, bool | np.bool_):
         raise InputError(f"{name} is {describe(value)}", "True or False")
     return bool(value)
 
 
 def whole_number(value: object, name: str, least: int) -> int:
-    """Return a whole number; refuse what is none, or too small.
-
-    Raises
-    ------
-    InputError
-        If it is something else.
-    """
+    """Return a whole number; refuse what is none, or too small."""
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or value < least:  # type: ignore[operator]
         raise InputError(f"{name} is {value!r}", f"a whole number of at least {least}")
@@ -290,13 +228,7 @@ def whole_number(value: object, name: str, least: int) -> int:
 
 
 def check_number(name: str, value: object) -> float:
-    """Return a single number; refuse anything else, True and False included.
-
-    Raises
-    ------
-    InputError
-        If it is something else.
-    """
+    """Return a single number; refuse anything else, True and False included."""
     if not is_number(value):
         raise InputError(f"{name} is {describe(value)}", "a number")
     return float(value)  # type: ignore[arg-type]
@@ -314,10 +246,7 @@ def is_number(value: object) -> bool:
 def check_aligned(**named: object) -> None:
     """Refuse pandas objects whose indexes differ: pairing them by position would mix rows.
 
-    Raises
-    ------
-    InputError
-        If two of them have different indexes; it names both.
+    Raises InputError if two of them have different indexes; it names both.
     """
     first, known = "", None
     for name, values in named.items():

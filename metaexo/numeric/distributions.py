@@ -55,19 +55,10 @@ def chi2_mixture(x: float, coefficients: ArrayLike, counts: ArrayLike = 1.0) -> 
     Use it for statistics that are quadratic forms of normal variables, such as a generalised Q with any
     weights.
 
-    Parameters
-    ----------
-    x : float
-        The value.
-    coefficients : array_like, shape (L,)
-        The positive coefficients lambda; zeros are left out.
-    counts : array_like, shape (L,)
-        Degrees of freedom of each chi-square variable.
-
-    Returns
-    -------
-    below, above : float
-        The two probabilities; whichever is small is computed by itself, not as one minus the other.
+    `coefficients`, shape (L,): the positive coefficients lambda; zeros are left out.
+    `counts`, shape (L,): degrees of freedom of each chi-square variable.
+    Returns `below` and `above`: the two probabilities; whichever is small is computed by itself, not as one
+        minus the other.
 
     References
     ----------
@@ -145,14 +136,11 @@ class WeightedQ:
 
     which takes time and memory linear in K.
 
-    Parameters
-    ----------
-    weights, v, counts : ndarray, shape (K,)
-        Weights above 0, sampling variances and counts; rows with a count of 0 left out.
-    basis : ndarray, shape (K, P)
-        Orthonormal columns of the weighted design (X'DX = I after its weights are applied).
-    value : float
-        The observed statistic.
+    `weights`, `v`, `counts`, shape (K,): weights above 0, sampling variances and counts; rows with a count of
+        0 left out.
+    `basis`, shape (K, P): orthonormal columns of the weighted design (X'DX = I after its weights are
+        applied).
+    `value`: the observed statistic.
 
     References
     ----------
@@ -219,25 +207,11 @@ class Path:
 def integrate(transform: Transform, x: float, path: Path) -> Array:
     """Return the integral of exp(s x) phi(s) / s over the path, divided by 2 pi i, and those with factors.
 
-    Parameters
-    ----------
-    transform : callable
-        Takes s, shape (N,), and returns an array of shape (1 + M, N): log phi(s), then factors by which the
-        integrand is multiplied for the further integrals.
-    x : float
-        Where the distribution function is wanted.
-    path : Path
-        The contour.
-
-    Returns
-    -------
-    ndarray, shape (1 + M,)
-        The integrals, with the sign that makes the first one a probability.
-
-    Raises
-    ------
-    ArithmeticError
-        If no path converges, which no finite coefficients are known to cause.
+    `transform`: takes s, shape (N,), and returns an array of shape (1 + M, N): log phi(s), then factors by
+        which the integrand is multiplied for the further integrals.
+    `x`: where the distribution function is wanted.
+    Returned, shape (1 + M,): the integrals, with the sign that makes the first one a probability.
+    Raises ArithmeticError if no path converges, which no finite coefficients are known to cause.
     """
     curvature = path.curvature
     for attempt in range(40):

@@ -76,10 +76,7 @@ SYNONYMS = {
 def get_estimator(code: object) -> Estimator:
     """Return the estimator of a code or of another name of the field; capitals and hyphens do not matter.
 
-    Raises
-    ------
-    UnknownChoiceError
-        If it is not known; the error names the codes and the nearest.
+    Raises UnknownChoiceError if it is not known; the error names the codes and the nearest.
     """
     found = find_estimator(code)
     if found is None:

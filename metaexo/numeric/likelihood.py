@@ -120,10 +120,8 @@ def unbounded(batch: Batch, restricted: bool) -> NDArray[np.bool_]:
 def score_parts(at: Moments, restricted: bool) -> tuple[Array, Array, Array, Array]:
     """Return quadratic form and trace, whose difference is twice the score, and minus their derivatives.
 
-    Returns
-    -------
-    form, trace, form_slope, trace_slope : ndarray, of the shape of the moments
-        y'PPy; trace(P) or trace(W); 2 y'PPPy; trace(PP) or trace(WW).
+    Returns `form`, `trace`, `form_slope`, `trace_slope`: y'PPy; trace(P) or trace(W); 2 y'PPPy; trace(PP) or
+    trace(WW).
     """
     if restricted:
         return at.y_pp_y, at.trace_p, 2 * at.y_ppp_y, at.trace_pp
@@ -213,10 +211,8 @@ def _evaluate(batch: Batch, t: Array, restricted: bool, which: NDArray[np.intp] 
 def settled_between(low: Any, high: Any) -> Any:
     """Say of which intervals one of the four statements above can be made, from the points at their ends.
 
-    Parameters
-    ----------
-    low, high : array_like, shape (5, ...)
-        Points: tau2, y'PPy, the trace, rho and sigma. Plain numbers serve as well as arrays.
+    `low` and `high`, shape (5, ...): points: tau2, y'PPy, the trace, rho and sigma. Plain numbers serve as
+    well as arrays.
     """
     t, form, trace, rho, sigma = low
     t_after, form_after, trace_after, rho_after, sigma_after = high

@@ -385,17 +385,8 @@ def _certify_one(problem: Problem, tau2: float, iterations: int, maxima: int, pr
 def profile_likelihood_interval(batch: Batch, restricted: bool, drop: float) -> tuple[Array, Array]:
     """Return the ends of the set of tau2 whose log-likelihood is at least the maximum minus `drop`.
 
-    Parameters
-    ----------
-    restricted : bool
-        Whether the restricted likelihood is meant.
-    drop : float
-        Half the quantile of chi-square with one degree of freedom.
-
-    Returns
-    -------
-    low, high : ndarray, shape (B,)
-        Ends of the set; `low` is 0 where the set reaches the boundary.
+    `drop`: half the quantile of chi-square with one degree of freedom. Returns `low` and `high`, shape (B,):
+    ends of the set; `low` is 0 where the set reaches the boundary.
     """
     problem, places = local_maxima(batch, restricted)
     heights = log_likelihood(batch.take(problem), places, restricted)

@@ -123,15 +123,7 @@ class MixtureMaximum(Immutable):
 
 
 def maximise(mixture: Mixture, seed: int = 0) -> MixtureMaximum:
-    """Return the highest maximum that EM finds from several starts.
-
-    Parameters
-    ----------
-    mixture : Mixture
-        The data.
-    seed : int
-        Seed of the random starts.
-    """
+    """Return the highest maximum that EM finds from several starts."""
     posterior = _starts(mixture, np.random.default_rng(seed))
     mu, tau2, share, value, monotone = _climb(mixture, posterior)
     order = np.argsort(-value, kind="stable")

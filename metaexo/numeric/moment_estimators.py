@@ -187,17 +187,9 @@ def solve_q(batch: Batch, target: Array) -> tuple[Array, Roots]:
 
     Newton's iteration is made on 1/Q, which is concave and nearly a straight line in tau2.
 
-    Parameters
-    ----------
-    target : ndarray, shape (B,)
-        Positive values.
-
-    Returns
-    -------
-    tau2 : ndarray, shape (B,)
-        The solutions; NaN where Q(0) is not above the target, so that there is none.
-    roots : Roots
-        The iteration's record, for the problems that have a solution, in their order.
+    `target`, shape (B,): positive values.
+    Returns `tau2`, shape (B,): the solutions; NaN where Q(0) is not above the target, so that there is none.
+    Returns `roots`: the iteration's record, for the problems that have a solution, in their order.
     """
     q, slope = generalised_q(batch, np.zeros(batch.size))
     inner = np.flatnonzero(q > target)
@@ -254,17 +246,10 @@ def _root_of_q(batch: Batch, target: Array) -> Tau2:
 def q_profile(batch: Batch, low_quantile: Array, high_quantile: Array) -> tuple[Array, Array]:
     """Return the tau2 at which Q equals each quantile, lower and upper bound, cut at 0.
 
-    Parameters
-    ----------
-    low_quantile, high_quantile : ndarray, shape (B,)
-        The small and the large quantile of the chi-square distribution with k - p degrees of freedom. The
-        large one gives the lower bound.
-
-    Returns
-    -------
-    low, high : ndarray, shape (B,)
-        Bounds. Both are 0 where even Q(0) lies below the small quantile: then no tau2 fits the data at this
-        level, and the set is empty.
+    `low_quantile` and `high_quantile`, shape (B,): the small and the large quantile of the chi-square
+    distribution with k - p degrees of freedom. The large one gives the lower bound. Returns `low` and `high`,
+    shape (B,): bounds. Both are 0 where even Q(0) lies below the small quantile: then no tau2 fits the data
+    at this level, and the set is empty.
     """
     low, _ = solve_q(batch, high_quantile)
     high, _ = solve_q(batch, low_quantile)
@@ -293,10 +278,7 @@ def generalised_median(batch: Batch) -> Tau2:
 def generalised_q_interval(batch: Batch, level: float) -> tuple[Array, Array]:
     """Return the values of tau2 that the generalised Q test with the user's weights does not reject.
 
-    Returns
-    -------
-    low, high : ndarray, shape (B,)
-        Bounds, cut at 0; both 0 if even at 0 the statistic is too small.
+    Returns `low` and `high`, shape (B,): bounds, cut at 0; both 0 if even at 0 the statistic is too small.
     """
     tail = (1 - level) / 2
     found = [[solve_probability(q, p)[0] for p in (1 - tail, tail)] for q in distributions(batch)]
@@ -318,12 +300,10 @@ def distributions(batch: Batch) -> list[WeightedQ]:
 def solve_probability(q: WeightedQ, target: float) -> tuple[float, int, float, float]:
     """Solve P(Q <= observed; tau2) = target.
 
-    Returns
-    -------
-    tau2, iterations, score, curvature : float, int, float, float
-        The solution with its certificate: the relative distance from the target and its derivative with
-        respect to log tau2. Where there is none (the probability at 0 is below the target) tau2 and the
-        curvature are NaN, the iterations -1, and the score is the distance at 0.
+    Returns `tau2`, `iterations`, `score`, `curvature`: the solution with its certificate: the relative
+    distance from the target and its derivative with respect to log tau2. Where there is none (the probability
+    at 0 is below the target) tau2 and the curvature are NaN, the iterations -1, and the score is the distance
+    at 0.
     """
     if q.value <= 0:
         return np.nan, -1, -target, np.nan

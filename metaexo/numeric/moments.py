@@ -416,10 +416,8 @@ class Cells:
 def cells_of(factors: Sequence[Index]) -> Cells:
     """Return the cells of an additive design.
 
-    Parameters
-    ----------
-    factors : sequence of ndarray of int, shape (K,)
-        Levels of each factor, from 0 and without gaps. Columns that others make redundant are left out.
+    `factors`, shape (K,): levels of each factor, from 0 and without gaps. Columns that others make redundant
+    are left out.
     """
     ranked = sorted(factors, key=lambda codes: -int(codes.max()))
     main, others = ranked[0], ranked[1:]
@@ -457,10 +455,7 @@ class CellBatch(Batch):
     def sums(self, tau2: Array) -> tuple[Array, ...]:
         """Return traces and quadratic forms, in the order of :class:`metaexo.numeric.moments.Moments`.
 
-        Parameters
-        ----------
-        tau2 : ndarray, shape (B,)
-            One value for each problem.
+        `tau2`, shape (B,): one value for each problem.
         """
         cells = self.cells
         assert cells is not None
@@ -507,12 +502,7 @@ class CellBatch(Batch):
 def cell_batch(y: ArrayLike, v: ArrayLike, cells: Cells) -> Batch:
     """Return problems with a design of cells, its rows sorted; the result does not depend on their order.
 
-    Parameters
-    ----------
-    y, v : array_like, shape (B, K)
-        Effects and sampling variances.
-    cells : Cells
-        The design.
+    `y` and `v`, shape (B, K): effects and sampling variances. `cells`: the design.
     """
     effects, variances = (np.atleast_2d(np.asarray(x, dtype=float))[:, cells.order] for x in (y, v))
     batch = make_batch(effects, variances, cells.design())

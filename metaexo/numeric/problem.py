@@ -166,16 +166,11 @@ def make_batch(
 ) -> Batch:
     """Return a batch from arrays that broadcast to (B, K).
 
-    Parameters
-    ----------
-    y, v : array_like, shape (K,) or (B, K)
-        Effects and sampling variances. Both finite in every row that takes part.
-    x : array_like, shape (K, P), optional
-        Design matrix, shared by the batch, of full column rank. Default: a column of ones.
-    n : array_like, shape (K,) or (B, K), optional
-        How often each row takes part. Default: once.
-    weights : array_like, shape (K,) or (B, K), optional
-        User-supplied weights, for the estimators that take them.
+    `y` and `v`, shape (K,) or (B, K): effects and sampling variances. Both finite in every row that takes
+        part.
+    `x`, shape (K, P): design matrix, shared by the batch, of full column rank. Default: a column of ones.
+    `n`, shape (K,) or (B, K): how often each row takes part. Default: once.
+    `weights`, shape (K,) or (B, K): user-supplied weights, for the estimators that take them.
     """
     effects = np.atleast_2d(np.asarray(y, dtype=float))
     variances = np.atleast_2d(np.asarray(v, dtype=float))

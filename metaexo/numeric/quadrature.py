@@ -14,15 +14,7 @@ from metaexo.types import Array
 def gauss_legendre(points: int) -> tuple[Array, Array]:
     """Return the points and weights of the Gauss-Legendre rule on -1 to 1.
 
-    Parameters
-    ----------
-    points : int
-        Number of points.
-
-    Returns
-    -------
-    nodes, weights : ndarray
-        Points and weights; do not write into them, they are shared.
+    Returns `nodes` and `weights`: points and weights; do not write into them, they are shared.
 
     Examples
     --------

@@ -43,16 +43,11 @@ class Roots:
 def bracketed_newton(function: Step, low: Array, high: Array, start: Array, floor: Array) -> Roots:
     """Solve B equations, each positive at `low` and not positive at `high`, in the unknown t >= 0.
 
-    Parameters
-    ----------
-    function : callable
-        Takes t, shape (b,), and the positions of those problems, and returns the function and Newton's step,
-        -f / f', both of shape (b,). For a single problem all of them are plain numbers.
-    low, high, start : ndarray, shape (B,)
-        Bracket and first guess.
-    floor : ndarray, shape (B,)
-        A positive scale below which differences in t do not matter, in units of t: steps shorter than
-        rounding error at this scale end the iteration.
+    `function`: takes t, shape (b,), and the positions of those problems, and returns the function and
+        Newton's step, -f / f', both of shape (b,). For a single problem all of them are plain numbers.
+    `low`, `high`, `start`, shape (B,): bracket and first guess.
+    `floor`, shape (B,): a positive scale below which differences in t do not matter, in units of t: steps
+        shorter than rounding error at this scale end the iteration.
     """
     if low.size == 1:
         return _solve_one(function, float(low[0]), float(high[0]), float(start[0]), float(floor[0]))
@@ -102,14 +97,10 @@ def uphill_step(
     Where the curvature is not that of a maximum, eigenvalues change sign, so that every step leads uphill;
     none counts as less than `flat` times the largest (or `least`, if that is larger).
 
-    Parameters
-    ----------
-    curvature : ndarray, shape (n, n)
-        Minus the second derivatives, or an approximation.
-    gradient : ndarray, shape (n,)
-        The first derivatives.
-    flat, least, damping : float
-        What is rounding; the size of eigenvalues that matters; what is added to all of them (Marquardt).
+    `curvature`, shape (n, n): minus the second derivatives, or an approximation.
+    `gradient`, shape (n,): the first derivatives.
+    `flat`, `least`, `damping`: what is rounding; the size of eigenvalues that matters; what is added to all
+        of them (Marquardt).
     """
     eigenvalues, vectors = np.linalg.eigh(curvature)
     size = np.abs(eigenvalues)

@@ -63,10 +63,7 @@ class Sandwich(Immutable):
     def mean(self, rows: Array) -> Array:
         """Return the expectation of L V L' under the working model, shape (q, q).
 
-        Parameters
-        ----------
-        rows : ndarray, shape (q, p)
-            Combinations L of the coefficients.
+        `rows`, shape (q, p): combinations L of the coefficients.
         """
         own, across = rows @ self.own @ rows.T, rows @ self.across
         return np.asarray((own - (across * self.signs) @ across.transpose(0, 2, 1)).sum(axis=0))
@@ -125,29 +122,16 @@ def cluster_sandwich(
 
     Clusters of one size are handled in one call.
 
-    Parameters
-    ----------
-    x : ndarray, shape (N, p)
-        Design.
-    residuals : ndarray, shape (N,)
-        y - X b.
-    clusters : sequence of ndarray
-        Rows of each cluster; every row once.
-    working : sequence of ndarray, or callable
-        Working covariance of each cluster: shape (n_g,) for a diagonal, else (n_g, n_g). Or a function that
-        returns those of several clusters of one size, shape (b, n, n), given their rows, shape (b, n).
-    kind : {"CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3"}
-        The adjustment.
-    weights : as `working`, optional
-        Weights W of each cluster. Default: the inverse of its working covariance.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If `kind` is not known.
-    NotIdentifiableError
-        If there are too few clusters for the adjustment, or one cluster alone determines a coefficient and
-        the adjustment is CR3.
+    `x`, shape (N, p): design.
+    `residuals`, shape (N,): y - X b.
+    `clusters`: rows of each cluster; every row once.
+    `working`: working covariance of each cluster: shape (n_g,) for a diagonal, else (n_g, n_g). Or a function
+        that returns those of several clusters of one size, shape (b, n, n), given their rows, shape (b, n).
+    `kind`, {"CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3"}: the adjustment.
+    `weights`: weights W of each cluster. Default: the inverse of its working covariance.
+    Raises UnknownChoiceError if `kind` is not known.
+    Raises NotIdentifiableError if there are too few clusters for the adjustment, or one cluster alone
+        determines a coefficient and the adjustment is CR3.
     """
     if kind not in KINDS:
         raise UnknownChoiceError("kind of robust covariance", kind, KINDS)

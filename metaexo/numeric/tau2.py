@@ -133,12 +133,8 @@ def variance_scale(batch: Batch) -> Array:
 def each_part(function: Callable[..., Result], parts: Iterable[tuple[Any, ...]]) -> list[Result]:
     """Return what a function makes of each part, in the order of the parts.
 
-    Parameters
-    ----------
-    function : callable
-        Takes the arguments of one part. It must not depend on another part.
-    parts : iterable of tuple
-        Arguments, part by part.
+    `function`: takes the arguments of one part. It must not depend on another part. `parts`: arguments, part
+    by part.
     """
     todo = list(parts)
     if len(todo) == 1 or "joblib" not in sys.modules:  # nobody can have configured what was never imported

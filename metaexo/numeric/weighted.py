@@ -16,21 +16,11 @@ PLAIN_TESTS = ("z", "t", "knapp-hartung", "knapp-hartung-adhoc")
 def projected(x: Array, y: Array, variance: Array) -> tuple[Array, Array]:
     """Return standardised residuals and an orthonormal basis of the standardised design.
 
-    Parameters
-    ----------
-    x : ndarray, shape (k, p)
-        Design.
-    y : ndarray, shape (k,)
-        Effects.
-    variance : ndarray, shape (k,)
-        Variance of each row, above 0.
-
-    Returns
-    -------
-    residuals : ndarray, shape (k,)
-        (y - X b) / sqrt(variance) with the weighted fit b.
-    basis : ndarray, shape (k, p)
-        Orthonormal columns that span those of X / sqrt(variance).
+    `x`, shape (k, p): design.
+    `y`, shape (k,): effects.
+    `variance`, shape (k,): variance of each row, above 0.
+    Returns `residuals`, shape (k,): (y - X b) / sqrt(variance) with the weighted fit b.
+    Returns `basis`, shape (k, p): orthonormal columns that span those of X / sqrt(variance).
     """
     root = 1.0 / np.sqrt(variance)
     scaled = x * root[:, None]
@@ -70,10 +60,7 @@ def weighted_least_squares(x: Array, y: Array, variance: Array) -> WeightedLeast
 def refuse_own_weights(fit: Any, what: str) -> None:
     """Raise if a fit has weights of its own, which `what` is not made for.
 
-    Raises
-    ------
-    InputError
-        If the weights are not the inverse variances.
+    Raises InputError if the weights are not the inverse variances.
     """
     if getattr(fit, "weighting", None) is not None:
         raise InputError(
@@ -85,10 +72,7 @@ def refuse_own_weights(fit: Any, what: str) -> None:
 def refuse_special_tests(fit: Any, what: str) -> None:
     """Raise if a fit has user-supplied weights, or a test whose covariance matrix is not simply scaled.
 
-    Raises
-    ------
-    InputError
-        If the test is not one of the plain ones.
+    Raises InputError if the test is not one of the plain ones.
     """
     refuse_own_weights(fit, what)
     if getattr(fit, "robust_covariance", None) is not None:

@@ -155,13 +155,7 @@ def estimability_plan(
 
 
 def _read(source: EffectSizes | AttributionResults | Estimability, by: tuple[str, ...]) -> Estimability:
-    """Return what is shown, with its first two factors.
-
-    Raises
-    ------
-    InputError
-        If there are not two factors.
-    """
+    """Return what is shown, with its first two factors; raises InputError if there are not two factors."""
     if isinstance(source, Estimability):
         found = source
     elif isinstance(source, AttributionResults):

@@ -261,13 +261,7 @@ def _counts_frame(
 
 
 def _counts(table: pd.DataFrame, count: str) -> Array:
-    """Return a column of counts.
-
-    Raises
-    ------
-    InputError
-        If some are no whole numbers, or all are zero.
-    """
+    """Return a column of counts; raises InputError if some are no whole numbers, or all are zero."""
     counts = read_numbers(column_of(table, count), count, ndim=1)
     bad = np.flatnonzero(~(counts >= 0) | (counts != np.floor(counts)))
     if bad.size or not counts.sum() > 0:

@@ -96,24 +96,12 @@ class Folders:
 
 @dataclass(frozen=True, slots=True)
 class FigureEntry:
-    """One line of the figures' manifest.
+    """One line of the figures' manifest."""
 
-    Attributes
-    ----------
-    file : str
-        Name of the file in the figures folder.
-    script : str
-        Name of the script that draws it, without ``.py``.
-    title : str
-        What it shows, in words.
-    data : str
-        Digest of the extraction sheets it was drawn from.
-    """
-
-    file: str
-    script: str
-    title: str
-    data: str
+    file: str  # name in the figures folder
+    script: str  # name of the script that draws it, without ``.py``
+    title: str  # what it shows, in words
+    data: str  # digest of the extraction sheets it was drawn from
 
 
 def read_summary(path: Path) -> dict[str, str]:
@@ -134,16 +122,9 @@ def read_summary(path: Path) -> dict[str, str]:
 def update_summary(path: Path, script: str, text: str, scripts: Collection[str]) -> None:
     """Put `text` in the place of one script; parts of scripts that are gone go too.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    script : str
-        Name of the script, without ``.py``.
-    text : str
-        Its part, Markdown.
-    scripts : collection of str
-        All scripts that there are.
+    `script`: name of the script, without ``.py``.
+    `text`: its part, Markdown.
+    `scripts`: all scripts that there are.
     """
     sections = {name: part for name, part in read_summary(path).items() if name in scripts}
     sections[script] = text
@@ -154,10 +135,7 @@ def update_summary(path: Path, script: str, text: str, scripts: Collection[str])
 def read_manifest(path: Path) -> list[FigureEntry]:
     """Return the entries of a figures' manifest; none if there is no such file.
 
-    Raises
-    ------
-    InputError
-        If a line has not one cell for each column.
+    Raises InputError if a line has not one cell for each column.
     """
     if not path.is_file():
         return []
@@ -180,16 +158,9 @@ def update_manifest(
 ) -> None:
     """Put `figures` in the place of one script's lines; lines of scripts that are gone go too.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    script : str
-        Name of the script, without ``.py``.
-    figures : sequence of FigureEntry
-        What it drew.
-    scripts : collection of str
-        All scripts that there are.
+    `script`: name of the script, without ``.py``.
+    `figures`: what it drew.
+    `scripts`: all scripts that there are.
     """
     old = read_manifest(path)
     kept = [entry for entry in old if entry.script in scripts and entry.script != script]

@@ -102,19 +102,10 @@ def _parts_of_shared_files(committed: Folders, made: Folders, number: str) -> li
 def compare_folders(committed: Path, made: Path, beginnings: Sequence[str] = ()) -> list[Comparison]:
     """Compare every file of two folders, sub-folders included.
 
-    Parameters
-    ----------
-    committed : Path
-        The folder as it should be.
-    made : Path
-        The folder as it came out now.
-    beginnings : sequence of str
-        Beginnings of the file names to look at; empty for all files.
-
-    Returns
-    -------
-    list of Comparison
-        One entry for each file that is in either folder, in order of name.
+    `committed`: the folder as it should be.
+    `made`: the folder as it came out now.
+    `beginnings`: beginnings of the file names to look at; empty for all files.
+    Returned: one entry for each file that is in either folder, in order of name.
     """
 
     def names(folder: Path) -> set[str]:
@@ -137,12 +128,7 @@ def compare_folders(committed: Path, made: Path, beginnings: Sequence[str] = ())
 def compare_files(committed: Path, made: Path, name: str = "") -> Comparison:
     """Compare two files by their kind: tables (csv), drawings (svg), pictures (png), or else text.
 
-    Parameters
-    ----------
-    committed, made : Path
-        The files.
-    name : str
-        What to call the file in the answer; by default its name.
+    `name`: what to call the file in the answer; by default its name.
     """
     name = name or committed.name
     if committed.read_bytes() == made.read_bytes():

@@ -68,12 +68,8 @@ def censored_inference(
 ) -> CensoredInference:
     """Return covariance matrices, standard errors and scales at the estimates of a batch.
 
-    Parameters
-    ----------
-    restricted : bool
-        Whether tau2 is by REML.
-    tau2_known : bool
-        Whether tau2 was given, so that nothing is to be allowed for.
+    `restricted`: whether tau2 is by REML. `tau2_known`: whether tau2 was given, so that nothing is to be
+    allowed for.
     """
     fit = likeliest_mean(batch, maximum.tau2, maximum.gamma)
     terms = fit.terms
@@ -119,15 +115,8 @@ def tau2_information_of_rows(batch: CensoredBatch, fit: MeanFit, restricted: boo
 
     It is the expected information of exact rows, and the observed one of censored rows.
 
-    Parameters
-    ----------
-    restricted : bool
-        Whether tau2 is by REML: the part that the coefficients take is then taken from the rows.
-
-    Returns
-    -------
-    ndarray, shape (B, K)
-        The sum is the information; a censored row's part may be negative.
+    `restricted`: whether tau2 is by REML: the part that the coefficients take is then taken from the rows.
+    Returned, shape (B, K): the sum is the information; a censored row's part may be negative.
     """
     terms = fit.terms
     weight = -terms.second
@@ -144,12 +133,8 @@ def tau2_information_of_rows(batch: CensoredBatch, fit: MeanFit, restricted: boo
 def rising_direction(x: Array, lower: Array, upper: Array) -> Array | None:
     """Return a direction of the coefficients in which the likelihood has no maximum; None if none.
 
-    Parameters
-    ----------
-    x : ndarray, shape (K, P)
-        Design, of full column rank.
-    lower, upper : ndarray, shape (K,)
-        Ends of the rows; equal for exact ones, infinite where there is no bound.
+    `x`, shape (K, P): design, of full column rank. `lower` and `upper`, shape (K,): ends of the rows; equal
+    for exact ones, infinite where there is no bound.
     """
     from scipy.optimize import linprog
 

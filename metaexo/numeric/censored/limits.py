@@ -39,17 +39,8 @@ def tau2_limits(
 ) -> tuple[Array, Array]:
     """Return the ends of the set of tau2 whose criterion is at least the maximum minus `drop`.
 
-    Parameters
-    ----------
-    restricted : bool
-        Which criterion.
-    drop : float
-        Half the quantile of chi-square with one degree of freedom.
-
-    Returns
-    -------
-    low, high : ndarray, shape (B,)
-        Ends; `low` is 0 where the set reaches the boundary, `high` infinite where no end was found.
+    `drop`: half the quantile of chi-square with one degree of freedom. Returns `low` and `high`, shape (B,):
+    ends; `low` is 0 where the set reaches the boundary, `high` infinite where no end was found.
     """
     points, _ = scan_criterion(batch, restricted)
     goal = maximum.value - drop
@@ -126,21 +117,11 @@ def coefficient_limits(
 ) -> tuple[Array, Array]:
     """Return the ends of the profile-likelihood interval of one coefficient.
 
-    Parameters
-    ----------
-    x : ndarray, shape (K, P)
-        The design that the batch was made with.
-    position : int
-        Column of the coefficient.
-    drop : float
-        Half the quantile of chi-square with one degree of freedom.
-    tau2 : float, optional
-        A known between-study variance; default: it is at its best too.
-
-    Returns
-    -------
-    low, high : ndarray, shape (B,)
-        The ends.
+    `x`, shape (K, P): the design that the batch was made with.
+    `position`: column of the coefficient.
+    `drop`: half the quantile of chi-square with one degree of freedom.
+    `tau2`: a known between-study variance; default: it is at its best too.
+    Returns `low` and `high`, shape (B,): the ends.
     """
     best = censored_maximum(batch, False) if tau2 is None else censored_at(batch, tau2, False)
     fit = likeliest_mean(batch, best.tau2, best.gamma)

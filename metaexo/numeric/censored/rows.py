@@ -102,16 +102,13 @@ def make_censored_batch(
 ) -> CensoredBatch:
     """Return a batch from arrays that broadcast to (B, K).
 
-    Parameters
-    ----------
-    lower, upper : array_like, shape (K,) or (B, K)
-        Ends of each row; equal for exact effects, infinite where there is no bound.
-    v_lower, v_upper : array_like, shape (K,) or (B, K)
-        Sampling variances at the ends, above 0 at every finite end; anything at an infinite one.
-    x : array_like, shape (K, P), optional
-        Design matrix, shared by the batch, of full column rank; P may be 0. Default: a column of ones.
-    n : array_like, shape (K,) or (B, K), optional
-        How often each row takes part. Default: once.
+    `lower` and `upper`, shape (K,) or (B, K): ends of each row; equal for exact effects, infinite where there
+        is no bound.
+    `v_lower` and `v_upper`, shape (K,) or (B, K): sampling variances at the ends, above 0 at every finite
+        end; anything at an infinite one.
+    `x`, shape (K, P): design matrix, shared by the batch, of full column rank; P may be 0. Default: a column
+        of ones.
+    `n`, shape (K,) or (B, K): how often each row takes part. Default: once.
     """
     arrays = [np.atleast_2d(np.asarray(a, dtype=float)) for a in (lower, upper, v_lower, v_upper)]
     arrays.append(np.ones((1, 1)) if n is None else np.atleast_2d(np.asarray(n, dtype=float)))
@@ -150,10 +147,7 @@ def variance_of_scale(
     With equal variances, or one finite end, c is 0 and v(0) that variance: no more is needed there. NaN also
     where c y^2 at an end is more than 400 times v(0).
 
-    Parameters
-    ----------
-    lower, upper, v_lower, v_upper : array_like, any shape
-        Ends and the sampling variances there.
+    `lower`, `upper`, `v_lower`, `v_upper`: ends and the sampling variances there.
     """
     low, high, v_low, v_high = (np.asarray(a, dtype=float) for a in (lower, upper, v_lower, v_upper))
     both = np.isfinite(low) & np.isfinite(high)

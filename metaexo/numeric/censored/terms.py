@@ -92,10 +92,7 @@ class Terms:
 def row_terms(batch: CensoredBatch, eta: Array, tau2: Array, complete: bool = True) -> Terms:
     """Return the terms at means eta, shape (B, K), and tau2, shape (B,).
 
-    Parameters
-    ----------
-    complete : bool
-        Whether third and fourth derivatives are wanted.
+    `complete`: whether third and fourth derivatives are wanted.
     """
     variance = batch.v + tau2[:, None]
     away = batch.y - eta
@@ -126,16 +123,10 @@ def interval_terms(
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Return the log-probability of mixtures of intervals and its four derivatives, shape (C,) each.
 
-    Parameters
-    ----------
-    lower, upper : ndarray, shape (C, M)
-        Ends, as seen from the mean.
-    variance : ndarray, shape (C, M)
-        Variances.
-    log_weight : ndarray, shape (C, M)
-        Logarithms of the weights of the M intervals.
-    complete : bool
-        Whether third and fourth derivatives are wanted; they are 0 otherwise.
+    `lower` and `upper`, shape (C, M): ends, as seen from the mean.
+    `variance`, shape (C, M): variances.
+    `log_weight`, shape (C, M): logarithms of the weights of the M intervals.
+    `complete`: whether third and fourth derivatives are wanted; they are 0 otherwise.
     """
     s = np.sqrt(variance)
     value, ratios = _interval_ratios(lower / s, upper / s, (upper - lower) / s, 4 if complete else 2)
@@ -254,12 +245,8 @@ def likeliest_mean(
 ) -> MeanFit:
     """Return the coefficients with the highest likelihood at tau2, shape (B,).
 
-    Parameters
-    ----------
-    start : ndarray, shape (B, P), optional
-        Where to begin, on the basis. Default: the fit of the anchors by least squares.
-    complete : bool
-        Whether third and fourth derivatives of the rows are wanted in the result.
+    `start`, shape (B, P): where to begin, on the basis. Default: the fit of the anchors by least squares.
+    `complete`: whether third and fourth derivatives of the rows are wanted in the result.
     """
     gamma = np.zeros((batch.size, batch.p)) if start is None else start.copy()
     if batch.p:

@@ -152,10 +152,7 @@ def _gather(u: sparse.csr_array, psi: Array, rows: Index) -> Array:
 def factorise_blocks(problem: MixedProblem, gs: Sequence[Array]) -> BlockFactor:
     """Return the inverse of the covariance matrix with the given G of each term.
 
-    Raises
-    ------
-    NotPositiveDefinite
-        If it is singular.
+    Raises NotPositiveDefinite if it is singular.
     """
     inverses: list[Array] = []
     logdet = 0.0
@@ -235,19 +232,9 @@ class DiagonalisedBlocks:
     The blocks are V + a A + b B. A basis in which V is 1 and A diagonal makes M^-1 a diagonal matrix and an
     update of the rank of B, which is 1 where a block is one level.
 
-    Parameters
-    ----------
-    v : ndarray, shape (b, n, n)
-        V.
-    changes : ndarray, shape (1 or 2, b, n, n)
-        The derivatives by the variances.
-    columns : ndarray, shape (b, n, c)
-        Basis of the design and effects.
-
-    Raises
-    ------
-    NotPositiveDefinite
-        If V is singular.
+    `changes`, shape (1 or 2, b, n, n): the derivatives by the variances.
+    `columns`, shape (b, n, c): basis of the design and effects.
+    Raises NotPositiveDefinite if V is singular.
     """
 
     def __init__(self, v: Array, changes: Array, columns: Array) -> None:

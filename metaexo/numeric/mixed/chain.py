@@ -62,15 +62,7 @@ class Chain:
 
 
 def find_chain(v: sparse.csr_array, terms: Sequence[Term]) -> Chain | None:
-    """Return the rows sorted along the nest of terms; None where the covariance matrix is of another kind.
-
-    Parameters
-    ----------
-    v : sparse array, shape (K, K)
-        Sampling covariances.
-    terms : sequence of Term
-        The random terms.
-    """
+    """Return the rows sorted along the nest of terms; None where the covariance matrix is of another kind."""
     if not terms or not all(map(_is_simple, terms)):
         return None
     variances = _independent(v, any(term.single for term in terms))
@@ -107,12 +99,8 @@ def find_chain(v: sparse.csr_array, terms: Sequence[Term]) -> Chain | None:
 def _independent(v: sparse.csr_array, residual: bool) -> Array | None:
     """Return the variances of independent sampling errors, all above 0, or all 0; None if they are not so.
 
-    Parameters
-    ----------
-    v : sparse array, shape (K, K)
-        Sampling covariances.
-    residual : bool
-        Whether a random term adds a variance to each row, so that they may be 0.
+    `v`, shape (K, K): sampling covariances. `residual`: whether a random term adds a variance to each row, so
+    that they may be 0.
     """
     k = v.shape[0]
     if v.nnz == 0 and residual:

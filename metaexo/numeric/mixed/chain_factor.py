@@ -98,10 +98,7 @@ class ChainFactor:
 def factorise_chain(problem: MixedProblem, chain: Chain, gs: Sequence[Array]) -> ChainFactor:
     """Return the inverse of the covariance matrix with the given G of each term.
 
-    Raises
-    ------
-    NotPositiveDefinite
-        If it is singular.
+    Raises NotPositiveDefinite if it is singular.
     """
     variances = np.array([g[0, 0] for g in gs])
     pyramid = Pyramid(chain, variances)
@@ -120,10 +117,7 @@ def factorise_chain(problem: MixedProblem, chain: Chain, gs: Sequence[Array]) ->
 def update(problem: MixedProblem, chain: Chain, variances: Array, t: Array) -> tuple[Array, Array]:
     """Return Psi, and what the crossing terms add to the log-determinant; leading axes are a batch.
 
-    Raises
-    ------
-    NotPositiveDefinite
-        If the covariance matrix is singular.
+    Raises NotPositiveDefinite if the covariance matrix is singular.
     """
     levels = [problem.terms[j].levels for j in chain.crossing]
     f = np.repeat(np.sqrt(variances[..., chain.crossing]), levels, axis=-1)
@@ -142,29 +136,13 @@ def update(problem: MixedProblem, chain: Chain, variances: Array, t: Array) -> t
 class Pyramid:
     """The inverse of the covariance matrix of a chain at given variances.
 
-    Parameters
-    ----------
-    chain : Chain
-        The nest of terms.
-    variances : ndarray, shape (..., n)
-        Variance of each term, by position; leading axes are a batch, and are those of every result of
-        `lift`, `lower` and `diagonals`.
-
-    Attributes
-    ----------
-    h : list of ndarray
-        Precisions of rows, and of the levels of each rung.
-    s : list of ndarray
-        Sums of precisions in each level, by rung.
-    c : list of ndarray
-        Share of each member in the precision of its level, by rung.
-    logdet : ndarray, shape (...)
-        log|M|.
-
-    Raises
-    ------
-    NotPositiveDefinite
-        If M is singular.
+    `variances`, shape (..., n): variance of each term, by position; leading axes are a batch, and are those
+        of every result of `lift`, `lower` and `diagonals`.
+    `h`: precisions of rows, and of the levels of each rung.
+    `s`: sums of precisions in each level, by rung.
+    `c`: share of each member in the precision of its level, by rung.
+    `logdet`, shape (...): log|M|.
+    Raises NotPositiveDefinite if M is singular.
     """
 
     def __init__(self, chain: Chain, variances: Array) -> None:
@@ -190,10 +168,7 @@ class Pyramid:
     def lift(self, a: Array) -> tuple[Array, list[Array], list[Array]]:
         """Return A M^-1 A', and the deviations and means of each rung (the means begin with A itself).
 
-        Parameters
-        ----------
-        a : ndarray, shape (c, K)
-            Sorted values, a row a vector.
+        `a`, shape (c, K): sorted values, a row a vector.
         """
         deviations, means = [], [a]
         gram = np.zeros((len(a), len(a)))
@@ -209,14 +184,9 @@ class Pyramid:
     def lower(self, deviations: Sequence[Array], top: Array, to: int = 0) -> list[Array]:
         """Return sums of A M^-1 over the levels of each rung; before `to` they are left out (empty).
 
-        Parameters
-        ----------
-        deviations : sequence of ndarray
-            As `lift` returns them.
-        top : ndarray
-            Means on the highest rung.
-        to : int
-            The lowest rung that is needed: 0 for rows.
+        `deviations`: as `lift` returns them.
+        `top`: means on the highest rung.
+        `to`: the lowest rung that is needed: 0 for rows.
         """
         out: list[Array] = [top[..., :0]] * len(self.h)
         out[-1] = top * self.h[-1][..., None, :]
@@ -242,10 +212,7 @@ class Pyramid:
     def lift_levels(self, columns: Sequence[Array]) -> Array:
         """Return F M^-1 F' for vectors that are constant within the levels of a rung.
 
-        Parameters
-        ----------
-        columns : sequence of ndarray, shape (c, levels)
-            Vectors by rung, as values of its levels, the rows first; c may be 0.
+        `columns`, shape (c, levels): vectors by rung, as values of its levels, the rows first; c may be 0.
         """
         count = sum(map(len, columns))
         gram = np.zeros((count, count))
@@ -264,12 +231,7 @@ class Pyramid:
     def square_norms(self, diagonals: Sequence[Array], lowest: int = 0) -> Array:
         """Return the sum of squares of all elements of Z_a'M^-1 Z_b for each two rungs.
 
-        Parameters
-        ----------
-        diagonals : sequence of ndarray
-            As `diagonals` returns them.
-        lowest : int
-            First rung that is asked for: 0 for rows.
+        `diagonals`: as `diagonals` returns them. `lowest`: first rung that is asked for: 0 for rows.
         """
         n = len(self.h)
         out = np.zeros((n - lowest, n - lowest))
@@ -306,21 +268,8 @@ AT_ONCE = 100_000
 def evaluate_chain(problem: MixedProblem, chain: Chain, variances: Array, restricted: bool) -> Evaluation:
     """Return the likelihood with its gradient and its average information.
 
-    Parameters
-    ----------
-    problem : MixedProblem
-        The model.
-    chain : Chain
-        Its rows along a nest of terms.
-    variances : ndarray, shape (n,)
-        Variance of each term.
-    restricted : bool
-        REML or ML.
-
-    Raises
-    ------
-    NotPositiveDefinite
-        If the covariance matrix is singular.
+    `variances`, shape (n,): variance of each term. Raises NotPositiveDefinite if the covariance matrix is
+    singular.
     """
     point = _Point(problem, chain, variances)
     gradient = point.gradient(restricted)
@@ -336,21 +285,8 @@ def evaluate_chain(problem: MixedProblem, chain: Chain, variances: Array, restri
 def parts_chain(problem: MixedProblem, chain: Chain, variances: Array, restricted: bool) -> Parts:
     """Return what the likelihood is made of at several points at once.
 
-    Parameters
-    ----------
-    problem : MixedProblem
-        The model.
-    chain : Chain
-        Its rows along a nest of terms.
-    variances : ndarray, shape (b, n)
-        Variance of each term at each point.
-    restricted : bool
-        REML or ML.
-
-    Raises
-    ------
-    NotPositiveDefinite
-        If a covariance matrix is singular.
+    `variances`, shape (b, n): variance of each term at each point. Raises NotPositiveDefinite if a covariance
+    matrix is singular.
     """
     if len(chain.rungs) == 1 and not chain.crossing:
         return _parts_of_two_levels(problem, chain, variances, restricted)

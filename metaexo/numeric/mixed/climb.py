@@ -65,24 +65,11 @@ class Parts(NamedTuple):
 def turn_of(gram: Array) -> tuple[Array, Array, Array]:
     """Fit the design, from the products of basis and effects under M^-1; leading axes are a batch.
 
-    Parameters
-    ----------
-    gram : ndarray, shape (..., p + 1, p + 1)
-        [Q, e]'M^-1 [Q, e].
-
-    Returns
-    -------
-    turn : ndarray, shape (..., p + 1, p + 1)
-        What turns M^-1 [Q, e] into mx and r.
-    q : ndarray, shape (...)
-        y'P y.
-    logdet_x : ndarray, shape (...)
-        log|X'M^-1 X| - log|X'X|.
-
-    Raises
-    ------
-    NotPositiveDefinite
-        If the design cannot be fitted.
+    `gram`, shape (..., p + 1, p + 1): [Q, e]'M^-1 [Q, e].
+    Returns `turn`, shape (..., p + 1, p + 1): what turns M^-1 [Q, e] into mx and r.
+    Returns `q`, shape (...): y'P y.
+    Returns `logdet_x`, shape (...): log|X'M^-1 X| - log|X'X|.
+    Raises NotPositiveDefinite if the design cannot be fitted.
     """
     try:
         lower = np.linalg.cholesky(gram[..., :-1, :-1])

@@ -77,10 +77,7 @@ class GeneralisedFit:
 def factorise(problem: MixedProblem, gs: Sequence[Array]) -> BlockFactor | ChainFactor:
     """Return the inverse of the covariance matrix with the given G of each term.
 
-    Raises
-    ------
-    NotPositiveDefinite
-        If it is singular.
+    Raises NotPositiveDefinite if it is singular.
     """
     if problem.chain is not None:
         return factorise_chain(problem, problem.chain, gs)
@@ -90,10 +87,7 @@ def factorise(problem: MixedProblem, gs: Sequence[Array]) -> BlockFactor | Chain
 def generalised_fit(problem: MixedProblem, gs: Sequence[Array]) -> GeneralisedFit:
     """Return generalised least squares with the given G of each term.
 
-    Raises
-    ------
-    NotPositiveDefinite
-        If the covariance matrix is singular.
+    Raises NotPositiveDefinite if the covariance matrix is singular.
     """
     factor = factorise(problem, gs)
     found = least_squares(problem, factor)
@@ -108,14 +102,8 @@ def least_squares(
 ) -> GeneralisedFit:
     """Return generalised least squares with an inverse covariance matrix.
 
-    Parameters
-    ----------
-    problem : MixedProblem
-        The model.
-    factor : BlockFactor or ChainFactor
-        The inverse.
-    left : ndarray, shape (K,), optional
-        The effects minus any combination of the design. Default: the residuals of the unweighted fit.
+    `factor`: the inverse. `left`, shape (K,): the effects minus any combination of the design. Default: the
+    residuals of the unweighted fit.
     """
     q, r_x = problem.basis
     e = problem.centred if left is None else left
@@ -156,17 +144,8 @@ def least_squares(
 def evaluate(problem: MixedProblem, theta: Array, restricted: bool) -> Evaluation:
     """Return the likelihood with its gradient and average information.
 
-    Parameters
-    ----------
-    theta : ndarray, shape (n,)
-        Parameters of all terms, one after another.
-    restricted : bool
-        REML or ML.
-
-    Raises
-    ------
-    NotPositiveDefinite
-        If the covariance matrix is singular.
+    `theta`, shape (n,): parameters of all terms, one after another. Raises NotPositiveDefinite if the
+    covariance matrix is singular.
     """
     if problem.chain is not None:
         return evaluate_chain(problem, problem.chain, theta, restricted)
@@ -198,19 +177,9 @@ def evaluate_precisely(problem: MixedProblem, theta: Array, restricted: bool) ->
     For covariance matrices so near to singular that the rounding error of doubles hides the maximum. With
     M = LL' and U an orthonormal basis of L^-1 X, P = H'H for H = (I - UU') L^-1: no sums cancel.
 
-    Parameters
-    ----------
-    problem : MixedProblem
-        A model whose structures are all `linear`.
-    theta : ndarray, shape (n,)
-        Parameters.
-    restricted : bool
-        REML or ML.
-
-    Raises
-    ------
-    NotPositiveDefinite
-        If the covariance matrix is singular.
+    `problem`: a model whose structures are all `linear`.
+    `theta`, shape (n,): parameters.
+    Raises NotPositiveDefinite if the covariance matrix is singular.
     """
     q, e, moved = problem.dense
     k, p = q.shape
@@ -256,16 +225,10 @@ def parts_at(problem: MixedProblem, restricted: bool, free: Mask, theta: Array) 
 
     What it returns takes the free parameters, shape (b, f).
 
-    Parameters
-    ----------
-    problem : MixedProblem
-        A model in all of whose structures G is linear.
-    restricted : bool
-        REML or ML.
-    free : ndarray of bool, shape (n,)
-        Which parameters are free.
-    theta : ndarray, shape (n,)
-        The values of the others, and the least ones of the free: M is positive definite with them.
+    `problem`: a model in all of whose structures G is linear.
+    `free`, shape (n,): which parameters are free.
+    `theta`, shape (n,): the values of the others, and the least ones of the free: M is positive definite with
+        them.
     """
     chain = problem.chain
 
@@ -313,10 +276,7 @@ def _parts_of_one(problem: MixedProblem, theta: Array, restricted: bool, free: M
 def _parts_of_blocks(problem: MixedProblem, restricted: bool, free: Mask, theta: Array) -> PartsOf:
     """Return what computes the parts at several points, where no term runs across the blocks.
 
-    Raises
-    ------
-    NotPositiveDefinite
-        If M is singular with the least variances.
+    Raises NotPositiveDefinite if M is singular with the least variances.
     """
     columns = np.column_stack([problem.basis[0], problem.centred])
     padded = np.concatenate([columns, np.zeros((1, columns.shape[1]))])
@@ -357,17 +317,9 @@ def floors(problem: MixedProblem, theta: Array) -> Array:
     Adding a share of this variance to a parameter changes M by no more than that share. Where a term runs
     across the blocks it is the trace instead of the eigenvalue, which is larger.
 
-    Parameters
-    ----------
-    problem : MixedProblem
-        A model whose structures are all `linear`.
-    theta : ndarray, shape (n,)
-        Where M is taken.
-
-    Raises
-    ------
-    NotPositiveDefinite
-        If M is singular there.
+    `problem`: a model whose structures are all `linear`.
+    `theta`, shape (n,): where M is taken.
+    Raises NotPositiveDefinite if M is singular there.
     """
     chain = problem.chain
     if chain is not None:
@@ -403,12 +355,7 @@ def information_of_draws(problem: MixedProblem, theta: Array, draws: Array) -> A
 
     Its null space is that of the expected information: what no effects could determine.
 
-    Parameters
-    ----------
-    theta : ndarray, shape (n,)
-        Parameters.
-    draws : ndarray, shape (K, b)
-        Sets of effects.
+    `theta`, shape (n,): parameters. `draws`, shape (K, b): sets of effects.
     """
     fit = least_squares(problem, factorise_blocks(problem, problem.matrices(theta)))
     total = np.zeros((theta.size, theta.size))

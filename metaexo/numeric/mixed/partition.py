@@ -60,14 +60,8 @@ class Partition:
 def partition(v: sparse.csr_array, terms: Sequence[Term], block_limit: int = BLOCK_LIMIT) -> Partition:
     """Cut the rows into blocks.
 
-    Parameters
-    ----------
-    v : sparse array, shape (K, K)
-        Sampling covariances.
-    terms : sequence of Term
-        The random terms.
-    block_limit : int
-        Most rows of one block, unless V itself has a larger one.
+    `v`, shape (K, K): sampling covariances. `block_limit`: most rows of one block, unless V itself has a
+    larger one.
     """
     k = v.shape[0]
     inside: list[int] = []

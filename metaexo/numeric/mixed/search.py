@@ -105,22 +105,12 @@ def search(
 ) -> Verdict:
     """Look for parameters with a higher likelihood than that of a maximum, until none can be left.
 
-    Parameters
-    ----------
-    problem : MixedProblem
-        A model whose structures are all `linear`.
-    restricted : bool
-        REML or ML.
-    theta : ndarray, shape (n,)
-        The maximum, in units of `scale`.
-    at : Evaluation
-        The likelihood there, in these units.
-    observed : ndarray
-        Minus its second derivatives by the parameters that are free.
-    free : ndarray of bool, shape (n,)
-        Which parameters are estimated.
-    scale : ndarray, shape (n,)
-        Units of the parameters.
+    `problem`: a model whose structures are all `linear`.
+    `theta`, shape (n,): the maximum, in units of `scale`.
+    `at`: the likelihood there, in these units.
+    `observed`: minus its second derivatives by the parameters that are free.
+    `free`, shape (n,): which parameters are estimated.
+    `scale`, shape (n,): units of the parameters.
     """
     found = _search_from(problem, restricted, theta, at, observed, free, scale, CUT)
     if found is None:
@@ -198,14 +188,8 @@ def is_regular(problem: MixedProblem, theta: Array) -> bool:
 def above(parts: PartsOf, peak: Peak, most: int = MOST_POINTS) -> Verdict:
     """Look for variances with a higher likelihood than that of a maximum (see `search`).
 
-    Parameters
-    ----------
-    parts : callable
-        Of variances, shape (b, n), to d, q and their derivatives.
-    peak : Peak
-        The maximum.
-    most : int
-        Points after which the search is given up.
+    `parts`: of variances, shape (b, n), to d, q and their derivatives. `most`: points after which the search
+    is given up.
     """
     n = peak.theta.size
     at = parts(np.stack([peak.theta, 1e12 * (peak.theta + peak.floor)]))
@@ -313,21 +297,8 @@ def rises_without_bound(
     the variances of the other terms go to 0, the log-determinant goes to minus infinity if Z leaves out some
     direction of N (with REML: Z and X together), and q stays finite if Z and X explain N'y exactly.
 
-    Parameters
-    ----------
-    problem : MixedProblem
-        The model.
-    restricted : bool
-        REML or ML.
-    held : collection of int
-        Terms with a parameter that is held at a value: they stay.
-
-    Returns
-    -------
-    tuple of int
-        Positions of the terms whose variances go to 0: none if M is singular whatever they are.
-    ndarray of int
-        Rows.
+    `held`: terms with a parameter that is held at a value: they stay.
+    Returned: positions of the terms whose variances go to 0, none if M is singular whatever they are; rows.
     """
     errorless = without_error(problem)
     if errorless is None or len(problem.terms) > MOST_TERMS:

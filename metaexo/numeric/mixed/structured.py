@@ -77,18 +77,9 @@ def maximise(
 ) -> MixedMaximum | tuple[str, ...]:
     """Return the maximum of the likelihood, or the log of the starts if none could be climbed from.
 
-    Parameters
-    ----------
-    problem : MixedProblem
-        The model.
-    restricted : bool
-        REML or ML.
-    fixed : mapping of int to float, optional
-        Parameters that are held at a value.
-    warm : ndarray, shape (n,), optional
-        Where to start; no other start is then tried.
-    certify : bool
-        Whether to compute the observed information.
+    `fixed`: parameters that are held at a value.
+    `warm`, shape (n,): where to start; no other start is then tried.
+    `certify`: whether to compute the observed information.
     """
     held = dict(fixed or {})
     charts = [_chart(problem, j, held) for j in range(len(problem.terms))]

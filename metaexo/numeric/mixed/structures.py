@@ -45,12 +45,7 @@ class Component:
 class Structure(ABC):
     """How G, shape (s, s), depends on its parameters.
 
-    Attributes
-    ----------
-    size : int
-        s.
-    lower, upper : ndarray, shape (n,)
-        Bounds of the parameters.
+    `size`: s. `lower` and `upper`, shape (n,): bounds of the parameters.
     """
 
     size: int
@@ -97,10 +92,7 @@ class Structure(ABC):
     def bend(self, score: Array) -> Array | None:
         """Return what the second derivatives of G add to the information, -tr(S d2G) / 2; None where 0.
 
-        Parameters
-        ----------
-        score : ndarray, shape (s, s)
-            S of the term: what the gradient is on the scale of G.
+        `score`, shape (s, s): S of the term: what the gradient is on the scale of G.
         """
         return None
 
@@ -109,12 +101,7 @@ class Structure(ABC):
 class Diagonal(Structure):
     """Uncorrelated effects: one variance for all inner levels, or one for each.
 
-    Attributes
-    ----------
-    size : int
-        s.
-    common : bool
-        Whether all inner levels share one variance.
+    `size`: s. `common`: whether all inner levels share one variance.
     """
 
     size: int
@@ -358,10 +345,7 @@ class Factor(Unstructured):
     of A is one where no positive semidefinite matrix nearby is better, singular ones included; that does not
     hold for a triangular factor. A is not unique (A Q with Q orthogonal is the same G).
 
-    Attributes
-    ----------
-    first_variance : bool
-        Whether the first variance is held: the first row of A then is (a, 0, ..., 0).
+    `first_variance`: whether the first variance is held: the first row of A then is (a, 0, ..., 0).
 
     References
     ----------

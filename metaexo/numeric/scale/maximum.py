@@ -80,19 +80,9 @@ class ScaleMaximum:
 def maximise(model: ScaleLikelihood, start_tau2: float) -> ScaleMaximum:
     """Return the highest maximum of the likelihood.
 
-    Parameters
-    ----------
-    model : ScaleLikelihood
-        The likelihood.
-    start_tau2 : float
-        Between-study variance of the model with one for all; 0 if there is none.
-
-    Raises
-    ------
-    ScaleConvergenceError
-        If no start ends at a maximum with a certificate; the error carries the log.
-    NotIdentifiableError
-        If no coefficients give every effect a variance of at least zero.
+    `start_tau2`: between-study variance of the model with one for all; 0 if there is none.
+    Raises ScaleConvergenceError if no start ends at a maximum with a certificate; the error carries the log.
+    Raises NotIdentifiableError if no coefficients give every effect a variance of at least zero.
     """
     size = np.sqrt(len(model.y))
     q, upper = np.linalg.qr(model.z)
@@ -319,12 +309,8 @@ def falling_rows(z: Array, small: Mask) -> Mask:
     The largest set: directions that do this for two sets, added, do it for both. Small rows that no such
     direction sends to zero stay where they are.
 
-    Parameters
-    ----------
-    z : ndarray, shape (k, q)
-        Columns of the scale.
-    small : ndarray of bool, shape (k,)
-        Rows whose tau2 may fall; it must stay in the others.
+    `z`, shape (k, q): columns of the scale. `small`, shape (k,): rows whose tau2 may fall; it must stay in
+    the others.
     """
     from scipy.optimize import linprog
 
@@ -360,14 +346,8 @@ def _limit(model: ScaleLikelihood, zero: Mask, start: Array) -> Found:
 def signs_of_infinity(standard: ScaleLikelihood, best: Found, back: Array) -> Array:
     """Return, a coefficient, 0 if it is finite, else the sign with which it leaves, NaN if that is open.
 
-    Parameters
-    ----------
-    standard : ScaleLikelihood
-        The model with all its coefficients.
-    best : Found
-        The maximum.
-    back : ndarray, shape (q, q)
-        Takes standardised coefficients to those that are reported.
+    `standard`: the model with all its coefficients. `back`, shape (q, q): takes standardised coefficients to
+    those that are reported.
     """
     from scipy.optimize import linprog
 
@@ -403,14 +383,9 @@ class LocalMaximum:
 def climb(at: Callable[[Array], Point], start: Array, constraints: Array) -> LocalMaximum:
     """Climb from `start` to a local maximum.
 
-    Parameters
-    ----------
-    at : callable
-        Returns the likelihood at coefficients of shape (q,).
-    start : ndarray, shape (q,)
-        Where to begin; meets the constraints.
-    constraints : ndarray, shape (c, q)
-        Rows C of C a >= 0; no rows for none.
+    `at`: returns the likelihood at coefficients of shape (q,).
+    `start`, shape (q,): where to begin; meets the constraints.
+    `constraints`, shape (c, q): rows C of C a >= 0; no rows for none.
     """
     point = at(start)
     binding = _independent(constraints, np.flatnonzero(constraints @ start <= BINDING).tolist())

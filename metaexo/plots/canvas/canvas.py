@@ -72,30 +72,16 @@ def draw(page: Page, ax: Axes | None = None, again: Again | None = None, fixed: 
     The Axes are those of the panel, in the units that are shown: a ratio on a logarithmic axis. What stands
     beside the panel is drawn on the same Axes, without being clipped.
 
-    Parameters
-    ----------
-    page : Page
-        What is to be drawn.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw: the place of these Axes is given to the whole page, and they become the panel. Without
-        it a figure of the size of the page is made, apart from pyplot. In Axes smaller than the page
+    `ax`: where to draw: the place of these Axes is given to the whole page, and they become the panel.
+        Without it a figure of the size of the page is made, apart from pyplot. In Axes smaller than the page
         everything shrinks alike, the letters too.
-    again : callable, optional
-        Gives the page for other limits of the Axes, as shown (left, right, bottom, top). With it the page is
-        drawn anew after `ax.set_xlim` and `ax.set_ylim`; without it what leaves the panel is clipped.
-    fixed : bool
-        Whether the panel is a grid of cells, so that other limits would part the cells from their headings;
-        they are refused.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        `ax`, or the new Axes.
-
-    Raises
-    ------
-    InputError
-        If `ax` is no Axes, or stands in no figure; from `ax.set_xlim` and `ax.set_ylim` if they are fixed.
+    `again`: gives the page for other limits of the Axes, as shown (left, right, bottom, top). With it the
+        page is drawn anew after `ax.set_xlim` and `ax.set_ylim`; without it what leaves the panel is clipped.
+    `fixed`: whether the panel is a grid of cells, so that other limits would part the cells from their
+        headings; they are refused.
+    Returned: `ax`, or the new Axes.
+    Raises InputError if `ax` is no Axes, or stands in no figure; from `ax.set_xlim` and `ax.set_ylim` if they
+        are fixed.
     """
     if ax is not None:
         axes_of_figure("ax", ax)

@@ -112,21 +112,13 @@ def drawing(
 ) -> Callable[..., Axes]:
     """Return the function that draws what another one plans.
 
-    Parameters
-    ----------
-    make : callable
-        Makes the plan; it is named for the figure and "_plan".
-    kind : type
-        Type of the plan.
-    page : callable
-        Makes a page of a plan.
-    summary : str
-        First line of the docstring; the rest is that of `make`.
-    at_limits : callable, optional
-        Returns the plan for other limits of the Axes, as shown: left, right, bottom, top. With it the figure
-        is drawn anew after `ax.set_xlim` and `ax.set_ylim`; without it what leaves the panel is clipped.
-    fixed : bool
-        Whether the limits of the Axes cannot be changed.
+    `make`: makes the plan; it is named for the figure and "_plan".
+    `page`: makes a page of a plan.
+    `summary`: first line of the docstring; the rest is that of `make`.
+    `at_limits`: returns the plan for other limits of the Axes, as shown: left, right, bottom, top. With it
+        the figure is drawn anew after `ax.set_xlim` and `ax.set_ylim`; without it what leaves the panel is
+        clipped.
+    `fixed`: whether the limits of the Axes cannot be changed.
     """
     name = make.__name__.removesuffix("_plan")
     signature = _with_ax(inspect.signature(make))

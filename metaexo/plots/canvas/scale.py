@@ -73,10 +73,7 @@ def from_axis(measure: Measure, place: float) -> float:
 def place_of(measure: Measure, value: float, name: str) -> float:
     """Return the place of a value that the user gave, on the scale that is shown.
 
-    Raises
-    ------
-    InputError
-        If the axis of the measure does not have the value, for example a risk ratio of 0.
+    Raises InputError if the axis of the measure does not have the value, for example a risk ratio of 0.
     """
     possible = math.exp(-FURTHEST) < value < math.exp(FURTHEST) if measure.display_log else abs(value) < 1e300
     if not possible:
@@ -92,10 +89,7 @@ def place_of(measure: Measure, value: float, name: str) -> float:
 def given_limits(measure: Measure, limits: tuple[float, float]) -> tuple[float, float]:
     """Return the ends of an axis that the user gave, as places on it.
 
-    Raises
-    ------
-    InputError
-        If the axis does not have them, or the first is not below the second.
+    Raises InputError if the axis does not have them, or the first is not below the second.
     """
     low, high = (place_of(measure, value, "limits") for value in limits)
     if not low < high:
@@ -160,14 +154,9 @@ def robust_limits(
     near. If all bounds together need more than 2.5 times the room of the near ones, the others are cut.
     The values of `always` are never cut.
 
-    Parameters
-    ----------
-    lows, highs : sequence of float
-        Bounds of the intervals of the studies.
-    always : sequence of float
-        Values that must be seen: the reference line, pooled effects and their bounds.
-    pad : float
-        Room at both ends, as a share of the width.
+    `lows` and `highs`: bounds of the intervals of the studies.
+    `always`: values that must be seen: the reference line, pooled effects and their bounds.
+    `pad`: room at both ends, as a share of the width.
     """
     bounds = np.array([x for x in (*lows, *highs) if np.isfinite(x)])
     needed = [x for x in always if np.isfinite(x)]

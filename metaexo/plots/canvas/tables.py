@@ -17,13 +17,7 @@ LAST = (OTHER, NOT_REPORTED)
 
 
 def column_of(table: pd.DataFrame, name: str) -> pd.Series:
-    """Return a column of a table.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If there is no such column.
-    """
+    """Return a column of a table; raises UnknownChoiceError if there is no such column."""
     known = [str(column) for column in table.columns]
     if name not in known:
         raise UnknownChoiceError("column", name, known)
@@ -46,10 +40,7 @@ def levels_of(
     Names that come with counts are not counted again. "other" and "not reported", in capitals or not, and
     with what follows them ("Other method"), come last. An order may hold names that are not found.
 
-    Raises
-    ------
-    InputError
-        If the order leaves out a name that is found.
+    Raises InputError if the order leaves out a name that is found.
     """
     found = Counter(names)
     if order is None:

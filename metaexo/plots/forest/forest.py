@@ -106,13 +106,7 @@ def forest_plan(results: Any, **choices: Any) -> ForestPlan:
 
 
 def _check_size(results: Any) -> None:
-    """Refuse more effects than a page can hold.
-
-    Raises
-    ------
-    InputError
-        If there are too many.
-    """
+    """Refuse more effects than a page can hold; raises InputError if there are too many."""
     k = getattr(getattr(results, "effects", results), "k", 0)
     if isinstance(k, int) and k > MOST_ROWS:
         raise InputError(

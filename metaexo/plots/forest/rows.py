@@ -147,10 +147,7 @@ def _level_of(results: Any) -> float:
 def _at_level(fit: Any, pooled: Any, level: float) -> Any:
     """Return a pooled effect at a level; one that its fit alone does not give is there at its own level only.
 
-    Raises
-    ------
-    InputError
-        If strata that were pooled jointly, or robustly, are to be shown at another level.
+    Raises InputError if strata that were pooled jointly, or robustly, are to be shown at another level.
     """
     if pooled.level == level:
         return pooled
@@ -342,10 +339,7 @@ class RowWriter:
 def by_column(column: pd.Series, positions: list[int]) -> list[int]:
     """Return positions in the order of a column, missing values last.
 
-    Raises
-    ------
-    InputError
-        If its values have no order.
+    Raises InputError if its values have no order.
     """
     try:
         ranks = column.rank(method="first", na_option="bottom").to_numpy()
