@@ -21,7 +21,7 @@ from metaexo.formatting import interval, markdown_table, number, percent
 FACTORS = {"source_group": "source", "isolation": "isolation", "technique": "technique"}
 NOT_REPORTED = ["Not reported", "not_reported"]
 SEED = 4
-MEANS = "Means only, one a preparation; nothing is pooled. Rows differ in laboratories and instruments too."
+MEANS = "Means only, one per preparation; nothing is pooled. Rows also differ in laboratory and instrument."
 
 
 def main(analysis: report.Analysis) -> None:

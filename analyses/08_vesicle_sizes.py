@@ -151,7 +151,7 @@ def draw_shares(analysis, spread, asked):
 
 def draw_levels(analysis, levels):
     shown = shown_levels(levels)
-    predicted = shown.assign(what="shrunken, the other factors allowed for")
+    predicted = shown.assign(what="predicted (BLUP), given the other factors")
     plain = shown.assign(what="plain mean of the rows", estimate=shown["plain"], low=np.nan, high=np.nan)
     table = pd.concat([predicted, plain])
     counts = table["preparations"].astype(str) + " / " + table["laboratories"].astype(str)
@@ -169,7 +169,7 @@ def draw_levels(analysis, levels):
         cells={"counts": "Sizes / laboratories"},
         row_title="Factor / level",
         head_order=[TERMS[factor] for factor in FACTORS],
-        by_order=["shrunken, the other factors allowed for", "plain mean of the rows"],
+        by_order=["predicted (BLUP), given the other factors", "plain mean of the rows"],
         axis_label="Size over the overall mean",
         notes=notes,
     )

@@ -44,7 +44,7 @@ NO_SPREAD = 1e-10
 # Most numbers of the matrices of clusters that are handled in one call.
 STACK_ELEMENTS = 2_000_000
 
-# Working covariances: one a cluster, or a function from the rows of clusters of one size, shape (b, n), to
+# Working covariances: one per cluster, or a function from the rows of clusters of one size, shape (b, n), to
 # theirs, shape (b, n, n).
 Working = Sequence[Array] | Callable[[Index], Array]
 

@@ -168,7 +168,7 @@ class Pyramid:
     def lift(self, a: Array) -> tuple[Array, list[Array], list[Array]]:
         """Return A M^-1 A', and the deviations and means of each rung (the means begin with A itself).
 
-        `a`, shape (c, K): sorted values, a row a vector.
+        `a`, shape (c, K): sorted values, one row per vector.
         """
         deviations, means = [], [a]
         gram = np.zeros((len(a), len(a)))
