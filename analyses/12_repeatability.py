@@ -127,8 +127,11 @@ def draw_sizes(es):
         row_title="What was repeated / method",
         wording={"apart": APART, **{name: f"Over {words}" for name, words in REPEATED.items()}},
         axis_label="Coefficient of variation of size",
-        notes=["Bars: 95% intervals. Colours: laboratories. Levels of repetition are never compared with each
-        other."], )
+        notes=[
+            "Bars: 95% intervals. Colours: laboratories.",
+            "Levels of repetition are never compared with each other.",
+        ],
+    )
 
 
 def draw_ratios(table):
