@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from metaexo.effects.check import check_square, numbers, possible, reads, signs
 from metaexo.effects.conversions.group_correlations import d_of_point_biserial, point_biserial_of_d
 from metaexo.effects.formulas import conversion
+from metaexo.effects.papers import BORENSTEIN, HANDBOOK_TESTS, LAKENS, ROSENTHAL, rests_on
 from metaexo.errors import InputError
 from metaexo.numeric.tails import t_of_tail, t_two_sided
 from metaexo.types import Array
@@ -23,6 +24,7 @@ D_OF_T = "d = t * sqrt(1 / n1 + 1 / n2)"
 T_OF_F = "t = direction * sqrt(F)"
 
 
+@rests_on(BORENSTEIN)
 @conversion(D_OF_T)
 def d_of_t(t: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return Cohen's d from the t statistic of two independent groups.
@@ -46,11 +48,6 @@ def d_of_t(t: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     SampleSizeError
         If a size is below 1.
 
-    References
-    ----------
-    Borenstein (2009), in Cooper, Hedges & Valentine, The Handbook of Research Synthesis and Meta-Analysis,
-    2nd ed., 221-235, doi:10.7758/9781610441384.
-
     Examples
     --------
     >>> float(d_of_t(2.0, 8, 8))
@@ -58,6 +55,7 @@ def d_of_t(t: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """
 
 
+@rests_on(BORENSTEIN)
 @conversion("t = d / sqrt(1 / n1 + 1 / n2)")
 def t_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return the t statistic of two independent groups from Cohen's d; the inverse of :func:`d_of_t`.
@@ -79,11 +77,6 @@ def t_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     SampleSizeError
         If a size is below 1.
 
-    References
-    ----------
-    Borenstein (2009), in Cooper, Hedges & Valentine, The Handbook of Research Synthesis and Meta-Analysis,
-    2nd ed., 221-235, doi:10.7758/9781610441384.
-
     Examples
     --------
     >>> float(t_of_d(1.0, 8, 8))
@@ -91,6 +84,7 @@ def t_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """
 
 
+@rests_on(LAKENS)
 @conversion(f"{T_OF_F}\n{D_OF_T}")
 def d_of_f(f: ArrayLike, direction: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return Cohen's d from the F statistic of two independent groups.
@@ -117,10 +111,6 @@ def d_of_f(f: ArrayLike, direction: ArrayLike, treatment_n: ArrayLike, control_n
     InputError
         If an F is negative.
 
-    References
-    ----------
-    Lakens (2013), Frontiers in Psychology 4, 863, doi:10.3389/fpsyg.2013.00863.
-
     Examples
     --------
     >>> float(d_of_f(4.0, -1, 8, 8))
@@ -128,6 +118,7 @@ def d_of_f(f: ArrayLike, direction: ArrayLike, treatment_n: ArrayLike, control_n
     """
 
 
+@rests_on(LAKENS)
 @conversion("F = (d / sqrt(1 / n1 + 1 / n2))**2")
 def f_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return the F statistic of two independent groups from Cohen's d; the inverse of :func:`d_of_f`.
@@ -144,10 +135,6 @@ def f_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     ndarray
         F statistics with 1 and n1 + n2 - 2 degrees of freedom.
 
-    References
-    ----------
-    Lakens (2013), Frontiers in Psychology 4, 863, doi:10.3389/fpsyg.2013.00863.
-
     Examples
     --------
     >>> float(f_of_d(-1.0, 8, 8))
@@ -155,6 +142,7 @@ def f_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """
 
 
+@rests_on(BORENSTEIN)
 @reads
 def d_of_p(
     p_value: ArrayLike,
@@ -190,11 +178,6 @@ def d_of_p(
     PValueError
         If a p-value lies outside 0 to 1.
 
-    References
-    ----------
-    Borenstein (2009), in Cooper, Hedges & Valentine, The Handbook of Research Synthesis and Meta-Analysis,
-    2nd ed., 221-235, doi:10.7758/9781610441384.
-
     Examples
     --------
     >>> d_of_p(0.005, 1, 11, 11).round(3)
@@ -204,6 +187,7 @@ def d_of_p(
     return d_of_t(t_from_p(p_value, direction, df, one_sided=one_sided), treatment_n, control_n)
 
 
+@rests_on(BORENSTEIN)
 @reads
 def p_of_d(
     d: ArrayLike,
@@ -231,11 +215,6 @@ def p_of_d(
     ndarray
         p-values.
 
-    References
-    ----------
-    Borenstein (2009), in Cooper, Hedges & Valentine, The Handbook of Research Synthesis and Meta-Analysis,
-    2nd ed., 221-235, doi:10.7758/9781610441384.
-
     Examples
     --------
     >>> p_of_d(1.345, 11, 11).round(3)
@@ -246,6 +225,7 @@ def p_of_d(
     return p_from_t(t, df, one_sided=one_sided, direction=direction)
 
 
+@rests_on(ROSENTHAL)
 @reads
 def d_of_chi_square(
     chi_square: ArrayLike, direction: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike
@@ -277,10 +257,6 @@ def d_of_chi_square(
     InputError
         If a chi-square is negative, or above the number of people.
 
-    References
-    ----------
-    Rosenthal & DiMatteo (2001), Annual Review of Psychology 52, 59-82, doi:10.1146/annurev.psych.52.1.59.
-
     Examples
     --------
     >>> d_of_chi_square(4.0, 1, 20, 20).round(3)
@@ -299,6 +275,7 @@ def d_of_chi_square(
         return d_of_point_biserial(phi, treatment_n, control_n)
 
 
+@rests_on(ROSENTHAL)
 @reads
 def chi_square_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return Pearson's chi-square of a 2 x 2 table from the d of its outcome.
@@ -317,10 +294,6 @@ def chi_square_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) 
     ndarray
         Chi-square statistics with one degree of freedom.
 
-    References
-    ----------
-    Rosenthal & DiMatteo (2001), Annual Review of Psychology 52, 59-82, doi:10.1146/annurev.psych.52.1.59.
-
     Examples
     --------
     >>> chi_square_of_d(0.65, 20, 20).round(2)
@@ -330,6 +303,7 @@ def chi_square_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) 
     return np.asarray(total * point_biserial_of_d(d, treatment_n, control_n) ** 2)
 
 
+@rests_on(HANDBOOK_TESTS)
 @reads
 def t_from_p(p_value: ArrayLike, direction: ArrayLike, df: ArrayLike, *, one_sided: bool = False) -> Array:
     """Return the t statistic of an exact p-value and the sign of the effect.
@@ -361,11 +335,6 @@ def t_from_p(p_value: ArrayLike, direction: ArrayLike, df: ArrayLike, *, one_sid
     PValueError
         If a p-value lies outside 0 to 1.
 
-    References
-    ----------
-    Higgins, Li & Deeks (2019), Cochrane Handbook for Systematic Reviews of Interventions, chapter 6.5.2.3,
-    doi:10.1002/9781119536604.ch6.
-
     Examples
     --------
     >>> t_from_p(0.05, -1, 10).round(3)
@@ -380,6 +349,7 @@ def t_from_p(p_value: ArrayLike, direction: ArrayLike, df: ArrayLike, *, one_sid
     return np.asarray(signs(direction, "p_value", p != 0.5) * beyond * t_of_tail(np.minimum(p, 1 - p), df))
 
 
+@rests_on(HANDBOOK_TESTS)
 @reads
 def p_from_t(t: ArrayLike, df: ArrayLike, *, one_sided: bool = False, direction: ArrayLike = 1.0) -> Array:
     """Return the p-value of a t statistic.
@@ -402,11 +372,6 @@ def p_from_t(t: ArrayLike, df: ArrayLike, *, one_sided: bool = False, direction:
     ndarray
         p-values.
 
-    References
-    ----------
-    Higgins, Li & Deeks (2019), Cochrane Handbook for Systematic Reviews of Interventions, chapter 6.5.2.3,
-    doi:10.1002/9781119536604.ch6.
-
     Examples
     --------
     >>> p_from_t(-2.228, 10).round(3)
@@ -423,6 +388,7 @@ def p_from_t(t: ArrayLike, df: ArrayLike, *, one_sided: bool = False, direction:
     )
 
 
+@rests_on(LAKENS)
 @conversion(T_OF_F)
 def t_from_f(f: ArrayLike, direction: ArrayLike) -> Array:
     """Return the t statistic of an F statistic with one degree of freedom in the numerator.
@@ -447,10 +413,6 @@ def t_from_f(f: ArrayLike, direction: ArrayLike) -> Array:
     InputError
         If an F is negative.
 
-    References
-    ----------
-    Lakens (2013), Frontiers in Psychology 4, 863, doi:10.3389/fpsyg.2013.00863.
-
     Examples
     --------
     >>> float(t_from_f(6.25, -1))
@@ -458,6 +420,7 @@ def t_from_f(f: ArrayLike, direction: ArrayLike) -> Array:
     """
 
 
+@rests_on(LAKENS)
 @conversion("F = t**2")
 def f_from_t(t: ArrayLike) -> Array:
     """Return the F statistic, with one degree of freedom in the numerator, of a t statistic.
@@ -473,10 +436,6 @@ def f_from_t(t: ArrayLike) -> Array:
     -------
     ndarray
         F statistics.
-
-    References
-    ----------
-    Lakens (2013), Frontiers in Psychology 4, 863, doi:10.3389/fpsyg.2013.00863.
 
     Examples
     --------

@@ -10,11 +10,13 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from metaexo.effects.check import check_correlation, numbers, possible, reads
+from metaexo.effects.papers import JACOBS, rests_on
 from metaexo.types import Array
 
 EQUAL_GROUPS = 4.0
 
 
+@rests_on(JACOBS)
 @reads
 def point_biserial_of_d(
     d: ArrayLike, treatment_n: ArrayLike | None = None, control_n: ArrayLike | None = None
@@ -35,10 +37,6 @@ def point_biserial_of_d(
     ndarray
         Correlations.
 
-    References
-    ----------
-    Jacobs & Viechtbauer (2017), Research Synthesis Methods 8, 161-180, doi:10.1002/jrsm.1218.
-
     Examples
     --------
     >>> point_biserial_of_d(1.0).round(4)
@@ -48,6 +46,7 @@ def point_biserial_of_d(
     return np.asarray(values / np.sqrt(values**2 + _h(treatment_n, control_n)))
 
 
+@rests_on(JACOBS)
 @reads
 def d_of_point_biserial(
     r: ArrayLike, treatment_n: ArrayLike | None = None, control_n: ArrayLike | None = None
@@ -74,10 +73,6 @@ def d_of_point_biserial(
     CorrelationError
         If a correlation lies outside -1 to 1.
 
-    References
-    ----------
-    Jacobs & Viechtbauer (2017), Research Synthesis Methods 8, 161-180, doi:10.1002/jrsm.1218.
-
     Examples
     --------
     >>> d_of_point_biserial(point_biserial_of_d(1.0)).round(4)
@@ -88,6 +83,7 @@ def d_of_point_biserial(
         return np.asarray(np.sqrt(_h(treatment_n, control_n)) * values / np.sqrt(1 - values**2))
 
 
+@rests_on(JACOBS)
 @reads
 def biserial_of_point_biserial(r: ArrayLike, share: ArrayLike = 0.5) -> Array:
     """Return the biserial correlation of a point-biserial one: r sqrt(p (1 - p)) / f.
@@ -104,10 +100,6 @@ def biserial_of_point_biserial(r: ArrayLike, share: ArrayLike = 0.5) -> Array:
     ndarray
         Biserial correlations; may exceed 1.
 
-    References
-    ----------
-    Jacobs & Viechtbauer (2017), Research Synthesis Methods 8, 161-180, doi:10.1002/jrsm.1218.
-
     Examples
     --------
     >>> biserial_of_point_biserial(0.4).round(4)
@@ -116,6 +108,7 @@ def biserial_of_point_biserial(r: ArrayLike, share: ArrayLike = 0.5) -> Array:
     return np.asarray(numbers(r) * _stretch(share))
 
 
+@rests_on(JACOBS)
 @reads
 def point_biserial_of_biserial(r: ArrayLike, share: ArrayLike = 0.5) -> Array:
     """Return the point-biserial correlation of a biserial one; see :func:`biserial_of_point_biserial`.
@@ -132,10 +125,6 @@ def point_biserial_of_biserial(r: ArrayLike, share: ArrayLike = 0.5) -> Array:
     ndarray
         Point-biserial correlations.
 
-    References
-    ----------
-    Jacobs & Viechtbauer (2017), Research Synthesis Methods 8, 161-180, doi:10.1002/jrsm.1218.
-
     Examples
     --------
     >>> point_biserial_of_biserial(biserial_of_point_biserial(0.4, 0.2), 0.2).round(4)
@@ -144,6 +133,7 @@ def point_biserial_of_biserial(r: ArrayLike, share: ArrayLike = 0.5) -> Array:
     return np.asarray(numbers(r) / _stretch(share))
 
 
+@rests_on(JACOBS)
 @reads
 def biserial_of_d(
     d: ArrayLike, treatment_n: ArrayLike | None = None, control_n: ArrayLike | None = None
@@ -162,10 +152,6 @@ def biserial_of_d(
     ndarray
         Biserial correlations.
 
-    References
-    ----------
-    Jacobs & Viechtbauer (2017), Research Synthesis Methods 8, 161-180, doi:10.1002/jrsm.1218.
-
     Examples
     --------
     >>> biserial_of_d(1.0).round(4)
@@ -175,6 +161,7 @@ def biserial_of_d(
     return biserial_of_point_biserial(r, _share(treatment_n, control_n))
 
 
+@rests_on(JACOBS)
 @reads
 def d_of_biserial(
     r: ArrayLike, treatment_n: ArrayLike | None = None, control_n: ArrayLike | None = None
@@ -192,10 +179,6 @@ def d_of_biserial(
     -------
     ndarray
         Standardised mean differences.
-
-    References
-    ----------
-    Jacobs & Viechtbauer (2017), Research Synthesis Methods 8, 161-180, doi:10.1002/jrsm.1218.
 
     Examples
     --------

@@ -16,6 +16,7 @@ from scipy.special import gamma, gammaincinv, log_ndtr, ndtri
 from metaexo.effects.check import reads
 from metaexo.effects.conversions import quantile_rules as rules
 from metaexo.effects.conversions.quantile_rules import Quantiles, luo_mean, wan_sd
+from metaexo.effects.papers import MCGRATH, rests_on
 from metaexo.errors import IntervalError, MissingInputError
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice
@@ -285,16 +286,12 @@ def ranks_of(x: Quantiles) -> Array:
     return np.array([rank[name] for name in SCENARIOS.get(x.scenario, FIVE)])
 
 
+@rests_on(MCGRATH)
 def quantile_estimation(x: Quantiles) -> tuple[Moments, str]:
     """Fit four distributions to the quantiles by least squares and take the moments of the best.
 
     Normal, log-normal, gamma and Weibull distributions; minimum and maximum stand for the quantiles at
     1/n and 1 - 1/n. For samples with values of zero or below, the normal distribution only.
-
-    References
-    ----------
-    McGrath, Zhao, Steele et al. (2020), Statistical Methods in Medical Research 29, 2520-2537,
-    doi:10.1177/0962280219889080.
 
     Examples
     --------
@@ -394,17 +391,13 @@ def normal_order_statistics(ranks: Array, n: float) -> tuple[Array, Array]:
     return mean, lower * (1 - upper) * np.outer(d1, d1) / m * (1 + second / m)
 
 
+@rests_on(MCGRATH)
 def box_cox(x: Quantiles) -> Moments:
     """Make the quantiles symmetric by a power transformation, and take the moments back.
 
     The power, from 0 (the logarithm) to 3, makes upper and lower distances from the median as equal as
     possible; mean and SD of the transformed sample follow from the rules of Luo and Wan, and those of the
     sample itself by numerical integration.
-
-    References
-    ----------
-    McGrath, Zhao, Steele et al. (2020), Statistical Methods in Medical Research 29, 2520-2537,
-    doi:10.1177/0962280219889080.
 
     Examples
     --------

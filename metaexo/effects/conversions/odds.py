@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from metaexo.effects.check import check_square, numbers, possible, reads, signs
 from metaexo.effects.formulas import Line, conversion
+from metaexo.effects.papers import DI_PIETRANTONJ, SANCHEZ_MECA, rests_on
 from metaexo.errors import MissingInputError, SampleSizeError, ShapeError
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice
@@ -105,6 +106,7 @@ def log_odds_ratio_of_d(d: ArrayLike, outcome: Outcome = "logistic") -> Array:
     return np.asarray(numbers(d) * _scale(outcome))
 
 
+@rests_on(SANCHEZ_MECA)
 @conversion("d = z(treatment_risk) - z(control_risk)")
 def d_of_risks(treatment_risk: ArrayLike, control_risk: ArrayLike) -> Array:
     """Return the standardised mean difference of two risks, over probits.
@@ -127,11 +129,6 @@ def d_of_risks(treatment_risk: ArrayLike, control_risk: ArrayLike) -> Array:
     ProportionError
         If a risk lies outside 0 to 1.
 
-    References
-    ----------
-    Sanchez-Meca, Marin-Martinez & Chacon-Moscoso (2003), Psychological Methods 8, 448-467,
-    doi:10.1037/1082-989X.8.4.448.
-
     Examples
     --------
     >>> d_of_risks(0.7, 0.5).round(3)
@@ -139,6 +136,7 @@ def d_of_risks(treatment_risk: ArrayLike, control_risk: ArrayLike) -> Array:
     """
 
 
+@rests_on(SANCHEZ_MECA)
 @conversion("risk = Phi(d + z(control_risk))")
 def risk_of_d(d: ArrayLike, control_risk: ArrayLike) -> Array:
     """Return the risk of the treated for a standardised mean difference and the risk of the controls.
@@ -162,11 +160,6 @@ def risk_of_d(d: ArrayLike, control_risk: ArrayLike) -> Array:
     ProportionError
         If a risk lies outside 0 to 1.
 
-    References
-    ----------
-    Sanchez-Meca, Marin-Martinez & Chacon-Moscoso (2003), Psychological Methods 8, 448-467,
-    doi:10.1037/1082-989X.8.4.448.
-
     Examples
     --------
     >>> risk_of_d(0.5244, 0.5).round(3)
@@ -174,6 +167,7 @@ def risk_of_d(d: ArrayLike, control_risk: ArrayLike) -> Array:
     """
 
 
+@rests_on(DI_PIETRANTONJ)
 @reads
 def log_odds_ratio_of_chi_square(
     chi_square: ArrayLike,
@@ -213,10 +207,6 @@ def log_odds_ratio_of_chi_square(
     InputError
         If a chi-square is negative.
 
-    References
-    ----------
-    Di Pietrantonj (2006), Statistics in Medicine 25, 2299-2322, doi:10.1002/sim.2287.
-
     Examples
     --------
     >>> log_odds_ratio_of_chi_square(8.297, 1, 30, 30, 25).round(2)
@@ -234,6 +224,7 @@ def log_odds_ratio_of_chi_square(
     return np.asarray(first + fourth - second - third)
 
 
+@rests_on(DI_PIETRANTONJ)
 @reads
 def chi_square_of_log_odds_ratio(
     log_odds_ratio: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike, events: ArrayLike
@@ -256,10 +247,6 @@ def chi_square_of_log_odds_ratio(
     -------
     ndarray
         Chi-square statistics with one degree of freedom.
-
-    References
-    ----------
-    Di Pietrantonj (2006), Statistics in Medicine 25, 2299-2322, doi:10.1002/sim.2287.
 
     Examples
     --------
@@ -298,6 +285,7 @@ class Tables(Immutable):
     d: Array
 
 
+@rests_on(DI_PIETRANTONJ)
 @reads
 def tables_from_odds_ratio(odds_ratio: ArrayLike, n: ArrayLike, row: ArrayLike, column: ArrayLike) -> Tables:
     """Return the tables with these odds ratios and margins.
@@ -317,10 +305,6 @@ def tables_from_odds_ratio(odds_ratio: ArrayLike, n: ArrayLike, row: ArrayLike, 
     -------
     Tables
         Cells, rounded.
-
-    References
-    ----------
-    Di Pietrantonj (2006), Statistics in Medicine 25, 2299-2322, doi:10.1002/sim.2287.
 
     Examples
     --------
@@ -344,6 +328,7 @@ def first_cell(odds_ratio: Array, total: Array, row: Array, column: Array) -> Ar
     return np.asarray(np.where(middle >= 0, above, below))
 
 
+@rests_on(DI_PIETRANTONJ)
 @reads
 def tables_from_risk_ratio(risk_ratio: ArrayLike, n: ArrayLike, row: ArrayLike, column: ArrayLike) -> Tables:
     """Return the tables with these risk ratios, first row against second, and margins.
@@ -362,10 +347,6 @@ def tables_from_risk_ratio(risk_ratio: ArrayLike, n: ArrayLike, row: ArrayLike, 
     Tables
         Cells, rounded.
 
-    References
-    ----------
-    Di Pietrantonj (2006), Statistics in Medicine 25, 2299-2322, doi:10.1002/sim.2287.
-
     Examples
     --------
     >>> table = tables_from_risk_ratio(2.571, 60, 30, 25)
@@ -378,6 +359,7 @@ def tables_from_risk_ratio(risk_ratio: ArrayLike, n: ArrayLike, row: ArrayLike, 
     return _complete(a, total, r, s)
 
 
+@rests_on(DI_PIETRANTONJ)
 @reads
 def tables_from_phi(phi: ArrayLike, n: ArrayLike, row: ArrayLike, column: ArrayLike) -> Tables:
     """Return the tables with these phi coefficients and margins.
@@ -395,10 +377,6 @@ def tables_from_phi(phi: ArrayLike, n: ArrayLike, row: ArrayLike, column: ArrayL
     -------
     Tables
         Cells, rounded.
-
-    References
-    ----------
-    Di Pietrantonj (2006), Statistics in Medicine 25, 2299-2322, doi:10.1002/sim.2287.
 
     Examples
     --------

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import log_ndtr
 
 from metaexo.effects.formulas import computed, lines_of
+from metaexo.effects.papers import HOZO, SHI_SKEWNESS, WAN, rests_on
 from metaexo.numeric.quadrature import gauss_legendre
 from metaexo.types import Array
 
@@ -91,13 +92,9 @@ def luo_mean(x: Quantiles) -> Array:
     return x.computed(LUO_MEAN[x.scenario])
 
 
+@rests_on(WAN)
 def wan_mean(x: Quantiles) -> Array:
-    """Return the mean by the simple averages of Wan et al., for any scenario.
-
-    References
-    ----------
-    Wan, Wang, Liu & Tong (2014), BMC Medical Research Methodology 14, 135, doi:10.1186/1471-2288-14-135.
-    """
+    """Return the mean by the simple averages of Wan et al., for any scenario."""
     if x.scenario == "range":
         return np.asarray((x.minimum + 2 * x.median + x.maximum) / 4)
     if x.scenario == "quartiles":
@@ -105,13 +102,9 @@ def wan_mean(x: Quantiles) -> Array:
     return np.asarray((x.minimum + 2 * (x.q1 + x.median + x.q3) + x.maximum) / 8)
 
 
+@rests_on(WAN)
 def wan_sd(x: Quantiles) -> Array:
-    """Return the SD from the expected range and interquartile range of a normal sample.
-
-    References
-    ----------
-    Wan, Wang, Liu & Tong (2014), BMC Medical Research Methodology 14, 135, doi:10.1186/1471-2288-14-135.
-    """
+    """Return the SD from the expected range and interquartile range of a normal sample."""
     return x.computed(WAN_SD[x.scenario])
 
 
@@ -125,23 +118,15 @@ def shi_sd(x: Quantiles) -> Array:
     return x.computed(SHI_SD["five"])
 
 
+@rests_on(HOZO)
 def hozo_mean(x: Quantiles) -> Array:
-    """Return the mean from median and range: the median itself above n = 25.
-
-    References
-    ----------
-    Hozo, Djulbegovic & Hozo (2005), BMC Medical Research Methodology 5, 13, doi:10.1186/1471-2288-5-13.
-    """
+    """Return the mean from median and range: the median itself above n = 25."""
     return np.where(x.n <= HOZO_MEAN_N, wan_mean(x), x.median)
 
 
+@rests_on(HOZO)
 def hozo_sd(x: Quantiles) -> Array:
-    """Return the SD from median and range: a formula up to n = 15, a quarter or a sixth of the range above.
-
-    References
-    ----------
-    Hozo, Djulbegovic & Hozo (2005), BMC Medical Research Methodology 5, 13, doi:10.1186/1471-2288-5-13.
-    """
+    """Return the SD from median and range: a formula up to n = 15, above it a part of the range."""
     reach = x.maximum - x.minimum
     tiny = np.sqrt(((x.minimum - 2 * x.median + x.maximum) ** 2 / 4 + reach**2) / 12)
     return np.where(x.n <= SMALL, tiny, np.where(x.n <= MEDIUM, reach / 4, reach / 6))
@@ -227,14 +212,9 @@ _LOGNORMAL = {
 }
 
 
+@rests_on(SHI_SKEWNESS)
 def log_scale_powers(x: Quantiles, sd: Array) -> tuple[Array, Array]:
-    """Return nearly unbiased second and fourth powers of the SD of the logarithms.
-
-    References
-    ----------
-    Shi, Tong, Wang & Genton (2020), Statistics and Its Interface 13, 519-531,
-    doi:10.4310/SII.2020.v13.n4.a9.
-    """
+    """Return nearly unbiased second and fourth powers of the SD of the logarithms."""
     log2 = np.log(x.n) ** 2
     square, fourth = {
         "range": (1.01 + 0.25 / log2, 1 + 2.23 / log2),
@@ -244,14 +224,9 @@ def log_scale_powers(x: Quantiles, sd: Array) -> tuple[Array, Array]:
     return np.asarray(sd**2 / square), np.asarray(sd**4 / fourth)
 
 
+@rests_on(SHI_SKEWNESS)
 def lognormal_moments(x: Quantiles, mean: Array, sd: Array) -> tuple[Array, Array]:
-    """Return mean and SD of a log-normal sample from mean and SD of the logarithms, bias corrected.
-
-    References
-    ----------
-    Shi, Tong, Wang & Genton (2020), Statistics and Its Interface 13, 519-531,
-    doi:10.4310/SII.2020.v13.n4.a9.
-    """
+    """Return mean and SD of a log-normal sample from mean and SD of the logarithms, bias corrected."""
     c1, c2, c3, c4, c5 = (c / x.n for c in _LOGNORMAL[x.scenario])
     s2, s4 = log_scale_powers(x, sd)
     centre = np.exp(mean + s2 / 2) / (1 + c1 * s2 + c2 * s4)

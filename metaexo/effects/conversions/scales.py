@@ -25,6 +25,7 @@ from metaexo.effects.check import reads, reads_groups
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.formulas import conversion
 from metaexo.effects.measure import Measure
+from metaexo.effects.papers import FREEMAN_TUKEY, MILLER, rests_on
 from metaexo.errors import InputError, ShapeError
 from metaexo.inputs import check_choice, read_numbers
 from metaexo.numeric.quadrature import gauss_legendre
@@ -317,6 +318,7 @@ def _mode_of_one(record: Transformation, mu: float, tau2: float) -> float:
     return float(record.inverse(np.asarray(best)))
 
 
+@rests_on(FREEMAN_TUKEY)
 @conversion(f"x = proportion * n\n{DOUBLE_ARCSINE}")
 def double_arcsine(proportion: ArrayLike, n: ArrayLike) -> Array:
     """Return the Freeman-Tukey double arcsine of a proportion.
@@ -331,10 +333,6 @@ def double_arcsine(proportion: ArrayLike, n: ArrayLike) -> Array:
     ndarray
         Half the sum of the two arcsines, in radians.
 
-    References
-    ----------
-    Freeman & Tukey (1950), Annals of Mathematical Statistics 21, 607-611, doi:10.1214/aoms/1177729756.
-
     Examples
     --------
     >>> double_arcsine(0.1, 50).round(4)
@@ -342,6 +340,7 @@ def double_arcsine(proportion: ArrayLike, n: ArrayLike) -> Array:
     """
 
 
+@rests_on(MILLER)
 @reads
 def inverse_double_arcsine(y: ArrayLike, n: ArrayLike) -> Array:
     """Return the proportion whose double arcsine is y, for a sample size n.
@@ -363,10 +362,6 @@ def inverse_double_arcsine(y: ArrayLike, n: ArrayLike) -> Array:
     ndarray
         Proportions; 0 and 1 where y lies beyond the values of no and all events.
 
-    References
-    ----------
-    Miller (1978), The American Statistician 32, 138, doi:10.1080/00031305.1978.10479283.
-
     Examples
     --------
     >>> inverse_double_arcsine(double_arcsine(0.1, 50), 50).round(6)
@@ -381,6 +376,7 @@ def inverse_double_arcsine(y: ArrayLike, n: ArrayLike) -> Array:
     return np.asarray(np.where(z >= double_arcsine(1.0, size), 1.0, p))
 
 
+@rests_on(FREEMAN_TUKEY)
 @conversion(f"x = rate * T\n{ROOT_RATE}")
 def freeman_tukey_of_rate(rate: ArrayLike, time: ArrayLike) -> Array:
     """Return the Freeman-Tukey transform of a rate.
@@ -395,10 +391,6 @@ def freeman_tukey_of_rate(rate: ArrayLike, time: ArrayLike) -> Array:
     ndarray
         Transformed rates.
 
-    References
-    ----------
-    Freeman & Tukey (1950), Annals of Mathematical Statistics 21, 607-611, doi:10.1214/aoms/1177729756.
-
     Examples
     --------
     >>> float(freeman_tukey_of_rate(0.0, 100))
@@ -406,6 +398,7 @@ def freeman_tukey_of_rate(rate: ArrayLike, time: ArrayLike) -> Array:
     """
 
 
+@rests_on(FREEMAN_TUKEY)
 @reads
 def inverse_freeman_tukey_rate(y: ArrayLike, time: ArrayLike) -> Array:
     """Return the rate whose Freeman-Tukey transform is y, for a person-time t: ((4 y^2 - 1/t) / (4 y))^2.
@@ -420,10 +413,6 @@ def inverse_freeman_tukey_rate(y: ArrayLike, time: ArrayLike) -> Array:
     ndarray
         Rates; 0 where y lies below the value of no events.
 
-    References
-    ----------
-    Freeman & Tukey (1950), Annals of Mathematical Statistics 21, 607-611, doi:10.1214/aoms/1177729756.
-
     Examples
     --------
     >>> inverse_freeman_tukey_rate(freeman_tukey_of_rate(0.2, 100), 100).round(6)
@@ -435,6 +424,7 @@ def inverse_freeman_tukey_rate(y: ArrayLike, time: ArrayLike) -> Array:
     return np.where(z <= least, 0.0, ((4 * inside**2 - 1 / t) / (4 * inside)) ** 2)
 
 
+@rests_on(MILLER)
 @reads_groups
 def harmonic_mean(sizes: ArrayLike) -> float:
     """Return the harmonic mean of sample sizes or person-times: k over the sum of their inverses.
@@ -449,10 +439,6 @@ def harmonic_mean(sizes: ArrayLike) -> float:
     float
         The harmonic mean.
 
-    References
-    ----------
-    Miller (1978), The American Statistician 32, 138, doi:10.1080/00031305.1978.10479283.
-
     Examples
     --------
     >>> round(harmonic_mean([10, 40]), 6)
@@ -462,6 +448,7 @@ def harmonic_mean(sizes: ArrayLike) -> float:
     return float(values.size / np.sum(1 / values))
 
 
+@rests_on(MILLER)
 def back_by_rows(
     effects: EffectSizes | BoundedEffectSizes, values: ArrayLike, rows: ArrayLike | None = None
 ) -> Array:
@@ -487,10 +474,6 @@ def back_by_rows(
     See Also
     --------
     back_pooled : The same for pooled effects and predictions.
-
-    References
-    ----------
-    Miller (1978), The American Statistician 32, 138, doi:10.1080/00031305.1978.10479283.
 
     Examples
     --------

@@ -15,6 +15,7 @@ from scipy.special import ndtri
 from metaexo.effects.check import numbers, reads
 from metaexo.effects.conversions.d import t_from_p
 from metaexo.effects.formulas import computed, conversion, lines_of
+from metaexo.effects.papers import ALTMAN_BLAND, HANDBOOK_CHANGES, HANDBOOK_SD, rests_on
 from metaexo.types import Array
 
 FORMULAS = {
@@ -45,6 +46,7 @@ BOTH_SDS = {"baseline_sd": "s1", "follow_up_sd": "s2", "sd": "s_c"}
 CHANGES = {"change": "D", "sd": "s_c"}
 
 
+@rests_on(HANDBOOK_SD)
 @conversion(SD_OF_SE)
 def sd_from_se(se: ArrayLike, n: ArrayLike) -> Array:
     """Return the standard deviation from the standard error of a mean.
@@ -63,11 +65,6 @@ def sd_from_se(se: ArrayLike, n: ArrayLike) -> Array:
     ndarray
         Standard deviations.
 
-    References
-    ----------
-    Higgins, Li & Deeks (2019), Cochrane Handbook for Systematic Reviews of Interventions, chapter 6.5.2,
-    doi:10.1002/9781119536604.ch6.
-
     Examples
     --------
     >>> float(sd_from_se(2.0, 25))
@@ -75,6 +72,7 @@ def sd_from_se(se: ArrayLike, n: ArrayLike) -> Array:
     """
 
 
+@rests_on(HANDBOOK_SD)
 @conversion(SD_OF_CI)
 def sd_from_ci(low: ArrayLike, high: ArrayLike, n: ArrayLike, level: float = 0.95) -> Array:
     """Return the standard deviation from the confidence interval of one group's mean.
@@ -94,11 +92,6 @@ def sd_from_ci(low: ArrayLike, high: ArrayLike, n: ArrayLike, level: float = 0.9
     -------
     ndarray
         Standard deviations; NaN where n is 1.
-
-    References
-    ----------
-    Higgins, Li & Deeks (2019), Cochrane Handbook for Systematic Reviews of Interventions, chapter 6.5.2,
-    doi:10.1002/9781119536604.ch6.
 
     Examples
     --------
@@ -153,6 +146,7 @@ def se_from_ci(
     return np.asarray(computed(lines_of(f"{LOG_ENDS}\n{text}" if log else text), known)["se"])
 
 
+@rests_on(ALTMAN_BLAND)
 @reads
 def estimates_and_variances(
     estimate: ArrayLike | None = None,
@@ -186,10 +180,6 @@ def estimates_and_variances(
     -------
     y, v : ndarray
         Effects (NaN if no estimate is given) and sampling variances, logarithms for ratios.
-
-    References
-    ----------
-    Altman & Bland (2011), BMJ 343, d2090, doi:10.1136/bmj.d2090.
 
     Examples
     --------
@@ -247,6 +237,7 @@ def correlation_from_difference_se(se: ArrayLike, sd_1: ArrayLike, sd_2: ArrayLi
     """
 
 
+@rests_on(HANDBOOK_CHANGES)
 @conversion("v_c = s1**2 + s2**2 - 2 * r * s1 * s2\ns_c = sqrt(larger(v_c, 0))", **BOTH_SDS)
 def change_sd(baseline_sd: ArrayLike, follow_up_sd: ArrayLike, correlation: ArrayLike) -> Array:
     """Return the standard deviation of changes from those of baseline and follow-up and their correlation.
@@ -272,11 +263,6 @@ def change_sd(baseline_sd: ArrayLike, follow_up_sd: ArrayLike, correlation: Arra
     CorrelationError
         If a correlation lies outside -1 to 1.
 
-    References
-    ----------
-    Higgins, Li & Deeks (2019), Cochrane Handbook for Systematic Reviews of Interventions, chapter 6.5.2.8,
-    doi:10.1002/9781119536604.ch6.
-
     Examples
     --------
     >>> change_sd(4.0, 4.4, 0.40).round(2)
@@ -284,6 +270,7 @@ def change_sd(baseline_sd: ArrayLike, follow_up_sd: ArrayLike, correlation: Arra
     """
 
 
+@rests_on(HANDBOOK_CHANGES)
 @conversion(f"{R_OF_CHANGE_SD}\n{POSSIBLE_R}", **BOTH_SDS)
 def correlation_from_change_sd(sd: ArrayLike, baseline_sd: ArrayLike, follow_up_sd: ArrayLike) -> Array:
     """Return the correlation of baseline and follow-up that a reported SD of changes implies.
@@ -308,11 +295,6 @@ def correlation_from_change_sd(sd: ArrayLike, baseline_sd: ArrayLike, follow_up_
     NegativeSDError
         If a standard deviation is negative.
 
-    References
-    ----------
-    Higgins, Li & Deeks (2019), Cochrane Handbook for Systematic Reviews of Interventions, chapter 6.5.2.8,
-    doi:10.1002/9781119536604.ch6.
-
     Examples
     --------
     >>> correlation_from_change_sd(4.6, 4.0, 4.4).round(2)
@@ -320,6 +302,7 @@ def correlation_from_change_sd(sd: ArrayLike, baseline_sd: ArrayLike, follow_up_
     """
 
 
+@rests_on(HANDBOOK_CHANGES)
 @conversion(CHANGE_SD_OF_T, **CHANGES)
 def change_sd_from_t(change: ArrayLike, t: ArrayLike, n: ArrayLike) -> Array:
     """Return the standard deviation of changes from their mean and the t statistic of a paired test.
@@ -346,11 +329,6 @@ def change_sd_from_t(change: ArrayLike, t: ArrayLike, n: ArrayLike) -> Array:
     SampleSizeError
         If a size is below 1.
 
-    References
-    ----------
-    Higgins, Li & Deeks (2019), Cochrane Handbook for Systematic Reviews of Interventions, chapter 6.5.2.8,
-    doi:10.1002/9781119536604.ch6.
-
     Examples
     --------
     >>> float(change_sd_from_t(2.0, 4.0, 16))
@@ -358,6 +336,7 @@ def change_sd_from_t(change: ArrayLike, t: ArrayLike, n: ArrayLike) -> Array:
     """
 
 
+@rests_on(HANDBOOK_CHANGES)
 @reads
 def change_sd_from_p(
     change: ArrayLike, p_value: ArrayLike, n: ArrayLike, *, one_sided: bool = False
@@ -387,11 +366,6 @@ def change_sd_from_p(
     PValueError
         If a p-value lies outside 0 to 1.
 
-    References
-    ----------
-    Higgins, Li & Deeks (2019), Cochrane Handbook for Systematic Reviews of Interventions, chapter 6.5.2.8,
-    doi:10.1002/9781119536604.ch6.
-
     Examples
     --------
     >>> change_sd_from_p(2.0, 0.05, 16).round(3)
@@ -401,6 +375,7 @@ def change_sd_from_p(
     return change_sd_from_t(change, t, n)
 
 
+@rests_on(HANDBOOK_CHANGES)
 @conversion(T_OF_CHANGE_SD, **CHANGES)
 def t_from_change_sd(change: ArrayLike, sd: ArrayLike, n: ArrayLike) -> Array:
     """Return the paired t from the mean and the standard deviation of changes.
@@ -427,11 +402,6 @@ def t_from_change_sd(change: ArrayLike, sd: ArrayLike, n: ArrayLike) -> Array:
         If a standard deviation is negative.
     SampleSizeError
         If a size is below 1.
-
-    References
-    ----------
-    Higgins, Li & Deeks (2019), Cochrane Handbook for Systematic Reviews of Interventions, chapter 6.5.2.8,
-    doi:10.1002/9781119536604.ch6.
 
     Examples
     --------

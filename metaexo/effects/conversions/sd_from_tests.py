@@ -13,12 +13,14 @@ from numpy.typing import ArrayLike
 from metaexo.effects.check import check_shapes, numbers, reads, reads_groups
 from metaexo.effects.conversions.d import t_from_p
 from metaexo.effects.formulas import conversion
+from metaexo.effects.papers import COHEN_ANOVA, HANDBOOK_TESTS, LAKENS, rests_on
 from metaexo.errors import ShapeError
 from metaexo.types import Array
 
 SD_OF_T = "s = abs(D) / abs(t) / sqrt(1 / n1 + 1 / n2) if abs(t) > 0 else nan"
 
 
+@rests_on(HANDBOOK_TESTS)
 @conversion(SD_OF_T)
 def sd_from_t(difference: ArrayLike, t: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return the SD within two groups from the difference of their means and its t statistic.
@@ -44,11 +46,6 @@ def sd_from_t(difference: ArrayLike, t: ArrayLike, treatment_n: ArrayLike, contr
     SampleSizeError
         If a size is below 1.
 
-    References
-    ----------
-    Higgins, Li & Deeks (2019), Cochrane Handbook for Systematic Reviews of Interventions, chapter 6.5.2.3,
-    doi:10.1002/9781119536604.ch6.
-
     Examples
     --------
     >>> sd_from_t(3.8, 2.78, 25, 22).round(2)
@@ -56,6 +53,7 @@ def sd_from_t(difference: ArrayLike, t: ArrayLike, treatment_n: ArrayLike, contr
     """
 
 
+@rests_on(HANDBOOK_TESTS)
 @conversion("t = D / (s * sqrt(1 / n1 + 1 / n2))")
 def t_from_sd(difference: ArrayLike, sd: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return Student's t of two groups from the difference of their means and the SD within them.
@@ -83,11 +81,6 @@ def t_from_sd(difference: ArrayLike, sd: ArrayLike, treatment_n: ArrayLike, cont
     SampleSizeError
         If a size is below 1.
 
-    References
-    ----------
-    Higgins, Li & Deeks (2019), Cochrane Handbook for Systematic Reviews of Interventions, chapter 6.5.2.3,
-    doi:10.1002/9781119536604.ch6.
-
     Examples
     --------
     >>> t_from_sd(3.8, 4.6762, 25, 22).round(2)
@@ -95,6 +88,7 @@ def t_from_sd(difference: ArrayLike, sd: ArrayLike, treatment_n: ArrayLike, cont
     """
 
 
+@rests_on(HANDBOOK_TESTS)
 @reads
 def sd_from_p(
     difference: ArrayLike,
@@ -130,11 +124,6 @@ def sd_from_p(
     PValueError
         If a p-value lies outside 0 to 1.
 
-    References
-    ----------
-    Higgins, Li & Deeks (2019), Cochrane Handbook for Systematic Reviews of Interventions, chapter 6.5.2.3,
-    doi:10.1002/9781119536604.ch6.
-
     Examples
     --------
     The example of the Handbook, a difference of 3.8 with p = 0.008 in 25 and 22 people. It rounds the
@@ -148,6 +137,7 @@ def sd_from_p(
     return sd_from_t(difference, t, treatment_n, control_n)
 
 
+@rests_on(LAKENS)
 @conversion(f"t = sqrt(F)\n{SD_OF_T}")
 def sd_from_f(difference: ArrayLike, f: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     """Return the SD within two groups from the difference of their means and its F statistic.
@@ -174,10 +164,6 @@ def sd_from_f(difference: ArrayLike, f: ArrayLike, treatment_n: ArrayLike, contr
     InputError
         If an F is negative.
 
-    References
-    ----------
-    Lakens (2013), Frontiers in Psychology 4, 863, doi:10.3389/fpsyg.2013.00863.
-
     Examples
     --------
     >>> sd_from_f(3.8, 7.7284, 25, 22).round(2)
@@ -185,6 +171,7 @@ def sd_from_f(difference: ArrayLike, f: ArrayLike, treatment_n: ArrayLike, contr
     """
 
 
+@rests_on(COHEN_ANOVA)
 @reads_groups
 def sd_from_anova(f: ArrayLike, means: ArrayLike, n: ArrayLike) -> Array:
     """Return the SD within groups from the F of a one-way analysis of variance and all groups' means.
@@ -215,10 +202,6 @@ def sd_from_anova(f: ArrayLike, means: ArrayLike, n: ArrayLike) -> Array:
     InputError
         If an F is negative.
 
-    References
-    ----------
-    Cohen (2002), Understanding Statistics 1, 191-203, doi:10.1207/S15328031US0103_04.
-
     Examples
     --------
     >>> float(sd_from_anova(3.0, [10.0, 12.0, 14.0], [6, 6, 6]).round(3))
@@ -231,6 +214,7 @@ def sd_from_anova(f: ArrayLike, means: ArrayLike, n: ArrayLike) -> Array:
     return np.asarray(np.sqrt(np.where(np.isfinite(square), square, np.nan)))
 
 
+@rests_on(COHEN_ANOVA)
 @reads_groups
 def anova_f_from_sd(sd: ArrayLike, means: ArrayLike, n: ArrayLike) -> Array:
     """Return the F of a one-way analysis of variance from means, sizes and the SD within groups.
@@ -257,10 +241,6 @@ def anova_f_from_sd(sd: ArrayLike, means: ArrayLike, n: ArrayLike) -> Array:
         If there are fewer than two groups.
     NegativeSDError
         If a standard deviation is negative.
-
-    References
-    ----------
-    Cohen (2002), Understanding Statistics 1, 191-203, doi:10.1207/S15328031US0103_04.
 
     Examples
     --------

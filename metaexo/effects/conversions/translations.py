@@ -12,11 +12,13 @@ from scipy import special
 
 from metaexo.effects.check import check_counts, check_events_within, check_sample_size, reads
 from metaexo.effects.formulas import conversion
+from metaexo.effects.papers import COHEN_POWER, MCGRAW_WONG, rests_on
 from metaexo.errors import ShapeError
 from metaexo.inputs import check_choice, check_level
 from metaexo.types import Array
 
 
+@rests_on(COHEN_POWER)
 @conversion("below = Phi(abs(d) / 2)\nu1 = (2 * below - 1) / below")
 def cohens_u1(d: ArrayLike) -> Array:
     """Return Cohen's U1: the share of the two distributions together that does not overlap.
@@ -31,10 +33,6 @@ def cohens_u1(d: ArrayLike) -> Array:
     ndarray
         Shares.
 
-    References
-    ----------
-    Cohen (1988), Statistical Power Analysis for the Behavioral Sciences, 2nd ed., doi:10.4324/9780203771587.
-
     Examples
     --------
     >>> cohens_u1(0.5).round(4)
@@ -42,6 +40,7 @@ def cohens_u1(d: ArrayLike) -> Array:
     """
 
 
+@rests_on(COHEN_POWER)
 @conversion("u2 = Phi(d / 2)")
 def cohens_u2(d: ArrayLike) -> Array:
     """Return Cohen's U2: the share of each group that lies beyond the same share of the other.
@@ -56,10 +55,6 @@ def cohens_u2(d: ArrayLike) -> Array:
     ndarray
         Shares.
 
-    References
-    ----------
-    Cohen (1988), Statistical Power Analysis for the Behavioral Sciences, 2nd ed., doi:10.4324/9780203771587.
-
     Examples
     --------
     >>> cohens_u2(0.5).round(4)
@@ -67,6 +62,7 @@ def cohens_u2(d: ArrayLike) -> Array:
     """
 
 
+@rests_on(COHEN_POWER)
 @conversion("u3 = Phi(d)")
 def cohens_u3(d: ArrayLike) -> Array:
     """Return Cohen's U3: the share of the controls below the average treated person.
@@ -80,10 +76,6 @@ def cohens_u3(d: ArrayLike) -> Array:
     -------
     ndarray
         Shares.
-
-    References
-    ----------
-    Cohen (1988), Statistical Power Analysis for the Behavioral Sciences, 2nd ed., doi:10.4324/9780203771587.
 
     Examples
     --------
@@ -117,6 +109,7 @@ def overlap(d: ArrayLike) -> Array:
     """
 
 
+@rests_on(MCGRAW_WONG)
 @conversion("probability = Phi(d / sqrt(2))")
 def superiority_of_d(d: ArrayLike) -> Array:
     """Return the probability that a treated person does better than an untreated one.
@@ -131,10 +124,6 @@ def superiority_of_d(d: ArrayLike) -> Array:
     ndarray
         Probabilities.
 
-    References
-    ----------
-    McGraw & Wong (1992), Psychological Bulletin 111, 361-365, doi:10.1037/0033-2909.111.2.361.
-
     Examples
     --------
     >>> superiority_of_d(0.5).round(4)
@@ -142,6 +131,7 @@ def superiority_of_d(d: ArrayLike) -> Array:
     """
 
 
+@rests_on(MCGRAW_WONG)
 @conversion("d = sqrt(2) * z(probability)")
 def d_of_superiority(probability: ArrayLike) -> Array:
     """Return the standardised mean difference of a probability of superiority.
@@ -155,10 +145,6 @@ def d_of_superiority(probability: ArrayLike) -> Array:
     -------
     ndarray
         Standardised mean differences; infinite at 0 and 1.
-
-    References
-    ----------
-    McGraw & Wong (1992), Psychological Bulletin 111, 361-365, doi:10.1037/0033-2909.111.2.361.
 
     Examples
     --------

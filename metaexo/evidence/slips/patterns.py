@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metaexo.effects.papers import HANDBOOK_SD, rests_on
 from metaexo.errors import InputError, ShapeError
 from metaexo.evidence.slips.grim import door, typed
 from metaexo.numeric.tails import t_quantile
@@ -185,6 +186,7 @@ def _digits(cell: str) -> int:
     return len(mantissa.replace(".", "").strip("0"))
 
 
+@rests_on(HANDBOOK_SD)
 @door(sd="column", n="column", level="level")
 def sd_against_n(sd: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
     """Return the slope of log SD on log n over studies of one outcome, with its interval.
@@ -205,11 +207,6 @@ def sd_against_n(sd: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[floa
     -------
     slope, low, high : float
         Least squares slope and its t interval; NaN with fewer than four studies, or if all have one size.
-
-    References
-    ----------
-    Higgins, Li & Deeks (2019), Cochrane Handbook for Systematic Reviews of Interventions, chapter 6.5.2,
-    doi:10.1002/9781119536604.ch6.
 
     Examples
     --------

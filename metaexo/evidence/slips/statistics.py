@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metaexo.effects.papers import ALTMAN_BLAND, NUIJTEN, rests_on
 from metaexo.errors import UnknownChoiceError
 from metaexo.evidence.slips.grim import door, typed
 from metaexo.numeric.tails import t_two_sided
@@ -20,6 +21,7 @@ OFF_CENTRE = 0.15
 """Distance of an estimate from the middle of its interval, in half-widths, beyond which it is off centre."""
 
 
+@rests_on(NUIJTEN)
 @door(
     treatment_mean="typed",
     treatment_sd="typed",
@@ -68,11 +70,6 @@ def implied_t(
     low, high : ndarray
         Ends of the range; NaN where a number is missing.
 
-    References
-    ----------
-    Nuijten, Hartgerink, van Assen, Epskamp & Wicherts (2016), Behavior Research Methods 48, 1205-1226,
-    doi:10.3758/s13428-015-0664-2.
-
     Examples
     --------
     >>> low, high = implied_t(["10.74"], ["2.50"], [27], ["15.78"], ["3.26"], [18])
@@ -100,6 +97,7 @@ def implied_t(
     return np.asarray(low), np.asarray(high)
 
 
+@rests_on(NUIJTEN)
 @door(t_low="numbers", t_high="numbers", treatment_n="numbers", control_n="numbers", paired="flags")
 def implied_p(
     t_low: ArrayLike,
@@ -127,11 +125,6 @@ def implied_p(
     -------
     low, high : ndarray
         Ends of the range of p.
-
-    References
-    ----------
-    Nuijten, Hartgerink, van Assen, Epskamp & Wicherts (2016), Behavior Research Methods 48, 1205-1226,
-    doi:10.3758/s13428-015-0664-2.
 
     Examples
     --------
@@ -182,6 +175,7 @@ def statistic_agrees(
     return np.asarray(agrees | ~np.isfinite(values) | np.isnan(low) | np.isnan(high))
 
 
+@rests_on(NUIJTEN)
 @door(p_value="typed", relation="words", p_low="numbers", p_high="numbers")
 def p_agrees(p_value: ArrayLike, relation: ArrayLike, p_low: ArrayLike, p_high: ArrayLike) -> Mask:
     """Return whether a printed p-value, or its bound, is possible for a range of p.
@@ -208,11 +202,6 @@ def p_agrees(p_value: ArrayLike, relation: ArrayLike, p_low: ArrayLike, p_high: 
     UnknownChoiceError
         If a relation is none of the five.
 
-    References
-    ----------
-    Nuijten, Hartgerink, van Assen, Epskamp & Wicherts (2016), Behavior Research Methods 48, 1205-1226,
-    doi:10.3758/s13428-015-0664-2.
-
     Examples
     --------
     >>> p_agrees(["0.05", "0.05", "0.030"], ["<", ">", "="], 0.0301, 0.0304)
@@ -234,6 +223,7 @@ def p_agrees(p_value: ArrayLike, relation: ArrayLike, p_low: ArrayLike, p_high: 
     return np.asarray(agrees | unknown, dtype=bool)
 
 
+@rests_on(ALTMAN_BLAND)
 @door(estimate="typed", low="typed", high="typed", log="flags")
 def interval_is_centred(
     estimate: ArrayLike, low: ArrayLike, high: ArrayLike, *, log: ArrayLike = False
@@ -255,10 +245,6 @@ def interval_is_centred(
     -------
     ndarray of bool
         True where the estimate is in the middle or a number is missing.
-
-    References
-    ----------
-    Altman & Bland (2011), BMJ 343, d2090, doi:10.1136/bmj.d2090.
 
     Examples
     --------
