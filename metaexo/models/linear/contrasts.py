@@ -3,15 +3,9 @@
 A combination L b has covariance L C L'. With one row it is tested by its ratio to its standard error, with
 several together by the Wald statistic (L b - c)' (L C L')^-1 (L b - c).
 
-Variance inflation factors: how much correlation among the coefficients widens their intervals.
-
-With R the correlation matrix of the coefficients (the intercept left out), the generalised factor of a set of
-them is |R_set| |R_others| / |R|; for a single coefficient this is the diagonal of the inverse of R.
-
-References
-----------
-Fox, J., Monette, G. (1992). Generalized collinearity diagnostics. Journal of the American Statistical
-Association 87, 178-183. https://doi.org/10.1080/01621459.1992.10475190
+Variance inflation says how much correlation among the coefficients widens their intervals. With R their
+correlation matrix (the intercept left out), the generalised factor of a set of them is
+|R_set| |R_others| / |R|; for a single coefficient this is the diagonal of the inverse of R.
 """
 
 from __future__ import annotations

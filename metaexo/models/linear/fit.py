@@ -36,41 +36,22 @@ from metaexo.types import Array, Index
 
 
 class Tau2Limits(NamedTuple):
-    """Intervals of the between-study variances of a fit.
+    """Intervals of the between-study variances of a fit."""
 
-    Attributes
-    ----------
-    bounds : dict of str to (float, float)
-        Component to low and high of its tau2; NaN where there is none.
-    method : str
-        How they were found, as summaries say it: "Q-profile".
-    note : str
-        What is special about them; may be empty.
-    """
-
-    bounds: Mapping[str, tuple[float, float]]
-    method: str
-    note: str = ""
+    bounds: Mapping[str, tuple[float, float]]  # component to the ends for its tau2; NaN where there are none
+    method: str  # how they were found, as summaries say it: "Q-profile"
+    note: str = ""  # what is special about them; may be empty
 
 
 class Coefficients(Immutable, ABC):
     """Base of all records with coefficients: their covariance matrix, tests and intervals.
 
     A record gives `design`, `level`, `beta` and `model_inference`; the rest follows.
-
-    Attributes
-    ----------
-    design : Design
-        Columns of the linear predictor.
-    level : float
-        Confidence level of all intervals unless a call says otherwise.
-    robust_covariance : RobustCovariance or None
-        Cluster-robust inference that takes the place of that of the model; None for that of the model.
     """
 
-    design: Design
-    level: float
-    robust_covariance: RobustCovariance | None = None
+    design: Design  # columns of the linear predictor
+    level: float  # of all intervals unless a call says otherwise
+    robust_covariance: RobustCovariance | None = None  # takes the place of the inference by the model
 
     @property
     @abstractmethod
@@ -100,8 +81,7 @@ class Coefficients(Immutable, ABC):
     @cached_property
     def se(self) -> Array:
         """Standard errors of the coefficients, shape (p,)."""
-        se: Array = lock(np.sqrt(np.diagonal(self.cov)))
-        return se
+        return lock(np.sqrt(np.diagonal(self.cov)))
 
     def df_of(self, rows: Array) -> Array | None:
         """Return the degrees of freedom of combinations of coefficients, rows of shape (q, p); None for z."""
@@ -174,21 +154,10 @@ class LinearFit(Coefficients):
     and tests), `tau2_by_component`, `typical_variance`, `tau2_limits` and `fit_statistics`. A family whose
     coefficients can have a cluster-robust covariance matrix gives `_sandwich_of` and has the field
     `robust_covariance`. All else follows from these.
-
-    Attributes
-    ----------
-    effects : EffectSizes or BoundedEffectSizes
-        What was fitted.
-    design : Design
-        Columns of the linear predictor.
-    method, test : str
-        Estimator of the heterogeneity, and kind of test.
-    level : float
-        Confidence level of all intervals unless a call says otherwise.
     """
 
     effects: EffectSizes | BoundedEffectSizes
-    method: str
+    method: str  # estimator of the heterogeneity
     test: str
 
     # -- what was fitted ---------------------------------------------------------------------------------

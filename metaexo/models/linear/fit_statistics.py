@@ -62,21 +62,11 @@ def statistics_at(
 
 @dataclass(frozen=True, slots=True)
 class VarianceModel:
-    """How the between-study variance of a fit depends on parameters.
+    """How the between-study variance of a fit depends on parameters."""
 
-    Attributes
-    ----------
-    link : {"none", "log", "identity"}
-        "none": no parameter, a variance that is zero or given.
-    z : ndarray, shape (k, q)
-        Columns of its linear predictor.
-    fixed : float
-        The variance where there is no parameter.
-    """
-
-    link: str
-    z: Array
-    fixed: float = 0.0
+    link: str  # "log", "identity", or "none": no parameter, a variance that is zero or given
+    z: Array  # columns of its linear predictor, shape (k, q)
+    fixed: float = 0.0  # the variance where there is no parameter
 
 
 @dataclass(frozen=True, slots=True)

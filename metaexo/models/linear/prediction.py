@@ -1,12 +1,4 @@
-"""Mean effects at moderator values, and where the true effect of a new study may lie.
-
-References
-----------
-Higgins, J. P. T., Thompson, S. G., Spiegelhalter, D. J. (2009). A re-evaluation of random-effects
-meta-analysis. Journal of the Royal Statistical Society A 172, 137-159.
-https://doi.org/10.1111/j.1467-985X.2008.00552.x Riley, R. D., Higgins, J. P. T., Deeks, J. J. (2011).
-Interpretation of random effects meta-analyses. BMJ 342, d549. https://doi.org/10.1136/bmj.d549
-"""
+"""Mean effects at moderator values, and where the true effect of a new study may lie."""
 
 from __future__ import annotations
 
@@ -140,25 +132,13 @@ SYNONYMS = {"hts": "riley"}
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Means and the distribution of a new study's effect, on the scale of the analysis.
+    """Means and the distribution of a new study's effect, on the scale of the analysis."""
 
-    Attributes
-    ----------
-    mean, se : ndarray, shape (r,)
-        Mean effects and their standard errors.
-    df : ndarray, shape (r,), or None
-        Degrees of freedom of the confidence intervals; None for the normal distribution.
-    prediction_se : ndarray, shape (r,)
-        Standard deviation of a new study's effect around the mean.
-    prediction_df : ndarray, shape (r,), or None
-        Degrees of freedom of the prediction intervals; None for the normal distribution.
-    """
-
-    mean: Array
-    se: Array
-    df: Array | None
-    prediction_se: Array
-    prediction_df: Array | None
+    mean: Array  # mean effects, shape (r,)
+    se: Array  # their standard errors, shape (r,)
+    df: Array | None  # of the confidence intervals, shape (r,); None for the normal distribution
+    prediction_se: Array  # standard deviation of a new study's effect around the mean, shape (r,)
+    prediction_df: Array | None  # of the prediction intervals, shape (r,); None for the normal distribution
 
     def intervals(self, level: float) -> tuple[Array, Array, Array, Array]:
         """Return low, high, prediction low and prediction high, each of shape (r,)."""

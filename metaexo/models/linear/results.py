@@ -383,9 +383,11 @@ class FitResults(LinearFit, LinearResults):
 
         References
         ----------
-        Higgins, J. P. T., Thompson, S. G., Spiegelhalter, D. J. (2009).
+        Higgins, J. P. T., Thompson, S. G., Spiegelhalter, D. J. (2009). A re-evaluation of random-effects
+        meta-analysis. Journal of the Royal Statistical Society A 172, 137-159.
         https://doi.org/10.1111/j.1467-985X.2008.00552.x
-        Riley, R. D., Higgins, J. P. T., Deeks, J. J. (2011). https://doi.org/10.1136/bmj.d549
+        Riley, R. D., Higgins, J. P. T., Deeks, J. J. (2011). Interpretation of random effects meta-analyses.
+        BMJ 342, d549. https://doi.org/10.1136/bmj.d549
 
         Examples
         --------

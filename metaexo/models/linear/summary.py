@@ -27,15 +27,9 @@ DIGITS = 4
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Summary:
-    """Lines of a summary by part; it shows itself as text.
+    """Lines of a summary by part; it shows itself as text."""
 
-    Attributes
-    ----------
-    parts : dict of str to list of str
-        Title to lines, always in the order: what was fitted, pooled, heterogeneity, data, fit.
-    """
-
-    parts: dict[str, list[str]]
+    parts: dict[str, list[str]]  # title to lines: what was fitted, pooled, heterogeneity, data, fit
 
     @printed
     def __str__(self) -> str:
@@ -53,27 +47,15 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class FamilyLines:
-    """What a family of models adds to the summary of a fit.
+    """What a family of models adds to the summary of a fit."""
 
-    Attributes
-    ----------
-    model : str
-        Its name with a capital: "Random-effects model".
-    tests : str
-        The kind of tests and intervals: "Knapp-Hartung".
-    fitted, pooled, heterogeneity, data, certificate : tuple of str
-        Further lines of each part: choices of the model; after the pooled effect; after the components; how
-        the rows count; how the maximum was found. Lines in `fitted` and `heterogeneity` stand below the
-        tables of the fit as well.
-    """
-
-    model: str
-    tests: str
-    fitted: tuple[str, ...] = ()
-    pooled: tuple[str, ...] = ()
-    heterogeneity: tuple[str, ...] = ()
-    data: tuple[str, ...] = ()
-    certificate: tuple[str, ...] = ()
+    model: str  # its name with a capital: "Random-effects model"
+    tests: str  # kind of tests and intervals: "Knapp-Hartung"
+    fitted: tuple[str, ...] = ()  # choices of the model; also below the tables of the fit
+    pooled: tuple[str, ...] = ()  # after the pooled effect
+    heterogeneity: tuple[str, ...] = ()  # after the components; also below the tables of the fit
+    data: tuple[str, ...] = ()  # how the rows count
+    certificate: tuple[str, ...] = ()  # how the maximum was found
 
 
 def summarise(fit: LinearFit, family: FamilyLines, q: TestResult) -> Summary:

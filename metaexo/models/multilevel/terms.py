@@ -90,30 +90,14 @@ class RandomTerm:
 
 @dataclass(frozen=True, eq=False)
 class NamedTerm(Immutable):
-    """A random term with the words that belong to its numbers.
-
-    Attributes
-    ----------
-    name : str
-        Name of the term.
-    structure : str
-        Code of its structure; "intercept" for one effect per level.
-    term : Term
-        The arrays.
-    levels : sequence of str
-        Outer levels.
-    inner : tuple of str
-        Inner levels, or the columns of slopes; empty for an intercept.
-    inner_code : ndarray of int, shape (K,), or None
-        Inner level of each row; None for intercepts and slopes.
-    """
+    """A random term with the words that belong to its numbers."""
 
     name: str
-    structure: str
+    structure: str  # its code; "intercept" for one effect per level
     term: Term
-    levels: Sequence[str]
-    inner: tuple[str, ...]
-    inner_code: Index | None = None
+    levels: Sequence[str]  # outer levels
+    inner: tuple[str, ...]  # inner levels, or the columns of slopes; empty for an intercept
+    inner_code: Index | None = None  # inner level of each row; None for intercepts and slopes
 
     @property
     def components(self) -> tuple[str, ...]:

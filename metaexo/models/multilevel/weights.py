@@ -24,24 +24,12 @@ from metaexo.types import Array
 
 @dataclass(frozen=True, eq=False)
 class WeightedCoefficients(Immutable):
-    """Coefficients with given weights.
+    """Coefficients with given weights."""
 
-    Attributes
-    ----------
-    beta : ndarray, shape (p,)
-        Coefficients.
-    cov : ndarray, shape (p, p)
-        Their covariance matrix.
-    loadings : ndarray, shape (p, k)
-        B: what each effect counts in each coefficient.
-    spread : ndarray, shape (p, k)
-        B M.
-    """
-
-    beta: Array
-    cov: Array
-    loadings: Array
-    spread: Array
+    beta: Array  # shape (p,)
+    cov: Array  # their covariance matrix, shape (p, p)
+    loadings: Array  # B, what each effect counts in each coefficient, shape (p, k)
+    spread: Array  # B M, shape (p, k)
 
 
 def read_weights(es: EffectSizes, weights: Any) -> sparse.csr_array | None:

@@ -27,33 +27,7 @@ from metaexo.types import Array, Index
 
 @dataclass(frozen=True, eq=False, repr=False)
 class UnivariateFit(LinearFit):
-    """What a random-effects model of one effect per study came to.
-
-    Attributes
-    ----------
-    effects : EffectSizes
-        What was fitted.
-    design : Design
-        Columns of the linear predictor.
-    batch : Batch
-        The problem as the kernels see it.
-    solution : Tau2
-        The between-study variance with its certificate.
-    wls : WeightedFit
-        The weighted fit with weights 1 / (v + tau2).
-    method, test : str
-        Estimator of tau2 and kind of test.
-    level : float
-        Confidence level of all intervals unless a call says otherwise.
-    tau2_given : bool
-        Whether tau2 was given and not estimated.
-    weighting : ndarray, shape (k,), or None
-        User-supplied weights.
-    df_given : float or None
-        User-supplied degrees of freedom.
-    robust_covariance : RobustCovariance or None
-        Cluster-robust inference; None for that of the model.
-    """
+    """What a random-effects model came to; `RandomEffectsResults` describes the fields."""
 
     effects: EffectSizes
     design: Design
@@ -75,8 +49,7 @@ class UnivariateFit(LinearFit):
         """The weighted fit that the coefficients come from: with user-supplied weights, or the best ones."""
         if self.weighting is None:
             return self.wls
-        found: WeightedFit = lock(own_weights_fit(self.batch, self.solution.tau2))
-        return found
+        return lock(own_weights_fit(self.batch, self.solution.tau2))
 
     @property
     def beta(self) -> Array:

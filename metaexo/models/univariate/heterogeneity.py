@@ -10,9 +10,6 @@ reached at tau2_i = max(0, (y_i - m)^2 - v_i), which leaves one unknown.
 
 References
 ----------
-Harville, D. A. (1977). Maximum likelihood approaches to variance component estimation and to related
-problems. Journal of the American Statistical Association 72, 320-338.
-https://doi.org/10.1080/01621459.1977.10480998
 Rao, C. R. (1948). Large sample tests of statistical hypotheses concerning several parameters with
 applications to problems of estimation. Mathematical Proceedings of the Cambridge Philosophical Society 44,
 50-57. https://doi.org/10.1017/S0305004100023987
@@ -112,23 +109,13 @@ def _null_tau2(fit: UnivariateFit) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the definitions are made of.
+    """What the definitions are made of."""
 
-    Attributes
-    ----------
-    fit : UnivariateFit
-        The fit with moderators.
-    before, after, sampling : float
-        tau2 without and with moderators, harmonic mean of the sampling variances.
-    fitted : ndarray, shape (k,)
-        Fitted values.
-    """
-
-    fit: UnivariateFit
-    before: float
-    after: float
-    sampling: float
-    fitted: Array
+    fit: UnivariateFit  # with moderators
+    before: float  # tau2 without moderators
+    after: float  # tau2 with moderators
+    sampling: float  # harmonic mean of the sampling variances
+    fitted: Array  # fitted values, shape (k,)
 
     @property
     def of_fitted(self) -> float:

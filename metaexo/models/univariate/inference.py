@@ -142,20 +142,10 @@ def _narrower_than_dersimonian_laird(fit: UnivariateFit, cov: Array, scale: floa
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class KenwardRoger(WaldInference):
-    """Adjusted covariance and what the degrees of freedom are made of.
+    """Adjusted covariance, and what degrees of freedom are made of; df is that of the first coefficient."""
 
-    Attributes
-    ----------
-    cov, df
-        Adjusted covariance matrix; degrees of freedom of the first coefficient.
-    change : ndarray, shape (p, p)
-        Derivative of the covariance with respect to tau2.
-    variance : float
-        Large-sample variance of the estimate of tau2.
-    """
-
-    change: Array
-    variance: float
+    change: Array  # derivative of the covariance with respect to tau2, shape (p, p)
+    variance: float  # large-sample variance of the estimate of tau2
 
     def df_of(self, rows: Array) -> Array:
         """Return the degrees of freedom of combinations of coefficients, shape (q, p)."""

@@ -1,11 +1,4 @@
-"""Residuals, leverages, predictions of true effects, and the fits without one effect at a time.
-
-References
-----------
-Viechtbauer, W., Cheung, M. W.-L. (2010). Outlier and influence diagnostics for meta-analysis. Research
-Synthesis Methods 1, 112-125. https://doi.org/10.1002/jrsm.11
-Raudenbush, S. W., Bryk, A. S. (1985). https://doi.org/10.3102/10769986010002075
-"""
+"""Residuals, leverages, predictions of true effects, and the fits without one effect at a time."""
 
 from __future__ import annotations
 
@@ -127,31 +120,15 @@ ALONE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """Fits without one effect at a time; NaN where the others cannot be fitted.
+    """Fits without one effect at a time; NaN where the others cannot be fitted."""
 
-    Attributes
-    ----------
-    beta : ndarray, shape (k, p)
-        Coefficients without effect i.
-    cov : ndarray, shape (k, p, p)
-        Their covariance, the scale of the test included.
-    scale : ndarray, shape (k,)
-        The scale of the test; 1 where the test has none.
-    tau2 : ndarray, shape (k,)
-        Between-study variance.
-    q : ndarray, shape (k,)
-        Cochran's Q.
-    residual, residual_se : ndarray, shape (k,)
-        Effect minus its prediction from the others, and the standard error of that difference.
-    """
-
-    beta: Array
-    cov: Array
-    scale: Array
-    tau2: Array
-    q: Array
-    residual: Array
-    residual_se: Array
+    beta: Array  # coefficients without effect i, shape (k, p)
+    cov: Array  # their covariance, the scale of the test included, shape (k, p, p)
+    scale: Array  # that of the test, 1 where it has none, shape (k,)
+    tau2: Array  # between-study variance, shape (k,)
+    q: Array  # Cochran's Q, shape (k,)
+    residual: Array  # effect minus its prediction from the others, shape (k,)
+    residual_se: Array  # standard error of that difference, shape (k,)
 
 
 def delete_each(fit: UnivariateFit) -> Deletion:

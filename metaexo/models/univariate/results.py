@@ -58,12 +58,24 @@ class RandomEffectsResults(UnivariateFit, FitResults):
     ----------
     effects : EffectSizes
         What was fitted.
+    design : Design
+        Columns of the linear predictor.
+    batch : Batch
+        The problem as the kernels see it.
+    solution : Tau2
+        The between-study variance with its certificate.
+    wls : WeightedFit
+        The weighted fit with weights 1 / (v + tau2).
     method, test : str
         Estimator of tau2 and kind of test.
     level : float
         Confidence level of all intervals unless a call says otherwise.
+    tau2_given : bool
+        Whether tau2 was given and not estimated.
     weighting : ndarray, shape (k,), or None
         User-supplied weights.
+    df_given : float or None
+        User-supplied degrees of freedom.
     robust_covariance : RobustCovariance or None
         Cluster-robust inference, in a fit that :meth:`robust` returned; None for that of the model.
     """
@@ -73,8 +85,7 @@ class RandomEffectsResults(UnivariateFit, FitResults):
     @cached_property
     def model_inference(self) -> WaldInference:
         """Covariance matrix of the coefficients and their tests by the model."""
-        found: WaldInference = lock(infer(self))
-        return found
+        return lock(infer(self))
 
     @property
     def test_scale(self) -> float:
@@ -271,7 +282,9 @@ class RandomEffectsResults(UnivariateFit, FitResults):
 
         References
         ----------
-        Harville, D. A. (1977). https://doi.org/10.1080/01621459.1977.10480998
+        Harville, D. A. (1977). Maximum likelihood approaches to variance component estimation and to related
+        problems. Journal of the American Statistical Association 72, 320-338.
+        https://doi.org/10.1080/01621459.1977.10480998
         """
         return heteroscedasticity_test(self, kind)
 
@@ -284,26 +297,22 @@ class RandomEffectsResults(UnivariateFit, FitResults):
         1 / (v + tau2), or the user-supplied weights. Without moderators they make the pooled mean.
         """
         w = 1.0 / self.total_variance if self.weighting is None else self.weighting
-        shares: Array = lock(np.asarray(w / w.sum()))
-        return shares
+        return lock(np.asarray(w / w.sum()))
 
     @property
     def fitted_values(self) -> Array:
         """Mean effect at each study's moderators, shape (k,)."""
-        fitted: Array = lock(np.asarray(self.design.matrix(self.k) @ self.beta))
-        return fitted
+        return lock(np.asarray(self.design.matrix(self.k) @ self.beta))
 
     @cached_property
     def hat_matrix(self) -> Array:
         """The matrix that takes effects to fitted values, shape (k, k)."""
-        found: Array = lock(hat_matrix(self))
-        return found
+        return lock(hat_matrix(self))
 
     @property
     def hat_values(self) -> Array:
         """Leverage of each effect, the diagonal of the hat matrix, shape (k,); linear in memory."""
-        found: Array = lock(hat_values(self))
-        return found
+        return lock(hat_values(self))
 
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
         """Return a residual per effect: columns fitted, residual, its standard error se, and their ratio z.
@@ -363,14 +372,12 @@ class RandomEffectsResults(UnivariateFit, FitResults):
         moved = self.beta - self.deletion.beta
         if not (self.se > 0).all():  # no spread: no units to measure a move in
             return lock(np.full(self.k, np.nan))
-        found: Array = lock(np.asarray(np.vecdot(moved, np.linalg.solve(self.cov, moved.T).T)))
-        return found
+        return lock(np.asarray(np.vecdot(moved, np.linalg.solve(self.cov, moved.T).T)))
 
     @cached_property
     def deletion(self) -> Deletion:
         """The fits without one effect at a time, all in one batched call."""
-        found: Deletion = lock(delete_each(self))
-        return found
+        return lock(delete_each(self))
 
     # -- for readers -------------------------------------------------------------------------------------
 
