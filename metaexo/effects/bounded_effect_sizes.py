@@ -345,13 +345,7 @@ def counts_in_words(effects: EffectSizes | BoundedEffectSizes) -> str:
 
 
 def check_effects(effects: object, function: str = "") -> EffectSizes:
-    """Return the effects; refuse anything else, with a remedy for what is often handed in instead.
-
-    Raises
-    ------
-    InputError
-        If it is no EffectSizes.
-    """
+    """Return the effects; refuse anything else, with a remedy for what is often handed in instead."""
     if isinstance(effects, EffectSizes):
         return effects
     if isinstance(effects, BoundedEffectSizes):
@@ -550,11 +544,6 @@ def join_bounded(*parts: BoundedEffectSizes) -> BoundedEffectSizes:
 
 def as_bounded(effects: EffectSizes | BoundedEffectSizes) -> BoundedEffectSizes:
     """Return effects as bounded ones: exact effects have equal ends.
-
-    Raises
-    ------
-    InputError
-        If `effects` is neither.
 
     Examples
     --------

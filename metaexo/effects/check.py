@@ -197,17 +197,7 @@ OF_ARGUMENTS: Mapping[str, Check] = {
 def check_inputs(inputs: Mapping[str, Array], rows: Sequence[str]) -> None:
     """Check each input by the kind of quantity its name says it is, then events against group sizes.
 
-    Parameters
-    ----------
-    inputs : mapping of str to ndarray
-        Inputs in words (treatment_sd, control_n, ...), one entry per row.
-    rows : sequence of str
-        Names of the rows, for the message.
-
-    Raises
-    ------
-    InputError
-        One of its subclasses, for the first kind of fault found; it names all rows with this fault.
+    The error of the first kind of fault found names all rows with this fault.
 
     Examples
     --------
@@ -234,16 +224,7 @@ def check_inputs(inputs: Mapping[str, Array], rows: Sequence[str]) -> None:
 def check_direction(direction: Array, name: str, differs: Mask, rows: Sequence[str]) -> None:
     """Raise InputError if the direction is 0 where a statistic says that the groups differ.
 
-    Parameters
-    ----------
-    direction : ndarray
-        Signs of the effects.
-    name : str
-        What the statistic is called.
-    differs : ndarray of bool
-        Where the statistic says that the groups differ.
-    rows : sequence of str
-        Names of the rows, for the message.
+    `differs` says where the statistic called `name` finds a difference.
     """
     wrong = (direction == 0) & differs
     if wrong.any():
@@ -389,30 +370,14 @@ def numbers(values: ArrayLike) -> Array:
 
 
 def signs(direction: ArrayLike, name: str, differs: Mask) -> Array:
-    """Return 1 or -1 for the direction of an effect; refuse 0 where a statistic says that groups differ.
-
-    Parameters
-    ----------
-    direction : array_like
-        Signs of the effects.
-    name : str
-        What the statistic is called.
-    differs : ndarray of bool
-        Where it says that the groups differ.
-    """
+    """Return 1 or -1 for the direction of an effect; refuse 0 where a statistic says that groups differ."""
     given, there = np.broadcast_arrays(numbers(direction), differs)
     check_direction(given.ravel(), name, there.ravel(), _Entries(given.size))
     return np.sign(numbers(direction))
 
 
 def check_table(data: object, name: str = "data") -> None:
-    """Refuse anything but a data frame (or nothing), and a data frame with two columns of one name.
-
-    Raises
-    ------
-    InputError
-        If it is something else, for example the name of a file.
-    """
+    """Refuse anything but a data frame (or nothing), and a data frame with two columns of one name."""
     if data is None:
         return
     import pandas as pd
@@ -434,15 +399,7 @@ def check_table(data: object, name: str = "data") -> None:
 
 
 def look_up(data: pd.DataFrame | None, name: str, values: Any) -> Any:
-    """Return the column of `data` if `values` is its name; anything but a text is returned as it is.
-
-    Raises
-    ------
-    InputError
-        If a text was given and there is no data.
-    UnknownChoiceError
-        If there is no such column; it names the nearest.
-    """
+    """Return the column of `data` if `values` is its name; anything but a text is returned as it is."""
     if not isinstance(values, str):
         return values
     if data is None:
@@ -458,13 +415,7 @@ def look_up(data: pd.DataFrame | None, name: str, values: Any) -> Any:
 
 
 def read_variances(v: object, se: object, ndim: int = 1) -> Array:
-    """Return sampling variances, from standard errors if these were given.
-
-    Raises
-    ------
-    InputError
-        If neither or both are given, or a standard error is negative.
-    """
+    """Return sampling variances, from standard errors if these were given."""
     if (v is None) == (se is None):
         raise InputError(
             "neither v nor se is given" if v is None else "v and se are both given",
@@ -493,26 +444,14 @@ def index_of(*given: object) -> pd.Index[Any] | None:
 
 
 def check_kind(name: str, given: object, *kinds: type) -> None:
-    """Refuse anything but an object of some kinds.
-
-    Raises
-    ------
-    InputError
-        If it is something else; it says what is needed.
-    """
+    """Refuse anything but an object of some kinds."""
     if not isinstance(given, kinds):
         needed = " or ".join(kind.__name__ for kind in kinds)
         raise InputError(f"{name} is a {type(given).__name__}, not {needed}", needed)
 
 
 def read_names(names: object, what: str) -> tuple[str, ...]:
-    """Return one name or several as a tuple.
-
-    Raises
-    ------
-    InputError
-        If they are no texts.
-    """
+    """Return one name or several as a tuple."""
     if isinstance(names, str):
         return (names,)
     entries = read_entries(names, what)
@@ -539,22 +478,8 @@ def read_studies(values: object, k: int | None = None) -> tuple[str, ...]:
 def check_studies(study: Sequence[str], row_name: Callable[[int], str]) -> None:
     """Refuse blank studies: they are not one study, nor known to be several.
 
-    Parameters
-    ----------
-    study : sequence of str
-        Study of each row, "" where it is blank.
-    row_name : callable
-        From a position to what the row is called in messages.
-
-    Raises
-    ------
-    InputError
-        If some are blank; it names their rows.
-
-    Warns
-    -----
-    UnclearLevelWarning
-        If studies differ by blanks or capitals alone: they count as several.
+    `row_name` goes from a position to what the row is called in messages. Studies that differ by blanks or
+    capitals alone count as several, with an UnclearLevelWarning.
     """
     if all(study):
         alike = alike_words(study)
@@ -577,13 +502,7 @@ def check_studies(study: Sequence[str], row_name: Callable[[int], str]) -> None:
 
 
 def study_column_of(data: pd.DataFrame) -> str | None:
-    """Return "study" if `data` has this column; warn of another one that looks like it.
-
-    Warns
-    -----
-    UnusedStudyColumnWarning
-        If there is a column such as "Study" or "study_id" that names one study several times.
-    """
+    """Return "study" if `data` has this column; warn of another one that looks like it."""
     names = {str(column): column for column in data.columns}
     if "study" in names:
         return "study"

@@ -18,19 +18,9 @@ def hedges_factor(df: ArrayLike) -> Array:
     """Return the factor that removes the small-sample bias of a standardised mean difference.
 
     Use it on any mean or mean difference divided by an estimated standard deviation with `df` degrees
-    of freedom. The exact factor is
+    of freedom, whole or not. The exact factor, NaN where `df` is at most 1, is
 
         J(m) = Gamma(m / 2) / (sqrt(m / 2) Gamma((m - 1) / 2)).
-
-    Parameters
-    ----------
-    df : array_like
-        Degrees of freedom m of the standard deviation; need not be whole.
-
-    Returns
-    -------
-    ndarray
-        J, of the shape of `df`; NaN where `df` is at most 1.
 
     References
     ----------
@@ -56,19 +46,7 @@ def hedges_factor(df: ArrayLike) -> Array:
 def unbiased_correlation(correlation: ArrayLike, n: ArrayLike) -> Array:
     """Return the unbiased estimate of a correlation of normal variables.
 
-    u = r F(1/2, 1/2; (n - 2) / 2; 1 - r^2), F the hypergeometric function.
-
-    Parameters
-    ----------
-    correlation : array_like
-        Observed correlations, -1 to 1.
-    n : array_like
-        Sample sizes.
-
-    Returns
-    -------
-    ndarray
-        Unbiased correlations; NaN where n is 4 or less.
+    u = r F(1/2, 1/2; (n - 2) / 2; 1 - r^2), F the hypergeometric function; NaN where n is 4 or less.
 
     References
     ----------
@@ -88,21 +66,7 @@ def hypergeometric(a: float, c: ArrayLike, z: ArrayLike) -> Array:
     """Return the hypergeometric function F(a, a; c; z) for z from 0 to 1.
 
     For large c, where the library function may fail, the series is summed directly: all its terms are
-    positive and shrink fast.
-
-    Parameters
-    ----------
-    a : float
-        First and second parameter.
-    c : array_like
-        Third parameter, above 2 a - 1 where z is 1.
-    z : array_like
-        Arguments, 0 to 1.
-
-    Returns
-    -------
-    ndarray
-        Values; NaN where c is NaN.
+    positive and shrink fast. c lies above 2 a - 1 where z is 1; where it is NaN, so is the value.
 
     References
     ----------
@@ -125,17 +89,8 @@ def hypergeometric(a: float, c: ArrayLike, z: ArrayLike) -> Array:
 def average_over_rows(values: Array, weights: Array) -> float:
     """Return the weighted average over the rows that have both a value and a weight.
 
-    The variance types "AV" put this average, over all studies, in place of each study's own estimate.
-
-    Parameters
-    ----------
-    values, weights : ndarray
-        Values of the studies and their weights, mostly sample sizes.
-
-    Returns
-    -------
-    float
-        The average; NaN if no row has both.
+    The variance types "AV" put this average, over all studies, in place of each study's own estimate. The
+    weights are mostly sample sizes. NaN if no row has both.
 
     Examples
     --------

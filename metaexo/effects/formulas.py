@@ -46,19 +46,8 @@ def tetrachoric_correlation(
 
     With the cuts h and k at the normal quantiles of the margins, it is the r at which the bivariate normal
     probability below both cuts is the share of the first cell, Phi2(h, k; r) = x1 / N. This is the maximum of
-    the likelihood, because the table has as many free cells as there are parameters.
-
-    Parameters
-    ----------
-    treatment_events, control_events : ndarray
-        Numbers with the event.
-    treatment_n, control_n : ndarray
-        Sizes of the groups.
-
-    Returns
-    -------
-    ndarray
-        Correlations; -1 or 1 where one cell is zero, NaN where a whole row or column is.
+    the likelihood, because the table has as many free cells as there are parameters. It is -1 or 1 where one
+    cell is zero, NaN where a whole row or column is.
 
     References
     ----------
@@ -90,18 +79,6 @@ def bivariate_normal_cdf(h: Array, k: Array, r: Array) -> Array:
 
     By Owen's T function.
 
-    Parameters
-    ----------
-    h, k : ndarray
-        Upper limits.
-    r : ndarray
-        Correlations, between -1 and 1.
-
-    Returns
-    -------
-    ndarray
-        Probabilities.
-
     References
     ----------
     Owen (1956), Annals of Mathematical Statistics 27, 1075-1090, doi:10.1214/aoms/1177728074.
@@ -124,19 +101,8 @@ def variance_given_predictors(
 ) -> Array:
     """Return the variance of the true share of variance q of a regression with fixed predictors, given R2.
 
-    Every q is taken as equally likely beforehand; F is noncentral with noncentrality n q / (1 - q).
-
-    Parameters
-    ----------
-    r_squared, n, predictors : ndarray
-        R2, sample sizes, numbers of predictors.
-    fisher_z : bool
-        Whether the variance of atanh(sqrt(q)) is wanted.
-
-    Returns
-    -------
-    ndarray
-        Variances.
+    Every q is taken as equally likely beforehand; F is noncentral with noncentrality n q / (1 - q). With
+    `fisher_z` it is the variance of atanh(sqrt(q)).
 
     References
     ----------
@@ -437,13 +403,7 @@ class Route:
         object.__setattr__(self, "kinds", kinds)
 
     def lines(self, kind: str, corrected: bool = True) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
-        """Return the lines of the effect and of its variance.
-
-        Raises
-        ------
-        InputError
-            If there is no variance of this type.
-        """
+        """Return the lines of the effect and of its variance."""
         return _lines_of_route(self, kind, corrected)
 
     @property
@@ -510,15 +470,9 @@ def computed(lines: Iterable[Line], known: Values) -> dict[str, Any]:
 def conversion(text: str, **meant: str) -> Callable[[Callable[P, Array]], Callable[P, Array]]:
     """Make a function compute these lines of its arguments; its docstring gets them.
 
-    The function has a signature and a docstring; its body is the formula. Its arguments are read and checked
-    as :func:`metaexo.effects.check.reads` does.
-
-    Parameters
-    ----------
-    text : str
-        Lines from the arguments, under their signs in formulas, to the result.
-    **meant : str
-        Signs of arguments that stand under another one than elsewhere, by the name of the argument.
+    The function has a signature and a docstring; its body is the formula: lines from the arguments, under
+    their signs in formulas, to the result. `meant` gives the signs of arguments that stand under another one
+    than elsewhere. The arguments are read and checked as :func:`metaexo.effects.check.reads` does.
     """
     lines = lines_of(text)
     last = lines[-1].sign

@@ -24,19 +24,8 @@ def least_variances(code: str, treatment_n: ArrayLike, control_n: ArrayLike) -> 
     Whatever the effect, the variance of Hedges' g of two independent groups, and of Glass' delta of groups
     with one standard deviation, is at least 1/n1 + 1/n2; that of a log odds ratio made of it is pi^2 / 3
     (1.65^2 for normal outcomes) times as much. Over the average of two standard deviations (SMDH) it is at
-    least 2 / max(n1, n2), over that of the control group where the two differ (SMD1H) at least 1 / n2.
-
-    Parameters
-    ----------
-    code : str
-        Code of the measure.
-    treatment_n, control_n : array_like
-        Sizes of the groups.
-
-    Returns
-    -------
-    ndarray or None
-        Least variances, NaN where a size is not known; None for a measure without such a bound.
+    least 2 / max(n1, n2), over that of the control group where the two differ (SMD1H) at least 1 / n2. NaN
+    where a size is not known; None for a measure without such a bound.
 
     References
     ----------
@@ -64,26 +53,10 @@ def variances_too_small(code: str, v: Array, data: pd.DataFrame) -> tuple[NDArra
     """Find sampling variances that are smaller than the sizes of the groups in the data allow.
 
     Rows of paired designs (a column `paired` that says "yes") have no such bound. A hundredth below it is
-    taken as rounding.
+    taken as rounding. The sizes are the columns treatment_n and control_n (or n1i and n2i) of the data.
 
-    Parameters
-    ----------
-    code : str
-        Code of the measure.
-    v : ndarray, shape (k,)
-        Sampling variances.
-    data : pandas.DataFrame
-        One row per effect; the sizes are its columns treatment_n and control_n (or n1i and n2i).
-
-    Returns
-    -------
-    rows : ndarray of int
-        Positions of these rows.
-    least : ndarray
-        The least possible variance of each.
-    corrected : bool
-        Whether the squared small-sample correction, with which some programs multiply the variance of
-        Hedges' g, accounts for all of them.
+    Returns the positions of these rows, the least possible variance of each, and whether the squared
+    small-sample correction, with which some programs multiply the variance of Hedges' g, accounts for all.
     """
     import pandas as pd
 

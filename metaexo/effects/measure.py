@@ -254,13 +254,7 @@ SYNONYMS = {
 
 
 def register(*measures: Measure) -> None:
-    """Add measures to the registry.
-
-    Raises
-    ------
-    InputError
-        If a code is taken already.
-    """
+    """Add measures to the registry; refuse a code that is taken already."""
     for measure in measures:
         if measure.code in _REGISTRY:
             raise InputError(f"the measure code {measure.code!r} is taken", "a code of its own")

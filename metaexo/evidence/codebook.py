@@ -337,13 +337,7 @@ def _column(entries: _Entries, entry: Mapping[str, Any], words: Mapping[str, tup
 
 
 def vocabulary_rows(path: Path, needed: tuple[str, ...]) -> list[dict[str, str]]:
-    """Return the rows of a vocabulary, cells stripped.
-
-    Raises
-    ------
-    CodebookError
-        If the file is not CSV in UTF-8, lacks a column or a cell, or holds a value twice.
-    """
+    """Return the rows of a vocabulary, cells stripped; refuse missing cells and a value held twice."""
     name = f"vocabulary/{path.name}"
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

@@ -150,13 +150,6 @@ def rows_where(
     Use it wherever a reader chooses rows by a text. A blank cell is equal to nothing, unequal to everything,
     and neither above nor below anything. Nothing of the text is executed.
 
-    Raises
-    ------
-    UnknownChoiceError
-        If a column or a word is not known; the nearest is named.
-    InputError
-        If the text is no condition, is too long or is nested too deeply.
-
     Examples
     --------
     >>> import pandas as pd

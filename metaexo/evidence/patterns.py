@@ -107,12 +107,7 @@ class Form:
 
 @lru_cache(maxsize=64)
 def read_form(pattern: str) -> Form:
-    """Return a pattern, read.
-
-    Raises
-    ------
-    InputError
-        If it is none, holds something else (look-around, references), or is too long.
+    """Return a pattern, read; refuse look-around, references, and what is too long.
 
     Examples
     --------

@@ -140,13 +140,7 @@ def _origin(
 
 
 def choose_rows(plan: SheetPlan, frame: pd.DataFrame, asked: Request) -> Chosen:
-    """Return the rows that a condition selects.
-
-    Raises
-    ------
-    TooFewStudiesError
-        If it selects none.
-    """
+    """Return the rows that a condition selects; refuse one that selects none."""
     chosen = np.ones(len(frame), dtype=bool)
     if asked.where is not None:
         chosen = rows_where(frame, asked.where, asked.words)
@@ -162,13 +156,7 @@ def choose_rows(plan: SheetPlan, frame: pd.DataFrame, asked: Request) -> Chosen:
 def leave_rows_out(
     plan: SheetPlan, chosen: Chosen, reasons: Sequence[str], asked: Request
 ) -> tuple[pd.DataFrame, Ledger, Mask]:
-    """Return the rows without a reason against them, the ledger of the others, and which these are.
-
-    Raises
-    ------
-    TooFewStudiesError
-        If every row has a reason.
-    """
+    """Return the rows without a reason against them, the ledger of the others, and which these are."""
     gone = np.array([bool(reason) for reason in reasons], dtype=bool)
     ledger = _leave_out(chosen.ledger, chosen.frame, plan.key, gone, reasons, step="effect")
     if gone.all():
@@ -187,15 +175,7 @@ def directions_of_benefit(view: View, rows: pd.DataFrame) -> str | Sequence[str]
 def sd_of_rows(
     frame: pd.DataFrame, rows: pd.DataFrame, assumed_sd: Mapping[str, float] | str
 ) -> NDArray[np.float64]:
-    """Return the standard deviation that is assumed for each row, NaN for none.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If an outcome or the column is not in the sheet.
-    InputError
-        If the column does not hold numbers.
-    """
+    """Return the standard deviation that is assumed for each row, NaN for none."""
     if not isinstance(assumed_sd, str | Mapping):
         raise InputError(
             f"assumed_sd is of type {type(assumed_sd).__name__}",

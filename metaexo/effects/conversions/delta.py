@@ -137,17 +137,7 @@ def _called(function: Callable[..., ArrayLike], x: Array) -> ArrayLike:
 def jacobian(function: Callable[[Array], Array], at: Array) -> Array:
     """Return the matrix of first derivatives, by central differences and Richardson extrapolation.
 
-    Parameters
-    ----------
-    function : callable
-        From p numbers to q numbers.
-    at : ndarray, shape (p,)
-        Where.
-
-    Returns
-    -------
-    ndarray, shape (q, p)
-        Derivatives.
+    From p numbers to q numbers it has shape (q, p).
 
     Examples
     --------
@@ -170,17 +160,7 @@ def jacobian(function: Callable[[Array], Array], at: Array) -> Array:
 def hessians(function: Callable[[Array], Array], at: Array) -> Array:
     """Return the matrices of second derivatives, by central differences and Richardson extrapolation.
 
-    Parameters
-    ----------
-    function : callable
-        From p numbers to q numbers.
-    at : ndarray, shape (p,)
-        Where.
-
-    Returns
-    -------
-    ndarray, shape (q, p, p)
-        Second derivatives.
+    From p numbers to q numbers they have shape (q, p, p).
 
     Examples
     --------

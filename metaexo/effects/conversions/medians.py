@@ -354,19 +354,7 @@ def best_linear_unbiased(x: Quantiles) -> Moments:
 def normal_order_statistics(ranks: Array, n: float) -> tuple[Array, Array]:
     """Return approximate means and covariances of order statistics of n standard normal values.
 
-    Parameters
-    ----------
-    ranks : ndarray, shape (q,)
-        Ranks, ascending.
-    n : float
-        Sample size.
-
-    Returns
-    -------
-    mean : ndarray, shape (q,)
-        Means.
-    cov : ndarray, shape (q, q)
-        Covariances.
+    The q ranks ascend; the covariances have shape (q, q).
 
     References
     ----------

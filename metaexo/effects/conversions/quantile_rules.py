@@ -158,16 +158,6 @@ def walter_sd(x: Quantiles) -> Array:
 def expected_range(n: Array) -> Array:
     """Return the expected range of n standard normal values: the integral of 1 - Phi^n - (1 - Phi)^n.
 
-    Parameters
-    ----------
-    n : ndarray
-        Sample sizes.
-
-    Returns
-    -------
-    ndarray
-        Expected ranges.
-
     References
     ----------
     Tippett (1925), Biometrika 17, 364-387, doi:10.1093/biomet/17.3-4.364.

@@ -133,11 +133,8 @@ def shared_arms(effects: EffectSizes) -> tuple[SharedArm, ...]:
 def arms_by_numbers(effects: EffectSizes) -> Ids | None:
     """Return what identifies the treated and the control arm of each effect, found by their numbers.
 
-    Returns
-    -------
-    ndarray of int, shape (2, k), or None
-        Equal numbers from 0 where arms are the same, in whatever role; below 0 where the numbers of an arm
-        are not known. None if no study has several effects.
+    Equal numbers from 0 where arms are the same, in whatever role; below 0 where the numbers of an arm are
+    not known. None if no study has several effects.
     """
     if not effects.study or effects.m == effects.k:
         return None
@@ -179,10 +176,7 @@ def arms_by_name(
 ) -> Ids:
     """Return what identifies the arms of each effect by name; a name is that of one arm per study.
 
-    Returns
-    -------
-    ndarray of int, shape (2, k)
-        As :func:`arms_by_numbers`; blank names are no arm.
+    The identifiers are those of :func:`arms_by_numbers`; blank names are no arm.
     """
     studies = effects.study or effects.row_ids
     known: dict[Hashable, int] = {}
@@ -292,13 +286,7 @@ def subjects_of(effects: EffectSizes | BoundedEffectSizes) -> tuple[str, ...]:
 
 
 def warn_of_mixed_subjects(parts: Mapping[str, EffectSizes | BoundedEffectSizes]) -> None:
-    """Warn of strata, by name, that hold results in people, in animals and in cells.
-
-    Warns
-    -----
-    MixedDomainsWarning
-        If there are some.
-    """
+    """Warn of strata, by name, that hold results in people, in animals and in cells."""
     kinds = {name: sorted(set(subjects_of(part)) - {""}) for name, part in parts.items()}
     mixed = [f"{name} ({', '.join(found)})" for name, found in kinds.items() if len(found) > 1]
     if mixed:

@@ -263,11 +263,8 @@ def _usual(es: EffectSizes) -> bool:
 def _loadings(es: EffectSizes, rows: NDArray[np.intp]) -> Array:
     """Return the SD of each error of the treated and of the control arm in each effect, with its sign.
 
-    Returns
-    -------
-    ndarray, shape (r, 2, 2)
-        By row, arm (treated, control) and number (mean or count, SD). Their squares add up to the sampling
-        variance of the effect, but for the part of a common SD.
+    By row, arm (treated, control) and number (mean or count, SD). Their squares add up to the sampling
+    variance of the effect, but for the part of a common SD.
     """
     code = es.measure.code
     sizes = [arm_numbers(es, f"{arm}_n")[rows] for arm in ARMS]

@@ -413,13 +413,7 @@ def _display(es: EffectSizes, i: int) -> str:
 
 
 def _position(es: EffectSizes | BoundedEffectSizes, row: int | str) -> int:
-    """Return the position of a row.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If no row, or more than one, has this name.
-    """
+    """Return the position of a row; refuse a name that no row, or more than one, has."""
     if isinstance(row, str):
         at = [i for i, name in enumerate(es.row_ids) if name == row]
         at = at or [i for i, name in enumerate(es.row_labels) if name == row]
@@ -469,18 +463,6 @@ class BoundExplanation(Explained):
 
 def explain_bound(es: BoundedEffectSizes, i: int) -> BoundExplanation:
     """Explain an effect that is known only as an interval.
-
-    Parameters
-    ----------
-    es : BoundedEffectSizes
-        The effects.
-    i : int
-        Position of a row that is no exact effect.
-
-    Returns
-    -------
-    BoundExplanation
-        Its `str()` is the text.
 
     Examples
     --------

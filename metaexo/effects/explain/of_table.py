@@ -78,21 +78,8 @@ def formulas_of_row(
 ) -> RowFormulas:
     """Return the conversions and formulas that the derivation of a row names.
 
-    Parameters
-    ----------
-    record : Measure
-        The measure that was asked for.
-    cells : mapping of str to object
-        The row: numbers and words by column, missing ones left out.
-    mark : Derivation
-        How the effect came about.
-    options : mapping of str to object
-        assumed_correlation and assumed_sd.
-
-    Returns
-    -------
-    RowFormulas
-        Known values, conversions and formulas.
+    The cells are the numbers and words of the row by column, missing ones left out; the options
+    assumed_correlation and assumed_sd.
     """
     facts = read_facts({name: [value] for name, value in cells.items()}, ("row",))
     paired = bool(facts.paired(record)[0])
@@ -259,20 +246,7 @@ def _choose_interval(row: RowFormulas, cells: Mapping[str, Any], name: str) -> N
 
 
 def cells_of(inputs: Mapping[str, Any], i: int) -> dict[str, Any]:
-    """Return row `i` of a table: numbers as float, words as text, without what is missing.
-
-    Parameters
-    ----------
-    inputs : mapping of str to ndarray
-        Columns of the table.
-    i : int
-        The row.
-
-    Returns
-    -------
-    dict of str to object
-        Cells by column.
-    """
+    """Return row `i` of a table: numbers as float, words as text, without what is missing."""
     found: dict[str, Any] = {}
     for name, column in inputs.items():
         value = column[i]

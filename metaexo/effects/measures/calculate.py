@@ -142,15 +142,7 @@ def calculate_quietly(
 
 
 def as_rows(inputs: Mapping[str, ArrayLike]) -> dict[str, Array]:
-    """Return the inputs as one-dimensional arrays of one length; single numbers are repeated.
-
-    Raises
-    ------
-    ShapeError
-        If lengths differ or an input is not one-dimensional.
-    InputError
-        If an input does not hold numbers.
-    """
+    """Return the inputs as one-dimensional arrays of one length; single numbers are repeated."""
     arrays: dict[str, Array] = {}
     faults: list[InputError] = []
     for name, values in inputs.items():

@@ -40,14 +40,8 @@ OF_D: tuple[tuple[str, tuple[str, ...], str], ...] = (
 def through_d(core: str, variance: Mapping[str, str] | str, own: Route | None = None) -> tuple[Route, ...]:
     """Return the routes of a measure that is a function of d and the sizes of two groups.
 
-    Parameters
-    ----------
-    core : str
-        Lines from d to y.
-    variance : mapping of str to str, or str
-        Lines of the variance by its type.
-    own : Route, optional
-        Route from means and standard deviations, if it does not go through d.
+    `core` leads from d to y, `variance` to the variance by its type; `own` is the route from means and
+    standard deviations, if it does not go through d.
     """
     first = own or Route(MEANS, f"{D}\n{core}", variance)
     return first, *(

@@ -86,15 +86,7 @@ class ZeroCells:
 def cells(inputs: Mapping[str, Array]) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
     """Return the cells of each study's table: counts of events, and of non-events where n is known.
 
-    Parameters
-    ----------
-    inputs : mapping of str to ndarray
-        Inputs of a measure of counts, in words.
-
-    Returns
-    -------
-    events, others : tuple of ndarray
-        Events of each group (or all four cells of a matched table); non-events of each group.
+    Of a matched table all four cells count as events.
 
     Examples
     --------
@@ -115,19 +107,7 @@ def cells(inputs: Mapping[str, Array]) -> tuple[tuple[Array, ...], tuple[Array, 
 def add_to_cells(inputs: Mapping[str, Array], rule: ZeroCells, touched: Mask) -> dict[str, Array]:
     """Return the inputs with the addition of `rule` in the studies that are touched.
 
-    Parameters
-    ----------
-    inputs : mapping of str to ndarray
-        Inputs of a measure of counts, in words.
-    rule : ZeroCells
-        The rule.
-    touched : ndarray of bool
-        The studies that receive the addition.
-
-    Returns
-    -------
-    dict of str to ndarray
-        The inputs; person-times stay as they are.
+    Person-times stay as they are.
 
     Examples
     --------

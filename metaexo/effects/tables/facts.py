@@ -165,13 +165,7 @@ def read_facts(
 ) -> Facts:
     """Return the facts of a table.
 
-    Raises
-    ------
-    ShapeError
-        If columns differ in length.
-    InputError
-        If a value is impossible: a negative SD, n of 2.5, more events than people, an interval that does
-        not hold its estimate, an SE above its SD, a p-value above 1. It names the rows.
+    An impossible value is refused with its rows: more events than people, an SE above its SD, n of 2.5, ...
     """
     if not isinstance(table, Mapping) and not hasattr(table, "columns"):
         raise InputError(

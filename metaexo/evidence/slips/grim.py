@@ -129,11 +129,6 @@ def decimals(number: object) -> int:
 
     Use it on the text of a cell: "12.50" has two decimals, the number 12.5 has one.
 
-    Raises
-    ------
-    InputError
-        If it is no number.
-
     Examples
     --------
     >>> decimals("12.50"), decimals("7"), decimals("1.2e3"), decimals(12.5)
