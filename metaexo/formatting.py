@@ -363,20 +363,9 @@ def html_table(
         return f"<tr>{''.join(parts)}</tr>"
 
     title = [f"<caption>{escape(one_line(caption))}</caption>"] if caption else []
-    body = [line(row, "td") for row in rows]
-    return "\n".join(
-        [
-            "<table>",
-            *title,
-            "<thead>",
-            line(header, "th"),
-            "</thead>",
-            "<tbody>",
-            *body,
-            "</tbody>",
-            "</table>",
-        ]
-    )
+    head = ["<thead>", line(header, "th"), "</thead>"]
+    body = ["<tbody>", *(line(row, "td") for row in rows), "</tbody>"]
+    return "\n".join(["<table>", *title, *head, *body, "</table>"])
 
 
 def latex_table(
@@ -403,13 +392,8 @@ def latex_table(
     table = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", line(header), r"\midrule"]
     table += [*(line(row) for row in rows), r"\bottomrule", r"\end{tabular}"]
     if caption:
-        table = [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{latex_text(caption)}}}",
-            *table,
-            r"\end{table}",
-        ]
+        above = [r"\begin{table}", r"\centering", rf"\caption{{{latex_text(caption)}}}"]
+        table = [*above, *table, r"\end{table}"]
     return "\n".join(table)
 
 

@@ -27,27 +27,13 @@ NO_LINES = (bool, np.timedelta64)
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """One row that did not take part.
+    """One row that did not take part."""
 
-    Attributes
-    ----------
-    line : int
-        Line of the sheet (the header is line 1), or the row number, from 1, of an array.
-    study : str
-        Study the row belongs to; empty if not known.
-    item : str
-        What the row reports, for example the outcome; may be empty.
-    step : str
-        Where it dropped out: "sheet", "selection", "effect" or "model".
-    reason : str
-        Why, in words.
-    """
-
-    line: int
-    study: str
-    item: str
-    step: str
-    reason: str
+    line: int  # line of the sheet (the header is line 1), or the row number, from 1, of an array
+    study: str  # study the row belongs to; empty if not known
+    item: str  # what the row reports, for example the outcome; may be empty
+    step: str  # where it dropped out: "sheet", "selection", "effect" or "model"
+    reason: str  # why, in words
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,13 +123,7 @@ class Readable(Immutable):
 
 
 def _caption(caption: object, title: str) -> str | None:
-    """Return the caption of a table with its title.
-
-    Raises
-    ------
-    InputError
-        If the caption is no text.
-    """
+    """Return the caption of a table with its title; refuse what is no text."""
     if caption is not None and not isinstance(caption, str):
         raise InputError(f"the caption is of type {type(caption).__name__}", "a text", 'caption="Strata"')
     return ": ".join(part for part in (caption, title) if part) or None

@@ -194,11 +194,11 @@ def _stacks(clusters: Sequence[Index], working: Working, p: int) -> Iterator[tup
 
 def _factor(kind: str, g: int, n: int, p: int) -> float:
     """Return the factor on the covariance matrix that stands in for A_g."""
-    needed = {"CR1": 2, "CR1S": 2, "CR1p": p + 1}.get(kind, 2)
+    needed = max(2, p + 1) if kind == "CR1p" else 2
     if g < needed or n <= p:
         raise NotIdentifiableError(
             f"{g} clusters of {n} effects for {p} coefficients",
-            f"at least {max(needed, 2)} clusters and more effects than coefficients",
+            f"at least {needed} clusters and more effects than coefficients",
             "use a coarser model, or the model's own standard errors",
         )
     stata = g * (n - 1) / ((g - 1) * (n - p))

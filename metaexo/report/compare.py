@@ -35,21 +35,11 @@ _REFERENCE = re.compile(r"#([A-Za-z_][\w.:-]*)")
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One file, as committed and as made now.
+    """One file, as committed and as made now."""
 
-    Attributes
-    ----------
-    file : str
-        Path of the file below the folder that was compared.
-    verdict : str
-        "identical", "equal within tolerance", "different", "not made" or "not committed".
-    detail : str
-        The largest or the first difference, in words.
-    """
-
-    file: str
+    file: str  # path below the folder that was compared
     verdict: Verdict
-    detail: str = ""
+    detail: str = ""  # the largest or the first difference, in words
 
     @property
     def agrees(self) -> bool:

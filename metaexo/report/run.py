@@ -162,10 +162,7 @@ def digest_of_data(folder: Path) -> str:
 def run_analysis(script: Path, folders: Folders) -> Analysis:
     """Run one script and bring `summary.md` and the manifest up to date.
 
-    Raises
-    ------
-    InputError
-        If the script has no question for a title, no ``main``, or writes nothing.
+    Raises InputError if the script has no question for a title, no ``main``, or writes nothing.
     """
     module = _load(script)
     main = getattr(module, "main", None)

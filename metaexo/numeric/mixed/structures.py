@@ -43,12 +43,9 @@ class Component:
 
 
 class Structure(ABC):
-    """How G, shape (s, s), depends on its parameters.
+    """How G, shape (s, s), depends on its parameters."""
 
-    `size`: s. `lower` and `upper`, shape (n,): bounds of the parameters.
-    """
-
-    size: int
+    size: int  # s
     linear: ClassVar[bool] = False  # whether G is linear in its parameters, which are all variances
 
     @property
@@ -80,9 +77,9 @@ class Structure(ABC):
     def values(self, theta: Array) -> Array:
         """Return the values of the components."""
 
-    @abstractmethod
     def parameter(self, component: int, value: float) -> tuple[int, float]:
-        """Return position and value of the parameter that sets a component to a value."""
+        """Return position and value of the parameter that sets a component to a value; mostly its own."""
+        return component, value
 
     @property
     def count(self) -> int:
@@ -99,13 +96,10 @@ class Structure(ABC):
 
 @dataclass(frozen=True)
 class Diagonal(Structure):
-    """Uncorrelated effects: one variance for all inner levels, or one for each.
+    """Uncorrelated effects: one variance for all inner levels, or one for each."""
 
-    `size`: s. `common`: whether all inner levels share one variance.
-    """
-
-    size: int
-    common: bool
+    size: int  # s
+    common: bool  # whether all inner levels share one variance
     linear: ClassVar[bool] = True
 
     @property
@@ -145,10 +139,6 @@ class Diagonal(Structure):
         """Return the variances."""
         return theta
 
-    def parameter(self, component: int, value: float) -> tuple[int, float]:
-        """Return the parameter itself."""
-        return component, value
-
 
 @dataclass(frozen=True)
 class Homogeneous(Structure):
@@ -185,10 +175,6 @@ class Homogeneous(Structure):
     def values(self, theta: Array) -> Array:
         """Return variance and correlation; NaN for a correlation of effects that do not vary."""
         return theta if theta[0] > 0 else np.array([theta[0], np.nan])
-
-    def parameter(self, component: int, value: float) -> tuple[int, float]:
-        """Return the parameter itself."""
-        return component, value
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def _columns(
     size = options.text_size
     titles = {LABEL: options.label_title} | {column.key: column.title for column in found.columns}
     kinds = {column.key: column.kind or "text" for column in found.columns}
-    heading = {key: _title_lines(title) for key, title in titles.items()}
+    heading = {key: wrap(title, TITLE_LETTERS) for key, title in titles.items()}
     widths = {
         key: max(
             [_widest(heading[key], size, bold=True)]
@@ -162,10 +162,6 @@ def _estimate_column(rows: Sequence[ForestRow], found: Rows, options: Options, l
 def is_bold(row: ForestRow, key: str) -> bool:
     """Return whether a cell is set in bold: pooled effects, and the names of clusters."""
     return row.kind in BOLD or (row.kind == "cluster" and key == LABEL)
-
-
-def _title_lines(title: str) -> tuple[str, ...]:
-    return wrap(title, TITLE_LETTERS)
 
 
 def _widest(lines: Sequence[str], size: float, bold: bool = False) -> float:
