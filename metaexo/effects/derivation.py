@@ -39,25 +39,16 @@ REPORTED = Derivation("reported")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Origin(Immutable):
-    """The statistics that effects were computed from.
+    """The statistics that effects were computed from."""
 
-    Attributes
-    ----------
-    inputs : mapping of str to ndarray
-        Statistics by name, every row that was handed in, rows without an effect included: some variances
-        rest on averages over all rows.
-    rows : ndarray of int
-        For each effect its row in `inputs`.
-    options : mapping of str to object
-        Choices: variance, bias_correction and zero_cells, or assumed_correlation for a table.
-    from_table : bool
-        Whether the inputs are the columns of a table of reported statistics with gaps, from which the
-        measure's own inputs were derived.
-    """
-
+    # statistics by name, every row that was handed in, rows without an effect included: some variances rest
+    # on averages over all rows
     inputs: Mapping[str, NDArray[Any]]
-    rows: NDArray[np.intp]
+    rows: NDArray[np.intp]  # for each effect its row in `inputs`
+    # choices: variance, bias_correction and zero_cells, or assumed_correlation for a table
     options: Mapping[str, Any] = field(default_factory=dict)
+    # whether the inputs are the columns of a table of reported statistics with gaps, from which the measure's
+    # own inputs were derived
     from_table: bool = False
 
     def at(self, positions: NDArray[np.intp]) -> Origin:

@@ -377,24 +377,15 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Route:
-    """How an effect and its variance follow from one set of inputs.
+    """How an effect and its variance follow from one set of inputs."""
 
-    Attributes
-    ----------
-    inputs : tuple of str
-        Names of the inputs that are needed.
-    effect : mapping of str to str
-        Lines from the inputs to y, for all types of variance ("") or for one type by its name. A text stands
-        for {"": text}.
-    variance : mapping of str to str
-        Lines from there to v by type of variance, the default first. A text stands for {"": text}.
-    formula : str
-        Name of the conversion, as it stands in the derivation of an effect; "" for the measure's own inputs.
-    """
-
-    inputs: tuple[str, ...]
+    inputs: tuple[str, ...]  # names of the inputs that are needed
+    # lines from the inputs to y, for all types of variance ("") or for one type by its name. A text stands
+    # for {"": text}.
     effect: Mapping[str, str] | str
+    # lines from there to v by type of variance, the default first. A text stands for {"": text}.
     variance: Mapping[str, str] | str
+    # name of the conversion, as it stands in the derivation of an effect; "" for the measure's own inputs
     formula: str = ""
     kinds: tuple[str, ...] = field(init=False)
 

@@ -45,18 +45,11 @@ def identity(values: Array) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class BackBySize:
-    """The way back from a scale on which equal values of studies of different size are different results.
+    """The way back from a scale on which equal values of studies of different size are different results."""
 
-    Attributes
-    ----------
-    back : callable
-        From values on the scale of the analysis, and sizes (or person-times), to the display scale.
-    size : callable
-        From the sampling variance of an effect to the size it belongs to.
-    """
-
+    # from values on the scale of the analysis, and sizes (or person-times), to the display scale
     back: Callable[[Array, Array], Array]
-    size: Callable[[Array], Array]
+    size: Callable[[Array], Array]  # from the sampling variance of an effect to the size it belongs to
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,24 +118,12 @@ _SIDES = {"both": (">=", "<="), "neither": (">", "<"), "left": (">=", "<"), "rig
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A part of a condition: one value per row, or one for all.
+    """A part of a condition: one value per row, or one for all."""
 
-    Attributes
-    ----------
-    kind : {"numbers", "texts", "answers yes or no"}
-        What its values are.
-    values : ndarray or scalar
-        Floats (NaN for blank cells), texts (None for blank cells) or booleans.
-    text : str
-        How it is written.
-    column : str
-        The column that it is; empty for anything else.
-    """
-
-    kind: str
-    values: Any
-    text: str
-    column: str = ""
+    kind: str  # "numbers", "texts" or "answers yes or no"
+    values: Any  # floats (NaN for blank cells), texts (None for blank cells) or booleans
+    text: str  # how it is written
+    column: str = ""  # the column that it is; empty for anything else
 
     @property
     def is_literal(self) -> bool:

@@ -38,15 +38,9 @@ _LITERAL = {"n": "\n", "t": "\t", "r": "\r"}
 
 @dataclass(slots=True)
 class Form:
-    """A pattern as states: from each state the letters that lead on, and where to.
+    """A pattern as states: from each state the letters that lead on, and where to."""
 
-    Attributes
-    ----------
-    pattern : str
-        How it is written.
-    """
-
-    pattern: str
+    pattern: str  # how it is written
     tests: list[Test | None] = field(default_factory=list)
     onward: list[list[int]] = field(default_factory=list)
     start: frozenset[int] = frozenset()

@@ -60,31 +60,16 @@ SPLIT = r"\bsplit|_split"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of a sheet.
-
-    Attributes
-    ----------
-    measure : Measure
-        The measure.
-    where : str or None
-        Condition on the columns.
-    assumed_correlation : float or None
-        Correlation of the two conditions in paired rows that do not report it.
-    assumed_sd : mapping of str to float, str or None
-        Standard deviation by outcome, or the column that holds one per row, for rows without an SD.
-    turn : bool
-        Whether effects are turned so that positive means benefit.
-    words : mapping of str to tuple of str
-        The words that columns with a closed list may hold.
-    bounds : bool
-        Whether bounds are kept.
-    """
+    """What is asked of a sheet."""
 
     measure: Measure
-    where: str | None = None
+    where: str | None = None  # condition on the columns
+    # correlation of the two conditions in paired rows that do not report it
     assumed_correlation: float | None = None
+    # standard deviation by outcome, or the column that holds one per row, for rows without an SD
     assumed_sd: Mapping[str, float] | str | None = None
-    turn: bool = True
+    turn: bool = True  # whether effects are turned so that positive means benefit
+    # the words that columns with a closed list may hold
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     bounds: bool = False
 

@@ -17,32 +17,16 @@ STATISTICS = frozenset((*NUMBERS, *WORDS))
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One way to read effects from a sheet.
+    """One way to read effects from a sheet."""
 
-    Attributes
-    ----------
-    name : str
-        What the reader asks for.
-    sheet : str
-        The sheet.
-    columns : mapping of str to str
-        Name in the table of statistics -> column of the sheet; empty if the names are the same.
-    labels : tuple of str
-        Columns that distinguish the rows of one study, the most informative first.
-    measures : tuple of str
-        Measures tried to see whether a row can become an effect at all.
-    better : str
-        Direction of benefit of all rows, where the sheet has no such column.
-    only : mapping of str to str
-        Column -> the value that a row must have for its numbers to count.
-    """
-
-    name: str
+    name: str  # what the reader asks for
     sheet: str
+    # name in the table of statistics -> column of the sheet; empty if the names are the same
     columns: Mapping[str, str] = field(default_factory=dict)
-    labels: tuple[str, ...] = ()
-    measures: tuple[str, ...] = ()
-    better: str = ""
+    labels: tuple[str, ...] = ()  # columns that distinguish the rows of one study, the most informative first
+    measures: tuple[str, ...] = ()  # measures tried to see whether a row can become an effect at all
+    better: str = ""  # direction of benefit of all rows, where the sheet has no such column
+    # column -> the value that a row must have for its numbers to count
     only: Mapping[str, str] = field(default_factory=dict)
 
 

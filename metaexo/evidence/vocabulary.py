@@ -49,26 +49,13 @@ _FORCE = re.compile(r"(?<![\w.,])(\d{1,3}(?:[ ,.]\d{3})+|\d+)\s*(?:[x×]\s*)?g\b
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One category of a vocabulary.
+    """One category of a vocabulary."""
 
-    Attributes
-    ----------
-    category : str
-        The word that stands in the sheets.
-    label : str
-        What a reader of a table or a plot sees.
-    group : str
-        The larger group that the category belongs to.
-    synonyms : tuple of str
-        Words of papers that mean this category.
-    synonyms_if_alone : tuple of str
-        Words that mean it only where nothing more precise is named, such as "kit".
-    """
-
-    category: str
-    label: str
-    group: str
-    synonyms: tuple[str, ...] = ()
+    category: str  # the word that stands in the sheets
+    label: str  # what a reader of a table or a plot sees
+    group: str  # the larger group that the category belongs to
+    synonyms: tuple[str, ...] = ()  # words of papers that mean this category
+    # words that mean it only where nothing more precise is named, such as "kit"
     synonyms_if_alone: tuple[str, ...] = ()
 
 

@@ -44,22 +44,15 @@ SHI_SD = {
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """What is reported of the samples of one scenario.
+    """What is reported of the samples of one scenario."""
 
-    Attributes
-    ----------
-    minimum, q1, median, q3, maximum : ndarray
-        Quantiles; NaN where the scenario does not have them.
-    n : ndarray
-        Sample sizes.
-    """
-
+    # quantiles; NaN where the scenario does not have them
     minimum: Array
     q1: Array
     median: Array
     q3: Array
     maximum: Array
-    n: Array
+    n: Array  # sample sizes
 
     @property
     def scenario(self) -> str:

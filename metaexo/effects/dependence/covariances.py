@@ -31,23 +31,12 @@ class WithinCluster:
     The correlation of rows i and j is the product of what their kinds say and what their times say:
     `correlation` for effects of one kind, `between_kinds` for two kinds; times
     lasting + (1 - lasting) autocorrelation^|t_i - t_j|.
-
-    Attributes
-    ----------
-    correlation : float
-        Correlation of two effects of one kind (of any two, if no kinds are given).
-    between_kinds : float
-        Correlation of two effects of different kinds (outcomes, scales).
-    autocorrelation : float
-        Correlation of two effects one unit of time apart.
-    lasting : float
-        Part of the correlation that does not fade with time.
     """
 
-    correlation: float
-    between_kinds: float
-    autocorrelation: float = 1.0
-    lasting: float = 0.0
+    correlation: float  # correlation of two effects of one kind (of any two, if no kinds are given)
+    between_kinds: float  # correlation of two effects of different kinds (outcomes, scales)
+    autocorrelation: float = 1.0  # correlation of two effects one unit of time apart
+    lasting: float = 0.0  # part of the correlation that does not fade with time
 
     def __post_init__(self) -> None:
         for name in ("correlation", "between_kinds", "autocorrelation", "lasting"):

@@ -43,29 +43,15 @@ ASSUMED_R = "correlation of the two conditions taken as"
 
 @dataclass(slots=True)
 class RowFormulas:
-    """What leads from the cells of a row to its effect: known values, conversions, formulas.
+    """What leads from the cells of a row to its effect: known values, conversions, formulas."""
 
-    Attributes
-    ----------
-    measure : Measure
-        The measure whose formulas are followed: the paired form for paired rows.
-    route : Route or None
-        The formulas; None if none are written down for this row.
-    known : dict of str to float
-        Values by sign, before the conversions.
-    names : dict of str to str
-        The column behind each of these signs.
-    assumed : dict of str to str
-        Inputs that stand nowhere in the source: sign to name.
-    conversions : list
-        Title, DOI and lines of each conversion.
-    """
-
-    measure: Measure
-    route: Route | None
-    known: dict[str, float]
-    names: dict[str, str]
+    measure: Measure  # the measure whose formulas are followed: the paired form for paired rows
+    route: Route | None  # the formulas; None if none are written down for this row
+    known: dict[str, float]  # values by sign, before the conversions
+    names: dict[str, str]  # the column behind each of these signs
+    # inputs that stand nowhere in the source: sign to name
     assumed: dict[str, str] = field(default_factory=dict)
+    # title, DOI and lines of each conversion
     conversions: list[tuple[str, str, tuple[Line, ...]]] = field(default_factory=list)
 
     def convert(self, title: str, reference: str, text: str, signs: Mapping[str, str] | None = None) -> None:

@@ -48,59 +48,21 @@ PAIRED_FAMILY = "one group twice, means"
 
 @dataclass(frozen=True, slots=True)
 class Arm(Immutable):
-    """What the rows give of one arm; each field has one entry per row.
+    """What the rows give of one arm; each field has one entry per row."""
 
-    Attributes
-    ----------
-    mean, sd : ndarray
-        Means and standard deviations: as reported; else the SD from the SE, else from the interval of the
-        mean; else both from the median and its quantiles. NaN where none can be had.
-    formulas : ndarray of str
-        Names of the conversions, "" where both are reported.
-    has_quantiles : ndarray of bool
-        Rows that report a median with quartiles or range.
-    skewed : ndarray of bool
-        Rows whose quantiles are too asymmetric for a normal sample.
-    flat : ndarray of bool
-        Rows whose quartiles, ends or interval are one value, or whose standard error is 0.
-    """
-
+    # means and standard deviations: as reported; else the SD from the SE, else from the interval of the mean;
+    # else both from the median and its quantiles. NaN where none can be had.
     mean: Array
     sd: Array
-    formulas: Words
-    has_quantiles: Mask
-    skewed: Mask
-    flat: Mask
+    formulas: Words  # names of the conversions, "" where both are reported
+    has_quantiles: Mask  # rows that report a median with quartiles or range
+    skewed: Mask  # rows whose quantiles are too asymmetric for a normal sample
+    flat: Mask  # rows whose quartiles, ends or interval are one value, or whose standard error is 0
 
 
 @dataclass(frozen=True, slots=True)
 class Facts(Immutable):
     """A table of reported statistics with gaps; a column that is not there is a column of gaps.
-
-    Attributes
-    ----------
-    rows : tuple of str
-        Names of the rows, for messages.
-    numbers, words : mapping of str to ndarray
-        The columns NUMBERS, NaN for gaps, and WORDS in small letters, "" for gaps.
-    arms : mapping of str to Arm
-        Means and SDs of the arms "treatment" and "control", completed.
-    direction : ndarray
-        Sign of treatment minus control; NaN if unknown. It is that of the means, else of the difference, else
-        that of the word in the column `direction` ("higher" or "lower": where the treatment arm stands).
-    exact_p : ndarray
-        The p-values that are reported with "=", NaN elsewhere and beside an F of other groups.
-    t : ndarray
-        t statistics with the sign of the effect, where that is known: of rows with reported_as "t", and of
-        rows whose F is that of the two arms. Elsewhere `statistic` may hold anything (U, chi-square).
-    f_of_arms : ndarray of bool
-        Rows that report an F that can be the test of the two arms alone. An F of three groups or more, or of
-        a model with covariates, leaves other degrees of freedom than those of two arms: n1 + n2 - 2, or n - 1
-        for the same people twice. A row that does not report them passes; see `df_known`.
-    df_known : ndarray of bool
-        Rows that give the degrees of freedom of their statistic, and sizes to compare them with.
-    level : float
-        Level of the confidence intervals.
 
     Examples
     --------
@@ -111,16 +73,24 @@ class Facts(Immutable):
     (array([-1., nan]), array([10., nan]), array(['SD from SE', ''], dtype='<U10'))
     """
 
-    rows: tuple[str, ...]
+    rows: tuple[str, ...]  # names of the rows, for messages
+    # the columns NUMBERS, NaN for gaps, and WORDS in small letters, "" for gaps
     numbers: Mapping[str, Array]
     words: Mapping[str, Words]
-    arms: Mapping[str, Arm]
+    arms: Mapping[str, Arm]  # means and SDs of the arms "treatment" and "control", completed
+    # sign of treatment minus control; NaN if unknown. It is that of the means, else of the difference, else
+    # that of the word in the column `direction` ("higher" or "lower": where the treatment arm stands).
     direction: Array
-    exact_p: Array
+    exact_p: Array  # the p-values that are reported with "=", NaN elsewhere and beside an F of other groups
+    # t statistics with the sign of the effect, where that is known: of rows with reported_as "t", and of rows
+    # whose F is that of the two arms. Elsewhere `statistic` may hold anything (U, chi-square).
     t: Array
+    # rows that report an F that can be the test of the two arms alone. An F of three groups or more, or of a
+    # model with covariates, leaves other degrees of freedom than those of two arms: n1 + n2 - 2, or n - 1 for
+    # the same people twice. A row that does not report them passes; see `df_known`.
     f_of_arms: Mask
-    df_known: Mask
-    level: float
+    df_known: Mask  # rows that give the degrees of freedom of their statistic, and sizes to compare them with
+    level: float  # level of the confidence intervals
 
     @property
     def k(self) -> int:

@@ -26,24 +26,12 @@ ARMS = ("treatment", "control")
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of one sheet.
+    """The rows of one sheet."""
 
-    Attributes
-    ----------
-    sheet : RawSheet
-        The sheet as text.
-    frame : DataFrame
-        Its values.
-    outcomes : mapping of str to Outcome
-        The outcome vocabulary.
-    folder : Path or None
-        Folder of the sheets, which may bring vocabularies of its own.
-    """
-
-    sheet: RawSheet
-    frame: pd.DataFrame
+    sheet: RawSheet  # the sheet as text
+    frame: pd.DataFrame  # its values as numbers and words
     outcomes: Mapping[str, Outcome]
-    folder: Path | None = None
+    folder: Path | None = None  # folder of the sheets, which may bring vocabularies of its own
     _known: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
 
     def numbers(self, name: str) -> Array:
@@ -112,30 +100,15 @@ Find = Callable[[Rows], Slips]
 
 @dataclass(frozen=True, slots=True)
 class SlipCheck:
-    """One thing that is looked for in the rows of a sheet.
-
-    Attributes
-    ----------
-    name : str
-        Short name.
-    looks_for : str
-        What it looks for, in words.
-    kind : type
-        Class of its findings: a warning, or an error for what is impossible.
-    sheets : tuple of str
-        Sheets that it reads.
-    find : callable
-        From the rows to the slips.
-    reference : str
-        DOI of the paper it rests on; empty for plain sense.
-    """
+    """One thing that is looked for in the rows of a sheet."""
 
     name: str
-    looks_for: str
+    looks_for: str  # what it looks for, in words
+    # class of its findings: a warning, or an error for what is impossible
     kind: type[MetaexoError] | type[Warning]
-    sheets: tuple[str, ...]
-    find: Find
-    reference: str = ""
+    sheets: tuple[str, ...]  # sheets that it reads
+    find: Find  # from the rows to the slips
+    reference: str = ""  # DOI of the paper it rests on; empty for plain sense
 
     def problems(self, rows: Rows) -> Iterator[SheetProblem]:
         """Yield what is found in the rows of a sheet."""
