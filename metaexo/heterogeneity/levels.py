@@ -40,20 +40,7 @@ def is_unreported(level: str) -> bool:
 
 
 def read_factors_named(by: object, most: int | None = None) -> tuple[str, ...]:
-    """Return the names of one factor or several, each once.
-
-    Parameters
-    ----------
-    by : str or sequence of str
-        The names.
-    most : int, optional
-        How many there may be.
-
-    Raises
-    ------
-    InputError
-        If there is no name, one is given twice, there are too many, or something is no name.
-    """
+    """Return the names of one factor or several, each once, and at most so many."""
     several = by.tolist() if isinstance(by, np.ndarray) or type(by).__name__ == "Index" else by  # type: ignore[attr-defined]
     names = (by,) if isinstance(by, str) else tuple(several) if isinstance(several, Sequence) else None
     needed = "one column or more, each once" if most is None else f"one to {most} different columns"
@@ -66,13 +53,7 @@ def read_factors_named(by: object, most: int | None = None) -> tuple[str, ...]:
 
 
 def read_factor_named(by: object) -> str:
-    """Return the name of one factor.
-
-    Raises
-    ------
-    InputError
-        If it is no name.
-    """
+    """Return the name of one factor."""
     if not isinstance(by, str) or not by:
         raise InputError("the factor is no name of a column", "the name of one column", 'write by="source"')
     return by
@@ -83,25 +64,8 @@ def factor_levels(effects: EffectSizes, factor: str) -> NDArray[np.object_]:
 
     Blank cells (None, NaN, NaT, pandas.NA, empty text) and "not reported" are not reported. Whole numbers
     read as they are written. The word "study" means the studies of the effects, where there is no
-    such column.
-
-    Parameters
-    ----------
-    effects : EffectSizes
-        Effects with the factor among the columns of `data`.
-    factor : str
-        The column.
-
-    Raises
-    ------
-    UnknownChoiceError
-        If there is no such column.
-
-    Warns
-    -----
-    UnclearLevelWarning
-        If levels are called "NA", "-" or the like, or differ by blanks or capitals alone: they count as
-        levels.
+    such column. Levels that are called "NA", "-" or the like, or differ by blanks or capitals alone, count
+    as levels, with an UnclearLevelWarning.
     """
     words = ["" if is_blank(value) else as_word(value) for value in _values(effects, factor)]
     own = next((word for word in words if word.strip() and is_unreported(word)), NOT_REPORTED)
@@ -164,24 +128,7 @@ VARIABILITY = (*OF_ONE_GROUP, *OF_TWO_GROUPS)
 
 
 def repetition_levels(effects: EffectSizes, column: str = COLUMN) -> NDArray[np.object_]:
-    """Return the level of repetition of each effect, shape (k,).
-
-    Parameters
-    ----------
-    effects : EffectSizes
-        Logarithms of coefficients of variation, of standard deviations, or of their ratios.
-    column : str
-        Column of the levels.
-
-    Raises
-    ------
-    InputError
-        If the effects are of another kind.
-    MixedRepetitionError
-        If there is no such column.
-    UnknownChoiceError
-        If a word in it is not one of the levels.
-    """
+    """Return the level of repetition of each effect, shape (k,)."""
     if effects.measure.code not in VARIABILITY:
         raise InputError(
             f"the effects are {effects.measure.name} ({effects.measure.code}), no measure of variability",
@@ -212,18 +159,6 @@ def refuse_mixed_levels(effects: EffectSizes, factors: Sequence[str] = ()) -> No
     """Raise if one model would mix spreads of different levels of repetition.
 
     Nothing is asked of effects of another kind, nor of those without a column `repetition`.
-
-    Parameters
-    ----------
-    effects : EffectSizes
-        The effects of one model.
-    factors : sequence of str
-        Columns by which the model keeps effects apart.
-
-    Raises
-    ------
-    MixedRepetitionError
-        If the levels differ and are no factor.
     """
     measured = effects.measure.code in VARIABILITY
     if not measured or effects.data is None or COLUMN not in effects.data.columns or COLUMN in factors:
@@ -323,17 +258,7 @@ class FactorTable(Immutable):
 
 
 def read_factors(effects: EffectSizes, factors: str | Sequence[str]) -> FactorTable:
-    """Return the levels of some columns of the effects; missing ones are "not reported".
-
-    Raises
-    ------
-    InputError
-        If no factor, too many of them, or one of them twice is named.
-    UnknownChoiceError
-        If a factor is not a column.
-    TooFewStudiesError
-        If there are no effects.
-    """
+    """Return the levels of some columns of the effects; missing ones are "not reported"."""
     effects, names = check_effects(effects), read_factors_named(factors, MOST_FACTORS)
     if effects.k == 0:
         raise TooFewStudiesError("there are no effects", "at least one effect", "look at the ledger")
@@ -397,14 +322,9 @@ def column_space(x: Array) -> Array:
 
 
 def basis_beyond(large: Array, small: Array) -> Array:
-    """Return an orthonormal basis of what one space has beyond another within it.
+    """Return an orthonormal basis of what one space has beyond another within it, from such bases.
 
     The number of columns is the difference of the dimensions, whatever rounding makes of small ones.
-
-    Parameters
-    ----------
-    large, small : ndarray, shape (k, rank)
-        Orthonormal bases; the second space lies within the first.
     """
     left = np.linalg.svd(large - small @ (small.T @ large), full_matrices=False)[0]
     return np.asarray(left[:, : large.shape[1] - small.shape[1]])

@@ -1,9 +1,7 @@
 """Means of strata and their inference: what tests between strata are made of.
 
-With one between-study variance for all strata the means are the coefficients of one model. With a separate
-variance each they are independent, with separate degrees of freedom, and combinations of them are tested
-with Satterthwaite's degrees of freedom. Where studies have several effects, the covariance is cluster-robust
-over all strata at once, because a study may have effects in several of them.
+With one between-study variance for all strata the means are the coefficients of one model; with a separate
+variance each they are independent, and combinations have Satterthwaite's degrees of freedom.
 """
 
 from __future__ import annotations
@@ -29,20 +27,7 @@ SAME_MEAN = "all strata share one mean effect"
 
 
 def differences(count: int, places: Sequence[int]) -> Array:
-    """Return the contrasts of the first of some strata with each of the others.
-
-    Parameters
-    ----------
-    count : int
-        Number of all strata.
-    places : sequence of int
-        Positions of those that are compared.
-
-    Returns
-    -------
-    ndarray, shape (len(places) - 1, count)
-        One row per contrast.
-    """
+    """Return the contrasts of the first of some strata, by position, with each of the others: one per row."""
     rows = np.zeros((len(places) - 1, count))
     rows[:, places[0]] = 1.0
     rows[np.arange(len(rows)), list(places[1:])] = -1.0
@@ -51,17 +36,9 @@ def differences(count: int, places: Sequence[int]) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class SeparateMeans(WaldInference):
-    """Inference on the means of independent strata, each with a separate variance.
+    """Inference on the means of independent strata, each with a separate variance; `df` is the smallest."""
 
-    Attributes
-    ----------
-    cov, df, scale
-        Diagonal covariance matrix, smallest degrees of freedom of a mean (None for normal tests), and 1.
-    df_each : ndarray, shape (S,), or None
-        Degrees of freedom of each squared standard error; None for normal tests.
-    """
-
-    df_each: Array | None = None
+    df_each: Array | None = None  # degrees of freedom of each squared standard error; None for normal tests
 
     def df_of(self, rows: Array) -> Array | None:
         """Return Satterthwaite's degrees of freedom of combinations of means, shape (q,); None for z."""
@@ -99,11 +76,8 @@ def difference_interval(
 ) -> tuple[float, float]:
     """Return the interval of the second of two independent means minus the first."""
     row = np.array([[-1.0, 1.0]])
-    half = float(
-        np.ravel(quantiles(level, separate_means(variances, df_each).df_of(row)) * np.sqrt(variances.sum()))[
-            0
-        ]
-    )
+    se = np.sqrt(variances.sum())
+    half = float(np.ravel(quantiles(level, separate_means(variances, df_each).df_of(row)) * se)[0])
     centre = float(estimates[1] - estimates[0])
     return centre - half, centre + half
 
@@ -139,15 +113,7 @@ def distance_of_means(mean: Array, variance: Array) -> Array:
 
 
 def welch(distance: Array, variance: Array, df: Array) -> tuple[Array, Array]:
-    """Return Welch's statistic and the sum that makes its second df, (B,) each.
-
-    Parameters
-    ----------
-    distance : ndarray, shape (B,)
-        The weighted sum of squares of the means.
-    variance, df : ndarray, shape (S, B)
-        Squared standard errors of the means, and their degrees of freedom.
-    """
+    """Return Welch's statistic and the sum that makes its second df, (B,) each, from (B,), (S, B), (S, B)."""
     s = len(variance)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = 1.0 / variance

@@ -42,17 +42,7 @@ class VarianceShares(Immutable):
 
 
 def variance_shares(effects: EffectSizes, table: FactorTable, interaction: bool) -> VarianceShares:
-    """Return the shares of crossed random effects of the factors, of their combinations and of studies.
-
-    Parameters
-    ----------
-    effects : EffectSizes
-        The effects of the table, row by row.
-    table : FactorTable
-        Levels that are separately estimable.
-    interaction : bool
-        Whether combinations of levels have a separate variance.
-    """
+    """Return the shares of crossed random effects of the factors, of their combinations and of studies."""
     columns = {f"factor{j}": table.codes[:, j] for j in range(table.p)}
     if interaction:
         columns["combination"] = table.cells()[1]

@@ -204,11 +204,6 @@ def confounding_of(found: Estimability) -> Confounding:
 def cramers_v(counts: Array) -> tuple[float, float] | None:
     """Return Cramer's V and its bias-corrected version; None if there is one row or column.
 
-    Parameters
-    ----------
-    counts : ndarray, shape (r, c)
-        The table of counts, without empty rows and columns.
-
     Examples
     --------
     >>> cramers_v(np.array([[5.0, 0.0], [0.0, 5.0]]))

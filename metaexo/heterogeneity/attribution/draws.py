@@ -56,24 +56,12 @@ SMALLEST = 1e-8
 
 @dataclass(frozen=True, eq=False)
 class FittedModel:
-    """The model that draws come from.
+    """The model that draws come from: k effects with their sampling variances and studies."""
 
-    Attributes
-    ----------
-    mean : ndarray, shape (k,)
-        Expected effects, those of the levels shrunk.
-    v : ndarray, shape (k,)
-        Sampling variances.
-    between, within : float
-        Variances of true effects between studies and between effects of one study.
-    study : ndarray of int, shape (k,)
-        Study of each effect.
-    """
-
-    mean: Array
+    mean: Array  # expected effects, those of the levels shrunk
     v: Array
-    between: float
-    within: float
+    between: float  # variance of true effects between studies
+    within: float  # and between effects of one study
     study: Index
 
     def draw(self, draws: int, rng: np.random.Generator) -> Array:
@@ -119,20 +107,8 @@ def permutation_p_value(
 ) -> float:
     """Return the p-value of what one design explains beyond another, by permutations of residuals.
 
-    Parameters
-    ----------
-    y, v : ndarray, shape (k,)
-        Effects and sampling variances.
-    less, more : ndarray, shape (k, rank)
-        Bases of the two designs; the first lies within the second.
-    study : ndarray of int, shape (k,)
-        Study of each effect.
-    draws : int
-        Number of permutations.
-    rng : numpy.random.Generator
-        Where they come from.
-    advance : callable, optional
-        Is called with the number of permutations fitted, now and then.
+    Effects, variances and studies have the shape (k,), the bases of the designs (k, rank); `less` lies within
+    `more`. `advance` is called with the number of permutations fitted, now and then.
     """
     fitted = y - _residuals(y[None], v[None], less)[0]
     rows = np.vstack([np.arange(y.size), permuted_studies(study, draws, rng)])
@@ -151,14 +127,7 @@ class Nested:
     """A design within another one, and the studentized statistic of what the larger explains beyond it.
 
     Both designs are the same for all sets of effects, so that sums over rows are products of matrices. Rows
-    that are equal in the larger design (cells) are summed first.
-
-    Parameters
-    ----------
-    less, more : ndarray, shape (k, rank)
-        Orthonormal bases of the two designs; the first lies within the second.
-    study : ndarray of int, shape (k,)
-        Study of each row.
+    that are equal in the larger design (cells) are summed first. The bases, shape (k, rank), are orthonormal.
     """
 
     def __init__(self, less: Array, more: Array, study: Index) -> None:
@@ -216,16 +185,7 @@ def shrunk_mean(blocks: Sequence[Array], y: Array, model: FittedModel) -> Array:
 
     The variance that a block's coefficients b make, :math:`|Z b|^2 / k`, exceeds the true one by
     :math:`tr(Z C Z') / k` on average, with C the covariance of b; the block is multiplied by the root of the
-    share that is left.
-
-    Parameters
-    ----------
-    blocks : sequence of ndarray, shape (k, q)
-        Columns of each factor; all together with an intercept of full rank.
-    y : ndarray, shape (k,)
-        Effects.
-    model : FittedModel
-        Its variances; its mean is not used.
+    share that is left. The blocks, with an intercept, are of full rank; the mean of the model is not used.
     """
     x = np.hstack([np.ones((y.size, 1)), *blocks])
     weights = 1.0 / _positive(model.between + model.within + model.v)

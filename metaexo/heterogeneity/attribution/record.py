@@ -82,21 +82,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What was chosen for an attribution.
-
-    Attributes
-    ----------
-    method : str
-        Estimator of tau2.
-    draws, permutations : int
-        Number of bootstrap draws and of permutations.
-    seed : int
-        Seed of both.
-    level : float
-        Level of intervals and tests.
-    min_studies : int
-        In how many studies a level must be.
-    """
+    """What was chosen for an attribution, as in :func:`metaexo.attribute_heterogeneity`."""
 
     method: str
     draws: int
@@ -182,13 +168,7 @@ class AttributionFit(LinearFit):
         return [self.effects.y, self.effects.v, self.estimability.table.codes.astype(float)]
 
     def _sandwich_of(self, members: Sequence[Index], kind: str, df_rule: DfRule) -> Sandwich:
-        """Refuse: tests of an attribution permute whole studies.
-
-        Raises
-        ------
-        InputError
-            Always.
-        """
+        """Refuse: tests of an attribution permute whole studies."""
         raise InputError(
             "an attribution has no cluster-robust covariance matrix: its tests permute whole studies",
             "the additive model of all factors",

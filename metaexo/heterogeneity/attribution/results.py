@@ -135,25 +135,10 @@ class AttributionResults(AttributionFit, FitResults):
         transform: str | Callable[[Array], Array] | None = None,
         sampling_variance: float = 0.0,
     ) -> pd.DataFrame:
-        """Return predictions of the additive model of all factors.
+        """Return predictions of the additive model of all factors; it must have a fit.
 
-        Parameters
-        ----------
-        new : array_like, dict or DataFrame, optional
-            Rows of indicators of the levels, in the order of `design.names`; default: those of the effects.
-        level : float, optional
-            Level of both intervals; default that of the attribution.
-        scale : {"analysis", "measure", "exp"} or callable
-            What estimates and bounds are on.
-        kind, adjust, transform : str, optional
-            As in :meth:`metaexo.models.RandomEffectsResults.predict`.
-        sampling_variance : float
-            As there.
-
-        Raises
-        ------
-        NotIdentifiableError
-            If that model has no fit.
+        New rows are indicators of the levels, in the order of `design.names`; all else is as in
+        :meth:`metaexo.models.RandomEffectsResults.predict`.
         """
         return self._fitted_model().predict(
             new,
@@ -168,42 +153,15 @@ class AttributionResults(AttributionFit, FitResults):
     def probability_above(
         self, value: float = 0.0, new: ArrayLike | pd.DataFrame | None = None, kind: str = "default"
     ) -> Array:
-        """Return probabilities from the additive model of all factors.
-
-        Parameters
-        ----------
-        value : float
-            The value, on the scale of the analysis.
-        new : array_like, dict or DataFrame, optional
-            Rows of indicators of the levels, as in `predict`.
-        kind : str
-            The distribution, as in `predict`.
-
-        Raises
-        ------
-        NotIdentifiableError
-            If that model has no fit.
-        """
+        """Return probabilities from the additive model of all factors, for new rows as in `predict`."""
         return self._fitted_model().probability_above(value, new, kind)
 
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
-        """Return the residuals of the additive model: columns fitted, residual, se, z.
-
-        Parameters
-        ----------
-        kind : str
-            As in :meth:`metaexo.models.RandomEffectsResults.residuals`.
-        """
+        """Return the residuals of the additive model: columns fitted, residual, se, z."""
         return self._fitted_model().residuals(kind)
 
     def random_effects(self, level: float | None = None) -> pd.DataFrame:
-        """Return the predicted random effects of the additive model: what the factors leave unexplained.
-
-        Parameters
-        ----------
-        level : float, optional
-            Level of the intervals.
-        """
+        """Return the predicted random effects of the additive model: what the factors leave unexplained."""
         return self._fitted_model().random_effects(level).assign(component="unexplained")
 
     def _fitted_model(self) -> RandomEffectsResults:

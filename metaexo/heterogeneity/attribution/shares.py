@@ -35,30 +35,14 @@ REPORT = 50
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What tau2 is divided into, and the models whose tau2 that takes.
-
-    Attributes
-    ----------
-    names : tuple of str
-        The parts.
-    kinds : tuple of str
-        What each part is.
-    owners : tuple of tuple of int
-        The factors that each part is about.
-    models : tuple of ndarray
-        Orthonormal bases of the designs, shape (k, rank) each; the first is the intercept.
-    weights : ndarray, shape (parts, models)
-        Takes tau2 under the models to the parts.
-    cells : tuple of Cells or None
-        The designs by their cells; None for the intercept.
-    """
+    """What tau2 is divided into, and the models whose tau2 that takes."""
 
     names: tuple[str, ...]
     kinds: tuple[PartKind, ...]
-    owners: tuple[Subset, ...]
-    models: tuple[Array, ...]
-    weights: Array
-    cells: tuple[Cells | None, ...]
+    owners: tuple[Subset, ...]  # the factors that each part is about
+    models: tuple[Array, ...]  # orthonormal bases of the designs, (k, rank) each; the first is the intercept
+    weights: Array  # takes tau2 under the models to the parts, shape (parts, models)
+    cells: tuple[Cells | None, ...]  # the designs by their cells; None for the intercept
 
     def of(self, tau2: Array) -> Array:
         """Return the parts in units of tau2, shape (B, parts), for tau2 of shape (B, models)."""
@@ -169,19 +153,7 @@ def joint_parts(table: FactorTable) -> Parts:
 def tau2_by_model(
     y: Array, v: Array, parts: Parts, method: str, advance: Callable[[int], None] | None = None
 ) -> Array:
-    """Return tau2 under each model for B sets of effects, shape (B, models).
-
-    Parameters
-    ----------
-    y, v : ndarray, shape (B, k)
-        Effects and sampling variances.
-    parts : Parts
-        The models.
-    method : str
-        Estimator of tau2.
-    advance : callable, optional
-        Is called with the number of fits made, now and then.
-    """
+    """Return tau2 under each model, shape (B, models), for B sets of effects, shape (B, k)."""
     if method == "REML" and not v.any():  # then it is the mean squared residual, and 0 is no trouble
         found = np.column_stack([hedges_tau2(y, v, x) for x in parts.models])
         return np.where(found > rounding(y)[:, None], found, 0.0)

@@ -39,22 +39,10 @@ LOWEST: dict[PartKind, float] = {"common": -1.0}
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """What an attribution works with.
-
-    Attributes
-    ----------
-    effects, used : EffectSizes
-        The effects given, and those whose levels are in enough studies.
-    found : Estimability
-        What the crossing can estimate.
-    chosen : Choices
-        What was chosen.
-    advance : callable
-        Is called with the number of fits made, now and then.
-    """
+    """What an attribution works with; `advance` is called with the number of fits made, now and then."""
 
     effects: EffectSizes
-    used: EffectSizes
+    used: EffectSizes  # those whose levels are in enough studies
     found: Estimability
     chosen: Choices
     advance: Callable[[int], None] = field(default=lambda count: None)
@@ -71,29 +59,15 @@ class Work:
 
 @dataclass(frozen=True, eq=False)
 class Numbers:
-    """Estimates of the parts.
+    """Estimates of the parts, in units of tau2 and as shares; interval and `p_zero` are NaN without draws."""
 
-    Attributes
-    ----------
-    tau2 : ndarray, shape (models,)
-        tau2 under each model; the first without factors.
-    parts, shares : ndarray, shape (parts,)
-        The parts in units of tau2 and as shares.
-    low, high, p_zero : ndarray, shape (parts,)
-        Interval and share of the draws not above zero; NaN without draws.
-    chance : ndarray, shape (parts,)
-        Mean share by permutations.
-    explained : Explained
-        R2 of all factors together.
-    """
-
-    tau2: Array
+    tau2: Array  # under each model; the first is without factors
     parts: Array
     shares: Array
     low: Array
     high: Array
-    p_zero: Array
-    chance: Array
+    p_zero: Array  # share of the draws that is not above zero
+    chance: Array  # mean share by permutations
     explained: Explained
 
     def corrected(self, together: int) -> Array:
@@ -109,21 +83,11 @@ class Numbers:
 
 @dataclass(frozen=True, eq=False)
 class PermutationTests:
-    """p-values by permutations of whole studies.
+    """p-values by permutations of whole studies."""
 
-    Attributes
-    ----------
-    given_others : dict of tuple of int to float
-        Each set of factors, given the others.
-    alone : tuple of float
-        Each factor by itself.
-    interaction : float or None
-        The interaction given all factors; None where it is not estimable.
-    """
-
-    given_others: dict[Subset, float]
-    alone: tuple[float, ...]
-    interaction: float | None
+    given_others: dict[Subset, float]  # each set of factors, given the others
+    alone: tuple[float, ...]  # each factor by itself
+    interaction: float | None  # given all factors; None where it is not estimable
 
     def of(self, kind: PartKind, owners: Subset) -> float | None:
         """Return the p-value of a part; None if it has none."""
@@ -158,19 +122,7 @@ def _refuse_too_large(found: Estimability) -> None:
 
 @contextmanager
 def shown(work: Work, parts: Parts, tests: int, progress: bool | None) -> Iterator[Work]:
-    """Yield the work with a progress bar over all of its fits.
-
-    Parameters
-    ----------
-    work : Work
-        What an attribution works with.
-    parts : Parts
-        The models that it fits.
-    tests : int
-        Number of permutation tests.
-    progress : bool or None
-        Whether to show it; None where the output is a terminal.
-    """
+    """Yield the work with a progress bar over all of its fits; by default where the output is a terminal."""
     from tqdm import tqdm
 
     chosen = work.chosen
@@ -238,37 +190,29 @@ def permutation_tests(work: Work, parts: Parts) -> PermutationTests:
     base = dict(zip(sets, parts.models, strict=False))
     everything = sets[-1]
 
-    def p_value(less: Array, more: Array, stream: int) -> float:
-        return permutation_p_value(
-            work.used.y,
-            work.used.v,
-            less,
-            more,
-            table.study,
-            work.chosen.permutations,
-            work.stream(stream),
-            work.advance,
-        )
-
     given = {
-        s: p_value(base[tuple(f for f in everything if f not in s)], base[everything], i)
+        s: _p_value(work, base[tuple(f for f in everything if f not in s)], base[everything], i)
         for i, s in enumerate(sets)
         if s
     }
     alone = tuple(
-        given[everything] if table.p == 1 else p_value(base[()], base[f,], 100 + f) for f in everything
+        given[everything] if table.p == 1 else _p_value(work, base[()], base[f,], 100 + f) for f in everything
     )
     has_interaction = len(parts.models) > len(sets)
-    interaction = p_value(base[everything], parts.models[-1], 200) if has_interaction else None
+    interaction = _p_value(work, base[everything], parts.models[-1], 200) if has_interaction else None
     return PermutationTests(given, alone, interaction)
 
 
 def joint_test(work: Work, parts: Parts) -> float:
     """Return the p-value of all factors together, where they are confounded."""
     less, more = parts.models
-    y, v = work.used.y, work.used.v
-    study, chosen = work.table.study, work.chosen
-    return permutation_p_value(y, v, less, more, study, chosen.permutations, work.stream(1), work.advance)
+    return _p_value(work, less, more, 1)
+
+
+def _p_value(work: Work, less: Array, more: Array, stream: int) -> float:
+    """Return the p-value of what one model explains beyond another."""
+    y, v, study, draws = work.used.y, work.used.v, work.table.study, work.chosen.permutations
+    return permutation_p_value(y, v, less, more, study, draws, work.stream(stream), work.advance)
 
 
 def _intervals(work: Work, parts: Parts, tau2: Array) -> tuple[Array, Array, Array]:

@@ -67,36 +67,16 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a verdict is given on, where numbers can be had.
-
-    Attributes
-    ----------
-    names : tuple of str
-        The factors.
-    given_others : dict of tuple of int to float
-        p-value of each set of factors, given the others.
-    alone : tuple of float
-        p-value of each factor by itself.
-    shares : tuple of float
-        Share of each factor.
-    bounds : tuple of (float, float)
-        Its interval; missing (NaN) without draws.
-    together : float
-        Share of all factors together.
-    interaction : float or None
-        p-value of the interaction; None where it is not estimable.
-    level : float
-        Level of intervals and, as 1 - level, of the tests.
-    """
+    """What a verdict is given on, where numbers can be had."""
 
     names: tuple[str, ...]
-    given_others: Mapping[Subset, float]
-    alone: tuple[float, ...]
-    shares: tuple[float, ...]
-    bounds: tuple[tuple[float, float], ...]
-    together: float
-    interaction: float | None
-    level: float
+    given_others: Mapping[Subset, float]  # p-value of each set of factors, given the others
+    alone: tuple[float, ...]  # p-value of each factor by itself
+    shares: tuple[float, ...]  # share of each factor
+    bounds: tuple[tuple[float, float], ...]  # its interval; NaN without draws
+    together: float  # share of all factors together
+    interaction: float | None  # p-value; None where it is not estimable
+    level: float  # of intervals and, as 1 - level, of the tests
 
 
 def refusal(found: Estimability, confounding: Confounding) -> Verdict | None:

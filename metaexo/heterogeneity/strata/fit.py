@@ -163,13 +163,7 @@ class StrataFit(LinearFit):
         return nothing if self.between is None else self.between
 
     def _sandwich_of(self, members: Sequence[Index], kind: str, df_rule: DfRule) -> Sandwich:
-        """Refuse: strata are made robust when they are fitted.
-
-        Raises
-        ------
-        InputError
-            Always.
-        """
+        """Refuse: strata are made robust when they are fitted."""
         raise InputError(
             "fitted strata have no cluster-robust covariance matrix for other clusters",
             "clusters that are named when strata are fitted",
@@ -244,13 +238,7 @@ class StrataFit(LinearFit):
 
 
 def check_strata(results: object) -> StrataFit:
-    """Return the strata, or say what was handed in instead.
-
-    Raises
-    ------
-    InputError
-        If it is something else than the result of :func:`metaexo.stratify`.
-    """
+    """Return the strata, or say what was handed in instead."""
     if not isinstance(results, StrataFit):
         raise InputError(
             f"the strata are of type {type(results).__name__}",

@@ -162,28 +162,11 @@ class StratifiedResults(StrataFit, FitResults):
         return make_test(total, "chi2", (float(df),), null)
 
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
-        """Return the residuals of the fitted strata: columns fitted, residual, se, z, and stratum.
-
-        Parameters
-        ----------
-        kind : str
-            As in :meth:`metaexo.models.RandomEffectsResults.residuals`.
-        """
+        """Return the residuals of the fitted strata: columns fitted, residual, se, z, and stratum."""
         return tables.of_all_strata(self, lambda fit: fit.residuals(kind), "stratum")
 
     def random_effects(self, level: float | None = None) -> pd.DataFrame:
-        """Return the predicted deviations of true effects from the means of their strata.
-
-        Parameters
-        ----------
-        level : float, optional
-            Level of the intervals.
-
-        Returns
-        -------
-        DataFrame
-            Columns component (the stratum), level (the row's label), estimate, se, low, high.
-        """
+        """Return the predicted deviations of true effects from the means of their strata, the components."""
         return tables.of_all_strata(self, lambda fit: fit.random_effects(level), "component")
 
     # -- between strata --------------------------------------------------------------------------------------
@@ -239,39 +222,17 @@ class StratifiedResults(StrataFit, FitResults):
         """Test the strata against permuted labels; see :func:`metaexo.heterogeneity.permute_strata`.
 
         Use it with few studies, where the distribution of a test statistic is least certain.
-
-        Parameters
-        ----------
-        limit : int
-            Up to this many arrangements all are fitted; beyond it some are drawn.
-        draws : int
-            How many are drawn.
-        seed : int
-            Seed of the draws.
         """
         return comparisons.permute_strata(self, limit, draws, seed)
 
     def heterogeneity_test(self, draws: int = 999, seed: int = 0) -> HeterogeneityComparison:
-        """Test whether tau2 differs between strata; see :func:`metaexo.heterogeneity.compare_heterogeneity`.
-
-        Parameters
-        ----------
-        draws : int
-            Data sets of the parametric bootstrap.
-        seed : int
-            Its seed.
-        """
+        """Test whether strata differ in tau2; see :func:`metaexo.heterogeneity.compare_heterogeneity`."""
         return comparisons.compare_heterogeneity(self, draws, seed)
 
     def assignment_bounds(self, limit: int = 2**15) -> AssignmentBounds:
         """Return how far means and differences can move with the true levels of unreported studies.
 
         See :func:`metaexo.heterogeneity.assignment_bounds`.
-
-        Parameters
-        ----------
-        limit : int
-            Up to this many assignments all are fitted.
         """
         if len(self.by) > 1:
             raise InputError(

@@ -102,26 +102,7 @@ class Smoothing(Immutable):
 def smooth(
     names: Sequence[str], batches: Sequence[Batch], common: float, restricted: bool, level: float
 ) -> Smoothing:
-    """Return smoothed between-study variances of two or more strata.
-
-    Parameters
-    ----------
-    names : sequence of str
-        The strata.
-    batches : sequence of Batch
-        The problem of each, a batch of one.
-    common : float
-        The variance that has the highest likelihood if all strata share it.
-    restricted : bool
-        Whether the likelihood is the restricted one.
-    level : float
-        Level of the intervals.
-
-    Raises
-    ------
-    ConvergenceError
-        If the search did not end where the likelihood is flat.
-    """
+    """Return smoothed between-study variances of two or more strata, given the one that is common to all."""
     grid = _grid(batches, restricted)
     marginal = Marginal(grid, np.array([_profile(batch, grid, restricted) for batch in batches]))
     own = np.array([_alone(batch, restricted) for batch in batches])
@@ -141,12 +122,8 @@ def smooth(
 class Marginal:
     """The likelihood of centre and omega, the variances of the strata integrated out.
 
-    Parameters
-    ----------
-    grid : ndarray, shape (G,)
-        Values of log tau2, evenly spaced.
-    logs : ndarray, shape (S, G + 1)
-        Log-likelihoods of each stratum at tau2 = 0 and on the grid.
+    The grid, shape (G,), has evenly spaced values of log tau2; `logs`, shape (S, G + 1), the log-likelihoods
+    of each stratum at tau2 = 0 and on the grid.
     """
 
     def __init__(self, grid: Array, logs: Array) -> None:
@@ -173,13 +150,7 @@ class Marginal:
             return np.asarray((np.log(inside) + self.top).sum(axis=-1))
 
     def maximum(self) -> tuple[float, float, float, float]:
-        """Return centre, log omega, log-likelihood and largest slope where the likelihood is highest.
-
-        Raises
-        ------
-        ConvergenceError
-            If the search did not end where the likelihood is flat.
-        """
+        """Return centre, log omega, log-likelihood and largest slope where the likelihood is highest."""
         from scipy.optimize import minimize
 
         limits = (self.ends[0], self.ends[-1]), (math.log(SMALLEST_OMEGA), math.log(LARGEST_OMEGA))

@@ -397,13 +397,7 @@ def _joint(effects: EffectSizes, strata: Sequence[Stratum], choices: Choices) ->
 def _smoothing(
     strata: Sequence[Stratum], joint: RandomEffectsResults | None, choices: Choices
 ) -> Smoothing | None:
-    """Return smoothed variances of two or more strata.
-
-    Raises
-    ------
-    InputError
-        If a sampling variance is zero: its likelihood has no end where tau2 is zero.
-    """
+    """Return smoothed variances of two or more strata."""
     assert joint is not None
     zero = [name for s in strata for name, v in zip(s.effects.row_ids, s.effects.v, strict=True) if v == 0]
     if zero:

@@ -281,17 +281,7 @@ def assignment_bounds(
 
 
 class Task:
-    """The effects by level, and the units that may be of any.
-
-    Parameters
-    ----------
-    effects : EffectSizes
-        All effects.
-    by : str
-        The moderator.
-    method, test, level : str, str and float
-        As in :meth:`metaexo.RandomEffects.fit`.
-    """
+    """The effects by level, and the units that may be of any."""
 
     def __init__(self, effects: EffectSizes, by: str, method: str, test: str | None, level: float) -> None:
         effects = check_effects(effects, "assignment_bounds")
@@ -509,19 +499,9 @@ def _bound(
 
 @dataclass(frozen=True, eq=False)
 class Extreme:
-    """The largest value found, with a bound that no assignment exceeds.
+    """The largest mean or difference found, with a bound that no assignment exceeds."""
 
-    Attributes
-    ----------
-    place : ndarray of int, shape (U,)
-        Where each unit is: 0 in the first stratum, 1 in the second, 2 elsewhere.
-    value : float
-        The mean or difference there.
-    bound : float
-        What no assignment exceeds.
-    """
-
-    place: NDArray[np.intp]
+    place: NDArray[np.intp]  # where each unit is: FIRST, SECOND or ELSEWHERE
     value: float
     bound: float
 
@@ -540,15 +520,7 @@ class Side:
 
 
 def largest_mean(side: Side, w: Array, y: Array) -> Extreme:
-    """Return the largest mean of a stratum over all sets of units that may join it.
-
-    Parameters
-    ----------
-    side : Side
-        The stratum without them.
-    w, y : ndarray, shape (U,)
-        Weights and values of the units.
-    """
+    """Return the largest mean of a stratum over all sets of units (weights w, values y) that may join."""
     order = np.argsort(-y, kind="stable")
     weight = side.weight + np.append(0.0, np.cumsum(w[order]))
     means = (side.total + np.append(0.0, np.cumsum((w * y)[order]))) / weight
@@ -559,17 +531,7 @@ def largest_mean(side: Side, w: Array, y: Array) -> Extreme:
 
 
 def largest_difference(first: Side, second: Side, w: Array, y: Array, elsewhere: bool) -> Extreme:
-    """Return the largest difference of two means over all assignments of units.
-
-    Parameters
-    ----------
-    first, second : Side
-        The strata without the units; the difference is first minus second.
-    w, y : ndarray, shape (U,)
-        Weights and values of the units.
-    elsewhere : bool
-        Whether a unit may also be in neither.
-    """
+    """Return the largest difference of two means, first minus second, over all assignments of units."""
     if elsewhere:
         top = largest_mean(first, w, y)
         bottom = largest_mean(Side(second.weight, -second.total), w, -y)

@@ -55,23 +55,11 @@ DEEP = 12.0
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RubinInference(WaldInference):
-    """Inference by Rubin's rules: the total covariance matrix, and df of Barnard and Rubin.
+    """Inference by Rubin's rules: the total covariance matrix, and df of Barnard and Rubin."""
 
-    Attributes
-    ----------
-    cov, df, scale
-        Total covariance matrix, and degrees of freedom of the first coefficient; None for z.
-    between : ndarray, shape (p, p)
-        Covariance matrix of the coefficients between imputations.
-    draws : int
-        Number of imputations.
-    complete_df : float
-        Degrees of freedom if nothing were censored; infinite for normal quantiles.
-    """
-
-    between: Array
+    between: Array  # covariance matrix of the coefficients between imputations
     draws: int
-    complete_df: float
+    complete_df: float  # if nothing were censored; infinite for normal quantiles
 
     def df_of(self, rows: Array) -> Array | None:
         """Return the degrees of freedom of combinations of coefficients, shape (q,); None for z."""
@@ -197,11 +185,6 @@ class ImputedResults(FitResults):
         """Return the residuals of expected effects: columns fitted, residual, se and z.
 
         Standard errors are missing: each completed data set has others.
-
-        Parameters
-        ----------
-        kind : {"standardized"}
-            The kind of residual.
         """
         import pandas as pd
 
@@ -219,13 +202,7 @@ class ImputedResults(FitResults):
         )
 
     def random_effects(self, level: float | None = None) -> pd.DataFrame:
-        """Return the predicted deviations of the fit by likelihood.
-
-        Parameters
-        ----------
-        level : float, optional
-            Level of the intervals.
-        """
+        """Return the predicted deviations of the fit by likelihood."""
         return predicted_deviations(self.likelihood, self.at_level(level))
 
     # -- for readers -------------------------------------------------------------------------------------
@@ -266,28 +243,10 @@ class ImputedResults(FitResults):
 
 
 def impute(fit: CensoredFit, draws: int, seed: int, draw_tau2: bool = True) -> ImputedResults:
-    """Return a fit by multiple imputation.
+    """Return a fit by multiple imputation; see `CensoredResults.impute`.
 
     tau2 is drawn from its criterion with a flat prior on tau, the coefficients from their normal
     approximation at that tau2, and each censored effect from its truncated normal distribution.
-
-    Parameters
-    ----------
-    fit : CensoredResults
-        The fit by likelihood.
-    draws : int
-        Number of imputations.
-    seed : int
-        Seed of the random numbers.
-    draw_tau2 : bool
-        Whether tau2 is drawn; otherwise effects are imputed at its estimate.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than two draws.
-    NotIdentifiableError
-        If too few effects are points or have two ends for the distribution of tau2 to have an end.
     """
     for name, number_of in (("draws", draws), ("seed", seed)):
         value = check_number(name, number_of)
@@ -354,14 +313,8 @@ def _fit_completed(fit: CensoredFit, y: Array, v: Array) -> tuple[Array, Array, 
 def truncated_normal(lower: Array, upper: Array, sd: Array, uniform: Array) -> Array:
     """Return the values of a normal variable with mean 0 within (lower, upper), by inversion.
 
-    It works on logarithms of the nearer tail, so that intervals far from the mean are drawn from as well.
-
-    Parameters
-    ----------
-    lower, upper, sd : ndarray
-        Ends, which may be infinite, and standard deviations, of one shape.
-    uniform : ndarray
-        Uniform numbers between 0 and 1, of that shape.
+    It works on logarithms of the nearer tail, so that intervals far from the mean are drawn from as well. The
+    ends may be infinite; `uniform` are numbers between 0 and 1, all of one shape.
     """
     a, b = lower / sd, upper / sd
     with np.errstate(invalid="ignore"):
@@ -380,14 +333,8 @@ def draw_effects(
     """Return effects and sampling variances with every censored row drawn once a problem, shape (B, K).
 
     A row with two ends of unequal variances is drawn before its division by the relative error of the
-    standard deviation, with the variance that an effect of zero has.
-
-    Parameters
-    ----------
-    gamma : ndarray, shape (B, P)
-        Coefficients on the basis, the offset left out.
-    tau2 : ndarray, shape (B,)
-        Between-study variances.
+    standard deviation, with the variance that an effect of zero has. `gamma`, shape (B, P), are coefficients
+    on the basis, the offset left out.
     """
     eta = gamma @ batch.basis.T
     y, v = batch.y.copy(), batch.v.copy()

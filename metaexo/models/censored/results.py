@@ -234,16 +234,6 @@ class CensoredResults(CensoredFit, FitResults):
 
         For a censored effect it is the expectation given its interval, and the standard error is larger by
         what the interval leaves open.
-
-        Parameters
-        ----------
-        level : float, optional
-            Level of the intervals.
-
-        Returns
-        -------
-        DataFrame
-            Columns component, level (the row's label), estimate, se, low, high.
         """
         return evidence.random_effects(self, level)
 
