@@ -1,8 +1,4 @@
-"""Levels of factors, and studies that do not report theirs.
-
-Read here are the levels of factors and of repetition; a FactorTable holds them by row, with the designs that
-they make.
-"""
+"""Levels of factors and of repetition, and studies that do not report theirs."""
 
 from __future__ import annotations
 
@@ -24,7 +20,6 @@ from metaexo.types import Array, Index, Mask
 
 # What programs write for a missing value; no level is called so.
 SILENT = ("", NOT_REPORTED, "nan", "<na>", "nat")
-# What people write for a missing value, but may also mean as a level.
 STUDY = "study"
 
 
@@ -210,11 +205,7 @@ class FactorTable(Immutable):
     @property
     def m(self) -> int:
         """Number of studies."""
-        return self.studies_in(np.ones(self.k, dtype=np.bool_))
-
-    def studies_in(self, rows: Mask) -> int:
-        """Return how many studies some rows are from."""
-        return len(np.unique(self.study[rows]))
+        return len(np.unique(self.study))
 
     def studies_of(self, factor: int, rows: Mask | None = None) -> Index:
         """Return how many studies have each level of a factor, shape (levels,); in some rows."""

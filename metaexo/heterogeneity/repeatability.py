@@ -77,13 +77,7 @@ class Repeatability(Immutable):
         return pd.DataFrame(rows)
 
     def verdict(self, level: str) -> str:
-        """Return which method is the most repeatable at a level, or why that cannot be said.
-
-        Parameters
-        ----------
-        level : str
-            A level of repetition.
-        """
+        """Return which method is the most repeatable at a level of repetition, or why that cannot be said."""
         word: object = level
         if not isinstance(word, str):
             check_choice("level of repetition", word, tuple(REPETITIONS))

@@ -103,18 +103,7 @@ class Estimability(Immutable):
         return tuple(found)
 
     def rows_of(self, group: int) -> Mask:
-        """Return which of all rows belong to a group of levels, shape (k,).
-
-        Parameters
-        ----------
-        group : int
-            The group, from 0 (the largest).
-
-        Raises
-        ------
-        InputError
-            If there is no such group.
-        """
+        """Return which of all rows belong to a group of levels, from 0 (the largest), shape (k,)."""
         if whole_number(group, "group", 0) >= len(self.groups):
             raise InputError(f"group is {group}", f"a number below {len(self.groups)}, the count of groups")
         rows = np.zeros(self.table.k, dtype=np.bool_)

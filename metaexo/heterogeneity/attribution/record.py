@@ -233,18 +233,7 @@ class AttributionFit(LinearFit):
         }
 
     def part(self, name: str) -> Part:
-        """Return a part by its name.
-
-        Parameters
-        ----------
-        name : str
-            For example "source", "interaction" or "unexplained".
-
-        Raises
-        ------
-        UnknownChoiceError
-            If there is no such part.
-        """
+        """Return a part by its name, for example "source", "interaction" or "unexplained"."""
         known = {part.name: part for part in self.parts}
         check_choice("part", name, tuple(known))
         return known[name]

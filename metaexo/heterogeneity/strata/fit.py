@@ -215,17 +215,7 @@ class StrataFit(LinearFit):
         """Return the statistics of all strata: the sum of their log-likelihoods at their tau2.
 
         Counted are a mean per stratum, and one tau2, or one per stratum, or the two parameters of smoothed
-        ones.
-
-        Parameters
-        ----------
-        restricted : bool, optional
-            From the restricted likelihood; default: for REML.
-
-        Raises
-        ------
-        InputError
-            If no stratum has a fit.
+        ones. The likelihood is the restricted one by default for REML.
         """
         if not self.fits:
             return super().fit_statistics(restricted)

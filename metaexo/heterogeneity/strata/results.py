@@ -110,24 +110,8 @@ class StratifiedResults(StrataFit, FitResults):
     ) -> pd.DataFrame:
         """Return the pooled effects of strata, with confidence and prediction intervals.
 
-        Parameters
-        ----------
-        new : str or sequence of str, optional
-            Names of fitted strata; default: all of them.
-        level : float, optional
-            Level of both intervals; default that of the fit.
-        scale : {"analysis", "measure", "exp"} or callable
-            What estimates and bounds are on, as in :meth:`metaexo.models.RandomEffectsResults.predict`.
-
-        Returns
-        -------
-        DataFrame
-            Indexed by stratum: estimate, se, low, high, prediction_se, prediction_low, prediction_high.
-
-        Raises
-        ------
-        UnknownChoiceError
-            If a name is no fitted stratum, or the scale is not known.
+        Names of fitted strata take the place of new rows, by default all of them, and index the table; all
+        else is as in :meth:`metaexo.models.RandomEffectsResults.predict`.
         """
         return tables.predictions(self, new, level, scale)
 
@@ -136,17 +120,7 @@ class StratifiedResults(StrataFit, FitResults):
     ) -> Array:
         """Return the probability that the true effect of a new study in a stratum exceeds a value.
 
-        Parameters
-        ----------
-        value : float
-            The value, on the scale of the analysis.
-        new : str or sequence of str, optional
-            Names of fitted strata; default: all of them.
-
-        Returns
-        -------
-        ndarray, shape (r,)
-            Probabilities, from the same distribution as the prediction intervals; NaN for equal effects.
+        It is from the same distribution as the prediction intervals; NaN for equal effects.
         """
         above = tables.predicted(self, new)[1].above(check_number("value", value))
         return above if self.is_random else np.full_like(above, np.nan)

@@ -208,14 +208,14 @@ def stratify(
     refuse_mixed_levels(effects, factors)
     strata = _split(effects, factors)
     warn_of_mixed_subjects({s.name: s.effects for s in strata})
+    ordered = () if order is None else read_words(order, "order")
     if order is not None:
-        strata = _in_order(strata, read_words(order, "order"))
+        strata = _in_order(strata, ordered)
     clusters = _clusters(effects, cluster)
     usual = "z" if code == "EE" else "knapp-hartung"
     choices = Choices(code, usual if test is None else test, level)
     found = _analyse(effects, factors, strata, clusters, cluster, tau2, choices, compare_unreported)
     latent, latent_note = _latent(effects, factors) if unreported == "mixture" else (None, "")
-    ordered = () if order is None else read_words(order, "order")
     return replace(found, order=ordered, latent=latent, latent_note=latent_note)
 
 
@@ -491,24 +491,14 @@ def _pooled(
     for fit, centre, error, reach in zip(fits, estimates.tolist(), se.tolist(), half.tolist(), strict=True):
         wide = reach * float(np.hypot(error, fit.tau))
         known = fit.method != "EE"
-        made = Pooled(
-            estimate=centre,
-            se=error,
-            low=centre - reach * error,
-            high=centre + reach * error,
-            prediction_low=centre - wide if known else None,
-            prediction_high=centre + wide if known else None,
-            level=level,
-        )
-        out.append(made)
+        low, high = centre - reach * error, centre + reach * error
+        before, after = (centre - wide, centre + wide) if known else (None, None)
+        out.append(Pooled(centre, error, low, high, before, after, level))
     return out
 
 
 def _heterogeneity(
-    fit: RandomEffectsResults,
-    name: str,
-    joint: RandomEffectsResults | None,
-    smoothing: Smoothing | None,
+    fit: RandomEffectsResults, name: str, joint: RandomEffectsResults | None, smoothing: Smoothing | None
 ) -> HeterogeneityInterval | None:
     """Return tau2 and I2 of a stratum with their intervals; None where there are none."""
     if fit.method == "EE" or (fit.effects.v == 0).any():
@@ -561,13 +551,10 @@ def _between(
     if count < 2:
         return None, f"no test: {plural(count, 'stratum', 'strata')} with two or more studies"
     places = np.array([list(names).index(name) for name in compared], dtype=np.intp)
-    still = [names[i] for i in places if inference.cov[i, i] == 0]
+    still = ", ".join(names[i] for i in places if inference.cov[i, i] == 0)
     if still:
-        who = ", ".join(still)
-        return (
-            None,
-            f"no test: the effects of a stratum ({who}) are all equal, so its mean has no standard error",
-        )
+        why = f"the effects of a stratum ({still}) are all equal, so its mean has no standard error"
+        return None, f"no test: {why}"
     used = f"{plural(count, 'stratum', 'strata')} with two or more studies, {WHOSE[mode]}"
     if isinstance(inference, SeparateMeans):
         name = "chi-square test" if inference.df_each is None else "Welch's test"

@@ -38,12 +38,7 @@ from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.formatting import interval, number, plural, printed, text_table
-from metaexo.heterogeneity.levels import (
-    factor_levels,
-    is_unreported,
-    read_factor_named,
-    studies_of,
-)
+from metaexo.heterogeneity.levels import factor_levels, is_unreported, read_factor_named, studies_of
 from metaexo.heterogeneity.means import difference_interval
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice, check_level, check_number, whole_number
@@ -439,10 +434,7 @@ class Held:
         high = largest_difference(b, a, self.w, self.y, elsewhere)
         low = largest_difference(a, b, self.w, self.y, elsewhere)
         intervals = [self._interval(first, second, low, FIRST), self._interval(first, second, high, SECOND)]
-        words = [
-            self.task.in_words(low.place, first, second),
-            self.task.in_words(high.place, second, first),
-        ]
+        words = [self.task.in_words(low.place, first, second), self.task.in_words(high.place, second, first)]
         return _bound(
             f"{second} minus {first}",
             b.total / b.weight - a.total / a.weight,

@@ -131,12 +131,8 @@ class CensoredFit(LinearFit):
     def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
         """Return log-likelihood, deviance, AIC, BIC and AICc; the restricted likelihood counts k - p effects.
 
-        With censored effects there is no saturated model, and the deviance is -2 llf.
-
-        Parameters
-        ----------
-        restricted : bool, optional
-            Must be that of the fit, which is the default: only one of the two was maximised.
+        With censored effects there is no saturated model, and the deviance is -2 llf. `restricted` must be
+        that of the fit, which is the default: only one of the two was maximised.
         """
         by_method = self.method == "REML"
         if restricted is not None and check_flag("restricted", restricted) != by_method:

@@ -104,7 +104,13 @@ class CensoredResults(CensoredFit, FitResults):
 
     def tau2_limits(self, level: float, method: str | None) -> Tau2Limits | None:
         """Return the interval of tau2 for the table of heterogeneity; see `conf_int_heterogeneity`."""
-        return _tau2_limits(self, level, method)
+        if method is not None:
+            check_choice("interval method", method, ("profile-likelihood",))
+        elif self.tau2_given:
+            return None
+        found = self.conf_int_heterogeneity(level)
+        ends = dict.fromkeys(self.tau2_by_component, (found.tau2.low, found.tau2.high))
+        return Tau2Limits(ends, "profile likelihood", found.note)
 
     def conf_int_heterogeneity(self, level: float | None = None) -> HeterogeneityInterval:
         """Return profile-likelihood intervals for tau2, tau, I2 and H2.
@@ -127,7 +133,14 @@ class CensoredResults(CensoredFit, FitResults):
         Hardy, R. J., Thompson, S. G. (1996).
         https://doi.org/10.1002/(SICI)1097-0258(19960330)15:6<619::AID-SIM188>3.0.CO;2-A
         """
-        return _heterogeneity_interval(self, self.at_level(level))
+        level = self.at_level(level)
+        if self.tau2_given:
+            raise InputError("tau2 was given, so there is no interval for it", "an estimated tau2")
+        drop = 0.5 * normal_quantile(level) ** 2
+        low, high = limits_of_tau2(self.batch, self.maximum, self.method == "REML", drop)
+        ends = (self.tau2, float(low[0]), float(high[0]))
+        note = "" if np.isfinite(high[0]) else NO_END
+        return heterogeneity_interval_of(ends, self.typical_variance, "profile-likelihood", level, note)
 
     @cached_property
     def heterogeneity_test(self) -> TestResult:
@@ -136,7 +149,16 @@ class CensoredResults(CensoredFit, FitResults):
         It is the boundary of what tau2 can be (Self and Liang 1987). With a given tau2, that value is tested
         against the best one, and the p-value is that of chi-square.
         """
-        return _heterogeneity_test(self)
+        restricted = self.method == "REML"
+        if self.tau2_given:
+            best = censored_maximum(self.batch, restricted)
+            statistic = max(0.0, 2 * float(best.value[0] - self.maximum.value[0]))
+            return make_test(statistic, "chi2", (1.0,), f"tau2 is {self.tau2:g}")
+        at_zero = censored_at(self.batch, 0.0, restricted)
+        statistic = max(0.0, 2 * float(self.maximum.value[0] - at_zero.value[0]))
+        p = 0.5 * (float(chi2_tail(statistic, 1)) + float(statistic <= 0))
+        null = "all studies share one true effect" if self.design.x is None else "no residual heterogeneity"
+        return TestResult(statistic, "chi2", (1.0,), p, f"{null} (p-value of a mixture of chi-squares)")
 
     def likelihood_ratio_test(self, smaller: CensoredFit | None = None) -> TestResult:
         """Return the test of a smaller model against this one, both by maximum likelihood.
@@ -157,7 +179,33 @@ class CensoredResults(CensoredFit, FitResults):
         NotNestedError
             If the smaller fit is of other effects or no special case.
         """
-        return _likelihood_ratio_test(self, smaller)
+        x = self.design.matrix(self.k)
+        if smaller is None:
+            if self.design.x is None:
+                raise InputError(
+                    "the model has no moderators, so there is no smaller one",
+                    "a model with moderators",
+                    "heterogeneity_test tests tau2 = 0, moderator_test the pooled effect",
+                )
+            small, same, words = np.ones((self.k, 1)), True, "no effect of any moderator"
+        elif isinstance(smaller, CensoredFit):
+            small, words = smaller.design.matrix(smaller.k), "the smaller model holds"
+            same = smaller.digest_of_effects == self.digest_of_effects
+        else:
+            raise InputError(
+                f"the smaller model is of type {type(smaller).__name__}",
+                "a CensoredResults",
+                "fit both with CensoredRandomEffects",
+            )
+        if not same or not within(small, x) or small.shape[1] >= x.shape[1]:
+            raise NotNestedError(
+                "the smaller fit is of other effects" if not same else "the smaller fit is no special case",
+                "a fit of the same effects whose columns are combinations of those of this one",
+                "call the test on the larger fit and hand in the smaller one",
+            )
+        heights = [_highest(self, columns) for columns in (x, small)]
+        df = float(x.shape[1] - small.shape[1])
+        return make_test(max(0.0, 2 * (heights[0] - heights[1])), "chi2", (df,), words)
 
     # -- evidence ----------------------------------------------------------------------------------------
 
@@ -274,7 +322,38 @@ class CensoredResults(CensoredFit, FitResults):
 
     def family_lines(self) -> FamilyLines:
         """Return what this family adds to the summary and to the notes below the tables."""
-        return _family_lines(self)
+        pooled = []
+        if self.design.x is None:
+            low, high = _profile_bounds(self, self.level)
+            pooled = [f"profile-likelihood interval {interval(low[0], high[0], 4)}"]
+        header = ["kind", "k", "effective", "of the mean", "of tau2"]
+        rows = [
+            [
+                str(kind),
+                f"{row['k']:.0f}",
+                number(row["effective"], 1),
+                percent(row["share"]),
+                percent(row["tau2_share"]),
+            ]
+            for kind, row in self.contributions().iterrows()
+        ]
+        exact = number(self.effective, 1)
+        data = (
+            f"equivalent to {exact} exact effects of {self.k}; shares of the information:",
+            text_table(rows, header),
+        )
+        return FamilyLines(
+            model="Random-effects model",
+            tests=CENSORED_TESTS[self.test],
+            fitted=(
+                f"evidence: {count_in_words(self.kinds)}",
+                f"tau2: {'given' if self.tau2_given else CRITERIA[self.method]}",
+            ),
+            pooled=tuple(pooled),
+            heterogeneity=(f"likelihood ratio: {self.heterogeneity_test}",),
+            data=data,
+            certificate=tuple(_certificate(self)),
+        )
 
     def facts(self) -> dict[str, Any]:
         """Return what this family adds to `to_dict`."""
@@ -301,42 +380,6 @@ def _profile_bounds(fit: CensoredFit, level: float) -> tuple[Array, Array]:
     return np.array([low[0] for low, _ in ends]), np.array([high[0] for _, high in ends])
 
 
-def _family_lines(fit: CensoredFit) -> FamilyLines:
-    """Return evidence, estimator and test in words, the profile interval, and what the kinds contribute."""
-    pooled = []
-    if fit.design.x is None:
-        low, high = _profile_bounds(fit, fit.level)
-        pooled = [f"profile-likelihood interval {interval(low[0], high[0], 4)}"]
-    table = evidence.contributions(fit)
-    header = ["kind", "k", "effective", "of the mean", "of tau2"]
-    rows = [
-        [
-            str(kind),
-            f"{row['k']:.0f}",
-            number(row["effective"], 1),
-            percent(row["share"]),
-            percent(row["tau2_share"]),
-        ]
-        for kind, row in table.iterrows()
-    ]
-    data = [
-        f"equivalent to {number(fit.effective, 1)} exact effects of {fit.k}; shares of the information:",
-        text_table(rows, header),
-    ]
-    return FamilyLines(
-        model="Random-effects model",
-        tests=CENSORED_TESTS[fit.test],
-        fitted=(
-            f"evidence: {count_in_words(fit.kinds)}",
-            f"tau2: {'given' if fit.tau2_given else CRITERIA[fit.method]}",
-        ),
-        pooled=tuple(pooled),
-        heterogeneity=(f"likelihood ratio: {_heterogeneity_test(fit)}",),
-        data=tuple(data),
-        certificate=tuple(_certificate(fit)),
-    )
-
-
 def _certificate(fit: CensoredFit) -> list[str]:
     found = fit.certificate
     lines = []
@@ -351,73 +394,6 @@ def _certificate(fit: CensoredFit) -> list[str]:
             "very little"
         )
     return lines
-
-
-def _heterogeneity_interval(fit: CensoredFit, level: float) -> HeterogeneityInterval:
-    """Return intervals of tau2, tau, I2 and H2; see `CensoredResults.conf_int_heterogeneity`."""
-    if fit.tau2_given:
-        raise InputError("tau2 was given, so there is no interval for it", "an estimated tau2")
-    drop = 0.5 * normal_quantile(level) ** 2
-    low, high = limits_of_tau2(fit.batch, fit.maximum, fit.method == "REML", drop)
-    ends = (fit.tau2, float(low[0]), float(high[0]))
-    note = "" if np.isfinite(high[0]) else NO_END
-    return heterogeneity_interval_of(ends, fit.typical_variance, "profile-likelihood", level, note)
-
-
-def _tau2_limits(fit: CensoredFit, level: float, method: str | None) -> Tau2Limits | None:
-    """Return the interval of tau2 for the table of heterogeneity; None where tau2 was given."""
-    if method is not None:
-        check_choice("interval method", method, ("profile-likelihood",))
-    elif fit.tau2_given:
-        return None
-    found = _heterogeneity_interval(fit, level)
-    ends = dict.fromkeys(fit.tau2_by_component, (found.tau2.low, found.tau2.high))
-    return Tau2Limits(ends, "profile likelihood", found.note)
-
-
-def _heterogeneity_test(fit: CensoredFit) -> TestResult:
-    """Return the likelihood-ratio test of tau2 = 0; see `CensoredResults.heterogeneity_test`."""
-    restricted = fit.method == "REML"
-    if fit.tau2_given:
-        best = censored_maximum(fit.batch, restricted)
-        statistic = max(0.0, 2 * float(best.value[0] - fit.maximum.value[0]))
-        return make_test(statistic, "chi2", (1.0,), f"tau2 is {fit.tau2:g}")
-    at_zero = censored_at(fit.batch, 0.0, restricted)
-    statistic = max(0.0, 2 * float(fit.maximum.value[0] - at_zero.value[0]))
-    p = 0.5 * (float(chi2_tail(statistic, 1)) + float(statistic <= 0))
-    null = "all studies share one true effect" if fit.design.x is None else "no residual heterogeneity"
-    return TestResult(statistic, "chi2", (1.0,), p, f"{null} (p-value of a mixture of chi-squares)")
-
-
-def _likelihood_ratio_test(fit: CensoredFit, smaller: object) -> TestResult:
-    """Return the test of a smaller model; see `CensoredResults.likelihood_ratio_test`."""
-    x = fit.design.matrix(fit.k)
-    if smaller is None:
-        if fit.design.x is None:
-            raise InputError(
-                "the model has no moderators, so there is no smaller one",
-                "a model with moderators",
-                "heterogeneity_test tests tau2 = 0, moderator_test the pooled effect",
-            )
-        small, same, words = np.ones((fit.k, 1)), True, "no effect of any moderator"
-    elif isinstance(smaller, CensoredFit):
-        small, words = smaller.design.matrix(smaller.k), "the smaller model holds"
-        same = smaller.digest_of_effects == fit.digest_of_effects
-    else:
-        raise InputError(
-            f"the smaller model is of type {type(smaller).__name__}",
-            "a CensoredResults",
-            "fit both with CensoredRandomEffects",
-        )
-    if not same or not within(small, x) or small.shape[1] >= x.shape[1]:
-        raise NotNestedError(
-            "the smaller fit is of other effects" if not same else "the smaller fit is no special case",
-            "a fit of the same effects whose columns are combinations of those of this one",
-            "call the test on the larger fit and hand in the smaller one",
-        )
-    heights = [_highest(fit, columns) for columns in (x, small)]
-    df = float(x.shape[1] - small.shape[1])
-    return make_test(max(0.0, 2 * (heights[0] - heights[1])), "chi2", (df,), words)
 
 
 def _highest(fit: CensoredFit, x: Array) -> float:

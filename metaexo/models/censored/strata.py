@@ -212,12 +212,7 @@ def _at(es: BoundedEffectSizes, rows: NDArray[np.intp], reason: str) -> BoundedE
 
 
 def _stratum(
-    es: BoundedEffectSizes,
-    name: str,
-    rows: NDArray[np.intp],
-    method: str,
-    test: str,
-    level: float,
+    es: BoundedEffectSizes, name: str, rows: NDArray[np.intp], method: str, test: str, level: float
 ) -> CensoredStratum:
     """Return a stratum with its fit, or with the words why there is none."""
     part = _at(es, rows, "another stratum")
@@ -229,11 +224,7 @@ def _stratum(
 
 
 def _joint(
-    es: BoundedEffectSizes,
-    groups: dict[str, NDArray[np.intp]],
-    method: str,
-    test: str,
-    level: float,
+    es: BoundedEffectSizes, groups: dict[str, NDArray[np.intp]], method: str, test: str, level: float
 ) -> tuple[CensoredResults | None, str]:
     """Return the model with a mean for each stratum that can have one, and what it is of."""
     held = {
