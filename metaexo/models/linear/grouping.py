@@ -21,12 +21,7 @@ if TYPE_CHECKING:
 class LevelNames(Sequence[str]):
     """Names of levels, written out when they are asked for: "a", or "a/b" for combinations.
 
-    Parameters
-    ----------
-    parts : sequence of ndarray
-        Levels of each column, numbers or words.
-    codes : ndarray of int, shape (levels, columns)
-        Which of them each level is made of.
+    The parts are the levels of each column; the codes, shape (levels, columns), which of them a level has.
     """
 
     def __init__(self, parts: Sequence[Any], codes: Index) -> None:

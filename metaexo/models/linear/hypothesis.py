@@ -135,21 +135,11 @@ def wald_test(beta: np.ndarray, cov: np.ndarray, df_residual: float | None, null
 
 @dataclass(frozen=True, eq=False)
 class WaldInference(Immutable):
-    """How coefficients are tested: their covariance matrix and the distribution of the tests.
+    """How coefficients are tested: their covariance matrix and the distribution of the tests."""
 
-    Attributes
-    ----------
-    cov : ndarray, shape (p, p)
-        Covariance matrix of the coefficients.
-    df : float or None
-        Degrees of freedom of the t and F distributions; None for the normal and chi-square.
-    scale : float
-        Factor of the test on the covariance matrix, taken in already; 1 where the test has none.
-    """
-
-    cov: Array
-    df: float | None
-    scale: float = 1.0
+    cov: Array  # of the coefficients, shape (p, p)
+    df: float | None  # of the t and F distributions; None for the normal and chi-square
+    scale: float = 1.0  # factor of the test on the covariance matrix, taken in already; 1 where it has none
 
     def df_of(self, rows: Array) -> Array | None:
         """Return the degrees of freedom of combinations of coefficients, shape (q, p); None for z."""

@@ -17,7 +17,6 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import FewStudiesWarning, InputError, TooFewStudiesError
 from metaexo.formatting import plural, printed
 from metaexo.inputs import check_choice
-from metaexo.ledger import Ledger
 from metaexo.models.linear.contrasts import (
     Contrasts,
     TermTests,
@@ -56,11 +55,6 @@ if TYPE_CHECKING:
 
 # Below this the distribution of a robust test is hardly that of t (Tipton 2015, 10.1037/met0000011).
 FEW_DF_ROBUST = 4.0
-
-
-def row_counts(ledger: Ledger) -> dict[str, Any]:
-    """Return how many rows were used, and those left out with their reasons."""
-    return {"source": ledger.source, "used": len(ledger.used), "left_out": ledger.left_out}
 
 
 class LinearResults(Coefficients, Readable):
@@ -569,7 +563,7 @@ class FitResults(LinearFit, LinearResults):
         `components` has a record per row of `heterogeneity()`. A family adds what only it knows:
         ``return super().facts() | {...}``.
         """
-        components, robust = self.heterogeneity(method=None), self.robust_covariance
+        components, robust, ledger = self.heterogeneity(method=None), self.robust_covariance, self.ledger
         alone = None if self.design.x is not None else self.pooled()
         return {
             "measure": self.measure.code,
@@ -592,7 +586,7 @@ class FitResults(LinearFit, LinearResults):
             "moderator_test": self.omnibus,
             "likelihood": self.fit_statistics() if self.has_likelihood else None,
             "certificate": self.certificate,
-            "ledger": row_counts(self.ledger),
+            "ledger": {"source": ledger.source, "used": len(ledger.used), "left_out": ledger.left_out},
             "derived": dict(Counter(mark.how for mark in self.effects.derived)),
             "cautions": self.cautions(),
             "digest": self.digest,

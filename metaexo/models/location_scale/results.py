@@ -249,20 +249,12 @@ class LocationScaleResults(FitResults):
         new : array_like, dict, Series or DataFrame, shape (r, q), optional
             Rows of the moderators of the mean. What has names holds those of the scale as well, unless
             `scale_moderators` is given. Default: the rows of the fit.
-        level : float, optional
-            Level of both intervals; default that of the fit.
-        scale : {"analysis", "measure", "exp"} or callable
-            What estimates and bounds are on; see :meth:`metaexo.models.RandomEffectsResults.predict`.
+        level, scale : float and str, optional
+            As in :meth:`metaexo.models.RandomEffectsResults.predict`.
         scale_moderators : array_like, dict, Series or DataFrame, shape (r, q), optional
             Rows of the moderators of the scale.
-        kind : {"default", "riley", "hts", "t", "simple"}
-            Quantile of the prediction interval; see there.
-        sampling_variance : float
-            Sampling variance of the new study, for the interval of its observed effect.
-        adjust : {"bonferroni"}, optional
-            Makes all r intervals hold together.
-        transform : {"analysis", "measure", "exp"} or callable, optional
-            Another name of `scale`, as other packages have it.
+        kind, sampling_variance, adjust, transform : str, float, str and str, optional
+            As there.
 
         Returns
         -------

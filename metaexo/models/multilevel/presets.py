@@ -208,14 +208,8 @@ def rho_sweep(
         Assumed correlations; default 0 to 0.95 in steps of 0.05.
     working : {"CHE", "SCE"}
         Working model, as in :func:`metaexo.correlated_effects`.
-    by : str, optional
-        Column of the subgroups, for "SCE".
-    cluster : str
-        Column of the studies.
-    moderators : str, array_like or DataFrame, optional
-        As in :class:`metaexo.Multilevel`.
-    missing : {"raise", "drop"}
-        What to do with rows in which a moderator is missing; as in :class:`metaexo.Multilevel`.
+    by, cluster, moderators, missing : str, str, str, array_like or DataFrame, and str, optional
+        As in :func:`metaexo.correlated_effects`.
     kind : str
         Adjustment of the cluster-robust covariance matrix; as in `MultilevelResults.robust`.
     level : float

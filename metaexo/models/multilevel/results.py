@@ -132,16 +132,8 @@ class MultilevelResults(MultilevelFit, FitResults):
         new : array_like, dict or DataFrame, shape (r, q), optional
             Moderator values, without the intercept. Default: the rows of the fit (one row if there are no
             moderators).
-        level : float, optional
-            Level of both intervals; default that of the fit.
-        scale : {"analysis", "measure", "exp"} or callable
-            What estimates and bounds are on; see :meth:`metaexo.models.RandomEffectsResults.predict`.
-        kind : {"default", "riley", "hts", "t", "simple"}
-            Quantile of the prediction interval; see there.
-        sampling_variance : float
-            Sampling variance of the new effect, for the interval of its observed effect.
-        adjust : {"bonferroni"}, optional
-            Makes all r intervals hold together.
+        level, scale, kind, sampling_variance, adjust : float, str, str, float and str, optional
+            As in :meth:`metaexo.models.RandomEffectsResults.predict`.
         given : mapping of str to str, optional
             Random term to an observed level: ``{"source": "adipose"}``.
         inner : mapping of str to str, optional

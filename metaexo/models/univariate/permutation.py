@@ -5,9 +5,6 @@ about zero, each is as likely. With moderators the rows of the design are permut
 distinct orders. Every rearrangement is refitted, tau2 included. Beyond some number of them a random sample is
 taken, with the data themselves as one more (Phipson and Smyth), so that no p-value is below 1 / (draws + 1).
 
-An estimate without any spread has an infinite statistic, which ties with other infinite ones; an estimate of
-zero without any spread has the statistic 0, because nothing could be less extreme.
-
 References
 ----------
 Follmann, D. A., Proschan, M. A. (1999). Valid inference in random effects meta-analysis. Biometrics 55,
@@ -262,7 +259,7 @@ def _statistics(fit: RandomEffectsResults, y: Array, v: Array) -> tuple[Array, A
 
 
 def _over(size: Array, spread: Array) -> Array:
-    """Return a size over its spread: infinite without spread, 0 where the size is 0."""
+    """Return a size over its spread: infinite without spread; 0, the least extreme, where the size is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.where((size == 0) & ~np.isnan(spread), 0.0, size / spread))
 
