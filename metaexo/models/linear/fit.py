@@ -108,11 +108,16 @@ class Coefficients(Immutable, ABC):
         return table, np.broadcast_to(values, len(table))
 
     @property
+    def intercept_words(self) -> str:
+        """The null hypothesis of `omnibus` for an intercept alone, in words."""
+        return "the pooled effect is zero"
+
+    @property
     def omnibus(self) -> TestResult:
         """Test of all coefficients but the intercept (of the intercept, if it is alone)."""
         tested = self.design.tested
         names = ", ".join(self.design.names[j] for j in tested)
-        words = "the pooled effect is zero" if self.design.x is None else f"no effect of {names}"
+        words = self.intercept_words if self.design.x is None else f"no effect of {names}"
         return self.joint_test(np.eye(self.design.p)[tested], np.zeros(tested.size), words)
 
     @property

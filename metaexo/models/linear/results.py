@@ -233,14 +233,13 @@ class LinearResults(Coefficients, Readable):
         import pandas as pd
 
         low, high = self.bounds()
-        df = self.df_by_coefficient
         return pd.DataFrame(
             {
                 "term": self.design.names,
                 "estimate": self.beta,
                 "se": self.se,
                 "statistic": self.wald_statistics,
-                "df": np.full(self.design.p, np.nan) if df is None else df,
+                "df": self.df_inference.to_numpy(),
                 "pvalue": self.wald_pvalues,
                 "low": low,
                 "high": high,

@@ -20,6 +20,7 @@ from metaexo.models.linear.hypothesis import TestResult, WaldInference, make_tes
 from metaexo.models.linear.prediction import adjusted_level, new_rows, predict_new, prediction_frame
 from metaexo.models.linear.results import FitResults, LinearResults
 from metaexo.models.linear.summary import FamilyLines, coefficient_rows, coefficient_table
+from metaexo.models.univariate.residuals import random_effects
 from metaexo.numeric.likelihood import LOG_2PI
 from metaexo.numeric.moments import Moments, moments
 from metaexo.numeric.problem import make_batch
@@ -63,6 +64,11 @@ class ScaleCoefficients(LinearResults):
     test: str
 
     @property
+    def intercept_words(self) -> str:
+        """The null hypothesis of `omnibus` for an intercept alone, in words."""
+        return "the scale intercept is zero"
+
+    @property
     def scale(self) -> str:
         """What the scale moderators are linear in: "log tau2" or "tau2"."""
         return "tau2" if self.link == "identity" else "log tau2"
@@ -96,14 +102,6 @@ class ScaleCoefficients(LinearResults):
         if self.link == "log":
             return float(mean * np.exp(-half)), float(mean * np.exp(half))
         return float(np.maximum(mean - half, 0.0)), float(mean + half)
-
-    @property
-    def moderator_test(self) -> TestResult:
-        """Omnibus test of all coefficients but the intercept (of the intercept, if it is alone)."""
-        tested = self.design.tested
-        names = ", ".join(self.design.names[j] for j in tested)
-        words = "the scale intercept is zero" if self.design.x is None else f"no effect of {names}"
-        return self.joint_test(np.eye(self.design.p)[tested], np.zeros(tested.size), words)
 
     @printed
     def __str__(self) -> str:
@@ -343,23 +341,7 @@ class LocationScaleResults(FitResults):
 
         Columns component, level (the row's label), estimate, se, low, high, one row per effect.
         """
-        import pandas as pd
-
-        es, x = self.effects, self.design.matrix(self.k)
-        share = self.tau2_by_effect / (es.v + self.tau2_by_effect)
-        estimate = share * (es.y - x @ self.beta)
-        se = np.sqrt(share * es.v + share**2 * np.vecdot(x @ self.cov, x))
-        half = quantiles(self.at_level(level), self.df_of(x)) * se
-        return pd.DataFrame(
-            {
-                "component": "between studies",
-                "level": list(es.row_labels),
-                "estimate": estimate,
-                "se": se,
-                "low": estimate - half,
-                "high": estimate + half,
-            }
-        )
+        return random_effects(self, self.tau2_by_effect, level)
 
     # -- for readers -------------------------------------------------------------------------------------
 

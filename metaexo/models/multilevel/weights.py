@@ -15,8 +15,9 @@ import numpy as np
 from scipy import sparse
 
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import InputError, NotIdentifiableError, UnknownChoiceError
+from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.immutable import Immutable
+from metaexo.inputs import check_choice
 from metaexo.models.multilevel.covariance import as_sparse, is_symmetric
 from metaexo.numeric.mixed.problem import MixedProblem
 from metaexo.types import Array
@@ -37,8 +38,7 @@ def read_weights(es: EffectSizes, weights: Any) -> sparse.csr_array | None:
     if weights is None:
         return None
     if isinstance(weights, str):
-        if weights != "equal":
-            raise UnknownChoiceError("weights", weights, ("equal",))
+        check_choice("weights", weights, ("equal",))
         weights = np.ones(es.k)
     matrix = as_sparse(weights, es, "the weight matrix")
     diagonal = matrix.diagonal()

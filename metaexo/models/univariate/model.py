@@ -20,7 +20,6 @@ from metaexo.errors import (
     NotIdentifiableError,
     ShapeError,
     TooFewStudiesError,
-    UnknownChoiceError,
 )
 from metaexo.formatting import plural
 from metaexo.inputs import LARGEST, check_choice, check_level, check_number, read_numbers
@@ -321,8 +320,7 @@ def _read_weights(weights: ArrayLike | Literal["equal"] | None, effects: EffectS
     if weights is None:
         return None
     if isinstance(weights, str):
-        if weights != "equal":
-            raise UnknownChoiceError("weights", weights, ("equal",))
+        check_choice("weights", weights, ("equal",))
         return np.ones(effects.k)
     values = read_numbers(weights, "weights", rows=effects.row_ids)
     if values.shape != (effects.k,):

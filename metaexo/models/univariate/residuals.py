@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
 from metaexo.inputs import check_choice
+from metaexo.models.linear.fit import LinearFit
 from metaexo.models.linear.hypothesis import quantiles
 from metaexo.models.univariate.fit import UnivariateFit
 from metaexo.models.univariate.inference import scale_of_test
@@ -83,13 +85,16 @@ def residuals(fit: UnivariateFit, kind: str, deletion: Callable[[], Deletion]) -
     )
 
 
-def predicted_effects(fit: UnivariateFit, level: float | None, deviations: bool) -> pd.DataFrame:
+def predicted_effects(
+    fit: LinearFit, tau2: Array | float, level: float | None, deviations: bool
+) -> pd.DataFrame:
     """Return predictions of true effects, or of their deviations from the fitted values."""
     import pandas as pd
 
     es, x = fit.effects, fit.design.matrix(fit.k)
-    total, fitted = fit.total_variance, x @ fit.beta
-    share = np.divide(fit.tau2, total, out=np.zeros_like(total), where=total > 0)
+    assert isinstance(es, EffectSizes)
+    total, fitted = np.asarray(es.v + tau2), x @ fit.beta
+    share = np.divide(tau2, total, out=np.zeros_like(total), where=total > 0)
     of_mean = np.vecdot(x @ fit.cov, x)
     estimate = share * (es.y - fitted)
     if deviations:
@@ -105,9 +110,9 @@ def predicted_effects(fit: UnivariateFit, level: float | None, deviations: bool)
     )
 
 
-def random_effects(fit: UnivariateFit, level: float | None) -> pd.DataFrame:
-    """Return the deviations of true effects; see `RandomEffectsResults.random_effects`."""
-    table = predicted_effects(fit, level, deviations=True)
+def random_effects(fit: LinearFit, tau2: Array | float, level: float | None) -> pd.DataFrame:
+    """Return the deviations of true effects from their means, with tau2 of each of them or of all."""
+    table = predicted_effects(fit, tau2, level, deviations=True)
     (component,) = fit.tau2_by_component
     table.insert(0, "component", component)
     table.insert(1, "level", table.index)

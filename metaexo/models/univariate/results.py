@@ -353,14 +353,14 @@ class RandomEffectsResults(UnivariateFit, FitResults):
         Raudenbush, S. W., Bryk, A. S. (1985). Empirical Bayes meta-analysis. Journal of Educational
         Statistics 10, 75-98. https://doi.org/10.3102/10769986010002075
         """
-        return predicted_effects(self, level, deviations=False)
+        return predicted_effects(self, self.tau2, level, deviations=False)
 
     def random_effects(self, level: float | None = None) -> pd.DataFrame:
         """Return the predicted deviation of each study's true effect from its fitted value.
 
         Columns component, level (the row's label), estimate, se, low, high, one row per effect.
         """
-        return random_effects(self, level)
+        return random_effects(self, self.tau2, level)
 
     @property
     def cooks_distance(self) -> Array:
