@@ -177,10 +177,7 @@ def warn_of_unclear_levels(
 
 
 def check_level(level: object, name: str = "level") -> float:
-    """Return a confidence level; refuse anything but a fraction between 0 and 1.
-
-    Raises InputError if it is no number, or not between 0 and 1.
-    """
+    """Return a confidence level; refuse anything but a fraction between 0 and 1."""
     number = is_number(level)
     if number and 0 < float(level) < 1:  # type: ignore[arg-type]
         return float(level)  # type: ignore[arg-type]
@@ -193,10 +190,7 @@ def check_level(level: object, name: str = "level") -> float:
 
 
 def check_choice(name: str, word: object, allowed: Sequence[str]) -> None:
-    """Refuse anything but one of the allowed words.
-
-    Raises UnknownChoiceError if it is another word, or no word; it names the allowed ones and the nearest.
-    """
+    """Refuse anything but one of the allowed words."""
     if not isinstance(word, str) or word not in allowed:
         raise UnknownChoiceError(name, word, allowed)
 
@@ -244,10 +238,7 @@ def is_number(value: object) -> bool:
 
 
 def check_aligned(**named: object) -> None:
-    """Refuse pandas objects whose indexes differ: pairing them by position would mix rows.
-
-    Raises InputError if two of them have different indexes; it names both.
-    """
+    """Refuse pandas objects whose indexes differ: pairing them by position would mix rows."""
     first, known = "", None
     for name, values in named.items():
         index = getattr(values, "index", None)

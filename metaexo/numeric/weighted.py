@@ -58,10 +58,7 @@ def weighted_least_squares(x: Array, y: Array, variance: Array) -> WeightedLeast
 
 
 def refuse_own_weights(fit: Any, what: str) -> None:
-    """Raise if a fit has weights of its own, which `what` is not made for.
-
-    Raises InputError if the weights are not the inverse variances.
-    """
+    """Raise if a fit has weights of its own, which `what` is not made for."""
     if getattr(fit, "weighting", None) is not None:
         raise InputError(
             f"the fit has weights of its own, and {what} is made for inverse-variance weights",
@@ -70,10 +67,7 @@ def refuse_own_weights(fit: Any, what: str) -> None:
 
 
 def refuse_special_tests(fit: Any, what: str) -> None:
-    """Raise if a fit has user-supplied weights, or a test whose covariance matrix is not simply scaled.
-
-    Raises InputError if the test is not one of the plain ones.
-    """
+    """Raise if a fit has user-supplied weights, or a test whose covariance matrix is not simply scaled."""
     refuse_own_weights(fit, what)
     if getattr(fit, "robust_covariance", None) is not None:
         raise InputError(

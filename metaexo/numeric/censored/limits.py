@@ -28,7 +28,7 @@ from metaexo.numeric.censored.maximum import (
     criterion_at,
     scan_criterion,
 )
-from metaexo.numeric.censored.rows import CensoredBatch
+from metaexo.numeric.censored.rows import CensoredBatch, basis_of
 from metaexo.numeric.censored.terms import likeliest_mean
 from metaexo.numeric.roots import bracketed_newton, of_arrays
 from metaexo.types import Array
@@ -145,10 +145,7 @@ def with_coefficient(
     column = x[:, position]
     shift = (values - batch.offset[:, position])[:, None] * column
     rest = np.delete(x, position, axis=1)
-    basis, to_x = rest, np.eye(rest.shape[1])
-    if rest.shape[1]:
-        basis, upper = np.linalg.qr(rest)
-        to_x = np.linalg.inv(upper)
+    basis, to_x = basis_of(rest)
     moved = replace(
         batch,
         y=np.where(batch.censored, 0.0, batch.y - shift),

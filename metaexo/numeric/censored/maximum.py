@@ -71,7 +71,7 @@ def censored_maximum(batch: CensoredBatch, restricted: bool) -> CensoredMaximum:
 
 def censored_at(batch: CensoredBatch, tau2: float, restricted: bool) -> CensoredMaximum:
     """Return the estimates at a given tau2, with the score that the criterion has there."""
-    return _certified(batch, np.full(batch.size, tau2), restricted, _counts(batch, 0), _counts(batch, 0))
+    return _certified(batch, np.full(batch.size, tau2), restricted, _zeros(batch), _zeros(batch))
 
 
 def criterion_at(batch: CensoredBatch, problem: NDArray[np.intp], tau2: Array, restricted: bool) -> Points:
@@ -153,7 +153,7 @@ def _maximise(batch: CensoredBatch, restricted: bool) -> CensoredMaximum:
     problem = np.concatenate([problem, points.problem[boundary]])
     places = np.concatenate([root, np.zeros(boundary.size)])
     heights = np.concatenate([inner.height, points.height[boundary]])
-    iterations, maxima = _counts(batch, 0), np.bincount(problem, minlength=batch.size)
+    iterations, maxima = _zeros(batch), np.bincount(problem, minlength=batch.size)
     np.add.at(iterations, problem[: used.size], used)
     best, tau2 = np.full(batch.size, -np.inf), np.zeros(batch.size)
     for i in range(problem.size):
@@ -235,5 +235,5 @@ def _with_unbounded(
     return CensoredMaximum(*columns)
 
 
-def _counts(batch: CensoredBatch, value: int) -> NDArray[np.int64]:
-    return np.full(batch.size, value, dtype=np.int64)
+def _zeros(batch: CensoredBatch) -> NDArray[np.int64]:
+    return np.zeros(batch.size, dtype=np.int64)

@@ -92,6 +92,14 @@ class CensoredBatch:
         )
 
 
+def basis_of(x: Array) -> tuple[Array, Array]:
+    """Return an orthonormal basis of the columns of X, and what takes coefficients on it to those on X."""
+    if not x.shape[1]:
+        return x, np.eye(0)
+    basis, upper = np.linalg.qr(x)
+    return basis, np.asarray(np.linalg.inv(upper), dtype=float)
+
+
 def make_censored_batch(
     lower: ArrayLike,
     upper: ArrayLike,
@@ -114,10 +122,7 @@ def make_censored_batch(
     arrays.append(np.ones((1, 1)) if n is None else np.atleast_2d(np.asarray(n, dtype=float)))
     low, high, v_low, v_high, counts = (np.array(a) for a in np.broadcast_arrays(*arrays))
     design = np.ones((low.shape[1], 1)) if x is None else np.asarray(x, dtype=float)
-    basis, to_x = design, np.eye(design.shape[1])
-    if design.shape[1]:
-        basis, upper_triangle = np.linalg.qr(design)
-        to_x = np.linalg.inv(upper_triangle)
+    basis, to_x = basis_of(design)
     censored = low != high
     anchor = _anchor(low, high)
     gamma = anchor @ basis

@@ -150,10 +150,7 @@ def _gather(u: sparse.csr_array, psi: Array, rows: Index) -> Array:
 
 
 def factorise_blocks(problem: MixedProblem, gs: Sequence[Array]) -> BlockFactor:
-    """Return the inverse of the covariance matrix with the given G of each term.
-
-    Raises NotPositiveDefinite if it is singular.
-    """
+    """Return the inverse of the covariance matrix with the given G of each term."""
     inverses: list[Array] = []
     logdet = 0.0
     for blocks in problem.cut.blocks:
@@ -234,7 +231,6 @@ class DiagonalisedBlocks:
 
     `changes`, shape (1 or 2, b, n, n): the derivatives by the variances.
     `columns`, shape (b, n, c): basis of the design and effects.
-    Raises NotPositiveDefinite if V is singular.
     """
 
     def __init__(self, v: Array, changes: Array, columns: Array) -> None:

@@ -96,10 +96,7 @@ class ChainFactor:
 
 
 def factorise_chain(problem: MixedProblem, chain: Chain, gs: Sequence[Array]) -> ChainFactor:
-    """Return the inverse of the covariance matrix with the given G of each term.
-
-    Raises NotPositiveDefinite if it is singular.
-    """
+    """Return the inverse of the covariance matrix with the given G of each term."""
     variances = np.array([g[0, 0] for g in gs])
     pyramid = Pyramid(chain, variances)
     if not np.isfinite(pyramid.logdet):
@@ -115,10 +112,7 @@ def factorise_chain(problem: MixedProblem, chain: Chain, gs: Sequence[Array]) ->
 
 
 def update(problem: MixedProblem, chain: Chain, variances: Array, t: Array) -> tuple[Array, Array]:
-    """Return Psi, and what the crossing terms add to the log-determinant; leading axes are a batch.
-
-    Raises NotPositiveDefinite if the covariance matrix is singular.
-    """
+    """Return Psi, and what the crossing terms add to the log-determinant; leading axes are a batch."""
     levels = [problem.terms[j].levels for j in chain.crossing]
     f = np.repeat(np.sqrt(variances[..., chain.crossing]), levels, axis=-1)
     inner = f[..., :, None] * t * f[..., None, :]
@@ -142,7 +136,6 @@ class Pyramid:
     `s`: sums of precisions in each level, by rung.
     `c`: share of each member in the precision of its level, by rung.
     `logdet`, shape (...): log|M|.
-    Raises NotPositiveDefinite if M is singular.
     """
 
     def __init__(self, chain: Chain, variances: Array) -> None:
@@ -268,8 +261,7 @@ AT_ONCE = 100_000
 def evaluate_chain(problem: MixedProblem, chain: Chain, variances: Array, restricted: bool) -> Evaluation:
     """Return the likelihood with its gradient and its average information.
 
-    `variances`, shape (n,): variance of each term. Raises NotPositiveDefinite if the covariance matrix is
-    singular.
+    `variances`, shape (n,): variance of each term.
     """
     point = _Point(problem, chain, variances)
     gradient = point.gradient(restricted)
@@ -285,8 +277,7 @@ def evaluate_chain(problem: MixedProblem, chain: Chain, variances: Array, restri
 def parts_chain(problem: MixedProblem, chain: Chain, variances: Array, restricted: bool) -> Parts:
     """Return what the likelihood is made of at several points at once.
 
-    `variances`, shape (b, n): variance of each term at each point. Raises NotPositiveDefinite if a covariance
-    matrix is singular.
+    `variances`, shape (b, n): variance of each term at each point.
     """
     if len(chain.rungs) == 1 and not chain.crossing:
         return _parts_of_two_levels(problem, chain, variances, restricted)

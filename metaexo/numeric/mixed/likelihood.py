@@ -75,20 +75,14 @@ class GeneralisedFit:
 
 
 def factorise(problem: MixedProblem, gs: Sequence[Array]) -> BlockFactor | ChainFactor:
-    """Return the inverse of the covariance matrix with the given G of each term.
-
-    Raises NotPositiveDefinite if it is singular.
-    """
+    """Return the inverse of the covariance matrix with the given G of each term."""
     if problem.chain is not None:
         return factorise_chain(problem, problem.chain, gs)
     return factorise_blocks(problem, gs)
 
 
 def generalised_fit(problem: MixedProblem, gs: Sequence[Array]) -> GeneralisedFit:
-    """Return generalised least squares with the given G of each term.
-
-    Raises NotPositiveDefinite if the covariance matrix is singular.
-    """
+    """Return generalised least squares with the given G of each term."""
     factor = factorise(problem, gs)
     found = least_squares(problem, factor)
     if float(problem.centred @ factor.solve(problem.centred[:, None])[:, 0]) > CANCELS * found.q:
@@ -144,8 +138,7 @@ def least_squares(
 def evaluate(problem: MixedProblem, theta: Array, restricted: bool) -> Evaluation:
     """Return the likelihood with its gradient and average information.
 
-    `theta`, shape (n,): parameters of all terms, one after another. Raises NotPositiveDefinite if the
-    covariance matrix is singular.
+    `theta`, shape (n,): parameters of all terms, one after another.
     """
     if problem.chain is not None:
         return evaluate_chain(problem, problem.chain, theta, restricted)
@@ -179,7 +172,6 @@ def evaluate_precisely(problem: MixedProblem, theta: Array, restricted: bool) ->
 
     `problem`: a model whose structures are all `linear`.
     `theta`, shape (n,): parameters.
-    Raises NotPositiveDefinite if the covariance matrix is singular.
     """
     q, e, moved = problem.dense
     k, p = q.shape
@@ -274,10 +266,7 @@ def _parts_of_one(problem: MixedProblem, theta: Array, restricted: bool, free: M
 
 
 def _parts_of_blocks(problem: MixedProblem, restricted: bool, free: Mask, theta: Array) -> PartsOf:
-    """Return what computes the parts at several points, where no term runs across the blocks.
-
-    Raises NotPositiveDefinite if M is singular with the least variances.
-    """
+    """Return what computes the parts at several points, where no term runs across the blocks."""
     columns = np.column_stack([problem.basis[0], problem.centred])
     padded = np.concatenate([columns, np.zeros((1, columns.shape[1]))])
     base = problem.matrices(theta)
@@ -319,7 +308,6 @@ def floors(problem: MixedProblem, theta: Array) -> Array:
 
     `problem`: a model whose structures are all `linear`.
     `theta`, shape (n,): where M is taken.
-    Raises NotPositiveDefinite if M is singular there.
     """
     chain = problem.chain
     if chain is not None:

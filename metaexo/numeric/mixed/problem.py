@@ -17,7 +17,7 @@ from metaexo.types import Array, Index
 
 
 class NotPositiveDefinite(Exception):
-    """The covariance matrix cannot be factorised at these parameters."""
+    """The covariance matrix cannot be factorised at these parameters; all that factorises may raise this."""
 
 
 @dataclass(frozen=True, eq=False)

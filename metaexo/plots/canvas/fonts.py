@@ -198,7 +198,8 @@ WHITE = "#ffffff"
 
 BLACK = "#000000"
 
-# Least contrast of a text and of a line or mark against what it stands on: WCAG 2.2, 1.4.3 and 1.4.11.
+# Least contrast of a text and of a line or mark against what it stands on: Web Content Accessibility
+# Guidelines (WCAG) 2.2, 1.4.3 and 1.4.11. https://www.w3.org/TR/WCAG22/
 TEXT_CONTRAST, LINE_CONTRAST = 4.5, 3.0
 
 # Okabe and Ito's palette, distinct under the common kinds of colour blindness, without its yellow; orange and
@@ -226,12 +227,7 @@ def luminance(color: str) -> float:
 
 
 def contrast(one: str, two: str) -> float:
-    """Return the contrast ratio of two colours, from 1 to 21 (WCAG 2.2).
-
-    References
-    ----------
-    Web Content Accessibility Guidelines 2.2. https://www.w3.org/TR/WCAG22/
-    """
+    """Return the contrast ratio of two colours, from 1 to 21 (WCAG 2.2)."""
     low, high = sorted((luminance(one), luminance(two)))
     return (high + 0.05) / (low + 0.05)
 

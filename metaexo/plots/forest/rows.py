@@ -337,10 +337,7 @@ class RowWriter:
 
 
 def by_column(column: pd.Series, positions: list[int]) -> list[int]:
-    """Return positions in the order of a column, missing values last.
-
-    Raises InputError if its values have no order.
-    """
+    """Return positions in the order of a column, missing values last."""
     try:
         ranks = column.rank(method="first", na_option="bottom").to_numpy()
     except TypeError:
