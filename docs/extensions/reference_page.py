@@ -19,15 +19,14 @@ ROOMS = {
     "bias": "Small-study effects and selection",
     "planning": "Planning",
     "plots": "Figures",
-    "report.in_words": "Words and tables",
-    "report.run": "Running the analyses",
-    "report.compare": "Comparing what they wrote",
+    "report": "Running the analyses, and their words",
     "datasets": "Data sets",
 }
 HEAD = """Reference
 =========
 
-``import metaexo as mx`` gives the names directly under ``metaexo``; the others are imported from their rooms.
+``import metaexo as mx`` gives the names directly under ``metaexo``; the others are reached through their rooms, as
+``mx.models.FitResults``.
 
 """
 TAIL = """Errors and warnings
@@ -73,7 +72,8 @@ def public_names(module: object) -> list[str]:
 
 def shortest_name(module: str, name: str) -> str:
     """Return the name that a user would write."""
-    return f"metaexo.{name}" if name in metaexo.__all__ else f"{module}.{name}"
+    at_the_top = name in metaexo.__all__ and getattr(metaexo, name) is getattr(import_module(module), name)
+    return f"metaexo.{name}" if at_the_top else f"{module}.{name}"
 
 
 def order_of_appearance(name: str) -> tuple[bool, int, str]:
