@@ -25,7 +25,7 @@ ROOMS = {
 HEAD = """Reference
 =========
 
-``import metaexo as mx`` gives the names directly under ``metaexo``; the others are reached through their rooms, as
+``import metaexo as mx`` gives the names directly under ``metaexo``; others are reached through their rooms:
 ``mx.models.FitResults``.
 
 """
