@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
@@ -308,7 +309,7 @@ def reads(function: Callable[P, R]) -> Callable[P, R]:
     An argument that the function takes as ArrayLike becomes a new array of floats, and is checked by what its
     name says it is: a p-value, a size, a standard deviation, a correlation, a share. The arrays must have
     shapes that go together, pandas objects one index. What does not exist (the logarithm of a negative
-    number) comes back as NaN or infinite, without a warning.
+    number) comes back as NaN or infinite, without a warning. A docstring without Raises gets what is refused.
     """
     return _reading(function, together=True)
 
@@ -341,6 +342,8 @@ def _reading(function: Callable[P, R], together: bool) -> Callable[P, R]:
         with np.errstate(all="ignore"):
             return function(*bound.args, **bound.kwargs)
 
+    arrays_of = (name for name, kind in kinds.items() if kind.startswith("ArrayLike"))
+    reading.__doc__ = _with_raises(inspect.getdoc(function) or "", arrays_of)
     return reading
 
 
@@ -355,10 +358,33 @@ def check_shapes(arrays: Mapping[str, Array]) -> None:
         ) from None
 
 
+def _check_of(name: str) -> Check | None:
+    """Return what an argument of a conversion is checked for, by its name or the last word of it."""
+    return OF_ARGUMENTS.get(name, OF_ARGUMENTS.get(name.rsplit("_", 1)[-1]))
+
+
+def _with_raises(words: str, names: Iterable[str]) -> str:
+    """Return a docstring with what is refused in its arguments, if it has no such section of its own."""
+    names_of: dict[Check, list[str]] = {}
+    for name in names:
+        check = _check_of(name)
+        if check is not None:
+            names_of.setdefault(check, []).append(f"`{name}`")
+    if not names_of or "\nReturns\n" not in words or "\nRaises\n" in words:
+        return words
+    rows = [
+        f"{check.error.__name__}\n    If {' or '.join(given)} {check.what}."
+        for check, given in names_of.items()
+    ]
+    after = re.search(r"\n\n(Warns|See Also|References|Examples)\n-", words)
+    at = after.start() if after else len(words)
+    section = "\n".join(["Raises", "------", *rows])
+    return f"{words[:at]}\n\n{section}{words[at:]}"
+
+
 def possible(name: str, values: Array, check: Check | None = None) -> Array:
     """Return the values; refuse those that fail a check, by default that of a quantity of this name."""
-    last = name.rsplit("_", 1)[-1]
-    check = check or OF_ARGUMENTS.get(name, OF_ARGUMENTS.get(last))
+    check = check or _check_of(name)
     if check is not None:
         check(name, values.ravel(), _Entries(values.size))
     return values

@@ -378,9 +378,6 @@ class _Reading:
         return Sheets(str(self.folder), self.codebook, MappingProxyType(frames), self.check.cautions)
 
 
-COMPARISON = "method_comparison"
-
-
 def finish(name: str, frame: pd.DataFrame, codebook: Codebook, folder: Path | None) -> pd.DataFrame:
     """Return a sheet with empty categories filled and with the columns that analyses group by.
 

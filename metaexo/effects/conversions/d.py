@@ -43,11 +43,6 @@ def d_of_t(t: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     ndarray
         d, without small-sample correction.
 
-    Raises
-    ------
-    SampleSizeError
-        If a size is below 1.
-
     Examples
     --------
     >>> float(d_of_t(2.0, 8, 8))
@@ -71,11 +66,6 @@ def t_of_d(d: ArrayLike, treatment_n: ArrayLike, control_n: ArrayLike) -> Array:
     -------
     ndarray
         t statistics with n1 + n2 - 2 degrees of freedom.
-
-    Raises
-    ------
-    SampleSizeError
-        If a size is below 1.
 
     Examples
     --------
@@ -105,11 +95,6 @@ def d_of_f(f: ArrayLike, direction: ArrayLike, treatment_n: ArrayLike, control_n
     -------
     ndarray
         d, without small-sample correction.
-
-    Raises
-    ------
-    InputError
-        If an F is negative.
 
     Examples
     --------
@@ -172,11 +157,6 @@ def d_of_p(
     -------
     ndarray
         d, without small-sample correction; infinite where p is 0.
-
-    Raises
-    ------
-    PValueError
-        If a p-value lies outside 0 to 1.
 
     Examples
     --------
@@ -330,11 +310,6 @@ def t_from_p(p_value: ArrayLike, direction: ArrayLike, df: ArrayLike, *, one_sid
     ndarray
         t statistics; infinite where p is 0.
 
-    Raises
-    ------
-    PValueError
-        If a p-value lies outside 0 to 1.
-
     Examples
     --------
     >>> t_from_p(0.05, -1, 10).round(3)
@@ -407,11 +382,6 @@ def t_from_f(f: ArrayLike, direction: ArrayLike) -> Array:
     -------
     ndarray
         t statistics.
-
-    Raises
-    ------
-    InputError
-        If an F is negative.
 
     Examples
     --------

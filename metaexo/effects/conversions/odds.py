@@ -124,11 +124,6 @@ def d_of_risks(treatment_risk: ArrayLike, control_risk: ArrayLike) -> Array:
     ndarray
         Standardised mean differences; infinite where a risk is 0 or 1.
 
-    Raises
-    ------
-    ProportionError
-        If a risk lies outside 0 to 1.
-
     Examples
     --------
     >>> d_of_risks(0.7, 0.5).round(3)
@@ -154,11 +149,6 @@ def risk_of_d(d: ArrayLike, control_risk: ArrayLike) -> Array:
     -------
     ndarray
         Proportions of the treated.
-
-    Raises
-    ------
-    ProportionError
-        If a risk lies outside 0 to 1.
 
     Examples
     --------

@@ -256,13 +256,6 @@ def change_sd(baseline_sd: ArrayLike, follow_up_sd: ArrayLike, correlation: Arra
     ndarray
         Standard deviations of the changes.
 
-    Raises
-    ------
-    NegativeSDError
-        If a standard deviation is negative.
-    CorrelationError
-        If a correlation lies outside -1 to 1.
-
     Examples
     --------
     >>> change_sd(4.0, 4.4, 0.40).round(2)
@@ -289,11 +282,6 @@ def correlation_from_change_sd(sd: ArrayLike, baseline_sd: ArrayLike, follow_up_
     -------
     ndarray
         Correlations; NaN where the numbers contradict each other (``|r|`` above 1).
-
-    Raises
-    ------
-    NegativeSDError
-        If a standard deviation is negative.
 
     Examples
     --------
@@ -323,11 +311,6 @@ def change_sd_from_t(change: ArrayLike, t: ArrayLike, n: ArrayLike) -> Array:
     -------
     ndarray
         Standard deviations of the changes; NaN where t is 0, which says nothing of the variability.
-
-    Raises
-    ------
-    SampleSizeError
-        If a size is below 1.
 
     Examples
     --------
@@ -361,11 +344,6 @@ def change_sd_from_p(
     ndarray
         Standard deviations of the changes; NaN where p says that t is 0.
 
-    Raises
-    ------
-    PValueError
-        If a p-value lies outside 0 to 1.
-
     Examples
     --------
     >>> change_sd_from_p(2.0, 0.05, 16).round(3)
@@ -395,13 +373,6 @@ def t_from_change_sd(change: ArrayLike, sd: ArrayLike, n: ArrayLike) -> Array:
     -------
     ndarray
         Paired t statistics, with the sign of the change.
-
-    Raises
-    ------
-    NegativeSDError
-        If a standard deviation is negative.
-    SampleSizeError
-        If a size is below 1.
 
     Examples
     --------

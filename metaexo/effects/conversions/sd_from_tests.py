@@ -41,11 +41,6 @@ def sd_from_t(difference: ArrayLike, t: ArrayLike, treatment_n: ArrayLike, contr
     ndarray
         Pooled standard deviations; NaN where t is 0, which says nothing of the variability.
 
-    Raises
-    ------
-    SampleSizeError
-        If a size is below 1.
-
     Examples
     --------
     >>> sd_from_t(3.8, 2.78, 25, 22).round(2)
@@ -73,13 +68,6 @@ def t_from_sd(difference: ArrayLike, sd: ArrayLike, treatment_n: ArrayLike, cont
     -------
     ndarray
         t statistics, with the sign of the difference.
-
-    Raises
-    ------
-    NegativeSDError
-        If a standard deviation is negative.
-    SampleSizeError
-        If a size is below 1.
 
     Examples
     --------
@@ -119,11 +107,6 @@ def sd_from_p(
     ndarray
         Pooled standard deviations; NaN where p says that t is 0.
 
-    Raises
-    ------
-    PValueError
-        If a p-value lies outside 0 to 1.
-
     Examples
     --------
     The example of the Handbook, a difference of 3.8 with p = 0.008 in 25 and 22 people. It rounds the
@@ -158,11 +141,6 @@ def sd_from_f(difference: ArrayLike, f: ArrayLike, treatment_n: ArrayLike, contr
     -------
     ndarray
         Pooled standard deviations; NaN where F is 0.
-
-    Raises
-    ------
-    InputError
-        If an F is negative.
 
     Examples
     --------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,7 +55,9 @@ def _repeated_arms(rows: Rows) -> Slips:
     columns = {f"{arm}_{name}": rows.cells(f"{arm}_{name}") for arm in ARMS for name in ARM_NUMBERS}
     owners = list(zip(*(rows.words(name) for name in ARM_OWNER), strict=True))
     labels = {arm: rows.words(f"{arm}_label") for arm in ARMS}
-    numbers = [_given(columns[f"{arm}_{name}"][i] for name in ARM_NUMBERS) for arm, i in places]
+    numbers = [
+        tuple(cell for name in ARM_NUMBERS if (cell := columns[f"{arm}_{name}"][i])) for arm, i in places
+    ]
     return _repeats(rows, places, numbers, [(*owners[i], labels[arm][i] or arm) for arm, i in places], "mean")
 
 
@@ -66,11 +68,7 @@ def _repeated_arms(rows: Rows) -> Slips:
     sheets=("published_meta_analyses",),
 )
 def _repeated_estimates(rows: Rows) -> Slips:
-    names = ("estimate", "ci_low", "ci_high")
-    columns = [rows.cells(name) for name in names]
-    numbers = [cells if all(cells) else () for cells in zip(*columns, strict=True)]
-    places = [("", i) for i in range(len(numbers))]
-    return _repeats(rows, places, numbers, list(range(len(numbers))), "estimate")
+    return _repeated_rows(rows, "estimate", "ci_low", "ci_high")
 
 
 @CHECKS.add(
@@ -80,14 +78,14 @@ def _repeated_estimates(rows: Rows) -> Slips:
     sheets=("preparations",),
 )
 def _repeated_sizes(rows: Rows) -> Slips:
-    columns = [rows.cells(name) for name in ("size_nm", "size_sd")]
-    numbers = [cells if all(cells) else () for cells in zip(*columns, strict=True)]
+    return _repeated_rows(rows, "size_nm", "size_sd")
+
+
+def _repeated_rows(rows: Rows, *names: str) -> Slips:
+    """Find rows with the same numbers in all of these columns; the finding stands at the first."""
+    numbers = [cells if all(cells) else () for cells in zip(*map(rows.cells, names), strict=True)]
     places = [("", i) for i in range(len(numbers))]
-    return _repeats(rows, places, numbers, list(range(len(numbers))), "size_nm")
-
-
-def _given(cells: Iterable[str]) -> tuple[str, ...]:
-    return tuple(cell for cell in cells if cell)
+    return _repeats(rows, places, numbers, list(range(len(numbers))), names[0])
 
 
 def _repeats(
