@@ -60,11 +60,6 @@ def chi2_mixture(x: float, coefficients: ArrayLike, counts: ArrayLike = 1.0) -> 
     Returns `below` and `above`: the two probabilities; whichever is small is computed by itself, not as one
         minus the other.
 
-    References
-    ----------
-    Weideman, J. A. C., Trefethen, L. N. (2007). https://doi.org/10.1090/S0025-5718-07-01945-X
-    Farebrother, R. W. (1984). https://doi.org/10.2307/2347721
-
     Examples
     --------
     >>> below, above = chi2_mixture(8.0, [6.0, 3.0, 1.0])

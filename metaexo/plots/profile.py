@@ -191,14 +191,7 @@ def _panel(one: Profile, width: float) -> CurveSet:
     points = tuple((float(x), float(y)) for x, y in zip(values[kept], fall[kept], strict=True))
     low, high = float(values.min()), float(values.max())
     low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
-    ends = []
-    if isinstance(one, ComponentProfile):
-        limits = one.limits
-        ends = [
-            x
-            for x, open_end in ((limits.low, limits.low_open), (limits.high, limits.high_open))
-            if not open_end
-        ]
+    ends = [x for x, is_open, _ in _ends(one) if not is_open]
     return CurveSet(
         heading=name,
         axis=Axis(low, high, linear_ticks(low, high, 6), None, _kind(one)),
@@ -229,20 +222,22 @@ def _kind(one: Profile) -> str:
     return "variance"
 
 
+def _ends(one: Profile) -> list[tuple[float, bool, str]]:
+    """Return the ends of the interval, as far as it is known: value, whether it is open, and what it is."""
+    if not isinstance(one, ComponentProfile):
+        return []
+    limits = one.limits
+    return [(limits.low, limits.low_open, "begins"), (limits.high, limits.high_open, "ends")]
+
+
 def _open_ends(profiles: Sequence[Profile]) -> list[str]:
     """Return what is to be said of intervals that reach the edge of what can be."""
     out = []
     for one in profiles:
-        if not isinstance(one, ComponentProfile):
-            continue
-        for value, is_open, word in (
-            (one.limits.low, one.limits.low_open, "begins"),
-            (one.limits.high, one.limits.high_open, "ends"),
-        ):
+        for value, is_open, word in _ends(one):
             if is_open:
-                where = (
-                    f"at {shown(value, 2)}, the edge of what it can be" if np.isfinite(value) else "nowhere"
-                )
+                edge = f"at {shown(value, 2)}, the edge of what it can be"
+                where = edge if np.isfinite(value) else "nowhere"
                 out.append(f"The interval of {_words(one)[1]} {word} {where}.")
     return out
 

@@ -102,6 +102,7 @@ def search(
     observed: Array,
     free: NDArray[np.bool_],
     scale: Array,
+    cut: float = CUT,
 ) -> Verdict:
     """Look for parameters with a higher likelihood than that of a maximum, until none can be left.
 
@@ -111,49 +112,34 @@ def search(
     `observed`: minus its second derivatives by the parameters that are free.
     `free`, shape (n,): which parameters are estimated.
     `scale`, shape (n,): units of the parameters.
+    `cut`: share of the units above which is searched. Where the likelihood cannot be computed so near to 0
+        the search begins farther from it, and proves nothing.
     """
-    found = _search_from(problem, restricted, theta, at, observed, free, scale, CUT)
-    if found is None:
-        found = _search_from(problem, restricted, theta, at, observed, free, scale, NEAR_CUT)
-        found = None if found is None else replace(found, verified=False)
-    return found or Verdict(False, None, 0)
-
-
-def _search_from(
-    problem: MixedProblem,
-    restricted: bool,
-    theta: Array,
-    at: Evaluation,
-    observed: Array,
-    free: NDArray[np.bool_],
-    scale: Array,
-    cut: float,
-) -> Verdict | None:
-    """Search above a share of the scales (see `search`); None if the likelihood cannot be computed there."""
     least = _least(problem, theta * scale, free, scale, cut)
+    unit = scale[free]
+    convex = 4 * at.information[np.ix_(free, free)]
     try:
         floor = floors(problem, np.where(free, least, theta * scale))
-        every, unit = parts_at(problem, restricted, free, np.where(free, least, theta * scale)), scale[free]
-    except NotPositiveDefinite:
-        return None
+        every = parts_at(problem, restricted, free, np.where(free, least, theta * scale))
 
-    def parts(some: Array) -> Parts:
-        found = every(some * unit)
-        return found._replace(traces=found.traces * unit, forms=found.forms * unit)
+        def parts(some: Array) -> Parts:
+            found = every(some * unit)
+            return found._replace(traces=found.traces * unit, forms=found.forms * unit)
 
-    convex = 4 * at.information[np.ix_(free, free)]
-    peak = Peak(
-        theta=theta[free],
-        slope=-2 * at.gradient[free],
-        convex=convex,
-        concave=convex - 2 * observed,
-        least=(least / scale)[free],
-        floor=(floor / scale)[free],
-    )
-    try:
+        peak = Peak(
+            theta=theta[free],
+            slope=-2 * at.gradient[free],
+            convex=convex,
+            concave=convex - 2 * observed,
+            least=(least / scale)[free],
+            floor=(floor / scale)[free],
+        )
         found = above(parts, peak)
     except NotPositiveDefinite:
-        return None
+        if cut == NEAR_CUT:
+            return Verdict(False, None, 0)
+        again = search(problem, restricted, theta, at, observed, free, scale, NEAR_CUT)
+        return replace(again, verified=False)
     if found.better is None:
         return found
     better = theta.copy()
