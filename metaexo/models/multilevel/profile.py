@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,16 +105,8 @@ def intervals(fit: MultilevelFit, components: Sequence[str] | None, level: float
     else:
         names = [components] if isinstance(components, str) else list(read_words(components, "components"))
     found = [limits(fit, name, level) for name in names]
-    return pd.DataFrame(
-        {
-            "estimate": [one.estimate for one in found],
-            "low": [one.low for one in found],
-            "high": [one.high for one in found],
-            "low_open": [one.low_open for one in found],
-            "high_open": [one.high_open for one in found],
-        },
-        index=pd.Index(names, name="component"),
-    )
+    columns = {field.name: [getattr(one, field.name) for one in found] for field in fields(Limits)}
+    return pd.DataFrame(columns, index=pd.Index(names, name="component"))
 
 
 def profile(
