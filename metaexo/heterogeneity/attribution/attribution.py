@@ -155,14 +155,8 @@ def attribution_verdict(
         Effects with the factors among the columns of `data`.
     by : str or sequence of str
         One to five columns.
-    permutations, seed : int
+    permutations, seed, level, method, min_studies : int, int, float, str and int
         As in :func:`metaexo.attribute_heterogeneity`.
-    level : float
-        As in :func:`metaexo.attribute_heterogeneity`.
-    method : str
-        Estimator of tau2.
-    min_studies : int
-        A level must be in so many studies.
 
     Returns
     -------
@@ -230,9 +224,8 @@ def _together(
         p = joint_test(seen, parts)
     rows = _rows(parts, got, lambda kind, owners: p if kind == "together" else None)
     silent = _silent(work, refused)
-    words = (
-        f"together they explain {whole_percent(rows[-1].share)} of the between-study variance ({p_value(p)})"
-    )
+    share = whole_percent(rows[-1].share)
+    words = f"together they explain {share} of the between-study variance ({p_value(p)})"
     verdict = replace(refused, reasons=(words, *refused.reasons))
     return _results(work, confounded, verdict, (*silent, *rows), got.explained, None)
 

@@ -268,12 +268,8 @@ def _totals(result: AttributionFit) -> list[str]:
 
 
 def _heterogeneity(result: AttributionFit) -> list[str]:
-    lines = _totals(result)
     rows = _rows(result)
-    if rows:
-        lines.append(text_table(rows, HEADER))
-    else:
-        lines.append("no shares are given")
+    lines = [*_totals(result), text_table(rows, HEADER) if rows else "no shares are given"]
     lines += [f"{readable(part.name)}: {part.note}" for part in result.parts if part.note and rows]
     if result.disagreement is not None:
         lines.append(_disagreement(result.disagreement))

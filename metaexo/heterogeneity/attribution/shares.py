@@ -55,15 +55,6 @@ class Parts:
         unexplained = np.array([kind == "unexplained" for kind in self.kinds])
         return np.where(whole > 0, shares, unexplained.astype(float))
 
-    def at(self, kind: PartKind, owners: Subset) -> int | None:
-        """Return the position of a part; None if there is none."""
-        found = [
-            i
-            for i, (a, b) in enumerate(zip(self.kinds, self.owners, strict=True))
-            if (a, b) == (kind, owners)
-        ]
-        return found[0] if found else None
-
 
 def subsets(p: int) -> tuple[Subset, ...]:
     """Return all sets of p factors, the smaller ones first.

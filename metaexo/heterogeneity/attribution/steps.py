@@ -76,9 +76,7 @@ class Numbers:
         They are missing (NaN) where chance explains everything.
         """
         room = 1.0 - self.chance[together]
-        return np.asarray(
-            (self.shares - self.chance) / room if room > 0 else np.full(len(self.shares), np.nan)
-        )
+        return np.asarray((self.shares - self.chance) / (room if room > 0 else np.nan))
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +233,7 @@ def fitted_model(work: Work, parts: Parts, tau2: float) -> FittedModel:
     blocks = model_blocks(table, parts)
     between, within = _levels_of_variance(work, blocks, tau2)
     start = FittedModel(np.zeros(y.size), v, between, within, table.study)
-    return FittedModel(shrunk_mean(blocks, y, start), v, between, within, table.study)
+    return replace(start, mean=shrunk_mean(blocks, y, start))
 
 
 def model_blocks(table: FactorTable, parts: Parts) -> list[Array]:

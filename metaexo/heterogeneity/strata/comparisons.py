@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, islice
-from math import factorial
 
 import numpy as np
 
@@ -30,7 +29,7 @@ from metaexo.immutable import Immutable
 from metaexo.inputs import whole_number
 from metaexo.models.linear.contrasts import Contrasts, adjust_pvalues, make_contrasts
 from metaexo.models.linear.hypothesis import TestResult, make_test
-from metaexo.models.univariate.permutation import as_extreme, distinct_orders, permutation_p
+from metaexo.models.univariate.permutation import as_extreme, count_orders, distinct_orders, permutation_p
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.likelihood import log_likelihood
 from metaexo.numeric.likelihood_maximum import restricted_maximum_likelihood
@@ -222,7 +221,7 @@ def permute_strata(
     seed = whole_number(seed, "seed", 0)
     _need_several([s.name for s in results.compared], "labels to permute")
     labels = _Arrangements(results)
-    number = labels.count()
+    number = count_orders(np.unique(labels.own, return_counts=True)[1])
     exact = number <= limit
     source = labels.all() if exact else labels.drawn(draws, np.random.default_rng(seed))
     statistic = _Statistic(results, labels.rows, labels.label)
@@ -271,13 +270,6 @@ class _Arrangements:
                 "studies that are in one stratum each, in two strata or more",
                 "compare the strata within studies, for example by Multilevel with the factor as a moderator",
             )
-
-    def count(self) -> int:
-        """Return the number of distinct arrangements."""
-        total = factorial(len(self.own))
-        for repeats in np.unique(self.own, return_counts=True)[1]:
-            total //= factorial(int(repeats))
-        return total
 
     def all(self) -> Iterator[Index]:
         """Yield all arrangements, that of the data first."""

@@ -105,7 +105,8 @@ def smooth(
     """Return smoothed between-study variances of two or more strata, given the one that is common to all."""
     grid = _grid(batches, restricted)
     marginal = Marginal(grid, np.array([_profile(batch, grid, restricted) for batch in batches]))
-    own = np.array([_alone(batch, restricted) for batch in batches])
+    kernel = restricted_maximum_likelihood if restricted else maximum_likelihood
+    own = np.array([float(kernel(batch).tau2[0]) for batch in batches])
     shared = np.array([common])
     height = float(sum(log_likelihood(batch, shared, restricted)[0] for batch in batches))
     centre, log_omega, value, slope = marginal.maximum()
@@ -221,8 +222,3 @@ def _profile(batch: Batch, grid: Array, restricted: bool) -> Array:
         part = values[begin : begin + rows]
         parts.append(log_likelihood(batch.take(np.zeros(part.size, dtype=np.intp)), part, restricted))
     return np.concatenate(parts)
-
-
-def _alone(batch: Batch, restricted: bool) -> float:
-    kernel = restricted_maximum_likelihood if restricted else maximum_likelihood
-    return float(kernel(batch).tau2[0])

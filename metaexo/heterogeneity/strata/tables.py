@@ -365,10 +365,19 @@ def _latent(results: StrataFit) -> list[str]:
 
 
 def _heterogeneity(results: StrataFit) -> list[str]:
-    rows = [[s.name, *_heterogeneity_cells(s)] for s in results.fitted]
+    found = [(s.name, fit, s.heterogeneity) for s, fit in zip(results.fitted, results.fits, strict=True)]
     if results.overall is not None:
-        fit, ends = results.overall, overall_heterogeneity(results)
-        rows.append(["all", tau_words(fit, ends), number(fit.tau2, 4), i2_words(fit, ends), _q(fit.q)])
+        found.append(("all", results.overall, overall_heterogeneity(results)))
+    rows = [
+        [
+            name,
+            tau_words(fit, ends),
+            number(fit.tau2, 4),
+            i2_words(fit, ends),
+            str(fit.q).partition(" (null")[0],
+        ]
+        for name, fit, ends in found
+    ]
     if not rows:
         return ["no stratum has two or more studies, so there is no between-study variance"]
     lines = [text_table(rows, ["stratum", "tau", "tau2", "I2", "Q"])]
@@ -378,21 +387,6 @@ def _heterogeneity(results: StrataFit) -> list[str]:
         s.heterogeneity.note for s in results.fitted if s.heterogeneity is not None and s.heterogeneity.note
     }
     return lines + sorted(remarks)
-
-
-def _heterogeneity_cells(stratum: Stratum) -> list[str]:
-    fit = stratum.fit
-    assert fit is not None
-    return [
-        tau_words(fit, stratum.heterogeneity),
-        number(fit.tau2, 4),
-        i2_words(fit, stratum.heterogeneity),
-        _q(fit.q),
-    ]
-
-
-def _q(test: object) -> str:
-    return str(test).partition(" (null")[0]
 
 
 def _data(results: StrataFit) -> list[str]:

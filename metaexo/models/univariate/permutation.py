@@ -35,7 +35,7 @@ from metaexo.numeric.moments import weighted_fit
 from metaexo.numeric.problem import make_batch
 from metaexo.numeric.weighted import refuse_special_tests
 from metaexo.readable import Readable
-from metaexo.types import Array
+from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -268,8 +268,12 @@ def _count(fit: RandomEffectsResults) -> int:
     """Return the number of distinct arrangements."""
     if fit.design.x is None:
         return int(2**fit.k)
-    _, repeats = np.unique(fit.design.matrix(fit.k), axis=0, return_counts=True)
-    total = factorial(fit.k)
+    return count_orders(np.unique(fit.design.matrix(fit.k), axis=0, return_counts=True)[1])
+
+
+def count_orders(repeats: Index) -> int:
+    """Return the number of distinct orders of labels, of which each is there so many times."""
+    total = factorial(int(repeats.sum()))
     for count in repeats:
         total //= factorial(int(count))
     return total
