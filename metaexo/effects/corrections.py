@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaln, hyp2f1
 
+from metaexo.effects.papers import HEDGES_1981, rests_on
 from metaexo.types import Array
 
 LARGE_DF = 100.0
@@ -14,6 +15,7 @@ LARGE_C = 25.0
 SERIES_TERMS = 120
 
 
+@rests_on(HEDGES_1981)
 def hedges_factor(df: ArrayLike) -> Array:
     """Return the factor that removes the small-sample bias of a standardised mean difference.
 
@@ -21,10 +23,6 @@ def hedges_factor(df: ArrayLike) -> Array:
     of freedom, whole or not. The exact factor, NaN where `df` is at most 1, is
 
         J(m) = Gamma(m / 2) / (sqrt(m / 2) Gamma((m - 1) / 2)).
-
-    References
-    ----------
-    Hedges (1981), Journal of Educational Statistics 6, 107-128, doi:10.3102/10769986006002107.
 
     Examples
     --------

@@ -28,6 +28,7 @@ from scipy.special import betaincinv, ndtr, ndtri, owens_t
 
 from metaexo.effects.check import possible, reads
 from metaexo.effects.corrections import average_over_rows, hedges_factor, hypergeometric, unbiased_correlation
+from metaexo.effects.papers import KIRK, PEARSON, rests_on
 from metaexo.errors import InputError
 from metaexo.numeric.quadrature import gauss_legendre
 from metaexo.numeric.tails import t_of_tail
@@ -39,6 +40,7 @@ REACH = 12.0
 LARGEST_N = 1e12
 
 
+@rests_on(PEARSON, KIRK)
 def tetrachoric_correlation(
     treatment_events: Array, treatment_n: Array, control_events: Array, control_n: Array
 ) -> Array:
@@ -48,11 +50,6 @@ def tetrachoric_correlation(
     probability below both cuts is the share of the first cell, Phi2(h, k; r) = x1 / N. This is the maximum of
     the likelihood, because the table has as many free cells as there are parameters. It is -1 or 1 where one
     cell is zero, NaN where a whole row or column is.
-
-    References
-    ----------
-    Pearson (1900), Philosophical Transactions of the Royal Society A 195, 1-47, doi:10.1098/rsta.1900.0022.
-    Kirk (1973), Psychometrika 38, 259-268, doi:10.1007/BF02291118.
 
     Examples
     --------

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects.corrections import hedges_factor
+from metaexo.effects.papers import BONETT, HEDGES_1981, rests_on
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ SIZE_COLUMNS = (("treatment_n", "control_n"), ("n1i", "n2i"), ("n_e", "n_c"), ("
 ROUNDED = 0.01
 
 
+@rests_on(HEDGES_1981, BONETT)
 def least_variances(code: str, treatment_n: ArrayLike, control_n: ArrayLike) -> Array | None:
     """Return the least sampling variance that a standardised mean difference can have.
 
@@ -26,11 +28,6 @@ def least_variances(code: str, treatment_n: ArrayLike, control_n: ArrayLike) -> 
     (1.65^2 for normal outcomes) times as much. Over the average of two standard deviations (SMDH) it is at
     least 2 / max(n1, n2), over that of the control group where the two differ (SMD1H) at least 1 / n2. NaN
     where a size is not known; None for a measure without such a bound.
-
-    References
-    ----------
-    Hedges (1981), Journal of Educational Statistics 6, 107-128, doi:10.3102/10769986006002107.
-    Bonett (2008), Psychological Methods 13, 99-109, doi:10.1037/1082-989X.13.2.99.
 
     Examples
     --------

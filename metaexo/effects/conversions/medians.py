@@ -16,7 +16,7 @@ from scipy.special import gamma, gammaincinv, log_ndtr, ndtri
 from metaexo.effects.check import reads
 from metaexo.effects.conversions import quantile_rules as rules
 from metaexo.effects.conversions.quantile_rules import Quantiles, luo_mean, wan_sd
-from metaexo.effects.papers import MCGRATH, rests_on
+from metaexo.effects.papers import DAVID_JOHNSON, LUO, MCGRATH, SHI_NORMAL, WAN, YANG, rests_on
 from metaexo.errors import IntervalError, MissingInputError
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice
@@ -80,6 +80,7 @@ class QuantileEstimates(Immutable):
     distribution: tuple[str, ...]
 
 
+@rests_on(LUO, WAN, SHI_NORMAL)
 @reads
 def mean_sd_from_quantiles(
     n: ArrayLike,
@@ -133,13 +134,6 @@ def mean_sd_from_quantiles(
         If the quantiles of a sample do not ascend.
     UnknownChoiceError
         If the method or the distribution is not known.
-
-    References
-    ----------
-    Luo, Wan, Liu & Tong (2018), Statistical Methods in Medical Research 27, 1785-1805,
-    doi:10.1177/0962280216669183.
-    Wan, Wang, Liu & Tong (2014), BMC Medical Research Methodology 14, 135, doi:10.1186/1471-2288-14-135.
-    Shi, Luo, Weng et al. (2020), Research Synthesis Methods 11, 641-654, doi:10.1002/jrsm.1429.
 
     Examples
     --------
@@ -272,14 +266,9 @@ def values_of(x: Quantiles) -> Array:
     return np.array([getattr(x, name) for name in SCENARIOS.get(x.scenario, FIVE)], dtype=float)
 
 
+@rests_on(YANG)
 def ranks_of(x: Quantiles) -> Array:
-    """Return the ranks at which the quantiles of one sample of n stand: floor(p n) + 1, n for the maximum.
-
-    References
-    ----------
-    Yang, Hutson & Wang (2022), Statistics in Biopharmaceutical Research 14, 1-11,
-    doi:10.1080/19466315.2020.1736142.
-    """
+    """Return the ranks at which the quantiles of one sample of n stand: floor(p n) + 1, n for the maximum."""
     n = float(x.n)
     rank = {"minimum": 1.0, "maximum": n}
     rank |= {name: np.floor(p * n) + 1 for name, p in (("q1", 0.25), ("median", 0.5), ("q3", 0.75))}
@@ -322,17 +311,12 @@ def quantile_estimation(x: Quantiles) -> tuple[Moments, str]:
     return moments, name
 
 
+@rests_on(YANG, DAVID_JOHNSON)
 def best_linear_unbiased(x: Quantiles) -> Moments:
     """Return the best linear unbiased estimate of mean and SD of a normal sample from its order statistics.
 
     Means and covariances of normal order statistics are taken from their expansion to the second order in
     1 / (n + 2).
-
-    References
-    ----------
-    Yang, Hutson & Wang (2022), Statistics in Biopharmaceutical Research 14, 1-11,
-    doi:10.1080/19466315.2020.1736142.
-    David & Johnson (1954), Biometrika 41, 228-240, doi:10.1093/biomet/41.1-2.228.
 
     Examples
     --------
@@ -351,14 +335,11 @@ def best_linear_unbiased(x: Quantiles) -> Moments:
     return float(mean), float(sd)
 
 
+@rests_on(DAVID_JOHNSON)
 def normal_order_statistics(ranks: Array, n: float) -> tuple[Array, Array]:
     """Return approximate means and covariances of order statistics of n standard normal values.
 
     The q ranks ascend; the covariances have shape (q, q).
-
-    References
-    ----------
-    David & Johnson (1954), Biometrika 41, 228-240, doi:10.1093/biomet/41.1-2.228.
 
     Examples
     --------

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import log_ndtr
 
 from metaexo.effects.formulas import computed, lines_of
-from metaexo.effects.papers import HOZO, SHI_SKEWNESS, WAN, rests_on
+from metaexo.effects.papers import HOZO, LUO, SHI_NORMAL, SHI_SKEWNESS, WAN, rests_on
 from metaexo.numeric.quadrature import gauss_legendre
 from metaexo.types import Array
 
@@ -74,14 +74,9 @@ class Quantiles:
         return Quantiles(a, q1, m, q3, b, self.n)
 
 
+@rests_on(LUO)
 def luo_mean(x: Quantiles) -> Array:
-    """Return the mean by the weights of Luo et al., for any scenario.
-
-    References
-    ----------
-    Luo, Wan, Liu & Tong (2018), Statistical Methods in Medical Research 27, 1785-1805,
-    doi:10.1177/0962280216669183.
-    """
+    """Return the mean by the weights of Luo et al., for any scenario."""
     return x.computed(LUO_MEAN[x.scenario])
 
 
@@ -101,13 +96,9 @@ def wan_sd(x: Quantiles) -> Array:
     return x.computed(WAN_SD[x.scenario])
 
 
+@rests_on(SHI_NORMAL)
 def shi_sd(x: Quantiles) -> Array:
-    """Return the SD from all five numbers, range and quartiles weighted by sample size.
-
-    References
-    ----------
-    Shi, Luo, Weng et al. (2020), Research Synthesis Methods 11, 641-654, doi:10.1002/jrsm.1429.
-    """
+    """Return the SD from all five numbers, range and quartiles weighted by sample size."""
     return x.computed(SHI_SD["five"])
 
 

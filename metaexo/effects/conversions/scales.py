@@ -25,7 +25,7 @@ from metaexo.effects.check import reads, reads_groups
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.formulas import conversion
 from metaexo.effects.measure import Measure
-from metaexo.effects.papers import FREEMAN_TUKEY, MILLER, rests_on
+from metaexo.effects.papers import FREEMAN_TUKEY, MILLER, OEHLERT, rests_on
 from metaexo.errors import InputError, ShapeError
 from metaexo.inputs import check_choice, read_numbers
 from metaexo.numeric.quadrature import gauss_legendre
@@ -172,6 +172,7 @@ def get_transformation(name: str | Transformation) -> Transformation:
     return TRANSFORMATIONS[name]
 
 
+@rests_on(OEHLERT)
 @reads
 def transform(y: ArrayLike, v: ArrayLike, name: str | Transformation) -> tuple[Array, Array]:
     """Take effects and sampling variances to another scale.
@@ -190,10 +191,6 @@ def transform(y: ArrayLike, v: ArrayLike, name: str | Transformation) -> tuple[A
     -------
     y, v : ndarray
         Effects and sampling variances on the new scale.
-
-    References
-    ----------
-    Oehlert (1992), The American Statistician 46, 27-29, doi:10.1080/00031305.1992.10475842.
 
     Examples
     --------

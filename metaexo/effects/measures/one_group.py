@@ -11,8 +11,8 @@ from metaexo.effects.conversions.scales import DOUBLE_ARCSINE, TRANSFORMATIONS, 
 from metaexo.effects.formulas import Route
 from metaexo.effects.measure import BackBySize, Measure
 from metaexo.effects.measures.mean_ratios import NAKAGAWA
-from metaexo.effects.measures.rates import FREEMAN
 from metaexo.effects.measures.two_proportions import SANCHEZ
+from metaexo.effects.papers import FREEMAN_TUKEY, HEDGES_1981, MILLER
 from metaexo.types import Array
 
 INPUTS = ("mean", "sd", "n")
@@ -52,9 +52,7 @@ MEANS = (
         null=0.0,
         display="Standardised mean",
         orientation="negate",
-        papers=(
-            "Hedges (1981), Journal of Educational Statistics 6, 107-128, doi:10.3102/10769986006002107.",
-        ),
+        papers=(HEDGES_1981,),
     ),
     _log_of_mean(
         code="MNLN",
@@ -204,10 +202,7 @@ PROPORTIONS = (
         back=SQUARED_SINE,
         zero_cells=0.0,
         by_size=BackBySize(inverse_double_arcsine, _size_of),
-        papers=(
-            FREEMAN,
-            "Miller (1978), The American Statistician 32, 138, doi:10.1080/00031305.1978.10479283.",
-        ),
+        papers=(FREEMAN_TUKEY, MILLER),
     ),
 )
 

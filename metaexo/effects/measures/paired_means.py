@@ -9,7 +9,8 @@ from functools import partial
 
 from metaexo.effects.formulas import Route
 from metaexo.effects.measure import Measure
-from metaexo.effects.measures.two_means import AVERAGE_SD, BONETT, DIFFERENCE, SE_OF_T
+from metaexo.effects.measures.two_means import AVERAGE_SD, DIFFERENCE, SE_OF_T
+from metaexo.effects.papers import BONETT
 
 FAMILY = "one group twice, means"
 PAIRED = ("post_mean", "post_sd", "pre_mean", "pre_sd", "n", "correlation")

@@ -9,15 +9,13 @@ import numpy as np
 from metaexo.effects.conversions.scales import ROOT_RATE, TRANSFORMATIONS, inverse_freeman_tukey_rate
 from metaexo.effects.formulas import Route
 from metaexo.effects.measure import BackBySize, Measure
+from metaexo.effects.papers import FREEMAN_TUKEY
 
 TWO = ("treatment_events", "treatment_time", "control_events", "control_time")
 ONE = ("events", "time")
 BAGOS = (
     "Bagos & Nikolopoulos (2009), International Journal of Biostatistics 5(1), 21, "
     "doi:10.2202/1557-4679.1168."
-)
-FREEMAN = (
-    "Freeman & Tukey (1950), Annals of Mathematical Statistics 21, 607-611, doi:10.1214/aoms/1177729756."
 )
 ROTHMAN = "Rothman, Greenland & Lash (2008), Modern Epidemiology, 3rd ed., chapter 14."
 SQUARE = TRANSFORMATIONS["square_root"].inverse
@@ -58,14 +56,14 @@ MEASURES = (
         routes=(Route(TWO, "y = sqrt(x1 / T1) - sqrt(x2 / T2)", "v = 1 / (4 * T1) + 1 / (4 * T2)"),),
         display="Square-root rate difference",
         zero_cells=0.0,
-        papers=(BAGOS, FREEMAN),
+        papers=(BAGOS, FREEMAN_TUKEY),
     ),
     _rate(
         code="IR",
         name="rate",
         use="An incidence rate as it is.",
         routes=(Route(ONE, "y = x / T", "v = x / T**2"),),
-        papers=(FREEMAN, ROTHMAN),
+        papers=(FREEMAN_TUKEY, ROTHMAN),
     ),
     _rate(
         code="IRLN",
@@ -74,7 +72,7 @@ MEASURES = (
         routes=(Route(ONE, "y = log(x / T)", "v = 1 / x"),),
         back=np.exp,
         display_log=True,
-        papers=(FREEMAN, ROTHMAN),
+        papers=(FREEMAN_TUKEY, ROTHMAN),
     ),
     _rate(
         code="IRS",
@@ -83,7 +81,7 @@ MEASURES = (
         routes=(Route(ONE, "y = sqrt(x / T)", "v = 1 / (4 * T)"),),
         back=SQUARE,
         zero_cells=0.0,
-        papers=(FREEMAN,),
+        papers=(FREEMAN_TUKEY,),
     ),
     _rate(
         code="IRFT",
@@ -95,6 +93,6 @@ MEASURES = (
         zero_cells=0.0,
         # v = 1 / (4 T), so that the sampling variance says the person-time
         by_size=BackBySize(inverse_freeman_tukey_rate, lambda v: 1 / (4 * v)),
-        papers=(FREEMAN,),
+        papers=(FREEMAN_TUKEY,),
     ),
 )

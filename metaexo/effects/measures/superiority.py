@@ -9,7 +9,6 @@ from metaexo.effects.measure import Measure
 from metaexo.effects.measures.paired_means import AVERAGE_D, PAIRED, unequal_paired
 from metaexo.effects.measures.two_means import (
     AVERAGE_SD,
-    BONETT,
     FAMILY,
     MEANS,
     POOLED_SD,
@@ -19,6 +18,7 @@ from metaexo.effects.measures.two_means import (
     through_d,
     unequal_sds,
 )
+from metaexo.effects.papers import BONETT, MCGRAW_WONG
 
 SLOPE = "exp(-d**2 / 2) / (4 * pi)"  # the square of the derivative of Phi(d / sqrt(2))
 Y_OF_D = "y = Phi(d / sqrt(2))"
@@ -88,7 +88,6 @@ USE_NORMAL = (
 )
 HANLEY = "Hanley & McNeil (1982), Radiology 143, 29-36, doi:10.1148/radiology.143.1.7063747."
 NEWCOMBE = "Newcombe (2006), Statistics in Medicine 25, 559-573, doi:10.1002/sim.2324."
-MCGRAW = "McGraw & Wong (1992), Psychological Bulletin 111, 361-365, doi:10.1037/0033-2909.111.2.361."
 RUSCIO = "Ruscio (2008), Psychological Methods 13, 19-30, doi:10.1037/1082-989X.13.1.19."
 GODDARD = "Goddard & Hinberg (1990), Statistics in Medicine 9, 325-337, doi:10.1002/sim.4780090402."
 
@@ -96,7 +95,7 @@ _probability = partial(
     Measure, family=FAMILY, null=0.5, display="Probability of superiority", orientation="none"
 )
 _free = partial(_probability, use=USE_FREE, routes=FREE, papers=(NEWCOMBE, HANLEY))
-_normal = partial(_probability, use=USE_NORMAL, routes=TWO_NORMALS, papers=(MCGRAW, RUSCIO, GODDARD))
+_normal = partial(_probability, use=USE_NORMAL, routes=TWO_NORMALS, papers=(MCGRAW_WONG, RUSCIO, GODDARD))
 
 MEASURES = (
     _free(code="CLES", name="probability of superiority"),

@@ -11,6 +11,7 @@ from metaexo.effects.conversions.d import D_OF_T, T_OF_F
 from metaexo.effects.conversions.odds import FACTORS
 from metaexo.effects.formulas import Route
 from metaexo.effects.measure import Measure
+from metaexo.effects.papers import BONETT, HEDGES_1981, JACOBS
 
 FAMILY = "two groups, means"
 MEANS = ("treatment_mean", "treatment_sd", "treatment_n", "control_mean", "control_sd", "control_n")
@@ -80,7 +81,6 @@ def unequal_sds(effect: str) -> dict[str, str]:
 
 
 _difference = partial(Measure, family=FAMILY, null=0.0, display="Standardised mean difference")
-BONETT = "Bonett (2008), Psychological Methods 13, 99-109, doi:10.1037/1082-989X.13.2.99."
 
 DIFFERENCES = (
     Measure(
@@ -131,7 +131,7 @@ DIFFERENCES = (
             },
         ),
         papers=(
-            "Hedges (1981), Journal of Educational Statistics 6, 107-128, doi:10.3102/10769986006002107.",
+            HEDGES_1981,
             "Hedges (1982), Psychological Bulletin 92, 490-499, doi:10.1037/0033-2909.92.2.490.",
         ),
     ),
@@ -199,7 +199,6 @@ r = sqrt(q1 * q2) / f * rp"""
 BISERIAL_V = """rc = smaller(abs(r), 1)
 v_r = (q1 * q2 / f**2 - (1.5 + (1 + q1 * zq / f) * (1 - q2 * zq / f)) * rc**2 + rc**4) / (n1 + n2 - 1)"""
 
-JACOBS = "Jacobs & Viechtbauer (2017), Research Synthesis Methods 8, 161-180, doi:10.1002/jrsm.1218."
 TATE = "Tate (1954), Annals of Mathematical Statistics 25, 603-607, doi:10.1214/aoms/1177728730."
 SOPER = "Soper (1914), Biometrika 10, 384-390, doi:10.1093/biomet/10.2-3.384."
 TO_Z = "y = atanh(r) if abs(r) <= 1 else nan"

@@ -14,6 +14,7 @@ import numpy as np
 from metaexo.effects.formulas import Route
 from metaexo.effects.measure import Measure
 from metaexo.effects.measures.two_means import CHINN, FISHER_Z_V, HASSELBLAD, SCALES
+from metaexo.effects.papers import KIRK, PEARSON
 
 FAMILY = "two groups, events"
 EVENTS = ("treatment_events", "treatment_n", "control_events", "control_n")
@@ -208,10 +209,6 @@ BISHOP = (
     "Bishop, Fienberg & Holland (1975), Discrete Multivariate Analysis, section 11.2, "
     "doi:10.1007/978-0-387-72806-3."
 )
-PEARSON = (
-    "Pearson (1900), Philosophical Transactions of the Royal Society A 195, 1-47, doi:10.1098/rsta.1900.0022."
-)
-KIRK = "Kirk (1973), Psychometrika 38, 259-268, doi:10.1007/BF02291118."
 YULE = "Yule (1912), Journal of the Royal Statistical Society 75, 579-652, doi:10.2307/2340126."
 
 _correlation = partial(_events, display="Correlation", zero_cells=0.0)
