@@ -10,6 +10,7 @@ import metaexo as mx
 from metaexo.errors import UnknownChoiceError
 from metaexo.models.linear.choices import TEST_SYNONYMS
 from metaexo.models.univariate.inference import TESTS
+from metaexo.models.univariate.intervals import INTERVALS
 from metaexo.numeric.estimators import ESTIMATORS, SYNONYMS
 
 Y, V = np.array([0.1, 0.4, 0.2, 0.6, 0.3, 0.5]), np.array([0.02, 0.05, 0.03, 0.04, 0.02, 0.03])
@@ -96,3 +97,44 @@ def test_the_nearest_of_other_names_is_said_by_its_own(word, near):
         model.fit(method=word)
     with pytest.raises(UnknownChoiceError, match="write 'knapp-hartung'"):
         model.fit(test="hksjj")
+
+
+CLUSTERED = mx.EffectSizes(Y, V, study=STUDY)
+BOUNDED = mx.bounded_effects([-np.inf, *Y[1:]], Y, V)
+FAMILIES = {
+    "RandomEffects": (lambda: mx.RandomEffects(effects()).fit(), INTERVALS),
+    "Multilevel": (lambda: mx.Multilevel(CLUSTERED, "study").fit(), ("profile-likelihood",)),
+    "CensoredRandomEffects": (lambda: mx.CensoredRandomEffects(BOUNDED).fit(), ("profile-likelihood",)),
+    "LocationScale": (lambda: mx.LocationScale(effects()).fit(), ("wald-log",)),
+    "LocationScale, identity": (lambda: mx.LocationScale(effects(), link="identity").fit(), ("wald",)),
+    "robust_variance": (lambda: mx.robust_variance(mx.EffectSizes(Y, V)), ()),
+    "ImputedResults": (lambda: mx.CensoredRandomEffects(BOUNDED).fit().impute(5), ()),
+}
+SPELLINGS = {
+    "q-profile": ("Q-profile", "Q profile", "QP"),
+    "profile-likelihood": ("profile", "PL", "Profile likelihood", "profile_likelihood"),
+    "wald": ("Wald",),
+    "wald-log": ("Wald log",),
+    "higgins-thompson": ("Higgins Thompson",),
+}
+
+
+@pytest.mark.filterwarnings("ignore::metaexo.errors.MetaexoWarning")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_intervals_of_tau2_have_one_name_in_every_family_and_what_is_not_there_is_refused(family):
+    make, has = FAMILIES[family]
+    fit = make()
+    for name, words in SPELLINGS.items():
+        for word in (name, *words):
+            if name in has:
+                table = fit.heterogeneity(method=word)
+                assert table.attrs["method"] == name
+                pd.testing.assert_frame_equal(table, fit.heterogeneity(method=name))
+            else:
+                with pytest.raises(UnknownChoiceError, match="interval method") as caught:
+                    fit.heterogeneity(method=word)
+                assert caught.value.allowed == tuple(has)
+    with pytest.raises(UnknownChoiceError, match="interval method 'zz'"):
+        fit.heterogeneity(method="zz")
+    own = fit.heterogeneity().attrs["method"]
+    assert own in has or (own == "" and not has)

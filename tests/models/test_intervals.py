@@ -109,9 +109,9 @@ def test_the_table_of_heterogeneity_has_the_interval_of_tau2(method: str) -> Non
 
 
 def test_the_table_of_heterogeneity_takes_the_interval_that_fits_the_estimator() -> None:
-    assert fit().heterogeneity().attrs["method"] == "Q-profile"
+    assert fit().heterogeneity().attrs["method"] == "q-profile"
     weighted = fit("GENQ", weights=np.sqrt(V))
-    assert weighted.heterogeneity().attrs["method"] == "generalised Q"
+    assert weighted.heterogeneity().attrs["method"] == "generalised-q"
     assert (
         weighted.heterogeneity()["low"].iloc[0] == weighted.conf_int_heterogeneity("generalised-q").tau2.low
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import metaexo as mx
-from metaexo.errors import FewStudiesWarning, InputError, TooFewStudiesError
+from metaexo.errors import FewStudiesWarning, InputError, TooFewStudiesError, UnknownChoiceError
 from metaexo.models.multilevel.moments import _Forms
 
 
@@ -85,3 +85,19 @@ def test_the_weights_stay_where_another_adjustment_is_asked(es: mx.EffectSizes) 
     other = mx.robust_variance(es, kind="CR1p")
     np.testing.assert_array_equal(again.beta, fit.beta)
     np.testing.assert_allclose(again.se, other.se, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("working", "random"), [("correlated", "study"), ("hierarchical", "study/effect")])
+def test_residuals_are_those_of_a_multilevel_fit_with_the_same_variances_and_weights(
+    es: mx.EffectSizes, working: str, random: str
+) -> None:
+    x = np.linspace(-1, 1, es.k)
+    fit = mx.robust_variance(es, working, moderators=x)
+    blocks = mx.effects.covariance_blocks(es.v, es.study, correlation=fit.correlation or 0.0)
+    held = dict(zip(("study", "study/effect"), fit.variances.values(), strict=False))
+    model = mx.Multilevel(es, random, V=blocks, moderators=x, fix=held, weights=fit.weighting).fit()
+    for kind in ("standardized", "pearson"):
+        np.testing.assert_allclose(fit.residuals(kind), model.residuals(kind), rtol=1e-10)
+    np.testing.assert_array_equal(fit.residuals(), fit.residuals("standardized"))
+    with pytest.raises(UnknownChoiceError, match="'standardized', 'pearson'"):
+        fit.residuals("studentized")

@@ -95,7 +95,7 @@ def test_own_weights_are_named_and_their_q_is_inverted() -> None:
     es = mx.EffectSizes([0.2, 0.6, 0.1, 0.9], [0.02, 0.05, 0.03, 0.04])
     text = str(mx.RandomEffects(es, weights=[1, 2, 3, 4]).fit("GENQ").summary())
     assert "weights: as given" in text
-    assert "generalised Q)" in text
+    assert "generalised-q)" in text
 
 
 def test_variances_of_zero_leave_out_what_divides_by_them() -> None:

@@ -12,7 +12,7 @@ from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import MISSING, interval, level_words, number, p_value, percent, plural, text_table
 from metaexo.heterogeneity.attribution.record import NO_MODEL, AttributionFit
 from metaexo.heterogeneity.levels import readable, whole_percent
-from metaexo.inputs import check_choice
+from metaexo.models.linear.choices import get_interval
 from metaexo.models.linear.hypothesis import TestResult
 from metaexo.models.linear.results import FitResults
 from metaexo.models.linear.summary import (
@@ -105,7 +105,8 @@ class AttributionResults(AttributionFit, FitResults):
                 f"level {self.level:g}",
                 "attribute again with level=...",
             )
-        check_choice("interval method", "bootstrap" if method is None else method, ("bootstrap",))
+        if method is not None:
+            get_interval(method, ("bootstrap",))
         parts = self.components
         share = np.array([part.share for part in parts], dtype=float)
         ends = np.array([(part.low, part.high) for part in parts], dtype=float).reshape(-1, 2) * self.tau2

@@ -15,11 +15,12 @@ from metaexo.heterogeneity.strata.comparisons import pairwise, trend
 from metaexo.heterogeneity.strata.fit import StrataFit, Stratum
 from metaexo.inputs import check_choice, read_words
 from metaexo.models.linear.cautions import cautions_of_estimates, cautions_of_range
+from metaexo.models.linear.choices import get_interval
 from metaexo.models.linear.fit_statistics import Pooled
 from metaexo.models.linear.prediction import Prediction, prediction_frame
 from metaexo.models.linear.summary import FamilyLines, Summary, data_lines, fitted_lines
 from metaexo.models.univariate.inference import TESTS, narrower_than_equal_effects
-from metaexo.models.univariate.intervals import HeterogeneityInterval
+from metaexo.models.univariate.intervals import INTERVALS, HeterogeneityInterval
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import get_estimator
 from metaexo.types import Array
@@ -117,6 +118,8 @@ def heterogeneity_of_strata(results: StrataFit, level: float | None, method: str
     import pandas as pd
 
     chosen = results.at_level(level)
+    if method is not None:
+        method = get_interval(method, INTERVALS)
     found = [s.heterogeneity for s in results.fitted]
     if method is not None or chosen != results.level:
         if results.tau2_mode != "separate":

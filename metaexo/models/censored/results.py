@@ -15,6 +15,7 @@ from metaexo.models.censored import evidence
 from metaexo.models.censored.effects import count_in_words
 from metaexo.models.censored.fit import CENSORED_TESTS, CensoredFit
 from metaexo.models.censored.imputation import ImputedResults, impute
+from metaexo.models.linear.choices import get_interval
 from metaexo.models.linear.fit import Tau2Limits
 from metaexo.models.linear.hypothesis import TestResult, make_test
 from metaexo.models.linear.likelihood_ratio import within
@@ -35,6 +36,7 @@ CRITERIA = {
     "REML": "restricted maximum likelihood, coefficients integrated out by Laplace's method",
     "ML": "maximum likelihood",
 }
+PROFILE = "profile-likelihood"
 NO_END = "the likelihood does not bound tau2 from above at this level"
 
 
@@ -105,12 +107,12 @@ class CensoredResults(CensoredFit, FitResults):
     def tau2_limits(self, level: float, method: str | None) -> Tau2Limits | None:
         """Return the interval of tau2 for the table of heterogeneity; see `conf_int_heterogeneity`."""
         if method is not None:
-            check_choice("interval method", method, ("profile-likelihood",))
+            get_interval(method, (PROFILE,))
         elif self.tau2_given:
             return None
         found = self.conf_int_heterogeneity(level)
         ends = dict.fromkeys(self.tau2_by_component, (found.tau2.low, found.tau2.high))
-        return Tau2Limits(ends, "profile likelihood", found.note)
+        return Tau2Limits(ends, found.method, found.note)
 
     def conf_int_heterogeneity(self, level: float | None = None) -> HeterogeneityInterval:
         """Return profile-likelihood intervals for tau2, tau, I2 and H2.
@@ -140,7 +142,7 @@ class CensoredResults(CensoredFit, FitResults):
         low, high = limits_of_tau2(self.batch, self.maximum, self.method == "REML", drop)
         ends = (self.tau2, float(low[0]), float(high[0]))
         note = "" if np.isfinite(high[0]) else NO_END
-        return heterogeneity_interval_of(ends, self.typical_variance, "profile-likelihood", level, note)
+        return heterogeneity_interval_of(ends, self.typical_variance, PROFILE, level, note)
 
     @cached_property
     def heterogeneity_test(self) -> TestResult:

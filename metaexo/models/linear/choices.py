@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from metaexo.errors import UnknownChoiceError, nearest_word
 from metaexo.numeric.estimators import find_estimator
@@ -17,19 +17,35 @@ TEST_SYNONYMS = {
     **dict.fromkeys(("kr", "kenward"), "kenward-roger"),
     "containment": "t-containment",
 }
+INTERVAL_SYNONYMS = {
+    **dict.fromkeys(("profile", "pl", "lr", "likelihood"), "profile-likelihood"),
+    **dict.fromkeys(("qp", "q", "qprofile"), "q-profile"),
+    **dict.fromkeys(("generalized-q", "gq", "genq"), "generalised-q"),
+    **dict.fromkeys(("higgins", "test-based"), "higgins-thompson"),
+    "boot": "bootstrap",
+}
 
 
 def get_test(word: object, allowed: Collection[str]) -> str:
     """Return the one name of a test, of those a model has; capitals, blanks and underscores do not matter."""
+    return _one_name("test", word, allowed, TEST_SYNONYMS)
+
+
+def get_interval(word: object, allowed: Collection[str]) -> str:
+    """Return the one name of a method for intervals of tau2, of those a fit has; read as tests are."""
+    return _one_name("interval method", word, allowed, INTERVAL_SYNONYMS)
+
+
+def _one_name(what: str, word: object, allowed: Collection[str], synonyms: Mapping[str, str]) -> str:
     if isinstance(word, str):
         if word in allowed:
             return str(word)
         plain = re.sub(r"[\s_-]+", "-", word.strip().casefold())
-        known = TEST_SYNONYMS.get(plain, plain)
+        known = synonyms.get(plain, plain)
         if known in allowed:
             return known
-    near = nearest_word(str(word), (*allowed, *(s for s, name in TEST_SYNONYMS.items() if name in allowed)))
-    raise UnknownChoiceError("test", word, allowed, nearest=TEST_SYNONYMS.get(near or "", near))
+    near = nearest_word(str(word), (*allowed, *(s for s, name in synonyms.items() if name in allowed)))
+    raise UnknownChoiceError(what, word, allowed, nearest=synonyms.get(near or "", near))
 
 
 def get_likelihood(word: object) -> str:

@@ -19,6 +19,7 @@ from metaexo.immutable import Immutable, lock
 from metaexo.inputs import LARGEST, check_level, read_numbers
 from metaexo.ledger import Ledger, versions
 from metaexo.models.linear.cautions import cautions_of_estimates, cautions_of_range
+from metaexo.models.linear.choices import get_interval
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit_statistics import FitStatistics, VarianceModel
 from metaexo.models.linear.hypothesis import (
@@ -39,7 +40,7 @@ class Tau2Limits(NamedTuple):
     """Intervals of the between-study variances of a fit."""
 
     bounds: Mapping[str, tuple[float, float]]  # component to the ends for its tau2; NaN where there are none
-    method: str  # how they were found, as summaries say it: "Q-profile"
+    method: str  # how they were found, by its one name: "q-profile"
     note: str = ""  # what is special about them; may be empty
 
 
@@ -280,6 +281,8 @@ class LinearFit(Coefficients):
 
     def tau2_limits(self, level: float, method: str | None) -> Tau2Limits | None:
         """Return intervals of the components, by default by the method of the family; None if it has none."""
+        if method is not None:
+            get_interval(method, ())
         return None
 
     # -- likelihood --------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, ShapeError, UnknownChoiceError
 from metaexo.formatting import TEST_NAMES, number, plural, printed
 from metaexo.inputs import check_choice, check_flag
+from metaexo.models.linear.choices import get_interval
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import Tau2Limits
 from metaexo.models.linear.fit_statistics import FitStatistics, VarianceModel, statistics_at
@@ -222,11 +223,11 @@ class LocationScaleResults(FitResults):
 
     def tau2_limits(self, level: float, method: str | None) -> Tau2Limits | None:
         """Return the Wald interval of the mean of tau2: of its logarithm with a log link."""
+        name = "wald-log" if self.link == "log" else "wald"
         if method is not None:
-            check_choice("method", method, ("wald",))
+            get_interval(method, (name,))
         ends = self.scale_coefficients.mean_limits(level)
-        words = "Wald, of log tau2" if self.link == "log" else "Wald"
-        return Tau2Limits(dict.fromkeys(self.tau2_by_component, ends), words)
+        return Tau2Limits(dict.fromkeys(self.tau2_by_component, ends), name)
 
     def predict(
         self,

@@ -58,6 +58,8 @@ class MomentResults(FitResults):
     excess : float or None
         Share of the residual sum of squares beyond its expectation without heterogeneity, of correlated
         effects: their I2.
+    members : tuple of ndarray
+        Rows of each cluster of the working model.
     beta_hat : ndarray, shape (p,)
         Coefficients.
     weighting : ndarray, shape (k,)
@@ -76,6 +78,7 @@ class MomentResults(FitResults):
     correlation: float | None
     variances: Mapping[str, float]
     excess: float | None
+    members: tuple[Index, ...]
     beta_hat: Array
     weighting: Array
     level: float
@@ -143,20 +146,40 @@ class MomentResults(FitResults):
             return TestResult(np.nan, "chi2", (float(self.df_residual),), np.nan, why)
         return make_test(float(self._at_zero.y_p_y), "chi2", (self.df_residual,), null)
 
-    def residuals(self, kind: str = "pearson") -> pd.DataFrame:
-        """Return a residual per effect, over the standard deviation of the effect under the working model.
+    def residuals(self, kind: str = "standardized") -> pd.DataFrame:
+        """Return a residual per effect: columns fitted, residual, its standard error se, and their ratio z.
 
-        The only kind is "pearson": the standard error does not allow for the estimation of the coefficients.
+        Parameters
+        ----------
+        kind : {"standardized", "pearson"}
+            What the standard error is, under the working model. "standardized": that of the residual, which
+            allows for the estimation of the coefficients. "pearson": the standard deviation of the effect.
         """
         import pandas as pd
 
-        check_choice("kind of residual", kind, ("pearson",))
-        fitted = self.design.matrix(self.k) @ self.beta
-        residual, se = self.effects.y - fitted, np.sqrt(self.effects.v + self.tau2)
+        check_choice("kind of residual", kind, ("standardized", "pearson"))
+        x = self.design.matrix(self.k)
+        fitted = x @ self.beta
+        residual, variance = self.effects.y - fitted, self.effects.v + self.tau2
+        if kind == "standardized":
+            variance = self._variance_of_residuals(x, variance)
+        se = np.sqrt(np.maximum(variance, 0.0))
         return pd.DataFrame(
             {"fitted": fitted, "residual": residual, "se": se, "z": residual / se},
             index=list(self.effects.row_labels),
         )
+
+    def _variance_of_residuals(self, x: Array, total: Array) -> Array:
+        """Return the diagonal of (I - H) S (I - H)', with S of the working model and H = X(X'WX)^-1 X'W."""
+        wx, between = x * self.weighting[:, None], self.variances["between studies"]
+        wxs = wx * total[:, None]  # S W X
+        for rows in self.members:
+            sd = np.sqrt((self.correlation or 0.0) * self.effects.v[rows])
+            together = np.outer(sd, sd) + between
+            np.fill_diagonal(together, 0.0)
+            wxs[rows] += together @ wx[rows]
+        loading = x @ np.linalg.inv(wx.T @ x)
+        return total - 2 * np.vecdot(loading, wxs) + np.vecdot(loading @ (wx.T @ wxs), loading)
 
     def random_effects(self, level: float | None = None) -> pd.DataFrame:
         """Refuse: this estimator has weights, and no model that would predict random effects."""
@@ -277,6 +300,7 @@ def robust_variance(
         correlation=correlation if working == "correlated" else None,
         variances=variances,
         excess=excess,
+        members=tuple(members),
         beta_hat=_weighted(x, effects.y, weights)[0],
         weighting=weights,
         level=level,

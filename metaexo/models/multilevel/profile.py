@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike
 
 from metaexo.errors import ConvergenceError, InputError, NotNestedError, UnknownChoiceError
 from metaexo.immutable import Immutable
-from metaexo.inputs import check_choice, read_numbers, read_words
+from metaexo.inputs import read_numbers, read_words
+from metaexo.models.linear.choices import get_interval
 from metaexo.models.linear.fit import Tau2Limits
 from metaexo.models.linear.hypothesis import TestResult
 from metaexo.models.linear.likelihood_ratio import LikelihoodRatioTest, same_data, within
@@ -362,7 +363,7 @@ def _structures_within(reduced: MultilevelFit, full: MultilevelFit) -> None:
 
 # -- tables of components, and their shares -----------------------------------------------------------------
 
-METHODS = ("profile",)
+METHODS = ("profile-likelihood",)
 
 
 def component_table(fit: MultilevelFit) -> pd.DataFrame:
@@ -412,10 +413,10 @@ def tau2_limits(fit: MultilevelFit, level: float, method: str | None) -> Tau2Lim
     """
     if method is None:
         return None
-    check_choice("method", method, METHODS)
+    method = get_interval(method, METHODS)
     estimated = [name for name in fit.tau2_by_component if name not in fit.fixed_components]
     found = {name: limits(fit, name, level) for name in estimated}
-    return Tau2Limits({name: (one.low, one.high) for name, one in found.items()}, "profile likelihood")
+    return Tau2Limits({name: (one.low, one.high) for name, one in found.items()}, method)
 
 
 def shares(fit: MultilevelFit, level: float | None) -> pd.DataFrame:

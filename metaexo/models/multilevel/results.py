@@ -213,7 +213,9 @@ class MultilevelResults(MultilevelFit, FitResults):
         """Return intervals of the variances for the table of heterogeneity; none if no method is named."""
         return profile.tau2_limits(self, level, method)
 
-    def heterogeneity(self, level: float | None = None, method: str | None = "profile") -> pd.DataFrame:
+    def heterogeneity(
+        self, level: float | None = None, method: str | None = "profile-likelihood"
+    ) -> pd.DataFrame:
         """Return the variance components with intervals, and the shares of heterogeneity they account for.
 
         Correlations stand in `components`, and their intervals in `conf_int_components`.
@@ -222,7 +224,7 @@ class MultilevelResults(MultilevelFit, FitResults):
         ----------
         level : float, optional
             Confidence level; default that of the fit.
-        method : {"profile", None}
+        method : {"profile-likelihood", None}
             Profile-likelihood intervals, which take some refits; None: no intervals.
 
         Returns

@@ -68,8 +68,7 @@ def tau2_limits(fit: UnivariateFit, level: float, method: str | None) -> Tau2Lim
         method = "generalised-q" if get_estimator(fit.method).needs_weights else "q-profile"
     found = heterogeneity_interval(fit, method, level)
     (name,) = fit.tau2_by_component
-    words = {"q-profile": "Q-profile", "generalised-q": "generalised Q"}.get(method, method)
-    return Tau2Limits({name: (found.tau2.low, found.tau2.high)}, words, found.note)
+    return Tau2Limits({name: (found.tau2.low, found.tau2.high)}, found.method, found.note)
 
 
 def i2_by(fit: UnivariateFit, definition: str) -> Share:

@@ -36,7 +36,8 @@ from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.formatting import interval, level_words, number, percent, printed
-from metaexo.inputs import check_choice, check_level
+from metaexo.inputs import check_level
+from metaexo.models.linear.choices import get_interval
 from metaexo.models.univariate.fit import UnivariateFit
 from metaexo.numeric.likelihood_maximum import profile_likelihood_interval
 from metaexo.numeric.moment_estimators import dersimonian_laird, generalised_q_interval, q_profile
@@ -129,7 +130,7 @@ def heterogeneity_interval(fit: UnivariateFit, method: str, level: float) -> Het
             "sampling variances above 0",
             "look the rows up in the source",
         )
-    check_choice("interval method", method, tuple(INTERVALS))
+    method = get_interval(method, INTERVALS)
     low, high, note = INTERVALS[method](fit, level)
     return heterogeneity_interval_of((fit.tau2, low, high), fit.typical_variance, method, level, note)
 
