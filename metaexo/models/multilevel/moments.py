@@ -179,7 +179,7 @@ class MomentResults(FitResults):
             np.fill_diagonal(together, 0.0)
             wxs[rows] += together @ wx[rows]
         loading = x @ np.linalg.inv(wx.T @ x)
-        return total - 2 * np.vecdot(loading, wxs) + np.vecdot(loading @ (wx.T @ wxs), loading)
+        return np.asarray(total - 2 * np.vecdot(loading, wxs) + np.vecdot(loading @ (wx.T @ wxs), loading))
 
     def random_effects(self, level: float | None = None) -> pd.DataFrame:
         """Refuse: this estimator has weights, and no model that would predict random effects."""
