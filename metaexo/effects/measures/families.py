@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from metaexo.effects.measure import Measure, all_measures, find_measure, register
 from metaexo.effects.measures import (
     correlations,
+    events,
     mean_ratios,
     one_group,
     paired_means,
-    rates,
     superiority,
     two_means,
-    two_proportions,
 )
 from metaexo.errors import UnknownChoiceError
 
@@ -25,8 +24,7 @@ for family in (
     mean_ratios,
     superiority,
     paired_means,
-    two_proportions,
-    rates,
+    events,
     one_group,
     correlations,
 ):

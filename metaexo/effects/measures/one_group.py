@@ -10,8 +10,8 @@ from scipy.special import expit, ndtr
 from metaexo.effects.conversions.scales import DOUBLE_ARCSINE, TRANSFORMATIONS, inverse_double_arcsine
 from metaexo.effects.formulas import Route
 from metaexo.effects.measure import BackBySize, Measure
+from metaexo.effects.measures.events import SANCHEZ
 from metaexo.effects.measures.mean_ratios import NAKAGAWA
-from metaexo.effects.measures.two_proportions import SANCHEZ
 from metaexo.effects.papers import FREEMAN_TUKEY, HEDGES_1981, MILLER
 from metaexo.types import Array
 

@@ -1,8 +1,9 @@
-"""Events of two groups, independent or matched: risks, odds, and the correlations behind a 2 x 2 table.
+"""Events: risks and odds of two groups, the correlations behind a 2 x 2 table, matched pairs, and rates.
 
 What is added to cells of zero is decided before (:class:`metaexo.effects.ZeroCells`). Matched pairs (the same
 people twice, or both halves of a face) fall into four cells: the event on both sides, on the first only, on
-the second only, on neither; effects are those of the first side against the second.
+the second only, on neither; effects are those of the first side against the second. Rates are events per
+person-time, of one group or compared between two.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from functools import partial
 
 import numpy as np
 
+from metaexo.effects.conversions.scales import ROOT_RATE, TRANSFORMATIONS, inverse_freeman_tukey_rate
 from metaexo.effects.formulas import Route
-from metaexo.effects.measure import Measure
+from metaexo.effects.measure import BackBySize, Measure
 from metaexo.effects.measures.two_means import CHINN, FISHER_Z_V, HASSELBLAD, SCALES
-from metaexo.effects.papers import KIRK, PEARSON
+from metaexo.effects.papers import FREEMAN_TUKEY, KIRK, PEARSON
 
 FAMILY = "two groups, events"
 EVENTS = ("treatment_events", "treatment_n", "control_events", "control_n")
@@ -380,4 +382,91 @@ MATCHED = (
     ),
 )
 
-MEASURES = (*COMPARISONS, *AS_DIFFERENCES, *AS_CORRELATIONS, *MATCHED)
+
+TWO = ("treatment_events", "treatment_time", "control_events", "control_time")
+ONE = ("events", "time")
+BAGOS = (
+    "Bagos & Nikolopoulos (2009), International Journal of Biostatistics 5(1), 21, "
+    "doi:10.2202/1557-4679.1168."
+)
+ROTHMAN = "Rothman, Greenland & Lash (2008), Modern Epidemiology, 3rd ed., chapter 14."
+SQUARE = TRANSFORMATIONS["square_root"].inverse
+
+_comparison = partial(Measure, family="two groups, person-time", null=0.0, zero_cells=0.5)
+_rate = partial(
+    Measure,
+    family="one group, person-time",
+    null=float("nan"),
+    display="Rate",
+    orientation="none",
+    zero_cells=0.5,
+)
+
+RATES = (
+    _comparison(
+        code="IRR",
+        name="log rate ratio",
+        use="One person can have several events, or people were followed for different times.",
+        routes=(Route(TWO, "y = log(x1 / T1) - log(x2 / T2)", "v = 1 / x1 + 1 / x2"),),
+        display="Rate ratio",
+        back=np.exp,
+        display_log=True,
+        papers=(BAGOS,),
+    ),
+    _comparison(
+        code="IRD",
+        name="rate difference",
+        use="The number of events prevented per person-time is wanted.",
+        routes=(Route(TWO, "y = x1 / T1 - x2 / T2", "v = x1 / T1**2 + x2 / T2**2"),),
+        display="Rate difference",
+        papers=(BAGOS,),
+    ),
+    _comparison(
+        code="IRSD",
+        name="square-root rate difference",
+        use="Rare events: zeros need no correction, and the variance does not depend on the events.",
+        routes=(Route(TWO, "y = sqrt(x1 / T1) - sqrt(x2 / T2)", "v = 1 / (4 * T1) + 1 / (4 * T2)"),),
+        display="Square-root rate difference",
+        zero_cells=0.0,
+        papers=(BAGOS, FREEMAN_TUKEY),
+    ),
+    _rate(
+        code="IR",
+        name="rate",
+        use="An incidence rate as it is.",
+        routes=(Route(ONE, "y = x / T", "v = x / T**2"),),
+        papers=(FREEMAN_TUKEY, ROTHMAN),
+    ),
+    _rate(
+        code="IRLN",
+        name="log rate",
+        use="The usual scale for rates.",
+        routes=(Route(ONE, "y = log(x / T)", "v = 1 / x"),),
+        back=np.exp,
+        display_log=True,
+        papers=(FREEMAN_TUKEY, ROTHMAN),
+    ),
+    _rate(
+        code="IRS",
+        name="square-root rate",
+        use="Rare events: zeros need no correction.",
+        routes=(Route(ONE, "y = sqrt(x / T)", "v = 1 / (4 * T)"),),
+        back=SQUARE,
+        zero_cells=0.0,
+        papers=(FREEMAN_TUKEY,),
+    ),
+    _rate(
+        code="IRFT",
+        name="Freeman-Tukey transform of a rate",
+        use="Rare events. The way back to a rate needs a person-time: each study is shown with its own, a "
+        "pooled value with the harmonic mean of the studies' person-times.",
+        routes=(Route(ONE, ROOT_RATE, "v = 1 / (4 * T)"),),
+        back=SQUARE,
+        zero_cells=0.0,
+        # v = 1 / (4 T), so that the sampling variance says the person-time
+        by_size=BackBySize(inverse_freeman_tukey_rate, lambda v: 1 / (4 * v)),
+        papers=(FREEMAN_TUKEY,),
+    ),
+)
+
+MEASURES = (*COMPARISONS, *AS_DIFFERENCES, *AS_CORRELATIONS, *MATCHED, *RATES)
