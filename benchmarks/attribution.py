@@ -68,10 +68,10 @@ TRUTHS = {
     "isolation": Truth("isolation method matters", False, True, 0.0, "isolation"),
     "both": Truth("both matter", True, True, 0.0, "both"),
     "neither": Truth("neither matters", False, False, 0.0, "neither"),
-    "confounded": Truth("source matters, method always goes with it", True, False, 1.0, "not_separable"),
-    "entangled": Truth("source matters, method goes with it in 4 of 5", True, False, 0.8, "source"),
-    "clusters, neither": Truth("neither matters, 1 to 4 effects a study", False, False, 0.0, "neither", 4),
-    "clusters, source": Truth("source matters, 1 to 4 effects a study", True, False, 0.0, "source", 4),
+    "confounded": Truth("source matters, method fully confounded", True, False, 1.0, "not_separable"),
+    "entangled": Truth("source matters, method confounded in 4 of 5", True, False, 0.8, "source"),
+    "clusters, neither": Truth("neither matters, 1 to 4 effects per study", False, False, 0.0, "neither", 4),
+    "clusters, source": Truth("source matters, 1 to 4 effects per study", True, False, 0.0, "source", 4),
 }
 
 
@@ -210,7 +210,7 @@ def draw(found: pd.DataFrame, path: Path) -> None:
     groups = {
         "right": ("right", "#0072B2"),
         "missed": ("nothing named, or only one of two", "#56B4E9"),
-        "refused": ("refused: cannot be told", "#B8B8B8"),
+        "refused": ("refused: not estimable", "#B8B8B8"),
         "false": ("a factor named that does not matter", "#D55E00"),
     }
     figure = Figure(figsize=(10, 5.4), layout="constrained")

@@ -112,7 +112,7 @@ def draw(found: pd.DataFrame, path: Path) -> None:
                 ax.set_title(f"k = {k}", fontsize=10)
             ax.spines[["top", "right"]].set_visible(False)
             ax.set_xticks(SHARES, [f"{100 * share:.0f}" for share in SHARES])
-        upper[0].set_ylabel(f"{words}\nholds the truth", fontsize=9)
+        upper[0].set_ylabel(f"{words}\ncovers the truth", fontsize=9)
     figure.supxlabel("I² (%)", fontsize=9)
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False, fontsize=8)
