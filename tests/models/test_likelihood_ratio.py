@@ -184,3 +184,49 @@ def test_weights_of_ones_own_and_special_tests_are_refused() -> None:
         special.profile()
     with pytest.raises(errors.InputError, match="permutation test knows only"):
         exact_permutation_test(special)
+
+
+def test_fits_of_effects_without_bounds_are_compared_with_those_of_exact_effects() -> None:
+    exact, censored = mx.RandomEffects(ES).fit("ML"), mx.CensoredRandomEffects(ES).fit("ML")
+    assert exact.digest == censored.digest
+    assert mx.compare(exact, censored).notes == ()
+    larger = mx.CensoredRandomEffects(ES, ES.data["dose"]).fit("ML")
+    found = mx.likelihood_ratio_test(larger, censored)
+    assert found.statistic == pytest.approx(larger.likelihood_ratio_test(censored).statistic)
+    assert mx.likelihood_ratio_test(larger, exact).statistic == pytest.approx(found.statistic)
+    with pytest.raises(errors.NotNestedError, match="exchange the two"):
+        mx.likelihood_ratio_test(censored, larger)
+
+
+@pytest.mark.parametrize("method", ["ML", "REML"])
+def test_separate_variances_of_strata_are_tested_against_a_common_one(method: str) -> None:
+    separate, common, smoothed = (
+        mx.stratify(ES, "source", tau2, method) for tau2 in ("separate", "common", "smoothed")
+    )
+    found = mx.likelihood_ratio_test(separate, common)
+    assert found.df == len(separate.fits) - 1
+    assert found.statistic == pytest.approx(max(0.0, 2 * (separate.llf - common.llf)), abs=1e-9)
+    with pytest.raises(errors.NotNestedError, match="exchange the two"):
+        mx.likelihood_ratio_test(common, separate)
+    with pytest.raises(errors.InputError, match="smoothed tau2 maximise no likelihood"):
+        mx.likelihood_ratio_test(separate, smoothed)
+
+
+def test_strata_that_hold_only_some_effects_are_of_other_effects() -> None:
+    alone = ES.with_columns(kind=["alone", *["one", "two"] * 9, "one"])
+    strata = mx.stratify(alone, "kind", method="ML")
+    assert strata.rows_in_likelihood.tolist() == [False] + [True] * (K - 1)
+    with pytest.raises(errors.NotNestedError, match="different effects"):
+        mx.likelihood_ratio_test(strata, fit())
+
+
+def test_fits_are_to_be_exchanged_only_where_that_helps() -> None:
+    with pytest.raises(errors.NotNestedError) as found:
+        mx.likelihood_ratio_test(fit("dose"), fit("source"))
+    assert "exchange" not in str(found.value)
+    assert "AIC" in found.value.remedy
+    with pytest.raises(errors.InputError, match="hand in the fits one by one"):
+        mx.compare([fit(), fit()])
+    with pytest.raises(errors.InputError, match="has no likelihood") as refused:
+        mx.compare(mx.CensoredRandomEffects(ES).fit().impute(2))
+    assert not refused.value.remedy

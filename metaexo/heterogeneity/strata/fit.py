@@ -18,12 +18,12 @@ from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearFit
-from metaexo.models.linear.fit_statistics import FitStatistics, Pooled, statistics_at
+from metaexo.models.linear.fit_statistics import FitStatistics, Pooled, VarianceModel, statistics_at
 from metaexo.models.linear.hypothesis import DfRule, TestResult, WaldInference
 from metaexo.models.univariate.intervals import HeterogeneityInterval
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.sandwich import Sandwich
-from metaexo.types import Array, Index
+from metaexo.types import Array, Index, Mask
 
 if TYPE_CHECKING:
     from metaexo.heterogeneity.unreported.mixture import LatentModerator
@@ -210,6 +210,20 @@ class StrataFit(LinearFit):
     def has_likelihood(self) -> bool:
         """Whether there is a fitted stratum."""
         return bool(self.fits)
+
+    @property
+    def rows_in_likelihood(self) -> Mask:
+        """Which effects are in a fitted stratum, shape (k,)."""
+        return np.asarray(self.design.matrix(self.effects.k).any(axis=1))
+
+    def variance_model(self) -> VarianceModel | None:
+        """Return how tau2 depends on parameters: one per stratum or one; None for smoothed tau2."""
+        if not self.fits or self.tau2_mode == "smoothed":
+            return None
+        if not self.is_random:
+            return VarianceModel("none", np.empty((self.k, 0)))
+        x = self.design.matrix(self.effects.k)
+        return VarianceModel("identity", x if self.tau2_mode == "separate" else x.sum(axis=1, keepdims=True))
 
     def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
         """Return the statistics of all strata: the sum of their log-likelihoods at their tau2.

@@ -15,7 +15,7 @@ from metaexo.inputs import check_flag
 from metaexo.models.censored.effects import kinds_of
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearFit
-from metaexo.models.linear.fit_statistics import Certificate, FitStatistics, statistics_at
+from metaexo.models.linear.fit_statistics import Certificate, FitStatistics, VarianceModel, statistics_at
 from metaexo.models.linear.hypothesis import WaldInference
 from metaexo.numeric.censored.inference import CensoredInference
 from metaexo.numeric.censored.maximum import CensoredMaximum
@@ -65,13 +65,12 @@ class CensoredFit(LinearFit):
         return self.effective - self.design.p
 
     def digest_parts(self) -> list[Array]:
-        """Return the arrays that the digest is made of: ends, variances and design."""
-        return [getattr(self.effects, name) for name in ENDS] + [self.design.matrix(self.k)]
+        """Return the arrays that the digest is made of: ends, variances and design.
 
-    @property
-    def digest_of_effects(self) -> tuple[bytes, ...]:
-        """Ends and variances as they are: equal for fits of the same effects."""
-        return tuple(getattr(self.effects, name).tobytes() for name in ENDS)
+        Where no effect is a bound, they are those of a model of exact effects.
+        """
+        names = ("lower", "v_lower") if self.effects.is_exact.all() else ENDS
+        return [getattr(self.effects, name) for name in names] + [self.design.matrix(self.k)]
 
     # -- coefficients ------------------------------------------------------------------------------------
 
@@ -127,6 +126,12 @@ class CensoredFit(LinearFit):
         return float(free / np.ravel(moments(batch, np.zeros(1)).trace_p)[0])
 
     # -- likelihood --------------------------------------------------------------------------------------
+
+    def variance_model(self) -> VarianceModel:
+        """Return how the between-study variance depends on parameters, for likelihood-ratio tests."""
+        if self.tau2_given:
+            return VarianceModel("none", np.empty((self.k, 0)), self.tau2)
+        return VarianceModel("identity", np.ones((self.k, 1)))
 
     def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
         """Return log-likelihood, deviance, AIC, BIC and AICc; the restricted likelihood counts k - p effects.

@@ -18,7 +18,7 @@ from metaexo.models.censored.imputation import ImputedResults, impute
 from metaexo.models.linear.choices import get_interval
 from metaexo.models.linear.fit import Tau2Limits
 from metaexo.models.linear.hypothesis import TestResult, make_test
-from metaexo.models.linear.likelihood_ratio import within
+from metaexo.models.linear.likelihood_ratio import same_effects, within
 from metaexo.models.linear.results import FitResults
 from metaexo.models.linear.summary import FamilyLines
 from metaexo.models.univariate.intervals import HeterogeneityInterval, heterogeneity_interval_of
@@ -192,7 +192,7 @@ class CensoredResults(CensoredFit, FitResults):
             small, same, words = np.ones((self.k, 1)), True, "no effect of any moderator"
         elif isinstance(smaller, CensoredFit):
             small, words = smaller.design.matrix(smaller.k), "the smaller model holds"
-            same = smaller.digest_of_effects == self.digest_of_effects
+            same = same_effects(smaller, self)
         else:
             raise InputError(
                 f"the smaller model is of type {type(smaller).__name__}",
@@ -203,7 +203,9 @@ class CensoredResults(CensoredFit, FitResults):
             raise NotNestedError(
                 "the smaller fit is of other effects" if not same else "the smaller fit is no special case",
                 "a fit of the same effects whose columns are combinations of those of this one",
-                "call the test on the larger fit and hand in the smaller one",
+                "call the test on the larger fit and hand in the smaller one"
+                if same and within(x, small) and x.shape[1] < small.shape[1]
+                else "",
             )
         heights = [_highest(self, columns) for columns in (x, small)]
         df = float(x.shape[1] - small.shape[1])

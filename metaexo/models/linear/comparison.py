@@ -159,10 +159,11 @@ def compare(*fits: Any, names: Sequence[str] | None = None) -> FitComparison:
         raise InputError("there is nothing to compare", "at least one fit")
     for i, fit in enumerate(fits):
         if not isinstance(fit, FitResults) or not fit.has_likelihood:
+            listed = isinstance(fit, list | tuple | dict)
             raise InputError(
-                f"fit {i + 1} is of type {type(fit).__name__}, and has no fit statistics",
-                "fits of RandomEffects, LocationScale, CensoredRandomEffects or Multilevel",
-                "hand in the fits one by one: compare(first, second)",
+                f"fit {i + 1} is of type {type(fit).__name__}, and has no likelihood",
+                "fits by likelihood, of RandomEffects, LocationScale, CensoredRandomEffects or Multilevel",
+                "hand in the fits one by one: compare(first, second)" if listed else "",
             )
     called = tuple(str(i + 1) for i in range(len(fits)))
     if names is not None:

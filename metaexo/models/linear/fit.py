@@ -33,7 +33,7 @@ from metaexo.models.linear.hypothesis import (
     wald_statistics,
 )
 from metaexo.numeric.sandwich import Sandwich
-from metaexo.types import Array, Index
+from metaexo.types import Array, Index, Mask
 
 
 class Tau2Limits(NamedTuple):
@@ -291,6 +291,11 @@ class LinearFit(Coefficients):
     def has_likelihood(self) -> bool:
         """Whether the model has a likelihood, for `fit_statistics` and what rests on it."""
         return True
+
+    @property
+    def rows_in_likelihood(self) -> Mask:
+        """Which effects the likelihood is of, shape (k,)."""
+        return np.ones(self.k, dtype=bool)
 
     def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
         """Return log-likelihood, deviance, AIC, BIC and AICc.

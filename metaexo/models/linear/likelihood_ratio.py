@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,7 +97,8 @@ def likelihood_ratio_test(full: LinearFit, reduced: LinearFit) -> LikelihoodRati
 
     Parameters
     ----------
-    full, reduced : RandomEffectsResults, LocationScaleResults or MultilevelResults
+    full, reduced : RandomEffectsResults, LocationScaleResults, CensoredResults, StratifiedResults or
+        MultilevelResults
         Fits of the same effects; both by "ML", or both by "REML" with the same moderators of the mean.
         An equal-effects fit may stand for tau2 = 0. Two multilevel fits are compared as by
         :meth:`metaexo.models.MultilevelResults.test_against`.
@@ -137,13 +138,20 @@ def likelihood_ratio_test(full: LinearFit, reduced: LinearFit) -> LikelihoodRati
         refuse_own_weights(fit, "the likelihood-ratio test")
     a, b = full.variance_model(), reduced.variance_model()
     if a is None or b is None:
-        raise _not_nested("between-study variances")
+        fit = full if a is None else reduced
+        raise InputError(
+            f"{type(fit).__name__} {'at smoothed tau2 maximise no' if fit.has_likelihood else 'have no'} "
+            "likelihood",
+            "two fits by likelihood of the same effects",
+            'stratify with tau2="separate" or "common"' if fit.has_likelihood else "",
+        )
     restricted = _one_likelihood(full, reduced, [a.link, b.link])
     same_data(full, reduced)
     k = full.effects.k
     x, x0 = full.design.matrix(k), reduced.design.matrix(k)
+    swapped = within(x, x0) and _variance_within(a, b) and _parameters(x0, b) > _parameters(x, a)
     if not within(x0, x):
-        raise _not_nested("moderators of the mean")
+        raise _not_nested("moderators of the mean", swapped)
     if restricted and x.shape[1] != x0.shape[1]:
         raise InputError(
             "the fits are by REML and have different moderators of the mean",
@@ -151,16 +159,21 @@ def likelihood_ratio_test(full: LinearFit, reduced: LinearFit) -> LikelihoodRati
             'fit both with method="ML"',
         )
     if not _variance_within(b, a):
-        raise _not_nested("between-study variances")
+        raise _not_nested("between-study variances", swapped)
     first, second = full.fit_statistics(restricted), reduced.fit_statistics(restricted)
     df = first.parameters - second.parameters
     if df <= 0:
-        raise _not_nested("parameters")
+        raise _not_nested("parameters", swapped)
     boundary = b.link == "none" and b.fixed == 0 and a.link != "none" and a.z.shape[1] == 1
     r2 = None
     if "none" not in (a.link, b.link) and a.z.shape[1] == b.z.shape[1] == 1:
         r2 = max(0.0, (reduced.tau2 - full.tau2) / reduced.tau2) if reduced.tau2 > 0 else 0.0
-    return LikelihoodRatioTest(_test(2 * (first.llf - second.llf), df, boundary), first, second, r2, boundary)
+    test = _test(2 * (first.llf - second.llf), df, boundary)
+    if a.link == "identity" and a.z.shape[1] > 1 and b.link == "none" and b.fixed == 0:
+        test = replace(
+            test, null=f"{test.null} (variances of 0 are on the boundary: the p-value is too large)"
+        )
+    return LikelihoodRatioTest(test, first, second, r2, boundary)
 
 
 def _refuse_other_fits(full: object, reduced: object) -> None:
@@ -183,7 +196,8 @@ def _refuse_other_fits(full: object, reduced: object) -> None:
     ]
     raise InputError(
         f"{' and '.join(kinds)} were given",
-        "two fits by likelihood of the same effects: of RandomEffects, LocationScale or Multilevel",
+        "two fits by likelihood of the same effects: of RandomEffects, LocationScale, "
+        "CensoredRandomEffects, stratify or Multilevel",
         "for robust results, test moderators with test_terms() or contrast()",
     )
 
@@ -213,10 +227,15 @@ def _one_likelihood(full: LinearFit, reduced: LinearFit, links: list[str]) -> bo
 
 def same_effects(one: LinearFit, other: LinearFit) -> bool:
     """Say whether two fits are of the same effects and sampling variances, or of the same bounds."""
-    if type(one.effects) is not type(other.effects):
-        return False
-    names = ("y", "v") if isinstance(one.effects, EffectSizes) else ENDS
-    return all(np.array_equal(getattr(one.effects, name), getattr(other.effects, name)) for name in names)
+    pairs = zip(_ends(one), _ends(other), strict=True)
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+
+
+def _ends(fit: LinearFit) -> list[Array]:
+    """Return lower and upper ends, and the variances there, of the effects in the likelihood of a fit."""
+    es = fit.effects
+    ends = [es.y, es.y, es.v, es.v] if isinstance(es, EffectSizes) else [getattr(es, name) for name in ENDS]
+    return [end[fit.rows_in_likelihood] for end in ends]
 
 
 def same_data(full: LinearFit, reduced: LinearFit) -> None:
@@ -247,9 +266,14 @@ def _variance_within(small: VarianceModel, large: VarianceModel) -> bool:
     return (small.link == large.link or constant) and within(small.z, large.z)
 
 
-def _not_nested(what: str) -> NotNestedError:
+def _parameters(x: Array, model: VarianceModel) -> int:
+    return x.shape[1] + model.z.shape[1]
+
+
+def _not_nested(what: str, swapped: bool) -> NotNestedError:
+    aic = "compare their AIC with metaexo.compare"
     return NotNestedError(
         f"the {what} of the second fit are no special case of those of the first",
         "the larger model first, and a smaller one that it holds",
-        "exchange the two, or compare their AIC with metaexo.compare",
+        f"exchange the two, or {aic}" if swapped else aic,
     )

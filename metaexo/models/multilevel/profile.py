@@ -310,7 +310,7 @@ def structure_test(full: MultilevelFit, reduced: MultilevelFit) -> LikelihoodRat
             f"the second fit has {second.parameters} parameters and the first {first.parameters}; "
             f"their log-likelihoods are {second.llf:.6g} and {first.llf:.6g}",
             "the larger model first, and a smaller one that it holds",
-            "exchange the two, or compare their AIC",
+            "exchange the two, or compare their AIC" if df < 0 else "compare their AIC with metaexo.compare",
         )
     dropped = set(full.component_values) - set(reduced.component_values)
     held = reduced.fixed_components - full.fixed_components
