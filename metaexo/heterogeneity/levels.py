@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import InputError, MixedRepetitionError, TooFewStudiesError, UnknownChoiceError
+from metaexo.errors import (
+    InputError,
+    MixedRepetitionError,
+    ShapeError,
+    TooFewStudiesError,
+    UnknownChoiceError,
+)
 from metaexo.formatting import NOT_REPORTED, percent
 from metaexo.immutable import Immutable
 from metaexo.inputs import as_word, check_choice, is_blank, warn_of_unclear_levels
@@ -80,6 +86,44 @@ def _values(effects: EffectSizes, factor: str) -> Sequence[object]:
     if not columns:
         check_choice("column", factor, [STUDY])
     return list(effects.column(factor))
+
+
+def rows_by_factor(new: Any, levels: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
+    """Return the levels in new rows, given as a dict or a table with a column for each factor.
+
+    Examples
+    --------
+    >>> rows_by_factor({"source": ["plant", "milk"], "dose": 2}, {"source": ["milk", "plant"], "dose": ["2"]})
+    [('plant', '2'), ('milk', '2')]
+    """
+    given = {str(name): new[name] for name in new.keys()}  # noqa: SIM118
+    for name in given:
+        check_choice("factor", name, tuple(levels))
+    missing = [name for name in levels if name not in given]
+    if missing:
+        raise InputError(f"the new rows have no {', '.join(missing)}", "a level of every factor")
+    columns = [
+        [given[name]] if isinstance(given[name], str) or np.ndim(given[name]) == 0 else list(given[name])
+        for name in levels
+    ]
+    sizes = {len(column) for column in columns} - {1}
+    if len(sizes) > 1:
+        counts = ", ".join(f"{name}: {len(column)}" for name, column in zip(levels, columns, strict=True))
+        raise ShapeError(f"the new levels differ in number ({counts})", "one level per row, or a single one")
+    size = sizes.pop() if sizes else 1
+    words = [
+        [_level_known(name, cell, levels[name]) for cell in column] * (size if len(column) == 1 else 1)
+        for name, column in zip(levels, columns, strict=True)
+    ]
+    return list(zip(*words, strict=True))
+
+
+def _level_known(factor: str, cell: object, levels: Sequence[str]) -> str:
+    word = "" if is_blank(cell) else as_word(cell)
+    if is_unreported(word):
+        word = next((level for level in levels if is_unreported(level)), NOT_REPORTED)
+    check_choice(f"level of {factor}", word, levels)
+    return word
 
 
 def natural_key(level: str) -> tuple[bool, float, str]:

@@ -128,3 +128,64 @@ def test_strata_are_the_coefficients_of_one_model() -> None:
     )
     with pytest.raises(InputError, match="stratify again"):
         common.heterogeneity(level=0.9)
+
+
+SOURCE, ISOLATION = ["milk", "plant", "adipose"] * 6, ["UC", "UC", "SEC", "SEC", "SEC", "UC"] * 3
+
+
+def test_strata_are_predicted_by_level() -> None:
+    one = mx.stratify(effects(SOURCE), "source")
+    wanted = one.predict(["plant", "milk"])
+    for new in ({"source": ["plant", "milk"]}, pd.DataFrame({"source": ["plant", "milk"]})):
+        pd.testing.assert_frame_equal(one.predict(new), wanted)
+    assert one.probability_above(0.0, {"source": "plant"}) == pytest.approx(
+        one.probability_above(0.0, "plant")
+    )
+    crossed = mx.stratify(effects(SOURCE, isolation=ISOLATION), ["source", "isolation"])
+    name = ("milk", "SEC")
+    cell = dict(zip(crossed.by, name, strict=True))
+    for rows in (name, [name], cell, pd.DataFrame([cell])):
+        pd.testing.assert_frame_equal(crossed.predict(rows), crossed.predict(" / ".join(name)))
+    with pytest.raises(InputError, match=r"level of source 'mlik'.*write 'milk'"):
+        one.predict({"source": ["mlik"]})
+    with pytest.raises(InputError, match="no isolation"):
+        crossed.predict({"source": "milk"})
+    with pytest.raises(InputError, match="differ in number"):
+        crossed.predict({"source": ["milk"] * 2, "isolation": ["UC"] * 3})
+
+
+def test_attributions_are_predicted_and_tested_by_factor() -> None:
+    es = effects(SOURCE, isolation=ISOLATION)
+    found = mx.attribute_heterogeneity(es, draws=40, permutations=19)
+    wanted = mx.RandomEffects(es, "source + isolation").fit()
+    new = {"source": ["milk", "adipose"], "isolation": "SEC"}
+    pd.testing.assert_frame_equal(found.predict(new), wanted.predict(new))
+    pd.testing.assert_frame_equal(
+        found.predict(pd.DataFrame({**new, "isolation": ["SEC"] * 2})), wanted.predict(new)
+    )
+    assert found.probability_above(0.1, new) == pytest.approx(wanted.probability_above(0.1, new))
+    pd.testing.assert_frame_equal(
+        found.test_terms().to_frame()[["statistic", "df1", "df2", "pvalue"]],
+        wanted.test_terms().to_frame()[["statistic", "df1", "df2", "pvalue"]],
+    )
+    table = found.heterogeneity()
+    negative = table["tau2"] < 0
+    assert negative.any()
+    assert table.loc[negative, "tau"].isna().all()
+    assert table.loc[~negative, "tau"].to_numpy() == pytest.approx(np.sqrt(table.loc[~negative, "tau2"]))
+    assert "may lie outside" in table.attrs["note"]
+    assert "may lie outside" in found.to_markdown()
+    assert "0% to " in str(found.summary())
+
+
+def test_refusals_of_strata_and_attributions_name_what_there_is() -> None:
+    es = effects(SOURCE, isolation=ISOLATION)
+    strata = mx.stratify(es, "source")
+    found = mx.attribute_heterogeneity(es, draws=0, permutations=19)
+    for ask in (strata.pooled, lambda: strata.estimate):
+        with pytest.raises(InputError, match=r"each stratum.*\.overall.*to_frame"):
+            ask()
+    with pytest.raises(InputError, match=r"no single pooled effect.*RandomEffects"):
+        found.pooled()
+    with pytest.raises(InputError, match=r"call \.model\.robust"):
+        found.robust()

@@ -32,6 +32,7 @@ from metaexo.heterogeneity.attribution.verdicts import LEAST_DF, Verdict, judge,
 from metaexo.heterogeneity.levels import readable, whole_percent
 from metaexo.inputs import check_flag
 from metaexo.models.linear.design import Design
+from metaexo.models.linear.formula import Term
 from metaexo.models.univariate.model import RandomEffects
 from metaexo.models.univariate.results import RandomEffectsResults
 
@@ -318,6 +319,12 @@ def _additive_model(work: Work) -> RandomEffectsResults | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MetaexoWarning)
             model = RandomEffects(work.used, columns, names=names, redundant="drop", dependence="accept")
-            return model.fit(work.chosen.method, "knapp-hartung", work.chosen.level)
+            fit = model.fit(work.chosen.method, "knapp-hartung", work.chosen.level)
     except MetaexoError:
         return None
+    terms = []
+    for name, levels in zip(table.names, table.levels, strict=True):
+        own = {f"{name}{level}" for level in levels[1:]}
+        terms.append(Term(name, tuple(j for j, column in enumerate(fit.design.names) if column in own)))
+    design = replace(fit.design, terms=tuple(term for term in terms if term.columns))
+    return replace(fit, design=design)

@@ -167,12 +167,21 @@ class AttributionFit(LinearFit):
         """Return the arrays that the digest is made of: effects, variances, levels."""
         return [self.effects.y, self.effects.v, self.estimability.table.codes.astype(float)]
 
+    def no_single_mean(self) -> tuple[str, str]:
+        """Return that parts of tau2 are no pooled effect, and where that is."""
+        return (
+            "an attribution divides tau2, so there is no single pooled effect",
+            "use mx.RandomEffects(result.effects).fit().pooled() for all effects, to_frame() for the parts",
+        )
+
     def _sandwich_of(self, members: Sequence[Index], kind: str, df_rule: DfRule) -> Sandwich:
         """Refuse: tests of an attribution permute whole studies."""
         raise InputError(
             "an attribution has no cluster-robust covariance matrix: its tests permute whole studies",
             "the additive model of all factors",
-            "found.model.robust(...) has its coefficients with robust standard errors",
+            "call .model.robust(...) on this result: its coefficients with robust standard errors"
+            if self.model is not None
+            else "join levels, so that this model has a fit",
         )
 
     # -- heterogeneity -----------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metaexo.errors import InputError, NotIdentifiableError
-from metaexo.formatting import MISSING, interval, level_words, number, p_value, percent, plural, text_table
+from metaexo.formatting import MISSING, level_words, number, p_value, percent, plural, text_table
 from metaexo.heterogeneity.attribution.record import NO_MODEL, AttributionFit
-from metaexo.heterogeneity.levels import readable, whole_percent
+from metaexo.heterogeneity.levels import readable, rows_by_factor, whole_percent
 from metaexo.models.linear.choices import get_interval
 from metaexo.models.linear.hypothesis import TestResult
 from metaexo.models.linear.results import FitResults
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 COEFFICIENTS = "additive model of all factors"
 HEADER = ["part", "share", "interval", "P(zero)", "by chance", "p", "by variance components"]
 CLOSE = 0.1
+NOT_CUT = "intervals hold only what is possible, and shares are not cut: a share may lie outside its interval"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,8 +90,10 @@ class AttributionResults(AttributionFit, FitResults):
         -------
         DataFrame
             A row per part: tau2, below zero where a factor explains less than one without effect would, and
-            its root tau (0 there); low and high, the interval of tau2; i2 and share, which add up to those of
-            the model without factors. No rows where nothing was attributed.
+            its root tau (missing there); low and high, the interval of tau2; i2 and share, which add up to
+            those of the model without factors. No rows where nothing was attributed. Estimates are not cut,
+            so that parts add up, while intervals hold only what is possible, from 0 to the whole tau2: an
+            estimate may lie outside its interval.
 
         Raises
         ------
@@ -114,7 +117,7 @@ class AttributionResults(AttributionFit, FitResults):
         table = pd.DataFrame(
             {
                 "tau2": values,
-                "tau": np.sqrt(np.maximum(values, 0.0)),
+                "tau": np.sqrt(np.where(values >= 0, values, np.nan)),
                 "low": ends[:, 0],
                 "high": ends[:, 1],
                 "i2": share * self.i2,
@@ -122,7 +125,8 @@ class AttributionResults(AttributionFit, FitResults):
             },
             index=pd.Index([part.name for part in parts], name="component", dtype=object),
         )
-        table.attrs = {"level": self.level, "method": "bootstrap" if self.choices.draws else "", "note": ""}
+        table.attrs = {"level": self.level, "method": "bootstrap" if self.choices.draws else ""}
+        table.attrs["note"] = "".join(_outside(self))
         return table
 
     def predict(
@@ -138,11 +142,11 @@ class AttributionResults(AttributionFit, FitResults):
     ) -> pd.DataFrame:
         """Return predictions of the additive model of all factors; it must have a fit.
 
-        New rows are indicators of the levels, in the order of `design.names`; all else is as in
-        :meth:`metaexo.models.RandomEffectsResults.predict`.
+        New rows are a dict or a table with a level of each factor; or indicators of the levels, in the order
+        of `design.names`. All else is as in :meth:`metaexo.models.RandomEffectsResults.predict`.
         """
         return self._fitted_model().predict(
-            new,
+            self._indicators(new),
             level,
             scale,
             kind=kind,
@@ -155,7 +159,24 @@ class AttributionResults(AttributionFit, FitResults):
         self, value: float = 0.0, new: ArrayLike | pd.DataFrame | None = None, kind: str = "default"
     ) -> Array:
         """Return probabilities from the additive model of all factors, for new rows as in `predict`."""
-        return self._fitted_model().probability_above(value, new, kind)
+        return self._fitted_model().probability_above(value, self._indicators(new), kind)
+
+    def _indicators(self, new: Any) -> Any:
+        """Return new rows that are given by factor as indicators of its levels; others as they are."""
+        if not hasattr(new, "keys") or not set(map(str, new.keys())).isdisjoint(self.design.needed):
+            return new
+        import pandas as pd
+
+        table = self.estimability.table
+        levels = dict(zip(table.names, table.levels, strict=True))
+        cells = rows_by_factor(new, levels)
+        return pd.DataFrame(
+            {
+                f"{name}{level}": [float(cell[j] == level) for cell in cells]
+                for j, (name, known) in enumerate(levels.items())
+                for level in known[1:]
+            }
+        )
 
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
         """Return the residuals of the additive model: columns fitted, residual, se, z."""
@@ -232,7 +253,7 @@ class AttributionResults(AttributionFit, FitResults):
         """Return the lines below the tables: the verdict with its reasons, what was fitted, rows used."""
         parts = summarise(self).parts
         model = [] if self.model is None else [f"{COEFFICIENTS}: {self.omnibus}"]
-        return [*parts["Verdict"], *_fitted(self), *_totals(self), *model, *_data(self)]
+        return [*parts["Verdict"], *_fitted(self), *_totals(self), *_outside(self), *model, *_data(self)]
 
     def __repr__(self) -> str:
         return f"AttributionResults({self.verdict.kind}: {self.verdict.sentence})"
@@ -268,9 +289,15 @@ def _totals(result: AttributionFit) -> list[str]:
     ]
 
 
+def _outside(result: AttributionFit) -> list[str]:
+    """Return that estimates may lie outside their intervals, where there are intervals."""
+    return [NOT_CUT] if result.choices.draws and result.components else []
+
+
 def _heterogeneity(result: AttributionFit) -> list[str]:
     rows = _rows(result)
     lines = [*_totals(result), text_table(rows, HEADER) if rows else "no shares are given"]
+    lines += _outside(result)
     lines += [f"{readable(part.name)}: {part.note}" for part in result.parts if part.note and rows]
     if result.disagreement is not None:
         lines.append(_disagreement(result.disagreement))
@@ -297,7 +324,7 @@ def _rows(result: AttributionFit) -> list[list[str]]:
             whole_percent(part.share),
             MISSING
             if part.low is None or part.high is None
-            else interval(round(100 * part.low), round(100 * part.high), 0),
+            else f"{whole_percent(part.low)} to {whole_percent(part.high)}",
             number(part.p_zero),
             whole_percent(part.chance),
             MISSING if part.pvalue is None else p_value(part.pvalue),

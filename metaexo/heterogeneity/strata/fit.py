@@ -162,6 +162,13 @@ class StrataFit(LinearFit):
         nothing = TestResult(np.nan, "chi2", (np.nan,), np.nan, self.between_note)
         return nothing if self.between is None else self.between
 
+    def no_single_mean(self) -> tuple[str, str]:
+        """Return that strata have a pooled effect each, and where that of all effects is."""
+        return (
+            "each stratum has its own pooled effect, so there is no single one",
+            "use .overall for the fit of all effects, to_frame() or predict() for the strata",
+        )
+
     def _sandwich_of(self, members: Sequence[Index], kind: str, df_rule: DfRule) -> Sandwich:
         """Refuse: strata are made robust when they are fitted."""
         raise InputError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    NamedStrata = str | Sequence[str | tuple[str, ...]] | Mapping[str, Any] | pd.DataFrame | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -104,19 +106,22 @@ class StratifiedResults(StrataFit, FitResults):
 
     def predict(  # type: ignore[override]
         self,
-        new: str | Sequence[str] | None = None,
+        new: NamedStrata = None,
         level: float | None = None,
         scale: str | Callable[[Array], Array] = "analysis",
     ) -> pd.DataFrame:
         """Return the pooled effects of strata, with confidence and prediction intervals.
 
-        Names of fitted strata take the place of new rows, by default all of them, and index the table; all
-        else is as in :meth:`metaexo.models.RandomEffectsResults.predict`.
+        Names of fitted strata take the place of new rows, by default all of them, and index the table; a dict
+        or a table with a level per factor names them as well, or tuples of levels. All else is as in
+        :meth:`metaexo.models.RandomEffectsResults.predict`.
         """
         return tables.predictions(self, new, level, scale)
 
     def probability_above(  # type: ignore[override]
-        self, value: float = 0.0, new: str | Sequence[str] | None = None
+        self,
+        value: float = 0.0,
+        new: NamedStrata = None,
     ) -> Array:
         """Return the probability that the true effect of a new study in a stratum exceeds a value.
 

@@ -11,6 +11,7 @@ from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
 from metaexo.formatting import MISSING, interval, level_words, number, percent, plural, text_table
+from metaexo.heterogeneity.levels import rows_by_factor
 from metaexo.heterogeneity.strata.comparisons import pairwise, trend
 from metaexo.heterogeneity.strata.fit import StrataFit, Stratum
 from metaexo.inputs import check_choice, read_words
@@ -160,7 +161,7 @@ def predicted(results: StrataFit, new: object) -> tuple[pd.Index, Prediction]:
     import pandas as pd
 
     names = results.design.names
-    asked = names if new is None else (new,) if isinstance(new, str) else read_words(new, "new")
+    asked = names if new is None else _names_asked(results, new)
     for name in asked:
         check_choice("stratum", name, names)
     at = [names.index(name) for name in asked]
@@ -169,6 +170,21 @@ def predicted(results: StrataFit, new: object) -> tuple[pd.Index, Prediction]:
     se = results.se[at]
     found = Prediction(results.beta[at], se, df, np.hypot(se, taus), df)
     return pd.Index(asked, name="stratum", dtype=object), found
+
+
+def _names_asked(results: StrataFit, new: Any) -> tuple[str, ...]:
+    """Return names of strata from names, from rows with a level per factor, or from tuples of levels."""
+    if isinstance(new, str):
+        return (new,)
+    if hasattr(new, "keys"):
+        known = {name: list(dict.fromkeys(s.levels[name] for s in results.strata)) for name in results.by}
+        return tuple(" / ".join(cell) for cell in rows_by_factor(new, known))
+    words = isinstance(new, tuple) and all(isinstance(word, str) for word in new)
+    if words and len(new) == len(results.by) > 1 and " / ".join(new) in results.design.names:
+        return (" / ".join(new),)
+    if isinstance(new, list | tuple):
+        new = [" / ".join(map(str, cell)) if isinstance(cell, tuple) else cell for cell in new]
+    return read_words(new, "new")
 
 
 def predictions(

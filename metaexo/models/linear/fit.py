@@ -285,6 +285,13 @@ class LinearFit(Coefficients):
             get_interval(method, ())
         return None
 
+    def no_single_mean(self) -> tuple[str, str]:
+        """Return why a fit with several coefficients has no single pooled effect, and what to do."""
+        return (
+            "this fit has moderators, so there is no single pooled effect",
+            "use predict() at the moderator values of interest",
+        )
+
     # -- likelihood --------------------------------------------------------------------------------------
 
     @property

@@ -267,7 +267,7 @@ def _variance_within(small: VarianceModel, large: VarianceModel) -> bool:
 
 
 def _parameters(x: Array, model: VarianceModel) -> int:
-    return x.shape[1] + model.z.shape[1]
+    return int(x.shape[1] + model.z.shape[1])
 
 
 def _not_nested(what: str, swapped: bool) -> NotNestedError:

@@ -265,11 +265,8 @@ def pooled(fit: LinearFit, level: float | None = None, kind: str = "default") ->
 def refuse_moderators(fit: LinearFit) -> None:
     """Raise if a fit has no single pooled effect."""
     if fit.design.x is not None:
-        raise InputError(
-            "this fit has moderators, so there is no single pooled effect",
-            "a fit without moderators",
-            "use predict() at the moderator values of interest",
-        )
+        given, remedy = fit.no_single_mean()
+        raise InputError(given, "a fit without moderators", remedy)
 
 
 def probability_above(fit: LinearFit, value: float, new: NewRows, kind: str) -> Array:
