@@ -181,7 +181,7 @@ def check_level(level: object, name: str = "level") -> float:
     number = is_number(level)
     if number and 0 < float(level) < 1:  # type: ignore[arg-type]
         return float(level)  # type: ignore[arg-type]
-    percent = number and 1 < float(level) < 100  # type: ignore[arg-type]
+    percent = number and 50 <= float(level) < 100  # type: ignore[arg-type]
     raise InputError(
         f"{name} is {level!r}",
         "a fraction between 0 and 1, for example 0.95",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -244,21 +244,29 @@ class BoundedEffectSizes(EffectRows):
         return self.bounds.v_upper
 
     @property
-    def y(self) -> NoReturn:
-        """Refused: a bound is no point; `exact` has the effects that are."""
-        raise self.no_points()
+    def y(self) -> Array:
+        """Effects, shape (k,), where all are exact; otherwise refused: a bound is no point."""
+        if not self.is_exact.all():
+            raise self.no_points()
+        return self.lower
 
     @property
-    def v(self) -> NoReturn:
-        """Refused: the variance of a bound depends on where the effect lies; see `v_lower` and `v_upper`."""
-        raise self.no_points()
+    def v(self) -> Array:
+        """Sampling variances, shape (k,), where all effects are exact; otherwise refused.
+
+        The variance of a bound depends on where the effect lies; see `v_lower` and `v_upper`.
+        """
+        if not self.is_exact.all():
+            raise self.no_points()
+        return self.v_lower
 
     def no_points(self) -> InputError:
         """Return the error for whoever needs points: some effects are bounds."""
+        whole = "fit all of them by mx.CensoredRandomEffects"
         return InputError(
             f"{self.k - int(self.is_exact.sum())} of {self.k} effects are bounds",
             "effects that are points",
-            "hand in `.exact`, or take a model for censored effects",
+            f"hand in `.exact`, or {whole}" if self.is_exact.any() else whole,
         )
 
     @property
@@ -349,7 +357,9 @@ def check_effects(effects: object, function: str = "") -> EffectSizes:
     if isinstance(effects, EffectSizes):
         return effects
     if isinstance(effects, BoundedEffectSizes):
-        raise effects.no_points()
+        if not effects.is_exact.all():
+            raise effects.no_points()
+        return effects.exact
     if hasattr(effects, "columns"):
         given = 'mx.EffectSizes("yi", "vi", data=frame)'
         remedy = "with the names of its columns of effects and sampling variances"

@@ -177,3 +177,13 @@ def test_the_row_of_all_effects_says_when_it_rests_on_one_degree_of_freedom() ->
     assert "1 df" in row["note"]
     many = mx.stratify(effects({"plant": 5, "adipose": 4}), by="source").to_frame().set_index("stratum")
     assert many.loc["all", "note"] == ""
+
+
+def test_strata_of_equal_effects_do_not_speak_of_tau2() -> None:
+    data = pd.DataFrame({"source": ["milk"] * 3 + ["plant"] * 2})
+    es = mx.EffectSizes([0.2, 0.6, 0.1, 0.9, 0.7], [0.02, 0.05, 0.03, 0.04, 0.02], measure="RR", data=data)
+    found = mx.stratify(es, "source", method="EE")
+    for text in (str(found.summary()), found.to_markdown()):
+        assert "tau" not in text
+        assert "equal effects within each" in text
+    assert "two studies: its tau2" in str(mx.stratify(es, "source").summary())

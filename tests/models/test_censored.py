@@ -536,3 +536,22 @@ def test_people_and_animals_in_one_stratum_of_censored_evidence_are_said() -> No
     with pytest.warns(MixedDomainsWarning, match=r"one stratum.*a \(animals, people\)\. Select"):
         mx.models.censored_strata(es, by="source")
     mx.models.censored_strata(es, by=["source", "design"])  # any other warning is an error of the suite
+
+
+def test_effects_without_bounds_are_exact_ones() -> None:
+    es = mx.EffectSizes([0.2, 0.6, 0.1, 0.9, 0.7], [0.02, 0.05, 0.03, 0.04, 0.02])
+    fit = mx.CensoredRandomEffects(es).fit()
+    wanted = mx.RandomEffects(es).fit().q
+    for q in (fit.q, fit.impute(2).q):
+        assert q.statistic == pytest.approx(wanted.statistic)
+        assert q.pvalue == pytest.approx(wanted.pvalue)
+    assert fit.effects.y.tolist() == es.y.tolist()
+    assert fit.effects.v.tolist() == es.v.tolist()
+    with pytest.raises(InputError, match=r"mx\.RandomEffects\(result\.effects\.exact\)") as refused:
+        fit.robust()
+    assert "bounds" not in str(refused.value)
+    assert mx.RandomEffects(fit.effects).fit().q.statistic == pytest.approx(wanted.statistic)
+    some = mx.bounded_effects([0.1, 0.4], [0.1, float("inf")], [0.02, 0.05])
+    with pytest.raises(InputError, match=r"1 of 2 effects are bounds.*`\.exact`.*CensoredRandomEffects"):
+        _ = some.y
+    assert np.isnan(mx.CensoredRandomEffects(some).fit(tau2=0.1, test="z").q.statistic)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import metaexo as mx
-from metaexo.errors import UnknownChoiceError
+from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.models.linear.choices import TEST_SYNONYMS
 from metaexo.models.univariate.inference import TESTS
 from metaexo.models.univariate.intervals import INTERVALS
@@ -138,3 +138,24 @@ def test_intervals_of_tau2_have_one_name_in_every_family_and_what_is_not_there_i
         fit.heterogeneity(method="zz")
     own = fit.heterogeneity().attrs["method"]
     assert own in has or (own == "" and not has)
+
+
+def test_words_of_the_field_are_understood_or_lead_to_the_right_one() -> None:
+    data = pd.DataFrame({"source": ["milk", "plant"] * 3})
+    es = mx.EffectSizes([0.2, 0.6, 0.1, 0.9, 0.7, 0.3], [0.02, 0.05, 0.03, 0.04, 0.02, 0.03], data=data)
+    fit = mx.RandomEffects(es, "source").fit()
+    for word, name in (
+        ("BH", "benjamini-hochberg"),
+        ("fdr_bh", "benjamini-hochberg"),
+        ("bonf", "bonferroni"),
+    ):
+        assert fit.contrast(list(fit.design.names), adjust=word).adjustment == name
+    with pytest.raises(InputError, match="write 'z'"):
+        mx.RandomEffects(es).fit(test="wald")
+    with pytest.raises(InputError, match="write 'common'"):
+        mx.stratify(es, "source", tau2="pooled")
+    with pytest.raises(InputError, match=r"write 0\.95"):
+        fit.conf_int(95)
+    with pytest.raises(InputError) as refused:
+        fit.conf_int(2)
+    assert not refused.value.remedy

@@ -67,6 +67,8 @@ DOMAIN = "domain"
 TWO_STUDIES = "two studies: its tau2 rests on one degree of freedom"
 TWO_CLUSTERS = "two clusters: its interval rests on one degree of freedom"
 TWO = {"separate": TWO_STUDIES, "smoothed": "two studies: its tau2 rests mostly on the other strata"}
+MEANT = {"pooled": "common", "shared": "common", "joint": "common", "own": "separate"}
+EQUAL = "equal effects within each"
 WHOSE = {"separate": "separate tau2", "common": "one tau2 for all", "smoothed": "smoothed tau2"}
 
 
@@ -195,7 +197,8 @@ def stratify(
             'the columns to stratify by, for example by="source"',
             f"choose among {', '.join(columns)}" if columns else "give the effects a table: data=...",
         )
-    check_choice("tau2", tau2, TAU2_MODES)
+    if not isinstance(tau2, str) or tau2 not in TAU2_MODES:
+        raise UnknownChoiceError("tau2", tau2, TAU2_MODES, nearest=MEANT.get(str(tau2).strip().casefold()))
     check_choice("unreported", unreported, UNREPORTED)
     compare_unreported = check_flag("compare_unreported", compare_unreported)
     test = None if test is None else get_test(test, TESTS)
@@ -344,12 +347,13 @@ def _analyse(
             done.append(replace(s, single=single, note="; ".join(part for part in (note, mixed) if part)))
             continue
         ends = _heterogeneity(fits[s.name], s.name, joint if shared else None, smoothing)
-        few = TWO.get(mode, "") if clusters is None else TWO_CLUSTERS
+        of_tau2 = "" if choices.method == "EE" else TWO.get(mode, "")
+        few = of_tau2 if clusters is None else TWO_CLUSTERS
         note = "; ".join(part for part in (few if count == 2 else "", mixed) if part)
         done.append(replace(s, fit=fits[s.name], pooled=pooled[s.name], note=note, heterogeneity=ends))
     out = [] if compare_unreported else [s.name for s in several if not s.reported]
     compared = [s.name for s in several if s.name not in out]
-    between, note = _between(list(fits), compared, estimates, inference, mode)
+    between, note = _between(list(fits), compared, estimates, inference, mode, choices.method)
     if out:
         note += f"; {', '.join(out)} left out (compare_unreported=True takes it in)"
     overall, overall_pooled, df = _overall(effects, clusters, choices)
@@ -542,7 +546,12 @@ def _domains(stratum: Stratum) -> str:
 
 
 def _between(
-    names: Sequence[str], compared: Sequence[str], beta: Array, inference: WaldInference, mode: Tau2Mode
+    names: Sequence[str],
+    compared: Sequence[str],
+    beta: Array,
+    inference: WaldInference,
+    mode: Tau2Mode,
+    method: str,
 ) -> tuple[TestResult | None, str]:
     """Return the test that the compared means are equal with its name, or why there is none."""
     count = len(compared)
@@ -555,7 +564,8 @@ def _between(
     if still:
         why = f"the effects of a stratum ({still}) are all equal, so its mean has no standard error"
         return None, f"no test: {why}"
-    used = f"{plural(count, 'stratum', 'strata')} with two or more studies, {WHOSE[mode]}"
+    whose = EQUAL if method == "EE" else WHOSE[mode]
+    used = f"{plural(count, 'stratum', 'strata')} with two or more studies, {whose}"
     if isinstance(inference, SeparateMeans):
         name = "chi-square test" if inference.df_each is None else "Welch's test"
         return equality_of_separate(inference, beta, places), f"{name} over {used}"

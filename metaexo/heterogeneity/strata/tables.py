@@ -218,6 +218,8 @@ def reader_rows(results: StrataFit) -> tuple[list[list[str]], list[str]]:
         header.append(results.measure.display.lower())
     else:
         rows = [[*row[:6], *row[7:]] for row in rows]
+    if not results.is_random:  # equal effects have no tau
+        return [[*row[:-2], row[-1]] for row in rows], [*header, "I2"]
     return rows, [*header, "tau", "I2"]
 
 
@@ -272,7 +274,8 @@ def scale_note(results: StrataFit) -> list[str]:
     if not measure.rescaled:
         return []
     return [
-        f"estimates, intervals and tau are on the scale of the {measure.name}; the column "
+        f"{'estimates, intervals and tau' if results.is_random else 'estimates and intervals'} are on the "
+        f"scale of the {measure.name}; the column "
         f"{measure.display.lower()} shows the pooled effects on its own scale"
     ]
 
@@ -359,7 +362,8 @@ def _fitted(results: StrataFit) -> list[str]:
 
 def _pooled(results: StrataFit) -> list[str]:
     rows, header = reader_rows(results)
-    lines = [text_table([row[:-2] for row in rows], header[:-2])]
+    last = header.index("tau" if results.is_random else "I2")
+    lines = [text_table([row[:last] for row in rows], header[:last])]
     test = f"between strata: {results.between}" if results.between else "between strata: no test"
     lines += [*scale_note(results), test, results.between_note]
     if results.between is not None and len(results.compared) > 2:
@@ -399,7 +403,10 @@ def _heterogeneity(results: StrataFit) -> list[str]:
     ]
     if not rows:
         return ["no stratum has two or more studies, so there is no between-study variance"]
-    lines = [text_table(rows, ["stratum", "tau", "tau2", "I2", "Q"])]
+    header = ["stratum", "tau", "tau2", "I2", "Q"]
+    if not results.is_random:  # equal effects have no tau
+        rows, header = [[row[0], *row[3:]] for row in rows], [header[0], *header[3:]]
+    lines = [text_table(rows, header)]
     if results.smoothing is not None:
         lines.append(str(results.smoothing))
     remarks = {
@@ -420,7 +427,7 @@ def _fit(results: StrataFit) -> list[str]:
     if at_zero and results.method != "EE":
         lines.append(f"tau2 is 0, as no positive value fits better: {', '.join(at_zero)}")
     few = [f"{s.name} ({s.k})" for s in results.fitted if s.k < 5]
-    if few:
+    if few and results.is_random:
         lines.append(f"fewer than five effects, so tau and prediction rest on very little: {', '.join(few)}")
     alone = sum(s.fit is None for s in results.strata)
     if alone:

@@ -10,12 +10,27 @@ from metaexo.immutable import lock
 from metaexo.inputs import check_choice
 from metaexo.models.censored.effects import KINDS
 from metaexo.models.censored.fit import CensoredFit
-from metaexo.models.linear.hypothesis import quantiles
+from metaexo.models.linear.hypothesis import TestResult, make_test, quantiles
 from metaexo.numeric.censored.inference import tau2_information_of_rows
+from metaexo.numeric.moments import moments
+from metaexo.numeric.problem import make_batch
 from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def q_test(fit: CensoredFit, instead: str) -> TestResult:
+    """Return Cochran's Q test where all effects are exact; otherwise what takes its place, in words."""
+    df = float(fit.k - fit.design.p)
+    if not fit.effects.is_exact.all():
+        words = f"not testable by Q where effects are censored; {instead}"
+        return TestResult(np.nan, "chi2", (df,), np.nan, words)
+    null = "all studies share one true effect" if fit.design.x is None else "no residual heterogeneity"
+    if not df:
+        return TestResult(0.0, "chi2", (0.0,), 1.0, null)
+    batch = make_batch(fit.effects.y, fit.effects.v, fit.design.x)
+    return make_test(float(np.ravel(moments(batch, np.zeros(1)).y_p_y)[0]), "chi2", (df,), null)
 
 
 def information_shares(fit: CensoredFit) -> Array:

@@ -29,7 +29,7 @@ from metaexo.formatting import interval, number, percent, plural
 from metaexo.immutable import lock
 from metaexo.inputs import check_choice, check_flag, check_number
 from metaexo.models.censored.effects import count_in_words
-from metaexo.models.censored.evidence import expected_effects
+from metaexo.models.censored.evidence import expected_effects, q_test
 from metaexo.models.censored.evidence import random_effects as predicted_deviations
 from metaexo.models.censored.fit import CENSORED_TESTS, CensoredFit
 from metaexo.models.linear.design import Design
@@ -168,9 +168,8 @@ class ImputedResults(FitResults):
 
     @property
     def q(self) -> TestResult:
-        """Cochran's Q, which censored effects do not have: statistic and p-value are NaN."""
-        words = "not testable by Q where effects are censored; see the test of the fit by likelihood"
-        return TestResult(np.nan, "chi2", (float(self.k - self.design.p),), np.nan, words)
+        """Cochran's Q where all effects are exact; with censored ones statistic and p-value are NaN."""
+        return q_test(self.likelihood, "see the test of the fit by likelihood")
 
     @property
     def has_likelihood(self) -> bool:

@@ -97,12 +97,11 @@ class CensoredResults(CensoredFit, FitResults):
 
     @property
     def q(self) -> TestResult:
-        """Cochran's Q, which censored effects do not have: statistic and p-value are NaN.
+        """Cochran's Q where all effects are exact; with censored ones statistic and p-value are NaN.
 
-        `heterogeneity_test` is the test of heterogeneity here.
+        `heterogeneity_test` is the test of heterogeneity then.
         """
-        words = "not testable by Q where effects are censored; the likelihood-ratio test takes its place"
-        return TestResult(np.nan, "chi2", (float(self.k - self.design.p),), np.nan, words)
+        return evidence.q_test(self, "the likelihood-ratio test takes its place")
 
     def tau2_limits(self, level: float, method: str | None) -> Tau2Limits | None:
         """Return the interval of tau2 for the table of heterogeneity; see `conf_int_heterogeneity`."""

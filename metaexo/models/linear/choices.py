@@ -24,6 +24,19 @@ INTERVAL_SYNONYMS = {
     **dict.fromkeys(("higgins", "test-based"), "higgins-thompson"),
     "boot": "bootstrap",
 }
+ADJUSTMENT_SYNONYMS = {
+    **dict.fromkeys(("bh", "fdr", "fdr-bh"), "benjamini-hochberg"),
+    **dict.fromkeys(("by", "fdr-by"), "benjamini-yekutieli"),
+    "bonf": "bonferroni",
+    "simes-hochberg": "hochberg",
+}
+# What is likely meant by words that are not understood.
+MEANT = {"test": {"wald": "z"}}
+
+
+def get_adjustment(word: object, allowed: Collection[str]) -> str:
+    """Return the one name of an adjustment of p-values or intervals for their number; read as tests are."""
+    return _one_name("adjust", word, allowed, ADJUSTMENT_SYNONYMS)
 
 
 def get_test(word: object, allowed: Collection[str]) -> str:
@@ -44,6 +57,9 @@ def _one_name(what: str, word: object, allowed: Collection[str], synonyms: Mappi
         known = synonyms.get(plain, plain)
         if known in allowed:
             return known
+    meant = MEANT.get(what, {}).get(str(word).strip().casefold())
+    if meant in allowed:
+        raise UnknownChoiceError(what, word, allowed, nearest=meant)
     near = nearest_word(str(word), (*allowed, *(s for s, name in synonyms.items() if name in allowed)))
     raise UnknownChoiceError(what, word, allowed, nearest=synonyms.get(near or "", near))
 

@@ -22,6 +22,7 @@ from metaexo.formatting import interval, number, p_value, percent, printed
 from metaexo.immutable import lock
 from metaexo.inputs import LARGEST, check_choice, check_number, read_numbers
 from metaexo.models.linear.cautions import cautions_of_estimates
+from metaexo.models.linear.choices import get_adjustment
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import Coefficients
 from metaexo.models.linear.formula import Term
@@ -89,7 +90,7 @@ def adjust_pvalues(pvalues: ArrayLike, how: str) -> Array:
     >>> adjust_pvalues([0.01, 0.04, 0.03], "holm").round(3)
     array([0.03, 0.06, 0.06])
     """
-    check_choice("adjust", how, tuple(ADJUSTMENTS))
+    how = get_adjustment(how, ADJUSTMENTS)
     from statsmodels.stats.multitest import multipletests
 
     p = read_numbers(pvalues, "pvalues", ndim=1)
@@ -342,7 +343,7 @@ def make_contrasts(
         high=estimate + quantile * se,
         df=df,
         adjusted=None if adjust is None else adjust_pvalues(pvalue, adjust),
-        adjustment=adjust,
+        adjustment=None if adjust is None else get_adjustment(adjust, ADJUSTMENTS),
         level=chosen,
         joint=fit.joint_test(rows, wanted, _null_in_words(names, wanted)),
     )

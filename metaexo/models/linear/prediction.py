@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.errors import InputError, ShapeError, UnknownChoiceError
 from metaexo.inputs import LARGEST, check_choice, check_number, read_numbers
+from metaexo.models.linear.choices import get_adjustment
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearFit
 from metaexo.models.linear.fit_statistics import Pooled
@@ -240,7 +241,7 @@ def adjusted_level(fit: LinearFit, level: float | None, adjust: str | None, rows
     chosen = fit.at_level(level)
     if adjust is None:
         return chosen
-    check_choice("adjust", adjust, ADJUSTMENTS)
+    get_adjustment(adjust, ADJUSTMENTS)
     return 1 - (1 - chosen) / rows
 
 

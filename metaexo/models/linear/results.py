@@ -614,10 +614,13 @@ def cluster_robust(
         df = "satterthwaite" if kind in ("CR2", "CR3") else "clusters"
     check_choice("df", df, ("satterthwaite", "clusters"))
     if not isinstance(fit.effects, EffectSizes):
+        whole = bool(fit.effects.is_exact.all())
         raise InputError(
-            f"{type(fit).__name__} have no cluster-robust covariance matrix: some effects are bounds",
-            "effects that are points",
-            "pool the exact effects alone: RandomEffects(effects.exact).fit().robust()",
+            f"{type(fit).__name__} have no cluster-robust covariance matrix"
+            + ("" if whole else ": some effects are bounds"),
+            "a fit of RandomEffects or Multilevel" if whole else "effects that are points",
+            f"{'fit' if whole else 'pool'} the exact effects alone: "
+            "mx.RandomEffects(result.effects.exact).fit().robust()",
         )
     names, members = split_clusters(fit.effects, cluster)
     made, p = fit._sandwich_of(members, kind, df), fit.design.p
