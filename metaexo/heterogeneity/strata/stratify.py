@@ -197,7 +197,7 @@ def stratify(
             'the columns to stratify by, for example by="source"',
             f"choose among {', '.join(columns)}" if columns else "give the effects a table: data=...",
         )
-    if not isinstance(tau2, str) or tau2 not in TAU2_MODES:
+    if str(tau2) not in TAU2_MODES:
         raise UnknownChoiceError("tau2", tau2, TAU2_MODES, nearest=MEANT.get(str(tau2).strip().casefold()))
     check_choice("unreported", unreported, UNREPORTED)
     compare_unreported = check_flag("compare_unreported", compare_unreported)
