@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -105,3 +106,62 @@ def test_transform_is_another_name_of_scale() -> None:
     by_transform, by_scale = fit.predict(transform="measure"), fit.predict(scale="measure")
     np.testing.assert_array_equal(by_transform, by_scale)
     np.testing.assert_allclose(by_scale["estimate"], np.exp(fit.beta))
+
+
+def test_probabilities_of_a_location_scale_model_are_by_the_variance_of_each_row() -> None:
+    rr = mx.effect_sizes("RR", data=mx.load_dataset("bcg"), labels="study")
+    fit = mx.LocationScale(rr, "latitude", scale="latitude").fit()
+    table = fit.predict()
+    t = (0.2 - table["estimate"]) / table["prediction_se"]
+    assert fit.probability_above(0.2) == pytest.approx(
+        stats.t.sf(t, fit.df_test) if fit.df_test else stats.norm.sf(t)
+    )
+    assert (fit.probability_above(1e6) < 1e-6).all()
+    row = fit.predict({"latitude": [20.0]}, level=0.9).iloc[0]
+    assert fit.probability_above(row["prediction_high"], {"latitude": [20.0]})[0] == pytest.approx(0.05)
+
+
+def test_probabilities_that_need_an_inner_level_are_missing_without_it() -> None:
+    data = pd.DataFrame({"study": list("aabbccdd"), "outcome": ["size", "count"] * 4})
+    y = [0.1, 0.9, 0.3, 0.2, 0.2, 1.4, 0.4, -0.3]
+    es = mx.EffectSizes(y, [0.01] * 8, data=data, study=data["study"])
+    fit = mx.Multilevel(es, random=[mx.RandomTerm("study", inner="outcome", structure="HCS")]).fit()
+    assert np.isnan(fit.probability_above(0.0)).all()
+    for outcome in ("size", "count"):
+        row = fit.predict(level=0.9, inner={"outcome|study": outcome}).iloc[0]
+        found = fit.probability_above(row["prediction_high"], inner={"outcome|study": outcome})
+        assert found[0] == pytest.approx(0.05)
+
+
+def test_equal_effects_have_no_distribution_of_new_effects() -> None:
+    fit = mx.RandomEffects(mx.EffectSizes([0.2, 0.6, 0.1], [0.02, 0.05, 0.03])).fit("EE")
+    row, pooled = fit.predict().iloc[0], fit.pooled()
+    assert np.isnan([row["prediction_low"], row["prediction_high"], fit.probability_above(0.0)[0]]).all()
+    assert (pooled.prediction_low, pooled.prediction_high) == (None, None)
+    assert (row["low"], row["high"]) == (pooled.low, pooled.high)
+    observed = fit.predict(sampling_variance=0.04).iloc[0]  # of an observed effect there is one
+    assert observed["prediction_high"] - observed["estimate"] == pytest.approx(
+        stats.norm.ppf(0.975) * np.hypot(row["se"], 0.2)
+    )
+
+
+def test_predictions_for_a_table_keep_its_index() -> None:
+    new = pd.DataFrame({"latitude": [10.0, 40.0]}, index=["south", "north"])
+    rr = mx.effect_sizes("RR", data=mx.load_dataset("bcg"), labels="study")
+    for fit in (
+        mx.RandomEffects(rr, "latitude").fit(),
+        mx.Multilevel(rr, "study", moderators="latitude").fit(),
+        mx.LocationScale(rr, "latitude", scale="latitude").fit(),
+    ):
+        found = fit.predict(new)
+        assert list(found.index) == ["south", "north"]
+        assert found["estimate"].tolist() == fit.predict({"latitude": [10.0, 40.0]})["estimate"].tolist()
+
+
+def test_a_location_scale_model_without_moderators_predicts_one_row() -> None:
+    rr = mx.effect_sizes("RR", data=mx.load_dataset("bcg"), labels="study")
+    fit = mx.LocationScale(rr).fit()
+    row = fit.predict()
+    assert len(row) == len(fit.probability_above(0.0)) == 1
+    assert row["tau2"].iloc[0] == pytest.approx(fit.tau2, rel=1e-10)
+    assert row["prediction_low"].iloc[0] == pytest.approx(fit.pooled().prediction_low, rel=1e-10)

@@ -12,6 +12,8 @@ from scipy import stats
 import metaexo as mx
 from metaexo import errors
 from metaexo.models import exact_permutation_test
+from metaexo.models.linear.cautions import cautions_of_estimates
+from metaexo.models.linear.hypothesis import make_test, two_sided_pvalues
 from metaexo.numeric.sandwich import KINDS, cluster_sandwich
 from metaexo.sensitivity import influence
 
@@ -513,3 +515,29 @@ def test_a_robust_fit_pools_and_compares_with_its_own_standard_error() -> None:
     assert table.loc["model", "se"] == base.se[0]
     assert robust.heterogeneity().equals(base.heterogeneity())
     assert "Knapp-Hartung" not in str(mx.RandomEffects(es, dependence="accept").fit().robust().summary())
+
+
+@pytest.mark.parametrize("below", [0.0, 8e-16, 1e-10])
+def test_rounding_takes_no_p_value_away(below: float) -> None:
+    df, statistic = 1.0 - below, 3.25
+    expected = 2 * stats.t.sf(statistic, 1)
+    assert two_sided_pvalues(np.array([statistic]), np.array([df]))[0] == pytest.approx(expected, rel=1e-8)
+    test = make_test(statistic**2, "F", (1.0, df), "nothing")
+    assert test.pvalue == pytest.approx(expected, rel=1e-8)
+    assert "a rough guide" in str(test)
+    assert "rough guides" in cautions_of_estimates(["b"], np.array([0.1]), np.array([df]))[0]
+    assert make_test(statistic, "t", (2.0 - below,), "nothing").cautions() == ()
+    assert np.isnan(make_test(statistic, "t", (0.99,), "nothing").pvalue)
+
+
+@pytest.mark.filterwarnings("ignore::metaexo.errors.FewStudiesWarning")
+@pytest.mark.parametrize("each", range(2, 12))
+def test_two_like_clusters_have_a_p_value_which_both_tests_share(each: int) -> None:
+    y = [0.1 * (7 * i % 5) + 0.3 * (i < each) for i in range(2 * each)]
+    v = [0.03] * (2 * each)
+    study = ["a"] * each + ["b"] * each
+    fit = mx.RandomEffects(mx.EffectSizes(y, v, study=study), dependence="accept").fit().robust()
+    assert fit.df_inference.iloc[0] == pytest.approx(1.0, abs=1e-12)
+    expected = 2 * stats.t.sf(abs(fit.tvalues.iloc[0]), 1)
+    assert fit.pvalues.iloc[0] == pytest.approx(expected, rel=1e-9)
+    assert fit.moderator_test.pvalue == pytest.approx(expected, rel=1e-9)

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 Distribution = Literal["z", "t", "chi2", "F"]
 # Below LEAST_DF (denominator) degrees of freedom a test has no p-value; below FEW_DF it carries a caution.
-LEAST_DF = 1.0
-FEW_DF = 2.0
+# They are 1 and 2 less what rounding may take away: two clusters have 1 df, computed as 0.9999999999999992.
+ROUNDING = 1e-8
+LEAST_DF = 1.0 - ROUNDING
+FEW_DF = 2.0 - ROUNDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,7 @@ def hotelling_test(wald: TestResult, eta: float) -> TestResult:
     """
     q = wald.df[0]
     second = eta - q + 1
-    if np.isnan(wald.statistic) or not second > 0:
+    if np.isnan(wald.statistic) or not second > ROUNDING:
         known = np.isnan(wald.statistic)
         null = wald.null if known else f"{wald.null}; not testable, too few clusters"
         return TestResult(np.nan, "F", (q, max(second, 0.0)), np.nan, null)

@@ -41,6 +41,13 @@ def new_rows(design: Design, new: ArrayLike | pd.DataFrame | None) -> Array:
     return _from_array(design, new) if table is None else design.encode(table)
 
 
+def index_of(new: object) -> pd.Index | None:
+    """Return the index of new rows that are a table; None for all else, whose rows have no names."""
+    import pandas as pd
+
+    return new.index if isinstance(new, pd.DataFrame) else None
+
+
 def _as_table(design: Design, new: object) -> pd.DataFrame | None:
     """Return what was handed in as a table if it has names, or is words for a single column."""
     import pandas as pd
@@ -140,20 +147,32 @@ class Prediction:
     df: Array | None  # of the confidence intervals, shape (r,); None for the normal distribution
     prediction_se: Array  # standard deviation of a new study's effect around the mean, shape (r,)
     prediction_df: Array | None  # of the prediction intervals, shape (r,); None for the normal distribution
+    differs: bool = True  # whether new effects differ from the mean; if not they have no distribution
 
     def intervals(self, level: float) -> tuple[Array, Array, Array, Array]:
         """Return low, high, prediction low and prediction high, each of shape (r,)."""
         quantile = quantiles(level, self.df)
         half = quantile * self.se
+        if not self.differs:
+            nothing = np.full_like(half, np.nan)
+            return self.mean - half, self.mean + half, nothing, nothing
         same = self.prediction_df is self.df
         wide = (quantile if same else quantiles(level, self.prediction_df)) * self.prediction_se
         return self.mean - half, self.mean + half, self.mean - wide, self.mean + wide
 
     def above(self, value: float) -> Array:
-        """Return the probability that the effect of a new study exceeds a value, shape (r,)."""
+        """Return the probability that the effect of a new study exceeds a value, shape (r,).
+
+        NaN where its variance is not known, and for equal effects; 0.5 at a mean that is known exactly and
+        that every new study shares.
+        """
+        if not self.differs:
+            return np.full_like(self.mean, np.nan)
+        beyond = value - self.mean
         with np.errstate(divide="ignore", invalid="ignore"):
-            away = (value - self.mean) / self.prediction_se
-        return upper_tail(np.where(np.isnan(away), 0.0, away), self.prediction_df)
+            away = beyond / self.prediction_se
+        away = np.where((beyond == 0) & (self.prediction_se == 0), 0.0, away)
+        return np.where(np.isnan(away), np.nan, upper_tail(away, self.prediction_df))
 
 
 def predict_new(fit: LinearFit, x: Array, kind: str, sampling_variance: float) -> Prediction:
@@ -172,6 +191,7 @@ def predict_new(fit: LinearFit, x: Array, kind: str, sampling_variance: float) -
         df=df,
         prediction_se=np.sqrt(of_mean + fit.new_effect_variance + sampling_variance),
         prediction_df=_prediction_df(fit, kind, df),
+        differs=fit.is_random or sampling_variance > 0,
     )
 
 
@@ -185,7 +205,11 @@ def _prediction_df(fit: LinearFit, kind: str, df: Array | None) -> Array | None:
 
 
 def prediction_frame(
-    fit: LinearFit, found: Prediction, level: float, scale: str | Callable[[Array], Array]
+    fit: LinearFit,
+    found: Prediction,
+    level: float,
+    scale: str | Callable[[Array], Array],
+    index: pd.Index | None = None,
 ) -> pd.DataFrame:
     """Return means and intervals as a table; all but the standard errors go to the scale."""
     import pandas as pd
@@ -206,7 +230,7 @@ def prediction_frame(
             ends = np.sort([transform(numbers[first]), transform(numbers[second])], axis=0)
             numbers[first], numbers[second] = ends
         numbers["estimate"] = np.asarray(transform(found.mean))
-    return pd.DataFrame(numbers)
+    return pd.DataFrame(numbers, index=index)
 
 
 SCALES = ("analysis", "measure", "exp")
@@ -233,7 +257,7 @@ def predict(
     """Return means with intervals at moderator values; see `FitResults.predict`."""
     x = new_rows(fit.design, new)
     found = predict_new(fit, x, kind, sampling_variance)
-    return prediction_frame(fit, found, adjusted_level(fit, level, adjust, len(x)), scale)
+    return prediction_frame(fit, found, adjusted_level(fit, level, adjust, len(x)), scale, index_of(new))
 
 
 def adjusted_level(fit: LinearFit, level: float | None, adjust: str | None, rows: int) -> float:

@@ -29,7 +29,7 @@ from metaexo.models.linear.contrasts import (
 from metaexo.models.linear.fit import Coefficients, LinearFit
 from metaexo.models.linear.fit_statistics import Pooled
 from metaexo.models.linear.grouping import split_clusters
-from metaexo.models.linear.hypothesis import DfRule, RobustCovariance, TestResult
+from metaexo.models.linear.hypothesis import ROUNDING, DfRule, RobustCovariance, TestResult
 from metaexo.models.linear.prediction import pooled, predict, probability_above, refuse_moderators
 from metaexo.models.linear.summary import (
     FamilyLines,
@@ -363,7 +363,8 @@ class FitResults(LinearFit, LinearResults):
         Returns
         -------
         DataFrame
-            Columns estimate, se, low, high, prediction_se, prediction_low, prediction_high.
+            Columns estimate, se, low, high, prediction_se, prediction_low, prediction_high; the index is that
+            of a table of new rows. Equal effects have no prediction interval but that of an observed one.
 
         Raises
         ------
@@ -413,7 +414,7 @@ class FitResults(LinearFit, LinearResults):
         Returns
         -------
         ndarray, shape (r,)
-            Probabilities, from the same distribution as the prediction interval.
+            Probabilities, from the same distribution as the prediction interval; NaN where there is none.
 
         Examples
         --------
@@ -634,7 +635,9 @@ def cluster_robust(
         cov=made.cov, df=float(len(names) - p), kind=kind, df_rule=df, clusters=names, sandwich=made
     )
     each = found.df_of(np.eye(p))
-    few = [name for name, one in zip(fit.design.names, each, strict=True) if not one >= FEW_DF_ROBUST]
+    few = [
+        name for name, one in zip(fit.design.names, each, strict=True) if not one >= FEW_DF_ROBUST - ROUNDING
+    ]
     if few:
         warnings.warn(
             f"the robust tests of {', '.join(few)} have fewer than {FEW_DF_ROBUST:.0f} degrees of freedom: "

@@ -12,13 +12,20 @@ import numpy as np
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, ShapeError, UnknownChoiceError
 from metaexo.formatting import TEST_NAMES, number, plural, printed
-from metaexo.inputs import check_choice, check_flag
+from metaexo.inputs import check_choice, check_flag, check_number
 from metaexo.models.linear.choices import get_interval
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import Tau2Limits
 from metaexo.models.linear.fit_statistics import FitStatistics, VarianceModel, statistics_at
 from metaexo.models.linear.hypothesis import TestResult, WaldInference, make_test, quantiles
-from metaexo.models.linear.prediction import adjusted_level, new_rows, predict_new, prediction_frame
+from metaexo.models.linear.prediction import (
+    Prediction,
+    adjusted_level,
+    index_of,
+    new_rows,
+    predict_new,
+    prediction_frame,
+)
 from metaexo.models.linear.results import FitResults, LinearResults
 from metaexo.models.linear.summary import FamilyLines, coefficient_rows, coefficient_table
 from metaexo.models.univariate.residuals import random_effects
@@ -247,7 +254,8 @@ class LocationScaleResults(FitResults):
         ----------
         new : array_like, dict, Series or DataFrame, shape (r, q), optional
             Rows of the moderators of the mean. What has names holds those of the scale as well, unless
-            `scale_moderators` is given. Default: the rows of the fit.
+            `scale_moderators` is given. Default: the rows of the fit (one row
+            if neither part has moderators).
         level, scale : float and str, optional
             As in :meth:`metaexo.models.RandomEffectsResults.predict`.
         scale_moderators : array_like, dict, Series or DataFrame, shape (r, q), optional
@@ -268,22 +276,45 @@ class LocationScaleResults(FitResults):
         InputError
             If rows are missing for a part that has moderators.
         """
-        if new is None and scale_moderators is None:
+        found, tau2 = self._predicted(new, scale_moderators, kind, sampling_variance)
+        table = prediction_frame(
+            self,
+            found,
+            adjusted_level(self, level, adjust, len(tau2)),
+            scale if transform is None else transform,
+            index_of(scale_moderators if new is None else new),
+        )
+        table["tau2"] = tau2
+        return table
+
+    def probability_above(
+        self,
+        value: float = 0.0,
+        new: NewRows = None,
+        kind: str = "default",
+        *,
+        scale_moderators: NewRows = None,
+    ) -> Array:
+        """Return the probability that the true effect of a new study exceeds a value, shape (r,).
+
+        It is from the same distribution as the prediction interval of `predict`, by the variance of each row.
+        """
+        found, _ = self._predicted(new, scale_moderators, kind, 0.0)
+        return found.above(check_number("value", value))
+
+    def _predicted(
+        self, new: NewRows, scale_moderators: NewRows, kind: str, sampling_variance: float
+    ) -> tuple[Prediction, Array]:
+        """Return the prediction for rows of both parts, those of the fit by default, and tau2 at each."""
+        moderated = self.design.x is not None or self.scale_design.x is not None
+        if new is None and scale_moderators is None and moderated:
             x, tau2 = self.design.matrix(self.k), self.tau2_by_effect
         else:
             x, z = self._new_rows(new, scale_moderators)
             tau2 = self.scale_coefficients.tau2_at(z)
         found = predict_new(self, x, kind, sampling_variance)
         of_mean = 0.0 if kind == "simple" else found.se**2
-        found = replace(found, prediction_se=np.sqrt(of_mean + tau2 + sampling_variance))
-        table = prediction_frame(
-            self,
-            found,
-            adjusted_level(self, level, adjust, len(x)),
-            scale if transform is None else transform,
-        )
-        table["tau2"] = tau2
-        return table
+        return replace(found, prediction_se=np.sqrt(of_mean + tau2 + sampling_variance)), tau2
 
     def _new_rows(self, location: NewRows, scale: NewRows) -> tuple[Array, Array]:
         """Return rows of both designs, as many of one as of the other."""

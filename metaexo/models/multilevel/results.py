@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike
 
 from metaexo.formatting import TEST_NAMES, number, plural
 from metaexo.immutable import frozen
-from metaexo.inputs import check_flag
+from metaexo.inputs import check_flag, check_number
 from metaexo.models.linear.fit import Tau2Limits
 from metaexo.models.linear.likelihood_ratio import LikelihoodRatioTest
-from metaexo.models.linear.prediction import adjusted_level, new_rows, prediction_frame
+from metaexo.models.linear.prediction import adjusted_level, index_of, new_rows, prediction_frame
 from metaexo.models.linear.results import FitResults
 from metaexo.models.linear.summary import FamilyLines
 from metaexo.models.multilevel import prediction, profile
@@ -162,7 +162,27 @@ class MultilevelResults(MultilevelFit, FitResults):
             found,
             adjusted_level(self, level, adjust, len(x)),
             scale if transform is None else transform,
+            index_of(new),
         )
+
+    def probability_above(
+        self,
+        value: float = 0.0,
+        new: NewRows = None,
+        kind: str = "default",
+        *,
+        given: Mapping[str, str] | None = None,
+        inner: Mapping[str, str] | None = None,
+        without: Sequence[str] = (),
+    ) -> Array:
+        """Return the probability that the true effect of a new study exceeds a value, shape (r,).
+
+        It is from the same distribution as the prediction interval of `predict`, whose parameters these are;
+        NaN where inner levels have different variances and `inner` does not say which is meant.
+        """
+        terms = ({} if given is None else given, {} if inner is None else inner, without)
+        found = prediction.predict(self, new_rows(self.design, new), kind, 0.0, *terms)
+        return found.above(check_number("value", value))
 
     def random_effects(self, level: float | None = None) -> pd.DataFrame:
         """Return the predicted random effects (BLUPs) of every term with prediction intervals.
