@@ -14,7 +14,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
 from metaexo.heterogeneity.levels import is_unreported
 from metaexo.heterogeneity.strata.smoothed import Smoothing
-from metaexo.immutable import Immutable
+from metaexo.immutable import Immutable, lock
 from metaexo.inputs import check_choice
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearFit
@@ -221,7 +221,7 @@ class StrataFit(LinearFit):
     @property
     def rows_in_likelihood(self) -> Mask:
         """Which effects are in a fitted stratum, shape (k,)."""
-        return np.asarray(self.design.matrix(self.effects.k).any(axis=1))
+        return lock(np.asarray(self.design.matrix(self.effects.k).any(axis=1)))
 
     def variance_model(self) -> VarianceModel | None:
         """Return how tau2 depends on parameters: one per stratum or one; None for smoothed tau2."""

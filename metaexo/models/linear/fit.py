@@ -302,7 +302,7 @@ class LinearFit(Coefficients):
     @property
     def rows_in_likelihood(self) -> Mask:
         """Which effects the likelihood is of, shape (k,)."""
-        return np.ones(self.k, dtype=bool)
+        return lock(np.ones(self.k, dtype=bool))
 
     def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
         """Return log-likelihood, deviance, AIC, BIC and AICc.
