@@ -7,6 +7,8 @@ Each kind of warning is a class, so that one kind can be silenced or turned into
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable, Sequence
 
 MOST_SHOWN = 40
@@ -507,3 +509,11 @@ __all__ = sorted(  # noqa: PLE0605 (every public name above, without a second li
 
 def __dir__() -> list[str]:
     return list(__all__)
+
+
+def warn_caller(message: str, category: type[Warning]) -> None:
+    """Warn at the line of the user that called into the package, from however deep."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "metaexo":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

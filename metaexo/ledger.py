@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metaexo.errors import InputError
+from metaexo.formatting import plural
 from metaexo.types import Mask
 
 if TYPE_CHECKING:
@@ -151,7 +152,8 @@ class Ledger:
         )
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.total} rows, {len(self.used)} used, {len(self.left_out)} left out"
+        counts = f"{len(self.used)} used, {len(self.left_out)} left out"
+        return f"{self.source}: {plural(self.total, 'row')}, {counts}"
 
 
 def without_rows(

@@ -35,6 +35,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metaexo.errors import NotIdentifiableError, UnknownChoiceError
+from metaexo.formatting import plural
 from metaexo.immutable import Immutable
 from metaexo.types import Array, Index
 
@@ -197,7 +198,7 @@ def _factor(kind: str, g: int, n: int, p: int) -> float:
     needed = max(2, p + 1) if kind == "CR1p" else 2
     if g < needed or n <= p:
         raise NotIdentifiableError(
-            f"{g} clusters of {n} effects for {p} coefficients",
+            f"{plural(g, 'cluster')} of {plural(n, 'effect')} for {plural(p, 'coefficient')}",
             f"at least {needed} clusters and more effects than coefficients",
             "use a coarser model, or the model's own standard errors",
         )

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
 
 import metaexo as mx
-from metaexo.errors import FewStudiesWarning, InputError, TooFewStudiesError, UnknownChoiceError
+from metaexo.errors import (
+    FewStudiesWarning,
+    InputError,
+    NearlyCollinearWarning,
+    NotIdentifiableError,
+    RowsLeftOutWarning,
+    TooFewStudiesError,
+    UnknownChoiceError,
+)
 from metaexo.models.multilevel.moments import _Forms
 
 
@@ -101,3 +112,104 @@ def test_residuals_are_those_of_a_multilevel_fit_with_the_same_variances_and_wei
     np.testing.assert_array_equal(fit.residuals(), fit.residuals("standardized"))
     with pytest.raises(UnknownChoiceError, match="'standardized', 'pearson'"):
         fit.residuals("studentized")
+
+
+BCG = mx.effect_sizes("RR", data=mx.load_dataset("bcg"), labels="study")
+
+
+def test_rows_without_a_moderator_are_left_out_if_asked(es: mx.EffectSizes) -> None:
+    x = np.linspace(-1, 1, es.k)
+    lost = np.where(np.arange(es.k) == 7, np.nan, x)
+    keep = np.arange(es.k) != 7
+    wanted = mx.robust_variance(es.select(keep, "gap"), moderators=x[keep])
+    for cluster in (None, list(es.study)):
+        with pytest.warns(RowsLeftOutWarning, match="1 of 40 rows has no value of moderators and is left"):
+            fit = mx.robust_variance(es, moderators=lost, cluster=cluster, missing="drop")
+        np.testing.assert_array_equal(fit.beta, wanted.beta)
+        np.testing.assert_array_equal(fit.se, wanted.se)
+        assert len(fit.ledger.left_out) == 1
+    for call in (mx.robust_variance, mx.correlated_effects, mx.rho_sweep, mx.Multilevel):
+        with pytest.raises(InputError, match='missing="drop" in the call that makes the model') as caught:
+            call(es, moderators=lost)
+        assert "Multilevel(" not in str(caught.value)
+
+
+def test_warnings_point_to_the_line_of_the_caller(es: mx.EffectSizes) -> None:
+    x = np.linspace(-1, 1, es.k)
+    near = np.column_stack([x, x + 1e-6 * np.cos(9 * x)])
+    lost = np.where(np.arange(es.k) == 7, np.nan, x)
+    few = es.select(range(12), "few")
+    calls = {
+        NearlyCollinearWarning: (
+            lambda: mx.RandomEffects(es, near, dependence="accept"),
+            lambda: mx.Multilevel(es, moderators=near),
+            lambda: mx.correlated_effects(es, moderators=near),
+            lambda: mx.robust_variance(es, moderators=near),
+        ),
+        RowsLeftOutWarning: (
+            lambda: mx.correlated_effects(es, moderators=lost, missing="drop"),
+            lambda: mx.rho_sweep(es, [0.5], moderators=lost, missing="drop"),
+            lambda: mx.robust_variance(es, moderators=lost, missing="drop"),
+        ),
+        FewStudiesWarning: (
+            lambda: mx.robust_variance(few),
+            lambda: mx.rho_sweep(few, [0.5]),
+            lambda: mx.Multilevel(few).fit().robust(),
+        ),
+    }
+    for category, made in calls.items():
+        for call in made:
+            with warnings.catch_warnings(record=True) as found:
+                warnings.simplefilter("always")
+                call()
+            where = {one.filename for one in found if one.category is category}
+            assert where == {__file__}
+
+
+def test_one_effect_per_study_has_no_correlated_effects() -> None:
+    for call in (mx.correlated_effects, mx.rho_sweep):
+        with pytest.raises(NotIdentifiableError, match="each study has one effect") as caught:
+            call(BCG)
+        assert "metaexo.RandomEffects(effects" in str(caught.value)
+
+
+@pytest.mark.parametrize("structure", ["HCS", "DIAG", "UN"])
+def test_a_total_that_is_an_average_says_so(structure: str) -> None:
+    rng = np.random.default_rng(4)
+    data = pd.DataFrame({"outcome": ["a", "b"] * 12})
+    y = np.repeat(rng.normal(size=12), 2) + rng.normal(size=24) * np.tile([0.2, 0.8], 12)
+    two = mx.EffectSizes(y, np.full(24, 0.02), study=[str(i // 2) for i in range(24)], data=data)
+    fit = mx.Multilevel(two, mx.RandomTerm("study", "outcome", structure)).fit()
+    assert fit.tau2 == pytest.approx(fit.heterogeneity(method=None)["tau2"].mean())
+    assert "in total, averaged over the effects: tau2" in str(fit.summary())
+    assert "in total: tau2" in str(mx.Multilevel(two).fit().summary())
+
+
+def test_one_of_a_kind_is_singular_and_the_remedies_work() -> None:
+    one = mx.EffectSizes([0.3], [0.1])
+    with pytest.raises(
+        TooFewStudiesError, match=r"^1 cluster for 1 coefficient;.*describe the one by itself"
+    ):
+        mx.robust_variance(one)
+    with pytest.raises(TooFewStudiesError, match=r"^1 effect for 1 coefficient;.*report it as it is"):
+        mx.Multilevel(one)
+    factor = pd.DataFrame({"g": list("abc")})
+    levels = mx.EffectSizes([0.3, 0.1, 0.5], [0.1] * 3, data=factor)
+    with pytest.raises(TooFewStudiesError, match="fewer levels or moderators") as caught:
+        mx.RandomEffects(levels, "g").fit()
+    assert "one effect" not in str(caught.value)
+    mx.RandomEffects(levels, "g").fit("EE")  # what the error says can be done
+    zero = mx.EffectSizes([0.3, 0.1, 0.5], [0.0, 0.1, 0.1])
+    with pytest.raises(InputError, match="1 sampling variance is zero, and EE divides by it;"):
+        mx.RandomEffects(zero).fit("EE")
+    for call in (mx.robust_variance, mx.LocationScale):
+        with pytest.raises(InputError, match="1 sampling variance is zero;"):
+            call(zero)
+    assert "input: 1 row, 1 used" in str(mx.RandomEffects(one).fit("EE").summary())
+
+
+def test_a_blank_cluster_is_a_cluster_that_is_missing() -> None:
+    data = pd.DataFrame({"lab": ["a", "a", "b", "", "c", "c"]})
+    six = mx.EffectSizes(np.arange(6.0), np.ones(6), data=data)
+    with pytest.raises(InputError, match="needed: a cluster for every effect"):
+        mx.RandomEffects(six).fit().robust("lab")

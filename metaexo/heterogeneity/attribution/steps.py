@@ -11,6 +11,7 @@ import numpy as np
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, MetaexoError
+from metaexo.formatting import plural
 from metaexo.heterogeneity.attribution.confounding import Confounding, confounding_of
 from metaexo.heterogeneity.attribution.draws import (
     FittedModel,
@@ -289,7 +290,8 @@ def _check(chosen: Choices, effects: EffectSizes) -> None:
     zero = np.flatnonzero(effects.v == 0)
     if 0 < zero.size < effects.k or (zero.size and estimator.divides_by_v):
         raise InputError(
-            f"{zero.size} of {effects.k} sampling variances are zero",
+            f"{zero.size} of {plural(effects.k, 'sampling variance')} "
+            + ("is zero" if zero.size == 1 else "are zero"),
             "sampling variances above 0; or, for REML, none at all: then the whole variance is attributed",
             "look the rows up in the source",
             [effects.row_ids[i] for i in zero],

@@ -406,7 +406,8 @@ def _smoothing(
     zero = [name for s in strata for name, v in zip(s.effects.row_ids, s.effects.v, strict=True) if v == 0]
     if zero:
         raise InputError(
-            f"{len(zero)} sampling variances are zero, and smoothing weighs likelihoods down to tau2 = 0",
+            f"{plural(len(zero), 'sampling variance is', 'sampling variances are')} zero, and "
+            "smoothing weighs likelihoods down to tau2 = 0",
             "sampling variances above 0",
             "look the rows up in the source",
             zero,

@@ -127,7 +127,7 @@ class CensoredRandomEffects:
             data=self.effects.data,
             rows=self.effects.row_ids,
             redundant=redundant,
-            model="CensoredRandomEffects",
+            can_drop=True,
         )
         if dependence == "warn" and self.effects.m < self.effects.k:
             warnings.warn(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
@@ -21,7 +20,9 @@ from metaexo.errors import (
     RowsLeftOutWarning,
     ShapeError,
     TooFewStudiesError,
+    warn_caller,
 )
+from metaexo.formatting import plural
 from metaexo.inputs import LARGEST, check_choice, check_flag, read_numbers, read_words
 from metaexo.models.linear.formula import Encoding, Term, learn_encoding, read_formula
 from metaexo.models.linear.moderators import blank_cells, missing_remedy, named_columns
@@ -182,7 +183,7 @@ def make_design(
     data: pd.DataFrame | None = None,
     rows: Sequence[str] | None = None,
     redundant: Redundant = "raise",
-    model: str = "",
+    can_drop: bool = False,
 ) -> Design:
     """Return the design of numeric moderators, or of a formula.
 
@@ -203,8 +204,8 @@ def make_design(
     redundant : {"raise", "drop"}
         Whether columns that add nothing to those before them are refused by name, or left out with a
         RedundantColumnsWarning. Columns that are close to that are named by a NearlyCollinearWarning.
-    model : str
-        The class that leaves rows without a moderator out if asked to, for the remedy of errors.
+    can_drop : bool
+        Whether the caller leaves rows without a moderator out if asked to, for the remedy of errors.
     """
     check_choice("redundant", redundant, ("raise", "drop"))
     check_flag("intercept", intercept)
@@ -219,9 +220,9 @@ def make_design(
     if isinstance(moderators, str):
         if names is not None:
             raise InputError("names were given beside a formula", "a formula alone; it names its own columns")
-        design = _from_formula(moderators, data, called, intercept, model)
+        design = _from_formula(moderators, data, called, intercept, can_drop)
     else:
-        design = _from_columns(moderators, k, names, intercept, called, model)
+        design = _from_columns(moderators, k, names, intercept, called, can_drop)
     if design.x is None:
         return design
     design = _full_rank(design, redundant)
@@ -231,9 +232,9 @@ def make_design(
 
 
 def _from_formula(
-    text: str, data: pd.DataFrame | None, rows: Sequence[str], intercept: bool, model: str
+    text: str, data: pd.DataFrame | None, rows: Sequence[str], intercept: bool, can_drop: bool
 ) -> Design:
-    encoding, x = learn_encoding(text, data, rows, intercept, missing_remedy(model))
+    encoding, x = learn_encoding(text, data, rows, intercept, missing_remedy(can_drop))
     if not encoding.terms:
         if encoding.formula.intercept:
             return replace(INTERCEPT_ONLY, encoding=encoding)
@@ -248,7 +249,7 @@ def _from_columns(
     names: Sequence[str] | None,
     intercept: bool,
     rows: Sequence[str],
-    model: str,
+    can_drop: bool,
 ) -> Design:
     values = read_moderators(moderators, k, rows)
     names = _moderator_names(moderators, values.shape[1], names, intercept)
@@ -257,7 +258,7 @@ def _from_columns(
         raise InputError(
             "some rows have a missing, infinite or too large moderator",
             f"a value of every moderator in every row, at most {LARGEST:g} in size",
-            missing_remedy(model if np.isnan(values[missing]).any(axis=1).all() else ""),
+            missing_remedy(can_drop and bool(np.isnan(values[missing]).any(axis=1).all())),
             [rows[int(i)] for i in np.flatnonzero(missing)],
         )
     moderators_named = tuple(names)
@@ -274,6 +275,11 @@ def _from_columns(
         terms=tuple(term for term in terms if term.columns != (position,)),
         moderators=moderators_named,
     )
+
+
+def too_few_remedy(p: int) -> str:
+    """Return what can be done where there are too few effects for p coefficients."""
+    return "use fewer levels or moderators" if p > 1 else "with one effect, report it as it is"
 
 
 def without_missing(
@@ -294,14 +300,15 @@ def without_missing(
     named = ", ".join(lacking)
     if gone.all():
         raise TooFewStudiesError(
-            f"none of {effects.k} rows has a value of each of its moderators (missing: {named})",
+            f"none of {plural(effects.k, 'row')} has a value of each of its moderators (missing: {named})",
             "rows with a value of every moderator",
             "fill the values, or leave the moderators out",
         )
-    warnings.warn(
-        f"{int(gone.sum())} of {effects.k} rows have no value of {named} and are left out",
+    gaps, of = int(gone.sum()), plural(effects.k, "row")
+    warn_caller(
+        f"{gaps} of {of} {'has' if gaps == 1 else 'have'} no value of {named} and "
+        f"{'is' if gaps == 1 else 'are'} left out",
         RowsLeftOutWarning,
-        stacklevel=3,
     )
     kept = tuple(rows_of(one, ~gone, effects.row_ids) for one in moderators)
     return effects.select(~gone, f"no value of {named}"), kept, ~gone
@@ -441,11 +448,10 @@ def _warn_if_near(design: Design) -> None:
     centred = x[:, moving] - x[:, moving].mean(axis=0)
     near = [design.names[moving[j]] for j in np.flatnonzero(own_parts(centred) < NEAR_TOLERANCE)]
     if near:
-        warnings.warn(
+        warn_caller(
             f"{', '.join(near)} is almost a linear combination of the columns before it (a variance "
             "inflation above 1e8): the coefficients of these columns rest on rounding of the data",
             NearlyCollinearWarning,
-            stacklevel=4,
         )
 
 
@@ -453,10 +459,9 @@ def _without(design: Design, bad: list[int]) -> Design:
     """Return the design without some columns, and say so."""
     assert design.x is not None
     dropped = tuple(design.names[j] for j in bad)
-    warnings.warn(
+    warn_caller(
         f"the columns {', '.join(dropped)} add nothing to those before them and are left out",
         RedundantColumnsWarning,
-        stacklevel=5,
     )
     kept = [j for j in range(design.p) if j not in bad]
     where = {old: new for new, old in enumerate(kept)}

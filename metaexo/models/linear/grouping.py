@@ -17,6 +17,8 @@ from metaexo.types import Index
 if TYPE_CHECKING:
     import pandas as pd
 
+A_CLUSTER = "a cluster for every effect"
+
 
 class LevelNames(Sequence[str]):
     """Names of levels, written out when they are asked for: "a", or "a/b" for combinations.
@@ -70,8 +72,10 @@ def grouping(es: EffectSizes, name: object) -> tuple[Index, LevelNames]:
     return combined, LevelNames(parts, np.column_stack(codes)[firsts])
 
 
-def column_values(es: EffectSizes, name: str) -> pd.Series:
-    """Return a column of the effects, "effect" and "study" included, without gaps."""
+def column_values(
+    es: EffectSizes, name: str, needed: str = "a level of every random term for every effect"
+) -> pd.Series:
+    """Return a column of the effects, "effect" and "study" included; `needed` is what errors ask of gaps."""
     import pandas as pd
 
     known = [] if es.data is None else list(map(str, es.data.columns))
@@ -89,7 +93,7 @@ def column_values(es: EffectSizes, name: str) -> pd.Series:
     if missing.size:
         raise InputError(
             f"the column {name} is empty in some rows",
-            "a level of every random term for every effect",
+            needed,
             "fill it (merged cells: fill down), or leave the rows out with EffectSizes.select",
             [es.row_ids[int(i)] for i in missing],
         )
@@ -124,6 +128,14 @@ def split_clusters(
     es: EffectSizes, cluster: str | Sequence[object] | ArrayLike | None
 ) -> tuple[tuple[str, ...], list[NDArray[np.intp]]]:
     """Return the names of the clusters in order of appearance, and the rows of each."""
+    rows: dict[str, list[int]] = {}
+    for i, label in enumerate(cluster_labels(es, cluster)):
+        rows.setdefault(as_word(label), []).append(i)
+    return tuple(rows), [np.array(part, dtype=np.intp) for part in rows.values()]
+
+
+def cluster_labels(es: EffectSizes, cluster: str | Sequence[object] | ArrayLike | None) -> list[Any]:
+    """Return the cluster of each effect; refuse effects without one."""
     if cluster is None:
         labels: list[Any] = list(es.study or es.row_ids)
     elif isinstance(cluster, str):
@@ -139,21 +151,18 @@ def split_clusters(
     if missing:
         raise InputError(
             "some effects have no cluster",
-            "a cluster for every effect",
+            A_CLUSTER,
             "fill them in; where cells were merged, fill down",
             rows=missing,
         )
-    rows: dict[str, list[int]] = {}
-    for i, label in enumerate(labels):
-        rows.setdefault(as_word(label), []).append(i)
-    return tuple(rows), [np.array(part, dtype=np.intp) for part in rows.values()]
+    return labels
 
 
 def _words_of(es: EffectSizes, name: str) -> list[Any]:
     """Return the labels of a grouping: a column, "study", "effect", or combinations as "study/sample"."""
     known = [] if es.data is None else list(map(str, es.data.columns))
     parts = [name] if name in known else name.split("/")
-    columns = [column_values(es, part).tolist() for part in parts]
+    columns = [column_values(es, part, A_CLUSTER).tolist() for part in parts]
     if len(columns) == 1:
         return columns[0]
     return ["/".join(map(as_word, row)) for row in zip(*columns, strict=True)]

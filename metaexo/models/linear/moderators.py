@@ -102,9 +102,9 @@ def is_number_text(text: str) -> bool:
         return False
 
 
-def missing_remedy(model: str = "") -> str:
-    """Return what to do about missing moderators: leave the rows out with a model that can, or by hand."""
-    option = f'{model}(..., missing="drop"), or ' if model else ""
+def missing_remedy(can_drop: bool) -> str:
+    """Return what to do about missing moderators: leave the rows out by a call that can, or by hand."""
+    option = 'missing="drop" in the call that makes the model, or ' if can_drop else ""
     return (
         "fill the values; or leave the rows out, which the ledger records: "
         f"{option}the method select of the effects with a reason"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import FewStudiesWarning, InputError, TooFewStudiesError
+from metaexo.errors import FewStudiesWarning, InputError, TooFewStudiesError, warn_caller
 from metaexo.formatting import plural, printed
 from metaexo.inputs import check_choice
 from metaexo.models.linear.contrasts import (
@@ -639,10 +638,9 @@ def cluster_robust(
         name for name, one in zip(fit.design.names, each, strict=True) if not one >= FEW_DF_ROBUST - ROUNDING
     ]
     if few:
-        warnings.warn(
+        warn_caller(
             f"the robust tests of {', '.join(few)} have fewer than {FEW_DF_ROBUST:.0f} degrees of freedom: "
             "their p-values are not to be relied on",
             FewStudiesWarning,
-            stacklevel=3,
         )
     return found

@@ -221,7 +221,9 @@ def heterogeneity_lines(fit: LinearFit, q: TestResult) -> list[str]:
         lines = _one_component(fit, table.iloc[0], table.attrs["method"])
     else:
         lines = [text_table(*component_rows(table))] if len(table) else []
-        lines.append(f"in total: tau2 {number(fit.tau2, 4)}, I2 {percent(fit.i2)}")
+        adds_up = np.isclose(table["tau2"].sum(), fit.tau2, rtol=1e-9, atol=0.0)
+        total = "in total" if adds_up else "in total, averaged over the effects"
+        lines.append(f"{total}: tau2 {number(fit.tau2, 4)}, I2 {percent(fit.i2)}")
     lines += [table.attrs["note"]] if table.attrs["note"] else []
     return [*lines, f"Q: {q if np.isfinite(q.statistic) else q.null}"]
 

@@ -116,9 +116,9 @@ class LocationScale:
         zero = np.flatnonzero(effects.v == 0)
         if zero.size:
             raise InputError(
-                f"{zero.size} sampling variances are zero",
+                f"{plural(zero.size, 'sampling variance is', 'sampling variances are')} zero",
                 "sampling variances above 0",
-                "look the rows up in the source",
+                "look these rows up in the source, or leave them out with EffectSizes.select",
                 [effects.row_ids[int(i)] for i in zero],
             )
         rows = None if effects.ledger is None else effects.row_ids
@@ -131,7 +131,7 @@ class LocationScale:
                 data=effects.data,
                 rows=rows,
                 redundant=redundant,
-                model="LocationScale",
+                can_drop=True,
             )
             for columns in (location, scale)
         )
@@ -187,7 +187,7 @@ class LocationScale:
         es, p, q = self.effects, self.design.p, self.scale_design.p
         if es.k < p + q:
             raise TooFewStudiesError(
-                f"{es.k} effects for {p} location and {q} scale coefficients",
+                f"{plural(es.k, 'effect')} for {p} location and {plural(q, 'scale coefficient')}",
                 f"at least {p + q} effects",
                 "use fewer moderators, or metaexo.RandomEffects with one between-study variance",
             )

@@ -29,9 +29,10 @@ from metaexo.errors import (
     TooFewStudiesError,
     UnknownChoiceError,
 )
+from metaexo.formatting import plural
 from metaexo.inputs import check_choice, check_level, check_number
 from metaexo.models.linear.choices import get_likelihood, get_test
-from metaexo.models.linear.design import MISSING, Design, make_design, without_missing
+from metaexo.models.linear.design import MISSING, Design, make_design, too_few_remedy, without_missing
 from metaexo.models.multilevel.covariance import at_rows, read_covariance
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.multilevel.terms import NamedTerm, RandomTerm, read_terms
@@ -151,12 +152,13 @@ class Multilevel:
             data=None if moderators is None else effects.data,
             rows=None if effects.ledger is None else effects.row_ids,
             redundant=redundant,
-            model="Multilevel",
+            can_drop=True,
         )
         if effects.k < self.design.p + 1:
             raise TooFewStudiesError(
-                f"{effects.k} effects for {self.design.p} coefficients",
+                f"{plural(effects.k, 'effect')} for {plural(self.design.p, 'coefficient')}",
                 f"at least {self.design.p + 1} effects",
+                too_few_remedy(self.design.p),
             )
         self.terms: tuple[NamedTerm, ...] = read_terms(effects, random)
         refuse_terms(self.terms)

@@ -21,10 +21,10 @@ from numpy.typing import ArrayLike
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import CorrelationError, InputError, TooFewStudiesError
-from metaexo.formatting import number
+from metaexo.formatting import number, plural
 from metaexo.inputs import check_choice, check_level, check_number
-from metaexo.models.linear.design import Design, make_design
-from metaexo.models.linear.grouping import split_clusters
+from metaexo.models.linear.design import MISSING, Design, make_design, without_missing
+from metaexo.models.linear.grouping import cluster_labels, split_clusters
 from metaexo.models.linear.hypothesis import DfRule, RobustCovariance, TestResult, WaldInference, make_test
 from metaexo.models.linear.results import FitResults
 from metaexo.models.linear.summary import FamilyLines
@@ -214,6 +214,7 @@ def robust_variance(
     kind: str = "CR2",
     df: DfRule | None = None,
     level: float = 0.95,
+    missing: Literal["raise", "drop"] = "raise",
 ) -> MomentResults:
     """Return coefficients of a meta-regression of dependent effects by robust variance estimation.
 
@@ -238,6 +239,9 @@ def robust_variance(
         Degrees of freedom. Default: by moments for CR2 and CR3.
     level : float
         Level of the intervals.
+    missing : {"raise", "drop"}
+        What to do with rows in which a moderator is missing; as in :class:`metaexo.Multilevel`. A sequence of
+        clusters is given for all rows.
 
     Returns
     -------
@@ -248,6 +252,11 @@ def robust_variance(
     ------
     TooFewStudiesError
         If there are not more clusters than coefficients.
+
+    Warns
+    -----
+    RowsLeftOutWarning
+        If rows were left out because `missing` is "drop".
 
     References
     ----------
@@ -269,21 +278,31 @@ def robust_variance(
     check_choice("working model", working, WORKING)
     if not 0 <= check_number("correlation", correlation) < 1:
         raise CorrelationError(f"correlation = {correlation!r}", "a correlation from 0 to below 1")
+    check_choice("missing", missing, MISSING)
     level = check_level(level)
+    effects.check_index("moderators", moderators)
+    if missing == "drop":
+        labels = None if isinstance(cluster, str | None) else cluster_labels(effects, cluster)
+        effects, (moderators,), keep = without_missing(effects, moderators)
+        cluster = cluster if labels is None else [labels[i] for i in np.flatnonzero(keep)]
     zero = np.flatnonzero(effects.v <= 0)
     if zero.size:
         raise InputError(
-            "some sampling variances are zero",
+            f"{plural(zero.size, 'sampling variance is', 'sampling variances are')} zero",
             "sampling variances above 0",
-            "leave these rows out with EffectSizes.select",
+            "look these rows up in the source, or leave them out with EffectSizes.select",
             [effects.row_ids[int(i)] for i in zero],
         )
-    effects.check_index("moderators", moderators)
-    design = make_design(moderators, effects.k, data=effects.data)
+    rows = None if effects.ledger is None else effects.row_ids
+    design = make_design(moderators, effects.k, data=effects.data, rows=rows, can_drop=True)
     names, members = split_clusters(effects, cluster)
     if len(names) <= design.p:
         raise TooFewStudiesError(
-            f"{len(names)} clusters for {design.p} coefficients", f"at least {design.p + 1} clusters"
+            f"{plural(len(names), 'cluster')} for {plural(design.p, 'coefficient')}",
+            f"at least {design.p + 1} clusters",
+            "use fewer levels or moderators, or a finer cluster="
+            if design.p > 1
+            else "give a finer cluster=, if its members are independent; or describe the one by itself",
         )
     x = design.matrix(effects.k)
     excess = None

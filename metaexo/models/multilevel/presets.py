@@ -19,7 +19,7 @@ from metaexo.effects import covariance_blocks
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.check import check_table, look_up
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import CorrelationError, FewStudiesWarning, InputError, ShapeError
+from metaexo.errors import CorrelationError, FewStudiesWarning, InputError, NotIdentifiableError, ShapeError
 from metaexo.formatting import printed
 from metaexo.immutable import Immutable, frozen
 from metaexo.inputs import check_aligned, check_choice, check_level, check_number, read_numbers
@@ -84,6 +84,8 @@ def correlated_effects(
         If `correlation` is none.
     InputError
         If the subgroups are missing, or given to a model that has none.
+    NotIdentifiableError
+        If every study has one effect, for "CHE".
 
     References
     ----------
@@ -101,16 +103,27 @@ def correlated_effects(
     """
     check_effects(effects, "correlated_effects")
     check_choice("working model", working, WORKING)
+    check_choice("missing", missing, MISSING)
     if not -1 < check_number("correlation", correlation) < 1:
         raise CorrelationError(f"correlation = {correlation!r}", "a correlation between -1 and 1")
     if working == "CHE" and by is not None:
         raise InputError("subgroups were given to CHE", 'working="SCE", or no subgroups')
     if working == "SCE" and by is None:
         raise InputError("SCE came without subgroups", "by= the column of the subgroups")
+    effects.check_index("moderators", moderators)
+    if missing == "drop":
+        effects, (moderators,), _ = without_missing(effects, moderators)
     random: str | RandomTerm = f"{cluster}/effect" if by is None else RandomTerm(cluster, by, "DIAG")
     group, names = grouping(effects, cluster if by is None else f"{cluster}/{by}")
+    if by is None and effects.k > 1 and np.unique(group).size == effects.k:
+        raise NotIdentifiableError(
+            f"each {cluster} has one effect, so that no effects correlate within any",
+            f"two effects of one {cluster}, so that variances between and within are separately estimable",
+            "use metaexo.RandomEffects(effects, moderators), which has one variance between studies, and "
+            "robust() of its fit",
+        )
     blocks = covariance_blocks(effects.v, [names[i] for i in group], correlation=correlation)
-    return Multilevel(effects, random, V=blocks, moderators=moderators, missing=missing)
+    return Multilevel(effects, random, V=blocks, moderators=moderators)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

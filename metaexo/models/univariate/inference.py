@@ -33,7 +33,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metaexo.errors import InputError
-from metaexo.formatting import TEST_NAMES
+from metaexo.formatting import TEST_NAMES, plural
 from metaexo.models.linear.cautions import cautions_of_range
 from metaexo.models.linear.hypothesis import TestResult, WaldInference, make_test
 from metaexo.models.linear.prediction import pooled
@@ -95,7 +95,7 @@ def cautions_of_fit(fit: UnivariateFit) -> tuple[str, ...]:
             else f"as many coefficients as effects ({fit.k}): there is no tau2 and no I2"
         )
     elif fit.k < FEW_EFFECTS and fit.tau2_is_estimated:
-        found.append(f"only {fit.k} effects: tau and the prediction interval rest on very little")
+        found.append(f"only {plural(fit.k, 'effect')}: tau and the prediction interval rest on very little")
     by_model = fit.robust_covariance is None
     if by_model and fit.method == "EE" and fit.test.startswith("knapp-hartung"):
         found.append(MEANT_FOR_RANDOM_EFFECTS)

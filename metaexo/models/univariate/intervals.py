@@ -35,7 +35,7 @@ from scipy import special
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError
-from metaexo.formatting import interval, level_words, number, percent, printed
+from metaexo.formatting import interval, level_words, number, percent, plural, printed
 from metaexo.inputs import check_level
 from metaexo.models.linear.choices import get_interval
 from metaexo.models.univariate.fit import UnivariateFit
@@ -343,7 +343,11 @@ def henmi_copas(effects: EffectSizes, level: float = 0.95) -> HenmiCopas:
     """
     check_effects(effects, "henmi_copas")
     if effects.k < 2:
-        raise TooFewStudiesError(f"there are {effects.k} effects", "at least two effects")
+        raise TooFewStudiesError(
+            f"henmi_copas was given {plural(effects.k, 'effect')}",
+            "at least two effects",
+            "with one effect, report it as it is",
+        )
     if (effects.v == 0).any():
         zero = [effects.row_ids[i] for i in np.flatnonzero(effects.v == 0)]
         raise InputError("some sampling variances are zero", "sampling variances above 0", rows=zero)

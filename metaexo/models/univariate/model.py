@@ -24,7 +24,14 @@ from metaexo.errors import (
 from metaexo.formatting import plural
 from metaexo.inputs import LARGEST, check_choice, check_level, check_number, read_numbers
 from metaexo.models.linear.choices import get_test
-from metaexo.models.linear.design import DEPENDENCE, MISSING, Design, make_design, without_missing
+from metaexo.models.linear.design import (
+    DEPENDENCE,
+    MISSING,
+    Design,
+    make_design,
+    too_few_remedy,
+    without_missing,
+)
 from metaexo.models.univariate.inference import MEANT_FOR_RANDOM_EFFECTS, TESTS
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import Estimator, get_estimator
@@ -131,7 +138,7 @@ class RandomEffects:
             data=None if moderators is None else effects.data,
             rows=None if effects.ledger is None else effects.row_ids,
             redundant=redundant,
-            model="RandomEffects",
+            can_drop=True,
         )
         if dependence == "warn" and effects.m < effects.k:
             shared = "".join(f"; {group}" for group in shared_arms(effects))
@@ -283,13 +290,15 @@ class RandomEffects:
             raise TooFewStudiesError(
                 f"too few effects ({k}) to estimate tau2 with {plural(p, 'coefficient')}",
                 f"at least {p + 1} effects",
-                'with one effect, report it as it is; or fit method="EE", which assumes no heterogeneity',
+                f'{too_few_remedy(p)}; or fit method="EE", which assumes no heterogeneity'
+                if k >= p
+                else too_few_remedy(p),
             )
         if test != "z" and k < p + 1:
             raise TooFewStudiesError(
                 f"too few effects ({k}) for t tests with {plural(p, 'coefficient')}: no df are left",
                 f"at least {p + 1} effects",
-                'use test="z"',
+                'use test="z"' if k >= p else too_few_remedy(p),
             )
 
     def _check_zero_variances(self, estimator: Estimator, tau2: float | None, batch: Batch) -> None:
@@ -304,11 +313,12 @@ class RandomEffects:
             )
         if estimator.divides_by_v if tau2 is None else tau2 == 0:
             zero = self._rows_without_variance()
+            them = "it" if len(zero) == 1 else "them"
             estimated = tau2 is not None and not estimator.divides_by_v
             raise InputError(
                 f"{plural(len(zero), 'sampling variance is', 'sampling variances are')} zero, and "
                 + (f"{estimator.code} with tau2 = 0" if estimated else estimator.code)
-                + " divides by them",
+                + f" divides by {them}",
                 "sampling variances above 0",
                 self._remedy_for_zero_variances(batch),
                 zero,
