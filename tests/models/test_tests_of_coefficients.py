@@ -78,3 +78,24 @@ def test_tests_that_do_not_go_with_a_fit_are_refused(model: dict, choices: dict)
         mx.RandomEffects(DIFFER, **model).fit(**choices).pooled() if "moderators" not in model else (
             mx.RandomEffects(DIFFER, **model).fit(**choices).conf_int()
         )
+
+
+def test_the_null_of_a_term_is_what_is_tested() -> None:
+    rr = mx.effect_sizes("RR", data=mx.load_dataset("bcg"), labels="study")
+    strata = mx.stratify(rr, "allocation")
+    assert strata.test_terms()["allocation"] == strata.moderator_test
+    assert "share one mean" in strata.test_terms()["allocation"].null
+    means = mx.RandomEffects(rr, "0 + allocation").fit()
+    assert means.moderator_test.null == "all means of allocation are zero"
+    assert means.test_terms()["allocation"] == means.moderator_test
+
+
+def test_heterogeneity_of_equal_effects_is_said_once_and_slopes_are_ratios() -> None:
+    rr = mx.effect_sizes("RR", data=mx.load_dataset("bcg"), labels="study")
+    equal = mx.RandomEffects(rr).fit("EE")
+    found = equal.conf_int_heterogeneity()
+    assert (found.i2.estimate, found.h2.estimate) == (equal.i2, equal.h2)
+    assert found.h2.estimate > 12
+    text = str(mx.RandomEffects(rr, "latitude").fit().summary())
+    assert "ratio (exp)" in text
+    assert "risk ratio (exp)" not in text

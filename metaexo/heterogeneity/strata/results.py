@@ -15,7 +15,7 @@ from metaexo.heterogeneity.strata.comparisons import BetweenPermutation, Heterog
 from metaexo.heterogeneity.strata.fit import StrataFit
 from metaexo.heterogeneity.unreported.bounds import AssignmentBounds, assignment_bounds
 from metaexo.inputs import check_number
-from metaexo.models.linear.contrasts import Contrasts
+from metaexo.models.linear.contrasts import Contrasts, TermTests, make_term_tests
 from metaexo.models.linear.hypothesis import TestResult, make_test
 from metaexo.models.linear.results import FitResults
 from metaexo.models.linear.summary import FamilyLines, Summary
@@ -129,6 +129,10 @@ class StratifiedResults(StrataFit, FitResults):
         """
         above = tables.predicted(self, new)[1].above(check_number("value", value))
         return above if self.is_random else np.full_like(above, np.nan)
+
+    def test_terms(self, adjust: str | None = None) -> TermTests:
+        """Return the test between strata, that they share one mean, as that of their term."""
+        return make_term_tests(self, adjust, lambda fit, term: fit.omnibus)
 
     @property
     def q(self) -> TestResult:

@@ -10,7 +10,7 @@ correlation matrix (the intercept left out), the generalised factor of a set of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -357,7 +357,7 @@ def _null_in_words(names: tuple[str, ...], null: Array) -> str:
 
 def term_test(fit: Coefficients, term: Term) -> TestResult:
     """Return the test that all coefficients of a term are zero; NaN where redundant columns hide it."""
-    null, count = f"no effect of {term.name}", len(term.columns)
+    null, count = fit.design.null_of(term), len(term.columns)
     if not fit.design.term_is_testable(term):
         df = (float(count),) if fit.df_test is None else (float(count), float(fit.df_test))
         why = f"{null}; not estimable: it is confounded with what was left out as redundant"
@@ -366,14 +366,18 @@ def term_test(fit: Coefficients, term: Term) -> TestResult:
     return fit.joint_test(rows, np.zeros(count), null)
 
 
-def make_term_tests(fit: Coefficients, adjust: str | None = None) -> TermTests:
+def make_term_tests(
+    fit: Coefficients,
+    adjust: str | None = None,
+    test: Callable[[Coefficients, Term], TestResult] | None = None,
+) -> TermTests:
     """Return the test of each term of a fit; see `FitResults.test_terms`."""
     design = fit.design
     if not design.terms:
         raise InputError("the fit has no moderators, so there are no terms", "a fit with moderators")
     tests, columns = {}, {}
     for term in design.terms:
-        tests[term.name] = term_test(fit, term)
+        tests[term.name] = (test or term_test)(fit, term)
         columns[term.name] = tuple(design.names[j] for j in term.columns)
     adjusted = None
     if adjust is not None:

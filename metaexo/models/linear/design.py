@@ -104,6 +104,16 @@ class Design:
         others = np.array([j for j in range(self.p) if j != self.intercept], dtype=np.intp)
         return others if others.size else np.arange(self.p)
 
+    def null_of(self, term: Term) -> str:
+        """Return in words that all coefficients of a term are zero: effects, or the means of all its levels.
+
+        They are means where there is no intercept and the columns of the term add up to one.
+        """
+        of_levels = self.intercept is None and self.x is not None and len(term.columns) > 1
+        if of_levels and (self.matrix(0)[:, list(term.columns)].sum(axis=1) == 1).all():
+            return f"all means of {term.name} are zero"
+        return f"no effect of {term.name}"
+
     def matrix(self, k: int) -> Array:
         """Return the columns as an array of shape (k, p)."""
         return np.ones((k, 1)) if self.x is None else self.x

@@ -119,6 +119,10 @@ class Coefficients(Immutable, ABC):
         tested = self.design.tested
         names = ", ".join(self.design.names[j] for j in tested)
         words = self.intercept_words if self.design.x is None else f"no effect of {names}"
+        if self.design.intercept is None and any(
+            "means" in self.design.null_of(t) for t in self.design.terms
+        ):
+            words = " and ".join(self.design.null_of(term) for term in self.design.terms)
         return self.joint_test(np.eye(self.design.p)[tested], np.zeros(tested.size), words)
 
     @property

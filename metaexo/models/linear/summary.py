@@ -114,7 +114,7 @@ def coefficient_rows(
         ends = [back_pooled(effects, values) for values in (fit.beta, low, high)]
         for row, b, lo, hi in zip(rows, *ends, strict=True):
             row += [f"{number(float(b), 3)} ({interval(float(lo), float(hi), 3)})"]
-        header.append(effects.measure.display.lower())
+        header.append(effects.measure.display.lower() if fit.design.x is None else "ratio (exp)")
     return rows, header
 
 

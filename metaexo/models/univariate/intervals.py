@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -132,7 +132,9 @@ def heterogeneity_interval(fit: UnivariateFit, method: str, level: float) -> Het
         )
     method = get_interval(method, INTERVALS)
     low, high, note = INTERVALS[method](fit, level)
-    return heterogeneity_interval_of((fit.tau2, low, high), fit.typical_variance, method, level, note)
+    found = heterogeneity_interval_of((fit.tau2, low, high), fit.typical_variance, method, level, note)
+    i2, h2 = found.i2._replace(estimate=fit.i2), found.h2._replace(estimate=fit.h2)
+    return replace(found, i2=i2, h2=h2)  # of equal effects these follow from Q, not from tau2
 
 
 def heterogeneity_interval_of(
