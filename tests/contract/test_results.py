@@ -292,7 +292,7 @@ def test_predictions_are_tables_on_either_scale(kind: str, name: str) -> None:
         )
         assert fit.estimate == pooled.estimate
     else:
-        with pytest.raises(mx.errors.InputError, match="predict|to_frame"):
+        with pytest.raises(mx.errors.InputError, match=r"predict|to_frame"):
             fit.pooled()
         assert list(fit.test_terms().tests) == [term.name for term in fit.design.terms]
 

@@ -56,6 +56,7 @@ CALLS = {
     "repeatability": (heterogeneity.repeatability, {"effects": SPREADS}),
     "exact_permutation_test": (exact_permutation_test, {"fit": FIT}),
     "strata.pairwise": (STRATA.pairwise, {}),
+    "strata.test_terms": (STRATA.test_terms, {}),
     "strata.trend": (mx.stratify(KNOWN, "source", order=["milk", "plant"]).trend, {}),
     "strata.permutation_test": (STRATA.permutation_test, {"limit": 5, "draws": 19}),
     "strata.heterogeneity_test": (STRATA.heterogeneity_test, {"draws": 19}),

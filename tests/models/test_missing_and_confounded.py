@@ -292,7 +292,7 @@ def test_a_multilevel_model_without_missing_rows_is_that_of_the_other_rows(
     v_of: object, weights: object, moderators: object
 ) -> None:
     es, v = ten_effects(), v_of(ALL)  # type: ignore[operator]
-    with pytest.raises(errors.InputError, match="missing=.drop. in the call that makes the model") as caught:
+    with pytest.raises(errors.InputError, match=r"missing=.drop. in the call that makes the model") as caught:
         mx.Multilevel(es, "study", V=v, moderators=moderators, weights=weights)
     assert len(caught.value.rows) == 1
     with pytest.warns(errors.RowsLeftOutWarning, match="1 of 10"):
@@ -317,7 +317,7 @@ def test_a_location_scale_model_leaves_out_rows_without_a_moderator_of_either_pa
     es = ten_effects()
     options = {"dependence": "accept"}
     for parts in ({"location": "dose"}, {"scale": "source"}, {"location": np.array(DOSES, dtype=float)}):
-        with pytest.raises(errors.InputError, match="missing=.drop. in the call that makes the model"):
+        with pytest.raises(errors.InputError, match=r"missing=.drop. in the call that makes the model"):
             mx.LocationScale(es, **parts, **options)  # type: ignore[arg-type]
     with pytest.warns(errors.RowsLeftOutWarning, match="2 of 10 rows have no value of dose, source"):
         model = mx.LocationScale(es, "dose", "source", missing="drop", **options)  # type: ignore[arg-type]
@@ -342,7 +342,7 @@ def test_a_censored_model_leaves_out_rows_without_a_moderator() -> None:
 
     right = mx.CensoredRandomEffects(bounded(kept), "dose").fit(test="z")
     for moderators in ("dose", x, np.ma.masked_invalid(x), pd.DataFrame({"dose": x})):
-        with pytest.raises(errors.InputError, match="missing=.drop. in the call that makes the model"):
+        with pytest.raises(errors.InputError, match=r"missing=.drop. in the call that makes the model"):
             mx.CensoredRandomEffects(bounded(list(range(7))), moderators)
         with pytest.warns(errors.RowsLeftOutWarning, match="1 of 7"):
             model = mx.CensoredRandomEffects(bounded(list(range(7))), moderators, missing="drop")
