@@ -332,7 +332,7 @@ class UnspecificCategoryWarning(SheetWarning):
 
 
 class MisnamedColumnWarning(SheetWarning):
-    """A column of the user's own that may be one of the codebook; rows count as not reported without it."""
+    """A column outside the codebook whose name is like one of it; rows count as not reported without it."""
 
 
 class EmptyColumnWarning(SheetWarning):
@@ -474,10 +474,6 @@ class DependentEffectsWarning(MetaexoWarning):
 
 class FewStudiesWarning(MetaexoWarning):
     """So few studies that the quantity rests on very little."""
-
-
-class SingleStudyStratumWarning(MetaexoWarning):
-    """A stratum holds one study, which is not used to estimate tau2."""
 
 
 class EqualEffectsTestWarning(MetaexoWarning):

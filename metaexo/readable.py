@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from html import escape
@@ -42,14 +43,27 @@ class ReaderTable(NamedTuple):
     title: str = ""
 
 
-class Readable(Immutable):
+def with_ratios(table: pd.DataFrame, before: str | None = None) -> pd.DataFrame:
+    """Return a table with the ratios of the logarithms in its columns estimate, low and high.
+
+    The columns ratio, ratio_low and ratio_high stand at the end, or before a column.
+    """
+    made = table.copy()
+    for name, source in (("ratio", "estimate"), ("ratio_low", "low"), ("ratio_high", "high")):
+        place = list(made.columns).index(before) if before else made.shape[1]
+        with np.errstate(over="ignore"):
+            made.insert(place, name, np.exp(table[source].to_numpy()))
+    return made
+
+
+class Readable(Immutable, ABC):
     """A result that can be shown; whoever inherits this gives `to_frame()`."""
 
     __slots__ = ()
 
+    @abstractmethod
     def to_frame(self) -> pd.DataFrame:
         """Return the result as a table of numbers."""
-        raise NotImplementedError
 
     def reader_tables(self) -> list[ReaderTable]:
         """Return the tables that readers see, numbers rounded."""

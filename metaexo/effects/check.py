@@ -463,6 +463,23 @@ def read_variances(v: object, se: object, ndim: int = 1) -> Array:
         return np.asarray(found**2)
 
 
+def refuse_zero_variances(row_ids: Sequence[str], v: Array) -> None:
+    """Refuse sampling variances of zero, for methods that divide by them.
+
+    Raises
+    ------
+    InputError
+        If there is one; it names the rows.
+    """
+    if (v == 0).any():
+        raise InputError(
+            "some sampling variances are zero",
+            "sampling variances above 0",
+            "look at these rows in the source; leave them out with the method select of the effects",
+            [row_ids[i] for i in np.flatnonzero(v == 0).tolist()],
+        )
+
+
 def index_of(*given: object) -> pd.Index[Any] | None:
     """Return the index of the first pandas object, or None."""
     indexes = (getattr(values, "index", None) for values in given)
@@ -536,7 +553,7 @@ def study_column_of(data: pd.DataFrame) -> str | None:
         if "".join(filter(str.isalnum, name)).casefold() in STUDY_NAMES and data[column].duplicated().any():
             warnings.warn(
                 f"data has a column {name!r} that names some studies several times, and study is not given: "
-                f"every effect is taken as a study of its own; study={name!r} takes this column",
+                f"every effect counts as a separate study; study={name!r} takes this column",
                 UnusedStudyColumnWarning,
                 stacklevel=3,
             )

@@ -276,13 +276,13 @@ class EffectSizes(EffectRows):
         rows = [self._row_name(int(i)) for i in np.flatnonzero(gone)]
         if missing == "raise":
             raise InputError(
-                f"{len(rows)} rows have no effect or no sampling variance",
+                f"{plural(len(rows), 'row')} without an effect or a sampling variance",
                 "a number in y and in v of every row",
                 'fill them, or leave them out with missing="drop"',
                 rows,
             )
         warnings.warn(
-            f"{len(rows)} of {self.y.size} rows have no effect or no sampling variance and are left out: "
+            f"left out, without an effect or a variance, {len(rows)} of {plural(self.y.size, 'row')}: "
             + "; ".join(rows[:8]),
             RowsLeftOutWarning,
             stacklevel=4,

@@ -170,3 +170,21 @@ def test_uncorrelated_moderators_do_not_inflate() -> None:
     assert "1.00" in str(found)
     with pytest.raises(errors.InputError, match="no moderators"):
         fit(None).vif()
+
+
+def test_contrasts_of_ratio_measures_show_ratios():
+    """The exponential of a difference of log risk ratios is a ratio of risk ratios."""
+    trials = mx.load_dataset("bcg")
+    es = mx.effect_sizes("RR", data=trials, labels="study")
+    found = (
+        mx.RandomEffects(es, "allocation").fit().contrast({"allocationrandom": 1, "allocationsystematic": -1})
+    )
+    table = found.to_frame()
+    np.testing.assert_allclose(table["ratio"], np.exp(found.estimate))
+    np.testing.assert_allclose(table[["ratio_low", "ratio_high"]], np.exp(table[["low", "high"]]))
+    assert f"{np.exp(found.estimate[0]):.3f} (" in found.to_markdown()
+    pairs = mx.stratify(es, "allocation").pairwise(adjust="BH")
+    assert pairs.adjustment == "benjamini-hochberg"
+    np.testing.assert_allclose(pairs.to_frame()["ratio"], np.exp(pairs.estimate))
+    plain = mx.RandomEffects(mx.EffectSizes(es.y, es.v, data=es.data), "allocation").fit()
+    assert "ratio" not in plain.contrast("allocationrandom").to_frame()

@@ -26,6 +26,7 @@ from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.measures.calculate import Calculated, as_rows, calculate
 from metaexo.effects.measures.zero_cells import ZeroCells
 from metaexo.errors import InputError, MissingInputError, RowsLeftOutWarning, ShapeError
+from metaexo.formatting import plural
 from metaexo.inputs import check_aligned, check_choice, check_flag
 from metaexo.ledger import Ledger, without_rows
 
@@ -237,13 +238,13 @@ def _ledger(
     told = [f"row {line}{f' ({labels[line - 1]})' if labels else ''}: {why}" for line, why in gone.items()]
     if missing == "raise":
         raise InputError(
-            f"{len(gone)} rows have no effect or no sampling variance",
+            f"{plural(len(gone), 'row')} without an effect or a sampling variance",
             "an effect and a variance in every row",
             'fill what is missing, or leave them out with missing="drop"',
             told,
         )
     warnings.warn(
-        f"{len(gone)} of {done.y.size} rows have no effect or no sampling variance and are left out: "
+        f"left out, without an effect or a variance, {len(gone)} of {plural(done.y.size, 'row')}: "
         + "; ".join(told[:8]),
         RowsLeftOutWarning,
         stacklevel=3,

@@ -20,6 +20,7 @@ from itertools import combinations, islice
 
 import numpy as np
 
+from metaexo.effects.check import refuse_zero_variances
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
 from metaexo.formatting import number, p_value, plural, printed
 from metaexo.heterogeneity.levels import studies_of
@@ -27,7 +28,8 @@ from metaexo.heterogeneity.means import SAME_MEAN, differences, distance_of_mean
 from metaexo.heterogeneity.strata.fit import StrataFit, check_strata
 from metaexo.immutable import Immutable
 from metaexo.inputs import whole_number
-from metaexo.models.linear.contrasts import Contrasts, adjust_pvalues, make_contrasts
+from metaexo.models.linear.choices import get_adjustment
+from metaexo.models.linear.contrasts import ADJUSTMENTS, Contrasts, adjust_pvalues, make_contrasts
 from metaexo.models.linear.hypothesis import TestResult, make_test
 from metaexo.models.univariate.permutation import as_extreme, count_orders, distinct_orders, permutation_p
 from metaexo.numeric.estimators import get_estimator
@@ -78,9 +80,10 @@ def pairwise(results: StrataFit, adjust: str | None = "holm", level: float | Non
         **column,
         df=np.concatenate(df) if df else None,
         adjusted=None if adjust is None else adjust_pvalues(column["pvalue"], adjust),
-        adjustment=adjust,
+        adjustment=None if adjust is None else get_adjustment(adjust, ADJUSTMENTS),
         level=parts[0].level,
         joint=joint,
+        logarithms=parts[0].logarithms,
     )
 
 
@@ -487,9 +490,8 @@ def _check_comparable(results: StrataFit) -> None:
             "one effect per study",
             "choose one with metaexo.effects.one_per_study, or fit mx.Multilevel with a variance per level",
         )
-    zero = [name for s in strata for name, v in zip(s.effects.row_ids, s.effects.v, strict=True) if v == 0]
-    if zero:
-        raise InputError("some sampling variances are zero", "sampling variances above 0", rows=zero)
+    for stratum in strata:
+        refuse_zero_variances(stratum.effects.row_ids, stratum.effects.v)
 
 
 def _likelihood_ratio(ys: Sequence[Array], vs: Sequence[Array]) -> tuple[Array, Array, Array]:

@@ -24,6 +24,7 @@ from metaexo.models.univariate.inference import TESTS, narrower_than_equal_effec
 from metaexo.models.univariate.intervals import INTERVALS, HeterogeneityInterval
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import get_estimator
+from metaexo.readable import with_ratios
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -60,10 +61,7 @@ def strata_frame(results: StrataFit) -> pd.DataFrame:
     words = {*results.by, *WORDS, *COUNTS}
     table = table.astype({name: float for name in table.columns if name not in words})
     if results.measure.display_log:
-        place = list(table.columns).index("prediction_low")
-        for name in ("ratio_high", "ratio_low", "ratio"):
-            source = "estimate" if name == "ratio" else name.removeprefix("ratio_")
-            table.insert(place, name, back_pooled(results.effects, table[source].to_numpy()))
+        table = with_ratios(table, before="prediction_low")
     return table
 
 

@@ -35,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.effects.bounded_effect_sizes import check_effects
+from metaexo.effects.check import refuse_zero_variances
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.formatting import interval, number, plural, printed, text_table
@@ -305,9 +306,7 @@ class Task:
                 "two known levels, at least one of them reported by two studies",
                 "with so few reports nothing bounds the means: read the studies one by one",
             )
-        zero = [self.effects.row_ids[i] for i in np.flatnonzero(self.effects.v == 0)]
-        if zero:
-            raise InputError("some sampling variances are zero", "sampling variances above 0", rows=zero)
+        refuse_zero_variances(self.effects.row_ids, self.effects.v)
 
     def held_tau2(self, tau2: float | None) -> float:
         """Return the tau2 to hold: as given, or that of the studies that report their level."""

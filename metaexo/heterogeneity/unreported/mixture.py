@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.effects.bounded_effect_sizes import check_effects
+from metaexo.effects.check import refuse_zero_variances
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import (
     ConvergenceError,
@@ -299,9 +300,7 @@ def _check(
             "two studies or more for each known level",
             "join these levels with others, or leave their studies out with EffectSizes.select",
         )
-    zero = [effects.row_ids[i] for i in np.flatnonzero(effects.v == 0)]
-    if zero:
-        raise InputError("some sampling variances are zero", "sampling variances above 0", rows=zero)
+    refuse_zero_variances(effects.row_ids, effects.v)
 
 
 def _beware(

@@ -24,7 +24,7 @@ from metaexo.inputs import LARGEST, check_choice, check_number, read_numbers
 from metaexo.models.linear.cautions import cautions_of_estimates
 from metaexo.models.linear.choices import get_adjustment
 from metaexo.models.linear.design import Design
-from metaexo.models.linear.fit import Coefficients
+from metaexo.models.linear.fit import Coefficients, LinearFit
 from metaexo.models.linear.formula import Term
 from metaexo.models.linear.hypothesis import (
     TestResult,
@@ -33,7 +33,7 @@ from metaexo.models.linear.hypothesis import (
     two_sided_pvalues,
     wald_statistics,
 )
-from metaexo.readable import Readable, ReaderTable, plain
+from metaexo.readable import Readable, ReaderTable, plain, with_ratios
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -152,6 +152,8 @@ class Contrasts(Readable):
         Level of the intervals, which are not adjusted.
     joint : TestResult
         Test of all combinations together; its statistic is NaN where the rows are linearly dependent.
+    logarithms : bool
+        Whether the estimates are logarithms of ratios; tables then show the ratios as well.
     """
 
     names: tuple[str, ...]
@@ -168,9 +170,13 @@ class Contrasts(Readable):
     adjustment: str | None
     level: float
     joint: TestResult
+    logarithms: bool = False
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per combination: estimate, se, statistic, df, pvalue, low, high, adjusted."""
+        """Return one row per combination: estimate, se, statistic, df, pvalue, low, high, adjusted.
+
+        Of ratio measures it has the columns ratio, ratio_low and ratio_high as well.
+        """
         import pandas as pd
 
         columns: dict[str, Any] = {
@@ -181,7 +187,8 @@ class Contrasts(Readable):
             del columns["df"]
         if self.adjusted is not None:
             columns["adjusted"] = self.adjusted
-        return pd.DataFrame(columns, index=pd.Index(self.names, name="contrast"))
+        table = pd.DataFrame(columns, index=pd.Index(self.names, name="contrast"))
+        return with_ratios(table) if self.logarithms else table
 
     def reader_tables(self) -> list[ReaderTable]:
         """Return the combinations, numbers rounded."""
@@ -190,6 +197,11 @@ class Contrasts(Readable):
         if self.adjusted is not None:
             header.append(f"{self.adjustment} p")
             rows = [[*row, p_value(p)] for row, p in zip(rows, self.adjusted, strict=True)]
+        if self.logarithms:
+            header.append("ratio (exp)")
+            shown = self.to_frame()[["ratio", "ratio_low", "ratio_high"]].to_numpy()
+            cells = [f"{number(b, 3)} ({interval(low, high, 3)})" for b, low, high in shown]
+            rows = [[*row, cell] for row, cell in zip(rows, cells, strict=True)]
         return [ReaderTable(rows, header)]
 
     def table_notes(self) -> list[str]:
@@ -346,6 +358,7 @@ def make_contrasts(
         adjustment=None if adjust is None else get_adjustment(adjust, ADJUSTMENTS),
         level=chosen,
         joint=fit.joint_test(rows, wanted, _null_in_words(names, wanted)),
+        logarithms=isinstance(fit, LinearFit) and fit.measure.display_log,
     )
 
 

@@ -190,7 +190,7 @@ class LinearFit(Coefficients):
     @property
     def ledger(self) -> Ledger:
         """Rows used and left out."""
-        return self.effects.ledger or Ledger("input", tuple(range(1, self.k + 1)))
+        return self.effects.ledger or Ledger.of_rows(self.k)
 
     @property
     def measure(self) -> Measure:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import FewStudiesWarning, InputError, TooFewStudiesError, warn_caller
 from metaexo.formatting import plural, printed
@@ -44,7 +43,7 @@ from metaexo.models.linear.summary import (
     term_lines,
 )
 from metaexo.numeric.sandwich import KINDS
-from metaexo.readable import Readable, ReaderTable, plain
+from metaexo.readable import Readable, ReaderTable, plain, with_ratios
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -538,8 +537,7 @@ class FitResults(LinearFit, LinearResults):
         """
         frame = LinearResults.to_frame(self)
         if self.measure.display_log:
-            for name, source in (("ratio", "estimate"), ("ratio_low", "low"), ("ratio_high", "high")):
-                frame[name] = back_pooled(self.effects, frame[source].to_numpy())
+            frame = with_ratios(frame)
         frame.attrs = {
             "k": self.k,
             "m": self.m,

@@ -33,6 +33,7 @@ import numpy as np
 from scipy import special
 
 from metaexo.effects.bounded_effect_sizes import check_effects
+from metaexo.effects.check import refuse_zero_variances
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.formatting import interval, level_words, number, percent, plural, printed
@@ -350,9 +351,7 @@ def henmi_copas(effects: EffectSizes, level: float = 0.95) -> HenmiCopas:
             "at least two effects",
             "with one effect, report it as it is",
         )
-    if (effects.v == 0).any():
-        zero = [effects.row_ids[i] for i in np.flatnonzero(effects.v == 0)]
-        raise InputError("some sampling variances are zero", "sampling variances above 0", rows=zero)
+    refuse_zero_variances(effects.row_ids, effects.v)
     level = check_level(level)
     w = 1.0 / effects.v
     estimate = float(w @ effects.y / w.sum())
