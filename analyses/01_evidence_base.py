@@ -31,7 +31,7 @@ DESIGNS = {
 }
 TREATED = "Studies that compare isolation methods treat nothing and are not on this map."
 EACH = "A study counts once for each isolation method that it names, and once in the totals of the rows."
-NO_SEARCH = "What similarity searches returned: an empty cell is a gap of this collection."
+NO_SEARCH = "Found by semantic search: an empty cell is a gap in this collection, not in the field."
 
 
 def main(analysis: report.Analysis) -> None:
@@ -125,7 +125,7 @@ def draw_shares(analysis: report.Analysis, table: pd.DataFrame) -> None:
         head_order=DOMAINS[:3],
         by_order=ACCESS[:3],
         wording={"isolation": "comparisons of methods", "secondary": "other texts"},
-        notes=["What similarity searches returned, not a systematic search."],
+        notes=["Found by semantic search, not by a systematic one."],
     )
     analysis.write_figure("reporting", ax, title="Shares of studies from which each thing can be had")
 

@@ -15,6 +15,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 # Every fit makes its parts immutable: what holds no array is passed over at once.
 _PLAIN = frozenset({float, int, str, bool, type(None), np.float64, np.bool_})
+MANY = 16
 _FIELDS: dict[type, tuple[str, ...]] = {}
 _TO_LOCK: dict[type, tuple[str, ...]] = {}
 
@@ -76,16 +77,20 @@ def lock(value: Kind) -> Kind:
     elif isinstance(value, dict):
         _lock_all(list(value.values()))
     else:
-        for name in _fields_to_lock(kind):
-            lock(getattr(value, name))
+        names = _TO_LOCK.get(kind)
+        for name in _fields_to_lock(kind) if names is None else names:
+            part = getattr(value, name)
+            if type(part) not in _PLAIN:
+                lock(part)
     return value
 
 
 def _lock_all(values: Sequence[Any]) -> None:
     """Lock the entries that may hold an array; a million labels are passed over by their kind."""
-    holding = {kind for kind in set(map(type, values)) - _PLAIN if _may_hold_an_array(kind)}
-    if holding:
-        for value in values:
+    if len(values) > MANY and not any(map(_may_hold_an_array, set(map(type, values)) - _PLAIN)):
+        return
+    for value in values:
+        if type(value) not in _PLAIN:
             lock(value)
 
 
@@ -95,7 +100,6 @@ def _may_hold_an_array(kind: type) -> bool:
 
 def _fields_to_lock(kind: type) -> tuple[str, ...]:
     """Return the fields of a plain record; sets of effects and immutable records lock themselves."""
-    if kind not in _TO_LOCK:
-        own = issubclass(kind, Immutable) or kind.__module__.startswith("metaexo.effects")
-        _TO_LOCK[kind] = () if own else tuple(getattr(kind, "__dataclass_fields__", ()))
+    own = issubclass(kind, Immutable) or kind.__module__.startswith("metaexo.effects")
+    _TO_LOCK[kind] = () if own else tuple(getattr(kind, "__dataclass_fields__", ()))
     return _TO_LOCK[kind]

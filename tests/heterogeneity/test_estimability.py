@@ -118,7 +118,7 @@ def test_levels_of_one_study_are_set_aside_until_nothing_changes():
     assert found.left_out == {"source": ("milk",), "isolation": ("kit",)}
     assert {c.how for c in found.contrasts} == {"milk set aside", "kit set aside"}
     assert "source set aside, as in one study only: milk" in found.words()
-    assert "isolation left alone by that: kit" in found.words()
+    assert "isolation left without a second study by this: kit" in found.words()
     aside = next(cell for cell in found.cells if cell.levels == ("milk", "kit"))
     assert aside.estimable == "set aside: a level of too few studies"
     assert estimability(crossing(cells), min_studies=1).used.k == 5

@@ -261,7 +261,7 @@ class Estimability(Immutable):
             if few:
                 lines.append(f"{readable(name)} set aside, as in {self.too_few} only: {', '.join(few)}")
             if with_them:
-                lines.append(f"{readable(name)} left alone by that: {', '.join(with_them)}")
+                lines.append(f"{readable(name)} left without a second study by this: {', '.join(with_them)}")
         return lines
 
     @property
