@@ -166,7 +166,7 @@ def main(arguments: list[str]) -> None:
         "# Speed\n\n"
         f"Made by `make benchmark`: the sides were timed in turn, {ROUNDS} times, in one run on one\n"
         f"machine, and found the same estimate within {SAME:g}. Each time is the least of many; the ratio\n"
-        "is what to look at. statsmodels has no REML, so its Paule-Mandel fit stands beside our own.\n\n"
+        "is what to look at. statsmodels has no REML, so Paule-Mandel fits are compared.\n\n"
         f"{table(rows)}\n\n"
         f"`import metaexo` adds {1e3 * extra:.0f} ms to numpy's own import.\n\n"
         f"Python {platform.python_version()}, numpy {np.__version__}, {r['R']}, metafor {r['metafor']}, "

@@ -66,7 +66,8 @@ html_title = f"metaexo {release}"
 html_show_sourcelink = False
 html_theme_options = {
     "description": _project["description"],
-    "page_width": "1100px",
-    "sidebar_width": "240px",
+    "page_width": "1180px",
+    "sidebar_width": "220px",
+    "code_font_size": "0.76em",
     "fixed_sidebar": True,
 }
