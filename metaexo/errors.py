@@ -335,6 +335,10 @@ class MisnamedColumnWarning(SheetWarning):
     """A column outside the codebook whose name is like one of it; rows count as not reported without it."""
 
 
+class OverallJudgementWarning(SheetWarning):
+    """An overall risk of bias that is better than that of the worst domain."""
+
+
 class EmptyColumnWarning(SheetWarning):
     """Columns, or cells at the end of rows, without a name and without content: they were left out."""
 

@@ -10,6 +10,8 @@ from metaexo.evidence.descriptions.shares_explained import StudySpread, shares_e
 from metaexo.evidence.descriptions.sizes import choose_means, laboratories, method_ratios
 from metaexo.evidence.folder import SheetCheck, check_sheets, read_sheets
 from metaexo.evidence.problems import SheetErrors, SheetProblem
+from metaexo.evidence.risk_of_bias.record import RiskOfBias, read_risk_of_bias
+from metaexo.evidence.risk_of_bias.tool import BiasTool, bias_tool, bias_tools
 from metaexo.evidence.sheets import Sheets
 from metaexo.evidence.slips.checks import slip_checks
 from metaexo.evidence.slips.grim import grim, grim_median, grimmer
@@ -43,13 +45,17 @@ __all__ = [
     "EVENTS",
     "REPORTING_ITEMS",
     "SCOPES",
+    "BiasTool",
     "Codebook",
     "Multiple",
+    "RiskOfBias",
     "SheetCheck",
     "SheetErrors",
     "SheetProblem",
     "Sheets",
     "StudySpread",
+    "bias_tool",
+    "bias_tools",
     "check_sheets",
     "choose_means",
     "choose_reports",
@@ -76,6 +82,7 @@ __all__ = [
     "mean_near_zero",
     "method_ratios",
     "p_agrees",
+    "read_risk_of_bias",
     "read_sheets",
     "repeated_numbers",
     "reporting",

@@ -64,9 +64,12 @@ N = [20.0, 22.0, 19.0, 21.0]
 SHEETS = mx.read_sheets(DATA)
 METHODS = pd.DataFrame({"method": ["a", "a", "b", "b"]})
 ARMS = pd.DataFrame({"treatment_label": ["gel", "gel"], "control_label": ["no gel", "saline"]})
+JUDGED = pd.DataFrame({"study": ["a", "b"], **{f"D{i}": ["low", "high"] for i in range(1, 6)}})
 FUNCTIONS: Mapping[str, Mapping[str, Any]] = {
     "read_sheets": {"folder": DATA},
     "check_sheets": {"folder": DATA},
+    "bias_tool": {"tool": "RoB 2"},
+    "bias_tools": {},
     "constant_multiples": {"table": [[1.0, 2], [2, 4.1], [3, 6.2]]},
     "extreme_variances": {"v": [1.0, 2, 3], "ratio": 10.0},
     "grim": {"mean": ["1.5", "2.5"], "n": [10, 12], "items": 1, "decimals": None},
@@ -94,6 +97,14 @@ FUNCTIONS: Mapping[str, Mapping[str, Any]] = {
     "load_vocabulary": {"name": "source", "folder": None},
     "mean_near_zero": {"mean": N, "sd": N, "n": N},
     "p_agrees": {"p_value": ["0.03"], "relation": ["="], "p_low": [0.01], "p_high": [0.05]},
+    "read_risk_of_bias": {
+        "table": JUDGED,
+        "tool": "RoB 2",
+        "study": "study",
+        "domain": "domain",
+        "judgement": "judgement",
+        "columns": None,
+    },
     "repeated_numbers": {"numbers": [("12.31", "4.52")] * 2, "belongs_to": ["a", "b"]},
     "sd_against_n": {"sd": N, "n": N, "level": 0.95},
     "slip_checks": {},
