@@ -233,7 +233,8 @@ def draw(found: pd.DataFrame, path: Path) -> None:
     figure.supylabel("Simulated data sets (%)", fontsize=9)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False, fontsize=8)
-    mx.plots.save(figure, path)
+    for ending in (".svg", ".png"):
+        mx.plots.save(figure, path.with_name(path.name + ending))
 
 
 def compact(found: pd.DataFrame) -> pd.DataFrame:
@@ -269,8 +270,9 @@ def draw_example(folder: Path) -> None:
     }
     made = {name: simulate(TRUTHS[truth], m, rng) for name, (truth, m) in sets.items()}
     found = {name: mx.attribute_heterogeneity(es) for name, es in made.items()}
-    mx.plots.save(mx.plots.attribution(found), folder / "attribution_example")
-    mx.plots.save(mx.plots.estimability(found["Always together"]), folder / "attribution_grid")
+    for ending in (".svg", ".png"):
+        mx.plots.save(mx.plots.attribution(found), folder / f"attribution_example{ending}")
+        mx.plots.save(mx.plots.estimability(found["Always together"]), folder / f"attribution_grid{ending}")
 
 
 def main() -> None:

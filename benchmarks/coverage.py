@@ -116,7 +116,8 @@ def draw(found: pd.DataFrame, path: Path) -> None:
     figure.supxlabel("I² (%)", fontsize=9)
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False, fontsize=8)
-    mx.plots.save(figure, path)
+    for ending in (".svg", ".png"):
+        mx.plots.save(figure, path.with_name(path.name + ending))
 
 
 def main() -> None:

@@ -49,7 +49,8 @@ def scale_plan(found: pd.DataFrame) -> CurvesPlan:
 
 def draw(found: pd.DataFrame, path: Path) -> None:
     """Write the figure as SVG and PNG."""
-    save(draw_page(curves_page(scale_plan(found))), path)
+    for ending in (".svg", ".png"):
+        save(draw_page(curves_page(scale_plan(found))), path.with_name(path.name + ending))
 
 
 def powers(low: float, high: float) -> tuple[Tick, ...]:

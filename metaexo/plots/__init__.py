@@ -1,8 +1,11 @@
 """Figures: first a plan that can be looked at and tested, then the drawing of it."""
 
-from metaexo.plots.arguments import Column
 from metaexo.plots.attribution import AttributionPlan, attribution, attribution_plan
+from metaexo.plots.canvas.arguments import Column
+from metaexo.plots.canvas.chart import Chart
+from metaexo.plots.canvas.plan import Plan, plans_of
 from metaexo.plots.canvas.saving import overlapping_texts, save
+from metaexo.plots.canvas.theme import THEMES, Theme
 from metaexo.plots.estimability import EstimabilityPlan, estimability, estimability_plan
 from metaexo.plots.evidence_map import EvidenceMapPlan, evidence_map, evidence_map_plan
 from metaexo.plots.forest.forest import (
@@ -20,15 +23,19 @@ from metaexo.plots.shares import SharesPlan, reported_shares, reported_shares_pl
 from metaexo.plots.strip import StripPlan, interval_strip, interval_strip_plan
 
 __all__ = [
+    "THEMES",
     "AttributionPlan",
+    "Chart",
     "Column",
     "CurvesPlan",
     "EstimabilityPlan",
     "EvidenceMapPlan",
     "ForestPlan",
     "FunnelPlan",
+    "Plan",
     "SharesPlan",
     "StripPlan",
+    "Theme",
     "attribution",
     "attribution_plan",
     "estimability",
@@ -44,6 +51,7 @@ __all__ = [
     "interval_strip",
     "interval_strip_plan",
     "overlapping_texts",
+    "plans_of",
     "profile",
     "profile_plan",
     "reported_shares",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from metaexo.errors import InputError
 from metaexo.formatting import MISSING, interval, level_words, number, p_value, plural, ten_digits
 from metaexo.heterogeneity import AttributionResults, Part
-from metaexo.plots.arguments import checked
+from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.figure import Plan, drawing, surround
 from metaexo.plots.canvas.fonts import (
     FAINT,

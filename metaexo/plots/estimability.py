@@ -11,7 +11,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
 from metaexo.heterogeneity import AttributionResults, Estimability
 from metaexo.heterogeneity import estimability as find_estimability
-from metaexo.plots.arguments import checked
+from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.figure import drawing, surround
 from metaexo.plots.canvas.fonts import (
     CAP_HEIGHT,

@@ -12,7 +12,7 @@ import numpy as np
 from metaexo.errors import InputError
 from metaexo.formatting import NOT_REPORTED
 from metaexo.inputs import read_numbers
-from metaexo.plots.arguments import checked
+from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.figure import drawing, surround
 from metaexo.plots.canvas.fonts import (
     CAP_HEIGHT,

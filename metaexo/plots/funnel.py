@@ -18,7 +18,7 @@ from metaexo.formatting import fixed, level_words, shown
 from metaexo.heterogeneity import AttributionResults
 from metaexo.models.linear.results import FitResults
 from metaexo.numeric.tails import normal_quantile
-from metaexo.plots.arguments import checked
+from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.figure import Plan, drawing, surround
 from metaexo.plots.canvas.fonts import (
     GREY,

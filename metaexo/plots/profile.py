@@ -18,7 +18,7 @@ from metaexo.formatting import level_words, shown
 from metaexo.models.multilevel.profile import ComponentProfile
 from metaexo.models.univariate.profile import Tau2Profile
 from metaexo.numeric.tails import normal_quantile
-from metaexo.plots.arguments import checked
+from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.figure import Plan, drawing, surround
 from metaexo.plots.canvas.fonts import (
     GREY,

@@ -11,7 +11,7 @@ import numpy as np
 
 from metaexo.errors import InputError
 from metaexo.formatting import NOT_REPORTED, percent, ten_digits
-from metaexo.plots.arguments import checked
+from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.figure import Plan, drawing, surround
 from metaexo.plots.canvas.fonts import (
     FAINT,

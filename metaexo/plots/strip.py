@@ -13,7 +13,7 @@ from metaexo.effects.measure import GENERIC, Measure
 from metaexo.errors import InputError
 from metaexo.formatting import NOT_REPORTED, plural, shown, whole_or_decimals
 from metaexo.inputs import is_blank, read_numbers
-from metaexo.plots.arguments import checked
+from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.figure import Plan, drawing, passing, surround
 from metaexo.plots.canvas.fonts import (
     FAINT,
@@ -52,6 +52,7 @@ from metaexo.plots.canvas.page import (
     value_at_the_edge,
 )
 from metaexo.plots.canvas.scale import (
+    LOGARITHM,
     Axis,
     Side,
     axis_at,
@@ -74,18 +75,6 @@ MOST_POINTS = 5000
 DOT, ARROW, EDGE_MARK = 5.0, 4.0, 5.5
 ROW_HEIGHT, LANE, EDGE_LANE, INDENT = 14.0, DOT + 1.5, 9.0, 8.0
 LABEL_LETTERS, HEAD_LETTERS = 38, 42
-LOGARITHM = Measure(
-    code="LOG",
-    name="value on a logarithmic axis",
-    family="values",
-    use="Positive values of any kind.",
-    routes=(),
-    null=float("nan"),
-    display="Value",
-    papers=(),
-    back=np.exp,
-    display_log=True,
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -127,7 +128,7 @@ class Analysis:
             The files.
         """
         stem = self._new_file(self.folders.figures, name, "")
-        paths = save(axes, stem)
+        paths = tuple(save(axes, stem.with_name(f"{stem.name}{ending}")) for ending in (".svg", ".png"))
         digest = digest_of_data(self.folders.data)
         self.written.extend(paths)
         self.figures.extend(FigureEntry(path.name, self.script.stem, title, digest) for path in paths)
@@ -226,7 +227,8 @@ def _run(main: Callable[[Analysis], None], script: Path, folders: Folders) -> An
     with warnings.catch_warnings():
         # the analyses say which rows give no effect in their own tables and notes, from the ledger
         warnings.simplefilter("ignore", RowsWithoutEffectWarning)
-        main(analysis)
+        with _usual_settings():
+            main(analysis)
     if not analysis.written:
         raise InputError(f"{script.name} wrote nothing", "an analysis that writes a table or a figure")
     _close_figures()
@@ -235,6 +237,17 @@ def _run(main: Callable[[Analysis], None], script: Path, folders: Folders) -> An
     update_summary(folders.results / SUMMARY, script.stem, words, scripts)
     update_manifest(folders.figures / MANIFEST, script.stem, analysis.figures, scripts)
     return analysis
+
+
+@contextmanager
+def _usual_settings() -> Iterator[None]:
+    """Draw with matplotlib's own settings, whatever those of the user are."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams["figure.max_open_warning"] = 0
+        yield
 
 
 def _load(script: Path) -> ModuleType:

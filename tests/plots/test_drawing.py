@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 import xml.dom.minidom
 
 import matplotlib as mpl
@@ -164,24 +162,19 @@ def test_the_limits_of_other_figures_move_what_they_show(make_effects, studies):
     assert inside
 
 
-def test_settings_of_the_user_are_left_alone_and_have_no_effect(make_effects, tmp_path):
-    plain = save(forest(make_effects(4)), tmp_path / "plain")
-    mine = {"font.size": 30.0, "lines.linewidth": 9.0, "axes.facecolor": "red", "savefig.bbox": "tight"}
-    with mpl.rc_context(mine):
-        before = dict(mpl.rcParams)
-        styled = save(forest(make_effects(4)), tmp_path / "styled")
-        assert dict(mpl.rcParams) == before
-    for one, two in zip(plain, styled, strict=True):
-        assert one.read_bytes() == two.read_bytes()
-
-
 def test_the_same_numbers_give_the_same_bytes_and_noise_changes_nothing(make_effects, tmp_path):
     es = make_effects(13)
     noise = 1 + 1e-13 * np.resize([1.0, -1.0], 13)
     noisy = mx.EffectSizes(es.y * noise, es.v / noise, es.measure, labels=es.labels, data=es.data)
     files = [
-        save(forest(mx.stratify(e, by="source")), tmp_path / name)
-        + save(funnel(mx.RandomEffects(e).fit(), by="source", contours=True), tmp_path / f"{name}_funnel")
+        [
+            save(ax, tmp_path / f"{name}_{kind}{ending}")
+            for kind, ax in (
+                ("forest", forest(mx.stratify(e, by="source"))),
+                ("funnel", funnel(mx.RandomEffects(e).fit(), by="source", contours=True)),
+            )
+            for ending in (".svg", ".png")
+        ]
         for name, e in (("one", es), ("two", es), ("noisy", noisy))
     ]
     for first, second, third in zip(*files, strict=True):
@@ -190,27 +183,21 @@ def test_the_same_numbers_give_the_same_bytes_and_noise_changes_nothing(make_eff
 
 
 def test_files_hold_no_date_and_no_version(make_effects, tmp_path):
-    svg, png, pdf = save(forest(make_effects(2)), tmp_path / "folder" / "figure", ("svg", "png", "pdf"))
-    assert [path.name for path in (svg, png, pdf)] == ["figure.svg", "figure.png", "figure.pdf"]
+    svg, png, pdf = (
+        save(forest(make_effects(2)), tmp_path / "folder" / f"a.b{e}") for e in (".svg", ".png", ".pdf")
+    )
+    assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == ["a.b.pdf", "a.b.png", "a.b.svg"]
     assert mpl.__version__.encode() not in png.read_bytes()
     assert b"<dc:date>" not in svg.read_bytes()
     assert b"CreationDate" not in pdf.read_bytes()
     with pytest.raises(UnknownChoiceError, match="jpeg"):
-        save(forest(make_effects(2)), tmp_path / "figure", ("jpeg",))
+        save(forest(make_effects(2)), tmp_path / "figure.jpeg")
 
 
 def test_dollar_signs_are_no_formulas(make_effects):
     ax = forest(make_effects(2, labels=["costs $5 and $6", "x_1^2"]))
     assert "costs $5 and $6" in [text.get_text() for text in ax.texts]
     assert overlapping_texts(ax) == []
-
-
-def test_drawing_needs_no_pyplot():
-    code = (
-        "import sys, metaexo as mx; mx.plots.forest(mx.EffectSizes([0.1], [0.2])); "
-        "sys.exit('matplotlib.pyplot' in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # -- a name stands at the height of its mark, in every kind of figure ---------------------------------------
@@ -320,5 +307,5 @@ def test_hard_texts_overlap_nothing_and_make_valid_files(draw, tmp_path):
     table = data.assign(y=y, low=y - 1, high=y + 1, label=HARD)
     ax = draw(mx.EffectSizes(y, rng.uniform(0.05, 0.2, 12), labels=HARD, data=data), table)
     assert overlapping_texts(ax) == []
-    svg, _ = save(ax, tmp_path / "figure")
+    svg = save(ax, tmp_path / "figure.svg")
     xml.dom.minidom.parse(str(svg))

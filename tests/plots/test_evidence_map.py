@@ -115,7 +115,7 @@ def test_a_map_of_many_columns_has_upright_headings_and_is_narrower(tmp_path):
     headings = [text for text in page.texts if text.upright]
     assert " ".join(text.text for text in headings).count("ultracentrifugation") == 17
     assert all(text_box(text)[3] <= plan.rows[0].low for text in headings)
-    files = [save(evidence_map(plan), tmp_path / name) for name in ("one", "two")]
+    files = [save(evidence_map(plan), tmp_path / f"{name}.svg") for name in ("one", "two")]
     assert [path.read_bytes() for path in files[0]] == [path.read_bytes() for path in files[1]]
     few = evidence_map_plan(table[table["method"].isin(names[:3])], "source", "method")
     assert not few.upright

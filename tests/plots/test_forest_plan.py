@@ -566,7 +566,7 @@ def test_labels_with_line_breaks_make_higher_rows_and_overlap_nothing(tmp_path):
     for text in page.texts:
         assert "\n" not in text.text
         assert all(unicodedata.category(sign) not in ("Cc", "Cs") for sign in text.text)
-    (path,) = mx.plots.save(mx.plots.forest(plan), tmp_path / "figure", ("svg",))
+    path = mx.plots.save(mx.plots.forest(plan), tmp_path / "figure.svg")
     xml.dom.minidom.parse(str(path))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from metaexo.errors import InputError
-from metaexo.plots.arguments import axes_of_figure
+from metaexo.plots.canvas.arguments import axes_of_figure
 from metaexo.plots.canvas.fonts import INK, SMALL_SIZE, WHITE, font, fonts_besides
 from metaexo.plots.canvas.page import Area, Dot, Item, Line, Page, Panel, Text, Ticks, inside
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from metaexo.errors import InputError
-from metaexo.plots.arguments import bind
+from metaexo.plots.canvas.arguments import bind
 from metaexo.plots.canvas.canvas import draw
 from metaexo.plots.canvas.fonts import MARGIN
 from metaexo.plots.canvas.page import (

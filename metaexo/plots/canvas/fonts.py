@@ -25,20 +25,21 @@ SMALL_SIZE = 7.5
 LINE_HEIGHT = 1.22 * TEXT_SIZE
 MARGIN = 10.0
 
+DEJAVU = "DejaVu Sans"
 NO_LETTER = "\N{REPLACEMENT CHARACTER}"
 SPACES = "\t\n\r\x0b\x0c\x85\u2028\u2029"
 CAP_HEIGHT = 0.73
 
 
 @lru_cache(maxsize=64)
-def font(size: float, bold: bool = False, others: tuple[str, ...] = ()) -> FontProperties:
-    """Return the font of all figures at a size in points, with others for the letters that it lacks."""
+def font(
+    size: float, bold: bool = False, others: tuple[str, ...] = (), fonts: tuple[str, ...] = (DEJAVU,)
+) -> FontProperties:
+    """Return the fonts of a figure at a size in points, with others for the letters that they lack."""
     from matplotlib.font_manager import FontProperties
 
-    if others:
-        weight = "bold" if bold and all(map(_has_bold, others)) else "normal"
-        return FontProperties(family=["DejaVu Sans", *others], weight=weight, size=size)
-    return FontProperties(fname=_own_file(bold), size=size)
+    weight = "bold" if bold and all(map(_has_bold, others)) else "normal"
+    return FontProperties(family=[*(fonts or (DEJAVU,)), *others], weight=weight, size=size)
 
 
 def _has_bold(family: str) -> bool:
@@ -109,11 +110,14 @@ def _installed() -> tuple[tuple[str, frozenset[int]], ...]:
 def plain(text: str) -> str:
     r"""Return a text in one line, without the signs that are no letters: control signs, halves of pairs.
 
-    A file of type SVG with one of these is not valid.
+    A file of type SVG with one of these is not valid. Letters that no installed font has are replaced.
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(" " if sign in SPACES else sign for sign in text if sign in SPACES or _is_letter(sign))
+    clean = "".join(" " if sign in SPACES else sign for sign in text if sign in SPACES or _is_letter(sign))
+    for letter in letters_of_no_font(clean):
+        clean = clean.replace(letter, NO_LETTER)
+    return clean
 
 
 def _is_letter(sign: str) -> bool:
@@ -126,20 +130,43 @@ def lines_in(text: str) -> tuple[str, ...]:
     return tuple(plain(line) for line in text.splitlines()) or ("",)
 
 
-@lru_cache(maxsize=16384)
-def text_width(text: str, size: float = TEXT_SIZE, bold: bool = False) -> float:
-    """Return the width of one line of text in points."""
-    from matplotlib.textpath import text_to_path
+class _Advances(dict[str, float]):
+    """How far each letter of a font moves the next one, in units of the size of the letters."""
 
-    text = plain(text)
-    if not text:
-        return 0.0
-    for letter in letters_of_no_font(text, bold):
-        text = text.replace(letter, NO_LETTER)
-    # ismath stands for "is mathematical text"; labels are never read as formulas, so "$" is a plain letter.
-    letters = font(100.0, bold, fonts_besides(text, bold))
-    width = text_to_path.get_text_width_height_descent(text, letters, False)[0]
-    return float(width) * size / 100.0
+    def __init__(self, fonts: tuple[str, ...], bold: bool) -> None:
+        from matplotlib.font_manager import findfont, get_font
+
+        super().__init__()
+        self.bold = bold
+        self.own = get_font(_own_file(bold))
+        if fonts and fonts != (DEJAVU,):
+            self.own = get_font(findfont(font(10.0, bold, fonts=fonts)))
+
+    def __missing__(self, letter: str) -> float:
+        from matplotlib.font_manager import FontProperties, findfont, get_font
+
+        face, code = self.own, ord(letter)
+        if face.get_char_index(code) == 0:
+            family = _family_with(code)
+            if family is None:
+                face, code = self.own, ord(NO_LETTER)
+            else:
+                face = get_font(findfont(FontProperties(family=family)))
+        face.set_size(100.0, 72)  # matplotlib shares its fonts, and may have set another size
+        self[letter] = advance = face.load_char(code).linearHoriAdvance / 6553600
+        return advance
+
+
+@lru_cache(maxsize=64)
+def _advances(fonts: tuple[str, ...], bold: bool) -> _Advances:
+    return _Advances(fonts, bold)
+
+
+def text_width(
+    text: str, size: float = TEXT_SIZE, bold: bool = False, fonts: tuple[str, ...] = (DEJAVU,)
+) -> float:
+    """Return the width of one line of text in points, letter by letter (kerning makes it a little less)."""
+    return size * sum(map(_advances(fonts, bold).__getitem__, plain(text)))
 
 
 def wrap(text: str, letters: int) -> tuple[str, ...]:
@@ -172,18 +199,24 @@ def wrap_whole_words(text: str, letters: int) -> tuple[str, ...]:
     return wrap(text, max([letters, *(len(word) for word in plain(text).split())]))
 
 
-def wrap_to_width(text: str, width: float, size: float = TEXT_SIZE, bold: bool = False) -> tuple[str, ...]:
+def wrap_to_width(
+    text: str,
+    width: float,
+    size: float = TEXT_SIZE,
+    bold: bool = False,
+    fonts: tuple[str, ...] = (DEJAVU,),
+) -> tuple[str, ...]:
     """Return the text in lines no wider than `width` points; a word wider than that is broken."""
     given = lines_in(text)
     if len(given) > 1:
-        return tuple(line for part in given for line in wrap_to_width(part, width, size, bold))
+        return tuple(line for part in given for line in wrap_to_width(part, width, size, bold, fonts))
     (text,) = given
-    whole = text_width(text, size, bold)
+    whole = text_width(text, size, bold, fonts)
     if whole <= width:
         return (text,)
     letters = max(4, int(width / whole * len(text)))
     lines = _lines(text, letters)
-    while letters > 4 and any(text_width(line, size, bold) > width for line in lines):
+    while letters > 4 and any(text_width(line, size, bold, fonts) > width for line in lines):
         letters -= 1
         lines = _lines(text, letters)
     return lines

@@ -1,99 +1,169 @@
-"""Save a figure so that the same numbers give the same bytes, and look for texts that overlap."""
+"""Save figures, so that the same numbers give the same bytes; and look for texts that overlap."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from metaexo.errors import InputError
-from metaexo.inputs import check_choice
-from metaexo.plots.arguments import axes_of_figure, checked
-from metaexo.plots.canvas.canvas import figure_style, whole_figure
+from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.plots.canvas.arguments import checked
+from metaexo.plots.canvas.fonts import DEJAVU
 from metaexo.plots.canvas.page import Box, overlapping
+from metaexo.plots.canvas.plan import plans_of, whole_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
-METADATA: dict[str, dict[str, str | None]] = {
+FORMATS = ("svg", "pdf", "png", "tiff", "eps")
+METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": "metaexo"},
     "png": {"Software": None},
     "pdf": {"CreationDate": None, "Creator": "metaexo", "Producer": None},
+    "eps": {"Creator": "metaexo"},
 }
+# What a file of vectors needs to be the same everywhere, and to hold text as text.
+SETTINGS: dict[Any, Any] = {
+    "path.simplify": False,
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
+    "savefig.bbox": None,
+    "savefig.transparent": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "metaexo",
+    "text.hinting": "none",
+    "text.usetex": False,
+}
+# Fonts as wide as DejaVu Sans, for readers of an SVG who do not have it.
+AS_WIDE = f"'{DEJAVU}', 'Bitstream Vera Sans', Verdana, Geneva, sans-serif"
 
 
 @checked
 def save(
-    figure: Figure | Axes, path_stem: str | Path, formats: Sequence[str] = ("svg", "png"), dpi: float = 150
-) -> tuple[Path, ...]:
-    """Save a figure in several formats; the same figure gives the same bytes.
+    figure: Figure | Axes | Sequence[Axes],
+    path: str | Path,
+    *,
+    dpi: float = 300,
+    title: str | None = None,
+    description: str | None = None,
+) -> Path:
+    """Save a figure to exactly the file that is named; the same figure gives the same bytes.
+
+    An SVG holds its text as text, a title and an alternative text made from what the figure shows; a PDF and
+    an EPS hold TrueType fonts. Several pages go into one PDF.
 
     Parameters
     ----------
-    figure : matplotlib.figure.Figure or matplotlib.axes.Axes
-        The figure, or any of its Axes.
-    path_stem : str or Path
-        Path without the ending; the folder is made if it is missing.
-    formats : sequence of {"svg", "png", "pdf"}
-        Endings.
+    figure : matplotlib.figure.Figure, matplotlib.axes.Axes or sequence of Axes
+        The figure, any of its Axes, or the pages of ``forest(..., pages=...)``.
+    path : str or Path
+        The file; its ending is the format: ``.svg``, ``.pdf``, ``.png``, ``.tiff`` or ``.eps``. The folder is
+        made if it is missing.
     dpi : float
-        Pixels per inch of a PNG.
+        Pixels per inch of a PNG or TIFF.
+    title, description : str, optional
+        Title and alternative text of an SVG. Default: made from what the figure shows.
 
     Returns
     -------
-    tuple of Path
-        The files, in the order of `formats`.
+    Path
+        The file.
 
     Raises
     ------
     UnknownChoiceError
-        If a format is not known.
+        If the ending is no known format.
     InputError
-        If the files cannot be written.
+        If the file cannot be written, or a format other than PDF is to hold several pages.
 
     Examples
     --------
     >>> import tempfile, metaexo as mx
-    >>> from metaexo.plots import forest, save
-    >>> ax = forest(mx.EffectSizes([0.1, 0.4], [0.02, 0.05], labels=["Li 2020", "Cho 2021"]))
+    >>> ax = mx.plots.forest(mx.EffectSizes([0.1, 0.4], [0.02, 0.05], labels=["Li 2020", "Cho 2021"]))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     [path.name for path in save(ax, f"{folder}/two_studies")]
-    ['two_studies.svg', 'two_studies.png']
+    ...     mx.plots.save(ax, f"{folder}/two_studies.svg").name
+    'two_studies.svg'
     """
-    whole = _figure_of("figure", figure)
-    stem = Path(path_stem)
-    for ending in formats:
-        check_choice("format", ending, tuple(METADATA))
-    if not stem.name:
-        raise InputError(f"the path {str(path_stem)!r} has no name", "a path that ends in the name of a file")
-    paths = tuple(stem.with_name(f"{stem.name}.{ending}") for ending in formats)
+    pages = [whole_figure(page) for page in ([figure] if _is_one(figure) else cast("Sequence[Axes]", figure))]
+    target = Path(path)
+    ending = target.suffix.lower().removeprefix(".").replace("tif", "tiff").replace("tifff", "tiff")
+    if not target.stem or not ending:
+        raise InputError(
+            f"the path {str(path)!r} names no file with an ending",
+            "a file such as forest.svg",
+            f"choose one of {', '.join('.' + known for known in FORMATS)}",
+        )
+    if ending not in FORMATS:
+        raise UnknownChoiceError("ending of a figure's file", ending, FORMATS)
+    if len(pages) != 1 and ending != "pdf":
+        raise InputError(
+            f"{len(pages)} pages for one {ending.upper()} file",
+            "one page, or a PDF",
+            "save to a .pdf, or each page to a file of its own",
+        )
+    import matplotlib as mpl
+
     try:
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        for path, ending in zip(paths, formats, strict=True):
-            with figure_style():
-                whole.savefig(path, format=ending, dpi=dpi, metadata=METADATA[ending])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with mpl.rc_context(SETTINGS):
+            if len(pages) > 1:
+                _save_pages(pages, target)
+            else:
+                pages[0].savefig(target, format=ending, dpi=dpi, metadata=METADATA.get(ending))
+        if ending == "svg":
+            _write_words(target, pages[0], title, description)
     except (OSError, ValueError) as problem:
         raise InputError(
-            f"the figure cannot be written to {stem}: {problem}",
+            f"the figure cannot be written to {target}: {problem}",
             "a folder that can be written to, and a size that the format can hold",
-            'choose another folder, a smaller dpi, or formats=("svg", "pdf")',
+            "choose another folder, a smaller dpi, or a .svg or .pdf",
         ) from problem
-    return paths
+    return target
+
+
+def _is_one(figure: object) -> bool:
+    """Return whether it is one figure, and no sequence of pages."""
+    return not isinstance(figure, list | tuple) or not figure
+
+
+def _save_pages(pages: Sequence[Figure], target: Path) -> None:
+    from matplotlib.backends.backend_pdf import PdfPages
+
+    with PdfPages(target, metadata=METADATA["pdf"]) as book:
+        for page in pages:
+            book.savefig(page)
+
+
+def _write_words(target: Path, figure: Figure, title: str | None, description: str | None) -> None:
+    """Write title and alternative text into an SVG, and fonts that stand in for its own."""
+    plans = plans_of(figure)
+    title = title or next((plan.title for plan in plans if plan.title), "") or "Figure"
+    description = description or " ".join(plan.alternative for plan in plans) or title
+    text = target.read_text(encoding="utf-8")
+    text = re.sub(rf"'{DEJAVU}'(?:, sans-serif)?", AS_WIDE, text)
+    words = f" <title>{escape(title)}</title>\n <desc>{escape(description)}</desc>\n"
+    head = re.search(r"<svg [^>]*>\n", text)
+    if head is None:
+        raise InputError("the SVG has no head", "a file as matplotlib writes it")
+    opening = head[0].replace("<svg ", '<svg role="img" ', 1)
+    target.write_text(text[: head.start()] + opening + words + text[head.end() :], encoding="utf-8")
 
 
 @checked
-def overlapping_texts(ax: Axes | Figure, tolerance: float = 0.5) -> list[tuple[str, str]]:
-    """Return the pairs of texts of Axes or a figure that overlap as drawn, and those that leave the figure.
+def overlapping_texts(ax: Axes | Figure | SubFigure, tolerance: float = 0.5) -> list[tuple[str, str]]:
+    """Return the pairs of texts of a figure that overlap as drawn, and those that leave the figure.
 
     Use it in tests of figures of your own.
 
     Parameters
     ----------
-    ax : matplotlib.axes.Axes or matplotlib.figure.Figure
-        What to look at.
+    ax : matplotlib Axes, Figure or SubFigure
+        The figure, or any part of it; the whole figure is looked at.
     tolerance : float
-        Overlap in pixels that does not count.
+        Overlap in points that does not count.
 
     Returns
     -------
@@ -107,31 +177,47 @@ def overlapping_texts(ax: Axes | Figure, tolerance: float = 0.5) -> list[tuple[s
     >>> mx.plots.overlapping_texts(mx.plots.forest(es))
     []
     """
-    from matplotlib.backends.backend_agg import RendererAgg
-    from matplotlib.text import Text as DrawnText
+    import matplotlib as mpl
 
-    figure = _figure_of("ax", ax)
-    with figure_style():
-        width, height = figure.bbox.width, figure.bbox.height
-        renderer = RendererAgg(int(width), int(height), figure.dpi)  # type: ignore[no-untyped-call]
-        texts = cast("list[DrawnText]", ax.findobj(DrawnText))
-        boxes: list[tuple[str, Box]] = []
-        for text in texts:
-            if text.get_visible() and text.get_text().strip():
-                box = text.get_window_extent(renderer)
-                boxes.append((text.get_text(), (box.x0, box.y0, box.x1, box.y1)))
-    return overlapping(boxes, tolerance) + [
+    figure = whole_figure(ax)
+    with mpl.rc_context(SETTINGS):
+        boxes = _boxes_of_texts(figure)
+    width, height = figure.bbox.width, figure.bbox.height
+    slack = tolerance * figure.dpi / 72
+    return overlapping(boxes, slack) + [
         (name, "leaves the figure")
         for name, (x0, y0, x1, y1) in boxes
-        if x0 < -tolerance or y0 < -tolerance or x1 > width + tolerance or y1 > height + tolerance
+        if x0 < -slack or y0 < -slack or x1 > width + slack or y1 > height + slack
     ]
 
 
-def _figure_of(name: str, what: object) -> Figure:
-    """Return a figure, or the figure of Axes."""
-    from matplotlib.figure import Figure
+def _boxes_of_texts(figure: Figure) -> list[tuple[str, Box]]:
+    """Return the texts of a figure with their places in pixels."""
+    from matplotlib.axis import Axis
+    from matplotlib.backends.backend_agg import RendererAgg
+    from matplotlib.text import Text
 
-    if isinstance(what, Figure):
-        return what
-    axes_of_figure(name, what)
-    return whole_figure(cast("Axes", what))
+    figure.draw_without_rendering()
+    size = int(figure.bbox.width), int(figure.bbox.height)
+    renderer = RendererAgg(*size, figure.dpi)  # type: ignore[no-untyped-call]
+    axes = [one for one in figure.findobj(Axis) if one.axes.axison and one.get_visible()]
+    hidden = {id(text) for one in figure.findobj(Axis) for text in one.findobj(Text)}
+    # of an axis only what is drawn: labels of ticks within the view
+    shown = {id(text) for one in axes for text in _texts_of_axis(one)}
+    boxes: list[tuple[str, Box]] = []
+    for text in figure.findobj(Text):
+        if id(text) in hidden and id(text) not in shown:
+            continue
+        if text.get_visible() and text.get_text().strip():
+            box = text.get_window_extent(renderer)
+            boxes.append((text.get_text(), (box.x0, box.y0, box.x1, box.y1)))
+    return boxes
+
+
+def _texts_of_axis(axis: Any) -> list[Any]:
+    """Return label, offset and the labels of the ticks of an axis that are drawn."""
+    low, high = sorted(axis.get_view_interval())
+    slack = 1e-9 * (high - low)
+    ticks = zip(axis.get_majorticklocs(), axis.get_major_ticks(), strict=True)
+    drawn = [tick for place, tick in ticks if low - slack <= place <= high + slack]
+    return [axis.label, axis.offsetText, *(label for tick in drawn for label in (tick.label1, tick.label2))]

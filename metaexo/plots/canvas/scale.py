@@ -11,16 +11,31 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from metaexo.effects.measure import Measure
+from metaexo.effects.measure import GENERIC, Measure
 from metaexo.errors import InputError
 from metaexo.formatting import MINUS, power_label, ten_digits
 from metaexo.plots.canvas.fonts import SMALL_SIZE, text_width
 
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis as MatplotlibAxis
+
 Side = Literal["", "left", "right"]
+LOGARITHM = Measure(
+    code="LOG",
+    name="value on a logarithmic axis",
+    family="values",
+    use="Positive values of any kind.",
+    routes=(),
+    null=float("nan"),
+    display="Value",
+    papers=(),
+    back=np.exp,
+    display_log=True,
+)
 # Ranges that an axis need not show as a whole.
 DIFFERENCES = ("Risk difference", "Arcsine difference")
 PART = 0.25
@@ -240,3 +255,41 @@ def _stand_apart(ticks: tuple[Tick, ...], low: float, high: float, width: float)
         if gap < needed + 1.2 * SMALL_SIZE:
             return False
     return True
+
+
+class RoundTicks:
+    """Ticks at round values that stand apart, for any ends and width that the axis has when it is drawn."""
+
+    def __init__(self, log: bool) -> None:
+        self.log = log
+
+    def put_on(self, axis: MatplotlibAxis) -> None:
+        """Make them the ticks of an axis of matplotlib; what the user sets later takes their place."""
+        from matplotlib.ticker import FixedLocator, FuncFormatter, Locator
+
+        values, measure = self.values, LOGARITHM if self.log else GENERIC
+
+        class Round(Locator):
+            """Round values within the view."""
+
+            def __call__(self) -> Any:
+                return self.tick_values(*axis.get_view_interval())
+
+            def tick_values(self, vmin: float, vmax: float) -> Any:
+                box = axis.axes.get_window_extent()
+                across = axis is axis.axes.xaxis
+                room = (box.width if across else box.height) * 72 / axis.axes.figure.dpi
+                return values(measure, min(vmin, vmax), max(vmin, vmax), room if across else 2.0 * room)
+
+        axis.set_major_locator(Round())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: tick_label(value)))
+        axis.set_minor_locator(FixedLocator([]))
+
+    def values(self, measure: Measure, low: float, high: float, room: float) -> list[float]:
+        """Return the values between two ends of an axis with a room in points."""
+        if self.log and low <= 0:
+            return []
+        return [
+            from_axis(measure, t.value)
+            for t in make_ticks(measure, on_axis(measure, low), on_axis(measure, high), room)
+        ]

@@ -24,7 +24,7 @@ from metaexo.models.linear.results import FitResults
 from metaexo.models.multilevel.presets import RhoSweep
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.numeric.tails import normal_quantile
-from metaexo.plots.arguments import Column, checked
+from metaexo.plots.canvas.arguments import Column, checked
 from metaexo.plots.canvas.figure import drawing, passing
 from metaexo.plots.canvas.scale import on_axis, place_of
 from metaexo.plots.canvas.tables import column_of

@@ -8,7 +8,7 @@ from typing import Literal
 
 from metaexo.errors import InputError
 from metaexo.inputs import check_choice
-from metaexo.plots.arguments import Column
+from metaexo.plots.canvas.arguments import Column
 from metaexo.plots.canvas.fonts import TEXT_SIZE
 
 LEAST_ROW = 1.22

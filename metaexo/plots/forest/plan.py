@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from metaexo.effects.measure import Measure
 from metaexo.errors import UnknownChoiceError
-from metaexo.plots.arguments import ColumnKind
+from metaexo.plots.canvas.arguments import ColumnKind
 from metaexo.plots.canvas.figure import Plan
 from metaexo.plots.canvas.page import Panel
 from metaexo.plots.canvas.scale import Axis, Side, from_axis

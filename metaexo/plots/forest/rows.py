@@ -19,7 +19,7 @@ from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.formatting import fixed, level_words, shown, ten_digits, whole_or_decimals
 from metaexo.numeric.tails import normal_quantile
-from metaexo.plots.arguments import COLUMN_KINDS, Column
+from metaexo.plots.canvas.arguments import COLUMN_KINDS, Column
 from metaexo.plots.canvas.scale import from_axis, on_axis
 from metaexo.plots.canvas.words import (
     count_words,

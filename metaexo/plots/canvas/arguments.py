@@ -17,6 +17,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.inputs import check_flag, check_level, check_number
+from metaexo.plots.canvas.theme import get_theme
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,9 +25,15 @@ Check = Callable[[str, Any], object]
 
 # Least and most of the numbers that only make sense within bounds; lengths in points.
 RANGES: dict[str, tuple[float, float]] = {
+    "across": (1, 50),
     "columns": (1, 50),
+    "decimals": (0, 12),
     "digits": (0, 12),
     "dpi": (10, 2400),
+    "font_size": (7.0, 40.0),
+    "height": (0.5, 400.0),
+    "marker_size": (0.5, 60.0),
+    "width": (0.5, 100.0),
     "label_letters": (4, 1000),
     "panel_size": (40.0, 3000.0),
     "panel_width": (40.0, 3000.0),
@@ -78,9 +85,34 @@ class Column:
             )
 
 
+# What all figures share, and what their docstrings say of it.
+LOOK = {
+    "title": """title : str
+    Line above; say what was compared and in whom.""",
+    "notes": """notes : sequence of str
+    Further lines below.""",
+    "ax": """ax : matplotlib Axes, Figure or SubFigure, optional
+    Where to draw; letters keep their size. In Axes of your own a legend stands inside and notes are not drawn
+    (:func:`metaexo.plots.plans_of` has them). Default: a new figure of pyplot, which a notebook shows.""",
+    "width": """width : float
+    Width in inches, unless `ax` has one.""",
+    "height": """height : float, optional
+    Height in inches, unless `ax` has one. Default: what the figure needs.""",
+    "theme": """theme : str or Theme, optional
+    "metaexo", "jama", "bmj", "lancet", "revman", "minimal", "dark", or a :class:`metaexo.plots.Theme`.
+    Default: "metaexo" with what was changed in ``rcParams`` or by a style sheet of matplotlib.""",
+    "font_size": """font_size : float, optional
+    Letters of the text in points, 7 at least. Default: that of the theme.""",
+}
+
+
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """Make a function refuse arguments that it does not have, and values of another kind, in words."""
+    """Make a function refuse arguments that it does not have, and values of another kind, in words.
+
+    Its docstring gets what it does not say itself of the arguments that all figures share (LOOK).
+    """
     signature = inspect.signature(function)
+    _describe_look(function, signature)
     name = function.__name__
     checks = {key: check_of(name, parameter) for key, parameter in signature.parameters.items()}
     lists = {key for key, one in signature.parameters.items() if LISTS.search(str(one.annotation))}
@@ -97,6 +129,23 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         return function(*bound.args, **bound.kwargs)
 
     return wrapper
+
+
+def _describe_look(function: Callable[..., Any], signature: inspect.Signature) -> None:
+    """Add the arguments that all figures share to a docstring, where its parameters end."""
+    text = inspect.cleandoc(function.__doc__ or "")
+    found = re.search(r"Parameters\n-+\n.*?(?=\n\n\w+\n-+\n|\Z)", text, re.DOTALL)
+    if found is None:
+        return
+    lacking = [
+        words
+        for name, words in LOOK.items()
+        if name in signature.parameters
+        and not re.search(rf"^(\w+, )*{name}(, \w+)* :", found[0], re.MULTILINE)
+    ]
+    order = [name for name in signature.parameters if name in LOOK]
+    lacking.sort(key=lambda words: order.index(words.partition(" ")[0]))
+    function.__doc__ = text[: found.end()] + "".join(f"\n{words}" for words in lacking) + text[found.end() :]
 
 
 def bind(
@@ -278,6 +327,18 @@ def _path(name: str, value: Any) -> None:
         raise InputError(f"{name} is {value!r}", "a path, as text or pathlib.Path")
 
 
+def _place(name: str, value: Any) -> None:
+    """Refuse what is no place to draw: no Axes, Figure or SubFigure."""
+    from matplotlib.figure import FigureBase
+
+    if not isinstance(value, FigureBase):
+        axes_of_figure(name, value)
+
+
+def _theme(name: str, value: Any) -> None:
+    get_theme(value)
+
+
 def axes_of_figure(name: str, value: Any) -> None:
     """Refuse what is no Axes of a figure, or no rectangular one."""
     from matplotlib.axes import Axes
@@ -293,6 +354,8 @@ def axes_of_figure(name: str, value: Any) -> None:
 
 CHECKS: dict[str, Check] = {
     "Axes": axes_of_figure,
+    "Axes | Figure | SubFigure": _place,
+    "str | Theme": _theme,
     "Mapping[str, Sequence[str]]": _heads,
     "Mapping[str, str]": _words,
     "Sequence[str]": _texts,
@@ -314,7 +377,7 @@ OWN_CHECKS = frozenset(
         "Any",
         "AttributionResults | Mapping[str, AttributionResults]",
         "EffectSizes | AttributionResults | Estimability",
-        "Axes | Figure",
+        "Figure | Axes | Sequence[Axes]",
         "Figure | Axes",
         "Literal['overall', 'stratum']",
         "Profile | Sequence[Profile]",

@@ -1,0 +1,561 @@
+"""Charts: figures that are plain Axes of matplotlib, planned as layers of points, curves, bands and words.
+
+A kind of chart only writes layers; matplotlib makes axes, ticks, legend and clipping.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from metaexo.errors import InputError
+from metaexo.formatting import plural
+from metaexo.plots.canvas.fonts import NO_LETTER, plain
+from metaexo.plots.canvas.page import NO_FONT
+from metaexo.plots.canvas.plan import Plan, remember, whole_figure
+from metaexo.plots.canvas.scale import RoundTicks
+from metaexo.plots.canvas.theme import Theme
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis as MatplotlibAxis
+    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.gridspec import GridSpec
+
+Color = str | int  # a part of the theme, a place in its palette, or a colour "#rrggbb"
+DASHES: Mapping[str, Any] = {
+    "solid": "solid",
+    "dashed": (0, (4.0, 2.5)),
+    "dotted": (0, (1.0, 1.6)),
+    "dashdot": (0, (5.0, 1.6, 1.0, 1.6)),
+}
+MARKERS = {
+    "circle": "o",
+    "square": "s",
+    "triangle": "^",
+    "diamond": "D",
+    "triangle_down": "v",
+    "pentagon": "p",
+    "plus": "P",
+    "cross": "X",
+    "star": "*",
+    "hexagon": "h",
+    "left": "<",
+    "right": ">",
+}
+SHAPES = tuple(MARKERS)[:10]
+
+
+def group_sign(position: int) -> tuple[int, str]:
+    """Return colour and shape of the group at a position; no pair comes twice before the 70th."""
+    return position, SHAPES[position % len(SHAPES)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Points:
+    """Marks at places; `size` is their diameter in points, one or one per mark.
+
+    `words` are drawn beside the marks where there is room. With `name` they have an entry in the legend.
+    """
+
+    x: Sequence[float]
+    y: Sequence[float]
+    name: str = ""
+    labels: Sequence[str] = ()
+    words: Sequence[str] = ()
+    size: float | Sequence[float] = 5.0
+    color: Color = "study"
+    shape: str = "circle"
+    hollow: bool = False
+    clip: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """A line through points."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    name: str = ""
+    color: Color = "grey"
+    width: float = 1.0
+    dash: Literal["solid", "dashed", "dotted", "dashdot"] = "solid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """The area between two curves over x."""
+
+    x: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    name: str = ""
+    color: Color = "track"
+    alpha: float = 1.0
+    edge: Literal["", "solid", "dashed", "dotted", "dashdot"] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """A filled polygon."""
+
+    corners: Sequence[tuple[float, float]]
+    name: str = ""
+    color: Color = "track"
+    alpha: float = 1.0
+    hatch: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intervals:
+    """Lines from one end to another at each place, across (horizontal) or upright."""
+
+    at: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    name: str = ""
+    labels: Sequence[str] = ()
+    across: bool = True
+    color: Color = "study"
+    width: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A line from edge to edge at a value of one axis."""
+
+    at: float
+    axis: Literal["x", "y"] = "x"
+    name: str = ""
+    color: Color = "pale"
+    width: float = 0.8
+    dash: Literal["solid", "dashed", "dotted", "dashdot"] = "solid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """A text at a place."""
+
+    x: float
+    y: float
+    text: str
+    align: Literal["left", "center", "right"] = "left"
+    color: Color = "grey"
+    bold: bool = False
+
+
+Layer = Points | Curve | Band | Region | Intervals | Rule | Words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChartAxis:
+    """An axis of a chart; places are as shown. Without ticks they are round values that fit the axis.
+
+    `ticks` are values with their labels; `inverted` puts small values at the top, or at the right.
+    """
+
+    label: str = ""
+    scale: Literal["linear", "log"] = "linear"
+    limits: tuple[float, float] | None = None
+    ticks: Sequence[tuple[float, str]] | None = None
+    inverted: bool = False
+    whole: bool = False  # whether only whole numbers are ticks
+    room: float = 0.04  # empty share at both ends where there are no limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """The Axes of a chart with their layers from back to front; `equal` makes a square of equal axes."""
+
+    x: ChartAxis
+    y: ChartAxis
+    layers: Sequence[Layer]
+    heading: str = ""
+    equal: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart(Plan):
+    """What a chart shows: one panel or several.
+
+    Attributes
+    ----------
+    panels : tuple of Panel
+        Panels from left to right and from top to bottom.
+    across : int
+        Most panels side by side.
+    legend : {"right", "below", "inside", "none"}
+        Where the names of the layers stand.
+    summary : str
+        What is seen, in words; the alternative text opens with it.
+    """
+
+    panels: tuple[Panel, ...]
+    across: int = 3
+    legend: Literal["right", "below", "inside", "none"] = "right"
+    summary: str = ""
+    extra: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # further columns of the points
+
+    def layers(self, kind: type[Any]) -> list[Any]:
+        """Return all layers of a kind, for example ``plan.layers(mx.plots.Points)``."""
+        return [layer for panel in self.panels for layer in panel.layers if isinstance(layer, kind)]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return what is drawn: panel, layer, name, label, x, y, low, high; one row per point."""
+        import pandas as pd
+
+        columns = ["panel", "layer", "name", "label", "x", "y", "low", "high"]
+        rows = [
+            (panel.heading, type(layer).__name__.lower(), layer.name, *values)
+            for panel in self.panels
+            for layer in panel.layers
+            if not isinstance(layer, Words)
+            for values in _rows_of(layer)
+        ]
+        return pd.DataFrame(rows, columns=columns)
+
+    def describe(self) -> str:
+        """Return what is seen in a sentence or two."""
+        points = sum(len(layer.x) for layer in self.layers(Points))
+        x, y = self.panels[0].x.label, self.panels[0].y.label
+        axes = f"Horizontal axis: {x or 'none'}; vertical axis: {y or 'none'}."
+        counted = f"{plural(len(self.panels), 'panel')}, {plural(points, 'point')}."
+        return " ".join(part for part in (self.summary, counted, axes) if part)
+
+    def draw(self, ax: Axes | Figure | SubFigure | None = None) -> Axes:
+        """Draw the chart; see :meth:`metaexo.plots.Plan.draw`."""
+        from matplotlib.axes import Axes
+
+        with self.theme.context():
+            if isinstance(ax, Axes):
+                if len(self.panels) > 1:
+                    raise InputError(
+                        f"a chart of {len(self.panels)} panels for one Axes",
+                        "a Figure or a SubFigure",
+                        "hand in plt.figure(), or leave ax= out",
+                    )
+                axes, whole = [ax], False
+            else:
+                axes, whole = self._new_axes(ax), True
+            for one, panel in zip(axes, self.panels, strict=True):
+                _draw_panel(one, panel, self.theme)
+            self._around(axes, whole)
+            _words_beside(axes, self.panels, self.theme)
+        return remember(self, axes[0])
+
+    def _new_axes(self, figure: Figure | SubFigure | None) -> list[Axes]:
+        import matplotlib.pyplot as plt
+
+        if figure is None:
+            figure = plt.figure(figsize=(self.width, self.height), layout="constrained")
+        elif whole_figure(figure).get_layout_engine() is None:
+            whole_figure(figure).set_layout_engine("constrained")
+        figure.set_facecolor(self.theme.paper)
+        across = min(self.across, len(self.panels))
+        down = math.ceil(len(self.panels) / across)
+        ratios = [1.0] * down
+        if self.legend == "below":  # a row of its own
+            lines = math.ceil(len({one.name for one in self.layers(object) if getattr(one, "name", "")}) / 4)
+            ratios.append(1.6 * self.theme.small * (lines + 0.7) * down / (72 * self.height))
+        grid = figure.add_gridspec(len(ratios), across, height_ratios=ratios)
+        return [figure.add_subplot(grid[i // across, i % across]) for i in range(len(self.panels))]
+
+    def _around(self, axes: list[Axes], whole: bool) -> None:
+        """Draw title, notes and legend; in Axes of the user's the legend stands inside, and notes do not."""
+        from matplotlib.text import Text
+
+        figure, theme = axes[0].figure, self.theme
+        box = figure.bbox if whole else axes[0].get_window_extent()
+        room = box.width / whole_figure(axes[0]).dpi * 72 - 8.0
+        title = "\n".join(theme.wrap(self.title, room, bold=True)) if self.title else ""
+        lacking = [NO_FONT] if whole and any(NO_LETTER in t.get_text() for t in figure.findobj(Text)) else []
+        notes = "\n".join(
+            line for note in (*self.notes, *lacking) for line in theme.wrap(note, room, size=theme.small)
+        )
+        if title and whole:
+            figure.suptitle(
+                title, x=4.0 / (room + 8.0), ha="left", fontproperties=theme.font(title, bold=True)
+            )
+        elif title:
+            axes[0].set_title(title, loc="left", fontproperties=theme.font(title, bold=True))
+        if notes and whole:
+            letters = theme.font(notes, size=theme.small)
+            figure.supxlabel(notes, x=4.0 / (room + 8.0), ha="left", fontproperties=letters, color=theme.grey)
+        handles, labels = _legend(axes)
+        labels = [plain(label) for label in labels]
+        if not handles or self.legend == "none":
+            return
+        if self.legend == "inside" or not whole:
+            axes[0].legend(handles, labels, loc="best")
+        elif self.legend == "below":
+            below = figure.add_subplot(cast("GridSpec", axes[0].get_gridspec())[-1, :])
+            below.set_axis_off()
+            below.legend(handles, labels, loc="upper left", borderaxespad=0, ncols=4).set_in_layout(False)
+        else:
+            last = axes[min(self.across, len(axes)) - 1]
+            last.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0)
+
+
+def _rows_of(layer: Any) -> list[tuple[Any, ...]]:
+    """Return label, x, y, low, high of each point of a layer."""
+    nothing = float("nan")
+    if isinstance(layer, Points):
+        labels = layer.labels or [""] * len(layer.x)
+        return [(one, x, y, nothing, nothing) for one, x, y in zip(labels, layer.x, layer.y, strict=True)]
+    if isinstance(layer, Curve):
+        return [("", x, y, nothing, nothing) for x, y in zip(layer.x, layer.y, strict=True)]
+    if isinstance(layer, Band):
+        return [("", x, nothing, a, b) for x, a, b in zip(layer.x, layer.low, layer.high, strict=True)]
+    if isinstance(layer, Region):
+        return [("", x, y, nothing, nothing) for x, y in layer.corners]
+    if isinstance(layer, Intervals):
+        labels = layer.labels or [""] * len(layer.at)
+        ends = zip(labels, layer.at, layer.low, layer.high, strict=True)
+        return [(n, nothing, at, a, b) if layer.across else (n, at, nothing, a, b) for n, at, a, b in ends]
+    return [
+        ("", layer.at, nothing, nothing, nothing)
+        if layer.axis == "x"
+        else ("", nothing, layer.at, nothing, nothing)
+    ]
+
+
+def _draw_panel(ax: Axes, panel: Panel, theme: Theme) -> None:
+    """Draw the layers of a panel, back to front."""
+    for name, axis in (("x", panel.x), ("y", panel.y)):
+        getattr(ax, f"set_{name}scale")(axis.scale)
+    for order, layer in enumerate(panel.layers):
+        _DRAW[type(layer)](ax, layer, theme, 2 + order / 100)
+    for name, axis in (("x", panel.x), ("y", panel.y)):
+        _set_axis(ax, name, axis, theme)
+    if panel.equal:
+        ax.set_box_aspect(1)
+    if panel.heading:
+        room = 170.0 if ax.get_subplotspec() is None else ax.get_position().width * ax.figure.bbox.width * 72
+        lines = theme.wrap(panel.heading, max(90.0, room / whole_figure(ax).dpi), bold=True)
+        ax.set_title("\n".join(lines), fontproperties=theme.font(panel.heading, bold=True))
+
+
+def _set_axis(ax: Axes, name: str, axis: ChartAxis, theme: Theme) -> None:
+    """Set label, ends and ticks of an axis."""
+    from matplotlib.ticker import MaxNLocator
+
+    which: MatplotlibAxis = getattr(ax, f"{name}axis")
+    label = plain(axis.label)
+    which.set_label_text(label, fontproperties=theme.font(label), color=theme.ink)
+    if axis.limits is not None:
+        getattr(ax, f"set_{name}lim")(*axis.limits)
+    else:
+        getattr(ax, f"set_{name}margin")(axis.room)
+        ax.autoscale_view()
+    if axis.inverted and not which.get_inverted():
+        which.set_inverted(True)
+    if axis.ticks is not None:
+        which.set_ticks([value for value, _ in axis.ticks], labels=[label for _, label in axis.ticks])
+    elif axis.whole:
+        which.set_major_locator(MaxNLocator(integer=True))
+    else:
+        RoundTicks(axis.scale == "log").put_on(which)
+
+
+def _points(ax: Axes, layer: Points, theme: Theme, order: float) -> None:
+    sizes = [layer.size**2] if isinstance(layer.size, int | float) else [size**2 for size in layer.size]
+    color = theme.color(layer.color)
+    ax.scatter(
+        layer.x,
+        layer.y,
+        s=sizes,
+        marker=MARKERS[layer.shape],
+        zorder=order,
+        facecolors=theme.paper if layer.hollow else color,
+        edgecolors=color if layer.hollow else theme.paper,
+        linewidths=1.0 if layer.hollow else 0.4,
+        clip_on=layer.clip,
+        label=layer.name or None,
+    )
+
+
+def _curve(ax: Axes, layer: Curve, theme: Theme, order: float) -> None:
+    ax.plot(
+        layer.x,
+        layer.y,
+        color=theme.color(layer.color),
+        linewidth=layer.width,
+        linestyle=DASHES[layer.dash],
+        zorder=order,
+        label=layer.name or None,
+    )
+
+
+def _band(ax: Axes, layer: Band, theme: Theme, order: float) -> None:
+    ax.fill_between(
+        layer.x,
+        layer.low,
+        layer.high,
+        color=theme.color(layer.color),
+        alpha=layer.alpha,
+        linewidth=0.0,
+        zorder=order,
+        label=layer.name or None,
+    )
+    if layer.edge:
+        for side in (layer.low, layer.high):
+            ax.plot(
+                layer.x, side, color=theme.grey, linewidth=0.8, linestyle=DASHES[layer.edge], zorder=order
+            )
+
+
+def _region(ax: Axes, layer: Region, theme: Theme, order: float) -> None:
+    from matplotlib.patches import Polygon
+
+    edge = theme.grey if layer.hatch else "none"
+    ax.add_patch(
+        Polygon(
+            list(layer.corners),
+            closed=True,
+            facecolor=theme.color(layer.color),
+            edgecolor=edge,
+            linewidth=0.4,
+            hatch=layer.hatch or None,
+            alpha=layer.alpha,
+            zorder=order,
+            label=layer.name or None,
+        )
+    )
+
+
+def _intervals(ax: Axes, layer: Intervals, theme: Theme, order: float) -> None:
+    draw = ax.hlines if layer.across else ax.vlines
+    draw(
+        layer.at,
+        layer.low,
+        layer.high,
+        colors=theme.color(layer.color),
+        linewidths=layer.width,
+        zorder=order,
+        label=layer.name or "",
+    )
+
+
+def _rule(ax: Axes, layer: Rule, theme: Theme, order: float) -> None:
+    draw = ax.axvline if layer.axis == "x" else ax.axhline
+    draw(
+        layer.at,
+        color=theme.color(layer.color),
+        linewidth=layer.width,
+        linestyle=DASHES[layer.dash],
+        zorder=order,
+        label=layer.name or None,
+    )
+
+
+def _words(ax: Axes, layer: Words, theme: Theme, order: float) -> None:
+    ax.text(
+        layer.x,
+        layer.y,
+        plain(layer.text),
+        ha=layer.align,
+        va="center",
+        color=theme.color(layer.color),
+        fontproperties=theme.font(layer.text, layer.bold, theme.small),
+        zorder=order + 1,
+        clip_on=False,
+    )
+
+
+_DRAW: Mapping[type, Any] = {
+    Points: _points,
+    Curve: _curve,
+    Band: _band,
+    Region: _region,
+    Intervals: _intervals,
+    Rule: _rule,
+    Words: _words,
+}
+
+
+def _legend(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:
+    """Return the entries of the legends of all panels, each name once."""
+    found: dict[str, Any] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    return list(found.values()), list(found)
+
+
+def _words_beside(axes: Sequence[Axes], panels: Sequence[Panel], theme: Theme) -> None:
+    """Write words beside marks where no other words, no mark and no edge of the panel is in the way."""
+    todo = [(ax, layer) for ax, layer in _points_of(axes, panels) if any(layer.words)]
+    if not todo:
+        return
+    figure = whole_figure(axes[0])
+    for _ in range(2):  # constrained layout settles in the second pass
+        figure.draw_without_rendering()
+    per_point = figure.dpi / 72
+    for ax, layer in todo:
+        marks = [
+            (*ax.transData.transform((x, y)), 0.5 * per_point * float(size))
+            for one in (other for which, other in _points_of(axes, panels) if which is ax)
+            for x, y, size in zip(one.x, one.y, _sizes(one), strict=True)
+        ]
+        taken = [(x - r, y - r, x + r, y + r) for x, y, r in marks]
+        for x, y, size, text in zip(layer.x, layer.y, _sizes(layer), layer.words, strict=True):
+            if text:
+                _write_beside(ax, (x, y), float(size), plain(text), theme, taken, per_point)
+
+
+def _points_of(axes: Sequence[Axes], panels: Sequence[Panel]) -> list[tuple[Axes, Points]]:
+    return [
+        (ax, layer)
+        for ax, panel in zip(axes, panels, strict=True)
+        for layer in panel.layers
+        if isinstance(layer, Points)
+    ]
+
+
+def _sizes(layer: Points) -> Sequence[float]:
+    return [layer.size] * len(layer.x) if isinstance(layer.size, int | float) else layer.size
+
+
+def _write_beside(
+    ax: Axes,
+    at: tuple[float, float],
+    size: float,
+    text: str,
+    theme: Theme,
+    taken: list[Any],
+    per_point: float,
+) -> None:
+    """Write a text right, left, above or below a mark, in the first of these places that is free."""
+    x, y = ax.transData.transform(at)
+    # letters of a screen are up to a twentieth wider than those of a file
+    wide, high = 1.06 * theme.width(text, size=theme.small) * per_point, theme.small * per_point
+    gap = (0.5 * size + 2.0) * per_point
+    places = (
+        ("left", x + gap, y - high / 2),
+        ("right", x - gap - wide, y - high / 2),
+        ("center", x - wide / 2, y + gap),
+        ("center", x - wide / 2, y - gap - high),
+    )
+    box = ax.get_window_extent()
+    for align, left, low in places:
+        right, top = left + wide, low + high
+        inside = left >= box.x0 and right <= box.x1 and low >= box.y0 and top <= box.y1
+        if inside and not any(left < d and c < right and low < f and e < top for c, e, d, f in taken):
+            taken.append((left, low, right, top))
+            anchor = {"left": left, "right": right, "center": (left + right) / 2}[align]
+            offset = ((anchor - x) / per_point, (low + high / 2 - y) / per_point)
+            ax.annotate(
+                text,
+                at,
+                offset,
+                "data",
+                "offset points",
+                ha=align,
+                va="center",
+                color=theme.ink,
+                fontproperties=theme.font(text, size=theme.small),
+            )
+            return

@@ -1,0 +1,173 @@
+"""What every figure is before it is drawn, and the way from a function that plans to one that draws."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, cast
+from weakref import WeakKeyDictionary
+
+from metaexo.errors import InputError
+from metaexo.plots.canvas.arguments import axes_of_figure, bind, checked
+from metaexo.plots.canvas.theme import Theme
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+P = ParamSpec("P")
+WIDTH = 7.0  # inches: two columns of most journals
+AXES = "Returns\n-------\nmatplotlib.axes.Axes\n    `ax`, or the new Axes: those of the (first) panel."
+RETURNS = re.compile(r"Returns\n-------\n.*?(?=\n\n\w+\n-+\n|\Z)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan(ABC):
+    """What a figure shows, before it is drawn.
+
+    Attributes
+    ----------
+    title : str
+        Line above.
+    notes : tuple of str
+        Lines below.
+    width, height : float
+        Size in inches.
+    theme : Theme
+        Colours, letters and habits.
+    """
+
+    title: str
+    notes: tuple[str, ...]
+    width: float
+    height: float
+    theme: Theme
+
+    @abstractmethod
+    def to_frame(self) -> pd.DataFrame:
+        """Return what is drawn as a table, on the scale that is shown."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Return what is seen in a sentence or two, for readers who do not see it."""
+
+    @abstractmethod
+    def draw(self, ax: Axes | Figure | SubFigure | None = None) -> Axes:
+        """Draw the plan.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, Figure or SubFigure, optional
+            Where to draw. Default: a new figure of pyplot.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            `ax`, or the new Axes: those of the (first) panel.
+        """
+
+    @property
+    def alternative(self) -> str:
+        """Title, description and notes as one text: the alternative text of a saved SVG."""
+        return " ".join(
+            part for part in (self.title and f"{self.title}.", self.describe(), *self.notes) if part
+        )
+
+
+_PLANS: WeakKeyDictionary[Any, list[Plan]] = WeakKeyDictionary()
+
+
+def remember(plan: Plan, ax: Axes) -> Axes:
+    """Keep the plan of Axes as long as their figure lives; return the Axes."""
+    _PLANS.setdefault(whole_figure(ax), []).append(plan)
+    return ax
+
+
+@checked
+def plans_of(figure: Axes | Figure | SubFigure) -> tuple[Plan, ...]:
+    """Return the plans of all that metaexo drew in a figure.
+
+    Parameters
+    ----------
+    figure : matplotlib Axes, Figure or SubFigure
+        The figure, or any part of it.
+
+    Returns
+    -------
+    tuple of Plan
+        The plans, in the order in which they were drawn; ``to_frame()`` gives their numbers.
+
+    Raises
+    ------
+    InputError
+        If it is no figure, and no part of one.
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> ax = mx.plots.funnel(mx.EffectSizes([0.2, 0.6], [0.02, 0.05], labels=["Li 2020", "Cho 2021"]))
+    >>> mx.plots.plans_of(ax)[0].to_frame()["label"].tolist()
+    ['Li 2020', 'Cho 2021']
+    """
+    return tuple(_PLANS.get(whole_figure(figure), ()))
+
+
+def whole_figure(what: Any) -> Figure:
+    """Return a figure, or the figure of Axes or of a part of a figure."""
+    from matplotlib.figure import Figure, SubFigure
+
+    if isinstance(what, Figure):
+        return what
+    if isinstance(what, SubFigure):
+        return what.figure.figure
+    axes_of_figure("ax", what)
+    return cast("Figure", what.figure.figure)
+
+
+def drawn(make: Callable[P, Plan], summary: str) -> Callable[P, Axes]:
+    """Return the function that draws what another one plans; it has the same arguments.
+
+    `make`: makes the plan; it is named for the figure and "_plan". Its first argument may also be a plan,
+        which is drawn as it is.
+    `summary`: first line of the docstring; the rest is that of `make`.
+    """
+    name = make.__name__.removesuffix("_plan")
+    signature = inspect.signature(make)
+    first = next(iter(signature.parameters))
+
+    @wraps(make)
+    def draw(*args: P.args, **kwargs: P.kwargs) -> Axes:
+        given = bind(name, _needing_one(signature, args, kwargs), args, kwargs).arguments
+        what = given[first]
+        if isinstance(what, Plan):
+            others = [word for word in given if word not in (first, "ax")]
+            if others:
+                raise InputError(
+                    f"a plan, and with it {', '.join(others)}",
+                    "a plan alone, which is drawn as it is",
+                    "make the plan anew with these choices",
+                )
+            return what.draw(given.get("ax"))
+        return make(*args, **kwargs).draw(given.get("ax"))
+
+    draw.__name__ = draw.__qualname__ = name
+    draw.__doc__ = RETURNS.sub(lambda _: AXES, inspect.cleandoc(make.__doc__ or ""), count=1)
+    draw.__doc__ = re.sub(r"\A.*?(?=\n\n)", lambda _: summary, draw.__doc__, count=1, flags=re.DOTALL)
+    draw.__signature__ = signature.replace(return_annotation="Axes")  # type: ignore[attr-defined]
+    draw.__annotations__ = {**make.__annotations__, "return": "Axes"}
+    return draw
+
+
+def _needing_one(signature: inspect.Signature, args: Any, kwargs: Any) -> inspect.Signature:
+    """Return the signature with only its first argument required, if that one is a plan."""
+    first, *others = signature.parameters.values()
+    if not isinstance(args[0] if args else kwargs.get(first.name), Plan):
+        return signature
+    return signature.replace(
+        parameters=[first, *(p.replace(default=None) if p.default is p.empty else p for p in others)]
+    )

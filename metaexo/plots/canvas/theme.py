@@ -1,0 +1,319 @@
+"""Themes: the colours, letters and habits of a figure, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.plots.canvas.fonts import (
+    DEJAVU,
+    contrast,
+    font,
+    fonts_besides,
+    luminance,
+    text_width,
+    wrap_to_width,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.font_manager import FontProperties
+
+LEAST_SIZE = 7.0  # points; journals ask for letters of at least 6 to 8 points
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Theme:
+    """How a figure looks; make one of your own from another by ``dataclasses.replace``.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    paper, ink : str
+        Colour of the background and of text and axes.
+    grey : str
+        Lighter text (contrast of at least 4.5 on the paper).
+    pale : str
+        Lines that stand behind the data (contrast of at least 3).
+    track : str
+        Fill of empty bars and cells.
+    stripe : str
+        Fill of every second row of a table; empty for none.
+    study, pooled, subtotal : str
+        Colours of the marks of studies, overall effects and subtotals.
+    palette : tuple of str
+        Colours of groups; each group has a mark of its own too.
+    fonts : tuple of str
+        Families of fonts, the first that is installed is used; empty for those of ``rcParams``.
+    size, small : float
+        Letters of text and of ticks and notes, in points; 7 at least.
+    interval : str
+        How an interval is written, with ``{low}`` and ``{high}``.
+    point : str
+        Decimal sign.
+    p_style : {"p = 0.024", "P = .02", "P = 0.02"}
+        How p-values are written: as they are, or as journals print them.
+    rules : bool
+        Whether lines stand above and below the headings of a table.
+    totals : bool
+        Whether a table has rows of its own for heterogeneity and tests, as journals print them, in place
+        of a few words behind the name of the pooled effect.
+    settings : mapping
+        Further ``rcParams`` of matplotlib.
+    """
+
+    name: str
+    paper: str = "#ffffff"
+    ink: str = "#1a1a1a"
+    grey: str = "#595959"
+    pale: str = "#8c8c8c"
+    track: str = "#e6e6e6"
+    stripe: str = ""
+    study: str = "#0072B2"
+    pooled: str = "#1a1a1a"
+    subtotal: str = "#666666"
+    # Okabe and Ito's palette, distinct under the common kinds of colour blindness, without its yellow; orange
+    # and sky blue are darker than theirs, so that small marks on white have a contrast of 3.
+    palette: tuple[str, ...] = (
+        "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B87A00", "#2F93CF", "#000000",
+    )  # fmt: skip
+    fonts: tuple[str, ...] = (DEJAVU,)
+    size: float = 8.0
+    small: float = 7.0
+    interval: str = "[{low} to {high}]"
+    point: str = "."
+    p_style: Literal["p = 0.024", "P = .02", "P = 0.02"] = "p = 0.024"
+    rules: bool = True
+    totals: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def dark(self) -> bool:
+        """Whether the background is dark."""
+        return luminance(self.paper) < 0.18
+
+    @property
+    def line(self) -> float:
+        """Distance of two lines of text in points."""
+        return 1.22 * self.size
+
+    def text_on(self, color: str) -> str:
+        """Return ink or paper, black or white, whichever is read best on a colour."""
+        return max((self.paper, self.ink, "#000000", "#ffffff"), key=lambda one: contrast(one, color))
+
+    def width(self, text: str, bold: bool = False, size: float | None = None) -> float:
+        """Return the width of a line of text in points."""
+        return text_width(text, size or self.size, bold, self.fonts)
+
+    def wrap(self, text: str, width: float, bold: bool = False, size: float | None = None) -> tuple[str, ...]:
+        """Return a text in lines no wider than `width` points; a word wider than that is broken."""
+        return wrap_to_width(text, width, size or self.size, bold, self.fonts)
+
+    def font(self, text: str, bold: bool = False, size: float | None = None) -> FontProperties:
+        """Return the font of a text, with an installed one for letters that the theme's own font lacks."""
+        return font(size or self.size, bold, fonts_besides(text, bold), self.fonts)
+
+    def color(self, name: str | int) -> str:
+        """Return a colour: that of a part of the theme by its name, of a group by its position, or itself."""
+        if isinstance(name, int):
+            return self.palette[name % len(self.palette)]
+        return name if name.startswith("#") else str(getattr(self, name))
+
+    def rc(self) -> dict[Any, Any]:
+        """Return the theme as settings of matplotlib."""
+        return {
+            "font.family": list(self.fonts),
+            "font.size": self.size,
+            "figure.facecolor": self.paper,
+            "figure.titlesize": self.size,
+            "figure.titleweight": "bold",
+            "savefig.facecolor": self.paper,
+            "savefig.edgecolor": self.paper,
+            "axes.facecolor": self.paper,
+            "axes.edgecolor": self.ink,
+            "axes.labelcolor": self.ink,
+            "axes.labelsize": self.size,
+            "axes.titlesize": self.size,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
+            "axes.linewidth": 0.8,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.axisbelow": True,
+            "text.color": self.ink,
+            "xtick.color": self.ink,
+            "ytick.color": self.ink,
+            "xtick.labelcolor": self.ink,
+            "ytick.labelcolor": self.ink,
+            "xtick.labelsize": self.small,
+            "ytick.labelsize": self.small,
+            "xtick.major.size": 3.0,
+            "ytick.major.size": 3.0,
+            "xtick.major.pad": 2.0,
+            "ytick.major.pad": 2.0,
+            "legend.fontsize": self.small,
+            "legend.title_fontsize": self.small,
+            "legend.frameon": False,
+            "legend.labelcolor": self.ink,
+            "lines.linewidth": 1.0,
+            "hatch.linewidth": 0.7,
+            "text.parse_math": False,
+            "axes.formatter.use_mathtext": False,
+            "axes.unicode_minus": True,
+            **dict(self.settings),
+        }
+
+    @contextmanager
+    def context(self) -> Iterator[None]:
+        """Use the theme for all that is made within a block.
+
+        Yields
+        ------
+        None
+            Within it matplotlib has the settings of the theme.
+        """
+        import matplotlib as mpl
+
+        with mpl.rc_context(self.rc()):
+            yield
+
+
+# What some journals print: JAMA Network instructions for authors; BMJ and Lancet artwork guides; RevMan 5.4.
+THEMES: Mapping[str, Theme] = {
+    theme.name: theme
+    for theme in (
+        Theme(name="metaexo"),
+        Theme(
+            name="jama",
+            ink="#000000",
+            study="#00629B",
+            pooled="#00629B",
+            subtotal="#00629B",
+            stripe="#f2f2f2",
+            interval="({low}-{high})",
+            p_style="P = .02",
+            totals=True,
+        ),
+        Theme(
+            name="bmj",
+            study="#2A6EBB",
+            pooled="#2A6EBB",
+            subtotal="#2A6EBB",
+            stripe="#e8eff7",
+            interval="({low} to {high})",
+            p_style="P = 0.02",
+            totals=True,
+        ),
+        Theme(
+            name="lancet",
+            study="#00468B",
+            pooled="#AD002A",
+            subtotal="#AD002A",
+            palette=("#00468B", "#D13B00", "#2A7F2E", "#0B8399", "#925E9F", "#AD002A", "#1B1919"),
+            interval="({low}\N{EN DASH}{high})",
+            point="\N{MIDDLE DOT}",
+            p_style="P = 0.02",
+            totals=True,
+        ),
+        Theme(
+            name="revman",
+            study="#1F5FA8",
+            pooled="#000000",
+            subtotal="#000000",
+            interval="[{low}, {high}]",
+            p_style="P = 0.02",
+            totals=True,
+        ),
+        Theme(name="minimal", study="#1a1a1a", subtotal="#1a1a1a", rules=False),
+        Theme(
+            name="dark",
+            paper="#16191d",
+            ink="#f0f0f0",
+            grey="#b8b8b8",
+            pale="#8a8a8a",
+            track="#33383e",
+            study="#56B4E9",
+            pooled="#ffffff",
+            subtotal="#b8b8b8",
+            palette=("#56B4E9", "#F0803C", "#2FC79A", "#E29BC4", "#E5B43C", "#9FA8FF", "#ffffff"),
+        ),
+    )
+}
+
+# What of the settings says which part of a theme.
+OF_SETTINGS = {
+    "figure.facecolor": "paper",
+    "text.color": "ink",
+    "font.size": "size",
+    "xtick.labelsize": "small",
+}
+
+
+def get_theme(theme: str | Theme | None = None, font_size: float | None = None) -> Theme:
+    """Return a theme by its name, with letters of a size if one is given.
+
+    None is "metaexo" with what the user changed in ``rcParams`` or by a style sheet of matplotlib. Ticks and
+    notes are 1 point smaller than the text, but 7 points at least.
+    """
+    if theme is None:
+        found = _of_settings()
+    elif isinstance(theme, Theme):
+        found = theme
+    elif isinstance(theme, str):
+        if theme not in THEMES:
+            raise UnknownChoiceError("theme", theme, THEMES)
+        found = THEMES[theme]
+    else:
+        raise InputError(
+            f"theme is of type {type(theme).__name__}", "the name of a theme, or a mx.plots.Theme"
+        )
+    if font_size is not None:
+        found = replace(found, size=float(font_size), small=max(LEAST_SIZE, float(font_size) - 1.0))
+    if min(found.size, found.small) < LEAST_SIZE:
+        raise InputError(
+            f"letters of {min(found.size, found.small):g} points",
+            f"at least {LEAST_SIZE:g} points",
+            "make the figure larger instead: width=, height=, or pages= for a forest plot",
+        )
+    return found
+
+
+def _of_settings() -> Theme:
+    """Return the usual theme with what of matplotlib's settings is not their default."""
+    import matplotlib as mpl
+    from matplotlib.colors import to_hex
+    from matplotlib.font_manager import font_scalings
+
+    now: dict[Any, Any] = dict(mpl.rcParams)
+    usual: dict[Any, Any] = dict(mpl.rcParamsDefault)
+    changed = {key: now[key] for key in THEMES["metaexo"].rc() if now[key] != usual[key]}
+    parts: dict[str, Any] = {}
+    for key, name in OF_SETTINGS.items():
+        if key in changed and not (key == "xtick.labelsize" and isinstance(changed[key], str)):
+            parts[name] = to_hex(changed[key]) if isinstance(changed[key], str) else float(changed[key])
+    if "size" in parts:
+        parts["size"] = max(parts["size"], LEAST_SIZE)
+        parts.setdefault("small", max(LEAST_SIZE, parts["size"] - 1.0))
+    if "small" in parts:
+        parts["small"] = max(parts["small"], LEAST_SIZE)
+    if now["axes.prop_cycle"] != usual["axes.prop_cycle"]:
+        colors = now["axes.prop_cycle"].by_key().get("color", ())
+        if colors:
+            parts["palette"] = tuple(to_hex(color) for color in colors)
+            parts["study"] = parts["palette"][0]
+    families = {"font.family", "font.sans-serif", "font.serif", "font.monospace"}
+    if any(now[key] != usual[key] for key in families):
+        parts["fonts"] = tuple(
+            name for family in now["font.family"] for name in now.get(f"font.{family}", (family,))
+        )
+    base = THEMES["dark" if luminance(parts.get("paper", "#ffffff")) < 0.18 else "metaexo"]
+    if parts.get("ink") and "paper" not in parts and luminance(parts["ink"]) > 0.5:
+        del parts["ink"]  # light letters for a dark figure that is not ours
+    own = {key: value for key, value in changed.items() if key not in OF_SETTINGS and key != "font.family"}
+    scale = {
+        key: value for key, value in own.items() if value not in font_scalings or not isinstance(value, str)
+    }
+    return replace(base, settings={**base.settings, **scale}, **parts)
