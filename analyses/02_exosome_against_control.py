@@ -31,7 +31,6 @@ NOT_ASKED = {
     "post_vs_pre": "before and after without a control: never pooled with controlled results",
     "single_arm": "one arm without a control",
 }
-SHEET_NAMES = "A name in small letters is that of the sheet: the authors were not seen."
 OTHER_QUESTION = "compares preparations with each other, not exosomes with a control"
 COLUMNS = [
     "line",
@@ -115,7 +114,7 @@ def one_a_family(es):
     """Return one effect per study and outcome family, each under the name of its study alone."""
     latest = [evidence.days_after(words) for words in es.column("timepoint")]
     one = mx.one_per_study(es, by="outcome_family", latest=latest)
-    return one.with_labels([label.split(", ")[0] for label in one.labels])
+    return one.with_labels(one.study)
 
 
 def without_doubtful(es):
@@ -158,15 +157,9 @@ def forest(results, without="", **words):
         "columns": [*columns, *arms],
         "remark": "use",
         "wording": {"main": ""},
-        "notes": unnamed(results),
     }
     # strata of different outcome families call for no test between them
     return mx.plots.forest(results, **shown, weights=None, overall=False, between=False, **words)
-
-
-def unnamed(results):
-    """Return a note on names that are those of the sheet, if there are any."""
-    return [SHEET_NAMES] if any(name[0].islower() for name in results.effects.labels) else []
 
 
 def summarise(analysis, ledger, chosen, points, changes):

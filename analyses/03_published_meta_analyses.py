@@ -40,7 +40,6 @@ CELLS = (
     "region if all sources had one effect. A standardised difference and its standard error share the SD: "
     "some asymmetry is built in."
 )
-SHEET_NAMES = "A name in small letters is that of the sheet: the authors were not seen."
 LEAST_CELLS = 5
 COLUMNS = ["line", "review_id", *QUESTION, "outcome_label", "source", "subgroup_variable", "subgroup_level"]
 OUTCOME = mx.plots.Column("outcome_label", "Outcome", letters=24)
@@ -131,7 +130,7 @@ def with_question(es):
     named = es.with_columns(
         question=[": ".join(pair) for pair in questions], indication_in_words=[a for a, _ in questions]
     )
-    return named.with_labels([label.split(", ")[0] for label in es.labels])
+    return named.with_labels(named.study)
 
 
 def with_source_and_indication(es):
@@ -158,7 +157,7 @@ def spread(es):
 def one_study_a_cell(es):
     """Return the cells of one review as independent: they hold different studies."""
     same = {"labels": es.labels, "data": es.data, "derived": es.derived, "ledger": es.ledger}
-    return mx.EffectSizes(es.y, es.v, es.measure, **same, oriented=es.oriented)
+    return mx.EffectSizes(es.y, es.v, es.measure, **same, study=es.row_ids, oriented=es.oriented)
 
 
 def sources_of(es):
@@ -167,9 +166,8 @@ def sources_of(es):
 
 
 def forest(es, **choices):
-    unnamed = [SHEET_NAMES] if any(name[0].islower() for name in es.labels) else []
     remark = {"remark": "use", "wording": {"main": ""}}
-    return mx.plots.forest(es, notes=[SHARED, *unnamed], label_title="Review", **remark, **choices)
+    return mx.plots.forest(es, notes=[SHARED], label_title="Review", **remark, **choices)
 
 
 def summarise(analysis, ledger, between, sources, cells, within):

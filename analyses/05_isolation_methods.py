@@ -84,7 +84,7 @@ def forest(es):
     else:
         columns.append(mx.plots.Column("control_label", "Against"))
     return mx.plots.forest(
-        es.with_labels([label.split(", ")[0] for label in es.labels]),
+        es.with_labels(es.study),
         by="outcome_family",
         columns=columns,
         remark="use",

@@ -31,12 +31,11 @@ ROUTES = {
 }
 HARM = ["line", "study_id", "label", "indication", "route", "people_described", "ae_definition", "caution"]
 NOTE = "Exact 95% intervals of single studies; nothing is pooled. People chosen for harm are not shown."
-SHEET_NAMES = "A name in small letters is that of the sheet: the authors were not seen."
 
 
 def main(analysis: report.Analysis) -> None:
     reports = mx.read_sheets(analysis.data).safety_events
-    reports["label"] = evidence.row_labels(reports, "study_id", ())
+    reports["label"] = reports["study_name"]
 
     # For every kind of event a report gives a count among a number treated, or a reason why not.
     rates = pd.concat(
@@ -112,7 +111,7 @@ def draw(analysis: report.Analysis, name: str, treated: pd.DataFrame, axis: str)
         row_order=list(dict.fromkeys(table["label"])),
         head_order=list(dict.fromkeys(treated["counted"].sort_values(key=lambda c: c != ANY, kind="stable"))),
         axis_label=axis,
-        notes=[NOTE, SHEET_NAMES] if any(name[0].islower() for name in table["label"]) else [NOTE],
+        notes=[NOTE],
     )
     analysis.write_figure(name, ax, title=f"{axis.removesuffix(' (%)')}, study by study")
 

@@ -40,7 +40,6 @@ ALONE, ONE, MODEL, ROBUST = (
     "multilevel",
     "multilevel, cluster-robust (CR2)",
 )
-SHEET_NAMES = "A name in small letters is that of the sheet: the authors were not seen."
 COLUMNS = ["line", "label", "study", "outcome_label", "outcome_family", "source", "isolation", "timepoint"]
 
 
@@ -177,7 +176,6 @@ def sweep(es, terms):
 
 def forest(fit, measure):
     outcome = mx.plots.Column("outcome_label", "Outcome", letters=22)
-    labels = fit.effects.labels
     return mx.plots.forest(
         fit,
         columns=[outcome, "source", "isolation"],
@@ -185,7 +183,6 @@ def forest(fit, measure):
         wording={"main": ""},
         axis_label=AXIS[measure],
         digits=1 if measure == "MD" else 2,
-        notes=[SHEET_NAMES] if any(label[0].islower() for label in labels) else [],
     )
 
 

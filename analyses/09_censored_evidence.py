@@ -42,8 +42,7 @@ NUMBERS = [*POOLED, "tau2", "tau2_low", "tau2_high", "i2"]
 ENDS = ["lower", "upper", "v_lower", "v_upper"]
 ANOTHER = "not selected: another question"
 UNSIZED = "a direction alone, without sizes"
-OUT_OF_PROPORTION = "chen2024a"
-SHEET_NAMES = "A name in small letters is that of the sheet: the authors were not seen."
+OUT_OF_PROPORTION = "Chen 2024"
 
 
 def main(analysis: report.Analysis) -> None:
@@ -126,7 +125,7 @@ def one_effect_per_study(es):
     if "outcome_label" in one.data:
         what = one.data["outcome_label"].fillna(what)
     one = one.with_columns(what=what.str.replace("_", " "))
-    return one.with_labels([label.split(", ")[0] for label in one.labels])
+    return one.with_labels(one.study)
 
 
 def changes_of_hair(sheets):
@@ -255,11 +254,9 @@ def without(es, study):
 
 
 def forest(results, **words):
-    effects = results.effects if isinstance(results, mx.models.CensoredResults) else results
     columns = [mx.plots.Column("what", "Outcome", letters=30), "source"]
-    names = [SHEET_NAMES] if any(label[0].islower() for label in effects.labels) else []
     return mx.plots.forest(
-        results, columns=columns, order="estimate", notes=names, panel_width=190.0, label_letters=26, **words
+        results, columns=columns, order="estimate", panel_width=190.0, label_letters=26, **words
     )
 
 

@@ -126,7 +126,6 @@ def draw(es, factor):
     """Return the single effects by level of a factor; nothing is pooled."""
     low, high = es.conf_int().to_numpy().T
     table = es.data.assign(g=es.y, low=low, high=high, doubtful=es.column("use") == "doubtful")
-    table["name"] = [label.split(", ")[0] for label in es.labels]
     return mx.plots.interval_strip(
         table.assign(domain=table["domain"].map(DOMAINS)),
         "g",
@@ -138,12 +137,12 @@ def draw(es, factor):
         study="study_id",
         log=False,
         reference=0.0,
-        cells={"name": "Study"},
+        cells={"study_name": "Study"},
         row_title=f"Domain / {FACTORS[factor]}",
         head_order=list(DOMAINS.values()),
         axis_label="Hedges' g, above 0 for benefit",
         wording={"doubtful": "doubtful by the sheet"},
-        notes=["Bars: 95% intervals. A name in small letters is that of the sheet."],
+        notes=["Bars: 95% intervals."],
     )
 
 

@@ -33,6 +33,7 @@ MISSPELT = 0.85
 
 ADDED = {
     "line": "note",
+    "study_name": "first_author",
     "source": "source_category",
     "source_group": "source_category",
     "isolation": "isolation_category",

@@ -13,6 +13,7 @@ import numpy as np
 from metaexo.effects import EffectSizes, Measure, get_measure
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.evidence.codebook import Codebook
+from metaexo.evidence.names import NAME, study_names
 from metaexo.evidence.problems import SheetProblem
 from metaexo.evidence.to_effects import (
     WORDS_ONLY,
@@ -38,8 +39,10 @@ class Sheets:
     """The evidence sheets of a folder.
 
     Every table has a first column `line`, the line of the row in its file (the header is line 1), and every
-    column of the codebook, empty where the file does not have it. The tables are copies: changing one
-    changes nothing here.
+    column of the codebook, empty where the file does not have it. Beside the key of the study it has
+    `study_name`, what figures and tables call it: "Li 2020", "Li 2020a" where two studies would have one
+    name, and a short description ("Chemical burn, umbilical cord MSC, 2023") where the authors were not
+    seen. The tables are copies: changing one changes nothing here.
 
     Attributes
     ----------
@@ -71,32 +74,45 @@ class Sheets:
     @property
     def studies(self) -> pd.DataFrame:
         """One row per study."""
-        return self._frames["studies"].copy()
+        return self._named("studies")
 
     @property
     def outcomes(self) -> pd.DataFrame:
         """One row per reported comparison of a study at a time point."""
-        return self._frames["outcomes"].copy()
+        return self._named("outcomes")
 
     @property
     def direction_only(self) -> pd.DataFrame:
         """One row per result that is given in words only."""
-        return self._frames["direction_only"].copy()
+        return self._named("direction_only")
 
     @property
     def preparations(self) -> pd.DataFrame:
         """One row per preparation of vesicles."""
-        return self._frames["preparations"].copy()
+        return self._named("preparations")
 
     @property
     def safety_events(self) -> pd.DataFrame:
         """One row per human study in which exosomes were given."""
-        return self._frames["safety_events"].copy()
+        return self._named("safety_events")
 
     @property
     def published_meta_analyses(self) -> pd.DataFrame:
         """One row per pooled estimate of a published meta-analysis."""
-        return self._frames["published_meta_analyses"].copy()
+        return self._named("published_meta_analyses")
+
+    @cached_property
+    def _names(self) -> Mapping[tuple[str, str], str]:
+        """What every study and review is called, by the column that identifies it and its cell."""
+        sheets = self.codebook.sheets
+        return study_names((sheets[name].key, frame) for name, frame in self._frames.items())
+
+    def _named(self, name: str) -> pd.DataFrame:
+        """Return a copy of a sheet with the names of its studies."""
+        frame, key = self._frames[name].copy(), self.codebook.sheets[name].key
+        names = [self._names[key, str(study)] for study in frame[key]]
+        frame.insert(list(frame.columns).index(key) + 1, NAME, names)
+        return frame
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -116,7 +132,7 @@ class Sheets:
 
     def _survey(self, name: str) -> Ledger:
         """Return which rows of a sheet can become an effect at all."""
-        frame, plan = self._frames[name], self.codebook.sheets[name]
+        frame, plan = self._named(name), self.codebook.sheets[name]
         if name in VIEWS:
             return survey(VIEWS[name], plan, frame)
         if name == "studies":
@@ -218,9 +234,9 @@ class Sheets:
         Returns
         -------
         EffectSizes or BoundedEffectSizes
-            `study` is the study (or review), `data` the columns of the sheet and of its study, with labels
-            `source`, `isolation` and, for outcomes, `outcome_family`. With `bounds` the effects lie between
-            `lower` and `upper`, and `exact` gives those that are points.
+            `study` is the name of the study (or review), `data` the columns of the sheet and of its study,
+            with labels `source`, `isolation` and, for outcomes, `outcome_family`. With `bounds` the effects
+            lie between `lower` and `upper`, and `exact` gives those that are points.
 
         Raises
         ------
@@ -273,7 +289,7 @@ class Sheets:
     def _joined(self, name: str) -> pd.DataFrame:
         """Return a sheet with the columns of its studies, if it refers to them; it is not to be changed."""
         if name not in self._with_studies:
-            frame, studies = self._frames[name], self._frames["studies"]
+            frame, studies = self._named(name), self._frames["studies"]
             if self.codebook.sheets[name].needs_study:
                 extra = [column for column in studies.columns if column not in frame.columns]
                 frame = frame.merge(studies[["study_id", *extra]], on="study_id", how="left", validate="m:1")

@@ -32,6 +32,7 @@ from metaexo.errors import (
 )
 from metaexo.evidence.codebook import SheetPlan
 from metaexo.evidence.conditions import rows_where
+from metaexo.evidence.names import NAME, named_studies
 from metaexo.evidence.views import VIEWS, View, of_one_group, statistics
 from metaexo.formatting import plural
 from metaexo.inputs import check_columns, check_number, read_numbers, read_words
@@ -103,7 +104,7 @@ def make_effects(view: View, plan: SheetPlan, frame: pd.DataFrame, asked: Reques
         done.v[~gone],
         record,
         labels=row_labels(kept, plan.key, view.labels),
-        study=[str(study) for study in kept[plan.key]],
+        study=list(kept[NAME]),
         data=kept,
         derived=[mark for mark, out in zip(done.derived, gone, strict=True) if not out],
         ledger=ledger,
@@ -223,7 +224,7 @@ def _leave_out(
     item = "outcome" if "outcome" in frame else "title" if "title" in frame else key
     studies, items = (
         ["" if blank else str(cell) for cell, blank in zip(frame[name], frame[name].isna(), strict=True)]
-        for name in (key, item)
+        for name in (NAME if NAME in frame else key, item)
     )
     return without_rows(ledger, gone, reasons, step, studies, items)
 
@@ -277,7 +278,10 @@ def _warn_of_mixed_contrasts(kept: pd.DataFrame) -> None:
 
 
 def row_labels(frame: pd.DataFrame, key: str, parts: Sequence[str]) -> list[str]:
-    """Return what a reader sees of each row: "Author year", and what distinguishes the rows of a study.
+    """Return what a reader sees of each row: the name of its study, and what distinguishes its rows.
+
+    The name is that of the column `study_name`, which every table of :class:`metaexo.evidence.Sheets` has;
+    without it, it is made from the rows: "Author year", with a letter where two studies would have one name.
 
     Parameters
     ----------
@@ -303,33 +307,14 @@ def row_labels(frame: pd.DataFrame, key: str, parts: Sequence[str]) -> list[str]
     check_columns(frame, "the frame", [key])
     parts = read_words(parts, "parts")
     studies = [str(study) for study in frame[key]]
-    named = [frame[name] if name in frame else [None] * len(frame) for name in ("first_author", "year")]
-    bases = [_author_year(author, year, study) for author, year, study in zip(*named, studies, strict=True)]
-    owners: dict[str, set[str]] = {}
     of_study: dict[str, list[int]] = {}
-    for i, (base, study) in enumerate(zip(bases, studies, strict=True)):
-        owners.setdefault(base, set()).add(study)
+    for i, study in enumerate(studies):
         of_study.setdefault(study, []).append(i)
     columns = [list(frame[part]) for part in parts if part in frame]
     told = {
         i: words for rows in of_study.values() for i, words in _distinguishing(rows, columns, []) if words
     }
-    return [
-        ", ".join(
-            [base if len(owners[base]) == 1 or base == study else f"{base} ({study})", *told.get(i, [])]
-        )
-        for i, (base, study) in enumerate(zip(bases, studies, strict=True))
-    ]
-
-
-def _author_year(author: object, year: object, study: str) -> str:
-    if not isinstance(author, str):
-        return study
-    words = author.split()
-    while len(words) > 1 and re.fullmatch(r"[A-Z]{1,3}", words[-1]):
-        words.pop()
-    when = [f"{year:.0f}"] if isinstance(year, float) and np.isfinite(year) else []
-    return " ".join([*words, *when])
+    return [", ".join([name, *told.get(i, [])]) for i, name in enumerate(named_studies(frame, key))]
 
 
 def _distinguishing(
@@ -434,7 +419,7 @@ def _collected(
         found.at(at),
         asked.measure,
         tuple(row_labels(kept, plan.key, labels)),
-        tuple(str(study) for study in kept[plan.key]),
+        tuple(kept[NAME]),
         kept,
         ledger,
         oriented,

@@ -148,7 +148,7 @@ def test_many_effects_of_one_study_count_for_less_than_many_studies(table):
 
 def test_errors_are_correlated_where_the_same_animals_were_measured(table, sheet):
     effects = of(table("effects"), "preclinical", "MD")
-    chen = effects[effects["study"] == "chen2024a"]
+    chen = effects[effects["study"] == "Chen 2024"]
     for _, group in chen.groupby("measured_on"):
         assert len({sheet[line]["treatment_label"] for line in group["line"]}) == 1
     assert chen["measured_on"].nunique() == 2

@@ -60,9 +60,9 @@ def test_bounds_follow_from_the_printed_threshold(table, sheets):
 
 def test_a_number_is_taken_where_a_study_has_one(table, sheets):
     skin = table("effects").set_index("question").loc["Patients: skin, any outcome"].set_index("study")
-    assert skin.loc[["park2023", "yen2026", "huang2026"], "kind"].tolist() == ["exact"] * 3
-    assert skin.loc["cho2020", "sheet"] == "direction_only.csv"
-    assert skin.loc["cho2020", "how"] == "assumed"
+    assert skin.loc[["Park 2023", "Yen 2026", "Huang 2026"], "kind"].tolist() == ["exact"] * 3
+    assert skin.loc["Cho 2020", "sheet"] == "direction_only.csv"
+    assert skin.loc["Cho 2020", "how"] == "assumed"
 
 
 def test_the_estimate_is_the_highest_likelihood_by_hand(table):
@@ -127,11 +127,11 @@ def test_choices_move_what_rests_on_them(table):
     skin = table("choices").set_index(["question", "choice"]).loc["Patients: skin, any outcome"]
     base = skin.loc["as in the main table"]
     assert skin.loc["correlation 0.25", "estimate"] != base["estimate"]
-    assert skin.loc["without chen2024a", "estimate"] == base["estimate"]
+    assert skin.loc["without Chen 2024", "estimate"] == base["estimate"]
     assert skin.loc["without results in words", "k"] < base["k"]
     assert skin.loc["directions without sizes, as of 10 per arm", "k"] > base["k"]
     wounds = table("choices").set_index(["question", "choice"]).loc["Animals: wounds, any outcome"]
-    assert wounds.loc["without chen2024a", "tau2"] < wounds.loc["as in the main table", "tau2"]
+    assert wounds.loc["without Chen 2024", "tau2"] < wounds.loc["as in the main table", "tau2"]
 
 
 def test_figures_and_words_are_written(folders):

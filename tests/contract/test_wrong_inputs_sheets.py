@@ -228,7 +228,7 @@ def test_cells_with_the_words_of_our_own_columns_are_cells(sheets: evidence.Shee
         renamed["outcomes"].loc[renamed["outcomes"]["study_id"] == word, "outcome_label"] = word
         found = evidence.Sheets("x", sheets.codebook, renamed)
         es = found.effects("SMD", where=f"study_id == '{word}'")
-        assert set(es.study) == {word}
+        assert set(es.column("study_id")) == {word}
         assert es.m == 1
 
 

@@ -33,7 +33,8 @@ def test_a_folder_with_studies_and_outcomes_is_enough(write: Write) -> None:
     es = sheets.effects("SMD")
     assert (es.k, es.m) == (2, 2)
     assert es.labels == ("Li 2020", "Cho 2021")
-    assert es.study == ("li2020", "cho2021")
+    assert es.study == ("Li 2020", "Cho 2021")
+    assert list(es.column("study_id")) == ["li2020", "cho2021"]
     assert len(sheets.preparations) == len(sheets.safety_events) == 0
     assert sheets.ledgers["preparations"].total == 0
     assert list(sheets.outcomes["use"]) == ["main", "main"]
@@ -64,7 +65,7 @@ def test_a_column_of_the_users_own_is_kept(write: Write) -> None:
     sheets = mx.read_sheets(write(studies=studies, assessor="blind"))
     assert list(sheets.studies["laboratory"]) == ["north", "south"]
     es = sheets.effects("SMD", where="laboratory == 'north' and assessor == 'blind'")
-    assert es.study == ("li2020",)
+    assert es.study == ("Li 2020",)
     assert list(es.column("laboratory")) == ["north"]
 
 
@@ -107,14 +108,15 @@ def test_every_effect_can_be_traced_to_its_line(ours: Sheets) -> None:
     assert es.data is not None
     assert es.row_ids == tuple(f"outcomes.csv:{line}" for line in es.data["line"])
     row = ours.outcomes.set_index("line").loc[es.data["line"].iloc[0]]
-    assert row["study_id"] == es.study[0]
+    assert row["study_name"] == es.study[0]
+    assert row["study_id"] == es.data["study_id"].iloc[0]
 
 
 def test_labels_tell_the_rows_of_a_study_apart(ours: Sheets) -> None:
     es = ours.effects("SMD", where=CONTROLLED)
     assert len(set(es.labels)) == es.k
     assert "Chen 2024, day 4, hUCMSC-sEV injection" in es.labels
-    assert "Hu 2019" in es.labels
+    assert "Hu 2019b" in es.labels
 
 
 def test_a_paired_row_needs_a_correlation(ours: Sheets) -> None:
@@ -168,7 +170,7 @@ def test_an_unknown_measure_or_sheet_is_answered_with_the_nearest(ours: Sheets) 
 
 def test_adverse_events_come_from_the_safety_sheet(ours: Sheets) -> None:
     es = ours.effects("PLO", where="ae_scope == 'all' and use != 'apart'", sheet="safety_events")
-    safety = ours.safety_events.set_index("study_id")
+    safety = ours.safety_events.set_index("study_name")
     rows = safety.loc[list(es.study)]
     assert (rows["ae_scope"] == "all").all()
     zero = (rows["ae_patients_treated"] == 0).to_numpy()
@@ -188,7 +190,7 @@ def test_split_body_arms_count_as_one_group_of_people(ours: Sheets) -> None:
 
 def test_serious_events_are_a_count_of_their_own(ours: Sheets) -> None:
     es = ours.effects("PFT", where="use != 'apart'", sheet="serious_events")
-    safety = ours.safety_events.set_index("study_id")
+    safety = ours.safety_events.set_index("study_name")
     assert safety.loc[list(es.study), "sae_patients_treated"].notna().all()
 
 
@@ -206,7 +208,8 @@ def test_pooled_estimates_of_reviews_keep_their_value(ours: Sheets) -> None:
 
 def test_ratios_of_reviews_are_taken_as_logarithms_and_turned(ours: Sheets) -> None:
     es = ours.effects("RR", sheet="published_meta_analyses")
-    assert es.study == ("sepsis2023",)
+    assert es.study == ("Sepsis, authors not seen (a)",)
+    assert list(es.column("review_id")) == ["sepsis2023"]
     assert es.y == pytest.approx([-np.log(0.53)], abs=1e-12)
 
 

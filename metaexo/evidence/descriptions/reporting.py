@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from metaexo.errors import InputError
+from metaexo.evidence.names import NAME
 from metaexo.evidence.sheets import Sheets
 from metaexo.evidence.vocabulary import NOT_REPORTED
 
@@ -49,8 +50,8 @@ def reporting(sheets: Sheets) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per study in the order of studies.csv: study_id, domain, access, and a true or false for every
-        item of `REPORTING_ITEMS`.
+        One row per study in the order of studies.csv: study_id, study_name, domain, access, and a true or
+        false for every item of `REPORTING_ITEMS`.
 
     Examples
     --------
@@ -62,7 +63,7 @@ def reporting(sheets: Sheets) -> pd.DataFrame:
     if not isinstance(sheets, Sheets):
         raise InputError(f"the sheets are of type {type(sheets).__name__}", "what read_sheets returns")
     studies, results = sheets.studies, sheets.outcomes
-    table = studies[["study_id", "domain", "access"]].copy()
+    table = studies[["study_id", NAME, "domain", "access"]].copy()
     table["source"] = studies["source_category"] != NOT_REPORTED
     table["isolation"] = studies["isolation_category"] != NOT_REPORTED
     table["control"] = _control(studies, results, sheets.direction_only)

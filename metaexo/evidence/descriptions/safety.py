@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from metaexo.effects.conversions.translations import clopper_pearson
+from metaexo.evidence.names import named_studies
 from metaexo.inputs import check_choice, check_columns, check_level
 from metaexo.ledger import Ledger
 
@@ -101,7 +102,7 @@ def choose_reports(reports: pd.DataFrame, events: str) -> Ledger:
             reasons[line] = "the number of people treated is not known"
         elif is_apart:
             reasons[line] = f"set apart: {caution}"
-    studies = dict(zip(reports["line"], reports["study_id"], strict=True))
+    studies = dict(zip(reports["line"], named_studies(reports, "study_id"), strict=True))
     whole = Ledger("safety_events.csv", tuple(int(line) for line in reports["line"]))
     return whole.leave_out(reasons, "selection", studies)
 

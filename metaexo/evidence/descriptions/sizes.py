@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metaexo.effects import effect_sizes
+from metaexo.evidence.names import NAME, named_studies
 from metaexo.evidence.vocabulary import NOT_REPORTED, load_vocabulary
 from metaexo.inputs import check_columns, check_level
 from metaexo.ledger import Ledger
@@ -55,7 +56,7 @@ def choose_means(preparations: pd.DataFrame) -> Ledger:
             reasons[row["line"]] = "only a range of sizes, no mean"
         elif statistic != "mean":
             reasons[row["line"]] = f"a {statistic}, not a mean"
-    studies = dict(zip(preparations["line"], preparations["study_id"], strict=True))
+    studies = dict(zip(preparations["line"], named_studies(preparations, "study_id"), strict=True))
     items = dict(zip(preparations["line"], preparations["source_reported"].fillna(""), strict=True))
     whole = Ledger("preparations.csv", tuple(int(line) for line in preparations["line"]))
     return whole.leave_out(reasons, "selection", studies, items)
@@ -108,7 +109,7 @@ def method_ratios(sizes: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        study_id, source, methods ("a / b"), words_a, words_b, size_a, size_b, ratio, low, high.
+        study_id, study_name, source, methods ("a / b"), words_a, words_b, size_a, size_b, ratio, low, high.
 
     Examples
     --------
@@ -123,6 +124,7 @@ def method_ratios(sizes: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     level = check_level(level)
     check_columns(sizes, "the sizes", [*RATIO_OF, "isolation", "isolation_category", "access", "technique"])
     order = {category: i for i, category in enumerate(load_vocabulary("isolation").terms)}
+    sizes = sizes.assign(**{NAME: named_studies(sizes, "study_id")})
     usable = (sizes["isolation_category"] != NOT_REPORTED) & (sizes["access"] != "secondary")
     known = sizes[usable & sizes["size_nm"].notna()]
     found = []
@@ -130,8 +132,8 @@ def method_ratios(sizes: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
         rows = sorted(group.to_dict("records"), key=lambda row: order[row["isolation_category"]])
         pairs = combinations(rows, 2)
         found += [_ratio(a, b, level) for b, a in pairs if a["isolation_category"] != b["isolation_category"]]
-    columns = ["study_id", "source", "methods", "words_a", "words_b", "size_a", "size_b", "ratio", "low"]
-    return pd.DataFrame(found, columns=[*columns, "high"])
+    columns = ["study_id", NAME, "source", "methods", "words_a", "words_b", "size_a", "size_b"]
+    return pd.DataFrame(found, columns=[*columns, "ratio", "low", "high"])
 
 
 def _ratio(a: dict[Any, Any], b: dict[Any, Any], level: float) -> dict[str, Any]:
@@ -145,6 +147,7 @@ def _ratio(a: dict[Any, Any], b: dict[Any, Any], level: float) -> dict[str, Any]
         low, high = ratio * np.exp(-half), ratio * np.exp(half)
     return {
         "study_id": a["study_id"],
+        NAME: a[NAME],
         "source": a["source_reported"],
         "methods": f"{a['isolation']} / {b['isolation'][0].lower()}{b['isolation'][1:]}",
         "words_a": a["isolation_reported"],

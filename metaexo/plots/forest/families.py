@@ -120,6 +120,8 @@ def _split_labels(level: str, labels: Sequence[str]) -> tuple[str, tuple[str, ..
     parts = [label.partition(", ") for label in labels]
     if len(labels) == 1:
         return labels[0], tuple(labels)
+    if all(label.startswith(f"{level}, ") for label in labels):
+        return level, tuple(label.removeprefix(f"{level}, ") for label in labels)
     if len({first for first, _, _ in parts}) == 1 and all(rest for _, _, rest in parts):
         return parts[0][0], tuple(rest for _, _, rest in parts)
     return level, tuple(labels)
