@@ -4,29 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from metaexo.plots import save
-from metaexo.plots.canvas.canvas import draw as draw_page
-from metaexo.plots.canvas.fonts import GREY, PALETTE
-from metaexo.plots.canvas.page import Key
-from metaexo.plots.canvas.scale import Axis, Tick, tick_label
-from metaexo.plots.profile import Curve, CurveSet, CurvesPlan, curves_page, lay_out_curves
+from metaexo.plots import THEMES, Chart, save
+from metaexo.plots.canvas.chart import ChartAxis, Curve, Layer, Panel, Points, group_sign
 
-# Who fitted what: words, colour, mark.
+# Who fitted what, in words; the place decides on colour and shape.
 SIDES = {
-    ("metaexo", "nested"): ("metaexo, nested", PALETTE[0], "circle"),
-    ("metaexo", "crossed"): ("metaexo, crossed", PALETTE[5], "diamond"),
-    ("metafor sparse", "nested"): ("metafor, sparse", PALETTE[1], "triangle"),
-    ("metafor dense", "nested"): ("metafor, dense (its default)", PALETTE[4], "square"),
+    ("metaexo", "nested"): "metaexo, nested",
+    ("metafor sparse", "nested"): "metafor, sparse",
+    ("metafor dense", "nested"): "metafor, dense (its default)",
+    ("metaexo", "crossed"): "metaexo, crossed",
 }
-DASH = (3.0, 2.0)
-X_LABEL = "number of effects K"
+X_LABEL = "Number of effects K (log scale)"
 UNIT_SLOPE = "time in proportion to K"
+TITLE = "Multilevel models: time and memory of one fit, by number of effects"
 
 
-def scale_plan(found: pd.DataFrame) -> CurvesPlan:
+def scale_plan(found: pd.DataFrame) -> Chart:
     """Return what the figure shows.
 
     Parameters
@@ -34,63 +29,50 @@ def scale_plan(found: pd.DataFrame) -> CurvesPlan:
     found : DataFrame
         One row per fit: by, model, k, seconds, memory (MB).
     """
-    low, high = np.log10(found["k"].min()) - 0.1, np.log10(found["k"].max()) + 0.1
-    axis = Axis(low, high, powers(low, high), None, X_LABEL, True)
-    time = _panel(found, "seconds", axis, "Time", "seconds (log scale)")
-    memory = _panel(found, "memory", axis, "Peak memory", "MB (log scale)")
-    keys = [Key(words, color, shape) for side, (words, color, shape) in SIDES.items() if _has(found, side)]
-    return lay_out_curves(
-        [_with_unit_slope(time, found), memory],
-        columns=2,
-        panel_size=(230.0, 190.0),
-        keys=[*keys, Key(UNIT_SLOPE, GREY, "line", dash=DASH)],
+    time = _panel(found, "seconds", "Time", "Seconds (log scale)", [_unit_slope(found)])
+    memory = _panel(found, "memory", "Peak memory", "MB (log scale)", [])
+    return Chart(
+        panels=(time, memory),
+        across=2,
+        legend="below",
+        summary="Time and memory of fits of multilevel models.",
+        title=TITLE,
+        notes=(),
+        width=7.0,
+        height=3.6,
+        theme=THEMES["metaexo"],
     )
 
 
 def draw(found: pd.DataFrame, path: Path) -> None:
     """Write the figure as SVG and PNG."""
+    ax = scale_plan(found).draw()
     for ending in (".svg", ".png"):
-        save(draw_page(curves_page(scale_plan(found))), path.with_name(path.name + ending))
+        save(ax, path.with_name(path.name + ending))
 
 
-def powers(low: float, high: float) -> tuple[Tick, ...]:
-    """Return ticks at the powers of ten between two logarithms."""
-    return tuple(
-        Tick(float(i), tick_label(10.0**i) if i < 4 else f"10{str(i).translate(RAISED)}")
-        for i in range(int(np.ceil(low)), int(np.floor(high)) + 1)
-    )
-
-
-RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def _has(found: pd.DataFrame, side: tuple[str, str]) -> bool:
-    return bool(((found["by"] == side[0]) & (found["model"] == side[1])).any())
-
-
-def _panel(found: pd.DataFrame, column: str, axis: Axis, heading: str, label: str) -> CurveSet:
-    values = np.log10(found[column].dropna())
-    low, high = float(values.min()) - 0.2, float(values.max()) + 0.2
-    curves = []
-    for (by, model), (words, color, shape) in SIDES.items():
+def _panel(found: pd.DataFrame, column: str, heading: str, label: str, first: list[Layer]) -> Panel:
+    layers = [*first]
+    for place, ((by, model), words) in enumerate(SIDES.items()):
         part = found[(found["by"] == by) & (found["model"] == model)].dropna(subset=[column]).sort_values("k")
-        points = tuple(zip(np.log10(part["k"]).tolist(), np.log10(part[column]).tolist(), strict=True))
-        if points:
-            curves.append(Curve(words, points, color, shape))
-    return CurveSet(heading, axis, low, high, powers(low, high), label, tuple(curves))
-
-
-def _with_unit_slope(panel: CurveSet, found: pd.DataFrame) -> CurveSet:
-    """Return the panel with a line of slope 1 through our largest nested fit."""
-    ours = found[(found["by"] == "metaexo") & (found["model"] == "nested")].sort_values("k").iloc[-1]
-    x, y = float(np.log10(ours["k"])), float(np.log10(ours["seconds"]))
-    line = Curve(UNIT_SLOPE, ((panel.axis.low, y + panel.axis.low - x), (x, y)), GREY, dash=DASH)
-    return CurveSet(
-        panel.heading,
-        panel.axis,
-        panel.y_low,
-        panel.y_high,
-        panel.y_ticks,
-        panel.y_label,
-        (line, *panel.curves),
+        if len(part):
+            x, y = part["k"].tolist(), part[column].tolist()
+            color, shape = group_sign(place)
+            layers += [
+                Curve(x=x, y=y, color=color, width=1.2),
+                Points(x=x, y=y, name=words, color=color, shape=shape),
+            ]
+    return Panel(
+        heading=heading,
+        x=ChartAxis(label=X_LABEL, scale="log"),
+        y=ChartAxis(label=label, scale="log"),
+        layers=layers,
     )
+
+
+def _unit_slope(found: pd.DataFrame) -> Curve:
+    """Return a line of slope 1 through our largest nested fit, down to the shortest time of all."""
+    ours = found[(found["by"] == "metaexo") & (found["model"] == "nested")].sort_values("k").iloc[-1]
+    k, seconds = float(ours["k"]), float(ours["seconds"])
+    first = max(float(found["k"].min()), k * float(found["seconds"].min()) / seconds)
+    return Curve(x=[first, k], y=[seconds * first / k, seconds], name=UNIT_SLOPE, dash="dashed")

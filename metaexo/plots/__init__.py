@@ -6,6 +6,7 @@ from metaexo.plots.canvas.chart import Chart
 from metaexo.plots.canvas.plan import Plan, plans_of
 from metaexo.plots.canvas.saving import overlapping_texts, save
 from metaexo.plots.canvas.theme import THEMES, Theme
+from metaexo.plots.charts.profile import profile, profile_plan
 from metaexo.plots.estimability import EstimabilityPlan, estimability, estimability_plan
 from metaexo.plots.evidence_map import EvidenceMapPlan, evidence_map, evidence_map_plan
 from metaexo.plots.forest.forest import (
@@ -18,7 +19,6 @@ from metaexo.plots.forest.forest import (
 )
 from metaexo.plots.forest.plan import ForestPlan
 from metaexo.plots.funnel import FunnelPlan, funnel, funnel_plan
-from metaexo.plots.profile import CurvesPlan, profile, profile_plan
 from metaexo.plots.shares import SharesPlan, reported_shares, reported_shares_plan
 from metaexo.plots.strip import StripPlan, interval_strip, interval_strip_plan
 
@@ -27,7 +27,6 @@ __all__ = [
     "AttributionPlan",
     "Chart",
     "Column",
-    "CurvesPlan",
     "EstimabilityPlan",
     "EvidenceMapPlan",
     "ForestPlan",

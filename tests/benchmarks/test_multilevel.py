@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 
 from benchmarks import multilevel
-from benchmarks.multilevel_figure import powers, scale_plan
+from benchmarks.multilevel_figure import UNIT_SLOPE, scale_plan
 from metaexo.plots import overlapping_texts
-from metaexo.plots.canvas.canvas import draw
-from metaexo.plots.profile import curves_page
+from metaexo.plots.canvas.chart import Points
 
 
 def runs(day: str = "2026-11-01") -> pd.DataFrame:
@@ -54,15 +53,24 @@ def test_lines_of_an_earlier_run_are_kept(tmp_path, monkeypatch) -> None:
     assert (both.loc[both["by"] != "metaexo", "day"] == "2026-10-01").all()
 
 
-def test_the_figure_shows_every_line_and_nothing_overlaps() -> None:
-    found = runs()
-    plan = scale_plan(found)
+def test_the_figure_shows_every_line_at_its_values() -> None:
+    plan = scale_plan(runs())
     shown = plan.to_frame()
     assert set(shown["panel"]) == {"Time", "Peak memory"}
-    ours = shown[(shown["panel"] == "Time") & (shown["curve"] == "metaexo, nested")]
-    np.testing.assert_allclose(10 ** ours["y"], [0.005, 0.01, 0.05, 0.2, 1.0], rtol=1e-9)
-    assert not overlapping_texts(draw(curves_page(plan)))
-    assert [tick.label for tick in powers(-1.2, 5.0)] == ["0.1", "1", "10", "100", "1000", "10⁴", "10⁵"]
+    ours = shown[(shown["panel"] == "Time") & (shown["name"] == "metaexo, nested")]
+    np.testing.assert_allclose(ours["x"], [500, 1_000, 5_000, 20_000, 100_000])
+    np.testing.assert_allclose(ours["y"], [0.005, 0.01, 0.05, 0.2, 1.0], rtol=1e-9)
+    slope = shown[shown["name"] == UNIT_SLOPE]
+    np.testing.assert_allclose(slope["y"] / slope["x"], 1e-5)
+    assert (
+        len({(layer.color, layer.shape) for layer in plan.panels[0].layers if isinstance(layer, Points)}) == 4
+    )
+
+
+def test_the_axes_are_logarithmic_and_nothing_overlaps() -> None:
+    ax = scale_plan(runs()).draw()
+    assert [(one.get_xscale(), one.get_yscale()) for one in ax.figure.axes[:2]] == [("log", "log")] * 2
+    assert not overlapping_texts(ax)
 
 
 def test_the_benchmark_problems_are_fitted() -> None:

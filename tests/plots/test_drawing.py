@@ -144,13 +144,6 @@ def test_the_limits_of_other_figures_move_what_they_show(make_effects, studies):
     wanted = sorted(ax.transData.transform([(value, 0.0) for value in values])[:, 0])
     assert sorted(marks(ax, "o")[:, 0]) == pytest.approx(wanted, abs=0.05)
     assert len(before) == len(values)
-    ax = mx.plots.profile(mx.RandomEffects(make_effects(6)).fit().profile())
-    ax.set_xlim(0.0, 0.05)
-    ax.set_ylim(-1.0, 0.2)
-    curve = max((line for line in ax.lines), key=lambda line: len(line.get_xdata()))
-    assert min(curve.get_xdata()) >= 0.0
-    assert max(curve.get_xdata()) == pytest.approx(0.05)
-    assert {text.get_text() for text in ax.texts} >= {"0", "0.01", "0.05"}
     ax = mx.plots.evidence_map(studies, "source", "isolation")
     before = ax.get_xlim()
     with pytest.raises(InputError, match="grid of cells"):

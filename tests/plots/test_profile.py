@@ -1,33 +1,43 @@
-"""Plots of profile likelihoods show the numbers of the profiles, cut at the edges of their panels."""
+"""Plots of profile likelihoods show the numbers of the profiles, on axes that matplotlib makes."""
 
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 import metaexo as mx
 from metaexo.errors import InputError
-from metaexo.plots.canvas.page import Line
-from metaexo.plots.profile import curves_page, cut_curve
+from metaexo.plots.canvas.chart import Curve, Points, Rule
 
 TABLE = mx.load_dataset("school_calendars")
 ES = mx.EffectSizes(TABLE["y"], TABLE["v"], data=TABLE)
 
 
 @pytest.fixture(scope="module")
-def fit() -> mx.models.MultilevelResults:
-    return mx.Multilevel(ES, mx.RandomTerm("district", "school", "CS")).fit()
+def found() -> list[object]:
+    fit = mx.Multilevel(ES, mx.RandomTerm("district", "school", "CS")).fit()
+    return [fit.profile(name) for name in fit.component_values]
 
 
-def test_curve_estimate_and_interval_are_those_of_the_profile(fit: mx.models.MultilevelResults) -> None:
-    found = [fit.profile(name) for name in fit.component_values]
+def layers(panel, kind):
+    return [layer for layer in panel.layers if isinstance(layer, kind)]
+
+
+def test_curve_estimate_and_interval_are_those_of_the_profile(found) -> None:
     plan = mx.plots.profile_plan(found)
-    for one, shown in zip(found, plan.sets, strict=True):
-        np.testing.assert_allclose(shown.curves[0].points, np.c_[one.value, one.llf - one.maximum])
-        assert shown.upright == (one.limits.low, one.limits.high)
-        assert shown.dots == ((one.limits.estimate, 0.0),)
-        assert shown.across[0] == pytest.approx(-3.841458820694124 / 2, rel=1e-9)
-    assert [one.axis.label for one in plan.sets] == ["variance", "correlation"]
+    for one, panel in zip(found, plan.panels, strict=True):
+        (curve,), (dot,) = layers(panel, Curve), layers(panel, Points)
+        np.testing.assert_allclose(curve.x, one.value)
+        np.testing.assert_allclose(curve.y, one.llf - one.maximum)
+        assert [rule.at for rule in layers(panel, Rule) if rule.axis == "x"] == [
+            one.limits.low,
+            one.limits.high,
+        ]
+        assert (dot.x, dot.y) == ([one.limits.estimate], [0.0])
+        across = [rule.at for rule in layers(panel, Rule) if rule.axis == "y"]
+        assert across == [pytest.approx(-3.841458820694124 / 2, rel=1e-9)]
+    assert [panel.x.label for panel in plan.panels] == ["Variance", "Correlation"]
     assert plan.to_frame()["panel"].nunique() == 2
 
 
@@ -35,34 +45,44 @@ def test_open_ends_are_said_and_not_drawn() -> None:
     quiet = mx.EffectSizes(0.2 + 0.01 * np.asarray(TABLE["y"]), TABLE["v"], data=TABLE)
     fit = mx.Multilevel(quiet, "district").fit()
     plan = mx.plots.profile_plan(fit.profile("district"))
-    assert len(plan.sets[0].upright) == 1
+    assert len([rule for rule in plan.layers(Rule) if rule.axis == "x"]) == 1
     assert any("begins at 0.00, the edge" in note for note in plan.notes)
 
 
 def test_one_level_profiles_are_drawn_too() -> None:
     fit = mx.RandomEffects(ES, dependence="accept").fit()
-    shown = mx.plots.profile_plan(fit.profile()).sets[0]
-    assert shown.dots[0][0] == pytest.approx(fit.tau2, rel=1e-6)
-
-
-def test_lines_stay_in_their_panels(fit: mx.models.MultilevelResults) -> None:
-    plan = mx.plots.profile_plan([fit.profile(name) for name in fit.component_values])
-    low, high = min(p.top for p in plan.panels), max(p.bottom for p in plan.panels)
-    curves = [item for item in curves_page(plan).items if isinstance(item, Line) and item.width == 1.2]
-    assert len(curves) == 2
-    assert all(low - 0.01 <= y <= high + 0.01 for line in curves for _, y in line.points)
+    (dot,) = mx.plots.profile_plan(fit.profile()).layers(Points)
+    assert dot.x[0] == pytest.approx(fit.tau2, rel=1e-6)
 
 
 @pytest.mark.parametrize("columns", [1, 3])
-def test_nothing_overlaps(fit: mx.models.MultilevelResults, columns: int) -> None:
-    several = [fit.profile(name) for name in fit.component_values]
-    ax = mx.plots.profile(several, title="Profile likelihoods of a long name", columns=columns)
-    assert not mx.plots.overlapping_texts(ax)
+@pytest.mark.parametrize("theme", mx.plots.THEMES)
+def test_nothing_overlaps(found, columns: int, theme: str) -> None:
+    ax = mx.plots.profile(found, title="Profile likelihoods of a long name", columns=columns, theme=theme)
+    assert mx.plots.overlapping_texts(ax) == []
 
 
-def test_a_curve_that_leaves_and_returns_is_two_parts() -> None:
-    points = [(0.0, 0.0), (1.0, -4.0), (2.0, -4.0), (3.0, 0.0)]
-    assert cut_curve(points, -2.0, 1.0) == [((0.0, 0.0), (0.5, -2.0)), ((2.5, -2.0), (3.0, 0.0))]
+def test_panels_stand_side_by_side_and_below_each_other(found) -> None:
+    beside = mx.plots.profile(found).figure
+    below = mx.plots.profile(found, columns=1).figure
+    beside.draw_without_rendering()
+    below.draw_without_rendering()
+    (a, b), (c, d) = ([ax.get_position() for ax in figure.axes] for figure in (beside, below))
+    assert a.x1 < b.x0
+    assert a.y0 == pytest.approx(b.y0)
+    assert c.y0 > d.y1
+    assert c.x0 == pytest.approx(d.x0)
+    assert below.get_figheight() > beside.get_figheight()
+
+
+def test_limits_and_lines_of_the_user_are_those_of_matplotlib(found) -> None:
+    _, ax = plt.subplots()
+    assert mx.plots.profile(found[0], ax=ax) is ax
+    ax.set_xlim(0.0, 0.05)
+    ax.axvline(0.02, color="red")
+    ax.figure.draw_without_rendering()
+    assert ax.get_xlim() == (0.0, 0.05)
+    assert {tick.get_text() for tick in ax.get_xticklabels()} >= {"0.01", "0.05"}
 
 
 def test_other_things_are_refused() -> None:

@@ -22,7 +22,6 @@ from metaexo.plots.canvas.words import name_of, stratum_words, title_of, typeset
 from metaexo.plots.estimability import tinted
 from metaexo.plots.forest.families import _split_labels
 from metaexo.plots.forest.rows import short_remark
-from metaexo.plots.profile import cut_curve
 from metaexo.plots.shares import is_reported
 from tests.plots.boxes import clashes, text_box
 
@@ -208,12 +207,6 @@ def test_split_labels():
 
 def test_short_remark():
     assert (short_remark("one study: shown, not used to estimate tau2")) == "one study"
-
-
-def test_cut_curve():
-    assert (cut_curve([(0, -2), (1, 0), (2, 0), (3, -2)], -1.0, 1.0)) == [
-        ((0.5, -1.0), (1, 0), (2, 0), (2.5, -1.0))
-    ]
 
 
 def test_is_reported():

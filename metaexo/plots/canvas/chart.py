@@ -47,6 +47,7 @@ MARKERS = {
     "right": ">",
 }
 SHAPES = tuple(MARKERS)[:10]
+BELOW = 4  # entries of a legend below the panels in one line
 
 
 def group_sign(position: int) -> tuple[int, str]:
@@ -258,7 +259,8 @@ class Chart(Plan):
         down = math.ceil(len(self.panels) / across)
         ratios = [1.0] * down
         if self.legend == "below":  # a row of its own
-            lines = math.ceil(len({one.name for one in self.layers(object) if getattr(one, "name", "")}) / 4)
+            names = {one.name for one in self.layers(object) if getattr(one, "name", "")}
+            lines = math.ceil(len(names) / BELOW)
             ratios.append(1.6 * self.theme.small * (lines + 0.7) * down / (72 * self.height))
         grid = figure.add_gridspec(len(ratios), across, height_ratios=ratios)
         return [figure.add_subplot(grid[i // across, i % across]) for i in range(len(self.panels))]
@@ -284,7 +286,7 @@ class Chart(Plan):
         if notes and whole:
             letters = theme.font(notes, size=theme.small)
             figure.supxlabel(notes, x=4.0 / (room + 8.0), ha="left", fontproperties=letters, color=theme.grey)
-        handles, labels = _legend(axes)
+        handles, labels = _legend(axes, self.panels)
         labels = [plain(label) for label in labels]
         if not handles or self.legend == "none":
             return
@@ -293,7 +295,10 @@ class Chart(Plan):
         elif self.legend == "below":
             below = figure.add_subplot(cast("GridSpec", axes[0].get_gridspec())[-1, :])
             below.set_axis_off()
-            below.legend(handles, labels, loc="upper left", borderaxespad=0, ncols=4).set_in_layout(False)
+            # matplotlib fills columns; the order is to be that of the rows
+            places = [i for column in range(BELOW) for i in range(column, len(labels), BELOW)]
+            handles, labels = [handles[i] for i in places], [labels[i] for i in places]
+            below.legend(handles, labels, loc="upper left", borderaxespad=0, ncols=BELOW).set_in_layout(False)
         else:
             last = axes[min(self.across, len(axes)) - 1]
             last.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0)
@@ -476,13 +481,15 @@ _DRAW: Mapping[type, Any] = {
 }
 
 
-def _legend(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:
-    """Return the entries of the legends of all panels, each name once."""
+def _legend(axes: Sequence[Axes], panels: Sequence[Panel]) -> tuple[list[Any], list[str]]:
+    """Return the entries of the legends of all panels, each name once, in the order of the layers."""
     found: dict[str, Any] = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    return list(found.values()), list(found)
+    order = [getattr(layer, "name", "") for panel in panels for layer in panel.layers]
+    names = sorted(found, key=lambda name: order.index(name) if name in order else len(order))
+    return [found[name] for name in names], names
 
 
 def _words_beside(axes: Sequence[Axes], panels: Sequence[Panel], theme: Theme) -> None:

@@ -1,0 +1,166 @@
+"""Profile likelihoods: how fast the likelihood falls on both sides of a variance or a correlation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from metaexo.errors import InputError
+from metaexo.formatting import level_words, shown
+from metaexo.models.multilevel.profile import ComponentProfile
+from metaexo.models.univariate.profile import Tau2Profile
+from metaexo.numeric.tails import normal_quantile
+from metaexo.plots.canvas.arguments import checked
+from metaexo.plots.canvas.chart import Chart, ChartAxis, Curve, Panel, Points, Rule
+from metaexo.plots.canvas.plan import WIDTH, drawn
+from metaexo.plots.canvas.theme import Theme, get_theme
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+Profile = ComponentProfile | Tau2Profile
+# How far below the line of the interval the panel reaches, in units of the line's depth.
+DEPTH = 2.2
+PANEL_HEIGHT = 2.1  # inches
+
+
+@checked
+def profile_plan(
+    profiles: Profile | Sequence[Profile],
+    *,
+    columns: int = 3,
+    title: str = "",
+    notes: Sequence[str] = (),
+    ax: Axes | Figure | SubFigure | None = None,
+    width: float = WIDTH,
+    height: float | None = None,
+    theme: str | Theme | None = None,
+    font_size: float | None = None,
+) -> Chart:
+    """Return what a plot of profile likelihoods shows, without drawing it.
+
+    Use it to see how much the data say about a variance or a correlation: a steep curve says much, a flat one
+    little, and a curve that has not fallen to the dashed line at an end of its range leaves the interval open
+    there.
+
+    Parameters
+    ----------
+    profiles : ComponentProfile, Tau2Profile or sequence of them
+        From ``fit.profile(...)``: a panel each.
+    columns : int
+        Most panels side by side.
+
+    Returns
+    -------
+    Chart
+        Curves, the estimate, the height of the interval, and its ends where they are known.
+
+    Raises
+    ------
+    InputError
+        If there is no profile, or something else.
+
+    References
+    ----------
+    Hardy, R. J., Thompson, S. G. (1996).
+    https://doi.org/10.1002/(SICI)1097-0258(19960330)15:6<619::AID-SIM188>3.0.CO;2-A
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> y, v = [0.3, 0.5, 0.9, 0.7, 0.1, -0.1], [0.02, 0.03, 0.02, 0.04, 0.03, 0.02]
+    >>> fit = mx.Multilevel(mx.EffectSizes(y, v, study=list("aabbcc")), "study").fit()
+    >>> plan = mx.plots.profile_plan(fit.profile("study"))
+    >>> plan.to_frame().query("layer == 'rule'")["x"].dropna().round(2).tolist()
+    [0.03, 3.18]
+    >>> ax = mx.plots.profile(plan)
+    """
+    several: list[Profile] = []
+    if isinstance(profiles, ComponentProfile | Tau2Profile):
+        several = [profiles]
+    elif isinstance(profiles, Iterable):
+        several = list(profiles)
+    if not several or not all(isinstance(one, ComponentProfile | Tau2Profile) for one in several):
+        raise InputError("there is no profile to draw", "one or several profiles, from fit.profile(...)")
+    said = f"Below the dashed line lies what the {level_words(several[0].level)} interval leaves out."
+    panels = [_panel(one, first=i % columns == 0) for i, one in enumerate(several)]
+    rows = math.ceil(len(panels) / columns)
+    return Chart(
+        panels=tuple(panels),
+        across=columns,
+        legend="none",
+        summary=f"Profile likelihood of {', '.join(panel.heading for panel in panels)}.",
+        title=title,
+        notes=(said, *_open_ends(several), *notes),
+        width=width,
+        height=height or 0.5 + PANEL_HEIGHT * rows,
+        theme=get_theme(theme, font_size),
+    )
+
+
+def _panel(one: Profile, first: bool) -> Panel:
+    """Return the panel of a profile; the first of a row has the name of the vertical axis."""
+    values, name, estimate = _words(one)
+    fall = one.llf - one.maximum
+    depth = 0.5 * float(normal_quantile(one.level)) ** 2
+    kept = np.isfinite(fall)
+    low, high = float(values.min()), float(values.max())
+    low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
+    ends = [value for value, is_open, _ in _ends(one) if not is_open and low <= value <= high]
+    inside = [estimate] if low <= estimate <= high else []
+    return Panel(
+        heading=name,
+        x=ChartAxis(label=_kind(one), limits=(low, high)),
+        y=ChartAxis(
+            label="Log-likelihood below its maximum" if first else "", limits=(-DEPTH * depth, 0.12 * depth)
+        ),
+        layers=[
+            Rule(at=-depth, axis="y", color="grey", dash="dashed"),
+            *(Rule(at=float(value), color="grey", dash="dashed") for value in ends),
+            Curve(x=values[kept].tolist(), y=fall[kept].tolist(), name=name, color="study", width=1.2),
+            Points(x=inside, y=[0.0 for _ in inside], color="ink", clip=False),
+        ],
+    )
+
+
+def _words(one: Profile) -> tuple[np.ndarray, str, float]:
+    """Return the values, what they are, and the estimate."""
+    if isinstance(one, Tau2Profile):
+        return one.tau2, "τ²", one.maximum_at
+    return one.value, one.component.replace("tau2", "τ²").replace("rho", "ρ"), one.limits.estimate
+
+
+def _kind(one: Profile) -> str:
+    """Return what the values are."""
+    if isinstance(one, ComponentProfile):
+        for ending, word in (("rho", "Correlation"), ("range", "Range")):
+            if one.component.rpartition(":")[2].startswith(ending):
+                return word
+    return "Variance"
+
+
+def _ends(one: Profile) -> list[tuple[float, bool, str]]:
+    """Return the ends of the interval, as far as it is known: value, whether it is open, and what it is."""
+    if not isinstance(one, ComponentProfile):
+        return []
+    limits = one.limits
+    return [(limits.low, limits.low_open, "begins"), (limits.high, limits.high_open, "ends")]
+
+
+def _open_ends(profiles: Sequence[Profile]) -> list[str]:
+    """Return what is to be said of intervals that reach the edge of what can be."""
+    out = []
+    for one in profiles:
+        for value, is_open, word in _ends(one):
+            if is_open:
+                edge = f"at {shown(value, 2)}, the edge of what it can be"
+                where = edge if np.isfinite(value) else "nowhere"
+                out.append(f"The interval of {_words(one)[1]} {word} {where}.")
+    return out
+
+
+profile = drawn(profile_plan, "Draw profile likelihoods, one panel per variance or correlation.")
