@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+from ast import literal_eval
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import wraps
@@ -163,12 +164,23 @@ def check_of(function: str, parameter: inspect.Parameter) -> Check | None:
     kind = str(parameter.annotation).removesuffix(" | None")
     if kind in OWN_CHECKS:
         return None
-    check = CHECKS.get(kind)
+    check = _one_of(kind) if kind.startswith("Literal[") else CHECKS.get(kind)
     if check is None:
         raise TypeError(f"{function}: no check for {parameter.name}: {parameter.annotation}")
     if kind == parameter.annotation:
         return check
     return lambda name, value: value is None or check(name, value)
+
+
+def _one_of(kind: str) -> Check:
+    """Return the check that a value is one of the words of a literal type."""
+    words = literal_eval(f"({kind.removeprefix('Literal[').removesuffix(']')},)")
+
+    def check(name: str, value: Any) -> None:
+        if not isinstance(value, str) or value not in words:
+            raise UnknownChoiceError(name, value, words)
+
+    return check
 
 
 def _call_error(
@@ -379,7 +391,6 @@ OWN_CHECKS = frozenset(
         "EffectSizes | AttributionResults | Estimability",
         "Figure | Axes | Sequence[Axes]",
         "Figure | Axes",
-        "Literal['overall', 'stratum']",
         "Profile | Sequence[Profile]",
         "RhoSweep",
         "str | Measure",

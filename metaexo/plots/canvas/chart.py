@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+import numpy as np
+
 from metaexo.errors import InputError
 from metaexo.formatting import plural
 from metaexo.plots.canvas.fonts import NO_LETTER, plain
@@ -59,7 +61,8 @@ def group_sign(position: int) -> tuple[int, str]:
 class Points:
     """Marks at places; `size` is their diameter in points, one or one per mark.
 
-    `words` are drawn beside the marks where there is room. With `name` they have an entry in the legend.
+    `words` are drawn beside the marks where there is room, those of the first marks first. With `name` they
+    have an entry in the legend. `extra` are further columns of the table of the chart, one value per mark.
     """
 
     x: Sequence[float]
@@ -72,6 +75,7 @@ class Points:
     shape: str = "circle"
     hollow: bool = False
     clip: bool = True
+    extra: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,25 +202,31 @@ class Chart(Plan):
     across: int = 3
     legend: Literal["right", "below", "inside", "none"] = "right"
     summary: str = ""
-    extra: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # further columns of the points
 
     def layers(self, kind: type[Any]) -> list[Any]:
         """Return all layers of a kind, for example ``plan.layers(mx.plots.Points)``."""
         return [layer for panel in self.panels for layer in panel.layers if isinstance(layer, kind)]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return what is drawn: panel, layer, name, label, x, y, low, high; one row per point."""
+        """Return what is drawn: panel, layer, name, label, x, y, low, high; one row per point.
+
+        Points of some kinds of chart have further columns.
+        """
         import pandas as pd
 
         columns = ["panel", "layer", "name", "label", "x", "y", "low", "high"]
-        rows = [
-            (panel.heading, type(layer).__name__.lower(), layer.name, *values)
-            for panel in self.panels
-            for layer in panel.layers
-            if not isinstance(layer, Words)
-            for values in _rows_of(layer)
-        ]
-        return pd.DataFrame(rows, columns=columns)
+        rows: list[tuple[Any, ...]] = []
+        further: dict[str, dict[int, Any]] = {}
+        for panel in self.panels:
+            for layer in panel.layers:
+                if isinstance(layer, Words):
+                    continue
+                for key, values in layer.extra.items() if isinstance(layer, Points) else ():
+                    further.setdefault(key, {}).update(enumerate(values, len(rows)))
+                head = panel.heading, type(layer).__name__.lower(), layer.name
+                rows += [(*head, *values) for values in _rows_of(layer)]
+        frame = pd.DataFrame(rows, columns=columns)
+        return frame.assign(**{key: pd.Series(values) for key, values in further.items()})
 
     def describe(self) -> str:
         """Return what is seen in a sentence or two."""
@@ -500,17 +510,15 @@ def _words_beside(axes: Sequence[Axes], panels: Sequence[Panel], theme: Theme) -
     figure = whole_figure(axes[0])
     for _ in range(2):  # constrained layout settles in the second pass
         figure.draw_without_rendering()
-    per_point = figure.dpi / 72
+    rooms: dict[Axes, FreeRoom] = {}
     for ax, layer in todo:
-        marks = [
-            (*ax.transData.transform((x, y)), 0.5 * per_point * float(size))
-            for one in (other for which, other in _points_of(axes, panels) if which is ax)
-            for x, y, size in zip(one.x, one.y, _sizes(one), strict=True)
-        ]
-        taken = [(x - r, y - r, x + r, y + r) for x, y, r in marks]
+        if ax not in rooms:
+            rooms[ax] = FreeRoom(ax)
+            for one in (one for which, one in _points_of(axes, panels) if which is ax and len(one.x)):
+                rooms[ax].take_marks(np.column_stack([one.x, one.y]), _sizes(one))
         for x, y, size, text in zip(layer.x, layer.y, _sizes(layer), layer.words, strict=True):
             if text:
-                _write_beside(ax, (x, y), float(size), plain(text), theme, taken, per_point)
+                rooms[ax].write((x, y), float(size), plain(text), theme)
 
 
 def _points_of(axes: Sequence[Axes], panels: Sequence[Panel]) -> list[tuple[Axes, Points]]:
@@ -522,42 +530,62 @@ def _points_of(axes: Sequence[Axes], panels: Sequence[Panel]) -> list[tuple[Axes
     ]
 
 
-def _sizes(layer: Points) -> Sequence[float]:
-    return [layer.size] * len(layer.x) if isinstance(layer.size, int | float) else layer.size
+def _sizes(layer: Points) -> Any:
+    return np.broadcast_to(np.asarray(layer.size, dtype=float), (len(layer.x),))
 
 
-def _write_beside(
-    ax: Axes,
-    at: tuple[float, float],
-    size: float,
-    text: str,
-    theme: Theme,
-    taken: list[Any],
-    per_point: float,
-) -> None:
-    """Write a text right, left, above or below a mark, in the first of these places that is free."""
-    x, y = ax.transData.transform(at)
-    # letters of a screen are up to a twentieth wider than those of a file
-    wide, high = 1.06 * theme.width(text, size=theme.small) * per_point, theme.small * per_point
-    gap = (0.5 * size + 2.0) * per_point
-    places = (
-        ("left", x + gap, y - high / 2),
-        ("right", x - gap - wide, y - high / 2),
-        ("center", x - wide / 2, y + gap),
-        ("center", x - wide / 2, y - gap - high),
-    )
-    box = ax.get_window_extent()
-    for align, left, low in places:
-        right, top = left + wide, low + high
-        inside = left >= box.x0 and right <= box.x1 and low >= box.y0 and top <= box.y1
-        if inside and not any(left < d and c < right and low < f and e < top for c, e, d, f in taken):
-            taken.append((left, low, right, top))
+class FreeRoom:
+    """The pixels of Axes, and which of them marks and words have taken."""
+
+    def __init__(self, ax: Axes) -> None:
+        self.ax = ax
+        self.per_point = whole_figure(ax).dpi / 72
+        self.box = ax.get_window_extent()
+        self.taken = np.zeros((math.ceil(self.box.height), math.ceil(self.box.width)), dtype=bool)
+
+    def take_marks(self, places: Any, sizes: Any) -> None:
+        """Take the room of marks: their places as shown, shape (n, 2), and diameters in points."""
+        at = self.ax.transData.transform(places) - self.box.min
+        radii = 0.5 * self.per_point * sizes[:, None]
+        corners = np.hstack([np.floor(at - radii), np.ceil(at + radii)])
+        kept = np.isfinite(corners).all(axis=1) & (corners[:, 2:] >= 0).all(axis=1)
+        for left, low, right, top in np.clip(corners[kept], 0, 1e6).astype(int):
+            self.taken[low:top, left:right] = True
+
+    def write(self, at: tuple[float, float], size: float, text: str, theme: Theme) -> None:
+        """Write a text at a side of a mark, or aslant of it, in the first of these places that is free."""
+        x, y = self.ax.transData.transform(at) - self.box.min
+        # letters of a screen are up to a twentieth wider than those of a file
+        wide, high = (
+            self.per_point * one for one in (1.06 * theme.width(text, size=theme.small), theme.small)
+        )
+        gap = (0.5 * size + 2.0) * self.per_point
+        places = (
+            ("left", x + gap, y - high / 2),
+            ("right", x - gap - wide, y - high / 2),
+            ("center", x - wide / 2, y + gap),
+            ("center", x - wide / 2, y - gap - high),
+            *(
+                (align, left, low)
+                for align, left in (("left", x + 0.7 * gap), ("right", x - 0.7 * gap - wide))
+                for low in (y + 0.5 * gap, y - 0.5 * gap - high)
+            ),
+        )
+        if not (0 <= x <= self.box.width and 0 <= y <= self.box.height):
+            return
+        for align, left, low in places:
+            right, top = left + wide, low + high
+            if left < 0 or low < 0 or right > self.box.width or top > self.box.height:
+                continue
+            here = self.taken[math.floor(low) : math.ceil(top), math.floor(left) : math.ceil(right)]
+            if here.any():
+                continue
+            here[:] = True
             anchor = {"left": left, "right": right, "center": (left + right) / 2}[align]
-            offset = ((anchor - x) / per_point, (low + high / 2 - y) / per_point)
-            ax.annotate(
+            self.ax.annotate(
                 text,
                 at,
-                offset,
+                ((anchor - x) / self.per_point, (low + high / 2 - y) / self.per_point),
                 "data",
                 "offset points",
                 ha=align,

@@ -122,6 +122,11 @@ class Theme:
             return self.palette[name % len(self.palette)]
         return name if name.startswith("#") else str(getattr(self, name))
 
+    def tint(self, share: float) -> str:
+        """Return the background with a share of ink in it: 0 is the background itself."""
+        pairs = [(int(self.paper[i : i + 2], 16), int(self.ink[i : i + 2], 16)) for i in (1, 3, 5)]
+        return "#" + "".join(f"{round(a + share * (b - a)):02x}" for a, b in pairs)
+
     def rc(self) -> dict[Any, Any]:
         """Return the theme as settings of matplotlib."""
         return {

@@ -1,0 +1,84 @@
+"""The engine of charts: words beside marks, further columns, choices among words, tints."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from typing import Literal
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
+
+from metaexo.errors import UnknownChoiceError
+from metaexo.plots import THEMES, Chart, overlapping_texts
+from metaexo.plots.canvas.arguments import check_of
+from metaexo.plots.canvas.chart import ChartAxis, Curve, Panel, Points
+
+
+def chart_of(*layers):
+    panel = Panel(x=ChartAxis(label="x"), y=ChartAxis(label="y"), layers=layers)
+    return Chart(panels=(panel,), title="", notes=(), width=4.0, height=3.0, theme=THEMES["metaexo"])
+
+
+def words_of(ax):
+    return [text for text in ax.texts if isinstance(text, Annotation)]
+
+
+@pytest.mark.parametrize("k", [1, 2, 13, 150])
+def test_words_beside_marks_cover_neither_marks_nor_each_other(k):
+    draws = np.random.default_rng(k)
+    x, y = draws.normal(0, 1, (2, k))
+    names = [f"Author {i} {2000 + i % 25}" for i in range(k)]
+    ax = chart_of(Points(x=x, y=y, words=names, size=6.0)).draw()
+    assert overlapping_texts(ax) == []
+    written = words_of(ax)
+    assert len(written) == (k if k <= 2 else len(written))
+    assert len(written) >= min(k, 8)
+    marks = ax.transData.transform(np.column_stack([x, y]))
+    for text in written:
+        box = text.get_window_extent()
+        assert not any(box.x0 < a < box.x1 and box.y0 < b < box.y1 for a, b in marks)
+    at = {text.get_text(): text.xy for text in written}
+    assert all(at[name] == (x[i], y[i]) for i, name in enumerate(names) if name in at)
+
+
+def test_the_words_of_the_first_marks_come_first():
+    close = Points(x=[0.0, 1e-4, 1.0], y=[0.0, 0.0, 1.0], words=["first", "a very long name " * 4, "last"])
+    assert {text.get_text() for text in words_of(chart_of(close).draw())} >= {"first", "last"}
+
+
+def test_many_words_take_no_time_to_speak_of():
+    x, y = np.random.default_rng(0).normal(0, 1, (2, 20_000))
+    chart = chart_of(Points(x=x, y=y, words=[str(i) for i in range(20_000)]))
+    before = time.process_time()
+    chart.draw(Figure())
+    assert time.process_time() - before < 10.0
+
+
+def test_points_may_have_further_columns():
+    line = Curve(x=[0.0, 1.0], y=[0.0, 1.0])
+    one, two = Points(x=[1.0], y=[2.0], extra={"id": ["a"]}), Points(x=[3.0], y=[4.0], extra={"id": ["b"]})
+    frame = chart_of(one, line, two).to_frame()
+    assert frame["id"].fillna("").tolist() == ["a", "", "", "b"]
+    assert frame.loc[frame["id"] == "b", "x"].tolist() == [3.0]
+    assert "id" not in chart_of(line).to_frame()
+
+
+def test_a_choice_among_words_is_checked_by_its_annotation():
+    def plan(results, *, order: Literal["given", "rising"] = "given"):
+        """Plan."""
+
+    check = check_of("plan", inspect.signature(plan).parameters["order"])
+    assert check("order", "rising") is None
+    with pytest.raises(UnknownChoiceError) as error:
+        check("order", "risng")
+    assert error.value.nearest == "rising"
+
+
+def test_a_tint_lies_between_background_and_ink():
+    for theme in THEMES.values():
+        assert theme.tint(0.0) == theme.paper
+        assert theme.tint(1.0) == theme.ink
+    assert THEMES["jama"].tint(0.5) == "#808080"
