@@ -8,6 +8,7 @@ alone. For each truth and number of studies: how often each verdict was given. A
 errors of the shares and the coverage of their intervals. A third is about residuals that are not
 exchangeable: neither factor matters, the between-study variance differs between sources, and the sources are
 not equally frequent; how often a factor is named falsely, by the studentised statistic and by a plain F.
+With --draw the figures alone are made, from the stored table.
 
 References
 ----------
@@ -17,6 +18,7 @@ Statistics in Medicine 38, 2074-2102. https://doi.org/10.1002/sim.8086
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -207,34 +209,43 @@ def draw(found: pd.DataFrame, path: Path) -> None:
     """Draw the shares of the verdicts against the number of studies, a panel a truth."""
     from matplotlib.figure import Figure
 
+    theme = mx.plots.THEMES["metaexo"]
     groups = {
-        "right": ("right", "#0072B2"),
-        "missed": ("nothing named, or only one of two", "#56B4E9"),
-        "refused": ("refused: not estimable", "#B8B8B8"),
-        "false": ("a factor named that does not matter", "#D55E00"),
+        "right": ("right", theme.color(0), ""),
+        "missed": ("nothing named, or only one of two", theme.track, "///"),
+        "refused": ("refused: not estimable", theme.paper, ""),
+        "false": ("a factor named that does not matter", theme.color(1), "xxx"),
     }
-    figure = Figure(figsize=(10, 5.4), layout="constrained")
-    axes = figure.subplots(2, 4, sharex=True, sharey=True).ravel()
-    for ax, (name, truth) in zip(axes, TRUTHS.items(), strict=True):
-        part = found[found["truth"] == name].copy()
-        if truth.right in REFUSALS:
-            part["refused"] -= part[truth.right]
-        part["missed"] = 1 - part[["right", "refused", "false"]].sum(axis=1)
-        bottom = np.zeros(len(part))
-        places = np.arange(len(part))
-        for column, (words, colour) in groups.items():
-            ax.bar(places, part[column], 0.8, bottom, color=colour, label=words)
-            bottom += part[column].to_numpy()
-        ax.set_title(truth.words.replace(", ", ",\n"), fontsize=8.5)
-        ax.set_xticks(places, [str(m) for m in part["studies"]], fontsize=8)
-        ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"], fontsize=8)
-        ax.spines[["top", "right"]].set_visible(False)
-    figure.supxlabel("Studies", fontsize=9)
-    figure.supylabel("Simulated data sets (%)", fontsize=9)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False, fontsize=8)
-    for ending in (".svg", ".png"):
-        mx.plots.save(figure, path.with_name(path.name + ending))
+    with theme.context():
+        figure = Figure(figsize=(7.0, 4.6), layout="constrained")
+        axes = figure.subplots(2, 4, sharex=True, sharey=True).ravel()
+        for ax, (name, truth) in zip(axes, TRUTHS.items(), strict=True):
+            part = found[found["truth"] == name].copy()
+            if truth.right in REFUSALS:
+                part["refused"] -= part[truth.right]
+            part["missed"] = 1 - part[["right", "refused", "false"]].sum(axis=1)
+            bottom = np.zeros(len(part))
+            places = np.arange(len(part))
+            for column, (words, color, hatch) in groups.items():
+                ax.bar(
+                    places, part[column], 0.8, bottom, color=color, hatch=hatch, label=words,
+                    edgecolor=theme.ink, linewidth=0.4,
+                )  # fmt: skip
+                bottom += part[column].to_numpy()
+            ax.set_title(
+                "\n".join(theme.wrap(truth.words, 104.0, bold=True, size=theme.small)), size=theme.small
+            )
+            ax.set_xticks(places, [str(m) for m in part["studies"]])
+            ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"])
+        for ax in axes[4:]:
+            ax.set_xlabel("Studies")
+        figure.supylabel("Simulated data sets (%)", fontsize=theme.size)
+        title = "How often the verdict of an attribution is right, by what is true and number of studies"
+        figure.suptitle(title, x=0.01, ha="left")
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower left", ncols=4)
+        for ending in (".svg", ".png"):
+            mx.plots.save(figure, path.with_name(path.name + ending))
 
 
 def compact(found: pd.DataFrame) -> pd.DataFrame:
@@ -275,15 +286,19 @@ def draw_example(folder: Path) -> None:
         mx.plots.save(mx.plots.estimability(found["Always together"]), folder / f"attribution_grid{ending}")
 
 
-def main() -> None:
-    """Write the tables and the figures."""
-    results = HERE / "results"
+def main(arguments: list[str]) -> None:
+    """Write the tables and the figures; with --draw, the figures alone, from the stored table."""
+    results, figures = HERE / "results", HERE.parent / "docs" / "figures"
+    if "--draw" in arguments:
+        draw(pd.read_csv(results / "attribution.csv"), figures / "attribution")
+        draw_example(figures)
+        return
     results.mkdir(exist_ok=True)
     found = verdict_table()
     found.to_csv(results / "attribution.csv", index=False, float_format="%.4g", lineterminator="\n")
-    draw(found, HERE.parent / "docs" / "figures" / "attribution")
+    draw(found, figures / "attribution")
     compact(found).to_csv(results / "attribution_summary.csv", index=False, lineterminator="\n")
-    draw_example(HERE.parent / "docs" / "figures")
+    draw_example(figures)
     print(found.round(3).to_string())
     covered = interval_table()
     covered.to_csv(
@@ -299,4 +314,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -242,44 +242,49 @@ def draw_figure(found: pd.DataFrame, path: Path) -> None:
     """Draw bias and coverage of the mean, a panel a mechanism and share, at tau2 = 0.1."""
     from matplotlib.figure import Figure
 
-    colours = ("#000000", "#0072B2", "#56B4E9", "#D55E00", "#CC79A7", "#E69F00")
-    marks = "osD^vP"
-    figure = Figure(figsize=(10.0, 5.6), layout="constrained")
+    theme, marks = mx.plots.THEMES["metaexo"], "osD^vP"
     columns = [(mechanism, share) for mechanism in MECHANISMS for share in SHARES]
-    axes = figure.subplots(2, len(columns), sharex=True, sharey="row")
     rows = (("bias", "Bias of the mean", 0.0), ("coverage", "Interval holds\nthe mean", LEVEL))
-    for line_of, (quantity, words, target) in zip(axes, rows, strict=True):
-        for ax, (mechanism, share) in zip(line_of, columns, strict=True):
-            part = found[
-                (found["mechanism"] == mechanism) & (found["share"] == share) & (found["tau2"] == 0.1)
-            ]
-            for j, (name, label) in enumerate(METHODS.items()):
-                line = part[part["method"] == name]
-                place = np.array([SIZES.index(k) for k in line["k"]]) + 0.09 * (j - 2.5)
-                ax.errorbar(
-                    place, line[quantity], 1.96 * line[f"{quantity}_se"], color=colours[j], marker=marks[j],
-                    markersize=4, linewidth=1.0, label=label,
-                )  # fmt: skip
-            ax.axhline(target, color="0.4", linewidth=0.8)
-            if quantity == "bias":
-                ax.set_title(f"{mechanism},\n{100 * share:.0f}% without a number", fontsize=9)
-            ax.spines[["top", "right"]].set_visible(False)
-            ax.set_xticks(range(len(SIZES)), [str(k) for k in SIZES])
-        line_of[0].set_ylabel(words, fontsize=9)
-    figure.supxlabel("Number of studies", fontsize=9)
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize=8)
-    for ending in (".svg", ".png"):
-        mx.plots.save(figure, path.with_name(path.name + ending))
+    with theme.context():
+        figure = Figure(figsize=(7.0, 5.0), layout="constrained")
+        axes = figure.subplots(2, len(columns), sharex=True, sharey="row")
+        for line_of, (quantity, words, target) in zip(axes, rows, strict=True):
+            for ax, (mechanism, share) in zip(line_of, columns, strict=True):
+                part = found[
+                    (found["mechanism"] == mechanism) & (found["share"] == share) & (found["tau2"] == 0.1)
+                ]
+                for j, (name, label) in enumerate(METHODS.items()):
+                    line = part[part["method"] == name]
+                    place = np.array([SIZES.index(k) for k in line["k"]]) + 0.09 * (j - 2.5)
+                    ax.errorbar(
+                        place, line[quantity], 1.96 * line[f"{quantity}_se"], color=theme.color(j),
+                        marker=marks[j], markersize=4, linewidth=1.0, label=label,
+                    )  # fmt: skip
+                ax.axhline(target, color=theme.pale, linewidth=0.8)
+                ax.set_xticks(range(len(SIZES)), [str(k) for k in SIZES])
+                if quantity == "bias":
+                    ax.set_title(f"{mechanism},\n{100 * share:.0f}% without a number", size=theme.small)
+            line_of[0].set_ylabel(words)
+        for ax in axes[-1]:
+            ax.set_xlabel("Studies")
+        title = "Bias and coverage of the mean where some studies give no number, by who gives none"
+        figure.suptitle(title, x=0.01, ha="left")
+        handles, labels = axes[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower left", ncols=3)
+        for ending in (".svg", ".png"):
+            mx.plots.save(figure, path.with_name(path.name + ending))
 
 
 def main(arguments: list[str]) -> None:
-    """Write the tables and the figure; with --small, print a sample and write nothing."""
+    """Write the tables and the figure; with --small, print a sample; with --draw, draw the stored table."""
     if "--small" in arguments:
         print(markdown_table(in_short(table(40)), HEADER, left=2))
         return
+    results, figure = HERE / "results", HERE.parent / "docs" / "figures" / "censored"
+    if "--draw" in arguments:
+        draw_figure(pd.read_csv(results / "censored.csv"), figure)
+        return
     found = table()
-    results = HERE / "results"
     results.mkdir(exist_ok=True)
     short = in_short(found)
     found.to_csv(results / "censored.csv", index=False, float_format="%.5g", lineterminator="\n")
@@ -294,7 +299,7 @@ def main(arguments: list[str]) -> None:
     columns = pd.DataFrame(short, columns=list(HEADER))
     columns.to_csv(results / "censored_short.csv", index=False, lineterminator="\n")
     (results / "censored.md").write_text(text, encoding="utf8")
-    draw_figure(found, HERE.parent / "docs" / "figures" / "censored")
+    draw_figure(found, figure)
     print(text)
 
 

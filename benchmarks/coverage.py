@@ -4,6 +4,7 @@ Standardised mean differences of animal studies (5 to 10 animals an arm), k stud
 variance that makes a given I2. For each estimator of tau2 and each kind of interval: how often the 95%
 interval of the mean holds the true mean, with its Monte Carlo error, how wide it is, and the same for the
 prediction interval of the true effect of a new study. The package's defaults are those that this supports.
+With --draw the figure alone is made, from the stored table.
 
 References
 ----------
@@ -13,6 +14,7 @@ Statistics in Medicine 38, 2074-2102. https://doi.org/10.1002/sim.8086
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ HERE = Path(__file__).parent
 SEED, DRAWS, LEVEL, MEAN = 20261122, 5000, 0.95, 0.8
 SIZES, SHARES = (3, 5, 10, 30), (0.0, 0.25, 0.5, 0.75, 0.9)
 METHODS, TESTS = ("DL", "PM", "REML"), ("z", "t", "knapp-hartung", "knapp-hartung-adhoc")
+SIGNS = "osD^"
 
 
 def simulate(k: int, i2: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -93,40 +96,46 @@ def draw(found: pd.DataFrame, path: Path) -> None:
         "knapp-hartung": "Knapp-Hartung (default)",
         "knapp-hartung-adhoc": "Knapp-Hartung, scale at least 1",
     }
-    colours, marks = ("#D55E00", "#CC79A7", "#0072B2", "#009E73"), "osD^"
-    figure = Figure(figsize=(9.5, 5.2), layout="constrained")
-    axes = figure.subplots(2, len(SIZES), sharex=True, sharey="row")
-    kinds = (("coverage", "Confidence interval"), ("prediction_coverage", "Prediction interval"))
-    for upper, (column, words) in zip(axes, kinds, strict=True):
-        for ax, k in zip(upper, SIZES, strict=True):
-            part = found[(found["k"] == k) & (found["method"] == "REML")]
-            for test, colour, mark in zip(TESTS, colours, marks, strict=True):
-                line = part[part["test"] == test]
-                error = 1.96 * line[f"{column}_se"]
-                ax.errorbar(
-                    line["i2"], line[column], error, color=colour, marker=mark, markersize=4, linewidth=1.2,
-                    label=names[test],
-                )  # fmt: skip
-            ax.axhline(LEVEL, color="0.4", linewidth=0.8)
-            if column == "coverage":
-                ax.set_title(f"k = {k}", fontsize=10)
-            ax.spines[["top", "right"]].set_visible(False)
-            ax.set_xticks(SHARES, [f"{100 * share:.0f}" for share in SHARES])
-        upper[0].set_ylabel(f"{words}\ncovers the truth", fontsize=9)
-    figure.supxlabel("I² (%)", fontsize=9)
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False, fontsize=8)
-    for ending in (".svg", ".png"):
-        mx.plots.save(figure, path.with_name(path.name + ending))
+    theme = mx.plots.THEMES["metaexo"]
+    with theme.context():
+        figure = Figure(figsize=(7.0, 4.6), layout="constrained")
+        axes = figure.subplots(2, len(SIZES), sharex=True, sharey="row")
+        kinds = (("coverage", "Confidence interval"), ("prediction_coverage", "Prediction interval"))
+        for upper, (column, words) in zip(axes, kinds, strict=True):
+            for ax, k in zip(upper, SIZES, strict=True):
+                part = found[(found["k"] == k) & (found["method"] == "REML")]
+                for place, test in enumerate(TESTS):
+                    line = part[part["test"] == test]
+                    error = 1.96 * line[f"{column}_se"]
+                    ax.errorbar(
+                        line["i2"], line[column], error, color=theme.color(place), marker=SIGNS[place],
+                        markersize=4, linewidth=1.2, label=names[test],
+                    )  # fmt: skip
+                ax.axhline(LEVEL, color=theme.pale, linewidth=0.8)
+                ax.set_xticks(SHARES, [f"{100 * share:.0f}" for share in SHARES])
+                if column == "coverage":
+                    ax.set_title(f"k = {k}")
+            upper[0].set_ylabel(f"{words}\ncovers the truth")
+        for ax in axes[-1]:
+            ax.set_xlabel("I² (%)")
+        title = "How often 95% intervals hold the truth, by number of studies k and heterogeneity"
+        figure.suptitle(title, x=0.01, ha="left")
+        handles, labels = axes[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower left", ncols=4)
+        for ending in (".svg", ".png"):
+            mx.plots.save(figure, path.with_name(path.name + ending))
 
 
-def main() -> None:
-    """Write the table and the figure."""
+def main(arguments: list[str]) -> None:
+    """Write the table and the figure; with --draw, the figure alone, from the stored table."""
+    results, figure = HERE / "results", HERE.parent / "docs" / "figures" / "coverage"
+    if "--draw" in arguments:
+        draw(pd.read_csv(results / "coverage.csv"), figure)
+        return
     found = table()
-    results = HERE / "results"
     results.mkdir(exist_ok=True)
     found.to_csv(results / "coverage.csv", index=False, float_format="%.5g", lineterminator="\n")
-    draw(found, HERE.parent / "docs" / "figures" / "coverage")
+    draw(found, figure)
     summary = (
         found[found["method"] == "REML"].groupby(["test", "k"])[["coverage", "prediction_coverage"]].min()
     )
@@ -134,4 +143,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
