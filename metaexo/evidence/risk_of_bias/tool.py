@@ -50,7 +50,7 @@ class Judgement:
     word: str
     label: str = ""
     sign: str = ""
-    color: str = "#8C8C8C"
+    color: str = "#808080"
     hatch: str = ""
     ranked: bool = True
     written: tuple[str, ...] = ()
