@@ -19,7 +19,17 @@ from metaexo.plots.forest.forest import (
 )
 from metaexo.plots.forest.plan import ForestPlan
 from metaexo.plots.funnel import FunnelPlan, funnel, funnel_plan
+from metaexo.plots.reporting_map import ReportingMap, reporting_map, reporting_map_plan
+from metaexo.plots.risk_of_bias import (
+    RiskSummary,
+    risk_columns,
+    risk_of_bias,
+    risk_of_bias_plan,
+    risk_of_bias_summary,
+    risk_of_bias_summary_plan,
+)
 from metaexo.plots.shares import SharesPlan, reported_shares, reported_shares_plan
+from metaexo.plots.sign_grid import SignGrid
 from metaexo.plots.strip import StripPlan, interval_strip, interval_strip_plan
 
 __all__ = [
@@ -32,7 +42,10 @@ __all__ = [
     "ForestPlan",
     "FunnelPlan",
     "Plan",
+    "ReportingMap",
+    "RiskSummary",
     "SharesPlan",
+    "SignGrid",
     "StripPlan",
     "Theme",
     "attribution",
@@ -55,8 +68,15 @@ __all__ = [
     "profile_plan",
     "reported_shares",
     "reported_shares_plan",
+    "reporting_map",
+    "reporting_map_plan",
     "rho_sweep",
     "rho_sweep_plan",
+    "risk_columns",
+    "risk_of_bias",
+    "risk_of_bias_plan",
+    "risk_of_bias_summary",
+    "risk_of_bias_summary_plan",
     "save",
 ]
 

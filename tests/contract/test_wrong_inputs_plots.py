@@ -54,6 +54,8 @@ MULTI = quiet(lambda: mx.Multilevel(ES, "study").fit())
 SWEEP = quiet(lambda: mx.rho_sweep(ES, [0.0, 0.5]))
 FOUND = quiet(lambda: mx.attribute_heterogeneity(ES, draws=0, permutations=19))
 
+JUDGED = pd.DataFrame({"study": ["Li", "Cho"], **{f"D{i}": ["low", "high"] for i in range(1, 6)}})
+
 # What each function is called with when nothing is wrong.
 RIGHT = {
     "attribution": (FOUND,),
@@ -74,8 +76,15 @@ RIGHT = {
     "profile_plan": (MULTI.profile("study"),),
     "reported_shares": (TABLE, ["source"]),
     "reported_shares_plan": (TABLE, ["source"]),
+    "reporting_map": (TABLE.assign(study=["a", "b"]), ["source"]),
+    "reporting_map_plan": (TABLE.assign(study=["a", "b"]), ["source"]),
     "rho_sweep": (SWEEP,),
     "rho_sweep_plan": (SWEEP,),
+    "risk_columns": (mx.evidence.read_risk_of_bias(JUDGED),),
+    "risk_of_bias": (JUDGED,),
+    "risk_of_bias_plan": (JUDGED,),
+    "risk_of_bias_summary": (JUDGED,),
+    "risk_of_bias_summary_plan": (JUDGED,),
     "save": (Figure(), "PATH"),
     "heterogeneity": (TABLE,),
     "heterogeneity_plan": (TABLE,),
@@ -237,6 +246,16 @@ def test_calls_that_do_not_fit(name, tmp_path):
         ("reported_shares_plan", {"by": ["source", "isolation", "n"]}),
         ("estimability_plan", {"by": "source"}),
         ("estimability_plan", {"by": ["source"]}),
+        ("risk_of_bias_summary", {"height": 0.5}),
+        ("risk_of_bias_plan", {"tool": "ROBINS-I"}),
+        ("risk_of_bias_plan", {"headings": "shrot"}),
+        ("risk_of_bias_plan", {"theme": "drak"}),
+        ("reporting_map", {"height": 0.5}),
+        ("reporting_map_plan", {"order": "shares"}),
+        ("reporting_map_plan", {"study": "text", "unseen": "text"}),
+        ("risk_of_bias", {"height": 0.5}),
+        ("risk_of_bias_summary_plan", {"weights": [1, 2, 3]}),
+        ("risk_of_bias_summary_plan", {"weights": MULTI}),
         ("save", {"dpi": 0}),
         ("overlapping_texts", {"tolerance": -1}),
     ],

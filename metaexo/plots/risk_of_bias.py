@@ -1,0 +1,468 @@
+"""Risk of bias: traffic lights of studies by domains, and bars of how many studies have each judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metaexo.errors import InputError
+from metaexo.evidence.risk_of_bias.record import PREFIX, RiskOfBias, read_risk_of_bias
+from metaexo.evidence.risk_of_bias.tool import NOT_ASSESSED, OVERALL, Judgement, judgements
+from metaexo.formatting import percent, plural, ten_digits
+from metaexo.inputs import check_choice
+from metaexo.models.linear.prediction import refuse_moderators
+from metaexo.models.linear.results import FitResults
+from metaexo.plots.canvas.arguments import Column, checked
+from metaexo.plots.canvas.fonts import plain
+from metaexo.plots.canvas.plan import Plan, drawn, remember
+from metaexo.plots.canvas.theme import Theme, get_theme
+from metaexo.plots.measured import (
+    HINTED,
+    MARGIN,
+    beside,
+    in_rows,
+    is_axes,
+    needed_height,
+    open_axes,
+    too_small,
+)
+from metaexo.plots.sign_grid import SIGN, Level, SignGrid, closed, draw_sign
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+
+@checked
+def risk_of_bias_plan(
+    table: Any,
+    tool: Any = "RoB 2",
+    *,
+    headings: str | None = None,
+    title: str = "",
+    notes: Sequence[str] = (),
+    ax: Axes | Figure | SubFigure | None = None,
+    width: float = 7.0,
+    height: float | None = None,
+    theme: str | Theme | None = None,
+    font_size: float | None = None,
+) -> SignGrid:
+    """Return what a traffic-light plot of the risk of bias shows, without drawing it.
+
+    Use it to show every judgement: one row per study, one column per domain, the overall judgement last. Each
+    judgement has a sign beside its colour.
+
+    Parameters
+    ----------
+    table : RiskOfBias, DataFrame, str or Path
+        What :func:`metaexo.evidence.read_risk_of_bias` returns, or the table that it reads.
+    tool : str, Path, mapping or BiasTool
+        The tool of a table: "RoB 2", "ROBINS-I", "SYRCLE" or one of your own. A record has its own.
+    headings : {"number", "short"}, optional
+        Numbers of the domains above the columns with their names in a note below, or their short names
+        standing upright. Default: numbers, but names in Axes of your own, where notes are not drawn.
+
+    Returns
+    -------
+    SignGrid
+        Rows, columns and judgements; ``to_frame()`` has them as a table.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If a judgement, a tool or a kind of headings is not known.
+    InputError
+        If the table cannot be read, or has more rows than one figure holds.
+
+    References
+    ----------
+    Sterne, J. A. C., et al. (2019). RoB 2. https://doi.org/10.1136/bmj.l4898
+    Sterne, J. A. C., et al. (2016). ROBINS-I. https://doi.org/10.1136/bmj.i4919
+    Hooijmans, C. R., et al. (2014). SYRCLE's tool. https://doi.org/10.1186/1471-2288-14-43
+
+    Examples
+    --------
+    >>> import pandas as pd, metaexo as mx
+    >>> table = pd.DataFrame(
+    ...     [["Li 2020", "low", "low", "low", "some concerns", "low", "some concerns"],
+    ...      ["Cho 2021", "high", "low", "low", "low", "low", "high"]],
+    ...     columns=["study", "D1", "D2", "D3", "D4", "D5", "overall"],
+    ... )
+    >>> plan = mx.plots.risk_of_bias_plan(table, "RoB 2")
+    >>> plan.cells[1]
+    ('high', 'low', 'low', 'low', 'low', 'high')
+    >>> ax = mx.plots.risk_of_bias(plan)
+    """
+    record = _record(table, tool)
+    if headings is None:
+        headings = "short" if is_axes(ax) else "number"
+    check_choice("kind of headings", headings, ("number", "short"))
+    domains = [record.domain(key) for key in record.keys]
+    numbers = [f"D{i}" for i in range(1, len(record.tool.domains) + 1)] + ["Overall"]
+    told = "; ".join(f"{n}: {d.name}" for n, d in zip(numbers, record.tool.domains, strict=False))
+    plan = SignGrid(
+        title=title,
+        notes=(*([f"{told}."] if headings == "number" else []), *notes),
+        width=width,
+        height=1.0,
+        theme=get_theme(theme, font_size),
+        rows=record.studies,
+        columns=tuple(domain.short for domain in domains),
+        cells=record.judged,
+        levels=tuple(_level(judgement) for judgement in _judgements(record)),
+        names=("study", "domain", "judgement"),
+        headings=tuple(numbers[: len(domains)] if headings == "number" else (d.short for d in domains)),
+        upright=headings == "short",
+        parted=OVERALL in record.keys,
+    )
+    return closed(plan, height)
+
+
+risk_of_bias = drawn(risk_of_bias_plan, "Draw a traffic-light plot of the risk of bias.")
+
+
+@checked
+def risk_columns(record: Any, prefix: str = PREFIX) -> tuple[Column, ...]:
+    """Return the columns of a forest plot that show the judgements joined to its effects.
+
+    Use it with :meth:`metaexo.evidence.RiskOfBias.join`, to see the risk of bias beside each effect.
+
+    Parameters
+    ----------
+    record : RiskOfBias
+        What :func:`metaexo.evidence.read_risk_of_bias` returns.
+    prefix : str
+        What the names of the columns begin with, as in the join.
+
+    Returns
+    -------
+    tuple of Column
+        One per domain, headed D1, D2 and so on, and one for the overall judgement.
+
+    Raises
+    ------
+    InputError
+        If it is no record.
+
+    Examples
+    --------
+    >>> import pandas as pd, metaexo as mx
+    >>> table = pd.DataFrame({"study": ["Li", "Cho"], **{f"D{i}": ["low", "high"] for i in range(1, 6)}})
+    >>> record = mx.evidence.read_risk_of_bias(table, "RoB 2")
+    >>> es = record.join(mx.EffectSizes([0.1, 0.4], [0.02, 0.05], study=["Cho", "Li"]))
+    >>> ax = mx.plots.forest(es, columns=mx.plots.risk_columns(record))
+    """
+    if not isinstance(record, RiskOfBias):
+        raise InputError(f"a {type(record).__name__} was given", "what read_risk_of_bias returns")
+    titles = [f"D{i}" for i in range(1, len(record.tool.domains) + 1)] + ["Overall"]
+    pairs = zip(record.keys, titles, strict=False)
+    return tuple(Column(f"{prefix}{key}", title=title, kind="risk") for key, title in pairs)
+
+
+def _record(table: object, tool: Any) -> RiskOfBias:
+    return table if isinstance(table, RiskOfBias) else read_risk_of_bias(table, tool)  # type: ignore[arg-type]
+
+
+def _judgements(record: RiskOfBias) -> tuple[Judgement, ...]:
+    """Return the judgements of a tool, and "not assessed" where it occurs."""
+    more = (judgements()[NOT_ASSESSED],) if NOT_ASSESSED in record.words else ()
+    return (*record.tool.judgements, *more)
+
+
+def _level(judgement: Judgement) -> Level:
+    hollow = judgement.word == NOT_ASSESSED
+    return Level(judgement.word, judgement.label, judgement.sign, judgement.color, hollow)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskSummary(Plan):
+    """What bars of the judgements per domain show.
+
+    Attributes
+    ----------
+    domains : tuple of str
+        Short names of the domains, from top to bottom; the overall judgement last.
+    levels : tuple of Judgement
+        Judgements, from left to right.
+    counts : tuple of tuple of float
+        Number of studies, or sum of their weights, by domain and judgement.
+    studies : int
+        Number of studies.
+    weighted : str
+        How the studies are weighted; empty if each counts once.
+    tool : str
+        Name of the tool.
+    """
+
+    domains: tuple[str, ...]
+    levels: tuple[Judgement, ...]
+    counts: tuple[tuple[float, ...], ...]
+    studies: int
+    weighted: str
+    tool: str
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the bars as a long table: domain, judgement, count and share, which adds up to 1."""
+        import pandas as pd
+
+        rows = [
+            (domain, level.word, count, share)
+            for domain, counts, shares in zip(self.domains, self.counts, self._shares(), strict=True)
+            for level, count, share in zip(self.levels, counts, shares, strict=True)
+        ]
+        return pd.DataFrame(rows, columns=["domain", "judgement", "count", "share"])
+
+    def describe(self) -> str:
+        """Return what is seen in a sentence or two."""
+        told = [
+            f"{domain}: "
+            + ", ".join(f"{level.word} {text}" for level, text in zip(self.levels, texts, strict=True))
+            for domain, texts in zip(self.domains, self._texts(), strict=True)
+        ]
+        return f"{_counted(self)} {'; '.join(told)}."
+
+    def draw(self, ax: Axes | Figure | SubFigure | None = None) -> Axes:
+        """Draw the bars; see :meth:`metaexo.plots.Plan.draw`."""
+        with self.theme.context():
+            one, room = open_axes(self, ax)
+            sides = _sides(self, room.width)
+            high = room.height - sides.top - sides.bottom
+            if high < len(self.domains) * self.theme.small or room.width - sides.left - sides.right < 40.0:
+                raise too_small(self, room)
+            one.set_position(
+                room.position(
+                    room.left + sides.left,
+                    room.top + sides.top,
+                    room.right - sides.right,
+                    room.bottom - sides.bottom,
+                )
+            )
+            _draw_bars(one, self)
+            _draw_beside(one, self, sides)
+        return remember(self, one)
+
+    def _shares(self) -> list[list[float]]:
+        return [[count / sum(counts) for count in counts] for counts in self.counts]
+
+    def _texts(self) -> list[list[str]]:
+        """Return what stands beside each bar: counts of studies, or shares of weight in per cent."""
+        if self.weighted:
+            return [[percent(ten_digits(share)) for share in shares] for shares in self._shares()]
+        return [[str(int(count)) for count in counts] for counts in self.counts]
+
+
+@checked
+def risk_of_bias_summary_plan(
+    table: Any,
+    tool: Any = "RoB 2",
+    *,
+    weights: Any = None,
+    title: str = "",
+    notes: Sequence[str] = (),
+    ax: Axes | Figure | SubFigure | None = None,
+    width: float = 7.0,
+    height: float | None = None,
+    theme: str | Theme | None = None,
+    font_size: float | None = None,
+) -> RiskSummary:
+    """Return what a summary plot of the risk of bias shows, without drawing it.
+
+    Use it beside :func:`risk_of_bias`: one bar per domain, divided by the shares of the judgements, the
+    overall judgement last. With the weights of a fit, the bars show how much of the pooled effect rests on
+    studies of each risk. Each judgement has a hatch beside its colour, and its number at the right.
+
+    Parameters
+    ----------
+    table : RiskOfBias, DataFrame, str or Path
+        What :func:`metaexo.evidence.read_risk_of_bias` returns, or the table that it reads.
+    tool : str, Path, mapping or BiasTool
+        The tool of a table: "RoB 2", "ROBINS-I", "SYRCLE" or one of your own. A record has its own.
+    weights : results of a model, mapping, pandas.Series or sequence of float, optional
+        A fit, whose weights are summed by study; a weight per study by its name; or one per row. Default:
+        each study counts once.
+
+    Returns
+    -------
+    RiskSummary
+        Bars; ``to_frame()`` has counts and shares.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If a judgement or a tool is not known.
+    InputError
+        If the table cannot be read, or a study has no weight.
+
+    References
+    ----------
+    Higgins, J. P. T., et al. (2019). Cochrane Handbook, chapter 7. https://doi.org/10.1002/9781119536604.ch7
+    McGuinness, L. A., Higgins, J. P. T. (2021). robvis. https://doi.org/10.1002/jrsm.1411
+
+    Examples
+    --------
+    >>> import pandas as pd, metaexo as mx
+    >>> table = pd.DataFrame(
+    ...     [["Li 2020", "low", "low", "low", "some concerns", "low", "some concerns"],
+    ...      ["Cho 2021", "high", "low", "low", "low", "low", "high"]],
+    ...     columns=["study", "D1", "D2", "D3", "D4", "D5", "overall"],
+    ... )
+    >>> plan = mx.plots.risk_of_bias_summary_plan(table, "RoB 2", weights=[1, 3])
+    >>> plan.to_frame().query("domain == 'Overall'")["share"].tolist()
+    [0.0, 0.25, 0.75]
+    >>> ax = mx.plots.risk_of_bias_summary(plan)
+    """
+    record = _record(table, tool)
+    each, weighted = _weights(record, weights)
+    counts = record.counts(each)
+    plan = RiskSummary(
+        title=title,
+        notes=(),
+        width=width,
+        height=1.0,
+        theme=get_theme(theme, font_size),
+        domains=tuple(record.domain(key).short for key in record.keys),
+        levels=_judgements(record),
+        counts=tuple(tuple(map(float, row)) for row in counts.to_numpy()),
+        studies=len(record.studies),
+        weighted=weighted,
+        tool=record.tool.name,
+    )
+    plan = replace(plan, notes=(_counted(plan), *notes))
+    sides = _sides(plan, 72 * width - 2 * MARGIN)
+    body = sides.top + sides.bottom + 2.3 * plan.theme.line * len(plan.domains)
+    return replace(plan, height=needed_height(plan, body) if height is None else height)
+
+
+risk_of_bias_summary = drawn(risk_of_bias_summary_plan, "Draw bars of the risk of bias per domain.")
+
+
+def _weights(record: RiskOfBias, weights: Any) -> tuple[Any, str]:
+    """Return the weights of the studies, those of a fit summed by study, and what they are called."""
+    if not isinstance(weights, FitResults):
+        return weights, "" if weights is None else "weights as given"
+    refuse_moderators(weights)
+    each = getattr(weights, "weights", None)
+    if each is None or np.isnan(each).any():
+        raise InputError(
+            f"{type(weights).__name__} have no weights of a pooled effect",
+            "a fit with one pooled effect, such as that of RandomEffects",
+        )
+    studies = weights.effects.study or weights.effects.row_labels
+    found: dict[str, float] = {}
+    for study, weight in zip(studies, each, strict=True):
+        found[study] = found.get(study, 0.0) + float(weight)
+    return found, "weights of the pooled effect"
+
+
+def _counted(plan: RiskSummary) -> str:
+    """Return what the bars count, in a sentence."""
+    counted = plural(plan.studies, "study", "studies")
+    beside = "share of the weight" if plan.weighted else "number of studies"
+    weighted = f", {plan.weighted}" if plan.weighted else ""
+    return f"{plan.tool}, {counted}{weighted}. At the right: {beside} by judgement."
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """Points that stand on each side of the bars, and what was wrapped for them."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    labels: tuple[str, ...]
+    column: float
+    keys: tuple[float, ...]
+    legend: list[list[int]]
+
+
+def _sides(plan: RiskSummary, width: float) -> _Sides:
+    """Return how much room stands around the bars in a place of a width in points."""
+    theme = plan.theme
+    small, line = theme.small, 1.22 * theme.small
+    labels = [theme.wrap(name, 0.35 * width, size=small) for name in plan.domains]
+    texts = [text for texts in plan._texts() for text in texts]
+    column = max(HINTED * max(theme.width(text, size=small) for text in texts) + 7.0, SIGN * small + 4.0)
+    keys = [
+        HINTED * theme.width(level.label, size=small) + 2.6 * SIGN * small + 15.0 for level in plan.levels
+    ]
+    legend = in_rows(keys, width)
+    return _Sides(
+        left=HINTED * max(theme.width(text, size=small) for lines in labels for text in lines) + 8.0,
+        top=SIGN * small + 6.0,
+        right=column * len(plan.levels) + 4.0,
+        bottom=3.4 * line + 1.6 * line * len(legend),
+        labels=tuple("\n".join(map(plain, lines)) for lines in labels),
+        column=column,
+        keys=tuple(keys),
+        legend=legend,
+    )
+
+
+def _draw_bars(ax: Axes, plan: RiskSummary) -> None:
+    """Draw the bars, from 0 to 100 per cent; domains are counted from 0."""
+    theme = plan.theme
+    shares = 100 * np.array(plan._shares())
+    starts = np.cumsum(shares, axis=1) - shares
+    for j, level in enumerate(plan.levels):
+        fill = _fill(plan, level)
+        ax.barh(
+            range(len(plan.domains)), shares[:, j], 0.72, starts[:, j], color=fill, hatch=level.hatch or None,
+            edgecolor=theme.text_on(fill), linewidth=0.6, label=level.label,
+        )  # fmt: skip
+    ax.set_xlim(0.0, 100.0)
+    ax.set_ylim(len(plan.domains) - 0.45, -0.55)
+
+
+def _draw_beside(ax: Axes, plan: RiskSummary, sides: _Sides) -> None:
+    """Draw the axis, the names of the domains, the numbers at the right, and the legend."""
+    theme, small, line = plan.theme, plan.theme.small, 1.22 * plan.theme.small
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    ax.set_yticks(range(len(plan.domains)), labels=sides.labels)
+    for label in ax.get_yticklabels():
+        label.set_fontproperties(theme.font(label.get_text(), size=small))
+    ax.set_xticks(range(0, 101, 25), labels=[f"{share}%" for share in range(0, 101, 25)])
+    ax.set_xlabel("Share of weight" if plan.weighted else "Share of studies", fontsize=small)
+    end, top = len(plan.domains) - 0.45, -0.55
+    shown = [_level(level) for level in plan.levels]
+    for j, level in enumerate(shown):
+        x = 4.0 + (j + 0.5) * sides.column
+        draw_sign(ax, level, theme, "circle", (100.0, top), (x, SIGN * small / 2 + 2.0))
+        for i, texts in enumerate(plan._texts()):
+            beside(ax, texts[j], (100.0, i), (x, 0.0), theme, ha="center")
+    down = -3.4 * line
+    for row in sides.legend:
+        x, down = -sides.left, down - 0.8 * line
+        for i in row:
+            _key(ax, plan, plan.levels[i], (0.0, end), (x, down))
+            draw_sign(ax, shown[i], theme, "circle", (0.0, end), (x + 2.1 * SIGN * small, down))
+            beside(ax, shown[i].label, (0.0, end), (x + 2.6 * SIGN * small + 3.0, down), theme)
+            x += sides.keys[i]
+        down -= 0.8 * line
+
+
+def _key(
+    ax: Axes, plan: RiskSummary, level: Judgement, at: tuple[float, float], offset: tuple[float, float]
+) -> None:
+    """Draw a piece of a bar for the legend, some points right of and above a place of Axes."""
+    from matplotlib.patches import Rectangle
+    from matplotlib.transforms import Affine2D, ScaledTranslation
+
+    points = Affine2D().scale(1 / 72) + ax.figure.dpi_scale_trans
+    fill, (x, y) = _fill(plan, level), offset
+    ax.add_patch(
+        Rectangle(
+            (x, y - 4.0), 1.4 * SIGN * plan.theme.small, 8.0, facecolor=fill, hatch=level.hatch or None,
+            edgecolor=plan.theme.text_on(fill), linewidth=0.6, clip_on=False,
+            transform=points + ScaledTranslation(*at, ax.transData),  # type: ignore[arg-type]
+        )
+    )  # fmt: skip
+
+
+def _fill(plan: RiskSummary, level: Judgement) -> str:
+    return plan.theme.paper if level.word == NOT_ASSESSED else level.color
