@@ -19,8 +19,8 @@ from metaexo.plots.forest.forest import (
 )
 from metaexo.plots.forest.plan import ForestPlan
 from metaexo.plots.funnel import FunnelPlan, funnel, funnel_plan
-from metaexo.plots.reporting_map import ReportingMap, reporting_map, reporting_map_plan
-from metaexo.plots.risk_of_bias import (
+from metaexo.plots.review.reporting_map import ReportingMap, reporting_map, reporting_map_plan
+from metaexo.plots.review.risk_of_bias import (
     RiskSummary,
     risk_columns,
     risk_of_bias,
@@ -28,8 +28,8 @@ from metaexo.plots.risk_of_bias import (
     risk_of_bias_summary,
     risk_of_bias_summary_plan,
 )
+from metaexo.plots.review.sign_grid import SignGrid
 from metaexo.plots.shares import SharesPlan, reported_shares, reported_shares_plan
-from metaexo.plots.sign_grid import SignGrid
 from metaexo.plots.strip import StripPlan, interval_strip, interval_strip_plan
 
 __all__ = [

@@ -11,7 +11,7 @@ import metaexo as mx
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots.canvas.fonts import contrast, text_on
 from metaexo.plots.canvas.theme import THEMES
-from metaexo.plots.reporting_map import LEVELS, NOT_APPLICABLE, NOT_REPORTED, NOT_SEEN, REPORTED
+from metaexo.plots.review.reporting_map import LEVELS, NOT_APPLICABLE, NOT_REPORTED, NOT_SEEN, REPORTED
 from tests.evidence.folders import DATA
 
 TABLE = pd.DataFrame(

@@ -29,7 +29,6 @@ from metaexo.types import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-PREFIX = "rob_"
 Rows = TypeVar("Rows", bound=EffectRows)
 
 
@@ -154,7 +153,7 @@ class RiskOfBias:
         frame.insert(0, "study", list(self.studies))
         return frame
 
-    def join(self, effects: Rows, prefix: str = PREFIX) -> Rows:
+    def join(self, effects: Rows, prefix: str = "rob_") -> Rows:
         """Return effects with the judgements of their studies as further columns of data.
 
         Parameters

@@ -17,7 +17,7 @@ from metaexo.plots.canvas.chart import MARKERS
 from metaexo.plots.canvas.fonts import plain
 from metaexo.plots.canvas.plan import Plan, remember
 from metaexo.plots.canvas.theme import Theme
-from metaexo.plots.measured import HINTED, beside, in_rows, needed_height, open_axes, too_small
+from metaexo.plots.review.measured import HINTED, beside, in_rows, needed_height, open_axes, too_small
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
 from metaexo.errors import InputError
 from metaexo.formatting import MISSING, percent, ten_digits
-from metaexo.inputs import as_word, check_choice, is_blank
+from metaexo.inputs import as_word, is_blank
 from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.plan import drawn
 from metaexo.plots.canvas.tables import column_of
 from metaexo.plots.canvas.theme import Theme, get_theme
 from metaexo.plots.canvas.words import title_of
+from metaexo.plots.review.sign_grid import Beside, Level, SignGrid, closed
 from metaexo.plots.shares import is_reported
-from metaexo.plots.sign_grid import Beside, Level, SignGrid, closed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,6 @@ LEVELS = (
     Level(NOT_APPLICABLE, "Not applicable", "/", "#ffffff", hollow=True),
 )
 WRITTEN = {"n/a": NOT_APPLICABLE, "does not apply": NOT_APPLICABLE, "not accessible": NOT_SEEN}
-ORDERS = ("given", "share")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +64,7 @@ def reporting_map_plan(
     *,
     study: str = "study",
     unseen: str | None = None,
-    order: str = "given",
+    order: Literal["given", "share"] = "given",
     title: str = "",
     notes: Sequence[str] = (),
     ax: Axes | Figure | SubFigure | None = None,
@@ -139,7 +138,6 @@ def reporting_map_plan(
         raise InputError(
             f"a table of {len(table)} rows and {len(items)} items", "at least one study and one item"
         )
-    check_choice("order", order, ORDERS)
     named = dict(items) if isinstance(items, Mapping) else {item: title_of(item) for item in items}
     studies = _studies(table, study)
     partly = _partly(table, unseen, studies)

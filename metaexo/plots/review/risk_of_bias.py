@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from metaexo.errors import InputError
-from metaexo.evidence.risk_of_bias.record import PREFIX, RiskOfBias, read_risk_of_bias
+from metaexo.evidence import RiskOfBias, read_risk_of_bias
 from metaexo.evidence.risk_of_bias.tool import NOT_ASSESSED, OVERALL, Judgement, judgements
 from metaexo.formatting import percent, plural, ten_digits
-from metaexo.inputs import check_choice
 from metaexo.models.linear.prediction import refuse_moderators
 from metaexo.models.linear.results import FitResults
 from metaexo.plots.canvas.arguments import Column, checked
 from metaexo.plots.canvas.fonts import plain
 from metaexo.plots.canvas.plan import Plan, drawn, remember
 from metaexo.plots.canvas.theme import Theme, get_theme
-from metaexo.plots.measured import (
+from metaexo.plots.review.measured import (
     HINTED,
     MARGIN,
     beside,
@@ -29,7 +28,7 @@ from metaexo.plots.measured import (
     open_axes,
     too_small,
 )
-from metaexo.plots.sign_grid import SIGN, Level, SignGrid, closed, draw_sign
+from metaexo.plots.review.sign_grid import SIGN, Level, SignGrid, closed, draw_sign
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +41,7 @@ def risk_of_bias_plan(
     table: Any,
     tool: Any = "RoB 2",
     *,
-    headings: str | None = None,
+    headings: Literal["number", "short"] | None = None,
     title: str = "",
     notes: Sequence[str] = (),
     ax: Axes | Figure | SubFigure | None = None,
@@ -100,7 +99,6 @@ def risk_of_bias_plan(
     record = _record(table, tool)
     if headings is None:
         headings = "short" if is_axes(ax) else "number"
-    check_choice("kind of headings", headings, ("number", "short"))
     domains = [record.domain(key) for key in record.keys]
     numbers = [f"D{i}" for i in range(1, len(record.tool.domains) + 1)] + ["Overall"]
     told = "; ".join(f"{n}: {d.name}" for n, d in zip(numbers, record.tool.domains, strict=False))
@@ -126,7 +124,7 @@ risk_of_bias = drawn(risk_of_bias_plan, "Draw a traffic-light plot of the risk o
 
 
 @checked
-def risk_columns(record: Any, prefix: str = PREFIX) -> tuple[Column, ...]:
+def risk_columns(record: Any, prefix: str = "rob_") -> tuple[Column, ...]:
     """Return the columns of a forest plot that show the judgements joined to its effects.
 
     Use it with :meth:`metaexo.evidence.RiskOfBias.join`, to see the risk of bias beside each effect.

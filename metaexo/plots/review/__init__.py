@@ -1,0 +1,1 @@
+"""Figures about a review itself: risk of bias, flow of rows, what studies report."""
