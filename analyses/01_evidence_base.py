@@ -9,6 +9,7 @@ the yield of a systematic search, so the maps show what this collection holds, a
 bounds.
 """
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import pandas as pd
@@ -20,6 +21,12 @@ from metaexo.formatting import markdown_table, percent
 DOMAINS = ["clinical", "preclinical", "isolation", "all"]
 ACCESS = ["full_text", "abstract", "secondary", "all"]
 FACTORS = ["indication", "source", "isolation", "design"]
+IN_WORDS = {
+    "indication": "indication",
+    "source": "exosome source",
+    "isolation": "isolation method",
+    "design": "study design",
+}
 DESIGNS = {
     "rct_parallel": "RCT, two groups",
     "rct_split_body": "RCT, split body",
@@ -29,7 +36,6 @@ DESIGNS = {
     "in_vitro": "In vitro",
     "method_comparison": "Comparison of methods",
 }
-TREATED = "Studies that compare isolation methods treat nothing and are not on this map."
 EACH = "A study counts once for each isolation method that it names, and once in the totals of the rows."
 NO_SEARCH = "Found by semantic search: an empty cell is a gap in this collection, not in the field."
 
@@ -39,10 +45,10 @@ def main(analysis: report.Analysis) -> None:
     studies = in_words(sheets.studies)
     methods = by_method(studies)
     treated = methods[methods["domain"] != "isolation"]
-    draw_map(analysis, treated, "source", "indication", [TREATED], by="domain")
-    draw_map(analysis, treated, "indication", "isolation", [TREATED, EACH])
-    draw_map(analysis, treated, "indication", "design", [TREATED])
-    draw_map(analysis, methods, "source", "isolation", [EACH])
+    draw_map(analysis, treated, "source", "indication", "Treatment studies", by="domain")
+    draw_map(analysis, treated, "indication", "isolation", "Treatment studies", [EACH])
+    draw_map(analysis, treated, "indication", "design", "Treatment studies")
+    draw_map(analysis, methods, "source", "isolation", "Treatment studies and comparisons of methods", [EACH])
     analysis.write_table("crossings", crossings(methods))
     analysis.write_table("cells", cells(studies))
 
@@ -109,15 +115,19 @@ def draw_map(
     table: pd.DataFrame,
     rows: str,
     columns: str,
-    notes: list[str],
+    which: str,
+    notes: Sequence[str] = (),
     by: str | None = None,
 ) -> None:
-    ax = mx.plots.evidence_map(table, rows, columns, by=by, study="study_id", notes=[*notes, NO_SEARCH])
-    title = f"Evidence-gap map: studies by {rows} and {columns}"
+    title = f"{which} by {IN_WORDS[rows]} and {IN_WORDS[columns]}"
+    ax = mx.plots.evidence_map(
+        table, rows, columns, by=by, study="study_id", notes=[*notes, NO_SEARCH], title=title
+    )
     analysis.write_figure(f"{rows}_by_{columns}", ax, title=title)
 
 
 def draw_shares(analysis: report.Analysis, table: pd.DataFrame) -> None:
+    title = "Studies of exosomes that report what a synthesis needs, by field and by what could be read"
     ax = mx.plots.reported_shares(
         table,
         evidence.REPORTING_ITEMS,
@@ -126,8 +136,9 @@ def draw_shares(analysis: report.Analysis, table: pd.DataFrame) -> None:
         by_order=ACCESS[:3],
         wording={"isolation": "comparisons of methods", "secondary": "other texts"},
         notes=["Found by semantic search, not by a systematic one."],
+        title=title,
     )
-    analysis.write_figure("reporting", ax, title="Shares of studies from which each thing can be had")
+    analysis.write_figure("reporting", ax, title=title)
 
 
 def statement(studies: pd.DataFrame, treated: pd.DataFrame, found: pd.DataFrame) -> list[str]:

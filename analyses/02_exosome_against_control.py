@@ -69,25 +69,15 @@ def main(analysis: report.Analysis) -> None:
     listed = found.to_frame().merge(ledger[["line", "step", "reason"]], on="line")
     analysis.write_table("effects", listed[[*COLUMNS, "step", "reason"]])
 
-    # Forest plots by source and by isolation method, and a funnel plot: for animals, and for patients.
-    for (domain,), part in mx.split(chosen["with doubtful rows"], "domain").items():
-        for factor, words in FACTORS.items():
-            ax = forest(mx.stratify(part, by=["outcome_family", factor], test=TEST), without=factor)
-            title = f"{DOMAINS[domain]}: exosome against control by {words}"
-            analysis.write_figure(f"{domain}_by_{factor}", ax, title=title)
-        note = "A standardised difference and its standard error share the SD: some asymmetry is built in."
-        ax = mx.plots.funnel(part, by="outcome_family", notes=[note])
-        analysis.write_figure(
-            f"{domain}_funnel", ax, title=f"{DOMAINS[domain]}: effect against standard error"
-        )
+    # Single effects by outcome, in patients; those in animals are drawn with all their time points elsewhere.
+    patients = mx.split(chosen["with doubtful rows"], "domain")["clinical",]
+    title = "Exosome against control in patients, by outcome: one effect per study"
+    analysis.write_figure("patients", forest(patients, title), title=title)
 
     # Percentages can be compared as they are, in points; a small SD cannot blow such a difference up.
     points = {"with doubtful rows": one_a_family(effects(sheets, "MD", IN_PER_CENT))}
     points["without"] = without_doubtful(points["with doubtful rows"])
     analysis.write_table("percentage_points", strata(points))
-    by_family = mx.stratify(points["with doubtful rows"], by="outcome_family", test=TEST)
-    ax = forest(by_family, axis_label="Difference in percentage points", digits=1)
-    analysis.write_figure("percentage_points", ax, title="Animals: difference in percentage points")
 
     # What depends on choices: the correlation of two sides of a face where the paper does not report it, and
     # the
@@ -149,17 +139,17 @@ def under_choices(sheets):
     return pd.DataFrame(rows, columns=[*FAMILY, *columns, "estimate", "low", "high", "tau", "i2"])
 
 
-def forest(results, without="", **words):
-    isolation = mx.plots.Column("isolation", "Isolation\nmethod", letters=14)
-    columns = [isolation if name == "isolation" else name for name in FACTORS if name != without]
-    arms = [mx.plots.Column("treatment_n", "n\nexosome"), mx.plots.Column("control_n", "n\ncontrol")]
-    shown = {
-        "columns": [*columns, *arms],
-        "remark": "use",
-        "wording": {"main": ""},
-    }
-    # strata of different outcome families call for no test between them
-    return mx.plots.forest(results, **shown, weights=None, overall=False, between=False, **words)
+def forest(es, title):
+    """Return the single effects under their outcome families; nothing is pooled."""
+    arms = [mx.plots.Column("treatment_n", "n\n(exosome)"), mx.plots.Column("control_n", "n\n(control)")]
+    return mx.plots.forest(
+        es,
+        by="outcome_family",
+        columns=["source", *arms],
+        remark="use",
+        wording={"main": ""},
+        title=title,
+    )
 
 
 def summarise(analysis, ledger, chosen, points, changes):
@@ -184,9 +174,9 @@ def summarise(analysis, ledger, chosen, points, changes):
     analysis.write_summary(
         f"What this does not show. Families with two studies or more: {several or 'none'}; with "
         "two, τ and I² rest on one degree of freedom, as the wide intervals show. Possible tests between "
-        f"sources or isolation methods: {tests}. Funnel plots of so few points say nothing about missing "
-        f"studies. {plural(changes, 'result')} before and after treatment are in `02_before_after.csv` and "
-        "are not pooled."
+        f"sources or isolation methods: {tests}. A funnel plot of so few points would say nothing about "
+        f"missing studies, so none is drawn. {plural(changes, 'result')} before and after treatment are in "
+        "`02_before_after.csv` and are not pooled."
     )
 
 

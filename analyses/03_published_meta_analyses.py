@@ -16,7 +16,7 @@ from metaexo import evidence, report
 from metaexo.formatting import number, percent
 
 QUESTION = ["indication", "outcome_family"]
-CELL = ["review_id", "outcome_label"]
+CELL = ["review_id", "study_name", "outcome_label"]
 NO_SOURCE = ("all", "not_reported")
 MEASURES = {
     "SMD": "a standardised mean difference without an interval",
@@ -35,15 +35,12 @@ POINTS = (
     "show how "
     "far each estimate is from no effect."
 )
-CELLS = (
-    "A point is a cell of one review: one study, or several pooled. 95% of the points would lie in the "
-    "region if all sources had one effect. A standardised difference and its standard error share the SD: "
-    "some asymmetry is built in."
-)
+CELLS = "A row is a cell of one meta-analysis: one study, or several pooled. Cells hold different studies."
 LEAST_CELLS = 5
-COLUMNS = ["line", "review_id", *QUESTION, "outcome_label", "source", "subgroup_variable", "subgroup_level"]
+PLACE = ["line", "review_id", "study_name"]
+COLUMNS = [*PLACE, *QUESTION, "outcome_label", "source", "subgroup_variable", "subgroup_level"]
 OUTCOME = mx.plots.Column("outcome_label", "Outcome", letters=24)
-PART = mx.plots.Column("subgroup_level", "Part of the review", wording={"all": "all of it"}, letters=20)
+PART = mx.plots.Column("subgroup_level", "Cells in the review", letters=20)
 STUDIES = mx.plots.Column("k_studies", "Studies")
 
 
@@ -73,12 +70,14 @@ def main(analysis: report.Analysis) -> None:
     # sheet.
     reviews = keep(estimates, estimates.column("subgroup_variable") == "overall", "a subgroup of a review")
     reviews = with_question(mx.one_per_study(reviews, by=QUESTION))
-    ax = forest(reviews, by="indication_in_words", columns=[OUTCOME, "source"])
-    analysis.write_figure(
-        "by_indication", ax, title="One estimate per review and outcome family, by indication"
+    title = f"Published meta-analyses of exosome against control {in_whom(reviews)}, by indication"
+    ax = forest(reviews, title, by="indication_in_words", columns=[OUTCOME, "source"])
+    analysis.write_figure("by_indication", ax, title=title)
+    title = f"Published meta-analyses of exosome against control {in_whom(reviews)}: effect and precision"
+    ax = mx.plots.funnel(
+        reviews, by="use", wording={"main": "not doubtful"}, contours=True, notes=[POINTS], title=title
     )
-    ax = mx.plots.funnel(reviews, by="use", wording={"main": "not doubtful"}, contours=True, notes=[POINTS])
-    analysis.write_figure("funnel", ax, title="Published estimates against their standard errors")
+    analysis.write_figure("funnel", ax, title=title)
 
     # Where several reviews ask one question, do they find one answer?
     counts = reviews.column("question").map(reviews.column("question").value_counts())
@@ -90,32 +89,24 @@ def main(analysis: report.Analysis) -> None:
         for (question,), part in mx.split(es, "question").items()
     )
     analysis.write_table("between_reviews", between)
-    ax = forest(twice, by="question", columns=[OUTCOME, "source", STUDIES])
-    analysis.write_figure("between_reviews", ax, title="Reviews of the same question")
-
-    # By source: rows whose vesicles come from one named source.
-    sources = keep(estimates, ~estimates.column("source_category").isin(NO_SOURCE), "no single source named")
-    sources = with_source_and_indication(sources)
-    ends = (sources.y.min() - 2.0, sources.y.max() + 2.0)
-    columns = [OUTCOME, PART, STUDIES]
-    ax = forest(sources, by="source_and_indication", columns=columns, limits=ends, panel_width=180.0)
-    analysis.write_figure("by_source", ax, title="Published estimates by source of the vesicles")
+    title = f"Questions with several meta-analyses of exosome against control {in_whom(twice)}"
+    ax = forest(twice, title, by="question", columns=[OUTCOME, "source", STUDIES])
+    analysis.write_figure("between_reviews", ax, title=title)
 
     # Within one review and outcome, the cells by source hold different studies: their variation is one
-    # between
-    # sources, as far as cells of one study can show.
+    # between sources, as far as cells of one study can show.
+    sources = keep(estimates, ~estimates.column("source_category").isin(NO_SOURCE), "no single source named")
     cells = keep(estimates, estimates.column("subgroup_variable") == "source", "not a cell by source")
     within = pd.DataFrame(
         dict(zip(CELL, names, strict=True)) | spread(part) | sources_of(part)
         for names, part in mx.split(cells, CELL).items()
     )
     analysis.write_table("sources_within_reviews", within)
-    for (review, outcome), part in mx.split(cells, CELL).items():
-        if part.k >= LEAST_CELLS:
-            fit = mx.RandomEffects(one_study_a_cell(part)).fit()
-            ax = mx.plots.funnel(fit, by="source", notes=[CELLS])
-            name = f"cells_{part.column('outcome').iloc[0]}"
-            analysis.write_figure(name, ax, title=f"{outcome} in {review}: cells by source")
+    per_outcome = cells.data.groupby(CELL)["line"].transform("size")
+    compared = with_question(keep(cells, per_outcome >= LEAST_CELLS, "few cells by source of one outcome"))
+    title = f"Exosome against control {in_whom(compared)} with {conditions(compared)}, by exosome source"
+    ax = draw_sources(compared, title)
+    analysis.write_figure("sources", ax, title=title)
     summarise(analysis, ledger, between, sources, cells, within)
 
 
@@ -133,11 +124,14 @@ def with_question(es):
     return named.with_labels(named.study)
 
 
-def with_source_and_indication(es):
-    """Return the effects with source and indication in one, each under the name of its review."""
-    pairs = zip(es.column("source").replace("Other", "Other sources"), es.column("indication"), strict=True)
-    heads = [f"{source}: {indication.replace('_', ' ')}" for source, indication in pairs]
-    return with_question(es).with_columns(source_and_indication=heads)
+def in_whom(es):
+    """Return whether the primary studies are of people or of animals."""
+    human = es.column("population").str.contains("human")
+    return "in people" if human.all() else "in animals and people" if human.any() else "in animals"
+
+
+def conditions(es):
+    return ", ".join(es.column("indication").str.replace("_", " ").unique())
 
 
 def spread(es):
@@ -154,20 +148,31 @@ def spread(es):
     )
 
 
-def one_study_a_cell(es):
-    """Return the cells of one review as independent: they hold different studies."""
-    same = {"labels": es.labels, "data": es.data, "derived": es.derived, "ledger": es.ledger}
-    return mx.EffectSizes(es.y, es.v, es.measure, **same, study=es.row_ids, oriented=es.oriented)
-
-
 def sources_of(es):
     one_study = (es.column("k_studies") == 1).sum()
     return {"sources": es.column("subgroup_level").nunique(), "of_one_study": one_study}
 
 
-def forest(es, **choices):
-    remark = {"remark": "use", "wording": {"main": ""}}
-    return mx.plots.forest(es, notes=[SHARED], label_title="Review", **remark, **choices)
+def forest(es, title, **choices):
+    return mx.plots.forest(
+        es, notes=[SHARED], label_title="Review", remark="use", wording={"main": ""}, title=title, **choices
+    )
+
+
+def draw_sources(cells, title):
+    """Return the cells by source, under their outcome, from the smallest effect to the largest."""
+    return mx.plots.forest(
+        cells.with_labels(cells.column("source").replace("Other", "Other source").tolist()),
+        by="outcome_label",
+        order="estimate",
+        columns=[PART, STUDIES],
+        label_title="Exosome source",
+        remark="use",
+        wording={"main": ""},
+        limits=(cells.y.min() - 2.0, cells.y.max() + 2.0),
+        notes=[f"Cells of {', '.join(dict.fromkeys(cells.study))}. {CELLS}"],
+        title=title,
+    )
 
 
 def summarise(analysis, ledger, between, sources, cells, within):
@@ -184,8 +189,8 @@ def summarise(analysis, ledger, between, sources, cells, within):
     firm = [in_words(row, row["question"]) for row in records(between, "without")]
     lines = with_all + [f"{line} (without doubtful rows)" for line in firm if line not in with_all]
     analysis.write_summary("**Several reviews of one question**\n\n" + "\n".join(f"- {x}." for x in lines))
-    most = sources.column("review_id").value_counts()
-    lines = [in_words(row, f"{row['outcome_label']} in {row['review_id']}") for row in records(within)]
+    most = sources.column("study_name").value_counts()
+    lines = [in_words(row, f"{row['outcome_label']} in {row['study_name']}") for row in records(within)]
     analysis.write_summary(
         f"**By source.** {sources.k} estimates of {len(most)} reviews name one source; {most.iloc[0]} of "
         f"them come from one review, {most.index[0]}. Cells by source within a review ({cells.k}, of which "

@@ -21,6 +21,7 @@ from metaexo.formatting import interval, markdown_table, number, percent
 FACTORS = {"source_group": "source", "isolation": "isolation", "technique": "technique"}
 NOT_REPORTED = ["Not reported", "not_reported"]
 SEED = 4
+BY_FACTOR, BY_CHANCE = "explained by the factor", "explained by permuted labels"
 MEANS = "Means only, one per preparation; nothing is pooled. Rows also differ in laboratory and instrument."
 
 
@@ -34,6 +35,7 @@ def main(analysis: report.Analysis) -> None:
     columns = [
         "line",
         "study_id",
+        "study_name",
         "laboratory",
         "source",
         "source_group",
@@ -80,7 +82,8 @@ def in_nm(spread: evidence.StudySpread) -> dict[str, float]:
 
 
 def draw_sizes(analysis: report.Analysis, sizes: pd.DataFrame) -> None:
-    for factor in ("isolation", "source"):
+    for factor, words in (("isolation", "isolation method"), ("source", "exosome source")):
+        title = f"Mean diameter of vesicles by {words} and measuring technique, one point per preparation"
         ax = mx.plots.interval_strip(
             sizes,
             "size_nm",
@@ -95,16 +98,18 @@ def draw_sizes(analysis: report.Analysis, sizes: pd.DataFrame) -> None:
                 MEANS,
                 "A row read in the table of a review counts as a separate laboratory.",
             ],
+            title=title,
         )
-        analysis.write_figure(f"sizes_by_{factor}", ax, title=f"Mean vesicle size by {factor} and technique")
+        analysis.write_figure(f"sizes_by_{factor}", ax, title=title)
 
 
 def draw_explained(analysis: report.Analysis, explained: pd.DataFrame) -> None:
     alone = explained[explained["given"] == "alone"]
-    found = alone.assign(what="of the factor")
-    chance = alone.assign(what="of permuted labels", share=alone["chance"], low=np.nan, high=np.nan)
+    found = alone.assign(what=BY_FACTOR)
+    chance = alone.assign(what=BY_CHANCE, share=alone["chance"], low=np.nan, high=np.nan)
     table = pd.concat([found, chance])
     table = table.assign(**{c: 100 * table[c].astype(float) for c in ("share", "low", "high")})
+    title = "Variance of vesicle size explained by source, isolation method and technique, each alone"
     ax = mx.plots.interval_strip(
         table,
         "share",
@@ -115,20 +120,20 @@ def draw_explained(analysis: report.Analysis, explained: pd.DataFrame) -> None:
         log=False,
         limits=(0, 100),
         cells={"k": "Sizes", "m": "Laboratories"},
-        row_title="Sizes taken / factor",
+        row_title="Preparations used / factor",
         row_order=list(FACTORS.values()),
-        by_order=["of the factor", "of permuted labels"],
+        by_order=[BY_FACTOR, BY_CHANCE],
         axis_label="Share of the variance of log size (%)",
         notes=["Bars: 95% percentile intervals of a bootstrap of whole laboratories."],
+        title=title,
     )
-    analysis.write_figure(
-        "explained", ax, title="Share of the variance of vesicle size explained by each factor"
-    )
+    analysis.write_figure("explained", ax, title=title)
 
 
 def draw_ratios(analysis: report.Analysis, ratios: pd.DataFrame) -> None:
+    title = "Mean diameter of vesicles: ratio of two isolation methods on one source in one laboratory"
     table = ratios.assign(
-        study=ratios["study_id"] + ": " + ratios["source"], text=ratios["ratio"].map(number)
+        study=ratios["study_name"] + ": " + ratios["source"], text=ratios["ratio"].map(number)
     )
     ax = mx.plots.interval_strip(
         table.sort_values("ratio"),
@@ -142,8 +147,9 @@ def draw_ratios(analysis: report.Analysis, ratios: pd.DataFrame) -> None:
         head_order=list(table["study"].unique()),
         axis_label="Ratio of mean diameters",
         notes=["Bars: 95% intervals where SDs of replicates are known, the arms taken as independent."],
+        title=title,
     )
-    analysis.write_figure("method_ratios", ax, title="Ratios of vesicle size between methods on one source")
+    analysis.write_figure("method_ratios", ax, title=title)
 
 
 def statement(
@@ -167,7 +173,7 @@ def statement(
         f"{', '.join(clear) or 'none'}. Factors are confounded with laboratories and with each other; a "
         "factor aliased with the others has no share, and a level of one laboratory is not used.",
         f"{ratios['study_id'].nunique()} studies isolated one source in several ways, with these ratios of "
-        f"mean diameters: {tell(ratios, 'study_id')}. Pairs of methods that two of them share: "
+        f"mean diameters: {tell(ratios, 'study_name')}. Pairs of methods that two of them share: "
         f"{shared(ratios)}. Nothing is pooled.",
         "Not shown: the general effect of a method on size. Techniques weigh particles differently (DLS "
         "by intensity), most SDs and replicates are missing, and many rows are single preparations.",
@@ -206,7 +212,7 @@ def tell(ratios: pd.DataFrame, factor: str) -> str:
 def shared(ratios: pd.DataFrame) -> str:
     pairs = ratios.groupby("methods")["study_id"].nunique()
     found = [
-        f"{pair} ({tell(ratios[ratios['methods'] == pair], 'study_id')})" for pair in pairs.index[pairs > 1]
+        f"{pair} ({tell(ratios[ratios['methods'] == pair], 'study_name')})" for pair in pairs.index[pairs > 1]
     ]
     return "; ".join(found) or "none"
 

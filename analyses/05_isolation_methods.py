@@ -34,7 +34,7 @@ NOT_ASKED = {
 }
 SHORT = {"UC": "ultracentrifugation (UC)"}
 LABELS = ["outcome_label", "unit", "treatment_label", "control_label"]
-COLUMNS = ["line", "study_id", *PAIR, *LABELS, "use", "caution"]
+COLUMNS = ["line", "study_id", "study_name", *PAIR, *LABELS, "use", "caution"]
 
 
 def main(analysis: report.Analysis) -> None:
@@ -68,20 +68,19 @@ def main(analysis: report.Analysis) -> None:
     analysis.write_table("correlations", choices[choices["line"].isin(paired)])
 
     # Single contrasts, grouped by outcome family.
-    ax = forest(es)
-    analysis.write_figure("contrasts", ax, title="Isolation methods against each other, single contrasts")
+    against = es.column("control_label").unique()
+    one = SHORT.get(against[0], against[0]) if len(against) == 1 else ""
+    title = f"Isolation methods against {one or 'each other'} on the same material: ratios of means"
+    analysis.write_figure("contrasts", forest(es, title, one), title=title)
     summarise(analysis, es, pairs, ratios)
 
 
-def forest(es):
-    """Return the contrasts drawn; what all of them are compared with is said once."""
+def forest(es, title, one):
+    """Return the contrasts drawn; what all of them are compared with is said once, in the title."""
     method = mx.plots.Column("treatment_label", "Method", letters=32)
     columns = [mx.plots.Column("outcome_label", "Outcome"), method]
     notes = ["Contrasts of one study share the arm that they are compared with."]
-    against = es.column("control_label").unique()
-    if len(against) == 1:
-        notes.insert(0, f"All are compared with {SHORT.get(against[0], against[0])}.")
-    else:
+    if not one:
         columns.append(mx.plots.Column("control_label", "Against"))
     return mx.plots.forest(
         es.with_labels(es.study),
@@ -93,6 +92,7 @@ def forest(es):
         right_label="more →",
         notes=notes,
         panel_width=175.0,
+        title=title,
     )
 
 

@@ -52,8 +52,8 @@ def main(analysis: report.Analysis) -> None:
 
     # One row per study, grouped by what the count covers; hollow marks are doubtful reports.
     adverse = treated["events"] == "adverse events"
-    draw(analysis, "adverse_events", treated[adverse], "People with adverse events (%)")
-    draw(analysis, "serious_events", treated[~adverse], "People with the event (%)")
+    draw(analysis, "adverse_events", treated[adverse], "Adverse events")
+    draw(analysis, "serious_events", treated[~adverse], "Serious adverse events and deaths")
 
     # People who were chosen because they were harmed show that a harm exists, not how often it occurs.
     harmed = reports[evidence.chosen_for_harm(reports)].rename(columns={"n_treated": "people_described"})
@@ -88,11 +88,12 @@ def bounds(group: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def draw(analysis: report.Analysis, name: str, treated: pd.DataFrame, axis: str) -> None:
+def draw(analysis: report.Analysis, name: str, treated: pd.DataFrame, what: str) -> None:
+    title = f"{what} in people treated with exosomes, by what was counted and route"
     table = treated.sort_values(["n", "label"], ascending=[False, True])
     table = table.assign(**{column: 100 * table[column] for column in ("share", "low", "high")})
     table["doubtful"] = table["use"] == "doubtful"
-    table["count"] = [f"{row.people} of {row.n}" for row in table.itertuples()]
+    table["count"] = [f"{row.people} / {row.n}" for row in table.itertuples()]
     table["interval"] = [f"{row.low:.1f} to {row.high:.1f}" for row in table.itertuples()]
     ax = mx.plots.interval_strip(
         table,
@@ -102,18 +103,19 @@ def draw(analysis: report.Analysis, name: str, treated: pd.DataFrame, axis: str)
         high="high",
         by="route",
         by_order=[route for route in ROUTES if route in set(table["route"])],
-        wording=ROUTES,
+        wording=ROUTES | {words: words.capitalize() for words in treated["counted"]},
         hollow="doubtful",
         log=False,
         limits=(0, 100),
-        cells={"count": "People", "interval": "95% interval (%)"},
+        cells={"count": "Events / n", "interval": "95% CI (%)"},
         row_title="What was counted / study",
         row_order=list(dict.fromkeys(table["label"])),
         head_order=list(dict.fromkeys(treated["counted"].sort_values(key=lambda c: c != ANY, kind="stable"))),
-        axis_label=axis,
+        axis_label="People with an event (%)",
         notes=[NOTE],
+        title=title,
     )
-    analysis.write_figure(name, ax, title=f"{axis.removesuffix(' (%)')}, study by study")
+    analysis.write_figure(name, ax, title=title)
 
 
 def statement(

@@ -32,6 +32,7 @@ UNITS = {"SMD": "standardised mean differences (Hedges' g)", "MD": "differences 
 AXIS = {"SMD": None, "MD": "Difference in percentage points"}
 ASKED_FOR = ["study/effect", "source", "isolation", "outcome_family"]
 NOT_NAMED = ("not reported", "other")
+MANY = 3
 RHO = 0.6
 RHOS = (*np.round(np.arange(0.0, 0.95, 0.1), 1), 0.95)
 ALONE, ONE, MODEL, ROBUST = (
@@ -67,11 +68,9 @@ def main(analysis: report.Analysis) -> None:
     analysis.write_table("rho", stack(sweeps))
 
     for domain, measure in [("clinical", "SMD"), ("preclinical", "MD")]:
-        key = (domain, measure, "with doubtful rows")
-        title = f"{WHO[domain]}: all outcomes and time points, by study"
-        analysis.write_figure(f"{domain}", forest(fits[key], measure), title=title)
-        title = f"{WHO[domain]}: the pooled effect under assumed correlations"
-        analysis.write_figure(f"{domain}_rho", draw_sweep(sweeps[key], fits[key], measure), title=title)
+        fit = fits[domain, measure, "with doubtful rows"]
+        title = f"Exosome against control in {WHO[domain].lower()}: {outcomes(fit.effects)}, all time points"
+        analysis.write_figure(domain, forest(fit, measure, title), title=title)
     summarise(analysis, chosen, terms, fits, pooled, sweeps)
 
 
@@ -174,32 +173,24 @@ def sweep(es, terms):
     return pd.DataFrame(rows)
 
 
-def forest(fit, measure):
+def outcomes(es):
+    """Return the outcome families of effects as words, or how many there are."""
+    families = [name[0].lower() + name[1:] for name in es.column("outcome_family").unique()]
+    return " and ".join(families) if len(families) < MANY else "all outcomes"
+
+
+def forest(fit, measure, title):
+    """Return the effects under their studies; a factor of one level only is no column."""
     outcome = mx.plots.Column("outcome_label", "Outcome", letters=22)
+    factors = [name for name in ("source", "isolation") if fit.effects.column(name).nunique() > 1]
     return mx.plots.forest(
         fit,
-        columns=[outcome, "source", "isolation"],
+        columns=[outcome, *factors],
         remark="use",
         wording={"main": ""},
         axis_label=AXIS[measure],
         digits=1 if measure == "MD" else 2,
-    )
-
-
-def draw_sweep(table, fit, measure):
-    shown = table.assign(
-        label=[f"ρ = {number(rho)}" for rho in table["rho"]],
-        tau=np.sqrt(table.filter(like="variance_").sum(axis=1)),
-    )
-    tau = mx.plots.Column("tau", "Total\nτ", "number", 2)
-    note = f"{plural(fit.k, 'effect')} of {plural(fit.m, 'study', 'studies')}; 95% intervals of the model."
-    return mx.plots.heterogeneity(
-        shown,
-        measure=fit.effects.measure,
-        columns=[tau],
-        label_title="Assumed correlation",
-        axis_label=AXIS[measure],
-        notes=[note],
+        title=title,
     )
 
 

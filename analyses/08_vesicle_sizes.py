@@ -24,6 +24,7 @@ MAIN = "rows that name all three"
 COLUMNS = [
     "line",
     "study_id",
+    "study_name",
     "laboratory",
     *FACTORS,
     "size_nm",
@@ -129,6 +130,9 @@ def shrunken(fit, table):
 
 def draw_shares(analysis, spread, asked):
     shown = spread.assign(**{c: 100 * spread[c] for c in ("share", "share_low", "share_high")})
+    title = (
+        "Variance of vesicle size explained by laboratory, source, isolation method and technique together"
+    )
     counts = spread["k"].astype(str) + " / " + spread["laboratories"].astype(str)
     ax = mx.plots.interval_strip(
         shown.assign(counts=counts),
@@ -139,17 +143,18 @@ def draw_shares(analysis, spread, asked):
         log=False,
         limits=(0, 100),
         cells={"counts": "Sizes / laboratories"},
-        row_title="Rows taken / factor",
+        row_title="Preparations used / factor",
         head_order=list(asked),
         row_order=[*TERMS.values(), RESIDUAL],
         axis_label="Share of the variance of log size (%)",
         notes=["Random effects of one mixed model for each choice of rows; bars: 95% profile intervals."],
+        title=title,
     )
-    title = "Shares of the variance of vesicle size: source, isolation, technique, laboratory"
     analysis.write_figure("shares", ax, title=title)
 
 
 def draw_levels(analysis, levels):
+    title = "Vesicle size over the overall mean, by exosome source and isolation method"
     shown = shown_levels(levels)
     predicted = shown.assign(what="predicted (BLUP), given the other factors")
     plain = shown.assign(what="plain mean of the rows", estimate=shown["plain"], low=np.nan, high=np.nan)
@@ -172,8 +177,9 @@ def draw_levels(analysis, levels):
         by_order=["predicted (BLUP), given the other factors", "plain mean of the rows"],
         axis_label="Size over the overall mean",
         notes=notes,
+        title=title,
     )
-    analysis.write_figure("levels", ax, title="Vesicle size by source and isolation method, shrunken")
+    analysis.write_figure("levels", ax, title=title)
 
 
 def statement(ledger, checks, main, spread, levels, sizes, with_known):

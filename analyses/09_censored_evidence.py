@@ -36,7 +36,6 @@ QUESTIONS = {
     "wound_patients": "Patients: wounds",
     "hair": "Patients: hair",
 }
-DRAWN = ("wounds", "skin")
 POOLED = ["estimate", "low", "high", "prediction_low", "prediction_high"]
 NUMBERS = [*POOLED, "tau2", "tau2_low", "tau2_high", "i2"]
 ENDS = ["lower", "upper", "v_lower", "v_upper"]
@@ -60,18 +59,18 @@ def main(analysis: report.Analysis) -> None:
     # study whose standardised differences are out of proportion, and the way to the estimate.
     analysis.write_table("choices", choices(sheets, asked))
 
-    for name in DRAWN:
-        fit = fits[name][0]
-        shown = fit if isinstance(fit, mx.models.CensoredResults) else asked[name]
-        analysis.write_figure(name, forest(shown), title=f"{QUESTIONS[name]}: numbers and thresholds")
+    # The question with most studies is drawn; the others stand in the tables.
+    fit = fits["skin"][0]
+    title = "Exosome against control, skin in patients: reported effects and p-value thresholds in one model"
+    shown = fit if isinstance(fit, mx.models.CensoredResults) else asked["skin"]
+    analysis.write_figure("skin", forest(shown, title), title=title)
 
     # Hair before and after treatment: no control, so nothing is pooled; the open intervals are shown.
     changes = one_effect_per_study(changes_of_hair(sheets))
     analysis.write_table("hair_changes", changes.to_frame()[["sheet", "line", "study", "kind", *ENDS]])
-    ax = forest(changes, left_label="← less hair", right_label="more hair →")
-    analysis.write_figure(
-        "hair_changes", ax, title="Hair, before and after treatment, no control: not pooled"
-    )
+    title = "Hair in patients, before and after exosome treatment, without a control"
+    ax = forest(changes, title, left_label="← less hair", right_label="more hair →")
+    analysis.write_figure("hair_changes", ax, title=title)
     summarise(analysis, asked, fits, changes)
 
 
@@ -124,7 +123,8 @@ def one_effect_per_study(es):
     what = one.data["outcome"]
     if "outcome_label" in one.data:
         what = one.data["outcome_label"].fillna(what)
-    one = one.with_columns(what=what.str.replace("_", " "))
+    what = what.str.replace("_", " ")
+    one = one.with_columns(what=what.str[0].str.upper() + what.str[1:])
     return one.with_labels(one.study)
 
 
@@ -253,10 +253,10 @@ def without(es, study):
 # -- figures and words --------------------------------------------------------------------------------------
 
 
-def forest(results, **words):
+def forest(results, title, **words):
     columns = [mx.plots.Column("what", "Outcome", letters=30), "source"]
     return mx.plots.forest(
-        results, columns=columns, order="estimate", panel_width=190.0, label_letters=26, **words
+        results, columns=columns, order="estimate", title=title, panel_width=190.0, label_letters=26, **words
     )
 
 

@@ -55,14 +55,17 @@ def main(analysis: report.Analysis) -> None:
     analysis.write_table("confounding", stacked(found, lambda r: r.confounding.to_frame()))
     analysis.write_table("contrasts", found["Vesicle sizes"].estimability.contrasts_frame())
 
-    ax = mx.plots.attribution(found, notes=[NO_VARIANCES])
-    analysis.write_figure("attribution", ax, title="Between-study variance by source and isolation method")
-    ax = mx.plots.estimability(found["Vesicle sizes"])
-    analysis.write_figure(
-        "sizes_grid", ax, title="Vesicle sizes: what source by isolation method can estimate"
+    title = (
+        "Heterogeneity explained by exosome source and by isolation method, in effects and in vesicle sizes"
     )
-    ax = mx.plots.estimability(effects, FACTORS)
-    analysis.write_figure("effects_grid", ax, title="Controlled effects: what source by method can estimate")
+    ax = mx.plots.attribution(found, notes=[NO_VARIANCES], title=title)
+    analysis.write_figure("attribution", ax, title=title)
+    title = "Vesicle size: laboratories per exosome source and isolation method"
+    ax = mx.plots.estimability(found["Vesicle sizes"], title=title)
+    analysis.write_figure("sizes_grid", ax, title=title)
+    title = "Exosome against control in patients and animals: studies per exosome source and isolation method"
+    ax = mx.plots.estimability(effects, FACTORS, title=title)
+    analysis.write_figure("effects_grid", ax, title=title)
     summarise(analysis, found)
 
 

@@ -7,7 +7,8 @@ method, for animals and for patients, each outcome family by itself and all outc
 (which mixes outcomes, to show the most that the evidence could support). Every set gets every analysis of
 strata: pooled effects, test between strata, permutation test, pairs, differences in heterogeneity, unreported
 studies as a mixture of known levels, and bounds over what they may be. Where the data cannot answer, the
-table gives the reason instead of a number.
+table gives the reason instead of a number. The figure of the studies per source and method is that of the
+attribution.
 """
 
 import warnings
@@ -57,14 +58,7 @@ def main(analysis: report.Analysis) -> None:
     answers = pd.DataFrame(asked, columns=[*keys, "question", "answered", "words"])
     analysis.write_table("questions", answers)
 
-    es = chosen["with doubtful rows"]
-    for factor, words in FACTORS.items():
-        analysis.write_figure(
-            f"effects_by_{factor}",
-            draw(es, factor),
-            title=f"Exosome against control, single effects by {words}",
-        )
-    for paragraph in statement(es, answers):
+    for paragraph in statement(chosen["with doubtful rows"], answers):
         analysis.write_summary(paragraph)
 
 
@@ -120,30 +114,6 @@ QUESTIONS = {
     "unreported as a mixture": lambda strata: str(mx.latent_moderator(strata.effects, strata.by[0])),
     "bounds over the unreported": lambda strata: str(strata.assignment_bounds()),
 }
-
-
-def draw(es, factor):
-    """Return the single effects by level of a factor; nothing is pooled."""
-    low, high = es.conf_int().to_numpy().T
-    table = es.data.assign(g=es.y, low=low, high=high, doubtful=es.column("use") == "doubtful")
-    return mx.plots.interval_strip(
-        table.assign(domain=table["domain"].map(DOMAINS)),
-        "g",
-        ["domain", factor],
-        low="low",
-        high="high",
-        by="outcome_family",
-        hollow="doubtful",
-        study="study_id",
-        log=False,
-        reference=0.0,
-        cells={"study_name": "Study"},
-        row_title=f"Domain / {FACTORS[factor]}",
-        head_order=list(DOMAINS.values()),
-        axis_label="Hedges' g, above 0 for benefit",
-        wording={"doubtful": "doubtful by the sheet"},
-        notes=["Bars: 95% intervals."],
-    )
 
 
 def statement(es: mx.EffectSizes, answers: pd.DataFrame) -> list[str]:

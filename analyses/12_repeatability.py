@@ -20,16 +20,34 @@ from metaexo import errors, evidence, report
 from metaexo.formatting import interval, number, plural
 
 METHODS = "contrast == 'method_a_vs_method_b' and use != 'apart'"
-COLUMNS = ["line", "study_id", "laboratory", "source", "isolation", "repetition", "size_nm", "size_sd"]
-SHOWN = ["line", "study_id", "outcome_family", "outcome_label", "treatment_label", "control_label"]
-APART = "set apart by the sheet: shown, in no model"
+COLUMNS = [
+    "line",
+    "study_id",
+    "study_name",
+    "laboratory",
+    "source",
+    "isolation",
+    "repetition",
+    "size_nm",
+    "size_sd",
+]
+SHOWN = [
+    "line",
+    "study_id",
+    "study_name",
+    "outcome_family",
+    "outcome_label",
+    "treatment_label",
+    "control_label",
+]
+APART = "set apart, in no model"
 REPEATED = {
     "reading": "readings",
     "preparation": "preparations",
     "batch": "batches",
     "laboratory": "laboratories",
     "donor": "donors",
-    "not_reported": "something not reported",
+    "not_reported": "units not reported",
 }
 
 
@@ -47,15 +65,15 @@ def main(analysis: report.Analysis) -> None:
         warnings.simplefilter("ignore", errors.DependentEffectsWarning)
         found = mx.repeatability(used, cluster="laboratory", test="knapp-hartung-adhoc")
     analysis.write_table("methods", found.to_frame())
-    analysis.write_figure("sizes", draw_sizes(every), title="Coefficient of variation of vesicle size")
+    title = "Coefficient of variation of vesicle size, by what was repeated and isolation method"
+    analysis.write_figure("sizes", draw_sizes(every, title), title=title)
 
     # Two methods on the same material: the donors are the same, so the ratio is that of the methods.
     pairs = ratios(sheets)
     table = with_intervals(pairs)
     analysis.write_table("ratios", table[[*SHOWN, "repetition", "paired", "cv", "low", "high", "use"]])
-    analysis.write_figure(
-        "ratios", draw_ratios(table), title="Ratio of coefficients of variation of two methods"
-    )
+    title = "Isolation methods on the same donors: ratio of coefficients of variation, by outcome"
+    analysis.write_figure("ratios", draw_ratios(table, title), title=title)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.DependentEffectsWarning)
         by_family = {
@@ -107,11 +125,10 @@ def counts(preparations, used):
     return pd.DataFrame(rows, columns=columns)
 
 
-def draw_sizes(es):
+def draw_sizes(es, title):
     table = with_intervals(es)
     table["apart"] = table["use"] == "apart"
-    several = table.groupby("laboratory")["study_id"].transform("nunique") > 1
-    table["laboratory"] = table["laboratory"].where(several, table["study_id"])
+    table["laboratory"] = table.groupby("laboratory")["study_name"].transform(names_together)
     order = [name for name in REPEATED if (table["repetition"] == name).any()]
     return mx.plots.interval_strip(
         table,
@@ -131,10 +148,16 @@ def draw_sizes(es):
             "Bars: 95% intervals. Colours: laboratories.",
             "Levels of repetition are never compared with each other.",
         ],
+        title=title,
     )
 
 
-def draw_ratios(table):
+def names_together(names):
+    """Return the studies of one laboratory in one name."""
+    return "; ".join(dict.fromkeys(names))
+
+
+def draw_ratios(table, title):
     table = table.assign(methods=table["treatment_label"] + " / " + table["control_label"])
     table["n"] = table["treatment_n"].astype(int)
     return mx.plots.interval_strip(
@@ -143,12 +166,13 @@ def draw_ratios(table):
         ["outcome_label", "methods"],
         low="low",
         high="high",
-        by="study_id",
+        by="study_name",
         reference=1.0,
         cells={"n": "Donors"},
         row_title="Outcome / methods",
         axis_label="Ratio of coefficients of variation",
         notes=["Bars: 95% intervals. Below 1: the first method is less variable over the same donors."],
+        title=title,
     )
 
 

@@ -92,7 +92,7 @@ def test_sources_are_told_apart_within_one_review_and_outcome(table, sheet):
 
 
 def test_the_figures_say_that_reviews_share_studies(folders):
-    for name in ("by_indication", "between_reviews", "by_source"):
+    for name in ("by_indication", "between_reviews"):
         drawn = (folders.figures / f"03_{name}.svg").read_text(encoding="utf-8")
         assert "share primary studies" in drawn
         assert "Subtotal" not in drawn
@@ -105,15 +105,16 @@ def test_the_funnel_of_reviews_is_contoured_and_says_what_it_cannot_show(folders
     assert "pooled effect" not in drawn.replace("the pooled effect of a review", "")
 
 
-def test_cells_by_source_have_a_funnel_an_outcome_with_the_region_of_one_common_effect(folders, table):
+def test_cells_by_source_are_drawn_where_an_outcome_has_several(folders, table):
     within = table("sources_within_reviews")
-    wanted = (within["estimates"] >= 5).sum()
-    figures = sorted(folders.figures.glob("03_cells_*.svg"))
-    assert len(figures) == wanted == 3
-    for figure in figures:
-        drawn = figure.read_text(encoding="utf-8")
-        assert "pseudo 95% region" in drawn
-        assert "(here 8)" in drawn
+    several = within[within["estimates"] >= 5]
+    drawn = (folders.figures / "03_sources.svg").read_text(encoding="utf-8")
+    for outcome in several["outcome_label"]:
+        assert outcome in drawn
+    for outcome in set(within["outcome_label"]) - set(several["outcome_label"]):
+        assert outcome not in drawn
+    assert f"Cells of {several['study_name'].unique().item()}." in drawn
+    assert "All studies" not in drawn
 
 
 def test_the_same_run_gives_the_same_bytes(folders, run):

@@ -173,7 +173,13 @@ def test_intervals_of_variances_hold_their_estimates(table):
 
 def test_figures_and_words_are_written(folders):
     names = {path.name for path in folders.figures.glob("*.svg")}
-    assert names == {f"07_{d}{end}.svg" for d in ("clinical", "preclinical") for end in ("", "_rho")}
+    assert names == {"07_clinical.svg", "07_preclinical.svg"}
+    clinical, preclinical = (
+        (folders.figures / f"07_{domain}.svg").read_text(encoding="utf-8")
+        for domain in ("clinical", "preclinical")
+    )
+    assert "Isolation method" in preclinical
+    assert "Isolation method" not in clinical, "no study of patients reports one"
     words = (folders.results / "summary.md").read_text(encoding="utf-8")
     assert "Refused, isolation: none of" in words
     assert "no multilevel model can be had" in words

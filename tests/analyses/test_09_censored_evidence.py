@@ -136,7 +136,7 @@ def test_choices_move_what_rests_on_them(table):
 
 def test_figures_and_words_are_written(folders):
     names = {path.name for path in folders.figures.glob("*.svg")}
-    assert names == {"09_wounds.svg", "09_skin.svg", "09_hair_changes.svg"}
+    assert names == {"09_skin.svg", "09_hair_changes.svg"}
     words = (folders.results / "summary.md").read_text(encoding="utf-8")
     for part in ("What this does not show", "no estimate", "Exact effects alone", "is not pooled"):
         assert part in words
