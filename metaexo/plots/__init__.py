@@ -19,6 +19,7 @@ from metaexo.plots.forest.forest import (
 )
 from metaexo.plots.forest.plan import ForestPlan
 from metaexo.plots.funnel import FunnelPlan, funnel, funnel_plan
+from metaexo.plots.review.flow import FlowPlan, flow, flow_plan
 from metaexo.plots.review.reporting_map import ReportingMap, reporting_map, reporting_map_plan
 from metaexo.plots.review.risk_of_bias import (
     RiskSummary,
@@ -39,6 +40,7 @@ __all__ = [
     "Column",
     "EstimabilityPlan",
     "EvidenceMapPlan",
+    "FlowPlan",
     "ForestPlan",
     "FunnelPlan",
     "Plan",
@@ -54,6 +56,8 @@ __all__ = [
     "estimability_plan",
     "evidence_map",
     "evidence_map_plan",
+    "flow",
+    "flow_plan",
     "forest",
     "forest_plan",
     "funnel",

@@ -54,6 +54,7 @@ MULTI = quiet(lambda: mx.Multilevel(ES, "study").fit())
 SWEEP = quiet(lambda: mx.rho_sweep(ES, [0.0, 0.5]))
 FOUND = quiet(lambda: mx.attribute_heterogeneity(ES, draws=0, permutations=19))
 
+LEDGER = mx.Ledger.of_rows(4).leave_out({2: "no SD"}, "effect")
 JUDGED = pd.DataFrame({"study": ["Li", "Cho"], **{f"D{i}": ["low", "high"] for i in range(1, 6)}})
 
 # What each function is called with when nothing is wrong.
@@ -64,6 +65,8 @@ RIGHT = {
     "estimability_plan": (ES,),
     "evidence_map": (TABLE, "source", "isolation"),
     "evidence_map_plan": (TABLE, "source", "isolation"),
+    "flow": (LEDGER,),
+    "flow_plan": (LEDGER,),
     "forest": (ES,),
     "forest_plan": (ES,),
     "funnel": (ES,),
@@ -209,6 +212,8 @@ def test_calls_that_do_not_fit(name, tmp_path):
 @pytest.mark.parametrize(
     ("name", "choices"),
     [
+        ("flow", {"height": 0.5}),
+        ("flow_plan", {"most": 0}),
         ("forest_plan", {"level": 95}),
         ("forest_plan", {"limits": (1.0, 0.2)}),
         ("forest_plan", {"limits": (float("nan"), 1.0)}),
