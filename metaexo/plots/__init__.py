@@ -6,6 +6,8 @@ from metaexo.plots.canvas.chart import Chart
 from metaexo.plots.canvas.plan import Plan, plans_of
 from metaexo.plots.canvas.saving import overlapping_texts, save
 from metaexo.plots.canvas.theme import THEMES, Theme
+from metaexo.plots.charts.caterpillar import caterpillar, caterpillar_plan
+from metaexo.plots.charts.drapery import drapery, drapery_plan
 from metaexo.plots.charts.profile import profile, profile_plan
 from metaexo.plots.estimability import EstimabilityPlan, estimability, estimability_plan
 from metaexo.plots.evidence_map import EvidenceMapPlan, evidence_map, evidence_map_plan
@@ -52,6 +54,10 @@ __all__ = [
     "Theme",
     "attribution",
     "attribution_plan",
+    "caterpillar",
+    "caterpillar_plan",
+    "drapery",
+    "drapery_plan",
     "estimability",
     "estimability_plan",
     "evidence_map",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,6 +52,7 @@ def quiet(make):
 
 
 MULTI = quiet(lambda: mx.Multilevel(ES, "study").fit())
+FIT = quiet(lambda: mx.RandomEffects(ES, dependence="accept").fit())
 SWEEP = quiet(lambda: mx.rho_sweep(ES, [0.0, 0.5]))
 FOUND = quiet(lambda: mx.attribute_heterogeneity(ES, draws=0, permutations=19))
 
@@ -61,6 +63,10 @@ JUDGED = pd.DataFrame({"study": ["Li", "Cho"], **{f"D{i}": ["low", "high"] for i
 RIGHT = {
     "attribution": (FOUND,),
     "attribution_plan": (FOUND,),
+    "caterpillar": (ES,),
+    "caterpillar_plan": (ES,),
+    "drapery": (FIT,),
+    "drapery_plan": (FIT,),
     "estimability": (ES,),
     "estimability_plan": (ES,),
     "evidence_map": (TABLE, "source", "isolation"),
@@ -142,6 +148,8 @@ def call(name, args, **choices):
             getattr(mx.plots, name)(*args, **choices)
         except MetaexoError as error:
             return error
+        finally:
+            plt.close("all")
     return "right"
 
 
@@ -353,6 +361,7 @@ def test_columns_of_any_kind(kind):
         ("heterogeneity", (table,), {"estimate": "w"}),
         ("heterogeneity", (table,), {"estimate": "ok", "low": "w", "measure": "RR"}),
         ("heterogeneity", (table,), {"estimate": "ok", "label": "w", "by": "w", "columns": ["w"]}),
+        ("caterpillar", (es,), {"color_by": "w"}),
         ("forest", (es,), {"columns": ["w"], "by": "w", "remark": "w"}),
         ("forest", (es,), {"columns": [mx.plots.Column("w", kind="number")]}),
         ("forest", (es,), {"columns": [mx.plots.Column("w", kind="risk")], "order": "w"}),

@@ -257,6 +257,15 @@ def _words(name: str, value: Any) -> None:
         _text(f"{name}[{key!r}]", word)
 
 
+def _values(name: str, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise _no(name, value, "a mapping of names to values", f'write {name}={{"dose": 1.0}}')
+    for key, entry in value.items():
+        _text(f"a key of {name}", key)
+        if not isinstance(entry, str | bool):
+            _number(f"{name}[{key!r}]", entry)
+
+
 def _items(name: str, value: Any) -> None:
     (_words if isinstance(value, Mapping) else _texts)(name, value)
 
@@ -280,6 +289,13 @@ def _number(name: str, value: Any) -> None:
     if not least <= number <= most:
         needed = f"at least {least:g}" + (f" and at most {most:g}" if most < math.inf else "")
         raise InputError(f"{name} is {number:g}", needed)
+
+
+def _numbers(name: str, value: Any) -> None:
+    if not _is_list(value):
+        raise _no(name, value, "a list of numbers", f"write {name}=[...]")
+    for entry in value:
+        _number(f"an entry of {name}", entry)
 
 
 def _whole(name: str, value: Any) -> None:
@@ -369,7 +385,9 @@ CHECKS: dict[str, Check] = {
     "Axes | Figure | SubFigure": _place,
     "str | Theme": _theme,
     "Mapping[str, Sequence[str]]": _heads,
+    "Mapping[str, float | str]": _values,
     "Mapping[str, str]": _words,
+    "Sequence[float]": _numbers,
     "Sequence[str]": _texts,
     "Sequence[str] | Mapping[str, str]": _items,
     "Sequence[str | Column]": _columns,

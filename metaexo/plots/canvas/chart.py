@@ -75,6 +75,7 @@ class Points:
     shape: str = "circle"
     hollow: bool = False
     clip: bool = True
+    alpha: float = 1.0
     extra: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
@@ -88,6 +89,19 @@ class Curve:
     color: Color = "grey"
     width: float = 1.0
     dash: Literal["solid", "dashed", "dotted", "dashdot"] = "solid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curves:
+    """Many lines that look the same, drawn at once; each has its own x, and y unless all share one."""
+
+    x: Sequence[Sequence[float]]
+    y: Sequence[Sequence[float]] | Sequence[float]
+    name: str = ""
+    labels: Sequence[str] = ()
+    color: Color = "pale"
+    width: float = 0.5
+    alpha: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,14 +166,15 @@ class Words:
     bold: bool = False
 
 
-Layer = Points | Curve | Band | Region | Intervals | Rule | Words
+Layer = Points | Curve | Curves | Band | Region | Intervals | Rule | Words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartAxis:
     """An axis of a chart; places are as shown. Without ticks they are round values that fit the axis.
 
-    `ticks` are values with their labels; `inverted` puts small values at the top, or at the right.
+    `ticks` are values with their labels; `inverted` puts small values at the top, or at the right. `opposite`
+    are further ticks with their labels at the other side of the panel, without a line.
     """
 
     label: str = ""
@@ -168,6 +183,8 @@ class ChartAxis:
     ticks: Sequence[tuple[float, str]] | None = None
     inverted: bool = False
     whole: bool = False  # whether only whole numbers are ticks
+    opposite: Sequence[tuple[float, str]] = ()
+    opposite_label: str = ""
     room: float = 0.04  # empty share at both ends where there are no limits
 
 
@@ -269,9 +286,10 @@ class Chart(Plan):
         down = math.ceil(len(self.panels) / across)
         ratios = [1.0] * down
         if self.legend == "below":  # a row of its own
-            names = {one.name for one in self.layers(object) if getattr(one, "name", "")}
-            lines = math.ceil(len(names) / BELOW)
-            ratios.append(1.6 * self.theme.small * (lines + 0.7) * down / (72 * self.height))
+            names = dict.fromkeys(one.name for one in self.layers(object) if getattr(one, "name", ""))
+            per_point = whole_figure(figure).dpi / 72
+            _, _, lines = _legend_below(list(names), figure.bbox.width / per_point, self.theme)
+            ratios.append(1.6 * self.theme.small * (lines + 0.7) * down * per_point / figure.bbox.height)
         grid = figure.add_gridspec(len(ratios), across, height_ratios=ratios)
         return [figure.add_subplot(grid[i // across, i % across]) for i in range(len(self.panels))]
 
@@ -298,20 +316,23 @@ class Chart(Plan):
             figure.supxlabel(notes, x=4.0 / (room + 8.0), ha="left", fontproperties=letters, color=theme.grey)
         handles, labels = _legend(axes, self.panels)
         labels = [plain(label) for label in labels]
+        beside = ["\n".join(theme.wrap(label, room / 3.0, size=theme.small)) for label in labels]
         if not handles or self.legend == "none":
             return
         if self.legend == "inside" or not whole:
-            axes[0].legend(handles, labels, loc="best")
+            axes[0].legend(handles, beside, loc="best")
         elif self.legend == "below":
             below = figure.add_subplot(cast("GridSpec", axes[0].get_gridspec())[-1, :])
             below.set_axis_off()
+            labels, columns, _ = _legend_below(labels, room, theme)
             # matplotlib fills columns; the order is to be that of the rows
-            places = [i for column in range(BELOW) for i in range(column, len(labels), BELOW)]
+            places = [i for column in range(columns) for i in range(column, len(labels), columns)]
             handles, labels = [handles[i] for i in places], [labels[i] for i in places]
-            below.legend(handles, labels, loc="upper left", borderaxespad=0, ncols=BELOW).set_in_layout(False)
+            legend = below.legend(handles, labels, loc="upper left", borderaxespad=0, ncols=columns)
+            legend.set_in_layout(False)
         else:
             last = axes[min(self.across, len(axes)) - 1]
-            last.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0)
+            last.legend(handles, beside, loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0)
 
 
 def _rows_of(layer: Any) -> list[tuple[Any, ...]]:
@@ -322,6 +343,13 @@ def _rows_of(layer: Any) -> list[tuple[Any, ...]]:
         return [(one, x, y, nothing, nothing) for one, x, y in zip(labels, layer.x, layer.y, strict=True)]
     if isinstance(layer, Curve):
         return [("", x, y, nothing, nothing) for x, y in zip(layer.x, layer.y, strict=True)]
+    if isinstance(layer, Curves):
+        labels, (x, y) = layer.labels or [""] * len(layer.x), np.broadcast_arrays(layer.x, layer.y)
+        return [
+            (label, float(a), float(b), nothing, nothing)
+            for label, across, up in zip(labels, x, y, strict=True)
+            for a, b in zip(across, up, strict=True)
+        ]
     if isinstance(layer, Band):
         return [("", x, nothing, a, b) for x, a, b in zip(layer.x, layer.low, layer.high, strict=True)]
     if isinstance(layer, Region):
@@ -373,11 +401,25 @@ def _set_axis(ax: Axes, name: str, axis: ChartAxis, theme: Theme) -> None:
         which.set_major_locator(MaxNLocator(integer=True))
     else:
         RoundTicks(axis.scale == "log").put_on(which)
+    if axis.opposite:
+        _mark_opposite(ax, name, axis, theme)
+
+
+def _mark_opposite(ax: Axes, name: str, axis: ChartAxis, theme: Theme) -> None:
+    """Put further ticks at the other side of a panel."""
+    beside = ax.secondary_yaxis("right") if name == "y" else ax.secondary_xaxis("top")
+    beside.spines[:].set_visible(False)
+    which: MatplotlibAxis = getattr(beside, f"{name}axis")
+    labels = [plain(label) for _, label in axis.opposite]
+    which.set_ticks([value for value, _ in axis.opposite], labels=labels)
+    which.set_tick_params(length=0, which="both")
+    which.set_label_text(plain(axis.opposite_label), fontproperties=theme.font(axis.opposite_label))
 
 
 def _points(ax: Axes, layer: Points, theme: Theme, order: float) -> None:
-    sizes = [layer.size**2] if isinstance(layer.size, int | float) else [size**2 for size in layer.size]
+    sizes = [size**2 for size in ([layer.size] if isinstance(layer.size, int | float) else layer.size)]
     color = theme.color(layer.color)
+    edge = 0.4 if max(sizes, default=9.0) >= 9.0 else 0.0  # of a dot nothing would be left
     ax.scatter(
         layer.x,
         layer.y,
@@ -386,8 +428,9 @@ def _points(ax: Axes, layer: Points, theme: Theme, order: float) -> None:
         zorder=order,
         facecolors=theme.paper if layer.hollow else color,
         edgecolors=color if layer.hollow else theme.paper,
-        linewidths=1.0 if layer.hollow else 0.4,
+        linewidths=1.0 if layer.hollow else edge,
         clip_on=layer.clip,
+        alpha=layer.alpha,
         label=layer.name or None,
     )
 
@@ -402,6 +445,20 @@ def _curve(ax: Axes, layer: Curve, theme: Theme, order: float) -> None:
         zorder=order,
         label=layer.name or None,
     )
+
+
+def _curves(ax: Axes, layer: Curves, theme: Theme, order: float) -> None:
+    from matplotlib.collections import LineCollection
+
+    lines = LineCollection(
+        list(np.stack(np.broadcast_arrays(layer.x, layer.y), axis=-1)),
+        colors=theme.color(layer.color),
+        linewidths=layer.width,
+        alpha=layer.alpha,
+        zorder=order,
+        label=layer.name or "",
+    )
+    ax.add_collection(lines)
 
 
 def _band(ax: Axes, layer: Band, theme: Theme, order: float) -> None:
@@ -483,6 +540,7 @@ def _words(ax: Axes, layer: Words, theme: Theme, order: float) -> None:
 _DRAW: Mapping[type, Any] = {
     Points: _points,
     Curve: _curve,
+    Curves: _curves,
     Band: _band,
     Region: _region,
     Intervals: _intervals,
@@ -500,6 +558,19 @@ def _legend(axes: Sequence[Axes], panels: Sequence[Panel]) -> tuple[list[Any], l
     order = [getattr(layer, "name", "") for panel in panels for layer in panel.layers]
     names = sorted(found, key=lambda name: order.index(name) if name in order else len(order))
     return [found[name] for name in names], names
+
+
+def _legend_below(names: Sequence[str], room: float, theme: Theme) -> tuple[list[str], int, int]:
+    """Return names broken into lines, and how many columns and lines a legend of a width in points has."""
+    size = theme.small
+    sign = 5.0 * size  # the sign before a name, and the gap after it
+    broken = [theme.wrap(plain(name), room - sign, size=size) for name in names]
+    wide = [max(theme.width(line, size=size) for line in lines) + sign for lines in broken]
+    fits = (n for n in range(BELOW, 1, -1) if sum(max(wide[i::n], default=0.0) for i in range(n)) <= room)
+    columns = next(fits, 1)
+    high = [len(lines) for lines in broken]
+    lines = sum(max(high[i : i + columns]) for i in range(0, len(high), columns))
+    return ["\n".join(lines) for lines in broken], columns, lines
 
 
 def _words_beside(axes: Sequence[Axes], panels: Sequence[Panel], theme: Theme) -> None:

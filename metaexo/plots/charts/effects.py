@@ -1,0 +1,356 @@
+"""What charts of effects share: whose effects they are, their axis, sizes of marks, and swarms of points."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from metaexo.effects.conversions.scales import back_by_rows, back_pooled
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.formatting import plural, shown
+from metaexo.heterogeneity import AttributionResults, StratifiedResults
+from metaexo.models.linear.results import FitResults
+from metaexo.numeric.tails import normal_quantile
+from metaexo.plots.canvas.chart import ChartAxis, Color, Points, group_sign
+from metaexo.plots.canvas.plan import whole_figure
+from metaexo.plots.canvas.scale import (
+    axis_words,
+    from_axis,
+    given_limits,
+    on_axis,
+    place_of,
+    robust_limits,
+    whole_range,
+)
+from metaexo.plots.canvas.tables import levels_of
+from metaexo.plots.canvas.words import derived_words, ledger_words, same_line
+from metaexo.plots.forest.rows import caution_notes
+from metaexo.types import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+FEW = 8  # values that a note lists
+SMALLEST = 1.5  # points: diameter of the smallest mark
+Sizes = Literal["weight", "precision", "equal"]
+SIZE_WORDS = {
+    "weight": "Area of circles: weight in the model.",
+    "precision": "Area of circles: precision (1 / standard error).",
+    "equal": "",
+}
+
+
+def fit_of_points(results: Any, kind: str, others: str = "", remedy: str = "") -> FitResults:
+    """Return a fit of effects that are points.
+
+    `kind`: what is drawn, for errors.
+    `others`: what else it can be made of, in words.
+    Raises InputError for all else.
+    """
+    if (
+        isinstance(results, FitResults)
+        and isinstance(results.effects, EffectSizes)
+        and not isinstance(results, AttributionResults | StratifiedResults)
+    ):
+        return results
+    raise InputError(
+        f"{kind} cannot be made of {_named(results)}",
+        f"a fit of effects{others}",
+        remedy or "hand in mx.RandomEffects(...).fit(), or another fit",
+    )
+
+
+def _named(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+
+
+def room_of(ax: Axes | Figure | SubFigure | None, width: float) -> float:
+    """Return the width of a chart in points: that of `ax` if it is given, else `width` in inches."""
+    from matplotlib.axes import Axes
+
+    if ax is None:
+        return 72 * width
+    box = ax.get_window_extent() if isinstance(ax, Axes) else ax.bbox
+    return float(box.width) * 72 / whole_figure(ax).dpi
+
+
+# -- axes ----------------------------------------------------------------------------------------------------
+
+
+def value_axis(
+    es: EffectSizes,
+    always: ArrayLike,
+    bounds: ArrayLike = (),
+    limits: tuple[float, float] | None = None,
+    label: str | None = None,
+) -> ChartAxis:
+    """Return the axis of effects on the scale that is shown.
+
+    `always`: shown values that the axis holds, whatever happens.
+    `bounds`: shown ends of intervals; those far outside are cut.
+    `limits`: ends that the user gave, on the scale that is shown.
+    """
+    measure = es.measure
+    if limits is None:
+        places = [_places(es, values) for values in (bounds, always)]
+        low, high = robust_limits(places[0], (), places[1])
+        if not measure.display_log:
+            low, high = whole_range(measure, low, high)
+    else:
+        low, high = given_limits(measure, limits)
+    return ChartAxis(
+        label=axis_words(measure, label),
+        scale="log" if measure.display_log else "linear",
+        limits=(from_axis(measure, low), from_axis(measure, high)),
+    )
+
+
+def _places(es: EffectSizes, values: ArrayLike) -> list[float]:
+    found = np.asarray(values, dtype=float).ravel()
+    return [on_axis(es.measure, float(x)) for x in found[np.isfinite(found)]]
+
+
+def reference_of(es: EffectSizes, reference: float | Literal["null"] | None) -> float | None:
+    """Return where a reference line stands on the scale that is shown; None for no line."""
+    measure = es.measure
+    if reference is None:
+        return None
+    if reference == "null":
+        null = float(measure.back(np.array(measure.null)))
+        return null if math.isfinite(null) else None
+    place_of(measure, float(reference), "reference")
+    return float(reference)
+
+
+def kept_in_view(
+    layers: Sequence[Points], axis: ChartAxis, upright: bool, beside: bool = True
+) -> tuple[list[Points], tuple[str, ...]]:
+    """Return points as hollow triangles at the edge where they are beyond the axis, and a note of how many.
+
+    `upright`: whether the axis is the vertical one.
+    `beside`: whether their values stand beside them; else the note has them, if there are few.
+    """
+    low, high = sorted(axis.limits or (-math.inf, math.inf))
+    along = "y" if upright else "x"
+    out: list[Points] = []
+    far: list[str] = []
+    for layer in layers:
+        values = np.asarray(getattr(layer, along), dtype=float)
+        inside = (values >= low) & (values <= high)
+        out += [rows_of_points(layer, inside)] if inside.any() or layer.name else []
+        for there, edge, shape in (
+            (values < low, low, "triangle_down" if upright else "left"),
+            (values > high, high, "triangle" if upright else "right"),
+        ):
+            if there.any():
+                beyond = rows_of_points(layer, there)
+                said = [shown(v, 2) for v in values[there]]
+                edges = {along: [edge] * len(said), "words": said if beside else ()}
+                look = {"shape": shape, "hollow": True, "size": 6.0, "clip": False, "name": "", "alpha": 1.0}
+                out.append(replace(beyond, **edges, **look))  # type: ignore[arg-type]
+                far += said
+    listed = f": {', '.join(far)}" if len(far) <= FEW and not beside else ""
+    note = f"Hollow triangle at the edge: an effect beyond the axis ({len(far)}{listed})."
+    return out, (note,) if far else ()
+
+
+def rows_of_points(layer: Points, keep: NDArray[np.bool_]) -> Points:
+    """Return some of the points of a layer."""
+    at: list[int] = np.flatnonzero(keep).tolist()
+    kept: dict[str, Any] = {
+        name: [values[i] for i in at]
+        for name in ("x", "y", "labels", "words", "size")
+        if not isinstance(values := getattr(layer, name), int | float) and len(values)
+    }
+    kept["extra"] = {key: [values[i] for i in at] for key, values in layer.extra.items()}
+    return replace(layer, **kept)
+
+
+def shown_intervals(es: EffectSizes, level: float) -> Array:
+    """Return effects and the ends of their intervals on the scale that is shown, shape (3, k).
+
+    An effect without sampling variance has no interval; intervals end where the range of the measure does.
+    """
+    half = normal_quantile(level) * np.sqrt(np.where(es.v > 0, es.v, np.nan))
+    found = back_by_rows(es, np.array([es.y, es.y - half, es.y + half]))
+    return np.clip(found, *es.measure.possible)
+
+
+def shown_pooled(es: EffectSizes, values: ArrayLike) -> Array:
+    """Return pooled effects and bounds on the scale that is shown, within the range of the measure."""
+    return np.clip(back_pooled(es, values), *es.measure.possible)
+
+
+# -- marks ---------------------------------------------------------------------------------------------------
+
+
+def shares_of(fit: FitResults, sizes: Sizes) -> Array:
+    """Return what the areas of the marks of a fit's effects are in proportion to, shape (k,)."""
+    assert isinstance(fit.effects, EffectSizes)
+    v = fit.effects.v
+    if sizes == "equal":
+        return np.ones(fit.k)
+    if sizes == "precision":
+        return precisions(fit.effects)
+    for name in ("weights", "diagonal_weights"):
+        weights = getattr(fit, name, None)
+        if weights is not None and np.isfinite(weights).all():
+            return np.asarray(weights, dtype=float)
+    tau2: Array = np.asarray(getattr(fit, "tau2_by_effect", fit.tau2), dtype=float)
+    with np.errstate(divide="ignore"):
+        return np.asarray(1.0 / (v + tau2))
+
+
+def precisions(es: EffectSizes) -> Array:
+    """Return 1 / standard error of each effect, infinite for one without sampling variance."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(1.0 / (np.sqrt(es.v)))
+
+
+def diameters(shares: ArrayLike, largest: float) -> Array:
+    """Return diameters of marks whose areas are in proportion to `shares`; the largest mark is given."""
+    share = np.asarray(shares, dtype=float)
+    finite = share[np.isfinite(share)]
+    top = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
+    share = np.clip(np.nan_to_num(share / top, nan=0.0, posinf=1.0), 0.0, 1.0)
+    return np.asarray(np.maximum(largest * np.sqrt(share), SMALLEST))
+
+
+def size_notes(sizes: Sizes, found: Array) -> tuple[str, ...]:
+    """Return what the areas of marks stand for."""
+    words = SIZE_WORDS[sizes]
+    if words and (found <= SMALLEST).any():
+        words = f"{words[:-1]}; the smallest circles are drawn larger than that."
+    return (words,) if words else ()
+
+
+def largest_of(k: int, marker_size: float | None) -> float:
+    """Return the diameter of the largest of k marks: smaller where there are many."""
+    return marker_size if marker_size is not None else min(13.0, max(2.5, 24.0 / k**0.28))
+
+
+def words_beside(es: EffectSizes, labels: str | Sequence[str]) -> list[str]:
+    """Return what stands beside each mark: labels of all rows ("all"), or of those that are named.
+
+    Raises UnknownChoiceError for a label that no row has.
+    """
+    known = es.row_labels
+    if labels == "all":
+        return list(known)
+    asked = [labels] if isinstance(labels, str) else [str(one) for one in labels]
+    for one in asked:
+        if one not in known:
+            raise UnknownChoiceError("label of a row", one, ["all", *dict.fromkeys(known)])
+    return [one if one in asked else "" for one in known]
+
+
+def points_by_group(
+    es: EffectSizes,
+    x: ArrayLike,
+    y: ArrayLike,
+    size: Array,
+    *,
+    groups: Sequence[str] = (),
+    color: Color = "study",
+    words: Sequence[str] = (),
+    alpha: float = 1.0,
+    name: str = "",
+) -> list[Points]:
+    """Return the points of effects, a layer per group; derived effects are hollow.
+
+    With groups each one has a colour and a shape of its own, the largest the first.
+    """
+    across, up = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    hollow = np.array([bool(es.derived) and es.derived[i].how != "reported" for i in range(es.k)])
+    names = np.array(groups if len(groups) else [""] * es.k, dtype=object)
+    said_beside = list(words)
+    counts = Counter(names.tolist())
+    layers = []
+    for position, group in enumerate(levels_of(list(names)) if len(groups) else [""]):
+        sign: tuple[Color, str] = group_sign(position) if len(groups) else (color, "circle")
+        said = f"{group} ({same_line(f'k = {counts[group]}')})" if len(groups) else name
+        for is_hollow in (False, True):
+            at = np.flatnonzero((names == group) & (hollow == is_hollow))
+            if at.size:
+                layers.append(
+                    Points(
+                        x=across[at].tolist(),
+                        y=up[at].tolist(),
+                        name=said,
+                        labels=[es.row_labels[i] for i in at],
+                        words=[said_beside[i] for i in at] if said_beside else (),
+                        size=size[at].tolist(),
+                        color=sign[0],
+                        shape=sign[1],
+                        hollow=is_hollow,
+                        alpha=alpha,
+                    )
+                )
+                said = ""
+    return layers
+
+
+def swarm(places: ArrayLike, size: ArrayLike, half: float, gap: float = 0.3) -> Array:
+    """Return how far marks stand from a line so that none hides another; the largest stand nearest to it.
+
+    Each mark, from the largest to the smallest, goes to the free place that is nearest to the line. If the
+    marks need more than `half` on a side, all come closer in proportion, and some overlap.
+
+    `places`: along the line, `size`: diameters, `half`: room on each side, all in points.
+
+    Examples
+    --------
+    >>> swarm([0.0, 1.0, 30.0], [4.0, 4.0, 4.0], 20.0, gap=0.0).round(2).tolist()
+    [0.0, -3.87, 0.0]
+    """
+    at, wide = np.asarray(places, dtype=float), np.asarray(size, dtype=float) + gap
+    out = np.zeros(at.size)
+    order = np.lexsort((np.arange(at.size), -wide))
+    done = np.empty(at.size, dtype=np.intp)
+    for n, i in enumerate(order):
+        before = done[:n]
+        reach = 0.5 * (wide[i] + wide[before])
+        near = np.abs(at[before] - at[i]) < reach
+        if near.any():
+            close = before[near]
+            away = np.sqrt(reach[near] ** 2 - (at[close] - at[i]) ** 2)
+            out[i] = _nearest_free(out[close] - away, out[close] + away)
+        done[n] = i
+    beyond = float(np.abs(out).max(initial=0.0))
+    return out * (half / beyond) if beyond > half else out
+
+
+def _nearest_free(low: Array, high: Array) -> float:
+    """Return the value nearest to 0 that is within none of several open intervals."""
+    order = np.argsort(low)
+    low, high = low[order], np.maximum.accumulate(high[order])
+    gaps = np.append(low[1:] >= high[:-1], True)
+    ends = np.concatenate([low[:1], high[gaps], low[1:][gaps[:-1]]])
+    if low[0] >= 0 or high[-1] <= 0 or (low[1:][gaps[:-1]] * high[:-1][gaps[:-1]] <= 0).any():
+        return 0.0
+    return float(ends[np.argmin(np.round(np.abs(ends), 9))])
+
+
+def effect_notes(fit: FitResults, mean: str = "the pooled effect") -> tuple[str, ...]:
+    """Return cautions of a fit, how hollow marks are to be read, and what was left out."""
+    es = cast("EffectSizes", fit.effects)
+    return (*caution_notes(fit, mean), *evidence_of(es))
+
+
+def evidence_of(es: EffectSizes) -> tuple[str, ...]:
+    """Return how hollow marks are to be read, and what was left out."""
+    return tuple(note for note in (*derived_words(es.derived, "circle"), ledger_words(es.ledger)) if note)
+
+
+def counted(es: EffectSizes) -> str:
+    """Return the numbers of effects and studies in words."""
+    studies = plural(es.m, "study", "studies")
+    return studies if es.m == es.k else f"{plural(es.k, 'effect')} of {studies}"
