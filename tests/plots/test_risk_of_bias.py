@@ -88,7 +88,9 @@ def test_domains_are_named_below_or_above():
     frame = table(3)
     plan = mx.plots.risk_of_bias_plan(frame)
     for i, domain in enumerate(bias_tool("RoB 2").domains, 1):
-        assert f"D{i}: {domain.name}" in plan.notes[0]
+        assert f"D{i} {domain.name}" in plan.notes[0]
+    animals = mx.plots.risk_of_bias_plan(table(3, "SYRCLE"), "SYRCLE").notes[0]
+    assert "; Attrition bias: D8 Incomplete outcome data; " in animals
     short = mx.plots.risk_of_bias_plan(frame, headings="short", notes=["A note."])
     assert short.notes == ("A note.",)
     assert short.headings[0] == "Randomization process"
@@ -155,6 +157,8 @@ def test_axes_and_parts_of_a_figure_hold_them():
     mx.plots.risk_of_bias_summary(frame, ax=both[1])
     assert mx.plots.overlapping_texts(figure) == []
     assert len(mx.plots.plans_of(figure)) == 2
+    assert not both[1].spines["top"].get_visible()
+    assert {text.get_fontsize() for text in both[1].get_xticklabels()} == {7.0}
 
 
 def test_a_place_that_is_too_small_is_refused():

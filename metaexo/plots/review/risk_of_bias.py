@@ -10,7 +10,7 @@ import numpy as np
 
 from metaexo.errors import InputError
 from metaexo.evidence import RiskOfBias, read_risk_of_bias
-from metaexo.evidence.risk_of_bias.tool import NOT_ASSESSED, OVERALL, Judgement, judgements
+from metaexo.evidence.risk_of_bias.tool import NOT_ASSESSED, OVERALL, BiasTool, Judgement, judgements
 from metaexo.formatting import percent, plural, ten_digits
 from metaexo.models.linear.prediction import refuse_moderators
 from metaexo.models.linear.results import FitResults
@@ -101,10 +101,9 @@ def risk_of_bias_plan(
         headings = "short" if is_axes(ax) else "number"
     domains = [record.domain(key) for key in record.keys]
     numbers = [f"D{i}" for i in range(1, len(record.tool.domains) + 1)] + ["Overall"]
-    told = "; ".join(f"{n}: {d.name}" for n, d in zip(numbers, record.tool.domains, strict=False))
     plan = SignGrid(
         title=title,
-        notes=(*([f"{told}."] if headings == "number" else []), *notes),
+        notes=(*([_named(record.tool)] if headings == "number" else []), *notes),
         width=width,
         height=1.0,
         theme=get_theme(theme, font_size),
@@ -163,6 +162,15 @@ def risk_columns(record: Any, prefix: str = "rob_") -> tuple[Column, ...]:
 
 def _record(table: object, tool: Any) -> RiskOfBias:
     return table if isinstance(table, RiskOfBias) else read_risk_of_bias(table, tool)  # type: ignore[arg-type]
+
+
+def _named(tool: BiasTool) -> str:
+    """Return the numbers of the domains with their names, by type of bias where the tool has types."""
+    types: dict[str, list[str]] = {}
+    for i, domain in enumerate(tool.domains, 1):
+        types.setdefault(domain.type, []).append(f"D{i} {domain.name}")
+    parts = [f"{name}: {', '.join(named)}" if name else "; ".join(named) for name, named in types.items()]
+    return f"{'; '.join(parts)}."
 
 
 def _judgements(record: RiskOfBias) -> tuple[Judgement, ...]:
@@ -419,7 +427,8 @@ def _draw_bars(ax: Axes, plan: RiskSummary) -> None:
 def _draw_beside(ax: Axes, plan: RiskSummary, sides: _Sides) -> None:
     """Draw the axis, the names of the domains, the numbers at the right, and the legend."""
     theme, small, line = plan.theme, plan.theme.small, 1.22 * plan.theme.small
-    ax.spines["left"].set_visible(False)
+    ax.spines[["left", "right", "top"]].set_visible(False)
+    ax.tick_params(axis="x", labelsize=small, colors=theme.ink)
     ax.tick_params(axis="y", length=0)
     ax.set_yticks(range(len(plan.domains)), labels=sides.labels)
     for label in ax.get_yticklabels():
