@@ -145,6 +145,16 @@ def test_names_of_columns_as_people_write_them():
     assert read.judged == wanted
 
 
+def test_capitals_of_columns_do_not_count():
+    upper = TABLE.rename(columns=str.upper)
+    assert read_risk_of_bias(upper).judged == read_risk_of_bias(TABLE).judged
+    long = TABLE.melt("study", var_name="Domain", value_name="Judgement")
+    assert read_risk_of_bias(long).counts().equals(read_risk_of_bias(TABLE).counts())
+    with pytest.raises(UnknownChoiceError) as caught:
+        read_risk_of_bias(TABLE.rename(columns={"study": "studies"}))
+    assert caught.value.nearest == "studies"
+
+
 def test_other_columns_are_no_domains():
     table = TABLE.assign(weight=1, note="high", year=[2020, 2021, 2022])
     assert read_risk_of_bias(table).judged == read_risk_of_bias(TABLE).judged

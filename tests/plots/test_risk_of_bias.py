@@ -236,6 +236,19 @@ def test_what_nobody_judged_is_hollow():
     assert mx.plots.risk_of_bias_summary_plan(frame).levels[-1].word == "not assessed"
 
 
+def test_a_fill_that_does_not_stand_out_has_an_edge():
+    tool = {"name": "Own", "domains": ["A"], "judgements": ["low", {"word": "high", "color": "#fffff0"}]}
+    frame = pd.DataFrame({"study": ["a", "b"], "A": ["low", "high"]})
+    for theme in ("metaexo", "dark"):
+        ax = mx.plots.risk_of_bias(frame, tool, theme=theme)
+        edges = [to_hex(one.get_edgecolor()[0]) for one in ax.collections if one.get_offsets().size]
+        paper = THEMES[theme].paper
+        fills = [to_hex(one.get_facecolor()[0]) for one in ax.collections if one.get_offsets().size]
+        assert all(
+            max(contrast(e, paper), contrast(f, paper)) >= 3 for e, f in zip(edges, fills, strict=True)
+        )
+
+
 def test_a_tool_of_ones_own_is_drawn():
     tool = {"name": "Vesicles", "domains": ["Purity", "Dose"], "judgements": ["low", "unclear", "high"]}
     frame = pd.DataFrame({"study": ["a", "b"], "Purity": ["low", "high"], "Dose": ["unclear", "low"]})

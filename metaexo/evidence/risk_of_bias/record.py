@@ -237,7 +237,7 @@ def read_risk_of_bias(
     tool : str, Path, mapping or BiasTool
         What :func:`bias_tool` takes: "RoB 2", "ROBINS-I", "SYRCLE", or a tool of your own.
     study : str
-        Column of the names of the studies.
+        Column of the names of the studies; "Study" will do for "study".
     domain, judgement : str
         Columns of a long table; a table with both of them is read as long.
     columns : mapping of str to str, optional
@@ -295,6 +295,7 @@ def read_risk_of_bias(
     frame, name, first = _table(table)
     if len(frame) == 0:
         raise InputError(f"{name} has no rows", "at least one study")
+    study, domain, judgement = (_column(frame, one) for one in (study, domain, judgement))
     if study not in frame:
         raise UnknownChoiceError(f"column of {name}", study, map(str, frame.columns))
     cells = [as_word(cell).strip() if not is_blank(cell) else "" for cell in frame[study]]
@@ -342,6 +343,12 @@ def _table(table: object) -> tuple[pd.DataFrame, str, int]:
     except (OSError, ValueError) as problem:
         raise InputError(f"the file {path} cannot be read ({problem})", "a CSV file in UTF-8") from None
     return frame, path.name, 2
+
+
+def _column(frame: pd.DataFrame, name: str) -> str:
+    """Return the name of a column as the table writes it, whatever its capitals and blanks."""
+    alike = [str(column) for column in frame.columns if plain(str(column)) == plain(name)]
+    return alike[0] if name not in frame and len(alike) == 1 else name
 
 
 def _from_wide(

@@ -339,7 +339,9 @@ def risk_of_bias_summary_plan(
     )
     plan = replace(plan, notes=(_counted(plan), *notes))
     sides = _sides(plan, 72 * width - 2 * MARGIN)
-    body = sides.top + sides.bottom + 2.3 * plan.theme.line * len(plan.domains)
+    lines = max(label.count("\n") + 1 for label in sides.labels)
+    row = max(2.3 * plan.theme.line, 1.22 * plan.theme.small * (lines + 0.5))
+    body = sides.top + sides.bottom + row * len(plan.domains)
     return replace(plan, height=needed_height(plan, body) if height is None else height)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from metaexo.errors import InputError
 from metaexo.formatting import plural
 from metaexo.plots.canvas.chart import MARKERS
-from metaexo.plots.canvas.fonts import plain
+from metaexo.plots.canvas.fonts import contrast, plain
 from metaexo.plots.canvas.plan import Plan, remember
 from metaexo.plots.canvas.theme import Theme
 from metaexo.plots.review.measured import HINTED, beside, in_rows, needed_height, open_axes, too_small
@@ -246,8 +246,8 @@ def _draw_cells(ax: Axes, plan: SignGrid) -> None:
         for place in found if level.sign else ():
             _write_sign(ax, level, theme, place)
         if found:
-            fill = theme.paper if level.hollow else level.color
-            edge = theme.pale if level.hollow else theme.paper
+            fill, edge = _colors(level, theme)
+            edge = theme.paper if edge == fill else edge
             x, y = np.transpose(found)
             size, mark = (SIGN * theme.small) ** 2, MARKERS[plan.shape]
             ax.scatter(x, y, s=size, marker=mark, facecolors=fill, edgecolors=edge, linewidths=0.8)
@@ -299,13 +299,19 @@ def draw_sign(
     from matplotlib.transforms import offset_copy
 
     place = offset_copy(ax.transData, ax.figure, *offset, units="points")  # type: ignore[arg-type]
+    fill, edge = _colors(level, theme)
     ax.plot(
         *at, MARKERS[shape], transform=place, clip_on=False, markersize=SIGN * theme.small,
-        markerfacecolor=theme.paper if level.hollow else level.color,
-        markeredgecolor=theme.pale if level.hollow else level.color, markeredgewidth=0.8,
+        markerfacecolor=fill, markeredgecolor=edge, markeredgewidth=0.8,
     )  # fmt: skip
     if level.sign:
         _write_sign(ax, level, theme, at, transform=place, clip_on=False)
+
+
+def _colors(level: Level, theme: Theme) -> tuple[str, str]:
+    """Return fill and edge of a mark; the edge is a grey one where the fill does not stand out."""
+    fill = theme.paper if level.hollow else level.color
+    return fill, fill if contrast(fill, theme.paper) >= 3 else theme.pale
 
 
 def _write_sign(ax: Axes, level: Level, theme: Theme, at: tuple[float, float], **where: Any) -> None:
