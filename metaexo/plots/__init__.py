@@ -8,6 +8,7 @@ from metaexo.plots.canvas.saving import overlapping_texts, save
 from metaexo.plots.canvas.theme import THEMES, Theme
 from metaexo.plots.charts.caterpillar import caterpillar, caterpillar_plan
 from metaexo.plots.charts.drapery import drapery, drapery_plan
+from metaexo.plots.charts.influence import influence, influence_plan
 from metaexo.plots.charts.profile import profile, profile_plan
 from metaexo.plots.estimability import EstimabilityPlan, estimability, estimability_plan
 from metaexo.plots.evidence_map import EvidenceMapPlan, evidence_map, evidence_map_plan
@@ -70,6 +71,8 @@ __all__ = [
     "funnel_plan",
     "heterogeneity",
     "heterogeneity_plan",
+    "influence",
+    "influence_plan",
     "interval_strip",
     "interval_strip_plan",
     "overlapping_texts",

@@ -14,7 +14,7 @@ import numpy as np
 
 from metaexo.errors import InputError
 from metaexo.formatting import plural
-from metaexo.plots.canvas.fonts import NO_LETTER, plain
+from metaexo.plots.canvas.fonts import HINTED, NO_LETTER, plain
 from metaexo.plots.canvas.page import NO_FONT
 from metaexo.plots.canvas.plan import Plan, remember, whole_figure
 from metaexo.plots.canvas.scale import RoundTicks
@@ -49,7 +49,7 @@ MARKERS = {
     "right": ">",
 }
 SHAPES = tuple(MARKERS)[:10]
-BELOW = 4  # entries of a legend below the panels in one line
+BELOW = 4  # most entries of a legend below the panels in one line
 
 
 def group_sign(position: int) -> tuple[int, str]:
@@ -287,8 +287,8 @@ class Chart(Plan):
         ratios = [1.0] * down
         if self.legend == "below":  # a row of its own
             names = dict.fromkeys(one.name for one in self.layers(object) if getattr(one, "name", ""))
+            _, _, lines = _legend_below(list(names), _room(figure), self.theme)
             per_point = whole_figure(figure).dpi / 72
-            _, _, lines = _legend_below(list(names), figure.bbox.width / per_point, self.theme)
             ratios.append(1.6 * self.theme.small * (lines + 0.7) * down * per_point / figure.bbox.height)
         grid = figure.add_gridspec(len(ratios), across, height_ratios=ratios)
         return [figure.add_subplot(grid[i // across, i % across]) for i in range(len(self.panels))]
@@ -296,24 +296,23 @@ class Chart(Plan):
     def _around(self, axes: list[Axes], whole: bool) -> None:
         """Draw title, notes and legend; in Axes of the user's the legend stands inside, and notes do not."""
         from matplotlib.text import Text
+        from matplotlib.transforms import blended_transform_factory
 
         figure, theme = axes[0].figure, self.theme
-        box = figure.bbox if whole else axes[0].get_window_extent()
-        room = box.width / whole_figure(axes[0]).dpi * 72 - 8.0
+        room = _room(figure if whole else axes[0])
+        left = 4.0 / (figure.bbox.width / whole_figure(figure).dpi * 72)
         title = "\n".join(theme.wrap(self.title, room, bold=True)) if self.title else ""
         lacking = [NO_FONT] if whole and any(NO_LETTER in t.get_text() for t in figure.findobj(Text)) else []
         notes = "\n".join(
             line for note in (*self.notes, *lacking) for line in theme.wrap(note, room, size=theme.small)
         )
         if title and whole:
-            figure.suptitle(
-                title, x=4.0 / (room + 8.0), ha="left", fontproperties=theme.font(title, bold=True)
-            )
+            figure.suptitle(title, x=left, ha="left", fontproperties=theme.font(title, bold=True))
         elif title:
             axes[0].set_title(title, loc="left", fontproperties=theme.font(title, bold=True))
         if notes and whole:
             letters = theme.font(notes, size=theme.small)
-            figure.supxlabel(notes, x=4.0 / (room + 8.0), ha="left", fontproperties=letters, color=theme.grey)
+            figure.supxlabel(notes, x=left, ha="left", fontproperties=letters, color=theme.grey)
         handles, labels = _legend(axes, self.panels)
         labels = [plain(label) for label in labels]
         beside = ["\n".join(theme.wrap(label, room / 3.0, size=theme.small)) for label in labels]
@@ -327,12 +326,23 @@ class Chart(Plan):
             labels, columns, _ = _legend_below(labels, room, theme)
             # matplotlib fills columns; the order is to be that of the rows
             places = [i for column in range(columns) for i in range(column, len(labels), columns)]
-            handles, labels = [handles[i] for i in places], [labels[i] for i in places]
-            legend = below.legend(handles, labels, loc="upper left", borderaxespad=0, ncols=columns)
-            legend.set_in_layout(False)
+            below.legend(
+                [handles[i] for i in places],
+                [labels[i] for i in places],
+                loc="upper left",
+                bbox_to_anchor=(left, 1.0),
+                bbox_transform=blended_transform_factory(figure.transSubfigure, below.transAxes),
+                borderaxespad=0,
+                ncols=columns,
+            ).set_in_layout(False)
         else:
             last = axes[min(self.across, len(axes)) - 1]
             last.legend(handles, beside, loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0)
+
+
+def _room(place: Axes | Figure | SubFigure) -> float:
+    """Return the width for lines of text in points; it leaves room for the wider letters of a screen."""
+    return float((place.bbox.width / whole_figure(place).dpi * 72 - 8.0) / HINTED)
 
 
 def _rows_of(layer: Any) -> list[tuple[Any, ...]]:
@@ -396,9 +406,14 @@ def _set_axis(ax: Axes, name: str, axis: ChartAxis, theme: Theme) -> None:
     if axis.inverted and not which.get_inverted():
         which.set_inverted(True)
     if axis.ticks is not None:
-        which.set_ticks([value for value, _ in axis.ticks], labels=[label for _, label in axis.ticks])
+        labels = [plain(label) for _, label in axis.ticks]
+        which.set_ticks(
+            [value for value, _ in axis.ticks],
+            labels=labels,
+            fontproperties=theme.font("".join(labels), size=theme.small),
+        )
     elif axis.whole:
-        which.set_major_locator(MaxNLocator(integer=True))
+        which.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     else:
         RoundTicks(axis.scale == "log").put_on(which)
     if axis.opposite:
@@ -626,9 +641,8 @@ class FreeRoom:
     def write(self, at: tuple[float, float], size: float, text: str, theme: Theme) -> None:
         """Write a text at a side of a mark, or aslant of it, in the first of these places that is free."""
         x, y = self.ax.transData.transform(at) - self.box.min
-        # letters of a screen are up to a twentieth wider than those of a file
         wide, high = (
-            self.per_point * one for one in (1.06 * theme.width(text, size=theme.small), theme.small)
+            self.per_point * one for one in (HINTED * theme.width(text, size=theme.small), theme.small)
         )
         gap = (0.5 * size + 2.0) * self.per_point
         places = (

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TEXT_SIZE = 8.5
 SMALL_SIZE = 7.5
+HINTED = 1.06  # letters of a screen are up to a twentieth wider than those of a file of vectors
 LINE_HEIGHT = 1.22 * TEXT_SIZE
 MARGIN = 10.0
 

@@ -112,6 +112,13 @@ class Theme:
         """Return a text in lines no wider than `width` points; a word wider than that is broken."""
         return wrap_to_width(text, width, size or self.size, bold, self.fonts)
 
+    def short(self, text: str, width: float) -> str:
+        """Return a small text as one line of `width` points at most; an ellipsis shows where it was cut."""
+        if "\n" not in text and self.width(text, size=self.small) <= width:
+            return text
+        room = width - self.width("…", size=self.small)
+        return self.wrap(text, room, size=self.small)[0].rstrip() + "…"
+
     def font(self, text: str, bold: bool = False, size: float | None = None) -> FontProperties:
         """Return the font of a text, with an installed one for letters that the theme's own font lacks."""
         return font(size or self.size, bold, fonts_besides(text, bold), self.fonts)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from metaexo.errors import InputError
-from metaexo.plots.canvas.fonts import plain
+from metaexo.plots.canvas.fonts import HINTED, plain
 from metaexo.plots.canvas.plan import Plan
 from metaexo.plots.canvas.theme import Theme
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 MARGIN = 4.0
-HINTED = 1.06  # letters of a screen are up to a twentieth wider than those of a file of vectors
 
 
 @dataclass(frozen=True, slots=True)

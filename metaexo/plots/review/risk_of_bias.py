@@ -15,11 +15,10 @@ from metaexo.formatting import percent, plural, ten_digits
 from metaexo.models.linear.prediction import refuse_moderators
 from metaexo.models.linear.results import FitResults
 from metaexo.plots.canvas.arguments import Column, checked
-from metaexo.plots.canvas.fonts import plain
+from metaexo.plots.canvas.fonts import HINTED, plain
 from metaexo.plots.canvas.plan import Plan, drawn, remember
 from metaexo.plots.canvas.theme import Theme, get_theme
 from metaexo.plots.review.measured import (
-    HINTED,
     MARGIN,
     beside,
     in_rows,

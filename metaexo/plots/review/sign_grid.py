@@ -14,10 +14,10 @@ import numpy as np
 from metaexo.errors import InputError
 from metaexo.formatting import plural
 from metaexo.plots.canvas.chart import MARKERS
-from metaexo.plots.canvas.fonts import contrast, plain
+from metaexo.plots.canvas.fonts import HINTED, contrast, plain
 from metaexo.plots.canvas.plan import Plan, remember
 from metaexo.plots.canvas.theme import Theme
-from metaexo.plots.review.measured import HINTED, beside, in_rows, needed_height, open_axes, too_small
+from metaexo.plots.review.measured import beside, in_rows, needed_height, open_axes, too_small
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,0 +1,344 @@
+"""Influence: how much a fit changes when one study is left out, one small panel per measure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaexo.errors import InputError
+from metaexo.inputs import check_choice
+from metaexo.models.multilevel.prediction import ClusterInfluence
+from metaexo.models.multilevel.results import MultilevelResults
+from metaexo.models.univariate.results import RandomEffectsResults
+from metaexo.numeric.tails import chi2_median
+from metaexo.plots.canvas.arguments import checked
+from metaexo.plots.canvas.chart import (
+    Chart,
+    ChartAxis,
+    Color,
+    Intervals,
+    Layer,
+    Panel,
+    Points,
+    Rule,
+    Words,
+)
+from metaexo.plots.canvas.plan import WIDTH, drawn
+from metaexo.plots.canvas.theme import Theme, get_theme
+from metaexo.sensitivity.influence import Influence
+from metaexo.sensitivity.influence import influence as influence_of
+from metaexo.types import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+# More studies than these have numbers in place of names.
+MOST_NAMES = 30
+NAME_WIDTH = 110.0  # points
+ACROSS = 4
+OUTSIDE = 1.96  # of studentised residuals: 5% of those of a normal distribution
+HEADINGS = {
+    "rstudent": "Studentised residual",
+    "dffits": "DFFITS",
+    "cooks_distance": "Cook's distance",
+    "covariance_ratio": "Covariance ratio",
+    "tau2": "τ² without it",
+    "q": "Q without it",
+    "hat": "Hat value",
+    "weights": "Weight (share)",
+}
+DFBETAS, COMPONENTS = "dfbetas", "components"
+MARKED, OTHERS = "influential", "not influential"
+EVERY, BOUND, CHANCE = "no influence, or all studies together", "bound of influence", "±1.96"
+MOST_LISTED = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One measure of influence: its name and values, where no influence is, and its bounds."""
+
+    key: str
+    heading: str
+    values: Array
+    base: float = math.nan
+    bounds: tuple[float, ...] = ()
+
+
+@checked
+def influence_plan(
+    results: Any,
+    *,
+    measures: Sequence[str] | None = None,
+    cluster: Any = None,
+    refit: bool = True,
+    title: str = "",
+    notes: Sequence[str] = (),
+    ax: Axes | Figure | SubFigure | None = None,
+    width: float = WIDTH,
+    height: float | None = None,
+    theme: str | Theme | None = None,
+    font_size: float | None = None,
+) -> Chart:
+    """Return what a plot of case-deletion diagnostics shows, without drawing it.
+
+    Use it to see whether single studies make the result, and in what they stand out. Each study has a line
+    from the value that means no influence to its own. The numbers are those of
+    :func:`metaexo.sensitivity.influence`, which has their formulas.
+
+    Parameters
+    ----------
+    results : RandomEffectsResults, MultilevelResults, Influence or ClusterInfluence
+        A fit, or what :func:`metaexo.sensitivity.influence` found for one. Only a fit has the values of all
+        studies together that tau2 and Q without a study are compared with.
+    measures : sequence of str, optional
+        What to show, in this order: "rstudent", "dffits", "cooks_distance", "covariance_ratio", "tau2", "q",
+        "hat", "weights", "dfbetas" (a panel per coefficient); of a multilevel fit "cooks_distance",
+        "dfbetas", "components" (a panel per variance or correlation). Default: all; of one level all but
+        "dfbetas".
+    cluster : str or sequence, length k, optional
+        Of a multilevel fit: what is left out at a time; "effect" for single effects. Default: studies.
+    refit : bool
+        Of a multilevel fit: whether the components are estimated anew without each cluster.
+
+    Returns
+    -------
+    Chart
+        One panel per measure. A mark where the fit without the study is not possible is missing and named in
+        a note.
+
+    Raises
+    ------
+    InputError
+        If there is neither a fit with deleted versions nor its influence.
+    UnknownChoiceError
+        If there is no such measure.
+
+    References
+    ----------
+    Viechtbauer, W., Cheung, M. W.-L. (2010). Outlier and influence diagnostics for meta-analysis. Research
+    Synthesis Methods 1, 112-125. https://doi.org/10.1002/jrsm.11
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> names = ["Li 2020", "Cho 2021", "Diaz 2019", "Okafor 2022", "Moreau 2018"]
+    >>> es = mx.EffectSizes([0.2, 0.3, 0.1, 0.25, 1.4], [0.02, 0.03, 0.02, 0.04, 0.02], labels=names)
+    >>> plan = mx.plots.influence_plan(mx.RandomEffects(es).fit())
+    >>> shown = plan.to_frame().query("layer == 'points' and panel == 'DFFITS'")
+    >>> shown[shown["name"] == "influential"]["label"].tolist()
+    ['Moreau 2018']
+    >>> ax = mx.plots.influence(plan)
+    """
+    fit, found = _found(results, cluster, refit)
+    labels = list(found.clusters if isinstance(found, ClusterInfluence) else found.labels)
+    every, marked = (
+        _of_clusters(fit, found) if isinstance(found, ClusterInfluence) else _of_effects(fit, found)
+    )
+    shown = _chosen(every, measures)
+    look = get_theme(theme, font_size)
+    named = len(labels) <= MOST_NAMES
+    axis = _axis_of_studies(
+        labels, named, look, "Cluster" if isinstance(found, ClusterInfluence) else "Study"
+    )
+    plain = replace(axis, label="", ticks=())
+    rows = math.ceil(len(shown) / ACROSS)
+    down = max(0.9, 1.45 * look.small / 72 * len(labels)) if named else 2.6
+    return Chart(
+        panels=tuple(
+            _panel(one, labels, marked, axis if i % ACROSS == 0 else plain) for i, one in enumerate(shown)
+        ),
+        across=ACROSS,
+        legend="below",
+        summary=f"Influence of each of {len(labels)} on a fit; {int(marked.sum())} of them are influential.",
+        title=title,
+        notes=(*_notes(found, [look.short(label, NAME_WIDTH) for label in labels], marked, shown), *notes),
+        width=width,
+        height=height or 0.9 + rows * (0.65 + down),
+        theme=look,
+    )
+
+
+def _found(results: Any, cluster: Any, refit: bool) -> tuple[Any, Influence | ClusterInfluence]:
+    """Return the fit, None if there is none, and its influence."""
+    if isinstance(results, RandomEffectsResults | MultilevelResults):
+        return results, influence_of(results, cluster, refit)
+    if not isinstance(results, Influence | ClusterInfluence):
+        raise InputError(
+            f"the first argument is of type {type(results).__name__}",
+            "a fit of RandomEffects or Multilevel, or its influence",
+            "mx.plots.influence(mx.RandomEffects(es).fit())",
+        )
+    if cluster is not None or not refit:
+        raise InputError(
+            "cluster or refit=False was given with an influence that is known already",
+            "the fit in its place",
+            "mx.plots.influence(fit, cluster=...)",
+        )
+    return None, results
+
+
+def _of_effects(
+    fit: RandomEffectsResults | None, found: Influence
+) -> tuple[list[Measure], NDArray[np.bool_]]:
+    """Return the measures of single effects, and which effects are influential."""
+    k, p = len(found.labels), len(found.names)
+    dffits, cooks = 3 * math.sqrt(p / max(k - p, 1)), float(chi2_median(p))
+    base = {"covariance_ratio": 1.0, "hat": p / k, "weights": 1 / k}
+    base |= dict.fromkeys(("rstudent", "dffits", "cooks_distance"), 0.0)
+    base |= {} if fit is None else {"tau2": fit.tau2, "q": fit.q.statistic}
+    bounds = {"dffits": (-dffits, dffits), "cooks_distance": (cooks,), "hat": (3 * p / k,)}
+    measures = [
+        Measure(key, words, getattr(found, key), base.get(key, math.nan), bounds.get(key, ()))
+        for key, words in HEADINGS.items()
+    ]
+    return [*measures, *_dfbetas(found)], found.influential
+
+
+def _of_clusters(
+    fit: MultilevelResults | None, found: ClusterInfluence
+) -> tuple[list[Measure], NDArray[np.bool_]]:
+    """Return the measures of clusters, and which are influential by the same bounds as single effects."""
+    cooks = float(chi2_median(len(found.names)))
+    full = {} if fit is None else fit.component_values
+    components = [
+        Measure(COMPONENTS, f"{_in_letters(name)}, without it", values, full.get(name, math.nan))
+        for name, values in zip(found.component_names, found.components.T, strict=True)
+    ]
+    first = Measure("cooks_distance", HEADINGS["cooks_distance"], found.cooks_distance, 0.0, (cooks,))
+    marked = (found.cooks_distance > cooks) | (np.abs(found.dfbetas) > 1).any(axis=1)
+    return [first, *_dfbetas(found), *components], marked | np.isnan(found.cooks_distance)
+
+
+def _dfbetas(found: Influence | ClusterInfluence) -> list[Measure]:
+    return [
+        Measure(DFBETAS, f"DFBETAS: {name}", values, 0.0, (-1.0, 1.0))
+        for name, values in zip(found.names, found.dfbetas.T, strict=True)
+    ]
+
+
+def _in_letters(component: str) -> str:
+    """Return the name of a component with what it is: "τ² study", "source|study:ρ"."""
+    return component.replace("tau2", "τ²").replace("rho", "ρ") if ":" in component else f"τ² {component}"
+
+
+def _chosen(every: Sequence[Measure], measures: Sequence[str] | None) -> list[Measure]:
+    """Return the measures that were asked for."""
+    keys = list(dict.fromkeys(one.key for one in every))
+    if measures is None:
+        usual = [key for key in keys if key != DFBETAS or COMPONENTS in keys]
+        return [one for one in every if one.key in usual]
+    if not measures:
+        raise InputError("no measure is asked for", f"one or more of {', '.join(keys)}")
+    for word in measures:
+        check_choice("measure of influence", word, keys)
+    return [one for word in dict.fromkeys(measures) for one in every if one.key == word]
+
+
+def _axis_of_studies(labels: Sequence[str], named: bool, theme: Theme, word: str) -> ChartAxis:
+    """Return the vertical axis: names, or numbers where there are too many."""
+    room = 0.6 + 0.01 * len(labels)
+    ends = max(0.05, 1.0 - room), len(labels) + room
+    if not named:
+        return ChartAxis(label=f"{word}, by number", limits=ends, inverted=True, whole=True)
+    names = [theme.short(label, NAME_WIDTH) for label in labels]
+    return ChartAxis(limits=ends, inverted=True, ticks=tuple(enumerate(names, start=1)))
+
+
+def _panel(one: Measure, labels: Sequence[str], marked: NDArray[np.bool_], upright: ChartAxis) -> Panel:
+    """Return the panel of a measure: a line from no influence to the value of each study."""
+    known = np.isfinite(one.values)
+    if not known.any():
+        nothing = Words(x=0.5, y=0.5 * (len(labels) + 1), text="not estimable", align="center")
+        return Panel(
+            x=ChartAxis(limits=(0.0, 1.0), ticks=()), y=upright, layers=[nothing], heading=one.heading
+        )
+    layers: list[Layer] = []
+    if math.isfinite(one.base):
+        layers.append(Rule(at=one.base, name=EVERY))
+    layers += [Rule(at=bound, name=BOUND, color="grey", dash="dashed") for bound in one.bounds]
+    if one.key == "rstudent":
+        layers += [Rule(at=end, name=CHANCE, color="grey", dash="dotted") for end in (-OUTSIDE, OUTSIDE)]
+    crowded = len(labels) > 2 * MOST_NAMES
+    kinds: tuple[tuple[NDArray[np.bool_], str, Color, str], ...] = (
+        (known & ~marked, OTHERS, "study", "circle"),
+        (known & marked, MARKED, 1, "triangle"),
+    )
+    for rows, name, color, shape in kinds:
+        at = np.flatnonzero(rows)
+        places, values = (at + 1.0).tolist(), one.values[at]
+        if math.isfinite(one.base) and at.size:
+            low, high = np.minimum(values, one.base).tolist(), np.maximum(values, one.base).tolist()
+            layers.append(
+                Intervals(at=places, low=low, high=high, color=color, width=0.6 if crowded else 1.0)
+            )
+        if at.size:
+            layers.append(
+                Points(
+                    x=values.tolist(),
+                    y=places,
+                    name=name,
+                    labels=[labels[i] for i in at.tolist()],
+                    words=[str(i + 1) for i in at] if name == MARKED and len(labels) > MOST_NAMES else (),
+                    color=color,
+                    shape=shape,
+                    size=(3.0 if crowded else 4.5) + (2.0 if name == MARKED else 0.0),
+                    clip=False,
+                )
+            )
+    return Panel(x=ChartAxis(limits=_ends(one, known)), y=upright, layers=layers, heading=one.heading)
+
+
+def _ends(one: Measure, known: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the ends of the axis: they hold all values, the bounds, and no influence."""
+    chance = (-OUTSIDE, OUTSIDE) if one.key == "rstudent" else ()
+    held = [*one.values[known], *one.bounds, *chance, *([one.base] if math.isfinite(one.base) else [])]
+    low, high = float(min(held)), float(max(held))
+    room = 0.07 * (high - low) or 0.1 * abs(high) or 1.0
+    return low - room, high + room
+
+
+def _notes(
+    found: Influence | ClusterInfluence,
+    labels: Sequence[str],
+    marked: NDArray[np.bool_],
+    shown: Sequence[Measure],
+) -> list[str]:
+    """Return who is influential where the marks do not say so themselves, and whose fit is not possible."""
+    without = found.cooks_distance if isinstance(found, ClusterInfluence) else found.tau2
+    lost = np.flatnonzero(np.isnan(without)).tolist()
+    seen = [i for i in np.flatnonzero(marked).tolist() if i not in lost]
+    out = []
+    if seen and len(labels) > MOST_NAMES:
+        out.append(f"Influential: {_list([f'{i + 1} {labels[i]}' for i in seen])}")
+    hidden = [i for i in seen if not any(_passes(one, i) for one in shown)]
+    if hidden:
+        out.append(f"By DFBETAS alone, which are not shown: {_list([labels[i] for i in hidden])}")
+    endless = [
+        f"{labels[i]} ({one.heading})" for one in shown for i in np.flatnonzero(np.isinf(one.values)).tolist()
+    ]
+    if endless:
+        out.append(f"Infinite, and not drawn: {_list(endless)}")
+    if lost:
+        out.append(f"No fit is possible without: {_list([labels[i] for i in lost])}")
+    return out
+
+
+def _passes(one: Measure, i: int) -> bool:
+    """Return whether a study passes a bound of a measure."""
+    return any(one.values[i] > bound if bound > 0 else one.values[i] < bound for bound in one.bounds)
+
+
+def _list(names: Sequence[str]) -> str:
+    """Return names as the end of a sentence; beyond a dozen the others are counted."""
+    more = len(names) - MOST_LISTED
+    said = "; ".join(names[:MOST_LISTED]) + (f"; and {more} more" if more > 0 else "")
+    return said if said.endswith("…") else f"{said}."
+
+
+influence = drawn(influence_plan, "Draw case-deletion diagnostics: the influence of each study on a fit.")
