@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -16,6 +18,7 @@ from metaexo.evidence import bias_tool, read_risk_of_bias
 from metaexo.evidence.risk_of_bias.tool import judgements
 from metaexo.plots.canvas.fonts import contrast, text_on
 from metaexo.plots.canvas.theme import THEMES
+from metaexo.plots.review.sign_grid import Level, mark_colors
 
 LONG = "A randomised trial of umbilical cord exosomes in people with chronic wounds, 2021"
 
@@ -88,9 +91,9 @@ def test_domains_are_named_below_or_above():
     frame = table(3)
     plan = mx.plots.risk_of_bias_plan(frame)
     for i, domain in enumerate(bias_tool("RoB 2").domains, 1):
-        assert f"D{i} {domain.name}" in plan.notes[0]
+        assert f"D{i}\N{NO-BREAK SPACE}{domain.name}" in plan.notes[0]
     animals = mx.plots.risk_of_bias_plan(table(3, "SYRCLE"), "SYRCLE").notes[0]
-    assert "; Attrition bias: D8 Incomplete outcome data; " in animals
+    assert "; Attrition bias: D8\N{NO-BREAK SPACE}Incomplete outcome data; " in animals
     short = mx.plots.risk_of_bias_plan(frame, headings="short", notes=["A note."])
     assert short.notes == ("A note.",)
     assert short.headings[0] == "Randomization process"
@@ -110,11 +113,50 @@ def test_the_overall_judgement_stands_apart():
 
 
 def test_signs_and_edges_have_contrast_on_every_paper():
-    papers = {theme.paper for theme in THEMES.values()}
     for judgement in judgements().values():
         if judgement.sign:
             assert contrast(text_on(judgement.color), judgement.color) >= 4.5
-            assert all(contrast(judgement.color, paper) >= 3 for paper in papers)
+        level = Level(judgement.word, judgement.label, judgement.sign, judgement.color)
+        for theme in THEMES.values():
+            assert max(contrast(color, theme.paper) for color in mark_colors(level, theme)) >= 3
+
+
+# Machado, Oliveira and Fernandes (2009), complete loss: linear red, green and blue as they are seen.
+SEEN = {
+    "protanopia": (
+        (0.152286, 1.052583, -0.204868),
+        (0.114503, 0.786281, 0.099216),
+        (-0.003882, -0.048116, 1.051998),
+    ),
+    "deuteranopia": (
+        (0.367322, 0.860646, -0.227968),
+        (0.280085, 0.672501, 0.047413),
+        (-0.01182, 0.04294, 0.968881),
+    ),
+    "tritanopia": (
+        (1.255528, -0.076749, -0.178779),
+        (-0.078411, 0.930809, 0.147602),
+        (0.004733, 0.691367, 0.3039),
+    ),
+}
+XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+def lab(color, seen):
+    """Return the place of a colour in CIELAB, as seen without one kind of cones."""
+    part = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+    x, y, z = XYZ @ np.clip(np.array(seen) @ linear, 0, 1) / np.array([0.9505, 1.0, 1.089])
+    f = [np.cbrt(one) if one > 0.008856 else 7.787 * one + 16 / 116 for one in (x, y, z)]
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("tool", ["RoB 2", "ROBINS-I", "SYRCLE"])
+@pytest.mark.parametrize("blindness", SEEN)
+def test_colours_are_safe_for_colour_blind_readers(tool, blindness):
+    for one, other in combinations(bias_tool(tool).judgements, 2):
+        apart = lab(one.color, SEEN[blindness]) - lab(other.color, SEEN[blindness])
+        assert np.linalg.norm(apart) > 25  # 2 is a difference that is just seen
 
 
 @pytest.mark.parametrize(

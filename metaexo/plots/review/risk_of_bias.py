@@ -167,7 +167,7 @@ def _named(tool: BiasTool) -> str:
     """Return the numbers of the domains with their names, by type of bias where the tool has types."""
     types: dict[str, list[str]] = {}
     for i, domain in enumerate(tool.domains, 1):
-        types.setdefault(domain.type, []).append(f"D{i} {domain.name}")
+        types.setdefault(domain.type, []).append(f"D{i}\N{NO-BREAK SPACE}{domain.name}")
     parts = [f"{name}: {', '.join(named)}" if name else "; ".join(named) for name, named in types.items()]
     return f"{'; '.join(parts)}."
 

@@ -246,7 +246,7 @@ def _draw_cells(ax: Axes, plan: SignGrid) -> None:
         for place in found if level.sign else ():
             _write_sign(ax, level, theme, place)
         if found:
-            fill, edge = _colors(level, theme)
+            fill, edge = mark_colors(level, theme)
             edge = theme.paper if edge == fill else edge
             x, y = np.transpose(found)
             size, mark = (SIGN * theme.small) ** 2, MARKERS[plan.shape]
@@ -299,7 +299,7 @@ def draw_sign(
     from matplotlib.transforms import offset_copy
 
     place = offset_copy(ax.transData, ax.figure, *offset, units="points")  # type: ignore[arg-type]
-    fill, edge = _colors(level, theme)
+    fill, edge = mark_colors(level, theme)
     ax.plot(
         *at, MARKERS[shape], transform=place, clip_on=False, markersize=SIGN * theme.small,
         markerfacecolor=fill, markeredgecolor=edge, markeredgewidth=0.8,
@@ -308,7 +308,7 @@ def draw_sign(
         _write_sign(ax, level, theme, at, transform=place, clip_on=False)
 
 
-def _colors(level: Level, theme: Theme) -> tuple[str, str]:
+def mark_colors(level: Level, theme: Theme) -> tuple[str, str]:
     """Return fill and edge of a mark; the edge is a grey one where the fill does not stand out."""
     fill = theme.paper if level.hollow else level.color
     return fill, fill if contrast(fill, theme.paper) >= 3 else theme.pale
