@@ -128,7 +128,6 @@ def counts(preparations, used):
 def draw_sizes(es, title):
     table = with_intervals(es)
     table["apart"] = table["use"] == "apart"
-    table["laboratory"] = table.groupby("laboratory")["study_name"].transform(names_together)
     order = [name for name in REPEATED if (table["repetition"] == name).any()]
     return mx.plots.interval_strip(
         table,
@@ -150,11 +149,6 @@ def draw_sizes(es, title):
         ],
         title=title,
     )
-
-
-def names_together(names):
-    """Return the studies of one laboratory in one name."""
-    return "; ".join(dict.fromkeys(names))
 
 
 def draw_ratios(table, title):

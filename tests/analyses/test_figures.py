@@ -1,4 +1,4 @@
-"""Every figure of the analyses says what was compared and in whom, and calls studies by their names."""
+"""Every figure says what was compared and in whom; figures, tables and words call studies by their names."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import html
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import metaexo as mx
 from metaexo.report.run import Folders, run_analysis
 
 ROOT = Path(__file__).parents[2]
+NAMED = {"study", "study_name", "label", "laboratory", "level", "measured_on", "choice", "question"}
+"""Columns of tables that call studies by their names; keys stand in study_id and review_id."""
 SCRIPTS = sorted((ROOT / "analyses").glob("[0-9][0-9]_*.py"))
 
 
@@ -34,6 +37,10 @@ def texts(figure: Path) -> str:
     return " ".join(html.unescape(" ".join(re.sub(r"<[^>]+>", " ", text) for text in found)).split())
 
 
+def mentioned(keys: set[str], words: str) -> list[str]:
+    return [key for key in keys if key in words and re.search(rf"\b{re.escape(key)}\b", words)]
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=[script.stem for script in SCRIPTS])
 def test_titles_and_names(script, keys, tmp_path):
     analysis = run_analysis(script, Folders(ROOT / "analyses", ROOT / "data", tmp_path))
@@ -44,6 +51,14 @@ def test_titles_and_names(script, keys, tmp_path):
         drawn = texts(tmp_path / "figures" / entry.file)
         assert len(drawn) > 100
         assert entry.title in drawn, f"{entry.file} does not show its title"
-        assert [key for key in keys if re.search(rf"\b{re.escape(key)}\b", drawn)] == []
+        assert mentioned(keys, drawn) == []
         titles.setdefault(entry.title, []).append(entry.file)
     assert [files for files in titles.values() if len(files) > 1] == []
+    words = (tmp_path / "analyses" / "results" / "summary.md").read_text(encoding="utf-8")
+    assert mentioned(keys, words) == []
+    for path in (tmp_path / "analyses" / "results").glob("*.csv"):
+        table = pd.read_csv(path, dtype=str)
+        for column in NAMED & set(table.columns):
+            assert mentioned(keys, " | ".join(table[column].dropna().unique())) == [], (
+                f"{path.name}, {column}"
+            )

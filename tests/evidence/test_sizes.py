@@ -64,7 +64,11 @@ def test_laboratories():
         {"source_url": None},
     )
     found = laboratories(rows).tolist()
-    assert found == ["li2020", "owner", "owner", "review line 5", "review line 6", "li2020"]
+    assert found == ["li2020", "a; b", "a; b", "review, line 5", "review, line 6", "li2020"]
+    named = laboratories(
+        rows.assign(study_name=["Li 2020", "A 2021", "B 2022", "Cho 2023", "Cho 2023", "Li 2020"])
+    )
+    assert named.tolist()[1:4] == ["A 2021; B 2022", "A 2021; B 2022", "Cho 2023, line 5"]
 
 
 def test_a_ratio_has_the_delta_interval_of_two_independent_means():

@@ -66,7 +66,8 @@ def laboratories(preparations: pd.DataFrame) -> pd.Series:
     """Return whose work each preparation is.
 
     Use it to keep together what shares hands and instruments. Repositories of one owner are one laboratory,
-    each row that was read in the table of a review is a paper of its own, and otherwise a study is one.
+    each row that was read in the table of a review is a paper of its own, and otherwise a study is one. A
+    laboratory is called by its studies.
 
     Parameters
     ----------
@@ -83,12 +84,16 @@ def laboratories(preparations: pd.DataFrame) -> pd.Series:
     >>> import metaexo as mx
     >>> rows = mx.read_sheets("data").preparations
     >>> sorted(laboratories(rows[rows["study_id"].str.startswith("nguyens7")]).unique())
-    ['nguyens7']
+    ['Nguyen 2017; Nguyen 2019']
     """
+    import pandas as pd
+
     check_columns(preparations, "the preparations", ["source_url", "study_id", "line", "access"])
     owner = preparations["source_url"].str.extract(r"github\.com/([^/]+)")[0]
-    cited = preparations["study_id"] + " line " + preparations["line"].astype(str)
-    return owner.fillna(cited.where(preparations["access"] == "secondary")).fillna(preparations["study_id"])
+    name = pd.Series(named_studies(preparations, "study_id"), index=preparations.index)
+    together = name.groupby(owner).transform(lambda names: "; ".join(dict.fromkeys(names)))
+    cited = name + ", line " + preparations["line"].astype(str)
+    return together.fillna(cited.where(preparations["access"] == "secondary")).fillna(name)
 
 
 def method_ratios(sizes: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
