@@ -3,7 +3,7 @@
 from metaexo.plots.attribution import AttributionPlan, attribution, attribution_plan
 from metaexo.plots.canvas.arguments import Column
 from metaexo.plots.canvas.chart import Chart
-from metaexo.plots.canvas.plan import Plan, plans_of
+from metaexo.plots.canvas.plan import Plan, pages_of, plans_of
 from metaexo.plots.canvas.saving import overlapping_texts, save
 from metaexo.plots.canvas.theme import THEMES, Theme
 from metaexo.plots.charts.caterpillar import caterpillar, caterpillar_plan
@@ -20,7 +20,6 @@ from metaexo.plots.forest.forest import (
     rho_sweep,
     rho_sweep_plan,
 )
-from metaexo.plots.forest.plan import ForestPlan
 from metaexo.plots.funnel import FunnelPlan, funnel, funnel_plan
 from metaexo.plots.review.flow import FlowPlan, flow, flow_plan
 from metaexo.plots.review.reporting_map import ReportingMap, reporting_map, reporting_map_plan
@@ -35,6 +34,7 @@ from metaexo.plots.review.risk_of_bias import (
 from metaexo.plots.review.sign_grid import SignGrid
 from metaexo.plots.shares import SharesPlan, reported_shares, reported_shares_plan
 from metaexo.plots.strip import StripPlan, interval_strip, interval_strip_plan
+from metaexo.plots.table.plan import TablePlan
 
 __all__ = [
     "THEMES",
@@ -44,7 +44,6 @@ __all__ = [
     "EstimabilityPlan",
     "EvidenceMapPlan",
     "FlowPlan",
-    "ForestPlan",
     "FunnelPlan",
     "Plan",
     "ReportingMap",
@@ -52,6 +51,7 @@ __all__ = [
     "SharesPlan",
     "SignGrid",
     "StripPlan",
+    "TablePlan",
     "Theme",
     "attribution",
     "attribution_plan",
@@ -76,6 +76,7 @@ __all__ = [
     "interval_strip",
     "interval_strip_plan",
     "overlapping_texts",
+    "pages_of",
     "plans_of",
     "profile",
     "profile_plan",

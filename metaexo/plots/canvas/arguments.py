@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.formatting import plural
 from metaexo.inputs import check_flag, check_level, check_number
 from metaexo.plots.canvas.theme import get_theme
 
@@ -43,8 +44,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "tolerance": (0.0, math.inf),
 }
 LISTS = re.compile(r"^(Sequence|tuple)\[|\| Sequence\[")
-COLUMN_KINDS = ("text", "number", "risk")
-ColumnKind = Literal["text", "number", "estimate", "weight", "risk"]
+COLUMN_KINDS = ("text", "number", "risk", "events", "mean_sd")
+ColumnKind = Literal["text", "number", "estimate", "weight", "risk", "events", "mean_sd"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,37 +54,55 @@ class Column:
 
     Attributes
     ----------
-    key : str
-        Name of the column of the data.
+    key : str or tuple of str
+        Name of the column of the data, or the names of two for "events" (events, n) and "mean_sd" (mean, SD).
     title : str
         Heading; the key in words if empty. A line break makes a heading of two lines.
-    kind : {"text", "number", "risk"}, optional
-        "text" is aligned to the left, "number" to the right with equal decimals, "risk" shows a disc for
-        "low", "some concerns", "unclear" or "high". Without it the type of the data decides.
-        The kinds "estimate" and "weight" are those of the columns that every plot makes itself.
-    digits : int, optional
+    kind : {"text", "number", "risk", "events", "mean_sd"}, optional
+        "text" is aligned to the left, "number" to the right with equal decimals, "risk" shows a disc with a
+        sign for a judgement on risk of bias, "events" shows "12 / 40", and "mean_sd" shows "3.1 (0.8)".
+        Without it the type of the data decides. The kinds "estimate" and "weight" are those of the columns
+        that every plot makes itself.
+    decimals : int, optional
         Decimals of a number; without it as many as the data need.
     wording : mapping of str to str
         Words to be shown for values of the data; without an entry, blanks stand for underscores.
     letters : int
-        Texts longer than this are broken into lines.
+        Texts longer than about this many letters are broken into lines.
+    side : {"left", "right"}
+        Side of the panel.
     """
 
-    key: str = ""
+    key: Any = ""
     title: str = ""
     kind: ColumnKind | None = None
-    digits: int | None = None
+    decimals: int | None = None
     wording: Mapping[str, str] = field(default_factory=dict)
     letters: int = 28
+    side: Literal["left", "right"] = "left"
 
     def __post_init__(self) -> None:
-        key: object = self.key
-        if not isinstance(key, str) or not key:
+        keys = self.key if isinstance(self.key, tuple | list) else (self.key,)
+        if not keys or not all(isinstance(key, str) and key for key in keys):
             raise InputError(
                 f"the key of a column is {self.key!r}",
                 "the name of a column of the data, as a text",
                 'write mx.plots.Column("source")',
             )
+        pairs = ("events", "mean_sd")
+        if (len(keys) == 2) != (self.kind in pairs):
+            raise InputError(
+                f"a column of kind {self.kind!r} with {plural(len(keys), 'key')}",
+                "two keys for the kinds 'events' and 'mean_sd', and one for the others",
+                'write mx.plots.Column(("events", "n"), "Exosome", kind="events")',
+            )
+        if not isinstance(self.key, str):
+            object.__setattr__(self, "key", " / ".join(keys))
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The names of its columns of the data."""
+        return tuple(self.key.split(" / ")) if self.kind in ("events", "mean_sd") else (self.key,)
 
 
 # What all figures share, and what their docstrings say of it.
@@ -313,6 +332,38 @@ def _two_numbers(name: str, value: Any) -> None:
         _number(name, entry)
 
 
+def _list(name: str, value: Any) -> None:
+    if not _is_list(value):
+        raise _no(name, value, "a list", f"write {name}=[...]")
+
+
+def _flag_or_whole(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        _whole(name, value)
+        if value < 3:
+            raise InputError(f"{name} is {value}", "True, False, or 3 rows per page at least")
+
+
+def _flag_or_word(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        check_flag(name, value)
+
+
+def _whole_or_wholes(name: str, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        _whole(name, value)
+        return
+    for key, entry in value.items():
+        _text(f"a key of {name}", key)
+        _whole("decimals", entry)
+
+
+def _two_texts(name: str, value: Any) -> None:
+    _texts(name, value)
+    if len(value) != 2:
+        raise InputError(f"{name} has {len(value)} entries", "two texts, of the left and the right side")
+
+
 def _reference(name: str, value: Any) -> None:
     if not isinstance(value, str):
         _number(name, value)
@@ -321,7 +372,9 @@ def _reference(name: str, value: Any) -> None:
 
 
 def _columns(name: str, value: Any) -> None:
-    if isinstance(value, str | Column):
+    if isinstance(value, str):
+        return
+    if isinstance(value, Column):
         raise InputError(f"{name} is a single column", "a list of columns", f"write {name}=[...]")
     if not _is_list(value):
         raise _no(name, value, "a list of texts or of mx.plots.Column")
@@ -337,8 +390,10 @@ def _column(column: Column) -> None:
     _text("the title of a column", column.title)
     _words("the wording of a column", column.wording)
     _whole("label_letters", column.letters)
-    if column.digits is not None:
-        _whole("digits", column.digits)
+    if column.decimals is not None:
+        _whole("decimals", column.decimals)
+    if column.side not in ("left", "right"):
+        raise UnknownChoiceError("side of a column", column.side, ("left", "right"))
     if column.kind is not None and column.kind not in COLUMN_KINDS:
         raise UnknownChoiceError("kind of column", column.kind, COLUMN_KINDS)
 
@@ -390,7 +445,12 @@ CHECKS: dict[str, Check] = {
     "Sequence[float]": _numbers,
     "Sequence[str]": _texts,
     "Sequence[str] | Mapping[str, str]": _items,
-    "Sequence[str | Column]": _columns,
+    "Sequence[Any]": _list,
+    "bool | int": _flag_or_whole,
+    "bool | Literal['only']": _flag_or_word,
+    "int | Mapping[str, int]": _whole_or_wholes,
+    "str | Sequence[str | Column]": _columns,
+    "tuple[str, str]": _two_texts,
     "bool": check_flag,
     "float": _number,
     "float | Literal['null']": _reference,

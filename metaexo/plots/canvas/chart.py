@@ -17,7 +17,7 @@ from metaexo.formatting import plural
 from metaexo.plots.canvas.fonts import HINTED, NO_LETTER, plain
 from metaexo.plots.canvas.page import NO_FONT
 from metaexo.plots.canvas.plan import Plan, remember, whole_figure
-from metaexo.plots.canvas.scale import RoundTicks
+from metaexo.plots.canvas.scale import RoundTicks, Scale
 from metaexo.plots.canvas.theme import Theme
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class ChartAxis:
     """
 
     label: str = ""
-    scale: Literal["linear", "log"] = "linear"
+    scale: Scale = "linear"
     limits: tuple[float, float] | None = None
     ticks: Sequence[tuple[float, str]] | None = None
     inverted: bool = False
@@ -415,7 +415,7 @@ def _set_axis(ax: Axes, name: str, axis: ChartAxis, theme: Theme) -> None:
     elif axis.whole:
         which.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     else:
-        RoundTicks(axis.scale == "log").put_on(which)
+        RoundTicks(axis.scale).put_on(which)
     if axis.opposite:
         _mark_opposite(ax, name, axis, theme)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, cast
@@ -80,12 +80,45 @@ class Plan(ABC):
 
 
 _PLANS: WeakKeyDictionary[Any, list[Plan]] = WeakKeyDictionary()
+_PAGES: WeakKeyDictionary[Any, tuple[Any, ...]] = WeakKeyDictionary()
 
 
-def remember(plan: Plan, ax: Axes) -> Axes:
-    """Keep the plan of Axes as long as their figure lives; return the Axes."""
+def remember(plan: Plan, ax: Axes, others: Sequence[Axes] = ()) -> Axes:
+    """Keep the plan of Axes, and further pages, as long as their figure lives; return the Axes."""
     _PLANS.setdefault(whole_figure(ax), []).append(plan)
+    if others:
+        _PAGES[whole_figure(ax)] = tuple(others)
     return ax
+
+
+@checked
+def pages_of(ax: Axes | Figure | SubFigure) -> tuple[Axes, ...]:
+    """Return the Axes of all pages of a figure, the first one first.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes, Figure or SubFigure
+        What ``forest(..., pages=...)`` returned.
+
+    Returns
+    -------
+    tuple of matplotlib.axes.Axes
+        One per page; a single one for a figure without further pages.
+
+    Raises
+    ------
+    InputError
+        If it is no figure, and no part of one.
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> ax = mx.plots.forest(mx.EffectSizes([0.1] * 50, [0.02] * 50), pages=20)
+    >>> len(mx.plots.pages_of(ax))
+    3
+    """
+    whole = whole_figure(ax)
+    return (whole.axes[0] if whole is ax or not hasattr(ax, "get_xlim") else ax, *_PAGES.get(whole, ()))
 
 
 @checked

@@ -12,7 +12,7 @@ from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.fonts import DEJAVU
 from metaexo.plots.canvas.page import Box, overlapping
-from metaexo.plots.canvas.plan import plans_of, whole_figure
+from metaexo.plots.canvas.plan import pages_of, plans_of, whole_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,7 +87,8 @@ def save(
     ...     mx.plots.save(ax, f"{folder}/two_studies.svg").name
     'two_studies.svg'
     """
-    pages = [whole_figure(page) for page in ([figure] if _is_one(figure) else cast("Sequence[Axes]", figure))]
+    given: Sequence[Any] = [figure] if _is_one(figure) else cast("Sequence[Any]", figure)
+    pages = [whole_figure(page) for one in given for page in (one, *pages_of(one)[1:])]
     target = Path(path)
     ending = target.suffix.lower().removeprefix(".").replace("tif", "tiff").replace("tifff", "tiff")
     if not target.stem or not ending:
@@ -112,7 +113,8 @@ def save(
             if len(pages) > 1:
                 _save_pages(pages, target)
             else:
-                pages[0].savefig(target, format=ending, dpi=dpi, metadata=METADATA.get(ending))
+                more: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if ending == "png" else {}
+                pages[0].savefig(target, format=ending, dpi=dpi, metadata=METADATA.get(ending), **more)
         if ending == "svg":
             _write_words(target, pages[0], title, description)
     except (OSError, ValueError) as problem:

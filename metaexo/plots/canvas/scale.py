@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -257,17 +257,91 @@ def _stand_apart(ticks: tuple[Tick, ...], low: float, high: float, width: float)
     return True
 
 
+Scale = Literal["linear", "log", "logit"]
+
+
+def to_place(scale: Scale, value: float) -> float:
+    """Return the place of a shown value on an axis: itself, its logarithm, or its log odds."""
+    if scale == "linear":
+        return float(value)
+    if value <= 0:
+        return -math.inf
+    if scale == "log":
+        return math.log(value)
+    return math.inf if value >= 1 else math.log(value) - math.log1p(-value)
+
+
+def from_place(scale: Scale, place: float) -> float:
+    """Return the shown value at a place of an axis; infinite where it is too large."""
+    if scale == "linear":
+        return float(place)
+    if scale == "log":
+        return math.exp(place) if place < 709 else math.inf
+    return 1.0 / (1.0 + math.exp(-place)) if place > -700 else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownAxis:
+    """A horizontal axis of what is shown, from `low` to `high`; without ticks they are round values."""
+
+    low: float
+    high: float
+    scale: Scale = "linear"
+    reference: float | None = None
+    label: str = ""
+    ticks: tuple[float, ...] | None = None
+    tick_labels: tuple[str, ...] | None = None
+
+    def between(self, low: float, high: float) -> ShownAxis:
+        """Return the axis with other ends."""
+        return replace(self, low=float(low), high=float(high))
+
+    @property
+    def places(self) -> tuple[float, float]:
+        """The places of its ends."""
+        return to_place(self.scale, self.low), to_place(self.scale, self.high)
+
+    def side_of(self, value: float | None) -> Side:
+        """Return on which side of the axis a value lies; empty if it is on it."""
+        if value is None:
+            return ""
+        (low, high), place = self.places, to_place(self.scale, value)
+        slack = 1e-9 * (high - low)
+        if low - slack <= place <= high + slack:
+            return ""
+        return "left" if place < low else "right"
+
+    def misses(self, low: float | None, high: float | None) -> Side:
+        """Return on which side of the axis a whole interval lies; empty if the axis shows some of it."""
+        if low is None or high is None:
+            return ""
+        if high < self.low:
+            return "left"
+        return "right" if low > self.high else ""
+
+    def near(self, value: float | None) -> float:
+        """Return a value, or one that lies far beyond the axis if it is further, or no number."""
+        low, high = self.places
+        far = 20.0 * (high - low)
+        place = low - far if value is None else to_place(self.scale, value)
+        return from_place(self.scale, min(max(place, low - far), high + far))
+
+    def within(self, value: float) -> float:
+        """Return a value, or the end of the axis that it lies beyond."""
+        return min(max(value, self.low), self.high)
+
+
 class RoundTicks:
     """Ticks at round values that stand apart, for any ends and width that the axis has when it is drawn."""
 
-    def __init__(self, log: bool) -> None:
-        self.log = log
+    def __init__(self, scale: Scale) -> None:
+        self.scale = scale
 
     def put_on(self, axis: MatplotlibAxis) -> None:
         """Make them the ticks of an axis of matplotlib; what the user sets later takes their place."""
-        from matplotlib.ticker import FixedLocator, FuncFormatter, Locator
+        from matplotlib.ticker import Locator
 
-        values, measure = self.values, LOGARITHM if self.log else GENERIC
+        values = self.values
 
         class Round(Locator):
             """Round values within the view."""
@@ -279,17 +353,38 @@ class RoundTicks:
                 box = axis.axes.get_window_extent()
                 across = axis is axis.axes.xaxis
                 room = (box.width if across else box.height) * 72 / axis.axes.figure.dpi
-                return values(measure, min(vmin, vmax), max(vmin, vmax), room if across else 2.0 * room)
+                return values(min(vmin, vmax), max(vmin, vmax), room if across else 2.0 * room)
 
         axis.set_major_locator(Round())
-        axis.set_major_formatter(FuncFormatter(lambda value, _: tick_label(value)))
-        axis.set_minor_locator(FixedLocator([]))
+        self.put_labels_on(axis)
 
-    def values(self, measure: Measure, low: float, high: float, room: float) -> list[float]:
+    def put_labels_on(self, axis: MatplotlibAxis) -> None:
+        """Write the ticks of an axis of matplotlib as round values."""
+        from matplotlib.ticker import FuncFormatter, NullLocator
+
+        axis.set_major_formatter(FuncFormatter(lambda value, _: tick_label(value)))
+        axis.set_minor_locator(NullLocator())
+
+    def values(self, low: float, high: float, room: float) -> list[float]:
         """Return the values between two ends of an axis with a room in points."""
-        if self.log and low <= 0:
+        if self.scale == "logit":
+            return _odds_values(low, high, room)
+        if self.scale == "log" and low <= 0:
             return []
-        return [
-            from_axis(measure, t.value)
-            for t in make_ticks(measure, on_axis(measure, low), on_axis(measure, high), room)
-        ]
+        measure = LOGARITHM if self.scale == "log" else GENERIC
+        ends = on_axis(measure, low), on_axis(measure, high)
+        return [from_axis(measure, tick.value) for tick in make_ticks(measure, *ends, room)]
+
+
+def _odds_values(low: float, high: float, room: float) -> list[float]:
+    """Return round proportions that stand apart on an axis of log odds."""
+    halves = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4)
+    every = [*halves, 0.5, *(ten_digits(1 - value) for value in reversed(halves))]
+    seen = [value for value in every if low <= value <= high]
+    width = max(to_place("logit", high) - to_place("logit", low), 1e-12)
+    kept: list[float] = []
+    for value in sorted(seen, key=lambda v: (v != 0.5, v not in (0.1, 0.9, 0.01, 0.99), abs(v - 0.5))):
+        place = to_place("logit", value) / width * room
+        if all(abs(place - to_place("logit", other) / width * room) > 4.0 * SMALL_SIZE for other in kept):
+            kept.append(value)
+    return sorted(kept)

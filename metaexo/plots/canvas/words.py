@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -95,25 +96,40 @@ def heterogeneity_words(fit: Any) -> list[str]:
         return parts
     tau2, i2 = getattr(fit, "tau2", None), getattr(fit, "i2", None)
     if isinstance(tau2, float | int | np.floating):
-        parts.append(f"τ²{at_least(float(tau2))}")
+        parts.append(same_line(f"τ²{at_least(float(tau2))}"))
     if isinstance(i2, float | int | np.floating):
-        parts.append(f"I² = {percent(ten_digits(float(i2)))}")
+        parts.append(same_line(f"I² = {percent(ten_digits(float(i2)))}"))
     return parts
 
 
 def count_words(effects: int, studies: int) -> list[str]:
     """Return the counts of effects and studies."""
-    return [f"k = {effects}", f"m = {studies}"]
+    return [same_line(f"k = {effects}"), same_line(f"m = {studies}")]
 
 
-def words_of_test(test: Any) -> str:
+def p_words(p: float, style: str = "p = 0.024") -> str:
+    """Return a p-value in the style of a theme: "p = 0.024", "P = .02" or "P = 0.02".
+
+    Examples
+    --------
+    >>> p_words(0.0238, "P = .02"), p_words(0.0004, "P = .02"), p_words(0.0004, "P = 0.02")
+    ('P = .02', 'P < .001', 'P < 0.001')
+    """
+    if style == "p = 0.024" or math.isnan(p):
+        return p_value(ten_digits(p))
+    digits = 3 if p < 0.01 else 2
+    words = "P < 0.001" if p < 0.001 else "P > 0.99" if p > 0.99 else f"P = {ten_digits(p):.{digits}f}"
+    return words.replace(" 0.", " .") if style == "P = .02" else words
+
+
+def words_of_test(test: Any, style: str = "p = 0.024") -> str:
     """Return a test as "F(3, 12.1) = 4.50, p = 0.024"."""
     df = test.df if isinstance(test.df, tuple | list) else (test.df,)
     degrees = ", ".join(f"{ten_digits(d):.1f}".removesuffix(".0") for d in df if d is not None)
     name = str(test.distribution)
     sign = "χ²" if name.lower().startswith("chi") else name[:1] if name[:1] in "FtTzZ" else name
     bracket = f"({degrees})" if degrees else ""
-    return f"{sign}{bracket} = {shown(test.statistic, 2)}, {p_value(ten_digits(test.pvalue))}"
+    return f"{sign}{bracket} = {shown(test.statistic, 2)}, {p_words(test.pvalue, style)}"
 
 
 def method_words(fit: FitResults) -> str:

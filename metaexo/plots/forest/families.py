@@ -15,20 +15,17 @@ from metaexo.models.censored.results import CensoredResults
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.multilevel.terms import NamedTerm
 from metaexo.numeric.estimators import ESTIMATORS
-from metaexo.plots.canvas.scale import on_axis
 from metaexo.plots.canvas.words import derived_words, intervals_of, ledger_words, name_of, typeset
 from metaexo.plots.forest.options import Options
-from metaexo.plots.forest.plan import ForestRow, Mark
 from metaexo.plots.forest.rows import (
     INDENT,
-    LABEL,
-    Rows,
     RowWriter,
     caution_notes,
     evidence_notes,
     no_single_effect,
     weights_of,
 )
+from metaexo.plots.table.rows import LABEL, Mark, Row, Table
 from metaexo.types import Array
 
 OPEN = (
@@ -47,8 +44,8 @@ class Cluster:
     mean: Any  # a prediction with its interval; None where the model has none
 
 
-def rows_of_multilevel(fit: MultilevelResults, options: Options) -> Rows:
-    """Return the rows of a multilevel fit: clusters with their effects, overall effect, prediction interval.
+def table_of_multilevel(fit: MultilevelResults, options: Options) -> Table:
+    """Return the table of a multilevel fit: clusters with their effects, overall effect, prediction interval.
 
     A cluster of one effect is one row. A cluster of several has a head with its mean effect as the model
     predicts it (an open diamond), and what all its effects have in common stands there once.
@@ -60,9 +57,9 @@ def rows_of_multilevel(fit: MultilevelResults, options: Options) -> Rows:
         for i, label in zip(cluster.rows, cluster.labels, strict=True):
             write.labels[i] = label
     grouped = any(len(cluster.rows) > 1 for cluster in clusters)
-    rows: list[ForestRow] = []
+    rows: list[Row] = []
     for c, cluster in enumerate(clusters):
-        rows += [ForestRow(f"rule:{c}", "rule")] * (grouped and c > 0)
+        rows += [Row(id=f"rule:{c}", kind="rule")] * (grouped and c > 0)
         rows += _cluster_rows(write, c, cluster)
     rows += write.overall(fit)
     notes = [model_in_words(fit), *caution_notes(fit)]
@@ -71,7 +68,7 @@ def rows_of_multilevel(fit: MultilevelResults, options: Options) -> Rows:
             f"Open diamond: mean effect of the {_kind(fit, options)} as the model predicts it, drawn towards "
             f"the overall effect, with its {level_words(level)} interval."
         )
-    return write.done(rows, [*notes, *no_single_effect(fit), *evidence_notes(es)])
+    return write.table(rows, [*notes, *no_single_effect(fit), *evidence_notes(es)])
 
 
 def clusters_of(fit: MultilevelResults, write: RowWriter) -> list[Cluster]:
@@ -127,7 +124,7 @@ def _split_labels(level: str, labels: Sequence[str]) -> tuple[str, tuple[str, ..
     return level, tuple(labels)
 
 
-def _cluster_rows(write: RowWriter, position: int, cluster: Cluster) -> list[ForestRow]:
+def _cluster_rows(write: RowWriter, position: int, cluster: Cluster) -> list[Row]:
     """Return the rows of one cluster: a single effect, or a head and the effects under it."""
     if len(cluster.rows) == 1:
         return [write.study(cluster.rows[0], 0.0)]
@@ -138,7 +135,7 @@ def _cluster_rows(write: RowWriter, position: int, cluster: Cluster) -> list[For
     return [_head(write, position, cluster, common), *rows]
 
 
-def _head(write: RowWriter, position: int, cluster: Cluster, common: dict[str, tuple[str, ...]]) -> ForestRow:
+def _head(write: RowWriter, position: int, cluster: Cluster, common: dict[str, tuple[str, ...]]) -> Row:
     cells = {LABEL: (cluster.name,)} | common
     mark = weight = None
     if write.weights is not None:
@@ -148,7 +145,13 @@ def _head(write: RowWriter, position: int, cluster: Cluster, common: dict[str, t
         members = write.es.select(list(cluster.rows), "of other clusters") if by_size else write.es
         mark = write.pooled_mark(cluster.mean, members, hollow=True)
         cells |= write.numbers(mark, weight)
-    return ForestRow(f"cluster:{position}", "cluster", cells, mark=mark, weight=weight)
+    return Row(
+        id=f"cluster:{position}",
+        kind="cluster",
+        cells=cells,
+        marks=() if mark is None else (mark,),
+        weight=weight,
+    )
 
 
 def model_in_words(fit: MultilevelResults) -> str:
@@ -177,8 +180,8 @@ def model_in_words(fit: MultilevelResults) -> str:
     )
 
 
-def rows_of_censored(results: CensoredResults | BoundedEffectSizes, options: Options) -> Rows:
-    """Return the rows of a fit of censored evidence, or of bounded effects without any pooling.
+def table_of_censored(results: CensoredResults | BoundedEffectSizes, options: Options) -> Table:
+    """Return the table of a fit of censored evidence, or of bounded effects without any pooling.
 
     Effects may stand under heads, if `by` names a column.
     """
@@ -188,7 +191,7 @@ def rows_of_censored(results: CensoredResults | BoundedEffectSizes, options: Opt
     weights = None if fit is None else weights_of(fit, options)
     write = CensoredWriter(es, options, level, weights, used=(options.by,))
     rows = [*write.grouped(), *([] if fit is None else write.overall(fit))]
-    return write.done(rows, _notes(es, fit))
+    return write.table(rows, _notes(es, fit))
 
 
 class CensoredWriter(RowWriter):
@@ -202,10 +205,10 @@ class CensoredWriter(RowWriter):
         if es.is_exact[i]:
             return super()._mark(i, how, share)
         low, high = (
-            on_axis(es.measure, self.shown[end, i]) if np.isfinite(bound[i]) else float(bound[i])
+            float(self.shown[end, i]) if np.isfinite(bound[i]) else float(bound[i])
             for end, bound in ((1, es.lower), (2, es.upper))
         )
-        return Mark("open", None, low, high, hollow=es.kind[i] == "direction")
+        return Mark(shape="open", low=low, high=high, hollow=es.kind[i] == "direction")
 
     def _shown(self) -> Array:
         """Return effects and intervals of points, and the bounds of the others, as shown, shape (3, k)."""
@@ -217,10 +220,9 @@ class CensoredWriter(RowWriter):
         es, below = self.es, np.isfinite(self.es.lower)
         return np.where(below, es.lower, es.upper), np.where(below, es.v_lower, es.v_upper)
 
-    def _detail(self, fit: Any) -> str:
-        found = super()._detail(fit)
-        more = f", effective k = {fit.effective:.1f}"
-        return found + more if self.options.heterogeneity else found
+    def _detail(self, fit: Any, whole: bool = False) -> list[str]:
+        found = super()._detail(fit, whole)
+        return [*found, f"effective k = {fit.effective:.1f}"] if self.options.heterogeneity else found
 
 
 def _notes(es: BoundedEffectSizes, fit: CensoredResults | None) -> tuple[str, ...]:

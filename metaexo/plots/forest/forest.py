@@ -6,8 +6,9 @@ Estimates that come ready, from other reviews or from a sweep over correlations,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -25,53 +26,180 @@ from metaexo.models.multilevel.presets import RhoSweep
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.canvas.arguments import Column, checked
-from metaexo.plots.canvas.figure import drawing, passing
+from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.scale import on_axis, place_of
 from metaexo.plots.canvas.tables import column_of
+from metaexo.plots.canvas.theme import Theme
 from metaexo.plots.canvas.words import words
-from metaexo.plots.forest.families import rows_of_censored, rows_of_multilevel
-from metaexo.plots.forest.layout import at_limits, lay_out
+from metaexo.plots.forest.families import table_of_censored, table_of_multilevel
 from metaexo.plots.forest.options import Options
-from metaexo.plots.forest.page import forest_page
-from metaexo.plots.forest.plan import ForestPlan
-from metaexo.plots.forest.rows import ReadyEffects, Rows, rows_of_effects, rows_of_fit, rows_of_strata
+from metaexo.plots.forest.rows import ReadyEffects, table_of_effects, table_of_fit, table_of_strata
+from metaexo.plots.table.layout import lay_out
+from metaexo.plots.table.plan import TablePlan
+from metaexo.plots.table.rows import Table
 from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 MOST_ROWS = 2000  # a page of more rows is taller than 10 metres, and no PNG of it can be written
-# Arguments of a forest plot that say nothing where nothing is pooled, and those that a sweep settles itself.
-OF_POOLED = ("weights", "prediction", "heterogeneity", "between", "overall", "overall_label")
-OF_TABLE = ("estimate", "low", "high", "label", "by", "measure", "level", "columns")
 
 
 @checked
-@passing(Options)
-def forest_plan(results: Any, **choices: Any) -> ForestPlan:
+def forest_plan(
+    results: Any,
+    *,
+    columns: str | Sequence[str | Column] | None = None,
+    heads: Mapping[str, Sequence[str]] | None = None,
+    titles: Mapping[str, str] | None = None,
+    by: str | None = None,
+    order: str = "given",
+    descending: bool = False,
+    strata_order: str | Sequence[str] | None = None,
+    level: float | None = None,
+    models: Sequence[Any] = (),
+    overall: bool = True,
+    overall_label: str = "All studies",
+    subtotals: bool | Literal["only"] = True,
+    prediction: bool = True,
+    heterogeneity: bool = True,
+    between: bool = True,
+    test_effect: bool | None = None,
+    totals: bool | None = None,
+    fitted: bool = True,
+    weights: Literal["overall", "stratum"] | None = "overall",
+    weight_column: bool = True,
+    decimals: int | Mapping[str, int] = 2,
+    ci_format: str | None = None,
+    wording: Mapping[str, str] | None = None,
+    remark: str | None = None,
+    label_title: str = "Study",
+    scale: Literal["linear", "log", "logit"] | None = None,
+    limits: tuple[float, float] | None = None,
+    ticks: Sequence[float] | None = None,
+    reference: float | Literal["null"] | None = "null",
+    axis_label: str | None = None,
+    favours: tuple[str, str] | None = None,
+    color: str | None = None,
+    marker_size: float = 9.0,
+    row_height: float | None = None,
+    pages: bool | int = False,
+    title: str = "",
+    notes: Sequence[str] = (),
+    ax: Axes | Figure | SubFigure | None = None,
+    width: float = WIDTH,
+    height: float | None = None,
+    theme: str | Theme | None = None,
+    font_size: float | None = None,
+) -> TablePlan:
     """Return what a forest plot shows, without drawing it.
 
     Use it to see or test a figure, or to take its table (`plan.to_frame()`). All texts are on the scale that
-    the measure shows (a risk ratio, not its logarithm).
+    the measure shows (a risk ratio, not its logarithm). Where there is not enough room, long texts are broken
+    into lines; letters never shrink.
 
     Parameters
     ----------
     results : EffectSizes, RandomEffectsResults, StratifiedResults, MultilevelResults or CensoredResults
-        Bare effects (nothing is pooled), one fit (studies and overall effect), strata (a head, the studies
-        and a subtotal each, the overall effect, the test between strata), a multilevel fit (effects under
-        their study, whose mean as the model predicts it is an open diamond), or bounded effects, bare
-        or with the fit of censored evidence (what is no point is an open interval).
+        Bare effects (nothing is pooled), one fit (studies and overall effect; with moderators the fitted
+        effects), strata (a head, the studies and a subtotal each, the overall effect, the test between
+        strata), a multilevel fit (effects under their study, whose mean as the model predicts it is an open
+        diamond), or bounded effects, bare or with the fit of censored evidence (what is no point is an open
+        interval).
+    columns : str or sequence of str or Column, optional
+        Columns of the data to show beside the label. Default: source and isolation method, if the data have
+        them and the strata do not say the same. A :class:`metaexo.plots.Column` has a heading, a kind
+        ("events", "mean_sd", "risk", ...), decimals and a side of its own.
+    heads : mapping of str to sequence of str, optional
+        Headings over neighbouring columns: title to the names of the columns ("label" is the first,
+        "estimate" and "weight" are the last).
+    titles : mapping of str to str, optional
+        Headings of columns by their names.
+    by : str, optional
+        For bare or bounded effects: column of the data whose values become heads. For a multilevel fit:
+        random term whose levels become heads; default the study, or else the first term.
+    order : str
+        Order of the studies, within strata too: "given", "estimate" (rising), "precision" (the most precise
+        first), "weight" (the heaviest first), "label", or a column of the data.
+    descending : bool
+        Whether to turn the order round.
+    strata_order : str or sequence of str, optional
+        Order of the strata: "given", "estimate", "size" (the largest first), "label", or all their names.
+    level : float, optional
+        Level of all intervals. Default: that of the fit; 0.95 for bare effects.
+    models : sequence of str or fits
+        Further models of the overall effect, a row each: "common", "random", the name of an estimator of
+        tau2, or fits of the same effects.
+    overall : bool
+        Whether to show the overall effect.
+    overall_label : str
+        Its name.
+    subtotals : bool or "only"
+        Whether strata have subtotals; "only" shows these without the studies.
+    prediction, heterogeneity : bool
+        Whether to show its prediction interval, and tau2, I2 and Q of pooled effects.
+    between : bool
+        For strata: whether to show the test between them. Strata of different outcomes call for no test.
+    test_effect : bool, optional
+        Whether pooled effects have a row with their test. Default: as `totals`.
+    totals : bool, optional
+        Whether to print rows as journals do: sums of events and numbers, heterogeneity and tests in rows of
+        their own. Default: as the theme has it.
+    fitted : bool
+        For a fit with moderators: whether to draw the fitted effects, as diamonds behind the studies.
+    weights : {"overall", "stratum", None}
+        For strata: weights in the overall effect or within the strata. None: no weights, equal squares.
+    weight_column : bool
+        Whether the weights are printed too.
+    decimals : int or mapping of str to int
+        Decimals of effects, or of each column by its name ("estimate", "weight", ...).
+    ci_format : str, optional
+        How an interval is written, for example "({low} to {high})". Default: that of the theme.
+    wording : mapping of str to str, optional
+        Words for values of text columns ("adipose_msc": "adipose MSC").
+    remark : str, optional
+        Column of the data whose words stand in brackets behind the labels; nothing stands where it is empty
+        or `wording` makes it empty ({"main": ""}).
+    label_title : str
+        Heading of the first column.
+    scale : {"linear", "log", "logit"}, optional
+        Scale of the axis. Default: logarithmic for ratios, linear for everything else.
+    limits : tuple of float, optional
+        Ends of the axis, on the scale that is shown, the lower one first. Default: wide enough for all
+        estimates, and for all bounds but those far outside; 0 to 1 for proportions and -1 to 1 for
+        correlations, unless they take up less than a quarter of that. Intervals that are cut end in an arrow;
+        an estimate outside the axis is a hollow triangle at its edge, with its value, and a note counts them.
+    ticks : sequence of float, optional
+        Ticks of the axis, as shown. Default: round values that stand apart.
+    reference : float, "null" or None
+        Where the reference line stands, on the scale that is shown; "null" is the value of no effect.
+    axis_label : str, optional
+        Words below the axis. Default: the measure and its scale.
+    favours : tuple of str, optional
+        What values left and right of the reference line favour. Default: "favours control" and "favours
+        exosome" if positive effects mean benefit throughout.
+    color : str, optional
+        Colour of the marks of studies, a part of the theme or "#rrggbb".
+    marker_size : float
+        Side of the largest mark of a study, in points.
+    row_height : float, optional
+        Height of a row of one line, in points.
+    pages : bool or int
+        Most rows on a page; True is 40. Further pages repeat the headings and are figures of their own:
+        :func:`metaexo.plots.pages_of` has them, and ``save`` writes all into one PDF.
 
     Returns
     -------
-    ForestPlan
+    TablePlan
         Columns, rows, marks, axis and notes with their places.
 
     Raises
     ------
     InputError
-        If `results` is none of the kinds above, headings do not stand over neighbouring columns, or rows
-        are too low.
+        If `results` is none of the kinds above, headings do not stand over neighbouring columns, or there is
+        too little room for letters of 7 points.
     UnknownChoiceError
         If a column or an order is not known.
     TooFewStudiesError
@@ -97,12 +225,17 @@ def forest_plan(results: Any, **choices: Any) -> ForestPlan:
     ('0.20', '[−0.08 to', '0.48]')
     >>> ax = mx.plots.forest(plan)
     """
-    options = Options(**choices)
+    return _laid_out(results, Options.of(locals()))
+
+
+def _laid_out(results: Any, options: Options) -> TablePlan:
+    """Return the plan of a forest plot; its further pages are part of it."""
     _check_size(results)
-    found = _rows(results, options)
-    if not found.rows:
+    table = _table(results, options)
+    if not table.rows:
         raise TooFewStudiesError("there are no effects", "at least one effect", "look at the ledger")
-    return lay_out(found, options)
+    first, *others = lay_out(table, options.width, options.height, options.ax, options.rows_per_page)
+    return replace(first, more=tuple(others))
 
 
 def _check_size(results: Any) -> None:
@@ -117,21 +250,22 @@ def _check_size(results: Any) -> None:
         )
 
 
-def _rows(results: Any, options: Options) -> Rows:
+def _table(results: Any, options: Options) -> Table:
+    """Return the table of any kind of results."""
     if isinstance(results, type):
         raise _no_forest(f"the class {results.__name__}")
     if isinstance(results, EffectSizes):
-        return rows_of_effects(results, options)
+        return table_of_effects(results, options)
     if isinstance(results, ReadyEffects):
-        return rows_of_effects(results.effects, options, results.shown)
+        return table_of_effects(results.effects, options, results.shown)
     if isinstance(results, CensoredResults | BoundedEffectSizes):
-        return rows_of_censored(results, options)
+        return table_of_censored(results, options)
     if isinstance(results, MultilevelResults):
-        return rows_of_multilevel(results, options)
+        return table_of_multilevel(results, options)
     if hasattr(results, "strata"):
-        return rows_of_strata(results, options)
+        return table_of_strata(results, options)
     if isinstance(results, FitResults) and not isinstance(results, AttributionResults):
-        return rows_of_fit(results, options)
+        return table_of_fit(results, options)
     raise _no_forest(type(results).__name__)
 
 
@@ -143,11 +277,10 @@ def _no_forest(what: str) -> InputError:
     )
 
 
-forest = drawing(forest_plan, ForestPlan, forest_page, "Draw a forest plot.", at_limits=at_limits)
+forest = drawn(forest_plan, "Draw a forest plot.")
 
 
 @checked
-@passing(forest_plan, OF_POOLED)
 def heterogeneity_plan(
     table: pd.DataFrame,
     *,
@@ -158,10 +291,34 @@ def heterogeneity_plan(
     by: str | None = None,
     measure: str | Measure = "GEN",
     level: float = 0.95,
-    columns: Sequence[str | Column] = (),
+    columns: str | Sequence[str | Column] = (),
+    heads: Mapping[str, Sequence[str]] | None = None,
+    titles: Mapping[str, str] | None = None,
+    order: str = "given",
+    descending: bool = False,
+    decimals: int | Mapping[str, int] = 2,
+    ci_format: str | None = None,
+    wording: Mapping[str, str] | None = None,
+    remark: str | None = None,
     label_title: str = "Review",
-    **choices: Any,
-) -> ForestPlan:
+    scale: Literal["linear", "log", "logit"] | None = None,
+    limits: tuple[float, float] | None = None,
+    ticks: Sequence[float] | None = None,
+    reference: float | Literal["null"] | None = "null",
+    axis_label: str | None = None,
+    favours: tuple[str, str] | None = None,
+    color: str | None = None,
+    marker_size: float = 9.0,
+    row_height: float | None = None,
+    pages: bool | int = False,
+    title: str = "",
+    notes: Sequence[str] = (),
+    ax: Axes | Figure | SubFigure | None = None,
+    width: float = WIDTH,
+    height: float | None = None,
+    theme: str | Theme | None = None,
+    font_size: float | None = None,
+) -> TablePlan:
     """Return what a plot of ready estimates with intervals shows, without drawing it.
 
     Use it to set published pooled effects of one question side by side, or the rows of a table of estimates
@@ -183,16 +340,15 @@ def heterogeneity_plan(
         Measure of all estimates; it owns scale and axis.
     level : float
         Level of the intervals, for the heading.
-    columns : sequence of str or Column
+    columns : str or sequence of str or Column
         Columns of the table to show beside the label.
-    label_title : str
-        Heading of the first column.
-    **choices
-        As for :func:`metaexo.plots.forest_plan`: order, digits, limits, title, notes and so on.
+    heads, titles, order, descending, decimals, ci_format, wording, remark, label_title, scale, limits, \
+ticks, reference, axis_label, favours, color, marker_size, row_height, pages
+        As for :func:`metaexo.plots.forest_plan`.
 
     Returns
     -------
-    ForestPlan
+    TablePlan
         The plan.
 
     Raises
@@ -212,22 +368,28 @@ def heterogeneity_plan(
     [('0.50', '[0.30 to', '0.90]'), ('0.80', '[0.60 to', '1.10]')]
     >>> ax = mx.plots.heterogeneity(plan)
     """
-    record = get_measure(measure)
-    values = [read_numbers(column_of(table, name), name, ndim=1) for name in (estimate, low, high)]
+    ready = _ready(table, (estimate, low, high), label, get_measure(measure), level)
+    return _laid_out(ready, Options.of(locals()))
+
+
+def _ready(
+    table: pd.DataFrame, names: tuple[str, str, str], label: str, measure: Measure, level: float
+) -> ReadyEffects:
+    """Return estimates with their intervals, columns of a table, as effects that are ready to be drawn."""
+    values = [read_numbers(column_of(table, name), name, ndim=1) for name in names]
     _check(table, values)
-    points = [place_of(record, value, f"an estimate in the column {estimate!r}") for value in values[0]]
+    points = [place_of(measure, value, f"an estimate in the column {names[0]!r}") for value in values[0]]
     width = 2 * float(normal_quantile(level))
-    ends = [[on_axis(record, value) for value in side] for side in values[1:]]
+    ends = [[on_axis(measure, value) for value in side] for side in values[1:]]
     errors = [(b - a) / width if math.isfinite(b - a) else 0.0 for a, b in zip(*ends, strict=True)]
     es = EffectSizes(
         points,
         np.square(errors),
-        record,
+        measure,
         labels=[words(value) for value in column_of(table, label)],
         data=table.reset_index(drop=True),
     )
-    ready = ReadyEffects(es, np.array(values))
-    return forest_plan(ready, columns=columns, by=by, level=level, label_title=label_title, **choices)
+    return ReadyEffects(es, np.array(values))
 
 
 def _check(table: pd.DataFrame, values: Sequence[Array]) -> None:
@@ -246,20 +408,25 @@ def _check(table: pd.DataFrame, values: Sequence[Array]) -> None:
         )
 
 
-heterogeneity = drawing(
-    heterogeneity_plan,
-    ForestPlan,
-    forest_page,
-    "Draw ready estimates with their intervals, nothing pooled.",
-    at_limits=at_limits,
-)
+heterogeneity = drawn(heterogeneity_plan, "Draw ready estimates with their intervals, nothing pooled.")
 
 
 @checked
-@passing(heterogeneity_plan, OF_TABLE)
 def rho_sweep_plan(
-    sweep: RhoSweep, *, label_title: str = "Assumed correlation", notes: Sequence[str] = (), **choices: Any
-) -> ForestPlan:
+    sweep: RhoSweep,
+    *,
+    label_title: str = "Assumed correlation",
+    decimals: int = 2,
+    limits: tuple[float, float] | None = None,
+    axis_label: str | None = None,
+    title: str = "",
+    notes: Sequence[str] = (),
+    ax: Axes | Figure | SubFigure | None = None,
+    width: float = WIDTH,
+    height: float | None = None,
+    theme: str | Theme | None = None,
+    font_size: float | None = None,
+) -> TablePlan:
     """Return what a plot of a sweep over assumed correlations shows, without drawing it.
 
     Use it beside a working model of correlated effects: if the rows stand below each other, the assumed
@@ -271,16 +438,23 @@ def rho_sweep_plan(
         From :func:`metaexo.rho_sweep`.
     label_title : str
         Heading of the first column.
-    notes : sequence of str
-        Further lines below.
-    **choices
-        As for :func:`metaexo.plots.heterogeneity_plan`: limits, title and so on.
+    decimals : int
+        Decimals of the estimates.
+    limits : tuple of float, optional
+        Ends of the axis, on the scale that is shown.
+    axis_label : str, optional
+        Words below the axis. Default: the measure.
 
     Returns
     -------
-    ForestPlan
+    TablePlan
         One row per correlation, with the robust interval and (for "CHE") the total SD of true effects; a head
         for each coefficient, if there are several.
+
+    Raises
+    ------
+    InputError
+        If it is no sweep.
 
     References
     ----------
@@ -308,23 +482,15 @@ def rho_sweep_plan(
     nested = all(named.structure == "intercept" for named in base.terms)
     counts = f"{plural(base.k, 'effect')} from {plural(base.m, 'study', 'studies')}"
     change = f"Estimates move by at most {number(sweep.largest_change)} standard errors."
-    return heterogeneity_plan(
-        table,
-        label="correlation",
+    options = Options.of(
+        locals(),
+        columns=[Column("tau", "Total τ", "number", 2)] if nested else [],
         by="term" if len(sweep.names) > 1 else None,
-        measure=base.effects.measure,
-        level=base.level,
-        columns=[Column("tau", "Total\nτ", "number", 2)] if nested else [],
-        label_title=label_title,
         notes=[f"{counts}; cluster-robust intervals. {change}", *notes],
-        **choices,
+        level=base.level,
     )
+    ends = ("estimate", "low", "high")
+    return _laid_out(_ready(table, ends, "correlation", base.effects.measure, base.level), options)
 
 
-rho_sweep = drawing(
-    rho_sweep_plan,
-    ForestPlan,
-    forest_page,
-    "Draw estimates at each assumed correlation of effects of one study.",
-    at_limits=at_limits,
-)
+rho_sweep = drawn(rho_sweep_plan, "Draw estimates at each assumed correlation of effects of one study.")

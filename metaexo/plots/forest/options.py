@@ -2,109 +2,126 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from metaexo.errors import InputError
 from metaexo.inputs import check_choice
 from metaexo.plots.canvas.arguments import Column
-from metaexo.plots.canvas.fonts import TEXT_SIZE
+from metaexo.plots.canvas.plan import WIDTH
+from metaexo.plots.canvas.scale import Scale
+from metaexo.plots.canvas.theme import Theme, get_theme
 
-LEAST_ROW = 1.22
 WEIGHTS = ("overall", "stratum")
+SCALES = ("linear", "log", "logit")
+SUBTOTALS = ("only",)
+FORMAT = re.compile(r"(?P<open>[^{}]*)\{low\}(?P<middle>[^{}]*)\{high\}(?P<close>[^{}]*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Choices of a forest plot, in the order of its arguments.
+    """Choices of a forest plot, as :func:`metaexo.plots.forest_plan` tells of them."""
 
-    Parameters
-    ----------
-    columns : sequence of str or Column, optional
-        Columns of the data to show beside the label. Default: source and isolation method, if the data have
-        them and the strata do not say the same.
-    heads : mapping of str to sequence of str, optional
-        Headings over neighbouring columns: title to the names of the columns ("label" is the first).
-    by : str, optional
-        For bare or bounded effects: column of the data whose values become heads. For a multilevel fit:
-        random term whose levels become heads; default the study, or else the first term.
-    order : str
-        Order of the studies, within strata too: "given", "estimate" (rising), "precision" (the most precise
-        first), or a column of the data.
-    level : float, optional
-        Level of all intervals. Default: that of the fit; 0.95 for bare effects.
-    weights : {"overall", "stratum", None}
-        For strata: weights in the overall effect or within the strata. None: no weights, equal squares.
-    digits : int
-        Decimals of effects.
-    overall : bool
-        Whether to show the overall effect.
-    overall_label : str
-        Its name.
-    prediction, heterogeneity : bool
-        Whether to show its prediction interval, and tau2 and I2 of every pooled effect.
-    between : bool
-        For strata: whether to show the test between them. Strata of different outcomes call for no test.
-    wording : mapping of str to str, optional
-        Words for values of text columns ("adipose_msc": "adipose MSC").
-    remark : str, optional
-        Column of the data whose words stand in brackets behind the labels; nothing stands where it is empty
-        or `wording` makes it empty ({"main": ""}).
-    label_title : str
-        Heading of the first column.
-    label_letters : int
-        Labels with more letters than this take two lines or more.
-    limits : tuple of float, optional
-        Ends of the axis, on the scale that is shown, the lower one first. Default: wide enough for all
-        estimates, and for all bounds but those far outside; 0 to 1 for proportions and -1 to 1 for
-        correlations, unless they take up less than a quarter of that. Intervals that are cut end in an arrow;
-        an estimate outside the axis is a hollow triangle at its edge, with its value, and a note counts them.
-    reference : float, "null" or None
-        Where the reference line stands, on the scale that is shown; "null" is the value of no effect.
-    axis_label, left_label, right_label : str, optional
-        Words below the axis. Default: the measure; "favours control" and "favours exosome" if positive
-        effects mean benefit throughout.
-    title : str
-        Line above the table.
-    notes : sequence of str
-        Further lines below the plot.
-    panel_width, text_size, row_height : float
-        Width of the panel, size of the letters, height of a row of one line, in points.
-    """
-
-    columns: Sequence[str | Column] | None = None
+    columns: str | Sequence[str | Column] | None = None
     heads: Mapping[str, Sequence[str]] | None = None
+    titles: Mapping[str, str] | None = None
     by: str | None = None
     order: str = "given"
+    descending: bool = False
+    strata_order: str | Sequence[str] | None = None
     level: float | None = None
-    weights: Literal["overall", "stratum"] | None = "overall"
-    digits: int = 2
+    models: Sequence[Any] = ()
     overall: bool = True
     overall_label: str = "All studies"
+    subtotals: bool | Literal["only"] = True
     prediction: bool = True
     heterogeneity: bool = True
     between: bool = True
+    test_effect: bool | None = None
+    totals: bool | None = None
+    fitted: bool = True
+    weights: Literal["overall", "stratum"] | None = "overall"
+    weight_column: bool = True
+    decimals: int | Mapping[str, int] = 2
+    ci_format: str | None = None
     wording: Mapping[str, str] | None = None
     remark: str | None = None
     label_title: str = "Study"
-    label_letters: int = 60
+    scale: Scale | None = None
     limits: tuple[float, float] | None = None
+    ticks: Sequence[float] | None = None
     reference: float | Literal["null"] | None = "null"
     axis_label: str | None = None
-    left_label: str | None = None
-    right_label: str | None = None
+    favours: tuple[str, str] | None = None
+    color: str | None = None
+    marker_size: float = 9.0
+    row_height: float | None = None
+    pages: bool | int = False
     title: str = ""
     notes: Sequence[str] = ()
-    panel_width: float = 200.0
-    text_size: float = TEXT_SIZE
-    row_height: float | None = None
+    ax: Any = None
+    width: float = WIDTH
+    height: float | None = None
+    theme: str | Theme | None = None
+    font_size: float | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], **more: Any) -> Options:
+        """Return the options among the local names of a function."""
+        names = {one.name for one in fields(cls)}
+        return cls(**({name: value for name, value in given.items() if name in names} | more))
 
     def __post_init__(self) -> None:
         if self.weights is not None:
             check_choice("weights", self.weights, WEIGHTS)
-        if self.row_height is not None and self.row_height < LEAST_ROW * self.text_size:
+        if self.scale is not None:
+            check_choice("scale", self.scale, SCALES)
+        if isinstance(self.subtotals, str):
+            check_choice("subtotals", self.subtotals, SUBTOTALS)
+        least = 1.22 * self.look.size
+        if self.row_height is not None and self.row_height < least:
             raise InputError(
-                f"rows of {self.row_height:g} points are too low for letters of {self.text_size:g} points",
-                f"at least {LEAST_ROW * self.text_size:.1f} points",
+                f"rows of {self.row_height:g} points are too low for letters of {self.look.size:g} points",
+                f"at least {least:.1f} points",
             )
+        if self.ci_format is not None and not FORMAT.fullmatch(self.ci_format):
+            raise InputError(
+                f"ci_format is {self.ci_format!r}",
+                "a text with {low} and {high} in it, once each",
+                'write ci_format="({low} to {high})"',
+            )
+
+    @property
+    def look(self) -> Theme:
+        """The theme."""
+        return get_theme(self.theme, self.font_size)
+
+    @property
+    def journal(self) -> bool:
+        """Whether heterogeneity and tests have rows of their own, and events and numbers are summed."""
+        return self.look.totals if self.totals is None else self.totals
+
+    @property
+    def rows_per_page(self) -> int | None:
+        """The most rows on a page; None for one page."""
+        if self.pages is False:
+            return None
+        return 40 if self.pages is True else int(self.pages)
+
+    def decimals_of(self, key: str, usual: int | None = 2) -> int | None:
+        """Return the decimals of a column."""
+        if isinstance(self.decimals, Mapping):
+            return self.decimals.get(key, usual)
+        return self.decimals if key == "estimate" else usual
+
+    def ends(self, negative: bool) -> tuple[str, str, str]:
+        """Return what stands before, between and after the ends of an interval.
+
+        A bare dash between them becomes "to" where an end is negative.
+        """
+        found = FORMAT.fullmatch(self.ci_format or self.look.interval)
+        parts = ("[", " to ", "]") if found is None else (found["open"], found["middle"], found["close"])
+        dash = parts[1].strip() in ("-", "\N{EN DASH}", "\N{EM DASH}")
+        return (parts[0], " to ", parts[2]) if dash and negative else parts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +18,20 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.formatting import fixed, level_words, shown, ten_digits, whole_or_decimals
+from metaexo.models.linear.results import FitResults
+from metaexo.models.univariate.model import RandomEffects
+from metaexo.numeric.estimators import ESTIMATORS
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.canvas.arguments import COLUMN_KINDS, Column
-from metaexo.plots.canvas.scale import from_axis, on_axis
+from metaexo.plots.canvas.scale import DIFFERENCES, Scale, display, to_place
 from metaexo.plots.canvas.words import (
     count_words,
     derived_words,
     heterogeneity_words,
     ledger_words,
     method_words,
+    p_words,
+    same_line,
     stratum_words,
     title_of,
     typeset,
@@ -34,21 +39,22 @@ from metaexo.plots.canvas.words import (
     words_of_test,
 )
 from metaexo.plots.forest.options import Options
-from metaexo.plots.forest.plan import ForestRow, Mark, RowKind, Shape
+from metaexo.plots.table.rows import ESTIMATE, LABEL, WEIGHT, AxisSpec, Mark, Row, Shape, Table
 from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SPAN_LETTERS = 70
 INDENT = 8.0
-LARGEST, SMALLEST, PLAIN = 9.0, 2.6, 5.6
+SMALLEST, PLAIN = 0.29, 0.62  # sides of the smallest mark, and of marks of one size, over the largest side
 DIAMOND, BAR = 8.0, 2.6
 CUT_AT = 1e-9
-LABEL, ESTIMATE, WEIGHT = "label", "estimate", "weight"
 OWN = {LABEL, ESTIMATE, WEIGHT}
-ORDERS = ("given", "estimate", "precision")
+ORDERS = ("given", "estimate", "precision", "weight", "label")
+STRATA_ORDERS = ("given", "estimate", "size", "label")
+COMMON = ("common", "fixed", "equal", "EE", "FE")
 INTERCEPT = re.compile(r"\bintercept\b")
+LEFT_SIDE, RIGHT_SIDE = "← favours control", "favours exosome →"
 WHOSE_TAU2 = {
     "separate": "τ² estimated separately in each stratum.",
     "common": "One τ² for all strata.",
@@ -66,55 +72,35 @@ class ReadyEffects:
     shown: Array
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """The rows from top to bottom, marks and texts filled in, and what the layout needs to know of them."""
-
-    measure: Measure
-    level: float
-    rows: tuple[ForestRow, ...]
-    columns: tuple[Column, ...]  # of the data, with their kinds and decimals
-    notes: tuple[str, ...]
-    oriented: bool  # whether positive effects mean benefit
-
-    @property
-    def weighted(self) -> bool:
-        """Whether there is a column of weights."""
-        return any(row.weight is not None for row in self.rows)
-
-    @property
-    def pooled(self) -> float | None:
-        """The overall effect, its place on the axis."""
-        marks = (row.mark for row in self.rows if row.kind == "total" and row.mark is not None)
-        return next((mark.estimate for mark in marks), None)
-
-
-def rows_of_effects(es: EffectSizes, options: Options, shown: Array | None = None) -> Rows:
-    """Return the rows of effects without any pooling, under heads if `by` names a column.
+def table_of_effects(es: EffectSizes, options: Options, shown: Array | None = None) -> Table:
+    """Return the table of effects without any pooling, under heads if `by` names a column.
 
     `shown` are estimates and intervals as reported; without it they follow from effects and variances.
     """
     write = RowWriter(es, options, options.level or 0.95, shown=shown, used=(options.by,))
-    return write.done(write.grouped(), evidence_notes(es))
+    return write.table(write.grouped(), evidence_notes(es))
 
 
-def rows_of_fit(fit: Any, options: Options) -> Rows:
-    """Return the rows of one fit: studies, overall effect, prediction interval."""
+def table_of_fit(fit: Any, options: Options) -> Table:
+    """Return the table of one fit: studies, overall effect, prediction interval."""
     es, level = fit.effects, options.level or fit.level
     write = RowWriter(es, options, level, weights_of(fit, options))
     rows = [*write.studies(range(es.k)), *write.overall(fit)]
-    model = [model_note(fit, options.heterogeneity), *caution_notes(fit)]
-    return write.done(rows, [*model, *no_single_effect(fit), *evidence_notes(es)])
+    notes = [model_note(fit, options.heterogeneity), *caution_notes(fit), *no_single_effect(fit)]
+    if not has_one_mean(fit) and options.fitted:
+        rows = write.with_fitted(rows, fit)
+        notes.append(f"Diamond behind the mark of a study: fitted effect with its {level_words(level)} CI.")
+    return write.table(rows, [*notes, *evidence_notes(es)])
 
 
-def rows_of_strata(results: Any, options: Options) -> Rows:
-    """Return the rows of strata: a head, the studies and a subtotal each; overall effect; test between."""
+def table_of_strata(results: Any, options: Options) -> Table:
+    """Return the table of strata: a head, the studies and a subtotal each; overall effect; test between."""
     fit = results.overall
     level = options.level or _level_of(results)
     overall = weights_of(fit, options) if fit is not None and options.weights == "overall" else None
     whole = RowWriter(results.effects, options, level, overall, used=results.by)
-    rows: list[ForestRow] = []
-    for s, stratum in enumerate(results.strata):
+    rows: list[Row] = []
+    for s, stratum in enumerate(_ordered_strata(results, options)):
         weights = None if overall is None else overall[np.asarray(stratum.rows, dtype=np.intp)]
         if options.weights == "stratum":
             weights = None if stratum.fit is None else weights_of(stratum.fit, options)
@@ -122,19 +108,56 @@ def rows_of_strata(results: Any, options: Options) -> Rows:
         if overall is not None:
             write.heaviest = whole.heaviest
         name = stratum_words(stratum.levels, options.wording) or stratum.name
+        pooled = None if stratum.fit is None else _at_level(stratum.fit, stratum.pooled, level)
+        if options.subtotals == "only":
+            rows.append(write.stratum_alone(s, name, stratum, pooled))
+            continue
         rows.append(head_row(s, name, short_remark(stratum.note)))
         rows += write.studies(range(stratum.effects.k), indent=INDENT)
-        if stratum.fit is not None:
-            rows.append(write.subtotal(s, stratum.fit, _at_level(stratum.fit, stratum.pooled, level)))
-        elif stratum.single is not None and stratum.k > 1:
+        if options.subtotals and pooled is not None:
+            rows += write.subtotal(s, stratum.fit, pooled)
+        elif options.subtotals and stratum.single is not None and stratum.k > 1:
             rows.append(write.single(s, stratum.single))
-        rows.append(ForestRow(f"spacer:{s}", "spacer"))
+        rows.append(Row(id=f"spacer:{s}", kind="spacer"))
+    if options.subtotals == "only":
+        rows.append(Row(id="spacer:total", kind="spacer"))
     if fit is not None and options.overall:
         rows += whole.total(fit, _at_level(fit, results.overall_pooled, level))
     if options.between and results.between is not None:
-        between = f"Test between strata: {words_of_test(results.between)}"
-        rows.append(ForestRow("between", "note", text=(between,)))
-    return whole.done(rows, strata_notes(results, options))
+        style = options.look.p_style
+        name = "Test for subgroup differences" if options.journal else "Test between strata"
+        between = f"{name}: {words_of_test(results.between, style)}"
+        rows.append(Row(id="between", kind="test", text=(between,)))
+    return whole.table(rows, strata_notes(results, options))
+
+
+def _ordered_strata(results: Any, options: Options) -> list[Any]:
+    """Return the strata in the order that was chosen."""
+    strata, order = list(results.strata), options.strata_order
+    if order is None or order == "given":
+        return strata
+    names = [stratum_words(stratum.levels, options.wording) or stratum.name for stratum in strata]
+    if not isinstance(order, str):
+        wanted = [words(value, options.wording) for value in order]
+        lacking = [name for name in names if name not in wanted]
+        if lacking:
+            raise InputError(
+                f"strata_order leaves out {', '.join(map(repr, lacking))}",
+                "the names of all strata",
+                f"the strata are {', '.join(map(repr, names))}",
+            )
+        return sorted(strata, key=lambda stratum: wanted.index(names[strata.index(stratum)]))
+    if order not in STRATA_ORDERS:
+        raise UnknownChoiceError("strata_order", order, STRATA_ORDERS)
+    if order == "label":
+        return [strata[i] for i in sorted(range(len(strata)), key=lambda i: names[i])]
+    if order == "size":
+        return sorted(strata, key=lambda stratum: -int(stratum.effects.k))
+    found = [stratum.pooled or stratum.single for stratum in strata]
+    return [
+        strata[i]
+        for i in sorted(range(len(strata)), key=lambda i: math.inf if found[i] is None else found[i].estimate)
+    ]
 
 
 def _level_of(results: Any) -> float:
@@ -176,9 +199,9 @@ def weights_of(fit: Any, options: Options) -> Array | None:
     return None if weights is None else np.asarray(weights, dtype=float)
 
 
-def head_row(position: int, name: str, detail: str = "") -> ForestRow:
+def head_row(position: int, name: str, detail: str = "") -> Row:
     """Return the head of a group of rows."""
-    return ForestRow(f"head:{position}", "head", text=(name,), detail=detail)
+    return Row(id=f"head:{position}", kind="head", text=(name,), detail=(detail,) if detail else ())
 
 
 class RowWriter:
@@ -205,34 +228,116 @@ class RowWriter:
         self.columns = shown_columns(es, options, used) if columns is None else columns
         self.quantile = float(normal_quantile(level))
         self.shown = self._shown() if shown is None else shown
-        self.cells = {c.key: [cell(value, c) for value in es.column(c.key)] for c in self.columns}
+        self.negative = bool(np.any(self.shown < 0))
+        self.cells = {c.key: _cells_of(es, c, options) for c in self.columns}
         remark = options.remark
         self.remarks = (
             [] if remark is None else [words(v, options.wording, missing="") for v in es.column(remark)]
         )
 
-    def done(self, rows: Sequence[ForestRow], notes: Sequence[str]) -> Rows:
-        """Return the rows of the plot with what belongs to them."""
-        es = self.es
-        return Rows(es.measure, self.level, tuple(rows), tuple(self.columns), tuple(notes), es.oriented)
+    def table(self, rows: Sequence[Row], notes: Sequence[str]) -> Table:
+        """Return the table of the plot."""
+        es, options = self.es, self.options
+        weighted = options.weight_column and any(row.weight is not None for row in rows)
+        title = options.titles or {}
+        name = es.measure.display if len(es.measure.display) <= 24 else es.measure.code
+        columns = [
+            Column(LABEL, title.get(LABEL, options.label_title), "text", letters=200),
+            *(column for column in self.columns if column.side == "left"),
+            *(column for column in self.columns if column.side == "right"),
+            Column(
+                ESTIMATE,
+                title.get(ESTIMATE, f"{name}\n{level_words(self.level)} CI"),
+                "estimate",
+                side="right",
+            ),
+        ]
+        if weighted:
+            columns.append(Column(WEIGHT, title.get(WEIGHT, "Weight"), "weight", side="right"))
+        known = {column.key for column in columns}
+        for key in title:
+            if key not in known:
+                raise UnknownChoiceError("column in titles", key, known)
+        columns = [
+            replace(c, title=title[c.key]) if c.key in title and c.key not in OWN else c for c in columns
+        ]
+        marks = (row.mark for row in rows if row.kind == "total" and row.mark is not None)
+        return Table(
+            rows=tuple(rows),
+            columns=tuple(columns),
+            axis=self._axis(),
+            theme=options.look,
+            measure=es.measure,
+            level=self.level,
+            heads=options.heads or {},
+            pooled=tuple([mark.estimate for mark in marks if mark.estimate is not None][:1]),
+            favours=options.favours or ((LEFT_SIDE, RIGHT_SIDE) if es.oriented else ("", "")),
+            title=options.title,
+            notes=(*notes, *options.notes),
+            row_height=options.row_height,
+            summary=f"Forest plot of {es.k} effects.",
+        )
 
-    def grouped(self) -> list[ForestRow]:
+    def _axis(self) -> AxisSpec:
+        """Return what the axis is to be."""
+        measure, options = self.es.measure, self.options
+        scale: Scale = options.scale or ("log" if measure.display_log else "linear")
+        if options.reference == "null":
+            no_effect = display(measure, measure.null)
+            reference = None if math.isnan(no_effect) else no_effect
+        else:
+            reference = options.reference
+        label = options.axis_label
+        if label is None:
+            label = measure.display + {"log": " (log scale)", "logit": " (logit scale)"}.get(scale, "")
+        whole = measure.possible if measure.display not in DIFFERENCES else None
+        limits = options.limits
+        for value in (*(limits or ()), *(() if reference is None else (reference,)), *(options.ticks or ())):
+            check_place(scale, float(value))
+        if limits is not None and not limits[0] < limits[1]:
+            raise InputError(
+                f"the limits are {limits}",
+                "two numbers, the lower one first",
+                "exchange them, or move them apart",
+            )
+        self._check_scale(scale)
+        bounded = whole is not None and math.isfinite(whole[1] - whole[0])
+        return AxisSpec(
+            label=label,
+            scale=scale,
+            limits=limits,
+            reference=reference,
+            ticks=options.ticks,
+            whole=whole if bounded else None,
+        )
+
+    def _check_scale(self, scale: Scale) -> None:
+        """Refuse a scale that cannot show an estimate."""
+        for label, value in zip(self.labels, self.shown[0], strict=True):
+            if math.isfinite(value) and not math.isfinite(to_place(scale, value)):
+                raise InputError(
+                    f"a {scale} scale, and an estimate of {value:g} ({label})",
+                    "estimates above 0" if scale == "log" else "estimates between 0 and 1",
+                    'choose scale="linear"',
+                )
+
+    def grouped(self) -> list[Row]:
         """Return the rows of all effects, under heads if `by` names a column."""
         by, wording = self.options.by, self.options.wording
         if by is None:
             return self.studies(range(self.es.k))
-        rows: list[ForestRow] = []
+        rows: list[Row] = []
         groups = np.array([words(value, wording) for value in self.es.column(by)])
         for g, name in enumerate(dict.fromkeys(groups)):
-            rows += [ForestRow(f"spacer:{g}", "spacer")] * (g > 0) + [head_row(g, str(name))]
+            rows += [Row(id=f"spacer:{g}", kind="spacer")] * (g > 0) + [head_row(g, str(name))]
             rows += self.studies(np.flatnonzero(groups == name), indent=INDENT)
         return rows
 
-    def studies(self, positions: Iterable[int], indent: float = 0.0) -> list[ForestRow]:
+    def studies(self, positions: Iterable[int], indent: float = 0.0) -> list[Row]:
         """Return rows of effects in the order that was chosen."""
         return [self.study(i, indent) for i in self.ordered(positions)]
 
-    def study(self, i: int, indent: float) -> ForestRow:
+    def study(self, i: int, indent: float) -> Row:
         """Return the row of one effect."""
         how = self.es.derived[i].how if self.es.derived else REPORTED.how
         weight = None if self.weights is None else float(self.weights[i])
@@ -240,23 +345,54 @@ class RowWriter:
         remark = self.remarks[i] if self.remarks else ""
         label = f"{self.labels[i]} ({remark})" if remark else self.labels[i]
         cells = {key: texts[i] for key, texts in self.cells.items()}
-        return ForestRow(
-            f"study:{self.ids[i]}",
-            "study",
-            cells | {LABEL: (label,)} | self.numbers(mark, weight),
-            mark=mark,
+        return Row(
+            id=f"study:{self.ids[i]}",
+            kind="study",
+            cells=cells | {LABEL: (label,)} | self.numbers(mark, weight),
+            marks=(mark,),
             weight=weight,
             how=how,
             indent=indent,
         )
 
+    def with_fitted(self, rows: Sequence[Row], fit: Any) -> list[Row]:
+        """Return the rows of studies with the effects that a model with moderators fits to them."""
+        table = fit.predict(level=self.level)
+        ends = back_by_rows(self.es, table[["estimate", "low", "high"]].to_numpy(dtype=float).T)
+        of_id = {f"study:{name}": ends[:, i] for i, name in enumerate(self.ids)}
+        return [
+            replace(
+                row,
+                marks=(
+                    *row.marks,
+                    replace(
+                        mark_of(self.es.measure, "diamond", of_id[row.id], DIAMOND),
+                        color="pale",
+                        name="fitted",
+                    ),
+                ),
+            )
+            if row.id in of_id
+            else row
+            for row in rows
+        ]
+
     def ordered(self, positions: Iterable[int]) -> list[int]:
         """Return positions of effects in the order that was chosen."""
-        order, found = self.options.order, [int(i) for i in positions]
+        found = self._ordered([int(i) for i in positions])
+        return found[::-1] if self.options.descending else found
+
+    def _ordered(self, found: list[int]) -> list[int]:
+        order = self.options.order
         if order == "given":
             return found
-        if order in ("estimate", "precision"):
-            values = self._ranked()[ORDERS.index(order) - 1]
+        if order == "label":
+            return sorted(found, key=lambda i: self.labels[i].casefold())
+        if order == "weight" and self.weights is not None:
+            heavy = self.weights
+            return sorted(found, key=lambda i: -ten_digits(float(heavy[i])))
+        if order in ("estimate", "precision", "weight"):
+            values = self._ranked()[0 if order == "estimate" else 1]
             return sorted(found, key=lambda i: ten_digits(float(values[i])))
         names = [] if self.es.data is None else [str(name) for name in self.es.data.columns]
         if order not in names:
@@ -269,9 +405,11 @@ class RowWriter:
 
     def _mark(self, i: int, how: str, share: float | None) -> Mark:
         """Return the mark of a study; its area goes with `share`, its weight over the largest one."""
-        side = PLAIN if share is None else max(SMALLEST, LARGEST * float(np.sqrt(share)))
+        largest = self.options.marker_size
+        side = largest * (PLAIN if share is None else max(SMALLEST, float(np.sqrt(share))))
         shape: Shape = "circle" if how == "assumed" else "square"
-        return mark_of(self.es.measure, shape, self.shown[:, i], side, how != "reported")
+        mark = mark_of(self.es.measure, shape, self.shown[:, i], side, how != "reported")
+        return mark if self.options.color is None else replace(mark, color=self.options.color)
 
     def _shown(self) -> Array:
         """Return effects and the ends of their intervals on the scale that is shown, shape (3, k).
@@ -288,52 +426,196 @@ class RowWriter:
         shown = back_pooled(es or self.es, [pooled.estimate, pooled.low, pooled.high])
         return mark_of(self.es.measure, "diamond", shown, DIAMOND, hollow)
 
-    def _summary(self, id: str, name: str, detail: str, mark: Mark, indent: float = INDENT) -> ForestRow:
+    def _summary(self, id: str, name: str, detail: Sequence[str], mark: Mark, indent: float = INDENT) -> Row:
         weight = None if self.weights is None else float(np.sum(self.weights))
-        kind: RowKind = "subtotal" if indent else "total"
-        return ForestRow(id, kind, self.numbers(mark, weight), (name,), detail, mark, weight, indent=indent)
+        return Row(
+            id=id,
+            kind="subtotal" if indent else "total",
+            cells=self._sums() | self.numbers(mark, weight),
+            text=(name,),
+            detail=tuple(detail),
+            marks=(mark,),
+            weight=weight,
+            indent=indent,
+        )
 
-    def subtotal(self, s: int, fit: Any, pooled: Any) -> ForestRow:
-        """Return the row of the pooled effect of a stratum."""
-        return self._summary(f"subtotal:{s}", "Subtotal", self._detail(fit), self.pooled_mark(pooled))
+    def _sums(self) -> dict[str, tuple[str, ...]]:
+        """Return sums of events and of numbers, where the plot has them as journals print them."""
+        if not self.options.journal:
+            return {}
+        return {
+            column.key: _sum_of(self.es, column)
+            for column in self.columns
+            if column.kind == "events" or column.key.lower() in ("n", "n1", "n2", "n_treatment", "n_control")
+        }
 
-    def single(self, s: int, mean: Any) -> ForestRow:
+    def subtotal(self, s: int, fit: Any, pooled: Any) -> list[Row]:
+        """Return the rows of the pooled effect of a stratum."""
+        row = self._summary(f"subtotal:{s}", "Subtotal", self._detail(fit), self.pooled_mark(pooled))
+        return [row, *self._tests(f"subtotal:{s}", fit, INDENT)]
+
+    def single(self, s: int, mean: Any) -> Row:
         """Return the row of the mean of the one study of a stratum, a hollow diamond."""
         half = self.quantile * mean.se
         at_level = replace(mean, low=mean.estimate - half, high=mean.estimate + half)
-        counts = ", ".join(count_words(self.es.k, self.es.m))
+        counts = count_words(self.es.k, self.es.m)
         return self._summary(
             f"single:{s}", "Mean of the study", counts, self.pooled_mark(at_level, hollow=True)
         )
 
-    def overall(self, fit: Any) -> list[ForestRow]:
+    def stratum_alone(self, s: int, name: str, stratum: Any, pooled: Any) -> Row:
+        """Return the one row of a stratum whose studies are not shown."""
+        counts = count_words(self.es.k, self.es.m)
+        if pooled is not None:
+            row = self._summary(f"subtotal:{s}", name, self._detail(stratum.fit), self.pooled_mark(pooled))
+        elif stratum.single is not None:
+            row = self.single(s, stratum.single)
+        else:
+            return Row(id=f"subtotal:{s}", kind="subtotal", text=(name,), detail=tuple(counts))
+        return replace(row, text=(name,), indent=0.0)
+
+    def overall(self, fit: Any) -> list[Row]:
         """Return the rows of the overall effect of a fit, if it has one and it is to be shown."""
         if not (self.options.overall and has_one_mean(fit)):
             return []
-        return [ForestRow("spacer:total", "spacer"), *self.total(fit, fit.pooled(self.level))]
+        return [Row(id="spacer:total", kind="spacer"), *self.total(fit, fit.pooled(self.level))]
 
-    def total(self, fit: Any, pooled: Any) -> list[ForestRow]:
-        """Return the rows of the overall effect and of its prediction interval."""
+    def total(self, fit: Any, pooled: Any) -> list[Row]:
+        """Return the rows of the overall effect, of other models of it, and of its prediction interval."""
         name, mark = self.options.overall_label, self.pooled_mark(pooled)
-        rows = [self._summary("total", name, self._detail(fit), mark, indent=0.0)]
+        if self.options.models:
+            name = f"{name}: {_model_name(fit)}"
+        rows = [self._summary("total", name, self._detail(fit, whole=True), mark, indent=0.0)]
         known = pooled.prediction_low is not None and not np.isnan(pooled.prediction_low)
         if self.options.prediction and known:
             ends = back_pooled(self.es, [pooled.prediction_low, pooled.prediction_high])
             bar = mark_of(self.es.measure, "bar", (None, *ends), BAR)
             text = (f"{level_words(self.level)} prediction interval",)
-            rows.append(ForestRow("prediction", "prediction", self.numbers(bar, None), text, mark=bar))
-        return rows
+            cells = self.numbers(bar, None)
+            rows.append(Row(id="prediction", kind="prediction", cells=cells, text=text, marks=(bar,)))
+        for i, other in enumerate(self.options.models):
+            found = self._other_model(fit, other)
+            name = f"{self.options.overall_label}: {_model_name(found)}"
+            more = self._summary(
+                f"model:{i}", name, (), self.pooled_mark(found.pooled(self.level)), indent=0.0
+            )
+            rows.append(
+                replace(more, weight=None, cells={k: c for k, c in more.cells.items() if k != WEIGHT})
+            )
+        return [*rows, *self._tests("total", fit, 0.0)]
 
-    def _detail(self, fit: Any) -> str:
-        parts = heterogeneity_words(fit) if self.options.heterogeneity else []
-        return ", ".join(parts + count_words(fit.effects.k, fit.effects.m))
+    def _other_model(self, fit: Any, other: Any) -> Any:
+        """Return another fit of the same effects: as given, or by its name."""
+        if isinstance(other, FitResults):
+            if other.effects.k != self.es.k or not np.array_equal(other.effects.y, self.es.y):
+                raise InputError(
+                    f"models holds a fit of {other.effects.k} other effects",
+                    "fits of the effects that are shown",
+                    "fit the model to the same EffectSizes",
+                )
+            if not has_one_mean(other):
+                raise InputError(
+                    "models holds a fit with moderators", "fits with one pooled effect", "leave it out"
+                )
+            return other
+        known = ["common", "random", *ESTIMATORS]
+        if not isinstance(other, str) or (other not in known and other not in COMMON):
+            raise UnknownChoiceError("model", str(other), known)
+        if not isinstance(self.es, EffectSizes):
+            raise InputError("further models of censored effects", "a fit", "hand in fits by models=[...]")
+        method = "EE" if other in COMMON else "REML" if other == "random" else other
+        test = (
+            fit.test
+            if method != "EE" and fit.test in ("z", "knapp-hartung", "knapp-hartung-adhoc", "t")
+            else "z"
+        )
+        return RandomEffects(self.es).fit(method=method, test=test, level=self.level)
+
+    def _detail(self, fit: Any, whole: bool = False) -> list[str]:
+        """Return what stands beside the name of a pooled effect: heterogeneity and counts."""
+        parts = heterogeneity_words(fit) if self.options.heterogeneity and not self.options.journal else []
+        if parts and whole:
+            parts += q_words(fit, self.options.look.p_style)
+        return [*parts, *count_words(fit.effects.k, fit.effects.m)]
+
+    def _tests(self, id: str, fit: Any, indent: float) -> list[Row]:
+        """Return rows of their own for heterogeneity and the test of the effect, as journals print them."""
+        style, rows = self.options.look.p_style, []
+        if self.options.journal and self.options.heterogeneity:
+            parts = "; ".join([*heterogeneity_words(fit), *q_words(fit, style)])
+            if parts:
+                rows.append(
+                    Row(
+                        id=f"{id}:heterogeneity",
+                        kind="test",
+                        text=(f"Heterogeneity: {parts}",),
+                        indent=indent,
+                    )
+                )
+        wanted = self.options.test_effect
+        if self.options.journal if wanted is None else wanted:
+            said = effect_words(fit, style)
+            if said:
+                name = "Test for overall effect" if indent == 0.0 else "Test for effect"
+                rows.append(Row(id=f"{id}:effect", kind="test", text=(f"{name}: {said}",), indent=indent))
+        return rows
 
     def numbers(self, mark: Mark, weight: float | None) -> dict[str, tuple[str, ...]]:
         """Return the cells of the estimate and of the weight."""
-        cells: dict[str, tuple[str, ...]] = {
-            ESTIMATE: estimate_cell(self.es.measure, mark, self.options.digits)
+        options, point = self.options, self.options.look.point
+        decimals = options.decimals_of(ESTIMATE) or 0
+        pieces = estimate_cell(mark, decimals, options, self.negative)
+        cells: dict[str, tuple[str, ...]] = {ESTIMATE: tuple(piece.replace(".", point) for piece in pieces)}
+        if weight is None:
+            return cells
+        return cells | {
+            WEIGHT: (f"{fixed(100 * weight, options.decimals_of(WEIGHT, 1) or 0)}%".replace(".", point),)
         }
-        return cells if weight is None else cells | {WEIGHT: (fixed(100 * weight, 1),)}
+
+
+def q_words(fit: Any, style: str) -> list[str]:
+    """Return Cochran's Q test of a fit, if it has one."""
+    q = getattr(fit, "q", None)
+    if (
+        q is None
+        or not math.isfinite(float(getattr(q, "statistic", math.nan)))
+        or getattr(fit, "df_residual", 1) < 1
+    ):
+        return []
+    statistic = same_line(f"Q({fit.df_residual:g}) = {shown(q.statistic, 1)},")
+    return [f"{statistic} {same_line(p_words(q.pvalue, style))}"]
+
+
+def effect_words(fit: Any, style: str) -> str:
+    """Return the test of a pooled effect, as "z = 3.97, p < 0.001"."""
+    table = fit.to_frame()
+    if not {"statistic", "pvalue"} <= set(table.columns):
+        return ""
+    statistic, p = float(table["statistic"].iloc[0]), float(table["pvalue"].iloc[0])
+    df = float(table["df"].iloc[0]) if "df" in table.columns else math.inf
+    name = "z" if not math.isfinite(df) else f"t({ten_digits(df):.1f})".replace(".0)", ")")
+    return f"{name} = {shown(statistic, 2)}, {p_words(p, style)}"
+
+
+def _model_name(fit: Any) -> str:
+    """Return the model of a fit in a few words."""
+    if fit.method in ("EE", "FE"):
+        return "equal effects"
+    return f"random effects ({fit.method})"
+
+
+def check_place(scale: Scale, value: float) -> None:
+    """Refuse a value that an axis does not have, for example a risk ratio of 0."""
+    if math.isfinite(to_place(scale, value)) and abs(to_place(scale, value)) < (
+        1e300 if scale == "linear" else 345
+    ):
+        return
+    needed = {"log": "a number above 0, from 1e-149 to 1e149", "logit": "a number between 0 and 1"}
+    raise InputError(
+        f"{value:g} is not a value of a {scale} axis",
+        needed.get(scale, "a finite number below 1e300"),
+        "give it as the figure shows it, not as a logarithm" if scale != "linear" else "",
+    )
 
 
 def by_column(column: pd.Series, positions: list[int]) -> list[int]:
@@ -357,34 +639,63 @@ def mark_of(measure: Measure, shape: Shape, shown: Shown, size: float, hollow: b
     bounded = (low is not None and low < least - slack) or (high is not None and high > most + slack)
     low = None if low is None else max(low, least)
     high = None if high is None else min(high, most)
-    at, left, right = (None if x is None else on_axis(measure, x) for x in (estimate, low, high))
-    return Mark(shape, at, left, right, size, hollow, bounded=bounded)
+    return Mark(shape=shape, estimate=estimate, low=low, high=high, size=size, hollow=hollow, bounded=bounded)
 
 
-def estimate_cell(measure: Measure, mark: Mark, digits: int) -> tuple[str, str, str]:
-    """Return estimate, lower and upper bound as text, on the scale that is shown.
+def estimate_cell(
+    mark: Mark, decimals: int, options: Options, negative: bool = False
+) -> tuple[str, str, str]:
+    """Return estimate, lower and upper bound as text.
 
     What is known only as an interval has round brackets, or a sign where one end is not known.
     """
     ends = (mark.low, mark.high)
     estimate, low, high = (
-        "" if v is None or (math.isinf(v) and mark.shape == "open") else fixed(from_axis(measure, v), digits)
+        "" if v is None or (math.isinf(v) and mark.shape == "open") else fixed(v, decimals)
         for v in (mark.estimate, *ends)
     )
-    if mark.shape != "open":
-        missing = fixed(None, digits)
-        brackets = ("", "") if ends == (None, None) else (f"[{low or missing} to", f"{high or missing}]")
-        return (estimate, *brackets)
-    if low and high:
-        return "", f"({low} to", f"{high})"
-    return (f"> {low}" if low else f"< {high}"), "", ""
+    if mark.shape == "open":
+        if low and high:
+            return "", f"({low} to", f"{high})"
+        return (f"> {low}" if low else f"< {high}"), "", ""
+    if ends == (None, None):
+        return estimate, "", ""
+    missing = fixed(None, decimals)
+    opens, between, closes = options.ends(negative)
+    return estimate, f"{opens}{low or missing}{between}".rstrip(), f"{high or missing}{closes}"
 
 
-def cell(value: object, column: Column) -> tuple[str, ...]:
+def _cells_of(
+    es: EffectSizes | BoundedEffectSizes, column: Column, options: Options
+) -> list[tuple[str, ...]]:
+    """Return the texts of a column of the data."""
+    if column.kind in ("events", "mean_sd"):
+        firsts, seconds = (es.column(key) for key in column.keys)
+        decimals = column.decimals or 0
+        return [(_pair(a, b, column.kind, decimals, options),) for a, b in zip(firsts, seconds, strict=True)]
+    return [_cell(value, column, options) for value in es.column(column.key)]
+
+
+def _pair(first: object, second: object, kind: str, decimals: int, options: Options) -> str:
+    """Return events with their number as "12 / 40", or a mean with its SD as "3.1 (0.8)"."""
+    a, b = (shown(_number(value), decimals).replace(".", options.look.point) for value in (first, second))
+    return f"{a} / {b}" if kind == "events" else f"{a} ({b})"
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float | np.number) else math.nan
+
+
+def _sum_of(es: EffectSizes | BoundedEffectSizes, column: Column) -> tuple[str, ...]:
+    """Return the sums of events and of their numbers, or of one column of numbers."""
+    sums = [sum(_number(value) for value in es.column(key)) for key in column.keys]
+    return (" / ".join(shown(total, 0) for total in sums),)
+
+
+def _cell(value: object, column: Column, options: Options) -> tuple[str, ...]:
     """Return the text of a cell of the data."""
     if column.kind == "number":
-        number = float(value) if isinstance(value, int | float | np.number) else float("nan")
-        return (shown(number, column.digits or 0),)
+        return (shown(_number(value), column.decimals or 0).replace(".", options.look.point),)
     return (words(value, column.wording),)
 
 
@@ -403,6 +714,8 @@ def shown_columns(
         free = [pair for pair in pairs if not set(pair) & set(used)]
         found = [next((name for name in pair if name in names), None) for pair in free]
         chosen = [name for name in found if name is not None]
+    if isinstance(chosen, str):
+        chosen = (chosen,)
     columns = [column if isinstance(column, Column) else Column(column) for column in chosen]
     taken = sorted({column.key for column in columns} & OWN)
     if taken:
@@ -411,25 +724,37 @@ def shown_columns(
             "other names",
             "rename them in the data before the effects are made",
         )
-    return tuple(_shown_column(column, es.column(column.key), options.wording or {}) for column in columns)
+    return tuple(_shown_column(column, es, options) for column in columns)
 
 
-def _shown_column(column: Column, values: Any, wording: Mapping[str, str]) -> Column:
-    numeric = values.dtype.kind in "iuf"
+def _shown_column(column: Column, es: EffectSizes | BoundedEffectSizes, options: Options) -> Column:
+    """Return a column with its kind, decimals and title."""
+    values = [es.column(key) for key in column.keys]
+    numeric = all(one.dtype.kind in "iuf" for one in values)
     kind = column.kind or ("number" if numeric else "text")
     if kind not in COLUMN_KINDS:
         raise UnknownChoiceError("kind of column", kind, COLUMN_KINDS)
-    if kind == "number" and not numeric:
+    if kind in ("number", "events", "mean_sd") and not numeric:
         raise InputError(
-            f"the column {column.key!r} holds texts and is to be shown as numbers",
+            f"the column {column.key!r} holds texts and is to be shown as {kind}",
             "a column of numbers",
             'turn it into numbers first, or choose kind="text"',
         )
-    digits = column.digits
-    if digits is None and numeric:
-        digits = whole_or_decimals(values.to_numpy(dtype=float, na_value=np.nan))
-    title = column.title or title_of(column.key)
-    return Column(column.key, title, kind, digits, {**wording, **column.wording}, column.letters)
+    decimals = options.decimals_of(column.key, column.decimals)
+    if decimals is None and numeric:
+        decimals = max(
+            whole_or_decimals(one.to_numpy(dtype=float, na_value=np.nan).tolist()) for one in values
+        )
+    title = column.title or {"events": "Events / n", "mean_sd": "Mean (SD)"}.get(kind) or title_of(column.key)
+    wording = {**(options.wording or {}), **column.wording}
+    return replace(
+        column,
+        key=column.keys if len(column.keys) > 1 else column.key,
+        title=title,
+        kind=kind,
+        decimals=decimals,
+        wording=wording,
+    )
 
 
 def evidence_notes(es: EffectSizes) -> tuple[str, ...]:

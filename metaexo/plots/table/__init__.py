@@ -1,0 +1,1 @@
+"""Figures that are tables: rows and typed columns with marks on an axis beside them."""

@@ -1,0 +1,526 @@
+"""Places for the rows and columns of a table, from the measured widths of its texts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.plots.canvas.arguments import Column
+from metaexo.plots.canvas.fonts import NO_LETTER
+from metaexo.plots.canvas.page import NO_FONT
+from metaexo.plots.canvas.plan import whole_figure
+from metaexo.plots.canvas.scale import Scale, ShownAxis, from_place, robust_limits, tick_label, to_place
+from metaexo.plots.canvas.theme import Theme
+from metaexo.plots.table.plan import (
+    BOLD,
+    MARGIN,
+    Box,
+    PlacedColumn,
+    SpanningHead,
+    TablePlan,
+    below_axis,
+    interval_of,
+    is_bold,
+)
+from metaexo.plots.table.rows import ESTIMATE, LABEL, AxisSpec, Mark, Row, Table
+
+GAP, PANEL_GAP = 10.0, 12.0
+LEAST_PANEL, LEAST_TEXT = 90.0, 34.0
+PANEL_SHARE, LARGEST_SHARE = 0.34, 0.62
+TITLE_LETTERS = 18
+LEAST_ROW, PAD, LARGEST_PAD = 1.18, 0.36, 1.8  # height of a row of one line, and room around, in letters
+DWARFS = 2.0
+PART = 0.25
+DETAIL_GAP = 6.0
+
+
+def lay_out(
+    table: Table, width: float, height: float | None = None, ax: Any = None, rows_per_page: int | None = None
+) -> tuple[TablePlan, ...]:
+    """Return the plans of the pages of a table, every row and column at its place; mostly one.
+
+    `width`, `height`: size of the figure in inches; those of `ax` if it is given.
+    Raises InputError if texts of 7 points do not fit, with a size that is large enough.
+    """
+    from matplotlib.axes import Axes
+
+    if ax is not None:
+        width, height = _size_of(ax)
+    theme, across = table.theme, 72.0 * width
+    columns, panel = _columns(table, across)
+    by_key = {column.key: column for column in columns}
+    block = panel.left - PANEL_GAP - columns[0].left if columns else 0.0
+    rows = [_wrapped(row, by_key, columns, block, theme) for row in table.rows]
+    axis = _axis(table, panel)
+    rows = [_cut(row, axis) for row in rows]
+    pages = _pages(rows, rows_per_page)
+    plans = [
+        _page(
+            table, page, columns, panel, axis, (width, height), (i + 1, len(pages)), not isinstance(ax, Axes)
+        )
+        for i, page in enumerate(pages)
+    ]
+    if ax is not None or height is not None:
+        _check_height(plans, height, theme)
+    return tuple(plans)
+
+
+def _size_of(ax: Any) -> tuple[float, float]:
+    """Return the size in inches of Axes, of a figure or of a part of one."""
+    from matplotlib.axes import Axes
+
+    dpi = whole_figure(ax).dpi
+    if isinstance(ax, Axes):
+        placed = ax.get_axes_locator()
+        frame = placed.frame if hasattr(placed, "frame") else ax.get_position()
+        box = frame.transformed(ax.figure.transSubfigure)
+    else:
+        box = ax.bbox
+    return float(box.width / dpi), float(box.height / dpi)
+
+
+# -- columns -----------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Wish:
+    """What a column needs: its width as it is, and the least that it can be squeezed to."""
+
+    column: Column
+    width: float
+    least: float
+    floor: float  # with words broken
+    interval: float = 0.0  # width of the intervals behind estimates
+
+
+def _columns(table: Table, across: float) -> tuple[tuple[PlacedColumn, ...], Box]:
+    """Return the columns at their places, and the edges of the panel.
+
+    Where there is not enough room the panel gets narrower first, then long texts are broken into lines.
+    """
+    theme = table.theme
+    wishes = [_wish(column, table) for column in table.columns]
+    _widen_for_heads(wishes, table)
+    _widen_for_texts(wishes, table)
+    gaps = GAP * max(len(wishes) - 1, 0) + PANEL_GAP
+    room = across - 2 * MARGIN - gaps
+    wanted = sum(wish.width for wish in wishes)
+    panel = min(max(room - wanted, PANEL_SHARE * across), LARGEST_SHARE * across)
+    if wanted + panel > room:
+        least = sum(wish.least for wish in wishes)
+        panel = max(room - wanted, min(LEAST_PANEL, 0.5 * room), min(0.24 * across, room - least))
+        _squeeze(wishes, room - panel, across, theme)
+    names = [wish for wish in wishes if wish.column.side == "left"]
+    spare = room - panel - sum(wish.width for wish in wishes)
+    if names and spare > 0:
+        names[0].width += spare
+    placed, x = [], MARGIN
+    for wish in names:
+        placed.append(_placed(wish, x, theme))
+        x = placed[-1].right + GAP
+    left = x - GAP + PANEL_GAP if names else MARGIN
+    x = left + panel + PANEL_GAP
+    for wish in wishes:
+        if wish.column.side == "right":
+            placed.append(_placed(wish, x, theme))
+            x = placed[-1].right + GAP
+    return tuple(placed), Box(_snap(left), _snap(left + panel), 0.0, 0.0)
+
+
+def _wish(column: Column, table: Table) -> _Wish:
+    theme, key = table.theme, column.key
+    heading = max((theme.width(line, True) for line in _title(column, theme)), default=0.0)
+    cells = [(row, row.cells[key]) for row in table.rows if key in row.cells]
+    if column.kind == "risk":
+        width = math.ceil(max(heading, 1.6 * theme.size))
+        return _Wish(column, width, width, width)
+    if column.kind == "estimate":
+        bold = [is_bold(row, key) for row, _ in cells]
+        texts = [(pieces[0], interval_of(pieces)) for _, pieces in cells]
+        first, second = (
+            max((theme.width(pair[i], one) for pair, one in zip(texts, bold, strict=True)), default=0.0)
+            for i in (0, 1)
+        )
+        width = math.ceil(max(first + second + 1.2 * theme.width(" ") * (second > 0) + 1.0, heading))
+        return _Wish(column, width, width, width, second)
+    widths = [
+        theme.width(line, is_bold(row, key)) + (row.indent if key == LABEL else 0.0)
+        for row, lines in cells
+        for line in lines
+    ]
+    width = math.ceil(max([heading, *widths]))
+    if column.kind != "text":
+        return _Wish(column, width, width, width)
+    words = (word for _, lines in cells for line in lines for word in line.split())
+    longest = max((theme.width(word) for word in words), default=0.0)
+    headed = max((theme.width(word, True) for word in column.title.split()), default=0.0)
+    if key != LABEL:
+        width = min(width, math.ceil(max(heading, column.letters * 0.6 * theme.size)))
+    least = math.ceil(min(width, max(LEAST_TEXT, headed, min(longest, 110.0))))
+    return _Wish(column, width, least, min(least, math.ceil(max(LEAST_TEXT, headed))))
+
+
+def _title(column: Column, theme: Theme, room: float = math.inf) -> tuple[str, ...]:
+    """Return the lines of a heading."""
+    if not column.title:
+        return ()
+    return theme.wrap(column.title, min(room, 0.58 * TITLE_LETTERS * theme.size), bold=True)
+
+
+def _widen_for_heads(wishes: Sequence[_Wish], table: Table) -> None:
+    """Make the last column wider where a heading over several columns is wider than they are."""
+    keys = [wish.column.key for wish in wishes]
+    for title, members in table.heads.items():
+        for member in members:
+            if member not in keys:
+                raise UnknownChoiceError("column under a heading", member, keys)
+        places = [keys.index(member) for member in members]
+        sides = {wishes[place].column.side for place in places}
+        if not places or places != list(range(places[0], places[0] + len(places))) or len(sides) > 1:
+            raise InputError(
+                f"the columns {list(members)} under {title!r} do not stand side by side",
+                "neighbouring columns on one side of the panel, in their order",
+                f"the order of the columns is {keys}",
+            )
+        have = sum(wishes[place].width for place in places) + GAP * (len(places) - 1)
+        more = table.theme.width(title, True) - have
+        if more > 0:
+            wishes[places[-1]].width += more
+            wishes[places[-1]].least += more
+
+
+def _widen_for_texts(wishes: Sequence[_Wish], table: Table) -> None:
+    """Make the first column wide enough for texts that run over the columns on the left."""
+    left = [wish for wish in wishes if wish.column.side == "left"]
+    spanning = [row for row in table.rows if row.text and row.kind not in ("test", "note")]
+    if not left or not spanning:
+        return
+    theme = table.theme
+    name = max(row.indent + theme.width(max(row.text, key=len), row.kind in BOLD) for row in spanning)
+    details = ((row.indent, part) for row in spanning for part in row.detail)
+    part = max((indent + theme.width(part) for indent, part in details), default=0.0)
+    for wanted, field in ((name + part + DETAIL_GAP, "width"), (min(max(name, part), 84.0), "least")):
+        have = sum(getattr(wish, field) for wish in left) + GAP * (len(left) - 1)
+        setattr(left[0], field, math.ceil(getattr(left[0], field) + max(0.0, wanted - have)))
+    left[0].width = max(left[0].width, left[0].least)
+
+
+def _squeeze(wishes: Sequence[_Wish], room: float, across: float, theme: Theme) -> None:
+    """Make texts narrower until all columns fit in a room, names last; raises InputError if they cannot."""
+    if sum(wish.least for wish in wishes) > room:
+        for wish in wishes:
+            wish.least = wish.floor
+    least = sum(wish.least for wish in wishes)
+    if least > room:
+        wider = (across + least - room) / 72
+        raise InputError(
+            f"{len(wishes)} columns need {wider:.2f} inches with letters of {theme.size:g} points, "
+            f"and there are {across / 72:.2f}",
+            "columns that fit beside the panel",
+            f"choose width={math.ceil(10 * wider) / 10:g} or more, or show fewer columns",
+        )
+    names = [wish for wish in wishes if wish.column.key == LABEL]
+    others = [wish for wish in wishes if wish.column.key != LABEL]
+    for_others = room - sum(wish.width for wish in names)
+    low, high = 0.0, max((wish.width for wish in others), default=0.0)
+    for _ in range(40):
+        cap = (low + high) / 2
+        fits = sum(max(wish.least, min(wish.width, cap)) for wish in others) <= for_others
+        low, high = (cap, high) if fits else (low, cap)
+    for wish in others:
+        wish.width = math.floor(max(wish.least, min(wish.width, low)))
+    for wish in names:
+        wish.width = math.floor(min(wish.width, room - sum(other.width for other in others)))
+
+
+def _placed(wish: _Wish, x: float, theme: Theme) -> PlacedColumn:
+    column, right = wish.column, _snap(x + wish.width)
+    edges: tuple[float, ...] = ()
+    if column.kind == "estimate":
+        gap = 1.2 * theme.width(" ") * (wish.interval > 0)
+        edges = (_snap(right - wish.interval - gap), right)
+    title = _title(column, theme, wish.width + 0.5)
+    return PlacedColumn(column.key, column.kind or "text", title, _snap(x), right, edges)
+
+
+# -- rows --------------------------------------------------------------------------------------------------
+
+
+def _wrapped(
+    row: Row, by_key: Mapping[str, PlacedColumn], columns: Sequence[PlacedColumn], block: float, theme: Theme
+) -> Row:
+    """Return the row with its texts broken into lines that fit, and the height that it needs."""
+    cells = {}
+    for key, lines in row.cells.items():
+        column = by_key.get(key)
+        if column is None or column.kind != "text":
+            cells[key] = lines
+            continue
+        room = column.right - column.left - (row.indent if column is columns[0] else 0.0) + 0.5
+        cells[key] = tuple(part for line in lines for part in theme.wrap(line, room, is_bold(row, key)))
+    text, detail, beside = row.text, row.detail, True
+    if text:
+        taken = any(column.key in row.cells for column in columns[1:] if column.right <= block + MARGIN + 1.0)
+        room = (columns[0].right - columns[0].left if taken else block) - row.indent
+        room = max(room, LEAST_TEXT)
+        bold = row.kind in BOLD
+        text = tuple(part for line in text for part in theme.wrap(line, room, bold))
+        said = "; ".join(detail)
+        beside = len(text) == 1 and theme.width(text[0], bold) + DETAIL_GAP + theme.width(said) <= room
+        detail = ((said,) if beside else theme.wrap(said, room)) if said else ()
+    stacked = len(text) + (0 if beside else len(detail))
+    several = [len(lines) for key, lines in cells.items() if key != ESTIMATE]
+    count = max([1, stacked, *several])
+    base = 0.25 if row.kind in ("spacer", "rule") else LEAST_ROW + (count - 1) * 1.22
+    height = max(base * theme.size, row.height)
+    return replace(row, cells=cells, text=text, detail=detail, beside=beside, height=height)
+
+
+def _pages(rows: Sequence[Row], most: int | None) -> list[list[Row]]:
+    """Return the rows of each page: at most so many with a text, and a head never last on a page.
+
+    The head of a group that goes on is repeated.
+    """
+    if most is None:
+        return [list(rows)]
+    pages: list[list[Row]] = [[]]
+    head: Row | None = None
+    for i, row in enumerate(rows):
+        filled = sum(one.kind not in ("spacer", "rule") for one in pages[-1])
+        opens = row.kind in ("head", "cluster")
+        if filled >= most or (opens and filled >= most - 2):
+            kept = pages[-1]
+            while kept and kept[-1].kind in ("spacer", "rule", "head"):
+                kept.pop()
+            pages.append([])
+            goes_on = row.kind in ("study", "subtotal") and head is not None and i > 0
+            if goes_on and head is not None:
+                again = (f"{head.text[0]} (continued)", *head.text[1:]) if head.text else head.text
+                pages[-1].append(replace(head, id=f"{head.id}:page{len(pages)}", text=again))
+        if row.kind in ("spacer", "rule") and not pages[-1]:
+            continue
+        if row.kind == "head":
+            head = row
+        pages[-1].append(row)
+    return [page for page in pages if page]
+
+
+def _page(
+    table: Table,
+    rows: Sequence[Row],
+    columns: tuple[PlacedColumn, ...],
+    panel: Box,
+    axis: ShownAxis,
+    size: tuple[float, float | None],
+    page: tuple[int, int],
+    with_notes: bool,
+) -> TablePlan:
+    """Return the plan of one page."""
+    theme, across = table.theme, 72.0 * size[0]
+    room = across - 2 * MARGIN
+    number, count = page
+    title = table.title + (f" ({number} of {count})" if count > 1 and table.title else "")
+    title_lines = theme.wrap(title, room, bold=True) if title else ()
+    y = MARGIN + (len(title_lines) + 0.4 * bool(title_lines)) * theme.line
+    keys = table.keys
+    side_by_side = _legend_columns(table, room)
+    if keys:
+        y += (math.ceil(len(keys) / side_by_side) * 1.5 + 0.4) * theme.small
+    headed = {member for members in table.heads.values() for member in members}
+    tall = max((len(c.title) + 1.4 * (c.key in headed) for c in columns), default=0)
+    top = y + 3.0 + tall * theme.line
+    heads = _heads(table, columns, top - 3.0)
+    notes = (*table.notes, *_bounded_notes(rows, table), *_beyond_notes(rows)) if number == count else ()
+    shown = (text for row in rows for lines in (*row.cells.values(), row.text) for text in lines)
+    if any(NO_LETTER in text for text in (*shown, *title_lines)):
+        notes = (*notes, NO_FONT)
+    said = notes if with_notes else ()
+    note_lines = tuple(line for note in said for line in theme.wrap(note, room, size=theme.small))
+    favours = _favours(table, panel)
+    under = below_axis(axis, panel.right - panel.left, theme) + max(map(len, favours)) * theme.line
+    below = (
+        3.0 + under + (0.4 * theme.line + len(note_lines) * 1.3 * theme.small if note_lines else 0.0) + MARGIN
+    )
+    pad = PAD * theme.size
+    if table.row_height is not None:
+        pad = table.row_height - LEAST_ROW * theme.size
+    elif size[1] is not None:
+        spare = 72.0 * size[1] - top - 3.0 - below - sum(row.height for row in rows)
+        pad = min(max(spare / len(rows), 0.0), LARGEST_PAD * theme.size)
+    y = top + 3.0
+    placed = []
+    for row in rows:
+        high = row.height + pad
+        placed.append(replace(row, y=_snap(y + high / 2), height=_snap(high)))
+        y += high
+    bottom = y + 3.0
+    height = math.ceil(bottom - 3.0 + below) / 72
+    if size[1] is not None:
+        height = max((bottom - 3.0 + below) / 72, size[1])
+    return TablePlan(
+        title=title,
+        notes=tuple(notes),
+        width=size[0],
+        height=height,
+        theme=theme,
+        measure=table.measure,
+        level=table.level,
+        columns=columns,
+        heads=heads,
+        rows=tuple(placed),
+        axis=axis,
+        panel=replace(panel, top=_snap(top), bottom=_snap(bottom)),
+        pooled=table.pooled,
+        favours=favours,
+        keys=keys,
+        legend_columns=side_by_side,
+        title_lines=title_lines,
+        note_lines=note_lines,
+        summary=table.summary,
+    )
+
+
+def _check_height(plans: Sequence[TablePlan], height: float | None, theme: Theme) -> None:
+    """Refuse a height in which rows do not fit with letters that can be read."""
+    needed = max(plan.height for plan in plans)
+    if height is not None and needed > height + 0.005:
+        rows = max(len(plan.rows) for plan in plans)
+        raise InputError(
+            f"{rows} rows need {needed:.2f} inches with letters of {theme.size:g} points, "
+            f"and there are {height:.2f}",
+            "a height that holds all rows",
+            f"choose height={math.ceil(10 * needed) / 10:g} or a larger figure, fewer rows, or pages=True",
+        )
+
+
+def _legend_columns(table: Table, room: float) -> int:
+    """Return how many entries of the legend stand side by side."""
+    if not table.keys:
+        return 1
+    theme = table.theme
+    widest = max(theme.width(key.label, size=theme.small) for key in table.keys) + 4.0 * theme.small
+    return max(1, min(len(table.keys), int(room / widest)))
+
+
+def _heads(table: Table, columns: Sequence[PlacedColumn], bottom: float) -> tuple[SpanningHead, ...]:
+    """Return the headings over several columns, each just above the tallest heading below it."""
+    places = {column.key: column for column in columns}
+    heads = []
+    for title, members in table.heads.items():
+        below = [places[member] for member in members]
+        rule = bottom - (max(len(column.title) for column in below) + 0.15) * table.theme.line
+        heads.append(SpanningHead(title, below[0].left, below[-1].right, _snap(rule)))
+    return tuple(heads)
+
+
+def _favours(table: Table, panel: Box) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the words under the left and the right end of the axis, in lines."""
+    half = (panel.right - panel.left - 12.0) / 2
+    left, right = (table.theme.wrap(text, half) if text else () for text in table.favours)
+    return left, right
+
+
+# -- the axis ----------------------------------------------------------------------------------------------
+
+
+def _axis(table: Table, panel: Box) -> ShownAxis:
+    """Return the axis, with limits that hold every estimate if none are given."""
+    spec = table.axis
+    low, high = spec.limits or _limits(table, spec)
+    return ShownAxis(
+        low=low,
+        high=high,
+        scale=spec.scale,
+        reference=spec.reference,
+        label=spec.label,
+        ticks=None if spec.ticks is None else tuple(float(tick) for tick in spec.ticks),
+        tick_labels=None if spec.tick_labels is None else tuple(spec.tick_labels),
+    )
+
+
+def _limits(table: Table, spec: AxisSpec) -> tuple[float, float]:
+    """Return limits that show every estimate, the overall effect, and what else is pooled unless it is far.
+
+    An interval of a stratum, of a cluster or of prediction that would more than double the axis is cut.
+    """
+    scale = spec.scale
+    bounds: dict[str, list[tuple[float, float]]] = {}
+    always = [] if spec.reference is None else [to_place(scale, spec.reference)]
+    for row in table.rows:
+        for mark in row.marks:
+            stretch = _bounds(mark, scale)
+            if stretch is not None:
+                bounds.setdefault(row.kind, []).append(stretch)
+            if mark.estimate is not None:
+                always.append(to_place(scale, mark.estimate))
+    always = [place for place in always if math.isfinite(place)]
+    studies = bounds.get("study", [])
+    always += [bound for pair in bounds.get("total", []) for bound in pair if math.isfinite(bound)]
+    lows, highs = [low for low, _ in studies], [high for _, high in studies]
+    low, high = robust_limits(lows, highs, always)
+    most = DWARFS * (high - low)
+    for pair in (*bounds.get("cluster", []), *bounds.get("subtotal", []), *bounds.get("prediction", [])):
+        if max(high, pair[1]) - min(low, pair[0]) <= most:
+            always += pair
+    low, high = _whole(spec, *robust_limits(lows, highs, always))
+    low, high = min([low, *always]), max([high, *always])
+    return from_place(scale, low), from_place(scale, high)
+
+
+def _whole(spec: AxisSpec, low: float, high: float) -> tuple[float, float]:
+    """Return the ends of an axis of a measure with a range: the whole of it, unless a part is enough."""
+    if spec.whole is None or spec.scale == "logit":
+        return low, high
+    least, most = (to_place(spec.scale, end) for end in spec.whole)
+    if math.isfinite(most - least) and high - low >= PART * (most - least):
+        return least, most
+    return max(low, least), min(high, most)
+
+
+def _bounds(mark: Mark, scale: Scale) -> tuple[float, float] | None:
+    """Return the stretch that a mark takes; that of an effect without interval is a point."""
+    low = mark.estimate if mark.low is None else mark.low
+    high = mark.estimate if mark.high is None else mark.high
+    return None if low is None or high is None else (to_place(scale, low), to_place(scale, high))
+
+
+def _cut(row: Row, axis: ShownAxis) -> Row:
+    """Return the row with its marks marked where their intervals, or their estimates, leave the axis."""
+    marks = tuple(
+        replace(
+            mark,
+            beyond=axis.side_of(mark.estimate),
+            cut_low=axis.side_of(mark.low) == "left",
+            cut_high=axis.side_of(mark.high) == "right",
+        )
+        for mark in row.marks
+    )
+    return replace(row, marks=marks)
+
+
+def _bounded_notes(rows: Sequence[Row], table: Table) -> tuple[str, ...]:
+    """Return how many intervals end where the range of the measure does."""
+    count = sum(mark.bounded for row in rows for mark in row.marks)
+    if not count:
+        return ()
+    least, most = (tick_label(x) if math.isfinite(x) else "" for x in table.measure.possible)
+    where = f"{least} to {most}" if least and most else f"at least {least}" if least else f"at most {most}"
+    is_cut = "1 interval leaves" if count == 1 else f"{count} intervals leave"
+    return (f"{is_cut} what is possible ({where}) and {'is' if count == 1 else 'are'} cut there.",)
+
+
+def _beyond_notes(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return how many estimates lie outside the axis; their marks stand at its edge."""
+    outside = [(row.kind, mark) for row in rows for mark in row.marks if mark.beyond]
+    if not outside:
+        return ()
+    verb = "estimate lies" if len(outside) == 1 else "estimates lie"
+    return (f"{len(outside)} {verb} outside the axis: hollow triangle at its edge, with the value.",)
+
+
+def _snap(value: float) -> float:
+    """Round to a hundredth of a point, in two steps: noise in the last digits cannot turn a tie."""
+    return round(round(float(value), 6), 2)
