@@ -88,10 +88,8 @@ def forest(es, title, one):
         columns=columns,
         remark="use",
         wording={"main": ""},
-        left_label="← less",
-        right_label="more →",
+        favours=("← less", "more →"),
         notes=notes,
-        panel_width=175.0,
         title=title,
     )
 

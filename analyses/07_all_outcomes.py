@@ -189,7 +189,7 @@ def forest(fit, measure, title):
         remark="use",
         wording={"main": ""},
         axis_label=AXIS[measure],
-        digits=1 if measure == "MD" else 2,
+        decimals=1 if measure == "MD" else 2,
         title=title,
     )
 

@@ -69,7 +69,7 @@ def main(analysis: report.Analysis) -> None:
     changes = one_effect_per_study(changes_of_hair(sheets))
     analysis.write_table("hair_changes", changes.to_frame()[["sheet", "line", "study", "kind", *ENDS]])
     title = "Hair in patients, before and after exosome treatment, without a control"
-    ax = forest(changes, title, left_label="← less hair", right_label="more hair →")
+    ax = forest(changes, title, favours=("← less hair", "more hair →"))
     analysis.write_figure("hair_changes", ax, title=title)
     summarise(analysis, asked, fits, changes)
 
@@ -255,9 +255,7 @@ def without(es, study):
 
 def forest(results, title, **words):
     columns = [mx.plots.Column("what", "Outcome", letters=30), "source"]
-    return mx.plots.forest(
-        results, columns=columns, order="estimate", title=title, panel_width=190.0, label_letters=26, **words
-    )
+    return mx.plots.forest(results, columns=columns, order="estimate", title=title, **words)
 
 
 def summarise(analysis, asked, fits, changes):

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from metaexo.plots.forest.page import forest_page
 
 import metaexo as mx
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import forest, forest_plan, funnel, overlapping_texts, save
 from metaexo.plots.attribution import attribution_page
 from metaexo.plots.canvas.page import Area, Dot, Line
-from metaexo.plots.forest.page import forest_page
 from metaexo.plots.shares import reported_shares_page
 
 

@@ -440,7 +440,9 @@ class _Drawing:
             transform=self.points,
         )
         self.figure.add_artist(disc, clip=False)
-        self._text(x, y, MISSING if judged is None else judged.sign, "center", True, self.theme.text_on(color))
+        self._text(
+            x, y, MISSING if judged is None else judged.sign, "center", True, self.theme.text_on(color)
+        )
 
     # -- marks ---------------------------------------------------------------------------------------------
 
