@@ -309,7 +309,22 @@ def test_columns_of_a_forest_plot():
     assert all(column.key in es.data for column in columns)
     ax = mx.plots.forest(es, columns=columns)
     assert mx.plots.overlapping_texts(ax.figure) == []
+    note = next(note for note in mx.plots.plans_of(ax)[0].notes if note.startswith("Risk of bias (RoB 2)"))
+    assert "+ low, ? some concerns, − high" in note
     assert mx.plots.risk_columns(record, prefix="x_")[0].key == "x_randomization"
+
+
+def test_judgements_of_ones_own_stand_in_a_forest_plot():
+    tool = {"name": "Own", "domains": ["A"], "judgements": ["low", {"word": "doubtful", "sign": "d"}]}
+    frame = pd.DataFrame({"study": ["a", "b"], "A": ["doubtful", "low"]})
+    record = read_risk_of_bias(frame, tool)
+    es = record.join(mx.EffectSizes([0.1, 0.3], [0.01, 0.04], study=["a", "b"]))
+    texts = [
+        text.get_text() for text in mx.plots.forest(es, columns=mx.plots.risk_columns(record)).figure.texts
+    ]
+    assert texts.count("d") == texts.count("+") == 1
+    with pytest.raises(InputError, match="tool of a column"):
+        mx.plots.forest_plan(es, columns=[mx.plots.Column("rob_a", kind="risk", tool=tool)])
 
 
 def test_an_svg_says_what_is_seen(tmp_path):

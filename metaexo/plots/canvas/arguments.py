@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.evidence.risk_of_bias.tool import BiasTool
 from metaexo.formatting import plural
 from metaexo.inputs import check_flag, check_level, check_number
 from metaexo.plots.canvas.theme import get_theme
@@ -71,6 +72,10 @@ class Column:
         Texts longer than about this many letters are broken into lines.
     side : {"left", "right"}
         Side of the panel.
+    note : str
+        What the column is, in a line of the notes below.
+    tool : BiasTool, optional
+        Tool of a column of kind "risk", for judgements that are none of those of RoB 2, ROBINS-I and SYRCLE.
     """
 
     key: Any = ""
@@ -80,6 +85,8 @@ class Column:
     wording: Mapping[str, str] = field(default_factory=dict)
     letters: int = 28
     side: Literal["left", "right"] = "left"
+    note: str = ""
+    tool: BiasTool | None = None
 
     def __post_init__(self) -> None:
         keys = self.key if isinstance(self.key, tuple | list) else (self.key,)
@@ -389,6 +396,9 @@ def _column(column: Column) -> None:
     _text("the key of a column", column.key)
     _text("the title of a column", column.title)
     _words("the wording of a column", column.wording)
+    _text("the note of a column", column.note)
+    if not isinstance(column.tool, BiasTool | None):
+        raise _no("the tool of a column", column.tool, "what mx.evidence.bias_tool returns")
     _whole("label_letters", column.letters)
     if column.decimals is not None:
         _whole("decimals", column.decimals)

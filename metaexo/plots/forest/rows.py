@@ -273,7 +273,7 @@ class RowWriter:
             pooled=tuple([mark.estimate for mark in marks if mark.estimate is not None][:1]),
             favours=options.favours or ((LEFT_SIDE, RIGHT_SIDE) if es.oriented else ("", "")),
             title=options.title,
-            notes=(*notes, *options.notes),
+            notes=(*notes, *dict.fromkeys(column.note for column in columns if column.note), *options.notes),
             row_height=options.row_height,
             summary=f"Forest plot of {es.k} effects.",
         )

@@ -137,7 +137,8 @@ def risk_columns(record: Any, prefix: str = "rob_") -> tuple[Column, ...]:
     Returns
     -------
     tuple of Column
-        One per domain, headed D1, D2 and so on, and one for the overall judgement.
+        One per domain, headed D1, D2 and so on, and one for the overall judgement; a note below the plot says
+        what the signs and the numbers mean.
 
     Raises
     ------
@@ -155,8 +156,12 @@ def risk_columns(record: Any, prefix: str = "rob_") -> tuple[Column, ...]:
     if not isinstance(record, RiskOfBias):
         raise InputError(f"a {type(record).__name__} was given", "what read_risk_of_bias returns")
     titles = [f"D{i}" for i in range(1, len(record.tool.domains) + 1)] + ["Overall"]
-    pairs = zip(record.keys, titles, strict=False)
-    return tuple(Column(f"{prefix}{key}", title=title, kind="risk") for key, title in pairs)
+    signs = ", ".join(f"{one.sign} {one.label.casefold()}" for one in record.tool.judgements if one.sign)
+    note = f"Risk of bias ({record.tool.name}): {signs}. {_named(record.tool)}"
+    return tuple(
+        Column(f"{prefix}{key}", title=title, kind="risk", note=note, tool=record.tool)
+        for key, title in zip(record.keys, titles, strict=False)
+    )
 
 
 def _record(table: object, tool: Any) -> RiskOfBias:

@@ -243,7 +243,7 @@ def _placed(wish: _Wish, x: float, theme: Theme) -> PlacedColumn:
         gap = 1.2 * theme.width(" ") * (wish.interval > 0)
         edges = (_snap(right - wish.interval - gap), right)
     title = _title(column, theme, wish.width + 0.5)
-    return PlacedColumn(column.key, column.kind or "text", title, _snap(x), right, edges)
+    return PlacedColumn(column.key, column.kind or "text", title, _snap(x), right, edges, column.tool)
 
 
 # -- rows --------------------------------------------------------------------------------------------------

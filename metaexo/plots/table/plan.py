@@ -16,11 +16,11 @@ import numpy as np
 
 from metaexo.effects.measure import Measure
 from metaexo.errors import UnknownChoiceError
-from metaexo.evidence.risk_of_bias.tool import judgements
+from metaexo.evidence.risk_of_bias.tool import BiasTool, judgements
 from metaexo.formatting import MISSING, plural
 from metaexo.plots.canvas.arguments import ColumnKind
 from metaexo.plots.canvas.chart import DASHES, MARKERS
-from metaexo.plots.canvas.fonts import text_width
+from metaexo.plots.canvas.fonts import contrast, text_width
 from metaexo.plots.canvas.plan import Plan, remember, whole_figure
 from metaexo.plots.canvas.scale import RoundTicks, ShownAxis
 from metaexo.plots.table.rows import ESTIMATE, Key, Mark, Row
@@ -55,6 +55,7 @@ class PlacedColumn:
     left: float
     right: float
     edges: tuple[float, ...] = ()
+    tool: BiasTool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,11 +425,11 @@ class _Drawing:
         """Draw a disc with the sign of a judgement; a hollow one where there is none of the known ones."""
         from matplotlib.lines import Line2D
 
-        judged = judgements().get(word.lower())
-        hollow = judged is None or not judged.sign
-        color = self.theme.paper if judged is None or hollow else judged.color
+        known = judgements() if column.tool is None else column.tool.spellings()
+        judged = known.get(word.lower())
+        color = self.theme.paper if judged is None or not judged.sign else judged.color
         x = (column.left + column.right) / 2
-        edge_color = self.theme.pale if hollow else color
+        edge_color = color if contrast(color, self.theme.paper) >= 3 else self.theme.pale
         disc = Line2D(
             [x],
             [y],
