@@ -15,7 +15,7 @@ from metaexo.models.censored.results import CensoredResults
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.multilevel.terms import NamedTerm
 from metaexo.numeric.estimators import ESTIMATORS
-from metaexo.plots.canvas.words import derived_words, intervals_of, ledger_words, name_of, typeset
+from metaexo.plots.canvas.words import derived_words, intervals_of, name_of, typeset
 from metaexo.plots.forest.options import Options
 from metaexo.plots.forest.rows import (
     INDENT,
@@ -222,7 +222,9 @@ class CensoredWriter(RowWriter):
 
     def _detail(self, fit: Any, whole: bool = False) -> list[str]:
         found = super()._detail(fit, whole)
-        return [*found, f"effective k = {fit.effective:.1f}"] if self.options.heterogeneity else found
+        return (
+            [*found, same_line(f"effective k = {fit.effective:.1f}")] if self.options.heterogeneity else found
+        )
 
 
 def _notes(es: BoundedEffectSizes, fit: CensoredResults | None) -> tuple[str, ...]:
@@ -237,7 +239,7 @@ def _notes(es: BoundedEffectSizes, fit: CensoredResults | None) -> tuple[str, ..
     said += [f"Assumed for open intervals: {typeset('; '.join(assumed))}."] if assumed else []
     model = [] if fit is None else [_model_words(fit), *caution_notes(fit)]
     notes = [*model, *said, *derived_words(exact)]
-    return tuple(note for note in (*notes, ledger_words(es.ledger)) if note)
+    return tuple(note for note in notes if note)
 
 
 def _model_words(fit: CensoredResults) -> str:

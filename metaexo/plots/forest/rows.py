@@ -17,7 +17,7 @@ from metaexo.effects.derivation import REPORTED
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.formatting import fixed, level_words, shown, ten_digits, whole_or_decimals
+from metaexo.formatting import fixed, level_words, plural, shown, ten_digits, whole_or_decimals
 from metaexo.models.linear.results import FitResults
 from metaexo.models.univariate.model import RandomEffects
 from metaexo.numeric.estimators import ESTIMATORS
@@ -275,7 +275,7 @@ class RowWriter:
             title=options.title,
             notes=(*notes, *dict.fromkeys(column.note for column in columns if column.note), *options.notes),
             row_height=options.row_height,
-            summary=f"Forest plot of {es.k} effects.",
+            summary=" ".join([f"Forest plot of {plural(es.k, 'effect')}.", ledger_words(es.ledger)]).strip(),
         )
 
     def _axis(self) -> AxisSpec:
@@ -758,8 +758,8 @@ def _shown_column(column: Column, es: EffectSizes | BoundedEffectSizes, options:
 
 
 def evidence_notes(es: EffectSizes) -> tuple[str, ...]:
-    """Return how hollow marks are to be read, and what was left out."""
-    return tuple(note for note in (*derived_words(es.derived), ledger_words(es.ledger)) if note)
+    """Return how hollow marks are to be read."""
+    return tuple(derived_words(es.derived))
 
 
 def model_note(fit: Any, counts: bool) -> str:

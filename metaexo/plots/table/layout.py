@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots.canvas.arguments import Column
 from metaexo.plots.canvas.fonts import NO_LETTER
@@ -24,17 +26,21 @@ from metaexo.plots.table.plan import (
     below_axis,
     interval_of,
     is_bold,
+    label_room,
 )
 from metaexo.plots.table.rows import ESTIMATE, LABEL, AxisSpec, Mark, Row, Table
+from metaexo.types import Array
 
 GAP, PANEL_GAP = 10.0, 12.0
 LEAST_PANEL, LEAST_TEXT = 90.0, 34.0
-PANEL_SHARE, LARGEST_SHARE = 0.34, 0.62
+PANEL_SHARE, NARROW_SHARE, LARGEST_SHARE = 0.34, 0.27, 0.62
+STEP, LOSS = 3.0, 0.85
 TITLE_LETTERS = 18
 LEAST_ROW, PAD, LARGEST_PAD = 1.18, 0.36, 1.8  # height of a row of one line, and room around, in letters
 DWARFS = 2.0
 PART = 0.25
 DETAIL_GAP = 6.0
+FAVOURS = 130.0
 
 
 def lay_out(
@@ -93,6 +99,7 @@ class _Wish:
     width: float
     least: float
     floor: float  # with words broken
+    lengths: Sequence[float] = ()  # of the texts of all rows
     interval: float = 0.0  # width of the intervals behind estimates
 
 
@@ -111,7 +118,7 @@ def _columns(table: Table, across: float) -> tuple[tuple[PlacedColumn, ...], Box
     panel = min(max(room - wanted, PANEL_SHARE * across), LARGEST_SHARE * across)
     if wanted + panel > room:
         least = sum(wish.least for wish in wishes)
-        panel = max(room - wanted, min(LEAST_PANEL, 0.5 * room), min(0.24 * across, room - least))
+        panel = max(room - wanted, min(LEAST_PANEL, 0.5 * room), min(NARROW_SHARE * across, room - least))
         _squeeze(wishes, room - panel, across, theme)
     names = [wish for wish in wishes if wish.column.side == "left"]
     spare = room - panel - sum(wish.width for wish in wishes)
@@ -145,7 +152,7 @@ def _wish(column: Column, table: Table) -> _Wish:
             for i in (0, 1)
         )
         width = math.ceil(max(first + second + 1.2 * theme.width(" ") * (second > 0) + 1.0, heading))
-        return _Wish(column, width, width, width, second)
+        return _Wish(column, width, width, width, interval=second)
     widths = [
         theme.width(line, is_bold(row, key)) + (row.indent if key == LABEL else 0.0)
         for row, lines in cells
@@ -154,13 +161,27 @@ def _wish(column: Column, table: Table) -> _Wish:
     width = math.ceil(max([heading, *widths]))
     if column.kind != "text":
         return _Wish(column, width, width, width)
-    words = (word for _, lines in cells for line in lines for word in line.split())
-    longest = max((theme.width(word) for word in words), default=0.0)
+    longest = max(
+        (
+            theme.width(word, is_bold(row, key)) + (row.indent if key == LABEL else 0.0)
+            for row, lines in cells
+            for line in lines
+            for word in line.split()
+        ),
+        default=0.0,
+    )
     headed = max((theme.width(word, True) for word in column.title.split()), default=0.0)
     if key != LABEL:
         width = min(width, math.ceil(max(heading, column.letters * 0.6 * theme.size)))
     least = math.ceil(min(width, max(LEAST_TEXT, headed, min(longest, 110.0))))
-    return _Wish(column, width, least, min(least, math.ceil(max(LEAST_TEXT, headed))))
+    floor = min(least, math.ceil(max(LEAST_TEXT, headed)))
+    return _Wish(column, width, least, floor, [_length(row, key, theme) for row in table.rows])
+
+
+def _length(row: Row, key: str, theme: Theme) -> float:
+    """Return the length of the text of a row in a column."""
+    lines = row.cells.get(key, ())
+    return theme.width(" ".join(lines), is_bold(row, key)) + (row.indent if key == LABEL else 0.0)
 
 
 def _title(column: Column, theme: Theme, room: float = math.inf) -> tuple[str, ...]:
@@ -222,18 +243,28 @@ def _squeeze(wishes: Sequence[_Wish], room: float, across: float, theme: Theme) 
             "columns that fit beside the panel",
             f"choose width={math.ceil(10 * wider) / 10:g} or more, or show fewer columns",
         )
-    names = [wish for wish in wishes if wish.column.key == LABEL]
-    others = [wish for wish in wishes if wish.column.key != LABEL]
-    for_others = room - sum(wish.width for wish in names)
-    low, high = 0.0, max((wish.width for wish in others), default=0.0)
-    for _ in range(40):
-        cap = (low + high) / 2
-        fits = sum(max(wish.least, min(wish.width, cap)) for wish in others) <= for_others
-        low, high = (cap, high) if fits else (low, cap)
-    for wish in others:
-        wish.width = math.floor(max(wish.least, min(wish.width, low)))
-    for wish in names:
-        wish.width = math.floor(min(wish.width, room - sum(other.width for other in others)))
+    texts = [wish for wish in wishes if wish.width > wish.least]
+    lengths = np.array([wish.lengths for wish in texts]).T  # of the texts, shape (rows, columns)
+    widths, least_of = np.array([(wish.width, wish.least) for wish in texts]).T
+    over = sum(wish.width for wish in wishes) - room
+    while over > 0:
+        steps = np.minimum(widths - least_of, min(STEP, over))
+        costs = [
+            _lines(lengths, widths - steps * (np.arange(widths.size) == i)).sum() - 1e-6 * widths[i]
+            for i in range(widths.size)
+        ]
+        narrower = int(np.argmin(np.where(steps > 0, costs, math.inf)))
+        widths[narrower] -= steps[narrower]
+        over -= steps[narrower]
+    for wish, width in zip(texts, widths, strict=True):
+        wish.width = math.floor(width)
+
+
+def _lines(lengths: Array, widths: Array) -> Array:
+    """Return about how many lines each row takes if texts of such lengths stand in columns of such widths."""
+    across = np.maximum(np.ceil(lengths / widths), 1)
+    across = np.where(across > 1, np.ceil(lengths / (LOSS * widths)), across)  # words do not fill their lines
+    return np.asarray(across.max(axis=1))
 
 
 def _placed(wish: _Wish, x: float, theme: Theme) -> PlacedColumn:
@@ -339,8 +370,8 @@ def _page(
         notes = (*notes, NO_FONT)
     said = notes if with_notes else ()
     note_lines = tuple(line for note in said for line in theme.wrap(note, room, size=theme.small))
-    favours = _favours(table, panel)
-    under = below_axis(axis, panel.right - panel.left, theme) + max(map(len, favours)) * theme.line
+    favours = _favours(table)
+    under = below_axis(axis, label_room(panel, across), theme) + max(map(len, favours)) * theme.line
     below = (
         3.0 + under + (0.4 * theme.line + len(note_lines) * 1.3 * theme.small if note_lines else 0.0) + MARGIN
     )
@@ -416,10 +447,9 @@ def _heads(table: Table, columns: Sequence[PlacedColumn], bottom: float) -> tupl
     return tuple(heads)
 
 
-def _favours(table: Table, panel: Box) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the words under the left and the right end of the axis, in lines."""
-    half = (panel.right - panel.left - 12.0) / 2
-    left, right = (table.theme.wrap(text, half) if text else () for text in table.favours)
+def _favours(table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the words on both sides of the reference line below the axis, in lines."""
+    left, right = (table.theme.wrap(text, FAVOURS) if text else () for text in table.favours)
     return left, right
 
 

@@ -22,7 +22,7 @@ from metaexo.plots.canvas.arguments import ColumnKind
 from metaexo.plots.canvas.chart import DASHES, MARKERS
 from metaexo.plots.canvas.fonts import contrast, text_width
 from metaexo.plots.canvas.plan import Plan, remember, whole_figure
-from metaexo.plots.canvas.scale import RoundTicks, ShownAxis
+from metaexo.plots.canvas.scale import RoundTicks, ShownAxis, to_place
 from metaexo.plots.table.rows import ESTIMATE, Key, Mark, Row
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ class _Drawing:
         ax.tick_params(axis="x", labelsize=self.theme.small, colors=self.theme.ink, length=3.0, pad=2.0)
         ax.spines["bottom"].set_color(self.theme.ink)
         if axis.label:
-            lines = self.theme.wrap(axis.label, plan.panel.right - plan.panel.left)
+            lines = self.theme.wrap(axis.label, label_room(plan.panel, 72 * plan.width))
             ax.set_xlabel(
                 "\n".join(lines),
                 fontproperties=self.theme.font(axis.label),
@@ -352,14 +352,25 @@ class _Drawing:
             self._rules([(MARGIN, width - MARGIN, plan.panel.top)], 0.8, theme.ink)
         rules = [(MARGIN, width - MARGIN, row.y) for row in plan.rows if row.kind == "rule"]
         self._rules(rules, 0.3, theme.pale)
-        sides: tuple[tuple[float, Align], ...] = ((plan.panel.left, "left"), (plan.panel.right, "right"))
-        y = plan.panel.bottom + below_axis(plan.axis, plan.panel.right - plan.panel.left, theme)
-        for (x, align), lines in zip(sides, plan.favours, strict=True):
-            for i, line in enumerate(lines):
-                self._text(x, y + (i + 0.5) * theme.line, line, align)
+        self._favours()
         first = plan.height * 72 - MARGIN - len(plan.note_lines) * 1.3 * theme.small
         for i, line in enumerate(plan.note_lines):
             self._text(MARGIN, first + (i + 0.5) * 1.3 * theme.small, line, color=theme.grey, small=True)
+
+    def _favours(self) -> None:
+        """Write what each side of the reference line favours, below the axis."""
+        plan, theme = self.plan, self.theme
+        panel, axis = plan.panel, plan.axis
+        wide, (low, high) = panel.right - panel.left, axis.places
+        at = 0.5
+        if axis.reference is not None:
+            at = min(max((to_place(axis.scale, axis.reference) - low) / (high - low), 0.25), 0.75)
+        x = panel.left + at * wide
+        y = panel.bottom + below_axis(axis, label_room(panel, 72 * plan.width), theme)
+        sides: tuple[tuple[float, Align], ...] = ((x - 5.0, "right"), (x + 5.0, "left"))
+        for (place, align), lines in zip(sides, plan.favours, strict=True):
+            for i, line in enumerate(lines):
+                self._text(place, y + (i + 0.5) * theme.line, line, align)
 
     def _legend(self, y: float) -> None:
         """Draw a legend of matplotlib above the table."""
@@ -725,6 +736,12 @@ def interval_of(pieces: Sequence[str]) -> str:
 def is_bold(row: Row, key: str) -> bool:
     """Return whether a cell is set in bold: pooled effects, and the names of clusters."""
     return row.kind in BOLD or (row.kind == "cluster" and key == "label")
+
+
+def label_room(panel: Box, across: float) -> float:
+    """Return how wide the name of an axis may be on a page of a width, centred below its panel."""
+    centre = (panel.left + panel.right) / 2
+    return min(2 * min(centre - MARGIN, across - MARGIN - centre), max(panel.right - panel.left, 220.0))
 
 
 def below_axis(axis: ShownAxis, width: float, theme: Any) -> float:
