@@ -319,9 +319,8 @@ def test_judgements_of_ones_own_stand_in_a_forest_plot():
     frame = pd.DataFrame({"study": ["a", "b"], "A": ["doubtful", "low"]})
     record = read_risk_of_bias(frame, tool)
     es = record.join(mx.EffectSizes([0.1, 0.3], [0.01, 0.04], study=["a", "b"]))
-    texts = [
-        text.get_text() for text in mx.plots.forest(es, columns=mx.plots.risk_columns(record)).figure.texts
-    ]
+    ax = mx.plots.forest(es, columns=mx.plots.risk_columns(record))
+    texts = [text.get_text() for text in ax.figure.findobj(plt.Text)]
     assert texts.count("d") == texts.count("+") == 1
     with pytest.raises(InputError, match="tool of a column"):
         mx.plots.forest_plan(es, columns=[mx.plots.Column("rob_a", kind="risk", tool=tool)])
