@@ -15,7 +15,7 @@ from metaexo.models.censored.results import CensoredResults
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.multilevel.terms import NamedTerm
 from metaexo.numeric.estimators import ESTIMATORS
-from metaexo.plots.canvas.words import derived_words, intervals_of, name_of, typeset
+from metaexo.plots.canvas.words import derived_words, intervals_of, name_of, same_line, typeset
 from metaexo.plots.forest.options import Options
 from metaexo.plots.forest.rows import (
     INDENT,
