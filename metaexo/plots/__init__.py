@@ -10,6 +10,7 @@ from metaexo.plots.charts.caterpillar import caterpillar, caterpillar_plan
 from metaexo.plots.charts.drapery import drapery, drapery_plan
 from metaexo.plots.charts.influence import influence, influence_plan
 from metaexo.plots.charts.profile import profile, profile_plan
+from metaexo.plots.charts.variance_components import variance_components, variance_components_plan
 from metaexo.plots.estimability import EstimabilityPlan, estimability, estimability_plan
 from metaexo.plots.evidence_map import EvidenceMapPlan, evidence_map, evidence_map_plan
 from metaexo.plots.forest.forest import (
@@ -92,6 +93,8 @@ __all__ = [
     "risk_of_bias_summary",
     "risk_of_bias_summary_plan",
     "save",
+    "variance_components",
+    "variance_components_plan",
 ]
 
 

@@ -97,6 +97,8 @@ RIGHT = {
     "risk_of_bias_summary": (JUDGED,),
     "risk_of_bias_summary_plan": (JUDGED,),
     "save": (Figure(), "PATH"),
+    "variance_components": (MULTI,),
+    "variance_components_plan": (MULTI,),
     "heterogeneity": (TABLE,),
     "heterogeneity_plan": (TABLE,),
 }
@@ -274,6 +276,9 @@ def test_calls_that_do_not_fit(name, tmp_path):
         ("risk_of_bias", {"height": 0.5}),
         ("risk_of_bias_summary_plan", {"weights": [1, 2, 3]}),
         ("risk_of_bias_summary_plan", {"weights": MULTI}),
+        ("variance_components_plan", {"scale": "shares"}),
+        ("variance_components_plan", {"method": "q-profle"}),
+        ("variance_components_plan", {"wording": ["study"]}),
         ("save", {"dpi": 0}),
         ("overlapping_texts", {"tolerance": -1}),
     ],
