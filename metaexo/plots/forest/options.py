@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Literal
 
 from metaexo.errors import InputError
@@ -20,7 +21,7 @@ SUBTOTALS = ("only",)
 FORMAT = re.compile(r"(?P<open>[^{}]*)\{low\}(?P<middle>[^{}]*)\{high\}(?P<close>[^{}]*)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Choices of a forest plot, as :func:`metaexo.plots.forest_plan` tells of them."""
 
@@ -93,9 +94,9 @@ class Options:
                 'write ci_format="({low} to {high})"',
             )
 
-    @property
+    @cached_property
     def look(self) -> Theme:
-        """The theme."""
+        """The theme; read once, because every number of a table is written in its style."""
         return get_theme(self.theme, self.font_size)
 
     @property
