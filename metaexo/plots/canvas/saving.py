@@ -58,7 +58,8 @@ def save(
     Parameters
     ----------
     figure : matplotlib.figure.Figure, matplotlib.axes.Axes or sequence of Axes
-        The figure, any of its Axes, or the pages of ``forest(..., pages=...)``.
+        The figure or any of its Axes, with all its pages; or a list of the pages to save, of those in
+        :func:`metaexo.plots.pages_of`.
     path : str or Path
         The file; its ending is the format: ``.svg``, ``.pdf``, ``.png``, ``.tiff`` or ``.eps``. The folder is
         made if it is missing.
@@ -87,8 +88,8 @@ def save(
     ...     mx.plots.save(ax, f"{folder}/two_studies.svg").name
     'two_studies.svg'
     """
-    given: Sequence[Any] = [figure] if _is_one(figure) else cast("Sequence[Any]", figure)
-    pages = [whole_figure(page) for one in given for page in (one, *pages_of(one)[1:])]
+    given = pages_of(cast("Any", figure)) if _is_one(figure) else cast("Sequence[Axes]", figure)
+    pages = [whole_figure(page) for page in given]
     target = Path(path)
     ending = target.suffix.lower().removeprefix(".").replace("tif", "tiff").replace("tifff", "tiff")
     if not target.stem or not ending:
@@ -103,7 +104,7 @@ def save(
         raise InputError(
             f"{len(pages)} pages for one {ending.upper()} file",
             "one page, or a PDF",
-            "save to a .pdf, or each page to a file of its own",
+            "save to a .pdf, or each page to a file of its own: save([page], ...) for page in pages_of(ax)",
         )
     import matplotlib as mpl
 

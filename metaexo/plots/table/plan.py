@@ -313,7 +313,7 @@ class _Drawing:
             horizontalalignment=align,
             transform=self.points,
         )
-        drawn.width = text_width(text, size, bold, theme.fonts)
+        drawn.measured = (text, letters, text_width(text, size, bold, theme.fonts))
         self.figure.add_artist(drawn, clip=False)
 
     def _lines(self, x: float, y: float, lines: Sequence[str], align: Align = "left", **more: Any) -> None:
@@ -776,22 +776,22 @@ def sign(key: Key, theme: Any) -> Any:
 @lru_cache(maxsize=1)
 def one_line() -> Callable[..., Any]:
     """Return the class of the texts of a table; it is made when needed, as matplotlib loads slowly."""
-    from matplotlib import rcParams
     from matplotlib.text import Text
 
     class OneLine(Text):
         """A line of text whose width is known, which matplotlib need not lay out to draw it."""
 
-        width = 0.0
+        measured: tuple[str, Any, float] = ("", None, 0.0)
 
         def draw(self, renderer: Any) -> None:
             """Draw the text at once where it is as plain as it was made; otherwise as any other text."""
+            *known, width = self.measured
             plain = (
-                self.get_rotation() == 0
+                [self.get_text(), self.get_fontproperties()] == known
+                and self.get_rotation() == 0
                 and self.get_bbox_patch() is None
                 and not self.get_path_effects()
                 and not self.get_wrap()
-                and "\n" not in self.get_text()
                 and self.get_verticalalignment() == "baseline"
             )
             if not plain:
@@ -800,10 +800,8 @@ def one_line() -> Callable[..., Any]:
             if not self.get_visible() or not self.get_text():
                 return
             x, y = self.get_transform().transform(self.get_unitless_position())
-            if not (hasattr(renderer, "basename") and rcParams["svg.fonttype"] == "none"):
-                # an SVG with text as text aligns it itself
-                share = {"left": 0.0, "center": 0.5, "right": 1.0}[str(self.get_horizontalalignment())]
-                x -= share * renderer.points_to_pixels(self.width)
+            share = {"left": 0.0, "center": 0.5, "right": 1.0}[str(self.get_horizontalalignment())]
+            x -= share * renderer.points_to_pixels(width)  # text in an SVG is aligned by its reader
             if renderer.flipy():
                 y = renderer.get_canvas_width_height()[1] - y
             gc = renderer.new_gc()
