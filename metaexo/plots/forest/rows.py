@@ -126,7 +126,7 @@ def table_of_strata(results: Any, options: Options) -> Table:
     if options.between and results.between is not None:
         style = options.look.p_style
         name = "Test for subgroup differences" if options.journal else "Test between strata"
-        between = f"{name}: {words_of_test(results.between, style)}"
+        between = f"{name}: {same_line(words_of_test(results.between, style))}"
         rows.append(Row(id="between", kind="test", text=(between,)))
     return whole.table(rows, strata_notes(results, options))
 
@@ -594,7 +594,7 @@ def effect_words(fit: Any, style: str) -> str:
     statistic, p = float(table["statistic"].iloc[0]), float(table["pvalue"].iloc[0])
     df = float(table["df"].iloc[0]) if "df" in table.columns else math.inf
     name = "z" if not math.isfinite(df) else f"t({ten_digits(df):.1f})".replace(".0)", ")")
-    return f"{name} = {shown(statistic, 2)}, {p_words(p, style)}"
+    return same_line(f"{name} = {shown(statistic, 2)}, {p_words(p, style)}")
 
 
 def _model_name(fit: Any) -> str:

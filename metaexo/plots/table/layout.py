@@ -32,7 +32,7 @@ from metaexo.plots.table.rows import ESTIMATE, LABEL, AxisSpec, Mark, Row, Table
 from metaexo.types import Array
 
 GAP, PANEL_GAP = 10.0, 12.0
-LEAST_PANEL, LEAST_TEXT = 90.0, 34.0
+LEAST_PANEL, LEAST_TEXT = 70.0, 34.0
 PANEL_SHARE, NARROW_SHARE, LARGEST_SHARE = 0.34, 0.27, 0.62
 STEP, LOSS = 3.0, 0.85
 TITLE_LETTERS = 18
@@ -40,7 +40,7 @@ LEAST_ROW, PAD, LARGEST_PAD = 1.18, 0.36, 1.8  # height of a row of one line, an
 DWARFS = 2.0
 PART = 0.25
 DETAIL_GAP = 6.0
-FAVOURS = 130.0
+FAVOURS, LONG = 130.0, 230.0
 
 
 def lay_out(
@@ -151,7 +151,7 @@ def _wish(column: Column, table: Table) -> _Wish:
             max((theme.width(pair[i], one) for pair, one in zip(texts, bold, strict=True)), default=0.0)
             for i in (0, 1)
         )
-        width = math.ceil(max(first + second + 1.2 * theme.width(" ") * (second > 0) + 1.0, heading))
+        width = math.ceil(max(first + second + 1.8 * theme.width(" ") * (second > 0) + 1.0, heading))
         return _Wish(column, width, width, width, interval=second)
     widths = [
         theme.width(line, is_bold(row, key)) + (row.indent if key == LABEL else 0.0)
@@ -216,14 +216,20 @@ def _widen_for_heads(wishes: Sequence[_Wish], table: Table) -> None:
 def _widen_for_texts(wishes: Sequence[_Wish], table: Table) -> None:
     """Make the first column wide enough for texts that run over the columns on the left."""
     left = [wish for wish in wishes if wish.column.side == "left"]
-    spanning = [row for row in table.rows if row.text and row.kind not in ("test", "note")]
+    spanning = [row for row in table.rows if row.text]
     if not left or not spanning:
         return
     theme = table.theme
+    tests = [row for row in spanning if row.kind in ("test", "note")]
+    spanning = [row for row in spanning if row not in tests] or tests
+    long = max((row.indent + theme.width(row.text[0]) for row in tests), default=0.0)
     name = max(row.indent + theme.width(max(row.text, key=len), row.kind in BOLD) for row in spanning)
     details = ((row.indent, part) for row in spanning for part in row.detail)
     part = max((indent + theme.width(part) for indent, part in details), default=0.0)
-    for wanted, field in ((name + part + DETAIL_GAP, "width"), (min(max(name, part), 84.0), "least")):
+    for wanted, field in (
+        (max(name + part + DETAIL_GAP, min(long, LONG)), "width"),
+        (min(max(name, part), 84.0), "least"),
+    ):
         have = sum(getattr(wish, field) for wish in left) + GAP * (len(left) - 1)
         setattr(left[0], field, math.ceil(getattr(left[0], field) + max(0.0, wanted - have)))
     left[0].width = max(left[0].width, left[0].least)
@@ -271,7 +277,7 @@ def _placed(wish: _Wish, x: float, theme: Theme) -> PlacedColumn:
     column, right = wish.column, _snap(x + wish.width)
     edges: tuple[float, ...] = ()
     if column.kind == "estimate":
-        gap = 1.2 * theme.width(" ") * (wish.interval > 0)
+        gap = 1.8 * theme.width(" ") * (wish.interval > 0)
         edges = (_snap(right - wish.interval - gap), right)
     title = _title(column, theme, wish.width + 0.5)
     return PlacedColumn(column.key, column.kind or "text", title, _snap(x), right, edges, column.tool)

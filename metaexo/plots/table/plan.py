@@ -491,7 +491,8 @@ class _Drawing:
         dots = [(r, m, y) for r, m, y in inside if m.shape != "diamond" or m.low is None or m.high is None]
         made += self._dots(dots)
         diamonds = [(r, m, y) for r, m, y in inside if m.shape == "diamond" and None not in (m.low, m.high)]
-        made += self._diamonds(diamonds, axis)
+        made += self._diamonds([one for one in diamonds if one[0].kind == "study"], axis, behind=True)
+        made += self._diamonds([one for one in diamonds if one[0].kind != "study"], axis)
         made += self._at_the_edge([(r, m, y) for r, m, y in points if axis.side_of(m.estimate)], axis)
         return made
 
@@ -556,7 +557,7 @@ class _Drawing:
             self.ax.scatter(
                 [0.0 if left else 1.0] * len(cut),
                 [y for y, _ in cut],
-                s=(0.5 * size) ** 2 * 4,
+                s=(2 * size) ** 2,
                 marker=head,
                 facecolors=colors,
                 edgecolors="none",
@@ -587,7 +588,7 @@ class _Drawing:
             )
         return made
 
-    def _diamonds(self, marks: Sequence[Placed], axis: ShownAxis) -> list[Artist]:
+    def _diamonds(self, marks: Sequence[Placed], axis: ShownAxis, behind: bool = False) -> list[Artist]:
         """Draw diamonds from bound to bound; one that the axis cuts has a head as high as itself there."""
         from matplotlib.collections import PolyCollection
 
@@ -605,7 +606,9 @@ class _Drawing:
         colors = [self._color(r, m) for r, m, _ in marks]
         fills = [self.theme.paper if m.hollow else c for (_, m, _), c in zip(marks, colors, strict=True)]
         widths = [0.9 if m.hollow else 0.5 for _, m, _ in marks]
-        shapes = PolyCollection(corners, facecolors=fills, edgecolors=colors, linewidths=widths, zorder=3)
+        shapes = PolyCollection(
+            corners, facecolors=fills, edgecolors=colors, linewidths=widths, zorder=1.5 if behind else 3
+        )
         self.ax.add_collection(shapes, autolim=False)
         made: list[Artist] = [shapes]
         for left in (True, False):
