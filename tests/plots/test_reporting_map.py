@@ -141,7 +141,18 @@ def test_many_studies_are_readable_or_refused():
     frame = big(250, 4)
     with pytest.raises(InputError, match="250 rows") as caught:
         mx.plots.reporting_map_plan(frame, list(frame.columns[1:]))
-    assert "parts" in caught.value.remedy
+    assert "pages=True" in caught.value.remedy
+    paged = mx.plots.reporting_map_plan(frame, list(frame.columns[1:]), pages=100)
+    assert [len(page.rows) for page in (paged, *paged.more)] == [100, 100, 50]
+    assert [page.below is None for page in (paged, *paged.more)] == [True, True, False]
+    shares = paged.shares()
+    assert shares["applicable"].tolist() == [int((frame[f] != "n/a").sum()) for f in frame.columns[1:]]
+    assert [text.split("\n")[0] for text in paged.more[-1].below.texts] == [
+        f"{row.reported}/{row.applicable}" for row in shares.itertuples()
+    ]
+    assert paged.more[0].after.texts[0] == f"{sum(w == 'reported' for w in paged.more[0].cells[0])}/" + str(
+        sum(w != "not applicable" for w in paged.more[0].cells[0])
+    )
 
 
 def test_studies_have_names_and_stand_once():

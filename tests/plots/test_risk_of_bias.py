@@ -217,9 +217,29 @@ def test_many_studies_are_drawn_or_refused():
     assert len(drawn_signs(mx.plots.risk_of_bias(plan))) == 150 * 6
     with pytest.raises(InputError, match="1000 rows") as caught:
         mx.plots.risk_of_bias_plan(table(1000))
-    assert "parts" in caught.value.remedy
+    assert "pages=True" in caught.value.remedy
     bars = mx.plots.risk_of_bias_summary_plan(table(1000)).to_frame()
     assert bars.groupby("domain")["count"].sum().tolist() == [1000.0] * 6
+
+
+def test_studies_go_on_on_further_pages(tmp_path):
+    frame = table(95)
+    plan = mx.plots.risk_of_bias_plan(frame, pages=True, title="Risk of bias")
+    assert [len(page.rows) for page in (plan, *plan.more)] == [40, 40, 15]
+    assert [page.title for page in (plan, *plan.more)] == [f"Risk of bias ({i} of 3)" for i in (1, 2, 3)]
+    assert plan.to_frame()["study"].unique().tolist() == frame["study"].tolist()
+    assert plan.describe().startswith("95 studies by 6 domains")
+    ax = mx.plots.risk_of_bias(plan)
+    pages = mx.plots.pages_of(ax)
+    assert [len(page.get_yticklabels()) for page in pages] == [40, 40, 15]
+    assert all(mx.plots.overlapping_texts(page.figure) == [] for page in pages)
+    names = [label.get_text() for page in pages for label in page.get_yticklabels()]
+    assert names == frame["study"].tolist()
+    assert mx.plots.save(ax, tmp_path / "all.pdf").stat().st_size > 10_000
+    whole = mx.plots.risk_of_bias_plan(table(1000), pages=50)
+    assert len(whole.more) == 19
+    with pytest.raises(InputError, match="at most 200"):
+        mx.plots.risk_of_bias_plan(table(1000), pages=300)
 
 
 def test_bars_show_the_shares():

@@ -50,7 +50,7 @@ class ReportingMap(SignGrid):
 
         rows = []
         for j, item in enumerate(self.columns):
-            words = [cells[j] for cells in self.cells]
+            words = [cells[j] for page in (self, *self.more) for cells in page.cells]
             reported, applicable = _counts(words)
             share = reported / applicable if applicable else np.nan
             rows.append((item, reported, applicable, words.count(NOT_SEEN), share))
@@ -65,6 +65,7 @@ def reporting_map_plan(
     study: str = "study",
     unseen: str | None = None,
     order: Literal["given", "share"] = "given",
+    pages: bool | int = False,
     title: str = "",
     notes: Sequence[str] = (),
     ax: Axes | Figure | SubFigure | None = None,
@@ -99,6 +100,10 @@ def reporting_map_plan(
         found in them was not seen.
     order : {"given", "share"}
         Studies as the table has them, or those that report most first.
+    pages : bool or int
+        Most rows on a page; True is 40. Further pages are figures of their own:
+        :func:`metaexo.plots.pages_of` has them, and ``save`` writes all into one PDF. The shares of the
+        items, which are those of all studies, stand on the last page.
 
     Returns
     -------
@@ -110,7 +115,7 @@ def reporting_map_plan(
     UnknownChoiceError
         If a column or an order is not known.
     InputError
-        If there are no studies or items, more studies than one figure holds, a study without a name or two
+        If there are no studies or items, more studies than one page holds, a study without a name or two
         of one name, or if `unseen` is not True or False in every row.
 
     References
@@ -166,7 +171,7 @@ def reporting_map_plan(
         below=Beside("Studies", tuple(f"{_fraction(words)}\n{_percent(words)}" for words in columns)),
         shape="square",
     )
-    return cast("ReportingMap", closed(plan, height))
+    return cast("ReportingMap", closed(plan, height, pages))
 
 
 reporting_map = drawn(reporting_map_plan, "Draw a map of what each study reports.")

@@ -41,6 +41,7 @@ def risk_of_bias_plan(
     tool: Any = "RoB 2",
     *,
     headings: Literal["number", "short"] | None = None,
+    pages: bool | int = False,
     title: str = "",
     notes: Sequence[str] = (),
     ax: Axes | Figure | SubFigure | None = None,
@@ -63,6 +64,9 @@ def risk_of_bias_plan(
     headings : {"number", "short"}, optional
         Numbers of the domains above the columns with their names in a note below, or their short names
         standing upright. Default: numbers, but names in Axes of your own, where notes are not drawn.
+    pages : bool or int
+        Most rows on a page; True is 40. Further pages are figures of their own:
+        :func:`metaexo.plots.pages_of` has them, and ``save`` writes all into one PDF.
 
     Returns
     -------
@@ -74,7 +78,7 @@ def risk_of_bias_plan(
     UnknownChoiceError
         If a judgement, a tool or a kind of headings is not known.
     InputError
-        If the table cannot be read, or has more rows than one figure holds.
+        If the table cannot be read, or has more rows than one page holds.
 
     References
     ----------
@@ -115,7 +119,7 @@ def risk_of_bias_plan(
         upright=headings == "short",
         parted=OVERALL in record.keys,
     )
-    return closed(plan, height)
+    return closed(plan, height, pages)
 
 
 risk_of_bias = drawn(risk_of_bias_plan, "Draw a traffic-light plot of the risk of bias.")

@@ -17,7 +17,7 @@ from metaexo.plots.canvas.chart import MARKERS
 from metaexo.plots.canvas.fonts import HINTED, contrast, plain
 from metaexo.plots.canvas.plan import Plan, remember
 from metaexo.plots.canvas.theme import Theme
-from metaexo.plots.review.measured import beside, in_rows, needed_height, open_axes, too_small
+from metaexo.plots.review.measured import MARGIN, beside, in_rows, needed_height, open_axes, too_small
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,6 +72,8 @@ class SignGrid(Plan):
         Texts at the right of the rows and below the columns.
     shape : {"circle", "square"}
         Mark of the cells.
+    more : tuple of SignGrid
+        The pages after this one.
     """
 
     rows: tuple[str, ...]
@@ -85,6 +87,7 @@ class SignGrid(Plan):
     after: Beside | None = None
     below: Beside | None = None
     shape: Literal["circle", "square"] = "circle"
+    more: tuple[SignGrid, ...] = ()
 
     def to_frame(self) -> pd.DataFrame:
         """Return the cells as a long table: row, column, word and sign."""
@@ -93,17 +96,19 @@ class SignGrid(Plan):
         signs = {level.word: level.sign for level in self.levels}
         found = [
             (row, column, word, signs[word])
-            for row, words in zip(self.rows, self.cells, strict=True)
+            for page in (self, *self.more)
+            for row, words in zip(page.rows, page.cells, strict=True)
             for column, word in zip(self.columns, words, strict=True)
         ]
         return pd.DataFrame(found, columns=[*self.names, "sign"])
 
     def describe(self) -> str:
         """Return what is seen in a sentence or two."""
-        tally = Counter(word for words in self.cells for word in words)
+        pages = (self, *self.more)
+        tally = Counter(word for page in pages for words in page.cells for word in words)
         told = ", ".join(f"{level.label.casefold()} {tally[level.word]}" for level in self.levels)
         many = "studies" if self.names[0] == "study" else None
-        rows = plural(len(self.rows), self.names[0], many)
+        rows = plural(sum(len(page.rows) for page in pages), self.names[0], many)
         return f"{rows} by {plural(len(self.columns), self.names[1])}: {told}."
 
     @property
@@ -114,6 +119,10 @@ class SignGrid(Plan):
 
     def draw(self, ax: Axes | Figure | SubFigure | None = None) -> Axes:
         """Draw the grid; see :meth:`metaexo.plots.Plan.draw`."""
+        return remember(self, self._draw(ax), [page._draw(None) for page in self.more])
+
+    def _draw(self, ax: Axes | Figure | SubFigure | None) -> Axes:
+        """Draw one page."""
         with self.theme.context():
             one, room = open_axes(self, ax)
             sides = _sides(self, room.width)
@@ -131,7 +140,7 @@ class SignGrid(Plan):
             )
             _draw_cells(one, self)
             _draw_around(one, self, sides, -sides.left)
-        return remember(self, one)
+        return one
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +168,43 @@ class _Sides:
     legend: list[list[int]]
 
 
-def closed(plan: SignGrid, height: float | None) -> SignGrid:
-    """Return a plan with the height it needs, or the one asked for; refuse more rows than can be read."""
-    if len(plan.rows) > MOST_ROWS:
+def closed(plan: SignGrid, height: float | None, pages: bool | int = False) -> SignGrid:
+    """Return a plan with the height it needs, or the one asked for; refuse more rows than can be read.
+
+    `pages`: most rows on a page; True is 40. Texts below the columns stand on the last one.
+    """
+    most = 40 if pages is True else int(pages) or len(plan.rows)
+    if most > MOST_ROWS:
         raise InputError(
-            f"{len(plan.rows)} rows in one figure",
+            f"{most} rows in one figure",
             f"at most {MOST_ROWS}, so that their names can be read",
-            f"draw it in parts of {MOST_ROWS} rows or fewer, or draw shares of the rows instead",
+            "write pages=True for 40 rows on a page, or draw shares of the rows instead",
         )
-    sides = _sides(plan, 72 * plan.width - 8.0)
+    starts = range(0, len(plan.rows), most)
+    first, *others = (_sized(_page(plan, i, most, len(starts)), height) for i in starts)
+    return replace(first, more=tuple(others))
+
+
+def _page(plan: SignGrid, start: int, most: int, count: int) -> SignGrid:
+    """Return the rows of one page."""
+    if count == 1:
+        return plan
+    part = slice(start, start + most)
+    after = plan.after and Beside(plan.after.heading, plan.after.texts[part])
+    number = start // most + 1
+    return replace(
+        plan,
+        title=f"{plan.title} ({number} of {count})" if plan.title else "",
+        rows=plan.rows[part],
+        cells=plan.cells[part],
+        after=after,
+        below=plan.below if number == count else None,
+    )
+
+
+def _sized(plan: SignGrid, height: float | None) -> SignGrid:
+    """Return a page with its height."""
+    sides = _sides(plan, 72 * plan.width - 2 * MARGIN)
     body = sides.top + sides.bottom + sides.row * len(plan.rows)
     return replace(plan, height=needed_height(plan, body) if height is None else height)
 
