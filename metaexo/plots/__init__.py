@@ -8,6 +8,7 @@ from metaexo.plots.canvas.saving import overlapping_texts, save
 from metaexo.plots.canvas.theme import THEMES, Theme
 from metaexo.plots.charts.caterpillar import caterpillar, caterpillar_plan
 from metaexo.plots.charts.drapery import drapery, drapery_plan
+from metaexo.plots.charts.funnel import funnel, funnel_plan
 from metaexo.plots.charts.influence import influence, influence_plan
 from metaexo.plots.charts.profile import profile, profile_plan
 from metaexo.plots.charts.variance_components import variance_components, variance_components_plan
@@ -21,7 +22,6 @@ from metaexo.plots.forest.forest import (
     rho_sweep,
     rho_sweep_plan,
 )
-from metaexo.plots.funnel import FunnelPlan, funnel, funnel_plan
 from metaexo.plots.review.flow import FlowPlan, flow, flow_plan
 from metaexo.plots.review.reporting_map import ReportingMap, reporting_map, reporting_map_plan
 from metaexo.plots.review.risk_of_bias import (
@@ -45,7 +45,6 @@ __all__ = [
     "EstimabilityPlan",
     "EvidenceMapPlan",
     "FlowPlan",
-    "FunnelPlan",
     "Plan",
     "ReportingMap",
     "RiskSummary",

@@ -9,6 +9,7 @@ import xml.dom.minidom
 import numpy as np
 import pandas as pd
 import pytest
+from metaexo.plots.forest.page import forest_page
 
 import metaexo as mx
 from metaexo.effects import harmonic_mean, inverse_double_arcsine
@@ -16,7 +17,6 @@ from metaexo.errors import DependentEffectsWarning, InputError, TooFewStudiesErr
 from metaexo.plots import Column, forest_plan
 from metaexo.plots.canvas.fonts import WHITE
 from metaexo.plots.canvas.page import Area, Dot
-from metaexo.plots.forest.page import forest_page
 from tests.plots.boxes import clashes
 
 
@@ -588,7 +588,7 @@ def test_more_effects_than_a_page_holds_are_refused_with_a_remedy_that_works():
         with pytest.raises(InputError, match=r"20000 effects.*funnel"):
             mx.plots.forest(results)
     assert len(forest_plan(es.select(range(100), "the first 100")).rows) == 100
-    assert len(mx.plots.funnel_plan(fit).points) == 20_000
+    assert len(mx.plots.funnel_plan(fit).to_frame().query("layer == 'points'")) == 20_000
 
 
 def test_an_interval_that_leaves_a_range_with_one_end_is_said_to_be_cut():

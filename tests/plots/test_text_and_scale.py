@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from metaexo.plots.forest.page import forest_page
 
 import metaexo as mx
 from metaexo.effects.measure import get_measure
@@ -32,8 +33,6 @@ from metaexo.plots.canvas.tables import lanes, levels_of
 from metaexo.plots.canvas.words import stratum_words
 from metaexo.plots.estimability import estimability_page
 from metaexo.plots.evidence_map import evidence_map_page
-from metaexo.plots.forest.page import forest_page
-from metaexo.plots.funnel import CONTOURS
 
 MEASURES = ("SMD", "RR", "OR", "PAS", "PLO")
 
@@ -192,9 +191,6 @@ def test_texts_and_lines_of_the_styles_stand_out():
         assert contrast(ink, style.WHITE) >= style.TEXT_CONTRAST
     for line in (style.INK, style.GREY, style.PALE, style.FAINT, *PALETTE):
         assert contrast(line, style.WHITE) >= style.LINE_CONTRAST
-    for shade in (shade for _, shade, _ in CONTOURS):
-        assert contrast(style.GREY, shade) >= style.LINE_CONTRAST  # the lines that part the regions
-        assert contrast(style.INK, shade) >= style.LINE_CONTRAST  # the outlines of the points on them
 
 
 @given(st.integers(0, 0xFFFFFF))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -266,6 +266,7 @@ class Chart(Plan):
                         "hand in plt.figure(), or leave ax= out",
                     )
                 axes, whole = [ax], False
+                _dress(ax, self.theme)
             else:
                 axes, whole = self._new_axes(ax), True
             for one, panel in zip(axes, self.panels, strict=True):
@@ -319,14 +320,14 @@ class Chart(Plan):
         if not handles or self.legend == "none":
             return
         if self.legend == "inside" or not whole:
-            axes[0].legend(handles, beside, loc="best")
+            legend = axes[0].legend(handles, beside, loc="best")
         elif self.legend == "below":
             below = figure.add_subplot(cast("GridSpec", axes[0].get_gridspec())[-1, :])
             below.set_axis_off()
             labels, columns, _ = _legend_below(labels, room, theme)
             # matplotlib fills columns; the order is to be that of the rows
             places = [i for column in range(columns) for i in range(column, len(labels), columns)]
-            below.legend(
+            legend = below.legend(
                 [handles[i] for i in places],
                 [labels[i] for i in places],
                 loc="upper left",
@@ -334,10 +335,13 @@ class Chart(Plan):
                 bbox_transform=blended_transform_factory(figure.transSubfigure, below.transAxes),
                 borderaxespad=0,
                 ncols=columns,
-            ).set_in_layout(False)
+            )
+            legend.set_in_layout(False)
         else:
             last = axes[min(self.across, len(axes)) - 1]
-            last.legend(handles, beside, loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0)
+            legend = last.legend(handles, beside, loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0)
+        for text in legend.get_texts():
+            text.set_fontproperties(theme.font(text.get_text(), size=theme.small))
 
 
 def _room(place: Axes | Figure | SubFigure) -> float:
@@ -375,12 +379,26 @@ def _rows_of(layer: Any) -> list[tuple[Any, ...]]:
     ]
 
 
+def _dress(ax: Axes, theme: Theme) -> None:
+    """Give Axes that were made elsewhere the look of a theme; other Axes of their figure keep their own."""
+    rc = theme.rc()
+    ax.set_facecolor(theme.paper)
+    for name in ("x", "y"):
+        size, pad = (rc[f"{name}tick.major.{what}"] for what in ("size", "pad"))
+        ax.tick_params(axis=name, labelsize=theme.small, colors=theme.ink, length=size, pad=pad)
+    for side, spine in ax.spines.items():
+        spine.set_edgecolor(theme.ink)
+        spine.set_visible(rc.get(f"axes.spines.{side}", True))
+    if ax.figure.axes == [ax]:
+        ax.figure.set_facecolor(theme.paper)
+
+
 def _draw_panel(ax: Axes, panel: Panel, theme: Theme) -> None:
     """Draw the layers of a panel, back to front."""
     for name, axis in (("x", panel.x), ("y", panel.y)):
         getattr(ax, f"set_{name}scale")(axis.scale)
     for order, layer in enumerate(panel.layers):
-        _DRAW[type(layer)](ax, layer, theme, 2 + order / 100)
+        _DRAW[type(layer)](ax, _steady_layer(layer), theme, 2 + order / 100)
     for name, axis in (("x", panel.x), ("y", panel.y)):
         _set_axis(ax, name, axis, theme)
     if panel.equal:
@@ -391,6 +409,21 @@ def _draw_panel(ax: Axes, panel: Panel, theme: Theme) -> None:
         ax.set_title("\n".join(lines), fontproperties=theme.font(panel.heading, bold=True))
 
 
+def steady(values: Any) -> Any:
+    """Return places to ten digits: noise beyond these is not to change what is drawn."""
+    places = np.asarray(values, dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        unit = 10.0 ** (np.floor(np.log10(np.abs(places))) - 9)
+        rounded = np.round(places / unit) * unit
+    return np.where(np.isfinite(rounded), rounded, places)
+
+
+def _steady_layer(layer: Any) -> Any:
+    """Return a layer with its places to ten digits."""
+    named = {part.name for part in fields(layer)} & {"x", "y", "low", "high", "at", "corners"}
+    return replace(layer, **{name: steady(getattr(layer, name)) for name in named})
+
+
 def _set_axis(ax: Axes, name: str, axis: ChartAxis, theme: Theme) -> None:
     """Set label, ends and ticks of an axis."""
     from matplotlib.ticker import MaxNLocator
@@ -399,7 +432,7 @@ def _set_axis(ax: Axes, name: str, axis: ChartAxis, theme: Theme) -> None:
     label = plain(axis.label)
     which.set_label_text(label, fontproperties=theme.font(label), color=theme.ink)
     if axis.limits is not None:
-        getattr(ax, f"set_{name}lim")(*axis.limits)
+        getattr(ax, f"set_{name}lim")(*steady(axis.limits))
     else:
         getattr(ax, f"set_{name}margin")(axis.room)
         ax.autoscale_view()
@@ -677,5 +710,6 @@ class FreeRoom:
                 va="center",
                 color=theme.ink,
                 fontproperties=theme.font(text, size=theme.small),
+                bbox={"facecolor": theme.paper, "alpha": 0.75, "edgecolor": "none", "pad": 0.4},
             )
             return

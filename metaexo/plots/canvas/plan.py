@@ -144,7 +144,7 @@ def plans_of(figure: Axes | Figure | SubFigure) -> tuple[Plan, ...]:
     --------
     >>> import metaexo as mx
     >>> ax = mx.plots.funnel(mx.EffectSizes([0.2, 0.6], [0.02, 0.05], labels=["Li 2020", "Cho 2021"]))
-    >>> mx.plots.plans_of(ax)[0].to_frame()["label"].tolist()
+    >>> mx.plots.plans_of(ax)[0].to_frame().query("layer == 'points'")["label"].tolist()
     ['Li 2020', 'Cho 2021']
     """
     return tuple(_PLANS.get(whole_figure(figure), ()))

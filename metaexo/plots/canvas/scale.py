@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from metaexo.plots.canvas.fonts import SMALL_SIZE, text_width
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis as MatplotlibAxis
+    from matplotlib.ticker import Locator
 
 Side = Literal["", "left", "right"]
 LOGARITHM = Measure(
@@ -331,6 +332,11 @@ class ShownAxis:
         return min(max(value, self.low), self.high)
 
 
+def tick_text(value: float, position: int | None = None) -> str:
+    """Return the label of a tick of matplotlib."""
+    return tick_label(value)
+
+
 class RoundTicks:
     """Ticks at round values that stand apart, for any ends and width that the axis has when it is drawn."""
 
@@ -339,30 +345,38 @@ class RoundTicks:
 
     def put_on(self, axis: MatplotlibAxis) -> None:
         """Make them the ticks of an axis of matplotlib; what the user sets later takes their place."""
+        axis.set_major_locator(self.locator())
+        self.put_labels_on(axis)
+
+    def locator(self) -> Locator:
+        """Return the ticks as matplotlib has them; a figure with them can be pickled."""
         from matplotlib.ticker import Locator
 
-        values = self.values
+        values, anew = self.values, self.locator
 
         class Round(Locator):
             """Round values within the view."""
 
+            def __reduce__(self) -> tuple[Any, ...]:
+                return anew, (), self.__dict__
+
             def __call__(self) -> Any:
-                return self.tick_values(*axis.get_view_interval())
+                return self.tick_values(*cast("Any", self.axis).get_view_interval())
 
             def tick_values(self, vmin: float, vmax: float) -> Any:
+                axis = cast("Any", self.axis)
                 box = axis.axes.get_window_extent()
                 across = axis is axis.axes.xaxis
                 room = (box.width if across else box.height) * 72 / axis.axes.figure.dpi
                 return values(min(vmin, vmax), max(vmin, vmax), room if across else 2.0 * room)
 
-        axis.set_major_locator(Round())
-        self.put_labels_on(axis)
+        return Round()
 
     def put_labels_on(self, axis: MatplotlibAxis) -> None:
         """Write the ticks of an axis of matplotlib as round values."""
         from matplotlib.ticker import FuncFormatter, NullLocator
 
-        axis.set_major_formatter(FuncFormatter(lambda value, _: tick_label(value)))
+        axis.set_major_formatter(FuncFormatter(tick_text))
         axis.set_minor_locator(NullLocator())
 
     def values(self, low: float, high: float, room: float) -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects.conversions.scales import back_by_rows, back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
 from metaexo.formatting import plural, shown
 from metaexo.heterogeneity import AttributionResults, StratifiedResults
 from metaexo.models.linear.results import FitResults
@@ -30,7 +30,8 @@ from metaexo.plots.canvas.scale import (
     whole_range,
 )
 from metaexo.plots.canvas.tables import levels_of
-from metaexo.plots.canvas.words import derived_words, ledger_words, same_line
+from metaexo.plots.canvas.words import derived_words, ledger_words, same_line, stratum_words
+from metaexo.plots.canvas.words import words as in_words
 from metaexo.plots.forest.rows import caution_notes
 from metaexo.types import Array
 
@@ -66,6 +67,40 @@ def fit_of_points(results: Any, kind: str, others: str = "", remedy: str = "") -
         f"a fit of effects{others}",
         remedy or "hand in mx.RandomEffects(...).fit(), or another fit",
     )
+
+
+def effects_of(results: Any, kind: str) -> tuple[EffectSizes, FitResults | None]:
+    """Return the effects of a fit, of strata or bare ones, and the (overall) fit if there is one.
+
+    `kind`: what is drawn, for errors.
+    Raises InputError for all else, and TooFewStudiesError if there are no effects.
+    """
+    if isinstance(results, EffectSizes):
+        es, fit = results, None
+    elif isinstance(results, StratifiedResults) and results.overall is None:
+        es, fit = results.effects, None
+    else:
+        overall = results.overall if isinstance(results, StratifiedResults) else results
+        fit = fit_of_points(overall, kind, ", strata of them, or mx.EffectSizes")
+        es = cast("EffectSizes", fit.effects)
+    if es.k == 0:
+        raise TooFewStudiesError("there are no effects", "at least one effect", "look at the ledger")
+    return es, fit
+
+
+def groups_of(
+    results: Any, es: EffectSizes, by: str | None, wording: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return the group of each effect: its value of a column, or its stratum; empty without groups."""
+    if by is not None:
+        return [in_words(value, wording) for value in es.column(by)]
+    if not isinstance(results, StratifiedResults):
+        return []
+    groups = [""] * es.k
+    for stratum in results.strata:
+        for row in stratum.rows:
+            groups[int(row)] = stratum_words(stratum.levels, wording)
+    return groups
 
 
 def _named(value: object) -> str:
@@ -131,15 +166,22 @@ def reference_of(es: EffectSizes, reference: float | Literal["null"] | None) -> 
 
 
 def kept_in_view(
-    layers: Sequence[Points], axis: ChartAxis, upright: bool, beside: bool = True
+    layers: Sequence[Points],
+    axis: ChartAxis,
+    upright: bool,
+    beside: bool = True,
+    what: str = "an effect",
 ) -> tuple[list[Points], tuple[str, ...]]:
     """Return points as hollow triangles at the edge where they are beyond the axis, and a note of how many.
 
     `upright`: whether the axis is the vertical one.
     `beside`: whether their values stand beside them; else the note has them, if there are few.
+    `what`: what is beyond the axis, in words.
     """
     low, high = sorted(axis.limits or (-math.inf, math.inf))
     along = "y" if upright else "x"
+    edges_of = ("triangle_down", "triangle") if upright else ("left", "right")
+    edges_of = edges_of[::-1] if axis.inverted else edges_of
     out: list[Points] = []
     far: list[str] = []
     for layer in layers:
@@ -147,8 +189,8 @@ def kept_in_view(
         inside = (values >= low) & (values <= high)
         out += [rows_of_points(layer, inside)] if inside.any() or layer.name else []
         for there, edge, shape in (
-            (values < low, low, "triangle_down" if upright else "left"),
-            (values > high, high, "triangle" if upright else "right"),
+            (values < low, low, edges_of[0]),
+            (values > high, high, edges_of[1]),
         ):
             if there.any():
                 beyond = rows_of_points(layer, there)
@@ -158,13 +200,21 @@ def kept_in_view(
                 out.append(replace(beyond, **edges, **look))  # type: ignore[arg-type]
                 far += said
     listed = f": {', '.join(far)}" if len(far) <= FEW and not beside else ""
-    note = f"Hollow triangle at the edge: an effect beyond the axis ({len(far)}{listed})."
+    note = f"Hollow triangle at the edge: {what} beyond the axis ({len(far)}{listed})."
     return out, (note,) if far else ()
 
 
 def rows_of_points(layer: Points, keep: NDArray[np.bool_]) -> Points:
     """Return some of the points of a layer."""
-    at: list[int] = np.flatnonzero(keep).tolist()
+    return _at(layer, np.flatnonzero(keep).tolist())
+
+
+def in_order(layer: Points, rank: ArrayLike) -> Points:
+    """Return the points of a layer by a rank for each, the lowest first; the first have their words first."""
+    return _at(layer, np.argsort(np.asarray(rank, dtype=float), kind="stable").tolist())
+
+
+def _at(layer: Points, at: Sequence[int]) -> Points:
     kept: dict[str, Any] = {
         name: [values[i] for i in at]
         for name in ("x", "y", "labels", "words", "size")
@@ -237,18 +287,24 @@ def largest_of(k: int, marker_size: float | None) -> float:
     return marker_size if marker_size is not None else min(13.0, max(2.5, 24.0 / k**0.28))
 
 
-def words_beside(es: EffectSizes, labels: str | Sequence[str]) -> list[str]:
+def words_beside(
+    es: EffectSizes, labels: str | Sequence[str], outside: NDArray[np.bool_] | None = None
+) -> list[str]:
     """Return what stands beside each mark: labels of all rows ("all"), or of those that are named.
 
+    `outside`: which effects the word "outside" stands for, where it is a choice.
     Raises UnknownChoiceError for a label that no row has.
     """
     known = es.row_labels
     if labels == "all":
         return list(known)
+    if labels == "outside" and outside is not None:
+        return [name if out else "" for name, out in zip(known, outside, strict=True)]
     asked = [labels] if isinstance(labels, str) else [str(one) for one in labels]
     for one in asked:
         if one not in known:
-            raise UnknownChoiceError("label of a row", one, ["all", *dict.fromkeys(known)])
+            choices = ["all"] if outside is None else ["all", "outside"]
+            raise UnknownChoiceError("label of a row", one, [*choices, *dict.fromkeys(known)])
     return [one if one in asked else "" for one in known]
 
 
@@ -256,23 +312,26 @@ def points_by_group(
     es: EffectSizes,
     x: ArrayLike,
     y: ArrayLike,
-    size: Array,
+    size: Array | float,
     *,
     groups: Sequence[str] = (),
     color: Color = "study",
     words: Sequence[str] = (),
     alpha: float = 1.0,
     name: str = "",
+    extra: Mapping[str, Sequence[Any]] | None = None,
 ) -> list[Points]:
     """Return the points of effects, a layer per group; derived effects are hollow.
 
-    With groups each one has a colour and a shape of its own, the largest the first.
+    With groups each one has a colour and a shape of its own, the largest the first. The table of the points
+    has the further columns `extra`, and id and group.
     """
     across, up = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     hollow = np.array([bool(es.derived) and es.derived[i].how != "reported" for i in range(es.k)])
     names = np.array(groups if len(groups) else [""] * es.k, dtype=object)
     said_beside = list(words)
-    counts = Counter(names.tolist())
+    labels, counts = es.row_labels, Counter(names.tolist())
+    columns = {"id": es.row_ids, "group": names.tolist(), **(extra or {})}
     layers = []
     for position, group in enumerate(levels_of(list(names)) if len(groups) else [""]):
         sign: tuple[Color, str] = group_sign(position) if len(groups) else (color, "circle")
@@ -285,13 +344,14 @@ def points_by_group(
                         x=across[at].tolist(),
                         y=up[at].tolist(),
                         name=said,
-                        labels=[es.row_labels[i] for i in at],
+                        labels=[labels[i] for i in at],
                         words=[said_beside[i] for i in at] if said_beside else (),
-                        size=size[at].tolist(),
+                        size=float(size) if np.ndim(size) == 0 else np.asarray(size)[at].tolist(),
                         color=sign[0],
                         shape=sign[1],
                         hollow=is_hollow,
                         alpha=alpha,
+                        extra={key: [values[i] for i in at] for key, values in columns.items()},
                     )
                 )
                 said = ""

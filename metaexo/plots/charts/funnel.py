@@ -1,0 +1,535 @@
+"""Funnel plots: effect against standard error, to see whether small studies differ from large ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from metaexo.effects.conversions.scales import back_by_rows, back_pooled
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.effects.measure import Measure
+from metaexo.errors import InputError, NotIdentifiableError
+from metaexo.formatting import fixed, level_words, shown
+from metaexo.inputs import read_numbers
+from metaexo.models.linear.results import FitResults
+from metaexo.numeric.tails import normal_quantile
+from metaexo.plots.canvas.arguments import checked
+from metaexo.plots.canvas.chart import Chart, ChartAxis, Curve, Layer, Panel, Points, Region, Rule
+from metaexo.plots.canvas.plan import WIDTH, drawn
+from metaexo.plots.canvas.scale import FURTHEST, axis_words, given_limits, robust_limits
+from metaexo.plots.canvas.theme import Theme, get_theme
+from metaexo.plots.charts.effects import (
+    effects_of,
+    groups_of,
+    in_order,
+    kept_in_view,
+    points_by_group,
+    reference_of,
+    words_beside,
+)
+from metaexo.plots.forest.rows import caution_notes, has_one_mean, no_single_effect
+from metaexo.types import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+FEW = 10
+HEIGHT = 4.0  # inches
+# Regions of the p-value of a single study, from back to front: level of the inner edge, share of ink, words.
+WIDEST = 0.90
+CONTOURS = (
+    (None, 0.04, "p < 0.01"),
+    (0.99, 0.083, "0.01 < p < 0.05"),
+    (0.95, 0.135, "0.05 < p < 0.10"),
+    (WIDEST, 0.0, ""),
+)
+Dash = Literal["solid", "dashed", "dotted", "dashdot"]
+EDGES: tuple[tuple[str, float, Dash], ...] = (
+    ("p = 0.10", 0.90, "solid"),
+    ("p = 0.05", 0.95, "dashdot"),
+    ("p = 0.01", 0.99, "dotted"),
+)
+STEPS = 81  # points of a curve
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A vertical axis of a funnel plot; large studies stand above on each of them."""
+
+    label: str
+    of: Callable[[Array], Array]  # from standard errors, sample sizes or weights
+    se: Callable[[Array], Array] | None = None  # the way back to standard errors
+    falls: bool = False  # whether values are small for large studies
+
+
+Y_AXES: Mapping[str, Scale] = {
+    "sei": Scale("Standard error", lambda s: s, lambda t: t, True),
+    "vi": Scale("Sampling variance", lambda s: s**2, np.sqrt, True),
+    "seinv": Scale("Precision (1 / standard error)", lambda s: 1 / s, lambda t: 1 / t),
+    "vinv": Scale("1 / sampling variance", lambda s: 1 / s**2, lambda t: 1 / np.sqrt(t)),
+    "ni": Scale("Sample size", lambda n: n),
+    "ninv": Scale("1 / sample size", lambda n: 1 / n, None, True),
+    "sqrtni": Scale("Square root of sample size", np.sqrt),
+    "sqrtninv": Scale("1 / square root of sample size", lambda n: 1 / np.sqrt(n), None, True),
+    "wi": Scale("Weight (%)", lambda w: 100 * w),
+}
+YAxis = Literal["sei", "vi", "seinv", "vinv", "ni", "ninv", "sqrtni", "sqrtninv", "wi"]
+
+
+@checked
+def funnel_plan(
+    results: Any,
+    *,
+    by: str | None = None,
+    yaxis: Literal["sei", "vi", "seinv", "vinv", "ni", "ninv", "sqrtni", "sqrtninv", "wi"] = "sei",
+    residuals: bool | None = None,
+    contours: bool = False,
+    level: float | None = None,
+    labels: str | Sequence[str] = (),
+    reference: float | Literal["null"] | None = "null",
+    limits: tuple[float, float] | None = None,
+    wording: Mapping[str, str] | None = None,
+    axis_label: str | None = None,
+    title: str = "",
+    notes: Sequence[str] = (),
+    ax: Axes | Figure | SubFigure | None = None,
+    width: float = WIDTH,
+    height: float | None = None,
+    theme: str | Theme | None = None,
+    font_size: float | None = None,
+) -> Chart:
+    r"""Return what a funnel plot shows, without drawing it.
+
+    Use it to see whether small studies report other effects than large ones. The pseudo-confidence region is
+    :math:`\hat\mu \pm z s` at standard error s: where 95% of the studies of one common effect would lie.
+    With contours the regions around no effect show where single studies are significant. A model with
+    moderators has no single centre; its residuals :math:`y_i - x_i'\hat\beta` are drawn against their
+    standard errors, which allow for heterogeneity, and 95% of them are expected in the region around 0.
+
+    Parameters
+    ----------
+    results : FitResults, StratifiedResults or EffectSizes
+        A fit of any model of effects, robust or not, gives the centre; strata give colours and marks too;
+        bare effects have no region.
+    by : str, optional
+        Column of the data whose values get colours and marks of their own.
+    yaxis : {"sei", "vi", "seinv", "vinv", "ni", "ninv", "sqrtni", "sqrtninv", "wi"}
+        Vertical axis: standard error, sampling variance, their inverses, sample size, its inverse, the roots
+        of these two, or weight in the fit. Large studies stand above. With sample sizes and weights there is
+        no region. The sample size is n, or treatment_n and control_n together, of what the effects were
+        computed from or of their data.
+    residuals : bool, optional
+        Whether to show residuals. Default: if the model has moderators.
+    contours : bool
+        Whether to shade the regions of p < 0.01, p < 0.05 and p < 0.10 around no effect.
+    level : float, optional
+        Level of the region. Default: that of the fit.
+    labels : str or sequence of str
+        Which points have their label beside them, where there is room: "all", those outside the region
+        ("outside"), the farthest first, or those of some rows.
+    reference : float, "null" or None
+        Where the reference line stands, in units of the axis; "null" is the value of no effect.
+    limits : tuple of float, optional
+        Ends of the horizontal axis, in its units. Default: all effects and the whole region. An effect beyond
+        them is a triangle at the edge, and a note has its value.
+    wording : mapping of str to str, optional
+        Words for the values of `by`.
+    axis_label : str, optional
+        Words at the horizontal axis. Default: the measure.
+
+    Returns
+    -------
+    Chart
+        Points, region, contours and lines in units of the axes. The table of the points has the further
+        columns id, group, effect and se (on the scale of the analysis), shown (the effect as its measure is
+        shown) and hollow.
+
+    Raises
+    ------
+    InputError
+        If `results` is none of the kinds above, or sample sizes or weights are asked for and not known.
+    NotIdentifiableError
+        If contours are asked for and the measure has no value of no effect.
+    TooFewStudiesError
+        If there are no effects.
+
+    References
+    ----------
+    Sterne, J. A. C., Egger, M. (2001). https://doi.org/10.1016/S0895-4356(01)00377-8
+    Peters, J. L., et al. (2008). https://doi.org/10.1016/j.jclinepi.2007.11.010
+    Sterne, J. A. C., et al. (2011). https://doi.org/10.1136/bmj.d4002
+    Nakagawa, S., et al. (2022). https://doi.org/10.1111/2041-210X.13724
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> es = mx.EffectSizes([0.2, 0.6, 0.1], [0.02, 0.05, 0.03])
+    >>> plan = mx.plots.funnel_plan(mx.RandomEffects(es).fit())
+    >>> plan.to_frame().query("name == 'pooled effect 0.26'")["x"].round(3).tolist()
+    [0.26]
+    >>> ax = mx.plots.funnel(plan)
+    """
+    es, fit = effects_of(results, "a funnel plot")
+    measure, side = es.measure, Y_AXES[yaxis]
+    cloud = _cloud(es, fit, residuals, level)
+    _check_contours(es, cloud, side, contours)
+    y = _vertical(es, fit, cloud, yaxis)
+    ends = _vertical_ends(side, y)
+    x_ends = _horizontal_ends(es, cloud, side, ends, contours, limits)
+    across = ChartAxis(
+        label=_axis_label(es, cloud) if axis_label is None else axis_label,
+        scale="log" if measure.display_log else "linear",
+        limits=(places_of(measure, x_ends[0]), places_of(measure, x_ends[1])),
+    )
+    up = ChartAxis(label=_side_label(side, es, cloud), limits=ends, inverted=side.falls)
+    points = _points(es, cloud, y, groups_of(results, es, by, wording), labels)
+    points, beyond = kept_in_view(points, across, upright=False, beside=False)
+    points, below = kept_in_view(points, up, upright=True, beside=False, what=f"a {side.label.lower()}")
+    look = get_theme(theme, font_size)
+    return Chart(
+        panels=(
+            Panel(
+                x=across,
+                y=up,
+                layers=[
+                    *(_shades(measure, side, ends, x_ends, look) if contours else []),
+                    *_lines(es, cloud, side, ends, reference),
+                    *points,
+                ],
+            ),
+        ),
+        summary=_summary(es, cloud),
+        title=title,
+        notes=(*_notes(es, fit, cloud, contours), *beyond, *below, *notes),
+        width=width,
+        height=height or HEIGHT,
+        theme=look,
+    )
+
+
+def places_of(measure: Measure, values: Any) -> Any:
+    """Return values of the analysis where a chart has them: ratios as shown, all others as analysed."""
+    y = np.asarray(values, dtype=float)
+    found = np.exp(np.clip(y, -FURTHEST, FURTHEST)) if measure.display_log else y
+    return float(found) if found.ndim == 0 else found
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """What the points of a funnel are, on the scale of the analysis: effects, or residuals of a model."""
+
+    x: Array
+    se: Array
+    centre: float | None
+    level: float
+    residual: bool
+
+    @property
+    def z(self) -> Array:
+        """How far each point lies from the centre, in standard errors; NaN without a centre."""
+        if self.centre is None:
+            return np.full(self.x.size, np.nan)
+        away = self.x - self.centre
+        # what has no standard error lies infinitely far out, unless it stands at the centre
+        alone = np.where(away == 0, 0.0, np.copysign(np.inf, away))
+        return np.divide(away, self.se, out=alone, where=self.se > 0)
+
+    @property
+    def outside(self) -> Any:
+        """Which points lie outside the region, shape (k,)."""
+        return np.abs(self.z) > float(normal_quantile(self.level))
+
+
+def _cloud(es: EffectSizes, fit: FitResults | None, residuals: bool | None, level: float | None) -> Cloud:
+    """Return effects or residuals with their standard errors, and what they lie around."""
+    if fit is None:
+        if residuals:
+            raise InputError("bare effects have no residuals", "a fit", "hand in mx.RandomEffects(...).fit()")
+        return Cloud(es.y, np.sqrt(es.v), None, level or 0.95, False)
+    one_mean = has_one_mean(fit)
+    if not one_mean if residuals is None else residuals:
+        table = fit.residuals("standardized")
+        values, se = (table[name].to_numpy(dtype=float) for name in ("residual", "se"))
+        return Cloud(values, np.where(np.isfinite(se), se, 0.0), 0.0, level or fit.level, True)
+    return Cloud(es.y, np.sqrt(es.v), float(fit.beta[0]) if one_mean else None, level or fit.level, False)
+
+
+def _check_contours(es: EffectSizes, cloud: Cloud, side: Scale, contours: bool) -> None:
+    """Refuse contours where there is no value of no effect for them to lie around."""
+    if contours and cloud.residual:
+        raise InputError(
+            "contours of the p-values of effects in a funnel plot of residuals",
+            "a funnel plot of effects",
+            "leave contours out, or set residuals=False",
+        )
+    if contours and math.isnan(es.measure.null):
+        raise NotIdentifiableError(
+            f"{es.measure.display} has no value of no effect",
+            "a measure of a difference or a ratio",
+            "draw the funnel without contours",
+        )
+    if contours and side.se is None:
+        raise InputError(
+            "contours on an axis of sample sizes or weights, on which p-values have no place",
+            "an axis of standard errors",
+            'choose yaxis="sei", or leave contours out',
+        )
+
+
+def _points(es: EffectSizes, cloud: Cloud, y: Array, groups: Sequence[str], labels: Any) -> list[Points]:
+    """Return the points, those far from the centre with their words first, and what hollow ones are."""
+    if labels == "outside" and cloud.centre is None:
+        raise InputError(
+            "there is no pooled effect, and so no region to be outside of",
+            "a fit without moderators, or residuals",
+            'hand in a fit, or choose labels="all"',
+        )
+    points = points_by_group(
+        es,
+        places_of(es.measure, cloud.x),
+        y,
+        5.0,
+        groups=groups,
+        words=words_beside(es, labels, cloud.outside),
+        extra={
+            "effect": es.y.tolist(),
+            "se": cloud.se.tolist(),
+            "z": cloud.z.tolist(),
+            "shown": back_by_rows(es, es.y).tolist(),
+            "hollow": [mark.how != "reported" for mark in es.derived] or [False] * es.k,
+        },
+    )
+    if cloud.centre is not None:
+        points = [in_order(layer, -np.abs(layer.extra["z"])) for layer in points]
+    if any(layer.hollow for layer in points):
+        points.append(Points(x=[], y=[], name="hollow: derived value", color="grey", hollow=True))
+    return points
+
+
+def _vertical(es: EffectSizes, fit: FitResults | None, cloud: Cloud, yaxis: str) -> Array:
+    """Return where the points stand on the vertical axis; raises InputError if that is not known."""
+    side = Y_AXES[yaxis]
+    if side.se is not None:
+        still = np.flatnonzero(cloud.se == 0)
+        if still.size and not side.falls:
+            raise InputError(
+                f"{still.size} of {es.k} effects have a standard error of 0, which has no inverse",
+                "standard errors above 0",
+                'choose yaxis="sei"',
+                [es.row_labels[i] for i in still],
+            )
+        return np.asarray(side.of(cloud.se))
+    return np.asarray(side.of(_weights(es, fit) if yaxis == "wi" else _sample_sizes(es)))
+
+
+def _weights(es: EffectSizes, fit: FitResults | None) -> Array:
+    """Return the weights of the effects in their fit, as fractions."""
+    weights = np.asarray(getattr(fit, "weights", np.nan), dtype=float)
+    if weights.shape != es.y.shape or not np.isfinite(weights).all():
+        what = "bare effects have" if fit is None else "this fit has"
+        raise InputError(
+            f"{what} no weights",
+            "a fit of RandomEffects, or of Multilevel without moderators",
+            'choose yaxis="sei"',
+        )
+    return weights
+
+
+def _sample_sizes(es: EffectSizes) -> Array:
+    """Return the sample size of each effect, from what it was computed from or from the data."""
+    known: dict[str, Any] = {}
+    if es.data is not None:
+        known |= {str(name): es.data[name].to_numpy() for name in es.data.columns}
+    if es.origin is not None:
+        known |= {name: np.asarray(values)[es.origin.rows] for name, values in es.origin.inputs.items()}
+    for names in (("n",), ("treatment_n", "control_n")):
+        if set(names) <= set(known):
+            sizes = np.sum([read_numbers(known[name], name, ndim=1) for name in names], axis=0)
+            lacking = np.flatnonzero(~(sizes > 0))
+            if not lacking.size:
+                return np.asarray(sizes)
+            raise InputError(
+                f"{lacking.size} of {es.k} effects have no sample size above 0",
+                "a sample size of each effect",
+                'fill them in, or choose yaxis="sei"',
+                [es.row_labels[i] for i in lacking],
+            )
+    raise InputError(
+        "the sample sizes are not known",
+        "a column n, or columns treatment_n and control_n, in data=",
+        'hand them in with the effects, or choose yaxis="sei"',
+    )
+
+
+def _vertical_ends(side: Scale, y: Array) -> tuple[float, float]:
+    """Return the ends of the vertical axis, the lower value first: all points but far standard errors."""
+    if side.falls:
+        ends = robust_limits([], y.tolist(), [0.0], pad=0.0) if side.se is not None else (0.0, y.max())
+        deepest = 1.05 * float(ends[1]) if ends[1] > 0 else 1.0
+        return -0.02 * deepest, deepest  # room for marks at 0
+    low, high = float(y.min()), float(y.max())
+    room = 0.06 * (high - low) or 0.1 * high
+    return max(low - room, 0.5 * low), high + room
+
+
+def _horizontal_ends(
+    es: EffectSizes,
+    cloud: Cloud,
+    side: Scale,
+    ends: tuple[float, float],
+    contours: bool,
+    limits: tuple[float, float] | None,
+) -> tuple[float, float]:
+    """Return the ends of the horizontal axis, ratios as logarithms: all points and regions, or as given."""
+    if limits is not None:
+        return given_limits(es.measure, limits)
+    always = cloud.x.tolist()
+    if not cloud.residual and not math.isnan(es.measure.null):
+        always.append(es.measure.null)
+    if side.se is not None:
+        widest = float(side.se(np.array(ends[1]))) if side.falls else float(cloud.se.max())
+        regions = [] if cloud.centre is None else [(cloud.centre, cloud.level)]
+        for middle, level in [*regions, *([(es.measure.null, WIDEST)] if contours else [])]:
+            half = float(normal_quantile(level)) * widest
+            always += [middle - half, middle + half]
+    return robust_limits([], [], always)
+
+
+def _sides(
+    measure: Measure, centre: float, level: float, side: Scale, ends: tuple[float, float]
+) -> tuple[list[float], Array, Array]:
+    """Return heights, and centre - z s and centre + z s there, in units of the axes."""
+    assert side.se is not None
+    heights = np.linspace(max(ends[0], 0.0), ends[1], STEPS)
+    half = float(normal_quantile(level)) * np.asarray(side.se(heights))
+    left, right = centre - half, centre + half
+    return heights.tolist(), places_of(measure, left), places_of(measure, right)
+
+
+def _shades(
+    measure: Measure, side: Scale, ends: tuple[float, float], x_ends: tuple[float, float], theme: Theme
+) -> list[Layer]:
+    """Return the regions of the p-value of a single study from back to front, and the lines between them."""
+    wide = x_ends[1] - x_ends[0]
+    low, high = (places_of(measure, one) for one in (x_ends[0] - 2 * wide, x_ends[1] + 2 * wide))
+    layers: list[Layer] = []
+    for inner, share, words in CONTOURS:
+        top = max(ends[0], 0.0)
+        corners = [(low, top), (high, top), (high, ends[1]), (low, ends[1])]
+        if inner is not None:
+            heights, left, right = _sides(measure, measure.null, inner, side, ends)
+            corners = [*zip(left.tolist(), heights, strict=True)]
+            corners += [*zip(right.tolist()[::-1], heights[::-1], strict=True)]
+        layers.append(Region(corners=corners, name=words, color=theme.tint(share)))
+    for words, inner, dash in EDGES:
+        layers += _pair(measure, measure.null, inner, side, ends, words, dash, 0.7)
+    return layers
+
+
+def _pair(
+    measure: Measure,
+    centre: float,
+    level: float,
+    side: Scale,
+    ends: tuple[float, float],
+    name: str,
+    dash: Dash,
+    width: float,
+) -> list[Layer]:
+    """Return the two sides of a region."""
+    heights, left, right = _sides(measure, centre, level, side, ends)
+    return [
+        Curve(x=one.tolist(), y=heights, name=words, dash=dash, width=width)
+        for one, words in ((left, name), (right, ""))
+    ]
+
+
+def _lines(
+    es: EffectSizes,
+    cloud: Cloud,
+    side: Scale,
+    ends: tuple[float, float],
+    reference: float | Literal["null"] | None,
+) -> list[Layer]:
+    """Return the reference line, the centre, and the two sides of the region around it."""
+    measure, layers = es.measure, list[Layer]()
+    if reference == "null":
+        if not math.isnan(measure.null) and not cloud.residual:
+            layers.append(Rule(at=places_of(measure, measure.null), name="no effect"))
+    elif (at := reference_of(es, reference)) is not None:
+        layers.append(Rule(at=at, name=f"reference {shown(at, 2)}"))
+    if cloud.centre is None:
+        return layers
+    value = fixed(float(back_pooled(es, cloud.centre)), 2)
+    name = "as the model predicts" if cloud.residual else f"pooled effect {value}"
+    layers.append(Rule(at=places_of(measure, cloud.centre), name=name, color="grey", width=0.9))
+    if side.se is not None:
+        said = level_words(cloud.level)
+        region = f"{said} region of residuals" if cloud.residual else f"pseudo {said} region around it"
+        layers += _pair(measure, cloud.centre, cloud.level, side, ends, region, "dashed", 0.9)
+    return layers
+
+
+def _axis_label(es: EffectSizes, cloud: Cloud) -> str:
+    """Return the words at the horizontal axis."""
+    measure = es.measure
+    analysed = measure.rescaled and not measure.display_log
+    label = f"{measure.display}, as analysed ({measure.code})" if analysed else axis_words(measure)
+    if not cloud.residual:
+        return label
+    sign = "divided by" if measure.display_log else "minus"
+    return f"{label}: observed {sign} fitted"
+
+
+def _side_label(side: Scale, es: EffectSizes, cloud: Cloud) -> str:
+    """Return the words at the vertical axis."""
+    if side.se is None:
+        return side.label
+    log = "log " if es.measure.display_log else ""
+    if cloud.residual:
+        return f"{side.label} of the {log}residual"
+    name = es.measure.display
+    return f"{side.label} of the log {name[:1].lower()}{name[1:]}" if log else side.label
+
+
+def _summary(es: EffectSizes, cloud: Cloud) -> str:
+    """Return what is seen, in words."""
+    what = "residuals of a model of" if cloud.residual else ""
+    around = ""
+    if cloud.centre is not None:
+        outside = int(cloud.outside.sum())
+        middle = "0" if cloud.residual else fixed(float(back_pooled(es, cloud.centre)), 2)
+        around = f" around {middle}; {outside} outside the {level_words(cloud.level)} region"
+    return f"Funnel plot of {what} {es.k} effects{around}.".replace("  ", " ")
+
+
+def _notes(es: EffectSizes, fit: FitResults | None, cloud: Cloud, contours: bool) -> list[str]:
+    """Return how to read the plot, and what to know before relying on it."""
+    notes = ["Shades: the p-value of each point against no effect."] if contours else []
+    if es.m < FEW:
+        notes.append(f"With fewer than {FEW} studies (here {es.m}) asymmetry may well be chance.")
+    if es.m < es.k:
+        notes.append(f"{es.k} effects of {es.m} studies; effects of one study are not independent.")
+    if fit is None:
+        return notes
+    if cloud.residual:
+        said = (
+            f"Residuals of the model with {_moderators(fit)}; their standard errors allow for heterogeneity, "
+            f"so that {level_words(cloud.level)} of them are expected in the region."
+        )
+        return [said, *notes]
+    return [*notes, *(no_single_effect(fit) if cloud.centre is None else caution_notes(fit))]
+
+
+def _moderators(fit: FitResults) -> str:
+    """Return what a model predicts effects from."""
+    names = [term.name for term in fit.design.terms]
+    return ", ".join(names) if names else "a single mean"
+
+
+funnel = drawn(funnel_plan, "Draw a funnel plot.")
