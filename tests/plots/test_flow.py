@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import xml.dom.minidom
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -184,6 +185,15 @@ def test_no_texts_overlap(theme, width):
     ax = mx.plots.flow(ledger, theme=theme, width=width, title=LONG, most=9)
     assert mx.plots.overlapping_texts(ax.figure) == []
     assert min(text.get_fontsize() for text in ax.figure.findobj(plt.Text)) >= 7
+
+
+def test_signs_that_are_no_letters_do_no_harm(tmp_path):
+    odd = ["\x07bell", "$x_1$", "a\nb", "<b>&", "\ud800", "\u202b\u05d0\u05d1", "emoji \U0001f600", "ab" * 60]
+    left_out = tuple(LeftOut(i, "", "", why, why) for i, why in enumerate(odd, 1))
+    ax = mx.plots.flow(mx.Ledger("a\x00b.csv", (99,), left_out), title=odd[0], notes=odd)
+    assert mx.plots.overlapping_texts(ax.figure) == []
+    path = mx.plots.save(ax, tmp_path / "odd.svg")
+    assert "9 rows read" in xml.dom.minidom.parse(str(path)).getElementsByTagName("desc")[0].toxml()
 
 
 def test_axes_and_parts_of_a_figure_hold_it():

@@ -147,6 +147,9 @@ def _write_words(target: Path, figure: Figure, title: str | None, description: s
     description = description or " ".join(plan.alternative for plan in plans) or title
     text = target.read_text(encoding="utf-8")
     text = re.sub(rf"'{DEJAVU}'(?:, sans-serif)?", AS_WIDE, text)
+    title, description = (
+        "".join(s if s.isprintable() else " " for s in said) for said in (title, description)
+    )
     words = f" <title>{escape(title)}</title>\n <desc>{escape(description)}</desc>\n"
     head = re.search(r"<svg [^>]*>\n", text)
     if head is None:
