@@ -312,6 +312,15 @@ def test_a_tool_of_ones_own(tmp_path):
     assert bias_tool(bias_tool("RoB 2").to_dict()) == bias_tool("RoB 2")
 
 
+def test_new_judgements_do_not_look_alike():
+    words = ["low", "fair", "poor", "bad", {"word": "wrong", "color": "#0072B2"}, "high"]
+    made = bias_tool({**OWN, "judgements": words}).judgements
+    for code in ("sign", "color", "hatch"):
+        assert len({getattr(one, code) for one in made}) == len(made)
+    assert made[4].color == "#0072B2"
+    assert made[0] == bias_tool("RoB 2").judgements[0]
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +26,9 @@ NOT_ASSESSED = "not assessed"
 OVERALL = "overall"
 HEX = re.compile(r"#[0-9A-Fa-f]{6}")
 HATCHES = frozenset("/\\|-+xoO.*")
+# Of judgements that metaexo does not know, as far as the tool does not say.
+COLORS = ("#0072B2", "#56B4E9", "#F0E442", "#D55E00", "#9A9A9A", "#332288", "#88CCEE", "#DDCC77")
+LINES = ("---", "|||", "ooo", "\\\\\\", "OOO", "***", "--", "||")
 FORM = 'a mapping with "name", "domains" and "judgements"; bias_tool("RoB 2").to_dict() shows one'
 
 
@@ -166,7 +169,8 @@ def bias_tool(tool: str | Path | Mapping[str, Any] | BiasTool) -> BiasTool:
         Name of a tool ("RoB 2", "ROBINS-I", "SYRCLE"), the path of a JSON file, or what such a file holds:
         "name"; "domains", a list of texts or of mappings with "key", "short", "name" and "type"; and
         "judgements", a list of words or of mappings with "word", "label", "sign", "color", "hatch" and
-        "ranked", the least risk first. Words that metaexo knows need no more than the word. Optional:
+        "ranked", the least risk first. A word is enough: those of RoB 2, ROBINS-I and SYRCLE look as they
+        do there, others get a letter, a colour and a hatch of their own. Optional:
         "use", "overall_is_worst", "written" (other words of tables and what they mean), "citation", "doi".
 
     Returns
@@ -276,7 +280,7 @@ def _made(given: Mapping[str, Any]) -> BiasTool:
     tool = BiasTool(
         **plain,
         domains=tuple(_domain(entry) for entry in _entries(given, "domains")),
-        judgements=tuple(_judgement(entry) for entry in _entries(given, "judgements")),
+        judgements=_judgements(_entries(given, "judgements")),
         overall_is_worst=_flag(given, "overall_is_worst"),
         written=_pairs(given),
     )
@@ -312,8 +316,24 @@ def _domain(entry: Any) -> Domain:
     return Domain(key, short, name, texts.get("type", ""))
 
 
-def _judgement(entry: Any) -> Judgement:
-    given = {"word": entry} if isinstance(entry, str) else entry
+def _judgements(entries: Iterable[Any]) -> tuple[Judgement, ...]:
+    """Return the judgements of a tool; new ones get a colour and a hatch that no other one has."""
+    asked = [{"word": entry} if isinstance(entry, str) else entry for entry in entries]
+    made = [_judgement(entry) for entry in asked]
+    for i, (entry, one) in enumerate(zip(asked, made, strict=True)):
+        if plain(one.word) in judgements():
+            continue
+        look: dict[str, Any] = {}
+        for code, spare in (("color", COLORS), ("hatch", LINES)):
+            taken = {getattr(other, code) for other in made if other is not one}
+            free = [value for value in spare if value not in taken]
+            if code not in entry and free:
+                look[code] = free[0]
+        made[i] = replace(one, **look)
+    return tuple(made)
+
+
+def _judgement(given: Mapping[str, Any]) -> Judgement:
     texts = _texts({k: v for k, v in given.items() if k not in ("ranked", "written")}, Judgement)
     word = texts.get("word", "")
     ready = judgements().get(plain(word)) or Judgement(word, word[:1].upper() + word[1:], word[:1].upper())
