@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from metaexo.plots.forest.page import COLOR, DASH, forest_page
 
 import metaexo as mx
 from metaexo.effects import bounded_effects
 from metaexo.errors import UnknownChoiceError
 from metaexo.plots import forest, forest_plan, overlapping_texts
 from metaexo.plots.canvas.page import Area, Dot, Line
-from metaexo.plots.forest.page import COLOR, DASH, forest_page
 from tests.plots.boxes import clashes
 
 INF = float("inf")

@@ -8,13 +8,13 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from metaexo.plots.forest.page import forest_page
 
 import metaexo as mx
 from metaexo.errors import UnknownChoiceError
 from metaexo.plots import forest_plan
 from metaexo.plots.canvas.fonts import FAINT, WHITE
 from metaexo.plots.canvas.page import Area, Line
-from metaexo.plots.forest.page import forest_page
 from tests.plots.boxes import clashes
 
 STUDY = ["lee2020", "lee2020", "lee2020", "cho2021", "abe2022", "abe2022", "sato2023"]

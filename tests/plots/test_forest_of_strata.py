@@ -6,12 +6,12 @@ import re
 
 import pandas as pd
 import pytest
+from metaexo.plots.forest.page import forest_page
 
 import metaexo as mx
 from metaexo.errors import DependentEffectsWarning, InputError
 from metaexo.plots import forest_plan
 from metaexo.plots.canvas.words import stratum_words
-from metaexo.plots.forest.page import forest_page
 from tests.plots.boxes import clashes
 
 

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from metaexo.plots.forest.page import forest_page
 
 from metaexo.errors import InputError
 from metaexo.plots import heterogeneity, heterogeneity_plan, overlapping_texts
-from metaexo.plots.forest.page import forest_page
 from tests.plots.boxes import clashes
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots.canvas.arguments import Column
-from metaexo.plots.canvas.fonts import NO_LETTER
+from metaexo.plots.canvas.fonts import HINTED, NO_LETTER
 from metaexo.plots.canvas.page import NO_FONT
 from metaexo.plots.canvas.plan import whole_figure
 from metaexo.plots.canvas.scale import Scale, ShownAxis, from_place, robust_limits, tick_label, to_place
@@ -192,7 +192,10 @@ def _title(column: Column, theme: Theme, room: float = math.inf) -> tuple[str, .
 
 
 def _widen_for_heads(wishes: Sequence[_Wish], table: Table) -> None:
-    """Make the last column wider where a heading over several columns is wider than they are."""
+    """Make the last column wider where a heading over several columns is wider than they are.
+
+    The heading can be broken into lines if there is no room for the whole of it.
+    """
     keys = [wish.column.key for wish in wishes]
     for title, members in table.heads.items():
         for member in members:
@@ -207,10 +210,11 @@ def _widen_for_heads(wishes: Sequence[_Wish], table: Table) -> None:
                 f"the order of the columns is {keys}",
             )
         have = sum(wishes[place].width for place in places) + GAP * (len(places) - 1)
-        more = table.theme.width(title, True) - have
-        if more > 0:
-            wishes[places[-1]].width += more
-            wishes[places[-1]].least += more
+        last, width = wishes[places[-1]], table.theme.width
+        word = max((width(word, True) for word in title.split()), default=0.0)
+        last.width += max(0.0, width(title, True) - have)
+        last.least += max(0.0, word - have)
+        last.floor += max(0.0, word - have)
 
 
 def _widen_for_texts(wishes: Sequence[_Wish], table: Table) -> None:
@@ -250,7 +254,8 @@ def _squeeze(wishes: Sequence[_Wish], room: float, across: float, theme: Theme) 
             f"choose width={math.ceil(10 * wider) / 10:g} or more, or show fewer columns",
         )
     texts = [wish for wish in wishes if wish.width > wish.least]
-    lengths = np.array([wish.lengths for wish in texts]).T  # of the texts, shape (rows, columns)
+    rows = max(len(wish.lengths) for wish in texts)  # a column of numbers is wide for a heading, not for them
+    lengths = np.array([wish.lengths or [0.0] * rows for wish in texts]).T  # shape (rows, columns)
     widths, least_of = np.array([(wish.width, wish.least) for wish in texts]).T
     over = sum(wish.width for wish in wishes) - room
     while over > 0:
@@ -357,7 +362,7 @@ def _page(
 ) -> TablePlan:
     """Return the plan of one page."""
     theme, across = table.theme, 72.0 * size[0]
-    room = across - 2 * MARGIN
+    room = (across - 2 * MARGIN) / HINTED
     number, count = page
     title = table.title + (f" ({number} of {count})" if count > 1 and table.title else "")
     title_lines = theme.wrap(title, room, bold=True) if title else ()
@@ -366,10 +371,9 @@ def _page(
     side_by_side = _legend_columns(table, room)
     if keys:
         y += (math.ceil(len(keys) / side_by_side) * 1.5 + 0.4) * theme.small
-    headed = {member for members in table.heads.values() for member in members}
-    tall = max((len(c.title) + 1.4 * (c.key in headed) for c in columns), default=0)
-    top = y + 3.0 + tall * theme.line
-    heads = _heads(table, columns, top - 3.0)
+    heads = _heads(table, columns)
+    tall = [head.above + (len(head.title) + 0.25) * theme.line for head in heads]
+    top = y + max([3.0, *tall, *(3.0 + len(column.title) * theme.line for column in columns)])
     notes = (*table.notes, *_bounded_notes(rows, table), *_beyond_notes(rows)) if number == count else ()
     shown = (text for row in rows for lines in (*row.cells.values(), row.text) for text in lines)
     if any(NO_LETTER in text for text in (*shown, *title_lines)):
@@ -442,14 +446,17 @@ def _legend_columns(table: Table, room: float) -> int:
     return max(1, min(len(table.keys), int(room / widest)))
 
 
-def _heads(table: Table, columns: Sequence[PlacedColumn], bottom: float) -> tuple[SpanningHead, ...]:
+def _heads(table: Table, columns: Sequence[PlacedColumn]) -> tuple[SpanningHead, ...]:
     """Return the headings over several columns, each just above the tallest heading below it."""
+    theme = table.theme
     places = {column.key: column for column in columns}
     heads = []
     for title, members in table.heads.items():
         below = [places[member] for member in members]
-        rule = bottom - (max(len(column.title) for column in below) + 0.15) * table.theme.line
-        heads.append(SpanningHead(title, below[0].left, below[-1].right, _snap(rule)))
+        left, right = below[0].left, below[-1].right
+        lines = theme.wrap(title, right - left + 0.5, bold=True)
+        above = 3.0 + (max(len(column.title) for column in below) + 0.15) * theme.line
+        heads.append(SpanningHead(lines, left, right, _snap(above)))
     return tuple(heads)
 
 

@@ -60,12 +60,12 @@ class PlacedColumn:
 
 @dataclass(frozen=True, slots=True)
 class SpanningHead:
-    """A heading over several columns, with its edges and the rule below it in points."""
+    """A heading over several columns, with its edges, and how far the rule below it is above the panel."""
 
-    title: str
+    title: tuple[str, ...]
     left: float
     right: float
-    rule_y: float
+    above: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,10 +340,11 @@ class _Drawing:
         if plan.keys:
             self._legend(MARGIN + (len(plan.title_lines) + 0.4 * bool(plan.title_lines)) * theme.line)
         for head in plan.heads:
-            self._text(
-                (head.left + head.right) / 2, head.rule_y - 0.6 * theme.line, head.title, "center", True
-            )
-        self._rules([(head.left, head.right, head.rule_y) for head in plan.heads], 0.5, theme.grey)
+            for i, line in enumerate(reversed(head.title)):
+                y = plan.panel.top - head.above - (i + 0.6) * theme.line
+                self._text((head.left + head.right) / 2, y, line, "center", True)
+        rules = [(head.left, head.right, plan.panel.top - head.above) for head in plan.heads]
+        self._rules(rules, 0.5, theme.grey)
         for column in plan.columns:
             align, x = edge(column)
             for i, text in enumerate(reversed(column.title)):
