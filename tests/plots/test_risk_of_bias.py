@@ -346,6 +346,14 @@ def test_judgements_of_ones_own_stand_in_a_forest_plot():
         mx.plots.forest_plan(es, columns=[mx.plots.Column("rob_a", kind="risk", tool=tool)])
 
 
+def test_a_record_keeps_its_tool():
+    record = read_risk_of_bias(table(2, "SYRCLE"), "SYRCLE")
+    assert len(mx.plots.risk_of_bias_plan(record).columns) == 10
+    assert len(mx.plots.risk_of_bias_summary_plan(record, "syrcle").domains) == 10
+    with pytest.raises(InputError, match="by SYRCLE, and with it the tool ROBINS-I"):
+        mx.plots.risk_of_bias_plan(record, "ROBINS-I")
+
+
 def test_an_svg_says_what_is_seen(tmp_path):
     path = mx.plots.save(mx.plots.risk_of_bias(table(3), title="Risk of bias"), tmp_path / "a.svg")
     text = path.read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from metaexo.errors import InputError
-from metaexo.evidence import RiskOfBias, read_risk_of_bias
+from metaexo.evidence import RiskOfBias, bias_tool, read_risk_of_bias
 from metaexo.evidence.risk_of_bias.tool import NOT_ASSESSED, OVERALL, BiasTool, Judgement, judgements
 from metaexo.formatting import percent, plural, ten_digits
 from metaexo.models.linear.prediction import refuse_moderators
@@ -34,11 +34,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
+USUAL = "RoB 2"
+
 
 @checked
 def risk_of_bias_plan(
     table: Any,
-    tool: Any = "RoB 2",
+    tool: Any = USUAL,
     *,
     headings: Literal["number", "short"] | None = None,
     pages: bool | int = False,
@@ -169,7 +171,16 @@ def risk_columns(record: Any, prefix: str = "rob_") -> tuple[Column, ...]:
 
 
 def _record(table: object, tool: Any) -> RiskOfBias:
-    return table if isinstance(table, RiskOfBias) else read_risk_of_bias(table, tool)  # type: ignore[arg-type]
+    """Return a record, or read one; a tool other than the usual one is that of the record."""
+    if not isinstance(table, RiskOfBias):
+        return read_risk_of_bias(table, tool)  # type: ignore[arg-type]
+    if not (isinstance(tool, str) and tool == USUAL) and bias_tool(tool) != table.tool:
+        raise InputError(
+            f"a record by {table.tool.name}, and with it the tool {bias_tool(tool).name}",
+            "the tool of the record, or none",
+            "leave tool= out, or read the table anew by that tool",
+        )
+    return table
 
 
 def _named(tool: BiasTool) -> str:
@@ -272,7 +283,7 @@ class RiskSummary(Plan):
 @checked
 def risk_of_bias_summary_plan(
     table: Any,
-    tool: Any = "RoB 2",
+    tool: Any = USUAL,
     *,
     weights: Any = None,
     title: str = "",
