@@ -99,6 +99,17 @@ def draw_metaexo(fit: Any, path: Path) -> list[Any]:
     return [ax.get_figure(root=True)]
 
 
+def draw_pages(fit: Any, path: Path) -> list[Any]:
+    """Draw pages of 40 rows and save them: one PDF, or a file for each page; return their figures."""
+    pages = mx.plots.pages_of(mx.plots.forest(fit, pages=True))
+    if path.suffix == ".pdf":
+        mx.plots.save(pages, path)
+    else:
+        for i, page in enumerate(pages, 1):
+            mx.plots.save([page], path.with_stem(f"{path.stem}_{i}"), dpi=DPI)
+    return [page.get_figure(root=True) for page in pages]
+
+
 def fit_pymetaanalysis(y: Array, v: Array, labels: list[str]) -> tuple[Any, float]:
     """Return a fit of PyMetaAnalysis and its estimate."""
     import meta_analyze
@@ -163,9 +174,10 @@ class Side:
     sizes: tuple[int, ...] = SIZES
 
 
-OURS, R, RIVAL = "metaexo", "R metafor", "PyMetaAnalysis"
+OURS, PAGES, R, RIVAL = "metaexo", "metaexo, pages of 40", "R metafor", "PyMetaAnalysis"
 SIDES: dict[str, Side] = {
     OURS: Side("metaexo", "metaexo", fit_metaexo, draw_metaexo),
+    PAGES: Side("metaexo", "metaexo", fit_metaexo, draw_pages, (1000,)),
     RIVAL: Side("meta_analyze", "PyMetaAnalysis", fit_pymetaanalysis, draw_pymetaanalysis),
     "forestplot": Side("forestplot", "forestplot", fit_forestplot, draw_forestplot),
 }
@@ -395,7 +407,9 @@ def page(found: Found, names: Sequence[str], sizes: Sequence[int]) -> str:
         "PyMetaAnalysis prints labels and weights; the others print estimates with intervals too.",
         "forestplot fits nothing: its pooled row is metaexo's, and it has no weights.",
         "metaexo's PDF embeds TrueType fonts (Type 42), as journals ask; the Python peers have matplotlib's "
-        "default, Type 3. Making the fonts of a file takes the same time for few rows as for many.",
+        "default, Type 3. Making the fonts of a file takes the same time for few rows as for many; the rest "
+        "of a PDF takes time per letter, and PyMetaAnalysis prints fewer of them.",
+        "Pages are one file each as SVG and PNG, and one file as PDF; their inches are those of all pages.",
         "metaexo's SVG holds text as text; the others' hold the outlines of letters.",
     ]
     bullets = "\n".join(f"- {line}" for line in notes)
