@@ -6,6 +6,7 @@ import inspect
 import time
 from typing import Literal
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -15,6 +16,7 @@ from metaexo.errors import UnknownChoiceError
 from metaexo.plots import THEMES, Chart, overlapping_texts
 from metaexo.plots.canvas.arguments import check_of
 from metaexo.plots.canvas.chart import ChartAxis, Curve, Panel, Points
+from metaexo.plots.canvas.theme import get_theme
 
 
 def chart_of(*layers):
@@ -82,3 +84,18 @@ def test_a_tint_lies_between_background_and_ink():
         assert theme.tint(0.0) == theme.paper
         assert theme.tint(1.0) == theme.ink
     assert THEMES["jama"].tint(0.5) == "#808080"
+
+
+@pytest.mark.parametrize(
+    ("settings", "fonts"),
+    [
+        ({}, ("DejaVu Sans",)),
+        ({"font.monospace": ["Courier New"]}, ("DejaVu Sans",)),
+        ({"font.sans-serif": ["Arial", "DejaVu Sans"]}, ("Arial", "DejaVu Sans")),
+        ({"font.family": ["Verdana", "monospace"], "font.monospace": ["Courier"]}, ("Verdana", "Courier")),
+    ],
+)
+def test_the_fonts_of_a_figure_are_those_of_the_family_in_use(settings, fonts):
+    """Other packages change the fonts of families that no figure uses."""
+    with mpl.rc_context(settings):
+        assert get_theme().fonts == fonts

@@ -40,6 +40,12 @@ def test_every_page_can_have_a_file_of_its_own(pages, tmp_path) -> None:
     assert seen == [f"Study {i}" for i in range(50)]
 
 
+def test_many_pages_are_drawn_without_a_warning() -> None:
+    """Matplotlib warns of more than 20 open figures; here they were asked for."""
+    effects = mx.EffectSizes(np.linspace(0, 1, 66), [0.02] * 66)
+    assert len(mx.plots.pages_of(mx.plots.forest(effects, pages=3))) == 22
+
+
 class Recorder(RendererAgg):
     """Keeps where texts are drawn."""
 

@@ -91,6 +91,14 @@ def remember(plan: Plan, ax: Axes, others: Sequence[Axes] = ()) -> Axes:
     return ax
 
 
+def further_pages(plans: Sequence[Any], draw: Callable[[Any], Axes]) -> list[Axes]:
+    """Draw plans as figures of their own, many of them if need be; return their Axes."""
+    import matplotlib as mpl
+
+    with mpl.rc_context({"figure.max_open_warning": 0}):
+        return [draw(plan) for plan in plans]
+
+
 @checked
 def pages_of(ax: Axes | Figure | SubFigure) -> tuple[Axes, ...]:
     """Return the Axes of all pages of a figure, the first one first.

@@ -316,7 +316,7 @@ def _of_settings() -> Theme:
         if colors:
             parts["palette"] = tuple(to_hex(color) for color in colors)
             parts["study"] = parts["palette"][0]
-    families = {"font.family", "font.sans-serif", "font.serif", "font.monospace"}
+    families = {"font.family", *({f"font.{family}" for family in now["font.family"]} & now.keys())}
     if any(now[key] != usual[key] for key in families):
         parts["fonts"] = tuple(
             name for family in now["font.family"] for name in now.get(f"font.{family}", (family,))

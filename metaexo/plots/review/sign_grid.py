@@ -15,7 +15,7 @@ from metaexo.errors import InputError
 from metaexo.formatting import plural
 from metaexo.plots.canvas.chart import MARKERS
 from metaexo.plots.canvas.fonts import HINTED, contrast, plain
-from metaexo.plots.canvas.plan import Plan, remember
+from metaexo.plots.canvas.plan import Plan, further_pages, remember
 from metaexo.plots.canvas.theme import Theme
 from metaexo.plots.review.measured import MARGIN, beside, in_rows, needed_height, open_axes, too_small
 
@@ -119,7 +119,8 @@ class SignGrid(Plan):
 
     def draw(self, ax: Axes | Figure | SubFigure | None = None) -> Axes:
         """Draw the grid; see :meth:`metaexo.plots.Plan.draw`."""
-        return remember(self, self._draw(ax), [page._draw(None) for page in self.more])
+        others = further_pages(self.more, lambda page: page._draw(None))
+        return remember(self, self._draw(ax), others)
 
     def _draw(self, ax: Axes | Figure | SubFigure | None) -> Axes:
         """Draw one page."""

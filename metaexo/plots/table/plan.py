@@ -21,7 +21,7 @@ from metaexo.formatting import MISSING, plural
 from metaexo.plots.canvas.arguments import ColumnKind
 from metaexo.plots.canvas.chart import DASHES, MARKERS
 from metaexo.plots.canvas.fonts import contrast, text_width
-from metaexo.plots.canvas.plan import Plan, remember, whole_figure
+from metaexo.plots.canvas.plan import Plan, further_pages, remember, whole_figure
 from metaexo.plots.canvas.scale import RoundTicks, ShownAxis, to_place
 from metaexo.plots.table.rows import ESTIMATE, Key, Mark, Row
 
@@ -191,7 +191,7 @@ class TablePlan(Plan):
         """Draw the table; see :meth:`metaexo.plots.Plan.draw`."""
         with self.theme.context():
             first = _Drawing(self, ax).draw()
-            others = [page.draw() for page in self.more]
+            others = further_pages(self.more, TablePlan.draw)
         return remember(self, first, others)
 
 
