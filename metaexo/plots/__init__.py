@@ -6,10 +6,12 @@ from metaexo.plots.canvas.chart import Chart
 from metaexo.plots.canvas.plan import Plan, pages_of, plans_of
 from metaexo.plots.canvas.saving import overlapping_texts, save
 from metaexo.plots.canvas.theme import THEMES, Theme
+from metaexo.plots.charts.bubble import bubble, bubble_plan
 from metaexo.plots.charts.caterpillar import caterpillar, caterpillar_plan
 from metaexo.plots.charts.drapery import drapery, drapery_plan
 from metaexo.plots.charts.funnel import funnel, funnel_plan
 from metaexo.plots.charts.influence import influence, influence_plan
+from metaexo.plots.charts.orchard import orchard, orchard_plan
 from metaexo.plots.charts.profile import profile, profile_plan
 from metaexo.plots.charts.variance_components import variance_components, variance_components_plan
 from metaexo.plots.estimability import EstimabilityPlan, estimability, estimability_plan
@@ -55,6 +57,8 @@ __all__ = [
     "Theme",
     "attribution",
     "attribution_plan",
+    "bubble",
+    "bubble_plan",
     "caterpillar",
     "caterpillar_plan",
     "drapery",
@@ -75,6 +79,8 @@ __all__ = [
     "influence_plan",
     "interval_strip",
     "interval_strip_plan",
+    "orchard",
+    "orchard_plan",
     "overlapping_texts",
     "pages_of",
     "plans_of",

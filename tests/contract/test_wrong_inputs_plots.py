@@ -53,6 +53,7 @@ def quiet(make):
 
 MULTI = quiet(lambda: mx.Multilevel(ES, "study").fit())
 FIT = quiet(lambda: mx.RandomEffects(ES, dependence="accept").fit())
+SLOPE = quiet(lambda: mx.RandomEffects(ES, "dose + source", dependence="accept").fit())
 SWEEP = quiet(lambda: mx.rho_sweep(ES, [0.0, 0.5]))
 FOUND = quiet(lambda: mx.attribute_heterogeneity(ES, draws=0, permutations=19))
 
@@ -63,6 +64,8 @@ JUDGED = pd.DataFrame({"study": ["Li", "Cho"], **{f"D{i}": ["low", "high"] for i
 RIGHT = {
     "attribution": (FOUND,),
     "attribution_plan": (FOUND,),
+    "bubble": (SLOPE,),
+    "bubble_plan": (SLOPE,),
     "caterpillar": (ES,),
     "caterpillar_plan": (ES,),
     "drapery": (FIT,),
@@ -81,6 +84,8 @@ RIGHT = {
     "influence_plan": (MULTI,),
     "interval_strip": (TABLE, "estimate", "source"),
     "interval_strip_plan": (TABLE, "estimate", "source"),
+    "orchard": (FIT,),
+    "orchard_plan": (FIT,),
     "overlapping_texts": (Figure().subplots(),),
     "plans_of": (Figure(),),
     "profile": (MULTI.profile("study"),),
@@ -264,6 +269,17 @@ def test_calls_that_do_not_fit(name, tmp_path):
         ("interval_strip_plan", {"row_order": ["plant"]}),
         ("interval_strip_plan", {"limits": (0.0, 1.0)}),
         ("interval_strip_plan", {"reference": -1.0}),
+        ("bubble_plan", {"moderator": "does"}),
+        ("bubble_plan", {"at": {"sauce": "milk"}}),
+        ("bubble_plan", {"at": {"source": "mikl"}}),
+        ("bubble_plan", {"at": {"dose": 1.0}}),
+        ("bubble_plan", {"color_by": "dose"}),
+        ("bubble_plan", {"interval": "confidense"}),
+        ("bubble_plan", {"labels": ["z"]}),
+        ("drapery_plan", {"levels": [95]}),
+        ("drapery_plan", {"y_scale": "log"}),
+        ("orchard_plan", {"moderator": "source"}),
+        ("caterpillar_plan", {"true_effects": True}),
         ("evidence_map_plan", {"count": "text"}),
         ("evidence_map_plan", {"count": "gaps"}),
         ("evidence_map_plan", {"study": "nobody"}),
@@ -378,6 +394,7 @@ def test_columns_of_any_kind(kind):
         ("heterogeneity", (table,), {"estimate": "w"}),
         ("heterogeneity", (table,), {"estimate": "ok", "low": "w", "measure": "RR"}),
         ("heterogeneity", (table,), {"estimate": "ok", "label": "w", "by": "w", "columns": ["w"]}),
+        ("bubble", (mx.RandomEffects(es, "ok").fit(),), {"color_by": "w"}),
         ("caterpillar", (es,), {"color_by": "w"}),
         ("forest", (es,), {"columns": ["w"], "by": "w", "remark": "w"}),
         ("forest", (es,), {"columns": [mx.plots.Column("w", kind="number")]}),

@@ -14,7 +14,7 @@ import numpy as np
 
 from metaexo.errors import InputError
 from metaexo.formatting import plural
-from metaexo.plots.canvas.fonts import HINTED, NO_LETTER, plain
+from metaexo.plots.canvas.fonts import HINTED, NO_LETTER, lines_in, plain
 from metaexo.plots.canvas.page import NO_FONT
 from metaexo.plots.canvas.plan import Plan, remember, whole_figure
 from metaexo.plots.canvas.scale import RoundTicks, Scale
@@ -290,9 +290,20 @@ class Chart(Plan):
             names = dict.fromkeys(one.name for one in self.layers(object) if getattr(one, "name", ""))
             _, _, lines = _legend_below(list(names), _room(figure), self.theme)
             per_point = whole_figure(figure).dpi / 72
-            ratios.append(1.6 * self.theme.small * (lines + 0.7) * down * per_point / figure.bbox.height)
+            needed = 1.6 * self.theme.small * (lines + 0.7)
+            left = self._left_for_panels(_room(figure), figure.bbox.height / per_point, down)
+            ratios.append(down * needed / max(left - needed, needed))
         grid = figure.add_gridspec(len(ratios), across, height_ratios=ratios)
         return [figure.add_subplot(grid[i // across, i % across]) for i in range(len(self.panels))]
+
+    def _left_for_panels(self, room: float, high: float, down: int) -> float:
+        """Return the height in points that title, notes and words at the axes leave of that of a figure."""
+        theme = self.theme
+        title = len(theme.wrap(self.title, room, bold=True)) if self.title else 0
+        notes = sum(len(theme.wrap(note, room, size=theme.small)) for note in self.notes)
+        ticks = max(1 + label.count("\n") for one in self.panels for _, label in one.x.ticks or [(0.0, "")])
+        at_axes = 1.25 * theme.small * ticks + 1.3 * theme.size + 12.0
+        return high - 1.25 * (theme.size * title + theme.small * notes) - down * at_axes - 12.0
 
     def _around(self, axes: list[Axes], whole: bool) -> None:
         """Draw title, notes and legend; in Axes of the user's the legend stands inside, and notes do not."""
@@ -312,8 +323,8 @@ class Chart(Plan):
         elif title:
             axes[0].set_title(title, loc="left", fontproperties=theme.font(title, bold=True))
         if notes and whole:
-            letters = theme.font(notes, size=theme.small)
-            figure.supxlabel(notes, x=left, ha="left", fontproperties=letters, color=theme.grey)
+            font = theme.font(notes, size=theme.small)
+            figure.supxlabel(notes, x=left, ha="left", fontproperties=font, color=theme.grey)
         handles, labels = _legend(axes, self.panels)
         labels = [plain(label) for label in labels]
         beside = ["\n".join(theme.wrap(label, room / 3.0, size=theme.small)) for label in labels]
@@ -439,12 +450,7 @@ def _set_axis(ax: Axes, name: str, axis: ChartAxis, theme: Theme) -> None:
     if axis.inverted and not which.get_inverted():
         which.set_inverted(True)
     if axis.ticks is not None:
-        labels = [plain(label) for _, label in axis.ticks]
-        which.set_ticks(
-            [value for value, _ in axis.ticks],
-            labels=labels,
-            fontproperties=theme.font("".join(labels), size=theme.small),
-        )
+        _set_ticks(which, axis.ticks, theme)
     elif axis.whole:
         which.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     else:
@@ -453,13 +459,19 @@ def _set_axis(ax: Axes, name: str, axis: ChartAxis, theme: Theme) -> None:
         _mark_opposite(ax, name, axis, theme)
 
 
+def _set_ticks(which: MatplotlibAxis, ticks: Sequence[tuple[float, str]], theme: Theme) -> None:
+    """Put ticks at values, with labels of one line or several."""
+    labels = ["\n".join(lines_in(label)) for _, label in ticks]
+    font = theme.font("".join(labels), size=theme.small)
+    which.set_ticks([value for value, _ in ticks], labels=labels, fontproperties=font)
+
+
 def _mark_opposite(ax: Axes, name: str, axis: ChartAxis, theme: Theme) -> None:
     """Put further ticks at the other side of a panel."""
     beside = ax.secondary_yaxis("right") if name == "y" else ax.secondary_xaxis("top")
     beside.spines[:].set_visible(False)
     which: MatplotlibAxis = getattr(beside, f"{name}axis")
-    labels = [plain(label) for _, label in axis.opposite]
-    which.set_ticks([value for value, _ in axis.opposite], labels=labels)
+    _set_ticks(which, axis.opposite, theme)
     which.set_tick_params(length=0, which="both")
     which.set_label_text(plain(axis.opposite_label), fontproperties=theme.font(axis.opposite_label))
 

@@ -23,6 +23,7 @@ from metaexo.plots.charts.effects import (
     fit_of_points,
     reference_of,
     shown_pooled,
+    space_of,
     value_axis,
 )
 from metaexo.types import Array
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 HALF = 60  # points of a curve on each side of its estimate
 DEEPEST = 4.5  # the curves go down to the p-value of this z
 FARTHEST = 1e100
+HEIGHT = 4.8  # inches
+AROUND = 140.0  # points: what stands above and below the panel
 LOWEST = 3.6  # where the axis of z ends
 MARKED = {"p": (0.5, 0.8, 0.9, 0.95, 0.99), "z": (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)}
 
@@ -71,7 +74,8 @@ def drapery_plan(
         Vertical axis: the p-value, or the z that has it, with 0 at the top. The second shows intervals of 95%
         and more better.
     levels : sequence of float, optional
-        Confidence levels that are marked at the right. Default: 0.5, 0.8, 0.9, 0.95, 0.99, and 0.999 for "z".
+        Confidence levels that are marked at the right. Default: 0.5, 0.8, 0.9, 0.95, 0.99, and 0.999 for "z",
+        as far as there is room.
     prediction : bool
         Whether to draw the curve of the prediction interval, dashed.
     reference : float, "null" or None
@@ -112,7 +116,9 @@ def drapery_plan(
     up = (p if y_scale == "p" else z)[np.abs(np.arange(-HALF, HALF + 1))]
     pooled, ahead = _ends(fit, p[1:])
     axis = _axis(es, fit, reference, limits, axis_label)
-    marked = [check_level(one, "levels") for one in (MARKED[y_scale] if levels is None else levels)]
+    look = get_theme(theme, font_size)
+    room = space_of(ax, width, height or HEIGHT)[1] - AROUND
+    marked = _apart(y_scale, room, look) if levels is None else [check_level(one, "levels") for one in levels]
     layers: list[Layer] = [
         Rule(
             at=1 - one if y_scale == "p" else normal_quantile(one),
@@ -150,8 +156,8 @@ def drapery_plan(
         title=title,
         notes=(*_notes(es, fit, axis, prediction and ahead is None), *notes),
         width=width,
-        height=height or 4.8,
-        theme=get_theme(theme, font_size),
+        height=height or HEIGHT,
+        theme=look,
     )
 
 
@@ -197,6 +203,16 @@ def _axis(
     bounds = back_by_rows(es, np.array([es.y - half, es.y + half]))
     always = [*back_by_rows(es, es.y), *shown_pooled(es, [pooled.low, pooled.estimate, pooled.high])]
     return value_axis(es, [*always, *([] if line is None else [line])], bounds, limits, label)
+
+
+def _apart(y_scale: str, room: float, theme: Theme) -> list[float]:
+    """Return the usual levels whose labels do not touch at a height of the panel in points."""
+    kept: list[float] = []
+    for one in MARKED[y_scale]:
+        places = [1 - x if y_scale == "p" else normal_quantile(x) / LOWEST for x in (one, *kept[-1:])]
+        if not kept or room * abs(places[0] - places[1]) >= 1.25 * theme.small:
+            kept.append(one)
+    return kept
 
 
 def _upright(y_scale: str, marked: Sequence[float]) -> ChartAxis:

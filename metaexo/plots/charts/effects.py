@@ -33,7 +33,7 @@ from metaexo.plots.canvas.tables import levels_of
 from metaexo.plots.canvas.words import derived_words, ledger_words, same_line, stratum_words
 from metaexo.plots.canvas.words import words as in_words
 from metaexo.plots.forest.rows import caution_notes
-from metaexo.types import Array
+from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,8 +43,8 @@ FEW = 8  # values that a note lists
 SMALLEST = 1.5  # points: diameter of the smallest mark
 Sizes = Literal["weight", "precision", "equal"]
 SIZE_WORDS = {
-    "weight": "Area of circles: weight in the model.",
-    "precision": "Area of circles: precision (1 / standard error).",
+    "weight": "Area of a mark: weight of the effect in the model.",
+    "precision": "Area of a mark: precision of the effect (1 / standard error).",
     "equal": "",
 }
 
@@ -107,14 +107,15 @@ def _named(value: object) -> str:
     return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
 
 
-def room_of(ax: Axes | Figure | SubFigure | None, width: float) -> float:
-    """Return the width of a chart in points: that of `ax` if it is given, else `width` in inches."""
+def space_of(ax: Axes | Figure | SubFigure | None, width: float, height: float) -> tuple[float, float]:
+    """Return width and height of a chart in points: those of `ax` if it is given, else those in inches."""
     from matplotlib.axes import Axes
 
     if ax is None:
-        return 72 * width
+        return 72 * width, 72 * height
     box = ax.get_window_extent() if isinstance(ax, Axes) else ax.bbox
-    return float(box.width) * 72 / whole_figure(ax).dpi
+    per_point = whole_figure(ax).dpi / 72
+    return float(box.width) / per_point, float(box.height) / per_point
 
 
 # -- axes ----------------------------------------------------------------------------------------------------
@@ -239,6 +240,13 @@ def shown_pooled(es: EffectSizes, values: ArrayLike) -> Array:
     return np.clip(back_pooled(es, values), *es.measure.possible)
 
 
+def along(es: EffectSizes, axis: ChartAxis, values: ArrayLike, room: float) -> Array:
+    """Return the places of shown values along an axis of effects with a room in points; ends hold all."""
+    ends = _places(es, axis.limits or (0.0, 1.0))
+    places = np.array([on_axis(es.measure, float(x)) for x in np.asarray(values, dtype=float)])
+    return np.asarray(room * np.clip((places - ends[0]) / (ends[1] - ends[0]), 0.0, 1.0))
+
+
 # -- marks ---------------------------------------------------------------------------------------------------
 
 
@@ -278,7 +286,7 @@ def size_notes(sizes: Sizes, found: Array) -> tuple[str, ...]:
     """Return what the areas of marks stand for."""
     words = SIZE_WORDS[sizes]
     if words and (found <= SMALLEST).any():
-        words = f"{words[:-1]}; the smallest circles are drawn larger than that."
+        words = f"{words[:-1]}; the smallest marks are drawn larger than that."
     return (words,) if words else ()
 
 
@@ -320,8 +328,9 @@ def points_by_group(
     alpha: float = 1.0,
     name: str = "",
     extra: Mapping[str, Sequence[Any]] | None = None,
+    rows: Index | None = None,
 ) -> list[Points]:
-    """Return the points of effects, a layer per group; derived effects are hollow.
+    """Return the points of effects, or of some of them, a layer per group; derived effects are hollow.
 
     With groups each one has a colour and a shape of its own, the largest the first. The table of the points
     has the further columns `extra`, and id and group.
@@ -332,12 +341,13 @@ def points_by_group(
     said_beside = list(words)
     labels, counts = es.row_labels, Counter(names.tolist())
     columns = {"id": es.row_ids, "group": names.tolist(), **(extra or {})}
+    wanted = np.ones(es.k, dtype=bool) if rows is None else np.isin(np.arange(es.k), rows)
     layers = []
     for position, group in enumerate(levels_of(list(names)) if len(groups) else [""]):
         sign: tuple[Color, str] = group_sign(position) if len(groups) else (color, "circle")
         said = f"{group} ({same_line(f'k = {counts[group]}')})" if len(groups) else name
         for is_hollow in (False, True):
-            at = np.flatnonzero((names == group) & (hollow == is_hollow))
+            at = np.flatnonzero((names == group) & (hollow == is_hollow) & wanted)
             if at.size:
                 layers.append(
                     Points(
@@ -358,44 +368,49 @@ def points_by_group(
     return layers
 
 
-def swarm(places: ArrayLike, size: ArrayLike, half: float, gap: float = 0.3) -> Array:
+def swarm(places: ArrayLike, size: ArrayLike, half: float, trunk: float = 0.0, gap: float = 0.3) -> Array:
     """Return how far marks stand from a line so that none hides another; the largest stand nearest to it.
 
-    Each mark, from the largest to the smallest, goes to the free place that is nearest to the line. If the
-    marks need more than `half` on a side, all come closer in proportion, and some overlap.
+    Each mark, from the largest to the smallest, goes to the free place that is nearest to the line, from both
+    sides in turn. If the marks need more than `half` on a side, all come closer in proportion, and some
+    overlap.
 
-    `places`: along the line, `size`: diameters, `half`: room on each side, all in points.
+    `places`: along the line, `size`: diameters, `half`: room on each side, `trunk`: how far from the line all
+        marks stay, all in points.
 
     Examples
     --------
     >>> swarm([0.0, 1.0, 30.0], [4.0, 4.0, 4.0], 20.0, gap=0.0).round(2).tolist()
-    [0.0, -3.87, 0.0]
+    [0.0, 3.87, 0.0]
     """
     at, wide = np.asarray(places, dtype=float), np.asarray(size, dtype=float) + gap
     out = np.zeros(at.size)
-    order = np.lexsort((np.arange(at.size), -wide))
     done = np.empty(at.size, dtype=np.intp)
-    for n, i in enumerate(order):
+    for n, i in enumerate(np.lexsort((np.arange(at.size), -wide))):
         before = done[:n]
         reach = 0.5 * (wide[i] + wide[before])
         near = np.abs(at[before] - at[i]) < reach
-        if near.any():
-            close = before[near]
-            away = np.sqrt(reach[near] ** 2 - (at[close] - at[i]) ** 2)
-            out[i] = _nearest_free(out[close] - away, out[close] + away)
+        close = before[near]
+        away = np.sqrt(reach[near] ** 2 - (at[close] - at[i]) ** 2)
+        bark = [trunk + 0.5 * wide[i]] if trunk > 0 else []
+        low, high = np.append(out[close] - away, np.negative(bark)), np.append(out[close] + away, bark)
+        if low.size:
+            out[i] = _nearest_free(low, high, first=1 if n % 2 else -1)
         done[n] = i
     beyond = float(np.abs(out).max(initial=0.0))
     return out * (half / beyond) if beyond > half else out
 
 
-def _nearest_free(low: Array, high: Array) -> float:
-    """Return the value nearest to 0 that is within none of several open intervals."""
+def _nearest_free(low: Array, high: Array, first: int) -> float:
+    """Return the value nearest to 0 that is in none of several open intervals; of two, that of a sign."""
     order = np.argsort(low)
     low, high = low[order], np.maximum.accumulate(high[order])
-    gaps = np.append(low[1:] >= high[:-1], True)
-    ends = np.concatenate([low[:1], high[gaps], low[1:][gaps[:-1]]])
-    if low[0] >= 0 or high[-1] <= 0 or (low[1:][gaps[:-1]] * high[:-1][gaps[:-1]] <= 0).any():
+    between = low[1:] >= high[:-1]
+    left, right = np.append(low[1:][between], low[0]), np.append(high[:-1][between], high[-1])
+    if low[0] >= 0 or high[-1] <= 0 or (left[:-1] * right[:-1] <= 0).any():
         return 0.0
+    ends = np.concatenate([left, right])
+    ends = ends[np.argsort(-first * np.sign(ends), kind="stable")]
     return float(ends[np.argmin(np.round(np.abs(ends), 9))])
 
 
