@@ -37,10 +37,12 @@ POINTS = (
 )
 CELLS = "A row is a cell of one meta-analysis: one study, or several pooled. Cells hold different studies."
 LEAST_CELLS = 5
+SMALL = 7.0
 PLACE = ["line", "review_id", "study_name"]
 COLUMNS = [*PLACE, *QUESTION, "outcome_label", "source", "subgroup_variable", "subgroup_level"]
 OUTCOME = mx.plots.Column("outcome_label", "Outcome", letters=24)
-PART = mx.plots.Column("subgroup_level", "Cells in the review", letters=20)
+SOURCE = mx.plots.Column("source", "Source", wording={"All sources": "All"})
+PART = mx.plots.Column("part", "Cells in\nthe review")
 STUDIES = mx.plots.Column("k_studies", "Studies")
 
 
@@ -71,7 +73,7 @@ def main(analysis: report.Analysis) -> None:
     reviews = keep(estimates, estimates.column("subgroup_variable") == "overall", "a subgroup of a review")
     reviews = with_question(mx.one_per_study(reviews, by=QUESTION))
     title = f"Published meta-analyses of exosome against control {in_whom(reviews)}, by indication"
-    ax = forest(reviews, title, by="indication_in_words", columns=[OUTCOME, "source"])
+    ax = forest(reviews, title, by="indication_in_words", columns=[OUTCOME, SOURCE], font_size=SMALL)
     analysis.write_figure("by_indication", ax, title=title)
     title = f"Published meta-analyses of exosome against control {in_whom(reviews)}: effect and precision"
     ax = mx.plots.funnel(
@@ -90,7 +92,7 @@ def main(analysis: report.Analysis) -> None:
     )
     analysis.write_table("between_reviews", between)
     title = f"Questions with several meta-analyses of exosome against control {in_whom(twice)}"
-    ax = forest(twice, title, by="question", columns=[OUTCOME, "source", STUDIES])
+    ax = forest(twice, title, by="question", columns=[OUTCOME, SOURCE, STUDIES], font_size=SMALL)
     analysis.write_figure("between_reviews", ax, title=title)
 
     # Within one review and outcome, the cells by source hold different studies: their variation is one
@@ -161,8 +163,11 @@ def forest(es, title, **choices):
 
 def draw_sources(cells, title):
     """Return the cells by source, under their outcome, from the smallest effect to the largest."""
+    part = cells.column("subgroup_level").str.replace(r"\s*\(.*\)", "", regex=True)
     return mx.plots.forest(
-        cells.with_labels(cells.column("source").replace("Other", "Other source").tolist()),
+        cells.with_columns(part=part).with_labels(
+            cells.column("source").replace("Other", "Other source").tolist()
+        ),
         by="outcome_label",
         order="estimate",
         columns=[PART, STUDIES],

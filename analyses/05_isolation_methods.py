@@ -67,7 +67,7 @@ def main(analysis: report.Analysis) -> None:
     paired = es.column("line")[es.column("paired") == "yes"]
     analysis.write_table("correlations", choices[choices["line"].isin(paired)])
 
-    # Single contrasts, grouped by outcome family.
+    # Single contrasts, under their studies.
     against = es.column("control_label").unique()
     one = SHORT.get(against[0], against[0]) if len(against) == 1 else ""
     title = f"Isolation methods against {one or 'each other'} on the same material: ratios of means"
@@ -77,19 +77,18 @@ def main(analysis: report.Analysis) -> None:
 
 def forest(es, title, one):
     """Return the contrasts drawn; what all of them are compared with is said once, in the title."""
-    method = mx.plots.Column("treatment_label", "Method", letters=32)
-    columns = [mx.plots.Column("outcome_label", "Outcome"), method]
-    notes = ["Contrasts of one study share the arm that they are compared with."]
+    columns = [mx.plots.Column("treatment_label", "Method", letters=32)]
     if not one:
         columns.append(mx.plots.Column("control_label", "Against"))
     return mx.plots.forest(
-        es.with_labels(es.study),
-        by="outcome_family",
+        es.with_labels(es.column("outcome_label").tolist()),
+        by="study_name",
         columns=columns,
+        label_title="Outcome",
         remark="use",
         wording={"main": ""},
         favours=("← less", "more →"),
-        notes=notes,
+        notes=["Contrasts of one study share the arm that they are compared with."],
         title=title,
     )
 

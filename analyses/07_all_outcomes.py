@@ -179,10 +179,15 @@ def outcomes(es):
     return " and ".join(families) if len(families) < MANY else "all outcomes"
 
 
+def studies_that_name(es, factor):
+    named = ~es.column(factor).str.casefold().isin(NOT_NAMED)
+    return len({study for study, known in zip(es.study, named, strict=True) if known})
+
+
 def forest(fit, measure, title):
-    """Return the effects under their studies; a factor of one level only is no column."""
+    """Return the effects under their studies; a factor that fewer than two studies name is no column."""
     outcome = mx.plots.Column("outcome_label", "Outcome", letters=22)
-    factors = [name for name in ("source", "isolation") if fit.effects.column(name).nunique() > 1]
+    factors = [name for name in ("source", "isolation") if studies_that_name(fit.effects, name) > 1]
     return mx.plots.forest(
         fit,
         columns=[outcome, *factors],
@@ -190,6 +195,7 @@ def forest(fit, measure, title):
         wording={"main": ""},
         axis_label=AXIS[measure],
         decimals=1 if measure == "MD" else 2,
+        font_size=7.0,
         title=title,
     )
 

@@ -123,7 +123,7 @@ def one_effect_per_study(es):
     what = one.data["outcome"]
     if "outcome_label" in one.data:
         what = one.data["outcome_label"].fillna(what)
-    what = what.str.replace("_", " ")
+    what = what.str.replace("_", " ").str.replace(r"\s*\([^)]*[a-z][^)]*\)", "", regex=True)
     one = one.with_columns(what=what.str[0].str.upper() + what.str[1:])
     return one.with_labels(one.study)
 
@@ -255,7 +255,7 @@ def without(es, study):
 
 def forest(results, title, **words):
     columns = [mx.plots.Column("what", "Outcome", letters=30), "source"]
-    return mx.plots.forest(results, columns=columns, order="estimate", title=title, **words)
+    return mx.plots.forest(results, columns=columns, order="estimate", title=title, font_size=7.0, **words)
 
 
 def summarise(analysis, asked, fits, changes):

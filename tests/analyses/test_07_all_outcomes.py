@@ -178,8 +178,9 @@ def test_figures_and_words_are_written(folders):
         (folders.figures / f"07_{domain}.svg").read_text(encoding="utf-8")
         for domain in ("clinical", "preclinical")
     )
-    assert "Isolation method" in preclinical
-    assert "Isolation method" not in clinical, "no study of patients reports one"
+    for drawn in (clinical, preclinical):
+        assert "Source" in drawn
+        assert "Isolation" not in drawn, "one study of all names its method"
     words = (folders.results / "summary.md").read_text(encoding="utf-8")
     assert "Refused, isolation: none of" in words
     assert "no multilevel model can be had" in words
