@@ -66,6 +66,8 @@ def main(analysis: report.Analysis) -> None:
     main_ledger = chosen["with doubtful rows"].ledger
     ledger = evidence.ledger_table(main_ledger, sheet, dict(zip(sheet["line"], not_asked, strict=True)))
     analysis.write_table("ledger", evidence.count_reasons(ledger, ["domain", "contrast"]))
+    title = "Exosome against control: which reported results give an effect, and why others do not"
+    analysis.write_figure("flow", mx.plots.flow(in_words(ledger), title=title), title=title)
     listed = found.to_frame().merge(ledger[["line", "step", "reason"]], on="line")
     analysis.write_table("effects", listed[[*COLUMNS, "step", "reason"]])
 
@@ -137,6 +139,21 @@ def under_choices(sheets):
             rows.append((*names, correlation, assumed, test, fit.k, fit.m, *numbers))
     columns = ["assumed_correlation", "effects_resting_on_it", "interval", "k", "m"]
     return pd.DataFrame(rows, columns=[*FAMILY, *columns, "estimate", "low", "high", "tau", "i2"])
+
+
+def in_words(ledger):
+    """Return the ledger in the order of its steps, with words for the rows that were not asked for."""
+    asked = ~ledger["reason"].isin([*NOT_ASKED.values(), OTHER_QUESTION])
+    steps = {
+        "selection": ~asked,
+        "effect": ledger["step"] == "effect",
+        "one effect per study and outcome": asked & (ledger["step"] == "selection"),
+    }
+    whole = mx.Ledger("outcomes.csv", tuple(ledger["line"].astype(int)))
+    for step, out in steps.items():
+        rows = ledger[out]
+        whole = whole.leave_out(dict(zip(rows["line"], rows["reason"], strict=True)), step)
+    return whole
 
 
 def forest(es, title):

@@ -140,12 +140,30 @@ def test_the_correlation_moves_only_what_rests_on_it(table):
 
 
 def test_figures_and_words_are_written(folders):
-    assert [path.name for path in folders.figures.glob("*.svg")] == ["02_patients.svg"]
+    assert {path.name for path in folders.figures.glob("*.svg")} == {"02_flow.svg", "02_patients.svg"}
     drawn = (folders.figures / "02_patients.svg").read_text(encoding="utf-8")
     assert "Subtotal" not in drawn
     words = (folders.results / "summary.md").read_text(encoding="utf-8")
     assert "What this does not show" in words
     assert "nothing to pool" in words
+
+
+def test_the_flow_of_rows_is_that_of_the_ledger(folders, table):
+    ledger = table("ledger")
+    left = {step: ledger.loc[ledger["step"] == step, "rows"].sum() for step in ("used", "effect")}
+    drawn = (folders.figures / "02_flow.svg").read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ")
+    asked = ledger["contrast"].eq("exosome_vs_control") & ~ledger["reason"].fillna("").str.startswith(
+        "set apart"
+    )
+    selected = ledger.loc[asked, "rows"].sum()
+    for words in (
+        f"Rows of outcomes.csv (n = {ledger['rows'].sum()})",
+        f"Rows selected (n = {selected})",
+        f"Left out: no effect can be computed (n = {left['effect']})",
+        f"Rows with an effect (n = {selected - left['effect']})",
+        f"Rows used (n = {left['used']})",
+    ):
+        assert words in drawn
 
 
 def test_the_same_run_gives_the_same_bytes(folders, run):
