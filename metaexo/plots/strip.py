@@ -65,8 +65,9 @@ from metaexo.plots.canvas.scale import (
     robust_limits,
     side_of,
 )
-from metaexo.plots.canvas.tables import column_of, lanes, levels_of
+from metaexo.plots.canvas.tables import column_of, levels_of
 from metaexo.plots.canvas.words import same_line, title_of, words
+from metaexo.plots.table.lanes import lanes
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -56,18 +56,6 @@ def levels_of(
     return list(dict.fromkeys(wanted))
 
 
-def lanes(extents: Sequence[tuple[float, float]], gap: float = 1.5) -> list[int]:
-    """Return a lane for each stretch, as few lanes as it takes that none overlap."""
-    ends: list[float] = []
-    chosen = [0] * len(extents)
-    for i in sorted(range(len(extents)), key=lambda i: (*extents[i], i)):
-        left, right = extents[i]
-        lane = next((lane for lane, end in enumerate(ends) if end + gap <= left), len(ends))
-        ends[lane : lane + 1] = [right]
-        chosen[i] = lane
-    return chosen
-
-
 def _rank(name: str) -> int:
     folded = name.casefold()
     return next((i for i, last in enumerate(LAST, 1) if f"{folded} ".startswith(f"{last} ")), 0)

@@ -16,6 +16,7 @@ from metaexo.plots.canvas.page import NO_FONT
 from metaexo.plots.canvas.plan import whole_figure
 from metaexo.plots.canvas.scale import Scale, ShownAxis, from_place, robust_limits, tick_label, to_place
 from metaexo.plots.canvas.theme import Theme
+from metaexo.plots.table.lanes import in_lanes
 from metaexo.plots.table.plan import (
     BOLD,
     MARGIN,
@@ -59,9 +60,12 @@ def lay_out(
     columns, panel = _columns(table, across)
     by_key = {column.key: column for column in columns}
     block = panel.left - PANEL_GAP - columns[0].left if columns else 0.0
-    rows = [_wrapped(row, by_key, columns, block, theme) for row in table.rows]
+    rows = [
+        _wrapped(row, by_key, columns, across - 2 * MARGIN if row.wide else block, theme)
+        for row in table.rows
+    ]
     axis = _axis(table, panel)
-    rows = [_cut(row, axis) for row in rows]
+    rows = [in_lanes(_cut(row, axis), axis, panel.right - panel.left, theme) for row in rows]
     pages = _pages(rows, rows_per_page)
     plans = [
         _page(
@@ -220,7 +224,7 @@ def _widen_for_heads(wishes: Sequence[_Wish], table: Table) -> None:
 def _widen_for_texts(wishes: Sequence[_Wish], table: Table) -> None:
     """Make the first column wide enough for texts that run over the columns on the left."""
     left = [wish for wish in wishes if wish.column.side == "left"]
-    spanning = [row for row in table.rows if row.text]
+    spanning = [row for row in table.rows if row.text and not row.wide]
     if not left or not spanning:
         return
     theme = table.theme
@@ -382,6 +386,8 @@ def _page(
     note_lines = tuple(line for note in said for line in theme.wrap(note, room, size=theme.small))
     favours = _favours(table)
     under = below_axis(axis, label_room(panel, across), theme) + max(map(len, favours)) * theme.line
+    if not any(row.marks for row in rows):  # there is no axis then
+        under = 0.0
     below = (
         3.0 + under + (0.4 * theme.line + len(note_lines) * 1.3 * theme.small if note_lines else 0.0) + MARGIN
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,7 +22,8 @@ from metaexo.plots.canvas.arguments import ColumnKind
 from metaexo.plots.canvas.chart import DASHES, MARKERS
 from metaexo.plots.canvas.fonts import contrast, text_width
 from metaexo.plots.canvas.plan import Plan, further_pages, remember, whole_figure
-from metaexo.plots.canvas.scale import RoundTicks, ShownAxis, to_place
+from metaexo.plots.canvas.scale import RoundTicks, ShownAxis, from_place, to_place
+from metaexo.plots.table.lanes import EDGE_WORDS, in_lanes
 from metaexo.plots.table.rows import ESTIMATE, Key, Mark, Row
 
 if TYPE_CHECKING:
@@ -149,7 +150,8 @@ class TablePlan(Plan):
     def to_frame(self) -> pd.DataFrame:
         """Return what the table shows, one line per mark (rows without any have one line too), as shown.
 
-        Columns: id, kind, text, group, estimate, low, high, weight, how, and the text of every column.
+        Columns: id, kind, text, group, estimate, low, high, hollow, weight, how, what else the kind of figure
+        has, and the text of every column.
         """
         import pandas as pd
 
@@ -169,8 +171,10 @@ class TablePlan(Plan):
                 "estimate": None if mark is None else mark.estimate,
                 "low": None if mark is None else mark.low,
                 "high": None if mark is None else mark.high,
+                "hollow": mark is not None and mark.hollow,
                 "weight": row.weight,
                 "how": row.how,
+                **row.extra,
                 **cells,
             }
             for mark in marks
@@ -229,9 +233,9 @@ class _Drawing:
         for row in plan.rows:
             self._row(row)
         if plan.axis.reference is not None:
-            ax.axvline(plan.axis.reference, color=self.theme.pale, linewidth=0.8, zorder=1)
+            self._upright(plan.axis.reference, color=self.theme.pale, linewidth=0.8, zorder=1)
         for value in plan.pooled:
-            ax.axvline(value, color=self.theme.grey, linewidth=0.7, linestyle=DASHES["dashed"], zorder=1.1)
+            self._upright(value, color=self.theme.grey, linewidth=0.7, linestyle=DASHES["dashed"], zorder=1.1)
         self._marks_and_again()
         return ax
 
@@ -247,6 +251,8 @@ class _Drawing:
         ax.set_xlim(axis.low, axis.high)
         ax.set_ylim(plan.panel.bottom, plan.panel.top)
         ax.patch.set_visible(False)
+        if not any(row.marks for row in plan.rows):
+            ax.set_axis_off()
         for side in ("left", "top", "right"):
             ax.spines[side].set_visible(False)
         ax.yaxis.set_visible(False)
@@ -286,6 +292,31 @@ class _Drawing:
         stripes = PolyCollection(areas, facecolors=self.theme.stripe, linewidths=0, zorder=-1)
         stripes.set_transform(self.points)
         self.figure.add_artist(stripes, clip=False)
+
+    def _upright(self, value: float, **look: Any) -> None:
+        """Draw a line from the top to the bottom of the panel, but not through texts that run over it."""
+        plan = self.plan
+        crossed = [
+            (row.y - row.height / 2, row.y + row.height / 2)
+            for row in plan.rows
+            if row.wide and max(self._ends_of(row)) > plan.panel.left
+        ]
+        if not crossed:
+            self.ax.axvline(value, **look)
+            return
+        edges = [plan.panel.top, *(y for pair in crossed for y in pair), plan.panel.bottom]
+        pieces = [(y0, y1) for y0, y1 in zip(edges[::2], edges[1::2], strict=True) if y1 - y0 > 0.01]
+        self.ax.vlines([value] * len(pieces), *zip(*pieces, strict=True), **look)
+
+    def _ends_of(self, row: Row) -> list[float]:
+        """Return where the lines of the text of a row end."""
+        bold, theme = row.kind in BOLD, self.theme
+        widths = [theme.width(line, bold) for line in row.text]
+        if row.beside:
+            widths = [max(widths) + 6.0 + theme.width(line) for line in row.detail] or widths
+        else:
+            widths += [theme.width(line) for line in row.detail]
+        return [MARGIN + row.indent + width for width in widths]
 
     # -- texts ---------------------------------------------------------------------------------------------
 
@@ -352,6 +383,8 @@ class _Drawing:
         if theme.rules and plan.columns:
             self._rules([(MARGIN, width - MARGIN, plan.panel.top)], 0.8, theme.ink)
         rules = [(MARGIN, width - MARGIN, row.y) for row in plan.rows if row.kind == "rule"]
+        if theme.rules and not theme.stripe:
+            rules += [(MARGIN, width - MARGIN, row.y + row.height / 2) for row in plan.rows if row.ruled]
         self._rules(rules, 0.3, theme.pale)
         self._favours()
         first = plan.height * 72 - MARGIN - len(plan.note_lines) * 1.3 * theme.small
@@ -476,8 +509,13 @@ class _Drawing:
 
     def _marks(self) -> list[Artist]:
         """Draw the marks of all rows for the ends that the axis has now; return the artists."""
-        axis = self.plan.axis.between(*sorted(self.ax.get_xlim()))
-        pairs: list[Placed] = [(row, mark, row.y + mark.lane) for row in self.plan.rows for mark in row.marks]
+        plan = self.plan
+        axis = plan.axis.between(*sorted(self.ax.get_xlim()))
+        rows: Iterable[Row] = plan.rows
+        if axis != plan.axis:
+            wide = plan.panel.right - plan.panel.left
+            rows = (in_lanes(row, axis, wide, self.theme, row.height) for row in plan.rows)
+        pairs: list[Placed] = [(row, mark, row.y + mark.lane) for row in rows for mark in row.marks]
         made: list[Artist] = []
         made += self._fills([(m, y) for _, m, y in pairs if m.shape == "fill"], axis)
         lines = [(r, m, y) for r, m, y in pairs if m.shape not in ("fill", "diamond")]
@@ -510,7 +548,8 @@ class _Drawing:
         """Draw the lines of intervals, with arrows where the axis cuts them."""
         ax = self.ax
         made: list[Artist] = []
-        found = [(r, m, y) for r, m, y in marks if m.low is not None and m.high is not None]
+        closed = [(r, _closed(m), y) for r, m, y in marks]
+        found = [(r, m, y) for r, m, y in closed if m.low is not None and m.high is not None]
         whole = [(r, m, y) for r, m, y in found if not axis.misses(m.low, m.high)]
         kinds: list[tuple[float, Any, list[Placed]]] = [
             (1.0, "solid", [t for t in whole if t[1].shape not in ("bar", "open")]),
@@ -650,31 +689,56 @@ class _Drawing:
         return made
 
     def _fills(self, marks: Sequence[tuple[Any, float]], axis: ShownAxis) -> list[Artist]:
-        """Draw bars from one value to another."""
+        """Draw bars from one value to another, those of which there is a whole on an empty bar."""
+        found = [(m, y) for m, y in marks if m.low is not None and m.high is not None]
+        tracks = [(replace(m, high=m.whole), y) for m, y in found if m.whole is not None]
+        made = self._boxes(tracks, axis, self.theme.track, self.theme.pale) if tracks else []
+        for hatch, hollow in dict.fromkeys((mark.hatch, mark.hollow) for mark, _ in found):
+            group = [(m, y) for m, y in found if (m.hatch, m.hollow) == (hatch, hollow) and m.low < m.high]
+            colors = [self.theme.color(m.color or "study") for m, _ in group]
+            paper = self.theme.paper
+            fills, edges = (paper, colors) if hollow else (colors, paper)
+            made += self._boxes(group, axis, fills, edges, hatch=hatch or None)
+        return made + self._words_within(found, axis)
+
+    def _boxes(
+        self, marks: Sequence[tuple[Any, float]], axis: ShownAxis, fills: Any, edges: Any, **more: Any
+    ) -> list[Artist]:
+        """Draw boxes from the lower to the upper end of each mark, as high as the mark."""
         from matplotlib.collections import PolyCollection
 
+        areas = [
+            [(x, y + side * m.size / 2) for x, side in zip((a, b, b, a), (-1, -1, 1, 1), strict=True)]
+            for m, y in marks
+            for a, b in [(axis.near(m.low), axis.near(m.high))]
+        ]
+        boxes = PolyCollection(areas, facecolors=fills, edgecolors=edges, linewidths=0.5, zorder=1.5, **more)
+        self.ax.add_collection(boxes, autolim=False)
+        return [boxes]
+
+    def _words_within(self, marks: Sequence[tuple[Any, float]], axis: ShownAxis) -> list[Artist]:
+        """Write the texts of bars within them, where there is room."""
+        (first, last), panel = axis.places, self.plan.panel
         made: list[Artist] = []
-        for hatch in dict.fromkeys(mark.hatch for mark, _ in marks):
-            group = [
-                (m, y) for m, y in marks if m.hatch == hatch and m.low is not None and m.high is not None
-            ]
-            areas = [
-                [
-                    (axis.near(m.low), y - m.size / 2),
-                    (axis.near(m.high), y - m.size / 2),
-                    (axis.near(m.high), y + m.size / 2),
-                    (axis.near(m.low), y + m.size / 2),
-                ]
-                for m, y in group
-            ]
-            colors = [self.theme.color(m.color or "study") for m, _ in group]
-            fills = [self.theme.paper if m.hollow else c for (m, _), c in zip(group, colors, strict=True)]
-            edges = [self.theme.ink if hatch else c for c in colors]
-            bars = PolyCollection(
-                areas, facecolors=fills, edgecolors=edges, linewidths=0.4, hatch=hatch or None, zorder=1.5
+        for m, y in marks:
+            low, high = (axis.within(value) for value in (m.low, m.high))
+            a, b = (to_place(axis.scale, value) for value in (low, high))
+            room = (b - a) / (last - first) * (panel.right - panel.left)
+            if not m.text or room < self.theme.width(m.text, size=self.theme.small) + 5.0:
+                continue
+            color = self.theme.paper if m.hollow else self.theme.color(m.color or "study")
+            made.append(
+                self.ax.annotate(
+                    m.text,
+                    (from_place(axis.scale, (a + b) / 2), y),
+                    ha="center",
+                    va="center_baseline",
+                    color=self.theme.text_on(color),
+                    fontproperties=self.theme.font(m.text, size=self.theme.small),
+                    zorder=1.7,
+                    bbox={"facecolor": color, "edgecolor": "none", "pad": 1.0} if m.hatch else None,
+                )
             )
-            self.ax.add_collection(bars, autolim=False)
-            made.append(bars)
         return made
 
     def _at_the_edge(self, marks: Sequence[Placed], axis: ShownAxis) -> list[Artist]:
@@ -687,6 +751,7 @@ class _Drawing:
             if not group:
                 continue
             colors = [self._color(r, m) for r, m, _ in group]
+            below = -math.inf  # the last one that has its value beside it
             made.append(
                 self.ax.scatter(
                     [0.0 if left else 1.0] * len(group),
@@ -701,18 +766,21 @@ class _Drawing:
                     zorder=3.1,
                 )
             )
-            for (row, _, y), color in zip(group, colors, strict=True):
-                words = row.cells.get(ESTIMATE, ("",))[0]
+            for row, mark, y in sorted(group, key=lambda one: one[2]):
+                words = mark.text or row.cells.get(ESTIMATE, ("",))[0]
+                if not words or y - below < self.theme.small:
+                    continue
+                below = y
                 made.append(
                     self.ax.annotate(
                         words,
                         (0.0 if left else 1.0, y),
-                        (6.0 if left else -6.0, 0),
+                        (EDGE_WORDS if left else -EDGE_WORDS, 0),
                         across,
                         "offset points",
                         ha=side,
                         va="center_baseline",
-                        color=color,
+                        color=self.theme.ink,
                         annotation_clip=False,
                         zorder=3.2,
                         fontproperties=self.theme.font(words, size=self.theme.small),
@@ -720,6 +788,14 @@ class _Drawing:
                     )
                 )
         return made
+
+
+def _closed(mark: Mark) -> Mark:
+    """Return a mark whose interval has both ends if it has one; the estimate stands for the other."""
+    if (mark.low is None) == (mark.high is None):
+        return mark
+    low, high = (mark.estimate if end is None else end for end in (mark.low, mark.high))
+    return replace(mark, low=low, high=high)
 
 
 def edge(column: PlacedColumn) -> tuple[Align, float]:
@@ -761,8 +837,8 @@ def sign(key: Key, theme: Any) -> Any:
 
     color = theme.color(key.color)
     if key.shape == "area":
-        fill = theme.paper if key.hollow else color
-        return Patch(facecolor=fill, edgecolor=theme.ink, linewidth=0.4, hatch=key.hatch or None)
+        fill, edge_color = (theme.paper, color) if key.hollow else (color, theme.paper)
+        return Patch(facecolor=fill, edgecolor=edge_color, linewidth=0.5, hatch=key.hatch or None)
     if key.shape == "line":
         return Line2D([], [], color=color, linewidth=1.0, linestyle=DASHES[key.dash])
     fill = theme.paper if key.hollow else color

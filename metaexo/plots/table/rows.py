@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from metaexo.effects.measure import GENERIC, Measure
 from metaexo.plots.canvas.arguments import Column
@@ -55,8 +55,10 @@ class Mark:
     hollow: bool = False
     color: Color | None = None  # default: by the kind of the row
     hatch: str = ""
+    whole: float | None = None  # of a fill: where the empty bar behind it ends
     lane: float = 0.0  # below the middle of the row, in points
     name: str = ""  # of the group that it belongs to
+    text: str = ""  # its value in words: within a fill, or at the edge of an axis that it lies beyond
     bounded: bool = False  # whether the interval left the range of what is possible and ends there
     cut_low: bool = False  # whether the interval runs out of the axis on this side; an arrow says so
     cut_high: bool = False
@@ -68,7 +70,9 @@ class Row:
     """A row of a table.
 
     The cell of an estimate has three pieces: estimate, lower and upper bound. `text` runs over the columns on
-    the left, and `detail` follows it in lighter type. A cluster is a study above its effects.
+    the left, or over the whole table, and `detail` follows it in lighter type. A cluster is a study above its
+    effects. The marks of a packed row stand in as few lanes as it takes that none covers another. `extra` are
+    further columns of the table of the figure.
     """
 
     id: str
@@ -81,6 +85,10 @@ class Row:
     how: str = ""  # "reported", "converted" or "assumed" for studies
     indent: float = 0.0  # of the first column, in points
     beside: bool = True  # whether the detail stands beside the text, or below it
+    wide: bool = False  # whether the text runs over the panel too
+    packed: bool = False
+    ruled: bool = False  # whether a thin line stands below it
+    extra: Mapping[str, Any] = field(default_factory=dict)
     y: float = 0.0  # middle of the row, in points from the top of the figure
     height: float = 0.0  # in points; before it has a place: the least that it needs
 
