@@ -189,8 +189,14 @@ class Theme:
         """
         import matplotlib as mpl
 
-        with mpl.rc_context(self.rc()):
+        # only these are set back: rc_context would also undo that a notebook made pyplot interactive within
+        settings = self.rc()
+        before = {key: mpl.rcParams[key] for key in settings}
+        try:
+            mpl.rcParams.update(settings)
             yield
+        finally:
+            mpl.rcParams.update(before)
 
 
 # What some journals print: JAMA Network instructions for authors; BMJ and Lancet artwork guides; RevMan 5.4.
