@@ -13,6 +13,7 @@ from metaexo.plots.charts.funnel import funnel, funnel_plan
 from metaexo.plots.charts.influence import influence, influence_plan
 from metaexo.plots.charts.orchard import orchard, orchard_plan
 from metaexo.plots.charts.profile import profile, profile_plan
+from metaexo.plots.charts.radial import radial, radial_plan
 from metaexo.plots.charts.variance_components import variance_components, variance_components_plan
 from metaexo.plots.estimability import EstimabilityPlan, estimability, estimability_plan
 from metaexo.plots.evidence_map import EvidenceMapPlan, evidence_map, evidence_map_plan
@@ -86,6 +87,8 @@ __all__ = [
     "plans_of",
     "profile",
     "profile_plan",
+    "radial",
+    "radial_plan",
     "reported_shares",
     "reported_shares_plan",
     "reporting_map",

@@ -90,6 +90,8 @@ RIGHT = {
     "plans_of": (Figure(),),
     "profile": (MULTI.profile("study"),),
     "profile_plan": (MULTI.profile("study"),),
+    "radial": (FIT,),
+    "radial_plan": (FIT,),
     "reported_shares": (TABLE, ["source"]),
     "reported_shares_plan": (TABLE, ["source"]),
     "reporting_map": (TABLE.assign(study=["a", "b"]), ["source"]),

@@ -647,6 +647,8 @@ def _words_beside(axes: Sequence[Axes], panels: Sequence[Panel], theme: Theme) -
             rooms[ax] = FreeRoom(ax)
             for one in (one for which, one in _points_of(axes, panels) if which is ax and len(one.x)):
                 rooms[ax].take_marks(np.column_stack([one.x, one.y]), _sizes(one))
+            for other in ax.texts:
+                rooms[ax].take(np.atleast_2d(other.get_window_extent().extents))
         for x, y, size, text in zip(layer.x, layer.y, _sizes(layer), layer.words, strict=True):
             if text:
                 rooms[ax].write((x, y), float(size), plain(text), theme)
@@ -678,7 +680,12 @@ class FreeRoom:
         """Take the room of marks: their places as shown, shape (n, 2), and diameters in points."""
         at = self.ax.transData.transform(places) - self.box.min
         radii = 0.5 * self.per_point * sizes[:, None]
-        corners = np.hstack([np.floor(at - radii), np.ceil(at + radii)])
+        self.take(np.hstack([at - radii, at + radii]) + np.tile(self.box.min, 2))
+
+    def take(self, boxes: Any) -> None:
+        """Take the room of boxes: left, low, right and top in pixels of the figure, shape (n, 4)."""
+        inside = np.asarray(boxes, dtype=float) - np.tile(self.box.min, 2)
+        corners = np.hstack([np.floor(inside[:, :2]), np.ceil(inside[:, 2:])])
         kept = np.isfinite(corners).all(axis=1) & (corners[:, 2:] >= 0).all(axis=1)
         for left, low, right, top in np.clip(corners[kept], 0, 1e6).astype(int):
             self.taken[low:top, left:right] = True

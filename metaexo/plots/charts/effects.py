@@ -104,7 +104,9 @@ def groups_of(
 
 
 def _named(value: object) -> str:
-    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+    name = type(value).__name__
+    article = "an" if name[0] in "AEIOU" else "a"
+    return f"the class {value.__name__}" if isinstance(value, type) else f"{article} {name}"
 
 
 def space_of(ax: Axes | Figure | SubFigure | None, width: float, height: float) -> tuple[float, float]:
