@@ -220,17 +220,31 @@ def test_what_is_asked_for_is_drawn():
     assert not any("no prediction interval" in note for note in bubble_plan(equal, interval=None).notes)
 
 
+def test_cautions_of_the_fit_are_notes_in_its_words():
+    data = pd.DataFrame({"x": [1.0, 2.0, 3.0]})
+    fit = mx.RandomEffects(mx.EffectSizes([0.1, 0.5, 0.4], [0.02, 0.03, 0.04], data=data), "x").fit()
+    assert "Caution: the intercept, x: 1 df, interval and p-value are rough guides." in bubble_plan(fit).notes
+
+
+def test_the_number_of_artists_does_not_grow_with_the_effects(make_effects):
+    for formula in ("dose", "source"):
+        few, many = (bubble(mx.RandomEffects(make_effects(k), formula).fit()) for k in (40, 1000))
+        assert len(few.get_children()) == len(many.get_children())
+
+
 def test_what_cannot_be_drawn_is_refused(make_effects):
     with pytest.raises(InputError, match="no moderators"):
         bubble_plan(mx.RandomEffects(BCG).fit())
     with pytest.raises(InputError, match="a fit of effects"):
         bubble_plan(BCG)
+    with pytest.raises(InputError, match=r"mx\.plots\.orchard"):
+        bubble_plan(mx.stratify(BCG, by="allocation"))
     fit = mx.RandomEffects(BCG, "latitude + allocation").fit()
     with pytest.raises(UnknownChoiceError, match="latitude"):
         bubble_plan(fit, "lattitude")
     with pytest.raises(UnknownChoiceError, match="random"):
         bubble_plan(fit, at={"allocation": "randomly"})
-    with pytest.raises(InputError, match="along which"):
+    with pytest.raises(InputError, match="whose values the chart shows"):
         bubble_plan(fit, "latitude", at={"latitude": 3.0})
     es = make_effects(8)
     shifted = mx.EffectSizes(es.y, es.v, data=pd.DataFrame({"x": np.arange(8.0)}))

@@ -108,6 +108,11 @@ def test_what_cannot_be_drawn_is_refused(make_effects):
         caterpillar_plan([0.1, 0.2])
 
 
+def test_the_number_of_artists_does_not_grow_with_the_effects(make_effects):
+    few, many = (caterpillar(mx.RandomEffects(make_effects(k)).fit()) for k in (40, 1000))
+    assert len(few.get_children()) == len(many.get_children())
+
+
 @pytest.mark.parametrize("k", [1, 2, 3, 13, 150, 1000])
 @pytest.mark.parametrize("measure", ["SMD", "RR", "PLO"])
 def test_no_texts_overlap(make_effects, k, measure):

@@ -89,6 +89,11 @@ def test_multilevel_fits_moderators_and_estimates_beyond_the_axis(make_effects):
         drapery_plan(es)
 
 
+def test_the_number_of_artists_does_not_grow_with_the_effects(make_effects):
+    few, many = (drapery(mx.RandomEffects(make_effects(k)).fit()) for k in (40, 1000))
+    assert len(few.get_children()) == len(many.get_children())
+
+
 @pytest.mark.parametrize("k", [2, 3, 13, 150, 1000])
 @pytest.mark.parametrize("measure", ["SMD", "RR", "PLO", "PFT"])
 def test_no_texts_overlap(make_effects, k, measure):

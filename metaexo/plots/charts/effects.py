@@ -65,7 +65,12 @@ def fit_of_points(results: Any, kind: str, others: str = "", remedy: str = "") -
     raise InputError(
         f"{kind} cannot be made of {_named(results)}",
         f"a fit of effects{others}",
-        remedy or "hand in mx.RandomEffects(...).fit(), or another fit",
+        remedy
+        or (
+            "draw strata by mx.plots.orchard or forest"
+            if isinstance(results, StratifiedResults)
+            else "hand in mx.RandomEffects(...).fit(), or another fit"
+        ),
     )
 
 
@@ -416,9 +421,10 @@ def _nearest_free(low: Array, high: Array, first: int) -> float:
     return float(ends[np.argmin(np.round(np.abs(ends), 9))])
 
 
-def effect_notes(fit: FitResults, mean: str = "the pooled effect") -> tuple[str, ...]:
+def effect_notes(fit: FitResults) -> tuple[str, ...]:
     """Return cautions of a fit, how hollow marks are to be read, and what was left out."""
     es = cast("EffectSizes", fit.effects)
+    mean = "the pooled effect" if fit.design.x is None else "the intercept"
     return (*caution_notes(fit, mean), *evidence_of(es))
 
 

@@ -115,7 +115,8 @@ def held_values(found: Moderators, free: Sequence[str], at: Held | None) -> dict
     for name, value in (at or {}).items():
         if name in free:
             raise InputError(
-                f"at= holds {name}, along which the chart goes", f"values of {', '.join(others) or 'others'}"
+                f"at= holds {name}, whose values the chart shows",
+                f"values of {', '.join(others) or 'others'}",
             )
         if name not in others:
             raise UnknownChoiceError("moderator", name, others)
