@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from metaexo.errors import InputError
 from metaexo.formatting import NOT_REPORTED, percent, ten_digits
 from metaexo.plots.canvas.arguments import checked
@@ -39,14 +37,13 @@ from metaexo.plots.canvas.page import (
     rectangle,
     snap,
 )
-from metaexo.plots.canvas.tables import column_of, levels_of
+from metaexo.plots.canvas.tables import column_of, is_reported, levels_of
 from metaexo.plots.canvas.words import title_of, words
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LOWER_BOUND = "Shares are lower bounds: what was not seen may still be reported in the paper."
-SILENT = ("", "not_reported", "not reported", "unclear", "nan", "<na>", "none")
 STEP, HEAD_GAP, ITEM_GAP, BAR = 12.0, 4.0, 11.0, 7.0
 ITEM_LETTERS = 34
 TICKS = tuple((float(tick), f"{tick}%") for tick in (0, 25, 50, 75, 100))
@@ -188,13 +185,6 @@ def reported_shares_plan(
         reported = column_of(table, column).map(is_reported).to_numpy(dtype=bool)
         counts[name] = [(group, int(reported[list(group.rows)].sum())) for group in groups]
     return _laid_out(counts, title, [*([LOWER_BOUND] if lower_bound else []), *notes], panel_width)
-
-
-def is_reported(value: object) -> bool:
-    """Return whether a cell says something."""
-    if value is None or isinstance(value, bool | np.bool_):
-        return bool(value)
-    return str(value).strip().lower() not in SILENT
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ import pytest
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import overlapping_texts, reported_shares, reported_shares_plan
 from metaexo.plots.canvas.page import Area
-from metaexo.plots.shares import is_reported, reported_shares_page
+from metaexo.plots.canvas.tables import is_reported
+from metaexo.plots.shares import reported_shares_page
 from tests.plots.boxes import clashes
 
 

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.formatting import NOT_REPORTED
 from metaexo.plots.canvas.words import OTHER, words
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LAST = (OTHER, NOT_REPORTED)
+SILENT = ("", "not_reported", "not reported", "unclear", "nan", "<na>", "none")
 
 
 def column_of(table: pd.DataFrame, name: str) -> pd.Series:
@@ -54,6 +57,13 @@ def levels_of(
             "add them to the order, or leave their rows out of the table",
         )
     return list(dict.fromkeys(wanted))
+
+
+def is_reported(value: object) -> bool:
+    """Return whether a cell says something."""
+    if value is None or isinstance(value, bool | np.bool_):
+        return bool(value)
+    return str(value).strip().lower() not in SILENT
 
 
 def _rank(name: str) -> int:

@@ -13,11 +13,10 @@ from metaexo.formatting import MISSING, percent, ten_digits
 from metaexo.inputs import as_word, is_blank
 from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.plan import drawn
-from metaexo.plots.canvas.tables import column_of
+from metaexo.plots.canvas.tables import column_of, is_reported
 from metaexo.plots.canvas.theme import Theme, get_theme
 from metaexo.plots.canvas.words import title_of
 from metaexo.plots.review.sign_grid import Beside, Level, SignGrid, closed
-from metaexo.plots.shares import is_reported
 
 if TYPE_CHECKING:
     import pandas as pd
