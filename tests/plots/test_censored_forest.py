@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 import pytest
-from metaexo.plots.forest.page import COLOR, DASH, forest_page
+from matplotlib.collections import LineCollection
 
 import metaexo as mx
 from metaexo.effects import bounded_effects
 from metaexo.errors import UnknownChoiceError
 from metaexo.plots import forest, forest_plan, overlapping_texts
-from metaexo.plots.canvas.page import Area, Dot, Line
-from tests.plots.boxes import clashes
+from tests.plots.drawn import ARROW, BRACKET, detail, intervals, points
 
 INF = float("inf")
 LOWER = [0.2, 0.9, 0.6, 0.7, -0.6, 0.0, -INF]
@@ -35,11 +36,14 @@ def studies(plan):
     return [row for row in plan.rows if row.kind == "study"]
 
 
-def ink(plan, row):
-    """Return the lines, areas and dots of one row in the colour of open intervals."""
-    items = forest_page(plan).items
-    here = [i for i in items if isinstance(i, Line | Area) and all(abs(y - row.y) < 5 for _, y in i.points)]
-    return [i for i in here if getattr(i, "color", getattr(i, "fill", "")) == COLOR]
+def open_ink(plan):
+    """Return the arrows, brackets and lines of open intervals as drawn, by the height of their row."""
+    ax = forest(plan)
+    rows = {row.y: row for row in studies(plan)}
+    arrows = Counter(y for _, y, *_ in points(ax, ARROW) if rows[y].mark.shape == "open")
+    brackets = Counter(y for _, y, *_ in points(ax, BRACKET))
+    lines = {y: (low, high) for low, high, y in intervals(ax) if y in rows and rows[y].mark.shape == "open"}
+    return arrows, brackets, lines
 
 
 def test_points_have_marks_and_the_others_have_none(fit):
@@ -47,8 +51,7 @@ def test_points_have_marks_and_the_others_have_none(fit):
     rows = studies(plan)
     assert [row.mark.shape for row in rows] == ["square"] * 3 + ["open"] * 4
     assert [row.mark.estimate for row in rows] == [0.2, 0.9, 0.6, None, None, None, None]
-    dots = [item for item in forest_page(plan).items if isinstance(item, Dot)]
-    assert len(dots) == 3
+    assert [x for x, *_ in points(forest(plan))] == [0.2, 0.9, 0.6]
     half = 1.959963984540054 * np.sqrt(0.08)
     assert rows[0].mark.low == pytest.approx(0.2 - half)
 
@@ -67,28 +70,26 @@ def test_open_ends_have_arrows_and_finite_ends_have_brackets(fit):
     assert [(row.mark.cut_low, row.mark.cut_high) for row in rows[3:]] == [
         (False, True), (False, False), (False, True), (True, False),
     ]  # fmt: skip
-    counts = [
-        (
-            sum(isinstance(i, Area) for i in found),
-            sum(isinstance(i, Line) and len(i.points) > 2 for i in found),
-        )
-        for found in (ink(plan, row) for row in rows)
-    ]
-    assert counts == [(0, 0)] * 3 + [(1, 1), (0, 2), (1, 1), (1, 1)]
+    arrows, brackets, lines = open_ink(plan)
+    counts = [(arrows[row.y], brackets[row.y], row.y in lines) for row in rows]
+    assert counts == [(0, 0, False)] * 3 + [(1, 1, True), (0, 2, True), (1, 1, True), (1, 1, True)]
+    low, high = plan.axis.low, plan.axis.high
+    assert [lines[row.y] for row in rows[3:]] == [(0.7, high), (-0.6, 0.6), (0.0, high), (low, -0.3)]
 
 
 def test_the_back_of_a_bracket_stands_at_the_bound(fit):
     plan = forest_plan(fit)
     row = studies(plan)[3]
-    (bracket,) = [i for i in ink(plan, row) if isinstance(i, Line) and len(i.points) > 2]
-    assert min(x for x, _ in bracket.points) == pytest.approx(plan.panel.x(0.7), abs=0.02)
+    (group,) = [g for g in forest(plan).collections if (0.7, row.y) in [tuple(o) for o in g.get_offsets()]]
+    assert min(x for x, _ in group.get_paths()[0].vertices) == pytest.approx(0.0)  # from its place on
 
 
 def test_a_direction_alone_is_dashed(fit):
     plan = forest_plan(fit)
     rows = studies(plan)
-    dashed = [any(i.dash == DASH for i in ink(plan, row) if isinstance(i, Line)) for row in rows]
-    assert dashed == [False] * 5 + [True, False]
+    groups = [group for group in forest(plan).collections if isinstance(group, LineCollection)]
+    dashed = [group for group in groups if group.get_linestyles()[0][1] is not None]
+    assert [line[0, 1] for group in dashed for line in group.get_segments()] == [rows[5].y]
     assert "dashed" in " ".join(plan.notes)
 
 
@@ -98,8 +99,8 @@ def test_the_total_has_its_diamond_prediction_and_effective_k(fit):
     total = plan.row("total")
     assert (total.mark.estimate, total.mark.low) == pytest.approx((pooled.estimate, pooled.low))
     assert plan.row("prediction").mark.high == pytest.approx(pooled.prediction_high)
-    assert f"effective k = {fit.effective:.1f}" in total.detail
-    assert plan.pooled == pytest.approx(pooled.estimate)
+    assert f"effective k = {fit.effective:.1f}" in detail(total)
+    assert plan.pooled == pytest.approx((pooled.estimate,))
     assert [row.weight for row in studies(plan)] == pytest.approx(fit.weights.tolist())
 
 
@@ -107,7 +108,7 @@ def test_bounded_effects_are_shown_without_pooling_also_under_heads():
     plan = forest_plan(make(), by="source")
     assert [row.kind for row in plan.rows] == ["head", *["study"] * 4, "spacer", "head", *["study"] * 3]
     assert all(row.kind != "total" for row in plan.rows)
-    assert plan.sides == ((), ())
+    assert plan.favours == ((), ())
 
 
 @pytest.mark.parametrize(
@@ -142,13 +143,14 @@ def test_a_fit_with_moderators_has_no_total():
 @pytest.mark.parametrize("limits", [None, (-0.1, 0.5), (1.0, 3.0), (-4.0, -1.0)])
 def test_nothing_overlaps_and_nothing_leaves_the_panel(fit, limits):
     plan = forest_plan(fit, limits=limits, title="A title")
-    page = forest_page(plan)
-    assert clashes(page) == []
-    for row in studies(plan):
-        for item in ink(plan, row):
-            for x, _ in item.points:
-                assert plan.panel.left - 0.1 <= x <= plan.panel.right + 0.1
-    assert overlapping_texts(forest(plan)) == []
+    ax = forest(plan)
+    assert overlapping_texts(ax) == []
+    for low, high, _ in intervals(ax):
+        assert plan.axis.low <= low <= high <= plan.axis.high
+    for x, *_ in points(ax, BRACKET):
+        assert plan.axis.low <= x <= plan.axis.high
+    seen = {y for _, _, y in intervals(ax)} | {y for _, y, *_ in points(ax, ARROW)}
+    assert seen >= {row.y for row in studies(plan)}, "every study leaves ink, also beyond the axis"
 
 
 def test_the_table_of_the_plan_has_the_bounds(fit):

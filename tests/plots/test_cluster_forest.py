@@ -8,14 +8,13 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from metaexo.plots.forest.page import forest_page
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import to_hex
 
 import metaexo as mx
 from metaexo.errors import UnknownChoiceError
-from metaexo.plots import forest_plan
-from metaexo.plots.canvas.fonts import FAINT, WHITE
-from metaexo.plots.canvas.page import Area, Line
-from tests.plots.boxes import clashes
+from metaexo.plots import forest, forest_plan, overlapping_texts
+from tests.plots.drawn import AT_EDGE, diamonds, points
 
 STUDY = ["lee2020", "lee2020", "lee2020", "cho2021", "abe2022", "abe2022", "sato2023"]
 LABELS = [
@@ -85,7 +84,7 @@ def test_what_all_effects_of_a_study_share_is_said_once(fit):
 
 
 def test_the_open_mark_is_the_predicted_mean_of_the_study(fit):
-    plan = forest_plan(fit, digits=4)
+    plan = forest_plan(fit, decimals=4)
     for row, name in zip([r for r in plan.rows if r.kind == "cluster"], ["lee2020", "abe2022"], strict=True):
         seen = fit.predict(given={"study": name}).iloc[0]
         assert numbers(row) == pytest.approx([seen["estimate"], seen["low"], seen["high"]], abs=6e-5)
@@ -95,12 +94,12 @@ def test_the_open_mark_is_the_predicted_mean_of_the_study(fit):
 
 
 def test_the_whole_says_what_the_fit_says(fit):
-    plan = forest_plan(fit, digits=4)
+    plan = forest_plan(fit, decimals=4)
     new = fit.predict().iloc[0]
     assert numbers(plan.row("total")) == pytest.approx([new["estimate"], new["low"], new["high"]], abs=6e-5)
     ends = [new["prediction_low"], new["prediction_high"]]
     assert numbers(plan.row("prediction"))[1:] == pytest.approx(ends, abs=6e-5)
-    assert plan.pooled == pytest.approx(new["estimate"])
+    assert plan.pooled == pytest.approx((new["estimate"],))
     words = " ".join(plan.notes)
     sd = fit.components["sd"]
     assert f"study {sd['study']:.2f}, study/effect {sd['study/effect']:.2f}" in words
@@ -119,7 +118,7 @@ def test_weights_are_those_of_the_mean_and_add_up(fit):
 
 
 def test_the_level_is_honoured_everywhere(fit):
-    plan = forest_plan(fit, level=0.8, digits=4)
+    plan = forest_plan(fit, level=0.8, decimals=4)
     seen = fit.predict(level=0.8, given={"study": "lee2020"}).iloc[0]
     assert numbers(plan.rows[0]) == pytest.approx([seen["estimate"], seen["low"], seen["high"]], abs=6e-5)
     assert plan.row("prediction").text == ("80% prediction interval",)
@@ -170,25 +169,34 @@ def test_outcomes_within_a_study_have_a_head_but_no_single_mean(effects):
 def test_ratios_are_shown_as_ratios(effects):
     ratios = mx.EffectSizes(effects.y, effects.v, "ROM", labels=LABELS, study=STUDY)
     fit = mx.Multilevel(ratios, "study/effect").fit()
-    plan = forest_plan(fit, digits=4)
+    plan = forest_plan(fit, decimals=4)
     seen = fit.predict(given={"study": "lee2020"}).iloc[0]
     assert numbers(plan.rows[0])[0] == pytest.approx(np.exp(seen["estimate"]), abs=6e-5)
 
 
 def test_lines_stand_between_studies_and_diamonds_of_studies_are_open(fit):
-    page = forest_page(forest_plan(fit))
-    lines = [item for item in page.items if isinstance(item, Line) and item.color == FAINT]
-    assert len(lines) == 3
-    areas = [item for item in page.items if isinstance(item, Area) and len(item.points) == 4]
-    assert [area.fill == WHITE for area in areas] == [True, True, False]
+    plan = forest_plan(fit)
+    ax = forest(plan)
+    lines = [
+        line[0, 1]
+        for group in ax.figure.artists
+        if isinstance(group, LineCollection)
+        for line in group.get_segments()
+    ]
+    assert set(lines) >= {row.y for row in plan.rows if row.kind == "rule"}
+    assert sum(row.kind == "rule" for row in plan.rows) == 3
+    rows = [row for row in plan.rows if row.kind in ("cluster", "total")]
+    for row, corners in zip([*rows[:2], rows[-1]], diamonds(ax), strict=True):
+        mark = row.mark
+        assert corners[:, 0] == pytest.approx([mark.low, mark.estimate, mark.high, mark.estimate])
+    (shapes,) = [group for group in ax.collections if isinstance(group, PolyCollection)]
+    assert [to_hex(fill) == plan.theme.paper for fill in shapes.get_facecolors()] == [True, True, False]
 
 
 def test_no_texts_overlap(fit):
-    assert clashes(forest_page(forest_plan(fit, title="All outcomes and time points by study"))) == []
+    assert overlapping_texts(forest(fit, title="All outcomes and time points by study")) == []
     long = fit.effects.with_labels([f"{label}, in a hydrogel of gelatin methacryloyl" for label in LABELS])
-    assert (
-        clashes(forest_page(forest_plan(mx.Multilevel(long, "study/effect").fit(), label_letters=30))) == []
-    )
+    assert overlapping_texts(forest(mx.Multilevel(long, "study/effect").fit())) == []
 
 
 def test_drawing_returns_axes(fit):
@@ -196,11 +204,12 @@ def test_drawing_returns_axes(fit):
     assert ax.get_xlim()[0] < 0.2 < 1.4 < ax.get_xlim()[1]
 
 
-def test_effects_outside_the_axis_are_counted_as_effects(fit):
+def test_estimates_outside_the_axis_are_counted(fit):
     plan = forest_plan(fit, limits=(0.55, 0.95))
-    outside = [row for row in plan.rows if row.mark is not None and row.mark.beyond and row.kind == "study"]
-    assert len(outside) == 5
-    assert any(note.startswith("5 effects") for note in plan.notes)
+    outside = [row for row in plan.rows if row.mark is not None and row.mark.beyond]
+    assert sum(row.kind == "study" for row in outside) == 5
+    assert any(note.startswith(f"{len(outside)} estimates lie outside") for note in plan.notes)
+    assert len(points(forest(plan), AT_EDGE)) == len(outside)
 
 
 def test_without_the_weights_or_covariances_of_the_model_clusters_have_no_means(effects):

@@ -6,13 +6,12 @@ import re
 
 import pandas as pd
 import pytest
-from metaexo.plots.forest.page import forest_page
 
 import metaexo as mx
 from metaexo.errors import DependentEffectsWarning, InputError
-from metaexo.plots import forest_plan
+from metaexo.plots import forest, forest_plan, overlapping_texts
 from metaexo.plots.canvas.words import stratum_words
-from tests.plots.boxes import clashes
+from tests.plots.drawn import detail
 
 
 def numbers(row):
@@ -34,7 +33,7 @@ def test_strata_have_heads_subtotals_and_a_test(make_effects):
     assert 0 < len(fitted) < len(results.strata), "this test needs strata with and without a fit"
     assert kinds(plan).count("subtotal") == len(fitted)
     for s, stratum in enumerate(results.strata):
-        assert plan.row(f"head:{s}").detail == stratum.note.partition(":")[0]
+        assert detail(plan.row(f"head:{s}")) == stratum.note.partition(":")[0]
         if stratum.fit is not None:
             expected = [stratum.pooled.estimate, stratum.pooled.low, stratum.pooled.high]
             assert numbers(plan.row(f"subtotal:{s}")) == pytest.approx(expected, abs=6e-3)
@@ -59,7 +58,7 @@ def test_studies_stand_in_their_own_stratum(make_effects):
 
 def test_weights_within_strata_add_up_to_a_hundred(make_effects):
     plan = forest_plan(mx.stratify(make_effects(16), by="source"), weights="stratum")
-    assert {row.cells["weight"][0] for row in plan.rows if row.kind == "subtotal"} == {"100.0"}
+    assert {row.cells["weight"][0] for row in plan.rows if row.kind == "subtotal"} == {"100.0%"}
     assert "weight" not in plan.row("total").cells
 
 
@@ -75,7 +74,7 @@ def test_strata_of_one_study_each_have_no_subtotal_and_no_overall(make_effects):
     es = mx.EffectSizes([0.5], [0.1], labels=["Li 2020"], data=make_effects(1).data)
     plan = forest_plan(mx.stratify(es, by="source"))
     assert kinds(plan) == ["head", "study", "spacer"]
-    assert plan.rows[0].detail == "one study"
+    assert plan.rows[0].detail == ("one study",)
     assert " ".join(plan.notes) == (
         "One study: shown with its own effect, not used to estimate τ² or in a test. "
         "No stratum has two or more studies, so none is pooled."
@@ -84,7 +83,7 @@ def test_strata_of_one_study_each_have_no_subtotal_and_no_overall(make_effects):
 
 def test_a_remark_that_several_strata_share_is_told_once(make_effects):
     plan = forest_plan(mx.stratify(make_effects(6), by="source"), overall=False)
-    details = [row.detail for row in plan.rows if row.kind == "head"]
+    details = [detail(row) for row in plan.rows if row.kind == "head"]
     assert sorted(details) == ["one study", "one study", "two studies", "two studies"]
     notes = " ".join(plan.notes)
     assert notes.count("one degree of freedom") == 1
@@ -107,7 +106,7 @@ def test_strata_without_an_overall_fit_tell_what_was_derived_and_left_out(make_e
     assert results.overall is None
     notes = " ".join(forest_plan(results).notes)
     assert "Hollow square: converted" in notes
-    assert "Left out: 1 of 3 rows of input: no SD (1)." in notes
+    assert "Left out: 1 of 3 rows of input: no SD (1)." in forest_plan(results).describe()
     assert "Random-effects" not in notes
 
 
@@ -117,7 +116,7 @@ def test_long_strata_names_stay_whole(make_effects):
     data = es.data.assign(source=[name.strip()] * 4)
     plan = forest_plan(mx.stratify(mx.EffectSizes(es.y, es.v, data=data), by="source"))
     assert " ".join(plan.rows[0].text) == name.strip()
-    assert clashes(forest_page(plan)) == []
+    assert overlapping_texts(forest(plan)) == []
 
 
 @pytest.mark.parametrize("level", [0.95, 0.8])
@@ -133,9 +132,9 @@ def test_a_stratum_of_one_study_with_several_effects_shows_their_mean_marked(lev
     assert (row.mark.estimate, row.mark.low, row.mark.high) == pytest.approx(
         (single.single.estimate, single.single.low, single.single.high), abs=1e-12
     )
-    assert row.detail == "k = 2, m = 1"
+    assert detail(row) == "k = 2; m = 1"
     assert not [row for row in plan.rows if row.id.startswith("single:2")]  # one effect stands for itself
-    assert clashes(forest_page(plan)) == []
+    assert overlapping_texts(forest(plan)) == []
 
 
 def test_cautions_of_strata_and_of_their_test_stand_below():

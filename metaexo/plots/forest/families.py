@@ -211,10 +211,15 @@ class CensoredWriter(RowWriter):
         return Mark(shape="open", low=low, high=high, hollow=es.kind[i] == "direction")
 
     def _shown(self) -> Array:
-        """Return effects and intervals of points, and the bounds of the others, as shown, shape (3, k)."""
+        """Return effects and intervals of points, and the bounds of the others, as shown, shape (3, k).
+
+        What is no point has no effect.
+        """
         es = self.es
         half = np.where(es.is_exact, self.quantile * np.sqrt(np.where(es.is_exact, es.v_lower, 0.0)), 0.0)
-        return back_by_rows(es, np.array([es.lower, es.lower - half, es.upper + half]))
+        shown = back_by_rows(es, np.array([es.lower, es.lower - half, es.upper + half]))
+        shown[0, ~es.is_exact] = np.nan
+        return shown
 
     def _ranked(self) -> tuple[Array, Array]:
         es, below = self.es, np.isfinite(self.es.lower)
