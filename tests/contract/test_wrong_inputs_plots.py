@@ -92,6 +92,8 @@ RIGHT = {
     "profile_plan": (MULTI.profile("study"),),
     "radial": (FIT,),
     "radial_plan": (FIT,),
+    "normal_quantile": (FIT,),
+    "normal_quantile_plan": (FIT,),
     "reported_shares": (TABLE, ["source"]),
     "reported_shares_plan": (TABLE, ["source"]),
     "reporting_map": (TABLE.assign(study=["a", "b"]), ["source"]),

@@ -33,6 +33,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "decimals": (0, 12),
     "digits": (0, 12),
     "dpi": (10, 2400),
+    "draws": (20, 1e6),
     "font_size": (7.0, 40.0),
     "height": (0.5, 400.0),
     "marker_size": (0.5, 60.0),
@@ -41,6 +42,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "panel_size": (40.0, 3000.0),
     "panel_width": (40.0, 3000.0),
     "row_height": (4.0, 400.0),
+    "seed": (0, 2**63),
     "text_size": (4.0, 40.0),
     "tolerance": (0.0, math.inf),
 }
