@@ -16,8 +16,6 @@ from metaexo.plots.charts.orchard import orchard, orchard_plan
 from metaexo.plots.charts.profile import profile, profile_plan
 from metaexo.plots.charts.radial import radial, radial_plan
 from metaexo.plots.charts.variance_components import variance_components, variance_components_plan
-from metaexo.plots.estimability import EstimabilityPlan, estimability, estimability_plan
-from metaexo.plots.evidence_map import EvidenceMapPlan, evidence_map, evidence_map_plan
 from metaexo.plots.forest.forest import (
     forest,
     forest_plan,
@@ -26,6 +24,9 @@ from metaexo.plots.forest.forest import (
     rho_sweep,
     rho_sweep_plan,
 )
+from metaexo.plots.grids.estimability import estimability, estimability_plan
+from metaexo.plots.grids.evidence_map import EvidenceMap, evidence_map, evidence_map_plan
+from metaexo.plots.grids.grid import Grid
 from metaexo.plots.review.flow import FlowPlan, flow, flow_plan
 from metaexo.plots.review.reporting_map import ReportingMap, reporting_map, reporting_map_plan
 from metaexo.plots.review.risk_of_bias import (
@@ -46,9 +47,9 @@ __all__ = [
     "AttributionPlan",
     "Chart",
     "Column",
-    "EstimabilityPlan",
-    "EvidenceMapPlan",
+    "EvidenceMap",
     "FlowPlan",
+    "Grid",
     "Plan",
     "ReportingMap",
     "RiskSummary",

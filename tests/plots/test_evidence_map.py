@@ -2,81 +2,108 @@
 
 from __future__ import annotations
 
-import math
+import re
+from itertools import pairwise
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import evidence_map, evidence_map_plan, overlapping_texts, save
-from metaexo.plots.canvas.fonts import text_width
-from metaexo.plots.canvas.page import Area
-from metaexo.plots.evidence_map import evidence_map_page
-from tests.plots.boxes import clashes, text_box
+from metaexo.plots.grids.evidence_map import BUBBLES
+
+
+def bubbles(plan):
+    """Return row, column and bubble of every bubble of a map."""
+    return [
+        (row, column, bubble)
+        for row, cells in zip(plan.rows, plan.cells, strict=True)
+        for column, cell in zip(plan.columns, cells, strict=True)
+        for bubble in cell.bubbles
+    ]
 
 
 def test_the_map_counts_what_the_table_holds(studies):
     plan = evidence_map_plan(studies, "source", "isolation", study="study")
     filled = studies.fillna({"source": "not reported"})
-    for bubble in plan.bubbles:
+    for row, column, bubble in bubbles(plan):
         part = filled[
-            (filled["source"].str.replace("_", " ") == bubble.row)
-            & (filled["isolation"].str.replace("_", " ") == bubble.column)
+            (filled["source"].str.replace("_", " ") == row)
+            & (filled["isolation"].str.replace("_", " ") == column)
         ]
-        assert bubble.count == part["study"].nunique()
+        assert int(bubble.text) == part["study"].nunique() == plan.counts[row, column, ""]
     assert plan.total == 20
-    assert plan.rows[-1].name == "not reported"
-    assert len(plan.bubbles) + len(plan.gaps) == len(plan.rows) * len(plan.columns)
-    assert plan.to_frame()["count"].sum() == sum(bubble.count for bubble in plan.bubbles)
+    assert plan.grand_total == "20"
+    assert plan.rows[-1] == "not reported"
+    assert len(plan.counts) + len(plan.gaps) == len(plan.rows) * len(plan.columns)
+    assert plan.to_frame()["count"].sum() == sum(plan.counts.values())
 
 
 def test_areas_of_bubbles_go_with_their_counts():
     table = pd.DataFrame({"r": ["a", "a", "b"], "c": ["x", "y", "x"], "n": [4, 16, 64]})
     plan = evidence_map_plan(table, "r", "c", count="n")
-    areas = [b.radius**2 / b.count for b in plan.bubbles]
-    assert areas == pytest.approx([13.0**2 / 64] * 3, rel=0.01)
+    areas = [bubble.size**2 / int(bubble.text) for *_, bubble in bubbles(plan)]
+    assert areas == pytest.approx([26.0**2 / 64] * 3, rel=1e-9)
     assert plan.gaps == (("b", "y"),)
     assert plan.total == 84
-    shaded = [i for i in evidence_map_page(plan).items if isinstance(i, Area)]
-    assert len(shaded) == 1
+    assert [cell.fill != "" for cells in plan.cells for cell in cells] == [False, True, False, False]
 
 
-def test_bubbles_stay_in_their_cells_and_apart(studies):
+def test_bubbles_are_drawn_at_their_cells_and_stay_apart(studies):
     plan = evidence_map_plan(studies, "source", "isolation", by="kind")
-    columns = {c.name: c for c in plan.columns}
-    rows = {r.name: r for r in plan.rows}
-    for b in plan.bubbles:
-        assert columns[b.column].low <= b.x - b.radius
-        assert b.x + b.radius <= columns[b.column].high
-        assert rows[b.row].low <= b.y - b.radius
-        assert b.y + b.radius <= rows[b.row].high
-        for other in plan.bubbles:
-            if other != b and (b.row, b.column) == (other.row, other.column):
-                assert math.dist((b.x, b.y), (other.x, other.y)) >= b.radius + other.radius
+    assert len(plan.keys) == 2
+    assert len({(key.color, key.shape) for key in plan.keys}) == 2
+    assert len({key.shape for key in plan.keys}) == 2, "a shape beside the colour"
+    ax = plan.draw()
+    ax.figure.draw_without_rendering()
+    wide = ax.get_window_extent().width / ax.figure.dpi * 72 / len(plan.columns)
+    drawn = sorted(
+        tuple(xy.round(3))
+        for group in ax.collections
+        if group.get_zorder() == 2
+        for xy in group.get_offsets()
+    )
+    wanted = sorted(
+        (round(plan.columns.index(column) + bubble.dx / wide, 3), float(plan.rows.index(row)))
+        for row, column, bubble in bubbles(plan)
+    )
+    assert drawn == [pytest.approx(place, abs=2e-3) for place in wanted]
+    for cells in plan.cells:
+        for cell in cells:
+            edges = [
+                (bubble.dx - half, bubble.dx + half)
+                for bubble in cell.bubbles
+                for half in [bubble.size / BUBBLES[bubble.shape][0] * BUBBLES[bubble.shape][1]]
+            ]
+            assert all(-wide / 2 <= left and right <= wide / 2 for left, right in edges)
+            assert all(one[1] < two[0] for one, two in pairwise(sorted(edges)))
 
 
 def test_categories_that_nobody_studied_are_shown(studies):
     order = ["milk_colostrum", "plant", "urine", "adipose_msc", None]
     plan = evidence_map_plan(studies, "source", "isolation", row_order=order)
-    assert plan.rows[0].name == "milk colostrum"
-    assert plan.rows[0].total == 0
+    assert plan.rows[0] == "milk colostrum"
+    assert plan.row_totals[0] == "0"
     assert sum(row == "milk colostrum" for row, _ in plan.gaps) == 3
     with pytest.raises(InputError, match="urine"):
         evidence_map_plan(studies, "source", "isolation", row_order=["plant", "adipose_msc", None])
 
 
+@pytest.mark.parametrize("theme", ["metaexo", "jama", "dark"])
 @pytest.mark.parametrize("by", [None, "kind"])
-def test_texts_of_a_map_never_overlap(studies, by):
-    plan = evidence_map_plan(studies, "source", "isolation", by=by, title="Map " * 60)
-    assert clashes(evidence_map_page(plan)) == []
-    assert overlapping_texts(evidence_map(plan)) == []
+def test_texts_of_a_map_never_overlap(studies, by, theme):
+    title = "Map " * 60
+    assert (
+        overlapping_texts(evidence_map(studies, "source", "isolation", by=by, title=title, theme=theme)) == []
+    )
 
 
 def test_numbers_that_do_not_fit_a_bubble_stand_beside_it():
     table = pd.DataFrame({"r": ["a", "b"], "c": ["x", "x"], "n": [12, 9000]})
     plan = evidence_map_plan(table, "r", "c", count="n")
-    assert [b.number_inside for b in plan.bubbles] == [False, True]
-    assert clashes(evidence_map_page(plan)) == []
+    assert [bubble.inside for *_, bubble in bubbles(plan)] == [True, False]
+    assert overlapping_texts(plan.draw()) == []
 
 
 def test_maps_that_cannot_be_drawn_are_refused(studies):
@@ -98,36 +125,41 @@ def test_rows_and_columns_are_ordered_by_what_is_counted():
         }
     )
     plan = evidence_map_plan(table, "source", "method", study="study")
-    assert [row.name for row in plan.rows] == ["plant", "plasma", "urine", "Other", "Not reported"]
-    assert plan.columns[0].name == "method 4"
-    assert plan.columns[-1].name == "Other method"
+    assert list(plan.rows) == ["plant", "plasma", "urine", "Other", "Not reported"]
+    assert plan.columns[0] == "method 4"
+    assert plan.columns[-1] == "Other method"
 
 
-def test_a_map_of_many_columns_has_upright_headings_and_is_narrower(tmp_path):
+def test_a_map_of_many_columns_has_upright_headings(tmp_path):
     names = [f"ultracentrifugation number {i}" for i in range(17)]
     table = pd.DataFrame({"source": ["plant", "urine"] * 34, "method": names * 4})
     plan = evidence_map_plan(table, "source", "method", title="A title", notes=["A remark"])
     assert plan.upright
-    assert plan.width < 17 * text_width("ultracentrifugation", 8.5), "headings side by side would be wider"
-    page = evidence_map_page(plan)
-    assert clashes(page) == []
-    assert overlapping_texts(evidence_map(plan)) == []
-    headings = [text for text in page.texts if text.upright]
-    assert " ".join(text.text for text in headings).count("ultracentrifugation") == 17
-    assert all(text_box(text)[3] <= plan.rows[0].low for text in headings)
+    ax = plan.draw()
+    assert overlapping_texts(ax) == []
+    labels = [label for label in ax.get_xticklabels() if label.get_text()]
+    assert [label.get_rotation() for label in labels] == [90.0] * 17
+    assert " ".join(label.get_text() for label in labels).count("ultracentrifugation") == 17
     files = [save(evidence_map(plan), tmp_path / f"{name}.svg") for name in ("one", "two")]
-    assert [path.read_bytes() for path in files[0]] == [path.read_bytes() for path in files[1]]
+    assert files[0].read_bytes() == files[1].read_bytes()
     few = evidence_map_plan(table[table["method"].isin(names[:3])], "source", "method")
     assert not few.upright
-    assert not any(text.upright for text in evidence_map_page(few).texts)
 
 
-def test_the_legend_of_a_map_stands_in_rows_above_it(studies):
-    table = studies.assign(group=[f"a group with a name of some length {i % 6}" for i in range(40)])
-    plan = evidence_map_plan(table, "source", "isolation", by="group")
-    assert len(plan.keys) > 1
-    assert sorted(key.label for row in plan.keys for key in row) == sorted(set(table["group"]))
-    page = evidence_map_page(plan)
-    assert clashes(page) == []
-    title = next(text for text in page.texts if text.text == plan.column_title)
-    assert all(text.y < title.y for text in page.texts if text.text.startswith("a group"))
+def test_more_columns_than_fit_are_refused_with_a_width_that_works():
+    table = pd.DataFrame({"source": ["plant"] * 60, "method": [f"method {i}" for i in range(60)]})
+    with pytest.raises(InputError, match="choose width=") as refused:
+        evidence_map_plan(table, "source", "method")
+    width = float(re.search(r"width=([\d.]+)", str(refused.value))[1])
+    assert overlapping_texts(evidence_map(table, "source", "method", width=width)) == []
+
+
+def test_a_map_fits_the_axes_of_the_user(studies):
+    figure, ax = plt.subplots(figsize=(8.0, 4.5))
+    assert evidence_map(studies, "source", "isolation", ax=ax) is ax
+    assert overlapping_texts(figure) == []
+    ax.set_xlim(-0.5, 1.5)
+    assert ax.get_xlim() == (-0.5, 1.5)
+    small = plt.figure(figsize=(3.0, 1.0)).add_subplot()
+    with pytest.raises(InputError, match="inches"):
+        evidence_map(studies, "source", "isolation", ax=small)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from metaexo.plots.estimability import estimability_page
+from metaexo.plots.evidence_map import evidence_map_page
 from metaexo.plots.forest.page import forest_page
 
 import metaexo as mx
@@ -31,8 +33,6 @@ from metaexo.plots.canvas.page import Area, Dot, Text, overlapping, snap
 from metaexo.plots.canvas.scale import from_axis, make_ticks, on_axis, place_of, robust_limits, round_values
 from metaexo.plots.canvas.tables import levels_of
 from metaexo.plots.canvas.words import stratum_words
-from metaexo.plots.estimability import estimability_page
-from metaexo.plots.evidence_map import evidence_map_page
 from metaexo.plots.table.lanes import lanes
 
 MEASURES = ("SMD", "RR", "OR", "PAS", "PLO")

@@ -170,6 +170,20 @@ def whole_figure(what: Any) -> Figure:
     return cast("Figure", what.figure.figure)
 
 
+def size_of(ax: Any) -> tuple[float, float]:
+    """Return the size in inches of Axes, of a figure or of a part of one."""
+    from matplotlib.axes import Axes
+
+    dpi = whole_figure(ax).dpi
+    if isinstance(ax, Axes):
+        placed = ax.get_axes_locator()
+        frame = placed.frame if hasattr(placed, "frame") else ax.get_position()
+        box = frame.transformed(ax.figure.transSubfigure)
+    else:
+        box = ax.bbox
+    return float(box.width / dpi), float(box.height / dpi)
+
+
 def drawn(make: Callable[P, Plan], summary: str) -> Callable[P, Axes]:
     """Return the function that draws what another one plans; it has the same arguments.
 

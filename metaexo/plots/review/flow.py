@@ -16,10 +16,10 @@ from metaexo.inputs import describe
 from metaexo.ledger import Ledger
 from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.fonts import HINTED, plain
+from metaexo.plots.canvas.measured import MARGIN, needed_height, open_axes, too_small
 from metaexo.plots.canvas.plan import Plan, drawn, remember
 from metaexo.plots.canvas.theme import Theme, get_theme
 from metaexo.plots.canvas.words import NOT_ASKED, THRESHOLD, same_line
-from metaexo.plots.review.measured import MARGIN, needed_height, open_axes, too_small
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,9 +16,7 @@ from metaexo.models.linear.prediction import refuse_moderators
 from metaexo.models.linear.results import FitResults
 from metaexo.plots.canvas.arguments import Column, checked
 from metaexo.plots.canvas.fonts import HINTED, plain
-from metaexo.plots.canvas.plan import Plan, drawn, remember
-from metaexo.plots.canvas.theme import Theme, get_theme
-from metaexo.plots.review.measured import (
+from metaexo.plots.canvas.measured import (
     MARGIN,
     beside,
     in_rows,
@@ -27,6 +25,8 @@ from metaexo.plots.review.measured import (
     open_axes,
     too_small,
 )
+from metaexo.plots.canvas.plan import Plan, drawn, remember
+from metaexo.plots.canvas.theme import Theme, get_theme
 from metaexo.plots.review.sign_grid import SIGN, Level, SignGrid, closed, draw_sign
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from metaexo.errors import InputError
 from metaexo.formatting import plural
 from metaexo.plots.canvas.chart import MARKERS
 from metaexo.plots.canvas.fonts import HINTED, contrast, plain
+from metaexo.plots.canvas.measured import MARGIN, beside, in_rows, needed_height, open_axes, too_small
 from metaexo.plots.canvas.plan import Plan, further_pages, remember
 from metaexo.plots.canvas.theme import Theme
-from metaexo.plots.review.measured import MARGIN, beside, in_rows, needed_height, open_axes, too_small
 
 if TYPE_CHECKING:
     import pandas as pd

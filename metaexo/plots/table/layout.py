@@ -13,7 +13,7 @@ from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots.canvas.arguments import Column
 from metaexo.plots.canvas.fonts import HINTED, NO_LETTER
 from metaexo.plots.canvas.page import NO_FONT
-from metaexo.plots.canvas.plan import whole_figure
+from metaexo.plots.canvas.plan import size_of
 from metaexo.plots.canvas.scale import Scale, ShownAxis, from_place, robust_limits, tick_label, to_place
 from metaexo.plots.canvas.theme import Theme
 from metaexo.plots.table.lanes import in_lanes
@@ -55,7 +55,7 @@ def lay_out(
     from matplotlib.axes import Axes
 
     if ax is not None:
-        width, height = _size_of(ax)
+        width, height = size_of(ax)
     theme, across = table.theme, 72.0 * width
     columns, panel = _columns(table, across)
     by_key = {column.key: column for column in columns}
@@ -76,20 +76,6 @@ def lay_out(
     if ax is not None or height is not None:
         _check_height(plans, height, theme)
     return tuple(plans)
-
-
-def _size_of(ax: Any) -> tuple[float, float]:
-    """Return the size in inches of Axes, of a figure or of a part of one."""
-    from matplotlib.axes import Axes
-
-    dpi = whole_figure(ax).dpi
-    if isinstance(ax, Axes):
-        placed = ax.get_axes_locator()
-        frame = placed.frame if hasattr(placed, "frame") else ax.get_position()
-        box = frame.transformed(ax.figure.transSubfigure)
-    else:
-        box = ax.bbox
-    return float(box.width / dpi), float(box.height / dpi)
 
 
 # -- columns -----------------------------------------------------------------------------------------------
