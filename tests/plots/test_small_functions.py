@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from metaexo.plots.estimability import tinted
+
 from metaexo.formatting import at_least, fixed, power_label, shown, ten_digits, whole_or_decimals
 from metaexo.plots.canvas.fonts import (
     color_and_shape,
@@ -19,7 +21,6 @@ from metaexo.plots.canvas.page import Panel, Text, cut_polygon, make_page, overl
 from metaexo.plots.canvas.scale import robust_limits, tick_label
 from metaexo.plots.canvas.tables import levels_of
 from metaexo.plots.canvas.words import name_of, stratum_words, title_of, typeset, words
-from metaexo.plots.estimability import tinted
 from metaexo.plots.forest.families import _split_labels
 from metaexo.plots.forest.rows import short_remark
 from metaexo.plots.shares import is_reported

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from metaexo.plots.estimability import estimability_page
-from metaexo.plots.evidence_map import evidence_map_page
-from metaexo.plots.forest.page import forest_page
 
 import metaexo as mx
 from metaexo.effects.measure import get_measure
 from metaexo.errors import InputError
 from metaexo.formatting import shown, ten_digits
-from metaexo.plots import Column, forest_plan
 from metaexo.plots.canvas import fonts as style
 from metaexo.plots.canvas.fonts import (
     PALETTE,
@@ -29,7 +24,7 @@ from metaexo.plots.canvas.fonts import (
     wrap,
     wrap_to_width,
 )
-from metaexo.plots.canvas.page import Area, Dot, Text, overlapping, snap
+from metaexo.plots.canvas.page import overlapping, snap
 from metaexo.plots.canvas.scale import from_axis, make_ticks, on_axis, place_of, robust_limits, round_values
 from metaexo.plots.canvas.tables import levels_of
 from metaexo.plots.canvas.words import stratum_words
@@ -200,23 +195,20 @@ def test_a_text_can_be_read_on_any_color(color):
     assert contrast(text_on(ground), ground) >= style.TEXT_CONTRAST
 
 
-def test_every_text_drawn_on_a_mark_can_be_read(make_effects, studies):
-    risk = forest_plan(make_effects(6), columns=[Column("bias", kind="risk")])
-    bubbles = mx.plots.evidence_map_plan(studies, "source", "isolation", by="kind")
-    grid = mx.plots.estimability_plan(make_effects(24))
-    for page in (forest_page(risk), evidence_map_page(bubbles), estimability_page(grid)):
-        for place, text in enumerate(page.items):
-            if not isinstance(text, Text):
-                continue
-            ground = style.WHITE
-            for item in page.items[:place]:
-                if isinstance(item, Dot) and math.hypot(item.x - text.x, item.y - text.y) < item.size / 2:
-                    ground = item.fill
-                elif isinstance(item, Area) and item.fill != "none":
-                    xs, ys = zip(*item.points, strict=True)
-                    if min(xs) < text.x < max(xs) and min(ys) < text.y < max(ys):
-                        ground = item.fill
-            assert contrast(text.color, ground) >= style.TEXT_CONTRAST, text.text
+@pytest.mark.parametrize("theme", mx.plots.THEMES)
+def test_every_text_in_a_cell_can_be_read(make_effects, studies, theme):
+    bubbles = mx.plots.evidence_map(studies, "source", "isolation", by="kind", theme=theme)
+    grid = mx.plots.estimability(make_effects(24), theme=theme)
+    for ax in (bubbles, grid):
+        plan = mx.plots.plans_of(ax)[0]
+        inks = {text.get_text(): text.get_color() for text in ax.texts}
+        for cell in (cell for cells in plan.cells for cell in cells):
+            ground = cell.fill or plan.theme.paper
+            for line in cell.lines:
+                assert contrast(inks[line], ground) >= style.TEXT_CONTRAST
+            for bubble in cell.bubbles:
+                ground = bubble.color if bubble.inside else plan.theme.paper
+                assert contrast(plan.theme.text_on(ground), ground) >= style.TEXT_CONTRAST
 
 
 def test_groups_of_a_map_have_shapes_of_their_own(studies):
