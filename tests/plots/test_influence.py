@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -206,3 +207,26 @@ def test_other_things_are_refused(bcg) -> None:
     assert error.value.nearest == "dffits"
     with pytest.raises(InputError, match="known already"):
         mx.plots.influence_plan(mx.sensitivity.influence(bcg), refit=False)
+
+
+@pytest.mark.parametrize(("width", "font_size"), [(3.5, 7.0), (7.0, 12.0), (10.0, None)])
+def test_panels_stand_below_each_other_where_a_figure_is_narrow(bcg, width, font_size) -> None:
+    ax = mx.plots.influence(bcg, width=width, font_size=font_size)
+    assert mx.plots.overlapping_texts(ax) == []
+    (plan,) = mx.plots.plans_of(ax)
+    assert (plan.across == 1) == (width == 3.5)
+
+
+def test_in_axes_and_parts_of_a_figure(bcg, schools) -> None:
+    figure = plt.figure(figsize=(7, 7), layout="constrained")
+    above, below = figure.subfigures(2, 1)
+    mx.plots.influence(bcg, measures=["dffits", "weights"], ax=above, title="Trials of BCG")
+    ax = below.subplots()
+    assert (
+        mx.plots.influence(schools, cluster="district", measures=["cooks_distance"], ax=ax, title="A") is ax
+    )
+    assert ax.get_xlabel() == "Cook's distance"
+    assert ax.get_title(loc="left") == "A"
+    assert mx.plots.overlapping_texts(figure) == []
+    with pytest.raises(InputError, match="chart of 8 panels"):
+        mx.plots.influence(bcg, ax=ax)

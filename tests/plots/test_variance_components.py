@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -222,3 +223,16 @@ def test_other_things_are_refused(one_level) -> None:
         mx.plots.variance_components_plan({"a": one_level, "b": mx.RandomEffects(ratio).fit()})
     with pytest.raises(MetaexoError):
         mx.plots.variance_components_plan(one_level, method="nonsense")
+
+
+@pytest.mark.parametrize(("width", "font_size"), [(3.5, 12.0), (3.0, None), (7.0, 14.0)])
+def test_narrow_figures_hold_their_texts(schools, width, font_size) -> None:
+    ax = mx.plots.variance_components(schools, intervals=False, width=width, font_size=font_size)
+    assert mx.plots.overlapping_texts(ax) == []
+
+
+def test_in_axes_of_the_users(schools, one_level) -> None:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3), layout="constrained")
+    assert mx.plots.variance_components(one_level, ax=left, title="A") is left
+    mx.plots.variance_components({"all": schools}, ax=right, title="B", intervals=False)
+    assert mx.plots.overlapping_texts(figure) == []

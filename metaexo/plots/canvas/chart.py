@@ -331,7 +331,9 @@ class Chart(Plan):
         if not handles or self.legend == "none":
             return
         if self.legend == "inside" or not whole:
-            legend = axes[0].legend(handles, beside, loc="best")
+            legend = axes[0].legend(
+                handles, beside, loc="best", frameon=True, edgecolor="none", framealpha=0.85
+            )
         elif self.legend == "below":
             below = figure.add_subplot(cast("GridSpec", axes[0].get_gridspec())[-1, :])
             below.set_axis_off()
@@ -440,7 +442,10 @@ def _set_axis(ax: Axes, name: str, axis: ChartAxis, theme: Theme) -> None:
     from matplotlib.ticker import MaxNLocator
 
     which: MatplotlibAxis = getattr(ax, f"{name}axis")
-    label = plain(axis.label)
+    place = ax.get_position()
+    length = place.width * ax.figure.bbox.width if name == "x" else place.height * ax.figure.bbox.height
+    lines = theme.wrap(axis.label, max(90.0, 0.8 * length / whole_figure(ax).dpi * 72))
+    label = "\n".join(map(plain, lines))
     which.set_label_text(label, fontproperties=theme.font(label), color=theme.ink)
     if axis.limits is not None:
         getattr(ax, f"set_{name}lim")(*steady(axis.limits))

@@ -30,6 +30,7 @@ from metaexo.plots.canvas.chart import (
 )
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.theme import Theme, get_theme
+from metaexo.plots.charts.effects import space_of
 from metaexo.sensitivity.influence import Influence
 from metaexo.sensitivity.influence import influence as influence_of
 from metaexo.types import Array
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 # More studies than these have numbers in place of names.
 MOST_NAMES = 30
-NAME_WIDTH = 110.0  # points
+NAMES, PANEL = 16.0, 13.0  # most width of names, and least of a panel, in sizes of the letters of ticks
 ACROSS = 4
 OUTSIDE = 1.96  # of studentised residuals: 5% of those of a normal distribution
 HEADINGS = {
@@ -143,21 +144,22 @@ def influence_plan(
     shown = _chosen(every, measures)
     look = get_theme(theme, font_size)
     named = len(labels) <= MOST_NAMES
-    axis = _axis_of_studies(
-        labels, named, look, "Cluster" if isinstance(found, ClusterInfluence) else "Study"
-    )
+    room, _ = space_of(ax, width, 1.0)
+    cut = [look.short(label, min(NAMES * look.small, 0.45 * room)) for label in labels]
+    axis = _axis_of_studies(cut, named, "Cluster" if isinstance(found, ClusterInfluence) else "Study")
+    names = max(look.width(name, size=look.small) for name in cut) if named else 30.0
+    across = max(1, min(ACROSS, int((room - names) / (PANEL * look.small))))
     plain = replace(axis, label="", ticks=())
-    rows = math.ceil(len(shown) / ACROSS)
+    rows = math.ceil(len(shown) / across)
     down = max(0.9, 1.45 * look.small / 72 * len(labels)) if named else 2.6
+    panels = [_panel(one, labels, marked, axis if i % across == 0 else plain) for i, one in enumerate(shown)]
     return Chart(
-        panels=tuple(
-            _panel(one, labels, marked, axis if i % ACROSS == 0 else plain) for i, one in enumerate(shown)
-        ),
-        across=ACROSS,
+        panels=tuple(panels if len(panels) > 1 else map(_under_its_axis, panels)),
+        across=across,
         legend="below",
         summary=f"Influence of each of {len(labels)} on a fit; {int(marked.sum())} of them are influential.",
         title=title,
-        notes=(*_notes(found, [look.short(label, NAME_WIDTH) for label in labels], marked, shown), *notes),
+        notes=(*_notes(found, cut, marked, shown), *notes),
         width=width,
         height=height or 0.9 + rows * (0.65 + down),
         theme=look,
@@ -240,13 +242,12 @@ def _chosen(every: Sequence[Measure], measures: Sequence[str] | None) -> list[Me
     return [one for word in dict.fromkeys(measures) for one in every if one.key == word]
 
 
-def _axis_of_studies(labels: Sequence[str], named: bool, theme: Theme, word: str) -> ChartAxis:
+def _axis_of_studies(names: Sequence[str], named: bool, word: str) -> ChartAxis:
     """Return the vertical axis: names, or numbers where there are too many."""
-    room = 0.6 + 0.01 * len(labels)
-    ends = max(0.05, 1.0 - room), len(labels) + room
+    room = 0.6 + 0.01 * len(names)
+    ends = max(0.05, 1.0 - room), len(names) + room
     if not named:
         return ChartAxis(label=f"{word}, by number", limits=ends, inverted=True, whole=True)
-    names = [theme.short(label, NAME_WIDTH) for label in labels]
     return ChartAxis(limits=ends, inverted=True, ticks=tuple(enumerate(names, start=1)))
 
 
@@ -292,6 +293,11 @@ def _panel(one: Measure, labels: Sequence[str], marked: NDArray[np.bool_], uprig
                 )
             )
     return Panel(x=ChartAxis(limits=_ends(one, known)), y=upright, layers=layers, heading=one.heading)
+
+
+def _under_its_axis(panel: Panel) -> Panel:
+    """Return a panel that stands alone with its heading below, since the title stands above."""
+    return replace(panel, heading="", x=replace(panel.x, label=panel.heading))
 
 
 def _ends(one: Measure, known: NDArray[np.bool_]) -> tuple[float, float]:

@@ -29,6 +29,7 @@ from metaexo.plots.canvas.chart import (
 )
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.theme import Theme, get_theme
+from metaexo.plots.charts.effects import space_of
 from metaexo.plots.forest.rows import short_remark
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 Scale = Literal["sd", "variance", "share"]
-NAME_WIDTH = 170.0  # points
+NAMES = 24.0  # most width of the names of components, in sizes of the letters of ticks
 TOTAL, SAMPLING = "all together (I²)", "sampling error (typical)"
 AS_MANY, EQUAL = "not estimable: as many coefficients as effects", "none in the equal-effects model"
 LABELS = {
@@ -134,6 +135,7 @@ def variance_components_plan(
     look = get_theme(theme, font_size)
     tables = {name: _table(fit, intervals, level, method) for name, fit in fits.items()}
     found = {name: _components(fit, tables[name], scale, intervals) for name, fit in fits.items()}
+    room, _ = space_of(ax, width, 1.0)
     longest_first = sorted(found.values(), key=len, reverse=True)
     order = list(dict.fromkeys(one.name for several in longest_first for one in several))
     order.sort(key=lambda name: (name == SAMPLING, name == TOTAL))
@@ -149,7 +151,10 @@ def variance_components_plan(
         )
     first = next(iter(fits.values()))
     axis = ChartAxis(label=LABELS[scale].format(unit=first.scale), limits=limits)
-    names = [(float(i), look.short(words[name], NAME_WIDTH)) for i, name in enumerate(order)]
+    names = [
+        (float(i), look.short(words[name], min(NAMES * look.small, 0.4 * room)))
+        for i, name in enumerate(order)
+    ]
     upright = ChartAxis(limits=(-0.6, len(order) - 0.4), inverted=True, ticks=names)
     return Chart(
         panels=(Panel(x=axis, y=upright, layers=layers),),
