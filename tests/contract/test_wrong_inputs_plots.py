@@ -87,6 +87,7 @@ RIGHT = {
     "orchard": (FIT,),
     "orchard_plan": (FIT,),
     "overlapping_texts": (Figure().subplots(),),
+    "pages_of": (Figure(),),
     "plans_of": (Figure(),),
     "profile": (MULTI.profile("study"),),
     "profile_plan": (MULTI.profile("study"),),
@@ -239,18 +240,37 @@ def test_calls_that_do_not_fit(name, tmp_path):
         ("forest_plan", {"limits": (1.0, 0.2)}),
         ("forest_plan", {"limits": (float("nan"), 1.0)}),
         ("forest_plan", {"limits": (0.1, 0.2, 0.3)}),
-        ("forest_plan", {"columns": "source"}),
+        ("forest_plan", {"columns": "sauce"}),
         ("forest_plan", {"columns": ["sauce"]}),
         ("forest_plan", {"columns": [mx.plots.Column("source", kind="numbre")]}),
         ("forest_plan", {"columns": [mx.plots.Column("source", kind="number")]}),
         ("forest_plan", {"columns": [mx.plots.Column("source", title=3)]}),
         ("forest_plan", {"columns": [mx.plots.Column("source", wording={"plant": 1})]}),
-        ("forest_plan", {"columns": [mx.plots.Column("dose", digits=-1)]}),
+        ("forest_plan", {"columns": [mx.plots.Column("dose", decimals=-1)]}),
         ("forest_plan", {"order": "presicion"}),
         ("forest_plan", {"order": "mixed"}),
         ("forest_plan", {"weights": "strata"}),
         ("forest_plan", {"reference": "nul"}),
-        ("forest_plan", {"digits": 2.5}),
+        ("forest_plan", {"decimals": 2.5}),
+        ("forest_plan", {"decimals": {"estimate": -1}}),
+        ("forest_plan", {"decimals": {"estimat": 1}}),
+        ("forest_plan", {"ci_format": "{low} to high"}),
+        ("forest_plan", {"favours": ("left",)}),
+        ("forest_plan", {"font_size": 6.0}),
+        ("forest_plan", {"height": 0.5}),
+        ("forest_plan", {"width": 2.0, "columns": ["source", "isolation", "dose"]}),
+        ("forest_plan", {"marker_size": 0}),
+        ("forest_plan", {"models": ["comon"]}),
+        ("forest_plan", {"models": [MULTI]}),
+        ("forest_plan", {"pages": 2}),
+        ("forest_plan", {"row_height": 5.0}),
+        ("forest_plan", {"scale": "ln"}),
+        ("forest_plan", {"scale": "logit"}),
+        ("forest_plan", {"strata_order": "sizes"}),
+        ("forest_plan", {"subtotals": "alone"}),
+        ("forest_plan", {"theme": "drak"}),
+        ("forest_plan", {"ticks": [float("nan")]}),
+        ("forest_plan", {"titles": {"estimat": "Effect"}}),
         ("forest_plan", {"notes": "a note"}),
         ("forest_plan", {"heads": {"Group": "source"}}),
         ("forest_plan", {"by": "sauce"}),
@@ -314,7 +334,7 @@ def test_mistakes_that_people_make(name, choices, tmp_path):
     assert isinstance(call(name, right(name, tmp_path), **choices), InputError)
 
 
-@pytest.mark.parametrize("key", [3, None, "", ["source"]])
+@pytest.mark.parametrize("key", [3, None, "", [3], ["source", ""]])
 def test_a_column_has_a_name(key):
     with pytest.raises(InputError, match="key of a column"):
         mx.plots.Column(key)
@@ -322,8 +342,8 @@ def test_a_column_has_a_name(key):
 
 def test_a_plan_is_drawn_as_it_is():
     plan = mx.plots.forest_plan(ES)
-    with pytest.raises(InputError, match="a plan, and with it digits"):
-        mx.plots.forest(plan, digits=3)
+    with pytest.raises(InputError, match="a plan, and with it decimals"):
+        mx.plots.forest(plan, decimals=3)
 
 
 def test_a_row_that_is_not_there_is_named():

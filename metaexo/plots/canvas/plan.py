@@ -111,7 +111,7 @@ def pages_of(ax: Axes | Figure | SubFigure) -> tuple[Axes, ...]:
     Returns
     -------
     tuple of matplotlib.axes.Axes
-        One per page; a single one for a figure without further pages.
+        One per page; a single one for a figure without further pages, none for an empty figure.
 
     Raises
     ------
@@ -126,7 +126,8 @@ def pages_of(ax: Axes | Figure | SubFigure) -> tuple[Axes, ...]:
     3
     """
     whole = whole_figure(ax)
-    return (whole.axes[0] if whole is ax or not hasattr(ax, "get_xlim") else ax, *_PAGES.get(whole, ()))
+    first = [ax] if hasattr(ax, "get_xlim") else whole.axes[:1]
+    return (*first, *_PAGES.get(whole, ()))
 
 
 @checked

@@ -89,7 +89,7 @@ def save(
     'two_studies.svg'
     """
     given = pages_of(cast("Any", figure)) if _is_one(figure) else cast("Sequence[Axes]", figure)
-    pages = [whole_figure(page) for page in given]
+    pages = [whole_figure(page) for page in given] or [whole_figure(figure)]
     target = Path(path)
     ending = target.suffix.lower().removeprefix(".").replace("tif", "tiff").replace("tifff", "tiff")
     if not target.stem or not ending:

@@ -124,10 +124,19 @@ class Theme:
         return font(size or self.size, bold, fonts_besides(text, bold), self.fonts)
 
     def color(self, name: str | int) -> str:
-        """Return a colour: that of a part of the theme by its name, of a group by its position, or itself."""
+        """Return a colour: that of a part of the theme by its name, of a group by its position, or itself.
+
+        Raises UnknownChoiceError for what is neither a part nor a colour of matplotlib.
+        """
         if isinstance(name, int):
             return self.palette[name % len(self.palette)]
-        return name if name.startswith("#") else str(getattr(self, name))
+        if name in PARTS:
+            return str(getattr(self, name))
+        from matplotlib.colors import is_color_like, to_hex
+
+        if not is_color_like(name):
+            raise UnknownChoiceError("color", name, PARTS)
+        return name if len(name) == 7 and name.startswith("#") else to_hex(name)
 
     def tint(self, share: float) -> str:
         """Return the background with a share of ink in it: 0 is the background itself."""
@@ -198,6 +207,8 @@ class Theme:
         finally:
             mpl.rcParams.update(before)
 
+
+PARTS = ("paper", "ink", "grey", "pale", "track", "study", "pooled", "subtotal")
 
 # What some journals print: JAMA Network instructions for authors; BMJ and Lancet artwork guides; RevMan 5.4.
 THEMES: Mapping[str, Theme] = {

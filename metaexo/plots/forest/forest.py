@@ -181,7 +181,7 @@ def forest_plan(
         What values left and right of the reference line favour. Default: "favours control" and "favours
         exosome" if positive effects mean benefit throughout.
     color : str, optional
-        Colour of the marks of studies, a part of the theme or "#rrggbb".
+        Colour of the marks of studies: a part of the theme ("pooled", "grey"), or any colour of matplotlib.
     marker_size : float
         Side of the largest mark of a study, in points.
     row_height : float, optional

@@ -18,6 +18,7 @@ from metaexo.plots.canvas.theme import Theme, get_theme
 WEIGHTS = ("overall", "stratum")
 SCALES = ("linear", "log", "logit")
 SUBTOTALS = ("only",)
+STRATA_ORDERS = ("given", "estimate", "size", "label")
 FORMAT = re.compile(r"(?P<open>[^{}]*)\{low\}(?P<middle>[^{}]*)\{high\}(?P<close>[^{}]*)")
 
 
@@ -81,6 +82,10 @@ class Options:
             check_choice("scale", self.scale, SCALES)
         if isinstance(self.subtotals, str):
             check_choice("subtotals", self.subtotals, SUBTOTALS)
+        if isinstance(self.strata_order, str):
+            check_choice("strata_order", self.strata_order, STRATA_ORDERS)
+        if self.color is not None:
+            self.look.color(self.color)
         least = 1.22 * self.look.size
         if self.row_height is not None and self.row_height < least:
             raise InputError(

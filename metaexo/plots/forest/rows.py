@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,6 @@ DIAMOND, BAR = 8.0, 2.6
 CUT_AT = 1e-9
 OWN = {LABEL, ESTIMATE, WEIGHT}
 ORDERS = ("given", "estimate", "precision", "weight", "label")
-STRATA_ORDERS = ("given", "estimate", "size", "label")
 COMMON = ("common", "fixed", "equal", "EE", "FE")
 INTERCEPT = re.compile(r"\bintercept\b")
 LEFT_SIDE, RIGHT_SIDE = "← favours control", "favours exosome →"
@@ -147,8 +146,6 @@ def _ordered_strata(results: Any, options: Options) -> list[Any]:
                 f"the strata are {', '.join(map(repr, names))}",
             )
         return sorted(strata, key=lambda stratum: wanted.index(names[strata.index(stratum)]))
-    if order not in STRATA_ORDERS:
-        raise UnknownChoiceError("strata_order", order, STRATA_ORDERS)
     if order == "label":
         return [strata[i] for i in sorted(range(len(strata)), key=lambda i: names[i])]
     if order == "size":
@@ -255,9 +252,17 @@ class RowWriter:
         if weighted:
             columns.append(Column(WEIGHT, title.get(WEIGHT, "Weight"), "weight", side="right"))
         known = {column.key for column in columns}
-        for key in title:
-            if key not in known:
-                raise UnknownChoiceError("column in titles", key, known)
+        decimals = options.decimals if isinstance(options.decimals, Mapping) else {}
+        for name, keys in (("titles", title), ("decimals", decimals)):
+            for key in keys:
+                if key not in known:
+                    raise UnknownChoiceError(f"column in {name}", key, known)
+        if options.models and not any(row.kind == "total" for row in rows):
+            raise InputError(
+                "models, and no overall effect to set them beside",
+                "a fit with one pooled effect that is shown",
+                "leave models= out, or hand in mx.RandomEffects(effects).fit()",
+            )
         columns = [
             replace(c, title=title[c.key]) if c.key in title and c.key not in OWN else c for c in columns
         ]
