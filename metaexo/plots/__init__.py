@@ -39,8 +39,8 @@ from metaexo.plots.review.risk_of_bias import (
 )
 from metaexo.plots.review.sign_grid import SignGrid
 from metaexo.plots.shares import SharesPlan, reported_shares, reported_shares_plan
-from metaexo.plots.strip import StripPlan, interval_strip, interval_strip_plan
 from metaexo.plots.table.plan import TablePlan
+from metaexo.plots.table.strip import interval_strip, interval_strip_plan
 
 __all__ = [
     "THEMES",
@@ -55,7 +55,6 @@ __all__ = [
     "RiskSummary",
     "SharesPlan",
     "SignGrid",
-    "StripPlan",
     "TablePlan",
     "Theme",
     "attribution",

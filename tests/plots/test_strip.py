@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
+import metaexo as mx
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.plots import interval_strip, interval_strip_plan, overlapping_texts
-from metaexo.plots.canvas.page import Area, Dot
-from metaexo.plots.strip import strip_page
-from tests.plots.boxes import clashes
+from metaexo.plots import THEMES, interval_strip, interval_strip_plan, overlapping_texts
+from metaexo.plots.canvas.chart import MARKERS
 
 
 def strip_of(studies, **choices):
@@ -22,37 +22,78 @@ def strip_of(studies, **choices):
     return interval_strip_plan(table, "size_nm", low="low", high="high", by="kind", study="study", **choices)
 
 
+def categories(plan):
+    return [row for row in plan.rows if row.kind == "study"]
+
+
+def texts_of(ax):
+    """Return the texts of a figure with their places in points from its upper left corner."""
+    figure = ax.figure
+    height = figure.get_size_inches()[1] * 72
+    found = []
+    for text in figure.findobj(lambda one: hasattr(one, "get_text")):
+        if text.get_text():
+            box = text.get_window_extent()
+            x, y = box.x0 * 72 / figure.dpi, height - (box.y0 + box.y1) / 2 * 72 / figure.dpi
+            found.append((text.get_text(), x, y))
+    return found
+
+
+def dots_of(ax):
+    """Return value (0 or 1 at an edge), place in points from the top, and path of all marks as drawn."""
+    found = []
+    for collection in ax.collections:
+        if collection.get_zorder() >= 3:
+            (path,) = collection.get_paths()
+            found += [(float(x), float(y), path) for x, y in collection.get_offsets()]
+    return found
+
+
 def test_a_strip_shows_every_value(studies):
     plan = strip_of(studies, rows="source")
     frame = plan.to_frame()
     there = studies.dropna(subset=["size_nm"])
-    assert sorted(frame["value"]) == pytest.approx(sorted(there["size_nm"]))
+    assert sorted(frame["estimate"]) == pytest.approx(sorted(there["size_nm"]))
     assert sorted(frame["low"]) == pytest.approx(sorted(there["size_nm"] - 20))
+    assert set(frame["group"]) == {"clinical", "preclinical"}
     missing = int(studies["size_nm"].isna().sum())
     assert missing > 0
     assert plan.notes == (f"Not shown: {missing} rows of the table without a value.",)
-    row = next(row for row in plan.rows if row.label == ("plant",))
+    (row,) = (row for row in plan.rows if row.cells["label"] == ("plant",))
     part = there[there["source"] == "plant"]
-    assert row.cells == (str(len(part)), str(part["study"].nunique()), f"{part['size_nm'].median():.0f}")
+    assert [row.cells[key][0] for key in ("n", "studies", "median")] == [
+        str(len(part)),
+        str(part["study"].nunique()),
+        f"{part['size_nm'].median():.0f}",
+    ]
 
 
-def test_points_of_a_strip_do_not_overlap(studies):
-    plan = strip_of(studies, rows="isolation")
+@pytest.mark.parametrize("width", [4.5, 7.0, 12.0])
+def test_points_of_a_strip_do_not_overlap(studies, width):
+    plan = strip_of(studies, rows="isolation", width=width)
+    low, high = math.log(plan.axis.low), math.log(plan.axis.high)
+    per_log = (plan.panel.right - plan.panel.left) / (high - low)
     for row in plan.rows:
-        places = [(plan.panel.x(p.value), p.y) for p in row.points]
-        assert all(abs(y - row.y) <= row.height / 2 for _, y in places)
+        assert all(abs(mark.lane) + mark.size / 2 <= row.height / 2 for mark in row.marks)
+        places = [(math.log(mark.estimate) * per_log, mark.lane) for mark in row.marks]
         for i, one in enumerate(places):
             assert all(math.dist(one, two) >= 5.0 for two in places[:i])
+        for i, one in enumerate(row.marks):  # nor does an interval run through the mark of another
+            for two in row.marks[:i]:
+                assert one.lane != two.lane or one.high < two.low or two.high < one.low
 
 
 def test_two_columns_make_heads(studies):
     plan = strip_of(studies, rows=["source", "isolation"], title="Sizes", reference=120.0)
-    heads = [row.label[0] for row in plan.rows if row.kind == "head"]
+    heads = [row.text[0] for row in plan.rows if row.kind == "head"]
     assert set(heads) == {"adipose msc", "plant", "urine", "not reported"}
     assert heads[-1] == "not reported"
-    assert clashes(strip_page(plan)) == []
     assert overlapping_texts(interval_strip(plan)) == []
-    assert plan.axis.reference == pytest.approx(math.log(120.0))
+    assert plan.axis.reference == 120.0
+    frame = plan.to_frame().dropna(subset=["estimate"])
+    named = studies.assign(source=studies["source"].fillna("not reported").str.replace("_", " "))
+    wanted = named.dropna(subset=["size_nm"]).groupby("source")["size_nm"].apply(sorted)
+    assert frame.groupby("head")["estimate"].apply(sorted).to_dict() == wanted.to_dict()
 
 
 def test_an_interval_below_zero_runs_out_of_a_logarithmic_axis():
@@ -61,10 +102,19 @@ def test_an_interval_below_zero_runs_out_of_a_logarithmic_axis():
     )
     table["source"] = "plant"
     plan = interval_strip_plan(table, "size", "source", low="low", high="high")
-    assert plan.rows[0].points[0].low == -math.inf
-    assert math.exp(plan.axis.low) > 50
-    arrows = [i for i in strip_page(plan).items if isinstance(i, Area)]
-    assert plan.panel.left in [arrow.points[0][0] for arrow in arrows]
+    mark = plan.rows[0].marks[0]
+    assert (mark.low, mark.cut_low, mark.cut_high) == (-20.0, True, False)
+    assert plan.axis.low > 50
+    ax = interval_strip(plan)
+    heads = [c for c in ax.collections if c.get_zorder() == 2.1]
+    assert [x for c in heads for x, _ in c.get_offsets()] == [0.0]  # one arrow, at the left edge
+
+
+def test_an_interval_with_one_end_starts_at_the_value():
+    table = pd.DataFrame({"x": [1.0, 2.0], "high": [3.0, np.nan], "row": "a"})
+    ax = interval_strip(table, "x", "row", high="high", log=False)
+    lines = [c for c in ax.collections if hasattr(c, "get_segments")]
+    assert [[x for x, _ in s] for c in lines for s in c.get_segments()] == [[1.0, 3.0]]
 
 
 def test_values_that_a_logarithmic_axis_cannot_show_are_refused():
@@ -74,14 +124,18 @@ def test_values_that_a_logarithmic_axis_cannot_show_are_refused():
     assert len(interval_strip_plan(table, "size", "source", log=False).rows) == 2
     with pytest.raises(InputError, match="no number"):
         interval_strip_plan(table.assign(size=np.nan), "size", "source")
+    with pytest.raises(InputError, match="ticks: 0"):
+        interval_strip_plan(table.assign(size=1.0), "size", "source", ticks=[0.0, 1.0])
 
 
 def test_medians_have_about_three_significant_digits():
     for factor, text in ((1.0, "1.04"), (10.0, "10.4"), (100.0, "104"), (1000.0, "1041")):
         table = pd.DataFrame({"x": factor * np.array([1.0376, 1.0444]), "row": ["a", "a"]})
-        assert interval_strip_plan(table, "x", "row").rows[0].cells == ("2", text)
+        assert interval_strip_plan(table, "x", "row").rows[0].cells["median"] == (text,)
     whole = pd.DataFrame({"x": [3.0, 5.0], "row": ["a", "a"]})
-    assert interval_strip_plan(whole, "x", "row").rows[0].cells == ("2", "4")
+    assert interval_strip_plan(whole, "x", "row").rows[0].cells["median"] == ("4",)
+    table = pd.DataFrame({"x": [1.0376, 1.0444], "row": ["a", "a"]})
+    assert interval_strip_plan(table, "x", "row", theme="lancet").rows[0].cells["median"] == ("1·04",)
 
 
 def test_columns_of_the_table_may_stand_in_place_of_counts(studies):
@@ -90,22 +144,26 @@ def test_columns_of_the_table_may_stand_in_place_of_counts(studies):
         said=lambda t: [f"{size:.0f} nm" for size in t["size_nm"]],
     )
     plan = interval_strip_plan(table, "size_nm", "row", by="kind", cells={"said": "Size", "kind": "Kind"})
-    assert [title for title, _ in plan.columns] == ["Size", "Kind"]
-    for row in plan.rows:
-        members = table[table["row"] == row.label[0]]
-        assert row.cells[0].split("\n") == list(dict.fromkeys(members["said"]))
-        assert set(row.cells[1].split("\n")) == set(members["kind"])
-        assert row.height >= 10.0 * len(row.cells[0].split("\n"))
-    assert {key.label for row in plan.keys for key in row} == {"clinical", "preclinical"}
-    assert clashes(strip_page(plan)) == []
+    assert [column.title for column in plan.columns] == [("Row",), ("Size",), ("Kind",)]
+    assert [column.kind for column in plan.columns] == ["text", "number", "text"]
+    frame = plan.to_frame()
+    assert sorted(zip(frame["category"], frame["cell_said"], frame["cell_kind"], strict=True)) == sorted(
+        zip(table["row"], table["said"], table["kind"], strict=True)
+    )
+    assert (frame["cell_kind"] == frame["group"]).all()
+    assert [f"{value:.0f} nm" for value in frame["estimate"]] == frame["cell_said"].tolist()
+    labelled = [row.cells["label"] for row in plan.rows if "label" in row.cells]
+    assert len(labelled) == len(set(labelled)) == table["row"].nunique()
+    assert {key.label for key in plan.keys} == {"clinical", "preclinical"}
+    assert overlapping_texts(interval_strip(plan)) == []
     with pytest.raises(UnknownChoiceError, match="tolled"):
         interval_strip_plan(table, "size_nm", "row", cells={"tolled": "Size"})
 
 
 def test_a_strip_may_have_no_columns_on_the_right(studies):
     plan = interval_strip_plan(studies, "size_nm", "source", cells={})
-    assert plan.columns == ()
-    assert {row.cells for row in plan.rows} == {()}
+    assert [column.key for column in plan.columns] == ["label"]
+    assert {tuple(row.cells) for row in plan.rows} == {("label",)}
     assert overlapping_texts(interval_strip(plan)) == []
 
 
@@ -114,24 +172,45 @@ def test_headings_and_orders_of_a_strip_can_be_chosen(studies):
     plan = strip_of(
         studies, rows=["source", "isolation"], row_title="What", study_title="Laboratories", **orders
     )
-    assert plan.row_title == "What"
-    assert [title for title, _ in plan.columns] == ["n", "Laboratories", "Median"]
-    heads = [row.label[0] for row in plan.rows if row.kind == "head"]
+    assert [column.title for column in plan.columns] == [("What",), ("n",), ("Laboratories",), ("Median",)]
+    heads = [row.text[0] for row in plan.rows if row.kind == "head"]
     assert heads == ["not reported", "urine", "plant", "adipose msc"]
-    assert [key.label.partition(" ")[0] for key in plan.keys[0]] == ["preclinical", "clinical"]
-    assert plan.keys[0][0].color == next(
-        p.color for row in plan.rows for p in row.points if p.group == "preclinical"
-    )
+    assert [key.label.partition(" ")[0] for key in plan.keys] == ["preclinical", "clinical"]
+    first = next(m for row in plan.rows for m in row.marks if m.name == "preclinical")
+    assert (plan.keys[0].color, plan.keys[0].shape) == (first.color, first.shape)
 
 
-def test_long_heads_are_broken_into_lines():
-    head = "patient samples, the fluid of which is not named in the repository of the paper"
+def test_every_group_has_a_colour_and_a_shape_as_in_the_legend():
+    groups = list("abcdefghij")
+    table = pd.DataFrame({"x": range(1, 11), "row": "a", "g": groups, "low": 0.5})
+    table["high"] = table["x"] + 0.5
+    plan = interval_strip_plan(table, "x", "row", by="g", low="low", high="high", log=False)
+    marks = {mark.name: mark for mark in plan.rows[0].marks}
+    assert len({(marks[g].color, marks[g].shape) for g in groups}) == 10
+    for key, group in zip(plan.keys, groups, strict=True):
+        assert key.label.startswith(group)
+        assert key.color == marks[group].color
+        assert MARKERS[key.shape] == MARKERS[marks[group].shape]
+    ax = interval_strip(plan)
+    lines = [c for c in ax.collections if hasattr(c, "get_segments")]
+    assert sum(len(c.get_segments()) for c in lines) == 10  # each has its interval, whatever its shape
+    assert len(dots_of(ax)) == 10
+
+
+def test_long_heads_run_over_the_panel_and_the_line_stops_there():
+    head = "patient samples, the fluid of which is not named in the repository of the paper, " * 2
     table = pd.DataFrame({"size": [100.0, 120.0], "head": head, "source": ["plant", "urine"]})
-    plan = interval_strip_plan(table, "size", ["head", "source"])
-    assert " ".join(plan.rows[0].label) == head
-    assert len(plan.rows[0].label) == 2
-    assert plan.panel.left < 260.0
-    assert clashes(strip_page(plan)) == []
+    plan = interval_strip_plan(table, "size", ["head", "source"], reference=110.0)
+    assert " ".join(plan.rows[0].text) == head.strip()
+    assert len(plan.rows[0].text) == 2
+    assert plan.panel.left < 200.0
+    ax = interval_strip(plan)
+    assert overlapping_texts(ax) == []
+    (pieces,) = (c.get_segments() for c in ax.collections if c.get_zorder() == 1)
+    (ends,) = ([y for _, y in piece] for piece in pieces)
+    assert sorted(ends) == pytest.approx([plan.rows[0].y + plan.rows[0].height / 2, plan.panel.bottom])
+    short = interval_strip_plan(table.assign(head="x"), "size", ["head", "source"], reference=110.0)
+    assert [line.get_xdata() for line in interval_strip(short).lines] == [[110.0, 110.0]]
 
 
 # -- a name has the y of its point ------------------------------------------------------------------------
@@ -147,50 +226,57 @@ def test_a_name_has_the_height_of_its_point(seed):
             "row": draws.choice(["SEC", "UC", "kit"], k),
             "head": draws.choice(["patients", "animals"], k),
             "study": [f"Study {i}" for i in range(k)],
-            "journal": draws.choice(["A", "B"], k),
+            "journal": [f"Journal {draws.integers(2)}" for _ in range(k)],
         }
     )
     table["low"], table["high"] = table["g"] - 0.6, table["g"] + 0.6
     cells = {"study": "Study", "journal": "Journal"}
-    plan = interval_strip_plan(table, "g", ["head", "row"], low="low", high="high", log=False, cells=cells)
-    value_of = dict(zip(table["study"], table["g"], strict=True))
-    journal_of = dict(zip(table["study"], table["journal"], strict=True))
+    plan = interval_strip_plan(
+        table, "g", ["head", "row"], low="low", high="high", log=False, cells=cells, limits=(-1.0, 1.0)
+    )
+    ax = interval_strip(plan)
+    ax.figure.draw_without_rendering()
+    marks = dots_of(ax)
+    assert len(marks) == k
+    texts = texts_of(ax)
+    by_name = table.set_index("study")
     seen = []
-    for row in plan.rows:
-        names = {text: y for column, text, y in row.texts if column == 0}
-        journals = {y: text for column, text, y in row.texts if column == 1}
-        for point in row.points:
-            (name,) = [text for text, y in names.items() if y == point.y]
-            assert value_of[name] == point.value
-            assert journals.get(point.y, *{journals[row.y]} if len(journals) == 1 else ()) == journal_of[name]
-            seen.append(name)
+    for row in categories(plan):
+        (mark,) = row.marks
+        (name,), (journal,) = row.cells["study"], row.cells["journal"]
+        assert mark.estimate == by_name.loc[name, "g"]
+        assert journal == by_name.loc[name, "journal"]
+        (y,) = [at for text, _, at in texts if text == name]
+        assert y == pytest.approx(row.y, abs=1.5)
+        assert any(text == journal and abs(at - y) < 0.5 for text, _, at in texts)
+        (drawn,) = [x for x, at, _ in marks if abs(at - row.y) < 0.02]
+        inside = abs(mark.estimate) <= 1
+        assert drawn == (mark.estimate if inside else float(mark.estimate > 0))
+        seen.append(name)
     assert sorted(seen) == sorted(table["study"])
-    page = strip_page(plan)
-    for row in plan.rows:
-        for _, text, y in row.texts:
-            assert any(t.text == text and abs(t.y - y) < 5 for t in page.texts)
-    assert clashes(page) == []
+    assert overlapping_texts(ax) == []
 
 
-def test_points_of_one_name_stand_at_its_height():
+def test_points_of_one_name_share_its_row():
     table = pd.DataFrame({"x": [1.0, 1.0, 1.0, 1.0], "row": "a", "name": ["Li", "Cho", "Li", "Cho"]})
-    (row,) = interval_strip_plan(table, "x", "row", log=False, cells={"name": "Study"}).rows
-    heights = {text: y for _, text, y in row.texts}
-    spread = {name: [p.y for p in row.points if p.cells == (name,)] for name in heights}
-    for name, y in heights.items():
-        assert np.mean(spread[name]) == pytest.approx(y, abs=0.02)
-    assert max(spread["Li"]) < min(spread["Cho"])
+    first, second = interval_strip_plan(table, "x", "row", log=False, cells={"name": "Study"}).rows
+    assert (first.cells["name"], second.cells["name"]) == (("Li",), ("Cho",))
+    assert first.cells["label"] == ("a",)
+    assert "label" not in second.cells
+    for row in (first, second):
+        assert sum(mark.lane for mark in row.marks) == pytest.approx(0)
+        assert len({mark.lane for mark in row.marks}) == 2
 
 
 def test_a_value_outside_the_limits_has_a_mark_at_the_edge_and_is_counted():
-    table = pd.DataFrame({"x": [1.0, 2.0, 9.0, -4.0], "row": ["a", "a", "a", "b"]})
+    table = pd.DataFrame({"x": [1.0, 2.0, 9.0, 8.0, -4.0], "row": ["a", "a", "a", "a", "b"]})
     plan = interval_strip_plan(table, "x", "row", log=False, limits=(0.0, 3.0))
-    page = strip_page(plan)
-    dots = [item for item in page.items if isinstance(item, Dot)]
-    assert sorted(dot.shape for dot in dots) == ["circle", "circle", "left", "right"]
-    assert {text.text for text in page.texts} >= {"9.00", "−4.00"}
-    assert any(note.startswith("2 values lie outside the axis") for note in plan.notes)
-    assert clashes(page) == []
+    assert [mark.beyond for row in plan.rows for mark in row.marks] == ["", "", "right", "right", "left"]
+    ax = interval_strip(plan)
+    assert sorted(x for x, _, _ in dots_of(ax)) == [0.0, 1.0, 1.0, 1.0, 2.0]
+    assert {text for text, *_ in texts_of(ax)} >= {"9.00", "8.00", "−4.00"}
+    assert any(note.startswith("3 estimates lie outside the axis") for note in plan.notes)
+    assert overlapping_texts(ax) == []
 
 
 @pytest.mark.parametrize("from_plan", [True, False])
@@ -198,11 +284,57 @@ def test_no_value_is_lost_at_other_limits(from_plan):
     table = pd.DataFrame({"x": [1.0, 2.0, 9.0, 4.0], "row": ["a", "a", "a", "b"]})
     plan = interval_strip_plan(table, "x", "row", log=False)
     ax = interval_strip(plan) if from_plan else interval_strip(table, "x", "row", log=False)
-    for limits, outside in (((0.0, 3.0), 2), ((0.0, 10.0), 0), ((1.5, 3.0), 3)):
+    edges = [MARKERS["left"], MARKERS["right"]]
+    triangles = [plt.scatter([0], [0], marker=m).get_paths()[0].vertices.tolist() for m in edges]
+    plt.close()
+    for limits, outside in (((0.0, 3.0), 2), ((0.0, 10.0), 0), ((1.5, 3.0), 3), ((5.0, 6.0), 4)):
         ax.set_xlim(*limits)
-        shapes = [line.get_marker() for line in ax.lines if line.get_marker() not in ("None", "")]
-        assert len(shapes) == 4
-        assert sum(shape in "<>" for shape in shapes) == outside
-        said = [text.get_text() for text in ax.texts if "outside the axis" in text.get_text()]
-        assert bool(said) == bool(outside)
+        dots = dots_of(ax)
+        assert len(dots) == 4
+        at_edge = [path.vertices.tolist() in triangles for *_, path in dots]
+        assert sum(at_edge) == outside
+        assert len({(x, y, edge) for (x, y, _), edge in zip(dots, at_edge, strict=True)}) == 4
         assert overlapping_texts(ax) == []
+
+
+# -- themes, places, sizes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("k", [1, 2, 3, 13, 150])
+def test_strips_of_all_sizes_in_all_themes(k, theme):
+    draws = np.random.default_rng(k)
+    table = pd.DataFrame(
+        {
+            "x": draws.lognormal(4.7, 0.4, k),
+            "row": [("a very long name of a source of exosomes, with what was done to it " * 2)[: 80 - i % 7]
+                    for i in range(k)],
+            "by": draws.choice(["NTA", "王 2021", "TRPS"], k),
+            "head": draws.choice(["patients", "animals"], k),
+        }
+    )  # fmt: skip
+    plan = interval_strip_plan(table, "x", ["head", "row"], by="by", theme=theme, title="Sizes " * 20)
+    assert sorted(plan.to_frame()["estimate"].dropna()) == sorted(table["x"])
+    ax = interval_strip(plan)
+    assert sorted(x for x, *_ in dots_of(ax)) == sorted(table["x"])
+    assert overlapping_texts(ax) == []
+    plt.close(ax.figure)
+
+
+def test_a_strip_in_axes_and_in_a_part_of_a_figure(studies):
+    _, (left, right) = plt.subplots(1, 2, figsize=(13, 5))
+    assert interval_strip(studies, "size_nm", "source", ax=left, by="kind") is left
+    assert overlapping_texts(left) == []
+    assert right.get_position().x0 > 0.5
+    part = plt.figure(figsize=(13, 5)).subfigures(1, 2)[1]
+    ax = interval_strip(studies, "size_nm", "source", ax=part, title="Sizes")
+    assert ax.figure is part
+    assert overlapping_texts(ax) == []
+    with pytest.raises(InputError, match="inches"):
+        interval_strip(studies, "size_nm", ["source", "isolation"], height=1.0)
+
+
+def test_the_alternative_text_says_what_is_seen(studies):
+    (plan,) = mx.plots.plans_of(interval_strip(studies, "size_nm", "source", title="Sizes"))
+    count = int(studies["size_nm"].notna().sum())
+    assert plan.alternative.startswith(f"Sizes. {count} values in 4 categories.")

@@ -45,6 +45,7 @@ MARKERS = {
     "cross": "X",
     "star": "*",
     "hexagon": "h",
+    "lozenge": "D",
     "left": "<",
     "right": ">",
 }
@@ -288,7 +289,7 @@ class Chart(Plan):
         ratios = [1.0] * down
         if self.legend == "below":  # a row of its own
             names = dict.fromkeys(one.name for one in self.layers(object) if getattr(one, "name", ""))
-            _, _, lines = _legend_below(list(names), _room(figure), self.theme)
+            _, _, lines = legend_below(list(names), _room(figure), self.theme)
             per_point = whole_figure(figure).dpi / 72
             needed = 1.6 * self.theme.small * (lines + 0.7)
             left = self._left_for_panels(_room(figure), figure.bbox.height / per_point, down)
@@ -337,9 +338,8 @@ class Chart(Plan):
         elif self.legend == "below":
             below = figure.add_subplot(cast("GridSpec", axes[0].get_gridspec())[-1, :])
             below.set_axis_off()
-            labels, columns, _ = _legend_below(labels, room, theme)
-            # matplotlib fills columns; the order is to be that of the rows
-            places = [i for column in range(columns) for i in range(column, len(labels), columns)]
+            labels, columns, _ = legend_below(labels, room, theme)
+            places = in_columns(len(labels), columns)
             legend = below.legend(
                 [handles[i] for i in places],
                 [labels[i] for i in places],
@@ -625,17 +625,31 @@ def _legend(axes: Sequence[Axes], panels: Sequence[Panel]) -> tuple[list[Any], l
     return [found[name] for name in names], names
 
 
-def _legend_below(names: Sequence[str], room: float, theme: Theme) -> tuple[list[str], int, int]:
-    """Return names broken into lines, and how many columns and lines a legend of a width in points has."""
+def legend_below(
+    names: Sequence[str], room: float, theme: Theme, most: int = BELOW
+) -> tuple[list[str], int, int]:
+    """Return names broken into lines, and how many columns and lines a legend of a width in points has.
+
+    `most`: entries in one line.
+    """
     size = theme.small
     sign = 5.0 * size  # the sign before a name, and the gap after it
     broken = [theme.wrap(plain(name), room - sign, size=size) for name in names]
     wide = [max(theme.width(line, size=size) for line in lines) + sign for lines in broken]
-    fits = (n for n in range(BELOW, 1, -1) if sum(max(wide[i::n], default=0.0) for i in range(n)) <= room)
+    fits = (
+        n
+        for n in range(min(most, len(names)), 1, -1)
+        if sum(max(wide[i::n], default=0.0) for i in range(n)) <= room
+    )
     columns = next(fits, 1)
     high = [len(lines) for lines in broken]
     lines = sum(max(high[i : i + columns]) for i in range(0, len(high), columns))
     return ["\n".join(lines) for lines in broken], columns, lines
+
+
+def in_columns(count: int, columns: int) -> list[int]:
+    """Return the order in which a legend of matplotlib, which fills columns, has its entries in rows."""
+    return [i for column in range(columns) for i in range(column, count, columns)]
 
 
 def _words_beside(axes: Sequence[Axes], panels: Sequence[Panel], theme: Theme) -> None:

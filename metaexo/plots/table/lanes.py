@@ -45,7 +45,7 @@ def in_lanes(row: Row, axis: ShownAxis, width: float, theme: Theme, height: floa
         replace(mark, lane=round((lane - (count - 1) / 2) * step, 6))
         for mark, lane in zip(row.marks, found, strict=True)
     )
-    return replace(row, marks=marks, height=max(row.height, count * step + ROOM))
+    return replace(row, marks=marks, height=max(row.height, count * step + (ROOM if count > 1 else 0.0)))
 
 
 def extent(mark: Mark, axis: ShownAxis, width: float, theme: Theme) -> tuple[float, float]:

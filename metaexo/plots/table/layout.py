@@ -11,7 +11,8 @@ import numpy as np
 
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots.canvas.arguments import Column
-from metaexo.plots.canvas.fonts import HINTED, NO_LETTER
+from metaexo.plots.canvas.chart import legend_below
+from metaexo.plots.canvas.fonts import HINTED, NO_LETTER, plain
 from metaexo.plots.canvas.page import NO_FONT
 from metaexo.plots.canvas.plan import size_of
 from metaexo.plots.canvas.scale import Scale, ShownAxis, from_place, robust_limits, tick_label, to_place
@@ -41,6 +42,7 @@ LEAST_ROW, PAD, LARGEST_PAD = 1.18, 0.36, 1.8  # height of a row of one line, an
 DWARFS = 2.0
 PART = 0.25
 DETAIL_GAP = 6.0
+MOST_KEYS = 8  # entries of a legend side by side
 FAVOURS, LONG = 130.0, 230.0
 
 
@@ -289,7 +291,7 @@ def _wrapped(
     for key, lines in row.cells.items():
         column = by_key.get(key)
         if column is None or column.kind != "text":
-            cells[key] = lines
+            cells[key] = tuple(map(plain, lines))
             continue
         room = column.right - column.left - (row.indent if column is columns[0] else 0.0) + 0.5
         cells[key] = tuple(part for line in lines for part in theme.wrap(line, room, is_bold(row, key)))
@@ -357,16 +359,16 @@ def _page(
     title = table.title + (f" ({number} of {count})" if count > 1 and table.title else "")
     title_lines = theme.wrap(title, room, bold=True) if title else ()
     y = MARGIN + (len(title_lines) + 0.4 * bool(title_lines)) * theme.line
-    keys = table.keys
-    side_by_side = _legend_columns(table, room)
+    labels, side_by_side, deep = legend_below([key.label for key in table.keys], room, theme, MOST_KEYS)
+    keys = tuple(replace(key, label=label) for key, label in zip(table.keys, labels, strict=True))
     if keys:
-        y += (math.ceil(len(keys) / side_by_side) * 1.5 + 0.4) * theme.small
+        y += (deep * 1.5 + 0.4) * theme.small
     heads = _heads(table, columns)
     tall = [head.above + (len(head.title) + 0.25) * theme.line for head in heads]
     top = y + max([3.0, *tall, *(3.0 + len(column.title) * theme.line for column in columns)])
     notes = (*table.notes, *_bounded_notes(rows, table), *_beyond_notes(rows)) if number == count else ()
     shown = (text for row in rows for lines in (*row.cells.values(), row.text) for text in lines)
-    if any(NO_LETTER in text for text in (*shown, *title_lines)):
+    if any(NO_LETTER in text for text in (*shown, *title_lines, *labels)):
         notes = (*notes, NO_FONT)
     said = notes if with_notes else ()
     note_lines = tuple(line for note in said for line in theme.wrap(note, room, size=theme.small))
@@ -427,15 +429,6 @@ def _check_height(plans: Sequence[TablePlan], height: float | None, theme: Theme
             "a height that holds all rows",
             f"choose height={math.ceil(10 * needed) / 10:g} or a larger figure, fewer rows, or pages=True",
         )
-
-
-def _legend_columns(table: Table, room: float) -> int:
-    """Return how many entries of the legend stand side by side."""
-    if not table.keys:
-        return 1
-    theme = table.theme
-    widest = max(theme.width(key.label, size=theme.small) for key in table.keys) + 4.0 * theme.small
-    return max(1, min(len(table.keys), int(room / widest)))
 
 
 def _heads(table: Table, columns: Sequence[PlacedColumn]) -> tuple[SpanningHead, ...]:

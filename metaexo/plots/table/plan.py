@@ -19,7 +19,7 @@ from metaexo.errors import UnknownChoiceError
 from metaexo.evidence.risk_of_bias.tool import BiasTool, judgements
 from metaexo.formatting import MISSING, plural
 from metaexo.plots.canvas.arguments import ColumnKind
-from metaexo.plots.canvas.chart import DASHES, MARKERS
+from metaexo.plots.canvas.chart import DASHES, MARKERS, in_columns
 from metaexo.plots.canvas.fonts import contrast, text_width
 from metaexo.plots.canvas.plan import Plan, further_pages, remember, whole_figure
 from metaexo.plots.canvas.scale import RoundTicks, ShownAxis, from_place, to_place
@@ -40,6 +40,7 @@ ARROW, EDGE_MARK = 5.0, 6.0
 # A text is put on whole pixels when it becomes a PNG. No place of a table (a hundredth of a point) plus this
 # shift lies half way between two pixels, so no last digit decides on which of the two a letter falls.
 SHIFT = 0.003
+SHORT = 4.0  # a piece of a line that is no longer is left out
 FAR = 1e3  # how many widths of the axis an end beyond it may lie away
 BOLD = ("subtotal", "total", "head")
 Align = Literal["left", "center", "right"]
@@ -305,7 +306,7 @@ class _Drawing:
             self.ax.axvline(value, **look)
             return
         edges = [plan.panel.top, *(y for pair in crossed for y in pair), plan.panel.bottom]
-        pieces = [(y0, y1) for y0, y1 in zip(edges[::2], edges[1::2], strict=True) if y1 - y0 > 0.01]
+        pieces = [(y0, y1) for y0, y1 in zip(edges[::2], edges[1::2], strict=True) if y1 - y0 > SHORT]
         self.ax.vlines([value] * len(pieces), *zip(*pieces, strict=True), **look)
 
     def _ends_of(self, row: Row) -> list[float]:
@@ -410,15 +411,17 @@ class _Drawing:
         """Draw a legend of matplotlib above the table."""
         from matplotlib.legend import Legend
 
-        handles = [sign(key, self.theme) for key in self.plan.keys]
+        plan = self.plan
+        keys = [plan.keys[i] for i in in_columns(len(plan.keys), plan.legend_columns)]
         legend = Legend(
             self.ax,
-            handles,
-            [key.label for key in self.plan.keys],
+            [sign(key, self.theme) for key in keys],
+            [key.label for key in keys],
             loc="upper left",
             borderpad=0.0,
             borderaxespad=0.0,
-            ncols=self.plan.legend_columns,
+            ncols=plan.legend_columns,
+            prop=self.theme.font("".join(key.label for key in keys), size=self.theme.small),
             bbox_to_anchor=(MARGIN, y),
             bbox_transform=self.points,
             columnspacing=1.5,

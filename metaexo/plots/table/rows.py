@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from metaexo.effects.measure import GENERIC, Measure
 from metaexo.plots.canvas.arguments import Column
@@ -33,6 +33,7 @@ Shape = Literal[
     "cross",
     "star",
     "hexagon",
+    "lozenge",
 ]
 LABEL, ESTIMATE, WEIGHT = "label", "estimate", "weight"
 
@@ -41,10 +42,10 @@ LABEL, ESTIMATE, WEIGHT = "label", "estimate", "weight"
 class Mark:
     """A mark with its interval, as shown.
 
-    Square and circle are studies (a circle rests on an assumed value), a diamond is a pooled effect, a bar a
-    prediction interval, an open interval a censored effect, a fill a bar from one value to another. A hollow
-    study was derived from something else than its formula asks for, a hollow diamond is predicted by the
-    model, and a hollow open interval is a direction alone.
+    Square and circle are studies (a circle rests on an assumed value), a diamond is a pooled effect (a point
+    of that shape is a lozenge), a bar a prediction interval, an open interval a censored effect, a fill a bar
+    from one value to another. A hollow study was derived from something else than its formula asks for, a
+    hollow diamond is predicted by the model, and a hollow open interval is a direction alone.
     """
 
     shape: Shape
@@ -63,6 +64,11 @@ class Mark:
     cut_low: bool = False  # whether the interval runs out of the axis on this side; an arrow says so
     cut_high: bool = False
     beyond: Side = ""  # side on which the estimate lies outside the axis; its mark then stands at the edge
+
+
+def shape_of(group: str) -> Shape:
+    """Return the shape of the marks of a group with a sign of ``group_sign``."""
+    return "lozenge" if group == "diamond" else cast("Shape", group)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
