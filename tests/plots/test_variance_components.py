@@ -197,6 +197,36 @@ def test_values_without_sampling_variance_have_no_sampling_error() -> None:
     assert sum(estimates(plan).values()) == pytest.approx(100.0)
 
 
+def test_slopes_that_correlate_have_no_share_of_their_own() -> None:
+    draws = np.random.default_rng(0)
+    dose = np.tile([0.0, 1.0, 2.0, 3.0], 12)
+    by_study = draws.normal(0.0, 0.3, (2, 12)).repeat(4, axis=1)
+    es = mx.EffectSizes(
+        by_study[0] + dose * (0.2 + by_study[1]) + draws.normal(0.0, 0.2, 48),
+        np.full(48, 0.04),
+        data=pd.DataFrame({"dose": dose}),
+        study=[f"s{i // 4}" for i in range(48)],
+    )
+    fit = mx.Multilevel(es, mx.RandomTerm("study", "1 + dose", "GEN"), moderators="dose").fit()
+    plan = mx.plots.variance_components_plan(fit, scale="share")
+    assert [layer.text for layer in plan.layers(Words)] == [
+        "no share of its own: it correlates with the others"
+    ] * 2
+    assert estimates(plan)["all together (I²)"] == pytest.approx(100 * fit.i2)
+    assert "Without an interval: all together (I²)." in plan.notes
+    assert "Variance that moderators leave." in plan.notes
+    rho = fit.component_values["1 + dose|study:rho[intercept,dose]"]
+    assert any(f"ρ[intercept,dose] = {rho:.2f}".replace("-", "−") in note for note in plan.notes)
+
+
+def test_a_component_that_was_held_is_hollow_and_has_no_interval() -> None:
+    fit = mx.Multilevel(of_studies(40), ["study", "effect"], fix={"study": 0.1}).fit()
+    plan = mx.plots.variance_components_plan(fit, scale="variance")
+    assert estimates(plan)["study"] == pytest.approx(0.1)
+    assert set(ends(plan)) == {"effect"}
+    assert [layer.labels for layer in plan.layers(Points) if layer.hollow] == [["study"]]
+
+
 @pytest.mark.parametrize("scale", ["sd", "share"])
 @pytest.mark.parametrize("k", [2, 3, 13, 150])
 def test_no_texts_overlap(k, scale) -> None:

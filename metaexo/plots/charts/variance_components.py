@@ -41,6 +41,7 @@ Scale = Literal["sd", "variance", "share"]
 NAMES = 24.0  # most width of the names of components, in sizes of the letters of ticks
 TOTAL, SAMPLING = "all together (I²)", "sampling error (typical)"
 AS_MANY, EQUAL = "not estimable: as many coefficients as effects", "none in the equal-effects model"
+CORRELATE = "no share of its own: it correlates with the others"
 LABELS = {
     "sd": "Standard deviation ({unit})",
     "variance": "Variance ({unit})",
@@ -161,7 +162,7 @@ def variance_components_plan(
         legend="below" if len(fits) > 1 else "none",
         summary=f"Components of the variance of effects: {', '.join(words.values())}.",
         title=title,
-        notes=(*_notes(fits, tables, found, words), *notes),
+        notes=(*_notes(fits, tables, found, words, intervals), *notes),
         width=width,
         height=height or 1.1 + len(order) * max(0.27, 0.16 * len(fits) + 0.08),
         theme=look,
@@ -237,8 +238,9 @@ def _shares(fit: FitResults, table: pd.DataFrame, given: frozenset[str], interva
             own if math.isclose(of_term, share, abs_tol=1e-12) else (math.nan, math.nan)
             for (of_term, own), share in zip(terms, table["i2"], strict=True)
         ]
+    why = "" if math.isnan(fit.i2) else CORRELATE
     out = [
-        Component(name, float(share), *own, given=name in given)
+        Component(name, float(share), *own, why if math.isnan(share) else "", name in given)
         for name, share, own in zip(names, table["i2"], ends, strict=True)
     ]
     if len(out) > 1 and isinstance(fit, MultilevelResults) and fit.typical_variance != 0:
@@ -381,6 +383,7 @@ def _notes(
     tables: Mapping[str, pd.DataFrame],
     found: Mapping[str, Sequence[Component]],
     words: Mapping[str, str],
+    asked: bool,
 ) -> list[str]:
     """Return how intervals were found, what is not drawn, and what the marks do not say."""
     every = [(name, one) for name, several in found.items() for one in several]
@@ -392,6 +395,7 @@ def _notes(
     sets = {
         "Estimated as zero": [pair for pair in every if pair[1].estimate == 0 and not pair[1].given],
         "No upper end of the interval": [pair for pair in every if math.isinf(pair[1].high)],
+        "Without an interval": [pair for pair in every if asked and _lacks_interval(pair[1])],
         "Hollow, because given and not estimated": [pair for pair in every if pair[1].given],
     }
     for what, pairs in sets.items():
@@ -408,6 +412,11 @@ def _notes(
             out += [f"Not drawn{_of(name)}: {said}."] if said else []
     remarks = dict.fromkeys(table.attrs["note"] for table in tables.values() if table.attrs["note"])
     return [*out, *(f"{remark[:1].upper()}{remark[1:]}." for remark in remarks)]
+
+
+def _lacks_interval(one: Component) -> bool:
+    known = math.isfinite(one.estimate) and not one.given and one.name != SAMPLING
+    return known and math.isnan(one.low)
 
 
 def _of(name: str) -> str:
