@@ -38,8 +38,8 @@ from metaexo.plots.review.risk_of_bias import (
     risk_of_bias_summary_plan,
 )
 from metaexo.plots.review.sign_grid import SignGrid
-from metaexo.plots.shares import SharesPlan, reported_shares, reported_shares_plan
 from metaexo.plots.table.plan import TablePlan
+from metaexo.plots.table.shares import reported_shares, reported_shares_plan
 from metaexo.plots.table.strip import interval_strip, interval_strip_plan
 
 __all__ = [
@@ -53,7 +53,6 @@ __all__ = [
     "Plan",
     "ReportingMap",
     "RiskSummary",
-    "SharesPlan",
     "SignGrid",
     "TablePlan",
     "Theme",

@@ -19,11 +19,10 @@ from metaexo.plots.canvas.fonts import (
 )
 from metaexo.plots.canvas.page import Panel, Text, cut_polygon, make_page, overlapping, snap
 from metaexo.plots.canvas.scale import robust_limits, tick_label
-from metaexo.plots.canvas.tables import levels_of
+from metaexo.plots.canvas.tables import is_reported, levels_of
 from metaexo.plots.canvas.words import name_of, stratum_words, title_of, typeset, words
 from metaexo.plots.forest.families import _split_labels
 from metaexo.plots.forest.rows import short_remark
-from metaexo.plots.shares import is_reported
 from metaexo.plots.table.lanes import lanes
 from tests.plots.boxes import clashes, text_box
 

@@ -245,11 +245,13 @@ def _squeeze(wishes: Sequence[_Wish], room: float, across: float, theme: Theme) 
             "columns that fit beside the panel",
             f"choose width={math.ceil(10 * wider) / 10:g} or more, or show fewer columns",
         )
+    over = sum(wish.width for wish in wishes) - room
+    if over <= 0:
+        return
     texts = [wish for wish in wishes if wish.width > wish.least]
     rows = max(len(wish.lengths) for wish in texts)  # a column of numbers is wide for a heading, not for them
     lengths = np.array([wish.lengths or [0.0] * rows for wish in texts]).T  # shape (rows, columns)
     widths, least_of = np.array([(wish.width, wish.least) for wish in texts]).T
-    over = sum(wish.width for wish in wishes) - room
     while over > 0:
         steps = np.minimum(widths - least_of, min(STEP, over))
         costs = [

@@ -36,6 +36,7 @@ Shape = Literal[
     "lozenge",
 ]
 LABEL, ESTIMATE, WEIGHT = "label", "estimate", "weight"
+HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "||||", "++++", "oo", "----", "**")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,11 @@ class Mark:
 def shape_of(group: str) -> Shape:
     """Return the shape of the marks of a group with a sign of ``group_sign``."""
     return "lozenge" if group == "diamond" else cast("Shape", group)
+
+
+def group_hatch(position: int) -> str:
+    """Return the hatch of the bars of a group at a position, the second code beside its colour."""
+    return HATCHES[position % len(HATCHES)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
