@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
 
@@ -50,6 +50,7 @@ MARKERS = {
     "right": ">",
 }
 SHAPES = tuple(MARKERS)[:10]
+LEAST_WIDTH, LEAST_HEIGHT = 90.0, 36.0  # points: of a panel, its vertical axis included
 BELOW = 4  # most entries of a legend below the panels in one line
 
 
@@ -284,27 +285,49 @@ class Chart(Plan):
         elif whole_figure(figure).get_layout_engine() is None:
             whole_figure(figure).set_layout_engine("constrained")
         figure.set_facecolor(self.theme.paper)
-        across = min(self.across, len(self.panels))
-        down = math.ceil(len(self.panels) / across)
-        ratios = [1.0] * down
-        if self.legend == "below":  # a row of its own
-            names = dict.fromkeys(one.name for one in self.layers(object) if getattr(one, "name", ""))
-            _, _, lines = legend_below(list(names), _room(figure), self.theme)
-            per_point = whole_figure(figure).dpi / 72
-            needed = 1.6 * self.theme.small * (lines + 0.7)
-            left = self._left_for_panels(_room(figure), figure.bbox.height / per_point, down)
-            ratios.append(down * needed / max(left - needed, needed))
+        across, down = self._grid()
+        per_point = whole_figure(figure).dpi / 72
+        room, high = _room(figure), figure.bbox.height / per_point
+        legend = self._legend_height(room)
+        left = high - self._words_height(room) - legend
+        if left < LEAST_HEIGHT * down or figure.bbox.width / per_point < LEAST_WIDTH * across:
+            raise InputError(
+                f"a figure of {figure.bbox.width / per_point / 72:.2g} by {high / 72:.2g} inches",
+                f"at least {LEAST_WIDTH * across / 72:.2g} by {(high - left + LEAST_HEIGHT * down) / 72:.2g} "
+                f"inches, for letters of {self.theme.small:g} points",
+                "make it larger, or leave ax=, width= and height= out",
+            )
+        ratios = [1.0] * down + ([legend * down / left] if legend else [])
         grid = figure.add_gridspec(len(ratios), across, height_ratios=ratios)
         return [figure.add_subplot(grid[i // across, i % across]) for i in range(len(self.panels))]
 
-    def _left_for_panels(self, room: float, high: float, down: int) -> float:
-        """Return the height in points that title, notes and words at the axes leave of that of a figure."""
+    def _grid(self) -> tuple[int, int]:
+        """Return how many panels stand side by side, and how many below each other."""
+        across = min(self.across, len(self.panels))
+        return across, math.ceil(len(self.panels) / across)
+
+    def with_panels(self, high: float) -> Self:
+        """Return the chart so high that each panel has a height in points, whatever stands around it."""
+        room = (72 * self.width - 8.0) / HINTED
+        needed = self._words_height(room) + self._legend_height(room) + self._grid()[1] * high
+        return replace(self, height=needed / 72)
+
+    def _legend_height(self, room: float) -> float:
+        """Return the height in points of a legend below the panels, if there is one."""
+        names = dict.fromkeys(one.name for one in self.layers(object) if getattr(one, "name", ""))
+        if self.legend != "below" or not names:
+            return 0.0
+        return 1.6 * self.theme.small * (legend_below(list(names), room, self.theme)[2] + 0.7)
+
+    def _words_height(self, room: float) -> float:
+        """Return the height in points that title, notes and words at the axes take."""
         theme = self.theme
         title = len(theme.wrap(self.title, room, bold=True)) if self.title else 0
         notes = sum(len(theme.wrap(note, room, size=theme.small)) for note in self.notes)
         ticks = max(1 + label.count("\n") for one in self.panels for _, label in one.x.ticks or [(0.0, "")])
-        at_axes = 1.25 * theme.small * ticks + 1.3 * theme.size + 12.0
-        return high - 1.25 * (theme.size * title + theme.small * notes) - down * at_axes - 12.0
+        heads = any(one.heading for one in self.panels)
+        at_axes = 1.25 * theme.small * ticks + 1.3 * theme.size * (1 + heads) + 12.0
+        return 1.25 * (theme.size * title + theme.small * notes) + self._grid()[1] * at_axes + 12.0
 
     def _around(self, axes: list[Axes], whole: bool) -> None:
         """Draw title, notes and legend; in Axes of the user's the legend stands inside, and notes do not."""
@@ -459,7 +482,7 @@ def _set_axis(ax: Axes, name: str, axis: ChartAxis, theme: Theme) -> None:
     elif axis.whole:
         which.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     else:
-        RoundTicks(axis.scale).put_on(which)
+        RoundTicks(axis.scale, theme.small).put_on(which)
     if axis.opposite:
         _mark_opposite(ax, name, axis, theme)
 

@@ -340,8 +340,9 @@ def tick_text(value: float, position: int | None = None) -> str:
 class RoundTicks:
     """Ticks at round values that stand apart, for any ends and width that the axis has when it is drawn."""
 
-    def __init__(self, scale: Scale) -> None:
+    def __init__(self, scale: Scale, size: float = SMALL_SIZE) -> None:
         self.scale = scale
+        self.size = size  # of the labels, in points
 
     def put_on(self, axis: MatplotlibAxis) -> None:
         """Make them the ticks of an axis of matplotlib; what the user sets later takes their place."""
@@ -352,7 +353,7 @@ class RoundTicks:
         """Return the ticks as matplotlib has them; a figure with them can be pickled."""
         from matplotlib.ticker import Locator
 
-        values, anew = self.values, self.locator
+        values, anew, shrunk = self.values, self.locator, SMALL_SIZE / self.size
 
         class Round(Locator):
             """Round values within the view."""
@@ -367,7 +368,7 @@ class RoundTicks:
                 axis = cast("Any", self.axis)
                 box = axis.axes.get_window_extent()
                 across = axis is axis.axes.xaxis
-                room = (box.width if across else box.height) * 72 / axis.axes.figure.dpi
+                room = shrunk * (box.width if across else box.height) * 72 / axis.axes.figure.dpi
                 return values(min(vmin, vmax), max(vmin, vmax), room if across else 2.0 * room)
 
         return Round()

@@ -66,7 +66,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 GRID = 151  # places of a curve
-HEIGHT = 4.6  # inches
+PANEL = 250.0  # points: height of the panel
+NARROWEST = 32.0  # points: width of a level of a factor
 TRUNK = 4.5  # points: half of the room of a mean
 DASHES: tuple[Literal["solid", "dashed", "dashdot", "dotted"], ...] = ("solid", "dashed", "dashdot", "dotted")
 
@@ -222,7 +223,7 @@ def bubble_plan(
         size=diameters(shares_of(fit, sizes), largest_of(es.k, marker_size)),
         wording=wording,
     )
-    space = space_of(ax, width, height or HEIGHT)
+    space = space_of(ax, width, height, PANEL)
     look = get_theme(theme, font_size)
     line = reference_of(es, reference)
     ends = (limits, axis_label, [] if line is None else [line])
@@ -236,7 +237,7 @@ def bubble_plan(
     null = [] if line is None else [Rule(at=line, axis="y", dash="dotted", color="grey", width=1.0)]
     bands = [layer for layer in layers if isinstance(layer, Band)]
     drawn_over = [layer for layer in layers if not isinstance(layer, Band)]
-    return Chart(
+    chart = Chart(
         panels=(Panel(x=x, y=y, layers=[*bands, *null, *points, *drawn_over]),),
         legend="below",
         summary=f"Bubble plot of {counted(es)} against {name_of(chosen)}.",
@@ -250,9 +251,10 @@ def bubble_plan(
             *notes,
         ),
         width=width,
-        height=height or HEIGHT,
+        height=height or 1.0,
         theme=look,
     )
+    return chart if height else chart.with_panels(PANEL)
 
 
 def _named(axis: ChartAxis, label: str) -> ChartAxis:
@@ -387,12 +389,18 @@ def _levels(
         c.es, [*c.y, *(one.mean.estimate for one in means if one.mean), *ends[2]], bounds, ends[0], ends[1]
     )
     step = 0.9 * (space[0] - 60.0) / len(columns)  # points from one level to the next
+    if step < NARROWEST:
+        raise InputError(
+            f"{len(columns)} levels of {c.moderator} side by side in {space[0] / 72:.1f} inches",
+            f"at least {NARROWEST:g} points for each",
+            "let them stand below each other, by mx.plots.orchard, or make the figure wider",
+        )
     x = np.empty(c.es.k)
     for position, column in enumerate(columns):
         lanes = len(column.means)
         for lane, one in enumerate(column.means):
             centre = position + (lane - (lanes - 1) / 2) * 0.8 / lanes
-            up = along(c.es, y_axis, c.y[one.rows], 0.75 * space[1])
+            up = along(c.es, y_axis, c.y[one.rows], 0.95 * space[1])
             x[one.rows] = centre + swarm(up, c.size[one.rows], 0.36 * step / lanes, TRUNK) / step
     ticks = [(float(i), _tick(column, step, theme)) for i, column in enumerate(columns)]
     points = points_by_group(c.es, x, c.y, c.size, groups=c.groups, words=beside, alpha=0.6, name="effect")

@@ -28,6 +28,7 @@ from metaexo.plots.charts.effects import (
     reference_of,
     shown_intervals,
     shown_pooled,
+    space_of,
     value_axis,
 )
 from metaexo.types import Array
@@ -128,8 +129,8 @@ def caterpillar_plan(
     axis = value_axis(
         es, [*shown[0], *always, *([] if line is None else [line])], shown[1:], limits, axis_label
     )
-    tall = height or float(np.clip(2.6 + 0.02 * es.k, 3.2, 7.5))
-    step = 72 * (tall - 1.2) / es.k  # points from one effect to the next
+    panel = float(np.clip(120.0 + 1.4 * es.k, 150.0, 460.0))
+    step = space_of(ax, width, height, panel)[1] / es.k  # points from one effect to the next
     size, thick = float(np.clip(1.2 * step, 1.8, 4.5)), float(np.clip(0.4 * step, 0.3, 1.1))
     points = points_by_group(es, shown[0], rank, np.full(es.k, size), groups=groups, name="effect")
     points, beyond = kept_in_view(points, axis, upright=False, beside=False)
@@ -143,7 +144,7 @@ def caterpillar_plan(
         layers.append(Rule(at=estimate, color="pooled", width=1.4, name=name))
     model = [] if pooled is None or fit is None else [method_words(fit)]
     said = evidence_of(es) if fit is None else effect_notes(fit)
-    return Chart(
+    chart = Chart(
         panels=(
             Panel(x=axis, y=ChartAxis(label="Rank", limits=(0.0, es.k + 1.0), whole=True), layers=layers),
         ),
@@ -152,9 +153,10 @@ def caterpillar_plan(
         title=title,
         notes=(*model, *beyond, *said, *notes),
         width=width,
-        height=tall,
+        height=height or 1.0,
         theme=get_theme(theme, font_size),
     )
+    return chart if height else chart.with_panels(panel)
 
 
 def _what(results: Any, level: float | None) -> tuple[EffectSizes, FitResults | None, Any]:

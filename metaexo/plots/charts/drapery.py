@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 HALF = 60  # points of a curve on each side of its estimate
 DEEPEST = 4.5  # the curves go down to the p-value of this z
 FARTHEST = 1e100
-HEIGHT = 4.8  # inches
-AROUND = 140.0  # points: what stands above and below the panel
+PANEL = 260.0  # points: height of the panel
 LOWEST = 3.6  # where the axis of z ends
 MARKED = {"p": (0.5, 0.8, 0.9, 0.95, 0.99), "z": (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)}
 
@@ -117,7 +116,7 @@ def drapery_plan(
     pooled, ahead = _ends(fit, p[1:])
     axis = _axis(es, fit, reference, limits, axis_label)
     look = get_theme(theme, font_size)
-    room = space_of(ax, width, height or HEIGHT)[1] - AROUND
+    room = space_of(ax, width, height, PANEL)[1]
     marked = _apart(y_scale, room, look) if levels is None else [check_level(one, "levels") for one in levels]
     layers: list[Layer] = [
         Rule(
@@ -149,16 +148,17 @@ def drapery_plan(
         )
     estimate = fixed(float(shown_pooled(es, fit.estimate)), 2)
     layers.append(Curve(x=pooled, y=up.tolist(), name=f"pooled effect {estimate}", color="pooled", width=2.0))
-    return Chart(
+    chart = Chart(
         panels=(Panel(x=axis, y=_upright(y_scale, marked), layers=layers),),
         legend="below",
         summary=f"Drapery plot of {counted(es)} and the pooled effect.",
         title=title,
         notes=(*_notes(es, fit, axis, prediction and ahead is None), *notes),
         width=width,
-        height=height or HEIGHT,
+        height=height or 1.0,
         theme=look,
     )
+    return chart if height else chart.with_panels(PANEL)
 
 
 def _ends(fit: Any, p: Array) -> tuple[list[float], list[float] | None]:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 FEW = 8  # values that a note lists
+AROUND, LEAST = 110.0, 36.0  # points: what stands above and below a panel, and its least height
 SMALLEST = 1.5  # points: diameter of the smallest mark
 Sizes = Literal["weight", "precision", "equal"]
 SIZE_WORDS = {
@@ -114,15 +115,21 @@ def _named(value: object) -> str:
     return f"the class {value.__name__}" if isinstance(value, type) else f"{article} {name}"
 
 
-def space_of(ax: Axes | Figure | SubFigure | None, width: float, height: float) -> tuple[float, float]:
-    """Return width and height of a chart in points: those of `ax` if it is given, else those in inches."""
+def space_of(
+    ax: Axes | Figure | SubFigure | None, width: float, height: float | None, panel: float = LEAST
+) -> tuple[float, float]:
+    """Return the width of a chart and the height of its panel in points, the second by and large.
+
+    `panel` is the height of the panel where neither `ax` nor `height` says how high the chart is.
+    """
     from matplotlib.axes import Axes
 
     if ax is None:
-        return 72 * width, 72 * height
+        return 72 * width, panel if height is None else max(72 * height - AROUND, LEAST)
     box = ax.get_window_extent() if isinstance(ax, Axes) else ax.bbox
     per_point = whole_figure(ax).dpi / 72
-    return float(box.width) / per_point, float(box.height) / per_point
+    high = float(box.height) / per_point - (0.0 if isinstance(ax, Axes) else AROUND)
+    return float(box.width) / per_point, max(high, LEAST)
 
 
 # -- axes ----------------------------------------------------------------------------------------------------

@@ -154,16 +154,15 @@ def orchard_plan(
     shares = precisions(es) if found.fit is None else shares_of(found.fit, sizes)
     size = diameters(shares, largest_of(max(row.rows.size for row in rows), marker_size))
     look = get_theme(theme, font_size)
-    room = NAMES * space_of(ax, width, 1.0)[0]
+    room = NAMES * space_of(ax, width, height, 1.0)[0]
     names = ["\n".join(look.wrap(row.name, room, size=look.small)) for row in rows]
     crowd = max(row.rows.size for row in rows)
     least = max(
         float(np.clip(36.0 + 4.0 * np.sqrt(crowd), 40.0, 110.0)),
         *(look.line * (n.count("\n") + 2) for n in names),
     )
-    tall = height or 1.5 + len(rows) * least / 72
-    wide, high = space_of(ax, width, tall)
-    step = 0.9 * (high - 90.0) / len(rows)  # points from one row to the next
+    wide, high = space_of(ax, width, height, len(rows) * least)
+    step = 0.95 * high / len(rows)  # points from one row to the next
     clouds: list[Points] = []
     for position, row in enumerate(rows):
         places = along(es, axis, shown[row.rows], 0.9 * (wide - room - 50.0))
@@ -178,16 +177,17 @@ def orchard_plan(
         opposite=[(float(i), _counts(es, row)) for i, row in enumerate(rows)],
         limits=(len(rows) - 0.5, -0.5),
     )
-    return Chart(
+    chart = Chart(
         panels=(Panel(x=axis, y=upright, layers=[*null, *clouds, *_marks(rows, shows, found.level)]),),
         legend="below",
         summary=f"Orchard plot of {counted(es)}: {', '.join(row.name for row in rows)}.",
         title=title,
         notes=(*found.notes, *size_notes(sizes, size), *beyond, *_lacking(found, shows), *notes),
         width=width,
-        height=tall,
+        height=height or 1.0,
         theme=look,
     )
+    return chart if height else chart.with_panels(len(rows) * least)
 
 
 @dataclass(frozen=True, slots=True)
