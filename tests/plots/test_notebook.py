@@ -6,6 +6,7 @@ import base64
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import matplotlib as mpl
 import nbformat
@@ -39,10 +40,8 @@ def size_of_png(data: bytes) -> tuple[int, int]:
     return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
 
 
-@pytest.fixture(scope="module")
-def outputs(root, tmp_path_factory) -> dict[str, list[nbformat.NotebookNode]]:
+def executed(root: Path, folder: Path) -> dict[str, list[nbformat.NotebookNode]]:
     """Return what each cell of an executed notebook puts out, with nothing told to matplotlib."""
-    folder = tmp_path_factory.mktemp("jupyter")
     cells = [nbformat.v4.new_code_cell(source) for source in CELLS.values()]
     notebook = nbformat.v4.new_notebook(cells=cells)
     with pytest.MonkeyPatch.context() as patch:
@@ -63,29 +62,22 @@ def images(cell: list[nbformat.NotebookNode]) -> list[tuple[int, int]]:
     return [size_of_png(base64.b64decode(data)) for data in found]
 
 
-@pytest.mark.parametrize("name", ["forest", "chart"])
-def test_a_cell_shows_the_figure_once_and_as_wide_as_it_is(outputs, name) -> None:
-    ((width, height),) = images(outputs[name])
-    # a notebook cuts empty edges, and has 100 pixels per inch
-    assert 650 <= width <= 720
-    assert 100 <= height <= 1000
-
-
-def test_a_width_is_that_of_the_figure_and_a_plan_draws_nothing(outputs) -> None:
-    ((width, height),) = images(outputs["narrow"])
+def test_a_notebook_shows_every_figure_once_and_at_its_size(root, tmp_path) -> None:
+    # one test, since each would start a kernel where tests run in several processes
+    cells = executed(root, tmp_path)
+    for name in ("forest", "chart"):
+        ((width, height),) = images(cells[name])
+        # a notebook cuts empty edges, and has 100 pixels per inch
+        assert 650 <= width <= 720
+        assert 100 <= height <= 1000
+    ((width, height),) = images(cells["narrow"])
     assert 300 <= width <= 370
     assert 340 <= height <= 420
-    assert outputs["none"] == []
-
-
-def test_an_image_that_is_not_cut_has_the_size_of_the_figure(outputs) -> None:
-    (said,) = outputs["size"]
-    assert images(outputs["whole"]) == [tuple(map(int, said["text"].split()))]
-    assert images(outputs["whole"])[0][0] == 700
-
-
-def test_no_cell_warns(outputs) -> None:
-    assert not [out for cell in outputs.values() for out in cell if out.get("name") == "stderr"]
+    assert cells["none"] == []  # a plan draws nothing
+    (said,) = cells["size"]
+    assert images(cells["whole"]) == [tuple(map(int, said["text"].split()))]
+    assert images(cells["whole"])[0][0] == 700
+    assert not [out for cell in cells.values() for out in cell if out.get("name") == "stderr"]
 
 
 def test_a_script_without_a_display_draws_and_saves(root, tmp_path) -> None:
