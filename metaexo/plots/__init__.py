@@ -11,6 +11,7 @@ from metaexo.plots.charts.caterpillar import caterpillar, caterpillar_plan
 from metaexo.plots.charts.drapery import drapery, drapery_plan
 from metaexo.plots.charts.funnel import funnel, funnel_plan
 from metaexo.plots.charts.influence import influence, influence_plan
+from metaexo.plots.charts.labbe import labbe, labbe_plan
 from metaexo.plots.charts.normal_quantile import normal_quantile, normal_quantile_plan
 from metaexo.plots.charts.orchard import orchard, orchard_plan
 from metaexo.plots.charts.profile import profile, profile_plan
@@ -80,6 +81,8 @@ __all__ = [
     "influence_plan",
     "interval_strip",
     "interval_strip_plan",
+    "labbe",
+    "labbe_plan",
     "normal_quantile",
     "normal_quantile_plan",
     "orchard",

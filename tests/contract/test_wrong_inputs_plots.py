@@ -52,6 +52,9 @@ def quiet(make):
 
 
 MULTI = quiet(lambda: mx.Multilevel(ES, "study").fit())
+EVENTS = mx.effect_sizes(
+    "RR", treatment_events=[4, 6], treatment_n=[123, 306], control_events=[11, 29], control_n=[139, 303]
+)
 FIT = quiet(lambda: mx.RandomEffects(ES, dependence="accept").fit())
 SLOPE = quiet(lambda: mx.RandomEffects(ES, "dose + source", dependence="accept").fit())
 SWEEP = quiet(lambda: mx.rho_sweep(ES, [0.0, 0.5]))
@@ -95,6 +98,8 @@ RIGHT = {
     "radial_plan": (FIT,),
     "normal_quantile": (FIT,),
     "normal_quantile_plan": (FIT,),
+    "labbe": (EVENTS,),
+    "labbe_plan": (EVENTS,),
     "reported_shares": (TABLE, ["source"]),
     "reported_shares_plan": (TABLE, ["source"]),
     "reporting_map": (TABLE.assign(study=["a", "b"]), ["source"]),
