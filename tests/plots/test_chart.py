@@ -1,86 +1,101 @@
-"""The engine of charts: room for panels and words, many curves at once, the other side of an axis."""
+"""The engine of charts: words beside marks, further columns, choices among words, tints."""
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
+import inspect
+import time
+from typing import Literal
+
+import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 
-from metaexo.errors import InputError
-from metaexo.plots import Chart, overlapping_texts
-from metaexo.plots.canvas.chart import ChartAxis, Curves, Panel, Points
+from metaexo.errors import UnknownChoiceError
+from metaexo.plots import THEMES, Chart, overlapping_texts
+from metaexo.plots.canvas.arguments import check_of
+from metaexo.plots.canvas.chart import ChartAxis, Curve, Panel, Points
 from metaexo.plots.canvas.theme import get_theme
 
 
-def chart(layers=(), **choices):
-    """Return a chart of one panel."""
-    axes = {"x": ChartAxis(limits=(0.0, 1.0)), "y": ChartAxis(limits=(0.0, 1.0))} | choices.pop("axes", {})
-    made = {"title": "A title", "notes": ("A note.",), "width": 5.0, "height": 4.0, "theme": get_theme()}
-    return Chart(panels=(Panel(**axes, layers=layers),), legend="below", **(made | choices))
+def chart_of(*layers):
+    panel = Panel(x=ChartAxis(label="x"), y=ChartAxis(label="y"), layers=layers)
+    return Chart(panels=(panel,), title="", notes=(), width=4.0, height=3.0, theme=THEMES["metaexo"])
 
 
-def height_of_panel(ax):
-    """Return the height of the first panel in points, as it is drawn."""
-    ax.figure.draw_without_rendering()
-    return ax.get_window_extent().height * 72 / ax.figure.dpi
+def words_of(ax):
+    return [text for text in ax.texts if isinstance(text, Annotation)]
 
 
-@pytest.mark.parametrize("notes", [(), ("A note of some words that fills a line and more, " * 8,) * 4])
-@pytest.mark.parametrize("names", [1, 9])
-@pytest.mark.parametrize("font_size", [7.0, 14.0])
-def test_a_panel_keeps_its_height_whatever_stands_around_it(notes, names, font_size):
-    layers = [Points(x=[0.5], y=[0.1 * i], name=f"a name of some length, {i}") for i in range(names)]
-    plan = chart(layers, notes=notes, theme=get_theme(font_size=font_size)).with_panels(200.0)
-    ax = plan.draw()
-    assert height_of_panel(ax) == pytest.approx(200.0, abs=25.0)
+@pytest.mark.parametrize("k", [1, 2, 13, 150])
+def test_words_beside_marks_cover_neither_marks_nor_each_other(k):
+    draws = np.random.default_rng(k)
+    x, y = draws.normal(0, 1, (2, k))
+    names = [f"Author {i} {2000 + i % 25}" for i in range(k)]
+    ax = chart_of(Points(x=x, y=y, words=names, size=6.0)).draw()
     assert overlapping_texts(ax) == []
+    written = words_of(ax)
+    assert len(written) == (k if k <= 2 else len(written))
+    assert len(written) >= min(k, 8)
+    marks = ax.transData.transform(np.column_stack([x, y]))
+    for text in written:
+        box = text.get_window_extent()
+        assert not any(box.x0 < a < box.x1 and box.y0 < b < box.y1 for a, b in marks)
+    at = {text.get_text(): text.xy for text in written}
+    assert all(at[name] == (x[i], y[i]) for i, name in enumerate(names) if name in at)
 
 
-def test_names_below_that_are_too_long_for_one_column_break():
-    plan = chart(
-        [Points(x=[0.5], y=[0.5], name="a name of eighty letters and more than that, " * 3)], width=3.0
-    )
-    ax = plan.draw()
-    assert overlapping_texts(ax) == []
-    legend = next(one.get_legend() for one in ax.figure.axes if one.get_legend())
-    assert "\n" in legend.get_texts()[0].get_text()
+def test_the_words_of_the_first_marks_come_first():
+    close = Points(x=[0.0, 1e-4, 1.0], y=[0.0, 0.0, 1.0], words=["first", "a very long name " * 4, "last"])
+    assert {text.get_text() for text in words_of(chart_of(close).draw())} >= {"first", "last"}
 
 
-@pytest.mark.parametrize("size", [{"height": 0.6}, {"width": 0.6}])
-def test_a_figure_without_room_for_its_panel_is_refused(size):
-    with pytest.raises(InputError, match="make it larger"):
-        chart([Points(x=[0.5], y=[0.5], name="a name")], **size).draw()
-    with pytest.raises(InputError, match="at least"):
-        chart().draw(plt.figure(figsize=(0.5, 0.5)))
+def test_many_words_take_no_time_to_speak_of():
+    x, y = np.random.default_rng(0).normal(0, 1, (2, 20_000))
+    chart = chart_of(Points(x=x, y=y, words=[str(i) for i in range(20_000)]))
+    before = time.process_time()
+    chart.draw(Figure())
+    assert time.process_time() - before < 10.0
 
 
-def test_many_curves_are_one_artist_with_their_places():
-    x, y = np.linspace(0, 1, 30).reshape(3, 10), np.linspace(0, 1, 10)
-    plan = chart([Curves(x=x.tolist(), y=y.tolist(), labels=["a", "b", "c"])])
-    (lines,) = plan.draw().collections
-    for segment, own in zip(lines.get_segments(), x, strict=True):
-        assert segment == pytest.approx(np.column_stack([own, y]))
-    frame = plan.to_frame()
-    assert frame["label"].tolist() == ["a"] * 10 + ["b"] * 10 + ["c"] * 10
-    assert frame["x"].tolist() == pytest.approx(x.ravel().tolist())
+def test_points_may_have_further_columns():
+    line = Curve(x=[0.0, 1.0], y=[0.0, 1.0])
+    one, two = Points(x=[1.0], y=[2.0], extra={"id": ["a"]}), Points(x=[3.0], y=[4.0], extra={"id": ["b"]})
+    frame = chart_of(one, line, two).to_frame()
+    assert frame["id"].fillna("").tolist() == ["a", "", "", "b"]
+    assert frame.loc[frame["id"] == "b", "x"].tolist() == [3.0]
+    assert "id" not in chart_of(line).to_frame()
 
 
-def test_the_other_side_has_ticks_of_its_own_that_move_with_the_axis():
-    y = ChartAxis(limits=(0.0, 1.0), opposite=[(0.2, "low"), (0.8, "high\nenough")], opposite_label="Level")
-    ax = chart(axes={"y": y}).draw()
-    (beside,) = ax.child_axes
-    assert [label.get_text() for label in beside.get_yticklabels()] == ["low", "high\nenough"]
-    assert beside.get_yticks().tolist() == [0.2, 0.8]
-    ax.set_ylim(0.0, 2.0)
-    ax.figure.draw_without_rendering()
-    assert beside.get_ylim() == (0.0, 2.0)
+def test_a_choice_among_words_is_checked_by_its_annotation():
+    def plan(results, *, order: Literal["given", "rising"] = "given"):
+        """Plan."""
+
+    check = check_of("plan", inspect.signature(plan).parameters["order"])
+    assert check("order", "rising") is None
+    with pytest.raises(UnknownChoiceError) as error:
+        check("order", "risng")
+    assert error.value.nearest == "rising"
 
 
-@pytest.mark.parametrize("font_size", [8.0, 15.0])
-def test_ticks_stand_apart_in_letters_of_any_size(font_size):
-    axes = {
-        "y": ChartAxis(limits=(0.09, 11.0), scale="log"),
-        "x": ChartAxis(limits=(0.09, 11.0), scale="log"),
-    }
-    ax = chart(axes=axes, theme=get_theme(font_size=font_size)).with_panels(150.0).draw()
-    assert overlapping_texts(ax) == []
+def test_a_tint_lies_between_background_and_ink():
+    for theme in THEMES.values():
+        assert theme.tint(0.0) == theme.paper
+        assert theme.tint(1.0) == theme.ink
+    assert THEMES["jama"].tint(0.5) == "#808080"
+
+
+@pytest.mark.parametrize(
+    ("settings", "fonts"),
+    [
+        ({}, ("DejaVu Sans",)),
+        ({"font.monospace": ["Courier New"]}, ("DejaVu Sans",)),
+        ({"font.sans-serif": ["Arial", "DejaVu Sans"]}, ("Arial", "DejaVu Sans")),
+        ({"font.family": ["Verdana", "monospace"], "font.monospace": ["Courier"]}, ("Verdana", "Courier")),
+    ],
+)
+def test_the_fonts_of_a_figure_are_those_of_the_family_in_use(settings, fonts):
+    """Other packages change the fonts of families that no figure uses."""
+    with mpl.rc_context(settings):
+        assert get_theme().fonts == fonts
