@@ -45,7 +45,7 @@ def main(analysis: report.Analysis) -> None:
     studies = in_words(sheets.studies)
     methods = by_method(studies)
     treated = methods[methods["domain"] != "isolation"]
-    draw_map(analysis, treated, "source", "indication", "Treatment studies", by="domain")
+    draw_map(analysis, treated, "indication", "source", "Treatment studies", by="domain")
     draw_map(analysis, treated, "indication", "isolation", "Treatment studies", [EACH])
     draw_map(analysis, treated, "indication", "design", "Treatment studies")
     draw_map(analysis, methods, "source", "isolation", "Treatment studies and comparisons of methods", [EACH])

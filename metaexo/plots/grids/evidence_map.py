@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 GAP, SLOT_GAP = 2.0, 4.0
-RADII, LEAST = (13.0, 11.0, 9.0, 7.0, 5.5), 1.5  # of the largest bubble, the first that fits; of the smallest
+LEAST = 1.5  # radius of the smallest bubble in points
+# Radius of the largest, and whether groups are stacked in a cell: the first that fits.
+TRIED = ((13.0, False), (11.0, False), (9.0, False), (7.0, False), (9.0, True), (7.0, True), (6.0, True))
 CELL_HEIGHT, CELL_WIDTH = 18.0, 18.0
 # Shapes of bubbles, a group each: size of the mark and half its width, over the radius of a disc of its area.
 BUBBLES = {
@@ -187,7 +189,7 @@ def evidence_map_plan(
             total=total,
             counted=counted,
         )
-        for cells, size in (_cells(counts, (row_names, column_names, groups), look, most) for most in RADII)
+        for cells, size in (_cells(counts, (row_names, column_names, groups), look, *one) for one in TRIED)
     )
     *larger, smallest = maps
     most_high = height if ax is None else size_of(ax)[1]
@@ -264,35 +266,55 @@ def _cells(
     names: tuple[Sequence[str], Sequence[str], Sequence[str]],
     theme: Theme,
     largest: float,
+    stacked: bool,
 ) -> tuple[tuple[tuple[Cell, ...], ...], tuple[float, float]]:
-    """Return the cells of a map, and the least size of one; bubbles of a group stand below each other."""
+    """Return the cells of a map, and the least size of one; bubbles of a group stand in one line."""
     rows, columns, groups = names
     most = max(counts.values())
     bubbles = {key: _bubble(n / most, n, groups.index(key[2]), largest, theme) for key, n in counts.items()}
-    rooms = {
-        group: max((_room(one, theme) for key, one in bubbles.items() if key[2] == group), default=0.0)
-        for group in groups
-    }
-    width = sum(rooms.values()) + SLOT_GAP * (len(rooms) + 1)
-    high = max(one.size * 1.26 for one in bubbles.values())
-    left, slots = -width / 2 + SLOT_GAP, {}
-    for group, room in rooms.items():
-        slots[group] = left + room / 2
-        left += room + SLOT_GAP
+    slots: dict[tuple[str, str], float] = {}
+    least = 0.0
+    for column in columns:
+        there = [g for g in groups if any(key[1:] == (column, g) for key in bubbles)]
+        found = [[bubbles[key] for key in bubbles if key[1:] == (column, g)] for g in there]
+        rooms = [max(_high(one) if stacked else _room(one, theme) for one in several) for several in found]
+        needed = sum(rooms) + SLOT_GAP * (len(rooms) + 1)
+        least, at = max(least, needed), SLOT_GAP - needed / 2
+        for group, room in zip(there, rooms, strict=True):
+            slots[column, group] = at + room / 2
+            at += room + SLOT_GAP
     cells = tuple(
         tuple(
-            _cell([(bubbles.get((row, column, group)), slots[group]) for group in groups], theme)
+            _cell(
+                [(bubbles.get((row, column, g)), slots.get((column, g), 0.0)) for g in groups], theme, stacked
+            )
             for column in columns
         )
         for row in rows
     )
-    return cells, (max(CELL_WIDTH, math.ceil(width)), max(CELL_HEIGHT, math.ceil(high) + 4.0))
+    if stacked:
+        across, down = max(_room(one, theme) for one in bubbles.values()) + 2.0, least
+    else:
+        across, down = least, max(map(_high, bubbles.values())) + 4.0
+    return cells, (max(CELL_WIDTH, math.ceil(across)), max(CELL_HEIGHT, math.ceil(down)))
 
 
-def _cell(found: Sequence[tuple[Bubble | None, float]], theme: Theme) -> Cell:
-    """Return a cell with the bubbles of its groups, or an empty one."""
-    there = [replace(one, dx=slot - _beside(one, theme) / 2) for one, slot in found if one is not None]
-    return Cell(bubbles=tuple(there)) if there else Cell(fill=theme.track, lines=("0",), bold=False)
+def _cell(found: Sequence[tuple[Bubble | None, float]], theme: Theme, stacked: bool) -> Cell:
+    """Return a cell with the bubbles of its groups, side by side or stacked, or an empty one."""
+    there = [(one, slot) for one, slot in found if one is not None]
+    if not there:
+        return Cell(fill=theme.track, lines=("0",), bold=False)
+    moved = [
+        replace(one, dx=(0.0 if stacked else slot) - _beside(one, theme) / 2, dy=slot if stacked else 0.0)
+        for one, slot in there
+    ]
+    return Cell(bubbles=tuple(moved))
+
+
+def _high(one: Bubble) -> float:
+    """Return the height of a bubble."""
+    size, half = BUBBLES[one.shape]
+    return 2 * half * one.size / size
 
 
 def _bubble(share: float, n: int, group: int, largest: float, theme: Theme) -> Bubble:

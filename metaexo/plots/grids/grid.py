@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 GAP = 5.0
-LABEL_SHARE, LEAST_SHARE = 0.34, 0.16  # of the width for names of rows
+LABEL_SHARE, LEAST_SHARE = 0.34, 0.12  # of the width for names of rows
 LONGEST = 120.0  # most points for an upright heading in one line
 GridKind = TypeVar("GridKind", bound="Grid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bubble:
-    """A mark in a cell with its number inside or beside it, `dx` points right of the middle."""
+    """A mark with its number inside or beside it, `dx` and `dy` points right of and below the middle."""
 
     shape: str
     size: float
@@ -41,6 +41,7 @@ class Bubble:
     text: str = ""
     inside: bool = True
     dx: float = 0.0
+    dy: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +213,9 @@ def _draw_cells(ax: Axes, grid: Grid, sides: _Sides) -> None:
     from matplotlib.collections import PolyCollection
 
     theme = grid.theme
-    places = [(j, i, cell) for i, cells in enumerate(grid.cells) for j, cell in enumerate(cells)]
+    places = [
+        (float(j), float(i), cell) for i, cells in enumerate(grid.cells) for j, cell in enumerate(cells)
+    ]
     areas = [
         ([(x - 0.5, y - 0.5), (x + 0.5, y - 0.5), (x + 0.5, y + 0.5), (x - 0.5, y + 0.5)], cell.fill)
         for x, y, cell in places
@@ -226,7 +229,11 @@ def _draw_cells(ax: Axes, grid: Grid, sides: _Sides) -> None:
     ax.vlines([j - 0.5 for j in range(len(grid.columns) + 1)], *ends[1], **look)
     for x, y, cell in places:
         _draw_texts(ax, (x, y), cell, theme)
-    bubbles = [(float(j) + one.dx / sides.column, i, one) for j, i, cell in places for one in cell.bubbles]
+    bubbles = [
+        (j + one.dx / sides.column, i + one.dy / sides.row, one)
+        for j, i, cell in places
+        for one in cell.bubbles
+    ]
     for shape in dict.fromkeys(one.shape for *_, one in bubbles):
         group = [(x, y, one) for x, y, one in bubbles if one.shape == shape]
         colors = [one.color for *_, one in group]
