@@ -6,18 +6,19 @@ import pickle
 import xml.dom.minidom
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from metaexo.plots.forest.page import forest_page
 
 import metaexo as mx
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import forest, forest_plan, funnel, overlapping_texts, save
 from metaexo.plots.attribution import attribution_page
-from metaexo.plots.canvas.page import Area, Dot, Line
+from metaexo.plots.canvas.page import Area
 from metaexo.plots.shares import reported_shares_page
+from tests.plots.drawn import ARROW, AT_EDGE, BRACKET, intervals, points, texts, ticks
 
 
 @pytest.mark.parametrize("k", [1, 13])
@@ -37,20 +38,56 @@ def test_overlaps_are_found_where_they_are(make_effects):
 
 def test_the_figure_has_the_planned_size(make_effects):
     plan = forest_plan(make_effects(7))
-    width, height = forest(plan).figure.get_size_inches()
-    assert (72 * width, 72 * height) == pytest.approx((plan.width, plan.height))
+    assert forest(plan).figure.get_size_inches() == pytest.approx((plan.width, plan.height))
 
 
-@pytest.mark.parametrize("size", [(4.0, 3.0), (12.0, 9.0)])
+@pytest.mark.parametrize("size", [(10.0, 3.5), (15.0, 9.0)])
 def test_given_axes_are_drawn_into_and_returned(make_effects, size):
     figure = Figure(figsize=size)
     left, right = figure.subplots(1, 2)
-    assert forest(make_effects(12), ax=left) is left
+    before = left.get_position().bounds
+    assert forest(make_effects(10), ax=left, columns=[]) is left
     assert funnel(make_effects(12), ax=right) is right
     assert figure.axes == [left, right]
-    assert overlapping_texts(left) == []
-    assert overlapping_texts(right) == []
-    assert len(left.texts) > 12
+    assert overlapping_texts(figure) == []
+    figure.draw_without_rendering()
+    frame = figure.transFigure.inverted()
+    for text in figure.artists:
+        if hasattr(text, "get_text"):
+            (x0, _), (x1, _) = frame.transform(text.get_window_extent().get_points())
+            assert before[0] - 0.01 < x0 < x1 < before[0] + before[2] + 0.02, "texts stand in the given Axes"
+    assert {text.size for text in texts(left)} == {8.0}, "letters never shrink"
+
+
+def test_axes_that_are_too_small_say_how_large_they_must_be(make_effects):
+    narrow, low = Figure(figsize=(4, 3)).subplots(1, 2)[0], Figure(figsize=(8, 2)).subplots()
+    for ax, words in ((narrow, "inches"), (low, "12 rows need")):
+        with pytest.raises(InputError, match=words):
+            forest(make_effects(12), ax=ax)
+
+
+def places():
+    """Return the ways to say where a figure is drawn, each with the Axes that are expected."""
+    whole = plt.figure(figsize=(8, 5))
+    left, right = plt.figure(figsize=(14, 5)).subfigures(1, 2)
+    _, axes = plt.subplots(1, 2, figsize=(16, 7))
+    return {"Figure": whole, "SubFigure": left, "second SubFigure": right, "Axes": axes[1]}
+
+
+@pytest.mark.parametrize("place", ["Figure", "SubFigure", "second SubFigure", "Axes"])
+def test_every_place_holds_the_whole_figure(make_effects, place):
+    given = places()[place]
+    ax = forest(mx.RandomEffects(make_effects(8)).fit(), ax=given, columns=[], title="Title")
+    if place == "Axes":
+        assert ax is given
+    else:
+        assert ax.figure is given
+        assert ax in given.axes
+    assert overlapping_texts(ax) == []
+    row = mx.plots.plans_of(ax)[0].rows[3]
+    text = next(t for t in texts(ax) if t.text == row.cells["label"][0])
+    assert text.y == pytest.approx(row.y)
+    assert points(ax)[3][1] == pytest.approx(row.y)
 
 
 @pytest.mark.parametrize("measure", ["SMD", "RR", "PLO", "ZCOR"])
@@ -58,21 +95,18 @@ def test_coordinates_are_what_is_shown(make_effects, measure):
     es = make_effects(5, measure=measure)
     plan = forest_plan(es)
     ax = forest(plan)
+    ax.figure.draw_without_rendering()
     row = plan.rows[2]
     shown = float(es.measure.back(es.y[2]))
-    pixel = ax.transData.transform((shown, row.y))
+    assert points(ax)[2][:2] == pytest.approx((shown, row.y), rel=1e-12)
     per_point = ax.figure.dpi / 72
-    assert pixel[0] / per_point == pytest.approx(plan.panel.x(row.mark.estimate), abs=0.01)
-    assert plan.height - pixel[1] / per_point == pytest.approx(row.y, abs=0.01)
+    left, top = ax.transData.transform((plan.axis.low, plan.panel.top)) / per_point
+    right, bottom = ax.transData.transform((plan.axis.high, plan.panel.bottom)) / per_point
+    height = 72 * plan.height
+    assert (left, right) == pytest.approx((plan.panel.left, plan.panel.right), abs=0.01)
+    assert (height - top, height - bottom) == pytest.approx((plan.panel.top, plan.panel.bottom), abs=0.01)
     assert ax.get_xscale() == ("log" if measure == "RR" else "linear")
-    assert [text.get_text() for text in ax.get_xticklabels()] == [tick.label for tick in plan.axis.ticks]
-
-
-def marks(ax, shape="s"):
-    """Return where the marks of an Axes are drawn, in pixels, from top to bottom."""
-    found = [line for line in ax.lines if line.get_marker() == shape]
-    places = [line.get_transform().transform((line.get_xdata()[0], line.get_ydata()[0])) for line in found]
-    return np.array(sorted(places, key=lambda place: -place[1]))
+    assert all(float(label.replace("−", "-")) == pytest.approx(value) for value, label in ticks(ax))
 
 
 def test_other_limits_move_marks_ticks_and_what_is_added_later():
@@ -82,70 +116,102 @@ def test_other_limits_move_marks_ticks_and_what_is_added_later():
     assert ax.get_xlim() == pytest.approx((0.6, 1.4))
     later = ax.axvline(1.2)
     x = later.get_transform().transform((1.2, 0.5))[0]
-    assert len(marks(ax)) == 3
-    assert marks(ax)[1][0] == pytest.approx(x, abs=0.02)
-    assert (len(marks(ax, "<")), len(marks(ax, ">"))) == (1, 1)
-    assert {text.get_text() for text in ax.texts} >= {"0.50", "3.00"}
-    assert any("2 studies lie outside the axis" in text.get_text() for text in ax.texts)
-    ticks = [float(text.get_text()) for text in ax.get_xticklabels()]
-    assert len(ticks) >= 3
-    assert all(0.6 <= tick <= 1.4 for tick in ticks)
+    inside = points(ax)
+    assert [mark[0] for mark in inside] == pytest.approx([0.7, 1.2, 0.9])
+    assert ax.transData.transform(inside[1][:2])[0] == pytest.approx(x)
+    assert [mark[0] for mark in points(ax, AT_EDGE)] == [0.0, 1.0]  # left and right, in parts of the panel
+    assert {text.get_text() for text in ax.texts} == {"0.50", "3.00"}
+    z = 1.959963984540054
+    ends = np.exp([np.log(0.9) - z * 0.1, np.log(0.9) + z * 0.1])
+    assert [line[:2] for line in intervals(ax)][3] == pytest.approx(tuple(ends))
+    # 0.7 is cut on the left, 1.2 on the right, and both that lie outside point there
+    assert sorted((x, int(y)) for x, y, *_ in points(ax, ARROW)) == sorted(
+        (side, int(row.y))
+        for row, side in zip((*mx.plots.plans_of(ax)[0].rows,), (0.0, 0.0, 1.0, None, 1.0), strict=True)
+        if side is not None
+    )
+    seen = ticks(ax)
+    assert len(seen) >= 3
+    assert all(float(label) == pytest.approx(value) for value, label in seen)
     ax.set_xlim(0.1, 10.0)
-    assert len(marks(ax)) == 5
-    assert not any("outside" in text.get_text() for text in ax.texts)
+    assert len(points(ax)) == 5
+    assert (points(ax, AT_EDGE), points(ax, ARROW), list(ax.texts)) == ([], [], [])
     assert overlapping_texts(ax) == []
+    ax.set_xlim(10.0, 0.1)  # turned round
+    assert len(points(ax)) == 5
+
+
+def test_what_the_user_sets_stays(make_effects):
+    ax = forest(make_effects(6, measure="RR"))
+    ax.xaxis.set_major_locator(mpl.ticker.FixedLocator([0.75, 2.5]))
+    ax.xaxis.set_major_formatter("{x:.3f}")
+    ax.set_xlabel("mine")
+    ax.set_xlim(0.5, 4.0)
+    assert ticks(ax) == [(0.75, "0.750"), (2.5, "2.500")]
+    assert ax.get_xlabel() == "mine"
+    ax.set_xscale("linear")
+    assert [mark[0] for mark in points(ax)] == pytest.approx(
+        [m for m in np.exp(make_effects(6).y) if 0.5 <= m <= 4.0]
+    )
+    ax.legend(handles=[ax.plot([], [], label="later")[0]])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["later"]
 
 
 @pytest.mark.parametrize("layout", ["constrained", "tight", "compressed", None])
 def test_no_layout_parts_marks_from_their_names(make_effects, layout):
     figure = Figure(figsize=(14, 5), layout=layout)
     left, right = figure.subplots(1, 2)
-    plan = forest_plan(make_effects(6))
+    plan = forest_plan(make_effects(6), ax=left, columns=[])
     forest(plan, ax=left)
     funnel(make_effects(6), ax=right)
     if layout is None:
         figure.tight_layout()
     figure.draw_without_rendering()
-    names = {t.get_text(): t.get_window_extent() for t in left.texts}
-    for (x, y), row in zip(marks(left), plan.rows, strict=True):
+    names = {t.get_text(): t.get_window_extent() for t in figure.artists if hasattr(t, "get_text")}
+    for (x, y, *_), row in zip(points(left), plan.rows, strict=True):
+        at = left.transData.transform((x, y))
         box = names[row.cells["label"][0]]
-        assert box.y0 < y < box.y1
-        assert x == pytest.approx(left.transData.transform((row.mark.estimate, 0))[0], abs=0.02)
+        assert box.y0 < at[1] < box.y1
+        assert x == row.mark.estimate
         assert box.x1 < left.get_window_extent().x0 + 1
     (cloud,) = [one for one in right.collections if len(one.get_offsets())]
     assert cloud.get_offset_transform() == right.transData
-    places = np.column_stack([make_effects(6).y, np.sqrt(make_effects(6).v)])
-    assert np.asarray(cloud.get_offsets()) == pytest.approx(places)
-    pickle.loads(pickle.dumps(figure))
+    where = np.column_stack([make_effects(6).y, np.sqrt(make_effects(6).v)])
+    assert np.asarray(cloud.get_offsets()) == pytest.approx(where)
+    again = pickle.loads(pickle.dumps(figure))
+    assert texts(again.axes[0]) == texts(left)
+    assert points(again.axes[0]) == points(left)
 
 
 def test_axes_that_were_cleared_can_be_drawn_on_again(make_effects):
-    figure = Figure(figsize=(8, 5))
+    figure = Figure(figsize=(9, 5))
     ax = figure.subplots()
     forest(make_effects(5), ax=ax)
+    figure.draw_without_rendering()
     before = ax.get_position().bounds
     ax.clear()
     ax.set_xlim(0, 1)
     forest(make_effects(5), ax=ax)
+    figure.draw_without_rendering()
     assert ax.get_position().bounds == pytest.approx(before)
-    assert len(marks(ax)) == 5
+    assert len(points(ax)) == 5
     ax.set_xlim(-9, 9)
-    assert len(marks(ax)) == 5
+    assert len(points(ax)) == 5
 
 
 def test_the_limits_of_other_figures_move_what_they_show(studies):
+    def places(ax):
+        found = [line for line in ax.lines if line.get_marker() == "o"]
+        return [
+            line.get_transform().transform((line.get_xdata()[0], line.get_ydata()[0]))[0] for line in found
+        ]
+
     ax = mx.plots.interval_strip(studies, "size_nm", "source")
-    before = marks(ax, "o")
-    ax.set_xlim(1.0, 1e4)
     values = sorted(studies["size_nm"].dropna())
+    assert len(places(ax)) == len(values)
+    ax.set_xlim(1.0, 1e4)
     wanted = sorted(ax.transData.transform([(value, 0.0) for value in values])[:, 0])
-    assert sorted(marks(ax, "o")[:, 0]) == pytest.approx(wanted, abs=0.05)
-    assert len(before) == len(values)
-    ax = mx.plots.evidence_map(studies, "source", "isolation")
-    before = ax.get_xlim()
-    with pytest.raises(InputError, match="grid of cells"):
-        ax.set_xlim(0.0, 1.0)
-    assert ax.get_xlim() == before
+    assert sorted(places(ax)) == pytest.approx(wanted, abs=0.05)
     ax = mx.plots.reported_shares(studies, ["isolation"])
     ax.set_xlim(0.0, 50.0)
     inside = [patch for patch in ax.patches if patch.get_clip_on()]
@@ -186,7 +252,7 @@ def test_files_hold_no_date_and_no_version(make_effects, tmp_path):
 
 def test_dollar_signs_are_no_formulas(make_effects):
     ax = forest(make_effects(2, labels=["costs $5 and $6", "x_1^2"]))
-    assert "costs $5 and $6" in [text.get_text() for text in ax.texts]
+    assert "costs $5 and $6" in [text.text for text in texts(ax)]
     assert overlapping_texts(ax) == []
 
 
@@ -220,26 +286,22 @@ def forests():
 def test_names_stand_beside_their_marks_in_forests():
     plans, value_of = forests()
     for kind, plan in plans.items():
-        page = forest_page(plan)
+        ax = forest(plan)
+        names = texts(ax)
+        ink = {y for order in (3, AT_EDGE, ARROW, BRACKET) for _, y, *_ in points(ax, order)}
+        ink |= {y for *_, y in intervals(ax)}
         seen = 0
         for row in plan.rows:
             if row.kind != "study":
                 continue
             seen += 1
             lines = row.cells["label"]
-            ys = [text.y for text in page.texts if text.x < plan.panel.left and text.text in lines]
-            assert min(abs(y - row.y) for y in ys) < 0.6 * plan.line, kind
-            ink = [
-                item
-                for item in page.items
-                if (isinstance(item, Dot) and abs(item.y - row.y) < 0.01)
-                or (
-                    isinstance(item, Line)
-                    and all(abs(y - row.y) < 0.01 for _, y in item.points)
-                    and item.width > 0.5
-                )
-            ]
-            assert ink, f"{kind}: no mark beside {lines}"
+            ys = [text.y for text in names if text.x < plan.panel.left and text.text in lines]
+            assert min(abs(y - row.y) for y in ys) < 0.6 * plan.theme.line, kind
+            assert row.y in ink, f"{kind}: no mark beside {lines}"
+            beside = [x for x, y, *_ in points(ax) if y == row.y]
+            assert len(beside) == (row.mark.estimate is not None and not row.mark.beyond), kind
+            assert beside in ([], [row.mark.estimate]), kind
             if lines[0] in value_of and row.mark.estimate is not None:
                 assert row.mark.estimate == pytest.approx(value_of[lines[0]], abs=1e-12), kind
         assert seen == (3 if kind == "rho sweep" else 12), kind
@@ -284,7 +346,7 @@ HARD += ["$\\alpha$ _x^2", "--> end", "  lead", "اللغة", "e\u0301", "𓀀 x
         lambda es, t: forest(mx.stratify(es, by="g")),
         lambda es, t: funnel(mx.RandomEffects(es).fit(), by="source", title=HARD[0]),
         lambda es, t: mx.plots.interval_strip(t, "y", ["g", "source"], log=False, cells={"source": HARD[0]}),
-        lambda es, t: mx.plots.evidence_map(t, "source", "isolation", by="g"),
+        lambda es, t: mx.plots.evidence_map(t, "source", "isolation", by="g", width=15),
         lambda es, t: mx.plots.reported_shares(t, {"source": HARD[0]}, by="g"),
         lambda es, t: mx.plots.estimability(es),
         lambda es, t: mx.plots.heterogeneity(t, estimate="y", by="g"),

@@ -213,10 +213,10 @@ def test_every_text_in_a_cell_can_be_read(make_effects, studies, theme):
 
 def test_groups_of_a_map_have_shapes_of_their_own(studies):
     plan = mx.plots.evidence_map_plan(studies, "source", "isolation", by="kind")
-    signs = {(bubble.group, bubble.color, bubble.shape) for bubble in plan.bubbles}
-    assert len(signs) == len({shape for _, _, shape in signs}) == 2
-    keys = [key for row in plan.keys for key in row]
-    assert {(key.label, key.shape) for key in keys} == {(group, shape) for group, _, shape in signs}
+    signs = {(one.color, one.shape) for cells in plan.cells for cell in cells for one in cell.bubbles}
+    assert len(signs) == len({shape for _, shape in signs}) == 2
+    assert {key.label for key in plan.keys} == set(studies["kind"])
+    assert {(plan.theme.color(key.color), key.shape) for key in plan.keys} == signs
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.1, 0.5]))

@@ -305,7 +305,9 @@ def _draw_around(ax: Axes, grid: Grid, sides: _Sides) -> None:
     if grid.keys:
         handles, labels = [sign(key, theme) for key in grid.keys], [plain(key.label) for key in grid.keys]
         wide, high = sides.column * len(grid.columns), sides.row * len(grid.rows)
-        ax.legend(
+        legend = ax.legend(
             handles, labels, loc="upper left", borderpad=0.0, borderaxespad=0.0, ncols=sides.legend[0],
             bbox_to_anchor=(-sides.left / wide, 1.0 + sides.top / high), columnspacing=1.5, handletextpad=0.5,
         )  # fmt: skip
+        for text in legend.get_texts():
+            text.set_fontproperties(theme.font(text.get_text(), size=small))

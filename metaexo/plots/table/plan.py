@@ -20,7 +20,7 @@ from metaexo.evidence.risk_of_bias.tool import BiasTool, judgements
 from metaexo.formatting import MISSING, plural
 from metaexo.plots.canvas.arguments import ColumnKind
 from metaexo.plots.canvas.chart import DASHES, MARKERS, in_columns
-from metaexo.plots.canvas.fonts import contrast, text_width
+from metaexo.plots.canvas.fonts import contrast, plain, text_width
 from metaexo.plots.canvas.plan import Plan, further_pages, remember, whole_figure
 from metaexo.plots.canvas.scale import RoundTicks, ShownAxis, from_place, to_place
 from metaexo.plots.table.lanes import EDGE_WORDS, in_lanes
@@ -416,7 +416,7 @@ class _Drawing:
         legend = Legend(
             self.ax,
             [sign(key, self.theme) for key in keys],
-            [key.label for key in keys],
+            [plain(key.label) for key in keys],
             loc="upper left",
             borderpad=0.0,
             borderaxespad=0.0,
@@ -427,6 +427,8 @@ class _Drawing:
             columnspacing=1.5,
             handletextpad=0.5,
         )
+        for text in legend.get_texts():
+            text.set_fontproperties(self.theme.font(text.get_text(), size=self.theme.small))
         legend.set_in_layout(False)
         self.figure.add_artist(legend, clip=False)
 
@@ -866,6 +868,9 @@ def one_line() -> Callable[..., Any]:
 
         measured: tuple[str, Any, float] = ("", None, 0.0)
 
+        def __reduce__(self) -> tuple[Any, ...]:
+            return _empty_line, (), self.__getstate__()
+
         def draw(self, renderer: Any) -> None:
             """Draw the text at once where it is as plain as it was made; otherwise as any other text."""
             *known, width = self.measured
@@ -897,6 +902,11 @@ def one_line() -> Callable[..., Any]:
             self.stale = False
 
     return OneLine
+
+
+def _empty_line() -> Any:
+    """Return such a text without words, so that a figure with tables can be pickled."""
+    return one_line()()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
