@@ -16,8 +16,6 @@ import metaexo as mx
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import forest, forest_plan, funnel, overlapping_texts, save
 from metaexo.plots.attribution import attribution_page
-from metaexo.plots.canvas.page import Area
-from metaexo.plots.shares import reported_shares_page
 from tests.plots.drawn import ARROW, AT_EDGE, BRACKET, intervals, points, texts, ticks
 
 
@@ -199,7 +197,7 @@ def test_axes_that_were_cleared_can_be_drawn_on_again(make_effects):
     assert len(points(ax)) == 5
 
 
-def test_the_limits_of_other_figures_move_what_they_show(studies):
+def test_the_limits_of_a_strip_move_what_it_shows(studies):
     def places(ax):
         found = [line for line in ax.lines if line.get_marker() == "o"]
         return [
@@ -212,10 +210,6 @@ def test_the_limits_of_other_figures_move_what_they_show(studies):
     ax.set_xlim(1.0, 1e4)
     wanted = sorted(ax.transData.transform([(value, 0.0) for value in values])[:, 0])
     assert sorted(places(ax)) == pytest.approx(wanted, abs=0.05)
-    ax = mx.plots.reported_shares(studies, ["isolation"])
-    ax.set_xlim(0.0, 50.0)
-    inside = [patch for patch in ax.patches if patch.get_clip_on()]
-    assert inside
 
 
 def test_the_same_numbers_give_the_same_bytes_and_noise_changes_nothing(make_effects, tmp_path):
@@ -307,17 +301,7 @@ def test_names_stand_beside_their_marks_in_forests():
         assert seen == (3 if kind == "rho sweep" else 12), kind
 
 
-def test_names_stand_beside_their_bars(studies):
-    shares = mx.plots.reported_shares_plan(studies, ["isolation", "source"], by="access")
-    page = reported_shares_page(shares)
-    for share in shares.shares:
-        at = {text.text: text.y for text in page.texts if abs(text.y - share.y) < 5}
-        assert share.group in at
-        assert share.text in at
-        bar = [a for a in page.items if isinstance(a, Area) and np.mean([y for _, y in a.points]) == share.y]
-        assert max(x for a in bar[1:] for x, _ in a.points) == pytest.approx(
-            shares.panel.x(100 * share.fraction), abs=0.02
-        )
+def test_names_stand_beside_their_bars():
     es = mx.EffectSizes(
         [1, 2, 3, 4, 5, 6.0],
         [0.1] * 6,
