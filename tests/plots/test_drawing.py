@@ -197,21 +197,6 @@ def test_axes_that_were_cleared_can_be_drawn_on_again(make_effects):
     assert len(points(ax)) == 5
 
 
-def test_the_limits_of_a_strip_move_what_it_shows(studies):
-    def places(ax):
-        found = [line for line in ax.lines if line.get_marker() == "o"]
-        return [
-            line.get_transform().transform((line.get_xdata()[0], line.get_ydata()[0]))[0] for line in found
-        ]
-
-    ax = mx.plots.interval_strip(studies, "size_nm", "source")
-    values = sorted(studies["size_nm"].dropna())
-    assert len(places(ax)) == len(values)
-    ax.set_xlim(1.0, 1e4)
-    wanted = sorted(ax.transData.transform([(value, 0.0) for value in values])[:, 0])
-    assert sorted(places(ax)) == pytest.approx(wanted, abs=0.05)
-
-
 def test_the_same_numbers_give_the_same_bytes_and_noise_changes_nothing(make_effects, tmp_path):
     es = make_effects(13)
     noise = 1 + 1e-13 * np.resize([1.0, -1.0], 13)

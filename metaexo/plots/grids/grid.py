@@ -309,5 +309,5 @@ def _draw_around(ax: Axes, grid: Grid, sides: _Sides) -> None:
             handles, labels, loc="upper left", borderpad=0.0, borderaxespad=0.0, ncols=sides.legend[0],
             bbox_to_anchor=(-sides.left / wide, 1.0 + sides.top / high), columnspacing=1.5, handletextpad=0.5,
         )  # fmt: skip
-        for text in legend.get_texts():
-            text.set_fontproperties(theme.font(text.get_text(), size=small))
+        for entry in legend.get_texts():
+            entry.set_fontproperties(theme.font(entry.get_text(), size=small))
