@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.errors import InputError
+from metaexo.formatting import plural
 from metaexo.inputs import check_choice
 from metaexo.models.multilevel.prediction import ClusterInfluence
 from metaexo.models.multilevel.results import MultilevelResults
@@ -137,27 +138,30 @@ def influence_plan(
     >>> ax = mx.plots.influence(plan)
     """
     fit, found = _found(results, cluster, refit)
-    labels = list(found.clusters if isinstance(found, ClusterInfluence) else found.labels)
-    every, marked = (
-        _of_clusters(fit, found) if isinstance(found, ClusterInfluence) else _of_effects(fit, found)
-    )
+    if isinstance(found, ClusterInfluence):
+        labels, word, words = found.clusters, "cluster", "clusters"
+        every, marked = _of_clusters(fit, found)
+    else:
+        labels, word, words = found.labels, "study", "studies"
+        every, marked = _of_effects(fit, found)
     shown = _chosen(every, measures)
     look = get_theme(theme, font_size)
     named = len(labels) <= MOST_NAMES
     room, _ = space_of(ax, width, 1.0)
     cut = [look.short(label, min(NAMES * look.small, 0.45 * room)) for label in labels]
-    axis = _axis_of_studies(cut, named, "Cluster" if isinstance(found, ClusterInfluence) else "Study")
+    axis = _axis_of_studies(cut, named, word.capitalize())
     names = max(look.width(name, size=look.small) for name in cut) if named else 30.0
     across = max(1, min(ACROSS, int((room - names) / (PANEL * look.small))))
     plain = replace(axis, label="", ticks=())
     rows = math.ceil(len(shown) / across)
     down = max(0.9, 1.45 * look.small / 72 * len(labels)) if named else 2.6
+    counted, headings = plural(len(labels), word, words), "; ".join(one.heading for one in shown)
     panels = [_panel(one, labels, marked, axis if i % across == 0 else plain) for i, one in enumerate(shown)]
     return Chart(
         panels=tuple(panels if len(panels) > 1 else map(_under_its_axis, panels)),
         across=across,
         legend="below",
-        summary=f"Influence of each of {len(labels)} on a fit; {int(marked.sum())} of them are influential.",
+        summary=f"Influence on a fit of each of {counted}, {int(marked.sum())} of them marked: {headings}.",
         title=title,
         notes=(*_notes(found, cut, marked, shown), *notes),
         width=width,
