@@ -180,7 +180,8 @@ def _title(column: Column, theme: Theme, room: float = math.inf) -> tuple[str, .
     """Return the lines of a heading."""
     if not column.title:
         return ()
-    return theme.wrap(column.title, min(room, 0.58 * TITLE_LETTERS * theme.size), bold=True)
+    usual = math.inf if column.key == LABEL and room < math.inf else 0.58 * TITLE_LETTERS * theme.size
+    return theme.wrap(column.title, min(room, usual), bold=True)
 
 
 def _widen_for_heads(wishes: Sequence[_Wish], table: Table) -> None:

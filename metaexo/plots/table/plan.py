@@ -629,6 +629,7 @@ class _Drawing:
                     edgecolors=colors,
                     linewidths=1.0,
                     zorder=3,
+                    clip_on=False,  # a value at the very edge is drawn whole
                 )
             )
         return made
