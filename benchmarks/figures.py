@@ -46,6 +46,8 @@ ROUNDS = 3
 # Processor seconds after which a side is stopped.
 LIMIT = 60.0
 SAME = 1e-3
+# Inches per row of metafor's devices, so that no two of its lines touch.
+R_ROW = 0.2
 # Seconds for a number of rows as SVG.
 TARGETS = {150: 0.5, 1000: 2.0}
 
@@ -80,7 +82,7 @@ def task(rows: int, ending: str, number: int) -> Task:
     v = rng.uniform(0.01, 0.3, rows)
     y = rng.normal(0.3, np.sqrt(v + 0.1))
     labels = [f"Author {i}, {year}" for i, year in enumerate(rng.integers(1990, 2026, rows), 1)]
-    return Task(rows, ending, y.tolist(), v.tolist(), labels, round(1.2 + 0.15 * rows, 2))
+    return Task(rows, ending, y.tolist(), v.tolist(), labels, round(1.5 + R_ROW * rows, 2))
 
 
 # ---------------------------------------------------------------- the sides
@@ -402,8 +404,9 @@ def page(found: Found, names: Sequence[str], sizes: Sequence[int]) -> str:
     notes = [
         *failures(found, names, sizes),
         *(f"{name} was not installed." for name in absent),
-        "metafor draws on devices 0.15 inches tall per row. The other figures have their default height, but "
-        "forestplot's has a quarter of an inch per row, because its default of 8 inches holds about 30.",
+        f"metafor draws on devices of {R_ROW:g} inches per row, so that its lines do not touch. forestplot's "
+        "figures have a quarter of an inch per row, because its default of 8 inches holds about 30. The "
+        "other figures have their default height.",
         "PyMetaAnalysis prints labels and weights; the others print estimates with intervals too.",
         "forestplot fits nothing: its pooled row is metaexo's, and it has no weights.",
         "metaexo's PDF embeds TrueType fonts (Type 42), as journals ask; the Python peers have matplotlib's "

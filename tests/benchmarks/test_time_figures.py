@@ -108,6 +108,16 @@ def test_sides_that_are_not_installed_are_named() -> None:
     assert re.search(r"metaexo \d", text)
 
 
+def test_the_stored_page_is_whole() -> None:
+    """Every side has a line for each of its sizes, and every target a verdict."""
+    lines = figures.PAGE.read_text(encoding="utf8").splitlines()
+    for name in ALL:
+        for rows in figures.sizes_of(name):
+            assert len([line for line in lines if line.startswith(f"| {rows:,} | {name} |")]) == 1
+    judged = [line for line in lines if line.endswith((", met.", ", not met."))]
+    assert len(judged) == len(figures.TARGETS) + len(SIZES) * len(ENDINGS)
+
+
 def test_different_estimates_stop_the_run(monkeypatch) -> None:
     def other(name: str, work: list[figures.Task]) -> list[Drawing]:
         return [Drawing(one.rows, one.ending, 0.1, 0.3 + 0.1 * (name == RIVAL), 5.0) for one in work]
