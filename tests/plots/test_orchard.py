@@ -72,7 +72,7 @@ def test_every_effect_stands_in_the_row_of_its_level():
     seen = []
     for cloud in clouds(plan):
         for y, label in zip(cloud.y, cloud.labels, strict=True):
-            assert abs(y - rows[data[label]]) < 0.5
+            assert min(rows, key=lambda row, y=y: abs(y - rows[row])) == data[label]
             seen.append(label)
     assert sorted(seen) == sorted(data.index)
 
@@ -132,6 +132,21 @@ def test_a_swarm_hides_nothing_and_leaves_room_for_the_trunk():
     assert np.array_equal(swarm(at, size, 500.0), swarm(at, size, 500.0))
     assert swarm([], [], 10.0).tolist() == []
     assert swarm([0.0, 50.0], [4.0, 4.0], 10.0).tolist() == [0.0, 0.0]
+
+
+def test_rows_are_as_high_as_their_marks_need(make_effects):
+    es = make_effects(160).with_columns(group=["many"] * 140 + ["few"] * 20)
+    plan = orchard_plan(mx.RandomEffects(es, "group").fit(), marker_size=6.0, sizes="equal")
+    ax = orchard(plan)
+    ax.figure.draw_without_rendering()
+    up = {cloud.color: ax.transData.transform(np.column_stack([cloud.x, cloud.y])) for cloud in clouds(plan)}
+    places = [points * 72 / ax.figure.dpi for points in up.values()]
+    few, many = sorted(np.ptp(points[:, 1]) for points in places)
+    assert many > 1.5 * few
+    for points in places:
+        far = np.hypot(*(points[:, None] - points[None]).T) + 1e9 * np.eye(len(points))
+        assert far.min() > 5.5, "no mark hides another"
+    assert orchard_plan(mx.RandomEffects(es).fit(), height=2.0).height == 2.0
 
 
 def test_limits_keep_a_mark_of_every_effect():

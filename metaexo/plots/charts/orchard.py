@@ -47,11 +47,14 @@ from metaexo.plots.charts.moderators import (
     moderators_of,
 )
 from metaexo.plots.forest.rows import WHOSE_TAU2, caution_notes
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
+BESIDE = 70.0  # points: what stands at the right of the panel
+LEAST, MOST = 36.0, 60.0  # points: height of a row, and half of that of its marks
 TRUNK = 4.5  # points: half of the room of a mean
 NAMES = 0.28  # most of the width that names take
 
@@ -141,8 +144,8 @@ def orchard_plan(
     >>> trials = mx.load_dataset("bcg")
     >>> es = mx.effect_sizes("RR", data=trials, labels="study")
     >>> plan = mx.plots.orchard_plan(mx.RandomEffects(es, "allocation").fit())
-    >>> plan.panels[0].y.opposite
-    [(0.0, 'k = 2'), (1.0, 'k = 7'), (2.0, 'k = 4')]
+    >>> [label for place, label in plan.panels[0].y.opposite]
+    ['k = 2', 'k = 7', 'k = 4']
     >>> ax = mx.plots.orchard(plan)
     """
     found = _found(results, moderator, at, overall, overall_label, level, wording or {})
@@ -154,31 +157,40 @@ def orchard_plan(
     shares = precisions(es) if found.fit is None else shares_of(found.fit, sizes)
     size = diameters(shares, largest_of(max(row.rows.size for row in rows), marker_size))
     look = get_theme(theme, font_size)
-    room = NAMES * space_of(ax, width, height, 1.0)[0]
-    names = ["\n".join(look.wrap(row.name, room, size=look.small)) for row in rows]
-    crowd = max(row.rows.size for row in rows)
-    least = max(
-        float(np.clip(36.0 + 4.0 * np.sqrt(crowd), 40.0, 110.0)),
-        *(look.line * (n.count("\n") + 2) for n in names),
-    )
-    wide, high = space_of(ax, width, height, len(rows) * least)
-    step = 0.95 * high / len(rows)  # points from one row to the next
+    wide = space_of(ax, width, height)[0]
+    names = ["\n".join(look.wrap(row.name, NAMES * wide, size=look.small)) for row in rows]
+    room = wide - max(look.width(line, size=look.small) for name in names for line in name.split("\n"))
+    apart = [
+        swarm(
+            along(es, axis, shown[row.rows], 0.9 * max(room - BESIDE, LEAST)),
+            size[row.rows],
+            MOST,
+            TRUNK if row.mean else 0.0,
+        )
+        for row in rows
+    ]
+    needed = [
+        _height(away, size[row.rows], name, look) for away, row, name in zip(apart, rows, names, strict=True)
+    ]
+    panel = space_of(ax, width, height, sum(needed))[1]
+    places, unit = _places(needed)
+    scale = panel / sum(needed)
     clouds: list[Points] = []
-    for position, row in enumerate(rows):
-        places = along(es, axis, shown[row.rows], 0.9 * (wide - room - 50.0))
-        y = np.full(es.k, float(position))
-        y[row.rows] -= swarm(places, size[row.rows], 0.42 * step, TRUNK if row.mean else 0.0) / step
+    for position, (row, away) in enumerate(zip(rows, apart, strict=True)):
+        y = np.zeros(es.k)
+        y[row.rows] = places[position] - _within(away, needed[position] * scale) / (unit * scale)
         color = "study" if row.rows.size == es.k else position
         clouds += points_by_group(es, shown, y, size, color=color, alpha=0.6, rows=row.rows)
     clouds, beyond = kept_in_view(clouds, axis, upright=False, beside=False)
     null = [] if line is None else [Rule(at=line, dash="dotted", color="grey", width=1.0)]
     upright = ChartAxis(
-        ticks=[(float(i), name) for i, name in enumerate(names)],
-        opposite=[(float(i), _counts(es, row)) for i, row in enumerate(rows)],
+        ticks=list(zip(places, names, strict=True)),
+        opposite=[(place, _counts(es, row)) for place, row in zip(places, rows, strict=True)],
         limits=(len(rows) - 0.5, -0.5),
     )
+    marks = _marks(rows, places, shows, found.level)
     chart = Chart(
-        panels=(Panel(x=axis, y=upright, layers=[*null, *clouds, *_marks(rows, shows, found.level)]),),
+        panels=(Panel(x=axis, y=upright, layers=[*null, *clouds, *marks]),),
         legend="below",
         summary=f"Orchard plot of {counted(es)}: {', '.join(row.name for row in rows)}.",
         title=title,
@@ -187,7 +199,29 @@ def orchard_plan(
         height=height or 1.0,
         theme=look,
     )
-    return chart if height else chart.with_panels(len(rows) * least)
+    return chart if height else chart.with_panels(panel)
+
+
+def _height(away: Array, size: Array, name: str, theme: Theme) -> float:
+    """Return the height in points that a row needs: for its marks on both sides, and for its name."""
+    marks = 2.0 * float((np.abs(away) + 0.5 * size).max()) + 10.0
+    return max(marks, LEAST, 1.25 * theme.small * (name.count("\n") + 1) + 8.0)
+
+
+def _places(needed: Sequence[float]) -> tuple[list[float], float]:
+    """Return where rows of these heights stand, from -0.5 at the top, and the points of a unit.
+
+    Rows of equal height stand at 0, 1, 2, ...
+    """
+    high = np.asarray(needed)
+    unit = float(high.mean())
+    return ((high.cumsum() - 0.5 * high) / unit - 0.5).tolist(), unit
+
+
+def _within(away: Array, high: float) -> Array:
+    """Return how far marks stand from the middle of a row; closer together if it is too low for them."""
+    half, most = max(0.5 * high - 5.0, 1.0), float(np.abs(away).max())
+    return away * (half / most) if most > half else away
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,9 +326,9 @@ def _ends(row: Level, shows: Sequence[str]) -> list[float]:
     return [*ahead, *([row.mean.low, row.mean.high] if "confidence" in shows else [])]
 
 
-def _marks(rows: Sequence[Level], shows: Sequence[str], level: float) -> list[Layer]:
+def _marks(rows: Sequence[Level], places: Sequence[float], shows: Sequence[str], level: float) -> list[Layer]:
     """Return estimates with their intervals: thick confidence, thin prediction."""
-    found = [(float(i), row.mean, row.name) for i, row in enumerate(rows) if row.mean]
+    found = [(place, row.mean, row.name) for place, row in zip(places, rows, strict=True) if row.mean]
     at, labels = [place for place, *_ in found], [name for *_, name in found]
     out: list[Layer] = []
     if "prediction" in shows and any(np.isfinite(mean.prediction_low) for _, mean, _ in found):
