@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import time
+from dataclasses import replace
 from typing import Literal
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
 from metaexo.errors import UnknownChoiceError
 from metaexo.plots import THEMES, Chart, overlapping_texts
 from metaexo.plots.canvas.arguments import check_of
-from metaexo.plots.canvas.chart import ChartAxis, Curve, Panel, Points
+from metaexo.plots.canvas.chart import ChartAxis, Curve, Panel, Points, Words, steady
 from metaexo.plots.canvas.theme import get_theme
 
 
@@ -99,3 +103,41 @@ def test_the_fonts_of_a_figure_are_those_of_the_family_in_use(settings, fonts):
     """Other packages change the fonts of families that no figure uses."""
     with mpl.rc_context(settings):
         assert get_theme().fonts == fonts
+
+
+def test_words_beside_marks_keep_clear_of_other_words():
+    points = Points(x=[0.5], y=[0.5], words=["beside"])
+    ax = chart_of(points, Words(x=0.5, y=0.5, text="a text that stands here already", align="center")).draw()
+    assert overlapping_texts(ax) == []
+    assert len(ax.texts) == 2
+
+
+def test_noise_in_the_last_digits_changes_no_place():
+    values = np.array([0.1, -3.0, 0.0, np.inf, 1e-9, 12345.678])
+    assert steady(values * (1 + 1e-13)).tolist() == steady(values).tolist()
+    assert steady(values) == pytest.approx(values, rel=1e-9)
+
+
+def test_axes_of_the_user_get_the_look_of_the_theme_and_others_keep_their_own():
+    _, (left, right) = plt.subplots(1, 2)
+    before = right.get_facecolor()
+    replace(chart_of(Points(x=[0.5], y=[0.5])), theme=THEMES["dark"]).draw(left)
+    assert to_hex(left.get_facecolor()) == THEMES["dark"].paper
+    assert right.get_facecolor() == before
+    assert {to_hex(label.get_color()) for label in left.get_xticklabels()} == {THEMES["dark"].ink}
+    assert left.get_xticklabels()[0].get_size() == THEMES["dark"].small
+    assert not left.spines["top"].get_visible()
+
+
+def test_letters_of_a_legend_have_a_font():
+    ax = chart_of(Points(x=[0.5], y=[0.5], name="王 2021")).draw()
+    ax.figure.draw_without_rendering()
+    assert ax.get_legend().get_texts()[0].get_text() == "王 2021"
+
+
+def test_a_figure_with_a_chart_can_be_pickled():
+    ax = chart_of(Points(x=[0.5, 2.0], y=[0.5, 1.0])).draw()
+    again = pickle.loads(pickle.dumps(ax.figure)).axes[0]
+    again.set_xlim(0.0, 10.0)
+    again.figure.draw_without_rendering()
+    assert [text.get_text() for text in again.get_xticklabels()][-1] == "10"

@@ -207,7 +207,7 @@ def test_a_model_with_moderators_has_a_funnel_of_its_residuals():
     heights, left, right = region_of(plan, "95% region of residuals")
     assert np.log(right) == pytest.approx(Z95 * heights)
     assert np.log(left) == pytest.approx(-Z95 * heights)
-    assert plan.panels[0].x.label == "Risk ratio (log scale): observed divided by fitted"
+    assert plan.panels[0].x.label == "Observed / fitted risk ratio (log scale)"
     assert any("with latitude" in note for note in plan.notes)
     assert not any("no effect" in name for name in names_of(plan))
 

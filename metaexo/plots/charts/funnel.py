@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 FEW = 10
-HEIGHT = 4.0  # inches
+PANEL = 240.0  # points: height of the panel
 # Regions of the p-value of a single study, from back to front: level of the inner edge, share of ink, words.
 WIDEST = 0.90
 CONTOURS = (
@@ -191,7 +191,7 @@ def funnel_plan(
     points, beyond = kept_in_view(points, across, upright=False, beside=False)
     points, below = kept_in_view(points, up, upright=True, beside=False, what=f"a {side.label.lower()}")
     look = get_theme(theme, font_size)
-    return Chart(
+    chart = Chart(
         panels=(
             Panel(
                 x=across,
@@ -207,9 +207,10 @@ def funnel_plan(
         title=title,
         notes=(*_notes(es, fit, cloud, contours), *beyond, *below, *notes),
         width=width,
-        height=height or HEIGHT,
+        height=height or width,
         theme=look,
     )
+    return chart if height else chart.with_panels(PANEL)
 
 
 def places_of(measure: Measure, values: Any) -> Any:
@@ -478,12 +479,13 @@ def _lines(
 def _axis_label(es: EffectSizes, cloud: Cloud) -> str:
     """Return the words at the horizontal axis."""
     measure = es.measure
-    analysed = measure.rescaled and not measure.display_log
-    label = f"{measure.display}, as analysed ({measure.code})" if analysed else axis_words(measure)
-    if not cloud.residual:
-        return label
-    sign = "divided by" if measure.display_log else "minus"
-    return f"{label}: observed {sign} fitted"
+    name = measure.display
+    if cloud.residual:
+        sign = "/" if measure.display_log else "minus"
+        name = f"Observed {sign} fitted {name[:1].lower()}{name[1:]}"
+    if measure.rescaled and not measure.display_log:
+        return f"{name}, as analysed ({measure.code})"
+    return axis_words(measure, name)
 
 
 def _side_label(side: Scale, es: EffectSizes, cloud: Cloud) -> str:

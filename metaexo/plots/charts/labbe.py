@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-HEIGHT = 4.2  # inches
+PANEL = 250.0  # points: height of the panel
 STEPS = 201
 LOG = " (log scale)"
 GROUPS = ("treatment", "control")
@@ -206,7 +206,7 @@ def labbe_plan(
         points, far = kept_in_view(points, axis, upright=upright, beside=False, what=what)
         beyond += far
     pooled, remarks = _pooled(es, fit, trials, scale, ends, level, interval)
-    return Chart(
+    chart = Chart(
         panels=(
             Panel(
                 x=axes[1],
@@ -231,9 +231,10 @@ def labbe_plan(
             *notes,
         ),
         width=width,
-        height=height or HEIGHT,
+        height=height or width,
         theme=get_theme(theme, font_size),
     )
+    return chart if height else chart.with_panels(PANEL)
 
 
 @dataclass(frozen=True, slots=True)

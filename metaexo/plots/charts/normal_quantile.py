@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-HEIGHT = 4.2  # inches
+PANEL = 250.0  # points: height of the panel
 MOST_DEPENDENT = 4000  # effects of a multilevel fit whose covariance matrix is written out
 KINDS = {"standardized": "Standardised residual", "studentized": "Studentised deleted residual"}
 
@@ -140,7 +140,7 @@ def normal_quantile_plan(
         extra={"envelope_low": bounds[0].tolist(), "envelope_high": bounds[1].tolist()},
     )
     points = [rows_of_points(layer, np.isfinite(layer.y)) for layer in points]
-    return Chart(
+    chart = Chart(
         panels=(
             Panel(
                 x=ChartAxis(label="Quantile of the standard normal distribution", room=0.05),
@@ -153,9 +153,10 @@ def normal_quantile_plan(
         title=title,
         notes=(*_notes(es, fit, line, envelope), *notes),
         width=width,
-        height=height or HEIGHT,
+        height=height or width,
         theme=get_theme(theme, font_size),
     )
+    return chart if height else chart.with_panels(PANEL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from metaexo.plots.charts.effects import (
     fit_of_points,
     groups_of,
     points_by_group,
+    space_of,
     words_beside,
 )
 from metaexo.plots.forest.rows import has_one_mean
@@ -35,8 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-HEIGHT = 4.2  # inches
-AROUND = 64.0  # points of the height that the panel does not have
+PANEL = 250.0  # points: height of the panel
 ARC, EDGE = 1.08, 1.30  # radius of the arc and end of the axis, where the farthest point is 1
 TICK = 0.012  # length of a tick of the arc, in units of the side of the panel
 STEPS = 120
@@ -123,9 +123,9 @@ def radial_plan(
         extra={"effect": es.y.tolist(), "se": (1 / fan.x).tolist(), "residual": fan.residual.tolist()},
     )
     sides = _sides(fan)
-    side_points = 72 * (height or HEIGHT) - AROUND
+    side_points = min(space_of(ax, width, height, PANEL))
     has_tau2 = bool((fan.x * np.sqrt(es.v) < 1 - 1e-9).any())
-    return Chart(
+    chart = Chart(
         panels=(
             Panel(
                 x=ChartAxis(
@@ -145,9 +145,10 @@ def radial_plan(
         title=title,
         notes=(*_notes(es, fit), *notes),
         width=width,
-        height=height or HEIGHT,
+        height=height or width,
         theme=get_theme(theme, font_size),
     )
+    return chart if height else chart.with_panels(PANEL)
 
 
 @dataclass(frozen=True, slots=True)
