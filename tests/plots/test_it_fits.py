@@ -1,0 +1,124 @@
+"""Whatever is drawn fits: texts apart and inside, letters of 7 points, each study one mark at its value."""
+
+from __future__ import annotations
+
+import warnings
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+import metaexo as mx
+from metaexo.plots import THEMES, forest, forest_plan, overlapping_texts
+from tests.plots.drawn import AT_EDGE, all_texts, points, texts
+
+LONG = "Exosomes of umbilical cord stem cells for the healing of diabetic wounds, arm B"
+UNICODE = (
+    "王小明 2021, 山田太郎",
+    "محمد العلي 2020",
+    "Cafe\u0301 Noe\u0308l 2019 o\u0323\u0302",
+    "C\x00\x1b[31m\u200b tab\tbell\x07 2018",
+    "Ωμέγα Привет 2022",
+    "Ⅳ № 🧪 <b>&amp; $x_1^2$",
+)
+BACK = {"RR": np.exp, "PLO": lambda y: 1 / (1 + np.exp(-y)), "ZCOR": np.tanh}
+KINDS = ("fit", "strata", "multilevel")
+
+
+def effects(k, measure, labels=(LONG, *UNICODE)):
+    """Return k effects under labels that are hard to set, two of each laboratory's."""
+    draws = np.random.default_rng(k)
+    data = pd.DataFrame({"source": [("plant", "milk", "urine")[i // 2 % 3] for i in range(k)]})
+    return mx.EffectSizes(
+        draws.normal(0.3, 0.5, k),
+        draws.uniform(0.02, 0.3, k),
+        measure,
+        labels=[labels[i % len(labels)] for i in range(k)],
+        study=[f"laboratory {i // 2}" for i in range(k)],
+        data=data,
+        oriented=True,
+    )
+
+
+def results(kind, es):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mx.errors.MetaexoWarning)
+        if kind == "fit":
+            return mx.RandomEffects(es, dependence="accept").fit(method="DL" if es.k > 2 else "EE")
+        if kind == "strata":
+            return mx.stratify(es, by="source", method="DL")
+        return mx.Multilevel(es, "study").fit()
+
+
+def check_marks(ax, plan, es):
+    """Every study has one mark, at its value, at the height of its name; the table says the same."""
+    rows = {row.id: row for row in plan.rows if row.kind == "study"}
+    shown = BACK[es.measure.code](es.y)
+    marks, beyond = points(ax), points(ax, AT_EDGE)
+    table = plan.to_frame().query("kind == 'study'").set_index("id")
+    assert beyond == []
+    at = {}
+    for x, y, *_ in marks:
+        at.setdefault(y, []).append(x)
+    labels = {}
+    for text in texts(ax):
+        if text.x < plan.columns[0].right:
+            labels.setdefault(round(text.y, 2), []).append(text)
+    ys = np.array(sorted(labels))
+    assert len(rows) == len(table) == es.k
+    for name, value in zip(es.row_ids, shown, strict=True):
+        row = rows[f"study:{name}"]
+        assert at[row.y] == [pytest.approx(value, rel=1e-9)]
+        assert table.loc[row.id, "estimate"] == pytest.approx(value, rel=1e-9)
+        half = row.height / 2
+        lines = [t for y in ys[(ys > row.y - half) & (ys < row.y + half)] for t in labels[y]]
+        assert np.mean([line.y for line in lines]) == pytest.approx(row.y, abs=0.01)
+        assert tuple(line.text for line in lines) == row.cells["label"]
+
+
+def check_texts(ax):
+    assert overlapping_texts(ax) == []
+    assert min(text.get_fontsize() for text in all_texts(ax)) >= 7.0
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("measure", BACK)
+def test_every_theme_fits_every_kind(theme, kind, measure):
+    es = effects(7, measure)
+    plan = forest_plan(results(kind, es), theme=theme, title=LONG, notes=[LONG * 3], columns="source")
+    ax = forest(plan)
+    check_texts(ax)
+    check_marks(ax, plan, es)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_letters_of_a_screen_fit_too(kind):
+    """They are wider than those of a file of vectors, which ``overlapping_texts`` looks at."""
+    ax = forest(results(kind, effects(13, "RR")), title=LONG * 2, notes=[LONG * 4])
+    with mpl.rc_context({"text.hinting": "force_autohint"}):
+        boxes = [text.get_window_extent() for text in all_texts(ax)]
+    assert all(box.x0 > 0 and box.x1 < ax.figure.bbox.width for box in boxes)
+
+
+@pytest.mark.parametrize(("width", "font_size"), [(4.6, None), (5.5, 9.0), (7.0, 12.0), (12.0, 7.0)])
+def test_every_width_fits(width, font_size):
+    es = effects(13, "RR")
+    plan = forest_plan(results("strata", es), width=width, font_size=font_size, title=LONG)
+    ax = forest(plan)
+    check_texts(ax)
+    check_marks(ax, plan, es)
+
+
+@pytest.mark.parametrize(("k", "kind", "measure"), [
+    (1, "fit", "RR"), (1, "strata", "PLO"), (5, "multilevel", "ZCOR"), (5, "fit", "PLO"),
+    (40, "strata", "RR"), (40, "multilevel", "PLO"), (150, "fit", "ZCOR"), (150, "multilevel", "RR"),
+    (1000, "strata", "RR"),
+])  # fmt: skip
+def test_every_number_of_rows_fits(k, kind, measure):
+    es = effects(k, measure)
+    plan = forest_plan(results(kind, es))
+    ax = forest(plan)
+    check_texts(ax)
+    check_marks(ax, plan, es)
