@@ -14,7 +14,7 @@ import numpy as np
 
 from metaexo.errors import InputError
 from metaexo.formatting import plural
-from metaexo.plots.canvas.fonts import HINTED, NO_LETTER, lines_in, plain
+from metaexo.plots.canvas.fonts import BOLDER, HINTED, NO_LETTER, lines_in, plain
 from metaexo.plots.canvas.page import NO_FONT
 from metaexo.plots.canvas.plan import Plan, remember, whole_figure
 from metaexo.plots.canvas.scale import RoundTicks, Scale
@@ -322,7 +322,7 @@ class Chart(Plan):
     def _words_height(self, room: float) -> float:
         """Return the height in points that title, notes and words at the axes take."""
         theme = self.theme
-        title = len(theme.wrap(self.title, room, bold=True)) if self.title else 0
+        title = len(theme.wrap(self.title, room / BOLDER, bold=True)) if self.title else 0
         notes = sum(len(theme.wrap(note, room, size=theme.small)) for note in self.notes)
         ticks = max(1 + label.count("\n") for one in self.panels for _, label in one.x.ticks or [(0.0, "")])
         heads = any(one.heading for one in self.panels)
@@ -337,7 +337,7 @@ class Chart(Plan):
         figure, theme = axes[0].figure, self.theme
         room = _room(figure if whole else axes[0])
         left = 4.0 / (figure.bbox.width / whole_figure(figure).dpi * 72)
-        title = "\n".join(theme.wrap(self.title, room, bold=True)) if self.title else ""
+        title = "\n".join(theme.wrap(self.title, room / BOLDER, bold=True)) if self.title else ""
         lacking = [NO_FONT] if whole and any(NO_LETTER in t.get_text() for t in figure.findobj(Text)) else []
         notes = "\n".join(
             line for note in (*self.notes, *lacking) for line in theme.wrap(note, room, size=theme.small)

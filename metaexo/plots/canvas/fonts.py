@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 TEXT_SIZE = 8.5
 SMALL_SIZE = 7.5
 HINTED = 1.06  # letters of a screen are up to a twentieth wider than those of a file of vectors
+BOLDER = 1.04  # and bold letters as much again
 LINE_HEIGHT = 1.22 * TEXT_SIZE
 MARGIN = 10.0
 

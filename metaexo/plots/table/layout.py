@@ -12,7 +12,7 @@ import numpy as np
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots.canvas.arguments import Column
 from metaexo.plots.canvas.chart import legend_below
-from metaexo.plots.canvas.fonts import HINTED, NO_LETTER, plain
+from metaexo.plots.canvas.fonts import BOLDER, HINTED, NO_LETTER, plain
 from metaexo.plots.canvas.page import NO_FONT
 from metaexo.plots.canvas.plan import size_of
 from metaexo.plots.canvas.scale import Scale, ShownAxis, from_place, robust_limits, tick_label, to_place
@@ -360,7 +360,7 @@ def _page(
     room = (across - 2 * MARGIN) / HINTED
     number, count = page
     title = table.title + (f" ({number} of {count})" if count > 1 and table.title else "")
-    title_lines = theme.wrap(title, room, bold=True) if title else ()
+    title_lines = theme.wrap(title, room / BOLDER, bold=True) if title else ()
     y = MARGIN + (len(title_lines) + 0.4 * bool(title_lines)) * theme.line
     labels, side_by_side, deep = legend_below([key.label for key in table.keys], room, theme, MOST_KEYS)
     keys = tuple(replace(key, label=label) for key, label in zip(table.keys, labels, strict=True))
