@@ -1,6 +1,5 @@
 """Figures: first a plan that can be looked at and tested, then the drawing of it."""
 
-from metaexo.plots.attribution import AttributionPlan, attribution, attribution_plan
 from metaexo.plots.canvas.arguments import Column
 from metaexo.plots.canvas.chart import Chart
 from metaexo.plots.canvas.plan import Plan, pages_of, plans_of
@@ -39,13 +38,13 @@ from metaexo.plots.review.risk_of_bias import (
     risk_of_bias_summary_plan,
 )
 from metaexo.plots.review.sign_grid import SignGrid
+from metaexo.plots.table.attribution import attribution, attribution_plan
 from metaexo.plots.table.plan import TablePlan
 from metaexo.plots.table.shares import reported_shares, reported_shares_plan
 from metaexo.plots.table.strip import interval_strip, interval_strip_plan
 
 __all__ = [
     "THEMES",
-    "AttributionPlan",
     "Chart",
     "Column",
     "EvidenceMap",

@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 import metaexo as mx
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import forest, forest_plan, funnel, overlapping_texts, save
-from metaexo.plots.attribution import attribution_page
 from tests.plots.drawn import ARROW, AT_EDGE, BRACKET, intervals, points, texts, ticks
 
 
@@ -284,22 +283,6 @@ def test_names_stand_beside_their_marks_in_forests():
             if lines[0] in value_of and row.mark.estimate is not None:
                 assert row.mark.estimate == pytest.approx(value_of[lines[0]], abs=1e-12), kind
         assert seen == (3 if kind == "rho sweep" else 12), kind
-
-
-def test_names_stand_beside_their_bars():
-    es = mx.EffectSizes(
-        [1, 2, 3, 4, 5, 6.0],
-        [0.1] * 6,
-        data=pd.DataFrame({"source": ["plant"] * 3 + ["milk"] * 3, "isolation": ["SEC", "UC"] * 3}),
-    )
-    found = mx.plots.attribution_plan(mx.attribute_heterogeneity(es, draws=9, permutations=19))
-    page = attribution_page(found)
-    rows = [row for row in found.rows if row.kind in ("bar", "interval")]
-    for row in rows:
-        texts = [text for text in page.texts if text.text == row.label[0] and abs(text.y - row.y) < 5]
-        assert texts
-        for text in row.cells:
-            assert any(other.text == text and abs(other.y - row.y) < 5 for other in page.texts)
 
 
 # -- texts as people have them, in every kind of figure -----------------------------------------------------

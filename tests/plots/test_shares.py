@@ -10,6 +10,7 @@ import pytest
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import THEMES, overlapping_texts, reported_shares, reported_shares_plan
 from metaexo.plots.canvas.tables import is_reported
+from tests.plots.drawn import texts
 
 
 def bars(plan):
@@ -134,17 +135,9 @@ def test_two_columns_make_heads_and_only_the_second_has_colors(studies):
 def test_names_and_numbers_stand_beside_their_bars(studies):
     plan = reported_shares_plan(studies, ["isolation", "source"], by="access")
     ax = reported_shares(plan)
-    ax.figure.draw_without_rendering()
-    top, dpi = ax.figure.bbox.height, ax.figure.dpi
-    texts = [
-        (text.get_text(), (top - (box.y0 + box.y1) / 2) * 72 / dpi)
-        for text in ax.figure.findobj(lambda one: hasattr(one, "get_text"))
-        if text.get_text()
-        for box in [text.get_window_extent()]
-    ]
     drawn = boxes(ax)
     for row in bars(plan):
-        at = [text for text, y in texts if abs(y - row.y) < 2.0]
+        at = [text.text for text in texts(ax) if text.y == pytest.approx(row.y)]
         assert at == [row.mark.name, row.cells["reported"][0]]
         share = row.extra["reported"] / row.extra["total"]
         assert max(right for _, right, y, _ in drawn if abs(y - row.y) < 0.02 and right < 100) == (

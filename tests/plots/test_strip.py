@@ -13,6 +13,7 @@ import metaexo as mx
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import THEMES, interval_strip, interval_strip_plan, overlapping_texts
 from metaexo.plots.canvas.chart import MARKERS
+from tests.plots.drawn import AT_EDGE, points, texts
 
 
 def strip_of(studies, **choices):
@@ -26,27 +27,9 @@ def categories(plan):
     return [row for row in plan.rows if row.kind == "study"]
 
 
-def texts_of(ax):
-    """Return the texts of a figure with their places in points from its upper left corner."""
-    figure = ax.figure
-    height = figure.get_size_inches()[1] * 72
-    found = []
-    for text in figure.findobj(lambda one: hasattr(one, "get_text")):
-        if text.get_text():
-            box = text.get_window_extent()
-            x, y = box.x0 * 72 / figure.dpi, height - (box.y0 + box.y1) / 2 * 72 / figure.dpi
-            found.append((text.get_text(), x, y))
-    return found
-
-
-def dots_of(ax):
-    """Return value (0 or 1 at an edge), place in points from the top, and path of all marks as drawn."""
-    found = []
-    for collection in ax.collections:
-        if collection.get_zorder() >= 3:
-            (path,) = collection.get_paths()
-            found += [(float(x), float(y), path) for x, y in collection.get_offsets()]
-    return found
+def drawn(ax):
+    """Return the shown values of the marks within the panel, and the edges (0, 1) of those beyond it."""
+    return [x for x, *_ in points(ax)], [x for x, *_ in points(ax, AT_EDGE)]
 
 
 def test_a_strip_shows_every_value(studies):
@@ -194,7 +177,7 @@ def test_every_group_has_a_colour_and_a_shape_as_in_the_legend():
     ax = interval_strip(plan)
     lines = [c for c in ax.collections if hasattr(c, "get_segments")]
     assert sum(len(c.get_segments()) for c in lines) == 10  # each has its interval, whatever its shape
-    assert len(dots_of(ax)) == 10
+    assert sorted(drawn(ax)[0]) == list(range(1, 11))
 
 
 def test_long_heads_run_over_the_panel_and_the_line_stops_there():
@@ -235,10 +218,9 @@ def test_a_name_has_the_height_of_its_point(seed):
         table, "g", ["head", "row"], low="low", high="high", log=False, cells=cells, limits=(-1.0, 1.0)
     )
     ax = interval_strip(plan)
-    ax.figure.draw_without_rendering()
-    marks = dots_of(ax)
-    assert len(marks) == k
-    texts = texts_of(ax)
+    beside, inside, beyond = texts(ax), points(ax), points(ax, AT_EDGE)
+    assert len(inside) + len(beyond) == k
+    assert beyond
     by_name = table.set_index("study")
     seen = []
     for row in categories(plan):
@@ -246,12 +228,12 @@ def test_a_name_has_the_height_of_its_point(seed):
         (name,), (journal,) = row.cells["study"], row.cells["journal"]
         assert mark.estimate == by_name.loc[name, "g"]
         assert journal == by_name.loc[name, "journal"]
-        (y,) = [at for text, _, at in texts if text == name]
-        assert y == pytest.approx(row.y, abs=1.5)
-        assert any(text == journal and abs(at - y) < 0.5 for text, _, at in texts)
-        (drawn,) = [x for x, at, _ in marks if abs(at - row.y) < 0.02]
-        inside = abs(mark.estimate) <= 1
-        assert drawn == (mark.estimate if inside else float(mark.estimate > 0))
+        here = [text.text for text in beside if text.y == pytest.approx(row.y)]
+        assert here[-2:] == [name, journal]
+        if abs(mark.estimate) <= 1:
+            assert [x for x, y, *_ in inside if y == row.y] == [mark.estimate]
+        else:
+            assert [x for x, y, *_ in beyond if y == row.y] == [float(mark.estimate > 0)]
         seen.append(name)
     assert sorted(seen) == sorted(table["study"])
     assert overlapping_texts(ax) == []
@@ -273,8 +255,8 @@ def test_a_value_outside_the_limits_has_a_mark_at_the_edge_and_is_counted():
     plan = interval_strip_plan(table, "x", "row", log=False, limits=(0.0, 3.0))
     assert [mark.beyond for row in plan.rows for mark in row.marks] == ["", "", "right", "right", "left"]
     ax = interval_strip(plan)
-    assert sorted(x for x, _, _ in dots_of(ax)) == [0.0, 1.0, 1.0, 1.0, 2.0]
-    assert {text for text, *_ in texts_of(ax)} >= {"9.00", "8.00", "−4.00"}
+    assert (sorted(drawn(ax)[0]), sorted(drawn(ax)[1])) == ([1.0, 2.0], [0.0, 1.0, 1.0])
+    assert {text.get_text() for text in ax.texts} == {"9.00", "8.00", "−4.00"}
     assert any(note.startswith("3 estimates lie outside the axis") for note in plan.notes)
     assert overlapping_texts(ax) == []
 
@@ -284,16 +266,11 @@ def test_no_value_is_lost_at_other_limits(from_plan):
     table = pd.DataFrame({"x": [1.0, 2.0, 9.0, 4.0], "row": ["a", "a", "a", "b"]})
     plan = interval_strip_plan(table, "x", "row", log=False)
     ax = interval_strip(plan) if from_plan else interval_strip(table, "x", "row", log=False)
-    edges = [MARKERS["left"], MARKERS["right"]]
-    triangles = [plt.scatter([0], [0], marker=m).get_paths()[0].vertices.tolist() for m in edges]
-    plt.close()
     for limits, outside in (((0.0, 3.0), 2), ((0.0, 10.0), 0), ((1.5, 3.0), 3), ((5.0, 6.0), 4)):
         ax.set_xlim(*limits)
-        dots = dots_of(ax)
-        assert len(dots) == 4
-        at_edge = [path.vertices.tolist() in triangles for *_, path in dots]
-        assert sum(at_edge) == outside
-        assert len({(x, y, edge) for (x, y, _), edge in zip(dots, at_edge, strict=True)}) == 4
+        within, beyond = points(ax), points(ax, AT_EDGE)
+        assert sorted(x for x, *_ in within) == sorted(x for x in table["x"] if limits[0] <= x <= limits[1])
+        assert len(beyond) == len({(x, y) for x, y, *_ in beyond}) == outside
         assert overlapping_texts(ax) == []
 
 
@@ -316,7 +293,7 @@ def test_strips_of_all_sizes_in_all_themes(k, theme):
     plan = interval_strip_plan(table, "x", ["head", "row"], by="by", theme=theme, title="Sizes " * 20)
     assert sorted(plan.to_frame()["estimate"].dropna()) == sorted(table["x"])
     ax = interval_strip(plan)
-    assert sorted(x for x, *_ in dots_of(ax)) == sorted(table["x"])
+    assert sorted(drawn(ax)[0]) == sorted(table["x"])
     assert overlapping_texts(ax) == []
     plt.close(ax.figure)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -99,6 +100,12 @@ class Theme:
     def line(self) -> float:
         """Distance of two lines of text in points."""
         return 1.22 * self.size
+
+    @property
+    def brackets(self) -> tuple[str, str, str]:
+        """What stands before, between and after the ends of an interval."""
+        parts = re.split(r"\{low\}|\{high\}", self.interval)
+        return (parts[0], parts[1], parts[2]) if len(parts) == 3 else ("[", " to ", "]")
 
     def text_on(self, color: str) -> str:
         """Return ink or paper, black or white, whichever is read best on a colour."""

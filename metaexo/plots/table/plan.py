@@ -130,6 +130,11 @@ class TablePlan(Plan):
     summary: str
     more: tuple[TablePlan, ...] = ()  # the pages after this one
 
+    @property
+    def has_axis(self) -> bool:
+        """Whether the panel has an axis: one without any marks has none."""
+        return any(row.marks for row in self.rows)
+
     def row(self, id: str) -> Row:
         """Return the row of an id.
 
@@ -233,7 +238,7 @@ class _Drawing:
         self._around()
         for row in plan.rows:
             self._row(row)
-        if plan.axis.reference is not None:
+        if plan.axis.reference is not None and plan.has_axis:
             self._upright(plan.axis.reference, color=self.theme.pale, linewidth=0.8, zorder=1)
         for value in plan.pooled:
             self._upright(value, color=self.theme.grey, linewidth=0.7, linestyle=DASHES["dashed"], zorder=1.1)
@@ -252,7 +257,7 @@ class _Drawing:
         ax.set_xlim(axis.low, axis.high)
         ax.set_ylim(plan.panel.bottom, plan.panel.top)
         ax.patch.set_visible(False)
-        if not any(row.marks for row in plan.rows):
+        if not plan.has_axis:
             ax.set_axis_off()
         for side in ("left", "top", "right"):
             ax.spines[side].set_visible(False)
@@ -297,17 +302,14 @@ class _Drawing:
     def _upright(self, value: float, **look: Any) -> None:
         """Draw a line from the top to the bottom of the panel, but not through texts that run over it."""
         plan = self.plan
-        crossed = [
-            (row.y - row.height / 2, row.y + row.height / 2)
-            for row in plan.rows
-            if row.wide and max(self._ends_of(row)) > plan.panel.left
-        ]
-        if not crossed:
+        wide = [row for row in plan.rows if row.wide]
+        if not any(end > plan.panel.left for row in wide for end in self._ends_of(row)):
             self.ax.axvline(value, **look)
             return
+        crossed = [(row.y - row.height / 2, row.y + row.height / 2) for row in wide]
         edges = [plan.panel.top, *(y for pair in crossed for y in pair), plan.panel.bottom]
         pieces = [(y0, y1) for y0, y1 in zip(edges[::2], edges[1::2], strict=True) if y1 - y0 > SHORT]
-        self.ax.vlines([value] * len(pieces), *zip(*pieces, strict=True), **look)
+        self.ax.vlines([value] * len(pieces), [y for y, _ in pieces], [y for _, y in pieces], **look)
 
     def _ends_of(self, row: Row) -> list[float]:
         """Return where the lines of the text of a row end."""
@@ -701,11 +703,14 @@ class _Drawing:
         made = self._boxes(tracks, axis, self.theme.track, self.theme.pale) if tracks else []
         for hatch, hollow in dict.fromkeys((mark.hatch, mark.hollow) for mark, _ in found):
             group = [(m, y) for m, y in found if (m.hatch, m.hollow) == (hatch, hollow) and m.low < m.high]
-            colors = [self.theme.color(m.color or "study") for m, _ in group]
+            colors = [self._fill_color(m) for m, _ in group]
             paper = self.theme.paper
             fills, edges = (paper, colors) if hollow else (colors, paper)
             made += self._boxes(group, axis, fills, edges, hatch=hatch or None)
         return made + self._words_within(found, axis)
+
+    def _fill_color(self, mark: Mark) -> str:
+        return self.theme.study if mark.color is None else self.theme.color(mark.color)
 
     def _boxes(
         self, marks: Sequence[tuple[Any, float]], axis: ShownAxis, fills: Any, edges: Any, **more: Any
@@ -732,7 +737,7 @@ class _Drawing:
             room = (b - a) / (last - first) * (panel.right - panel.left)
             if not m.text or room < self.theme.width(m.text, size=self.theme.small) + 5.0:
                 continue
-            color = self.theme.paper if m.hollow else self.theme.color(m.color or "study")
+            color = self.theme.paper if m.hollow else self._fill_color(m)
             made.append(
                 self.ax.annotate(
                     m.text,
