@@ -166,7 +166,8 @@ def test_few_studies_are_told(make_effects):
 
 def test_effects_of_one_study_are_said_to_depend_on_each_other(make_effects):
     es = make_effects(12, study=list("aabbccddeeff"))
-    assert any("12 effects of 6 studies" in note for note in funnel_plan(es).notes)
+    fit = mx.Multilevel(es, "study").fit()
+    assert any("12 effects of 6 studies" in note for note in funnel_plan(fit).notes)
 
 
 def test_ratios_have_a_logarithmic_axis():

@@ -420,8 +420,7 @@ def _shades(
     low, high = (places_of(measure, one) for one in (x_ends[0] - 2 * wide, x_ends[1] + 2 * wide))
     layers: list[Layer] = []
     for inner, share, words in CONTOURS:
-        top = max(ends[0], 0.0)
-        corners = [(low, top), (high, top), (high, ends[1]), (low, ends[1])]
+        corners = [(low, ends[0]), (high, ends[0]), (high, ends[1]), (low, ends[1])]
         if inner is not None:
             heights, left, right = _sides(measure, measure.null, inner, side, ends)
             corners = [*zip(left.tolist(), heights, strict=True)]
@@ -515,10 +514,10 @@ def _notes(es: EffectSizes, fit: FitResults | None, cloud: Cloud, contours: bool
     notes = ["Shades: the p-value of each point against no effect."] if contours else []
     if es.m < FEW:
         notes.append(f"With fewer than {FEW} studies (here {es.m}) asymmetry may well be chance.")
-    if es.m < es.k:
-        notes.append(f"{es.k} effects of {es.m} studies; effects of one study are not independent.")
     if fit is None:
         return notes
+    if es.m < es.k:
+        notes.append(f"{es.k} effects of {es.m} studies; effects of one study are not independent.")
     if cloud.residual:
         said = (
             f"Residuals of the model with {_moderators(fit)}; their standard errors allow for heterogeneity, "
