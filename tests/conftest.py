@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,11 +20,3 @@ settings.load_profile(os.environ.get("METAEXO_HYPOTHESIS", "ci"))
 def root() -> Path:
     """Return the folder of the checkout."""
     return Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(autouse=True)
-def _no_open_figures():
-    """Close what a test drew through pyplot."""
-    yield
-    if "matplotlib.pyplot" in sys.modules:
-        sys.modules["matplotlib.pyplot"].close("all")

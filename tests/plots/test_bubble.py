@@ -226,6 +226,14 @@ def test_cautions_of_the_fit_are_notes_in_its_words():
     assert "Caution: the intercept, x: 1 df, interval and p-value are rough guides." in bubble_plan(fit).notes
 
 
+def test_what_is_seen_is_said():
+    plan = bubble_plan(mx.RandomEffects(BCG, "latitude").fit())
+    assert "mean effect 0.88 at 13.00 and 0.26 at 55.00" in plan.describe()
+    fit = mx.RandomEffects(BCG, "allocation").fit()
+    mean, _, low, high, *_ = fit.predict({"allocation": "random"}, scale="measure").iloc[0]
+    assert f"random {mean:.2f} (95% CI {low:.2f} to {high:.2f})" in bubble_plan(fit).describe()
+
+
 def test_the_number_of_artists_does_not_grow_with_the_effects(make_effects):
     for formula in ("dose", "source"):
         few, many = (bubble(mx.RandomEffects(make_effects(k), formula).fit()) for k in (40, 1000))

@@ -108,6 +108,13 @@ def test_what_cannot_be_drawn_is_refused(make_effects):
         caterpillar_plan([0.1, 0.2])
 
 
+def test_what_is_seen_is_said():
+    es = mx.effect_sizes("RR", data=mx.load_dataset("bcg"))
+    assert "13 studies, from 0.20 to 1.56, the smallest below. 1 panel" in caterpillar_plan(es).describe()
+    said = caterpillar_plan(mx.RandomEffects(es).fit(test="z"), descending=True).describe()
+    assert "the largest below. Pooled effect 0.49 (95% CI 0.34 to 0.70)." in said
+
+
 def test_the_number_of_artists_does_not_grow_with_the_effects(make_effects):
     few, many = (caterpillar(mx.RandomEffects(make_effects(k)).fit()) for k in (40, 1000))
     assert len(few.get_children()) == len(many.get_children())

@@ -89,6 +89,11 @@ def test_multilevel_fits_moderators_and_estimates_beyond_the_axis(make_effects):
         drapery_plan(es)
 
 
+def test_what_is_seen_is_said():
+    fit = mx.RandomEffects(mx.effect_sizes("RR", data=mx.load_dataset("bcg"))).fit(test="z")
+    assert "the pooled effect, 0.49 (95% CI 0.34 to 0.70)" in drapery_plan(fit).describe()
+
+
 def test_the_number_of_artists_does_not_grow_with_the_effects(make_effects):
     few, many = (drapery(mx.RandomEffects(make_effects(k)).fit()) for k in (40, 1000))
     assert len(few.get_children()) == len(many.get_children())

@@ -170,6 +170,11 @@ def test_what_cannot_be_drawn_is_refused():
         orchard_plan(BCG)
 
 
+def test_what_is_seen_is_said():
+    said = orchard_plan(mx.RandomEffects(BCG).fit(test="z")).describe()
+    assert "All effects 0.49 (95% CI 0.34 to 0.70)" in said
+
+
 def test_the_number_of_artists_does_not_grow_with_the_effects(make_effects):
     few, many = (orchard(mx.RandomEffects(make_effects(k)).fit()) for k in (40, 1000))
     assert len(few.get_children()) == len(many.get_children())

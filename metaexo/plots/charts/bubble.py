@@ -11,7 +11,7 @@ import numpy as np
 from metaexo.effects.conversions.scales import back_by_rows
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
-from metaexo.formatting import level_words, plural
+from metaexo.formatting import level_words, number, plural
 from metaexo.models.linear.results import FitResults
 from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.chart import (
@@ -54,6 +54,7 @@ from metaexo.plots.charts.moderators import (
     Moderators,
     held_note,
     held_values,
+    level_in_words,
     levels_with_means,
     means_at,
     moderators_of,
@@ -240,7 +241,7 @@ def bubble_plan(
     chart = Chart(
         panels=(Panel(x=x, y=y, layers=[*bands, *null, *points, *drawn_over]),),
         legend="below",
-        summary=f"Bubble plot of {counted(es)} against {name_of(chosen)}.",
+        summary=f"Bubble plot of {counted(es)} against {name_of(chosen)}: {_said(choices, layers)}.",
         title=title,
         notes=(
             *_model_notes(choices, adjusted, at),
@@ -478,6 +479,23 @@ def _marks_of_means(c: _Choices, columns: Sequence[_Column]) -> list[Layer]:
     y = [one.estimate for one in means]
     out.append(Points(x=at, y=y, labels=names, name="mean effect", size=6.5, color="pooled", shape="diamond"))
     return out
+
+
+def _said(c: _Choices, layers: Sequence[Layer]) -> str:
+    """Return what is seen, for readers who do not see it: where the curves begin and end, or the means."""
+    if c.moderator in c.found.factors:
+        means = (
+            f"{column.name} " * (c.group is not None) + level_in_words(one, c.level)
+            for column in _columns(c)
+            for one in column.means
+        )
+        return f"mean effect of {'; '.join(means)}"
+    said = []
+    for one in layers:
+        if isinstance(one, Curve) and one.name.startswith("mean"):
+            first, last = (f"{number(one.y[end])} at {number(one.x[end])}" for end in (0, -1))
+            said.append(f"{one.name} {first} and {last}")
+    return "; ".join(said) or "no curve"
 
 
 # -- notes ---------------------------------------------------------------------------------------------------

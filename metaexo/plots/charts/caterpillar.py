@@ -11,6 +11,7 @@ from metaexo.effects.conversions.scales import back_by_rows
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.formatting import fixed, level_words
+from metaexo.formatting import interval as interval_words
 from metaexo.heterogeneity import StratifiedResults
 from metaexo.models.linear.results import FitResults
 from metaexo.plots.canvas.arguments import checked
@@ -21,6 +22,7 @@ from metaexo.plots.canvas.words import method_words, words
 from metaexo.plots.charts.effects import (
     counted,
     effect_notes,
+    estimate_words,
     evidence_of,
     fit_of_points,
     kept_in_view,
@@ -149,7 +151,7 @@ def caterpillar_plan(
             Panel(x=axis, y=ChartAxis(label="Rank", limits=(0.0, es.k + 1.0), whole=True), layers=layers),
         ),
         legend="below",
-        summary=f"Caterpillar plot of {counted(es)}, the {'largest' if descending else 'smallest'} below.",
+        summary=_summary(es, pooled, chosen, descending),
         title=title,
         notes=(*model, *beyond, *said, *notes),
         width=width,
@@ -157,6 +159,16 @@ def caterpillar_plan(
         theme=get_theme(theme, font_size),
     )
     return chart if height else chart.with_panels(panel)
+
+
+def _summary(es: EffectSizes, pooled: Any, level: float, descending: bool) -> str:
+    low, high = (float(end(back_by_rows(es, es.y))) for end in (np.min, np.max))
+    said = f"Caterpillar plot of {counted(es)}, from {interval_words(low, high)}, "
+    said += f"the {'largest' if descending else 'smallest'} below."
+    if pooled is None:
+        return said
+    ends = shown_pooled(es, [pooled.estimate, pooled.low, pooled.high]).tolist()
+    return f"{said} Pooled effect {estimate_words(ends, level)}."
 
 
 def _what(results: Any, level: float | None) -> tuple[EffectSizes, FitResults | None, Any]:

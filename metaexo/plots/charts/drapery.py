@@ -20,6 +20,7 @@ from metaexo.plots.canvas.words import method_words
 from metaexo.plots.charts.effects import (
     counted,
     effect_notes,
+    estimate_words,
     fit_of_points,
     reference_of,
     shown_pooled,
@@ -146,12 +147,14 @@ def drapery_plan(
                 x=ahead, y=up.tolist(), name="prediction interval", color="pooled", width=1.2, dash="dashed"
             )
         )
-    estimate = fixed(float(shown_pooled(es, fit.estimate)), 2)
+    mean = fit.pooled()
+    ends = shown_pooled(es, [mean.estimate, mean.low, mean.high]).tolist()
+    estimate = fixed(ends[0], 2)
     layers.append(Curve(x=pooled, y=up.tolist(), name=f"pooled effect {estimate}", color="pooled", width=2.0))
     chart = Chart(
         panels=(Panel(x=axis, y=_upright(y_scale, marked), layers=layers),),
         legend="below",
-        summary=f"Drapery plot of {counted(es)} and the pooled effect.",
+        summary=f"Drapery plot of {counted(es)} and the pooled effect, {estimate_words(ends, fit.level)}.",
         title=title,
         notes=(*_notes(es, fit, axis, prediction and ahead is None), *notes),
         width=width,

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from metaexo.effects.conversions.scales import back_by_rows, back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
-from metaexo.formatting import plural, shown
+from metaexo.formatting import interval, level_words, number, plural, shown
 from metaexo.heterogeneity import AttributionResults, StratifiedResults
 from metaexo.models.linear.results import FitResults
 from metaexo.numeric.tails import normal_quantile
@@ -438,6 +438,12 @@ def effect_notes(fit: FitResults) -> tuple[str, ...]:
 def evidence_of(es: EffectSizes) -> tuple[str, ...]:
     """Return how hollow marks are to be read, and what was left out."""
     return tuple(note for note in (*derived_words(es.derived, "circle"), ledger_words(es.ledger)) if note)
+
+
+def estimate_words(shown: Sequence[float], level: float) -> str:
+    """Return an estimate with the ends of its interval, all as shown, for readers who do not see it."""
+    estimate, low, high = shown
+    return f"{number(estimate)} ({level_words(level)} CI {interval(low, high)})"
 
 
 def counted(es: EffectSizes) -> str:

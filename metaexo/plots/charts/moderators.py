@@ -16,6 +16,7 @@ from metaexo.models.linear.design import Design
 from metaexo.models.linear.moderators import numbers_in
 from metaexo.models.linear.results import FitResults
 from metaexo.plots.canvas.words import name_of, words
+from metaexo.plots.charts.effects import estimate_words
 from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
@@ -63,6 +64,13 @@ class Level:
     name: str
     rows: Index
     mean: Mean | None
+
+
+def level_in_words(one: Level, level: float) -> str:
+    """Return a level with its mean, for readers who do not see it."""
+    if one.mean is None:
+        return f"{one.name} without a pooled effect"
+    return f"{one.name} {estimate_words((one.mean.estimate, one.mean.low, one.mean.high), level)}"
 
 
 def moderators_of(fit: FitResults) -> Moderators:

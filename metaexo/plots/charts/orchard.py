@@ -43,6 +43,7 @@ from metaexo.plots.charts.moderators import (
     Mean,
     held_note,
     held_values,
+    level_in_words,
     levels_with_means,
     moderators_of,
 )
@@ -188,11 +189,12 @@ def orchard_plan(
         opposite=[(place, _counts(es, row)) for place, row in zip(places, rows, strict=True)],
         limits=(len(rows) - 0.5, -0.5),
     )
+    said = [level_in_words(row, found.level) for row in rows]
     marks = _marks(rows, places, shows, found.level)
     chart = Chart(
         panels=(Panel(x=axis, y=upright, layers=[*null, *clouds, *marks]),),
         legend="below",
-        summary=f"Orchard plot of {counted(es)}: {', '.join(row.name for row in rows)}.",
+        summary=f"Orchard plot of {counted(es)}: {'; '.join(said)}.",
         title=title,
         notes=(*found.notes, *size_notes(sizes, size), *beyond, *_lacking(found, shows), *notes),
         width=width,
