@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 # More studies than these have numbers in place of names.
 MOST_NAMES = 30
 NAMES, PANEL = 16.0, 13.0  # most width of names, and least of a panel, in sizes of the letters of ticks
-ACROSS = 4
+ACROSS, MANY_HIGH = 4, 185.0  # panels side by side; height of a panel of many studies in points
 OUTSIDE = 1.96  # of studentised residuals: 5% of those of a normal distribution
 HEADINGS = {
     "rstudent": "Studentised residual",
@@ -153,11 +153,9 @@ def influence_plan(
     names = max(look.width(name, size=look.small) for name in cut) if named else 30.0
     across = max(1, min(ACROSS, int((room - names) / (PANEL * look.small))))
     plain = replace(axis, label="", ticks=())
-    rows = math.ceil(len(shown) / across)
-    down = max(0.9, 1.45 * look.small / 72 * len(labels)) if named else 2.6
     counted, headings = plural(len(labels), word, words), "; ".join(one.heading for one in shown)
     panels = [_panel(one, labels, marked, axis if i % across == 0 else plain) for i, one in enumerate(shown)]
-    return Chart(
+    chart = Chart(
         panels=tuple(panels if len(panels) > 1 else map(_under_its_axis, panels)),
         across=across,
         legend="below",
@@ -165,9 +163,11 @@ def influence_plan(
         title=title,
         notes=(*_notes(found, cut, marked, shown), *notes),
         width=width,
-        height=height or 0.9 + rows * (0.65 + down),
+        height=height or 1.0,
         theme=look,
     )
+    high = max(9.0 * look.small, 1.45 * look.small * len(labels)) if named else MANY_HIGH
+    return chart if height else chart.with_panels(high)
 
 
 def _found(results: Any, cluster: Any, refit: bool) -> tuple[Any, Influence | ClusterInfluence]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 Profile = ComponentProfile | Tau2Profile
 # How far below the line of the interval the panel reaches, in units of the line's depth.
 DEPTH = 2.2
-PANEL_HEIGHT = 2.1  # inches
+PANEL_HEIGHT = 125.0  # points
 
 
 @checked
@@ -88,8 +87,7 @@ def profile_plan(
         raise InputError("there is no profile to draw", "one or several profiles, from fit.profile(...)")
     said = f"Below the dashed line lies what the {level_words(several[0].level)} interval leaves out."
     panels = [_panel(one, first=i % columns == 0) for i, one in enumerate(several)]
-    rows = math.ceil(len(panels) / columns)
-    return Chart(
+    chart = Chart(
         panels=tuple(panels),
         across=columns,
         legend="none",
@@ -97,9 +95,10 @@ def profile_plan(
         title=title,
         notes=(said, *_open_ends(several), *notes),
         width=width,
-        height=height or 0.5 + PANEL_HEIGHT * rows,
+        height=height or 1.0,
         theme=get_theme(theme, font_size),
     )
+    return chart if height else chart.with_panels(PANEL_HEIGHT)
 
 
 def _panel(one: Profile, first: bool) -> Panel:
@@ -115,9 +114,7 @@ def _panel(one: Profile, first: bool) -> Panel:
     return Panel(
         heading=name,
         x=ChartAxis(label=_kind(one), limits=(low, high)),
-        y=ChartAxis(
-            label="Log-likelihood below its maximum" if first else "", limits=(-DEPTH * depth, 0.12 * depth)
-        ),
+        y=ChartAxis(label="Log-likelihood ratio" if first else "", limits=(-DEPTH * depth, 0.12 * depth)),
         layers=[
             Rule(at=-depth, axis="y", color="grey", dash="dashed"),
             *(Rule(at=float(value), color="grey", dash="dashed") for value in ends),

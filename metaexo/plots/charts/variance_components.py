@@ -146,7 +146,7 @@ def variance_components_plan(
     if len(fits) > 1:
         layers += [Rule(at=i + 0.5, axis="y", color="track") for i in range(len(order) - 1)]
     for i, (name, several) in enumerate(found.items()):
-        offset = 0.0 if len(found) == 1 else 0.62 * (i / (len(found) - 1) - 0.5)
+        offset = 0.8 * ((i + 0.5) / len(found) - 0.5)
         layers += _layers(
             several, name, i, [order.index(one.name) + offset for one in several], words, limits
         )
@@ -157,16 +157,18 @@ def variance_components_plan(
         for i, name in enumerate(order)
     ]
     upright = ChartAxis(limits=(-0.6, len(order) - 0.4), inverted=True, ticks=names)
-    return Chart(
+    chart = Chart(
         panels=(Panel(x=axis, y=upright, layers=layers),),
         legend="below" if len(fits) > 1 else "none",
         summary=f"Components of the variance of effects: {', '.join(words.values())}.",
         title=title,
         notes=(*_notes(fits, tables, found, words, intervals), *notes),
         width=width,
-        height=height or 1.1 + len(order) * max(0.27, 0.16 * len(fits) + 0.08),
+        height=height or 1.0,
         theme=look,
     )
+    row = look.small * max(2.4, 1.6 * len(fits) + 0.6)
+    return chart if height else chart.with_panels(max(6.0 * look.small, len(order) * row))
 
 
 def _fits(results: Any) -> dict[str, FitResults]:
