@@ -9,7 +9,7 @@ import pytest
 
 import metaexo as mx
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.plots.canvas.fonts import contrast, text_on
+from metaexo.plots.canvas.fonts import contrast
 from metaexo.plots.canvas.theme import THEMES
 from metaexo.plots.review.reporting_map import LEVELS, NOT_APPLICABLE, NOT_REPORTED, NOT_SEEN, REPORTED
 from tests.evidence.folders import DATA
@@ -111,7 +111,7 @@ def test_signs_have_contrast_and_no_two_look_alike():
     assert len({level.sign for level in LEVELS}) == len({level.color for level in LEVELS}) == 4
     for level in LEVELS:
         if not level.hollow:
-            assert contrast(text_on(level.color), level.color) >= 4.5
+            assert contrast(THEMES["metaexo"].text_on(level.color), level.color) >= 4.5
             assert all(contrast(level.color, paper) >= 3 for paper in papers)
 
 

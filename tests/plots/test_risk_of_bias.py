@@ -16,7 +16,7 @@ import metaexo as mx
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.evidence import bias_tool, read_risk_of_bias
 from metaexo.evidence.risk_of_bias.tool import judgements
-from metaexo.plots.canvas.fonts import contrast, text_on
+from metaexo.plots.canvas.fonts import contrast
 from metaexo.plots.canvas.theme import THEMES
 from metaexo.plots.review.sign_grid import Level, mark_colors
 
@@ -115,7 +115,7 @@ def test_the_overall_judgement_stands_apart():
 def test_signs_and_edges_have_contrast_on_every_paper():
     for judgement in judgements().values():
         if judgement.sign:
-            assert contrast(text_on(judgement.color), judgement.color) >= 4.5
+            assert contrast(THEMES["metaexo"].text_on(judgement.color), judgement.color) >= 4.5
         level = Level(judgement.word, judgement.label, judgement.sign, judgement.color)
         for theme in THEMES.values():
             assert max(contrast(color, theme.paper) for color in mark_colors(level, theme)) >= 3

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from metaexo.plots.estimability import tinted
-
 from metaexo.formatting import at_least, fixed, power_label, shown, ten_digits, whole_or_decimals
+from metaexo.plots.canvas.chart import group_sign
 from metaexo.plots.canvas.fonts import (
-    color_and_shape,
     contrast,
     letters_of_no_font,
     lines_in,
     luminance,
     plain,
-    text_on,
     text_width,
-    wrap,
-    wrap_whole_words,
+    wrap_to_width,
 )
-from metaexo.plots.canvas.page import Panel, Text, cut_polygon, make_page, overlapping, snap
+from metaexo.plots.canvas.saving import overlapping
 from metaexo.plots.canvas.scale import robust_limits, tick_label
 from metaexo.plots.canvas.tables import is_reported, levels_of
+from metaexo.plots.canvas.theme import THEMES
 from metaexo.plots.canvas.words import name_of, stratum_words, title_of, typeset, words
 from metaexo.plots.forest.families import _split_labels
 from metaexo.plots.forest.rows import short_remark
+from metaexo.plots.grids.estimability import tinted
 from metaexo.plots.table.lanes import lanes
-from tests.plots.boxes import clashes, text_box
 
 
 def test_letters_of_no_font():
@@ -43,19 +40,25 @@ def test_text_width():
     assert text_width("ww", 10.0) > text_width("il", 10.0) > 0
 
 
-def test_wrap():
-    assert (wrap("short", 60)) == ("short",)
-    assert (wrap("a long label that will not stand in one line", 30)) == (
-        "a long label that will",
-        "not stand in one line",
-    )
+def test_wrap_to_width():
+    assert wrap_to_width("short", 200.0, 8.0) == ("short",)
+    lines = wrap_to_width("a long label that will not stand in one line", 120.0, 8.0)
+    assert lines == ("a long label that will not", "stand in one line")
 
 
-def test_wrap_whole_words():
-    assert (wrap_whole_words("density gradient", 13), wrap_whole_words("ultracentrifugation", 13)) == (
-        ("density", "gradient"),
-        ("ultracentrifugation",),
-    )
+def test_group_sign():
+    assert (group_sign(0), group_sign(7)) == ((0, "circle"), (7, "cross"))
+
+
+def test_text_on():
+    theme = THEMES["metaexo"]
+    assert (theme.text_on("#0072B2"), theme.text_on("#2F93CF")) == ("#ffffff", "#000000")
+
+
+def test_tinted():
+    light, dark = THEMES["metaexo"], THEMES["dark"]
+    assert (tinted("#0072B2", 1.0, light), tinted("#0072B2", 0.0, light)) == ("#0072b2", "#ffffff")
+    assert tinted("#0072B2", 0.0, dark) == dark.paper
 
 
 def test_luminance():
@@ -64,39 +67,6 @@ def test_luminance():
 
 def test_contrast():
     assert (contrast("#ffffff", "#000000")) == 21.0
-
-
-def test_text_on():
-    assert (text_on("#0072B2"), text_on("#2F93CF")) == ("#ffffff", "#000000")
-
-
-def test_color_and_shape():
-    assert (color_and_shape(0), color_and_shape(7)) == (("#0072B2", "circle"), ("#0072B2", "cross"))
-
-
-def test_snap():
-    assert (snap(1.005), snap(1.0049999999999), snap(1.0050000000001)) == (1.0, 1.0, 1.0)
-
-
-def test_cut_polygon():
-    assert (cut_polygon([(0, 0), (2, 0), (2, 2), (0, 2)], 1.0, keep_above=True)) == [
-        (1.0, 0.0),
-        (2, 0),
-        (2, 2),
-        (1.0, 2.0),
-    ]
-
-
-def test_text_box():
-    left, top, right, bottom = text_box(Text(50, 80, "a heading", upright=True))
-    assert (right - left < bottom - top, bottom) == (True, 80.0)
-
-
-def test_clashes():
-    panel = Panel(0, 100, 0, 50, 0, 1, 0, 1)
-    assert (
-        clashes(make_page(100, 50, [Text(5, 20, "one"), Text(8, 22, "two"), Text(90, 40, "three")], panel))
-    ) == [("one", "two"), ("three", "leaves the page")]
 
 
 def test_overlapping():
@@ -192,10 +162,6 @@ def test_stratum_words():
     assert (
         stratum_words({"source": "Other", "isolation": "other"})
     ) == "Other source / other isolation method"
-
-
-def test_tinted():
-    assert (tinted("#0072B2", 1.0), tinted("#0072B2", 0.0)) == ("#0072b2", "#ffffff")
 
 
 def test_split_labels():

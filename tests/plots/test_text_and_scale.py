@@ -13,24 +13,19 @@ import metaexo as mx
 from metaexo.effects.measure import get_measure
 from metaexo.errors import InputError
 from metaexo.formatting import shown, ten_digits
-from metaexo.plots.canvas import fonts as style
-from metaexo.plots.canvas.fonts import (
-    PALETTE,
-    SHAPES,
-    color_and_shape,
-    contrast,
-    text_on,
-    text_width,
-    wrap,
-    wrap_to_width,
-)
-from metaexo.plots.canvas.page import overlapping, snap
+from metaexo.plots import THEMES
+from metaexo.plots.canvas.chart import SHAPES, group_sign
+from metaexo.plots.canvas.fonts import contrast, text_width, wrap_to_width
+from metaexo.plots.canvas.saving import overlapping
 from metaexo.plots.canvas.scale import from_axis, make_ticks, on_axis, place_of, robust_limits, round_values
 from metaexo.plots.canvas.tables import levels_of
 from metaexo.plots.canvas.words import stratum_words
 from metaexo.plots.table.lanes import lanes
+from metaexo.plots.table.layout import _snap
 
 MEASURES = ("SMD", "RR", "OR", "PAS", "PLO")
+# Least contrast of a text and of a line or mark against what it stands on: WCAG 2.2, 1.4.3 and 1.4.11.
+TEXT, LINE = 4.5, 3.0
 
 
 RAISED = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹−", "-0123456789-")
@@ -49,27 +44,22 @@ def test_noise_in_the_last_digits_changes_neither_places_nor_texts(value, sign):
     # Only values that are printed with few digits can stand on a tie; those are the dangerous ones.
     value = round(value, 3)
     noisy = value * (1 + sign * 1e-13)
-    assert snap(noisy) == snap(value)
+    assert _snap(noisy) == _snap(value)
     assert shown(noisy, 2) == shown(value, 2)
     assert ten_digits(noisy) == ten_digits(value)
 
 
-@given(st.text(alphabet="abcdef -", min_size=1, max_size=200), st.integers(4, 60))
-def test_wrapping_keeps_every_letter_and_the_length(text, letters):
-    lines = wrap(text, letters)
+@given(st.text(alphabet="abcdef -", min_size=1, max_size=200), st.floats(30.0, 400.0))
+def test_wrapping_keeps_every_letter_and_the_width(text, width):
+    lines = wrap_to_width(text, width, 8.0)
     assert "".join("".join(lines).split()) == "".join(text.split())
     if text.strip():
-        assert all(len(line) <= letters for line in lines)
-
-
-def test_wrapping_to_a_width():
-    text = "Random-effects model with restricted maximum likelihood and Knapp-Hartung intervals"
-    for line in wrap_to_width(text, 120.0, 8.5):
-        assert text_width(line, 8.5) <= 120.0
+        assert all(text_width(line, 8.0) <= width for line in lines)
 
 
 def test_hyphens_are_no_places_to_break():
-    assert wrap("stem and progenitor cell-derived EVs", 28) == ("stem and progenitor", "cell-derived EVs")
+    lines = wrap_to_width("stem and progenitor cell-derived EVs", 120.0, 8.0)
+    assert lines == ("stem and progenitor", "cell-derived EVs")
 
 
 @pytest.mark.parametrize("code", MEASURES)
@@ -140,10 +130,11 @@ def test_limits_of_a_single_value_have_room():
     assert low < 0 < high
 
 
-def test_colors_and_shapes_tell_seventy_groups_apart():
-    assert len(set(PALETTE)) == 7
-    assert len(set(SHAPES)) >= 8
-    assert len({color_and_shape(i) for i in range(70)}) == 70
+@pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
+def test_colors_and_shapes_tell_seventy_groups_apart(theme):
+    assert len(set(theme.palette)) == 7
+    assert len(set(SHAPES)) == 10
+    assert len({(theme.color(color), shape) for color, shape in map(group_sign, range(70))}) == 70
 
 
 def test_lanes_hold_no_two_stretches_that_overlap():
@@ -182,20 +173,22 @@ def test_contrast_is_that_of_the_guidelines():
     assert contrast("#0000ff", "#ffffff") == pytest.approx(8.59, abs=0.005)
 
 
-def test_texts_and_lines_of_the_styles_stand_out():
-    for ink in (style.INK, style.GREY):
-        assert contrast(ink, style.WHITE) >= style.TEXT_CONTRAST
-    for line in (style.INK, style.GREY, style.PALE, style.FAINT, *PALETTE):
-        assert contrast(line, style.WHITE) >= style.LINE_CONTRAST
+@pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
+def test_texts_and_lines_of_the_themes_stand_out(theme):
+    for ground in filter(None, (theme.paper, theme.stripe)):
+        assert contrast(theme.ink, ground) >= TEXT
+        assert contrast(theme.grey, ground) >= TEXT
+    for color in (theme.pale, theme.study, theme.pooled, theme.subtotal, *theme.palette):
+        assert contrast(color, theme.paper) >= LINE
 
 
-@given(st.integers(0, 0xFFFFFF))
-def test_a_text_can_be_read_on_any_color(color):
+@given(st.integers(0, 0xFFFFFF), st.sampled_from(list(THEMES)))
+def test_a_text_can_be_read_on_any_color(color, theme):
     ground = f"#{color:06x}"
-    assert contrast(text_on(ground), ground) >= style.TEXT_CONTRAST
+    assert contrast(THEMES[theme].text_on(ground), ground) >= TEXT
 
 
-@pytest.mark.parametrize("theme", mx.plots.THEMES)
+@pytest.mark.parametrize("theme", THEMES)
 def test_every_text_in_a_cell_can_be_read(make_effects, studies, theme):
     bubbles = mx.plots.evidence_map(studies, "source", "isolation", by="kind", theme=theme)
     grid = mx.plots.estimability(make_effects(24), theme=theme)
@@ -205,10 +198,10 @@ def test_every_text_in_a_cell_can_be_read(make_effects, studies, theme):
         for cell in (cell for cells in plan.cells for cell in cells):
             ground = cell.fill or plan.theme.paper
             for line in cell.lines:
-                assert contrast(inks[line], ground) >= style.TEXT_CONTRAST
+                assert contrast(inks[line], ground) >= TEXT
             for bubble in cell.bubbles:
                 ground = bubble.color if bubble.inside else plan.theme.paper
-                assert contrast(plan.theme.text_on(ground), ground) >= style.TEXT_CONTRAST
+                assert contrast(plan.theme.text_on(ground), ground) >= TEXT
 
 
 def test_groups_of_a_map_have_shapes_of_their_own(studies):

@@ -31,7 +31,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "across": (1, 50),
     "columns": (1, 50),
     "decimals": (0, 12),
-    "digits": (0, 12),
     "dpi": (10, 2400),
     "draws": (20, 1e6),
     "font_size": (7.0, 40.0),
@@ -39,11 +38,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "marker_size": (0.5, 60.0),
     "width": (0.5, 100.0),
     "label_letters": (4, 1000),
-    "panel_size": (40.0, 3000.0),
-    "panel_width": (40.0, 3000.0),
     "row_height": (4.0, 400.0),
     "seed": (0, 2**63),
-    "text_size": (4.0, 40.0),
     "tolerance": (0.0, math.inf),
 }
 LISTS = re.compile(r"^(Sequence|tuple)\[|\| Sequence\[")

@@ -14,8 +14,7 @@ import numpy as np
 
 from metaexo.errors import InputError
 from metaexo.formatting import plural
-from metaexo.plots.canvas.fonts import BOLDER, HINTED, NO_LETTER, lines_in, plain
-from metaexo.plots.canvas.page import NO_FONT
+from metaexo.plots.canvas.fonts import BOLDER, HINTED, NO_FONT, NO_LETTER, lines_in, plain
 from metaexo.plots.canvas.plan import Plan, remember, whole_figure
 from metaexo.plots.canvas.scale import RoundTicks, Scale
 from metaexo.plots.canvas.theme import Theme

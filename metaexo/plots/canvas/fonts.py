@@ -1,15 +1,12 @@
-"""How wide a text is, and where it breaks, without a canvas.
+"""How wide a text is, where it breaks, and how well it can be read, without a canvas.
 
 Texts are measured with the font that matplotlib ships (DejaVu Sans), read from its own folder, so that a
 plan does not depend on the fonts of the machine. Letters that it lacks (Chinese, say) are those of an
 installed font that has them; where there is none the page says so.
-
-Colours, marks and sizes that all figures share.
 """
 
 from __future__ import annotations
 
-import math
 import textwrap
 import unicodedata
 from contextlib import suppress
@@ -20,17 +17,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.font_manager import FontProperties
 
-TEXT_SIZE = 8.5
-SMALL_SIZE = 7.5
 HINTED = 1.06  # letters of a screen are up to a twentieth wider than those of a file of vectors
 BOLDER = 1.04  # and bold letters as much again
-LINE_HEIGHT = 1.22 * TEXT_SIZE
-MARGIN = 10.0
 
 DEJAVU = "DejaVu Sans"
 NO_LETTER = "\N{REPLACEMENT CHARACTER}"
 SPACES = "\t\n\r\x0b\x0c\x85\u2028\u2029"
-CAP_HEIGHT = 0.73
+NO_FONT = f"{NO_LETTER}: letters that no installed font has; a font such as Noto Sans CJK has them."
 
 
 @lru_cache(maxsize=64)
@@ -164,47 +157,19 @@ def _advances(fonts: tuple[str, ...], bold: bool) -> _Advances:
     return _Advances(fonts, bold)
 
 
-def text_width(
-    text: str, size: float = TEXT_SIZE, bold: bool = False, fonts: tuple[str, ...] = (DEJAVU,)
-) -> float:
+def text_width(text: str, size: float, bold: bool = False, fonts: tuple[str, ...] = (DEJAVU,)) -> float:
     """Return the width of one line of text in points, letter by letter (kerning makes it a little less)."""
     return size * sum(map(_advances(fonts, bold).__getitem__, plain(text)))
-
-
-def wrap(text: str, letters: int) -> tuple[str, ...]:
-    """Return the text in as few lines of at most `letters` letters as it takes, of about equal length.
-
-    Only words longer than that are broken; a line break in the text stays one.
-    """
-    given = lines_in(text)
-    if len(given) > 1:
-        return tuple(line for part in given for line in wrap(part, letters))
-    (text,) = given
-    if len(text) <= letters:
-        return (text,)
-    lines = _lines(text, letters)
-    longest = max((len(word) for word in text.split()), default=0)
-    shortest = math.ceil(len(text) / max(len(lines), 1))
-    for narrower in range(shortest if longest > letters else max(shortest, longest), letters):
-        balanced = _lines(text, narrower)
-        if len(balanced) <= len(lines):
-            return balanced
-    return lines or ("",)
 
 
 def _lines(text: str, letters: int) -> tuple[str, ...]:
     return tuple(textwrap.wrap(text, letters, break_on_hyphens=False))
 
 
-def wrap_whole_words(text: str, letters: int) -> tuple[str, ...]:
-    """Return the text in lines; a word longer than `letters` makes all lines as long as itself."""
-    return wrap(text, max([letters, *(len(word) for word in plain(text).split())]))
-
-
 def wrap_to_width(
     text: str,
     width: float,
-    size: float = TEXT_SIZE,
+    size: float,
     bold: bool = False,
     fonts: tuple[str, ...] = (DEJAVU,),
 ) -> tuple[str, ...]:
@@ -224,36 +189,6 @@ def wrap_to_width(
     return lines
 
 
-INK = "#1a1a1a"
-GREY = "#666666"
-PALE = "#8c8c8c"
-FAINT = "#949494"
-TRACK = "#e6e6e6"
-WHITE = "#ffffff"
-
-BLACK = "#000000"
-
-# Least contrast of a text and of a line or mark against what it stands on: Web Content Accessibility
-# Guidelines (WCAG) 2.2, 1.4.3 and 1.4.11. https://www.w3.org/TR/WCAG22/
-TEXT_CONTRAST, LINE_CONTRAST = 4.5, 3.0
-
-# Okabe and Ito's palette, distinct under the common kinds of colour blindness, without its yellow; orange and
-# sky blue are darker than theirs, so that small marks on white have the contrast of 3.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B87A00", "#2F93CF", "#000000")
-SHAPES = (
-    "circle",
-    "square",
-    "triangle",
-    "diamond",
-    "triangle_down",
-    "pentagon",
-    "plus",
-    "cross",
-    "star",
-    "hexagon",
-)
-
-
 def luminance(color: str) -> float:
     """Return the relative luminance of a colour (WCAG 2.2)."""
     parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
@@ -265,13 +200,3 @@ def contrast(one: str, two: str) -> float:
     """Return the contrast ratio of two colours, from 1 to 21 (WCAG 2.2)."""
     low, high = sorted((luminance(one), luminance(two)))
     return (high + 0.05) / (low + 0.05)
-
-
-def text_on(color: str) -> str:
-    """Return black or white, whichever is read better on a background; its contrast is at least 4.58."""
-    return max((WHITE, BLACK), key=lambda ink: contrast(ink, color))
-
-
-def color_and_shape(position: int) -> tuple[str, str]:
-    """Return the colour and the shape of the group at `position`; no pair comes twice before the 70th."""
-    return PALETTE[position % len(PALETTE)], SHAPES[position % len(SHAPES)]

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.fonts import DEJAVU
-from metaexo.plots.canvas.page import Box, overlapping
 from metaexo.plots.canvas.plan import pages_of, plans_of, whole_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
+Box = tuple[float, float, float, float]  # left, lower, right and upper edge
 FORMATS = ("svg", "pdf", "png", "tiff", "eps")
 METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": "metaexo"},
@@ -195,6 +195,28 @@ def overlapping_texts(ax: Axes | Figure | SubFigure, tolerance: float = 0.5) -> 
         for name, (x0, y0, x1, y1) in boxes
         if x0 < -slack or y0 < -slack or x1 > width + slack or y1 > height + slack
     ]
+
+
+def overlapping(boxes: Sequence[tuple[str, Box]], tolerance: float) -> list[tuple[str, str]]:
+    """Return the pairs of named boxes that overlap by more than a tolerance, in the order of the boxes.
+
+    Boxes are looked at from the lowest second coordinate to the highest, so that only those of about one
+    height are compared.
+    """
+    found: list[tuple[int, int]] = []
+    near: list[int] = []
+    for i in sorted(range(len(boxes)), key=lambda i: boxes[i][1][1]):
+        left, low, right, high = boxes[i][1]
+        near = [j for j in near if low + tolerance < boxes[j][1][3]]
+        found += [
+            (min(i, j), max(i, j))
+            for j in near
+            if left + tolerance < boxes[j][1][2]
+            and boxes[j][1][0] + tolerance < right
+            and boxes[j][1][1] + tolerance < high
+        ]
+        near.append(i)
+    return [(boxes[i][0], boxes[j][0]) for i, j in sorted(found)]
 
 
 def _boxes_of_texts(figure: Figure) -> list[tuple[str, Box]]:

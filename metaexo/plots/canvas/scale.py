@@ -18,7 +18,7 @@ import numpy as np
 from metaexo.effects.measure import GENERIC, Measure
 from metaexo.errors import InputError
 from metaexo.formatting import MINUS, power_label, ten_digits
-from metaexo.plots.canvas.fonts import SMALL_SIZE, text_width
+from metaexo.plots.canvas.fonts import text_width
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis as MatplotlibAxis
@@ -43,6 +43,7 @@ PART = 0.25
 FURTHEST = 345.0  # a logarithmic axis goes from 1e-150 to 1e150 at most
 FENCE = 1.5
 SQUASHED = 2.5
+TICK_SIZE = 7.5  # letters for which ticks have room
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +52,6 @@ class Tick:
 
     value: float
     label: str
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """A horizontal axis of what is shown; where `log` is true its places are natural logarithms."""
-
-    low: float
-    high: float
-    ticks: tuple[Tick, ...]
-    reference: float | None  # place of the reference line
-    label: str
-    log: bool = False
 
 
 def display(measure: Measure, value: float) -> float:
@@ -117,32 +106,9 @@ def given_limits(measure: Measure, limits: tuple[float, float]) -> tuple[float, 
     return low, high
 
 
-def axis_between(
-    measure: Measure, low: float, high: float, reference: float | None, label: str, width: float
-) -> Axis:
-    """Return the axis between two places, with ticks as its `width` in points allows."""
-    if measure.display_log:
-        low, high = max(low, -FURTHEST), min(high, FURTHEST)
-    return Axis(low, high, make_ticks(measure, low, high, width), reference, label, measure.display_log)
-
-
-def axis_at(measure: Measure, axis: Axis, width: float, left: float, right: float) -> Axis:
-    """Return an axis of a measure with other ends, which are given as shown."""
-    low, high = on_axis(measure, left), on_axis(measure, right)
-    return axis_between(measure, low, high, axis.reference, axis.label, width)
-
-
 def axis_words(measure: Measure, label: str | None = None) -> str:
     """Return the name of what is shown with its scale; default: that of the measure."""
     return (measure.display if label is None else label) + (" (log scale)" if measure.display_log else "")
-
-
-def side_of(axis: Axis, place: float) -> Side:
-    """Return on which side of an axis a place lies; empty if it is on it."""
-    slack = 1e-9 * (axis.high - axis.low)
-    if axis.low - slack <= place <= axis.high + slack:
-        return ""
-    return "left" if place < axis.low else "right"
 
 
 def whole_range(measure: Measure, low: float, high: float) -> tuple[float, float]:
@@ -212,11 +178,6 @@ def round_values(low: float, high: float, most: int = 8) -> list[float]:
     return []
 
 
-def linear_ticks(low: float, high: float, most: int = 8) -> tuple[Tick, ...]:
-    """Return ticks at round values within the limits of a linear axis."""
-    return tuple(Tick(value, tick_label(value)) for value in round_values(low, high, most))
-
-
 def tick_label(value: float) -> str:
     """Return the shortest text of a round value, with a true minus sign."""
     if value != 0 and not 1e-4 <= abs(value) < 1e6:
@@ -252,8 +213,8 @@ def _stand_apart(ticks: tuple[Tick, ...], low: float, high: float, width: float)
     """Return whether the labels have at least the width of two letters between them."""
     for one, two in pairwise(sorted(ticks, key=lambda tick: tick.value)):
         gap = (two.value - one.value) / (high - low) * width
-        needed = 0.5 * (text_width(one.label, SMALL_SIZE) + text_width(two.label, SMALL_SIZE))
-        if gap < needed + 1.2 * SMALL_SIZE:
+        needed = 0.5 * (text_width(one.label, TICK_SIZE) + text_width(two.label, TICK_SIZE))
+        if gap < needed + 1.2 * TICK_SIZE:
             return False
     return True
 
@@ -340,7 +301,7 @@ def tick_text(value: float, position: int | None = None) -> str:
 class RoundTicks:
     """Ticks at round values that stand apart, for any ends and width that the axis has when it is drawn."""
 
-    def __init__(self, scale: Scale, size: float = SMALL_SIZE) -> None:
+    def __init__(self, scale: Scale, size: float = TICK_SIZE) -> None:
         self.scale = scale
         self.size = size  # of the labels, in points
 
@@ -353,7 +314,7 @@ class RoundTicks:
         """Return the ticks as matplotlib has them; a figure with them can be pickled."""
         from matplotlib.ticker import Locator
 
-        values, anew, shrunk = self.values, self.locator, SMALL_SIZE / self.size
+        values, anew, shrunk = self.values, self.locator, TICK_SIZE / self.size
 
         class Round(Locator):
             """Round values within the view."""
@@ -400,6 +361,6 @@ def _odds_values(low: float, high: float, room: float) -> list[float]:
     kept: list[float] = []
     for value in sorted(seen, key=lambda v: (v != 0.5, v not in (0.1, 0.9, 0.01, 0.99), abs(v - 0.5))):
         place = to_place("logit", value) / width * room
-        if all(abs(place - to_place("logit", other) / width * room) > 4.0 * SMALL_SIZE for other in kept):
+        if all(abs(place - to_place("logit", other) / width * room) > 4.0 * TICK_SIZE for other in kept):
             kept.append(value)
     return sorted(kept)

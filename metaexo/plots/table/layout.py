@@ -12,8 +12,7 @@ import numpy as np
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots.canvas.arguments import Column
 from metaexo.plots.canvas.chart import legend_below
-from metaexo.plots.canvas.fonts import BOLDER, HINTED, NO_LETTER, plain
-from metaexo.plots.canvas.page import NO_FONT
+from metaexo.plots.canvas.fonts import BOLDER, HINTED, NO_FONT, NO_LETTER, plain
 from metaexo.plots.canvas.plan import size_of
 from metaexo.plots.canvas.scale import Scale, ShownAxis, from_place, robust_limits, tick_label, to_place
 from metaexo.plots.canvas.theme import Theme
