@@ -1,0 +1,74 @@
+"""Bubble, orchard, caterpillar and drapery plots fit in every theme and width, whatever the names are."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+import metaexo as mx
+from metaexo.plots import THEMES, overlapping_texts
+from tests.plots.drawn import all_texts
+from tests.plots.test_it_fits import LONG, UNICODE
+
+KINDS = ("along a number", "along a factor", "lines per level", "orchard", "strata", "caterpillar", "drapery")
+GROUPS = (LONG, *UNICODE[:3])
+
+
+def effects(k, measure):
+    """Return k effects of groups with names that are hard to set."""
+    draws = np.random.default_rng(k)
+    names = [GROUPS[i % 4] for i in range(k)]
+    data = pd.DataFrame({"dose": draws.uniform(1, 9, k), "group": names, "setting": ["a", "b"] * (k // 2)})
+    labels = [(LONG, *UNICODE)[i % 7] for i in range(k)]
+    return mx.EffectSizes(
+        draws.normal(0.3, 0.5, k), draws.uniform(0.02, 0.3, k), measure, labels=labels, data=data
+    )
+
+
+def drawing(kind, es, **look):
+    """Return the Axes of a kind of chart."""
+    if kind == "along a number":
+        return mx.plots.bubble(mx.RandomEffects(es, "dose").fit(), labels="all", color_by="group", **look)
+    if kind == "along a factor":
+        return mx.plots.bubble(mx.RandomEffects(es, "group + dose").fit(), color_by="setting", **look)
+    if kind == "lines per level":
+        return mx.plots.bubble(mx.RandomEffects(es, "dose * group").fit(), color_by="group", **look)
+    if kind == "orchard":
+        return mx.plots.orchard(mx.RandomEffects(es, "group").fit(), **look)
+    if kind == "strata":
+        return mx.plots.orchard(mx.stratify(es, by="group"), **look)
+    if kind == "caterpillar":
+        return mx.plots.caterpillar(mx.RandomEffects(es).fit(), color_by="group", true_effects=True, **look)
+    return mx.plots.drapery(mx.RandomEffects(es).fit(), **look)
+
+
+def check(ax):
+    """All texts stand apart, within the figure, in letters of 7 points at least."""
+    assert overlapping_texts(ax) == []
+    assert min(text.get_fontsize() for text in all_texts(ax)) >= 7.0
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_theme_fits(theme, kind):
+    check(drawing(kind, effects(24, "RR"), theme=theme, title=LONG * 2, notes=[LONG * 3]))
+
+
+@pytest.mark.parametrize("look", [{"width": 3.5}, {"font_size": 12.0}, {"width": 11.0, "height": 6.0}])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_width_and_size_of_letters_fits(look, kind):
+    check(drawing(kind, effects(24, "PLO"), title=LONG, **look))
+
+
+@pytest.mark.parametrize("measure", ["ZCOR", "SMD"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_letters_of_a_screen_fit_too(measure, kind):
+    """They are wider than those of a file of vectors, which ``overlapping_texts`` looks at."""
+    ax = drawing(kind, effects(40, measure), title=LONG * 2, notes=[LONG * 4])
+    with mpl.rc_context({"text.hinting": "force_autohint"}):
+        ax.figure.draw_without_rendering()
+        boxes = [text.get_window_extent() for text in all_texts(ax)]
+    wide = ax.figure.bbox.width
+    assert [box for box in boxes if not (box.x0 > 0 and box.x1 < wide)] == []
