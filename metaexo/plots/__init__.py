@@ -37,7 +37,6 @@ from metaexo.plots.review.risk_of_bias import (
     risk_of_bias_summary,
     risk_of_bias_summary_plan,
 )
-from metaexo.plots.review.sign_grid import SignGrid
 from metaexo.plots.table.attribution import attribution, attribution_plan
 from metaexo.plots.table.plan import TablePlan
 from metaexo.plots.table.shares import reported_shares, reported_shares_plan
@@ -53,7 +52,6 @@ __all__ = [
     "Plan",
     "ReportingMap",
     "RiskSummary",
-    "SignGrid",
     "TablePlan",
     "Theme",
     "attribution",

@@ -84,7 +84,7 @@ def test_categories_that_nobody_studied_are_shown(studies):
     order = ["milk_colostrum", "plant", "urine", "adipose_msc", None]
     plan = evidence_map_plan(studies, "source", "isolation", row_order=order)
     assert plan.rows[0] == "milk colostrum"
-    assert plan.row_totals[0] == "0"
+    assert plan.after.texts[0] == "0"
     assert sum(row == "milk colostrum" for row, _ in plan.gaps) == 3
     with pytest.raises(InputError, match="urine"):
         evidence_map_plan(studies, "source", "isolation", row_order=["plant", "adipose_msc", None])

@@ -11,7 +11,7 @@ import metaexo as mx
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots.canvas.fonts import contrast
 from metaexo.plots.canvas.theme import THEMES
-from metaexo.plots.review.reporting_map import LEVELS, NOT_APPLICABLE, NOT_REPORTED, NOT_SEEN, REPORTED
+from metaexo.plots.review.reporting_map import KEYS, NOT_APPLICABLE, NOT_REPORTED, NOT_SEEN, REPORTED
 from tests.evidence.folders import DATA
 
 TABLE = pd.DataFrame(
@@ -36,14 +36,20 @@ def big(k, n=9):
     return frame
 
 
+def words(plan):
+    """Return what the cells say, one tuple per study."""
+    frame = plan.to_frame()
+    return [tuple(frame.loc[frame["study"] == study, "status"]) for study in plan.rows]
+
+
 def test_what_a_cell_says():
     plan = mx.plots.reporting_map_plan(TABLE, ITEMS)
-    assert plan.cells == (
+    assert words(plan) == [
         (REPORTED, REPORTED, REPORTED, REPORTED),
         (NOT_REPORTED, NOT_REPORTED, NOT_APPLICABLE, NOT_REPORTED),
         (NOT_REPORTED, REPORTED, NOT_APPLICABLE, REPORTED),
         (REPORTED, REPORTED, NOT_REPORTED, NOT_SEEN),
-    )
+    ]
 
 
 def test_shares_leave_out_what_does_not_apply():
@@ -65,8 +71,8 @@ def test_an_item_that_applies_to_nobody_has_no_share():
 
 def test_what_was_not_found_in_an_abstract_was_not_seen():
     plan = mx.plots.reporting_map_plan(TABLE, ITEMS, unseen="abstract")
-    assert plan.cells[2] == (NOT_SEEN, REPORTED, NOT_APPLICABLE, REPORTED)
-    assert plan.cells[1][0] == NOT_REPORTED
+    assert words(plan)[2] == (NOT_SEEN, REPORTED, NOT_APPLICABLE, REPORTED)
+    assert words(plan)[1][0] == NOT_REPORTED
     with pytest.raises(InputError, match="not True or False"):
         mx.plots.reporting_map_plan(TABLE, ITEMS, unseen="isolation")
 
@@ -94,25 +100,26 @@ def test_every_cell_is_drawn_with_its_sign():
     plan = mx.plots.reporting_map_plan(TABLE, ITEMS)
     ax = mx.plots.reporting_map(plan)
     signs = {
-        tuple(round(float(x)) for x in text.get_position()): text.get_text()
+        tuple(round(float(x)) for x in text.xy): text.get_text()
         for text in ax.texts
-        if text.get_transform() == ax.transData and len(text.get_text()) == 1
+        if len(text.get_text()) == 1
     }
-    known = {level.word: level.sign for level in LEVELS}
-    assert signs == {
-        (j, i): known[word] for i, words in enumerate(plan.cells) for j, word in enumerate(words)
-    }
-    assert plan.to_frame()["sign"].tolist() == [known[word] for words in plan.cells for word in words]
+    known = {word: key.text for word, key in KEYS.items()}
+    said = words(plan)
+    assert signs == {(j, i): known[word] for i, row in enumerate(said) for j, word in enumerate(row)}
+    assert plan.to_frame()["sign"].tolist() == [known[word] for row in said for word in row]
+    legend = [text.get_text() for text in ax.get_legend().findobj(plt.Text)]
+    assert {*known.values(), *(key.label for key in KEYS.values())} <= set(legend)
     assert [label.get_text() for label in ax.get_yticklabels()] == list(TABLE["study"])
 
 
 def test_signs_have_contrast_and_no_two_look_alike():
     papers = {theme.paper for theme in THEMES.values()}
-    assert len({level.sign for level in LEVELS}) == len({level.color for level in LEVELS}) == 4
-    for level in LEVELS:
-        if not level.hollow:
-            assert contrast(THEMES["metaexo"].text_on(level.color), level.color) >= 4.5
-            assert all(contrast(level.color, paper) >= 3 for paper in papers)
+    assert len({key.text for key in KEYS.values()}) == len({key.color for key in KEYS.values()}) == 4
+    for key in KEYS.values():
+        if key.color != "paper":
+            assert contrast(THEMES["metaexo"].text_on(key.color), key.color) >= 4.5
+            assert all(contrast(key.color, paper) >= 3 for paper in papers)
 
 
 @pytest.mark.parametrize(
@@ -150,9 +157,9 @@ def test_many_studies_are_readable_or_refused():
     assert [text.split("\n")[0] for text in paged.more[-1].below.texts] == [
         f"{row.reported}/{row.applicable}" for row in shares.itertuples()
     ]
-    assert paged.more[0].after.texts[0] == f"{sum(w == 'reported' for w in paged.more[0].cells[0])}/" + str(
-        sum(w != "not applicable" for w in paged.more[0].cells[0])
-    )
+    first = words(paged.more[0])[0]
+    reported, applicable = first.count("reported"), len(first) - first.count("not applicable")
+    assert paged.more[0].after.texts[0] == f"{reported}/{applicable}"
 
 
 def test_studies_have_names_and_stand_once():

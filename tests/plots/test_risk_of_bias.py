@@ -18,7 +18,6 @@ from metaexo.evidence import bias_tool, read_risk_of_bias
 from metaexo.evidence.risk_of_bias.tool import judgements
 from metaexo.plots.canvas.fonts import contrast
 from metaexo.plots.canvas.theme import THEMES
-from metaexo.plots.review.sign_grid import Level, mark_colors
 
 LONG = "A randomised trial of umbilical cord exosomes in people with chronic wounds, 2021"
 
@@ -37,10 +36,17 @@ def drawn_signs(ax):
     """Return the signs that stand in the cells, by place."""
     found = {}
     for text in ax.texts:
-        if text.get_transform() == ax.transData and text.get_text() in "+?−~!":
-            x, y = text.get_position()
+        if text.get_text() in "+?−~!" and tuple(text.xyann) == (0.0, 0.0):
+            x, y = text.xy
             found[round(float(x), 2), round(float(y))] = text.get_text()
     return found
+
+
+def words(plan):
+    """Return the words of the cells, one tuple per row."""
+    frame = plan.to_frame()
+    found = {row: tuple(part[frame.columns[2]]) for row, part in frame.groupby(frame.columns[0], sort=False)}
+    return [found[row] for row in plan.rows]
 
 
 @pytest.mark.parametrize("tool", ["RoB 2", "ROBINS-I", "SYRCLE"])
@@ -51,20 +57,20 @@ def test_every_cell_has_its_mark_and_its_sign(tool):
     signs = drawn_signs(ax)
     assert len(signs) == 9 * len(plan.columns)
     known = judgements()
-    for i, words in enumerate(plan.cells):
-        assert list(words) == [str(word) for word in frame.iloc[i, 1:]]
-        for place, word in zip(plan.places, words, strict=True):
+    for i, said in enumerate(words(plan)):
+        assert list(said) == [str(word) for word in frame.iloc[i, 1:]]
+        for place, word in zip(plan.places, said, strict=True):
             assert signs[round(place, 2), i] == known[word].sign
     marks = {
-        (round(float(x), 2), round(float(y))): to_hex(collection.get_facecolor()[0])
+        (round(float(x), 2), round(float(y))): to_hex(color)
         for collection in ax.collections
         if isinstance(collection, PathCollection)
-        for x, y in collection.get_offsets()
+        for (x, y), color in zip(collection.get_offsets(), collection.get_facecolor(), strict=True)
     }
     assert marks == {
         (round(place, 2), i): known[word].color.lower()
-        for i, words in enumerate(plan.cells)
-        for place, word in zip(plan.places, words, strict=True)
+        for i, said in enumerate(words(plan))
+        for place, word in zip(plan.places, said, strict=True)
     }
 
 
@@ -116,9 +122,9 @@ def test_signs_and_edges_have_contrast_on_every_paper():
     for judgement in judgements().values():
         if judgement.sign:
             assert contrast(THEMES["metaexo"].text_on(judgement.color), judgement.color) >= 4.5
-        level = Level(judgement.word, judgement.label, judgement.sign, judgement.color)
         for theme in THEMES.values():
-            assert max(contrast(color, theme.paper) for color in mark_colors(level, theme)) >= 3
+            edge = theme.edge(judgement.color)
+            assert max(contrast(color, theme.paper) for color in (judgement.color, edge)) >= 3
 
 
 # Machado, Oliveira and Fernandes (2009), complete loss: linear red, green and blue as they are seen.
@@ -265,8 +271,11 @@ def test_each_judgement_has_a_hatch_of_its_own():
     ax = mx.plots.risk_of_bias_summary(table(12, "ROBINS-I"), "ROBINS-I")
     hatches = {container.get_label(): container[0].get_hatch() for container in ax.containers}
     assert len(set(hatches.values())) == len(hatches) == 5
-    keys = [patch for patch in ax.patches if isinstance(patch, Rectangle) and not patch.get_clip_on()]
+    legend = ax.get_legend()
+    keys = [patch for patch in legend.findobj(Rectangle) if patch is not legend.get_frame()]
     assert [key.get_hatch() for key in keys] == list(hatches.values())
+    signs = [text.get_text() for text in legend.findobj(plt.Text) if len(text.get_text()) == 1]
+    assert signs == [one.sign for one in bias_tool("ROBINS-I").judgements]
 
 
 def test_bars_are_weighted_as_the_fit():
@@ -290,10 +299,11 @@ def test_bars_are_weighted_as_the_fit():
 def test_what_nobody_judged_is_hollow():
     frame = table(4).replace("low", "not assessed")
     plan = mx.plots.risk_of_bias_plan(frame)
-    level = plan.levels[-1]
-    assert (level.word, level.hollow, level.sign) == ("not assessed", True, "")
-    assert len(drawn_signs(mx.plots.risk_of_bias(plan))) == sum(
-        word != "not assessed" for words in plan.cells for word in words
+    key = plan.keys[-1]
+    assert (key.label, key.color, key.text) == ("Not assessed", "paper", "")
+    assert (
+        len(drawn_signs(mx.plots.risk_of_bias(plan)))
+        == (plan.to_frame()["judgement"] != "not assessed").sum()
     )
     assert mx.plots.risk_of_bias_summary_plan(frame).levels[-1].word == "not assessed"
 
@@ -303,9 +313,11 @@ def test_a_fill_that_does_not_stand_out_has_an_edge():
     frame = pd.DataFrame({"study": ["a", "b"], "A": ["low", "high"]})
     for theme in ("metaexo", "dark"):
         ax = mx.plots.risk_of_bias(frame, tool, theme=theme)
-        edges = [to_hex(one.get_edgecolor()[0]) for one in ax.collections if one.get_offsets().size]
+        (marks,) = (one for one in ax.collections if isinstance(one, PathCollection))
+        edges = [to_hex(color) for color in marks.get_edgecolor()]
         paper = THEMES[theme].paper
-        fills = [to_hex(one.get_facecolor()[0]) for one in ax.collections if one.get_offsets().size]
+        fills = [to_hex(color) for color in marks.get_facecolor()]
+        assert len(fills) == 2
         assert all(
             max(contrast(e, paper), contrast(f, paper)) >= 3 for e, f in zip(edges, fills, strict=True)
         )

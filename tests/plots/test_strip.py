@@ -12,7 +12,7 @@ import pytest
 import metaexo as mx
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import THEMES, interval_strip, interval_strip_plan, overlapping_texts
-from metaexo.plots.canvas.chart import MARKERS
+from metaexo.plots.canvas.theme import MARKERS
 from tests.plots.drawn import AT_EDGE, points, texts
 
 

@@ -15,9 +15,10 @@ import numpy as np
 from metaexo.errors import InputError
 from metaexo.formatting import plural
 from metaexo.plots.canvas.fonts import BOLDER, HINTED, NO_FONT, NO_LETTER, lines_in, plain
+from metaexo.plots.canvas.legend import draw_legend, legend_lines
 from metaexo.plots.canvas.plan import Plan, remember, whole_figure
 from metaexo.plots.canvas.scale import RoundTicks, Scale
-from metaexo.plots.canvas.theme import Theme
+from metaexo.plots.canvas.theme import DASHES, MARKERS, Color, Theme
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,31 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from matplotlib.gridspec import GridSpec
 
-Color = str | int  # a part of the theme, a place in its palette, or a colour "#rrggbb"
-DASHES: Mapping[str, Any] = {
-    "solid": "solid",
-    "dashed": (0, (4.0, 2.5)),
-    "dotted": (0, (1.0, 1.6)),
-    "dashdot": (0, (5.0, 1.6, 1.0, 1.6)),
-}
-MARKERS = {
-    "circle": "o",
-    "square": "s",
-    "triangle": "^",
-    "diamond": "D",
-    "triangle_down": "v",
-    "pentagon": "p",
-    "plus": "P",
-    "cross": "X",
-    "star": "*",
-    "hexagon": "h",
-    "lozenge": "D",
-    "left": "<",
-    "right": ">",
-}
 SHAPES = tuple(MARKERS)[:10]
 LEAST_WIDTH, LEAST_HEIGHT = 90.0, 36.0  # points: of a panel, its vertical axis included
-BELOW = 4  # most entries of a legend below the panels in one line
 
 
 def group_sign(position: int) -> tuple[int, str]:
@@ -316,7 +294,7 @@ class Chart(Plan):
         names = dict.fromkeys(one.name for one in self.layers(object) if getattr(one, "name", ""))
         if self.legend != "below" or not names:
             return 0.0
-        return 1.6 * self.theme.small * (legend_below(list(names), room, self.theme)[2] + 0.7)
+        return 1.6 * self.theme.small * (legend_lines(list(names), room, self.theme)[2] + 0.7)
 
     def _words_height(self, room: float) -> float:
         """Return the height in points that title, notes and words at the axes take."""
@@ -354,29 +332,20 @@ class Chart(Plan):
         if not handles or self.legend == "none":
             return
         if self.legend == "inside" or not whole:
-            legend = axes[0].legend(
-                handles, beside, loc="best", frameon=True, edgecolor="none", framealpha=0.85
-            )
+            framed: dict[str, Any] = {"frameon": True, "edgecolor": "none", "framealpha": 0.85}
+            draw_legend(axes[0], handles, beside, theme, loc="best", **framed)
         elif self.legend == "below":
             below = figure.add_subplot(cast("GridSpec", axes[0].get_gridspec())[-1, :])
             below.set_axis_off()
-            labels, columns, _ = legend_below(labels, room, theme)
-            places = in_columns(len(labels), columns)
-            legend = below.legend(
-                [handles[i] for i in places],
-                [labels[i] for i in places],
-                loc="upper left",
-                bbox_to_anchor=(left, 1.0),
-                bbox_transform=blended_transform_factory(figure.transSubfigure, below.transAxes),
-                borderaxespad=0,
-                ncols=columns,
-            )
+            labels, columns, _ = legend_lines(labels, room, theme)
+            along = blended_transform_factory(figure.transSubfigure, below.transAxes)
+            place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (left, 1.0), "borderaxespad": 0}
+            legend = draw_legend(below, handles, labels, theme, columns, bbox_transform=along, **place)
             legend.set_in_layout(False)
         else:
             last = axes[min(self.across, len(axes)) - 1]
-            legend = last.legend(handles, beside, loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0)
-        for text in legend.get_texts():
-            text.set_fontproperties(theme.font(text.get_text(), size=theme.small))
+            place = {"loc": "upper left", "bbox_to_anchor": (1.02, 1), "borderaxespad": 0}
+            draw_legend(last, handles, beside, theme, **place)
 
 
 def _room(place: Axes | Figure | SubFigure) -> float:
@@ -645,33 +614,6 @@ def _legend(axes: Sequence[Axes], panels: Sequence[Panel]) -> tuple[list[Any], l
     order = [getattr(layer, "name", "") for panel in panels for layer in panel.layers]
     names = sorted(found, key=lambda name: order.index(name) if name in order else len(order))
     return [found[name] for name in names], names
-
-
-def legend_below(
-    names: Sequence[str], room: float, theme: Theme, most: int = BELOW
-) -> tuple[list[str], int, int]:
-    """Return names broken into lines, and how many columns and lines a legend of a width in points has.
-
-    `most`: entries in one line.
-    """
-    size = theme.small
-    sign = 5.0 * size  # the sign before a name, and the gap after it
-    broken = [theme.wrap(plain(name), room - sign, size=size) for name in names]
-    wide = [max(theme.width(line, size=size) for line in lines) + sign for lines in broken]
-    fits = (
-        n
-        for n in range(min(most, len(names)), 1, -1)
-        if sum(max(wide[i::n], default=0.0) for i in range(n)) <= room
-    )
-    columns = next(fits, 1)
-    high = [len(lines) for lines in broken]
-    lines = sum(max(high[i : i + columns]) for i in range(0, len(high), columns))
-    return ["\n".join(lines) for lines in broken], columns, lines
-
-
-def in_columns(count: int, columns: int) -> list[int]:
-    """Return the order in which a legend of matplotlib, which fills columns, has its entries in rows."""
-    return [i for column in range(columns) for i in range(column, count, columns)]
 
 
 def _words_beside(axes: Sequence[Axes], panels: Sequence[Panel], theme: Theme) -> None:

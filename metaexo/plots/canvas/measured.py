@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from metaexo.errors import InputError
 from metaexo.plots.canvas.fonts import HINTED, plain
@@ -134,20 +134,7 @@ def _write(
     )  # fmt: skip
 
 
-def in_rows(widths: Sequence[float], width: float) -> list[list[int]]:
-    """Return which entries stand in which row, as many side by side as a width holds."""
-    rows: list[list[int]] = []
-    x = width + 1.0
-    for i, one in enumerate(widths):
-        if x + one > width or not rows:
-            rows.append([])
-            x = 0.0
-        rows[-1].append(i)
-        x += one
-    return rows
-
-
-def beside(
+def write(
     ax: Axes,
     text: str,
     at: tuple[float, float],
@@ -158,10 +145,19 @@ def beside(
     va: Literal["center", "top", "bottom"] = "center",
     bold: bool = False,
     turn: float = 0.0,
+    color: str = "",
+    inside: bool = False,
+    **more: Any,
 ) -> None:
-    """Write a text some points right of and above a place of Axes; its lines are centred on each other."""
+    """Write a small text some points right of and above a place of Axes, and `inside` them or beside them.
+
+    Its lines are centred on each other. Nothing is written where there is no text.
+    """
+    if not text:
+        return
     ax.annotate(
-        "\n".join(map(plain, text.splitlines())), at, offset, "data", "offset points", ha=ha, va=va,
-        color=theme.ink, fontproperties=theme.font(text, bold, theme.small), annotation_clip=False,
-        multialignment="center", rotation=turn,
+        "\n".join(map(plain, text.splitlines())), at, offset, "data", "offset points", ha=ha,
+        va="center_baseline" if va == "center" and "\n" not in text else va, color=color or theme.ink,
+        fontproperties=theme.font(text, bold, theme.small), annotation_clip=None if inside else False,
+        multialignment="center", rotation=turn, zorder=3, **more,
     )  # fmt: skip

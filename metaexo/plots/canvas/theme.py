@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots.canvas.fonts import (
     DEJAVU,
+    LINE_CONTRAST,
     contrast,
     font,
     fonts_besides,
@@ -22,6 +23,28 @@ from metaexo.plots.canvas.fonts import (
 if TYPE_CHECKING:
     from matplotlib.font_manager import FontProperties
 
+Color = str | int  # a part of the theme, a place in its palette, or a colour "#rrggbb"
+DASHES: Mapping[str, Any] = {
+    "solid": "solid",
+    "dashed": (0, (4.0, 2.5)),
+    "dotted": (0, (1.0, 1.6)),
+    "dashdot": (0, (5.0, 1.6, 1.0, 1.6)),
+}
+MARKERS = {
+    "circle": "o",
+    "square": "s",
+    "triangle": "^",
+    "diamond": "D",
+    "triangle_down": "v",
+    "pentagon": "p",
+    "plus": "P",
+    "cross": "X",
+    "star": "*",
+    "hexagon": "h",
+    "lozenge": "D",
+    "left": "<",
+    "right": ">",
+}
 LEAST_SIZE = 7.0  # points; journals ask for letters of at least 6 to 8 points
 
 
@@ -110,6 +133,10 @@ class Theme:
     def text_on(self, color: str) -> str:
         """Return ink or paper, black or white, whichever is read best on a colour."""
         return max((self.paper, self.ink, "#000000", "#ffffff"), key=lambda one: contrast(one, color))
+
+    def edge(self, color: str) -> str:
+        """Return the colour of the edge of a mark: that of its fill, or a grey one if that is too pale."""
+        return color if contrast(color, self.paper) >= LINE_CONTRAST else self.pale
 
     def width(self, text: str, bold: bool = False, size: float | None = None) -> float:
         """Return the width of a line of text in points."""

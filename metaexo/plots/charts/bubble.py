@@ -18,7 +18,6 @@ from metaexo.plots.canvas.chart import (
     Band,
     Chart,
     ChartAxis,
-    Color,
     Curve,
     Intervals,
     Layer,
@@ -29,7 +28,7 @@ from metaexo.plots.canvas.chart import (
 )
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.tables import levels_of
-from metaexo.plots.canvas.theme import Theme, get_theme
+from metaexo.plots.canvas.theme import Color, Theme, get_theme
 from metaexo.plots.canvas.words import method_words, name_of, title_of, words, words_of_test
 from metaexo.plots.charts.effects import (
     along,

@@ -18,7 +18,7 @@ from metaexo.formatting import interval, level_words, number, plural, shown
 from metaexo.heterogeneity import AttributionResults, StratifiedResults
 from metaexo.models.linear.results import FitResults
 from metaexo.numeric.tails import normal_quantile
-from metaexo.plots.canvas.chart import ChartAxis, Color, Points, group_sign
+from metaexo.plots.canvas.chart import ChartAxis, Points, group_sign
 from metaexo.plots.canvas.plan import whole_figure
 from metaexo.plots.canvas.scale import (
     axis_words,
@@ -30,6 +30,7 @@ from metaexo.plots.canvas.scale import (
     whole_range,
 )
 from metaexo.plots.canvas.tables import levels_of
+from metaexo.plots.canvas.theme import Color
 from metaexo.plots.canvas.words import derived_words, ledger_words, same_line, stratum_words
 from metaexo.plots.canvas.words import words as in_words
 from metaexo.plots.forest.rows import caution_notes

@@ -21,7 +21,6 @@ from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.chart import (
     Chart,
     ChartAxis,
-    Color,
     Intervals,
     Layer,
     Panel,
@@ -30,7 +29,7 @@ from metaexo.plots.canvas.chart import (
     Words,
 )
 from metaexo.plots.canvas.plan import WIDTH, drawn
-from metaexo.plots.canvas.theme import Theme, get_theme
+from metaexo.plots.canvas.theme import Color, Theme, get_theme
 from metaexo.plots.charts.effects import space_of
 from metaexo.sensitivity.influence import Influence
 from metaexo.sensitivity.influence import influence as influence_of

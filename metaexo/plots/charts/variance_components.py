@@ -18,7 +18,6 @@ from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.chart import (
     Chart,
     ChartAxis,
-    Color,
     Intervals,
     Layer,
     Panel,
@@ -28,7 +27,7 @@ from metaexo.plots.canvas.chart import (
     group_sign,
 )
 from metaexo.plots.canvas.plan import WIDTH, drawn
-from metaexo.plots.canvas.theme import Theme, get_theme
+from metaexo.plots.canvas.theme import Color, Theme, get_theme
 from metaexo.plots.charts.effects import space_of
 from metaexo.plots.forest.rows import short_remark
 

@@ -11,12 +11,12 @@ from metaexo.heterogeneity import AttributionResults, Estimability
 from metaexo.heterogeneity import estimability as find_estimability
 from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.fonts import contrast
+from metaexo.plots.canvas.legend import Key
 from metaexo.plots.canvas.plan import WIDTH, drawn, size_of
 from metaexo.plots.canvas.tables import levels_of
 from metaexo.plots.canvas.theme import Theme, get_theme
 from metaexo.plots.canvas.words import title_of, words
-from metaexo.plots.grids.grid import Cell, Grid, sized
-from metaexo.plots.table.rows import Key
+from metaexo.plots.grids.grid import Cell, Grid, size_words, sized
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,7 +113,7 @@ def estimability_plan(
             records=tuple(records),
             types={"group": "Int64"},
             cell=(CELL[0], CELL[1] + NUMBER_ROOM * numbered),
-            summary=f"Studies by {titles[0].lower()} and {titles[1].lower()}.",
+            summary=f"Studies by {titles[0].lower()} and {titles[1].lower()}, {size_words(*names)}.",
         ),
         height,
     )

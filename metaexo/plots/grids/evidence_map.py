@@ -14,12 +14,12 @@ from metaexo.formatting import NOT_REPORTED
 from metaexo.inputs import read_numbers
 from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.fonts import HINTED
+from metaexo.plots.canvas.legend import Key
 from metaexo.plots.canvas.plan import WIDTH, drawn, size_of
 from metaexo.plots.canvas.tables import column_of, levels_of
 from metaexo.plots.canvas.theme import Theme, get_theme
 from metaexo.plots.canvas.words import title_of, words
-from metaexo.plots.grids.grid import Bubble, Cell, Grid, fits, sized
-from metaexo.plots.table.rows import Key
+from metaexo.plots.grids.grid import Beside, Bubble, Cell, Grid, fits, size_words, sized
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -178,13 +178,16 @@ def evidence_map_plan(
             row_title=row_title or title_of(rows),
             column_title=column_title or title_of(columns),
             keys=tuple(Key(label=name, color=g, shape=shapes[g]) for g, name in enumerate(groups) if name),
-            row_totals=tuple(str(_units(frame[frame["row"] == name])) for name in row_names),
-            column_totals=tuple(str(_units(frame[frame["column"] == name])) for name in column_names),
+            after=Beside("Total", tuple(str(_units(frame[frame["row"] == name])) for name in row_names)),
+            below=Beside(
+                "Total", tuple(str(_units(frame[frame["column"] == name])) for name in column_names)
+            ),
             grand_total=str(total),
             fields=("row", "column", "group", "count"),
             records=tuple(records),
             cell=size,
-            summary=f"Evidence map of {total} {counted}, {len(records) - len(counts)} cells empty.",
+            summary=f"Evidence map of {total} {counted}, {size_words(row_names, column_names)}, "
+            f"{len(records) - len(counts)} cells empty.",
             counts=counts,
             total=total,
             counted=counted,
@@ -246,6 +249,11 @@ def _counts(table: pd.DataFrame, count: str) -> Array:
 def _counted(frame: pd.DataFrame, side: str) -> dict[str, int]:
     """Return the different names on one side of the map with what is counted of each."""
     return {str(name): _units(part) for name, part in frame.groupby(side, sort=False)}
+
+
+def _totals(frame: pd.DataFrame, side: str, names: Sequence[str]) -> Beside:
+    """Return what is counted of each name on one side of the map."""
+    return Beside("Total", tuple(str(_units(frame[frame[side] == name])) for name in names))
 
 
 def _units(frame: pd.DataFrame) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -12,11 +12,12 @@ from metaexo.errors import InputError
 from metaexo.formatting import MISSING, percent, ten_digits
 from metaexo.inputs import as_word, is_blank
 from metaexo.plots.canvas.arguments import checked
-from metaexo.plots.canvas.plan import drawn
+from metaexo.plots.canvas.legend import Key
+from metaexo.plots.canvas.plan import drawn, size_of
 from metaexo.plots.canvas.tables import column_of, is_reported
 from metaexo.plots.canvas.theme import Theme, get_theme
 from metaexo.plots.canvas.words import title_of
-from metaexo.plots.review.sign_grid import Beside, Level, SignGrid, closed
+from metaexo.plots.grids.grid import Beside, Grid, paged, with_signs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,36 +25,34 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 REPORTED, NOT_REPORTED, NOT_APPLICABLE, NOT_SEEN = "reported", "not reported", "not applicable", "not seen"
-LEVELS = (
-    Level(REPORTED, "Reported", "+", "#0072B2"),
-    Level(NOT_REPORTED, "Not reported", "−", "#D55E00"),
-    Level(NOT_SEEN, "Not seen", "?", "#808080"),
-    Level(NOT_APPLICABLE, "Not applicable", "/", "#ffffff", hollow=True),
-)
+KEYS = {
+    REPORTED: Key(label="Reported", color="#0072B2", shape="square", text="+"),
+    NOT_REPORTED: Key(label="Not reported", color="#D55E00", shape="square", text="−"),
+    NOT_SEEN: Key(label="Not seen", color="#808080", shape="square", text="?"),
+    NOT_APPLICABLE: Key(label="Not applicable", color="paper", shape="square", text="/"),
+}
 WRITTEN = {"n/a": NOT_APPLICABLE, "does not apply": NOT_APPLICABLE, "not accessible": NOT_SEEN}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReportingMap(SignGrid):
-    """What a map of reporting shows: a :class:`SignGrid` of studies by items.
+class ReportingMap(Grid):
+    """What a map of reporting shows: a :class:`metaexo.plots.Grid` of studies by items.
 
     Attributes
     ----------
-    cells : tuple of tuple of str
-        "reported", "not reported", "not seen" or "not applicable", one tuple per study.
+    counts : tuple of (str, int, int, int)
+        Of each item: its name, and how many studies report it, to how many it applies, and in how many it
+        was not seen.
     """
+
+    counts: tuple[tuple[str, int, int, int], ...]
 
     def shares(self) -> pd.DataFrame:
         """Return the counts of each item: reported, applicable, not_seen, and share of the applicable."""
         import pandas as pd
 
-        rows = []
-        for j, item in enumerate(self.columns):
-            words = [cells[j] for page in (self, *self.more) for cells in page.cells]
-            reported, applicable = _counts(words)
-            share = reported / applicable if applicable else np.nan
-            rows.append((item, reported, applicable, words.count(NOT_SEEN), share))
-        return pd.DataFrame(rows, columns=["item", "reported", "applicable", "not_seen", "share"])
+        frame = pd.DataFrame(self.counts, columns=["item", "reported", "applicable", "not_seen"])
+        return frame.assign(share=frame["reported"] / frame["applicable"].where(frame["applicable"] > 0))
 
 
 @checked
@@ -153,24 +152,29 @@ def reporting_map_plan(
     at = list(range(len(cells)))
     if order == "share":
         at.sort(key=lambda i: -_share(cells[i]))
-    plan = ReportingMap(
-        title=title,
-        notes=(*_notes(cells), *notes),
-        width=width,
-        height=1.0,
-        theme=get_theme(theme, font_size),
-        rows=tuple(studies[i] for i in at),
-        columns=tuple(named.values()),
-        cells=tuple(cells[i] for i in at),
-        levels=tuple(level for level in LEVELS if any(level.word in words for words in cells)),
-        names=("study", "item", "status"),
-        headings=tuple(named.values()),
-        upright=True,
-        after=Beside("Items", tuple(_fraction(cells[i]) for i in at)),
-        below=Beside("Studies", tuple(f"{_fraction(words)}\n{_percent(words)}" for words in columns)),
-        shape="square",
+    words = [status for row in cells for status in row]
+    names = tuple(named.values())
+    plan = with_signs(
+        ReportingMap(
+            title=title,
+            notes=(*_notes(words), *notes),
+            width=width if ax is None else size_of(ax)[0],
+            height=1.0,
+            theme=get_theme(theme, font_size),
+            rows=tuple(studies[i] for i in at),
+            columns=names,
+            after=Beside("Items", tuple(_fraction(cells[i]) for i in at)),
+            below=Beside("Studies", tuple(f"{_fraction(column)}\n{_percent(column)}" for column in columns)),
+            counts=tuple(
+                (name, *_counts(column), column.count(NOT_SEEN))
+                for name, column in zip(names, columns, strict=True)
+            ),
+            fields=("study", "item", "status", "sign"),
+        ),
+        [cells[i] for i in at],
+        {word: key for word, key in KEYS.items() if word in words},
     )
-    return cast("ReportingMap", closed(plan, height, pages))
+    return paged(plan, height, pages)
 
 
 reporting_map = drawn(reporting_map_plan, "Draw a map of what each study reports.")
@@ -238,9 +242,8 @@ def _percent(words: Sequence[str]) -> str:
     return percent(ten_digits(_share(words))) if _counts(words)[1] else MISSING
 
 
-def _notes(cells: Sequence[Sequence[str]]) -> tuple[str, ...]:
+def _notes(words: Sequence[str]) -> tuple[str, ...]:
     """Return what the numbers beside the map count."""
-    words = [word for row in cells for word in row]
     applies = ", over those to which the item applies" if NOT_APPLICABLE in words else ""
     note = f"At the right: items reported; below: studies that report the item{applies}."
     if NOT_SEEN in words:

@@ -16,18 +16,11 @@ from metaexo.models.linear.prediction import refuse_moderators
 from metaexo.models.linear.results import FitResults
 from metaexo.plots.canvas.arguments import Column, checked
 from metaexo.plots.canvas.fonts import HINTED, plain
-from metaexo.plots.canvas.measured import (
-    MARGIN,
-    beside,
-    in_rows,
-    is_axes,
-    needed_height,
-    open_axes,
-    too_small,
-)
-from metaexo.plots.canvas.plan import Plan, drawn, remember
+from metaexo.plots.canvas.legend import SIGN, Key, draw_keys, lay_out_keys
+from metaexo.plots.canvas.measured import MARGIN, is_axes, needed_height, open_axes, too_small, write
+from metaexo.plots.canvas.plan import Plan, drawn, remember, size_of
 from metaexo.plots.canvas.theme import Theme, get_theme
-from metaexo.plots.review.sign_grid import SIGN, Level, SignGrid, closed, draw_sign
+from metaexo.plots.grids.grid import Grid, paged, with_signs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +44,7 @@ def risk_of_bias_plan(
     height: float | None = None,
     theme: str | Theme | None = None,
     font_size: float | None = None,
-) -> SignGrid:
+) -> Grid:
     """Return what a traffic-light plot of the risk of bias shows, without drawing it.
 
     Use it to show every judgement: one row per study, one column per domain, the overall judgement last. Each
@@ -72,7 +65,7 @@ def risk_of_bias_plan(
 
     Returns
     -------
-    SignGrid
+    Grid
         Rows, columns and judgements; ``to_frame()`` has them as a table.
 
     Raises
@@ -97,31 +90,28 @@ def risk_of_bias_plan(
     ...     columns=["study", "D1", "D2", "D3", "D4", "D5", "overall"],
     ... )
     >>> plan = mx.plots.risk_of_bias_plan(table, "RoB 2")
-    >>> plan.cells[1]
-    ('high', 'low', 'low', 'low', 'low', 'high')
+    >>> plan.to_frame().query("study == 'Cho 2021'")["judgement"].tolist()
+    ['high', 'low', 'low', 'low', 'low', 'high']
     >>> ax = mx.plots.risk_of_bias(plan)
     """
     record = _record(table, tool)
     if headings is None:
         headings = "short" if is_axes(ax) else "number"
-    domains = [record.domain(key) for key in record.keys]
-    numbers = [f"D{i}" for i in range(1, len(record.tool.domains) + 1)] + ["Overall"]
-    plan = SignGrid(
+    names = tuple(record.domain(key).short for key in record.keys)
+    grid = Grid(
         title=title,
         notes=(*([_named(record.tool)] if headings == "number" else []), *notes),
-        width=width,
+        width=width if ax is None else size_of(ax)[0],
         height=1.0,
         theme=get_theme(theme, font_size),
         rows=record.studies,
-        columns=tuple(domain.short for domain in domains),
-        cells=record.judged,
-        levels=tuple(_level(judgement) for judgement in _judgements(record)),
-        names=("study", "domain", "judgement"),
-        headings=tuple(numbers[: len(domains)] if headings == "number" else (d.short for d in domains)),
-        upright=headings == "short",
+        columns=names,
+        headings=_numbers(record) if headings == "number" else names,
         parted=OVERALL in record.keys,
+        fields=("study", "domain", "judgement", "sign"),
     )
-    return closed(plan, height, pages)
+    keys = {judgement.word: _key(judgement) for judgement in _judgements(record)}
+    return paged(with_signs(grid, record.judged, keys), height, pages)
 
 
 risk_of_bias = drawn(risk_of_bias_plan, "Draw a traffic-light plot of the risk of bias.")
@@ -161,12 +151,11 @@ def risk_columns(record: Any, prefix: str = "rob_") -> tuple[Column, ...]:
     """
     if not isinstance(record, RiskOfBias):
         raise InputError(f"a {type(record).__name__} was given", "what read_risk_of_bias returns")
-    titles = [f"D{i}" for i in range(1, len(record.tool.domains) + 1)] + ["Overall"]
     signs = ", ".join(f"{one.sign} {one.label.casefold()}" for one in record.tool.judgements if one.sign)
     note = f"Risk of bias ({record.tool.name}): {signs}. {_named(record.tool)}"
     return tuple(
         Column(f"{prefix}{key}", title=title, kind="risk", note=note, tool=record.tool)
-        for key, title in zip(record.keys, titles, strict=False)
+        for key, title in zip(record.keys, _numbers(record), strict=True)
     )
 
 
@@ -198,9 +187,16 @@ def _judgements(record: RiskOfBias) -> tuple[Judgement, ...]:
     return (*record.tool.judgements, *more)
 
 
-def _level(judgement: Judgement) -> Level:
-    hollow = judgement.word == NOT_ASSESSED
-    return Level(judgement.word, judgement.label, judgement.sign, judgement.color, hollow)
+def _numbers(record: RiskOfBias) -> tuple[str, ...]:
+    """Return the numbers of the domains of a record, and "Overall" if it has that."""
+    return tuple("Overall" if key == OVERALL else f"D{i}" for i, key in enumerate(record.keys, 1))
+
+
+def _key(judgement: Judgement, shape: str = "circle") -> Key:
+    """Return the entry of the legend of a judgement; what nobody judged has no colour."""
+    color = "paper" if judgement.word == NOT_ASSESSED else judgement.color
+    hatch = judgement.hatch if shape == "area" else ""
+    return Key(label=judgement.label, color=color, shape=shape, hatch=hatch, text=judgement.sign)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,19 +251,13 @@ class RiskSummary(Plan):
         with self.theme.context():
             one, room = open_axes(self, ax)
             sides = _sides(self, room.width)
-            high = room.height - sides.top - sides.bottom
-            if high < len(self.domains) * self.theme.small or room.width - sides.left - sides.right < 40.0:
+            wide, high = room.width - sides.left - sides.right, room.height - sides.top - _below(self)
+            if high < len(self.domains) * self.theme.small or wide < 40.0:
                 raise too_small(self, room)
-            one.set_position(
-                room.position(
-                    room.left + sides.left,
-                    room.top + sides.top,
-                    room.right - sides.right,
-                    room.bottom - sides.bottom,
-                )
-            )
+            left, bottom = room.left + sides.left, room.bottom - _below(self)
+            one.set_position(room.position(left, room.top + sides.top, left + wide, bottom))
             _draw_bars(one, self)
-            _draw_beside(one, self, sides)
+            _draw_beside(one, self, sides, (wide, high))
         return remember(self, one)
 
     def _shares(self) -> list[list[float]]:
@@ -360,7 +350,7 @@ def risk_of_bias_summary_plan(
     sides = _sides(plan, 72 * width - 2 * MARGIN)
     lines = max(label.count("\n") + 1 for label in sides.labels)
     row = max(2.3 * plan.theme.line, 1.22 * plan.theme.small * (lines + 0.5))
-    body = sides.top + sides.bottom + row * len(plan.domains)
+    body = sides.top + _below(plan) + row * len(plan.domains)
     return replace(plan, height=needed_height(plan, body) if height is None else height)
 
 
@@ -393,6 +383,11 @@ def _counted(plan: RiskSummary) -> str:
     return f"{plan.tool}, {counted}{weighted}. At the right: {beside} by judgement."
 
 
+def _below(plan: RiskSummary) -> float:
+    """Return the height of ticks and name of the axis."""
+    return 3.4 * 1.22 * plan.theme.small
+
+
 @dataclass(frozen=True, slots=True)
 class _Sides:
     """Points that stand on each side of the bars, and what was wrapped for them."""
@@ -400,33 +395,28 @@ class _Sides:
     left: float
     top: float
     right: float
-    bottom: float
     labels: tuple[str, ...]
     column: float
-    keys: tuple[float, ...]
-    legend: list[list[int]]
+    keys: tuple[Key, ...]
+    legend: tuple[int, float]
 
 
 def _sides(plan: RiskSummary, width: float) -> _Sides:
     """Return how much room stands around the bars in a place of a width in points."""
     theme = plan.theme
-    small, line = theme.small, 1.22 * theme.small
+    small = theme.small
     labels = [theme.wrap(name, 0.35 * width, size=small) for name in plan.domains]
     texts = [text for texts in plan._texts() for text in texts]
     column = max(HINTED * max(theme.width(text, size=small) for text in texts) + 7.0, SIGN * small + 4.0)
-    keys = [
-        HINTED * theme.width(level.label, size=small) + 2.6 * SIGN * small + 15.0 for level in plan.levels
-    ]
-    legend = in_rows(keys, width)
+    keys, columns, high = lay_out_keys([_key(one, "area") for one in plan.levels], width / HINTED, theme)
     return _Sides(
         left=HINTED * max(theme.width(text, size=small) for lines in labels for text in lines) + 8.0,
-        top=SIGN * small + 6.0,
+        top=high + SIGN * small + 6.0,
         right=column * len(plan.levels) + 4.0,
-        bottom=3.4 * line + 1.6 * line * len(legend),
         labels=tuple("\n".join(map(plain, lines)) for lines in labels),
         column=column,
-        keys=tuple(keys),
-        legend=legend,
+        keys=keys,
+        legend=(columns, high),
     )
 
 
@@ -436,7 +426,7 @@ def _draw_bars(ax: Axes, plan: RiskSummary) -> None:
     shares = 100 * np.array(plan._shares())
     starts = np.cumsum(shares, axis=1) - shares
     for j, level in enumerate(plan.levels):
-        fill = _fill(plan, level)
+        fill = theme.color(_key(level).color)
         ax.barh(
             range(len(plan.domains)), shares[:, j], 0.72, starts[:, j], color=fill, hatch=level.hatch or None,
             edgecolor=theme.text_on(fill), linewidth=0.6, label=level.label,
@@ -445,9 +435,12 @@ def _draw_bars(ax: Axes, plan: RiskSummary) -> None:
     ax.set_ylim(len(plan.domains) - 0.45, -0.55)
 
 
-def _draw_beside(ax: Axes, plan: RiskSummary, sides: _Sides) -> None:
-    """Draw the axis, the names of the domains, the numbers at the right, and the legend."""
-    theme, small, line = plan.theme, plan.theme.small, 1.22 * plan.theme.small
+def _draw_beside(ax: Axes, plan: RiskSummary, sides: _Sides, place: tuple[float, float]) -> None:
+    """Draw the axis, the names of the domains, the numbers at the right, and the legend.
+
+    `place`: width and height of the bars in points.
+    """
+    theme, small = plan.theme, plan.theme.small
     ax.spines[["left", "right", "top"]].set_visible(False)
     ax.tick_params(axis="x", labelsize=small, colors=theme.ink)
     ax.tick_params(axis="y", length=0)
@@ -456,41 +449,12 @@ def _draw_beside(ax: Axes, plan: RiskSummary, sides: _Sides) -> None:
         label.set_fontproperties(theme.font(label.get_text(), size=small))
     ax.set_xticks(range(0, 101, 25), labels=[f"{share}%" for share in range(0, 101, 25)])
     ax.set_xlabel("Share of weight" if plan.weighted else "Share of studies", fontsize=small)
-    end, top = len(plan.domains) - 0.45, -0.55
-    shown = [_level(level) for level in plan.levels]
-    for j, level in enumerate(shown):
-        x = 4.0 + (j + 0.5) * sides.column
-        draw_sign(ax, level, theme, "circle", (100.0, top), (x, SIGN * small / 2 + 2.0))
+    for j, level in enumerate(plan.levels):
+        x, fill = 4.0 + (j + 0.5) * sides.column, theme.color(_key(level).color)
+        disc = {"boxstyle": "circle,pad=0.25", "facecolor": fill, "edgecolor": theme.edge(fill)}
+        head, up = (100.0, -0.55), (x, SIGN * small / 2 + 2.0)
+        write(ax, level.sign, head, up, theme, ha="center", bold=True, color=theme.text_on(fill), bbox=disc)
         for i, texts in enumerate(plan._texts()):
-            beside(ax, texts[j], (100.0, i), (x, 0.0), theme, ha="center")
-    down = -3.4 * line
-    for row in sides.legend:
-        x, down = -sides.left, down - 0.8 * line
-        for i in row:
-            _key(ax, plan, plan.levels[i], (0.0, end), (x, down))
-            draw_sign(ax, shown[i], theme, "circle", (0.0, end), (x + 2.1 * SIGN * small, down))
-            beside(ax, shown[i].label, (0.0, end), (x + 2.6 * SIGN * small + 3.0, down), theme)
-            x += sides.keys[i]
-        down -= 0.8 * line
-
-
-def _key(
-    ax: Axes, plan: RiskSummary, level: Judgement, at: tuple[float, float], offset: tuple[float, float]
-) -> None:
-    """Draw a piece of a bar for the legend, some points right of and above a place of Axes."""
-    from matplotlib.patches import Rectangle
-    from matplotlib.transforms import Affine2D, ScaledTranslation
-
-    points = Affine2D().scale(1 / 72) + ax.figure.dpi_scale_trans
-    fill, (x, y) = _fill(plan, level), offset
-    ax.add_patch(
-        Rectangle(
-            (x, y - 4.0), 1.4 * SIGN * plan.theme.small, 8.0, facecolor=fill, hatch=level.hatch or None,
-            edgecolor=plan.theme.text_on(fill), linewidth=0.6, clip_on=False,
-            transform=points + ScaledTranslation(*at, ax.transData),  # type: ignore[arg-type]
-        )
-    )  # fmt: skip
-
-
-def _fill(plan: RiskSummary, level: Judgement) -> str:
-    return plan.theme.paper if level.word == NOT_ASSESSED else level.color
+            write(ax, texts[j], (100.0, i), (x, 0.0), theme, ha="center")
+    corner = -sides.left / place[0], 1.0 + sides.top / place[1]
+    draw_keys(ax, sides.keys, theme, sides.legend[0], corner, ax.transAxes)

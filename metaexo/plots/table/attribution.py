@@ -10,13 +10,13 @@ from metaexo.errors import InputError
 from metaexo.formatting import MISSING, level_words, number, plural, ten_digits
 from metaexo.heterogeneity import AttributionResults, Part
 from metaexo.plots.canvas.arguments import Column, checked
-from metaexo.plots.canvas.chart import Color
+from metaexo.plots.canvas.legend import Key
 from metaexo.plots.canvas.plan import WIDTH, drawn
-from metaexo.plots.canvas.theme import Theme, get_theme
+from metaexo.plots.canvas.theme import Color, Theme, get_theme
 from metaexo.plots.canvas.words import p_words, title_of, typeset
 from metaexo.plots.table.layout import lay_out
 from metaexo.plots.table.plan import TablePlan
-from metaexo.plots.table.rows import ESTIMATE, LABEL, AxisSpec, Key, Mark, Row, Table
+from metaexo.plots.table.rows import ESTIMATE, LABEL, AxisSpec, Mark, Row, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

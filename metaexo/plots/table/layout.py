@@ -11,8 +11,8 @@ import numpy as np
 
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots.canvas.arguments import Column
-from metaexo.plots.canvas.chart import legend_below
 from metaexo.plots.canvas.fonts import BOLDER, HINTED, NO_FONT, NO_LETTER, plain
+from metaexo.plots.canvas.legend import lay_out_keys
 from metaexo.plots.canvas.plan import size_of
 from metaexo.plots.canvas.scale import Scale, ShownAxis, from_place, robust_limits, tick_label, to_place
 from metaexo.plots.canvas.theme import Theme
@@ -41,7 +41,6 @@ LEAST_ROW, PAD, LARGEST_PAD = 1.18, 0.36, 1.8  # height of a row of one line, an
 DWARFS = 2.0
 PART = 0.25
 DETAIL_GAP = 6.0
-MOST_KEYS = 8  # entries of a legend side by side
 FAVOURS, LONG = 130.0, 230.0
 
 
@@ -361,16 +360,14 @@ def _page(
     title = table.title + (f" ({number} of {count})" if count > 1 and table.title else "")
     title_lines = theme.wrap(title, room / BOLDER, bold=True) if title else ()
     y = MARGIN + (len(title_lines) + 0.4 * bool(title_lines)) * theme.line
-    labels, side_by_side, deep = legend_below([key.label for key in table.keys], room, theme, MOST_KEYS)
-    keys = tuple(replace(key, label=label) for key, label in zip(table.keys, labels, strict=True))
-    if keys:
-        y += (deep * 1.5 + 0.4) * theme.small
+    keys, side_by_side, deep = lay_out_keys(table.keys, room, theme)
+    y += deep
     heads = _heads(table, columns)
     tall = [head.above + (len(head.title) + 0.25) * theme.line for head in heads]
     top = y + max([3.0, *tall, *(3.0 + len(column.title) * theme.line for column in columns)])
     notes = (*table.notes, *_bounded_notes(rows, table), *_beyond_notes(rows)) if number == count else ()
     shown = (text for row in rows for lines in (*row.cells.values(), row.text) for text in lines)
-    if any(NO_LETTER in text for text in (*shown, *title_lines, *labels)):
+    if any(NO_LETTER in text for text in (*shown, *title_lines, *(key.label for key in keys))):
         notes = (*notes, NO_FONT)
     said = notes if with_notes else ()
     note_lines = tuple(line for note in said for line in theme.wrap(note, room, size=theme.small))

@@ -19,12 +19,13 @@ from metaexo.errors import UnknownChoiceError
 from metaexo.evidence.risk_of_bias.tool import BiasTool, judgements
 from metaexo.formatting import MISSING, plural
 from metaexo.plots.canvas.arguments import ColumnKind
-from metaexo.plots.canvas.chart import DASHES, MARKERS, in_columns
-from metaexo.plots.canvas.fonts import contrast, plain, text_width
+from metaexo.plots.canvas.fonts import text_width
+from metaexo.plots.canvas.legend import Key, draw_keys
 from metaexo.plots.canvas.plan import Plan, further_pages, remember, whole_figure
 from metaexo.plots.canvas.scale import RoundTicks, ShownAxis, from_place, to_place
+from metaexo.plots.canvas.theme import DASHES, MARKERS
 from metaexo.plots.table.lanes import EDGE_WORDS, in_lanes
-from metaexo.plots.table.rows import ESTIMATE, Key, Mark, Row
+from metaexo.plots.table.rows import ESTIMATE, Mark, Row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -372,7 +373,8 @@ class _Drawing:
         for i, line in enumerate(plan.title_lines):
             self._text(MARGIN, MARGIN + (i + 0.5) * theme.line, line, bold=True)
         if plan.keys:
-            self._legend(MARGIN + (len(plan.title_lines) + 0.4 * bool(plan.title_lines)) * theme.line)
+            y = MARGIN + (len(plan.title_lines) + 0.4 * bool(plan.title_lines)) * theme.line
+            draw_keys(self.ax, plan.keys, theme, plan.legend_columns, (MARGIN, y), self.points)
         for head in plan.heads:
             for i, line in enumerate(reversed(head.title)):
                 y = plan.panel.top - head.above - (i + 0.6) * theme.line
@@ -408,31 +410,6 @@ class _Drawing:
         for (place, align), lines in zip(sides, plan.favours, strict=True):
             for i, line in enumerate(lines):
                 self._text(place, y + (i + 0.5) * theme.line, line, align)
-
-    def _legend(self, y: float) -> None:
-        """Draw a legend of matplotlib above the table."""
-        from matplotlib.legend import Legend
-
-        plan = self.plan
-        keys = [plan.keys[i] for i in in_columns(len(plan.keys), plan.legend_columns)]
-        legend = Legend(
-            self.ax,
-            [sign(key, self.theme) for key in keys],
-            [plain(key.label) for key in keys],
-            loc="upper left",
-            borderpad=0.0,
-            borderaxespad=0.0,
-            ncols=plan.legend_columns,
-            prop=self.theme.font("".join(key.label for key in keys), size=self.theme.small),
-            bbox_to_anchor=(MARGIN, y),
-            bbox_transform=self.points,
-            columnspacing=1.5,
-            handletextpad=0.5,
-        )
-        for text in legend.get_texts():
-            text.set_fontproperties(self.theme.font(text.get_text(), size=self.theme.small))
-        legend.set_in_layout(False)
-        self.figure.add_artist(legend, clip=False)
 
     def _row(self, row: Row) -> None:
         """Write the texts of a row."""
@@ -481,14 +458,13 @@ class _Drawing:
         judged = known.get(word.lower())
         color = self.theme.paper if judged is None or not judged.sign else judged.color
         x = (column.left + column.right) / 2
-        edge_color = color if contrast(color, self.theme.paper) >= 3 else self.theme.pale
         disc = Line2D(
             [x],
             [y],
             marker="o",
             markersize=1.25 * self.theme.size,
             markerfacecolor=color,
-            markeredgecolor=edge_color,
+            markeredgecolor=self.theme.edge(color),
             markeredgewidth=0.8,
             transform=self.points,
         )
@@ -839,29 +815,6 @@ def below_axis(axis: ShownAxis, width: float, theme: Any) -> float:
     """Return the height of ticks and name of an axis of a width in points."""
     lines = theme.wrap(axis.label, width) if axis.label else ()
     return float(5.0 + 1.3 * theme.small + len(lines) * theme.line + 2.0)
-
-
-def sign(key: Key, theme: Any) -> Any:
-    """Return the sign of an entry of a legend."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    color = theme.color(key.color)
-    if key.shape == "area":
-        fill, edge_color = (theme.paper, color) if key.hollow else (color, theme.paper)
-        return Patch(facecolor=fill, edgecolor=edge_color, linewidth=0.5, hatch=key.hatch or None)
-    if key.shape == "line":
-        return Line2D([], [], color=color, linewidth=1.0, linestyle=DASHES[key.dash])
-    fill = theme.paper if key.hollow else color
-    return Line2D(
-        [],
-        [],
-        linestyle="none",
-        marker=MARKERS[key.shape],
-        markersize=5.5,
-        markerfacecolor=fill,
-        markeredgecolor=color,
-    )
 
 
 @lru_cache(maxsize=1)

@@ -12,9 +12,9 @@ from typing import Any, Literal, cast
 
 from metaexo.effects.measure import GENERIC, Measure
 from metaexo.plots.canvas.arguments import Column
-from metaexo.plots.canvas.chart import Color
+from metaexo.plots.canvas.legend import Key
 from metaexo.plots.canvas.scale import Scale, Side
-from metaexo.plots.canvas.theme import Theme
+from metaexo.plots.canvas.theme import Color, Theme
 
 RowKind = Literal[
     "study", "head", "cluster", "subtotal", "total", "prediction", "test", "note", "spacer", "rule"
@@ -108,18 +108,6 @@ class Row:
     def mark(self) -> Mark | None:
         """Its first mark."""
         return self.marks[0] if self.marks else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """An entry of a legend: its words, and a sign: a shape, "area" or "line"."""
-
-    label: str
-    color: Color = "ink"
-    shape: str = "circle"
-    hollow: bool = False
-    dash: Literal["solid", "dashed", "dotted", "dashdot"] = "solid"
-    hatch: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from metaexo.formatting import MINUS, MISSING, NOT_REPORTED, plural, shown, whol
 from metaexo.inputs import is_blank, read_numbers
 from metaexo.plots.canvas.arguments import Column, checked
 from metaexo.plots.canvas.chart import group_sign
+from metaexo.plots.canvas.legend import Key
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.scale import LOGARITHM, axis_words, given_limits, place_of
 from metaexo.plots.canvas.tables import column_of, levels_of
@@ -23,7 +24,7 @@ from metaexo.plots.canvas.theme import Theme, get_theme
 from metaexo.plots.canvas.words import same_line, title_of, words
 from metaexo.plots.table.layout import lay_out
 from metaexo.plots.table.plan import TablePlan
-from metaexo.plots.table.rows import LABEL, AxisSpec, Key, Mark, Row, Table, shape_of
+from metaexo.plots.table.rows import LABEL, AxisSpec, Mark, Row, Table, shape_of
 
 if TYPE_CHECKING:
     import pandas as pd
