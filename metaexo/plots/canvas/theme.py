@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots.canvas.fonts import (
     DEJAVU,
-    LINE_CONTRAST,
     contrast,
     font,
     fonts_besides,
@@ -46,6 +45,7 @@ MARKERS = {
     "right": ">",
 }
 LEAST_SIZE = 7.0  # points; journals ask for letters of at least 6 to 8 points
+LINE_CONTRAST = 3.0  # least contrast of a mark with its background: WCAG 2.2, 1.4.11
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
