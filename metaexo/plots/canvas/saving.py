@@ -116,6 +116,8 @@ def save(
             else:
                 more: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if ending == "png" else {}
                 pages[0].savefig(target, format=ending, dpi=dpi, metadata=METADATA.get(ending), **more)
+        if ending == "eps":
+            _forget_date(target)
         if ending == "svg":
             _write_words(target, pages[0], title, description)
     except (OSError, ValueError) as problem:
@@ -138,6 +140,12 @@ def _save_pages(pages: Sequence[Figure], target: Path) -> None:
     with PdfPages(target, metadata=METADATA["pdf"]) as book:
         for page in pages:
             book.savefig(page)
+
+
+def _forget_date(target: Path) -> None:
+    """Take the name of the file and the date out of the head of an EPS."""
+    head = re.compile(rb"^%%(Title|CreationDate): [^\n]*\n", re.MULTILINE)
+    target.write_bytes(head.sub(b"", target.read_bytes(), count=2))
 
 
 def _write_words(target: Path, figure: Figure, title: str | None, description: str | None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -293,17 +294,18 @@ class ShownAxis:
         return min(max(value, self.low), self.high)
 
 
-def tick_text(value: float, position: int | None = None) -> str:
+def tick_text(value: float, position: int | None = None, point: str = ".") -> str:
     """Return the label of a tick of matplotlib."""
-    return tick_label(value)
+    return tick_label(value).replace(".", point)
 
 
 class RoundTicks:
     """Ticks at round values that stand apart, for any ends and width that the axis has when it is drawn."""
 
-    def __init__(self, scale: Scale, size: float = TICK_SIZE) -> None:
+    def __init__(self, scale: Scale, size: float = TICK_SIZE, point: str = ".") -> None:
         self.scale = scale
         self.size = size  # of the labels, in points
+        self.point = point
 
     def put_on(self, axis: MatplotlibAxis) -> None:
         """Make them the ticks of an axis of matplotlib; what the user sets later takes their place."""
@@ -338,7 +340,7 @@ class RoundTicks:
         """Write the ticks of an axis of matplotlib as round values."""
         from matplotlib.ticker import FuncFormatter, NullLocator
 
-        axis.set_major_formatter(FuncFormatter(tick_text))
+        axis.set_major_formatter(FuncFormatter(partial(tick_text, point=self.point)))
         axis.set_minor_locator(NullLocator())
 
     def values(self, low: float, high: float, room: float) -> list[float]:

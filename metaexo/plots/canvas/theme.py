@@ -174,8 +174,7 @@ class Theme:
 
     def tint(self, share: float) -> str:
         """Return the background with a share of ink in it: 0 is the background itself."""
-        pairs = [(int(self.paper[i : i + 2], 16), int(self.ink[i : i + 2], 16)) for i in (1, 3, 5)]
-        return "#" + "".join(f"{round(a + share * (b - a)):02x}" for a, b in pairs)
+        return _mixed(self.paper, self.ink, share)
 
     def rc(self) -> dict[Any, Any]:
         """Return the theme as settings of matplotlib."""
@@ -244,6 +243,9 @@ class Theme:
 
 PARTS = ("paper", "ink", "grey", "pale", "track", "study", "pooled", "subtotal")
 
+# The usual palette with a darker pink, whose marks stand out on stripes too.
+ON_STRIPES = ("#0072B2", "#D55E00", "#009E73", "#C76D9F", "#B87A00", "#2F93CF", "#000000")
+
 # What some journals print: JAMA Network instructions for authors; BMJ and Lancet artwork guides; RevMan 5.4.
 THEMES: Mapping[str, Theme] = {
     theme.name: theme
@@ -255,7 +257,8 @@ THEMES: Mapping[str, Theme] = {
             study="#00629B",
             pooled="#00629B",
             subtotal="#00629B",
-            stripe="#f2f2f2",
+            palette=ON_STRIPES,
+            stripe="#f4f4f4",
             interval="({low}-{high})",
             p_style="P = .02",
             totals=True,
@@ -265,7 +268,8 @@ THEMES: Mapping[str, Theme] = {
             study="#2A6EBB",
             pooled="#2A6EBB",
             subtotal="#2A6EBB",
-            stripe="#e8eff7",
+            palette=ON_STRIPES,
+            stripe="#f1f5fa",
             interval="({low} to {high})",
             p_style="P = 0.02",
             totals=True,
@@ -344,6 +348,21 @@ def get_theme(theme: str | Theme | None = None, font_size: float | None = None) 
     return found
 
 
+def _standing_out(color: str, paper: str, least: float) -> str:
+    """Return a colour, or one nearer to black or white that has the least contrast with a background."""
+    end = max(("#000000", "#ffffff"), key=lambda one: contrast(one, paper))
+    shares = (share / 20 for share in range(21))
+    return next(
+        one for one in (_mixed(color, end, share) for share in shares) if contrast(one, paper) >= least
+    )
+
+
+def _mixed(one: str, other: str, share: float) -> str:
+    """Return a colour with a share of another in it."""
+    pairs = [(int(one[i : i + 2], 16), int(other[i : i + 2], 16)) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(a + share * (b - a)):02x}" for a, b in pairs)
+
+
 def _of_settings() -> Theme:
     """Return the usual theme with what of matplotlib's settings is not their default."""
     import matplotlib as mpl
@@ -375,6 +394,9 @@ def _of_settings() -> Theme:
     base = THEMES["dark" if luminance(parts.get("paper", "#ffffff")) < 0.18 else "metaexo"]
     if parts.get("ink") and "paper" not in parts and luminance(parts["ink"]) > 0.5:
         del parts["ink"]  # light letters for a dark figure that is not ours
+    paper = parts.get("paper", base.paper)
+    for name, least in (("grey", 4.5), ("pale", 3.0)):
+        parts[name] = _standing_out(getattr(base, name), paper, least)
     own = {key: value for key, value in changed.items() if key not in OF_SETTINGS and key != "font.family"}
     scale = {
         key: value for key, value in own.items() if value not in font_scalings or not isinstance(value, str)

@@ -52,6 +52,7 @@ CUT_AT = 1e-9
 OWN = {LABEL, ESTIMATE, WEIGHT}
 ORDERS = ("given", "estimate", "precision", "weight", "label")
 COMMON = ("common", "fixed", "equal", "EE", "FE")
+POINT = re.compile(r"(?<=\d)\.(?=\d)")
 INTERCEPT = re.compile(r"\bintercept\b")
 LEFT_SIDE, RIGHT_SIDE = "← favours control", "favours exosome →"
 WHOSE_TAU2 = {
@@ -268,7 +269,7 @@ class RowWriter:
         ]
         marks = (row.mark for row in rows if row.kind == "total" and row.mark is not None)
         return Table(
-            rows=tuple(rows),
+            rows=tuple(self._with_point(row) for row in rows),
             columns=tuple(columns),
             axis=self._axis(),
             theme=options.look,
@@ -282,6 +283,14 @@ class RowWriter:
             row_height=options.row_height,
             summary=" ".join([f"Forest plot of {plural(es.k, 'effect')}.", ledger_words(es.ledger)]).strip(),
         )
+
+    def _with_point(self, row: Row) -> Row:
+        """Return a row with the decimal sign of the theme in what is said of heterogeneity and tests."""
+        point = self.options.look.point
+        if point == "." or row.kind not in ("test", "subtotal", "total"):
+            return row
+        text, detail = (tuple(POINT.sub(point, part) for part in parts) for parts in (row.text, row.detail))
+        return replace(row, text=text if row.kind == "test" else row.text, detail=detail)
 
     def _axis(self) -> AxisSpec:
         """Return what the axis is to be."""

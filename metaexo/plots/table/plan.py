@@ -263,15 +263,16 @@ class _Drawing:
         for side in ("left", "top", "right"):
             ax.spines[side].set_visible(False)
         ax.yaxis.set_visible(False)
+        ticks = RoundTicks(axis.scale, self.theme.small, self.theme.point)
         if axis.ticks is None:
-            RoundTicks(axis.scale).put_on(ax.xaxis)
+            ticks.put_on(ax.xaxis)
         else:
             ax.xaxis.set_major_locator(FixedLocator(list(axis.ticks)))
             ax.xaxis.set_minor_locator(NullLocator())
             if axis.tick_labels is not None:
                 ax.xaxis.set_ticks(list(axis.ticks), labels=list(axis.tick_labels))
             else:
-                RoundTicks(axis.scale).put_labels_on(ax.xaxis)
+                ticks.put_labels_on(ax.xaxis)
         ax.tick_params(axis="x", labelsize=self.theme.small, colors=self.theme.ink, length=3.0, pad=2.0)
         ax.spines["bottom"].set_color(self.theme.ink)
         if axis.label:
