@@ -41,7 +41,7 @@ ARROW, EDGE_MARK = 5.0, 6.0
 # A text is put on whole pixels when it becomes a PNG. No place of a table (a hundredth of a point) plus this
 # shift lies half way between two pixels, so no last digit decides on which of the two a letter falls.
 SHIFT = 0.003
-SHORT = 4.0  # a piece of a line that is no longer is left out
+SHORT = 8.0  # points: a piece of a line that is no longer is left out
 FAR = 1e3  # how many widths of the axis an end beyond it may lie away
 BOLD = ("subtotal", "total", "head")
 Align = Literal["left", "center", "right"]
