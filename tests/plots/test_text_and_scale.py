@@ -57,6 +57,27 @@ def test_wrapping_keeps_every_letter_and_the_width(text, width):
         assert all(text_width(line, 8.0) <= width for line in lines)
 
 
+@given(st.text(alphabet="abcdef -", min_size=1, max_size=200), st.floats(30.0, 300.0))
+def test_wrapping_to_a_width_breaks_only_words_that_are_wider(text, width):
+    lines = wrap_to_width(text, width)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    for line in lines:
+        assert text_width(line) <= width or len(line) <= 4 or not line.strip()
+    pieces = {word for line in lines for word in line.split()}
+    assert all(word in pieces for word in text.split() if text_width(word) <= width)
+
+
+def test_a_heading_of_two_words_stands_in_two_lines():
+    assert wrap_to_width("Assumed correlation", text_width("correlation")) == ("Assumed", "correlation")
+
+
+def test_a_number_stands_beside_what_it_is_of():
+    room = text_width("Q(36) = 47.5, p")
+    assert wrap_to_width("Q(36) = 47.5, p = 0.095", room) == ("Q(36) = 47.5,", "p = 0.095")
+    assert wrap_to_width("Q(36) = 47.5, p < .001", room) == ("Q(36) = 47.5,", "p < .001")
+    assert wrap_to_width("log(x) = 0.25", text_width("log(x) =")) == ("log(x) =", "0.25")
+
+
 def test_hyphens_are_no_places_to_break():
     lines = wrap_to_width("stem and progenitor cell-derived EVs", 120.0, 8.0)
     assert lines == ("stem and progenitor", "cell-derived EVs")

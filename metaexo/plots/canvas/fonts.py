@@ -7,7 +7,7 @@ installed font that has them; where there is none the page says so.
 
 from __future__ import annotations
 
-import textwrap
+import re
 import unicodedata
 from contextlib import suppress
 from functools import lru_cache
@@ -120,6 +120,10 @@ def _is_letter(sign: str) -> bool:
     return category not in ("Cc", "Cs") and ord(sign) & 0xFFFE != 0xFFFE
 
 
+# Blanks where a line may end: not beside a sign that has a blank at either side.
+EQUATION = re.compile(r"(?<!\s[=<>])\s+(?![=<>]\s)")
+
+
 def lines_in(text: str) -> tuple[str, ...]:
     r"""Return the lines that a text was given in, each without signs that are no letters."""
     return tuple(plain(line) for line in text.splitlines()) or ("",)
@@ -162,10 +166,6 @@ def text_width(text: str, size: float, bold: bool = False, fonts: tuple[str, ...
     return size * sum(map(_advances(fonts, bold).__getitem__, plain(text)))
 
 
-def _lines(text: str, letters: int) -> tuple[str, ...]:
-    return tuple(textwrap.wrap(text, letters, break_on_hyphens=False))
-
-
 def wrap_to_width(
     text: str,
     width: float,
@@ -173,20 +173,46 @@ def wrap_to_width(
     bold: bool = False,
     fonts: tuple[str, ...] = (DEJAVU,),
 ) -> tuple[str, ...]:
-    """Return the text in lines no wider than `width` points; a word wider than that is broken."""
+    """Return the text in lines no wider than `width` points; a word wider than that is broken.
+
+    "k = 13" stands in one line, if it fits. A piece of a word has four letters at least, however narrow the
+    width.
+    """
     given = lines_in(text)
     if len(given) > 1:
         return tuple(line for part in given for line in wrap_to_width(part, width, size, bold, fonts))
     (text,) = given
-    whole = text_width(text, size, bold, fonts)
-    if whole <= width:
+    if text_width(text, size, bold, fonts) <= width:
         return (text,)
-    letters = max(4, int(width / whole * len(text)))
-    lines = _lines(text, letters)
-    while letters > 4 and any(text_width(line, size, bold, fonts) > width for line in lines):
-        letters -= 1
-        lines = _lines(text, letters)
-    return lines
+    gap, room, lines = text_width(" ", size, bold, fonts), 0.0, list[str]()
+    for word in _words(text, width, size, bold, fonts):
+        wide = text_width(word, size, bold, fonts)
+        if lines and gap + wide <= room:
+            lines[-1] += f" {word}"
+            room -= gap + wide
+        else:
+            lines += _pieces(word, width, size, bold, fonts)
+            room = width - text_width(lines[-1], size, bold, fonts)
+    return tuple(lines)
+
+
+def _words(text: str, width: float, size: float, bold: bool, fonts: tuple[str, ...]) -> list[str]:
+    """Return the words of a text; the two sides of an equation that is no wider than `width` are one."""
+    found: list[str] = []
+    for part in EQUATION.split(text.strip()):
+        found += [part] if text_width(part, size, bold, fonts) <= width else part.split()
+    return found
+
+
+def _pieces(word: str, width: float, size: float, bold: bool, fonts: tuple[str, ...]) -> list[str]:
+    """Return a word; in pieces no wider than `width` if it is wider than that."""
+    pieces = []
+    while len(word) > 4 and text_width(word, size, bold, fonts) > width:
+        fit = (n for n in range(len(word) - 1, 4, -1) if text_width(word[:n], size, bold, fonts) <= width)
+        letters = next(fit, 4)
+        pieces.append(word[:letters])
+        word = word[letters:]
+    return [*pieces, word]
 
 
 def luminance(color: str) -> float:
