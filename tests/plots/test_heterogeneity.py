@@ -48,3 +48,12 @@ def test_an_estimate_outside_its_interval_is_refused(published):
         heterogeneity_plan(table, low="ci_low", high="ci_high", label="review")
     with pytest.raises(InputError, match="0 of 0 rows"):
         heterogeneity_plan(table.iloc[:0], low="ci_low", high="ci_high", label="review")
+
+
+def test_several_estimates_of_one_study_are_no_cause_for_a_warning() -> None:
+    """Nothing is pooled, so it does not matter which of them belong together."""
+    table = pd.DataFrame(
+        {"study_name": ["Li 2020", "Li 2020"], "estimate": [0.5, 0.8], "low": 0.3, "high": 1.1}
+    )
+    plan = heterogeneity_plan(table, label="study_name", measure="RR")
+    assert [row.cells["label"] for row in plan.rows] == [("Li 2020",), ("Li 2020",)]

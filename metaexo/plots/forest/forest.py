@@ -387,6 +387,7 @@ def _ready(
         np.square(errors),
         measure,
         labels=[words(value) for value in column_of(table, label)],
+        study=[str(i + 1) for i in range(len(table))],  # nothing is pooled: each row stands for itself
         data=table.reset_index(drop=True),
     )
     return ReadyEffects(es, np.array(values))
