@@ -32,6 +32,7 @@ extensions = [
     "numpydoc",
     "sphinx_gallery.gen_gallery",
     "codebook",
+    "drawn_figures",
     "formulas",
     "measures_table",
 ]

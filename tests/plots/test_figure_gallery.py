@@ -1,0 +1,52 @@
+"""Every kind of figure is in the gallery of the documentation; its scripts run, and no texts overlap."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import metaexo as mx
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "figure_gallery.rst").read_text(encoding="utf-8")
+SCRIPTS = {
+    name: textwrap.dedent(script)
+    for name, script in re.findall(r"^\.\. drawn:: (\w+)\n((?:\n|   .*\n?)+)", PAGE, re.MULTILINE)
+}
+NO_KINDS = {"overlapping_texts", "pages_of", "plans_of", "risk_columns", "save"}
+KINDS = [
+    name
+    for name in mx.plots.__all__
+    if inspect.isfunction(getattr(mx.plots, name)) and not name.endswith("_plan") and name not in NO_KINDS
+]
+
+
+def test_each_script_has_a_figure_of_its_own():
+    assert len(SCRIPTS) == PAGE.count(".. drawn::") > 30
+    assert all("import metaexo as mx" in script for script in SCRIPTS.values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_drawn_and_linked(kind):
+    assert any(f"mx.plots.{kind}(" in script for script in SCRIPTS.values())
+    assert f":func:`metaexo.plots.{kind}`" in PAGE
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_script_draws_a_figure_with_a_title_and_no_overlapping_texts(name, monkeypatch):
+    import matplotlib.pyplot as plt
+
+    monkeypatch.chdir(ROOT)
+    names = {"__name__": "__main__"}
+    exec(compile(SCRIPTS[name], name, "exec"), names)
+    pages = mx.plots.pages_of(names["ax"])
+    for page in pages:
+        plans = mx.plots.plans_of(page)
+        assert plans
+        assert all(plan.title and len(plan.to_frame()) for plan in plans)
+        assert mx.plots.overlapping_texts(page) == []
+    plt.close("all")
