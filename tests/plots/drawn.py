@@ -66,12 +66,13 @@ def points(ax, order=MARK):
 
 def diamonds(ax):
     """Return the corners of the diamonds as arrays (left, top, right, bottom), from top to bottom."""
-    found = [
+    areas = [
         path.vertices[:4]
         for group in ax.collections
-        if isinstance(group, PolyCollection) and group.get_zorder() == MARK
+        if isinstance(group, PolyCollection)
         for path in group.get_paths()
     ]
+    found = [area for area in areas if area[1, 0] == area[3, 0] and area[0, 1] == area[2, 1]]  # no bars
     return sorted(found, key=lambda corners: corners[0, 1])
 
 

@@ -298,9 +298,10 @@ class RowWriter:
         scale: Scale = options.scale or ("log" if measure.display_log else "linear")
         if options.reference == "null":
             no_effect = display(measure, measure.null)
-            reference = None if math.isnan(no_effect) else no_effect
+            reference = no_effect if math.isfinite(to_place(scale, no_effect)) else None
         else:
             reference = options.reference
+        self._check_scale(scale)
         label = options.axis_label
         if label is None:
             label = measure.display + {"log": " (log scale)", "logit": " (logit scale)"}.get(scale, "")
@@ -314,7 +315,6 @@ class RowWriter:
                 "two numbers, the lower one first",
                 "exchange them, or move them apart",
             )
-        self._check_scale(scale)
         bounded = whole is not None and math.isfinite(whole[1] - whole[0])
         return AxisSpec(
             label=label,
