@@ -177,6 +177,16 @@ def test_columns_of_numbers_multilevel_robust_and_location_scale_fits(make_effec
         assert f"animals {frame['animals'].mean():.2f} (mean)" in " ".join(plan.notes)
 
 
+def test_a_prediction_that_depends_on_an_inner_level_is_said_to_be_lacking():
+    y = np.array([0.1, 0.4, 0.2, 0.7, 0.3, 0.9, 0.2, 0.5])
+    data = pd.DataFrame({"x": np.arange(8.0), "outcome": ["a", "b"] * 4, "lab": list("ppqqrrss")})
+    es = mx.EffectSizes(y, [0.02] * 8, study=list("ppqqrrss"), data=data)
+    fit = mx.Multilevel(es, mx.RandomTerm("lab", "outcome", "DIAG"), moderators="x").fit()
+    plan = bubble_plan(fit)
+    assert len(plan.layers(Band)) == 1
+    assert "There is no prediction interval: that of a new effect depends on its inner level." in plan.notes
+
+
 def test_marks_of_a_level_do_not_hide_each_other(make_effects):
     es = make_effects(150)
     plan = bubble_plan(mx.RandomEffects(es, "source").fit(), marker_size=6.0, sizes="equal", height=5.0)
@@ -216,7 +226,8 @@ def test_what_is_asked_for_is_drawn():
     assert [word for word in words if word] == ["Aronson 1948"]
     assert bubble_plan(fit, labels="all").layers(Points)[0].words == list(BCG.row_labels)
     equal = mx.RandomEffects(BCG, "latitude").fit(method="EE")
-    assert any("no prediction interval" in note for note in bubble_plan(equal).notes)
+    said = "There is no prediction interval: the model takes the true effects as equal."
+    assert said in bubble_plan(equal).notes
     assert not any("no prediction interval" in note for note in bubble_plan(equal, interval=None).notes)
 
 

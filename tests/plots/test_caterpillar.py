@@ -50,6 +50,9 @@ def test_bands_are_those_of_the_pooled_effect(make_effects):
     line = next(rule for rule in caterpillar_plan(fit).layers(Rule) if rule.name)
     assert line.at == pytest.approx(np.exp(pooled.estimate))
     assert caterpillar_plan(fit, interval=None).layers(Region) == []
+    equal = caterpillar_plan(mx.RandomEffects(fit.effects).fit(method="EE"))
+    assert len(equal.layers(Region)) == 1
+    assert "There is no prediction interval: the model takes the true effects as equal." in equal.notes
     assert [r.name for r in caterpillar_plan(fit, interval="confidence").layers(Region)] == [confident.name]
 
 

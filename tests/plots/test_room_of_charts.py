@@ -65,6 +65,13 @@ def test_many_curves_are_one_artist_with_their_places():
     assert frame["x"].tolist() == pytest.approx(x.ravel().tolist())
 
 
+def test_faint_lines_are_seen_in_the_legend():
+    ax = chart([Curves(x=[[0.0, 1.0]], y=[0.0, 1.0], name="single study", alpha=0.2)]).draw()
+    (sign,) = next(one.get_legend() for one in ax.figure.axes if one.get_legend()).legend_handles
+    assert sign.get_alpha() == 1.0
+    assert ax.collections[0].get_alpha() == 0.2
+
+
 def test_the_other_side_has_ticks_of_its_own_that_move_with_the_axis():
     y = ChartAxis(limits=(0.0, 1.0), opposite=[(0.2, "low"), (0.8, "high\nenough")], opposite_label="Level")
     ax = chart(axes={"y": y}).draw()

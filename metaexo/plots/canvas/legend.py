@@ -73,6 +73,8 @@ def draw_legend(
     **place: Any,
 ) -> Legend:
     """Draw a legend that is read line by line; `signs` are keys, or artists of matplotlib."""
+    from matplotlib.lines import Line2D
+
     order = [i for column in range(columns) for i in range(column, len(labels), columns)]
     legend = ax.legend(
         [signs[i] for i in order],
@@ -81,6 +83,9 @@ def draw_legend(
         handler_map={Key: _Handler(theme)},
         **place,
     )
+    for sign in legend.legend_handles:
+        if isinstance(sign, Line2D):
+            sign.set_alpha(1.0)  # a faint line is seen only among many
     for text in legend.get_texts():
         text.set_fontproperties(theme.font(text.get_text(), size=theme.small))
     return legend

@@ -38,6 +38,7 @@ from metaexo.plots.charts.effects import (
     fit_of_points,
     kept_in_view,
     largest_of,
+    no_prediction_note,
     points_by_group,
     reference_of,
     shares_of,
@@ -513,7 +514,7 @@ def _gaps(c: _Choices, layers: Sequence[Layer]) -> list[str]:
     """Return what was asked for and is not there: prediction intervals, curves over a single value."""
     out = []
     if "prediction" in c.shows and not any("prediction" in getattr(one, "name", "") for one in layers):
-        out.append("There is no prediction interval: the model does not say how far new effects differ.")
+        out.append(no_prediction_note(c.fit))
     if c.moderator in c.found.numbers and c.group is not None:
         x, cells = c.found.numbers[c.moderator], np.array(c.found.cells[c.group], dtype=object)
         flat = [one for one in c.found.factors[c.group] if np.ptp(x[cells == one]) == 0]

@@ -26,6 +26,7 @@ from metaexo.plots.charts.effects import (
     evidence_of,
     fit_of_points,
     kept_in_view,
+    no_prediction_note,
     points_by_group,
     reference_of,
     shown_intervals,
@@ -145,6 +146,8 @@ def caterpillar_plan(
         name = f"pooled effect {fixed(estimate, 2)}"
         layers.append(Rule(at=estimate, color="pooled", width=1.4, name=name))
     model = [] if pooled is None or fit is None else [method_words(fit)]
+    wanted = pooled is not None and interval in ("both", "prediction")
+    lacking = [no_prediction_note(fit)] if wanted and not _has_prediction(pooled) else []
     said = evidence_of(es) if fit is None else effect_notes(fit)
     chart = Chart(
         panels=(
@@ -153,7 +156,7 @@ def caterpillar_plan(
         legend="below",
         summary=_summary(es, pooled, chosen, descending),
         title=title,
-        notes=(*model, *beyond, *said, *notes),
+        notes=(*model, *lacking, *beyond, *said, *notes),
         width=width,
         height=height or 1.0,
         theme=get_theme(theme, font_size),
@@ -196,14 +199,17 @@ def _bands(
     if pooled is None:
         return [], []
     bands: list[Layer] = []
-    known = pooled.prediction_low is not None and np.isfinite(pooled.prediction_low)
-    if interval in ("both", "prediction") and known:
+    if interval in ("both", "prediction") and _has_prediction(pooled):
         ends = shown_pooled(es, [pooled.prediction_low, pooled.prediction_high])
         bands.append(_band(ends, es.k, f"{level_words(level)} prediction interval", "track", 1.0))
     ends = shown_pooled(es, [pooled.low, pooled.high])
     if interval in ("both", "confidence"):
         bands.append(_band(ends, es.k, f"{level_words(level)} CI of the pooled effect", "pooled", 0.3))
     return bands, [float(shown_pooled(es, pooled.estimate)), *ends.tolist()]
+
+
+def _has_prediction(pooled: Any) -> bool:
+    return pooled.prediction_low is not None and bool(np.isfinite(pooled.prediction_low))
 
 
 def _band(ends: Array, k: int, name: str, color: str, alpha: float) -> Region:

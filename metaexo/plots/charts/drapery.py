@@ -22,6 +22,7 @@ from metaexo.plots.charts.effects import (
     effect_notes,
     estimate_words,
     fit_of_points,
+    no_prediction_note,
     reference_of,
     shown_pooled,
     space_of,
@@ -239,7 +240,7 @@ def _notes(es: EffectSizes, fit: Any, axis: ChartAxis, no_prediction: bool) -> l
     at = back_by_rows(es, es.y)
     beyond = int(((at < low) | (at > high)).sum())
     notes = ["A curve is as wide as the confidence interval of the level at the right.", method_words(fit)]
-    notes += ["There is no prediction interval: true effects do not differ."] if no_prediction else []
+    notes += [no_prediction_note(fit)] if no_prediction else []
     notes += [f"The estimates of {beyond} of {counted(es)} lie beyond the axis."] if beyond else []
     return [*notes, *effect_notes(fit)]
 

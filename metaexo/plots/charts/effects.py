@@ -436,6 +436,13 @@ def effect_notes(fit: FitResults) -> tuple[str, ...]:
     return (*caution_notes(fit, mean), *evidence_of(es))
 
 
+def no_prediction_note(fit: FitResults | None) -> str:
+    """Return why there is no prediction interval."""
+    if fit is None or not fit.is_random:
+        return "There is no prediction interval: the model takes the true effects as equal."
+    return "There is no prediction interval: that of a new effect depends on its inner level."
+
+
 def evidence_of(es: EffectSizes) -> tuple[str, ...]:
     """Return how hollow marks are to be read, and what was left out."""
     return tuple(note for note in (*derived_words(es.derived, "circle"), ledger_words(es.ledger)) if note)

@@ -28,6 +28,7 @@ from metaexo.plots.charts.effects import (
     fit_of_points,
     kept_in_view,
     largest_of,
+    no_prediction_note,
     points_by_group,
     precisions,
     reference_of,
@@ -352,7 +353,7 @@ def _lacking(found: _Found, shows: Sequence[str]) -> list[str]:
     out = [f"No pooled effect of {', '.join(alone)}: a single study."] if alone else []
     means = [row.mean for row in found.rows if row.mean]
     if "prediction" in shows and means and not any(np.isfinite(mean.prediction_low) for mean in means):
-        out.append("There is no prediction interval: the model does not say how far new effects differ.")
+        out.append(no_prediction_note(found.fit))
     return out
 
 
