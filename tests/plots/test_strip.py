@@ -315,3 +315,23 @@ def test_the_alternative_text_says_what_is_seen(studies):
     (plan,) = mx.plots.plans_of(interval_strip(studies, "size_nm", "source", title="Sizes"))
     count = int(studies["size_nm"].notna().sum())
     assert plan.alternative.startswith(f"Sizes. {count} values in 4 categories.")
+
+
+def test_further_pages_repeat_heads_and_categories():
+    table = pd.DataFrame({"x": range(1, 101), "name": [f"Study {i}" for i in range(100)], "row": "UC"})
+    table["head"] = ["animals"] * 30 + ["patients"] * 70
+    plan = interval_strip_plan(
+        table, "x", ["head", "row"], cells={"name": "Study"}, pages=True, head_order=["animals", "patients"]
+    )
+    pages = (plan, *plan.more)
+    assert [sum(row.kind == "study" for row in page.rows) for page in pages] == [38, 39, 23]
+    for page in pages:
+        first, second, *_ = page.rows
+        assert (first.kind, second.cells["label"]) == ("head", ("UC",))
+    assert [page.rows[0].text[0] for page in pages] == ["animals", *["patients (continued)"] * 2]
+    assert [page.axis for page in pages] == [plan.axis] * 3
+    assert sorted(plan.to_frame()["estimate"].dropna()) == list(range(1, 101))
+    ax = interval_strip(plan)
+    for page in mx.plots.pages_of(ax):
+        assert overlapping_texts(page) == []
+        plt.close(page.figure)

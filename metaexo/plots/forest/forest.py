@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -234,8 +233,7 @@ def _laid_out(results: Any, options: Options) -> TablePlan:
     table = _table(results, options)
     if not table.rows:
         raise TooFewStudiesError("there are no effects", "at least one effect", "look at the ledger")
-    first, *others = lay_out(table, options.width, options.height, options.ax, options.rows_per_page)
-    return replace(first, more=tuple(others))
+    return lay_out(table, options.width, options.height, options.ax, options.pages)
 
 
 def _check_size(results: Any) -> None:

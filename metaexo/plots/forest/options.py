@@ -109,13 +109,6 @@ class Options:
         """Whether heterogeneity and tests have rows of their own, and events and numbers are summed."""
         return self.look.totals if self.totals is None else self.totals
 
-    @property
-    def rows_per_page(self) -> int | None:
-        """The most rows on a page; None for one page."""
-        if self.pages is False:
-            return None
-        return 40 if self.pages is True else int(self.pages)
-
     def decimals_of(self, key: str, usual: int | None = 2) -> int | None:
         """Return the decimals of a column."""
         if isinstance(self.decimals, Mapping):

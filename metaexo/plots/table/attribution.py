@@ -147,7 +147,7 @@ def attribution_plan(
         row_height=row_height,
         summary=f"Attributed heterogeneity of {plural(len(named), 'data set')}.",
     )
-    return lay_out(made, width, height, ax)[0]
+    return lay_out(made, width, height, ax)
 
 
 def _check(named: Mapping[str, object]) -> None:

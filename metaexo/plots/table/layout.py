@@ -42,14 +42,16 @@ DWARFS = 2.0
 PART = 0.25
 DETAIL_GAP = 6.0
 FAVOURS, LONG = 130.0, 230.0
+ROWS_PER_PAGE = 40
 
 
 def lay_out(
-    table: Table, width: float, height: float | None = None, ax: Any = None, rows_per_page: int | None = None
-) -> tuple[TablePlan, ...]:
-    """Return the plans of the pages of a table, every row and column at its place; mostly one.
+    table: Table, width: float, height: float | None = None, ax: Any = None, pages: bool | int = False
+) -> TablePlan:
+    """Return the plan of a table, every row and column at its place; further pages are part of it.
 
     `width`, `height`: size of the figure in inches; those of `ax` if it is given.
+    `pages`: most rows on a page; True is 40, False is all on one page.
     Raises InputError if texts of 7 points do not fit, with a size that is large enough.
     """
     from matplotlib.axes import Axes
@@ -66,16 +68,17 @@ def lay_out(
     ]
     axis = _axis(table, panel)
     rows = [in_lanes(_cut(row, axis), axis, panel.right - panel.left, theme) for row in rows]
-    pages = _pages(rows, rows_per_page)
+    most = None if pages is False else ROWS_PER_PAGE if pages is True else int(pages)
+    parts = _pages(rows, most, theme)
     plans = [
         _page(
-            table, page, columns, panel, axis, (width, height), (i + 1, len(pages)), not isinstance(ax, Axes)
+            table, part, columns, panel, axis, (width, height), (i + 1, len(parts)), not isinstance(ax, Axes)
         )
-        for i, page in enumerate(pages)
+        for i, part in enumerate(parts)
     ]
     if ax is not None or height is not None:
         _check_height(plans, height, theme)
-    return tuple(plans)
+    return replace(plans[0], more=tuple(plans[1:]))
 
 
 # -- columns -----------------------------------------------------------------------------------------------
@@ -314,15 +317,16 @@ def _wrapped(
     return replace(row, cells=cells, text=text, detail=detail, beside=beside, height=height)
 
 
-def _pages(rows: Sequence[Row], most: int | None) -> list[list[Row]]:
+def _pages(rows: Sequence[Row], most: int | None, theme: Theme) -> list[list[Row]]:
     """Return the rows of each page: at most so many with a text, and a head never last on a page.
 
-    The head of a group that goes on is repeated.
+    The head of a group that goes on is repeated, and so is the label of several rows.
     """
     if most is None:
         return [list(rows)]
     pages: list[list[Row]] = [[]]
     head: Row | None = None
+    label: tuple[str, ...] = ()
     for i, row in enumerate(rows):
         filled = sum(one.kind not in ("spacer", "rule") for one in pages[-1])
         opens = row.kind in ("head", "cluster")
@@ -339,8 +343,16 @@ def _pages(rows: Sequence[Row], most: int | None) -> list[list[Row]]:
             continue
         if row.kind == "head":
             head = row
-        pages[-1].append(row)
+        label = row.cells.get(LABEL, label if row.kind == "study" else ())
+        opened = all(one.kind == "head" for one in pages[-1]) and label and row.kind == "study"
+        pages[-1].append(_labelled(row, label, theme) if opened else row)
     return [page for page in pages if page]
+
+
+def _labelled(row: Row, label: tuple[str, ...], theme: Theme) -> Row:
+    """Return a row with a label of its own."""
+    least = (LEAST_ROW + (len(label) - 1) * 1.22) * theme.size
+    return replace(row, cells={**row.cells, LABEL: label}, height=max(row.height, least))
 
 
 def _page(

@@ -121,7 +121,7 @@ def reported_shares_plan(
         row_height=row_height,
         summary=f"{plural(len(named), 'item')} of {plural(len(table), 'study', 'studies')}.",
     )
-    return lay_out(made, width, height, ax)[0]
+    return lay_out(made, width, height, ax)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ def interval_strip_plan(
     reference: float | None = None,
     marker_size: float = 5.0,
     row_height: float | None = None,
+    pages: bool | int = False,
     title: str = "",
     notes: Sequence[str] = (),
     ax: Axes | Figure | SubFigure | None = None,
@@ -115,6 +116,9 @@ def interval_strip_plan(
         Diameter of the points, in points (1/72 inch).
     row_height : float, optional
         Height of a row of one line, in points.
+    pages : bool or int
+        Most rows on a page; True is 40. Further pages repeat headings and are figures of their own:
+        :func:`metaexo.plots.pages_of` has them, and ``save`` writes all into one PDF.
 
     Returns
     -------
@@ -174,7 +178,7 @@ def interval_strip_plan(
         row_height=row_height,
         summary=f"{plural(len(values), 'value')} in {plural(len(categories), 'category', 'categories')}.",
     )
-    return lay_out(made, width, height, ax)[0]
+    return lay_out(made, width, height, ax, pages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
