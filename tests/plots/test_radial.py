@@ -156,3 +156,13 @@ def test_what_has_no_single_line_is_refused_with_a_remedy(make_effects):
         radial_plan([])
     with pytest.raises(TooFewStudiesError):
         radial_plan(mx.EffectSizes([], []))
+
+
+@pytest.mark.parametrize(("size", "measure"), [(1e-40, "SMD"), (1e40, "SMD"), (1e40, "RR"), (300.0, "OR")])
+def test_effects_of_any_size_have_one(size, measure):
+    draws = np.random.default_rng(0)
+    es = mx.EffectSizes(draws.normal(0, size, 6), np.full(6, size**2), measure)
+    plan = radial_plan(mx.RandomEffects(es).fit(method="EE", test="z"), labels="all")
+    assert len(points_of(plan, es)) == 6
+    assert overlapping_texts(radial(plan)) == []
+    assert any(not curve.name and len(curve.x) > 50 for curve in plan.layers(Curve)), "the arc"

@@ -18,7 +18,7 @@ from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.chart import Band, Chart, ChartAxis, Curve, Layer, Panel, Words
 from metaexo.plots.canvas.plan import WIDTH, drawn
-from metaexo.plots.canvas.scale import from_axis, make_ticks, on_axis
+from metaexo.plots.canvas.scale import FURTHEST, from_axis, make_ticks, on_axis
 from metaexo.plots.canvas.theme import Theme, get_theme
 from metaexo.plots.charts.effects import (
     effect_notes,
@@ -293,20 +293,26 @@ def _arc(es: EffectSizes, fit: FitResults, fan: Fan, sides: Sides, level: float,
 
 def _slopes(sides: Sides, values: Sequence[float]) -> Array:
     """Return the slopes of the arc from low to high: those of all values, as far as the panel reaches."""
-    low, high = min(values), max(values)
-    spread = max(high - low, 0.2 * abs(low), 0.1)
-    every = np.linspace(low - 0.05 * spread, high + 0.05 * spread, 20 * STEPS)
+    ratio = sides.right / (sides.high - sides.low)
+    low, high = (math.atan(ratio * one) for one in (min(values), max(values)))
+    more = max(0.05 * (high - low), 0.06)
+    angles = np.linspace(max(low - more, -1.5), min(high + more, 1.5), 20 * STEPS)
+    every = np.tan(angles) / ratio
     _, y = sides.on_arc(every, 2.0 * TICK)
     room = 0.01 * (sides.high - sides.low)
-    return every[(y > sides.low + room) & (y < sides.high - room)]
+    return np.asarray(every[(y > sides.low + room) & (y < sides.high - room)])
 
 
 def _ticks(es: EffectSizes, slopes: Array, side: float) -> list[tuple[float, str]]:
     """Return slopes of round shown values with their labels, from low to high."""
     measure = es.measure
     shown = back_pooled(es, slopes)
-    ends = on_axis(measure, float(shown[0])), on_axis(measure, float(shown[-1]))
-    found = make_ticks(measure, min(ends), max(ends), 2.0 * side)
+    places = np.array([on_axis(measure, float(one)) for one in shown])
+    kept = np.abs(places) < (FURTHEST if measure.display_log else 1e99)
+    if kept.sum() < 2:
+        return []
+    shown, slopes, places = shown[kept], slopes[kept], places[kept]
+    found = make_ticks(measure, float(places.min()), float(places.max()), 2.0 * side)
     values = [from_axis(measure, tick.value) for tick in found]
     order = np.argsort(shown)
     at = np.interp(values, shown[order], slopes[order])
