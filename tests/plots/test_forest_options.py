@@ -255,10 +255,10 @@ def test_subtotals_alone_are_a_row_per_stratum(make_effects):
     assert numbers(short.row("total")) == numbers(whole.row("total"))
     assert len(diamonds(forest(short))) == len(found) + 1
     for s in set(range(len(results.strata))) - pooled:
-        assert detail(found[f"subtotal:{s}"]) == "k = 1; m = 1", "strata that are not pooled stay in sight"
+        assert detail(found[f"single:{s}"]) == "k = 1; m = 1", "strata that are not pooled stay in sight"
         (alone,) = results.strata[s].rows
-        assert found[f"subtotal:{s}"].mark.estimate == pytest.approx(results.effects.y[alone])
-        assert found[f"subtotal:{s}"].mark.hollow
+        assert found[f"single:{s}"].mark.estimate == pytest.approx(results.effects.y[alone])
+        assert found[f"single:{s}"].mark.hollow
     none = forest_plan(results, subtotals=False)
     assert [row.kind for row in none.rows if row.kind == "subtotal"] == []
     assert labels(none) == labels(whole)
