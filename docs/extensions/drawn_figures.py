@@ -14,6 +14,7 @@ printed size; its alternative text is made from its plans. A script that fails i
 from __future__ import annotations
 
 import contextlib
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -53,7 +54,8 @@ def draw(script: str, folder: Path, name: str) -> list[tuple[Path, str]]:
     import matplotlib.pyplot as plt
 
     names: dict[str, Any] = {"__name__": "__main__"}
-    with plt.rc_context():
+    with plt.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", mx.errors.RowsWithoutEffectWarning)  # the rule in our sheets
         exec(compile(script, name, "exec"), names)
         pages = mx.plots.pages_of(names["ax"])
         files = [folder / f"{name}{f'_{i}' if i else ''}.svg" for i in range(len(pages))]
