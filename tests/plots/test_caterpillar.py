@@ -67,9 +67,16 @@ def test_predicted_true_effects_are_those_of_metafor():
     lines = plan.layers(Intervals)[-1]
     for label, (estimate, low, high) in expected.items():
         i = list(points.labels).index(label)
-        assert points.y[i] == lines.at[i] == ranks[label]
+        assert points.y[i] == lines.at[i] == ranks[label] - 0.3, "beside the effect"
         assert points.x[i] == pytest.approx(np.exp(estimate), rel=1e-8)
         assert (lines.low[i], lines.high[i]) == pytest.approx((np.exp(low), np.exp(high)), rel=1e-8)
+
+
+def test_true_effects_of_many_stand_over_the_effects(make_effects):
+    fit = mx.RandomEffects(make_effects(150)).fit()
+    (points,) = (p for p in caterpillar_plan(fit, true_effects=True).layers(Points) if "BLUP" in p.name)
+    assert sorted(points.y) == list(range(1, 151))
+    assert points.x == pytest.approx(fit.blup()["estimate"].to_numpy())
 
 
 def test_falling_order_groups_and_limits(make_effects):

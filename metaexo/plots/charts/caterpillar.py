@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
+# Where effects are so many points apart, true effects stand beside them, that far in ranks.
+APART, BESIDE = 8.0, 0.3
+
 
 @checked
 def caterpillar_plan(
@@ -139,7 +142,8 @@ def caterpillar_plan(
     points, beyond = kept_in_view(points, axis, upright=False, beside=False)
     layers = [*bands, *_lines(rank, shown, groups, thick, points, chosen)]
     layers += [] if line is None else [Rule(at=line, dash="dotted", color="grey", width=1.0)]
-    layers += _true(es, fit, chosen, rank, size, thick) if true_effects else []
+    below = BESIDE if step >= APART else 0.0
+    layers += _true(es, fit, chosen, rank - below, size, thick) if true_effects else []
     layers += points
     if pooled is not None:
         estimate = float(shown_pooled(es, pooled.estimate))
@@ -151,7 +155,7 @@ def caterpillar_plan(
     said = evidence_of(es) if fit is None else effect_notes(fit)
     chart = Chart(
         panels=(
-            Panel(x=axis, y=ChartAxis(label="Rank", limits=(0.0, es.k + 1.0), whole=True), layers=layers),
+            Panel(x=axis, y=ChartAxis(label="Rank", limits=(0.3, es.k + 0.7), whole=True), layers=layers),
         ),
         legend="below",
         summary=_summary(es, pooled, chosen, descending),
@@ -204,7 +208,7 @@ def _bands(
         bands.append(_band(ends, es.k, f"{level_words(level)} prediction interval", "track", 1.0))
     ends = shown_pooled(es, [pooled.low, pooled.high])
     if interval in ("both", "confidence"):
-        bands.append(_band(ends, es.k, f"{level_words(level)} CI of the pooled effect", "pooled", 0.3))
+        bands.append(_band(ends, es.k, f"{level_words(level)} CI of the pooled effect", "pooled", 0.18))
     return bands, [float(shown_pooled(es, pooled.estimate)), *ends.tolist()]
 
 
@@ -228,7 +232,7 @@ def _lines(
     for group in dict.fromkeys(names.tolist()):
         at = names == group
         low, high = shown[1:, at].tolist()
-        color = colors[group] if len(groups) else "pale"
+        color = colors[group] if len(groups) else "grey" if thick > 1.0 else "pale"
         lines.append(Intervals(at=rank[at].tolist(), low=low, high=high, color=color, width=thick))
     return [
         Intervals(
@@ -244,7 +248,7 @@ def _lines(
 
 
 def _true(
-    es: EffectSizes, fit: Any, level: float, rank: Array, size: float, thick: float
+    es: EffectSizes, fit: Any, level: float, places: Array, size: float, thick: float
 ) -> list[Intervals | Points]:
     """Return predicted true effects with their intervals."""
     if not hasattr(fit, "blup"):
@@ -260,8 +264,8 @@ def _true(
     )
     name = f"predicted true effect (BLUP) with {level_words(level)} interval"
     return [
-        Intervals(at=rank.tolist(), low=low, high=high, color=1, width=thick),
-        Points(x=at, y=rank.tolist(), labels=es.row_labels, size=size, color=1, shape="diamond", name=name),
+        Intervals(at=places.tolist(), low=low, high=high, color=1, width=thick),
+        Points(x=at, y=places.tolist(), labels=es.row_labels, size=size, color=1, shape="diamond", name=name),
     ]
 
 
