@@ -135,6 +135,7 @@ def draw_shares(analysis: report.Analysis, table: pd.DataFrame) -> None:
         head_order=DOMAINS[:3],
         by_order=ACCESS[:3],
         wording={"isolation": "comparisons of methods", "secondary": "other texts"},
+        titles={"domain": "Field", "access": "What was read"},
         notes=["Found by semantic search, not by a systematic one."],
         title=title,
     )

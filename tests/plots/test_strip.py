@@ -8,12 +8,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.transforms import Affine2D
 
 import metaexo as mx
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import THEMES, interval_strip, interval_strip_plan, overlapping_texts
 from metaexo.plots.canvas.theme import MARKERS
-from tests.plots.drawn import AT_EDGE, points, texts
+from metaexo.plots.table.lanes import in_lanes
+from tests.plots.drawn import AT_EDGE, MARK, points, texts
 
 
 def strip_of(studies, **choices):
@@ -178,6 +180,12 @@ def test_every_group_has_a_colour_and_a_shape_as_in_the_legend():
     lines = [c for c in ax.collections if hasattr(c, "get_segments")]
     assert sum(len(c.get_segments()) for c in lines) == 10  # each has its interval, whatever its shape
     assert sorted(drawn(ax)[0]) == list(range(1, 11))
+    for collection in ax.collections:  # no mark is larger than the room that it was given
+        if collection.get_zorder() == MARK:
+            (path,), (side,) = collection.get_paths(), set(np.sqrt(collection.get_sizes()))
+            width, height = path.transformed(Affine2D().scale(side)).get_extents().size
+            size = next(mark.size for mark in marks.values() if mark.size == side)
+            assert max(width, height) <= size + 1e-9
 
 
 def test_long_heads_run_over_the_panel_and_the_line_stops_there():
@@ -335,3 +343,15 @@ def test_further_pages_repeat_heads_and_categories():
     for page in mx.plots.pages_of(ax):
         assert overlapping_texts(page) == []
         plt.close(page.figure)
+
+
+def test_lanes_of_a_row_that_has_a_height_stay_inside_it():
+    table = pd.DataFrame({"x": np.linspace(1, 1.001, 20), "row": "a"})
+    plan = interval_strip_plan(table, "x", "row", log=False)
+    (row,) = plan.rows
+    panel = plan.panel.right - plan.panel.left
+    wide = in_lanes(row, plan.axis, panel, plan.theme, row.height)
+    crowded = in_lanes(row, plan.axis.between(-50.0, 50.0), panel, plan.theme, row.height)
+    assert len({mark.lane for mark in wide.marks}) < len({mark.lane for mark in crowded.marks}) == 20
+    assert max(abs(mark.lane) for mark in crowded.marks) <= row.height / 2
+    assert crowded.marks[0].lane == -crowded.marks[-1].lane < 0

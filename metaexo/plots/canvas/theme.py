@@ -29,7 +29,7 @@ DASHES: Mapping[str, Any] = {
     "dotted": (0, (1.0, 1.6)),
     "dashdot": (0, (5.0, 1.6, 1.0, 1.6)),
 }
-MARKERS = {
+MARKERS: Mapping[str, Any] = {
     "circle": "o",
     "square": "s",
     "triangle": "^",
@@ -40,7 +40,7 @@ MARKERS = {
     "cross": "X",
     "star": "*",
     "hexagon": "h",
-    "lozenge": "D",
+    "lozenge": (4, 0, 0),  # a diamond as wide as the other shapes
     "left": "<",
     "right": ">",
 }

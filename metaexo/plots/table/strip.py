@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 5000
 INDENT = 8.0
+LOZENGE = 1.25  # its width over that of the other points, so that it looks as large
 NUMBER = re.compile(rf"[-{MINUS}<>≤≥~]?\s?[\d.]+.*|{MISSING}|")
 
 
@@ -349,7 +350,7 @@ class _Writer:
             estimate=one.value,
             low=one.low,
             high=one.high,
-            size=self.size,
+            size=self.size * (LOZENGE if shape == "diamond" else 1.0),
             hollow=one.hollow,
             color=color,
             name=one.group,
@@ -364,7 +365,7 @@ class _Writer:
             if group in found:
                 color, shape = self.signs[group]
                 count = f" ({same_line(f'n = {found.count(group)}')})" if counted else ""
-                keys.append(Key(label=group + count, color=color, shape=shape))
+                keys.append(Key(label=group + count, color=color, shape=shape_of(shape)))
         if hollow and any(one.hollow for one in self.values):
             keys.append(Key(label=f"hollow: {hollow}", color="grey", hollow=True))
         return tuple(keys)
