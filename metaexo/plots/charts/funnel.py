@@ -27,6 +27,7 @@ from metaexo.plots.charts.effects import (
     groups_of,
     in_order,
     kept_in_view,
+    known_columns,
     points_by_group,
     reference_of,
     words_beside,
@@ -343,11 +344,7 @@ def _weights(es: EffectSizes, fit: FitResults | None) -> Array:
 
 def _sample_sizes(es: EffectSizes) -> Array:
     """Return the sample size of each effect, from what it was computed from or from the data."""
-    known: dict[str, Any] = {}
-    if es.data is not None:
-        known |= {str(name): es.data[name].to_numpy() for name in es.data.columns}
-    if es.origin is not None:
-        known |= {name: np.asarray(values)[es.origin.rows] for name, values in es.origin.inputs.items()}
+    known = known_columns(es)
     for names in (("n",), ("treatment_n", "control_n")):
         if set(names) <= set(known):
             sizes = np.sum([read_numbers(known[name], name, ndim=1) for name in names], axis=0)

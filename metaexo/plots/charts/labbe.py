@@ -27,6 +27,7 @@ from metaexo.plots.charts.effects import (
     groups_of,
     in_order,
     kept_in_view,
+    known_columns,
     largest_of,
     points_by_group,
     precisions,
@@ -271,11 +272,7 @@ class Trials:
 
 def _trials(es: EffectSizes) -> Trials:
     """Return the events behind effects; raises InputError if none has them."""
-    known: dict[str, Any] = {}
-    if es.data is not None:
-        known |= {str(name): es.data[name].to_numpy() for name in es.data.columns}
-    if es.origin is not None:
-        known |= {name: np.asarray(values)[es.origin.rows] for name, values in es.origin.inputs.items()}
+    known = known_columns(es)
     for ending in ("n", "time"):
         names = [f"{group}_{what}" for what in ("events", ending) for group in GROUPS]
         if set(names) <= set(known):
