@@ -93,13 +93,44 @@ def test_every_theme_fits_every_kind(theme, kind, measure):
     check_marks(ax, plan, es)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_letters_of_a_screen_fit_too(kind):
-    """They are wider than those of a file of vectors, which ``overlapping_texts`` looks at."""
-    ax = forest(results(kind, effects(13, "RR")), title=LONG * 2, notes=[LONG * 4])
-    with mpl.rc_context({"text.hinting": "force_autohint"}):
-        boxes = [text.get_window_extent() for text in all_texts(ax)]
-    assert all(box.x0 > 0 and box.x1 < ax.figure.bbox.width for box in boxes)
+def judged(k):
+    """Return a table of judgements of k studies with long names."""
+    draws = np.random.default_rng(k)
+    return pd.DataFrame(
+        {
+            "study": [f"{LONG} {i}" for i in range(k)],
+            **{f"D{i}": draws.choice(["low", "some concerns", "high"], k) for i in range(1, 6)},
+        }
+    )
+
+
+SCREEN = {
+    "fit": lambda look: forest(results("fit", effects(13, "RR")), **look),
+    "strata": lambda look: forest(results("strata", effects(13, "RR")), **look),
+    "multilevel": lambda look: forest(results("multilevel", effects(13, "RR")), **look),
+    "chart": lambda look: mx.plots.funnel(effects(13, "RR"), **look),
+    "map": lambda look: mx.plots.evidence_map(judged(9), "study", "D1", by="D2", **look),
+    "signs": lambda look: mx.plots.risk_of_bias(judged(9), **look),
+    "bars": lambda look: mx.plots.risk_of_bias_summary(judged(9), **look),
+    "flow": lambda look: mx.plots.flow(
+        mx.Ledger(LONG, used=(2, 3, 4)).leave_out({3: LONG * 2}, "effect"), **look
+    ),
+}
+
+
+@pytest.mark.parametrize("hinting", ["default", "force_autohint"])
+@pytest.mark.parametrize("kind", SCREEN)
+def test_letters_of_a_screen_fit_too(kind, hinting):
+    """They are up to a tenth wider than those of a file of vectors, which ``overlapping_texts`` looks at."""
+    ax = SCREEN[kind]({"title": LONG * 2, "notes": [LONG * 4, "Numbers of studies and of effects. " * 9]})
+    figure = ax.figure
+    for dpi in (72, 90, 100, 150, 300):
+        figure.set_dpi(dpi)
+        with mpl.rc_context({"text.hinting": hinting}):
+            figure.draw_without_rendering()
+            boxes = {text.get_text(): text.get_window_extent() for text in all_texts(ax) if text.get_text()}
+        edges = -0.5 * dpi / 72, figure.bbox.width + 0.5 * dpi / 72
+        assert [text for text, box in boxes.items() if box.x0 < edges[0] or box.x1 > edges[1]] == [], dpi
 
 
 @pytest.mark.parametrize(("width", "font_size"), [(4.6, None), (5.5, 9.0), (7.0, 12.0), (12.0, 7.0)])

@@ -14,9 +14,9 @@ import numpy as np
 
 from metaexo.errors import InputError
 from metaexo.formatting import plural
-from metaexo.plots.canvas.fonts import BOLDER, HINTED, NO_FONT, NO_LETTER, lines_in, plain
+from metaexo.plots.canvas.fonts import HINTED, NO_FONT, NO_LETTER, lines_in, plain
 from metaexo.plots.canvas.legend import draw_legend, legend_lines
-from metaexo.plots.canvas.plan import Plan, remember, whole_figure
+from metaexo.plots.canvas.plan import Plan, in_lines, remember, size_of, whole_figure
 from metaexo.plots.canvas.scale import RoundTicks, Scale
 from metaexo.plots.canvas.theme import DASHES, MARKERS, Color, Theme
 
@@ -263,13 +263,13 @@ class Chart(Plan):
             whole_figure(figure).set_layout_engine("constrained")
         figure.set_facecolor(self.theme.paper)
         across, down = self._grid()
-        per_point = whole_figure(figure).dpi / 72
-        room, high = _room(figure), figure.bbox.height / per_point
+        wide, high = (72 * side for side in size_of(figure))
+        room = _room(wide)
         legend = self._legend_height(room)
         left = high - self._words_height(room) - legend
-        if left < LEAST_HEIGHT * down or figure.bbox.width / per_point < LEAST_WIDTH * across:
+        if left < LEAST_HEIGHT * down or wide < LEAST_WIDTH * across:
             raise InputError(
-                f"a figure of {figure.bbox.width / per_point / 72:.2g} by {high / 72:.2g} inches",
+                f"a figure of {wide / 72:.2g} by {high / 72:.2g} inches",
                 f"at least {LEAST_WIDTH * across / 72:.2g} by {(high - left + LEAST_HEIGHT * down) / 72:.2g} "
                 f"inches, for letters of {self.theme.small:g} points",
                 "make it larger, or leave ax=, width= and height= out",
@@ -285,7 +285,7 @@ class Chart(Plan):
 
     def with_panels(self, high: float) -> Self:
         """Return the chart so high that each panel has a height in points, whatever stands around it."""
-        room = (72 * self.width - 8.0) / HINTED
+        room = _room(72 * self.width)
         needed = self._words_height(room) + self._legend_height(room) + self._grid()[1] * high
         return replace(self, height=needed / 72)
 
@@ -299,8 +299,7 @@ class Chart(Plan):
     def _words_height(self, room: float) -> float:
         """Return the height in points that title, notes and words at the axes take."""
         theme = self.theme
-        title = len(theme.wrap(self.title, room / BOLDER, bold=True)) if self.title else 0
-        notes = sum(len(theme.wrap(note, room, size=theme.small)) for note in self.notes)
+        title, notes = map(len, in_lines(self.title, self.notes, room, theme))
         ticks = max(1 + label.count("\n") for one in self.panels for _, label in one.x.ticks or [(0.0, "")])
         heads = any(one.heading for one in self.panels)
         at_axes = 1.25 * theme.small * ticks + 1.3 * theme.size * (1 + heads) + 12.0
@@ -312,13 +311,10 @@ class Chart(Plan):
         from matplotlib.transforms import blended_transform_factory
 
         figure, theme = axes[0].figure, self.theme
-        room = _room(figure if whole else axes[0])
-        left = 4.0 / (figure.bbox.width / whole_figure(figure).dpi * 72)
-        title = "\n".join(theme.wrap(self.title, room / BOLDER, bold=True)) if self.title else ""
+        room = _room(72 * size_of(figure if whole else axes[0])[0])
+        left = 4.0 / (72 * size_of(figure)[0])
         lacking = [NO_FONT] if whole and any(NO_LETTER in t.get_text() for t in figure.findobj(Text)) else []
-        notes = "\n".join(
-            line for note in (*self.notes, *lacking) for line in theme.wrap(note, room, size=theme.small)
-        )
+        title, notes = map("\n".join, in_lines(self.title, (*self.notes, *lacking), room, theme))
         if title and whole:
             figure.suptitle(title, x=left, ha="left", fontproperties=theme.font(title, bold=True))
         elif title:
@@ -348,9 +344,9 @@ class Chart(Plan):
             draw_legend(last, handles, beside, theme, **place)
 
 
-def _room(place: Axes | Figure | SubFigure) -> float:
-    """Return the width for lines of text in points; it leaves room for the wider letters of a screen."""
-    return float((place.bbox.width / whole_figure(place).dpi * 72 - 8.0) / HINTED)
+def _room(width: float) -> float:
+    """Return the room for lines of text in a width in points, that of the wider letters of a screen."""
+    return (width - 8.0) / HINTED
 
 
 def _rows_of(layer: Any) -> list[tuple[Any, ...]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from metaexo.errors import InputError
 from metaexo.plots.canvas.fonts import HINTED, plain
-from metaexo.plots.canvas.plan import Plan
+from metaexo.plots.canvas.plan import Plan, in_lines, size_of
 from metaexo.plots.canvas.theme import Theme
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def open_axes(plan: Plan, ax: Axes | Figure | SubFigure | None) -> tuple[Axes, R
     if ax is None:
         ax = plt.figure(figsize=(plan.width, plan.height))
     figure = ax.figure if isinstance(ax, Axes) else ax
-    wide, high = (float(side) * 72 / figure.dpi for side in (figure.bbox.width, figure.bbox.height))
+    wide, high = (72 * side for side in size_of(figure))
     whole = not isinstance(ax, Axes)
     if not isinstance(ax, Axes):
         figure.set_facecolor(plan.theme.paper)
@@ -70,7 +70,7 @@ def open_axes(plan: Plan, ax: Axes | Figure | SubFigure | None) -> tuple[Axes, R
         box = one.get_position()
         room = Room(box.x0 * wide, (1 - box.y1) * high, box.x1 * wide, (1 - box.y0) * high, (wide, high))
     theme = plan.theme
-    titles, notes = around(plan, room.width)
+    titles, notes = _around(plan, room.width)
     line, small = theme.line, 1.22 * theme.small
     for i, text in enumerate(titles):
         _write(figure, room, room.left, room.top + (i + 0.5) * line, text, theme, bold=True)
@@ -82,19 +82,9 @@ def open_axes(plan: Plan, ax: Axes | Figure | SubFigure | None) -> tuple[Axes, R
     return one, replace(room, top=top, bottom=bottom)
 
 
-def is_axes(ax: object) -> bool:
-    """Return whether a place to draw is Axes of the user's, where notes are not drawn."""
-    from matplotlib.axes import Axes
-
-    return isinstance(ax, Axes)
-
-
-def around(plan: Plan, width: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return title and notes in lines no wider than `width` points."""
-    titles = plan.theme.wrap(plan.title, width / HINTED, bold=True) if plan.title else ()
-    small = plan.theme.small
-    notes = tuple(line for note in plan.notes for line in plan.theme.wrap(note, width / HINTED, size=small))
-    return titles, notes
+def _around(plan: Plan, width: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return title and notes in lines for a width in points."""
+    return in_lines(plan.title, plan.notes, width / HINTED, plan.theme)
 
 
 def title_height(lines: Sequence[str], theme: Theme) -> float:
@@ -109,7 +99,7 @@ def notes_height(lines: Sequence[str], theme: Theme) -> float:
 
 def needed_height(plan: Plan, body: float) -> float:
     """Return the height in inches of a figure whose panel needs `body` points."""
-    titles, notes = around(plan, 72 * plan.width - 2 * MARGIN)
+    titles, notes = _around(plan, 72 * plan.width - 2 * MARGIN)
     more = title_height(titles, plan.theme) + notes_height(notes, plan.theme)
     return (body + more + 2 * MARGIN) / 72
 

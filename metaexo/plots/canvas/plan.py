@@ -171,6 +171,21 @@ def whole_figure(what: Any) -> Figure:
     return cast("Figure", what.figure.figure)
 
 
+def in_lines(
+    title: str, notes: Sequence[str], room: float, theme: Theme
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return a title and notes in lines no wider than `room` points."""
+    lines = theme.wrap(title, room, bold=True) if title else ()
+    return lines, tuple(line for note in notes for line in theme.wrap(note, room, size=theme.small))
+
+
+def is_axes(ax: object) -> bool:
+    """Return whether a place to draw is Axes of the user's, where notes are not drawn."""
+    from matplotlib.axes import Axes
+
+    return isinstance(ax, Axes)
+
+
 def size_of(ax: Any) -> tuple[float, float]:
     """Return the size in inches of Axes, of a figure or of a part of one."""
     from matplotlib.axes import Axes

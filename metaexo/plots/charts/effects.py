@@ -19,7 +19,7 @@ from metaexo.heterogeneity import AttributionResults, StratifiedResults
 from metaexo.models.linear.results import FitResults
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.canvas.chart import ChartAxis, Points, group_sign
-from metaexo.plots.canvas.plan import whole_figure
+from metaexo.plots.canvas.plan import is_axes, size_of
 from metaexo.plots.canvas.scale import (
     axis_words,
     from_axis,
@@ -133,14 +133,10 @@ def space_of(
 
     `panel` is the height of the panel where neither `ax` nor `height` says how high the chart is.
     """
-    from matplotlib.axes import Axes
-
     if ax is None:
         return 72 * width, panel if height is None else max(72 * height - AROUND, LEAST)
-    box = ax.get_window_extent() if isinstance(ax, Axes) else ax.bbox
-    per_point = whole_figure(ax).dpi / 72
-    high = float(box.height) / per_point - (0.0 if isinstance(ax, Axes) else AROUND)
-    return float(box.width) / per_point, max(high, LEAST)
+    wide, high = (72 * side for side in size_of(ax))
+    return wide, max(high if is_axes(ax) else high - AROUND, LEAST)
 
 
 # -- axes ----------------------------------------------------------------------------------------------------

@@ -17,8 +17,8 @@ from metaexo.models.linear.results import FitResults
 from metaexo.plots.canvas.arguments import Column, checked
 from metaexo.plots.canvas.fonts import HINTED, plain
 from metaexo.plots.canvas.legend import SIGN, Key, draw_keys, lay_out_keys
-from metaexo.plots.canvas.measured import MARGIN, is_axes, needed_height, open_axes, too_small, write
-from metaexo.plots.canvas.plan import Plan, drawn, remember, size_of
+from metaexo.plots.canvas.measured import MARGIN, needed_height, open_axes, too_small, write
+from metaexo.plots.canvas.plan import Plan, drawn, is_axes, remember, size_of
 from metaexo.plots.canvas.theme import Theme, get_theme
 from metaexo.plots.grids.grid import Grid, paged, with_signs
 

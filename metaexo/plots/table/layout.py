@@ -11,9 +11,9 @@ import numpy as np
 
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots.canvas.arguments import Column
-from metaexo.plots.canvas.fonts import BOLDER, HINTED, NO_FONT, NO_LETTER, plain
+from metaexo.plots.canvas.fonts import HINTED, NO_FONT, NO_LETTER, plain
 from metaexo.plots.canvas.legend import lay_out_keys
-from metaexo.plots.canvas.plan import size_of
+from metaexo.plots.canvas.plan import in_lines, is_axes, size_of
 from metaexo.plots.canvas.scale import Scale, ShownAxis, from_place, robust_limits, tick_label, to_place
 from metaexo.plots.canvas.theme import Theme
 from metaexo.plots.table.lanes import in_lanes
@@ -54,8 +54,6 @@ def lay_out(
     `pages`: most rows on a page; True is 40, False is all on one page.
     Raises InputError if texts of 7 points do not fit, with a size that is large enough.
     """
-    from matplotlib.axes import Axes
-
     if ax is not None:
         width, height = size_of(ax)
     theme, across = table.theme, 72.0 * width
@@ -71,9 +69,7 @@ def lay_out(
     most = None if pages is False else ROWS_PER_PAGE if pages is True else int(pages)
     parts = _pages(rows, most, theme)
     plans = [
-        _page(
-            table, part, columns, panel, axis, (width, height), (i + 1, len(parts)), not isinstance(ax, Axes)
-        )
+        _page(table, part, columns, panel, axis, (width, height), (i + 1, len(parts)), not is_axes(ax))
         for i, part in enumerate(parts)
     ]
     if ax is not None or height is not None:
@@ -370,7 +366,7 @@ def _page(
     room = (across - 2 * MARGIN) / HINTED
     number, count = page
     title = table.title + (f" ({number} of {count})" if count > 1 and table.title else "")
-    title_lines = theme.wrap(title, room / BOLDER, bold=True) if title else ()
+    title_lines, _ = in_lines(title, (), room, theme)
     y = MARGIN + (len(title_lines) + 0.4 * bool(title_lines)) * theme.line
     keys, side_by_side, deep = lay_out_keys(table.keys, room, theme)
     y += deep
@@ -381,8 +377,7 @@ def _page(
     shown = (text for row in rows for lines in (*row.cells.values(), row.text) for text in lines)
     if any(NO_LETTER in text for text in (*shown, *title_lines, *(key.label for key in keys))):
         notes = (*notes, NO_FONT)
-    said = notes if with_notes else ()
-    note_lines = tuple(line for note in said for line in theme.wrap(note, room, size=theme.small))
+    _, note_lines = in_lines("", notes if with_notes else (), room, theme)
     favours = _favours(table)
     under = below_axis(axis, label_room(panel, across), theme) + max(map(len, favours)) * theme.line
     if not any(row.marks for row in rows):  # there is no axis then
