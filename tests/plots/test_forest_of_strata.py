@@ -137,6 +137,18 @@ def test_a_stratum_of_one_study_with_several_effects_shows_their_mean_marked(lev
     assert overlapping_texts(forest(plan)) == []
 
 
+def test_notes_name_strata_as_their_heads_do(make_effects):
+    results = mx.stratify(make_effects(17), by=["source", "isolation"])
+    wording = {"adipose_msc": "adipose MSC"}
+    plan = forest_plan(results, wording=wording)
+    notes = " ".join(plan.notes)
+    assert any("adipose_msc / " in words for words in results.cautions())
+    assert "_" not in notes
+    heads = [row.text for row in plan.rows if row.kind == "head"]
+    assert "adipose MSC / ultracentrifugation" in notes
+    assert ("adipose MSC / ultracentrifugation",) in heads
+
+
 def test_cautions_of_strata_and_of_their_test_stand_below():
     data = pd.DataFrame({"source": list("aabbddd")})
     y, v = [0.2, 0.9, 0.4, 0.5, 0.45, 0.47, 0.49], [0.05] * 4 + [0.1, 0.12, 0.09]

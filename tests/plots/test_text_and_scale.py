@@ -74,6 +74,8 @@ def test_a_number_stands_beside_what_it_is_of():
     room = text_width("Q(36) = 47.5, p", 8.0)
     assert wrap_to_width("Q(36) = 47.5, p = 0.095", room, 8.0) == ("Q(36) = 47.5,", "p = 0.095")
     assert wrap_to_width("Q(36) = 47.5, p < .001", room, 8.0) == ("Q(36) = 47.5,", "p < .001")
+    held = "Test between strata: F(2,\xa03.4)\xa0=\xa02.50,\xa0p\xa0=\xa00.21"
+    assert wrap_to_width(held, 160.0, 8.0) == tuple(held.replace(": F", ":|F").split("|"))
     assert wrap_to_width("log(x) = 0.25", text_width("log(x) =", 8.0), 8.0) == ("log(x) =", "0.25")
 
 

@@ -119,8 +119,8 @@ def _is_letter(sign: str) -> bool:
     return category not in ("Cc", "Cs") and ord(sign) & 0xFFFE != 0xFFFE
 
 
-# Blanks where a line may end: not beside a sign that has a blank at either side.
-EQUATION = re.compile(r"(?<!\s[=<>])\s+(?![=<>]\s)")
+# Blanks where a line may end: no no-break spaces, and not beside a sign that has a blank at either side.
+EQUATION = re.compile(r"(?<!\s[=<>])[^\S\u00a0]+(?![=<>]\s)")
 
 
 def lines_in(text: str) -> tuple[str, ...]:

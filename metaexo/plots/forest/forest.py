@@ -341,7 +341,7 @@ def heterogeneity_plan(
     columns : str or sequence of str or Column
         Columns of the table to show beside the label.
     heads, titles, order, descending, decimals, ci_format, wording, remark, label_title, scale, limits, \
-ticks, reference, axis_label, favours, color, marker_size, row_height, pages
+ticks, reference, axis_label, favours, color, marker_size, row_height, pages : optional
         As for :func:`metaexo.plots.forest_plan`.
 
     Returns

@@ -53,6 +53,7 @@ OWN = {LABEL, ESTIMATE, WEIGHT}
 ORDERS = ("given", "estimate", "precision", "weight", "label")
 COMMON = ("common", "fixed", "equal", "EE", "FE")
 POINT = re.compile(r"(?<=\d)\.(?=\d)")
+REMEDY = re.compile(r" \(\w+=\w+ [^)]*\)")  # how to call the function otherwise: no words for a figure
 INTERCEPT = re.compile(r"\bintercept\b")
 LEFT_SIDE, RIGHT_SIDE = "← favours control", "favours exosome →"
 WHOSE_TAU2 = {
@@ -814,7 +815,18 @@ def strata_notes(results: Any, options: Options) -> tuple[str, ...]:
         words = results.between.cautions()
         cautions += tuple(f"Caution: test between strata: {typeset(text)}." for text in words)
     model_and_test = [" ".join(sentences)] if sentences else []
-    return (*model_and_test, *dict.fromkeys(cautions), *evidence_notes(results.effects))
+    notes = [_with_names(note, results, options) for note in (*model_and_test, *dict.fromkeys(cautions))]
+    return (*notes, *evidence_notes(results.effects))
+
+
+def _with_names(note: str, results: Any, options: Options) -> str:
+    """Return a note with the strata named as the figure names them."""
+    strata = sorted(results.strata, key=lambda stratum: -len(stratum.name))
+    for stratum in strata:
+        if "_" in stratum.name or "/" in stratum.name:  # other names are words, which may mean something else
+            shown = stratum_words(stratum.levels, options.wording)
+            note = shown.join(re.split(rf"(?<!\w){re.escape(stratum.name)}(?!\w)", note))
+    return note
 
 
 def _strata_model(results: Any, options: Options) -> str:
@@ -841,7 +853,8 @@ def _overall_model(results: Any, options: Options) -> str:
 def _test_note(results: Any, pooled: int) -> list[str]:
     """Return how the strata were tested, or why they were not."""
     if results.between is not None:
-        return [_sentence(results.between_note)] if results.between_note else []
+        words = REMEDY.sub("", results.between_note)
+        return [_sentence(words)] if words else []
     return ["No test between strata: only one has two or more studies."] if pooled == 1 else []
 
 
