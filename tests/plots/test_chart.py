@@ -136,8 +136,10 @@ def test_letters_of_a_legend_have_a_font():
 
 
 def test_a_figure_with_a_chart_can_be_pickled():
-    ax = chart_of(Points(x=[0.5, 2.0], y=[0.5, 1.0])).draw()
-    again = pickle.loads(pickle.dumps(ax.figure)).axes[0]
+    chart = chart_of(Points(x=[0.5, 2.0], y=[0.5, 1.0]))
+    (panel,) = chart.panels
+    chart = replace(chart, panels=(replace(panel, y=replace(panel.y, opposite=[(0.5, "half")])),))
+    again = pickle.loads(pickle.dumps(chart.draw().figure)).axes[0]
     again.set_xlim(0.0, 10.0)
     again.figure.draw_without_rendering()
     assert [text.get_text() for text in again.get_xticklabels()][-1] == "10"

@@ -303,6 +303,13 @@ def test_default_limits_hold_the_pooled_effect_the_null_and_the_prediction(make_
     assert plan.axis.high > max(wanted)
 
 
+def test_default_limits_hold_the_ticks_that_are_asked_for(make_effects):
+    plan = forest_plan(make_effects(4, measure="RR"), ticks=[1e-3, 1.0, 200.0])
+    assert plan.axis.low <= 1e-3
+    assert plan.axis.high >= 200.0
+    assert plan.axis.ticks == (1e-3, 1.0, 200.0)
+
+
 def test_limits_and_reference_are_given_on_the_shown_scale(make_effects):
     plan = forest_plan(make_effects(4, measure="RR"), limits=(0.5, 4.0), reference=1.25)
     assert (plan.axis.low, plan.axis.high, plan.axis.reference) == (0.5, 4.0, 1.25)

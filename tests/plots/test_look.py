@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import xml.etree.ElementTree as ElementTree
 
@@ -15,10 +16,11 @@ from PIL import Image
 import metaexo as mx
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import THEMES, Theme, forest, forest_plan, overlapping_texts, pages_of, save
-from metaexo.plots.canvas.fonts import LINE_CONTRAST, TEXT_CONTRAST, contrast
-from metaexo.plots.canvas.theme import get_theme
+from metaexo.plots.canvas.fonts import contrast
+from metaexo.plots.canvas.theme import LINE_CONTRAST, get_theme
 from tests.plots.drawn import all_texts, points, texts, ticks
 
+TEXT_CONTRAST = 4.5  # WCAG 2.2, 1.4.3
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -27,6 +29,28 @@ def color_of_text(ax, words):
 
 
 # -- settings of the user's --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [forest, mx.plots.funnel])
+def test_fonts_that_are_not_installed_fill_no_log(make_effects, caplog, kind):
+    with mpl.rc_context({"font.family": "serif", "font.serif": ["No Such Serif", "DejaVu Serif"]}):
+        ax = kind(make_effects(4))
+        ax.figure.savefig(io.BytesIO())
+        assert ax.xaxis.label.get_family() == ["DejaVu Serif"]
+    assert [record.message for record in caplog.records if "No Such Serif" in record.message] == []
+    with mpl.rc_context({"font.family": "No Such Font"}):
+        kind(make_effects(4)).figure.savefig(io.BytesIO())
+    assert len([record for record in caplog.records if "No Such Font" in record.message]) <= 2
+
+
+@pytest.mark.parametrize("setting", ["figure.autolayout", "figure.constrained_layout.use"])
+def test_layouts_in_the_settings_leave_tables_alone(make_effects, setting):
+    plain = forest(make_effects(4))
+    with mpl.rc_context({setting: True}):
+        ax = forest(make_effects(4))
+        ax.figure.savefig(io.BytesIO())
+    plain.figure.savefig(io.BytesIO())
+    assert ax.get_position().bounds == pytest.approx(plain.get_position().bounds)
 
 
 def test_settings_of_matplotlib_do_what_they_say(make_effects):

@@ -460,7 +460,8 @@ def _set_ticks(which: MatplotlibAxis, ticks: Sequence[tuple[float, str]], theme:
 
 def _mark_opposite(ax: Axes, name: str, axis: ChartAxis, theme: Theme) -> None:
     """Put further ticks at the other side of a panel."""
-    beside = ax.secondary_yaxis("right") if name == "y" else ax.secondary_xaxis("top")
+    same = (np.positive, np.positive)  # matplotlib's own default can not be pickled
+    beside = ax.secondary_yaxis("right", same) if name == "y" else ax.secondary_xaxis("top", same)
     beside.spines[:].set_visible(False)
     which: MatplotlibAxis = getattr(beside, f"{name}axis")
     _set_ticks(which, axis.opposite, theme)

@@ -25,6 +25,28 @@ SPACES = "\t\n\r\x0b\x0c\x85\u2028\u2029"
 NO_FONT = f"{NO_LETTER}: letters that no installed font has; a font such as Noto Sans CJK has them."
 
 
+def installed(fonts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those of some fonts that are installed; if there is none, the font that matplotlib ships.
+
+    For each family that is not installed matplotlib would write a line to the log at every text.
+    """
+    from matplotlib.font_manager import FontProperties, findfont, fontManager, font_family_aliases
+
+    names = _names(len(fontManager.ttflist))
+    found = tuple(name for name in fonts if name in names or name in font_family_aliases)
+    if fonts and not found:
+        findfont(FontProperties(family=list(fonts)))  # writes to the log what is missing, once
+    return found or (DEJAVU,)
+
+
+@lru_cache(maxsize=1)
+def _names(fonts: int) -> frozenset[str]:
+    """Return the names of all installed fonts; `fonts` is how many there are now."""
+    from matplotlib.font_manager import fontManager
+
+    return frozenset(fontManager.get_font_names())
+
+
 @lru_cache(maxsize=64)
 def font(
     size: float, bold: bool = False, others: tuple[str, ...] = (), fonts: tuple[str, ...] = (DEJAVU,)
@@ -162,7 +184,7 @@ def _advances(fonts: tuple[str, ...], bold: bool) -> _Advances:
 
 def text_width(text: str, size: float, bold: bool = False, fonts: tuple[str, ...] = (DEJAVU,)) -> float:
     """Return the width of one line of text in points, letter by letter (kerning makes it a little less)."""
-    return size * sum(map(_advances(fonts, bold).__getitem__, plain(text)))
+    return size * sum(map(_advances(installed(fonts), bold).__getitem__, plain(text)))
 
 
 def wrap_to_width(

@@ -57,7 +57,7 @@ def open_axes(plan: Plan, ax: Axes | Figure | SubFigure | None) -> tuple[Axes, R
     from matplotlib.axes import Axes
 
     if ax is None:
-        ax = plt.figure(figsize=(plan.width, plan.height))
+        ax = plt.figure(figsize=(plan.width, plan.height), layout="none")
     figure = ax.figure if isinstance(ax, Axes) else ax
     wide, high = (72 * side for side in size_of(figure))
     whole = not isinstance(ax, Axes)

@@ -14,6 +14,7 @@ from metaexo.plots.canvas.fonts import (
     contrast,
     font,
     fonts_besides,
+    installed,
     luminance,
     text_width,
     wrap_to_width,
@@ -155,7 +156,7 @@ class Theme:
 
     def font(self, text: str, bold: bool = False, size: float | None = None) -> FontProperties:
         """Return the font of a text, with an installed one for letters that the theme's own font lacks."""
-        return font(size or self.size, bold, fonts_besides(text, bold), self.fonts)
+        return font(size or self.size, bold, fonts_besides(text, bold), installed(self.fonts))
 
     def color(self, name: str | int) -> str:
         """Return a colour: that of a part of the theme by its name, of a group by its position, or itself.
@@ -179,7 +180,7 @@ class Theme:
     def rc(self) -> dict[Any, Any]:
         """Return the theme as settings of matplotlib."""
         return {
-            "font.family": list(self.fonts),
+            "font.family": list(installed(self.fonts)),
             "font.size": self.size,
             "figure.facecolor": self.paper,
             "figure.titlesize": self.size,

@@ -476,13 +476,14 @@ def _axis(table: Table, panel: Box) -> ShownAxis:
 
 
 def _limits(table: Table, spec: AxisSpec) -> tuple[float, float]:
-    """Return limits that show every estimate, the overall effect, and what else is pooled unless it is far.
+    """Return limits that show every estimate, tick asked for, overall effect, and what else is pooled nearby.
 
     An interval of a stratum, of a cluster or of prediction that would more than double the axis is cut.
     """
     scale = spec.scale
     bounds: dict[str, list[tuple[float, float]]] = {}
-    always = [] if spec.reference is None else [to_place(scale, spec.reference)]
+    asked = [*(spec.ticks or ()), *(() if spec.reference is None else (spec.reference,))]
+    always = [to_place(scale, value) for value in asked]
     for row in table.rows:
         for mark in row.marks:
             stretch = _bounds(mark, scale)

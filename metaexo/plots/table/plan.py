@@ -220,7 +220,7 @@ class _Drawing:
             frame = placed.frame if isinstance(placed, _Place) else ax.get_position().frozen()
             self.ax, self.figure = ax, ax.figure
         else:
-            self.figure = ax or plt.figure(figsize=(plan.width, plan.height))
+            self.figure = ax or plt.figure(figsize=(plan.width, plan.height), layout="none")
             self.figure.set_facecolor(self.theme.paper)
             frame = Bbox.unit()
             self.ax = self.figure.add_axes((0.0, 0.0, 1.0, 1.0))
