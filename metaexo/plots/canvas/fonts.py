@@ -30,7 +30,7 @@ def installed(fonts: tuple[str, ...]) -> tuple[str, ...]:
 
     For each family that is not installed matplotlib would write a line to the log at every text.
     """
-    from matplotlib.font_manager import FontProperties, findfont, fontManager, font_family_aliases
+    from matplotlib.font_manager import FontProperties, findfont, font_family_aliases, fontManager
 
     names = _names(len(fontManager.ttflist))
     found = tuple(name for name in fonts if name in names or name in font_family_aliases)
