@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import inspect
 import re
 import textwrap
@@ -12,6 +13,8 @@ import pytest
 import metaexo as mx
 
 ROOT = Path(__file__).parents[2]
+FROM_METAFOR = ROOT / "docs" / "from_metafor.rst"
+CALLS = re.findall(r"``((?:mx|es)\.[^`]*\))``", FROM_METAFOR.read_text(encoding="utf-8"))
 PAGE = (ROOT / "docs" / "figure_gallery.rst").read_text(encoding="utf-8")
 SCRIPTS = {
     name: textwrap.dedent(script)
@@ -50,3 +53,29 @@ def test_the_script_draws_a_figure_with_a_title_and_no_overlapping_texts(name, m
         assert all(plan.title and len(plan.to_frame()) for plan in plans)
         assert mx.plots.overlapping_texts(page) == []
     plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def names_of_the_page():
+    """What the page for users of metafor says that its calls are run with."""
+    test = doctest.DocTestParser().get_doctest(FROM_METAFOR.read_text(encoding="utf-8"), {}, "page", None, 0)
+    names = {}
+    for example in test.examples:
+        exec(compile(example.source, "page", "exec"), names)
+    return names
+
+
+def test_the_page_for_users_of_metafor_has_calls():
+    assert len(CALLS) > 40
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_the_calls_in_place_of_those_of_metafor_run(call, names_of_the_page):
+    import matplotlib.pyplot as plt
+
+    found = eval(call, dict(names_of_the_page))
+    if hasattr(found, "get_xlim"):
+        assert mx.plots.overlapping_texts(found) == []
+        plt.close("all")
+    else:
+        assert isinstance(found, mx.EffectSizes)
