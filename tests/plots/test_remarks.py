@@ -44,9 +44,30 @@ def test_rare_reasons_are_counted_together(make_effects):
     ledger = ledger.leave_out({line: f"reason {line}" for line in range(2, 8)}, "effect")
     assert ledger_words(ledger).endswith("reason 2 (1); reason 3 (1); reason 4 (1); other reasons (3).")
     marks = [Derivation("converted", name) for name in "abcdef"]
-    assert derived_words(marks) == [
-        "Hollow square: converted from another statistic: a (1); b (1); c (1); d (1); others (2)."
-    ]
+    assert derived_words(marks) == (
+        "Hollow square: converted from another statistic: a (1); b (1); c (1); d (1); others (2).",
+    )
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        "forest",
+        "funnel",
+        "caterpillar",
+        "orchard",
+        "drapery",
+        "normal_quantile",
+        "radial",
+        "bubble",
+    ],
+)
+def test_what_was_left_out_is_told_to_those_who_do_not_see_the_figure(make_effects, plan):
+    es = make_effects(12).with_columns(dose=np.arange(12.0)).select(np.arange(12) < 9, "no control group")
+    fit = mx.RandomEffects(es, "dose" if plan == "bubble" else None).fit()
+    made = getattr(mx.plots, f"{plan}_plan")(fit)
+    assert "Left out: 3 of 12 rows of input: no control group (3)." in made.alternative
+    assert not any("eft out" in note for note in made.notes)
 
 
 @pytest.mark.parametrize("method", ["REML", "DL", "PM", "EB"])

@@ -172,6 +172,11 @@ def ledger_words(ledger: Ledger | None, most: int = 3) -> str:
     return f"{said}; {len(reasons)} of these {'is' if len(reasons) == 1 else 'are'} left out: {left_out}."
 
 
+def with_ledger(summary: str, ledger: Ledger | None) -> str:
+    """Return what is seen in a figure, and what was left out of its table, for the alternative text."""
+    return f"{summary} {ledger_words(ledger)}".rstrip()
+
+
 def _in_a_list(reason: str) -> str:
     """Return a reason as it stands among others; all thresholds of p are one."""
     if THRESHOLD.fullmatch(reason):
@@ -179,7 +184,7 @@ def _in_a_list(reason: str) -> str:
     return reason.replace("; ", ", ")
 
 
-def derived_words(derived: Sequence[Derivation], mark: str = "square") -> list[str]:
+def derived_words(derived: Sequence[Derivation], mark: str = "square") -> tuple[str, ...]:
     """Return how hollow marks are to be read; empty if every effect is as reported."""
     notes = []
     converted = [d.formula or "formula not named" for d in derived if d.how == "converted"]
@@ -189,7 +194,7 @@ def derived_words(derived: Sequence[Derivation], mark: str = "square") -> list[s
     if assumed:
         said = _tally([_in_a_list(words) for words in assumed], 4)
         notes.append(f"Hollow circle: based on an assumption: {said}.")
-    return notes
+    return tuple(notes)
 
 
 def _tally(words: Sequence[str], most: int, others: str = "others") -> str:

@@ -29,7 +29,7 @@ from metaexo.plots.canvas.chart import (
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.tables import levels_of
 from metaexo.plots.canvas.theme import Color, Theme, get_theme
-from metaexo.plots.canvas.words import method_words, name_of, title_of, words, words_of_test
+from metaexo.plots.canvas.words import method_words, name_of, title_of, with_ledger, words, words_of_test
 from metaexo.plots.charts.effects import (
     along,
     counted,
@@ -241,7 +241,9 @@ def bubble_plan(
     chart = Chart(
         panels=(Panel(x=x, y=y, layers=[*bands, *null, *points, *drawn_over]),),
         legend="below",
-        summary=f"Bubble plot of {counted(es)} against {name_of(chosen)}: {_said(choices, layers)}.",
+        summary=with_ledger(
+            f"Bubble plot of {counted(es)} against {name_of(chosen)}: {_said(choices, layers)}.", es.ledger
+        ),
         title=title,
         notes=(
             *_model_notes(choices, adjusted, at),

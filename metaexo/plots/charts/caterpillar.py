@@ -18,12 +18,11 @@ from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.chart import Chart, ChartAxis, Intervals, Layer, Panel, Points, Region, Rule
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.theme import Theme, get_theme
-from metaexo.plots.canvas.words import method_words, words
+from metaexo.plots.canvas.words import derived_words, method_words, with_ledger, words
 from metaexo.plots.charts.effects import (
     counted,
     effect_notes,
     estimate_words,
-    evidence_of,
     fit_of_points,
     kept_in_view,
     no_prediction_note,
@@ -152,13 +151,13 @@ def caterpillar_plan(
     model = [] if pooled is None or fit is None else [method_words(fit)]
     wanted = pooled is not None and interval in ("both", "prediction")
     lacking = [no_prediction_note(fit)] if wanted and not _has_prediction(pooled) else []
-    said = evidence_of(es) if fit is None else effect_notes(fit)
+    said = derived_words(es.derived, "circle") if fit is None else effect_notes(fit)
     chart = Chart(
         panels=(
             Panel(x=axis, y=ChartAxis(label="Rank", limits=(0.3, es.k + 0.7), whole=True), layers=layers),
         ),
         legend="below",
-        summary=_summary(es, pooled, chosen, descending),
+        summary=with_ledger(_summary(es, pooled, chosen, descending), es.ledger),
         title=title,
         notes=(*model, *lacking, *beyond, *said, *notes),
         width=width,

@@ -16,7 +16,7 @@ from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.chart import Chart, ChartAxis, Curve, Curves, Layer, Panel, Rule
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.theme import Theme, get_theme
-from metaexo.plots.canvas.words import method_words
+from metaexo.plots.canvas.words import method_words, with_ledger
 from metaexo.plots.charts.effects import (
     counted,
     effect_notes,
@@ -151,11 +151,12 @@ def drapery_plan(
     mean = fit.pooled()
     ends = shown_pooled(es, [mean.estimate, mean.low, mean.high]).tolist()
     estimate = fixed(ends[0], 2)
+    said = f"Drapery plot of {counted(es)} and the pooled effect, {estimate_words(ends, fit.level)}."
     layers.append(Curve(x=pooled, y=up.tolist(), name=f"pooled effect {estimate}", color="pooled", width=2.0))
     chart = Chart(
         panels=(Panel(x=axis, y=_upright(y_scale, marked), layers=layers),),
         legend="below",
-        summary=f"Drapery plot of {counted(es)} and the pooled effect, {estimate_words(ends, fit.level)}.",
+        summary=with_ledger(said, es.ledger),
         title=title,
         notes=(*_notes(es, fit, axis, prediction and ahead is None), *notes),
         width=width,

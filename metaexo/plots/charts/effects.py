@@ -31,7 +31,7 @@ from metaexo.plots.canvas.scale import (
 )
 from metaexo.plots.canvas.tables import levels_of
 from metaexo.plots.canvas.theme import Color
-from metaexo.plots.canvas.words import derived_words, ledger_words, same_line, stratum_words
+from metaexo.plots.canvas.words import derived_words, same_line, stratum_words
 from metaexo.plots.canvas.words import words as in_words
 from metaexo.plots.forest.rows import caution_notes
 from metaexo.types import Array, Index
@@ -436,10 +436,10 @@ def _nearest_free(low: Array, high: Array, first: int) -> float:
 
 
 def effect_notes(fit: FitResults) -> tuple[str, ...]:
-    """Return cautions of a fit, how hollow marks are to be read, and what was left out."""
+    """Return cautions of a fit, and how hollow marks are to be read."""
     es = cast("EffectSizes", fit.effects)
     mean = "the pooled effect" if fit.design.x is None else "the intercept"
-    return (*caution_notes(fit, mean), *evidence_of(es))
+    return (*caution_notes(fit, mean), *derived_words(es.derived, "circle"))
 
 
 def no_prediction_note(fit: FitResults | None) -> str:
@@ -447,11 +447,6 @@ def no_prediction_note(fit: FitResults | None) -> str:
     if fit is None or not fit.is_random:
         return "There is no prediction interval: the model takes the true effects as equal."
     return "There is no prediction interval: that of a new effect depends on its inner level."
-
-
-def evidence_of(es: EffectSizes) -> tuple[str, ...]:
-    """Return how hollow marks are to be read, and what was left out."""
-    return tuple(note for note in (*derived_words(es.derived, "circle"), ledger_words(es.ledger)) if note)
 
 
 def estimate_words(shown: Sequence[float], level: float) -> str:

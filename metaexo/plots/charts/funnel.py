@@ -22,6 +22,7 @@ from metaexo.plots.canvas.chart import Chart, ChartAxis, Curve, Layer, Panel, Po
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.scale import FURTHEST, axis_words, given_limits, robust_limits
 from metaexo.plots.canvas.theme import Theme, get_theme
+from metaexo.plots.canvas.words import with_ledger
 from metaexo.plots.charts.effects import (
     effects_of,
     groups_of,
@@ -204,7 +205,7 @@ def funnel_plan(
                 ],
             ),
         ),
-        summary=_summary(es, cloud),
+        summary=with_ledger(_summary(es, cloud), es.ledger),
         title=title,
         notes=(*_notes(es, fit, cloud, contours), *beyond, *below, *notes),
         width=width,

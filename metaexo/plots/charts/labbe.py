@@ -19,11 +19,11 @@ from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.chart import Band, Chart, ChartAxis, Curve, Layer, Panel, Points
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.theme import Theme, get_theme
+from metaexo.plots.canvas.words import derived_words, with_ledger
 from metaexo.plots.charts.effects import (
     diameters,
     effect_notes,
     effects_of,
-    evidence_of,
     groups_of,
     in_order,
     kept_in_view,
@@ -221,14 +221,14 @@ def labbe_plan(
                 equal=True,
             ),
         ),
-        summary=_summary(trials, x, y),
+        summary=with_ledger(_summary(trials, x, y), es.ledger),
         title=title,
         notes=(
             *size_notes(kind, size),
             *remarks,
             *_notes(es, trials, scale),
             *beyond,
-            *(evidence_of(es) if fit is None else effect_notes(fit)),
+            *(derived_words(es.derived, "circle") if fit is None else effect_notes(fit)),
             *notes,
         ),
         width=width,

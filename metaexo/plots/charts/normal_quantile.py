@@ -19,6 +19,7 @@ from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.chart import Band, Chart, ChartAxis, Curve, Layer, Panel
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.theme import Theme, get_theme
+from metaexo.plots.canvas.words import with_ledger
 from metaexo.plots.charts.effects import (
     effect_notes,
     effects_of,
@@ -149,7 +150,7 @@ def normal_quantile_plan(
                 equal=True,
             ),
         ),
-        summary=_summary(line, outside, envelope, level),
+        summary=with_ledger(_summary(line, outside, envelope, level), es.ledger),
         title=title,
         notes=(*_notes(es, fit, line, envelope), *notes),
         width=width,

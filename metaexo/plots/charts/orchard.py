@@ -18,13 +18,12 @@ from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.chart import Chart, ChartAxis, Intervals, Layer, Panel, Points, Rule
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.theme import Theme, get_theme
-from metaexo.plots.canvas.words import method_words, stratum_words, words_of_test
+from metaexo.plots.canvas.words import derived_words, method_words, stratum_words, with_ledger, words_of_test
 from metaexo.plots.charts.effects import (
     along,
     counted,
     diameters,
     effect_notes,
-    evidence_of,
     fit_of_points,
     kept_in_view,
     largest_of,
@@ -195,7 +194,7 @@ def orchard_plan(
     chart = Chart(
         panels=(Panel(x=axis, y=upright, layers=[*null, *clouds, *marks]),),
         legend="below",
-        summary=f"Orchard plot of {counted(es)}: {'; '.join(said)}.",
+        summary=with_ledger(f"Orchard plot of {counted(es)}: {'; '.join(said)}.", es.ledger),
         title=title,
         notes=(*found.notes, *size_notes(sizes, size), *beyond, *_lacking(found, shows), *notes),
         width=width,
@@ -311,9 +310,8 @@ def _of_strata(
         else [f"{method_words(results.overall)} {WHOSE_TAU2[results.tau2_mode]}"]
     )
     notes += [] if results.between is None else [f"Test between strata: {words_of_test(results.between)}."]
-    return _Found(
-        es, results.overall, rows, results.level, (*notes, *caution_notes(results), *evidence_of(es))
-    )
+    notes += [*caution_notes(results), *derived_words(es.derived, "circle")]
+    return _Found(es, results.overall, rows, results.level, tuple(notes))
 
 
 def _counts(es: EffectSizes, row: Level) -> str:

@@ -20,6 +20,7 @@ from metaexo.plots.canvas.chart import Band, Chart, ChartAxis, Curve, Layer, Pan
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.scale import FURTHEST, from_axis, make_ticks, on_axis
 from metaexo.plots.canvas.theme import Theme, get_theme
+from metaexo.plots.canvas.words import with_ledger
 from metaexo.plots.charts.effects import (
     effect_notes,
     effects_of,
@@ -141,7 +142,10 @@ def radial_plan(
                 equal=True,
             ),
         ),
-        summary=f"Radial plot of {es.k} effects; {_outside(fan)} outside the {level_words(level)} band.",
+        summary=with_ledger(
+            f"Radial plot of {es.k} effects; {_outside(fan)} outside the {level_words(level)} band.",
+            es.ledger,
+        ),
         title=title,
         notes=(*_notes(es, fit), *notes),
         width=width,

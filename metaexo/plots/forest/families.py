@@ -21,7 +21,6 @@ from metaexo.plots.forest.rows import (
     INDENT,
     RowWriter,
     caution_notes,
-    evidence_notes,
     no_single_effect,
     weights_of,
 )
@@ -68,7 +67,7 @@ def table_of_multilevel(fit: MultilevelResults, options: Options) -> Table:
             f"Open diamond: mean effect of the {_kind(fit, options)} as the model predicts it, drawn towards "
             f"the overall effect, with its {level_words(level)} interval."
         )
-    return write.table(rows, [*notes, *no_single_effect(fit), *evidence_notes(es)])
+    return write.table(rows, [*notes, *no_single_effect(fit), *derived_words(es.derived)])
 
 
 def clusters_of(fit: MultilevelResults, write: RowWriter) -> list[Cluster]:

@@ -28,13 +28,13 @@ from metaexo.plots.canvas.words import (
     count_words,
     derived_words,
     heterogeneity_words,
-    ledger_words,
     method_words,
     p_words,
     same_line,
     stratum_words,
     title_of,
     typeset,
+    with_ledger,
     words,
     words_of_test,
 )
@@ -79,7 +79,7 @@ def table_of_effects(es: EffectSizes, options: Options, shown: Array | None = No
     `shown` are estimates and intervals as reported; without it they follow from effects and variances.
     """
     write = RowWriter(es, options, options.level or 0.95, shown=shown, used=(options.by,))
-    return write.table(write.grouped(), evidence_notes(es))
+    return write.table(write.grouped(), derived_words(es.derived))
 
 
 def table_of_fit(fit: Any, options: Options) -> Table:
@@ -91,7 +91,7 @@ def table_of_fit(fit: Any, options: Options) -> Table:
     if not has_one_mean(fit) and options.fitted:
         rows = write.with_fitted(rows, fit)
         notes.append(f"Diamond behind the mark of a study: fitted effect with its {level_words(level)} CI.")
-    return write.table(rows, [*notes, *evidence_notes(es)])
+    return write.table(rows, [*notes, *derived_words(es.derived)])
 
 
 def table_of_strata(results: Any, options: Options) -> Table:
@@ -282,7 +282,7 @@ class RowWriter:
             title=options.title,
             notes=(*notes, *dict.fromkeys(column.note for column in columns if column.note), *options.notes),
             row_height=options.row_height,
-            summary=" ".join([f"Forest plot of {plural(es.k, 'effect')}.", ledger_words(es.ledger)]).strip(),
+            summary=with_ledger(f"Forest plot of {plural(es.k, 'effect')}.", es.ledger),
         )
 
     def _with_point(self, row: Row) -> Row:
@@ -772,11 +772,6 @@ def _shown_column(column: Column, es: EffectSizes | BoundedEffectSizes, options:
     )
 
 
-def evidence_notes(es: EffectSizes) -> tuple[str, ...]:
-    """Return how hollow marks are to be read."""
-    return tuple(derived_words(es.derived))
-
-
 def model_note(fit: Any, counts: bool) -> str:
     """Return the model in words, and whether it takes effects of one study as independent."""
     note = method_words(fit)
@@ -816,7 +811,7 @@ def strata_notes(results: Any, options: Options) -> tuple[str, ...]:
         cautions += tuple(f"Caution: test between strata: {typeset(text)}." for text in words)
     model_and_test = [" ".join(sentences)] if sentences else []
     notes = [_with_names(note, results, options) for note in (*model_and_test, *dict.fromkeys(cautions))]
-    return (*notes, *evidence_notes(results.effects))
+    return (*notes, *derived_words(results.effects.derived))
 
 
 def _with_names(note: str, results: Any, options: Options) -> str:
