@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.transforms import Affine2D
 
 import metaexo as mx
@@ -355,3 +356,28 @@ def test_lanes_of_a_row_that_has_a_height_stay_inside_it():
     assert len({mark.lane for mark in wide.marks}) < len({mark.lane for mark in crowded.marks}) == 20
     assert max(abs(mark.lane) for mark in crowded.marks) <= row.height / 2
     assert crowded.marks[0].lane == -crowded.marks[-1].lane < 0
+
+
+def test_columns_may_be_named_as_those_of_every_table():
+    long = "a name of many words that will be broken into lines where there is little room for it"
+    table = pd.DataFrame({"x": [1.0, 2.0], "row": "a", "label": ["Li", long], "estimate": [long, "no"]})
+    plan = interval_strip_plan(table, "x", "row", cells={"label": "Study", "estimate": "Said"}, width=5.0)
+    assert [column.title[0] for column in plan.columns] == ["Row", "Study", "Said"]
+    frame = plan.to_frame()
+    assert frame["category"].tolist() == ["a", "a"]
+    assert frame["cell_label_"].tolist() == ["Li", long]
+    assert frame["cell_estimate_"].tolist() == [long, "no"]
+    assert overlapping_texts(interval_strip(plan)) == []
+
+
+@pytest.mark.parametrize("theme", ["metaexo", "dark"])
+def test_hollow_points_are_filled_with_the_paper_and_said(theme):
+    table = pd.DataFrame({"x": [1.0, 2.0, 3.0], "row": "a", "computed": [False, True, None]})
+    wording = {"computed": "computed from files"}
+    plan = interval_strip_plan(table, "x", "row", log=False, hollow="computed", wording=wording, theme=theme)
+    assert plan.to_frame().set_index("estimate")["hollow"].to_dict() == {1.0: False, 2.0: True, 3.0: False}
+    assert [(key.label, key.hollow) for key in plan.keys] == [("hollow: computed from files", True)]
+    fills = {x: to_hex(fill) for x, _, _, fill in points(interval_strip(plan))}
+    assert fills == {1.0: plan.theme.study.lower(), 2.0: plan.theme.paper, 3.0: plan.theme.study.lower()}
+    none = interval_strip_plan(table.assign(computed=False), "x", "row", hollow="computed")
+    assert none.keys == ()

@@ -24,7 +24,7 @@ from metaexo.plots.canvas.theme import Theme, get_theme
 from metaexo.plots.canvas.words import same_line, title_of, words
 from metaexo.plots.table.layout import lay_out
 from metaexo.plots.table.plan import TablePlan
-from metaexo.plots.table.rows import LABEL, AxisSpec, Mark, Row, Table, shape_of
+from metaexo.plots.table.rows import ESTIMATE, LABEL, AxisSpec, Mark, Row, Table, shape_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -169,7 +169,7 @@ def interval_strip_plan(
         rows=tuple(written),
         columns=(
             Column(LABEL, row_title or " / ".join(map(title_of, keys)), "text", letters=200),
-            *_columns(headings if cells is None else cells, written),
+            *_columns(headings if cells is None else {_key(k): v for k, v in cells.items()}, written),
         ),
         axis=_axis(log, axis_label or title_of(value), limits, ticks, reference),
         theme=look,
@@ -224,7 +224,7 @@ class _Reader:
         head, category = ([None, *keys])[-2:]
         heads, categories, groups, studies = map(self._names, (head, category, by, study))
         flags = [False] * len(numbers) if hollow is None else _flags(self._column(hollow), hollow)
-        texts = {key: [words(x) for x in self._column(key)] for key in cells}
+        texts = {_key(name): [words(x) for x in self._column(name)] for name in cells}
         return [
             _Value(
                 value=number,
@@ -265,6 +265,11 @@ class _Reader:
                 "look the rows up in the source, or choose log=False",
                 [f"row {i + 1}: {x:g}" for i, x in bad],
             )
+
+
+def _key(name: str) -> str:
+    """Return the key of a column of the table in the figure, which has columns of these names itself."""
+    return f"{name}_" if name in (LABEL, ESTIMATE) else name
 
 
 def _flags(cells: list[Any], name: str) -> list[bool]:
