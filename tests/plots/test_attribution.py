@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 
 import metaexo as mx
 from metaexo.errors import InputError
 from metaexo.plots import THEMES, attribution, attribution_plan, overlapping_texts
+from metaexo.plots.canvas.fonts import contrast
 from tests.plots.drawn import AT_EDGE, points, texts
 
 SOURCES, METHODS = ["plant", "milk", "MSC"], ["UC", "SEC", "kit"]
@@ -237,3 +241,42 @@ def test_no_share_is_lost_at_other_limits(found):
     assert {y for _, y, *_ in points(ax, AT_EDGE)} == beyond
     ax.set_xlim(0, 100)
     assert [x for x, *_ in points(ax)] == [row.mark.estimate for row in rows]
+
+
+def with_parts(result, **changed):
+    """Return a result with other numbers of some parts."""
+    parts = tuple(dataclasses.replace(part, **changed.get(part.name, {})) for part in result.parts)
+    return dataclasses.replace(result, parts=parts)
+
+
+def test_shares_of_more_than_all_are_scaled_to_it():
+    result = with_parts(
+        attributed(12),
+        source={"share": 0.9, "low": 0.2, "high": 1.0},
+        isolation={"share": 0.6, "low": 0.1, "high": 0.9},
+        interaction={"share": None},
+        unexplained={"share": -0.5},
+    )
+    plan = attribution_plan(result)
+    assert sizes(rows_of(plan, "bar")[0]) == pytest.approx({"Source": 60.0, "Isolation method": 40.0})
+    assert plan.row("share::Source").mark.estimate == 90.0
+    assert any("below 0 or above 100%" in note for note in plan.notes)
+
+
+def test_a_share_outside_its_interval_stands_at_the_end_of_it_and_that_is_said(found):
+    plan = attribution_plan(with_parts(found, source={"share": 0.5, "low": 0.6, "high": 0.9}))
+    row = plan.row("share::Source")
+    assert (row.mark.estimate, row.cells["estimate"]) == (60.0, ("60", "[60 to", "90]"))
+    assert any("nearer end" in note for note in plan.notes)
+    assert not any("nearer end" in note for note in attribution_plan(found).notes)
+
+
+def test_numbers_on_a_hatch_stand_on_the_plain_colour(found):
+    plan = attribution_plan({"a": found, "b": attributed(confounded=True)})
+    hatched = {mark.text: mark for row in rows_of(plan, "bar") for mark in row.marks if mark.hatch}
+    written = [text for text in attribution(plan).texts if text.get_bbox_patch() is not None]
+    assert written
+    for text in written:
+        ground = to_hex(text.get_bbox_patch().get_facecolor())
+        assert ground == plan.theme.color(hatched[text.get_text()].color)
+        assert contrast(text.get_color(), ground) >= 4.5

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.transforms import Affine2D
 
@@ -381,3 +382,38 @@ def test_hollow_points_are_filled_with_the_paper_and_said(theme):
     assert fills == {1.0: plan.theme.study.lower(), 2.0: plan.theme.paper, 3.0: plan.theme.study.lower()}
     none = interval_strip_plan(table.assign(computed=False), "x", "row", hollow="computed")
     assert none.keys == ()
+
+
+def test_points_without_intervals_do_not_touch():
+    draws = np.random.default_rng(2)
+    table = pd.DataFrame({"x": draws.normal(0, 1, 60), "row": "a", "g": draws.choice(list("abcdef"), 60)})
+    plan = interval_strip_plan(table, "x", "row", by="g", log=False)
+    (row,) = plan.rows
+    per_unit = (plan.panel.right - plan.panel.left) / (plan.axis.high - plan.axis.low)
+    for i, one in enumerate(row.marks):
+        for two in row.marks[:i]:
+            room = (one.size + two.size) / 2
+            apart = abs(one.estimate - two.estimate) * per_unit
+            assert apart >= room or abs(one.lane - two.lane) >= room
+
+
+def test_the_value_at_an_edge_hides_no_point():
+    table = pd.DataFrame({"x": [-4.0, 0.02, 9.0, 2.98], "row": "a"})
+    (row,) = interval_strip_plan(table, "x", "row", log=False, limits=(0.0, 3.0)).rows
+    low, near_low, high, near_high = (mark.lane for mark in row.marks)
+    assert low != near_low
+    assert high != near_high
+    inside = table.assign(x=[0.3, 0.02, 2.7, 2.98])
+    (row,) = interval_strip_plan(inside, "x", "row", log=False, limits=(0.0, 3.0)).rows
+    assert {mark.lane for mark in row.marks} == {0.0}
+
+
+@pytest.mark.parametrize(("theme", "ruled"), [("metaexo", True), ("jama", False), ("minimal", False)])
+def test_a_line_parts_the_categories_unless_stripes_do(theme, ruled):
+    table = pd.DataFrame({"x": [1.0, 2.0, 3.0], "row": ["a", "a", "b"], "name": ["Li", "Cho", "Abe"]})
+    plan = interval_strip_plan(table, "x", "row", log=False, cells={"name": "Study"}, theme=theme)
+    lines = [one for one in interval_strip(plan).figure.artists if isinstance(one, LineCollection)]
+    found = {round(float(y), 2) for line in lines for (_, y), _ in line.get_segments()}
+    bottoms = {round(row.y + row.height / 2, 2) for row in plan.rows if row.cells["name"] != ("Li",)}
+    assert (bottoms <= found) == ruled
+    assert round(plan.rows[0].y + plan.rows[0].height / 2, 2) not in found
