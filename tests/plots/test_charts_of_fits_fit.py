@@ -1,4 +1,4 @@
-"""Bubble, orchard, caterpillar and drapery plots fit in every theme and width, whatever the names are."""
+"""Charts of the effects of a fit fit in every theme and width, whatever the names are."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.plots.drawn import all_texts
 from tests.plots.test_it_fits import LONG, UNICODE
 
 KINDS = ("along a number", "along a factor", "lines per level", "orchard", "strata", "caterpillar", "drapery")
+KINDS += ("funnel", "funnel of residuals", "radial", "normal quantile", "labbe")
 GROUPS = (LONG, *UNICODE[:3])
 
 
@@ -25,6 +26,18 @@ def effects(k, measure):
     return mx.EffectSizes(
         draws.normal(0.3, 0.5, k), draws.uniform(0.02, 0.3, k), measure, labels=labels, data=data
     )
+
+
+def with_events(es):
+    """Return odds ratios with the events of two groups in their data."""
+    draws = np.random.default_rng(es.k)
+    people = draws.integers(20, 90, (2, es.k))
+    counts = {
+        f"{group}_{what}": values
+        for group, n in zip(("treatment", "control"), people, strict=True)
+        for what, values in (("events", draws.binomial(n, 0.3)), ("n", n))
+    }
+    return mx.EffectSizes(es.y, es.v, "OR", labels=es.labels, data=es.data.assign(**counts))
 
 
 def drawing(kind, es, **look):
@@ -41,7 +54,18 @@ def drawing(kind, es, **look):
         return mx.plots.orchard(mx.stratify(es, by="group"), **look)
     if kind == "caterpillar":
         return mx.plots.caterpillar(mx.RandomEffects(es).fit(), color_by="group", true_effects=True, **look)
-    return mx.plots.drapery(mx.RandomEffects(es).fit(), **look)
+    fit = mx.RandomEffects(es).fit()
+    if kind == "funnel":
+        return mx.plots.funnel(fit, by="group", contours=es.measure.code != "PLO", labels="all", **look)
+    if kind == "funnel of residuals":
+        return mx.plots.funnel(mx.RandomEffects(es, "dose").fit(), by="group", labels="outside", **look)
+    if kind == "radial":
+        return mx.plots.radial(fit, by="group", labels="all", **look)
+    if kind == "normal quantile":
+        return mx.plots.normal_quantile(fit, by="group", labels="all", **look)
+    if kind == "labbe":
+        return mx.plots.labbe(mx.RandomEffects(with_events(es)).fit(), by="group", labels="all", **look)
+    return mx.plots.drapery(fit, **look)
 
 
 def check(ax):

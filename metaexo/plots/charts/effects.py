@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 FEW = 8  # values that a note lists
 AROUND, LEAST = 110.0, 36.0  # points: what stands above and below a panel, and its least height
+NARROW = 400.0  # points: a chart less wide has its legend below the panel
 SMALLEST = 1.5  # points: diameter of the smallest mark
 Sizes = Literal["weight", "precision", "equal"]
 SIZE_WORDS = {
@@ -137,6 +138,11 @@ def space_of(
         return 72 * width, panel if height is None else max(72 * height - AROUND, LEAST)
     wide, high = (72 * side for side in size_of(ax))
     return wide, max(high if is_axes(ax) else high - AROUND, LEAST)
+
+
+def legend_beside(wide: float) -> Literal["right", "below"]:
+    """Return where the legend of a chart of one panel stands: below where the chart is narrow, in points."""
+    return "right" if wide >= NARROW else "below"
 
 
 # -- axes ----------------------------------------------------------------------------------------------------

@@ -29,8 +29,10 @@ from metaexo.plots.charts.effects import (
     in_order,
     kept_in_view,
     known_columns,
+    legend_beside,
     points_by_group,
     reference_of,
+    space_of,
     words_beside,
 )
 from metaexo.plots.forest.rows import caution_notes, has_one_mean, no_single_effect
@@ -193,7 +195,9 @@ def funnel_plan(
     points, beyond = kept_in_view(points, across, upright=False, beside=False)
     points, below = kept_in_view(points, up, upright=True, beside=False, what=f"a {side.label.lower()}")
     look = get_theme(theme, font_size)
+    wide = space_of(ax, width, height, PANEL)[0]
     chart = Chart(
+        legend=legend_beside(wide),
         panels=(
             Panel(
                 x=across,

@@ -29,11 +29,13 @@ from metaexo.plots.charts.effects import (
     kept_in_view,
     known_columns,
     largest_of,
+    legend_beside,
     points_by_group,
     precisions,
     rows_of_points,
     shares_of,
     size_notes,
+    space_of,
     words_beside,
 )
 from metaexo.plots.forest.rows import has_one_mean, no_single_effect
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-PANEL = 250.0  # points: height of the panel
+PANEL, BESIDE = 250.0, 60.0  # points: side of the panel, and what its axis needs beside it
 STEPS = 201
 LOG = " (log scale)"
 GROUPS = ("treatment", "control")
@@ -207,7 +209,9 @@ def labbe_plan(
         points, far = kept_in_view(points, axis, upright=upright, beside=False, what=what)
         beyond += far
     pooled, remarks = _pooled(es, fit, trials, scale, ends, level, interval)
+    wide = space_of(ax, width, height, PANEL)[0]
     chart = Chart(
+        legend=legend_beside(wide),
         panels=(
             Panel(
                 x=axes[1],
@@ -235,7 +239,7 @@ def labbe_plan(
         height=height or width,
         theme=get_theme(theme, font_size),
     )
-    return chart if height else chart.with_panels(PANEL)
+    return chart if height else chart.with_panels(min(PANEL, wide - BESIDE))
 
 
 @dataclass(frozen=True, slots=True)

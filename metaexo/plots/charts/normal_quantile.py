@@ -25,8 +25,10 @@ from metaexo.plots.charts.effects import (
     effects_of,
     fit_of_points,
     groups_of,
+    legend_beside,
     points_by_group,
     rows_of_points,
+    space_of,
     words_beside,
 )
 from metaexo.types import Array, Mask
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-PANEL = 250.0  # points: height of the panel
+PANEL, BESIDE = 250.0, 60.0  # points: side of the panel, and what its axis needs beside it
 MOST_DEPENDENT = 4000  # effects of a multilevel fit whose covariance matrix is written out
 KINDS = {"standardized": "Standardised residual", "studentized": "Studentised deleted residual"}
 
@@ -141,7 +143,9 @@ def normal_quantile_plan(
         extra={"envelope_low": bounds[0].tolist(), "envelope_high": bounds[1].tolist()},
     )
     points = [rows_of_points(layer, np.isfinite(layer.y)) for layer in points]
+    wide = space_of(ax, width, height, PANEL)[0]
     chart = Chart(
+        legend=legend_beside(wide),
         panels=(
             Panel(
                 x=ChartAxis(label="Quantile of the standard normal distribution", room=0.05),
@@ -157,7 +161,7 @@ def normal_quantile_plan(
         height=height or width,
         theme=get_theme(theme, font_size),
     )
-    return chart if height else chart.with_panels(PANEL)
+    return chart if height else chart.with_panels(min(PANEL, wide - BESIDE))
 
 
 @dataclass(frozen=True, slots=True)

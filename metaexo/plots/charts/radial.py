@@ -26,6 +26,7 @@ from metaexo.plots.charts.effects import (
     effects_of,
     fit_of_points,
     groups_of,
+    legend_beside,
     points_by_group,
     space_of,
     words_beside,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-PANEL = 250.0  # points: height of the panel
+PANEL, BESIDE = 250.0, 60.0  # points: side of the panel, and what its axis needs beside it
 ARC, EDGE = 1.08, 1.30  # radius of the arc and end of the axis, where the farthest point is 1
 TICK = 0.012  # length of a tick of the arc, in units of the side of the panel
 STEPS = 120
@@ -126,7 +127,9 @@ def radial_plan(
     sides = _sides(fan)
     side_points = min(space_of(ax, width, height, PANEL))
     has_tau2 = bool((fan.x * np.sqrt(es.v) < 1 - 1e-9).any())
+    wide = space_of(ax, width, height, PANEL)[0]
     chart = Chart(
+        legend=legend_beside(wide),
         panels=(
             Panel(
                 x=ChartAxis(
@@ -152,7 +155,7 @@ def radial_plan(
         height=height or width,
         theme=get_theme(theme, font_size),
     )
-    return chart if height else chart.with_panels(PANEL)
+    return chart if height else chart.with_panels(min(PANEL, wide - BESIDE))
 
 
 @dataclass(frozen=True, slots=True)
