@@ -75,6 +75,16 @@ def test_points_stand_at_effect_and_standard_error(make_effects):
     assert rule_of(plan, "pooled effect") == fit.pooled().estimate
 
 
+def test_the_pooled_effect_is_named_by_its_place_where_the_axis_has_what_was_analysed():
+    """A reader who looks for 0.59 on an axis of log odds would find another place."""
+    es = mx.effect_sizes("PLO", events=[2, 5, 9, 8], n=[10, 10, 12, 9])
+    fit = mx.RandomEffects(es).fit()
+    (rule,) = (one for one in funnel_plan(fit).panels[0].layers if isinstance(one, Rule))
+    share = 1 / (1 + np.exp(-rule.at))
+    assert rule.at == fit.estimate
+    assert rule.name == f"pooled effect {rule.at:.2f} (proportion {share:.2f})"
+
+
 @pytest.mark.parametrize(("level", "z"), [(0.95, Z95), (0.99, 2.5758293035489004)])
 def test_the_region_is_the_pooled_effect_plus_minus_z_standard_errors(make_effects, level, z):
     fit = mx.RandomEffects(make_effects(15)).fit()

@@ -56,6 +56,15 @@ HEADINGS = {
 }
 
 
+def test_weights_that_differ_by_rounding_alone_have_an_axis():
+    """matplotlib would warn that the ends of the axis are the same."""
+    es = mx.EffectSizes(np.log([1e-4, 0.1, 1.0, 10.0, 1e4]), [0.1] * 5, "RR")
+    ax = mx.plots.influence(mx.RandomEffects(es).fit(), measures=["weights"])
+    low, high = ax.get_xlim()
+    assert low < 0.19
+    assert high > 0.21
+
+
 @pytest.mark.parametrize("k", [3, 13, 150])
 def test_every_mark_is_at_the_number_of_the_table(k) -> None:
     fit = of_studies(k)

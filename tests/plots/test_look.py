@@ -53,6 +53,13 @@ def test_layouts_in_the_settings_leave_tables_alone(make_effects, setting):
     assert ax.get_position().bounds == pytest.approx(plain.get_position().bounds)
 
 
+def test_a_colour_that_is_not_known_names_the_nearest(make_effects):
+    with pytest.raises(UnknownChoiceError, match="write 'blue' if"):
+        forest(make_effects(2), color="bleu")
+    with pytest.raises(UnknownChoiceError, match="write 'pooled' if"):
+        forest(make_effects(2), color="poled")
+
+
 def test_settings_of_matplotlib_do_what_they_say(make_effects):
     es = make_effects(4)
     settings = {

@@ -167,10 +167,10 @@ class Theme:
             return self.palette[name % len(self.palette)]
         if name in PARTS:
             return str(getattr(self, name))
-        from matplotlib.colors import is_color_like, to_hex
+        from matplotlib.colors import CSS4_COLORS, is_color_like, to_hex
 
         if not is_color_like(name):
-            raise UnknownChoiceError("color", name, PARTS)
+            raise UnknownChoiceError("color", name, (*PARTS, *CSS4_COLORS))
         return name if len(name) == 7 and name.startswith("#") else to_hex(name)
 
     def tint(self, share: float) -> str:

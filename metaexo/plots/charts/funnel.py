@@ -468,6 +468,8 @@ def _lines(
     if cloud.centre is None:
         return layers
     value = fixed(float(back_pooled(es, cloud.centre)), 2)
+    if measure.rescaled and not measure.display_log:  # the axis has what was analysed
+        value = f"{fixed(cloud.centre, 2)} ({measure.display[:1].lower()}{measure.display[1:]} {value})"
     name = "as the model predicts" if cloud.residual else f"pooled effect {value}"
     layers.append(Rule(at=places_of(measure, cloud.centre), name=name, color="grey", width=0.9))
     if side.se is not None:
