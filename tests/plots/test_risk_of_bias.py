@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 
 import matplotlib.pyplot as plt
@@ -216,6 +217,12 @@ def test_a_place_that_is_too_small_is_refused():
         mx.plots.risk_of_bias(table(60), ax=ax)
     with pytest.raises(InputError, match="inches"):
         mx.plots.risk_of_bias_summary(table(3), height=1.0)
+    weights = {"weights": [1, 2, 3], "title": "Weighted"}
+    with pytest.raises(InputError, match="a width of 2 inches") as caught:
+        mx.plots.risk_of_bias_summary_plan(table(3), width=2.0, **weights)
+    width = float(re.search(r"width=([\d.]+)", caught.value.remedy)[1])
+    ax = mx.plots.risk_of_bias_summary(table(3), width=width, **weights)
+    assert mx.plots.overlapping_texts(ax.figure) == []
 
 
 def test_many_studies_are_drawn_or_refused():
@@ -301,6 +308,8 @@ def test_what_nobody_judged_is_hollow():
     plan = mx.plots.risk_of_bias_plan(frame)
     key = plan.keys[-1]
     assert (key.label, key.color, key.text) == ("Not assessed", "paper", "")
+    drawn = mx.plots.risk_of_bias(plan).get_legend().legend_handles[-1]
+    assert contrast(to_hex(drawn.get_markeredgecolor()), plan.theme.paper) >= 3
     assert (
         len(drawn_signs(mx.plots.risk_of_bias(plan)))
         == (plan.to_frame()["judgement"] != "not assessed").sum()

@@ -80,7 +80,7 @@ def draw_legend(
         [signs[i] for i in order],
         [labels[i] for i in order],
         ncols=columns,
-        handler_map={Key: _Handler(theme)},
+        handler_map={Key: _Handler(theme, any(isinstance(one, Key) and one.text for one in signs))},
         **place,
     )
     for sign in legend.legend_handles:
@@ -123,10 +123,10 @@ def _long(keys: Sequence[Key]) -> float:
 
 
 class _Handler:
-    """Draws the sign of a key in a legend, as matplotlib asks for it."""
+    """Draws the sign of a key in a legend, as matplotlib asks for it; `signed`: whether marks have signs."""
 
-    def __init__(self, theme: Theme) -> None:
-        self.theme = theme
+    def __init__(self, theme: Theme, signed: bool) -> None:
+        self.theme, self.signed = theme, signed
 
     def legend_artist(self, legend: Legend, key: Key, size: float, box: Any) -> Any:
         """Add what shows a key to a box; return the first of it."""
@@ -150,9 +150,9 @@ class _Handler:
             made.append(Rectangle((0.0, 0.0), box.width - beside, box.height, linewidth=0.5, **look))
         if key.text or not made:
             mark = MARKERS[key.shape if not made else "circle"]
-            edge, wide = (theme.edge(fill), 0.8) if key.text else (color, 1.0)
-            look = {"markerfacecolor": fill, "markeredgecolor": edge, "markeredgewidth": wide}
-            made.append(Line2D([x], [y], marker=mark, markersize=SIGN * size if key.text else 5.5, **look))
+            wide = SIGN * size if self.signed else 5.5
+            look = {"markerfacecolor": fill, "markeredgecolor": theme.edge(color), "markeredgewidth": 0.8}
+            made.append(Line2D([x], [y], marker=mark, markersize=wide, **look))
         if key.text:
             letters = theme.font(key.text, True, theme.small)
             aligned: dict[str, Any] = {"ha": "center", "va": "center_baseline"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 USUAL = "RoB 2"
+LEAST_BAR = 40.0  # points
 
 
 @checked
@@ -252,7 +254,7 @@ class RiskSummary(Plan):
             one, room = open_axes(self, ax)
             sides = _sides(self, room.width)
             wide, high = room.width - sides.left - sides.right, room.height - sides.top - _below(self)
-            if high < len(self.domains) * self.theme.small or wide < 40.0:
+            if high < len(self.domains) * self.theme.small or wide < LEAST_BAR:
                 raise too_small(self, room)
             left, bottom = room.left + sides.left, room.bottom - _below(self)
             one.set_position(room.position(left, room.top + sides.top, left + wide, bottom))
@@ -336,7 +338,7 @@ def risk_of_bias_summary_plan(
     plan = RiskSummary(
         title=title,
         notes=(),
-        width=width,
+        width=width if ax is None else size_of(ax)[0],
         height=1.0,
         theme=get_theme(theme, font_size),
         domains=tuple(record.domain(key).short for key in record.keys),
@@ -347,7 +349,14 @@ def risk_of_bias_summary_plan(
         tool=record.tool.name,
     )
     plan = replace(plan, notes=(_counted(plan), *notes))
-    sides = _sides(plan, 72 * width - 2 * MARGIN)
+    sides = _sides(plan, 72 * plan.width - 2 * MARGIN)
+    least = (sides.left + sides.right + LEAST_BAR + 2 * MARGIN) / 72
+    if plan.width < least:
+        raise InputError(
+            f"a width of {plan.width:.2g} inches",
+            f"room for bars beside names and numbers: {least:.2f} inches",
+            f"choose width={math.ceil(10 * least) / 10:g} or more",
+        )
     lines = max(label.count("\n") + 1 for label in sides.labels)
     row = max(2.3 * plan.theme.line, 1.22 * plan.theme.small * (lines + 0.5))
     body = sides.top + _below(plan) + row * len(plan.domains)
@@ -405,14 +414,17 @@ def _sides(plan: RiskSummary, width: float) -> _Sides:
     """Return how much room stands around the bars in a place of a width in points."""
     theme = plan.theme
     small = theme.small
-    labels = [theme.wrap(name, 0.35 * width, size=small) for name in plan.domains]
     texts = [text for texts in plan._texts() for text in texts]
     column = max(HINTED * max(theme.width(text, size=small) for text in texts) + 7.0, SIGN * small + 4.0)
+    right = column * len(plan.levels) + 4.0
+    word = max(theme.width(word, size=small) for name in plan.domains for word in name.split())
+    most = max(min(0.35 * width, width - right - LEAST_BAR - 8.0) / HINTED, word)
+    labels = [theme.wrap(name, most, size=small) for name in plan.domains]
     keys, columns, high = lay_out_keys([_key(one, "area") for one in plan.levels], width / HINTED, theme)
     return _Sides(
         left=HINTED * max(theme.width(text, size=small) for lines in labels for text in lines) + 8.0,
         top=high + SIGN * small + 6.0,
-        right=column * len(plan.levels) + 4.0,
+        right=right,
         labels=tuple("\n".join(map(plain, lines)) for lines in labels),
         column=column,
         keys=keys,
@@ -447,7 +459,8 @@ def _draw_beside(ax: Axes, plan: RiskSummary, sides: _Sides, place: tuple[float,
     ax.set_yticks(range(len(plan.domains)), labels=sides.labels)
     for label in ax.get_yticklabels():
         label.set_fontproperties(theme.font(label.get_text(), size=small))
-    ax.set_xticks(range(0, 101, 25), labels=[f"{share}%" for share in range(0, 101, 25)])
+    step = next((step for step in (25, 50) if place[0] * step / 100 > 4.5 * small), 100)
+    ax.set_xticks(range(0, 101, step), labels=[f"{share}%" for share in range(0, 101, step)])
     ax.set_xlabel("Share of weight" if plan.weighted else "Share of studies", fontsize=small)
     for j, level in enumerate(plan.levels):
         x, fill = 4.0 + (j + 0.5) * sides.column, theme.color(_key(level).color)

@@ -681,8 +681,8 @@ class _Drawing:
         for hatch, hollow in dict.fromkeys((mark.hatch, mark.hollow) for mark, _ in found):
             group = [(m, y) for m, y in found if (m.hatch, m.hollow) == (hatch, hollow) and m.low < m.high]
             colors = [self._fill_color(m) for m, _ in group]
-            paper = self.theme.paper
-            fills, edges = (paper, colors) if hollow else (colors, paper)
+            paper, over = self.theme.paper, [self.theme.text_on(color) for color in colors]
+            fills, edges = (paper, colors) if hollow else (colors, over if hatch else paper)
             made += self._boxes(group, axis, fills, edges, hatch=hatch or None)
         return made + self._words_within(found, axis)
 
