@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 GAP, BELOW, APART = 5.0, 3.0, 0.3  # points beside and below the cells; columns before one that stands apart
-LABEL_SHARE, LEAST_SHARE = 0.38, 0.12  # of the width for names of rows
+LABEL_SHARE, LEAST_SHARE = 0.38, 0.1  # of the width for names of rows
 LONGEST = 120.0  # most points for an upright heading in one line
 WIDEST = 3.2  # width of a cell over the least one
 MOST_ROWS = 200
