@@ -196,6 +196,27 @@ def test_axes_that_were_cleared_can_be_drawn_on_again(make_effects):
     assert len(points(ax)) == 5
 
 
+def test_a_table_takes_the_place_of_one_that_was_drawn_before(make_effects):
+    """Names of two tables, one over the other, could not be read; what the user drew stays."""
+    figure = Figure(figsize=(9, 5))
+    ax, other = figure.subplots(2, 1)
+    forest(make_effects(3), ax=other)
+    once = forest(make_effects(4), ax=Figure(figsize=(9, 5)).subplots(2, 1)[0])
+    forest(make_effects(6), ax=ax)
+    ax.plot([0.1, 0.2], [10.0, 20.0], label="mine")
+    ax.set_xlim(-9, 9)
+    forest(make_effects(4), ax=ax)
+    assert len(points(ax)) == 4
+    assert len(ax.collections) == len(once.collections)
+    assert [line.get_label() for line in ax.lines if not line.get_label().startswith("_")] == ["mine"]
+    assert len(points(other)) == 3
+    assert overlapping_texts(figure) == []
+    ax.clear()
+    forest(make_effects(2), ax=ax)
+    assert len(points(ax)) == 2
+    assert overlapping_texts(figure) == []
+
+
 def test_the_same_numbers_give_the_same_bytes_and_noise_changes_nothing(make_effects, tmp_path):
     es = make_effects(13)
     noise = 1 + 1e-13 * np.resize([1.0, -1.0], 13)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -219,6 +219,8 @@ class _Drawing:
             placed = ax.get_axes_locator()
             frame = placed.frame if isinstance(placed, _Place) else ax.get_position().frozen()
             self.ax, self.figure = ax, ax.figure
+            if isinstance(placed, _Place):
+                placed.empty()
         else:
             self.figure = ax or plt.figure(figsize=(plan.width, plan.height), layout="none")
             self.figure.set_facecolor(self.theme.paper)
@@ -229,11 +231,13 @@ class _Drawing:
         corner = ScaledTranslation(frame.x0, frame.y1, to_pixels)
         points = Affine2D().translate(SHIFT, SHIFT).scale(1 / 72, -1 / 72)
         self.points: Transform = points + whole.dpi_scale_trans + corner
-        self.ax.set_axes_locator(_Place(self.ax, frame, plan.panel, self.points))
+        self.place = _Place(self.ax, frame, plan.panel, self.points)
+        self.ax.set_axes_locator(self.place)
 
     def draw(self) -> Axes:
         """Draw everything and return the Axes of the panel."""
         plan, ax = self.plan, self.ax
+        before = set(self.place.artists())
         self._axis()
         self._stripes()
         self._around()
@@ -243,6 +247,7 @@ class _Drawing:
             self._upright(plan.axis.reference, color=self.theme.pale, linewidth=0.8, zorder=1)
         for value in plan.pooled:
             self._upright(value, color=self.theme.grey, linewidth=0.7, linestyle=DASHES["dashed"], zorder=1.1)
+        self.place.table = [artist for artist in self.place.artists() if artist not in before]
         self._marks_and_again()
         return ax
 
@@ -479,7 +484,7 @@ class _Drawing:
     def _marks_and_again(self) -> None:
         """Draw the marks, and draw them anew whenever the ends of the axis change."""
         ax = self.ax
-        self.drawn = self._marks()
+        self.drawn = self.place.marks = self._marks()
 
         def moved(_: Axes) -> None:
             if not any(artist.axes is ax for artist in self.drawn):  # the Axes were cleared
@@ -487,7 +492,7 @@ class _Drawing:
             for artist in self.drawn:
                 artist.remove()
             with self.theme.context():
-                self.drawn = self._marks()
+                self.drawn = self.place.marks = self._marks()
 
         ax.callbacks.connect("xlim_changed", moved)
 
@@ -869,7 +874,7 @@ def _empty_line() -> Any:
     return one_line()()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Place:
     """Keeps the Axes where the panel is: a layout that moved them would part marks from their names."""
 
@@ -877,6 +882,19 @@ class _Place:
     frame: Bbox
     panel: Box
     points: Transform
+    table: list[Artist] = field(default_factory=list)
+    marks: list[Artist] = field(default_factory=list)
+
+    def artists(self) -> list[Artist]:
+        """Return what stands in the Axes, and in their figure beside the Axes."""
+        return [*self.axes.get_children(), *self.axes.figure.artists]
+
+    def empty(self) -> None:
+        """Remove a table that was drawn here before: two of them could not be read."""
+        there = set(self.artists())
+        for artist in (*self.table, *self.marks):
+            if artist in there:
+                artist.remove()
 
     def __call__(self, ax: Any, renderer: object) -> Bbox:
         """Return where the Axes stand, in fractions of the figure."""
