@@ -398,12 +398,12 @@ def test_points_without_intervals_do_not_touch():
 
 
 def test_the_value_at_an_edge_hides_no_point():
-    table = pd.DataFrame({"x": [-4.0, 0.02, 9.0, 2.98], "row": "a"})
+    table = pd.DataFrame({"x": [-4.0, 0.15, 9.0, 2.85], "row": "a"})
     (row,) = interval_strip_plan(table, "x", "row", log=False, limits=(0.0, 3.0)).rows
     low, near_low, high, near_high = (mark.lane for mark in row.marks)
     assert low != near_low
     assert high != near_high
-    inside = table.assign(x=[0.3, 0.02, 2.7, 2.98])
+    inside = table.assign(x=[0.5, 0.15, 2.5, 2.85])
     (row,) = interval_strip_plan(inside, "x", "row", log=False, limits=(0.0, 3.0)).rows
     assert {mark.lane for mark in row.marks} == {0.0}
 
