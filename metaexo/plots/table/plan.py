@@ -683,12 +683,15 @@ class _Drawing:
         found = [(m, y) for m, y in marks if m.low is not None and m.high is not None]
         tracks = [(replace(m, high=m.whole), y) for m, y in found if m.whole is not None]
         made = self._boxes(tracks, axis, self.theme.track, self.theme.pale) if tracks else []
-        for hatch, hollow in dict.fromkeys((mark.hatch, mark.hollow) for mark, _ in found):
-            group = [(m, y) for m, y in found if (m.hatch, m.hollow) == (hatch, hollow) and m.low < m.high]
-            colors = [self._fill_color(m) for m, _ in group]
-            paper, over = self.theme.paper, [self.theme.text_on(color) for color in colors]
-            fills, edges = (paper, colors) if hollow else (colors, over if hatch else paper)
-            made += self._boxes(group, axis, fills, edges, hatch=hatch or None)
+        looks = [(m.hatch, m.hollow, self._fill_color(m)) for m, _ in found]
+        for look in dict.fromkeys(looks):  # a collection has one colour of hatches
+            group = [
+                one for one, own in zip(found, looks, strict=True) if own == look and one[0].low < one[0].high
+            ]
+            hatch, hollow, color = look
+            edge_color = color if hollow else self.theme.text_on(color) if hatch else self.theme.paper
+            fill = self.theme.paper if hollow else color
+            made += self._boxes(group, axis, fill, edge_color, hatch=hatch or None)
         return made + self._words_within(found, axis)
 
     def _fill_color(self, mark: Mark) -> str:
