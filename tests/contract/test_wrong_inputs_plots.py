@@ -270,7 +270,7 @@ def test_calls_that_do_not_fit(name, tmp_path):
         ("forest_plan", {"pages": 2}),
         ("forest_plan", {"row_height": 5.0}),
         ("forest_plan", {"scale": "ln"}),
-        ("forest_plan", {"scale": "logit"}),
+        ("forest_plan", {"scale": "logit", "reference": 2.0}),
         ("forest_plan", {"strata_order": "sizes"}),
         ("forest_plan", {"subtotals": "alone"}),
         ("forest_plan", {"theme": "drak"}),
