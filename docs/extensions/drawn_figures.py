@@ -1,4 +1,5 @@
-"""The directive ``drawn``: a script and the figure that it draws, made while the page is built.
+"""The directives ``drawn``, a script and the figure that it draws, made while the page is built; and
+``drawn-overview``, small pictures of all of them, each leading to its section.
 
 ::
 
@@ -14,6 +15,7 @@ printed size; its alternative text is made from its plans. A script that fails i
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,6 +29,8 @@ import metaexo as mx
 
 ROOT = Path(__file__).resolve().parents[2]
 MADE = Path("_build") / "drawn"  # below docs/
+# The heading of a section, and the name of the figure in it.
+FIGURES = re.compile(r"^(.+)\n~+\n\n(?:(?!\.\. ).*\n)*\.\. drawn:: (\w+)$", re.MULTILINE)
 
 
 class Drawn(SphinxDirective):
@@ -49,6 +53,22 @@ class Drawn(SphinxDirective):
         return [code, *(nodes.image(uri=f"/{MADE / path.name}", alt=words) for path, words in pictures)]
 
 
+class Overview(SphinxDirective):
+    """``.. drawn-overview::`` shows the first page of every figure of this page, in a small size."""
+
+    option_spec: ClassVar[dict[str, Any]] = {"width": directives.length_or_percentage_or_unitless}
+
+    def run(self) -> list[nodes.Node]:
+        source = Path(self.env.doc2path(self.env.docname)).read_text(encoding="utf-8")
+        paragraph = nodes.paragraph()
+        for title, name in FIGURES.findall(source):
+            width = self.options.get("width", "150px")
+            picture = nodes.image(uri=f"/{MADE / name}.svg", alt=title, width=width)
+            paragraph += nodes.reference("", "", picture, refuri=f"#{nodes.make_id(title)}", reftitle=title)
+            paragraph += nodes.Text(" ")
+        return [paragraph]
+
+
 def draw(script: str, folder: Path, name: str) -> list[tuple[Path, str]]:
     """Run a script and save the figure of its `ax`; return its files, one per page, and what they show."""
     import matplotlib.pyplot as plt
@@ -69,4 +89,5 @@ def draw(script: str, folder: Path, name: str) -> list[tuple[Path, str]]:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Make the directive known to Sphinx."""
     app.add_directive("drawn", Drawn)
+    app.add_directive("drawn-overview", Overview)
     return {"parallel_read_safe": True}
