@@ -36,6 +36,21 @@ def curve_of(plan, words):
     return next(curve for curve in plan.layers(Curve) if words in curve.name)
 
 
+def test_labels_of_the_arc_that_are_outside_after_a_zoom_are_not_drawn():
+    es = mx.EffectSizes([0.1, 0.4, 0.9, -0.2], [0.02, 0.05, 0.04, 0.03])
+    ax = mx.plots.radial(mx.RandomEffects(es).fit())
+    assert len(all_texts_of_arc(ax)) == len(ax.texts) > 3
+    ax.set_xlim(0.0, 0.5)
+    assert overlapping_texts(ax) == []
+    assert all_texts_of_arc(ax) == []
+
+
+def all_texts_of_arc(ax):
+    """Return the labels of the arc that are drawn."""
+    ax.figure.draw_without_rendering()
+    return [text.get_text() for text in ax.texts if text.get_window_extent().width > 1]
+
+
 def test_effects_stand_at_their_precision_as_metafor_draws_them():
     es = bcg()
     plan = radial_plan(mx.RandomEffects(es).fit())

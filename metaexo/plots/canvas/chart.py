@@ -577,10 +577,9 @@ def _rule(ax: Axes, layer: Rule, theme: Theme, order: float) -> None:
 
 
 def _words(ax: Axes, layer: Words, theme: Theme, order: float) -> None:
-    ax.text(
-        layer.x,
-        layer.y,
+    ax.annotate(  # which is not drawn where its place is outside the panel, after a zoom
         plain(layer.text),
+        (layer.x, layer.y),
         ha=layer.align,
         va="center",
         color=theme.color(layer.color),

@@ -246,6 +246,8 @@ def _boxes_of_texts(figure: Figure) -> list[tuple[str, Box]]:
             continue
         if text.get_visible() and text.get_text().strip():
             box = text.get_window_extent(renderer)
+            if box.bounds == (0.0, 0.0, 1.0, 1.0):  # words of a place outside the panel, which are not drawn
+                continue
             boxes.append((text.get_text(), (box.x0, box.y0, box.x1, box.y1)))
     return boxes
 
