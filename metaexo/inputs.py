@@ -341,6 +341,8 @@ def _number(cell: object) -> float | None:
 
 def describe(value: object) -> str:
     """Return what was handed in, in a few words."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     if value is None or isinstance(value, bool | int | float):
         return repr(value)
     kind = type(value).__name__

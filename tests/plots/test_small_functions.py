@@ -20,7 +20,6 @@ from metaexo.plots.canvas.theme import THEMES
 from metaexo.plots.canvas.words import name_of, stratum_words, title_of, typeset, words
 from metaexo.plots.forest.families import _split_labels
 from metaexo.plots.forest.rows import short_remark
-from metaexo.plots.grids.estimability import tinted
 from metaexo.plots.table.lanes import lanes
 
 
@@ -55,10 +54,10 @@ def test_text_on():
     assert (theme.text_on("#0072B2"), theme.text_on("#2F93CF")) == ("#ffffff", "#000000")
 
 
-def test_tinted():
+def test_tint():
     light, dark = THEMES["metaexo"], THEMES["dark"]
-    assert (tinted("#0072B2", 1.0, light), tinted("#0072B2", 0.0, light)) == ("#0072b2", "#ffffff")
-    assert tinted("#0072B2", 0.0, dark) == dark.paper
+    assert (light.tint(1.0, "#0072B2"), light.tint(0.0, "#0072B2")) == ("#0072b2", "#ffffff")
+    assert dark.tint(0.0, "#0072B2") == dark.paper
 
 
 def test_luminance():

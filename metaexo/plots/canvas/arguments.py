@@ -19,7 +19,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.evidence.risk_of_bias.tool import BiasTool
 from metaexo.formatting import plural
-from metaexo.inputs import check_flag, check_level, check_number
+from metaexo.inputs import check_flag, check_level, check_number, describe
 from metaexo.plots.canvas.theme import get_theme
 
 P = ParamSpec("P")
@@ -238,13 +238,7 @@ def _call_error(
 
 def _no(name: str, value: Any, needed: str, remedy: str = "") -> InputError:
     """Return that a value is of another kind than is needed."""
-    if isinstance(value, type):
-        what = f"the class {value.__name__}"
-    elif value is None or isinstance(value, bool | int | float):
-        what = repr(value)
-    else:
-        what = f"of type {type(value).__name__}"
-    return InputError(f"{name} is {what}", needed, remedy)
+    return InputError(f"{name} is {describe(value)}", needed, remedy)
 
 
 def _is_list(value: object) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 P = ParamSpec("P")
+ROWS_PER_PAGE = 40
 WIDTH = 7.0  # inches: two columns of most journals
 AXES = "Returns\n-------\nmatplotlib.axes.Axes\n    `ax`, or the new Axes: those of the (first) panel."
 RETURNS = re.compile(r"Returns\n-------\n.*?(?=\n\n\w+\n-+\n|\Z)", re.DOTALL)
@@ -89,6 +90,11 @@ def remember(plan: Plan, ax: Axes, others: Sequence[Axes] = ()) -> Axes:
     if others:
         _PAGES[whole_figure(ax)] = tuple(others)
     return ax
+
+
+def rows_on_a_page(pages: bool | int) -> int | None:
+    """Return the most rows on a page for what a user asked for; None for all on one page."""
+    return None if pages is False else ROWS_PER_PAGE if pages is True else int(pages)
 
 
 def further_pages(plans: Sequence[Any], draw: Callable[[Any], Axes]) -> list[Axes]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.inputs import describe
 from metaexo.plots.canvas.fonts import (
     DEJAVU,
     contrast,
@@ -173,9 +174,9 @@ class Theme:
             raise UnknownChoiceError("color", name, (*PARTS, *CSS4_COLORS))
         return name if len(name) == 7 and name.startswith("#") else to_hex(name)
 
-    def tint(self, share: float) -> str:
-        """Return the background with a share of ink in it: 0 is the background itself."""
-        return _mixed(self.paper, self.ink, share)
+    def tint(self, share: float, color: str = "") -> str:
+        """Return the background with a share of a colour in it, of ink by default: 0 is the background."""
+        return _mixed(self.paper, color or self.ink, share)
 
     def rc(self) -> dict[Any, Any]:
         """Return the theme as settings of matplotlib."""
@@ -335,9 +336,7 @@ def get_theme(theme: str | Theme | None = None, font_size: float | None = None) 
             raise UnknownChoiceError("theme", theme, THEMES)
         found = THEMES[theme]
     else:
-        raise InputError(
-            f"theme is of type {type(theme).__name__}", "the name of a theme, or a mx.plots.Theme"
-        )
+        raise InputError(f"theme is {describe(theme)}", "the name of a theme, or a mx.plots.Theme")
     if font_size is not None:
         found = replace(found, size=float(font_size), small=max(LEAST_SIZE, float(font_size) - 1.0))
     if min(found.size, found.small) < LEAST_SIZE:

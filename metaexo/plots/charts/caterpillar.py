@@ -33,6 +33,7 @@ from metaexo.plots.charts.effects import (
     space_of,
     value_axis,
 )
+from metaexo.plots.forest.rows import other_level
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -183,12 +184,8 @@ def _what(results: Any, level: float | None) -> tuple[EffectSizes, FitResults | 
         return results, None, None
     if isinstance(results, StratifiedResults):
         fit, pooled = results.overall, results.overall_pooled
-        if fit is not None and pooled is not None and level not in (None, pooled.level):
-            raise InputError(
-                f"the overall effect was pooled at the level {pooled.level:g}",
-                f"strata pooled at the level {level:g} that the plot is to show",
-                f"pool again with stratify(..., level={level:g})",
-            )
+        if pooled is not None and level is not None and level != pooled.level:
+            raise other_level("the overall effect was pooled", pooled.level, level)
         return results.effects, fit, pooled
     found = fit_of_points(results, "a caterpillar plot", ", strata or EffectSizes")
     es = cast("EffectSizes", found.effects)

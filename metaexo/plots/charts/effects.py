@@ -16,6 +16,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
 from metaexo.formatting import interval, level_words, number, plural, shown
 from metaexo.heterogeneity import AttributionResults, StratifiedResults
+from metaexo.inputs import describe
 from metaexo.models.linear.results import FitResults
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.canvas.chart import ChartAxis, Points, group_sign
@@ -66,7 +67,7 @@ def fit_of_points(results: Any, kind: str, others: str = "", remedy: str = "") -
     ):
         return results
     raise InputError(
-        f"{kind} cannot be made of {_named(results)}",
+        f"{kind} cannot be made of {describe(results)}",
         f"a fit of effects{others}",
         remedy
         or (
@@ -119,12 +120,6 @@ def known_columns(es: EffectSizes) -> dict[str, Any]:
     if es.origin is not None:
         found |= {name: np.asarray(values)[es.origin.rows] for name, values in es.origin.inputs.items()}
     return found
-
-
-def _named(value: object) -> str:
-    name = type(value).__name__
-    article = "an" if name[0] in "AEIOU" else "a"
-    return f"the class {value.__name__}" if isinstance(value, type) else f"{article} {name}"
 
 
 def space_of(

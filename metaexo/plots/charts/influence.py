@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from metaexo.errors import InputError
 from metaexo.formatting import plural
-from metaexo.inputs import check_choice
+from metaexo.inputs import check_choice, describe
 from metaexo.models.multilevel.prediction import ClusterInfluence
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.univariate.results import RandomEffectsResults
@@ -175,7 +175,7 @@ def _found(results: Any, cluster: Any, refit: bool) -> tuple[Any, Influence | Cl
         return results, influence_of(results, cluster, refit)
     if not isinstance(results, Influence | ClusterInfluence):
         raise InputError(
-            f"the first argument is of type {type(results).__name__}",
+            f"the first argument is {describe(results)}",
             "a fit of RandomEffects or Multilevel, or its influence",
             "mx.plots.influence(mx.RandomEffects(es).fit())",
         )

@@ -47,7 +47,7 @@ from metaexo.plots.charts.moderators import (
     levels_with_means,
     moderators_of,
 )
-from metaexo.plots.forest.rows import WHOSE_TAU2, caution_notes
+from metaexo.plots.forest.rows import WHOSE_TAU2, caution_notes, other_level
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -288,11 +288,7 @@ def _of_strata(
 ) -> _Found:
     """Return a row per stratum, and one for all effects if it has a name."""
     if level is not None and level != results.level:
-        raise InputError(
-            f"the strata were pooled at the level {results.level:g}",
-            f"strata pooled at the level {level:g} that the plot is to show",
-            f"pool again with stratify(..., level={level:g})",
-        )
+        raise other_level("the strata were pooled", results.level, level)
     es = results.effects
     rows = [
         Level(

@@ -12,6 +12,7 @@ import numpy as np
 from metaexo.errors import InputError
 from metaexo.formatting import level_words, shown
 from metaexo.heterogeneity import AttributionResults, StratifiedResults
+from metaexo.inputs import describe
 from metaexo.models.linear.results import FitResults
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.plots.canvas.arguments import checked
@@ -175,9 +176,8 @@ def _fits(results: Any) -> dict[str, FitResults]:
     several = dict(results) if isinstance(results, Mapping) else {"": results}
     for name, fit in several.items():
         if not isinstance(fit, FitResults) or not isinstance(name, str):
-            what = f"the class {fit.__name__}" if isinstance(fit, type) else f"a {type(fit).__name__}"
             raise InputError(
-                f"variance components cannot be drawn of {what}",
+                f"variance components cannot be drawn of {describe(fit)}",
                 "a fit, or a mapping of names to fits",
                 "mx.plots.variance_components(mx.RandomEffects(es).fit())",
             )

@@ -18,7 +18,7 @@ from metaexo.effects.measure import Measure, get_measure
 from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.formatting import number, plural
 from metaexo.heterogeneity import AttributionResults
-from metaexo.inputs import read_numbers
+from metaexo.inputs import describe, read_numbers
 from metaexo.models.censored.results import CensoredResults
 from metaexo.models.linear.results import FitResults
 from metaexo.models.multilevel.presets import RhoSweep
@@ -250,8 +250,6 @@ def _check_size(results: Any) -> None:
 
 def _table(results: Any, options: Options) -> Table:
     """Return the table of any kind of results."""
-    if isinstance(results, type):
-        raise _no_forest(f"the class {results.__name__}")
     if isinstance(results, EffectSizes):
         return table_of_effects(results, options)
     if isinstance(results, ReadyEffects):
@@ -260,16 +258,12 @@ def _table(results: Any, options: Options) -> Table:
         return table_of_censored(results, options)
     if isinstance(results, MultilevelResults):
         return table_of_multilevel(results, options)
-    if hasattr(results, "strata"):
+    if hasattr(results, "strata") and not isinstance(results, type):
         return table_of_strata(results, options)
     if isinstance(results, FitResults) and not isinstance(results, AttributionResults):
         return table_of_fit(results, options)
-    raise _no_forest(type(results).__name__)
-
-
-def _no_forest(what: str) -> InputError:
-    return InputError(
-        f"a forest plot cannot be made of {what}",
+    raise InputError(
+        f"a forest plot cannot be made of {describe(results)}",
         "EffectSizes, a fit with a pooled effect, or strata",
         "hand in mx.EffectSizes(...), mx.RandomEffects(...).fit() or mx.stratify(...)",
     )

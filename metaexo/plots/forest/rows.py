@@ -174,12 +174,17 @@ def _at_level(fit: Any, pooled: Any, level: float) -> Any:
     if pooled.level == level:
         return pooled
     if fit.pooled(pooled.level) != pooled:
-        raise InputError(
-            f"the strata were pooled jointly at the level {pooled.level:g}",
-            f"strata pooled at the level {level:g} that the plot is to show",
-            f"pool again with stratify(..., level={level:g})",
-        )
+        raise other_level("the strata were pooled jointly", pooled.level, level)
     return fit.pooled(level)
+
+
+def other_level(what: str, level: float, asked: float) -> InputError:
+    """Return that strata were pooled at another level than a plot is to show."""
+    return InputError(
+        f"{what} at the level {level:g}",
+        f"strata pooled at the level {asked:g} that the plot is to show",
+        f"pool again with stratify(..., level={asked:g})",
+    )
 
 
 def has_one_mean(fit: Any) -> bool:

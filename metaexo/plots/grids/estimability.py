@@ -9,6 +9,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
 from metaexo.heterogeneity import AttributionResults, Estimability
 from metaexo.heterogeneity import estimability as find_estimability
+from metaexo.inputs import describe
 from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.fonts import contrast
 from metaexo.plots.canvas.legend import Key
@@ -131,7 +132,7 @@ def _read(source: EffectSizes | AttributionResults | Estimability, by: tuple[str
         found = find_estimability(source, by)
     else:
         raise InputError(
-            f"a grid cannot be made of {type(source).__name__}",
+            f"a grid cannot be made of {describe(source)}",
             "EffectSizes, or what mx.attribute_heterogeneity(...) returns",
         )
     if len(found.by) != 2:
@@ -156,7 +157,7 @@ def _cell(cell: Any, numbered: bool, theme: Theme) -> Cell:
     if cell.m == 0:
         return Cell(lines=("0",), bold=False)
     aside = cell.group is None
-    fill = theme.track if aside else tinted(_group_color(cell.group, theme), TINTS[min(cell.m, 3)], theme)
+    fill = theme.track if aside else theme.tint(TINTS[min(cell.m, 3)], _group_color(cell.group, theme))
     lines = tuple(f"({text})" if aside else text for text in (f"m = {cell.m}", f"k = {cell.k}"))
     corner = str(cell.group + 1) if numbered and not aside else ""
     return Cell(fill=fill, lines=lines, bold=not aside, corner=corner)
@@ -168,18 +169,12 @@ def _group_color(group: int, theme: Theme) -> str:
     return colors[group % len(colors)]
 
 
-def tinted(color: str, strength: float, theme: Theme) -> str:
-    """Return a colour mixed with that of the paper."""
-    pairs = zip(*([int(one[i : i + 2], 16) for i in (1, 3, 5)] for one in (color, theme.paper)), strict=True)
-    return "#" + "".join(f"{round(paper + strength * (part - paper)):02x}" for part, paper in pairs)
-
-
 def _keys(found: Estimability, theme: Theme) -> list[Key]:
     """Return the legend: shades, groups that no study links, what is set aside."""
     groups = range(len(found.groups))
     used = {min(cell.m, 3) for cell in found.cells if cell.group is not None}
     base = _group_color(0, theme) if len(groups) == 1 else theme.grey
-    keys = [Key(label=STATES[m], color=tinted(base, TINTS[m], theme), shape="area") for m in sorted(used)]
+    keys = [Key(label=STATES[m], color=theme.tint(TINTS[m], base), shape="area") for m in sorted(used)]
     if len(groups) > 1:
         keys += [
             Key(label=f"linked group {g + 1}", color=_group_color(g, theme), shape="area") for g in groups

@@ -16,7 +16,7 @@ from metaexo.formatting import plural
 from metaexo.plots.canvas.fonts import HINTED, plain
 from metaexo.plots.canvas.legend import SIGN, Key, draw_keys, lay_out_keys
 from metaexo.plots.canvas.measured import MARGIN, needed_height, open_axes, too_small, write
-from metaexo.plots.canvas.plan import Plan, further_pages, remember
+from metaexo.plots.canvas.plan import Plan, further_pages, remember, rows_on_a_page
 from metaexo.plots.canvas.theme import MARKERS, Theme
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ def paged(grid: GridKind, height: float | None, pages: bool | int) -> GridKind:
 
     `pages`: most rows on a page; True is 40. Texts below the columns stand on the last one.
     """
-    most = 40 if pages is True else int(pages) or len(grid.rows)
+    most = rows_on_a_page(pages) or len(grid.rows)
     if most > MOST_ROWS:
         raise InputError(
             f"{most} rows in one figure",

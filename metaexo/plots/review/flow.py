@@ -224,7 +224,7 @@ def _chain(one: Any, name: str) -> FlowChain:
     ledger = one if isinstance(one, Ledger) else getattr(one, "ledger", None)
     if not isinstance(ledger, Ledger) or isinstance(one, type):
         raise InputError(
-            f"the class {one.__name__}" if isinstance(one, type) else f"{describe(one)} without a ledger",
+            f"{describe(one)} without a ledger",
             "a ledger, effects or a fit that have one, or sheets",
             "effects have a ledger if Sheets.effects or mx.effect_sizes made them, or once rows are left "
             "out; mx.Ledger.of_rows(k) is that of k rows",

@@ -13,7 +13,7 @@ from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots.canvas.arguments import Column
 from metaexo.plots.canvas.fonts import HINTED, NO_FONT, NO_LETTER, plain
 from metaexo.plots.canvas.legend import lay_out_keys
-from metaexo.plots.canvas.plan import in_lines, is_axes, size_of
+from metaexo.plots.canvas.plan import in_lines, is_axes, rows_on_a_page, size_of
 from metaexo.plots.canvas.scale import Scale, ShownAxis, from_place, robust_limits, tick_label, to_place
 from metaexo.plots.canvas.theme import Theme
 from metaexo.plots.table.lanes import in_lanes
@@ -42,7 +42,6 @@ DWARFS = 2.0
 PART = 0.25
 DETAIL_GAP = 6.0
 FAVOURS, LONG = 130.0, 230.0
-ROWS_PER_PAGE = 40
 
 
 def lay_out(
@@ -66,8 +65,7 @@ def lay_out(
     ]
     axis = _axis(table, panel)
     rows = [in_lanes(_cut(row, axis), axis, panel.right - panel.left, theme) for row in rows]
-    most = None if pages is False else ROWS_PER_PAGE if pages is True else int(pages)
-    parts = _pages(rows, most, theme)
+    parts = _pages(rows, rows_on_a_page(pages), theme)
     plans = [
         _page(table, part, columns, panel, axis, (width, height), (i + 1, len(parts)), not is_axes(ax))
         for i, part in enumerate(parts)
