@@ -180,6 +180,8 @@ def test_headings_over_columns_stand_over_neighbours_only(make_effects):
     assert (head.left, head.right) == (below["animals"].left, below["dose"].right)
     assert " ".join(head.title) == "A heading wider than its columns"
     assert overlapping_texts(forest(plan)) == []
+    with pytest.raises(InputError, match="'dose' under two headings"):
+        forest_plan(es, columns=columns, heads={"Both": ["animals", "dose"], "One": ["dose"]})
     with pytest.raises(InputError, match="side by side"):
         forest_plan(es, columns=columns, heads={"Both": ["animals", "source"]})
     with pytest.raises(UnknownChoiceError, match="doses"):
@@ -301,6 +303,14 @@ def test_default_limits_hold_the_pooled_effect_the_null_and_the_prediction(make_
     wanted = [0.0, pooled.low, pooled.high, pooled.prediction_low, pooled.prediction_high]
     assert plan.axis.low < min(wanted)
     assert plan.axis.high > max(wanted)
+
+
+def test_a_fit_has_no_heads_unless_its_effects_are_stratified(make_effects):
+    """Who asks for heads must not get one list of studies without a word."""
+    es = make_effects(6)
+    for results in (mx.RandomEffects(es).fit(), mx.stratify(es, by="source")):
+        with pytest.raises(InputError, match=r"mx\.stratify\(effects, by='source'\)"):
+            forest_plan(results, by="source")
 
 
 def test_default_limits_hold_the_ticks_that_are_asked_for(make_effects):

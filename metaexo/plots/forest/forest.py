@@ -259,14 +259,26 @@ def _table(results: Any, options: Options) -> Table:
     if isinstance(results, MultilevelResults):
         return table_of_multilevel(results, options)
     if hasattr(results, "strata") and not isinstance(results, type):
+        _check_by(results, options)
         return table_of_strata(results, options)
     if isinstance(results, FitResults) and not isinstance(results, AttributionResults):
+        _check_by(results, options)
         return table_of_fit(results, options)
     raise InputError(
         f"a forest plot cannot be made of {describe(results)}",
         "EffectSizes, a fit with a pooled effect, or strata",
         "hand in mx.EffectSizes(...), mx.RandomEffects(...).fit() or mx.stratify(...)",
     )
+
+
+def _check_by(results: Any, options: Options) -> None:
+    """Refuse heads where the rows have none, or those of strata."""
+    if options.by is not None:
+        raise InputError(
+            f"by={options.by!r} for a {type(results).__name__}",
+            "bare or bounded effects, or a multilevel fit",
+            f"for strata draw mx.stratify(effects, by={options.by!r}), or leave by= out",
+        )
 
 
 forest = drawn(forest_plan, "Draw a forest plot.")

@@ -185,6 +185,9 @@ def _widen_for_heads(wishes: Sequence[_Wish], table: Table) -> None:
     The heading can be broken into lines if there is no room for the whole of it.
     """
     keys = [wish.column.key for wish in wishes]
+    under = [member for members in table.heads.values() for member in members]
+    if twice := sorted({member for member in under if under.count(member) > 1}):
+        raise InputError(f"the column {twice[0]!r} under two headings", "one heading over a column")
     for title, members in table.heads.items():
         for member in members:
             if member not in keys:
