@@ -266,3 +266,12 @@ def test_in_axes_of_the_users(schools, one_level) -> None:
     assert mx.plots.variance_components(one_level, ax=left, title="A") is left
     mx.plots.variance_components({"all": schools}, ax=right, title="B", intervals=False)
     assert mx.plots.overlapping_texts(figure) == []
+
+
+@pytest.mark.parametrize(
+    ("measure", "unit"), [("SMD", "standardised mean difference"), ("RR", "log risk ratio")]
+)
+def test_the_unit_stands_in_brackets_that_hold_no_others(measure, unit):
+    fit = mx.RandomEffects(mx.EffectSizes([0.1, 0.5, 0.9], [0.02, 0.03, 0.02], measure)).fit()
+    axis = mx.plots.variance_components_plan(fit).panels[0].x
+    assert axis.label == f"Standard deviation ({unit})"

@@ -151,7 +151,7 @@ def variance_components_plan(
             several, name, i, [order.index(one.name) + offset for one in several], words, limits
         )
     first = next(iter(fits.values()))
-    axis = ChartAxis(label=LABELS[scale].format(unit=first.scale), limits=limits)
+    axis = ChartAxis(label=LABELS[scale].format(unit=first.scale.partition(" (")[0]), limits=limits)
     names = [
         (float(i), look.short(words[name], min(NAMES * look.small, 0.4 * room)))
         for i, name in enumerate(order)
