@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.plots import evidence_map, evidence_map_plan, overlapping_texts, save
+from metaexo.plots import evidence_map, evidence_map_plan, forest, overlapping_texts, save
 from metaexo.plots.grids.evidence_map import BUBBLES
 
 
@@ -163,3 +163,30 @@ def test_a_map_fits_the_axes_of_the_user(studies):
     small = plt.figure(figsize=(3.0, 1.0)).add_subplot()
     with pytest.raises(InputError, match="inches"):
         evidence_map(studies, "source", "isolation", ax=small)
+
+
+@pytest.mark.parametrize("first", ["map", "forest"])
+@pytest.mark.parametrize("second", ["map", "forest"])
+def test_what_is_drawn_into_axes_takes_the_place_of_what_was_there(studies, make_effects, first, second):
+    def draw(kind, ax):
+        if kind == "forest":
+            return forest(make_effects(5), title="A forest plot", ax=ax)
+        return evidence_map(studies, "source", "isolation", title="A map", ax=ax)
+
+    once = draw(second, plt.figure(figsize=(9, 5)).add_subplot())
+    ax = plt.figure(figsize=(9, 5)).add_subplot()
+    draw(first, ax)
+    draw(second, ax)
+    figures = once.figure, ax.figure
+    for figure in figures:
+        figure.draw_without_rendering()
+    assert ax.get_window_extent().bounds == pytest.approx(once.get_window_extent().bounds)
+    shown = [
+        sorted(text.get_text() for text in figure.findobj(plt.Text) if text.get_text()) for figure in figures
+    ]
+    assert shown[0] == shown[1]
+    assert [one.get_visible() for one in (ax.xaxis, ax.yaxis)] == [
+        one.get_visible() for one in (once.xaxis, once.yaxis)
+    ]
+    assert ax.get_frame_on() == once.get_frame_on()
+    assert overlapping_texts(ax.figure) == []

@@ -17,6 +17,8 @@ from metaexo.plots.canvas.theme import Theme
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
+    from matplotlib.text import Text
+    from matplotlib.transforms import Bbox
 
 Box = tuple[float, float, float, float]
 MARGIN = 4.0
@@ -66,10 +68,15 @@ def open_axes(plan: Plan, ax: Axes | Figure | SubFigure | None) -> tuple[Axes, R
         one = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         room = Room(MARGIN, MARGIN, wide - MARGIN, high - MARGIN, (wide, high))
     else:
-        one = ax
-        box = one.get_position()
+        one, placed = ax, ax.get_axes_locator()
+        box = placed.frame if hasattr(placed, "frame") else one.get_position().frozen()
+        if hasattr(placed, "empty"):
+            placed.empty()
+            one.clear()
+            one.yaxis.set_visible(True)
         room = Room(box.x0 * wide, (1 - box.y1) * high, box.x1 * wide, (1 - box.y0) * high, (wide, high))
     theme = plan.theme
+    before = set(figure.texts)
     titles, notes = _around(plan, room.width)
     line, small = theme.line, 1.22 * theme.small
     for i, text in enumerate(titles):
@@ -77,9 +84,32 @@ def open_axes(plan: Plan, ax: Axes | Figure | SubFigure | None) -> tuple[Axes, R
     first = room.bottom - len(notes) * small
     for i, text in enumerate(notes if whole else ()):
         _write(figure, room, room.left, first + (i + 0.5) * small, text, theme)
+    if not whole:
+        one.set_axes_locator(_Held(one, box, [text for text in figure.texts if text not in before]))
     top = room.top + title_height(titles, theme)
     bottom = room.bottom - (notes_height(notes, theme) if whole else 0.0)
     return one, replace(room, top=top, bottom=bottom)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Held:
+    """Says which part of a figure Axes of the user's had before a plan was drawn into them."""
+
+    axes: Axes
+    frame: Bbox
+    texts: list[Text]
+
+    def empty(self) -> None:
+        """Remove a plan that was drawn here before: two of them could not be read."""
+        for text in self.texts:
+            if text in self.axes.figure.texts:
+                text.remove()
+        self.axes.clear()
+        self.axes.set_frame_on(True)
+
+    def __call__(self, ax: Any, renderer: object) -> Bbox:
+        """Return where the Axes stand, in fractions of the figure."""
+        return self.axes.get_position()
 
 
 def _around(plan: Plan, width: float) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -217,9 +217,9 @@ class _Drawing:
         self.plan, self.theme = plan, plan.theme
         if isinstance(ax, Axes):
             placed = ax.get_axes_locator()
-            frame = placed.frame if isinstance(placed, _Place) else ax.get_position().frozen()
+            frame = placed.frame if hasattr(placed, "frame") else ax.get_position().frozen()
             self.ax, self.figure = ax, ax.figure
-            if isinstance(placed, _Place):
+            if hasattr(placed, "empty"):
                 placed.empty()
         else:
             self.figure = ax or plt.figure(figsize=(plan.width, plan.height), layout="none")
