@@ -28,12 +28,11 @@ from metaexo.plots.charts.effects import (
     no_prediction_note,
     points_by_group,
     reference_of,
-    shown_intervals,
     shown_pooled,
     space_of,
     value_axis,
 )
-from metaexo.plots.forest.rows import other_level
+from metaexo.plots.forest.rows import other_level, shown_intervals
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ def caterpillar_plan(
     chosen = level or (0.95 if fit is None else fit.level)
     if es.k == 0:
         raise TooFewStudiesError("there are no effects", "at least one effect", "look at the ledger")
-    shown = shown_intervals(es, chosen)
+    shown = np.clip(shown_intervals(es, chosen), *es.measure.possible)
     groups = [] if color_by is None else [words(value, wording or {}) for value in es.column(color_by)]
     rank = np.empty(es.k)
     rank[np.lexsort((np.arange(es.k), -es.y if descending else es.y))] = np.arange(1, es.k + 1)

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.effects.conversions.scales import back_by_rows, back_pooled
+from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
 from metaexo.formatting import interval, level_words, number, plural, shown
 from metaexo.heterogeneity import AttributionResults, StratifiedResults
 from metaexo.inputs import describe
 from metaexo.models.linear.results import FitResults
-from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.canvas.chart import ChartAxis, Points, group_sign
 from metaexo.plots.canvas.plan import is_axes, size_of
 from metaexo.plots.canvas.scale import (
@@ -245,16 +244,6 @@ def _at(layer: Points, at: Sequence[int]) -> Points:
     }
     kept["extra"] = {key: [values[i] for i in at] for key, values in layer.extra.items()}
     return replace(layer, **kept)
-
-
-def shown_intervals(es: EffectSizes, level: float) -> Array:
-    """Return effects and the ends of their intervals on the scale that is shown, shape (3, k).
-
-    An effect without sampling variance has no interval; intervals end where the range of the measure does.
-    """
-    half = normal_quantile(level) * np.sqrt(np.where(es.v > 0, es.v, np.nan))
-    found = back_by_rows(es, np.array([es.y, es.y - half, es.y + half]))
-    return np.clip(found, *es.measure.possible)
 
 
 def shown_pooled(es: EffectSizes, values: ArrayLike) -> Array:

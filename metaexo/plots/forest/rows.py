@@ -432,12 +432,8 @@ class RowWriter:
         return mark if self.options.color is None else replace(mark, color=self.options.color)
 
     def _shown(self) -> Array:
-        """Return effects and the ends of their intervals on the scale that is shown, shape (3, k).
-
-        An effect without sampling variance has no interval.
-        """
-        half = self.quantile * np.sqrt(np.where(self.es.v > 0, self.es.v, np.nan))
-        return back_by_rows(self.es, np.array([self.es.y, self.es.y - half, self.es.y + half]))
+        """Return effects and the ends of their intervals on the scale that is shown, shape (3, k)."""
+        return shown_intervals(self.es, self.level)
 
     def pooled_mark(
         self, pooled: Any, es: EffectSizes | BoundedEffectSizes | None = None, hollow: bool = False
@@ -591,6 +587,15 @@ class RowWriter:
         return cells | {
             WEIGHT: (f"{fixed(100 * weight, options.decimals_of(WEIGHT, 1) or 0)}%".replace(".", point),)
         }
+
+
+def shown_intervals(es: EffectSizes | BoundedEffectSizes, level: float) -> Array:
+    """Return effects and the ends of their intervals on the scale that is shown, shape (3, k).
+
+    An effect without sampling variance has no interval.
+    """
+    half = normal_quantile(level) * np.sqrt(np.where(es.v > 0, es.v, np.nan))
+    return back_by_rows(es, np.array([es.y, es.y - half, es.y + half]))
 
 
 def q_words(fit: Any, style: str) -> list[str]:
