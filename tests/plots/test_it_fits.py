@@ -153,3 +153,26 @@ def test_every_number_of_rows_fits(k, kind, measure):
     ax = forest(plan)
     check_texts(ax)
     check_marks(ax, plan, es)
+
+
+@pytest.mark.parametrize(
+    ("kind", "width", "decimals"), [("strata", 6.0, 0), ("strata", 9.0, 2), ("fit", 5.0, 0)]
+)
+def test_what_each_side_favours_stays_in_the_figure(kind, width, decimals):
+    words = "favours the group that was treated with exosomes from umbilical cord stem cells"
+    choices = {"width": width, "decimals": decimals, "favours": (words, words), "weights": None}
+    for limits, size in ((None, 9.0), ((0.8, 1.3), 8.0), ((0.01, 1.1), 11.0), ((0.9, 50.0), 9.0)):
+        ax = forest(
+            results(kind, effects(5, "RR")), limits=limits, font_size=size, columns="source", **choices
+        )
+        assert overlapping_texts(ax) == []
+
+
+def test_a_page_without_marks_has_no_axis_and_nothing_below_it():
+    fit = results("multilevel", effects(5, "RR"))
+    plan = forest_plan(fit, totals=True, pages=10, favours=("fewer scars", "more scars"))
+    pages = mx.plots.pages_of(forest(plan))
+    assert [any(row.marks for row in page.rows) for page in (plan, *plan.more)] == [True, False]
+    for page, one in zip((plan, *plan.more), pages, strict=True):
+        assert ("fewer scars" in {text.text for text in texts(one)}) == page.has_axis
+        assert overlapping_texts(one) == []

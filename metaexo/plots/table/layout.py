@@ -18,6 +18,7 @@ from metaexo.plots.canvas.scale import Scale, ShownAxis, from_place, robust_limi
 from metaexo.plots.canvas.theme import Theme
 from metaexo.plots.table.lanes import in_lanes
 from metaexo.plots.table.plan import (
+    BESIDE,
     BOLD,
     MARGIN,
     Box,
@@ -25,6 +26,7 @@ from metaexo.plots.table.plan import (
     SpanningHead,
     TablePlan,
     below_axis,
+    between_sides,
     interval_of,
     is_bold,
     label_room,
@@ -379,7 +381,7 @@ def _page(
     if any(NO_LETTER in text for text in (*shown, *title_lines, *(key.label for key in keys))):
         notes = (*notes, NO_FONT)
     _, note_lines = in_lines("", notes if with_notes else (), room, theme)
-    favours = _favours(table)
+    favours = _favours(table, panel, axis, across)
     under = below_axis(axis, label_room(panel, across), theme) + max(map(len, favours)) * theme.line
     if not any(row.marks for row in rows):  # there is no axis then
         under = 0.0
@@ -452,9 +454,14 @@ def _heads(table: Table, columns: Sequence[PlacedColumn]) -> tuple[SpanningHead,
     return tuple(heads)
 
 
-def _favours(table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _favours(
+    table: Table, panel: Box, axis: ShownAxis, across: float
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the words on both sides of the reference line below the axis, in lines."""
-    left, right = (table.theme.wrap(text, FAVOURS) if text else () for text in table.favours)
+    x = between_sides(panel, axis)
+    rooms = (min(FAVOURS, (end - BESIDE - MARGIN) / HINTED) for end in (x, across - x))
+    texts = zip(table.favours, rooms, strict=True)
+    left, right = (table.theme.wrap(text, room) if text else () for text, room in texts)
     return left, right
 
 

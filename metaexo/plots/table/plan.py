@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 MARGIN = 6.0
 CAP_HEIGHT = 0.73
+BESIDE = 5.0  # between the reference line and what a side favours
 ARROW, EDGE_MARK = 5.0, 6.0
 # A text is put on whole pixels when it becomes a PNG. No place of a table (a hundredth of a point) plus this
 # shift lies half way between two pixels, so no last digit decides on which of the two a letter falls.
@@ -406,13 +407,11 @@ class _Drawing:
         """Write what each side of the reference line favours, below the axis."""
         plan, theme = self.plan, self.theme
         panel, axis = plan.panel, plan.axis
-        wide, (low, high) = panel.right - panel.left, axis.places
-        at = 0.5
-        if axis.reference is not None:
-            at = min(max((to_place(axis.scale, axis.reference) - low) / (high - low), 0.25), 0.75)
-        x = panel.left + at * wide
+        if not plan.has_axis:
+            return
+        x = between_sides(panel, axis)
         y = panel.bottom + below_axis(axis, label_room(panel, 72 * plan.width), theme)
-        sides: tuple[tuple[float, Align], ...] = ((x - 5.0, "right"), (x + 5.0, "left"))
+        sides: tuple[tuple[float, Align], ...] = ((x - BESIDE, "right"), (x + BESIDE, "left"))
         for (place, align), lines in zip(sides, plan.favours, strict=True):
             for i, line in enumerate(lines):
                 self._text(place, y + (i + 0.5) * theme.line, line, align)
@@ -812,6 +811,14 @@ def interval_of(pieces: Sequence[str]) -> str:
 def is_bold(row: Row, key: str) -> bool:
     """Return whether a cell is set in bold: pooled effects, and the names of clusters."""
     return row.kind in BOLD or (row.kind == "cluster" and key == "label")
+
+
+def between_sides(panel: Box, axis: ShownAxis) -> float:
+    """Return the place between what the left and the right side favour: the reference line, or near it."""
+    at, (low, high) = 0.5, axis.places
+    if axis.reference is not None:
+        at = min(max((to_place(axis.scale, axis.reference) - low) / (high - low), 0.25), 0.75)
+    return panel.left + at * (panel.right - panel.left)
 
 
 def label_room(panel: Box, across: float) -> float:
