@@ -133,6 +133,23 @@ def test_letters_of_a_screen_fit_too(kind, hinting):
         assert [text for text, box in boxes.items() if box.x0 < edges[0] or box.x1 > edges[1]] == [], dpi
 
 
+@pytest.mark.parametrize("kind", ["signs", "map", "flow"])
+def test_letters_that_no_font_has_are_told(kind):
+    """The last plane of Unicode is for private use, so that no font of a machine has its letters."""
+    lacking = chr(0x10FFF0)
+    frame = judged(3).replace({"study": {f"{LONG} 0": lacking}})
+    ax = {
+        "signs": lambda: mx.plots.risk_of_bias(frame),
+        "map": lambda: mx.plots.evidence_map(frame, "study", "D1"),
+        "flow": lambda: mx.plots.flow(mx.Ledger("a.csv", used=(2, 3)).leave_out({3: lacking}, "effect")),
+    }[kind]()
+    said = " ".join(text.get_text() for text in all_texts(ax))
+    assert "no installed font has" in said
+    assert lacking not in said
+    assert overlapping_texts(ax.figure) == []
+    assert "no installed font" not in " ".join(text.get_text() for text in all_texts(SCREEN[kind]({})))
+
+
 @pytest.mark.parametrize(("width", "font_size"), [(4.6, None), (5.5, 9.0), (7.0, 12.0), (12.0, 7.0)])
 def test_every_width_fits(width, font_size):
     es = effects(13, "RR")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from metaexo.errors import InputError
-from metaexo.plots.canvas.fonts import HINTED, plain
+from metaexo.plots.canvas.fonts import HINTED, NO_FONT, NO_LETTER, plain
 from metaexo.plots.canvas.plan import Plan, in_lines, size_of
 from metaexo.plots.canvas.theme import Theme
 
@@ -113,8 +113,10 @@ class _Held:
 
 
 def _around(plan: Plan, width: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return title and notes in lines for a width in points."""
-    return in_lines(plan.title, plan.notes, width / HINTED, plan.theme)
+    """Return title and notes in lines for a width in points, and a note on letters that no font has."""
+    lacking = any(NO_LETTER in plain(text) for text in (plan.title, *plan.notes, *plan.texts))
+    notes = (*plan.notes, NO_FONT) if lacking else plan.notes
+    return in_lines(plan.title, notes, width / HINTED, plan.theme)
 
 
 def title_height(lines: Sequence[str], theme: Theme) -> float:

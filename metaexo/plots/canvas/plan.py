@@ -73,6 +73,11 @@ class Plan(ABC):
         """
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """What is written besides title and notes and may be in any script."""
+        return ()
+
+    @property
     def alternative(self) -> str:
         """Title, description and notes as one text: the alternative text of a saved SVG."""
         return " ".join(

@@ -121,6 +121,11 @@ class Grid(Plan):
         records = [record for page in (self, *self.more) for record in page.records]
         return pd.DataFrame(records, columns=list(self.fields)).astype(dict(self.types))
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Names of rows and columns, and the words of the legend."""
+        return (*self.rows, *self.columns, *(key.label for key in self.keys))
+
     def describe(self) -> str:
         """Return what is seen in a sentence or two."""
         return self.summary

@@ -103,6 +103,12 @@ class FlowPlan(Plan):
             rows.append((chain.source, "used", "", chain.used, chain.used))
         return pd.DataFrame(rows, columns=["source", "step", "reason", "rows", "remaining"])
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Names of the sheets, and reasons."""
+        reasons = (why for chain in self.chains for stage in chain.stages for why, _ in stage.reasons)
+        return (*(chain.source for chain in self.chains), *reasons)
+
     def describe(self) -> str:
         """Return what is seen in a sentence or two."""
         told = []

@@ -239,6 +239,11 @@ class RiskSummary(Plan):
         ]
         return pd.DataFrame(rows, columns=["domain", "judgement", "count", "share"])
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Names of domains and judgements."""
+        return (*self.domains, *(level.label for level in self.levels))
+
     def describe(self) -> str:
         """Return what is seen in a sentence or two."""
         told = [
