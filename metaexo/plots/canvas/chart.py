@@ -404,8 +404,7 @@ def _draw_panel(ax: Axes, panel: Panel, theme: Theme) -> None:
     if panel.equal:
         ax.set_box_aspect(1)
     if panel.heading:
-        room = 170.0 if ax.get_subplotspec() is None else ax.get_position().width * ax.figure.bbox.width * 72
-        lines = theme.wrap(panel.heading, max(90.0, room / whole_figure(ax).dpi), bold=True)
+        lines = theme.wrap(panel.heading, max(90.0, 72 * size_of(ax)[0]), bold=True)
         ax.set_title("\n".join(lines), fontproperties=theme.font(panel.heading, bold=True))
 
 
@@ -429,9 +428,8 @@ def _set_axis(ax: Axes, name: str, axis: ChartAxis, theme: Theme) -> None:
     from matplotlib.ticker import MaxNLocator
 
     which: MatplotlibAxis = getattr(ax, f"{name}axis")
-    place = ax.get_position()
-    length = place.width * ax.figure.bbox.width if name == "x" else place.height * ax.figure.bbox.height
-    lines = theme.wrap(axis.label, max(90.0, 0.8 * length / whole_figure(ax).dpi * 72))
+    length = 72 * size_of(ax)[("x", "y").index(name)]
+    lines = theme.wrap(axis.label, max(90.0, 0.8 * length))
     label = "\n".join(map(plain, lines))
     which.set_label_text(label, fontproperties=theme.font(label), color=theme.ink)
     if axis.limits is not None:
