@@ -466,3 +466,12 @@ def test_a_model_without_random_terms_answers_too(es: mx.EffectSizes) -> None:
     assert fit.beta[0] == pytest.approx(equal.estimate, rel=1e-12)
     assert (fit.tau2, fit.i2, len(fit.random_effects()), len(fit.heterogeneity())) == (0.0, 0.0, 0, 0)
     assert fit.to_dict()["components"] == []
+
+
+def test_a_profile_without_a_name_is_that_of_the_only_component(es: mx.EffectSizes) -> None:
+    fit = mx.Multilevel(es, "study").fit()
+    assert fit.profile(grid=[0.1]).llf.tolist() == fit.profile("study", [0.1]).llf.tolist()
+    with pytest.raises(InputError, match="one of study, study/effect"):
+        mx.Multilevel(es, "study/effect").fit().profile()
+    with pytest.raises(InputError, match="the fit estimated none"):
+        mx.Multilevel(es, "study", fix={"study": 0.1}).fit().profile()

@@ -146,3 +146,19 @@ def test_axes_and_subfigures_of_the_user(make_effects):
     ax = caterpillar(fit, ax=part, theme="dark", title="Half a page")
     assert ax.figure is part
     assert overlapping_texts(ax) == []
+
+
+def test_bands_and_intervals_that_the_axis_cuts_are_told_with_their_ends(make_effects):
+    fit = mx.RandomEffects(mx.EffectSizes([0.0, 3.0, -2.5], [0.02, 0.03, 0.02], measure="SMD")).fit()
+    pooled = fit.pooled()
+    low, high = caterpillar_plan(fit).panels[0].x.limits
+    assert pooled.prediction_low < low
+    assert high < pooled.prediction_high
+    ends = f"{pooled.prediction_low:.2f} to {pooled.prediction_high:.2f}".replace("-", "\N{MINUS SIGN}")
+    assert f"The 95% prediction interval goes on beyond the axis: {ends}." in caterpillar_plan(fit).notes
+    narrow = caterpillar_plan(fit, limits=(-2.6, 2.9), interval=None)
+    cut = (fit.effects.y - Z * np.sqrt(fit.effects.v) < -2.6) | (
+        fit.effects.y + Z * np.sqrt(fit.effects.v) > 2.9
+    )
+    assert f"{cut.sum()} intervals of effects go on beyond the axis." in narrow.notes
+    assert not any("goes on" in note for note in caterpillar_plan(fit, limits=(-90, 90)).notes)

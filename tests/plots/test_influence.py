@@ -239,3 +239,10 @@ def test_in_axes_and_parts_of_a_figure(bcg, schools) -> None:
     assert mx.plots.overlapping_texts(figure) == []
     with pytest.raises(InputError, match="chart of 8 panels"):
         mx.plots.influence(bcg, ax=ax)
+
+
+def test_variances_that_are_zero_stand_at_the_start_of_their_axis():
+    fit = mx.RandomEffects(mx.EffectSizes([0.20, 0.21, 0.19, 0.20], [0.04, 0.05, 0.04, 0.06])).fit()
+    assert fit.tau2 == 0.0
+    (panel,) = mx.plots.influence_plan(fit, measures=["tau2"]).panels
+    assert panel.x.limits == (0.0, 1.0)

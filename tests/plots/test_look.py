@@ -338,3 +338,33 @@ def test_a_width_that_is_too_small_is_refused_with_one_that_is_enough(make_effec
         forest_plan(es, width=3.0, columns=columns)
     enough = float(re.search(r"width=([\d.]+)", str(error.value))[1])
     assert overlapping_texts(forest(es, width=enough, columns=columns)) == []
+
+
+# -- plans of what was drawn -------------------------------------------------------------------------------
+
+
+def test_a_figure_has_the_plans_of_what_stands_in_it(make_effects):
+    fit = mx.RandomEffects(make_effects(4)).fit()
+    figure, (one, other) = plt.subplots(ncols=2, figsize=(9, 4))
+    mx.plots.funnel(fit, title="Earlier", ax=one)
+    mx.plots.funnel(fit, title="Beside", ax=other)
+    one.clear()
+    mx.plots.radial(fit, title="Later", ax=one)
+    assert [plan.title for plan in mx.plots.plans_of(figure)] == ["Beside", "Later"]
+    other.remove()
+    assert [plan.title for plan in mx.plots.plans_of(figure)] == ["Later"]
+    figure.clf()
+    mx.plots.funnel(fit, title="Anew", ax=figure)
+    assert [plan.title for plan in mx.plots.plans_of(figure)] == ["Anew"]
+    inset = figure.axes[0].inset_axes((0.6, 0.6, 0.4, 0.4))
+    mx.plots.funnel(fit, title="Inset", ax=inset)
+    assert [plan.title for plan in mx.plots.plans_of(figure)] == ["Anew", "Inset"]
+
+
+@pytest.mark.parametrize("paper", ["#f0f0f0", "#fff8e7", "#202020"])
+def test_bands_are_seen_on_the_paper_of_the_user(paper):
+    usual = THEMES["metaexo"]
+    with mpl.rc_context({"figure.facecolor": paper}):
+        theme = get_theme()
+    assert theme.paper == paper
+    assert contrast(theme.track, theme.paper) > 0.97 * contrast(usual.track, usual.paper)

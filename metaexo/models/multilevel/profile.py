@@ -111,9 +111,11 @@ def intervals(fit: MultilevelFit, components: Sequence[str] | None, level: float
 
 
 def profile(
-    fit: MultilevelFit, component: str, grid: ArrayLike | None, level: float | None
+    fit: MultilevelFit, component: str | None, grid: ArrayLike | None, level: float | None
 ) -> ComponentProfile:
     """Return the profile likelihood of a component; see `MultilevelResults.profile`."""
+    if component is None:
+        component = _only_component(fit)
     found = limits(fit, component, level)
     if grid is None:
         low, high = _edges(fit, component)
@@ -125,6 +127,18 @@ def profile(
         points = _read_grid(fit, component, grid)
     llf = np.array([refit_at(fit, component, float(x)).llf for x in points])
     return ComponentProfile(component, points, llf, fit.maximum.llf, found, fit.at_level(level))
+
+
+def _only_component(fit: MultilevelFit) -> str:
+    """Return the component that was estimated, if there is only one."""
+    names = [name for name in fit.component_values if name not in fit.fixed_components]
+    if len(names) != 1:
+        raise InputError(
+            f"no component is named, and the fit estimated {len(names) or 'none'}",
+            f"one of {', '.join(names)}" if names else "a component that was estimated",
+            f"write fit.profile({names[0]!r})" if names else "estimate a variance: leave out fix=",
+        )
+    return names[0]
 
 
 def _read_grid(fit: MultilevelFit, component: str, grid: ArrayLike) -> Array:

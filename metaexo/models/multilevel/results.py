@@ -91,18 +91,25 @@ class MultilevelResults(MultilevelFit, FitResults):
         return profile.intervals(self, components, level)
 
     def profile(
-        self, component: str, grid: ArrayLike | None = None, level: float | None = None
+        self, component: str | None = None, grid: ArrayLike | None = None, level: float | None = None
     ) -> ComponentProfile:
         """Return the profile likelihood of one variance or correlation, with its interval.
 
         Parameters
         ----------
-        component : str
-            Name as in `components`.
+        component : str, optional
+            Name as in `components`; may be left out where only one was estimated.
         grid : array_like, optional
             Values; default a grid that reaches beyond the interval.
         level : float, optional
             Confidence level; default that of the fit.
+
+        Raises
+        ------
+        InputError
+            If there are several components, or none was estimated, and no name is given.
+        UnknownChoiceError
+            If the component is not known.
         """
         return profile.profile(self, component, grid, level)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from metaexo.errors import InputError
 from metaexo.plots.canvas.arguments import axes_of_figure, bind, checked
@@ -85,16 +85,23 @@ class Plan(ABC):
         )
 
 
-_PLANS: WeakKeyDictionary[Any, list[Plan]] = WeakKeyDictionary()
+_PLANS: WeakKeyDictionary[Any, list[tuple[ref[Axes], Plan]]] = WeakKeyDictionary()  # by figure
 _PAGES: WeakKeyDictionary[Any, tuple[Any, ...]] = WeakKeyDictionary()
 
 
 def remember(plan: Plan, ax: Axes, others: Sequence[Axes] = ()) -> Axes:
-    """Keep the plan of Axes, and further pages, as long as their figure lives; return the Axes."""
-    _PLANS.setdefault(whole_figure(ax), []).append(plan)
+    """Keep the plan of Axes in place of an earlier one, and further pages, while their figure lives."""
+    whole = whole_figure(ax)
+    before = [(one, kept) for one, kept in _PLANS.get(whole, ()) if one() is not ax and _stands(one(), whole)]
+    _PLANS[whole] = [*before, (ref(ax), plan)]
     if others:
-        _PAGES[whole_figure(ax)] = tuple(others)
+        _PAGES[whole] = tuple(others)
     return ax
+
+
+def _stands(ax: Axes | None, whole: Figure) -> bool:
+    """Return whether Axes are still in their figure, on their own or within others."""
+    return ax is not None and any(ax is one or ax in one.child_axes for one in whole.axes)
 
 
 def rows_on_a_page(pages: bool | int) -> int | None:
@@ -143,7 +150,7 @@ def pages_of(ax: Axes | Figure | SubFigure) -> tuple[Axes, ...]:
 
 @checked
 def plans_of(figure: Axes | Figure | SubFigure) -> tuple[Plan, ...]:
-    """Return the plans of all that metaexo drew in a figure.
+    """Return the plans of all that metaexo drew in a figure; of Axes that were drawn anew, the last one.
 
     Parameters
     ----------
@@ -167,7 +174,8 @@ def plans_of(figure: Axes | Figure | SubFigure) -> tuple[Plan, ...]:
     >>> mx.plots.plans_of(ax)[0].to_frame().query("layer == 'points'")["label"].tolist()
     ['Li 2020', 'Cho 2021']
     """
-    return tuple(_PLANS.get(whole_figure(figure), ()))
+    whole = whole_figure(figure)
+    return tuple(plan for ax, plan in _PLANS.get(whole, ()) if _stands(ax(), whole))
 
 
 def whole_figure(what: Any) -> Figure:

@@ -47,6 +47,7 @@ MARKERS: Mapping[str, Any] = {
     "right": ">",
 }
 LEAST_SIZE = 7.0  # points; journals ask for letters of at least 6 to 8 points
+TRACK = 0.12  # share of ink in the fill of empty bars and of bands, on a paper of the user's
 LINE_CONTRAST = 3.0  # least contrast of a mark with its background: WCAG 2.2, 1.4.11
 
 
@@ -397,6 +398,8 @@ def _of_settings() -> Theme:
     paper = parts.get("paper", base.paper)
     for name, least in (("grey", 4.5), ("pale", 3.0)):
         parts[name] = _standing_out(getattr(base, name), paper, least)
+    if "paper" in parts:
+        parts["track"] = _mixed(paper, parts.get("ink", base.ink), TRACK)
     own = {key: value for key, value in changed.items() if key not in OF_SETTINGS and key != "font.family"}
     scale = {
         key: value for key, value in own.items() if value not in font_scalings or not isinstance(value, str)

@@ -10,7 +10,7 @@ import numpy as np
 from metaexo.effects.conversions.scales import back_by_rows
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError
-from metaexo.formatting import fixed, level_words
+from metaexo.formatting import fixed, level_words, plural
 from metaexo.formatting import interval as interval_words
 from metaexo.heterogeneity import StratifiedResults
 from metaexo.models.linear.results import FitResults
@@ -139,7 +139,7 @@ def caterpillar_plan(
     size, thick = float(np.clip(1.2 * step, 1.8, 4.5)), float(np.clip(0.4 * step, 0.3, 1.1))
     points = points_by_group(es, shown[0], rank, np.full(es.k, size), groups=groups, name="effect")
     points, beyond = kept_in_view(points, axis, upright=False, beside=False)
-    layers = [*bands, *_lines(rank, shown, groups, thick, points, chosen)]
+    layers: list[Layer] = [*bands, *_lines(rank, shown, groups, thick, points, chosen)]
     layers += [] if line is None else [Rule(at=line, dash="dotted", color="grey", width=1.0)]
     below = BESIDE if step >= APART else 0.0
     layers += _true(es, fit, chosen, rank - below, size, thick) if true_effects else []
@@ -159,7 +159,7 @@ def caterpillar_plan(
         legend="below",
         summary=with_ledger(_summary(es, pooled, chosen, descending), es.ledger),
         title=title,
-        notes=(*model, *lacking, *beyond, *said, *notes),
+        notes=(*model, *lacking, *_cut(axis, bands, shown), *beyond, *said, *notes),
         width=width,
         height=height or 1.0,
         theme=get_theme(theme, font_size),
@@ -193,11 +193,11 @@ def _what(results: Any, level: float | None) -> tuple[EffectSizes, FitResults | 
 
 def _bands(
     es: EffectSizes, pooled: Any, interval: str | None, level: float
-) -> tuple[list[Layer], list[float]]:
+) -> tuple[list[Region], list[float]]:
     """Return the bands of the pooled effect, and what of them the axis holds."""
     if pooled is None:
         return [], []
-    bands: list[Layer] = []
+    bands: list[Region] = []
     if interval in ("both", "prediction") and _has_prediction(pooled):
         ends = shown_pooled(es, [pooled.prediction_low, pooled.prediction_high])
         bands.append(_band(ends, es.k, f"{level_words(level)} prediction interval", "track", 1.0))
@@ -205,6 +205,20 @@ def _bands(
     if interval in ("both", "confidence"):
         bands.append(_band(ends, es.k, f"{level_words(level)} CI of the pooled effect", "pooled", 0.18))
     return bands, [float(shown_pooled(es, pooled.estimate)), *ends.tolist()]
+
+
+def _cut(axis: ChartAxis, bands: Sequence[Region], intervals: Array) -> list[str]:
+    """Return which bands go on beyond the axis, with their ends, and how many intervals of effects do."""
+    low, high = axis.limits or (-np.inf, np.inf)
+    out = []
+    for band in bands:
+        ends = min(x for x, _ in band.corners), max(x for x, _ in band.corners)
+        if ends[0] < low or ends[1] > high:
+            out.append(f"The {band.name} goes on beyond the axis: {interval_words(*ends)}.")
+    cut = int(((intervals[1] < low) | (intervals[2] > high)).sum())
+    if cut:
+        out.append(f"{plural(cut, 'interval')} of effects {'goes' if cut == 1 else 'go'} on beyond the axis.")
+    return out
 
 
 def _has_prediction(pooled: Any) -> bool:

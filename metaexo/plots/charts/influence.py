@@ -308,6 +308,8 @@ def _ends(one: Measure, known: NDArray[np.bool_]) -> tuple[float, float]:
     chance = (-OUTSIDE, OUTSIDE) if one.key == "rstudent" else ()
     held = [*one.values[known], *one.bounds, *chance, *([one.base] if math.isfinite(one.base) else [])]
     low, high = float(min(held)), float(max(held))
+    if low == high == 0.0 and "ρ" not in one.heading:  # a variance or share, which is not below 0
+        return 0.0, 1.0
     apart = high - low > 1e-9 * max(abs(low), abs(high))  # and not by rounding alone
     room = 0.07 * (high - low) if apart else 0.1 * abs(high) or 1.0
     return low - room, high + room
