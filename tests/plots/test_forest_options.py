@@ -147,23 +147,114 @@ def test_intervals_are_written_as_asked_for(given, positive, negative):
 # -- orders ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("descending", [None, False, True])
 @pytest.mark.parametrize("order", ["weight", "label", "estimate", "precision", "dose"])
 def test_studies_stand_in_the_order_that_was_chosen(make_effects, order, descending):
     es = make_effects(11)
     fit = mx.RandomEffects(es).fit()
     plan = forest_plan(fit, order=order, descending=descending)
     key = {
-        "weight": -fit.weights,
+        "weight": fit.weights,
         "label": np.argsort(np.argsort(es.row_labels)),
         "estimate": es.y,
-        "precision": es.v,
+        "precision": 1 / es.v,
         "dose": es.data["dose"].to_numpy(),
     }[order]
     places = [es.row_labels.index(label) for label in labels(plan)]
     assert sorted(places) == list(range(11))
     values = [key[i] for i in places]
-    assert values == sorted(values, reverse=descending)
+    falling = order in ("weight", "precision") if descending is None else descending
+    assert values == sorted(values, reverse=falling)
+
+
+def test_the_last_study_stands_first_if_asked_for(make_effects):
+    es = make_effects(5)
+    assert labels(forest_plan(es)) == labels(forest_plan(es, descending=False)) == list(es.row_labels)
+    assert labels(forest_plan(es, descending=True)) == list(es.row_labels)[::-1]
+
+
+@pytest.mark.parametrize("choice", [{"strata_order": "size"}, {"strata_order": ["a"]}, {"subtotals": "only"}])
+def test_choices_on_strata_need_strata(make_effects, choice):
+    es = make_effects(6)
+    for results in (es, mx.RandomEffects(es).fit(), mx.Multilevel(es, "study").fit()):
+        with pytest.raises(InputError, match=rf"{next(iter(choice))}=.* has no strata.*mx\.stratify"):
+            forest_plan(results, **choice)
+
+
+def test_two_sides_are_asked_for_where_one_text_is_given(make_effects):
+    with pytest.raises(InputError, match=r"favours is a single text.*write favours=\(\"favours A\", "):
+        forest_plan(make_effects(3), favours="ab")
+
+
+def test_a_misspelt_stratum_is_answered_with_its_name(make_effects):
+    results = mx.stratify(make_effects(21), by="source")
+    names = [row.text[0] for row in forest_plan(results).rows if row.kind == "head"]
+    with pytest.raises(UnknownChoiceError, match=names[0]):
+        forest_plan(results, strata_order=[names[0][:-1], *names[1:]])
+
+
+# -- decimals that the data call for -----------------------------------------------------------------------
+
+
+def estimates_of(plan):
+    return [row.cells["estimate"] for row in plan.rows if row.kind == "study"]
+
+
+@pytest.mark.parametrize(
+    ("unit", "decimals"),
+    [(1e-5, 6), (1e-3, 4), (0.1, 2), (1.0, 2), (20.0, 2), (100.0, 1), (1e3, 0), (1e5, 0)],
+)
+def test_decimals_follow_from_the_data(unit, decimals):
+    y, se = unit * np.array([1.234, -0.52, 3.96]), unit * np.array([0.3, 0.21, 0.27])
+    es = mx.EffectSizes(y, se**2, "MD")
+    plan = forest_plan(es)
+    for cell, value, low, high in zip(estimates_of(plan), y, y - Z * se, y + Z * se, strict=True):
+        pieces = [piece.strip("[] to").replace("−", "-") for piece in cell]
+        assert [len(piece.partition(".")[2]) for piece in pieces] == [decimals] * 3
+        shown = [float(piece) for piece in pieces]
+        assert shown == pytest.approx([value, low, high], abs=0.5001 * 10.0**-decimals)
+        assert max(abs(np.subtract(shown, [value, low, high]))) <= 0.25 * min(value - low, high - value)
+    for fixed in (0, 2, 5):
+        assert estimates_of(forest_plan(es, decimals={"estimate": fixed})) == estimates_of(
+            forest_plan(es, decimals=fixed)
+        )
+
+
+def test_a_ratio_of_few_digits_keeps_them_beside_wide_intervals():
+    es = mx.EffectSizes(np.log([0.3, 40.0, 900.0]), [1.0, 2.0, 3.0], "RR")
+    assert estimates_of(forest_plan(es))[0] == ("0.30", "[0.04 to", "2.13]")
+    tiny = mx.EffectSizes(np.log([1e-5, 2e-5]), [0.04, 0.05], "RR")
+    assert estimates_of(forest_plan(tiny))[0] == ("0.000010", "[0.000007 to", "0.000015]")
+
+
+def test_all_strata_have_the_decimals_of_all_effects():
+    y, v = [0.1, 0.2, 0.3, 0.0011, 0.0012, 0.0013], [0.04] * 3 + [1e-8] * 3
+    es = mx.EffectSizes(y, v, data=pd.DataFrame({"group": list("aaabbb")}))
+    for results in (mx.stratify(es, by="group"), es):
+        cells = [row.cells["estimate"][0] for row in forest_plan(results).rows if "estimate" in row.cells]
+        assert {len(cell.partition(".")[2]) for cell in cells if cell} == {2}
+
+
+def test_decimals_without_intervals_follow_from_the_estimates():
+    for values, wanted in (([2.5e-4, 4e-4], "0.00025"), ([0.3, 0.4], "0.30"), ([0.0, 0.0], "0.00")):
+        table = pd.DataFrame({"label": list("ab"), "estimate": values, "low": np.nan, "high": np.nan})
+        assert mx.plots.heterogeneity_plan(table).rows[0].cells["estimate"][0] == wanted
+
+
+# -- strata alone ------------------------------------------------------------------------------------------
+
+
+def test_the_axis_holds_the_intervals_of_strata_that_stand_alone():
+    y, v = [0.1, 0.2, 0.15, 0.4, -0.1], [0.01, 0.01, 0.01, 0.8, 0.9]
+    es = mx.EffectSizes(y, v, data=pd.DataFrame({"group": ["a", "a", "a", "b", "c"]}))
+    plan = forest_plan(mx.stratify(es, by="group"), subtotals="only")
+    marks = [row.mark for row in plan.rows if row.kind == "subtotal"]
+    assert len([mark for mark in marks if mark is not None and mark.low is not None]) == 3
+    for mark in marks:
+        assert not mark.cut_low
+        assert not mark.cut_high
+        assert plan.axis.low <= mark.low
+        assert mark.high <= plan.axis.high
 
 
 def test_labels_are_ordered_whatever_their_capitals(trials):

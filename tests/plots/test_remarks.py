@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,23 @@ def test_a_test_in_words(make_effects):
     words = words_of_test(test)
     assert words.startswith(f"F({test.df[0]:.0f}, ")
     assert f" = {test.statistic:.2f}, p = " in words
+
+
+def test_a_small_statistic_has_the_decimals_of_the_others():
+    found = SimpleNamespace(df=(1, 10.7), distribution="F", statistic=0.00187, pvalue=0.966)
+    assert words_of_test(found) == "F(1, 10.7) < 0.01, p = 0.97"
+    found.statistic = 4.504
+    assert words_of_test(found) == "F(1, 10.7) = 4.50, p = 0.97"
+
+
+def test_small_tests_of_a_forest_have_the_decimals_of_the_others():
+    fit = mx.RandomEffects(mx.EffectSizes([0.1, -0.0999, 0.0001], [0.5, 0.5, 0.5])).fit()
+    plan = mx.plots.forest_plan(fit, test_effect=True)
+    said = [text.replace("\N{NO-BREAK SPACE}", " ") for row in plan.rows for text in (*row.text, *row.detail)]
+    assert abs(fit.q.statistic) < 0.05
+    assert any("Q(2) < 0.1, p" in text for text in said)
+    (test,) = [text for text in said if text.startswith("Test for overall effect")]
+    assert re.search(r"= 0\.00, p", test)
 
 
 def test_the_ledger_in_words_names_the_commonest_reasons(make_effects):

@@ -77,3 +77,18 @@ def test_a_text_that_was_changed_stays_aligned(change: str) -> None:
     for cell in cells:
         place = cell.get_transform().transform(cell.get_unitless_position())[0]
         assert recorder.places[cell.get_text()] == pytest.approx(place, abs=0.6)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "figure is None"),
+        ([], "figure is an empty list"),
+        ("plot", "figure is a str"),
+        ([None], "a page is None"),
+    ],
+)
+def test_what_is_no_figure_is_called_so(given, said, tmp_path) -> None:
+    with pytest.raises(InputError, match=f"{said}.*any of its Axes, or a list of pages") as found:
+        mx.plots.save(given, tmp_path / "a.svg")
+    assert "ax=" not in str(found.value)

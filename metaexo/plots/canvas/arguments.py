@@ -358,9 +358,12 @@ def _whole_or_wholes(name: str, value: Any) -> None:
 
 
 def _two_texts(name: str, value: Any) -> None:
+    needed, remedy = "two texts, of the left and the right side", f'write {name}=("favours A", "favours B")'
+    if isinstance(value, str):
+        raise InputError(f"{name} is a single text", needed, remedy)
     _texts(name, value)
     if len(value) != 2:
-        raise InputError(f"{name} has {len(value)} entries", "two texts, of the left and the right side")
+        raise InputError(f"{name} has {len(value)} entries", needed, remedy)
 
 
 def _reference(name: str, value: Any) -> None:

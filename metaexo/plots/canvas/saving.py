@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.inputs import describe
 from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.fonts import DEJAVU
 from metaexo.plots.canvas.plan import pages_of, plans_of, whole_figure
@@ -88,6 +89,7 @@ def save(
     ...     mx.plots.save(ax, f"{folder}/two_studies.svg").name
     'two_studies.svg'
     """
+    _check_figure(figure)
     given = pages_of(cast("Any", figure)) if _is_one(figure) else cast("Sequence[Axes]", figure)
     pages = [whole_figure(page) for page in given] or [whole_figure(figure)]
     target = Path(path)
@@ -131,7 +133,23 @@ def save(
 
 def _is_one(figure: object) -> bool:
     """Return whether it is one figure, and no sequence of pages."""
-    return not isinstance(figure, list | tuple) or not figure
+    return not isinstance(figure, list | tuple)
+
+
+def _check_figure(figure: Any) -> None:
+    """Refuse what is no figure, no part of one and no list of pages."""
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+
+    pages = [figure] if _is_one(figure) else figure
+    wrong = [page for page in pages if not isinstance(page, Axes | FigureBase)]
+    if wrong or not pages:
+        name = "figure" if _is_one(figure) else "a page"
+        raise InputError(
+            f"{name} is {describe(wrong[0])}" if wrong else "figure is an empty list",
+            "a figure of matplotlib, any of its Axes, or a list of pages",
+            "hand in what mx.plots.forest(...) returned",
+        )
 
 
 def _save_pages(pages: Sequence[Figure], target: Path) -> None:

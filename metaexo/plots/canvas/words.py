@@ -19,7 +19,6 @@ from metaexo.formatting import (
     p_value,
     percent,
     plural,
-    shown,
     ten_digits,
 )
 from metaexo.ledger import Ledger
@@ -129,7 +128,7 @@ def words_of_test(test: Any, style: str = "p = 0.024") -> str:
     name = str(test.distribution)
     sign = "χ²" if name.lower().startswith("chi") else name[:1] if name[:1] in "FtTzZ" else name
     bracket = f"({degrees})" if degrees else ""
-    return f"{sign}{bracket} = {shown(test.statistic, 2)}, {p_words(test.pvalue, style)}"
+    return f"{sign}{bracket}{at_least(test.statistic)}, {p_words(test.pvalue, style)}"
 
 
 def method_words(fit: FitResults) -> str:

@@ -55,7 +55,7 @@ def forest_plan(
     titles: Mapping[str, str] | None = None,
     by: str | None = None,
     order: str = "given",
-    descending: bool = False,
+    descending: bool | None = None,
     strata_order: str | Sequence[str] | None = None,
     level: float | None = None,
     models: Sequence[Any] = (),
@@ -70,7 +70,7 @@ def forest_plan(
     fitted: bool = True,
     weights: Literal["overall", "stratum"] | None = "overall",
     weight_column: bool = True,
-    decimals: int | Mapping[str, int] = 2,
+    decimals: int | Mapping[str, int] | None = None,
     ci_format: str | None = None,
     wording: Mapping[str, str] | None = None,
     remark: str | None = None,
@@ -121,9 +121,10 @@ def forest_plan(
         random term whose levels become heads; default the study, or else the first term.
     order : str
         Order of the studies, within strata too: "given", "estimate" (rising), "precision" (the most precise
-        first), "weight" (the heaviest first), "label", or a column of the data.
-    descending : bool
-        Whether to turn the order round.
+        first), "weight" (the heaviest first), "label" (from A to Z), or a column of the data (rising).
+    descending : bool, optional
+        Whether the largest values stand first: the most precise, the heaviest, the last of the alphabet; for
+        "given", whether the last study stands first. Default: the usual sense of each order, above.
     strata_order : str or sequence of str, optional
         Order of the strata: "given", "estimate", "size" (the largest first), "label", or all their names.
     level : float, optional
@@ -152,8 +153,9 @@ def forest_plan(
         For strata: weights in the overall effect or within the strata. None: no weights, equal squares.
     weight_column : bool
         Whether the weights are printed too.
-    decimals : int or mapping of str to int
-        Decimals of effects, or of each column by its name ("estimate", "weight", ...).
+    decimals : int or mapping of str to int, optional
+        Decimals of effects, or of each column by its name ("estimate", "weight", ...). Default for effects:
+        2, more where the typical interval would hardly be seen in them, fewer where all intervals are wide.
     ci_format : str, optional
         How an interval is written, for example "({low} to {high})". Default: that of the theme.
     wording : mapping of str to str, optional
@@ -250,6 +252,9 @@ def _check_size(results: Any) -> None:
 
 def _table(results: Any, options: Options) -> Table:
     """Return the table of any kind of results."""
+    strata = hasattr(results, "strata") and not isinstance(results, type)
+    if not strata:
+        _check_no_strata(results, options)
     if isinstance(results, EffectSizes):
         return table_of_effects(results, options)
     if isinstance(results, ReadyEffects):
@@ -258,7 +263,7 @@ def _table(results: Any, options: Options) -> Table:
         return table_of_censored(results, options)
     if isinstance(results, MultilevelResults):
         return table_of_multilevel(results, options)
-    if hasattr(results, "strata") and not isinstance(results, type):
+    if strata:
         _check_by(results, options)
         return table_of_strata(results, options)
     if isinstance(results, FitResults) and not isinstance(results, AttributionResults):
@@ -281,6 +286,18 @@ def _check_by(results: Any, options: Options) -> None:
         )
 
 
+def _check_no_strata(results: Any, options: Options) -> None:
+    """Refuse choices on strata where there are none."""
+    chosen = {"strata_order": options.strata_order, "subtotals": options.subtotals}
+    for name, value in chosen.items():
+        if value is not None and not isinstance(value, bool):
+            raise InputError(
+                f"{name}={value!r} for {describe(results)}, which has no strata",
+                "the results of mx.stratify(...)",
+                f'draw mx.stratify(effects, by="..."), or leave {name}= out',
+            )
+
+
 forest = drawn(forest_plan, "Draw a forest plot.")
 
 
@@ -299,8 +316,8 @@ def heterogeneity_plan(
     heads: Mapping[str, Sequence[str]] | None = None,
     titles: Mapping[str, str] | None = None,
     order: str = "given",
-    descending: bool = False,
-    decimals: int | Mapping[str, int] = 2,
+    descending: bool | None = None,
+    decimals: int | Mapping[str, int] | None = None,
     ci_format: str | None = None,
     wording: Mapping[str, str] | None = None,
     remark: str | None = None,
@@ -421,7 +438,7 @@ def rho_sweep_plan(
     sweep: RhoSweep,
     *,
     label_title: str = "Assumed correlation",
-    decimals: int = 2,
+    decimals: int | None = None,
     limits: tuple[float, float] | None = None,
     axis_label: str | None = None,
     title: str = "",
@@ -443,8 +460,8 @@ def rho_sweep_plan(
         From :func:`metaexo.rho_sweep`.
     label_title : str
         Heading of the first column.
-    decimals : int
-        Decimals of the estimates.
+    decimals : int, optional
+        Decimals of the estimates. Default: as for :func:`metaexo.plots.forest_plan`.
     limits : tuple of float, optional
         Ends of the axis, on the scale that is shown.
     axis_label : str, optional

@@ -31,7 +31,7 @@ class Options:
     titles: Mapping[str, str] | None = None
     by: str | None = None
     order: str = "given"
-    descending: bool = False
+    descending: bool | None = None
     strata_order: str | Sequence[str] | None = None
     level: float | None = None
     models: Sequence[Any] = ()
@@ -46,7 +46,7 @@ class Options:
     fitted: bool = True
     weights: Literal["overall", "stratum"] | None = "overall"
     weight_column: bool = True
-    decimals: int | Mapping[str, int] = 2
+    decimals: int | Mapping[str, int] | None = None
     ci_format: str | None = None
     wording: Mapping[str, str] | None = None
     remark: str | None = None
@@ -113,7 +113,7 @@ class Options:
         """Return the decimals of a column."""
         if isinstance(self.decimals, Mapping):
             return self.decimals.get(key, usual)
-        return self.decimals if key == "estimate" else usual
+        return self.decimals if key == "estimate" and self.decimals is not None else usual
 
     def ends(self, negative: bool) -> tuple[str, str, str]:
         """Return what stands before, between and after the ends of an interval.

@@ -17,7 +17,7 @@ from metaexo.effects.derivation import REPORTED
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.formatting import fixed, level_words, plural, shown, ten_digits, whole_or_decimals
+from metaexo.formatting import at_least, fixed, level_words, plural, shown, ten_digits, whole_or_decimals
 from metaexo.models.linear.results import FitResults
 from metaexo.models.univariate.model import RandomEffects
 from metaexo.numeric.estimators import ESTIMATORS
@@ -49,6 +49,7 @@ INDENT = 8.0
 SMALLEST, PLAIN = 0.29, 0.62  # sides of the smallest mark, and of marks of one size, over the largest side
 DIAMOND, BAR = 8.0, 2.6
 CUT_AT = 1e-9
+MOST_DECIMALS = 12
 OWN = {LABEL, ESTIMATE, WEIGHT}
 ORDERS = ("given", "estimate", "precision", "weight", "label")
 COMMON = ("common", "fixed", "equal", "EE", "FE")
@@ -106,6 +107,7 @@ def table_of_strata(results: Any, options: Options) -> Table:
         if options.weights == "stratum":
             weights = None if stratum.fit is None else weights_of(stratum.fit, options)
         write = RowWriter(stratum.effects, options, level, weights, columns=whole.columns)
+        write.decimals = whole.decimals
         if overall is not None:
             write.heaviest = whole.heaviest
         name = stratum_words(stratum.levels, options.wording) or stratum.name
@@ -141,6 +143,9 @@ def _ordered_strata(results: Any, options: Options) -> list[Any]:
     if not isinstance(order, str):
         wanted = [words(value, options.wording) for value in order]
         lacking = [name for name in names if name not in wanted]
+        for name in wanted if lacking else ():
+            if name not in names:
+                raise UnknownChoiceError("stratum in strata_order", name, names)
         if lacking:
             raise InputError(
                 f"strata_order leaves out {', '.join(map(repr, lacking))}",
@@ -233,6 +238,7 @@ class RowWriter:
         self.quantile = float(normal_quantile(level))
         self.shown = self._shown() if shown is None else shown
         self.negative = bool(np.any(self.shown < 0))
+        self.decimals = usual_decimals(self.shown)
         self.cells = {c.key: _cells_of(es, c, options) for c in self.columns}
         remark = options.remark
         self.remarks = (
@@ -400,9 +406,12 @@ class RowWriter:
     def ordered(self, positions: Iterable[int]) -> list[int]:
         """Return positions of effects in the order that was chosen."""
         found = self._ordered([int(i) for i in positions])
-        return found[::-1] if self.options.descending else found
+        descending = self.options.descending
+        falling = self.options.order in ("precision", "weight")
+        return found if descending is None or descending is falling else found[::-1]
 
     def _ordered(self, found: list[int]) -> list[int]:
+        """Return positions in the usual sense of the order: weights and precisions fall, all else rises."""
         order = self.options.order
         if order == "given":
             return found
@@ -579,7 +588,7 @@ class RowWriter:
     def numbers(self, mark: Mark, weight: float | None) -> dict[str, tuple[str, ...]]:
         """Return the cells of the estimate and of the weight."""
         options, point = self.options, self.options.look.point
-        decimals = options.decimals_of(ESTIMATE) or 0
+        decimals = options.decimals_of(ESTIMATE, self.decimals) or 0
         pieces = estimate_cell(mark, decimals, options, self.negative)
         cells: dict[str, tuple[str, ...]] = {ESTIMATE: tuple(piece.replace(".", point) for piece in pieces)}
         if weight is None:
@@ -598,6 +607,30 @@ def shown_intervals(es: EffectSizes | BoundedEffectSizes, level: float) -> Array
     return back_by_rows(es, np.array([es.y, es.y - half, es.y + half]))
 
 
+def usual_decimals(shown: Array) -> int:
+    """Return with how many decimals effects and the ends of their intervals, shape (3, k), can be read.
+
+    There are 2 where the shorter arm of the typical interval is then two steps of the last digit at least,
+    and more where it is not; fewer, where every arm has 200 steps of the fewer digits. Without intervals
+    a fifth of each size stands for its arm.
+    """
+    with np.errstate(invalid="ignore"):
+        arms = np.fmin(shown[0] - shown[1], shown[2] - shown[0])
+        if not np.any(_known(arms)):
+            arms = 0.2 * np.abs(shown.ravel())
+    arms = arms[_known(arms)]
+    if not arms.size:
+        return 2
+    most = math.ceil(ten_digits(math.log10(2.0 / float(np.median(arms)))))
+    fewest = 2 + math.ceil(ten_digits(math.log10(2.0 / float(arms.min()))))
+    return min(most, MOST_DECIMALS) if most > 2 else max(0, min(2, fewest))
+
+
+def _known(sizes: Array) -> Any:
+    """Return where there is a size above 0 that is a number."""
+    return np.isfinite(sizes) & (sizes > 0)
+
+
 def q_words(fit: Any, style: str) -> list[str]:
     """Return Cochran's Q test of a fit, if it has one."""
     q = getattr(fit, "q", None)
@@ -607,7 +640,7 @@ def q_words(fit: Any, style: str) -> list[str]:
         or getattr(fit, "df_residual", 1) < 1
     ):
         return []
-    statistic = same_line(f"Q({fit.df_residual:g}) = {shown(q.statistic, 1)},")
+    statistic = same_line(f"Q({fit.df_residual:g}){at_least(q.statistic, 1)},")
     return [f"{statistic} {same_line(p_words(q.pvalue, style))}"]
 
 
@@ -619,7 +652,7 @@ def effect_words(fit: Any, style: str) -> str:
     statistic, p = float(table["statistic"].iloc[0]), float(table["pvalue"].iloc[0])
     df = float(table["df"].iloc[0]) if "df" in table.columns else math.inf
     name = "z" if not math.isfinite(df) else f"t({ten_digits(df):.1f})".replace(".0)", ")")
-    return same_line(f"{name} = {shown(statistic, 2)}, {p_words(p, style)}")
+    return same_line(f"{name} = {fixed(statistic, 2)}, {p_words(p, style)}")
 
 
 def _model_name(fit: Any) -> str:

@@ -500,7 +500,7 @@ def _limits(table: Table, spec: AxisSpec) -> tuple[float, float]:
             if mark.estimate is not None:
                 always.append(to_place(scale, mark.estimate))
     always = [place for place in always if math.isfinite(place)]
-    studies = bounds.get("study", [])
+    studies = bounds.get("study") or bounds.get("subtotal", [])  # of strata alone: those are what is compared
     always += [bound for pair in bounds.get("total", []) for bound in pair if math.isfinite(bound)]
     lows, highs = [low for low, _ in studies], [high for _, high in studies]
     low, high = robust_limits(lows, highs, always)
