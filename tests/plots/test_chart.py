@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import pickle
 import time
 from dataclasses import replace
@@ -17,9 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
 from metaexo.errors import UnknownChoiceError
-from metaexo.plots import THEMES, Chart, overlapping_texts
+from metaexo.plots import THEMES, Chart, overlapping_texts, plans_of
 from metaexo.plots.canvas.arguments import check_of
-from metaexo.plots.canvas.chart import ChartAxis, Curve, Panel, Points, Words, steady
+from metaexo.plots.canvas.chart import ChartAxis, Curve, Intervals, Panel, Points, Words, steady
 from metaexo.plots.canvas.theme import get_theme
 
 
@@ -143,3 +144,70 @@ def test_a_figure_with_a_chart_can_be_pickled():
     again.set_xlim(0.0, 10.0)
     again.figure.draw_without_rendering()
     assert [text.get_text() for text in again.get_xticklabels()][-1] == "10"
+
+
+# -- labels without room -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [2, 60])
+def test_labels_that_find_no_room_are_counted_below(k):
+    places = np.linspace(0.0, 1.0, k)
+    names = [f"Author number {i} of all" for i in range(k)]
+    plan = replace(chart_of(Points(x=places, y=places, words=names)), notes=("A note.",))
+    ax = plan.draw()
+    lost = k - len(words_of(ax))
+    assert (lost > 0) is (k == 60)
+    told = (f"Labels without room are left out: {lost} of {k}.",) if lost else ()
+    assert plans_of(ax)[0].notes == ("A note.", *told)
+    assert ax.figure.get_supxlabel() == "\n".join(("A note.", *told))
+    assert overlapping_texts(ax) == []
+    if lost:
+        assert told[0] in plans_of(ax)[0].alternative
+
+
+def test_room_for_a_count_of_labels_is_given_back():
+    with_words = chart_of(Points(x=[0.0, 1.0], y=[0.0, 1.0], words=["a", "b"])).draw()
+    without = chart_of(Points(x=[0.0, 1.0], y=[0.0, 1.0])).draw()
+    heights = []
+    for ax in (with_words, without):
+        ax.figure.savefig(io.BytesIO())
+        heights.append(ax.get_position().height)
+    assert heights[0] == pytest.approx(heights[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("across", [True, False])
+def test_words_beside_marks_keep_clear_of_intervals(across):
+    values = np.linspace(0.02, 0.98, 25)
+    lines = Intervals(at=values, low=[0.5] * 25, high=[np.inf] * 25, across=across)
+    x, y = ([0.45], [0.5]) if across else ([0.5], [0.35])
+    panel = Panel(
+        x=ChartAxis(limits=(0.0, 1.0)),
+        y=ChartAxis(limits=(0.0, 1.0)),
+        layers=[lines, Points(x=x, y=y, words=["a label"])],
+    )
+    (text,) = words_of(replace(chart_of(), panels=(panel,)).draw())
+    ax = text.axes
+    ax.figure.draw_without_rendering()
+    box = text.get_window_extent()
+    edge = ax.transData.transform((0.5, 0.5))
+    assert (box.x1 < edge[0]) if across else (box.y1 < edge[1])
+
+
+# -- names beside Axes of the user's -------------------------------------------------------------------------
+
+
+def test_names_of_rows_stay_beside_axes_that_no_layout_moves():
+    names = ["sampling error (typical)", "a name of a component that is far too long for one line or two"]
+    panel = Panel(
+        x=ChartAxis(), y=ChartAxis(ticks=list(enumerate(names))), layers=[Points(x=[0.0, 1.0], y=[0.0, 1.0])]
+    )
+    chart = replace(chart_of(), panels=(panel,))
+    _, (one, other) = plt.subplots(ncols=2, figsize=(9.0, 5.0))
+    for ax in (one, other):
+        chart.draw(ax)
+    assert overlapping_texts(one) == []
+    ends = [label.get_window_extent().x0 for label in other.get_yticklabels()]
+    assert min(ends) >= one.get_window_extent().x1
+    assert [label.get_text().replace("\n", " ") for label in one.get_yticklabels()] == names
+    _, low = plt.subplots(figsize=(5.0, 0.6))
+    assert all("\n" not in label.get_text() for label in chart.draw(low).get_yticklabels())

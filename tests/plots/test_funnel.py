@@ -454,3 +454,20 @@ def test_it_says_what_is_seen():
     fit = mx.RandomEffects(bcg()).fit()
     said = funnel_plan(fit).describe()
     assert said.startswith("Funnel plot of 13 effects around 0.49; 7 outside the 95% region")
+
+
+@pytest.mark.parametrize("kind", [mx.plots.funnel_plan, mx.plots.labbe_plan])
+def test_effects_that_share_a_place_are_counted(kind):
+    def notes(events):
+        es = mx.effect_sizes(
+            "RR",
+            treatment_events=events,
+            treatment_n=[100] * 5,
+            control_events=[8, 8, 8, 8, 9],
+            control_n=[100] * 5,
+        )
+        return " ".join(kind(mx.RandomEffects(es).fit()).notes)
+
+    assert "4 marks stand at 1 place and hide each other." in notes([4, 4, 4, 4, 4])
+    assert "4 marks stand at 2 places and hide each other." in notes([4, 4, 5, 5, 4])
+    assert "hide" not in notes([4, 5, 6, 7, 4])

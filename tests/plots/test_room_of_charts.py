@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+import metaexo as mx
 from metaexo.errors import InputError
 from metaexo.plots import Chart, overlapping_texts
 from metaexo.plots.canvas.chart import ChartAxis, Curves, Panel, Points
@@ -91,3 +92,19 @@ def test_ticks_stand_apart_in_letters_of_any_size(font_size):
     }
     ax = chart(axes=axes, theme=get_theme(font_size=font_size)).with_panels(150.0).draw()
     assert overlapping_texts(ax) == []
+
+
+@pytest.mark.parametrize(
+    "style", [{"font.size": 17.0, "xtick.labelsize": 16.0}, "fivethirtyeight", "default"]
+)
+@pytest.mark.parametrize("kind", ["labbe", "radial", "normal_quantile", "funnel"])
+def test_axes_and_legends_of_large_letters_stay_in_the_figure(kind, style):
+    trials = mx.load_dataset("bcg")
+    fit = mx.RandomEffects(mx.effect_sizes("RR", data=trials, labels=trials["study"])).fit()
+    with plt.style.context(style):
+        ax = getattr(mx.plots, kind)(fit)
+    assert overlapping_texts(ax) == []
+    ax.figure.draw_without_rendering()
+    label = ax.yaxis.label.get_window_extent()
+    assert label.x0 >= 0
+    assert label.height <= ax.figure.bbox.height

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.gridspec import GridSpec
 
 SHAPES = tuple(MARKERS)[:10]
+NO_ROOM = "Labels without room are left out: {} of {}."
+LEAST_MARGIN = 24.0  # points: less beside Axes is no room for names
 LEAST_WIDTH, LEAST_HEIGHT = 90.0, 36.0  # points: of a panel, its vertical axis included
 
 
@@ -251,8 +253,15 @@ class Chart(Plan):
             for one, panel in zip(axes, self.panels, strict=True):
                 _draw_panel(one, panel, self.theme)
             self._around(axes, whole)
-            _words_beside(axes, self.panels, self.theme)
-        return remember(self, axes[0])
+            plan, wanted = self, sum(map(bool, (w for one in self.layers(Points) for w in one.words)))
+            if whole:  # with room for what is to be told of labels
+                self._write_notes(axes[0], (NO_ROOM.format(wanted, wanted),) if wanted else ())
+            lost = _words_beside(axes, self.panels, self.theme) if wanted else 0
+            if lost:
+                plan = replace(self, notes=(*self.notes, NO_ROOM.format(lost, wanted)))
+            if whole and wanted:
+                plan._write_notes(axes[0])
+        return remember(plan, axes[0])
 
     def _new_axes(self, figure: Figure | SubFigure | None) -> list[Axes]:
         import matplotlib.pyplot as plt
@@ -306,22 +315,17 @@ class Chart(Plan):
         return 1.25 * (theme.size * title + theme.small * notes) + self._grid()[1] * at_axes + 12.0
 
     def _around(self, axes: list[Axes], whole: bool) -> None:
-        """Draw title, notes and legend; in Axes of the user's the legend stands inside, and notes do not."""
-        from matplotlib.text import Text
+        """Draw title and legend, which stands inside Axes of the user's."""
         from matplotlib.transforms import blended_transform_factory
 
         figure, theme = axes[0].figure, self.theme
         room = _room(72 * size_of(figure if whole else axes[0])[0])
         left = 4.0 / (72 * size_of(figure)[0])
-        lacking = [NO_FONT] if whole and any(NO_LETTER in t.get_text() for t in figure.findobj(Text)) else []
-        title, notes = map("\n".join, in_lines(self.title, (*self.notes, *lacking), room, theme))
+        title = "\n".join(in_lines(self.title, (), room, theme)[0])
         if title and whole:
             figure.suptitle(title, x=left, ha="left", fontproperties=theme.font(title, bold=True))
         elif title:
             axes[0].set_title(title, loc="left", fontproperties=theme.font(title, bold=True))
-        if notes and whole:
-            font = theme.font(notes, size=theme.small)
-            figure.supxlabel(notes, x=left, ha="left", fontproperties=font, color=theme.grey)
         handles, labels = _legend(axes, self.panels)
         labels = [plain(label) for label in labels]
         beside = ["\n".join(theme.wrap(label, room / 3.0, size=theme.small)) for label in labels]
@@ -342,6 +346,19 @@ class Chart(Plan):
             last = axes[min(self.across, len(axes)) - 1]
             place = {"loc": "upper left", "bbox_to_anchor": (1.02, 1), "borderaxespad": 0}
             draw_legend(last, handles, beside, theme, **place)
+
+    def _write_notes(self, ax: Axes, more: Sequence[str] = ()) -> None:
+        """Write the notes below the panels, in place of those that stand there."""
+        from matplotlib.text import Text
+
+        figure, theme = ax.figure, self.theme
+        wide = 72 * size_of(figure)[0]
+        lacking = [NO_FONT] if any(NO_LETTER in t.get_text() for t in figure.findobj(Text)) else []
+        notes = "\n".join(in_lines("", (*self.notes, *more, *lacking), _room(wide), theme)[1])
+        if notes or ax.figure.get_supxlabel():
+            font = theme.font(notes, size=theme.small)
+            text = figure.supxlabel(notes, x=4.0 / wide, ha="left", fontproperties=font, color=theme.grey)
+            text.set_in_layout(bool(notes))
 
 
 def _room(width: float) -> float:
@@ -440,13 +457,34 @@ def _set_axis(ax: Axes, name: str, axis: ChartAxis, theme: Theme) -> None:
     if axis.inverted and not which.get_inverted():
         which.set_inverted(True)
     if axis.ticks is not None:
-        _set_ticks(which, axis.ticks, theme)
+        _set_ticks(which, _in_margin(ax, axis.ticks, theme) if name == "y" else axis.ticks, theme)
     elif axis.whole:
         which.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     else:
         RoundTicks(axis.scale, theme.small).put_on(which)
     if axis.opposite:
         _mark_opposite(ax, name, axis, theme)
+
+
+def _in_margin(ax: Axes, ticks: Sequence[tuple[float, str]], theme: Theme) -> Sequence[tuple[float, str]]:
+    """Return ticks of a vertical axis with labels in lines that fit beside Axes that no layout will move."""
+    whole = whole_figure(ax)
+    if whole.get_layout_engine() is not None:
+        return ticks
+    per_point, box = whole.dpi / 72, ax.get_window_extent()
+    others = (one.get_window_extent().x1 for one in whole.axes if one is not ax)
+    room = (box.x0 - max((x for x in others if x <= box.x0), default=0.0)) / per_point - 8.0
+    if room < LEAST_MARGIN:
+        return ticks
+    apart = box.height / per_point / max(len(ticks), 1)
+    most = max(1, int(apart / (1.22 * theme.small)))
+    out = []
+    for place, label in ticks:
+        lines = theme.wrap(label, room / HINTED, size=theme.small)
+        if len(lines) > most:
+            lines = (*lines[: most - 1], theme.short(" ".join(lines[most - 1 :]), room / HINTED))
+        out.append((place, "\n".join(lines)))
+    return out
 
 
 def _set_ticks(which: MatplotlibAxis, ticks: Sequence[tuple[float, str]], theme: Theme) -> None:
@@ -610,25 +648,31 @@ def _legend(axes: Sequence[Axes], panels: Sequence[Panel]) -> tuple[list[Any], l
     return [found[name] for name in names], names
 
 
-def _words_beside(axes: Sequence[Axes], panels: Sequence[Panel], theme: Theme) -> None:
-    """Write words beside marks where no other words, no mark and no edge of the panel is in the way."""
+def _words_beside(axes: Sequence[Axes], panels: Sequence[Panel], theme: Theme) -> int:
+    """Write words beside marks where no other words, mark, interval or edge of the panel is in the way.
+
+    Returns how many found no room.
+    """
     todo = [(ax, layer) for ax, layer in _points_of(axes, panels) if any(layer.words)]
-    if not todo:
-        return
     figure = whole_figure(axes[0])
     for _ in range(2):  # constrained layout settles in the second pass
         figure.draw_without_rendering()
     rooms: dict[Axes, FreeRoom] = {}
+    lost = 0
     for ax, layer in todo:
         if ax not in rooms:
             rooms[ax] = FreeRoom(ax)
             for one in (one for which, one in _points_of(axes, panels) if which is ax and len(one.x)):
                 rooms[ax].take_marks(np.column_stack([one.x, one.y]), _sizes(one))
+            for lines in panels[axes.index(ax)].layers:
+                if isinstance(lines, Intervals):
+                    rooms[ax].take_intervals(lines)
             for other in ax.texts:
                 rooms[ax].take(np.atleast_2d(other.get_window_extent().extents))
         for x, y, size, text in zip(layer.x, layer.y, _sizes(layer), layer.words, strict=True):
             if text:
-                rooms[ax].write((x, y), float(size), plain(text), theme)
+                lost += not rooms[ax].write((x, y), float(size), plain(text), theme)
+    return lost
 
 
 def _points_of(axes: Sequence[Axes], panels: Sequence[Panel]) -> list[tuple[Axes, Points]]:
@@ -659,6 +703,15 @@ class FreeRoom:
         radii = 0.5 * self.per_point * sizes[:, None]
         self.take(np.hstack([at - radii, at + radii]) + np.tile(self.box.min, 2))
 
+    def take_intervals(self, layer: Intervals) -> None:
+        """Take the room of lines from one end to another, as far as they are seen."""
+        left, right = sorted(self.ax.get_xlim() if layer.across else self.ax.get_ylim())
+        ends = [np.clip(steady(end), left, right) for end in (layer.low, layer.high)]
+        corners = [(end, layer.at) if layer.across else (layer.at, end) for end in ends]
+        one, other = (self.ax.transData.transform(np.column_stack(corner)) for corner in corners)
+        half = 0.5 * self.per_point * layer.width
+        self.take(np.hstack([np.minimum(one, other) - half, np.maximum(one, other) + half]))
+
     def take(self, boxes: Any) -> None:
         """Take the room of boxes: left, low, right and top in pixels of the figure, shape (n, 4)."""
         inside = np.asarray(boxes, dtype=float) - np.tile(self.box.min, 2)
@@ -667,8 +720,11 @@ class FreeRoom:
         for left, low, right, top in np.clip(corners[kept], 0, 1e6).astype(int):
             self.taken[low:top, left:right] = True
 
-    def write(self, at: tuple[float, float], size: float, text: str, theme: Theme) -> None:
-        """Write a text at a side of a mark, or aslant of it, in the first of these places that is free."""
+    def write(self, at: tuple[float, float], size: float, text: str, theme: Theme) -> bool:
+        """Write a text at a side of a mark, or aslant of it, in the first of these places that is free.
+
+        Returns whether there is one.
+        """
         x, y = self.ax.transData.transform(at) - self.box.min
         wide, high = (
             self.per_point * one for one in (HINTED * theme.width(text, size=theme.small), theme.small)
@@ -686,7 +742,7 @@ class FreeRoom:
             ),
         )
         if not (0 <= x <= self.box.width and 0 <= y <= self.box.height):
-            return
+            return False
         for align, left, low in places:
             right, top = left + wide, low + high
             if left < 0 or low < 0 or right > self.box.width or top > self.box.height:
@@ -708,4 +764,5 @@ class FreeRoom:
                 fontproperties=theme.font(text, size=theme.small),
                 bbox={"facecolor": theme.paper, "alpha": 0.75, "edgecolor": "none", "pad": 0.4},
             )
-            return
+            return True
+        return False

@@ -18,7 +18,7 @@ from metaexo.formatting import interval, level_words, number, plural, shown
 from metaexo.heterogeneity import AttributionResults, StratifiedResults
 from metaexo.inputs import describe
 from metaexo.models.linear.results import FitResults
-from metaexo.plots.canvas.chart import ChartAxis, Points, group_sign
+from metaexo.plots.canvas.chart import ChartAxis, Points, group_sign, steady
 from metaexo.plots.canvas.plan import is_axes, size_of
 from metaexo.plots.canvas.scale import (
     axis_words,
@@ -30,7 +30,7 @@ from metaexo.plots.canvas.scale import (
     whole_range,
 )
 from metaexo.plots.canvas.tables import levels_of
-from metaexo.plots.canvas.theme import Color
+from metaexo.plots.canvas.theme import Color, Theme
 from metaexo.plots.canvas.words import derived_words, same_line, stratum_words
 from metaexo.plots.canvas.words import words as in_words
 from metaexo.plots.forest.rows import caution_notes
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 FEW = 8  # values that a note lists
 AROUND, LEAST = 110.0, 36.0  # points: what stands above and below a panel, and its least height
-NARROW = 400.0  # points: a chart less wide has its legend below the panel
+NARROW, LETTERS = 400.0, 50.0  # a chart less wide, in points or letters, has its legend below the panel
 SMALLEST = 1.5  # points: diameter of the smallest mark
 Sizes = Literal["weight", "precision", "equal"]
 SIZE_WORDS = {
@@ -134,9 +134,9 @@ def space_of(
     return wide, max(high if is_axes(ax) else high - AROUND, LEAST)
 
 
-def legend_beside(wide: float) -> Literal["right", "below"]:
-    """Return where the legend of a chart of one panel stands: below where the chart is narrow, in points."""
-    return "right" if wide >= NARROW else "below"
+def legend_beside(wide: float, theme: Theme) -> Literal["right", "below"]:
+    """Return where the legend of a chart of one panel stands: below where its width in points is small."""
+    return "right" if wide >= max(NARROW, LETTERS * theme.small) else "below"
 
 
 # -- axes ----------------------------------------------------------------------------------------------------
@@ -224,6 +224,19 @@ def kept_in_view(
     listed = f": {', '.join(far)}" if len(far) <= FEW and not beside else ""
     note = f"Hollow triangle at the edge: {what} beyond the axis ({len(far)}{listed})."
     return out, (note,) if far else ()
+
+
+def hidden_note(layers: Sequence[Points]) -> tuple[str, ...]:
+    """Return how many marks stand exactly where others do, which hide them."""
+    places = Counter(
+        place
+        for layer in layers
+        for place in zip(steady(layer.x).tolist(), steady(layer.y).tolist(), strict=True)
+    )
+    shared = [n for n in places.values() if n > 1]
+    if not shared:
+        return ()
+    return (f"{sum(shared)} marks stand at {plural(len(shared), 'place')} and hide each other.",)
 
 
 def rows_of_points(layer: Points, keep: NDArray[np.bool_]) -> Points:

@@ -26,6 +26,7 @@ from metaexo.plots.canvas.words import with_ledger
 from metaexo.plots.charts.effects import (
     effects_of,
     groups_of,
+    hidden_note,
     in_order,
     kept_in_view,
     known_columns,
@@ -192,12 +193,13 @@ def funnel_plan(
     )
     up = ChartAxis(label=_side_label(side, es, cloud), limits=ends, inverted=side.falls)
     points = _points(es, cloud, y, groups_of(results, es, by, wording), labels)
+    hidden = hidden_note(points)
     points, beyond = kept_in_view(points, across, upright=False, beside=False)
     points, below = kept_in_view(points, up, upright=True, beside=False, what=f"a {side.label.lower()}")
     look = get_theme(theme, font_size)
     wide = space_of(ax, width, height, PANEL)[0]
     chart = Chart(
-        legend=legend_beside(wide),
+        legend=legend_beside(wide, look),
         panels=(
             Panel(
                 x=across,
@@ -211,7 +213,7 @@ def funnel_plan(
         ),
         summary=with_ledger(_summary(es, cloud), es.ledger),
         title=title,
-        notes=(*_notes(es, fit, cloud, contours), *beyond, *below, *notes),
+        notes=(*_notes(es, fit, cloud, contours), *hidden, *beyond, *below, *notes),
         width=width,
         height=height or width,
         theme=look,

@@ -25,6 +25,7 @@ from metaexo.plots.charts.effects import (
     effect_notes,
     effects_of,
     groups_of,
+    hidden_note,
     in_order,
     kept_in_view,
     known_columns,
@@ -203,15 +204,15 @@ def labbe_plan(
         extra={"treated": trials.risks[0].tolist(), "control": trials.risks[1].tolist()},
     )
     points = [rows_of_points(layer, np.isfinite(layer.x)) for layer in points]
-    beyond: list[str] = []
+    beyond = list(hidden_note(points))
     for axis, upright in ((axes[1], False), (axes[0], True)):
         what = f"a {axis.label.removesuffix(LOG).lower()}"
         points, far = kept_in_view(points, axis, upright=upright, beside=False, what=what)
         beyond += far
     pooled, remarks = _pooled(es, fit, trials, scale, ends, level, interval)
-    wide = space_of(ax, width, height, PANEL)[0]
+    wide, look = space_of(ax, width, height, PANEL)[0], get_theme(theme, font_size)
     chart = Chart(
-        legend=legend_beside(wide),
+        legend=legend_beside(wide, look),
         panels=(
             Panel(
                 x=axes[1],
@@ -237,7 +238,7 @@ def labbe_plan(
         ),
         width=width,
         height=height or width,
-        theme=get_theme(theme, font_size),
+        theme=look,
     )
     return chart if height else chart.with_panels(min(PANEL, wide - BESIDE))
 

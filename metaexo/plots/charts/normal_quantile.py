@@ -143,9 +143,9 @@ def normal_quantile_plan(
         extra={"envelope_low": bounds[0].tolist(), "envelope_high": bounds[1].tolist()},
     )
     points = [rows_of_points(layer, np.isfinite(layer.y)) for layer in points]
-    wide = space_of(ax, width, height, PANEL)[0]
+    wide, look = space_of(ax, width, height, PANEL)[0], get_theme(theme, font_size)
     chart = Chart(
-        legend=legend_beside(wide),
+        legend=legend_beside(wide, look),
         panels=(
             Panel(
                 x=ChartAxis(label="Quantile of the standard normal distribution", room=0.05),
@@ -159,7 +159,7 @@ def normal_quantile_plan(
         notes=(*_notes(es, fit, line, envelope), *notes),
         width=width,
         height=height or width,
-        theme=get_theme(theme, font_size),
+        theme=look,
     )
     return chart if height else chart.with_panels(min(PANEL, wide - BESIDE))
 

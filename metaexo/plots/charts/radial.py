@@ -127,9 +127,9 @@ def radial_plan(
     sides = _sides(fan)
     side_points = min(space_of(ax, width, height, PANEL))
     has_tau2 = bool((fan.x * np.sqrt(es.v) < 1 - 1e-9).any())
-    wide = space_of(ax, width, height, PANEL)[0]
+    wide, look = space_of(ax, width, height, PANEL)[0], get_theme(theme, font_size)
     chart = Chart(
-        legend=legend_beside(wide),
+        legend=legend_beside(wide, look),
         panels=(
             Panel(
                 x=ChartAxis(
@@ -153,7 +153,7 @@ def radial_plan(
         notes=(*_notes(es, fit), *notes),
         width=width,
         height=height or width,
-        theme=get_theme(theme, font_size),
+        theme=look,
     )
     return chart if height else chart.with_panels(min(PANEL, wide - BESIDE))
 
