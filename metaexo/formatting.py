@@ -89,10 +89,11 @@ def at_least(value: float, digits: int = 2) -> str:
 
 
 def power_label(value: float) -> str:
-    """Return a round value with a power of ten."""
-    mantissa, _, exponent = f"{value:.0e}".partition("e")
-    sign = mantissa.replace("-", MINUS).removesuffix("1")
-    return f"{sign}{'×' if sign[-1:].isdigit() else ''}10{_raised(exponent)}"
+    """Return a round value with a power of ten, with as many digits as it has, ten at most."""
+    mantissa, _, exponent = f"{value:.9e}".partition("e")
+    mantissa = mantissa.rstrip("0").rstrip(".").replace("-", MINUS)
+    sign = {"1": "", f"{MINUS}1": MINUS}.get(mantissa, f"{mantissa}×")
+    return f"{sign}10{_raised(exponent)}"
 
 
 def _raised(exponent: str) -> str:

@@ -14,7 +14,7 @@ from metaexo.plots.canvas.fonts import (
     wrap_to_width,
 )
 from metaexo.plots.canvas.saving import overlapping
-from metaexo.plots.canvas.scale import robust_limits, tick_label
+from metaexo.plots.canvas.scale import robust_limits, tick_label, tick_labels
 from metaexo.plots.canvas.tables import is_reported, levels_of
 from metaexo.plots.canvas.theme import THEMES
 from metaexo.plots.canvas.words import name_of, stratum_words, title_of, typeset, words
@@ -80,6 +80,12 @@ def test_tick_label():
     assert (tick_label(0.5), tick_label(-2.0), tick_label(1e6)) == ("0.5", "−2", "10⁶")
 
 
+def test_ticks_of_one_axis_have_one_notation():
+    assert tick_labels([1e-5, 1.0, 1e5]) == ["10⁻⁵", "1", "10⁵"]
+    assert tick_labels([0.0, 5e5, 1e6, 1.5e6]) == ["0", "5×10⁵", "10⁶", "1.5×10⁶"]
+    assert tick_labels([-0.5, 0.0, 1000.0]) == ["−0.5", "0", "1000"]
+
+
 def test_levels_of():
     assert (levels_of(["not reported", "plant", "urine", "urine", "not reported", "not reported"])) == [
         "urine",
@@ -120,6 +126,7 @@ def test_at_least():
 
 def test_power_label():
     assert (power_label(1e6), power_label(-2e-5)) == ("10⁶", "−2×10⁻⁵")
+    assert (power_label(1.25e6), power_label(-1e-7)) == ("1.25×10⁶", "−10⁻⁷")
 
 
 def test_typeset():

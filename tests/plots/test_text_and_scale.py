@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,7 +17,7 @@ from metaexo.errors import InputError
 from metaexo.formatting import shown, ten_digits
 from metaexo.plots import THEMES
 from metaexo.plots.canvas.chart import SHAPES, group_sign
-from metaexo.plots.canvas.fonts import contrast, text_width, wrap_to_width
+from metaexo.plots.canvas.fonts import contrast, font, text_width, wrap_to_width
 from metaexo.plots.canvas.saving import overlapping
 from metaexo.plots.canvas.scale import from_axis, make_ticks, on_axis, place_of, robust_limits, round_values
 from metaexo.plots.canvas.tables import levels_of
@@ -130,6 +132,44 @@ def test_tick_labels_never_touch():
             ends = [text_width(t.label, 7.5) / 2 for t in ticks]
             for i in range(len(ticks) - 1):
                 assert places[i] + ends[i] < places[i + 1] - ends[i + 1]
+
+
+def test_ticks_of_a_wide_axis_have_one_notation_and_different_labels():
+    for code, low, high in (("RR", math.log(1e-6), math.log(1e6)), ("MD", 1e6, 1.5e6), ("MD", -2e5, 2.2e6)):
+        labels = [tick.label for tick in make_ticks(get_measure(code), low, high, 400.0)]
+        assert len(set(labels)) == len(labels) >= 3
+        assert all("10" in label for label in labels if label not in ("0", "1"))
+    es = mx.EffectSizes(np.log([1e-7, 1.0, 1e7]), [4.0, 4.0, 4.0], "RR")
+    for ax in (mx.plots.forest(es), mx.plots.funnel(es)):
+        ax.figure.canvas.draw()
+        shown = [label.get_text() for label in ax.get_xticklabels()]
+        assert any("⁻" in label for label in shown)
+        assert all("10" in label for label in shown if label != "1")
+
+
+@pytest.mark.parametrize("kind", ["forest", "funnel", "drapery"])
+def test_ticks_stand_apart_whatever_the_size_that_their_labels_were_given(kind):
+    rng = np.random.default_rng(0)
+    es = mx.EffectSizes(rng.normal(0.0, 1000.0, 9), rng.uniform(1e5, 4e5, 9), "MD")
+    ax = getattr(mx.plots, kind)(mx.RandomEffects(es).fit())
+    small = len(ax.get_xticks())
+    ax.tick_params(labelsize=20)
+    ax.figure.canvas.draw()
+    boxes = sorted(label.get_window_extent().extents[[0, 2]].tolist() for label in ax.get_xticklabels())
+    assert 2 <= len(boxes) < small
+    for (_, right), (left, _) in itertools.pairwise(boxes):
+        assert right < left
+
+
+def test_a_font_for_some_letters_that_is_not_bold_leaves_the_others_bold(caplog):
+    def width(bold, others=()):
+        text = figure.text(0.5, 0.5, "Mesenchymal", fontproperties=font(13.7, bold, others))
+        return text.get_window_extent().width
+
+    figure = plt.figure()
+    assert width(True, ("DejaVu Sans Display",)) == width(True) > width(False)
+    figure.canvas.draw()
+    assert not caplog.records
 
 
 def test_linear_ticks_are_round_and_evenly_spaced():

@@ -461,7 +461,7 @@ def _set_axis(ax: Axes, name: str, axis: ChartAxis, theme: Theme) -> None:
     elif axis.whole:
         which.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     else:
-        RoundTicks(axis.scale, theme.small).put_on(which)
+        RoundTicks(axis.scale).put_on(which)
     if axis.opposite:
         _mark_opposite(ax, name, axis, theme)
 

@@ -7,6 +7,7 @@ installed font that has them; where there is none the page says so.
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
 from contextlib import suppress
@@ -54,8 +55,32 @@ def font(
     """Return the fonts of a figure at a size in points, with others for the letters that they lack."""
     from matplotlib.font_manager import FontProperties
 
-    weight = "bold" if bold and all(map(_has_bold, others)) else "normal"
-    return FontProperties(family=[*(fonts or (DEJAVU,)), *others], weight=weight, size=size)
+    found = FontProperties(
+        family=[*(fonts or (DEJAVU,)), *others], weight="bold" if bold else "normal", size=size
+    )
+    if bold and not all(map(_has_bold, others)):
+        _find_quietly(found)
+    return found
+
+
+def _find_quietly(wanted: FontProperties) -> None:
+    """Let matplotlib find the files of fonts, of which some are not bold, without a line in the log.
+
+    It remembers them; the letters of those fonts are then regular, and all others bold.
+    """
+    from matplotlib.font_manager import findfont
+
+    log = logging.getLogger("matplotlib.font_manager")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        for family in wanted.get_family():
+            one = wanted.copy()
+            one.set_family(family)
+            with suppress(ValueError):
+                findfont(one, fallback_to_default=False)
+    finally:
+        log.setLevel(before)
 
 
 def _has_bold(family: str) -> bool:

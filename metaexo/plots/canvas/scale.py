@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -23,7 +22,7 @@ from metaexo.plots.canvas.fonts import text_width
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis as MatplotlibAxis
-    from matplotlib.ticker import Locator
+    from matplotlib.ticker import Formatter, Locator
 
 Side = Literal["", "left", "right"]
 LOGARITHM = Measure(
@@ -164,7 +163,8 @@ def make_ticks(measure: Measure, low: float, high: float, width: float) -> tuple
     ticks: tuple[Tick, ...] = ()
     for least in (3, 2):
         for values in _candidates(measure, low, high):
-            ticks = tuple(Tick(on_axis(measure, v), tick_label(v)) for v in values)
+            labels = tick_labels(values)
+            ticks = tuple(Tick(on_axis(measure, v), label) for v, label in zip(values, labels, strict=True))
             if least <= len(ticks) <= 9 and _stand_apart(ticks, low, high, width):
                 return ticks
     return ticks[:1]
@@ -179,9 +179,22 @@ def round_values(low: float, high: float, most: int = 8) -> list[float]:
     return []
 
 
-def tick_label(value: float) -> str:
-    """Return the shortest text of a round value, with a true minus sign."""
-    if value != 0 and not 1e-4 <= abs(value) < 1e6:
+def tick_labels(values: Sequence[float]) -> list[str]:
+    """Return the labels of the ticks of an axis, all in one notation: with powers of ten if one needs it."""
+    powers = any(_needs_power(value) for value in values)
+    return [tick_label(value, powers) for value in values]
+
+
+def _needs_power(value: float) -> bool:
+    return value != 0 and not 1e-4 <= abs(value) < 1e6
+
+
+def tick_label(value: float, powers: bool = False) -> str:
+    """Return the shortest text of a round value, with a true minus sign.
+
+    It has a power of ten if it is very small or large, or with `powers` unless that power would be 0.
+    """
+    if _needs_power(value) or (powers and value != 0 and not 1 <= abs(value) < 10):
         return power_label(value)
     return f"{value:.6f}".rstrip("0").rstrip(".").replace("-", MINUS)
 
@@ -294,17 +307,11 @@ class ShownAxis:
         return min(max(value, self.low), self.high)
 
 
-def tick_text(value: float, position: int | None = None, point: str = ".") -> str:
-    """Return the label of a tick of matplotlib."""
-    return tick_label(value).replace(".", point)
-
-
 class RoundTicks:
     """Ticks at round values that stand apart, for any ends and width that the axis has when it is drawn."""
 
-    def __init__(self, scale: Scale, size: float = TICK_SIZE, point: str = ".") -> None:
+    def __init__(self, scale: Scale, point: str = ".") -> None:
         self.scale = scale
-        self.size = size  # of the labels, in points
         self.point = point
 
     def put_on(self, axis: MatplotlibAxis) -> None:
@@ -316,7 +323,7 @@ class RoundTicks:
         """Return the ticks as matplotlib has them; a figure with them can be pickled."""
         from matplotlib.ticker import Locator
 
-        values, anew, shrunk = self.values, self.locator, TICK_SIZE / self.size
+        values, anew = self.values, self.locator
 
         class Round(Locator):
             """Round values within the view."""
@@ -331,16 +338,37 @@ class RoundTicks:
                 axis = cast("Any", self.axis)
                 box = axis.axes.get_window_extent()
                 across = axis is axis.axes.xaxis
-                room = shrunk * (box.width if across else box.height) * 72 / axis.axes.figure.dpi
+                size = axis.get_major_ticks(1)[0].label1.get_size()  # of the labels, whoever set it
+                room = TICK_SIZE / size * (box.width if across else box.height) * 72 / axis.axes.figure.dpi
                 return values(min(vmin, vmax), max(vmin, vmax), room if across else 2.0 * room)
 
         return Round()
 
+    def formatter(self) -> Formatter:
+        """Return the labels of the ticks as matplotlib has them; a figure with them can be pickled."""
+        from matplotlib.ticker import Formatter
+
+        anew, point = self.formatter, self.point
+
+        class Labels(Formatter):
+            """Round values in one notation."""
+
+            def __reduce__(self) -> tuple[Any, ...]:
+                return anew, (), self.__dict__
+
+            def __call__(self, x: float, pos: int | None = None) -> str:
+                return tick_label(x).replace(".", point)
+
+            def format_ticks(self, values: Any) -> list[str]:
+                return [label.replace(".", point) for label in tick_labels([float(v) for v in values])]
+
+        return Labels()
+
     def put_labels_on(self, axis: MatplotlibAxis) -> None:
         """Write the ticks of an axis of matplotlib as round values."""
-        from matplotlib.ticker import FuncFormatter, NullLocator
+        from matplotlib.ticker import NullLocator
 
-        axis.set_major_formatter(FuncFormatter(partial(tick_text, point=self.point)))
+        axis.set_major_formatter(self.formatter())
         axis.set_minor_locator(NullLocator())
 
     def values(self, low: float, high: float, room: float) -> list[float]:

@@ -269,7 +269,7 @@ class _Drawing:
         for side in ("left", "top", "right"):
             ax.spines[side].set_visible(False)
         ax.yaxis.set_visible(False)
-        ticks = RoundTicks(axis.scale, self.theme.small, self.theme.point)
+        ticks = RoundTicks(axis.scale, self.theme.point)
         if axis.ticks is None:
             ticks.put_on(ax.xaxis)
         else:
