@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import pickle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -168,7 +169,9 @@ def test_a_font_for_some_letters_that_is_not_bold_leaves_the_others_bold(caplog)
 
     figure = plt.figure()
     assert width(True, ("DejaVu Sans Display",)) == width(True) > width(False)
-    figure.canvas.draw()
+    with plt.rc_context({"font.size": 14.2}):  # matplotlib then looks for its fonts again
+        figure.canvas.draw()
+        pickle.loads(pickle.dumps(figure)).canvas.draw()
     assert not caplog.records
 
 

@@ -7,13 +7,13 @@ installed font that has them; where there is none the page says so.
 
 from __future__ import annotations
 
-import logging
 import re
 import unicodedata
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from matplotlib.font_manager import FontProperties
@@ -53,34 +53,42 @@ def font(
     size: float, bold: bool = False, others: tuple[str, ...] = (), fonts: tuple[str, ...] = (DEJAVU,)
 ) -> FontProperties:
     """Return the fonts of a figure at a size in points, with others for the letters that they lack."""
-    from matplotlib.font_manager import FontProperties
-
-    found = FontProperties(
+    found = _letters()(
         family=[*(fonts or (DEJAVU,)), *others], weight="bold" if bold else "normal", size=size
     )
-    if bold and not all(map(_has_bold, others)):
-        _find_quietly(found)
-    return found
+    found.never_bold = tuple(family for family in others if bold and not _has_bold(family))
+    return cast("FontProperties", found)
 
 
-def _find_quietly(wanted: FontProperties) -> None:
-    """Let matplotlib find the files of fonts, of which some are not bold, without a line in the log.
+@lru_cache(maxsize=1)
+def _letters() -> Callable[..., Any]:
+    """Return the class of the fonts of a text; it is made when needed, as matplotlib loads slowly."""
+    from matplotlib.font_manager import FontProperties
 
-    It remembers them; the letters of those fonts are then regular, and all others bold.
-    """
-    from matplotlib.font_manager import findfont
+    class Letters(FontProperties):
+        """Fonts, bold but for families without bold letters, at which matplotlib would write to the log."""
 
-    log = logging.getLogger("matplotlib.font_manager")
-    before = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        for family in wanted.get_family():
-            one = wanted.copy()
-            one.set_family(family)
-            with suppress(ValueError):
-                findfont(one, fallback_to_default=False)
-    finally:
-        log.setLevel(before)
+        never_bold: tuple[str, ...] = ()
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return _no_letters, (), self.__dict__
+
+        def __copy__(self) -> Letters:
+            new = cast("Letters", _no_letters())
+            new.__dict__.update(self.__dict__)
+            return new
+
+        def set_family(self, family: Any) -> None:
+            """Set the family; matplotlib asks for one after the other this way."""
+            super().set_family(family)
+            if family in self.never_bold:
+                self.set_weight("normal")
+
+    return Letters
+
+
+def _no_letters() -> Any:
+    return _letters()()
 
 
 def _has_bold(family: str) -> bool:
