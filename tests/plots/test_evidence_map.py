@@ -190,3 +190,14 @@ def test_what_is_drawn_into_axes_takes_the_place_of_what_was_there(studies, make
     ]
     assert ax.get_frame_on() == once.get_frame_on()
     assert overlapping_texts(ax.figure) == []
+
+
+def test_a_map_may_be_drawn_again_into_axes_that_were_cleared(studies):
+    ax = plt.figure(figsize=(9, 5)).add_subplot()
+    places = []
+    for _ in range(3):
+        evidence_map(studies, "source", "isolation", title="A map", ax=ax)
+        ax.figure.draw_without_rendering()
+        places.append(ax.get_window_extent().bounds)
+        ax.clear()
+    assert places[1:] == places[:1] * 2

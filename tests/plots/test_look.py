@@ -5,17 +5,20 @@ from __future__ import annotations
 import io
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.transforms import Affine2D
 from PIL import Image
 
 import metaexo as mx
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import THEMES, Theme, forest, forest_plan, overlapping_texts, pages_of, save
+from metaexo.plots.canvas.chart import ChartAxis, Points, group_sign
 from metaexo.plots.canvas.fonts import contrast
 from metaexo.plots.canvas.theme import LINE_CONTRAST, get_theme
 from tests.plots.drawn import all_texts, points, texts, ticks
@@ -368,3 +371,85 @@ def test_bands_are_seen_on_the_paper_of_the_user(paper):
         theme = get_theme()
     assert theme.paper == paper
     assert contrast(theme.track, theme.paper) > 0.97 * contrast(usual.track, usual.paper)
+
+
+# -- colours of groups for readers who are colour blind ----------------------------------------------------
+
+# Linear RGB as it is seen without cones of one kind: Machado, G. M., Oliveira, M. M., Fernandes, L. A. F.
+# (2009), severity 1.0. https://doi.org/10.1109/TVCG.2009.113
+SEEN = {
+    "all cones": np.eye(3),
+    "no red": (
+        (0.152286, 1.052583, -0.204868),
+        (0.114503, 0.786281, 0.099216),
+        (-0.003882, -0.048116, 1.051998),
+    ),
+    "no green": (
+        (0.367322, 0.860646, -0.227968),
+        (0.280085, 0.672501, 0.047413),
+        (-0.011820, 0.042940, 0.968881),
+    ),
+    "no blue": (
+        (1.255528, -0.076749, -0.178779),
+        (-0.078411, 0.930809, 0.147602),
+        (0.004733, 0.691367, 0.303900),
+    ),
+}
+TO_XYZ = [
+    [0.4124564, 0.3575761, 0.1804375],
+    [0.2126729, 0.7151522, 0.072175],
+    [0.0193339, 0.119192, 0.9503041],
+]
+
+
+def lab(color, seen):
+    """Return a colour in CIE L*a*b* (D65) as it is seen."""
+    shares = np.array(mpl.colors.to_rgb(color))
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    x, y, z = TO_XYZ @ np.clip(np.array(seen) @ linear, 0.0, 1.0) / [0.95047, 1.0, 1.08883]
+    x, y, z = (t ** (1 / 3) if t > 216 / 24389 else 841 / 108 * t + 4 / 29 for t in (x, y, z))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("seen", SEEN)
+@pytest.mark.parametrize("name", THEMES)
+def test_groups_of_one_shape_differ_in_colour_for_readers_who_are_colour_blind(name, seen):
+    theme = THEMES[name]
+    signs = [group_sign(position) for position in range(30)]
+    seen_as = [lab(theme.color(color), SEEN[seen]) for color, _ in signs]
+    pairs = [(i, j) for i in range(30) for j in range(i) if signs[i][1] == signs[j][1]]
+    assert len(pairs) == 30
+    pairs += [(i, j) for i in range(4) for j in range(i)]  # the first groups, whatever their shape
+    for i, j in pairs:
+        assert np.linalg.norm(seen_as[i] - seen_as[j]) > 15.0, (i, j)
+
+
+def test_a_star_has_about_the_area_of_a_circle():
+    layers = [Points(x=[i], y=[0.0], shape=shape, size=10.0) for i, shape in enumerate(("circle", "star"))]
+    plan = replace(mx.plots.funnel_plan(mx.EffectSizes([0.1, 0.2], [0.1, 0.1])), notes=())
+    panel = replace(plan.panels[0], layers=layers, x=ChartAxis(), y=ChartAxis())
+    ax = replace(plan, panels=(panel,)).draw()
+    areas = []
+    for marks in ax.collections:
+        (corners,) = marks.get_paths()[0].transformed(Affine2D(marks.get_transforms()[0])).to_polygons()
+        x, y = corners.T
+        areas.append(0.5 * abs(np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1])))
+    assert areas[1] / areas[0] == pytest.approx(1.0, abs=0.25)
+
+
+def test_a_chart_takes_the_place_of_a_map_or_table_in_the_same_axes(make_effects):
+    fit, table = mx.RandomEffects(make_effects(5)).fit(), mx.load_dataset("bcg")
+    alone = mx.plots.funnel(fit, ax=plt.figure(figsize=(9, 6)).add_subplot())
+    ax = plt.figure(figsize=(9, 6)).add_subplot()
+    for draw in (
+        lambda: mx.plots.evidence_map(table, "allocation", "study", ax=ax),
+        lambda: forest(fit, title="A forest", ax=ax),
+    ):
+        draw()
+        mx.plots.funnel(fit, ax=ax)
+        for one in (ax, alone):
+            one.figure.draw_without_rendering()
+        assert ax.get_window_extent().bounds == pytest.approx(alone.get_window_extent().bounds)
+        shown = [sorted(text.get_text() for text in all_texts(one)) for one in (ax, alone)]
+        assert shown[0] == shown[1]
+        assert len(mx.plots.plans_of(ax)) == 1

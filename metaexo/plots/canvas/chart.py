@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.gridspec import GridSpec
 
 SHAPES = tuple(MARKERS)[:10]
+STAR = 1.5  # width of a star over that of other marks: its area is about theirs
 NO_ROOM = "Labels without room are left out: {} of {}."
 LEAST_MARGIN = 24.0  # points: less beside Axes is no room for names
 LEAST_WIDTH, LEAST_HEIGHT = 90.0, 36.0  # points: of a panel, its vertical axis included
@@ -247,6 +248,7 @@ class Chart(Plan):
                         "hand in plt.figure(), or leave ax= out",
                     )
                 axes, whole = [ax], False
+                _give_back(ax)
                 _dress(ax, self.theme)
             else:
                 axes, whole = self._new_axes(ax), True
@@ -396,6 +398,18 @@ def _rows_of(layer: Any) -> list[tuple[Any, ...]]:
     ]
 
 
+def _give_back(ax: Axes) -> None:
+    """Give Axes the place that they had before a table, map or flow was drawn into them, without that one."""
+    placed: Any = ax.get_axes_locator()
+    if hasattr(placed, "frame") and hasattr(placed, "empty"):
+        placed.empty()
+        ax.clear()
+        ax.set_frame_on(True)
+        ax.yaxis.set_visible(True)
+        ax.set_axes_locator(None)  # type: ignore[arg-type]
+        ax.set_position(placed.frame)
+
+
 def _dress(ax: Axes, theme: Theme) -> None:
     """Give Axes that were made elsewhere the look of a theme; other Axes of their figure keep their own."""
     rc = theme.rc()
@@ -506,7 +520,10 @@ def _mark_opposite(ax: Axes, name: str, axis: ChartAxis, theme: Theme) -> None:
 
 
 def _points(ax: Axes, layer: Points, theme: Theme, order: float) -> None:
-    sizes = [size**2 for size in ([layer.size] if isinstance(layer.size, int | float) else layer.size)]
+    wider = STAR if layer.shape == "star" else 1.0
+    sizes = [
+        (wider * size) ** 2 for size in ([layer.size] if isinstance(layer.size, int | float) else layer.size)
+    ]
     color = theme.color(layer.color)
     edge = 0.4 if max(sizes, default=9.0) >= 9.0 else 0.0  # of a dot nothing would be left
     ax.scatter(

@@ -102,10 +102,11 @@ class Theme:
     study: str = "#0072B2"
     pooled: str = "#1a1a1a"
     subtotal: str = "#666666"
-    # Okabe and Ito's palette, distinct under the common kinds of colour blindness, without its yellow; orange
-    # and sky blue are darker than theirs, so that small marks on white have a contrast of 3.
+    # Okabe and Ito's palette without its yellow. Sky blue is darker than theirs, so that small marks on white
+    # have a contrast of 3, and orange is brown, apart from vermilion for those who see no red or no green. In
+    # this order groups of one shape, the 1st, 11th and 21st, differ whatever the kind of colour blindness.
     palette: tuple[str, ...] = (
-        "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B87A00", "#2F93CF", "#000000",
+        "#0072B2", "#D55E00", "#CC79A7", "#009E73", "#000000", "#2F93CF", "#8A5A00",
     )  # fmt: skip
     fonts: tuple[str, ...] = (DEJAVU,)
     size: float = 8.0
@@ -247,7 +248,7 @@ class Theme:
 PARTS = ("paper", "ink", "grey", "pale", "track", "study", "pooled", "subtotal")
 
 # The usual palette with a darker pink, whose marks stand out on stripes too.
-ON_STRIPES = ("#0072B2", "#D55E00", "#009E73", "#C76D9F", "#B87A00", "#2F93CF", "#000000")
+ON_STRIPES = ("#0072B2", "#D55E00", "#C76D9F", "#009E73", "#000000", "#2F93CF", "#8A5A00")
 
 # What some journals print: JAMA Network instructions for authors; BMJ and Lancet artwork guides; RevMan 5.4.
 THEMES: Mapping[str, Theme] = {
@@ -282,7 +283,7 @@ THEMES: Mapping[str, Theme] = {
             study="#00468B",
             pooled="#AD002A",
             subtotal="#AD002A",
-            palette=("#00468B", "#D13B00", "#2A7F2E", "#0B8399", "#925E9F", "#AD002A", "#1B1919"),
+            palette=("#00468B", "#D13B00", "#1595AC", "#1B1919", "#8F0022", "#6F3F7C", "#2A7F2E"),
             interval="({low}\N{EN DASH}{high})",
             point="\N{MIDDLE DOT}",
             p_style="P = 0.02",
@@ -308,7 +309,7 @@ THEMES: Mapping[str, Theme] = {
             study="#56B4E9",
             pooled="#ffffff",
             subtotal="#b8b8b8",
-            palette=("#56B4E9", "#F0803C", "#2FC79A", "#E29BC4", "#E5B43C", "#9FA8FF", "#ffffff"),
+            palette=("#56B4E9", "#F0803C", "#8F7BFF", "#ffffff", "#E29BC4", "#2FC79A", "#E5B43C"),
         ),
     )
 }
