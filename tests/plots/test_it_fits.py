@@ -193,3 +193,34 @@ def test_a_page_without_marks_has_no_axis_and_nothing_below_it():
     for page, one in zip((plan, *plan.more), pages, strict=True):
         assert ("fewer scars" in {text.text for text in texts(one)}) == page.has_axis
         assert overlapping_texts(one) == []
+
+
+@pytest.mark.parametrize(("columns", "width"), [(1, 4.75), (2, 5.5), (3, 6.25), (3, 6.5)])
+def test_words_are_broken_in_one_column_alone_where_that_will_do_and_not_in_names(columns, width):
+    names = [
+        "Edinburgh group",
+        "Rosenthal et al",
+        "Frimodt-Moller et al",
+        "Ferguson & Simes",
+        "Stein & Aronson",
+    ]
+    data = pd.DataFrame(
+        {
+            "place": ["Edinburgh", "Johannesburg", "Stockholm", "Copenhagen", "Northern Ireland"],
+            "design": ["randomised trial", "cohort", "crossover trial", "registry", "case series"],
+            "cells": ["umbilical cord", "adipose tissue", "bone marrow", "amniotic membrane", "platelets"],
+        }
+    )
+    es = mx.EffectSizes([0.1, 0.4, 0.2, 0.5, 0.3], [0.02] * 5, "SMD", labels=names, data=data)
+    keys = list(data.columns[:columns])
+    plan = mx.plots.forest_plan(mx.RandomEffects(es).fit(), columns=keys, width=width)
+    rows = [row for row in plan.rows if row.kind == "study"]
+    given = {"label": names, **{key: data[key].tolist() for key in keys}}
+    broken = {
+        key
+        for key, texts in given.items()
+        for row, text in zip(rows, texts, strict=True)
+        if " ".join(row.cells[key]) != text
+    }
+    assert len(broken) == 1
+    assert "label" not in broken

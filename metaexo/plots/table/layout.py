@@ -234,9 +234,7 @@ def _widen_for_texts(wishes: Sequence[_Wish], table: Table) -> None:
 
 def _squeeze(wishes: Sequence[_Wish], room: float, across: float, theme: Theme) -> None:
     """Make texts narrower until all columns fit in a room, names last; raises InputError if they cannot."""
-    if sum(wish.least for wish in wishes) > room:
-        for wish in wishes:
-            wish.least = wish.floor
+    _give_up_words(wishes, room)
     least = sum(wish.least for wish in wishes)
     if least > room:
         wider = (across + least - room) / 72
@@ -253,7 +251,7 @@ def _squeeze(wishes: Sequence[_Wish], room: float, across: float, theme: Theme) 
     rows = max(len(wish.lengths) for wish in texts)  # a column of numbers is wide for a heading, not for them
     lengths = np.array([wish.lengths or [0.0] * rows for wish in texts]).T  # shape (rows, columns)
     widths, least_of = np.array([(wish.width, wish.least) for wish in texts]).T
-    while over > 0:
+    while over > 1e-9:
         steps = np.minimum(widths - least_of, min(STEP, over))
         costs = [
             _lines(lengths, widths - steps * (np.arange(widths.size) == i)).sum() - 1e-6 * widths[i]
@@ -264,6 +262,15 @@ def _squeeze(wishes: Sequence[_Wish], room: float, across: float, theme: Theme) 
         over -= steps[narrower]
     for wish, width in zip(texts, widths, strict=True):
         wish.width = math.floor(width)
+
+
+def _give_up_words(wishes: Sequence[_Wish], room: float) -> None:
+    """Let words be broken where whole words do not fit in a room, in few columns and in names last."""
+    lacking: float = math.ceil(sum(wish.least for wish in wishes) - room)
+    for wish in sorted(wishes, key=lambda wish: (wish.column.key == LABEL, wish.floor - wish.least)):
+        given = min(max(lacking, 0), wish.least - wish.floor)
+        wish.least -= given
+        lacking -= given
 
 
 def _lines(lengths: Array, widths: Array) -> Array:
