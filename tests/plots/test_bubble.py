@@ -291,3 +291,11 @@ def test_axes_and_subfigures_of_the_user():
     ax = bubble(fit, ax=part, theme="dark", title="Half a page")
     assert ax.figure is part
     assert overlapping_texts(ax) == []
+
+
+def test_effects_that_share_a_place_are_counted_where_the_moderator_is_a_number():
+    data = pd.DataFrame({"dose": [1.0, 1.0, 1.0, 2.0, 3.0], "kind": list("aaabb")})
+    es = mx.EffectSizes([0.2, 0.2, 0.2, 0.5, 0.4], [0.02, 0.03, 0.02, 0.04, 0.03], data=data)
+    told = "3 marks stand at 1 place and hide each other."
+    assert told in bubble_plan(mx.RandomEffects(es, "dose").fit()).notes
+    assert told not in bubble_plan(mx.RandomEffects(es, "kind").fit()).notes  # they stand side by side

@@ -36,6 +36,7 @@ from metaexo.plots.charts.effects import (
     diameters,
     effect_notes,
     fit_of_points,
+    hidden_note,
     kept_in_view,
     largest_of,
     no_prediction_note,
@@ -144,7 +145,7 @@ def bubble_plan(
         a curve of its own, over the range of its own effects.
     labels : str or sequence of str
         Labels of the effects that are written beside their marks; "all" for all of them. A label for which
-        there is no room is left out.
+        there is no room is left out, and a note counts these.
     sizes : {"weight", "precision", "equal"}
         What the areas of the circles are in proportion to: the weights of the fit, or 1 / standard error.
     marker_size : float, optional
@@ -234,6 +235,7 @@ def bubble_plan(
     else:
         x, y, layers, points = _along(choices, moderator_scale, ends, beside)
     x = _named(x, title_of(chosen) if moderator_label is None else moderator_label)
+    hidden = hidden_note(points)
     points, beyond = kept_in_view(points, y, upright=True)
     null = [] if line is None else [Rule(at=line, axis="y", dash="dotted", color="grey", width=1.0)]
     bands = [layer for layer in layers if isinstance(layer, Band)]
@@ -248,6 +250,7 @@ def bubble_plan(
         notes=(
             *_model_notes(choices, adjusted, at),
             *size_notes(sizes, choices.size),
+            *hidden,
             *beyond,
             *_gaps(choices, layers),
             *effect_notes(fit),

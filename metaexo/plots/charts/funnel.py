@@ -136,7 +136,8 @@ def funnel_plan(
         Level of the region. Default: that of the fit.
     labels : str or sequence of str
         Which points have their label beside them, where there is room: "all", those outside the region
-        ("outside"), the farthest first, or those of some rows.
+        ("outside"), the farthest first, or those of some rows. A note
+        counts the labels without room.
     reference : float, "null" or None
         Where the reference line stands, in units of the axis; "null" is the value of no effect.
     limits : tuple of float, optional

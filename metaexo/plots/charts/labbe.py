@@ -138,7 +138,8 @@ def labbe_plan(
     level : float, optional
         Its level. Default: that of the fit.
     labels : str or sequence of str
-        Which points have their label beside them, where there is room: "all", or those of some rows.
+        Which points have their label beside them, where there is room: "all", or those of some rows. A note
+        counts the labels without room.
     sizes : {"weight", "precision", "equal"}
         What the areas of the marks are in proportion to: weight in the fit (precision for bare effects),
         1 / standard error, or nothing.

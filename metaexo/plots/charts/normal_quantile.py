@@ -88,7 +88,8 @@ def normal_quantile_plan(
         Column of the data whose values get colours and marks of their own.
     labels : str or sequence of str
         Which points have their label beside them, where there is room: "all", those outside the envelope
-        ("outside"), or those of some rows.
+        ("outside"), or those of some rows. A note
+        counts the labels without room.
     wording : mapping of str to str, optional
         Words for the values of `by`.
 

@@ -26,6 +26,7 @@ from metaexo.plots.charts.effects import (
     effects_of,
     fit_of_points,
     groups_of,
+    hidden_note,
     legend_beside,
     points_by_group,
     space_of,
@@ -79,7 +80,8 @@ def radial_plan(
         Level of the band and of the interval on the arc. Default: that of the fit.
     labels : str or sequence of str
         Which points have their label beside them, where there is room: "all", those outside the band
-        ("outside"), or those of some rows.
+        ("outside"), or those of some rows. A note
+        counts the labels without room.
     wording : mapping of str to str, optional
         Words for the values of `by`.
 
@@ -150,7 +152,7 @@ def radial_plan(
             es.ledger,
         ),
         title=title,
-        notes=(*_notes(es, fit), *notes),
+        notes=(*_notes(es, fit), *hidden_note(points), *notes),
         width=width,
         height=height or width,
         theme=look,
