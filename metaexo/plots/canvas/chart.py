@@ -744,7 +744,7 @@ class FreeRoom:
         """
         x, y = self.ax.transData.transform(at) - self.box.min
         wide, high = (
-            self.per_point * one for one in (HINTED * theme.width(text, size=theme.small), theme.small)
+            self.per_point * one for one in (HINTED * theme.width(text, size=theme.small), 1.22 * theme.small)
         )
         gap = (0.5 * size + 2.0) * self.per_point
         places = (
