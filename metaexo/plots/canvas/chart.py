@@ -203,7 +203,7 @@ class Chart(Plan):
     summary: str = ""
 
     def layers(self, kind: type[Any]) -> list[Any]:
-        """Return all layers of a kind, for example ``plan.layers(mx.plots.Points)``."""
+        """Return all layers of a class: Points, Curve, Curves, Band, Region, Intervals, Rule or Words."""
         return [layer for panel in self.panels for layer in panel.layers if isinstance(layer, kind)]
 
     def to_frame(self) -> pd.DataFrame:
