@@ -528,3 +528,11 @@ def test_what_each_side_favours_stands_on_its_side_of_the_line(make_effects):
     assert (left.align, right.align) == ("right", "left")
     assert left.x < zero < right.x
     assert left.y == right.y
+
+
+def test_a_prediction_interval_below_zero_has_no_dash_between_its_ends():
+    es = mx.EffectSizes([2.2, 3.1, 1.8], [0.04, 0.05, 0.03], "SMD")
+    frame = forest_plan(mx.RandomEffects(es).fit(), theme="lancet").to_frame().set_index("kind")
+    assert frame["low"].min() == frame.loc["prediction", "low"] < 0
+    assert " to " in frame.loc["prediction", "cell_estimate"]
+    assert "\N{EN DASH}" in frame.loc["total", "cell_estimate"]

@@ -589,7 +589,8 @@ class RowWriter:
         """Return the cells of the estimate and of the weight."""
         options, point = self.options, self.options.look.point
         decimals = options.decimals_of(ESTIMATE, self.decimals) or 0
-        pieces = estimate_cell(mark, decimals, options, self.negative)
+        negative = self.negative or (mark.low is not None and mark.low < 0)  # a prediction may be the first
+        pieces = estimate_cell(mark, decimals, options, negative)
         cells: dict[str, tuple[str, ...]] = {ESTIMATE: tuple(piece.replace(".", point) for piece in pieces)}
         if weight is None:
             return cells
@@ -700,9 +701,7 @@ def mark_of(measure: Measure, shape: Shape, shown: Shown, size: float, hollow: b
     return Mark(shape=shape, estimate=estimate, low=low, high=high, size=size, hollow=hollow, bounded=bounded)
 
 
-def estimate_cell(
-    mark: Mark, decimals: int, options: Options, negative: bool = False
-) -> tuple[str, str, str]:
+def estimate_cell(mark: Mark, decimals: int, options: Options, negative: bool) -> tuple[str, str, str]:
     """Return estimate, lower and upper bound as text.
 
     What is known only as an interval has round brackets, or a sign where one end is not known.
