@@ -63,6 +63,7 @@ _ROOMS = (
     "models",
     "heterogeneity",
     "sensitivity",
+    "bias",
     "plots",
     "report",
     "formatting",

@@ -1,5 +1,6 @@
 """The public names for type checkers; a test holds them to __init__.py."""
 
+from metaexo import bias as bias
 from metaexo import datasets as datasets
 from metaexo import effects as effects
 from metaexo import errors as errors

@@ -12,6 +12,7 @@ from typing import Any
 from metaexo.errors import MetaexoError
 from tests.reference.adapters import (
     behaviour,
+    bias,
     diagnostics,
     effects,
     model_tests,
@@ -32,6 +33,7 @@ ADAPTERS: dict[str, Adapter] = {
     **behaviour.TOPICS,
     **diagnostics.TOPICS,
     **multilevel.TOPICS,
+    **bias.TOPICS,
 }
 
 

@@ -111,16 +111,6 @@ def groups_of(
     return groups
 
 
-def known_columns(es: EffectSizes) -> dict[str, Any]:
-    """Return by name what effects were computed from, and the columns of their data; an entry per effect."""
-    found: dict[str, Any] = {}
-    if es.data is not None:
-        found |= {str(name): es.data[name].to_numpy() for name in es.data.columns}
-    if es.origin is not None:
-        found |= {name: np.asarray(values)[es.origin.rows] for name, values in es.origin.inputs.items()}
-    return found
-
-
 def space_of(
     ax: Axes | Figure | SubFigure | None, width: float, height: float | None, panel: float = LEAST
 ) -> tuple[float, float]:

@@ -12,9 +12,9 @@ import numpy as np
 from metaexo.effects.conversions.scales import back_by_rows, back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
+from metaexo.effects.sample_sizes import sample_sizes
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import fixed, level_words, shown
-from metaexo.inputs import read_numbers
 from metaexo.models.linear.results import FitResults
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.canvas.arguments import checked
@@ -29,7 +29,6 @@ from metaexo.plots.charts.effects import (
     hidden_note,
     in_order,
     kept_in_view,
-    known_columns,
     legend_beside,
     points_by_group,
     reference_of,
@@ -334,7 +333,7 @@ def _vertical(es: EffectSizes, fit: FitResults | None, cloud: Cloud, yaxis: str)
                 [es.row_labels[i] for i in still],
             )
         return np.asarray(side.of(cloud.se))
-    return np.asarray(side.of(_weights(es, fit) if yaxis == "wi" else _sample_sizes(es)))
+    return np.asarray(side.of(_weights(es, fit) if yaxis == "wi" else sample_sizes(es, 'choose yaxis="sei"')))
 
 
 def _weights(es: EffectSizes, fit: FitResults | None) -> Array:
@@ -348,28 +347,6 @@ def _weights(es: EffectSizes, fit: FitResults | None) -> Array:
             'choose yaxis="sei"',
         )
     return weights
-
-
-def _sample_sizes(es: EffectSizes) -> Array:
-    """Return the sample size of each effect, from what it was computed from or from the data."""
-    known = known_columns(es)
-    for names in (("n",), ("treatment_n", "control_n")):
-        if set(names) <= set(known):
-            sizes = np.sum([read_numbers(known[name], name, ndim=1) for name in names], axis=0)
-            lacking = np.flatnonzero(~(sizes > 0))
-            if not lacking.size:
-                return np.asarray(sizes)
-            raise InputError(
-                f"{lacking.size} of {es.k} effects have no sample size above 0",
-                "a sample size of each effect",
-                'fill them in, or choose yaxis="sei"',
-                [es.row_labels[i] for i in lacking],
-            )
-    raise InputError(
-        "the sample sizes are not known",
-        "a column n, or columns treatment_n and control_n, in data=",
-        'hand them in with the effects, or choose yaxis="sei"',
-    )
 
 
 def _vertical_ends(side: Scale, y: Array) -> tuple[float, float]:

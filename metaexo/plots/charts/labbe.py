@@ -11,6 +11,7 @@ from scipy.special import expit, logit
 
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.effects.sample_sizes import known_columns
 from metaexo.errors import InputError
 from metaexo.formatting import fixed, level_words, plural
 from metaexo.inputs import read_numbers
@@ -28,7 +29,6 @@ from metaexo.plots.charts.effects import (
     hidden_note,
     in_order,
     kept_in_view,
-    known_columns,
     largest_of,
     legend_beside,
     points_by_group,

@@ -9,7 +9,7 @@ import pandas as pd
 
 import metaexo as mx
 from tests.reference.adapters.models import rows_used
-from tests.reference.cases import Case, NotCovered
+from tests.reference.cases import Case
 
 R2_DEFINITIONS = {
     "1": "tau2",
@@ -124,23 +124,8 @@ def converged(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def henmi_copas(case: Case, data: dict[str, Any]) -> dict[str, Any]:
-    """Topic publication_bias, the part that is an interval of a one-level model."""
-    if case["call"]["model"] != "henmi_copas":
-        raise NotCovered(f"model {case['call']['model']}")
-    found = mx.RandomEffects(plain_effects(data)).fit(method="DL").henmi_copas()
-    return {
-        "estimate": found.estimate,
-        "se": found.se,
-        "ci_lower": found.low,
-        "ci_upper": found.high,
-        "tau2": found.tau2,
-    }
-
-
 TOPICS = {
     "alternative_definitions": definitions,
     "intervals_extra": intervals,
     "default_convergence": converged,
-    "publication_bias": henmi_copas,
 }

@@ -1,0 +1,209 @@
+"""What methods for small-study effects and selection take from effects, or from a fit of any model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
+from metaexo.formatting import plural
+from metaexo.immutable import Immutable
+from metaexo.inputs import check_level, describe
+from metaexo.models.linear.design import Design, make_design
+from metaexo.models.linear.results import FitResults
+from metaexo.models.univariate.model import RandomEffects
+from metaexo.models.univariate.results import RandomEffectsResults
+from metaexo.types import Array
+
+FEW = 10  # studies below which methods for small-study effects tell little (Sterne 2011, 10.1136/bmj.d4002)
+SPREAD = 1.5  # largest over smallest standard error below which small and large studies hardly differ
+Alternative = Literal["greater", "less"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Estimates(Immutable):
+    """Effects whose asymmetry or selection is looked into, and how they are to be refitted.
+
+    Attributes
+    ----------
+    effects : EffectSizes
+        The effects: of a fit, or as they were handed in.
+    fit : FitResults or None
+        The fit that they come from; None for bare effects.
+    design : Design
+        Columns of the model of the mean: a column of ones without moderators.
+    method, test : str
+        Estimator of tau2 and kind of test of fits of one level: those of a fit of RandomEffects, else REML
+        and Knapp-Hartung.
+    level : float
+        Level of intervals.
+    left_out : tuple of str
+        Rows of the fit that have no exact effect (censored ones), and so no place here.
+    """
+
+    effects: EffectSizes
+    fit: FitResults | None
+    design: Design
+    method: str
+    test: str
+    level: float
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def k(self) -> int:
+        """Number of effects."""
+        return self.effects.k
+
+    @property
+    def m(self) -> int:
+        """Number of studies."""
+        return self.effects.m
+
+    @property
+    def y(self) -> Array:
+        """Effects, shape (k,), on the scale of the analysis."""
+        return self.effects.y
+
+    @property
+    def v(self) -> Array:
+        """Sampling variances, shape (k,)."""
+        return self.effects.v
+
+    @cached_property
+    def se(self) -> Array:
+        """Standard errors, shape (k,)."""
+        return np.sqrt(self.effects.v)
+
+    @cached_property
+    def x(self) -> Array:
+        """Columns of the model of the mean, shape (k, p)."""
+        return self.design.matrix(self.k)
+
+    @property
+    def clustered(self) -> bool:
+        """Whether some study has several effects."""
+        return self.m < self.k
+
+    @property
+    def has_moderators(self) -> bool:
+        """Whether the model of the mean has more than an intercept."""
+        return self.design.x is not None
+
+    def refit(self, effects: EffectSizes | None = None) -> RandomEffectsResults:
+        """Fit a random-effects model of one level without moderators to these effects, or to others."""
+        model = RandomEffects(self.effects if effects is None else effects, dependence="accept")
+        return model.fit(self.method, self.test, self.level)
+
+    def cautions(self, independent: bool = True) -> tuple[str, ...]:
+        """Return what to know before relying on a method for small-study effects or selection.
+
+        `independent`: whether the method takes all effects as independent.
+        """
+        said = []
+        if self.m < FEW:
+            said.append(
+                f"{plural(self.m, 'study', 'studies')}: with fewer than {FEW}, methods for small-study "
+                "effects and selection tell little"
+            )
+        if self.k > 1 and self.se.min() > 0 and self.se.max() < SPREAD * self.se.min():
+            said.append(
+                f"the standard errors hardly differ (from {self.se.min():.3g} to {self.se.max():.3g}), so "
+                "that small and large studies cannot be told apart"
+            )
+        if independent and self.clustered:
+            said.append(
+                f"{self.k} effects of {self.m} studies are taken as independent; standard errors, intervals "
+                "and p-values are too small"
+            )
+        if self.left_out:
+            said.append(
+                f"{plural(len(self.left_out), 'effect')} known only within bounds took no part: "
+                + "; ".join(self.left_out[:8])
+                + (f"; and {len(self.left_out) - 8} more" if len(self.left_out) > 8 else "")
+            )
+        return tuple(said)
+
+    def direction(self, alternative: str | None) -> Alternative:
+        """Return in which direction results are favoured: as given, or else that of the fixed-effect mean.
+
+        Effects of which positive means benefit (`oriented`) are favoured where they are greater.
+        """
+        if alternative is not None:
+            if alternative not in ("greater", "less"):
+                raise UnknownChoiceError("alternative", alternative, ("greater", "less"))
+            return "greater" if alternative == "greater" else "less"
+        if self.effects.oriented:
+            return "greater"
+        return "less" if (self.y / self.v).sum() < 0 else "greater"
+
+
+def estimates_of(
+    results: object,
+    what: str,
+    *,
+    least: int = 2,
+    moderators: bool = False,
+    zero_variances: bool = False,
+    level: float | None = None,
+) -> Estimates:
+    """Return the effects of a fit of any model, or bare ones, for a method of this room.
+
+    `what`: the function, for errors, such as "trim_and_fill".
+    `least`: how many effects it needs.
+    `moderators`: whether it can use a model with moderators; if not, fits with moderators are refused.
+    `zero_variances`: whether it can use effects without sampling variance.
+    `level`: of intervals; default that of the fit, or 0.95.
+    Raises InputError if `results` is neither, TooFewStudiesError if there are too few effects.
+    """
+    fit: FitResults | None = None
+    left_out: tuple[str, ...] = ()
+    design = make_design(None, 1)
+    if isinstance(results, FitResults):
+        fit, design, effects = results, results.design, results.effects
+        if isinstance(effects, BoundedEffectSizes):
+            exact = np.asarray(effects.is_exact)
+            left_out = tuple(name for name, known in zip(effects.row_ids, exact, strict=True) if not known)
+            if design.x is not None:
+                design = replace(design, x=design.x[exact])
+            effects = effects.exact
+    elif isinstance(results, EffectSizes):
+        effects = results
+    else:
+        raise InputError(
+            f"{what} was given {describe(results)}",
+            "a fit of effects, or mx.EffectSizes",
+            "hand in mx.RandomEffects(es).fit(), a fit of another model, or the effects themselves",
+        )
+    if not moderators and design.x is not None:
+        raise InputError(
+            f"{what} was given a fit with moderators ({', '.join(design.names)})",
+            "one mean for all effects",
+            "hand in a fit without moderators; or look at regression_test, which takes moderators along",
+        )
+    if effects.k < least:
+        raise TooFewStudiesError(
+            f"{what} was given {plural(effects.k, 'effect')}", f"at least {least} effects", "add studies"
+        )
+    still = [] if zero_variances else [effects.row_ids[i] for i in np.flatnonzero(effects.v == 0)]
+    if still:
+        raise InputError(
+            f"{plural(len(still), 'sampling variance is', 'sampling variances are')} zero",
+            f"sampling variances above 0 for {what}",
+            "look these rows up in the source, or leave them out with EffectSizes.select",
+            still,
+        )
+    one_level = fit if isinstance(fit, RandomEffectsResults) else None
+    return Estimates(
+        effects=effects,
+        fit=fit,
+        design=design,
+        method="REML" if one_level is None else one_level.method,
+        test="knapp-hartung" if one_level is None else one_level.test,
+        level=check_level(level) if level is not None else 0.95 if fit is None else fit.level,
+        left_out=left_out,
+    )

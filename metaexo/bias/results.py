@@ -1,0 +1,138 @@
+"""What all results on small-study effects and selection have in common: a name, a sentence, cautions."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from metaexo.effects.conversions.scales import back_pooled
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.effects.measure import Measure
+from metaexo.formatting import interval, level_words, number
+from metaexo.models.linear.hypothesis import TestResult
+from metaexo.readable import Readable, with_ratios
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class BiasResult(Readable):
+    """Base of the results of this room.
+
+    Attributes
+    ----------
+    effects : EffectSizes
+        The effects that were looked into.
+    said : tuple of str
+        What to know before relying on the result; `cautions()` returns it.
+    """
+
+    name: ClassVar[str]  # of the method, as the field writes it: "trim and fill (L0)"
+    effects: EffectSizes
+    said: tuple[str, ...] = ()
+
+    @property
+    @abstractmethod
+    def sentence(self) -> str:
+        """What was found, in one plain sentence."""
+
+    @property
+    def measure(self) -> Measure:
+        """Effect-size measure of the effects."""
+        return self.effects.measure
+
+    @property
+    def k(self) -> int:
+        """Number of effects."""
+        return self.effects.k
+
+    @property
+    def m(self) -> int:
+        """Number of studies."""
+        return self.effects.m
+
+    def table_notes(self) -> list[str]:
+        """Return the sentence, which stands below the table."""
+        return [self.sentence]
+
+    def cautions(self) -> tuple[str, ...]:
+        """Return what to know before relying on the result; empty if there is nothing."""
+        return self.said
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class AdjustedEstimate(BiasResult):
+    """Base of the estimates of a mean effect that allow for small-study effects or selection.
+
+    Attributes
+    ----------
+    estimate, se, low, high : float
+        The adjusted mean on the scale of the analysis, its standard error and its interval; NaN where there
+        is none.
+    level : float
+        Level of the interval.
+    pvalue : float
+        Two-sided p-value of no effect; NaN where the method has none.
+    tau2 : float
+        Between-study variance; NaN where the method has none.
+    """
+
+    estimate: float
+    se: float
+    low: float
+    high: float
+    level: float
+    pvalue: float = np.nan
+    tau2: float = np.nan
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row: method, k, estimate, se, low, high, pvalue, tau2; ratios beside logarithms."""
+        import pandas as pd
+
+        row = {"method": self.name, "k": self.k}
+        row |= {name: getattr(self, name) for name in ("estimate", "se", "low", "high", "pvalue", "tau2")}
+        frame = pd.DataFrame([row])
+        return with_ratios(frame, "pvalue") if self.measure.display_log else frame
+
+    @property
+    def shown(self) -> str:
+        """The estimate and its interval as the measure is shown: "1.21 (95% CI 1.02 to 1.44)"."""
+        middle, low, high = back_pooled(self.effects, [self.estimate, self.low, self.high])
+        if np.isnan(low) and np.isnan(high):
+            return number(float(middle), 3)
+        bounds = interval(float(low), float(high), 3)
+        return f"{number(float(middle), 3)} ({level_words(self.level)} CI {bounds})"
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class BiasTest(BiasResult):
+    """Base of tests of small-study effects.
+
+    Attributes
+    ----------
+    test : TestResult
+        Statistic, distribution, degrees of freedom, p-value and the null hypothesis in words.
+    """
+
+    test: TestResult
+
+    @property
+    def statistic(self) -> float:
+        """The test statistic."""
+        return self.test.statistic
+
+    @property
+    def pvalue(self) -> float:
+        """Its p-value."""
+        return self.test.pvalue
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row: method, k, and the columns of the test."""
+        frame = self.test.to_frame()
+        frame.insert(0, "method", self.name)
+        frame.insert(1, "k", self.k)
+        return frame
