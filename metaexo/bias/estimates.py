@@ -39,7 +39,7 @@ class Estimates(Immutable):
         Columns of the model of the mean: a column of ones without moderators.
     method, test : str
         Estimator of tau2 and kind of test of fits of one level: those of a fit of RandomEffects, else REML
-        and Knapp-Hartung.
+        (also in place of an estimator with weights of its own) and Knapp-Hartung.
     level : float
         Level of intervals.
     left_out : tuple of str
@@ -94,6 +94,13 @@ class Estimates(Immutable):
         """Whether the model of the mean has more than an intercept."""
         return self.design.x is not None
 
+    @cached_property
+    def tau2(self) -> float:
+        """Between-study variance of a model of one level without moderators: the fit's, or refitted."""
+        if isinstance(self.fit, RandomEffectsResults) and not self.has_moderators:
+            return self.fit.tau2
+        return self.refit().tau2
+
     def refit(self, effects: EffectSizes | None = None) -> RandomEffectsResults:
         """Fit a random-effects model of one level without moderators to these effects, or to others."""
         model = RandomEffects(self.effects if effects is None else effects, dependence="accept")
@@ -113,7 +120,7 @@ class Estimates(Immutable):
         if self.k > 1 and self.se.min() > 0 and self.se.max() < SPREAD * self.se.min():
             said.append(
                 f"the standard errors hardly differ (from {self.se.min():.3g} to {self.se.max():.3g}), so "
-                "that small and large studies cannot be told apart"
+                "that small and large studies cannot be distinguished"
             )
         if independent and self.clustered:
             said.append(
@@ -202,7 +209,7 @@ def estimates_of(
         effects=effects,
         fit=fit,
         design=design,
-        method="REML" if one_level is None else one_level.method,
+        method="REML" if one_level is None or one_level.weighting is not None else one_level.method,
         test="knapp-hartung" if one_level is None else one_level.test,
         level=check_level(level) if level is not None else 0.95 if fit is None else fit.level,
         left_out=left_out,
