@@ -71,6 +71,8 @@ RIGHT = {
     "bubble_plan": (SLOPE,),
     "caterpillar": (ES,),
     "caterpillar_plan": (ES,),
+    "doi": (ES,),
+    "doi_plan": (FIT,),
     "drapery": (FIT,),
     "drapery_plan": (FIT,),
     "estimability": (ES,),

@@ -13,7 +13,7 @@ from tests.plots.drawn import all_texts
 from tests.plots.test_it_fits import LONG, UNICODE
 
 KINDS = ("along a number", "along a factor", "lines per level", "orchard", "strata", "caterpillar", "drapery")
-KINDS += ("funnel", "funnel of residuals", "radial", "normal quantile", "labbe")
+KINDS += ("funnel", "funnel of residuals", "radial", "normal quantile", "labbe", "doi")
 GROUPS = (LONG, *UNICODE[:3])
 
 
@@ -54,18 +54,22 @@ def drawing(kind, es, **look):
         return mx.plots.orchard(mx.stratify(es, by="group"), **look)
     if kind == "caterpillar":
         return mx.plots.caterpillar(mx.RandomEffects(es).fit(), color_by="group", true_effects=True, **look)
-    fit = mx.RandomEffects(es).fit()
-    if kind == "funnel":
-        return mx.plots.funnel(fit, by="group", contours=es.measure.code != "PLO", labels="all", **look)
     if kind == "funnel of residuals":
         return mx.plots.funnel(mx.RandomEffects(es, "dose").fit(), by="group", labels="outside", **look)
-    if kind == "radial":
-        return mx.plots.radial(fit, by="group", labels="all", **look)
-    if kind == "normal quantile":
-        return mx.plots.normal_quantile(fit, by="group", labels="all", **look)
+    return of_one_mean(kind, es, **look)
+
+
+def of_one_mean(kind, es, **look):
+    """Return the Axes of a kind of chart of a fit without moderators."""
     if kind == "labbe":
         return mx.plots.labbe(mx.RandomEffects(with_events(es)).fit(), by="group", labels="all", **look)
-    return mx.plots.drapery(fit, **look)
+    fit = mx.RandomEffects(es).fit()
+    if kind == "drapery":
+        return mx.plots.drapery(fit, **look)
+    if kind == "funnel":
+        look["contours"] = es.measure.code != "PLO"
+    draw = getattr(mx.plots, kind.replace(" ", "_"))
+    return draw(fit, by="group", labels="all", **look)
 
 
 def check(ax):

@@ -72,6 +72,7 @@ def test_rare_reasons_are_counted_together(make_effects):
     [
         "forest",
         "funnel",
+        "doi",
         "caterpillar",
         "orchard",
         "drapery",

@@ -97,7 +97,7 @@ def test_ticks_stand_apart_in_letters_of_any_size(font_size):
 @pytest.mark.parametrize(
     "style", [{"font.size": 17.0, "xtick.labelsize": 16.0}, "fivethirtyeight", "default"]
 )
-@pytest.mark.parametrize("kind", ["labbe", "radial", "normal_quantile", "funnel"])
+@pytest.mark.parametrize("kind", ["labbe", "radial", "normal_quantile", "funnel", "doi"])
 def test_axes_and_legends_of_large_letters_stay_in_the_figure(kind, style):
     trials = mx.load_dataset("bcg")
     fit = mx.RandomEffects(mx.effect_sizes("RR", data=trials, labels=trials["study"])).fit()

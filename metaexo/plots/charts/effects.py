@@ -13,14 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
 from metaexo.formatting import interval, level_words, number, plural, shown
 from metaexo.heterogeneity import AttributionResults, StratifiedResults
 from metaexo.inputs import describe
 from metaexo.models.linear.results import FitResults
-from metaexo.plots.canvas.chart import ChartAxis, Points, group_sign, steady
+from metaexo.plots.canvas.chart import ChartAxis, Points, Rule, group_sign, steady
 from metaexo.plots.canvas.plan import is_axes, size_of
 from metaexo.plots.canvas.scale import (
+    FURTHEST,
     axis_words,
     from_axis,
     given_limits,
@@ -163,6 +165,30 @@ def value_axis(
 def _places(es: EffectSizes, values: ArrayLike) -> list[float]:
     found = np.asarray(values, dtype=float).ravel()
     return [on_axis(es.measure, float(x)) for x in found[np.isfinite(found)]]
+
+
+def places_of(measure: Measure, values: Any) -> Any:
+    """Return values of the analysis on an axis of what was analysed, on which only ratios are as shown."""
+    y = np.asarray(values, dtype=float)
+    found = np.exp(np.clip(y, -FURTHEST, FURTHEST)) if measure.display_log else y
+    return float(found) if found.ndim == 0 else found
+
+
+def analysed_words(measure: Measure, name: str | None = None) -> str:
+    """Return the words at an axis of what was analysed; default: the name of the measure."""
+    name = measure.display if name is None else name
+    if measure.rescaled and not measure.display_log:
+        return f"{name}, as analysed ({measure.code})"
+    return axis_words(measure, name)
+
+
+def reference_rules(es: EffectSizes, reference: float | Literal["null"] | None) -> list[Rule]:
+    """Return the reference line on an axis of what was analysed, if there is one."""
+    if reference == "null":
+        null = es.measure.null
+        return [] if math.isnan(null) else [Rule(at=places_of(es.measure, null), name="no effect")]
+    at = reference_of(es, reference)
+    return [] if at is None else [Rule(at=at, name=f"reference {shown(at, 2)}")]
 
 
 def reference_of(es: EffectSizes, reference: float | Literal["null"] | None) -> float | None:

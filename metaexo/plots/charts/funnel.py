@@ -14,24 +14,26 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.effects.sample_sizes import sample_sizes
 from metaexo.errors import InputError, NotIdentifiableError
-from metaexo.formatting import fixed, level_words, shown
+from metaexo.formatting import fixed, level_words
 from metaexo.models.linear.results import FitResults
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.chart import Chart, ChartAxis, Curve, Layer, Panel, Points, Region, Rule
 from metaexo.plots.canvas.plan import WIDTH, drawn
-from metaexo.plots.canvas.scale import FURTHEST, axis_words, given_limits, robust_limits
+from metaexo.plots.canvas.scale import given_limits, robust_limits
 from metaexo.plots.canvas.theme import Theme, get_theme
 from metaexo.plots.canvas.words import with_ledger
 from metaexo.plots.charts.effects import (
+    analysed_words,
     effects_of,
     groups_of,
     hidden_note,
     in_order,
     kept_in_view,
     legend_beside,
+    places_of,
     points_by_group,
-    reference_of,
+    reference_rules,
     space_of,
     words_beside,
 )
@@ -219,13 +221,6 @@ def funnel_plan(
         theme=look,
     )
     return chart if height else chart.with_panels(PANEL)
-
-
-def places_of(measure: Measure, values: Any) -> Any:
-    """Return values of the analysis where a chart has them: ratios as shown, all others as analysed."""
-    y = np.asarray(values, dtype=float)
-    found = np.exp(np.clip(y, -FURTHEST, FURTHEST)) if measure.display_log else y
-    return float(found) if found.ndim == 0 else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,11 +435,8 @@ def _lines(
 ) -> list[Layer]:
     """Return the reference line, the centre, and the two sides of the region around it."""
     measure, layers = es.measure, list[Layer]()
-    if reference == "null":
-        if not math.isnan(measure.null) and not cloud.residual:
-            layers.append(Rule(at=places_of(measure, measure.null), name="no effect"))
-    elif (at := reference_of(es, reference)) is not None:
-        layers.append(Rule(at=at, name=f"reference {shown(at, 2)}"))
+    if not (cloud.residual and reference == "null"):
+        layers += reference_rules(es, reference)
     if cloud.centre is None:
         return layers
     value = fixed(float(back_pooled(es, cloud.centre)), 2)
@@ -466,9 +458,7 @@ def _axis_label(es: EffectSizes, cloud: Cloud) -> str:
     if cloud.residual:
         sign = "/" if measure.display_log else "minus"
         name = f"Observed {sign} fitted {name[:1].lower()}{name[1:]}"
-    if measure.rescaled and not measure.display_log:
-        return f"{name}, as analysed ({measure.code})"
-    return axis_words(measure, name)
+    return analysed_words(measure, name)
 
 
 def _side_label(side: Scale, es: EffectSizes, cloud: Cloud) -> str:
