@@ -4,6 +4,7 @@ from metaexo.bias.lfk import LfkIndex, lfk_index
 from metaexo.bias.limit import LimitMetaAnalysis, limit_meta_analysis
 from metaexo.bias.pet_peese import PetPeese, PrecisionRegression, pet_peese
 from metaexo.bias.power import Power, power
+from metaexo.bias.trim_and_fill import TrimAndFill, trim_and_fill
 
 __all__ = [
     "LfkIndex",
@@ -11,10 +12,12 @@ __all__ = [
     "PetPeese",
     "Power",
     "PrecisionRegression",
+    "TrimAndFill",
     "lfk_index",
     "limit_meta_analysis",
     "pet_peese",
     "power",
+    "trim_and_fill",
 ]
 
 

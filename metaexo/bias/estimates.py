@@ -44,6 +44,10 @@ class Estimates(Immutable):
         Level of intervals.
     left_out : tuple of str
         Rows of the fit that have no exact effect (censored ones), and so no place here.
+    weights : ndarray, shape (k,), or None
+        User-supplied weights of a fit of RandomEffects.
+    tau2_given, df_given : float or None
+        The between-study variance and the degrees of freedom that were given to such a fit.
     """
 
     effects: EffectSizes
@@ -53,6 +57,9 @@ class Estimates(Immutable):
     test: str
     level: float
     left_out: tuple[str, ...] = ()
+    weights: Array | None = None
+    tau2_given: float | None = None
+    df_given: float | None = None
 
     @property
     def k(self) -> int:
@@ -101,10 +108,14 @@ class Estimates(Immutable):
             return self.fit.tau2
         return self.refit().tau2
 
-    def refit(self, effects: EffectSizes | None = None) -> RandomEffectsResults:
-        """Fit a random-effects model of one level without moderators to these effects, or to others."""
-        model = RandomEffects(self.effects if effects is None else effects, dependence="accept")
-        return model.fit(self.method, self.test, self.level)
+    def refit(self, effects: EffectSizes | None = None, weights: Array | None = None) -> RandomEffectsResults:
+        """Fit a random-effects model of one level without moderators to these effects, or to others.
+
+        `weights`: those of the others, where the fit that these effects come from has some.
+        """
+        own = (self.effects, self.weights) if effects is None else (effects, weights)
+        model = RandomEffects(own[0], weights=own[1], dependence="accept")
+        return model.fit(self.method, self.test, self.level, self.tau2_given, df=self.df_given)
 
     def cautions(self, independent: bool = True) -> tuple[str, ...]:
         """Return what to know before relying on a method for small-study effects or selection.
@@ -213,4 +224,7 @@ def estimates_of(
         test="knapp-hartung" if one_level is None else one_level.test,
         level=check_level(level) if level is not None else 0.95 if fit is None else fit.level,
         left_out=left_out,
+        weights=None if one_level is None else one_level.weighting,
+        tau2_given=one_level.tau2 if one_level is not None and one_level.tau2_given else None,
+        df_given=None if one_level is None else one_level.df_given,
     )

@@ -101,11 +101,16 @@ class AdjustedEstimate(BiasResult):
     @property
     def shown(self) -> str:
         """The estimate and its interval as the measure is shown: "1.21 (95% CI 1.02 to 1.44)"."""
-        middle, low, high = back_pooled(self.effects, [self.estimate, self.low, self.high])
-        if np.isnan(low) and np.isnan(high):
-            return number(float(middle), 3)
-        bounds = interval(float(low), float(high), 3)
-        return f"{number(float(middle), 3)} ({level_words(self.level)} CI {bounds})"
+        return shown_estimate(self.effects, self.estimate, self.low, self.high, self.level)
+
+
+def shown_estimate(effects: EffectSizes, estimate: float, low: float, high: float, level: float) -> str:
+    """Return a mean and its interval as the measure of the effects is shown: "1.21 (95% CI 1.02 to 1.44)"."""
+    shown, least, most = back_pooled(effects, [estimate, low, high])
+    if np.isnan(least) and np.isnan(most):
+        return number(float(shown), 3)
+    bounds = interval(float(least), float(most), 3)
+    return f"{number(float(shown), 3)} ({level_words(level)} CI {bounds})"
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
