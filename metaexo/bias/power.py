@@ -13,7 +13,7 @@ from metaexo.bias.estimates import estimates_of
 from metaexo.bias.results import BiasResult
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.errors import InputError, NotIdentifiableError
-from metaexo.formatting import number, percent, plural
+from metaexo.formatting import fixed, number, percent, plural
 from metaexo.inputs import check_level, check_number
 from metaexo.numeric.tails import normal_two_sided
 from metaexo.types import Array
@@ -107,7 +107,7 @@ class Power(BiasResult):
             f"{percent(self.median)}, and {self.enough} {'has' if self.enough == 1 else 'have'} 80% or more; "
             f"{self.observed} {'is' if self.observed == 1 else 'are'} significant at the level "
             f"{self.significance:g} where {number(self.expected, 1)} are expected (R-index "
-            f"{percent(self.r_index)})."
+            f"{fixed(100 * self.r_index, 0)}%)."
         )
 
     def to_frame(self) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from metaexo.plots.charts.normal_quantile import normal_quantile, normal_quantil
 from metaexo.plots.charts.orchard import orchard, orchard_plan
 from metaexo.plots.charts.profile import profile, profile_plan
 from metaexo.plots.charts.radial import radial, radial_plan
+from metaexo.plots.charts.sunset import sunset, sunset_plan
 from metaexo.plots.charts.variance_components import variance_components, variance_components_plan
 from metaexo.plots.forest.forest import (
     forest,
@@ -106,6 +107,8 @@ __all__ = [
     "risk_of_bias_summary",
     "risk_of_bias_summary_plan",
     "save",
+    "sunset",
+    "sunset_plan",
     "variance_components",
     "variance_components_plan",
 ]

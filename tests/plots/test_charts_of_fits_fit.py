@@ -14,6 +14,8 @@ from tests.plots.test_it_fits import LONG, UNICODE
 
 KINDS = ("along a number", "along a factor", "lines per level", "orchard", "strata", "caterpillar", "drapery")
 KINDS += ("funnel", "funnel of residuals", "radial", "normal quantile", "labbe", "doi")
+OF_BIAS = ("sunset",)
+KINDS += OF_BIAS
 GROUPS = (LONG, *UNICODE[:3])
 
 
@@ -54,9 +56,18 @@ def drawing(kind, es, **look):
         return mx.plots.orchard(mx.stratify(es, by="group"), **look)
     if kind == "caterpillar":
         return mx.plots.caterpillar(mx.RandomEffects(es).fit(), color_by="group", true_effects=True, **look)
+    if kind in OF_BIAS:
+        return of_bias(kind, es, **look)
     if kind == "funnel of residuals":
         return mx.plots.funnel(mx.RandomEffects(es, "dose").fit(), by="group", labels="outside", **look)
     return of_one_mean(kind, es, **look)
+
+
+def of_bias(kind, es, **look):
+    """Return the Axes of a kind of chart that needs a value of no effect."""
+    if es.measure.code == "PLO":
+        es = mx.EffectSizes(es.y, es.v, "OR", labels=es.labels)
+    return mx.plots.sunset(es, labels="all", **look)
 
 
 def of_one_mean(kind, es, **look):
