@@ -5,6 +5,7 @@ from metaexo.bias.limit import LimitMetaAnalysis, limit_meta_analysis
 from metaexo.bias.pet_peese import PetPeese, PrecisionRegression, pet_peese
 from metaexo.bias.power import Power, power
 from metaexo.bias.trim_and_fill import TrimAndFill, trim_and_fill
+from metaexo.bias.waap import UnrestrictedMean, Waap, waap_wls
 
 __all__ = [
     "LfkIndex",
@@ -13,11 +14,14 @@ __all__ = [
     "Power",
     "PrecisionRegression",
     "TrimAndFill",
+    "UnrestrictedMean",
+    "Waap",
     "lfk_index",
     "limit_meta_analysis",
     "pet_peese",
     "power",
     "trim_and_fill",
+    "waap_wls",
 ]
 
 

@@ -97,6 +97,12 @@ class Estimates(Immutable):
         return self.m < self.k
 
     @property
+    def null(self) -> float:
+        """Value of no effect on the scale of the analysis; 0 for a measure without one."""
+        null = self.effects.measure.null
+        return 0.0 if np.isnan(null) else float(null)
+
+    @property
     def has_moderators(self) -> bool:
         """Whether the model of the mean has more than an intercept."""
         return self.design.x is not None
@@ -157,7 +163,7 @@ class Estimates(Immutable):
             return "greater" if alternative == "greater" else "less"
         if self.effects.oriented:
             return "greater"
-        return "less" if (self.y / self.v).sum() < 0 else "greater"
+        return "less" if ((self.y - self.null) / self.v).sum() < 0 else "greater"
 
 
 def estimates_of(

@@ -198,7 +198,7 @@ def limit_meta_analysis(
         low=float(estimate - half),
         high=float(estimate + half),
         level=est.level,
-        pvalue=float(two_sided_pvalues(wald_statistics(estimate, estimate_se), None)),
+        pvalue=float(two_sided_pvalues(wald_statistics(estimate - est.null, estimate_se), None)),
         tau2=tau2,
         adjust=adjust,
         alpha=float(alpha),

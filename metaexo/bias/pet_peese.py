@@ -27,6 +27,7 @@ from metaexo.numeric.weighted import weighted_least_squares
 from metaexo.types import Array, Index
 
 MODELS = ("wls", "random")
+NO_NULL = "the measure has no value of no effect: the rule tests against 0 on the scale of the analysis"
 LEAST = 3
 FEW_DF = 4.0
 # Predictors whose spread is a smaller share of their size are equal but for rounding.
@@ -183,8 +184,8 @@ def pet_peese(
               \text{PEESE: } y_i = \beta_0 + \beta_1 s_i^2 + \epsilon_i,
 
     with :math:`s_i` the standard error. PET is nearly unbiased if there is no effect, PEESE less biased if
-    there is one; so the PET intercept is tested, and the intercept of PEESE is taken if there is evidence of
-    an effect, that of PET if not.
+    there is one; so the PET intercept is tested against no effect, and the intercept of PEESE is taken if
+    there is evidence of an effect, that of PET if not.
 
     The test is two-sided at 0.10 by default, a lenient level because PET has little power: that is the rule
     of Stanley (2017) and of the usual software. ``significance=0.05`` is the stricter rule of Carter et al.
@@ -266,10 +267,11 @@ def pet_peese(
     pvalue, words = pet.pvalue, "two-sided"
     if check_flag("one_sided", one_sided):
         sign = 1.0 if side == "greater" else -1.0
-        statistic = sign * wald_statistics(np.array(pet.estimate), np.array(pet.se))
+        statistic = sign * wald_statistics(np.array(pet.estimate - est.null), np.array(pet.se))
         pvalue, words = float(upper_tail(statistic, None if np.isinf(pet.df) else pet.df)), side
     found = peese if pvalue < significance else pet
-    few = [
+    few = [] if not np.isnan(est.effects.measure.null) else [NO_NULL]
+    few += [
         f"{each.name} rests on {each.df:.3g} degrees of freedom: its interval and p-value are a rough guide"
         for each in (pet, peese)
         if each.df < FEW_DF
@@ -322,7 +324,7 @@ def _regression(
         cov, df = robust.cov, robust.satterthwaite(np.eye(2))
     se = np.sqrt(np.diagonal(cov))
     normal = bool(np.isinf(df).all())
-    pvalues = two_sided_pvalues(wald_statistics(beta, se), None if normal else df)
+    pvalues = two_sided_pvalues(wald_statistics(beta - [est.null, 0.0], se), None if normal else df)
     half = float(np.ravel(quantiles(est.level, None if normal else df[:1]))[0] * se[0])
     return PrecisionRegression(
         name=name,
