@@ -52,6 +52,7 @@ class LimitMetaAnalysis(AdjustedEstimate):
     """
 
     name: ClassVar[str] = "limit meta-analysis"
+    rests_on: ClassVar[str] = "trend with standard error"
     adjust: Literal["beta0", "betalim", "mulim"]
     alpha: float
     alpha_se: float

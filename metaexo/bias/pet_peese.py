@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -103,6 +103,7 @@ class PetPeese(AdjustedEstimate):
         Number of clusters of the robust variance; 0 where effects are taken as independent.
     """
 
+    rests_on: ClassVar[str] = "trend with standard error"
     pet: PrecisionRegression
     peese: PrecisionRegression
     chosen: Literal["PET", "PEESE"]

@@ -79,8 +79,11 @@ class AdjustedEstimate(BiasResult):
         Two-sided p-value of no effect; NaN where the method has none.
     tau2 : float
         Between-study variance; NaN where the method has none.
+
+    `rests_on` says in a few words what of the effects the estimate rests on.
     """
 
+    rests_on: ClassVar[str]
     estimate: float
     se: float
     low: float

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,7 @@ class TrimAndFill(AdjustedEstimate):
         The same model fitted to the effects alone.
     """
 
+    rests_on: ClassVar[str] = "symmetric funnel"
     k0: int
     k0_se: float
     k0_pvalue: float

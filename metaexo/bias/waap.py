@@ -71,6 +71,7 @@ class Waap(AdjustedEstimate):
     """
 
     name: ClassVar[str] = "WAAP-WLS"
+    rests_on: ClassVar[str] = "adequate power"
     wls: UnrestrictedMean
     adequate: Mask
     used: Literal["WAAP", "WLS"]

@@ -18,6 +18,7 @@ from metaexo.plots.charts.profile import profile, profile_plan
 from metaexo.plots.charts.radial import radial, radial_plan
 from metaexo.plots.charts.sunset import sunset, sunset_plan
 from metaexo.plots.charts.variance_components import variance_components, variance_components_plan
+from metaexo.plots.forest.adjusted import adjusted, adjusted_plan
 from metaexo.plots.forest.forest import (
     forest,
     forest_plan,
@@ -56,6 +57,8 @@ __all__ = [
     "RiskSummary",
     "TablePlan",
     "Theme",
+    "adjusted",
+    "adjusted_plan",
     "attribution",
     "attribution_plan",
     "bubble",

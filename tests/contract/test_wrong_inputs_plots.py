@@ -60,11 +60,15 @@ SLOPE = quiet(lambda: mx.RandomEffects(ES, "dose + source", dependence="accept")
 SWEEP = quiet(lambda: mx.rho_sweep(ES, [0.0, 0.5]))
 FOUND = quiet(lambda: mx.attribute_heterogeneity(ES, draws=0, permutations=19))
 
+FILLED = mx.bias.trim_and_fill(FIT)
+
 LEDGER = mx.Ledger.of_rows(4).leave_out({2: "no SD"}, "effect")
 JUDGED = pd.DataFrame({"study": ["Li", "Cho"], **{f"D{i}": ["low", "high"] for i in range(1, 6)}})
 
 # What each function is called with when nothing is wrong.
 RIGHT = {
+    "adjusted": ([FIT, FILLED],),
+    "adjusted_plan": (FILLED,),
     "attribution": (FOUND,),
     "attribution_plan": (FOUND,),
     "bubble": (SLOPE,),
@@ -243,6 +247,9 @@ def test_calls_that_do_not_fit(name, tmp_path):
 @pytest.mark.parametrize(
     ("name", "choices"),
     [
+        ("adjusted_plan", {"limits": (2.0, 1.0)}),
+        ("adjusted_plan", {"decimals": -1}),
+        ("adjusted_plan", {"row_height": 5.0}),
         ("flow", {"height": 0.5}),
         ("flow_plan", {"most": 0}),
         ("forest_plan", {"level": 95}),

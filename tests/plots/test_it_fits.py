@@ -104,10 +104,17 @@ def judged(k):
     )
 
 
+def adjusted(es):
+    """Return a fit and adjusted estimates."""
+    fit = results("fit", es)
+    return [fit, mx.bias.trim_and_fill(fit), mx.bias.pet_peese(fit), mx.bias.waap_wls(fit)]
+
+
 SCREEN = {
     "fit": lambda look: forest(results("fit", effects(13, "RR")), **look),
     "strata": lambda look: forest(results("strata", effects(13, "RR")), **look),
     "multilevel": lambda look: forest(results("multilevel", effects(13, "RR")), **look),
+    "adjusted": lambda look: mx.plots.adjusted(adjusted(effects(13, "RR")), **look),
     "chart": lambda look: mx.plots.funnel(effects(13, "RR"), **look),
     "map": lambda look: mx.plots.evidence_map(judged(9), "study", "D1", by="D2", **look),
     "signs": lambda look: mx.plots.risk_of_bias(judged(9), **look),

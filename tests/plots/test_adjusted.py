@@ -1,0 +1,170 @@
+"""Figures of adjusted estimates: a row per method, with its numbers as the measure is shown."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import metaexo as mx
+import metaexo.bias
+from metaexo.bias.results import AdjustedEstimate
+from metaexo.errors import InputError
+from metaexo.plots import THEMES, adjusted, adjusted_plan, overlapping_texts
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Given(AdjustedEstimate):
+    """An adjusted estimate with any numbers."""
+
+    name: str = "given"
+    rests_on = "nothing"
+    sentence = "It was given."
+
+
+def given(es, estimate, low, high, name="given", **more):
+    numbers = {"estimate": estimate, "se": 0.1, "low": low, "high": high, "level": 0.95}
+    return Given(effects=es, name=name, **numbers | more)
+
+
+def bcg():
+    return mx.effect_sizes("RR", data=mx.load_dataset("bcg"), labels="study")
+
+
+def all_of(es, **choices):
+    fit = mx.RandomEffects(es, dependence="accept").fit(**choices)
+    methods = (mx.bias.trim_and_fill, mx.bias.pet_peese, mx.bias.limit_meta_analysis)
+    return [fit, *(method(fit) for method in methods)]
+
+
+def marked(plan):
+    return [row for row in plan.rows if row.marks]
+
+
+def test_every_method_says_what_it_rests_on():
+    for module in pkgutil.walk_packages(metaexo.bias.__path__, "metaexo.bias."):
+        importlib.import_module(module.name)
+    kinds = [kind for kind in AdjustedEstimate.__subclasses__() if kind.__module__.startswith("metaexo.")]
+    assert len(kinds) > 3
+    assert all(1 <= len(kind.rests_on.split()) <= 4 for kind in kinds)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_marks_and_cells_are_the_numbers_of_the_methods(theme):
+    fit, *estimates = all_of(bcg())
+    plan = adjusted_plan([fit, *estimates], theme=theme)
+    mean = fit.pooled()
+    wanted = [np.exp([one.estimate, one.low, one.high]) for one in (mean, *estimates)]
+    pvalues = [float(fit.wald_pvalues[0]), *(one.pvalue for one in estimates)]
+    assert [row.kind for row in plan.rows] == ["total", "spacer", "study", "study", "study"]
+    for row, numbers, p in zip(marked(plan), wanted, pvalues, strict=True):
+        mark = row.mark
+        assert [mark.estimate, mark.low, mark.high] == pytest.approx(numbers)
+        cell = row.cells["estimate"][0].replace(plan.theme.point, ".")
+        assert cell == f"{numbers[0]:.2f}"
+        shown = float(row.cells["p"][0].replace(plan.theme.point, "."))
+        assert shown == pytest.approx(p, rel=0.06)
+    assert plan.pooled == (pytest.approx(wanted[0][0]),)
+    assert plan.axis.reference == 1.0
+    assert plan.axis.scale == "log"
+    assert plan.row("method:Trim and fill (L0)").cells["rests_on"] == (estimates[0].rests_on,)
+    assert overlapping_texts(adjusted(plan)) == []
+
+
+def test_what_the_unadjusted_row_and_the_notes_say():
+    fit, *estimates = all_of(bcg())
+    plan = adjusted_plan([*estimates, fit])
+    assert plan.rows[0].text == ("Unadjusted",)
+    assert plan.rows[0].mark.shape == "diamond"
+    assert plan.notes[0].startswith("Unadjusted: Random-effects model")
+    assert "one that differs proves nothing" in plan.notes[1]
+    assert "3 adjusted estimates and the unadjusted one of 13 studies." in plan.describe()
+
+
+def test_cautions_of_all_methods_are_said_once_and_others_with_their_method():
+    es = bcg()
+    common = "all of them"
+    parts = [given(es, 0.1, 0.0, 0.2, name, said=(common, f"only {name}")) for name in "ab"]
+    plan = adjusted_plan(parts)
+    assert plan.notes[1:] == ("Caution: all of them.", "Caution, a: only a.", "Caution, b: only b.")
+
+
+def test_without_the_unadjusted_fit_there_is_no_line():
+    one = mx.bias.trim_and_fill(bcg())
+    for results in (one, [one], (one,)):
+        plan = adjusted_plan(results)
+        assert [row.kind for row in plan.rows] == ["study"]
+        assert plan.pooled == ()
+        assert not any("proves nothing" in note for note in plan.notes)
+
+
+def test_an_estimate_that_is_none_has_a_row_and_an_open_interval_an_arrow():
+    es = bcg()
+    none = given(es, np.nan, np.nan, np.nan, "p-nothing")
+    half = given(es, -0.2, -np.inf, 0.4, "half")
+    bare = given(es, -0.3, np.nan, np.nan, "bare")
+    far = given(es, 3.0, 2.0, 4.0, "far")
+    ax = adjusted([half, none, bare, far], limits=(0.3, 2.0))
+    plan = mx.plots.plans_of(ax)[0]
+    assert [row.cells["label"] for row in plan.rows] == [("Half",), ("Bare",), ("Far",), ("p-nothing",)]
+    assert plan.rows[3].cells["estimate"] == ("–", "", "")
+    assert not plan.rows[3].marks
+    assert plan.rows[0].mark.cut_low
+    assert plan.rows[0].cells["estimate"] == ("0.82", "[0.00 to", "1.49]")
+    assert plan.rows[1].cells["estimate"] == ("0.74", "", "")
+    assert plan.rows[2].mark.beyond == "right"
+    assert "No estimate: p-nothing." in plan.notes
+    assert overlapping_texts(ax) == []
+    with pytest.raises(InputError, match="none of which gave an estimate"):
+        adjusted_plan(none)
+
+
+def test_levels_that_differ_are_said():
+    es = bcg()
+    plan = adjusted_plan([given(es, 0.1, 0.0, 0.2, "a"), given(es, 0.1, 0.0, 0.2, "b", level=0.9)])
+    assert "Levels of the intervals: a 95%, b 90%." in plan.notes
+
+
+def test_a_report_says_what_was_not_possible():
+    fit, *estimates = all_of(bcg())
+    refused = [SimpleNamespace(method="waap wls", reason="?")]
+    report = SimpleNamespace(unadjusted=fit, estimates=tuple(estimates), refused=refused)
+    plan = adjusted_plan(report)
+    assert "Not possible: waap wls." in plan.notes
+    assert len(marked(plan)) == 4
+    slope = mx.RandomEffects(fit.effects, "latitude").fit()
+    assert [row.kind for row in adjusted_plan([slope, *estimates]).rows] == ["study"] * 3
+
+
+@pytest.mark.parametrize("measure", ["SMD", "RR", "ZCOR", "ROM"])
+@pytest.mark.parametrize("k", [3, 13, 150])
+def test_no_texts_overlap(make_effects, k, measure):
+    parts = all_of(make_effects(k, measure))
+    long = given(parts[1].effects, 0.3, 0.2, 0.4, "A method whose name has very many letters, " * 3)
+    for width in (5.0, 7.0):
+        ax = adjusted([*parts, long], width=width, title="Effects of " * 20)
+        assert overlapping_texts(ax) == []
+        plt.close(ax.figure)
+
+
+def test_axes_and_subfigures_of_the_user():
+    parts = all_of(bcg())
+    _, (left, _) = plt.subplots(1, 2, figsize=(14, 4))
+    assert adjusted(parts, ax=left) is left
+    part = plt.figure(figsize=(14, 4)).subfigures(1, 2)[1]
+    ax = adjusted(parts, ax=part, theme="dark", title="Half a page")
+    assert ax.figure is part
+    assert overlapping_texts(ax) == []
+
+
+def test_what_cannot_be_drawn():
+    fit, one, *_ = all_of(bcg())
+    other = given(mx.EffectSizes([0.1, 0.2], [0.1, 0.1], "SMD"), 0.1, 0.0, 0.2)
+    for wrong in (None, 3, "fit", [], [fit], [fit, fit, one], [one, 3], {"a": one}, [one, other]):
+        with pytest.raises(InputError):
+            adjusted_plan(wrong)
