@@ -1,5 +1,6 @@
 """Small-study effects and selection: whether the evidence is one-sided, and estimates that allow for it."""
 
+from metaexo.bias.combine import CombinedPValues, combine_pvalues
 from metaexo.bias.lfk import LfkIndex, lfk_index
 from metaexo.bias.limit import LimitMetaAnalysis, limit_meta_analysis
 from metaexo.bias.pet_peese import PetPeese, PrecisionRegression, pet_peese
@@ -8,6 +9,7 @@ from metaexo.bias.trim_and_fill import TrimAndFill, trim_and_fill
 from metaexo.bias.waap import UnrestrictedMean, Waap, waap_wls
 
 __all__ = [
+    "CombinedPValues",
     "LfkIndex",
     "LimitMetaAnalysis",
     "PetPeese",
@@ -16,6 +18,7 @@ __all__ = [
     "TrimAndFill",
     "UnrestrictedMean",
     "Waap",
+    "combine_pvalues",
     "lfk_index",
     "limit_meta_analysis",
     "pet_peese",

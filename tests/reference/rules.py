@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.reference import (
+    adjust_rules,
     conversion_rules,
     effect_rules,
     location_scale_rules,
@@ -30,7 +31,7 @@ def rules_of(case: Case) -> list[Rule]:
         return list(location_scale_rules.RULES)
     if case["topic"] == "tests":
         return list(model_test_rules.rules_of(case))
-    topics = (multilevel_rules, effect_rules, conversion_rules, one_level_rules)
+    topics = (multilevel_rules, effect_rules, conversion_rules, one_level_rules, adjust_rules)
     return [rule for topic in topics for rule in topic.rules_of(case)]
 
 

@@ -1,12 +1,13 @@
-"""Adjusted estimates: limit meta-analysis."""
+"""Adjusted estimates and combined p-values."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import metaexo as mx
 from tests.reference.adapters.one_level_extras import plain_effects
-from tests.reference.cases import Case
+from tests.reference.cases import Case, NotCovered
 
 
 def limit(case: Case, data: dict[str, Any]) -> dict[str, Any]:
@@ -31,4 +32,44 @@ def limit(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-MODELS = {("publication_bias_extra", "limit_meta_analysis"): limit}
+# Methods by their names in the reference, with what else they need.
+COMBINATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "fisher": ("fisher", {}),
+    "stouffer": ("stouffer", {}),
+    "edgington": ("edgington", {}),
+    "tippett": ("tippett", {}),
+    "maximum": ("maximum", {}),
+    "simes": ("simes", {}),
+    "logit": ("logit", {}),
+    "mean_p": ("mean-p", {}),
+    "mean_z": ("mean-z", {}),
+    "vote": ("vote", {}),
+}
+RANKED = re.compile(r"wilkinson_r(\d+)")
+WITH_DF = re.compile(r"inv(chisq|t)(\d*)")
+
+
+def combined(case: Case, data: dict[str, Any]) -> dict[str, Any]:
+    """Return statistic, degrees of freedom and combined p-value."""
+    word = case["call"]["method"]
+    ranked, with_df = RANKED.fullmatch(word), WITH_DF.fullmatch(word)
+    if ranked:
+        method, choices = "wilkinson", {"smallest": int(ranked[1])}
+    elif with_df:
+        method = "inverse-chi-square" if with_df[1] == "chisq" else "inverse-t"
+        named = re.search(r"(\d+) df", case["call"]["words"])
+        choices = {"df": int(with_df[2] or (named[1] if named else 10))}
+    elif word in COMBINATIONS:
+        method, choices = COMBINATIONS[word]
+    else:
+        raise NotCovered(f"combination by {word}")
+    found = mx.bias.combine_pvalues(data["p"], method, **choices)
+    # the reference's t test of the mean of z has no statistic by that name
+    statistic = None if method == "mean-z" else found.statistic
+    return {"statistic": statistic, "df": found.df[0] if found.df else None, "p_value": found.pvalue}
+
+
+MODELS = {
+    ("publication_bias_extra", "limit_meta_analysis"): limit,
+    ("p_value_combination", ""): combined,
+}
