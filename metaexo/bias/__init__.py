@@ -1,5 +1,6 @@
 """Small-study effects and selection: whether the evidence is one-sided, and estimates that allow for it."""
 
+from metaexo.bias.asymmetry import RankTest, RegressionTest, rank_test, regression_test
 from metaexo.bias.combine import CombinedPValues, combine_pvalues
 from metaexo.bias.lfk import LfkIndex, lfk_index
 from metaexo.bias.limit import LimitMetaAnalysis, limit_meta_analysis
@@ -15,6 +16,8 @@ __all__ = [
     "PetPeese",
     "Power",
     "PrecisionRegression",
+    "RankTest",
+    "RegressionTest",
     "TrimAndFill",
     "UnrestrictedMean",
     "Waap",
@@ -23,6 +26,8 @@ __all__ = [
     "limit_meta_analysis",
     "pet_peese",
     "power",
+    "rank_test",
+    "regression_test",
     "trim_and_fill",
     "waap_wls",
 ]

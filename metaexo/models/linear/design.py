@@ -118,6 +118,23 @@ class Design:
         """Return the columns as an array of shape (k, p)."""
         return np.ones((k, 1)) if self.x is None else self.x
 
+    def with_column(self, name: str, values: Array) -> Design:
+        """Return the design with one more column; refuse one that the others determine.
+
+        It is for one more fit of the same rows: it does not know how to make the columns of new rows.
+        """
+        x = np.column_stack([self.matrix(values.size), values])
+        if own_parts(x)[-1] < RANK_TOLERANCE:
+            alone = np.ptp(values) <= RANK_TOLERANCE * np.abs(values).max()
+            raise CollinearError(
+                f"{name} is the same in all rows" if alone else f"{name} is determined by {', '.join(self.names)}",
+                "a column that varies between the rows, beyond what the others explain",
+                "leave it out, or take another",
+            )
+        x.flags.writeable = False
+        term = Term(name, (self.p,))
+        return Design(x, (*self.names, name), self.intercept, self.added, (*self.terms, term))
+
     def encode(self, new: pd.DataFrame) -> Array:
         """Return the columns of new rows of a table, coded by the formula as in the fit, shape (r, p)."""
         rows = [f"row {i + 1}" for i in range(len(new))]

@@ -236,6 +236,23 @@ class Multilevel:
         return fit
 
 
+def with_design(fit: MultilevelFit, design: Design) -> Multilevel:
+    """Return the model of a fit with other columns in the place of its own."""
+    problem = fit.problem
+    made = object.__new__(Multilevel)
+    made.effects, made.design, made.terms, made.weights = fit.effects, design, fit.terms, fit.weighting
+    made.problem = MixedProblem(problem.y, design.matrix(fit.k), problem.v, problem.terms, problem.block_limit)
+    made.fix, made._fixed = {}, dict(fit.fixed)
+    if fit.k < design.p + 1:
+        raise TooFewStudiesError(
+            f"{plural(fit.k, 'effect')} for {plural(design.p, 'coefficient')}",
+            f"at least {design.p + 1} effects",
+            too_few_remedy(design.p),
+        )
+    refuse_confounded(made.terms, made.problem, made._fixed)
+    return made
+
+
 def certified(found: MixedMaximum | tuple[str, ...]) -> MixedMaximum:
     """Return a maximum that is certified."""
     if isinstance(found, tuple):

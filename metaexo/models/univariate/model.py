@@ -325,6 +325,13 @@ class RandomEffects:
             )
 
 
+def with_design(effects: EffectSizes, design: Design, weights: Array | None = None) -> RandomEffects:
+    """Return the model of effects with columns that are made already, such as those of a fit and one more."""
+    made = object.__new__(RandomEffects)
+    made.effects, made.design, made.weights = effects, design, weights
+    return made
+
+
 def _read_weights(weights: ArrayLike | Literal["equal"] | None, effects: EffectSizes) -> Array | None:
     """Return the user's weights as an array."""
     if weights is None:
