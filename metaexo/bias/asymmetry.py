@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.bias.estimates import SPREAD, Estimates, estimates_of
-from metaexo.bias.results import BiasTest
-from metaexo.effects.conversions.scales import back_pooled
+from metaexo.bias.results import BiasTest, shown_estimate
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.effects.sample_sizes import group_sizes, sample_sizes
@@ -24,11 +23,12 @@ from metaexo.errors import (
     TooFewStudiesError,
     UnknownChoiceError,
 )
-from metaexo.formatting import interval, level_words, number, p_value, plural
+from metaexo.formatting import number, p_value, plural
 from metaexo.inputs import check_choice, check_flag, read_numbers
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.linear.hypothesis import (
+    ROUNDING,
     RobustCovariance,
     TestResult,
     WaldInference,
@@ -36,7 +36,7 @@ from metaexo.models.linear.hypothesis import (
     quantiles,
     wald_statistics,
 )
-from metaexo.models.linear.results import FitResults
+from metaexo.models.linear.results import FEW_DF_ROBUST, FitResults
 from metaexo.models.multilevel import model as multilevel
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.univariate import model as univariate
@@ -62,21 +62,35 @@ PREDICTORS: dict[str, tuple[str, bool]] = {
     GROUPS: ("root of 1/n1 + 1/n2 of the group sizes", True),
 }
 SPELLINGS = {
-    **{"sei": "se", "standarderror": "se", "vi": "variance", "v": "variance", "ni": "n", "ninv": "1/n"},
-    **{"sqrtni": "sqrt(n)", "sqrtninv": "1/sqrt(n)"},
+    "sei": "se",
+    "standarderror": "se",
+    "vi": "variance",
+    "v": "variance",
+    "ni": "n",
+    "ninv": "1/n",
+    "sqrtni": "sqrt(n)",
+    "sqrtninv": "1/sqrt(n)",
 }
 MODELS = ("mixed", "dispersion")
-# Measures whose sampling variance does not move with the effect: of the others the standard error depends on
-# the effect by construction, or, for ratios and effects as given, may do so in a way that is not known.
+# Measures whose sampling variance is no function of what makes the effect, or, for ratios and effects as
+# given, is not known to be one; of all others effects and standard errors are correlated by construction.
 FREE = frozenset(
-    ("GEN", "RATIO", "HR", "MD", "MC", "MN", "VR", "VRC", "SDLN", "AS", "PAS", "PFT")
-    + ("IRS", "IRSD", "IRFT", "ZCOR", "ZPCOR", "ABT")
+    "GEN RATIO HR MD MC MN VR VRC SDLN AS PAS PFT IRS IRSD IRFT ZCOR ZPCOR ZR2 ABT".split()  # noqa: SIM905
 )
 # What rules out cluster-robust standard errors.
 NOT_ROBUST = (InputError, NotIdentifiableError, np.linalg.LinAlgError)
 COUNTS = "two groups, events"
 WHY_GROUPS = "Pustejovsky and Rodgers 2019, doi:10.1002/jrsm.1332"
 WHY_TOTAL = "Zwetsloot et al. 2017, doi:10.7554/eLife.24260"
+
+
+TABLES = "mx.bias.counts_test has the tests that are made for tables of events"
+INFLATED = "the test finds asymmetry too often where there is none"
+
+
+def correlated(measure: Measure) -> str:
+    """Say that effects and standard errors of a measure depend on each other."""
+    return f"effect and standard error are correlated by construction ({measure.name})"
 
 
 def depends_on_effect(measure: Measure) -> bool:
@@ -220,9 +234,8 @@ class RegressionTest(BiasTest):
         )
         if not self.has_limit:
             return f"{found}."
-        middle, low, high = back_pooled(self.effects, [self.limit_estimate, self.limit_low, self.limit_high])
-        ends = f"{level_words(self.level)} CI {interval(float(low), float(high), 3)}"
-        return f"{found}, to {number(float(middle), 3)} ({ends}) as it goes to 0."
+        ends = self.limit_estimate, self.limit_low, self.limit_high
+        return f"{found}, to {shown_estimate(self.effects, *ends, self.level)} as it goes to 0."
 
     def table_notes(self) -> list[str]:
         """Return the sentence, and why this predictor was taken."""
@@ -322,7 +335,7 @@ def regression_test(
     >>> es = mx.EffectSizes(y, se=[0.1, 0.12, 0.15, 0.2, 0.22, 0.25, 0.3, 0.35, 0.4, 0.5])
     >>> found = mx.bias.regression_test(es, model="dispersion")
     >>> print(f"slope {found.coef:.2f}, p {found.pvalue:.1e}, limit {found.limit_estimate:.2f}")
-    slope 2.43, p 2.2e-06, limit -0.10
+    slope 2.68, p 7.1e-05, limit -0.12
     """
     model = "mixed" if model is None else model
     est = estimates_of(results, "regression_test", least=3, moderators=True, level=level)
@@ -348,6 +361,9 @@ def regression_test(
     inference, slope = found.inference, np.eye(design.p)[-1:]
     df = inference.df_of(slope)
     statistic = wald_statistics(found.beta[-1:], np.sqrt(inference.cov[-1:, -1]))
+    if df is not None and found.clusters and not df[0] >= FEW_DF_ROBUST - ROUNDING:
+        few = f"{df[0]:.2g} degrees of freedom, fewer than {FEW_DF_ROBUST:.0f}"
+        said.append(f"the robust test has {few}: its p-value is not to be relied on")
     return RegressionTest(
         effects=est.effects,
         said=(*said, *_flat(est, chosen, x), *est.cautions(independent=not found.clusters), *found.said),
@@ -376,21 +392,18 @@ def regression_test(
 # -- the predictor ------------------------------------------------------------------------------------------
 
 
-def _predictor(effects: EffectSizes, asked: str | None) -> tuple[str, str, list[str]]:
+def _predictor(effects: EffectSizes, asked: object) -> tuple[str, str, list[str]]:
     """Return the predictor, why it is this one if it was not asked for, and what has to be said of it."""
     measure = effects.measure
     depends = depends_on_effect(measure)
-    counts = depends and measure.family == COUNTS
-    tables = ["tests made for tables of events stand in mx.bias.counts_test"] if counts else []
-    known = f"effect and standard error of this measure ({measure.name}) are correlated by construction"
+    said = [TABLES] if depends and measure.family == COUNTS else []
     if asked is not None:
-        plain = "".join(asked.split()).casefold() if isinstance(asked, str) else asked
-        chosen = SPELLINGS.get(plain, plain) if isinstance(plain, str) else plain
+        plain = "".join(asked.split()).casefold() if isinstance(asked, str) else ""
+        chosen = SPELLINGS.get(plain, plain)
         if chosen not in PREDICTORS:
             raise UnknownChoiceError("predictor", asked, PREDICTORS)
-        if depends and chosen in ("se", "variance"):
-            tables.insert(0, f"{known}: the test finds asymmetry too often where there is none")
-        return chosen, "", tables
+        inflated = depends and chosen in ("se", "variance")
+        return chosen, "", [*([f"{correlated(measure)}: {INFLATED}"] if inflated else []), *said]
     if not depends:
         return "se", "", []
     for chosen, sizes, paper in ((GROUPS, group_sizes, WHY_GROUPS), ("1/sqrt(n)", sample_sizes, WHY_TOTAL)):
@@ -398,9 +411,10 @@ def _predictor(effects: EffectSizes, asked: str | None) -> tuple[str, str, list[
             sizes(effects)
         except InputError:
             continue
-        return chosen, f"{known}; the predictor is therefore the {PREDICTORS[chosen][0]} ({paper})", tables
-    unknown = f"{known}, and the sample sizes are not known: the test finds asymmetry too often where there is "
-    return "se", "", [f"{unknown}none; hand in the effects with columns treatment_n and control_n, or n", *tables]
+        words = PREDICTORS[chosen][0]
+        return chosen, f"{correlated(measure)}; the predictor is therefore the {words} ({paper})", said
+    remedy = "hand in the effects with columns treatment_n and control_n, or n, in data="
+    return "se", "", [f"{correlated(measure)}, and sample sizes are not known: {INFLATED}; {remedy}", *said]
 
 
 def _values(effects: EffectSizes, predictor: str) -> Array:
@@ -424,7 +438,7 @@ def _flat(est: Estimates, predictor: str, x: Array) -> list[str]:
         return []
     return [
         f"the {PREDICTORS[predictor][0]} hardly differs (from {x.min():.3g} to {x.max():.3g}), so that small "
-        "and large studies cannot be told apart"
+        "and large studies cannot be distinguished"
     ]
 
 
@@ -472,7 +486,10 @@ def _mixed(est: Estimates, design: Design, test: str | None, clusters: Clusters 
     else:
         fit = univariate.with_design(est.effects, design).fit(est.method, test or est.test, est.level)
         if given is not None:
-            said.append(f"the test takes one between-study variance by REML, not the model of {_kind(given)}")
+            kind = given.family_lines().model
+            said.append(
+                f"one between-study variance by {est.method} is taken, not the model of the fit ({kind})"
+            )
     if clusters is not None:
         names, members = clusters
         labels = np.empty(est.k, dtype=object)
@@ -488,10 +505,6 @@ def _mixed(est: Estimates, design: Design, test: str | None, clusters: Clusters 
     return _Regression(
         fit.wald, fit.beta, fit.method, fit.tau2, 1.0, len(robust.clusters) if robust else 0, fit, tuple(said)
     )
-
-
-def _kind(fit: FitResults) -> str:
-    return type(fit).__name__
 
 
 def _dispersion(est: Estimates, design: Design, clusters: Clusters | None) -> _Regression:
@@ -616,7 +629,7 @@ def rank_test(results: FitResults | EffectSizes, *, exact: bool | None = None) -
     >>> es = mx.EffectSizes([0.1, 0.3, 0.2, 0.5, 0.9], [0.01, 0.02, 0.03, 0.05, 0.08])
     >>> found = mx.bias.rank_test(es)
     >>> print(f"tau {found.tau:.1f}, p {found.pvalue:.3f}")
-    tau 0.6, p 0.233
+    tau 0.8, p 0.083
     """
     est = estimates_of(results, "rank_test")
     if exact is not None:
@@ -630,10 +643,7 @@ def rank_test(results: FitResults | EffectSizes, *, exact: bool | None = None) -
     by_counting = not ties if exact is None else exact
     tau, score, spread, pvalue = kendall(deviates, est.v, by_counting)
     measure = est.effects.measure
-    said = [
-        f"effect and standard error of this measure ({measure.name}) are correlated by construction: the test "
-        "finds asymmetry too often where there is none; regression_test takes that into account"
-    ]
+    said = [f"{correlated(measure)}: {INFLATED}; regression_test allows for that"]
     null = "effects and sampling variances are not correlated"
     test = TestResult(
         score / spread if spread > 0 else np.nan, "z", (), pvalue, f"{null}; exact p" if by_counting else null
@@ -653,10 +663,13 @@ def standardised_deviates(y: Array, v: Array) -> Array:
     """Return deviations from the fixed-effect mean over their standard errors, shape (k,)."""
     w = v.min() / v
     deviations = without_rounding(y - (w @ y) / w.sum(), y)
-    # The sum of the weights of all others, without subtraction: one weight may exceed all others by far.
-    before = np.concatenate([[0.0], np.cumsum(w[:-1])])
-    after = np.concatenate([np.cumsum(w[:0:-1])[::-1], [0.0]])
-    return np.asarray(deviations / np.sqrt(v * (before + after) / w.sum()))
+    # The weights of all others: summed for a study that outweighs them, where a difference would lose digits.
+    total = w.sum()
+    others = total - w
+    first = int(w.argmax())
+    if w[first] > total / 2:
+        others[first] = w[:first].sum() + w[first + 1 :].sum()
+    return np.asarray(deviations / np.sqrt(v * others / total))
 
 
 def kendall(a: Array, b: Array, exact: bool) -> tuple[float, float, float, float]:

@@ -127,7 +127,9 @@ class Design:
         if own_parts(x)[-1] < RANK_TOLERANCE:
             alone = np.ptp(values) <= RANK_TOLERANCE * np.abs(values).max()
             raise CollinearError(
-                f"{name} is the same in all rows" if alone else f"{name} is determined by {', '.join(self.names)}",
+                f"{name} is the same in all rows"
+                if alone
+                else f"{name} is determined by {', '.join(self.names)}",
                 "a column that varies between the rows, beyond what the others explain",
                 "leave it out, or take another",
             )

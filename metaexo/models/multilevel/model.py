@@ -236,12 +236,12 @@ class Multilevel:
         return fit
 
 
-def with_design(fit: MultilevelFit, design: Design) -> Multilevel:
+def with_design(fit: MultilevelResults, design: Design) -> Multilevel:
     """Return the model of a fit with other columns in the place of its own."""
-    problem = fit.problem
+    had = fit.problem
     made = object.__new__(Multilevel)
     made.effects, made.design, made.terms, made.weights = fit.effects, design, fit.terms, fit.weighting
-    made.problem = MixedProblem(problem.y, design.matrix(fit.k), problem.v, problem.terms, problem.block_limit)
+    made.problem = MixedProblem(had.y, design.matrix(fit.k), had.v, had.terms, had.block_limit)
     made.fix, made._fixed = {}, dict(fit.fixed)
     if fit.k < design.p + 1:
         raise TooFewStudiesError(
