@@ -8,9 +8,11 @@ from metaexo.bias.pet_peese import PetPeese, PrecisionRegression, pet_peese
 from metaexo.bias.power import Power, power
 from metaexo.bias.trim_and_fill import TrimAndFill, trim_and_fill
 from metaexo.bias.waap import UnrestrictedMean, Waap, waap_wls
+from metaexo.bias.worst_case import CorrectedMean, WorstCase, worst_case
 
 __all__ = [
     "CombinedPValues",
+    "CorrectedMean",
     "LfkIndex",
     "LimitMetaAnalysis",
     "PetPeese",
@@ -21,6 +23,7 @@ __all__ = [
     "TrimAndFill",
     "UnrestrictedMean",
     "Waap",
+    "WorstCase",
     "combine_pvalues",
     "lfk_index",
     "limit_meta_analysis",
@@ -30,6 +33,7 @@ __all__ = [
     "regression_test",
     "trim_and_fill",
     "waap_wls",
+    "worst_case",
 ]
 
 
