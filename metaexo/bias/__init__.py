@@ -4,6 +4,8 @@ from metaexo.bias.asymmetry import RankTest, RegressionTest, rank_test, regressi
 from metaexo.bias.combine import CombinedPValues, combine_pvalues
 from metaexo.bias.lfk import LfkIndex, lfk_index
 from metaexo.bias.limit import LimitMetaAnalysis, limit_meta_analysis
+from metaexo.bias.p_curve import PCurve, p_curve
+from metaexo.bias.p_uniform import PUniform, p_uniform
 from metaexo.bias.pet_peese import PetPeese, PrecisionRegression, pet_peese
 from metaexo.bias.power import Power, power
 from metaexo.bias.trim_and_fill import TrimAndFill, trim_and_fill
@@ -15,6 +17,8 @@ __all__ = [
     "CorrectedMean",
     "LfkIndex",
     "LimitMetaAnalysis",
+    "PCurve",
+    "PUniform",
     "PetPeese",
     "Power",
     "PrecisionRegression",
@@ -27,6 +31,8 @@ __all__ = [
     "combine_pvalues",
     "lfk_index",
     "limit_meta_analysis",
+    "p_curve",
+    "p_uniform",
     "pet_peese",
     "power",
     "rank_test",
