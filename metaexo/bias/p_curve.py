@@ -229,8 +229,8 @@ def p_curve(
         fitted, *ends = (_fitted(z, cut, goal) for goal in (0.0, quantile, -quantile))
         if fitted == 0:
             said += (
-                "the p-values are no smaller than expected without any effect: the estimated power is the level "
-                "of the tests",
+                "the p-values are no smaller than expected without any effect: the estimated power is the "
+                "significance level",
             )
     power, *ends = (float(np.exp(_log_tail(cut, delta))) for delta in (fitted, *ends))
     pvalues = np.exp(special.log_ndtr(-z) + np.log(2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, cast
 
@@ -22,7 +21,6 @@ from metaexo.bias.significant import (
 from metaexo.formatting import number, p_value, percent, plural
 from metaexo.inputs import check_choice
 from metaexo.numeric.tails import chi2_tail
-from metaexo.types import Array
 
 PUniformMethod = Literal["P", "LNP", "LN1MINP", "ML"]
 METHODS: tuple[PUniformMethod, ...] = ("P", "LNP", "LN1MINP", "ML")
@@ -77,10 +75,10 @@ class PUniform(AdjustedEstimate):
                 f"p-uniform: none of {plural(self.k, 'effect')} is significant in the direction "
                 f"{self.alternative!r}, so there is no estimate"
             )
+        used = plural(self.k_significant, "significant effect")
         return (
-            f"p-uniform ({self.method}), from {plural(self.k_significant, 'significant effect')} of {self.k}: "
-            f"{self.shown}; no effect: {p_value(self.zero_pvalue)}; publication bias: "
-            f"{p_value(self.bias_pvalue)}"
+            f"p-uniform ({self.method}), from {used} of {self.k}: {self.shown}; no effect: "
+            f"{p_value(self.zero_pvalue)}; publication bias: {p_value(self.bias_pvalue)}"
         )
 
 
@@ -101,9 +99,9 @@ def p_uniform(
 
     .. math:: q_i(\mu) = \frac{\Phi((\mu - y_i) / s_i)}{\Phi(\mu / s_i - c)},
 
-    with the critical value c of z. At the true mean they are uniform: the estimate is where their sum is k / 2
-    ("P"), where :math:`-\sum \log q_i` ("LNP") or :math:`-\sum \log(1 - q_i)` ("LN1MINP") is k, or where
-    the conditional likelihood is highest ("ML"). Each of these equations has one solution. Intervals and
+    with the critical value c of z. At the true mean they are uniform: the estimate is where their sum is half
+    their number k ("P"), where :math:`-\sum \log q_i` ("LNP") or :math:`-\sum \log(1 - q_i)` ("LN1MINP")
+    is k, or where the conditional likelihood is highest ("ML"). Each has one solution. Intervals and
     tests follow from the Irwin-Hall distribution of the sum, the gamma distribution, and the likelihood
     ratio.
 
@@ -199,8 +197,8 @@ def _cautions(taken: Significant, method: str, found: dict[str, float], i2: floa
         )
     if i2 >= HETEROGENEOUS:
         said.append(
-            f"effects differ between studies (I2 = {percent(i2)}), so that p-uniform overestimates their mean; "
-            "see p_uniform_star"
+            f"effects differ between studies (I2 = {percent(i2)}), so that p-uniform overestimates their "
+            "mean; see p_uniform_star"
         )
     return tuple(said)
 

@@ -68,7 +68,7 @@ class Significant:
         return int(self.chosen.sum())
 
     def back(self, distance: float) -> float:
-        """Return an effect on the scale of the analysis, from its distance in the direction that is favoured."""
+        """Return an effect on the scale of the analysis from its distance in that direction."""
         return self.null + self.sign * distance
 
     @property
@@ -94,8 +94,8 @@ def significant(est: Estimates, alternative: str | None, significance: object) -
     """Return the effects in the direction that is favoured, and which of them are significant.
 
     `significance`: the level at which single studies were tested, two-sided.
-    Raises InputError if `significance` is no fraction between 0 and 1, NotIdentifiableError if the measure has
-        no value of no effect.
+    Raises InputError if `significance` is no fraction, NotIdentifiableError if the measure has no value of no
+        effect.
     """
     level, null = check_level(significance, "significance"), est.no_effect()
     sign = 1.0 if est.direction(alternative) == "greater" else -1.0

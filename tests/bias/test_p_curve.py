@@ -22,7 +22,7 @@ def noncentrality(power, critical=CRITICAL):
 
 
 def stouffer(z, delta2, critical=CRITICAL):
-    """Return Stouffer's z of conditional probabilities: the tests of the authors, by chi-squares with 1 df."""
+    """Return Stouffer's z of conditional probabilities, by chi-squares with 1 df as the authors do."""
     if delta2 == 0:
         q = stats.chi2.sf(z**2, 1) / stats.chi2.sf(critical, 1)
     else:
@@ -86,7 +86,7 @@ def test_verdicts():
     assert not flat.evidential
     assert "flatter" in flat.sentence
     assert flat.power == pytest.approx(0.05)
-    assert any("that of no effect" in text for text in flat.cautions())
+    assert any("no smaller than expected without any effect" in text for text in flat.cautions())
     assert np.isnan(flat.right_skew_half.pvalue)
     unclear = mx.bias.p_curve(mx.EffectSizes([2.1, 2.5, 2.6], [1.0] * 3))
     assert "inconclusive" in unclear.sentence
