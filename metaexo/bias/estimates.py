@@ -10,10 +10,10 @@ import numpy as np
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError, UnknownChoiceError
+from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
 from metaexo.formatting import plural
 from metaexo.immutable import Immutable
-from metaexo.inputs import check_level, describe
+from metaexo.inputs import check_choice, check_level, describe
 from metaexo.models.linear.design import Design, make_design
 from metaexo.models.linear.results import FitResults
 from metaexo.models.univariate.model import RandomEffects
@@ -170,8 +170,7 @@ class Estimates(Immutable):
         Effects of which positive means benefit (`oriented`) are favoured where they are greater.
         """
         if alternative is not None:
-            if alternative not in ("greater", "less"):
-                raise UnknownChoiceError("alternative", alternative, ("greater", "less"))
+            check_choice("alternative", alternative, ("greater", "less"))
             return "greater" if alternative == "greater" else "less"
         if self.effects.oriented:
             return "greater"
