@@ -37,7 +37,7 @@ from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.moments import weighted_fit
 from metaexo.numeric.problem import make_batch
 from metaexo.readable import with_ratios
-from metaexo.types import Array, Mask
+from metaexo.types import Array, Index, Mask
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,21 +109,26 @@ class TrimAndFill(AdjustedEstimate):
         return self.fit.effects
 
     @property
+    def mirrored(self) -> Index:
+        """Rows of the effects that those filled in mirror, in their order, shape (k0,)."""
+        order = np.argsort(self.effects.y if self.side == "left" else -self.effects.y, kind="stable")
+        return order[self.k - self.k0 :]
+
+    @property
     def sentence(self) -> str:
         """What was filled in, and what it changes."""
         before = self.unadjusted.pooled()
         unadjusted = shown_estimate(self.effects, before.estimate, before.low, before.high, self.level)
-        name = f"{self.name[0].upper()}{self.name[1:]}"
         how = "as given" if self.side_given else "by the slope of the regression test"
         if self.k0 == 0:
             return (
-                f"{name} finds no missing study on the {self.side} (side {how}); the estimate stays "
-                f"{unadjusted}."
+                f"{self.name} finds no missing study on the {self.side} (side {how}); the estimate stays "
+                f"{unadjusted}"
             )
         p = f" (SE {number(self.k0_se, 2)})" if np.isfinite(self.k0_se) else ""
         return (
-            f"{name} fills in {plural(self.k0, 'study', 'studies')}{p} on the {self.side} (side {how}): "
-            f"{self.shown} with them, {unadjusted} without."
+            f"{self.name} fills in {plural(self.k0, 'study', 'studies')}{p} on the {self.side} (side {how}): "
+            f"{self.shown} with them, {unadjusted} without"
         )
 
     def to_frame(self) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from tests.plots.test_it_fits import LONG, UNICODE
 
 KINDS = ("along a number", "along a factor", "lines per level", "orchard", "strata", "caterpillar", "drapery")
 KINDS += ("funnel", "funnel of residuals", "radial", "normal quantile", "labbe", "doi")
+KINDS += ("funnel with filled studies", "funnel with lines")
 OF_BIAS = ("sunset",)
 KINDS += OF_BIAS
 GROUPS = (LONG, *UNICODE[:3])
@@ -75,6 +76,12 @@ def of_one_mean(kind, es, **look):
     if kind == "labbe":
         return mx.plots.labbe(mx.RandomEffects(with_events(es)).fit(), by="group", labels="all", **look)
     fit = mx.RandomEffects(es).fit()
+    if kind == "funnel with filled studies":
+        tf = mx.bias.trim_and_fill(fit, side="left")
+        return mx.plots.funnel(tf, by="group", labels="all", **look)
+    if kind == "funnel with lines":
+        over = [mx.bias.regression_test(fit, "se"), mx.bias.pet_peese(fit), mx.bias.limit_meta_analysis(fit)]
+        return mx.plots.funnel(fit, overlays=over, by="group", labels="all", **look)
     if kind == "drapery":
         return mx.plots.drapery(fit, **look)
     if kind == "funnel":

@@ -63,7 +63,7 @@ class Points:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """A line through points."""
+    """A line through points; `mark` is the shape of a mark at the first of them, and in the legend."""
 
     x: Sequence[float]
     y: Sequence[float]
@@ -71,6 +71,7 @@ class Curve:
     color: Color = "grey"
     width: float = 1.0
     dash: Literal["solid", "dashed", "dotted", "dashdot"] = "solid"
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -548,6 +549,11 @@ def _curve(ax: Axes, layer: Curve, theme: Theme, order: float) -> None:
         color=theme.color(layer.color),
         linewidth=layer.width,
         linestyle=DASHES[layer.dash],
+        marker=MARKERS[layer.mark] if layer.mark else "none",
+        markevery=[0],
+        markersize=5.5,
+        markeredgecolor=theme.paper,
+        markeredgewidth=0.4,
         zorder=order,
         label=layer.name or None,
     )

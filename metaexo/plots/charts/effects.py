@@ -15,7 +15,7 @@ from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
-from metaexo.formatting import interval, level_words, number, plural, shown
+from metaexo.formatting import fixed, interval, level_words, number, plural, shown
 from metaexo.heterogeneity import AttributionResults, StratifiedResults
 from metaexo.inputs import describe
 from metaexo.models.linear.results import FitResults
@@ -180,6 +180,18 @@ def analysed_words(measure: Measure, name: str | None = None) -> str:
     if measure.rescaled and not measure.display_log:
         return f"{name}, as analysed ({measure.code})"
     return axis_words(measure, name)
+
+
+def analysed_value(
+    es: EffectSizes, value: float, low: float = math.nan, high: float = math.nan, level: float = 0.95
+) -> str:
+    """Return a mean with its interval as an axis of what was analysed has it, and as the measure is shown."""
+    middle, least, most = (float(one) for one in back_pooled(es, [value, low, high]))
+    bounds = f"{level_words(level)} CI {interval(least, most)}" if least == least and most == most else ""
+    if es.measure.rescaled and not es.measure.display_log:
+        name = f"{es.measure.display[:1].lower()}{es.measure.display[1:]}"
+        return f"{fixed(value, 2)} ({name} {', '.join(filter(None, (fixed(middle, 2), bounds)))})"
+    return fixed(middle, 2) + (f" ({bounds})" if bounds else "")
 
 
 def reference_rules(es: EffectSizes, reference: float | Literal["null"] | None) -> list[Rule]:

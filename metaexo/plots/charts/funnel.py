@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from metaexo.bias import TrimAndFill
+from metaexo.bias.results import BiasResult, BiasTest
 from metaexo.effects.conversions.scales import back_by_rows, back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
-from metaexo.effects.sample_sizes import sample_sizes
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import fixed, level_words
 from metaexo.models.linear.results import FitResults
@@ -24,6 +25,7 @@ from metaexo.plots.canvas.scale import given_limits, robust_limits
 from metaexo.plots.canvas.theme import Theme, get_theme
 from metaexo.plots.canvas.words import with_ledger
 from metaexo.plots.charts.effects import (
+    analysed_value,
     analysed_words,
     effects_of,
     groups_of,
@@ -37,6 +39,8 @@ from metaexo.plots.charts.effects import (
     space_of,
     words_beside,
 )
+from metaexo.plots.charts.funnel_axes import Y_AXES, VerticalAxis, heights_of, vertical_ends
+from metaexo.plots.charts.funnel_overlays import Funnel, drawn_over, given_overlays, sentence_of
 from metaexo.plots.forest.rows import caution_notes, has_one_mean, no_single_effect
 from metaexo.types import Array
 
@@ -60,31 +64,6 @@ EDGES: tuple[tuple[str, float, Dash], ...] = (
     ("p = 0.05", 0.95, "dashdot"),
     ("p = 0.01", 0.99, "dotted"),
 )
-STEPS = 81  # points of a curve
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """A vertical axis of a funnel plot; large studies stand above on each of them."""
-
-    label: str
-    of: Callable[[Array], Array]  # from standard errors, sample sizes or weights
-    se: Callable[[Array], Array] | None = None  # the way back to standard errors
-    falls: bool = False  # whether values are small for large studies
-
-
-Y_AXES: Mapping[str, Scale] = {
-    "sei": Scale("Standard error", lambda s: s, lambda t: t, True),
-    "vi": Scale("Sampling variance", lambda s: s**2, np.sqrt, True),
-    "seinv": Scale("Precision (1 / standard error)", lambda s: 1 / s, lambda t: 1 / t),
-    "vinv": Scale("1 / sampling variance", lambda s: 1 / s**2, lambda t: 1 / np.sqrt(t)),
-    "ni": Scale("Sample size", lambda n: n),
-    "ninv": Scale("1 / sample size", lambda n: 1 / n, None, True),
-    "sqrtni": Scale("Square root of sample size", np.sqrt),
-    "sqrtninv": Scale("1 / square root of sample size", lambda n: 1 / np.sqrt(n), None, True),
-    "wi": Scale("Weight (%)", lambda w: 100 * w),
-}
-YAxis = Literal["sei", "vi", "seinv", "vinv", "ni", "ninv", "sqrtni", "sqrtninv", "wi"]
 
 
 @checked
@@ -94,7 +73,8 @@ def funnel_plan(
     by: str | None = None,
     yaxis: Literal["sei", "vi", "seinv", "vinv", "ni", "ninv", "sqrtni", "sqrtninv", "wi"] = "sei",
     residuals: bool | None = None,
-    contours: bool = False,
+    overlays: Any = (),
+    contours: bool | None = None,
     level: float | None = None,
     labels: str | Sequence[str] = (),
     reference: float | Literal["null"] | None = "null",
@@ -117,11 +97,17 @@ def funnel_plan(
     moderators has no single centre; its residuals :math:`y_i - x_i'\hat\beta` are drawn against their
     standard errors, which allow for heterogeneity, and 95% of them are expected in the region around 0.
 
+    Results of :mod:`metaexo.bias` are drawn over it, or alone. Fitted curves (Egger's line, PET and PEESE,
+    limit meta-analysis) go to their limit, the mean effect at perfect precision, which has a mark at the top;
+    adjusted means are upright lines; studies that trim and fill adds are hollow lozenges at the heights of
+    those that they mirror, and the region lies around the mean with them.
+
     Parameters
     ----------
-    results : FitResults, StratifiedResults or EffectSizes
+    results : FitResults, StratifiedResults, EffectSizes or a result of mx.bias
         A fit of any model of effects, robust or not, gives the centre; strata give colours and marks too;
-        bare effects have no region.
+        bare effects have no region. A result of :mod:`metaexo.bias` has the funnel of its effects, and of the
+        unadjusted fit if it keeps one.
     by : str, optional
         Column of the data whose values get colours and marks of their own.
     yaxis : {"sei", "vi", "seinv", "vinv", "ni", "ninv", "sqrtni", "sqrtninv", "wi"}
@@ -131,8 +117,12 @@ def funnel_plan(
         computed from or of their data.
     residuals : bool, optional
         Whether to show residuals. Default: if the model has moderators.
-    contours : bool
-        Whether to shade the regions of p < 0.01, p < 0.05 and p < 0.10 around no effect.
+    overlays : result of mx.bias, or several
+        What is drawn over the funnel, computed from the same effects. Where the vertical axis does not show
+        what a curve depends on, the fitted effect of each study is marked instead.
+    contours : bool, optional
+        Whether to shade the regions of p < 0.01, p < 0.05 and p < 0.10 around no effect. Default: where trim
+        and fill is drawn, if there is a value of no effect and an axis of standard errors.
     level : float, optional
         Level of the region. Default: that of the fit.
     labels : str or sequence of str
@@ -154,12 +144,13 @@ def funnel_plan(
     Chart
         Points, region, contours and lines in units of the axes. The table of the points has the further
         columns id, group, effect and se (on the scale of the analysis), shown (the effect as its measure is
-        shown) and hollow.
+        shown), hollow and, with trim and fill, filled.
 
     Raises
     ------
     InputError
-        If `results` is none of the kinds above, or sample sizes or weights are asked for and not known.
+        If `results` is none of the kinds above, sample sizes or weights are asked for and not known, or an
+        overlay is of other effects or has nothing to draw.
     NotIdentifiableError
         If contours are asked for and the measure has no value of no effect.
     TooFewStudiesError
@@ -181,20 +172,29 @@ def funnel_plan(
     [0.26]
     >>> ax = mx.plots.funnel(plan)
     """
-    es, fit = effects_of(results, "a funnel plot")
+    laid = (*([results] if isinstance(results, BiasResult) else []), *given_overlays(overlays))
+    filled = results if isinstance(results, TrimAndFill) else None
+    es, fit = effects_of(_base(results), "a funnel plot")
     measure, side = es.measure, Y_AXES[yaxis]
-    cloud = _cloud(es, fit, residuals, level)
+    cloud = _cloud(es, fit, residuals, level, filled)
+    if contours is None:
+        contours = (
+            any(isinstance(one, TrimAndFill) for one in laid) and side.has_se and measure.null == measure.null
+        )
     _check_contours(es, cloud, side, contours)
-    y = _vertical(es, fit, cloud, yaxis)
-    ends = _vertical_ends(side, y)
-    x_ends = _horizontal_ends(es, cloud, side, ends, contours, limits)
+    _check_overlays(cloud, laid)
+    y = heights_of(es, fit, cloud.se, side)
+    ends = vertical_ends(side, y)
+    groups = groups_of(results, es, by, wording)
+    over = drawn_over(laid, Funnel(es, y, side, ends, filled, max(1, len(set(groups)))), results)
+    x_ends = _horizontal_ends(es, cloud, side, ends, contours, limits, over.values)
     across = ChartAxis(
         label=_axis_label(es, cloud) if axis_label is None else axis_label,
         scale="log" if measure.display_log else "linear",
         limits=(places_of(measure, x_ends[0]), places_of(measure, x_ends[1])),
     )
     up = ChartAxis(label=_side_label(side, es, cloud), limits=ends, inverted=side.falls)
-    points = _points(es, cloud, y, groups_of(results, es, by, wording), labels)
+    points = [*over.points, *_points(es, cloud, y, groups, labels)]
     hidden = hidden_note(points)
     points, beyond = kept_in_view(points, across, upright=False, beside=False)
     points, below = kept_in_view(points, up, upright=True, beside=False, what=f"a {side.label.lower()}")
@@ -209,13 +209,14 @@ def funnel_plan(
                 layers=[
                     *(_shades(measure, side, ends, x_ends, look) if contours else []),
                     *_lines(es, cloud, side, ends, reference),
+                    *over.lines,
                     *points,
                 ],
             ),
         ),
-        summary=with_ledger(_summary(es, cloud), es.ledger),
+        summary=with_ledger(_summary(es, cloud, laid), es.ledger),
         title=title,
-        notes=(*_notes(es, fit, cloud, contours), *hidden, *beyond, *below, *notes),
+        notes=(*_notes(es, fit, cloud, contours, over.notes), *hidden, *beyond, *below, *notes),
         width=width,
         height=height or width,
         theme=look,
@@ -232,6 +233,7 @@ class Cloud:
     centre: float | None
     level: float
     residual: bool
+    words: str = ""  # for the centre, if it is not that of the fit
 
     @property
     def z(self) -> Array:
@@ -249,8 +251,26 @@ class Cloud:
         return np.abs(self.z) > float(normal_quantile(self.level))
 
 
-def _cloud(es: EffectSizes, fit: FitResults | None, residuals: bool | None, level: float | None) -> Cloud:
+def _base(results: Any) -> Any:
+    """Return what a result of mx.bias has its funnel of: its unadjusted fit, or its effects."""
+    if not isinstance(results, BiasResult):
+        return results
+    unadjusted = getattr(results, "unadjusted", None)
+    return unadjusted if isinstance(unadjusted, FitResults) else results.effects
+
+
+def _cloud(
+    es: EffectSizes,
+    fit: FitResults | None,
+    residuals: bool | None,
+    level: float | None,
+    filled: TrimAndFill | None,
+) -> Cloud:
     """Return effects or residuals with their standard errors, and what they lie around."""
+    if filled is not None and not residuals:
+        value = analysed_value(es, filled.estimate, filled.low, filled.high, filled.level)
+        words = f"{filled.name} {value}"
+        return Cloud(es.y, np.sqrt(es.v), filled.estimate, level or filled.level, False, words)
     if fit is None:
         if residuals:
             raise InputError("bare effects have no residuals", "a fit", "hand in mx.RandomEffects(...).fit()")
@@ -263,7 +283,7 @@ def _cloud(es: EffectSizes, fit: FitResults | None, residuals: bool | None, leve
     return Cloud(es.y, np.sqrt(es.v), float(fit.beta[0]) if one_mean else None, level or fit.level, False)
 
 
-def _check_contours(es: EffectSizes, cloud: Cloud, side: Scale, contours: bool) -> None:
+def _check_contours(es: EffectSizes, cloud: Cloud, side: VerticalAxis, contours: bool) -> None:
     """Refuse contours where there is no value of no effect for them to lie around."""
     if contours and cloud.residual:
         raise InputError(
@@ -277,11 +297,21 @@ def _check_contours(es: EffectSizes, cloud: Cloud, side: Scale, contours: bool) 
             "a measure of a difference or a ratio",
             "draw the funnel without contours",
         )
-    if contours and side.se is None:
+    if contours and not side.has_se:
         raise InputError(
             "contours on an axis of sample sizes or weights, on which p-values have no place",
             "an axis of standard errors",
             'choose yaxis="sei", or leave contours out',
+        )
+
+
+def _check_overlays(cloud: Cloud, laid: Sequence[BiasResult]) -> None:
+    """Refuse what has no meaning beside residuals."""
+    if laid and cloud.residual:
+        raise InputError(
+            f"{laid[0].name} over residuals, which lie around 0 whatever the effects are",
+            "a funnel plot of effects",
+            "leave it out, or hand in a fit without moderators",
         )
 
 
@@ -315,62 +345,23 @@ def _points(es: EffectSizes, cloud: Cloud, y: Array, groups: Sequence[str], labe
     return points
 
 
-def _vertical(es: EffectSizes, fit: FitResults | None, cloud: Cloud, yaxis: str) -> Array:
-    """Return where the points stand on the vertical axis; raises InputError if that is not known."""
-    side = Y_AXES[yaxis]
-    if side.se is not None:
-        still = np.flatnonzero(cloud.se == 0)
-        if still.size and not side.falls:
-            raise InputError(
-                f"{still.size} of {es.k} effects have a standard error of 0, which has no inverse",
-                "standard errors above 0",
-                'choose yaxis="sei"',
-                [es.row_labels[i] for i in still],
-            )
-        return np.asarray(side.of(cloud.se))
-    return np.asarray(side.of(_weights(es, fit) if yaxis == "wi" else sample_sizes(es, 'choose yaxis="sei"')))
-
-
-def _weights(es: EffectSizes, fit: FitResults | None) -> Array:
-    """Return the weights of the effects in their fit, as fractions."""
-    weights = np.asarray(getattr(fit, "weights", np.nan), dtype=float)
-    if weights.shape != es.y.shape or not np.isfinite(weights).all():
-        what = "bare effects have" if fit is None else "this fit has"
-        raise InputError(
-            f"{what} no weights",
-            "a fit of RandomEffects, or of Multilevel without moderators",
-            'choose yaxis="sei"',
-        )
-    return weights
-
-
-def _vertical_ends(side: Scale, y: Array) -> tuple[float, float]:
-    """Return the ends of the vertical axis, the lower value first: all points but far standard errors."""
-    if side.falls:
-        ends = robust_limits([], y.tolist(), [0.0], pad=0.0) if side.se is not None else (0.0, y.max())
-        deepest = 1.05 * float(ends[1]) if ends[1] > 0 else 1.0
-        return -0.02 * deepest, deepest  # room for marks at 0
-    low, high = float(y.min()), float(y.max())
-    room = 0.06 * (high - low) or 0.1 * high
-    return max(low - room, 0.5 * low), high + room
-
-
 def _horizontal_ends(
     es: EffectSizes,
     cloud: Cloud,
-    side: Scale,
+    side: VerticalAxis,
     ends: tuple[float, float],
     contours: bool,
     limits: tuple[float, float] | None,
+    further: Sequence[float],
 ) -> tuple[float, float]:
     """Return the ends of the horizontal axis, ratios as logarithms: all points and regions, or as given."""
     if limits is not None:
         return given_limits(es.measure, limits)
-    always = cloud.x.tolist()
+    always = [*cloud.x.tolist(), *further]
     if not cloud.residual and not math.isnan(es.measure.null):
         always.append(es.measure.null)
-    if side.se is not None:
-        widest = float(side.se(np.array(ends[1]))) if side.falls else float(cloud.se.max())
+    if side.has_se:
+        widest = float(side.quantities(np.array(ends[1]))) if side.falls else float(cloud.se.max())
         regions = [] if cloud.centre is None else [(cloud.centre, cloud.level)]
         for middle, level in [*regions, *([(es.measure.null, WIDEST)] if contours else [])]:
             half = float(normal_quantile(level)) * widest
@@ -379,18 +370,17 @@ def _horizontal_ends(
 
 
 def _sides(
-    measure: Measure, centre: float, level: float, side: Scale, ends: tuple[float, float]
+    measure: Measure, centre: float, level: float, side: VerticalAxis, ends: tuple[float, float]
 ) -> tuple[list[float], Array, Array]:
     """Return heights, and centre - z s and centre + z s there, in units of the axes."""
-    assert side.se is not None
-    heights = np.linspace(max(ends[0], 0.0), ends[1], STEPS)
-    half = float(normal_quantile(level)) * np.asarray(side.se(heights))
+    heights = side.heights(ends)
+    half = float(normal_quantile(level)) * side.quantities(heights)
     left, right = centre - half, centre + half
     return heights.tolist(), places_of(measure, left), places_of(measure, right)
 
 
 def _shades(
-    measure: Measure, side: Scale, ends: tuple[float, float], x_ends: tuple[float, float], theme: Theme
+    measure: Measure, side: VerticalAxis, ends: tuple[float, float], x_ends: tuple[float, float], theme: Theme
 ) -> list[Layer]:
     """Return the regions of the p-value of a single study from back to front, and the lines between them."""
     wide = x_ends[1] - x_ends[0]
@@ -412,7 +402,7 @@ def _pair(
     measure: Measure,
     centre: float,
     level: float,
-    side: Scale,
+    side: VerticalAxis,
     ends: tuple[float, float],
     name: str,
     dash: Dash,
@@ -429,7 +419,7 @@ def _pair(
 def _lines(
     es: EffectSizes,
     cloud: Cloud,
-    side: Scale,
+    side: VerticalAxis,
     ends: tuple[float, float],
     reference: float | Literal["null"] | None,
 ) -> list[Layer]:
@@ -439,12 +429,10 @@ def _lines(
         layers += reference_rules(es, reference)
     if cloud.centre is None:
         return layers
-    value = fixed(float(back_pooled(es, cloud.centre)), 2)
-    if measure.rescaled and not measure.display_log:  # the axis has what was analysed
-        value = f"{fixed(cloud.centre, 2)} ({measure.display[:1].lower()}{measure.display[1:]} {value})"
-    name = "as the model predicts" if cloud.residual else f"pooled effect {value}"
+    pooled = f"pooled effect {analysed_value(es, cloud.centre)}"
+    name = "as the model predicts" if cloud.residual else cloud.words or pooled
     layers.append(Rule(at=places_of(measure, cloud.centre), name=name, color="grey", width=0.9))
-    if side.se is not None:
+    if side.has_se:
         said = level_words(cloud.level)
         region = f"{said} region of residuals" if cloud.residual else f"pseudo {said} region around it"
         layers += _pair(measure, cloud.centre, cloud.level, side, ends, region, "dashed", 0.9)
@@ -461,9 +449,9 @@ def _axis_label(es: EffectSizes, cloud: Cloud) -> str:
     return analysed_words(measure, name)
 
 
-def _side_label(side: Scale, es: EffectSizes, cloud: Cloud) -> str:
+def _side_label(side: VerticalAxis, es: EffectSizes, cloud: Cloud) -> str:
     """Return the words at the vertical axis."""
-    if side.se is None:
+    if not side.has_se:
         return side.label
     log = "log " if es.measure.display_log else ""
     if cloud.residual:
@@ -472,7 +460,7 @@ def _side_label(side: Scale, es: EffectSizes, cloud: Cloud) -> str:
     return f"{side.label} of the log {name[:1].lower()}{name[1:]}" if log else side.label
 
 
-def _summary(es: EffectSizes, cloud: Cloud) -> str:
+def _summary(es: EffectSizes, cloud: Cloud, laid: Sequence[BiasResult]) -> str:
     """Return what is seen, in words."""
     what = "residuals of a model of" if cloud.residual else ""
     around = ""
@@ -480,17 +468,21 @@ def _summary(es: EffectSizes, cloud: Cloud) -> str:
         outside = int(cloud.outside.sum())
         middle = "0" if cloud.residual else fixed(float(back_pooled(es, cloud.centre)), 2)
         around = f" around {middle}; {outside} outside the {level_words(cloud.level)} region"
-    return f"Funnel plot of {what} {es.k} effects{around}.".replace("  ", " ")
+    found = f"Funnel plot of {what} {es.k} effects{around}.".replace("  ", " ")
+    return " ".join((found, *(sentence_of(one) for one in laid if not isinstance(one, BiasTest))))
 
 
-def _notes(es: EffectSizes, fit: FitResults | None, cloud: Cloud, contours: bool) -> list[str]:
+def _notes(
+    es: EffectSizes, fit: FitResults | None, cloud: Cloud, contours: bool, over: Sequence[str]
+) -> list[str]:
     """Return how to read the plot, and what to know before relying on it."""
     notes = ["Shades: the p-value of each point against no effect."] if contours else []
-    if es.m < FEW:
+    notes += over
+    if es.m < FEW and not over:
         notes.append(f"With fewer than {FEW} studies (here {es.m}) asymmetry may well be chance.")
     if fit is None:
         return notes
-    if es.m < es.k:
+    if es.m < es.k and not over:
         notes.append(f"{es.k} effects of {es.m} studies; effects of one study are not independent.")
     if cloud.residual:
         said = (

@@ -1,0 +1,335 @@
+"""What results on small-study effects add to a funnel plot: curves, filled studies, adjusted means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Literal
+
+import numpy as np
+
+from metaexo.bias import LimitMetaAnalysis, PetPeese, RegressionTest, TrimAndFill
+from metaexo.bias.results import AdjustedEstimate, BiasResult, BiasTest
+from metaexo.effects.conversions.scales import back_by_rows
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.errors import InputError
+from metaexo.inputs import describe
+from metaexo.plots.canvas.chart import SHAPES, Curve, Intervals, Layer, Points, Rule
+from metaexo.plots.canvas.words import typeset
+from metaexo.plots.charts.effects import analysed_value, places_of
+from metaexo.plots.charts.funnel_axes import VerticalAxis
+from metaexo.plots.forest.rows import caution_notes
+from metaexo.types import Array
+
+Dash = Literal["solid", "dashed", "dotted", "dashdot"]
+DASHES: tuple[Dash, ...] = ("dashed", "dashdot", "dotted")
+# What the predictors of the regression test are made from, and how.
+PREDICTORS: Mapping[str, tuple[str, Callable[[Array], Array]]] = {
+    "se": ("se", lambda s: s),
+    "variance": ("se", lambda s: s**2),
+    "n": ("n", lambda n: n),
+    "1/n": ("n", lambda n: 1 / n),
+    "sqrt(n)": ("n", np.sqrt),
+    "1/sqrt(n)": ("n", lambda n: 1 / np.sqrt(n)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Funnel:
+    """The funnel plot that something is drawn over."""
+
+    es: EffectSizes
+    heights: Array  # of the effects, shape (k,)
+    side: VerticalAxis
+    ends: tuple[float, float]
+    filled: TrimAndFill | None = None  # whose adjusted mean is its centre
+    groups: int = 1  # which have the first colours and shapes
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What is drawn over a funnel plot; its axis is to hold `values`, on the scale of the analysis."""
+
+    lines: Sequence[Layer] = ()
+    points: Sequence[Points] = ()
+    values: Sequence[float] = ()
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """By what the lines of a method are known: a colour, and a mark of their own."""
+
+    color: int
+    mark: str
+    dash: Dash
+
+
+def given_overlays(overlays: Any) -> tuple[BiasResult, ...]:
+    """Return what the user wants to have drawn over a funnel: one result or several."""
+    found = tuple(overlays) if isinstance(overlays, list | tuple) else (overlays,)
+    for one in found:
+        if not isinstance(one, BiasResult):
+            raise InputError(
+                f"an overlay of a funnel plot is {describe(one)}",
+                "a result of mx.bias, or several",
+                "hand in mx.bias.regression_test(fit), for example",
+            )
+    return found
+
+
+def drawn_over(results: Sequence[BiasResult], funnel: Funnel, alone: BiasResult | None) -> Overlay:
+    """Return all that results add to a funnel plot.
+
+    `alone`: the result that the funnel itself was made of; it may be one that has nothing to draw.
+    """
+    signs = (Sign(i, SHAPES[i % len(SHAPES)], DASHES[i % len(DASHES)]) for i in count(funnel.groups))
+    every = [_of(one, funnel, signs, one is alone) for one in results]
+    return Overlay(
+        lines=[line for one in every for line in one.lines],
+        points=[layer for one in every for layer in one.points],
+        values=[value for one in every for value in one.values],
+        notes=tuple(dict.fromkeys(note for one in every for note in one.notes)),
+    )
+
+
+def _of(result: BiasResult, funnel: Funnel, signs: Iterator[Sign], alone: bool) -> Overlay:
+    """Return what a result adds to a funnel plot of the effects that it was computed from."""
+    es, own = funnel.es, result.effects
+    if own.k != es.k or not (np.array_equal(own.y, es.y) and np.array_equal(own.v, es.v)):
+        raise InputError(
+            f"{result.name} was computed from other effects ({own.k}) than the funnel shows ({es.k})",
+            "results of the same effects",
+            "compute it from the fit that is drawn, or draw it alone: mx.plots.funnel(result)",
+        )
+    found = _drawing(result, funnel, signs)
+    if found is None and not alone:
+        raise InputError(
+            f"{result.name} has nothing to draw in a funnel plot",
+            "a result with a line or with an adjusted mean",
+            "draw it alone, or print it: print(result.sentence)",
+        )
+    said = [sentence_of(result)] if found is None or isinstance(result, BiasTest) else []
+    found = found or Overlay()
+    return Overlay(found.lines, found.points, found.values, (*said, *found.notes, *caution_notes(result)))
+
+
+def _drawing(result: BiasResult, funnel: Funnel, signs: Iterator[Sign]) -> Overlay | None:
+    """Return the layers of a result; None for one that has no place in a funnel plot."""
+    if isinstance(result, TrimAndFill):
+        return _filled(result, funnel, next(signs))
+    if isinstance(result, RegressionTest):
+        return _regression(result, funnel, next(signs)) if len(result.names) == 2 else None
+    if isinstance(result, PetPeese):
+        return _pet_peese(result, funnel, signs)
+    if isinstance(result, LimitMetaAnalysis):
+        return _limit(result, funnel, signs)
+    if isinstance(result, AdjustedEstimate):
+        return _adjusted(result, funnel, next(signs))
+    return None
+
+
+# -- the parts ----------------------------------------------------------------------------------------------
+
+
+def _filled(result: TrimAndFill, funnel: Funnel, sign: Sign) -> Overlay:
+    """Return the studies that were filled in, as hollow marks, and the other of the two means."""
+    y = result.filled.y[result.is_filled]
+    points = Points(
+        x=places_of(result.measure, y).tolist(),
+        y=funnel.heights[result.mirrored].tolist(),
+        name=f"filled (k0 = {result.k0})",
+        labels=[result.filled.row_labels[i] for i in np.flatnonzero(result.is_filled)],
+        color=sign.color,
+        shape="lozenge" if funnel.filled is result else sign.mark,
+        size=6.5,
+        hollow=True,
+        extra={
+            "effect": y.tolist(),
+            "se": np.sqrt(result.filled.v[result.is_filled]).tolist(),
+            "shown": back_by_rows(result.filled, result.filled.y)[result.is_filled].tolist(),
+            "filled": [True] * result.k0,
+        },
+    )
+    if funnel.filled is result:
+        before = result.unadjusted.pooled()
+        line = Rule(
+            at=places_of(result.measure, before.estimate),
+            name=f"unadjusted {_words(result, before)}",
+            color="study",
+            dash="dashdot",
+            width=1.2,
+        )
+        return Overlay([line] if result.k0 else (), [points], [*y.tolist(), float(before.estimate)])
+    adjusted = _adjusted(result, funnel, sign)
+    return Overlay(adjusted.lines, [points], [*y.tolist(), *adjusted.values])
+
+
+def _regression(result: RegressionTest, funnel: Funnel, sign: Sign) -> Overlay:
+    """Return the line of a regression test, which goes to the limit of studies without sampling error."""
+    quantity, predictor = PREDICTORS.get(result.predictor, ("", np.positive))
+    name = "Egger line" if result.predictor == "se" else result.name
+    limit = result.limit_estimate
+    if result.has_limit:
+        ends = analysed_value(result.effects, limit, result.limit_low, result.limit_high, result.level)
+        name = f"{name}, limit {ends}"
+
+    def fitted(values: Array) -> Array:
+        return result.line(predictor(values))[0]
+
+    each = result.line(result.x)[0]
+    found = _fitted(funnel, fitted, each, quantity, name, sign, "solid", limit)
+    reason = [f"{_first_upper(result.reason).rstrip('.')}."] if result.reason else []
+    return Overlay(found.lines, found.points, found.values, (*reason, *found.notes))
+
+
+def _pet_peese(result: PetPeese, funnel: Funnel, signs: Iterator[Sign]) -> Overlay:
+    """Return both curves; the one that the rule chose is solid."""
+    parts = []
+    for part in (result.pet, result.peese):
+        chosen = part.name == result.chosen
+        parts.append(
+            _fitted(
+                funnel,
+                part.at,
+                part.at(result.x),
+                "se" if result.predictor == "standard error" else "",
+                f"{part.name} {_words(result, part)}" + (", chosen" if chosen else ""),
+                next(signs),
+                "solid" if chosen else "dotted",
+                part.estimate,
+            )
+        )
+    return _together(parts)
+
+
+def _limit(result: LimitMetaAnalysis, funnel: Funnel, signs: Iterator[Sign]) -> Overlay:
+    """Return the expected effects of studies of any size, and each effect with its limit."""
+    at_zero = result.adjust == "beta0"  # the curve ends at the adjusted mean
+    name = f"{result.name} {_words(result, result)}" if at_zero else "expected effect (limit meta-analysis)"
+    sign, limit = next(signs), float(result.curve(0.0))
+    each = result.curve(np.sqrt(result.effects.v))
+    parts = [_fitted(funnel, result.curve, each, "se", name, sign, "solid", limit)]
+    if not at_zero:
+        parts.append(_adjusted(result, funnel, next(signs)))
+    x, limits = (places_of(result.measure, values) for values in (result.effects.y, result.shrunken))
+    lines = Intervals(
+        at=funnel.heights.tolist(),
+        low=np.minimum(x, limits).tolist(),
+        high=np.maximum(x, limits).tolist(),
+        color="pale",
+        width=0.6,
+    )
+    points = Points(
+        x=limits.tolist(),
+        y=funnel.heights.tolist(),
+        name="limit of each effect (shrunken)",
+        labels=result.effects.row_labels,
+        color=sign.color,
+        shape="lozenge",
+        size=4.0,
+        extra={"effect": result.shrunken.tolist()},
+    )
+    found = _together(parts)
+    values = [*found.values, *result.shrunken.tolist()]
+    return Overlay([lines, *found.lines], [points, *found.points], values, found.notes)
+
+
+def _adjusted(result: AdjustedEstimate, funnel: Funnel, sign: Sign) -> Overlay:
+    """Return an adjusted mean as a line from edge to edge; words where there is no estimate."""
+    if not np.isfinite(result.estimate):
+        return Overlay(notes=[f"{_first_upper(result.name)} has no estimate."])
+    name = f"{result.name} {_words(result, result)}"
+    return Overlay([_upright(funnel, result.estimate, name, sign, sign.mark)], (), [result.estimate])
+
+
+def _upright(funnel: Funnel, value: float, name: str, sign: Sign, mark: str) -> Curve:
+    """Return a line at a value, with a mark at its upper end."""
+    low, high = max(funnel.ends[0], 0.0), funnel.ends[1]
+    at = places_of(funnel.es.measure, value)
+    heights = [low, high] if funnel.side.falls else [high - 0.02 * (high - low), funnel.ends[0]]
+    return Curve(x=[at, at], y=heights, name=name, color=sign.color, dash=sign.dash, width=1.2, mark=mark)
+
+
+def _fitted(
+    funnel: Funnel,
+    at: Callable[[Array], Array],
+    each: Array,
+    quantity: str,
+    name: str,
+    sign: Sign,
+    dash: Dash,
+    limit: float,
+) -> Overlay:
+    """Return fitted effects: a curve where the axis shows what they depend on, else a mark per effect.
+
+    `at`: fitted effects from standard errors or sample sizes (`quantity`; neither if it is empty).
+    `each`: the fitted effect of each study.
+    `limit`: what they go to as studies grow; NaN if there is no limit.
+    """
+    measure, side = funnel.es.measure, funnel.side
+    top = np.array([limit] if np.isfinite(limit) else [])
+    if side.quantity == quantity:
+        low, high = float(funnel.heights.min()), float(funnel.heights.max())
+        ends = (funnel.ends[0] if side.falls and top.size else low, funnel.ends[1] if top.size else high)
+        heights = side.heights(ends)
+        values = at(side.quantities(heights))
+        curve = Curve(
+            x=places_of(measure, values).tolist(),
+            y=heights.tolist(),
+            name=name,
+            color=sign.color,
+            dash=dash,
+            width=1.4,
+            mark=sign.mark,
+        )
+        return Overlay([curve], (), values.tolist())
+    layers = [
+        Points(
+            x=places_of(measure, each).tolist(),
+            y=funnel.heights.tolist(),
+            name=f"{name}: fitted effects",
+            labels=funnel.es.row_labels,
+            color=sign.color,
+            shape=sign.mark,
+            size=3.5,
+            hollow=dash != "solid",
+            extra={"effect": each.tolist()},
+        )
+    ]
+    if side.falls and top.size:
+        layers.append(
+            Points(x=[places_of(measure, limit)], y=[0.0], color=sign.color, shape=sign.mark, size=5.5)
+        )
+    note = (
+        "Small marks of fitted effects stand at the height of each study: over this axis they are no curve."
+    )
+    return Overlay((), layers, [*each.tolist(), *top.tolist()], [note])
+
+
+def _together(parts: Sequence[Overlay]) -> Overlay:
+    return Overlay(
+        [line for part in parts for line in part.lines],
+        [layer for part in parts for layer in part.points],
+        [value for part in parts for value in part.values],
+        [note for part in parts for note in part.notes],
+    )
+
+
+# -- the words ----------------------------------------------------------------------------------------------
+
+
+def _words(result: BiasResult, part: Any) -> str:
+    """Return an estimate with its interval as the axis has it."""
+    level = getattr(result, "level", 0.95)
+    return analysed_value(result.effects, part.estimate, part.low, part.high, level)
+
+
+def sentence_of(result: BiasResult) -> str:
+    """Return what a result found, as a sentence of its own."""
+    return _first_upper(typeset(result.sentence)).rstrip(".") + "."
+
+
+def _first_upper(words: str) -> str:
+    return words[:1].upper() + words[1:]

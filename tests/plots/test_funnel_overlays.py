@@ -1,0 +1,364 @@
+"""What results on small-study effects add to a funnel plot: curves, filled studies, adjusted means."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+import metaexo as mx
+from metaexo.errors import InputError
+from metaexo.plots import THEMES, funnel, funnel_plan, overlapping_texts
+from metaexo.plots.canvas.chart import Curve, Intervals, Points, Region, Rule
+
+Y_AXES = ("sei", "vi", "seinv", "vinv", "ni", "ninv", "sqrtni", "sqrtninv", "wi")
+OF_SE = Y_AXES[:4]
+BACK = {"sei": lambda t: t, "vi": np.sqrt, "seinv": lambda t: 1 / t, "vinv": lambda t: t**-0.5}
+
+
+def smokers(measure="OR"):
+    table = mx.load_dataset("passive_smoking")
+    return mx.EffectSizes(table["y"], table["v"], measure, labels=table["study"].astype(str))
+
+
+def bcg():
+    return mx.effect_sizes("RR", data=mx.load_dataset("bcg"), labels="study")
+
+
+def named(plan, kind, words):
+    (found,) = (layer for layer in plan.layers(kind) if words in layer.name)
+    return found
+
+
+def names_of(plan):
+    return [layer.name for layer in plan.panels[0].layers if getattr(layer, "name", "")]
+
+
+# trimfill() of metafor 3.8-1 fills in these, and has these means, for rma(yi, vi, data=dat.hackshaw1998). Its
+# REML estimates while trimming are good to five digits.
+FILLED = (
+    (-0.3600958385, 0.7349801802), (-0.3845469344, 0.4767814926), (-0.4131203068, 0.2981971876),
+    (-0.4271065488, 0.3518752647), (-0.4767781586, 0.5631587013), (-0.5071492565, 0.5408934942),
+    (-0.5930916863, 0.6310272842),
+)  # fmt: skip
+ADJUSTED, UNADJUSTED = 0.174471172055, 0.218889231609
+
+
+def test_filled_studies_and_both_means_stand_where_metafor_has_them():
+    es = smokers()
+    plan = funnel_plan(mx.bias.trim_and_fill(mx.RandomEffects(es).fit()))
+    filled = named(plan, Points, "filled (k0 = 7)")
+    order = np.argsort(filled.x)[::-1]
+    x, se = np.array(FILLED).T
+    assert np.log(np.array(filled.x)[order]) == pytest.approx(x, abs=2e-6)
+    assert np.array(filled.y)[order] == pytest.approx(se, abs=1e-9)
+    assert (filled.hollow, filled.shape) == (True, "lozenge")
+    assert filled.extra["filled"] == [True] * 7
+    assert all(label.startswith("filled: ") for label in filled.labels)
+    rest = [layer for layer in plan.layers(Points) if layer is not filled]
+    assert sorted(x for layer in rest for x in layer.x) == pytest.approx(sorted(np.exp(es.y)))
+    assert not any(layer.hollow for layer in rest)
+    assert np.log(named(plan, Rule, "trim and fill (L0) 1.19 (95% CI 1.08 to 1.31)").at) == pytest.approx(
+        ADJUSTED, abs=1e-6
+    )
+    assert np.log(named(plan, Rule, "unadjusted 1.24 (95% CI 1.13 to 1.37)").at) == pytest.approx(
+        UNADJUSTED, abs=1e-6
+    )
+    left = named(plan, Curve, "region around it")
+    assert np.log(left.x) == pytest.approx(ADJUSTED - 1.959963984540054 * np.array(left.y), abs=1e-6)
+    assert "fills in 7 studies" in plan.describe()
+    low, high = plan.panels[0].x.limits
+    assert low < min(filled.x)
+    assert high > max(x for layer in rest for x in layer.x)
+
+
+def test_a_funnel_with_filled_studies_has_contours_where_they_have_a_meaning():
+    tf = mx.bias.trim_and_fill(smokers())
+    assert len(funnel_plan(tf).layers(Region)) == 4
+    assert funnel_plan(tf, contours=False).layers(Region) == []
+    assert funnel_plan(tf, yaxis="wi").layers(Region) == []
+    assert funnel_plan(mx.bias.pet_peese(smokers())).layers(Region) == []
+    shares = mx.effect_sizes("PLO", events=[2, 5, 9, 8, 4], n=[10, 15, 12, 90, 40])
+    assert funnel_plan(mx.bias.trim_and_fill(shares)).layers(Region) == []
+
+
+def test_over_the_funnel_of_a_fit_the_region_stays_around_its_mean():
+    fit = mx.RandomEffects(smokers()).fit()
+    tf = mx.bias.trim_and_fill(fit)
+    plan = funnel_plan(fit, overlays=tf)
+    assert np.log(named(plan, Rule, "pooled effect 1.24").at) == pytest.approx(UNADJUSTED, abs=1e-6)
+    adjusted = named(plan, Curve, "trim and fill (L0) 1.19")
+    assert np.log(adjusted.x) == pytest.approx([ADJUSTED] * 2, abs=1e-6)
+    assert adjusted.mark
+    left = named(plan, Curve, "region around it")
+    assert np.log(left.x[0]) == pytest.approx(UNADJUSTED, abs=1e-6)
+    assert len(named(plan, Points, "filled (k0 = 7)").x) == 7
+
+
+def test_nothing_filled_in_is_said():
+    es = mx.EffectSizes([-0.4, -0.2, 0.0, 0.2, 0.4], [0.04, 0.02, 0.01, 0.02, 0.04])
+    tf = mx.bias.trim_and_fill(es, side="left")
+    assert tf.k0 == 0
+    plan = funnel_plan(tf)
+    assert named(plan, Points, "filled (k0 = 0)").x == []
+    assert not any("unadjusted" in name for name in names_of(plan))
+    assert overlapping_texts(funnel(plan)) == []
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_filled_study_stands_across_from_the_one_that_it_mirrors(side):
+    y = smokers().y * (1 if side == "left" else -1)
+    tf = mx.bias.trim_and_fill(mx.EffectSizes(y, smokers().v), side=side)
+    own = tf.effects
+    assert tf.k0 == 7
+    sums = tf.filled.y[tf.is_filled] + own.y[tf.mirrored]
+    assert sums == pytest.approx(np.full(7, sums[0]))
+    assert (tf.filled.v[tf.is_filled] == own.v[tf.mirrored]).all()
+    kept = np.delete(own.y, tf.mirrored)
+    assert (
+        own.y[tf.mirrored].min() >= kept.max() if side == "left" else own.y[tf.mirrored].max() <= kept.min()
+    )
+
+
+def wls(es, column):
+    return sm.WLS(es.y, sm.add_constant(column), weights=1 / es.v).fit().params
+
+
+@pytest.mark.parametrize("yaxis", OF_SE)
+def test_pet_and_peese_are_curves_and_the_chosen_one_is_solid(yaxis):
+    es = smokers()
+    found = mx.bias.pet_peese(es)
+    plan = funnel_plan(mx.RandomEffects(es).fit(), overlays=found, yaxis=yaxis)
+    se = np.sqrt(es.v)
+    for name, column, power in (("PET ", se, 1), ("PEESE ", es.v, 2)):
+        b = wls(es, column)
+        curve = named(plan, Curve, name)
+        t = BACK[yaxis](np.array(curve.y))
+        assert np.log(curve.x) == pytest.approx(b[0] + b[1] * t**power, abs=1e-9)
+        assert f"{np.exp(b[0]):.2f}" in curve.name
+        assert curve.dash == ("solid" if name.strip() == found.chosen else "dotted")
+        assert ("chosen" in curve.name) == (name.strip() == found.chosen)
+        if yaxis in ("sei", "vi"):  # the mark stands at the limit
+            assert (curve.y[0], np.log(curve.x[0])) == (0.0, pytest.approx(b[0], abs=1e-9))
+    assert len({(curve.color, curve.mark) for curve in plan.layers(Curve) if curve.mark}) == 2
+
+
+@pytest.mark.parametrize("yaxis", [name for name in Y_AXES if name not in OF_SE])
+def test_where_the_axis_has_no_standard_errors_fitted_effects_are_marked(yaxis):
+    es = bcg()
+    plan = funnel_plan(mx.RandomEffects(es).fit(), overlays=mx.bias.pet_peese(es), yaxis=yaxis)
+    b = wls(es, np.sqrt(es.v))
+    marks = named(plan, Points, "PET ")
+    assert np.log(marks.x) == pytest.approx(b[0] + b[1] * np.sqrt(es.v), abs=1e-9)
+    heights = dict(zip(*[plan.to_frame().query("id == id")[name] for name in ("label", "y")], strict=True))
+    assert marks.y == pytest.approx([heights[label] for label in es.row_labels])
+    assert any("fitted effects" in note for note in plan.notes)
+    tops = [layer for layer in plan.layers(Points) if not layer.name and layer.y == [0.0]]
+    assert len(tops) == (2 if yaxis in ("ninv", "sqrtninv") else 0)
+    assert overlapping_texts(funnel(plan)) == []
+
+
+@pytest.mark.parametrize("yaxis", OF_SE)
+@pytest.mark.parametrize(("predictor", "power"), [("se", 1), ("variance", 2)])
+def test_the_line_of_a_regression_test_goes_to_its_limit(yaxis, predictor, power):
+    es = smokers("GEN")
+    found = mx.bias.regression_test(es, predictor, "dispersion")
+    plan = funnel_plan(mx.RandomEffects(es).fit(), overlays=found, yaxis=yaxis)
+    model = sm.WLS(es.y, sm.add_constant(es.v ** (power / 2)), weights=1 / es.v).fit()
+    b, ((low, high), _) = model.params, model.conf_int()
+    words = "Egger line" if predictor == "se" else "regression test (sampling variance)"
+    name = f"{words}, limit {b[0]:.2f} (95% CI {low:.2f} to {high:.2f})".replace("-", "−")
+    curve = named(plan, Curve, words)
+    assert curve.name == name
+    t = BACK[yaxis](np.array(curve.y))
+    assert np.array(curve.x) == pytest.approx(b[0] + b[1] * t**power, abs=1e-9)
+    if yaxis in ("sei", "vi"):
+        assert (curve.y[0], curve.x[0]) == (0.0, pytest.approx(b[0], abs=1e-9))
+    assert f"t(35) = {model.tvalues[1]:.2f}" in " ".join(plan.notes)
+
+
+SIZES = {"ni": lambda t: t, "ninv": lambda t: 1 / t, "sqrtni": lambda t: t**2, "sqrtninv": lambda t: t**-2.0}
+
+
+@pytest.mark.parametrize("yaxis", SIZES)
+@pytest.mark.parametrize("predictor", ["n", "1/n", "sqrt(n)", "1/sqrt(n)"])
+def test_a_line_on_sample_sizes_is_a_curve_on_axes_of_sample_sizes(yaxis, predictor):
+    es = bcg()
+    trials = mx.load_dataset("bcg")
+    power = {"n": 1.0, "1/n": -1.0, "sqrt(n)": 0.5, "1/sqrt(n)": -0.5}[predictor]
+    n = (trials["treatment_n"] + trials["control_n"]).to_numpy(dtype=float)
+    b = wls(es, n**power)
+    plan = funnel_plan(mx.bias.regression_test(es, predictor, "dispersion"), yaxis=yaxis)
+    curve = named(plan, Curve, "regression test")
+    with np.errstate(divide="ignore"):
+        at = SIZES[yaxis](np.array(curve.y)) ** power
+    assert np.log(curve.x) == pytest.approx(b[0] + b[1] * at, abs=1e-9)
+    assert ("limit" in curve.name) == (power < 0)
+    if power < 0 and yaxis in ("ninv", "sqrtninv"):
+        assert (curve.y[0], np.log(curve.x[0])) == (0.0, pytest.approx(b[0], abs=1e-9))
+    if power > 0:  # which has no limit, so that the line does not go beyond the studies
+        size = SIZES[yaxis](np.array([curve.y[0], curve.y[-1]]))
+        assert sorted(size) == pytest.approx([n.min(), n.max()])
+    ends = plan.panels[0].x.limits
+    assert ends[0] < min(curve.x)
+    assert max(curve.x) < ends[1]
+    assert overlapping_texts(funnel(plan)) == []
+
+
+def test_a_line_on_group_sizes_has_marks_of_fitted_effects_and_says_why(make_effects):
+    es = bcg()
+    plan = funnel_plan(mx.bias.regression_test(es, model="dispersion"))
+    trials = mx.load_dataset("bcg")
+    x = np.sqrt(1 / trials["treatment_n"] + 1 / trials["control_n"]).to_numpy()
+    b = wls(es, x)
+    marks = named(plan, Points, "fitted effects")
+    assert np.log(marks.x) == pytest.approx(b[0] + b[1] * x, abs=1e-9)
+    assert marks.y == pytest.approx(np.sqrt(es.v))
+    (top,) = (layer for layer in plan.layers(Points) if not layer.name and layer.y == [0.0])
+    assert np.log(top.x) == pytest.approx([b[0]], abs=1e-9)
+    assert (top.color, top.shape) == (marks.color, marks.shape)
+    assert any("Pustejovsky" in note for note in plan.notes)
+    slopes = mx.bias.regression_test(mx.RandomEffects(make_effects(12), "dose").fit(), "se")
+    assert len(funnel_plan(slopes).layers(Curve)) == 0
+    with pytest.raises(InputError, match="nothing to draw"):
+        funnel_plan(slopes.effects, overlays=slopes)
+
+
+def test_a_limit_meta_analysis_shows_its_curve_and_the_limit_of_each_effect():
+    es = smokers()
+    fit = mx.RandomEffects(es).fit()
+    found = mx.bias.limit_meta_analysis(fit)
+    plan = funnel_plan(fit, overlays=found)
+    s = np.sqrt(es.v + fit.tau2)
+    alpha, beta = sm.WLS(es.y, np.column_stack([s, np.ones(es.k)]), weights=1 / s**2).fit().params
+    curve = named(plan, Curve, "limit meta-analysis")
+    assert np.log(curve.x) == pytest.approx(beta + alpha * np.hypot(curve.y, fit.tau), abs=1e-9)
+    limits = beta + fit.tau / s * (es.y - beta)
+    points = named(plan, Points, "limit of each effect")
+    assert np.log(points.x) == pytest.approx(limits, abs=1e-9)
+    assert points.y == pytest.approx(np.sqrt(es.v))
+    (lines,) = plan.layers(Intervals)
+    ends = np.sort(np.exp([es.y, limits]), axis=0)
+    assert np.array([lines.low, lines.high]) == pytest.approx(ends)
+    other = mx.bias.limit_meta_analysis(fit, "mulim")
+    upright = named(funnel_plan(fit, overlays=other), Curve, "limit meta-analysis 1.")
+    assert np.log(upright.x) == pytest.approx([other.estimate] * 2)
+
+
+def test_adjusted_means_are_upright_lines_with_signs_of_their_own():
+    es = smokers()
+    fit = mx.RandomEffects(es).fit()
+    over = [mx.bias.waap_wls(fit), mx.bias.trim_and_fill(fit), mx.bias.trim_and_fill(fit, "R0")]
+    plan = funnel_plan(fit, overlays=over)
+    curves = [curve for curve in plan.layers(Curve) if curve.mark]
+    assert [np.log(curve.x[0]) for curve in curves] == pytest.approx([one.estimate for one in over])
+    assert len({curve.mark for curve in curves}) == len({curve.color for curve in curves}) == 3
+    for curve, one in zip(curves, over, strict=True):
+        assert curve.name.startswith(f"{one.name} {np.exp(one.estimate):.2f} (95% CI ")
+    by_group = funnel_plan(fit, overlays=over)
+    assert names_of(by_group)[-1] == names_of(plan)[-1]
+
+
+def test_lines_and_groups_share_no_colour_and_no_shape(make_effects):
+    es = make_effects(20)
+    plan = funnel_plan(es, by="source", overlays=mx.bias.pet_peese(es))
+    groups = {(layer.color, layer.shape) for layer in plan.layers(Points)}
+    lines = {(curve.color, curve.mark) for curve in plan.layers(Curve) if curve.mark}
+    assert len(groups) == 4
+    assert len(lines) == 2
+    assert not {color for color, _ in groups} & {color for color, _ in lines}
+    assert not {shape for _, shape in groups} & {shape for _, shape in lines}
+
+
+def test_a_result_alone_has_the_funnel_of_its_effects():
+    es = smokers()
+    fit = mx.RandomEffects(es).fit()
+    found = mx.bias.pet_peese(fit)
+    alone, bare = funnel_plan(found), funnel_plan(es, overlays=found)
+    assert alone.to_frame().equals(bare.to_frame())
+    lfk = mx.bias.lfk_index(es)  # has nothing to draw, and says so in words
+    plan = funnel_plan(lfk)
+    assert any("no test" in note for note in plan.notes)
+    assert len(plan.to_frame().query("layer == 'points'")) == es.k
+    with pytest.raises(InputError, match="nothing to draw"):
+        funnel_plan(es, overlays=lfk)
+
+
+def test_what_has_no_meaning_is_refused(make_effects):
+    es = make_effects(12)
+    found = mx.bias.pet_peese(es)
+    slopes = mx.RandomEffects(es, "dose").fit()
+    with pytest.raises(InputError, match="over residuals"):
+        funnel_plan(slopes, overlays=found)
+    assert any("PET" in name for name in names_of(funnel_plan(slopes, residuals=False, overlays=found)))
+    with pytest.raises(InputError, match=r"other effects \(12\) than the funnel shows \(9\)"):
+        funnel_plan(make_effects(9), overlays=found)
+    for wrong in (3, "pet", [found, None], mx.RandomEffects(es).fit()):
+        with pytest.raises(InputError, match="an overlay"):
+            funnel_plan(es, overlays=wrong)
+    with pytest.raises(InputError, match="sample sizes are not known"):
+        funnel_plan(found, yaxis="ni")
+
+
+def test_limits_hold_every_estimate_and_what_is_beyond_them_is_a_triangle():
+    es = smokers()
+    tf = mx.bias.trim_and_fill(es)
+    plan = funnel_plan(tf, limits=(0.7, 3.0))
+    shown = np.exp(tf.filled.y)
+    beyond = int(((shown < 0.7) | (shown > 3.0)).sum())
+    triangles = [layer for layer in plan.layers(Points) if layer.shape in ("left", "right")]
+    assert sum(len(layer.x) for layer in triangles) == beyond > 0
+    assert any(f"({beyond}: " in note for note in plan.notes)
+
+
+def test_a_place_on_the_axis_of_what_was_analysed_is_named_beside_the_shown_value():
+    es = mx.effect_sizes("PLO", events=[2, 5, 9, 8, 4], n=[10, 15, 12, 90, 40])
+    plan = funnel_plan(es, overlays=mx.bias.trim_and_fill(es))
+    curve = next(curve for curve in plan.layers(Curve) if curve.mark)
+    share = 1 / (1 + np.exp(-curve.x[0]))
+    assert f" {curve.x[0]:.2f} (proportion {share:.2f}, 95% CI ".replace("-", "−") in curve.name
+
+
+@pytest.mark.parametrize("k", [3, 13, 150])
+@pytest.mark.parametrize("measure", ["SMD", "RR"])
+def test_texts_never_overlap(make_effects, k, measure):
+    names = [f"Author {i} and many others who wrote a paper with a long title" for i in range(k)]
+    es = make_effects(k, measure=measure, labels=names)
+    fit = mx.RandomEffects(es).fit()
+    over = [mx.bias.regression_test(fit, "se"), mx.bias.pet_peese(fit), mx.bias.limit_meta_analysis(fit)]
+    over += [mx.bias.waap_wls(fit)]
+    for plan in (
+        funnel_plan(fit, overlays=over, labels="all", by="source", title="A title " * 20),
+        funnel_plan(mx.bias.trim_and_fill(fit, side="left"), labels="outside", notes=["A remark. " * 20]),
+    ):
+        ax = funnel(plan)
+        assert overlapping_texts(ax) == []
+        assert len(plan.to_frame().query("id == id")) == k
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_it_is_drawn_in_every_theme_with_marks_in_the_legend(theme):
+    es = smokers()
+    ax = funnel(es, overlays=[mx.bias.pet_peese(es), mx.bias.waap_wls(es)], theme=theme)
+    assert overlapping_texts(ax) == []
+    handles = [handle for handle in ax.get_legend().legend_handles if hasattr(handle, "get_marker")]
+    marked = [handle for handle in handles if handle.get_marker() not in ("None", "none", "")]
+    assert len(marked) == 3
+    assert len({to_hex(handle.get_color()) for handle in marked}) == 3
+    assert len({handle.get_marker() for handle in marked}) == 3
+
+
+def test_it_is_drawn_into_axes_and_parts_of_figures():
+    es = smokers()
+    tf = mx.bias.trim_and_fill(es)
+    figure = Figure(figsize=(10, 4))
+    left, right = figure.subfigures(1, 2)
+    funnel(tf, ax=left, theme="dark", title="Filled")
+    funnel(es, ax=right, theme="dark", title="Limit", overlays=mx.bias.limit_meta_analysis(es))
+    assert overlapping_texts(figure) == []
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4))
+    assert funnel(tf, ax=axes[0]) is axes[0]
+    assert overlapping_texts(figure) == []
