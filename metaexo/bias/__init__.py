@@ -4,15 +4,21 @@ from metaexo.bias.asymmetry import RankTest, RegressionTest, rank_test, regressi
 from metaexo.bias.combine import CombinedPValues, combine_pvalues
 from metaexo.bias.lfk import LfkIndex, lfk_index
 from metaexo.bias.limit import LimitMetaAnalysis, limit_meta_analysis
+from metaexo.bias.p_curve import PCurve, p_curve
+from metaexo.bias.p_uniform import PUniform, p_uniform
 from metaexo.bias.pet_peese import PetPeese, PrecisionRegression, pet_peese
 from metaexo.bias.power import Power, power
 from metaexo.bias.trim_and_fill import TrimAndFill, trim_and_fill
 from metaexo.bias.waap import UnrestrictedMean, Waap, waap_wls
+from metaexo.bias.worst_case import CorrectedMean, WorstCase, worst_case
 
 __all__ = [
     "CombinedPValues",
+    "CorrectedMean",
     "LfkIndex",
     "LimitMetaAnalysis",
+    "PCurve",
+    "PUniform",
     "PetPeese",
     "Power",
     "PrecisionRegression",
@@ -21,15 +27,19 @@ __all__ = [
     "TrimAndFill",
     "UnrestrictedMean",
     "Waap",
+    "WorstCase",
     "combine_pvalues",
     "lfk_index",
     "limit_meta_analysis",
+    "p_curve",
+    "p_uniform",
     "pet_peese",
     "power",
     "rank_test",
     "regression_test",
     "trim_and_fill",
     "waap_wls",
+    "worst_case",
 ]
 
 

@@ -476,15 +476,17 @@ def _mixed(est: Estimates, design: Design, test: str | None, clusters: Clusters 
     given = est.fit
     fit: FitResults
     said: list[str] = []
+    of_fit = given.test if isinstance(given, MultilevelResults | RandomEffectsResults) else est.test
+    chosen = of_fit if test is None else test
     if isinstance(given, MultilevelResults):
-        fit = multilevel.with_design(given, design).fit(given.method, test or given.test, est.level)
+        fit = multilevel.with_design(given, design).fit(given.method, chosen, est.level)
     elif isinstance(given, RandomEffectsResults):
         model = univariate.with_design(est.effects, design, given.weighting)
         tau2 = given.tau2 if given.tau2_given else None
         df = given.df_given if test is None else None
-        fit = model.fit(given.method, test or given.test, est.level, tau2, df=df)
+        fit = model.fit(given.method, chosen, est.level, tau2, df=df)
     else:
-        fit = univariate.with_design(est.effects, design).fit(est.method, test or est.test, est.level)
+        fit = univariate.with_design(est.effects, design).fit(est.method, chosen, est.level)
         if given is not None:
             kind = given.family_lines().model
             said.append(

@@ -10,10 +10,10 @@ import numpy as np
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
+from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
 from metaexo.formatting import plural
 from metaexo.immutable import Immutable
-from metaexo.inputs import check_level, describe
+from metaexo.inputs import check_choice, check_level, describe
 from metaexo.models.linear.design import Design, make_design
 from metaexo.models.linear.results import FitResults
 from metaexo.models.univariate.model import RandomEffects
@@ -102,6 +102,17 @@ class Estimates(Immutable):
         null = self.effects.measure.null
         return 0.0 if np.isnan(null) else float(null)
 
+    def no_effect(self) -> float:
+        """Return the value of no effect; raise NotIdentifiableError if the measure has none."""
+        null = self.effects.measure.null
+        if np.isnan(null):
+            raise NotIdentifiableError(
+                f"{self.effects.measure.display} has no value of no effect",
+                "a measure of a difference or a ratio",
+                "compute effects against a control group",
+            )
+        return float(null)
+
     @property
     def has_moderators(self) -> bool:
         """Whether the model of the mean has more than an intercept."""
@@ -155,11 +166,11 @@ class Estimates(Immutable):
     def direction(self, alternative: str | None) -> Alternative:
         """Return in which direction results are favoured: as given, or else that of the fixed-effect mean.
 
+        It is that from no effect to the mean.
         Effects of which positive means benefit (`oriented`) are favoured where they are greater.
         """
         if alternative is not None:
-            if alternative not in ("greater", "less"):
-                raise UnknownChoiceError("alternative", alternative, ("greater", "less"))
+            check_choice("alternative", alternative, ("greater", "less"))
             return "greater" if alternative == "greater" else "less"
         if self.effects.oriented:
             return "greater"

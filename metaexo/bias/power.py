@@ -12,7 +12,7 @@ from scipy import special
 from metaexo.bias.estimates import estimates_of
 from metaexo.bias.results import BiasResult
 from metaexo.effects.conversions.scales import back_pooled
-from metaexo.errors import InputError, NotIdentifiableError
+from metaexo.errors import InputError
 from metaexo.formatting import fixed, number, percent, plural
 from metaexo.inputs import check_level, check_number
 from metaexo.numeric.tails import normal_two_sided
@@ -185,13 +185,7 @@ def power(results: object, true_effect: float | None = None, *, significance: fl
     """
     est = estimates_of(results, "power", least=1)
     check_level(significance, "significance")
-    null = est.effects.measure.null
-    if math.isnan(null):
-        raise NotIdentifiableError(
-            f"{est.effects.measure.display} has no value of no effect",
-            "a measure of a difference or a ratio",
-            "compute effects against a control group",
-        )
+    null = est.no_effect()
     if true_effect is not None:
         true = check_number("true_effect", true_effect)
         if not math.isfinite(true):

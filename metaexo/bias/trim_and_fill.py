@@ -119,16 +119,17 @@ class TrimAndFill(AdjustedEstimate):
         """What was filled in, and what it changes."""
         before = self.unadjusted.pooled()
         unadjusted = shown_estimate(self.effects, before.estimate, before.low, before.high, self.level)
+        name = f"{self.name[0].upper()}{self.name[1:]}"
         how = "as given" if self.side_given else "by the slope of the regression test"
         if self.k0 == 0:
             return (
-                f"{self.name} finds no missing study on the {self.side} (side {how}); the estimate stays "
-                f"{unadjusted}"
+                f"{name} finds no missing study on the {self.side} (side {how}); the estimate stays "
+                f"{unadjusted}."
             )
         p = f" (SE {number(self.k0_se, 2)})" if np.isfinite(self.k0_se) else ""
         return (
-            f"{self.name} fills in {plural(self.k0, 'study', 'studies')}{p} on the {self.side} (side {how}): "
-            f"{self.shown} with them, {unadjusted} without"
+            f"{name} fills in {plural(self.k0, 'study', 'studies')}{p} on the {self.side} (side {how}): "
+            f"{self.shown} with them, {unadjusted} without."
         )
 
     def to_frame(self) -> pd.DataFrame:
