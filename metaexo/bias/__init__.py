@@ -2,6 +2,7 @@
 
 from metaexo.bias.asymmetry import RankTest, RegressionTest, rank_test, regression_test
 from metaexo.bias.combine import CombinedPValues, combine_pvalues
+from metaexo.bias.counts_test import CountsTest, counts_test
 from metaexo.bias.lfk import LfkIndex, lfk_index
 from metaexo.bias.limit import LimitMetaAnalysis, limit_meta_analysis
 from metaexo.bias.p_curve import PCurve, p_curve
@@ -15,6 +16,7 @@ from metaexo.bias.worst_case import CorrectedMean, WorstCase, worst_case
 __all__ = [
     "CombinedPValues",
     "CorrectedMean",
+    "CountsTest",
     "LfkIndex",
     "LimitMetaAnalysis",
     "PCurve",
@@ -29,6 +31,7 @@ __all__ = [
     "Waap",
     "WorstCase",
     "combine_pvalues",
+    "counts_test",
     "lfk_index",
     "limit_meta_analysis",
     "p_curve",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from metaexo.errors import (
     TooFewStudiesError,
     UnknownChoiceError,
 )
-from metaexo.formatting import number, p_value, plural
+from metaexo.formatting import number, p_value, plural, shown
 from metaexo.inputs import check_choice, check_flag, read_numbers
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.grouping import split_clusters
@@ -59,7 +60,7 @@ PREDICTORS: dict[str, tuple[str, bool]] = {
     "1/n": ("inverse of the sample size", True),
     "sqrt(n)": ("root of the sample size", False),
     "1/sqrt(n)": ("inverse root of the sample size", True),
-    GROUPS: ("root of 1/n1 + 1/n2 of the group sizes", True),
+    GROUPS: ("root of 1/n1 + 1/n2", True),
 }
 SPELLINGS = {
     "sei": "se",
@@ -80,10 +81,13 @@ FREE = frozenset(
 # What rules out cluster-robust standard errors.
 NOT_ROBUST = (InputError, NotIdentifiableError, np.linalg.LinAlgError)
 COUNTS = "two groups, events"
-WHY_GROUPS = "Pustejovsky and Rodgers 2019, doi:10.1002/jrsm.1332"
-WHY_TOTAL = "Zwetsloot et al. 2017, doi:10.7554/eLife.24260"
-
-
+# Papers that propose sizes as predictors, by what the effects are made of and whether groups are known.
+PAPERS = {
+    ("means", True): "Pustejovsky and Rodgers 2019, doi:10.1002/jrsm.1332",
+    ("means", False): "Zwetsloot et al. 2017, doi:10.7554/eLife.24260",
+    ("events", True): "Deeks et al. 2005, doi:10.1016/j.jclinepi.2005.01.016",
+    ("events", False): "Hunter et al. 2014, doi:10.1016/j.jclinepi.2014.03.003",
+}
 TABLES = "mx.bias.counts_test has the tests that are made for tables of events"
 INFLATED = "the test finds asymmetry too often where there is none"
 
@@ -230,7 +234,7 @@ class RegressionTest(BiasTest):
         way = "increase" if self.coef > 0 else "decrease" if self.coef < 0 else "do not change"
         found = (
             f"{head}{self.test.distribution}{df} = {number(self.statistic)}, {p_value(self.pvalue)}; "
-            f"effects {way} with the {words} (slope {number(self.coef, 3)}, SE {number(self.se, 3)})"
+            f"effects {way} with the {words} ({slope_words(self.coef, self.se)})"
         )
         if not self.has_limit:
             return f"{found}."
@@ -250,6 +254,12 @@ class RegressionTest(BiasTest):
         for name in ("limit_estimate", "limit_low", "limit_high", "tau2"):
             frame.insert(frame.shape[1] - 1, name, getattr(self, name))
         return frame
+
+
+def slope_words(coef: float, se: float, word: str = "slope") -> str:
+    """Return a slope and its standard error to two digits of the latter: "slope 1.31, SE 0.48"."""
+    digits = 2 if not 0 < se < np.inf else max(0, 1 - math.floor(math.log10(se)))
+    return f"{word} {shown(coef, digits)}, SE {shown(se, digits)}"
 
 
 def regression_test(
@@ -327,6 +337,7 @@ def regression_test(
     Zwetsloot, P.-P., et al. (2017). https://doi.org/10.7554/eLife.24260
     Rodgers, M. A., Pustejovsky, J. E. (2021). https://doi.org/10.1037/met0000300
     Nakagawa, S., et al. (2022). https://doi.org/10.1111/2041-210X.13724
+    Hunter, J. P., et al. (2014). https://doi.org/10.1016/j.jclinepi.2014.03.003
 
     Examples
     --------
@@ -406,13 +417,14 @@ def _predictor(effects: EffectSizes, asked: object) -> tuple[str, str, list[str]
         return chosen, "", [*([f"{correlated(measure)}: {INFLATED}"] if inflated else []), *said]
     if not depends:
         return "se", "", []
-    for chosen, sizes, paper in ((GROUPS, group_sizes, WHY_GROUPS), ("1/sqrt(n)", sample_sizes, WHY_TOTAL)):
+    for chosen, sizes in ((GROUPS, group_sizes), ("1/sqrt(n)", sample_sizes)):
         try:
             sizes(effects)
         except InputError:
             continue
-        words = PREDICTORS[chosen][0]
-        return chosen, f"{correlated(measure)}; the predictor is therefore the {words} ({paper})", said
+        paper = PAPERS.get((measure.family.rpartition(" ")[2], chosen == GROUPS))
+        taken = f"the predictor is therefore the {PREDICTORS[chosen][0]}{f' ({paper})' if paper else ''}"
+        return chosen, f"{correlated(measure)}; {taken}", said
     remedy = "hand in the effects with columns treatment_n and control_n, or n, in data="
     return "se", "", [f"{correlated(measure)}, and sample sizes are not known: {INFLATED}; {remedy}", *said]
 
@@ -512,11 +524,8 @@ def _mixed(est: Estimates, design: Design, test: str | None, clusters: Clusters 
 def _dispersion(est: Estimates, design: Design, clusters: Clusters | None) -> _Regression:
     """Fit by weighted least squares with weights 1/v and a free dispersion."""
     x = design.matrix(est.k)
-    found = weighted_least_squares(x, est.y, est.v)
-    residuals = without_rounding(found.residuals * est.se, est.y)
-    df = est.k - design.p
-    factor = float((residuals**2 / est.v).sum()) / df
-    inference = WaldInference(found.cov * factor, float(df), factor)
+    beta, inference, residuals = dispersed(x, est.y, est.v)
+    factor = inference.scale
     said: tuple[str, ...] = ()
     if clusters is not None:
         names, members = clusters
@@ -533,7 +542,16 @@ def _dispersion(est: Estimates, design: Design, clusters: Clusters | None) -> _R
         except NOT_ROBUST as error:
             said = (_by_model(error),)
     count = len(inference.clusters) if isinstance(inference, RobustCovariance) else 0
-    return _Regression(inference, found.beta, "", np.nan, factor, count, None, said)
+    return _Regression(inference, beta, "", np.nan, factor, count, None, said)
+
+
+def dispersed(x: Array, y: Array, v: Array) -> tuple[Array, WaldInference, Array]:
+    """Return coefficients, inference and residuals of weighted least squares with variances phi v."""
+    found = weighted_least_squares(x, y, v)
+    residuals = without_rounding(found.residuals * np.sqrt(v), y)
+    df = y.size - x.shape[1]
+    factor = float((residuals**2 / v).sum()) / df
+    return found.beta, WaldInference(found.cov * factor, float(df), factor), residuals
 
 
 def _by_model(error: Exception) -> str:

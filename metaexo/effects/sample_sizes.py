@@ -1,4 +1,4 @@
-"""What effects were computed from, by name, and the sizes of their samples and groups."""
+"""What effects were computed from, by name: the sizes of their samples and groups, and their events."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.least_variances import SIZE_COLUMNS
-from metaexo.errors import InputError
+from metaexo.errors import EventsError, InputError
 from metaexo.inputs import read_numbers
 from metaexo.types import Array
+
+EVENT_COLUMNS = (
+    ("treatment_events", "control_events"),
+    ("ai", "ci"),
+    ("event_e", "event_c"),
+    ("event.e", "event.c"),
+)
 
 
 def known_columns(es: EffectSizes) -> dict[str, Any]:
@@ -48,6 +55,28 @@ def group_sizes(es: EffectSizes, otherwise: str = "") -> tuple[Array, Array]:
             f"hand them in with the effects{f', or {otherwise}' if otherwise else ''}",
         )
     first, second = (_above_zero(es, known, name, otherwise) for name in names)
+    return first, second
+
+
+def event_counts(es: EffectSizes, otherwise: str = "") -> tuple[Array, Array]:
+    """Return the events in the two groups of each effect, whole and not negative; see `sample_sizes`."""
+    known = known_columns(es)
+    names = next((pair for pair in EVENT_COLUMNS if set(pair) <= set(known)), None)
+    if names is None:
+        raise InputError(
+            "the numbers of events are not known",
+            "columns treatment_events and control_events in data=",
+            f"hand them in with the effects{f', or {otherwise}' if otherwise else ''}",
+        )
+    first, second = (read_numbers(known[name], name, ndim=1, rows=es.row_labels) for name in names)
+    bad = np.flatnonzero(~((first >= 0) & (second >= 0) & np.isfinite(first) & np.isfinite(second)))
+    if bad.size:
+        raise EventsError(
+            f"{bad.size} of {es.k} effects have no number of events, or a negative or infinite one",
+            "a number of events in each group of each effect",
+            "fill them in, or leave these rows out with EffectSizes.select",
+            [es.row_labels[i] for i in bad],
+        )
     return first, second
 
 
