@@ -1,6 +1,7 @@
 """Small-study effects and selection: whether the evidence is one-sided, and estimates that allow for it."""
 
 from metaexo.bias.asymmetry import RankTest, RegressionTest, rank_test, regression_test
+from metaexo.bias.beyond import ProportionBeyond, proportion_beyond
 from metaexo.bias.combine import CombinedPValues, combine_pvalues
 from metaexo.bias.counts_test import CountsTest, counts_test
 from metaexo.bias.lfk import LfkIndex, lfk_index
@@ -24,6 +25,7 @@ __all__ = [
     "PetPeese",
     "Power",
     "PrecisionRegression",
+    "ProportionBeyond",
     "RankTest",
     "RegressionTest",
     "TrimAndFill",
@@ -38,6 +40,7 @@ __all__ = [
     "p_uniform",
     "pet_peese",
     "power",
+    "proportion_beyond",
     "rank_test",
     "regression_test",
     "trim_and_fill",

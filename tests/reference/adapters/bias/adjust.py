@@ -1,4 +1,4 @@
-"""Adjusted estimates and combined p-values."""
+"""Adjusted estimates, proportions of true effects beyond a threshold, and combined p-values."""
 
 from __future__ import annotations
 
@@ -69,7 +69,27 @@ def combined(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     return {"statistic": statistic, "df": found.df[0] if found.df else None, "p_value": found.pvalue}
 
 
+def beyond(case: Case, data: dict[str, Any]) -> dict[str, Any]:
+    """Return the proportion by a normal distribution, or the calibrated effects."""
+    call = case["call"]
+    fit = mx.RandomEffects(plain_effects(data)).fit(method=call["tau2_method"], test="z")
+    if call.get("estimate_method") != "parametric":
+        return {"calibrated": mx.bias.proportion_beyond(fit, 0.0).calibrated}
+    found = mx.bias.proportion_beyond(fit, call["threshold"], call["tail"], "parametric")
+    return {
+        "mu": found.mean,
+        "tau2": found.tau2,
+        "se": found.mean_se,
+        "se_tau2": found.tau2_se,
+        "proportion": found.proportion,
+        "proportion_se": found.se,
+        "ci_lower": found.low,
+        "ci_upper": found.high,
+    }
+
+
 MODELS = {
+    ("proportion_beyond_threshold", ""): beyond,
     ("publication_bias_extra", "limit_meta_analysis"): limit,
     ("p_value_combination", ""): combined,
 }
