@@ -66,6 +66,7 @@ class PUniform(AdjustedEstimate):
     fixed_effect: float
 
     name: ClassVar[str] = "p-uniform"
+    rests_on: ClassVar[str] = "significant effects"
 
     @property
     def sentence(self) -> str:

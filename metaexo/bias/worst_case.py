@@ -135,6 +135,7 @@ class WorstCase(AdjustedEstimate):
     """
 
     name: ClassVar[str] = "worst case"
+    rests_on: ClassVar[str] = "non-affirmative studies"
     s_value: float
     s_value_bound: float
     value: float

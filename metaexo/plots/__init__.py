@@ -14,6 +14,7 @@ from metaexo.plots.charts.influence import influence, influence_plan
 from metaexo.plots.charts.labbe import labbe, labbe_plan
 from metaexo.plots.charts.normal_quantile import normal_quantile, normal_quantile_plan
 from metaexo.plots.charts.orchard import orchard, orchard_plan
+from metaexo.plots.charts.p_curve import p_curve, p_curve_plan
 from metaexo.plots.charts.profile import profile, profile_plan
 from metaexo.plots.charts.radial import radial, radial_plan
 from metaexo.plots.charts.sunset import sunset, sunset_plan
@@ -92,6 +93,8 @@ __all__ = [
     "orchard",
     "orchard_plan",
     "overlapping_texts",
+    "p_curve",
+    "p_curve_plan",
     "pages_of",
     "plans_of",
     "profile",

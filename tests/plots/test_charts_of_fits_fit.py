@@ -15,7 +15,7 @@ from tests.plots.test_it_fits import LONG, UNICODE
 KINDS = ("along a number", "along a factor", "lines per level", "orchard", "strata", "caterpillar", "drapery")
 KINDS += ("funnel", "funnel of residuals", "radial", "normal quantile", "labbe", "doi")
 KINDS += ("funnel with filled studies", "funnel with lines")
-OF_BIAS = ("sunset",)
+OF_BIAS = ("sunset", "p curve")
 KINDS += OF_BIAS
 GROUPS = (LONG, *UNICODE[:3])
 
@@ -68,7 +68,9 @@ def of_bias(kind, es, **look):
     """Return the Axes of a kind of chart that needs a value of no effect."""
     if es.measure.code == "PLO":
         es = mx.EffectSizes(es.y, es.v, "OR", labels=es.labels)
-    return mx.plots.sunset(es, labels="all", **look)
+    if kind == "sunset":
+        return mx.plots.sunset(es, labels="all", **look)
+    return mx.plots.p_curve(es, **look)
 
 
 def of_one_mean(kind, es, **look):
