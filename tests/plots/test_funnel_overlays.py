@@ -10,9 +10,11 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 import metaexo as mx
+from metaexo.bias.results import AdjustedEstimate
 from metaexo.errors import InputError
 from metaexo.plots import THEMES, funnel, funnel_plan, overlapping_texts
 from metaexo.plots.canvas.chart import Curve, Intervals, Points, Region, Rule
+from tests.contract.test_bias_results import METHODS, answer
 
 Y_AXES = ("sei", "vi", "seinv", "vinv", "ni", "ninv", "sqrtni", "sqrtninv", "wi")
 OF_SE = Y_AXES[:4]
@@ -210,7 +212,8 @@ def test_a_line_on_sample_sizes_is_a_curve_on_axes_of_sample_sizes(yaxis, predic
 
 def test_a_line_on_group_sizes_has_marks_of_fitted_effects_and_says_why(make_effects):
     es = bcg()
-    plan = funnel_plan(mx.bias.regression_test(es, model="dispersion"))
+    found = mx.bias.regression_test(es, model="dispersion")
+    plan = funnel_plan(found)
     trials = mx.load_dataset("bcg")
     x = np.sqrt(1 / trials["treatment_n"] + 1 / trials["control_n"]).to_numpy()
     b = wls(es, x)
@@ -220,7 +223,7 @@ def test_a_line_on_group_sizes_has_marks_of_fitted_effects_and_says_why(make_eff
     (top,) = (layer for layer in plan.layers(Points) if not layer.name and layer.y == [0.0])
     assert np.log(top.x) == pytest.approx([b[0]], abs=1e-9)
     assert (top.color, top.shape) == (marks.color, marks.shape)
-    assert any("Pustejovsky" in note for note in plan.notes)
+    assert any(found.reason[1:] in note for note in plan.notes)
     slopes = mx.bias.regression_test(mx.RandomEffects(make_effects(12), "dose").fit(), "se")
     assert len(funnel_plan(slopes).layers(Curve)) == 0
     with pytest.raises(InputError, match="nothing to draw"):
@@ -285,6 +288,36 @@ def test_a_result_alone_has_the_funnel_of_its_effects():
     assert len(plan.to_frame().query("layer == 'points'")) == es.k
     with pytest.raises(InputError, match="nothing to draw"):
         funnel_plan(es, overlays=lfk)
+
+
+# What the others are asked of has no events, and no threshold.
+OTHERS = {
+    "counts_test": lambda: mx.bias.counts_test(bcg()),
+    "proportion_beyond": lambda: mx.bias.proportion_beyond(bcg(), 0.8, draws=100),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_result_has_a_funnel_and_every_adjusted_mean_a_place_in_it(name):
+    found = OTHERS[name]() if name in OTHERS else answer(name)
+    plan = funnel_plan(found)
+    assert len(plan.to_frame().query("id == id")) == found.k
+    assert overlapping_texts(funnel(plan)) == []
+    if isinstance(found, AdjustedEstimate) and np.isfinite(found.estimate):
+        at = [rule.at for rule in plan.layers(Rule)]
+        at += [curve.x[0] for curve in plan.layers(Curve)]
+        assert np.abs(np.log(at) - found.estimate).min() < 1e-9
+        assert any(f"{np.exp(found.estimate):.2f} (95% CI " in name for name in names_of(plan))
+        before = getattr(found, "unadjusted", None)
+        if before is not None:
+            before = before.beta[0] if hasattr(before, "beta") else getattr(before, "estimate", before)
+            words = f" {np.exp(before):.2f}"
+            assert any(
+                words in rule.name and np.log(rule.at) == pytest.approx(before) for rule in plan.layers(Rule)
+            )
+    elif not isinstance(found, AdjustedEstimate):
+        said = " ".join(plan.notes).replace("τ²", "tau2").replace("I²", "I2")
+        assert found.sentence.rstrip(".")[1:] in said
 
 
 def test_what_has_no_meaning_is_refused(make_effects):

@@ -15,6 +15,7 @@ from metaexo.effects.conversions.scales import back_by_rows
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
 from metaexo.inputs import describe
+from metaexo.models.linear.results import FitResults
 from metaexo.plots.canvas.chart import SHAPES, Curve, Intervals, Layer, Points, Rule
 from metaexo.plots.canvas.words import typeset
 from metaexo.plots.charts.effects import analysed_value, places_of
@@ -22,6 +23,7 @@ from metaexo.plots.charts.funnel_axes import VerticalAxis
 from metaexo.plots.forest.rows import caution_notes
 from metaexo.types import Array
 
+COLORS = 6  # of the palette beside its first
 Dash = Literal["solid", "dashed", "dotted", "dashdot"]
 DASHES: tuple[Dash, ...] = ("dashed", "dashdot", "dotted")
 # What the predictors of the regression test are made from, and how.
@@ -84,7 +86,11 @@ def drawn_over(results: Sequence[BiasResult], funnel: Funnel, alone: BiasResult 
 
     `alone`: the result that the funnel itself was made of; it may be one that has nothing to draw.
     """
-    signs = (Sign(i, SHAPES[i % len(SHAPES)], DASHES[i % len(DASHES)]) for i in count(funnel.groups))
+    # the first colour is that of the studies
+    signs = (
+        Sign(1 + (i - 1) % COLORS, SHAPES[i % len(SHAPES)], DASHES[i % len(DASHES)])
+        for i in count(funnel.groups)
+    )
     every = [_of(one, funnel, signs, one is alone) for one in results]
     return Overlay(
         lines=[line for one in every for line in one.lines],
@@ -112,7 +118,13 @@ def _of(result: BiasResult, funnel: Funnel, signs: Iterator[Sign], alone: bool) 
         )
     said = [sentence_of(result)] if found is None or isinstance(result, BiasTest) else []
     found = found or Overlay()
-    return Overlay(found.lines, found.points, found.values, (*said, *found.notes, *caution_notes(result)))
+    before = _unadjusted(result) if alone else Overlay()
+    return Overlay(
+        [*before.lines, *found.lines],
+        found.points,
+        [*before.values, *found.values],
+        (*said, *found.notes, *caution_notes(result)),
+    )
 
 
 def _drawing(result: BiasResult, funnel: Funnel, signs: Iterator[Sign]) -> Overlay | None:
@@ -128,6 +140,18 @@ def _drawing(result: BiasResult, funnel: Funnel, signs: Iterator[Sign]) -> Overl
     if isinstance(result, AdjustedEstimate):
         return _adjusted(result, funnel, next(signs))
     return None
+
+
+def _unadjusted(result: BiasResult) -> Overlay:
+    """Return the mean before adjustment of a result that keeps it; of one with a fit it is the centre."""
+    found = getattr(result, "unadjusted", None)
+    if found is None or isinstance(found, FitResults):
+        return Overlay()
+    value = float(getattr(found, "estimate", found))
+    if not np.isfinite(value):
+        return Overlay()
+    words = _words(result, found) if hasattr(found, "low") else analysed_value(result.effects, value)
+    return Overlay([_before(result, value, f"unadjusted {words}")], (), [value])
 
 
 # -- the parts ----------------------------------------------------------------------------------------------
@@ -154,13 +178,7 @@ def _filled(result: TrimAndFill, funnel: Funnel, sign: Sign) -> Overlay:
     )
     if funnel.filled is result:
         before = result.unadjusted.pooled()
-        line = Rule(
-            at=places_of(result.measure, before.estimate),
-            name=f"unadjusted {_words(result, before)}",
-            color="study",
-            dash="dashdot",
-            width=1.2,
-        )
+        line = _before(result, float(before.estimate), f"unadjusted {_words(result, before)}")
         return Overlay([line] if result.k0 else (), [points], [*y.tolist(), float(before.estimate)])
     adjusted = _adjusted(result, funnel, sign)
     return Overlay(adjusted.lines, [points], [*y.tolist(), *adjusted.values])
@@ -182,6 +200,12 @@ def _regression(result: RegressionTest, funnel: Funnel, sign: Sign) -> Overlay:
     found = _fitted(funnel, fitted, each, quantity, name, sign, "solid", limit)
     reason = [f"{_first_upper(result.reason).rstrip('.')}."] if result.reason else []
     return Overlay(found.lines, found.points, found.values, (*reason, *found.notes))
+
+
+def _before(result: BiasResult, value: float, name: str) -> Rule:
+    """Return the line of a mean before adjustment, in the colour of the studies."""
+    at = places_of(result.measure, value)
+    return Rule(at=at, name=name, color="study", dash="dashdot", width=1.2)
 
 
 def _pet_peese(result: PetPeese, funnel: Funnel, signs: Iterator[Sign]) -> Overlay:
