@@ -4,6 +4,7 @@ from metaexo.bias.asymmetry import RankTest, RegressionTest, rank_test, regressi
 from metaexo.bias.beyond import ProportionBeyond, proportion_beyond
 from metaexo.bias.combine import CombinedPValues, combine_pvalues
 from metaexo.bias.counts_test import CountsTest, counts_test
+from metaexo.bias.fail_safe import FailSafeN, fail_safe_n
 from metaexo.bias.lfk import LfkIndex, lfk_index
 from metaexo.bias.limit import LimitMetaAnalysis, limit_meta_analysis
 from metaexo.bias.p_curve import PCurve, p_curve
@@ -18,6 +19,7 @@ __all__ = [
     "CombinedPValues",
     "CorrectedMean",
     "CountsTest",
+    "FailSafeN",
     "LfkIndex",
     "LimitMetaAnalysis",
     "PCurve",
@@ -34,6 +36,7 @@ __all__ = [
     "WorstCase",
     "combine_pvalues",
     "counts_test",
+    "fail_safe_n",
     "lfk_index",
     "limit_meta_analysis",
     "p_curve",

@@ -130,6 +130,9 @@ class Estimates(Immutable):
 
         `weights`: those of the others, where the fit that these effects come from has some.
         """
+        fit = self.fit if effects is None and not self.has_moderators else None
+        if isinstance(fit, RandomEffectsResults) and fit.robust_covariance is None:
+            return fit
         own = (self.effects, self.weights) if effects is None else (effects, weights)
         model = RandomEffects(own[0], weights=own[1], dependence="accept")
         return model.fit(self.method, self.test, self.level, self.tau2_given, df=self.df_given)

@@ -74,7 +74,7 @@ def test_a_computation_by_hand(estimator, side, seed):
         assert math.isnan(found.k0_pvalue)
 
 
-# k0, its SE, estimate, SE and tau2 of trimfill(rma(Y, V, method="DL")) by metafor 5.1-12
+# k0, its SE, estimate, SE and tau2 of trimfill(rma(Y, V, method="DL")) by metafor 3.8-1
 R_VALUES = [4, 1.8359220727443322, 0.1178381447097320, 0.0686277467595538, 0.0310730108282289]
 
 
