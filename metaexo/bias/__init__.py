@@ -9,6 +9,7 @@ from metaexo.bias.lfk import LfkIndex, lfk_index
 from metaexo.bias.limit import LimitMetaAnalysis, limit_meta_analysis
 from metaexo.bias.p_curve import PCurve, p_curve
 from metaexo.bias.p_uniform import PUniform, p_uniform
+from metaexo.bias.p_uniform_star import PUniformStar, p_uniform_star
 from metaexo.bias.pet_peese import PetPeese, PrecisionRegression, pet_peese
 from metaexo.bias.power import Power, power
 from metaexo.bias.trim_and_fill import TrimAndFill, trim_and_fill
@@ -24,6 +25,7 @@ __all__ = [
     "LimitMetaAnalysis",
     "PCurve",
     "PUniform",
+    "PUniformStar",
     "PetPeese",
     "Power",
     "PrecisionRegression",
@@ -41,6 +43,7 @@ __all__ = [
     "limit_meta_analysis",
     "p_curve",
     "p_uniform",
+    "p_uniform_star",
     "pet_peese",
     "power",
     "proportion_beyond",

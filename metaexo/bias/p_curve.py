@@ -105,7 +105,7 @@ class PCurve(BiasResult):
         if not self.k_significant:
             return (
                 f"p-curve: none of {plural(self.k, 'effect')} is significant in the direction "
-                f"{self.alternative!r}, so there is no curve"
+                f"{self.alternative!r}, so there is no curve."
             )
         if self.evidential:
             verdict = "right-skewed, as with a true effect"
@@ -118,7 +118,7 @@ class PCurve(BiasResult):
         return (
             f"p-curve of {plural(self.k_significant, 'significant p-value')} out of {self.k}: {verdict} "
             f"(right skew {skew}, half curve {half}; power {percent(self.power)}, "
-            f"{level_words(self.level)} CI {bounds}%)"
+            f"{level_words(self.level)} CI {bounds}%)."
         )
 
     def to_frame(self) -> pd.DataFrame:

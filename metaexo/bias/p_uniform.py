@@ -13,6 +13,7 @@ from metaexo.bias.results import AdjustedEstimate
 from metaexo.bias.significant import (
     Significant,
     crossing,
+    log_complement,
     log_density,
     log_share,
     mean_excess,
@@ -74,12 +75,12 @@ class PUniform(AdjustedEstimate):
         if not self.k_significant:
             return (
                 f"p-uniform: none of {plural(self.k, 'effect')} is significant in the direction "
-                f"{self.alternative!r}, so there is no estimate"
+                f"{self.alternative!r}, so there is no estimate."
             )
         used = plural(self.k_significant, "significant effect")
         return (
             f"p-uniform ({self.method}), from {used} of {self.k}: {self.shown}; no effect: "
-            f"{p_value(self.zero_pvalue)}; publication bias: {p_value(self.bias_pvalue)}"
+            f"{p_value(self.zero_pvalue)}; publication bias: {p_value(self.bias_pvalue)}."
         )
 
 
@@ -114,7 +115,7 @@ def p_uniform(
         How conditional p-values are summed up. The default is that of the authors since 2016: single
         extreme p-values have the least influence on a plain sum. Where the average p-value of the
         significant effects exceeds half of `significance`, its solution is on the wrong side of 0 and the
-        estimate is set to 0, as they recommend.
+        estimate is set to 0, as they recommend; the interval then reaches up to it.
     alternative : {"greater", "less"}, optional
         In which direction results are favoured; default that of the fixed-effect mean.
     significance : float
@@ -189,7 +190,8 @@ def _cautions(taken: Significant, method: str, found: dict[str, float], i2: floa
     if wrong and method == "P":
         said.append(
             "the significant effects are less so than expected without any effect, on average (solution "
-            f"{number(found['solution'], 3)}): the estimate was set to 0"
+            f"{number(found['solution'], 3)}): the estimate was set to 0 and "
+            "the interval reaches up to it"
         )
     elif wrong:
         said.append(
@@ -216,11 +218,9 @@ def _moments(taken: Significant, method: str, fixed: float, level: float) -> dic
     way = -1.0 if method == "LNP" else 1.0  # conditional p-values rise with the effect
 
     def total(mu: float) -> float:
-        log_q = log_share(z, taken.critical, mu / se)
-        if method == "P":
-            return float(np.exp(log_q).sum())
-        with np.errstate(divide="ignore"):
-            return -float((log_q if method == "LNP" else np.log(-np.expm1(log_q))).sum())
+        logarithm = log_complement if method == "LN1MINP" else log_share
+        log_q = logarithm(z, taken.critical, mu / se)
+        return float(np.exp(log_q).sum()) if method == "P" else -float(log_q.sum())
 
     def solve(target: float) -> float:
         return crossing(lambda mu: way * np.log(np.float64(total(mu)) / target), start, step)
@@ -230,9 +230,10 @@ def _moments(taken: Significant, method: str, fixed: float, level: float) -> dic
     less, more = (rule.sf, rule.cdf) if way < 0 else (rule.cdf, rule.sf)
     zero = float(less(none))
     centre, sd = (k / 2, np.sqrt(k / 12)) if method == "P" else (0.0, 1.0)
-    low, high = sorted(map(taken.back, ends))
+    estimate = max(solution, 0.0) if method == "P" else solution
+    low, high = sorted(taken.back(end) for end in (min(ends), max(*ends, estimate)))
     return {
-        "estimate": taken.back(max(solution, 0.0) if method == "P" else solution),
+        "estimate": taken.back(estimate),
         "low": low,
         "high": high,
         "solution": taken.back(solution),

@@ -21,7 +21,7 @@ from metaexo.inputs import check_level
 from metaexo.types import Array, Mask
 
 FAR = 1e300  # stands for infinity where a root is sought
-DOUBLINGS = 1000
+DOUBLINGS = 200
 ROOT_2 = float(np.sqrt(2))
 HALF_LOG_2_PI = float(0.5 * np.log(2 * np.pi))
 HALF_LOG_HALF_PI = float(0.5 * np.log(np.pi / 2))
@@ -119,6 +119,16 @@ def log_share(z: Array, cut: Array | float, centre: Array | float) -> Array:
     return np.asarray(np.where(b > 0, tail, body))
 
 
+def log_complement(z: Array, cut: Array | float, centre: Array | float) -> Array:
+    """Return log P(Z <= z | Z > cut), the complement of `log_share`."""
+    a, b = z - centre, cut - centre
+    with np.errstate(all="ignore"):
+        below = special.log_ndtr(a)
+        left = below + np.log(-np.expm1(special.log_ndtr(b) - below)) - special.log_ndtr(-b)
+        right = np.log(-np.expm1(log_share(z, cut, centre)))
+    return np.asarray(np.where(a < 0, left, right))
+
+
 def log_density(z: Array, cut: Array | float, centre: Array | float) -> Array:
     """Return the log density of z given that Z > cut, for a normal Z with SD 1 around `centre`."""
     a, b = z - centre, cut - centre
@@ -136,11 +146,12 @@ def mean_excess(b: Array) -> Array:
     return np.asarray(np.where(b > SERIES, (1 - 2 / far**2 * (1 - 5 / far**2)) / far, near))
 
 
-def crossing(function: Callable[[float], float], start: float, step: float) -> float:
+def crossing(function: Callable[[float], float], start: float, step: float, most: float = np.inf) -> float:
     """Return where an increasing function is 0, or infinity with its sign where it never is.
 
     `start`, `step`: where the search begins, and its first step; the step is doubled until the function has
     changed its sign, so that a root cannot be the end of a range.
+    `most`: how far from the start a root is sought; what is beyond counts as infinite.
     """
 
     def bounded(x: float) -> float:
@@ -156,7 +167,7 @@ def crossing(function: Callable[[float], float], start: float, step: float) -> f
     for _ in range(DOUBLINGS):
         near, far = far, start + way * step
         step *= 2
-        if not np.isfinite(far):
+        if not abs(far - start) <= most or not np.isfinite(far):
             break
         if bounded(far) * here <= 0:
             low, high = sorted((near, far))

@@ -20,7 +20,7 @@ import pytest
 import metaexo as mx
 from metaexo.bias.results import AdjustedEstimate, BiasResult, BiasTest
 from metaexo.errors import InputError, MetaexoWarning
-from metaexo.formatting import latex_text
+from metaexo.formatting import latex_text, plain_text
 from tests.contract.test_results import EXAMPLES, example
 from tests.contract.test_wrong_inputs_models import WRONG, bare
 
@@ -74,7 +74,8 @@ def test_a_result_is_complete_in_every_form(name: str) -> None:
         "text": str(found),
     }
     for form, shown in forms.items():
-        there = map(latex_text, wanted) if form == "latex" else wanted
+        as_read = {"latex": latex_text, "text": plain_text}.get(form, str)
+        there = map(as_read, wanted)
         assert [words for words in there if words not in shown] == [], form
     values = found.to_dict()
     assert json.loads(json.dumps(values, allow_nan=False)) == values
