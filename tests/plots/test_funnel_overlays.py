@@ -347,6 +347,21 @@ def test_limits_hold_every_estimate_and_what_is_beyond_them_is_a_triangle():
     assert any(f"({beyond}: " in note for note in plan.notes)
 
 
+def test_a_limit_far_beyond_the_studies_does_not_squash_them():
+    """Standard errors that hardly differ say little of studies without sampling error."""
+    es = mx.EffectSizes([-0.5, -0.1, 0.3, 0.6], [0.250, 0.255, 0.262, 0.270])
+    found = mx.bias.regression_test(es, "se")
+    assert found.limit_estimate < -20
+    plan = funnel_plan(mx.RandomEffects(es).fit(), overlays=found)
+    low, high = plan.panels[0].x.limits
+    assert high - low < 6
+    (note,) = (note for note in plan.notes if note.startswith("Beyond the axis: Egger line, limit −"))
+    assert f"{abs(found.limit_estimate):.2f}" in note
+    near = mx.bias.pet_peese(smokers())
+    assert not any("Beyond" in note for note in funnel_plan(near).notes)
+    assert any("Beyond the axis: PET 1.01" in note for note in funnel_plan(near, limits=(1.05, 2.0)).notes)
+
+
 def test_a_place_on_the_axis_of_what_was_analysed_is_named_beside_the_shown_value():
     es = mx.effect_sizes("PLO", events=[2, 5, 9, 8, 4], n=[10, 15, 12, 90, 40])
     plan = funnel_plan(es, overlays=mx.bias.trim_and_fill(es))

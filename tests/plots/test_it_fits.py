@@ -116,6 +116,10 @@ SCREEN = {
     "multilevel": lambda look: forest(results("multilevel", effects(13, "RR")), **look),
     "adjusted": lambda look: mx.plots.adjusted(adjusted(effects(13, "RR")), **look),
     "chart": lambda look: mx.plots.funnel(effects(13, "RR"), **look),
+    "filled": lambda look: mx.plots.funnel(
+        mx.bias.trim_and_fill(results("fit", effects(13, "RR")), side="left"), labels="all", **look
+    ),
+    "doi": lambda look: mx.plots.doi(effects(13, "RR"), labels="all", **look),
     "map": lambda look: mx.plots.evidence_map(judged(9), "study", "D1", by="D2", **look),
     "signs": lambda look: mx.plots.risk_of_bias(judged(9), **look),
     "bars": lambda look: mx.plots.risk_of_bias_summary(judged(9), **look),

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 PANEL = 240.0  # points: height of the panel
+MANY = 200  # effects whose marks are small, so that they can be seen apart
 
 
 @checked
@@ -124,7 +125,7 @@ def doi_plan(
             es,
             places_of(measure, es.y),
             np.abs(z),
-            5.0,
+            5.0 if es.k <= MANY else 2.5,
             groups=groups_of(results, es, by, wording),
             words=words_beside(es, labels),
             extra={
@@ -165,6 +166,7 @@ def doi_plan(
                         x=places_of(measure, es.y[order]).tolist(),
                         y=np.abs(z[order]).tolist(),
                         name=f"both limbs (LFK index {number(found.index)})",
+                        color="pale",
                         width=0.8,
                     ),
                     *points,

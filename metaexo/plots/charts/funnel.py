@@ -40,7 +40,7 @@ from metaexo.plots.charts.effects import (
     words_beside,
 )
 from metaexo.plots.charts.funnel_axes import Y_AXES, VerticalAxis, heights_of, vertical_ends
-from metaexo.plots.charts.funnel_overlays import Funnel, drawn_over, given_overlays, sentence_of
+from metaexo.plots.charts.funnel_overlays import Funnel, drawn_over, given_overlays, lines_beyond, sentence_of
 from metaexo.plots.forest.rows import caution_notes, has_one_mean, no_single_effect
 from metaexo.types import Array
 
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 FEW = 10
+FAR = 1.0  # an axis goes on for lines by this share of its length at most
 PANEL = 240.0  # points: height of the panel
 # Regions of the p-value of a single study, from back to front: level of the inner edge, share of ink, words.
 WIDEST = 0.90
@@ -197,6 +198,7 @@ def funnel_plan(
     points = [*over.points, *_points(es, cloud, y, groups, labels)]
     hidden = hidden_note(points)
     points, beyond = kept_in_view(points, across, upright=False, beside=False)
+    beyond += lines_beyond(over.lines, across)
     points, below = kept_in_view(points, up, upright=True, beside=False, what=f"a {side.label.lower()}")
     look = get_theme(theme, font_size)
     wide = space_of(ax, width, height, PANEL)[0]
@@ -357,7 +359,7 @@ def _horizontal_ends(
     """Return the ends of the horizontal axis, ratios as logarithms: all points and regions, or as given."""
     if limits is not None:
         return given_limits(es.measure, limits)
-    always = [*cloud.x.tolist(), *further]
+    always = cloud.x.tolist()
     if not cloud.residual and not math.isnan(es.measure.null):
         always.append(es.measure.null)
     if side.has_se:
@@ -366,7 +368,9 @@ def _horizontal_ends(
         for middle, level in [*regions, *([(es.measure.null, WIDEST)] if contours else [])]:
             half = float(normal_quantile(level)) * widest
             always += [middle - half, middle + half]
-    return robust_limits([], [], always)
+    low, high = min(always), max(always)
+    reach = FAR * ((high - low) or 1.0)
+    return robust_limits([], [], [*always, *(x for x in further if low - reach <= x <= high + reach)])
 
 
 def _sides(

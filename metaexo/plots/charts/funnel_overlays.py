@@ -16,7 +16,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
 from metaexo.inputs import describe
 from metaexo.models.linear.results import FitResults
-from metaexo.plots.canvas.chart import SHAPES, Curve, Intervals, Layer, Points, Rule
+from metaexo.plots.canvas.chart import SHAPES, ChartAxis, Curve, Intervals, Layer, Points, Rule
 from metaexo.plots.canvas.words import typeset
 from metaexo.plots.charts.effects import analysed_value, places_of
 from metaexo.plots.charts.funnel_axes import VerticalAxis
@@ -98,6 +98,16 @@ def drawn_over(results: Sequence[BiasResult], funnel: Funnel, alone: BiasResult 
         values=[value for one in every for value in one.values],
         notes=tuple(dict.fromkeys(note for one in every for note in one.notes)),
     )
+
+
+def lines_beyond(lines: Sequence[Layer], axis: ChartAxis) -> tuple[str, ...]:
+    """Return a note that names the lines whose value is beyond the horizontal axis."""
+    low, high = axis.limits or (-np.inf, np.inf)
+    first = [
+        (one, one.at if isinstance(one, Rule) else one.x[0]) for one in lines if isinstance(one, Rule | Curve)
+    ]
+    names = [line.name for line, at in first if not low <= at <= high]
+    return (f"Beyond the axis: {'; '.join(names)}.",) if names else ()
 
 
 def _of(result: BiasResult, funnel: Funnel, signs: Iterator[Sign], alone: bool) -> Overlay:
