@@ -350,8 +350,8 @@ def regression_test(
     """
     model = "mixed" if model is None else model
     est = estimates_of(results, "regression_test", least=3, moderators=True, level=level)
-    chosen, reason, said = _predictor(est.effects, predictor)
-    x = _values(est.effects, chosen)
+    chosen, reason, said = choose_predictor(est.effects, predictor)
+    x = predictor_values(est.effects, chosen)
     words = PREDICTORS[chosen][0]
     design = est.design.with_column(words, x)
     if est.k <= design.p:
@@ -367,8 +367,12 @@ def regression_test(
             "no test: this model is tested by t with its residual degrees of freedom",
             'leave test out, or use model="mixed"',
         )
-    clusters = _clusters(est, cluster)
-    found = _mixed(est, design, test, clusters) if model == "mixed" else _dispersion(est, design, clusters)
+    clusters = robust_clusters(est, cluster)
+    found = (
+        mixed_regression(est, design, test, clusters)
+        if model == "mixed"
+        else dispersion_regression(est, design, clusters)
+    )
     inference, slope = found.inference, np.eye(design.p)[-1:]
     df = inference.df_of(slope)
     statistic = wald_statistics(found.beta[-1:], np.sqrt(inference.cov[-1:, -1]))
@@ -377,7 +381,12 @@ def regression_test(
         said.append(f"the robust test has {few}: its p-value is not to be relied on")
     return RegressionTest(
         effects=est.effects,
-        said=(*said, *_flat(est, chosen, x), *est.cautions(independent=not found.clusters), *found.said),
+        said=(
+            *said,
+            *hardly_differs(est, chosen, x),
+            *est.cautions(independent=not found.clusters),
+            *found.said,
+        ),
         test=make_test(
             float(statistic[0]),
             "z" if df is None else "t",
@@ -403,7 +412,7 @@ def regression_test(
 # -- the predictor ------------------------------------------------------------------------------------------
 
 
-def _predictor(effects: EffectSizes, asked: object) -> tuple[str, str, list[str]]:
+def choose_predictor(effects: EffectSizes, asked: object) -> tuple[str, str, list[str]]:
     """Return the predictor, why it is this one if it was not asked for, and what has to be said of it."""
     measure = effects.measure
     depends = depends_on_effect(measure)
@@ -429,7 +438,7 @@ def _predictor(effects: EffectSizes, asked: object) -> tuple[str, str, list[str]
     return "se", "", [f"{correlated(measure)}, and sample sizes are not known: {INFLATED}; {remedy}", *said]
 
 
-def _values(effects: EffectSizes, predictor: str) -> Array:
+def predictor_values(effects: EffectSizes, predictor: str) -> Array:
     """Return the predictor of each effect, shape (k,)."""
     if predictor == "se":
         return np.sqrt(effects.v)
@@ -444,7 +453,7 @@ def _values(effects: EffectSizes, predictor: str) -> Array:
     return np.asarray(values[predictor])
 
 
-def _flat(est: Estimates, predictor: str, x: Array) -> list[str]:
+def hardly_differs(est: Estimates, predictor: str, x: Array) -> list[str]:
     """Say that the predictor hardly differs between effects; of standard errors all methods say so."""
     if predictor in ("se", "variance") or x.max() >= SPREAD * x.min():
         return []
@@ -459,8 +468,8 @@ def _flat(est: Estimates, predictor: str, x: Array) -> list[str]:
 Clusters = tuple[tuple[str, ...], list[Index]]
 
 
-class _Regression(NamedTuple):
-    """What a regression came to."""
+class Regression(NamedTuple):
+    """What a regression on precision came to."""
 
     inference: WaldInference
     beta: Array
@@ -472,7 +481,7 @@ class _Regression(NamedTuple):
     said: tuple[str, ...]
 
 
-def _clusters(est: Estimates, cluster: Any) -> Clusters | None:
+def robust_clusters(est: Estimates, cluster: Any) -> Clusters | None:
     """Return names and rows of the clusters for robust standard errors; None if the model's own will do."""
     nested = isinstance(est.fit, MultilevelResults)
     robust = est.fit is not None and est.fit.robust_covariance is not None
@@ -483,7 +492,9 @@ def _clusters(est: Estimates, cluster: Any) -> Clusters | None:
     return (names, members) if len(names) < est.k or nested or robust else None
 
 
-def _mixed(est: Estimates, design: Design, test: str | None, clusters: Clusters | None) -> _Regression:
+def mixed_regression(
+    est: Estimates, design: Design, test: str | None, clusters: Clusters | None
+) -> Regression:
     """Fit the model of the results with one more column."""
     given = est.fit
     fit: FitResults
@@ -516,12 +527,12 @@ def _mixed(est: Estimates, design: Design, test: str | None, clusters: Clusters 
         except NOT_ROBUST as error:
             said.append(_by_model(error))
     robust = fit.robust_covariance
-    return _Regression(
+    return Regression(
         fit.wald, fit.beta, fit.method, fit.tau2, 1.0, len(robust.clusters) if robust else 0, fit, tuple(said)
     )
 
 
-def _dispersion(est: Estimates, design: Design, clusters: Clusters | None) -> _Regression:
+def dispersion_regression(est: Estimates, design: Design, clusters: Clusters | None) -> Regression:
     """Fit by weighted least squares with weights 1/v and a free dispersion."""
     x = design.matrix(est.k)
     beta, inference, residuals = dispersed(x, est.y, est.v)
@@ -542,7 +553,7 @@ def _dispersion(est: Estimates, design: Design, clusters: Clusters | None) -> _R
         except NOT_ROBUST as error:
             said = (_by_model(error),)
     count = len(inference.clusters) if isinstance(inference, RobustCovariance) else 0
-    return _Regression(inference, beta, "", np.nan, factor, count, None, said)
+    return Regression(inference, beta, "", np.nan, factor, count, None, said)
 
 
 def dispersed(x: Array, y: Array, v: Array) -> tuple[Array, WaldInference, Array]:

@@ -21,6 +21,7 @@ from metaexo.models.univariate.batched import fit_many
 from metaexo.models.univariate.model import RandomEffects
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import get_estimator
+from metaexo.numeric.problem import CHUNK_ELEMENTS
 from metaexo.numeric.tails import normal_quantile
 from metaexo.types import Array, Index
 
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 NO_TAU2 = (
     "tau2 is 0: all true effects are estimated to be equal, and so all or none to be beyond the threshold"
 )
-FEW_DRAWS = 100
+MOST_DRAWS = 1_000_000
+FEW_DRAWS = 200  # fewer leave the tails of the bootstrap to a handful of samples
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -147,7 +149,7 @@ def proportion_beyond(
     cluster : str or sequence of length k, optional
         Column of the data, or a label for each effect: what the bootstrap draws. None: single effects.
     draws : int
-        Bootstrap samples; at least 100.
+        Bootstrap samples.
     seed : int
         Seed of the random numbers.
     level : float, optional
@@ -193,7 +195,9 @@ def proportion_beyond(
     limit = check_number("threshold", threshold)
     if not np.isfinite(limit):
         raise InputError(f"threshold is {limit:g}", "a finite number")
-    samples = whole_number(draws, "draws", FEW_DRAWS)
+    samples = whole_number(draws, "draws", 2)
+    if samples > MOST_DRAWS:
+        raise InputError(f"draws is {draws!r:.20}", f"at most {MOST_DRAWS:,} samples")
     whole_number(seed, "seed", 0)
     est = estimates_of(results, "proportion_beyond", level=level)
     fit = est.fit if isinstance(est.fit, RandomEffectsResults) else est.refit()
@@ -214,7 +218,9 @@ def proportion_beyond(
                 labels[rows] = i
         share = float(_beyond(calibrated, limit, tail).mean())
         found, more = _bootstrap(est, share, limit, tail, labels, interval, samples, seed)
+        few = f"{samples} bootstrap samples are too few for the ends of an interval"
         said = [*est.cautions(independent=cluster is None), *said, *more]
+        said += [few] if samples < FEW_DRAWS else []
     return ProportionBeyond(
         effects=est.effects,
         said=tuple(said),
@@ -281,8 +287,12 @@ def _bootstrap(
     if m < 2:
         none = _Found(proportion, np.nan, np.nan, np.nan, "none")
         return none, ["all effects come from one study: there is no bootstrap interval"]
-    times = np.random.default_rng(seed).multinomial(m, np.full(m, 1.0 / m), size=draws)
-    shares = _shares(est, times[:, labels], threshold, tail)
+    rng, step = np.random.default_rng(seed), max(1, CHUNK_ELEMENTS // est.k)
+    parts = []
+    for begin in range(0, draws, step):
+        times = rng.multinomial(m, np.full(m, 1.0 / m), size=min(step, draws - begin))
+        parts.append(_shares(est, times[:, labels], threshold, tail))
+    shares = np.concatenate(parts)
     tails = np.array([(1 - est.level) / 2, (1 + est.level) / 2])
     se = float(shares.std(ddof=1))
     if interval == "BCa":

@@ -39,7 +39,7 @@ class Estimates(Immutable):
         Columns of the model of the mean: a column of ones without moderators.
     method, test : str
         Estimator of tau2 and kind of test of fits of one level: those of a fit of RandomEffects, else REML
-        (also in place of an estimator with weights of its own) and Knapp-Hartung.
+        and Knapp-Hartung.
     level : float
         Level of intervals.
     left_out : tuple of str
@@ -240,7 +240,7 @@ def estimates_of(
         effects=effects,
         fit=fit,
         design=design,
-        method="REML" if one_level is None or one_level.weighting is not None else one_level.method,
+        method="REML" if one_level is None else one_level.method,
         test="knapp-hartung" if one_level is None else one_level.test,
         level=check_level(level) if level is not None else 0.95 if fit is None else fit.level,
         left_out=left_out,

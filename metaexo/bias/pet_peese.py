@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -10,28 +9,36 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metaexo.bias.asymmetry import (
+    GROUPS,
+    PREDICTORS,
+    Clusters,
+    Regression,
+    choose_predictor,
+    correlated,
+    depends_on_effect,
+    dispersion_regression,
+    hardly_differs,
+    mixed_regression,
+    predictor_values,
+    robust_clusters,
+)
 from metaexo.bias.estimates import Alternative, Estimates, estimates_of
 from metaexo.bias.results import AdjustedEstimate
-from metaexo.errors import EqualEffectsTestWarning, InputError, NearlyCollinearWarning, NotIdentifiableError
+from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.formatting import p_value
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice, check_flag, check_level, read_numbers
-from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.linear.hypothesis import quantiles, two_sided_pvalues, wald_statistics
-from metaexo.models.univariate.model import RandomEffects
-from metaexo.models.univariate.results import RandomEffectsResults
-from metaexo.numeric.problem import without_rounding
-from metaexo.numeric.sandwich import cluster_sandwich
 from metaexo.numeric.tails import upper_tail
-from metaexo.numeric.weighted import weighted_least_squares
-from metaexo.types import Array, Index
+from metaexo.types import Array
 
-MODELS = ("wls", "random")
+MODELS = ("dispersion", "mixed")
+OF_PET = ("se", "1/sqrt(n)", GROUPS)
+OF_SQUARE = {"variance": "se", "1/n": "1/sqrt(n)"}
 NO_NULL = "the measure has no value of no effect: the rule tests against 0 on the scale of the analysis"
 LEAST = 3
 FEW_DF = 4.0
-# Predictors whose spread is a smaller share of their size are equal but for rounding.
-EQUAL = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +57,9 @@ class PrecisionRegression(Immutable):
     df, slope_df : float
         Degrees of freedom of the t distributions of intercept and slope; infinite for normal ones.
     dispersion : float
-        Factor on the sampling variances ("wls"); 1 in mixed-effects models.
+        Factor on the sampling variances; 1 in mixed-effects models.
     tau2 : float
-        Residual between-study variance ("random"); 0 for "wls".
+        Residual between-study variance; NaN in the dispersion model.
     cov : ndarray, shape (2, 2)
         Covariance matrix of intercept and slope.
     """
@@ -87,10 +94,12 @@ class PetPeese(AdjustedEstimate):
         The regressions on the predictor and on its square.
     chosen : {"PET", "PEESE"}
         Which of them `estimate` is from.
-    model : {"wls", "random"}
-        Weighted least squares with a factor on the variances, or mixed-effects.
-    predictor : str
-        What effects are regressed on, in words.
+    model : {"dispersion", "mixed"}
+        Weighted least squares with multiplicative dispersion, or mixed-effects.
+    predictor : {"se", "1/sqrt(n)", "sqrt(1/n1+1/n2)"}
+        What effects are regressed on in PET; in PEESE it is its square.
+    reason : str
+        Why it is this predictor, where it was not asked for; may be empty.
     x : ndarray, shape (k,)
         Its value for each effect.
     significance : float
@@ -103,12 +112,13 @@ class PetPeese(AdjustedEstimate):
         Number of clusters of the robust variance; 0 where effects are taken as independent.
     """
 
-    rests_on: ClassVar[str] = "trend with standard error"
+    rests_on: ClassVar[str] = "trend with precision"
     pet: PrecisionRegression
     peese: PrecisionRegression
     chosen: Literal["PET", "PEESE"]
-    model: Literal["wls", "random"]
+    model: Literal["dispersion", "mixed"]
     predictor: str
+    reason: str
     x: Array
     significance: float
     alternative: Literal["two-sided", "greater", "less"]
@@ -135,13 +145,17 @@ class PetPeese(AdjustedEstimate):
         """What was found, in one plain sentence."""
         return f"{self.name}: adjusted estimate {self.shown}; {self.why}, so {self.chosen} was chosen."
 
+    def table_notes(self) -> list[str]:
+        """Return the sentence, and why this predictor was taken."""
+        return [self.sentence, *([self.reason] if self.reason else [])]
+
     def curve(self, x: ArrayLike, which: Literal["PET", "PEESE"] | None = None) -> Array:
         """Return the fitted effect at values of the predictor.
 
         Parameters
         ----------
         x : array_like
-            Values of the predictor, at least 0: standard errors, unless `predictor` says otherwise.
+            Values of the predictor, at least 0: standard errors, unless `predictor` is another.
         which : {"PET", "PEESE"}, optional
             Which regression; default the one that was chosen.
 
@@ -167,8 +181,9 @@ class PetPeese(AdjustedEstimate):
 
 def pet_peese(
     results: object,
-    model: Literal["wls", "random"] = "wls",
+    model: Literal["dispersion", "mixed"] = "dispersion",
     *,
+    predictor: str | None = None,
     significance: float = 0.10,
     one_sided: bool = False,
     alternative: Alternative | None = None,
@@ -184,9 +199,11 @@ def pet_peese(
     .. math:: \text{PET: } y_i = \beta_0 + \beta_1 s_i + \epsilon_i, \qquad
               \text{PEESE: } y_i = \beta_0 + \beta_1 s_i^2 + \epsilon_i,
 
-    with :math:`s_i` the standard error. PET is nearly unbiased if there is no effect, PEESE less biased if
-    there is one; so the PET intercept is tested against no effect, and the intercept of PEESE is taken if
-    there is evidence of an effect, that of PET if not.
+    with :math:`s_i` the standard error, or, for measures whose standard error depends on the effect by
+    construction, such as standardised mean differences, a predictor made of the sizes of the study alone
+    (see :func:`metaexo.bias.regression_test`). PET is nearly unbiased if there is no effect, PEESE less
+    biased if there is one; so the PET intercept is tested against no effect, and the intercept of PEESE is
+    taken if there is evidence of an effect, that of PET if not.
 
     The test is two-sided at 0.10 by default, a lenient level because PET has little power: that is the rule
     of Stanley (2017) and of the usual software. ``significance=0.05`` is the stricter rule of Carter et al.
@@ -197,10 +214,12 @@ def pet_peese(
     ----------
     results : FitResults or EffectSizes
         A fit of any model without moderators, or effects.
-    model : {"wls", "random"}
-        "wls": weighted least squares with weights 1 / v and the variance of the residuals estimated, which is
-        how the method is defined. "random": mixed-effects model with tau2 between studies, with estimator and
-        test of the fit if it is one of :class:`metaexo.RandomEffects`.
+    model : {"dispersion", "mixed"}
+        "dispersion": weighted least squares with weights 1 / v and a free factor on the sampling variances,
+        which is how the method is defined. "mixed": with a between-study variance instead, by estimator and
+        test of the fit; a multilevel fit keeps its random terms.
+    predictor : {"se", "1/sqrt(n)", "sqrt(1/n1+1/n2)"}, optional
+        The predictor of PET; that of PEESE is its square. Default: see above.
     significance : float
         Level of the test of the PET intercept.
     one_sided : bool
@@ -222,13 +241,14 @@ def pet_peese(
     Raises
     ------
     UnknownChoiceError
-        If `model` or `alternative` is not known.
-    NotIdentifiableError
-        If all standard errors are equal.
+        If `model`, `predictor` or `alternative` is not known.
+    CollinearError
+        If the predictor is the same in all rows.
     TooFewStudiesError
         If there are fewer than three effects.
     InputError
-        If `results` is neither a fit nor effects, or a value cannot be used.
+        If `results` is neither a fit nor effects, sample sizes are needed and not known, or a value cannot be
+        used.
 
     References
     ----------
@@ -236,6 +256,8 @@ def pet_peese(
     bias. Research Synthesis Methods 5, 60-78. https://doi.org/10.1002/jrsm.1095
     Stanley, T. D. (2017). Limitations of PET-PEESE and other meta-analysis methods. Social Psychological and
     Personality Science 8, 581-591. https://doi.org/10.1177/1948550617693062
+    Pustejovsky, J. E., Rodgers, M. A. (2019). Testing for funnel plot asymmetry of standardized mean
+    differences. Research Synthesis Methods 10, 57-71. https://doi.org/10.1002/jrsm.1332
     Carter, E. C., Schoenbrodt, F. D., Gervais, W. M., Hilgard, J. (2019). Correcting for bias in psychology:
     a comparison of meta-analytic methods. Advances in Methods and Practices in Psychological Science 2,
     115-144. https://doi.org/10.1177/2515245919847196
@@ -252,81 +274,87 @@ def pet_peese(
     significance = check_level(significance, "significance")
     est = estimates_of(results, "pet_peese", least=LEAST, level=level)
     side = est.direction(alternative)
-    predictor, x = "standard error", est.se
-    if np.ptp(x) <= EQUAL * x.max():
-        raise NotIdentifiableError(
-            f"the {predictor} is the same in all studies: there is no telling how effects depend on it",
-            "studies of different precision",
-            "report the random-effects mean; without small and large studies there is no adjusting it",
-        )
-    members = None
-    if cluster is not None:
-        members = split_clusters(est.effects, cluster)[1]
-        members = members if len(members) < est.k else None
-    pet = _regression("PET", est, x, model, members)
-    peese = _regression("PEESE", est, x, model, members)
+    chosen, reason, said = _predictor(est, predictor)
+    x = predictor_values(est.effects, chosen)
+    clusters = robust_clusters(est, cluster)
+    pet, peese, found_said, count = _both(est, x, PREDICTORS[chosen][0], model, clusters)
     pvalue, words = pet.pvalue, "two-sided"
     if check_flag("one_sided", one_sided):
         sign = 1.0 if side == "greater" else -1.0
         statistic = sign * wald_statistics(np.array(pet.estimate - est.null), np.array(pet.se))
         pvalue, words = float(upper_tail(statistic, None if np.isinf(pet.df) else pet.df)), side
     found = peese if pvalue < significance else pet
-    few = [] if not np.isnan(est.effects.measure.null) else [NO_NULL]
-    few += [
+    said += [] if not np.isnan(est.effects.measure.null) else [NO_NULL]
+    said += [
         f"{each.name} rests on {each.df:.3g} degrees of freedom: its interval and p-value are a rough guide"
         for each in (pet, peese)
         if each.df < FEW_DF
     ]
     return PetPeese(
         effects=est.effects,
-        said=(*est.cautions(independent=members is None), *few),
+        said=(*said, *hardly_differs(est, chosen, x), *est.cautions(independent=not count), *found_said),
         estimate=found.estimate,
         se=found.se,
         low=found.low,
         high=found.high,
         level=est.level,
         pvalue=found.pvalue,
-        tau2=found.tau2 if model == "random" else np.nan,
+        tau2=found.tau2,
         pet=pet,
         peese=peese,
         chosen=found.name,
         model=model,
-        predictor=predictor,
+        predictor=chosen,
+        reason=reason,
         x=x,
         significance=significance,
         alternative=words,  # type: ignore[arg-type]
         test_pvalue=pvalue,
-        clusters=0 if members is None else len(members),
+        clusters=count,
     )
 
 
-def _regression(
-    name: Literal["PET", "PEESE"], est: Estimates, x: Array, model: str, members: list[Index] | None
-) -> PrecisionRegression:
-    """Return the regression on the predictor or on its square, robust if there are clusters."""
-    column = x if name == "PET" else x**2
-    design = np.column_stack([np.ones(est.k), column])
-    tau2, dispersion, df = 0.0, 1.0, np.full(2, float(est.k - 2))
-    if model == "random":
-        fit = _mixed(est, column)
-        tau2, beta, cov = fit.tau2, fit.beta, fit.cov
-        known = fit.wald.df_of(np.eye(2))
-        df = np.full(2, np.inf) if known is None else known
-        residuals = without_rounding(est.y - design @ beta, est.y)
-    else:
-        plain = weighted_least_squares(design, est.y, est.v)
-        beta = plain.beta
-        residuals = without_rounding(plain.residuals * est.se, est.y)
-        dispersion = float((residuals**2 / est.v).sum()) / (est.k - 2)
-        cov = plain.cov * dispersion
-    if members is not None:
-        total = est.v + tau2
-        robust = cluster_sandwich(design, residuals, members, [total[rows] for rows in members])
-        cov, df = robust.cov, robust.satterthwaite(np.eye(2))
+def _predictor(est: Estimates, asked: str | None) -> tuple[str, str, list[str]]:
+    """Return the predictor of PET, why it is this one if it was not asked for, and cautions."""
+    chosen, reason, _ = choose_predictor(est.effects, asked)
+    if chosen not in OF_PET:
+        raise UnknownChoiceError("predictor", asked, OF_PET, nearest=OF_SQUARE.get(chosen))
+    measure, said = est.effects.measure, []
+    if chosen == "se" and depends_on_effect(measure):
+        lacking = "" if asked is not None else ", and sample sizes are not known"
+        said.append(f"{correlated(measure)}{lacking}: the estimate is adjusted where there is no bias, too")
+    return chosen, reason, said
+
+
+def _both(
+    est: Estimates, x: Array, words: str, model: str, clusters: Clusters | None
+) -> tuple[PrecisionRegression, PrecisionRegression, tuple[str, ...], int]:
+    """Return PET and PEESE, what has to be said of the fits, and the number of clusters."""
+    # made for a mean alone
+    test = "knapp-hartung-adhoc" if est.test == "knapp-hartung-iqwig" else None
+    made: list[PrecisionRegression] = []
+    said: list[str] = []
+    count = 0
+    for column in (x, x**2):
+        design = est.design.with_column(words if column is x else f"square of the {words}", column)
+        if model == "mixed":
+            found = mixed_regression(est, design, test, clusters)
+        else:
+            found = dispersion_regression(est, design, clusters)
+        made.append(_regression("PEESE" if made else "PET", est, found))
+        said += [line for line in found.said if line not in said]
+        count = found.clusters
+    return made[0], made[1], tuple(said), count
+
+
+def _regression(name: Literal["PET", "PEESE"], est: Estimates, found: Regression) -> PrecisionRegression:
+    """Return one of the regressions with the tests and the interval of its coefficients."""
+    beta, cov = found.beta, found.inference.cov
+    df = found.inference.df_of(np.eye(2))
     se = np.sqrt(np.diagonal(cov))
-    normal = bool(np.isinf(df).all())
-    pvalues = two_sided_pvalues(wald_statistics(beta - [est.null, 0.0], se), None if normal else df)
-    half = float(np.ravel(quantiles(est.level, None if normal else df[:1]))[0] * se[0])
+    pvalues = two_sided_pvalues(wald_statistics(beta - [est.null, 0.0], se), df)
+    half = float(np.ravel(quantiles(est.level, None if df is None else df[:1]))[0] * se[0])
+    of_each = np.full(2, np.inf) if df is None else df
     return PrecisionRegression(
         name=name,
         estimate=float(beta[0]),
@@ -337,21 +365,9 @@ def _regression(
         slope=float(beta[1]),
         slope_se=float(se[1]),
         slope_pvalue=float(pvalues[1]),
-        df=float(df[0]),
-        slope_df=float(df[1]),
-        dispersion=dispersion,
-        tau2=float(tau2),
+        df=float(of_each[0]),
+        slope_df=float(of_each[1]),
+        dispersion=found.dispersion,
+        tau2=found.tau2,
         cov=cov,
     )
-
-
-def _mixed(est: Estimates, column: Array) -> RandomEffectsResults:
-    """Return the mixed-effects regression on a column, by the estimator and the test of the fit."""
-    test = (
-        "knapp-hartung-adhoc" if est.test == "knapp-hartung-iqwig" else est.test
-    )  # not made for regressions
-    with warnings.catch_warnings():
-        for kind in (EqualEffectsTestWarning, NearlyCollinearWarning):  # said of the fit, and by our cautions
-            warnings.simplefilter("ignore", kind)
-        fitted = RandomEffects(est.effects, column[:, None], names=["precision"], dependence="accept")
-        return fitted.fit(est.method, test, est.level)

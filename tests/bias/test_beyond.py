@@ -86,6 +86,18 @@ def test_the_bootstrap_refits_each_sample_of_studies(study: list[str] | None) ->
     assert [found.low, found.high] == pytest.approx(np.quantile(draws, tails))
 
 
+def test_few_samples_are_said() -> None:
+    few = mx.bias.proportion_beyond(effects(), 0.25, draws=50)
+    assert any("50 bootstrap samples" in line for line in few.cautions())
+    assert not any("bootstrap" in line for line in mx.bias.proportion_beyond(effects(), 0.25).cautions())
+
+
+def test_samples_in_parts_are_the_same_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = mx.bias.proportion_beyond(effects(), 0.25)
+    monkeypatch.setattr("metaexo.bias.beyond.CHUNK_ELEMENTS", 800)
+    assert mx.bias.proportion_beyond(effects(), 0.25).se == whole.se
+
+
 def test_the_same_seed_gives_the_same_interval() -> None:
     one, same, other = (mx.bias.proportion_beyond(effects(), 0.25, seed=seed) for seed in (0, 0, 1))
     assert (one.low, one.high, one.se) == (same.low, same.high, same.se)
@@ -147,7 +159,8 @@ def test_wrong_inputs() -> None:
         ({"interval": "bca"}, mx.errors.UnknownChoiceError),
         ({"threshold": np.nan}, mx.errors.InputError),
         ({"threshold": "0"}, mx.errors.InputError),
-        ({"draws": 10}, mx.errors.InputError),
+        ({"draws": 1}, mx.errors.InputError),
+        ({"draws": 10**7}, mx.errors.InputError),
         ({"seed": -1}, mx.errors.InputError),
         ({"cluster": "nobody"}, mx.errors.InputError),
     ):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 
@@ -38,7 +41,7 @@ def test_both_regressions_are_weighted_least_squares_with_a_dispersion() -> None
 @pytest.mark.parametrize("test", ["z", "knapp-hartung"])
 def test_the_mixed_model_is_that_of_the_fit(test: str) -> None:
     fit = mx.RandomEffects(effects()).fit(method="DL", test=test)
-    found = mx.bias.pet_peese(fit, "random")
+    found = mx.bias.pet_peese(fit, "mixed")
     for each, column in ((found.pet, np.sqrt(V)), (found.peese, np.array(V))):
         wanted = mx.RandomEffects(effects(), column[:, None]).fit(method="DL", test=test)
         assert [each.estimate, each.slope] == pytest.approx(wanted.beta)
@@ -79,15 +82,15 @@ def test_a_one_sided_rule_asks_for_the_favoured_direction() -> None:
     assert mirror.test_pvalue == pytest.approx(toward.test_pvalue)
 
 
-@pytest.mark.parametrize("model", ["wls", "random"])
+@pytest.mark.parametrize("model", ["dispersion", "mixed"])
 def test_effects_of_one_study_get_the_robust_variance(model: str) -> None:
-    """Values for "random" are those of the fit's own robust(); for "wls" dense CR2 matrices."""
+    """Values for "mixed" are those of the fit's own robust(); for "dispersion" dense CR2 matrices."""
     es = effects(study=STUDY)
     found = mx.bias.pet_peese(es, model)
     assert found.clusters == 6
     assert not any("independent" in line for line in found.cautions())
     x = np.column_stack([np.ones(8), np.sqrt(V)])
-    tau2 = found.pet.tau2
+    tau2 = np.nan_to_num(found.pet.tau2)
     w = 1 / (np.array(V) + tau2)
     bread = np.linalg.inv((x.T * w) @ x)
     beta = bread @ (x.T * w) @ np.array(Y)
@@ -135,7 +138,7 @@ def test_edges() -> None:
     assert still.estimate == pytest.approx(0.5)
     with pytest.raises(mx.errors.TooFewStudiesError, match="at least 3"):
         mx.bias.pet_peese(effects(Y[:2], V[:2]))
-    with pytest.raises(mx.errors.NotIdentifiableError, match="same in all studies"):
+    with pytest.raises(mx.errors.CollinearError, match="same in all rows"):
         mx.bias.pet_peese(effects(Y, [0.04] * 8))
     for choices, error in (
         ({"model": "ols"}, mx.errors.UnknownChoiceError),
@@ -155,3 +158,57 @@ def test_edges() -> None:
 def test_ratios_are_shown_as_ratios() -> None:
     found = mx.bias.pet_peese(effects(measure="OR"))
     assert f"{np.exp(found.estimate):.3f} (95% CI" in found.sentence
+
+
+def sized(**choices: object) -> mx.EffectSizes:
+    treated, controls = [60, 25, 14, 10, 7, 5, 17, 40], [60, 30, 12, 12, 6, 6, 17, 35]
+    data = pd.DataFrame({"treatment_n": treated, "control_n": controls})
+    return mx.EffectSizes(Y, np.array(V) * 4, data=data, **choices)
+
+
+def test_standardised_mean_differences_are_regressed_on_their_sizes() -> None:
+    """The predictor is sqrt(1/n1 + 1/n2), and in PEESE its square, with weights 1 / v as before."""
+    es = sized(measure="SMD")
+    found = mx.bias.pet_peese(es)
+    x = np.sqrt(1 / es.data["treatment_n"] + 1 / es.data["control_n"]).to_numpy()
+    assert found.predictor == "sqrt(1/n1+1/n2)"
+    assert "correlated by construction" in found.reason
+    assert found.reason in found.to_text()
+    np.testing.assert_allclose(found.x, x)
+    for each, column in ((found.pet, x), (found.peese, x**2)):
+        wls = sm.WLS(es.y, sm.add_constant(column), 1 / es.v).fit()
+        assert [each.estimate, each.slope, each.se] == pytest.approx([*wls.params, wls.bse[0]], rel=1e-10)
+    asked = mx.bias.pet_peese(es, predictor="se")
+    assert asked.predictor == "se"
+    assert any("where there is no bias, too" in line for line in asked.cautions())
+    unknown = mx.bias.pet_peese(mx.EffectSizes(Y, V, measure="SMD"))
+    assert unknown.predictor == "se"
+    assert any("sample sizes are not known" in line for line in unknown.cautions())
+    assert mx.bias.pet_peese(sized(measure="MD")).predictor == "se"
+    assert mx.bias.pet_peese(sized(measure="MD"), predictor="1/sqrt(n)").predictor == "1/sqrt(n)"
+
+
+def test_predictors_that_are_none_of_pet_are_refused() -> None:
+    for word in ("variance", "n", "1/n", "size"):
+        with pytest.raises(mx.errors.UnknownChoiceError):
+            mx.bias.pet_peese(sized(), predictor=word)
+    with pytest.raises(mx.errors.InputError, match="sample sizes are not known"):
+        mx.bias.pet_peese(effects(), predictor="1/sqrt(n)")
+
+
+def test_a_multilevel_fit_keeps_its_random_terms() -> None:
+    fit = mx.Multilevel(effects(study=STUDY)).fit()
+    found = mx.bias.pet_peese(fit, "mixed")
+    wanted = mx.Multilevel(effects(study=STUDY), moderators=np.sqrt(V)[:, None]).fit()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mx.errors.FewStudiesWarning)
+        robust = wanted.robust("study")
+    assert [found.pet.estimate, found.pet.slope] == pytest.approx(wanted.beta, rel=1e-6)
+    assert found.pet.se == pytest.approx(robust.se[0], rel=1e-6)
+    assert found.pet.tau2 == pytest.approx(wanted.tau2, rel=1e-6, abs=1e-12)
+
+
+def test_a_test_that_is_made_for_means_gives_way_to_one_for_regressions() -> None:
+    fit = mx.RandomEffects(effects()).fit(test="knapp-hartung-iqwig")
+    adhoc = mx.RandomEffects(effects()).fit(test="knapp-hartung-adhoc")
+    assert mx.bias.pet_peese(fit, "mixed").pet.se == mx.bias.pet_peese(adhoc, "mixed").pet.se

@@ -151,7 +151,9 @@ def test_pet_and_peese_are_curves_and_the_chosen_one_is_solid(yaxis):
 @pytest.mark.parametrize("yaxis", [name for name in Y_AXES if name not in OF_SE])
 def test_where_the_axis_has_no_standard_errors_fitted_effects_are_marked(yaxis):
     es = bcg()
-    plan = funnel_plan(mx.RandomEffects(es).fit(), overlays=mx.bias.pet_peese(es), yaxis=yaxis)
+    plan = funnel_plan(
+        mx.RandomEffects(es).fit(), overlays=mx.bias.pet_peese(es, predictor="se"), yaxis=yaxis
+    )
     b = wls(es, np.sqrt(es.v))
     marks = named(plan, Points, "PET ")
     assert np.log(marks.x) == pytest.approx(b[0] + b[1] * np.sqrt(es.v), abs=1e-9)

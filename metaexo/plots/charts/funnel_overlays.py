@@ -228,7 +228,7 @@ def _pet_peese(result: PetPeese, funnel: Funnel, signs: Iterator[Sign]) -> Overl
                 funnel,
                 part.at,
                 part.at(result.x),
-                "se" if result.predictor == "standard error" else "",
+                "se" if result.predictor == "se" else "",
                 f"{part.name} {_words(result, part)}" + (", chosen" if chosen else ""),
                 next(signs),
                 "solid" if chosen else "dotted",
