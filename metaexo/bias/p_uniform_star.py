@@ -79,6 +79,7 @@ class PUniformStar(AdjustedEstimate):
     certificate: Certificate | None = None
 
     name: ClassVar[str] = "p-uniform*"
+    rests_on: ClassVar[str] = "selection by significance"
 
     @property
     def sentence(self) -> str:

@@ -83,7 +83,7 @@ class AdjustedEstimate(BiasResult):
     `rests_on` says in a few words what of the effects the estimate rests on.
     """
 
-    rests_on: ClassVar[str]
+    rests_on: ClassVar[str] = ""
     estimate: float
     se: float
     low: float

@@ -89,7 +89,7 @@ def test_what_the_unadjusted_row_and_the_notes_say():
 def test_cautions_of_all_methods_are_said_once_and_others_with_their_method():
     es = bcg()
     common = "all of them"
-    parts = [given(es, 0.1, 0.0, 0.2, name, said=(common, f"only {name}")) for name in "ab"]
+    parts = [given(es, 0.1, 0.0, 0.2, name, said=(common, f"only {name}; see the help")) for name in "ab"]
     plan = adjusted_plan(parts)
     assert plan.notes[1:] == ("Caution: all of them.", "Caution, a: only a.", "Caution, b: only b.")
 

@@ -238,10 +238,11 @@ def _notes(parts: _Parts) -> list[str]:
     without = [one.name for one in estimates if not np.isfinite(one.estimate)]
     notes += [f"No estimate: {', '.join(without)}."] if without else []
     notes += [f"Not possible: {', '.join(parts.refused)}."] if parts.refused else []
-    said = Counter(words for one in estimates for words in one.cautions())
+    cautions = [[words.partition("; see ")[0] for words in one.cautions()] for one in estimates]
+    said = Counter(words for several in cautions for words in several)
     notes += [f"Caution: {typeset(words)}." for words, n in said.items() if n == len(estimates)]
-    for one in estimates:
-        own = [typeset(words) for words in one.cautions() if said[words] < len(estimates)]
+    for one, several in zip(estimates, cautions, strict=True):
+        own = [typeset(words) for words in several if said[words] < len(estimates)]
         notes += [f"Caution, {one.name}: {'; '.join(own)}."] if own else []
     return notes
 
