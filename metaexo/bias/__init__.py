@@ -12,6 +12,8 @@ from metaexo.bias.p_uniform import PUniform, p_uniform
 from metaexo.bias.p_uniform_star import PUniformStar, p_uniform_star
 from metaexo.bias.pet_peese import PetPeese, PrecisionRegression, pet_peese
 from metaexo.bias.power import Power, power
+from metaexo.bias.selection.model import selection_model
+from metaexo.bias.selection.results import SelectionCertificate, SelectionCoefficients, SelectionModel
 from metaexo.bias.trim_and_fill import TrimAndFill, trim_and_fill
 from metaexo.bias.waap import UnrestrictedMean, Waap, waap_wls
 from metaexo.bias.worst_case import CorrectedMean, WorstCase, worst_case
@@ -32,6 +34,9 @@ __all__ = [
     "ProportionBeyond",
     "RankTest",
     "RegressionTest",
+    "SelectionCertificate",
+    "SelectionCoefficients",
+    "SelectionModel",
     "TrimAndFill",
     "UnrestrictedMean",
     "Waap",
@@ -49,6 +54,7 @@ __all__ = [
     "proportion_beyond",
     "rank_test",
     "regression_test",
+    "selection_model",
     "trim_and_fill",
     "waap_wls",
     "worst_case",

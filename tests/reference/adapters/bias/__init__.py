@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.reference.adapters.bias import adjust, asymmetry, fail_safe, henmi, small_study, trim_and_fill
+from tests.reference.adapters.bias import (
+    adjust,
+    asymmetry,
+    fail_safe,
+    henmi,
+    selection,
+    small_study,
+    trim_and_fill,
+)
 from tests.reference.cases import Case, NotCovered
 
 Answer = Callable[[Case, dict[str, Any]], dict[str, Any]]
 
 # The parts, each with MODELS: (topic, model) of a call to its answer.
-PARTS = (adjust, asymmetry, fail_safe, henmi, small_study, trim_and_fill)
+PARTS = (adjust, asymmetry, fail_safe, henmi, selection, small_study, trim_and_fill)
 ANSWERS: dict[tuple[str, str], Answer] = {
     key: answer for part in PARTS for key, answer in part.MODELS.items()
 }

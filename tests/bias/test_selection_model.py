@@ -1,0 +1,169 @@
+"""Selection models against likelihoods by dense quadrature, maximised and profiled without our solver."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from scipy.stats import norm
+
+import metaexo as mx
+from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
+
+Y = [0.62, 0.11, 0.45, 0.93, 0.27, 0.38, -0.05, 0.71, 0.30, 0.55, 0.18, -0.21]
+V = [0.04, 0.02, 0.05, 0.16, 0.01, 0.03, 0.02, 0.09, 0.015, 0.06, 0.008, 0.07]
+X = [1.0, 2.0, 0.5, 3.0, 1.5, 2.5, 0.2, 1.1, 2.2, 0.9, 1.7, 2.8]
+
+
+def step(cuts, delta):
+    def weight(p, _):
+        return np.array(delta)[np.searchsorted(cuts, p)]
+
+    return weight
+
+
+FUNCTIONS = {
+    "half-normal": lambda p, c, d: np.exp(-d * c * p**2),
+    "negative-exponential": lambda p, c, d: np.exp(-d * c * p),
+    "logistic": lambda p, c, d: 2 * np.exp(-d * c * p) / (1 + np.exp(-d * c * p)),
+    "power": lambda p, c, d: (1 - p) ** (d * c),
+    "negative-exponential-power": lambda p, c, d, e: np.exp(-d * c * p ** (1 / e)),
+    "beta": lambda p, c, a, b: p ** (a - 1) * (1 - p) ** (b - 1),
+}
+
+
+def log_likelihood(weight, mean, tau2, y, v, c=None, two_sided=False, kinks=()):
+    """The log-likelihood of effects selected by weight(p, c), by a composite rule with 40,000 points each."""
+    total = 0.0
+    for i, (one, variance) in enumerate(zip(y, v, strict=True)):
+        root, s = np.sqrt(variance), np.sqrt(variance + tau2)
+        own = 1.0 if c is None else c[i]
+
+        def p_of(effect, root=root):
+            tail = 2 * norm.sf(np.abs(effect) / root) if two_sided else norm.sf(effect / root)
+            return np.clip(tail, 1e-300, 1 - 1e-16)
+
+        ends = {mean - 14 * s, mean + 14 * s, 0.0}
+        for kink in kinks:
+            z = norm.isf(kink / 2) if two_sided else norm.isf(kink)
+            ends |= {root * z, -root * z} if two_sided else {root * z}
+        area = 0.0
+        for a, b in pairwise(sorted(ends)):
+            edge = np.linspace(0, 1, 4001)
+            edge = a + (b - a) * edge**2 * (3 - 2 * edge)  # denser at kinks and singularities
+            nodes, ways = np.polynomial.legendre.leggauss(5)
+            half = 0.5 * np.diff(edge)[:, None]
+            at = edge[:-1, None] + half * (1 + nodes)
+            area += float((half * ways * weight(p_of(at), own) * norm.pdf(at, mean, s)).sum())
+        total += np.log(float(weight(p_of(one), own))) + norm.logpdf(one, mean, s) - np.log(area)
+    return float(total)
+
+
+def stepped(cuts, delta, mean, tau2, two_sided=False):
+    """The same for steps, by the normal distribution function."""
+    y, v = np.array(Y), np.array(V)
+    root, s = np.sqrt(v), np.sqrt(v + tau2)
+    p = 2 * norm.sf(np.abs(y) / root) if two_sided else norm.sf(y / root)
+    area = 0.0
+    for weight, (a, b) in zip(delta, pairwise((0.0, *cuts, 1.0)), strict=True):
+        for sign in (1, -1) if two_sided else (1,):
+            high, low = (norm.isf(np.array([a, b]) / (1 + two_sided))) * 1.0
+            ends = sorted((sign * high, sign * low))
+            area = area + weight * (
+                norm.cdf((root * ends[1] - mean) / s) - norm.cdf((root * ends[0] - mean) / s)
+            )
+    return float((np.log(step(cuts, delta)(p, 1)) + norm.logpdf(y, mean, s) - np.log(area)).sum())
+
+
+def effects(y=Y, v=V, **more):
+    return mx.EffectSizes(y, v, **more)
+
+
+@pytest.mark.parametrize("kind", FUNCTIONS)
+@pytest.mark.parametrize("two_sided", [False, True])
+def test_the_likelihood_is_that_of_dense_quadrature(kind, two_sided):
+    found = mx.bias.selection_model(effects(), kind, alternative="two-sided" if two_sided else "greater")
+    dense = log_likelihood(
+        lambda p, c: FUNCTIONS[kind](p, c, *found.delta),
+        found.estimate,
+        found.tau2,
+        Y,
+        V,
+        two_sided=two_sided,
+    )
+    assert found.llf == pytest.approx(dense, abs=2e-8)
+    assert found.certificate.quadrature_error < 1e-9
+
+
+@pytest.mark.parametrize("kind", [k for k in FUNCTIONS if k != "beta"])
+def test_precision_and_a_constant_part_enter_the_likelihood(kind):
+    found = mx.bias.selection_model(effects(), kind, 0.2, alternative="greater", precision="se")
+    c = np.sqrt(V) / np.sqrt(V).max()
+
+    def weight(p, own):
+        function = FUNCTIONS[kind]
+        beyond = function(np.maximum(p, 0.2), own, *found.delta)
+        return beyond / function(0.2, own, *found.delta)
+
+    dense = log_likelihood(weight, found.estimate, found.tau2, Y, V, c, kinks=(0.2,))
+    assert found.llf == pytest.approx(dense, abs=2e-8)
+
+
+@pytest.mark.parametrize("two_sided", [False, True])
+@pytest.mark.parametrize("cuts", [(0.05,), (0.025, 0.3)])
+def test_steps_have_the_highest_likelihood_of_a_search_without_derivatives(cuts, two_sided):
+    found = mx.bias.selection_model(effects(), cuts=cuts, alternative="two-sided" if two_sided else "greater")
+
+    def minus(theta):
+        delta = [1.0, *np.exp(theta[2:])]
+        return -stepped(cuts, delta, theta[0], np.exp(theta[1]), two_sided)
+
+    start = [found.estimate + 0.05, np.log(found.tau2 + 0.005), *(np.log(found.delta[1:]) + 0.2)]
+    other = minimize(minus, start, method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-8})
+    assert found.llf >= -other.fun - 1e-7
+    assert found.llf == pytest.approx(-other.fun, abs=1e-4)
+    assert found.estimate == pytest.approx(other.x[0], abs=0.01)
+    assert found.certificate.converged
+
+
+def test_no_start_of_a_grid_leads_higher():
+    found = mx.bias.selection_model(effects(), cuts=(0.025, 0.5), alternative="greater")
+    best = max(
+        stepped((0.025, 0.5), (1, a, b), m, t)
+        for m in (-0.3, 0.0, 0.2, 0.4)
+        for t in (0.001, 0.03, 0.2)
+        for a in (0.1, 0.5, 2.0)
+        for b in (0.05, 0.3, 2.0)
+    )
+    assert found.llf > best
+
+
+def test_weights_fixed_at_one_are_the_fit_without_selection():
+    found = mx.bias.selection_model(effects(), cuts=(0.025, 0.5), delta=(1, 1, 1))
+    plain = mx.RandomEffects(effects()).fit(method="ML", test="z")
+    assert found.estimate == pytest.approx(plain.estimate, rel=1e-8)
+    assert found.tau2 == pytest.approx(plain.tau2, rel=1e-7)
+    assert found.se == pytest.approx(float(plain.bse.iloc[0]), rel=0.2)
+    assert found.llf == pytest.approx(plain.llf, rel=1e-10)
+    assert found.unadjusted == pytest.approx(plain.estimate, rel=1e-8)
+    assert found.lrt.df == (0.0,)
+    assert np.isnan(found.lrt.pvalue)
+
+
+def test_wrong_words_and_numbers():
+    es = effects()
+    with pytest.raises(UnknownChoiceError, match="half-normal"):
+        mx.bias.selection_model(es, "halfnormel")
+    for wrong in ((0.5, 0.025), (0.0,), (1.2,), (1.0,), ()):
+        with pytest.raises(InputError):
+            mx.bias.selection_model(es, cuts=wrong)
+    with pytest.raises(InputError, match="direction"):
+        mx.bias.selection_model(es, "trunc", alternative="two.sided")
+    with pytest.raises(InputError, match="per parameter"):
+        mx.bias.selection_model(es, delta=(1, 0.5, 0.2))
+    with pytest.raises(InputError, match="sample sizes"):
+        mx.bias.selection_model(es, "halfnorm", precision="ninv")
+    with pytest.raises(TooFewStudiesError):
+        mx.bias.selection_model(es.select([True] + [False] * 11))
