@@ -72,9 +72,10 @@ def lfk_index(results: object) -> LfkIndex:
 
     .. math:: \frac{5}{2k} \sum_i \left( z_i + \frac{\max z - \min z}{\max y - \min y} (y_i - y_c) \right).
 
-    Its authors call up to 1 no asymmetry, up to 2 a minor and more a major one. Schwarzer, Rücker and Semaca
-    found that symmetric evidence passes these bounds in up to 30% of cases, depending on the number of
-    studies, their sizes and heterogeneity, and advise against its use as a test.
+    Its authors call up to 1 no asymmetry, up to 2 a minor and more a major one. How often symmetric evidence
+    passes these bounds depends on the number of studies, their sizes and the heterogeneity: with few studies
+    it does so often, with hundreds never. Schwarzer, Rücker and Semaca therefore advise against its use as a
+    test.
 
     Parameters
     ----------

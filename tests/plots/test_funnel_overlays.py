@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -362,6 +364,30 @@ def test_a_limit_far_beyond_the_studies_does_not_squash_them():
     near = mx.bias.pet_peese(smokers())
     assert not any("Beyond" in note for note in funnel_plan(near).notes)
     assert any("Beyond the axis: PET 1.01" in note for note in funnel_plan(near, limits=(1.05, 2.0)).notes)
+
+
+def test_lines_that_hide_each_other_are_said():
+    es = smokers("GEN")  # PET is the regression of Egger
+    over = [mx.bias.regression_test(es, "se", "dispersion"), mx.bias.pet_peese(es)]
+    notes = funnel_plan(es, overlays=over).notes
+    (note,) = (one for one in notes if one.startswith("One line hides the other: Egger line, "))
+    assert "; PET " in note
+    assert not any("hides" in one for one in funnel_plan(es, overlays=over[1]).notes)
+
+
+@pytest.mark.parametrize("c", [1e-6, 1.0, 1e6])
+def test_values_have_the_decimals_that_their_interval_needs(c):
+    es = smokers("GEN")
+    scaled = mx.EffectSizes(c * es.y, c**2 * es.v)
+    found = mx.bias.waap_wls(scaled)
+    plan = funnel_plan(scaled, overlays=found)
+    curve = next(curve for curve in plan.layers(Curve) if curve.mark)
+    said = re.findall(r"[\d.]+(?:×10⁻?\d)?", curve.name.partition(" ")[2].replace("95% CI", ""))
+    assert [float(one) for one in said] == pytest.approx([found.estimate, found.low, found.high], rel=0.05)
+    assert curve.x == pytest.approx([found.estimate] * 2)
+    low, high = plan.panels[0].x.limits
+    assert low < scaled.y.min() < scaled.y.max() < high
+    assert overlapping_texts(funnel(plan)) == []
 
 
 def test_a_place_on_the_axis_of_what_was_analysed_is_named_beside_the_shown_value():

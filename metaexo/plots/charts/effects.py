@@ -187,11 +187,21 @@ def analysed_value(
 ) -> str:
     """Return a mean with its interval as an axis of what was analysed has it, and as the measure is shown."""
     middle, least, most = (float(one) for one in back_pooled(es, [value, low, high]))
-    bounds = f"{level_words(level)} CI {interval(least, most)}" if least == least and most == most else ""
+    digits = _decimals(least, most)
+    ends = f"{level_words(level)} CI {fixed(least, digits)} to {fixed(most, digits)}" if digits else ""
+    said = fixed(middle, digits) if digits else shown(middle, 2)
     if es.measure.rescaled and not es.measure.display_log:
         name = f"{es.measure.display[:1].lower()}{es.measure.display[1:]}"
-        return f"{fixed(value, 2)} ({name} {', '.join(filter(None, (fixed(middle, 2), bounds)))})"
-    return fixed(middle, 2) + (f" ({bounds})" if bounds else "")
+        place = fixed(value, digits) if digits else shown(value, 2)
+        return f"{place} ({name} {', '.join(filter(None, (said, ends)))})"
+    return said + (f" ({ends})" if ends else "")
+
+
+def _decimals(low: float, high: float) -> int:
+    """Return how many decimals the ends of an interval need, two at least; 0 if there is no interval."""
+    if not math.isfinite(high - low):
+        return 0
+    return min(12, max(2, 1 - math.floor(math.log10(high - low)))) if high > low else 2
 
 
 def reference_rules(es: EffectSizes, reference: float | Literal["null"] | None) -> list[Rule]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import count
+from dataclasses import dataclass, replace
+from itertools import combinations, count
 from typing import Any, Literal
 
 import numpy as np
@@ -92,12 +92,18 @@ def drawn_over(results: Sequence[BiasResult], funnel: Funnel, alone: BiasResult 
         for i in count(funnel.groups)
     )
     every = [_of(one, funnel, signs, one is alone) for one in results]
-    return Overlay(
-        lines=[line for one in every for line in one.lines],
-        points=[layer for one in every for layer in one.points],
-        values=[value for one in every for value in one.values],
-        notes=tuple(dict.fromkeys(note for one in every for note in one.notes)),
-    )
+    found = _together(every)
+    return replace(found, notes=tuple(dict.fromkeys((*_same_lines(found.lines), *found.notes))))
+
+
+def _same_lines(lines: Sequence[Layer]) -> list[str]:
+    """Return notes on curves that hide each other, such as Egger's line and PET."""
+    curves = [one for one in lines if isinstance(one, Curve)]
+    return [
+        f"One line hides the other: {one.name}; {other.name}."
+        for one, other in combinations(curves, 2)
+        if len(one.x) == len(other.x) and np.allclose(one.x, other.x, rtol=1e-6, atol=0.0)
+    ]
 
 
 def lines_beyond(lines: Sequence[Layer], axis: ChartAxis) -> tuple[str, ...]:
