@@ -4,6 +4,7 @@ from metaexo.bias.asymmetry import RankTest, RegressionTest, rank_test, regressi
 from metaexo.bias.beyond import ProportionBeyond, proportion_beyond
 from metaexo.bias.combine import CombinedPValues, combine_pvalues
 from metaexo.bias.counts_test import CountsTest, counts_test
+from metaexo.bias.excess_significance import ExcessSignificance, excess_significance
 from metaexo.bias.fail_safe import FailSafeN, fail_safe_n
 from metaexo.bias.lfk import LfkIndex, lfk_index
 from metaexo.bias.limit import LimitMetaAnalysis, limit_meta_analysis
@@ -22,6 +23,7 @@ __all__ = [
     "CombinedPValues",
     "CorrectedMean",
     "CountsTest",
+    "ExcessSignificance",
     "FailSafeN",
     "LfkIndex",
     "LimitMetaAnalysis",
@@ -43,6 +45,7 @@ __all__ = [
     "WorstCase",
     "combine_pvalues",
     "counts_test",
+    "excess_significance",
     "fail_safe_n",
     "lfk_index",
     "limit_meta_analysis",
