@@ -16,7 +16,6 @@ from metaexo.effects.conversions.scales import back_pooled
 from metaexo.errors import InputError
 from metaexo.formatting import level_words, number, percent
 from metaexo.inputs import check_choice, check_number, whole_number
-from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.univariate.batched import fit_many
 from metaexo.models.univariate.model import RandomEffects
 from metaexo.models.univariate.results import RandomEffectsResults
@@ -212,10 +211,7 @@ def proportion_beyond(
         found = _parametric(fit, limit, tail, est.level)
         said = [*est.cautions(independent=fit.robust_covariance is None), *said]
     else:
-        labels = np.arange(est.k)
-        if cluster is not None:
-            for i, rows in enumerate(split_clusters(est.effects, cluster)[1]):
-                labels[rows] = i
+        labels = est.cluster_of(cluster)
         share = float(_beyond(calibrated, limit, tail).mean())
         found, more = _bootstrap(est, share, limit, tail, labels, interval, samples, seed)
         few = f"{samples} bootstrap samples are too few for the ends of an interval"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
@@ -15,10 +17,11 @@ from metaexo.formatting import plural
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice, check_level, describe
 from metaexo.models.linear.design import Design, make_design
+from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.linear.results import FitResults
 from metaexo.models.univariate.model import RandomEffects
 from metaexo.models.univariate.results import RandomEffectsResults
-from metaexo.types import Array
+from metaexo.types import Array, Index
 
 FEW = 10  # studies below which methods for small-study effects tell little (Sterne 2011, 10.1136/bmj.d4002)
 SPREAD = 1.5  # largest over smallest standard error below which small and large studies hardly differ
@@ -95,6 +98,14 @@ class Estimates(Immutable):
     def clustered(self) -> bool:
         """Whether some study has several effects."""
         return self.m < self.k
+
+    def cluster_of(self, cluster: str | Sequence[object] | ArrayLike | None) -> Index:
+        """Return the number of the cluster of each effect, shape (k,); each its own if `cluster` is None."""
+        labels = np.arange(self.k)
+        if cluster is not None:
+            for i, rows in enumerate(split_clusters(self.effects, cluster)[1]):
+                labels[rows] = i
+        return labels
 
     @property
     def null(self) -> float:
@@ -178,6 +189,12 @@ class Estimates(Immutable):
         if self.effects.oriented:
             return "greater"
         return "less" if ((self.y - self.null) / self.v).sum() < 0 else "greater"
+
+
+def rows_of(labels: Index) -> list[Index]:
+    """Return the rows of each cluster, from the number of the cluster of each row."""
+    order = np.argsort(labels, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
 
 
 def estimates_of(

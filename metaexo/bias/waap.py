@@ -9,13 +9,12 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.bias.estimates import estimates_of
+from metaexo.bias.estimates import estimates_of, rows_of
 from metaexo.bias.power import power_of_studies
 from metaexo.bias.results import AdjustedEstimate
 from metaexo.errors import NotIdentifiableError
 from metaexo.formatting import percent, plural
 from metaexo.immutable import Immutable
-from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.linear.hypothesis import quantiles, two_sided_pvalues, wald_statistics
 from metaexo.numeric.problem import without_rounding
 from metaexo.numeric.sandwich import cluster_sandwich
@@ -160,10 +159,7 @@ def waap_wls(
             "a measure of a difference or a ratio",
             "compute effects against a control group",
         )
-    labels = np.arange(est.k)
-    if cluster is not None:
-        for i, rows in enumerate(split_clusters(est.effects, cluster)[1]):
-            labels[rows] = i
+    labels = est.cluster_of(cluster)
     clustered = np.unique(labels).size < est.k
     every = _mean(est.y, est.v, labels, clustered, est.level, null)
     distance = every.estimate - null
@@ -208,7 +204,7 @@ def _mean(y: Array, v: Array, labels: Index, clustered: bool, level: float, null
     dispersion = float(weights @ residuals**2) / (y.size - 1)
     variance, df = dispersion / weights.sum(), float(y.size - 1)
     if clustered:
-        members = [np.flatnonzero(labels == one) for one in np.unique(labels)]
+        members = rows_of(labels)
         robust = cluster_sandwich(np.ones((y.size, 1)), residuals, members, [v[rows] for rows in members])
         variance, df = float(robust.cov[0, 0]), float(robust.satterthwaite(np.eye(1))[0])
     se = float(np.sqrt(variance))

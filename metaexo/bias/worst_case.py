@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-from metaexo.bias.estimates import Alternative, estimates_of
+from metaexo.bias.estimates import Alternative, estimates_of, rows_of
 from metaexo.bias.results import AdjustedEstimate
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
@@ -19,7 +19,6 @@ from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import number, plural
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice, check_level, check_number
-from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.linear.hypothesis import quantiles, two_sided_pvalues, wald_statistics
 from metaexo.numeric.problem import without_rounding
 from metaexo.numeric.sandwich import cluster_sandwich
@@ -28,7 +27,7 @@ from metaexo.types import Array, Index, Mask
 
 MODELS = ("robust", "random", "common")
 # Selection ratios among which the first that moves the confidence bound far enough is sought.
-RATIOS = 10.0 ** np.linspace(0, 6, 61)
+RATIOS = 10.0 ** np.linspace(0, 6, 25)
 FEW_DF = 4.0
 
 
@@ -93,10 +92,9 @@ class Selection:
     @staticmethod
     def _robust(residuals: Array, total: Array, weights: Array, labels: Index) -> tuple[float, float]:
         """Return the cluster-robust variance of a weighted mean and its df; NaN for a single cluster."""
-        names = np.unique(labels)
-        if names.size < 2:
+        members = rows_of(labels)
+        if len(members) < 2:
             return np.nan, np.nan
-        members = [np.flatnonzero(labels == one) for one in names]
         made = cluster_sandwich(
             np.ones((total.size, 1)),
             residuals,
@@ -295,10 +293,7 @@ def worst_case(
     sign = 1.0 if side == "greater" else -1.0
     z = sign * (est.y - null) / est.se
     affirmative = (z > 0) & (normal_two_sided(z) < significance)
-    labels = np.arange(est.k)
-    if cluster is not None:
-        for i, rows in enumerate(split_clusters(est.effects, cluster)[1]):
-            labels[rows] = i
+    labels = est.cluster_of(cluster)
     tau2 = 0.0 if model == "common" else est.tau2
     selection = Selection(est.effects, affirmative, model, tau2, labels, est.level)
     worst = selection.mean(np.inf)
