@@ -234,6 +234,22 @@ def test_a_line_on_group_sizes_has_marks_of_fitted_effects_and_says_why(make_eff
         funnel_plan(slopes.effects, overlays=slopes)
 
 
+def test_pet_on_sample_sizes_is_a_curve_on_axes_of_sample_sizes():
+    es = bcg()
+    trials = mx.load_dataset("bcg")
+    n = (trials["treatment_n"] + trials["control_n"]).to_numpy(dtype=float)
+    plan = funnel_plan(mx.bias.pet_peese(es, predictor="1/sqrt(n)"), yaxis="ninv")
+    for name, column, power in (("PET ", n**-0.5, 0.5), ("PEESE ", 1 / n, 1)):
+        b = wls(es, column)
+        curve = named(plan, Curve, name)
+        assert np.log(curve.x) == pytest.approx(b[0] + b[1] * np.array(curve.y) ** power, abs=1e-9)
+    sizes = mx.bias.pet_peese(es)
+    assert sizes.predictor == "sqrt(1/n1+1/n2)"
+    plan = funnel_plan(sizes)
+    assert np.log(named(plan, Points, "PET ").x) == pytest.approx(sizes.pet.at(sizes.x), abs=1e-9)
+    assert any(sizes.reason[1:] in note for note in plan.notes)
+
+
 def test_a_limit_meta_analysis_shows_its_curve_and_the_limit_of_each_effect():
     es = smokers()
     fit = mx.RandomEffects(es).fit()

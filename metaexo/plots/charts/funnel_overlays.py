@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations, count
 from typing import Any, Literal
 
@@ -209,13 +210,17 @@ def _regression(result: RegressionTest, funnel: Funnel, sign: Sign) -> Overlay:
         ends = analysed_value(result.effects, limit, result.limit_low, result.limit_high, result.level)
         name = f"{name}, limit {ends}"
 
-    def fitted(values: Array) -> Array:
-        return result.line(predictor(values))[0]
+    def line(values: Array) -> Array:
+        return result.line(values)[0]
 
-    each = result.line(result.x)[0]
-    found = _fitted(funnel, fitted, each, quantity, name, sign, "solid", limit)
-    reason = [f"{_first_upper(result.reason).rstrip('.')}."] if result.reason else []
-    return Overlay(found.lines, found.points, found.values, (*reason, *found.notes))
+    at = partial(_at_predictor, line, predictor)
+    found = _fitted(funnel, at, line(result.x), quantity, name, sign, "solid", limit)
+    return _together([Overlay(notes=_reason(result)), found])
+
+
+def _reason(result: RegressionTest | PetPeese) -> list[str]:
+    """Return why effects are regressed on what they are."""
+    return [f"{_first_upper(result.reason).rstrip('.')}."] if result.reason else []
 
 
 def _before(result: BiasResult, value: float, name: str) -> Rule:
@@ -226,15 +231,16 @@ def _before(result: BiasResult, value: float, name: str) -> Rule:
 
 def _pet_peese(result: PetPeese, funnel: Funnel, signs: Iterator[Sign]) -> Overlay:
     """Return both curves; the one that the rule chose is solid."""
-    parts = []
+    quantity, predictor = PREDICTORS.get(result.predictor, ("", np.positive))
+    parts = [Overlay(notes=_reason(result))]
     for part in (result.pet, result.peese):
         chosen = part.name == result.chosen
         parts.append(
             _fitted(
                 funnel,
-                part.at,
+                partial(_at_predictor, part.at, predictor),
                 part.at(result.x),
-                "se" if result.predictor == "se" else "",
+                quantity,
                 f"{part.name} {_words(result, part)}" + (", chosen" if chosen else ""),
                 next(signs),
                 "solid" if chosen else "dotted",
@@ -242,6 +248,13 @@ def _pet_peese(result: PetPeese, funnel: Funnel, signs: Iterator[Sign]) -> Overl
             )
         )
     return _together(parts)
+
+
+def _at_predictor(
+    at: Callable[[Array], Array], predictor: Callable[[Array], Array], quantities: Array
+) -> Array:
+    """Return fitted effects at values of what a predictor is made from."""
+    return at(predictor(quantities))
 
 
 def _limit(result: LimitMetaAnalysis, funnel: Funnel, signs: Iterator[Sign]) -> Overlay:
