@@ -152,6 +152,22 @@ def test_weights_fixed_at_one_are_the_fit_without_selection():
     assert np.isnan(found.lrt.pvalue)
 
 
+def test_a_tau2_of_zero_is_at_its_bound_whatever_the_rounding():
+    """Compare with the fit in which tau2 is given as 0: at its bound it has no part in the interval."""
+    at_bound = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        v = rng.uniform(0.1, 0.5, 12)
+        es = mx.EffectSizes(rng.normal(0.8, np.sqrt(v)), v)
+        found = mx.bias.selection_model(es, alternative="greater")
+        if found.tau2 == 0 and min(found.counts):
+            at_bound += 1
+            given = mx.bias.selection_model(es, alternative="greater", tau2=0.0)
+            assert found.se == pytest.approx(given.se, rel=1e-6)
+            assert found.certificate.converged
+    assert at_bound > 15
+
+
 def test_wrong_words_and_numbers():
     es = effects()
     with pytest.raises(UnknownChoiceError, match="half-normal"):

@@ -20,6 +20,7 @@ LEAST_EIGENVALUE = 1e-10
 # Rise promised by the next step, in units of log-likelihood, below which a start has arrived.
 ARRIVED = 1e-14
 ROUNDING = 1e-11
+AT_BOUND = 1e-10
 LARGEST, SMALLEST = 8.0, 1e-10
 
 
@@ -87,7 +88,7 @@ def maximise(
                 break
         length = (np.abs(full) / unit).max(axis=1)
         cut = np.minimum(1.0, radius[open_] / np.maximum(length, SMALLEST))
-        new = np.minimum(np.maximum(at + full * cut[:, None], low[open_]), high[open_])
+        new = _within(at + full * cut[:, None], low[open_], high[open_])
         step = new - at
         found = evaluate(new, None if rows is None else rows[open_])
         gain = found.llf - llf[open_]
@@ -104,6 +105,12 @@ def maximise(
         open_ = open_[radius[open_] > SMALLEST]
     held = _held(theta, gradient, low, high)
     return Maxima(theta, llf, gradient, hessian, rise, held, converged, iteration)
+
+
+def _within(theta: Array, low: Array, high: Array) -> Array:
+    """Return parameters within their bounds; those that rounding errors separate from a bound are at it."""
+    theta = np.where(theta < low + AT_BOUND, low, theta)
+    return np.where(theta > high - AT_BOUND, high, theta)
 
 
 def _held(theta: Array, gradient: Array, low: Array, high: Array) -> Mask:
