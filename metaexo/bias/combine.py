@@ -144,8 +144,8 @@ def combine_pvalues(
     in opposite directions support each other. A p-value near 1 is then evidence of the opposite effect.
 
     ======================  ==================================================================================
-    "fisher"                -2 sum log p; chi-square on 2k degrees of freedom. Heeds the smallest most
-    "pearson"               2 sum log(1 - p); the same for evidence of the opposite. Heeds the largest most
+    "fisher"                -2 sum log p; chi-square on 2k df. Most sensitive to the smallest p
+    "pearson"               2 sum log(1 - p); the same for the other side. Most sensitive to the largest
     "stouffer"              sum w z over the root of sum w^2; normal. z are the normal quantiles
     "logit"                 minus the sum of logits, scaled; t on 5k + 4 degrees of freedom
     "inverse-chi-square"    sum of chi-square quantiles; chi-square on the sum of `df` (default 1 each)
@@ -157,7 +157,7 @@ def combine_pvalues(
     "wilkinson"             the p-value that is the `smallest`-th in order of size
     "maximum"               the largest p: evidence of an effect in every study
     "simes"                 the least of k p / rank; holds for positively dependent p-values too
-    "vote"                  sign test of how many are below `cut`, among those below it or above 1 - `cut`
+    "vote"                  sign test of how many are below `cut`, among those below it and above 1 - `cut`
     "cauchy"                mean of tan((0.5 - p) pi); nearly exact in the tail for dependent p-values too
     "harmonic-mean"         harmonic mean of p, by its limit for many p-values; for dependent ones too
     ======================  ==================================================================================
@@ -417,8 +417,6 @@ def _simes(x: Evidence) -> Combined:
 
 def _vote(x: Evidence) -> Combined:
     votes, against = int((x.p < x.cut).sum()), int((x.q < x.cut).sum())
-    if x.cut == 0.5:
-        against = x.k - votes
     if votes == 0:
         return Combined(0.0, "binomial", (), 1.0)
     return Combined(float(votes), "binomial", (), float(special.betainc(votes, against + 1, 0.5)))

@@ -168,12 +168,12 @@ def limit_meta_analysis(
     est = estimates_of(results, "limit_meta_analysis", least=LEAST, level=level)
     y, v, se, tau2 = est.y, est.v, est.se, est.tau2
     total = v + tau2
-    for each, what in ((se, "standard errors"), (np.sqrt(total), "standard errors, beside tau,")):
+    for each, what in ((se, "are equal"), (np.sqrt(total), "are equal but for rounding, beside tau")):
         if np.ptp(each) <= EQUAL * each.max():
             raise NotIdentifiableError(
-                f"all {what} are equal: there is no telling how effects depend on them",
+                f"all standard errors {what}: how effects depend on them cannot be estimated",
                 "standard errors that differ",
-                "report the random-effects mean; without small and large studies there is no adjusting it",
+                "report the random-effects mean: it cannot be adjusted without small and large studies",
             )
     model = _on_se(y, total)
     alpha, beta = model.beta

@@ -70,6 +70,8 @@ def test_votes_beyond_a_cut() -> None:
     found = mx.bias.combine_pvalues(P, "vote", cut=0.1)  # three below 0.1 and one above 0.9
     assert (found.statistic, found.pvalue) == (3, pytest.approx(5 / 16))
     assert mx.bias.combine_pvalues([0.4, 0.6], "vote", cut=0.1).pvalue == 1
+    tied = mx.bias.combine_pvalues([0.5, 0.1, 0.2], "vote")  # a p-value of one half is no vote
+    assert tied.pvalue == pytest.approx(1 / 4)
 
 
 def exact_sum(x: float, k: int) -> float:
