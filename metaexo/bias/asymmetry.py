@@ -73,6 +73,7 @@ SPELLINGS = {
     "sqrtninv": "1/sqrt(n)",
 }
 MODELS = ("mixed", "dispersion")
+EXACT_UP_TO = 400  # effects: the exact distribution of Kendall's tau takes seconds beyond, and hardly differs
 # Measures whose sampling variance is no function of what makes the effect, or, for ratios and effects as
 # given, is not known to be one; of all others effects and standard errors are correlated by construction.
 FREE = frozenset(
@@ -634,7 +635,7 @@ def rank_test(results: FitResults | EffectSizes, *, exact: bool | None = None) -
         A fit without moderators, or bare effects, taken as independent.
     exact : bool, optional
         Whether the p-value is from the exact distribution, which needs data without ties. Default: if there
-        are no ties. Otherwise the normal approximation with the variance corrected for ties.
+        are no ties and at most 400 effects. Otherwise the normal approximation, corrected for ties.
 
     Returns
     -------
@@ -671,7 +672,7 @@ def rank_test(results: FitResults | EffectSizes, *, exact: bool | None = None) -
         raise InputError(
             "some deviates or sampling variances are tied", "data without ties", "leave exact out"
         )
-    by_counting = not ties if exact is None else exact
+    by_counting = not ties and est.k <= EXACT_UP_TO if exact is None else exact
     tau, score, spread, pvalue = kendall(deviates, est.v, by_counting)
     measure = est.effects.measure
     said = [f"{correlated(measure)}: {INFLATED}; regression_test allows for that"]

@@ -108,7 +108,7 @@ class CountsTest(BiasTest):
 
 
 def counts_test(
-    results: FitResults | EffectSizes, method: str = "harbord", *, odds_ratio: float | None = None
+    effects: EffectSizes | FitResults, method: str = "harbord", *, odds_ratio: float | None = None
 ) -> CountsTest:
     r"""Test tables of events for funnel asymmetry, where Egger's test finds too much of it.
 
@@ -144,8 +144,8 @@ def counts_test(
 
     Parameters
     ----------
-    results : FitResults or EffectSizes
-        A fit without moderators, or effects, with their events and sizes: computed from tables, or with
+    effects : EffectSizes or FitResults
+        Effects, or a fit without moderators, with their events and sizes: computed from tables, or with
         columns treatment_events, treatment_n, control_events, control_n in `data`. For Debray's test the
         effects as they are, with the numbers of events: treatment_events and control_events, or events.
     method : str
@@ -200,7 +200,7 @@ def counts_test(
     if odds_ratio is not None and (chosen != "schwarzer" or not check_number("odds_ratio", odds_ratio) > 0):
         given = f"odds_ratio is {odds_ratio!r} with method={chosen!r}"
         raise InputError(given, "a number above 0, for Schwarzer's test alone")
-    est = estimates_of(results, "counts_test", least=3)
+    est = estimates_of(effects, "counts_test", least=3)
     if chosen in SURVIVAL:
         found = _debray(est, chosen)
     else:

@@ -124,7 +124,11 @@ class Design:
         It is for one more fit of the same rows: it does not know how to make the columns of new rows.
         """
         x = np.column_stack([self.matrix(values.size), values])
-        if own_parts(x)[-1] < RANK_TOLERANCE:
+        if self.x is None:  # what the others determine of it is its mean
+            own = np.linalg.norm(values - values.mean()) / (np.linalg.norm(values) or 1.0)
+        else:
+            own = own_parts(x)[-1]
+        if own < RANK_TOLERANCE:
             alone = np.ptp(values) <= RANK_TOLERANCE * np.abs(values).max()
             raise CollinearError(
                 f"{name} is the same in all rows"
