@@ -17,6 +17,7 @@ from metaexo.plots.charts.orchard import orchard, orchard_plan
 from metaexo.plots.charts.p_curve import p_curve, p_curve_plan
 from metaexo.plots.charts.profile import profile, profile_plan
 from metaexo.plots.charts.radial import radial, radial_plan
+from metaexo.plots.charts.selection_weights import selection_weights, selection_weights_plan
 from metaexo.plots.charts.sunset import sunset, sunset_plan
 from metaexo.plots.charts.variance_components import variance_components, variance_components_plan
 from metaexo.plots.forest.adjusted import adjusted, adjusted_plan
@@ -113,6 +114,8 @@ __all__ = [
     "risk_of_bias_summary",
     "risk_of_bias_summary_plan",
     "save",
+    "selection_weights",
+    "selection_weights_plan",
     "sunset",
     "sunset_plan",
     "variance_components",

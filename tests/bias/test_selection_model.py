@@ -183,3 +183,34 @@ def test_wrong_words_and_numbers():
         mx.bias.selection_model(es, "halfnorm", precision="ninv")
     with pytest.raises(TooFewStudiesError):
         mx.bias.selection_model(es.select([True] + [False] * 11))
+
+
+@pytest.mark.parametrize(
+    ("weights", "delta"),
+    [
+        ("half-normal", [0.0]),
+        ("negative-exponential", [0.0]),
+        ("logistic", [0.0]),
+        ("power", [0.0]),
+        ("negative-exponential-power", [0.0, 1.0]),
+        ("beta", [1.0, 1.0]),
+    ],
+)
+def test_no_selection_has_the_weight_1_from_0_to_1(weights, delta):
+    found = mx.bias.selection_model(mx.EffectSizes(Y, V), weights, delta=delta)
+    assert found.weight_at([0.0, 1e-300, 0.5, 1.0]) == pytest.approx([1.0] * 4)
+
+
+@pytest.mark.parametrize(
+    ("weights", "delta"), [("power", [0.7]), ("half-normal", [2.0]), ("beta", [1.5, 0.8])]
+)
+def test_weights_at_the_ends_follow_the_formula(weights, delta):
+    found = mx.bias.selection_model(mx.EffectSizes(Y, V), weights, delta=delta)
+    ends = np.array([0.0, 1.0])
+    with np.errstate(divide="ignore"):
+        formula = {
+            "power": (1 - ends) ** delta[0],
+            "half-normal": np.exp(-delta[0] * ends**2),
+            "beta": ends ** (delta[0] - 1) * (1 - ends) ** (delta[-1] - 1),
+        }[weights]
+    assert found.weight_at(ends).tolist() == pytest.approx(formula.tolist())

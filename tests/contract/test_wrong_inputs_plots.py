@@ -60,6 +60,7 @@ SLOPE = quiet(lambda: mx.RandomEffects(ES, "dose + source", dependence="accept")
 SWEEP = quiet(lambda: mx.rho_sweep(ES, [0.0, 0.5]))
 FOUND = quiet(lambda: mx.attribute_heterogeneity(ES, draws=0, permutations=19))
 
+SELECTION = mx.bias.selection_model(ES)
 FILLED = mx.bias.trim_and_fill(FIT)
 
 LEDGER = mx.Ledger.of_rows(4).leave_out({2: "no SD"}, "effect")
@@ -120,6 +121,8 @@ RIGHT = {
     "risk_of_bias_summary": (JUDGED,),
     "risk_of_bias_summary_plan": (JUDGED,),
     "save": (Figure(), "PATH"),
+    "selection_weights": (SELECTION,),
+    "selection_weights_plan": ({"step": SELECTION},),
     "sunset": (ES,),
     "sunset_plan": (FIT,),
     "variance_components": (MULTI,),
@@ -347,6 +350,9 @@ def test_calls_that_do_not_fit(name, tmp_path):
         ("risk_of_bias_summary_plan", {"weights": [1, 2, 3]}),
         ("risk_of_bias_summary_plan", {"weights": MULTI}),
         ("p_curve_plan", {"height": 0.1}),
+        ("selection_weights_plan", {"scale": "root"}),
+        ("selection_weights_plan", {"limits": (1.0, 0.0)}),
+        ("selection_weights_plan", {"intervals": "wald"}),
         ("sunset_plan", {"true_effect": float("nan")}),
         ("sunset_plan", {"significance": 5}),
         ("sunset_plan", {"labels": "outer"}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -154,6 +154,7 @@ class SelectionModel(AdjustedEstimate):
         What is known of the maximum.
     """
 
+    rests_on: ClassVar[str] = "selection by p-value"
     coefficients: SelectionCoefficients
     tau2_se: float
     tau2_given: bool
@@ -315,11 +316,11 @@ class SelectionModel(AdjustedEstimate):
             return np.asarray(np.exp(parameters)[step_of(values, cuts)])
         smooth = self.fitted.solution.problem.weights
         assert isinstance(smooth, Smooth)
-        with np.errstate(divide="ignore"):
-            logs = np.log(values), np.log1p(-values)
+        with np.errstate(all="ignore"):  # of p = 0 and 1 the logarithm is so low that a power of 0 is 1
+            logs = np.maximum(np.log(values), -1e300), np.maximum(np.log1p(-values), -1e300)
             parameters = tuple(np.array(d) for d in self.delta)
             found = smooth.log_weight(logs, np.array(1.0), parameters)
-        return np.asarray(np.exp(found.value))
+            return np.asarray(np.exp(found.value))
 
     # -- intervals by the profile likelihood -------------------------------------------------------------
 

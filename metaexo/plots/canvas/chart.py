@@ -156,12 +156,13 @@ Layer = Points | Curve | Curves | Band | Region | Intervals | Rule | Words
 class ChartAxis:
     """An axis of a chart; places are as shown. Without ticks they are round values that fit the axis.
 
-    `ticks` are values with their labels; `inverted` puts small values at the top, or at the right. `opposite`
-    are further ticks with their labels at the other side of the panel, without a line.
+    The scale "sqrt" is one of square roots, for values from 0. `ticks` are values with their labels;
+    `inverted` puts small values at the top, or at the right. `opposite` are further ticks with their labels
+    at the other side of the panel, without a line.
     """
 
     label: str = ""
-    scale: Scale = "linear"
+    scale: Scale | Literal["sqrt"] = "linear"
     limits: tuple[float, float] | None = None
     ticks: Sequence[tuple[float, str]] | None = None
     inverted: bool = False
@@ -428,7 +429,10 @@ def _dress(ax: Axes, theme: Theme) -> None:
 def _draw_panel(ax: Axes, panel: Panel, theme: Theme) -> None:
     """Draw the layers of a panel, back to front."""
     for name, axis in (("x", panel.x), ("y", panel.y)):
-        getattr(ax, f"set_{name}scale")(axis.scale)
+        if axis.scale == "sqrt":
+            getattr(ax, f"set_{name}scale")("function", functions=(root, np.square))
+        else:
+            getattr(ax, f"set_{name}scale")(axis.scale)
     for order, layer in enumerate(panel.layers):
         _DRAW[type(layer)](ax, _steady_layer(layer), theme, 2 + order / 100)
     for name, axis in (("x", panel.x), ("y", panel.y)):
@@ -438,6 +442,11 @@ def _draw_panel(ax: Axes, panel: Panel, theme: Theme) -> None:
     if panel.heading:
         lines = theme.wrap(panel.heading, max(90.0, 72 * size_of(ax)[0]), bold=True)
         ax.set_title("\n".join(lines), fontproperties=theme.font(panel.heading, bold=True))
+
+
+def root(values: Any) -> Any:
+    """Return square roots; what is below 0 is at 0."""
+    return np.sqrt(np.maximum(values, 0.0))
 
 
 def steady(values: Any) -> Any:

@@ -310,7 +310,7 @@ class ShownAxis:
 class RoundTicks:
     """Ticks at round values that stand apart, for any ends and width that the axis has when it is drawn."""
 
-    def __init__(self, scale: Scale, point: str = ".") -> None:
+    def __init__(self, scale: Scale | Literal["sqrt"], point: str = ".") -> None:
         self.scale = scale
         self.point = point
 
@@ -375,6 +375,8 @@ class RoundTicks:
         """Return the values between two ends of an axis with a room in points."""
         if self.scale == "logit":
             return _odds_values(low, high, room)
+        if self.scale == "sqrt":
+            return _root_values(low, high, room)
         if self.scale == "log" and low <= 0:
             return []
         measure = LOGARITHM if self.scale == "log" else GENERIC
@@ -387,10 +389,24 @@ def _odds_values(low: float, high: float, room: float) -> list[float]:
     halves = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4)
     every = [*halves, 0.5, *(ten_digits(1 - value) for value in reversed(halves))]
     seen = [value for value in every if low <= value <= high]
+    first = sorted(seen, key=lambda v: (v != 0.5, v not in (0.1, 0.9, 0.01, 0.99), abs(v - 0.5)))
     width = max(to_place("logit", high) - to_place("logit", low), 1e-12)
-    kept: list[float] = []
-    for value in sorted(seen, key=lambda v: (v != 0.5, v not in (0.1, 0.9, 0.01, 0.99), abs(v - 0.5))):
-        place = to_place("logit", value) / width * room
-        if all(abs(place - to_place("logit", other) / width * room) > 4.0 * TICK_SIZE for other in kept):
-            kept.append(value)
+    return _with_room(first, [to_place("logit", value) / width * room for value in first])
+
+
+def _root_values(low: float, high: float, room: float) -> list[float]:
+    """Return round values that stand apart on an axis of square roots: 0 and powers of ten first."""
+    seen = [value for value in _log_values(max(low, 1e-4 * high), high, (1, 5, 2)) if value <= high]
+    first = sorted(seen, key=lambda v: (f"{v:e}"[0] != "1", f"{v:e}"[0] != "5", -v))
+    first = [0.0, *first] if low <= 0 else first
+    width = max(math.sqrt(high) - math.sqrt(max(low, 0.0)), 1e-300)
+    return _with_room(first, [math.sqrt(value) / width * room for value in first])
+
+
+def _with_room(first: Sequence[float], places: Sequence[float]) -> list[float]:
+    """Return the values, the first ones first, whose places in points stand apart from those of others."""
+    kept: dict[float, float] = {}
+    for value, place in zip(first, places, strict=True):
+        if all(abs(place - other) > 4.0 * TICK_SIZE for other in kept.values()):
+            kept[value] = place
     return sorted(kept)

@@ -71,10 +71,10 @@ def p_curve_plan(
     Examples
     --------
     >>> import metaexo as mx
-    >>> es = mx.EffectSizes([0.62, 0.71, 0.48, 0.9, 0.1], [0.05, 0.04, 0.03, 0.09, 0.04])
+    >>> es = mx.EffectSizes([0.62, 0.71, 0.48, 0.45, 0.1], [0.05, 0.04, 0.03, 0.04, 0.04])
     >>> plan = mx.plots.p_curve_plan(mx.bias.p_curve(es))
     >>> plan.to_frame().query("name == 'observed' and layer == 'points'")["y"].tolist()
-    [75.0, 25.0, 0.0, 0.0, 0.0]
+    [75.0, 0.0, 25.0, 0.0, 0.0]
     >>> ax = mx.plots.p_curve(plan)
     """
     found = results if isinstance(results, PCurve) else p_curve_of(results)
