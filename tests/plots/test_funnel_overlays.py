@@ -302,6 +302,9 @@ def test_a_result_alone_has_the_funnel_of_its_effects():
     found = mx.bias.pet_peese(fit)
     alone, bare = funnel_plan(found), funnel_plan(es, overlays=found)
     assert alone.to_frame().equals(bare.to_frame())
+    limit = mx.bias.limit_meta_analysis(fit)  # which knows the mean before adjustment
+    side = named(funnel_plan(limit), Curve, "pseudo 95% region")
+    assert np.log(side.x) == pytest.approx(fit.estimate - 1.959963984540054 * np.array(side.y), abs=1e-9)
     lfk = mx.bias.lfk_index(es)  # has nothing to draw, and says so in words
     plan = funnel_plan(lfk)
     assert any("no test" in note for note in plan.notes)

@@ -40,7 +40,14 @@ from metaexo.plots.charts.effects import (
     words_beside,
 )
 from metaexo.plots.charts.funnel_axes import Y_AXES, VerticalAxis, heights_of, vertical_ends
-from metaexo.plots.charts.funnel_overlays import Funnel, drawn_over, given_overlays, lines_beyond, sentence_of
+from metaexo.plots.charts.funnel_overlays import (
+    Funnel,
+    centre_of,
+    drawn_over,
+    given_overlays,
+    lines_beyond,
+    sentence_of,
+)
 from metaexo.plots.forest.rows import caution_notes, has_one_mean, no_single_effect
 from metaexo.types import Array
 
@@ -107,8 +114,8 @@ def funnel_plan(
     ----------
     results : FitResults, StratifiedResults, EffectSizes or a result of mx.bias
         A fit of any model of effects, robust or not, gives the centre; strata give colours and marks too;
-        bare effects have no region. A result of :mod:`metaexo.bias` has the funnel of its effects, and of the
-        unadjusted fit if it keeps one.
+        bare effects have no region. A result of :mod:`metaexo.bias` has the funnel of its effects, around the
+        mean before adjustment if it keeps one.
     by : str, optional
         Column of the data whose values get colours and marks of their own.
     yaxis : {"sei", "vi", "seinv", "vinv", "ni", "ninv", "sqrtni", "sqrtninv", "wi"}
@@ -173,21 +180,21 @@ def funnel_plan(
     [0.26]
     >>> ax = mx.plots.funnel(plan)
     """
-    laid = (*([results] if isinstance(results, BiasResult) else []), *given_overlays(overlays))
-    filled = results if isinstance(results, TrimAndFill) else None
+    alone = results if isinstance(results, BiasResult) else None
+    laid = (*([] if alone is None else [alone]), *given_overlays(overlays))
     es, fit = effects_of(_base(results), "a funnel plot")
     measure, side = es.measure, Y_AXES[yaxis]
-    cloud = _cloud(es, fit, residuals, level, filled)
+    cloud = _cloud(es, fit, residuals, level, alone)
+    _check_overlays(cloud, laid)
     if contours is None:
         contours = (
-            any(isinstance(one, TrimAndFill) for one in laid) and side.has_se and measure.null == measure.null
+            side.has_se and not math.isnan(measure.null) and any(isinstance(one, TrimAndFill) for one in laid)
         )
     _check_contours(es, cloud, side, contours)
-    _check_overlays(cloud, laid)
     y = heights_of(es, fit, cloud.se, side)
     ends = vertical_ends(side, y)
     groups = groups_of(results, es, by, wording)
-    over = drawn_over(laid, Funnel(es, y, side, ends, filled, max(1, len(set(groups)))), results)
+    over = drawn_over(laid, Funnel(es, y, side, ends, alone, max(1, len(set(groups)))))
     x_ends = _horizontal_ends(es, cloud, side, ends, contours, limits, over.values)
     across = ChartAxis(
         label=_axis_label(es, cloud) if axis_label is None else axis_label,
@@ -266,13 +273,13 @@ def _cloud(
     fit: FitResults | None,
     residuals: bool | None,
     level: float | None,
-    filled: TrimAndFill | None,
+    alone: BiasResult | None,
 ) -> Cloud:
     """Return effects or residuals with their standard errors, and what they lie around."""
-    if filled is not None and not residuals:
-        value = analysed_value(es, filled.estimate, filled.low, filled.high, filled.level)
-        words = f"{filled.name} {value}"
-        return Cloud(es.y, np.sqrt(es.v), filled.estimate, level or filled.level, False, words)
+    known = None if alone is None or residuals else centre_of(alone)
+    if known is not None:
+        level = level or float(getattr(alone, "level", 0.95))
+        return Cloud(es.y, np.sqrt(es.v), known[0], level, False, known[1])
     if fit is None:
         if residuals:
             raise InputError("bare effects have no residuals", "a fit", "hand in mx.RandomEffects(...).fit()")

@@ -26,7 +26,7 @@ from metaexo.types import Array
 
 COLORS = 6  # of the palette beside its first
 Dash = Literal["solid", "dashed", "dotted", "dashdot"]
-DASHES: tuple[Dash, ...] = ("dashed", "dashdot", "dotted")
+DASHES: tuple[Dash, ...] = ("dotted", "dashed", "dashdot")
 # What the predictors of the regression test are made from, and how.
 PREDICTORS: Mapping[str, tuple[str, Callable[[Array], Array]]] = {
     "se": ("se", lambda s: s),
@@ -46,7 +46,7 @@ class Funnel:
     heights: Array  # of the effects, shape (k,)
     side: VerticalAxis
     ends: tuple[float, float]
-    filled: TrimAndFill | None = None  # whose adjusted mean is its centre
+    alone: BiasResult | None = None  # what it was made of, if that is no fit and no bare effects
     groups: int = 1  # which have the first colours and shapes
 
 
@@ -82,17 +82,14 @@ def given_overlays(overlays: Any) -> tuple[BiasResult, ...]:
     return found
 
 
-def drawn_over(results: Sequence[BiasResult], funnel: Funnel, alone: BiasResult | None) -> Overlay:
-    """Return all that results add to a funnel plot.
-
-    `alone`: the result that the funnel itself was made of; it may be one that has nothing to draw.
-    """
+def drawn_over(results: Sequence[BiasResult], funnel: Funnel) -> Overlay:
+    """Return all that results add to a funnel plot."""
     # the first colour is that of the studies
     signs = (
         Sign(1 + (i - 1) % COLORS, SHAPES[i % len(SHAPES)], DASHES[i % len(DASHES)])
         for i in count(funnel.groups)
     )
-    every = [_of(one, funnel, signs, one is alone) for one in results]
+    every = [_of(one, funnel, signs) for one in results]
     found = _together(every)
     return replace(found, notes=tuple(dict.fromkeys((*_same_lines(found.lines), *found.notes))))
 
@@ -117,7 +114,7 @@ def lines_beyond(lines: Sequence[Layer], axis: ChartAxis) -> tuple[str, ...]:
     return (f"Beyond the axis: {'; '.join(names)}.",) if names else ()
 
 
-def _of(result: BiasResult, funnel: Funnel, signs: Iterator[Sign], alone: bool) -> Overlay:
+def _of(result: BiasResult, funnel: Funnel, signs: Iterator[Sign]) -> Overlay:
     """Return what a result adds to a funnel plot of the effects that it was computed from."""
     es, own = funnel.es, result.effects
     if own.k != es.k or not (np.array_equal(own.y, es.y) and np.array_equal(own.v, es.v)):
@@ -127,7 +124,7 @@ def _of(result: BiasResult, funnel: Funnel, signs: Iterator[Sign], alone: bool) 
             "compute it from the fit that is drawn, or draw it alone: mx.plots.funnel(result)",
         )
     found = _drawing(result, funnel, signs)
-    if found is None and not alone:
+    if found is None and result is not funnel.alone:
         raise InputError(
             f"{result.name} has nothing to draw in a funnel plot",
             "a result with a line or with an adjusted mean",
@@ -135,13 +132,7 @@ def _of(result: BiasResult, funnel: Funnel, signs: Iterator[Sign], alone: bool) 
         )
     said = [sentence_of(result)] if found is None or isinstance(result, BiasTest) else []
     found = found or Overlay()
-    before = _unadjusted(result) if alone else Overlay()
-    return Overlay(
-        [*before.lines, *found.lines],
-        found.points,
-        [*before.values, *found.values],
-        (*said, *found.notes, *caution_notes(result)),
-    )
+    return Overlay(found.lines, found.points, found.values, (*said, *found.notes, *caution_notes(result)))
 
 
 def _drawing(result: BiasResult, funnel: Funnel, signs: Iterator[Sign]) -> Overlay | None:
@@ -159,16 +150,19 @@ def _drawing(result: BiasResult, funnel: Funnel, signs: Iterator[Sign]) -> Overl
     return None
 
 
-def _unadjusted(result: BiasResult) -> Overlay:
-    """Return the mean before adjustment of a result that keeps it; of one with a fit it is the centre."""
-    found = getattr(result, "unadjusted", None)
-    if found is None or isinstance(found, FitResults):
-        return Overlay()
-    value = float(getattr(found, "estimate", found))
+def centre_of(result: BiasResult) -> tuple[float, str] | None:
+    """Return what the funnel of a result alone lies around, and words for it; None for its fit, or nothing.
+
+    It is the mean with filled studies, or the mean before adjustment.
+    """
+    if isinstance(result, TrimAndFill):
+        return result.estimate, f"{result.name} {_words(result, result)}"
+    found = getattr(result, "unadjusted", np.nan)
+    value = np.nan if isinstance(found, FitResults) else float(getattr(found, "estimate", found))
     if not np.isfinite(value):
-        return Overlay()
+        return None
     words = _words(result, found) if hasattr(found, "low") else analysed_value(result.effects, value)
-    return Overlay([_before(result, value, f"unadjusted {words}")], (), [value])
+    return value, f"unadjusted {words}"
 
 
 # -- the parts ----------------------------------------------------------------------------------------------
@@ -183,7 +177,7 @@ def _filled(result: TrimAndFill, funnel: Funnel, sign: Sign) -> Overlay:
         name=f"filled (k0 = {result.k0})",
         labels=[result.filled.row_labels[i] for i in np.flatnonzero(result.is_filled)],
         color=sign.color,
-        shape="lozenge" if funnel.filled is result else sign.mark,
+        shape="lozenge" if funnel.alone is result else sign.mark,
         size=6.5,
         hollow=True,
         extra={
@@ -193,9 +187,15 @@ def _filled(result: TrimAndFill, funnel: Funnel, sign: Sign) -> Overlay:
             "filled": [True] * result.k0,
         },
     )
-    if funnel.filled is result:
+    if funnel.alone is result:
         before = result.unadjusted.pooled()
-        line = _before(result, float(before.estimate), f"unadjusted {_words(result, before)}")
+        line = Rule(
+            at=places_of(result.measure, before.estimate),
+            name=f"unadjusted {_words(result, before)}",
+            color="study",
+            dash="dashdot",
+            width=1.2,
+        )
         return Overlay([line] if result.k0 else (), [points], [*y.tolist(), float(before.estimate)])
     adjusted = _adjusted(result, funnel, sign)
     return Overlay(adjusted.lines, [points], [*y.tolist(), *adjusted.values])
@@ -221,12 +221,6 @@ def _regression(result: RegressionTest, funnel: Funnel, sign: Sign) -> Overlay:
 def _reason(result: RegressionTest | PetPeese) -> list[str]:
     """Return why effects are regressed on what they are."""
     return [f"{_first_upper(result.reason).rstrip('.')}."] if result.reason else []
-
-
-def _before(result: BiasResult, value: float, name: str) -> Rule:
-    """Return the line of a mean before adjustment, in the colour of the studies."""
-    at = places_of(result.measure, value)
-    return Rule(at=at, name=name, color="study", dash="dashdot", width=1.2)
 
 
 def _pet_peese(result: PetPeese, funnel: Funnel, signs: Iterator[Sign]) -> Overlay:
