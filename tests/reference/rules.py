@@ -14,6 +14,7 @@ from tests.reference import (
     adjust_rules,
     asymmetry_rules,
     conversion_rules,
+    counting_rules,
     effect_rules,
     location_scale_rules,
     model_test_rules,
@@ -39,6 +40,7 @@ def rules_of(case: Case) -> list[Rule]:
         one_level_rules,
         adjust_rules,
         asymmetry_rules,
+        counting_rules,
     )
     return [rule for topic in topics for rule in topic.rules_of(case)]
 
@@ -60,7 +62,7 @@ def settle(case: Case, actual: dict[str, Any]) -> Comparison:
 
 def settle_refusal(case: Case, actual: dict[str, Any]) -> Comparison:
     """Say whether a result is right where the reference refuses: only if a rule of its kind proves it."""
-    for rule in asymmetry_rules.refusals_of(case):
+    for rule in (*asymmetry_rules.refusals_of(case), *counting_rules.refusals_of(case)):
         found = rule(case, actual)
         if not found.different:
             return found
