@@ -343,6 +343,25 @@ def test_every_result_has_a_funnel_and_every_adjusted_mean_a_place_in_it(name):
         assert found.sentence.rstrip(".")[1:] in said
 
 
+@pytest.mark.filterwarnings("ignore::metaexo.errors.MetaexoWarning")
+def test_fits_of_every_kind_and_strata_take_overlays(make_effects):
+    es = make_effects(12, study=[f"study {i // 2}" for i in range(12)])
+    for fit in (
+        mx.Multilevel(es, "study").fit(),
+        mx.RandomEffects(es, dependence="accept").fit().robust("study"),
+        mx.LocationScale(es, dependence="accept").fit(),
+        mx.stratify(es, by="source"),
+    ):
+        overall = getattr(fit, "overall", fit)
+        over = [mx.bias.trim_and_fill(overall, side="left"), mx.bias.pet_peese(overall, predictor="se")]
+        plan = funnel_plan(fit, overlays=over)
+        assert named(plan, Points, "filled").labels == [
+            f"filled: {es.row_labels[i]}" for i in over[0].mirrored
+        ]
+        assert any("of 6 studies" in note for note in plan.notes)
+        assert overlapping_texts(funnel(plan)) == []
+
+
 def test_what_has_no_meaning_is_refused(make_effects):
     es = make_effects(12)
     found = mx.bias.pet_peese(es)

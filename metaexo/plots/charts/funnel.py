@@ -179,6 +179,7 @@ def funnel_plan(
     >>> plan.to_frame().query("name == 'pooled effect 0.26'")["x"].round(3).tolist()
     [0.26]
     >>> ax = mx.plots.funnel(plan)
+    >>> ax = mx.plots.funnel(mx.bias.trim_and_fill(es))
     """
     alone = results if isinstance(results, BiasResult) else None
     laid = (*([] if alone is None else [alone]), *given_overlays(overlays))
