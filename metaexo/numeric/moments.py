@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -249,15 +249,21 @@ def _design_moments(batch: Batch, tau2: Array) -> Moments:
     """Return the moments of problems with a design; those whose variances are far apart by their pivots."""
     if batch.wide is None:
         return _plain_design_moments(batch, tau2)
-    parts = [
-        _plain_design_moments(batch.take(slice(b, b + 1)), tau2[b : b + 1])
-        if pivot is None
-        else _wide_moments(pivot, batch.v[b] + tau2[b])
-        for b, pivot in enumerate(batch.wide)
-    ]
+    parts = []
+    for b, pivot in enumerate(batch.wide):
+        total = batch.v[b] + tau2[b]
+        if pivot is None:
+            parts.append(_plain_design_moments(batch.take(slice(b, b + 1)), tau2[b : b + 1]))
+        else:
+            parts.append(_wide_moments(pivot, total))
     return Moments(
         *(np.concatenate([np.atleast_1d(getattr(p, n)) for p in parts]) for n in Moments.__slots__)
     )
+
+
+def _is_wide(variances: Array) -> bool:
+    """Say whether variances, tau2 included, are so far apart that the rows are best seen from the pivots."""
+    return bool(variances.max() > FAR_APART * variances.min())
 
 
 class _WideFit:
@@ -265,22 +271,24 @@ class _WideFit:
 
     With D_A and D_B the variances of pivots and others, M = D_B^-1/2 L D_A^1/2, C = (I + M'M)^-1 and T =
     D_B^-1/2 (I - M C M') D_B^-1/2 the blocks of P are L'TL, -TL and T. As the pivots are the most precise
-    rows, M is of moderate size, and no difference of large numbers is taken.
+    rows, M is of moderate size, and no difference of large numbers is taken. Where the pivots are almost
+    parallel M is large; I and M one above the other are then QR with C = (R'R)^-1, and M'M is not formed.
     """
 
     def __init__(self, pivot: WidePivot, d: Array) -> None:
         p = pivot.y.size
         self.root_a, self.root_b = np.sqrt(d[pivot.rows[:p]]), np.sqrt(d[pivot.rows[p:]])
         self.m = pivot.ell * self.root_a / self.root_b[:, None]
-        self.gram = self.m.T @ self.m
-        self.inner = np.eye(p) + self.gram
-        self.c = np.linalg.inv(self.inner)
+        q, self.r = np.linalg.qr(np.vstack([np.eye(p), self.m]))
+        self.q = q[p:]  # of the other rows: M = QR
+        self.r_inverse = np.linalg.inv(self.r)
+        self.c = self.r_inverse @ self.r_inverse.T
 
     def solve(self, z: Array) -> tuple[Array, Array]:
         """Return g and e of z, or of its columns: Tz = D_B^-1/2 e, and z'Tz is e'e + g'g."""
         scaled = (z.T / self.root_b).T
-        g = self.c @ (self.m.T @ scaled)
-        return g, scaled - self.m @ g
+        g = self.r_inverse @ (self.q.T @ scaled)
+        return g, scaled - self.q @ (self.q.T @ scaled)
 
 
 def _wide_moments(pivot: WidePivot, d: Array) -> Moments:
@@ -288,13 +296,13 @@ def _wide_moments(pivot: WidePivot, d: Array) -> Moments:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # a variance of 0 at tau2 = 0
         fit = _WideFit(pivot, d)
         w_a, w_b = fit.root_a**-2, fit.root_b**-2
-        leverage = np.vecdot(fit.m @ fit.c, fit.m)
+        leverage = np.vecdot(fit.q, fit.q)
         of_pivots, rest = fit.solve(pivot.ell)
         p_aa = of_pivots.T @ of_pivots + rest.T @ rest
         p_ba = rest / fit.root_b[:, None]
-        inner = fit.c @ (fit.m.T * w_b) @ fit.m
+        inner = (fit.q.T * w_b) @ fit.q
         own = np.square((1 - leverage) * w_b).sum()
-        shared = max(float((inner * inner.T).sum() - np.square(leverage * w_b).sum()), 0.0)
+        shared = max(float((inner * inner).sum() - np.square(leverage * w_b).sum()), 0.0)
         g, e = fit.solve(pivot.z)
         r_a, r_b = -g / fit.root_a, e / fit.root_b
         g2, e2 = fit.solve(r_b - pivot.ell @ r_a)
@@ -319,7 +327,7 @@ def _wide_fit(batch: Batch, pivot: WidePivot, weights: Array) -> WeightedFit:
         beta = on_x @ (pivot.y + fit.root_a * g)
         if not pivot.y.any() and not pivot.z.any():  # equal effects: the unweighted fit is exact
             beta = batch.offset[0]
-        logdet = pivot.logdet - 2 * np.log(fit.root_a).sum() + np.linalg.slogdet(fit.inner)[1]
+        logdet = pivot.logdet - 2 * np.log(fit.root_a).sum() + 2 * np.log(np.abs(np.diagonal(fit.r))).sum()
     cov = half @ fit.c @ half.T
     return WeightedFit(
         beta=beta[None],
@@ -374,7 +382,10 @@ def weighted_fit(batch: Batch, weights: Array) -> WeightedFit:
         for b, pivot in enumerate(batch.wide):
             one = batch.take(slice(b, b + 1))
             own = np.broadcast_to(weights, batch.v.shape)[b]
-            parts.append(weighted_fit(one, own[None]) if pivot is None else _wide_fit(one, pivot, own))
+            if pivot is None or not _is_wide(own):
+                parts.append(weighted_fit(replace(one, wide=None), own[None]))
+            else:
+                parts.append(_wide_fit(one, pivot, own))
         return WeightedFit(*(np.concatenate([getattr(p, n) for p in parts]) for n in WeightedFit.__slots__))
     root = np.sqrt(combined)
     q, upper = np.linalg.qr(root[..., None] * batch.basis)

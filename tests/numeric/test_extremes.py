@@ -195,3 +195,20 @@ def test_kenward_roger_keeps_its_digits_where_variances_are_far_apart() -> None:
     trace += sum((sum(z**2 for z in p) / sum(p)) ** 2 for p in parts)
     wanted = 1 / sum(parts[0]) + 4 / trace * own[0] / sum(parts[0]) ** 2
     assert kr.cov[0, 0] == pytest.approx(float(wanted), rel=1e-9)
+
+
+def test_precise_rows_that_are_almost_parallel_agree_with_rational_arithmetic() -> None:
+    """The rows from which the problem is seen hardly differ in their moderator, 1/n: n from 4e8 down to 4."""
+    n = np.array([4e8, 4e7, 4e6, 4e5, 4e4, 4e3, 400, 40, 4, 4, 4, 4, 4])
+    v = 10.0 ** np.arange(-8, 5)
+    y = np.array([0.08, -0.09, -0.23, 0.26, 0.03, 0.04, 0.28, 0.43, -0.03, 3.23, -7.87, -11.4, -42.1])
+    x = np.column_stack([np.ones(13), 1 / n])
+    batch = make_batch(y, v, x)
+    for tau2 in (0.0, 1e-4, 0.03, 1.0):
+        right, found = exact(y, v, x, tau2), moments(batch, tau2)
+        fit = weighted_fit(batch, 1 / (v + tau2)[None])
+        for name in ("trace_p", "trace_pp", "y_p_y", "y_pp_y", "y_ppp_y"):
+            assert float(getattr(found, name)) == pytest.approx(float(right[name]), rel=1e-6), (name, tau2)
+        assert fit.beta[0] == pytest.approx([float(b) for b in right["beta"]], rel=1e-6), tau2
+        for j, variance in enumerate(right["variance"]):
+            assert fit.cov[0, j, j] == pytest.approx(float(variance), rel=1e-6), tau2
