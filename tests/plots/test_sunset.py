@@ -12,7 +12,7 @@ from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.plots import THEMES, overlapping_texts, sunset, sunset_plan
 from metaexo.plots.canvas.chart import Curve, Points, Region, Rule
 from metaexo.plots.canvas.fonts import contrast
-from tests.contract.test_results import censored
+from tests.contract.test_results import CASES, censored, example
 
 
 def bcg():
@@ -151,6 +151,31 @@ def test_effects_known_within_bounds_are_counted():
     plan = sunset_plan(censored().fit())
     assert sum(len(layer.x) for layer in plan.layers(Points)) == 6
     assert any("known only within bounds" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
+def test_every_family_of_results(kind, name):
+    fit = example(kind, name)
+    if fit.design.x is not None:
+        with pytest.raises(InputError, match="moderators"):
+            sunset_plan(fit)
+        return
+    plan = sunset_plan(fit)
+    exact = mx.bias.power(fit).effects
+    frame = plan.to_frame().query("layer == 'points'").set_index("id").loc[list(exact.row_ids)]
+    assert np.log(frame["x"]).to_numpy() == pytest.approx(exact.y)
+    true = next(rule for rule in plan.layers(Rule) if "true effect" in rule.name)
+    assert np.log(true.at) == pytest.approx(fit.estimate)
+
+
+def test_a_far_standard_error_is_a_triangle_at_the_edge():
+    se = [*np.linspace(0.1, 0.3, 12), 9.0]
+    plan = sunset_plan(mx.EffectSizes([0.3] * 13, se=se))
+    high = plan.panels[0].y.limits[1]
+    assert high < 9.0
+    (far,) = [layer for layer in plan.layers(Points) if layer.shape.startswith("triangle")]
+    assert far.y == [high]
+    assert any("a standard error beyond the axis (1: 9.00)" in note for note in plan.notes)
 
 
 def test_what_cannot_be_drawn(make_effects):
