@@ -115,7 +115,7 @@ class WorstCase(AdjustedEstimate):
         How many times as likely affirmative studies would have to be published to move the mean to `value`;
         1 if it is there without selection, infinite if no ratio does.
     s_value_bound : float
-        The same for the end of its interval that is nearer to `value`.
+        The same for the end of its interval that is nearer to `value`; NaN where there is no interval.
     value : float
         Where the mean is to be moved, on the scale of the analysis.
     alternative : {"greater", "less"}
@@ -166,6 +166,8 @@ class WorstCase(AdjustedEstimate):
             else f"its confidence bound includes it at a ratio of {number(self.s_value_bound, 1)}"
             if self.s_value_bound > 1
             else "its confidence interval includes it without selection"
+            if self.s_value_bound == 1
+            else "its confidence bounds are not known"
         )
         return (
             f"Worst case, from the {others} of {plural(self.k, 'effect')} that are not significant in the "
@@ -343,8 +345,14 @@ def _ratio_of_bound(bound: Callable[[float], float]) -> float:
 
     shares = [*(1.0 / RATIOS), 0.0]
     for upper, lower in pairwise(shares):
-        if at_share(lower) <= 0:
-            return float(1.0 / brentq(at_share, lower, upper, xtol=1e-18, rtol=1e-12))
+        value = at_share(lower)
+        if np.isnan(value) and lower > 0:  # but the worst case may have no interval
+            return np.nan
+        if value <= 0:
+            try:
+                return float(1.0 / brentq(at_share, lower, upper, xtol=1e-18, rtol=1e-12))
+            except ValueError:  # somewhere between there is no interval
+                return np.nan
     return np.inf
 
 

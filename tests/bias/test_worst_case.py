@@ -166,6 +166,15 @@ def test_an_effect_that_selection_cannot_explain_and_one_that_needs_none() -> No
     assert any("no standard error" in line for line in one.cautions())
 
 
+def test_variances_too_far_apart_for_a_robust_interval_leave_its_s_value_open() -> None:
+    """Two studies, one of which has all the weight but for rounding: there are no df."""
+    with pytest.warns(mx.errors.VarianceRatioWarning):
+        es = mx.EffectSizes([0.5, 1.5], [1e-6, 1e12])
+    found = mx.bias.worst_case(es)
+    assert np.isnan(found.s_value_bound)
+    assert "nan" not in found.sentence
+
+
 def test_wrong_inputs() -> None:
     es = bcg()
     for choices, error in (
