@@ -6,6 +6,7 @@ from metaexo.bias.combine import CombinedPValues, combine_pvalues
 from metaexo.bias.counts_test import CountsTest, counts_test
 from metaexo.bias.excess_significance import ExcessSignificance, excess_significance
 from metaexo.bias.fail_safe import FailSafeN, fail_safe_n
+from metaexo.bias.henmi_copas import HenmiCopasEstimate, henmi_copas
 from metaexo.bias.lfk import LfkIndex, lfk_index
 from metaexo.bias.limit import LimitMetaAnalysis, limit_meta_analysis
 from metaexo.bias.p_curve import PCurve, p_curve
@@ -25,6 +26,7 @@ __all__ = [
     "CountsTest",
     "ExcessSignificance",
     "FailSafeN",
+    "HenmiCopasEstimate",
     "LfkIndex",
     "LimitMetaAnalysis",
     "PCurve",
@@ -47,6 +49,7 @@ __all__ = [
     "counts_test",
     "excess_significance",
     "fail_safe_n",
+    "henmi_copas",
     "lfk_index",
     "limit_meta_analysis",
     "p_curve",

@@ -11,7 +11,7 @@ from tests.reference.cases import Case
 
 def henmi_copas(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     """Return estimate, interval and tau2 by DerSimonian and Laird."""
-    found = mx.RandomEffects(plain_effects(data)).fit(method="DL").henmi_copas()
+    found = mx.bias.henmi_copas(plain_effects(data))
     return {
         "estimate": found.estimate,
         "se": found.se,
