@@ -399,6 +399,9 @@ def test_a_limit_far_beyond_the_studies_does_not_squash_them():
     assert high - low < 6
     (note,) = (note for note in plan.notes if note.startswith("Beyond the axis: Egger line, limit −"))
     assert f"{abs(found.limit_estimate):.2f}" in note
+    ratios = mx.EffectSizes(es.y, es.v, "RR")  # which are never 0
+    (note,) = (note for note in funnel_plan(mx.bias.regression_test(ratios, "se")).notes if "Beyond" in note)
+    assert re.search(r"limit \d\.\d+×10⁻\d+", note.translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")))
     near = mx.bias.pet_peese(smokers())
     assert not any("Beyond" in note for note in funnel_plan(near).notes)
     assert any("Beyond the axis: PET 1.01" in note for note in funnel_plan(near, limits=(1.05, 2.0)).notes)

@@ -188,8 +188,9 @@ def analysed_value(
     """Return a mean with its interval as an axis of what was analysed has it, and as the measure is shown."""
     middle, least, most = (float(one) for one in back_pooled(es, [value, low, high]))
     digits = _decimals(least, most)
-    ends = f"{level_words(level)} CI {fixed(least, digits)} to {fixed(most, digits)}" if digits else ""
-    said = fixed(middle, digits) if digits else shown(middle, 2)
+    write = shown if es.measure.display_log else fixed  # a ratio is never 0
+    ends = f"{level_words(level)} CI {write(least, digits)} to {write(most, digits)}" if digits else ""
+    said = write(middle, digits) if digits else shown(middle, 2)
     if es.measure.rescaled and not es.measure.display_log:
         name = f"{es.measure.display[:1].lower()}{es.measure.display[1:]}"
         place = fixed(value, digits) if digits else shown(value, 2)
