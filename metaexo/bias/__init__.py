@@ -14,6 +14,7 @@ from metaexo.bias.p_uniform import PUniform, p_uniform
 from metaexo.bias.p_uniform_star import PUniformStar, p_uniform_star
 from metaexo.bias.pet_peese import PetPeese, PrecisionRegression, pet_peese
 from metaexo.bias.power import Power, power
+from metaexo.bias.report import BiasReport, report
 from metaexo.bias.selection.model import selection_model
 from metaexo.bias.selection.results import SelectionCertificate, SelectionCoefficients, SelectionModel
 from metaexo.bias.trim_and_fill import TrimAndFill, trim_and_fill
@@ -21,6 +22,7 @@ from metaexo.bias.waap import UnrestrictedMean, Waap, waap_wls
 from metaexo.bias.worst_case import CorrectedMean, WorstCase, worst_case
 
 __all__ = [
+    "BiasReport",
     "CombinedPValues",
     "CorrectedMean",
     "CountsTest",
@@ -60,6 +62,7 @@ __all__ = [
     "proportion_beyond",
     "rank_test",
     "regression_test",
+    "report",
     "selection_model",
     "trim_and_fill",
     "waap_wls",

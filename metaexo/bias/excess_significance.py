@@ -102,7 +102,7 @@ class ExcessSignificance(BiasTest):
         be = "is" if self.observed == 1 else "are"
         return (
             f"{self.observed} of {rows} {be} significant where {number(self.expected, 1)} are expected for "
-            f"the {source} true effect of {true}{spread}: {p_value(self.exact_pvalue)} by the exact test"
+            f"the {source} true effect of {true}{spread}: {p_value(self.exact_pvalue)} by the exact test."
         )
 
     def to_frame(self) -> pd.DataFrame:

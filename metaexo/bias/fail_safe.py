@@ -94,21 +94,21 @@ class FailSafeN(BiasResult):
     @property
     def sentence(self) -> str:
         """How many studies change what."""
+        name = f"{self.name[0].upper()}{self.name[1:]}"
         studies = plural(self.number, "study", "studies") + " without an effect"
         if self.target is not None:
             mean, target = (
                 number(float(x), 3) for x in back_pooled(self.effects, [self.average, self.target])
             )
-            return f"{self.name}: {studies} would bring the mean from {mean} to {target}"
+            return f"{name}: {studies} would bring the mean from {mean} to {target}."
         if self.number == 0:
             return (
-                f"{self.name}: the effects as they are do not differ significantly from no effect "
-                f"({p_value(self.pvalue)}), so none has to be added"
+                f"{name}: the effects as they are do not differ significantly from no effect "
+                f"({p_value(self.pvalue)}), so none has to be added."
             )
         observed = p_value(self.pvalue).removeprefix("p ").removeprefix("= ")
         return (
-            f"{self.name}: {studies} would bring the p-value from {observed} to more than "
-            f"{self.significance:g}"
+            f"{name}: {studies} would bring the p-value from {observed} to more than {self.significance:g}."
         )
 
     def to_frame(self) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from metaexo.evidence.descriptions.safety import EVENTS, SCOPES, choose_reports,
 from metaexo.evidence.descriptions.shares_explained import StudySpread, shares_explained, study_spread
 from metaexo.evidence.descriptions.sizes import choose_means, laboratories, method_ratios
 from metaexo.evidence.folder import SheetCheck, check_sheets, read_sheets
+from metaexo.evidence.names import named_studies
 from metaexo.evidence.problems import SheetErrors, SheetProblem
 from metaexo.evidence.risk_of_bias.record import RiskOfBias, read_risk_of_bias
 from metaexo.evidence.risk_of_bias.tool import BiasTool, bias_tool, bias_tools
@@ -81,6 +82,7 @@ __all__ = [
     "load_vocabulary",
     "mean_near_zero",
     "method_ratios",
+    "named_studies",
     "p_agrees",
     "read_risk_of_bias",
     "read_sheets",

@@ -9,7 +9,7 @@ from itertools import count
 from numbers import Real
 from typing import TYPE_CHECKING
 
-from metaexo.inputs import is_blank
+from metaexo.inputs import check_columns, is_blank
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +65,38 @@ def study_names(tables: Iterable[tuple[str, pd.DataFrame]]) -> dict[Owner, str]:
 
 
 def named_studies(frame: pd.DataFrame, key: str) -> list[str]:
-    """Return what the study of each row is called: the column `study_name`, or names made from the rows."""
+    """Return what a reader sees of the study of each row: the author and the year, or what was studied.
+
+    Use it for a table of one's own with the columns of the sheets. Two studies of one name get letters. A
+    column `study_name` is taken as it is.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per effect; of use are the columns first_author, year, domain, model, indication, source and
+        isolation.
+    key : str
+        Column that tells studies apart, for example "study_id".
+
+    Returns
+    -------
+    list of str
+        A name per row.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If the table has no such column.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import metaexo as mx
+    >>> rows = pd.DataFrame({"study_id": ["a", "b"], "first_author": ["Li J", "Li X"], "year": [2020, 2020]})
+    >>> mx.evidence.named_studies(rows, "study_id")
+    ['Li 2020a', 'Li 2020b']
+    """
+    check_columns(frame, "the table", [key])
     if NAME in frame:
         return [str(name) for name in frame[NAME]]
     made = study_names([(key, frame)])

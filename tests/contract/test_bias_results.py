@@ -27,7 +27,8 @@ from tests.contract.test_wrong_inputs_models import WRONG, bare
 # What a method needs beside the results.
 NEEDED: dict[str, dict[str, Any]] = {"proportion_beyond": {"threshold": 0.1, "draws": 20}}
 # Methods that ask the fit for its pooled effect.
-OF_THE_FIT = {"power"}
+OF_THE_FIT = {"power", "excess_significance", "report", "fail_safe_n"}
+TAKE_MODERATORS = {"regression_test", "selection_model", "report"}
 METHODS = {
     name: found
     for name in mx.bias.__all__
@@ -107,7 +108,7 @@ def test_every_family_is_taken(name: str, kind: str, fit: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", MetaexoWarning)
-        if results.design.x is not None and name != "regression_test":
+        if results.design.x is not None and name not in TAKE_MODERATORS:
             with pytest.raises(InputError, match=re.escape(results.design.names[-1])):
                 METHODS[name](results, **NEEDED.get(name, {}))
             return
