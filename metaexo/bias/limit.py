@@ -8,8 +8,10 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metaexo.bias.asymmetry import correlated, depends_on_effect
 from metaexo.bias.estimates import estimates_of
 from metaexo.bias.results import AdjustedEstimate
+from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import number, p_value, percent
 from metaexo.inputs import check_choice, read_numbers
@@ -124,7 +126,9 @@ def limit_meta_analysis(
     - "mulim": the inverse-variance mean of the shrunken effects.
 
     Intervals and p-values are normal, with the variances of the model taken as known. Effects are taken as
-    independent.
+    independent. Where standard errors depend on effects by construction, as those of standardised mean
+    differences of small groups do, the estimate is far too low without any bias, and the result says so;
+    :func:`metaexo.bias.pet_peese` regresses such effects on the sizes of the studies.
 
     Parameters
     ----------
@@ -193,7 +197,7 @@ def limit_meta_analysis(
     mean = "all true effects are equal"
     return LimitMetaAnalysis(
         effects=est.effects,
-        said=(*est.cautions(), *([NO_TAU2] if tau2 == 0 else [])),
+        said=(*est.cautions(), *_cautions(est.effects, tau2)),
         estimate=float(estimate),
         se=float(estimate_se),
         low=float(estimate - half),
@@ -216,6 +220,17 @@ def limit_meta_analysis(
         shrunken_se=se,
         unadjusted=float((y / total).sum() / (1.0 / total).sum()),
     )
+
+
+def _cautions(effects: EffectSizes, tau2: float) -> list[str]:
+    """Return what to know of the limit of these effects."""
+    said = [NO_TAU2] if tau2 == 0 else []
+    if depends_on_effect(effects.measure):
+        said.append(
+            f"{correlated(effects.measure)}: the estimate is adjusted where there is no bias, too; pet_peese "
+            "takes the sizes of the studies instead"
+        )
+    return said
 
 
 def _on_se(y: Array, variance: Array) -> WeightedLeastSquares:

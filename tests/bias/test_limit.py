@@ -104,3 +104,11 @@ def test_ratios_are_shown_as_ratios() -> None:
     found = mx.bias.limit_meta_analysis(effects(measure="RR"))
     assert f"{np.exp(found.estimate):.3f} (95% CI" in found.sentence
     assert found.to_frame()["ratio"].iloc[0] == pytest.approx(np.exp(found.estimate))
+
+
+def test_it_says_where_standard_errors_depend_on_effects() -> None:
+    y, v = [0.1, 0.2, 0.4, 0.3], [0.01, 0.02, 0.04, 0.05]
+    smd, md = (mx.bias.limit_meta_analysis(mx.EffectSizes(y, v, measure)) for measure in ("SMD", "MD"))
+    assert any("correlated by construction" in one for one in smd.cautions())
+    assert not any("correlated by construction" in one for one in md.cautions())
+    assert smd.estimate == md.estimate
