@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from dataclasses import dataclass
-from types import SimpleNamespace
+from dataclasses import dataclass, replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 
 import metaexo as mx
 import metaexo.bias
+from metaexo.bias.report import Refused
 from metaexo.bias.results import AdjustedEstimate
 from metaexo.errors import InputError
 from metaexo.plots import THEMES, adjusted, adjusted_plan, overlapping_texts
@@ -130,13 +130,24 @@ def test_levels_that_differ_are_said():
     assert "Levels of the intervals: a 95%, b 90%." in plan.notes
 
 
-def test_a_report_says_what_was_not_possible():
-    fit, *estimates = all_of(bcg())
-    refused = [SimpleNamespace(method="waap wls", reason="?")]
-    report = SimpleNamespace(unadjusted=fit, estimates=tuple(estimates), refused=refused)
+def test_a_report_has_a_row_per_estimate_and_says_what_was_not_possible():
+    report = mx.bias.report(bcg())
     plan = adjusted_plan(report)
-    assert "Not possible: waap wls." in plan.notes
-    assert len(marked(plan)) == 4
+    assert plan.notes[0] == report.sentence
+    assert len(plan.rows) == len(report.estimates) + 2
+    shown = {row.id: row.mark.estimate for row in marked(plan)}
+    for one in report.estimates:
+        (found,) = [value for id, value in shown.items() if id.lower() == f"method:{one.name.lower()}"]
+        assert found == pytest.approx(np.exp(one.estimate))
+    assert np.log(shown["total"]) == pytest.approx(report.unadjusted.estimate)
+    assert overlapping_texts(adjusted(plan)) == []
+    lacking = (Refused("waap wls", "?"), Refused("rank test", "?"))
+    less = adjusted_plan(replace(report, estimates=report.estimates[:2], refused=lacking))
+    assert "Not possible: waap wls." in less.notes
+
+
+def test_a_model_with_moderators_has_no_unadjusted_row():
+    fit, *estimates = all_of(bcg())
     slope = mx.RandomEffects(fit.effects, "latitude").fit()
     assert [row.kind for row in adjusted_plan([slope, *estimates]).rows] == ["study"] * 3
 

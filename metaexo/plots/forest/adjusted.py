@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metaexo.bias.report import ESTIMATES, BiasReport
 from metaexo.bias.results import AdjustedEstimate
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
@@ -71,9 +72,9 @@ def adjusted_plan(
 
     Parameters
     ----------
-    results : sequence of FitResults and AdjustedEstimate
-        The unadjusted fit, and what the functions of :mod:`metaexo.bias` return; also a single estimate, or
-        what ``mx.bias.report`` returns. The unadjusted fit may be left out.
+    results : BiasReport, or sequence of FitResults and AdjustedEstimate
+        What :func:`metaexo.bias.report` returned; or the unadjusted fit, which may be left out, and what the
+        functions of :mod:`metaexo.bias` return. Also a single estimate.
     decimals : int, optional
         Decimals of the estimates. Default: as for :func:`metaexo.plots.forest_plan`.
     limits : tuple of float, optional
@@ -148,6 +149,7 @@ class _Parts:
     fit: FitResults | None
     estimates: list[AdjustedEstimate]
     refused: list[str]
+    sentence: str  # of a report
 
     @property
     def level(self) -> float:
@@ -157,12 +159,13 @@ class _Parts:
 
 def _parts_of(results: Any) -> _Parts:
     """Return what is to be drawn; refuse all else."""
-    parts, refused = results, list[str]()
+    parts, refused, sentence = results, list[str](), ""
     if isinstance(results, AdjustedEstimate):
         parts = [results]
-    elif hasattr(results, "estimates") and hasattr(results, "unadjusted"):
-        parts = [results.unadjusted, *results.estimates]
-        refused = [one.method for one in results.refused]
+    elif isinstance(results, BiasReport):
+        parts, sentence = [results.unadjusted, *results.estimates], results.sentence
+        methods = {method.__name__.replace("_", " ") for method in ESTIMATES}
+        refused = [one.method for one in results.refused if one.method in methods]
     if not isinstance(parts, list | tuple):
         raise InputError(f"adjusted was given {describe(results)}", "a list of a fit and estimates", REMEDY)
     fits = [one for one in parts if isinstance(one, FitResults)]
@@ -182,7 +185,7 @@ def _parts_of(results: Any) -> _Parts:
             "estimates of one measure",
             "draw one figure per measure",
         )
-    return _Parts(fits[0] if fits and has_one_mean(fits[0]) else None, estimates, refused)
+    return _Parts(fits[0] if fits and has_one_mean(fits[0]) else None, estimates, refused, sentence)
 
 
 def _title(one: AdjustedEstimate) -> str:
@@ -230,7 +233,8 @@ def _ready(lines: Sequence[tuple[Any, ...]], es: EffectSizes, level: float) -> R
 def _notes(parts: _Parts) -> list[str]:
     """Return how to read the figure, the unadjusted model, and what to know of each method."""
     fit, estimates = parts.fit, parts.estimates
-    notes = [] if fit is None else [f"Unadjusted: {model_note(fit, counts=False)}"]
+    notes = [parts.sentence] if parts.sentence else []
+    notes += [] if fit is None else [f"Unadjusted: {model_note(fit, counts=False)}"]
     notes += [APART] if len(estimates) > 1 else []
     if any(one.level != parts.level for one in estimates):
         levels = (f"{one.name} {level_words(one.level)}" for one in estimates)
