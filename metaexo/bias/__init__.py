@@ -3,6 +3,7 @@
 from metaexo.bias.asymmetry import RankTest, RegressionTest, rank_test, regression_test
 from metaexo.bias.beyond import ProportionBeyond, proportion_beyond
 from metaexo.bias.combine import CombinedPValues, combine_pvalues
+from metaexo.bias.copas import CopasSelection, copas_selection
 from metaexo.bias.counts_test import CountsTest, counts_test
 from metaexo.bias.excess_significance import ExcessSignificance, excess_significance
 from metaexo.bias.fail_safe import FailSafeN, fail_safe_n
@@ -24,6 +25,7 @@ from metaexo.bias.worst_case import CorrectedMean, WorstCase, worst_case
 __all__ = [
     "BiasReport",
     "CombinedPValues",
+    "CopasSelection",
     "CorrectedMean",
     "CountsTest",
     "ExcessSignificance",
@@ -48,6 +50,7 @@ __all__ = [
     "Waap",
     "WorstCase",
     "combine_pvalues",
+    "copas_selection",
     "counts_test",
     "excess_significance",
     "fail_safe_n",
