@@ -18,7 +18,7 @@ from metaexo.bias.power import Power, power
 from metaexo.bias.report import BiasReport, report
 from metaexo.bias.selection.model import selection_model
 from metaexo.bias.selection.results import SelectionCertificate, SelectionCoefficients, SelectionModel
-from metaexo.bias.trim_and_fill import TrimAndFill, trim_and_fill
+from metaexo.bias.trim_and_fill import ManyTrimAndFill, TrimAndFill, trim_and_fill, trim_and_fill_many
 from metaexo.bias.waap import UnrestrictedMean, Waap, waap_wls
 from metaexo.bias.worst_case import CorrectedMean, WorstCase, worst_case
 
@@ -33,6 +33,7 @@ __all__ = [
     "HenmiCopasEstimate",
     "LfkIndex",
     "LimitMetaAnalysis",
+    "ManyTrimAndFill",
     "PCurve",
     "PUniform",
     "PUniformStar",
@@ -68,6 +69,7 @@ __all__ = [
     "report",
     "selection_model",
     "trim_and_fill",
+    "trim_and_fill_many",
     "waap_wls",
     "worst_case",
 ]

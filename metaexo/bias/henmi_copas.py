@@ -28,7 +28,7 @@ class HenmiCopasEstimate(AdjustedEstimate):
     def sentence(self) -> str:
         """The mean and its interval."""
         shown = shown_estimate(self.effects, self.estimate, self.low, self.high, self.level)
-        return f"The equal-effects mean, with an interval that allows for heterogeneity, is {shown}"
+        return f"The equal-effects mean, with an interval that allows for heterogeneity, is {shown}."
 
 
 def henmi_copas(results: object, *, level: float | None = None) -> HenmiCopasEstimate:

@@ -19,19 +19,22 @@ https://doi.org/10.1080/01621459.2000.10473905
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from metaexo.bias.estimates import Estimates, estimates_of
 from metaexo.bias.results import AdjustedEstimate, shown_estimate
+from metaexo.effects.check import read_variances
 from metaexo.effects.derivation import REPORTED, Derivation
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import ConvergenceError, InputError, NotIdentifiableError
 from metaexo.formatting import number, plural
-from metaexo.inputs import check_choice
+from metaexo.immutable import Immutable
+from metaexo.inputs import check_choice, read_numbers
+from metaexo.models.univariate.batched import ManyFits, fit_many
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.moments import weighted_fit
@@ -255,6 +258,107 @@ def trim_and_fill(
         fit=fit,
         unadjusted=unadjusted,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class ManyTrimAndFill(Immutable):
+    """Result of :func:`trim_and_fill_many` for B meta-analyses.
+
+    Attributes
+    ----------
+    k0 : ndarray of int, shape (B,)
+        Estimated number of missing studies; -1 where there is none.
+    settled : ndarray of bool, shape (B,)
+        Whether k0 could be estimated: it reproduces itself, and Q0 is defined.
+    fits : ManyFits
+        Fits with the studies filled in; NaN where k0 could not be estimated.
+    unadjusted : ManyFits
+        Fits to the effects alone.
+    """
+
+    k0: NDArray[np.intp]
+    settled: Mask
+    fits: ManyFits
+    unadjusted: ManyFits
+
+
+def trim_and_fill_many(
+    y: ArrayLike,
+    v: ArrayLike | None = None,
+    *,
+    se: ArrayLike | None = None,
+    estimator: Literal["L0", "R0", "Q0"] = "L0",
+    side: Side = "left",
+    method: str = "REML",
+    test: str | None = None,
+    level: float = 0.95,
+) -> ManyTrimAndFill:
+    """Trim and fill for B meta-analyses in one batched call.
+
+    Use it in simulations. The numbers are those of :func:`trim_and_fill` with the side given.
+
+    Parameters
+    ----------
+    y, v : array_like, shape (B, K)
+        Effects and sampling variances above 0, one meta-analysis per row.
+    se : array_like, shape (B, K), optional
+        Standard errors, in the place of `v`.
+    estimator : {"L0", "R0", "Q0"}
+        Estimator of the number of missing studies.
+    side : {"left", "right"}
+        Side on which studies are missing.
+    method, test : str
+        Estimator of tau2 and kind of test; see :func:`metaexo.fit_many`.
+    level : float
+        Level of the intervals.
+
+    Returns
+    -------
+    ManyTrimAndFill
+        Numbers of missing studies, and the fits with and without them.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes differ.
+    InputError
+        If an effect or a variance cannot be used.
+
+    References
+    ----------
+    Duval, S., Tweedie, R. (2000). https://doi.org/10.1111/j.0006-341X.2000.00455.x
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> y = [[0.1, 0.15, 0.2, 0.3, 0.5, 0.6, 0.8], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]]
+    >>> v = [[0.01, 0.01, 0.02, 0.02, 0.05, 0.06, 0.1]] * 2
+    >>> mx.bias.trim_and_fill_many(y, v, method="DL").k0.tolist()
+    [3, 3]
+    """
+    check_choice("estimator", estimator, ESTIMATORS)
+    check_choice("side", side, SIDES)
+    unadjusted = fit_many(y, v, None, method, test, level, se=se)
+    sign = 1.0 if side == "left" else -1.0
+    effects = sign * read_numbers(y, "y", ndim=2)
+    order = np.argsort(effects, axis=1, kind="stable")
+    effects = np.take_along_axis(effects, order, axis=1)
+    variances = np.take_along_axis(read_variances(v, se, ndim=2), order, axis=1)
+    found = _iterate(effects, variances, None, _mean(method), estimator)
+    k0 = np.where(found.settled, found.k0, 0)
+    fits, most = unadjusted, int(k0.max(initial=0))
+    if most:
+        mirrored = 2 * found.mean[:, None] - effects[:, : -most - 1 : -1]
+        there = np.arange(most) < k0[:, None]
+        counts = np.concatenate((np.ones(effects.shape), there), axis=1)
+        whole = np.concatenate((effects, mirrored), axis=1)
+        weighed = np.concatenate((variances, variances[:, : -most - 1 : -1]), axis=1)
+        fits = fit_many(sign * whole, weighed, counts, method, test, level)
+    if not found.settled.all():
+        names = ("estimate", "se", "low", "high", "tau2", "q")
+        values = {name: np.where(found.settled, getattr(fits, name), np.nan) for name in names}
+        fits = replace(fits, **values)
+    return ManyTrimAndFill(np.where(found.settled, k0, -1), found.settled, fits, unadjusted)
 
 
 # -- the iterations, batched --------------------------------------------------------------------------------

@@ -196,6 +196,38 @@ def test_many_at_once_as_one_by_one(method, estimator):
         assert one.mean[0] == pytest.approx(whole.mean[i], rel=1e-10, abs=1e-12)
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize(("method", "estimator"), [("REML", "L0"), ("DL", "R0"), ("EE", "Q0")])
+def test_many_meta_analyses_have_the_numbers_of_single_ones(method, estimator, side):
+    draws = np.random.default_rng(6)
+    v = np.exp(draws.normal(-2, 1, (30, 8)))
+    y = draws.normal(0.3, np.sqrt(v)) + np.sqrt(v) * draws.exponential(1, v.shape)
+    y = y if side == "left" else -y
+    many = mx.bias.trim_and_fill_many(y, v, estimator=estimator, side=side, method=method, test="z")
+    assert (many.k0 > 0).any()
+    for i in range(30):
+        fit = mx.RandomEffects(mx.EffectSizes(y[i], v[i])).fit(method=method, test="z")
+        assert many.unadjusted.estimate[i] == pytest.approx(fit.estimate, rel=1e-9)
+        if not many.settled[i]:
+            assert (many.k0[i], math.isnan(many.fits.estimate[i])) == (-1, True)
+            with pytest.raises((NotIdentifiableError, ConvergenceError)):
+                mx.bias.trim_and_fill(fit, estimator, side)
+            continue
+        one = mx.bias.trim_and_fill(fit, estimator, side)
+        assert many.k0[i] == one.k0
+        ours = [many.fits.estimate[i], many.fits.se[i], many.fits.low[i], many.fits.tau2[i]]
+        assert ours == pytest.approx([one.estimate, one.se, one.low, one.tau2], rel=1e-7, abs=1e-10)
+
+
+def test_wrong_inputs_of_many():
+    for choices in ({"side": None}, {"estimator": "L1"}, {"method": "XX"}):
+        with pytest.raises(InputError):
+            mx.bias.trim_and_fill_many([Y], [V], **choices)
+    for y, v in (([Y], [V[:3]]), (Y, V), ([Y], [-V]), ("y", "v")):
+        with pytest.raises(InputError):
+            mx.bias.trim_and_fill_many(y, v)
+
+
 def test_filled_effects_are_studies_of_their_own_without_data():
     es = mx.EffectSizes(
         Y,
