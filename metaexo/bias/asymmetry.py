@@ -559,11 +559,29 @@ def dispersion_regression(est: Estimates, design: Design, clusters: Clusters | N
 
 def dispersed(x: Array, y: Array, v: Array) -> tuple[Array, WaldInference, Array]:
     """Return coefficients, inference and residuals of weighted least squares with variances phi v."""
-    found = weighted_least_squares(x, y, v)
-    residuals = without_rounding(found.residuals * np.sqrt(v), y)
+    if x.shape[1] == 2 and (x[:, 0] == 1).all():  # an intercept and the predictor: three times as fast
+        beta, cov, residuals = _line(x[:, 1], y, v)
+    else:
+        found = weighted_least_squares(x, y, v)
+        beta, cov, residuals = found.beta, found.cov, found.residuals * np.sqrt(v)
+    residuals = without_rounding(residuals, y)
     df = y.size - x.shape[1]
     factor = float((residuals**2 / v).sum()) / df
-    return found.beta, WaldInference(found.cov * factor, float(df), factor), residuals
+    return beta, WaldInference(cov * factor, float(df), factor), residuals
+
+
+def _line(x: Array, y: Array, v: Array) -> tuple[Array, Array, Array]:
+    """Return intercept and slope with weights 1 / v, their covariance matrix, and the residuals."""
+    least = v.min()
+    w = least / v
+    total = w.sum()
+    middle, mean = w @ x / total, w @ y / total
+    centred, deviations = x - middle, y - mean
+    spread = w @ (centred * centred)
+    slope = w @ (centred * deviations) / spread
+    beta = np.array([mean - slope * middle, slope])
+    cov = np.array([[1 / total + middle * middle / spread, -middle / spread], [-middle / spread, 1 / spread]])
+    return beta, cov * least, deviations - slope * centred
 
 
 def _by_model(error: Exception) -> str:
