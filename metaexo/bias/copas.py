@@ -65,6 +65,7 @@ class CopasSelection(AdjustedEstimate):
     path: CopasPath
 
     name: ClassVar[str] = "Copas selection model"
+    rests_on: ClassVar[str] = "selection by standard error"
 
     @property
     def sentence(self) -> str:

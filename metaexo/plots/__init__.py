@@ -7,6 +7,7 @@ from metaexo.plots.canvas.saving import overlapping_texts, save
 from metaexo.plots.canvas.theme import THEMES, Theme
 from metaexo.plots.charts.bubble import bubble, bubble_plan
 from metaexo.plots.charts.caterpillar import caterpillar, caterpillar_plan
+from metaexo.plots.charts.copas import copas, copas_plan
 from metaexo.plots.charts.doi import doi, doi_plan
 from metaexo.plots.charts.drapery import drapery, drapery_plan
 from metaexo.plots.charts.funnel import funnel, funnel_plan
@@ -67,6 +68,8 @@ __all__ = [
     "bubble_plan",
     "caterpillar",
     "caterpillar_plan",
+    "copas",
+    "copas_plan",
     "doi",
     "doi_plan",
     "drapery",

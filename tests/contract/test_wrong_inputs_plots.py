@@ -61,6 +61,7 @@ SWEEP = quiet(lambda: mx.rho_sweep(ES, [0.0, 0.5]))
 FOUND = quiet(lambda: mx.attribute_heterogeneity(ES, draws=0, permutations=19))
 
 SELECTION = mx.bias.selection_model(ES)
+COPAS = mx.bias.copas_selection(ES)
 FILLED = mx.bias.trim_and_fill(FIT)
 
 LEDGER = mx.Ledger.of_rows(4).leave_out({2: "no SD"}, "effect")
@@ -68,6 +69,8 @@ JUDGED = pd.DataFrame({"study": ["Li", "Cho"], **{f"D{i}": ["low", "high"] for i
 
 # What each function is called with when nothing is wrong.
 RIGHT = {
+    "copas": (COPAS,),
+    "copas_plan": (COPAS,),
     "adjusted": ([FIT, FILLED],),
     "adjusted_plan": (FILLED,),
     "attribution": (FOUND,),
@@ -353,6 +356,8 @@ def test_calls_that_do_not_fit(name, tmp_path):
         ("selection_weights_plan", {"scale": "root"}),
         ("selection_weights_plan", {"limits": (1.0, 0.0)}),
         ("selection_weights_plan", {"intervals": "wald"}),
+        ("copas_plan", {"limits": (1.0, 0.0)}),
+        ("copas_plan", {"reference": "nul"}),
         ("sunset_plan", {"true_effect": float("nan")}),
         ("sunset_plan", {"significance": 5}),
         ("sunset_plan", {"labels": "outer"}),

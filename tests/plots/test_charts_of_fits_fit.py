@@ -15,7 +15,7 @@ from tests.plots.test_it_fits import LONG, UNICODE
 KINDS = ("along a number", "along a factor", "lines per level", "orchard", "strata", "caterpillar", "drapery")
 KINDS += ("funnel", "funnel of residuals", "radial", "normal quantile", "labbe", "doi")
 KINDS += ("funnel with filled studies", "funnel with lines")
-OF_BIAS = ("sunset", "p curve", "selection weights")
+OF_BIAS = ("sunset", "p curve", "selection weights", "copas")
 KINDS += OF_BIAS
 GROUPS = (LONG, *UNICODE[:3])
 
@@ -73,6 +73,8 @@ def of_bias(kind, es, **look):
     if kind == "selection weights":
         models = {name: mx.bias.selection_model(es, cuts=0.025, alternative="greater") for name in GROUPS[:2]}
         return mx.plots.selection_weights(models, **look)
+    if kind == "copas":
+        return mx.plots.copas(es, **look)
     return mx.plots.p_curve(es, **look)
 
 
