@@ -229,12 +229,14 @@ def trim_and_fill(
     chosen = side or _side_of(est)
     sign = 1.0 if chosen == "left" else -1.0
     order = np.argsort(sign * est.y, kind="stable")
-    found = _iterate(sign * y[:, order], v[:, order], None if w is None else w[:, order], mean, estimator)
+    unadjusted = est.refit()
+    whole = np.array([sign * unadjusted.estimate])
+    ascending = (sign * y[:, order], v[:, order], None if w is None else w[:, order])
+    found = _iterate(*ascending, mean, estimator, whole)
     k0 = _settled(found, estimator, chosen)
     extreme = order[est.k - k0 :]
     effects = _with_mirrored(est.effects, extreme, sign * float(found.mean[0])) if k0 else est.effects
     weights = None if est.weights is None else np.concatenate((est.weights, est.weights[extreme]))
-    unadjusted = est.refit()
     fit = est.refit(effects, weights) if k0 else unadjusted
     pooled = fit.pooled()
     return TrimAndFill(
@@ -344,16 +346,17 @@ def trim_and_fill_many(
     order = np.argsort(effects, axis=1, kind="stable")
     effects = np.take_along_axis(effects, order, axis=1)
     variances = np.take_along_axis(read_variances(v, se, ndim=2), order, axis=1)
-    found = _iterate(effects, variances, None, _mean(method), estimator)
+    whole = sign * unadjusted.estimate
+    found = _iterate(effects, variances, None, _mean(method), estimator, whole)
     k0 = np.where(found.settled, found.k0, 0)
     fits, most = unadjusted, int(k0.max(initial=0))
     if most:
         mirrored = 2 * found.mean[:, None] - effects[:, : -most - 1 : -1]
         there = np.arange(most) < k0[:, None]
         counts = np.concatenate((np.ones(effects.shape), there), axis=1)
-        whole = np.concatenate((effects, mirrored), axis=1)
+        filled = np.concatenate((effects, mirrored), axis=1)
         weighed = np.concatenate((variances, variances[:, : -most - 1 : -1]), axis=1)
-        fits = fit_many(sign * whole, weighed, counts, method, test, level)
+        fits = fit_many(sign * filled, weighed, counts, method, test, level)
     if not found.settled.all():
         names = ("estimate", "se", "low", "high", "tau2", "q")
         values = {name: np.where(found.settled, getattr(fits, name), np.nan) for name in names}
@@ -392,8 +395,13 @@ def _mean(method: str, tau2: float | None = None) -> Mean:
     return mean
 
 
-def _iterate(y: Array, v: Array, w: Array | None, mean: Mean, estimator: str) -> _Found:
-    """Find k0 of problems whose effects, shape (B, K), ascend and lack studies on the left."""
+def _iterate(
+    y: Array, v: Array, w: Array | None, mean: Mean, estimator: str, whole: Array | None = None
+) -> _Found:
+    """Find k0 of problems whose effects, shape (B, K), ascend and lack studies on the left.
+
+    `whole`, shape (B,): the means of all effects, where they are known.
+    """
     size, k = y.shape
     k0 = np.zeros(size, dtype=np.intp)
     raw, centre = np.zeros(size), np.zeros(size)
@@ -407,6 +415,9 @@ def _iterate(y: Array, v: Array, w: Array | None, mean: Mean, estimator: str) ->
         for trimmed in np.unique(k0[active]).tolist():
             rows = active[k0[active] == trimmed]
             left = slice(0, k - trimmed)
+            if trimmed == 0 and whole is not None:
+                centre[rows] = whole[rows]
+                continue
             centre[rows] = mean(y[rows, left], v[rows, left], None if w is None else w[rows, left])
         raw[active] = _statistic(y[active], centre[active], estimator)
         defined = np.isfinite(raw[active])
