@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -64,6 +66,12 @@ def drawing(kind, es, **look):
     return of_one_mean(kind, es, **look)
 
 
+@cache
+def copas_of(k, measure):
+    """Return the Copas selection model, which takes its time, of k effects."""
+    return mx.bias.copas_selection(effects(k, measure))
+
+
 def of_bias(kind, es, **look):
     """Return the Axes of a kind of chart that needs a value of no effect."""
     if es.measure.code == "PLO":
@@ -74,7 +82,7 @@ def of_bias(kind, es, **look):
         models = {name: mx.bias.selection_model(es, cuts=0.025, alternative="greater") for name in GROUPS[:2]}
         return mx.plots.selection_weights(models, **look)
     if kind == "copas":
-        return mx.plots.copas(es, **look)
+        return mx.plots.copas(copas_of(es.k, es.measure.code), **look)
     return mx.plots.p_curve(es, **look)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -168,6 +170,14 @@ def test_no_texts_overlap(theme, scale):
 def test_few_and_many_effects(make_effects, k):
     ax = selection_weights(model(es=make_effects(k, "RR")), title="Effects")
     assert overlapping_texts(ax) == []
+
+
+def test_a_figure_with_an_axis_of_square_roots_can_be_pickled():
+    ax = selection_weights(model())
+    again = pickle.loads(pickle.dumps(ax.figure)).axes[0]
+    again.figure.canvas.draw()
+    assert again.get_xlim() == ax.get_xlim() == (0.0, 1.0)
+    assert [label.get_text() for label in again.get_xticklabels()][:2] == ["0", "0.01"]
 
 
 def test_axes_and_subfigures_of_the_user():
