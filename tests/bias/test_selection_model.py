@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.optimize import minimize
 from scipy.stats import norm
@@ -214,3 +215,173 @@ def test_weights_at_the_ends_follow_the_formula(weights, delta):
             "beta": ends ** (delta[0] - 1) * (1 - ends) ** (delta[-1] - 1),
         }[weights]
     assert found.weight_at(ends).tolist() == pytest.approx(formula.tolist())
+
+
+@pytest.mark.parametrize("kind", ["step", "truncated", "half-normal", "beta"])
+def test_units_and_direction_do_not_matter(kind):
+    y, v = np.array(Y), np.array(V)
+    one = mx.bias.selection_model(effects(y, v), kind, alternative="greater")
+    for c in (1e-6, 1e5):
+        other = mx.bias.selection_model(effects(y * c, v * c * c), kind, alternative="greater")
+        assert other.estimate == pytest.approx(one.estimate * c, rel=1e-6)
+        assert other.tau2 == pytest.approx(one.tau2 * c * c, rel=1e-5, abs=1e-9 * c * c)
+        assert other.delta == pytest.approx(one.delta, rel=1e-5)
+        assert other.lrt.statistic == pytest.approx(one.lrt.statistic, rel=1e-6, abs=1e-9)
+    mirrored = mx.bias.selection_model(effects(-y, v), kind, alternative="less")
+    assert mirrored.estimate == pytest.approx(-one.estimate, rel=1e-8)
+    assert (mirrored.low, mirrored.high) == pytest.approx((-one.high, -one.low), rel=1e-8)
+    assert mirrored.delta == pytest.approx(one.delta, rel=1e-8)
+
+
+def test_moderators_are_taken_along():
+    frame = pd.DataFrame({"dose": X})
+    es = effects(data=frame)
+    found = mx.bias.selection_model(mx.RandomEffects(es, "dose").fit(method="ML"), alternative="greater")
+    assert list(found.params.index) == ["intercept", "dose"]
+    assert np.isnan(found.estimate)
+
+    def minus(theta):
+        mean = theta[0] + theta[1] * np.array(X)
+        return -stepped((0.025,), (1, np.exp(theta[3])), mean, np.exp(theta[2]))
+
+    start = [*found.params, np.log(found.tau2 + 1e-3), np.log(found.delta[1])]
+    options = {"xatol": 1e-9, "fatol": 1e-12, "maxiter": 4000, "maxfev": 8000}
+    other = minimize(minus, start, method="Nelder-Mead", options=options)
+    assert found.llf >= -other.fun - 1e-8
+    assert found.params.to_numpy() == pytest.approx(other.x[:2], abs=1e-3)
+    other = effects(data=frame.assign(dose=frame.dose + 2000))
+    moved = mx.bias.selection_model(mx.RandomEffects(other, "dose").fit(method="ML"), alternative="greater")
+    assert moved.params.iloc[1] == pytest.approx(found.params.iloc[1], rel=1e-6)
+
+
+def test_a_step_without_pvalues_is_said_and_the_rest_estimated():
+    found = mx.bias.selection_model(effects(), cuts=(0.025, 0.9999), alternative="greater")
+    assert found.counts[2] == 0
+    assert "delta_3: no p-value is above 0.9999" in found.not_identified[0]
+    assert "merge steps: cuts=(0.025,)" in found.not_identified[0]
+    assert found.delta[2] == 0
+    assert np.isnan(found.delta_se[2])
+    first = mx.bias.selection_model(effects(), cuts=(1e-9, 0.3), alternative="greater")
+    assert first.counts[0] == 0
+    assert "no finite estimate" in first.not_identified[0]
+    assert np.isinf(first.delta[1:]).all()
+    assert first.weight_at([1e-12, 0.2])[0] == 0
+    # the limit: the likelihood with ever larger weights rises to it
+    ends = [
+        stepped(
+            (1e-9, 0.3), (1, w, w * first.weight_at(0.9) / first.weight_at(0.2)), first.estimate, first.tau2
+        )
+        for w in (1e2, 1e4, 1e8)
+    ]
+    assert ends[0] < ends[1] < ends[2] <= first.llf + 1e-9
+    assert first.llf == pytest.approx(ends[2], abs=1e-6)
+
+
+def test_all_pvalues_in_one_step():
+    for side in ("greater", "less"):
+        found = mx.bias.selection_model(effects(np.array(Y) + 3), alternative=side)
+        assert found.not_identified
+        assert "no cut of these has p-values on both sides" in found.not_identified[0]
+        assert found.cautions()
+
+
+def test_no_heterogeneity_is_at_its_bound():
+    y = [0.30, 0.32, 0.28, 0.31, 0.05, 0.29, 0.33]
+    found = mx.bias.selection_model(effects(y, [0.02] * 7), alternative="greater")
+    assert found.tau2 == 0
+    assert found.certificate.at_bound == ("tau2",)
+    assert np.isnan(found.tau2_se)
+    assert found.certificate.converged
+    assert found.heterogeneity_test.statistic == 0
+    assert any("tau2 = 0 is at its bound" in said for said in found.cautions())
+    assert found.profile_interval("tau2")[0] == 0
+
+
+def test_three_effects():
+    found = mx.bias.selection_model(effects(Y[:3], V[:3]), alternative="greater")
+    assert any("with fewer than 10" in said for said in found.cautions())
+    assert np.isfinite(found.llf)
+
+
+@pytest.mark.parametrize("parameter", ["mean", "tau2", "delta_2"])
+def test_profile_intervals_are_where_the_likelihood_has_fallen(parameter):
+    found = mx.bias.selection_model(effects(), cuts=(0.05,), alternative="greater")
+    place = ("mean", "tau2", "delta_2").index(parameter)
+
+    def largest(value):
+        keep = [i for i in range(3) if i != place]
+        start = np.array([found.estimate, np.log(found.tau2 + 1e-4), np.log(found.delta[1])])
+
+        def minus(moves):
+            theta = start.copy()
+            theta[keep] = moves
+            theta[1:] = np.exp(theta[1:])
+            theta[place] = value
+            return -stepped((0.05,), (1, theta[2]), theta[0], theta[1])
+
+        options = {"xatol": 1e-8, "fatol": 1e-11, "maxiter": 3000}
+        return -minimize(minus, start[keep], method="Nelder-Mead", options=options).fun
+
+    for end in found.profile_interval(parameter):
+        fall = found.llf - largest(end)
+        if end == 0:
+            assert fall < 1.9207
+        else:
+            assert fall == pytest.approx(1.9207294, abs=1e-4)
+
+
+def test_a_truncation_point_is_found_among_the_effects():
+    found = mx.bias.selection_model(effects(), "truncest", alternative="greater")
+    assert found.delta[1] == pytest.approx(min(Y, key=lambda one: abs(one - found.delta[1])), abs=1e-12)
+    y, v = np.array(Y), np.array(V)
+
+    def at(mean, tau2, delta, point):
+        s = np.sqrt(v + tau2)
+        area = norm.sf((point - mean) / s) + delta * norm.cdf((point - mean) / s)
+        return (np.log(np.where(y <= point, delta, 1)) + norm.logpdf(y, mean, s) - np.log(area)).sum()
+
+    best = max(
+        -minimize(
+            lambda t, point=point: -at(t[0], np.exp(t[1]), np.exp(t[2]), point),
+            [0.3, -4.0, 0.0],
+            method="Nelder-Mead",
+            options={"maxiter": 500, "fatol": 1e-7},
+        ).fun
+        for point in (*(np.sort(Y)[:-1] + 1e-9), *(np.sort(Y)[1:] - 1e-9))
+    )
+    assert found.llf >= best - 1e-7
+    for cut in sorted(Y)[1:-1]:
+        at_cut = mx.bias.selection_model(effects(), "trunc", cut, alternative="greater")
+        assert at_cut.llf <= found.llf + 1e-8
+
+
+def test_the_weight_function():
+    found = mx.bias.selection_model(effects(), cuts=(0.025, 0.3), alternative="greater")
+    assert found.weight_at([0.001, 0.025, 0.1, 0.9]) == pytest.approx([1, 1, found.delta[1], found.delta[2]])
+    p = np.array([0.01, 0.2, 0.7])
+    smooth = mx.bias.selection_model(effects(), "half-normal", delta=(2.0,), alternative="greater")
+    assert smooth.weight_at(p) == pytest.approx(np.exp(-2 * p**2))
+    with pytest.raises(InputError, match="depend on the effect"):
+        mx.bias.selection_model(effects(), "trunc").weight_at(0.5)
+    assert found.aic == pytest.approx(-2 * found.llf + 8)
+
+
+def test_far_off_means_keep_their_tails():
+    """The mass that is left where selection removes the rest is far from the mean of the normal density."""
+    from metaexo.bias.selection.fitting import Shape, make_parts, standard_units
+    from metaexo.numeric.selection.likelihood import Problem
+
+    y, v = np.array([0.105, 6.0, 0.5]), np.array([0.0731, 0.0202, 0.0734])
+    data = standard_units(y, v, np.ones((3, 1)), 1.0)
+    parts = make_parts(Shape("power", (), False, None), data)
+    problem = Problem(data.y[None], data.v[None], data.x[None], parts.weights, np.array([1.0]))
+    theta = np.array([[-80.0 / float(data.to_beta[0, 0]), np.log(80.0 / data.unit**2 + 1), np.log(2.6)]])
+    llf = float(problem.evaluate(theta).llf[0]) - 3 * np.log(data.unit)
+    dense = 0.0
+    for one, variance in zip(y, v, strict=True):
+        z = np.linspace(-40, 4000, 2_000_001)
+        root, s = np.sqrt(variance), np.sqrt(variance + 80)
+        log = 1.6 * norm.logcdf(z) + norm.logpdf(z * root, -80, s) + np.log(root)
+        area = np.trapezoid(np.exp(log - log.max()), z)
+        dense += 1.6 * norm.logcdf(one / root) + norm.logpdf(one, -80, s) - np.log(area) - log.max()
+    assert llf == pytest.approx(dense, abs=1e-5)

@@ -20,6 +20,7 @@ from tests.reference import (
     model_test_rules,
     multilevel_rules,
     one_level_rules,
+    selection_rules,
 )
 from tests.reference.cases import Case
 from tests.reference.compare import Comparison, compare
@@ -41,6 +42,7 @@ def rules_of(case: Case) -> list[Rule]:
         adjust_rules,
         asymmetry_rules,
         counting_rules,
+        selection_rules,
     )
     return [rule for topic in topics for rule in topic.rules_of(case)]
 

@@ -25,7 +25,7 @@ from metaexo.types import Array, Index, Mask
 
 # The search ends where coefficients and tau are this many times the spread of the effects, and where a weight
 # of a step or a parameter of a smooth weight function is beyond these.
-FAR = 100.0
+FAR = 1000.0
 MOST_LOG_WEIGHT = 25.0
 MOST_DELTA = 1e4
 # Bounds of the parameters that are logarithms: powers and exponents.
@@ -38,6 +38,11 @@ DEFINITE = 1e-9
 EXACT = 1e-10
 MOST_REFINED = 8
 PROFILE_STEPS = 40
+PROFILE_ITERATIONS = 50
+# How near the root of the drop of the log-likelihood is to what is sought where the search for an end stops.
+CLOSE = 1e-8
+# Width, in theta, at which that search stops where the likelihood is too rugged for its maxima to be found.
+NARROW = 1e-3
 
 
 class Shape(NamedTuple):
@@ -141,7 +146,7 @@ def step_bounds(counts: Index, swap: bool = True) -> tuple[Array, Array]:
 def truncation_parts(shape: Shape, data: Standard) -> Parts:
     """Return the weights of effects above and below a point: 1 and delta."""
     cut = data.sign * (shape.cuts[0] - data.centre) / data.unit
-    return truncation_at(data, np.array([cut]), (data.y < cut)[None])
+    return truncation_at(data, np.array([cut]), (data.y <= cut)[None])
 
 
 def truncation_at(data: Standard, cuts: Array, below: Mask) -> Parts:
@@ -168,8 +173,8 @@ def smooth_parts(shape: Shape, data: Standard) -> Parts:
 SMOOTH_STARTS: dict[str, tuple[tuple[float, ...], ...]] = {
     **dict.fromkeys(("half-normal", "negative-exponential", "logistic"), ((0.2,), (2.0,), (8.0,))),
     "power": ((0.1,), (0.6,), (3.0,)),
-    "negative-exponential-power": ((0.5, 0.7), (3.0, 0.3), (5.0, 3.0)),
-    "beta": ((1.0, 1.0), (1.3, 0.8), (1.3, 1.6), (0.9, 1.3)),
+    "negative-exponential-power": ((0.5, 0.7), (3.0, 0.3), (5.0, 3.0), (20.0, 20.0)),
+    "beta": ((1.0, 1.0), (1.3, 0.8), (1.3, 1.6), (0.9, 1.3), (0.3, 1.3)),
 }
 
 
@@ -288,7 +293,7 @@ STEP_STARTS = (
     (0.3, 1.0, 1.5),
     (0, 0, 0),
 )
-SMOOTH_MEANS = ((0.0, 1.0, 0.0), (-0.7, 0.2, 0.0))
+SMOOTH_MEANS = ((0.0, 1.0, 0.0), (-0.7, 0.0, 0.0))
 
 
 def starting_points(data: Standard, parts: Parts, tau2: float | None) -> Array:
@@ -438,11 +443,14 @@ def profile_bounds(solution: Solution, data: Standard, which: Sequence[int], dro
         under = root < target
         inside[rows] = np.where(under, here, inside[rows])
         outside[rows] = np.where(under, outside[rows], here)
-        done = np.abs(root - target) < 1e-9
+        done = np.abs(root - target) < CLOSE
         stuck = under & (here == limit[rows])
         result[rows] = np.where(stuck, limit[rows], here)
         width = np.abs(outside[rows] - inside[rows])
-        done |= width < 1e-12 * np.maximum(1.0, np.abs(here))
+        done |= width < 1e-9 * np.maximum(1.0, np.abs(here))
+        lost = ~found.converged & (width < NARROW)  # the end lies between: the outer one is the safe answer
+        result[rows[lost]] = outside[rows[lost]]
+        done |= lost
         open_[rows[done | stuck]] = False
         known = np.isfinite(outside[rows])
         between = 0.5 * (inside[rows] + np.where(known, outside[rows], inside[rows]))
@@ -459,7 +467,10 @@ def profile_bounds(solution: Solution, data: Standard, which: Sequence[int], dro
 
 
 def _held_at(solution: Solution, theta: Array, index: Index, at: Array, unit: Array) -> Maxima:
-    """Return the maxima with one element of each row of theta held; from the last point and from the top."""
+    """Return the maxima with one element of each row of theta held.
+
+    They are looked for from the last point, from the maximum, and from no selection.
+    """
     size = len(theta)
     every = np.arange(size)
     low, high = np.tile(solution.low, (size, 1)), np.tile(solution.high, (size, 1))
@@ -468,13 +479,18 @@ def _held_at(solution: Solution, theta: Array, index: Index, at: Array, unit: Ar
     start[every, index] = at
     top = np.tile(solution.theta, (size, 1))
     top[every, index] = at
-    both = maximise(
+    p = solution.problem.p
+    plain = top.copy()  # little heterogeneity and no selection, where every integral is finite
+    plain[:, p] = solution.low[p]
+    plain[:, p + 1 :] = np.clip(0.0, solution.low[p + 1 :], solution.high[p + 1 :])
+    plain[every, index] = at
+    found = maximise(
         solution.problem.evaluate,
-        np.vstack([start, top]),
-        np.vstack([low, low]),
-        np.vstack([high, high]),
+        np.vstack([start, top, plain]),
+        np.vstack([low, low, low]),
+        np.vstack([high, high, high]),
         unit,
+        most=PROFILE_ITERATIONS,
     )
-    better = both.llf[size:] > both.llf[:size]
-    pick = every + size * better
-    return both.take(pick)
+    best = np.argmax(found.llf.reshape(3, size), axis=0)
+    return found.take(every + size * best)

@@ -21,7 +21,6 @@ from metaexo.bias.selection.fitting import (
     estimated_truncation,
     make_parts,
     plain_maximum,
-    pvalues_of,
     quadrature_error,
     solve,
     standard_units,
@@ -70,6 +69,8 @@ WITHOUT_PRECISION = ("step", "beta", *TRUNCATED)
 INEXACT = 1e-7
 # Size of the logarithm of a weight beyond which it goes to 0 or infinity.
 STEEP = 12.0
+# Logarithm of the share of effects that are seen below which an estimate is no estimate any more.
+HARDLY_ANY = -100.0
 
 
 def selection_model(
@@ -109,9 +110,9 @@ def selection_model(
         is the three-parameter model. "beta": :math:`p^{\delta_1 - 1} (1 - p)^{\delta_2 - 1}`. "half-normal":
         :math:`\exp(-\delta p^2)`. "negative-exponential": :math:`\exp(-\delta p)`. "logistic":
         :math:`2 e^{-\delta p} / (1 + e^{-\delta p})`. "power": :math:`(1 - p)^\delta`.
-        "negative-exponential-power": :math:`\exp(-\delta_1 p^{1/\delta_2})`. "truncated": 1 for effects from
-        `cuts` on in the favoured direction, :math:`\delta` for others; "truncated-estimated": the same with
-        the truncation point as :math:`\delta_2`. metafor's names (stepfun, halfnorm, negexp, negexppow,
+        "negative-exponential-power": :math:`\exp(-\delta_1 p^{1/\delta_2})`. "truncated": 1 for effects
+        beyond `cuts` in the favoured direction, :math:`\delta` for others; "truncated-estimated": the same
+        with the truncation point as :math:`\delta_2`. metafor's names (stepfun, halfnorm, negexp, negexppow,
         trunc, truncest) are understood.
     cuts : float or sequence of float, optional
         For "step" the p-values that end a step, default 0.025; a final 1 may be left out. For smooth weights
@@ -186,7 +187,6 @@ def selection_model(
         return _result(est, side, Fitted(data, shape, None, None, solution), scaled, point)
     parts = make_parts(shape, data, swap=delta is None)
     fixed = _fixed_of(delta, kind, parts)
-    _check_constant(shape, data)
     return _result(est, side, Fitted(data, shape, parts, fixed, solve(data, parts, scaled, fixed)), scaled)
 
 
@@ -347,20 +347,6 @@ def _fixed_of(delta: Any, kind: str, parts: Parts) -> Array | None:
     if (values[known & (shift == 0)] <= 0).any():
         raise InputError(f"delta is 0 for {kind} weights", "a parameter above 0")
     return np.asarray(np.log(values + shift))
-
-
-def _check_constant(shape: Shape, data: Standard) -> None:
-    """Refuse a smooth weight that is constant up to a p-value on one side of which there are no effects."""
-    if shape.kind in ("step", "truncated") or not shape.cuts:
-        return
-    below = int((pvalues_of(shape, data) <= shape.cuts[0]).sum())
-    if below in (0, data.y.size):
-        side = "above" if below else "up to"
-        raise InputError(
-            f"no p-value is {side} {shape.cuts[0]:g}",
-            "p-values on either side of the cut",
-            "choose another cut, or leave cuts= out",
-        )
 
 
 def _estimated_point(data: Standard, tau2: float | None, delta: object) -> tuple[Solution, float]:
@@ -529,6 +515,7 @@ def _certificate(
             (shift == 0) & (theta[inner] <= solution.low[inner])
         )
     top &= searched
+    top[0] |= bool(_log_norm(solution).min() < HARDLY_ANY)
     bottom = solution.held & searched & ~top
     gone = list(_empty_steps(fitted, names))
     said = []
@@ -570,6 +557,14 @@ def _certificate(
         quadrature_error=error,
     )
     return certificate, tuple(gone), said
+
+
+def _log_norm(solution: Solution) -> Array:
+    """Return the logarithm of the integral of weight times density, of each effect."""
+    problem, theta = solution.problem, solution.theta[None]
+    mean = (problem.x[0] @ solution.theta[: problem.p])[None]
+    sd = np.sqrt(problem.v + problem.tau2(theta)[:, None])
+    return problem.weights.moments(mean, sd, problem.values(theta), None).log_norm
 
 
 def _empty_steps(fitted: Fitted, names: tuple[str, ...]) -> list[str]:

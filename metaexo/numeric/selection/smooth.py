@@ -203,7 +203,9 @@ class Smooth:
         bend = np.where(bend > 1e-12, bend, np.nan)
         centre, spread = side * m / bend, r / np.sqrt(bend)
         low = np.maximum(EDGE, centre - REACH * spread)
-        high = np.maximum(low + 1e-3, centre + REACH * spread)
+        # Where the integrand falls from here on, the rule ends where it has fallen by exp(-REACH^2 / 2).
+        away = np.maximum(low - centre, 0.0) / spread
+        high = np.maximum(centre + REACH * spread, low + spread * (np.hypot(away, REACH) - away))
         node, weight = gauss_legendre(TAIL_POINTS * self.refine)
         t = 0.5 * (1 + node)
         z = low + (high - low) * t * t

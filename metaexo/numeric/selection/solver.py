@@ -57,11 +57,13 @@ def maximise(
     high: Array,
     unit: Array,
     rows: Index | None = None,
+    most: int = ITERATIONS,
 ) -> Maxima:
     """Return the local maximum that each start leads to.
 
     `start`: shape (B, Q). `low`, `high`: bounds that broadcast to it; where they are equal the parameter is
     fixed. `unit`: the longest first step of each parameter, shape (Q,). `rows`: the data set of each start.
+    `most`: iterations.
     """
     low, high = np.broadcast_to(low, start.shape), np.broadcast_to(high, start.shape)
     theta = np.minimum(np.maximum(start, low), high)
@@ -72,7 +74,7 @@ def maximise(
     rise, converged = np.full(size, np.inf), np.zeros(size, dtype=np.bool_)
     open_ = np.flatnonzero(np.isfinite(llf))
     iteration = 0
-    while open_.size and iteration < ITERATIONS:
+    while open_.size and iteration < most:
         iteration += 1
         at, g, h = theta[open_], gradient[open_], hessian[open_]
         free = ~_held(at, g, low[open_], high[open_])

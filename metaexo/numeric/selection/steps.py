@@ -15,8 +15,8 @@ from metaexo.numeric.selection.likelihood import Moments
 from metaexo.types import Array, Index
 
 ROOT_2PI = float(np.sqrt(2 * np.pi))
-# The logarithm of a weight of 0.
-NEVER = -700.0
+# Stands for the logarithm of a weight of 0: its exponential is 0.
+NEVER = -1e5
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from tests.reference.cases import Case
 SIDES = {"two.sided": "two-sided"}
 
 
-def fit_selection(case: Case, data: dict[str, Any]) -> SelectionModel:
+def fit_selection(case: Case, data: dict[str, Any], tau2: float | None = None) -> SelectionModel:
     """Return the selection model that a case asks for."""
     call = case["call"]
     es, x = plain_effects(data), None
@@ -25,8 +25,8 @@ def fit_selection(case: Case, data: dict[str, Any]) -> SelectionModel:
         keep = np.zeros(es.k, dtype=bool)
         keep[design["rows_used_0based"]] = True
         columns = design["column_names"]
-        x = pd.DataFrame(design["X"], columns=columns).drop(columns="intercept")
         es = es.select(keep)
+        x = pd.DataFrame(design["X"], columns=columns, index=es.index).drop(columns="intercept")
     options = call.get("options") or {}
     steps = options.get("steps")
     kind = call["selection_model"]
@@ -39,6 +39,7 @@ def fit_selection(case: Case, data: dict[str, Any]) -> SelectionModel:
         alternative=SIDES.get(side, side),
         precision=options["prec"][0] if "prec" in options else None,
         delta=options.get("delta"),
+        tau2=tau2,
     )
 
 
@@ -91,6 +92,8 @@ def profiles(found: SelectionModel) -> dict[str, Any]:
     low, high = found.profile_interval("tau2")
     rows = {"tau^2": (found.tau2, low, high), "tau": (found.tau, np.sqrt(low), np.sqrt(high))}
     for j, name in enumerate(found.delta_names):
+        if found.delta_is_fixed[j]:
+            continue
         rows[name.replace("_", ".")] = (found.delta[j], found.delta_low[j], found.delta_high[j])
     keys = ("estimate", "ci_lower", "ci_upper")
     return {name: dict(zip(keys, row, strict=True)) for name, row in rows.items()}
@@ -98,38 +101,32 @@ def profiles(found: SelectionModel) -> dict[str, Any]:
 
 def weight_function_step(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     """Answer a case of weightr: tau2 (if it is estimated), mean, weights."""
-    found = weightr(case, data)
-    plain = found.plain
-    deltas, errors = found.delta[1:], found.delta_se[1:]
-    if found.tau2_given:
-        parts = [plain.beta], [plain.se], [found.coefficients.beta], [found.coefficients.se]
-    else:
-        w = 1 / (found.effects.v + plain.tau2)
-        plain_se = np.sqrt(2 / (w**2).sum())
-        parts = (
-            [[plain.tau2], plain.beta],
-            [[plain_se], plain.se],
-            [[found.tau2], found.coefficients.beta],
-            [[found.tau2_se], found.coefficients.se],
-        )
+    found, plain = weightr(case, data), weightr(case, data, without=True)
+
+    def parts(fit: SelectionModel) -> tuple[list[float], list[float]]:
+        if fit.tau2_given:
+            return [fit.estimate], [fit.se]
+        return [fit.tau2, fit.estimate], [fit.tau2_se, fit.se]
+
     return {
         "parameter_order": "mean, then weights" if found.tau2_given else "tau2, mean, then weights",
-        "unadjusted": np.concatenate(parts[0]),
-        "unadjusted_se": np.concatenate(parts[1]),
-        "adjusted": np.concatenate([*parts[2], deltas]),
-        "adjusted_se": np.concatenate([*parts[3], errors]),
+        "unadjusted": parts(plain)[0],
+        "unadjusted_se": parts(plain)[1],
+        "adjusted": [*parts(found)[0], *found.delta[1:]],
+        "adjusted_se": [*parts(found)[1], *found.delta_se[1:]],
         "LRT": found.lrt.statistic,
         "LRT_df": found.lrt.df[0],
     }
 
 
-def weightr(case: Case, data: dict[str, Any]) -> SelectionModel:
-    """Return the fit of a case of weightr."""
+def weightr(case: Case, data: dict[str, Any], without: bool = False) -> SelectionModel:
+    """Return the fit of a case of weightr, or that without selection."""
     call = case["call"]
     return mx.bias.selection_model(
         plain_effects(data),
         cuts=tuple(call["steps"]),
         alternative="greater",
+        delta=np.ones(len(call["steps"])) if without else None,
         tau2="estimated" if call["heterogeneity"] else 0.0,
     )
 
