@@ -13,6 +13,7 @@ from typing import Any
 from tests.reference import (
     adjust_rules,
     asymmetry_rules,
+    conditional_rules,
     conversion_rules,
     counting_rules,
     effect_rules,
@@ -41,6 +42,7 @@ def rules_of(case: Case) -> list[Rule]:
         one_level_rules,
         adjust_rules,
         asymmetry_rules,
+        conditional_rules,
         counting_rules,
         selection_rules,
     )

@@ -8,6 +8,7 @@ from typing import Any
 from tests.reference.adapters.bias import (
     adjust,
     asymmetry,
+    conditional,
     excess,
     fail_safe,
     henmi,
@@ -20,7 +21,7 @@ from tests.reference.cases import Case, NotCovered
 Answer = Callable[[Case, dict[str, Any]], dict[str, Any]]
 
 # The parts, each with MODELS: (topic, model) of a call to its answer.
-PARTS = (adjust, asymmetry, excess, fail_safe, henmi, selection, small_study, trim_and_fill)
+PARTS = (adjust, asymmetry, conditional, excess, fail_safe, henmi, selection, small_study, trim_and_fill)
 ANSWERS: dict[tuple[str, str], Answer] = {
     key: answer for part in PARTS for key, answer in part.MODELS.items()
 }
