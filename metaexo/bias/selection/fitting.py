@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -76,6 +77,13 @@ class Standard(Immutable):
     def p(self) -> int:
         """Number of coefficients."""
         return int(self.x.shape[1])
+
+    @cached_property
+    def plain_tau2(self) -> float:
+        """The ML estimate of tau2 without selection."""
+        alone = self.p == 1 and np.ptp(self.x) == 0
+        batch = make_batch(self.y, self.v, None if alone else self.x)
+        return float(maximum_likelihood(batch).tau2[0])
 
 
 def standard_units(y: Array, v: Array, x: Array, sign: float, centre: float = 0.0) -> Standard:
@@ -273,8 +281,7 @@ class Plain(NamedTuple):
 
 def plain_maximum(data: Standard, tau2: float | None) -> Plain:
     """Return the ML fit without selection, with tau2 estimated or fixed."""
-    batch = make_batch(data.y, data.v, data.x)
-    found = float(maximum_likelihood(batch).tau2[0]) if tau2 is None else tau2
+    found = data.plain_tau2 if tau2 is None else tau2
     w = 1 / (data.v + found)
     xw = data.x * w[:, None]
     cov = np.linalg.inv(data.x.T @ xw)

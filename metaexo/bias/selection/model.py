@@ -34,7 +34,7 @@ from metaexo.bias.selection.results import (
 from metaexo.effects.sample_sizes import sample_sizes
 from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError, nearest_word
 from metaexo.formatting import plural
-from metaexo.inputs import check_number, is_number, read_numbers
+from metaexo.inputs import check_number, read_numbers
 from metaexo.models.linear.hypothesis import (
     TestResult,
     WaldInference,
@@ -243,13 +243,15 @@ def _cuts_of(cuts: object, kind: str) -> tuple[float, ...]:
     if cuts is None:
         return {"step": (0.025,), "truncated": (0.0,)}.get(kind, ())
     values = np.atleast_1d(read_numbers(cuts, "cuts"))
+    if values.ndim != 1:
+        raise InputError(f"cuts has shape {values.shape}", "p-values in rising order", "cuts=(0.025, 0.5)")
     if kind == "truncated":
         if values.shape != (1,) or not np.isfinite(values).all():
             raise InputError("cuts of a truncation is not one number", "the effect at which it is truncated")
         return (float(values[0]),)
     if values.size and values[-1] == 1:
         values = values[:-1]
-    if values.ndim != 1 or not ((values > 0) & (values < 1)).all() or (np.diff(values) <= 0).any():
+    if not ((values > 0) & (values < 1)).all() or (np.diff(values) <= 0).any():
         raise InputError(
             f"cuts are {', '.join(f'{cut:g}' for cut in values.ravel())}",
             "p-values above 0 and below 1, in rising order",
@@ -317,17 +319,17 @@ def _fixed_of(delta: Any, kind: str, parts: Parts) -> Array | None:
     if delta is None:
         return None
     count = parts.low.size
-    given = [np.nan if one is None else one for one in np.atleast_1d(np.asarray(delta, dtype=object))]
-    values = (
-        read_numbers(given, "delta") if any(is_number(one) for one in given) else np.array(given, dtype=float)
-    )
+    given = delta
+    if isinstance(delta, list | tuple):
+        given = [np.nan if one is None else one for one in delta]
+    values = np.atleast_1d(read_numbers(given, "delta"))
     truncated = kind == "truncated"
     if truncated:
         values = np.append(1.0, values)
     words = f"{plural(count - truncated, 'parameter')} of {kind} weights"
     if values.shape != (count,):
         raise InputError(
-            f"delta has {plural(len(given), 'entry', 'entries')} for {words}",
+            f"delta has shape {np.shape(given)} for {words}",
             "one per parameter, None for those to be estimated",
             "for steps one per step, the first being 1: cuts=(0.025,), delta=(1, 0.5)",
         )

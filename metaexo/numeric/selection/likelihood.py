@@ -168,6 +168,6 @@ class Problem:
         factor[:, plain] = 1.0
         gradient = gradient * factor
         hessian = hessian * factor[:, :, None] * factor[:, None, :]
-        bent = np.array([j for j in range(p, theta.shape[1]) if j not in plain])
+        bent = np.arange(p, theta.shape[1]) if not plain.size else np.array([p])
         hessian[:, bent, bent] += gradient[:, bent]
         return gradient, hessian
