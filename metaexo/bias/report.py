@@ -13,6 +13,7 @@ from metaexo.bias.counts_test import counts_test
 from metaexo.bias.estimates import FEW, estimates_of
 from metaexo.bias.excess_significance import excess_significance
 from metaexo.bias.fail_safe import fail_safe_n
+from metaexo.bias.henmi_copas import henmi_copas
 from metaexo.bias.limit import limit_meta_analysis
 from metaexo.bias.p_curve import p_curve
 from metaexo.bias.p_uniform_star import p_uniform_star
@@ -49,6 +50,7 @@ Method = Callable[..., BiasResult]
 # What is asked, in the order of the tables: the methods that answer it.
 TESTS: tuple[Method, ...] = (regression_test, rank_test)
 ESTIMATES: tuple[Method, ...] = (
+    henmi_copas,
     trim_and_fill,
     pet_peese,
     waap_wls,
