@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -242,12 +241,13 @@ def _notes(parts: _Parts) -> list[str]:
     without = [one.name for one in estimates if not np.isfinite(one.estimate)]
     notes += [f"No estimate: {', '.join(without)}."] if without else []
     notes += [f"Not possible: {', '.join(parts.refused)}."] if parts.refused else []
-    cautions = [[words.partition("; see ")[0] for words in one.cautions()] for one in estimates]
-    said = Counter(words for several in cautions for words in several)
-    notes += [f"Caution: {typeset(words)}." for words, n in said.items() if n == len(estimates)]
-    for one, several in zip(estimates, cautions, strict=True):
-        own = [typeset(words) for words in several if said[words] < len(estimates)]
-        notes += [f"Caution, {one.name}: {'; '.join(own)}."] if own else []
+    named: dict[str, list[str]] = {}
+    for one in estimates:
+        for words in one.cautions():
+            named.setdefault(typeset(words.partition("; see ")[0]), []).append(one.name)
+    for words, names in named.items():
+        of = "" if len(names) == len(estimates) else f", {', '.join(names)}"
+        notes.append(f"Caution{of}: {words}.")
     return notes
 
 

@@ -19,6 +19,8 @@ from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.formatting import at_least, fixed, level_words, plural, shown, ten_digits, whole_or_decimals
 from metaexo.models.linear.results import FitResults
+from metaexo.models.multilevel.moments import MomentResults
+from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.univariate.model import RandomEffects
 from metaexo.numeric.estimators import ESTIMATORS
 from metaexo.numeric.tails import normal_quantile
@@ -818,7 +820,8 @@ def model_note(fit: Any, counts: bool) -> str:
     """Return the model in words, and whether it takes effects of one study as independent."""
     note = method_words(fit)
     es = fit.effects
-    if es.m < es.k and fit.robust_covariance is None:
+    together = fit.robust_covariance is not None or isinstance(fit, MultilevelResults | MomentResults)
+    if es.m < es.k and not together:
         return f"{note} {es.k} effects of {es.m} studies are taken as independent."
     return note + (" k effects of m studies." if counts else "")
 
