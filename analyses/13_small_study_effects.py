@@ -50,9 +50,13 @@ def main(analysis: report.Analysis) -> None:
     analysis.write_table("estimates", pd.concat(tables))
     analysis.write_table("not_possible", pd.DataFrame(found.refused, columns=["method", "reason"]))
 
-    title = f"{TITLE}: effect and precision"
+    title = f"{TITLE}: effect and sizes of the groups"
     ax = mx.plots.funnel(
-        fit, contours=True, overlays=[adjusted, mx.bias.pet_peese(fit)], notes=[ONE_PER_EFFECT], title=title
+        fit,
+        yaxis="groups",
+        overlays=[adjusted, mx.bias.pet_peese(fit)],
+        notes=[ONE_PER_EFFECT],
+        title=title,
     )
     analysis.write_figure("funnel", ax, title=title)
     title = f"{TITLE}: the mean effect when small-study effects or selection are allowed for"

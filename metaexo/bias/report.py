@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from metaexo.bias.asymmetry import RegressionTest, rank_test, regression_test
+from metaexo.bias.copas import copas_selection
 from metaexo.bias.counts_test import counts_test
 from metaexo.bias.estimates import FEW, estimates_of
 from metaexo.bias.excess_significance import excess_significance
@@ -57,6 +58,7 @@ ESTIMATES: tuple[Method, ...] = (
     limit_meta_analysis,
     selection_model,
     p_uniform_star,
+    copas_selection,
     worst_case,
 )
 COUNTS: tuple[Method, ...] = (power, excess_significance, p_curve, fail_safe_n)

@@ -479,3 +479,21 @@ def test_it_is_drawn_into_axes_and_parts_of_figures():
     figure, axes = plt.subplots(1, 2, figsize=(9, 4))
     assert funnel(tf, ax=axes[0]) is axes[0]
     assert overlapping_texts(figure) == []
+
+
+def test_the_line_on_sizes_of_groups_is_straight_over_that_axis() -> None:
+    n = np.array([5, 6, 8, 10, 12, 15, 20, 30, 40, 60, 80, 100.0])
+    y = 0.2 + 1.5 * np.sqrt(2 / n) + np.resize([0.1, -0.12, 0.05], 12)
+    data = pd.DataFrame({"treatment_n": n, "control_n": n})
+    es = mx.EffectSizes(y, 2 / n + y**2 / (4 * n), "SMD", data=data)
+    fit = mx.RandomEffects(es).fit()
+    test = mx.bias.regression_test(fit)
+    plan = mx.plots.funnel_plan(fit, yaxis="groups", overlays=test)
+    frame = plan.to_frame()
+    points = frame[frame["name"] == "effect"]
+    np.testing.assert_allclose(np.sort(points["y"]), np.sort(np.sqrt(2 / n)))
+    line = frame[frame["name"].str.startswith("regression test")]
+    np.testing.assert_allclose(line["x"], test.limit_estimate + test.coef * line["y"], rtol=1e-9, atol=1e-12)
+    assert len(line) > 2
+    with pytest.raises(InputError, match="treatment_n"):
+        mx.plots.funnel_plan(mx.EffectSizes(y, 2 / n), yaxis="groups")

@@ -79,7 +79,7 @@ def funnel_plan(
     results: Any,
     *,
     by: str | None = None,
-    yaxis: Literal["sei", "vi", "seinv", "vinv", "ni", "ninv", "sqrtni", "sqrtninv", "wi"] = "sei",
+    yaxis: Literal["sei", "vi", "seinv", "vinv", "ni", "ninv", "sqrtni", "sqrtninv", "groups", "wi"] = "sei",
     residuals: bool | None = None,
     overlays: Any = (),
     contours: bool | None = None,
@@ -118,11 +118,12 @@ def funnel_plan(
         mean before adjustment if it keeps one.
     by : str, optional
         Column of the data whose values get colours and marks of their own.
-    yaxis : {"sei", "vi", "seinv", "vinv", "ni", "ninv", "sqrtni", "sqrtninv", "wi"}
+    yaxis : {"sei", "vi", "seinv", "vinv", "ni", "ninv", "sqrtni", "sqrtninv", "groups", "wi"}
         Vertical axis: standard error, sampling variance, their inverses, sample size, its inverse, the roots
-        of these two, or weight in the fit. Large studies stand above. With sample sizes and weights there is
-        no region. The sample size is n, or treatment_n and control_n together, of what the effects were
-        computed from or of their data.
+        of these two, the root of 1/n1 + 1/n2 of two groups ("groups": where the regression test of
+        standardised mean differences is a straight line), or weight in the fit. Large studies stand above.
+        With sample sizes and weights there is no region. The sample size is n, or treatment_n and control_n
+        together, of what the effects were computed from or of their data.
     residuals : bool, optional
         Whether to show residuals. Default: if the model has moderators.
     overlays : result of mx.bias, or several

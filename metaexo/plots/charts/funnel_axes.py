@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.effects.sample_sizes import sample_sizes
+from metaexo.effects.sample_sizes import group_sizes, sample_sizes
 from metaexo.errors import InputError
 from metaexo.models.linear.results import FitResults
 from metaexo.plots.canvas.scale import robust_limits
@@ -23,7 +23,7 @@ class VerticalAxis:
     """A vertical axis of a funnel plot; large studies stand above on each of them."""
 
     label: str
-    quantity: Literal["se", "n", "weight"]  # what it is made from
+    quantity: Literal["se", "n", "groups", "weight"]  # what it is made from
     of: Callable[[Array], Array]
     back: Callable[[Array], Array] | None = None  # the way back to the quantity
     falls: bool = False  # whether values are small for large studies
@@ -55,9 +55,10 @@ Y_AXES: Mapping[str, VerticalAxis] = {
     "sqrtninv": VerticalAxis(
         "1 / square root of sample size", "n", lambda n: 1 / np.sqrt(n), lambda t: 1 / t**2, True
     ),
+    "groups": VerticalAxis("Root of 1/n1 + 1/n2", "groups", lambda t: t, lambda t: t, True),
     "wi": VerticalAxis("Weight (%)", "weight", lambda w: 100 * w),
 }
-YAxis = Literal["sei", "vi", "seinv", "vinv", "ni", "ninv", "sqrtni", "sqrtninv", "wi"]
+YAxis = Literal["sei", "vi", "seinv", "vinv", "ni", "ninv", "sqrtni", "sqrtninv", "groups", "wi"]
 
 
 def heights_of(es: EffectSizes, fit: FitResults | None, se: Array, side: VerticalAxis) -> Array:
@@ -69,6 +70,9 @@ def heights_of(es: EffectSizes, fit: FitResults | None, se: Array, side: Vertica
         return np.asarray(side.of(_weights(es, fit)))
     if side.quantity == "n":
         return np.asarray(side.of(sample_sizes(es, 'choose yaxis="sei"')))
+    if side.quantity == "groups":
+        first, second = group_sizes(es, 'choose yaxis="sei"')
+        return np.asarray(side.of(np.sqrt(1 / first + 1 / second)))
     still = np.flatnonzero(se == 0)
     if still.size and not side.falls:
         raise InputError(

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from metaexo.bias import LimitMetaAnalysis, PetPeese, RegressionTest, TrimAndFill
+from metaexo.bias.asymmetry import GROUPS
 from metaexo.bias.results import AdjustedEstimate, BiasResult, BiasTest
 from metaexo.effects.conversions.scales import back_by_rows
 from metaexo.effects.effect_sizes import EffectSizes
@@ -35,6 +36,7 @@ PREDICTORS: Mapping[str, tuple[str, Callable[[Array], Array]]] = {
     "1/n": ("n", lambda n: 1 / n),
     "sqrt(n)": ("n", np.sqrt),
     "1/sqrt(n)": ("n", lambda n: 1 / np.sqrt(n)),
+    GROUPS: ("groups", np.positive),
 }
 
 
