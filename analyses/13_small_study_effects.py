@@ -48,7 +48,7 @@ def main(analysis: report.Analysis) -> None:
     analysis.write_table("tests", tests_of(fits | {"adverse events": pooled(events)}))
     tables = [mx.bias.report(each).to_frame().assign(evidence=name) for name, each in fits.items()]
     analysis.write_table("estimates", pd.concat(tables))
-    analysis.write_table("not_possible", pd.DataFrame(found.refused, columns=["method", "reason"]))
+    analysis.write_table("not_possible", pd.DataFrame(found.refused, columns=["kind", "method", "reason"]))
 
     title = f"{TITLE}: effect and sizes of the groups"
     ax = mx.plots.funnel(
@@ -177,5 +177,7 @@ def summarise(analysis, sets, fit, found, usual, adjusted, events, reviews):
         "the sheets, so that nothing can be tested again. The methods are not applied to pooled values of "
         "reviews, which share studies and are no sample of studies."
     )
+
+
 if __name__ == "__main__":
     report.run_alone(main)

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from metaexo.bias.asymmetry import RegressionTest, rank_test, regression_test
-from metaexo.bias.copas import copas_selection
-from metaexo.bias.counts_test import counts_test
+import metaexo.bias as room
+from metaexo.bias.asymmetry import RegressionTest
 from metaexo.bias.estimates import FEW, estimates_of
-from metaexo.bias.excess_significance import excess_significance
-from metaexo.bias.fail_safe import fail_safe_n
-from metaexo.bias.henmi_copas import henmi_copas
-from metaexo.bias.limit import limit_meta_analysis
-from metaexo.bias.p_curve import p_curve
-from metaexo.bias.p_uniform_star import p_uniform_star
-from metaexo.bias.pet_peese import pet_peese
-from metaexo.bias.power import power
 from metaexo.bias.results import AdjustedEstimate, BiasResult, BiasTest
-from metaexo.bias.selection.model import selection_model
-from metaexo.bias.trim_and_fill import trim_and_fill
-from metaexo.bias.waap import waap_wls
-from metaexo.bias.worst_case import worst_case
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.sample_sizes import known_columns
 from metaexo.errors import MetaexoError
@@ -42,26 +28,28 @@ SIGNIFICANT, SUGGESTIVE = 0.05, 0.10
 class Refused(NamedTuple):
     """A method that gave no result, and why."""
 
+    kind: str  # "test", "estimate" or "count"
     method: str
     reason: str
 
 
-Method = Callable[..., BiasResult]
-
-# What is asked, in the order of the tables: the methods that answer it.
-TESTS: tuple[Method, ...] = (regression_test, rank_test)
-ESTIMATES: tuple[Method, ...] = (
-    henmi_copas,
-    trim_and_fill,
-    pet_peese,
-    waap_wls,
-    limit_meta_analysis,
-    selection_model,
-    p_uniform_star,
-    copas_selection,
-    worst_case,
-)
-COUNTS: tuple[Method, ...] = (power, excess_significance, p_curve, fail_safe_n)
+# What is asked, in the order of the tables: the functions of this room that answer it, by name.
+METHODS: dict[str, tuple[str, ...]] = {
+    "test": ("regression_test", "rank_test"),
+    "test of counts": ("counts_test",),
+    "estimate": (
+        "henmi_copas",
+        "trim_and_fill",
+        "pet_peese",
+        "waap_wls",
+        "limit_meta_analysis",
+        "selection_model",
+        "p_uniform_star",
+        "copas_selection",
+        "worst_case",
+    ),
+    "count": ("power", "excess_significance", "p_curve", "fail_safe_n"),
+}
 # Tests on the counts of two groups, by measure: that which rests on the measure's own score.
 COUNTED = {"treatment_events", "control_events"}
 OF_COUNTS = {"OR": "harbord", "RR": "harbord", "PETO": "harbord", "RD": "ruecker", "AS": "ruecker"}
@@ -183,7 +171,11 @@ class BiasReport(BiasResult):
         if counts:
             tables.append(ReaderTable(counts, ["method", "found"], "Power, significance and counts"))
         if self.refused:
-            tables.append(ReaderTable([list(one) for one in self.refused], ["method", "why"], "Not possible"))
+            tables.append(
+                ReaderTable(
+                    [[one.method, one.reason] for one in self.refused], ["method", "why"], "Not possible"
+                )
+            )
         return tables
 
     def _estimate_table(self) -> ReaderTable:
@@ -275,26 +267,27 @@ def report(results: object, *, level: float | None = None) -> BiasReport:
     fit = est.fit if est.fit is not None else est.refit()
     refused: list[Refused] = []
 
-    def run(methods: Sequence[Method], *given: Any) -> list[Any]:
+    def run(kind: str, *given: Any, only: slice = slice(None)) -> list[Any]:
         found = []
-        for method in methods:
+        for name in METHODS[kind][only]:
             try:
-                found.append(method(results, *given))
+                found.append(getattr(room, name)(results, *given))
             except MetaexoError as error:
                 why = f"{error.given}; needed: {error.needed}"
-                refused.append(Refused(method.__name__.replace("_", " "), why))
+                refused.append(Refused(kind, name.replace("_", " "), why))
         return found
 
-    tests, estimates, counts = run(TESTS[:1]), [], []
+    tests, estimates, counts = run("test", only=slice(1)), [], []
     if est.has_moderators:
         names = ", ".join(est.design.names)
-        refused.append(Refused("all other methods", f"they need one mean; the fit has moderators ({names})"))
+        why = f"they need one mean; the fit has moderators ({names})"
+        refused.append(Refused("estimate", "all other methods", why))
     else:
-        tests += run(TESTS[1:])
+        tests += run("test", only=slice(1, None))
         code = est.effects.measure.code
         if code in OF_COUNTS and set(known_columns(est.effects)) >= COUNTED:
-            tests += run([counts_test], OF_COUNTS[code])
-        estimates, counts = run(ESTIMATES), run(COUNTS)
+            tests += run("test of counts", OF_COUNTS[code])
+        estimates, counts = run("estimate"), run("count")
     said = list(est.cautions())
     for one in (*tests, *estimates, *counts):
         said += [f"{one.name}: {text}" for text in one.cautions() if text not in est.cautions()]

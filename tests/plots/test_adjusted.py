@@ -141,7 +141,7 @@ def test_a_report_has_a_row_per_estimate_and_says_what_was_not_possible():
         assert found == pytest.approx(np.exp(one.estimate))
     assert np.log(shown["total"]) == pytest.approx(report.unadjusted.estimate)
     assert overlapping_texts(adjusted(plan)) == []
-    lacking = (Refused("waap wls", "?"), Refused("rank test", "?"))
+    lacking = (Refused("estimate", "waap wls", "?"), Refused("test", "rank test", "?"))
     less = adjusted_plan(replace(report, estimates=report.estimates[:2], refused=lacking))
     assert "Not possible: waap wls." in less.notes
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from metaexo.bias.copas import CopasSelection, copas_selection
+from metaexo.bias import CopasSelection, copas_selection
 from metaexo.formatting import level_words, shown
 from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.chart import Band, Chart, ChartAxis, Curve, Intervals, Layer, Panel, Points, Rule

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaexo.bias.p_curve import PCurve
-from metaexo.bias.p_curve import p_curve as p_curve_of
+from metaexo.bias import PCurve
+from metaexo.bias import p_curve as p_curve_of
 from metaexo.formatting import fixed, interval, level_words, number, percent, plural
 from metaexo.models.linear.hypothesis import TestResult
 from metaexo.plots.canvas.arguments import checked

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaexo.bias.report import ESTIMATES, BiasReport
+from metaexo.bias import BiasReport
 from metaexo.bias.results import AdjustedEstimate
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
@@ -163,8 +163,7 @@ def _parts_of(results: Any) -> _Parts:
         parts = [results]
     elif isinstance(results, BiasReport):
         parts, sentence = [results.unadjusted, *results.estimates], results.sentence
-        methods = {method.__name__.replace("_", " ") for method in ESTIMATES}
-        refused = [one.method for one in results.refused if one.method in methods]
+        refused = [one.method for one in results.refused if one.kind == "estimate"]
     if not isinstance(parts, list | tuple):
         raise InputError(f"adjusted was given {describe(results)}", "a list of a fit and estimates", REMEDY)
     fits = [one for one in parts if isinstance(one, FitResults)]

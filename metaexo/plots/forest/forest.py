@@ -19,9 +19,9 @@ from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.formatting import number, plural
 from metaexo.heterogeneity import AttributionResults
 from metaexo.inputs import describe, read_numbers
+from metaexo.models import RhoSweep
 from metaexo.models.censored.results import CensoredResults
 from metaexo.models.linear.results import FitResults
-from metaexo.models.multilevel.presets import RhoSweep
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.canvas.arguments import Column, checked

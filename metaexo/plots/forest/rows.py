@@ -18,9 +18,8 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.formatting import at_least, fixed, level_words, plural, shown, ten_digits, whole_or_decimals
+from metaexo.models import MomentResults, MultilevelResults
 from metaexo.models.linear.results import FitResults
-from metaexo.models.multilevel.moments import MomentResults
-from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.univariate.model import RandomEffects
 from metaexo.numeric.estimators import ESTIMATORS
 from metaexo.numeric.tails import normal_quantile
