@@ -38,6 +38,8 @@ DEFINITE = 1e-9
 # Error of the integrals above which the rules get twice the points, and how often at most.
 EXACT = 1e-10
 MOST_REFINED = 8
+# Logarithm of the share of effects that are seen below which an estimate is no estimate any more.
+HARDLY_ANY = -100.0
 PROFILE_STEPS = 40
 PROFILE_ITERATIONS = 50
 # How near the root of the drop of the log-likelihood is to what is sought where the search for an end stops.
@@ -470,7 +472,15 @@ def profile_bounds(solution: Solution, data: Standard, which: Sequence[int], dro
             known, ahead, np.where(side[rows] > 0, np.minimum(ahead, longest), np.maximum(ahead, longest))
         )
         at[rows] = np.where(ok, ahead, np.where(known, between, further))
+    result = np.where(log_norm(solution.problem, theta).min(axis=1) < HARDLY_ANY, limit, result)
     return result.reshape(len(which), 2)
+
+
+def log_norm(problem: Problem, theta: Array) -> Array:
+    """Return the logarithm of the share of effects that are seen at rows of theta, shape (B, k)."""
+    mean = theta[:, : problem.p] @ problem.x[0].T
+    sd = np.sqrt(problem.v + problem.tau2(theta)[:, None])
+    return problem.weights.moments(mean, sd, problem.values(theta), None).log_norm
 
 
 def _held_at(solution: Solution, theta: Array, index: Index, at: Array, unit: Array) -> Maxima:

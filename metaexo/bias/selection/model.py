@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from metaexo.bias.estimates import Estimates, estimates_of
 from metaexo.bias.selection.fitting import (
+    HARDLY_ANY,
     SAME,
     Fitted,
     Parts,
@@ -19,6 +20,7 @@ from metaexo.bias.selection.fitting import (
     Standard,
     covariance,
     estimated_truncation,
+    log_norm,
     make_parts,
     plain_maximum,
     quadrature_error,
@@ -69,8 +71,6 @@ WITHOUT_PRECISION = ("step", "beta", *TRUNCATED)
 INEXACT = 1e-7
 # Size of the logarithm of a weight beyond which it goes to 0 or infinity.
 STEEP = 12.0
-# Logarithm of the share of effects that are seen below which an estimate is no estimate any more.
-HARDLY_ANY = -100.0
 
 
 def selection_model(
@@ -517,7 +517,7 @@ def _certificate(
             (shift == 0) & (theta[inner] <= solution.low[inner])
         )
     top &= searched
-    top[0] |= bool(_log_norm(solution).min() < HARDLY_ANY)
+    top[0] |= bool(log_norm(solution.problem, theta[None]).min() < HARDLY_ANY)
     bottom = solution.held & searched & ~top
     gone = list(_empty_steps(fitted, names))
     said = []
@@ -559,14 +559,6 @@ def _certificate(
         quadrature_error=error,
     )
     return certificate, tuple(gone), said
-
-
-def _log_norm(solution: Solution) -> Array:
-    """Return the logarithm of the integral of weight times density, of each effect."""
-    problem, theta = solution.problem, solution.theta[None]
-    mean = (problem.x[0] @ solution.theta[: problem.p])[None]
-    sd = np.sqrt(problem.v + problem.tau2(theta)[:, None])
-    return problem.weights.moments(mean, sd, problem.values(theta), None).log_norm
 
 
 def _empty_steps(fitted: Fitted, names: tuple[str, ...]) -> list[str]:
