@@ -160,7 +160,9 @@ print(lost)
     assert not lost, {name: names[name] for name in lost}
 
 
-@pytest.mark.parametrize("room", ["effects", "evidence", "heterogeneity", "models", "sensitivity", "plots"])
+@pytest.mark.parametrize(
+    "room", ["effects", "evidence", "heterogeneity", "models", "sensitivity", "bias", "plots"]
+)
 def test_every_room_is_reached_in_a_fresh_process(root, room):
     code = f"import metaexo as mx; assert {room!r} in dir(mx); print(len(mx.{room}.__all__))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
