@@ -65,6 +65,7 @@ DENSE ?= 1000
 benchmark: env find-r
 	$(PY) -m benchmarks
 	$(PY) -m benchmarks.figures
+	$(PY) -m benchmarks.bias_speed
 	$(PY) -m benchmarks.multilevel --dense $(DENSE)
 
 # A venv apart, with the lower bounds of pyproject.toml. Old versions of other packages warn about newer

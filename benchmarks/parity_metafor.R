@@ -14,10 +14,29 @@ fit <- function(y, v, method, test) {
   list(estimate = as.numeric(found$beta), se = found$se, low = found$ci.lb, high = found$ci.ub,
        tau2 = found$tau2, q = found$QE)
 }
+# methods for small-study effects and selection, one number or a few each; NULL where metafor stops
+bias <- function(y, v) {
+  control <- list(threshold = 1e-11 * var(y), tol = 1e-13 * var(y), maxiter = 10000)
+  fitted <- rma(y, v, method = "REML", test = "knha", control = control)
+  ml <- rma(y, v, method = "ML", test = "z", control = control)
+  normal <- rma(y, v, method = "REML", test = "z", control = control)
+  first <- function(call, take) tryCatch(take(suppressWarnings(call())), error = function(problem) NULL)
+  list(
+    "regression test" = first(function() regtest(fitted), function(x) c(x$zval, x$pval, x$est)),
+    "regression test, weighted least squares" = first(function() regtest(y, v, model = "lm"), function(x) c(x$zval, x$pval, x$est)),
+    "rank test" = first(function() ranktest(y, v), function(x) c(x$tau, x$pval)),
+    "trim and fill" = first(function() trimfill(normal), function(x) c(x$k0, x$beta[1], x$se)),
+    "fail-safe N (Rosenthal)" = first(function() fsn(y, v), function(x) x$fsnum),
+    "fail-safe N (Rosenberg)" = first(function() fsn(y, v, type = "Rosenberg"), function(x) x$fsnum),
+    "excess significance" = first(function() tes(y, v, test = "chi2"), function(x) c(x$O, x$E)),
+    "Henmi-Copas" = first(function() hc(rma(y, v, method = "DL")), function(x) c(x$beta, x$ci.lb, x$ci.ub)),
+    "selection, step function" = first(function() selmodel(ml, type = "stepfun", steps = 0.025), function(x) c(x$beta[1], x$LRT)),
+    "selection, negative exponential" = first(function() selmodel(ml, type = "negexp"), function(x) c(x$beta[1], x$LRT)))
+}
 answer <- lapply(problems$data, function(problem) {
   y <- numbers(problem$y); v <- numbers(problem$v)
   fits <- lapply(problems$choices, function(choice) fit(y, v, choice$method, choice$metafor_test))
-  list(effects = if (is.null(problem$inputs)) NULL else effects(problem), fits = fits)
+  list(effects = if (is.null(problem$inputs)) NULL else effects(problem), fits = fits, bias = bias(y, v))
 })
 cat(toJSON(list(metafor = as.character(packageVersion("metafor")), R = R.version.string, data = answer),
            auto_unbox = TRUE, digits = NA, null = "null"))

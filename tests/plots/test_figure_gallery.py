@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import metaexo as mx
+from metaexo.readable import Readable
 
 ROOT = Path(__file__).parents[2]
 FROM_METAFOR = ROOT / "docs" / "from_metafor.rst"
@@ -78,4 +79,4 @@ def test_the_calls_in_place_of_those_of_metafor_run(call, names_of_the_page):
         assert mx.plots.overlapping_texts(found) == []
         plt.close("all")
     else:
-        assert isinstance(found, mx.EffectSizes)
+        assert isinstance(found, mx.EffectSizes | Readable)
