@@ -19,17 +19,18 @@ bias <- function(y, v) {
   control <- list(threshold = 1e-11 * var(y), tol = 1e-13 * var(y), maxiter = 10000)
   fitted <- rma(y, v, method = "REML", test = "knha", control = control)
   ml <- rma(y, v, method = "ML", test = "z", control = control)
-  normal <- rma(y, v, method = "REML", test = "z", control = control)
+  # trimfill refits with metafor's early stop, so it is given an estimator of tau2 that does not iterate
+  closed <- rma(y, v, method = "DL", test = "z")
   first <- function(call, take) tryCatch(take(suppressWarnings(call())), error = function(problem) NULL)
   list(
     "regression test" = first(function() regtest(fitted), function(x) c(x$zval, x$pval, x$est)),
     "regression test, weighted least squares" = first(function() regtest(y, v, model = "lm"), function(x) c(x$zval, x$pval, x$est)),
     "rank test" = first(function() ranktest(y, v), function(x) c(x$tau, x$pval)),
-    "trim and fill" = first(function() trimfill(normal), function(x) c(x$k0, x$beta[1], x$se)),
+    "trim and fill" = first(function() trimfill(closed), function(x) c(x$k0, x$beta[1], x$se)),
     "fail-safe N (Rosenthal)" = first(function() fsn(y, v), function(x) x$fsnum),
     "fail-safe N (Rosenberg)" = first(function() fsn(y, v, type = "Rosenberg"), function(x) x$fsnum),
     "excess significance" = first(function() tes(y, v, test = "chi2"), function(x) c(x$O, x$E)),
-    "Henmi-Copas" = first(function() hc(rma(y, v, method = "DL")), function(x) c(x$beta, x$ci.lb, x$ci.ub)),
+    "Henmi-Copas" = first(function() hc(closed, control = list(tol = 1e-12)), function(x) c(x$beta, x$ci.lb, x$ci.ub)),
     "selection, step function" = first(function() selmodel(ml, type = "stepfun", steps = 0.025), function(x) c(x$beta[1], x$LRT)),
     "selection, negative exponential" = first(function() selmodel(ml, type = "negexp"), function(x) c(x$beta[1], x$LRT)))
 }
