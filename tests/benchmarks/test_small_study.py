@@ -193,6 +193,20 @@ def test_the_stored_table_is_of_all_settings_and_methods(stored):
     assert not stored.duplicated(small_study_data.KEY).any()
 
 
+def test_a_stored_row_is_what_the_setting_gives_again(stored):
+    setting = Setting("SMD", "step", 0.5, 0.3, 10)
+    draw = simulate(setting)
+    for name in ("random effects", "trim and fill", "PET-PEESE, sizes", "selection", "worst case", "Egger"):
+        again = small_study.row(setting, draw, name)
+        key = pd.Series(again)[small_study_data.KEY]
+        (found,) = stored[(stored[small_study_data.KEY] == key).all(axis=1)].to_dict("records")
+        numbers = {one: value for one, value in again.items() if isinstance(value, float)}
+        del numbers["seconds"]
+        assert len(numbers) >= 5
+        assert found["draws"] == again["draws"]
+        assert {one: found[one] for one in numbers} == pytest.approx(numbers, rel=2e-4, abs=1e-6)
+
+
 def test_the_tables_of_the_pages_are_those_of_the_stored_results(stored, root):
     for name, table in small_study_page.tables(stored).items():
         shown = pd.read_csv(root / "benchmarks" / "results" / f"{name}.csv", dtype=str)
