@@ -119,6 +119,7 @@ FUNCTIONS: Mapping[str, Mapping[str, Any]] = {
     "method_ratios": {"sizes": SHEETS.preparations, "level": 0.95},
     "reporting": {"sheets": SHEETS},
     "row_labels": {"frame": SHEETS.outcomes, "key": "study_id", "parts": ("outcome_label", "timepoint")},
+    "named_studies": {"frame": SHEETS.outcomes, "key": "study_id"},
     "same_subjects": {"effects": mx.EffectSizes([0.1, 0.2], [0.1, 0.1], data=ARMS)},
     "shares_explained": {
         "values": N,
