@@ -91,13 +91,17 @@ class Standard(Immutable):
 def standard_units(y: Array, v: Array, x: Array, sign: float, centre: float = 0.0) -> Standard:
     """Return effects in standard units."""
     unit = float(np.sqrt(1 / (1 / v).mean()))
-    q, r = np.linalg.qr(x)
     root = np.sqrt(len(y))
+    if x.shape[1] == 1 and np.ptp(x) == 0:  # an intercept stays exactly constant: sums take the short way
+        columns, r = np.ones_like(x), x[:1] * root
+    else:
+        q, r = np.linalg.qr(x)
+        columns = q * root
     ys, vs = sign * (y - centre) / unit, v / unit**2
     return Standard(
         y=ys,
         v=vs,
-        x=q * root,
+        x=columns,
         to_beta=np.linalg.inv(r) * (root * unit * sign),
         unit=unit,
         sign=sign,
@@ -297,7 +301,7 @@ def plain_maximum(data: Standard, tau2: float | None) -> Plain:
 STEP_STARTS = (
     (0.0, 1.0, 0.0),
     (-0.5, 1.0, -1.5),
-    (-0.5, 0.0, -1.5),
+    (-0.5, 0.25, -1.5),
     (-1.5, 3.0, -3.0),
     (0.3, 1.0, 1.5),
 )

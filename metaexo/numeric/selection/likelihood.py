@@ -26,6 +26,7 @@ import numpy as np
 from metaexo.types import Array, Index
 
 HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
+ALL = np.ones((1, 1))  # all effects are used
 
 
 class Moments(NamedTuple):
@@ -118,7 +119,7 @@ class Problem:
             u = (y - mean) * root
             each = at.log_weight + np.log(root) - HALF_LOG_2PI - 0.5 * u * u - at.log_norm
             if used is None:
-                used = np.ones_like(each)
+                used = ALL
             else:
                 each = np.where(used > 0, each, 0.0)
             llf = each.sum(axis=1)
@@ -153,8 +154,8 @@ class Problem:
         of_tau2 = (at.duu - at.u2[..., None] * at.d) * (used * precision)[..., None]
         hessian[:, p, p + 1 :] = -0.5 * of_tau2.sum(axis=1)
         hessian[:, p + 1 :, p] = hessian[:, p, p + 1 :]
-        inner = (at.dd - at.d[..., :, None] * at.d[..., None, :]) * used[..., None, None]
-        hessian[:, p + 1 :, p + 1 :] = -inner.sum(axis=1)
+        twice = np.swapaxes(at.d * used[..., None], 1, 2) @ at.d
+        hessian[:, p + 1 :, p + 1 :] = twice - (at.dd * used[..., None, None]).sum(axis=1)
         if at.curvature is not None:
             hessian[:, p + 1 :, p + 1 :] += (at.curvature * used[..., None, None]).sum(axis=1)
         return score.sum(axis=1), hessian

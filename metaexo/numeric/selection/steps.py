@@ -7,6 +7,7 @@ are the same thing. Between two edges the mean of u^n is that of a truncated nor
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import ndtr
@@ -37,29 +38,28 @@ class Steps:
     def moments(self, mean: Array, sd: Array, values: Array, rows: Index | None) -> Moments:
         """Return the moments; `values`: logarithms of the weights, shape (B, J)."""
         one = rows is None or len(self.edges) == 1
-        edges, seen = (self.edges, self.seen) if one else (self.edges[rows], self.seen[rows])
+        edges, own = (self.edges, self._own) if one else (self.edges[rows], self._own[rows])
         weight = np.exp(values)[:, None, self.kind]  # (B, 1, S)
         t = (edges - mean[..., None]) / sd[..., None]
-        density = np.exp(-0.5 * t * t) / ROOT_2PI
         probability = self._between(t)
-        # Between edges the integral of u^n is n - 1 times that of u^(n - 2), plus what the edges leave over.
-        m1 = self._left_over(density)
-        f = density * t
-        m2 = probability + self._left_over(f)
-        f = f * t
-        m3 = 2 * m1 + self._left_over(f)
-        m4 = 3 * m2 + self._left_over(f * t)
+        # Between edges the integral of u^n is n - 1 times that of u^(n - 2), plus what the edges leave over:
+        # u^(n - 1) times the density at the lower edge less that at the upper one; it is 0 at infinity.
+        at_edges = np.zeros((4, *t.shape[:-1], t.shape[-1] + 2))
+        density = np.exp(-0.5 * t * t) / ROOT_2PI
+        for n in range(4):
+            at_edges[n, ..., 1:-1] = density
+            density = density * t
+        m = at_edges[..., :-1] - at_edges[..., 1:]
+        m[1] += probability
+        m[2] += 2 * m[0]
+        m[3] += 3 * m[1]
         share = probability * weight
         norm = share.sum(axis=-1)
-        w = weight / norm[..., None]
-        share, m1, m2, m3, m4 = share / norm[..., None], m1 * w, m2 * w, m3 * w, m4 * w
-        member = np.zeros((self.kind.size, self.count))
-        member[np.arange(self.kind.size), self.kind] = 1.0
-        d = share @ member
-        size, k = norm.shape
-        own = np.zeros((size, k, self.count))
-        own[:] = seen[..., None] == np.arange(self.count)
-        dd = np.zeros((size, k, self.count, self.count))
+        m *= weight / norm[..., None]
+        u1, u2, u3, u4 = m.sum(axis=-1)
+        du, duu = m[:2] @ self._member
+        d = (share / norm[..., None]) @ self._member
+        dd = np.zeros((*d.shape, self.count))
         every = np.arange(self.count)
         dd[..., every, every] = d
         return Moments(
@@ -67,15 +67,25 @@ class Steps:
             slope=own,
             curvature=None,
             log_norm=np.log(norm),
-            u1=m1.sum(axis=-1),
-            u2=m2.sum(axis=-1),
-            u3=m3.sum(axis=-1),
-            u4=m4.sum(axis=-1),
+            u1=u1,
+            u2=u2,
+            u3=u3,
+            u4=u4,
             d=d,
-            du=m1 @ member,
-            duu=m2 @ member,
+            du=du,
+            duu=duu,
             dd=dd,
         )
+
+    @cached_property
+    def _own(self) -> Array:
+        """Whether an observed effect has a weight, 1 or 0, shape (N, K, J)."""
+        return np.asarray((self.seen[..., None] == np.arange(self.count)).astype(float))
+
+    @cached_property
+    def _member(self) -> Array:
+        """Whether an interval between edges has a weight, 1 or 0, shape (E + 1, J)."""
+        return np.asarray((self.kind[:, None] == np.arange(self.count)).astype(float))
 
     @staticmethod
     def _between(t: Array) -> Array:
@@ -83,11 +93,6 @@ class Steps:
         below, above = ndtr(t), ndtr(-t)
         inner = np.where(t[..., :-1] > 0, above[..., :-1] - above[..., 1:], below[..., 1:] - below[..., :-1])
         return np.concatenate([below[..., :1], inner, above[..., -1:]], axis=-1)
-
-    @staticmethod
-    def _left_over(f: Array) -> Array:
-        """Return f at the lower less f at the upper edge of each interval; f is 0 at infinity."""
-        return np.concatenate([-f[..., :1], f[..., :-1] - f[..., 1:], f[..., -1:]], axis=-1)
 
 
 def step_of(pvalue: Array, cuts: Array) -> Index:
