@@ -230,7 +230,7 @@ def copas_selection(
         residual_level=float(residual_level),
         unadjusted=float(path.estimate[0]),
         path=path,
-        **chosen,
+        **chosen,  # type: ignore[arg-type]  # floats all of them
     )
 
 

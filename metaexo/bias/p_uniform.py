@@ -179,7 +179,7 @@ def p_uniform(
         significance=float(significance),
         k_significant=taken.count,
         fixed_effect=taken.back(fixed),
-        **(missing | found),
+        **(missing | found),  # type: ignore[arg-type]  # floats all of them
     )
 
 

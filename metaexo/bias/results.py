@@ -79,6 +79,12 @@ class AdjustedEstimate(BiasResult):
         Two-sided p-value of no effect; NaN where the method has none.
     tau2 : float
         Between-study variance; NaN where the method has none.
+    usable : bool
+        Whether the estimate is one to be used: False where the data do not determine it (the likelihood has
+        no maximum within reason, standard errors hardly differ); the cautions say why. Reports and figures
+        keep it out of what they sum up.
+    is_adjusted : bool
+        Whether the method found something to adjust for; False where it returned the mean before adjustment.
 
     `rests_on` says in a few words what of the effects the estimate rests on.
     """
@@ -91,6 +97,8 @@ class AdjustedEstimate(BiasResult):
     level: float
     pvalue: float = np.nan
     tau2: float = np.nan
+    usable: bool = True
+    is_adjusted: bool = True
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row: method, k, estimate, se, low, high, pvalue, tau2; ratios beside logarithms."""
