@@ -40,7 +40,7 @@ def rules_of(case: Case) -> list[Rule]:
     """Return the rules that a case may fall under."""
     if not _is_regression(case) or "moderator_formula" in case["call"]:
         return []
-    return [no_spread]
+    return [no_spread, lower_restricted] if "REML" in case["call"]["regression"] else [no_spread]
 
 
 def refusals_of(case: Case) -> list[Rule]:
@@ -55,6 +55,7 @@ class _Exact(NamedTuple):
     se: tuple[Decimal, Decimal]  # by the model
     weighted_ss: Decimal
     score: Decimal  # twice the derivative of the restricted log-likelihood in tau2
+    likelihood: Decimal  # the restricted log-likelihood, less its constant
 
 
 def _columns(case: Case) -> tuple[list[Decimal], list[Decimal], list[Decimal]]:
@@ -64,7 +65,7 @@ def _columns(case: Case) -> tuple[list[Decimal], list[Decimal], list[Decimal]]:
     return y, v, [make(one, Decimal(n)) for one, n in zip(v, data["ni"], strict=True)]
 
 
-def _regression(case: Case, tau2: float) -> _Exact:
+def exact_regression(case: Case, tau2: float) -> _Exact:
     """Return the weighted regression with variances v + tau2."""
     y, v, x = _columns(case)
     w = [1 / (one + Decimal(tau2)) for one in v]
@@ -84,11 +85,12 @@ def _regression(case: Case, tau2: float) -> _Exact:
         ((1 / total + middle * middle / sxx).sqrt(), (1 / sxx).sqrt()),
         Decimal(weighted_ss),
         Decimal(score),
+        (sum(one.ln() for one in w) - (total * sxx).ln() - weighted_ss) / 2,
     )
 
 
-def _demand_numbers(found: Comparison, case: Case, actual: Fields, exact: _Exact) -> None:
-    """Demand that our slope, its test and the limit are those of the exact regression."""
+def _demand_numbers(found: Comparison, case: Case, record: Fields, exact: _Exact, rtol: float = 1e-7) -> None:
+    """Demand that slope, test and limit of a record are those of the exact regression."""
     regression, k = case["call"]["regression"], len(case["data"]["yi"])
     free = "free multiplicative dispersion" in regression or "Knapp-Hartung" in regression
     factor = math.sqrt(exact.weighted_ss / (k - 2)) if free else 1.0
@@ -106,7 +108,7 @@ def _demand_numbers(found: Comparison, case: Case, actual: Fields, exact: _Exact
         ends = float(exact.beta[0]), quantile * se[0]
         values |= {"limit_estimate": ends[0]}
         values |= {"limit_ci_lower": ends[0] - ends[1], "limit_ci_upper": ends[0] + ends[1]}
-    inner = compare(actual, values, 1e-7, 1e-14 * max(map(abs, case["data"]["yi"])))
+    inner = compare(record, values, rtol, 1e-14 * max(map(abs, case["data"]["yi"])))
     found.different += inner.different + [f"no field {name}" for name in inner.absent]
     found.agreed += inner.agreed
 
@@ -115,22 +117,40 @@ def _demand_tau2(found: Comparison, case: Case, tau2: float) -> None:
     """Demand that tau2 is that of the estimator: 0, DerSimonian and Laird's, or where the score is 0."""
     regression = case["call"]["regression"]
     if "REML" in regression:
-        scale = _regression(case, tau2)
+        scale = exact_regression(case, tau2)
         steps = (1 - 1e-6, 1 + 1e-6)
-        low, high = (_regression(case, tau2 * step).score for step in steps)
+        low, high = (exact_regression(case, tau2 * step).score for step in steps)
         holds = scale.score <= 0 if tau2 == 0 else low > 0 > high
         demand(found, f"the restricted likelihood has no maximum at {tau2!r}", bool(holds))
     elif "DL" in regression:
         y, v, x = _columns(case)
-        at_zero = _regression(case, 0.0)
+        at_zero = exact_regression(case, 0.0)
         w = [1 / one for one in v]
         middle = sum(a * b for a, b in zip(w, x, strict=True)) / sum(w)
         sxx = sum(a * (b - middle) ** 2 for a, b in zip(w, x, strict=True))
         trace = sum(a * (1 - a * (1 / sum(w) + (b - middle) ** 2 / sxx)) for a, b in zip(w, x, strict=True))
         expected = max(0.0, float((at_zero.weighted_ss - len(y) + 2) / Decimal(trace)))
-        demand(found, f"our tau2 is {tau2!r}", math.isclose(tau2, expected, rel_tol=1e-9, abs_tol=1e-300))
+        spread = max(x) - min(x)  # of a predictor that was rounded before it is centred
+        near = max(1e-9, 1e-14 * float(max(x) / spread))
+        demand(found, f"our tau2 is {tau2!r}", math.isclose(tau2, expected, rel_tol=near, abs_tol=1e-300))
     else:
         demand(found, f"our tau2 is {tau2!r}", tau2 == 0)
+
+
+def restricted_tau2(case: Case) -> float:
+    """Return the tau2 of the highest restricted likelihood, by the exact score and likelihood."""
+    v = case["data"]["vi"]
+    grid = [0.0, *(float(np.median(v)) * np.geomspace(1e-6, 1e6, 49))]
+    scores = [exact_regression(case, tau2).score for tau2 in grid]
+    places = [0.0]
+    for low, high, before, after in zip(grid, grid[1:], scores, scores[1:], strict=False):
+        if before > 0 >= after:
+            ends = [low, high]
+            for _ in range(45):
+                middle = sum(ends) / 2
+                ends[int(exact_regression(case, middle).score <= 0)] = middle
+            places.append(sum(ends) / 2)
+    return max(places, key=lambda tau2: exact_regression(case, tau2).likelihood)
 
 
 def small_eigenvalue(case: Case, actual: Fields) -> Comparison:
@@ -149,7 +169,7 @@ def small_eigenvalue(case: Case, actual: Fields) -> Comparison:
         demand(found, f"the predictor differs by {own!r} of its size", own > 1e-9)
         tau2 = 0.0 if math.isnan(actual["tau2"]) else actual["tau2"]
         _demand_tau2(found, case, tau2)
-        _demand_numbers(found, case, actual, _regression(case, tau2))
+        _demand_numbers(found, case, actual, exact_regression(case, tau2))
     return found
 
 
@@ -164,4 +184,26 @@ def no_spread(case: Case, actual: Fields) -> Comparison:
     demand(found, "the effects have a spread", np.ptp(case["data"]["yi"]) == 0)
     for name in of_test:
         demand(found, f"our {name} is {actual[name]!r}", math.isnan(actual[name]))
+    return found
+
+
+def lower_restricted(case: Case, actual: Fields) -> Comparison:
+    """The reference's iteration ended in a lower maximum of the restricted likelihood, or before the highest.
+
+    In exact arithmetic ours is a maximum and higher; the numbers of both are those of the regression at their
+    tau2.
+    """
+    expected = case["results"]
+    found = Comparison()
+    with localcontext(prec=DIGITS):
+        ours = exact_regression(case, actual["tau2"])
+        _demand_tau2(found, case, actual["tau2"])
+        _demand_numbers(found, case, actual, ours)
+        demand(found, "the reference tells no tau2", "tau2" in expected)
+        if found.different:
+            return found
+        theirs = exact_regression(case, expected["tau2"])
+        _demand_numbers(found, case, expected, theirs, 1e-5)
+        gain = float(ours.likelihood - theirs.likelihood)
+        demand(found, f"our restricted log-likelihood is {gain!r} above", gain > 0)
     return found

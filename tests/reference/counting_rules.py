@@ -8,12 +8,13 @@ from decimal import Decimal, localcontext
 from typing import Any
 
 import numpy as np
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 
 import metaexo as mx
 from metaexo.models import RandomEffectsResults
 from tests.reference.adapters.models import described
 from tests.reference.adapters.one_level_extras import plain_effects
+from tests.reference.asymmetry_rules import exact_regression, restricted_tau2
 from tests.reference.cases import Case
 from tests.reference.compare import Comparison, compare, demand
 
@@ -22,6 +23,8 @@ Rule = Callable[[Case, Fields], Comparison]
 
 THRESHOLD = 1e-5  # change of tau2 at which the reference's iteration stops by default
 EIGENVALUE = 1e-7  # of X'X, below which the reference takes a design as not of full rank, whatever its scale
+# What trimming finds; all else is of the fit to the effects with those filled in.
+OF_TRIMMING = ("k0", "se_k0", "p_k0", "side", "k_total", "filled_yi", "filled_vi")
 FEW = 2  # by how many studies the reference's rounded root may miss the least number
 
 
@@ -31,7 +34,7 @@ def rules_of(case: Case) -> list[Rule]:
     if case["topic"] != "publication_bias" or case["results"] is None:
         return []
     if call.get("procedure") == "trim and fill":
-        return [early_refit] if call["tau2_method"] == "REML" else []
+        return [early_refit, early_trim] if call["tau2_method"] == "REML" else []
     if call["model"] == "fail_safe_N":
         kind = call["type"].split()[0]
         return {"Rosenthal": [loose_fisher], "Binomial": [zeros_as_negative], "General": [loose_general]}.get(
@@ -52,27 +55,25 @@ def small_slope_design(case: Case, actual: Fields) -> Comparison:
     """The reference refuses the regression that chooses the side by an absolute tolerance on eigenvalues.
 
     With 60 decimal digits the standard errors differ, so that their slope has a sign, and it chooses our
-    side whether tau2 is 0, that of the fit, or large.
+    side where the restricted likelihood of the regression is highest.
     """
     found = Comparison()
     data = case["data"]
     with localcontext() as context:
         context.prec = 60
-        y, v = ([Decimal(x) for x in data[name]] for name in ("yi", "vi"))
-        x = [one.sqrt() for one in v]
+        x = [Decimal(one).sqrt() for one in data["vi"]]
         design = np.column_stack((np.ones(len(x)), [float(one) for one in x]))
         least = float(np.linalg.eigvalsh(design.T @ design)[0])
         demand(found, f"the smallest eigenvalue is {least!r}", least < EIGENVALUE)
         demand(found, "standard errors are equal", max(x) - min(x) > Decimal("1e-9") * max(x))
-        for tau2 in (Decimal(0), Decimal(actual["tau2"]), 100 * max(v)):
-            w = [1 / (one + tau2) for one in v]
-            middle = sum(a * b for a, b in zip(w, x, strict=True)) / sum(w)
-            slope = sum(a * (b - middle) * c for a, b, c in zip(w, x, y, strict=True))
-            demand(
-                found,
-                f"slope {slope:.3g} at {tau2:.3g}",
-                actual["side"] == ("right" if slope < 0 else "left"),
-            )
+        test = case | {"call": {"predictor": "sei"}, "data": {"ni": [1] * len(x), **data}}
+        tau2 = restricted_tau2(test)
+        slope = exact_regression(test, tau2).beta[1]
+        demand(
+            found,
+            f"slope {slope:.3g} at {tau2:.3g}",
+            actual["side"] == ("right" if slope < 0 else "left"),
+        )
     return found
 
 
@@ -85,42 +86,173 @@ def restricted(y: np.ndarray, v: np.ndarray, tau2: float) -> float:
     return 0.5 * float(np.linalg.slogdet(w)[1] - np.linalg.slogdet(inner)[1] - y @ projector @ y)
 
 
-def demand_early(found: Comparison, y: np.ndarray, v: np.ndarray, ours: float, theirs: float) -> None:
-    """Demand that ours is the higher likelihood and the reference's tau2 within its default threshold."""
+def scoring_step(y: np.ndarray, v: np.ndarray, tau2: float) -> float:
+    """Return how far the next step of Fisher scoring moves the REML estimate of tau2, which stays above 0."""
     unit = float(np.std(y)) or 1.0  # so that effects of any size lose no digits
+    w = 1 / (v / unit**2 + tau2 / unit**2)
+    projector = np.diag(w) - np.outer(w, w) / w.sum()
+    moved = projector @ (y / unit)
+    step = float(moved @ moved - np.trace(projector)) / float((projector**2).sum()) * unit**2
+    return step if step > 0 else min(-step, tau2)
+
+
+def demand_early(found: Comparison, y: np.ndarray, v: np.ndarray, ours: float, theirs: float) -> None:
+    """Demand that ours is the higher likelihood, and that the reference's iteration stops where it is."""
+    unit = float(np.std(y)) or 1.0
     heights = [restricted(y / unit, v / unit**2, tau2 / unit**2) for tau2 in (ours, theirs)]
     demand(found, f"restricted log-likelihoods {heights!r}", heights[0] >= heights[1] - 1e-12)
-    near = THRESHOLD * max(1.0, theirs)
-    demand(found, f"tau2 is {ours!r}, reference {theirs!r}", abs(ours - theirs) <= near)
+    step = scoring_step(y, v, theirs)
+    demand(found, f"from the reference's tau2 {theirs!r} the next step is {step!r}", step <= THRESHOLD)
+
+
+def demand_stopped_mean(found: Comparison, y: np.ndarray, v: np.ndarray, mean: float) -> None:
+    """Demand that a mean of the trimmed studies is at a tau2 at which the reference's iteration stops."""
+
+    def off(tau2: float) -> float:
+        return float(np.average(y, weights=1 / (v + tau2))) - mean
+
+    unit = np.median(v)
+    grid = np.append(0.0, unit * np.geomspace(1e-8, 1e8, 4000))
+    apart = np.array([off(tau2) for tau2 in grid])
+    stops = [abs(off(grid[0])) <= 1e-12 * np.abs(y).max() and scoring_step(y, v, 0.0) <= THRESHOLD]
+    for i in np.flatnonzero(apart[:-1] * apart[1:] <= 0):
+        root = optimize.brentq(off, grid[i], grid[i + 1], xtol=1e-14 * grid[i + 1], rtol=1e-14)
+        stops.append(scoring_step(y, v, root) <= 1.01 * THRESHOLD)
+    demand(found, f"no tau2 near the estimate has the mean {mean!r}", any(stops))
 
 
 def early_refit(case: Case, actual: Fields) -> Comparison:
-    """The reference refits with its default threshold: the same effects, and a tau2 that stopped early.
+    """The reference fits with its default threshold: the same studies are filled in, and tau2 stopped early.
 
-    Numbers of missing studies, their effects and variances are compared as usual. At the reference's own
-    tau2 the fit to these effects must give all of its numbers, and the likelihood must be higher at ours.
+    Numbers of missing studies and the filled variances are compared as usual. The filled effects are mirrored
+    at the mean of the trimmed studies: that must belong to a tau2 at which the reference's iteration stops.
+    At its own tau2 the fit to these effects must give all of its numbers; its iteration must stop there, and
+    the likelihood must be higher at ours.
     """
     expected = case["results"]
-    whole = ("k0", "se_k0", "p_k0", "side", "k_total", "filled_vi")
-    found = compare(actual, {n: expected[n] for n in whole if n in expected}, case["rtol"], case["atol"])
+    whole = [name for name in OF_TRIMMING if name in expected and name != "filled_yi"]
+    found = compare(actual, {name: expected[name] for name in whole}, case["rtol"], case["atol"])
     es = plain_effects(case["data"])
-    y = np.concatenate((es.y, np.asarray(actual["filled_yi"])))
-    v = np.concatenate((es.v, np.asarray(actual["filled_vi"])))
+    ours = np.asarray(actual["filled_yi"], dtype=float)
+    y, v = np.concatenate((es.y, ours)), np.concatenate((es.v, np.asarray(actual["filled_vi"])))
     demand_early(found, y, v, actual["tau2"], expected["tau2"])
+    shift = 0.0
     if "filled_yi" in expected:
-        # Mirrored at a mean whose own tau2 stopped early: nearer than that moves any standard error.
-        off = np.abs(np.asarray(actual["filled_yi"]) - np.asarray(expected["filled_yi"]))
-        demand(found, f"filled effects are off by {off!r}", bool((off <= THRESHOLD * np.sqrt(v).max()).all()))
-        y = np.concatenate((es.y, np.asarray(expected["filled_yi"], dtype=float)))
+        theirs = np.asarray(expected["filled_yi"], dtype=float)
+        demand(found, "other numbers of filled effects", theirs.size == ours.size)
+        if found.different:
+            return found
+        shifts = theirs - ours
+        shift = float(np.mean(shifts)) if shifts.size else 0.0
+        demand(found, f"filled effects move by {shifts!r}", bool(np.ptp([*shifts, shift]) <= 1e-8))
+    elif ours.size:  # the mean is linear in where the effects are mirrored
+        w = 1 / (v + expected["tau2"])
+        shift = float((expected["estimate"] - np.average(y, weights=w)) * w.sum() / w[es.k :].sum())
+    if abs(shift) > 1e-12 * np.abs(y).max():
+        order = np.argsort(es.y if actual["side"] == "left" else -es.y, kind="stable")
+        kept, gone = order[: es.k - ours.size], order[es.k - ours.size :]
+        mean = float(ours.sum() + es.y[gone].sum()) / (2 * ours.size) + shift / 2
+        demand_stopped_mean(found, es.y[kept], es.v[kept], mean)
+        y = np.concatenate((es.y, ours + shift))
+    demand_fit_of(found, case, y, v)
+    return found
+
+
+def demand_fit_of(found: Comparison, case: Case, y: np.ndarray, v: np.ndarray) -> None:
+    """Demand that the reference's numbers are those of the fit to these effects at its own tau2."""
+    expected = case["results"]
     given = mx.RandomEffects(mx.EffectSizes(y, v)).fit(method="REML", test="z", tau2=expected["tau2"])
     values = described(given, "z") | {"se_tau2": _expected_information_se(v, expected["tau2"])}
-    rest = {name: value for name, value in expected.items() if name not in (*whole, "filled_yi")}
+    rest = {name: value for name, value in expected.items() if name not in OF_TRIMMING}
     if not isinstance(rest["estimate"], list):
         values |= {n: float(np.asarray(values[n])[0]) for n in ("estimate", "se", "ci_lower", "ci_upper")}
     inner = compare(values, rest, case["rtol"], case["atol"])
     found.different += inner.different
     found.absent += inner.absent
     found.agreed += inner.agreed
+
+
+def missing(y: np.ndarray, estimator: str) -> tuple[int, float]:
+    """Return the number of missing studies below centred effects, and its standard error.
+
+    By the formulas of Duval and Tweedie (2000); ties of absolute effects have ranks in row order.
+    """
+    k = y.size
+    ranks = np.empty(k)
+    ranks[np.argsort(np.abs(y), kind="stable")] = np.arange(1, k + 1)
+    total = float(ranks[y > 0].sum())
+    if estimator == "R0":
+        below = ranks[y < 0]
+        raw = (k - float(below.max() if below.size else 0)) - 1
+        return max(0, round(raw)), math.sqrt(2 * max(0.0, raw) + 2)
+    inner = 2 * k**2 - 4 * total + 0.25
+    if estimator == "Q0" and inner < 0:
+        return 0, math.nan
+    raw = (4 * total - k * (k + 1)) / (2 * k - 1) if estimator == "L0" else k - 0.5 - math.sqrt(inner)
+    n = raw
+    variance = k * (k + 1) * (2 * k + 1) + 10 * n**3 + 27 * n**2 + 17 * n - 18 * k * n**2 - 18 * k * n
+    spread = 2 * math.sqrt(max(0.0, variance + 6 * k**2 * n) / 24)
+    divisor = (2 * k - 1) / 2 if estimator == "L0" else math.sqrt((k - 0.5) ** 2 - n * (2 * k - n - 1))
+    return max(0, round(raw)), spread / divisor
+
+
+def stopped_means(y: np.ndarray, v: np.ndarray) -> list[float]:
+    """Return means of effects at values of tau2 where the reference's iteration stops, the best one first."""
+    if y.size < 2:
+        return [float(one) for one in y]
+    best = mx.RandomEffects(mx.EffectSizes(y, v)).fit(method="REML", test="z").tau2
+    grid = [best, 0.0, *(np.median(v) * np.geomspace(1e-4, 1e4, 400))]
+    stops = [tau2 for tau2 in grid if scoring_step(y, v, tau2) <= THRESHOLD]
+    return [float(np.average(y, weights=1 / (v + tau2))) for tau2 in stops]
+
+
+def early_trim(case: Case, actual: Fields) -> Comparison:
+    """The reference trims around means whose tau2 stopped early, and finds another number of studies.
+
+    In small units its iteration stops wherever it begins. The number must come back around a mean of the
+    studies that it leaves: ours around that of the highest likelihood, the reference's around one at another
+    tau2 where its iteration stops, by formulas of their own. Its numbers are those of its filled effects.
+    """
+    expected, estimator = case["results"], case["call"]["estimator"]
+    found = Comparison()
+    es = plain_effects(case["data"])
+    for record, exact in ((actual, True), (expected, False)):
+        sign, k0 = (1.0 if record["side"] == "left" else -1.0), int(record["k0"])
+        counted = len(record["filled_yi"]) == k0 if "filled_yi" in expected else k0 < es.k
+        demand(found, f"{k0} are not those filled in", bool(counted))
+        if found.different:
+            return found
+        order = np.argsort(sign * es.y, kind="stable")
+        kept, gone = order[: es.k - k0], order[es.k - k0 :]
+        means = stopped_means(es.y[kept], es.v[kept])[: 1 if exact else None]
+        if k0 and "filled_yi" in expected:  # mirrored at one mean
+            mirrors = (np.asarray(record["filled_yi"], dtype=float) + es.y[gone]) / 2
+            demand(found, f"mirrored at {mirrors!r}", bool(np.ptp(mirrors) <= 1e-9 * np.abs(es.y).max()))
+            if exact:
+                near = abs(mirrors[0] - means[0]) <= 1e-9 * np.abs(es.y).max()
+                demand(found, f"mirrored at {mirrors[0]!r}, the mean is {means[0]!r}", bool(near))
+            else:
+                means = [float(np.mean(mirrors))]
+                demand_stopped_mean(found, es.y[kept], es.v[kept], means[0])
+        pairs = [missing(sign * (es.y[order] - mean), estimator) for mean in means]
+        told = record["se_k0"] if "se_k0" in expected else None
+        again = [n == k0 and (told is None or math.isclose(se, told, rel_tol=1e-6)) for n, se in pairs]
+        demand(found, f"{k0} with {told!r} does not come back", any(again))
+    ours = [np.append(x, actual[f"filled_{name}"]) for name, x in (("yi", es.y), ("vi", es.v))]
+    step = scoring_step(ours[0], ours[1], actual["tau2"])
+    settled = step <= 1e-8 * (actual["tau2"] + np.median(es.v))
+    demand(found, f"from our tau2 the next step is {step!r}", bool(settled))
+    y, v = es.y, es.v
+    if expected["k0"]:
+        demand(found, "the reference does not tell what it filled in", "filled_yi" in expected)
+        if found.different:
+            return found
+        y = np.concatenate((y, np.asarray(expected["filled_yi"], dtype=float)))
+        v = np.concatenate((v, np.asarray(expected["filled_vi"], dtype=float)))
+    step = scoring_step(y, v, expected["tau2"])
+    demand(found, f"from the reference's tau2 the next step is {step!r}", step <= THRESHOLD)
+    demand(found, "side", actual["side"] == expected["side"])
+    demand_fit_of(found, case, y, v)
     return found
 
 
@@ -176,12 +308,12 @@ def zeros_as_negative(case: Case, actual: Fields) -> Comparison:
     found = Comparison()
     theirs = stats.binomtest(plus, plus + minus + zero).pvalue
     demand(found, f"reference p {expected['p_observed']!r}", math.isclose(theirs, expected["p_observed"]))
-    ours = stats.binomtest(plus, plus + minus).pvalue
+    ours = stats.binomtest(plus, plus + minus).pvalue if plus + minus else 1.0
     demand(found, f"our p {actual['p_observed']!r}", math.isclose(ours, actual["p_observed"], rel_tol=1e-9))
     demand(found, "there are no zeros", zero > 0)
     most, n = max(plus, minus), actual["fail_safe_n"]
     levels = [
-        stats.binomtest(most + pairs, plus + minus + 2 * pairs).pvalue
+        stats.binomtest(most + pairs, plus + minus + 2 * pairs).pvalue if most + pairs else 1.0
         for pairs in (n // 2, n // 2 - 1)
         if pairs >= 0
     ]

@@ -127,7 +127,10 @@ class Dense:
         with np.errstate(all="ignore"):
             for i in range(fit.k):
                 edges = np.concatenate([np.linspace(-9, 9, 109), (mean[i] + s[i] * spread) / root[i]])
-                edges = np.unique(edges if top is None else np.append(edges, norm.isf(top)))
+                if top is not None:  # where the weight has a kink
+                    at = norm.isf(top / (1 + self.two))
+                    edges = np.append(edges, (at, -at) if self.two else at)
+                edges = np.unique(edges)
                 half = 0.5 * np.diff(edges)[:, None]
                 z = edges[:-1, None] + half * (1 + nodes)
                 density = norm.logpdf(z * root[i], mean[i], s[i]) + np.log(root[i])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from tests.reference import asymmetry_rules
 from tests.reference.adapters.bias.asymmetry import regression
@@ -62,3 +63,40 @@ def test_effects_without_spread_are_not_testable() -> None:
     assert np.isnan(actual["statistic"])
     assert not settle(case, actual).different
     assert settle(case, actual | {"statistic": 0.1}).different
+
+
+@pytest.mark.filterwarnings("ignore:the largest sampling variance")
+def test_the_higher_maximum_of_the_restricted_likelihood_is_right() -> None:
+    assert "`lower_restricted`" in TEXT
+    case = case_of(MIXED.format("REML"), 1.0)
+    case["call"]["predictor"] = "ninv"
+    y = [0.2901, 0.1922, 0.2236, -0.285, -0.0569, 2.5513, -1.8445, 4.1441, -0.3014, 25.35, 46.962, 147.42]
+    v = [0.0002, 0.00107, 0.0057, 0.0304, 0.1622, 0.8658, 4.62, 24.66, 131.6, 702.2, 3748.0, 20000.0]
+    case["data"] = {"yi": y, "vi": v, "ni": [10, 20, 50, 100] * 3}
+    actual = regression(case, case["data"])
+    assert actual["tau2"] > 0.01
+
+    def at(tau2: float) -> dict[str, Any]:
+        exact = asymmetry_rules.exact_regression(case, tau2)
+        (a, b), (_, se) = exact.beta, exact.se
+        z = float(b / se)
+        limits = [float(a) + sign * norm.isf(0.025) * float(exact.se[0]) for sign in (-1, 1)]
+        return {
+            "statistic": z,
+            "p_value": 2 * norm.sf(abs(z)),
+            "limit_estimate": float(a),
+            "limit_ci_lower": limits[0],
+            "limit_ci_upper": limits[1],
+            "coefficients": [float(a), float(b)],
+            "coefficient_se": [float(one) for one in exact.se],
+            "tau2": tau2,
+        }
+
+    case["results"] = theirs = at(0.0)
+    assert not settle(case, actual).different
+    assert settle(case, theirs | {"tau2": 1e-3}).different  # ours is no maximum
+    for name in ("statistic", "p_value", "limit_estimate"):
+        case["results"] = theirs | {name: 1.01 * theirs[name]}
+        assert settle(case, actual).different
+    case["results"] = at(actual["tau2"])
+    assert settle(case, theirs).different  # the lower one

@@ -20,6 +20,7 @@ TEXT = (FOLDER / "DISAGREEMENTS.md").read_text(encoding="utf-8")
 EFFECTS = {"yi": [0.4, 0.9, 0.0, 0.7, 1.1, -0.3, 0.8, 0.5], "vi": [0.1, 0.2, 0.3, 0.1, 0.4, 0.2, 0.15, 0.05]}
 RULES = [
     "early_refit",
+    "early_trim",
     "small_slope_design",
     "loose_fisher",
     "zeros_as_negative",
@@ -112,6 +113,53 @@ def test_an_early_tau2_is_settled_and_a_wrong_one_is_not() -> None:
         assert settle(case, actual).different
     case["results"] = theirs
     assert settle(case, actual | {"tau2": early - 4e-6}).different
+
+
+SELECTED = {
+    "yi": [0.85, 0.62, 0.1, 0.95, 0.33, 1.1, 0.2, 0.71, 0.45, 1.3, 0.28, 0.9],
+    "vi": [0.16, 0.09, 0.02, 0.2, 0.03, 0.3, 0.025, 0.1, 0.06, 0.4, 0.03, 0.18],
+}
+
+
+def test_trimming_in_a_small_unit_may_stop_at_another_number() -> None:
+    case = asked(
+        model="random_effects",
+        procedure="trim and fill",
+        tau2_method="REML",
+        test="z",
+        estimator="L0",
+        side="left",
+    )
+    data = {"yi": [1e-6 * y for y in SELECTED["yi"]], "vi": [1e-12 * v for v in SELECTED["vi"]]}
+    case["data"] = data
+    actual = answer(case)
+    es = mx.EffectSizes(data["yi"], data["vi"])
+
+    def at(tau2: float) -> dict[str, Any]:
+        """What the reference tells if its iteration stays at a tau2."""
+        fit = mx.RandomEffects(es).fit(method="REML", test="z", tau2=tau2)
+        found = mx.bias.trim_and_fill(fit, estimator="L0", side="left")
+        filled = found.filled
+        known = {"k0": found.k0, "se_k0": found.k0_se, "side": "left", "k_total": filled.k}
+        of_filled = {f"filled_{n}i": list(getattr(filled, n)[found.is_filled]) for n in "yv"}
+        fit_of = {
+            "estimate": [found.fit.estimate],
+            "tau2": tau2,
+            "test_statistic": [found.fit.estimate / found.fit.bse.iloc[0]],
+        }
+        return known | of_filled | fit_of
+
+    theirs = at(1e-12)
+    assert theirs["k0"] != actual["k0"]
+    case["results"] = theirs
+    assert not settle(case, actual).different
+    for wrong in ({"k0": theirs["k0"] + 1}, {"se_k0": 3.0}, {"side": "right"}, {"test_statistic": [9.0]}):
+        case["results"] = theirs | wrong
+        assert settle(case, actual).different
+    case["results"] = theirs
+    for name, other in (("k0", actual["k0"] + 1), ("se_k0", 1.1 * actual["se_k0"]), ("side", "right")):
+        assert settle(case, actual | {name: other}).different
+    assert settle(case, actual | {"filled_yi": actual["filled_yi"] + 1e-8}).different
 
 
 def test_only_the_cases_that_need_a_rule_have_one() -> None:

@@ -188,7 +188,11 @@ SMOOTH_STARTS: dict[str, tuple[tuple[float, ...], ...]] = {
     **dict.fromkeys(("half-normal", "negative-exponential", "logistic"), ((0.2,), (2.0,), (8.0,))),
     "power": ((0.1,), (0.6,), (3.0,)),
     "negative-exponential-power": ((0.5, 0.7), (3.0, 0.3), (5.0, 3.0), (20.0, 20.0)),
-    "beta": ((1.0, 1.0), (1.3, 0.8), (1.3, 1.6), (0.9, 1.3), (0.3, 1.3)),
+    # In pairs: turned about, they are the weights of the mirrored effects.
+    "beta": (
+        *((1.0, 1.0), (1.3, 0.8), (1.3, 1.6), (0.9, 1.3), (0.3, 1.3)),
+        *((0.8, 1.3), (1.6, 1.3), (1.3, 0.9), (1.3, 0.3)),
+    ),
 }
 
 
@@ -305,7 +309,7 @@ STEP_STARTS = (
     (-1.5, 3.0, -3.0),
     (0.3, 1.0, 1.5),
 )
-SMOOTH_MEANS = ((0.0, 1.0, 0.0), (-0.7, 0.0, 0.0))
+SMOOTH_MEANS = ((0.0, 1.0, 0.0), (-0.7, 0.0, 0.0), (0.7, 0.0, 0.0))
 
 
 def starting_points(data: Standard, parts: Parts, tau2: float | None) -> Array:
