@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 import metaexo.bias as room
-from metaexo.bias.asymmetry import RegressionTest
-from metaexo.bias.estimates import FEW, estimates_of
+from metaexo.bias.asymmetry import PREDICTORS, TABLES, RankTest, RegressionTest, correlated, depends_on_effect
+from metaexo.bias.estimates import FEW, SPREAD, Estimates, estimates_of
+from metaexo.bias.henmi_copas import HenmiCopasEstimate
+from metaexo.bias.limit import EQUAL, LimitMetaAnalysis
+from metaexo.bias.pet_peese import PetPeese
 from metaexo.bias.results import AdjustedEstimate, BiasResult, BiasTest
+from metaexo.bias.waap import Waap
 from metaexo.effects.conversions.scales import back_pooled
+from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.sample_sizes import known_columns
 from metaexo.errors import MetaexoError
-from metaexo.formatting import interval, level_words, number, p_value, plural
+from metaexo.formatting import interval, level_words, number, p_value, percent, plural
 from metaexo.models.linear.results import FitResults
 from metaexo.readable import ReaderTable, cells_of, with_ratios
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # Of the words; the tables have the p-values. Tests of asymmetry have little power: 0.10 is their usual level.
 SIGNIFICANT, SUGGESTIVE = 0.05, 0.10
+BY_PRECISION = (HenmiCopasEstimate, PetPeese, Waap)  # weights 1 / v, whatever tau2 is
+MOST = 0.5  # of the weight by precision: whoever has more decides
+ROUNDING = 1e-12  # share of the size of the data below which a mean is 0 but for rounding
 
 
 class Refused(NamedTuple):
@@ -50,6 +61,21 @@ METHODS: dict[str, tuple[str, ...]] = {
     ),
     "count": ("power", "excess_significance", "p_curve", "fail_safe_n"),
 }
+# Their names in words, where those are others than of the functions; for methods that gave no result.
+WORDS = {
+    "counts_test": "test of counts",
+    "copas_selection": "Copas selection model",
+    "excess_significance": "test of excess significance",
+    "fail_safe_n": "fail-safe N",
+    "henmi_copas": "Henmi-Copas",
+    "limit_meta_analysis": "limit meta-analysis",
+    "p_curve": "p-curve",
+    "p_uniform_star": "p-uniform*",
+    "pet_peese": "PET-PEESE",
+    "power": "power of single studies",
+    "rank_test": "rank correlation test",
+    "waap_wls": "WAAP-WLS",
+}
 # Tests on the counts of two groups, by measure: that which rests on the measure's own score.
 COUNTED = {"treatment_events", "control_events"}
 OF_COUNTS = {"OR": "harbord", "RR": "harbord", "PETO": "harbord", "RD": "ruecker", "AS": "ruecker"}
@@ -71,9 +97,12 @@ class BiasReport(BiasResult):
         Power, excess significance, p-curve and fail-safe N.
     refused : tuple of Refused
         Methods that gave no result, and why.
+    level : float
+        Level of the intervals.
 
     The table of `to_frame()` has the columns kind, method, statistic, distribution, df, pvalue, estimate, se,
-    low, high and tau2; ratios beside logarithms.
+    low, high, tau2 and remark ("not to be used", "changed nothing", "no estimate", or empty); ratios beside
+    logarithms. What is not to be used is in the tables and in no sum.
     """
 
     name: ClassVar[str] = "small-study effects and selection"
@@ -82,6 +111,7 @@ class BiasReport(BiasResult):
     estimates: tuple[AdjustedEstimate, ...]
     counts: tuple[BiasResult, ...]
     refused: tuple[Refused, ...]
+    level: float
 
     @property
     def enough(self) -> bool:
@@ -95,40 +125,94 @@ class BiasReport(BiasResult):
             studies = plural(self.m, "study", "studies")
             return (
                 f"With {studies} it is not possible to tell whether small studies differ from large ones or "
-                f"results were selected (at least {FEW} are needed); no finding below is evidence that they "
+                f"results were selected (at least {FEW} are needed); no finding here is evidence that they "
                 "were not."
             )
         return " ".join([*self._of_asymmetry(), *self._of_estimates()])
 
     def _of_asymmetry(self) -> list[str]:
-        test = next((test for test in self.tests if isinstance(test, RegressionTest)), None)
-        if test is None or np.isnan(test.pvalue):
-            return []
+        lacking = self._untested()
+        if lacking:
+            return [f"Whether small studies differ from large ones could not be tested: {lacking}."]
+        test = next(test for test in self.tests if isinstance(test, RegressionTest))
+        words = f"regression test on the {PREDICTORS[test.predictor][0]}, {p_value(test.pvalue)}"
         if test.pvalue < SIGNIFICANT:
-            return [f"Small studies differ from large ones ({test.name}, {p_value(test.pvalue)})."]
+            return [f"Small studies differ from large ones ({words})."]
         if test.pvalue < SUGGESTIVE:
-            return [f"Small studies may differ from large ones ({test.name}, {p_value(test.pvalue)})."]
+            return [f"Small studies may differ from large ones ({words})."]
+        against = self._against()
+        if against:
+            return [
+                f"Tests of whether small studies differ from large ones disagree ({words}; "
+                f"{'; '.join(against)})."
+            ]
         return [
-            f"No difference between small and large studies was found ({test.name}, {p_value(test.pvalue)}), "
-            "which does not show that there is none."
+            f"No difference between small and large studies was found ({words}), which does not show that "
+            "there is none."
         ]
 
+    def _untested(self) -> str:
+        """Return why asymmetry cannot be tested; empty if it can."""
+        se = np.sqrt(self.effects.v)
+        if np.ptp(se) <= EQUAL * se.max():
+            return "all standard errors are equal"
+        if se.max() < SPREAD * se.min():
+            return "the standard errors hardly differ"
+        test = next((test for test in self.tests if isinstance(test, RegressionTest)), None)
+        if test is None:
+            refused = (one.reason for one in self.refused if one.kind == "test")
+            return next(refused, "there is no regression test").partition("; needed")[0]
+        return "the slope has no standard error" if np.isnan(test.pvalue) else ""
+
+    def _against(self) -> list[str]:
+        """Return other tests that do find a difference, in words."""
+        inflated = depends_on_effect(self.measure)
+        tests = [
+            (one.name, one.pvalue)
+            for one in self.tests
+            if not isinstance(one, RegressionTest) and not (inflated and isinstance(one, RankTest))
+        ]
+        tests += [
+            (f"{one.name}, which does not allow for heterogeneity", one.q_small_study.pvalue)
+            for one in self.estimates
+            if isinstance(one, LimitMetaAnalysis) and one.usable and not inflated
+        ]
+        return [f"{name}, {p_value(pvalue)}" for name, pvalue in tests if pvalue < SIGNIFICANT]
+
     def _of_estimates(self) -> list[str]:
-        found = [one for one in self.estimates if np.isfinite(one.estimate)]
-        if not found or self.unadjusted.design.x is not None:
+        if self.unadjusted.design.x is not None:
             return []
-        low, high = sorted((min(one.estimate for one in found), max(one.estimate for one in found)))
-        middle, least, most = back_pooled(self.effects, [self.unadjusted.beta[0], low, high])
+        known = [one for one in self.estimates if np.isfinite(one.estimate)]
+        usable = [one for one in known if one.usable]
+        adjusted = [one for one in usable if one.is_adjusted]
+        words = f"The mean is {number(_as_shown(self.effects, self.unadjusted.beta[:1])[0], 3)} unadjusted"
+        if adjusted:
+            ends = [adjusted[0].estimate, *(one.estimate for one in adjusted)]
+            low, high = _as_shown(self.effects, [min(ends), max(ends)])
+            least, most = number(low, 3), number(high, 3)
+            reach = f"{least}" if least == most else f"from {least} to {most}"
+            words += (
+                f" and {reach} in {plural(len(adjusted), 'adjusted estimate')}{self._including(adjusted)}"
+            )
+        said = [f"{words}."]
+        if len(adjusted) < len(usable):
+            said.append(f"{len(usable) - len(adjusted)} of {plural(len(usable), 'method')} changed nothing.")
+        if len(usable) < len(known):
+            names = ", ".join(one.name for one in known if not one.usable)
+            said.append(f"Not to be used, and left out here: {names} (see the cautions).")
+        return said
+
+    def _including(self, adjusted: Sequence[AdjustedEstimate]) -> str:
+        """Return how many intervals of adjusted estimates include no effect, in words."""
         null = self.measure.null
-        bounded = [one for one in found if np.isfinite([one.low, one.high]).all()]
-        words = (
-            f"The mean is {number(float(middle), 3)} unadjusted and from {number(float(least), 3)} to "
-            f"{number(float(most), 3)} in {plural(len(found), 'adjusted estimate')}"
-        )
+        bounded = [one for one in adjusted if one.low < one.high]
         if np.isnan(null) or not bounded:
-            return [f"{words}."]
+            return ""
         reach = sum(one.low <= null <= one.high for one in bounded)
-        return [f"{words}; {reach} of {len(bounded)} of their intervals include no effect."]
+        if len(bounded) == 1:
+            return f"; its interval {'includes' if reach else 'does not include'} no effect"
+        verb = "includes" if reach == 1 else "include"
+        return f"; {reach} of {len(bounded)} of their intervals {verb} no effect"
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per method; see the class."""
@@ -137,15 +221,15 @@ class BiasReport(BiasResult):
         rows = [self._first_row()]
         for kind, results in (("test", self.tests), ("estimate", self.estimates), ("count", self.counts)):
             rows += [{"kind": kind, "method": one.name, **_numbers(one)} for one in results]
-        columns = ["kind", "method", *NUMBERS]
-        frame = pd.DataFrame(rows).reindex(columns=columns)
-        return with_ratios(frame) if self.measure.display_log else frame
+        columns = ["kind", "method", *NUMBERS, "remark"]
+        frame = pd.DataFrame([{"remark": ""} | row for row in rows]).reindex(columns=columns)
+        return with_ratios(frame, "remark") if self.measure.display_log else frame
 
     def _first_row(self) -> dict[str, Any]:
         row: dict[str, Any] = {"kind": "unadjusted", "method": _model_words(self.unadjusted)}
         if self.unadjusted.design.x is not None:
             return row
-        pooled = self.unadjusted.pooled()
+        pooled = self.unadjusted.pooled(self.level)
         pvalue = float(self.unadjusted.wald_pvalues[0])
         return row | {
             "pvalue": pvalue,
@@ -157,7 +241,7 @@ class BiasReport(BiasResult):
         }
 
     def reader_tables(self) -> list[ReaderTable]:
-        """Return a table of tests, one of estimates as the measure is shown, and what else was counted."""
+        """Return a table of tests, and one of estimates as the measure is shown."""
         tables = []
         frame = self.to_frame()
         tests = frame[frame["kind"] == "test"]
@@ -165,37 +249,38 @@ class BiasReport(BiasResult):
             tables.append(
                 cells_of(tests[["method", "statistic", "distribution", "df", "pvalue"]], "Asymmetry")
             )
-        if self.estimates:
+        if "estimate" in self._first_row():
             tables.append(self._estimate_table())
-        counts = [[one.name, one.sentence] for one in self.counts]
-        if counts:
-            tables.append(ReaderTable(counts, ["method", "found"], "Power, significance and counts"))
-        if self.refused:
-            tables.append(
-                ReaderTable(
-                    [[one.method, one.reason] for one in self.refused], ["method", "why"], "Not possible"
-                )
-            )
         return tables
 
     def _estimate_table(self) -> ReaderTable:
         first, rows = self._first_row(), []
-        lines = [("unadjusted: " + first["method"], first)] if "estimate" in first else []
+        lines = [("unadjusted: " + first["method"], first)]
         lines += [(one.name, _numbers(one)) for one in self.estimates]
         for name, row in lines:
-            middle, low, high = back_pooled(self.effects, [row["estimate"], row["low"], row["high"]])
-            bounds = "" if np.isnan([low, high]).all() else interval(float(low), float(high), 3)
-            rows.append([name, number(float(middle), 3), bounds, p_value(row["pvalue"])])
-        interval_of = f"{level_words(self.unadjusted.level)} CI"
-        return ReaderTable(rows, ["method", self.measure.display, interval_of, "p"], "Mean effect")
+            middle, low, high = _as_shown(self.effects, [row["estimate"], row["low"], row["high"]])
+            bounds = "" if np.isnan([low, high]).all() else interval(low, high, 3)
+            rows.append([name, number(middle, 3), bounds, p_value(row["pvalue"]), row.get("remark", "")])
+        header = ["method", self.measure.display, f"{level_words(self.level)} CI", "p", "remark"]
+        if not any(row[-1] for row in rows):
+            rows, header = [row[:-1] for row in rows], header[:-1]
+        return ReaderTable(rows, header, "Mean effect")
 
     def table_notes(self) -> list[str]:
-        """Return the plain sentence, and how to read the tables."""
+        """Return the plain sentence, how to read the tables, what was counted, and what was not possible."""
+        named = [
+            one.sentence
+            if one.sentence.lower().startswith(one.name.lower())
+            else f"{one.name}: {one.sentence}"
+            for one in self.counts
+        ]
         return [
             self.sentence,
             "Asymmetry has other causes than selection (heterogeneity, poorer methods in small studies, "
             "chance), and each adjusted estimate rests on assumptions of its own: that they agree is "
             "reassuring, that one of them differs proves nothing.",
+            *named,
+            *(f"not possible: {one.method}: {one.reason}" for one in self.refused),
         ]
 
 
@@ -211,7 +296,25 @@ def _numbers(one: BiasResult) -> dict[str, Any]:
         found["df"] = test.df[-1] if test.df else np.nan
     elif isinstance(one, AdjustedEstimate):
         found = {name: getattr(one, name) for name in ("pvalue", "estimate", "se", "low", "high", "tau2")}
+        found["remark"] = _remark(one)
     return found
+
+
+def _remark(one: AdjustedEstimate) -> str:
+    """Return what tells an estimate from the others."""
+    if not np.isfinite(one.estimate):
+        return "no estimate"
+    if not one.usable:
+        return "not to be used"
+    return "" if one.is_adjusted else "changed nothing"
+
+
+def _as_shown(effects: EffectSizes, values: Sequence[float] | Array) -> list[float]:
+    """Return means as their measure is shown; what is 0 but for rounding is 0."""
+    given = np.asarray(values, dtype=float)
+    size = max(float(np.abs(effects.y).max()), float(np.sqrt(effects.v.max())))
+    clean = np.where(np.abs(given) < ROUNDING * size, 0.0, given)
+    return [float(value) for value in back_pooled(effects, clean)]
 
 
 def _model_words(fit: FitResults) -> str:
@@ -270,11 +373,13 @@ def report(results: object, *, level: float | None = None) -> BiasReport:
     def run(kind: str, *given: Any, only: slice = slice(None)) -> list[Any]:
         found = []
         for name in METHODS[kind][only]:
+            method = getattr(room, name)
+            of_level = {"level": est.level} if "level" in inspect.signature(method).parameters else {}
             try:
-                found.append(getattr(room, name)(results, *given))
+                found.append(method(fit, *given, **of_level))
             except MetaexoError as error:
                 why = f"{error.given}; needed: {error.needed}"
-                refused.append(Refused(kind, name.replace("_", " "), why))
+                refused.append(Refused(kind, WORDS.get(name, name.replace("_", " ")), why))
         return found
 
     tests, estimates, counts = run("test", only=slice(1)), [], []
@@ -288,15 +393,76 @@ def report(results: object, *, level: float | None = None) -> BiasReport:
         if code in OF_COUNTS and set(known_columns(est.effects)) >= COUNTED:
             tests += run("test of counts", OF_COUNTS[code])
         estimates, counts = run("estimate"), run("count")
-    said = list(est.cautions())
-    for one in (*tests, *estimates, *counts):
-        said += [f"{one.name}: {text}" for text in one.cautions() if text not in est.cautions()]
     return BiasReport(
         effects=est.effects,
-        said=tuple(said),
+        said=tuple(_cautions(est, tests, estimates, counts)),
         unadjusted=fit,
         tests=tuple(tests),
         estimates=tuple(estimates),
         counts=tuple(counts),
         refused=tuple(refused),
+        level=est.level,
     )
+
+
+def _cautions(
+    est: Estimates,
+    tests: Sequence[BiasTest],
+    estimates: Sequence[AdjustedEstimate],
+    counts: Sequence[BiasResult],
+) -> list[str]:
+    """Return what to know before relying on the report: of all methods, then each once with its methods."""
+    common = est.cautions(independent=False)
+    by_construction = correlated(est.effects.measure)
+    named: dict[str, list[str]] = {}
+    inflated: list[BiasResult] = []
+    unusable = [one for one in estimates if not one.usable]
+    for one in (*unusable, *tests, *(one for one in estimates if one.usable), *counts):
+        for text in one.cautions():
+            if text.startswith(by_construction):
+                inflated.append(one)
+            elif text not in common and not _needless(one, text, len(tests)):
+                named.setdefault(text, []).append(one.name)
+    said = [*common, *(_deciding(est, estimates) if estimates else [])]
+    said += [f"{', '.join(names)}: {text}" for text, names in named.items()]
+    return [*said, *([_correlation(by_construction, inflated)] if inflated else [])]
+
+
+def _needless(one: BiasResult, text: str, tests: int) -> bool:
+    """Say whether a caution has no place in a report: what it is of, or advises, is not shown, or is."""
+    if isinstance(one, PetPeese):
+        other = "PEESE" if one.chosen == "PET" else "PET"
+        return text.startswith(f"{other} rests on")
+    return text == TABLES and tests > len(METHODS["test"])
+
+
+def _correlation(words: str, inflated: Iterable[BiasResult]) -> str:
+    """Return the one caution of all methods that take effects for asymmetric by construction."""
+    tests, estimates, sizes = list[str](), list[str](), False
+    for one in inflated:
+        (tests if isinstance(one, BiasTest) else estimates).append(one.name)
+        sizes |= isinstance(one, RegressionTest) and one.predictor == "se"
+    found = [f"asymmetry is found too often ({', '.join(tests)})"] if tests else []
+    found += [f"means are adjusted ({', '.join(estimates)})"] if estimates else []
+    remedy = (
+        "; with columns treatment_n and control_n, or n, in data= sizes are taken instead" if sizes else ""
+    )
+    return f"{words}: even without bias {' and '.join(found)}{remedy}"
+
+
+def _deciding(est: Estimates, estimates: Sequence[AdjustedEstimate]) -> list[str]:
+    """Return which study has most of the weight by precision, if there is one, and what rests on it."""
+    es = est.effects
+    shares: dict[object, float] = {}
+    for study, weight in zip(es.study or range(es.k), 1.0 / es.v, strict=True):
+        shares[study] = shares.get(study, 0.0) + float(weight)
+    heaviest = max(shares, key=lambda study: shares[study])
+    share = shares[heaviest] / sum(shares.values())
+    if share <= MOST:
+        return []
+    name = es.row_labels[heaviest] if isinstance(heaviest, int) else str(heaviest)
+    name = name if es.study or es.labels else f"number {name}"
+    of = "more than 99%" if share > 0.99 else percent(share)
+    resting = [one.name for one in estimates if isinstance(one, BY_PRECISION)]
+    rest = f"{', '.join(resting)} rest on it, and others may" if resting else "estimates may rest on it"
+    return [f"one study, {name}, has {of} of the inverse-variance weight: {rest}"]

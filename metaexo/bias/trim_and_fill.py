@@ -120,7 +120,7 @@ class TrimAndFill(AdjustedEstimate):
     @property
     def sentence(self) -> str:
         """What was filled in, and what it changes."""
-        before = self.unadjusted.pooled()
+        before = self.unadjusted.pooled(self.level)
         unadjusted = shown_estimate(self.effects, before.estimate, before.low, before.high, self.level)
         name = f"{self.name[0].upper()}{self.name[1:]}"
         how = "as given" if self.side_given else "by the slope of the regression test"
@@ -142,7 +142,7 @@ class TrimAndFill(AdjustedEstimate):
         """
         import pandas as pd
 
-        before = self.unadjusted.pooled()
+        before = self.unadjusted.pooled(self.level)
         p = float(self.unadjusted.wald_pvalues[0])
         rows = [
             ("without filled studies", 0, before.estimate, before.se, before.low, before.high, p),
@@ -156,7 +156,11 @@ class TrimAndFill(AdjustedEstimate):
 
 
 def trim_and_fill(
-    results: object, estimator: Literal["L0", "R0", "Q0"] = "L0", side: Side | None = None
+    results: object,
+    estimator: Literal["L0", "R0", "Q0"] = "L0",
+    side: Side | None = None,
+    *,
+    level: float | None = None,
 ) -> TrimAndFill:
     r"""Estimate how many studies are missing on one side of the funnel, and the mean with them filled in.
 
@@ -185,6 +189,8 @@ def trim_and_fill(
     side : {"left", "right"}, optional
         Side on which studies are missing. Default: by the slope of the regression of effects on their
         standard errors with the same estimator of tau2; right if it is negative, otherwise left.
+    level : float, optional
+        Level of the interval; default that of the fit, or 0.95.
 
     Returns
     -------
@@ -222,7 +228,7 @@ def trim_and_fill(
     check_choice("estimator", estimator, ESTIMATORS)
     if side is not None:
         check_choice("side", side, SIDES)
-    est = estimates_of(results, "trim_and_fill")
+    est = estimates_of(results, "trim_and_fill", level=level)
     mean = _mean(est.method, est.tau2_given)
     y, v = est.y[None], est.v[None]
     w = None if est.weights is None else est.weights[None]
@@ -238,7 +244,7 @@ def trim_and_fill(
     effects = _with_mirrored(est.effects, extreme, sign * float(found.mean[0])) if k0 else est.effects
     weights = None if est.weights is None else np.concatenate((est.weights, est.weights[extreme]))
     fit = est.refit(effects, weights) if k0 else unadjusted
-    pooled = fit.pooled()
+    pooled = fit.pooled(est.level)
     return TrimAndFill(
         effects=est.effects,
         said=(*est.cautions(), *_cautions(k0, unadjusted)),
