@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
+from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
-from metaexo.formatting import plural
+from metaexo.formatting import number, plural
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice, check_level, describe
 from metaexo.models.linear.design import Design, make_design
@@ -177,6 +178,21 @@ class Estimates(Immutable):
             )
         return tuple(said)
 
+    def far_outside(self, mean: float) -> tuple[str, ...]:
+        """Return a caution where a mean lies so far outside the range of the effects that they do not hold it.
+
+        That is by more than the width of the range and two typical standard errors.
+        """
+        least, most = float(self.y.min()), float(self.y.max())
+        room = most - least + 2 * float(np.median(self.se))
+        if not (mean < least - room or mean > most + room):
+            return ()
+        shown, first, last = sorted_back(self.effects, mean, least, most)
+        return (
+            f"the mean, {number(shown, 3)}, is far outside the range of the effects ({number(first, 3)} to "
+            f"{number(last, 3)}): do not use it",
+        )
+
     def direction(self, alternative: str | None) -> Alternative:
         """Return in which direction results are favoured: as given, or else that of the fixed-effect mean.
 
@@ -189,6 +205,12 @@ class Estimates(Immutable):
         if self.effects.oriented:
             return "greater"
         return "less" if ((self.y - self.null) / self.v).sum() < 0 else "greater"
+
+
+def sorted_back(effects: EffectSizes, mean: float, least: float, most: float) -> tuple[float, float, float]:
+    """Return a mean and the ends of a range as the measure is shown, the smaller end first."""
+    shown, *ends = map(float, back_pooled(effects, [mean, least, most]))
+    return shown, min(ends), max(ends)
 
 
 def rows_of(labels: Index) -> list[Index]:

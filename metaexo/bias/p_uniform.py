@@ -46,11 +46,12 @@ class PUniform(AdjustedEstimate):
         The effect at which conditional p-values are as expected; it is the estimate, unless method "P" sets
         that to 0.
     zero_statistic, zero_pvalue : float
-        Test that the effect is 0, one-sided: the standardized sum of conditional p-values ("P"), minus the
-        sum of their logarithms ("LNP") or of those of their complements ("LN1MINP"). Of "ML": twice the
-        difference of the log-likelihoods, and its two-sided p-value.
+        Test of no effect against one in the direction of `alternative`, one-sided for all methods: the
+        standardized sum of conditional p-values ("P"), minus the sum of their logarithms ("LNP") or of those
+        of their complements ("LN1MINP"), or twice the difference of the log-likelihoods ("ML"), of which the
+        p-value is that of the signed root. `pvalue` is the two-sided one.
     bias_statistic, bias_pvalue : float
-        The same at the mean of all effects: that it is too large; of "ML": that it is another one.
+        The same at the mean of all effects, one-sided: that it is too large.
     fixed_effect : float
         The mean of all effects, weighted by precision.
     """
@@ -79,8 +80,8 @@ class PUniform(AdjustedEstimate):
             )
         used = plural(self.k_significant, "significant effect")
         return (
-            f"p-uniform ({self.method}), from {used} of {self.k}: {self.shown}; no effect: "
-            f"{p_value(self.zero_pvalue)}; publication bias: {p_value(self.bias_pvalue)}."
+            f"p-uniform ({self.method}), from {used} of {self.k}: {self.shown}; one-sided tests of no effect: "
+            f"{p_value(self.zero_pvalue)}; of publication bias: {p_value(self.bias_pvalue)}."
         )
 
 
@@ -105,7 +106,8 @@ def p_uniform(
     their number k ("P"), where :math:`-\sum \log q_i` ("LNP") or :math:`-\sum \log(1 - q_i)` ("LN1MINP")
     is k, or where the conditional likelihood is highest ("ML"). Each has one solution. Intervals and
     tests follow from the Irwin-Hall distribution of the sum, the gamma distribution, and the likelihood
-    ratio.
+    ratio. Tests of no effect and of publication bias are one-sided, by the signed root of the likelihood
+    ratio too.
 
     Parameters
     ----------
@@ -163,6 +165,7 @@ def p_uniform(
             _likelihood(taken, fixed, est.level) if how == "ML" else _moments(taken, how, fixed, est.level)
         )
         said += _cautions(taken, how, found, i2)
+    far = est.far_outside(found.get("estimate", np.nan))
     missing = dict.fromkeys(
         (
             *("estimate", "se", "low", "high", "solution", "pvalue"),
@@ -172,7 +175,8 @@ def p_uniform(
     )
     return PUniform(
         effects=est.effects,
-        said=said + taken.cautions(kept=False),
+        said=said + far + taken.cautions(kept=False),
+        usable=bool(taken.count) and not far,
         level=est.level,
         method=how,
         alternative=taken.alternative,
@@ -271,7 +275,8 @@ def _likelihood(taken: Significant, fixed: float, level: float) -> dict[str, flo
         return best + way * found
 
     tested = [max(0.0, 2 * (top - log_likelihood(mu))) for mu in (0.0, fixed)]
-    pvalues = [float(chi2_tail(statistic, 1)) for statistic in tested]
+    roots = np.sqrt(tested) * np.sign([best, fixed - best])
+    pvalues = special.ndtr(-roots).tolist()
     low, high = sorted(taken.back(beyond(way)) for way in (-1.0, 1.0))
     return {
         "estimate": taken.back(best),
@@ -279,7 +284,7 @@ def _likelihood(taken: Significant, fixed: float, level: float) -> dict[str, flo
         "low": low,
         "high": high,
         "solution": taken.back(best),
-        "pvalue": pvalues[0],
+        "pvalue": float(chi2_tail(tested[0], 1)),
         "zero_statistic": tested[0],
         "zero_pvalue": pvalues[0],
         "bias_statistic": tested[1],

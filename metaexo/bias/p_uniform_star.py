@@ -31,6 +31,7 @@ from metaexo.numeric.tails import chi2_tail
 from metaexo.types import Array
 
 PUniformStarMethod = Literal["ML", "P", "LNP"]
+TESTS = ("pvalue", "zero_statistic", "heterogeneity_statistic", "heterogeneity_pvalue")
 METHODS: tuple[PUniformStarMethod, ...] = ("ML", "P", "LNP")
 POINTS = 100  # of the scan over tau2
 LEAST, MOST = 1e-6, 1e4  # ends of the scan, in units of the smallest variance and of the spread of effects
@@ -60,6 +61,7 @@ class PUniformStar(AdjustedEstimate):
     heterogeneity_statistic, heterogeneity_pvalue : float
         Test of no between-study variance, one-sided: the likelihood ratio, whose p-value is half that of a
         chi-square with 1 df, or minus the sum of the logarithms of two-sided conditional p-values.
+        These tests and that of no effect are NaN where the data do not determine the mean.
     log_likelihood : float
         The conditional log-likelihood at the estimates; NaN for sums.
     certificate : Certificate or None
@@ -84,7 +86,7 @@ class PUniformStar(AdjustedEstimate):
     @property
     def sentence(self) -> str:
         """The mean with its test and the between-study variance, or why there are none."""
-        if np.isnan(self.estimate):
+        if not self.usable:
             return f"p-uniform* ({self.method}): {plural(self.k, 'effect')} do not determine mean and tau2."
         zero = "" if np.isnan(self.pvalue) else f", no effect: {p_value(self.pvalue)}"
         bounds = interval(self.tau2_low, self.tau2_high, 3)
@@ -301,6 +303,7 @@ def p_uniform_star(
     data = _Conditional(taken.y, taken.se**2, taken.critical * taken.se, np.where(taken.chosen, 1.0, -1.0))
     found = _likelihood(data, est.level) if how == "ML" else _moments(data, how, est.level)
     said = est.cautions()
+    usable = found is not None
     if found is None:
         said += (
             "the conditional likelihood has no maximum: it rises as the mean moves away and tau2 grows"
@@ -309,6 +312,15 @@ def p_uniform_star(
         )
         found = {"estimate": np.nan, "low": np.nan, "high": np.nan}
     ends = sorted((taken.back(found.pop("low")), taken.back(found.pop("high"))))
+    mean = taken.back(found.pop("estimate"))
+    if how == "ML" and np.isinf(ends).any():
+        said += ("the likelihood hardly falls as the mean moves away, so that its interval has no end",)
+        usable = False
+    far = est.far_outside(mean)
+    if far:
+        said, usable = said + far, False
+    if not usable:
+        found |= dict.fromkeys(TESTS, np.nan)
     return PUniformStar(
         effects=est.effects,
         said=said + _cautions(taken),
@@ -317,10 +329,11 @@ def p_uniform_star(
         alternative=taken.alternative,
         significance=float(significance),
         k_significant=taken.count,
-        estimate=taken.back(found.pop("estimate")),
+        estimate=mean,
         se=np.nan,
         low=ends[0],
         high=ends[1],
+        usable=usable,
         **found,
     )
 

@@ -84,6 +84,22 @@ def test_the_conditional_likelihood():
     assert found.se == pytest.approx((-curvature) ** -0.5, rel=1e-4)
 
 
+def test_all_methods_have_one_sided_tests():
+    """The signed root of the likelihood ratio points where the sums do; `pvalue` is two-sided for all."""
+    se = np.linspace(0.28, 0.83, 14)
+    just = mx.EffectSizes(2.1 * se, se=se)
+    for es, significant in ((mx.EffectSizes(Y, V), True), (just, False)):
+        for method in METHODS:
+            found = mx.bias.p_uniform(es, method)
+            assert (found.zero_pvalue < 0.5) == significant
+            assert found.pvalue == pytest.approx(2 * min(found.zero_pvalue, 1 - found.zero_pvalue), abs=1e-12)
+            assert (found.bias_pvalue < 0.5) == (found.solution < found.fixed_effect)
+            assert "one-sided" in found.sentence
+    found = mx.bias.p_uniform(mx.EffectSizes(-Y, V), "ML")
+    assert found.zero_pvalue == pytest.approx(mx.bias.p_uniform(mx.EffectSizes(Y, V), "ML").zero_pvalue)
+    assert found.zero_pvalue == pytest.approx(stats.norm.sf(np.sqrt(found.zero_statistic)))
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_other_units_and_the_other_direction(method):
     plain = mx.bias.p_uniform(mx.EffectSizes(Y, V), method)

@@ -122,6 +122,7 @@ def test_a_likelihood_without_a_maximum():
     y = np.array([2.1, 2.0, 2.3, 8.0, 2.02])
     found = mx.bias.p_uniform_star(mx.EffectSizes(y, np.ones(5)))
     assert np.isnan([found.estimate, found.low, found.high, found.tau2, found.pvalue]).all()
+    assert not found.usable
     assert any("no maximum" in text for text in found.cautions())
     assert any("all effects are significant" in text for text in found.cautions())
     assert "do not determine" in found.sentence
@@ -137,6 +138,15 @@ def test_an_interval_without_an_end():
     assert found.low == -np.inf
     assert found.tau2_high == np.inf
     assert np.isfinite([found.estimate, found.high]).all()
+    assert not found.usable
+    assert np.isnan([found.pvalue, found.zero_statistic, found.heterogeneity_pvalue]).all()
+    assert any("its interval has no end" in said for said in found.cautions())
+    assert "do not determine" in found.sentence
+    se = np.linspace(0.28, 0.83, 14)
+    far = mx.bias.p_uniform_star(mx.EffectSizes(1.8 * se, se=se))
+    assert not far.usable
+    assert far.estimate > 3 * far.effects.y.max()
+    assert any("far outside the range of the effects" in said for said in far.cautions())
 
 
 def test_effects_far_beyond_their_critical_values():

@@ -385,3 +385,51 @@ def test_far_off_means_keep_their_tails():
         area = np.trapezoid(np.exp(log - log.max()), z)
         dense += 1.6 * norm.logcdf(one / root) + norm.logpdf(one, -80, s) - np.log(area) - log.max()
     assert llf == pytest.approx(dense, abs=1e-5)
+
+
+@pytest.mark.parametrize(("z", "where"), [(1.8, "up to 0.025"), (2.1, "above 0.025")])
+def test_an_estimate_that_the_data_do_not_determine_is_none_to_be_used(z, where):
+    se = np.linspace(0.28, 0.83, 14)
+    es = mx.EffectSizes(z * se, se=se)
+    found = mx.bias.selection_model(es)
+    assert not found.usable
+    assert any(f"no p-value is {where}" in said for said in found.cautions())
+    least, most = es.y.min(), es.y.max()
+    room = most - least + 2 * np.median(se)
+    assert not least - room < found.estimate < most + room
+    assert any("far outside the range of the effects (" in said for said in found.cautions())
+    assert "do not determine" in found.sentence
+    assert "95%" not in found.sentence
+    assert mx.bias.selection_model(effects()).usable
+
+
+def test_identical_effects_determine_no_selection():
+    found = mx.bias.selection_model(mx.EffectSizes(np.full(12, 0.4), se=np.full(12, 0.2)))
+    assert found.certificate.unbounded == ("mean",)
+    assert not found.usable
+    assert "cuts=" not in found.not_identified[0]  # no cut has some of equal p-values
+
+
+def test_a_cut_with_pvalues_on_both_sides_is_named():
+    y = np.linspace(0.33, 1.0, 14)
+    v = np.linspace(0.15, 0.25, 14) ** 2
+    p = norm.sf(y / np.sqrt(v))
+    assert p.max() < 0.025
+    found = mx.bias.selection_model(effects(y, v), alternative="greater")
+    below = int((p <= 0.0005).sum())
+    assert 0 < below < 14
+    assert f"cuts=(0.0005,) has {below} of 14 below" in found.not_identified[0]
+    named = mx.bias.selection_model(effects(y, v), cuts=(0.0005,), alternative="greater")
+    assert named.counts == (below, 14 - below)
+    assert named.usable
+    assert named.not_identified == ()
+
+
+def test_weights_that_select_nothing_adjust_nothing():
+    fixed = mx.bias.selection_model(effects(), delta=(1, 1))
+    assert not fixed.is_adjusted
+    assert mx.bias.selection_model(effects(), delta=(1, 0.5)).is_adjusted
+    flat = mx.bias.selection_model(effects(), "half-normal", alternative="greater")
+    assert flat.is_adjusted == (flat.delta[0] > 0)
+    assert not mx.bias.selection_model(effects(), "beta", delta=(1, 1)).is_adjusted
+    assert not mx.bias.selection_model(effects(), "power", delta=(0,)).is_adjusted

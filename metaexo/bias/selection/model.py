@@ -23,6 +23,7 @@ from metaexo.bias.selection.fitting import (
     log_norm,
     make_parts,
     plain_maximum,
+    pvalues_of,
     quadrature_error,
     solve,
     standard_units,
@@ -69,6 +70,8 @@ PRECISIONS = {
 WITHOUT_PRECISION = ("step", "beta", *TRUNCATED)
 # A change of the log-likelihood with finer quadrature above which the result says so.
 INEXACT = 1e-7
+# p-values at which results are commonly called significant, one-sided and two-sided.
+USUAL_CUTS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5)
 # Size of the logarithm of a weight beyond which it goes to 0 or infinity.
 STEEP = 12.0
 
@@ -387,13 +390,15 @@ def _result(
     llf, plain_llf = (float(value - est.k * np.log(data.unit)) for value in (solution.llf, plain.llf))
     certificate, gone, said = _certificate(fitted, names, first, curvature)
     alone = est.design.x is None
+    counts = _counts(fitted, point)
     half = normal_quantile(est.level) * float(np.sqrt(beta_cov[0, 0]))
     mean = float(beta[0]) if alone else np.nan
+    far = est.far_outside(mean)
     statistic = wald_statistics(np.array([mean - est.null]), np.array([half / normal_quantile(est.level)]))
     df = 1 if point is not None else sum(free)
     return SelectionModel(
         effects=est.effects,
-        said=(*est.cautions(), *_said(est, shape, point), *gone, *said),
+        said=(*est.cautions(), *_said(est, shape, point), *gone, *said, *far),
         level=est.level,
         estimate=mean,
         se=float(np.sqrt(beta_cov[0, 0])) if alone else np.nan,
@@ -401,13 +406,15 @@ def _result(
         high=mean + half,
         pvalue=float(two_sided_pvalues(statistic, None)[0]),
         tau2=variance * unit2,
+        usable=certificate.converged and not far and not (gone and _one_sided(counts)),
+        is_adjusted=_selects(shape.kind, delta),
         coefficients=SelectionCoefficients(est.design, est.level, beta, WaldInference(beta_cov, None)),
         tau2_se=tau2_se,
         tau2_given=tau2 is not None,
         weights=shape.kind,
         alternative=side,
         cuts=shape.cuts,
-        counts=_counts(fitted, point),
+        counts=counts,
         delta=delta,
         delta_names=names,
         delta_se=delta_se,
@@ -470,6 +477,18 @@ def _free(fitted: Fitted, count: int, point: float | None) -> list[bool]:
     if isinstance(weights, Steps):
         free[0] = False
     return [bool(one) for one in free[free.size - count :]]
+
+
+def _one_sided(counts: tuple[int, ...]) -> bool:
+    """Say whether no p-value is in the first step, or all are: nothing to compare weights with."""
+    return bool(counts) and (counts[0] == 0 or counts[0] == sum(counts))
+
+
+def _selects(kind: str, delta: Array) -> bool:
+    """Say whether the weights differ from those without selection."""
+    if kind in (*TRUNCATED, "negative-exponential-power"):
+        delta = delta[:1]  # the other one is a point or a power
+    return bool((delta != (1.0 if kind in WITHOUT_PRECISION else 0.0)).any())
 
 
 def _counts(fitted: Fitted, point: float | None) -> tuple[int, ...]:
@@ -575,11 +594,11 @@ def _empty_steps(fitted: Fitted, names: tuple[str, ...]) -> list[str]:
     free = np.ones(counts.size, dtype=np.bool_) if fixed is None else np.isnan(fixed)
     ends = [0.0, *(cut for cut in shape.cuts if cut < 1), 1.0]
     better = _merged(counts, ends)
-    remedy = (
-        f"merge steps: cuts=({', '.join(f'{cut:g}' for cut in better)},)"
-        if better
-        else "no cut of these has p-values on both sides; choose others, or fix the weights with delta="
-    )
+    if better:
+        remedy = f"merge steps: cuts=({', '.join(f'{cut:g}' for cut in better)},)"
+    else:
+        remedy = "no cut of these has p-values on both sides; "
+        remedy += f"{_another_cut(pvalues_of(shape, fitted.data))}fix the weights with delta="
     said = []
     for j in np.flatnonzero((counts == 0) & free):
         where = f"no p-value is above {ends[j]:g} and up to {ends[j + 1]:g}"
@@ -592,6 +611,15 @@ def _empty_steps(fitted: Fitted, names: tuple[str, ...]) -> list[str]:
         else:
             said.append(f"{names[j]}: {where}, so that its weight is estimated as 0; {remedy}")
     return said
+
+
+def _another_cut(p: Array) -> str:
+    """Return which usual cut has the most p-values on its smaller side, in words; empty if none has any."""
+    below = {cut: int((p <= cut).sum()) for cut in USUAL_CUTS}
+    best = max(USUAL_CUTS, key=lambda cut: min(below[cut], p.size - below[cut]))
+    if not 0 < below[best] < p.size:
+        return ""
+    return f"cuts=({best:g},) has {below[best]} of {p.size} below, but was chosen by the data; or "
 
 
 def _merged(counts: Array, ends: Sequence[float]) -> list[float]:

@@ -442,6 +442,8 @@ class SelectionModel(AdjustedEstimate):
     def sentence(self) -> str:
         """What was found, in one plain sentence."""
         name = self.name[0].upper() + self.name[1:]
+        if not self.usable:
+            return f"{name}: the data do not determine the model; its cautions say why."
         if self.design.x is not None:
             head = f"{name}, with {plural(self.design.p, 'coefficient')}"
         else:
