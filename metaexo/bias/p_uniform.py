@@ -80,8 +80,8 @@ class PUniform(AdjustedEstimate):
             )
         used = plural(self.k_significant, "significant effect")
         return (
-            f"p-uniform ({self.method}), from {used} of {self.k}: {self.shown}; one-sided tests of no effect: "
-            f"{p_value(self.zero_pvalue)}; of publication bias: {p_value(self.bias_pvalue)}."
+            f"p-uniform ({self.method}), from {used} of {self.k}: {self.shown}; one-sided tests: no effect "
+            f"{p_value(self.zero_pvalue)}, publication bias {p_value(self.bias_pvalue)}."
         )
 
 
