@@ -179,9 +179,9 @@ class Estimates(Immutable):
         return tuple(said)
 
     def far_outside(self, mean: float) -> tuple[str, ...]:
-        """Return a caution where a mean lies so far outside the range of the effects that they do not hold it.
+        """Return a caution where a mean lies far outside the range of the effects, else nothing.
 
-        That is by more than the width of the range and two typical standard errors.
+        Far is more than the width of the range and two typical standard errors beyond it.
         """
         least, most = float(self.y.min()), float(self.y.max())
         room = most - least + 2 * float(np.median(self.se))
