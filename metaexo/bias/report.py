@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 import metaexo.bias as room
 from metaexo.bias.asymmetry import PREDICTORS, TABLES, RankTest, RegressionTest, correlated, depends_on_effect
+from metaexo.bias.counts_test import CountsTest
 from metaexo.bias.estimates import FEW, SPREAD, Estimates, estimates_of
 from metaexo.bias.henmi_copas import HenmiCopasEstimate
 from metaexo.bias.limit import EQUAL, LimitMetaAnalysis
@@ -311,10 +313,14 @@ def _remark(one: AdjustedEstimate) -> str:
 
 def _as_shown(effects: EffectSizes, values: Sequence[float] | Array) -> list[float]:
     """Return means as their measure is shown; what is 0 but for rounding is 0."""
+    return [float(value) for value in back_pooled(effects, without_rounding(effects, values))]
+
+
+def without_rounding(effects: EffectSizes, values: ArrayLike) -> Array:
+    """Return values of the analysis, of any shape, with 0 for what is 0 but for rounding."""
     given = np.asarray(values, dtype=float)
     size = max(float(np.abs(effects.y).max()), float(np.sqrt(effects.v.max())))
-    clean = np.where(np.abs(given) < ROUNDING * size, 0.0, given)
-    return [float(value) for value in back_pooled(effects, clean)]
+    return np.where(np.abs(given) < ROUNDING * size, 0.0, given)
 
 
 def _model_words(fit: FitResults) -> str:
@@ -413,27 +419,40 @@ def _cautions(
 ) -> list[str]:
     """Return what to know before relying on the report: of all methods, then each once with its methods."""
     common = est.cautions(independent=False)
-    by_construction = correlated(est.effects.measure)
+    said = [*common, *(deciding_study(est.effects, estimates) if estimates else [])]
+    for names, text in cautions_by_method((*tests, *estimates, *counts)):
+        if text not in common:
+            said.append(f"{', '.join(names)}: {text}" if names else text)
+    return said
+
+
+def cautions_by_method(results: Sequence[BiasResult]) -> list[tuple[list[str], str]]:
+    """Return the cautions of methods, each once with the names of those that it is of.
+
+    Those of estimates that are not to be used come first, and last, without names before it, what is said of
+    all whose asymmetry comes with the measure.
+    """
     named: dict[str, list[str]] = {}
     inflated: list[BiasResult] = []
-    unusable = [one for one in estimates if not one.usable]
-    for one in (*unusable, *tests, *(one for one in estimates if one.usable), *counts):
+    counted = any(isinstance(one, CountsTest) for one in results)
+    for one in sorted(results, key=lambda one: getattr(one, "usable", True)):
         for text in one.cautions():
-            if text.startswith(by_construction):
+            if text.startswith(correlated(one.measure)):
                 inflated.append(one)
-            elif text not in common and not _needless(one, text, len(tests)):
+            elif not _needless(one, text, counted):
                 named.setdefault(text, []).append(one.name)
-    said = [*common, *(_deciding(est, estimates) if estimates else [])]
-    said += [f"{', '.join(names)}: {text}" for text, names in named.items()]
-    return [*said, *([_correlation(by_construction, inflated)] if inflated else [])]
+    found = [(names, text) for text, names in named.items()]
+    if inflated:
+        found.append(([], _correlation(correlated(inflated[0].measure), inflated)))
+    return found
 
 
-def _needless(one: BiasResult, text: str, tests: int) -> bool:
+def _needless(one: BiasResult, text: str, counted: bool) -> bool:
     """Say whether a caution has no place in a report: what it is of, or advises, is not shown, or is."""
     if isinstance(one, PetPeese):
         other = "PEESE" if one.chosen == "PET" else "PET"
         return text.startswith(f"{other} rests on")
-    return text == TABLES and tests > len(METHODS["test"])
+    return counted and text == TABLES
 
 
 def _correlation(words: str, inflated: Iterable[BiasResult]) -> str:
@@ -450,9 +469,8 @@ def _correlation(words: str, inflated: Iterable[BiasResult]) -> str:
     return f"{words}: even without bias {' and '.join(found)}{remedy}"
 
 
-def _deciding(est: Estimates, estimates: Sequence[AdjustedEstimate]) -> list[str]:
+def deciding_study(es: EffectSizes, estimates: Sequence[AdjustedEstimate]) -> list[str]:
     """Return which study has most of the weight by precision, if there is one, and what rests on it."""
-    es = est.effects
     shares: dict[object, float] = {}
     for study, weight in zip(es.study or range(es.k), 1.0 / es.v, strict=True):
         shares[study] = shares.get(study, 0.0) + float(weight)

@@ -173,6 +173,79 @@ def test_axes_and_subfigures_of_the_user():
     assert overlapping_texts(ax) == []
 
 
+def test_what_is_not_to_be_used_has_no_mark_and_does_not_stretch_the_axis():
+    es = bcg()
+    fit = mx.RandomEffects(es).fit()
+    usual = given(es, -0.4, -0.8, 0.1, "usual")
+    never = given(es, 9.0, 1.0, 17.0, "never", usable=False, said=("the likelihood has no maximum",))
+    ax = adjusted([fit, never, usual])
+    plan = mx.plots.plans_of(ax)[0]
+    kinds = ["total", "spacer", "study", "spacer", "head", "study"]
+    assert [row.kind for row in plan.rows] == kinds
+    assert plan.rows[4].text == ("Not to be used",)
+    assert plan.rows[5].cells["label"] == ("Never",)
+    assert plan.rows[5].cells["estimate"] == ("–", "", "")
+    assert not plan.rows[5].marks
+    assert "Caution, never: the likelihood has no maximum." in plan.notes
+    assert ax.get_xlim()[1] < np.exp(1.0)
+    assert overlapping_texts(ax) == []
+    with pytest.raises(InputError, match="none of which gave an estimate that is to be used"):
+        adjusted_plan(never)
+
+
+def test_what_changed_nothing_stands_apart():
+    es = bcg()
+    same = given(es, -0.7, -1.1, -0.3, "same", is_adjusted=False)
+    changed = given(es, -0.4, -0.8, 0.1, "changed")
+    plan = adjusted_plan([mx.RandomEffects(es).fit(), same, changed])
+    assert [row.text or row.cells.get("label") for row in plan.rows if row.kind != "spacer"] == [
+        ("Unadjusted",),
+        ("Changed",),
+        ("Changed nothing",),
+        ("Same",),
+    ]
+    shown = {row.id: row.mark.estimate for row in marked(plan)}
+    assert shown["method:Same"] == pytest.approx(np.exp(-0.7))
+    assert shown["method:Changed"] == pytest.approx(np.exp(-0.4))
+    assert [row.kind for row in adjusted_plan(same).rows] == ["study"]
+
+
+def test_intervals_of_very_different_widths_are_no_warning():
+    """A warning of variances that differ much is of effects, not of the intervals of methods."""
+    es = bcg()
+    parts = [given(es, 0.1, 0.1 - half, 0.1 + half, f"width {half}") for half in (1e-6, 1.0, 1e4)]
+    shown = [row.mark for row in marked(adjusted_plan(parts))]
+    assert np.log([mark.high for mark in shown[:2]]) == pytest.approx([0.1 + 1e-6, 1.1])
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+def test_tiny_and_huge_units_have_significant_digits(make_effects, unit):
+    es = make_effects(12, "MD")
+    fit = mx.RandomEffects(mx.EffectSizes(unit * es.y, unit**2 * es.v, "MD")).fit()
+    parts = [fit, mx.bias.pet_peese(fit), mx.bias.limit_meta_analysis(fit)]
+    plan = adjusted_plan(parts)
+    for row, one in zip(marked(plan), parts, strict=True):
+        mantissa, raised = row.cells["estimate"][0].replace("−", "-").split("×10")
+        power = int(raised.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")))
+        assert float(mantissa) * 10.0**power == pytest.approx(one.estimate, rel=0.006)
+    assert overlapping_texts(adjusted(plan)) == []
+
+
+def test_noise_of_rounding_is_zero():
+    es = bcg()
+    plan = adjusted_plan([given(es, 4e-17, 4e-17, 5e-17, "noise"), given(es, 0.5, 0.2, 0.8, "other")])
+    mark = marked(plan)[0].mark
+    assert (mark.estimate, mark.low, mark.high) == (1.0, 1.0, 1.0)
+    assert marked(plan)[1].cells["estimate"][0] == "1.65"
+
+
+def test_a_study_that_decides_is_named_in_the_notes():
+    se = [*np.linspace(0.1, 0.5, 14), 0.001]
+    es = mx.EffectSizes(np.resize([0.2, 0.5, 0.4], 15), se=se, labels=[f"Author {i}" for i in range(15)])
+    plan = adjusted_plan([mx.bias.pet_peese(es), mx.bias.waap_wls(es)])
+    assert sum("one study, Author 14, has more than 99%" in note for note in plan.notes) == 1
+
+
 def test_what_cannot_be_drawn():
     fit, one, *_ = all_of(bcg())
     other = given(mx.EffectSizes([0.1, 0.2], [0.1, 0.1], "SMD"), 0.1, 0.0, 0.2)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metaexo.bias import BiasReport
+from metaexo.bias.report import cautions_by_method, deciding_study, without_rounding
 from metaexo.bias.results import AdjustedEstimate
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
@@ -17,7 +18,6 @@ from metaexo.errors import InputError
 from metaexo.formatting import MISSING, level_words, plural
 from metaexo.inputs import describe
 from metaexo.models.linear.results import FitResults
-from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.canvas.arguments import Column, checked
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.theme import Theme, get_theme
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 RESTS_ON, CHANCE = "rests_on", "p"
 UNADJUSTED = "Unadjusted"
+UNCHANGED, UNUSABLE = "Changed nothing", "Not to be used"
 REMEDY = "hand in a fit and estimates, for example [fit, mx.bias.trim_and_fill(fit)]"
 APART = (
     "Each method rests on assumptions of its own: agreement is reassuring, one that differs proves nothing."
@@ -88,7 +89,9 @@ def adjusted_plan(
     Returns
     -------
     TablePlan
-        One row per method with its estimate, its interval and the p-value of no effect.
+        One row per method with its estimate, its interval and the p-value of no effect. Methods that
+        changed nothing stand under a head of their own, and so do those whose estimate is not to be used,
+        which have no mark and do not stretch the axis.
 
     Raises
     ------
@@ -106,16 +109,18 @@ def adjusted_plan(
     """
     parts = _parts_of(results)
     fit, estimates = parts.fit, parts.estimates
-    known = [one for one in estimates if np.isfinite(one.estimate)]
-    look, es, level = get_theme(theme, font_size), estimates[0].effects, parts.level
+    known = sorted(filter(_is_drawn, estimates), key=lambda one: not one.is_adjusted)
+    look, es = get_theme(theme, font_size), estimates[0].effects
     options = Options.of(locals(), label_title="Method", columns=_columns(look))
     lines = [_line(_title(one), one.rests_on, one, one.pvalue, look) for one in known]
     if fit is not None:
         lines.insert(0, _line(UNADJUSTED, "", fit.pooled(), float(fit.wald_pvalues[0]), look))
     if not lines:
         methods = plural(len(estimates), "method")
-        raise InputError(f"{methods}, none of which gave an estimate", "at least one estimate", REMEDY)
-    ready = _ready(lines, es, level)
+        raise InputError(
+            f"{methods}, none of which gave an estimate that is to be used", "at least one estimate", REMEDY
+        )
+    ready = _ready(lines, es)
     table = table_of_effects(ready.effects, options, ready.shown)
     rows = [replace(row, id=f"method:{name}") for row, (name, *_) in zip(table.rows, lines, strict=True)]
     if fit is not None:
@@ -123,10 +128,7 @@ def adjusted_plan(
         cells = {key: cell for key, cell in rows[0].cells.items() if key not in (LABEL, RESTS_ON)}
         rows[0] = replace(rows[0], id="total", kind="total", text=(UNADJUSTED,), cells=cells, marks=(mark,))
         rows.insert(1, Row(id="spacer", kind="spacer"))
-    for one in estimates:
-        if one not in known:
-            cells = {LABEL: (_title(one),), RESTS_ON: (one.rests_on,), ESTIMATE: (MISSING, "", "")}
-            rows.append(Row(id=f"method:{_title(one)}", kind="study", cells=cells))
+    rows = _in_groups(rows, estimates)
     *others, chance, estimate = table.columns
     beside = " and the unadjusted one" if fit is not None else ""
     said = f"{plural(len(estimates), 'adjusted estimate')}{beside} of {plural(es.m, 'study', 'studies')}."
@@ -139,6 +141,37 @@ def adjusted_plan(
         summary=with_ledger(said, es.ledger),
     )
     return lay_out(made, width, height, ax)
+
+
+def _in_groups(rows: list[Row], estimates: Sequence[AdjustedEstimate]) -> list[Row]:
+    """Return the rows with marks, those that changed nothing under a head, and then those without a mark."""
+    unchanged = sum(not one.is_adjusted for one in estimates if _is_drawn(one))
+    unusable = [one for one in estimates if np.isfinite(one.estimate) and not one.usable]
+    first = len(rows) - unchanged
+    return [
+        *rows[:first],
+        *(_without_mark(one) for one in estimates if not np.isfinite(one.estimate)),
+        *(_head(UNCHANGED) if unchanged and first else ()),
+        *rows[first:],
+        *(_head(UNUSABLE) if unusable else ()),
+        *map(_without_mark, unusable),
+    ]
+
+
+def _is_drawn(one: AdjustedEstimate) -> bool:
+    """Say whether an estimate has a mark."""
+    return one.usable and bool(np.isfinite(one.estimate))
+
+
+def _head(words: str) -> list[Row]:
+    """Return the head of a group of methods, with room above."""
+    return [Row(id=f"spacer:{words}", kind="spacer"), Row(id=f"head:{words}", kind="head", text=(words,))]
+
+
+def _without_mark(one: AdjustedEstimate) -> Row:
+    """Return the row of a method that has no estimate, or none that is to be used."""
+    cells = {LABEL: (_title(one),), RESTS_ON: (one.rests_on,), ESTIMATE: (MISSING, "", "")}
+    return Row(id=f"method:{_title(one)}", kind="study", cells=cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,17 +240,17 @@ def _line(name: str, rests_on: str, found: Any, pvalue: float, theme: Theme) -> 
     return name, rests_on, chance, found.estimate, found.low, found.high
 
 
-def _ready(lines: Sequence[tuple[Any, ...]], es: EffectSizes, level: float) -> ReadyEffects:
+def _ready(lines: Sequence[tuple[Any, ...]], es: EffectSizes) -> ReadyEffects:
     """Return estimates as effects that are ready to be drawn, each for itself."""
     import pandas as pd
 
     names, rests_on, chances, *numbers = zip(*lines, strict=True)
-    estimates, low, high = np.array(numbers, dtype=float)
-    wide = np.where(np.isfinite(high - low), high - low, 0.0) / (2 * normal_quantile(level))
+    estimates, low, high = without_rounding(es, numbers)
+    low, high = (estimates + without_rounding(es, ends - estimates) for ends in (low, high))
     return ReadyEffects(
         EffectSizes(
             estimates,
-            wide**2,
+            np.ones(len(lines)),  # the intervals are those that are shown
             es.measure,
             labels=list(names),
             study=[str(i) for i in range(len(lines))],  # nothing is pooled
@@ -240,13 +273,10 @@ def _notes(parts: _Parts) -> list[str]:
     without = [one.name for one in estimates if not np.isfinite(one.estimate)]
     notes += [f"No estimate: {', '.join(without)}."] if without else []
     notes += [f"Not possible: {', '.join(parts.refused)}."] if parts.refused else []
-    named: dict[str, list[str]] = {}
-    for one in estimates:
-        for words in one.cautions():
-            named.setdefault(typeset(words.partition("; see ")[0]), []).append(one.name)
-    for words, names in named.items():
-        of = "" if len(names) == len(estimates) else f", {', '.join(names)}"
-        notes.append(f"Caution{of}: {words}.")
+    notes += [f"Caution: {typeset(words)}." for words in deciding_study(estimates[0].effects, estimates)]
+    for names, words in cautions_by_method(estimates):
+        of = f", {', '.join(names)}" if 0 < len(names) < len(estimates) else ""
+        notes.append(f"Caution{of}: {typeset(words.partition('; see ')[0])}.")
     return notes
 
 

@@ -17,7 +17,16 @@ from metaexo.effects.derivation import REPORTED
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.formatting import at_least, fixed, level_words, plural, shown, ten_digits, whole_or_decimals
+from metaexo.formatting import (
+    LARGE,
+    at_least,
+    fixed,
+    level_words,
+    plural,
+    shown,
+    ten_digits,
+    whole_or_decimals,
+)
 from metaexo.models import MomentResults, MultilevelResults
 from metaexo.models.linear.results import FitResults
 from metaexo.models.univariate.model import RandomEffects
@@ -51,6 +60,7 @@ SMALLEST, PLAIN = 0.29, 0.62  # sides of the smallest mark, and of marks of one 
 DIAMOND, BAR = 8.0, 2.6
 CUT_AT = 1e-9
 MOST_DECIMALS = 12
+READABLE = 6  # decimals; beyond them numbers are shown with a power of ten
 OWN = {LABEL, ESTIMATE, WEIGHT}
 ORDERS = ("given", "estimate", "precision", "weight", "label")
 COMMON = ("common", "fixed", "equal", "EE", "FE")
@@ -709,7 +719,7 @@ def estimate_cell(mark: Mark, decimals: int, options: Options, negative: bool) -
     """
     ends = (mark.low, mark.high)
     estimate, low, high = (
-        "" if v is None or (math.isinf(v) and mark.shape == "open") else fixed(v, decimals)
+        "" if v is None or (math.isinf(v) and mark.shape == "open") else _in_cell(v, decimals)
         for v in (mark.estimate, *ends)
     )
     if mark.shape == "open":
@@ -721,6 +731,12 @@ def estimate_cell(mark: Mark, decimals: int, options: Options, negative: bool) -
     missing = fixed(None, decimals)
     opens, between, closes = options.ends(negative)
     return estimate, f"{opens}{low or missing}{between}".rstrip(), f"{high or missing}{closes}"
+
+
+def _in_cell(value: float, decimals: int) -> str:
+    """Return a number of a cell; a power of ten where more decimals are needed than can be read, or fewer."""
+    extreme = decimals > READABLE or LARGE <= abs(value) < math.inf
+    return shown(value, 2) if extreme else fixed(value, decimals)
 
 
 def _cells_of(
