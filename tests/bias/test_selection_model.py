@@ -433,3 +433,33 @@ def test_weights_that_select_nothing_adjust_nothing():
     assert flat.is_adjusted == (flat.delta[0] > 0)
     assert not mx.bias.selection_model(effects(), "beta", delta=(1, 1)).is_adjusted
     assert not mx.bias.selection_model(effects(), "power", delta=(0,)).is_adjusted
+
+
+def test_a_weight_that_rises_far_in_the_tail_keeps_its_mass() -> None:
+    y, v = np.array([0.47, 0.2, 0.4, 0.26, 0.56]), np.array([0.0075, 0.0057, 0.0021, 0.0029, 0.0148])
+    found = mx.bias.selection_model(
+        mx.EffectSizes(y, v), "negative-exponential-power", alternative="greater", delta=[87.8, 102.0]
+    )
+    mean, s = found.estimate, np.sqrt(v + found.tau2)
+    total = 0.0
+    for one, root, spread in zip(y, np.sqrt(v), s, strict=True):
+
+        def log_product(t: np.ndarray, root: float = root, spread: float = spread) -> np.ndarray:
+            return -87.8 * np.exp(norm.logsf(t / root) / 102.0) + norm.logpdf(t, mean, spread)
+
+        t = np.linspace(mean - 40 * spread, mean + 40 * spread, 400001)
+        total += float(log_product(one) - np.log(np.trapezoid(np.exp(log_product(t)), t)))
+    assert found.llf == pytest.approx(total, abs=1e-7)
+
+
+def test_beta_weights_turned_about_are_those_of_the_mirrored_effects() -> None:
+    # A direction in which a search from one side alone ends in the lower of two maxima.
+    y = [-0.13, -1.622, 0.418, 0.079, -0.179, -0.241, -0.381, -1.912, 0]
+    y += [-1.093, -1.302, -0.453, -3.099, -1.66, -1.169, 0.161]
+    v = [0.13, 0.309, 0.422, 0.082, 0.359, 0.484, 0.07, 0.539, 2.069]
+    v += [0.287, 0.276, 0.464, 1.17, 0.229, 0.139, 0.1]
+    found = [
+        mx.bias.selection_model(mx.EffectSizes(sign * np.array(y), v), "beta", alternative="greater")
+        for sign in (1.0, -1.0)
+    ]
+    assert found[0].llf == pytest.approx(found[1].llf, abs=1e-8)

@@ -192,6 +192,12 @@ class Smooth:
         which = kind.near_zero if side > 0 or self.two_sided else kind.near_one
         return 0.0 if which is None else (delta[which] - kind.less) * c
 
+    def _rise_of_tail(self, side: float, c: Array, delta: tuple[Array, ...]) -> Array | float:
+        """Return by how much log w may rise beyond the middle, where it goes to 0 for p to 0."""
+        if self.kind.near_zero is not None or (side < 0 and not self.two_sided):
+            return 0.0
+        return np.asarray(np.maximum(-self.log_weight(self._logs(np.array(EDGE)), c, delta).value, 0.0))
+
     def _tail(
         self, side: float, m: Array, r: Array, c: Array, delta: tuple[Array, ...]
     ) -> tuple[Array, Array, tuple[Array, Array]]:
@@ -203,9 +209,10 @@ class Smooth:
         bend = np.where(bend > 1e-12, bend, np.nan)
         centre, spread = side * m / bend, r / np.sqrt(bend)
         low = np.maximum(EDGE, centre - REACH * spread)
-        # Where the integrand falls from here on, the rule ends where it has fallen by exp(-REACH^2 / 2).
+        # The rule ends where the density has fallen by exp(-REACH^2 / 2), and by as much as w may still rise.
+        reach = np.hypot(REACH, np.sqrt(2 * self._rise_of_tail(side, c, delta)))
         away = np.maximum(low - centre, 0.0) / spread
-        high = np.maximum(centre + REACH * spread, low + spread * (np.hypot(away, REACH) - away))
+        high = np.maximum(centre + reach * spread, low + spread * (np.hypot(away, reach) - away))
         node, weight = gauss_legendre(TAIL_POINTS * self.refine)
         t = 0.5 * (1 + node)
         z = low + (high - low) * t * t
