@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
@@ -12,23 +13,27 @@ from scipy import special
 from metaexo.bias.estimates import Estimates, estimates_of
 from metaexo.bias.results import AdjustedEstimate
 from metaexo.bias.significant import mean_excess
+from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import NotIdentifiableError
-from metaexo.formatting import number, p_value, percent
+from metaexo.formatting import number, p_value, percent, plural
 from metaexo.inputs import check_level
 from metaexo.numeric.likelihood_maximum import maximum_likelihood
 from metaexo.numeric.problem import make_batch
+from metaexo.numeric.roots import bracketed_newton, of_arrays
 from metaexo.numeric.tails import chi2_tail, normal_quantile, normal_two_sided
 from metaexo.readable import with_ratios
-from metaexo.types import Array
+from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LARGEST_RHO = 0.9999
-ITERATIONS, HALVINGS = 200, 40
+ITERATIONS, HALVINGS = 60, 40
 PROMISE = 1e-13  # rise of the log-likelihood below which a climb has ended
 SAME = 1e-6  # standard errors that differ by less, as a share of the largest, count as equal
 FLAT = 0.1
+DOUBLINGS = 40
+HARDLY = 1.05  # largest over smallest standard error below which selection by them is not determined
 _OF_PATH = ("publication_probability", "gamma0", "gamma1", "rho", "residual_pvalue", "unpublished")
 CELLS = 5  # of the grid along each of gamma0 and gamma1
 STEEP = float(special.ndtri(0.9))  # the most that the chance of publication may rise, in probits
@@ -70,6 +75,8 @@ class CopasSelection(AdjustedEstimate):
     @property
     def sentence(self) -> str:
         """The adjusted estimate with the chance of publication that belongs to it."""
+        if self.effects.v.max() < HARDLY**2 * self.effects.v.min():
+            return "Copas selection model: standard errors that hardly differ determine no adjusted estimate."
         if np.isnan(self.estimate):
             least = percent(float(self.path.publication_probability[-1]))
             return (
@@ -89,23 +96,31 @@ class CopasSelection(AdjustedEstimate):
             f"(residual selection bias: {p_value(self.residual_pvalue)})."
         )
 
+    @cached_property
+    def _intervals(self) -> _Profile:
+        """Intervals and p-values along the path: by the profile likelihood where rho is at its bound."""
+        return _intervals_of(self.effects, self.path, self.level, np.arange(self.path.estimate.size))
+
     def sensitivity(self) -> pd.DataFrame:
         """Return a row per chance of publication: mean with interval, tau2, rho, test, unpublished.
+
+        Intervals and p-values are by the standard error, and by the profile likelihood where rho is at the
+        end of its range: there the standard error, which holds rho, is too small.
 
         The columns: publication_probability, estimate, se, low, high, pvalue, tau2, rho, gamma0, gamma1,
         residual_pvalue, unpublished; ratios beside logarithms.
         """
         import pandas as pd
 
-        path, reach = self.path, normal_quantile(self.level)
+        path, mean = self.path, self._intervals
         table = pd.DataFrame(
             {
                 "publication_probability": path.publication_probability,
                 "estimate": path.estimate,
                 "se": path.se,
-                "low": path.estimate - reach * path.se,
-                "high": path.estimate + reach * path.se,
-                "pvalue": path.pvalue,
+                "low": mean.low,
+                "high": mean.high,
+                "pvalue": mean.pvalue,
                 "tau2": path.tau2,
                 "rho": path.rho,
                 "gamma0": path.gamma0,
@@ -124,8 +139,8 @@ class CopasPath(NamedTuple):
     gamma0: Array
     gamma1: Array
     estimate: Array
-    se: Array
-    pvalue: Array  # of no effect, two-sided
+    se: Array  # holding rho where it is at the end of its range
+    pvalue: Array  # of no effect, two-sided, by that standard error
     tau2: Array
     rho: Array
     residual_pvalue: Array
@@ -168,7 +183,8 @@ def copas_selection(
     CopasSelection
         The adjusted estimate, missing where the test stays significant along the whole table, and the table
         (`sensitivity`). Standard errors are those of the observed information; they hold :math:`\rho` where
-        it is at the end of its range.
+        it is at the end of its range, and are too small there: intervals and p-values are those of the
+        profile likelihood then.
 
     Raises
     ------
@@ -208,30 +224,67 @@ def copas_selection(
     path, agreeing = _path(est)
     explained = np.flatnonzero(path.residual_pvalue > residual_level)
     said = est.cautions()
-    if not explained.size:
-        chosen = dict.fromkeys((*_OF_PATH, "estimate", "se", "pvalue", "tau2"), np.nan)
-        said += ("residual selection bias stays significant along the whole table",)
+    usable = bool(explained.size)
+    chosen = dict.fromkeys((*_OF_PATH, "estimate", "se", "low", "high", "pvalue", "tau2"), np.nan)
+    at = int(explained[0]) if usable else -1
+    if usable:
+        chosen |= {name: float(getattr(path, name)[at]) for name in (*_OF_PATH, "estimate", "se", "tau2")}
+        mean = _intervals_of(est.effects, path, est.level, np.array([at]))
+        chosen |= {name: float(getattr(mean, name)[0]) for name in ("low", "high", "pvalue")}
     else:
-        at = int(explained[0])
-        chosen = {
-            name: float(getattr(path, name)[at]) for name in (*_OF_PATH, "estimate", "se", "pvalue", "tau2")
-        }
-        if abs(chosen["rho"]) >= LARGEST_RHO:
-            said += ("the correlation of effects and selection is at the end of its range",)
-    if (path.starts_agreeing < agreeing).any():
-        said += ("for some chances of publication a single start reached the highest likelihood",)
-    reach = normal_quantile(est.level) * chosen["se"]
+        said += ("residual selection bias stays significant along the whole table",)
+    if est.se.max() < HARDLY * est.se.min():
+        usable = False
+        said += (
+            "what selection by standard errors would do is not determined by standard errors that hardly "
+            "differ, but by the form of the model alone: do not use the table",
+        )
+    far = est.far_outside(chosen["estimate"])
     return CopasSelection(
         effects=est.effects,
-        said=said,
-        low=chosen["estimate"] - reach,
-        high=chosen["estimate"] + reach,
+        said=(*said, *_rho_words(path, at), *far, *_start_words(path, agreeing)),
+        usable=usable and not far,
+        is_adjusted=chosen["publication_probability"] != 1,
         level=est.level,
         residual_level=float(residual_level),
         unadjusted=float(path.estimate[0]),
         path=path,
-        **chosen,  # type: ignore[arg-type]  # floats all of them
+        **chosen,
     )
+
+
+def _rho_words(path: CopasPath, chosen: int) -> tuple[str, ...]:
+    """Return a caution where the correlation ends at its bound; `chosen`: the adjusted row, or -1."""
+    at_end = np.abs(path.rho) >= LARGEST_RHO
+    if not at_end.any():
+        return ()
+    among = ", that of the adjusted estimate among them" if chosen >= 0 and at_end[chosen] else ""
+    return (
+        f"the correlation of effects and selection is at the end of its range for {at_end.sum()} of "
+        f"{plural(at_end.size, 'chance')} of publication{among}; intervals there are those of the profile "
+        "likelihood, as standard errors, which hold the correlation, are too small",
+    )
+
+
+def _start_words(path: CopasPath, agreeing: int) -> tuple[str, ...]:
+    """Return a caution where the highest likelihood was found from one start alone."""
+    if (path.starts_agreeing >= agreeing).all():
+        return ()
+    return ("for some chances of publication a single start reached the highest likelihood",)
+
+
+def _intervals_of(effects: EffectSizes, path: CopasPath, level: float, which: Index) -> _Profile:
+    """Return intervals of the mean for rows of the path, and two-sided p-values of no effect."""
+    half = normal_quantile(level) * path.se[which]
+    found = _Profile(path.estimate[which] - half, path.estimate[which] + half, path.pvalue[which].copy())
+    at_end = np.flatnonzero(np.abs(path.rho[which]) >= LARGEST_RHO)
+    if at_end.size:
+        null = effects.measure.null
+        null = 0.0 if np.isnan(null) else float(null)
+        profile = _profile(effects.y, effects.v, path, which[at_end], level, null)
+        for mine, better in zip(found, profile, strict=True):
+            mine[at_end] = better
+    return found
 
 
 def _path(est: Estimates) -> tuple[CopasPath, int]:
@@ -242,7 +295,8 @@ def _path(est: Estimates) -> tuple[CopasPath, int]:
     plain = float(maximum_likelihood(make_batch(y, v)).tau2[0])
     w = 1 / (v + plain)
     mean = float((w * y).sum() / w.sum())
-    columns = np.column_stack([np.ones(est.k), se / se.max()])
+    sizes = se - se.mean()
+    columns = np.column_stack([np.ones(est.k), sizes / np.abs(sizes).max()])
     batch = make_batch(y, v, columns)
     tau2 = float(maximum_likelihood(batch).tau2[0])
     slope = _normal_log_likelihood(y, v, columns, tau2)
@@ -316,25 +370,18 @@ def fit_copas(y: Array, v: Array, gamma0: Array, gamma1: Array) -> CopasFit:
     Every pair is climbed from several starts by Newton's method, all at once, and once more from where its
     neighbours ended.
     """
-    unit = float(np.sqrt(np.median(v)))
-    plain = maximum_likelihood(make_batch(y, v))
-    tau = float(np.sqrt(plain.tau2[0])) / unit
-    centre, fixed_effect = (float(np.average(y, weights=1 / (v + t))) for t in (plain.tau2[0], 0.0))
-    model = _Copas((y - centre) / unit, v / unit**2)
-    means = (0.0, (fixed_effect - centre) / unit)
-    starts = np.array([[m, r, t] for m in means for r in (-0.8, 0.0, 0.8) for t in (0.05, tau + 0.2)])
-    u = gamma0[:, None] + gamma1[:, None] / np.sqrt(v)
-    x, value = _climb(model, np.repeat(u, len(starts), axis=0), np.tile(starts, (gamma0.size, 1)))
-    x, value = x.reshape(gamma0.size, -1, 3), value.reshape(gamma0.size, -1)
+    model, centre, unit, starts = _standard(y, v, gamma0, gamma1)
     rows = np.arange(gamma0.size)
+    x, value = _climb(model, np.tile(starts, (gamma0.size, 1)), np.repeat(rows, len(starts)))
+    x, value = x.reshape(gamma0.size, -1, 3), value.reshape(gamma0.size, -1)
     ended = x[rows, value.argmax(axis=1)]
     near = np.stack([np.roll(ended, 1, axis=0), np.roll(ended, -1, axis=0)], axis=1).reshape(-1, 3)
-    again, reached = _climb(model, np.repeat(u, 2, axis=0), near)
+    again, reached = _climb(model, near, np.repeat(rows, 2))
     x = np.concatenate([x, again.reshape(gamma0.size, 2, 3)], axis=1)
     value = np.concatenate([value, reached.reshape(gamma0.size, 2)], axis=1)
     best = value.argmax(axis=1)
     top, found = value[rows, best], x[rows, best]
-    information = -model.curvature(found, u)
+    information = -model.slopes(found, rows)[1]
     fixed = np.abs(found[:, 1]) >= LARGEST_RHO
     information[fixed, 1, :] = information[fixed, :, 1] = 0.0
     information[fixed, 1, 1] = 1.0
@@ -354,6 +401,72 @@ def fit_copas(y: Array, v: Array, gamma0: Array, gamma1: Array) -> CopasFit:
     )
 
 
+def _standard(y: Array, v: Array, gamma0: Array, gamma1: Array) -> tuple[_Copas, float, float, Array]:
+    """Return the likelihood in standard units, their centre and unit, and starts of mean, rho and tau."""
+    unit = float(np.sqrt(np.median(v)))
+    plain = maximum_likelihood(make_batch(y, v))
+    tau = float(np.sqrt(plain.tau2[0])) / unit
+    centre, fixed_effect = (float(np.average(y, weights=1 / (v + t))) for t in (plain.tau2[0], 0.0))
+    means = (0.0, (fixed_effect - centre) / unit)
+    starts = np.array([[m, r, t] for m in means for r in (-0.8, 0.0, 0.8) for t in (0.05, tau + 0.2)])
+    u = gamma0[:, None] + gamma1[:, None] / np.sqrt(v)
+    return _Copas((y - centre) / unit, v / unit**2, u), centre, unit, starts
+
+
+class _Profile(NamedTuple):
+    """Intervals and two-sided p-values of no effect by the profile likelihood of the mean."""
+
+    low: Array
+    high: Array
+    pvalue: Array
+
+
+def _profile(y: Array, v: Array, path: CopasPath, which: Index, level: float, null: float) -> _Profile:
+    """Return profile intervals of the mean for rows of the path, all ends found together."""
+    model, centre, unit, starts = _standard(y, v, path.gamma0[which], path.gamma1[which])
+    middle = (path.estimate[which] - centre) / unit
+    best = np.column_stack([middle, path.rho[which], np.sqrt(path.tau2[which]) / unit])
+    rows, target = np.arange(which.size), normal_quantile(level)
+    top = model.value(best, rows)
+
+    def root(mean: Array, at: Index) -> tuple[Array, Array]:
+        """Return the root of twice the fall of the profile likelihood, and its slope."""
+        tries = np.concatenate([np.tile(starts[:6], (at.size, 1, 1)), best[at][:, None]], axis=1)
+        tries[:, :, 0] = mean[:, None]
+        x, value = _climb(model, tries.reshape(-1, 3), np.repeat(at, tries.shape[1]), mean_held=True)
+        highest = value.reshape(at.size, -1).argmax(axis=1)
+        x = x.reshape(tries.shape)[np.arange(at.size), highest]
+        fall = np.sqrt(np.maximum(2 * (top[at] - model.value(x, at)), 0.0))
+        return fall, -model.slopes(x, at)[0][:, 0] / np.maximum(fall, 1e-12)
+
+    at, way = np.repeat(rows, 2), np.tile([-1.0, 1.0], rows.size)
+    reach = np.ones(at.size)
+    open_ = np.arange(at.size)
+    for _ in range(DOUBLINGS):
+        short = root(middle[at[open_]] + way[open_] * reach[open_], at[open_])[0] < target
+        open_ = open_[short]
+        if not open_.size:
+            break
+        reach[open_] *= 2
+    closed = np.setdiff1d(np.arange(at.size), open_)
+
+    def left(t: Array, part: Index) -> tuple[Array, Array]:
+        part = closed[part]
+        fall, slope = root(middle[at[part]] + way[part] * t, at[part])
+        slope = slope * way[part]
+        return target - fall, (target - fall) / np.where(slope > 0, slope, np.nan)
+
+    reach[open_] = np.inf
+    most = reach[closed]
+    ends = bracketed_newton(
+        of_arrays(left), np.where(most > 1, most / 2, 0.0), most, 0.75 * most, np.full(most.size, 1e-6)
+    )
+    reach[closed] = ends.root
+    low, high = (centre + unit * (middle[at] + way * reach)).reshape(-1, 2).T
+    fall = root(np.full(rows.size, (null - centre) / unit), rows)[0]
+    return _Profile(low, high, chi2_tail(fall**2, 1))
+
+
 def _first_of_inverse(information: Array) -> float:
     """Return the first entry of the inverse of an information matrix; NaN if it is not positive."""
     rest = information[1:, 1:]
@@ -369,64 +482,92 @@ class _Copas:
 
     y: Array
     s2: Array
+    u: Array  # (N, k): probits of publication, a row per pair of gamma0 and gamma1
 
-    def value(self, x: Array, u: Array) -> tuple[Array, Array]:
-        """Return log-likelihoods, shape (N,), and their gradients, shape (N, 3), in mean, rho and tau.
+    @cached_property
+    def shrink(self) -> Array:
+        """Share of the variance that selection takes where rho is 1, shape (N, k)."""
+        ratio = mean_excess(-self.u) - self.u  # phi(u) / Phi(u)
+        return np.clip(ratio * (self.u + ratio), 0.0, 1.0)
 
-        `u`, shape (N, k): probits of publication.
-        """
+    @cached_property
+    def log_chance(self) -> Array:
+        """Logarithm of the chance of publication, shape (N, k)."""
+        return np.asarray(special.log_ndtr(self.u))
+
+    def _terms(self, x: Array, at: Index) -> tuple[Array, ...]:
+        """Return shrink, kept, sigma2, w, d, g, the square q of the root, and v."""
         mu, rho, tau = x[:, :1], x[:, 1:2], x[:, 2:]
-        ratio = mean_excess(-u) - u  # phi(u) / Phi(u)
-        shrink = np.clip(ratio * (u + ratio), 0.0, 1.0)
+        shrink = self.shrink[at]
         kept = 1 - shrink * rho**2
         sigma2 = self.s2 / kept
-        sigma = np.sqrt(sigma2)
-        w, d, g = tau**2 + sigma2, self.y - mu, rho * sigma
-        rest = w - g**2
-        root = np.sqrt(w * rest)
-        v = (u * w + g * d) / root
+        w, d, g = tau**2 + sigma2, self.y - mu, rho * np.sqrt(sigma2)
+        q = w * (w - g**2)
+        return shrink, kept, sigma2, w, d, g, q, (self.u[at] * w + g * d) / np.sqrt(q)
+
+    def value(self, x: Array, at: Index) -> Array:
+        """Return log-likelihoods, shape (B,), of rows of mean, rho and tau; `at`: their rows of `u`."""
+        *_, w, d, _, _, v = self._terms(x, at)
+        each = -0.5 * np.log(w) - 0.5 * d**2 / w - self.log_chance[at] + special.log_ndtr(v)
+        return np.asarray(each.sum(axis=1))
+
+    def slopes(self, x: Array, at: Index) -> tuple[Array, Array]:
+        """Return gradients, shape (B, 3), and second derivatives, shape (B, 3, 3).
+
+        First by d = y - mu, w, the whole variance, and g, the covariance with selection; then by the
+        parameters, of which both are functions.
+        """
+        rho, tau = x[:, 1:2], x[:, 2:]
+        shrink, kept, sigma2, w, d, g, q, v = self._terms(x, at)
+        root = np.sqrt(q)
         hazard = mean_excess(-v) - v
-        value = -0.5 * np.log(w) - 0.5 * d**2 / w - special.log_ndtr(u) + special.log_ndtr(v)
-        by_w = -0.5 / w + 0.5 * d**2 / w**2 + hazard * (u / root - 0.5 * v * (1 / w + 1 / rest))
-        by_g = hazard * (d / root + v * g / rest)
-        w_by_rho = 2 * shrink * rho * sigma2 / kept
-        g_by_rho = sigma + 0.5 * rho * w_by_rho / sigma
-        gradient = np.stack(
-            [
-                (d / w - hazard * g / root).sum(axis=1),
-                (by_w * w_by_rho + by_g * g_by_rho).sum(axis=1),
-                (by_w * 2 * tau).sum(axis=1),
-            ],
-            axis=1,
-        )
-        return value.sum(axis=1), gradient
+        bend = -hazard * (v + hazard)
+        q_w, q_g = (2 * w - g**2) / q, -2 * w * g / q  # relative, as those below
+        v_d, v_w, v_g = g / root, self.u[at] / root - 0.5 * v * q_w, d / root - 0.5 * v * q_g
+        d_w = -0.5 * v_d * q_w
+        d_g = 1 / root - 0.5 * v_d * q_g
+        w_w = -0.5 * (v_w + self.u[at] / root) * q_w + 0.5 * v * q_w**2 - v / q
+        w_g = -0.5 * (self.u[at] / root * q_g + v_g * q_w) - 0.5 * v * (-2 * g / q) + 0.5 * v * q_w * q_g
+        g_g = -0.5 * (d / root + v_g) * q_g - 0.5 * v * (-2 * w / q) + 0.5 * v * q_g**2
+        by_d = -d / w + hazard * v_d
+        by_w = 0.5 * (d**2 / w - 1) / w + hazard * v_w
+        by_g = hazard * v_g
+        dd = -1 / w + bend * v_d**2
+        dw = d / w**2 + bend * v_d * v_w + hazard * d_w
+        dg = bend * v_d * v_g + hazard * d_g
+        ww = (0.5 - d**2 / w) / w**2 + bend * v_w**2 + hazard * w_w
+        wg = bend * v_w * v_g + hazard * w_g
+        gg = bend * v_g**2 + hazard * g_g
+        sigma, share = np.sqrt(sigma2), shrink / kept
+        w_r, s_r = 2 * share * rho * sigma2, share * rho * sigma
+        w_rr = 2 * share * sigma2 * (1 + 4 * share * rho**2)
+        s_rr = share * sigma * (1 + 3 * share * rho**2)
+        g_r, g_rr, w_t = sigma + rho * s_r, 2 * s_r + rho * s_rr, 2 * tau
+        gradient = np.stack([-by_d, by_w * w_r + by_g * g_r, by_w * w_t], axis=1).sum(axis=2)
+        of_rho = ww * w_r**2 + 2 * wg * w_r * g_r + gg * g_r**2 + by_w * w_rr + by_g * g_rr
+        mixed = (-(dw * w_r + dg * g_r), -dw * w_t, (ww * w_r + wg * g_r) * w_t)
+        mu_rho, mu_tau, rho_tau = (part.sum(axis=1) for part in mixed)
+        of_mu, of_rho, of_tau = (part.sum(axis=1) for part in (dd, of_rho, ww * w_t**2 + 2 * by_w))
+        rows = [[of_mu, mu_rho, mu_tau], [mu_rho, of_rho, rho_tau], [mu_tau, rho_tau, of_tau]]
+        return gradient, np.stack([np.stack(row, axis=1) for row in rows], axis=1)
 
-    def curvature(self, x: Array, u: Array) -> Array:
-        """Return second derivatives, shape (N, 3, 3), by differences of the gradient."""
-        columns = []
-        for j in range(3):
-            step = np.zeros(3)
-            step[j] = 1e-5
-            up, down = x + step, x - step
-            up[:, 1], down[:, 1] = np.minimum(up[:, 1], LARGEST_RHO), np.maximum(down[:, 1], -LARGEST_RHO)
-            width = (up - down)[:, j, None]
-            columns.append((self.value(up, u)[1] - self.value(down, u)[1]) / width)
-        found = np.stack(columns, axis=2)
-        return 0.5 * (found + found.transpose(0, 2, 1))
 
+def _climb(model: _Copas, x: Array, at: Index, mean_held: bool = False) -> tuple[Array, Array]:
+    """Climb from B starts at once; rho stays within its bounds, where it may end.
 
-def _climb(model: _Copas, u: Array, x: Array) -> tuple[Array, Array]:
-    """Climb from N starts at once; rho stays within its bounds, where it may end."""
+    `mean_held`: whether the means stay as they are.
+    """
     x = x.copy()
-    value, gradient = model.value(x, u)
+    value = model.value(x, at)
     still = np.arange(len(x))
     for _ in range(ITERATIONS):
-        here, slope = x[still], gradient[still].copy()
-        curvature = model.curvature(here, u[still])
+        here = x[still]
+        slope, curvature = model.slopes(here, at[still])
         held = (np.abs(here[:, 1]) >= LARGEST_RHO) & (slope[:, 1] * here[:, 1] > 0)
-        slope[held, 1] = 0.0
-        curvature[held, 1, :] = curvature[held, :, 1] = 0.0
-        curvature[held, 1, 1] = -1.0
+        for j, rows in ((1, held), (0, np.full(still.size, mean_held))):
+            slope[rows, j] = 0.0
+            curvature[rows, j, :] = curvature[rows, :, j] = 0.0
+            curvature[rows, j, j] = -1.0
         sizes, vectors = np.linalg.eigh(-curvature)
         sizes = np.maximum(np.abs(sizes), 1e-6)
         along = np.einsum("nji,nj->ni", vectors, slope)
@@ -440,10 +581,10 @@ def _climb(model: _Copas, u: Array, x: Array) -> tuple[Array, Array]:
                 break
             trial = here[open_] + step[open_]
             trial[:, 1] = np.clip(trial[:, 1], -LARGEST_RHO, LARGEST_RHO)
-            found, way = model.value(trial, u[still[open_]])
+            found = model.value(trial, at[still[open_]])
             better = found > value[still[open_]]
-            at = still[open_[better]]
-            x[at], value[at], gradient[at] = trial[better], found[better], way[better]
+            rows = still[open_[better]]
+            x[rows], value[rows] = trial[better], found[better]
             risen[open_[better]] = True
             step[open_[~better]] *= 0.5
         still = still[risen]

@@ -72,19 +72,22 @@ def test_the_variance_before_selection():
 
 
 def test_the_likelihood_and_its_gradient():
-    model = _Copas(Y, SE**2)
-    x, u = np.array([[0.2, 0.4, 0.1], [0.1, -0.7, 0.2], [0.3, 0.99, 0.0]]), np.tile(0.3 + 0.1 / SE, (3, 1))
-    value, gradient = model.value(x, u)
+    model, rows = _Copas(Y, SE**2, np.tile(0.3 + 0.1 / SE, (3, 1))), np.arange(3)
+    x = np.array([[0.2, 0.4, 0.1], [0.1, -0.7, 0.2], [0.3, 0.99, 0.0]])
+    value = model.value(x, rows)
+    gradient, hessian = model.slopes(x, rows)
     for i in range(3):
         expected = log_likelihood(x[i], 0.3, 0.1) + 0.5 * Y.size * np.log(2 * np.pi)
         assert value[i] == pytest.approx(expected, rel=1e-10)
     for j in range(3):
         step = 1e-6 * np.eye(3)[j]
-        slope = (model.value(x + step, u)[0] - model.value(x - step, u)[0]) / 2e-6
+        slope = (model.value(x + step, rows) - model.value(x - step, rows)) / 2e-6
         assert gradient[:, j] == pytest.approx(slope, rel=1e-6, abs=1e-6)
-    far, slope = model.value(np.array([[0.2, 0.9, 0.1]]), np.full((1, 12), -30.0))
-    assert np.isfinite(far).all()
-    assert np.isfinite(slope).all()
+        bend = (model.slopes(x + step, rows)[0] - model.slopes(x - step, rows)[0]) / 2e-6
+        assert hessian[:, j] == pytest.approx(bend, rel=1e-6, abs=1e-6)
+    far, single, one = _Copas(Y, SE**2, np.full((1, 12), -30.0)), np.array([[0.2, 0.9, 0.1]]), np.array([0])
+    assert np.isfinite(far.value(single, one)).all()
+    assert np.isfinite(far.slopes(single, one)[0]).all()
 
 
 def test_maxima_are_the_highest(found):
@@ -190,3 +193,74 @@ def test_what_is_refused():
 def test_three_effects():
     found = mx.bias.copas_selection(mx.EffectSizes([0.1, 0.4, 0.9], [0.01, 0.04, 0.09]))
     assert np.isfinite(found.path.estimate).all()
+
+
+def profile(mu, gamma0, gamma1):
+    """Return the highest log-likelihood given the mean, over a fine grid of rho and its climbs."""
+    bounds = [(-LARGEST_RHO, LARGEST_RHO), (0, None)]
+    found = [
+        optimize.minimize(
+            lambda x: -log_likelihood((mu, *x), gamma0, gamma1), x, method="L-BFGS-B", bounds=bounds,
+            options={"ftol": 1e-14},
+        )
+        for x in [(r, t) for r in (-0.9, 0.0, 0.9, LARGEST_RHO) for t in (0.01, 0.3)]
+    ]  # fmt: skip
+    return -min(f.fun for f in found)
+
+
+def test_intervals_where_rho_is_at_its_bound_are_by_the_profile_likelihood(found):
+    path, table = found.path, found.sensitivity()
+    at_end = np.flatnonzero(np.abs(path.rho) >= LARGEST_RHO)
+    assert at_end.size > 1
+    assert any(f"for {at_end.size} of 17 chances" in said for said in found.cautions())
+    for i in at_end[[0, -1]]:
+        gammas = path.gamma0[i], path.gamma1[i]
+        top = log_likelihood((path.estimate[i], path.rho[i], np.sqrt(path.tau2[i])), *gammas)
+        for end in table.loc[i, ["low", "high"]]:
+            assert 2 * (top - profile(end, *gammas)) == pytest.approx(stats.chi2.ppf(0.95, 1), rel=1e-4)
+        statistic = 2 * (top - profile(0.0, *gammas))
+        assert table.loc[i, "pvalue"] == pytest.approx(stats.chi2.sf(statistic, 1), rel=1e-3)
+    other = np.setdiff1d(np.arange(17), at_end)
+    half = stats.norm.ppf(0.975) * path.se[other]
+    assert table["low"].to_numpy()[other] == pytest.approx(path.estimate[other] - half)
+    wald = 2 * stats.norm.ppf(0.975) * path.se[at_end]
+    assert (table["high"] - table["low"]).to_numpy()[at_end].min() > wald.min()
+
+
+def test_an_adjusted_estimate_at_the_bound_has_the_interval_of_the_table():
+    y = [0.1, 0.15, 0.2, 0.05, 0.3, 0.5, 0.45, 0.7, 0.62, 0.9, 1.1, 1.4]
+    found = mx.bias.copas_selection(mx.EffectSizes(y, se=np.linspace(0.05, 0.6, 12)))
+    assert found.usable
+    assert found.is_adjusted
+    at = int(np.flatnonzero(found.path.publication_probability == found.publication_probability)[0])
+    row = found.sensitivity().loc[at]
+    assert [found.low, found.high, found.pvalue] == pytest.approx(row[["low", "high", "pvalue"]].tolist())
+    by_se = found.estimate - stats.norm.ppf(0.975) * found.se
+    if abs(found.rho) >= LARGEST_RHO:
+        assert any("that of the adjusted estimate among them" in said for said in found.cautions())
+        assert found.low != pytest.approx(by_se)
+    else:
+        assert found.low == pytest.approx(by_se)
+
+
+def test_standard_errors_that_hardly_differ_determine_nothing():
+    rng = np.random.default_rng(1)
+    y = rng.normal(0.3, 0.3, 12)
+    found = mx.bias.copas_selection(mx.EffectSizes(y, se=0.2 + 1e-6 * np.arange(12)))
+    assert not found.usable
+    assert any("do not use the table" in said for said in found.cautions())
+    assert "determine no adjusted estimate" in found.sentence
+    # the p-value of what is left is that of a regression on the differences of the standard errors
+    x = np.arange(12.0)
+    frame = pd.DataFrame({"x": x})
+    slope = mx.RandomEffects(mx.EffectSizes(y, se=0.2 + 1e-6 * x, data=frame), "x").fit("ML", "z").llf
+    plain = mx.RandomEffects(mx.EffectSizes(y, se=0.2 + 1e-6 * x)).fit("ML", "z").llf
+    assert found.path.residual_pvalue[0] == pytest.approx(stats.chi2.sf(2 * (slope - plain), 1), rel=1e-6)
+
+
+def test_a_mean_without_selection_is_not_adjusted():
+    rng = np.random.default_rng(40)
+    se = rng.uniform(0.1, 0.6, 40)
+    found = mx.bias.copas_selection(mx.EffectSizes(rng.normal(0.3, 0.2, 40), se=se))
+    assert found.publication_probability == 1
+    assert not found.is_adjusted

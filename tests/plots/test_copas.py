@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import metaexo as mx
+from metaexo.bias.copas import LARGEST_RHO
 from metaexo.errors import InputError
 from metaexo.plots import THEMES, copas, copas_plan, overlapping_texts
 from metaexo.plots.canvas.chart import Band, Curve, Intervals, Points, Rule
@@ -42,8 +43,14 @@ def test_means_and_intervals_stand_at_the_values_of_the_path(found):
     assert np.log(curve.y) == pytest.approx(path.estimate)
     (band,) = of(left, Band)
     assert band.x == curve.x
-    assert np.log(band.low) == pytest.approx(path.estimate - Z95 * path.se)
-    assert np.log(band.high) == pytest.approx(path.estimate + Z95 * path.se)
+    free = ~(np.abs(path.rho) >= LARGEST_RHO)
+    assert 0 < free.sum() < free.size
+    half = Z95 * path.se
+    assert np.log(band.low)[free] == pytest.approx((path.estimate - half)[free])
+    assert np.log(band.high)[free] == pytest.approx((path.estimate + half)[free])
+    table = found.sensitivity()
+    assert band.low == pytest.approx(table["ratio_low"])
+    assert band.high == pytest.approx(table["ratio_high"])
     points, chosen = of(left, Points)
     assert points.y == curve.y
     assert (chosen.x[0], np.log(chosen.y[0])) == pytest.approx(
@@ -79,6 +86,20 @@ def test_p_values_of_residual_selection_bias(found):
     assert chosen.x[0] == curve.x[first], "the first one that is no longer significant"
     assert [panel.x.inverted for panel in plan.panels] == [True, True]
     assert plan.notes[0] == found.sentence
+
+
+def test_what_is_not_determined_is_not_drawn_like_a_finding():
+    rng = np.random.default_rng(1)
+    es = mx.EffectSizes(rng.normal(0.3, 0.3, 12), se=0.2 + 1e-6 * np.arange(12))
+    plan = copas_plan(es)
+    assert plan.layers(Intervals) == []
+    assert len(plan.layers(Points)) == 2
+    assert any("do not use the table" in note for note in plan.notes)
+    assert overlapping_texts(copas(plan)) == []
+
+
+def test_an_interval_by_the_profile_likelihood_is_said(found):
+    assert any("those of the profile likelihood" in note for note in copas_plan(found).notes)
 
 
 def test_no_adjusted_estimate_is_no_mark(found):

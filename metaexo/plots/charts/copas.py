@@ -45,7 +45,8 @@ def copas_plan(
     Use it as the sensitivity analysis that the model is: the mean effect with its interval, the less likely
     it is that the least precise effect is published; there is more selection to the right. Beside it stands
     the p-value of the selection bias that is left: where it is large, no more selection is needed to explain
-    the funnel. The numbers are those of :func:`metaexo.bias.copas_selection`.
+    the funnel. The numbers are those of :func:`metaexo.bias.copas_selection`, whose cautions are notes; an
+    adjusted estimate that is not to be used is not marked.
 
     Parameters
     ----------
@@ -115,7 +116,7 @@ def copas_plan(
         Curve(x=x, y=p_of_bias, color="study", width=1.6),
         Points(x=x, y=p_of_bias, size=4.0, clip=False),
     ]
-    if np.isfinite(found.estimate):
+    if np.isfinite(found.estimate) and found.usable:
         mark: dict[str, Any] = {"color": "pooled", "shape": "diamond", "size": 9.0, "clip": False}
         means += [
             Intervals(at=at, low=chosen[1], high=chosen[2], across=False, color="pooled", width=1.4),
