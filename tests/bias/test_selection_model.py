@@ -463,3 +463,14 @@ def test_beta_weights_turned_about_are_those_of_the_mirrored_effects() -> None:
         for sign in (1.0, -1.0)
     ]
     assert found[0].llf == pytest.approx(found[1].llf, abs=1e-8)
+
+
+def test_a_far_maximum_is_found_where_the_near_one_is_at_the_bound() -> None:
+    y = [-0.9, -0.18, 1.44, -1.39, 0.4, -0.02, -0.21, -1.03, -2.06, 1.2, 0.22, 0.32, 0]
+    y += [-1.97, -0.27, -0.49, -0.02, 1.46, -1.08, 0.17, 0.09, 0.02, 0.61, -2.01, -0.57]
+    v = [0.24, 0.22, 1.37, 0.86, 0.27, 0.26, 0.43, 0.34, 2.4, 0.5, 0.41, 0.08, 4.14]
+    v += [1.56, 0.55, 0.15, 0.05, 1.58, 0.35, 0.18, 0.15, 0.38, 0.38, 0.5, 1.0]
+    es = mx.EffectSizes(y, v)
+    found = mx.bias.selection_model(es, "power", alternative="greater")
+    held = mx.bias.selection_model(es, "power", alternative="greater", delta=[0.7])
+    assert found.llf >= held.llf > found.plain.llf + 0.1

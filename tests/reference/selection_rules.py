@@ -325,10 +325,13 @@ def _profile(dense: Dense, fit: SelectionModel, weights: np.ndarray, held: int, 
         found = dense(theta[0], tau2, np.array([first, *inner]))
         return -found if np.isfinite(found) else math.inf
 
-    best = minimize(
-        minus, start[keep], method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-10, "maxiter": 1500}
-    )
-    again = minimize(
-        minus, best.x, method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-10, "maxiter": 1500}
-    )
+    options = {"xatol": 1e-7, "fatol": 1e-10, "maxiter": 1500}
+    aside = start.copy()  # for where tau2 at 0 makes the search blind to it
+    aside[1] = math.log(scale)
+    ends = [
+        minimize(minus, one[keep], method="Nelder-Mead", options=options)
+        for one in (start, aside, aside + math.sqrt(scale) * (np.arange(start.size) == 0))
+    ]
+    best = min(ends, key=lambda end: float(end.fun))
+    again = minimize(minus, best.x, method="Nelder-Mead", options=options)
     return -float(min(best.fun, again.fun))

@@ -309,7 +309,7 @@ STEP_STARTS = (
     (-1.5, 3.0, -3.0),
     (0.3, 1.0, 1.5),
 )
-SMOOTH_MEANS = ((0.0, 1.0, 0.0), (-0.7, 0.0, 0.0), (0.7, 0.0, 0.0))
+SMOOTH_MEANS = ((0.0, 1.0, 0.0), (-0.7, 0.0, 0.0), (0.7, 0.0, 0.0), (-1.5, 3.0, 0.0))
 
 
 def starting_points(data: Standard, parts: Parts, tau2: float | None) -> Array:
