@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -425,7 +426,9 @@ def test_values_have_the_decimals_that_their_interval_needs(c):
     found = mx.bias.waap_wls(scaled)
     plan = funnel_plan(scaled, overlays=found)
     curve = next(curve for curve in plan.layers(Curve) if curve.mark)
-    said = re.findall(r"[\d.]+(?:×10⁻?\d)?", curve.name.partition(" ")[2].replace("95% CI", ""))
+    words = curve.name.partition(" ")[2].replace("95% CI", "")
+    words = words.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")).replace("×10", "e")
+    said = re.findall(r"[\d.]+(?:e-?\d+)?", words)
     assert [float(one) for one in said] == pytest.approx([found.estimate, found.low, found.high], rel=0.05)
     assert curve.x == pytest.approx([found.estimate] * 2)
     low, high = plan.panels[0].x.limits
@@ -499,3 +502,62 @@ def test_the_line_on_sizes_of_groups_is_straight_over_that_axis() -> None:
     assert len(line) > 2
     with pytest.raises(InputError, match="treatment_n"):
         mx.plots.funnel_plan(mx.EffectSizes(y, 2 / n), yaxis="groups")
+
+
+def every_estimate(fit):
+    bias = mx.bias
+    methods = (bias.trim_and_fill, bias.pet_peese, bias.limit_meta_analysis, bias.waap_wls, bias.henmi_copas)
+    more = (bias.selection_model, bias.p_uniform_star, bias.copas_selection, bias.worst_case)
+    return [bias.regression_test(fit), *(method(fit) for method in (*methods, *more))]
+
+
+def test_a_legend_of_ten_methods_leaves_room_for_the_notes():
+    fit = mx.RandomEffects(smokers("RR")).fit()
+    over = every_estimate(fit)
+    for width in (5.0, 7.0):
+        ax = funnel(fit, overlays=over, width=width)
+        assert overlapping_texts(ax) == []
+        legend = ax.get_legend() or next(one.get_legend() for one in ax.figure.axes if one.get_legend())
+        assert len(legend.get_texts()) > 12
+        plt.close(ax.figure)
+
+
+def test_every_caution_stands_once_and_has_its_methods():
+    fit = mx.RandomEffects(smokers("RR")).fit()
+    notes = [note for note in funnel_plan(fit, overlays=every_estimate(fit)).notes if "aution" in note]
+    said = [note.partition(": ")[2] for note in notes]
+    assert len(set(said)) == len(said)
+    (line,) = (note for note in notes if "by construction" in note)
+    assert "PET-PEESE (PET), limit meta-analysis" in line
+    (line,) = (note for note in notes if "adequate power" in note)
+    assert line.startswith("Caution, WAAP-WLS: ")
+    both = [mx.bias.worst_case(small := smokers_few()), mx.bias.waap_wls(small)]
+    shared = [note for note in funnel_plan(small, overlays=both).notes if "fewer than 10" in note]
+    assert len(shared) == 1
+    assert shared[0].startswith("Caution: ")
+
+
+def smokers_few():
+    es = smokers("GEN")
+    return mx.EffectSizes(es.y[:6], es.v[:6])
+
+
+def test_what_is_not_to_be_used_is_not_drawn():
+    es = smokers("GEN")
+    found = replace(mx.bias.waap_wls(es), estimate=-50.0, low=-60.0, high=-40.0, usable=False)
+    plan = funnel_plan(mx.RandomEffects(es).fit(), overlays=found)
+    assert "Not drawn, because its estimate is not to be used: WAAP-WLS." in plan.notes
+    assert not [curve for curve in plan.layers(Curve) if curve.mark]
+    assert plan.panels[0].x.limits[0] > -10
+
+
+def test_one_line_of_many_is_one_note():
+    es = smokers("GEN")
+    one = mx.bias.waap_wls(es)
+    same = [one, replace(one), replace(one)]
+    notes = [note for note in funnel_plan(es, overlays=same).notes if "hides" in note]
+    assert notes == [f"One line hides the others: {'; '.join([note_name(es, one)] * 3)}."]
+
+
+def note_name(es, one):
+    return next(curve.name for curve in funnel_plan(es, overlays=one).layers(Curve) if curve.mark)

@@ -185,3 +185,13 @@ def test_what_cannot_be_drawn(make_effects):
         sunset_plan(mx.RandomEffects(make_effects(12), "source").fit())
     with pytest.raises(InputError, match="true_effect"):
         sunset_plan(bcg(), true_effect=-0.4)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+def test_the_true_effect_has_significant_digits_in_any_unit(unit):
+    es = mx.EffectSizes(np.array([0.2, 0.6, 0.1]) * unit, np.array([0.02, 0.05, 0.03]) * unit**2)
+    plan = sunset_plan(es)
+    (name,) = (rule.name for rule in plan.layers(Rule) if "true effect" in rule.name)
+    mantissa, raised = name.rpartition(" ")[2].split("×10")
+    power = int(raised.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")))
+    assert float(mantissa) * 10.0**power == pytest.approx((es.y / es.v).sum() / (1 / es.v).sum(), rel=0.005)

@@ -32,6 +32,7 @@ STAR = 1.5  # width of a star over that of other marks: its area is about theirs
 NO_ROOM = "Labels without room are left out: {} of {}."
 LEAST_MARGIN = 24.0  # points: less beside Axes is no room for names
 LEAST_WIDTH, LEAST_HEIGHT = 90.0, 36.0  # points: of a panel, its vertical axis included
+BESIDE = 3.0  # words of a legend beside the panels have this part of the width at most
 
 
 def group_sign(position: int) -> tuple[int, str]:
@@ -297,8 +298,12 @@ class Chart(Plan):
         return across, math.ceil(len(self.panels) / across)
 
     def with_panels(self, high: float) -> Self:
-        """Return the chart so high that each panel has a height in points, whatever stands around it."""
+        """Return the chart so high that each panel has a height in points, whatever stands around it.
+
+        Panels are higher where the legend beside them is.
+        """
         room = _room(72 * self.width)
+        high = max(high, self._height_beside(room) / self._grid()[1])
         needed = self._words_height(room) + self._legend_height(room) + self._grid()[1] * high
         return replace(self, height=needed / 72)
 
@@ -308,6 +313,15 @@ class Chart(Plan):
         if self.legend != "below" or not names:
             return 0.0
         return 1.6 * self.theme.small * (legend_lines(list(names), room, self.theme)[2] + 0.7)
+
+    def _height_beside(self, room: float) -> float:
+        """Return the height in points of a legend beside the panels, if there is one."""
+        small = self.theme.small
+        names = dict.fromkeys(one.name for one in self.layers(object) if getattr(one, "name", ""))
+        if self.legend != "right" or not names:
+            return 0.0
+        lines = [len(self.theme.wrap(plain(name), room / BESIDE, size=small)) for name in names]
+        return small * sum(1.2 * each + 0.5 for each in lines)
 
     def _words_height(self, room: float) -> float:
         """Return the height in points that title, notes and words at the axes take."""
@@ -332,7 +346,7 @@ class Chart(Plan):
             axes[0].set_title(title, loc="left", fontproperties=theme.font(title, bold=True))
         handles, labels = _legend(axes, self.panels)
         labels = [plain(label) for label in labels]
-        beside = ["\n".join(theme.wrap(label, room / 3.0, size=theme.small)) for label in labels]
+        beside = ["\n".join(theme.wrap(label, room / BESIDE, size=theme.small)) for label in labels]
         if not handles or self.legend == "none":
             return
         if self.legend == "inside" or not whole:

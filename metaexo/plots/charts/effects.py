@@ -35,7 +35,7 @@ from metaexo.plots.canvas.tables import levels_of
 from metaexo.plots.canvas.theme import Color, Theme
 from metaexo.plots.canvas.words import derived_words, same_line, stratum_words
 from metaexo.plots.canvas.words import words as in_words
-from metaexo.plots.forest.rows import caution_notes
+from metaexo.plots.forest.rows import READABLE, caution_notes
 from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
@@ -188,7 +188,8 @@ def analysed_value(
     """Return a mean with its interval as an axis of what was analysed has it, and as the measure is shown."""
     middle, least, most = (float(one) for one in back_pooled(es, [value, low, high]))
     digits = _decimals(least, most)
-    write = shown if es.measure.display_log else fixed  # a ratio is never 0
+    write = shown if es.measure.display_log or digits > READABLE else fixed  # a ratio is never 0
+    digits = 2 if digits > READABLE else digits
     ends = f"{level_words(level)} CI {write(least, digits)} to {write(most, digits)}" if digits else ""
     said = write(middle, digits) if digits else shown(middle, 2)
     if es.measure.rescaled and not es.measure.display_log:

@@ -15,7 +15,7 @@ from metaexo.effects.conversions.scales import back_by_rows, back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, NotIdentifiableError
-from metaexo.formatting import fixed, level_words
+from metaexo.formatting import level_words, shown
 from metaexo.models.linear.results import FitResults
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.canvas.arguments import checked
@@ -479,7 +479,7 @@ def _summary(es: EffectSizes, cloud: Cloud, laid: Sequence[BiasResult]) -> str:
     around = ""
     if cloud.centre is not None:
         outside = int(cloud.outside.sum())
-        middle = "0" if cloud.residual else fixed(float(back_pooled(es, cloud.centre)), 2)
+        middle = "0" if cloud.residual else shown(float(back_pooled(es, cloud.centre)), 2)
         around = f" around {middle}; {outside} outside the {level_words(cloud.level)} region"
     found = f"Funnel plot of {what} {es.k} effects{around}.".replace("  ", " ")
     return " ".join((found, *(sentence_of(one) for one in laid if not isinstance(one, BiasTest))))
@@ -495,7 +495,7 @@ def _notes(
         notes.append(f"With fewer than {FEW} studies (here {es.m}) asymmetry may well be chance.")
     if fit is None:
         return notes
-    if es.m < es.k and not over:
+    if es.m < es.k and not any("taken as independent" in note for note in over):
         notes.append(f"{es.k} effects of {es.m} studies; effects of one study are not independent.")
     if cloud.residual:
         said = (

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import combinations, count
+from itertools import count
 from typing import Any, Literal
 
 import numpy as np
 
 from metaexo.bias import LimitMetaAnalysis, PetPeese, RegressionTest, TrimAndFill
 from metaexo.bias.asymmetry import GROUPS
+from metaexo.bias.report import cautions_by_method
 from metaexo.bias.results import AdjustedEstimate, BiasResult, BiasTest
 from metaexo.effects.conversions.scales import back_by_rows
 from metaexo.effects.effect_sizes import EffectSizes
@@ -22,7 +23,6 @@ from metaexo.plots.canvas.chart import SHAPES, ChartAxis, Curve, Intervals, Laye
 from metaexo.plots.canvas.words import typeset
 from metaexo.plots.charts.effects import analysed_value, places_of
 from metaexo.plots.charts.funnel_axes import VerticalAxis
-from metaexo.plots.forest.rows import caution_notes
 from metaexo.types import Array
 
 COLORS = 6  # of the palette beside its first
@@ -93,17 +93,40 @@ def drawn_over(results: Sequence[BiasResult], funnel: Funnel) -> Overlay:
     )
     every = [_of(one, funnel, signs) for one in results]
     found = _together(every)
-    return replace(found, notes=tuple(dict.fromkeys((*_same_lines(found.lines), *found.notes))))
+    notes = (*_same_lines(found.lines), *found.notes, *_cautions(results, funnel))
+    return replace(found, notes=tuple(dict.fromkeys(notes)))
+
+
+def _cautions(results: Sequence[BiasResult], funnel: Funnel) -> list[str]:
+    """Return the cautions of what is drawn over a funnel, each once; with its methods unless it is of all."""
+    said = []
+    alone = len(results) == 1 and results[0] is funnel.alone
+    for names, words in cautions_by_method(results):
+        of_all = alone or len(names) == len(results) > 1 or not names
+        of = "" if of_all else f", {', '.join(names)}"
+        said.append(f"Caution{of}: {typeset(words)}.")
+    return said
 
 
 def _same_lines(lines: Sequence[Layer]) -> list[str]:
     """Return notes on curves that hide each other, such as Egger's line and PET."""
-    curves = [one for one in lines if isinstance(one, Curve)]
+    groups: list[list[Curve]] = []
+    for curve in (one for one in lines if isinstance(one, Curve)):
+        same = next((group for group in groups if _is_same(group[0], curve)), None)
+        if same is None:
+            groups.append([curve])
+        else:
+            same.append(curve)
+    hiding = ([one.name for one in group] for group in groups if len(group) > 1)
     return [
-        f"One line hides the other: {one.name}; {other.name}."
-        for one, other in combinations(curves, 2)
-        if len(one.x) == len(other.x) and np.allclose(one.x, other.x, rtol=1e-6, atol=0.0)
+        f"One line hides the {'other' if len(names) == 2 else 'others'}: {'; '.join(names)}."
+        for names in hiding
     ]
+
+
+def _is_same(one: Curve, other: Curve) -> bool:
+    """Say whether two lines go through the same points."""
+    return len(one.x) == len(other.x) and np.allclose(one.x, other.x, rtol=1e-6, atol=0.0)
 
 
 def lines_beyond(lines: Sequence[Layer], axis: ChartAxis) -> tuple[str, ...]:
@@ -134,11 +157,13 @@ def _of(result: BiasResult, funnel: Funnel, signs: Iterator[Sign]) -> Overlay:
         )
     said = [sentence_of(result)] if found is None or isinstance(result, BiasTest) else []
     found = found or Overlay()
-    return Overlay(found.lines, found.points, found.values, (*said, *found.notes, *caution_notes(result)))
+    return Overlay(found.lines, found.points, found.values, (*said, *found.notes))
 
 
 def _drawing(result: BiasResult, funnel: Funnel, signs: Iterator[Sign]) -> Overlay | None:
     """Return the layers of a result; None for one that has no place in a funnel plot."""
+    if isinstance(result, AdjustedEstimate) and np.isfinite(result.estimate) and not result.usable:
+        return Overlay(notes=[f"Not drawn, because its estimate is not to be used: {result.name}."])
     if isinstance(result, TrimAndFill):
         return _filled(result, funnel, next(signs))
     if isinstance(result, RegressionTest):

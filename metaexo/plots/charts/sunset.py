@@ -13,7 +13,7 @@ from scipy.optimize import brentq
 from metaexo.bias.power import Power, power, power_of_studies
 from metaexo.effects.conversions.scales import back_by_rows, back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.formatting import fixed, number, percent
+from metaexo.formatting import fixed, number, percent, shown
 from metaexo.numeric.tails import normal_quantile
 from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.chart import Chart, ChartAxis, Curve, Layer, Panel, Region, Rule
@@ -193,7 +193,7 @@ def sunset_plan(
 
 def _value(found: Power) -> str:
     """Return the assumed true effect as its measure is shown."""
-    return fixed(float(back_pooled(found.effects, found.true_effect)), 2)
+    return shown(float(back_pooled(found.effects, found.true_effect)), 2)
 
 
 def _true(found: Power) -> str:
