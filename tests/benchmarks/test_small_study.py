@@ -277,3 +277,10 @@ def test_the_guide_says_what_the_results_say(stored, root):
     assert f"takes {fill[0]:.2f} to {fill[1]:.2f} away" in text
     assert f"no bound: +{value('bias', 'worst case', 'strong'):.2f}" in text
     assert value("bias", "worst case", "step") < 0
+    held = [value("covers", "PET-PEESE, sizes", one, **wide) for one in ("strong", "step")]
+    assert f"(that of PET-PEESE in {100 * held[0]:.0f} to {100 * held[1]:.0f}%)" in text
+    errors = [value("rejected", name, "step", mean=0.0, **wide) for name in ("PET-PEESE, sizes", "limit")]
+    assert f"both regressions are {100 * errors[0]:.0f} to {100 * errors[1]:.0f}%" in text
+    few = [value(column, "selection", "none", 5) for column in ("bias", "median_bias")]
+    assert f"mean bias is {few[0]:.1f} where nothing was selected, with a median of {few[1]:.2f}" in text
+    assert "does not depend on how selection works" not in text

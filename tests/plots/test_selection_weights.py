@@ -140,12 +140,51 @@ def test_the_axis_holds_the_weights_and_says_where_an_interval_goes_on():
     low, high = plan.panels[0].y.limits
     p = stats.norm.sf(found.effects.y / np.sqrt(found.effects.v))
     assert low == 0.0
-    assert high > found.weight_at(p).max()
     assert np.isfinite(high)
-    assert any("beta have no scale in common" in note for note in plan.notes)
+    a, b = found.delta
+    x, y = map(np.array, curve_of(plan))
+    own = stats.beta(a, b).pdf(np.append(x, p))
+    mode = [stats.beta(a, b).pdf((a - 1) / (a + b - 2))] if min(a, b) > 1 else []
+    largest = max([*own[x.size :], *mode])
+    inside = np.isfinite(y) & (x > 0) & (x < 1)
+    assert y[inside] == pytest.approx((own[: x.size] / largest)[inside])
+    assert high > (own[x.size :] / largest).max()
+    assert any("beta are relative to the largest one" in note for note in plan.notes)
     cut = selection_weights_plan(model(cuts=CUTS), limits=(0.0, 1.2))
     assert cut.panels[0].y.limits == (0.0, 1.2)
     assert "An interval that reaches the upper edge goes on beyond it." in cut.notes
+
+
+@pytest.mark.parametrize("delta", [(2.0, 3.0), (1.0, 2.5), (0.4, 1.2)])
+def test_weights_of_beta_are_relative_to_the_largest(delta):
+    found = model("beta", delta=delta)
+    x, y = map(np.array, curve_of(selection_weights_plan(found)))
+    p = stats.norm.sf(found.effects.y / np.sqrt(found.effects.v))
+    shape = stats.beta(*delta).pdf
+    largest = shape(np.linspace(0, 1, 200_001)).max() if delta[0] >= 1 else shape(p).max()
+    inside = (x > 0) & (x < 1)
+    assert y[inside] == pytest.approx(shape(x[inside]) / largest, rel=1e-6)
+
+
+def test_weights_that_are_not_determined_do_not_stretch_the_axis():
+    es = mx.EffectSizes([1.02, 0.59, 0.26], se=[0.12, 0.4, 0.29])
+    found = model(es=es)
+    assert not found.usable
+    assert found.delta[1] > 1e5
+    plan = selection_weights_plan(found)
+    assert plan.panels[0].y.limits[1] < 20
+    assert "Weights of step: 0.025 go on beyond the upper edge." in plan.notes
+
+
+def test_cautions_of_several_models_have_their_names():
+    es = mx.EffectSizes([1.02, 0.59, 0.26], se=[0.12, 0.4, 0.29])
+    plan = selection_weights_plan([model(es=es), model("half-normal", es)])
+    cautions = [note for note in plan.notes if note.startswith("Caution")]
+    few = [note for note in cautions if "3 studies" in note]
+    assert len(few) == 1
+    assert few[0].startswith("Caution: ")
+    assert any(note.startswith("Caution (step: 0.025): the likelihood has no maximum") for note in cautions)
+    assert not any("no maximum" in note for note in cautions if not note.startswith("Caution (step"))
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.2, 0.9), (0.0, 30.0), (0.0, 1e-4)])

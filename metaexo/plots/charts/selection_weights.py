@@ -33,6 +33,7 @@ PANEL = 220.0  # points: height of the panel
 POINTS = 241  # of a smooth curve
 LOWEST = 1e-6  # where a logarithmic axis begins at the latest
 FAR = 1e8  # stands for an end of an interval that is infinite
+MOST = 5.0  # up to which weights are shown that the data do not determine
 ROOM = 2.5  # a band is shown up to so many times the largest weight
 DASHES: tuple[Literal["solid", "dashed", "dashdot", "dotted"], ...] = ("solid", "dashed", "dashdot", "dotted")
 REMEDY = "hand in mx.bias.selection_model(...), a list of such models, or a mapping of names to them"
@@ -57,7 +58,9 @@ def selection_weights_plan(
 
     Use it to see what selection a model found: a weight of 0.2 means that such results were seen a fifth as
     often as those with the smallest p-values. Short lines at the bottom are the p-values of the effects:
-    where there are few of them, a weight rests on little.
+    where there are few of them, a weight rests on little. Weights of beta have no p-value to which they
+    relate: they are divided by the largest one, or, where they rise without end towards 0 or 1, by the
+    largest one at a p-value of the effects. Weights that the data do not determine do not stretch the axis.
 
     Parameters
     ----------
@@ -247,8 +250,24 @@ def _curve(one: SelectionModel, low: float) -> tuple[list[float], list[float]]:
         heights = np.where(_counts(one, low) > 0, one.weight_at(ends[1:]), np.nan)
         return _stairs(ends, heights.tolist())
     x = _grid(low)
-    y = one.weight_at(x)
+    y = _weights(one, x)
     return x.tolist(), np.where(np.isfinite(y), y, np.nan).tolist()
+
+
+def _weights(one: SelectionModel, p: Array) -> Array:
+    """Return the weights of p-values; those of beta relative to the largest one."""
+    weights = one.weight_at(p)
+    if one.weights != "beta":
+        return weights
+    seen = one.weight_at(np.append(_pvalues(one), _mode(one)))
+    largest = float(np.max(seen, initial=0.0, where=np.isfinite(seen)))
+    return np.asarray(weights / largest) if largest > 0 else weights
+
+
+def _mode(one: SelectionModel) -> list[float]:
+    """Return the p-value of the largest beta weight; none where they rise without end towards 0 or 1."""
+    rise, fall = one.delta - 1
+    return [float(rise / (rise + fall))] if min(rise, fall) >= 0 and rise + fall > 0 else []
 
 
 def _counts(one: SelectionModel, low: float) -> Array:
@@ -278,8 +297,8 @@ def _band(one: SelectionModel, low: float) -> tuple[list[float], list[float], li
 
 def _top(models: Any, seen: Array, bands: Sequence[Any]) -> float:
     """Return the upper end of the axis: all weights of p-values that were seen, and bands with their room."""
-    weights = [one.weight_at(seen) for one in models]
-    largest = max(1.0, float(np.nanmax(np.where(np.isfinite(weights), weights, np.nan))))
+    weights = np.array([np.minimum(_weights(one, seen), np.inf if one.usable else MOST) for one in models])
+    largest = max(1.0, float(np.max(weights, initial=0.0, where=np.isfinite(weights))))
     upper = [float(np.nanmax(band[2])) for band in bands if band is not None]
     return 1.08 * max(largest, min(max(upper, default=0.0), ROOM * largest))
 
@@ -312,13 +331,31 @@ def _notes(
     """Return what the models found, what is not identified, and what goes on beyond the axes."""
     notes = [one.sentence for one in models.values()]
     beta = [name for name, one in models.items() if one.weights == "beta"]
-    notes += [f"The weights of {' and '.join(beta)} have no scale in common with others."] if beta else []
+    for name in beta:
+        where = "" if _mode(models[name]) else " at a p-value of an effect"
+        notes.append(f"The weights of {name} are relative to the largest one{where}.")
     if any(band is not None and np.nanmax(band[2]) > ends[1] for band in bands):
         notes.append("An interval that reaches the upper edge goes on beyond it.")
+    beyond = [name for name, one in models.items() if np.max(_weights(one, _pvalues(one))) > ends[1]]
+    if beyond:
+        notes.append(f"Weights of {' and '.join(beyond)} go on beyond the upper edge.")
     if below:
         stand = "stands" if below == 1 else "stand"
         notes.append(f"{plural(below, 'p-value')} below the axis {stand} at its left end.")
-    return [*notes, *dict.fromkeys(note for one in models.values() for note in caution_notes(one))]
+    return [*notes, *_cautions(models)]
+
+
+def _cautions(models: Mapping[str, SelectionModel]) -> list[str]:
+    """Return the cautions of the models, with their names where they are not those of all of them."""
+    by_model = {name: caution_notes(one) for name, one in models.items()}
+    shared = [note for note in next(iter(by_model.values())) if all(note in own for own in by_model.values())]
+    own = [
+        note.replace("Caution: ", f"Caution ({name}): ", 1)
+        for name, notes in by_model.items()
+        for note in notes
+        if note not in shared
+    ]
+    return [*shared, *own]
 
 
 selection_weights = drawn(selection_weights_plan, "Draw the weight functions of selection models.")
