@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.bias.estimates import SPREAD, Estimates, estimates_of
+from metaexo.bias.estimates import SPREAD, Estimates, estimates_of, hardly_differ
 from metaexo.bias.results import BiasTest, shown_estimate
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.effects.sample_sizes import group_sizes, sample_sizes
 from metaexo.errors import (
+    CollinearError,
     FewStudiesWarning,
     InputError,
     MetaexoError,
@@ -73,6 +75,7 @@ SPELLINGS = {
     "sqrtninv": "1/sqrt(n)",
 }
 MODELS = ("mixed", "dispersion")
+SUGGESTIVE = 0.10  # p-value from which a trend is not told as one: tests of asymmetry have little power
 EXACT_UP_TO = 400  # effects: the exact distribution of Kendall's tau takes seconds beyond, and hardly differs
 # Measures whose sampling variance is no function of what makes the effect, or, for ratios and effects as
 # given, is not known to be one; of all others effects and standard errors are correlated by construction.
@@ -89,6 +92,9 @@ PAPERS = {
     ("events", True): "Deeks et al. 2005, doi:10.1016/j.jclinepi.2005.01.016",
     ("events", False): "Hunter et al. 2014, doi:10.1016/j.jclinepi.2014.03.003",
 }
+BOUNDS = "which takes effects known only within bounds along"
+EQUAL = 1e-9  # share of their size by which values that are taken as equal may differ
+CONSTANT = 1e-8  # how far from 1 a combination of columns may be that is taken as constant
 TABLES = "mx.bias.counts_test has the tests that are made for tables of events"
 INFLATED = "the test finds asymmetry too often where there is none"
 
@@ -180,12 +186,12 @@ class RegressionTest(BiasTest):
     @property
     def limit_low(self) -> float:
         """Lower end of its interval."""
-        return float(self.line(0.0)[1][0]) if self.has_limit else np.nan
+        return float(self.line(0.0)[1][0]) if self.has_limit and not np.isnan(self.statistic) else np.nan
 
     @property
     def limit_high(self) -> float:
         """Upper end of its interval."""
-        return float(self.line(0.0)[2][0]) if self.has_limit else np.nan
+        return float(self.line(0.0)[2][0]) if self.has_limit and not np.isnan(self.statistic) else np.nan
 
     def line(self, at: ArrayLike, level: float | None = None) -> tuple[Array, Array, Array]:
         """Return the regression line with its interval at values of the predictor.
@@ -232,15 +238,19 @@ class RegressionTest(BiasTest):
         if np.isnan(self.statistic):
             return f"{head}not testable, because the slope has no standard error."
         df = f"({self.test.df[0]:.4g})" if self.test.df else ""
-        way = "increase" if self.coef > 0 else "decrease" if self.coef < 0 else "do not change"
+        way = f"effects {'increase' if self.coef > 0 else 'decrease'} with the {words}"
+        if not self.pvalue < SUGGESTIVE:
+            way = f"whether effects change with the {words} is not clear"
         found = (
             f"{head}{self.test.distribution}{df} = {number(self.statistic)}, {p_value(self.pvalue)}; "
-            f"effects {way} with the {words} ({slope_words(self.coef, self.se)})"
+            f"{way} ({slope_words(self.coef, self.se)})"
         )
         if not self.has_limit:
             return f"{found}."
         ends = self.limit_estimate, self.limit_low, self.limit_high
-        return f"{found}, to {shown_estimate(self.effects, *ends, self.level)} as it goes to 0."
+        return (
+            f"{found}; as it goes to 0, the mean goes to {shown_estimate(self.effects, *ends, self.level)}."
+        )
 
     def table_notes(self) -> list[str]:
         """Return the sentence, and why this predictor was taken."""
@@ -323,6 +333,8 @@ def regression_test(
     ------
     CollinearError
         If the predictor is the same in all rows, or determined by the moderators.
+    NotIdentifiableError
+        If the fit has moderators and no intercept, so that the slope would take up the mean.
     TooFewStudiesError
         If there are not more effects than coefficients.
     InputError
@@ -354,6 +366,8 @@ def regression_test(
     chosen, reason, said = choose_predictor(est.effects, predictor)
     x = predictor_values(est.effects, chosen)
     words = PREDICTORS[chosen][0]
+    refuse_without_intercept(est)
+    refuse_equal_sizes(chosen, x)
     design = est.design.with_column(words, x)
     if est.k <= design.p:
         raise TooFewStudiesError(
@@ -454,14 +468,37 @@ def predictor_values(effects: EffectSizes, predictor: str) -> Array:
     return np.asarray(values[predictor])
 
 
+def refuse_without_intercept(est: Estimates) -> None:
+    """Raise NotIdentifiableError if no combination of the columns of the model is a constant."""
+    if est.design.intercept is not None:
+        return
+    ones = np.ones(est.k)
+    rest = ones - est.x @ np.linalg.lstsq(est.x, ones, rcond=None)[0]
+    if np.abs(rest).max() > CONSTANT:
+        raise NotIdentifiableError(
+            f"the model of the mean ({', '.join(est.design.names)}) has no intercept, so that the slope of "
+            "the predictor would take up the mean",
+            "a model with an intercept",
+            "fit it with intercept=True",
+        )
+
+
+def refuse_equal_sizes(predictor: str, x: Array) -> None:
+    """Raise CollinearError if a predictor is the same in all rows."""
+    if np.ptp(x) <= EQUAL * np.abs(x).max():
+        raise CollinearError(
+            f"the {PREDICTORS[predictor][0]} is the same in all rows ({x[0]:.4g}), so that there are no "
+            "small and large studies to compare",
+            "studies of different size",
+            "say that small-study effects could not be looked into, and report the mean as it is",
+        )
+
+
 def hardly_differs(est: Estimates, predictor: str, x: Array) -> list[str]:
     """Say that the predictor hardly differs between effects; of standard errors all methods say so."""
     if predictor in ("se", "variance") or x.max() >= SPREAD * x.min():
         return []
-    return [
-        f"the {PREDICTORS[predictor][0]} hardly differs (from {x.min():.3g} to {x.max():.3g}), so that small "
-        "and large studies cannot be distinguished"
-    ]
+    return [hardly_differ(f"values of the {PREDICTORS[predictor][0]}", x)]
 
 
 # -- the regression -----------------------------------------------------------------------------------------
@@ -512,7 +549,7 @@ def mixed_regression(
     else:
         fit = univariate.with_design(est.effects, design).fit(est.method, chosen, est.level)
         if given is not None:
-            kind = given.family_lines().model
+            kind = BOUNDS if isinstance(given.effects, BoundedEffectSizes) else given.family_lines().model
             said.append(
                 f"one between-study variance by {est.method} is taken, not the model of the fit ({kind})"
             )

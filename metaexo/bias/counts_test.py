@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from metaexo.bias.asymmetry import dispersed, kendall, regression_test, slope_words
-from metaexo.bias.estimates import Estimates, estimates_of
+from metaexo.bias.asymmetry import SUGGESTIVE, dispersed, kendall, regression_test, slope_words
+from metaexo.bias.estimates import SPREAD, Estimates, estimates_of, hardly_differ
 from metaexo.bias.results import BiasTest
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import get_measure
 from metaexo.effects.sample_sizes import event_counts, group_sizes, known_columns
-from metaexo.errors import EventsError, InputError, TooFewStudiesError, UnknownChoiceError
+from metaexo.errors import CollinearError, EventsError, InputError, TooFewStudiesError, UnknownChoiceError
 from metaexo.formatting import number, p_value, plural
 from metaexo.inputs import check_number, read_numbers
 from metaexo.models.linear.design import INTERCEPT_ONLY
@@ -47,6 +47,14 @@ SPELLINGS = {
     "macaskill-fiv": "macaskill",
     "debray-fiv": "debray",
     "debray-fav": "debray-approximate",
+}
+SMALLER = "smaller studies"
+# What is small of the studies of a test, where it is not their size.
+WHICH = {
+    "harbord": "studies with less information",
+    "schwarzer": "studies with less information",
+    "debray": "studies with fewer events",
+    "debray-approximate": "studies with fewer events",
 }
 SURVIVAL = ("debray", "debray-approximate")
 HALF = 0.5
@@ -93,11 +101,13 @@ class CountsTest(BiasTest):
         df = f"({self.test.df[0]:.4g})" if self.test.df else ""
         grows_with_size = self.method.startswith("macaskill")
         up = self.coef < 0 if grows_with_size else self.coef > 0
-        way = "not different" if self.coef == 0 else "higher" if up else "lower"
+        way = f"the {self.scale} is {'higher' if up else 'lower'} in {WHICH.get(self.method, SMALLER)}"
+        if not self.pvalue < SUGGESTIVE:
+            way = f"whether the {self.scale} differs in {WHICH.get(self.method, SMALLER)} is not clear"
         what = "score" if self.method == "schwarzer" else "slope"
         found = f"{self.test.distribution}{df} = {number(self.statistic)}, {p_value(self.pvalue)}"
         size = slope_words(self.coef, self.se, what)
-        return f"{self.name}: {found}; the {self.scale} is {way} in smaller studies ({size})."
+        return f"{self.name}: {found}; {way} ({size})."
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row: method, k, scale, coef, se, tau2, and the columns of the test."""
@@ -164,6 +174,8 @@ def counts_test(
         If the method is not known.
     InputError
         If events or sizes are not known.
+    CollinearError
+        If groups of all studies have the same sizes, and the test is a regression on sizes.
     TooFewStudiesError
         If fewer than three studies are left.
 
@@ -205,7 +217,9 @@ def counts_test(
         found = _debray(est, chosen)
     else:
         table = _table(est.effects)
+        _refuse_equal_sizes(table, chosen)
         found = _ruecker(est, table) if chosen == "ruecker" else _of_tables(est, table, chosen, odds_ratio)
+        found = found._replace(said=(*_of_sizes(table), *_of_scale(est.effects, found.scale), *found.said))
     return CountsTest(method=chosen, **found._asdict())
 
 
@@ -261,6 +275,30 @@ def _table(effects: EffectSizes) -> _Table:
             [effects.row_labels[i] for i in bad],
         )
     return _Table(a, n1, c, n2)
+
+
+def _refuse_equal_sizes(table: _Table, method: str) -> None:
+    """Raise CollinearError where a test is a regression on sizes, and these are all equal."""
+    if method in WHICH or np.ptp(table.n1) > 0 or np.ptp(table.n2) > 0:
+        return
+    raise CollinearError(
+        f"all studies have groups of {table.n1[0]:g} and {table.n2[0]:g}, so that there are no small and "
+        "large studies to compare",
+        "studies of different size",
+        "say that small-study effects could not be looked into, and report the mean as it is",
+    )
+
+
+def _of_sizes(table: _Table) -> list[str]:
+    """Say that studies hardly differ in size, where standard errors differ by their events alone."""
+    roots = np.sqrt(table.total)
+    return [hardly_differ("sizes of the studies", table.total)] if roots.max() < SPREAD * roots.min() else []
+
+
+def _of_scale(effects: EffectSizes, scale: str) -> list[str]:
+    """Say that another quantity is tested than the effects are."""
+    own = {"OR": "log odds ratio", "AS": "arcsine difference"}.get(effects.measure.code, effects.measure.name)
+    return [] if own.startswith(scale) else [f"the {scale} is tested, not the {own}"]
 
 
 def _of_tables(est: Estimates, table: _Table, method: str, odds_ratio: float | None) -> _Found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,7 +14,7 @@ from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
-from metaexo.formatting import number, plural
+from metaexo.formatting import number, percent, plural
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice, check_level, describe
 from metaexo.models.linear.design import Design, make_design
@@ -22,10 +22,17 @@ from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.linear.results import FitResults
 from metaexo.models.univariate.model import RandomEffects
 from metaexo.models.univariate.results import RandomEffectsResults
+from metaexo.numeric.problem import without_rounding
+from metaexo.numeric.tails import chi2_tail, normal_quantile
 from metaexo.types import Array, Index
 
+USUAL = 0.95  # level whose complement single studies are usually tested at
+ROUNDING = 1e-3  # of bounds that were made from critical values, which are often rounded: 1.96
 FEW = 10  # studies below which methods for small-study effects tell little (Sterne 2011, 10.1136/bmj.d4002)
+RESTS_ON_ONE = ": what is weighted by precision rests on it"
+MOST = 0.5  # of the inverse-variance weight: whoever has more decides
 SPREAD = 1.5  # largest over smallest standard error below which small and large studies hardly differ
+TRUE_EFFECTS = ("random", "common")
 Alternative = Literal["greater", "less"]
 
 
@@ -149,10 +156,29 @@ class Estimates(Immutable):
         model = RandomEffects(own[0], weights=own[1], dependence="accept")
         return model.fit(self.method, self.test, self.level, self.tau2_given, df=self.df_given)
 
-    def cautions(self, independent: bool = True) -> tuple[str, ...]:
+    @property
+    def q_pvalue(self) -> float:
+        """P-value of Cochran's Q of the effects, taken as independent."""
+        w = 1 / self.v
+        q = float(w @ without_rounding(self.y - (w @ self.y) / w.sum(), self.y) ** 2)
+        return float(chi2_tail(q, self.k - 1))
+
+    def true_effects(self, model: str) -> tuple[float, float]:
+        """Return mean and variance of the true effects, for the power of studies.
+
+        `model`: "random", those of the fit, or of a random-effects model of bare effects; or "common", the
+        inverse-variance mean, as if true effects were equal.
+        """
+        if model == "common" or (self.fit is None and self.k == 1):
+            return float((self.y / self.v).sum() / (1 / self.v).sum()), 0.0
+        fit = self.refit() if self.fit is None else self.fit
+        return float(fit.estimate), float(fit.tau2)
+
+    def cautions(self, independent: bool = True, counts: bool = False) -> tuple[str, ...]:
         """Return what to know before relying on a method for small-study effects or selection.
 
         `independent`: whether the method takes all effects as independent.
+        `counts`: whether it counts significant effects.
         """
         said = []
         if self.m < FEW:
@@ -160,22 +186,24 @@ class Estimates(Immutable):
                 f"{plural(self.m, 'study', 'studies')}: with fewer than {FEW}, methods for small-study "
                 "effects and selection tell little"
             )
-        if self.k > 1 and self.se.min() > 0 and self.se.max() < SPREAD * self.se.min():
-            said.append(
-                f"the standard errors hardly differ (from {self.se.min():.3g} to {self.se.max():.3g}), so "
-                "that small and large studies cannot be distinguished"
-            )
+        if self.k > 1 and self.same_precision:
+            said.append(hardly_differ("standard errors", self.se))
         if independent and self.clustered:
             said.append(
                 f"{self.k} effects of {self.m} studies are taken as independent; standard errors, intervals "
                 "and p-values are too small"
             )
+        heaviest = heaviest_study(self.effects)
+        if heaviest:
+            said.append(heaviest + RESTS_ON_ONE)
         if self.left_out:
             said.append(
                 f"{plural(len(self.left_out), 'effect')} known only within bounds took no part: "
                 + "; ".join(self.left_out[:8])
                 + (f"; and {len(self.left_out) - 8} more" if len(self.left_out) > 8 else "")
             )
+            if counts:
+                said.append(self._of_counts())
         return tuple(said)
 
     def far_outside(self, mean: float) -> tuple[str, ...]:
@@ -192,6 +220,32 @@ class Estimates(Immutable):
             f"the mean, {number(shown, 3)}, is far outside the range of the effects ({number(first, 3)} to "
             f"{number(last, 3)}): do not use it",
         )
+
+    def _of_counts(self) -> str:
+        """Say what counts of significant effects lack of those that are known only within bounds."""
+        assert self.fit is not None
+        held: Any = self.fit.effects
+        null, critical = self.effects.measure.null, normal_quantile(USUAL)
+        unknown = ~held.is_exact
+        with np.errstate(invalid="ignore"):
+            low = np.where(np.isfinite(held.lower), (held.lower - null) / np.sqrt(held.v_lower), -np.inf)[
+                unknown
+            ]
+            high = np.where(np.isfinite(held.upper), (held.upper - null) / np.sqrt(held.v_upper), np.inf)[
+                unknown
+            ]
+        above = int(((low >= critical) | (high <= -critical)).sum())
+        below = int(((low > -critical - ROUNDING) & (high < critical + ROUNDING)).sum())
+        return (
+            "counts of significant effects leave out those known only within bounds, and are biased by it: "
+            f"of these {plural(len(self.left_out), 'effect')} the bounds show {below} not to be significant "
+            f"at 0.05, and {above} to be"
+        )
+
+    @property
+    def same_precision(self) -> bool:
+        """Whether standard errors hardly differ, so that nothing can be said of small and large studies."""
+        return bool(self.se.min() > 0 and self.se.max() < SPREAD * self.se.min())
 
     def direction(self, alternative: str | None) -> Alternative:
         """Return in which direction results are favoured: as given, or else that of the fixed-effect mean.
@@ -211,6 +265,37 @@ def sorted_back(effects: EffectSizes, mean: float, least: float, most: float) ->
     """Return a mean and the ends of a range as the measure is shown, the smaller end first."""
     shown, *ends = map(float, back_pooled(effects, [mean, least, most]))
     return shown, min(ends), max(ends)
+
+
+def hardly_differ(what: str, x: Array) -> str:
+    """Say that sizes of studies, `what` in the plural, hardly differ."""
+    least, most = f"{x.min():.3g}", f"{x.max():.3g}"
+    if x.min() == x.max():
+        how = f"are all equal ({least})"
+    elif least == most:
+        how = f"hardly differ (all are {least} to three digits)"
+    else:
+        how = f"hardly differ (from {least} to {most})"
+    return f"the {what} {how}, so that small and large studies cannot be distinguished"
+
+
+def heaviest_study(effects: EffectSizes) -> str:
+    """Say which of three studies or more has more than half of the inverse-variance weight; else ""."""
+    if effects.m < 3 or not effects.v.min() > 0:
+        return ""
+    named = bool(effects.study or effects.labels)
+    names: Sequence[str] = effects.study or effects.row_labels
+    shares = effects.v.min() / effects.v
+    if effects.m < effects.k:
+        names, members = split_clusters(effects, None)
+        shares = np.array([shares[rows].sum() for rows in members])
+    first = int(shares.argmax())
+    share = float(shares[first] / shares.sum())
+    if share <= MOST:
+        return ""
+    of = "more than 99%" if share > 0.99 else percent(share)
+    name = names[first] if named else f"number {names[first]}"
+    return f"one study, {name}, has {of} of the inverse-variance weight"
 
 
 def rows_of(labels: Index) -> list[Index]:
@@ -264,7 +349,9 @@ def estimates_of(
         )
     if effects.k < least:
         raise TooFewStudiesError(
-            f"{what} was given {plural(effects.k, 'effect')}", f"at least {least} effects", "add studies"
+            f"{what} was given {plural(effects.k, 'effect')}",
+            f"at least {least} effects",
+            "report the effects as they are: with so few nothing can be said of small studies or selection",
         )
     still = [] if zero_variances else [effects.row_ids[i] for i in np.flatnonzero(effects.v == 0)]
     if still:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from scipy import special
 
-from metaexo.bias.estimates import estimates_of
+from metaexo.bias.estimates import TRUE_EFFECTS, estimates_of
 from metaexo.bias.power import power_of_studies
 from metaexo.bias.results import BiasTest
 from metaexo.effects.conversions.scales import back_pooled
@@ -25,21 +25,31 @@ if TYPE_CHECKING:
 
 Sided = Literal["two-sided", "greater", "less"]
 SIDED = ("two-sided", "greater", "less")
+SIDES_IN_WORDS = {
+    "greater": "one-sided, for more than expected",
+    "less": "one-sided, for fewer than expected",
+    "two-sided": "two-sided",
+}
 SIGNS = {"two-sided": (1, -1), "greater": (1,), "less": (-1,)}
 # Chances that differ by less than this share are equal where those not above the observed one are summed.
 EQUAL = 1e-7
+HETEROGENEOUS = 0.10  # p-value of Cochran's Q, which has little power
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class ExcessSignificance(BiasTest):
     """Result of :func:`excess_significance`.
 
-    `test` is Pearson's chi-square; `pvalue` is that of the exact test.
+    `test` is Pearson's chi-square as its root with the sign of observed minus expected, z, so that it has the
+    side that is asked for; `pvalue` is that of the exact test.
 
     Attributes
     ----------
     exact_pvalue, binomial_pvalue, chi2_pvalue : float
-        p-values of the exact (Poisson-binomial), the binomial and the chi-square test.
+        p-values of the exact (Poisson-binomial), the binomial and the chi-square test, on the side of
+        `excess`.
+    chi2 : float
+        Pearson's chi-square, the square of the statistic.
     power : ndarray, shape (k,)
         Power of each study for the true effect.
     significant : ndarray of bool, shape (k,)
@@ -62,6 +72,7 @@ class ExcessSignificance(BiasTest):
     exact_pvalue: float
     binomial_pvalue: float
     chi2_pvalue: float
+    chi2: float
     power: Array
     significant: Mask
     true_effect: float
@@ -102,7 +113,8 @@ class ExcessSignificance(BiasTest):
         be = "is" if self.observed == 1 else "are"
         return (
             f"{self.observed} of {rows} {be} significant where {number(self.expected, 1)} are expected for "
-            f"the {source} true effect of {true}{spread}: {p_value(self.exact_pvalue)} by the exact test."
+            f"the {source} true effect of {true}{spread}: {p_value(self.exact_pvalue)} by the exact test, "
+            f"{p_value(self.chi2_pvalue)} by the chi-square test (both {SIDES_IN_WORDS[self.excess]})."
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -123,6 +135,7 @@ def excess_significance(
     alternative: Sided = "two-sided",
     excess: Sided = "greater",
     significance: float = 0.05,
+    model: Literal["random", "common"] = "random",
 ) -> ExcessSignificance:
     r"""Test whether more studies are significant than their power lets one expect.
 
@@ -144,17 +157,20 @@ def excess_significance(
     results : EffectSizes or fit
         Effects, or a fit of any model without moderators.
     true_effect : float, optional
-        Mean of the true effects on the scale of the analysis: the logarithm of a ratio. Default: that of a
-        fit of one level, and of bare effects the equal-effects estimate.
+        Mean of the true effects on the scale of the analysis: the logarithm of a ratio. Default: that of the
+        fit, or of a random-effects model of bare effects; see `model`.
     tau2 : float, optional
-        Between-study variance. Default: that of the fit; 0 for bare effects and where only `true_effect` is
-        given.
+        Between-study variance. Default: that of the fit, in all over its components, or of that model; 0
+        where only `true_effect` is given.
     alternative : {"two-sided", "greater", "less"}
         Alternative of the tests of single studies.
     excess : {"greater", "less", "two-sided"}
         Whether more, fewer, or another number of significant studies than expected is looked for.
     significance : float
         Level of the tests of single studies.
+    model : {"random", "common"}
+        Where mean and variance of the true effects are from: "common" takes all true effects as equal, with
+        the inverse-variance mean, whatever they were fitted by. Then heterogeneity alone makes an excess.
 
     Returns
     -------
@@ -187,6 +203,7 @@ def excess_significance(
     """
     check_choice("alternative", alternative, SIDED)
     check_choice("excess", excess, SIDED)
+    check_choice("model", model, TRUE_EFFECTS)
     check_level(significance, "significance")
     est = estimates_of(results, "excess_significance")
     null = est.effects.measure.null
@@ -198,11 +215,8 @@ def excess_significance(
         )
     if true_effect is not None:
         true, between = _finite("true_effect", true_effect), 0.0
-    elif est.fit is not None:
-        fit = est.refit()
-        true, between = fit.estimate, fit.tau2
     else:
-        true, between = float((est.y / est.v).sum() / (1 / est.v).sum()), 0.0
+        true, between = est.true_effects(model)
     if tau2 is not None:
         between = _finite("tau2", tau2)
         if between < 0:
@@ -220,8 +234,15 @@ def excess_significance(
     chi2 = {"greater": more, "less": 1 - more, "two-sided": 2 * upper}[excess]
     return ExcessSignificance(
         effects=est.effects,
-        said=est.cautions(),
-        test=TestResult(statistic, "chi2", (1.0,), chi2, "as many studies are significant as expected"),
+        said=(*est.cautions(counts=True), *_cautions(est.q_pvalue if between == 0 else 1.0)),
+        test=TestResult(
+            math.copysign(math.sqrt(statistic), observed - expected),
+            "z",
+            (),
+            chi2,
+            f"as many studies are significant as expected; {SIDES_IN_WORDS[excess]}",
+        ),
+        chi2=statistic,
         exact_pvalue=count_pvalue(power, observed, excess),
         binomial_pvalue=count_pvalue(np.full(k, min(1.0, expected / k)), observed, excess),
         chi2_pvalue=chi2,
@@ -234,6 +255,16 @@ def excess_significance(
         excess=excess,
         significance=float(significance),
     )
+
+
+def _cautions(of_q: float) -> list[str]:
+    """Say that true effects vary where they were taken as equal; `of_q`: p-value of Cochran's Q."""
+    if not of_q < HETEROGENEOUS:
+        return []
+    return [
+        f"all true effects are taken as equal, where they differ by Cochran's Q ({p_value(of_q)}): an excess "
+        'may be that of heterogeneity; model="random" allows for it'
+    ]
 
 
 def count_pvalue(chances: Array, observed: int, excess: str) -> float:

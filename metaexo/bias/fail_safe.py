@@ -100,6 +100,8 @@ class FailSafeN(BiasResult):
             mean, target = (
                 number(float(x), 3) for x in back_pooled(self.effects, [self.average, self.target])
             )
+            if self.number == 0:
+                return f"{name}: the mean, {mean}, is not beyond {target}, so no study has to be added."
             return f"{name}: {studies} would bring the mean from {mean} to {target}."
         if self.number == 0:
             return (
@@ -219,7 +221,7 @@ def fail_safe_n(
     y = est.y - null
     return FailSafeN(
         effects=est.effects,
-        said=(POOR_GUIDE, *est.cautions(), *_cautions(kind, target)),
+        said=(POOR_GUIDE, *est.cautions(counts=kind in ("rosenthal", "binomial")), *_cautions(kind, target)),
         kind=kind,
         significance=float(significance),
         **{

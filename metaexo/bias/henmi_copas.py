@@ -8,6 +8,13 @@ from typing import ClassVar
 from metaexo.bias.estimates import estimates_of
 from metaexo.bias.results import AdjustedEstimate, shown_estimate
 from metaexo.models.univariate.intervals import henmi_copas as interval_of
+from metaexo.numeric.tails import normal_quantile
+
+FAR_WIDER = 2.0  # times the range of the intervals of all effects
+TOO_WIDE = (
+    "the interval is far wider than the intervals of all effects together reach: it says nothing of the mean "
+    "(one study outweighs the others, and the between-study variance is estimated from the rest)"
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -78,9 +85,13 @@ def henmi_copas(results: object, *, level: float | None = None) -> HenmiCopasEst
     """
     est = estimates_of(results, "henmi_copas", level=level)
     found = interval_of(est.effects, est.level)
+    reach = normal_quantile(est.level) * est.se
+    widest = float((est.y + reach).max() - (est.y - reach).min())
+    wide = found.high - found.low > FAR_WIDER * widest
     return HenmiCopasEstimate(
         effects=est.effects,
-        said=est.cautions(),
+        said=(*est.cautions(), *([TOO_WIDE] if wide else [])),
+        usable=not wide,
         estimate=found.estimate,
         se=found.se,
         low=found.low,

@@ -179,25 +179,28 @@ def limit_meta_analysis(
                 "standard errors that differ",
                 "report the random-effects mean: it cannot be adjusted without small and large studies",
             )
-    model = _on_se(y, total)
-    alpha, beta = model.beta
+    first = y[0]  # effects that are all equal have no slope, not one of rounding errors
+    model = _on_se(y - first, total)
+    alpha, beta = model.beta[0], first + model.beta[1]
     shrunken = beta + np.sqrt(tau2 / total) * (y - beta)
     weights = 1.0 / v
-    limit = _on_se(shrunken, v)
+    limit = _on_se(shrunken - first, v)
     estimate, estimate_se = {
         "beta0": (beta + np.sqrt(tau2) * alpha, _se_of(model, np.sqrt(tau2))),
-        "betalim": (limit.beta[1], _se_of(limit, 0.0)),
+        "betalim": (first + limit.beta[1], _se_of(limit, 0.0)),
         "mulim": (weights @ shrunken / weights.sum(), 1.0 / np.sqrt(weights.sum())),
     }[adjust]
-    q = _squares(weighted_least_squares(np.ones((est.k, 1)), y, v))
-    residual = min(_squares(_on_se(y, v)), q)
+    q = _squares(weighted_least_squares(np.ones((est.k, 1)), y - first, v))
+    residual = min(_squares(_on_se(y - first, v)), q)
     ratio = shrunken / se
     spread = float(((ratio - ratio.mean()) ** 2).sum())
     half = normal_quantile(est.level) * estimate_se
     mean = "all true effects are equal"
+    far = est.far_outside(float(estimate))
     return LimitMetaAnalysis(
         effects=est.effects,
-        said=(*est.cautions(), *_cautions(est.effects, tau2)),
+        said=(*far, *est.cautions(), *_cautions(est.effects, tau2)),
+        usable=not (far or est.same_precision),
         estimate=float(estimate),
         se=float(estimate_se),
         low=float(estimate - half),

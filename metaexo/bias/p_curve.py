@@ -223,7 +223,7 @@ def p_curve(
     weak = _noncentrality(LOW_POWER, cut) if significance < LOW_POWER else np.nan
     edges = significance * np.arange(BINS + 1) / BINS
     fitted, *ends = (np.nan, np.nan, np.nan)
-    said = est.cautions() + taken.cautions(kept=False)
+    said = est.cautions(counts=True) + taken.cautions(kept=False)
     if taken.count:
         quantile = normal_quantile(est.level)
         fitted, *ends = (_fitted(z, cut, goal) for goal in (0.0, quantile, -quantile))

@@ -21,6 +21,7 @@ from metaexo.bias.asymmetry import (
     hardly_differs,
     mixed_regression,
     predictor_values,
+    refuse_equal_sizes,
     robust_clusters,
 )
 from metaexo.bias.estimates import Alternative, Estimates, estimates_of
@@ -30,6 +31,7 @@ from metaexo.formatting import p_value
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice, check_flag, check_level, read_numbers
 from metaexo.models.linear.hypothesis import quantiles, two_sided_pvalues, wald_statistics
+from metaexo.numeric.problem import without_rounding
 from metaexo.numeric.tails import upper_tail
 from metaexo.types import Array
 
@@ -133,17 +135,20 @@ class PetPeese(AdjustedEstimate):
     @property
     def why(self) -> str:
         """Why this regression was chosen, in words."""
-        found = "an" if self.chosen == "PEESE" else "no"
+        if np.isnan(self.test_pvalue):
+            return "PET has no standard error, so that the rule cannot be applied"
+        found = "finds an effect" if self.chosen == "PEESE" else "finds no effect"
+        if np.isnan(self.measure.null):
+            differs = "differs" if self.chosen == "PEESE" else "does not differ"
+            found = f"{differs} from 0 on the scale of the analysis"
         side = self.alternative if self.alternative == "two-sided" else "one-sided"
-        return (
-            f"PET finds {found} effect at the {side} level {self.significance:g} "
-            f"({p_value(self.test_pvalue)})"
-        )
+        return f"PET {found} at the {side} level {self.significance:g} ({p_value(self.test_pvalue)})"
 
     @property
     def sentence(self) -> str:
         """What was found, in one plain sentence."""
-        return f"{self.name}: adjusted estimate {self.shown}; {self.why}, so {self.chosen} was chosen."
+        so = "stands" if np.isnan(self.test_pvalue) else "was chosen"
+        return f"{self.name}: adjusted estimate {self.shown}; {self.why}, so {self.chosen} {so}."
 
     def table_notes(self) -> list[str]:
         """Return the sentence, and why this predictor was taken."""
@@ -276,6 +281,7 @@ def pet_peese(
     side = est.direction(alternative)
     chosen, reason, said = _predictor(est, predictor)
     x = predictor_values(est.effects, chosen)
+    refuse_equal_sizes(chosen, x)
     clusters = robust_clusters(est, cluster)
     pet, peese, found_said, count = _both(est, x, PREDICTORS[chosen][0], model, clusters)
     pvalue, words = pet.pvalue, "two-sided"
@@ -284,15 +290,17 @@ def pet_peese(
         statistic = sign * wald_statistics(np.array(pet.estimate - est.null), np.array(pet.se))
         pvalue, words = float(upper_tail(statistic, None if np.isinf(pet.df) else pet.df)), side
     found = peese if pvalue < significance else pet
+    alike, far = hardly_differs(est, chosen, x), est.far_outside(found.estimate)
     said += [] if not np.isnan(est.effects.measure.null) else [NO_NULL]
     said += [
         f"{each.name} rests on {each.df:.3g} degrees of freedom: its interval and p-value are a rough guide"
-        for each in (pet, peese)
+        for each in ((pet, peese) if found is peese else (pet,))
         if each.df < FEW_DF
     ]
     return PetPeese(
         effects=est.effects,
-        said=(*said, *hardly_differs(est, chosen, x), *est.cautions(independent=not count), *found_said),
+        said=(*said, *alike, *far, *est.cautions(independent=not count), *found_said),
+        usable=not (alike or far or (chosen == "se" and est.same_precision)),
         estimate=found.estimate,
         se=found.se,
         low=found.low,
@@ -353,11 +361,11 @@ def _regression(name: Literal["PET", "PEESE"], est: Estimates, found: Regression
     df = found.inference.df_of(np.eye(2))
     se = np.sqrt(np.diagonal(cov))
     pvalues = two_sided_pvalues(wald_statistics(beta - [est.null, 0.0], se), df)
-    half = float(np.ravel(quantiles(est.level, None if df is None else df[:1]))[0] * se[0])
+    half = float(np.ravel(quantiles(est.level, None if df is None else df[:1]))[0] * se[0]) or np.nan
     of_each = np.full(2, np.inf) if df is None else df
     return PrecisionRegression(
         name=name,
-        estimate=float(beta[0]),
+        estimate=float(without_rounding(beta[:1], est.y)[0]),
         se=float(se[0]),
         low=float(beta[0] - half),
         high=float(beta[0] + half),

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from scipy import special
 
-from metaexo.bias.estimates import estimates_of
+from metaexo.bias.estimates import TRUE_EFFECTS, estimates_of
 from metaexo.bias.results import BiasResult
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.errors import InputError
 from metaexo.formatting import fixed, number, percent, plural
-from metaexo.inputs import check_level, check_number
+from metaexo.inputs import check_choice, check_level, check_number
 from metaexo.numeric.tails import normal_two_sided
 from metaexo.types import Array
 
@@ -126,7 +126,13 @@ class Power(BiasResult):
         )
 
 
-def power(results: object, true_effect: float | None = None, *, significance: float = 0.05) -> Power:
+def power(
+    results: object,
+    true_effect: float | None = None,
+    *,
+    significance: float = 0.05,
+    model: Literal["random", "common"] = "random",
+) -> Power:
     r"""Return the power of single studies for an assumed true effect.
 
     Use it to see whether the studies could have found what they report. Where most had little power and still
@@ -146,11 +152,14 @@ def power(results: object, true_effect: float | None = None, *, significance: fl
         A fit of any model without moderators, or bare effects.
     true_effect : float, optional
         The assumed true effect, on the scale of the analysis: the logarithm of a ratio. Default: the pooled
-        effect of the fit, or the equal-effects estimate of bare effects. One from outside, such as the
-        smallest effect that matters, is better: an estimate from selected studies is too large, and so is
-        the power for it.
+        effect of the fit, or that of a random-effects model of bare effects; see `model`. One
+        from outside, such as the smallest effect that matters, is better: an estimate from selected studies
+        is too large, and so is the power for it.
     significance : float
         Level of the two-sided test of each study.
+    model : {"random", "common"}
+        Where the true effect is estimated: "common" takes the inverse-variance mean of the effects, whatever
+        they were fitted by. :func:`metaexo.bias.excess_significance` has the same choice, and the same mean.
 
     Returns
     -------
@@ -185,18 +194,17 @@ def power(results: object, true_effect: float | None = None, *, significance: fl
     """
     est = estimates_of(results, "power", least=1)
     check_level(significance, "significance")
+    check_choice("model", model, TRUE_EFFECTS)
     null = est.no_effect()
     if true_effect is not None:
         true = check_number("true_effect", true_effect)
         if not math.isfinite(true):
             raise InputError(f"true_effect is {true:g}", "a finite number")
-    elif est.fit is not None:
-        true = est.fit.estimate
     else:
-        true = float((est.y / est.v).sum() / (1 / est.v).sum())
+        true = est.true_effects(model)[0]
     return Power(
         effects=est.effects,
-        said=est.cautions(independent=False),
+        said=est.cautions(independent=False, counts=True),
         true_effect=true,
         given=true_effect is not None,
         significance=float(significance),

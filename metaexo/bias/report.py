@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 import metaexo.bias as room
 from metaexo.bias.asymmetry import PREDICTORS, TABLES, RankTest, RegressionTest, correlated, depends_on_effect
 from metaexo.bias.counts_test import CountsTest
-from metaexo.bias.estimates import FEW, SPREAD, Estimates, estimates_of
+from metaexo.bias.estimates import FEW, RESTS_ON_ONE, SPREAD, Estimates, estimates_of, heaviest_study
 from metaexo.bias.henmi_copas import HenmiCopasEstimate
 from metaexo.bias.limit import EQUAL, LimitMetaAnalysis
 from metaexo.bias.pet_peese import PetPeese
@@ -23,7 +23,7 @@ from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.sample_sizes import known_columns
 from metaexo.errors import MetaexoError
-from metaexo.formatting import interval, level_words, number, p_value, percent, plural
+from metaexo.formatting import interval, level_words, number, p_value, plural
 from metaexo.models.linear.results import FitResults
 from metaexo.readable import ReaderTable, cells_of, with_ratios
 from metaexo.types import Array
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 # Of the words; the tables have the p-values. Tests of asymmetry have little power: 0.10 is their usual level.
 SIGNIFICANT, SUGGESTIVE = 0.05, 0.10
 BY_PRECISION = (HenmiCopasEstimate, PetPeese, Waap)  # weights 1 / v, whatever tau2 is
-MOST = 0.5  # of the weight by precision: whoever has more decides
 ROUNDING = 1e-12  # share of the size of the data below which a mean is 0 but for rounding
 
 
@@ -419,7 +418,8 @@ def _cautions(
 ) -> list[str]:
     """Return what to know before relying on the report: of all methods, then each once with its methods."""
     common = est.cautions(independent=False)
-    said = [*common, *(deciding_study(est.effects, estimates) if estimates else [])]
+    deciding = deciding_study(est.effects, estimates) if estimates else []
+    said = [*(text for text in common if not (deciding and text.endswith(RESTS_ON_ONE))), *deciding]
     for names, text in cautions_by_method((*tests, *estimates, *counts)):
         if text not in common:
             said.append(f"{', '.join(names)}: {text}" if names else text)
@@ -471,16 +471,9 @@ def _correlation(words: str, inflated: Iterable[BiasResult]) -> str:
 
 def deciding_study(es: EffectSizes, estimates: Sequence[AdjustedEstimate]) -> list[str]:
     """Return which study has most of the weight by precision, if there is one, and what rests on it."""
-    shares: dict[object, float] = {}
-    for study, weight in zip(es.study or range(es.k), 1.0 / es.v, strict=True):
-        shares[study] = shares.get(study, 0.0) + float(weight)
-    heaviest = max(shares, key=lambda study: shares[study])
-    share = shares[heaviest] / sum(shares.values())
-    if share <= MOST:
+    heaviest = heaviest_study(es)
+    if not heaviest:
         return []
-    name = es.row_labels[heaviest] if isinstance(heaviest, int) else str(heaviest)
-    name = name if es.study or es.labels else f"number {name}"
-    of = "more than 99%" if share > 0.99 else percent(share)
     resting = [one.name for one in estimates if isinstance(one, BY_PRECISION)]
     rest = f"{', '.join(resting)} rest on it, and others may" if resting else "estimates may rest on it"
-    return [f"one study, {name}, has {of} of the inverse-variance weight: {rest}"]
+    return [f"{heaviest}: {rest}"]

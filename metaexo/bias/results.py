@@ -18,6 +18,11 @@ from metaexo.readable import Readable, with_ratios
 if TYPE_CHECKING:
     import pandas as pd
 
+NO_SPREAD = (
+    "the effects do not vary about the model at all, so that there is no standard error, interval or p-value"
+)
+STEP = 1e-6  # by which the end of a scale is told from a value beyond it
+
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class BiasResult(Readable):
@@ -100,6 +105,20 @@ class AdjustedEstimate(BiasResult):
     usable: bool = True
     is_adjusted: bool = True
 
+    def __post_init__(self) -> None:
+        """Take away a width of 0, and say where an estimate is impossible."""
+        said: list[str] = []
+        if self.se == 0:
+            for name in ("se", "low", "high", "pvalue"):
+                object.__setattr__(self, name, np.nan)
+            object.__setattr__(self, "usable", False)
+            said.append(NO_SPREAD)
+        if is_impossible(self.measure, self.estimate):
+            object.__setattr__(self, "usable", False)
+            said.append(f"the estimate is outside the values that are possible ({self.measure.name})")
+        object.__setattr__(self, "said", (*said, *(text for text in self.said if text not in said)))
+        super().__post_init__()
+
     def to_frame(self) -> pd.DataFrame:
         """Return one row: method, k, estimate, se, low, high, pvalue, tau2; ratios beside logarithms."""
         import pandas as pd
@@ -113,6 +132,17 @@ class AdjustedEstimate(BiasResult):
     def shown(self) -> str:
         """The estimate and its interval as the measure is shown: "1.21 (95% CI 1.02 to 1.44)"."""
         return shown_estimate(self.effects, self.estimate, self.low, self.high, self.level)
+
+
+def is_impossible(measure: Measure, value: float) -> bool:
+    """Say whether a mean on the scale of the analysis belongs to no possible value of the quantity.
+
+    Beyond its end the way back to the display scale stays at the end, however far one goes.
+    """
+    least, most = measure.possible
+    step = STEP * (1.0 + abs(value))
+    here, lower, higher = measure.back(np.array([value, value - step, value + step]))
+    return bool(here < least or here > most or (here == least == higher) or (here == most == lower))
 
 
 def shown_estimate(effects: EffectSizes, estimate: float, low: float, high: float, level: float) -> str:

@@ -121,7 +121,8 @@ class TrimAndFill(AdjustedEstimate):
     def sentence(self) -> str:
         """What was filled in, and what it changes."""
         before = self.unadjusted.pooled(self.level)
-        unadjusted = shown_estimate(self.effects, before.estimate, before.low, before.high, self.level)
+        ends = (before.low, before.high) if before.se > 0 else (np.nan, np.nan)
+        unadjusted = shown_estimate(self.effects, before.estimate, *ends, self.level)
         name = f"{self.name[0].upper()}{self.name[1:]}"
         how = "as given" if self.side_given else "by the slope of the regression test"
         if self.k0 == 0:
@@ -248,6 +249,7 @@ def trim_and_fill(
     return TrimAndFill(
         effects=est.effects,
         said=(*est.cautions(), *_cautions(k0, unadjusted)),
+        is_adjusted=k0 > 0,
         estimate=pooled.estimate,
         se=pooled.se,
         low=pooled.low,
@@ -488,7 +490,8 @@ def _side_of(est: Estimates) -> Side:
         )
     design = np.column_stack((np.ones(est.k), x))
     weights = est.weights
-    batch = make_batch(est.y, est.v, design, weights=weights)
+    # Equal effects have no slope, not one of rounding errors.
+    batch = make_batch(est.y - est.y[0], est.v, design, weights=weights)
     if weights is None:
         known = est.tau2_given if est.k > 2 else 0.0
         tau2 = get_estimator(est.method).kernel(batch).tau2[0] if known is None else known

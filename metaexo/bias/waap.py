@@ -182,6 +182,7 @@ def waap_wls(
     return Waap(
         effects=est.effects,
         said=tuple(said),
+        is_adjusted=enough,
         estimate=found.estimate,
         se=found.se,
         low=found.low,
@@ -208,7 +209,9 @@ def _mean(y: Array, v: Array, labels: Index, clustered: bool, level: float, null
         robust = cluster_sandwich(np.ones((y.size, 1)), residuals, members, [v[rows] for rows in members])
         variance, df = float(robust.cov[0, 0]), float(robust.satterthwaite(np.eye(1))[0])
     se = float(np.sqrt(variance))
-    half = float(np.ravel(quantiles(level, np.array([df])))[0]) * se
-    statistic = wald_statistics(np.array([estimate - null]), np.array([se]))
-    pvalue = float(two_sided_pvalues(statistic, np.array([df]))[0])
+    half = pvalue = np.nan
+    if se > 0:  # effects that do not vary at all say nothing about precision
+        half = float(np.ravel(quantiles(level, np.array([df])))[0]) * se
+        statistic = wald_statistics(np.array([estimate - null]), np.array([se]))
+        pvalue = float(two_sided_pvalues(statistic, np.array([df]))[0])
     return UnrestrictedMean(estimate, se, estimate - half, estimate + half, pvalue, df, dispersion)

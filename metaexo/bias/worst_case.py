@@ -84,9 +84,11 @@ class Selection:
             variance = float(weights**2 @ total) / float(weights.sum()) ** 2
         se = float(np.sqrt(variance))
         of_t = None if np.isinf(df) else np.array([df])
-        half = float(np.ravel(quantiles(self.level, of_t))[0]) * se if not np.isnan(se) else np.nan
-        statistic = wald_statistics(np.array([estimate - self.effects.measure.null]), np.array([se]))
-        pvalue = float(two_sided_pvalues(statistic, of_t)[0])
+        half = pvalue = np.nan
+        if se > 0:  # neither without a standard error, nor where effects do not vary at all
+            half = float(np.ravel(quantiles(self.level, of_t))[0]) * se
+            statistic = wald_statistics(np.array([estimate - self.effects.measure.null]), np.array([se]))
+            pvalue = float(two_sided_pvalues(statistic, of_t)[0])
         return CorrectedMean(ratio, estimate, se, estimate - half, estimate + half, pvalue, df)
 
     @staticmethod
@@ -151,28 +153,33 @@ class WorstCase(AdjustedEstimate):
         at = "no effect" if self.value == null else number(float(back_pooled(self.effects, self.value)), 3)
         others = self.k - int(self.affirmative.sum())
         shown = "no estimate, for lack of such effects" if np.isnan(self.estimate) else self.shown
+        mean = number(float(back_pooled(self.effects, self.unadjusted.estimate)), 3)
         if np.isinf(self.s_value):
-            moved = f"no selection of this kind moves the pooled effect to {at}"
+            moved = f"no selection of this kind moves the mean to {at}"
         elif self.s_value == 1:
-            moved = f"the pooled effect is not beyond {at}, without any selection"
+            moved = f"the mean is not beyond {at} in that direction even without selection"
         else:
             moved = (
                 f"significant results would have to be {number(self.s_value, 1)} times as likely to be "
-                f"published to move the pooled effect to {at}"
+                f"published to move the mean to {at}"
             )
-        bound = (
-            "its confidence bound stays beyond it"
-            if np.isinf(self.s_value_bound)
-            else f"its confidence bound includes it at a ratio of {number(self.s_value_bound, 1)}"
-            if self.s_value_bound > 1
-            else "its confidence interval includes it without selection"
-            if self.s_value_bound == 1
-            else "its confidence bounds are not known"
-        )
         return (
-            f"Worst case, from the {others} of {plural(self.k, 'effect')} that are not significant in the "
-            f"favoured direction ({self.alternative}): {shown}; {moved}, and {bound}."
+            f"Worst case: {shown} from the {others} of {plural(self.k, 'effect')} that are not significant "
+            f"in the favoured direction ({self.alternative}), where the mean of all is {mean}; {moved}, "
+            f"{self._bound_words(at)}."
         )
+
+    def _bound_words(self, at: str) -> str:
+        """Say what becomes of the interval of the mean; `at`: the value where it is to be moved."""
+        if np.isnan(self.s_value_bound):
+            return "and its confidence bounds are not known"
+        if np.isinf(self.s_value_bound):
+            return "and its confidence bound stays beyond"
+        if self.s_value_bound > 1:
+            return f"and its confidence bound gets there at a ratio of {number(self.s_value_bound, 1)}"
+        if self.unadjusted.low <= self.value <= self.unadjusted.high:
+            return f"and its confidence interval includes {at} without selection"
+        return f"and its confidence interval lies wholly on the other side of {at}"
 
     def corrected(self, ratio: float) -> CorrectedMean:
         """Return the mean if affirmative studies are this many times as likely to be published as others.
@@ -298,7 +305,7 @@ def worst_case(
     labels = est.cluster_of(cluster)
     tau2 = 0.0 if model == "common" else est.tau2
     selection = Selection(est.effects, affirmative, model, tau2, labels, est.level)
-    worst = selection.mean(np.inf)
+    worst, unadjusted = selection.mean(np.inf), selection.mean(1.0)
     beyond = sign * (est.y - target) / (est.v + tau2)
 
     def bound(ratio: float) -> float:
@@ -307,7 +314,8 @@ def worst_case(
 
     return WorstCase(
         effects=est.effects,
-        said=(*est.cautions(independent=model != "robust"), *_said(worst, affirmative)),
+        said=(*est.cautions(independent=model != "robust"), *_said(worst, affirmative, unadjusted, sign)),
+        is_adjusted=bool(affirmative.any()),
         estimate=worst.estimate,
         se=worst.se,
         low=worst.low,
@@ -322,7 +330,7 @@ def worst_case(
         significance=significance,
         affirmative=affirmative,
         model=model,
-        unadjusted=selection.mean(1.0),
+        unadjusted=unadjusted,
         cluster_of=labels,
     )
 
@@ -356,7 +364,7 @@ def _ratio_of_bound(bound: Callable[[float], float]) -> float:
     return np.inf
 
 
-def _said(worst: CorrectedMean, affirmative: Mask) -> list[str]:
+def _said(worst: CorrectedMean, affirmative: Mask, unadjusted: CorrectedMean, sign: float) -> list[str]:
     """Return what to know before relying on the worst case."""
     if affirmative.all():
         return ["all effects are significant in the favoured direction: there is no worst case"]
@@ -364,6 +372,11 @@ def _said(worst: CorrectedMean, affirmative: Mask) -> list[str]:
     if not affirmative.any():
         said.append(
             "no effect is significant in the favoured direction: selection of this kind has nothing to act on"
+        )
+    elif sign * worst.estimate >= sign * unadjusted.estimate:
+        said.append(
+            "the worst case is no worse than the mean of all effects: those that are not significant do not "
+            "lie on its other side"
         )
     if np.isnan(worst.se):
         said.append(

@@ -11,6 +11,7 @@ from scipy import integrate, stats
 
 import metaexo as mx
 from metaexo.bias.excess_significance import count_distribution, count_pvalue
+from metaexo.effects import bounded_effects
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
 from tests.contract.test_results import CASES, example
 
@@ -50,7 +51,9 @@ def test_chances_of_0_and_1_and_many_studies():
 
 @pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
 def test_all_numbers_by_hand(alternative):
-    found = mx.bias.excess_significance(mx.EffectSizes(Y, V), alternative=alternative, significance=0.1)
+    found = mx.bias.excess_significance(
+        mx.EffectSizes(Y, V), alternative=alternative, significance=0.1, model="common"
+    )
     z, se = Y / np.sqrt(V), np.sqrt(V)
     true = np.average(Y, weights=1 / V)
     critical = stats.norm.isf(0.1 / (2 if alternative == "two-sided" else 1))
@@ -63,7 +66,8 @@ def test_all_numbers_by_hand(alternative):
     o, e = significant.sum(), power.sum()
     assert (found.observed, found.expected, found.ratio) == (o, pytest.approx(e), pytest.approx(o / e))
     chi2 = (o - e) ** 2 / e + (o - e) ** 2 / (8 - e)
-    assert found.statistic == pytest.approx(chi2)
+    assert found.chi2 == pytest.approx(chi2)
+    assert found.statistic == pytest.approx(math.copysign(math.sqrt(chi2), o - e))
     one_sided = stats.norm.sf(math.copysign(math.sqrt(chi2), o - e))
     assert found.chi2_pvalue == pytest.approx(one_sided)
     assert found.binomial_pvalue == pytest.approx(stats.binom.sf(o - 1, 8, e / 8))
@@ -91,11 +95,16 @@ def test_power_is_averaged_over_the_true_effects_of_a_fit():
 def test_the_direction_of_the_excess():
     es = mx.EffectSizes(Y, V)
     more, fewer, other = (
-        mx.bias.excess_significance(es, excess=excess) for excess in ("greater", "less", "two-sided")
+        mx.bias.excess_significance(es, excess=excess, model="common")
+        for excess in ("greater", "less", "two-sided")
     )
     assert more.observed > more.expected
     assert more.chi2_pvalue + fewer.chi2_pvalue == pytest.approx(1)
-    assert other.chi2_pvalue == pytest.approx(stats.chi2.sf(more.statistic, 1))
+    assert other.chi2_pvalue == pytest.approx(stats.chi2.sf(more.chi2, 1))
+    assert more.test.pvalue == pytest.approx(stats.norm.sf(more.statistic))
+    assert fewer.test.pvalue == pytest.approx(stats.norm.cdf(fewer.statistic))
+    assert "both one-sided, for more than expected" in more.sentence
+    assert "both two-sided" in other.sentence
     assert more.exact_pvalue < 0.5 < fewer.exact_pvalue
     assert other.exact_pvalue >= more.exact_pvalue
 
@@ -111,7 +120,8 @@ def test_units_and_direction_do_not_matter(factor):
 
 def test_certain_significance():
     """Powers of 1, where the reference fails."""
-    found = mx.bias.excess_significance(mx.EffectSizes([50.0, 60.0, 70.0], [1.0, 1.0, 1.0]))
+    es = mx.EffectSizes([50.0, 60.0, 70.0], [1.0, 1.0, 1.0])
+    found = mx.bias.excess_significance(es, model="common")
     assert (found.observed, found.expected) == (3, 3.0)
     assert (found.statistic, found.exact_pvalue, found.binomial_pvalue) == (0.0, 1.0, 1.0)
     none = mx.bias.excess_significance(
@@ -160,3 +170,40 @@ def test_wrong_inputs():
         mx.bias.excess_significance(mx.EffectSizes([0.1], [0.1]))
     with pytest.raises(NotIdentifiableError, match="no value of no effect"):
         mx.bias.excess_significance(mx.effect_sizes("PLO", events=[2, 5], n=[10, 10]))
+
+
+def test_bare_effects_have_the_true_effects_of_their_fit():
+    """Taken as equal, heterogeneous effects give an excess without any selection."""
+    es = mx.EffectSizes(Y, V)
+    fit = mx.RandomEffects(es).fit()
+    found = mx.bias.excess_significance(es)
+    assert (found.true_effect, found.tau2) == (fit.estimate, fit.tau2)
+    assert found.tau2 > 0
+    assert found.true_effect == mx.bias.power(es).true_effect
+    common = mx.bias.excess_significance(fit, model="common")
+    assert (common.true_effect, common.tau2) == (pytest.approx(np.average(Y, weights=1 / V)), 0)
+    assert any("taken as equal" in line for line in common.cautions())
+    assert not any("taken as equal" in line for line in found.cautions())
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
+def test_power_and_excess_have_the_true_effect_of_the_fit(kind, name):
+    fit = example(kind, name)
+    if fit.design.x is None:
+        found = mx.bias.excess_significance(fit)
+        assert found.true_effect == mx.bias.power(fit).true_effect == fit.estimate
+        assert found.tau2 == fit.tau2
+
+
+def test_what_bounds_show_of_significance_is_said():
+    """Four effects between the critical values, two beyond, one that may be anywhere above 0."""
+    y = np.linspace(0.1, 1.4, 9)
+    v = np.full(16, 0.1)
+    ends = 1.96 * math.sqrt(0.1)
+    lower = np.r_[[-ends] * 4, 0.7, -np.inf, 0.0, y]
+    upper = np.r_[[ends] * 4, np.inf, -0.7, np.inf, y]
+    fit = mx.CensoredRandomEffects(bounded_effects(lower=lower, upper=upper, v=v)).fit()
+    for method in (mx.bias.excess_significance, mx.bias.power, mx.bias.p_curve, mx.bias.fail_safe_n):
+        said = " ".join(method(fit).cautions())
+        assert "of these 7 effects the bounds show 4 not to be significant at 0.05, and 2 to be" in said
+    assert "counts of significant" not in " ".join(mx.bias.pet_peese(fit).cautions())

@@ -42,7 +42,7 @@ def test_power_is_the_chance_of_a_significant_test():
 
 
 def test_values_of_r():
-    found = mx.bias.power(bcg())
+    found = mx.bias.power(bcg(), model="common")
     assert found.true_effect == pytest.approx(R_TRUE, rel=1e-11)
     assert found.power == pytest.approx(R_POWER, rel=1e-10)
 
@@ -62,11 +62,16 @@ def test_power_averaged_over_true_effects():
     assert other == pytest.approx(stats.norm.cdf(-stats.norm.ppf(0.95) - 0.5 / se))
 
 
-def test_the_true_effect_is_the_pooled_one_of_a_fit_or_that_of_equal_effects():
+def test_the_true_effect_is_the_pooled_one_of_a_fit_or_that_of_equal_effects_if_asked_for():
     es = bcg()
     fit = mx.RandomEffects(es).fit()
     assert mx.bias.power(fit).true_effect == fit.estimate
-    assert mx.bias.power(es).true_effect == pytest.approx(np.average(es.y, weights=1 / es.v))
+    assert mx.bias.power(es).true_effect == fit.estimate
+    for results in (es, fit):
+        common = mx.bias.power(results, model="common").true_effect
+        assert common == pytest.approx(np.average(es.y, weights=1 / es.v))
+    alone = mx.EffectSizes([0.4], [0.1])
+    assert mx.bias.power(alone).true_effect == 0.4
     assert not mx.bias.power(es).given
     assert mx.bias.power(es, -0.5).given
 

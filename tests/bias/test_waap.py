@@ -90,8 +90,10 @@ def test_edges() -> None:
     assert (two.used, two.wls.df) == ("WAAP", 1)
     assert any("1 degrees of freedom" in line for line in two.cautions())
     still = mx.bias.waap_wls(mx.EffectSizes([0.5] * 4, [0.01, 0.02, 0.01, 0.04]))
-    assert (still.se, still.estimate) == (0, 0.5)
-    assert np.isnan(still.pvalue)
+    assert still.estimate == 0.5
+    assert np.isnan([still.se, still.low, still.high, still.pvalue]).all()
+    assert not still.usable
+    assert any("do not vary" in line for line in still.cautions())
     with pytest.raises(mx.errors.TooFewStudiesError):
         mx.bias.waap_wls(mx.EffectSizes([0.5], [0.01]))
     with pytest.raises(mx.errors.NotIdentifiableError, match="no value of no effect"):

@@ -378,6 +378,7 @@ def _tail(w: Array, tau2: float, u: float) -> float:
     """Return P(U > u), by Gauss-Legendre quadrature over log R, panel by panel, from u outwards."""
     total = float(w.sum())
     w2 = float((w**2).sum()) / total
+    rest = float(w @ _others(w)) / total  # W_1 - W_2
     sd = float(np.sqrt(1.0 + tau2 * w2))
     reach = np.log(max(FAR * sd, 2 * u) / u)
     panels = int(np.ceil(reach / PANEL))
@@ -385,7 +386,7 @@ def _tail(w: Array, tau2: float, u: float) -> float:
     half = 0.5 * reach / panels
     r = u * np.exp((half * (nodes + 1) + 2 * half * np.arange(panels)[:, None]).ravel())
     mean, variance = _q_given_r(w, tau2, r)
-    limit = (w.size - 1) + (total - w2) * (r**2 / u**2 - 1.0) / w2
+    limit = (w.size - 1) + rest * (r**2 / u**2 - 1.0) / w2
     below = special.gammainc(mean**2 / variance, limit * mean / variance)
     density = np.exp(-0.5 * (r / sd) ** 2) / (sd * np.sqrt(2 * np.pi))
     return float(half * (np.tile(weights, panels) * below * density * r).sum())
@@ -394,17 +395,36 @@ def _tail(w: Array, tau2: float, u: float) -> float:
 def _q_given_r(w: Array, tau2: float, r: Array) -> tuple[Array, Array]:
     """Return mean and variance of Q given R = r.
 
-    With s_i = 1/w_i + tau2 and l_i = w_i / sqrt(W_1), R = sum l_i (y_i - theta) has variance V. Given R = r
-    the deviations have mean r c with c_i = s_i l_i / V and covariance S = diag(s) - V c c', where S l = 0. So
-    for Q = y'(D - l l')y, D = diag(w), the mean is tr(DS) + r^2 (c'Dc - 1) and the variance
-    2 tr(DSDS) + 4 r^2 c'DSDc.
+    With s_i = 1/w_i + tau2 the deviations d_i = y_i - theta are independent, and R = sum w_i d_i / sqrt(W_1)
+    has variance V = 1 + tau2 W_2. Let p_i = w_i^2 s_i / (W_1 V), which add up to 1. Given R = r the
+    deviations from the weighted mean, e_i = d_i - r / sqrt(W_1), have mean r m_i with
+    m_i = tau2 (w_i - W_2) / (V sqrt(W_1)) and covariance S with S_ii = s_i (1 - p_i) and
+    S_ij = -s_i s_j w_i w_j / (W_1 V). So for Q = e'De, D = diag(w), and a_i = w_i s_i, the mean is
+    sum a_i (1 - p_i) + r^2 m'Dm and the variance 2 tr(DSDS) + 4 r^2 m'DSDm, where
+
+        tr(DSDS) = sum a_i^2 (1 - p_i)^2 + sum over i != j of a_i p_i a_j p_j,
+        m'DSDm = tau2^2 / V sum p_i (w_i - sum p_j w_j)^2.
+
+    All are sums of what is not negative, so that no digits are lost where one study outweighs all others.
     """
-    s = 1.0 / w + tau2
-    loading = w / np.sqrt(w.sum())
-    v = float(s @ loading**2)
-    c = s * loading / v
-    once = float(w @ c**2)  # c'Dc
-    twice = float(s @ (w * c) ** 2)  # c'D diag(s) D c
-    mean = float(w @ s) - v * once + r**2 * (once - 1.0)
-    trace = float(((w * s) ** 2).sum()) - 2 * v * twice + (v * once) ** 2
-    return mean, 2 * trace + 4 * r**2 * (twice - v * once**2)
+    total = float(w.sum())
+    first = float(w.max())
+    w2 = float((w**2).sum()) / total
+    v = 1.0 + tau2 * w2
+    a = 1.0 + tau2 * w
+    p = w * a / (total * v)
+    apart = (w - first) + float(w @ (first - w)) / total  # w_i - W_2
+    from_mean = (w - first) + float(p @ (first - w))  # w_i - sum p_j w_j
+    once = (tau2 / v) ** 2 * float(w @ apart**2) / total
+    twice = tau2**2 / v * float(p @ from_mean**2)
+    mean = float(a @ _others(p)) + r**2 * once
+    trace = float(((a * _others(p)) ** 2).sum()) + float((a * p) @ _others(a * p))
+    return mean, 2 * trace + 4 * r**2 * twice
+
+
+def _others(x: Array) -> Array:
+    """Return the sum of all others for each of some positive numbers, without losing digits."""
+    first = int(x.argmax())
+    found = x.sum() - x
+    found[first] = x[:first].sum() + x[first + 1 :].sum()
+    return np.asarray(found)

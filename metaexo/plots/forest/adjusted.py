@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metaexo.bias import BiasReport
+from metaexo.bias.estimates import RESTS_ON_ONE
 from metaexo.bias.report import cautions_by_method, deciding_study, without_rounding
 from metaexo.bias.results import AdjustedEstimate
 from metaexo.effects.conversions.scales import back_pooled
@@ -275,6 +276,8 @@ def _notes(parts: _Parts) -> list[str]:
     notes += [f"Not possible: {', '.join(parts.refused)}."] if parts.refused else []
     notes += [f"Caution: {typeset(words)}." for words in deciding_study(estimates[0].effects, estimates)]
     for names, words in cautions_by_method(estimates):
+        if words.endswith(RESTS_ON_ONE):  # said above, with what rests on it
+            continue
         of = f", {', '.join(names)}" if 0 < len(names) < len(estimates) else ""
         notes.append(f"Caution{of}: {typeset(words.partition('; see ')[0])}.")
     return notes

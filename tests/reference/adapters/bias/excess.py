@@ -18,7 +18,10 @@ def excess_significance(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     effects = plain_effects(data)
     results = effects if equal else mx.RandomEffects(effects).fit(method="REML", test="z")
     found = mx.bias.excess_significance(
-        results, alternative=call["alternative"].replace(".", "-"), significance=call["alpha"]
+        results,
+        alternative=call["alternative"].replace(".", "-"),
+        significance=call["alpha"],
+        model="common" if equal else "random",
     )
     return {
         "observed": found.observed,
@@ -28,7 +31,7 @@ def excess_significance(case: Case, data: dict[str, Any]) -> dict[str, Any]:
         "power": found.power,
         "significant": found.significant,
         "exact_p": found.exact_pvalue if found.k <= MOST else None,
-        "chi2": found.statistic,
+        "chi2": found.chi2,
         "chi2_p": found.chi2_pvalue,
         "binomial_p": found.binomial_pvalue,
     }
