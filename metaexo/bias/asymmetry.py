@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.bias.estimates import SPREAD, Estimates, estimates_of, hardly_differ
-from metaexo.bias.results import BiasTest, shown_estimate
+from metaexo.bias.results import NO_SPREAD, BiasTest, shown_estimate
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
@@ -186,12 +186,12 @@ class RegressionTest(BiasTest):
     @property
     def limit_low(self) -> float:
         """Lower end of its interval."""
-        return float(self.line(0.0)[1][0]) if self.has_limit and not np.isnan(self.statistic) else np.nan
+        return float(self.line(0.0)[1][0]) if self.has_limit else np.nan
 
     @property
     def limit_high(self) -> float:
         """Upper end of its interval."""
-        return float(self.line(0.0)[2][0]) if self.has_limit and not np.isnan(self.statistic) else np.nan
+        return float(self.line(0.0)[2][0]) if self.has_limit else np.nan
 
     def line(self, at: ArrayLike, level: float | None = None) -> tuple[Array, Array, Array]:
         """Return the regression line with its interval at values of the predictor.
@@ -401,6 +401,7 @@ def regression_test(
             *hardly_differs(est, chosen, x),
             *est.cautions(independent=not found.clusters),
             *found.said,
+            *([NO_SPREAD] if np.isnan(statistic[0]) else []),
         ),
         test=make_test(
             float(statistic[0]),

@@ -198,7 +198,7 @@ def test_power_and_excess_have_the_true_effect_of_the_fit(kind, name):
 def test_what_bounds_show_of_significance_is_said():
     """Four effects between the critical values, two beyond, one that may be anywhere above 0."""
     y = np.linspace(0.1, 1.4, 9)
-    v = np.full(16, 0.1)
+    v = np.r_[np.full(7, 0.1), np.linspace(0.02, 0.3, 9)]
     ends = 1.96 * math.sqrt(0.1)
     lower = np.r_[[-ends] * 4, 0.7, -np.inf, 0.0, y]
     upper = np.r_[[ends] * 4, np.inf, -0.7, np.inf, y]
