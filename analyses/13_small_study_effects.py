@@ -23,10 +23,7 @@ LEAST = 10  # studies
 SAME_ANIMALS = 0.6  # correlation of errors of effects on the same animals, as in the analysis of all outcomes
 BENEFIT = {"lower": -1, "higher": 1}
 TITLE = "Vesicles of mesenchymal stromal cells against control after brain injury in animals"
-ONE_PER_EFFECT = (
-    "Effects of one study are not independent: the regressions use cluster-robust standard errors, the other "
-    "methods take all effects as independent."
-)
+ROBUST = "Standard errors of PET-PEESE{} are robust by study."
 
 
 def main(analysis: report.Analysis) -> None:
@@ -55,13 +52,15 @@ def main(analysis: report.Analysis) -> None:
         fit,
         yaxis="groups",
         overlays=[adjusted, mx.bias.pet_peese(fit)],
-        notes=[ONE_PER_EFFECT],
+        notes=[ROBUST.format("")],
         title=title,
     )
     analysis.write_figure("funnel", ax, title=title)
     title = f"{TITLE}: the mean effect when small-study effects or selection are allowed for"
     analysis.write_figure(
-        "estimates", mx.plots.adjusted(found, notes=[ONE_PER_EFFECT], title=title), title=title
+        "estimates",
+        mx.plots.adjusted(found, notes=[ROBUST.format(", WAAP-WLS and the worst case")], title=title),
+        title=title,
     )
     title = f"{TITLE}: the power of single studies"
     analysis.write_figure("power", mx.plots.sunset(fit, title=title), title=title)

@@ -420,36 +420,54 @@ def _cautions(
     common = est.cautions(independent=False)
     deciding = deciding_study(est.effects, estimates) if estimates else []
     said = [*(text for text in common if not (deciding and text.endswith(RESTS_ON_ONE))), *deciding]
-    for names, text in cautions_by_method((*tests, *estimates, *counts)):
+    for of, text in cautions_by_method((*tests, *estimates, *counts)):
         if text not in common:
-            said.append(f"{', '.join(names)}: {text}" if names else text)
+            said.append(f"{of}: {text}" if of else text)
     return said
 
 
-def cautions_by_method(results: Sequence[BiasResult]) -> list[tuple[list[str], str]]:
-    """Return the cautions of methods, each once with the names of those that it is of.
+def cautions_by_method(
+    results: Sequence[BiasResult], both_regressions: bool = False
+) -> list[tuple[str, str]]:
+    """Return the cautions of methods, each once with the names of those that it is of; "" for all of several.
 
     Those of estimates that are not to be used come first, and last, without names before it, what is said of
     all whose asymmetry comes with the measure.
+    `both_regressions`: whether PET and PEESE are shown, and not the one alone that was chosen.
     """
     named: dict[str, list[str]] = {}
     inflated: list[BiasResult] = []
     counted = any(isinstance(one, CountsTest) for one in results)
-    for one in sorted(results, key=lambda one: getattr(one, "usable", True)):
+    for one in sorted(results, key=lambda one: not _is_unusable(one)):
         for text in one.cautions():
             if text.startswith(correlated(one.measure)):
                 inflated.append(one)
-            elif not _needless(one, text, counted):
+            elif not _needless(one, text, counted, both_regressions):
                 named.setdefault(text, []).append(one.name)
-    found = [(names, text) for text, names in named.items()]
+    found = [(_of(names, results), text) for text, names in named.items()]
     if inflated:
-        found.append(([], _correlation(correlated(inflated[0].measure), inflated)))
+        found.append(("", _correlation(correlated(inflated[0].measure), inflated)))
     return found
 
 
-def _needless(one: BiasResult, text: str, counted: bool) -> bool:
+def _of(names: Sequence[str], results: Sequence[BiasResult]) -> str:
+    """Return which of the methods a caution is of, in words: those, or all but the others."""
+    others = [one.name for one in results if one.name not in names]
+    if not others and len(results) > 1:
+        return ""
+    if len(results) > 3 and 2 * len(others) < len(results):
+        return f"all but {', '.join(others)}"
+    return ", ".join(names)
+
+
+def _is_unusable(one: BiasResult) -> bool:
+    """Say whether there is an estimate, and one that is not to be used."""
+    return isinstance(one, AdjustedEstimate) and not one.usable and bool(np.isfinite(one.estimate))
+
+
+def _needless(one: BiasResult, text: str, counted: bool, both_regressions: bool) -> bool:
     """Say whether a caution has no place in a report: what it is of, or advises, is not shown, or is."""
-    if isinstance(one, PetPeese):
+    if isinstance(one, PetPeese) and not both_regressions:
         other = "PEESE" if one.chosen == "PET" else "PET"
         return text.startswith(f"{other} rests on")
     return counted and text == TABLES

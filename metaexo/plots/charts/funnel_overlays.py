@@ -101,10 +101,9 @@ def _cautions(results: Sequence[BiasResult], funnel: Funnel) -> list[str]:
     """Return the cautions of what is drawn over a funnel, each once; with its methods unless it is of all."""
     said = []
     alone = len(results) == 1 and results[0] is funnel.alone
-    for names, words in cautions_by_method(results):
-        of_all = alone or len(names) == len(results) > 1 or not names
-        of = "" if of_all else f", {', '.join(names)}"
-        said.append(f"Caution{of}: {typeset(words)}.")
+    for of, words in cautions_by_method(results, both_regressions=True):
+        whose = f", {of}" if of and not alone else ""
+        said.append(f"Caution{whose}: {typeset(words)}.")
     return said
 
 

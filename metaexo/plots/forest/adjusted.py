@@ -275,11 +275,11 @@ def _notes(parts: _Parts) -> list[str]:
     notes += [f"No estimate: {', '.join(without)}."] if without else []
     notes += [f"Not possible: {', '.join(parts.refused)}."] if parts.refused else []
     notes += [f"Caution: {typeset(words)}." for words in deciding_study(estimates[0].effects, estimates)]
-    for names, words in cautions_by_method(estimates):
+    for of, words in cautions_by_method(estimates):
         if words.endswith(RESTS_ON_ONE):  # said above, with what rests on it
             continue
-        of = f", {', '.join(names)}" if 0 < len(names) < len(estimates) else ""
-        notes.append(f"Caution{of}: {typeset(words.partition('; see ')[0])}.")
+        whose = f", {of}" if of and len(estimates) > 1 else ""
+        notes.append(f"Caution{whose}: {typeset(words.partition('; see ')[0])}.")
     return notes
 
 
