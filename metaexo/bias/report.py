@@ -102,7 +102,7 @@ class BiasReport(BiasResult):
         Level of the intervals.
 
     The table of `to_frame()` has the columns kind, method, statistic, distribution, df, pvalue, estimate, se,
-    low, high, tau2 and remark ("not to be used", "changed nothing", "no estimate", or empty); ratios beside
+    low, high, tau2 and remark ("not to be used", "adjusted nothing", "no estimate", or empty); ratios beside
     logarithms. What is not to be used is in the tables and in no sum.
     """
 
@@ -197,7 +197,7 @@ class BiasReport(BiasResult):
             )
         said = [f"{words}."]
         if len(adjusted) < len(usable):
-            said.append(f"{len(usable) - len(adjusted)} of {plural(len(usable), 'method')} changed nothing.")
+            said.append(f"{len(usable) - len(adjusted)} of {plural(len(usable), 'method')} adjusted nothing.")
         if len(usable) < len(known):
             names = ", ".join(one.name for one in known if not one.usable)
             said.append(f"Not to be used, and left out here: {names} (see the cautions).")
@@ -211,7 +211,7 @@ class BiasReport(BiasResult):
             return ""
         reach = sum(one.low <= null <= one.high for one in bounded)
         if len(bounded) == 1:
-            return f"; its interval {'includes' if reach else 'does not include'} no effect"
+            return f"; its interval {'includes' if reach else 'excludes'} no effect"
         verb = "includes" if reach == 1 else "include"
         return f"; {reach} of {len(bounded)} of their intervals {verb} no effect"
 
@@ -307,7 +307,7 @@ def _remark(one: AdjustedEstimate) -> str:
         return "no estimate"
     if not one.usable:
         return "not to be used"
-    return "" if one.is_adjusted else "changed nothing"
+    return "" if one.is_adjusted else "adjusted nothing"
 
 
 def _as_shown(effects: EffectSizes, values: Sequence[float] | Array) -> list[float]:

@@ -94,14 +94,14 @@ def test_what_is_not_to_be_used_is_marked_and_in_no_sum() -> None:
     assert found.to_frame().set_index("method").loc["WAAP-WLS", "remark"] == "not to be used"
 
 
-def test_methods_that_changed_nothing_are_counted_apart() -> None:
+def test_methods_that_adjusted_nothing_are_counted_apart() -> None:
     plain = mx.bias.report(effects())
     found = stand_in(plain, Waap, estimate=-77.0, low=-99.0, high=-55.0, is_adjusted=False)
     changed = [one for one in found.estimates if one.is_adjusted]
     count = len(found.estimates) - len(changed)
-    assert f"{count} of {len(found.estimates)} methods changed nothing." in found.sentence
+    assert f"{count} of {len(found.estimates)} methods adjusted nothing." in found.sentence
     assert "77" not in found.sentence
-    assert next(row for row in mean_table(found).rows if row[0] == "WAAP-WLS")[-1] == "changed nothing"
+    assert next(row for row in mean_table(found).rows if row[0] == "WAAP-WLS")[-1] == "adjusted nothing"
     same = replace(plain, estimates=tuple(replace(one, is_adjusted=False) for one in plain.estimates))
     assert f"unadjusted. {len(plain.estimates)} of" in same.sentence
 

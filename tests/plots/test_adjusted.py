@@ -193,7 +193,7 @@ def test_what_is_not_to_be_used_has_no_mark_and_does_not_stretch_the_axis():
         adjusted_plan(never)
 
 
-def test_what_changed_nothing_stands_apart():
+def test_what_adjusted_nothing_stands_apart():
     es = bcg()
     same = given(es, -0.7, -1.1, -0.3, "same", is_adjusted=False)
     changed = given(es, -0.4, -0.8, 0.1, "changed")
@@ -201,7 +201,7 @@ def test_what_changed_nothing_stands_apart():
     assert [row.text or row.cells.get("label") for row in plan.rows if row.kind != "spacer"] == [
         ("Unadjusted",),
         ("Changed",),
-        ("Changed nothing",),
+        ("Adjusted nothing",),
         ("Same",),
     ]
     shown = {row.id: row.mark.estimate for row in marked(plan)}

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 RESTS_ON, CHANCE = "rests_on", "p"
 UNADJUSTED = "Unadjusted"
-UNCHANGED, UNUSABLE = "Changed nothing", "Not to be used"
+UNCHANGED, UNUSABLE = "Adjusted nothing", "Not to be used"
 REMEDY = "hand in a fit and estimates, for example [fit, mx.bias.trim_and_fill(fit)]"
 APART = (
     "Each method rests on assumptions of its own: agreement is reassuring, one that differs proves nothing."
@@ -91,7 +91,7 @@ def adjusted_plan(
     -------
     TablePlan
         One row per method with its estimate, its interval and the p-value of no effect. Methods that
-        changed nothing stand under a head of their own, and so do those whose estimate is not to be used,
+        adjusted nothing stand under a head of their own, and so do those whose estimate is not to be used,
         which have no mark and do not stretch the axis.
 
     Raises
@@ -145,7 +145,7 @@ def adjusted_plan(
 
 
 def _in_groups(rows: list[Row], estimates: Sequence[AdjustedEstimate]) -> list[Row]:
-    """Return the rows with marks, those that changed nothing under a head, and then those without a mark."""
+    """Return the rows with marks, those that adjusted nothing under a head, and then those without a mark."""
     unchanged = sum(not one.is_adjusted for one in estimates if _is_drawn(one))
     unusable = [one for one in estimates if np.isfinite(one.estimate) and not one.usable]
     first = len(rows) - unchanged
