@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.bias.estimates import SPREAD, Estimates, estimates_of, hardly_differ
-from metaexo.bias.results import NO_SPREAD, BiasTest, shown_estimate
+from metaexo.bias.results import IMPOSSIBLE, NO_SPREAD, BiasTest, is_impossible, shown_estimate
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
@@ -142,6 +142,9 @@ class RegressionTest(BiasTest):
         Number of clusters of the robust standard errors; 0 if they are those of the model.
     fit : FitResults or None
         The meta-regression; None for the dispersion model.
+    limit_usable : bool
+        Whether the estimate as the predictor goes to 0 is one to be used; not where the predictor hardly
+        differs between studies, and not an impossible value or one far outside the range of the effects.
     """
 
     predictor: str
@@ -157,6 +160,7 @@ class RegressionTest(BiasTest):
     level: float
     clusters: int = 0
     fit: FitResults | None = None
+    limit_usable: bool = True
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -245,7 +249,7 @@ class RegressionTest(BiasTest):
             f"{head}{self.test.distribution}{df} = {number(self.statistic)}, {p_value(self.pvalue)}; "
             f"{way} ({slope_words(self.coef, self.se)})"
         )
-        if not self.has_limit:
+        if not self.has_limit or not self.limit_usable:
             return f"{found}."
         ends = self.limit_estimate, self.limit_low, self.limit_high
         return (
@@ -367,7 +371,7 @@ def regression_test(
     x = predictor_values(est.effects, chosen)
     words = PREDICTORS[chosen][0]
     refuse_without_intercept(est)
-    refuse_equal_sizes(chosen, x)
+    refuse_equal_sizes(words, x)
     design = est.design.with_column(words, x)
     if est.k <= design.p:
         raise TooFewStudiesError(
@@ -394,10 +398,19 @@ def regression_test(
     if df is not None and found.clusters and not df[0] >= FEW_DF_ROBUST - ROUNDING:
         few = f"{df[0]:.2g} degrees of freedom, fewer than {FEW_DF_ROBUST:.0f}"
         said.append(f"the robust test has {few}: its p-value is not to be relied on")
+    of_limit: list[str] = []
+    if PREDICTORS[chosen][1] and design.p == 2:
+        of_limit += [
+            text.replace("the mean", "the limit", 1) for text in est.far_outside(float(found.beta[0]))
+        ]
+        if is_impossible(est.effects.measure, float(found.beta[0])):
+            of_limit = [IMPOSSIBLE.format("limit", est.effects.measure.name)]
     return RegressionTest(
         effects=est.effects,
+        limit_usable=not of_limit and bool(x.max() >= SPREAD * x.min()),
         said=(
             *said,
+            *of_limit,
             *hardly_differs(est, chosen, x),
             *est.cautions(independent=not found.clusters),
             *found.said,
@@ -484,12 +497,12 @@ def refuse_without_intercept(est: Estimates) -> None:
         )
 
 
-def refuse_equal_sizes(predictor: str, x: Array) -> None:
+def refuse_equal_sizes(words: str, x: Array) -> None:
     """Raise CollinearError if a predictor is the same in all rows."""
     if np.ptp(x) <= EQUAL * np.abs(x).max():
         raise CollinearError(
-            f"the {PREDICTORS[predictor][0]} is the same in all rows ({x[0]:.4g}), so that there are no "
-            "small and large studies to compare",
+            f"the {words} is the same in all rows ({x[0]:.4g}), so that there are no small and large "
+            "studies to compare",
             "studies of different size",
             "say that small-study effects could not be looked into, and report the mean as it is",
         )

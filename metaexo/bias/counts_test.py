@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from metaexo.bias.asymmetry import SUGGESTIVE, dispersed, kendall, regression_test, slope_words
+from metaexo.bias.asymmetry import (
+    SUGGESTIVE,
+    dispersed,
+    kendall,
+    refuse_equal_sizes,
+    regression_test,
+    slope_words,
+)
 from metaexo.bias.estimates import SPREAD, Estimates, estimates_of, hardly_differ
 from metaexo.bias.results import BiasTest
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import get_measure
 from metaexo.effects.sample_sizes import event_counts, group_sizes, known_columns
-from metaexo.errors import CollinearError, EventsError, InputError, TooFewStudiesError, UnknownChoiceError
+from metaexo.errors import EventsError, InputError, TooFewStudiesError, UnknownChoiceError
 from metaexo.formatting import number, p_value, plural
 from metaexo.inputs import check_number, read_numbers
 from metaexo.models.linear.design import INTERCEPT_ONLY
@@ -175,7 +182,7 @@ def counts_test(
     InputError
         If events or sizes are not known.
     CollinearError
-        If groups of all studies have the same sizes, and the test is a regression on sizes.
+        If what the test is a regression on is the same in all studies.
     TooFewStudiesError
         If fewer than three studies are left.
 
@@ -217,7 +224,6 @@ def counts_test(
         found = _debray(est, chosen)
     else:
         table = _table(est.effects)
-        _refuse_equal_sizes(table, chosen)
         found = _ruecker(est, table) if chosen == "ruecker" else _of_tables(est, table, chosen, odds_ratio)
         found = found._replace(said=(*_of_sizes(table), *_of_scale(est.effects, found.scale), *found.said))
     return CountsTest(method=chosen, **found._asdict())
@@ -275,18 +281,6 @@ def _table(effects: EffectSizes) -> _Table:
             [effects.row_labels[i] for i in bad],
         )
     return _Table(a, n1, c, n2)
-
-
-def _refuse_equal_sizes(table: _Table, method: str) -> None:
-    """Raise CollinearError where a test is a regression on sizes, and these are all equal."""
-    if method in WHICH or np.ptp(table.n1) > 0 or np.ptp(table.n2) > 0:
-        return
-    raise CollinearError(
-        f"all studies have groups of {table.n1[0]:g} and {table.n2[0]:g}, so that there are no small and "
-        "large studies to compare",
-        "studies of different size",
-        "say that small-study effects could not be looked into, and report the mean as it is",
-    )
 
 
 def _of_sizes(table: _Table) -> list[str]:
@@ -370,6 +364,7 @@ def _regressed(
     """Return the weighted regression of y on x with variances proportional to v; `columns` are y, x and v."""
     y, x, v = columns
     words = METHODS[method][1]
+    refuse_equal_sizes(words, x)
     design = INTERCEPT_ONLY.with_column(words, x).matrix(y.size)
     beta, inference, _ = dispersed(design, y, v)
     se = np.sqrt(inference.cov[1, 1])

@@ -281,7 +281,7 @@ def pet_peese(
     side = est.direction(alternative)
     chosen, reason, said = _predictor(est, predictor)
     x = predictor_values(est.effects, chosen)
-    refuse_equal_sizes(chosen, x)
+    refuse_equal_sizes(PREDICTORS[chosen][0], x)
     clusters = robust_clusters(est, cluster)
     pet, peese, found_said, count = _both(est, x, PREDICTORS[chosen][0], model, clusters)
     pvalue, words = pet.pvalue, "two-sided"

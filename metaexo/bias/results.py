@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 NO_SPREAD = (
     "the effects do not vary about the model at all, so that there is no standard error, interval or p-value"
 )
+IMPOSSIBLE = "the {} is outside the values that are possible ({})"
 STEP = 1e-6  # by which the end of a scale is told from a value beyond it
 
 
@@ -81,7 +82,7 @@ class AdjustedEstimate(BiasResult):
     level : float
         Level of the interval.
     pvalue : float
-        Two-sided p-value of no effect; NaN where the method has none.
+        Two-sided p-value of no effect; NaN where the method has none, or the measure has no such value.
     tau2 : float
         Between-study variance; NaN where the method has none.
     usable : bool
@@ -115,7 +116,9 @@ class AdjustedEstimate(BiasResult):
             said.append(NO_SPREAD)
         if is_impossible(self.measure, self.estimate):
             object.__setattr__(self, "usable", False)
-            said.append(f"the estimate is outside the values that are possible ({self.measure.name})")
+            said.append(IMPOSSIBLE.format("estimate", self.measure.name))
+        if np.isnan(self.measure.null):
+            object.__setattr__(self, "pvalue", np.nan)
         object.__setattr__(self, "said", (*said, *(text for text in self.said if text not in said)))
         super().__post_init__()
 
@@ -131,6 +134,8 @@ class AdjustedEstimate(BiasResult):
     @property
     def shown(self) -> str:
         """The estimate and its interval as the measure is shown: "1.21 (95% CI 1.02 to 1.44)"."""
+        if is_impossible(self.measure, self.estimate):
+            return f"{number(self.estimate, 3)} on the scale of the analysis, which is not possible"
         return shown_estimate(self.effects, self.estimate, self.low, self.high, self.level)
 
 

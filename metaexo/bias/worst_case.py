@@ -152,7 +152,6 @@ class WorstCase(AdjustedEstimate):
         null = self.measure.null
         at = "no effect" if self.value == null else number(float(back_pooled(self.effects, self.value)), 3)
         others = self.k - int(self.affirmative.sum())
-        shown = "no estimate, for lack of such effects" if np.isnan(self.estimate) else self.shown
         mean = number(float(back_pooled(self.effects, self.unadjusted.estimate)), 3)
         if np.isinf(self.s_value):
             moved = f"no selection of this kind moves the mean to {at}"
@@ -163,10 +162,16 @@ class WorstCase(AdjustedEstimate):
                 f"significant results would have to be {number(self.s_value, 1)} times as likely to be "
                 f"published to move the mean to {at}"
             )
+        if not others:
+            return (
+                f"Worst case: none, because all {plural(self.k, 'effect')} are significant in the favoured "
+                f"direction ({self.alternative}): how much selection would explain their mean of {mean} away "
+                "cannot be told."
+            )
         return (
-            f"Worst case: {shown} from the {others} of {plural(self.k, 'effect')} that are not significant "
-            f"in the favoured direction ({self.alternative}), where the mean of all is {mean}; {moved}, "
-            f"{self._bound_words(at)}."
+            f"Worst case: {self.shown} from the {others} of {plural(self.k, 'effect')} that are not "
+            f"significant in the favoured direction ({self.alternative}), where the mean of all is {mean}; "
+            f"{moved}, {self._bound_words(at)}."
         )
 
     def _bound_words(self, at: str) -> str:

@@ -6,6 +6,7 @@ import warnings
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -107,6 +108,14 @@ def test_a_mean_far_outside_the_effects_is_not_usable() -> None:
     assert found.estimate < es.y.min() - np.ptp(es.y)
     assert not found.usable
     assert "far outside the range of the effects" in words(found)
+    test = mx.bias.regression_test(es)
+    assert test.limit_estimate == pytest.approx(mx.bias.pet_peese(es, "mixed").pet.estimate)
+    assert not test.limit_usable
+    assert "the limit, " in words(test)
+    assert "as it goes to 0" not in test.sentence
+    usual = mx.bias.regression_test(mx.EffectSizes(Y, se=SE))
+    assert usual.limit_usable
+    assert "as it goes to 0, the mean goes to" in usual.sentence
 
 
 def tables(method: str, measure: str) -> mx.bias.CountsTest:
@@ -130,8 +139,15 @@ def test_no_study_of_twenty_and_twenty_is_smaller(method: str) -> None:
 
 @pytest.mark.parametrize("method", ["peters", "macaskill", "deeks", "ruecker"])
 def test_regressions_on_equal_sizes_are_refused(method: str) -> None:
-    with pytest.raises(mx.errors.CollinearError, match="groups of 20 and 20"):
+    with pytest.raises(mx.errors.CollinearError, match=r"same in all rows .*could not be looked into"):
         tables(method, "OR")
+
+
+@pytest.mark.parametrize("method", ["debray", "debray-approximate"])
+def test_regressions_on_equal_numbers_of_events_are_refused(method: str) -> None:
+    events = pd.DataFrame({"treatment_events": [20] * 12, "control_events": [20] * 12})
+    with pytest.raises(mx.errors.CollinearError, match="number of events is the same in all rows"):
+        mx.bias.counts_test(mx.EffectSizes(Y, se=SE, measure="HR", data=events), method)
 
 
 def test_a_test_of_another_quantity_says_so() -> None:
@@ -187,6 +203,12 @@ def test_estimates_outside_the_possible_values_are_not_usable() -> None:
     assert "outside the values that are possible (double arcsine proportion)" in words(found)
     assert "finds" not in found.sentence
     assert "from 0 on the scale of the analysis" in found.sentence
+    assert "-0.1" in found.sentence.replace("\N{MINUS SIGN}", "-")  # and not the 0 that it is shown as
+    assert np.isnan(found.pvalue)  # there is no value of no effect
+    test = mx.bias.regression_test(proportions("PFT"), "se")
+    assert not test.limit_usable
+    assert "the limit is outside the values that are possible" in words(test)
+    assert "as it goes to 0" not in test.sentence
     inside = mx.bias.trim_and_fill(proportions("PFT"))
     assert "outside the values" not in words(inside)
 

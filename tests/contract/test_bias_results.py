@@ -27,7 +27,7 @@ from tests.contract.test_wrong_inputs_models import WRONG, bare
 # What a method needs beside the results.
 NEEDED: dict[str, dict[str, Any]] = {"proportion_beyond": {"threshold": 0.1, "draws": 20}}
 # Methods that ask the fit for its pooled effect.
-OF_THE_FIT = {"power", "excess_significance", "report", "fail_safe_n"}
+OF_THE_FIT: set[str] = set()
 TAKE_MODERATORS = {"regression_test", "selection_model", "report"}
 METHODS = {
     name: found
