@@ -195,3 +195,10 @@ def test_the_true_effect_has_significant_digits_in_any_unit(unit):
     mantissa, raised = name.rpartition(" ")[2].split("×10")
     power = int(raised.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")))
     assert float(mantissa) * 10.0**power == pytest.approx(mx.RandomEffects(es).fit().estimate, rel=0.005)
+
+
+def test_a_true_effect_of_rounding_noise_is_zero():
+    es = mx.EffectSizes([0.1, 0.2, 0.3, -0.6], [0.01] * 4)
+    assert 0 < abs(mx.bias.power(es).true_effect) < 1e-15
+    assert "true effect of 0.00" in sunset_plan(es).notes[0]
+    assert "true effect 0.00" in " ".join(rule.name for rule in sunset_plan(es).layers(Rule))
