@@ -16,6 +16,7 @@ from metaexo.bias.p_uniform_star import PUniformStar, p_uniform_star
 from metaexo.bias.pet_peese import PetPeese, PrecisionRegression, pet_peese
 from metaexo.bias.power import Power, power
 from metaexo.bias.report import BiasReport, report
+from metaexo.bias.selection.many import ManySelection, selection_many
 from metaexo.bias.selection.model import selection_model
 from metaexo.bias.selection.results import SelectionCertificate, SelectionCoefficients, SelectionModel
 from metaexo.bias.trim_and_fill import ManyTrimAndFill, TrimAndFill, trim_and_fill, trim_and_fill_many
@@ -33,6 +34,7 @@ __all__ = [
     "HenmiCopasEstimate",
     "LfkIndex",
     "LimitMetaAnalysis",
+    "ManySelection",
     "ManyTrimAndFill",
     "PCurve",
     "PUniform",
@@ -67,6 +69,7 @@ __all__ = [
     "rank_test",
     "regression_test",
     "report",
+    "selection_many",
     "selection_model",
     "trim_and_fill",
     "trim_and_fill_many",

@@ -15,7 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from metaexo.errors import InputError
 from metaexo.immutable import Immutable
+from metaexo.inputs import read_numbers
 from metaexo.numeric.likelihood_maximum import maximum_likelihood
 from metaexo.numeric.problem import make_batch
 from metaexo.numeric.selection.likelihood import HALF_LOG_2PI, Problem, Weights
@@ -48,6 +50,11 @@ CLOSE = 1e-8
 NARROW = 1e-3
 
 
+ALTERNATIVES = ("greater", "less", "two-sided")
+# Size of the logarithm of a weight beyond which it goes to 0 or infinity.
+STEEP = 12.0
+
+
 class Shape(NamedTuple):
     """What is selected by: the kind of weights, in the units of the effects as they were handed in."""
 
@@ -55,6 +62,44 @@ class Shape(NamedTuple):
     cuts: tuple[float, ...]
     two_sided: bool
     precision: Array | None  # (k,), at most 1
+
+
+def cuts_of(cuts: object, kind: str) -> tuple[float, ...]:
+    """Return the cuts, checked: p-values above 0 and below 1 in rising order, or the truncation point."""
+    if kind == "truncated-estimated":
+        if cuts is not None:
+            raise InputError(
+                "cuts are given for an estimated truncation point", 'weights="truncated" with cuts='
+            )
+        return ()
+    if cuts is None:
+        return {"step": (0.025,), "truncated": (0.0,)}.get(kind, ())
+    values = np.atleast_1d(read_numbers(cuts, "cuts"))
+    if values.ndim != 1:
+        raise InputError(f"cuts has shape {values.shape}", "p-values in rising order", "cuts=(0.025, 0.5)")
+    if kind == "truncated":
+        if values.shape != (1,) or not np.isfinite(values).all():
+            raise InputError("cuts of a truncation is not one number", "the effect at which it is truncated")
+        return (float(values[0]),)
+    if values.size and values[-1] == 1:
+        values = values[:-1]
+    if not ((values > 0) & (values < 1)).all() or (np.diff(values) <= 0).any():
+        raise InputError(
+            f"cuts are {', '.join(f'{cut:g}' for cut in values.ravel())}",
+            "p-values above 0 and below 1, in rising order",
+            "cuts=(0.025,) or cuts=(0.025, 0.5)",
+        )
+    if kind == "beta" and values.size:
+        raise InputError("cuts are given for beta weights", "no cuts, or other weights", "leave cuts= out")
+    if kind != "step" and values.size > 1:
+        raise InputError(
+            f"{values.size} cuts for {kind} weights",
+            "one p-value, up to which the weight is 1",
+            'use one cut, or weights="step"',
+        )
+    if kind == "step" and not values.size:
+        raise InputError("there are no cuts below 1", "p-values that end a step", "cuts=(0.025,)")
+    return tuple(values.tolist())
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,8 +168,21 @@ class Parts(NamedTuple):
 
 def pvalues_of(shape: Shape, data: Standard) -> Array:
     """Return the p-values of the effects: one-sided in the favoured direction, or two-sided."""
-    z = data.y / np.sqrt(data.v)
-    return np.asarray(2 * ndtr(-np.abs(z)) if shape.two_sided else ndtr(-z))
+    return pvalues(data.y / np.sqrt(data.v), shape.two_sided)
+
+
+def pvalues(z: Array, two_sided: bool) -> Array:
+    """Return the p-values of z: one-sided, small where z is large, or two-sided."""
+    return np.asarray(2 * ndtr(-np.abs(z)) if two_sided else ndtr(-z))
+
+
+def step_edges(cuts: Array, two_sided: bool) -> tuple[Array, Index]:
+    """Return the values of z between which the weights are constant, and which weight is where."""
+    count = cuts.size + 1
+    if not two_sided:
+        return -ndtri(cuts)[::-1], np.arange(count - 1, -1, -1, dtype=np.intp)
+    a = -ndtri(cuts / 2)
+    return np.concatenate([-a, a[::-1]]), np.array([*range(count), *range(count - 2, -1, -1)], dtype=np.intp)
 
 
 def step_parts(shape: Shape, data: Standard, swap: bool = True) -> Parts:
@@ -136,12 +194,7 @@ def step_parts(shape: Shape, data: Standard, swap: bool = True) -> Parts:
     cuts = np.array([cut for cut in shape.cuts if cut < 1])
     count = cuts.size + 1
     root_v = np.sqrt(data.v)
-    if shape.two_sided:
-        a = -ndtri(cuts / 2)
-        z = np.concatenate([-a, a[::-1]])
-        kind = np.array([*range(count), *range(count - 2, -1, -1)], dtype=np.intp)
-    else:
-        z, kind = -ndtri(cuts)[::-1], np.arange(count - 1, -1, -1, dtype=np.intp)
+    z, kind = step_edges(cuts, shape.two_sided)
     seen = step_of(pvalues_of(shape, data), cuts)
     weights = Steps((root_v[:, None] * z)[None], kind, seen[None], count)
     counts = np.bincount(seen, minlength=count)

@@ -11,14 +11,17 @@ from numpy.typing import ArrayLike
 
 from metaexo.bias.estimates import Estimates, estimates_of
 from metaexo.bias.selection.fitting import (
+    ALTERNATIVES,
     HARDLY_ANY,
     SAME,
+    STEEP,
     Fitted,
     Parts,
     Shape,
     Solution,
     Standard,
     covariance,
+    cuts_of,
     estimated_truncation,
     log_norm,
     make_parts,
@@ -60,7 +63,6 @@ SYNONYMS = {
     **dict.fromkeys(("trunc", "truncation"), "truncated"),
     "truncest": "truncated-estimated",
 }
-ALTERNATIVES = ("greater", "less", "two-sided")
 PRECISIONS = {
     **dict.fromkeys(("se", "sei"), "se"),
     **dict.fromkeys(("v", "vi", "variance"), "variance"),
@@ -72,8 +74,6 @@ WITHOUT_PRECISION = ("step", "beta", *TRUNCATED)
 INEXACT = 1e-7
 # p-values at which results are commonly called significant, one-sided and two-sided.
 USUAL_CUTS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5)
-# Size of the logarithm of a weight beyond which it goes to 0 or infinity.
-STEEP = 12.0
 
 
 def selection_model(
@@ -174,7 +174,7 @@ def selection_model(
     side = _side_of(est, alternative, kind)
     centre = _centre_of(est)
     data = standard_units(est.y, est.v, est.x, -1.0 if side == "less" else 1.0, centre)
-    shape = Shape(kind, _cuts_of(cuts, kind), side == "two-sided", _precision_of(est, precision, kind))
+    shape = Shape(kind, cuts_of(cuts, kind), side == "two-sided", _precision_of(est, precision, kind))
     given = _tau2_of(est, tau2)
     least = data.p + (given is None)
     if est.k < least:
@@ -233,44 +233,6 @@ def _centre_of(est: Estimates) -> float:
             "fit the model with its intercept",
         )
     return est.null
-
-
-def _cuts_of(cuts: object, kind: str) -> tuple[float, ...]:
-    """Return the cuts, checked: p-values above 0 and below 1 in rising order, or the truncation point."""
-    if kind == "truncated-estimated":
-        if cuts is not None:
-            raise InputError(
-                "cuts are given for an estimated truncation point", 'weights="truncated" with cuts='
-            )
-        return ()
-    if cuts is None:
-        return {"step": (0.025,), "truncated": (0.0,)}.get(kind, ())
-    values = np.atleast_1d(read_numbers(cuts, "cuts"))
-    if values.ndim != 1:
-        raise InputError(f"cuts has shape {values.shape}", "p-values in rising order", "cuts=(0.025, 0.5)")
-    if kind == "truncated":
-        if values.shape != (1,) or not np.isfinite(values).all():
-            raise InputError("cuts of a truncation is not one number", "the effect at which it is truncated")
-        return (float(values[0]),)
-    if values.size and values[-1] == 1:
-        values = values[:-1]
-    if not ((values > 0) & (values < 1)).all() or (np.diff(values) <= 0).any():
-        raise InputError(
-            f"cuts are {', '.join(f'{cut:g}' for cut in values.ravel())}",
-            "p-values above 0 and below 1, in rising order",
-            "cuts=(0.025,) or cuts=(0.025, 0.5)",
-        )
-    if kind == "beta" and values.size:
-        raise InputError("cuts are given for beta weights", "no cuts, or other weights", "leave cuts= out")
-    if kind != "step" and values.size > 1:
-        raise InputError(
-            f"{values.size} cuts for {kind} weights",
-            "one p-value, up to which the weight is 1",
-            'use one cut, or weights="step"',
-        )
-    if kind == "step" and not values.size:
-        raise InputError("there are no cuts below 1", "p-values that end a step", "cuts=(0.025,)")
-    return tuple(values.tolist())
 
 
 def _precision_of(est: Estimates, precision: object, kind: str) -> Array | None:
