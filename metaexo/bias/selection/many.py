@@ -76,8 +76,8 @@ def selection_many(
     r"""Fit step-function selection models to B meta-analyses in one batched call.
 
     Use it in simulations and bootstraps. The numbers are those of :func:`selection_model`; a fit to twenty
-    studies takes about 1 ms, a tenth of the time of a single one. Effects are seen with a probability that is constant
-    between `cuts`; the density of those that are seen is that of :func:`selection_model`.
+    studies takes about 1 ms, a tenth of the time of a single one. Effects are seen with a probability that
+    is constant between `cuts`; the density of those that are seen is that of :func:`selection_model`.
 
     Parameters
     ----------
