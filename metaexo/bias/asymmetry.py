@@ -75,7 +75,7 @@ SPELLINGS = {
     "sqrtninv": "1/sqrt(n)",
 }
 MODELS = ("mixed", "dispersion")
-SUGGESTIVE = 0.10  # p-value from which a trend is not told as one: tests of asymmetry have little power
+SUGGESTIVE = 0.10  # p-value from which a trend is not reported as one: tests of asymmetry have little power
 EXACT_UP_TO = 400  # effects: the exact distribution of Kendall's tau takes seconds beyond, and hardly differs
 # Measures whose sampling variance is no function of what makes the effect, or, for ratios and effects as
 # given, is not known to be one; of all others effects and standard errors are correlated by construction.

@@ -22,7 +22,7 @@ NO_SPREAD = (
     "the effects do not vary about the model at all, so that there is no standard error, interval or p-value"
 )
 IMPOSSIBLE = "the {} is outside the values that are possible ({})"
-STEP = 1e-6  # by which the end of a scale is told from a value beyond it
+STEP = 1e-6  # by which the end of a scale is distinguished from a value beyond it
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -146,7 +146,8 @@ def is_impossible(measure: Measure, value: float) -> bool:
     """
     least, most = measure.possible
     step = STEP * (1.0 + abs(value))
-    here, lower, higher = measure.back(np.array([value, value - step, value + step]))
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        here, lower, higher = measure.back(np.array([value, value - step, value + step]))
     return bool(here < least or here > most or (here == least == higher) or (here == most == lower))
 
 

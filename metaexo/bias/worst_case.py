@@ -166,7 +166,7 @@ class WorstCase(AdjustedEstimate):
             return (
                 f"Worst case: none, because all {plural(self.k, 'effect')} are significant in the favoured "
                 f"direction ({self.alternative}): how much selection would explain their mean of {mean} away "
-                "cannot be told."
+                "cannot be said."
             )
         return (
             f"Worst case: {self.shown} from the {others} of {plural(self.k, 'effect')} that are not "

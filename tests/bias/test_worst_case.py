@@ -160,7 +160,7 @@ def test_an_effect_that_selection_cannot_explain_and_one_that_needs_none() -> No
     assert (every.s_value, every.s_value_bound) == (np.inf, np.inf)
     assert any("there is no worst case" in line for line in every.cautions())
     assert "Worst case: none" in every.sentence
-    assert "cannot be told" in every.sentence
+    assert "cannot be said" in every.sentence
     one = mx.bias.worst_case(mx.EffectSizes([0.9, 1.1, 0.1], [0.05] * 3))
     assert np.isnan(one.se)
     assert one.estimate == pytest.approx(0.1)

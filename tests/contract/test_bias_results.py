@@ -26,8 +26,6 @@ from tests.contract.test_wrong_inputs_models import WRONG, bare
 
 # What a method needs beside the results.
 NEEDED: dict[str, dict[str, Any]] = {"proportion_beyond": {"threshold": 0.1, "draws": 20}}
-# Methods that ask the fit for its pooled effect.
-OF_THE_FIT: set[str] = set()
 TAKE_MODERATORS = {"regression_test", "selection_model", "report"}
 METHODS = {
     name: found
@@ -116,7 +114,7 @@ def test_every_family_is_taken(name: str, kind: str, fit: str) -> None:
     assert any("fewer than 10" in line for line in found.cautions())
 
 
-@pytest.mark.parametrize("name", sorted({*METHODS} - OF_THE_FIT))
+@pytest.mark.parametrize("name", METHODS)
 def test_bare_effects_do_as_well(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MetaexoWarning)

@@ -1,4 +1,4 @@
-"""What methods for small-study effects say where effects, sizes or scales do not let them tell anything."""
+"""What methods for small-study effects say where effects, sizes or scales do not let them say anything."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_a_test_of_another_quantity_says_so() -> None:
         assert "is tested, not the" not in " ".join(tables(method, measure).cautions())
 
 
-def test_directions_are_told_of_trends_alone() -> None:
+def test_directions_are_said_of_trends_alone() -> None:
     trend = mx.bias.regression_test(mx.EffectSizes(Y, se=SE), model="dispersion")
     assert trend.pvalue < 0.01
     assert "effects increase with the standard error (slope" in trend.sentence
@@ -233,6 +233,22 @@ def test_what_is_possible(measure: str, inside: tuple[float, ...], outside: tupl
     found = mx.effects.get_measure(measure)
     assert [is_impossible(found, value) for value in inside] == [False] * len(inside)
     assert [is_impossible(found, value) for value in outside] == [True] * len(outside)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("measure", ["RR", "PLO", "PLN", "PFT", "ZCOR", "IRLN"])
+def test_extrapolations_beyond_all_numbers_give_words(measure: str, sign: int) -> None:
+    """Of sizes that differ in the ninth digit a limit goes to ratios that no number can hold."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", mx.errors.MetaexoWarning)
+        es = mx.EffectSizes(sign * Y, se=0.2 + 1e-8 * np.arange(12), measure=measure)
+        for name in ("pet_peese", "limit_meta_analysis"):
+            found = adjusted(name, es)
+            assert not found.usable
+            assert found.name in str(found)
+            assert "nan" not in found.sentence
+        assert not mx.bias.regression_test(es, "se").limit_usable
 
 
 # -- one study, the other direction -------------------------------------------------------------------------
