@@ -163,7 +163,11 @@ class BiasReport(BiasResult):
         if test is None:
             refused = (one.reason for one in self.refused if one.kind == "test")
             return next(refused, "there is no regression test").partition("; needed")[0]
-        return "the slope has no standard error" if np.isnan(test.pvalue) else ""
+        if not np.isnan(test.pvalue):
+            return ""
+        if without_rounding(self.effects, np.ptp(self.effects.y)) == 0:
+            return "the effects do not vary"
+        return f"the effects do not vary about a line in the {PREDICTORS[test.predictor][0]}"
 
     def _against(self) -> list[str]:
         """Return other tests that do find a difference, in words."""
@@ -231,7 +235,7 @@ class BiasReport(BiasResult):
         if self.unadjusted.design.x is not None:
             return row
         pooled = self.unadjusted.pooled(self.level)
-        pvalue = float(self.unadjusted.wald_pvalues[0])
+        pvalue = pvalue_of_mean(self.unadjusted)
         return row | {
             "pvalue": pvalue,
             "estimate": pooled.estimate,
@@ -320,6 +324,11 @@ def without_rounding(effects: EffectSizes, values: ArrayLike) -> Array:
     given = np.asarray(values, dtype=float)
     size = max(float(np.abs(effects.y).max()), float(np.sqrt(effects.v.max())))
     return np.where(np.abs(given) < ROUNDING * size, 0.0, given)
+
+
+def pvalue_of_mean(fit: FitResults) -> float:
+    """Return the p-value of no effect of a fit without moderators; NaN where there is no such value."""
+    return np.nan if np.isnan(fit.effects.measure.null) else float(fit.wald_pvalues[0])
 
 
 def _model_words(fit: FitResults) -> str:

@@ -126,15 +126,20 @@ def test_the_level_is_that_of_every_interval() -> None:
     assert wide.low < narrow.low < narrow.high < wide.high
 
 
+SIZES = np.linspace(0.1, 0.5, 12)
+
+
 @pytest.mark.parametrize(
-    ("se", "why"),
+    ("y", "se", "why"),
     [
-        (np.full(12, 0.2), "all standard errors are equal"),
-        (np.linspace(0.2, 0.29, 12), "the standard errors hardly differ"),
+        (effects().y, np.full(12, 0.2), "all standard errors are equal"),
+        (effects().y, np.linspace(0.2, 0.29, 12), "the standard errors hardly differ"),
+        (np.full(12, 0.4), SIZES, "the effects do not vary"),
+        (2.1 * SIZES, SIZES, "the effects do not vary about a line in the standard error"),
     ],
 )
-def test_asymmetry_that_cannot_be_tested_is_said(se: np.ndarray, why: str) -> None:
-    es = mx.EffectSizes(effects().y, se=se)
+def test_asymmetry_that_cannot_be_tested_is_said(y: np.ndarray, se: np.ndarray, why: str) -> None:
+    es = mx.EffectSizes(y, se=se)
     found = mx.bias.report(es)
     assert found.sentence.startswith(
         f"Whether small studies differ from large ones could not be tested: {why}."

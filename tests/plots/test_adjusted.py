@@ -231,6 +231,14 @@ def test_tiny_and_huge_units_have_significant_digits(make_effects, unit):
     assert overlapping_texts(adjusted(plan)) == []
 
 
+def test_a_measure_without_no_effect_has_no_pvalue():
+    es = mx.effect_sizes("PLO", events=[4, 6, 9, 12, 20, 11], n=[20, 40, 50, 60, 150, 90])
+    fit = mx.RandomEffects(es).fit()
+    plan = adjusted_plan([fit, mx.bias.henmi_copas(fit)])
+    assert [row.cells["p"] for row in marked(plan)] == [("–",), ("–",)]
+    assert mx.bias.report(fit).to_frame()["pvalue"].isna().iloc[0]
+
+
 def test_noise_of_rounding_is_zero():
     es = bcg()
     plan = adjusted_plan([given(es, 4e-17, 4e-17, 5e-17, "noise"), given(es, 0.5, 0.2, 0.8, "other")])

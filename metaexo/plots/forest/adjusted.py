@@ -11,7 +11,7 @@ import numpy as np
 
 from metaexo.bias import BiasReport
 from metaexo.bias.estimates import RESTS_ON_ONE
-from metaexo.bias.report import cautions_by_method, deciding_study, without_rounding
+from metaexo.bias.report import cautions_by_method, deciding_study, pvalue_of_mean, without_rounding
 from metaexo.bias.results import AdjustedEstimate
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
@@ -115,7 +115,7 @@ def adjusted_plan(
     options = Options.of(locals(), label_title="Method", columns=_columns(look))
     lines = [_line(_title(one), one.rests_on, one, one.pvalue, look) for one in known]
     if fit is not None:
-        lines.insert(0, _line(UNADJUSTED, "", fit.pooled(), float(fit.wald_pvalues[0]), look))
+        lines.insert(0, _line(UNADJUSTED, "", fit.pooled(), pvalue_of_mean(fit), look))
     if not lines:
         methods = plural(len(estimates), "method")
         raise InputError(
