@@ -283,9 +283,8 @@ def heaviest_study(effects: EffectSizes) -> str:
     """Say which of three studies or more has more than half of the inverse-variance weight; else ""."""
     if effects.m < 3 or not effects.v.min() > 0:
         return ""
-    named = bool(effects.study or effects.labels)
-    names: Sequence[str] = effects.study or effects.row_labels
     shares = effects.v.min() / effects.v
+    names: Sequence[str] = ()
     if effects.m < effects.k:
         names, members = split_clusters(effects, None)
         shares = np.array([shares[rows].sum() for rows in members])
@@ -293,8 +292,9 @@ def heaviest_study(effects: EffectSizes) -> str:
     share = float(shares[first] / shares.sum())
     if share <= MOST:
         return ""
+    name = (names or effects.study or effects.row_labels)[first]
+    name = name if effects.study or effects.labels else f"number {name}"
     of = "more than 99%" if share > 0.99 else percent(share)
-    name = names[first] if named else f"number {names[first]}"
     return f"one study, {name}, has {of} of the inverse-variance weight"
 
 
