@@ -31,6 +31,7 @@ ROUNDING = 1e-3  # of bounds that were made from critical values, which are ofte
 FEW = 10  # studies below which methods for small-study effects tell little (Sterne 2011, 10.1136/bmj.d4002)
 RESTS_ON_ONE = ": what is weighted by precision rests on it"
 MOST = 0.5  # of the inverse-variance weight: whoever has more decides
+EQUAL = 1e-8  # share of their size below whose spread standard errors are equal but for rounding
 SPREAD = 1.5  # largest over smallest standard error below which small and large studies hardly differ
 TRUE_EFFECTS = ("random", "common")
 Alternative = Literal["greater", "less"]

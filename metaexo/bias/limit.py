@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.bias.asymmetry import correlated, depends_on_effect
-from metaexo.bias.estimates import estimates_of
+from metaexo.bias.estimates import EQUAL, estimates_of
 from metaexo.bias.results import AdjustedEstimate
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotIdentifiableError
@@ -22,8 +22,6 @@ from metaexo.types import Array
 
 ADJUSTMENTS = ("beta0", "betalim", "mulim")
 LEAST = 3
-# Standard errors whose spread is a smaller share of their size are equal but for rounding.
-EQUAL = 1e-8
 NO_TAU2 = "tau2 is 0: the limits of all effects are equal, and so are the three adjusted means"
 
 

@@ -12,13 +12,8 @@ from numpy.typing import ArrayLike
 
 import metaexo.bias as room
 from metaexo.bias.asymmetry import PREDICTORS, TABLES, RankTest, RegressionTest, correlated, depends_on_effect
-from metaexo.bias.counts_test import CountsTest
-from metaexo.bias.estimates import FEW, RESTS_ON_ONE, SPREAD, Estimates, estimates_of, heaviest_study
-from metaexo.bias.henmi_copas import HenmiCopasEstimate
-from metaexo.bias.limit import EQUAL, LimitMetaAnalysis
-from metaexo.bias.pet_peese import PetPeese
+from metaexo.bias.estimates import EQUAL, FEW, RESTS_ON_ONE, SPREAD, Estimates, estimates_of, heaviest_study
 from metaexo.bias.results import AdjustedEstimate, BiasResult, BiasTest
-from metaexo.bias.waap import Waap
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.sample_sizes import known_columns
@@ -33,7 +28,6 @@ if TYPE_CHECKING:
 
 # Of the words; the tables have the p-values. Tests of asymmetry have little power: 0.10 is their usual level.
 SIGNIFICANT, SUGGESTIVE = 0.05, 0.10
-BY_PRECISION = (HenmiCopasEstimate, PetPeese, Waap)  # weights 1 / v, whatever tau2 is
 ROUNDING = 1e-12  # share of the size of the data below which a mean is 0 but for rounding
 
 
@@ -180,7 +174,7 @@ class BiasReport(BiasResult):
         tests += [
             (f"{one.name}, which does not allow for heterogeneity", one.q_small_study.pvalue)
             for one in self.estimates
-            if isinstance(one, LimitMetaAnalysis) and one.usable and not inflated
+            if isinstance(one, room.LimitMetaAnalysis) and one.usable and not inflated
         ]
         return [f"{name}, {p_value(pvalue)}" for name, pvalue in tests if pvalue < SIGNIFICANT]
 
@@ -446,7 +440,7 @@ def cautions_by_method(
     """
     named: dict[str, list[str]] = {}
     inflated: list[BiasResult] = []
-    counted = any(isinstance(one, CountsTest) for one in results)
+    counted = any(isinstance(one, room.CountsTest) for one in results)
     for one in sorted(results, key=lambda one: not _is_unusable(one)):
         for text in one.cautions():
             if text.startswith(correlated(one.measure)):
@@ -476,7 +470,7 @@ def _is_unusable(one: BiasResult) -> bool:
 
 def _needless(one: BiasResult, text: str, counted: bool, both_regressions: bool) -> bool:
     """Say whether a caution has no place in a report: what it is of, or advises, is not shown, or is."""
-    if isinstance(one, PetPeese) and not both_regressions:
+    if isinstance(one, room.PetPeese) and not both_regressions:
         other = "PEESE" if one.chosen == "PET" else "PET"
         return text.startswith(f"{other} rests on")
     return counted and text == TABLES
@@ -501,6 +495,7 @@ def deciding_study(es: EffectSizes, estimates: Sequence[AdjustedEstimate]) -> li
     heaviest = heaviest_study(es)
     if not heaviest:
         return []
-    resting = [one.name for one in estimates if isinstance(one, BY_PRECISION)]
+    by_precision = (room.HenmiCopasEstimate, room.PetPeese, room.Waap)  # weights 1 / v, whatever tau2 is
+    resting = [one.name for one in estimates if isinstance(one, by_precision)]
     rest = f"{', '.join(resting)} rest on it, and others may" if resting else "estimates may rest on it"
     return [f"{heaviest}: {rest}"]
