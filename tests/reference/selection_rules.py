@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from scipy import special
 from scipy.optimize import minimize
 from scipy.stats import norm
 
@@ -113,8 +114,8 @@ class Dense:
 
         def log_weight(z: np.ndarray, c: Any) -> np.ndarray:
             a = np.abs(z)
-            lp = np.log(2) + norm.logsf(a) if self.two else norm.logsf(z)
-            lq = np.log(norm.cdf(a) - norm.cdf(-a)) if self.two else norm.logcdf(z)
+            lp = np.log(2) + special.log_ndtr(-a) if self.two else special.log_ndtr(-z)
+            lq = np.log(special.ndtr(a) - special.ndtr(-a)) if self.two else special.log_ndtr(z)
             if top is None:
                 return np.asarray(function(lp, lq, c, *delta))
             at = np.log(top), np.log1p(-top)
@@ -133,7 +134,8 @@ class Dense:
                 edges = np.unique(edges)
                 half = 0.5 * np.diff(edges)[:, None]
                 z = edges[:-1, None] + half * (1 + nodes)
-                density = norm.logpdf(z * root[i], mean[i], s[i]) + np.log(root[i])
+                u = (z * root[i] - mean[i]) / s[i]
+                density = -0.5 * u * u - 0.5 * np.log(2 * np.pi) + np.log(root[i] / s[i])
                 area[i] = (half * ways * np.exp(log_weight(z, self.c[i]) + density)).sum()
             return np.exp(log_weight(self.y / root, self.c)), area
 

@@ -116,7 +116,7 @@ def selection_many(
     >>> y = [[0.9, 0.7, 0.8, 0.1, 0.6, 0.4, 0.2], [0.5, 0.7, 0.3, 0.2, 0.6, 0.1, 0.4]]
     >>> v = [[0.09, 0.05, 0.1, 0.02, 0.06, 0.01, 0.03]] * 2
     >>> mx.bias.selection_many(y, v).estimate.round(2).tolist()
-    [0.3, 0.2]
+    [0.3, 0.31]
     """
     effects, variances = read_numbers(y, "y", ndim=2), read_variances(v, se, ndim=2)
     if effects.shape != variances.shape or not effects.size or effects.shape[1] < 2:
