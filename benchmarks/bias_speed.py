@@ -57,7 +57,7 @@ WORKS: dict[str, tuple[Callable[[Any, Any], float], tuple[int, ...], float]] = {
     "trim and fill": (lambda es, fit: bias.trim_and_fill(fit, side="left").estimate, (20, 1000), 10),
     "fail-safe N (Rosenthal)": (lambda es, fit: bias.fail_safe_n(es).number, (20, 1000), 0),
     "fail-safe N (Rosenberg)": (lambda es, fit: bias.fail_safe_n(es, "rosenberg").number, (20, 1000), 0),
-    "excess significance": (lambda es, fit: bias.excess_significance(es).statistic, (20, 1000), 0),
+    "excess significance": (lambda es, fit: bias.excess_significance(es, model="common").chi2, (20, 1000), 0),
     "Henmi-Copas": (lambda es, fit: bias.henmi_copas(es).low, (20, 1000), 0),
     "selection, step function": (lambda es, fit: step(fit, 0.025), (40,), 20),
     "selection, three steps": (lambda es, fit: step(fit, 0.025, 0.5), (40,), 20),

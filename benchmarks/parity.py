@@ -161,7 +161,7 @@ def bias_of(es: mx.EffectSizes) -> dict[str, list[float]]:
     found["trim and fill"] = [filled.k0, filled.estimate, filled.se]
     found["fail-safe N (Rosenthal)"] = [mx.bias.fail_safe_n(es).number]
     found["fail-safe N (Rosenberg)"] = [mx.bias.fail_safe_n(es, "rosenberg").number]
-    excess = mx.bias.excess_significance(es)
+    excess = mx.bias.excess_significance(es, model="common")
     found["excess significance"] = [excess.significant.sum(), excess.power.sum()]
     interval = mx.bias.henmi_copas(es)
     found["Henmi-Copas"] = [interval.estimate, interval.low, interval.high]
