@@ -20,7 +20,7 @@ from matplotlib.text import Annotation
 from metaexo.errors import UnknownChoiceError
 from metaexo.plots import THEMES, Chart, overlapping_texts, plans_of
 from metaexo.plots.canvas.arguments import check_of
-from metaexo.plots.canvas.chart import ChartAxis, Curve, Intervals, Panel, Points, Words, steady
+from metaexo.plots.canvas.chart import Cells, ChartAxis, Curve, Intervals, Panel, Points, Steps, Words, steady
 from metaexo.plots.canvas.theme import get_theme
 
 
@@ -211,3 +211,83 @@ def test_names_of_rows_stay_beside_axes_that_no_layout_moves():
     assert [label.get_text().replace("\n", " ") for label in one.get_yticklabels()] == names
     _, low = plt.subplots(figsize=(5.0, 0.6))
     assert all("\n" not in label.get_text() for label in chart.draw(low).get_yticklabels())
+
+
+# -- many points as cells, and distributions at the edges of a panel ----------------------------------------
+
+EDGES = np.linspace(-4.0, 4.0, 41)
+
+
+def cells_of(x, y, **look):
+    counts = np.histogram2d(y, x, [EDGES, EDGES])[0].astype(np.int64)
+    return Cells(x=EDGES.tolist(), y=EDGES.tolist(), counts=counts, **look)
+
+
+def test_cells_show_counts_and_are_in_the_table_of_the_chart():
+    x, y = np.random.default_rng(1).normal(0, 0.8, (2, 5000))
+    layer = cells_of(x, y, name="all of them")
+    chart = chart_of(layer)
+    ax = chart.draw()
+    (mesh,) = ax.collections
+    drawn = np.ma.asarray(mesh.get_array()).reshape(layer.counts.shape)
+    assert drawn.filled(0).tolist() == layer.counts.tolist()
+    ax.figure.draw_without_rendering()
+    strength = mesh.get_facecolor()[:, 3].reshape(layer.counts.shape)
+    assert (strength[layer.counts == 0] == 0).all()
+    order = np.argsort(layer.counts, axis=None)
+    assert (np.diff(strength.ravel()[order]) >= 0).all()
+    frame = chart.to_frame()
+    assert frame["count"].sum() == layer.counts.sum() == 5000
+    most = frame.loc[frame["count"].idxmax()]
+    row, column = np.unravel_index(layer.counts.argmax(), layer.counts.shape)
+    assert EDGES[column] < most["x"] < EDGES[column + 1]
+    assert EDGES[row] < most["y"] < EDGES[row + 1]
+    assert "5000 points" in chart.describe()
+    legend = next(one.get_legend() for one in ax.figure.axes if one.get_legend())
+    assert [text.get_text() for text in legend.get_texts()] == ["all of them"]
+
+
+def test_the_line_around_cells_holds_the_share_that_it_says():
+    x, y = np.random.default_rng(2).normal(0, 0.8, (2, 200_000))
+    ax = chart_of(cells_of(x, y, edge="dashed", held=0.9)).draw()
+    (line,) = ax.collections[1].get_paths()
+    inside = line.contains_points(np.column_stack([x, y]))
+    assert inside.mean() == pytest.approx(0.9, abs=0.02)
+    equal = Cells(x=EDGES.tolist(), y=EDGES.tolist(), counts=np.ones((40, 40), dtype=np.int64), edge="solid")
+    empty = replace(equal, counts=np.zeros((40, 40), dtype=np.int64))
+    assert len(chart_of(equal).draw().collections) == len(chart_of(empty).draw().collections) == 1
+
+
+def test_distributions_at_the_edges_share_the_axes_of_the_panel():
+    counts = [0.0, 3.0, 5.0, 0.0, 1.0, 0.0]
+    edges = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]
+    panel = Panel(
+        x=ChartAxis(scale="log", limits=(1.0, 64.0)),
+        y=ChartAxis(limits=(0.0, 64.0)),
+        layers=[Points(x=[2.0], y=[3.0])],
+        above=[Steps(edges=edges, heights=counts, edge="dashed")],
+        beside=[Steps(edges=edges, heights=counts, across=True), Steps(edges=edges, heights=[0.0] * 6)],
+    )
+    chart = replace(chart_of(), panels=(panel,))
+    ax = chart.draw()
+    above, beside = ax.child_axes
+    fill, line = above.patches
+    for patch in (fill, line):
+        values, places, _ = patch.get_data()
+        assert values.tolist() == counts[1:5]
+        assert places.tolist() == edges[1:6]
+    assert len(beside.patches) == 2
+    assert above.get_xscale() == "log"
+    ax.set_xlim(2.0, 8.0)
+    ax.set_ylim(5.0, 9.0)
+    assert above.get_xlim() == (2.0, 8.0)
+    assert beside.get_ylim() == (5.0, 9.0)
+    ax.figure.draw_without_rendering()
+    assert above.get_window_extent().y0 > ax.get_window_extent().y1
+    assert beside.get_window_extent().x1 <= ax.figure.bbox.width
+    assert overlapping_texts(ax) == []
+    frame = chart.to_frame().query("layer == 'steps'")
+    assert frame["y"].dropna().iloc[:6].tolist() == counts
+    assert frame["low"].iloc[:6].tolist() == edges[:-1]
+    _, own = plt.subplots()
+    assert chart.draw(own).child_axes == []

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metaexo.errors import InputError
 from metaexo.formatting import plural
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 SHAPES = tuple(MARKERS)[:10]
 STAR = 1.5  # width of a star over that of other marks: its area is about theirs
+FAINTEST = 0.25  # opacity of a cell with a single point
+STRIP, STRIP_GAP = 0.18, 0.025  # height of a distribution beside a panel over that of the panel, and the gap
 NO_ROOM = "Labels without room are left out: {} of {}."
 LEAST_MARGIN = 24.0  # points: less beside Axes is no room for names
 LEAST_WIDTH, LEAST_HEIGHT = 90.0, 36.0  # points: of a panel, its vertical axis included
@@ -139,6 +142,41 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """A histogram: the height of each stretch between two edges; `across` stands on the vertical axis."""
+
+    edges: Sequence[float]
+    heights: Sequence[float]
+    name: str = ""
+    across: bool = False
+    color: Color = "study"
+    alpha: float = 0.35
+    edge: Literal["solid", "dashed", "dotted", "dashdot"] = "solid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cells:
+    """How many points lie in each cell of a grid, the more the less transparent (log scale); empty: nothing.
+
+    `x` and `y` are edges, and `counts` has a row per stretch of y. `edge` is the kind of line around the
+    densest cells, which together hold `held` of all points.
+    """
+
+    x: Sequence[float]
+    y: Sequence[float]
+    counts: NDArray[np.int64]
+    name: str = ""
+    color: Color = "study"
+    edge: Literal["", "solid", "dashed", "dotted", "dashdot"] = ""
+    held: float = 0.9
+
+    @property
+    def extra(self) -> Mapping[str, Sequence[Any]]:
+        """The numbers of points in the cells that are not empty, for the table of the chart."""
+        return {"count": self.counts[self.counts > 0].tolist()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
     """A text at a place."""
 
@@ -150,7 +188,7 @@ class Words:
     bold: bool = False
 
 
-Layer = Points | Curve | Curves | Band | Region | Intervals | Rule | Words
+Layer = Points | Curve | Curves | Band | Region | Intervals | Rule | Steps | Cells | Words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,13 +213,24 @@ class ChartAxis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """The Axes of a chart with their layers from back to front; `equal` makes a square of equal axes."""
+    """The Axes of a chart with their layers from back to front; `equal` makes a square of equal axes.
+
+    `above` and `beside` are distributions along its horizontal and its vertical axis, in strips at its edges;
+    Axes of the user's have no room for them.
+    """
 
     x: ChartAxis
     y: ChartAxis
     layers: Sequence[Layer]
     heading: str = ""
     equal: bool = False
+    above: Sequence[Steps] = ()
+    beside: Sequence[Steps] = ()
+
+    @property
+    def every(self) -> tuple[Layer, ...]:
+        """Its layers, those of the strips at its edges included."""
+        return (*self.layers, *self.above, *self.beside)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,13 +255,13 @@ class Chart(Plan):
     summary: str = ""
 
     def layers(self, kind: type[Any]) -> list[Any]:
-        """Return all layers of a class: Points, Curve, Curves, Band, Region, Intervals, Rule or Words."""
-        return [layer for panel in self.panels for layer in panel.layers if isinstance(layer, kind)]
+        """Return all layers of a class, for example Points, Curve, Intervals, Rule or Words."""
+        return [layer for panel in self.panels for layer in panel.every if isinstance(layer, kind)]
 
     def to_frame(self) -> pd.DataFrame:
         """Return what is drawn: panel, layer, name, label, x, y, low, high; one row per point.
 
-        Points of some kinds of chart have further columns.
+        Points of some kinds of chart have further columns; cells have their counts.
         """
         import pandas as pd
 
@@ -220,10 +269,10 @@ class Chart(Plan):
         rows: list[tuple[Any, ...]] = []
         further: dict[str, dict[int, Any]] = {}
         for panel in self.panels:
-            for layer in panel.layers:
+            for layer in panel.every:
                 if isinstance(layer, Words):
                     continue
-                for key, values in layer.extra.items() if isinstance(layer, Points) else ():
+                for key, values in layer.extra.items() if isinstance(layer, Points | Cells) else ():
                     further.setdefault(key, {}).update(enumerate(values, len(rows)))
                 head = panel.heading, type(layer).__name__.lower(), layer.name
                 rows += [(*head, *values) for values in _rows_of(layer)]
@@ -233,6 +282,7 @@ class Chart(Plan):
     def describe(self) -> str:
         """Return what is seen in a sentence or two."""
         points = sum(len(layer.x) for layer in self.layers(Points))
+        points += sum(int(layer.counts.sum()) for layer in self.layers(Cells))
         x, y = self.panels[0].x.label, self.panels[0].y.label
         axes = f"Horizontal axis: {x or 'none'}; vertical axis: {y or 'none'}."
         counted = f"{plural(len(self.panels), 'panel')}, {plural(points, 'point')}."
@@ -257,6 +307,8 @@ class Chart(Plan):
                 axes, whole = self._new_axes(ax), True
             for one, panel in zip(axes, self.panels, strict=True):
                 _draw_panel(one, panel, self.theme)
+                if whole:
+                    _draw_strips(one, panel, self.theme)
             self._around(axes, whole)
             plan, wanted = self, sum(map(bool, (w for one in self.layers(Points) for w in one.words)))
             if whole:  # with room for what is to be told of labels
@@ -407,6 +459,16 @@ def _rows_of(layer: Any) -> list[tuple[Any, ...]]:
         labels = layer.labels or [""] * len(layer.at)
         ends = zip(labels, layer.at, layer.low, layer.high, strict=True)
         return [(n, nothing, at, a, b) if layer.across else (n, at, nothing, a, b) for n, at, a, b in ends]
+    if isinstance(layer, Steps):
+        middles = (np.asarray(layer.edges[:-1]) + np.asarray(layer.edges[1:])) / 2
+        bars = zip(middles.tolist(), layer.heights, layer.edges[:-1], layer.edges[1:], strict=True)
+        return [("", high, at, a, b) if layer.across else ("", at, high, a, b) for at, high, a, b in bars]
+    if isinstance(layer, Cells):
+        x, y = ((np.asarray(edges[:-1]) + np.asarray(edges[1:])) / 2 for edges in (layer.x, layer.y))
+        rows, columns = np.nonzero(layer.counts)
+        return [
+            ("", a, b, nothing, nothing) for a, b in zip(x[columns].tolist(), y[rows].tolist(), strict=True)
+        ]
     return [
         ("", layer.at, nothing, nothing, nothing)
         if layer.axis == "x"
@@ -458,6 +520,25 @@ def _draw_panel(ax: Axes, panel: Panel, theme: Theme) -> None:
         ax.set_title("\n".join(lines), fontproperties=theme.font(panel.heading, bold=True))
 
 
+def _draw_strips(ax: Axes, panel: Panel, theme: Theme) -> None:
+    """Draw distributions above and beside a panel, in Axes that share its axis and move with it."""
+    for steps, box, shared in (
+        (panel.above, (0.0, 1.0 + STRIP_GAP, 1.0, STRIP), {"sharex": ax}),
+        (panel.beside, (1.0 + STRIP_GAP, 0.0, STRIP, 1.0), {"sharey": ax}),
+    ):
+        if not steps:
+            continue
+        strip = ax.inset_axes(box, **shared)  # type: ignore[arg-type]
+        strip.set_facecolor("none")
+        strip.spines[:].set_visible(False)
+        strip.tick_params(which="both", length=0, labelleft=False, labelbottom=False)
+        getattr(strip, "set_yticks" if "sharex" in shared else "set_xticks")([])
+        for order, layer in enumerate(steps):
+            _steps(strip, _steady_layer(layer), theme, 2 + order / 100)
+        most = max((high for layer in steps for high in layer.heights), default=0.0)
+        getattr(strip, "set_ylim" if "sharex" in shared else "set_xlim")(0.0, 1.05 * most or 1.0)
+
+
 def root(values: Any) -> Any:
     """Return square roots; what is below 0 is at 0."""
     return np.sqrt(np.maximum(values, 0.0))
@@ -474,7 +555,7 @@ def steady(values: Any) -> Any:
 
 def _steady_layer(layer: Any) -> Any:
     """Return a layer with its places to ten digits."""
-    named = {part.name for part in fields(layer)} & {"x", "y", "low", "high", "at", "corners"}
+    named = {part.name for part in fields(layer)} & {"x", "y", "low", "high", "at", "corners", "edges"}
     return replace(layer, **{name: steady(getattr(layer, name)) for name in named})
 
 
@@ -658,6 +739,54 @@ def _rule(ax: Axes, layer: Rule, theme: Theme, order: float) -> None:
     )
 
 
+def _steps(ax: Axes, layer: Steps, theme: Theme, order: float) -> None:
+    high = np.flatnonzero(layer.heights)
+    first, last = (int(high[0]), int(high[-1]) + 1) if high.size else (0, 0)
+    if first == last:
+        return
+    color, upright = theme.color(layer.color), "horizontal" if layer.across else "vertical"
+    look: dict[str, Any] = {"orientation": upright, "color": color, "zorder": order}
+    heights, edges = layer.heights[first:last], layer.edges[first : last + 1]
+    ax.stairs(heights, edges, fill=True, alpha=layer.alpha, label=layer.name or None, **look)
+    ax.stairs(heights, edges, linestyle=DASHES[layer.edge], linewidth=0.9, **look)
+
+
+def _cells(ax: Axes, layer: Cells, theme: Theme, order: float) -> None:
+    from matplotlib.colors import LinearSegmentedColormap, LogNorm, to_rgba
+    from matplotlib.patheffects import withStroke
+
+    color, most = theme.color(layer.color), int(layer.counts.max(initial=0))
+    shades = [to_rgba(color, FAINTEST), to_rgba(color, 1.0)]
+    ax.pcolormesh(
+        layer.x,
+        layer.y,
+        np.ma.masked_equal(layer.counts, 0),
+        cmap=LinearSegmentedColormap.from_list("cells", shades),
+        norm=LogNorm(1, max(most, 2)),
+        zorder=order,
+        rasterized=True,
+        linewidth=0.0,
+    )
+    line = DASHES[layer.edge] if layer.edge else "none"
+    sign: dict[str, Any] = {"facecolor": to_rgba(color, 0.6), "edgecolor": color if layer.edge else "none"}
+    ax.fill([], [], linestyle=line, linewidth=1.2, label=layer.name or None, **sign)
+    x, y, smooth, level = _densest(layer) if layer.edge and most else ((), (), np.zeros(1), 0.0)
+    if smooth.min() < level:  # and there is a line: no cells are equal
+        drawn = ax.contour(x, y, smooth, [level], colors=[color], linestyles=[line], linewidths=1.3)
+        drawn.set(zorder=order + 0.5, path_effects=[withStroke(linewidth=3.0, foreground=theme.paper)])
+
+
+def _densest(layer: Cells) -> tuple[Any, Any, Any, float]:
+    """Return middles of cells, smoothed counts, and the height above which cells hold the share of points."""
+    from scipy.ndimage import gaussian_filter
+
+    x, y = ((np.asarray(edges[:-1]) + np.asarray(edges[1:])) / 2 for edges in (layer.x, layer.y))
+    smooth = gaussian_filter(layer.counts.astype(float), 1.0)
+    heights = np.sort(smooth, axis=None)[::-1]
+    held = np.cumsum(heights) / heights.sum()
+    return x, y, smooth, float(heights[np.searchsorted(held, layer.held)])
+
+
 def _words(ax: Axes, layer: Words, theme: Theme, order: float) -> None:
     ax.annotate(  # which is not drawn where its place is outside the panel, after a zoom
         plain(layer.text),
@@ -679,6 +808,8 @@ _DRAW: Mapping[type, Any] = {
     Region: _region,
     Intervals: _intervals,
     Rule: _rule,
+    Steps: _steps,
+    Cells: _cells,
     Words: _words,
 }
 
@@ -689,7 +820,7 @@ def _legend(axes: Sequence[Axes], panels: Sequence[Panel]) -> tuple[list[Any], l
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    order = [getattr(layer, "name", "") for panel in panels for layer in panel.layers]
+    order = [getattr(layer, "name", "") for panel in panels for layer in panel.every]
     names = sorted(found, key=lambda name: order.index(name) if name in order else len(order))
     return [found[name] for name in names], names
 
