@@ -213,8 +213,8 @@ class Estimates(Immutable):
         Far is more than the width of the range and two typical standard errors beyond it.
         """
         least, most = float(self.y.min()), float(self.y.max())
-        room = most - least + 2 * float(np.median(self.se))
-        if not (mean < least - room or mean > most + room):
+        beyond = max(least - mean, mean - most) - (most - least)
+        if not beyond > 0 or not beyond > 2 * float(np.median(self.se)):
             return ()
         shown, first, last = sorted_back(self.effects, mean, least, most)
         return (

@@ -371,17 +371,13 @@ def starting_points(data: Standard, parts: Parts, tau2: float | None) -> Array:
     spread = float(np.sqrt(np.median(data.v) + t2))
     towards = data.x.sum(axis=0) / len(data.y)  # coefficients of a common shift, where there is an intercept
     towards = towards / max(float(towards @ towards), 1e-12) if towards.any() else towards
-    rows = []
     tries = STEP_STARTS if parts.starts.shape[1] == 0 else SMOOTH_MEANS
     weights = parts.starts if parts.starts.shape[1] else np.zeros((1, parts.low.size))
-    for shift, factor, log_weight in tries:
-        for one in weights:
-            inner = np.clip(one + log_weight, parts.low, parts.high)
-            variance = factor * t2 + (0.1 if factor > 1 else 0.0)
-            rows.append(
-                np.concatenate([b + shift * spread * towards, [np.log(variance + data.floor)], inner])
-            )
-    return np.array(rows)
+    shift, factor, log_weight = np.array(tries).T
+    variance = factor * t2 + np.where(factor > 1, 0.1, 0.0)
+    outer = np.column_stack([b + np.outer(shift * spread, towards), np.log(variance + data.floor)])
+    inner = np.minimum(np.maximum(weights + log_weight[:, None, None], parts.low), parts.high)
+    return np.hstack([np.repeat(outer, len(weights), axis=0), inner.reshape(len(tries) * len(weights), -1)])
 
 
 def units_of(data: Standard, q: int) -> Array:

@@ -26,7 +26,6 @@ import numpy as np
 from metaexo.types import Array, Index
 
 HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
-ALL = np.ones((1, 1))  # all effects are used
 
 
 class Moments(NamedTuple):
@@ -47,7 +46,7 @@ class Moments(NamedTuple):
     d: Array  # (B, K, J)
     du: Array
     duu: Array
-    dd: Array  # (B, K, J, J)
+    dd: Array | None  # (B, K, J, J); None where it is a diagonal matrix with d
 
 
 class Weights(Protocol):
@@ -118,47 +117,54 @@ class Problem:
             at = self.weights.moments(mean, 1 / root, self.values(theta), rows)
             u = (y - mean) * root
             each = at.log_weight + np.log(root) - HALF_LOG_2PI - 0.5 * u * u - at.log_norm
-            if used is None:
-                used = ALL
-            else:
+            if used is not None:
                 each = np.where(used > 0, each, 0.0)
             llf = each.sum(axis=1)
             gradient, hessian = self._derivatives(at, u, root, precision, x, used)
             gradient, hessian = self._in_theta(theta, gradient, hessian, self._of(self.floor, rows))
-        lost = ~np.isfinite(llf) | ~np.isfinite(hessian).all(axis=(1, 2))
+            lost = ~np.isfinite(llf + hessian.sum(axis=(1, 2)))
         return Value(np.where(lost, -np.inf, llf), gradient, hessian)
 
     def _derivatives(
-        self, at: Moments, u: Array, root: Array, precision: Array, x: Array, used: Array
+        self, at: Moments, u: Array, root: Array, precision: Array, x: Array, used: Array | None
     ) -> tuple[Array, Array]:
         """Return gradient and Hessian by coefficients, tau2 and the values of the weights."""
-        size, k, p, j = len(u), u.shape[1], self.p, at.d.shape[2]
-        score = np.empty((size, k, p + 1 + j))
-        score[..., :p] = x * ((u - at.u1) * root * used)[..., None]
-        score[..., p] = 0.5 * (u * u - at.u2) * precision * used
-        score[..., p + 1 :] = (at.slope - at.d) * used[..., None]
+        size, p, j = len(u), self.p, at.d.shape[2]
+        if used is not None:  # effects that are padding have no part in any sum
+            root, precision = root * used, precision * used
+        d = at.d if used is None else at.d * used[..., None]
+        over, above = u - at.u1, u * u - at.u2
+        gradient, hessian = np.empty((size, p + 1 + j)), np.empty((size, p + 1 + j, p + 1 + j))
         # Var u, Cov(u, u^2), Var(u^2), Cov(u, d), Cov(u^2, d) of the selected effects
         var_u = at.u2 - at.u1 * at.u1
         cov_u = at.u3 - at.u1 * at.u2
         var_uu = at.u4 - at.u2 * at.u2
-        hessian = np.empty((size, p + 1 + j, p + 1 + j))
-        weighted = x * (used * precision * var_u)[..., None]
-        hessian[:, :p, :p] = -(np.swapaxes(weighted, 1, 2) @ x)
-        cross = used * root * precision * ((u - at.u1) + 0.5 * cov_u)
-        hessian[:, :p, p] = -(x * cross[..., None]).sum(axis=1)
+        gradient[:, :p] = _along(over * root, x)
+        gradient[:, p] = 0.5 * (above * precision).sum(axis=1)
+        hessian[:, :p, :p] = -(np.swapaxes(x * (precision * var_u)[..., None], 1, 2) @ x)
+        hessian[:, :p, p] = -_along(root * precision * (over + 0.5 * cov_u), x)
         hessian[:, p, :p] = hessian[:, :p, p]
-        hessian[:, p, p] = -(used * precision * precision * ((u * u - at.u2) + 0.25 * var_uu)).sum(axis=1)
-        of_mean = (at.du - at.u1[..., None] * at.d) * (used * root)[..., None]
-        hessian[:, :p, p + 1 :] = -(np.swapaxes(np.broadcast_to(x, (size, k, p)), 1, 2) @ of_mean)
+        hessian[:, p, p] = -(precision * precision * (above + 0.25 * var_uu)).sum(axis=1)
+        of_mean = (at.du - at.u1[..., None] * at.d) * root[..., None]
+        hessian[:, :p, p + 1 :] = -(np.swapaxes(x, 1, 2) @ of_mean)
         hessian[:, p + 1 :, :p] = np.swapaxes(hessian[:, :p, p + 1 :], 1, 2)
-        of_tau2 = (at.duu - at.u2[..., None] * at.d) * (used * precision)[..., None]
+        of_tau2 = (at.duu - at.u2[..., None] * at.d) * precision[..., None]
         hessian[:, p, p + 1 :] = -0.5 * of_tau2.sum(axis=1)
         hessian[:, p + 1 :, p] = hessian[:, p, p + 1 :]
-        twice = np.swapaxes(at.d * used[..., None], 1, 2) @ at.d
-        hessian[:, p + 1 :, p + 1 :] = twice - (at.dd * used[..., None, None]).sum(axis=1)
+        inner = np.swapaxes(d, 1, 2) @ at.d
+        slope = at.slope if used is None else at.slope * used[..., None]
+        means = d.sum(axis=1)
+        gradient[:, p + 1 :] = slope.sum(axis=1) - means
+        if at.dd is None:
+            every = np.arange(j)
+            inner[:, every, every] -= means
+        else:
+            inner -= (at.dd if used is None else at.dd * used[..., None, None]).sum(axis=1)
         if at.curvature is not None:
-            hessian[:, p + 1 :, p + 1 :] += (at.curvature * used[..., None, None]).sum(axis=1)
-        return score.sum(axis=1), hessian
+            bent = at.curvature if used is None else at.curvature * used[..., None, None]
+            inner += bent.sum(axis=1)
+        hessian[:, p + 1 :, p + 1 :] = inner
+        return gradient, hessian
 
     def _in_theta(self, theta: Array, gradient: Array, hessian: Array, floor: Array) -> tuple[Array, Array]:
         """Return the derivatives by logarithms: d value / d theta = value + shift."""
@@ -172,3 +178,8 @@ class Problem:
         bent = np.arange(p, theta.shape[1]) if not plain.size else np.array([p])
         hessian[:, bent, bent] += gradient[:, bent]
         return gradient, hessian
+
+
+def _along(values: Array, x: Array) -> Array:
+    """Return the sums over effects of values, shape (B, K), times the columns of x, shape (B, P)."""
+    return np.asarray((values[:, None, :] @ x)[:, 0])

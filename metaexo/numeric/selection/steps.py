@@ -59,9 +59,6 @@ class Steps:
         u1, u2, u3, u4 = m.sum(axis=-1)
         du, duu = m[:2] @ self._member
         d = (share / norm[..., None]) @ self._member
-        dd = np.zeros((*d.shape, self.count))
-        every = np.arange(self.count)
-        dd[..., every, every] = d
         return Moments(
             log_weight=(own * values[:, None, :]).sum(axis=-1),
             slope=own,
@@ -74,7 +71,7 @@ class Steps:
             d=d,
             du=du,
             duu=duu,
-            dd=dd,
+            dd=None,
         )
 
     @cached_property
