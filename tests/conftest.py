@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -20,3 +21,9 @@ settings.load_profile(os.environ.get("METAEXO_HYPOTHESIS", "ci"))
 def root() -> Path:
     """Return the folder of the checkout."""
     return Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Keep the thousands of collected tests out of every later garbage collection: they stay anyway."""
+    gc.collect()
+    gc.freeze()
