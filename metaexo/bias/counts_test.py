@@ -471,7 +471,9 @@ def _debray(est: Estimates, method: str) -> _Found:
             zero = (first == 0) | (second == 0)
             if zero.any():
                 words = plural(int(zero.sum()), "study", "studies")
-                said.append(f"0.5 was added to the events of both groups of {words} with none in a group")
+                said.append(
+                    f"0.5 was added to the events of both groups in {words} with a group without events"
+                )
             v = 1 / (first + HALF * zero) + 1 / (second + HALF * zero)
     bad = np.flatnonzero(~(total >= 0) | np.isinf(total))
     if bad.size:

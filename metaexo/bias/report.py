@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 import metaexo.bias as room
 from metaexo.bias.asymmetry import PREDICTORS, TABLES, RankTest, RegressionTest, correlated, depends_on_effect
 from metaexo.bias.estimates import EQUAL, FEW, RESTS_ON_ONE, SPREAD, Estimates, estimates_of, heaviest_study
 from metaexo.bias.results import AdjustedEstimate, BiasResult, BiasTest
-from metaexo.effects.conversions.scales import back_pooled
+from metaexo.effects.conversions.scales import back_pooled, without_noise
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.sample_sizes import known_columns
 from metaexo.errors import MetaexoError
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 # Of the words; the tables have the p-values. Tests of asymmetry have little power: 0.10 is their usual level.
 SIGNIFICANT, SUGGESTIVE = 0.05, 0.10
-ROUNDING = 1e-12  # share of the size of the data below which a mean is 0 but for rounding
 
 
 class Refused(NamedTuple):
@@ -159,7 +157,7 @@ class BiasReport(BiasResult):
             return next(refused, "there is no regression test").partition("; needed")[0]
         if not np.isnan(test.pvalue):
             return ""
-        if without_rounding(self.effects, np.ptp(self.effects.y)) == 0:
+        if without_noise(self.effects, np.ptp(self.effects.y)) == 0:
             return "the effects do not vary"
         return f"the effects do not vary about a line in the {PREDICTORS[test.predictor][0]}"
 
@@ -310,14 +308,7 @@ def _remark(one: AdjustedEstimate) -> str:
 
 def _as_shown(effects: EffectSizes, values: Sequence[float] | Array) -> list[float]:
     """Return means as their measure is shown; what is 0 but for rounding is 0."""
-    return [float(value) for value in back_pooled(effects, without_rounding(effects, values))]
-
-
-def without_rounding(effects: EffectSizes, values: ArrayLike) -> Array:
-    """Return values of the analysis, of any shape, with 0 for what is 0 but for rounding."""
-    given = np.asarray(values, dtype=float)
-    size = max(float(np.abs(effects.y).max()), float(np.sqrt(effects.v.max())))
-    return np.where(np.abs(given) < ROUNDING * size, 0.0, given)
+    return [float(value) for value in back_pooled(effects, without_noise(effects, values))]
 
 
 def pvalue_of_mean(fit: FitResults) -> float:
@@ -335,10 +326,10 @@ def report(results: object, *, level: float | None = None) -> BiasReport:
 
     Use it as the first look, and in a supplement. It runs the tests of asymmetry, the adjusted estimates and
     the counts of significant results with their defaults, and says in a sentence what they come to and where
-    there are too few studies to tell. A method that cannot be used stands in the last table with the reason.
-    Copas' sensitivity analysis and the selection model assume independent effects; where studies have several
-    effects, the regression tests and PET-PEESE use cluster-robust variances, and the other methods carry a
-    caution.
+    there are too few studies to tell. A method that cannot be used stands below the tables with the reason;
+    an estimate that the data do not determine is marked and left out of what the sentence sums up. Where
+    studies have several effects, the regression test, PET-PEESE, WAAP-WLS and the worst case use
+    cluster-robust variances, and the other methods carry a caution.
 
     Parameters
     ----------

@@ -38,6 +38,7 @@ ROOT_RATE = "y = (sqrt(x / T) + sqrt((x + 1) / T)) / 2"
 POINTS = 200
 REACH = 10.0
 GRID = 4001
+NOISE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -559,3 +560,14 @@ def _back(measure: Measure, values: ArrayLike, sizes: Array | None) -> Array:
         return limit
     known = np.isfinite(sizes)
     return np.asarray(np.where(known, measure.by_size.back(y, np.where(known, sizes, 1.0)), limit))
+
+
+def without_noise(effects: EffectSizes, values: ArrayLike) -> Array:
+    """Return values on the scale of the analysis, of any shape, with 0 for what is 0 but for rounding.
+
+    That is less than 1e-12 of the largest effect or standard error: a mean that a figure or a sentence prints
+    must not read 5e-17.
+    """
+    given = np.asarray(values, dtype=float)
+    size = max(float(np.abs(effects.y).max()), float(np.sqrt(effects.v.max())))
+    return np.where(np.abs(given) < NOISE * size, 0.0, given)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.bias.report import without_rounding
-from metaexo.effects.conversions.scales import back_pooled
+from metaexo.effects.conversions.scales import back_pooled, without_noise
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
@@ -187,7 +186,7 @@ def analysed_value(
     es: EffectSizes, value: float, low: float = math.nan, high: float = math.nan, level: float = 0.95
 ) -> str:
     """Return a mean with its interval as an axis of what was analysed has it, and as the measure is shown."""
-    value, low, high = without_rounding(es, [value, low, high])
+    value, low, high = without_noise(es, [value, low, high])
     middle, least, most = (float(one) for one in back_pooled(es, [value, low, high]))
     digits = _decimals(least, most)
     write = shown if es.measure.display_log or digits > READABLE else fixed  # a ratio is never 0

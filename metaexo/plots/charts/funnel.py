@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from metaexo.bias import TrimAndFill
-from metaexo.bias.report import without_rounding
 from metaexo.bias.results import BiasResult, BiasTest
-from metaexo.effects.conversions.scales import back_by_rows, back_pooled
+from metaexo.effects.conversions.scales import back_by_rows, back_pooled, without_noise
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, NotIdentifiableError
@@ -480,9 +479,7 @@ def _summary(es: EffectSizes, cloud: Cloud, laid: Sequence[BiasResult]) -> str:
     around = ""
     if cloud.centre is not None:
         outside = int(cloud.outside.sum())
-        middle = (
-            "0" if cloud.residual else shown(float(back_pooled(es, without_rounding(es, cloud.centre))), 2)
-        )
+        middle = "0" if cloud.residual else shown(float(back_pooled(es, without_noise(es, cloud.centre))), 2)
         around = f" around {middle}; {outside} outside the {level_words(cloud.level)} region"
     found = f"Funnel plot of {what} {es.k} effects{around}.".replace("  ", " ")
     return " ".join((found, *(sentence_of(one) for one in laid if not isinstance(one, BiasTest))))

@@ -11,8 +11,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from metaexo.bias.power import Power, power, power_of_studies
-from metaexo.bias.report import without_rounding
-from metaexo.effects.conversions.scales import back_by_rows, back_pooled
+from metaexo.effects.conversions.scales import back_by_rows, back_pooled, without_noise
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.formatting import fixed, number, percent, shown
 from metaexo.numeric.tails import normal_quantile
@@ -195,7 +194,7 @@ def sunset_plan(
 def _value(found: Power) -> str:
     """Return the assumed true effect as its measure is shown."""
     effects = found.effects
-    return shown(float(back_pooled(effects, without_rounding(effects, found.true_effect))), 2)
+    return shown(float(back_pooled(effects, without_noise(effects, found.true_effect))), 2)
 
 
 def _true(found: Power) -> str:

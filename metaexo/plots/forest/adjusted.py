@@ -11,9 +11,9 @@ import numpy as np
 
 from metaexo.bias import BiasReport
 from metaexo.bias.estimates import RESTS_ON_ONE
-from metaexo.bias.report import cautions_by_method, deciding_study, pvalue_of_mean, without_rounding
+from metaexo.bias.report import cautions_by_method, deciding_study, pvalue_of_mean
 from metaexo.bias.results import AdjustedEstimate
-from metaexo.effects.conversions.scales import back_pooled
+from metaexo.effects.conversions.scales import back_pooled, without_noise
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
 from metaexo.formatting import MISSING, level_words, plural
@@ -246,8 +246,8 @@ def _ready(lines: Sequence[tuple[Any, ...]], es: EffectSizes) -> ReadyEffects:
     import pandas as pd
 
     names, rests_on, chances, *numbers = zip(*lines, strict=True)
-    estimates, low, high = without_rounding(es, numbers)
-    low, high = (estimates + without_rounding(es, ends - estimates) for ends in (low, high))
+    estimates, low, high = without_noise(es, numbers)
+    low, high = (estimates + without_noise(es, ends - estimates) for ends in (low, high))
     return ReadyEffects(
         EffectSizes(
             estimates,
