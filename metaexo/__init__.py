@@ -66,6 +66,7 @@ _ROOMS = (
     "bias",
     "plots",
     "report",
+    "runs",
     "formatting",
     "errors",
 )

@@ -233,6 +233,42 @@ class ScaleConvergenceError(ConvergenceError):
         super().__init__(given, needed, remedy, log)
 
 
+# ----------------------------------------------------------------------------------------- Errors: long runs
+
+
+class WorkerLostError(MetaexoError, RuntimeError):
+    """The processes that computed a part of a run ended again and again."""
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """A run that was stopped from the keyboard; what was done by then is kept.
+
+    Parameters
+    ----------
+    finished : object
+        What the run returns, of its finished items alone: columns, a folder of them, or a summary (None if
+        there is nothing yet).
+    spans : sequence of tuple of int
+        The finished items, in order: where each chunk begins and where it ends.
+    size : int
+        Number of items of the whole run.
+    what : str
+        What the items are, in the plural.
+    remedy : str, optional
+        How to go on.
+    """
+
+    def __init__(
+        self, finished: object, spans: Sequence[tuple[int, int]], size: int, what: str, remedy: str = ""
+    ) -> None:
+        self.finished = finished
+        self.spans = tuple(spans)
+        self.size = size
+        done = sum(end - begin for begin, end in self.spans)
+        text = f"interrupted after {done:,} of {size:,} {what}; they are in the attribute finished"
+        super().__init__(f"{text}. {remedy}." if remedy else f"{text}.")
+
+
 # -------------------------------------------------------------------------------- Errors: sheets of evidence
 
 

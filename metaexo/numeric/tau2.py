@@ -1,26 +1,17 @@
-"""What an estimator of tau2 returns: the estimate, its standard error and certificate; batches in parts.
-
-The steps of a part are short, so threads of one process only wait for each other; one core is quickest.
-``with joblib.parallel_config(n_jobs=8)``, or ``backend="dask"``, hands the parts of the same call to other
-processes or to a cluster.
-"""
+"""What an estimator of tau2 returns: the estimate, its standard error and certificate; batches in parts."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import wraps
-from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.numeric.problem import Batch, row_sums
+from metaexo.runs.parallel import each_part
 from metaexo.types import Array
-
-Result = TypeVar("Result")
-
 
 # Problems of a large batch are solved in parts of so many rows, whose arrays stay in the processor's cache.
 PART_ROWS = 65_536
@@ -128,24 +119,3 @@ def variance_scale(batch: Batch) -> Array:
     total = count.sum(axis=-1)
     spare = np.maximum((batch.y**2).max(axis=-1), np.finfo(float).tiny)
     return np.asarray(np.where(total > 0, total / np.where(total > 0, inverse, 1.0), spare))
-
-
-def each_part(function: Callable[..., Result], parts: Iterable[tuple[Any, ...]]) -> list[Result]:
-    """Return what a function makes of each part, in the order of the parts.
-
-    `function`: takes the arguments of one part. It must not depend on another part. `parts`: arguments, part
-    by part.
-    """
-    todo = list(parts)
-    if len(todo) == 1 or "joblib" not in sys.modules:  # nobody can have configured what was never imported
-        return [function(*part) for part in todo]
-    from joblib import Parallel, delayed
-
-    results: list[Result] = Parallel()(delayed(_quiet)(np.geterr(), function, part) for part in todo)
-    return results
-
-
-def _quiet(errors: Any, function: Callable[..., Result], part: tuple[Any, ...]) -> Result:
-    """Call a function with the caller's treatment of floating-point errors, which workers do not inherit."""
-    with np.errstate(**errors):
-        return function(*part)

@@ -18,8 +18,9 @@ from metaexo.numeric.estimators import Estimator, get_estimator
 from metaexo.numeric.moments import weighted_fit
 from metaexo.numeric.problem import make_batch
 from metaexo.numeric.tails import normal_quantile, t_of_tail
-from metaexo.numeric.tau2 import PART_ROWS, each_part
+from metaexo.numeric.tau2 import PART_ROWS
 from metaexo.numeric.weighted import PLAIN_TESTS
+from metaexo.runs.parallel import each_part
 from metaexo.types import Array
 
 MOST_COUNTS = 1e9

@@ -1,0 +1,366 @@
+"""Long work in chunks: the one way in which many items are computed, here or on a cluster.
+
+The items of a run, numbered from 0, are computed block by block. A block always begins at a multiple of its
+size, so that its arrays, and with them every bit of its numbers, are the same however many blocks make a
+chunk and wherever the chunk is computed. Summaries of blocks are merged along a binary tree over the blocks,
+which does not depend on the chunks either.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaexo.errors import InputError, RunInterrupted, ShapeError, WorkerLostError
+from metaexo.inputs import check_flag, describe, whole_number
+from metaexo.runs.parallel import as_finished
+
+Columns = Mapping[str, NDArray[Any]]
+Task = Callable[[int, int], Any]
+Merge = Callable[[Any, Any], Any]
+Span = tuple[int, int]
+Nodes = dict[tuple[int, int], Any]
+
+# Chunks are as small as keeps their number and their bookkeeping small, and no larger than memory likes.
+MOST_CHUNKS, MOST_ITEMS = 1_000, 1_048_576
+# A chunk during which so many workers were lost, alone in the end, is at fault itself.
+MOST_LOST = 3
+
+
+@overload
+def run(
+    task: Task,
+    size: int,
+    *,
+    block: int,
+    chunk: int | None = None,
+    reduce: None = None,
+    progress: bool | None = None,
+    what: str = "items",
+) -> dict[str, NDArray[Any]]: ...
+@overload
+def run(
+    task: Task,
+    size: int,
+    *,
+    block: int,
+    chunk: int | None = None,
+    reduce: Merge,
+    progress: bool | None = None,
+    what: str = "items",
+) -> Any: ...
+def run(
+    task: Task,
+    size: int,
+    *,
+    block: int,
+    chunk: int | None = None,
+    reduce: Merge | None = None,
+    progress: bool | None = None,
+    what: str = "items",
+) -> Any:
+    """Compute many items block by block, here or on the workers of joblib.
+
+    For what takes long, or does not fit in memory: subsets, permutations, bootstrap draws, paths. Inside
+    ``joblib.parallel_config`` the chunks of the same call go to other processes (``backend="loky"``), to a
+    dask cluster (``"dask"``) or to a ray cluster (``"ray"``).
+
+    Every number is the same, bit for bit, whatever the chunks and the workers, if the task returns the same
+    for the same block. `metaexo.runs.counter` gives it random numbers by position.
+
+    Parameters
+    ----------
+    task : callable
+        ``task(begin, end)`` returns the columns of items begin to end (end excluded): a dict of arrays with
+        one row per item. With `reduce` it returns their summary. It must be one that pickle can send to
+        another process: ``functools.partial`` of a function of a module, or an instance of a class of a
+        module.
+    size : int
+        Number of items; at least 1.
+    block : int
+        Items per call of the task. Blocks begin at multiples of it; the last one may be shorter.
+    chunk : int, optional
+        Items that are handed to a worker at a time, rounded up to whole blocks; by default at most a
+        thousandth of all, and at most 1,048,576.
+    reduce : callable, optional
+        ``reduce(left, right)`` returns the summary of two neighbouring summaries. The items are not kept.
+    progress : bool, optional
+        Whether to show a progress bar; by default where there is a terminal or a notebook, after half a
+        second.
+    what : str, default: "items"
+        What the items are, in the plural, for the progress bar and for messages.
+
+    Returns
+    -------
+    dict of str to array, or the summary
+        The columns, one row per item in the order of the items; with `reduce` the summary of all items.
+
+    Raises
+    ------
+    InputError
+        If the task cannot be pickled, or does not return columns of the right size.
+    WorkerLostError
+        If the processes that compute a chunk end again and again.
+    RunInterrupted
+        If the run is stopped from the keyboard; its attribute `finished` holds what was done.
+
+    References
+    ----------
+    Salmon, J. K., Moraes, M. A., Dror, R. O., Shaw, D. E. (2011). https://doi.org/10.1145/2063384.2063405
+
+    Examples
+    --------
+    A thousand random walks of a hundred steps: each block is a step, and steps are added.
+
+    >>> from functools import partial
+    >>> import numpy as np
+    >>> from metaexo.runs import run
+    >>> from metaexo.runs.counter import signs
+    >>> walks = run(partial(signs, 0, size=1), 100 * 1_000, block=1_000, reduce=np.add)
+    >>> walks.shape, float(walks.std().round(1))
+    ((1000, 1), 10.1)
+    """
+    plan = _plan(task, size, block, chunk, reduce, what)
+    collected: _Rows | _Summaries = _Rows(plan) if reduce is None else _Summaries(plan)
+    try:
+        with progress_bar(plan.size, what, progress) as bar:
+            for span, made in _finished(plan):
+                collected.add(span, made)
+                bar.update(span[1] - span[0])
+        return collected.all()
+    except KeyboardInterrupt:
+        spans = tuple(sorted(collected.spans))
+        raise RunInterrupted(collected.finished(), spans, plan.size, what) from None
+
+
+# ------------------------------------------------------------------------------------- What goes to a worker
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A run as it is sent to the workers."""
+
+    task: Task
+    size: int
+    block: int
+    chunk: int
+    reduce: Merge | None
+    what: str
+
+    def spans(self) -> Iterator[Span]:
+        """Yield where each chunk begins and ends."""
+        return ((at, min(at + self.chunk, self.size)) for at in range(0, self.size, self.chunk))
+
+    def compute(self, begin: int, end: int) -> tuple[Span, Any]:
+        """Return where a chunk begins and ends, and its columns or the nodes of its summaries."""
+        blocks = [(at, min(at + self.block, end)) for at in range(begin, end, self.block)]
+        if self.reduce is None:
+            made = [_columns(self.task(*cut), *cut) for cut in blocks]
+            return (begin, end), _joined(made)
+        nodes: Nodes = {}
+        for cut in blocks:
+            _insert(nodes, (0, cut[0] // self.block), self.task(*cut), self.reduce)
+        return (begin, end), nodes
+
+
+def _plan(task: Any, size: int, block: int, chunk: int | None, reduce: Any, what: str) -> _Plan:
+    """Return a checked plan."""
+    size, block = whole_number(size, "size", 1), whole_number(block, "block", 1)
+    if not isinstance(what, str):
+        raise InputError(f"what is {describe(what)}", 'a word such as "subsets"')
+    _check_callable("task", task)
+    if reduce is not None:
+        _check_callable("reduce", reduce)
+    if chunk is None:
+        least = -(-size // MOST_CHUNKS)
+        chunk = max(block, min(least, MOST_ITEMS))
+    blocks = -(-whole_number(chunk, "chunk", 1) // block)
+    return _Plan(task, size, block, blocks * block, reduce, what)
+
+
+def _check_callable(name: str, value: Any) -> None:
+    """Refuse what cannot be called, or cannot be sent to another process."""
+    if not callable(value):
+        raise InputError(f"{name} is {describe(value)}", "a function")
+    try:
+        pickle.dumps(value)
+    except Exception as problem:  # whatever the parts of the task raise
+        raise InputError(
+            f"{name}, {describe(value)}, cannot be sent to another process ({problem})",
+            "what pickle can send: functools.partial of a function of a module, or an instance of a frozen "
+            "dataclass of a module with __call__",
+            "move a lambda, or a function inside another one, to the top of a module, and give it values by "
+            "functools.partial",
+        ) from None
+
+
+def _columns(made: Any, begin: int, end: int) -> dict[str, NDArray[Any]]:
+    """Return what a task made of a block as arrays; refuse what is not one row per item."""
+    if not isinstance(made, Mapping) or not made or not all(isinstance(name, str) for name in made):
+        raise InputError(
+            f"the task returned {describe(made)}", "a dict of arrays by the names of the columns"
+        )
+    columns = {name: np.asarray(values) for name, values in made.items()}
+    for name, values in columns.items():
+        if values.ndim == 0 or len(values) != end - begin:
+            raise ShapeError(
+                f"column {name!r} of items {begin} to {end} has shape {values.shape}",
+                f"{end - begin} rows, one per item",
+            )
+    return columns
+
+
+def _joined(parts: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Return the columns of neighbouring blocks as one."""
+    for part in parts[1:]:
+        _check_alike(parts[0], part)
+    return parts[0] if len(parts) == 1 else {n: np.concatenate([part[n] for part in parts]) for n in parts[0]}
+
+
+def _check_alike(first: Columns, other: Columns) -> None:
+    kinds = [
+        [(name, values.dtype, values.shape[1:]) for name, values in part.items()] for part in (first, other)
+    ]
+    if kinds[0] != kinds[1]:
+        differ = next((pair for pair in zip(*kinds, strict=False) if pair[0] != pair[1]), None)
+        given = f"{differ[0]} and {differ[1]}" if differ else f"{list(first)} and {list(other)}"
+        raise InputError(
+            f"the task returned columns that differ from block to block: {given}",
+            "the same names, types and shapes for every block",
+        )
+
+
+def _insert(nodes: Nodes, place: tuple[int, int], summary: Any, merge: Merge) -> None:
+    """Add a summary at its place (level, index) of the binary tree; merge it with its siblings, upwards."""
+    level, index = place
+    while (level, index ^ 1) in nodes:
+        sibling = nodes.pop((level, index ^ 1))
+        summary = merge(sibling, summary) if index & 1 else merge(summary, sibling)
+        level, index = level + 1, index >> 1
+    nodes[level, index] = summary
+
+
+# ------------------------------------------------------------------------------------------ What comes of it
+
+
+@dataclass
+class _Rows:
+    """Columns that are filled chunk by chunk."""
+
+    plan: _Plan
+    columns: dict[str, NDArray[Any]] = field(default_factory=dict)
+    spans: list[Span] = field(default_factory=list)
+
+    def add(self, span: Span, made: dict[str, NDArray[Any]]) -> None:
+        if not self.columns:
+            shapes = {name: (self.plan.size, *values.shape[1:]) for name, values in made.items()}
+            self.columns = {name: np.empty(shapes[name], values.dtype) for name, values in made.items()}
+        _check_alike(self.columns, made)
+        for name, values in made.items():
+            self.columns[name][slice(*span)] = values
+        self.spans.append(span)
+
+    def all(self) -> dict[str, NDArray[Any]]:
+        return self.columns
+
+    def finished(self) -> dict[str, NDArray[Any]]:
+        cuts = [slice(*span) for span in sorted(self.spans)]
+        return {n: np.concatenate([x[cut] for cut in cuts]) for n, x in self.columns.items() if cuts}
+
+
+@dataclass
+class _Summaries:
+    """Summaries that are merged as they come, in an order that does not depend on when they come."""
+
+    plan: _Plan
+    nodes: Nodes = field(default_factory=dict)
+    spans: list[Span] = field(default_factory=list)
+
+    def add(self, span: Span, made: Nodes) -> None:
+        merge = self.plan.reduce
+        assert merge is not None
+        for place, summary in made.items():
+            _insert(self.nodes, place, summary, merge)
+        self.spans.append(span)
+
+    def all(self) -> Any:
+        """Return the summary of all nodes that are left, merged from the last to the first."""
+        merge = self.plan.reduce
+        assert merge is not None
+        places = sorted(self.nodes, key=lambda place: place[1] << place[0])
+        total = self.nodes[places.pop()]
+        while places:
+            total = merge(self.nodes[places.pop()], total)
+        return total
+
+    def finished(self) -> Any:
+        return self.all() if self.nodes else None
+
+
+def _finished(plan: _Plan) -> Iterator[tuple[Span, Any]]:
+    """Yield every chunk as it is finished; go on with what is unfinished where a worker was lost.
+
+    A process pool breaks as a whole when one of its workers is killed, so every chunk that was handed out is
+    a suspect. Twice they all go to new workers; then each goes alone, so that the one at fault is known.
+    """
+    todo, lost = list(plan.spans()), Counter[Span]()
+    while todo:
+        handed: set[Span] = set()
+        done: set[Span] = set()
+        some = [span for span in todo if lost[span] < MOST_LOST - 1] or todo[:1]
+        try:
+            for span, made in as_finished(plan.compute, _noted(some, handed)):
+                done.add(span)
+                yield span, made
+        except lost_workers() as problem:
+            lost.update(handed - done)
+            worst = max(handed - done, key=lambda span: (lost[span], span), default=None)
+            if worst is None:
+                raise
+            if lost[worst] >= MOST_LOST:
+                begin, end = worst
+                raise WorkerLostError(
+                    f"the process that computed {plan.what} {begin} to {end} ended {lost[worst]} times",
+                    "a process that lives until its chunk is done; memory that is too small is a usual cause",
+                    "try smaller chunks or fewer workers, or call the task for these items alone",
+                ) from problem
+        todo = [span for span in todo if span not in done]
+
+
+def _noted(spans: list[Span], handed: set[Span]) -> Iterator[Span]:
+    """Yield where chunks begin and end, and note which were handed out."""
+    for span in spans:
+        handed.add(span)
+        yield span
+
+
+def lost_workers() -> tuple[type[BaseException], ...]:
+    """Return what is raised where a worker process ended before its work, by the backends that are loaded."""
+    kinds: list[type[BaseException]] = [BrokenProcessPool]
+    for module, name in (("distributed", "KilledWorker"), ("ray.exceptions", "RayActorError")):
+        if module in sys.modules:
+            kinds.append(getattr(sys.modules[module], name))
+    return tuple(kinds)
+
+
+def progress_bar(total: int, what: str, progress: bool | None) -> Any:
+    """Return a progress bar; by default it shows itself where a terminal or a notebook is."""
+    from tqdm import tqdm
+
+    off: bool | None = None if progress is None else not check_flag("progress", progress)
+    if off is None and _in_notebook():
+        off = False
+    return tqdm(total=total, unit=f" {what}", unit_scale=True, disable=off, delay=0.5, leave=False)
+
+
+def _in_notebook() -> bool:
+    python = sys.modules.get("IPython")
+    return python is not None and hasattr(python.get_ipython(), "kernel")

@@ -1,0 +1,77 @@
+"""Parts of long work through joblib: in this process, in others, or on a cluster, by the same call.
+
+The steps of a part are short, so threads of one process only wait for each other; one core is quickest.
+``with joblib.parallel_config(n_jobs=8)``, or ``backend="dask"``, hands the parts of the same call to other
+processes or to a cluster.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, TypeVar
+
+import numpy as np
+
+Result = TypeVar("Result")
+
+# Backends that give their results only all at once are handed so many parts per worker at a time.
+PARTS_PER_WORKER = 8
+
+
+def is_configured() -> bool:
+    """Say whether parts may go to workers: nobody can have configured what was never imported."""
+    return "joblib" in sys.modules
+
+
+def each_part(function: Callable[..., Result], parts: Iterable[tuple[Any, ...]]) -> list[Result]:
+    """Return what a function makes of each part, in the order of the parts.
+
+    `function`: takes the arguments of one part. It must not depend on another part. `parts`: arguments, part
+    by part.
+    """
+    todo = list(parts)
+    if len(todo) == 1 or not is_configured():
+        return [function(*part) for part in todo]
+    from joblib import Parallel, delayed
+
+    results: list[Result] = Parallel()(delayed(_quiet)(np.geterr(), function, part) for part in todo)
+    return results
+
+
+def as_finished(function: Callable[..., Result], parts: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
+    """Yield what a function makes of each part as soon as it is known, in any order.
+
+    `function` and `parts` as in `each_part`; the parts may be an iterator, which is read as they are handed
+    out.
+    """
+    if not is_configured():
+        for part in parts:
+            yield function(*part)
+        return
+    from joblib import Parallel, delayed, effective_n_jobs
+    from joblib.parallel import get_active_backend
+
+    calls = (delayed(_quiet)(np.geterr(), function, part) for part in parts)
+    backend, workers = get_active_backend()
+    if backend.supports_return_generator:
+        results = Parallel(return_as="generator_unordered")(calls)
+        try:
+            yield from results
+        finally:  # where the caller goes no further, joblib would warn of parts that it cancels
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                results.close()
+        return
+    with Parallel() as pool:
+        size = PARTS_PER_WORKER * effective_n_jobs(workers)
+        while some := list(islice(calls, size)):
+            yield from pool(some)
+
+
+def _quiet(errors: Any, function: Callable[..., Result], part: tuple[Any, ...]) -> Result:
+    """Call a function with the caller's treatment of floating-point errors, which workers do not inherit."""
+    with np.errstate(**errors):
+        return function(*part)
