@@ -223,7 +223,7 @@ def _wide_pivots(
 ) -> tuple[WidePivot | None, ...] | None:
     """Return the pivots of the problems whose variances are far apart; None if there are none."""
     far = np.flatnonzero(v.max(axis=-1) > WIDE_RANGE * v.min(axis=-1))
-    if not far.size:
+    if not far.size or not basis.shape[1]:  # without coefficients all sums are of one sign
         return None
     found: list[WidePivot | None] = [None] * v.shape[0]
     for b in far.tolist():

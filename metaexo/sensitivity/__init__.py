@@ -2,8 +2,9 @@
 
 from metaexo.sensitivity.influence import Influence, influence
 from metaexo.sensitivity.kinds_of_evidence import leave_kind_out, without_kind
+from metaexo.sensitivity.profile import Profile, profile
 
-__all__ = ["Influence", "influence", "leave_kind_out", "without_kind"]
+__all__ = ["Influence", "Profile", "influence", "leave_kind_out", "profile", "without_kind"]
 
 
 def __dir__() -> list[str]:

@@ -55,6 +55,28 @@ def test_one_level_profiles_are_drawn_too() -> None:
     assert dot.x[0] == pytest.approx(fit.tau2, rel=1e-6)
 
 
+def test_a_mean_stands_on_the_scale_of_its_measure() -> None:
+    bcg = mx.effect_sizes("RR", data=mx.load_dataset("bcg"), labels="study")
+    fit = mx.RandomEffects(bcg, "latitude").fit()
+    profiles = [
+        mx.sensitivity.profile(mx.RandomEffects(bcg).fit(), "estimate"),
+        mx.sensitivity.profile(fit),
+        mx.sensitivity.profile(fit, "latitude"),
+    ]
+    plan = mx.plots.profile_plan(profiles)
+    mean, tau2, latitude = plan.panels
+    assert (mean.x.scale, mean.x.label, mean.heading) == ("log", "Risk ratio (log scale)", "Pooled effect")
+    assert [(panel.x.scale, panel.x.label) for panel in (tau2, latitude)] == [
+        ("linear", "Variance"),
+        ("linear", "Coefficient"),
+    ]
+    np.testing.assert_allclose(layers(mean, Curve)[0].x, np.exp(profiles[0].value))
+    ends = [rule.at for rule in layers(mean, Rule) if rule.axis == "x"]
+    np.testing.assert_allclose(ends, np.exp([profiles[0].low, profiles[0].high]))
+    assert layers(latitude, Points)[0].x == [profiles[2].estimate]
+    assert mx.plots.overlapping_texts(mx.plots.profile(plan)) == []
+
+
 @pytest.mark.parametrize("columns", [1, 3])
 @pytest.mark.parametrize("theme", mx.plots.THEMES)
 def test_nothing_overlaps(found, columns: int, theme: str) -> None:

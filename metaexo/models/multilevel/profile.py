@@ -118,7 +118,7 @@ def profile(
         component = _only_component(fit)
     found = limits(fit, component, level)
     if grid is None:
-        low, high = _edges(fit, component)
+        low, high = edges(fit, component)
         width = (min(found.high, 1e3 * max(found.estimate, variance_unit(fit.problem)[0])) - found.low) or 1.0
         points = np.linspace(
             max(low, found.low - 0.3 * width), min(high, found.low + 1.3 * width), GRID_POINTS
@@ -144,7 +144,7 @@ def _only_component(fit: MultilevelFit) -> str:
 def _read_grid(fit: MultilevelFit, component: str, grid: ArrayLike) -> Array:
     """Return the values of a grid; refuse those that the component cannot have."""
     points = read_numbers(grid, "grid").ravel()
-    low, high = _edges(fit, component)
+    low, high = edges(fit, component)
     bad = ~(np.isfinite(points) & (points >= low) & (points <= high))
     if bad.any() or not points.size:
         raise InputError(
@@ -163,7 +163,8 @@ def find(fit: MultilevelFit, component: object) -> tuple[int, int]:
     raise UnknownChoiceError("variance component", component, list(fit.component_values))
 
 
-def _edges(fit: MultilevelFit, component: str) -> tuple[float, float]:
+def edges(fit: MultilevelFit, component: str) -> tuple[float, float]:
+    """Return the least and the largest value that a component can have."""
     j, i = find(fit, component)
     named = fit.terms[j]
     if named.kinds[i] != "correlation":
@@ -187,7 +188,7 @@ def limits(fit: MultilevelFit, component: str, level: float | None) -> Limits:
     critical = float(special.chdtri(1, 1 - fit.at_level(level)))
     seen: dict[float, float] = {}
 
-    low_edge, high_edge = _edges(fit, component)
+    low_edge, high_edge = edges(fit, component)
 
     def excess(x: float) -> float:
         if x not in seen:

@@ -474,7 +474,7 @@ OWN_CHECKS = frozenset(
         "EffectSizes | AttributionResults | Estimability",
         "Figure | Axes | Sequence[Axes]",
         "Figure | Axes",
-        "Profile | Sequence[Profile]",
+        "AnyProfile | Sequence[AnyProfile]",
         "RhoSweep",
         "str | Measure",
     }
