@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOT_SELECTED = "not selected"
+NOT_TAKEN = "not in this refit"
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -176,6 +178,28 @@ class EffectRows(ABC):
             )
         made = object.__new__(type(self))
         made.__setstate__(self.__dict__ | self._without(gone, reason, "selection"))
+        return made
+
+    def _taken(self, rows: NDArray[np.intp], copies: Sequence[str] | None, **changes: Any) -> Self:
+        """Return the effects at positions that may repeat, in that order, for a refit.
+
+        Rows with different `copies`, one label per row, belong to different studies. Fields in `changes` are
+        exchanged. Rows that are not taken enter the ledger; repeated rows have none.
+        """
+        ledger = None
+        if np.unique(rows).size == rows.size:
+            gone = np.ones(self.k, dtype=bool)
+            gone[rows] = False
+            left = without_rows(self._ledger, gone, NOT_TAKEN, "model", self.study, self.labels)
+            ledger = replace(left, used=tuple(self._ledger.used[i] for i in rows))
+        found = self._columns_at(rows) | {"ledger": ledger} | changes
+        if copies is not None and self.study:
+            study = tuple(f"{name} ({copy})" for name, copy in zip(found["study"], copies, strict=True))
+            found["study"] = study
+            if self.study_column is not None and self._data is not None:
+                found["_data"] = found["_data"].assign(**{self.study_column: list(study)})
+        made = object.__new__(type(self))
+        made.__setstate__(self.__dict__ | found)
         return made
 
     def to_frame(self, all_rows: bool = False) -> pd.DataFrame:

@@ -3,8 +3,19 @@
 from metaexo.sensitivity.influence import Influence, influence
 from metaexo.sensitivity.kinds_of_evidence import leave_kind_out, without_kind
 from metaexo.sensitivity.profile import Profile, profile
+from metaexo.sensitivity.refits import Refits, refit, refits
 
-__all__ = ["Influence", "Profile", "influence", "leave_kind_out", "profile", "without_kind"]
+__all__ = [
+    "Influence",
+    "Profile",
+    "Refits",
+    "influence",
+    "leave_kind_out",
+    "profile",
+    "refit",
+    "refits",
+    "without_kind",
+]
 
 
 def __dir__() -> list[str]:

@@ -97,6 +97,10 @@ class ImputedResults(FitResults):
         Degrees of freedom if nothing were censored; infinite for normal quantiles.
     likelihood : CensoredResults
         The fit by likelihood that this one must agree with.
+    seed : int
+        Seed of the random numbers.
+    draw_tau2 : bool
+        Whether tau2 was drawn for each imputation.
     """
 
     effects: BoundedEffectSizes
@@ -109,6 +113,8 @@ class ImputedResults(FitResults):
     tau2_draws: Array
     complete_df: float
     likelihood: CensoredFit
+    seed: int
+    draw_tau2: bool
 
     @property
     def draws(self) -> int:
@@ -275,6 +281,8 @@ def impute(fit: CensoredFit, draws: int, seed: int, draw_tau2: bool = True) -> I
         tau2_draws=of_draws,
         complete_df=df,
         likelihood=fit,
+        seed=seed,
+        draw_tau2=draw_tau2,
     )
 
 

@@ -224,3 +224,10 @@ def censored_batch(effects: BoundedEffectSizes, design: Design) -> CensoredBatch
     return make_censored_batch(
         effects.lower, effects.upper, effects.v_lower, effects.v_upper, design.matrix(effects.k)
     )
+
+
+def with_effects(effects: BoundedEffectSizes, design: Design) -> CensoredRandomEffects:
+    """Return the model of effects that can be used, with columns that are made already."""
+    made = object.__new__(CensoredRandomEffects)
+    made.effects, made.design = effects, design
+    return made

@@ -26,7 +26,7 @@ from metaexo.formatting import plural
 from metaexo.inputs import LARGEST, check_choice, check_flag, read_numbers, read_words
 from metaexo.models.linear.formula import Encoding, Term, learn_encoding, read_formula
 from metaexo.models.linear.moderators import blank_cells, missing_remedy, named_columns
-from metaexo.types import Array, Mask
+from metaexo.types import Array, Index, Mask
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,6 +117,22 @@ class Design:
     def matrix(self, k: int) -> Array:
         """Return the columns as an array of shape (k, p)."""
         return np.ones((k, 1)) if self.x is None else self.x
+
+    def at(self, rows: Index) -> Design:
+        """Return the design of some rows, which may repeat; refuse it if they do not determine a column."""
+        if self.x is None:
+            return self
+        x = self.x[rows]
+        lost = [name for name, own in zip(self.names, own_parts(x), strict=True) if own < RANK_TOLERANCE]
+        if lost:
+            raise NotIdentifiableError(
+                f"the {plural(len(rows), 'row')} do not determine {', '.join(lost)}",
+                "rows in which each moderator varies beyond what the others explain",
+                "fit a model with fewer moderators or levels, or keep more rows",
+            )
+        x.flags.writeable = False
+        full = None if self.full is None else self.full._replace(x=self.full.x[rows])
+        return replace(self, x=x, full=full)
 
     def with_column(self, name: str, values: Array) -> Design:
         """Return the design with one more column; refuse one that the others determine.

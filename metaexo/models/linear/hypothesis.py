@@ -20,7 +20,7 @@ from metaexo.numeric.tails import (
     t_two_sided,
 )
 from metaexo.readable import Readable
-from metaexo.types import Array
+from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,12 +171,15 @@ class RobustCovariance(WaldInference):
         Names of the clusters.
     sandwich : Sandwich
         The covariance matrix and what its degrees of freedom are made of.
+    members : tuple of ndarray
+        Rows of each cluster, for refits of some of the rows; empty where the fit has no refits of its own.
     """
 
     kind: str
     df_rule: DfRule
     clusters: tuple[str, ...]
     sandwich: Sandwich
+    members: tuple[Index, ...] = ()
 
     def df_of(self, rows: Array) -> Array:
         """Return the degrees of freedom of combinations of coefficients, shape (q, p)."""

@@ -629,7 +629,13 @@ def cluster_robust(
             'use kind="CR2" with its Satterthwaite degrees of freedom, or a smaller model',
         )
     found = RobustCovariance(
-        cov=made.cov, df=float(len(names) - p), kind=kind, df_rule=df, clusters=names, sandwich=made
+        cov=made.cov,
+        df=float(len(names) - p),
+        kind=kind,
+        df_rule=df,
+        clusters=names,
+        sandwich=made,
+        members=tuple(members),
     )
     each = found.df_of(np.eye(p))
     few = [

@@ -19,7 +19,7 @@ from metaexo.errors import (
 from metaexo.formatting import plural
 from metaexo.inputs import check_choice, check_level
 from metaexo.models.linear.choices import get_likelihood, get_test
-from metaexo.models.linear.design import DEPENDENCE, MISSING, Redundant, make_design, without_missing
+from metaexo.models.linear.design import DEPENDENCE, MISSING, Design, Redundant, make_design, without_missing
 from metaexo.models.location_scale.results import LocationScaleResults
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.problem import make_batch
@@ -123,7 +123,7 @@ class LocationScale:
             )
         rows = None if effects.ledger is None else effects.row_ids
         self.effects = effects
-        self.link = link
+        self.link: str = link
         self.design, self.scale_design = (
             make_design(
                 columns,
@@ -208,6 +208,13 @@ class LocationScale:
             test=test,
             level=level,
         )
+
+
+def with_designs(effects: EffectSizes, location: Design, scale: Design, link: str) -> LocationScale:
+    """Return the model of effects with columns of both parts that are made already."""
+    made = object.__new__(LocationScale)
+    made.effects, made.design, made.scale_design, made.link = effects, location, scale, link
+    return made
 
 
 def _boundary_in_words(maximum: ScaleMaximum, k: int) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
@@ -35,7 +36,7 @@ from metaexo.models.linear.choices import get_likelihood, get_test
 from metaexo.models.linear.design import MISSING, Design, make_design, too_few_remedy, without_missing
 from metaexo.models.multilevel.covariance import at_rows, read_covariance
 from metaexo.models.multilevel.results import MultilevelResults
-from metaexo.models.multilevel.terms import NamedTerm, RandomTerm, read_terms
+from metaexo.models.multilevel.terms import NamedTerm, RandomTerm, read_terms, reread_terms
 from metaexo.models.multilevel.weights import read_weights
 from metaexo.numeric.mixed.likelihood import information_of_draws
 from metaexo.numeric.mixed.maximum import MixedMaximum, parameter_scale, start_points
@@ -154,12 +155,7 @@ class Multilevel:
             redundant=redundant,
             can_drop=True,
         )
-        if effects.k < self.design.p + 1:
-            raise TooFewStudiesError(
-                f"{plural(effects.k, 'effect')} for {plural(self.design.p, 'coefficient')}",
-                f"at least {self.design.p + 1} effects",
-                too_few_remedy(self.design.p),
-            )
+        _refuse_few(self)
         self.terms: tuple[NamedTerm, ...] = read_terms(effects, random)
         refuse_terms(self.terms)
         self.problem = MixedProblem(
@@ -236,6 +232,55 @@ class Multilevel:
         return fit
 
 
+def with_rows(
+    fit: MultilevelResults, effects: EffectSizes, rows: Index, copies: Sequence[str] | None
+) -> Multilevel:
+    """Return the model of a fit for effects that are some of its rows, which may repeat.
+
+    Sampling covariances stay as correlations: where variances differ from those of the fit, they follow.
+    Sampling errors of different copies, and of a row that repeats, are independent.
+    """
+    made = object.__new__(Multilevel)
+    made.effects, made.design = effects, fit.design.at(rows)
+    made.terms = reread_terms(effects, fit.terms, rows, copies)
+    _refuse_few(made)
+    refuse_terms(made.terms)
+    apart = _apart(rows, copies)
+    v = _within(fit.problem.v, rows, apart)
+    had = v.diagonal()
+    if not np.array_equal(had, effects.v):
+        root = np.sqrt(np.divide(effects.v, had, out=np.zeros_like(had), where=had > 0))
+        v = sparse.csr_array(sparse.diags_array(root) @ v @ sparse.diags_array(root))
+        v.setdiag(effects.v)
+    terms = tuple(named.term for named in made.terms)
+    made.problem = MixedProblem(effects.y, made.design.matrix(effects.k), v, terms, fit.problem.block_limit)
+    made.weights = None if fit.weighting is None else _within(fit.weighting, rows, apart)
+    known = {name for named in made.terms for name in named.components}
+    made.fix = {name: fit.component_values[name] for name in fit.fixed_components & known}
+    made._fixed = fixed_parameters(made.terms, made.problem, made.fix)
+    refuse_confounded(made.terms, made.problem, made._fixed)
+    return made
+
+
+def _apart(rows: Index, copies: Sequence[str] | None) -> Index:
+    """Return a number per row; rows with different numbers have independent sampling errors."""
+    if copies is not None:
+        return np.unique(list(copies), return_inverse=True)[1]
+    order = np.argsort(rows, kind="stable")
+    first = np.searchsorted(rows[order], rows[order])
+    apart = np.empty(rows.size, dtype=np.intp)
+    apart[order] = np.arange(rows.size) - first  # how often the row has come before
+    return apart
+
+
+def _within(matrix: sparse.csr_array, rows: Index, apart: Index) -> sparse.csr_array:
+    """Return a matrix at some rows, 0 between rows that stand apart."""
+    found = sparse.coo_array(at_rows(matrix, rows))
+    kept = apart[found.row] == apart[found.col]
+    entries = (found.data[kept], (found.row[kept], found.col[kept]))
+    return sparse.csr_array(entries, shape=found.shape)
+
+
 def with_design(fit: MultilevelResults, design: Design) -> Multilevel:
     """Return the model of a fit with other columns in the place of its own."""
     had = fit.problem
@@ -243,14 +288,20 @@ def with_design(fit: MultilevelResults, design: Design) -> Multilevel:
     made.effects, made.design, made.terms, made.weights = fit.effects, design, fit.terms, fit.weighting
     made.problem = MixedProblem(had.y, design.matrix(fit.k), had.v, had.terms, had.block_limit)
     made.fix, made._fixed = {}, dict(fit.fixed)
-    if fit.k < design.p + 1:
-        raise TooFewStudiesError(
-            f"{plural(fit.k, 'effect')} for {plural(design.p, 'coefficient')}",
-            f"at least {design.p + 1} effects",
-            too_few_remedy(design.p),
-        )
+    _refuse_few(made)
     refuse_confounded(made.terms, made.problem, made._fixed)
     return made
+
+
+def _refuse_few(model: Multilevel) -> None:
+    """Raise if there are not more effects than coefficients."""
+    k, p = model.effects.k, model.design.p
+    if k < p + 1:
+        raise TooFewStudiesError(
+            f"{plural(k, 'effect')} for {plural(p, 'coefficient')}",
+            f"at least {p + 1} effects",
+            too_few_remedy(p),
+        )
 
 
 def certified(found: MixedMaximum | tuple[str, ...]) -> MixedMaximum:

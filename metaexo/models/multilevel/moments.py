@@ -295,10 +295,23 @@ def robust_variance(
         )
     rows = None if effects.ledger is None else effects.row_ids
     design = make_design(moderators, effects.k, data=effects.data, rows=rows, can_drop=True)
-    names, members = split_clusters(effects, cluster)
-    if len(names) <= design.p:
+    members = split_clusters(effects, cluster)[1]
+    assumed = correlation if working == "correlated" else None
+    return working_fit(effects, design, members, working, assumed, level).robust(cluster, kind, df)
+
+
+def working_fit(
+    effects: EffectSizes,
+    design: Design,
+    members: Sequence[Index],
+    working: str,
+    correlation: float | None,
+    level: float,
+) -> MomentResults:
+    """Return the fit by the working model of clusters with these rows, before it is robust."""
+    if len(members) <= design.p:
         raise TooFewStudiesError(
-            f"{plural(len(names), 'cluster')} for {plural(design.p, 'coefficient')}",
+            f"{plural(len(members), 'cluster')} for {plural(design.p, 'coefficient')}",
             f"at least {design.p + 1} clusters",
             "use fewer levels or moderators, or a finer cluster="
             if design.p > 1
@@ -306,17 +319,17 @@ def robust_variance(
         )
     x = design.matrix(effects.k)
     excess = None
-    if working == "correlated":
+    if correlation is not None:
         weights, tau2, excess = _correlated(x, effects, members, correlation)
         variances = {"between studies": tau2}
     else:
         weights, tau2, omega2 = _hierarchical(x, effects, members)
         variances = {"between studies": tau2, "within studies": omega2}
-    fit = MomentResults(
+    return MomentResults(
         effects=effects,
         design=design,
         working=working,
-        correlation=correlation if working == "correlated" else None,
+        correlation=correlation,
         variances=variances,
         excess=excess,
         members=tuple(members),
@@ -324,7 +337,6 @@ def robust_variance(
         weighting=weights,
         level=level,
     )
-    return fit.robust(cluster, kind, df)
 
 
 def _weighted(x: Array, y: Array, w: Array) -> tuple[Array, Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,6 +97,7 @@ class NamedTerm(Immutable):
     term: Term
     levels: Sequence[str]  # outer levels
     inner: tuple[str, ...]  # inner levels, or the columns of slopes; empty for an intercept
+    record: RandomTerm  # what it was read from
     inner_code: Index | None = None  # inner level of each row; None for intercepts and slopes
 
     @property
@@ -149,6 +150,32 @@ def read_terms(
     return tuple(_read(es, record) for record in records)
 
 
+def reread_terms(
+    es: EffectSizes, had: Sequence[NamedTerm], rows: Index, copies: Sequence[str] | None
+) -> tuple[NamedTerm, ...]:
+    """Return the terms of a fit for effects that are some of its rows, which may repeat.
+
+    Levels of different `copies`, one label per row, are different ones in a term that is nested within them:
+    each level has all its rows in each copy that it occurs in. The levels of a crossed term are shared.
+    """
+    found = tuple(_read(es, named.record) for named in had)
+    if copies is None:
+        return found
+    copy = np.unique(list(copies), return_inverse=True)[1]
+    return tuple(_split(now, then.term, rows, copy) for now, then in zip(found, had, strict=True))
+
+
+def _split(named: NamedTerm, had: Term, rows: Index, copy: Index) -> NamedTerm:
+    """Return a term whose levels are different in each copy, if it is nested within the copies."""
+    pairs, level = np.unique(np.column_stack([named.term.level, copy]), axis=0, return_inverse=True)
+    level = np.asarray(level, dtype=np.intp).ravel()
+    whole = np.bincount(had.level)[had.level[rows]]  # rows of the level in the fit
+    if named.term.relation is not None or (np.bincount(level)[level] != whole).any():
+        return named
+    levels = [f"{named.levels[i]} ({j + 1})" for i, j in pairs]
+    return replace(named, term=replace(named.term, level=level, levels=len(levels)), levels=levels)
+
+
 def _read(es: EffectSizes, record: RandomTerm) -> NamedTerm:
     _refuse_strange(record)
     if record.outer is None:
@@ -160,7 +187,7 @@ def _read(es: EffectSizes, record: RandomTerm) -> NamedTerm:
     if record.inner is None:
         structure: Structure = Diagonal(1, True)
         term = intercept_term(level, len(levels), structure, relation)
-        return NamedTerm(record.name, "intercept", term, levels, ())
+        return NamedTerm(record.name, "intercept", term, levels, (), record)
     slopes = not isinstance(record.inner, str) or "+" in record.inner
     code = ("GEN" if slopes else "CS") if record.structure is None else record.structure
     check_choice("structure", code, tuple(STRUCTURES))
@@ -176,7 +203,7 @@ def _read(es: EffectSizes, record: RandomTerm) -> NamedTerm:
     structure = make_structure(code, inner, _distances(es, record, code, inner))
     structure, place = _relabelled(structure, code, level, column)
     term = Term(level, len(levels), place[:, None], np.ones((es.k, 1)), structure, relation)
-    return NamedTerm(record.name, code, term, levels, inner, column)
+    return NamedTerm(record.name, code, term, levels, inner, record, column)
 
 
 def _slopes(
@@ -197,9 +224,8 @@ def _slopes(
         raise InputError(f"a slope of {record.name} is no number", "numeric columns for slopes") from error
     column = np.tile(np.arange(len(names)), (es.k, 1))
     term = Term(level, len(levels), column, weight, make_structure(code, names, None), relation)
-    return NamedTerm(
-        record.name, code, term, levels, tuple("intercept" if name == "1" else name for name in names)
-    )
+    shown = tuple("intercept" if name == "1" else name for name in names)
+    return NamedTerm(record.name, code, term, levels, shown, record)
 
 
 def _refuse_strange(record: RandomTerm) -> None:

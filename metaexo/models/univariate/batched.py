@@ -1,4 +1,4 @@
-"""Many random-effects fits in one call: simulations, bootstraps, thousands of small meta-analyses."""
+"""Many random-effects fits in one call: refits of one fit, and thousands of small meta-analyses."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from metaexo.errors import InputError, ShapeError, TooFewStudiesError
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_level, read_numbers
 from metaexo.models.linear.choices import get_test
+from metaexo.models.linear.hypothesis import LEAST_DF
+from metaexo.models.univariate.fit import UnivariateFit
 from metaexo.models.univariate.inference import scale_of_test
 from metaexo.numeric.estimators import Estimator, get_estimator
-from metaexo.numeric.moments import weighted_fit
-from metaexo.numeric.problem import make_batch
+from metaexo.numeric.moment_estimators import dersimonian_laird, own_weights_fit
+from metaexo.numeric.moments import WeightedFit, moments, weighted_fit
+from metaexo.numeric.problem import Batch, make_batch
 from metaexo.numeric.tails import normal_quantile, t_of_tail
 from metaexo.numeric.tau2 import PART_ROWS
 from metaexo.numeric.weighted import PLAIN_TESTS
@@ -142,14 +145,77 @@ def _fit(
     solution = estimator.kernel(batch)
     wls = weighted_fit(batch, 1.0 / (batch.v + solution.tau2[:, None]))
     se = np.sqrt(wls.cov[:, 0, 0] * scale_of_test(test, wls.weighted_ss, batch.df))
-    quantile: Array | float = normal_quantile(level)
-    if test != "z":
-        df, where = np.unique(batch.df, return_inverse=True)
-        quantile = t_of_tail((1 - level) / 2, df)[where]
+    quantile = normal_quantile(level) if test == "z" else t_by_df(level, batch.df)
     estimate = wls.beta[:, 0]
     q = weighted_fit(batch, 1.0 / batch.v).weighted_ss
     half = quantile * se
     return estimate, se, estimate - half, estimate + half, solution.tau2, q, solution.at_boundary, batch.k
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFit:
+    """Fits of a batch of problems by the choices of one fit; NaN where there is none."""
+
+    beta: Array  # coefficients, shape (B, p)
+    cov: Array  # their covariance, the scale of the test included, shape (B, p, p)
+    df: Array  # degrees of freedom of the t distribution, NaN for the normal one, shape (B,)
+    scale: Array  # that of the test, 1 where it has none, shape (B,)
+    tau2: Array  # between-study variance, shape (B,)
+    q: Array  # Cochran's Q; NaN with a sampling variance of 0, shape (B,)
+    trace: Array  # trace of P at tau2 = 0, which typical variances are made of, shape (B,)
+
+
+def fit_batch(fit: UnivariateFit, batch: Batch) -> BatchFit:
+    """Return the fits of all problems of a batch with the estimator, test, weights and given tau2 of a fit.
+
+    Each problem has more effects than coefficients if tau2 is estimated, and its rows determine all of them.
+    """
+    given = np.full(batch.size, fit.tau2) if fit.tau2_given else None
+    tau2 = get_estimator(fit.method).kernel(batch).tau2 if given is None else given
+    exact = ((batch.v == 0) & (batch.n > 0)).any(axis=1)  # a sampling variance of 0 takes part
+    tau2 = np.where(exact & (tau2 == 0), np.nan, tau2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        best = weighted_fit(batch, 1.0 / (batch.v + tau2[:, None]))
+        found = best if fit.weighting is None else own_weights_fit(batch, tau2)
+        scale, df = _tests(fit, batch, best, found.cov)
+        at_zero = moments(batch, np.zeros(batch.size))
+    q = np.where(exact, np.nan, at_zero.y_p_y)
+    trace = np.where(exact, np.nan, at_zero.trace_p)
+    lost = np.isnan(tau2)
+    beta, cov = found.beta.copy(), found.cov * scale[:, None, None]
+    beta[lost], cov[lost] = np.nan, np.nan
+    return BatchFit(beta, cov, df, scale, tau2, q, trace)
+
+
+BATCHED_TESTS = (*PLAIN_TESTS, "knapp-hartung-or-z", "knapp-hartung-iqwig")
+
+
+def _tests(fit: UnivariateFit, batch: Batch, best: WeightedFit, cov: Array) -> tuple[Array, Array]:
+    """Return the scale of the test of a fit for each problem, and its degrees of freedom, NaN for z."""
+    free = np.broadcast_to(batch.df, batch.size).astype(float)
+    nothing = np.full(batch.size, np.nan)
+    if fit.test == "z":
+        return np.ones(batch.size), nothing
+    if fit.test == "t":
+        return np.ones(batch.size), free if fit.df_given is None else np.full(batch.size, fit.df_given)
+    scale = scale_of_test(fit.test, best.weighted_ss, free)
+    half, z = t_by_df(fit.level, free) ** 2 * scale, normal_quantile(fit.level) ** 2
+    if fit.test == "knapp-hartung-or-z":
+        narrow = half < z
+        return np.where(narrow, 1.0, scale), np.where(narrow, np.nan, free)
+    if fit.test == "knapp-hartung-iqwig":
+        other = weighted_fit(batch, 1.0 / (batch.v + dersimonian_laird(batch).tau2[:, None])).cov[:, 0, 0]
+        scale = np.where(half * cov[:, 0, 0] < z * other, np.maximum(scale, 1.0), scale)
+    return scale, free
+
+
+def t_by_df(level: float, df: Array) -> Array:
+    """Return quantiles that enclose `level` from both sides, shape (B,); normal ones where df is NaN."""
+    each, where = np.unique(df, return_inverse=True)
+    known = each >= LEAST_DF
+    quantile = np.where(np.isnan(each), normal_quantile(level), np.nan)
+    quantile[known] = t_of_tail((1 - level) / 2, each[known])
+    return np.asarray(quantile[where])
 
 
 def read_counts(counts: ArrayLike, shape: tuple[int, ...]) -> Array:

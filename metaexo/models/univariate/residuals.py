@@ -13,12 +13,9 @@ from metaexo.errors import InputError
 from metaexo.inputs import check_choice
 from metaexo.models.linear.fit import LinearFit
 from metaexo.models.linear.hypothesis import quantiles
+from metaexo.models.univariate.batched import fit_batch
 from metaexo.models.univariate.fit import UnivariateFit
-from metaexo.models.univariate.inference import scale_of_test
-from metaexo.numeric.estimators import get_estimator
-from metaexo.numeric.moment_estimators import own_weights_fit
-from metaexo.numeric.moments import WeightedFit, generalised_q, weighted_fit
-from metaexo.numeric.problem import CHUNK_ELEMENTS, Batch, make_batch
+from metaexo.numeric.problem import CHUNK_ELEMENTS, make_batch
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -149,46 +146,22 @@ def delete_each(fit: UnivariateFit) -> Deletion:
             "a fit before robust()",
             "take the diagnostics from the fit that robust() was asked of",
         )
-    k, p = fit.k, fit.design.p
+    k, p, es = fit.k, fit.design.p, fit.effects
     basis = fit.batch.basis[0]
     possible = np.flatnonzero(1.0 - np.vecdot(basis, basis) > ALONE)
-    enough = k - 1 > p if fit.method != "EE" and not fit.tau2_given else k - 1 >= p
+    enough = k - 1 > p if fit.tau2_is_estimated else k - 1 >= p
     possible = possible if enough else possible[:0]
     beta, cov = np.full((k, p), np.nan), np.full((k, p, p), np.nan)
     scale, tau2, q = (np.full(k, np.nan) for _ in range(3))
     rows = max(1, CHUNK_ELEMENTS // (k * p * p))
     for begin in range(0, possible.size, rows):
         which = possible[begin : begin + rows]
-        batch = _batch_without(fit, which)
-        tau2[which] = _tau2(fit, batch)
-        with np.errstate(divide="ignore", invalid="ignore"):  # a variance of 0 where tau2 is 0: no such fit
-            found, best = _fits(fit, batch, tau2[which])
-            scale[which] = scale_of_test(fit.test, best.weighted_ss, batch.df)
-        beta[which] = found.beta
-        cov[which] = found.cov * scale[which][:, None, None]
-        if (fit.effects.v > 0).all():
-            q[which] = generalised_q(batch, np.zeros(which.size))[0]
+        counts = np.ones((which.size, k))
+        counts[np.arange(which.size), which] = 0.0
+        found = fit_batch(fit, make_batch(es.y, es.v, fit.design.x, counts, fit.weighting))
+        beta[which], cov[which], scale[which] = found.beta, found.cov, found.scale
+        tau2[which], q[which] = found.tau2, found.q
     x = fit.design.matrix(k)
     of_mean = np.vecdot((cov @ x[..., None])[..., 0], x)
-    total = scale * (fit.effects.v + tau2) + of_mean
-    return Deletion(beta, cov, scale, tau2, q, fit.effects.y - np.vecdot(beta, x), np.sqrt(total))
-
-
-def _batch_without(fit: UnivariateFit, which: np.ndarray) -> Batch:
-    """Return a batch with a problem for each row in `which`, without that row."""
-    counts = np.ones((which.size, fit.k))
-    counts[np.arange(which.size), which] = 0.0
-    es = fit.effects
-    return make_batch(es.y, es.v, fit.design.x, counts, fit.weighting)
-
-
-def _tau2(fit: UnivariateFit, batch: Batch) -> Array:
-    if fit.tau2_given:
-        return np.full(batch.size, fit.tau2)
-    return get_estimator(fit.method).kernel(batch).tau2
-
-
-def _fits(fit: UnivariateFit, batch: Batch, tau2: Array) -> tuple[WeightedFit, WeightedFit]:
-    """Return the fit of the coefficients and the one with the best weights."""
-    best = weighted_fit(batch, 1.0 / (batch.v + tau2[:, None]))
-    return (best if fit.weighting is None else own_weights_fit(batch, tau2)), best
+    total = scale * (es.v + tau2) + of_mean
+    return Deletion(beta, cov, scale, tau2, q, es.y - np.vecdot(beta, x), np.sqrt(total))

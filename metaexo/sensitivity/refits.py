@@ -1,0 +1,742 @@
+"""The same model on other rows: one refit of a fit of any family, and thousands of them as arrays.
+
+A refit keeps what was chosen (model, estimator, test, level, given and fixed variances, weights, sampling
+covariances, the clusters of robust standard errors) and takes some of the rows, each as often as its count
+says. Fits of one effect per study are refitted in one batched call; the others one by one, part by part
+through joblib.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import singledispatch
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
+from metaexo.effects.measure import Measure
+from metaexo.errors import InputError, MetaexoError, MetaexoWarning, ShapeError
+from metaexo.formatting import plural
+from metaexo.heterogeneity.attribution.attribution import attribute_heterogeneity
+from metaexo.heterogeneity.attribution.results import AttributionResults
+from metaexo.heterogeneity.strata.results import StratifiedResults
+from metaexo.heterogeneity.strata.stratify import stratify
+from metaexo.inputs import LARGEST, check_number, read_numbers, read_words
+from metaexo.models.censored.imputation import ImputedResults, impute
+from metaexo.models.censored.model import with_effects
+from metaexo.models.censored.results import CensoredResults
+from metaexo.models.linear.hypothesis import two_sided_pvalues, wald_statistics
+from metaexo.models.linear.results import FitResults
+from metaexo.models.location_scale.model import with_designs
+from metaexo.models.location_scale.results import LocationScaleResults
+from metaexo.models.multilevel.model import with_rows
+from metaexo.models.multilevel.moments import MomentResults, working_fit
+from metaexo.models.multilevel.results import MultilevelResults
+from metaexo.models.univariate.batched import BATCHED_TESTS, fit_batch, t_by_df
+from metaexo.models.univariate.model import with_design
+from metaexo.models.univariate.residuals import ALONE
+from metaexo.models.univariate.results import RandomEffectsResults
+from metaexo.numeric.problem import CHUNK_ELEMENTS, make_batch
+from metaexo.numeric.tails import chi2_tail
+from metaexo.numeric.tau2 import each_part
+from metaexo.readable import Readable
+from metaexo.types import Array, Index
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Fit = TypeVar("Fit", bound=FitResults)
+# Refits of one part, where they are made one by one.
+PART = 16
+ONE_EFFECT = "one effect: its own estimate with normal quantiles; there is no tau2 to estimate"
+
+
+# -- one refit -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The effects of a refit, and where they come from."""
+
+    effects: Any  # EffectSizes or BoundedEffectSizes: those of the refit
+    rows: Index  # positions in the fit, which may repeat, shape (n,)
+    copies: tuple[str, ...] | None  # a label for each of them; rows of different copies are different studies
+
+    def members(self, had: Sequence[Index]) -> list[Index]:
+        """Return the rows of each cluster of the fit in the refit; those of different copies are apart."""
+        label = np.full(int(max(part.max() for part in had)) + 1, -1, dtype=np.intp)
+        for i, part in enumerate(had):
+            label[part] = i
+        found: dict[tuple[int, str], list[int]] = {}
+        copies = ("",) * self.rows.size if self.copies is None else self.copies
+        for place, key in enumerate(zip(label[self.rows].tolist(), copies, strict=True)):
+            found.setdefault(key, []).append(place)
+        return [np.array(part, dtype=np.intp) for part in found.values()]
+
+
+def refit(
+    fit: Fit,
+    rows: ArrayLike | None = None,
+    *,
+    y: ArrayLike | None = None,
+    v: ArrayLike | None = None,
+    copies: Sequence[object] | None = None,
+) -> Fit:
+    """Return the same model fitted to some of the rows of a fit.
+
+    Use it for a sensitivity analysis that has no function here. What was chosen stays: model, estimator,
+    test, level, a given tau2, fixed components, weights, sampling covariances, and the clusters of robust
+    standard errors. The columns of the design stay too; rows that do not determine all of them are refused.
+
+    Parameters
+    ----------
+    fit : FitResults
+        A fit of any family.
+    rows : array_like, optional
+        A mask of length k, or positions from 0, which may repeat. Default: all rows.
+    y, v : array_like, shape (n,), optional
+        Other effects and sampling variances for these rows, such as simulated ones. Correlations of sampling
+        errors stay. Not for censored evidence.
+    copies : sequence of length n, optional
+        A label for each row. Rows of the same study with different labels count as different studies, as the
+        bootstrap of whole studies needs; so do levels of random terms nested within them. Crossed terms share
+        their levels.
+
+    Returns
+    -------
+    FitResults
+        A fit of the same class; rows that are not taken are in its ledger, unless some repeat. Warnings that
+        the fit gave are not given again.
+
+    Raises
+    ------
+    InputError
+        If `fit` is no fit, or rows, effects or variances cannot be used.
+    NotIdentifiableError
+        If the rows do not determine a column of the design, or a variance.
+    TooFewStudiesError
+        If there are too few rows.
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> es = mx.EffectSizes([0.2, 0.6, 0.1, 0.9], [0.02, 0.05, 0.03, 0.04])
+    >>> fit = mx.RandomEffects(es).fit()
+    >>> again = mx.sensitivity.refit(fit, [0, 1, 2])
+    >>> again.k, round(again.estimate, 2), again.test
+    (3, 0.26, 'knapp-hartung')
+    """
+    checked_fit(fit)
+    taken = _take(fit, rows, y, v, copies)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MetaexoWarning)
+        found = _refit(fit, taken)
+        robust = fit.robust_covariance
+        if robust is None or not robust.members:
+            return found  # type: ignore[no-any-return]
+        labels = np.empty(taken.rows.size, dtype=object)
+        for i, part in enumerate(taken.members(robust.members)):
+            labels[part] = str(i)
+        return found.robust(list(labels), robust.kind, robust.df_rule)  # type: ignore[no-any-return]
+
+
+def checked_fit(fit: object) -> FitResults:
+    """Return a fit, or say what was handed in instead."""
+    if not isinstance(fit, FitResults):
+        raise InputError(
+            f"the fit is of type {type(fit).__name__}", "a fitted model", "mx.RandomEffects(effects).fit()"
+        )
+    return fit
+
+
+def _take(
+    fit: FitResults,
+    rows: ArrayLike | None,
+    y: ArrayLike | None,
+    v: ArrayLike | None,
+    copies: Sequence[object] | None,
+) -> Taken:
+    """Return the effects of a refit, with everything checked."""
+    at = np.arange(fit.k) if rows is None else _positions(rows, fit.k)
+    words = None if copies is None else tuple(read_words(list(map(str, copies)), "copies"))
+    if words is not None and len(words) != at.size:
+        raise ShapeError(f"copies has {len(words)} entries for {plural(at.size, 'row')}", "one label per row")
+    changes: dict[str, Any] = {}
+    for name, values in (("y", y), ("v", v)):
+        if values is None:
+            continue
+        if isinstance(fit.effects, BoundedEffectSizes):
+            raise InputError(
+                f"{name} was given for a fit of censored evidence, whose effects are bounds",
+                "a fit of effects that are points",
+                "leave y and v out",
+            )
+        changes[name] = _values(name, values, (at.size,))
+    return Taken(fit.effects._taken(at, words, **changes), at, words)
+
+
+def _values(name: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """Return effects or variances of refits, checked."""
+    found = read_numbers(values, name)
+    if found.shape != shape:
+        raise ShapeError(f"{name} has shape {found.shape}", f"shape {shape}")
+    least = 0.0 if name == "v" else -LARGEST
+    if not ((found >= least) & (found <= LARGEST)).all():
+        raise InputError(f"some values of {name} are missing, infinite or out of range", "finite numbers")
+    return np.array(found)
+
+
+def _positions(rows: ArrayLike, k: int) -> Index:
+    """Return positions from a mask or from positions, which may repeat."""
+    needed = f"a mask of {k} entries, or positions from 0 to {k - 1}"
+    found = np.asarray(rows) if not isinstance(rows, str) else np.empty(0, dtype=object)
+    if found.dtype == bool and found.shape == (k,):
+        return np.flatnonzero(found)
+    if found.ndim != 1 or found.dtype.kind not in "iuf" or not found.size:
+        raise InputError(f"rows are of shape {found.shape} and kind {found.dtype}", needed)
+    if not ((found >= 0) & (found < k) & (found == np.floor(found))).all():
+        raise InputError("some rows are no positions of the fit", needed)
+    return found.astype(np.intp)
+
+
+@singledispatch
+def _refit(fit: Any, taken: Taken) -> Any:
+    """Return the fit of other effects; a family registers its own."""
+    raise InputError(
+        f"{type(fit).__name__} cannot be refitted on some of their rows",
+        "a fit of a model of this package",
+        "fit the rows by themselves: effects.select(...)",
+    )
+
+
+@_refit.register(RandomEffectsResults)
+def _(fit: RandomEffectsResults, taken: Taken) -> RandomEffectsResults:
+    weights = None if fit.weighting is None else fit.weighting[taken.rows]
+    model = with_design(taken.effects, fit.design.at(taken.rows), weights)
+    tau2 = fit.tau2 if fit.tau2_given else None
+    return model.fit(fit.method, fit.test, fit.level, tau2, df=fit.df_given)
+
+
+@_refit.register(MultilevelResults)
+def _(fit: MultilevelResults, taken: Taken) -> MultilevelResults:
+    return with_rows(fit, taken.effects, taken.rows, taken.copies).fit(fit.method, fit.test, fit.level)
+
+
+@_refit.register(MomentResults)
+def _(fit: MomentResults, taken: Taken) -> MomentResults:
+    design, members = fit.design.at(taken.rows), taken.members(fit.members)
+    return working_fit(taken.effects, design, members, fit.working, fit.correlation, fit.level)
+
+
+@_refit.register(CensoredResults)
+def _(fit: CensoredResults, taken: Taken) -> CensoredResults:
+    model = with_effects(taken.effects, fit.design.at(taken.rows))
+    return model.fit(fit.method, fit.test, fit.level, fit.tau2 if fit.tau2_given else None)
+
+
+@_refit.register(ImputedResults)
+def _(fit: ImputedResults, taken: Taken) -> ImputedResults:
+    return impute(_refit(fit.likelihood, taken), fit.draws, fit.seed, fit.draw_tau2)
+
+
+@_refit.register(LocationScaleResults)
+def _(fit: LocationScaleResults, taken: Taken) -> LocationScaleResults:
+    location, scale = (design.at(taken.rows) for design in (fit.design, fit.scale_design))
+    return with_designs(taken.effects, location, scale, fit.link).fit(fit.method, fit.test, fit.level)
+
+
+@_refit.register(StratifiedResults)
+def _(fit: StratifiedResults, taken: Taken) -> StratifiedResults:
+    effects, cluster = taken.effects, fit.cluster or None
+    if taken.copies is not None and fit.clusters is not None and cluster not in (None, "study"):
+        labels = [f"{fit.clusters[i]} ({copy})" for i, copy in zip(taken.rows, taken.copies, strict=True)]
+        effects = effects.with_columns(**{str(cluster): labels})
+    found = stratify(
+        effects,
+        fit.by,
+        fit.tau2_mode,
+        fit.method,
+        fit.test,
+        fit.level,
+        cluster=cluster,
+        unreported="mixture" if fit.latent is not None or fit.latent_note else "apart",
+        compare_unreported=fit.compare_unreported,
+    )
+    place = {name: i for i, name in enumerate(fit.order)}
+    order = tuple(sorted((s.name for s in found.strata if s.name in place), key=place.__getitem__))
+    return replace(found, order=order)
+
+
+@_refit.register(AttributionResults)
+def _(fit: AttributionResults, taken: Taken) -> AttributionResults:
+    chosen = fit.choices
+    return attribute_heterogeneity(
+        taken.effects,
+        fit.by,
+        draws=chosen.draws,
+        permutations=chosen.permutations,
+        seed=chosen.seed,
+        level=chosen.level,
+        method=chosen.method,
+        min_studies=chosen.min_studies,
+        progress=False,
+    )
+
+
+# -- many refits as arrays -----------------------------------------------------------------------------------
+
+# How often each row takes part in refits begin to end, shape (end - begin, k).
+Counts = Callable[[int, int], Array]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Refits(Readable):
+    """Refits of one fit as arrays, an entry per refit; NaN where there is no fit.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Coefficients.
+    components : tuple of str
+        Components of the heterogeneity.
+    beta, se : ndarray, shape (B, p)
+        Coefficients and their standard errors.
+    cov : ndarray, shape (B, p, p)
+        Covariance matrices of the coefficients.
+    low, high : ndarray, shape (B, p)
+        Ends of their confidence intervals.
+    statistic, df, pvalue : ndarray, shape (B, p)
+        Their tests; df is NaN where the normal distribution is used.
+    tau2_by_component : ndarray, shape (B, c)
+        Variance of each component.
+    tau2, i2, h2 : ndarray, shape (B,)
+        Heterogeneity; i2 is a fraction.
+    q, q_df, q_pvalue : ndarray, shape (B,)
+        Cochran's Q test; NaN where the model has none.
+    k, m : ndarray, shape (B,)
+        Number of effects, each as often as it takes part, and of studies.
+    reasons : mapping of int to str
+        Refit to the reason why it has no fit.
+    notes : mapping of int to str
+        Refit to what is special about it.
+    level : float
+        Level of the intervals.
+    measure : Measure
+        Measure of the effects.
+    """
+
+    names: tuple[str, ...]
+    components: tuple[str, ...]
+    beta: Array
+    se: Array
+    cov: Array
+    low: Array
+    high: Array
+    statistic: Array
+    df: Array
+    pvalue: Array
+    tau2_by_component: Array
+    tau2: Array
+    i2: Array
+    h2: Array
+    q: Array
+    q_df: Array
+    q_pvalue: Array
+    k: Array
+    m: Array
+    reasons: Mapping[int, str]
+    notes: Mapping[int, str]
+    level: float
+    measure: Measure
+
+    @property
+    def size(self) -> int:
+        """Number of refits B."""
+        return int(self.tau2.size)
+
+    @property
+    def fitted(self) -> int:
+        """Number of refits that have a fit."""
+        return self.size - len(self.reasons)
+
+    @property
+    def estimate(self) -> Array:
+        """The pooled effect, shape (B,), of a fit with one coefficient."""
+        if len(self.names) != 1:
+            raise InputError(
+                f"the fit has {plural(len(self.names), 'coefficient')}: {', '.join(self.names)}",
+                "a fit with one",
+                "use beta, which has a column for each",
+            )
+        return self.beta[:, 0]
+
+    def columns(self) -> dict[str, Any]:
+        """Return the columns of `to_frame`, without a name of the refits."""
+        out: dict[str, Any] = {"k": self.k.astype(int), "m": self.m.astype(int)}
+        for j, name in enumerate(self.names):
+            after = "" if len(self.names) == 1 else f" {name}"
+            values = {"estimate": self.beta, "se": self.se, "low": self.low, "high": self.high}
+            values |= {"statistic": self.statistic, "df": self.df, "pvalue": self.pvalue}
+            out |= {f"{column}{after}": table[:, j] for column, table in values.items()}
+            if self.measure.display_log:
+                with np.errstate(over="ignore"):
+                    ends = {"ratio": self.beta, "ratio_low": self.low, "ratio_high": self.high}
+                    out |= {f"{column}{after}": np.exp(table[:, j]) for column, table in ends.items()}
+        out["tau2"] = self.tau2
+        if len(self.components) > 1:
+            out |= {f"tau2 {name}": self.tau2_by_component[:, j] for j, name in enumerate(self.components)}
+        out |= {"i2": self.i2, "h2": self.h2, "q": self.q, "q_df": self.q_df, "q_pvalue": self.q_pvalue}
+        said = {**self.notes, **self.reasons}
+        return out | {"note": [said.get(i, "") for i in range(self.size)]}
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per refit: k, m, coefficients with intervals and tests, heterogeneity, and a note.
+
+        With several coefficients each column ends with the name of its own; ratios stand beside logarithms.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self.columns())
+
+    def __repr__(self) -> str:
+        return f"Refits({self.fitted} of {plural(self.size, 'refit')} fitted)"
+
+    def __str__(self) -> str:
+        return repr(self)
+
+
+def refits(
+    fit: FitResults,
+    counts: ArrayLike | Counts | None = None,
+    size: int | None = None,
+    *,
+    y: ArrayLike | None = None,
+    v: ArrayLike | None = None,
+    level: float | None = None,
+    alone: bool = False,
+) -> Refits:
+    """Return many refits of a fit as arrays.
+
+    Use it for resampling schemes of your own. Fits of :class:`metaexo.RandomEffects` are refitted in one
+    batched call; other families one by one, in parts that go to the workers of joblib inside
+    ``joblib.parallel_config``.
+
+    Parameters
+    ----------
+    fit : FitResults
+        A fit of any family.
+    counts : array_like, shape (B, k), or callable, optional
+        How often each row takes part in each refit; 0 leaves it out. Rows that repeat are different studies.
+        A callable returns the counts of refits `begin` to `end`, so that they never stand in memory
+        together. Default: every row once.
+    size : int, optional
+        Number of refits B, where `counts` is a callable.
+    y, v : array_like, shape (B, k), optional
+        Effects and sampling variances of each refit, in the place of those of the fit.
+    level : float, optional
+        Level of the intervals. Default: that of the fit.
+    alone : bool
+        Whether a refit that consists of one effect shows that effect with normal quantiles, as a study by
+        itself; otherwise it has no fit. For fits of RandomEffects without moderators.
+
+    Returns
+    -------
+    Refits
+        Coefficients, heterogeneity and Q, an entry per refit, NaN where there is no fit, with the reason.
+
+    Raises
+    ------
+    InputError
+        If `fit` is no fit, or counts, effects or variances cannot be used.
+    ShapeError
+        If the arrays do not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np, metaexo as mx
+    >>> es = mx.EffectSizes([0.2, 0.6, 0.1, 0.9], [0.02, 0.05, 0.03, 0.04])
+    >>> fit = mx.RandomEffects(es).fit()
+    >>> found = mx.sensitivity.refits(fit, [[1, 1, 1, 0], [2, 0, 1, 1]])
+    >>> found.estimate.round(2), found.k
+    (array([0.26, 0.34]), array([3., 4.]))
+    """
+    checked_fit(fit)
+    chosen = fit.at_level(level)
+    of, total = _counts(fit, counts, size, y, v)
+    ys, vs = (None if a is None else _values(n, a, (total, fit.k)) for n, a in (("y", y), ("v", v)))
+    if (ys is not None or vs is not None) and isinstance(fit.effects, BoundedEffectSizes):
+        raise InputError(
+            "y or v was given for a fit of censored evidence", "a fit of effects that are points"
+        )
+    batched = isinstance(fit, RandomEffectsResults) and _is_batched(fit)
+    p = max(fit.design.p, 1)
+    step = max(1, CHUNK_ELEMENTS // (fit.k * p * p)) if batched else PART
+    cuts = [(begin, min(begin + step, total)) for begin in range(0, total, step)]
+    parts = each_part(
+        _batch_part if batched else _single_part,
+        [
+            (fit, of(a, b), None if ys is None else ys[a:b], None if vs is None else vs[a:b], chosen, alone)
+            for a, b in cuts
+        ],
+    )
+    reasons: dict[int, str] = {}
+    notes: dict[int, str] = {}
+    for (begin, _), part in zip(cuts, parts, strict=True):
+        reasons |= {begin + i: words for i, words in part.pop("reasons").items()}
+        notes |= {begin + i: words for i, words in part.pop("notes").items()}
+    empty = _empty(fit, 0)
+    arrays = {name: np.concatenate([empty[name], *(part[name] for part in parts)]) for name in empty}
+    return Refits(
+        names=fit.design.names,
+        components=tuple(fit.tau2_by_component),
+        reasons=reasons,
+        notes=notes,
+        level=chosen,
+        measure=fit.measure,
+        **arrays,
+    )
+
+
+def leaving_out(members: Sequence[Index], k: int) -> Counts:
+    """Return the counts of refits that leave out the rows of one member each."""
+    return _LeavingOut(tuple(members), k)
+
+
+@dataclass(frozen=True, slots=True)
+class _LeavingOut:
+    members: tuple[Index, ...]
+    k: int
+
+    def __call__(self, begin: int, end: int) -> Array:
+        counts = np.ones((end - begin, self.k))
+        for i, rows in enumerate(self.members[begin:end]):
+            counts[i, rows] = 0.0
+        return counts
+
+
+def _counts(
+    fit: FitResults, counts: Any, size: int | None, y: ArrayLike | None, v: ArrayLike | None
+) -> tuple[Counts, int]:
+    """Return the counts of a range of refits as a function, and the number of refits."""
+    if callable(counts):
+        total = check_number("size", size if size is not None else np.nan)
+        if not 0 <= total < 1e12 or total != int(total):
+            raise InputError(f"size is {size}", "the number of refits, where counts is a function")
+        return counts, int(total)
+    if counts is None:
+        given = y if y is not None else v
+        if given is None:
+            raise InputError("neither counts nor y nor v is given", "what each refit is made of")
+        total = len(np.atleast_2d(np.asarray(given)))
+        return (lambda begin, end: np.ones((end - begin, fit.k))), total
+    table = read_numbers(counts, "counts", ndim=2)
+    if table.shape[1] != fit.k:
+        raise ShapeError(f"counts have shape {table.shape}", f"a column for each of {fit.k} effects")
+    if not ((table >= 0) & (table <= LARGEST_COUNT) & (table == np.floor(table))).all():
+        raise InputError("some counts are missing, negative or not whole", "whole numbers of at least 0")
+    return (lambda begin, end: table[begin:end]), len(table)
+
+
+LARGEST_COUNT = 1e6
+
+
+def _empty(fit: FitResults, size: int) -> dict[str, Array]:
+    """Return the arrays of refits that have no fit."""
+    p, c = fit.design.p, len(fit.tau2_by_component)
+    by_coefficient = ("beta", "se", "low", "high", "statistic", "df", "pvalue")
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(by_coefficient, (size, p))
+    shapes |= {"cov": (size, p, p), "tau2_by_component": (size, c)}
+    shapes |= dict.fromkeys(("tau2", "i2", "h2", "q", "q_df", "q_pvalue", "k", "m"), (size,))
+    return {name: np.full(shape, np.nan) for name, shape in shapes.items()}
+
+
+def _studies(effects: Any, counts: Array) -> Array:
+    """Return the number of studies in each refit, shape (B,); rows that repeat are further ones."""
+    if effects.m == effects.k:
+        return np.asarray(counts.sum(axis=1))
+    code = np.unique(list(effects.study), return_inverse=True)[1]
+    order = np.argsort(code, kind="stable")
+    begins = np.flatnonzero(np.diff(code[order], prepend=-1))
+    return np.asarray(np.maximum.reduceat(counts[:, order], begins, axis=1).sum(axis=1))
+
+
+# -- one effect per study: a batch ---------------------------------------------------------------------------
+
+
+def _is_batched(fit: RandomEffectsResults) -> bool:
+    """Say whether refits of a fit are made in batches."""
+    plain = fit.test in BATCHED_TESTS and (fit.test != "knapp-hartung-iqwig" or fit.design.p == 1)
+    return plain and fit.robust_covariance is None
+
+
+def _batch_part(
+    fit: RandomEffectsResults, counts: Array, y: Array | None, v: Array | None, level: float, alone: bool
+) -> dict[str, Any]:
+    """Return the arrays of some refits, made in one batched call."""
+    out = _empty(fit, len(counts))
+    out |= {"k": counts.sum(axis=1), "m": _studies(fit.effects, counts)}
+    p, basis = fit.design.p, fit.batch.basis[0]
+    few = out["k"] <= (p if fit.tau2_is_estimated or fit.test != "z" else p - 1)
+    gram = ((counts > 0) @ (basis[:, :, None] * basis[:, None, :]).reshape(fit.k, p * p)).reshape(-1, p, p)
+    clear = ~few & (np.linalg.eigvalsh(gram)[:, 0] > ALONE)
+    which = np.flatnonzero(clear)
+    if which.size:
+        ys = fit.effects.y if y is None else y[which]
+        vs = fit.effects.v if v is None else v[which]
+        part = make_batch(ys, vs, fit.design.x, counts[which], fit.weighting)
+        found = fit_batch(fit, part)
+        se = np.sqrt(np.diagonal(found.cov, axis1=1, axis2=2))
+        df = np.broadcast_to(found.df[:, None], se.shape)
+        half = t_by_df(level, found.df)[:, None] * se
+        free = out["k"][which] - p
+        of_tau2 = _shares(fit, found.tau2, found.q, found.trace, free)
+        values = {
+            "beta": found.beta,
+            "se": se,
+            "cov": found.cov,
+            "low": found.beta - half,
+            "high": found.beta + half,
+            "df": df,
+            "tau2": found.tau2,
+            "tau2_by_component": found.tau2[:, None],
+            "q": np.where(free > 0, found.q, 0.0),
+            "q_df": free,
+            "i2": of_tau2[0],
+            "h2": of_tau2[1],
+        }
+        for name, array in values.items():
+            out[name][which] = array
+        lost = which[np.isnan(found.tau2)]
+        for name in ("q", "q_df", "i2", "h2"):
+            out[name][lost] = np.nan
+        which = np.setdiff1d(which, lost)
+    _add_tests(out, which)
+    shown = alone and fit.design.x is None
+    singles = np.flatnonzero((out["k"] == 1) & few & shown)
+    for i in singles.tolist():
+        _one_effect(fit, out, i, int(counts[i].argmax()), y, v, level)
+    left = np.setdiff1d(np.arange(len(counts)), [*which, *singles])
+    reasons = _one_by_one(fit, counts, y, v, level, left, out)
+    return out | {"reasons": reasons, "notes": dict.fromkeys(singles.tolist(), ONE_EFFECT)}
+
+
+def _shares(
+    fit: RandomEffectsResults, tau2: Array, q: Array, trace: Array, free: Array
+) -> tuple[Array, Array]:
+    """Return I2 and H2 as the fit defines them."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if fit.is_random:
+            typical = free / trace
+            i2, h2 = tau2 / (tau2 + typical), tau2 / typical + 1
+        else:
+            i2, h2 = np.where(q > 0, np.maximum(0.0, (q - free) / q), 0.0), q / free
+    return np.where(free > 0, i2, 0.0), np.where(free > 0, h2, 1.0)
+
+
+def _add_tests(out: dict[str, Any], which: Index) -> None:
+    """Fill in the tests of coefficients and of heterogeneity of the refits at `which`."""
+    beta, se, df = (out[name][which] for name in ("beta", "se", "df"))
+    z = wald_statistics(beta, se)
+    out["statistic"][which] = z
+    normal = np.isnan(df)
+    out["pvalue"][which] = np.where(
+        normal, two_sided_pvalues(z, None), two_sided_pvalues(z, np.where(normal, 1.0, df))
+    )
+    q, q_df = out["q"][which], out["q_df"][which]
+    tail = chi2_tail(np.where(q_df > 0, q, 0.0), np.maximum(q_df, 1.0))
+    out["q_pvalue"][which] = np.where(q_df > 0, tail, 1.0)
+
+
+def _one_effect(
+    fit: RandomEffectsResults,
+    out: dict[str, Any],
+    i: int,
+    row: int,
+    y: Array | None,
+    v: Array | None,
+    level: float,
+) -> None:
+    """Fill in a refit that consists of one effect."""
+    estimate = float(fit.effects.y[row] if y is None else y[i, row])
+    tau2 = fit.tau2 if fit.tau2_given else 0.0
+    variance = float(fit.effects.v[row] if v is None else v[i, row]) + tau2
+    half = float(t_by_df(level, np.array([np.nan]))[0]) * variance**0.5
+    of_mean = {"beta": estimate, "se": variance**0.5, "cov": variance}
+    of_mean |= {"low": estimate - half, "high": estimate + half}
+    rest = {"tau2": tau2, "tau2_by_component": tau2, "q": 0.0, "q_df": 0.0, "i2": 0.0, "h2": 1.0}
+    for name, value in (of_mean | rest).items():
+        out[name][i] = value
+    _add_tests(out, np.array([i]))
+
+
+# -- every family: one by one --------------------------------------------------------------------------------
+
+
+def _single_part(
+    fit: FitResults, counts: Array, y: Array | None, v: Array | None, level: float, alone: bool
+) -> dict[str, Any]:
+    """Return the arrays of some refits, made one by one."""
+    out = _empty(fit, len(counts))
+    out |= {"k": counts.sum(axis=1), "m": _studies(fit.effects, counts)}
+    if isinstance(fit, AttributionResults):  # intervals and tests of parts are not among the arrays
+        fit = replace(fit, choices=replace(fit.choices, draws=0, permutations=LEAST_PERMUTATIONS))
+    reasons = _one_by_one(fit, counts, y, v, level, np.arange(len(counts)), out)
+    return out | {"reasons": reasons, "notes": {}}
+
+
+LEAST_PERMUTATIONS = 19
+
+
+def _one_by_one(
+    fit: FitResults,
+    counts: Array,
+    y: Array | None,
+    v: Array | None,
+    level: float,
+    which: Index,
+    out: dict[str, Any],
+) -> dict[int, str]:
+    """Fill in the refits at `which`; return the reasons of those that have no fit."""
+    reasons = {}
+    for i in which.tolist():
+        rows = np.repeat(np.arange(fit.k), counts[i].astype(np.intp))
+        first = np.searchsorted(rows, rows)
+        copies = [str(n) for n in np.arange(rows.size) - first] if (counts[i] > 1).any() else None
+        ys, vs = (None if a is None else a[i, rows] for a in (y, v))
+        try:
+            found = refit(fit, rows if rows.size else np.zeros(fit.k, dtype=bool), y=ys, v=vs, copies=copies)
+        except MetaexoError as error:
+            reasons[i] = error.given if isinstance(error, InputError) else str(error)
+            continue
+        _fill(fit, found, out, i, level)
+    return reasons
+
+
+def _fill(fit: FitResults, found: FitResults, out: dict[str, Any], i: int, level: float) -> None:
+    """Fill in the numbers of one refit; coefficients and components go by their names."""
+    place = {name: j for j, name in enumerate(fit.design.names)}
+    at = [place[name] for name in found.design.names if name in place]
+    own = [j for j, name in enumerate(found.design.names) if name in place]
+    low, high = found.bounds(level)
+    df = found.df_by_coefficient
+    by_coefficient = {
+        "beta": found.beta,
+        "se": found.se,
+        "low": low,
+        "high": high,
+        "statistic": found.wald_statistics,
+        "pvalue": found.wald_pvalues,
+        "df": np.full(found.design.p, np.nan) if df is None else df,
+    }
+    for name, values in by_coefficient.items():
+        out[name][i, at] = np.asarray(values)[own]
+    out["cov"][i][np.ix_(at, at)] = found.cov[np.ix_(own, own)]
+    components = found.tau2_by_component
+    out["tau2_by_component"][i] = [components.get(name, np.nan) for name in fit.tau2_by_component]
+    q = found.q
+    out["tau2"][i], out["i2"][i], out["h2"][i] = found.tau2, found.i2, found.h2
+    out["q"][i], out["q_df"][i], out["q_pvalue"][i] = q.statistic, q.df[-1] if q.df else np.nan, q.pvalue
