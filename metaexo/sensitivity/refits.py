@@ -25,7 +25,7 @@ from metaexo.heterogeneity.attribution.attribution import attribute_heterogeneit
 from metaexo.heterogeneity.attribution.results import AttributionResults
 from metaexo.heterogeneity.strata.results import StratifiedResults
 from metaexo.heterogeneity.strata.stratify import stratify
-from metaexo.inputs import LARGEST, check_number, read_numbers, read_words
+from metaexo.inputs import LARGEST, read_numbers, read_words, whole_number
 from metaexo.models.censored.imputation import ImputedResults, impute
 from metaexo.models.censored.model import with_effects
 from metaexo.models.censored.results import CensoredResults
@@ -42,8 +42,8 @@ from metaexo.models.univariate.residuals import ALONE
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.problem import CHUNK_ELEMENTS, make_batch
 from metaexo.numeric.tails import chi2_tail
-from metaexo.numeric.tau2 import each_part
 from metaexo.readable import Readable
+from metaexo.runs import run
 from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
@@ -474,22 +474,11 @@ def refits(
         )
     batched = isinstance(fit, RandomEffectsResults) and _is_batched(fit)
     p = max(fit.design.p, 1)
-    step = max(1, CHUNK_ELEMENTS // (fit.k * p * p)) if batched else PART
-    cuts = [(begin, min(begin + step, total)) for begin in range(0, total, step)]
-    parts = each_part(
-        _batch_part if batched else _single_part,
-        [
-            (fit, of(a, b), None if ys is None else ys[a:b], None if vs is None else vs[a:b], chosen, alone)
-            for a, b in cuts
-        ],
-    )
-    reasons: dict[int, str] = {}
-    notes: dict[int, str] = {}
-    for (begin, _), part in zip(cuts, parts, strict=True):
-        reasons |= {begin + i: words for i, words in part.pop("reasons").items()}
-        notes |= {begin + i: words for i, words in part.pop("notes").items()}
-    empty = _empty(fit, 0)
-    arrays = {name: np.concatenate([empty[name], *(part[name] for part in parts)]) for name in empty}
+    block = max(1, CHUNK_ELEMENTS // (fit.k * p * p)) if batched else 1
+    task = _Task(_batch_part if batched else _single_part, fit, of, ys, vs, chosen, alone)
+    arrays = run(task, total, block=block, chunk=None if batched else PART, what="refits")
+    said = {name: dict(enumerate(arrays.pop(name).tolist())) for name in ("reasons", "notes")}
+    reasons, notes = ({i: words for i, words in each.items() if words} for each in said.values())
     return Refits(
         names=fit.design.names,
         components=tuple(fit.tau2_by_component),
@@ -518,27 +507,50 @@ class _LeavingOut:
         return counts
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """Refits from begin to end as columns; it can be sent to other processes."""
+
+    make: Callable[..., dict[str, Any]]
+    fit: FitResults
+    counts: Counts | Array | None
+    y: Array | None
+    v: Array | None
+    level: float
+    alone: bool
+
+    def __call__(self, begin: int, end: int) -> dict[str, Any]:
+        y, v = (None if a is None else a[begin:end] for a in (self.y, self.v))
+        if self.counts is None:
+            counts = np.ones((end - begin, self.fit.k))
+        else:
+            counts = self.counts(begin, end) if callable(self.counts) else self.counts[begin:end]
+        made = self.make(self.fit, counts, y, v, self.level, self.alone)
+        for name in ("reasons", "notes"):
+            words = np.full(end - begin, "", dtype=object)
+            for i, text in made[name].items():
+                words[i] = text
+            made[name] = words
+        return made
+
+
 def _counts(
     fit: FitResults, counts: Any, size: int | None, y: ArrayLike | None, v: ArrayLike | None
-) -> tuple[Counts, int]:
-    """Return the counts of a range of refits as a function, and the number of refits."""
+) -> tuple[Counts | Array | None, int]:
+    """Return the counts, checked, and the number of refits."""
     if callable(counts):
-        total = check_number("size", size if size is not None else np.nan)
-        if not 0 <= total < 1e12 or total != int(total):
-            raise InputError(f"size is {size}", "the number of refits, where counts is a function")
-        return counts, int(total)
+        return counts, whole_number(size, "size", 1)
     if counts is None:
         given = y if y is not None else v
         if given is None:
             raise InputError("neither counts nor y nor v is given", "what each refit is made of")
-        total = len(np.atleast_2d(np.asarray(given)))
-        return (lambda begin, end: np.ones((end - begin, fit.k))), total
+        return None, len(np.atleast_2d(np.asarray(given)))
     table = read_numbers(counts, "counts", ndim=2)
-    if table.shape[1] != fit.k:
+    if table.shape[1] != fit.k or not len(table):
         raise ShapeError(f"counts have shape {table.shape}", f"a column for each of {fit.k} effects")
     if not ((table >= 0) & (table <= LARGEST_COUNT) & (table == np.floor(table))).all():
         raise InputError("some counts are missing, negative or not whole", "whole numbers of at least 0")
-    return (lambda begin, end: table[begin:end]), len(table)
+    return table, len(table)
 
 
 LARGEST_COUNT = 1e6
