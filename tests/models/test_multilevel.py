@@ -385,7 +385,7 @@ def test_residuals_are_those_of_dense_matrices(es: mx.EffectSizes) -> None:
     predicted = x[7] @ beta + across @ inner @ (es.y[others] - x[others] @ beta)
     gap = x[7] - across @ inner @ x[others]
     variance = m[7, 7] - across @ inner @ across + gap @ cov @ gap
-    row = fit.residuals("studentized").iloc[7]
+    row = fit.residuals("conditional").iloc[7]
     assert row["residual"] == pytest.approx(es.y[7] - predicted, rel=1e-8)
     assert row["se"] == pytest.approx(np.sqrt(variance), rel=1e-8)
     assert row["fitted"] == pytest.approx(predicted, rel=1e-8)

@@ -102,7 +102,7 @@ def test_what_is_made_for_the_best_weights_is_refused() -> None:
     fit = weighted("equal")
     for call in (
         fit.random_effects,
-        fit.influence,
+        fit.blup,
         lambda: fit.predict(given={"district": "71"}),
         lambda: fit.test_against(weighted("equal")),
     ):

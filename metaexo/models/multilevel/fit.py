@@ -349,10 +349,14 @@ def _blocks_of(matrix: sparse.coo_array, rows: Index) -> Array:
 
 def covariance_of_clusters(fit: MultilevelFit, v: sparse.coo_array, rows: Index) -> Array:
     """Return the model's covariance matrices of clusters of one size, shape (b, n, n)."""
+    return covariance_of_rows(fit.problem, fit.g, v, rows)
+
+
+def covariance_of_rows(problem: MixedProblem, g: Sequence[Array], v: sparse.coo_array, rows: Index) -> Array:
+    """Return the covariance matrices of sets of rows of one size, (b, n), with given G: shape (b, n, n)."""
     b, n = rows.shape
     m = _blocks_of(v, rows)
-    for named, g in zip(fit.terms, fit.g, strict=True):
-        term = named.term
+    for term, matrix in zip(problem.terms, g, strict=True):
         level = term.level[rows]
         if term.relation is None:
             shared = (level[:, :, None] == level[:, None, :]).astype(float)
@@ -360,7 +364,7 @@ def covariance_of_clusters(fit: MultilevelFit, v: sparse.coo_array, rows: Index)
             shared = term.relation[level[:, :, None], level[:, None, :]]
         weights = np.zeros((b, n, term.size))
         np.put_along_axis(weights, term.column[rows], term.weight[rows], axis=2)
-        m += shared * (weights @ g @ weights.transpose(0, 2, 1))
+        m += shared * (weights @ matrix @ weights.transpose(0, 2, 1))
     return m
 
 

@@ -1,4 +1,4 @@
-"""What a multilevel fit predicts (means, new effects, random effects), its residuals, and its influence."""
+"""What a multilevel fit predicts: means, new effects, random effects; and fits of some of its rows."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from metaexo.errors import ConvergenceError, InputError
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice, read_words
-from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.linear.hypothesis import quantiles
 from metaexo.models.linear.prediction import Prediction, predict_new
 from metaexo.models.multilevel.fit import MultilevelFit, inner_weights, level_variance
@@ -174,10 +172,7 @@ def _level_blocks(fit: MultilevelFit, j: int) -> Array:
     return np.asarray(out - np.einsum("lip,ljp->lij", tx, tx))
 
 
-# -- residuals and influence ---------------------------------------------------------------------------------
-
-# An effect that alone determines a coefficient is not predicted by the others.
-ALONE = 1e-9
+# -- fits without a cluster ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,69 +217,6 @@ class ClusterInfluence(Immutable):
         for j, name in enumerate(self.component_names):
             frame[name] = self.components[:, j]
         return frame
-
-
-KINDS = ("standardized", "studentized", "pearson")
-
-
-def residuals(fit: MultilevelFit, kind: str) -> pd.DataFrame:
-    """Return residuals with standard errors; see `MultilevelResults.residuals`."""
-    import pandas as pd
-
-    check_choice("kind of residual", kind, KINDS)
-    fitted = fit.problem.x @ fit.beta
-    residual = fit.effects.y - fitted
-    if kind == "studentized":
-        refuse_own_weights(fit, "the studentized residual")
-        own = fit.gls.factor.diagonal() - (fit.gls.mx**2).sum(axis=1)
-        own = np.where(own > ALONE * fit.gls.factor.diagonal(), own, np.nan)
-        residual, variance = fit.gls.r / own, 1 / own
-        fitted = fit.effects.y - residual
-    else:
-        variance = fit.problem.v.diagonal() + sum(
-            (term.contributions(g) for term, g in zip(fit.problem.terms, fit.g, strict=True)), np.zeros(fit.k)
-        )
-        if kind == "standardized":
-            of_mean = np.einsum("kp,pq,kq->k", fit.problem.x, fit.model_inference.cov, fit.problem.x)
-            own = fit.weighted
-            with_fitted = of_mean if own is None else (fit.problem.x.T * own.spread).sum(axis=0)
-            variance = variance - 2 * with_fitted + of_mean
-    se = np.sqrt(np.maximum(variance, 0.0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = residual / se
-    return pd.DataFrame(
-        {"fitted": fitted, "residual": residual, "se": se, "z": z}, index=list(fit.effects.row_labels)
-    )
-
-
-def influence(
-    fit: MultilevelFit, cluster: str | Sequence[object] | ArrayLike | None, refit: bool
-) -> ClusterInfluence:
-    """Return the influence of clusters; see `MultilevelResults.influence`."""
-    refuse_own_weights(fit, "influence")
-    names, members = split_clusters(fit.effects, cluster)
-    n, p = len(members), fit.design.p
-    beta, dfbetas = np.full((n, p), np.nan), np.full((n, p), np.nan)
-    cooks, components = np.full(n, np.nan), np.full((n, len(fit.component_values)), np.nan)
-    for i, rows in enumerate(members):
-        kept = np.setdiff1d(np.arange(fit.k), rows)
-        found = _without(fit, kept, refit)
-        if found is None:
-            continue
-        theta, left = found
-        change = fit.beta - left.beta
-        beta[i] = left.beta
-        cooks[i] = float(change @ np.linalg.solve(fit.model_inference.cov, change))
-        everyone = generalised_fit(fit.problem, fit.problem.matrices(theta))
-        dfbetas[i] = change / np.sqrt(np.diagonal(everyone.cov))
-        parts = fit.problem.split(theta)
-        components[i] = np.concatenate(
-            [np.empty(0)]
-            + [named.term.structure.values(part) for named, part in zip(fit.terms, parts, strict=True)]
-        )
-    return ClusterInfluence(
-        names, fit.design.names, cooks, dfbetas, beta, components, tuple(fit.component_values)
-    )
 
 
 def _without(fit: MultilevelFit, kept: Index, refit: bool) -> tuple[Array, GeneralisedFit] | None:

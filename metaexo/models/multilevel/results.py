@@ -14,11 +14,12 @@ from metaexo.formatting import TEST_NAMES, number, plural
 from metaexo.immutable import frozen
 from metaexo.inputs import check_flag, check_number
 from metaexo.models.linear.fit import Tau2Limits
+from metaexo.models.linear.hypothesis import quantiles
 from metaexo.models.linear.likelihood_ratio import LikelihoodRatioTest
 from metaexo.models.linear.prediction import adjusted_level, index_of, new_rows, prediction_frame
 from metaexo.models.linear.results import FitResults
 from metaexo.models.linear.summary import FamilyLines
-from metaexo.models.multilevel import prediction, profile
+from metaexo.models.multilevel import prediction, profile, residuals
 from metaexo.models.multilevel.fit import MultilevelFit
 from metaexo.models.multilevel.prediction import ClusterInfluence
 from metaexo.models.multilevel.profile import ComponentProfile
@@ -295,18 +296,138 @@ class MultilevelResults(MultilevelFit, FitResults):
         """
         return profile.shares(self, level)
 
-    def residuals(self, kind: str = "standardized") -> pd.DataFrame:
+    # -- effects one by one ------------------------------------------------------------------------------
+
+    @property
+    def fitted_values(self) -> Array:
+        """Mean effect at the moderators of each row, shape (k,)."""
+        return frozen(np.asarray(self.problem.x @ self.beta))
+
+    def residuals(
+        self,
+        kind: str = "standardized",
+        *,
+        cluster: str | Sequence[object] | ArrayLike | None = None,
+        refit: bool = True,
+    ) -> pd.DataFrame:
         """Return a residual per effect: columns fitted, residual, its standard error se, and their ratio z.
 
         Parameters
         ----------
-        kind : {"standardized", "studentized", "pearson"}
-            What the standard error is. "standardized": that of the residual, which allows for the estimation
-            of the coefficients. "studentized": effect minus what the other effects predict for it, over the
-            standard error of that difference, at the components of the fit. "pearson": the standard deviation
-            of the effect under the model.
+        kind : {"standardized", "studentized", "conditional", "pearson", "cholesky"}
+            What the effect is compared with, and what the standard error is. "standardized": the fitted
+            value; the standard error allows for the estimation of the coefficients. "studentized": the mean
+            that the other effects predict, of which the effect and those of its `cluster` are no part; the
+            one to look at for outliers. Its variance is that of the effect plus that of the prediction,
+            which is exact for clusters that are independent and too large for effects left out of their
+            cluster. "conditional": what the other effects predict for it, those of its own study included,
+            at the components of the fit; the standard error is exact. "pearson": the fitted value; the
+            standard deviation of the effect under the model. "cholesky": uncorrelated residuals, each given
+            the rows after it.
+        cluster : str or sequence, length k, optional
+            Of studentized residuals: what is left out together. Default: single effects.
+        refit : bool
+            Of studentized residuals: whether the components are estimated anew without each cluster.
+
+        Raises
+        ------
+        InputError
+            If clusters are named for another kind of residuals, all effects are in one cluster, or the fit
+            is cluster-robust and the residuals studentized.
+
+        References
+        ----------
+        Viechtbauer, W., Cheung, M. W.-L. (2010). Outlier and influence diagnostics for meta-analysis.
+        Research Synthesis Methods 1, 112-125. https://doi.org/10.1002/jrsm.11
+        Houseman, E. A., Ryan, L. M., Coull, B. A. (2004). Cholesky residuals for assessing normal errors in a
+        linear model with correlated outcomes. Journal of the American Statistical Association 99, 383-394.
+        https://doi.org/10.1198/016214504000000403
         """
-        return prediction.residuals(self, kind)
+        return residuals.residuals(self, kind, cluster, check_flag("refit", refit))
+
+    def cluster_residuals(
+        self,
+        cluster: str | Sequence[object] | ArrayLike | None = None,
+        kind: str = "studentized",
+        refit: bool = True,
+    ) -> pd.DataFrame:
+        r"""Return a test per cluster of whether its effects are where the model expects them.
+
+        Use it to find clusters that are outliers as a whole. With d the residuals of the n effects of a
+        cluster and S their covariance matrix, :math:`d'S^{-1}d` is compared with chi-square on n degrees of
+        freedom.
+
+        Parameters
+        ----------
+        cluster : str or sequence, length k, optional
+            Clusters; they should hold all effects that depend on each other. Default: studies.
+        kind : {"studentized", "standardized"}
+            Residuals from the fit without the cluster, or from the fit of all effects.
+        refit : bool
+            Of studentized residuals: whether the components are estimated anew without each cluster.
+
+        Returns
+        -------
+        DataFrame
+            A row per cluster: effects, statistic, df, pvalue; NaN where the other clusters do not determine
+            the coefficients, or residuals of the cluster are zero by construction.
+
+        References
+        ----------
+        Viechtbauer, W., Cheung, M. W.-L. (2010). https://doi.org/10.1002/jrsm.11
+        """
+        return residuals.cluster_residuals(self, cluster, kind, check_flag("refit", refit))
+
+    def blup(self, level: float | None = None) -> pd.DataFrame:
+        """Return the best prediction of each true effect: fitted value plus predicted random effects.
+
+        Parameters
+        ----------
+        level : float, optional
+            Level of the intervals; default that of the fit.
+
+        Returns
+        -------
+        DataFrame
+            Columns estimate, se, low, high, one row per effect; the standard error allows for the estimation
+            of the coefficients.
+
+        References
+        ----------
+        Robinson, G. K. (1991). https://doi.org/10.1214/ss/1177011926
+        """
+        import pandas as pd
+
+        estimate, variance = residuals.predicted_effects(self)
+        se = np.sqrt(variance)
+        half = float(np.asarray(quantiles(self.at_level(level), self.model_inference.df))) * se
+        return pd.DataFrame(
+            {"estimate": estimate, "se": se, "low": estimate - half, "high": estimate + half},
+            index=list(self.effects.row_labels),
+        )
+
+    @cached_property
+    def weight_matrix(self) -> Array:
+        """Weights of the effects: the inverse of their covariance matrix, or those given, shape (k, k)."""
+        found = self.gls.factor.solve(np.eye(self.k)) if self.weighting is None else self.weighting.toarray()
+        return frozen(np.asarray(0.5 * (found + found.T)))
+
+    @cached_property
+    def hat_matrix(self) -> Array:
+        """The matrix that takes effects to fitted values, shape (k, k)."""
+        return frozen(np.asarray(self.problem.x @ self.loadings))
+
+    def cov_effects(self) -> Array:
+        """Return the covariance matrix of the effects under the model, sampling errors included, (k, k)."""
+        return frozen(residuals.marginal_covariance(self))
+
+    def cov_fitted(self) -> Array:
+        """Return the covariance matrix of the fitted values, shape (k, k)."""
+        return frozen(np.asarray(self.problem.x @ self.cov @ self.problem.x.T))
+
+    def cov_residuals(self) -> Array:
+        """Return the covariance matrix of the raw residuals, shape (k, k)."""
+        return frozen(residuals.residual_covariance(self))
 
     @cached_property
     def weights(self) -> Array:
@@ -341,7 +462,7 @@ class MultilevelResults(MultilevelFit, FitResults):
         Viechtbauer, W., Cheung, M. W.-L. (2010). Outlier and influence diagnostics for meta-analysis.
         Research Synthesis Methods 1, 112-125. https://doi.org/10.1002/jrsm.11
         """
-        return prediction.influence(self, cluster, check_flag("refit", refit))
+        return residuals.influence(self, cluster, check_flag("refit", refit))
 
     def test_against(self, reduced: MultilevelFit) -> LikelihoodRatioTest:
         """Test a simpler structure against this one by their likelihoods.

@@ -133,7 +133,7 @@ def _highest(
     if not verified:
         if starts:
             starts += _corners(problem, restricted, box, scale, start_points(problem, True)[0][1])
-        for name, theta in starts if warm is None else [("warm", warm)]:
+        for name, theta in starts:
             climbs.climb(name, theta / scale)
     best = climbs.best
     if best is None:

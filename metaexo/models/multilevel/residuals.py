@@ -1,0 +1,356 @@
+"""Residuals of a multilevel fit, its fits without one cluster at a time, and the influence of clusters.
+
+With M the covariance matrix of the effects, P = M^-1 - M^-1 X (X'M^-1 X)^-1 X'M^-1 and r = Py, leaving out
+the rows S at the same M changes nothing but the coefficients:
+
+    b_S = b - A_S e,  cov(b_S) = cov(b) + A_S (P_SS)^-1 A_S',  A = (X'M^-1 X)^-1 X'M^-1,  e = (P_SS)^-1 r_S,
+
+so that nothing is fitted again. Where the components are estimated anew, each fit starts from those of all
+rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.linalg import solve_triangular
+
+from metaexo.errors import ConvergenceError, InputError
+from metaexo.inputs import check_choice
+from metaexo.models.linear.grouping import split_clusters
+from metaexo.models.multilevel.covariance import at_rows
+from metaexo.models.multilevel.fit import MultilevelFit, covariance_of_rows
+from metaexo.models.multilevel.prediction import ClusterInfluence, _without, subproblem
+from metaexo.models.multilevel.weights import weighted_coefficients
+from metaexo.numeric.mixed.likelihood import generalised_fit
+from metaexo.numeric.mixed.partition import dependent_rows
+from metaexo.numeric.mixed.problem import MixedProblem
+from metaexo.numeric.problem import CHUNK_ELEMENTS, without_rounding
+from metaexo.numeric.tails import chi2_tail
+from metaexo.numeric.weighted import refuse_own_weights
+from metaexo.types import Array, Index
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from scipy import sparse
+
+KINDS = ("standardized", "studentized", "conditional", "pearson", "cholesky")
+OF_CLUSTERS = ("standardized", "studentized")
+# Effects whose residuals vary by no more than this share of their variance alone determine a coefficient.
+ALONE = 1e-9
+
+
+def marginal_covariance(fit: MultilevelFit, rows: Index | None = None) -> Array:
+    """Return the covariance matrix of some effects under the model, all by default."""
+    chosen = np.arange(fit.k) if rows is None else rows
+    return np.asarray(covariance_of_rows(fit.problem, fit.g, fit.problem.v.tocoo(), chosen[None])[0])
+
+
+def residual_covariance(fit: MultilevelFit, rows: Index | None = None) -> Array:
+    """Return the covariance matrix of the raw residuals of some effects, (I - H) M (I - H)'."""
+    chosen = np.arange(fit.k) if rows is None else rows
+    x = fit.problem.x[chosen]
+    of_mean = x @ fit.model_inference.cov @ x.T
+    out = marginal_covariance(fit, chosen)
+    if fit.weighted is None:
+        return np.asarray(out - x @ fit.gls.cov @ x.T)
+    both = x @ fit.weighted.spread[:, chosen]
+    return np.asarray(out - both - both.T + of_mean)
+
+
+# -- residuals by row and by cluster -------------------------------------------------------------------------
+
+
+def residuals(
+    fit: MultilevelFit, kind: str, cluster: str | Sequence[object] | ArrayLike | None, refit: bool
+) -> pd.DataFrame:
+    """Return residuals with standard errors; see `MultilevelResults.residuals`."""
+    import pandas as pd
+
+    check_choice("kind of residual", kind, KINDS)
+    if kind != "studentized" and cluster is not None:
+        raise InputError(
+            f"cluster was given for {kind} residuals, of which each is by itself",
+            'kind="studentized", for which the effects of a cluster are left out together',
+            "leave cluster out; tests by cluster are in cluster_residuals()",
+        )
+    residual = fit.effects.y - fit.problem.x @ fit.beta
+    if kind == "studentized":
+        without = delete_each(fit, "effect" if cluster is None else cluster, refit)
+        residual, se = without.residual, without.residual_se
+    elif kind == "conditional":
+        refuse_own_weights(fit, "the conditional residual")
+        own = fit.gls.factor.diagonal() - (fit.gls.mx**2).sum(axis=1)
+        own = np.where(own > ALONE * fit.gls.factor.diagonal(), own, np.nan)
+        residual, se = fit.gls.r / own, np.sqrt(1 / own)
+    elif kind == "cholesky":
+        residual, se = _given_later_rows(fit, without_rounding(residual, fit.effects.y))
+    else:
+        se = np.sqrt(np.maximum(_variances(fit, kind), 0.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = residual / se
+    return pd.DataFrame(
+        {"fitted": fit.effects.y - residual, "residual": residual, "se": se, "z": z},
+        index=list(fit.effects.row_labels),
+    )
+
+
+def _variances(fit: MultilevelFit, kind: str) -> Array:
+    """Return the variances of the effects, or of the raw residuals, shape (k,)."""
+    x = fit.problem.x
+    variance = fit.problem.v.diagonal() + sum(
+        (term.contributions(g) for term, g in zip(fit.problem.terms, fit.g, strict=True)), np.zeros(fit.k)
+    )
+    if kind == "pearson":
+        return np.asarray(variance)
+    of_mean = np.vecdot(x @ fit.model_inference.cov, x)
+    own = fit.weighted
+    with_fitted = np.vecdot(x @ fit.gls.cov, x) if own is None else (x.T * own.spread).sum(axis=0)
+    return np.asarray(variance - 2 * with_fitted + of_mean)
+
+
+def _given_later_rows(fit: MultilevelFit, residual: Array) -> tuple[Array, Array]:
+    """Return residuals minus what the later rows say of them, and their standard deviations, shapes (k,).
+
+    They are uncorrelated under the model. M = U U' with U upper triangular: U is the Cholesky factor of M
+    with its rows in reverse order.
+    """
+    out, sd = residual.copy(), np.empty(fit.k)
+    label = dependent_rows(fit.problem.v, fit.problem.terms)
+    order = np.argsort(label, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(label[order])) + 1):
+        backwards = rows[::-1]
+        try:
+            lower = np.linalg.cholesky(marginal_covariance(fit, backwards))
+        except np.linalg.LinAlgError:
+            raise InputError(
+                "the covariance matrix of the effects is singular: some are known from others without error",
+                'another kind of residual, such as "standardized"',
+            ) from None
+        sd[backwards] = np.diagonal(lower)
+        out[backwards] = sd[backwards] * solve_triangular(lower, residual[backwards], lower=True)
+    return out, sd
+
+
+def cluster_residuals(
+    fit: MultilevelFit, cluster: str | Sequence[object] | ArrayLike | None, kind: str, refit: bool
+) -> pd.DataFrame:
+    """Return tests of the residuals of each cluster; see `MultilevelResults.cluster_residuals`."""
+    import pandas as pd
+
+    check_choice("kind of residual", kind, OF_CLUSTERS)
+    if kind == "studentized":
+        without = delete_each(fit, cluster, refit)
+        names, members, statistic = without.clusters, without.members, without.statistic
+    else:
+        names, split = split_clusters(fit.effects, cluster)
+        members = tuple(split)
+        residual = fit.effects.y - fit.problem.x @ fit.beta
+        scale = _variances(fit, "pearson")
+        statistic = np.array(
+            [_form(residual[rows], residual_covariance(fit, rows), scale[rows]) for rows in members]
+        )
+    size = np.array([rows.size for rows in members])
+    return pd.DataFrame(
+        {"effects": size, "statistic": statistic, "df": size, "pvalue": chi2_tail(statistic, size)},
+        index=pd.Index(names, name="cluster"),
+    )
+
+
+def _form(residual: Array, covariance: Array, scale: Array) -> float:
+    """Return residual' covariance^-1 residual; NaN where the covariance matrix is singular."""
+    size = np.sqrt(scale)
+    try:
+        values, vectors = np.linalg.eigh(covariance / np.outer(size, size))
+    except np.linalg.LinAlgError:
+        return float("nan")
+    if not values[0] > ALONE:
+        return float("nan")
+    return float((((residual / size) @ vectors) ** 2 / values).sum())
+
+
+# -- fits without a cluster ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """Fits without one cluster at a time; NaN where the rest cannot be fitted."""
+
+    clusters: tuple[str, ...]
+    members: tuple[Index, ...]  # rows of each cluster
+    theta: Array  # parameters without each cluster, shape (G, n)
+    beta: Array  # coefficients without it, shape (G, p)
+    cov: Array  # their covariance matrix, shape (G, p, p)
+    residual: Array  # effects minus their prediction from the other clusters, shape (k,)
+    residual_se: Array  # their standard errors, shape (k,)
+    statistic: Array  # the residuals of a cluster taken together: chi-square with as many df, shape (G,)
+    reasons: tuple[str, ...]  # why there is no fit without a cluster; empty where there is one
+
+
+def delete_each(
+    fit: MultilevelFit, cluster: str | Sequence[object] | ArrayLike | None, refit: bool
+) -> Deletion:
+    """Return the fits without one cluster at a time, with components estimated anew or as they are."""
+    names, members = split_clusters(fit.effects, cluster)
+    if fit.robust_covariance is not None:
+        raise InputError(
+            "deletion diagnostics rest on the covariance matrix of the model, and the fit has a robust one",
+            "a fit before robust()",
+            "take the diagnostics from the fit that robust() was asked of",
+        )
+    if len(members) < 2:
+        raise InputError(
+            "all effects are in one cluster: nothing is left without it",
+            "at least two clusters",
+            'give a finer cluster=; cluster="effect" leaves out single effects',
+        )
+    g, n, p = len(members), fit.maximum.theta.size, fit.design.p
+    theta, beta, cov = np.full((g, n), np.nan), np.full((g, p), np.nan), np.full((g, p, p), np.nan)
+    anew = refit and n > len(fit.fixed)
+    reasons: list[str]
+    if anew or fit.weighting is not None:
+        reasons = [_fit_others(fit, rows, refit, theta[i], beta[i], cov[i]) for i, rows in enumerate(members)]
+    else:
+        theta[:] = fit.maximum.theta
+        reasons = _change_coefficients(fit, members, beta, cov)
+    residual, se, statistic = _outside(fit, members, theta, beta, cov, anew)
+    return Deletion(names, tuple(members), theta, beta, cov, residual, se, statistic, tuple(reasons))
+
+
+NO_COEFFICIENT = "the other effects do not determine all coefficients"
+
+
+def _fit_others(fit: MultilevelFit, rows: Index, refit: bool, theta: Array, beta: Array, cov: Array) -> str:
+    """Write the fit of the other rows into three arrays; return why there is none, or nothing."""
+    kept = np.setdiff1d(np.arange(fit.k), rows)
+    try:
+        found = _without(fit, kept, refit)
+    except ConvergenceError as error:
+        return error.given
+    if found is None:
+        return NO_COEFFICIENT
+    theta[:], left = found
+    beta[:], cov[:] = left.beta, left.cov
+    if fit.weighting is not None:
+        part = subproblem(fit.problem, kept)
+        own = weighted_coefficients(part, part.matrices(theta), at_rows(fit.weighting, kept))
+        beta[:], cov[:] = own.beta, own.cov
+    return ""
+
+
+def _change_coefficients(fit: MultilevelFit, members: Sequence[Index], beta: Array, cov: Array) -> list[str]:
+    """Write the coefficients without each cluster, and their covariances, at the components of the fit."""
+    gls, loadings = fit.gls, fit.loadings
+    reasons = []
+    for i, (rows, inverse) in enumerate(zip(members, _inverse_blocks(fit, members), strict=True)):
+        inner = inverse - gls.mx[rows] @ gls.mx[rows].T
+        size = np.sqrt(np.diagonal(inverse))
+        values, vectors = np.linalg.eigh(inner / np.outer(size, size))
+        if not values[0] > ALONE:
+            reasons.append(NO_COEFFICIENT)
+            continue
+        turned = (loadings[:, rows] / size) @ vectors  # A_S (P_SS)^-1 A_S' from its eigenvectors
+        beta[i] = gls.beta - (turned / values) @ (vectors.T @ (gls.r[rows] / size))
+        cov[i] = gls.cov + (turned / values) @ turned.T
+        reasons.append("")
+    return reasons
+
+
+def _inverse_blocks(fit: MultilevelFit, members: Sequence[Index]) -> list[Array]:
+    """Return the blocks of M^-1 of the rows of each cluster."""
+    if all(rows.size == 1 for rows in members):
+        diagonal = fit.gls.factor.diagonal()
+        return [np.array([[diagonal[rows[0]]]]) for rows in members]
+    out: list[Array] = []
+    chunk: list[Index] = []
+    for i, rows in enumerate(members):
+        chunk.append(rows)
+        if i + 1 == len(members) or fit.k * sum(map(len, chunk)) > CHUNK_ELEMENTS:
+            together = np.concatenate(chunk)
+            units = np.zeros((fit.k, together.size))
+            units[together, np.arange(together.size)] = 1.0
+            solved = fit.gls.factor.solve(units)
+            ends = np.cumsum([len(part) for part in chunk])
+            out += [solved[part, end - len(part) : end] for part, end in zip(chunk, ends, strict=True)]
+            chunk = []
+    return out
+
+
+def _outside(
+    fit: MultilevelFit, members: Sequence[Index], theta: Array, beta: Array, cov: Array, anew: bool
+) -> tuple[Array, Array, Array]:
+    """Return effects minus their predictions from the other clusters, standard errors, and joint statistics.
+
+    The variance is that of the effects plus that of the prediction: exact for independent clusters.
+    """
+    residual, se = np.full(fit.k, np.nan), np.full(fit.k, np.nan)
+    statistic = np.full(len(members), np.nan)
+    entries: sparse.coo_array = fit.problem.v.tocoo()
+    for i, rows in enumerate(members):
+        if np.isnan(beta[i]).any():
+            continue
+        g = fit.problem.matrices(theta[i]) if anew else fit.g
+        x = fit.problem.x[rows]
+        m = covariance_of_rows(fit.problem, g, entries, rows[None])[0]
+        total = m + x @ cov[i] @ x.T
+        residual[rows] = fit.effects.y[rows] - x @ beta[i]
+        se[rows] = np.sqrt(np.diagonal(total))
+        statistic[i] = _form(residual[rows], total, np.diagonal(total))
+    return residual, se, statistic
+
+
+# -- influence -----------------------------------------------------------------------------------------------
+
+
+def influence(
+    fit: MultilevelFit, cluster: str | Sequence[object] | ArrayLike | None, refit: bool
+) -> ClusterInfluence:
+    """Return the influence of clusters; see `MultilevelResults.influence`."""
+    without = delete_each(fit, cluster, refit)
+    change = fit.beta - without.beta
+    cooks = np.vecdot(change, np.linalg.solve(fit.model_inference.cov, change.T).T)
+    n = len(without.clusters)
+    spread, components = np.full(change.shape, np.nan), np.full((n, len(fit.component_values)), np.nan)
+    for i in np.flatnonzero(np.isfinite(cooks)):
+        theta = without.theta[i]
+        spread[i] = np.diagonal(_coefficient_covariance(fit, fit.problem, theta))
+        parts = fit.problem.split(theta)
+        components[i] = np.concatenate(
+            [np.empty(0)]
+            + [named.term.structure.values(part) for named, part in zip(fit.terms, parts, strict=True)]
+        )
+    return ClusterInfluence(
+        without.clusters,
+        fit.design.names,
+        cooks,
+        change / np.sqrt(spread),
+        without.beta,
+        components,
+        tuple(fit.component_values),
+    )
+
+
+def _coefficient_covariance(fit: MultilevelFit, problem: MixedProblem, theta: Array) -> Array:
+    """Return the covariance matrix of the coefficients of all effects at given parameters."""
+    if np.array_equal(theta, fit.maximum.theta):
+        return fit.model_inference.cov
+    g = problem.matrices(theta)
+    if fit.weighting is not None:
+        return weighted_coefficients(problem, g, fit.weighting).cov
+    return generalised_fit(problem, g).cov
+
+
+def predicted_effects(fit: MultilevelFit) -> tuple[Array, Array]:
+    """Return predictions of the true effects, y - V P y, and their error variances, those of V - V P V."""
+    refuse_own_weights(fit, "the prediction of true effects")
+    v = fit.problem.v
+    error = np.empty(fit.k)
+    rows = max(1, CHUNK_ELEMENTS // fit.k)
+    for begin in range(0, fit.k, rows):
+        part = v[:, begin : begin + rows].toarray()
+        error[begin : begin + rows] = (part * fit.gls.project(part)).sum(axis=0)
+    return fit.effects.y - v @ fit.gls.r, np.maximum(v.diagonal() - error, 0.0)
