@@ -20,7 +20,7 @@ from metaexo.models.linear.hypothesis import (
     quantiles,
     wald_test,
 )
-from metaexo.models.univariate.permutation import NOTHING, TIE
+from metaexo.numeric.arrangements import NOTHING, TIE
 from metaexo.types import Array, Index
 
 SAME_MEAN = "all strata share one mean effect"

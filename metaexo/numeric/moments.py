@@ -39,12 +39,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metaexo.numeric.problem import Batch, Pivot, WidePivot, make_batch, row_sums
-from metaexo.types import Array, Index
+from metaexo.types import Array, Index, Mask
 
 # Variances farther apart than this are left to the kernels that pivot.
 FAR_APART = 1e6
 
 
+# Designs of up to so many columns are taken by cross-products where there are many problems.
+MOST_COLUMNS = 8
+# A column of which less than this share is left by those before it, as a square, is near a combination.
+CLEAR = 1e-4
 # Elements of temporary arrays: below 128 kB they stay in the processor's cache, and allocating one is cheap.
 CACHE_ELEMENTS = 16_000
 
@@ -338,9 +342,86 @@ def _wide_fit(batch: Batch, pivot: WidePivot, weights: Array) -> WeightedFit:
 
 
 def _plain_design_moments(batch: Batch, tau2: Array) -> Moments:
-    """Return the moments of problems with a design, from an orthonormal basis of the weighted design."""
+    """Return the moments of problems with a design."""
     if isinstance(batch, CellBatch):
         return Moments(*batch.sums(tau2))
+    if batch.size > 1 and batch.p <= MOST_COLUMNS:
+        return _by_cross_products(batch, tau2)
+    return _by_bases(batch, tau2)
+
+
+def _by_cross_products(batch: Batch, tau2: Array) -> Moments:
+    """Return the moments from X'WX and its like, products with matrices that the whole batch shares."""
+    (size, k), p, q = batch.y.shape, batch.p, batch.basis[0]
+    powers = np.empty((3, size, k))  # w, w^2 and w^3, each times the counts
+    c, cw = powers[:2]
+    w = np.reciprocal(batch.v + tau2[:, None], out=c if batch.unit else None)
+    if not batch.unit:
+        np.multiply(batch.n, w, out=c)
+    np.multiply(c, w, out=cw)
+    np.multiply(cw, w, out=powers[2])
+    grams = (_pairs(q).T @ powers.reshape(-1, k).T).reshape(p, p, 3, size)
+    h, j = grams[:, :, 1], grams[:, :, 2]
+    inverse, clear, _ = small_inverses(grams[:, :, 0])
+    gamma = (inverse * (q.T @ (c * batch.y).T)).sum(axis=1)
+    e = batch.y - gamma.T @ q.T
+    we = w * e
+    ce = we if batch.unit else c * e
+    cwe = w * ce
+    cross = q.T @ cwe.T
+    gh = (inverse[:, :, None] * h).sum(axis=1)
+    sum_w, sum_ww = row_sums(c), row_sums(cw)
+    found = Moments(
+        trace_p=sum_w - gh.trace(),
+        trace_pp=sum_ww - 2 * (inverse * j).sum(axis=(0, 1)) + (gh * gh.swapaxes(0, 1)).sum(axis=(0, 1)),
+        y_p_y=row_sums(ce * e),
+        y_pp_y=row_sums(ce * we),
+        y_ppp_y=row_sums(cwe * we) - ((inverse * cross).sum(axis=1) * cross).sum(axis=0),
+        sum_w=sum_w,
+        sum_ww=sum_ww,
+    )
+    if clear.all():
+        return found
+    unclear = np.flatnonzero(~clear)
+    exact = _by_bases(batch.take(unclear), tau2[unclear])
+    for name in Moments.__slots__:
+        getattr(found, name)[unclear] = getattr(exact, name)
+    return found
+
+
+def _pairs(q: Array) -> Array:
+    """Return the products of all pairs of columns, (K, P) to (K, P^2)."""
+    return (q[:, :, None] * q[:, None, :]).reshape(q.shape[0], -1)
+
+
+def small_inverses(matrices: Array) -> tuple[Array, Mask, Array]:
+    """Return the inverses of small symmetric positive matrices, what is safe, and the pivots.
+
+    With a handful of columns this is many times quicker than a call of LAPACK for each.
+
+    `matrices`, shape (P, P, B).
+    Returns `inverses`, shape (P, P, B).
+    Returns `clear`, shape (B,): whether no column is nearly a combination of those before it.
+    Returns `pivots`, shape (P, B): their product is the determinant.
+    """
+    a, pivots = matrices.copy(), np.empty(matrices.shape[1:])
+    clear = np.ones(a.shape[-1], dtype=np.bool_)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        for i in range(len(a)):
+            pivots[i] = a[i, i]
+            clear &= pivots[i] > CLEAR * matrices[i, i]
+            a[i, i] = 1.0
+            a[i] /= pivots[i]
+            for j in range(len(a)):
+                if j != i:
+                    factor = a[j, i].copy()
+                    a[j, i] = 0.0
+                    a[j] -= factor * a[i]
+    return a, clear, pivots
+
+
+def _by_bases(batch: Batch, tau2: Array) -> Moments:
+    """Return the moments from an orthonormal basis of the weighted design of each problem."""
     w = 1.0 / (batch.v + tau2[:, None])
     combined = w if batch.unit else batch.n * w
     root = np.sqrt(combined)
@@ -387,6 +468,35 @@ def weighted_fit(batch: Batch, weights: Array) -> WeightedFit:
             else:
                 parts.append(_wide_fit(one, pivot, own))
         return WeightedFit(*(np.concatenate([getattr(p, n) for p in parts]) for n in WeightedFit.__slots__))
+    if batch.size > 1 and batch.p <= MOST_COLUMNS:
+        return _fit_by_cross_products(batch, np.broadcast_to(combined, batch.y.shape))
+    return _fit_by_bases(batch, combined)
+
+
+def _fit_by_cross_products(batch: Batch, combined: Array) -> WeightedFit:
+    """Return the weighted fits from X'WX; those near a singular one from bases of their own."""
+    q = batch.basis[0]
+    gram = (_pairs(q).T @ combined.T).reshape(batch.p, batch.p, -1)
+    inverse, clear, pivots = small_inverses(gram)
+    gamma = (inverse * (q.T @ (combined * batch.y).T)).sum(axis=1).T
+    residuals = batch.y - gamma @ q.T
+    found = WeightedFit(
+        beta=batch.offset + gamma @ batch.to_x.T,
+        cov=batch.to_x @ np.moveaxis(inverse, -1, 0) @ batch.to_x.T,
+        weighted_ss=np.vecdot(combined * residuals, residuals),
+        logdet=np.log(np.where(clear, pivots, 1.0)).sum(axis=0),
+    )
+    if clear.all():
+        return found
+    unclear = np.flatnonzero(~clear)
+    exact = _fit_by_bases(batch.take(unclear), combined[unclear])
+    for name in WeightedFit.__slots__:
+        getattr(found, name)[unclear] = getattr(exact, name)
+    return found
+
+
+def _fit_by_bases(batch: Batch, combined: Array) -> WeightedFit:
+    """Return the weighted fits from an orthonormal basis of the weighted design of each problem."""
     root = np.sqrt(combined)
     q, upper = np.linalg.qr(root[..., None] * batch.basis)
     inverse = np.linalg.inv(upper)

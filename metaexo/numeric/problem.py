@@ -114,7 +114,7 @@ class Batch:
             self.y[which],
             self.v[which],
             self.basis,
-            self.n[which],
+            self._counts_at(which),
             self.k[which],
             self.to_x,
             self.offset[which],
@@ -123,6 +123,12 @@ class Batch:
             self.weights if shared else self.weights[which],  # type: ignore[index]
             self._wide_at(which),
         )
+
+    def _counts_at(self, which: NDArray[np.intp] | slice) -> Array:
+        if not self.unit:
+            return self.n[which]
+        size = len(range(self.size)[which]) if isinstance(which, slice) else which.size
+        return np.broadcast_to(self.n[:1], (size, self.n.shape[1]))
 
     def _wide_at(self, which: NDArray[np.intp] | slice) -> tuple[WidePivot | None, ...] | None:
         if self.wide is None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import metaexo as mx
 from metaexo import errors
 from metaexo.models import exact_permutation_test
-from metaexo.models.univariate.permutation import permutation_p
+from metaexo.numeric.arrangements import permutation_p
 
 # Few different values, so that equal effects, exact fits and zero estimates are common.
 VALUES = st.sampled_from([-0.5, 0.0, 0.3, 0.3, 0.7, 1.0])

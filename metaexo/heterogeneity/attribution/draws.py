@@ -42,7 +42,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metaexo.heterogeneity.levels import basis_beyond
-from metaexo.models.univariate.permutation import permutation_p
+from metaexo.numeric.arrangements import permutation_p
 from metaexo.numeric.problem import NOISE
 from metaexo.types import Array, Index
 

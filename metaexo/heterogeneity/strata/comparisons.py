@@ -31,7 +31,7 @@ from metaexo.inputs import whole_number
 from metaexo.models.linear.choices import get_adjustment
 from metaexo.models.linear.contrasts import ADJUSTMENTS, Contrasts, adjust_pvalues, make_contrasts
 from metaexo.models.linear.hypothesis import TestResult, make_test
-from metaexo.models.univariate.permutation import as_extreme, count_orders, distinct_orders, permutation_p
+from metaexo.numeric.arrangements import Orders, as_extreme, permutation_p
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.likelihood import log_likelihood
 from metaexo.numeric.likelihood_maximum import restricted_maximum_likelihood
@@ -224,11 +224,11 @@ def permute_strata(
     seed = whole_number(seed, "seed", 0)
     _need_several([s.name for s in results.compared], "labels to permute")
     labels = _Arrangements(results)
-    number = count_orders(np.unique(labels.own, return_counts=True)[1])
+    number = labels.orders.count
     exact = number <= limit
-    source = labels.all() if exact else labels.drawn(draws, np.random.default_rng(seed))
+    blocks = labels.all() if exact else _blocks(labels.drawn(draws, np.random.default_rng(seed)))
     statistic = _Statistic(results, labels.rows, labels.label)
-    values = np.concatenate([statistic(block) for block in _blocks(source)])
+    values = np.concatenate([statistic(block) for block in blocks])
     observed = float(values[0])
     return BetweenPermutation(
         statistic=observed,
@@ -274,12 +274,24 @@ class _Arrangements:
                 "compare the strata within studies, for example by Multilevel with the factor as a moderator",
             )
 
+    @property
+    def orders(self) -> Orders:
+        """The arrangements of the labels between studies that have one each."""
+        return Orders(np.unique(self.own, return_inverse=True)[1])
+
     def all(self) -> Iterator[Index]:
-        """Yield all arrangements, that of the data first."""
-        yield self.label
-        for order in distinct_orders(sorted(self.own)):
-            if order != self.own:
-                yield self._of_effects(order)
+        """Yield all arrangements in blocks, shape (b, k), that of the data first."""
+        yield self.label[None]
+        own, orders = np.array(self.own), self.orders
+        for begin in range(0, orders.count, CHUNK):
+            studies = orders.numbered(begin, min(begin + CHUNK, orders.count))
+            given = np.empty_like(studies)
+            np.put_along_axis(given, studies, np.broadcast_to(own, studies.shape), axis=1)
+            given = given[(given != own).any(axis=1)]
+            labels = np.tile(self.label, (len(given), 1))
+            for part, values in zip(self.members, given.T, strict=True):
+                labels[:, part] = values[:, None]
+            yield labels
 
     def drawn(self, draws: int, rng: np.random.Generator) -> Iterator[Index]:
         """Yield the arrangement of the data, and some drawn at random."""

@@ -19,23 +19,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import factorial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.errors import InputError, NotIdentifiableError
+from metaexo.errors import InputError
 from metaexo.formatting import p_value, plural, printed
 from metaexo.inputs import check_choice, whole_number
 from metaexo.models.univariate.inference import scale_of_test
 from metaexo.models.univariate.results import RandomEffectsResults
+from metaexo.numeric.arrangements import NOTHING, Orders, count_orders, permutation_p
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.moments import weighted_fit
 from metaexo.numeric.problem import make_batch
 from metaexo.numeric.weighted import refuse_special_tests
 from metaexo.readable import Readable
-from metaexo.types import Array, Index
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,10 +45,6 @@ MOST = 100_000
 # With fewer draws no p-value reaches 0.05.
 FEWEST = 19
 CHUNK = 4096
-# Statistics that differ by less than this share count as equal: rearrangements that give the same data.
-TIE = 1e-8
-# A contribution to the effects that is smaller than this share of the largest effect is rounding error.
-NOTHING = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,38 +191,6 @@ def exact_permutation_test(
     )
 
 
-def permutation_p(values: Array, observed: float, drawn: bool) -> float:
-    """Return the share of the arrangements whose statistic is at least as large as the observed one.
-
-    Statistics that differ by less than rounding error tie, infinite ones tie with infinite ones, and the
-    arrangement of the data always counts, so the share is at least 1 / arrangements. The values are those of
-    all arrangements, that of the data among them, or of drawn ones without it.
-
-    Examples
-    --------
-    >>> permutation_p(np.array([np.inf, np.inf, 1.0, 2.0]), np.inf, drawn=False)
-    0.5
-    """
-    undefined = int(np.isnan(values).sum())
-    if undefined or np.isnan(observed):
-        raise NotIdentifiableError(
-            "the test statistic is undefined in the data"
-            if np.isnan(observed)
-            else f"the test statistic is undefined in {undefined} of {len(values)} rearrangements",
-            "effects with some spread, and sampling variances above 0",
-            'use another test or method, for example test="z" and method="REML"',
-        )
-    count = int(as_extreme(values, observed).sum())
-    return (1 + count) / (1 + len(values)) if drawn else max(count, 1) / len(values)
-
-
-def as_extreme(values: Array, observed: float) -> NDArray[np.bool_]:
-    """Return which statistics are at least as large as the observed one, or as good as equal to it."""
-    if np.isinf(observed):
-        return np.asarray(values >= observed)
-    return np.asarray(values >= observed - TIE * abs(observed))
-
-
 def _check_fit(fit: object) -> None:
     if not isinstance(fit, RandomEffectsResults):
         raise InputError(
@@ -271,14 +235,6 @@ def _count(fit: RandomEffectsResults) -> int:
     return count_orders(np.unique(fit.design.matrix(fit.k), axis=0, return_counts=True)[1])
 
 
-def count_orders(repeats: Index) -> int:
-    """Return the number of distinct orders of labels, of which each is there so many times."""
-    total = factorial(int(repeats.sum()))
-    for count in repeats:
-        total //= factorial(int(count))
-    return total
-
-
 def _signs(k: int) -> Iterator[Array]:
     """Yield all sign patterns, in blocks of rows, shape (b, k)."""
     for begin in range(0, 2**k, CHUNK):
@@ -297,33 +253,7 @@ def _drawn(k: int, flips: bool, draws: int, rng: np.random.Generator) -> Iterato
 
 
 def _orders(x: Array) -> Iterator[NDArray[np.intp]]:
-    """Yield, in blocks of shape (b, k), the effects that stand against each row of the design.
-
-    Equal rows of the design are interchangeable: each set of them takes its effects in one order.
-    """
-    kind = np.unique(x, axis=0, return_inverse=True)[1].ravel()
-    block = []
-    for pattern in distinct_orders(sorted(kind.tolist())):
-        given: dict[int, list[int]] = {}
-        for effect, label in enumerate(pattern):
-            given.setdefault(label, []).append(effect)
-        block.append([given[label].pop(0) for label in kind.tolist()])
-        if len(block) == CHUNK:
-            yield np.array(block, dtype=np.intp)
-            block = []
-    if block:
-        yield np.array(block, dtype=np.intp)
-
-
-def distinct_orders(labels: list[int]) -> Iterator[list[int]]:
-    """Yield all distinct orders of a sorted list, each from the one before (the next in the dictionary)."""
-    now = list(labels)
-    while True:
-        yield now
-        rise = next((i for i in range(len(now) - 2, -1, -1) if now[i] < now[i + 1]), None)
-        if rise is None:
-            return
-        swap = next(j for j in range(len(now) - 1, rise, -1) if now[j] > now[rise])
-        now = now.copy()
-        now[rise], now[swap] = now[swap], now[rise]
-        now[rise + 1 :] = reversed(now[rise + 1 :])
+    """Yield, in blocks of shape (b, k), the effects that stand against each row of the design."""
+    orders = Orders(np.unique(x, axis=0, return_inverse=True)[1].ravel())
+    for begin in range(0, orders.count, CHUNK):
+        yield orders.numbered(begin, min(begin + CHUNK, orders.count))
