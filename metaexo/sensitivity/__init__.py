@@ -4,6 +4,7 @@ from metaexo.sensitivity.influence import Influence, influence
 from metaexo.sensitivity.kinds_of_evidence import leave_kind_out, without_kind
 from metaexo.sensitivity.profile import Profile, profile
 from metaexo.sensitivity.refits import Refits, refit, refits
+from metaexo.sensitivity.simulate import simulate
 
 __all__ = [
     "Influence",
@@ -14,6 +15,7 @@ __all__ = [
     "profile",
     "refit",
     "refits",
+    "simulate",
     "without_kind",
 ]
 
