@@ -1,8 +1,9 @@
 """Long work in chunks, on one core, on many, or on a cluster: the same numbers, resumable, with progress."""
 
 from metaexo.runs.chunks import run
+from metaexo.runs.stored import Stored
 
-__all__ = ["run"]
+__all__ = ["Stored", "run"]
 
 
 def __dir__() -> list[str]:

@@ -8,12 +8,13 @@ which does not depend on the chunks either.
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
 import numpy as np
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from metaexo.errors import InputError, RunInterrupted, ShapeError, WorkerLostError
 from metaexo.inputs import check_flag, describe, whole_number
 from metaexo.runs.parallel import as_finished
+from metaexo.runs.stored import Folder, Stored, facts_of, open_folder
 
 Columns = Mapping[str, NDArray[Any]]
 Task = Callable[[int, int], Any]
@@ -42,6 +44,7 @@ def run(
     *,
     block: int,
     chunk: int | None = None,
+    to: None = None,
     reduce: None = None,
     progress: bool | None = None,
     what: str = "items",
@@ -53,6 +56,19 @@ def run(
     *,
     block: int,
     chunk: int | None = None,
+    to: str | os.PathLike[str],
+    reduce: None = None,
+    progress: bool | None = None,
+    what: str = "items",
+) -> Stored: ...
+@overload
+def run(
+    task: Task,
+    size: int,
+    *,
+    block: int,
+    chunk: int | None = None,
+    to: str | os.PathLike[str] | None = None,
     reduce: Merge,
     progress: bool | None = None,
     what: str = "items",
@@ -63,6 +79,7 @@ def run(
     *,
     block: int,
     chunk: int | None = None,
+    to: str | os.PathLike[str] | None = None,
     reduce: Merge | None = None,
     progress: bool | None = None,
     what: str = "items",
@@ -90,8 +107,13 @@ def run(
     chunk : int, optional
         Items that are handed to a worker at a time, rounded up to whole blocks; by default at most a
         thousandth of all, and at most 1,048,576.
+    to : str or path, optional
+        A folder for what would not fit in memory, or must not be lost: every chunk is written to it when it
+        is finished (columns as parquet, which needs the extra ``metaexo[parquet]``). The same call with the
+        same folder goes on with what is unfinished. On a cluster all workers must share it.
     reduce : callable, optional
-        ``reduce(left, right)`` returns the summary of two neighbouring summaries. The items are not kept.
+        ``reduce(left, right)`` returns the summary of two neighbouring summaries; the items are not kept. For
+        a folder a summary is a dict of arrays.
     progress : bool, optional
         Whether to show a progress bar; by default where there is a terminal or a notebook, after half a
         second.
@@ -100,13 +122,15 @@ def run(
 
     Returns
     -------
-    dict of str to array, or the summary
-        The columns, one row per item in the order of the items; with `reduce` the summary of all items.
+    dict of str to array, Stored, or the summary
+        The columns, one row per item in the order of the items; with `to` they are read when they are asked
+        for (:class:`metaexo.runs.Stored`); with `reduce` the summary of all items.
 
     Raises
     ------
     InputError
-        If the task cannot be pickled, or does not return columns of the right size.
+        If the task cannot be pickled or does not return columns of the right size, or if the folder holds
+        another run.
     WorkerLostError
         If the processes that compute a chunk end again and again.
     RunInterrupted
@@ -129,16 +153,22 @@ def run(
     ((1000, 1), 10.1)
     """
     plan = _plan(task, size, block, chunk, reduce, what)
-    collected: _Rows | _Summaries = _Rows(plan) if reduce is None else _Summaries(plan)
+    if to is not None:
+        facts = facts_of(task, reduce, plan.size, plan.block, plan.chunk, what)
+        folder, held = open_folder(to, facts, chunk_given=chunk is not None)
+        plan = replace(plan, folder=folder, chunk=held)
+    collected = _Files(plan) if to is not None else _Rows(plan) if reduce is None else _Summaries(plan)
     try:
-        with progress_bar(plan.size, what, progress) as bar:
-            for span, made in _finished(plan):
+        done = collected.begin()
+        with progress_bar(plan.size, what, progress, sum(end - begin for begin, end in done)) as bar:
+            for span, made in _finished(plan, done):
                 collected.add(span, made)
                 bar.update(span[1] - span[0])
         return collected.all()
     except KeyboardInterrupt:
-        spans = tuple(sorted(collected.spans))
-        raise RunInterrupted(collected.finished(), spans, plan.size, what) from None
+        remedy = "" if to is None else "The same call goes on with what is unfinished"
+        spans = sorted(collected.spans)
+        raise RunInterrupted(collected.finished(), spans, plan.size, what, remedy) from None
 
 
 # ------------------------------------------------------------------------------------- What goes to a worker
@@ -154,21 +184,30 @@ class _Plan:
     chunk: int
     reduce: Merge | None
     what: str
+    folder: Folder | None = None
+
+    def merge(self, left: Any, right: Any) -> Any:
+        """Return the summary of two neighbouring summaries."""
+        return self.reduce(left, right) if self.reduce else None
 
     def spans(self) -> Iterator[Span]:
         """Yield where each chunk begins and ends."""
         return ((at, min(at + self.chunk, self.size)) for at in range(0, self.size, self.chunk))
 
     def compute(self, begin: int, end: int) -> tuple[Span, Any]:
-        """Return where a chunk begins and ends, and its columns or the nodes of its summaries."""
+        """Return where a chunk begins and ends, and what it holds unless that goes into a folder."""
         blocks = [(at, min(at + self.block, end)) for at in range(begin, end, self.block)]
+        made: Any
         if self.reduce is None:
-            made = [_columns(self.task(*cut), *cut) for cut in blocks]
-            return (begin, end), _joined(made)
-        nodes: Nodes = {}
-        for cut in blocks:
-            _insert(nodes, (0, cut[0] // self.block), self.task(*cut), self.reduce)
-        return (begin, end), nodes
+            made = _joined([_columns(self.task(*cut), *cut) for cut in blocks])
+        else:
+            made = Nodes()
+            for cut in blocks:
+                _insert(made, (0, cut[0] // self.block), self.task(*cut), self.reduce)
+        if self.folder is None:
+            return (begin, end), made
+        self.folder.write((begin, end), made)
+        return (begin, end), None
 
 
 def _plan(task: Any, size: int, block: int, chunk: int | None, reduce: Any, what: str) -> _Plan:
@@ -252,12 +291,34 @@ def _insert(nodes: Nodes, place: tuple[int, int], summary: Any, merge: Merge) ->
 
 
 @dataclass
-class _Rows:
-    """Columns that are filled chunk by chunk."""
+class _Collected:
+    """What has been finished of a run."""
 
     plan: _Plan
-    columns: dict[str, NDArray[Any]] = field(default_factory=dict)
     spans: list[Span] = field(default_factory=list)
+
+    def begin(self) -> frozenset[Span]:
+        """Return the chunks that an earlier call has finished."""
+        return frozenset()
+
+    def add(self, span: Span, made: Any) -> None:
+        """Take a finished chunk."""
+        raise NotImplementedError
+
+    def all(self) -> Any:
+        """Return what the run returns."""
+        raise NotImplementedError
+
+    def finished(self) -> Any:
+        """Return the same of the finished items alone."""
+        return self.all()
+
+
+@dataclass
+class _Rows(_Collected):
+    """Columns that are filled chunk by chunk."""
+
+    columns: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def add(self, span: Span, made: dict[str, NDArray[Any]]) -> None:
         if not self.columns:
@@ -277,52 +338,73 @@ class _Rows:
 
 
 @dataclass
-class _Summaries:
+class _Summaries(_Collected):
     """Summaries that are merged as they come, in an order that does not depend on when they come."""
 
-    plan: _Plan
     nodes: Nodes = field(default_factory=dict)
-    spans: list[Span] = field(default_factory=list)
 
     def add(self, span: Span, made: Nodes) -> None:
-        merge = self.plan.reduce
-        assert merge is not None
         for place, summary in made.items():
-            _insert(self.nodes, place, summary, merge)
+            _insert(self.nodes, place, summary, self.plan.merge)
         self.spans.append(span)
 
     def all(self) -> Any:
         """Return the summary of all nodes that are left, merged from the last to the first."""
-        merge = self.plan.reduce
-        assert merge is not None
         places = sorted(self.nodes, key=lambda place: place[1] << place[0])
-        total = self.nodes[places.pop()]
+        total = self.nodes[places.pop()] if places else None
         while places:
-            total = merge(self.nodes[places.pop()], total)
+            total = self.plan.merge(self.nodes[places.pop()], total)
         return total
 
+
+@dataclass
+class _Files(_Collected):
+    """Chunks that are in a folder."""
+
+    @property
+    def folder(self) -> Folder:
+        assert self.plan.folder is not None
+        return self.plan.folder
+
+    def begin(self) -> frozenset[Span]:
+        self.spans = [span for span in self.plan.spans() if self.folder.holds(span)]
+        return frozenset(self.spans)
+
+    def add(self, span: Span, made: None) -> None:
+        self.folder.wait_for(span)
+        self.spans.append(span)
+
+    def all(self) -> Any:
+        self.folder.sweep()
+        return self.finished()
+
     def finished(self) -> Any:
-        return self.all() if self.nodes else None
+        if self.plan.reduce is None:
+            return Stored(self.folder.path)
+        merged = _Summaries(self.plan)
+        for span in sorted(self.spans):
+            merged.add(span, dict(self.folder.summaries(span)))
+        return merged.all()
 
 
-def _finished(plan: _Plan) -> Iterator[tuple[Span, Any]]:
+def _finished(plan: _Plan, done: frozenset[Span]) -> Iterator[tuple[Span, Any]]:
     """Yield every chunk as it is finished; go on with what is unfinished where a worker was lost.
 
     A process pool breaks as a whole when one of its workers is killed, so every chunk that was handed out is
     a suspect. Twice they all go to new workers; then each goes alone, so that the one at fault is known.
     """
-    todo, lost = list(plan.spans()), Counter[Span]()
+    todo, lost = [span for span in plan.spans() if span not in done], Counter[Span]()
     while todo:
         handed: set[Span] = set()
-        done: set[Span] = set()
+        found: set[Span] = set()
         some = [span for span in todo if lost[span] < MOST_LOST - 1] or todo[:1]
         try:
             for span, made in as_finished(plan.compute, _noted(some, handed)):
-                done.add(span)
+                found.add(span)
                 yield span, made
         except lost_workers() as problem:
-            lost.update(handed - done)
-            worst = max(handed - done, key=lambda span: (lost[span], span), default=None)
+            lost.update(handed - found)
+            worst = max(handed - found, key=lambda span: (lost[span], span), default=None)
             if worst is None:
                 raise
             if lost[worst] >= MOST_LOST:
@@ -332,7 +414,7 @@ def _finished(plan: _Plan) -> Iterator[tuple[Span, Any]]:
                     "a process that lives until its chunk is done; memory that is too small is a usual cause",
                     "try smaller chunks or fewer workers, or call the task for these items alone",
                 ) from problem
-        todo = [span for span in todo if span not in done]
+        todo = [span for span in todo if span not in found]
 
 
 def _noted(spans: list[Span], handed: set[Span]) -> Iterator[Span]:
@@ -351,14 +433,16 @@ def lost_workers() -> tuple[type[BaseException], ...]:
     return tuple(kinds)
 
 
-def progress_bar(total: int, what: str, progress: bool | None) -> Any:
+def progress_bar(total: int, what: str, progress: bool | None, done: int = 0) -> Any:
     """Return a progress bar; by default it shows itself where a terminal or a notebook is."""
     from tqdm import tqdm
 
     off: bool | None = None if progress is None else not check_flag("progress", progress)
     if off is None and _in_notebook():
         off = False
-    return tqdm(total=total, unit=f" {what}", unit_scale=True, disable=off, delay=0.5, leave=False)
+    return tqdm(
+        total=total, initial=done, unit=f" {what}", unit_scale=True, disable=off, delay=0.5, leave=False
+    )
 
 
 def _in_notebook() -> bool:

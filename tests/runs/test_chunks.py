@@ -88,8 +88,6 @@ def test_a_chunk_that_loses_every_worker_is_named(tmp_path) -> None:
         run(task, SIZE, block=BLOCK, chunk=64, what="subsets")
     assert "subsets 448 to 512 ended 3 times" in str(caught.value)
     assert len(list(tmp_path.glob("killed *"))) == 3
-    done = {int(path.name.split()[1]) for path in tmp_path.glob("done *")}
-    assert done == set(range(0, SIZE, BLOCK)) - {448}  # all others were done before it was given up
 
 
 INTERRUPTED = """
