@@ -208,16 +208,17 @@ def _evaluate(batch: Batch, t: Array, restricted: bool, which: NDArray[np.intp] 
     return out
 
 
-def settled_between(low: Any, high: Any) -> Any:
+def settled_between(low: Any, high: Any, slack: float = SLACK) -> Any:
     """Say of which intervals one of the four statements above can be made, from the points at their ends.
 
     `low` and `high`, shape (5, ...): points: tau2, y'PPy, the trace, rho and sigma. Plain numbers serve as
-    well as arrays.
+    well as arrays. `slack`: by how much more than nothing the inequalities must hold, as a share; above the
+    rounding error of the points.
     """
     t, form, trace, rho, sigma = low
     t_after, form_after, trace_after, rho_after, sigma_after = high
     length = t_after - t
-    near, far, short = 1 - SLACK, 1 + SLACK, sigma_after - length
+    near, far, short = 1 - slack, 1 + slack, sigma_after - length
     falls = 2 * rho + length > far * sigma_after
     rises = 2 * rho_after < near * (sigma + length)
     positive = (near * form_after * rho_after > trace * (rho_after - length)) & (

@@ -1,5 +1,6 @@
 """Sensitivity: how much results depend on single studies, on kinds of evidence and on choices."""
 
+from metaexo.sensitivity.gosh import Gosh, gosh
 from metaexo.sensitivity.influence import Influence, influence
 from metaexo.sensitivity.kinds_of_evidence import leave_kind_out, without_kind
 from metaexo.sensitivity.profile import Profile, profile
@@ -7,9 +8,11 @@ from metaexo.sensitivity.refits import Refits, refit, refits
 from metaexo.sensitivity.simulate import simulate
 
 __all__ = [
+    "Gosh",
     "Influence",
     "Profile",
     "Refits",
+    "gosh",
     "influence",
     "leave_kind_out",
     "profile",

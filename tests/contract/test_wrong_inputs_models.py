@@ -21,7 +21,7 @@ import metaexo as mx
 from metaexo import models
 from metaexo.effects import bounded_effects
 from metaexo.errors import MetaexoError, MetaexoWarning
-from metaexo.sensitivity import influence
+from metaexo.sensitivity import gosh, influence
 
 INF = float("inf")
 WRONG: list[Any] = [
@@ -73,6 +73,7 @@ def results() -> dict[str, Any]:
             "terms": mx.RandomEffects(effects(), "g + dose").fit().test_terms(),
             "profile": fit.profile(),
             "interval": fit.conf_int_heterogeneity(),
+            "gosh": gosh(fit),
             "test": fit.q,
             "vif": mx.RandomEffects(effects(), "g + dose").fit().vif(),
             "robust": mx.RandomEffects(effects()).fit().robust("lab"),
@@ -98,6 +99,7 @@ def entries() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
     yield "likelihood_ratio_test", models.likelihood_ratio_test, {"reduced": fit, "full": results()["array"]}
     yield "compare", models.compare, {}
     yield "influence", influence, {"fit": fit}
+    yield "gosh", gosh, {"results": fit}
     for name, result in results().items():
         for method in dir(type(result)):
             found = None if method.startswith("_") else inspect.getattr_static(type(result), method)

@@ -19,6 +19,7 @@ from tests.reference.adapters import (
     models,
     multilevel,
     one_level_extras,
+    subsets,
 )
 from tests.reference.cases import Case, NotCovered, read_cases, reference_files
 from tests.reference.rules import settle, settle_refusal
@@ -34,6 +35,7 @@ ADAPTERS: dict[str, Adapter] = {
     **diagnostics.TOPICS,
     **multilevel.TOPICS,
     **bias.TOPICS,
+    **subsets.TOPICS,
 }
 
 
