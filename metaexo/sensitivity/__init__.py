@@ -3,6 +3,8 @@
 from metaexo.sensitivity.gosh import Gosh, gosh
 from metaexo.sensitivity.influence import Influence, influence
 from metaexo.sensitivity.kinds_of_evidence import leave_kind_out, without_kind
+from metaexo.sensitivity.multiverse.multiverse import multiverse
+from metaexo.sensitivity.multiverse.results import Multiverse
 from metaexo.sensitivity.profile import Profile, profile
 from metaexo.sensitivity.refits import Refits, refit, refits
 from metaexo.sensitivity.simulate import simulate
@@ -10,11 +12,13 @@ from metaexo.sensitivity.simulate import simulate
 __all__ = [
     "Gosh",
     "Influence",
+    "Multiverse",
     "Profile",
     "Refits",
     "gosh",
     "influence",
     "leave_kind_out",
+    "multiverse",
     "profile",
     "refit",
     "refits",

@@ -21,7 +21,7 @@ import metaexo as mx
 from metaexo import models
 from metaexo.effects import bounded_effects
 from metaexo.errors import MetaexoError, MetaexoWarning
-from metaexo.sensitivity import gosh, influence
+from metaexo.sensitivity import gosh, influence, multiverse
 
 INF = float("inf")
 WRONG: list[Any] = [
@@ -100,6 +100,11 @@ def entries() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
     yield "compare", models.compare, {}
     yield "influence", influence, {"fit": fit}
     yield "gosh", gosh, {"results": fit}
+    paths = {"method": ["REML", "DL"], "test": ["z"]}
+    yield "multiverse", multiverse, {"data": es, "choices": paths}
+    found = multiverse(es, paths)
+    for method in (found.importance, found.of_scale, found.to_frame):
+        yield f"Multiverse.{method.__name__}", method, {}
     for name, result in results().items():
         for method in dir(type(result)):
             found = None if method.startswith("_") else inspect.getattr_static(type(result), method)
