@@ -33,7 +33,7 @@ from metaexo.models.linear.fit import LinearFit
 from metaexo.models.linear.results import FitResults
 from metaexo.models.location_scale.results import LocationScaleResults
 from metaexo.models.multilevel.moments import MomentResults
-from metaexo.models.multilevel.profile import edges, limits, refit_at, upper_limit
+from metaexo.models.multilevel.profile import edges, limits, refit_at, refuse_moments, upper_limit
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.univariate.model import with_design
 from metaexo.models.univariate.results import RandomEffectsResults
@@ -410,6 +410,7 @@ def _of_multilevel(fit: MultilevelResults, parameter: str | None) -> Curve:
 
 def _of_component(fit: MultilevelResults, name: str) -> Curve:
     """Return the curve of a variance or a correlation of a multilevel fit."""
+    refuse_moments(fit, "its profile likelihood")
     kinds = {
         one: kind for named in fit.terms for one, kind in zip(named.components, named.kinds, strict=True)
     }

@@ -230,7 +230,7 @@ class MultilevelFit(LinearFit):
 
     def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
         """Return log-likelihood, deviance, AIC, BIC and AICc at this fit's components."""
-        chosen = self.method == "REML" if restricted is None else check_flag("restricted", restricted)
+        chosen = self.method != "ML" if restricted is None else check_flag("restricted", restricted)
         llf = self.gls.llf(chosen)
         if self.weighted is not None:  # at these coefficients the likelihood is lower
             change = self.weighted.beta - self.gls.beta

@@ -35,6 +35,8 @@ from metaexo.inputs import check_choice, check_level, check_number
 from metaexo.models.linear.choices import get_likelihood, get_test
 from metaexo.models.linear.design import MISSING, Design, make_design, too_few_remedy, without_missing
 from metaexo.models.multilevel.covariance import at_rows, read_covariance
+from metaexo.models.multilevel.multivariate_moments import METHODS as MOMENTS
+from metaexo.models.multilevel.multivariate_moments import by_moments
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.multilevel.terms import NamedTerm, RandomTerm, read_terms, reread_terms
 from metaexo.models.multilevel.weights import read_weights
@@ -176,8 +178,11 @@ class Multilevel:
 
         Parameters
         ----------
-        method : {"REML", "ML"}
-            Restricted or full maximum likelihood.
+        method : {"REML", "ML", "MM", "VC"}
+            Restricted or full maximum likelihood. For several outcomes per study, with one random term of the
+            structure UN, also without a likelihood: "MM", the method of moments, which is that of
+            DerSimonian and Laird for one outcome; "VC", the covariances of the residuals minus the mean of
+            the sampling covariances, iterated. Use these two to repeat published analyses.
         test : {"t", "t-containment", "z"}
             "t": t with k - p degrees of freedom; "t-containment": t with the levels of the coarsest random
             term that a coefficient varies between, minus the coefficients that do; "z": normal. With few
@@ -199,9 +204,22 @@ class Multilevel:
             the rows that let it.
         ConvergenceError
             If no start ended at a maximum that its gradient and curvature certify; the error carries the log.
+        InputError
+            If a method without a likelihood is asked for and the model is another one than it is made for.
+
+        References
+        ----------
+        Jackson, D., White, I. R., Riley, R. D. (2013). A matrix-based method of moments for fitting the
+        multivariate random effects model for meta-analysis and meta-regression. Biometrical Journal 55,
+        231-245. https://doi.org/10.1002/bimj.201200152
+        Ritz, J., Demidenko, E., Spiegelman, D. (2008). Multivariate meta-analysis for data consortia,
+        individual patient meta-analysis, and pooling projects. Journal of Statistical Planning and Inference
+        138, 1919-1933. https://doi.org/10.1016/j.jspi.2007.07.004
         """
-        method, test = get_likelihood(method), get_test(test, TESTS)
+        method, test = _get_method(method), get_test(test, TESTS)
         level = check_level(level)
+        if method in MOMENTS:
+            return self._by_moments(method, test, level)
         if method == "REML" and (self.design.p > 1 or len(self.terms) > 2):
             refuse_inseparable(self.terms, self.problem, self._fixed)
         refuse_unbounded(self.terms, self.problem, self._fixed, method, self.effects.row_ids)
@@ -209,19 +227,7 @@ class Multilevel:
             highest = maximise(self.problem, method == "REML", self._fixed)
             if isinstance(highest, MixedMaximum) and not highest.certified:
                 refuse_singular_limit(self.problem, highest.theta, self.effects.row_ids)
-            found = certified(highest)
-            fit = MultilevelResults(
-                effects=self.effects,
-                design=self.design,
-                terms=self.terms,
-                problem=self.problem,
-                maximum=found,
-                fixed=self._fixed,
-                method=method,
-                test=test,
-                level=level,
-                weighting=self.weights,
-            )
+            fit = self._results(certified(highest), method, test, level)
             _ = fit.gls
         except (NotPositiveDefinite, np.linalg.LinAlgError) as error:
             raise ConvergenceError(
@@ -230,6 +236,40 @@ class Multilevel:
                 "look at the scale of the effects, their variances and V",
             ) from error
         return fit
+
+    def _by_moments(self, method: str, test: str, level: float) -> MultilevelResults:
+        """Return the fit of outcomes of independent studies by moments."""
+        if self._fixed:
+            raise InputError(
+                f"components are held fixed, and the method is {method!r}",
+                "components that are all estimated",
+                'use method="REML", or leave fix out',
+            )
+        return self._results(by_moments(self.problem, method), method, test, level)
+
+    def _results(self, found: MixedMaximum, method: str, test: str, level: float) -> MultilevelResults:
+        return MultilevelResults(
+            effects=self.effects,
+            design=self.design,
+            terms=self.terms,
+            problem=self.problem,
+            maximum=found,
+            fixed=self._fixed,
+            method=method,
+            test=test,
+            level=level,
+            weighting=self.weights,
+        )
+
+
+def _get_method(word: object) -> str:
+    """Return the one name of a method; capitals do not matter."""
+    if isinstance(word, str) and word.strip().upper() in MOMENTS:
+        return word.strip().upper()
+    try:
+        return get_likelihood(word)
+    except UnknownChoiceError as error:
+        raise UnknownChoiceError("method", word, ("REML", "ML", *MOMENTS)) from error
 
 
 def with_rows(

@@ -14,6 +14,8 @@ from metaexo.inputs import check_choice, read_words
 from metaexo.models.linear.hypothesis import quantiles
 from metaexo.models.linear.prediction import Prediction, predict_new
 from metaexo.models.multilevel.fit import MultilevelFit, inner_weights, level_variance
+from metaexo.models.multilevel.multivariate_moments import METHODS as MOMENTS
+from metaexo.models.multilevel.multivariate_moments import by_moments
 from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
 from metaexo.numeric.mixed.problem import MixedProblem
 from metaexo.numeric.mixed.structured import maximise
@@ -226,7 +228,9 @@ def _without(fit: MultilevelFit, kept: Index, refit: bool) -> tuple[Array, Gener
         return None
     part = subproblem(fit.problem, kept)
     theta = fit.maximum.theta
-    if refit and theta.size:
+    if refit and fit.method in MOMENTS:
+        theta = by_moments(part, fit.method).theta
+    elif refit and theta.size:
         low, high = part.bounds()
         warm = np.clip(
             np.maximum(theta, np.where(np.isfinite(low), low + 1e-3 * np.abs(theta).max(), low)), None, high

@@ -22,6 +22,8 @@ from metaexo.models.linear.fit import Tau2Limits
 from metaexo.models.linear.hypothesis import TestResult
 from metaexo.models.linear.likelihood_ratio import LikelihoodRatioTest, same_data, within
 from metaexo.models.multilevel.fit import MultilevelFit, variances_of_terms
+from metaexo.models.multilevel.multivariate_moments import METHODS as MOMENTS
+from metaexo.models.multilevel.multivariate_moments import WORDS
 from metaexo.models.multilevel.terms import NamedTerm, holds
 from metaexo.numeric.mixed.likelihood import evaluate
 from metaexo.numeric.mixed.maximum import MixedMaximum, parameter_scale, variance_unit
@@ -129,6 +131,17 @@ def profile(
     return ComponentProfile(component, points, llf, fit.maximum.llf, found, fit.at_level(level))
 
 
+def refuse_moments(fit: MultilevelFit, what: str) -> None:
+    """Raise if the components do not maximise a likelihood."""
+    if fit.method in MOMENTS:
+        raise InputError(
+            f"the components were estimated by {WORDS[fit.method]} ({fit.method}), and {what} needs the "
+            "maximum of a likelihood",
+            "a fit by REML or ML",
+            'fit the model with method="REML"',
+        )
+
+
 def _only_component(fit: MultilevelFit) -> str:
     """Return the component that was estimated, if there is only one."""
     names = [name for name in fit.component_values if name not in fit.fixed_components]
@@ -179,6 +192,7 @@ def limits(fit: MultilevelFit, component: str, level: float | None) -> Limits:
     """Return the profile-likelihood interval of one component."""
     from scipy import special
 
+    refuse_moments(fit, "a profile-likelihood interval")
     j, i = find(fit, component)
     if int(fit.problem.offsets[j]) + i in fit.fixed and not isinstance(
         fit.terms[j].term.structure, Unstructured
@@ -315,6 +329,7 @@ def structure_test(full: MultilevelFit, reduced: MultilevelFit) -> LikelihoodRat
     same_data(full, reduced)
     for fit in (full, reduced):
         refuse_own_weights(fit, "the likelihood-ratio test")
+        refuse_moments(fit, "the likelihood-ratio test")
     _same_question(full, reduced)
     restricted = full.method == "REML"
     first, second = full.fit_statistics(restricted), reduced.fit_statistics(restricted)
@@ -424,11 +439,13 @@ def matrix(fit: MultilevelFit, term: str) -> pd.DataFrame:
 def tau2_limits(fit: MultilevelFit, level: float, method: str | None) -> Tau2Limits | None:
     """Return profile-likelihood intervals of the variances that were estimated; none by default.
 
-    They take some refits for each variance, so that tables and summaries do without.
+    They take some refits for each variance, so that tables and summaries do without. Moments have none.
     """
     if method is None:
         return None
     method = get_interval(method, METHODS)
+    if fit.method in MOMENTS:
+        return None
     estimated = [name for name in fit.tau2_by_component if name not in fit.fixed_components]
     found = {name: limits(fit, name, level) for name in estimated}
     return Tau2Limits({name: (one.low, one.high) for name, one in found.items()}, method)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import solve_triangular
 
-from metaexo.errors import ConvergenceError, InputError
+from metaexo.errors import InputError, MetaexoError
 from metaexo.inputs import check_choice
 from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.multilevel.covariance import at_rows
@@ -229,7 +229,7 @@ def _fit_others(fit: MultilevelFit, rows: Index, refit: bool, theta: Array, beta
     kept = np.setdiff1d(np.arange(fit.k), rows)
     try:
         found = _without(fit, kept, refit)
-    except ConvergenceError as error:
+    except MetaexoError as error:
         return error.given
     if found is None:
         return NO_COEFFICIENT

@@ -21,6 +21,7 @@ from metaexo.models.linear.results import FitResults
 from metaexo.models.linear.summary import FamilyLines
 from metaexo.models.multilevel import prediction, profile, residuals
 from metaexo.models.multilevel.fit import MultilevelFit
+from metaexo.models.multilevel.multivariate_moments import WORDS
 from metaexo.models.multilevel.prediction import ClusterInfluence
 from metaexo.models.multilevel.profile import ComponentProfile
 from metaexo.models.multilevel.terms import STRUCTURES
@@ -516,7 +517,7 @@ def family_lines(fit: MultilevelResults) -> FamilyLines:
         fitted.append(f"random: {named.name} ({plural(named.term.levels, 'level')}{what})")
     pairs = (fit.problem.v.nnz - fit.k) // 2
     errors = f"correlated in {plural(pairs, 'pair')}" if pairs > 0 else "independent"
-    fitted += [f"sampling errors {errors}", fit.method]
+    fitted += [f"sampling errors {errors}", WORDS.get(fit.method, fit.method)]
     if fit.weighting is not None:
         fitted.append("user-supplied weights; the components are those of the likelihood")
     table = fit.components
@@ -543,6 +544,8 @@ def matrix_rank(g: Array) -> int:
 
 def _certificate(fit: MultilevelFit, edges: list[str]) -> list[str]:
     found = fit.maximum
+    if fit.method in WORDS:
+        return list(found.log)
     lines = [
         f"log-likelihood {number(fit.llf, 4)}, AIC {number(fit.aic)}, BIC {number(fit.bic)}, "
         f"AICc {number(fit.aicc)}",

@@ -217,8 +217,18 @@ def _chart(problem: MixedProblem, j: int, held: Mapping[int, float]) -> Factor |
     own = [i - first for i in held if first <= i < last]
     if isinstance(structure, Unstructured):
         return Factor(structure.size, structure.first_correlation, bool(own)) if own in ([], [0]) else None
+    return Factor(2) if _two_by_two(structure) and not own else None
+
+
+def _two_by_two(structure: Structure) -> bool:
+    """Say whether a structure is that of two variances and any correlation."""
     any_matrix = isinstance(structure, Heterogeneous) and structure.size == 2
-    return Factor(2) if any_matrix and structure.correlation.low == -1 and not own else None  # type: ignore[attr-defined]
+    return any_matrix and structure.correlation.low == -1  # type: ignore[attr-defined]
+
+
+def is_any_matrix(structure: Structure) -> bool:
+    """Say whether a structure allows every covariance matrix."""
+    return isinstance(structure, Unstructured) or _two_by_two(structure)
 
 
 def _factor(structure: Structure, theta: Array) -> Array:
@@ -229,7 +239,7 @@ def _factor(structure: Structure, theta: Array) -> Array:
     return np.array([[sd[0], 0.0], [rho * sd[1], np.sqrt(max(0.0, 1 - rho**2)) * sd[1]]])
 
 
-def _parameters(structure: Structure, a: Array) -> Array:
+def parameters_of_root(structure: Structure, a: Array) -> Array:
     """Return the parameters of A A' in the structure of the model."""
     lower = np.linalg.qr(a.T)[1].T
     lower = lower * np.where(np.diagonal(lower) < 0, -1.0, 1.0)
@@ -374,7 +384,9 @@ class _Cone:
                 continue
             a = chart._factor(part)
             still = np.abs(a).max(axis=1) < NO_RANK * self._sizes(j)  # a variance of 0, but for rounding
-            parts.append(_parameters(self.problem.terms[j].structure, np.where(still[:, None], 0.0, a)))
+            parts.append(
+                parameters_of_root(self.problem.terms[j].structure, np.where(still[:, None], 0.0, a))
+            )
         return np.concatenate(parts)
 
     def _climb(self, start: Array, rough: bool) -> Top | None:

@@ -363,33 +363,48 @@ def multilevel(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     return MODELS[kind](case)
 
 
+METHODS = {"fixed": "REML", "ml": "ML", "reml": "REML", "mm": "MM", "vc": "VC"}
+
+
 def multivariate(case: Case, data: dict[str, Any]) -> dict[str, Any]:
-    """Topic multivariate_extra: several outcomes a study, by likelihood."""
-    method = case["call"]["method"]
-    if method not in ("fixed", "ml", "reml"):
+    """Topic multivariate_extra: several outcomes per study, some of them missing, with moderators."""
+    call = case["call"]
+    method = call["method"]
+    if method not in METHODS:
         raise NotCovered(f"multivariate method {method}")
     names, y = data["outcomes"], np.array(data["y"], dtype=float)
     studies, n = y.shape
-    low = np.tril_indices(n)
-    blocks = []
-    for row in data["S_vech"]:
-        s = np.zeros((n, n))
-        order = sorted(zip(low[1], low[0], strict=True))
-        for (column, line), value in zip(order, row, strict=True):
-            s[line, column] = s[column, line] = value
-        blocks.append(s)
+    column, line = map(np.array, zip(*sorted(zip(*np.tril_indices(n)[::-1], strict=True)), strict=True))
+    blocks = np.zeros((studies, n, n))
+    blocks[:, line, column] = blocks[:, column, line] = np.array(data["S_vech"], dtype=float)
     frame = pd.DataFrame({"outcome": names * studies, "trial": np.repeat(np.arange(studies), n)})
-    variances = np.concatenate([np.diagonal(s) for s in blocks])
-    es = mx.EffectSizes(y.ravel(), variances, data=frame)
+    for name, values in data.items():
+        if name not in ("outcomes", "y", "S_vech") and isinstance(values, list) and len(values) == studies:
+            frame[name] = np.repeat(values, n)
+    variances = np.diagonal(blocks, axis1=1, axis2=2).ravel()
+    seen = np.isfinite(y.ravel()) & np.isfinite(variances)
+    of_study = call.get("moderator_formula")
+    x = np.ones((studies * n, 1))
+    words = ["intercept"]
+    if of_study is not None:
+        design = mx.RandomEffects(
+            mx.EffectSizes(np.zeros(studies), np.ones(studies), data=frame.iloc[::n].reset_index(drop=True)),
+            formula_of(of_study),
+        ).design
+        x, words = np.repeat(design.matrix(studies), n, axis=0), list(design.names)
+    own = (np.array(frame["outcome"])[:, None] == np.array(names)).astype(float)
+    columns = (own[:, :, None] * x[:, None, :]).reshape(studies * n, -1)
+    es = mx.EffectSizes(y.ravel()[seen], variances[seen], data=frame[seen].reset_index(drop=True))
+    v = sparse.csr_array(sparse.block_diag(list(np.nan_to_num(blocks))))[seen][:, seen]
     terms = [] if method == "fixed" else [RandomTerm("trial", "outcome", "UN")]
-    design = (np.array(frame["outcome"])[:, None] == np.array(names)).astype(float)
-    model = Multilevel(es, terms, blocks, design, intercept=False, names=names)
-    fit = model.fit("ML" if method == "ml" else "REML", "z")
+    labels = [name if word == "intercept" else f"{name}:{word}" for name in names for word in words]
+    fit = Multilevel(es, terms, v, columns[seen], intercept=False, names=labels).fit(METHODS[method], "z")
+    likelihood = method in ("fixed", "ml", "reml")
     return {
         "estimate": fit.beta,
         "vcov": fit.cov,
         "Psi": fit.matrix("outcome|trial").loc[names, names].to_numpy() if terms else None,
-        "log_likelihood": fit.fit_statistics(method == "reml").llf,
+        "log_likelihood": fit.fit_statistics(method == "reml").llf if likelihood else None,
         "Q": fit.q.statistic,
         "Q_df": fit.q.df[0],
         "Q_p": fit.q.pvalue,
