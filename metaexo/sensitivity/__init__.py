@@ -1,24 +1,26 @@
 """Sensitivity: how much results depend on single studies, on kinds of evidence and on choices."""
 
+from metaexo.sensitivity.cumulative import Cumulative, cumulative
 from metaexo.sensitivity.gosh import Gosh, gosh
 from metaexo.sensitivity.influence import Influence, influence
 from metaexo.sensitivity.kinds_of_evidence import leave_kind_out, without_kind
-from metaexo.sensitivity.multiverse.multiverse import multiverse
-from metaexo.sensitivity.multiverse.results import Multiverse
+from metaexo.sensitivity.leave_one_out import LeaveOneOut, leave_one_out
 from metaexo.sensitivity.profile import Profile, profile
 from metaexo.sensitivity.refits import Refits, refit, refits
 from metaexo.sensitivity.simulate import simulate
 
 __all__ = [
+    "Cumulative",
     "Gosh",
     "Influence",
-    "Multiverse",
+    "LeaveOneOut",
     "Profile",
     "Refits",
+    "cumulative",
     "gosh",
     "influence",
     "leave_kind_out",
-    "multiverse",
+    "leave_one_out",
     "profile",
     "refit",
     "refits",

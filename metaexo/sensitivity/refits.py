@@ -18,9 +18,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
+from metaexo.effects.conversions.scales import back_pooled
+from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, MetaexoError, MetaexoWarning, ShapeError
-from metaexo.formatting import plural
+from metaexo.formatting import MISSING, interval, level_words, number, p_value, percent, plural
 from metaexo.heterogeneity.attribution.attribution import attribute_heterogeneity
 from metaexo.heterogeneity.attribution.results import AttributionResults
 from metaexo.heterogeneity.strata.results import StratifiedResults
@@ -42,7 +44,7 @@ from metaexo.models.univariate.residuals import ALONE
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.problem import CHUNK_ELEMENTS, make_batch
 from metaexo.numeric.tails import chi2_tail
-from metaexo.readable import Readable
+from metaexo.readable import Readable, ReaderTable, plain
 from metaexo.runs import run
 from metaexo.types import Array, Index
 
@@ -325,8 +327,8 @@ class Refits(Readable):
         Refit to what is special about it.
     level : float
         Level of the intervals.
-    measure : Measure
-        Measure of the effects.
+    effects : EffectSizes or BoundedEffectSizes
+        The effects of the fit.
     """
 
     names: tuple[str, ...]
@@ -351,7 +353,12 @@ class Refits(Readable):
     reasons: Mapping[int, str]
     notes: Mapping[int, str]
     level: float
-    measure: Measure
+    effects: EffectSizes | BoundedEffectSizes
+
+    @property
+    def measure(self) -> Measure:
+        """Effect-size measure of the effects."""
+        return self.effects.measure
 
     @property
     def size(self) -> int:
@@ -374,24 +381,43 @@ class Refits(Readable):
             )
         return self.beta[:, 0]
 
+    @property
+    def shown_estimates(self) -> tuple[str, Array, Array, Array]:
+        """What a single estimate is called, and estimates and interval ends on the scale of the measure."""
+        values = (self.estimate, self.low[:, 0], self.high[:, 0])
+        if not self.measure.rescaled:
+            return "estimate", *values
+        low, middle, high = (back_pooled(self.effects, ends) for ends in (values[1], values[0], values[2]))
+        return self.measure.display.lower(), middle, low, high
+
     def columns(self) -> dict[str, Any]:
-        """Return the columns of `to_frame`, without a name of the refits."""
+        """Return the columns of `to_frame`."""
         out: dict[str, Any] = {"k": self.k.astype(int), "m": self.m.astype(int)}
+        values = {"estimate": self.beta, "se": self.se, "low": self.low, "high": self.high}
+        values |= {"statistic": self.statistic, "df": self.df, "pvalue": self.pvalue}
+        if self.measure.display_log:
+            with np.errstate(over="ignore"):
+                ends = {"ratio": self.beta, "ratio_low": self.low, "ratio_high": self.high}
+                values |= {column: np.exp(table) for column, table in ends.items()}
         for j, name in enumerate(self.names):
             after = "" if len(self.names) == 1 else f" {name}"
-            values = {"estimate": self.beta, "se": self.se, "low": self.low, "high": self.high}
-            values |= {"statistic": self.statistic, "df": self.df, "pvalue": self.pvalue}
             out |= {f"{column}{after}": table[:, j] for column, table in values.items()}
-            if self.measure.display_log:
-                with np.errstate(over="ignore"):
-                    ends = {"ratio": self.beta, "ratio_low": self.low, "ratio_high": self.high}
-                    out |= {f"{column}{after}": np.exp(table[:, j]) for column, table in ends.items()}
         out["tau2"] = self.tau2
         if len(self.components) > 1:
             out |= {f"tau2 {name}": self.tau2_by_component[:, j] for j, name in enumerate(self.components)}
         out |= {"i2": self.i2, "h2": self.h2, "q": self.q, "q_df": self.q_df, "q_pvalue": self.q_pvalue}
-        said = {**self.notes, **self.reasons}
-        return out | {"note": [said.get(i, "") for i in range(self.size)]}
+        return out | {"note": self.said}
+
+    @property
+    def said(self) -> list[str]:
+        """What is special about each refit, or why it has no fit; mostly empty."""
+        words = {**self.notes, **self.reasons}
+        return [words.get(i, "") for i in range(self.size)]
+
+    @property
+    def row_names(self) -> tuple[str, Sequence[str]]:
+        """What the rows of the table are, and the name of each."""
+        return "refit", [str(i + 1) for i in range(self.size)]
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per refit: k, m, coefficients with intervals and tests, heterogeneity, and a note.
@@ -400,13 +426,58 @@ class Refits(Readable):
         """
         import pandas as pd
 
-        return pd.DataFrame(self.columns())
+        name, labels = self.row_names
+        return pd.DataFrame(self.columns(), index=pd.Index(labels, name=name))
+
+    def reader_tables(self) -> list[ReaderTable]:
+        """Return the estimates with intervals, tau2 and I2, numbers rounded; `to_frame` has all."""
+        name, labels = self.row_names
+        level = level_words(self.level)
+        columns = (self.beta.T, self.low.T, self.high.T, self.pvalue.T)
+        estimates = list(zip(self.names, *columns, strict=True))
+        if len(self.names) == 1:
+            estimates = [(*self.shown_estimates, self.pvalue[:, 0])]
+        header = [name.replace("_", " "), "k"]
+        cells = [[label, f"{k:.0f}"] for label, k in zip(labels, self.k, strict=True)]
+        for what, middle, low, high, p in estimates:
+            header += [what, f"{level} interval", "p"]
+            for row, *values in zip(cells, middle, low, high, p, strict=True):
+                row += [number(values[0], 3), _interval(values[1], values[2]), p_value(values[3])]
+        header += ["tau2", "I2"]
+        for row, tau2, i2 in zip(cells, self.tau2, self.i2, strict=True):
+            row += [number(tau2, 3), percent(i2)]
+        return [ReaderTable(cells, header)]
+
+    def table_notes(self) -> list[str]:
+        """Return what is special about single refits, or why they have no fit."""
+        labels = self.row_names[1]
+        of_note: dict[str, list[str]] = {}
+        for i, words in {**self.notes, **self.reasons}.items():
+            of_note.setdefault(words if i in self.notes else f"no fit, {words}", []).append(labels[i])
+        return [f"{', '.join(which[:MOST_NAMED])}{_more(which)}: {note}" for note, which in of_note.items()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table as plain values, for files such as JSON: a record per refit."""
+        frame = self.to_frame().reset_index()
+        facts = {"coefficients": self.names, "components": self.components, "level": self.level}
+        return plain(facts | {"measure": self.measure.code, "refits": frame})  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
-        return f"Refits({self.fitted} of {plural(self.size, 'refit')} fitted)"
+        return f"{type(self).__name__}({self.fitted} of {plural(self.size, 'refit')} fitted)"
 
     def __str__(self) -> str:
-        return repr(self)
+        return self.to_text() if self.size <= MOST_PRINTED else repr(self)
+
+
+MOST_NAMED, MOST_PRINTED = 8, 200
+
+
+def _interval(low: float, high: float) -> str:
+    return MISSING if np.isnan(low) else interval(low, high, 3)
+
+
+def _more(which: Sequence[str]) -> str:
+    return f" and {len(which) - MOST_NAMED} more" if len(which) > MOST_NAMED else ""
 
 
 def refits(
@@ -462,7 +533,7 @@ def refits(
     >>> fit = mx.RandomEffects(es).fit()
     >>> found = mx.sensitivity.refits(fit, [[1, 1, 1, 0], [2, 0, 1, 1]])
     >>> found.estimate.round(2), found.k
-    (array([0.26, 0.34]), array([3., 4.]))
+    (array([0.26, 0.33]), array([3., 4.]))
     """
     checked_fit(fit)
     chosen = fit.at_level(level)
@@ -485,7 +556,7 @@ def refits(
         reasons=reasons,
         notes=notes,
         level=chosen,
-        measure=fit.measure,
+        effects=fit.effects,
         **arrays,
     )
 
@@ -722,7 +793,7 @@ def _one_by_one(
         try:
             found = refit(fit, rows if rows.size else np.zeros(fit.k, dtype=bool), y=ys, v=vs, copies=copies)
         except MetaexoError as error:
-            reasons[i] = error.given if isinstance(error, InputError) else str(error)
+            reasons[i] = error.given
             continue
         _fill(fit, found, out, i, level)
     return reasons
@@ -752,3 +823,19 @@ def _fill(fit: FitResults, found: FitResults, out: dict[str, Any], i: int, level
     q = found.q
     out["tau2"][i], out["i2"][i], out["h2"][i] = found.tau2, found.i2, found.h2
     out["q"][i], out["q_df"][i], out["q_pvalue"][i] = q.statistic, q.df[-1] if q.df else np.nan, q.pvalue
+
+
+def numbers_of(fit: FitResults, level: float | None = None) -> Refits:
+    """Return the numbers of a fit itself as an entry of refits."""
+    out = _empty(fit, 1)
+    out |= {"k": np.array([float(fit.k)]), "m": np.array([float(fit.m)])}
+    _fill(fit, fit, out, 0, fit.at_level(level))
+    return Refits(
+        names=fit.design.names,
+        components=tuple(fit.tau2_by_component),
+        reasons={},
+        notes={},
+        level=fit.at_level(level),
+        effects=fit.effects,
+        **out,
+    )

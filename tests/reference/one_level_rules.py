@@ -17,7 +17,7 @@ from scipy.stats import t as student_t
 import metaexo as mx
 from metaexo.models import RandomEffectsResults
 from metaexo.numeric.distributions import chi2_mixture
-from tests.reference.adapters.models import fit_case
+from tests.reference.adapters.models import fit_case, rows_used
 from tests.reference.adapters.one_level_extras import plain_effects
 from tests.reference.cases import Case
 from tests.reference.compare import Comparison, compare, demand
@@ -57,7 +57,8 @@ def rules_of(case: Case) -> list[Rule]:
         return [below_one_df]
     if topic == "diagnostics":
         alone = [alone_with_a_coefficient] if "standardized_z" in case["results"] else []
-        return [deviations_at_zero, missing_deletions, *alone]
+        series = [no_spread_in_a_part] if "Q_p" in case["results"] else []
+        return [deviations_at_zero, missing_deletions, *alone, *series]
     if topic == "publication_bias" and call["model"] == "henmi_copas":
         return [coarse_quantile]
     return []
@@ -107,6 +108,30 @@ def no_spread(case: Case, actual: Fields) -> Comparison:
         given = np.asarray(actual[name], dtype=float)
         demand(found, f"our {name} is {given.tolist()}", bool(np.isnan(given).all()))
     demand(found, "the reference's p is not 0", not np.any(expected["p_value"]))
+    return found
+
+
+def no_spread_in_a_part(case: Case, actual: Fields) -> Comparison:
+    """The same for entries of a series whose effects are equal: those left, or those so far."""
+    expected = case["results"]
+    of_test = ("statistic", "p_value")
+    fit = fit_case(case, case["data"])
+    y, series = fit.effects.y, "row_added_0based" in expected
+    added = expected.get("row_added_0based", [])
+    place = {row: i for i, row in enumerate(rows_used(case, case["data"]).tolist())}
+    parts = [
+        y[[place[row] for row in added[: i + 1]]] if series else np.delete(y, i)
+        for i in range(len(expected["se"]))
+    ]
+    equal = np.array([part.size > 1 and np.ptp(part) <= 1e-12 * np.abs(part).max() for part in parts])
+    found = compare(actual, _without(expected, of_test), case["rtol"], case["atol"])
+    demand(found, "no part is without a spread", bool(equal.any()))
+    demand(found, "the test has no scale", fit.test.startswith("knapp-hartung"))
+    for name in of_test:
+        given, theirs = (np.asarray(one[name], dtype=object) for one in (actual, expected))
+        _add(found, compare(given[~equal].tolist(), theirs[~equal].tolist(), case["rtol"], case["atol"]))
+        nothing = np.isnan(given[equal].astype(float)).all()
+        demand(found, f"our {name} is {given[equal].tolist()}", bool(nothing))
     return found
 
 

@@ -126,7 +126,7 @@ class Design:
         lost = [name for name, own in zip(self.names, own_parts(x), strict=True) if own < RANK_TOLERANCE]
         if lost:
             raise NotIdentifiableError(
-                f"the {plural(len(rows), 'row')} do not determine {', '.join(lost)}",
+                f"{plural(len(rows), 'row')} cannot determine {', '.join(lost)}",
                 "rows in which each moderator varies beyond what the others explain",
                 "fit a model with fewer moderators or levels, or keep more rows",
             )

@@ -106,9 +106,13 @@ def _levels(es: EffectSizes, name: str) -> tuple[Any, Index]:
     """Return the levels of a column in order, and the position of each effect's."""
     if name == "effect":
         return np.arange(1.0, es.k + 1), np.arange(es.k)
-    values = column_values(es, name)
+    return levels_in_order(column_values(es, name).to_numpy())
+
+
+def levels_in_order(values: NDArray[Any]) -> tuple[Any, Index]:
+    """Return the levels among values in order, numbers by size, and the position of each value's."""
     if values.dtype.kind in "biuf":
-        plain: Any = values.to_numpy(dtype=float)
+        plain: Any = values.astype(float)
     else:
         items = values.tolist()
         numeric = all(isinstance(item, int | float | np.integer | np.floating) for item in items)

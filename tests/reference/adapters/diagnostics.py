@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from metaexo.models import RandomEffectsResults
-from metaexo.sensitivity import influence
+from metaexo.sensitivity import Refits, cumulative, influence, leave_one_out
 from tests.reference.adapters.models import fit_case, rows_used
 from tests.reference.cases import Case, NotCovered
 
@@ -77,8 +77,40 @@ def influential(fit: RandomEffectsResults) -> dict[str, Any]:
     }
 
 
+def series(found: Refits, fit: RandomEffectsResults) -> dict[str, Any]:
+    """Estimates, heterogeneity and Q of leave-one-out and of cumulative analyses."""
+    return {
+        "estimate": found.estimate,
+        "se": found.se[:, 0],
+        "statistic": found.statistic[:, 0],
+        "p_value": found.pvalue[:, 0],
+        "ci_lower": found.low[:, 0],
+        "ci_upper": found.high[:, 0],
+        "Q": found.q,
+        "Q_p": found.q_pvalue,
+        "tau2": found.tau2 if fit.is_random else [],
+        "I2_percent": 100 * found.i2,
+        "H2": found.h2,
+    }
+
+
+def left_out(fit: RandomEffectsResults) -> dict[str, Any]:
+    """Leave-one-out."""
+    return series(leave_one_out(fit), fit)
+
+
+def growing(case: Case, data: dict[str, Any], fit: RandomEffectsResults) -> dict[str, Any]:
+    """Cumulative analyses, equal values in the order of the rows."""
+    by, used = case["call"]["order_variable"], rows_used(case, data)
+    order = used if by == "row number" else [data[by][i] for i in used]
+    found = cumulative(fit, order, ties="rows")
+    added = np.concatenate(found.rows)
+    return series(found, fit) | {"row_added_0based": used[added]}
+
+
 # Opening words of what a case asks for.
 ANSWERS: dict[str, Answer] = {
+    "leave-one-out": left_out,
     "case deletion": influential,
     "fitted values, raw": residuals,
     "hat values": leverage,
@@ -89,6 +121,8 @@ ANSWERS: dict[str, Answer] = {
 def diagnostics(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     """Topic diagnostics."""
     asked = case["call"]["statistic"]
+    if asked.startswith("cumulative"):
+        return growing(case, data, fit_case(case, data))
     answer = next((answer for words, answer in ANSWERS.items() if asked.startswith(words)), None)
     if answer is None:
         raise NotCovered(f"series: {' '.join(asked.split()[:3])}")
