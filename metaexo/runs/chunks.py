@@ -12,8 +12,7 @@ import os
 import pickle
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
@@ -35,6 +34,9 @@ Nodes = dict[tuple[int, int], Any]
 MOST_CHUNKS, MOST_ITEMS = 1_000, 1_048_576
 # A chunk during which so many workers were lost, alone in the end, is at fault itself.
 MOST_LOST = 3
+# What is raised where a worker was lost: once, or as often as the backend allows.
+BROKEN = (("concurrent.futures.process", "BrokenProcessPool"), ("ray.exceptions", "RayActorError"))
+GIVEN_UP = (("distributed", "KilledWorker"),)
 
 
 @overload
@@ -193,6 +195,10 @@ class _Plan:
     def spans(self) -> Iterator[Span]:
         """Yield where each chunk begins and ends."""
         return ((at, min(at + self.chunk, self.size)) for at in range(0, self.size, self.chunk))
+
+    def written(self, spans: Iterable[Span]) -> list[Span]:
+        """Return those chunks that are in the folder, if there is one."""
+        return [] if self.folder is None else [span for span in spans if self.folder.holds(span)]
 
     def compute(self, begin: int, end: int) -> tuple[Span, Any]:
         """Return where a chunk begins and ends, and what it holds unless that goes into a folder."""
@@ -367,7 +373,7 @@ class _Files(_Collected):
         return self.plan.folder
 
     def begin(self) -> frozenset[Span]:
-        self.spans = [span for span in self.plan.spans() if self.folder.holds(span)]
+        self.spans = self.plan.written(self.plan.spans())
         return frozenset(self.spans)
 
     def add(self, span: Span, made: None) -> None:
@@ -390,8 +396,9 @@ class _Files(_Collected):
 def _finished(plan: _Plan, done: frozenset[Span]) -> Iterator[tuple[Span, Any]]:
     """Yield every chunk as it is finished; go on with what is unfinished where a worker was lost.
 
-    A process pool breaks as a whole when one of its workers is killed, so every chunk that was handed out is
-    a suspect. Twice they all go to new workers; then each goes alone, so that the one at fault is known.
+    A pool breaks as a whole when one of its workers is killed, so every chunk that was handed out is a
+    suspect. Twice they all go to new workers; then each goes alone, so that the one at fault is known. dask
+    replaces workers by itself, and gives a chunk up after four of them.
     """
     todo, lost = [span for span in plan.spans() if span not in done], Counter[Span]()
     while todo:
@@ -402,18 +409,16 @@ def _finished(plan: _Plan, done: frozenset[Span]) -> Iterator[tuple[Span, Any]]:
             for span, made in as_finished(plan.compute, _noted(some, handed)):
                 found.add(span)
                 yield span, made
-        except lost_workers() as problem:
+        except _loaded(GIVEN_UP) as problem:
+            raise _lost_error(plan.what, handed - found, "again and again") from problem
+        except _loaded(BROKEN) as problem:
+            for span in plan.written(handed - found):  # their news was lost with the pool
+                found.add(span)
+                yield span, None
             lost.update(handed - found)
-            worst = max(handed - found, key=lambda span: (lost[span], span), default=None)
-            if worst is None:
-                raise
-            if lost[worst] >= MOST_LOST:
-                begin, end = worst
-                raise WorkerLostError(
-                    f"the process that computed {plan.what} {begin} to {end} ended {lost[worst]} times",
-                    "a process that lives until its chunk is done; memory that is too small is a usual cause",
-                    "try smaller chunks or fewer workers, or call the task for these items alone",
-                ) from problem
+            given_up = [span for span in handed - found if lost[span] >= MOST_LOST]
+            if given_up or not handed:
+                raise _lost_error(plan.what, given_up, f"{MOST_LOST} times") from problem
         todo = [span for span in todo if span not in found]
 
 
@@ -424,13 +429,19 @@ def _noted(spans: list[Span], handed: set[Span]) -> Iterator[Span]:
         yield span
 
 
-def lost_workers() -> tuple[type[BaseException], ...]:
-    """Return what is raised where a worker process ended before its work, by the backends that are loaded."""
-    kinds: list[type[BaseException]] = [BrokenProcessPool]
-    for module, name in (("distributed", "KilledWorker"), ("ray.exceptions", "RayActorError")):
-        if module in sys.modules:
-            kinds.append(getattr(sys.modules[module], name))
-    return tuple(kinds)
+def _loaded(names: tuple[tuple[str, str], ...]) -> tuple[type[BaseException], ...]:
+    """Return the exceptions of those modules that are loaded: of the others none can have been raised."""
+    return tuple(getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
+
+
+def _lost_error(what: str, spans: Collection[Span], how_often: str) -> WorkerLostError:
+    """Return an error that names the chunks whose workers were lost."""
+    return WorkerLostError(
+        f"the process that computed {what} ended {how_often}",
+        "a process that lives until its chunk is done; memory that is too small is a usual cause",
+        "try smaller chunks or fewer workers, or call the task for these items alone",
+        [f"{'one of ' if len(spans) > 1 else ''}{what} {begin} to {end}" for begin, end in sorted(spans)],
+    )
 
 
 def progress_bar(total: int, what: str, progress: bool | None, done: int = 0) -> Any:

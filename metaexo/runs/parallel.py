@@ -10,15 +10,13 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
 
 Result = TypeVar("Result")
-
-# Backends that give their results only all at once are handed so many parts per worker at a time.
-PARTS_PER_WORKER = 8
 
 
 def is_configured() -> bool:
@@ -57,21 +55,50 @@ def as_finished(function: Callable[..., Result], parts: Iterable[tuple[Any, ...]
     calls = (delayed(_quiet)(np.geterr(), function, part) for part in parts)
     backend, workers = get_active_backend()
     if backend.supports_return_generator:
-        results = Parallel(return_as="generator_unordered")(calls)
-        try:
-            yield from results
-        finally:  # where the caller goes no further, joblib would warn of parts that it cancels
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                results.close()
+        with _errors_reported(backend):
+            results = Parallel(return_as="generator_unordered")(calls)
+            try:
+                yield from results
+            finally:  # where the caller goes no further, joblib would warn of parts that it cancels
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    results.close()
         return
-    with Parallel() as pool:
-        size = PARTS_PER_WORKER * effective_n_jobs(workers)
-        while some := list(islice(calls, size)):
+    with Parallel() as pool:  # it gives results all at once, so each worker gets one part at a time
+        while some := list(islice(calls, effective_n_jobs(workers))):
             yield from pool(some)
 
 
+@contextmanager
+def _errors_reported(backend: Any) -> Iterator[None]:
+    """Let errors of dask itself end a call, such as a part whose workers have died again and again.
+
+    joblib's backend of dask leaves them on the future that `submit` returns, of which nobody is told, so
+    that the call would wait for ever.
+    """
+    if type(backend).__name__ != "DaskDistributedBackend" or not hasattr(backend, "submit"):
+        yield
+        return
+    submit = backend.submit
+
+    def told(function: Any, callback: Callable[[Any], None]) -> Any:
+        future = submit(function, callback)
+        future.add_done_callback(lambda it: callback(it.exception()) if it.exception() else None)
+        return future
+
+    backend.submit = told
+    try:
+        yield
+    finally:
+        del backend.submit
+
+
 def _quiet(errors: Any, function: Callable[..., Result], part: tuple[Any, ...]) -> Result:
-    """Call a function with the caller's treatment of floating-point errors, which workers do not inherit."""
-    with np.errstate(**errors):
+    """Call a function with the caller's treatment of floating-point errors, which workers do not inherit.
+
+    What it calls itself does not go to other workers: they all have parts of their own.
+    """
+    from joblib import parallel_config
+
+    with np.errstate(**errors), parallel_config(backend="sequential"):
         return function(*part)

@@ -1,0 +1,135 @@
+"""Clusters for real: worker processes of dask and of ray give the bits of one core, and may be killed."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+import joblib
+import numpy as np
+import pytest
+
+import metaexo as mx
+from metaexo.errors import WorkerLostError
+from metaexo.runs import run
+from tests.runs.tasks import added, columns, fragile, moments
+from tests.runs.test_chunks import BLOCK, SIZE, assert_same, by_hand
+from tests.runs.test_stored import files, needs_parquet
+
+# Both start processes, sockets and files of their own and leave some to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+@pytest.fixture(scope="module")
+def dask():
+    """A cluster of two worker processes on this machine."""
+    distributed = pytest.importorskip("distributed", reason="dask, of the extra dask, is not installed")
+    kinds = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
+    with (
+        distributed.LocalCluster(**kinds, dashboard_address=None, memory_limit=0) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def ray(root):
+    """A cluster of two worker processes on this machine."""
+    module = pytest.importorskip("ray", reason="ray, of the extra ray, is not installed")
+    from ray.util.joblib import register_ray
+
+    module.init(
+        num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20,
+        runtime_env={"env_vars": {"PYTHONPATH": str(root)}},
+    )  # fmt: skip
+    register_ray()
+    yield module
+    module.shutdown()
+
+
+CLUSTERS = ["dask", "ray"]
+
+
+@pytest.fixture(params=CLUSTERS)
+def workers(request: pytest.FixtureRequest):
+    """What joblib is configured with for each kind of cluster."""
+    request.getfixturevalue(request.param)
+    return {"dask": {"backend": "dask"}, "ray": {"backend": "ray", "n_jobs": 2}}[request.param]
+
+
+@pytest.mark.parametrize("chunk", [64, 320])
+def test_a_cluster_gives_the_bits_of_one_core(workers, chunk: int) -> None:
+    with joblib.parallel_config(**workers):
+        assert_same(run(partial(columns, seed=7), SIZE, block=BLOCK, chunk=chunk), by_hand(7))
+        found = run(moments, SIZE, block=BLOCK, chunk=chunk, reduce=added)
+    assert_same(found, run(moments, SIZE, block=BLOCK, reduce=added))
+
+
+def test_the_number_of_workers_does_not_matter(dask) -> None:
+    dask.cluster.scale(3)
+    dask.wait_for_workers(3)
+    with joblib.parallel_config(backend="dask"):
+        assert_same(run(columns, SIZE, block=BLOCK, chunk=64), by_hand())
+    dask.cluster.scale(2)
+
+
+def test_it_was_computed_elsewhere(workers) -> None:
+    with joblib.parallel_config(**workers):
+        found = run(who, 64, block=1)["process"]
+    assert os.getpid() not in found
+    assert len(np.unique(found)) == 2
+
+
+def who(begin, end):
+    return {"process": np.full(end - begin, os.getpid())}
+
+
+def test_a_killed_worker_costs_its_chunk(workers, tmp_path) -> None:
+    with joblib.parallel_config(**workers):
+        found = run(partial(fragile, folder=tmp_path, at=500, times=1), SIZE, block=BLOCK, chunk=64)
+    assert (tmp_path / "killed 0").exists()
+    assert_same(found, by_hand())
+    computed = [int(path.name.split()[1]) for path in tmp_path.glob("done *")]
+    assert len(computed) - len(set(computed)) <= 4  # what was in hand, or not yet fetched, on two workers
+
+
+@needs_parquet
+def test_a_killed_worker_costs_no_file(workers, tmp_path) -> None:
+    notes, kept = tmp_path / "notes", tmp_path / "kept"
+    notes.mkdir()
+    task = partial(fragile, folder=notes, at=500, times=1)
+    with joblib.parallel_config(**workers):
+        found = run(task, SIZE, block=BLOCK, chunk=64, to=kept)
+    assert_same(found, by_hand())
+    assert len(files(kept)) == 17
+
+
+def test_a_chunk_that_loses_every_worker_is_named(workers, tmp_path) -> None:
+    task = partial(fragile, folder=tmp_path, at=500, times=99)
+    with joblib.parallel_config(**workers), pytest.raises(WorkerLostError) as caught:
+        run(task, SIZE, block=BLOCK, chunk=64)
+    assert any("items 448 to 512" in row for row in caught.value.rows)
+    assert len(caught.value.rows) <= 6
+    with joblib.parallel_config(**workers):  # and the cluster is as before
+        assert_same(run(columns, SIZE, block=BLOCK), by_hand())
+
+
+def test_an_error_of_a_task_comes_back_as_it_is(workers) -> None:
+    with joblib.parallel_config(**workers), pytest.raises(ZeroDivisionError):
+        run(faulty, 8, block=2)
+
+
+def faulty(begin, end):
+    return {"z": np.zeros(end - begin) + 1 / (begin - 4)}
+
+
+def test_many_fits_go_to_a_cluster(workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    v = rng.uniform(0.01, 0.3, (40, 6))
+    y = rng.normal(0.3, np.sqrt(v + 0.1))
+    monkeypatch.setattr("metaexo.models.univariate.batched.PART_ROWS", 60)
+    alone = mx.fit_many(y, v, method="REML")
+    with joblib.parallel_config(**workers):
+        together = mx.fit_many(y, v, method="REML")
+    np.testing.assert_array_equal(together.tau2, alone.tau2)
+    np.testing.assert_array_equal(together.low, alone.low)
