@@ -11,6 +11,7 @@ from metaexo.plots.charts.copas import copas, copas_plan
 from metaexo.plots.charts.doi import doi, doi_plan
 from metaexo.plots.charts.drapery import drapery, drapery_plan
 from metaexo.plots.charts.funnel import funnel, funnel_plan
+from metaexo.plots.charts.gosh import gosh, gosh_plan
 from metaexo.plots.charts.influence import influence, influence_plan
 from metaexo.plots.charts.labbe import labbe, labbe_plan
 from metaexo.plots.charts.normal_quantile import normal_quantile, normal_quantile_plan
@@ -84,6 +85,8 @@ __all__ = [
     "forest_plan",
     "funnel",
     "funnel_plan",
+    "gosh",
+    "gosh_plan",
     "heterogeneity",
     "heterogeneity_plan",
     "influence",
