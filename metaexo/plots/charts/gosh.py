@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo import sensitivity
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import TooFewStudiesError
@@ -23,8 +24,6 @@ from metaexo.plots.canvas.scale import from_axis, on_axis
 from metaexo.plots.canvas.theme import Color, Theme, get_theme
 from metaexo.plots.canvas.words import same_line, with_ledger
 from metaexo.plots.charts.effects import value_axis
-from metaexo.sensitivity.gosh import Gosh
-from metaexo.sensitivity.gosh import gosh as gosh_of
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -149,7 +148,7 @@ def gosh_plan(
     ['with Moreau 2018 (16 subsets)', 'without Moreau 2018 (15 subsets)']
     >>> ax = mx.plots.gosh(plan)
     """
-    found = results if isinstance(results, Gosh) else gosh_of(results)
+    found = results if isinstance(results, sensitivity.Gosh) else sensitivity.gosh(results)
     es, name = found.effects, found.names[0] if coefficient is None else coefficient
     check_choice("coefficient", name, found.names)
     x, y = _places(es, found.beta[:, found.names.index(name)]), _upright(found.values(vertical), vertical)
@@ -205,17 +204,20 @@ def _upright(values: Array, vertical: Vertical) -> Array:
 
 
 def _of_all(
-    results: Gosh | RandomEffectsResults, name: str, vertical: Vertical, first: tuple[float, float]
+    results: sensitivity.Gosh | RandomEffectsResults,
+    name: str,
+    vertical: Vertical,
+    first: tuple[float, float],
 ) -> tuple[float, float] | None:
     """Return where the fit of all studies stands if it is known; `first` is where the first subset does."""
-    if isinstance(results, Gosh):
+    if isinstance(results, sensitivity.Gosh):
         return first if results.subsets.draws is None else None  # the first of all subsets is the whole
     of = {"i2": results.i2, "tau2": results.tau2, "h2": results.h2, "q": results.q.statistic}
     place = _places(results.effects, results.beta[[results.design.names.index(name)]])
     return float(place[0]), float(_upright(np.array(of[vertical]), vertical))
 
 
-def _groups(found: Gosh, highlight: str | None, known: Mask) -> list[_Group]:
+def _groups(found: sensitivity.Gosh, highlight: str | None, known: Mask) -> list[_Group]:
     """Return the subsets that can be drawn: all alike, or with and without a study."""
     if highlight is None:
         return [_Group("", known, "study", "circle", "solid")]
@@ -341,7 +343,11 @@ def _counted(subsets: int) -> str:
 
 
 def _notes(
-    found: Gosh, vertical: Vertical, known: Mask, inside: Mask, counts: Sequence[NDArray[np.int64]]
+    found: sensitivity.Gosh,
+    vertical: Vertical,
+    known: Mask,
+    inside: Mask,
+    counts: Sequence[NDArray[np.int64]],
 ) -> list[str]:
     """Return how to read a density, and which subsets are not drawn."""
     kind = "All" if found.subsets.draws is None else "Random"

@@ -32,10 +32,12 @@ from metaexo.plots.canvas.theme import Theme
 from metaexo.plots.canvas.words import words
 from metaexo.plots.forest.families import table_of_censored, table_of_multilevel
 from metaexo.plots.forest.options import Options
+from metaexo.plots.forest.refitted import table_of_refits
 from metaexo.plots.forest.rows import ReadyEffects, table_of_effects, table_of_fit, table_of_strata
 from metaexo.plots.table.layout import lay_out
 from metaexo.plots.table.plan import TablePlan
 from metaexo.plots.table.rows import Table
+from metaexo.sensitivity import Cumulative, LeaveOneOut
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -101,16 +103,18 @@ def forest_plan(
 
     Parameters
     ----------
-    results : EffectSizes, RandomEffectsResults, StratifiedResults, MultilevelResults or CensoredResults
+    results : EffectSizes, FitResults, StratifiedResults, LeaveOneOut or Cumulative
         Bare effects (nothing is pooled), one fit (studies and overall effect; with moderators the fitted
         effects), strata (a head, the studies and a subtotal each, the overall effect, the test between
         strata), a multilevel fit (effects under their study, whose mean as the model predicts it is an open
-        diamond), or bounded effects, bare or with the fit of censored evidence (what is no point is an open
-        interval).
+        diamond), bounded effects, bare or with the fit of censored evidence (what is no point is an open
+        interval), or refits (a row per fit without one study, or per fit of the studies so far, and triangles
+        where the interval excludes no effect and that of all studies does not, or the other way round).
     columns : str or sequence of str or Column, optional
         Columns of the data to show beside the label. Default: source and isolation method, if the data have
-        them and the strata do not say the same. A :class:`metaexo.plots.Column` has a heading, a kind
-        ("events", "mean_sd", "risk", ...), decimals and a side of its own.
+        them and the strata do not say the same; for refits "p", "tau2" and "i2", which have "k" and "m" too.
+        A :class:`metaexo.plots.Column` has a heading, a kind ("events", "mean_sd", "risk", ...), decimals and
+        a side of its own.
     heads : mapping of str to sequence of str, optional
         Headings over neighbouring columns: title to the names of the columns ("label" is the first,
         "estimate" and "weight" are the last).
@@ -255,6 +259,8 @@ def _table(results: Any, options: Options) -> Table:
     strata = hasattr(results, "strata") and not isinstance(results, type)
     if not strata:
         _check_no_strata(results, options)
+    if isinstance(results, LeaveOneOut | Cumulative):
+        return table_of_refits(results, options)
     if isinstance(results, EffectSizes):
         return table_of_effects(results, options)
     if isinstance(results, ReadyEffects):
