@@ -20,6 +20,7 @@ from metaexo.plots.charts.p_curve import p_curve, p_curve_plan
 from metaexo.plots.charts.profile import profile, profile_plan
 from metaexo.plots.charts.radial import radial, radial_plan
 from metaexo.plots.charts.selection_weights import selection_weights, selection_weights_plan
+from metaexo.plots.charts.specification_curve import specification_curve, specification_curve_plan
 from metaexo.plots.charts.sunset import sunset, sunset_plan
 from metaexo.plots.charts.variance_components import variance_components, variance_components_plan
 from metaexo.plots.forest.adjusted import adjusted, adjusted_plan
@@ -122,6 +123,8 @@ __all__ = [
     "save",
     "selection_weights",
     "selection_weights_plan",
+    "specification_curve",
+    "specification_curve_plan",
     "sunset",
     "sunset_plan",
     "variance_components",

@@ -60,6 +60,7 @@ SLOPE = quiet(lambda: mx.RandomEffects(ES, "dose + source", dependence="accept")
 SWEEP = quiet(lambda: mx.rho_sweep(ES, [0.0, 0.5]))
 FOUND = quiet(lambda: mx.attribute_heterogeneity(ES, draws=0, permutations=19))
 
+PATHS = mx.sensitivity.multiverse(ES, {"method": ["REML", "DL"], "test": ["t", "z"]})
 SELECTION = mx.bias.selection_model(ES)
 COPAS = mx.bias.copas_selection(ES)
 FILLED = mx.bias.trim_and_fill(FIT)
@@ -128,6 +129,8 @@ RIGHT = {
     "save": (Figure(), "PATH"),
     "selection_weights": (SELECTION,),
     "selection_weights_plan": ({"step": SELECTION},),
+    "specification_curve": (PATHS,),
+    "specification_curve_plan": (PATHS,),
     "sunset": (ES,),
     "sunset_plan": (FIT,),
     "variance_components": (MULTI,),
@@ -364,6 +367,8 @@ def test_calls_that_do_not_fit(name, tmp_path):
         ("selection_weights_plan", {"intervals": "wald"}),
         ("copas_plan", {"limits": (1.0, 0.0)}),
         ("copas_plan", {"reference": "nul"}),
+        ("specification_curve_plan", {"choices": ["methods"]}),
+        ("specification_curve_plan", {"limits": (1.0, 0.5)}),
         ("sunset_plan", {"true_effect": float("nan")}),
         ("sunset_plan", {"significance": 5}),
         ("sunset_plan", {"labels": "outer"}),

@@ -16,7 +16,7 @@ from tests.plots.test_it_fits import LONG, UNICODE
 
 KINDS = ("along a number", "along a factor", "lines per level", "orchard", "strata", "caterpillar", "drapery")
 KINDS += ("funnel", "funnel of residuals", "radial", "normal quantile", "labbe", "doi")
-KINDS += ("funnel with filled studies", "funnel with lines")
+KINDS += ("funnel with filled studies", "funnel with lines", "specification curve")
 OF_BIAS = ("sunset", "p curve", "selection weights", "copas")
 KINDS += OF_BIAS
 GROUPS = (LONG, *UNICODE[:3])
@@ -90,6 +90,13 @@ def of_one_mean(kind, es, **look):
     """Return the Axes of a kind of chart of a fit without moderators."""
     if kind == "labbe":
         return mx.plots.labbe(mx.RandomEffects(with_events(es)).fit(), by="group", labels="all", **look)
+    if kind == "specification curve":
+        choices = {
+            "include": {LONG: None, **{name: f"dose > {i + 2}" for i, name in enumerate(UNICODE[:3])}},
+            "method": ["REML", "DL", "EE"],
+            LONG: {"all": lambda effects: effects, UNICODE[3]: lambda effects: effects.select(effects.y < 1)},
+        }
+        return mx.plots.specification_curve(mx.sensitivity.multiverse(es, choices), **look)
     fit = mx.RandomEffects(es).fit()
     if kind == "funnel with filled studies":
         tf = mx.bias.trim_and_fill(fit, side="left")

@@ -243,6 +243,8 @@ class Chart(Plan):
         Panels from left to right and from top to bottom.
     across : int
         Most panels side by side.
+    heights : tuple of float
+        Heights of the rows of panels relative to each other; empty if all are as high.
     legend : {"right", "below", "inside", "none"}
         Where the names of the layers stand.
     summary : str
@@ -251,6 +253,7 @@ class Chart(Plan):
 
     panels: tuple[Panel, ...]
     across: int = 3
+    heights: tuple[float, ...] = ()
     legend: Literal["right", "below", "inside", "none"] = "right"
     summary: str = ""
 
@@ -340,7 +343,8 @@ class Chart(Plan):
                 f"inches, for letters of {self.theme.small:g} points",
                 "make it larger, or leave ax=, width= and height= out",
             )
-        ratios = [1.0] * down + ([legend * down / left] if legend else [])
+        high_rows = [down * one / sum(self.heights) for one in self.heights] or [1.0] * down
+        ratios = high_rows + ([legend * down / left] if legend else [])
         grid = figure.add_gridspec(len(ratios), across, height_ratios=ratios)
         return [figure.add_subplot(grid[i // across, i % across]) for i in range(len(self.panels))]
 
@@ -352,7 +356,7 @@ class Chart(Plan):
     def with_panels(self, high: float) -> Self:
         """Return the chart so high that each panel has a height in points, whatever stands around it.
 
-        Panels are higher where the legend beside them is.
+        Panels are higher where the legend beside them is. With `heights` it is that of the average panel.
         """
         room = _room(72 * self.width)
         high = max(high, self._height_beside(room) / self._grid()[1])

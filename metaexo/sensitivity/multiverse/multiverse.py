@@ -24,6 +24,7 @@ from metaexo.inputs import (
 from metaexo.sensitivity.multiverse.choices import Grid, make_grid
 from metaexo.sensitivity.multiverse.paths import Fitted, Question, run_paths
 from metaexo.sensitivity.multiverse.results import NAMES, SHOWN, Multiverse
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -221,7 +222,7 @@ def _result(grid: Grid, question: Question, found: Fitted, better: str, threshol
         fit_of=found.fit_of,
         reasons=found.reasons,
         **columns,
-        shown=dict(zip(SHOWN, found.shown.T, strict=True)),
+        shown=dict(zip(SHOWN, found.shown.T, strict=True)) | {"null": _shown_null(found, question)},
         measure=codes,
         scale=scales,
         is_ratio=np.array([one.display_log for one in found.measures], dtype=bool),
@@ -233,6 +234,13 @@ def _result(grid: Grid, question: Question, found: Fitted, better: str, threshol
         term=question.term,
         warned=tuple(sorted(found.warned)),
     )
+
+
+def _shown_null(found: Fitted, question: Question) -> Array:
+    """Return the value of no effect of each fit as its measure is shown."""
+    if question.term:
+        return np.array([float(one.display_log) for one in found.measures])
+    return np.array([float(one.back(np.array(one.null))) for one in found.measures])
 
 
 def _read_thresholds(

@@ -11,17 +11,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaexo.effects import aggregate, covariance_blocks, effect_sizes, effects_from_table
+from metaexo.effects import aggregate, covariance_blocks, effect_sizes, effects_from_table, one_per_study
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.check import study_column_of
 from metaexo.effects.conversions.scales import back_pooled
-from metaexo.effects.dependence.choose import one_per_study
 from metaexo.effects.derivation import REPORTED
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, MetaexoError, MetaexoWarning, TooFewStudiesError, UnknownChoiceError
+from metaexo.evidence import days_after
 from metaexo.evidence.conditions import rows_where
-from metaexo.evidence.descriptions.rows import days_after
 from metaexo.evidence.sheets import Sheets
 from metaexo.formatting import plural
 from metaexo.inputs import describe

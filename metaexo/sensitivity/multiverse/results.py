@@ -109,7 +109,8 @@ class Multiverse(Readable):
     prediction_low, prediction_high : ndarray, shape (t,)
         Prediction interval; NaN where a fit has none.
     shown : mapping of str to ndarray, shape (t,)
-        estimate, low, high, prediction_low and prediction_high as the measure is shown: ratios as ratios.
+        estimate, low, high, prediction_low, prediction_high and null (no effect) as the measure is shown:
+        ratios as ratios.
     measure, scale : tuple of str
         Measure of each fit, and the label of the scale on which it is shown.
     is_ratio : ndarray of bool, shape (t,)
@@ -237,7 +238,7 @@ class Multiverse(Readable):
             concluded = np.array(self.conclusion)[known]
             whole = "all scales" if len(self.scales) > 1 else self.scales[0]
             ends = level_words(self.level)
-            for word in self._ordered():
+            for word in self.ordered:
                 said = f"{ends} CI: {word}"
                 rows.append((whole, said, int((concluded == word).sum()), int(known.sum())))
             first, last = self._sides()
@@ -261,7 +262,8 @@ class Multiverse(Readable):
         above, below, _ = self.words
         return (above, below) if above != "harm" else (below, above)
 
-    def _ordered(self) -> tuple[str, str, str]:
+    @property
+    def ordered(self) -> tuple[str, str, str]:
         """Return the conclusions, the benefit first."""
         return (*self._sides(), self.words[2])
 
@@ -420,7 +422,7 @@ class Multiverse(Readable):
                     row |= {"least": least, "median": middle, "largest": most}
                     shares = {
                         word: (concluded[fits] == word).mean() if fits.size else np.nan
-                        for word in self._ordered()
+                        for word in self.ordered
                     }
                     rows.append(row | (shares if np.isfinite(self.null).any() else {}))
         frame = pd.DataFrame(rows)
@@ -506,7 +508,7 @@ class Multiverse(Readable):
         for name in ("main", "share", "total"):
             moved[name] = [percent(value) for value in moved[name]]
         by_option = self.by_option().drop(columns=[] if len(self.scales) > 1 else "scale")
-        for name in self._ordered():
+        for name in self.ordered:
             if name in by_option:
                 by_option[name] = [percent(value) for value in by_option[name]]
         return [
@@ -554,7 +556,7 @@ class Multiverse(Readable):
             return "The measure has no value of no effect, so that paths come to no conclusion about it."
         counts = Counter(known)
         told = ", ".join(
-            f"{word} in {percent(counts[word] / len(known))} ({counts[word]})" for word in self._ordered()
+            f"{word} in {percent(counts[word] / len(known))} ({counts[word]})" for word in self.ordered
         )
         return f"By the {level_words(self.level)} CI: {told} of {plural(len(known), 'path')}."
 
