@@ -52,7 +52,7 @@ from metaexo.runs.counter import words
 from metaexo.types import Array, Index, Mask
 
 # Subsets that are worked on at a time, as a power of two: their arrays stay in the processor's cache.
-LOW_UNITS = 11
+LOW_UNITS = {"closed": 11, "iterated": 11}
 # What the state of a subset says: fitted, or why not; and, within this module, that it is yet to be fitted.
 FITTED, EMPTY, TOO_FEW, RANK, NO_MAXIMUM, ZERO_VARIANCE, UNSOLVED = range(7)
 # A difference that is so much smaller than what it is made of has lost digits.
@@ -62,6 +62,10 @@ SLACK = 1e-9
 # The first grid has this ratio between neighbouring values of v_min + tau2. It is refined, a few times, where
 # more than a share of some subsets is not settled.
 RATIO, UNSETTLED, REFINEMENTS, TRIED = 16.0, 0.01, 6, 512
+# How often an interval that is not settled is halved, before the other kernel takes over.
+HALVINGS = 12
+# Share of columns of which all are kept, as to take them apart costs more.
+MANY = 0.75
 # The most evaluations of Newton's iteration, and the square of its last step that is rounding error.
 STEPS, CLOSE = 12, 1e-15
 TINY = 1e-300
@@ -69,6 +73,7 @@ TINY = 1e-300
 # eigenvalue of their products is above CLEAR they are without further ado.
 RANK_TOLERANCE, CLEAR = 1e-9, 1e-8
 LIKELIHOODS, ROOTS = ("REML", "ML"), ("PM", "EB", "DLIT", "SJIT", "PMM")
+ITERATED = LIKELIHOODS + ROOTS
 NUMBERS = ("tau2", "i2", "h2", "q")
 Columns = dict[str, NDArray[Any]]
 
@@ -139,6 +144,7 @@ class SubsetFits:
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 for cut, part in self.tables.parts(begin, end):
                     _put(out, cut, self.tables.fit(part))
+            self._finish(begin, out)
         left = np.flatnonzero(out["state"] == UNSOLVED)
         if left.size:
             members = self.subsets.members(begin, end)
@@ -148,10 +154,21 @@ class SubsetFits:
                 _put(out, these, self.by_counts(members[:, these]))
         return out
 
+    def _finish(self, begin: int, out: Columns) -> None:
+        """Look longer at subsets whose likelihood was not shown to have one maximum."""
+        left = np.flatnonzero(out["state"] == UNSOLVED)
+        if left.size and self.method in LIKELIHOODS:
+            members = self.subsets.members(begin, begin + out["state"].size)[:, left]
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                for at in range(0, left.size, self.tables.step):
+                    cut = slice(at, at + self.tables.step)
+                    part = self.tables.part_of(members[:, cut])
+                    _put(out, left[cut], self.tables.fit(part, patient=True))
+
     @cached_property
     def is_plain(self) -> bool:
         """Whether there is nothing but a mean, and an estimator that has a way of its own here."""
-        known = self.tau2 is not None or self.method in ("EE", "DL", *LIKELIHOODS, *ROOTS)
+        known = self.tau2 is not None or self.method in ("EE", "DL", *ITERATED)
         least, most = float(self.v.min()), float(self.v.max())
         return self.x is None and self.weights is None and known and 0 < most <= FAR_APART * least
 
@@ -211,12 +228,12 @@ def _put(out: Columns, where: Any, part: Columns) -> None:
 
 def shares(method: str, tau2: Array, q: Array, df: Array, trace: Array) -> tuple[Array, Array]:
     """Return I2, a fraction, and H2 from trace(P) at tau2 = 0; 0 and 1 without degrees of freedom."""
-    free = df > 0
-    divisor = np.where(free, df, 1.0)
+    divisor = np.maximum(df, 1.0)
     if method == "EE":
-        return np.where(free & (q > df), 1 - df / q, 0.0), np.where(free, q / divisor, 1.0)
-    ratio = np.where(free, tau2 * trace / divisor, 0.0)
-    return ratio / (1 + ratio), 1 + ratio
+        return np.where(q > df, 1 - df / np.maximum(q, TINY), 0.0), np.where(df > 0, q / divisor, 1.0)
+    ratio = tau2 * trace / divisor
+    h2 = ratio + 1
+    return ratio / h2, h2
 
 
 def full_rank(x: Array, counts: Array) -> Mask:
@@ -248,18 +265,15 @@ class Group(NamedTuple):
     k: Any  # number of effects
 
 
-NOBODY = Group(0.0, 0.0, 0.0, 0.0, 0.0)
-
-
 def merged(one: Group, two: Group) -> Group:
-    """Return what the unions of groups come to."""
+    """Return what the unions of groups come to; NaN where both hold nobody."""
     total = one.total + two.total
-    share = two.total / np.maximum(total, TINY)
     apart = two.mean - one.mean
+    step = apart * (two.total / total)
     return Group(
         total,
-        one.mean + apart * share,
-        one.q + two.q + apart * apart * (one.total * share),
+        one.mean + step,
+        one.q + two.q + step * apart * one.total,
         one.products + two.products + one.total * two.total,
         one.k + two.k,
     )
@@ -267,19 +281,20 @@ def merged(one: Group, two: Group) -> Group:
 
 def table_of(units: Group) -> Group:
     """Return the groups of all subsets of units, arrays (U,), in the order of `Subsets`: arrays (2^U,)."""
-    table = Group(*np.zeros((5, 1)))
-    for unit in zip(*units, strict=True):
-        whole = merged(table, Group(*unit))
-        table = Group(*(np.concatenate(pair) for pair in zip(whole, table, strict=True)))
-    return table
+    size = units.total.size
+    table = np.zeros((5, 1 << size))
+    for j, unit in enumerate(zip(*units, strict=True)):
+        table[:, 1 << j : 2 << j] = merged(Group(*table[:, : 1 << j]), Group(*unit))
+    return Group(*table[:, ::-1])  # so far bits stood for who is in
 
 
 def sums_of(parts: Array) -> Array:
     """Return the sums of parts, shape (..., U), over all subsets of units, shape (..., 2^U)."""
-    table = np.zeros((*parts.shape[:-1], 1))
-    for j in range(parts.shape[-1]):
-        table = np.concatenate([table + parts[..., j, None], table], axis=-1)
-    return table
+    size = parts.shape[-1]
+    table = np.zeros((*parts.shape[:-1], 1 << size))
+    for j in range(size):
+        np.add(table[..., : 1 << j], parts[..., j, None], out=table[..., 1 << j : 2 << j])
+    return table[..., ::-1]
 
 
 class Score(NamedTuple):
@@ -299,17 +314,57 @@ def score_of(sums: Any, restricted: bool) -> Score:
     s1, s2, s3, b1, b2, b3, c2, c3 = sums
     inverse = 1.0 / s1
     mean = b1 * inverse
-    pull = mean * s2
-    second = b2 - pull
+    second = b2 - mean * s2
     slope = second * inverse
     form = c2 - mean * (b2 + second)
     form_slope = c3 - mean * (2 * b3 - mean * s3) - second * slope
-    lost = c2 + mean * pull > LOST * form
+    lost = c2 > LOST * form  # no other part of it is much larger than the larger of these
     if not restricted:
         return Score(mean, slope, form, form_slope, s1, s2, lost)
     share = s2 * inverse
     trace, trace_slope = s1 - share, s2 - 2 * s3 * inverse + share * share
     return Score(mean, slope, form, form_slope, trace, trace_slope, lost | (s1 > LOST * trace))
+
+
+class Points(NamedTuple):
+    """The points of a scan on the grid, shape (G, n), as `likelihood.settled_between` takes them."""
+
+    tau2: Array
+    form: Array
+    trace: Array
+    rho: Array
+    sigma: Array
+
+    def at(self, place: Index, which: Index) -> Points:
+        """Return the points at these places of the grid of these subsets."""
+        return Points(self.tau2[place, 0], *(part[place, which] for part in self[1:]))
+
+    def take(self, which: Index) -> Points:
+        """Return some of a list of points."""
+        return Points(*(part[which] for part in self))
+
+    def joined(self, *others: Points) -> Points:
+        """Return a list of points and others after it."""
+        return Points(*(np.concatenate(parts) for parts in zip(self, *others, strict=True)))
+
+
+def points_of(grid: Array, at: Score) -> Points:
+    """Return the points of a scan from the score at them."""
+    return Points(grid[:, None], at.form, at.trace, at.trace / at.trace_slope, at.form / at.form_slope)
+
+
+def unsettled(points: Points, proved: int) -> tuple[Index, Index]:
+    """Return the intervals of the grid, and their subsets, that are not settled.
+
+    `proved`: number of intervals, from the last one, in which h is known to fall. It does in most of the
+    others; what else may settle an interval is looked at where it does not.
+    """
+    end = points.tau2.size - proved
+    tau2, rho, sigma = points.tau2[:end], points.rho[: end - 1], points.sigma[1:end]
+    falls = 2 * rho + (tau2[1:] - tau2[:-1]) > (1 + SLACK) * sigma
+    place, which = np.nonzero(~falls)
+    left = ~settled_between(points.at(place, which), points.at(place + 1, which), SLACK)
+    return place[left], which[left]
 
 
 class Rows(NamedTuple):
@@ -321,7 +376,7 @@ class Rows(NamedTuple):
 
     def take(self, which: Index) -> Rows:
         """Return the rows of the subsets at `which`."""
-        return self if which.size == self.v.shape[1] else self._replace(v=self.v.take(which, axis=1))
+        return self._replace(v=self.v.take(which, axis=1, mode="clip"))
 
 
 class Part(NamedTuple):
@@ -347,27 +402,33 @@ class Tables:
         self.given = None if fits.tau2 is None else fits.tau2 / self.length**2
         self.powers = np.array([np.ones_like(self.y), self.y, self.y * self.y])
         self.scale = float(self.v.size / (1.0 / self.v).sum())
-        units = [self._unit(np.flatnonzero(fits.unit == j)) for j in range(self.subsets.units)]
-        self.units = Group(*np.array(units).T)
+        self.units = self._units()
         self.likelihood = self.given is None and self.method in LIKELIHOODS
         self.restricted = self.method == "REML"
-        self.grid: Array = np.zeros(0)
-        self.known: Mask = np.zeros(0, dtype=np.bool_)
-        if self.likelihood:
-            self.grid, self.known = self._grid()
+        self.grid, self.proved = self._grid() if self.likelihood else (np.zeros(0), 0)
         self.added = self._added(self.grid)
-        self.low = min(self.subsets.units, LOW_UNITS)
-        self.step = 1 << LOW_UNITS
+        most = LOW_UNITS["iterated" if self.given is None and self.method in ITERATED else "closed"]
+        self.low, self.step = min(self.subsets.units, most), 1 << most
         self.work = np.empty((2, self.y.size * self.step))
+        self.sums = np.empty(8 * self.grid.size * self.step)
+        # Units by whose subsets there are tables: the first ones and the others, or a few at a time.
+        units, low = self.subsets.units, self.low
+        self.cuts = [slice(at, at + low) for at in range(0, units, low)]
         if self.subsets.draws is None:
+            self.cuts = [slice(0, low), slice(low, units)]
             self._double()
+        self.groups = [table_of(Group(*(part[cut] for part in self.units))) for cut in self.cuts]
 
-    def _unit(self, rows: Index) -> Group:
-        """Return what the rows of a unit come to."""
-        group = NOBODY
-        for i in rows:
-            group = merged(group, Group(1.0 / self.v[i], self.y[i], 0.0, 0.0, 1.0))
-        return group
+    def _units(self) -> Group:
+        """Return what the rows of each unit come to, arrays (units,)."""
+        size, nothing = self.subsets.units, np.zeros(self.y.size)
+        rows = np.array([1.0 / self.v, self.y, nothing, nothing, nothing + 1.0])
+        if size == self.y.size:
+            return Group(*rows[:, np.argsort(self.of_row)])
+        units = np.zeros((5, size))
+        for unit, row in zip(self.of_row, rows.T, strict=True):
+            units[:, unit] = merged(Group(*units[:, unit]), Group(*row))
+        return Group(*units)
 
     def _added(self, grid: Array) -> Array:
         """Return what each unit adds to the sums at tau2, shape (8, G, units)."""
@@ -377,14 +438,14 @@ class Tables:
         return np.asarray(rows @ (self.of_row[:, None] == np.arange(self.subsets.units)).astype(float))
 
     def _double(self) -> None:
-        """Make the tables of all subsets of the first units, and of the other ones."""
+        """Make the tables of the rows of the first units, and of the sums of them and of the others."""
         low = self.low
-        self.low_groups = table_of(Group(*(part[:low] for part in self.units)))
-        self.high_groups = table_of(Group(*(part[low:] for part in self.units)))
         self.low_rows, self.high_rows = np.flatnonzero(self.of_row < low), np.flatnonzero(self.of_row >= low)
-        held = Subsets(low).members(0, 1 << low)[self.of_row[self.low_rows]]
-        self.low_v = np.where(held, self.v[self.low_rows][:, None], np.inf)
-        self.low_sums, self.high_sums = sums_of(self.added[..., :low]), sums_of(self.added[..., low:])
+        self.low_v = np.full((self.low_rows.size, 1 << low), np.inf)
+        for into, row in zip(self.low_v, self.low_rows, strict=True):
+            into.reshape(-1, 2, 1 << self.of_row[row])[:, 0] = self.v[row]
+        if self.likelihood:
+            self.low_sums, self.high_sums = sums_of(self.added[..., :low]), sums_of(self.added[..., low:])
 
     def parts(self, begin: int, end: int) -> Iterator[tuple[slice, Part]]:
         """Yield the subsets in parts that stay in the cache, each with its place after `begin`."""
@@ -396,60 +457,59 @@ class Tables:
 
     def _doubled_part(self, at: int, cut: slice) -> Part:
         high = at >> self.low
-        rest = Group(*(part[high] for part in self.high_groups))
-        groups = merged(Group(*(part[cut] for part in self.low_groups)), rest)
+        rest = Group(*(part[high] for part in self.groups[1]))
+        groups = merged(Group(*(part[cut] for part in self.groups[0])), rest)
         shared = self.high_rows[(high >> (self.of_row[self.high_rows] - self.low)) & 1 == 0]
         powers = self.powers[:, np.concatenate([self.low_rows, shared])]
         rows = Rows(self.low_v[:, cut], self.v[shared][:, None], powers)
-        sums = self.low_sums[..., cut] + self.high_sums[..., high, None] if self.likelihood else None
+        sums = None
+        if self.likelihood:
+            n = cut.stop - cut.start
+            sums = self.sums[: 8 * self.grid.size * n].reshape(8, -1, n)
+            np.add(self.low_sums[..., cut], self.high_sums[..., high, None], out=sums)
         return Part(groups, rows, sums)
 
     def _random_part(self, at: int, cut: slice) -> Part:
-        members = self.subsets.members(at + cut.start, at + cut.stop)
-        groups = NOBODY
-        for held, total, mean, q, products, k in zip(members, *self.units, strict=True):
-            groups = merged(groups, Group(held * total, mean, held * q, held * products, held * k))
+        return self.part_of(self.subsets.members(at + cut.start, at + cut.stop))
+
+    def part_of(self, members: Mask) -> Part:
+        """Return any subsets, by which units are in each, shape (units, n)."""
+        groups = Group(*np.zeros((5, 1)))
+        for cut, table in zip(self.cuts, self.groups, strict=True):
+            some = members[cut]
+            place = (1 << np.arange(len(some))) @ ~some
+            groups = merged(groups, Group(*(part[place] for part in table)))
+            groups = groups._replace(mean=np.nan_to_num(groups.mean), q=np.nan_to_num(groups.q))
         v = np.where(members[self.of_row], self.v[:, None], np.inf)
         sums = self.added @ members.astype(float) if self.likelihood else None
         return Part(groups, Rows(v, np.empty((0, 1)), self.powers), sums)
 
-    def fit(self, part: Part) -> Columns:
+    def fit(self, part: Part, patient: bool = False) -> Columns:
         """Return the columns of some subsets; those that are left to the other kernel are UNSOLVED."""
         groups = part.groups
         df, trace = groups.k - 1, 2 * groups.products / groups.total
-        tau2, mean, solved = self._tau2(part, df, trace)
-        single = df <= 0
-        if self.given is None:
-            tau2[single] = 0.0
-        mean[single] = groups.mean[single]
+        tau2, mean, solved = self._highest(part) if patient else self._tau2(part, df, trace)
         i2, h2 = shares(self.method, tau2, groups.q, df, trace)
-        q = groups.q.copy()
-        empty = groups.k == 0
-        for column in (mean, tau2, i2, h2, q):
-            column[empty] = np.nan
-        state = np.where(solved | single, np.where(empty, EMPTY, FITTED), UNSOLVED)
-        beta = (self.centre + self.length * mean)[:, None]
-        return {
-            "beta": beta,
-            "tau2": tau2 * self.length**2,
-            "i2": i2,
-            "h2": h2,
-            "q": q,
-            "k": groups.k,
-            "state": state,
-        }
+        state: Any = FITTED if solved is None else np.where(solved, FITTED, UNSOLVED)
+        q, k = groups.q, groups.k
+        if self.subsets.draws is not None and not k.all():
+            nobody = k == 0
+            state = np.where(nobody, EMPTY, state)
+            tau2, mean, i2, h2, q = (np.where(nobody, np.nan, x) for x in (tau2, mean, i2, h2, q))
+        beta, tau2 = (self.centre + self.length * mean)[:, None], tau2 * self.length**2
+        return {"beta": beta, "tau2": tau2, "i2": i2, "h2": h2, "q": q, "k": k, "state": state}
 
-    def _tau2(self, part: Part, df: Array, trace: Array) -> tuple[Array, Array, Mask]:
-        """Return tau2, means, and which of them are solved."""
-        groups, every = part.groups, np.ones(df.size, np.bool_)
+    def _tau2(self, part: Part, df: Array, trace: Array) -> tuple[Array, Array, Mask | None]:
+        """Return tau2, means, and which of them are solved; None if all are."""
+        groups = part.groups
         if self.given is not None:
             tau2 = np.full(df.size, self.given)
-            return tau2, self._means(part.rows, tau2), every
+            return tau2, self._means(part.rows, tau2), None
         if self.method == "EE":
-            return np.zeros(df.size), groups.mean.copy(), every
+            return np.zeros(df.size), groups.mean, None
         if self.method == "DL":
-            tau2 = np.maximum((groups.q - df) / trace, 0.0)
-            return tau2, np.where(tau2 > 0, self._means(part.rows, tau2), groups.mean), every
+            tau2 = np.fmax((groups.q - df) / trace, 0.0)  # 0 for a single effect
+            return tau2, np.where(tau2 > 0, self._means(part.rows, tau2), groups.mean), None
         if self.likelihood:
             return self._maxima(part)
         target = chi2_median(np.maximum(df, 1.0)) if self.method == "PMM" else df
@@ -458,10 +518,15 @@ class Tables:
     def _weights(self, rows: Rows, tau2: Array) -> Array:
         """Return 1 / (v + tau2), shape (R + F, n), 0 where a subset does not hold the row."""
         own, n = rows.v.shape
-        w = self.work[0, : rows.powers.shape[1] * n].reshape(-1, n)
+        w = self._room(0, rows.powers.shape[1], n)
         np.add(rows.v, tau2, out=w[:own])
         np.add(rows.shared, tau2, out=w[own:])
         return np.reciprocal(w, out=w)
+
+    def _room(self, i: int, rows: int, n: int) -> Array:
+        """Return room for an array, one of two that are used again and again."""
+        size = rows * n
+        return self.work[i, :size].reshape(rows, n) if size <= self.work.shape[1] else np.empty((rows, n))
 
     def _means(self, rows: Rows, tau2: Array) -> Array:
         """Return the means of subsets, each at its tau2."""
@@ -471,38 +536,40 @@ class Tables:
     def _sums(self, rows: Rows, tau2: Array, cubes: bool) -> tuple[Array, Array, Array | None]:
         """Return the sums of w, w^2 and w^3 times 1, y and y^2, each of shape (3, n)."""
         w = self._weights(rows, tau2)
-        square = np.multiply(w, w, out=self.work[1, : w.size].reshape(w.shape))
+        square = np.multiply(w, w, out=self._room(1, *w.shape))
         first, second = rows.powers @ w, rows.powers @ square
         return first, second, rows.powers @ np.multiply(square, w, out=square) if cubes else None
 
     def _roots(self, part: Part, target: Array) -> tuple[Array, Array, Mask]:
         """Return where Q is its target: Newton's iteration on 1 / Q, which is concave, rises to the root."""
         tau2, mean = np.zeros(target.size), part.groups.mean.copy()
-        which = np.flatnonzero(part.groups.q > target)
+        places = np.flatnonzero(part.groups.q > target)
         solved = np.ones(target.size, np.bool_)
-        solved[which] = False
-        t, goal = np.zeros(which.size), target[which]
-        rows = part.rows.take(which)
-        for _ in range(STEPS if which.size else 0):
+        solved[places] = False
+        rows = part.rows.take(places)
+        for _ in range(STEPS):
+            t, goal = tau2[places], target[places]
             (s1, b1, c1), (s2, b2, c2), _ = self._sums(rows, t, cubes=False)
             centre = b1 / s1
             q, second = c1 - centre * b1, b2 - centre * s2
             fall = c2 - centre * (b2 + second)
             step = (q - goal) * q / (goal * fall)
             lost = (c1 > LOST * q) | (c2 + centre * centre * s2 > LOST * fall)
-            t = np.maximum(t + step, 0.0)
-            close = step * step <= CLOSE * t * (t + self.scale)
-            if (close | lost).all():
+            following = np.maximum(t + step, 0.0)
+            close = step * step <= CLOSE * following * (following + self.scale)
+            tau2[places], mean[places] = following, centre - step * second / s1
+            solved[places] |= close & ~lost
+            open_ = np.flatnonzero(~close & ~lost)
+            if not open_.size:
                 break
-        if which.size:
-            tau2[which], mean[which] = t, centre - step * second / s1
-            solved[which] = close & ~lost
+            if open_.size < MANY * places.size:
+                places, rows = places[open_], rows.take(open_)
         return tau2, mean, solved
 
     # -- REML and ML -------------------------------------------------------------------------------------
 
-    def _grid(self) -> tuple[Array, Mask]:
-        """Return values of tau2 that settle nearly all subsets, and the intervals that need no proof.
+    def _grid(self) -> tuple[Array, int]:
+        """Return values of tau2 that settle nearly all subsets, and how many intervals need no proof.
 
         The first ones have a fixed ratio; intervals that are not settled for some subsets of a sample are
         halved. No score is positive above the last value: the sum of squares around the mean of k effects
@@ -517,79 +584,152 @@ class Tables:
         tried = random_members(0, 0, TRIED, self.subsets.units).astype(float)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             for _ in range(REFINEMENTS):
-                at = score_of(self._added(grid) @ tried, self.restricted)
-                settled = self._settled(self._points(grid, at), grid[:-1] >= middle)
+                at, proved = (
+                    score_of(self._added(grid) @ tried, self.restricted),
+                    int((grid[1:] > middle).sum()),
+                )
+                place, which = unsettled(points_of(grid, at), proved)
                 sound = ~at.lost.any(axis=0) & (at.form > 0).all(axis=0)
-                poor = np.flatnonzero((~settled & sound).sum(axis=1) > UNSETTLED * TRIED)
-                if not poor.size:
+                often = np.bincount(place[np.asarray(sound)[which]], minlength=grid.size) > UNSETTLED * TRIED
+                if not often.any():
                     break
+                poor = np.flatnonzero(often)
                 between = np.sqrt((grid[poor] + least) * (grid[poor + 1] + least)) - least
                 grid = np.sort(np.append(grid, between))
-        return grid, grid[:-1] >= middle
-
-    @staticmethod
-    def _points(grid: Array, at: Score) -> Array:
-        """Return what describes points of the scan, shape (5, G, n): tau2, form, trace, rho and sigma."""
-        out = np.empty((5, *at.form.shape))
-        out[0], out[1], out[2] = grid[:, None], at.form, at.trace
-        np.divide(at.trace, at.trace_slope, out=out[3])
-        np.divide(at.form, at.form_slope, out=out[4])
-        return out
-
-    @staticmethod
-    def _settled(points: Array, known: Mask) -> Mask:
-        """Say which intervals of the grid are settled, shape (G - 1, n)."""
-        return np.asarray(settled_between(points[:, :-1], points[:, 1:], SLACK) | known[:, None])
+        return grid, int((grid[1:] > middle).sum())
 
     def _maxima(self, part: Part) -> tuple[Array, Array, Mask]:
         """Return the maxima of likelihoods that were shown to have one alone."""
-        at = score_of(part.sums, self.restricted)
-        points = self._points(self.grid, at)
+        assert part.sums is not None
+        groups, at = part.groups, score_of(part.sums, self.restricted)
+        points = points_of(self.grid, at)
         rises = at.form > at.trace
         turns = rises[:-1] & ~rises[1:]
-        one = turns.sum(axis=0) + ~rises[0] == 1
-        sound = one & self._settled(points, self.known).all(axis=0) & ~at.lost.any(axis=0)
-        # equal effects: the score is negative throughout
-        solved = (sound & ~rises[0]) | (part.groups.q == 0)
-        tau2, mean = np.zeros(one.size), part.groups.mean.copy()
-        which = np.flatnonzero(sound & rises[0])
+        sound = turns.sum(axis=0) + ~rises[0] == 1
+        sound &= ~at.lost.any(axis=0)
+        sound[unsettled(points, self.proved)[1]] = False
+        # The form is at most Q / (v_min + tau2), and the trace at least df / (v_max + tau2): no score is
+        # positive where Q is so small.
+        solved = (sound & ~rises[0]) | (groups.q * self.v.max() <= (groups.k - 1) * self.v.min())
+        tau2, mean = np.zeros(sound.size), groups.mean.copy()
+        inner = sound & rises[0] & ~solved
+        which, rows = np.flatnonzero(inner), part.rows
         if which.size:
+            if which.size > MANY * inner.size:
+                which = np.arange(inner.size)
+            else:
+                rows = rows.take(which)
             place = turns[:, which].argmax(axis=0)
-            ends = points[:, place, which], points[:, place + 1, which]
-            tau2[which], mean[which], solved[which] = self._refined(part.rows.take(which), *ends)
+            ends = points.at(place, which), points.at(place + 1, which)
+            t, centre, found = self._refined(rows, *ends, inner[which])
+            which = which[found]
+            tau2[which], mean[which], solved[which] = t[found], centre[found], True
         return tau2, mean, solved
 
-    def _refined(self, rows: Rows, low: Array, high: Array) -> tuple[Array, Array, Mask]:
-        """Return the maxima in brackets, the means there, and which were found.
+    def _highest(self, part: Part) -> tuple[Array, Array, Mask]:
+        """Return the highest maxima of likelihoods that may have several; intervals are halved until settled.
+
+        What is not settled then, or has lost digits, is left to the other kernel.
+        """
+        assert part.sums is not None
+        groups, at = part.groups, score_of(part.sums, self.restricted)
+        points, n = points_of(self.grid, at), groups.k.size
+        solved, rises = np.asarray(~at.lost.any(axis=0)), at.form > at.trace
+        open_ = np.zeros((self.grid.size - 1, n), dtype=np.bool_)
+        place, which = unsettled(points, self.proved)
+        open_[place, which] = True
+        turns = np.nonzero(rises[:-1] & ~rises[1:] & ~open_)
+        brackets = [(turns[1], points.at(*turns), points.at(turns[0] + 1, turns[1]))]
+        low, high, least = points.at(place, which), points.at(place + 1, which), float(self.v.min())
+        for _ in range(HALVINGS):
+            t = np.sqrt((low.tau2 + least) * (high.tau2 + least)) - least
+            here = self._score_at(part.rows.take(which), t)
+            middle = points_of(t, here)._replace(tau2=t)
+            solved[which[here.lost]] = False
+            which = np.tile(which, 2)
+            low, high = low.joined(middle), middle.joined(high)
+            left = ~settled_between(low, high, SLACK)
+            turns_here = np.flatnonzero(~left & (low.form > low.trace) & (high.form <= high.trace))
+            brackets.append((which[turns_here], low.take(turns_here), high.take(turns_here)))
+            left &= solved[which]
+            which, low, high = which[left], low.take(left), high.take(left)
+            if not which.size:
+                break
+        solved[which] = False
+        return self._best(part, solved, ~rises[0], brackets)
+
+    def _best(
+        self, part: Part, solved: Mask, at_zero: Mask, brackets: list[tuple[Index, Points, Points]]
+    ) -> tuple[Array, Array, Mask]:
+        """Return the highest of the maxima in brackets and, where there is one, at 0, which wins a tie."""
+        owner = np.concatenate([which for which, _, _ in brackets])
+        low = Points.joined(*(points for _, points, _ in brackets))
+        high = Points.joined(*(points for _, _, points in brackets))
+        rows, zero = part.rows.take(owner), np.flatnonzero(at_zero)
+        t, centre, found = self._refined(rows, low, high, np.ones(owner.size, dtype=np.bool_))
+        least = np.full(at_zero.size, -np.inf)
+        least[zero] = self._log_likelihood(part.rows.take(zero), np.zeros(zero.size))
+        heights = self._log_likelihood(rows, t)
+        rising = np.argsort(heights)  # of several values for one subset the last one stays
+        rising = rising[heights[rising] > least[owner[rising]]]
+        tau2, mean = np.zeros(at_zero.size), part.groups.mean.copy()
+        tau2[owner[rising]], mean[owner[rising]] = t[rising], centre[rising]
+        solved[owner[~found]] = False
+        known = at_zero.copy()
+        known[owner] = True
+        return tau2, mean, solved & known
+
+    def _log_likelihood(self, rows: Rows, tau2: Array) -> Array:
+        """Return log-likelihoods of subsets, each at its tau2, but for what does not depend on tau2."""
+        total = np.concatenate([rows.v + tau2, rows.shared + tau2])
+        logs = np.log(np.where(np.isinf(total), 1.0, total)).sum(axis=0)
+        (s1, b1, c1), _, _ = self._sums(rows, tau2, cubes=False)
+        logs = logs + np.log(s1) if self.restricted else logs
+        return np.asarray(-0.5 * (logs + c1 - b1 * b1 / s1))
+
+    def _score_at(self, rows: Rows, tau2: Array) -> Score:
+        """Return the score of subsets, each at its tau2."""
+        (s1, b1, _), (s2, b2, c2), cubes = self._sums(rows, tau2, cubes=True)
+        assert cubes is not None
+        return score_of((s1, s2, cubes[0], b1, b2, cubes[1], c2, cubes[2]), self.restricted)
+
+    def _refined(self, rows: Rows, low: Points, high: Points, wanted: Mask) -> tuple[Array, Array, Mask]:
+        """Return the maxima in brackets, the means there, and which of those that are wanted were found.
 
         Newton's iteration is made on h = log(form / trace) as a function of log(tau2 + scale).
         """
-        t = self._first_guess(low, high)
+        t, mean = self._first_guess(low, high), np.zeros(wanted.size)
+        found, places = np.zeros(wanted.size, dtype=np.bool_), np.arange(wanted.size)
+        least, most = low.tau2, high.tau2
         for _ in range(STEPS):
-            (s1, b1, _), (s2, b2, c2), cubes = self._sums(rows, t, cubes=True)
-            assert cubes is not None
-            at = score_of((s1, s2, cubes[0], b1, b2, cubes[1], c2, cubes[2]), self.restricted)
-            moved = t + self.scale
+            now = t[places]
+            at, moved = self._score_at(rows, now), now + self.scale
             h = 2 * (at.form - at.trace) / (at.form + at.trace)  # near the root log(form / trace)
             rate = (at.trace_slope / at.trace - 2 * at.form_slope / at.form) * moved
-            following = np.clip(t + moved * np.expm1(np.clip(-h / rate, -4.0, 4.0)), low[0], high[0])
-            step = following - t
-            t = following
-            close = step * step <= CLOSE * t * (t + self.scale)
-            if (close | at.lost).all():
+            following = np.clip(now + moved * np.expm1(np.clip(-h / rate, -4.0, 4.0)), least, most)
+            step = following - now
+            t[places], mean[places] = following, at.mean - step * at.mean_slope
+            close = step * step <= CLOSE * following * (following + self.scale)
+            found[places] |= wanted & close & ~at.lost & (rate < 0)
+            open_ = np.flatnonzero(wanted & ~close & ~at.lost)
+            if not open_.size:
                 break
-        return t, at.mean - step * at.mean_slope, close & ~at.lost & (rate < 0)
+            if open_.size < MANY * places.size:
+                places, rows, wanted = places[open_], rows.take(open_), wanted[open_]
+                least, most = least[open_], most[open_]
+        return t, mean, found
 
-    def _first_guess(self, low: Array, high: Array) -> Array:
+    def _first_guess(self, low: Points, high: Points) -> Array:
         """Return roots of h by inverse cubic interpolation; the middle of a bracket where that leaves it."""
-        begin, end = low[0] + self.scale, high[0] + self.scale
-        h, h_after = np.log(low[1] / low[2]), np.log(high[1] / high[2])
-        rise, width = h_after - h, np.log(end / begin)
-        m, m_after = (rise / ((1 / at[3] - 2 / at[4]) * x) for at, x in ((low, begin), (high, end)))
+        begin, end = low.tau2 + self.scale, high.tau2 + self.scale
+        h = np.log(low.form / low.trace)
+        rise, width = np.log(high.form / high.trace) - h, np.log(end / begin)
+        m = rise / ((1 / low.rho - 2 / low.sigma) * begin)
+        m_after = rise / ((1 / high.rho - 2 / high.sigma) * end)
         u = -h / rise
         cubic = u * ((1 - u) ** 2 * m + u * ((3 - 2 * u) * width - (1 - u) * m_after))
         inside = (cubic > 0) & (cubic < width)
-        return np.asarray(low[0] + begin * np.expm1(np.where(inside, cubic, 0.5 * width)))
+        return np.asarray(low.tau2 + begin * np.expm1(np.where(inside, cubic, 0.5 * width)))
 
 
 def spread(begin: float, end: float, least: float) -> Array:

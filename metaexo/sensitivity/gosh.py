@@ -440,7 +440,11 @@ def _collected(
     progress: bool | None,
 ) -> Gosh:
     """Run the task and return the result."""
-    columns = run(task, task.subsets.size, block=BLOCK, chunk=CHUNK, progress=progress, what="subsets")
+    size = task.subsets.size
+    if size <= BLOCK and task.is_plain:  # a few milliseconds
+        columns = task(0, size)
+    else:
+        columns = run(task, size, block=BLOCK, chunk=CHUNK, progress=progress, what="subsets")
     for column in columns.values():
         column.flags.writeable = False  # so that no copy is made of it
     return Gosh(
