@@ -5,6 +5,8 @@ from metaexo.sensitivity.gosh import Gosh, gosh
 from metaexo.sensitivity.influence import Influence, influence
 from metaexo.sensitivity.kinds_of_evidence import leave_kind_out, without_kind
 from metaexo.sensitivity.leave_one_out import LeaveOneOut, leave_one_out
+from metaexo.sensitivity.multiverse.multiverse import multiverse
+from metaexo.sensitivity.multiverse.results import Multiverse
 from metaexo.sensitivity.profile import Profile, profile
 from metaexo.sensitivity.refits import Refits, refit, refits
 from metaexo.sensitivity.simulate import simulate
@@ -14,6 +16,7 @@ __all__ = [
     "Gosh",
     "Influence",
     "LeaveOneOut",
+    "Multiverse",
     "Profile",
     "Refits",
     "cumulative",
@@ -21,6 +24,7 @@ __all__ = [
     "influence",
     "leave_kind_out",
     "leave_one_out",
+    "multiverse",
     "profile",
     "refit",
     "refits",

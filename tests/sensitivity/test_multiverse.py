@@ -275,6 +275,33 @@ def test_functions_as_options_and_as_data():
     check(row(made, variance="UB"), mx.RandomEffects(mx.effect_sizes("SMD", data=TABLE, variance="UB")).fit())
 
 
+def test_a_model_of_the_reader_s_takes_choices_by_name():
+    def weighted(effects, method, correlation):
+        blocks = mx.covariance_blocks(effects.v, list(effects.study), correlation=correlation)
+        return mx.Multilevel(effects, "study", V=blocks).fit(method)
+
+    choices = {"model": [weighted], "method": ["REML", "ML"], "test": ["t", "z"], "correlation": [0.2, 0.7]}
+    found = multiverse(CLUSTERED, choices)
+    assert found.distinct == 4  # the function does not take the test
+    blocks = mx.covariance_blocks(CLUSTERED.v, list(CLUSTERED.study), correlation=0.7)
+    fit = mx.Multilevel(CLUSTERED, "study", V=blocks).fit("ML")
+    check(row(found, method="ML", correlation="0.7", test="t"), fit)
+
+
+def test_functions_see_the_columns_of_their_own_grouping():
+    def first(effects):
+        return mx.RandomEffects(effects.select((effects.column("source") == "x").to_numpy())).fit()
+
+    choices = {
+        "model": {"plain": "random effects", "first": first},
+        "group": {"as coded": None, "all one": {"source": {"y": "x"}}},
+    }
+    found = multiverse(CLUSTERED, choices)
+    assert found.distinct == 3  # the plain model has no use for groups
+    assert row(found, model="first", group="as coded")["k"] == 4
+    assert row(found, model="first", group="all one")["k"] == 8
+
+
 def test_results_do_not_depend_on_units_and_on_the_order_of_rows():
     choices = {
         "method": ["REML", "DL", "SJ"],

@@ -75,7 +75,8 @@ def multiverse(
     ``model``               "random effects" (all effects as independent); "one per study" (the latest by the
                             column `timepoint` if there is one, then the first); "aggregate" (averages of
                             studies); "multilevel" (study and effect); "robust" (the same with cluster-robust
-                            intervals); or functions of the effects that return a fit.
+                            intervals); or functions that take effects and, by name, any of method, test,
+                            correlation and level, and return a fit.
     ``correlation``         Correlation of the sampling errors of effects of one study, for the last three;
                             0.6 where it is not declared.
     ``method``, ``test``    As in :meth:`metaexo.RandomEffects.fit`; None is the default of the model.

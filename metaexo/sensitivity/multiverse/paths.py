@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -192,13 +193,12 @@ class _Maker:
         """Return the fit of a path and what identifies it, or why there is none."""
         model = self.option("model", path, "random effects")
         correlation = self.option("correlation", path, None)
-        if model in CORRELATED and correlation is None:
-            correlation = USUAL_CORRELATION
+        correlation = USUAL_CORRELATION if correlation is None else correlation
         averaged = correlation if model == "aggregate" else None
         key = (
             *(path[i] for i, _ in (*self.making, *self.rows)),
             self.option("censored", path, "keep"),
-            model if model in ("one per study", "aggregate") else "",
+            model if model in ("one per study", "aggregate") else callable(model),
             averaged,
         )
         if key not in self.prepared:
@@ -206,9 +206,12 @@ class _Maker:
         found = self.prepared[key]
         if isinstance(found, Refused):
             return found
-        model = "random effects" if model in ("one per study", "aggregate") else model
-        method, test = self.option("method", path, None), self.option("test", path, None)
-        task = Task(found, model, method, test, correlation if model in CORRELATED else None)
+        fitted = "random effects" if model in ("one per study", "aggregate") else model
+        takes = _taken_by(model) if callable(model) else ("method", "test", "correlation")
+        method = self.option("method", path, None) if "method" in takes else None
+        test = self.option("test", path, None) if "test" in takes else None
+        correlates = "correlation" in takes and (callable(model) or model in CORRELATED[1:])
+        task = Task(found, fitted, method, test, correlation if correlates else None)
         return _identity(task, isinstance(self.distinct[found], EffectSizes)), task
 
     def _prepare(self, path: Sequence[int], model: Any, correlation: float | None) -> int | Refused:
@@ -303,7 +306,7 @@ def _check_choices(making: Sequence[tuple[int, Choice]], fitting: Mapping[str, A
                 )
     if "correlation" in fitting:
         models = fitting["model"][1].values if "model" in fitting else ()
-        if not any(model in CORRELATED for model in models if isinstance(model, str)):
+        if not any("correlation" in _taken_by(m) if callable(m) else m in CORRELATED for m in models):
             raise InputError(
                 "the choice 'correlation' came without a model that assumes one",
                 f"among the options of model one of {', '.join(CORRELATED)}",
@@ -498,6 +501,15 @@ def fingerprint(effects: Rows, plain: bool) -> bytes:
 # -- fits ---------------------------------------------------------------------------------------------------
 
 
+def _taken_by(model: Callable[..., Any]) -> tuple[str, ...]:
+    """Return which of the choices of a fit a function of the reader's takes by name."""
+    try:
+        names = inspect.signature(model).parameters
+    except (TypeError, ValueError):
+        return ()
+    return tuple(name for name in ("method", "test", "correlation", "level") if name in names)
+
+
 def _identity(task: Task, points: bool) -> tuple[Any, ...]:
     """Return what two tasks that are the same analysis have in common.
 
@@ -601,7 +613,8 @@ def _numbers_of_fit(task: Task, effects: Rows, question: Question) -> Numbers:
 def _fitted(task: Task, effects: Any, question: Question) -> FitResults:
     """Return the fit of one task."""
     if callable(task.model):
-        fit = task.model(effects)
+        known = task._asdict() | {"level": question.level}
+        fit = task.model(effects, **{name: known[name] for name in _taken_by(task.model)})
         if not isinstance(fit, FitResults):
             raise Misdeclared(InputError(f"a model returned {describe(fit)}", "a fit of metaexo"))
         return fit
