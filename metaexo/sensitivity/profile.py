@@ -31,6 +31,7 @@ from metaexo.models.censored.results import CensoredResults
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearFit
 from metaexo.models.linear.results import FitResults
+from metaexo.models.location_scale.profile import scale_curve
 from metaexo.models.location_scale.results import LocationScaleResults
 from metaexo.models.multilevel.moments import MomentResults
 from metaexo.models.multilevel.profile import edges, limits, refit_at, refuse_moments, upper_limit
@@ -62,6 +63,7 @@ GRID_POINTS = 41
 # How far beyond the interval the grid reaches, in widths of the interval.
 BEYOND = 0.3
 OF_STRATUM = "tau2:"
+OF_SCALE = "scale:"
 # Where the search for an end begins: standard errors from the estimate.
 FIRST_STEP = 2.0
 
@@ -206,8 +208,8 @@ def profile(
         or stratify.
     parameter : str, optional
         "tau2"; a variance component or a correlation of a multilevel fit; "tau2:NAME", the variance of a
-        stratum; a coefficient by its name ("estimate" is the pooled effect). Default: the parameter of the
-        heterogeneity, if there is only one.
+        stratum; "scale:NAME", a scale coefficient; a coefficient by its name ("estimate" is the pooled
+        effect). Default: the parameter of the heterogeneity, if there is only one.
     grid : array_like, shape (g,), optional
         Values at which to hold the parameter. Default: 41 values that reach beyond the interval.
     level : float, optional
@@ -436,9 +438,26 @@ def _of_component(fit: MultilevelResults, name: str) -> Curve:
 
 @curve_of.register
 def _of_location_scale(fit: LocationScaleResults, parameter: str | None) -> Curve:
+    of_scale = [f"{OF_SCALE}{name}" for name in fit.scale_design.names]
     if parameter is None:
-        parameter = _only(list(fit.design.names))
-    j = _coefficient(fit, parameter, [])
+        parameter = _only(of_scale)
+    if parameter in of_scale:
+        found = scale_curve(fit, parameter.removeprefix(OF_SCALE))
+
+        def ends(level: float) -> Ends:
+            return Ends(*found.ends(_drop(level)))
+
+        return Curve(
+            parameter,
+            "scale coefficient",
+            found.estimate,
+            found.maximum,
+            found.llf,
+            ends,
+            found.edges,
+            fit.method,
+        )
+    j = _coefficient(fit, parameter, of_scale)
     x, z, es = fit.design.matrix(fit.k), fit.scale_design.matrix(fit.k), fit.effects
     start = max(fit.tau2, 0.0)
 

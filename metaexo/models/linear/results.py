@@ -14,6 +14,7 @@ import numpy as np
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import FewStudiesWarning, InputError, TooFewStudiesError, warn_caller
 from metaexo.formatting import plural, printed
+from metaexo.immutable import frozen
 from metaexo.inputs import check_choice
 from metaexo.models.linear.contrasts import (
     Contrasts,
@@ -422,6 +423,16 @@ class FitResults(LinearFit, LinearResults):
         [0.84]
         """
         return probability_above(self, value, new, kind)
+
+    @property
+    def fitted_values(self) -> Array:
+        """Mean effect at the moderators of each row, shape (k,)."""
+        return frozen(np.asarray(self.design.matrix(self.k) @ self.beta))
+
+    def cov_fitted(self) -> Array:
+        """Return the covariance matrix of the fitted values, shape (k, k)."""
+        x = self.design.matrix(self.k)
+        return frozen(np.asarray(x @ self.cov @ x.T))
 
     # -- heterogeneity and robust inference --------------------------------------------------------------
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, ShapeError, UnknownChoiceError
 from metaexo.formatting import TEST_NAMES, number, plural, printed
-from metaexo.inputs import check_choice, check_flag, check_number
+from metaexo.immutable import frozen
+from metaexo.inputs import check_choice, check_number
 from metaexo.models.linear.choices import get_interval
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import Tau2Limits
-from metaexo.models.linear.fit_statistics import FitStatistics, VarianceModel, statistics_at
 from metaexo.models.linear.hypothesis import TestResult, WaldInference, make_test, quantiles
 from metaexo.models.linear.prediction import (
     Prediction,
@@ -28,12 +27,10 @@ from metaexo.models.linear.prediction import (
 )
 from metaexo.models.linear.results import FitResults, LinearResults
 from metaexo.models.linear.summary import FamilyLines, coefficient_rows, coefficient_table
-from metaexo.models.univariate.residuals import random_effects
-from metaexo.numeric.likelihood import LOG_2PI
-from metaexo.numeric.moments import Moments, moments
-from metaexo.numeric.problem import make_batch
+from metaexo.models.location_scale.fit import LocationScaleFit
+from metaexo.models.location_scale.profile import intervals
+from metaexo.models.univariate.residuals import predicted_effects, random_effects
 from metaexo.numeric.scale.maximum import ScaleMaximum
-from metaexo.numeric.weighted import WeightedLeastSquares
 from metaexo.readable import ReaderTable
 from metaexo.types import Array
 
@@ -42,7 +39,8 @@ if TYPE_CHECKING:
 
     from metaexo.models.linear.prediction import NewRows
 
-RESIDUALS = ("standardized", "studentized", "pearson")
+RESIDUALS = ("standardized", "studentized", "pearson", "cholesky")
+SCALES = ("linear", "tau2", "tau")
 # An effect that alone determines a coefficient is not predicted by the others.
 ALONE = 1e-9
 
@@ -120,7 +118,7 @@ class ScaleCoefficients(LinearResults):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LocationScaleResults(FitResults):
+class LocationScaleResults(LocationScaleFit, FitResults):
     """A fitted location-scale model. Its own coefficients are those of the location.
 
     `tau2`, and with it `tau`, `i2` and `h2`, is the mean of the between-study variances over the effects;
@@ -140,76 +138,6 @@ class LocationScaleResults(FitResults):
         Confidence level of all intervals unless a call says otherwise.
     """
 
-    effects: EffectSizes
-    design: Design
-    scale_design: Design
-    wls: WeightedLeastSquares
-    maximum: ScaleMaximum
-    link: str
-    method: str
-    test: str
-    level: float
-
-    @property
-    def beta(self) -> Array:
-        """Location coefficients, shape (p,)."""
-        return self.wls.beta
-
-    @property
-    def model_inference(self) -> WaldInference:
-        """Covariance matrix of the location coefficients, and their tests: t on k - p, or z."""
-        return WaldInference(self.wls.cov, None if self.test == "z" else self.df_residual)
-
-    def digest_parts(self) -> list[Array]:
-        """Return the arrays that the digest is made of: effects, variances and both designs."""
-        return [*super().digest_parts(), self.scale_design.matrix(self.k)]
-
-    # -- heterogeneity -----------------------------------------------------------------------------------
-
-    @property
-    def tau2_by_effect(self) -> Array:
-        """Between-study variance of each effect, shape (k,)."""
-        return self.maximum.tau2
-
-    @property
-    def tau2_by_component(self) -> Mapping[str, float]:
-        """The between-study variance by name: its mean over the effects."""
-        return {"between studies": float(self.tau2_by_effect.mean())}
-
-    @property
-    def new_effect_variance(self) -> float:
-        """Variance of a new true effect around its mean; NaN where it depends on scale moderators."""
-        return self.tau2 if self.scale_design.x is None else float("nan")
-
-    @cached_property
-    def _at_zero(self) -> Moments:
-        return moments(make_batch(self.effects.y, self.effects.v, self.design.x), 0.0)
-
-    @property
-    def typical_variance(self) -> float:
-        """Sampling variance of a typical study, (k - p) / trace(P) (Higgins and Thompson 2002)."""
-        return float(self.df_residual / self._at_zero.trace_p)
-
-    def variance_model(self) -> VarianceModel:
-        """Return how the between-study variance depends on parameters, for likelihood-ratio tests."""
-        return VarianceModel(self.link, self.scale_design.matrix(self.k))
-
-    # -- likelihood --------------------------------------------------------------------------------------
-
-    def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
-        """Return log-likelihood, deviance, AIC, BIC and AICc at the fitted variances."""
-        chosen = self.method == "REML" if restricted is None else check_flag("restricted", restricted)
-        observations = self.k - self.design.p if chosen else self.k
-        total = np.log(self.effects.v + self.tau2_by_effect).sum() + self.wls.residuals @ self.wls.residuals
-        llf = -0.5 * (observations * LOG_2PI + total + (self.wls.logdet if chosen else 0.0))
-        count = self.design.p + self.scale_design.p
-        return statistics_at(float(llf), self.effects.v, observations, count, chosen)
-
-    @property
-    def certificate(self) -> ScaleMaximum:
-        """What is known about the maximum of the likelihood: slope, curvature, and the log of the starts."""
-        return self.maximum
-
     # -- the scale ---------------------------------------------------------------------------------------
 
     @cached_property
@@ -221,6 +149,90 @@ class LocationScaleResults(FitResults):
     def scale_test(self) -> TestResult:
         """Omnibus test of all scale coefficients but the intercept (of the intercept, if it is alone)."""
         return self.scale_coefficients.moderator_test
+
+    def conf_int_scale(
+        self, names: str | Sequence[str] | None = None, level: float | None = None
+    ) -> pd.DataFrame:
+        r"""Return profile-likelihood intervals of the scale coefficients.
+
+        Use them in place of the Wald intervals of `scale_coefficients`, which are symmetric: the likelihood
+        of a scale coefficient often is not. The interval holds the values at which the (restricted)
+        log-likelihood, all other coefficients at their best, is at most half a chi-square quantile below its
+        maximum. :func:`metaexo.sensitivity.profile` has the curve, under the name ``"scale:NAME"``.
+
+        Parameters
+        ----------
+        names : str or sequence of str, optional
+            Scale coefficients; default all.
+        level : float, optional
+            Confidence level; default that of the fit.
+
+        Returns
+        -------
+        DataFrame
+            One row per coefficient: estimate, low, high, low_open, high_open (the likelihood does not fall
+            far enough up to the edge of what the coefficient can be, or to infinity).
+
+        Raises
+        ------
+        UnknownChoiceError
+            If a scale coefficient is not known.
+        InputError
+            If the estimate of a coefficient is not finite.
+
+        References
+        ----------
+        Viechtbauer, W., Lopez-Lopez, J. A. (2022). Location-scale models for meta-analysis. Research
+        Synthesis Methods 13, 697-715. https://doi.org/10.1002/jrsm.1562
+        """
+        return intervals(self, names, self.at_level(level))
+
+    def predict_scale(
+        self, new: NewRows = None, level: float | None = None, scale: str = "linear"
+    ) -> pd.DataFrame:
+        """Return the between-study variance that the scale moderators predict, with Wald intervals.
+
+        Parameters
+        ----------
+        new : array_like, dict, Series or DataFrame, shape (r, q), optional
+            Rows of the moderators of the scale. Default: the rows of the fit (one row without moderators).
+        level : float, optional
+            Level of the intervals; default that of the fit.
+        scale : {"linear", "tau2", "tau"}
+            What estimates and bounds are: what is linear in the moderators (log tau2, or tau2 with the
+            identity link), tau2, or tau. Standard errors are those of what is linear.
+
+        Returns
+        -------
+        DataFrame
+            Columns estimate, se, low, high. Where a scale coefficient is not finite, standard errors and
+            bounds are NaN.
+
+        Raises
+        ------
+        ShapeError
+            If the rows do not have a column for each moderator.
+        UnknownChoiceError
+            If the scale is not known.
+        """
+        import pandas as pd
+
+        check_choice("scale", scale, SCALES)
+        part = self.scale_coefficients
+        if new is None:
+            z = np.ones((1, 1)) if self.scale_design.x is None else self.scale_design.matrix(self.k)
+        else:
+            z = new_rows(self.scale_design, new)
+        with np.errstate(divide="ignore"):
+            estimate = np.log(part.tau2_at(z)) if self.link == "log" else part.tau2_at(z)
+        se = np.sqrt(np.vecdot(z @ part.cov, z))
+        half = quantiles(self.at_level(level), part.df_test) * se
+        columns = {"estimate": estimate, "se": se, "low": estimate - half, "high": estimate + half}
+        if scale != "linear":
+            for name in ("estimate", "low", "high"):
+                tau2 = np.exp(columns[name]) if self.link == "log" else np.maximum(columns[name], 0.0)
+                columns[name] = tau2 if scale == "tau2" else np.sqrt(tau2)
+        return pd.DataFrame(columns, index=index_of(new))
 
     @cached_property
     def q(self) -> TestResult:
@@ -346,18 +358,19 @@ class LocationScaleResults(FitResults):
 
         Parameters
         ----------
-        kind : {"standardized", "studentized", "pearson"}
+        kind : {"standardized", "studentized", "pearson", "cholesky"}
             What the standard error is. "standardized": that of the residual, which allows for the estimation
             of the coefficients. "studentized": effect minus what the other effects predict for it, over the
             standard error of that difference, at the variances of the fit. "pearson": the standard deviation
-            of the effect, sqrt(v + tau2).
+            of the effect, sqrt(v + tau2). "cholesky": that of uncorrelated residuals, in order; here the
+            same.
         """
         import pandas as pd
 
         check_choice("kind of residual", kind, RESIDUALS)
         x, total = self.design.matrix(self.k), self.effects.v + self.tau2_by_effect
         residual, variance = self.effects.y - x @ self.beta, total
-        if kind != "pearson":
+        if kind not in ("pearson", "cholesky"):
             left = 1 - np.vecdot(x @ self.cov, x) / total  # 1 minus the leverage
             left = np.where(left > ALONE, left, np.nan)
             variance = total * left if kind == "standardized" else total / left
@@ -367,6 +380,41 @@ class LocationScaleResults(FitResults):
             {"fitted": self.effects.y - residual, "residual": residual, "se": se, "z": residual / se},
             index=list(self.effects.row_labels),
         )
+
+    @property
+    def weights(self) -> Array:
+        """Share of each effect, 1 / (v + tau2) scaled to sum to 1, shape (k,)."""
+        w = 1 / (self.effects.v + self.tau2_by_effect)
+        return frozen(np.asarray(w / w.sum()))
+
+    @property
+    def hat_matrix(self) -> Array:
+        """The matrix that takes effects to fitted values, shape (k, k)."""
+        x, w = self.design.matrix(self.k), 1 / (self.effects.v + self.tau2_by_effect)
+        return frozen(np.asarray((x @ self.wls.cov) @ (x.T * w)))
+
+    @property
+    def hat_values(self) -> Array:
+        """Leverage of each effect, the diagonal of the hat matrix, shape (k,)."""
+        x = self.design.matrix(self.k)
+        return frozen(np.vecdot(x @ self.wls.cov, x) / (self.effects.v + self.tau2_by_effect))
+
+    def cov_effects(self) -> Array:
+        """Return the covariance matrix of the effects under the model, sampling errors included, (k, k)."""
+        return frozen(np.diag(self.effects.v + self.tau2_by_effect))
+
+    def cov_residuals(self) -> Array:
+        """Return the covariance matrix of the raw residuals, shape (k, k)."""
+        x = self.design.matrix(self.k)
+        return frozen(np.diag(self.effects.v + self.tau2_by_effect) - x @ self.wls.cov @ x.T)
+
+    def blup(self, level: float | None = None) -> pd.DataFrame:
+        """Return the best prediction of each study's true effect: its own effect drawn towards the fit.
+
+        The prediction for study i is l y + (1 - l) f, with its fitted value f and l = tau2 / (tau2 + v) with
+        its own tau2. Columns estimate, se, low, high, one row per effect.
+        """
+        return predicted_effects(self, self.tau2_by_effect, level, deviations=False)
 
     def random_effects(self, level: float | None = None) -> pd.DataFrame:
         """Return the predicted deviation of each true effect from its mean, with intervals.

@@ -299,11 +299,6 @@ class MultilevelResults(MultilevelFit, FitResults):
 
     # -- effects one by one ------------------------------------------------------------------------------
 
-    @property
-    def fitted_values(self) -> Array:
-        """Mean effect at the moderators of each row, shape (k,)."""
-        return frozen(np.asarray(self.problem.x @ self.beta))
-
     def residuals(
         self,
         kind: str = "standardized",
@@ -421,10 +416,6 @@ class MultilevelResults(MultilevelFit, FitResults):
     def cov_effects(self) -> Array:
         """Return the covariance matrix of the effects under the model, sampling errors included, (k, k)."""
         return frozen(residuals.marginal_covariance(self))
-
-    def cov_fitted(self) -> Array:
-        """Return the covariance matrix of the fitted values, shape (k, k)."""
-        return frozen(np.asarray(self.problem.x @ self.cov @ self.problem.x.T))
 
     def cov_residuals(self) -> Array:
         """Return the covariance matrix of the raw residuals, shape (k, k)."""

@@ -60,6 +60,12 @@ def residual_se(fit: UnivariateFit) -> Array:
     return np.asarray(np.sqrt(np.where(variance > ROUNDING * s, variance, 0.0)))
 
 
+def residual_covariance(fit: UnivariateFit) -> Array:
+    """Return the covariance matrix of the raw residuals, (I - H) S (I - H)', shape (k, k)."""
+    left = np.eye(fit.k) - hat_matrix(fit)
+    return np.asarray((left * fit.total_variance) @ left.T)
+
+
 def residuals(fit: UnivariateFit, kind: str, deletion: Callable[[], Deletion]) -> pd.DataFrame:
     """Return residuals with standard errors; see `RandomEffectsResults.residuals`."""
     import pandas as pd

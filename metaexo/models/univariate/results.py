@@ -40,6 +40,7 @@ from metaexo.models.univariate.residuals import (
     hat_values,
     predicted_effects,
     random_effects,
+    residual_covariance,
     residuals,
 )
 from metaexo.numeric.estimators import get_estimator
@@ -299,11 +300,6 @@ class RandomEffectsResults(UnivariateFit, FitResults):
         w = 1.0 / self.total_variance if self.weighting is None else self.weighting
         return lock(np.asarray(w / w.sum()))
 
-    @property
-    def fitted_values(self) -> Array:
-        """Mean effect at each study's moderators, shape (k,)."""
-        return lock(np.asarray(self.design.matrix(self.k) @ self.beta))
-
     @cached_property
     def hat_matrix(self) -> Array:
         """The matrix that takes effects to fitted values, shape (k, k)."""
@@ -313,6 +309,14 @@ class RandomEffectsResults(UnivariateFit, FitResults):
     def hat_values(self) -> Array:
         """Leverage of each effect, the diagonal of the hat matrix, shape (k,); linear in memory."""
         return lock(hat_values(self))
+
+    def cov_effects(self) -> Array:
+        """Return the covariance matrix of the effects under the model, sampling errors included, (k, k)."""
+        return lock(np.diag(self.total_variance))
+
+    def cov_residuals(self) -> Array:
+        """Return the covariance matrix of the raw residuals, shape (k, k)."""
+        return lock(residual_covariance(self))
 
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
         """Return a residual per effect: columns fitted, residual, its standard error se, and their ratio z.

@@ -380,15 +380,20 @@ class LocalMaximum:
     steps: int  # steps taken
 
 
-def climb(at: Callable[[Array], Point], start: Array, constraints: Array) -> LocalMaximum:
+def climb(
+    at: Callable[[Array], Point], start: Array, constraints: Array, bounds: Array | None = None
+) -> LocalMaximum:
     """Climb from `start` to a local maximum.
 
     `at`: returns the likelihood at coefficients of shape (q,).
     `start`, shape (q,): where to begin; meets the constraints.
-    `constraints`, shape (c, q): rows C of C a >= 0; no rows for none.
+    `constraints`, shape (c, q): rows C of C a >= bounds; no rows for none.
+    `bounds`, shape (c,): 0 by default.
     """
+    if bounds is None:
+        bounds = np.zeros(len(constraints))
     point = at(start)
-    binding = _independent(constraints, np.flatnonzero(constraints @ start <= BINDING).tolist())
+    binding = _independent(constraints, np.flatnonzero(constraints @ start - bounds <= BINDING).tolist())
     slope, curvature, steps = np.inf, np.nan, 0
     while steps < MAX_STEPS:
         steps += 1
@@ -400,13 +405,14 @@ def climb(at: Callable[[Array], Point], start: Array, constraints: Array) -> Loc
                 break
             binding = [row for row in binding if row != wrong]
             continue
-        moved, hit = _advance(at, point, step, slope, constraints, binding)
+        moved, hit = _advance(at, point, step, slope, constraints, bounds, binding)
         if moved is None:
             break
         point = moved
         if hit is not None:
             binding = _independent(constraints, [*binding, hit])
-    return LocalMaximum(_polish(at, point, constraints, binding), tuple(binding), slope, curvature, steps)
+    found = _polish(at, point, constraints, bounds, binding)
+    return LocalMaximum(found, tuple(binding), slope, curvature, steps)
 
 
 def _newton(point: Point, free: Array) -> tuple[Array, float, float]:
@@ -426,11 +432,12 @@ def _advance(
     step: Array,
     slope: float,
     constraints: Array,
+    bounds: Array,
     binding: list[int],
 ) -> tuple[Point | None, int | None]:
     """Return the next point and the constraint that it runs into; no point if none is higher."""
     fall = constraints @ step
-    room = constraints @ point.coefficients
+    room = constraints @ point.coefficients - bounds
     share, hit = 1.0, None
     for row in np.flatnonzero(fall < 0):
         if int(row) not in binding and room[row] < -share * fall[row]:
@@ -448,7 +455,9 @@ def _advance(
     return None, None
 
 
-def _polish(at: Callable[[Array], Point], point: Point, constraints: Array, binding: list[int]) -> Point:
+def _polish(
+    at: Callable[[Array], Point], point: Point, constraints: Array, bounds: Array, binding: list[int]
+) -> Point:
     """Take plain Newton steps while they make the gradient smaller."""
     free = null_space(constraints[binding], point.coefficients.size)
     for _ in range(3):
@@ -460,7 +469,7 @@ def _polish(at: Callable[[Array], Point], point: Point, constraints: Array, bind
             break
         step = free @ np.linalg.solve(-hessian, free.T @ point.gradient)
         moved = at(point.coefficients + step)
-        inside = (constraints @ moved.coefficients >= -BINDING).all()
+        inside = (constraints @ moved.coefficients - bounds >= -BINDING).all()
         smaller = np.linalg.norm(free.T @ moved.gradient) < np.linalg.norm(free.T @ point.gradient)
         if not (inside and smaller):
             break
