@@ -39,6 +39,8 @@ class Cumulative(Refits):
         Rows that entered at each step.
     descending : bool
         Whether the order falls.
+    fit : FitResults
+        The fit of all rows.
     """
 
     labels: tuple[str, ...]
@@ -47,6 +49,7 @@ class Cumulative(Refits):
     cluster: str
     rows: tuple[Index, ...]
     descending: bool
+    fit: FitResults
 
     @property
     def row_names(self) -> tuple[str, Sequence[str]]:
@@ -177,6 +180,7 @@ def cumulative(
         cluster=cluster if isinstance(cluster, str) else "",
         rows=rows,
         descending=descending,
+        fit=fit,
     )
 
 

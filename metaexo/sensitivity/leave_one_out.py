@@ -30,12 +30,15 @@ class LeaveOneOut(Refits):
         The rows of each cluster.
     whole : Refits
         The same numbers of the fit of all rows, one entry.
+    fit : FitResults
+        The fit of all rows.
     """
 
     labels: tuple[str, ...]
     cluster: str
     members: tuple[Index, ...]
     whole: Refits
+    fit: FitResults
 
     @property
     def row_names(self) -> tuple[str, Sequence[str]]:
@@ -157,6 +160,7 @@ def leave_one_out(
         cluster=cluster if isinstance(cluster, str) else "",
         members=tuple(members),
         whole=numbers_of(fit, level),
+        fit=fit,
     )
 
 

@@ -126,7 +126,7 @@ def test_slopes_of_proportions_are_shown_as_analysed():
     one = mx.RandomEffects(es).fit(method="DL", test="z")
     whole = forest_plan(mx.sensitivity.leave_one_out(one)).row("total")
     assert whole.mark.estimate == pytest.approx(1 / (1 + np.exp(-one.estimate)))
-    assert whole.cells["p"] == ("–",)
+    assert "p" not in whole.cells  # there is no value of no effect
 
 
 def test_clusters_of_a_multilevel_fit():
@@ -161,3 +161,17 @@ def test_another_level_is_refused():
     assert forest_plan(found).level == 0.9
     with pytest.raises(InputError, match="level"):
         forest_plan(found, level=0.95)
+
+
+def test_strata_have_their_own_means_and_variances():
+    data = pd.DataFrame({"source": ["milk"] * 4 + ["plant"] * 4})
+    y = [0.1, 0.5, 0.3, 0.9, -0.4, -0.1, -0.6, 0.2]
+    es = mx.EffectSizes(y, [0.02, 0.03, 0.02, 0.04] * 2, "PLO", labels=list("abcdefgh"), data=data)
+    fit = mx.stratify(es, "source", method="DL")
+    plan = forest_plan(mx.sensitivity.leave_one_out(fit))
+    totals = [row for row in plan.rows if row.kind == "total"]
+    for total, stratum in zip(totals, fit.strata, strict=True):
+        assert total.mark.estimate == pytest.approx(1 / (1 + np.exp(-stratum.pooled.estimate)))
+        assert total.cells["tau2"] == (f"{stratum.fit.tau2:.2f}",)
+    assert [column.title for column in plan.columns if column.key == "tau2"] == [("τ²",)]
+    assert overlapping_texts(forest(plan)) == []

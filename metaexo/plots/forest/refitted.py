@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import GENERIC
 from metaexo.errors import InputError
 from metaexo.formatting import MISSING, at_least, level_words, percent, ten_digits
+from metaexo.heterogeneity import StratifiedResults
 from metaexo.plots.canvas.arguments import Column
 from metaexo.plots.canvas.legend import Key
 from metaexo.plots.canvas.theme import Theme
@@ -24,8 +24,10 @@ from metaexo.plots.forest.options import Options
 from metaexo.plots.forest.rows import (
     DIAMOND,
     ReadyEffects,
+    caution_notes,
     head_row,
     mark_of,
+    model_note,
     table_of_effects,
 )
 from metaexo.plots.table.rows import ESTIMATE, LABEL, Row, Table
@@ -69,8 +71,8 @@ def table_of_refits(results: LeaveOneOut | Cumulative, options: Options) -> Tabl
         )
     options = replace(options, level=results.level)
     blocks = [_block(results, j) for j in range(len(results.names))]
-    beside = _beside(results, options.look)
-    ready = _ready(results.effects, blocks, beside, options.look)
+    beside = _beside(results, blocks, options.look)
+    ready = _ready(results, blocks, beside)
     table = table_of_effects(ready.effects, _with_columns(options, results, beside), ready.shown)
     rows: list[Row] = []
     for j, block in enumerate(blocks):
@@ -95,7 +97,7 @@ def _block(results: LeaveOneOut | Cumulative, j: int) -> _Block:
     """Return the rows of a coefficient."""
     name = results.names[j]
     numbers = np.array([_with_whole(results, part)[:, j] for part in ("beta", "low", "high")])
-    null = results.measure.null if len(results.names) == 1 or name == "intercept" else 0.0
+    null = results.measure.null if _has_means(results) or name == "intercept" else 0.0
     pvalues = _with_whole(results, "pvalue")[:, j] * (1.0 if math.isfinite(null) else math.nan)
     return _Block(name, (*_labels(results), ""), numbers, pvalues, null)
 
@@ -105,6 +107,11 @@ def _with_whole(results: LeaveOneOut | Cumulative, part: str) -> Array:
     values: Array = getattr(results, part)
     whole = getattr(results.whole, part) if isinstance(results, LeaveOneOut) else values[-1:]
     return np.concatenate([values, whole])
+
+
+def _has_means(results: LeaveOneOut | Cumulative) -> bool:
+    """Say whether each coefficient is a mean: of all effects, or of a stratum."""
+    return len(results.names) == 1 or isinstance(results.fit, StratifiedResults)
 
 
 def _names(results: LeaveOneOut | Cumulative) -> list[str]:
@@ -123,16 +130,22 @@ def _labels(results: LeaveOneOut | Cumulative) -> list[str]:
     return [*names[:1], *(f"+ {name}" for name in names[1:])]
 
 
-def _beside(results: LeaveOneOut | Cumulative, theme: Theme) -> dict[str, list[Any]]:
-    """Return what can stand beside the estimates of one coefficient, the fit of all studies the last."""
-    tau2, i2, k, m = (_with_whole(results, part) for part in ("tau2", "i2", "k", "m"))
+def _beside(
+    results: LeaveOneOut | Cumulative, blocks: Sequence[_Block], theme: Theme
+) -> dict[str, list[Any]]:
+    """Return what can stand beside the estimates, an entry per row of all coefficients."""
+    i2, k, m = (_with_whole(results, part).tolist() * len(blocks) for part in ("i2", "k", "m"))
+    tau2 = np.tile(_with_whole(results, "tau2"), len(blocks))
+    if results.components == results.names:  # a variance per stratum
+        tau2 = _with_whole(results, "tau2_by_component").T.ravel()
     largest = float(np.max(tau2[np.isfinite(tau2)], initial=0.0))
     digits = 2 if largest == 0 else min(MOST_DECIMALS, max(2, 1 - math.floor(math.log10(largest))))
     return {
+        P: [_p_cell(p, theme) for p in np.concatenate([block.pvalues for block in blocks]).tolist()],
         TAU2: [_cell(at_least(x, digits), theme) if math.isfinite(x) else MISSING for x in tau2.tolist()],
-        I2: [percent(ten_digits(x)) for x in i2.tolist()],
-        "k": k.astype(int).tolist(),
-        "m": m.astype(int).tolist(),
+        I2: [percent(ten_digits(x)) for x in i2],
+        "k": list(map(int, k)),
+        "m": list(map(int, m)),
     }
 
 
@@ -142,28 +155,23 @@ def _cell(text: str, theme: Theme) -> str:
 
 
 def _ready(
-    es: EffectSizes | BoundedEffectSizes,
-    blocks: Sequence[_Block],
-    beside: Mapping[str, list[Any]],
-    theme: Theme,
+    results: LeaveOneOut | Cumulative, blocks: Sequence[_Block], beside: Mapping[str, list[Any]]
 ) -> ReadyEffects:
     """Return the rows of all coefficients as effects that are ready to be drawn, each for itself."""
     import pandas as pd
 
+    es = results.effects
     numbers = np.concatenate([block.numbers for block in blocks], axis=1)
-    plain = len(blocks) > 1 and not es.measure.display_log  # of a slope no proportion is made
+    plain = not _has_means(results) and not es.measure.display_log  # of a slope no proportion is made
     known = np.isfinite(numbers[0])
-    pvalues = np.concatenate([block.pvalues for block in blocks])
     ready = EffectSizes(
         np.where(known, numbers[0], numbers[0][known].max()),  # what is not known comes last
         np.ones(known.size),  # the intervals are those that are shown
         GENERIC if plain else es.measure,
         labels=[label or " " for block in blocks for label in block.labels],
         study=[str(i) for i in range(known.size)],  # nothing is pooled
-        data=pd.DataFrame({name: values * len(blocks) for name, values in beside.items()}).assign(
-            **{P: [_p_cell(p, theme) for p in pvalues.tolist()]}
-        ),
-        oriented=es.oriented and len(blocks) == 1,
+        data=pd.DataFrame(beside),
+        oriented=es.oriented and _has_means(results),
     )
     return ReadyEffects(ready, numbers if plain else back_pooled(es, numbers))
 
@@ -180,7 +188,7 @@ def _with_columns(
     growing = isinstance(results, Cumulative)
     chosen = options.columns
     if chosen is None:
-        several = len(results.components) > 1
+        several = len(results.components) > 1 and results.components != results.names
         columns = [Column("k", "k", "number")] if growing else []
         columns += [Column(P, options.look.p_style[0], "text", side="right")]
         columns += [Column(TAU2, "Total τ²" if several else "τ²", "text", side="right")]
@@ -243,7 +251,7 @@ def _refit_row(row: Row, number: str, changed: bool, known: bool) -> Row:
 def _notes(results: LeaveOneOut | Cumulative, changed: bool) -> list[str]:
     """Return what a row is, when a conclusion is another one, and which refits are none."""
     what = "of the studies down to it" if isinstance(results, Cumulative) else "without what is named"
-    notes = [f"Each row: the fit {what}."]
+    notes = [f"Each row: the fit {what}. {model_note(results.fit, counts=False)}"]
     if changed:
         level = level_words(results.level)
         notes.append(f"Conclusion: whether the {level} CI excludes no effect, and on which side.")
@@ -253,7 +261,7 @@ def _notes(results: LeaveOneOut | Cumulative, changed: bool) -> list[str]:
         for i, text in said.items():
             by_words.setdefault(text, []).append(names[i])
         notes += [f"{words}{_list(labels)}: {typeset(text)}." for text, labels in by_words.items()]
-    return notes
+    return [*notes, *caution_notes(results.fit)]
 
 
 def _list(labels: Sequence[str]) -> str:
