@@ -20,6 +20,7 @@ ROOMS = {
     "planning": "Planning",
     "plots": "Figures",
     "report": "Running the analyses, and their words",
+    "runs": "Long runs",
     "datasets": "Data sets",
 }
 HEAD = """Reference

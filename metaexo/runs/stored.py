@@ -77,7 +77,7 @@ class Folder:
         try:
             with part.open("wb") as file:
                 if self.suffix == SUMMARIES:
-                    np.savez(file, **_named(made))
+                    np.savez_compressed(file, **_named(made))
                 else:
                     parquet().write_table(_table(made), file, compression="zstd", use_dictionary=False)
                 file.flush()
@@ -217,6 +217,16 @@ class Stored(Mapping[str, NDArray[Any]]):
     ------
     InputError
         If it is not the folder of a run that stores columns.
+
+    Examples
+    --------
+    With the extra ``metaexo[parquet]``, and a task in a module of one's own::
+
+        from metaexo.runs import Stored, run
+
+        run(my_tasks.draws, 10**8, block=10_000, to="draws")
+        stored = Stored("draws")
+        sum(chunk.columns["estimate"].sum() for chunk in stored.chunks(["estimate"])) / stored.size
     """
 
     path: Path
@@ -279,6 +289,11 @@ class Stored(Mapping[str, NDArray[Any]]):
         ----------
         columns : sequence of str, optional
             The columns to read; by default all of them.
+
+        Yields
+        ------
+        Chunk
+            Where the chunk begins and ends, and its columns: ``begin, end, columns``.
         """
         wanted = self.names if columns is None else _checked_names(columns, self.names)
         folder = Folder(self.path, COLUMNS)
@@ -293,6 +308,11 @@ class Stored(Mapping[str, NDArray[Any]]):
         ----------
         columns : sequence of str, optional
             The columns to read; by default all of them. A column of vectors becomes several.
+
+        Returns
+        -------
+        DataFrame
+            A row per finished item.
         """
         import pandas as pd
 

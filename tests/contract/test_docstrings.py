@@ -10,7 +10,7 @@ from numpydoc.validate import validate
 
 import metaexo as mx
 
-ROOMS = ("effects", "evidence", "models", "heterogeneity", "sensitivity", "bias", "datasets", "plots")
+ROOMS = ("effects", "evidence", "models", "heterogeneity", "sensitivity", "bias", "datasets", "plots", "runs")
 
 EVERYWHERE = {
     "GL07",  # sections in the wrong order

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from functools import partial
 
 import joblib
@@ -133,3 +137,45 @@ def test_many_fits_go_to_a_cluster(workers, monkeypatch: pytest.MonkeyPatch) -> 
         together = mx.fit_many(y, v, method="REML")
     np.testing.assert_array_equal(together.tau2, alone.tau2)
     np.testing.assert_array_equal(together.low, alone.low)
+
+
+INTERRUPTED = """
+import sys
+from functools import partial
+import joblib, numpy as np
+from dask.distributed import Client, LocalCluster
+from metaexo.errors import RunInterrupted
+from metaexo.runs import run
+from tests.runs.tasks import columns, slow
+if __name__ == "__main__":
+    kinds = dict(n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0)
+    with LocalCluster(**kinds) as cluster, Client(cluster), joblib.parallel_config(backend="dask"):
+        try:
+            run(partial(slow, seconds=0.05, folder=sys.argv[1]), 100_000, block=100, chunk=100)
+        except RunInterrupted as stopped:
+            wanted = [columns(*span) for span in stopped.spans]
+            for name, values in stopped.finished.items():
+                assert np.array_equal(values, np.concatenate([part[name] for part in wanted]))
+            again = run(columns, 1_000, block=100)["z"]
+            print(len(wanted), len(again), flush=True)
+"""
+
+
+def test_finished_chunks_survive_an_interrupt(root, tmp_path) -> None:
+    pytest.importorskip("distributed", reason="dask, of the extra dask, is not installed")
+    script, notes = tmp_path / "interrupted.py", tmp_path / "notes"
+    script.write_text(INTERRUPTED)
+    notes.mkdir()
+    env = os.environ | {"PYTHONPATH": str(root)}
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(notes)], cwd=root, env=env, stdout=subprocess.PIPE, text=True
+    )
+    until = time.monotonic() + 60
+    while len(list(notes.iterdir())) < 10 and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out = process.communicate(timeout=60)[0]
+    done, again = map(int, out.split())
+    assert process.returncode == 0
+    assert 0 < done < 1_000
+    assert again == 1_000
