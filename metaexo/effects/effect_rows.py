@@ -190,8 +190,9 @@ class EffectRows(ABC):
         if np.unique(rows).size == rows.size:
             gone = np.ones(self.k, dtype=bool)
             gone[rows] = False
-            left = without_rows(self._ledger, gone, NOT_TAKEN, "model", self.study, self.labels)
-            ledger = replace(left, used=tuple(self._ledger.used[i] for i in rows))
+            had = self._ledger
+            left = without_rows(had, gone, NOT_TAKEN, "model", self.study, self.labels)
+            ledger = replace(left, used=tuple(had.used[i] for i in rows))
         found = self._columns_at(rows) | {"ledger": ledger} | changes
         if copies is not None and self.study:
             study = tuple(f"{name} ({copy})" for name, copy in zip(found["study"], copies, strict=True))

@@ -1,5 +1,6 @@
 """Sensitivity: how much results depend on single studies, on kinds of evidence and on choices."""
 
+from metaexo.sensitivity.bootstrap import Bootstrap, bootstrap
 from metaexo.sensitivity.cumulative import Cumulative, cumulative
 from metaexo.sensitivity.gosh import Gosh, gosh
 from metaexo.sensitivity.influence import Influence, influence
@@ -12,6 +13,7 @@ from metaexo.sensitivity.refits import Refits, refit, refits
 from metaexo.sensitivity.simulate import simulate
 
 __all__ = [
+    "Bootstrap",
     "Cumulative",
     "Gosh",
     "Influence",
@@ -19,6 +21,7 @@ __all__ = [
     "Multiverse",
     "Profile",
     "Refits",
+    "bootstrap",
     "cumulative",
     "gosh",
     "influence",
