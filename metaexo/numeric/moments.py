@@ -345,7 +345,7 @@ def _plain_design_moments(batch: Batch, tau2: Array) -> Moments:
     """Return the moments of problems with a design."""
     if isinstance(batch, CellBatch):
         return Moments(*batch.sums(tau2))
-    if batch.size > 1 and batch.p <= MOST_COLUMNS:
+    if batch.size > 1 and 0 < batch.p <= MOST_COLUMNS:
         return _by_cross_products(batch, tau2)
     return _by_bases(batch, tau2)
 
@@ -468,7 +468,7 @@ def weighted_fit(batch: Batch, weights: Array) -> WeightedFit:
             else:
                 parts.append(_wide_fit(one, pivot, own))
         return WeightedFit(*(np.concatenate([getattr(p, n) for p in parts]) for n in WeightedFit.__slots__))
-    if batch.size > 1 and batch.p <= MOST_COLUMNS:
+    if batch.size > 1 and 0 < batch.p <= MOST_COLUMNS:
         return _fit_by_cross_products(batch, np.broadcast_to(combined, batch.y.shape))
     return _fit_by_bases(batch, combined)
 
