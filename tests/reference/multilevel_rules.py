@@ -36,7 +36,7 @@ STRUCTURED = (("inner_outer_1", "tau2", "rho"), ("inner_outer_2", "gamma2", "phi
 
 def rules_of(case: Case) -> list[Rule]:
     """Return the rules that a multilevel case may fall under."""
-    if case["topic"] != "multilevel" or case["results"] is None:
+    if case["topic"] not in ("multilevel", "multilevel_groups") or case["results"] is None:
         return []
     if "F_df2" in case["results"]:
         return [joint_test_below_one_df]

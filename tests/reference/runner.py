@@ -18,6 +18,7 @@ from tests.reference.adapters import (
     model_tests,
     models,
     multilevel,
+    multilevel_groups,
     one_level_extras,
     subsets,
 )
@@ -34,6 +35,7 @@ ADAPTERS: dict[str, Adapter] = {
     **behaviour.TOPICS,
     **diagnostics.TOPICS,
     **multilevel.TOPICS,
+    **multilevel_groups.TOPICS,
     **bias.TOPICS,
     **subsets.TOPICS,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,9 @@ TESTS = {"z": "z", "t": "t"}
 
 
 def base_fit(case: Case) -> MultilevelResults:
-    """Return the fit of the earlier case that a case refers to."""
+    """Return the fit of the earlier case that a case refers to, or the one that it describes itself."""
+    if "base_case" not in case["call"]:
+        return make_fit(case)
     key = (case["dataset"], case["call"]["base_case"])
     if key not in FITS:
         raise NotCovered(f"the fit {key[1]} that it refers to")
@@ -284,10 +287,19 @@ def residuals(case: Case) -> dict[str, Any]:
     return out | {"rowsum_weight_percent": 100 * fit.weights if pooled else None}
 
 
+def cluster_of(case: Case) -> str:
+    """Return what a case leaves out together: a column, by its call or by the R call; else single effects."""
+    given = case["call"].get("cluster")
+    if given is None:
+        found = re.search(r"cluster\s*=\s*(?:\w+\$)?(\w+)", case["r_call"])
+        given = found.group(1) if found else "effect"
+    return str(given)
+
+
 def deletion(case: Case) -> dict[str, Any]:
     """Model case_deletion."""
     fit = base_fit(case)
-    found = fit.influence("district")
+    found = fit.influence(cluster_of(case))
     return {
         "cluster": list(found.clusters),
         "cooks_distance": found.cooks_distance,
@@ -331,8 +343,10 @@ def robust_one_level(case: Case) -> dict[str, Any]:
 
 
 def contrast(case: Case) -> dict[str, Any]:
-    """Model linear_contrast."""
-    found = base_fit(case).contrast(np.array([[-1.0, 1.0]]))
+    """Model linear_contrast: one row of weights, or several bound together."""
+    rows = re.findall(r"c\(([-+\d.eE,\s/]+)\)", case["r_call"].split("X=", 1)[-1])
+    weights = [[float(x) for x in row.split(",")] for row in rows] or [[-1.0, 1.0]]
+    found = base_fit(case).contrast(np.array(weights))
     return {
         "estimate": found.estimate,
         "se": found.se,
