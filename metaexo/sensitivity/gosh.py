@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
@@ -18,6 +20,7 @@ from metaexo.formatting import number
 from metaexo.immutable import lock
 from metaexo.inputs import check_choice, describe, whole_number
 from metaexo.models.linear.grouping import split_clusters
+from metaexo.models.linear.results import FitResults
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.subsets import (
     EMPTY,
@@ -30,7 +33,8 @@ from metaexo.numeric.subsets import (
     Subsets,
 )
 from metaexo.readable import Readable, ReaderTable, cells_of
-from metaexo.runs import run
+from metaexo.runs import Stored, run
+from metaexo.sensitivity.refits import checked_fit, refit, refits
 from metaexo.types import Array, Index, Mask
 
 if TYPE_CHECKING:
@@ -41,16 +45,19 @@ if TYPE_CHECKING:
 MOST_UNITS, DRAWS, MOST_DRAWS = 24, 1_000_000, 10**12
 # Subsets per call of the task, and per worker at a time: a worker makes its tables once.
 BLOCK, CHUNK = 1 << 14, 1 << 17
+# Subsets that are refitted one at a time unless a higher limit is given: those of 12 studies.
+LIMIT = 4_095
 # Shares of the subsets at the quantiles of the summary.
 QUANTILES = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
 NUMBERS = ("tau2", "i2", "h2", "q", "k")
 REASONS = {
-    EMPTY: "hold no study",
-    TOO_FEW: "hold too few effects",
-    RANK: "do not determine all coefficients",
-    NO_MAXIMUM: "have a likelihood without a maximum",
-    ZERO_VARIANCE: "need a sampling variance above 0",
+    EMPTY: "no study",
+    TOO_FEW: "too few effects",
+    RANK: "effects that do not determine all coefficients",
+    NO_MAXIMUM: "a likelihood without a maximum",
+    ZERO_VARIANCE: "a sampling variance of 0 beside a tau2 of 0",
 }
+MOST_REASONS = 4  # that the sentence names
 FREE = 0.5  # share of the machine's memory that a result may take
 
 
@@ -63,7 +70,7 @@ class Gosh(Readable):
 
     Attributes
     ----------
-    effects : EffectSizes
+    effects : EffectSizes or BoundedEffectSizes
         The effects.
     names : tuple of str
         Coefficients.
@@ -84,10 +91,12 @@ class Gosh(Readable):
     k : ndarray, shape (B,)
         Number of effects.
     state : ndarray, shape (B,)
-        0 where a subset has a fit, else a number that says why not; `reasons` has it in words.
+        0 where a subset has a fit, else the position, from 1, in `why`.
+    why : tuple of str
+        Why subsets have no fit; `reasons` counts them.
     """
 
-    effects: EffectSizes
+    effects: Any  # EffectSizes or BoundedEffectSizes
     names: tuple[str, ...]
     method: str
     clusters: tuple[str, ...]
@@ -100,7 +109,8 @@ class Gosh(Readable):
     h2: Array
     q: Array
     k: NDArray[np.int32]
-    state: NDArray[np.int8]
+    state: NDArray[np.integer[Any]]
+    why: tuple[str, ...] = tuple(REASONS.values())
 
     @property
     def size(self) -> int:
@@ -183,20 +193,27 @@ class Gosh(Readable):
 
     @cached_property
     def reasons(self) -> dict[str, int]:
-        """How many subsets have no fit, by why."""
-        counts = np.bincount(self.state, minlength=len(REASONS) + 1)
-        return {words: int(counts[code]) for code, words in REASONS.items() if counts[code]}
+        """How many subsets have no fit, by why, the most frequent first."""
+        counts = np.bincount(self.state, minlength=len(self.why) + 1)[1:]
+        order = np.argsort(-counts, kind="stable")
+        return {self.why[i]: int(counts[i]) for i in order if counts[i]}
+
+    def _known(self, name: str) -> tuple[Array, Mask]:
+        """Return the numbers of the subsets that have one, and which subsets these are."""
+        values = self.values(name)
+        known = np.isfinite(values)
+        return values[known], known
 
     def summary(self) -> pd.DataFrame:
         """Return quantiles over the subsets that have a fit: a row per number.
 
-        Columns: n (subsets with a fit), min, q25, median, mean, q75, max; quantiles are interpolated.
+        Columns: n (subsets that have the number), min, q25, median, mean, q75, max.
         """
         import pandas as pd
 
         rows = {}
         for name in self._columns:
-            values = self.values(name)[self.fitted]
+            values, _ = self._known(name)
             ends = (
                 np.quantile(values, list(QUANTILES.values()))
                 if values.size
@@ -236,11 +253,10 @@ class Gosh(Readable):
 
     def _medians(self, name: str) -> tuple[Array, float]:
         """Return the medians with and without each cluster, shape (m, 2), and the interquartile range."""
-        fitted = self.fitted
-        values = self.values(name)[fitted]
+        values, known = self._known(name)
         out = np.full((len(self.clusters), 2), np.nan)
         for j in range(len(self.clusters)):
-            away = self.without(j)[fitted]
+            away = self.without(j)[known]
             for side, chosen in enumerate((values[~away], values[away])):
                 if chosen.size:
                     out[j, side] = np.median(chosen)
@@ -251,7 +267,7 @@ class Gosh(Readable):
         """Return a row per subset: estimate or coefficients, tau2, i2, h2, q, k, and why there is no fit."""
         import pandas as pd
 
-        words = np.array(["", *REASONS.values()], dtype=object)
+        words = np.array(["", *self.why], dtype=object)
         frame = pd.DataFrame({name: self.values(name) for name in self._columns})
         frame["no_fit"] = words[self.state]
         return frame.rename_axis("subset")
@@ -268,17 +284,13 @@ class Gosh(Readable):
     def sentence(self) -> str:
         """What was done and found, in plain words."""
         what = {"study": "studies", "effect": "effects"}.get(self.cluster, f"clusters ({self.cluster})")
-        kind = "All" if self.subsets.draws is None else f"{self.size:,} random subsets of"
-        of = (
-            f"{self.size:,} subsets of {len(self.clusters)}"
-            if self.subsets.draws is None
-            else f"{len(self.clusters)}"
-        )
-        said = [f"{kind} {of} {what}, {self.method}."]
+        kind = "non-empty" if self.subsets.draws is None else "random"
+        every = "All " if self.subsets.draws is None else ""
+        said = [f"{every}{self.size:,} {kind} subsets of {len(self.clusters)} {what}, {self.method}."]
         name = self._columns[len(self.names) - 1]
-        fitted = self.fitted
-        if fitted.any():
-            low, middle, high = np.quantile(self.values(name)[fitted], [0.025, 0.5, 0.975])
+        values, _ = self._known(name)
+        if values.size:
+            low, middle, high = np.quantile(values, [0.025, 0.5, 0.975])
             measure = self.effects.measure
             called = "pooled effect" if name == "estimate" else f"coefficient {name}"
             if name == "estimate" and measure.display_log:
@@ -286,10 +298,13 @@ class Gosh(Readable):
             text = f"The {called} has the median {self._shown(name, middle)}, and 95% of subsets lie from "
             said.append(text + f"{self._shown(name, low)} to {self._shown(name, high)}.")
             said += self._of_the_worst(name)
-        failed = int(self.size - fitted.sum())
+        failed = sum(self.reasons.values())
         if failed:
-            parts = ", ".join(f"{count:,} {words}" for words, count in self.reasons.items())
-            said.append(f"{failed:,} of {self.size:,} subsets have no fit: {parts}.")
+            parts = [f"{words} ({count:,})" for words, count in self.reasons.items()]
+            more = f"; {len(parts) - MOST_REASONS} other reasons" if len(parts) > MOST_REASONS else ""
+            said.append(
+                f"{failed:,} of {self.size:,} subsets have no fit: {'; '.join(parts[:MOST_REASONS])}{more}."
+            )
         return " ".join(said)
 
     def _of_the_worst(self, name: str) -> list[str]:
@@ -307,14 +322,38 @@ class Gosh(Readable):
         return number(float(back_pooled(self.effects, value)) if name == "estimate" else value, 3)
 
 
+@overload
 def gosh(
-    results: RandomEffectsResults,
+    results: FitResults,
     draws: int | None = None,
     *,
     cluster: str | Sequence[object] | ArrayLike = "study",
     seed: int = 0,
+    limit: int = LIMIT,
+    to: None = None,
     progress: bool | None = None,
-) -> Gosh:
+) -> Gosh: ...
+@overload
+def gosh(
+    results: FitResults,
+    draws: int | None = None,
+    *,
+    cluster: str | Sequence[object] | ArrayLike = "study",
+    seed: int = 0,
+    limit: int = LIMIT,
+    to: str | os.PathLike[str],
+    progress: bool | None = None,
+) -> Stored: ...
+def gosh(
+    results: FitResults,
+    draws: int | None = None,
+    *,
+    cluster: str | Sequence[object] | ArrayLike = "study",
+    seed: int = 0,
+    limit: int = LIMIT,
+    to: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+) -> Gosh | Stored:
     r"""Fit a model to all subsets of the studies, or to many random ones.
 
     Use it to see whether a pooled effect and its heterogeneity rest on single studies or on groups of them: a
@@ -322,12 +361,13 @@ def gosh(
     some studies do not belong together (GOSH, a graphical display of study heterogeneity).
 
     Each of the :math:`2^m - 1` non-empty subsets of m studies gets a fit of its own, with the estimator, the
-    moderators and the weights of the fit. A single effect has tau2 and I2 of 0. All subsets are fitted in
-    batches; the numbers are those that single fits would give, for REML and ML the global maximum.
+    moderators and the weights of the fit. A single effect has tau2 and I2 of 0. Fits of
+    :class:`metaexo.RandomEffects` are made in batches; the numbers are those that single fits would give, for
+    REML and ML the global maximum. Other families are refitted one at a time.
 
     Parameters
     ----------
-    results : RandomEffectsResults
+    results : FitResults
         The fit.
     draws : int, optional
         Number of random subsets, in which each study is with probability 1/2, independently; empty ones and
@@ -338,18 +378,26 @@ def gosh(
     seed : int
         Seed of the random subsets. Subset i depends neither on the number of subsets nor on how the work is
         divided.
+    limit : int
+        The most subsets that are refitted one at a time, for families that are not fitted in batches.
+    to : str or path, optional
+        A folder into which the columns are written chunk by chunk, for what would not fit in memory; the same
+        call goes on with what is unfinished. For fits of RandomEffects; it needs the extra
+        ``metaexo[parquet]``.
     progress : bool, optional
-        Whether to show a progress bar; by default where there is a terminal or a notebook.
+        Whether to show a progress bar, for fits of RandomEffects; by default where there is a terminal or a
+        notebook.
 
     Returns
     -------
-    Gosh
-        One entry per subset: coefficients, tau2, I2, H2, Q and k.
+    Gosh, or Stored
+        One entry per subset: coefficients, tau2, I2, H2, Q and k. With `to` the columns of the folder, which
+        are read when they are asked for (:class:`metaexo.runs.Stored`).
 
     Raises
     ------
     InputError
-        If the fit is of a family that is not fitted in batches, or the result would not fit in memory.
+        If the result would not fit in memory, or more than `limit` subsets would be refitted one at a time.
 
     See Also
     --------
@@ -370,28 +418,39 @@ def gosh(
     >>> found.by_cluster().index[0]
     'e'
     """
-    if not isinstance(results, RandomEffectsResults):
-        raise InputError(
-            f"the fit is {describe(results)}", "a fit of RandomEffects", "mx.RandomEffects(effects).fit()"
-        )
-    names, unit, word = _units(results.effects, cluster)
+    fit = checked_fit(results)
+    if not isinstance(fit.effects, EffectSizes | BoundedEffectSizes):
+        raise InputError(f"the effects of the fit are {describe(fit.effects)}", "a fit of effects")
+    names, unit, word = _units(fit.effects, cluster)
     subsets = _subsets(len(names), draws, seed)
-    _check_memory(subsets, results.design.p)
-    es = results.effects
+    what: dict[str, Any] = {"effects": fit.effects, "names": fit.design.names, "method": fit.method}
+    what |= {"clusters": names, "cluster_of_row": unit, "cluster": word, "subsets": subsets}
+    if not isinstance(fit, RandomEffectsResults):
+        if to is not None:
+            raise InputError("to was given for a fit that is refitted one subset at a time", "no folder")
+        return Gosh(**what | _one_by_one(fit, unit, subsets, whole_number(limit, "limit", 1)))
+    tau2 = fit.tau2 if fit.tau2_given else None
     task = SubsetFits(
-        es.y,
-        es.v,
-        unit,
-        subsets,
-        results.method,
-        results.tau2 if results.tau2_given else None,
-        results.design.x,
-        results.weighting,
+        fit.effects.y, fit.effects.v, unit, subsets, fit.method, tau2, fit.design.x, fit.weighting
     )
-    return _collected(results, task, names, unit, word, progress)
+    if to is not None:
+        return run(task, subsets.size, block=BLOCK, chunk=CHUNK, to=to, progress=progress, what="subsets")
+    _check_memory(subsets, fit.design.p)
+    if subsets.size <= BLOCK and task.is_plain:  # a few milliseconds
+        columns = task(0, subsets.size)
+    else:
+        columns = run(task, subsets.size, block=BLOCK, chunk=CHUNK, progress=progress, what="subsets")
+    return Gosh(**what | _locked(columns))
 
 
-def _units(effects: EffectSizes, cluster: object) -> tuple[tuple[str, ...], Index, str]:
+def _locked(columns: dict[str, Any]) -> dict[str, Any]:
+    """Return columns that cannot be written to, so that a result takes them as they are."""
+    for column in columns.values():
+        column.flags.writeable = False
+    return columns
+
+
+def _units(effects: EffectSizes | BoundedEffectSizes, cluster: Any) -> tuple[tuple[str, ...], Index, str]:
     """Return the names of the units, the unit of each effect, and what the units are."""
     by_study = isinstance(cluster, str) and cluster == "study"
     names, members = split_clusters(effects, None if by_study else cluster)  # type: ignore[arg-type]
@@ -409,51 +468,65 @@ def _subsets(units: int, draws: object, seed: object) -> Subsets:
     seed = whole_number(seed, "seed", 0)
     if draws is None:
         return Subsets(units, None if units <= MOST_UNITS else DRAWS, seed)
-    if whole_number(draws, "draws", 1) > MOST_DRAWS:
+    number_of = whole_number(draws, "draws", 1)
+    if number_of > MOST_DRAWS:
         raise InputError(f"draws is {draws}", f"at most {MOST_DRAWS:,} random subsets")
-    return Subsets(units, whole_number(draws, "draws", 1), seed)
+    return Subsets(units, number_of, seed)
 
 
 def _check_memory(subsets: Subsets, p: int) -> None:
     """Refuse a result that would not fit in the memory of the machine."""
-    needed = subsets.size * (8 * (p + 4) + 5)
+    of_one = 8 * (p + 4) + 5
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not known on this system
         return
-    if needed > FREE * memory:
-        fits = int(FREE * memory / (8 * (p + 4) + 5))
+    if subsets.size * of_one > FREE * memory:
+        fits = int(FREE * memory / of_one)
         raise InputError(
-            f"the result of {subsets.size:,} subsets takes {needed / 1e9:,.1f} GB, and this machine has "
-            f"{memory / 1e9:,.1f} GB of memory",
-            f"at most {fits:,} subsets",
-            f"give draws={min(DRAWS, fits)}",
+            f"the result of {subsets.size:,} subsets takes {subsets.size * of_one / 1e9:,.1f} GB, and this "
+            f"machine has {memory / 1e9:,.1f} GB of memory",
+            f"at most {fits:,} subsets at a time",
+            f"give draws={min(DRAWS, fits)}, or to= a folder into which the subsets are written",
         )
 
 
-def _collected(
-    results: RandomEffectsResults,
-    task: SubsetFits,
-    names: tuple[str, ...],
-    unit: Index,
-    word: str,
-    progress: bool | None,
-) -> Gosh:
-    """Run the task and return the result."""
-    size = task.subsets.size
-    if size <= BLOCK and task.is_plain:  # a few milliseconds
-        columns = task(0, size)
-    else:
-        columns = run(task, size, block=BLOCK, chunk=CHUNK, progress=progress, what="subsets")
-    for column in columns.values():
-        column.flags.writeable = False  # so that no copy is made of it
-    return Gosh(
-        effects=results.effects,
-        names=results.design.names,
-        method=results.method,
-        clusters=names,
-        cluster_of_row=unit,
-        cluster=word,
-        subsets=task.subsets,
-        **columns,
-    )
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """How often each effect is in subsets begin to end: once or not at all."""
+
+    unit: Index
+    subsets: Subsets
+
+    def __call__(self, begin: int, end: int) -> Array:
+        return self.subsets.members(begin, end)[self.unit].T.astype(float)
+
+
+def _one_by_one(fit: FitResults, unit: Index, subsets: Subsets, limit: int) -> dict[str, Any]:
+    """Return the columns of subsets that are refitted one at a time; refuse too many of them."""
+    if subsets.size > limit:
+        began = time.perf_counter()
+        refit(fit)
+        seconds = time.perf_counter() - began
+        raise InputError(
+            f"{type(fit).__name__} are refitted one subset at a time, and {subsets.size:,} subsets of "
+            f"{subsets.units} take about {_duration(seconds * subsets.size)} ({1e3 * seconds:.3g} ms each)",
+            f"at most {limit:,} subsets",
+            f"give draws={min(1000, limit)} for random subsets, or a higher limit",
+        )
+    found = refits(fit, _Counts(unit, subsets), subsets.size)
+    reasons = np.array([found.reasons.get(i, "") for i in range(found.size)], dtype=object)
+    reasons[found.k == 0] = REASONS[EMPTY]
+    why = tuple(sorted(set(reasons) - {""}))
+    place = {"": 0, **{words: i + 1 for i, words in enumerate(why)}}
+    columns = {name: np.array(getattr(found, name)) for name in ("beta", "tau2", "i2", "h2", "q")}
+    columns |= {"k": found.k.astype(np.int32), "state": np.array([place[words] for words in reasons])}
+    return {**_locked(columns), "why": why}
+
+
+def _duration(seconds: float) -> str:
+    """Return a time in words."""
+    for size, one in ((86_400 * 365.25, "year"), (86_400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {one}s"
+    return f"{seconds:.0f} seconds"

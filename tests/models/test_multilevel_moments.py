@@ -213,3 +213,11 @@ def test_a_blank_cluster_is_a_cluster_that_is_missing() -> None:
     six = mx.EffectSizes(np.arange(6.0), np.ones(6), data=data)
     with pytest.raises(InputError, match="needed: a cluster for every effect"):
         mx.RandomEffects(six).fit().robust("lab")
+
+
+def test_hierarchical_effects_need_clusters_of_several_effects():
+    """Where every cluster holds one effect, only the sum of the two variances is estimable."""
+    es = mx.EffectSizes(np.linspace(0.1, 1.2, 9), np.full(9, 0.02), study=list("abcdefghi"))
+    with pytest.raises(NotIdentifiableError, match="not separately estimable"):
+        mx.robust_variance(es, "hierarchical")
+    assert mx.robust_variance(es, "correlated").tau2 > 0

@@ -91,11 +91,11 @@ def test_subsets_without_a_fit_are_counted_by_why():
     fit = mx.RandomEffects(BCG.select(np.arange(13) < 5, "few"), "C(allocation)").fit(method="DL")
     found = gosh(fit)
     assert sum(found.reasons.values()) == (~found.fitted).sum() > 0
-    assert "do not determine all coefficients" in found.reasons
+    assert "effects that do not determine all coefficients" in found.reasons
     assert "subsets have no fit" in found.sentence
     assert (found.to_frame()["no_fit"] != "").sum() == (~found.fitted).sum()
     empty = gosh(mx.RandomEffects(mx.EffectSizes([0.1, 0.4], [0.1, 0.2])).fit(), 200)
-    assert empty.reasons == {"hold no study": int((empty.k == 0).sum())}
+    assert empty.reasons == {"no study": int((empty.k == 0).sum())}
 
 
 def test_studies_with_several_effects_go_together():
@@ -119,12 +119,46 @@ def test_other_fits_keep_what_they_were_told():
     assert gosh(given, 50).tau2 == pytest.approx(0.2, rel=1e-14)
 
 
+def test_other_families_are_refitted_one_at_a_time():
+    """A multilevel fit: each subset is the fit of its studies, and what cannot be fitted says why."""
+    study = list("aabbccdd")
+    es = mx.EffectSizes(BCG.y[:8], BCG.v[:8], study=study)
+    fit = mx.Multilevel(es).fit()
+    found = gosh(fit)
+    assert found.size == 15
+    assert found.estimate[0] == pytest.approx(fit.estimate, rel=1e-8)
+    rows = found.rows(0b0010)
+    assert rows.tolist() == [0, 1, 4, 5, 6, 7]
+    part = mx.Multilevel(mx.EffectSizes(es.y[rows], es.v[rows], study=[study[i] for i in rows])).fit()
+    assert found.estimate[0b0010] == pytest.approx(part.estimate, rel=1e-7)
+    assert found.tau2[0b0010] == pytest.approx(part.tau2, rel=1e-6, abs=1e-9)
+    assert not found.fitted[0b0111]  # one study
+    assert sum(found.reasons.values()) == 4
+    assert "one level" in found.sentence
+    with pytest.raises(
+        InputError, match=r"one subset at a time, and 15 subsets of 4 take about .* draws=10 "
+    ):
+        gosh(fit, limit=10)
+    few = gosh(fit, 6, limit=10)
+    assert few.size == 6
+    with pytest.raises(InputError, match="no folder"):
+        gosh(fit, 6, to="somewhere")
+
+
+def test_a_folder_holds_what_would_not_fit_in_memory(tmp_path):
+    pytest.importorskip("pyarrow")
+    stored = gosh(FIT, 300, seed=2, to=tmp_path / "subsets")
+    here = gosh(FIT, 300, seed=2)
+    np.testing.assert_array_equal(stored["tau2"], here.tau2)
+    np.testing.assert_array_equal(stored["beta"], here.beta)
+
+
 def test_one_and_two_studies():
     two = gosh(mx.RandomEffects(mx.EffectSizes([0.1, 0.4], [0.01, 0.02])).fit())
     assert two.estimate.tolist() == pytest.approx([two.estimate[0], 0.4, 0.1])
     one = gosh(mx.RandomEffects(mx.EffectSizes([0.1], [0.01])).fit(method="EE", test="z"))
     assert (one.size, one.tau2[0], one.i2[0], one.estimate[0]) == (1, 0, 0, pytest.approx(0.1))
-    assert "All 1 subset" in str(one)
+    assert "All 1 non-empty subsets of 1 studies" in str(one)
 
 
 def test_workers_and_chunks_change_no_bit():

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import CorrelationError, InputError, TooFewStudiesError
+from metaexo.errors import CorrelationError, InputError, NotIdentifiableError, TooFewStudiesError
 from metaexo.formatting import number, plural
 from metaexo.inputs import check_choice, check_level, check_number
 from metaexo.models.linear.design import MISSING, Design, make_design, without_missing
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WORKING = ("correlated", "hierarchical")
+# Equations for two variances whose determinant is smaller, as a share of its parts, are one equation.
+ALIKE = 1e-10
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -416,6 +418,14 @@ def _hierarchical(x: Array, es: EffectSizes, members: Sequence[Index]) -> tuple[
     parts = [(es.v, none), (nothing, np.ones(len(members))), (np.ones(es.k), none)]
     one = [forms.weighted(*part) for part in parts]
     two = [forms.summed(*part) for part in parts]
+    apart = one[1] * two[2] - one[2] * two[1]
+    if abs(apart) <= ALIKE * (abs(one[1] * two[2]) + abs(one[2] * two[1])):
+        raise NotIdentifiableError(
+            "the variances between and within clusters are not separately estimable: too few clusters hold "
+            "several effects",
+            "clusters of several effects, beyond what the coefficients use up",
+            'use working="correlated"',
+        )
     tau2, omega2 = np.linalg.solve([one[1:], two[1:]], [q - one[0], q_sum - two[0]])
     if omega2 < 0:
         tau2, omega2 = (q - one[0]) / one[1], 0.0
