@@ -1,9 +1,10 @@
 """Sensitivity: how much results depend on single studies, on kinds of evidence and on choices."""
 
+from metaexo.models.linear.influence import Influence
 from metaexo.sensitivity.bootstrap import Bootstrap, bootstrap
 from metaexo.sensitivity.cumulative import Cumulative, cumulative
 from metaexo.sensitivity.gosh import Gosh, gosh
-from metaexo.sensitivity.influence import Influence, influence
+from metaexo.sensitivity.influence import influence
 from metaexo.sensitivity.kinds_of_evidence import leave_kind_out, without_kind
 from metaexo.sensitivity.leave_one_out import LeaveOneOut, leave_one_out
 from metaexo.sensitivity.multiverse.multiverse import multiverse

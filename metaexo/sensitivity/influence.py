@@ -1,125 +1,80 @@
-"""How much each study moves a fit."""
+"""How much each study, cluster or effect moves a fit of any family."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from functools import singledispatch
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
+from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
-from metaexo.immutable import Immutable
+from metaexo.heterogeneity.strata.results import StratifiedResults
 from metaexo.inputs import check_flag
-from metaexo.models.multilevel.prediction import ClusterInfluence
+from metaexo.models.linear.influence import Influence, chi2_of, flagged
+from metaexo.models.linear.results import FitResults
+from metaexo.models.location_scale.results import LocationScaleResults
+from metaexo.models.multilevel.moments import MomentResults
+from metaexo.models.multilevel.residuals import marginal_covariance
 from metaexo.models.multilevel.results import MultilevelResults
+from metaexo.models.univariate.residuals import Deletion, delete_each
 from metaexo.models.univariate.results import RandomEffectsResults
-from metaexo.numeric.tails import chi2_median
-from metaexo.types import Array
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import ArrayLike
-
-
-@dataclass(frozen=True, eq=False)
-class Influence(Immutable):
-    """Influence of each effect on a fit; NaN where the fit without it is not possible.
-
-    Attributes
-    ----------
-    labels : tuple of str
-        Rows.
-    names : tuple of str
-        Coefficients.
-    rstudent : ndarray, shape (k,)
-        Studentised deleted residuals.
-    dffits : ndarray, shape (k,)
-        Change of the fitted value in units of its standard error.
-    cooks_distance : ndarray, shape (k,)
-        Change of all coefficients in units of their covariance; not divided by p.
-    covariance_ratio : ndarray, shape (k,)
-        Determinant of the covariance without the effect over that with it; below 1: precision is lost by it.
-    tau2, q : ndarray, shape (k,)
-        Between-study variance and Cochran's Q without the effect.
-    hat, weights : ndarray, shape (k,)
-        Leverage, and share of the weights.
-    dfbetas : ndarray, shape (k, p)
-        Change of each coefficient in units of its standard error.
-    influential : ndarray of bool, shape (k,)
-        Whether a measure passes its usual bound, or the fit without the effect is not possible. Bounds:
-        abs(dffits) > 3 sqrt(p / (k - p)), Cook's distance above the median of chi-square with p degrees of
-        freedom, hat > 3 p / k, or some abs(dfbetas) > 1.
-    """
-
-    labels: tuple[str, ...]
-    names: tuple[str, ...]
-    rstudent: Array
-    dffits: Array
-    cooks_distance: Array
-    covariance_ratio: Array
-    tau2: Array
-    q: Array
-    hat: Array
-    weights: Array
-    dfbetas: Array
-    influential: NDArray[np.bool_]
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row per effect and one column per measure."""
-        import pandas as pd
-
-        columns = ("rstudent", "dffits", "cooks_distance", "covariance_ratio", "tau2", "q", "hat", "weights")
-        frame = pd.DataFrame({name: getattr(self, name) for name in columns}, index=list(self.labels))
-        for name, values in zip(self.names, self.dfbetas.T, strict=True):
-            frame[f"dfbetas {name}"] = values
-        frame["influential"] = self.influential
-        return frame
+from metaexo.sensitivity.leave_one_out import clusters_of
+from metaexo.sensitivity.refits import checked_fit, leaving_out, refits_seen
+from metaexo.types import Array, Index
 
 
 def influence(
-    fit: RandomEffectsResults | MultilevelResults,
+    fit: FitResults,
     cluster: str | Sequence[object] | ArrayLike | None = None,
     refit: bool = True,
-) -> Influence | ClusterInfluence:
-    r"""Return measures of the influence of each effect, or of each cluster on a multilevel fit.
+) -> Influence:
+    r"""Return measures of the influence of each effect, or of each cluster, on a fit of any family.
 
-    Use it to see whether single studies make the result. The fits without one effect at a time are made in
-    one batched call, each with its own between-study variance.
+    Use it to see whether single studies make the result. From fits of one effect per study an effect is left
+    out at a time, in one batched call, each fit with its own between-study variance; from other fits a study.
 
-    With b and b_i the coefficients with and without effect i, C and C_i their covariances, s_i the
-    Knapp-Hartung scale without it (1 for other tests) and :math:`W_i` the weights
-    :math:`1 / (v + \tau^2_i)`,
+    With b and b_g the coefficients with and without the rows g, C and C_g their covariances, s_g the
+    Knapp-Hartung scale without them (1 for other tests) and :math:`W_g` the weights
+    :math:`1 / (v + \tau^2_g)` of all effects,
 
     .. math::
 
-        \mathrm{DFFITS}_i = \frac{x_i'(b - b_i)}{\sqrt{s_i h_i (v_i + \tau^2_i)}}, \quad
-        D_i = (b - b_i)' C^{-1} (b - b_i), \quad
-        \mathrm{DFBETAS}_{ij} = \frac{b_j - b_{ij}}{\sqrt{s_i [(X'W_iX)^{-1}]_{jj}}}.
+        D_g = (b - b_g)' C^{-1} (b - b_g), \quad
+        \mathrm{COVRATIO}_g = |C_g| / |C|, \quad
+        \mathrm{DFBETAS}_{gj} = \frac{b_j - b_{gj}}{\sqrt{s_g [(X'W_gX)^{-1}]_{jj}}}, \quad
+        \mathrm{DFFITS}_i = \frac{x_i'(b - b_i)}{\sqrt{s_i h_i (v_i + \tau^2_i)}}.
 
-    From a multilevel fit a cluster is left out at a time, by default a study; see
-    :meth:`metaexo.models.MultilevelResults.influence`.
+    With user-supplied weights the variances below the roots are those of these weights; in multilevel models
+    they are at the components without the cluster; in other families the standard errors without it.
+
+    The deleted residuals of a cluster, :math:`r_g = y_g - X_g b_g`, have the covariance matrix
+    :math:`M_g + X_g C_g X_g'`, with :math:`M_g` that of its effects at the heterogeneity without it. The
+    statistic :math:`r_g' (M_g + X_g C_g X_g')^{-1} r_g` is chi-square with as many df as the cluster has
+    effects if it is no outlier. Censored evidence has none.
 
     Parameters
     ----------
-    fit : RandomEffectsResults or MultilevelResults
+    fit : FitResults
         The fit.
     cluster : str or sequence, length k, optional
-        Of a multilevel fit: what is left out at a time; "effect" for single effects. Default: studies.
+        What is left out at a time: "study", "effect", a column of the data, or a label for each effect.
+        Default: single effects of a fit of RandomEffects, studies of any other.
     refit : bool
         Of a multilevel fit: whether the components are estimated anew without each cluster.
 
     Returns
     -------
-    Influence or ClusterInfluence
-        The measures, with `to_frame()`.
+    Influence
+        The measures, with `to_frame()`; NaN where the fit without an effect or cluster is not possible.
 
     Raises
     ------
     InputError
-        If the fit is of another model, its test has no deleted version, or clusters are named for a fit of
-        one level.
+        If `fit` is no fit, its test has no deleted version, or refit=False is given for a fit of one level.
 
     References
     ----------
@@ -131,63 +86,233 @@ def influence(
     >>> import metaexo as mx
     >>> from metaexo.sensitivity import influence
     >>> es = mx.EffectSizes([0.2, 0.3, 0.1, 0.25, 1.4], [0.02, 0.03, 0.02, 0.04, 0.02])
-    >>> influence(mx.RandomEffects(es).fit()).influential.tolist()
+    >>> found = influence(mx.RandomEffects(es).fit())
+    >>> found.influential.tolist()
     [False, False, False, False, True]
+    >>> print(found.sentence)
+    Influential: 5 (1 of 5 effects).
     """
-    if isinstance(fit, MultilevelResults):
-        return fit.influence(cluster, refit)
-    if not isinstance(fit, RandomEffectsResults):
+    checked_fit(fit)
+    if not check_flag("refit", refit) and not isinstance(fit, MultilevelResults):
         raise InputError(
-            f"the fit is of type {type(fit).__name__}",
-            "a fit of RandomEffects or Multilevel",
-            "mx.RandomEffects(es).fit()",
-        )
-    if cluster is not None or not check_flag("refit", refit):
-        raise InputError(
-            "cluster or refit=False was given for a fit of one level, which leaves out an effect at a time",
+            "refit=False was given for a fit that is made anew without each effect or cluster",
             "a multilevel fit",
-            "fit the effects with mx.Multilevel, or leave cluster and refit out",
+            "fit the effects with mx.Multilevel, or leave refit out",
         )
-    return _of_effects(fit)
+    if isinstance(fit, MultilevelResults) and fit.robust_covariance is None:
+        return fit.influence(cluster, refit)
+    if isinstance(fit, RandomEffectsResults):
+        plain = fit.robust_covariance is None and fit.test in DELETED_TESTS
+        if plain or cluster is None:
+            return _of_one_level(fit, "effect" if cluster is None else cluster)
+    return _of_refits(fit, "study" if cluster is None else cluster)
 
 
-def _of_effects(fit: RandomEffectsResults) -> Influence:
-    """Return the influence of each effect."""
-    without, x = fit.deletion, fit.design.matrix(fit.k)
-    k, p = fit.k, fit.design.p
+DELETED_TESTS = ("z", "t", "knapp-hartung", "knapp-hartung-adhoc")
+
+
+# -- one effect per study ------------------------------------------------------------------------------------
+
+
+def _of_one_level(fit: RandomEffectsResults, cluster: Any) -> Influence:
+    """Return the influence of effects or clusters, from fits without them in one batched call."""
+    labels, members = clusters_of(fit, cluster)
+    single = all(rows.size == 1 for rows in members)
+    without = fit.deletion if cluster == "effect" else delete_each(fit, members)
+    x = fit.design.matrix(fit.k)
+    sizes = np.array([rows.size for rows in members], dtype=float)
     change = fit.beta - without.beta
-    hat = fit.hat_values
-    of_effect = without.scale * (fit.effects.v + without.tau2)
-    spread = np.sqrt(without.scale[:, None] * _coefficient_variances(fit, without.tau2))
+    spread = without.scale[:, None, None] * _covariances_at(fit, without.tau2)
+    z = without.residual / np.where(without.residual_se > 0, without.residual_se, np.nan)
+    z = np.where((without.residual == 0) & (without.residual_se == 0), 0.0, z)
+    dffits, statistic = np.full(sizes.size, np.nan), np.full(sizes.size, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
-        dffits = np.vecdot(change, x) / np.sqrt(hat * of_effect)
-        dfbetas = change / spread
-        cooks = fit.cooks_distance
+        if single:
+            rows = np.concatenate(members)
+            dffits = np.vecdot(change, x[rows]) / np.sqrt(_fitted_variances(fit, without, spread)[rows])
+        dfbetas = change / np.sqrt(np.diagonal(spread, axis1=1, axis2=2))
         ratio = np.linalg.det(without.cov) / np.linalg.det(fit.cov)
-        bound = 3 * np.sqrt(p / max(k - p, 1))
-        flags = (np.abs(dffits) > bound) | (cooks > chi2_median(p)) | (hat > 3 * p / k)
-        flags |= (np.abs(dfbetas) > 1).any(axis=1) | np.isnan(without.tau2)
+    for g, rows in enumerate(members):
+        own = np.diag(without.scale[g] * (fit.effects.v[rows] + without.tau2[g]))
+        statistic[g] = (
+            z[rows[0]] ** 2
+            if rows.size == 1
+            else _form(without.residual[rows], own + x[rows] @ without.cov[g] @ x[rows].T)
+        )
+    cooks = np.vecdot(change, np.linalg.solve(fit.cov, change[..., None])[..., 0])
+    hat = np.array([fit.hat_values[rows].sum() for rows in members])
+    lost = np.isnan(without.tau2)
+    reasons = dict.fromkeys(np.flatnonzero(lost).tolist(), NO_FIT)
     return Influence(
-        labels=fit.effects.row_labels,
+        labels=labels,
         names=fit.design.names,
-        rstudent=fit.residuals("studentized")["z"].to_numpy(),
+        cluster=cluster if isinstance(cluster, str) else "",
+        sizes=sizes,
+        rstudent=np.array([z[rows[0]] if rows.size == 1 else np.nan for rows in members]),
+        statistic=statistic,
+        df=sizes,
+        pvalue=chi2_of(statistic, sizes),
         dffits=dffits,
         cooks_distance=cooks,
         covariance_ratio=ratio,
         tau2=without.tau2,
         q=without.q,
         hat=hat,
-        weights=fit.weights,
+        weights=np.array([fit.weights[rows].sum() for rows in members]),
+        beta=without.beta,
         dfbetas=dfbetas,
-        influential=flags,
+        component_names=tuple(fit.tau2_by_component),
+        components=without.tau2[:, None],
+        influential=flagged(fit.k, cooks, dfbetas, dffits, hat, sizes, lost),
+        reasons=reasons,
     )
 
 
-def _coefficient_variances(fit: RandomEffectsResults, tau2: Array) -> Array:
-    """Return the diagonal of (X'WX)^-1 of all effects at each tau2, shape (k, p)."""
-    out = np.full((fit.k, fit.design.p), np.nan)
-    known = np.flatnonzero(np.isfinite(tau2))
+NO_FIT = "the other effects are too few, or do not determine all coefficients"
+
+
+def _covariances_at(fit: RandomEffectsResults, tau2: Array) -> Array:
+    """Return the unscaled covariance matrix of the coefficients at each tau2, shape (G, p, p)."""
+    basis, to_x = fit.batch.basis[0], fit.batch.to_x
+    k, p = basis.shape
+    pairs = (basis[:, :, None] * basis[:, None, :]).reshape(k, p * p)
+    known = np.isfinite(tau2)
+    total = fit.effects.v + np.where(known, tau2, 1.0)[:, None]
+    if fit.weighting is None:
+        inner = np.linalg.inv(((1.0 / total) @ pairs).reshape(-1, p, p))
+    else:
+        a = fit.weighting
+        bread = np.linalg.inv((a @ pairs).reshape(p, p))
+        inner = bread @ ((a * a * total) @ pairs).reshape(-1, p, p) @ bread
+    return np.where(known[:, None, None], to_x @ inner @ to_x.T, np.nan)
+
+
+def _fitted_variances(fit: RandomEffectsResults, without: Deletion, spread: Array) -> Array:
+    """Return the variance of each fitted value that DFFITS is in units of, shape (k,)."""
+    if fit.weighting is None:
+        return np.asarray(without.scale * fit.hat_values * (fit.effects.v + without.tau2))
     x = fit.design.matrix(fit.k)
-    for i in known:
-        out[i] = np.diagonal(np.linalg.inv((x.T / (fit.effects.v + tau2[i])) @ x))
-    return out
+    return np.asarray(np.vecdot((spread @ x[..., None])[..., 0], x))
+
+
+def _form(residual: Array, covariance: Array) -> float:
+    """Return residual' covariance^-1 residual; NaN where there is none."""
+    if not (np.isfinite(residual).all() and np.isfinite(covariance).all()):
+        return float("nan")
+    size = np.sqrt(np.diagonal(covariance))
+    if not (size > 0).all():
+        return float("nan")
+    values, vectors = np.linalg.eigh(covariance / np.outer(size, size))
+    if not values[0] > SINGULAR:
+        return float("nan")
+    return float((((residual / size) @ vectors) ** 2 / values).sum())
+
+
+SINGULAR = 1e-12
+
+
+# -- every family: by refits ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Outside:
+    """The statistic of the deleted residuals of each cluster, from the fits without it."""
+
+    fit: FitResults
+    members: tuple[Index, ...]
+
+    def __call__(self, g: int, found: FitResults) -> float:
+        fit, rows, effects = self.fit, self.members[g], self.fit.effects
+        covariance = covariance_of(found, fit, rows)
+        known = [name in found.design.names for name in fit.design.names]
+        x = fit.design.matrix(fit.k)[rows]
+        if covariance is None or not isinstance(effects, EffectSizes) or x[:, np.invert(known)].any():
+            return float("nan")
+        x = x[:, known]
+        if not x.any(axis=1).all():  # rows of a stratum without a mean
+            return float("nan")
+        at = [found.design.names.index(name) for name in np.array(fit.design.names)[known]]
+        of_mean = x @ found.cov[np.ix_(at, at)] @ x.T
+        return _form(effects.y[rows] - x @ found.beta[at], covariance + of_mean)
+
+
+def _of_refits(fit: FitResults, cluster: Any) -> Influence:
+    """Return the influence of clusters, from one refit without each."""
+    labels, members = clusters_of(fit, cluster)
+    look = _Outside(fit, tuple(members))
+    without, statistic = refits_seen(fit, leaving_out(members, fit.k), len(members), look)
+    sizes = np.array([rows.size for rows in members], dtype=float)
+    change = fit.beta - without.beta
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.linalg.det(without.cov) / np.linalg.det(fit.cov)
+        dfbetas = change / without.se
+    cooks = np.vecdot(change, np.linalg.solve(fit.cov, change[..., None])[..., 0])
+    lost = np.asarray(np.isnan(without.beta).all(axis=1))
+    nothing = np.full(sizes.size, np.nan)
+    return Influence(
+        labels=labels,
+        names=fit.design.names,
+        cluster=cluster if isinstance(cluster, str) else "",
+        sizes=sizes,
+        rstudent=nothing,
+        statistic=statistic,
+        df=sizes,
+        pvalue=chi2_of(statistic, sizes),
+        dffits=nothing,
+        cooks_distance=cooks,
+        covariance_ratio=ratio,
+        tau2=without.tau2,
+        q=without.q,
+        hat=nothing,
+        weights=nothing,
+        beta=without.beta,
+        dfbetas=dfbetas,
+        component_names=without.components,
+        components=without.tau2_by_component,
+        influential=flagged(fit.k, cooks, dfbetas, nothing, nothing, sizes, lost),
+        reasons=without.reasons,
+    )
+
+
+@singledispatch
+def covariance_of(fit: FitResults, of: FitResults, rows: Index) -> Array | None:
+    """Return the covariance of some effects of a fit by the heterogeneity of another; None without one."""
+    return None
+
+
+@covariance_of.register(RandomEffectsResults)
+def _(fit: RandomEffectsResults, of: RandomEffectsResults, rows: Index) -> Array:
+    return np.diag(of.effects.v[rows] + fit.tau2)
+
+
+@covariance_of.register(LocationScaleResults)
+def _(fit: LocationScaleResults, of: LocationScaleResults, rows: Index) -> Array:
+    return np.diag(of.effects.v[rows] + fit.scale_coefficients.tau2_at(of.scale_design.matrix(of.k)[rows]))
+
+
+@covariance_of.register(StratifiedResults)
+def _(fit: StratifiedResults, of: StratifiedResults, rows: Index) -> Array:
+    tau2 = np.full(of.k, np.nan)
+    for stratum in of.strata:
+        tau2[stratum.rows] = fit.tau2_by_component.get(stratum.name, np.nan)
+    return np.diag(of.effects.v[rows] + tau2[rows])
+
+
+@covariance_of.register(MultilevelResults)
+def _(fit: MultilevelResults, of: MultilevelResults, rows: Index) -> Array | None:
+    if fit.problem.count != of.problem.count:  # an inner level that is gone
+        return None
+    return marginal_covariance(replace(of, maximum=fit.maximum), rows)
+
+
+@covariance_of.register(MomentResults)
+def _(fit: MomentResults, of: MomentResults, rows: Index) -> Array:
+    label = np.empty(of.k, dtype=np.intp)
+    for g, part in enumerate(of.members):
+        label[part] = g
+    sd = np.sqrt(of.effects.v[rows])
+    shared = label[rows][:, None] == label[rows]
+    between = fit.tau2_by_component["between studies"]
+    out = np.where(shared, (fit.correlation or 0.0) * np.outer(sd, sd) + between, 0.0)
+    np.fill_diagonal(out, of.effects.v[rows] + fit.tau2)
+    return np.asarray(out)

@@ -536,7 +536,6 @@ def refits(
     (array([0.26, 0.33]), array([3., 4.]))
     """
     checked_fit(fit)
-    chosen = fit.at_level(level)
     of, total = _counts(fit, counts, size, y, v)
     ys, vs = (None if a is None else _values(n, a, (total, fit.k)) for n, a in (("y", y), ("v", v)))
     if (ys is not None or vs is not None) and isinstance(fit.effects, BoundedEffectSizes):
@@ -544,21 +543,39 @@ def refits(
             "y or v was given for a fit of censored evidence", "a fit of effects that are points"
         )
     batched = isinstance(fit, RandomEffectsResults) and _is_batched(fit)
-    p = max(fit.design.p, 1)
+    make = _batch_part if batched else _single_part
+    return _run(_Task(make, fit, of, ys, vs, fit.at_level(level), alone), total)[0]
+
+
+# Says one more number of each refit, from its position and its fit; and is shown each of them.
+Look = Callable[[int, FitResults], float]
+See = Callable[[int, FitResults], None]
+
+
+def refits_seen(fit: FitResults, counts: Counts, size: int, look: Look) -> tuple[Refits, Array]:
+    """Return refits, made one by one, and what `look` says of each; NaN where there is no fit."""
+    return _run(_Task(_single_part, fit, counts, None, None, fit.level, False, look), size)
+
+
+def _run(task: _Task, size: int) -> tuple[Refits, Array]:
+    """Return the refits of a task, and what its look says of each."""
+    fit, p = task.fit, max(task.fit.design.p, 1)
+    batched = task.make is _batch_part
     block = max(1, CHUNK_ELEMENTS // (fit.k * p * p)) if batched else 1
-    task = _Task(_batch_part if batched else _single_part, fit, of, ys, vs, chosen, alone)
-    arrays = run(task, total, block=block, chunk=None if batched else PART, what="refits")
+    arrays = run(task, size, block=block, chunk=None if batched else PART, what="refits")
     said = {name: dict(enumerate(arrays.pop(name).tolist())) for name in ("reasons", "notes")}
     reasons, notes = ({i: words for i, words in each.items() if words} for each in said.values())
-    return Refits(
+    seen = arrays.pop("seen")
+    found = Refits(
         names=fit.design.names,
         components=tuple(fit.tau2_by_component),
         reasons=reasons,
         notes=notes,
-        level=chosen,
+        level=task.level,
         effects=fit.effects,
         **arrays,
     )
+    return found, seen
 
 
 def leaving_out(members: Sequence[Index], k: int) -> Counts:
@@ -589,6 +606,7 @@ class _Task:
     v: Array | None
     level: float
     alone: bool
+    look: Look | None = None
 
     def __call__(self, begin: int, end: int) -> dict[str, Any]:
         y, v = (None if a is None else a[begin:end] for a in (self.y, self.v))
@@ -596,7 +614,13 @@ class _Task:
             counts = np.ones((end - begin, self.fit.k))
         else:
             counts = self.counts(begin, end) if callable(self.counts) else self.counts[begin:end]
-        made = self.make(self.fit, counts, y, v, self.level, self.alone)
+        seen = np.full(end - begin, np.nan)
+
+        def see(i: int, found: FitResults) -> None:
+            if self.look is not None:
+                seen[i] = self.look(begin + i, found)
+
+        made = self.make(self.fit, counts, y, v, self.level, self.alone, see) | {"seen": seen}
         for name in ("reasons", "notes"):
             words = np.full(end - begin, "", dtype=object)
             for i, text in made[name].items():
@@ -657,7 +681,13 @@ def _is_batched(fit: RandomEffectsResults) -> bool:
 
 
 def _batch_part(
-    fit: RandomEffectsResults, counts: Array, y: Array | None, v: Array | None, level: float, alone: bool
+    fit: RandomEffectsResults,
+    counts: Array,
+    y: Array | None,
+    v: Array | None,
+    level: float,
+    alone: bool,
+    see: See,
 ) -> dict[str, Any]:
     """Return the arrays of some refits, made in one batched call."""
     out = _empty(fit, len(counts))
@@ -703,7 +733,7 @@ def _batch_part(
     for i in singles.tolist():
         _one_effect(fit, out, i, int(counts[i].argmax()), y, v, level)
     left = np.setdiff1d(np.arange(len(counts)), [*which, *singles])
-    reasons = _one_by_one(fit, counts, y, v, level, left, out)
+    reasons = _one_by_one(fit, counts, y, v, level, left, out, see)
     return out | {"reasons": reasons, "notes": dict.fromkeys(singles.tolist(), ONE_EFFECT)}
 
 
@@ -760,14 +790,20 @@ def _one_effect(
 
 
 def _single_part(
-    fit: FitResults, counts: Array, y: Array | None, v: Array | None, level: float, alone: bool
+    fit: FitResults,
+    counts: Array,
+    y: Array | None,
+    v: Array | None,
+    level: float,
+    alone: bool,
+    see: See,
 ) -> dict[str, Any]:
-    """Return the arrays of some refits, made one by one."""
+    """Return the arrays of some refits, made one by one; `see` is shown each fit."""
     out = _empty(fit, len(counts))
     out |= {"k": counts.sum(axis=1), "m": _studies(fit.effects, counts)}
     if isinstance(fit, AttributionResults):  # intervals and tests of parts are not among the arrays
         fit = replace(fit, choices=replace(fit.choices, draws=0, permutations=LEAST_PERMUTATIONS))
-    reasons = _one_by_one(fit, counts, y, v, level, np.arange(len(counts)), out)
+    reasons = _one_by_one(fit, counts, y, v, level, np.arange(len(counts)), out, see)
     return out | {"reasons": reasons, "notes": {}}
 
 
@@ -782,6 +818,7 @@ def _one_by_one(
     level: float,
     which: Index,
     out: dict[str, Any],
+    see: See,
 ) -> dict[int, str]:
     """Fill in the refits at `which`; return the reasons of those that have no fit."""
     reasons = {}
@@ -796,6 +833,7 @@ def _one_by_one(
             reasons[i] = error.given
             continue
         _fill(fit, found, out, i, level)
+        see(i, found)
     return reasons
 
 

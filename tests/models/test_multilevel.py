@@ -232,7 +232,7 @@ def test_residuals_and_influence(es: mx.EffectSizes) -> None:
     found = fit.influence(refit=True)
     rows = np.flatnonzero(np.array(es.study) != "s03")
     without = mx.Multilevel(es.select(rows, "left out"), "study/effect").fit()
-    assert found.beta[found.clusters.index("s03"), 0] == pytest.approx(without.beta[0], rel=1e-7)
+    assert found.beta[found.labels.index("s03"), 0] == pytest.approx(without.beta[0], rel=1e-7)
 
 
 def test_structures_are_tested_by_their_likelihoods(es: mx.EffectSizes) -> None:

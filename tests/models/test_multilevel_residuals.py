@@ -78,7 +78,7 @@ def test_deletions_with_refits_are_the_fits_of_the_other_rows() -> None:
     row = fit.cluster_residuals("district").loc["71"]
     assert row["statistic"] == pytest.approx(residual @ np.linalg.solve(total, residual), rel=1e-6)
     found = fit.influence("district")
-    at = found.clusters.index("71")
+    at = found.labels.index("71")
     change = fit.beta - other.beta
     assert found.cooks_distance[at] == pytest.approx(change @ np.linalg.solve(fit.cov, change), rel=1e-5)
     spread = np.sqrt(np.diag(gls(x, m, ES.y)[1]))

@@ -87,6 +87,17 @@ class MultilevelFit(LinearFit):
         return frozen(np.asarray(self.gls.cov @ self.gls.factor.solve(self.problem.x).T))
 
     @cached_property
+    def diagonal_weights(self) -> Array:
+        """Share of each effect in the diagonal of the weight matrix, shape (k,)."""
+        diagonal = self.gls.factor.diagonal() if self.weighting is None else self.weighting.diagonal()
+        return frozen(np.asarray(diagonal / diagonal.sum()))
+
+    @cached_property
+    def hat_values(self) -> Array:
+        """Leverage of each effect, the diagonal of the hat matrix, shape (k,)."""
+        return frozen((self.problem.x.T * self.loadings).sum(axis=0))
+
+    @cached_property
     def model_inference(self) -> WaldInference:
         """Covariance matrix of the coefficients and their tests by the model."""
         cov = self.gls.cov if self.weighted is None else self.weighted.cov
@@ -157,7 +168,8 @@ class MultilevelFit(LinearFit):
     # -- heterogeneity and likelihood --------------------------------------------------------------------
 
     @cached_property
-    def _sampling_only(self) -> GeneralisedFit | None:
+    def sampling_only(self) -> GeneralisedFit | None:
+        """Generalised least squares with V alone; None if V is singular."""
         zero = [np.zeros((t.size, t.size)) for t in self.problem.terms]
         try:
             return generalised_fit(self.problem, zero)
@@ -168,7 +180,7 @@ class MultilevelFit(LinearFit):
     def q(self) -> TestResult:
         """Q test of (residual) heterogeneity: generalised least squares with V alone."""
         null = "all effects share one true effect" if self.design.x is None else "no residual heterogeneity"
-        fit = self._sampling_only
+        fit = self.sampling_only
         if fit is None:
             return TestResult(
                 np.nan, "chi2", (float(self.df_residual),), np.nan, f"{null}; not testable, V is singular"
@@ -183,7 +195,7 @@ class MultilevelFit(LinearFit):
         """
         if self.problem.v.nnz == 0:
             return 0.0
-        fit = self._sampling_only
+        fit = self.sampling_only
         if fit is None:
             return float("nan")
         trace = float(fit.factor.diagonal().sum() - (fit.mx**2).sum())
@@ -236,7 +248,7 @@ class MultilevelFit(LinearFit):
             change = self.weighted.beta - self.gls.beta
             llf -= 0.5 * float(change @ np.linalg.solve(self.gls.cov, change))
         n, count = float(self.df_residual if chosen else self.k), self.parameters
-        found, alone = statistics_at(llf, self.effects.v, n, count, chosen), self._sampling_only
+        found, alone = statistics_at(llf, self.effects.v, n, count, chosen), self.sampling_only
         if chosen:
             return found
         saturated = np.nan if alone is None else self.k * LOG_2PI + alone.factor.logdet

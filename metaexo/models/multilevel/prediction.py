@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from metaexo.errors import ConvergenceError, InputError
-from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice, read_words
 from metaexo.models.linear.hypothesis import quantiles
 from metaexo.models.linear.prediction import Prediction, predict_new
@@ -175,50 +174,6 @@ def _level_blocks(fit: MultilevelFit, j: int) -> Array:
 
 
 # -- fits without a cluster ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class ClusterInfluence(Immutable):
-    """How the fit changes when a cluster is left out.
-
-    Attributes
-    ----------
-    clusters : tuple of str
-        What was left out.
-    names : tuple of str
-        Coefficients.
-    cooks_distance : ndarray, shape (G,)
-        (b - b_g)' C^-1 (b - b_g), C the covariance matrix of b; NaN where the rest has no fit.
-    dfbetas : ndarray, shape (G, p)
-        Changes of the coefficients over the standard errors at the components without the cluster.
-    beta : ndarray, shape (G, p)
-        Coefficients without each cluster.
-    components : ndarray, shape (G, n)
-        Components without each cluster.
-    component_names : tuple of str
-        Their names.
-    """
-
-    clusters: tuple[str, ...]
-    names: tuple[str, ...]
-    cooks_distance: Array
-    dfbetas: Array
-    beta: Array
-    components: Array
-    component_names: tuple[str, ...]
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row per cluster: cooks_distance, then "dfbetas ..." and the components without it."""
-        import pandas as pd
-
-        frame = pd.DataFrame(
-            {"cooks_distance": self.cooks_distance}, index=pd.Index(self.clusters, name="cluster")
-        )
-        for j, name in enumerate(self.names):
-            frame[f"dfbetas {name}"] = self.dfbetas[:, j]
-        for j, name in enumerate(self.component_names):
-            frame[name] = self.components[:, j]
-        return frame
 
 
 def _without(fit: MultilevelFit, kept: Index, refit: bool) -> tuple[Array, GeneralisedFit] | None:

@@ -22,11 +22,12 @@ from scipy.linalg import solve_triangular
 from metaexo.errors import InputError, MetaexoError
 from metaexo.inputs import check_choice
 from metaexo.models.linear.grouping import split_clusters
+from metaexo.models.linear.influence import Influence, chi2_of, flagged
 from metaexo.models.multilevel.covariance import at_rows
 from metaexo.models.multilevel.fit import MultilevelFit, covariance_of_rows
-from metaexo.models.multilevel.prediction import ClusterInfluence, _without, subproblem
+from metaexo.models.multilevel.prediction import _without, subproblem
 from metaexo.models.multilevel.weights import weighted_coefficients
-from metaexo.numeric.mixed.likelihood import generalised_fit
+from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
 from metaexo.numeric.mixed.partition import dependent_rows
 from metaexo.numeric.mixed.problem import MixedProblem
 from metaexo.numeric.problem import CHUNK_ELEMENTS, without_rounding
@@ -246,7 +247,7 @@ def _change_coefficients(fit: MultilevelFit, members: Sequence[Index], beta: Arr
     """Write the coefficients without each cluster, and their covariances, at the components of the fit."""
     gls, loadings = fit.gls, fit.loadings
     reasons = []
-    for i, (rows, inverse) in enumerate(zip(members, _inverse_blocks(fit, members), strict=True)):
+    for i, (rows, inverse) in enumerate(zip(members, _inverse_blocks(gls, members), strict=True)):
         inner = inverse - gls.mx[rows] @ gls.mx[rows].T
         size = np.sqrt(np.diagonal(inverse))
         values, vectors = np.linalg.eigh(inner / np.outer(size, size))
@@ -260,20 +261,21 @@ def _change_coefficients(fit: MultilevelFit, members: Sequence[Index], beta: Arr
     return reasons
 
 
-def _inverse_blocks(fit: MultilevelFit, members: Sequence[Index]) -> list[Array]:
+def _inverse_blocks(gls: GeneralisedFit, members: Sequence[Index]) -> list[Array]:
     """Return the blocks of M^-1 of the rows of each cluster."""
+    k = gls.r.size
     if all(rows.size == 1 for rows in members):
-        diagonal = fit.gls.factor.diagonal()
+        diagonal = gls.factor.diagonal()
         return [np.array([[diagonal[rows[0]]]]) for rows in members]
     out: list[Array] = []
     chunk: list[Index] = []
     for i, rows in enumerate(members):
         chunk.append(rows)
-        if i + 1 == len(members) or fit.k * sum(map(len, chunk)) > CHUNK_ELEMENTS:
+        if i + 1 == len(members) or k * sum(map(len, chunk)) > CHUNK_ELEMENTS:
             together = np.concatenate(chunk)
-            units = np.zeros((fit.k, together.size))
+            units = np.zeros((k, together.size))
             units[together, np.arange(together.size)] = 1.0
-            solved = fit.gls.factor.solve(units)
+            solved = gls.factor.solve(units)
             ends = np.cumsum([len(part) for part in chunk])
             out += [solved[part, end - len(part) : end] for part, end in zip(chunk, ends, strict=True)]
             chunk = []
@@ -308,13 +310,15 @@ def _outside(
 
 def influence(
     fit: MultilevelFit, cluster: str | Sequence[object] | ArrayLike | None, refit: bool
-) -> ClusterInfluence:
+) -> Influence:
     """Return the influence of clusters; see `MultilevelResults.influence`."""
     without = delete_each(fit, cluster, refit)
+    members = without.members
+    sizes = np.array([rows.size for rows in members], dtype=float)
     change = fit.beta - without.beta
     cooks = np.vecdot(change, np.linalg.solve(fit.model_inference.cov, change.T).T)
-    n = len(without.clusters)
-    spread, components = np.full(change.shape, np.nan), np.full((n, len(fit.component_values)), np.nan)
+    spread, tau2 = np.full(change.shape, np.nan), np.full(sizes.size, np.nan)
+    components = np.full((sizes.size, len(fit.component_values)), np.nan)
     for i in np.flatnonzero(np.isfinite(cooks)):
         theta = without.theta[i]
         spread[i] = np.diagonal(_coefficient_covariance(fit, fit.problem, theta))
@@ -323,15 +327,49 @@ def influence(
             [np.empty(0)]
             + [named.term.structure.values(part) for named, part in zip(fit.terms, parts, strict=True)]
         )
-    return ClusterInfluence(
-        without.clusters,
-        fit.design.names,
-        cooks,
-        change / np.sqrt(spread),
-        without.beta,
-        components,
-        tuple(fit.component_values),
+        of_terms = zip(fit.problem.terms, fit.problem.matrices(theta), strict=True)
+        tau2[i] = sum(float(np.delete(term.contributions(g), members[i]).mean()) for term, g in of_terms)
+    dfbetas, lost = change / np.sqrt(spread), np.isnan(cooks)
+    hat = np.array([fit.hat_values[rows].sum() for rows in members])
+    z = np.array([without.residual[rows[0]] / without.residual_se[rows[0]] for rows in members])
+    shares = fit.loadings[0] if fit.design.x is None else fit.diagonal_weights
+    nothing = np.full(sizes.size, np.nan)
+    with np.errstate(invalid="ignore"):
+        ratio = np.linalg.det(without.cov) / np.linalg.det(fit.model_inference.cov)
+    return Influence(
+        labels=without.clusters,
+        names=fit.design.names,
+        cluster="study" if cluster is None else cluster if isinstance(cluster, str) else "",
+        sizes=sizes,
+        rstudent=np.where(sizes == 1, z, np.nan),
+        statistic=without.statistic,
+        df=sizes,
+        pvalue=chi2_of(without.statistic, sizes),
+        dffits=nothing,
+        cooks_distance=cooks,
+        covariance_ratio=ratio,
+        tau2=tau2,
+        q=np.where(lost, np.nan, _q_without(fit, members)),
+        hat=hat,
+        weights=np.array([shares[rows].sum() for rows in members]),
+        beta=without.beta,
+        dfbetas=dfbetas,
+        component_names=tuple(fit.component_values),
+        components=components,
+        influential=flagged(fit.k, cooks, dfbetas, nothing, hat, sizes, lost),
+        reasons={i: why for i, why in enumerate(without.reasons) if why},
     )
+
+
+def _q_without(fit: MultilevelFit, members: Sequence[Index]) -> Array:
+    """Return Cochran's Q without each cluster: Q - r_S' (P_SS)^-1 r_S with V alone in the place of M."""
+    plain, out = fit.sampling_only, np.full(len(members), np.nan)
+    if plain is None:
+        return out
+    for i, (rows, inverse) in enumerate(zip(members, _inverse_blocks(plain, members), strict=True)):
+        inner = inverse - plain.mx[rows] @ plain.mx[rows].T
+        out[i] = plain.q - _form(plain.r[rows], inner, np.diagonal(inverse))
+    return np.where(out < 0, 0.0, out)
 
 
 def _coefficient_covariance(fit: MultilevelFit, problem: MixedProblem, theta: Array) -> Array:

@@ -15,6 +15,7 @@ from metaexo.immutable import frozen
 from metaexo.inputs import check_flag, check_number
 from metaexo.models.linear.fit import Tau2Limits
 from metaexo.models.linear.hypothesis import quantiles
+from metaexo.models.linear.influence import Influence
 from metaexo.models.linear.likelihood_ratio import LikelihoodRatioTest
 from metaexo.models.linear.prediction import adjusted_level, index_of, new_rows, prediction_frame
 from metaexo.models.linear.results import FitResults
@@ -22,7 +23,6 @@ from metaexo.models.linear.summary import FamilyLines
 from metaexo.models.multilevel import prediction, profile, residuals
 from metaexo.models.multilevel.fit import MultilevelFit
 from metaexo.models.multilevel.multivariate_moments import WORDS
-from metaexo.models.multilevel.prediction import ClusterInfluence
 from metaexo.models.multilevel.profile import ComponentProfile
 from metaexo.models.multilevel.terms import STRUCTURES
 from metaexo.types import Array
@@ -426,21 +426,10 @@ class MultilevelResults(MultilevelFit, FitResults):
         """Share of each effect in the pooled mean, shape (k,); NaN with moderators."""
         return frozen(self.loadings[0] if self.design.x is None else np.full(self.k, np.nan))
 
-    @cached_property
-    def diagonal_weights(self) -> Array:
-        """Share of each effect in the diagonal of the weight matrix, shape (k,)."""
-        diagonal = self.gls.factor.diagonal() if self.weighting is None else self.weighting.diagonal()
-        return frozen(np.asarray(diagonal / diagonal.sum()))
-
-    @cached_property
-    def hat_values(self) -> Array:
-        """Leverage of each effect, the diagonal of the hat matrix, shape (k,)."""
-        return frozen((self.problem.x.T * self.loadings).sum(axis=0))
-
     def influence(
         self, cluster: str | Sequence[object] | ArrayLike | None = None, refit: bool = True
-    ) -> ClusterInfluence:
-        """Return how the fit changes when a cluster is left out: Cook's distances and DFBETAS.
+    ) -> Influence:
+        """Return how the fit changes when a cluster is left out: all measures of influence.
 
         Parameters
         ----------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from metaexo.models.linear.hypothesis import quantiles
 from metaexo.models.univariate.batched import fit_batch
 from metaexo.models.univariate.fit import UnivariateFit
 from metaexo.numeric.problem import CHUNK_ELEMENTS, make_batch
-from metaexo.types import Array
+from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,19 +128,19 @@ ALONE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """Fits without one effect at a time; NaN where the others cannot be fitted."""
+    """Fits without one effect, or the effects of one cluster, at a time; NaN where the others have no fit."""
 
-    beta: Array  # coefficients without effect i, shape (k, p)
-    cov: Array  # their covariance, the scale of the test included, shape (k, p, p)
-    scale: Array  # that of the test, 1 where it has none, shape (k,)
-    tau2: Array  # between-study variance, shape (k,)
-    q: Array  # Cochran's Q, shape (k,)
+    beta: Array  # coefficients without cluster g, shape (G, p)
+    cov: Array  # their covariance, the scale of the test included, shape (G, p, p)
+    scale: Array  # that of the test, 1 where it has none, shape (G,)
+    tau2: Array  # between-study variance, shape (G,)
+    q: Array  # Cochran's Q, shape (G,)
     residual: Array  # effect minus its prediction from the others, shape (k,)
     residual_se: Array  # standard error of that difference, shape (k,)
 
 
-def delete_each(fit: UnivariateFit) -> Deletion:
-    """Return the fits without one effect at a time."""
+def delete_each(fit: UnivariateFit, members: Sequence[Index] | None = None) -> Deletion:
+    """Return the fits without one effect at a time, or without the rows of each of some clusters."""
     if fit.test in ("kenward-roger", "knapp-hartung-or-z", "knapp-hartung-iqwig"):
         raise InputError(
             f"deletion diagnostics are not defined for the test {fit.test!r}",
@@ -153,21 +153,26 @@ def delete_each(fit: UnivariateFit) -> Deletion:
             "take the diagnostics from the fit that robust() was asked of",
         )
     k, p, es = fit.k, fit.design.p, fit.effects
+    clusters = [np.array([i]) for i in range(k)] if members is None else members
+    size, cluster = len(clusters), np.empty(k, dtype=np.intp)
+    for g, part in enumerate(clusters):
+        cluster[part] = g
+    sizes = np.bincount(cluster, minlength=size)
     basis = fit.batch.basis[0]
-    possible = np.flatnonzero(1.0 - np.vecdot(basis, basis) > ALONE)
-    enough = k - 1 > p if fit.tau2_is_estimated else k - 1 >= p
-    possible = possible if enough else possible[:0]
-    beta, cov = np.full((k, p), np.nan), np.full((k, p, p), np.nan)
-    scale, tau2, q = (np.full(k, np.nan) for _ in range(3))
+    lost = [np.linalg.eigvalsh(basis[part].T @ basis[part])[-1] for part in clusters] if p > 1 else sizes / k
+    enough = k - sizes > p if fit.tau2_is_estimated else k - sizes >= p
+    possible = np.flatnonzero((1.0 - np.asarray(lost) > ALONE) & enough)
+    beta, cov = np.full((size, p), np.nan), np.full((size, p, p), np.nan)
+    scale, tau2, q = (np.full(size, np.nan) for _ in range(3))
     rows = max(1, CHUNK_ELEMENTS // (k * p * p))
     for begin in range(0, possible.size, rows):
         which = possible[begin : begin + rows]
-        counts = np.ones((which.size, k))
-        counts[np.arange(which.size), which] = 0.0
+        counts = np.asarray(cluster != which[:, None], dtype=float)
         found = fit_batch(fit, make_batch(es.y, es.v, fit.design.x, counts, fit.weighting))
         beta[which], cov[which], scale[which] = found.beta, found.cov, found.scale
         tau2[which], q[which] = found.tau2, found.q
     x = fit.design.matrix(k)
-    of_mean = np.vecdot((cov @ x[..., None])[..., 0], x)
-    total = scale * (es.v + tau2) + of_mean
-    return Deletion(beta, cov, scale, tau2, q, es.y - np.vecdot(beta, x), np.sqrt(total))
+    of_mean = np.vecdot((cov[cluster] @ x[..., None])[..., 0], x)
+    total = scale[cluster] * (es.v + tau2[cluster]) + of_mean
+    residual = es.y - np.vecdot(beta[cluster], x)
+    return Deletion(beta, cov, scale, tau2, q, residual, np.sqrt(total))

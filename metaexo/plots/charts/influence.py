@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from metaexo.errors import InputError
 from metaexo.formatting import plural
 from metaexo.inputs import check_choice, describe
-from metaexo.models.multilevel.prediction import ClusterInfluence
-from metaexo.models.multilevel.results import MultilevelResults
-from metaexo.models.univariate.results import RandomEffectsResults
+from metaexo.models.linear.influence import Influence
+from metaexo.models.linear.results import FitResults
 from metaexo.numeric.tails import chi2_median
 from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.chart import (
@@ -31,7 +30,6 @@ from metaexo.plots.canvas.chart import (
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.theme import Color, Theme, get_theme
 from metaexo.plots.charts.effects import space_of
-from metaexo.sensitivity.influence import Influence
 from metaexo.sensitivity.influence import influence as influence_of
 from metaexo.types import Array
 
@@ -94,7 +92,7 @@ def influence_plan(
 
     Parameters
     ----------
-    results : RandomEffectsResults, MultilevelResults, Influence or ClusterInfluence
+    results : FitResults or Influence
         A fit, or what :func:`metaexo.sensitivity.influence` found for one. Only a fit has the values of all
         studies together that tau2 and Q without a study are compared with.
     measures : sequence of str, optional
@@ -137,12 +135,13 @@ def influence_plan(
     >>> ax = mx.plots.influence(plan)
     """
     fit, found = _found(results, cluster, refit)
-    if isinstance(found, ClusterInfluence):
-        labels, word, words = found.clusters, "cluster", "clusters"
-        every, marked = _of_clusters(fit, found)
-    else:
-        labels, word, words = found.labels, "study", "studies"
+    labels = found.labels
+    if found.component_names == ("between studies",) and (found.sizes == 1).all():
+        word, words = "study", "studies"
         every, marked = _of_effects(fit, found)
+    else:
+        word, words = "cluster", "clusters"
+        every, marked = _of_clusters(fit, found)
     shown = _chosen(every, measures)
     look = get_theme(theme, font_size)
     named = len(labels) <= MOST_NAMES
@@ -169,14 +168,14 @@ def influence_plan(
     return chart if height else chart.with_panels(high)
 
 
-def _found(results: Any, cluster: Any, refit: bool) -> tuple[Any, Influence | ClusterInfluence]:
+def _found(results: Any, cluster: Any, refit: bool) -> tuple[Any, Influence]:
     """Return the fit, None if there is none, and its influence."""
-    if isinstance(results, RandomEffectsResults | MultilevelResults):
+    if isinstance(results, FitResults):
         return results, influence_of(results, cluster, refit)
-    if not isinstance(results, Influence | ClusterInfluence):
+    if not isinstance(results, Influence):
         raise InputError(
             f"the first argument is {describe(results)}",
-            "a fit of RandomEffects or Multilevel, or its influence",
+            "a fit, or its influence",
             "mx.plots.influence(mx.RandomEffects(es).fit())",
         )
     if cluster is not None or not refit:
@@ -188,9 +187,7 @@ def _found(results: Any, cluster: Any, refit: bool) -> tuple[Any, Influence | Cl
     return None, results
 
 
-def _of_effects(
-    fit: RandomEffectsResults | None, found: Influence
-) -> tuple[list[Measure], NDArray[np.bool_]]:
+def _of_effects(fit: FitResults | None, found: Influence) -> tuple[list[Measure], NDArray[np.bool_]]:
     """Return the measures of single effects, and which effects are influential."""
     k, p = len(found.labels), len(found.names)
     dffits, cooks = 3 * math.sqrt(p / max(k - p, 1)), float(chi2_median(p))
@@ -205,22 +202,19 @@ def _of_effects(
     return [*measures, *_dfbetas(found)], found.influential
 
 
-def _of_clusters(
-    fit: MultilevelResults | None, found: ClusterInfluence
-) -> tuple[list[Measure], NDArray[np.bool_]]:
+def _of_clusters(fit: FitResults | None, found: Influence) -> tuple[list[Measure], NDArray[np.bool_]]:
     """Return the measures of clusters, and which are influential by the same bounds as single effects."""
     cooks = float(chi2_median(len(found.names)))
-    full = {} if fit is None else fit.component_values
+    full = {} if fit is None else getattr(fit, "component_values", fit.tau2_by_component)
     components = [
         Measure(COMPONENTS, f"{_in_letters(name)}, without it", values, full.get(name, math.nan))
         for name, values in zip(found.component_names, found.components.T, strict=True)
     ]
     first = Measure("cooks_distance", HEADINGS["cooks_distance"], found.cooks_distance, 0.0, (cooks,))
-    marked = (found.cooks_distance > cooks) | (np.abs(found.dfbetas) > 1).any(axis=1)
-    return [first, *_dfbetas(found), *components], marked | np.isnan(found.cooks_distance)
+    return [first, *_dfbetas(found), *components], found.influential
 
 
-def _dfbetas(found: Influence | ClusterInfluence) -> list[Measure]:
+def _dfbetas(found: Influence) -> list[Measure]:
     return [
         Measure(DFBETAS, f"DFBETAS: {name}", values, 0.0, (-1.0, 1.0))
         for name, values in zip(found.names, found.dfbetas.T, strict=True)
@@ -316,14 +310,13 @@ def _ends(one: Measure, known: NDArray[np.bool_]) -> tuple[float, float]:
 
 
 def _notes(
-    found: Influence | ClusterInfluence,
+    found: Influence,
     labels: Sequence[str],
     marked: NDArray[np.bool_],
     shown: Sequence[Measure],
 ) -> list[str]:
     """Return who is influential where the marks do not say so themselves, and whose fit is not possible."""
-    without = found.cooks_distance if isinstance(found, ClusterInfluence) else found.tau2
-    lost = np.flatnonzero(np.isnan(without)).tolist()
+    lost = sorted(found.reasons)
     seen = [i for i in np.flatnonzero(marked).tolist() if i not in lost]
     out = []
     if seen and len(labels) > MOST_NAMES:
