@@ -64,6 +64,7 @@ PATHS = mx.sensitivity.multiverse(ES, {"method": ["REML", "DL"], "test": ["t", "
 SELECTION = mx.bias.selection_model(ES)
 COPAS = mx.bias.copas_selection(ES)
 FILLED = mx.bias.trim_and_fill(FIT)
+BOOTSTRAP = mx.sensitivity.bootstrap(FIT, draws=99)
 
 LEDGER = mx.Ledger.of_rows(4).leave_out({2: "no SD"}, "effect")
 JUDGED = pd.DataFrame({"study": ["Li", "Cho"], **{f"D{i}": ["low", "high"] for i in range(1, 6)}})
@@ -76,6 +77,8 @@ RIGHT = {
     "adjusted_plan": (FILLED,),
     "attribution": (FOUND,),
     "attribution_plan": (FOUND,),
+    "bootstrap": (BOOTSTRAP,),
+    "bootstrap_plan": (BOOTSTRAP,),
     "bubble": (SLOPE,),
     "bubble_plan": (SLOPE,),
     "caterpillar": (ES,),
@@ -322,6 +325,8 @@ def test_calls_that_do_not_fit(name, tmp_path):
         ("funnel_plan", {"contours": "yes"}),
         ("doi_plan", {"labels": "outside"}),
         ("doi_plan", {"by": "sauce"}),
+        ("bootstrap_plan", {"statistics": ["tau3"]}),
+        ("bootstrap_plan", {"columns": 0}),
         ("gosh_plan", {"highlight": "z"}),
         ("gosh_plan", {"vertical": "I2"}),
         ("gosh_plan", {"coefficient": "dose"}),

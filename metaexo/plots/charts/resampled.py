@@ -1,0 +1,216 @@
+"""Distributions of resampled statistics: the draws of a bootstrap, with the estimate and its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from metaexo import sensitivity
+from metaexo.effects.conversions.scales import back_pooled
+from metaexo.errors import InputError, TooFewStudiesError
+from metaexo.formatting import level_words, plural
+from metaexo.inputs import check_choice, describe
+from metaexo.plots.canvas.arguments import checked
+from metaexo.plots.canvas.chart import Chart, ChartAxis, Panel, Rule, Steps
+from metaexo.plots.canvas.plan import WIDTH, drawn
+from metaexo.plots.canvas.scale import Scale, axis_words
+from metaexo.plots.canvas.theme import Theme, get_theme
+from metaexo.plots.canvas.words import typeset, with_ledger
+from metaexo.plots.charts.effects import space_of
+from metaexo.types import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+PANEL = 125.0  # height in points
+WIDE = 17.0  # least width of a panel with its axis, in letters
+LEAST_BARS, MOST_BARS = 8, 60
+TAILS = 0.002  # share of the draws that the axis need not show, in both tails together
+HEADINGS = {"estimate": "Pooled effect", "tau2": "τ²", "tau": "τ", "i2": "I²", "h2": "H²", "q": "Q"}
+INTERVALS = {"bca": "BCa"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Distribution:
+    """The draws of a statistic as shown, with its estimate and interval."""
+
+    heading: str
+    label: str
+    scale: Scale
+    draws: Array
+    estimate: float
+    ends: tuple[float, float]
+
+
+@checked
+def bootstrap_plan(
+    results: Any,
+    *,
+    statistics: Sequence[str] | None = None,
+    columns: int = 3,
+    title: str = "",
+    notes: Sequence[str] = (),
+    ax: Axes | Figure | SubFigure | None = None,
+    width: float = WIDTH,
+    height: float | None = None,
+    theme: str | Theme | None = None,
+    font_size: float | None = None,
+) -> Chart:
+    """Return what the histograms of a bootstrap show, without drawing it.
+
+    Use it to see whether the draws of a statistic have the shape that its interval assumes: one hill, no pile
+    of draws at 0, and an estimate near the middle. The numbers are those of
+    :func:`metaexo.sensitivity.bootstrap`.
+
+    Parameters
+    ----------
+    results : Bootstrap
+        What :func:`metaexo.sensitivity.bootstrap` returned.
+    statistics : sequence of str, optional
+        Names of the statistics to show. Default: all of them.
+    columns : int
+        Most panels side by side, as far as there is room.
+
+    Returns
+    -------
+    Chart
+        A panel per statistic: its draws as a histogram, the estimate, and the ends of the interval.
+
+    Raises
+    ------
+    InputError
+        If `results` is no bootstrap.
+    TooFewStudiesError
+        If no statistic has draws.
+    UnknownChoiceError
+        If there is no such statistic.
+
+    References
+    ----------
+    Efron, B., Tibshirani, R. J. (1993). An Introduction to the Bootstrap. Chapman and Hall.
+    https://doi.org/10.1201/9780429246593
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> es = mx.EffectSizes([0.2, 0.6, 0.1, 0.9, 0.5], [0.02, 0.05, 0.03, 0.04, 0.02])
+    >>> found = mx.sensitivity.bootstrap(mx.RandomEffects(es).fit(), draws=999)
+    >>> plan = mx.plots.bootstrap_plan(found)
+    >>> [panel.heading for panel in plan.panels]
+    ['Pooled effect', 'τ²', 'I²']
+    >>> ax = mx.plots.bootstrap(plan)
+    """
+    if not isinstance(results, sensitivity.Bootstrap):
+        raise InputError(
+            f"the first argument is {describe(results)}",
+            "what mx.sensitivity.bootstrap returned",
+            "mx.plots.bootstrap(mx.sensitivity.bootstrap(fit))",
+        )
+    names = results.names if statistics is None else tuple(dict.fromkeys(statistics))
+    for name in names:
+        check_choice("statistic", name, results.names)
+    shown = [one for name in names if (one := _distribution(results, name)).draws.size]
+    if not shown:
+        raise TooFewStudiesError(
+            "no statistic has draws", "at least one with draws", "look at results.reasons"
+        )
+    interval = f"{level_words(results.level)} {INTERVALS.get(results.interval, results.interval)} interval"
+    look = get_theme(theme, font_size)
+    across = max(1, min(columns, int(space_of(ax, width, 1.0)[0] / (WIDE * look.small))))
+    panels = [_panel(one, interval, first=i % across == 0) for i, one in enumerate(shown)]
+    notes = (*_notes(results, shown, panels), *notes)
+    if len(panels) == 1:  # its heading stands below, since the title stands above
+        axis = replace(panels[0].x, label=shown[0].label or shown[0].heading)
+        panels = [replace(panels[0], heading="", x=axis)]
+    chart = Chart(
+        panels=tuple(panels),
+        across=across,
+        legend="below",
+        summary=with_ledger(results.sentence, results.effects.ledger),
+        title=title,
+        notes=notes,
+        width=width,
+        height=height or 1.0,
+        theme=look,
+    )
+    return chart if height else chart.with_panels(PANEL)
+
+
+def _distribution(results: sensitivity.Bootstrap, name: str) -> _Distribution:
+    """Return the draws of a statistic on the scale that is shown."""
+    at, es = results.names.index(name), results.effects
+    numbers = np.array([results.estimates[at], results.low[at], results.high[at]])
+    draws, label = results.values(name), ""
+    scale: Scale = "linear"
+    if results.ratios[at]:
+        draws, numbers, scale = np.exp(draws), np.exp(numbers), "log"
+        label = axis_words(es.measure)
+    elif name == "estimate":
+        draws, numbers, label = back_pooled(es, draws), back_pooled(es, numbers), axis_words(es.measure)
+    elif name.partition(":")[0] == "i2":
+        draws, numbers, label = 100 * draws, 100 * numbers, "I² (%)"
+    estimate, low, high = numbers.tolist()
+    kind, colon, of = name.partition(":")
+    heading = HEADINGS.get(kind, kind) + (f" {of}" if colon else "")
+    return _Distribution(heading, label, scale, draws[np.isfinite(draws)], estimate, (low, high))
+
+
+def _panel(one: _Distribution, interval: str, first: bool) -> Panel:
+    """Return the panel of a statistic; the first of a row has the name of the vertical axis."""
+    edges = _edges(one)
+    heights = np.histogram(one.draws, edges)[0]
+    low, high = (float(edge) for edge in (edges[0], edges[-1]))
+    marks: list[tuple[float, str, Literal["solid", "dashed"]]] = [(one.estimate, "estimate", "solid")]
+    marks += [(end, interval, "dashed") for end in one.ends]
+    return Panel(
+        heading=one.heading,
+        x=ChartAxis(label=one.label, scale=one.scale, limits=(low, high)),
+        y=ChartAxis(label="Draws" if first else "", limits=(0.0, 1.08 * float(heights.max()))),
+        layers=[
+            Steps(edges=edges.tolist(), heights=heights.tolist(), name="draws"),
+            *(
+                Rule(at=at, name=name, color="ink", dash=dash, width=1.2)
+                for at, name, dash in marks
+                if low <= at <= high
+            ),
+        ],
+    )
+
+
+def _edges(one: _Distribution) -> Array:
+    """Return the edges of the bars: equal on the axis, from end to end of what is shown."""
+    log = one.scale == "log"
+    places = np.log(one.draws) if log else one.draws
+    marks = np.array([one.estimate, *one.ends])
+    held = np.log(marks) if log else marks
+    held = held[np.isfinite(held)]
+    low, q1, q3, high = np.quantile(places, [TAILS / 2, 0.25, 0.75, 1 - TAILS / 2]).tolist()
+    low, high = min([low, *held]), max([high, *held])
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        low, high = low - 0.5, high + 0.5
+    step = 2 * (q3 - q1) / places.size ** (1 / 3)  # Freedman and Diaconis
+    bars = round(min(max((high - low) / step if step > 0 else LEAST_BARS, LEAST_BARS), MOST_BARS))
+    room = 0.02 * (high - low)
+    low = low if low == 0 and not log else low - room  # a variance begins at 0
+    edges = np.linspace(low, high + room, bars + 1)
+    return np.asarray(np.exp(edges) if log else edges)
+
+
+def _notes(
+    results: sensitivity.Bootstrap, shown: Sequence[_Distribution], panels: Sequence[Panel]
+) -> list[str]:
+    """Return what was drawn, what the axes leave out, and cautions."""
+    kind = "Parametric" if results.kind == "parametric" else "Non-parametric"
+    notes = [f"{kind} bootstrap: {results.size:,} draws of {results.units}."]
+    for one, panel in zip(shown, panels, strict=True):
+        (steps,) = (layer for layer in panel.layers if isinstance(layer, Steps))
+        beyond = one.draws.size - round(sum(steps.heights))
+        notes += [f"{one.heading}: {plural(beyond, 'draw')} beyond the axis."] if beyond else []
+    return [*notes, *(f"Caution: {typeset(words)}." for words in results.cautions())]
+
+
+bootstrap = drawn(bootstrap_plan, "Draw histograms of a bootstrap: draws, estimates and intervals.")

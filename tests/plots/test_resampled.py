@@ -1,0 +1,72 @@
+"""Histograms of a bootstrap: counts of its draws, its estimates and intervals, on the scale that is shown."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import metaexo as mx
+from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.plots import bootstrap, bootstrap_plan, overlapping_texts
+from metaexo.plots.canvas.chart import Rule, Steps
+
+
+def drawn_of(measure="RR", k=13, **choices):
+    draws = np.random.default_rng(k)
+    es = mx.EffectSizes(draws.normal(0.3, 0.4, k), draws.uniform(0.02, 0.2, k), measure)
+    fit = mx.RandomEffects(es).fit(method="DL")
+    return mx.sensitivity.bootstrap(fit, **{"draws": 499, **choices})
+
+
+@pytest.mark.parametrize(("measure", "back"), [
+    ("RR", np.exp), ("PLO", lambda y: 1 / (1 + np.exp(-y))), ("SMD", lambda y: y),
+])  # fmt: skip
+def test_bars_count_the_draws_between_their_edges(measure, back):
+    found = drawn_of(measure)
+    plan = bootstrap_plan(found)
+    assert [panel.heading for panel in plan.panels] == ["Pooled effect", "τ²", "I²"]
+    for j, (panel, name) in enumerate(zip(plan.panels, found.names, strict=True)):
+        shown = {"estimate": back, "tau2": lambda x: x, "i2": lambda x: 100 * x}[name]
+        (steps,) = (layer for layer in panel.layers if isinstance(layer, Steps))
+        draws = shown(found.values(name))
+        assert steps.heights == np.histogram(draws, steps.edges)[0].tolist()
+        assert sum(steps.heights) >= 0.99 * draws.size
+        rules = [layer.at for layer in panel.layers if isinstance(layer, Rule)]
+        wanted = shown(np.array([found.estimates[j], found.low[j], found.high[j]]))
+        assert rules == pytest.approx(wanted.tolist())
+        assert panel.x.limits == (steps.edges[0], steps.edges[-1])
+    scales = [panel.x.scale for panel in plan.panels]
+    assert scales == ["log" if measure == "RR" else "linear", "linear", "linear"]
+    assert plan.notes[0] == "Non-parametric bootstrap: 499 draws of 13 studies."
+    assert overlapping_texts(bootstrap(plan)) == []
+
+
+@pytest.mark.parametrize("look", [{"theme": "dark", "width": 3.5}, {"font_size": 12.0}])
+@pytest.mark.parametrize("k", [3, 13])
+def test_no_texts_overlap(k, look):
+    assert overlapping_texts(bootstrap(drawn_of(k=k), title="Bootstrap of the studies", **look)) == []
+
+
+def test_one_statistic_fits_axes_of_the_user():
+    _, (one, other) = plt.subplots(ncols=2, figsize=(9.0, 4.0))
+    found = drawn_of()
+    for ax in (one, other):
+        bootstrap(found, statistics=["tau2"], ax=ax)
+    assert one.get_xlabel() == "τ²"
+    assert overlapping_texts(one) == []
+
+
+def test_draws_that_are_all_alike_have_a_bar():
+    es = mx.EffectSizes([0.3] * 6, [0.04] * 6)
+    found = mx.sensitivity.bootstrap(mx.RandomEffects(es).fit(method="DL"), draws=99)
+    plan = bootstrap_plan(found)
+    assert [sum(layer.heights) for layer in plan.layers(Steps)] == [99, 99, 99]
+    assert overlapping_texts(bootstrap(plan)) == []
+
+
+def test_wrong_inputs():
+    with pytest.raises(InputError, match=r"sensitivity\.bootstrap"):
+        bootstrap_plan(drawn_of().effects)
+    with pytest.raises(UnknownChoiceError, match="tau2"):
+        bootstrap_plan(drawn_of(), statistics=["tau3"])
