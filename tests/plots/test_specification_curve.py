@@ -145,6 +145,8 @@ def test_scales_have_a_curve_each():
     ] == [18, 18]
     assert overlapping_texts(specification_curve(plan)) == []
     with pytest.raises(InputError, match="2 scales"):
+        specification_curve_plan(paths, axis_label="Effect")
+    with pytest.raises(InputError, match="2 scales"):
         specification_curve_plan(paths, limits=(0.1, 2.0))
 
 
@@ -176,6 +178,11 @@ def test_limits_cut_intervals_and_say_so(found):
     low, high, middle = (found.shown[name] for name in ("low", "high", "estimate"))
     assert f"{((low < 0.3) | (high > 0.6)).sum()} intervals beyond the axis." in plan.notes
     assert f"{(middle > 0.6).sum()} estimates beyond the limits that were given." in plan.notes
+
+
+def test_the_axis_has_the_label_that_was_given(found):
+    plan = specification_curve_plan(found, axis_label="Vaccinated over unvaccinated")
+    assert plan.panels[0].y.label == "Vaccinated over unvaccinated (log scale)"
 
 
 def test_what_is_no_multiverse_is_refused(found):

@@ -57,6 +57,7 @@ def specification_curve_plan(
     *,
     choices: Sequence[str] | None = None,
     limits: tuple[float, float] | None = None,
+    axis_label: str | None = None,
     title: str = "",
     notes: Sequence[str] = (),
     ax: Axes | Figure | SubFigure | None = None,
@@ -82,6 +83,8 @@ def specification_curve_plan(
     limits : tuple of float, optional
         Ends of the axis of the estimates, as shown; for paths on one scale. Default: all estimates, and
         intervals as far as few wide ones do not squash the others.
+    axis_label : str, optional
+        Label of the axis of the estimates; for paths on one scale. Default: the quantity of the measure.
 
     Returns
     -------
@@ -91,7 +94,7 @@ def specification_curve_plan(
     Raises
     ------
     InputError
-        If `results` is something else, or limits are given for several scales.
+        If `results` is something else, or an axis is described and there are several.
     UnknownChoiceError
         If there is no such choice.
 
@@ -128,13 +131,16 @@ def specification_curve_plan(
         )
     look = get_theme(theme, font_size)
     sides = [_side(results, scale) for scale in results.scales]
-    if limits is not None and len(sides) > 1:
-        raise InputError(f"limits were given for {len(sides)} scales", "paths on one scale")
+    for name, given in (("limits", limits), ("axis_label", axis_label)):
+        if given is not None and len(sides) > 1:
+            raise InputError(f"{name} came with paths on {len(sides)} scales", "paths on one scale")
     room, _ = space_of(ax, width, 1.0)
     rows = _rows(results, _chosen(results, choices))
     drawn_limits = [_limits(results, side, limits) for side in sides]
     wide = max(0.75 * (room - 12.0 * look.small) / len(sides) - BESIDE * look.small, 20.0)
-    upper = [_curve(results, side, ends, wide) for side, ends in zip(sides, drawn_limits, strict=True)]
+    upper = [
+        _curve(results, side, ends, wide, axis_label) for side, ends in zip(sides, drawn_limits, strict=True)
+    ]
     lower = [
         _marks(results, side, rows, wide, look, min(NAMES * look.small, 0.4 * room), i == 0)
         for i, side in enumerate(sides)
@@ -230,7 +236,9 @@ def _kinds(found: Multiverse, side: Side) -> list[tuple[str, Mask, tuple[Color, 
     ]
 
 
-def _curve(found: Multiverse, side: Side, limits: tuple[float, float], wide: float) -> Panel:
+def _curve(
+    found: Multiverse, side: Side, limits: tuple[float, float], wide: float, label: str | None
+) -> Panel:
     """Return the panel of the estimates in order."""
     estimate, low, high = (found.shown[name][side.fits] for name in ("estimate", "low", "high"))
     apart = wide / side.count
@@ -282,7 +290,7 @@ def _curve(found: Multiverse, side: Side, limits: tuple[float, float], wide: flo
     return Panel(
         x=ChartAxis(limits=(0.5, side.count + 0.5), ticks=()),
         y=ChartAxis(
-            label=_label(found, side),
+            label=_label(found, side, label),
             scale="log" if side.log else "linear",
             limits=limits,
         ),
@@ -290,9 +298,10 @@ def _curve(found: Multiverse, side: Side, limits: tuple[float, float], wide: flo
     )
 
 
-def _label(found: Multiverse, side: Side) -> str:
-    of = "" if found.term is None else f"{found.term}: "
-    return f"{of}{side.scale}" + (" (log scale)" if side.log else "")
+def _label(found: Multiverse, side: Side, label: str | None) -> str:
+    """Return the label of the axis of a curve."""
+    of = side.scale if found.term is None else f"{found.term}: {side.scale}"
+    return (of if label is None else label) + (" (log scale)" if side.log else "")
 
 
 def _marks(

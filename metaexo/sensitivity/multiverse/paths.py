@@ -492,9 +492,13 @@ def fingerprint(effects: Rows, plain: bool) -> bytes:
     studies = [first.setdefault(study, len(first)) for study in effects.study or effects.row_ids]
     found.update(np.array(studies, dtype=np.int64).tobytes())
     if not plain and effects._data is not None:
-        import pandas as pd
+        from pandas.util import hash_pandas_object
 
-        found.update(pd.util.hash_pandas_object(effects._data.astype(str), index=False).to_numpy().tobytes())
+        try:
+            hashes = hash_pandas_object(effects._data, index=False)
+        except TypeError:  # cells of several kinds
+            hashes = hash_pandas_object(effects._data.astype(str), index=False)
+        found.update(hashes.to_numpy().tobytes())
     return found.digest()
 
 
