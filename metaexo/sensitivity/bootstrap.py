@@ -371,12 +371,17 @@ class Bootstrap(Readable):
         )
 
     def _found(self, j: int) -> str:
+        """Return a statistic with its interval in words."""
         estimate, ends = float(self.estimates[j]), self.intervals[self.interval][j]
-        text = f"{self.names[j]} {number(estimate, 4)}"
+        name, share = self.names[j], self.names[j].partition(":")[0] == "i2"
+        words = f"I2{name[2:].replace(':', ' of ')}" if share else name
+        text = f"{words} {percent(estimate) if share else number(estimate, 4)}"
         if math.isnan(ends.low):
             return f"{text}, no interval"
+        if share:
+            return f"{text}, {percent(ends.low)} to {percent(ends.high)}"
         text += f", {interval_words(ends.low, ends.high, 4)}"
-        if self.names[j] == "estimate" and self.effects.measure.rescaled:
+        if name == "estimate" and self.effects.measure.rescaled:
             a, b, c = (
                 number(float(x), 3) for x in back_pooled(self.effects, [estimate, ends.low, ends.high])
             )
@@ -760,7 +765,7 @@ def _words(problem: Exception) -> str:
 
 def _refitted(fit: Any, rows: Index | None, copies: list[str] | None, y: Array | None) -> Any:
     """Return a refit; multilevel ones are started from the estimates of the fit."""
-    if isinstance(fit, MultilevelResults) and fit.weighting is None and fit.robust_covariance is None:
+    if _is_warm(fit):
         if rows is None:
             effects = fit.effects._taken(np.arange(fit.k), None, y=y)
             again = replace(fit, effects=effects, problem=_with_effects(fit.problem, effects.y))
@@ -778,6 +783,12 @@ def _refitted(fit: Any, rows: Index | None, copies: list[str] | None, y: Array |
         if again.problem.count == fit.problem.count:
             return _climbed(again, fit.maximum.theta)
     return refit(fit, rows, y=y, copies=copies)
+
+
+def _is_warm(fit: Any) -> bool:
+    """Say whether refits are started from the estimates of a fit."""
+    plain = isinstance(fit, MultilevelResults) and fit.method in ("ML", "REML")
+    return plain and fit.weighting is None and fit.robust_covariance is None
 
 
 def _with_effects(problem: Any, y: Array) -> Any:

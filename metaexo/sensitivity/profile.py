@@ -51,6 +51,7 @@ from metaexo.numeric.mixed.structured import maximise
 from metaexo.numeric.problem import make_batch
 from metaexo.numeric.scale.likelihood import make_likelihood
 from metaexo.numeric.scale.maximum import maximise as maximise_scale
+from metaexo.numeric.scale.profile import hold
 from metaexo.numeric.tails import normal_quantile
 from metaexo.numeric.weighted import refuse_own_weights
 from metaexo.readable import Readable, ReaderTable
@@ -461,13 +462,19 @@ def _of_location_scale(fit: LocationScaleResults, parameter: str | None) -> Curv
     x, z, es = fit.design.matrix(fit.k), fit.scale_design.matrix(fit.k), fit.effects
     start = max(fit.tau2, 0.0)
 
-    def at(y: Array, columns: Array) -> float:
-        return maximise_scale(make_likelihood(columns, y, es.v, z, fit.link, False), start).value
+    best = maximise_scale(make_likelihood(x, es.y, es.v, z, fit.link, False), start)
+
+    last: list[Array] = []
 
     def llf(values: Array) -> Array:
-        return np.array([at(es.y - b * x[:, j], np.delete(x, j, axis=1)) for b in values])
+        found = []
+        for b in values:
+            model = make_likelihood(np.delete(x, j, axis=1), es.y - b * x[:, j], es.v, z, fit.link, False)
+            value, where = hold(model, None, best.coefficients).highest(0.0, last[-1] if last else None)
+            last[:] = [where]
+            found.append(value)
+        return np.array(found)
 
-    best = maximise_scale(make_likelihood(x, es.y, es.v, z, fit.link, False), start)
     return _of_coefficient(fit, j, _weighted(x, es.y, es.v + best.tau2)[j], best.value, llf)
 
 

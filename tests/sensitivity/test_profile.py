@@ -120,6 +120,23 @@ def test_families_agree_where_their_models_do() -> None:
     assert profile(exact).high == pytest.approx(tau2.high, rel=1e-6)
 
 
+def test_location_coefficients_with_scale_moderators() -> None:
+    fit = example("LocationScaleResults", "both")
+    es, x, plant = fit.effects, fit.design.matrix(8), (fit.effects.column("source") == "plant").to_numpy()
+
+    def by_group(b: float) -> float:  # tau2 of its own in each group, and an intercept
+        def negative(at: np.ndarray) -> float:
+            sd = np.sqrt(es.v + np.where(plant, at[1] ** 2, at[2] ** 2))
+            return -stats.norm.logpdf(es.y - b * x[:, 1], at[0], sd).sum()
+
+        starts = ([0.3, 0.3, 0.3], [0.1, 0.01, 0.3], [0.6, 0.3, 0.01], [0.3, 0.01, 0.01])
+        return -min(optimize.minimize(negative, start, tol=1e-12).fun for start in starts)
+
+    found = profile(fit, "dose", [-0.05, 0.1])
+    np.testing.assert_allclose(found.llf, [by_group(-0.05), by_group(0.1)], rtol=1e-6)
+    assert by_group(found.low) == pytest.approx(found.maximum - DROP, abs=1e-5)
+
+
 def test_censored_coefficients_have_the_interval_of_the_fit() -> None:
     fit = censored("dose").fit("ML")
     for name in ("intercept", "dose"):

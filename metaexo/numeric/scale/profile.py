@@ -29,7 +29,7 @@ class HeldCoefficient:
     model : ScaleLikelihood
         The model in standardised columns of the scale.
     form : ndarray, shape (q,)
-        The coefficient as a linear form of those of the standardised columns.
+        The coefficient as a linear form of those of the standardised columns; 0 where none is held.
     others : ndarray, shape (q, q - 1)
         Directions that leave it as it is.
     constraints : ndarray, shape (c, q)
@@ -44,9 +44,14 @@ class HeldCoefficient:
     constraints: Array
     starts: Array
 
+    def base(self, value: float) -> Array:
+        """Return the shortest standardised coefficients at which the coefficient has a value, shape (q,)."""
+        square = float(self.form @ self.form)
+        return self.form * (value / square) if square else np.zeros(self.form.size)
+
     def allows(self, value: float) -> bool:
         """Say whether every tau2 can be 0 or above with the coefficient at a value."""
-        base = self.form * (value / (self.form @ self.form))
+        base = self.base(value)
         if not self.others.shape[1]:
             return bool((self.constraints @ base >= 0).all())
         return _inside(self.constraints @ self.others, -self.constraints @ base) is not None
@@ -57,7 +62,7 @@ class HeldCoefficient:
         `near`, shape (q,): coefficients to climb from, beside the starts. Minus infinity if no other
         coefficients keep every tau2 at 0 or above.
         """
-        base = self.form * (value / (self.form @ self.form))
+        base = self.base(value)
         if not self.others.shape[1]:
             outside = (self.constraints @ base < 0).any()
             return (-np.inf if outside else self.model.at(base).value), base
@@ -84,15 +89,17 @@ class HeldCoefficient:
         return best, where
 
 
-def hold(model: ScaleLikelihood, j: int, coefficients: Array) -> HeldCoefficient:
-    """Return the likelihood as a function of scale coefficient j.
+def hold(model: ScaleLikelihood, j: int | None, coefficients: Array) -> HeldCoefficient:
+    """Return the likelihood as a function of scale coefficient j; with None no coefficient is held.
 
     `coefficients`, shape (q,): those of the maximum; starts where they are finite.
     """
     size = np.sqrt(len(model.y))
     q, upper = np.linalg.qr(model.z)
     standard = replace(model, z=q * size)
-    form = np.linalg.solve(upper.T, np.eye(len(upper))[j]) * size  # row j of the inverse of upper
+    form = np.zeros(len(upper))
+    if j is not None:
+        form = np.linalg.solve(upper.T, np.eye(len(upper))[j]) * size  # row j of the inverse of upper
     typical = 1.0 / float((1.0 / model.v).mean())
     levels = np.array(LEVELS) * typical
     linear = np.log(levels) if model.log_link else levels
@@ -100,7 +107,8 @@ def hold(model: ScaleLikelihood, j: int, coefficients: Array) -> HeldCoefficient
     if np.isfinite(coefficients).all():
         starts = np.vstack([upper @ coefficients / size, starts])
     constraints = np.empty((0, len(upper))) if model.log_link else np.unique(standard.z, axis=0)
-    return HeldCoefficient(standard, form, null_space(form[None], len(upper)), constraints, starts)
+    others = np.eye(len(upper)) if j is None else null_space(form[None], len(upper))
+    return HeldCoefficient(standard, form, others, constraints, starts)
 
 
 def _inside(constraints: Array, bounds: Array) -> Array | None:
