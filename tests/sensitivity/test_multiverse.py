@@ -13,7 +13,7 @@ import pytest
 
 import metaexo as mx
 from metaexo.effects import bounded_effects
-from metaexo.errors import InputError, NotIdentifiableError, UnknownChoiceError
+from metaexo.errors import InputError, NotIdentifiableError, RunInterrupted, UnknownChoiceError
 from metaexo.sensitivity import multiverse
 from metaexo.sensitivity.multiverse.results import decompose
 
@@ -300,6 +300,23 @@ def test_functions_see_the_columns_of_their_own_grouping():
     assert found.distinct == 3  # the plain model has no use for groups
     assert row(found, model="first", group="as coded")["k"] == 4
     assert row(found, model="first", group="all one")["k"] == 8
+
+
+def test_what_is_fitted_is_kept_when_the_reader_stops():
+    def stopped(effects):
+        raise KeyboardInterrupt
+
+    choices = {"model": ["random effects", "multilevel", stopped], "test": ["t", "z"]}
+    with pytest.raises(RunInterrupted, match="4 of 6 paths") as caught:
+        multiverse(CLUSTERED, choices)
+    found = caught.value.finished
+    assert found.distinct == 4
+    assert row(found, model="stopped", test="t")["status"].startswith("not fitted")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        check(row(found, model="multilevel", test="z"), mx.correlated_effects(CLUSTERED, 0.6).fit(test="z"))
+    with pytest.raises(RunInterrupted, match="0 of 1 paths"):
+        multiverse(CLUSTERED, {"model": [stopped]})
 
 
 def test_results_do_not_depend_on_units_and_on_the_order_of_rows():

@@ -9,7 +9,7 @@ import numpy as np
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import InputError, NotIdentifiableError, UnknownChoiceError
+from metaexo.errors import InputError, NotIdentifiableError, RunInterrupted, UnknownChoiceError
 from metaexo.evidence.sheets import Sheets
 from metaexo.inputs import (
     check_choice,
@@ -22,7 +22,7 @@ from metaexo.inputs import (
     whole_number,
 )
 from metaexo.sensitivity.multiverse.choices import Grid, make_grid
-from metaexo.sensitivity.multiverse.paths import Fitted, Question, run_paths
+from metaexo.sensitivity.multiverse.paths import STOPPED, Fitted, Question, run_paths
 from metaexo.sensitivity.multiverse.results import NAMES, SHOWN, Multiverse
 from metaexo.types import Array
 
@@ -134,6 +134,9 @@ def multiverse(
         If choices, conditions or thresholds cannot be used.
     NotIdentifiableError
         If no path is possible; it says why.
+    RunInterrupted
+        If the fits are stopped from the keyboard; its attribute `finished` is the Multiverse of those that
+        were made.
 
     References
     ----------
@@ -186,12 +189,18 @@ def multiverse(
         )
     question = Question(data, where, sheet, check_flag("orient", orient), moderators, term, least, level)
     found = run_paths(grid, question)
+    stopped = sum(reason == STOPPED for reason in found.reasons)
+    if stopped and not found.measures:
+        raise RunInterrupted(None, [], stopped, "paths")
     if not found.measures:
         reasons = list(dict.fromkeys(filter(None, found.reasons)))
         raise NotIdentifiableError(
             f"no path is possible: {'; '.join(reasons[:4])}", "one path at least", "look at the options"
         )
-    return _result(grid, question, found, better or ("higher" if found.oriented else ""), thresholds)
+    result = _result(grid, question, found, better or ("higher" if found.oriented else ""), thresholds)
+    if found.interrupted:
+        raise RunInterrupted(result, [(0, result.distinct)], result.distinct + stopped, "paths")
+    return result
 
 
 def _check_data(data: object, where: str | None) -> None:

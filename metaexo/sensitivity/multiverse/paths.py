@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -27,23 +27,27 @@ from metaexo.formatting import plural
 from metaexo.inputs import describe
 from metaexo.models.censored.fit import CENSORED_TESTS
 from metaexo.models.censored.model import CensoredRandomEffects
+from metaexo.models.censored.results import CensoredResults
 from metaexo.models.linear.choices import LIKELIHOODS
 from metaexo.models.linear.hypothesis import quantiles, two_sided_pvalues
 from metaexo.models.linear.results import FitResults
 from metaexo.models.multilevel.model import TESTS as MULTILEVEL_TESTS
 from metaexo.models.multilevel.model import Multilevel
+from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.univariate.batched import fit_many
-from metaexo.models.univariate.inference import MEANT_FOR_RANDOM_EFFECTS, TESTS
+from metaexo.models.univariate.inference import TESTS
 from metaexo.models.univariate.model import RandomEffects
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.weighted import PLAIN_TESTS
-from metaexo.runs.parallel import each_part
+from metaexo.runs.chunks import progress_bar
+from metaexo.runs.parallel import as_finished
 from metaexo.sensitivity.multiverse.choices import FITTING, Choice, Grid
 from metaexo.sensitivity.multiverse.results import NAMES, SHOWN
 from metaexo.types import Array, Index
 
 Rows = EffectSizes | BoundedEffectSizes
 NOTHING_LEFT = "no effects are left"
+STOPPED = "not fitted, because the run was stopped from the keyboard"
 USUAL_CORRELATION = (
     0.6  # of sampling errors within a study, where none is declared: that of correlated_effects
 )
@@ -86,6 +90,9 @@ class Refused(NamedTuple):
     reason: str
 
 
+Outcome = tuple[Any, tuple[str, ...]]  # numbers or why there are none, and the kinds of warnings
+
+
 class Task(NamedTuple):
     """One fit: what distinguishes it from all others."""
 
@@ -107,6 +114,7 @@ class Fitted:
     measures: tuple[Measure, ...]  # (t,): of each fit
     oriented: bool  # whether positive means benefit in every path
     warned: Mapping[str, int]  # what was warned of, and in how many fits
+    interrupted: bool  # whether fits are lacking because the reader stopped them
 
 
 def run_paths(grid: Grid, question: Question) -> Fitted:
@@ -126,7 +134,7 @@ def run_paths(grid: Grid, question: Question) -> Fitted:
             tasks[key] = len(listed)
             listed.append(task)
         fit_of[path] = tasks[key]
-    outcomes, warned = _fit_all(listed, maker.distinct, question)
+    outcomes, warned, interrupted = _fit_all(listed, maker.distinct, question)
     for message, times in maker.warned.items():
         warned[message] = warned.get(message, 0) + times
     for path in np.flatnonzero(fit_of >= 0).tolist():
@@ -145,6 +153,7 @@ def run_paths(grid: Grid, question: Question) -> Fitted:
         tuple(one.measure for one in effects),
         bool(effects) and all(one.oriented for one in effects),
         warned,
+        interrupted,
     )
 
 
@@ -533,8 +542,11 @@ def _identity(task: Task, points: bool) -> tuple[Any, ...]:
 
 def _fit_all(
     tasks: Sequence[Task], effects: Sequence[Rows], question: Question
-) -> tuple[list[Numbers | Refused], dict[str, int]]:
-    """Return the numbers of every task: of those that can be in one batch, of the others one by one."""
+) -> tuple[list[Numbers | Refused], dict[str, int], bool]:
+    """Return the numbers of every task: of those that can be in one batch, of the others one by one.
+
+    With them: what was warned of, and whether the reader stopped the fits before all were made.
+    """
     outcomes: list[Any] = [None] * len(tasks)
     warned: dict[str, int] = {}
     together = [i for i, task in enumerate(tasks) if _fits_in_batch(task, effects[task.effects], question)]
@@ -548,17 +560,44 @@ def _fit_all(
         for i, numbers in zip(places, fit_batch(sets, code, test, question.level), strict=True):
             outcomes[i] = numbers
         if code == "EE" and test.startswith("knapp-hartung"):
-            warned[MEANT_FOR_RANDOM_EFFECTS] = warned.get(MEANT_FOR_RANDOM_EFFECTS, 0) + len(places)
+            warned["EqualEffectsTestWarning"] = warned.get("EqualEffectsTestWarning", 0) + len(places)
     dependent = sum(effects[tasks[i].effects].m < effects[tasks[i].effects].k for i in together)
     if dependent:
         warned["DependentEffectsWarning"] = dependent
-    alone = [i for i, outcome in enumerate(outcomes) if outcome is None]
-    done = each_part(_fit_one, [(tasks[i], effects[tasks[i].effects], question) for i in alone])
-    for i, (outcome, kinds) in zip(alone, done, strict=True):
-        outcomes[i] = outcome
-        for kind in kinds:
-            warned[kind] = warned.get(kind, 0) + 1
-    return outcomes, warned
+    interrupted = False
+    try:
+        for places, done in _one_by_one(
+            [i for i, one in enumerate(outcomes) if one is None], tasks, effects, question
+        ):
+            for i, (outcome, kinds) in zip(places, done, strict=True):
+                outcomes[i] = outcome
+                for kind in kinds:
+                    warned[kind] = warned.get(kind, 0) + 1
+    except KeyboardInterrupt:
+        interrupted = True
+    return [Refused(STOPPED) if one is None else one for one in outcomes], warned, interrupted
+
+
+def _one_by_one(
+    alone: Sequence[int], tasks: Sequence[Task], effects: Sequence[Rows], question: Question
+) -> Iterator[tuple[list[int], list[Outcome]]]:
+    """Yield the places of tasks and what came of them; those that share a maximum are fitted together."""
+    if not alone:
+        return
+    groups: dict[Any, list[int]] = {}
+    for i in alone:
+        task = tasks[i]
+        shared = task.model in ("multilevel", "robust") or isinstance(
+            effects[task.effects], BoundedEffectSizes
+        )
+        one = (task.effects, task.method, task.correlation, callable(task.model)) if shared else i
+        groups.setdefault(one, []).append(i)
+    common = replace(question, data=None)  # which the workers have no use for
+    parts = [(at, [tasks[i] for i in at], effects[tasks[at[0]].effects], common) for at in groups.values()]
+    with progress_bar(len(alone), "paths", None) as bar:
+        for places, done in as_finished(_fit_group, parts):
+            bar.update(len(places))
+            yield places, done
 
 
 def _fits_in_batch(task: Task, effects: Rows, question: Question) -> bool:
@@ -604,18 +643,22 @@ def fit_batch(sets: Sequence[EffectSizes], code: str, test: str, level: float) -
     return [Numbers(*map(float, row)) for row in zip(*columns, strict=True)]
 
 
-def _fit_one(task: Task, effects: Rows, question: Question) -> tuple[Numbers | Refused, tuple[str, ...]]:
-    """Return the numbers of one fit, and the kinds of warnings that it issued."""
-    found, kinds = quietly("model", partial(_numbers_of_fit, task, effects, question))
-    return found, kinds
+def _fit_group(
+    places: list[int], tasks: Sequence[Task], effects: Rows, question: Question
+) -> tuple[list[int], list[Outcome]]:
+    """Return the numbers of the fits of one set of effects, and the kinds of warnings of each."""
+    shared: dict[str, Any] = {}
+    return places, [
+        quietly("model", partial(_numbers_of_fit, task, effects, question, shared)) for task in tasks
+    ]
 
 
-def _numbers_of_fit(task: Task, effects: Rows, question: Question) -> Numbers:
-    return numbers_of(_fitted(task, effects, question), question)
+def _numbers_of_fit(task: Task, effects: Rows, question: Question, shared: dict[str, Any]) -> Numbers:
+    return numbers_of(_fitted(task, effects, question, shared), question)
 
 
-def _fitted(task: Task, effects: Any, question: Question) -> FitResults:
-    """Return the fit of one task."""
+def _fitted(task: Task, effects: Any, question: Question, shared: dict[str, Any]) -> FitResults:
+    """Return the fit of one task; `shared` holds one of the same effects and estimator, if there is any."""
     if callable(task.model):
         known = task._asdict() | {"level": question.level}
         fit = task.model(effects, **{name: known[name] for name in _taken_by(task.model)})
@@ -626,8 +669,7 @@ def _fitted(task: Task, effects: Any, question: Question) -> FitResults:
     given |= {} if task.method is None else {"method": task.method}
     given |= {} if task.test is None else {"test": task.test}
     if isinstance(effects, BoundedEffectSizes):
-        _refuse_others("a model of censored effects", task, tuple(CENSORED_TESTS))
-        return CensoredRandomEffects(effects, question.moderators).fit(**given)
+        return _censored(task, effects, question, given, shared)
     if task.model == "random effects":
         if task.test is not None and task.test not in TESTS:
             _refuse_others("a random-effects model", task._replace(method=None), tuple(TESTS))
@@ -635,10 +677,27 @@ def _fitted(task: Task, effects: Any, question: Question) -> FitResults:
     robust = task.model == "robust"
     name = "a multilevel model" + (" with cluster-robust intervals" if robust else "")
     _refuse_others(name, task, () if robust else MULTILEVEL_TESTS)
-    studies = list(effects.study or effects.row_ids)
-    blocks = covariance_blocks(effects.v, studies, correlation=task.correlation)
-    model = Multilevel(effects, "study/effect", V=blocks, moderators=question.moderators)
-    return model.fit(**given).robust() if robust else model.fit(**given)
+    if "fit" not in shared:
+        studies = list(effects.study or effects.row_ids)
+        blocks = covariance_blocks(effects.v, studies, correlation=task.correlation)
+        model = Multilevel(effects, "study/effect", V=blocks, moderators=question.moderators)
+        shared["fit"] = model.fit(**given)
+    found: MultilevelResults = shared["fit"]
+    return found.robust() if robust else replace(found, test=task.test or "t")
+
+
+def _censored(
+    task: Task, effects: BoundedEffectSizes, question: Question, given: dict[str, Any], shared: dict[str, Any]
+) -> CensoredResults:
+    """Return the fit of effects of which some are bounds."""
+    _refuse_others("a model of censored effects", task, tuple(CENSORED_TESTS))
+    found: CensoredResults | None = shared.get("fit")
+    test = task.test or "knapp-hartung"
+    if found is not None and (test == "z" or np.isfinite(found.inference.scale[0])):
+        return replace(found, test=test)
+    fit = CensoredRandomEffects(effects, question.moderators).fit(**given)
+    shared["fit"] = fit
+    return fit
 
 
 def _refuse_others(model: str, task: Task, tests: Sequence[str]) -> None:
