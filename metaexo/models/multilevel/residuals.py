@@ -25,8 +25,10 @@ from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.linear.influence import Influence, chi2_of, flagged
 from metaexo.models.multilevel.covariance import at_rows
 from metaexo.models.multilevel.fit import MultilevelFit, covariance_of_rows
+from metaexo.models.multilevel.multivariate_moments import METHODS as MOMENTS
 from metaexo.models.multilevel.prediction import _without, subproblem
 from metaexo.models.multilevel.weights import weighted_coefficients
+from metaexo.numeric.mixed.deletions import can_climb_together, maximise_without
 from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
 from metaexo.numeric.mixed.partition import dependent_rows
 from metaexo.numeric.mixed.problem import MixedProblem
@@ -212,12 +214,17 @@ def delete_each(
     g, n, p = len(members), fit.maximum.theta.size, fit.design.p
     theta, beta, cov = np.full((g, n), np.nan), np.full((g, p), np.nan), np.full((g, p, p), np.nan)
     anew = refit and n > len(fit.fixed)
-    reasons: list[str]
-    if anew or fit.weighting is not None:
-        reasons = [_fit_others(fit, rows, refit, theta[i], beta[i], cov[i]) for i, rows in enumerate(members)]
-    else:
+    reasons: list[str] = [""] * g
+    if fit.weighting is None and not anew:
         theta[:] = fit.maximum.theta
         reasons = _change_coefficients(fit, members, beta, cov)
+    else:
+        alone = np.arange(g)
+        if fit.weighting is None and fit.method not in MOMENTS and can_climb_together(fit.problem):
+            found = maximise_without(fit.problem, members, fit.method == "REML", fit.maximum.theta, fit.fixed)
+            theta, beta, cov, alone = found.theta, found.beta, found.cov, np.flatnonzero(~found.found)
+        for i in alone:
+            reasons[i] = _fit_others(fit, members[i], refit, theta[i], beta[i], cov[i])
     residual, se, statistic = _outside(fit, members, theta, beta, cov, anew)
     return Deletion(names, tuple(members), theta, beta, cov, residual, se, statistic, tuple(reasons))
 
