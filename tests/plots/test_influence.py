@@ -155,10 +155,15 @@ def test_clusters_of_a_multilevel_fit(schools, refit) -> None:
     frame = schools.influence("district", refit).to_frame()
     plan = mx.plots.influence_plan(schools, cluster="district", refit=refit)
     headings = {
+        "pvalue": "p of its residuals",
         "cooks_distance": "Cook's distance",
-        "dfbetas intercept": "DFBETAS: intercept",
+        "covariance_ratio": "Covariance ratio",
         "district": "τ² district, without it",
         "district/school": "τ² district/school, without it",
+        "q": "Q without it",
+        "hat": "Hat value",
+        "weights": "Weight (share)",
+        "dfbetas intercept": "DFBETAS: intercept",
     }
     assert [panel.heading for panel in plan.panels] == list(headings.values())
     for column, heading in headings.items():
@@ -169,8 +174,13 @@ def test_clusters_of_a_multilevel_fit(schools, refit) -> None:
     assert {n for layer in plan.layers(Points) if layer.name == "influential" for n in layer.labels} == set(
         marked
     )
-    (base,) = (r.at for r in plan.panels[2].layers if isinstance(r, Rule))
-    assert base == schools.component_values["district"]
+    rules = [[r.at for r in panel.layers if isinstance(r, Rule)] for panel in plan.panels]
+    assert rules[0] == [1.0, 0.05]
+    assert rules[3] == [schools.component_values["district"]]
+    assert rules[5] == [schools.q.statistic]
+    assert rules[6] == []  # clusters of several sizes have no common leverage
+    assert plan.panels[0].x.scale == "log"
+    assert mx.plots.overlapping_texts(plan.draw()) == []
 
 
 def test_numbers_take_the_place_of_many_names_and_a_note_names_who_is_influential() -> None:

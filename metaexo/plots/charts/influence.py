@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo import sensitivity
 from metaexo.errors import InputError
 from metaexo.formatting import plural
 from metaexo.inputs import check_choice, describe
-from metaexo.models.linear.influence import Influence
 from metaexo.models.linear.results import FitResults
 from metaexo.numeric.tails import chi2_median
 from metaexo.plots.canvas.arguments import checked
@@ -30,7 +30,7 @@ from metaexo.plots.canvas.chart import (
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.theme import Color, Theme, get_theme
 from metaexo.plots.charts.effects import space_of
-from metaexo.sensitivity.influence import influence as influence_of
+from metaexo.sensitivity import Influence
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ ACROSS, MANY_HIGH = 4, 185.0  # panels side by side; height of a panel of many s
 OUTSIDE = 1.96  # of studentised residuals: 5% of those of a normal distribution
 HEADINGS = {
     "rstudent": "Studentised residual",
+    "pvalue": "p of its residuals",
     "dffits": "DFFITS",
     "cooks_distance": "Cook's distance",
     "covariance_ratio": "Covariance ratio",
@@ -53,6 +54,8 @@ HEADINGS = {
     "weights": "Weight (share)",
 }
 DFBETAS, COMPONENTS = "dfbetas", "components"
+LEAST_P, RARE = 1e-12, 0.05  # least p-value of an axis, and the one that is marked
+UNITS = {"study": ("study", "studies"), "effect": ("effect", "effects")}
 MARKED, OTHERS = "influential", "not influential"
 EVERY, BOUND, CHANCE = "no influence, or all studies together", "bound of influence", "±1.96"
 MOST_LISTED = 12
@@ -60,13 +63,19 @@ MOST_LISTED = 12
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One measure of influence: its name and values, where no influence is, and its bounds."""
+    """One measure of influence: name and values, where no influence is, bounds of it and of chance."""
 
     key: str
     heading: str
     values: Array
     base: float = math.nan
     bounds: tuple[float, ...] = ()
+    chance: tuple[float, ...] = ()
+
+    @property
+    def scale(self) -> Literal["linear", "log"]:
+        """Scale of its axis."""
+        return "log" if self.key == "pvalue" else "linear"
 
 
 @checked
@@ -93,15 +102,15 @@ def influence_plan(
     Parameters
     ----------
     results : FitResults or Influence
-        A fit, or what :func:`metaexo.sensitivity.influence` found for one. Only a fit has the values of all
-        studies together that tau2 and Q without a study are compared with.
+        A fit of any family, or what :func:`metaexo.sensitivity.influence` found for one. Only a fit has the
+        values of all studies together that tau2 and Q without a study are compared with.
     measures : sequence of str, optional
-        What to show, in this order: "rstudent", "dffits", "cooks_distance", "covariance_ratio", "tau2", "q",
-        "hat", "weights", "dfbetas" (a panel per coefficient); of a multilevel fit "cooks_distance",
-        "dfbetas", "components" (a panel per variance or correlation). Default: all; of one level all but
-        "dfbetas".
+        What to show, in this order: "rstudent" (of single effects) or "pvalue" (of the deleted residuals of a
+        cluster together), "dffits", "cooks_distance", "covariance_ratio", "tau2" or "components" (a panel
+        per variance or correlation, where there are several), "q", "hat", "weights", "dfbetas" (a panel per
+        coefficient). Default: all that the fit has; "dfbetas" only where it has no "dffits".
     cluster : str or sequence, length k, optional
-        Of a multilevel fit: what is left out at a time; "effect" for single effects. Default: studies.
+        Of a fit: what is left out at a time, as for :func:`metaexo.sensitivity.influence`.
     refit : bool
         Of a multilevel fit: whether the components are estimated anew without each cluster.
 
@@ -135,13 +144,10 @@ def influence_plan(
     >>> ax = mx.plots.influence(plan)
     """
     fit, found = _found(results, cluster, refit)
-    labels = found.labels
-    if found.component_names == ("between studies",) and (found.sizes == 1).all():
-        word, words = "study", "studies"
-        every, marked = _of_effects(fit, found)
-    else:
-        word, words = "cluster", "clusters"
-        every, marked = _of_clusters(fit, found)
+    labels, marked, every = found.labels, found.influential, _measures(fit, found)
+    single = bool((found.sizes == 1).all())
+    kind = "study" if single and len(found.component_names) < 2 else found.cluster
+    word, words = UNITS.get(kind, ("cluster", "clusters"))
     shown = _chosen(every, measures)
     look = get_theme(theme, font_size)
     named = len(labels) <= MOST_NAMES
@@ -171,7 +177,7 @@ def influence_plan(
 def _found(results: Any, cluster: Any, refit: bool) -> tuple[Any, Influence]:
     """Return the fit, None if there is none, and its influence."""
     if isinstance(results, FitResults):
-        return results, influence_of(results, cluster, refit)
+        return results, sensitivity.influence(results, cluster, refit)
     if not isinstance(results, Influence):
         raise InputError(
             f"the first argument is {describe(results)}",
@@ -187,31 +193,38 @@ def _found(results: Any, cluster: Any, refit: bool) -> tuple[Any, Influence]:
     return None, results
 
 
-def _of_effects(fit: FitResults | None, found: Influence) -> tuple[list[Measure], NDArray[np.bool_]]:
-    """Return the measures of single effects, and which effects are influential."""
-    k, p = len(found.labels), len(found.names)
+def _measures(fit: FitResults | None, found: Influence) -> list[Measure]:
+    """Return the measures that a fit has; all of them where there is no fit without any of the studies."""
+    k, p, single = int(found.sizes.sum()), len(found.names), bool((found.sizes == 1).all())
     dffits, cooks = 3 * math.sqrt(p / max(k - p, 1)), float(chi2_median(p))
-    base = {"covariance_ratio": 1.0, "hat": p / k, "weights": 1 / k}
-    base |= dict.fromkeys(("rstudent", "dffits", "cooks_distance"), 0.0)
+    base: dict[str, float] = dict.fromkeys(("rstudent", "dffits", "cooks_distance"), 0.0)
+    base |= {"pvalue": 1.0, "covariance_ratio": 1.0}
+    base |= {"hat": p / k, "weights": 1 / k} if single else {}
     base |= {} if fit is None else {"tau2": fit.tau2, "q": fit.q.statistic}
-    bounds = {"dffits": (-dffits, dffits), "cooks_distance": (cooks,), "hat": (3 * p / k,)}
-    measures = [
-        Measure(key, words, getattr(found, key), base.get(key, math.nan), bounds.get(key, ()))
-        for key, words in HEADINGS.items()
-    ]
-    return [*measures, *_dfbetas(found)], found.influential
+    bounds = {"dffits": (-dffits, dffits), "cooks_distance": (cooks,), "hat": (3 * p / k,) if single else ()}
+    chance = {"rstudent": (-OUTSIDE, OUTSIDE), "pvalue": (RARE,)}
+    some = bool(np.isfinite(found.cooks_distance).any())
+    out = []
+    for key, words in HEADINGS.items():
+        if key == "tau2" and len(found.component_names) > 1:
+            out += _components(fit, found)
+            continue
+        values = np.maximum(getattr(found, key), LEAST_P) if key == "pvalue" else getattr(found, key)
+        if (some and np.isnan(values).all()) or key == ("pvalue" if single else "rstudent"):
+            continue
+        out.append(
+            Measure(key, words, values, base.get(key, math.nan), bounds.get(key, ()), chance.get(key, ()))
+        )
+    return [*out, *_dfbetas(found)]
 
 
-def _of_clusters(fit: FitResults | None, found: Influence) -> tuple[list[Measure], NDArray[np.bool_]]:
-    """Return the measures of clusters, and which are influential by the same bounds as single effects."""
-    cooks = float(chi2_median(len(found.names)))
+def _components(fit: FitResults | None, found: Influence) -> list[Measure]:
+    """Return the components without each cluster, a measure each."""
     full = {} if fit is None else getattr(fit, "component_values", fit.tau2_by_component)
-    components = [
+    return [
         Measure(COMPONENTS, f"{_in_letters(name)}, without it", values, full.get(name, math.nan))
         for name, values in zip(found.component_names, found.components.T, strict=True)
     ]
-    first = Measure("cooks_distance", HEADINGS["cooks_distance"], found.cooks_distance, 0.0, (cooks,))
-    return [first, *_dfbetas(found), *components], found.influential
 
 
 def _dfbetas(found: Influence) -> list[Measure]:
@@ -230,7 +243,7 @@ def _chosen(every: Sequence[Measure], measures: Sequence[str] | None) -> list[Me
     """Return the measures that were asked for."""
     keys = list(dict.fromkeys(one.key for one in every))
     if measures is None:
-        usual = [key for key in keys if key != DFBETAS or COMPONENTS in keys]
+        usual = [key for key in keys if key != DFBETAS or "dffits" not in keys]
         return [one for one in every if one.key in usual]
     if not measures:
         raise InputError("no measure is asked for", f"one or more of {', '.join(keys)}")
@@ -260,8 +273,8 @@ def _panel(one: Measure, labels: Sequence[str], marked: NDArray[np.bool_], uprig
     if math.isfinite(one.base):
         layers.append(Rule(at=one.base, name=EVERY))
     layers += [Rule(at=bound, name=BOUND, color="grey", dash="dashed") for bound in one.bounds]
-    if one.key == "rstudent":
-        layers += [Rule(at=end, name=CHANCE, color="grey", dash="dotted") for end in (-OUTSIDE, OUTSIDE)]
+    name = CHANCE if one.key == "rstudent" else f"p = {RARE}"
+    layers += [Rule(at=end, name=name, color="grey", dash="dotted") for end in one.chance]
     crowded = len(labels) > 2 * MOST_NAMES
     kinds: tuple[tuple[NDArray[np.bool_], str, Color, str], ...] = (
         (known & ~marked, OTHERS, "study", "circle"),
@@ -289,7 +302,8 @@ def _panel(one: Measure, labels: Sequence[str], marked: NDArray[np.bool_], uprig
                     clip=False,
                 )
             )
-    return Panel(x=ChartAxis(limits=_ends(one, known)), y=upright, layers=layers, heading=one.heading)
+    axis = ChartAxis(scale=one.scale, limits=_ends(one, known))
+    return Panel(x=axis, y=upright, layers=layers, heading=one.heading)
 
 
 def _under_its_axis(panel: Panel) -> Panel:
@@ -299,9 +313,11 @@ def _under_its_axis(panel: Panel) -> Panel:
 
 def _ends(one: Measure, known: NDArray[np.bool_]) -> tuple[float, float]:
     """Return the ends of the axis: they hold all values, the bounds, and no influence."""
-    chance = (-OUTSIDE, OUTSIDE) if one.key == "rstudent" else ()
-    held = [*one.values[known], *one.bounds, *chance, *([one.base] if math.isfinite(one.base) else [])]
+    held = [*one.values[known], *one.bounds, *one.chance, *([one.base] if math.isfinite(one.base) else [])]
     low, high = float(min(held)), float(max(held))
+    if one.scale == "log":
+        room = (high / low) ** 0.07
+        return low / room, high * room
     if low == high == 0.0 and "ρ" not in one.heading:  # a variance or share, which is not below 0
         return 0.0, 1.0
     apart = high - low > 1e-9 * max(abs(low), abs(high))  # and not by rounding alone
