@@ -55,10 +55,9 @@ from metaexo.types import Array, Index, Mask
 LOW_UNITS = {"closed": 11, "iterated": 11}
 # What the state of a subset says: fitted, or why not; and, within this module, that it is yet to be fitted.
 FITTED, EMPTY, TOO_FEW, RANK, NO_MAXIMUM, ZERO_VARIANCE, UNSOLVED = range(7)
-# A difference that is so much smaller than what it is made of has lost digits.
-LOST = 1e4
-# By how much, as a share, inequalities of the proof must hold beyond rounding error.
-SLACK = 1e-9
+# A difference that is so much smaller than what it is made of has lost too many digits: for a maximum, and for
+# the inequalities of the proof, which must hold by a share that is above rounding error even so.
+LOST, LOST_TO_PROOF, SLACK = 1e4, 1e5, 1e-9
 # The first grid has this ratio between neighbouring values of v_min + tau2. It is refined, a few times, where
 # more than a share of some subsets is not settled.
 RATIO, UNSETTLED, REFINEMENTS, TRIED = 16.0, 0.01, 6, 512
@@ -309,7 +308,7 @@ class Score(NamedTuple):
     lost: Mask  # where digits are lost
 
 
-def score_of(sums: Any, restricted: bool) -> Score:
+def score_of(sums: Any, restricted: bool, most: float = LOST_TO_PROOF) -> Score:
     """Return the score from the sums of w, w^2, w^3, wy, w^2 y, w^3 y, w^2 y^2 and w^3 y^2."""
     s1, s2, s3, b1, b2, b3, c2, c3 = sums
     inverse = 1.0 / s1
@@ -318,12 +317,12 @@ def score_of(sums: Any, restricted: bool) -> Score:
     slope = second * inverse
     form = c2 - mean * (b2 + second)
     form_slope = c3 - mean * (2 * b3 - mean * s3) - second * slope
-    lost = c2 > LOST * form  # no other part of it is much larger than the larger of these
+    lost = c2 > most * form  # no other part of it is much larger than the larger of these
     if not restricted:
         return Score(mean, slope, form, form_slope, s1, s2, lost)
     share = s2 * inverse
     trace, trace_slope = s1 - share, s2 - 2 * s3 * inverse + share * share
-    return Score(mean, slope, form, form_slope, trace, trace_slope, lost | (s1 > LOST * trace))
+    return Score(mean, slope, form, form_slope, trace, trace_slope, lost | (s1 > most * trace))
 
 
 class Points(NamedTuple):
@@ -691,7 +690,7 @@ class Tables:
         """Return the score of subsets, each at its tau2."""
         (s1, b1, _), (s2, b2, c2), cubes = self._sums(rows, tau2, cubes=True)
         assert cubes is not None
-        return score_of((s1, s2, cubes[0], b1, b2, cubes[1], c2, cubes[2]), self.restricted)
+        return score_of((s1, s2, cubes[0], b1, b2, cubes[1], c2, cubes[2]), self.restricted, LOST)
 
     def _refined(self, rows: Rows, low: Points, high: Points, wanted: Mask) -> tuple[Array, Array, Mask]:
         """Return the maxima in brackets, the means there, and which of those that are wanted were found.
