@@ -67,6 +67,7 @@ benchmark: env find-r
 	$(PY) -m benchmarks
 	$(PY) -m benchmarks.figures
 	$(PY) -m benchmarks.bias_speed
+	$(PY) -m benchmarks.subsets
 	$(PY) -m benchmarks.multilevel --dense $(DENSE)
 
 # A venv apart, with the lower bounds of pyproject.toml. Old versions of other packages warn about newer

@@ -55,8 +55,8 @@ from metaexo.types import Array, Index, Mask
 LOW_UNITS = {"closed": 11, "iterated": 11}
 # What the state of a subset says: fitted, or why not; and, within this module, that it is yet to be fitted.
 FITTED, EMPTY, TOO_FEW, RANK, NO_MAXIMUM, ZERO_VARIANCE, UNSOLVED = range(7)
-# A difference that is so much smaller than what it is made of has lost too many digits: for a maximum, and for
-# the inequalities of the proof, which must hold by a share that is above rounding error even so.
+# A difference that is so much smaller than what it is made of has lost too many digits: for a maximum, and
+# for the inequalities of the proof, which must hold by a share that is above rounding error even so.
 LOST, LOST_TO_PROOF, SLACK = 1e4, 1e5, 1e-9
 # The first grid has this ratio between neighbouring values of v_min + tau2. It is refined, a few times, where
 # more than a share of some subsets is not settled.

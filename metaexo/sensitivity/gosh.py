@@ -58,6 +58,7 @@ REASONS = {
     ZERO_VARIANCE: "a sampling variance of 0 beside a tau2 of 0",
 }
 MOST_REASONS = 4  # that the sentence names
+SEPARATE = 2.0  # separation of two groups of subsets that hardly overlap
 FREE = 0.5  # share of the machine's memory that a result may take
 
 
@@ -239,29 +240,33 @@ class Gosh(Readable):
         Returns
         -------
         DataFrame
-            A row per cluster: median_with, median_without, difference (with minus without), and in_iqr, the
-            difference in units of the interquartile range of all subsets.
+            A row per cluster: median_with, median_without, difference (with minus without), and separation,
+            the difference in units of the mean interquartile range of the two groups of subsets. Far beyond 1
+            the two hardly overlap.
         """
         import pandas as pd
 
-        medians, spread = self._medians(self._columns[len(self.names) - 1] if name is None else name)
-        table = pd.DataFrame(medians, columns=["median_with", "median_without"], index=list(self.clusters))
+        found = self._with_and_without(self._columns[len(self.names) - 1] if name is None else name)
+        table = pd.DataFrame(
+            found[:, :2], columns=["median_with", "median_without"], index=list(self.clusters)
+        )
         table["difference"] = table["median_with"] - table["median_without"]
-        table["in_iqr"] = table["difference"] / spread if spread > 0 else np.nan
+        width = found[:, 2:].mean(axis=1)
+        table["separation"] = table["difference"] / np.where(width > 0, width, np.nan)
         largest = np.argsort(-table["difference"].abs().fillna(-1.0).to_numpy(), kind="stable")
         return table.iloc[largest].rename_axis(self.cluster)
 
-    def _medians(self, name: str) -> tuple[Array, float]:
-        """Return the medians with and without each cluster, shape (m, 2), and the interquartile range."""
+    def _with_and_without(self, name: str) -> Array:
+        """Return medians with and without each cluster, and interquartile ranges of both, shape (m, 4)."""
         values, known = self._known(name)
-        out = np.full((len(self.clusters), 2), np.nan)
+        out = np.full((len(self.clusters), 4), np.nan)
         for j in range(len(self.clusters)):
             away = self.without(j)[known]
             for side, chosen in enumerate((values[~away], values[away])):
                 if chosen.size:
-                    out[j, side] = np.median(chosen)
-        spread = float(np.subtract(*np.quantile(values, [0.75, 0.25]))) if values.size else np.nan
-        return out, spread
+                    low, out[j, side], high = np.quantile(chosen, [0.25, 0.5, 0.75])
+                    out[j, 2 + side] = high - low
+        return out
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row per subset: estimate or coefficients, tau2, i2, h2, q, k, and why there is no fit."""
@@ -309,13 +314,14 @@ class Gosh(Readable):
 
     def _of_the_worst(self, name: str) -> list[str]:
         """Return what is said of the cluster that moves the median most."""
-        medians, _ = self._medians(name)
-        apart = np.abs(medians[:, 0] - medians[:, 1])
+        found = self._with_and_without(name)
+        apart = np.abs(found[:, 0] - found[:, 1])
         if len(self.clusters) < 2 or not (apart > 0).any():
             return []
         j = int(np.nanargmax(apart))
-        held, away = (self._shown(name, value) for value in medians[j])
-        return [f"{self.clusters[j]} moves it most: the median is {held} with it and {away} without."]
+        held, away = (self._shown(name, value) for value in found[j, :2])
+        more = ", and the two groups hardly overlap" if apart[j] > SEPARATE * found[j, 2:].mean() else ""
+        return [f"{self.clusters[j]} moves it most: the median is {held} with it and {away} without{more}."]
 
     def _shown(self, name: str, value: float) -> str:
         """Return a number as readers see it: a pooled effect on the scale on which its measure is shown."""

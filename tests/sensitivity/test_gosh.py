@@ -68,9 +68,12 @@ def test_the_study_that_moves_the_median():
     held = np.array([4 in found.rows(i) for i in range(31)])
     expected = np.median(found.estimate[held]) - np.median(found.estimate[~held])
     assert table.loc["e", "difference"] == pytest.approx(expected, rel=1e-12)
-    quarter, rest = np.quantile(found.estimate, [0.25, 0.75])
-    assert table.loc["e", "in_iqr"] == pytest.approx(expected / (rest - quarter), rel=1e-12)
+    ranges = [np.subtract(*np.quantile(found.estimate[side], [0.75, 0.25])) for side in (held, ~held)]
+    assert table.loc["e", "separation"] == pytest.approx(expected / np.mean(ranges), rel=1e-12)
+    assert table["separation"].abs().to_list()[0] > 2 > table["separation"].abs().to_list()[1]
     assert "e moves it most" in found.sentence
+    assert "hardly overlap" in found.sentence
+    assert "hardly overlap" not in ALL.sentence
 
 
 def test_moderators_have_columns_of_their_own():
