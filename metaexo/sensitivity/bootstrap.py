@@ -631,10 +631,11 @@ def _drawing(fit: FitResults, kind: str, cluster: Any, seed: int) -> Resampling 
         cluster if isinstance(cluster, str) else "", ("cluster", "clusters")
     )
     if len(names) < 3:
+        independent = ', or cluster="effect" if effects are independent' if fit.k > 2 else ""
         raise TooFewStudiesError(
-            f"there are {plural(len(names), word, words)} to draw from",
+            f"only {plural(len(names), word, words)} can be drawn",
             "at least three",
-            'use kind="parametric", or cluster="effect" if effects are independent',
+            f'use kind="parametric"{independent}',
         )
     code = np.empty(fit.k, dtype=np.intp)
     for i, rows in enumerate(members):
@@ -836,16 +837,37 @@ def _by_score(fit: FitResults, statistic: Statistic) -> float:
     0 for coefficients, whose score is symmetric, and for what has no formula here: bias-corrected only.
     """
     kinds = ("tau2", "tau", "i2", "h2", "component", "share")
-    if statistic.kind not in kinds or fit.method not in ("ML", "REML") or fit.k > MOST_DENSE:
+    if statistic.kind not in kinds or fit.method not in ("ML", "REML"):
         return 0.0
     try:
         if isinstance(fit, RandomEffectsResults) and fit.tau2_is_estimated and fit.weighting is None:
-            return acceleration_of_variance(_projection(fit, np.diag(fit.total_variance)), np.eye(fit.k))
-        if isinstance(fit, MultilevelResults) and fit.weighting is None:
+            return _of_one_level(fit)
+        if isinstance(fit, MultilevelResults) and fit.weighting is None and fit.k <= MOST_DENSE:
             return _of_component(fit, statistic)
     except np.linalg.LinAlgError:  # a singular covariance matrix, or variances that are not separable
         return 0.0
     return 0.0
+
+
+def _of_one_level(fit: RandomEffectsResults) -> float:
+    """Return the acceleration of tau2, whose score is y'PPy / 2, or of maximum likelihood.
+
+    With w the weights, C = (X'WX)^-1 and A_j = X'W^jX, trace(PPP) is the sum of w^3 less 3 tr(C A_4), plus
+    3 tr(C A_2 C A_3), less tr(C A_2 C A_2 C A_2); trace(PP) likewise.
+    """
+    w = 1.0 / fit.total_variance
+    unit = w.max()  # the acceleration has no unit
+    w = w / unit
+    squares, cubes = float((w**2).sum()), float((w**3).sum())
+    if fit.method == "REML":
+        x = fit.design.matrix(fit.k)
+        root = x * np.sqrt(w)[:, None]
+        basis = np.linalg.qr(root)[0]
+        two, three = ((basis.T * w**power) @ basis for power in (1, 2))  # C A_2 and C A_3 on this basis
+        four = float(np.vdot(basis, (basis.T * w**3).T))
+        squares += float(np.vdot(two, two)) - 2 * float(np.trace(three))
+        cubes += 3 * float(np.vdot(two, three)) - 3 * four - float(np.trace(two @ two @ two))
+    return float(cubes / (6 * (0.5 * squares) ** 1.5))
 
 
 def _projection(fit: Any, m: Array) -> Array:
