@@ -34,10 +34,29 @@ bias <- function(y, v) {
     "selection, step function" = first(function() selmodel(ml, type = "stepfun", steps = 0.025), function(x) c(x$beta[1], x$LRT)),
     "selection, negative exponential" = first(function() selmodel(ml, type = "negexp"), function(x) c(x$beta[1], x$LRT)))
 }
+# what a plot returns, without the plot
+drawn <- function(plot) { pdf(NULL); on.exit(dev.off()); plot }
+# refits; DL and HE do not iterate, so that both sides find the same number
+refits <- function(y, v) {
+  closed <- rma(y, v, method = "DL", test = "knha")
+  k <- length(y)
+  deleted <- leave1out(closed); grown <- cumul(closed, order = rev(seq_len(k))); moved <- influence(closed)$inf
+  found <- list(
+    "leave-one-out" = c(deleted$estimate, deleted$ci.lb, deleted$tau2, deleted$I2 / 100, deleted$Q),
+    "cumulative" = c(grown$estimate[-1], grown$ci.ub[-1], grown$tau2[-1]),
+    "influence" = c(moved$rstudent, moved$dffits, moved$cook.d, moved$cov.r, moved$tau2.del, moved$QE.del, moved$hat),
+    "Baujat" = unlist(drawn(baujat(closed))[c("x", "y")]))
+  if (k <= 13) {
+    every <- gosh(closed, progbar = FALSE)$res
+    found[["all subsets"]] <- c(quantile(every[, "estimate"], (0:4) / 4), mean(every[, "tau2"]), mean(every[, "I2"]) / 100)
+    found[["permutation test"]] <- permutest(closed, exact = TRUE, progbar = FALSE)$pval
+  }
+  lapply(found, as.numeric)
+}
 answer <- lapply(problems$data, function(problem) {
   y <- numbers(problem$y); v <- numbers(problem$v)
   fits <- lapply(problems$choices, function(choice) fit(y, v, choice$method, choice$metafor_test))
-  list(effects = if (is.null(problem$inputs)) NULL else effects(problem), fits = fits, bias = bias(y, v))
+  list(effects = if (is.null(problem$inputs)) NULL else effects(problem), fits = fits, bias = bias(y, v), refits = refits(y, v))
 })
 cat(toJSON(list(metafor = as.character(packageVersion("metafor")), R = R.version.string, data = answer),
            auto_unbox = TRUE, digits = NA, null = "null"))
