@@ -1,8 +1,8 @@
-"""Very many random subsets as a stream of bounded memory: python -m benchmarks.large_runs [--small] [--anew].
+"""Very many random subsets as a stream of bounded memory: python -m benchmarks.large_runs [--small].
 
-Every measurement is a process of its own, so that its peak memory is its own. Its chunks are kept in a folder
-until it is done: after an interruption the same command goes on with what is unfinished. Writes
-benchmarks/large_runs.md.
+Every measurement is a process of its own, so that its peak memory is its own. Chunks and measurements stay
+among the temporary files until all is done: after an interruption the same command goes on with what is
+unfinished, and times that alone. Writes benchmarks/large_runs.md.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from metaexo.numeric.subsets import SubsetFits, Subsets
 from metaexo.runs import run
 
 HERE = Path(__file__).parent
-PAGE, KEPT = HERE / "large_runs.md", HERE / "results" / "large_runs.json"
+PAGE = HERE / "large_runs.md"
 K, SEED, BLOCK = 30, 0, 1 << 14
 # Columns and rows of the map of estimates and I2, and the estimates that it spans.
 BINS, SPAN = (200, 100), (-0.2, 0.8)
+KINDS = {"summary": "npz", "columns": "parquet"}
 SIZES, CORES = (10**6, 10**7, 10**8, 10**9, 10**10), (1, 2, 16, 256)
 
 
@@ -91,6 +92,8 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
     """Return what a case took, and what it found."""
     y, v = one_problem(K)
     fits = SubsetFits(y, v, np.arange(K), Subsets(K, case.size, SEED), case.method)
+    ends = (path.stem.split("-")[1:] for path in folder.glob(f"items-*.{KINDS[case.kept]}"))
+    before = sum(int(end) - int(begin) for begin, end in ends)  # of an interrupted call
     clock, processor = time.perf_counter(), time.process_time()
     with joblib.parallel_config(backend="loky", n_jobs=case.workers):
         if case.kept == "summary":
@@ -101,6 +104,7 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
     joblib.externals.loky.get_reusable_executor().shutdown()  # and the workers are counted
     workers = resource.getrusage(resource.RUSAGE_CHILDREN)
     made: dict[str, Any] = {
+        "computed": case.size - before,
         "clock": clock,
         "processor": processor + workers.ru_utime + workers.ru_stime,
         "memory": [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, workers.ru_maxrss / 1024],
@@ -135,7 +139,9 @@ def name_of(case: Case) -> str:
 
 def measured(cases: tuple[Case, ...], work: Path) -> dict[str, Any]:
     """Return the measurements of all cases; those that are there are not made again."""
-    held: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    work.mkdir(exist_ok=True)
+    kept = work / "measured.json"
+    held: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
     for case in cases:
         if name_of(case) in held:
             continue
@@ -146,7 +152,7 @@ def measured(cases: tuple[Case, ...], work: Path) -> dict[str, Any]:
             [sys.executable, "-c", code, str(folder)], check=True, stdout=subprocess.PIPE, text=True
         )
         held[name_of(case)] = json.loads(made.stdout)
-        KEPT.write_text(json.dumps(held, indent=1) + "\n")
+        kept.write_text(json.dumps(held, indent=1) + "\n")
         shutil.rmtree(folder)
         print(name_of(case), {n: x for n, x in held[name_of(case)].items() if n != "found"}, flush=True)
     return held
@@ -168,7 +174,7 @@ def page(cases: tuple[Case, ...], held: dict[str, Any]) -> str:
         rows.append(
             [
                 case.method, f"{case.size:,}", str(case.workers), case.kept, number(it["clock"], 1),
-                number(it["processor"], 1), f"{case.size / it['processor'] / 1e6:.2f}",
+                number(it["processor"], 1), f"{it['computed'] / it['processor'] / 1e6:.2f}",
                 f"{it['memory'][0]:.0f}", "–" if case.workers == 1 else f"{it['memory'][1]:.0f}",
                 f"{it['disk']:,.1f}", f"{it['load']:.1f}",
             ]
@@ -213,7 +219,7 @@ def extended(cases: tuple[Case, ...], held: dict[str, Any]) -> str:
     rows = []
     for method in ("DL", "REML"):
         case = max((c for c in cases if c.method == method and c.kept == "summary"), key=lambda c: c.size)
-        each = held[name_of(case)]["processor"] / case.size
+        each = held[name_of(case)]["processor"] / held[name_of(case)]["computed"]
         for size in SIZES:
             times = [duration(size * each / cores) for cores in CORES]
             rows.append([method, f"10^{len(str(size)) - 1}", *times])
@@ -267,14 +273,12 @@ def main() -> None:
     cases = CASES
     if "--small" in sys.argv:
         cases = tuple(Case(case.method, case.size // 100, case.workers, case.kept) for case in CASES)
-    if "--anew" in sys.argv:
-        KEPT.unlink(missing_ok=True)
     work = Path(tempfile.gettempdir()) / "metaexo_large_runs"
     text = page(cases, measured(cases, work))
-    if "--small" in sys.argv:
-        print(text)
-    else:
+    print(text)
+    if "--small" not in sys.argv:
         PAGE.write_text(text, encoding="utf-8")
+        shutil.rmtree(work)
 
 
 if __name__ == "__main__":
