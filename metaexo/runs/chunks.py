@@ -401,6 +401,9 @@ def _finished(plan: _Plan, done: frozenset[Span]) -> Iterator[tuple[Span, Any]]:
     replaces workers by itself, and gives a chunk up after four of them.
     """
     todo, lost = [span for span in plan.spans() if span not in done], Counter[Span]()
+    if plan.size <= plan.chunk:  # a single chunk is not worth a way to a worker
+        yield from (plan.compute(*span) for span in todo)
+        return
     while todo:
         handed: set[Span] = set()
         found: set[Span] = set()

@@ -73,20 +73,20 @@ def as_finished(function: Callable[..., Result], parts: Iterable[tuple[Any, ...]
 def _errors_reported(backend: Any) -> Iterator[None]:
     """Let errors of dask itself end a call, such as a part whose workers have died again and again.
 
-    joblib's backend of dask leaves them on the future that `submit` returns, of which nobody is told, so
-    that the call would wait for ever.
+    joblib's backend of dask leaves them on the future that `submit` returns and calls nobody back, so that
+    the call would never end.
     """
     if type(backend).__name__ != "DaskDistributedBackend" or not hasattr(backend, "submit"):
         yield
         return
     submit = backend.submit
 
-    def told(function: Any, callback: Callable[[Any], None]) -> Any:
+    def reporting(function: Any, callback: Callable[[Any], None]) -> Any:
         future = submit(function, callback)
         future.add_done_callback(lambda it: callback(it.exception()) if it.exception() else None)
         return future
 
-    backend.submit = told
+    backend.submit = reporting
     try:
         yield
     finally:

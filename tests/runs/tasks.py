@@ -58,6 +58,12 @@ def fragile(begin, end, folder, at, times, seed=0):
     return columns(begin, end, seed)
 
 
+def who(begin, end):
+    """Return which process computes each item, after long enough for two to take part."""
+    time.sleep(0.01)
+    return {"process": np.full(end - begin, os.getpid())}
+
+
 def slow(begin, end, seconds, folder, seed=0):
     """Return `columns` after some time."""
     time.sleep(seconds)

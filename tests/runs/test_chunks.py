@@ -15,7 +15,7 @@ import pytest
 
 from metaexo.errors import InputError, RunInterrupted, ShapeError, WorkerLostError
 from metaexo.runs import run
-from tests.runs.tasks import added, columns, fragile, joined, moments, named
+from tests.runs.tasks import added, columns, fragile, joined, moments, named, who
 
 SIZE, BLOCK = 1_003, 64
 
@@ -56,6 +56,13 @@ def test_processes_give_the_numbers_of_one_core(workers: int, chunk: int) -> Non
         assert_same(run(task, SIZE, block=BLOCK, chunk=chunk), by_hand(7))
         found = run(moments, SIZE, block=BLOCK, chunk=chunk, reduce=added)
     assert_same(found, run(moments, SIZE, block=BLOCK, reduce=added))
+
+
+def test_work_is_done_elsewhere_unless_it_is_one_chunk() -> None:
+    with joblib.parallel_config(backend="loky", n_jobs=2):
+        many, one = (run(who, 40, block=10, chunk=chunk)["process"] for chunk in (10, 40))
+    assert os.getpid() not in many
+    assert set(one) == {os.getpid()}
 
 
 @pytest.mark.parametrize("backend", ["threading", "multiprocessing"])

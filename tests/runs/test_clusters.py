@@ -16,7 +16,7 @@ import pytest
 import metaexo as mx
 from metaexo.errors import WorkerLostError
 from metaexo.runs import run
-from tests.runs.tasks import added, columns, fragile, moments
+from tests.runs.tasks import added, columns, fragile, moments, who
 from tests.runs.test_chunks import BLOCK, SIZE, assert_same, by_hand
 from tests.runs.test_stored import files, needs_parquet
 
@@ -79,13 +79,9 @@ def test_the_number_of_workers_does_not_matter(dask) -> None:
 
 def test_it_was_computed_elsewhere(workers) -> None:
     with joblib.parallel_config(**workers):
-        found = run(who, 64, block=1)["process"]
+        found = run(who, 64, block=1, chunk=1)["process"]
     assert os.getpid() not in found
     assert len(np.unique(found)) == 2
-
-
-def who(begin, end):
-    return {"process": np.full(end - begin, os.getpid())}
 
 
 def test_a_killed_worker_costs_its_chunk(workers, tmp_path) -> None:
@@ -137,6 +133,24 @@ def test_many_fits_go_to_a_cluster(workers, monkeypatch: pytest.MonkeyPatch) -> 
         together = mx.fit_many(y, v, method="REML")
     np.testing.assert_array_equal(together.tau2, alone.tau2)
     np.testing.assert_array_equal(together.low, alone.low)
+
+
+CALLS = {
+    "gosh": lambda fit: mx.sensitivity.gosh(mx.RandomEffects(fit.effects).fit(), draws=140_000).beta,
+    "bootstrap": lambda fit: mx.sensitivity.bootstrap(fit, draws=2_000).draws,
+    "simulate": lambda fit: mx.sensitivity.simulate(fit, draws=50_000),
+    "leave_one_out": lambda fit: mx.sensitivity.leave_one_out(fit).to_frame()["tau2"],
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_sensitivity_on_a_cluster_gives_the_bits_of_one_core(workers, name: str) -> None:
+    es = mx.effect_sizes("RR", data=mx.load_dataset("bcg"), labels="study")
+    fit = mx.RandomEffects(es, "latitude").fit()
+    alone = CALLS[name](fit)
+    with joblib.parallel_config(**workers):
+        together = CALLS[name](fit)
+    np.testing.assert_array_equal(together, alone)
 
 
 INTERRUPTED = """
