@@ -12,7 +12,9 @@ is solved for G, which is made symmetric. With one outcome it is the estimator o
 
 "VC", variance components: G is the covariance matrix of the residuals of generalised least squares at the G
 before, enlarged by (I - H_ii)^-1/2 for what the coefficients take from them, minus the mean of S_i; each pair
-of outcomes from the studies with both. It is iterated until nothing changes.
+of outcomes from the studies with both. It is iterated until nothing changes. The R packages mvmeta and
+mixmeta divide the sums of a pair by the number of studies with the rarer outcome, which draws the covariance
+towards 0 where the two are not always reported together.
 
 Negative eigenvalues of G become 0.
 

@@ -18,6 +18,7 @@ import metaexo as mx
 from metaexo import effects
 from metaexo.errors import CollinearError, NearlyCollinearWarning, TooFewStudiesError
 from metaexo.models import RandomEffectsResults
+from metaexo.sensitivity import cumulative
 from tests.reference.adapters.effects import TO
 from tests.reference.adapters.model_tests import effects_of
 from tests.reference.adapters.models import TESTS, described
@@ -142,6 +143,13 @@ def not_by_choice(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     raise NotCovered("tau2 and sampling variances are at least 0 by choice")
 
 
+def in_sequence(case: Case, data: dict[str, Any]) -> dict[str, Any]:
+    """Return the cumulative analysis of the complete rows, in their order."""
+    fit = mx.RandomEffects(effects_of(case, data)).fit(test="z")
+    found = cumulative(fit, np.arange(fit.k), ties="rows")
+    return {"estimate": found.estimate, "tau2": found.tau2}
+
+
 # Opening words of the behaviour.
 ANSWERS: dict[str, Answer] = {
     "redundant columns": redundant,
@@ -155,6 +163,7 @@ ANSWERS: dict[str, Answer] = {
     "study effects and pooled estimates": zero_cells,
     "tau2 estimates are truncated": not_by_choice,
     "negative variances": not_by_choice,
+    "cumulative analysis": in_sequence,
 }
 
 
