@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.errors import InputError, RunInterrupted, ShapeError, WorkerLostError
-from metaexo.inputs import check_flag, describe, whole_number
-from metaexo.runs.parallel import as_finished
+from metaexo.inputs import describe, whole_number
+from metaexo.runs.parallel import as_finished, progress_bar
 from metaexo.runs.stored import Folder, Stored, facts_of, open_folder
 
 Columns = Mapping[str, NDArray[Any]]
@@ -445,20 +445,3 @@ def _lost_error(what: str, spans: Collection[Span], how_often: str) -> WorkerLos
         "try smaller chunks or fewer workers, or call the task for these items alone",
         [f"{'one of ' if len(spans) > 1 else ''}{what} {begin} to {end}" for begin, end in sorted(spans)],
     )
-
-
-def progress_bar(total: int, what: str, progress: bool | None, done: int = 0) -> Any:
-    """Return a progress bar; by default it shows itself where a terminal or a notebook is."""
-    from tqdm import tqdm
-
-    off: bool | None = None if progress is None else not check_flag("progress", progress)
-    if off is None and _in_notebook():
-        off = False
-    return tqdm(
-        total=total, initial=done, unit=f" {what}", unit_scale=True, disable=off, delay=0.5, leave=False
-    )
-
-
-def _in_notebook() -> bool:
-    python = sys.modules.get("IPython")
-    return python is not None and hasattr(python.get_ipython(), "kernel")

@@ -1,4 +1,4 @@
-"""Parts of long work through joblib: in this process, in others, or on a cluster, by the same call.
+"""Parts of long work through joblib: in this process, in others, or on a cluster, with a progress bar.
 
 The steps of a part are short, so threads of one process only wait for each other; one core is quickest.
 ``with joblib.parallel_config(n_jobs=8)``, or ``backend="dask"``, hands the parts of the same call to other
@@ -15,6 +15,8 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
+
+from metaexo.inputs import check_flag
 
 Result = TypeVar("Result")
 
@@ -102,3 +104,20 @@ def _quiet(errors: Any, function: Callable[..., Result], part: tuple[Any, ...]) 
 
     with np.errstate(**errors), parallel_config(backend="sequential"):
         return function(*part)
+
+
+def progress_bar(total: int, what: str, progress: bool | None, done: int = 0) -> Any:
+    """Return a progress bar; by default it shows itself where a terminal or a notebook is."""
+    from tqdm import tqdm
+
+    off: bool | None = None if progress is None else not check_flag("progress", progress)
+    if off is None and _in_notebook():
+        off = False
+    return tqdm(
+        total=total, initial=done, unit=f" {what}", unit_scale=True, disable=off, delay=0.5, leave=False
+    )
+
+
+def _in_notebook() -> bool:
+    python = sys.modules.get("IPython")
+    return python is not None and hasattr(python.get_ipython(), "kernel")

@@ -39,8 +39,7 @@ from metaexo.models.univariate.inference import TESTS
 from metaexo.models.univariate.model import RandomEffects
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.weighted import PLAIN_TESTS
-from metaexo.runs.chunks import progress_bar
-from metaexo.runs.parallel import as_finished
+from metaexo.runs.parallel import as_finished, progress_bar
 from metaexo.sensitivity.multiverse.choices import FITTING, Choice, Grid
 from metaexo.sensitivity.multiverse.results import NAMES, SHOWN
 from metaexo.types import Array, Index
