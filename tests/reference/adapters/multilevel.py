@@ -301,7 +301,7 @@ def deletion(case: Case) -> dict[str, Any]:
     fit = base_fit(case)
     found = fit.influence(cluster_of(case))
     return {
-        "cluster": list(found.clusters),
+        "cluster": list(found.labels),
         "cooks_distance": found.cooks_distance,
         "dfbetas_intercept": found.dfbetas[:, 0],
     }

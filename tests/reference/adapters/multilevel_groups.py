@@ -96,11 +96,11 @@ def by_cluster(
 def influence(fit: MultilevelResults, cluster: str, refit: bool) -> dict[str, Any]:
     """Return Cook's distances and DFBETAS without each cluster, and the fits without them."""
     found = fit.influence(cluster, refit)
-    order = in_order(found.clusters) if cluster != "effect" else list(range(len(found.clusters)))
+    order = in_order(found.labels) if cluster != "effect" else list(range(len(found.labels)))
     names = [name.replace("C(", "factor(") for name in found.names]
     dfbetas = found.dfbetas[order]
     out = {
-        "cluster": [found.clusters[i] for i in order],
+        "cluster": [found.labels[i] for i in order],
         "cooks_distance": found.cooks_distance[order],
         "dfbetas": {name: dfbetas[:, j] for j, name in enumerate(names)},
         "estimate_deleted": {name: found.beta[order, j] for j, name in enumerate(names)},
