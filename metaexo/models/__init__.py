@@ -22,7 +22,6 @@ from metaexo.models.multilevel.terms import RandomTerm
 from metaexo.models.univariate.batched import ManyFits, fit_many
 from metaexo.models.univariate.intervals import HenmiCopas, henmi_copas
 from metaexo.models.univariate.model import RandomEffects
-from metaexo.models.univariate.permutation import PermutationTest, exact_permutation_test
 from metaexo.models.univariate.profile import Tau2Profile
 from metaexo.models.univariate.results import RandomEffectsResults
 
@@ -46,7 +45,6 @@ __all__ = [
     "MomentResults",
     "Multilevel",
     "MultilevelResults",
-    "PermutationTest",
     "RandomEffects",
     "RandomEffectsResults",
     "RandomTerm",
@@ -62,7 +60,6 @@ __all__ = [
     "compare",
     "correlated_effects",
     "count_in_words",
-    "exact_permutation_test",
     "fit_many",
     "fit_many_censored",
     "henmi_copas",

@@ -100,16 +100,15 @@ def count_orders(repeats: Index) -> int:
     return total
 
 
-def sign_patterns(begin: int, end: int, units: int) -> Array:
-    """Return the patterns of signs numbered begin to end, of 2^units, shape (end - begin, units).
+def sign_patterns(numbers: Index, units: int) -> Array:
+    """Return the patterns of signs of these numbers, from 0 to 2^units, shape (B, units).
 
     Examples
     --------
-    >>> sign_patterns(0, 4, 2).tolist()
+    >>> sign_patterns(np.arange(4), 2).tolist()
     [[1.0, 1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]]
     """
-    numbers = np.arange(begin, end)[:, None]
-    return np.asarray(1.0 - 2.0 * ((numbers >> np.arange(units)) & 1))
+    return np.asarray(1.0 - 2.0 * ((numbers[:, None] >> np.arange(units)) & 1))
 
 
 @dataclass(frozen=True, eq=False)

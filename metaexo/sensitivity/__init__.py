@@ -9,6 +9,7 @@ from metaexo.sensitivity.kinds_of_evidence import leave_kind_out, without_kind
 from metaexo.sensitivity.leave_one_out import LeaveOneOut, leave_one_out
 from metaexo.sensitivity.multiverse.multiverse import multiverse
 from metaexo.sensitivity.multiverse.results import Multiverse
+from metaexo.sensitivity.permutation import PermutationTest, permutation_test
 from metaexo.sensitivity.profile import Profile, profile
 from metaexo.sensitivity.refits import Refits, refit, refits
 from metaexo.sensitivity.simulate import simulate
@@ -20,6 +21,7 @@ __all__ = [
     "Influence",
     "LeaveOneOut",
     "Multiverse",
+    "PermutationTest",
     "Profile",
     "Refits",
     "bootstrap",
@@ -29,6 +31,7 @@ __all__ = [
     "leave_kind_out",
     "leave_one_out",
     "multiverse",
+    "permutation_test",
     "profile",
     "refit",
     "refits",

@@ -12,8 +12,8 @@ import pytest
 
 import metaexo as mx
 from metaexo import errors, heterogeneity
-from metaexo.models import exact_permutation_test
 from metaexo.models.linear.results import FitResults
+from metaexo.sensitivity import permutation_test
 
 RNG = np.random.default_rng(7)
 K = 16
@@ -54,7 +54,7 @@ CALLS = {
     "compare_heterogeneity": (heterogeneity.compare_heterogeneity, {"results": STRATA, "draws": 19}),
     "permute_strata": (heterogeneity.permute_strata, {"results": STRATA, "limit": 5, "draws": 19}),
     "repeatability": (heterogeneity.repeatability, {"effects": SPREADS}),
-    "exact_permutation_test": (exact_permutation_test, {"fit": FIT}),
+    "permutation_test": (permutation_test, {"results": FIT}),
     "strata.pairwise": (STRATA.pairwise, {}),
     "strata.test_terms": (STRATA.test_terms, {}),
     "strata.trend": (mx.stratify(KNOWN, "source", order=["milk", "plant"]).trend, {}),

@@ -12,7 +12,7 @@ import pytest
 
 import metaexo as mx
 from metaexo.heterogeneity import confounding, estimability, latent_moderator, repeatability
-from metaexo.models import exact_permutation_test
+from metaexo.sensitivity import permutation_test
 
 pytestmark = pytest.mark.filterwarnings("ignore::metaexo.errors.DependentEffectsWarning")
 
@@ -48,7 +48,7 @@ def made():
         "confounding": confounding(es),
         "mixture": latent_moderator(es, "source"),
         "repeatability": repeatability(spreads),
-        "exact": exact_permutation_test(mx.RandomEffects(es.select(range(5))).fit()),
+        "exact": permutation_test(mx.RandomEffects(es.select(range(5))).fit()),
     }
 
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 import metaexo as mx
 from metaexo import errors
-from metaexo.models import exact_permutation_test
+from metaexo.sensitivity import permutation_test
 
 RNG = np.random.default_rng(3)
 K = 20
@@ -183,7 +183,7 @@ def test_weights_of_ones_own_and_special_tests_are_refused() -> None:
     with pytest.raises(errors.InputError, match="the profile knows only"):
         special.profile()
     with pytest.raises(errors.InputError, match="permutation test knows only"):
-        exact_permutation_test(special)
+        permutation_test(special)
 
 
 def test_fits_of_effects_without_bounds_are_compared_with_those_of_exact_effects() -> None:

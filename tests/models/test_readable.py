@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 import metaexo as mx
-from metaexo.models import exact_permutation_test
 from metaexo.readable import Readable, cells_of, plain
+from metaexo.sensitivity import permutation_test
 
 Y = [0.2, 0.6, 0.1, 0.9, 0.4, 0.7]
 V = [0.02, 0.05, 0.03, 0.04, 0.02, 0.03]
@@ -46,7 +46,7 @@ def results() -> dict[str, Readable]:
         "inflation": mx.RandomEffects(es, "dose + source", dependence="accept").fit().vif(),
         "likelihood ratio": mx.likelihood_ratio_test(regression, null),
         "profile": fit.profile([0.0, 0.1]),
-        "permutation": exact_permutation_test(fit),
+        "permutation": permutation_test(fit),
         "heterogeneity": fit.conf_int_heterogeneity(),
         "test": fit.q,
     }

@@ -11,11 +11,10 @@ from scipy import stats
 
 import metaexo as mx
 from metaexo import errors
-from metaexo.models import exact_permutation_test
 from metaexo.models.linear.cautions import cautions_of_estimates
 from metaexo.models.linear.hypothesis import make_test, two_sided_pvalues
 from metaexo.numeric.sandwich import KINDS, cluster_sandwich
-from metaexo.sensitivity import influence
+from metaexo.sensitivity import influence, permutation_test
 
 RNG = np.random.default_rng(2)
 SIZES = (3, 1, 4, 2, 5, 1, 3, 2)
@@ -488,7 +487,7 @@ def test_what_rests_on_the_covariance_of_the_model_refuses_a_robust_fit() -> Non
     robust = base.robust()
     for call in (
         robust.profile,
-        lambda: exact_permutation_test(robust, draws=99),
+        lambda: permutation_test(robust, draws=99),
         lambda: robust.residuals("studentized"),
         lambda: influence(robust),
         lambda: mx.likelihood_ratio_test(robust, base),

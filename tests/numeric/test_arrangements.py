@@ -32,8 +32,8 @@ def test_units_of_one_kind_stand_in_order_and_large_numbers_are_counted() -> Non
 
 
 def test_signs_are_the_bits_of_the_number() -> None:
-    assert len({tuple(row) for row in sign_patterns(0, 32, 5).tolist()}) == 32
-    np.testing.assert_array_equal(sign_patterns(7, 11, 5), sign_patterns(0, 32, 5)[7:11])
+    assert len({tuple(row) for row in sign_patterns(np.arange(32), 5).tolist()}) == 32
+    np.testing.assert_array_equal(sign_patterns(np.arange(7, 11), 5), sign_patterns(np.arange(32), 5)[7:11])
 
 
 @pytest.mark.parametrize(("count", "drawn"), [(0, 99), (7, 99), (99, 99), (1, 9999)])

@@ -15,7 +15,7 @@ import pandas as pd
 
 import metaexo as mx
 from metaexo.errors import DependentEffectsWarning
-from metaexo.models import LocationScaleResults, RandomEffectsResults, TestResult, exact_permutation_test
+from metaexo.models import LocationScaleResults, RandomEffectsResults, TestResult
 from tests.reference.adapters.models import fit_case
 from tests.reference.cases import Case, NotCovered
 
@@ -166,7 +166,9 @@ def heteroscedastic(kind: str) -> Callable[[Case, dict[str, Any]], dict[str, Any
 def permutation(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     """Return an exact permutation test."""
     alternative = case["call"].get("alternative", "two.sided").replace(".", "-")
-    found = exact_permutation_test(fit_formula(case, data), alternative)
+    found = mx.sensitivity.permutation_test(
+        fit_formula(case, data), alternative=alternative, cluster="effect"
+    )
     return {
         "iterations": found.arrangements,
         "coefficient_names": list(found.names),

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import metaexo as mx
 from metaexo import errors
-from metaexo.models import exact_permutation_test
 from metaexo.numeric.arrangements import permutation_p
+from metaexo.sensitivity import permutation_test
 
 # Few different values, so that equal effects, exact fits and zero estimates are common.
 VALUES = st.sampled_from([-0.5, 0.0, 0.3, 0.3, 0.7, 1.0])
@@ -34,7 +34,7 @@ def test_the_p_value_of_a_fit_is_a_count_of_its_arrangements(rows, choices, with
     moderator = np.arange(len(y)) % 2 if with_moderator and len(y) > 3 else None
     fit = mx.RandomEffects(mx.EffectSizes(y, v), moderator).fit(choices[0], choices[1])
     for alternative in ("two-sided", "greater", "less"):
-        found = exact_permutation_test(fit, alternative)
+        found = permutation_test(fit, alternative=alternative)
         assert all(whole(p, found.arrangements) for p in [*found.pvalue, found.omnibus])
 
 
@@ -79,9 +79,9 @@ def test_no_spread_at_all_is_no_evidence_against_zero() -> None:
     """Six risk differences of 0, and equal effects under a moderator: nothing is less extreme."""
     n = [10, 12, 20, 8, 15, 30]
     es = mx.effect_sizes("RD", treatment_events=[0] * 6, treatment_n=n, control_events=[0] * 6, control_n=n)
-    assert exact_permutation_test(mx.RandomEffects(es).fit()).pvalue[0] == 1
+    assert permutation_test(mx.RandomEffects(es).fit()).pvalue[0] == 1
     equal = mx.EffectSizes([0.4] * 5, [0.02] * 5)
-    found = exact_permutation_test(mx.RandomEffects(equal, [1.0, 2.0, 3.0, 4.0, 5.0]).fit())
+    found = permutation_test(mx.RandomEffects(equal, [1.0, 2.0, 3.0, 4.0, 5.0]).fit())
     assert (found.pvalue[1], found.omnibus) == (1, 1)
 
 
@@ -101,20 +101,20 @@ def test_beyond_the_limit_rearrangements_are_drawn_where_that_is_asked_for() -> 
     rng = np.random.default_rng(5)
     es = mx.EffectSizes(rng.normal(0.3, 0.5, 14), rng.uniform(0.02, 0.2, 14))
     fit = mx.RandomEffects(es).fit()
-    exact = exact_permutation_test(fit)
+    exact = permutation_test(fit)
     assert exact.exact
-    with pytest.raises(errors.InputError, match="draws=9999"):
-        exact_permutation_test(fit, limit=100)
-    drawn = exact_permutation_test(fit, limit=100, draws=1999, seed=2)
+    drawn = permutation_test(fit, 1999, limit=100, seed=2)
     assert not drawn.exact
     assert drawn.fitted == 2000
     p = float(exact.pvalue[0])
     assert abs(drawn.pvalue[0] - p) < 4 * np.sqrt(p * (1 - p) / 1999) + 1 / 2000
-    assert "1999 drawn of 16384 rearrangements" in str(drawn)
-    again = exact_permutation_test(fit, limit=100, draws=1999, seed=2)
+    assert "1999 drawn of 16384 arrangements" in str(drawn)
+    mean = drawn.tests[0]
+    assert mean.error == pytest.approx(np.sqrt(mean.pvalue * (1 - mean.pvalue) / 1999))
+    assert mean.pvalue_low < p < mean.pvalue_high
+    again = permutation_test(fit, 1999, limit=100, seed=2)
     np.testing.assert_array_equal(again.pvalue, drawn.pvalue)
     many = mx.RandomEffects(mx.EffectSizes(rng.normal(0, 1, 2000), [0.1] * 2000)).fit(method="DL")
-    with pytest.raises(errors.InputError, match=r"more than 10\^602 rearrangements"):
-        exact_permutation_test(many)
+    assert "99 drawn of more than 10^602 arrangements" in str(permutation_test(many, 99))
     moderated = mx.RandomEffects(es, np.arange(14.0)).fit()
-    assert 1 / 200 <= exact_permutation_test(moderated, draws=199).pvalue[1] <= 1
+    assert 1 / 200 <= permutation_test(moderated, 199).pvalue[1] <= 1
