@@ -7,6 +7,7 @@ from metaexo.sensitivity.gosh import Gosh, gosh
 from metaexo.sensitivity.influence import influence
 from metaexo.sensitivity.kinds_of_evidence import leave_kind_out, without_kind
 from metaexo.sensitivity.leave_one_out import LeaveOneOut, leave_one_out
+from metaexo.sensitivity.multiverse.inference import CurveTest
 from metaexo.sensitivity.multiverse.multiverse import multiverse
 from metaexo.sensitivity.multiverse.results import Multiverse
 from metaexo.sensitivity.permutation import PermutationTest, permutation_test
@@ -17,6 +18,7 @@ from metaexo.sensitivity.simulate import simulate
 __all__ = [
     "Bootstrap",
     "Cumulative",
+    "CurveTest",
     "Gosh",
     "Influence",
     "LeaveOneOut",

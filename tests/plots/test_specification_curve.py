@@ -12,7 +12,7 @@ import pytest
 import metaexo as mx
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import overlapping_texts, specification_curve, specification_curve_plan
-from metaexo.plots.canvas.chart import Intervals, Points, Rule, Words
+from metaexo.plots.canvas.chart import Band, Intervals, Points, Rule, Words
 from metaexo.sensitivity import multiverse
 
 CHOICES = {
@@ -183,6 +183,20 @@ def test_limits_cut_intervals_and_say_so(found):
 def test_the_axis_has_the_label_that_was_given(found):
     plan = specification_curve_plan(found, axis_label="Vaccinated over unvaccinated")
     assert plan.panels[0].y.label == "Vaccinated over unvaccinated (log scale)"
+
+
+def test_a_test_has_a_band_of_curves_without_an_effect(found):
+    test = found.permutation_test(50)
+    plan = specification_curve_plan(found, test=test, limits=(0.1, 10.0))
+    (band,) = plan.layers(Band)
+    assert list(band.low) == pytest.approx(np.exp(test.curve_low).tolist())
+    assert list(band.high) == pytest.approx(np.exp(test.curve_high).tolist())
+    assert any("50 random patterns" in note for note in plan.notes)
+    other = multiverse(mx.load_dataset("bcg"), {"measure": ["RR"]})
+    with pytest.raises(InputError, match="15 paths of 1"):
+        specification_curve_plan(other, test=test)
+    with pytest.raises(InputError, match="a CurveTest"):
+        specification_curve_plan(found, test=0.05)
 
 
 def test_what_is_no_multiverse_is_refused(found):

@@ -407,6 +407,74 @@ def test_importance_of_other_results(found):
     np.testing.assert_allclose(found.z, by_hand, rtol=1e-10)
 
 
+# -- the whole curve ----------------------------------------------------------------------------------------
+
+
+def test_permuted_signs_are_those_of_all_patterns_by_hand():
+    es = mx.EffectSizes(
+        [0.6, 0.2, 0.7, 0.9, -0.1, 0.5], [0.05, 0.09, 0.04, 0.11, 0.05, 0.06], study=list("aabcde")
+    )
+    choices = {"method": ["DL", "EE"], "test": ["t", "z"], "include": {"all": None, "precise": "v < 0.1"}}
+    found = multiverse(es, choices)
+
+    def curve(signs):
+        """Return median, share on the commoner side, and estimates, of the signs of five studies."""
+        y = es.y * np.repeat(signs, [2, 1, 1, 1, 1])
+        fits = []
+        for rows, method, test in itertools.product((es.v < 1, es.v < 0.1), ("DL", "EE"), ("t", "z")):
+            one = mx.EffectSizes(y[rows], es.v[rows])
+            fits.append(mx.RandomEffects(one).fit(method, test).pooled())
+        sides = [sum(fit.low > 0 for fit in fits), sum(fit.high < 0 for fit in fits)]
+        estimates = sorted(fit.estimate for fit in fits)
+        return np.median(estimates), max(sides) / len(fits), estimates
+
+    patterns = [curve(signs) for signs in itertools.product([1, -1], repeat=5)]
+    medians, shares = (np.array([one[i] for one in patterns]) for i in (0, 1))
+    test = found.permutation_test()
+    assert (test.exact, test.patterns, test.studies, test.paths, test.left_out) == (True, 32, 5, 8, 0)
+    assert test.observed["median"] == pytest.approx(medians[0])
+    assert test.observed["share"] == pytest.approx(shares[0])
+    assert test.pvalues["median"] == pytest.approx((np.abs(medians) >= medians[0] - 1e-9).mean())
+    assert test.pvalues["share"] == pytest.approx((shares >= shares[0] - 1e-9).mean())
+    low, high = np.quantile([one[2] for one in patterns], [0.025, 0.975], axis=0)
+    np.testing.assert_allclose(test.curve_low, low, atol=1e-12)
+    np.testing.assert_allclose(test.curve_high, high, atol=1e-12)
+    assert any("no p-value can be below 0.062" in said for said in test.cautions())
+
+
+def test_random_patterns_are_those_of_the_seed_and_near_the_exact_ones(found):
+    exact, random = found.permutation_test(), found.permutation_test(800, seed=3)
+    assert exact.exact
+    assert not random.exact
+    assert np.isnan(random.observed["median"])  # of two scales
+    for name in ("share", "z"):
+        error = math.sqrt(exact.pvalues[name] * (1 - exact.pvalues[name]) / 800)
+        assert abs(exact.pvalues[name] - random.pvalues[name]) < 4 * error + 1 / 800
+    assert random.pvalues == pytest.approx(found.permutation_test(800, seed=3).pvalues, nan_ok=True)
+    assert exact.left_out == 18  # tests that many fits in one call do not have
+    assert "18 paths of other models" in " ".join(exact.cautions())
+
+
+def test_only_paths_with_signs_can_be_tested():
+    shares = mx.effect_sizes("PLO", events=[3, 5, 9], n=[20, 30, 40])
+    with pytest.raises(InputError, match="no value of no effect"):
+        multiverse(shares, {"method": ["REML", "DL"]}).permutation_test()
+    with pytest.raises(InputError, match="no path is a random-effects model"):
+        multiverse(CLUSTERED, {"model": ["multilevel"]}).permutation_test()
+
+
+def test_the_effects_of_a_path_are_those_that_it_fits(found):
+    path = row(found, measure="ROM", include="large", method="DL", test="z")
+    kept = mx.effect_sizes("ROM", data=TABLE[TABLE["treatment_n"] >= 11])
+    np.testing.assert_allclose(found.effects(int(path.name)).y, kept.y)
+    for number in (0, 73, "1"):
+        with pytest.raises(InputError):
+            found.effects(number)
+    excluded = int(row(found, measure="SMD", include="all", method="EE", test="knapp-hartung").name)
+    with pytest.raises(InputError, match="ruled out"):
+        found.effects(excluded)
+
+
 # -- wrong inputs -------------------------------------------------------------------------------------------
 
 

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metaexo.effects import get_measure
 from metaexo.errors import InputError
 from metaexo.formatting import fixed, interval, level_words, number, percent, plural
 from metaexo.inputs import check_choice, describe
 from metaexo.plots.canvas.arguments import checked
-from metaexo.plots.canvas.chart import Chart, ChartAxis, Intervals, Layer, Panel, Points, Rule, Words
+from metaexo.plots.canvas.chart import Band, Chart, ChartAxis, Intervals, Layer, Panel, Points, Rule, Words
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.scale import robust_limits, round_values
 from metaexo.plots.canvas.theme import Color, Theme, get_theme
+from metaexo.plots.canvas.words import typeset
 from metaexo.plots.charts.effects import space_of
 from metaexo.plots.forest.rows import caution_notes
+from metaexo.sensitivity.multiverse.inference import CurveTest
 from metaexo.sensitivity.multiverse.results import FINE, OF_WORDS, Multiverse
 from metaexo.types import Array, Index, Mask
 
@@ -32,6 +35,7 @@ TALL = 0.36  # half of the height of a mark, in rows
 BESIDE = 5.0  # width of ticks and numbers beside a panel, in sizes of their letters
 NAMES = 17.0  # most width of the names of options, in sizes of their letters
 MAIN, NULL, MIDDLE = "main analysis", "no effect", "median"
+WITHOUT = "95% of curves without an effect"
 # Colour, shape and whether hollow, by what an interval says: the first side, the other one, neither.
 SIGNS: tuple[tuple[Color, str, bool], ...] = (
     ("study", "circle", False),
@@ -58,6 +62,7 @@ def specification_curve_plan(
     choices: Sequence[str] | None = None,
     limits: tuple[float, float] | None = None,
     axis_label: str | None = None,
+    test: Any = None,
     title: str = "",
     notes: Sequence[str] = (),
     ax: Axes | Figure | SubFigure | None = None,
@@ -85,6 +90,9 @@ def specification_curve_plan(
         intervals as far as few wide ones do not squash the others.
     axis_label : str, optional
         Label of the axis of the estimates; for paths on one scale. Default: the quantity of the measure.
+    test : CurveTest, optional
+        What `permutation_test` of the paths returned, all of them on one scale: a band holds the middle 95%
+        of the curves that there would be without an effect, place by place.
 
     Returns
     -------
@@ -135,11 +143,15 @@ def specification_curve_plan(
         if given is not None and len(sides) > 1:
             raise InputError(f"{name} came with paths on {len(sides)} scales", "paths on one scale")
     room, _ = space_of(ax, width, 1.0)
+    if test is not None:
+        _check_test(results, test)
     rows = _rows(results, _chosen(results, choices))
     drawn_limits = [_limits(results, side, limits) for side in sides]
     wide = max(0.75 * (room - 12.0 * look.small) / len(sides) - BESIDE * look.small, 20.0)
+    behind = [] if test is None else [_band(results, test, sides[0], drawn_limits[0])]
     upper = [
-        _curve(results, side, ends, wide, axis_label) for side, ends in zip(sides, drawn_limits, strict=True)
+        _curve(results, side, ends, wide, axis_label, behind)
+        for side, ends in zip(sides, drawn_limits, strict=True)
     ]
     lower = [
         _marks(results, side, rows, wide, look, min(NAMES * look.small, 0.4 * room), i == 0)
@@ -153,7 +165,12 @@ def specification_curve_plan(
         legend="below",
         summary=results.sentence,
         title=title,
-        notes=(*_notes(results, sides, drawn_limits), *caution_notes(results), *notes),
+        notes=(
+            *_notes(results, sides, drawn_limits),
+            *([] if test is None else [typeset(test.sentence)]),
+            *caution_notes(results),
+            *notes,
+        ),
         width=width,
         height=height or 1.0,
         theme=look,
@@ -237,13 +254,20 @@ def _kinds(found: Multiverse, side: Side) -> list[tuple[str, Mask, tuple[Color, 
 
 
 def _curve(
-    found: Multiverse, side: Side, limits: tuple[float, float], wide: float, label: str | None
+    found: Multiverse,
+    side: Side,
+    limits: tuple[float, float],
+    wide: float,
+    label: str | None,
+    behind: Sequence[Layer],
 ) -> Panel:
     """Return the panel of the estimates in order."""
     estimate, low, high = (found.shown[name][side.fits] for name in ("estimate", "low", "high"))
     apart = wide / side.count
     null = float(found.shown["null"][side.fits[0]])
-    layers: list[Layer] = [Rule(at=null, axis="y", name=NULL, color="pale")] if np.isfinite(null) else []
+    layers: list[Layer] = list(behind)
+    if np.isfinite(null):
+        layers.append(Rule(at=null, axis="y", name=NULL, color="pale"))
     middle = float(np.median(found.shown["estimate"][found.of_scale(side.scale)]))
     layers.append(Rule(at=middle, axis="y", name=MIDDLE, color="grey", dash="dotted", width=1.0))
     kinds = [(name, rows, sign) for name, rows, sign in _kinds(found, side) if rows.any()]
@@ -296,6 +320,30 @@ def _curve(
         ),
         layers=layers,
     )
+
+
+def _check_test(found: Multiverse, test: Any) -> None:
+    """Refuse what is no test of all of these paths on one scale."""
+    if not isinstance(test, CurveTest):
+        raise InputError(f"test is {describe(test)}", "a CurveTest", "write test=found.permutation_test()")
+    if test.curve_low.size != found.distinct:
+        raise InputError(
+            f"the test has a band for {plural(test.curve_low.size, 'path')} of {found.distinct}",
+            "a test of all these paths, on one scale",
+            "leave test= out; its p-values can stand in notes=[test.sentence]",
+        )
+
+
+def _band(found: Multiverse, test: CurveTest, side: Side, limits: tuple[float, float]) -> Band:
+    """Return the band of curves without an effect, at the places that are drawn."""
+    at = side.rank.astype(int) - 1
+    ends = [end[at] for end in (test.curve_low, test.curve_high)]
+    if side.log:
+        ends = [np.exp(end) for end in ends]
+    elif found.term is None:
+        ends = [get_measure(found.measure[0]).back(end) for end in ends]
+    low, high = (np.clip(end, *limits).tolist() for end in ends)
+    return Band(x=side.rank.tolist(), low=low, high=high, name=WITHOUT)
 
 
 def _label(found: Multiverse, side: Side, label: str | None) -> str:

@@ -243,6 +243,9 @@ def _result(grid: Grid, question: Question, found: Fitted, better: str, threshol
         level=question.level,
         term=question.term,
         warned=tuple(sorted(found.warned)),
+        sets=found.sets,
+        set_of=found.set_of,
+        analyses=found.analyses,
     )
 
 

@@ -114,6 +114,9 @@ class Fitted:
     oriented: bool  # whether positive means benefit in every path
     warned: Mapping[str, int]  # what was warned of, and in how many fits
     interrupted: bool  # whether fits are lacking because the reader stopped them
+    sets: tuple[Rows, ...]  # the sets of effects that differ
+    set_of: Index  # (t,): set of each fit
+    analyses: tuple[tuple[str, str, str], ...]  # (t,): model, estimator and test of each fit
 
 
 def run_paths(grid: Grid, question: Question) -> Fitted:
@@ -143,6 +146,7 @@ def run_paths(grid: Grid, question: Question) -> Fitted:
     used, place = np.unique(fit_of[fit_of >= 0], return_inverse=True)
     fit_of[fit_of >= 0] = place.reshape(-1)
     numbers = np.array([outcomes[i] for i in used], dtype=float).reshape(len(used), len(NAMES))
+    held, set_of = np.unique([listed[i].effects for i in used] or [0], return_inverse=True)
     effects = [maker.distinct[listed[i].effects] for i in used]
     return Fitted(
         numbers,
@@ -153,7 +157,23 @@ def run_paths(grid: Grid, question: Question) -> Fitted:
         bool(effects) and all(one.oriented for one in effects),
         warned,
         interrupted,
+        tuple(maker.distinct[i] for i in held) if effects else (),
+        set_of.reshape(-1)[: len(effects)].astype(np.intp),
+        tuple(_analysis(listed[i], maker.distinct[listed[i].effects], question) for i in used),
     )
+
+
+def _analysis(task: Task, effects: Rows, question: Question) -> tuple[str, str, str]:
+    """Return the words for model, estimator and test of a fit; empty where a function chooses."""
+    if callable(task.model):
+        return getattr(task.model, "__name__", "function"), task.method or "", task.test or ""
+    batched = _fits_in_batch(task, effects, question)
+    model = task.model if batched or task.model != "random effects" else "other random effects"
+    code = task.method or "REML"
+    usual = {"multilevel": "t", "robust": "satterthwaite"}.get(
+        task.model, "z" if code == "EE" else "knapp-hartung"
+    )
+    return model, code, task.test or usual
 
 
 def _shown(numbers: Array, effects: Sequence[Rows], of_coefficient: bool) -> Array:

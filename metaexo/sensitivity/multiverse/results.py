@@ -28,15 +28,18 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from scipy import special
 
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
+from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
 from metaexo.formatting import interval, level_words, number, percent, plural
-from metaexo.inputs import check_choice, check_flag
+from metaexo.inputs import check_choice, check_flag, whole_number
 from metaexo.readable import Readable, ReaderTable, cells_of
+from metaexo.sensitivity.multiverse.inference import CurveTest, check_testable, permuted_signs
 from metaexo.types import Array, Index, Mask
 
 if TYPE_CHECKING:
@@ -129,6 +132,13 @@ class Multiverse(Readable):
         Coefficient that is followed, in place of the mean effect.
     warned : tuple of str
         Kinds of warnings of single paths.
+    sets : tuple of EffectSizes or BoundedEffectSizes
+        The sets of effects that paths fit; `effects` gives that of a path.
+    set_of : ndarray of int, shape (t,)
+        Position of the set of each fit.
+    analyses : tuple of tuple of str
+        Model, estimator and test of each fit; "other random effects" are those with moderators, bounds, or a
+        test that many fits in one call do not have.
     """
 
     choices: Mapping[str, tuple[str, ...]]
@@ -158,6 +168,9 @@ class Multiverse(Readable):
     level: float
     term: str | None
     warned: tuple[str, ...]
+    sets: tuple[EffectSizes | BoundedEffectSizes, ...]
+    set_of: Index
+    analyses: tuple[tuple[str, str, str], ...]
 
     # -- counts --------------------------------------------------------------------------------------------
 
@@ -198,6 +211,81 @@ class Multiverse(Readable):
 
         counts = Counter(reason for reason in self.reasons if reason)
         return pd.DataFrame(counts.most_common(), columns=["reason", "paths"])
+
+    def effects(self, path: int) -> EffectSizes | BoundedEffectSizes:
+        """Return the effects that a path fits, for a forest plot or another look at them.
+
+        Without moderators and functions as models they may have no further columns.
+
+        Parameters
+        ----------
+        path : int
+            Number of the path, as in the index of `to_frame`.
+
+        Raises
+        ------
+        InputError
+            If there is no such path, or it is not possible.
+        """
+        at = whole_number(path, "path", 1) - 1
+        if at >= self.declared:
+            raise InputError(f"path is {path}", f"a number from 1 to {self.declared}")
+        if self.fit_of[at] < 0:
+            why = "ruled out" if self.excluded[at] else self.reasons[at]
+            raise InputError(f"path {path} has no effects: {why}", "a path that is possible")
+        found: EffectSizes | BoundedEffectSizes = self.sets[self.set_of[self.fit_of[at]]]
+        return found
+
+    def permutation_test(self, draws: int | None = None, *, seed: int = 0) -> CurveTest:
+        """Test the whole curve against no effect in any path, by permuted signs of studies.
+
+        Use it where most paths are significant and the question is whether so many would be by chance: paths
+        share their data, so their p-values cannot be counted. If the true effects and errors of each study
+        lie symmetrically around no effect, the data with the signs of any studies turned are as likely as
+        those at hand. Each pattern of signs turns the effects of a study in all paths and gives a curve; the
+        p-value is the share of patterns whose median estimate, share of significant paths or mean z is as far
+        from no effect. It holds for any heterogeneity and dependence within studies, but not for rules that
+        look at the effects (outliers left out), as each path keeps its rows; with few studies it cannot be
+        small.
+
+        Parameters
+        ----------
+        draws : int, optional
+            Random patterns. Default: all of them where there are at most 4,096 (13 studies), else 1,999.
+        seed : int
+            Of the random patterns.
+
+        Returns
+        -------
+        CurveTest
+            Statistics with p-values, and the interval of curves without an effect. Only random-effects models
+            of independent exact effects are fitted anew; it says how many paths are of other models.
+
+        Raises
+        ------
+        InputError
+            If no path is of such a model, or the measure has no value of no effect.
+
+        References
+        ----------
+        Simonsohn, U., Simmons, J. P., Nelson, L. D. (2020). https://doi.org/10.1038/s41562-020-0912-z
+        Follmann, D. A., Proschan, M. A. (1999). https://doi.org/10.1111/j.0006-341X.1999.00732.x
+        """
+        fits = np.array(
+            [i for i, (model, _, _) in enumerate(self.analyses) if model == "random effects"], dtype=np.intp
+        )
+        check_testable(fits.size, self.null[fits])
+        used, set_of = np.unique(self.set_of[fits], return_inverse=True)
+        return permuted_signs(
+            [cast("EffectSizes", self.sets[i]) for i in used],
+            set_of.reshape(-1),
+            [self.analyses[i][1:] for i in fits],
+            len({self.scale[i] for i in fits}) == 1,
+            self.level,
+            draws,
+            seed,
+            self.distinct - int(fits.size),
+        )
 
     # -- conclusions ---------------------------------------------------------------------------------------
 
@@ -594,6 +682,10 @@ class Multiverse(Readable):
             said.append(f"{paths} on fewer than {FEW_EFFECTS} effects, where tau2 is hardly estimated")
         told = "; ".join(WARNED.get(kind, kind) for kind in self.warned)
         return (*said, *([f"in some paths: {told}"] if told else []))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the sets of effects as plain values; what is missing is None."""
+        return {name: value for name, value in super().to_dict().items() if name != "sets"}
 
     def __repr__(self) -> str:
         return f"Multiverse({self.counts_sentence[:-1]})"
