@@ -26,14 +26,10 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
 from metaexo.formatting import number, p_value, percent, plural
 from metaexo.inputs import whole_number
-from metaexo.models.linear.hypothesis import quantiles, two_sided_pvalues
-from metaexo.models.univariate.inference import scale_of_test
-from metaexo.numeric.estimators import get_estimator
-from metaexo.numeric.moments import weighted_fit
-from metaexo.numeric.problem import make_batch
 from metaexo.readable import Readable
 from metaexo.runs import run
 from metaexo.runs.counter import signs
+from metaexo.sensitivity.multiverse.fits import Padded, fit_by_tests
 from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
@@ -44,6 +40,7 @@ USUAL = 1_999  # random patterns otherwise
 BLOCK = 32
 MOST_OF_CURVE = 5_000  # paths up to which curves of all patterns are kept
 ROUNDING = 1e-9
+LEAST_P = 1e-300
 STATISTICS = ("median", "share", "z")
 WORDS = {
     "median": "median estimate",
@@ -155,15 +152,24 @@ def permuted_signs(
     exact = draws is None and every <= EXACT
     size = every if exact else whole_number(USUAL if draws is None else draws, "draws", 20)
     position = {name: i for i, name in enumerate(names)}
-    most = max(one.k for one in sets)
-    y, v, counts = np.zeros((len(sets), most)), np.ones((len(sets), most)), np.zeros((len(sets), most))
-    study = np.zeros((len(sets), most), dtype=np.intp)
+    padded = Padded.of(sets)
+    null = np.array([one.measure.null for one in sets])
+    y = np.where(padded.counts > 0, padded.y - null[:, None], 0.0)
+    study = np.zeros(y.shape, dtype=np.intp)
     for row, one in enumerate(sets):
-        y[row, : one.k], v[row, : one.k], counts[row, : one.k] = one.y - one.measure.null, one.v, 1.0
         study[row, : one.k] = [position[name] for name in one.study or one.row_ids]
     kept = one_scale and len(set_of) <= MOST_OF_CURVE
     curves = _Curves(
-        y, v, counts, study, set_of, tuple(kinds), level, None if exact else seed, len(names), kept
+        y,
+        padded.v,
+        padded.counts,
+        study,
+        set_of,
+        tuple(kinds),
+        level,
+        None if exact else seed,
+        len(names),
+        kept,
     )
     observed = curves.of(np.ones((1, len(names))))
     made = run(curves, size, block=BLOCK, what="patterns of signs")
@@ -183,9 +189,8 @@ def permuted_signs(
             numbers[key][name] = float(value) if known else np.nan
     curve = np.empty((2, 0))
     if kept:
-        null = sets[0].measure.null
         drawn = np.concatenate([made["curve"], -made["curve"][:, ::-1]])  # and the opposite patterns
-        curve = np.quantile(drawn, [0.025, 0.975], axis=0) + null
+        curve = np.quantile(drawn, [0.025, 0.975], axis=0) + null[0]
     return CurveTest(
         **numbers,
         curve_low=curve[0],
@@ -228,21 +233,19 @@ class _Curves:
         turned = pattern[:, self.study] * self.y  # (b, s, k)
         for code in dict.fromkeys(code for code, _ in self.kinds):
             fits = np.array([i for i, kind in enumerate(self.kinds) if kind[0] == code])
+            tests = np.array([self.kinds[i][1] for i in fits])
             used, where = np.unique(self.set_of[fits], return_inverse=True)
             flat = turned[:, used].reshape(b * len(used), -1)
             v, counts = (np.tile(one[used], (b, 1)) for one in (self.v, self.counts))
-            batch = make_batch(flat, v, n=counts)
-            tau2 = get_estimator(code).kernel(batch).tau2
-            wls = weighted_fit(batch, 1.0 / (batch.v + tau2[:, None]))
-            for test in dict.fromkeys(self.kinds[i][1] for i in fits):
-                df = None if test == "z" else batch.df
-                se = np.sqrt(wls.cov[:, 0, 0] * scale_of_test(test, wls.weighted_ss, batch.df))
-                mean, half = wls.beta[:, 0], quantiles(self.level, df) * se
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    pvalue = two_sided_pvalues(np.where(se > 0, mean / se, np.inf * np.sign(mean)), df)
-                    evidence = -np.sign(mean) * special.ndtri(np.maximum(pvalue, 1e-300) / 2)
+            for test, fit in fit_by_tests(
+                Padded(flat, v, counts), code, list(dict.fromkeys(tests.tolist())), self.level
+            ).items():
+                mean, half = fit.estimate, fit.half
+                # without a spread a mean that is not 0 is as much evidence as there can be
+                pvalue = np.where(np.isnan(fit.pvalue), (mean == 0).astype(float), fit.pvalue)
+                evidence = -np.sign(mean) * special.ndtri(np.maximum(pvalue, LEAST_P) / 2)
                 sides = (mean > half).astype(float) - (mean < -half)
-                here = np.array([self.kinds[i][1] == test for i in fits])
+                here = tests == test
                 for out, values in ((estimate, mean), (z, evidence), (side, sides)):
                     out[:, fits[here]] = values.reshape(b, len(used))[:, where.reshape(-1)[here]]
         above, below = (side > 0).mean(axis=1), (side < 0).mean(axis=1)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
+from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, NotIdentifiableError, RunInterrupted, UnknownChoiceError
 from metaexo.evidence.sheets import Sheets
 from metaexo.inputs import (
@@ -21,15 +25,37 @@ from metaexo.inputs import (
     read_entries,
     whole_number,
 )
-from metaexo.sensitivity.multiverse.choices import Grid, make_grid
-from metaexo.sensitivity.multiverse.paths import STOPPED, Fitted, Question, run_paths
-from metaexo.sensitivity.multiverse.results import NAMES, SHOWN, Multiverse
-from metaexo.types import Array
+from metaexo.sensitivity.multiverse.choices import FITTING, Choice, Grid, make_grid
+from metaexo.sensitivity.multiverse.fits import (
+    SHOWN,
+    STOPPED,
+    Numbers,
+    Task,
+    fit_all,
+    fits_in_batch,
+    identity,
+    taken_by,
+)
+from metaexo.sensitivity.multiverse.results import Multiverse
+from metaexo.sensitivity.multiverse.steps import (
+    CORRELATED,
+    Question,
+    Refused,
+    Rows,
+    changed,
+    fingerprint,
+    for_model,
+    made,
+    quietly,
+    too_few,
+)
+from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
     import pandas as pd
 
 BETTER = ("higher", "lower")
+USUAL_CORRELATION = 0.6  # of sampling errors within a study, as in correlated_effects
 
 
 def multiverse(
@@ -222,7 +248,7 @@ def _check_data(data: object, where: str | None) -> None:
 
 def _result(grid: Grid, question: Question, found: Fitted, better: str, thresholds: object) -> Multiverse:
     """Return the result of the paths of a grid."""
-    columns = dict(zip(NAMES, found.numbers.T, strict=True))
+    columns = dict(zip(Numbers._fields, found.numbers.T, strict=True))
     scales = tuple(one.display for one in found.measures)
     codes = tuple(one.code for one in found.measures)
     return Multiverse(
@@ -280,3 +306,219 @@ def _read_thresholds(
             raise UnknownChoiceError("scale or measure in thresholds", name, list(known))
         out |= _read_thresholds([values] if is_number(values) else values, (known[name],), ())
     return out
+
+
+# -- from choices to fits -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What the paths of a grid came to."""
+
+    numbers: Array  # (t, 11): the columns of Numbers, one row per fit
+    fit_of: Index  # (n,): the fit of each path; -1 where it is not possible or excluded
+    reasons: tuple[str, ...]  # (n,): why a path is not possible; empty for the others
+    shown: Array  # (t, 5): the columns of SHOWN as the measure is shown
+    measures: tuple[Measure, ...]  # (t,): of each fit
+    oriented: bool  # whether positive means benefit in every path
+    warned: Mapping[str, int]  # what was warned of, and in how many fits
+    interrupted: bool  # whether fits are lacking because the reader stopped them
+    sets: tuple[Rows, ...]  # the sets of effects that differ
+    set_of: Index  # (t,): set of each fit
+    analyses: tuple[tuple[str, str, str], ...]  # (t,): model, estimator and test of each fit
+
+
+def run_paths(grid: Grid, question: Question) -> Fitted:
+    """Return the fits of all paths of a grid that are asked for."""
+    maker = _Maker(grid.choices, question)
+    count = len(grid.options)
+    reasons, fit_of = [""] * count, np.full(count, -1, dtype=np.intp)
+    tasks: dict[tuple[Any, ...], int] = {}
+    listed: list[Task] = []
+    for path in np.flatnonzero(~grid.excluded).tolist():
+        found = maker.task(grid.options[path].tolist())
+        if isinstance(found, Refused):
+            reasons[path] = found.reason
+            continue
+        key, task = found
+        if key not in tasks:
+            tasks[key] = len(listed)
+            listed.append(task)
+        fit_of[path] = tasks[key]
+    outcomes, warned, interrupted = fit_all(listed, maker.distinct, question)
+    for message, times in maker.warned.items():
+        warned[message] = warned.get(message, 0) + times
+    for path in np.flatnonzero(fit_of >= 0).tolist():
+        outcome = outcomes[fit_of[path]]
+        if isinstance(outcome, Refused):
+            reasons[path], fit_of[path] = outcome.reason, -1
+    used, place = np.unique(fit_of[fit_of >= 0], return_inverse=True)
+    fit_of[fit_of >= 0] = place.reshape(-1)
+    numbers = np.array([outcomes[i] for i in used], dtype=float).reshape(len(used), len(Numbers._fields))
+    held, set_of = np.unique([listed[i].effects for i in used] or [0], return_inverse=True)
+    effects = [maker.distinct[listed[i].effects] for i in used]
+    return Fitted(
+        numbers,
+        fit_of,
+        tuple(reasons),
+        _shown(numbers, effects, question.term is not None),
+        tuple(one.measure for one in effects),
+        bool(effects) and all(one.oriented for one in effects),
+        warned,
+        interrupted,
+        tuple(maker.distinct[i] for i in held) if effects else (),
+        set_of.reshape(-1)[: len(effects)].astype(np.intp),
+        tuple(_analysis(listed[i], maker.distinct[listed[i].effects], question) for i in used),
+    )
+
+
+def _analysis(task: Task, effects: Rows, question: Question) -> tuple[str, str, str]:
+    """Return the words for model, estimator and test of a fit; empty where a function chooses."""
+    if callable(task.model):
+        return getattr(task.model, "__name__", "function"), task.method or "", task.test or ""
+    batched = fits_in_batch(task, effects, question)
+    model = task.model if batched or task.model != "random effects" else "other random effects"
+    code = task.method or "REML"
+    usual = {"multilevel": "t", "robust": "satterthwaite"}.get(
+        task.model, "z" if code == "EE" else "knapp-hartung"
+    )
+    return model, code, task.test or usual
+
+
+def _shown(numbers: Array, effects: Sequence[Rows], of_coefficient: bool) -> Array:
+    """Return estimates and ends as their measures are shown; of a coefficient only ratios are taken back."""
+    values = numbers[:, [Numbers._fields.index(name) for name in SHOWN]]
+    out = values.copy()
+    alike: dict[Any, list[int]] = {}
+    for row, one in enumerate(effects):
+        alike.setdefault(one if one.measure.by_size else one.measure, []).append(row)
+    with np.errstate(over="ignore"):
+        for key, rows in alike.items():
+            measure = key if isinstance(key, Measure) else key.measure
+            if of_coefficient:
+                out[rows] = np.exp(values[rows]) if measure.display_log else values[rows]
+            else:
+                out[rows] = back_pooled(effects[rows[0]], values[rows])
+    ends = np.sort(out[:, 1:].reshape(len(out), 2, 2), axis=2)  # a scale may turn round
+    return np.hstack([out[:, :1], ends.reshape(len(out), 4)])
+
+
+class _Maker:
+    """Makes the effects of each path; what several paths share is made once."""
+
+    def __init__(self, choices: Sequence[Choice], question: Question) -> None:
+        self.question = question
+        self.making = [(i, one) for i, one in enumerate(choices) if one.makes]
+        self.rows = [(i, one) for i, one in enumerate(choices) if one.of_rows]
+        self.fitting = {one.name: (i, one) for i, one in enumerate(choices) if one.name in FITTING}
+        self.stages: dict[tuple[Any, ...], Rows | Refused] = {}
+        self.distinct: list[Rows] = []  # sets of effects that differ
+        self.known: dict[bytes, int] = {}
+        self.prepared: dict[tuple[Any, ...], int | Refused] = {}
+        self.warned: dict[str, int] = {}
+        self.bounds = "censored" in self.fitting and "keep" in self.fitting["censored"][1].values
+        _check_choices(self.making, self.fitting, question.data)
+
+    def option(self, name: str, path: Sequence[int], default: Any) -> Any:
+        """Return the option of a choice of the fit in a path."""
+        if name not in self.fitting:
+            return default
+        at, choice = self.fitting[name]
+        return choice.values[path[at]]
+
+    def task(self, path: Sequence[int]) -> tuple[tuple[Any, ...], Task] | Refused:
+        """Return the fit of a path and what identifies it, or why there is none."""
+        model = self.option("model", path, "random effects")
+        correlation = self.option("correlation", path, None)
+        correlation = USUAL_CORRELATION if correlation is None else correlation
+        averaged = correlation if model == "aggregate" else None
+        key = (
+            *(path[i] for i, _ in (*self.making, *self.rows)),
+            self.option("censored", path, "keep"),
+            model if model in ("one per study", "aggregate") else callable(model),
+            averaged,
+        )
+        if key not in self.prepared:
+            self.prepared[key] = self._prepare(path, model, averaged)
+        found = self.prepared[key]
+        if isinstance(found, Refused):
+            return found
+        fitted = "random effects" if model in ("one per study", "aggregate") else model
+        takes = taken_by(model) if callable(model) else ("method", "test", "correlation")
+        method = self.option("method", path, None) if "method" in takes else None
+        test = self.option("test", path, None) if "test" in takes else None
+        correlates = "correlation" in takes and (callable(model) or model in CORRELATED[1:])
+        task = Task(found, fitted, method, test, correlation if correlates else None)
+        return identity(task, isinstance(self.distinct[found], EffectSizes)), task
+
+    def _prepare(self, path: Sequence[int], model: Any, correlation: float | None) -> int | Refused:
+        """Return the position of the effects that a path fits, among those that differ."""
+        found = self._effects(path)
+        if isinstance(found, Refused):
+            return found
+        censored = self.option("censored", path, "keep")
+        plain = self.question.moderators is None and not callable(model)
+        done = self._quietly("model", partial(for_model, found, model, correlation, censored, plain))
+        if isinstance(done, Refused):
+            return done
+        if done.m < self.question.least:
+            return Refused(too_few(done, self.question.least))
+        digest = fingerprint(done, plain)
+        if digest not in self.known:
+            self.known[digest] = len(self.distinct)
+            self.distinct.append(done)
+        return self.known[digest]
+
+    def _effects(self, path: Sequence[int]) -> Rows | Refused:
+        """Return the effects of a path after all choices of rows, in the order of their declaration."""
+        key: tuple[Any, ...] = tuple(path[i] for i, _ in self.making)
+        if key not in self.stages:
+            told = {one.name: one.values[path[i]] for i, one in self.making}
+            self.stages[key] = self._quietly("data", partial(made, self.question, told, self.bounds))
+        effects = self.stages[key]
+        for i, choice in self.rows:
+            if isinstance(effects, Refused):
+                return effects
+            key = (*key, (choice.name, path[i]))
+            if key not in self.stages:
+                step = partial(changed, effects, choice, path[i])
+                self.stages[key] = self._quietly(f"{choice.labels[path[i]]!r} of {choice.name}", step)
+            effects = self.stages[key]
+        return effects
+
+    def _quietly(self, what: str, step: Callable[[], Rows | Refused]) -> Rows | Refused:
+        """Return what a step makes; what it warns of is counted, and what it refuses is a reason."""
+        found: Rows | Refused
+        found, messages = quietly(what, step)
+        for message in messages:
+            self.warned[message] = self.warned.get(message, 0) + 1
+        return found
+
+
+def _check_choices(making: Sequence[tuple[int, Choice]], fitting: Mapping[str, Any], data: Any) -> None:
+    """Refuse choices that the data have no use for."""
+    if not callable(data):
+        for _, one in making:
+            allowed = {"Sheets": ("measure", "assumed_correlation")}.get(type(data).__name__, ())
+            if hasattr(data, "columns"):
+                allowed = ("measure", "assumed_correlation")
+            if one.name not in allowed:
+                known = one.name in ("measure", "assumed_correlation")
+                raise InputError(
+                    f"the choice {one.name!r} came with {describe(data)}",
+                    "a table or sheets from which effects are made anew"
+                    if known
+                    else "functions of the effects as its options, or data that are a function of them",
+                    "hand in the table or the sheets, or a function such as "
+                    "lambda measure: mx.effect_sizes(measure, data=table)"
+                    if known
+                    else "write each option as a function that takes effects and returns effects",
+                )
+    if "correlation" in fitting:
+        models = fitting["model"][1].values if "model" in fitting else ()
+        if not any("correlation" in taken_by(m) if callable(m) else m in CORRELATED for m in models):
+            raise InputError(
+                "the choice 'correlation' came without a model that assumes one",
+                f"among the options of model one of {', '.join(CORRELATED)}",
+                "the correlation of the two conditions of paired rows is the choice 'assumed_correlation'",
+            )

@@ -49,11 +49,6 @@ NO_PROBABILITY = (
     "shares of paths are not probabilities: paths share their data, options were chosen by hand, and each "
     "path counts alike, the best of all and one that is barely defensible"
 )
-# Columns of numbers, one entry per fit; and those of them that have another scale for readers.
-NAMES = (
-    "k", "m", "estimate", "se", "low", "high", "pvalue", "tau2", "i2", "prediction_low", "prediction_high",
-)  # fmt: skip
-SHOWN = ("estimate", "low", "high", "prediction_low", "prediction_high")
 DIGITS = 12  # of shares: what is less is noise
 ROUNDING = 1e-12  # share of the largest squared value below which a variance is none but for rounding
 FEW_EFFECTS = 5
