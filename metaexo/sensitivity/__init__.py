@@ -1,6 +1,7 @@
 """Sensitivity: how much results depend on single studies, on kinds of evidence and on choices."""
 
 from metaexo.models.linear.influence import Influence
+from metaexo.sensitivity.baujat import Baujat, baujat
 from metaexo.sensitivity.bootstrap import Bootstrap, bootstrap
 from metaexo.sensitivity.cumulative import Cumulative, cumulative
 from metaexo.sensitivity.gosh import Gosh, gosh
@@ -16,6 +17,7 @@ from metaexo.sensitivity.refits import Refits, refit, refits
 from metaexo.sensitivity.simulate import simulate
 
 __all__ = [
+    "Baujat",
     "Bootstrap",
     "Cumulative",
     "CurveTest",
@@ -26,6 +28,7 @@ __all__ = [
     "PermutationTest",
     "Profile",
     "Refits",
+    "baujat",
     "bootstrap",
     "cumulative",
     "gosh",

@@ -137,7 +137,7 @@ def _of_one_level(fit: RandomEffectsResults, cluster: Any) -> Influence:
         statistic[g] = (
             z[rows[0]] ** 2
             if rows.size == 1
-            else _form(without.residual[rows], own + x[rows] @ without.cov[g] @ x[rows].T)
+            else quadratic_form(without.residual[rows], own + x[rows] @ without.cov[g] @ x[rows].T)
         )
     cooks = np.vecdot(change, np.linalg.solve(fit.cov, change[..., None])[..., 0])
     hat = np.array([fit.hat_values[rows].sum() for rows in members])
@@ -195,7 +195,7 @@ def _fitted_variances(fit: RandomEffectsResults, without: Deletion, spread: Arra
     return np.asarray(np.vecdot((spread @ x[..., None])[..., 0], x))
 
 
-def _form(residual: Array, covariance: Array) -> float:
+def quadratic_form(residual: Array, covariance: Array) -> float:
     """Return residual' covariance^-1 residual; NaN where there is none."""
     if not (np.isfinite(residual).all() and np.isfinite(covariance).all()):
         return float("nan")
@@ -233,7 +233,7 @@ class _Outside:
             return float("nan")
         at = [found.design.names.index(name) for name in np.array(fit.design.names)[known]]
         of_mean = x @ found.cov[np.ix_(at, at)] @ x.T
-        return _form(effects.y[rows] - x @ found.beta[at], covariance + of_mean)
+        return quadratic_form(effects.y[rows] - x @ found.beta[at], covariance + of_mean)
 
 
 def _of_refits(fit: FitResults, cluster: Any) -> Influence:

@@ -162,6 +162,8 @@ def test_a_standard_error_far_beyond_the_others_does_not_squash_them(make_effect
     deepest = 1.05 * np.sqrt(np.delete(v, 5).max())
     assert plan.panels[0].y.limits[1] == pytest.approx(deepest)
     assert plan.notes == ("Hollow triangle at the edge: a standard error beyond the axis (1: 8.00).",)
+    assert plan.to_frame()["height"].max() == 8.0
+    assert plan.to_frame()["y"].max() < 8.0
     frame = points_of(plan)
     assert frame["se"].max() == 8.0
     assert len(frame) == 12
@@ -276,6 +278,7 @@ def test_precisions_and_weights_are_those_of_metafor():
         ("seinv", lambda v, n: 1 / np.sqrt(v), False),
         ("vinv", lambda v, n: 1 / v, False),
         ("ni", lambda v, n: n, False),
+        ("lni", lambda v, n: np.log(n), False),
         ("ninv", lambda v, n: 1 / n, True),
         ("sqrtni", lambda v, n: np.sqrt(n), False),
         ("sqrtninv", lambda v, n: 1 / np.sqrt(n), True),

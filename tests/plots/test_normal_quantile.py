@@ -71,6 +71,13 @@ def test_up_to_ten_effects_have_the_quantiles_of_blom(make_effects):
     assert points_of(normal_quantile_plan(fit))["x"].to_numpy() == pytest.approx(wanted)
 
 
+def test_equal_residuals_stand_in_the_order_of_the_rows():
+    y, v = [0.1, 0.7, 0.3, 0.7, 0.2, 0.7], [0.01, 0.03, 0.02, 0.03, 0.05, 0.03]
+    fit = mx.RandomEffects(mx.EffectSizes(y, v, labels=list("abcdef"))).fit()
+    frame = points_of(normal_quantile_plan(fit))
+    assert [label for label in frame.index if label in "bdf"] == ["b", "d", "f"]
+
+
 def test_each_point_has_the_name_of_its_effect(make_effects):
     fit = mx.RandomEffects(make_effects(15)).fit()
     frame = points_of(normal_quantile_plan(fit))

@@ -8,7 +8,15 @@ from typing import Any
 
 # Fields that describe the reference run rather than a result.
 BOOKKEEPING = frozenset(
-    {"control_used", "rows_used", "formula", "note", "notes", "log_likelihood_spread_over_optimizers"}
+    {
+        "control_used",
+        "rows_used",
+        "formula",
+        "note",
+        "notes",
+        "log_likelihood_spread_over_optimizers",
+        "pseudo_ci_words",  # how the region of a funnel plot is made, in words
+    }
 )
 
 

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm
 from scipy.stats import t as student_t
 
 import metaexo as mx
@@ -56,12 +57,19 @@ def rules_of(case: Case) -> list[Rule]:
     if topic == "intervals_extra" and call.get("ci_method") == "KR":
         return [below_one_df]
     if topic == "diagnostics":
-        alone = [alone_with_a_coefficient] if "standardized_z" in case["results"] else []
-        series = [no_spread_in_a_part] if "Q_p" in case["results"] else []
-        return [deviations_at_zero, missing_deletions, *alone, *series]
+        return _of_diagnostics(case["results"])
     if topic == "publication_bias" and call["model"] == "henmi_copas":
         return [coarse_quantile]
     return []
+
+
+def _of_diagnostics(results: Fields) -> list[Callable[[Case, Fields], Comparison]]:
+    if "rstudent_x" in results:
+        return [tied_residuals, residuals_of_nothing]
+    if "Q_p" in results:
+        return [no_spread_in_a_part]
+    alone = [alone_with_a_coefficient] if "standardized_z" in results else []
+    return [deviations_at_zero, missing_deletions, *alone]
 
 
 def _without(record: Fields, names: tuple[str, ...]) -> Fields:
@@ -132,6 +140,49 @@ def no_spread_in_a_part(case: Case, actual: Fields) -> Comparison:
         _add(found, compare(given[~equal].tolist(), theirs[~equal].tolist(), case["rtol"], case["atol"]))
         nothing = np.isnan(given[equal].astype(float)).all()
         demand(found, f"our {name} is {given[equal].tolist()}", bool(nothing))
+    return found
+
+
+def tied_residuals(case: Case, actual: Fields) -> Comparison:
+    """Equal residuals share their quantiles; which of them gets which is rounding, in the reference too."""
+    expected = case["results"]
+    columns = [name for name in expected if name.endswith("_x")]
+    found = compare(actual, _without(expected, tuple(columns)), case["rtol"], case["atol"])
+    if found.different:
+        return found
+    for name in columns:
+        y = np.array(expected[name.replace("_x", "_y")], dtype=float)
+        ours, theirs = (np.array(one[name], dtype=float) for one in (actual, expected))
+        order = np.argsort(y, kind="stable")
+        for tie in np.split(order, np.flatnonzero(np.diff(y[order]) > 1e-11) + 1):
+            pair = (np.sort(part[tie]).tolist() for part in (ours, theirs))
+            _add(found, compare(*pair, case["rtol"], case["atol"]))
+    return found
+
+
+def residuals_of_nothing(case: Case, actual: Fields) -> Comparison:
+    """A study that alone determines a coefficient has no residual that varies: it has no place among them.
+
+    The reference ranks its residual of 0 with the others.
+    """
+    expected = case["results"]
+    fit = fit_case(case, case["data"])
+    x = fit.design.matrix(fit.k)
+    own = [np.linalg.matrix_rank(np.delete(x, i, axis=0)) == fit.design.p for i in range(fit.k)]
+    varies, n = np.array(own), sum(own)
+    theirs = {name: np.array(expected[name], dtype=float) for name in ("rstandard_x", "rstandard_y")}
+    others = {name: expected[name] for name in ("rstudent_x", "rstudent_y")}
+    found = compare(actual, others, case["rtol"], case["atol"])
+    demand(found, "every study has a residual that varies", n < fit.k == theirs["rstandard_y"].size)
+    if found.different:
+        return found
+    demand(found, "the reference's residuals are not 0", not theirs["rstandard_y"][~varies].any())
+    y, order = theirs["rstandard_y"][varies], np.argsort(theirs["rstandard_x"][varies])
+    _add(found, compare({"y": actual["rstandard_y"]}, {"y": y.tolist()}, case["rtol"], case["atol"]))
+    a = 3 / 8 if n <= 10 else 1 / 2
+    places = np.empty(n)
+    places[order] = norm.ppf((np.arange(n) + 1 - a) / (n + 1 - 2 * a))
+    _add(found, compare({"x": actual["rstandard_x"]}, {"x": places.tolist()}, case["rtol"], case["atol"]))
     return found
 
 

@@ -79,7 +79,9 @@ def funnel_plan(
     results: Any,
     *,
     by: str | None = None,
-    yaxis: Literal["sei", "vi", "seinv", "vinv", "ni", "ninv", "sqrtni", "sqrtninv", "groups", "wi"] = "sei",
+    yaxis: Literal[
+        "sei", "vi", "seinv", "vinv", "ni", "lni", "ninv", "sqrtni", "sqrtninv", "groups", "wi"
+    ] = "sei",
     residuals: bool | None = None,
     overlays: Any = (),
     contours: bool | None = None,
@@ -118,7 +120,7 @@ def funnel_plan(
         mean before adjustment if it keeps one.
     by : str, optional
         Column of the data whose values get colours and marks of their own.
-    yaxis : {"sei", "vi", "seinv", "vinv", "ni", "ninv", "sqrtni", "sqrtninv", "groups", "wi"}
+    yaxis : {"sei", "vi", "seinv", "vinv", "ni", "lni", "ninv", "sqrtni", "sqrtninv", "groups", "wi"}
         Vertical axis: standard error, sampling variance, their inverses, sample size, its inverse, the roots
         of these two, the root of 1/n1 + 1/n2 of two groups ("groups": where the regression test of
         standardised mean differences is a straight line), or weight in the fit. Large studies stand above.
@@ -153,7 +155,8 @@ def funnel_plan(
     Chart
         Points, region, contours and lines in units of the axes. The table of the points has the further
         columns id, group, effect and se (on the scale of the analysis), shown (the effect as its measure is
-        shown), hollow and, with trim and fill, filled.
+        shown), place (effect or residual, on the scale of the analysis) and height (on the vertical axis) of
+        all points, also of those beyond the axes, hollow and, with trim and fill, filled.
 
     Raises
     ------
@@ -346,6 +349,8 @@ def _points(es: EffectSizes, cloud: Cloud, y: Array, groups: Sequence[str], labe
             "se": cloud.se.tolist(),
             "z": cloud.z.tolist(),
             "shown": back_by_rows(es, es.y).tolist(),
+            "place": cloud.x.tolist(),
+            "height": y.tolist(),
             "hollow": [mark.how != "reported" for mark in es.derived] or [False] * es.k,
         },
     )

@@ -51,6 +51,7 @@ Y_AXES: Mapping[str, VerticalAxis] = {
     "vinv": VerticalAxis("1 / sampling variance", "se", lambda s: 1 / s**2, lambda t: 1 / np.sqrt(t)),
     "ni": VerticalAxis("Sample size", "n", lambda n: n, lambda t: t),
     "ninv": VerticalAxis("1 / sample size", "n", lambda n: 1 / n, lambda t: 1 / t, True),
+    "lni": VerticalAxis("Logarithm of sample size", "n", np.log, np.exp),
     "sqrtni": VerticalAxis("Square root of sample size", "n", np.sqrt, lambda t: t**2),
     "sqrtninv": VerticalAxis(
         "1 / square root of sample size", "n", lambda n: 1 / np.sqrt(n), lambda t: 1 / t**2, True
@@ -58,7 +59,7 @@ Y_AXES: Mapping[str, VerticalAxis] = {
     "groups": VerticalAxis("Root of 1/n1 + 1/n2", "groups", lambda t: t, lambda t: t, True),
     "wi": VerticalAxis("Weight (%)", "weight", lambda w: 100 * w),
 }
-YAxis = Literal["sei", "vi", "seinv", "vinv", "ni", "ninv", "sqrtni", "sqrtninv", "groups", "wi"]
+YAxis = Literal["sei", "vi", "seinv", "vinv", "ni", "lni", "ninv", "sqrtni", "sqrtninv", "groups", "wi"]
 
 
 def heights_of(es: EffectSizes, fit: FitResults | None, se: Array, side: VerticalAxis) -> Array:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 PANEL, BESIDE = 250.0, 60.0  # points: side of the panel, and what its axis needs beside it
+DIGITS = 10  # residuals that differ in later digits alone are equal, but for rounding
 MOST_DEPENDENT = 4000  # effects of a multilevel fit whose covariance matrix is written out
 KINDS = {"standardized": "Standardised residual", "studentized": "Studentised deleted residual"}
 
@@ -195,7 +196,7 @@ def _ordered(es: EffectSizes, fit: FitResults, kind: str) -> Ordered:
             "take a smaller model, or more effects",
         )
     rows = np.flatnonzero(known)
-    rows = rows[np.argsort(z[rows], kind="stable")]
+    rows = rows[np.argsort(np.round(z[rows], DIGITS), kind="stable")]  # equal ones in the order of the rows
     a = 0.375 if n <= 10 else 0.5
     quantile = special.ndtri((np.arange(1, n + 1) - a) / (n + 1 - 2 * a))
     return Ordered(rows, z[rows], quantile, se, known)

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+import metaexo as mx
 from metaexo.models import RandomEffectsResults
-from metaexo.sensitivity import Refits, cumulative, influence, leave_one_out
+from metaexo.plots.canvas.chart import Rule
+from metaexo.sensitivity import Refits, baujat, cumulative, influence, leave_one_out
 from tests.reference.adapters.models import fit_case, rows_used
 from tests.reference.cases import Case, NotCovered
 
@@ -108,9 +111,56 @@ def growing(case: Case, data: dict[str, Any], fit: RandomEffectsResults) -> dict
     return series(found, fit) | {"row_added_0based": used[added]}
 
 
+def contributions(fit: RandomEffectsResults) -> dict[str, Any]:
+    """Baujat's plot."""
+    found = baujat(fit)
+    return {"x": found.contribution, "y": found.influence}
+
+
+def points(plan: Any, fit: RandomEffectsResults, x: str = "x", y: str = "y") -> pd.DataFrame:
+    """Return the points of a chart in the order of the effects."""
+    frame = plan.to_frame().query("layer == 'points'").dropna(subset=["id"]).set_index("id")
+    ids = [row for row in fit.effects.row_ids if row in frame.index]
+    return pd.DataFrame({"x": frame.loc[ids, x], "y": frame.loc[ids, y]}).astype(float)
+
+
+def quantiles(fit: RandomEffectsResults) -> dict[str, Any]:
+    """Points of normal quantile plots of both kinds of residuals."""
+    out: dict[str, Any] = {}
+    for theirs, kind in (("rstandard", "standardized"), ("rstudent", "studentized")):
+        table = points(mx.plots.normal_quantile_plan(fit, kind=kind, envelope=None), fit)
+        out |= {f"{theirs}_x": table["x"].to_numpy(), f"{theirs}_y": table["y"].to_numpy()}
+    return out
+
+
+def radial(fit: RandomEffectsResults) -> dict[str, Any]:
+    """Points of a radial plot."""
+    table = points(mx.plots.radial_plan(fit), fit)
+    return {"x": table["x"].to_numpy(), "y": table["y"].to_numpy()}
+
+
+def funnel(case: Case, data: dict[str, Any]) -> dict[str, Any]:
+    """Points of funnel plots on all axes, of residuals on one, and where the region lies."""
+    fit = fit_case(case, data, ("ni",) if "ni" in data else ())
+    axes = ["sei"]
+    if fit.design.x is None:
+        of_sizes = ("ni", "ninv", "sqrtni", "sqrtninv", "lni") if "ni" in data else ()
+        axes += ["vi", "seinv", "vinv", "wi", *of_sizes]
+    tables = {axis: points(mx.plots.funnel_plan(fit, yaxis=axis), fit, "place", "height") for axis in axes}
+    rules = mx.plots.funnel_plan(fit, reference=None).layers(Rule)
+    return {
+        "x": tables[axes[0]]["x"].to_numpy(),
+        "y": {axis: table["y"].to_numpy() for axis, table in tables.items()},
+        "reference_line": rules[0].at,
+    }
+
+
 # Opening words of what a case asks for.
 ANSWERS: dict[str, Answer] = {
     "leave-one-out": left_out,
+    "Baujat": contributions,
+    "normal quantile": quantiles,
+    "radial": radial,
     "case deletion": influential,
     "fitted values, raw": residuals,
     "hat values": leverage,
@@ -123,6 +173,8 @@ def diagnostics(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     asked = case["call"]["statistic"]
     if asked.startswith("cumulative"):
         return growing(case, data, fit_case(case, data))
+    if asked.startswith("funnel"):
+        return funnel(case, data)
     answer = next((answer for words, answer in ANSWERS.items() if asked.startswith(words)), None)
     if answer is None:
         raise NotCovered(f"series: {' '.join(asked.split()[:3])}")

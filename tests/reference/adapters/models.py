@@ -24,8 +24,10 @@ INTERVALS = {
 }
 
 
-def fit_case(case: Case, data: dict[str, Any], **choices: Any) -> RandomEffectsResults:
-    """Return the fit that the call describes."""
+def fit_case(
+    case: Case, data: dict[str, Any], columns: tuple[str, ...] = (), **choices: Any
+) -> RandomEffectsResults:
+    """Return the fit that the call describes; its effects carry the named columns of the data."""
     call = case["call"]
     used = rows_used(case, data)
     y, v = (np.array(data[call.get(*name)], dtype=float) for name in (("effect", "yi"), ("variance", "vi")))
@@ -44,7 +46,8 @@ def fit_case(case: Case, data: dict[str, Any], **choices: Any) -> RandomEffectsR
         "level": call.get("level_percent", 95) / 100,
         "tau2": call.get("tau2_fixed"),
     }
-    return mx.RandomEffects(mx.EffectSizes(y[used], v[used]), **options).fit(**(chosen | choices))
+    frame = pd.DataFrame({name: np.array(data[name])[used] for name in columns}) if columns else None
+    return mx.RandomEffects(mx.EffectSizes(y[used], v[used], data=frame), **options).fit(**(chosen | choices))
 
 
 def rows_used(case: Case, data: dict[str, Any]) -> np.ndarray:
