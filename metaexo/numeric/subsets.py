@@ -51,8 +51,12 @@ from metaexo.numeric.tau2 import PART_ROWS
 from metaexo.runs.counter import words
 from metaexo.types import Array, Index, Mask
 
-# Subsets that are worked on at a time, as a power of two: their arrays stay in the processor's cache.
-LOW_UNITS = {"closed": 11, "iterated": 11}
+# Subsets that are worked on at a time, as a power of two; fewer if there are many rows, so that arrays of
+# rows times subsets stay in the processor's cache.
+LOW_UNITS, LEAST_UNITS, CACHED_ROWS = 11, 7, 1 << 17
+BYTE = 8
+# Effects that are so many times farther apart than the largest variance are left to the other kernel.
+FAR_EFFECTS = 1e12
 # What the state of a subset says: fitted, or why not; and, within this module, that it is yet to be fitted.
 FITTED, EMPTY, TOO_FEW, RANK, NO_MAXIMUM, ZERO_VARIANCE, UNSOLVED = range(7)
 # A difference that is so much smaller than what it is made of has lost too many digits: for a maximum, and
@@ -168,8 +172,11 @@ class SubsetFits:
     def is_plain(self) -> bool:
         """Whether there is nothing but a mean, and an estimator that has a way of its own here."""
         known = self.tau2 is not None or self.method in ("EE", "DL", *ITERATED)
+        if self.x is not None or self.weights is not None or not known:
+            return False
         least, most = float(self.v.min()), float(self.v.max())
-        return self.x is None and self.weights is None and known and 0 < most <= FAR_APART * least
+        near = float(np.ptp(self.y)) <= math.sqrt(FAR_EFFECTS * most)
+        return near and 0 < most <= FAR_APART * least
 
     @cached_property
     def tables(self) -> Tables:
@@ -406,17 +413,25 @@ class Tables:
         self.restricted = self.method == "REML"
         self.grid, self.proved = self._grid() if self.likelihood else (np.zeros(0), 0)
         self.added = self._added(self.grid)
-        most = LOW_UNITS["iterated" if self.given is None and self.method in ITERATED else "closed"]
+        most = LOW_UNITS
+        while self.y.size << most > CACHED_ROWS and most > LEAST_UNITS:
+            most -= 1
         self.low, self.step = min(self.subsets.units, most), 1 << most
         self.work = np.empty((2, self.y.size * self.step))
         self.sums = np.empty(8 * self.grid.size * self.step)
-        # Units by whose subsets there are tables: the first ones and the others, or a few at a time.
-        units, low = self.subsets.units, self.low
-        self.cuts = [slice(at, at + low) for at in range(0, units, low)]
+        # By eight units at a time: a byte says which of them a subset leaves out.
+        cuts = [slice(at, at + BYTE) for at in range(0, self.subsets.units, BYTE)]
+        tables = np.zeros((5, len(cuts), 1 << BYTE))
+        for i, cut in enumerate(cuts):
+            table = np.array(self._table(cut))
+            tables[:, i, : table.shape[1]] = table
+        self.by_byte = Group(*tables)
         if self.subsets.draws is None:
-            self.cuts = [slice(0, low), slice(low, units)]
             self._double()
-        self.groups = [table_of(Group(*(part[cut] for part in self.units))) for cut in self.cuts]
+
+    def _table(self, cut: slice) -> Group:
+        """Return the groups of all subsets of some units."""
+        return table_of(Group(*(part[cut] for part in self.units)))
 
     def _units(self) -> Group:
         """Return what the rows of each unit come to, arrays (units,)."""
@@ -437,8 +452,9 @@ class Tables:
         return np.asarray(rows @ (self.of_row[:, None] == np.arange(self.subsets.units)).astype(float))
 
     def _double(self) -> None:
-        """Make the tables of the rows of the first units, and of the sums of them and of the others."""
+        """Make the tables of the first units and of the others: what they come to, their rows, their sums."""
         low = self.low
+        self.low_groups, self.high_groups = self._table(slice(0, low)), self._table(slice(low, None))
         self.low_rows, self.high_rows = np.flatnonzero(self.of_row < low), np.flatnonzero(self.of_row >= low)
         self.low_v = np.full((self.low_rows.size, 1 << low), np.inf)
         for into, row in zip(self.low_v, self.low_rows, strict=True):
@@ -456,8 +472,8 @@ class Tables:
 
     def _doubled_part(self, at: int, cut: slice) -> Part:
         high = at >> self.low
-        rest = Group(*(part[high] for part in self.groups[1]))
-        groups = merged(Group(*(part[cut] for part in self.groups[0])), rest)
+        rest = Group(*(part[high] for part in self.high_groups))
+        groups = merged(Group(*(part[cut] for part in self.low_groups)), rest)
         shared = self.high_rows[(high >> (self.of_row[self.high_rows] - self.low)) & 1 == 0]
         powers = self.powers[:, np.concatenate([self.low_rows, shared])]
         rows = Rows(self.low_v[:, cut], self.v[shared][:, None], powers)
@@ -473,12 +489,14 @@ class Tables:
 
     def part_of(self, members: Mask) -> Part:
         """Return any subsets, by which units are in each, shape (units, n)."""
-        groups = Group(*np.zeros((5, 1)))
-        for cut, table in zip(self.cuts, self.groups, strict=True):
-            some = members[cut]
-            place = (1 << np.arange(len(some))) @ ~some
-            groups = merged(groups, Group(*(part[place] for part in table)))
-            groups = groups._replace(mean=np.nan_to_num(groups.mean), q=np.nan_to_num(groups.q))
+        place = np.packbits(~members, axis=0, bitorder="little")
+        groups = Group(*(np.take_along_axis(part, place, axis=1) for part in self.by_byte))
+        while len(groups.total) > 1:
+            half = len(groups.total) // 2
+            pairs = merged(*(Group(*(x[i * half : (i + 1) * half] for x in groups)) for i in (0, 1)))
+            pairs = pairs._replace(mean=np.nan_to_num(pairs.mean), q=np.nan_to_num(pairs.q))
+            groups = Group(*(np.concatenate([a, b[2 * half :]]) for a, b in zip(pairs, groups, strict=True)))
+        groups = Group(*(part[0] for part in groups))
         v = np.where(members[self.of_row], self.v[:, None], np.inf)
         sums = self.added @ members.astype(float) if self.likelihood else None
         return Part(groups, Rows(v, np.empty((0, 1)), self.powers), sums)

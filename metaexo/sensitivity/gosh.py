@@ -16,7 +16,7 @@ from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
-from metaexo.formatting import number
+from metaexo.formatting import number, plural
 from metaexo.immutable import lock
 from metaexo.inputs import check_choice, describe, whole_number
 from metaexo.models.linear.grouping import split_clusters
@@ -59,6 +59,7 @@ REASONS = {
 }
 MOST_REASONS = 4  # that the sentence names
 SEPARATE = 2.0  # separation of two groups of subsets that hardly overlap
+LEAST = 4  # clusters of which one can stand apart
 FREE = 0.5  # share of the machine's memory that a result may take
 
 
@@ -179,7 +180,9 @@ class Gosh(Readable):
         """
         j = self._position(cluster)
         if self.subsets.draws is None:
-            return np.asarray((np.arange(self.size) >> j) & 1 == 1)
+            away = np.zeros((1 << (len(self.clusters) - j - 1), 2, 1 << j), dtype=np.bool_)
+            away[:, 1] = True
+            return away.reshape(-1)[: self.size]
         cuts = [(at, min(at + BLOCK, self.size)) for at in range(0, self.size, BLOCK)]
         return np.concatenate([~self.subsets.members(*cut)[j] for cut in cuts])
 
@@ -288,10 +291,15 @@ class Gosh(Readable):
     @cached_property
     def sentence(self) -> str:
         """What was done and found, in plain words."""
-        what = {"study": "studies", "effect": "effects"}.get(self.cluster, f"clusters ({self.cluster})")
+        one, many = {"study": ("study", "studies"), "effect": ("effect", "effects")}.get(
+            self.cluster, ("cluster", "clusters")
+        )
         kind = "non-empty" if self.subsets.draws is None else "random"
-        every = "All " if self.subsets.draws is None else ""
-        said = [f"{every}{self.size:,} {kind} subsets of {len(self.clusters)} {what}, {self.method}."]
+        every = "All " if self.subsets.draws is None and self.size > 1 else ""
+        of = plural(len(self.clusters), one, many)
+        said = [
+            f"{every}{self.size:,} {kind} {'subset' if self.size == 1 else 'subsets'} of {of}, {self.method}."
+        ]
         name = self._columns[len(self.names) - 1]
         values, _ = self._known(name)
         if values.size:
@@ -316,12 +324,14 @@ class Gosh(Readable):
         """Return what is said of the cluster that moves the median most."""
         found = self._with_and_without(name)
         apart = np.abs(found[:, 0] - found[:, 1])
-        if len(self.clusters) < 2 or not (apart > 0).any():
+        if len(self.clusters) < LEAST or not (apart > 0).any():
             return []
         j = int(np.nanargmax(apart))
         held, away = (self._shown(name, value) for value in found[j, :2])
         more = ", and the two groups hardly overlap" if apart[j] > SEPARATE * found[j, 2:].mean() else ""
-        return [f"{self.clusters[j]} moves it most: the median is {held} with it and {away} without{more}."]
+        label = self.clusters[j]
+        called = f"{self.cluster.capitalize()} {label}" if label.isdecimal() else label
+        return [f"{called} moves it most: the median is {held} with it and {away} without{more}."]
 
     def _shown(self, name: str, value: float) -> str:
         """Return a number as readers see it: a pooled effect on the scale on which its measure is shown."""

@@ -161,7 +161,8 @@ def test_one_and_two_studies():
     assert two.estimate.tolist() == pytest.approx([two.estimate[0], 0.4, 0.1])
     one = gosh(mx.RandomEffects(mx.EffectSizes([0.1], [0.01])).fit(method="EE", test="z"))
     assert (one.size, one.tau2[0], one.i2[0], one.estimate[0]) == (1, 0, 0, pytest.approx(0.1))
-    assert "All 1 non-empty subsets of 1 studies" in str(one)
+    assert one.sentence.startswith("1 non-empty subset of 1 study, EE.")
+    assert "moves it most" not in two.sentence
 
 
 def test_workers_and_chunks_change_no_bit():
