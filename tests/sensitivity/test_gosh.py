@@ -8,11 +8,12 @@ import sys
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 
 import metaexo as mx
-from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.sensitivity import gosh
+from metaexo.errors import InputError, MetaexoError, UnknownChoiceError
+from metaexo.sensitivity import gosh, refit
 
 BCG = mx.effect_sizes("RR", data=mx.load_dataset("bcg"), labels="study")
 FIT = mx.RandomEffects(BCG).fit(method="DL", test="z")
@@ -88,6 +89,30 @@ def test_moderators_have_columns_of_their_own():
     with pytest.raises(InputError, match="no single estimate"):
         _ = found.estimate
     assert "coefficient latitude" in found.sentence
+
+
+@pytest.mark.parametrize("formula", ["x", "g", "x + g", "h", "x * g"])
+def test_subsets_with_moderators_are_what_refit_gives(formula):
+    """Each subset by itself: the same numbers, and no fit where there is none."""
+    rng = np.random.default_rng(len(formula))
+    data = pd.DataFrame({"x": [2001, 2001, 1999, 2004, 2004, 2010], "g": list("aababb"), "h": list("pqrpqr")})
+    es = mx.EffectSizes(rng.normal(0, 1, 6), rng.uniform(0.02, 0.5, 6), data=data)
+    method = "REML" if formula in "xg" else "DL"
+    fit = mx.RandomEffects(es, formula).fit(method=method, test="z")
+    found = gosh(fit)
+    for i in range(63):
+        try:
+            single = refit(fit, found.rows(i))
+        except MetaexoError:
+            assert not found.fitted[i]
+            assert np.isnan([*found.beta[i], found.tau2[i], found.i2[i], found.h2[i], found.q[i]]).all()
+            continue
+        assert found.fitted[i]
+        np.testing.assert_allclose(found.beta[i], single.beta, rtol=1e-7, atol=1e-9)
+        numbers = (found.tau2[i], found.i2[i], found.h2[i], found.q[i])
+        expected = (single.tau2, single.i2, single.h2, single.cochran_q)
+        np.testing.assert_allclose(numbers, expected, rtol=1e-7, atol=1e-9)
+    assert 5 < found.fitted.sum() < 63
 
 
 def test_subsets_without_a_fit_are_counted_by_why():
