@@ -10,6 +10,9 @@ import difflib
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+Failure = TypeVar("Failure", bound=BaseException)
 
 MOST_SHOWN = 40
 
@@ -39,6 +42,9 @@ class MetaexoError(Exception):
         self.rows: tuple[str, ...] = (rows,) if isinstance(rows, str) else tuple(rows)
         super().__init__(given, needed, remedy, self.rows)
 
+    def __reduce__(self) -> tuple[Any, ...]:  # kinds of errors take other arguments than they keep
+        return _remade, (type(self), self.args, vars(self))
+
     def __str__(self) -> str:
         parts = [f"{self.given}; needed: {self.needed}."]
         if self.rows:
@@ -46,6 +52,13 @@ class MetaexoError(Exception):
         if self.remedy:
             parts.append(f"What to do: {self.remedy}.")
         return " ".join(parts)
+
+
+def _remade(kind: type[Failure], args: tuple[Any, ...], state: dict[str, Any]) -> Failure:
+    """Return an exception as another process raised it."""
+    made = kind.__new__(kind, *args)
+    vars(made).update(state)
+    return made
 
 
 class MetaexoWarning(UserWarning):
@@ -267,6 +280,9 @@ class RunInterrupted(KeyboardInterrupt):
         done = sum(end - begin for begin, end in self.spans)
         text = f"interrupted after {done:,} of {size:,} {what}; they are in the attribute finished"
         super().__init__(f"{text}. {remedy}." if remedy else f"{text}.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (type(self), self.args, vars(self))
 
 
 # -------------------------------------------------------------------------------- Errors: sheets of evidence

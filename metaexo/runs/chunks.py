@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from metaexo.errors import InputError, RunInterrupted, ShapeError, WorkerLostError
 from metaexo.inputs import describe, whole_number
-from metaexo.runs.parallel import as_finished, progress_bar
+from metaexo.runs.parallel import as_finished, is_configured, progress_bar
 from metaexo.runs.stored import Folder, Stored, facts_of, open_folder
 
 Columns = Mapping[str, NDArray[Any]]
@@ -99,9 +99,8 @@ def run(
     ----------
     task : callable
         ``task(begin, end)`` returns the columns of items begin to end (end excluded): a dict of arrays with
-        one row per item. With `reduce` it returns their summary. It must be one that pickle can send to
-        another process: ``functools.partial`` of a function of a module, or an instance of a class of a
-        module.
+        one row per item. With `reduce` it returns their summary. Workers and folders need one that pickle
+        can write: ``functools.partial`` of a function of a module, or an instance of a class of a module.
     size : int
         Number of items; at least 1.
     block : int
@@ -131,8 +130,8 @@ def run(
     Raises
     ------
     InputError
-        If the task cannot be pickled or does not return columns of the right size, or if the folder holds
-        another run.
+        If the task cannot be sent to a worker, if it does not return columns of the right size, or if the
+        folder holds another run.
     WorkerLostError
         If the processes that compute a chunk end again and again.
     RunInterrupted
@@ -144,17 +143,16 @@ def run(
 
     Examples
     --------
-    A thousand random walks of a hundred steps: each block is a step, and steps are added.
+    The largest of five normal numbers, ten thousand times:
 
-    >>> from functools import partial
-    >>> import numpy as np
-    >>> from metaexo.runs import run
-    >>> from metaexo.runs.counter import signs
-    >>> walks = run(partial(signs, 0, size=1), 100 * 1_000, block=1_000, reduce=np.add)
-    >>> walks.shape, float(walks.std().round(1))
-    ((1000, 1), 10.1)
+    >>> from metaexo.runs import counter, run
+    >>> def largest(begin, end):
+    ...     return {"largest": counter.normals(0, begin, end, per_item=5).max(axis=1)}
+    >>> found = run(largest, 10_000, block=1_000)
+    >>> float(found["largest"].mean().round(2))
+    1.16
     """
-    plan = _plan(task, size, block, chunk, reduce, what)
+    plan = _plan(task, size, block, chunk, reduce, what, by_name=to is not None)
     if to is not None:
         facts = facts_of(task, reduce, plan.size, plan.block, plan.chunk, what)
         folder, held = open_folder(to, facts, chunk_given=chunk is not None)
@@ -216,14 +214,16 @@ class _Plan:
         return (begin, end), None
 
 
-def _plan(task: Any, size: int, block: int, chunk: int | None, reduce: Any, what: str) -> _Plan:
-    """Return a checked plan."""
+def _plan(
+    task: Any, size: int, block: int, chunk: int | None, reduce: Any, what: str, by_name: bool
+) -> _Plan:
+    """Return a checked plan; `by_name`: whether the parts of the task must be known by names."""
     size, block = whole_number(size, "size", 1), whole_number(block, "block", 1)
     if not isinstance(what, str):
         raise InputError(f"what is {describe(what)}", 'a word such as "subsets"')
-    _check_callable("task", task)
+    _check_callable("task", task, by_name)
     if reduce is not None:
-        _check_callable("reduce", reduce)
+        _check_callable("reduce", reduce, by_name)
     if chunk is None:
         least = -(-size // MOST_CHUNKS)
         chunk = max(block, min(least, MOST_ITEMS))
@@ -231,19 +231,25 @@ def _plan(task: Any, size: int, block: int, chunk: int | None, reduce: Any, what
     return _Plan(task, size, block, blocks * block, reduce, what)
 
 
-def _check_callable(name: str, value: Any) -> None:
-    """Refuse what cannot be called, or cannot be sent to another process."""
+def _check_callable(name: str, value: Any, by_name: bool) -> None:
+    """Refuse what cannot be called; and what has no name for a folder, or cannot be sent to a worker."""
     if not callable(value):
         raise InputError(f"{name} is {describe(value)}", "a function")
     try:
-        pickle.dumps(value)
+        if by_name:
+            pickle.dumps(value)
+        elif is_configured():
+            from joblib import wrap_non_picklable_objects
+
+            pickle.dumps(wrap_non_picklable_objects(value))  # as the backends send it
     except Exception as problem:  # whatever the parts of the task raise
         raise InputError(
-            f"{name}, {describe(value)}, cannot be sent to another process ({problem})",
-            "what pickle can send: functools.partial of a function of a module, or an instance of a frozen "
+            f"{name}, {describe(value)}, cannot be {'written down' if by_name else 'sent to a worker'} "
+            f"({problem})",
+            "what pickle can write: functools.partial of a function of a module, or an instance of a frozen "
             "dataclass of a module with __call__",
             "move a lambda, or a function inside another one, to the top of a module, and give it values by "
-            "functools.partial",
+            "functools.partial: arrays, numbers and words, not open files or locks",
         ) from None
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 
@@ -63,6 +64,15 @@ def test_work_is_done_elsewhere_unless_it_is_one_chunk() -> None:
         many, one = (run(who, 40, block=10, chunk=chunk)["process"] for chunk in (10, 40))
     assert os.getpid() not in many
     assert set(one) == {os.getpid()}
+
+
+def test_workers_take_functions_without_a_name() -> None:
+    def twice(begin, end):
+        return {"z": 2.0 * np.arange(begin, end)}
+
+    with joblib.parallel_config(backend="loky", n_jobs=2):
+        found = run(twice, 40, block=10, chunk=10)
+    np.testing.assert_array_equal(found["z"], 2.0 * np.arange(40))
 
 
 @pytest.mark.parametrize("backend", ["threading", "multiprocessing"])
@@ -198,8 +208,9 @@ def faulty(begin, end):
         (lambda: run(too_short, 8, block=4), ShapeError, "column 'z' of items 0 to 4 has shape"),
         (lambda: run(changing, 8, block=4, chunk=4), InputError, "differ from block to block"),
         (lambda: run(changing, 8, block=4, chunk=8), InputError, "differ from block to block"),
-        (lambda: run(lambda begin, end: {}, 8, block=4), InputError, "functools.partial"),
-        (lambda: run(moments, 8, block=4, reduce=lambda a, b: a), InputError, "reduce, a function, cannot"),
+        (lambda: run(lambda begin, end: {}, 8, block=4, to="new"), InputError, "functools.partial"),
+        (lambda: run(moments, 8, block=4, to="new", reduce=lambda a, b: a), InputError, "reduce, a function"),
+        (lambda: run(partial(columns, seed=threading.Lock()), 8, block=4), InputError, "sent to a worker"),
         (lambda: run("moments", 8, block=4), InputError, "task is a str"),
         (lambda: run(moments, 8, block=4, reduce=3), InputError, "reduce is 3"),
         (lambda: run(columns, 0, block=4), InputError, "size is 0"),
