@@ -625,6 +625,12 @@ class Simulation:
 
 def _drawing(fit: FitResults, kind: str, cluster: Any, seed: int) -> Resampling | Simulation:
     if kind == "parametric":
+        if not isinstance(cluster, str) or cluster != "study":
+            raise InputError(
+                "a cluster was given for the parametric bootstrap, which draws effects from the model",
+                'kind="nonparametric" for drawing clusters',
+                "leave cluster out, or fit the dependence within clusters with mx.Multilevel",
+            )
         return Simulation(seed, law_of(fit), np.asarray(fit.effects.y), plural(fit.k, "effect"))
     names, members = split_clusters(fit.effects, cluster)  # type: ignore[arg-type]
     word, words = {"study": ("study", "studies"), "effect": ("effect", "effects")}.get(

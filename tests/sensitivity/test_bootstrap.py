@@ -13,6 +13,7 @@ from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
 from metaexo.numeric.bootstrap import acceleration_of, intervals_of
 from metaexo.runs.counter import integers
 from metaexo.sensitivity import bootstrap, refit, simulate
+from metaexo.sensitivity.bootstrap import statistics_of
 from tests.contract.test_results import effects, example
 
 BCG = mx.load_dataset("bcg")
@@ -197,12 +198,13 @@ def test_other_families_and_their_names() -> None:
     assert (
         rho.estimates[0] == example("MultilevelResults", "correlation").component_values["source|study:rho"]
     )
-    scale = bootstrap(example("LocationScaleResults", "mean"), "scale:intercept", draws=19, kind="parametric")
-    one = bootstrap(
-        mx.RandomEffects(effects(), dependence="accept").fit(), "tau2", draws=19, kind="parametric"
+    spread = example("LocationScaleResults", "mean")
+    names = [one.name for one in statistics_of(spread, None)]
+    assert names == ["estimate", "scale:intercept", "tau2", "i2"]
+    (scale,) = statistics_of(spread, "scale:intercept")
+    assert scale.value(refit(spread, range(7))) == pytest.approx(
+        math.log(refit(mx.RandomEffects(effects(), dependence="accept").fit(), range(7)).tau2), rel=1e-5
     )
-    inside = one.draws[:, 0] > 1e-6
-    np.testing.assert_allclose(scale.draws[inside, 0], np.log(one.draws[inside, 0]), atol=1e-4)
     assert bootstrap(example("CensoredResults", "mean"), "tau2", draws=19).fitted > 0
     assert bootstrap(example("MomentResults", "correlated"), draws=19).names == ("estimate", "tau2", "i2")
     assert bootstrap(example("RandomEffectsResults", "equal effects"), draws=19).names == ("estimate", "i2")
@@ -283,6 +285,7 @@ def test_wrong_inputs_say_what_to_do() -> None:
         (FIT, {"draws": 99.5}, "whole number"),
         (FIT, {"seed": -1}, "whole number"),
         (FIT, {"level": 95}, "0.95"),
+        (FIT, {"kind": "parametric", "cluster": "effect"}, "leave cluster out"),
         (example("AttributionResults", "divided"), {}, "results.model"),
         (example("ImputedResults", "mean"), {}, "results.likelihood"),
         (example("CensoredResults", "mean"), {"kind": "parametric"}, "nonparametric"),
