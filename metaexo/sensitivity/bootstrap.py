@@ -985,6 +985,12 @@ def _within(ends: Ends, least: float, most: float) -> Ends:
 
 VARIANCES = ("tau2", "tau", "i2", "component", "share")
 FEW = "only {}: bootstrap intervals are too narrow with so few to draw from; compare with that of the fit"
+# With fewer units than this, non-parametric intervals of variances cover clearly less than their level.
+FEW_FOR_VARIANCES = 30
+FEW_OF_VARIANCE = (
+    "with few units the non-parametric interval of a variance covers less than its level; "
+    'kind="parametric" or a profile comes closer: {}'
+)
 FEW_EFFECTS = 10
 FEW_FOR_MODEL = "only {}: the draws are from a model whose tau2 rests on few effects, as if it were known"
 AT_ZERO = (
@@ -1020,6 +1026,9 @@ def _cautions(
     if reasons:
         said.append(_lost_draws(reasons, len(values)))
     about: dict[str, list[str]] = {}
+    if isinstance(drawing, Resampling) and len(drawing.members) < FEW_FOR_VARIANCES:
+        variances = [one.name for one in wanted if one.kind in VARIANCES]
+        about |= {FEW_OF_VARIANCE: variances} if variances else {}
     for j, one in enumerate(wanted):
         draws = values[np.isfinite(values[:, j]), j]
         lost = len(values) - len(reasons) - draws.size

@@ -241,6 +241,7 @@ def test_what_is_shown() -> None:
     assert found.sentence.startswith("999 non-parametric bootstrap draws of 13 studies (seed 0): 95% BCa")
     assert "caution: only 13 studies: bootstrap intervals are too narrow" in str(found)
     assert found.to_dict()["names"] == ["estimate", "tau2", "i2"]
+    assert any('kind="parametric"' in text and text.endswith("tau2, i2") for text in found.cautions())
     # nothing below what is possible
     assert (every.loc["tau2"]["low"].dropna() >= 0).all()
     assert (every.loc["i2"]["high"].dropna() <= 1).all()
