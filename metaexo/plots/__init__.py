@@ -5,6 +5,7 @@ from metaexo.plots.canvas.chart import Chart
 from metaexo.plots.canvas.plan import Plan, pages_of, plans_of
 from metaexo.plots.canvas.saving import overlapping_texts, save
 from metaexo.plots.canvas.theme import THEMES, Theme
+from metaexo.plots.charts.baujat import baujat, baujat_plan
 from metaexo.plots.charts.bubble import bubble, bubble_plan
 from metaexo.plots.charts.caterpillar import caterpillar, caterpillar_plan
 from metaexo.plots.charts.copas import copas, copas_plan
@@ -67,6 +68,8 @@ __all__ = [
     "adjusted_plan",
     "attribution",
     "attribution_plan",
+    "baujat",
+    "baujat_plan",
     "bootstrap",
     "bootstrap_plan",
     "bubble",

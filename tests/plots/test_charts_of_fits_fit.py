@@ -19,6 +19,8 @@ KINDS += ("funnel", "funnel of residuals", "radial", "normal quantile", "labbe",
 KINDS += ("funnel with filled studies", "funnel with lines", "specification curve")
 OF_BIAS = ("sunset", "p curve", "selection weights", "copas")
 KINDS += OF_BIAS
+OF_REFITS = ("baujat", "gosh")
+KINDS += OF_REFITS
 GROUPS = (LONG, *UNICODE[:3])
 
 
@@ -61,6 +63,10 @@ def drawing(kind, es, **look):
         return mx.plots.caterpillar(mx.RandomEffects(es).fit(), color_by="group", true_effects=True, **look)
     if kind in OF_BIAS:
         return of_bias(kind, es, **look)
+    if kind == "baujat":
+        return mx.plots.baujat(refits_of(kind, es.k, es.measure.code), labels="all", **look)
+    if kind == "gosh":
+        return mx.plots.gosh(refits_of(kind, es.k, es.measure.code), highlight=f"{LONG} 0", **look)
     if kind == "funnel of residuals":
         return mx.plots.funnel(mx.RandomEffects(es, "dose").fit(), by="group", labels="outside", **look)
     return of_one_mean(kind, es, **look)
@@ -70,6 +76,15 @@ def drawing(kind, es, **look):
 def copas_of(k, measure):
     """Return the Copas selection model, which takes its time, of k effects."""
     return mx.bias.copas_selection(effects(k, measure))
+
+
+@cache
+def refits_of(kind, k, measure):
+    """Return the numbers of a Baujat plot, or a few random subsets, of k effects with labels of their own."""
+    es = effects(k, measure)
+    es = mx.EffectSizes(es.y, es.v, measure, labels=[f"{name} {i}" for i, name in enumerate(es.labels)])
+    fit = mx.RandomEffects(es).fit(method="DL", test="z")
+    return mx.sensitivity.baujat(fit) if kind == "baujat" else mx.sensitivity.gosh(fit, 500)
 
 
 def of_bias(kind, es, **look):

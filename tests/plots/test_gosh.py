@@ -121,6 +121,7 @@ def test_proportions_are_shown_as_proportions_and_slopes_by_name():
     fit = mx.RandomEffects(es, x, names=["dose"]).fit(method="DL", test="z")
     found = mx.sensitivity.gosh(fit)
     plan = gosh_plan(found, coefficient="dose")
+    assert plan.panels[0].x.label == "Effect: dose, as analysed"
     slopes = found.values("dose")
     known = np.isfinite(slopes)
     assert 0 < known.sum() < found.size
@@ -156,3 +157,15 @@ def test_wrong_inputs():
         gosh_plan(fit_of(), highlight="Okafer 2022")
     with pytest.raises(UnknownChoiceError, match="intercept"):
         gosh_plan(fit_of(), coefficient="intersept")
+
+
+def test_a_family_that_is_refitted_one_by_one():
+    table = mx.load_dataset("school_calendars").query("district < 30")
+    fit = mx.Multilevel(mx.EffectSizes(table["y"], table["v"], data=table), "district/school").fit()
+    found = mx.sensitivity.gosh(fit, cluster="district")
+    plan = gosh_plan(found, highlight=found.clusters[0])
+    assert sum(len(layer.x) for layer in plan.layers(Points) if layer.name.startswith("with")) == int(
+        np.isfinite(found.i2).sum()
+    )
+    assert points_of(plan, "all studies")[0, 0] == pytest.approx(fit.estimate, abs=1e-6)
+    assert "clusters, each fitted anew (REML)" in plan.notes[0]

@@ -114,6 +114,7 @@ SCREEN = {
     "fit": lambda look: forest(results("fit", effects(13, "RR")), **look),
     "strata": lambda look: forest(results("strata", effects(13, "RR")), **look),
     "multilevel": lambda look: forest(results("multilevel", effects(13, "RR")), **look),
+    "left out": lambda look: forest(mx.sensitivity.leave_one_out(results("fit", effects(7, "RR"))), **look),
     "adjusted": lambda look: mx.plots.adjusted(adjusted(effects(13, "RR")), **look),
     "chart": lambda look: mx.plots.funnel(effects(13, "RR"), **look),
     "filled": lambda look: mx.plots.funnel(

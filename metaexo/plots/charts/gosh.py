@@ -12,18 +12,24 @@ from numpy.typing import NDArray
 
 from metaexo import sensitivity
 from metaexo.effects.conversions.scales import back_pooled
-from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.effects.measure import GENERIC, Measure
 from metaexo.errors import TooFewStudiesError
 from metaexo.formatting import plural, shown
 from metaexo.inputs import check_choice
-from metaexo.models.univariate.results import RandomEffectsResults
+from metaexo.models.linear.results import FitResults
 from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.chart import Cells, Chart, ChartAxis, Layer, Panel, Points, Steps, group_sign
 from metaexo.plots.canvas.plan import WIDTH, drawn
-from metaexo.plots.canvas.scale import from_axis, on_axis
+from metaexo.plots.canvas.scale import (
+    axis_words,
+    from_axis,
+    given_limits,
+    on_axis,
+    robust_limits,
+    whole_range,
+)
 from metaexo.plots.canvas.theme import Color, Theme, get_theme
 from metaexo.plots.canvas.words import same_line, with_ledger
-from metaexo.plots.charts.effects import value_axis
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -103,7 +109,7 @@ def gosh_plan(
 
     Parameters
     ----------
-    results : Gosh or RandomEffectsResults
+    results : Gosh or FitResults
         What :func:`metaexo.sensitivity.gosh` returned; or a fit, of which that makes the subsets.
     highlight : str, optional
         Label of a study (one of the ``clusters`` of the subsets): subsets with it and subsets without it have
@@ -151,7 +157,11 @@ def gosh_plan(
     found = results if isinstance(results, sensitivity.Gosh) else sensitivity.gosh(results)
     es, name = found.effects, found.names[0] if coefficient is None else coefficient
     check_choice("coefficient", name, found.names)
-    x, y = _places(es, found.beta[:, found.names.index(name)]), _upright(found.values(vertical), vertical)
+    measure = (
+        es.measure if len(found.names) == 1 or es.measure.display_log else GENERIC
+    )  # a slope is no proportion
+    beta = found.beta[:, found.names.index(name)]
+    x, y = _places(es, measure, beta), _upright(found.values(vertical), vertical)
     known = np.isfinite(x) & np.isfinite(y)
     if not known.any():
         raise TooFewStudiesError(
@@ -160,21 +170,21 @@ def gosh_plan(
             "draw a forest plot",
         )
     groups = _groups(found, highlight, known)
-    held = [from_axis(es.measure, float(end)) for end in (x[known].min(), x[known].max())]
-    across = value_axis(es, held, (), limits, axis_label)
-    left, right = (on_axis(es.measure, end) for end in across.limits or (0.0, 1.0))
+    across = _across(found, name, measure, x[known], limits, axis_label)
+    left, right = (on_axis(measure, end) for end in across.limits or (0.0, 1.0))
     inside = known & (x >= left) & (x <= right)
     span = _span(y[known], vertical)
-    grid = _grid(es, ((left, right), span), int(inside.sum()))
+    grid = _grid(measure, ((left, right), span), int(inside.sum()))
     counts = [grid.counts(x, y, one.members & inside) for one in groups]
+    whole = _of_all(results, name, measure, vertical, (float(x[0]), float(y[0])))
     chart = Chart(
         panels=(
             Panel(
                 x=across,
                 y=_upright_axis(span, vertical),
                 layers=[
-                    *_clouds(es, groups, counts, grid, (x, y, inside)),
-                    *_centres(es, groups, (x, y), _of_all(results, name, vertical, (x[0], y[0])), vertical),
+                    *_clouds(measure, groups, counts, grid, (x, y, inside)),
+                    *_centres(measure, groups, (x, y), whole, vertical),
                 ],
                 above=_bars(groups, [table.sum(axis=0) for table in counts], grid.edges[0], False),
                 beside=_bars(groups, [table.sum(axis=1) for table in counts], grid.edges[1], True),
@@ -193,9 +203,30 @@ def gosh_plan(
     return chart if height else chart.with_panels(PANEL)
 
 
-def _places(es: EffectSizes, values: Array) -> Array:
-    """Return coefficients as places on the axis: as analysed for ratios, and else as shown."""
-    return values if es.measure.display_log else back_pooled(es, values)
+def _places(es: Any, measure: Measure, values: Array) -> Array:
+    """Return coefficients as places on the axis: as analysed for ratios and slopes, and else as shown."""
+    return values if measure.display_log or measure is GENERIC else back_pooled(es, values)
+
+
+def _across(
+    found: sensitivity.Gosh,
+    name: str,
+    measure: Measure,
+    places: Array,
+    limits: tuple[float, float] | None,
+    label: str | None,
+) -> ChartAxis:
+    """Return the horizontal axis, which says which coefficient it has where there are several."""
+    if label is None and len(found.names) > 1:
+        label = f"{found.effects.measure.display}: {name}" + (", as analysed" if measure is GENERIC else "")
+    low, high = robust_limits((), (), [float(places.min()), float(places.max())])
+    low, high = (low, high) if measure.display_log else whole_range(measure, low, high)
+    low, high = (low, high) if limits is None else given_limits(measure, limits)
+    return ChartAxis(
+        label=axis_words(measure, label),
+        scale="log" if measure.display_log else "linear",
+        limits=(from_axis(measure, low), from_axis(measure, high)),
+    )
 
 
 def _upright(values: Array, vertical: Vertical) -> Array:
@@ -204,17 +235,18 @@ def _upright(values: Array, vertical: Vertical) -> Array:
 
 
 def _of_all(
-    results: sensitivity.Gosh | RandomEffectsResults,
+    results: sensitivity.Gosh | FitResults,
     name: str,
+    measure: Measure,
     vertical: Vertical,
     first: tuple[float, float],
 ) -> tuple[float, float] | None:
     """Return where the fit of all studies stands if it is known; `first` is where the first subset does."""
     if isinstance(results, sensitivity.Gosh):
         return first if results.subsets.draws is None else None  # the first of all subsets is the whole
-    of = {"i2": results.i2, "tau2": results.tau2, "h2": results.h2, "q": results.q.statistic}
-    place = _places(results.effects, results.beta[[results.design.names.index(name)]])
-    return float(place[0]), float(_upright(np.array(of[vertical]), vertical))
+    value = results.q.statistic if vertical == "q" else getattr(results, vertical)
+    place = _places(results.effects, measure, results.beta[[results.design.names.index(name)]])
+    return float(place[0]), float(_upright(np.array(value), vertical))
 
 
 def _groups(found: sensitivity.Gosh, highlight: str | None, known: Mask) -> list[_Group]:
@@ -248,16 +280,16 @@ def _upright_axis(span: tuple[float, float], vertical: Vertical) -> ChartAxis:
     return ChartAxis(label=HEADINGS[vertical], limits=(span[0] - room, span[1] + room), ticks=ticks)
 
 
-def _grid(es: EffectSizes, ends: tuple[tuple[float, float], tuple[float, float]], subsets: int) -> _Grid:
+def _grid(measure: Measure, ends: tuple[tuple[float, float], tuple[float, float]], subsets: int) -> _Grid:
     """Return the cells in which subsets are counted: those of a density, or of bars where there are few."""
     few = min(MOST_BARS, max(5, math.ceil(2 * subsets ** (1 / 3))))
     bins = CELLS if subsets > MOST_POINTS else (few, few)
     across, up = (np.linspace(*pair, n + 1) for pair, n in zip(ends, bins, strict=True))
-    return _Grid(ends, bins, (np.array([from_axis(es.measure, float(edge)) for edge in across]), up))
+    return _Grid(ends, bins, (np.array([from_axis(measure, float(edge)) for edge in across]), up))
 
 
 def _clouds(
-    es: EffectSizes,
+    measure: Measure,
     groups: Sequence[_Group],
     counts: Sequence[NDArray[np.int64]],
     grid: _Grid,
@@ -280,7 +312,7 @@ def _clouds(
         places = x[rows]
         layers.append(
             Points(
-                x=(np.exp(places) if es.measure.display_log else places).tolist(),
+                x=(np.exp(places) if measure.display_log else places).tolist(),
                 y=y[rows].tolist(),
                 size=min(5.0, max(1.7, 40.0 / total**0.35)),
                 alpha=min(1.0, max(0.3, 12.0 / total**0.4)),
@@ -291,7 +323,7 @@ def _clouds(
 
 
 def _centres(
-    es: EffectSizes,
+    measure: Measure,
     groups: Sequence[_Group],
     subsets: tuple[Array, Array],
     whole: tuple[float, float] | None,
@@ -304,18 +336,18 @@ def _centres(
         at, up = (float(np.median(values[one.members])) for values in (x, y))
         of = one.name or "of the subsets"
         look: dict[str, Any] = {"size": 9.0, "hollow": True, "color": one.color, "shape": one.shape}
-        layers.append(_mark(es, f"median {of}", (at, up), vertical, look))
+        layers.append(_mark(measure, f"median {of}", (at, up), vertical, look))
     if whole is not None and np.isfinite(whole).all():
         look = {"size": 7.0, "color": "ink", "shape": "star"}
-        layers.append(_mark(es, "all studies", whole, vertical, look))
+        layers.append(_mark(measure, "all studies", whole, vertical, look))
     return layers
 
 
 def _mark(
-    es: EffectSizes, what: str, place: tuple[float, float], vertical: Vertical, look: Mapping[str, Any]
+    measure: Measure, what: str, place: tuple[float, float], vertical: Vertical, look: Mapping[str, Any]
 ) -> Points:
     """Return a single mark, whose name says where it stands."""
-    at, up = from_axis(es.measure, place[0]), place[1]
+    at, up = from_axis(measure, place[0]), place[1]
     spread = f"I² = {up:.0f}%" if vertical == "i2" else f"{HEADINGS[vertical]} = {shown(up, 2)}"
     return Points(x=[at], y=[up], name=f"{what}: {same_line(f'{shown(at, 2)}; {spread}')}", **look)
 
