@@ -334,12 +334,24 @@ class _Rows(_Collected):
 
     def add(self, span: Span, made: dict[str, NDArray[Any]]) -> None:
         if not self.columns:
-            shapes = {name: (self.plan.size, *values.shape[1:]) for name, values in made.items()}
-            self.columns = {name: np.empty(shapes[name], values.dtype) for name, values in made.items()}
+            try:
+                self.columns = {name: self.empty(values) for name, values in made.items()}
+            except (MemoryError, ValueError):  # numpy knows arrays that no machine could hold
+                each = sum(values[:1].nbytes for values in made.values())
+                raise InputError(
+                    f"the columns of {self.plan.size:,} {self.plan.what} take "
+                    f"{each * self.plan.size / 1e9:,.0f} GB, and there is not so much memory",
+                    "columns that fit in memory",
+                    "give to= a folder, or reduce= for a summary",
+                ) from None
         _check_alike(self.columns, made)
         for name, values in made.items():
             self.columns[name][slice(*span)] = values
         self.spans.append(span)
+
+    def empty(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return a column for all items, like one of some items."""
+        return np.empty((self.plan.size, *values.shape[1:]), values.dtype)
 
     def all(self) -> dict[str, NDArray[Any]]:
         return self.columns

@@ -201,7 +201,7 @@ class Chunk(NamedTuple):
     columns: dict[str, NDArray[Any]]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Stored(Mapping[str, NDArray[Any]]):
     """Columns of a run in a folder, read when they are asked for.
 

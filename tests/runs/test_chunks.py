@@ -197,6 +197,10 @@ def changing(begin, end):
     return {"z": np.zeros(end - begin, dtype=float if begin else int)}
 
 
+def wide(begin, end):
+    return {"z": np.zeros((end - begin, 1_000_000))}
+
+
 def faulty(begin, end):
     return {"z": np.zeros(end - begin) + 1 / (begin - 4)}
 
@@ -211,6 +215,7 @@ def faulty(begin, end):
         (lambda: run(lambda begin, end: {}, 8, block=4, to="new"), InputError, "functools.partial"),
         (lambda: run(moments, 8, block=4, to="new", reduce=lambda a, b: a), InputError, "reduce, a function"),
         (lambda: run(partial(columns, seed=threading.Lock()), 8, block=4), InputError, "sent to a worker"),
+        (lambda: run(wide, 10**6, block=1, chunk=1, what="fits"), InputError, "1,000,000 fits take 8,000 GB"),
         (lambda: run("moments", 8, block=4), InputError, "task is a str"),
         (lambda: run(moments, 8, block=4, reduce=3), InputError, "reduce is 3"),
         (lambda: run(columns, 0, block=4), InputError, "size is 0"),

@@ -43,6 +43,8 @@ def test_columns_come_back_bit_for_bit(tmp_path) -> None:
     again = Stored(str(tmp_path / "made" / "here"))
     assert_same(again, by_hand())
     assert "pair" in again
+    assert again == found
+    assert len({again, found}) == 1
     with pytest.raises(KeyError):
         again["pairs"]
     assert repr(again).endswith("all 1,003 items; item, pair, positive, z")
