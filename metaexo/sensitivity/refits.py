@@ -2,8 +2,8 @@
 
 A refit keeps what was chosen (model, estimator, test, level, given and fixed variances, weights, sampling
 covariances, the clusters of robust standard errors) and takes some of the rows, each as often as its count
-says. Fits of one effect per study are refitted in one batched call; the others one by one, part by part
-through joblib.
+says. Fits of one effect per study are refitted in one batched call, and so are multilevel fits without some
+of their rows; the others one by one, part by part through joblib.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from metaexo.models.linear.hypothesis import two_sided_pvalues, wald_statistics
 from metaexo.models.linear.results import FitResults
 from metaexo.models.location_scale.model import with_designs
 from metaexo.models.location_scale.results import LocationScaleResults
+from metaexo.models.multilevel.batched import fits_without, is_batched
 from metaexo.models.multilevel.model import with_rows
 from metaexo.models.multilevel.moments import MomentResults, working_fit
 from metaexo.models.multilevel.results import MultilevelResults
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
 Fit = TypeVar("Fit", bound=FitResults)
 # Refits of one part, where they are made one by one.
 PART = 16
+# Refits of a multilevel model that are made together.
+TOGETHER = 256
 ONE_EFFECT = "one effect: its own estimate with normal quantiles; there is no tau2 to estimate"
 
 
@@ -493,8 +496,8 @@ def refits(
     """Return many refits of a fit as arrays.
 
     Use it for resampling schemes of your own. Fits of :class:`metaexo.RandomEffects` are refitted in one
-    batched call; other families one by one, in parts that go to the workers of joblib inside
-    ``joblib.parallel_config``.
+    batched call, and so are most of :class:`metaexo.Multilevel` in which no row repeats; others one by one,
+    in parts that go to the workers of joblib inside ``joblib.parallel_config``.
 
     Parameters
     ----------
@@ -542,8 +545,11 @@ def refits(
         raise InputError(
             "y or v was given for a fit of censored evidence", "a fit of effects that are points"
         )
-    batched = isinstance(fit, RandomEffectsResults) and _is_batched(fit)
-    make = _batch_part if batched else _single_part
+    make: Callable[..., dict[str, Any]] = _single_part
+    if isinstance(fit, RandomEffectsResults) and _is_batched(fit):
+        make = _batch_part
+    elif isinstance(fit, MultilevelResults) and fit.test in ("t", "z") and is_batched(fit):
+        make = _multilevel_part
     return _run(_Task(make, fit, of, ys, vs, fit.at_level(level), alone), total)[0]
 
 
@@ -560,9 +566,10 @@ def refits_seen(fit: FitResults, counts: Counts, size: int, look: Look) -> tuple
 def _run(task: _Task, size: int) -> tuple[Refits, Array]:
     """Return the refits of a task, and what its look says of each."""
     fit, p = task.fit, max(task.fit.design.p, 1)
-    batched = task.make is _batch_part
-    block = max(1, CHUNK_ELEMENTS // (fit.k * p * p)) if batched else 1
-    arrays = run(task, size, block=block, chunk=None if batched else PART, what="refits")
+    block = max(1, CHUNK_ELEMENTS // (fit.k * p * p))
+    sizes = {_batch_part: block, _multilevel_part: min(block, TOGETHER), _single_part: 1}
+    chunk = PART if task.make is _single_part else None
+    arrays = run(task, size, block=sizes[task.make], chunk=chunk, what="refits")
     said = {name: dict(enumerate(arrays.pop(name).tolist())) for name in ("reasons", "notes")}
     reasons, notes = ({i: words for i, words in each.items() if words} for each in said.values())
     seen = arrays.pop("seen")
@@ -784,6 +791,52 @@ def _one_effect(
     for name, value in (of_mean | rest).items():
         out[name][i] = value
     _add_tests(out, np.array([i]))
+
+
+# -- multilevel models without some of their rows: a batch ---------------------------------------------------
+
+
+def _multilevel_part(
+    fit: MultilevelResults,
+    counts: Array,
+    y: Array | None,
+    v: Array | None,
+    level: float,
+    alone: bool,
+    see: See,
+) -> dict[str, Any]:
+    """Return the arrays of some refits; those whose rows do not repeat are made in one call."""
+    out = _empty(fit, len(counts))
+    out |= {"k": counts.sum(axis=1), "m": _studies(fit.effects, counts)}
+    which = np.flatnonzero((counts <= 1).all(axis=1) if y is None and v is None else np.zeros(0))
+    if which.size:
+        found = fits_without(fit, [np.flatnonzero(row == 0) for row in counts[which]])
+        which, at = which[found.found], np.flatnonzero(found.found)
+        free = out["k"][which] - fit.design.p
+        df = free if fit.test == "t" else np.full(free.size, np.nan)
+        beta, cov = found.beta[at], found.cov[at]
+        se = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
+        half = t_by_df(level, df)[:, None] * se
+        tau2, typical = found.tau2[at], found.typical[at]
+        values = {
+            "beta": beta,
+            "se": se,
+            "cov": cov,
+            "low": beta - half,
+            "high": beta + half,
+            "df": np.broadcast_to(df[:, None], se.shape),
+            "tau2": tau2,
+            "tau2_by_component": found.tau2_by_component[at],
+            "q": found.q[at],
+            "q_df": free,
+            "i2": tau2 / (tau2 + typical),
+            "h2": tau2 / typical + 1,
+        }
+        for name, array in values.items():
+            out[name][which] = array
+        _add_tests(out, which)
+    left = np.setdiff1d(np.arange(len(counts)), which)
+    return out | {"reasons": _one_by_one(fit, counts, y, v, level, left, out, see), "notes": {}}
 
 
 # -- every family: one by one --------------------------------------------------------------------------------

@@ -23,12 +23,11 @@ from metaexo.errors import InputError, MetaexoError
 from metaexo.inputs import check_choice
 from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.linear.influence import Influence, chi2_of, flagged
+from metaexo.models.multilevel.batched import is_batched, maxima_without
 from metaexo.models.multilevel.covariance import at_rows
 from metaexo.models.multilevel.fit import MultilevelFit, covariance_of_rows
-from metaexo.models.multilevel.multivariate_moments import METHODS as MOMENTS
 from metaexo.models.multilevel.prediction import _without, subproblem
 from metaexo.models.multilevel.weights import weighted_coefficients
-from metaexo.numeric.mixed.deletions import can_climb_together, maximise_without
 from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
 from metaexo.numeric.mixed.partition import dependent_rows
 from metaexo.numeric.mixed.problem import MixedProblem
@@ -220,8 +219,8 @@ def delete_each(
         reasons = _change_coefficients(fit, members, beta, cov)
     else:
         alone = np.arange(g)
-        if fit.weighting is None and fit.method not in MOMENTS and can_climb_together(fit.problem):
-            found = maximise_without(fit.problem, members, fit.method == "REML", fit.maximum.theta, fit.fixed)
+        if anew and is_batched(fit):
+            found = maxima_without(fit, members)
             theta, beta, cov, alone = found.theta, found.beta, found.cov, np.flatnonzero(~found.found)
         for i in alone:
             reasons[i] = _fit_others(fit, members[i], refit, theta[i], beta[i], cov[i])

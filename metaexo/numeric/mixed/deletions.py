@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.numeric.mixed.block_factor import changes_of_blocks
-from metaexo.numeric.mixed.maximum import parameter_scale, variance_unit
+from metaexo.numeric.mixed.maximum import parameter_scale, start_points, variance_unit
 from metaexo.numeric.mixed.problem import MixedProblem
 from metaexo.numeric.problem import CHUNK_ELEMENTS
 from metaexo.types import Array, Index, Mask
@@ -38,6 +38,12 @@ SMALLEST_STEP = 1e-9
 FLAT = 1e-8
 # Rows without which a coefficient is not determined leave less than this of some combination of the design.
 UNDETERMINED = 1e-9
+# A variance below this share of its typical size is 0.
+NO_VARIANCE = 1e-14
+# Information on a variance, beside that on others, below which the likelihood does not see it.
+SEEN = 1e-7
+# By how much a climb from elsewhere must end higher, relative to the log-likelihood.
+HIGHER = 1e-9
 # Effects of another size than this overflow when they are squared.
 SIZES = (1e-15, 1e15)
 
@@ -49,7 +55,9 @@ class Without:
     theta: Array  # (B, n): parameters
     beta: Array  # (B, p): coefficients
     cov: Array  # (B, p, p): their covariance matrices (X'M^-1 X)^-1
-    found: NDArray[np.bool_]  # (B,): whether the climb ended at a maximum
+    q: Array  # (B,): y'Py with V alone: Cochran's Q
+    trace: Array  # (B,): trace of P with V alone
+    found: NDArray[np.bool_]  # (B,): whether the climb ended at a maximum that is not flat
 
 
 class _Point(NamedTuple):
@@ -77,14 +85,22 @@ def can_climb_together(problem: MixedProblem) -> bool:
 def maximise_without(
     problem: MixedProblem, sets: Sequence[Index], restricted: bool, theta: Array, fixed: Mapping[int, float]
 ) -> Without:
-    """Return the maxima without each set of rows, climbed from the parameters of the fit of all rows.
+    """Return the maxima without each set of rows.
+
+    Each is the higher one of two climbs: from the parameters of the fit of all rows, and from afar.
 
     `theta`, shape (n,): those parameters. `fixed`: parameters that are held at a value.
     """
     k, p = problem.x.shape
     n, b = problem.count, len(sets)
+    nothing = np.full(b, np.nan)
     out = Without(
-        np.full((b, n), np.nan), np.full((b, p), np.nan), np.full((b, p, p), np.nan), np.zeros(b, dtype=bool)
+        np.full((b, n), np.nan),
+        np.full((b, p), np.nan),
+        np.full((b, p, p), np.nan),
+        nothing,
+        nothing.copy(),
+        np.zeros(b, dtype=bool),
     )
     basis, r_x = problem.basis
     possible = np.array([_determined(basis, rows) for rows in sets], dtype=bool)
@@ -92,8 +108,9 @@ def maximise_without(
     groups = _groups(problem, theta)
     size = sum(g.changes[0].size for g in groups) * (2 + n)
     count = max(1, CHUNK_ELEMENTS // size)
-    start = np.where(moving, np.maximum(theta, 1e-3 * np.abs(theta).max()), theta)
-    scale, base = parameter_scale(problem), basis.T @ problem.y
+    near = np.maximum(theta, 1e-3 * np.abs(theta).max())
+    starts = [np.where(moving, start, theta) for start in (near, start_points(problem, True)[0][1])]
+    scale, base, back = parameter_scale(problem), basis.T @ problem.y, np.linalg.inv(r_x)
     for begin in range(0, b, count):
         which = begin + np.flatnonzero(possible[begin : begin + count])
         if not which.size:
@@ -102,13 +119,57 @@ def maximise_without(
         for i, s in enumerate(which.tolist()):
             kept[i, sets[s]] = 0.0
         kept[:, k] = 1.0  # padding is a row of the identity already
-        found, at, done = _climb(groups, kept, restricted, np.tile(start, (which.size, 1)), moving, scale)
+        found, at, done = _climb(groups, kept, restricted, starts[0], moving, scale)
+        other, there, ended = _climb(groups, kept, restricted, starts[1], moving, scale)
+        better = ended & (~done | (there.value > at.value + HIGHER * (1 + np.abs(at.value))))
+        found[better], done = other[better], done | better
+        for old, new in zip(at, there, strict=True):
+            old[better] = new[better]
+        done &= ~_flat(at, found, moving, scale)
         good = which[done]
-        back = np.linalg.inv(r_x)
         out.theta[good], out.found[good] = found[done], True
         out.beta[good] = (base + at.gamma[done]) @ back.T
         out.cov[good] = back @ at.inverse[done] @ back.T
+        out.q[which], out.trace[which] = _sampling_only(groups, kept)
     return out
+
+
+def _flat(at: _Point, theta: Array, moving: Mask, scale: Array) -> Mask:
+    """Say where the likelihood hardly depends on some combination of the variances that are not 0."""
+    free = moving & (theta > 0)
+    both = free[:, :, None] & free[:, None, :]
+    curvature = np.where(both, at.curvature * scale * scale[:, None], 0.0)
+    size = np.sqrt(np.maximum(np.diagonal(curvature, axis1=1, axis2=2), 0.0))
+    alone = np.where(free, size, np.inf).min(axis=1) <= SEEN * size.max(axis=1)
+    index = np.arange(scale.size)
+    size = np.where(free & (size > 0), size, 1.0)
+    curvature = curvature / (size[:, :, None] * size[:, None, :])
+    curvature[:, index, index] += np.where(free, 0.0, 1.0)
+    together = np.linalg.eigvalsh(curvature)[:, 0] <= SEEN
+    return np.asarray(free.any(axis=1) & (alone | together))
+
+
+def _sampling_only(groups: Sequence[_Group], kept: Array) -> tuple[Array, Array]:
+    """Return y'Py and the trace of P with V alone, shapes (B,)."""
+    b, c = len(kept), groups[0].columns.shape[2]
+    gram, square, trace = np.zeros((b, c, c)), np.zeros((b, c, c)), np.zeros(b)
+    for group in groups:
+        own = kept[:, group.rows]
+        index = np.arange(own.shape[-1])
+        m = group.v * (own[..., :, None] * own[..., None, :])
+        m[..., index, index] += 1 - own
+        inverse = np.linalg.inv(m)
+        columns = group.columns * own[..., None]
+        solved = inverse @ columns
+        gram += (columns.swapaxes(2, 3) @ solved).sum(axis=1)
+        square += (solved.swapaxes(2, 3) @ solved).sum(axis=1)
+        real = own * group.real
+        trace += (np.einsum("bgii->bgi", inverse) * real).sum(axis=(1, 2))
+    p = c - 1
+    inner = np.linalg.inv(gram[:, :p, :p])
+    gamma = (inner @ gram[:, :p, p:])[..., 0]
+    q = gram[:, p, p] - np.vecdot(gamma, gram[:, :p, p])
+    return q, trace - np.einsum("bij,bji->b", inner, square[:, :p, :p])
 
 
 def _determined(basis: Array, rows: Index) -> bool:
@@ -116,6 +177,8 @@ def _determined(basis: Array, rows: Index) -> bool:
     k, p = basis.shape
     if k - rows.size <= p:
         return False
+    if not rows.size:
+        return True
     part = basis[rows]
     inner = part @ part.T if rows.size < p else part.T @ part
     return bool(np.linalg.eigvalsh(inner)[-1] < 1 - UNDETERMINED)
@@ -126,6 +189,7 @@ class _Group(NamedTuple):
 
     rows: Index  # (nb, n): rows of each block; K stands for padding
     v: Array  # (nb, n, n)
+    real: NDArray[np.bool_]  # (nb, n): whether a place holds a row
     changes: Array  # (f, nb, n, n)
     columns: Array  # (nb, n, c): basis of the design and centred effects
 
@@ -134,15 +198,22 @@ def _groups(problem: MixedProblem, theta: Array) -> list[_Group]:
     columns = np.column_stack([problem.basis[0], problem.centred])
     padded = np.concatenate([columns, np.zeros((1, columns.shape[1]))])
     return [
-        _Group(blocks.rows, blocks.v, changes_of_blocks(blocks, problem.terms, theta), padded[blocks.rows])
+        _Group(
+            blocks.rows,
+            blocks.v,
+            blocks.real,
+            changes_of_blocks(blocks, problem.terms, theta),
+            padded[blocks.rows],
+        )
         for blocks in problem.cut.blocks
     ]
 
 
 def _climb(
-    groups: Sequence[_Group], kept: Array, restricted: bool, theta: Array, moving: Mask, scale: Array
+    groups: Sequence[_Group], kept: Array, restricted: bool, start: Array, moving: Mask, scale: Array
 ) -> tuple[Array, _Point, Mask]:
     """Return where the climbs end, what is known there, and which of them ended at a maximum."""
+    theta = np.tile(start, (len(kept), 1))
     at = _point(groups, kept, theta, restricted)
     step, promised = _step(at, theta, moving, scale)
     share, done = np.ones(len(theta)), np.zeros(len(theta), dtype=bool)
@@ -150,7 +221,8 @@ def _climb(
         active = np.flatnonzero(~done & (share > SMALLEST_STEP))
         if not active.size:
             break
-        trial = np.maximum(theta[active] + share[active, None] * step[active], 0.0)
+        trial = theta[active] + share[active, None] * step[active]
+        trial = np.where(trial > NO_VARIANCE * scale, trial, 0.0)
         trial[:, ~moving] = theta[active][:, ~moving]
         there = _point(groups, kept[active], trial, restricted)
         higher = there.value >= at.value[active] - ROUNDING * (1 + np.abs(at.value[active]))

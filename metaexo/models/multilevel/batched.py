@@ -1,0 +1,86 @@
+"""Fits of a multilevel model without each of many sets of effects, all in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaexo.models.multilevel.fit import MultilevelFit
+from metaexo.models.multilevel.multivariate_moments import METHODS as MOMENTS
+from metaexo.numeric.mixed.deletions import Without, can_climb_together, maximise_without
+from metaexo.types import Array, Index
+
+
+@dataclass(frozen=True, slots=True)
+class FitsWithout:
+    """Fits without each set of effects; NaN where a set has none here."""
+
+    beta: Array  # (B, p): coefficients
+    cov: Array  # (B, p, p): their covariance matrices by the model
+    tau2: Array  # (B,): variance of true effects, all terms together, averaged over the effects
+    tau2_by_component: Array  # (B, c): variance components
+    typical: Array  # (B,): sampling variance of a typical effect
+    q: Array  # (B,): Cochran's Q
+    found: NDArray[np.bool_]  # (B,): whether there is a fit
+
+
+def is_batched(fit: MultilevelFit) -> bool:
+    """Say whether the fits without sets of effects can be made in one call."""
+    return (
+        fit.weighting is None
+        and fit.robust_covariance is None
+        and fit.method not in MOMENTS
+        and fit.problem.count > len(fit.fixed)
+        and can_climb_together(fit.problem)
+    )
+
+
+def maxima_without(fit: MultilevelFit, sets: Sequence[Index]) -> Without:
+    """Return the parameters and coefficients without each set of effects."""
+    return maximise_without(fit.problem, sets, fit.method == "REML", fit.maximum.theta, fit.fixed)
+
+
+def fits_without(fit: MultilevelFit, sets: Sequence[Index]) -> FitsWithout:
+    """Return the fits without each set of effects.
+
+    Sets that leave too few levels of a term to estimate its variance by itself have no fit here; fitted
+    alone, the model says why.
+    """
+    alone = maxima_without(fit, sets)
+    found = alone.found & np.array([_separable(fit, rows) for rows in sets], dtype=bool)
+    b, components = len(sets), len(fit.tau2_by_component)
+    tau2, each = np.full(b, np.nan), np.full((b, components), np.nan)
+    kinds = [kind for named in fit.terms for kind in named.kinds]
+    for i in np.flatnonzero(found).tolist():
+        parts = fit.problem.split(alone.theta[i])
+        values = [named.term.structure.values(part) for named, part in zip(fit.terms, parts, strict=True)]
+        each[i] = np.concatenate(values)[[kind == "variance" for kind in kinds]]
+        kept = np.ones(fit.k, dtype=bool)
+        kept[sets[i]] = False
+        g = fit.problem.matrices(alone.theta[i])
+        tau2[i] = sum(
+            term.contributions(a)[kept].mean() for term, a in zip(fit.problem.terms, g, strict=True)
+        )
+    free = fit.k - np.array([rows.size for rows in sets]) - fit.design.p
+    typical = np.where(found, free / np.where(found, alone.trace, 1.0), np.nan)
+    return FitsWithout(
+        np.where(found[:, None], alone.beta, np.nan),
+        np.where(found[:, None, None], alone.cov, np.nan),
+        tau2,
+        each,
+        typical,
+        np.where(found, alone.q, np.nan),
+        found,
+    )
+
+
+def _separable(fit: MultilevelFit, rows: Index) -> bool:
+    """Say whether all terms keep two levels and their inner ones, and no two group the effects alike."""
+    kept = np.delete(np.arange(fit.k), rows)
+    if any(np.unique(named.term.column[kept]).size < named.term.size for named in fit.terms):
+        return False
+    counts = [np.unique(named.term.level[kept]).size for named in fit.terms]
+    return min(counts) > 1 and len(set(counts)) == len(counts)
