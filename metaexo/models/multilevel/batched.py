@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metaexo.models.multilevel.fit import MultilevelFit
 from metaexo.models.multilevel.multivariate_moments import METHODS as MOMENTS
-from metaexo.numeric.mixed.deletions import Without, can_climb_together, maximise_without
+from metaexo.numeric.mixed.deletions import can_climb_together, maximise_without
 from metaexo.types import Array, Index
 
 
@@ -38,18 +38,13 @@ def is_batched(fit: MultilevelFit) -> bool:
     )
 
 
-def maxima_without(fit: MultilevelFit, sets: Sequence[Index]) -> Without:
-    """Return the parameters and coefficients without each set of effects."""
-    return maximise_without(fit.problem, sets, fit.method == "REML", fit.maximum.theta, fit.fixed)
-
-
 def fits_without(fit: MultilevelFit, sets: Sequence[Index]) -> FitsWithout:
     """Return the fits without each set of effects.
 
     Sets that leave too few levels of a term to estimate its variance by itself have no fit here; fitted
     alone, the model says why.
     """
-    alone = maxima_without(fit, sets)
+    alone = maximise_without(fit.problem, sets, fit.method == "REML", fit.maximum.theta, fit.fixed)
     found = alone.found & np.array([_separable(fit, rows) for rows in sets], dtype=bool)
     b, components = len(sets), len(fit.tau2_by_component)
     tau2, each = np.full(b, np.nan), np.full((b, components), np.nan)

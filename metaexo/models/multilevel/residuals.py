@@ -23,11 +23,12 @@ from metaexo.errors import InputError, MetaexoError
 from metaexo.inputs import check_choice
 from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.linear.influence import Influence, chi2_of, flagged
-from metaexo.models.multilevel.batched import is_batched, maxima_without
+from metaexo.models.multilevel.batched import is_batched
 from metaexo.models.multilevel.covariance import at_rows
 from metaexo.models.multilevel.fit import MultilevelFit, covariance_of_rows
 from metaexo.models.multilevel.prediction import _without, subproblem
 from metaexo.models.multilevel.weights import weighted_coefficients
+from metaexo.numeric.mixed.deletions import maximise_without
 from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
 from metaexo.numeric.mixed.partition import dependent_rows
 from metaexo.numeric.mixed.problem import MixedProblem
@@ -220,7 +221,7 @@ def delete_each(
     else:
         alone = np.arange(g)
         if anew and is_batched(fit):
-            found = maxima_without(fit, members)
+            found = maximise_without(fit.problem, members, fit.method == "REML", fit.maximum.theta, fit.fixed)
             theta, beta, cov, alone = found.theta, found.beta, found.cov, np.flatnonzero(~found.found)
         for i in alone:
             reasons[i] = _fit_others(fit, members[i], refit, theta[i], beta[i], cov[i])
