@@ -33,6 +33,7 @@ from scipy import special
 
 from metaexo.types import Array
 
+NOISE = 1e-12
 INTERVALS = ("bca", "percentile", "basic", "studentized", "normal")
 
 
@@ -77,13 +78,13 @@ def intervals_of(
     se: float = math.nan,
     se_of_draws: Array | None = None,
 ) -> dict[str, Ends]:
-    """Return the intervals of one statistic by kind.
+    """Return the intervals of one statistic by kind; none where the draws do not vary at all.
 
     `draws`, shape (R,): finite. `acceleration`: NaN where there is no BCa interval. `se` and `se_of_draws`,
     shape (R,): standard errors, for the studentized interval.
     """
     found = dict.fromkeys(INTERVALS, NO_ENDS)
-    if draws.size < 2 or not math.isfinite(estimate):
+    if draws.size < 2 or not math.isfinite(estimate) or not vary(draws):
         return found
     alpha = np.array([(1 - level) / 2, (1 + level) / 2])
     ordered = np.sort(draws)
@@ -115,8 +116,6 @@ def _normal(estimate: float, draws: Array, alpha: Array) -> Ends:
     size, mean, sd = draws.size, float(draws.mean()), float(draws.std(ddof=1))
     z = special.ndtri(alpha)
     ends = 2 * estimate - mean + z * sd
-    if sd == 0:
-        return _ends(ends, np.zeros(2))
     away = (draws - mean) / sd
     skewness, kurtosis = float((away**3).mean()), float((away**4).mean())
     errors = sd * np.sqrt(np.maximum(1 - z * skewness + z**2 * (kurtosis - 1) / 4, 0.0) / size)
@@ -140,7 +139,7 @@ def bias_correction(estimate: float, draws: Array) -> float:
 
 def _bca(estimate: float, ordered: Array, alpha: Array, a: float) -> Ends:
     z0 = bias_correction(estimate, ordered)
-    if not (math.isfinite(z0) and math.isfinite(a)) or ordered[0] == ordered[-1]:
+    if not (math.isfinite(z0) and math.isfinite(a)):
         return NO_ENDS
     shifted = z0 + special.ndtri(alpha)
     left = 1 - a * shifted
@@ -158,23 +157,22 @@ def _bca(estimate: float, ordered: Array, alpha: Array, a: float) -> Ends:
     return _ends(ends, errors)
 
 
+def vary(values: Array) -> bool:
+    """Say whether values differ by more than rounding."""
+    return float(np.ptp(values)) > NOISE * float(np.abs(values).max())
+
+
 def acceleration_of(leaving_out: Array) -> float:
     """Return the acceleration from the values of a statistic without each unit in turn, shape (G,).
 
     The skewness of the units' influence over 6, by the jackknife (Efron 1987); NaN where these do not differ.
     """
     values = leaving_out[np.isfinite(leaving_out)]
-    if values.size < 2:
+    if values.size < 2 or not vary(values):
         return math.nan
     away = values.mean() - values
-    size = float(np.abs(away).max())
-    if not size > NOISE * float(np.abs(values).max()):
-        return math.nan
-    away = away / size
+    away = away / float(np.abs(away).max())
     return float((away**3).sum() / (6 * (away**2).sum() ** 1.5))
-
-
-NOISE = 1e-12
 
 
 def acceleration_of_variance(projection: Array, change: Array) -> float:

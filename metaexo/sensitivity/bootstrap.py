@@ -42,6 +42,7 @@ from metaexo.numeric.bootstrap import (
     acceleration_of_variance,
     bias_correction,
     intervals_of,
+    vary,
 )
 from metaexo.numeric.mixed.structured import maximise
 from metaexo.readable import Readable
@@ -997,6 +998,7 @@ AT_ZERO = (
     "estimated as 0, the edge of what is possible, where bootstrap intervals are not to be relied on: {}"
 )
 OFTEN_ZERO = "near the edge of what is possible, where intervals may miss their level: {}"
+STILL = "no interval, as the draws do not vary at all: {}"
 NO_BCA = (
     "no BCa interval, as all draws lie on one side of the estimate or the values without one unit do "
     "not differ: {}"
@@ -1049,7 +1051,9 @@ def _about(
             yield AT_ZERO, ""
         elif zeros > (1 - level) / 2:
             yield OFTEN_ZERO, f" (0 in {percent(zeros)} of the draws)"
-    if math.isnan(ends.low):
+    if draws.size > 1 and not vary(draws):
+        yield STILL, ""
+    elif math.isnan(ends.low):
         yield {"bca": NO_BCA, "studentized": NO_STUDENTIZED}.get(kind, NO_INTERVAL), ""
     elif kind in ("bca", "percentile"):
         least, most = one.range

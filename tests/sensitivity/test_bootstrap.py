@@ -251,8 +251,15 @@ def test_cautions_at_the_edge() -> None:
     y, v = [0.30, 0.32, 0.28, 0.31, 0.35, 0.29], [0.04] * 6
     none = bootstrap(mx.RandomEffects(mx.EffectSizes(y, v)).fit(), draws=199)
     assert any("estimated as 0" in text and "tau2, i2" in text for text in none.cautions())
-    assert any("no BCa interval" in text and "tau2, i2" in text for text in none.cautions())
+    assert any("do not vary at all" in text and "tau2, i2" in text for text in none.cautions())
+    # of equal effects no draw has an I2 like that of effects which differ
+    equal = bootstrap(mx.RandomEffects(ES).fit("EE"), "i2", kind="parametric", draws=49)
+    assert any("no BCa interval" in text and text.endswith("i2") for text in equal.cautions())
     assert "tau2 0.0000, no interval" in none.sentence
+    same = mx.RandomEffects(mx.EffectSizes([0.3] * 6, [0.02, 0.03, 0.04, 0.05, 0.06, 0.07])).fit(test="z")
+    still = bootstrap(same, draws=49, interval="percentile")
+    assert np.isnan(still.low).all()
+    assert any("do not vary at all" in text and "estimate, tau2, i2" in text for text in still.cautions())
     little = mx.RandomEffects(mx.EffectSizes([0.1, 0.3, 0.5, 0.75, 0.4, 0.2], [0.04] * 6)).fit()
     text = " ".join(bootstrap(little, kind="parametric", draws=199).cautions())
     assert "near the edge" in text
