@@ -103,7 +103,7 @@ def entries() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
     paths = {"method": ["REML", "DL"], "test": ["z"]}
     yield "multiverse", multiverse, {"data": es, "choices": paths}
     found = multiverse(es, paths)
-    for method in (found.importance, found.of_scale, found.to_frame):
+    for method in (found.importance, found.of_scale, found.to_frame, found.effects, found.permutation_test):
         yield f"Multiverse.{method.__name__}", method, {}
     for name, result in results().items():
         for method in dir(type(result)):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
+import pickle
 import warnings
 from statistics import NormalDist
 
@@ -253,6 +255,49 @@ def test_sheets_and_the_assumed_correlation():
     fit = mx.RandomEffects(mx.one_per_study(es, latest=latest)).fit()
     check(row(found, assumed_correlation="0.8", censored="drop"), fit)
     assert row(found, assumed_correlation="0.8", censored="keep")["k"] > fit.k
+
+
+def test_tables_with_gaps_and_paired_rows():
+    table = pd.DataFrame(
+        {
+            "treatment_mean": [24.0, 30.0, 15.0, 21.0], "treatment_sd": [5.0, 6.0, None, 5.5],
+            "treatment_se": [None, None, 1.1, None], "treatment_n": [10, 12, 25, 14],
+            "control_mean": [18.0, 26.0, 13.5, 18.0], "control_sd": [5.0, 5.5, 4.8, 5.0],
+            "control_n": [10, 12, 25, 14], "paired": ["no", "yes", "no", "yes"], "study": list("abcd"),
+        }
+    )  # fmt: skip
+    found = multiverse(table, {"measure": ["SMD", "MD"], "assumed_correlation": [0.3, 0.7]}, better="higher")
+    assert found.distinct == 4
+    for measure, correlation in itertools.product(("SMD", "MD"), (0.3, 0.7)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            done = mx.effects.effects_from_table(measure, table, correlation)
+        fit = mx.RandomEffects(mx.EffectSizes(done.y, done.v, measure)).fit()
+        check(row(found, measure=measure, assumed_correlation=f"{correlation}"), fit)
+    assert found.effects(1).study == tuple("abcd")
+
+
+def test_intervals_without_a_width_are_none():
+    es = mx.EffectSizes([0.3, 0.3, 0.3], [0.02, 0.03, 0.02])
+    found = multiverse(es, {"test": ["knapp-hartung", "z"]})
+    assert found.distinct == 1
+    assert row(found, test="knapp-hartung")["status"].endswith("so that its interval has no width")
+
+
+def test_numbers_of_options_can_be_compared_in_conditions():
+    choices = {"model": ["aggregate"], "correlation": [0.1, 0.5, 0.9]}
+    found = multiverse(CLUSTERED, choices, unless="correlation > 0.4 and correlation < 0.6")
+    assert found.to_frame(all_paths=True)["status"].tolist() == ["fitted", "ruled out", "fitted"]
+
+
+def test_a_multiverse_can_be_kept_and_shown(found):
+    again = pickle.loads(pickle.dumps(found))
+    pd.testing.assert_frame_equal(again.to_frame(all_paths=True), found.to_frame(all_paths=True))
+    assert json.loads(json.dumps(found.to_dict()))["estimate"] == found.estimate.tolist()
+    for text in (found.to_text(), found.to_markdown(), found.to_latex(), found.to_html()):
+        assert "not probabilities" in text
+    with pytest.raises(ValueError, match="read-only"):
+        found.estimate[0] = 0.0
 
 
 def test_functions_as_options_and_as_data():
@@ -527,3 +572,11 @@ def test_wrong_data_are_refused(data):
         multiverse(data, {"method": ["REML"]})
     with pytest.raises(InputError):
         multiverse(TABLE, {"method": ["REML"]})
+
+
+def test_a_condition_on_sheets_that_cannot_be_read_is_refused():
+    sheets = mx.read_sheets("data")
+    with pytest.raises(UnknownChoiceError, match="column in where"):
+        multiverse(sheets, {"method": ["REML"]}, where="domains == 'clinical'")
+    with pytest.raises(UnknownChoiceError, match="sheet"):
+        multiverse(sheets, {"method": ["REML"]}, sheet="outcome")

@@ -35,6 +35,7 @@ from metaexo.sensitivity.multiverse.steps import Misdeclared, Question, Refused,
 from metaexo.types import Array
 
 STOPPED = "not fitted, because the run was stopped from the keyboard"
+NO_WIDTH = "the effects do not vary about their mean at all, so that its interval has no width"
 SHOWN = ("estimate", "low", "high", "prediction_low", "prediction_high")  # numbers with a scale for readers
 
 
@@ -132,7 +133,14 @@ def fit_all(
                     warned[kind] = warned.get(kind, 0) + 1
     except KeyboardInterrupt:
         interrupted = True
-    return [Refused(STOPPED) if one is None else one for one in outcomes], warned, interrupted
+    return [_with_a_width(one) for one in outcomes], warned, interrupted
+
+
+def _with_a_width(outcome: Any) -> Numbers | Refused:
+    """Return what came of a task; an interval without a width is none."""
+    if outcome is None:
+        return Refused(STOPPED)
+    return Refused(NO_WIDTH) if isinstance(outcome, Numbers) and not outcome.se > 0 else outcome
 
 
 def _one_by_one(

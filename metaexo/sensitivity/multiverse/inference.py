@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 EXACT = 4_096  # patterns of signs up to which all are gone through
 USUAL = 1_999  # random patterns otherwise
+MOST_DRAWS = 100_000
 BLOCK = 32
 MOST_OF_CURVE = 5_000  # paths up to which curves of all patterns are kept
 ROUNDING = 1e-9
@@ -150,7 +151,7 @@ def permuted_signs(
     names = list(dict.fromkeys(study for one in sets for study in one.study or one.row_ids))
     every = 2 ** (len(names) - 1)  # of a pattern and its opposite one is enough
     exact = draws is None and every <= EXACT
-    size = every if exact else whole_number(USUAL if draws is None else draws, "draws", 20)
+    size = every if exact else _read_draws(USUAL if draws is None else draws)
     position = {name: i for i, name in enumerate(names)}
     padded = Padded.of(sets)
     null = np.array([one.measure.null for one in sets])
@@ -202,6 +203,14 @@ def permuted_signs(
         left_out=left_out,
         is_log=one_scale and sets[0].measure.display_log,
     )
+
+
+def _read_draws(draws: object) -> int:
+    """Return a number of random patterns, checked."""
+    number_of = whole_number(draws, "draws", 20)
+    if number_of > MOST_DRAWS:
+        raise InputError(f"draws is {number_of}", f"at most {MOST_DRAWS:,} random patterns")
+    return number_of
 
 
 @dataclass(frozen=True, eq=False)

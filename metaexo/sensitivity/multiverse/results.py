@@ -705,6 +705,9 @@ def decompose(options: Index, values: Array, weights: Array) -> Decomposition:
     result of each path, and how much it counts.
     """
     d = options.shape[1]
+    if not values.size:
+        nothing = np.full(d, np.nan)
+        return Decomposition(nothing, nothing, nothing)
     weights = weights / weights.sum()
     centred = values - weights @ values
     variance = float(weights @ centred**2)

@@ -84,7 +84,12 @@ def made(question: Question, told: Mapping[str, Any], bounds: bool) -> Rows:
     elif isinstance(data, Sheets):
         measure, correlation = told.get("measure", "SMD"), told.get("assumed_correlation")
         asked: Any = (measure, question.where, question.sheet, correlation, question.orient)
-        found = data.effects(*asked, bounds=bounds)  # type: ignore[call-overload]
+        try:
+            found = data.effects(*asked, bounds=bounds)  # type: ignore[call-overload]
+        except InputError as error:
+            if "where" in error.given or error.given.startswith("sheet "):
+                raise Misdeclared(error) from None
+            raise
     elif callable(data):
         found = data(**{name: getattr(value, "code", value) for name, value in told.items()})
     else:
