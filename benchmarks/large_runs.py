@@ -34,7 +34,7 @@ K, SEED, BLOCK = 30, 0, 1 << 14
 # Columns and rows of the map of estimates and I2, and the estimates that it spans.
 BINS, SPAN = (200, 100), (-0.2, 0.8)
 KINDS = {"summary": "npz", "columns": "parquet"}
-SIZES, CORES = (10**6, 10**7, 10**8, 10**9, 10**10), (1, 2, 16, 256)
+SIZES, CORES = (10**7, 10**8, 10**9, 10**10), (1, 2, 16, 256)
 
 
 @dataclass(frozen=True)
@@ -160,10 +160,9 @@ def measured(cases: tuple[Case, ...], work: Path) -> dict[str, Any]:
 
 def duration(seconds: float) -> str:
     """Return a time with two digits, in the unit that suits it."""
-    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{number(seconds / size, 2)} {unit}"
-    return f"{number(seconds, 2)} s"
+    units = (("days", 86_400), ("h", 3_600), ("min", 60), ("s", 1), ("ms", 0.001))
+    unit, size = next((one for one in units if seconds >= 2 * one[1]), units[-1])
+    return f"{seconds / size:.0f} {unit}" if seconds >= 10 * size else f"{seconds / size:.1f} {unit}"
 
 
 def page(cases: tuple[Case, ...], held: dict[str, Any]) -> str:
@@ -186,7 +185,7 @@ def page(cases: tuple[Case, ...], held: dict[str, Any]) -> str:
         "kept",
         "clock, s",
         "processors, s",
-        "million per processor s",
+        "million per s",
     ]
     header += ["caller, MB", "worker, MB", "disk, MB", "load"]
     blocks = [
@@ -255,7 +254,8 @@ INTRODUCTION = """# Very many subsets
 
 Random subsets of K = 30 effects, each with a fit of its own, as a stream: blocks of 16,384 subsets are
 fitted, summarised (a map of estimate and I2, sums and extremes) or written, and forgotten. Made by
-`python -m benchmarks.large_runs`, which goes on where it was interrupted, on {machine}.
+`python -m benchmarks.large_runs`, which goes on where it was interrupted.
+{machine}.
 
 Each line is a process of its own. Memory is the peak of the calling process and of its largest worker, Python
 and its libraries included; it does not grow with the number of subsets. Seconds of processors are those of
@@ -266,7 +266,8 @@ no more than the number of workers."""
 EXTENDED = """Seconds of processors per subset of the largest run of each estimator, times the number of
 subsets, divided by the number of cores. Chunks are independent and exchange nothing but receipts, so that
 cores count in full as long as each has a chunk; a chunk is a thousandth of a run, at most 1,048,576 subsets.
-Runs of up to 10^8 (DL) and 10^7 (REML) were made, as the first table says; the rest is arithmetic."""
+Runs of up to 10^8 (DL) and 10^7 (REML) were made, as the first table says; the rest is arithmetic. To hand
+out a thousand chunks takes 0.1 s with processes of one machine and 2 s with dask, which is not included."""
 
 
 def main() -> None:
