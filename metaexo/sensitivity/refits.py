@@ -23,7 +23,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, MetaexoError, MetaexoWarning, ShapeError
 from metaexo.formatting import MISSING, interval, level_words, number, p_value, percent, plural
-from metaexo.heterogeneity.attribution.attribution import attribute_heterogeneity
+from metaexo.heterogeneity import attribute_heterogeneity
 from metaexo.heterogeneity.attribution.results import AttributionResults
 from metaexo.heterogeneity.strata.results import StratifiedResults
 from metaexo.heterogeneity.strata.stratify import stratify

@@ -18,7 +18,7 @@ from metaexo.plots.canvas.chart import Chart, ChartAxis, Curve, Panel, Points, R
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.scale import axis_words
 from metaexo.plots.canvas.theme import Theme, get_theme
-from metaexo.sensitivity.profile import Profile
+from metaexo.sensitivity import Profile
 from metaexo.types import Array
 
 if TYPE_CHECKING:
