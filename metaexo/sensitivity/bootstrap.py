@@ -82,7 +82,9 @@ class Statistic:
     """A number that a fit has."""
 
     name: str  # what it is called in tables
-    kind: str  # "coefficient", "component", "scale", "share", "tau2", "tau", "i2", "h2", "q" or "function"
+    # "coefficient", "component" (a variance), "correlation", "range", "scale", "share", "tau2", "tau", "i2",
+    # "h2", "q" or "function"
+    kind: str
     of: Any  # the coefficient or component, or the function
 
     def value(self, fit: Any) -> float:
@@ -91,7 +93,7 @@ class Statistic:
             return _number(self.name, self.of(fit))
         if self.kind == "coefficient":
             return float(fit.beta[_position(fit.design.names, self.of)])
-        if self.kind == "component":
+        if self.kind in ("component", "correlation", "range"):
             components = _components(fit)
             return float(list(components.values())[_position(components, self.of)])
         if self.kind == "scale":
@@ -110,7 +112,9 @@ class Statistic:
         """Values that it can have."""
         if self.kind in ("i2", "share"):
             return 0.0, 1.0
-        least = {"tau2": 0.0, "tau": 0.0, "q": 0.0, "h2": 1.0}
+        if self.kind == "correlation":
+            return -1.0, 1.0
+        least = {"tau2": 0.0, "tau": 0.0, "component": 0.0, "range": 0.0, "q": 0.0, "h2": 1.0}
         return least.get(self.kind, -math.inf), math.inf
 
 
@@ -201,6 +205,15 @@ def _default_names(fit: FitResults) -> list[str]:
     return [*names, *(["i2"] if fit.tau2_is_estimated or not fit.is_random else []), *known]
 
 
+def _kind_of(fit: FitResults, component: str) -> str:
+    """Return whether a component is a variance, a correlation, or the range of one."""
+    if not isinstance(fit, MultilevelResults):
+        return "component"
+    kinds = [kind for named in fit.terms for kind in named.kinds]
+    kind = kinds[list(fit.component_values).index(component)]
+    return "component" if kind == "variance" else kind
+
+
 def _named(fit: FitResults, word: str) -> Statistic:
     names, components = list(fit.design.names), list(_components(fit))
     if word == "estimate" and fit.design.x is None:
@@ -210,14 +223,14 @@ def _named(fit: FitResults, word: str) -> Statistic:
     if word in ("tau2", "tau", "i2", "h2", "q"):
         return Statistic(word, word, None)
     start, _, rest = word.partition(":")
-    if start == "tau2" and rest in components:
+    if start == "tau2" and rest in fit.tau2_by_component:
         return Statistic(word, "component", rest)
     if start == "i2" and rest in fit.tau2_by_component:
         return Statistic(word, "share", rest)
     if start == "scale" and isinstance(fit, LocationScaleResults) and rest in fit.scale_design.names:
         return Statistic(word, "scale", rest)
     if word in components:
-        return Statistic(word, "component", word)
+        return Statistic(word, _kind_of(fit, word), word)
     pooled = ["estimate"] if fit.design.x is None else []
     raise UnknownChoiceError(
         "statistic", word, [*pooled, *names, "tau2", "tau", "i2", "h2", "q", *components]
@@ -966,7 +979,7 @@ def _result(
         seed=seed,
         reasons=reasons,
         ratios=tuple(one.kind == "coefficient" and fit.measure.display_log for one in wanted),
-        said=_cautions(wanted, drawing, made[interval], interval, estimates, values, reasons, level),
+        said=_cautions(fit, wanted, drawing, made[interval], interval, estimates, values, reasons, level),
         effects=fit.effects,
     )
 
@@ -984,6 +997,7 @@ def _within(ends: Ends, least: float, most: float) -> Ends:
     return ends
 
 
+ROUNDING = 1e-10  # relative to a typical sampling variance
 VARIANCES = ("tau2", "tau", "i2", "component", "share")
 FEW = "only {}: bootstrap intervals are too narrow with so few to draw from; compare with that of the fit"
 # With fewer units than this, non-parametric intervals of variances cover clearly less than their level.
@@ -1010,6 +1024,7 @@ WITHOUT_VALUE = "without a value in some draws that have a fit: {}"
 
 
 def _cautions(
+    fit: FitResults,
     wanted: Sequence[Statistic],
     drawing: Resampling | Simulation,
     shown: Sequence[Ends],
@@ -1036,18 +1051,27 @@ def _cautions(
         lost = len(values) - len(reasons) - draws.size
         if lost > 0 and np.isfinite(estimates[j]):
             about.setdefault(WITHOUT_VALUE, []).append(f"{one.name} ({plural(lost, 'draw')})")
-        for text, words in _about(one, float(estimates[j]), draws, shown[j], kind, level):
+        zero = _zero_of(one, fit)
+        for text, words in _about(one, float(estimates[j]), draws, shown[j], kind, level, zero):
             about.setdefault(text, []).append(f"{one.name}{words}")
     return (*said, *(text.format(", ".join(names)) for text, names in about.items()))
 
 
+def _zero_of(one: Statistic, fit: FitResults) -> float:
+    """Return below which a variance or a share is 0 up to rounding."""
+    if one.kind in ("i2", "share"):
+        return ROUNDING
+    typical = fit.typical_variance if np.isfinite(fit.typical_variance) else 0.0
+    return math.sqrt(ROUNDING * typical) if one.kind == "tau" else ROUNDING * typical
+
+
 def _about(
-    one: Statistic, estimate: float, draws: Array, ends: Ends, kind: str, level: float
+    one: Statistic, estimate: float, draws: Array, ends: Ends, kind: str, level: float, zero: float
 ) -> Iterator[tuple[str, str]]:
     """Yield what to know of one statistic, and what to add to its name."""
     if one.kind in VARIANCES and draws.size:
-        zeros = float((draws <= 0).mean())
-        if estimate <= 0:
+        zeros = float((draws <= zero).mean())
+        if estimate <= zero:
             yield AT_ZERO, ""
         elif zeros > (1 - level) / 2:
             yield OFTEN_ZERO, f" (0 in {percent(zeros)} of the draws)"

@@ -192,12 +192,13 @@ def test_other_families_and_their_names() -> None:
     strata = bootstrap(example("StratifiedResults", "separate"), draws=19, kind="parametric")
     assert strata.names == ("milk", "plant", "tau2:milk", "tau2:plant")
     assert strata.level == 0.9
-    rho = bootstrap(
-        example("MultilevelResults", "correlation"), "source|study:rho", draws=19, kind="parametric"
-    )
-    assert (
-        rho.estimates[0] == example("MultilevelResults", "correlation").component_values["source|study:rho"]
-    )
+    fit = example("MultilevelResults", "correlation")
+    rho = bootstrap(fit, ["source|study:rho", "source|study:tau2"], draws=19, kind="parametric")
+    assert rho.estimates.tolist() == [fit.component_values[name] for name in rho.names]
+    # at its edge, which is -1 and no variance of 0
+    assert not any("estimated as 0" in text for text in rho.cautions())
+    assert rho.intervals["normal"][0].low == -1
+    assert rho.intervals["basic"][1].low >= 0
     spread = example("LocationScaleResults", "mean")
     names = [one.name for one in statistics_of(spread, None)]
     assert names == ["estimate", "scale:intercept", "tau2", "i2"]
