@@ -230,3 +230,16 @@ def test_what_has_no_answer_is_refused() -> None:
     assert error.value.nearest == "studentized"
     with pytest.raises(UnknownChoiceError):
         fit.residuals("deleted")
+
+
+def test_a_cluster_without_which_the_components_are_confounded_has_no_refit() -> None:
+    """Without district 58 the others have one school each; the components as they are can be kept."""
+    first = np.array([np.flatnonzero(d == DISTRICT)[0] for d in np.unique(DISTRICT) if d != 58])
+    rows = np.sort(np.concatenate([first, np.flatnonzero(DISTRICT == 58)]))
+    part = mx.EffectSizes(ES.y[rows], ES.v[rows], data=TABLE.iloc[rows].reset_index(drop=True))
+    fit = mx.Multilevel(part, "district/school").fit(test="z")
+    found = fit.cluster_residuals("district")["statistic"]
+    assert list(found.index[found.isna()]) == ["58"]
+    assert fit.cluster_residuals("district", refit=False)["statistic"].notna().all()
+    reasons = fit.influence("district").reasons
+    assert list(reasons.values()) == ["the other effects do not tell all variance components apart"]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import metaexo as mx
-from metaexo.models.multilevel.prediction import subproblem
+from metaexo.models.multilevel.residuals import subproblem
 from metaexo.numeric.mixed.deletions import can_climb_together, maximise_without
 from metaexo.numeric.mixed.likelihood import generalised_fit
 from metaexo.numeric.mixed.structured import maximise

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.models.multilevel.fit import MultilevelFit
 from metaexo.models.multilevel.multivariate_moments import METHODS as MOMENTS
+from metaexo.models.multilevel.terms import BETWEEN
 from metaexo.numeric.mixed.deletions import can_climb_together, maximise_without
 from metaexo.types import Array, Index
 
@@ -73,9 +75,23 @@ def fits_without(fit: MultilevelFit, sets: Sequence[Index]) -> FitsWithout:
 
 
 def _separable(fit: MultilevelFit, rows: Index) -> bool:
-    """Say whether all terms keep two levels and their inner ones, and no two group the effects alike."""
+    """Say whether the other effects keep all inner levels, and tell the terms apart."""
     kept = np.delete(np.arange(fit.k), rows)
-    if any(np.unique(named.term.column[kept]).size < named.term.size for named in fit.terms):
+    whole = all(np.unique(named.term.column[kept]).size == named.term.size for named in fit.terms)
+    return whole and groups_differ(fit, kept)
+
+
+def groups_differ(fit: MultilevelFit, kept: Index) -> bool:
+    """Say whether all terms keep two levels among some effects, and no two of them group these alike."""
+    levels = [named.term.level[kept] for named in fit.terms]
+    counts = [np.unique(level).size for level in levels]
+    apart = ("intercept", *BETWEEN)
+    if any(n < 2 and named.structure in apart for n, named in zip(counts, fit.terms, strict=True)):
         return False
-    counts = [np.unique(named.term.level[kept]).size for named in fit.terms]
-    return min(counts) > 1 and len(set(counts)) == len(counts)
+    for i, j in combinations(range(len(levels)), 2):
+        structured = fit.terms[i].structure != "intercept" or fit.terms[j].structure != "intercept"
+        if structured or counts[i] != counts[j]:
+            continue
+        if np.unique(levels[i] * (levels[j].max() + 1) + levels[j]).size == counts[i]:
+            return False
+    return True

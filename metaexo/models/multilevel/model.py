@@ -38,7 +38,7 @@ from metaexo.models.multilevel.covariance import at_rows, read_covariance
 from metaexo.models.multilevel.multivariate_moments import METHODS as MOMENTS
 from metaexo.models.multilevel.multivariate_moments import by_moments
 from metaexo.models.multilevel.results import MultilevelResults
-from metaexo.models.multilevel.terms import NamedTerm, RandomTerm, read_terms, reread_terms
+from metaexo.models.multilevel.terms import BETWEEN, NamedTerm, RandomTerm, read_terms, reread_terms
 from metaexo.models.multilevel.weights import read_weights
 from metaexo.numeric.mixed.likelihood import information_of_draws
 from metaexo.numeric.mixed.maximum import MixedMaximum, parameter_scale, start_points
@@ -400,8 +400,6 @@ def fixed_parameters(
     return out
 
 
-# Structures whose components are seen between outer levels only.
-BETWEEN = ("CS", "HCS", "UN", "HAR", "DIAG", "GEN", "GDIAG")
 # An eigenvalue of the information, scaled to a unit diagonal, below which a combination says nothing.
 NOTHING = 1e-10
 DRAWS = 4

@@ -1,4 +1,4 @@
-"""What a multilevel fit predicts: means, new effects, random effects; and fits of some of its rows."""
+"""What a multilevel fit predicts: means, new effects, random effects."""
 
 from __future__ import annotations
 
@@ -8,19 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaexo.errors import ConvergenceError, InputError
+from metaexo.errors import InputError
 from metaexo.inputs import check_choice, read_words
 from metaexo.models.linear.hypothesis import quantiles
 from metaexo.models.linear.prediction import Prediction, predict_new
 from metaexo.models.multilevel.fit import MultilevelFit, inner_weights, level_variance
-from metaexo.models.multilevel.multivariate_moments import METHODS as MOMENTS
-from metaexo.models.multilevel.multivariate_moments import by_moments
-from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
-from metaexo.numeric.mixed.problem import MixedProblem
-from metaexo.numeric.mixed.structured import maximise
-from metaexo.numeric.mixed.terms import Term
 from metaexo.numeric.weighted import refuse_own_weights
-from metaexo.types import Array, Index
+from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,50 +165,3 @@ def _level_blocks(fit: MultilevelFit, j: int) -> Array:
     out = fit.gls.factor.level_blocks(j)
     tx = (term.z.T @ fit.gls.mx).reshape(term.levels, term.size, -1)
     return np.asarray(out - np.einsum("lip,ljp->lij", tx, tx))
-
-
-# -- fits without a cluster ----------------------------------------------------------------------------------
-
-
-def _without(fit: MultilevelFit, kept: Index, refit: bool) -> tuple[Array, GeneralisedFit] | None:
-    """Return parameters and coefficients of the fit of some rows; None if they cannot be fitted."""
-    x = fit.problem.x[kept]
-    if kept.size <= x.shape[1] or np.linalg.matrix_rank(x) < x.shape[1]:
-        return None
-    part = subproblem(fit.problem, kept)
-    theta = fit.maximum.theta
-    if refit and fit.method in MOMENTS:
-        theta = by_moments(part, fit.method).theta
-    elif refit and theta.size:
-        low, high = part.bounds()
-        warm = np.clip(
-            np.maximum(theta, np.where(np.isfinite(low), low + 1e-3 * np.abs(theta).max(), low)), None, high
-        )
-        found = maximise(part, fit.method == "REML", fit.fixed, warm=warm, certify=False)
-        if isinstance(found, tuple):
-            raise ConvergenceError(
-                "the model cannot be fitted without one of the clusters", "refit=False", rows=found
-            )
-        theta = found.theta
-    return theta, generalised_fit(part, part.matrices(theta))
-
-
-def subproblem(problem: MixedProblem, kept: Index) -> MixedProblem:
-    """Return the problem of some of the rows."""
-    terms = []
-    for term in problem.terms:
-        levels, level = np.unique(term.level[kept], return_inverse=True)
-        relation = None if term.relation is None else term.relation[np.ix_(levels, levels)]
-        terms.append(
-            Term(
-                np.asarray(level, dtype=np.intp),
-                levels.size,
-                term.column[kept],
-                term.weight[kept],
-                term.structure,
-                relation,
-            )
-        )
-    return replace(
-        problem, y=problem.y[kept], x=problem.x[kept], v=problem.v[kept][:, kept], terms=tuple(terms)
-    )

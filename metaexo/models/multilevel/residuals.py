@@ -12,26 +12,29 @@ rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import solve_triangular
 
-from metaexo.errors import InputError, MetaexoError
+from metaexo.errors import ConvergenceError, InputError, MetaexoError
 from metaexo.inputs import check_choice
 from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.linear.influence import Influence, chi2_of, flagged
-from metaexo.models.multilevel.batched import is_batched
+from metaexo.models.multilevel.batched import groups_differ, is_batched
 from metaexo.models.multilevel.covariance import at_rows
 from metaexo.models.multilevel.fit import MultilevelFit, covariance_of_rows
-from metaexo.models.multilevel.prediction import _without, subproblem
+from metaexo.models.multilevel.multivariate_moments import METHODS as MOMENTS
+from metaexo.models.multilevel.multivariate_moments import by_moments
 from metaexo.models.multilevel.weights import weighted_coefficients
 from metaexo.numeric.mixed.deletions import maximise_without
 from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
 from metaexo.numeric.mixed.partition import dependent_rows
 from metaexo.numeric.mixed.problem import MixedProblem
+from metaexo.numeric.mixed.structured import maximise
+from metaexo.numeric.mixed.terms import Term
 from metaexo.numeric.problem import CHUNK_ELEMENTS, without_rounding
 from metaexo.numeric.tails import chi2_tail
 from metaexo.numeric.weighted import refuse_own_weights
@@ -230,13 +233,16 @@ def delete_each(
 
 
 NO_COEFFICIENT = "the other effects do not determine all coefficients"
+NOT_SEPARABLE = "the other effects do not tell all variance components apart"
 
 
 def _fit_others(fit: MultilevelFit, rows: Index, refit: bool, theta: Array, beta: Array, cov: Array) -> str:
     """Write the fit of the other rows into three arrays; return why there is none, or nothing."""
     kept = np.setdiff1d(np.arange(fit.k), rows)
+    if refit and not groups_differ(fit, kept):
+        return NOT_SEPARABLE
     try:
-        found = _without(fit, kept, refit)
+        found = _fit_rows(fit, kept, refit)
     except MetaexoError as error:
         return error.given
     if found is None:
@@ -248,6 +254,50 @@ def _fit_others(fit: MultilevelFit, rows: Index, refit: bool, theta: Array, beta
         own = weighted_coefficients(part, part.matrices(theta), at_rows(fit.weighting, kept))
         beta[:], cov[:] = own.beta, own.cov
     return ""
+
+
+def _fit_rows(fit: MultilevelFit, kept: Index, refit: bool) -> tuple[Array, GeneralisedFit] | None:
+    """Return parameters and coefficients of the fit of some rows; None if they cannot be fitted."""
+    x = fit.problem.x[kept]
+    if kept.size <= x.shape[1] or np.linalg.matrix_rank(x) < x.shape[1]:
+        return None
+    part = subproblem(fit.problem, kept)
+    theta = fit.maximum.theta
+    if refit and fit.method in MOMENTS:
+        theta = by_moments(part, fit.method).theta
+    elif refit and theta.size:
+        low, high = part.bounds()
+        warm = np.clip(
+            np.maximum(theta, np.where(np.isfinite(low), low + 1e-3 * np.abs(theta).max(), low)), None, high
+        )
+        found = maximise(part, fit.method == "REML", fit.fixed, warm=warm, certify=False)
+        if isinstance(found, tuple):
+            raise ConvergenceError(
+                "the model cannot be fitted without one of the clusters", "refit=False", rows=found
+            )
+        theta = found.theta
+    return theta, generalised_fit(part, part.matrices(theta))
+
+
+def subproblem(problem: MixedProblem, kept: Index) -> MixedProblem:
+    """Return the problem of some of the rows."""
+    terms = []
+    for term in problem.terms:
+        levels, level = np.unique(term.level[kept], return_inverse=True)
+        relation = None if term.relation is None else term.relation[np.ix_(levels, levels)]
+        terms.append(
+            Term(
+                np.asarray(level, dtype=np.intp),
+                levels.size,
+                term.column[kept],
+                term.weight[kept],
+                term.structure,
+                relation,
+            )
+        )
+    return replace(
+        problem, y=problem.y[kept], x=problem.x[kept], v=problem.v[kept][:, kept], terms=tuple(terms)
+    )
 
 
 def _change_coefficients(fit: MultilevelFit, members: Sequence[Index], beta: Array, cov: Array) -> list[str]:

@@ -324,6 +324,8 @@ STRUCTURES: dict[str, str] = {
     "SPSPH": "one variance, spherical correlation up to the range",
 }
 SLOPES = ("GEN", "GDIAG")
+# Structures whose components are seen between outer levels only.
+BETWEEN = ("CS", "HCS", "UN", "HAR", "DIAG", "GEN", "GDIAG")
 
 
 def make_structure(
