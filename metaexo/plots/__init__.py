@@ -20,7 +20,7 @@ from metaexo.plots.charts.orchard import orchard, orchard_plan
 from metaexo.plots.charts.p_curve import p_curve, p_curve_plan
 from metaexo.plots.charts.profile import profile, profile_plan
 from metaexo.plots.charts.radial import radial, radial_plan
-from metaexo.plots.charts.resampled import bootstrap, bootstrap_plan
+from metaexo.plots.charts.resampled import bootstrap, bootstrap_plan, permutation, permutation_plan
 from metaexo.plots.charts.selection_weights import selection_weights, selection_weights_plan
 from metaexo.plots.charts.specification_curve import specification_curve, specification_curve_plan
 from metaexo.plots.charts.sunset import sunset, sunset_plan
@@ -110,6 +110,8 @@ __all__ = [
     "p_curve",
     "p_curve_plan",
     "pages_of",
+    "permutation",
+    "permutation_plan",
     "plans_of",
     "profile",
     "profile_plan",

@@ -64,6 +64,7 @@ PATHS = mx.sensitivity.multiverse(ES, {"method": ["REML", "DL"], "test": ["t", "
 SELECTION = mx.bias.selection_model(ES)
 COPAS = mx.bias.copas_selection(ES)
 FILLED = mx.bias.trim_and_fill(FIT)
+PERMUTED = mx.sensitivity.permutation_test(FIT, statistics=True)
 BOOTSTRAP = mx.sensitivity.bootstrap(FIT, draws=99)
 
 LEDGER = mx.Ledger.of_rows(4).leave_out({2: "no SD"}, "effect")
@@ -111,6 +112,8 @@ RIGHT = {
     "p_curve": (ES,),
     "p_curve_plan": (mx.bias.p_curve(ES),),
     "pages_of": (Figure(),),
+    "permutation": (PERMUTED,),
+    "permutation_plan": (PERMUTED,),
     "plans_of": (Figure(),),
     "profile": (MULTI.profile("study"),),
     "profile_plan": (MULTI.profile("study"),),
@@ -331,6 +334,7 @@ def test_calls_that_do_not_fit(name, tmp_path):
         ("baujat_plan", {"cluster": "study"}),
         ("bootstrap_plan", {"statistics": ["tau3"]}),
         ("bootstrap_plan", {"columns": 0}),
+        ("permutation_plan", {"tests": ["intersept"]}),
         ("gosh_plan", {"highlight": "z"}),
         ("gosh_plan", {"vertical": "I2"}),
         ("gosh_plan", {"coefficient": "dose"}),

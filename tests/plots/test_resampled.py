@@ -1,4 +1,4 @@
-"""Histograms of a bootstrap: counts of its draws, its estimates and intervals, on the scale that is shown."""
+"""Histograms of a bootstrap and of a permutation test: counts of draws, beside what the data gave."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 import metaexo as mx
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.plots import bootstrap, bootstrap_plan, overlapping_texts
+from metaexo.plots import bootstrap, bootstrap_plan, overlapping_texts, permutation, permutation_plan
 from metaexo.plots.canvas.chart import Rule, Steps
 
 
@@ -70,3 +70,55 @@ def test_wrong_inputs():
         bootstrap_plan(drawn_of().effects)
     with pytest.raises(UnknownChoiceError, match="tau2"):
         bootstrap_plan(drawn_of(), statistics=["tau3"])
+
+
+def permuted(moderators=None, **choices):
+    y, v = [0.2, 0.6, 0.1, 0.9, 0.5, 0.4, 0.7], [0.02, 0.05, 0.03, 0.04, 0.02, 0.03, 0.04]
+    fit = mx.RandomEffects(mx.EffectSizes(y, v), moderators).fit(method="DL")
+    return mx.sensitivity.permutation_test(fit, **{"statistics": True, **choices})
+
+
+def test_arrangements_that_are_as_extreme_as_the_data_lie_beyond_its_lines():
+    found = permuted()
+    plan = permutation_plan(found)
+    (panel,) = plan.panels
+    (steps,) = (layer for layer in panel.layers if isinstance(layer, Steps))
+    assert sum(steps.heights) == found.arrangements == 2**7
+    (test,) = (one for one in found.tests if one.kind == "coefficient")
+    rules = [layer.at for layer in panel.layers if isinstance(layer, Rule)]
+    assert rules == [test.statistic, -test.statistic]
+    beyond = np.abs(found.statistics[:, 0]) >= test.statistic * (1 - 1e-9)
+    assert beyond.mean() == pytest.approx(test.pvalue)
+    assert panel.x.label == f"Statistic (p = {test.pvalue:.3f})"
+    assert plan.notes[0].startswith("Exact permutation test: all 128 arrangements")
+    assert (
+        overlapping_texts(
+            permutation(
+                plan,
+            )
+        )
+        == []
+    )
+
+
+def test_tests_have_panels_and_one_sided_ones_a_single_line():
+    x = [[1.0, 0.0], [2.0, 1.0], [3.0, 0.0], [4.0, 1.0], [5.0, 1.0], [6.0, 0.0], [7.0, 0.0]]
+    found = permuted(x, alternative="greater", draws=99, limit=99)
+    plan = permutation_plan(found)
+    tests = [one for one in found.tests if np.isfinite(one.pvalue) and one.kind != "term"]
+    assert [one.kind for one in tests] == ["coefficient"] * 3 + ["omnibus"]
+    assert [panel.heading for panel in plan.panels] == [one.name for one in tests]
+    for panel, one in zip(plan.panels, tests, strict=True):
+        assert [layer.at for layer in panel.layers if isinstance(layer, Rule)] == [one.statistic]
+    assert overlapping_texts(permutation(found, width=3.5, theme="dark")) == []
+    alone = permutation_plan(found, tests=["moderators"])
+    assert len(alone.panels) == 1
+
+
+def test_a_test_without_its_statistics_is_refused():
+    with pytest.raises(InputError, match="statistics=True"):
+        permutation_plan(permuted(statistics=False))
+    with pytest.raises(InputError, match="first argument"):
+        permutation_plan(drawn_of())
+    with pytest.raises(UnknownChoiceError, match="moderators"):
+        permutation_plan(permuted([1.0, 2, 3, 4, 5, 6, 7]), tests=["moderator"])

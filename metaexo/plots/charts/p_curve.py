@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metaexo import bias
 from metaexo.bias import PCurve
-from metaexo.bias import p_curve as p_curve_of
 from metaexo.formatting import fixed, interval, level_words, number, percent, plural
 from metaexo.models.linear.hypothesis import TestResult
 from metaexo.plots.canvas.arguments import checked
@@ -77,7 +77,7 @@ def p_curve_plan(
     [75.0, 0.0, 25.0, 0.0, 0.0]
     >>> ax = mx.plots.p_curve(plan)
     """
-    found = results if isinstance(results, PCurve) else p_curve_of(results)
+    found = results if isinstance(results, PCurve) else bias.p_curve(results)
     edges, middle = found.edges, (found.edges[:-1] + found.edges[1:]) / 2
     share = 100 * found.observed
     layers: list[Layer] = []

@@ -1,7 +1,8 @@
-"""Distributions of resampled statistics: the draws of a bootstrap, with the estimate and its interval."""
+"""Distributions of statistics: draws of a bootstrap, and arrangements of a permutation test."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +19,7 @@ from metaexo.plots.canvas.chart import Chart, ChartAxis, Panel, Rule, Steps
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.scale import Scale, axis_words
 from metaexo.plots.canvas.theme import Theme, get_theme
-from metaexo.plots.canvas.words import typeset, with_ledger
+from metaexo.plots.canvas.words import p_words, typeset, with_ledger
 from metaexo.plots.charts.effects import space_of
 from metaexo.types import Array
 
@@ -36,14 +37,24 @@ INTERVALS = {"bca": "BCa"}
 
 @dataclass(frozen=True, slots=True)
 class _Distribution:
-    """The draws of a statistic as shown, with its estimate and interval."""
+    """The draws of a statistic as shown, with its value in the data, and what is marked beside that."""
 
     heading: str
     label: str
     scale: Scale
     draws: Array
     estimate: float
-    ends: tuple[float, float]
+    ends: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What draws, the value of the data and what is marked beside it are called."""
+
+    axis: str
+    draws: str
+    estimate: str
+    ends: str
 
 
 @checked
@@ -119,25 +130,141 @@ def bootstrap_plan(
             "no statistic has draws", "at least one with draws", "look at results.reasons"
         )
     interval = f"{level_words(results.level)} {INTERVALS.get(results.interval, results.interval)} interval"
-    look = get_theme(theme, font_size)
-    across = max(1, min(columns, int(space_of(ax, width, 1.0)[0] / (WIDE * look.small))))
-    panels = [_panel(one, interval, first=i % across == 0) for i, one in enumerate(shown)]
-    notes = (*_notes(results, shown, panels), *notes)
-    if len(panels) == 1:  # its heading stands below, since the title stands above
-        axis = replace(panels[0].x, label=shown[0].label or shown[0].heading)
-        panels = [replace(panels[0], heading="", x=axis)]
+    look, said = get_theme(theme, font_size), _Words("Draws", "draws", "estimate", interval)
+    panels, across = _panels(shown, said, columns, space_of(ax, width, 1.0)[0], look)
     chart = Chart(
-        panels=tuple(panels),
+        panels=panels,
         across=across,
         legend="below",
         summary=with_ledger(results.sentence, results.effects.ledger),
         title=title,
-        notes=notes,
+        notes=(*_bootstrap_notes(results), *_beyond(shown, panels, "draw"), *_cautions(results), *notes),
         width=width,
         height=height or 1.0,
         theme=look,
     )
     return chart if height else chart.with_panels(PANEL)
+
+
+@checked
+def permutation_plan(
+    results: Any,
+    *,
+    tests: Sequence[str] | None = None,
+    columns: int = 3,
+    title: str = "",
+    notes: Sequence[str] = (),
+    ax: Axes | Figure | SubFigure | None = None,
+    width: float = WIDTH,
+    height: float | None = None,
+    theme: str | Theme | None = None,
+    font_size: float | None = None,
+) -> Chart:
+    """Return what the histograms of a permutation test show, without drawing it.
+
+    Use it to see how extreme a statistic is among all that the data could have given without an effect, and
+    how few of these there are. The numbers are those of :func:`metaexo.sensitivity.permutation_test`.
+
+    Parameters
+    ----------
+    results : PermutationTest
+        What :func:`metaexo.sensitivity.permutation_test` returned with ``statistics=True``.
+    tests : sequence of str, optional
+        Names of the tests to show: coefficients, terms, "moderators" for the omnibus test. Default: all that
+        have a p-value, each once.
+    columns : int
+        Most panels side by side, as far as there is room.
+
+    Returns
+    -------
+    Chart
+        A panel per test: the statistics of all arrangements as a histogram, and that of the data; of a
+        two-sided test its negative too.
+
+    Raises
+    ------
+    InputError
+        If `results` is no permutation test, or it did not keep its statistics.
+    UnknownChoiceError
+        If there is no such test.
+
+    References
+    ----------
+    Follmann, D. A., Proschan, M. A. (1999). Valid inference in random effects meta-analysis. Biometrics 55,
+    732-737. https://doi.org/10.1111/j.0006-341X.1999.00732.x
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> es = mx.EffectSizes([0.2, 0.6, 0.1, 0.9, 0.5, 0.4], [0.02, 0.05, 0.03, 0.04, 0.02, 0.03])
+    >>> found = mx.sensitivity.permutation_test(mx.RandomEffects(es).fit(), statistics=True)
+    >>> plan = mx.plots.permutation_plan(found)
+    >>> plan.panels[0].x.label
+    'Statistic (p = 0.031)'
+    >>> ax = mx.plots.permutation(plan)
+    """
+    if not isinstance(results, sensitivity.PermutationTest):
+        raise InputError(
+            f"the first argument is {describe(results)}",
+            "what mx.sensitivity.permutation_test returned",
+            "mx.plots.permutation(mx.sensitivity.permutation_test(fit, statistics=True))",
+        )
+    shown = _permuted(results, tests)
+    look = get_theme(theme, font_size)
+    several = "negative of it" if any(one.ends for one in shown) else ""
+    said = _Words("Arrangements", "arrangements", "statistic of the data", several)
+    panels, across = _panels(shown, said, columns, space_of(ax, width, 1.0)[0], look)
+    sentences = [
+        typeset(f"{part.sentence[:1].upper()}{part.sentence[1:]}.") for part in _parts(results).values()
+    ]
+    chart = Chart(
+        panels=panels,
+        across=across,
+        legend="below",
+        summary=" ".join(sentences),
+        title=title,
+        notes=(*sentences, *_beyond(shown, panels, "arrangement"), *notes),
+        width=width,
+        height=height or 1.0,
+        theme=look,
+    )
+    return chart if height else chart.with_panels(PANEL)
+
+
+def _parts(results: sensitivity.PermutationTest) -> dict[str, sensitivity.PermutationTest]:
+    """Return the parts of a permutation test by what their names begin with."""
+    return {"": results} if results.scale is None else {"": results, "scale: ": results.scale}
+
+
+def _permuted(results: sensitivity.PermutationTest, asked: Sequence[str] | None) -> list[_Distribution]:
+    """Return the statistics of the tests."""
+    found: dict[str, tuple[sensitivity.PermutationTest, Any, Array]] = {}
+    for start, part in _parts(results).items():
+        if part.statistics is None:
+            raise InputError(
+                "the permutation test did not keep its statistics",
+                "one that did",
+                "mx.sensitivity.permutation_test(fit, statistics=True)",
+            )
+        for at, test in enumerate(part.tests):
+            if math.isfinite(test.pvalue):  # a term of one coefficient has the name and the p-value of that
+                found.setdefault(f"{start}{test.name}", (part, test, part.statistics[:, at]))
+    for name in asked or ():
+        check_choice("test", name, list(found))
+    if not found or (asked is not None and not asked):
+        raise InputError(
+            "no test is to be shown", f"one or more of {', '.join(found)}" if found else "one with a p-value"
+        )
+    out = []
+    usual = [name for name, (part, test, _) in found.items() if test.kind != "omnibus" or _is_joint(part)]
+    for name in dict.fromkeys(usual if asked is None else asked):
+        part, test, draws = found[name]
+        two_sided = test.kind == "coefficient" and part.alternative == "two-sided"
+        both = (-test.statistic,) if two_sided and part.two_sided == "absolute" else ()
+        label = f"Statistic ({p_words(test.pvalue)})"
+        known = draws[np.isfinite(draws)]
+        out.append(_Distribution(name, label, "linear", known, test.statistic, both))
+    return out
 
 
 def _distribution(results: sensitivity.Bootstrap, name: str) -> _Distribution:
@@ -159,19 +286,36 @@ def _distribution(results: sensitivity.Bootstrap, name: str) -> _Distribution:
     return _Distribution(heading, label, scale, draws[np.isfinite(draws)], estimate, (low, high))
 
 
-def _panel(one: _Distribution, interval: str, first: bool) -> Panel:
+def _is_joint(part: sensitivity.PermutationTest) -> bool:
+    """Say whether the omnibus test is of several coefficients, and not that of one again."""
+    return sum(name != "intercept" for name in part.names) > 1
+
+
+def _panels(
+    shown: Sequence[_Distribution], said: _Words, columns: int, room: float, look: Theme
+) -> tuple[tuple[Panel, ...], int]:
+    """Return a panel per statistic, and how many stand side by side in a room in points."""
+    across = max(1, min(columns, int(room / (WIDE * look.small))))
+    panels = [_panel(one, said, first=i % across == 0) for i, one in enumerate(shown)]
+    if len(panels) == 1:  # its heading stands below, since the title stands above
+        axis = replace(panels[0].x, label=shown[0].label or shown[0].heading)
+        panels = [replace(panels[0], heading="", x=axis)]
+    return tuple(panels), across
+
+
+def _panel(one: _Distribution, said: _Words, first: bool) -> Panel:
     """Return the panel of a statistic; the first of a row has the name of the vertical axis."""
     edges = _edges(one)
     heights = np.histogram(one.draws, edges)[0]
     low, high = (float(edge) for edge in (edges[0], edges[-1]))
-    marks: list[tuple[float, str, Literal["solid", "dashed"]]] = [(one.estimate, "estimate", "solid")]
-    marks += [(end, interval, "dashed") for end in one.ends]
+    marks: list[tuple[float, str, Literal["solid", "dashed"]]] = [(one.estimate, said.estimate, "solid")]
+    marks += [(end, said.ends, "dashed") for end in one.ends]
     return Panel(
         heading=one.heading,
         x=ChartAxis(label=one.label, scale=one.scale, limits=(low, high)),
-        y=ChartAxis(label="Draws" if first else "", limits=(0.0, 1.08 * float(heights.max()))),
+        y=ChartAxis(label=said.axis if first else "", limits=(0.0, 1.08 * float(heights.max(initial=1)))),
         layers=[
-            Steps(edges=edges.tolist(), heights=heights.tolist(), name="draws"),
+            Steps(edges=edges.tolist(), heights=heights.tolist(), name=said.draws),
             *(
                 Rule(at=at, name=name, color="ink", dash=dash, width=1.2)
                 for at, name, dash in marks
@@ -200,17 +344,26 @@ def _edges(one: _Distribution) -> Array:
     return np.asarray(np.exp(edges) if log else edges)
 
 
-def _notes(
-    results: sensitivity.Bootstrap, shown: Sequence[_Distribution], panels: Sequence[Panel]
-) -> list[str]:
-    """Return what was drawn, what the axes leave out, and cautions."""
+def _bootstrap_notes(results: sensitivity.Bootstrap) -> list[str]:
+    """Return what was drawn."""
     kind = "Parametric" if results.kind == "parametric" else "Non-parametric"
-    notes = [f"{kind} bootstrap: {results.size:,} draws of {results.units}."]
+    return [f"{kind} bootstrap: {results.size:,} draws of {results.units}."]
+
+
+def _beyond(shown: Sequence[_Distribution], panels: Sequence[Panel], what: str) -> list[str]:
+    """Return how many draws the axes leave out."""
+    out = []
     for one, panel in zip(shown, panels, strict=True):
         (steps,) = (layer for layer in panel.layers if isinstance(layer, Steps))
         beyond = one.draws.size - round(sum(steps.heights))
-        notes += [f"{one.heading}: {plural(beyond, 'draw')} beyond the axis."] if beyond else []
-    return [*notes, *(f"Caution: {typeset(words)}." for words in results.cautions())]
+        out += [f"{one.heading}: {plural(beyond, what)} beyond the axis."] if beyond else []
+    return out
+
+
+def _cautions(results: sensitivity.Bootstrap) -> list[str]:
+    """Return what to know before relying on the intervals."""
+    return [f"Caution: {typeset(words)}." for words in results.cautions()]
 
 
 bootstrap = drawn(bootstrap_plan, "Draw histograms of a bootstrap: draws, estimates and intervals.")
+permutation = drawn(permutation_plan, "Draw histograms of a permutation test: arrangements and the data.")
