@@ -419,15 +419,18 @@ class Tables:
         self.low, self.step = min(self.subsets.units, most), 1 << most
         self.work = np.empty((2, self.y.size * self.step))
         self.sums = np.empty(8 * self.grid.size * self.step)
-        # By eight units at a time: a byte says which of them a subset leaves out.
+        if self.subsets.draws is None:
+            self._double()
+
+    @cached_property
+    def by_byte(self) -> Group:
+        """The groups of eight units at a time, (bytes, 256); a byte says which of them are left out."""
         cuts = [slice(at, at + BYTE) for at in range(0, self.subsets.units, BYTE)]
         tables = np.zeros((5, len(cuts), 1 << BYTE))
         for i, cut in enumerate(cuts):
             table = np.array(self._table(cut))
             tables[:, i, : table.shape[1]] = table
-        self.by_byte = Group(*tables)
-        if self.subsets.draws is None:
-            self._double()
+        return Group(*tables)
 
     def _table(self, cut: slice) -> Group:
         """Return the groups of all subsets of some units."""

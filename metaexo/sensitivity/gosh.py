@@ -414,6 +414,8 @@ def gosh(
     ------
     InputError
         If the result would not fit in memory, or more than `limit` subsets would be refitted one at a time.
+    RunInterrupted
+        If it is stopped from the keyboard; its attribute `finished` holds the columns that were done.
 
     See Also
     --------
