@@ -12,7 +12,7 @@ import numpy as np
 from metaexo import sensitivity
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.errors import InputError, TooFewStudiesError
-from metaexo.formatting import level_words, plural
+from metaexo.formatting import level_words
 from metaexo.inputs import check_choice, describe
 from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.chart import Chart, ChartAxis, Panel, Rule, Steps
@@ -45,6 +45,7 @@ class _Distribution:
     draws: Array
     estimate: float
     ends: tuple[float, ...]
+    tails: float = TAILS
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ def bootstrap_plan(
         legend="below",
         summary=with_ledger(results.sentence, results.effects.ledger),
         title=title,
-        notes=(*_bootstrap_notes(results), *_beyond(shown, panels, "draw"), *_cautions(results), *notes),
+        notes=(*_bootstrap_notes(results), *_beyond(shown, panels), *_cautions(results), *notes),
         width=width,
         height=height or 1.0,
         theme=look,
@@ -214,16 +215,15 @@ def permutation_plan(
     several = "negative of it" if any(one.ends for one in shown) else ""
     said = _Words("Arrangements", "arrangements", "statistic of the data", several)
     panels, across = _panels(shown, said, columns, space_of(ax, width, 1.0)[0], look)
-    sentences = [
-        typeset(f"{part.sentence[:1].upper()}{part.sentence[1:]}.") for part in _parts(results).values()
-    ]
+    parts = (part.sentence.partition("; error")[0] for part in _parts(results).values())
+    sentences = [f"{words[:1].upper()}{words[1:]}." for words in parts]
     chart = Chart(
         panels=panels,
         across=across,
         legend="below",
         summary=" ".join(sentences),
         title=title,
-        notes=(*sentences, *_beyond(shown, panels, "arrangement"), *notes),
+        notes=(*sentences, *notes),
         width=width,
         height=height or 1.0,
         theme=look,
@@ -263,7 +263,8 @@ def _permuted(results: sensitivity.PermutationTest, asked: Sequence[str] | None)
         both = (-test.statistic,) if two_sided and part.two_sided == "absolute" else ()
         label = f"Statistic ({p_words(test.pvalue)})"
         known = draws[np.isfinite(draws)]
-        out.append(_Distribution(name, label, "linear", known, test.statistic, both))
+        heading = HEADINGS["estimate"] if part.names == (test.name,) else name
+        out.append(_Distribution(heading, label, "linear", known, test.statistic, both, 0.0))
     return out
 
 
@@ -332,7 +333,7 @@ def _edges(one: _Distribution) -> Array:
     marks = np.array([one.estimate, *one.ends])
     held = np.log(marks) if log else marks
     held = held[np.isfinite(held)]
-    low, q1, q3, high = np.quantile(places, [TAILS / 2, 0.25, 0.75, 1 - TAILS / 2]).tolist()
+    low, q1, q3, high = np.quantile(places, [one.tails / 2, 0.25, 0.75, 1 - one.tails / 2]).tolist()
     low, high = min([low, *held]), max([high, *held])
     if high - low <= 1e-9 * max(abs(low), abs(high)):
         low, high = low - 0.5, high + 0.5
@@ -350,14 +351,14 @@ def _bootstrap_notes(results: sensitivity.Bootstrap) -> list[str]:
     return [f"{kind} bootstrap: {results.size:,} draws of {results.units}."]
 
 
-def _beyond(shown: Sequence[_Distribution], panels: Sequence[Panel], what: str) -> list[str]:
+def _beyond(shown: Sequence[_Distribution], panels: Sequence[Panel]) -> list[str]:
     """Return how many draws the axes leave out."""
-    out = []
+    said = []
     for one, panel in zip(shown, panels, strict=True):
         (steps,) = (layer for layer in panel.layers if isinstance(layer, Steps))
         beyond = one.draws.size - round(sum(steps.heights))
-        out += [f"{one.heading}: {plural(beyond, what)} beyond the axis."] if beyond else []
-    return out
+        said += [f"{one.heading} {beyond:,}"] if beyond else []
+    return [f"Draws beyond the axis: {', '.join(said)}."] if said else []
 
 
 def _cautions(results: sensitivity.Bootstrap) -> list[str]:
