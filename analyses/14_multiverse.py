@@ -30,6 +30,7 @@ SAME_ANIMALS = [0.6, 0.3, 0.9]  # of errors of effects on the same animals
 TESTS = ["knapp-hartung-adhoc", "knapp-hartung", "z"]
 DOUBTFUL = {"with": None, "without": "use != 'doubtful'"}
 BENEFIT = {"lower": -1, "higher": 1}
+DRAWS, SEED = 999, 14  # random patterns of signs
 # Steps that separate by size, against precipitation.
 BY_SIZE = ["size_exclusion", "ultrafiltration", "tangential_flow"]
 COLUMN, PRECIPITATION = "size_exclusion", "precipitation"
@@ -61,11 +62,17 @@ def main(analysis: report.Analysis) -> None:
     analysis.write_table("shares", stacked(found, lambda paths: paths.shares()))
     analysis.write_table("importance", stacked(found, importance))
     analysis.write_table("options", stacked(found, lambda paths: paths.by_option()))
+
+    # Could a whole curve be chance? Signs of studies are permuted in all paths of exact, independent effects.
+    tests = {
+        name: paths.permutation_test(DRAWS, seed=SEED) for name, paths in found.items() if name != "sizes"
+    }
+    analysis.write_table("curve_tests", stacked(tests, curve_test))
     for name, paths in found.items():
         title = f"{TITLES[name]}: all defensible analyses"
         ax = mx.plots.specification_curve(paths, axis_label=AXES.get(name), title=title)
         analysis.write_figure(name, ax, title=title)
-    summarise(analysis, found)
+    summarise(analysis, found, tests)
 
 
 # -- effects against a control ------------------------------------------------------------------------------
@@ -289,13 +296,26 @@ def importance(paths):
     return pd.concat([paths.importance(kind).assign(of=kind) for kind in kinds])
 
 
-def summarise(analysis, found):
+def curve_test(test):
+    """Return the statistics of a curve with their p-values, and what they rest on."""
+    return test.to_frame().assign(
+        studies=test.studies, paths=test.paths, left_out=test.left_out, patterns=test.patterns
+    )
+
+
+def told(test):
+    return " ".join([test.sentence, *(f"Caution: {text}." for text in test.cautions())])
+
+
+def summarise(analysis, found, tests):
     analysis.write_summary(
         "Every combination of the choices that are declared for a question is a path; combinations that are "
         "the same analysis of the same effects count once. Shares of the variance of estimates over paths "
         "are Shapley's; with paths on several scales it is that of z, the normal quantile of the p-value."
     )
     analysis.write_summary("\n".join(f"- {TITLES[name]}: {paths.sentence}" for name, paths in found.items()))
+    lines = [f"- {TITLES[name]}: {told(test)}" for name, test in tests.items()]
+    analysis.write_summary("Could a whole curve be chance?\n\n" + "\n".join(lines))
     analysis.write_summary(
         "What this does not show. Shares of paths are no probabilities: paths share their few studies, and "
         "other options would give other shares. All paths share the biases of those studies and of what is "

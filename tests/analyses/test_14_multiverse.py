@@ -107,3 +107,14 @@ def test_shares_are_those_of_the_paths(table):
         assert above["of"] == len(group)
     importance = table("importance").groupby(["question", "of"])["share"].sum()
     assert importance.to_numpy() == pytest.approx(np.ones(len(importance)))
+
+
+def test_curves_are_tested_where_signs_can_turn(table):
+    tests = table("curve_tests")
+    counts = table("counts").set_index("question")["distinct"]
+    assert set(tests["question"]) == set(counts.index) - {SIZES}
+    for row in tests.itertuples():
+        assert row.paths + row.left_out == counts[row.question]
+    known = tests.dropna(subset="pvalue")
+    assert known["pvalue"].between(1 / 1000, 1).all()
+    assert (known["pvalue"] >= 0.9 * 2.0 ** (1 - known["studies"])).all()

@@ -488,16 +488,23 @@ def test_permuted_signs_are_those_of_all_patterns_by_hand():
 
 
 def test_random_patterns_are_those_of_the_seed_and_near_the_exact_ones(found):
-    exact, random = found.permutation_test(), found.permutation_test(800, seed=3)
-    assert exact.exact
-    assert not random.exact
-    assert np.isnan(random.observed["median"])  # of two scales
-    for name in ("share", "z"):
-        error = math.sqrt(exact.pvalues[name] * (1 - exact.pvalues[name]) / 800)
-        assert abs(exact.pvalues[name] - random.pvalues[name]) < 4 * error + 1 / 800
-    assert random.pvalues == pytest.approx(found.permutation_test(800, seed=3).pvalues, nan_ok=True)
-    assert exact.left_out == 18  # tests that many fits in one call do not have
-    assert "18 paths of other models" in " ".join(exact.cautions())
+    es = mx.EffectSizes([0.3, 0.1, 0.4, -0.2, 0.5, 0.2, 0.6, -0.1, 0.3, 0.2, -0.3, 0.4], [0.04] * 12)
+    paths = multiverse(
+        es, {"method": ["DL", "EE"], "test": ["t", "z"], "include": {"all": None, "some": "y < 0.6"}}
+    )
+    exact, random = paths.permutation_test(), paths.permutation_test(900, seed=3)
+    assert (exact.exact, exact.patterns, random.exact, random.patterns) == (True, 4096, False, 900)
+    for name in ("median", "share", "z"):
+        error = math.sqrt(exact.pvalues[name] * (1 - exact.pvalues[name]) / 900)
+        assert abs(exact.pvalues[name] - random.pvalues[name]) < 4 * error + 1 / 900
+    assert random.pvalues == paths.permutation_test(900, seed=3).pvalues
+    assert random.pvalues != paths.permutation_test(900, seed=4).pvalues
+
+    of_two_scales = found.permutation_test(50)  # five studies have fewer patterns
+    assert of_two_scales.exact
+    assert np.isnan(of_two_scales.observed["median"])
+    assert of_two_scales.left_out == 18  # tests that many fits in one call do not have
+    assert "18 paths of other models" in " ".join(of_two_scales.cautions())
 
 
 def test_only_paths_with_signs_can_be_tested():

@@ -150,8 +150,9 @@ def permuted_signs(
     """Return the test of fits of sets of effects; `kinds` are estimator and test of each fit."""
     names = list(dict.fromkeys(study for one in sets for study in one.study or one.row_ids))
     every = 2 ** (len(names) - 1)  # of a pattern and its opposite one is enough
-    exact = draws is None and every <= EXACT
-    size = every if exact else _read_draws(USUAL if draws is None else draws)
+    wanted = _read_draws(USUAL if draws is None else draws)
+    exact = every <= (EXACT if draws is None else wanted)
+    size = every if exact else wanted
     position = {name: i for i, name in enumerate(names)}
     padded = Padded.of(sets)
     null = np.array([one.measure.null for one in sets])

@@ -246,7 +246,8 @@ class Multiverse(Readable):
         Parameters
         ----------
         draws : int, optional
-            Random patterns. Default: all of them where there are at most 4,096 (13 studies), else 1,999.
+            Random patterns; all of them where there are no more than these. Default: all where there are at
+            most 4,096 (13 studies), else 1,999 random ones.
         seed : int
             Of the random patterns.
 
@@ -622,7 +623,7 @@ class Multiverse(Readable):
         told = []
         for scale in self.scales:
             values = self.shown["estimate"][self.of_scale(scale)]
-            name = scale if self.term is None else f"{self.term}, {scale}"
+            name = scale if self.term is None else f"{self.term.replace('_', ' ')}, {scale.lower()}"
             digits = 2 if np.abs(values).max() >= FINE else 4
             middle, ends = (
                 number(float(np.median(values)), digits),
@@ -651,9 +652,11 @@ class Multiverse(Readable):
         if table["share"].isna().all():
             return f"All paths agree on {what}."
         pairs = zip(table["choice"].tolist(), table["share"].tolist(), strict=True)
-        told = [f"{name!r} ({percent(share)})" for name, share in pairs if share >= NOTICED][:3]
+        told = [f"{name.replace('_', ' ')} ({percent(share)})" for name, share in pairs if share >= NOTICED][
+            :3
+        ]
         then = f", then {' and '.join(told[1:])}" if told[1:] else ""
-        return f"Of the variance of {what} over paths most goes with {told[0]}{then}."
+        return f"Of the variance of {what} over paths most goes with the choice of {told[0]}{then}."
 
     @property
     def sentence(self) -> str:
