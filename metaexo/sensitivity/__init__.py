@@ -13,7 +13,8 @@ from metaexo.sensitivity.multiverse.multiverse import multiverse
 from metaexo.sensitivity.multiverse.results import Multiverse
 from metaexo.sensitivity.permutation import PermutationTest, permutation_test
 from metaexo.sensitivity.profile import Profile, profile
-from metaexo.sensitivity.refits import Refits, refit, refits
+from metaexo.sensitivity.refit import refit
+from metaexo.sensitivity.refits import Refits, refits
 from metaexo.sensitivity.simulate import simulate
 
 __all__ = [

@@ -16,7 +16,7 @@ from metaexo.models.linear.results import FitResults
 from metaexo.readable import Readable
 from metaexo.sensitivity.influence import covariance_of, quadratic_form
 from metaexo.sensitivity.leave_one_out import leave_one_out
-from metaexo.sensitivity.refits import checked_fit
+from metaexo.sensitivity.refit import checked_fit
 from metaexo.types import Array, Index
 
 if TYPE_CHECKING:

@@ -48,7 +48,8 @@ from metaexo.numeric.mixed.structured import maximise
 from metaexo.readable import Readable
 from metaexo.runs import run
 from metaexo.runs.counter import integers
-from metaexo.sensitivity.refits import checked_fit, leaving_out, refit, refits
+from metaexo.sensitivity.refit import checked_fit, refit
+from metaexo.sensitivity.refits import leaving_out, refits
 from metaexo.sensitivity.simulate import Law, law_of
 from metaexo.types import Array, Index
 

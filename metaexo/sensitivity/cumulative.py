@@ -15,7 +15,8 @@ from metaexo.inputs import check_choice, check_flag, is_blank, read_entries
 from metaexo.models.linear.grouping import LevelNames, grouping, levels_in_order
 from metaexo.models.linear.results import FitResults
 from metaexo.sensitivity.leave_one_out import clusters_of
-from metaexo.sensitivity.refits import Refits, checked_fit, refits
+from metaexo.sensitivity.refit import checked_fit
+from metaexo.sensitivity.refits import Refits, refits
 from metaexo.types import Array, Index
 
 TIES = ("together", "rows")

@@ -34,7 +34,8 @@ from metaexo.numeric.subsets import (
 )
 from metaexo.readable import Readable, ReaderTable, cells_of
 from metaexo.runs import Stored, run
-from metaexo.sensitivity.refits import checked_fit, refit, refits
+from metaexo.sensitivity.refit import checked_fit, refit
+from metaexo.sensitivity.refits import refits
 from metaexo.types import Array, Index, Mask
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.univariate.residuals import Deletion, delete_each
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.sensitivity.leave_one_out import clusters_of
-from metaexo.sensitivity.refits import checked_fit, leaving_out, refits_seen
+from metaexo.sensitivity.refit import checked_fit
+from metaexo.sensitivity.refits import leaving_out, refits_seen
 from metaexo.types import Array, Index
 
 

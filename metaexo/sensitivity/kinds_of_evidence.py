@@ -8,13 +8,11 @@ import numpy as np
 
 from metaexo.errors import InputError, MetaexoError
 from metaexo.models.censored.effects import KINDS
-from metaexo.models.censored.model import CensoredRandomEffects
 from metaexo.models.censored.results import CensoredResults
+from metaexo.sensitivity.refit import refit
 
 if TYPE_CHECKING:
     import pandas as pd
-
-WITHOUT = "left out to see what the others say without it"
 
 
 def without_kind(fit: CensoredResults, kind: str) -> CensoredResults:
@@ -53,15 +51,7 @@ def without_kind(fit: CensoredResults, kind: str) -> CensoredResults:
     keep = np.array([type(kind) is not str or one != kind for one in fit.kinds])
     if keep.all():
         raise InputError(f"no effect is of the kind {kind!r}", f"one of {', '.join(sorted(set(fit.kinds)))}")
-    x = fit.design.x
-    model = CensoredRandomEffects(
-        fit.effects.select(keep, f"{kind}: {WITHOUT}"),
-        None if x is None else x[keep],
-        intercept=x is None,
-        names=None if x is None else fit.design.names,
-        dependence="accept",
-    )
-    return model.fit(fit.method, fit.test, fit.level, fit.tau2 if fit.tau2_given else None)
+    return refit(fit, keep)
 
 
 def leave_kind_out(fit: CensoredResults) -> pd.DataFrame:

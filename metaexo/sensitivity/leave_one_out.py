@@ -12,7 +12,8 @@ from metaexo.errors import TooFewStudiesError
 from metaexo.formatting import number, plural
 from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.linear.results import FitResults
-from metaexo.sensitivity.refits import Refits, checked_fit, leaving_out, numbers_of, refits
+from metaexo.sensitivity.refit import checked_fit
+from metaexo.sensitivity.refits import Refits, leaving_out, numbers_of, refits
 from metaexo.types import Array, Index
 
 

@@ -21,7 +21,16 @@ import metaexo as mx
 from metaexo import models
 from metaexo.effects import bounded_effects
 from metaexo.errors import MetaexoError, MetaexoWarning
-from metaexo.sensitivity import gosh, influence, multiverse
+from metaexo.sensitivity import (
+    baujat,
+    cumulative,
+    gosh,
+    influence,
+    leave_one_out,
+    multiverse,
+    refit,
+    refits,
+)
 
 INF = float("inf")
 WRONG: list[Any] = [
@@ -99,6 +108,11 @@ def entries() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
     yield "likelihood_ratio_test", models.likelihood_ratio_test, {"reduced": fit, "full": results()["array"]}
     yield "compare", models.compare, {}
     yield "influence", influence, {"fit": fit}
+    yield "leave_one_out", leave_one_out, {"results": fit}
+    yield "cumulative", cumulative, {"results": fit, "order": "dose"}
+    yield "baujat", baujat, {"results": fit}
+    yield "refit", refit, {"fit": fit, "rows": [0, 1, 2, 3]}
+    yield "refits", refits, {"fit": fit, "counts": np.ones((2, fit.k))}
     yield "gosh", gosh, {"results": fit}
     paths = {"method": ["REML", "DL"], "test": ["z"]}
     yield "multiverse", multiverse, {"data": es, "choices": paths}
