@@ -404,9 +404,15 @@ def small_inverses(matrices: Array) -> tuple[Array, Mask, Array]:
     Returns `clear`, shape (B,): whether no column is nearly a combination of those before it.
     Returns `pivots`, shape (P, B): their product is the determinant.
     """
-    a, pivots = matrices.copy(), np.empty(matrices.shape[1:])
-    clear = np.ones(a.shape[-1], dtype=np.bool_)
+    pivots = np.empty(matrices.shape[1:])
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        if len(matrices) == 2:
+            (first, beside), (_, second) = matrices
+            pivots[0], pivots[1] = first, second - beside * beside / first
+            a = np.array([[second, -beside], [-beside, first]])
+            a /= first * pivots[1]
+            return a, (pivots[1] > CLEAR * second) & (first > 0), pivots
+        a, clear = matrices.copy(), np.ones(matrices.shape[-1], dtype=np.bool_)
         for i in range(len(a)):
             pivots[i] = a[i, i]
             clear &= pivots[i] > CLEAR * matrices[i, i]

@@ -21,8 +21,9 @@ from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.mixed.likelihood import GeneralisedFit, generalised_fit
 from metaexo.numeric.mixed.problem import MixedProblem
 from metaexo.numeric.mixed.structured import maximise as maximise_mixed
-from metaexo.numeric.moments import small_inverses, weighted_fit
+from metaexo.numeric.moments import MOST_COLUMNS, small_inverses, weighted_fit
 from metaexo.numeric.problem import Batch, make_batch
+from metaexo.numeric.scale.batched import many_maxima
 from metaexo.numeric.scale.likelihood import make_likelihood
 from metaexo.numeric.scale.maximum import maximise as maximise_scale
 from metaexo.numeric.tau2 import PART_ROWS
@@ -34,6 +35,8 @@ from metaexo.types import Array, Index
 
 # Arrangements of models that are fitted one by one, per block.
 SLOW_BLOCK = 16
+# The same of location-scale models with a log link.
+SCALE_BLOCK = 128
 # Drawn arrangements that are made at once where only some of them are needed.
 SPAN = 8_192
 # Ends of intervals: doublings of the first step, relative width of the last bracket, and from how many
@@ -225,24 +228,73 @@ class ArrangedLocationScale(ArrangedModel):
     link: str
     restricted: bool
 
-    def statistics(self, y: Array, x: Array) -> Array:
-        """Return the statistics of one fit.
+    @property
+    def block(self) -> int:
+        """Arrangements per block: many with a log link."""
+        return SCALE_BLOCK if self._together else SLOW_BLOCK
 
-        On the way to an infinite coefficient of the scale the standard error grows beyond all bounds of the
-        coefficient: its statistic is 0 there.
+    @property
+    def _together(self) -> bool:
+        """Whether arrangements are fitted many at a time."""
+        return self.link == "log" and self.x.shape[1] + self.other.shape[1] <= MOST_COLUMNS
+
+    def flipped(self, base: Array, rest: Array, signs: Array) -> Array:
+        """Return the statistics of flipped effects."""
+        y = base + signs[:, self.unit] * rest
+        return self._many(y, np.broadcast_to(self.x, (len(y), *self.x.shape)))
+
+    def moved(self, base: Array, rest: Array, orders: Array) -> Array:
+        """Return the statistics where rows of the tested design are permuted."""
+        firsts = np.unique(self.unit, return_index=True)[1]
+        place = np.argsort(orders, axis=1)[:, self.unit]
+        return self._many(rest + base[firsts][place], self.x[firsts][place])
+
+    def _many(self, y: Array, x: Array) -> Array:
+        """Return the statistics, shape (B, S), of effects y, shape (B, k), and designs x, shape (B, k, p)."""
+        if not self._together:
+            return np.array([self._safely(*one) for one in zip(y, x, strict=True)])
+        other = np.broadcast_to(self.other, (len(y), *self.other.shape))
+        location, scale = (other, x) if self.of_scale else (x, other)
+        v = np.broadcast_to(self.v, y.shape)
+        start = np.full(len(y), self._start(self.y, self.other if self.of_scale else self.x))
+        found = many_maxima(y, v, location, scale, self.restricted, start)
+        if self.of_scale:
+            out = self._of_scale(found.coefficients, found.cov)
+        else:
+            root = 1.0 / np.sqrt(v + found.tau2)[..., None]
+            q, upper = np.linalg.qr(np.where(np.isnan(root), 1.0, root) * location)
+            inverse = np.linalg.inv(upper)
+            beta = (inverse @ (np.swapaxes(q, 1, 2) @ (root * y[..., None])))[..., 0]
+            out = _wald(beta, inverse @ np.swapaxes(inverse, 1, 2), self.joint)
+        for b in np.flatnonzero(~found.certified):
+            out[b] = self._safely(y[b], x[b])
+        return out
+
+    def _start(self, y: Array, location: Array) -> float:
+        """Return the between-study variance of the model with one for all."""
+        kernel = get_estimator("REML" if self.restricted else "ML").kernel
+        return float(kernel(make_batch(y, self.v, location)).tau2[0])
+
+    def _of_scale(self, coefficients: Array, cov: Array) -> Array:
+        """Return the statistics of scale coefficients.
+
+        On the way to an infinite one the standard error grows beyond all bounds of the coefficient: its
+        statistic is 0 there.
         """
+        finite = np.isfinite(coefficients)
+        both = finite[:, :, None] & finite[:, None, :]
+        beta = np.where(finite, coefficients, 0.0)
+        return _wald(beta, np.where(both, cov, np.eye(finite.shape[1])), self.joint)
+
+    def statistics(self, y: Array, x: Array) -> Array:
+        """Return the statistics of one fit, from the search for single problems."""
         location, scale = (self.other, x) if self.of_scale else (x, self.other)
         model = make_likelihood(location, y, self.v, scale, self.link, self.restricted)
-        kernel = get_estimator("REML" if self.restricted else "ML").kernel
-        start = kernel(make_batch(y, self.v, location)).tau2
-        maximum = maximise_scale(model, float(start[0]))
-        if not self.of_scale:
-            wls = weighted_least_squares(location, y, self.v + maximum.tau2)
-            return np.asarray(_wald(wls.beta[None], wls.cov[None], self.joint)[0])
-        finite = np.isfinite(maximum.coefficients)
-        beta = np.where(finite, maximum.coefficients, 0.0)
-        cov = np.where(np.outer(finite, finite), maximum.cov, np.eye(finite.size))
-        return np.asarray(_wald(beta[None], cov[None], self.joint)[0])
+        maximum = maximise_scale(model, self._start(y, location))
+        if self.of_scale:
+            return np.asarray(self._of_scale(maximum.coefficients[None], maximum.cov[None])[0])
+        wls = weighted_least_squares(location, y, self.v + maximum.tau2)
+        return np.asarray(_wald(wls.beta[None], wls.cov[None], self.joint)[0])
 
     def fitted_without(self, y: Array, columns: Index) -> Array:
         """Raise: there is no scheme of residuals."""
