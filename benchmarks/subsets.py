@@ -7,6 +7,7 @@ from what the machine allows. Writes benchmarks/subsets.md.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import platform
@@ -111,20 +112,24 @@ class Run(NamedTuple):
     subsets: int
     workers: int
     seconds: float
+    cpu: float  # seconds of this process, which other work on the machine hardly changes
     peak: float  # resident memory at its highest, in MB
     before: float  # the same before the run
 
 
-def timed(method: str, studies: int, draws: int | None = None, workers: int = 1) -> Run:
-    """Return the time of a run; modules are loaded and workers are started before."""
+def timed(method: str, studies: int, draws: int | None = None, workers: int = 1, repeats: int = 2) -> Run:
+    """Return the least times of a run; modules are loaded and workers are started before."""
     fit = fit_of(studies, method)
+    walls, cpus = [], []
     with joblib.parallel_config(backend="loky" if workers > 1 else "threading", n_jobs=workers):
         mx.sensitivity.gosh(fit, 16 * kernel_block() if workers > 1 else 2 * kernel_block())
         before = peak_memory()
-        began = time.perf_counter()
-        found = mx.sensitivity.gosh(fit, draws)
-        taken = time.perf_counter() - began
-    return Run(method, studies, found.size, workers, taken, peak_memory(), before)
+        for _ in range(repeats):
+            began, worked = time.perf_counter(), time.process_time()
+            size = mx.sensitivity.gosh(fit, draws).size
+            walls.append(time.perf_counter() - began)
+            cpus.append(time.process_time() - worked)
+    return Run(method, studies, size, workers, min(walls), min(cpus), peak_memory(), before)
 
 
 def kernel_block() -> int:
@@ -139,15 +144,12 @@ def peak_memory() -> float:
     return size / (1e6 if sys.platform == "darwin" else 1e3)
 
 
-def alone(*choices: Any) -> Run:
-    """Return the better of two runs, each in a process of its own, so that the peak is that of the run."""
-    code = f"from benchmarks.subsets import timed; print(tuple(timed(*{choices!r})))"
-    runs = []
-    for _ in range(2):
-        command = [sys.executable, "-c", code]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=HERE.parent)
-        runs.append(Run(*eval(done.stdout)))
-    return min(runs, key=lambda run: run.seconds)
+def alone(method: str, studies: int) -> Run:
+    """Return the best of several runs in a process of its own, so that the peak is that of the run."""
+    code = f"from benchmarks.subsets import timed; print(tuple(timed({method!r}, {studies}, repeats=5)))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=HERE.parent)
+    return Run(*ast.literal_eval(done.stdout))
 
 
 def time_fit_many(method: str, studies: int, size: int) -> float:
@@ -248,8 +250,9 @@ def table_alone(runs: list[Run], many: dict[str, float]) -> str:
         target = f"{SECONDS[run.method]:g}" if SECONDS[run.method] else ""
         other = f"{many[run.method] * run.subsets:.1f}" if run.method in many else ""
         memory = [f"{run.before:.0f}", f"{run.peak:.0f}"]
-        rows.append([run.method, f"{run.subsets:,}", f"{run.seconds:.2f}", target, other, *memory])
-    times = ["seconds", "target", "fit_many, seconds"]
+        taken = [f"{run.seconds:.2f}", f"{run.cpu:.2f}"]
+        rows.append([run.method, f"{run.subsets:,}", *taken, target, other, *memory])
+    times = ["seconds", "of the processor", "target", "fit_many, seconds"]
     return markdown_table(rows, ["estimator", "subsets", *times, "MB before", "MB at most"])
 
 
@@ -259,7 +262,7 @@ def table_limits(runs: list[Run], speed: dict[str, float], studies: int) -> str:
     for run in runs:
         work = work_of(run.method, studies)
         arithmetic, moved = least(work, speed)
-        taken = 1e9 * run.seconds / run.subsets
+        taken = 1e9 * run.cpu / run.subsets
         counts = [f"{work.rows:.0f}", f"{work.passes:.0f}", f"{work.flops:.0f}", str(work.bytes)]
         share = f"{100 * (arithmetic + moved) / taken:.0f}%"
         rows.append([run.method, *counts, f"{arithmetic:.0f}", f"{moved:.1f}", f"{taken:.0f}", share])
@@ -310,7 +313,7 @@ def page(
         "early and fails for some subsets, so its median differs a little.\n\n"
         f"{table_beside(lines)}\n\n"
         f"## All subsets of {runs[0].studies} studies\n\n"
-        "Each run is in a process of its own. The answer takes 45 bytes per subset; what else a run needs "
+        "The least of five runs, in a process for each estimator. The answer takes 45 bytes per subset; what else a run needs "
         "does not grow with the subsets. Beside it the time that `fit_many` takes for the same number, from "
         "a part of them.\n\n"
         f"{table_alone(runs, many)}\n\n"
@@ -322,7 +325,7 @@ def page(
         "which there is one per row and evaluation; passes, which are products, sums and the like of arrays "
         "with one number per subset or row; matrix products. At these speeds they take the time under "
         "arithmetic; writing the answer to memory takes little beside it. The share is how much of the time "
-        "taken that is; the rest is the cost of calls and of arrays that leave the nearest cache.\n\n"
+        "of the processor that is; the rest is the cost of calls and of arrays that leave the nearest cache.\n\n"
         f"{table_limits(runs, speed, runs[0].studies)}\n\n"
         "## Growth\n\n"
         f"{parts}\n\n"

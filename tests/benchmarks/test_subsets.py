@@ -15,7 +15,7 @@ def side(method: str, seconds: float, tau2: float = 0.2) -> dict:
 
 
 def page(lines, taken: float = 0.3) -> str:
-    runs = [subsets.Run("DL", 10, 1023, 1, taken, 150.0, 100.0)]
+    runs = [subsets.Run("DL", 10, 1023, 1, taken, taken, 150.0, 100.0)]
     return subsets.page(lines, VERSIONS, runs, {"DL": 3e-6}, SPEED, {"By studies.": runs})
 
 
