@@ -26,6 +26,7 @@ from metaexo.formatting import interval as interval_words
 from metaexo.formatting import level_words, number, percent, plural
 from metaexo.heterogeneity.attribution.results import AttributionResults
 from metaexo.heterogeneity.strata.results import StratifiedResults
+from metaexo.immutable import lock
 from metaexo.inputs import check_choice, describe, whole_number
 from metaexo.models.censored.imputation import ImputedResults
 from metaexo.models.censored.results import CensoredResults
@@ -62,7 +63,7 @@ SYNONYMS = {"non-parametric": "nonparametric", "perc": "percentile", "norm": "no
 NAMES = {"bca": "BCa"}
 # Draws by default: where fits come in batches, and where they are made one by one.
 DRAWS_IN_BATCHES, DRAWS_ONE_BY_ONE = 9_999, 1_999
-LEAST_DRAWS = 19
+LEAST_DRAWS, MOST_DRAWS = 19, 10**8
 # Numbers of one batched call, and refits that are made together where they are made one by one.
 PIECE, BLOCK = 4_000_000, 16
 # Fewer units than this carry a caution.
@@ -307,24 +308,24 @@ class Bootstrap(Readable):
     @property
     def low(self) -> Array:
         """Lower ends of the intervals, shape (s,)."""
-        return np.array([ends.low for ends in self.intervals[self.interval]])
+        return lock(np.array([ends.low for ends in self.intervals[self.interval]]))
 
     @property
     def high(self) -> Array:
         """Upper ends of the intervals, shape (s,)."""
-        return np.array([ends.high for ends in self.intervals[self.interval]])
+        return lock(np.array([ends.high for ends in self.intervals[self.interval]]))
 
     @property
     def bias(self) -> Array:
         """Mean of the draws minus the estimate, shape (s,)."""
         estimates = np.where(np.isfinite(self.estimates), self.estimates, np.nan)
-        return np.array([_mean(self.values(name)) for name in self.names]) - estimates
+        return lock(np.array([_mean(self.values(name)) for name in self.names]) - estimates)
 
     @property
     def se(self) -> Array:
         """Standard deviation of the draws, shape (s,)."""
         several = [self.values(name) for name in self.names]
-        return np.array([draws.std(ddof=1) if draws.size > 1 else np.nan for draws in several])
+        return lock(np.array([draws.std(ddof=1) if draws.size > 1 else np.nan for draws in several]))
 
     def values(self, name: str) -> Array:
         """Return the draws of one statistic that have a value, for example for a histogram.
@@ -537,6 +538,8 @@ def bootstrap(
     in_batches = isinstance(source, RandomEffectsResults) and all(one.kind != "function" for one in wanted)
     default = DRAWS_IN_BATCHES if in_batches else DRAWS_ONE_BY_ONE
     count = default if draws is None else whole_number(draws, "draws", LEAST_DRAWS)
+    if count > MOST_DRAWS:
+        raise InputError("draws is too large", f"at most {MOST_DRAWS:,} draws")
     drawing = _drawing(fit, kind, cluster, start)
     estimates = np.array([_of_fit(one, fit) for one in wanted])
     make = _in_batches if in_batches else _one_by_one

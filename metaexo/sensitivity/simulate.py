@@ -15,6 +15,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from metaexo.errors import InputError
+from metaexo.formatting import plural
 from metaexo.heterogeneity.attribution.results import AttributionResults
 from metaexo.heterogeneity.strata.results import StratifiedResults
 from metaexo.inputs import describe, whole_number
@@ -32,6 +33,7 @@ from metaexo.types import Array, Index
 
 # Draws that are made at once, and most numbers of a block.
 BLOCK, MOST_NUMBERS = 1_024, 4_000_000
+MOST_DRAWN = 10**9  # numbers of one call: 8 GB
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +129,12 @@ def simulate(results: FitResults, draws: int = 1, *, seed: int = 0) -> Array:
             f"results is {describe(results)}", "a fitted model", "mx.RandomEffects(effects).fit()"
         )
     count, start = whole_number(draws, "draws", 1), whole_number(seed, "seed", 0)
+    if count * results.k > MOST_DRAWN:
+        raise InputError(
+            f"{plural(results.k, 'effect')} are to be drawn too often",
+            f"at most {MOST_DRAWN:,} numbers",
+            "draw them in parts, with a seed for each",
+        )
     law = law_of(results)
     return np.asarray(run(partial(_columns, law, start), count, block=law.block(), what="draws")["y"])
 

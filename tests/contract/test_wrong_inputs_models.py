@@ -23,13 +23,16 @@ from metaexo.effects import bounded_effects
 from metaexo.errors import MetaexoError, MetaexoWarning
 from metaexo.sensitivity import (
     baujat,
+    bootstrap,
     cumulative,
     gosh,
     influence,
     leave_one_out,
     multiverse,
+    profile,
     refit,
     refits,
+    simulate,
 )
 
 INF = float("inf")
@@ -83,6 +86,8 @@ def results() -> dict[str, Any]:
             "profile": fit.profile(),
             "interval": fit.conf_int_heterogeneity(),
             "gosh": gosh(fit),
+            "resampled": bootstrap(fit, draws=19),
+            "curve": profile(fit),
             "test": fit.q,
             "vif": mx.RandomEffects(effects(), "g + dose").fit().vif(),
             "robust": mx.RandomEffects(effects()).fit().robust("lab"),
@@ -114,6 +119,11 @@ def entries() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
     yield "refit", refit, {"fit": fit, "rows": [0, 1, 2, 3]}
     yield "refits", refits, {"fit": fit, "counts": np.ones((2, fit.k))}
     yield "gosh", gosh, {"results": fit}
+    yield "profile", profile, {"results": fit, "parameter": "tau2"}
+    yield "profile of a mean", profile, {"results": fit, "parameter": "estimate"}
+    yield "simulate", simulate, {"results": fit}
+    yield "bootstrap", bootstrap, {"results": fit, "draws": 19}
+    yield "parametric bootstrap", bootstrap, {"results": fit, "draws": 19, "kind": "parametric"}
     paths = {"method": ["REML", "DL"], "test": ["z"]}
     yield "multiverse", multiverse, {"data": es, "choices": paths}
     found = multiverse(es, paths)
