@@ -19,8 +19,7 @@ KINDS += ("funnel", "funnel of residuals", "radial", "normal quantile", "labbe",
 KINDS += ("funnel with filled studies", "funnel with lines", "specification curve")
 OF_BIAS = ("sunset", "p curve", "selection weights", "copas")
 KINDS += OF_BIAS
-OF_REFITS = ("baujat", "gosh")
-KINDS += OF_REFITS
+WITH_REFITS = (*KINDS, "baujat", "gosh")
 GROUPS = (LONG, *UNICODE[:3])
 
 
@@ -140,13 +139,13 @@ def test_every_theme_fits(theme, kind):
 
 
 @pytest.mark.parametrize("look", [{"width": 3.5}, {"font_size": 12.0}, {"width": 11.0, "height": 6.0}])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", WITH_REFITS)
 def test_every_width_and_size_of_letters_fits(look, kind):
     check(drawing(kind, effects(24, "PLO"), title=LONG, **look))
 
 
 @pytest.mark.parametrize("measure", ["ZCOR", "SMD"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", WITH_REFITS)
 def test_letters_of_a_screen_fit_too(measure, kind):
     """They are wider than those of a file of vectors, which ``overlapping_texts`` looks at."""
     ax = drawing(kind, effects(40, measure), title=LONG * 2, notes=[LONG * 4])

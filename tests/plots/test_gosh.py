@@ -130,8 +130,7 @@ def test_proportions_are_shown_as_proportions_and_slopes_by_name():
     assert any("without an estimate" in note for note in plan.notes)
 
 
-@pytest.mark.parametrize("k", [1, 2, 3])
-@pytest.mark.parametrize("theme", ["metaexo", "dark"])
+@pytest.mark.parametrize(("k", "theme"), [(1, "metaexo"), (2, "dark"), (3, "metaexo")])
 def test_few_studies(k, theme):
     fit = fit_of(k=k, method="EE")
     ax = gosh(fit, highlight=NAMES[0], theme=theme, title="Few studies")

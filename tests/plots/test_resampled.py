@@ -42,8 +42,7 @@ def test_bars_count_the_draws_between_their_edges(measure, back):
     assert overlapping_texts(bootstrap(plan)) == []
 
 
-@pytest.mark.parametrize("look", [{"theme": "dark", "width": 3.5}, {"font_size": 12.0}])
-@pytest.mark.parametrize("k", [3, 13])
+@pytest.mark.parametrize(("k", "look"), [(3, {"theme": "dark", "width": 3.5}), (13, {"font_size": 12.0})])
 def test_no_texts_overlap(k, look):
     assert overlapping_texts(bootstrap(drawn_of(k=k), title="Bootstrap of the studies", **look)) == []
 

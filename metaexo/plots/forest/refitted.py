@@ -38,7 +38,8 @@ P, TAU2, I2 = "p", "tau2", "i2"
 SAME = "same conclusion as with all studies"
 CHANGED = "other conclusion than with all studies"
 SIGN = "triangle"  # of a refit with another conclusion; its colour is that of the second group
-MOST_DECIMALS, MOST_LISTED = 6, 5
+MOST_DECIMALS, MOST_LISTED, MOST_ADDED = 6, 5, 3
+UNITS = {"study": "studies", "effect": "effects"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +116,11 @@ def _has_means(results: LeaveOneOut | Cumulative) -> bool:
 
 
 def _names(results: LeaveOneOut | Cumulative) -> list[str]:
-    """Return what is left out, or what enters."""
-    return list(results.labels) if isinstance(results, LeaveOneOut) else [_list(one) for one in results.added]
+    """Return what is left out, or what enters: where that is much, how many."""
+    if isinstance(results, LeaveOneOut):
+        return list(results.labels)
+    words = UNITS.get(results.cluster, "clusters")
+    return [", ".join(one) if len(one) <= MOST_ADDED else f"{len(one)} {words}" for one in results.added]
 
 
 def _labels(results: LeaveOneOut | Cumulative) -> list[str]:
@@ -125,7 +129,7 @@ def _labels(results: LeaveOneOut | Cumulative) -> list[str]:
     if isinstance(results, LeaveOneOut):
         return names
     for i, (value, added) in enumerate(zip(results.labels, results.added, strict=True)):
-        if not all(value in name for name in added):
+        if len(added) > MOST_ADDED or not all(value in name for name in added):
             names[i] = f"{names[i]} ({value})"
     return [*names[:1], *(f"+ {name}" for name in names[1:])]
 
