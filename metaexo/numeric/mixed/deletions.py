@@ -107,9 +107,9 @@ def maximise_without(
     moving = np.array([i not in fixed for i in range(n)])
     groups = _groups(problem, theta)
     size = sum(g.changes[0].size for g in groups) * (2 + n)
-    count = max(1, CHUNK_ELEMENTS // size)
+    count = max(1, CHUNK_ELEMENTS // (2 * size))
     near = np.maximum(theta, 1e-3 * np.abs(theta).max())
-    starts = [np.where(moving, start, theta) for start in (near, start_points(problem, True)[0][1])]
+    starts = np.array([np.where(moving, one, theta) for one in (near, start_points(problem, True)[0][1])])
     scale, base, back = parameter_scale(problem), basis.T @ problem.y, np.linalg.inv(r_x)
     for begin in range(0, b, count):
         which = begin + np.flatnonzero(possible[begin : begin + count])
@@ -119,12 +119,13 @@ def maximise_without(
         for i, s in enumerate(which.tolist()):
             kept[i, sets[s]] = 0.0
         kept[:, k] = 1.0  # padding is a row of the identity already
-        found, at, done = _climb(groups, kept, restricted, starts[0], moving, scale)
-        other, there, ended = _climb(groups, kept, restricted, starts[1], moving, scale)
-        better = ended & (~done | (there.value > at.value + HIGHER * (1 + np.abs(at.value))))
-        found[better], done = other[better], done | better
-        for old, new in zip(at, there, strict=True):
-            old[better] = new[better]
+        m = which.size
+        start = np.repeat(starts, m, axis=0)
+        ends, tops, ended = _climb(groups, np.tile(kept, (2, 1)), restricted, start, moving, scale)
+        near, far = np.nan_to_num(tops.value[:m]), np.nan_to_num(tops.value[m:])
+        better = ended[m:] & (~ended[:m] | (far > near + HIGHER * (1 + np.abs(near))))
+        chosen = np.arange(m) + m * better
+        found, at, done = ends[chosen], _Point(*(part[chosen] for part in tops)), ended[chosen]
         done &= ~_flat(at, found, moving, scale)
         good = which[done]
         out.theta[good], out.found[good] = found[done], True
@@ -213,7 +214,7 @@ def _climb(
     groups: Sequence[_Group], kept: Array, restricted: bool, start: Array, moving: Mask, scale: Array
 ) -> tuple[Array, _Point, Mask]:
     """Return where the climbs end, what is known there, and which of them ended at a maximum."""
-    theta = np.tile(start, (len(kept), 1))
+    theta = start.copy()
     at = _point(groups, kept, theta, restricted)
     step, promised = _step(at, theta, moving, scale)
     share, done = np.ones(len(theta)), np.zeros(len(theta), dtype=bool)
