@@ -67,6 +67,7 @@ benchmark: env find-r
 	$(PY) -m benchmarks
 	$(PY) -m benchmarks.figures
 	$(PY) -m benchmarks.bias_speed
+	$(PY) -m benchmarks.sensitivity_speed
 	$(PY) -m benchmarks.subsets
 	$(PY) -m benchmarks.multilevel --dense $(DENSE)
 
