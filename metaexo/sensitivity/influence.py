@@ -14,7 +14,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
 from metaexo.heterogeneity.strata.results import StratifiedResults
 from metaexo.inputs import check_flag
-from metaexo.models.linear.influence import Influence, chi2_of, flagged
+from metaexo.models.linear.influence import Influence, chi2_of, flagged, moves
 from metaexo.models.linear.results import FitResults
 from metaexo.models.location_scale.results import LocationScaleResults
 from metaexo.models.multilevel.moments import MomentResults
@@ -140,7 +140,7 @@ def _of_one_level(fit: RandomEffectsResults, cluster: Any) -> Influence:
             if rows.size == 1
             else quadratic_form(without.residual[rows], own + x[rows] @ without.cov[g] @ x[rows].T)
         )
-    cooks = np.vecdot(change, np.linalg.solve(fit.cov, change[..., None])[..., 0])
+    cooks = moves(change, fit.cov)
     hat = np.array([fit.hat_values[rows].sum() for rows in members])
     lost = np.isnan(without.tau2)
     reasons = dict.fromkeys(np.flatnonzero(lost).tolist(), NO_FIT)
@@ -247,7 +247,7 @@ def _of_refits(fit: FitResults, cluster: Any) -> Influence:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.linalg.det(without.cov) / np.linalg.det(fit.cov)
         dfbetas = change / without.se
-    cooks = np.vecdot(change, np.linalg.solve(fit.cov, change[..., None])[..., 0])
+    cooks = moves(change, fit.cov)
     lost = np.asarray(np.isnan(without.beta).all(axis=1))
     nothing = np.full(sizes.size, np.nan)
     return Influence(

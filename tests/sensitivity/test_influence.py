@@ -184,3 +184,10 @@ def test_wrong_inputs_are_said() -> None:
     ):
         with pytest.raises(error):
             wrong()
+
+
+def test_effects_without_any_spread_have_no_units_to_measure_a_move_in() -> None:
+    found = influence(mx.RandomEffects(mx.EffectSizes(np.full(5, 0.3), V[:5])).fit())
+    assert np.isnan(found.cooks_distance).all()
+    assert found.tau2.tolist() == [0.0] * 5
+    assert not found.influential.any()

@@ -142,6 +142,18 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
+def moves(change: Array, cov: Array) -> Array:
+    """Return change' cov^-1 change of each row, shape (G,); NaN where coefficients have no spread."""
+    se = np.sqrt(np.diagonal(cov))
+    if not (se > 0).all() or not np.isfinite(cov).all():  # no units to measure a move in
+        return np.full(len(change), np.nan)
+    scaled = cov / np.outer(se, se)
+    if np.linalg.matrix_rank(scaled) < se.size:
+        return np.full(len(change), np.nan)
+    each = change / se
+    return np.asarray(np.vecdot(each, np.linalg.solve(scaled, each.T).T))
+
+
 def flagged(
     k: int, cooks: Array, dfbetas: Array, dffits: Array, hat: Array, sizes: Array, lost: Mask
 ) -> Mask:

@@ -22,7 +22,7 @@ from scipy.linalg import solve_triangular
 from metaexo.errors import ConvergenceError, InputError, MetaexoError
 from metaexo.inputs import check_choice
 from metaexo.models.linear.grouping import split_clusters
-from metaexo.models.linear.influence import Influence, chi2_of, flagged
+from metaexo.models.linear.influence import Influence, chi2_of, flagged, moves
 from metaexo.models.multilevel.batched import groups_differ, is_batched
 from metaexo.models.multilevel.covariance import at_rows
 from metaexo.models.multilevel.fit import MultilevelFit, covariance_of_rows
@@ -373,10 +373,10 @@ def influence(
     members = without.members
     sizes = np.array([rows.size for rows in members], dtype=float)
     change = fit.beta - without.beta
-    cooks = np.vecdot(change, np.linalg.solve(fit.model_inference.cov, change.T).T)
+    cooks = moves(change, fit.model_inference.cov)
     spread, tau2 = np.full(change.shape, np.nan), np.full(sizes.size, np.nan)
     components = np.full((sizes.size, len(fit.component_values)), np.nan)
-    for i in np.flatnonzero(np.isfinite(cooks)):
+    for i in np.flatnonzero(np.isfinite(without.beta).all(axis=1)):
         theta = without.theta[i]
         spread[i] = np.diagonal(_coefficient_covariance(fit, fit.problem, theta))
         parts = fit.problem.split(theta)
@@ -386,7 +386,7 @@ def influence(
         )
         of_terms = zip(fit.problem.terms, fit.problem.matrices(theta), strict=True)
         tau2[i] = sum(float(np.delete(term.contributions(g), members[i]).mean()) for term, g in of_terms)
-    dfbetas, lost = change / np.sqrt(spread), np.isnan(cooks)
+    dfbetas, lost = change / np.sqrt(spread), np.isnan(without.beta).any(axis=1)
     hat = np.array([fit.hat_values[rows].sum() for rows in members])
     z = np.array([without.residual[rows[0]] / without.residual_se[rows[0]] for rows in members])
     shares = fit.loadings[0] if fit.design.x is None else fit.diagonal_weights
