@@ -127,6 +127,16 @@ def test_zero_variances_give_what_the_fit_gives():
     assert found.tau2[1] == pytest.approx(mx.RandomEffects(mx.EffectSizes(Y[1:], v[1:])).fit().tau2, rel=1e-7)
 
 
+def test_zero_variances_make_the_iqwig_scale_at_least_one():
+    v = np.where(np.arange(8) < 2, 0.0, V)
+    fit = mx.RandomEffects(mx.EffectSizes(Y, v)).fit(test="knapp-hartung-iqwig")
+    assert fit.test_scale >= 1
+    found = refits(fit, leaving_out([np.array([3])], 8), 1)
+    part = mx.EffectSizes(np.delete(Y, 3), np.delete(v, 3))
+    again = mx.RandomEffects(part).fit(test="knapp-hartung-iqwig")
+    assert found.se[0, 0] == pytest.approx(again.se[0], rel=1e-6)
+
+
 def test_a_row_that_alone_determines_a_column_has_no_refit_without_it():
     data = pd.DataFrame({"g": ["a"] * 7 + ["b"]})
     fit = mx.RandomEffects(mx.EffectSizes(Y, V, data=data), "g").fit()

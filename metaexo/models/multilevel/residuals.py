@@ -386,7 +386,7 @@ def influence(
         )
         of_terms = zip(fit.problem.terms, fit.problem.matrices(theta), strict=True)
         tau2[i] = sum(float(np.delete(term.contributions(g), members[i]).mean()) for term, g in of_terms)
-    dfbetas, lost = change / np.sqrt(spread), np.isnan(without.beta).any(axis=1)
+    dfbetas, lost = change / np.sqrt(spread), np.asarray(np.isnan(without.beta).any(axis=1))
     hat = np.array([fit.hat_values[rows].sum() for rows in members])
     z = np.array([without.residual[rows[0]] / without.residual_se[rows[0]] for rows in members])
     shares = fit.loadings[0] if fit.design.x is None else fit.diagonal_weights

@@ -205,7 +205,8 @@ def _tests(fit: UnivariateFit, batch: Batch, best: WeightedFit, cov: Array) -> t
         return np.where(narrow, 1.0, scale), np.where(narrow, np.nan, free)
     if fit.test == "knapp-hartung-iqwig":
         other = weighted_fit(batch, 1.0 / (batch.v + dersimonian_laird(batch).tau2[:, None])).cov[:, 0, 0]
-        scale = np.where(half * cov[:, 0, 0] < z * other, np.maximum(scale, 1.0), scale)
+        wider = half * cov[:, 0, 0] >= z * other  # never where a sampling variance is 0
+        scale = np.where(wider, scale, np.maximum(scale, 1.0))
     return scale, free
 
 

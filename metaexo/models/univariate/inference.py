@@ -134,6 +134,8 @@ def _narrower_than_dersimonian_laird(fit: UnivariateFit, cov: Array, scale: floa
             "a fit without moderators",
             'use test="knapp-hartung-adhoc"',
         )
+    if fit.has_zero_variance:  # there is no such interval; the scale is at least 1, which is on the safe side
+        return True
     tau2 = dersimonian_laird(fit.batch).tau2
     other = weighted_fit(fit.batch, 1.0 / (fit.batch.v + tau2[:, None])).cov[0, 0, 0]
     half = t_quantile(fit.level, fit.df_residual) * math.sqrt(scale * cov[0, 0])
