@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.errors import InputError
+from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import level_words, plural
 from metaexo.inputs import check_choice, check_flag, read_words, whole_number
 from metaexo.models.linear.design import Design
@@ -519,9 +519,14 @@ def _test(
     fitted = experiment.size * (2 if experiment.mirrored else 1)
     tested = np.array(experiment.tested)
     undefined = np.where(tested, counts[3], 0)
-    refuse_undefined(
-        int(undefined.max()) if model.quick else 0, fitted, bool(np.isnan(observed[tested]).any())
-    )
+    lost = bool(np.isnan(observed[tested]).any())
+    if lost and not model.quick:
+        raise NotIdentifiableError(
+            "a coefficient has no standard error in the data: it is at the boundary of what it can be",
+            "coefficients with a test statistic",
+            'use fewer moderators or, for a location-scale model, link="log"',
+        )
+    refuse_undefined(int(undefined.max()) if model.quick else 0, fitted, lost)
     kinds = [*(("coefficient", name) for name in design.names), *_joint(design)]
     tests = []
     for j, (kind, name) in enumerate(kinds):

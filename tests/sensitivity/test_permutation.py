@@ -264,3 +264,13 @@ def test_refusals() -> None:
         permutation_test(mx.robust_variance(ES))
     with pytest.raises(errors.UnknownChoiceError):
         permutation_test(fit, intervals="slope")
+    bound = mx.LocationScale(
+        mx.EffectSizes([0.3, 0.9, 0.1, 0.7, 0.2, 0.4], [0.02] * 6),
+        None,
+        [0.0, 1, 0, 1, 0, 1],
+        link="identity",
+    )
+    with pytest.warns(errors.ScaleBoundaryWarning):
+        at_zero = bound.fit()
+    with pytest.raises(errors.NotIdentifiableError, match="no standard error in the data"):
+        permutation_test(at_zero, 19, limit=5)
