@@ -41,6 +41,7 @@ EXAMPLES = (
     (one_level_rules.default_threshold, "stress_pub_degenerate/stress_behaviour/zero_variance_REML"),
     (one_level_rules.no_spread, "stress_pub_identical/random_effects/REML_knha"),
     (one_level_rules.below_one_df, "stress_pub_k3/intervals_extra/ci_REML_KR"),
+    (one_level_rules.missing_refits, "nielweise2007/diagnostics/mean_REML_z_cumulative"),
 )
 # Rules that no stored case needs: a case, and what the reference might say instead of its values.
 IMAGINED = (
