@@ -14,9 +14,8 @@ from metaexo.formatting import plural
 from metaexo.models.censored.imputation import ImputedResults
 from metaexo.models.linear.results import FitResults
 from metaexo.readable import Readable
-from metaexo.sensitivity.influence import covariance_of, quadratic_form
 from metaexo.sensitivity.leave_one_out import leave_one_out
-from metaexo.sensitivity.refit import checked_fit
+from metaexo.sensitivity.refit import checked_fit, covariance_of, quadratic_form
 from metaexo.types import Array, Index
 
 if TYPE_CHECKING:

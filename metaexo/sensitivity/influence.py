@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import singledispatch
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,18 +11,14 @@ from numpy.typing import ArrayLike
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
-from metaexo.heterogeneity.strata.results import StratifiedResults
 from metaexo.inputs import check_flag
 from metaexo.models.linear.influence import Influence, chi2_of, flagged, moves
 from metaexo.models.linear.results import FitResults
-from metaexo.models.location_scale.results import LocationScaleResults
-from metaexo.models.multilevel.moments import MomentResults
-from metaexo.models.multilevel.residuals import marginal_covariance
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.univariate.residuals import Deletion, delete_each
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.sensitivity.leave_one_out import clusters_of
-from metaexo.sensitivity.refit import checked_fit
+from metaexo.sensitivity.refit import checked_fit, covariance_of, quadratic_form
 from metaexo.sensitivity.refits import leaving_out, refits_seen
 from metaexo.types import Array, Index
 
@@ -196,22 +191,6 @@ def _fitted_variances(fit: RandomEffectsResults, without: Deletion, spread: Arra
     return np.asarray(np.vecdot((spread @ x[..., None])[..., 0], x))
 
 
-def quadratic_form(residual: Array, covariance: Array) -> float:
-    """Return residual' covariance^-1 residual; NaN where there is none."""
-    if not (np.isfinite(residual).all() and np.isfinite(covariance).all()):
-        return float("nan")
-    size = np.sqrt(np.diagonal(covariance))
-    if not (size > 0).all():
-        return float("nan")
-    values, vectors = np.linalg.eigh(covariance / np.outer(size, size))
-    if not values[0] > SINGULAR:
-        return float("nan")
-    return float((((residual / size) @ vectors) ** 2 / values).sum())
-
-
-SINGULAR = 1e-12
-
-
 # -- every family: by refits ---------------------------------------------------------------------------------
 
 
@@ -273,47 +252,3 @@ def _of_refits(fit: FitResults, cluster: Any) -> Influence:
         influential=flagged(fit.k, cooks, dfbetas, nothing, nothing, sizes, lost),
         reasons=without.reasons,
     )
-
-
-@singledispatch
-def covariance_of(fit: FitResults, of: FitResults, rows: Index) -> Array | None:
-    """Return the covariance of some effects of a fit by the heterogeneity of another; None without one."""
-    return None
-
-
-@covariance_of.register(RandomEffectsResults)
-def _(fit: RandomEffectsResults, of: RandomEffectsResults, rows: Index) -> Array:
-    return np.diag(of.effects.v[rows] + fit.tau2)
-
-
-@covariance_of.register(LocationScaleResults)
-def _(fit: LocationScaleResults, of: LocationScaleResults, rows: Index) -> Array:
-    return np.diag(of.effects.v[rows] + fit.scale_coefficients.tau2_at(of.scale_design.matrix(of.k)[rows]))
-
-
-@covariance_of.register(StratifiedResults)
-def _(fit: StratifiedResults, of: StratifiedResults, rows: Index) -> Array:
-    tau2 = np.full(of.k, np.nan)
-    for stratum in of.strata:
-        tau2[stratum.rows] = fit.tau2_by_component.get(stratum.name, np.nan)
-    return np.diag(of.effects.v[rows] + tau2[rows])
-
-
-@covariance_of.register(MultilevelResults)
-def _(fit: MultilevelResults, of: MultilevelResults, rows: Index) -> Array | None:
-    if fit.problem.count != of.problem.count:  # an inner level that is gone
-        return None
-    return marginal_covariance(replace(of, maximum=fit.maximum), rows)
-
-
-@covariance_of.register(MomentResults)
-def _(fit: MomentResults, of: MomentResults, rows: Index) -> Array:
-    label = np.empty(of.k, dtype=np.intp)
-    for g, part in enumerate(of.members):
-        label[part] = g
-    sd = np.sqrt(of.effects.v[rows])
-    shared = label[rows][:, None] == label[rows]
-    between = fit.tau2_by_component["between studies"]
-    out = np.where(shared, (fit.correlation or 0.0) * np.outer(sd, sd) + between, 0.0)
-    np.fill_diagonal(out, of.effects.v[rows] + fit.tau2)
-    return np.asarray(out)
