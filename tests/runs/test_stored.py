@@ -166,11 +166,11 @@ def test_a_stopped_run_goes_on_from_its_files(root, tmp_path, sign: int) -> None
     command = [sys.executable, "-c", STOPPED, str(notes), str(kept)]
     env = os.environ | {"PYTHONPATH": str(root)}
     process = subprocess.Popen(command, cwd=root, env=env, stderr=subprocess.PIPE, text=True)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while len(list(notes.iterdir())) < 9 and process.poll() is None and time.monotonic() < until:
         time.sleep(0.01)
     process.send_signal(sign)
-    err = process.communicate(timeout=30)[1]
+    err = process.communicate(timeout=120)[1]
     part = Stored(kept)
     assert 0 < part.done < part.size
     assert not part.complete
