@@ -11,7 +11,8 @@ where :math:`\Phi(z_0)` is the share of draws below t, ties counted by half, and
 skewness of the influence of the units, or of the score, over 6 (Efron 1987).
 
 The Monte Carlo error of a quantile follows from the binomial error of its level. That of an end of BCa allows
-for the error of :math:`z_0`, which comes from the same draws.
+for the error of :math:`z_0`, which comes from the same draws. A quantile that is the most extreme draw has no
+error that the draws could tell.
 
 References
 ----------
@@ -104,11 +105,16 @@ def _binomial(levels: Array, size: int) -> Array:
 
 
 def _errors(ordered: Array, levels: Array, of_levels: Array) -> Array:
-    """Return the errors of quantiles at levels that have errors themselves, shape (L,)."""
-    step = np.minimum(of_levels, np.minimum(levels, 1 - levels))
-    away = quantiles_of_draws(ordered, levels + step) - quantiles_of_draws(ordered, levels - step)
+    """Return the errors of quantiles at levels that have errors themselves, shape (L,).
+
+    NaN where a quantile is the first or last draw: what lies beyond it is not known.
+    """
+    first, last = 1 / (ordered.size + 1), ordered.size / (ordered.size + 1)
+    below, above = np.clip(levels - of_levels, first, last), np.clip(levels + of_levels, first, last)
+    away = quantiles_of_draws(ordered, above) - quantiles_of_draws(ordered, below)
+    inside = (levels > first * (1 + NOISE)) & (levels < last * (1 - NOISE))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(step > 0, 0.5 * away * of_levels / step, 0.0))
+        return np.asarray(np.where(inside, away / (above - below) * of_levels, np.nan))
 
 
 def _normal(estimate: float, draws: Array, alpha: Array) -> Ends:

@@ -128,11 +128,16 @@ def _position(names: Iterable[str], name: str) -> int:
     return found.index(name)
 
 
+def _called(name: str) -> str:
+    """Return what a statistic is called in a sentence."""
+    return name if name.startswith("statistic ") else f"the statistic {name}"
+
+
 def _number(name: str, value: object) -> float:
     found = np.asarray(value)
     if found.size != 1 or found.dtype.kind not in "fiub":
         raise InputError(
-            f"the statistic {name} returned {describe(value)}", "a single number for every fit",
+            f"{_called(name)} returned {describe(value)}", "a single number for every fit",
             "hand several functions in, one for each number",
         )  # fmt: skip
     return float(found.reshape(()))
@@ -390,8 +395,7 @@ class Bootstrap(Readable):
         """Return a statistic with its interval in words."""
         estimate, ends = float(self.estimates[j]), self.intervals[self.interval][j]
         name, share = self.names[j], self.names[j].partition(":")[0] == "i2"
-        words = f"I2{name[2:].replace(':', ' of ')}" if share else name
-        text = f"{words} {percent(estimate) if share else number(estimate, 4)}"
+        text = f"{_in_words(name)} {percent(estimate) if share else number(estimate, 4)}"
         if math.isnan(ends.low):
             return f"{text}, no interval"
         if share:
@@ -414,6 +418,11 @@ class Bootstrap(Readable):
 
     def __repr__(self) -> str:
         return f"Bootstrap({self.sentence})"
+
+
+def _in_words(name: str) -> str:
+    """Return the name of a statistic as it stands in a sentence: "I2 of study"."""
+    return f"I2{name[2:].replace(':', ' of ')}" if name.partition(":")[0] == "i2" else name
 
 
 def _mean(draws: Array) -> float:
@@ -494,7 +503,7 @@ def bootstrap(
 
     Notes
     -----
-    With few clusters the intervals are too narrow: resampling G of them loses a factor of about
+    With few clusters the intervals tend to be too narrow: resampling G of them loses a factor of about
     sqrt((G - 1) / G), and percentile-type intervals do not widen as the t distribution does (Hesterberg
     2015). Where tau2 is estimated as 0, at the edge of what it can be, the bootstrap is not consistent
     (Andrews 2000). The result carries a caution in both cases.
@@ -600,7 +609,7 @@ def _of_fit(statistic: Statistic, fit: FitResults) -> float:
         raise
     except Exception as problem:  # whatever a function of the user's raises
         raise InputError(
-            f"the statistic {statistic.name} failed for the fit itself ({type(problem).__name__}: {problem})",
+            f"{_called(statistic.name)} failed for the fit itself ({type(problem).__name__}: {problem})",
             "a function that takes a fit and returns a number",
             "try it: statistic(results)",
         ) from problem
@@ -989,11 +998,11 @@ def _result(
 
 
 def _within(ends: Ends, least: float, most: float) -> Ends:
-    """Return an interval cut to what is possible; an end that was cut has no Monte Carlo error."""
+    """Return an interval cut to what is possible; the Monte Carlo error of an end at the edge is 0."""
     low, high = ends.low, ends.high
-    if low < least:
+    if low < least or (low == least and math.isnan(ends.low_error)):
         ends = ends._replace(low=least, low_error=0.0)
-    if high > most:
+    if high > most or (high == most and math.isnan(ends.high_error)):
         ends = ends._replace(high=most, high_error=0.0)
     if low > most or high < least:  # all of it lies beyond
         edge = most if low > most else least
@@ -1003,11 +1012,14 @@ def _within(ends: Ends, least: float, most: float) -> Ends:
 
 ROUNDING = 1e-10  # relative to a typical sampling variance
 VARIANCES = ("tau2", "tau", "i2", "component", "share")
-FEW = "only {}: bootstrap intervals are too narrow with so few to draw from; compare with that of the fit"
+FEW = (
+    "only {}: with so few to draw from, bootstrap intervals tend to cover less than their level; "
+    "compare with that of the fit"
+)
 # With fewer units than this, non-parametric intervals of variances cover clearly less than their level.
 FEW_FOR_VARIANCES = 30
 FEW_OF_VARIANCE = (
-    "with few units the non-parametric interval of a variance covers less than its level; "
+    "with few units the non-parametric interval of a variance tends to cover less than its level; "
     'kind="parametric" or a profile comes closer: {}'
 )
 FEW_EFFECTS = 10
@@ -1023,7 +1035,9 @@ NO_BCA = (
 )
 NO_STUDENTIZED = "no studentized interval, for want of a standard error in every refit: {}"
 NO_INTERVAL = "no interval, for want of values: {}"
-EXTREME = "an end of the interval is the most extreme draw, so take more draws: {}"
+EXTREME = (
+    "an end of the interval is the most extreme draw and has no Monte Carlo error, so take more draws: {}"
+)
 WITHOUT_VALUE = "without a value in some draws that have a fit: {}"
 
 
@@ -1048,16 +1062,16 @@ def _cautions(
         said.append(_lost_draws(reasons, len(values)))
     about: dict[str, list[str]] = {}
     if isinstance(drawing, Resampling) and len(drawing.members) < FEW_FOR_VARIANCES:
-        variances = [one.name for one in wanted if one.kind in VARIANCES]
+        variances = [_in_words(one.name) for one in wanted if one.kind in VARIANCES]
         about |= {FEW_OF_VARIANCE: variances} if variances else {}
     for j, one in enumerate(wanted):
         draws = values[np.isfinite(values[:, j]), j]
         lost = len(values) - len(reasons) - draws.size
         if lost > 0 and np.isfinite(estimates[j]):
-            about.setdefault(WITHOUT_VALUE, []).append(f"{one.name} ({plural(lost, 'draw')})")
+            about.setdefault(WITHOUT_VALUE, []).append(f"{_in_words(one.name)} ({plural(lost, 'draw')})")
         zero = _zero_of(one, fit)
         for text, words in _about(one, float(estimates[j]), draws, shown[j], kind, level, zero):
-            about.setdefault(text, []).append(f"{one.name}{words}")
+            about.setdefault(text, []).append(f"{_in_words(one.name)}{words}")
     return (*said, *(text.format(", ".join(names)) for text, names in about.items()))
 
 
@@ -1083,10 +1097,8 @@ def _about(
         yield STILL, ""
     elif math.isnan(ends.low):
         yield {"bca": NO_BCA, "studentized": NO_STUDENTIZED}.get(kind, NO_INTERVAL), ""
-    elif kind in ("bca", "percentile"):
-        least, most = one.range
-        if least < ends.low <= draws.min() or draws.max() <= ends.high < most:
-            yield EXTREME, ""
+    elif math.isnan(ends.low_error) or math.isnan(ends.high_error):
+        yield EXTREME, ""
 
 
 def _lost_draws(reasons: Mapping[int, str], size: int) -> str:
@@ -1094,4 +1106,4 @@ def _lost_draws(reasons: Mapping[int, str], size: int) -> str:
     words = list(reasons.values())
     most = max(sorted(set(words)), key=words.count)
     share = percent(len(words) / size, 1)
-    return f"{plural(len(words), 'draw')} of {size} ({share}) left out as without a fit, most because: {most}"
+    return f"{len(words):,} of {size:,} draws ({share}) left out as without a fit, most because: {most}"

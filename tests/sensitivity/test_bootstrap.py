@@ -114,7 +114,7 @@ def test_draws_without_a_fit_are_left_out_and_counted() -> None:
     assert np.isfinite(found.draws[~np.array(alone)]).all()
     assert found.fitted == 500 - sum(alone) == found.values("tau2").size
     assert any(
-        f"{sum(alone)} draws of 500" in text and "different effects" in text for text in found.cautions()
+        f"{sum(alone)} of 500 draws" in text and "different effects" in text for text in found.cautions()
     )
     assert f"{sum(alone)} draws without a fit left out" in found.sentence
     # a moderator that one study alone determines
@@ -240,9 +240,12 @@ def test_what_is_shown() -> None:
     shown = np.exp([FIT.estimate, found.low[0], found.high[0]])
     assert f"(Risk ratio {shown[0]:.3f}, {shown[1]:.3f} to {shown[2]:.3f})" in found.sentence
     assert found.sentence.startswith("999 non-parametric bootstrap draws of 13 studies (seed 0): 95% BCa")
-    assert "caution: only 13 studies: bootstrap intervals are too narrow" in str(found)
+    assert (
+        "caution: only 13 studies: with so few to draw from, bootstrap intervals tend to cover less"
+        in str(found)
+    )
     assert found.to_dict()["names"] == ["estimate", "tau2", "i2"]
-    assert any('kind="parametric"' in text and text.endswith("tau2, i2") for text in found.cautions())
+    assert any('kind="parametric"' in text and text.endswith("tau2, I2") for text in found.cautions())
     # nothing below what is possible
     assert (every.loc["tau2"]["low"].dropna() >= 0).all()
     assert (every.loc["i2"]["high"].dropna() <= 1).all()
@@ -251,21 +254,44 @@ def test_what_is_shown() -> None:
 def test_cautions_at_the_edge() -> None:
     y, v = [0.30, 0.32, 0.28, 0.31, 0.35, 0.29], [0.04] * 6
     none = bootstrap(mx.RandomEffects(mx.EffectSizes(y, v)).fit(), draws=199)
-    assert any("estimated as 0" in text and "tau2, i2" in text for text in none.cautions())
-    assert any("do not vary at all" in text and "tau2, i2" in text for text in none.cautions())
+    assert any("estimated as 0" in text and "tau2, I2" in text for text in none.cautions())
+    assert any("do not vary at all" in text and "tau2, I2" in text for text in none.cautions())
     # of equal effects no draw has an I2 like that of effects which differ
     equal = bootstrap(mx.RandomEffects(ES).fit("EE"), "i2", kind="parametric", draws=49)
-    assert any("no BCa interval" in text and text.endswith("i2") for text in equal.cautions())
+    assert any("no BCa interval" in text and text.endswith("I2") for text in equal.cautions())
     assert "tau2 0.0000, no interval" in none.sentence
     same = mx.RandomEffects(mx.EffectSizes([0.3] * 6, [0.02, 0.03, 0.04, 0.05, 0.06, 0.07])).fit(test="z")
     still = bootstrap(same, draws=49, interval="percentile")
     assert np.isnan(still.low).all()
-    assert any("do not vary at all" in text and "estimate, tau2, i2" in text for text in still.cautions())
+    assert any("do not vary at all" in text and "estimate, tau2, I2" in text for text in still.cautions())
     little = mx.RandomEffects(mx.EffectSizes([0.1, 0.3, 0.5, 0.75, 0.4, 0.2], [0.04] * 6)).fit()
     text = " ".join(bootstrap(little, kind="parametric", draws=199).cautions())
     assert "near the edge" in text
     assert "rests on few effects" in text
     assert any("most extreme draw" in one for one in bootstrap(FIT, draws=19, level=0.99).cautions())
+
+
+def test_an_end_that_is_the_most_extreme_draw_has_no_monte_carlo_error() -> None:
+    draws = np.random.default_rng(1).normal(size=39)
+    ends = intervals_of(0.0, draws, 0.95, 0.0)["percentile"]
+    # ranks 1 and 39 of 39
+    assert (ends.low, ends.high) == pytest.approx((draws.min(), draws.max()), rel=1e-12)
+    assert np.isnan([ends.low_error, ends.high_error]).all()
+    found = bootstrap(FIT, "estimate", draws=39, interval="percentile")
+    assert found.to_frame()[["low_error", "high_error"]].isna().all(axis=None)
+    assert any("has no Monte Carlo error" in text for text in found.cautions())
+    assert found.reader_tables()[0].rows[0][-5:-3] == ["–", "–"]
+    # between the first and the second draw, the error is about that of repetitions
+    many = np.random.default_rng(2).normal(size=(4_000, 199))
+    each = [intervals_of(0.0, one, 0.98, 0.0)["percentile"] for one in many]
+    spread = np.std([one.low for one in each])
+    assert np.mean([one.low_error for one in each]) == pytest.approx(spread, rel=0.25)
+
+
+def test_an_end_at_the_edge_of_what_is_possible_has_no_error() -> None:
+    y, v = [0.1, 0.3, 0.5, 0.75, 0.4, 0.2], [0.04] * 6
+    found = bootstrap(mx.RandomEffects(mx.EffectSizes(y, v)).fit(), "tau2", draws=39, interval="percentile")
+    assert (found.low[0], found.to_frame()["low_error"].iloc[0]) == (0.0, 0.0)
 
 
 def test_draws_depend_on_seed_and_place_alone() -> None:
