@@ -131,12 +131,17 @@ class _Value:
 
 
 def rows_where(
-    frame: pd.DataFrame, where: object, words: Mapping[str, Collection[str]] | None = None
+    frame: pd.DataFrame,
+    where: object,
+    words: Mapping[str, Collection[str]] | None = None,
+    *,
+    called: str = "where",
 ) -> NDArray[np.bool_]:
     """Return which rows meet a condition.
 
     Use it wherever a reader chooses rows by a text. A blank cell is equal to nothing, unequal to everything,
-    and neither above nor below anything. Nothing of the text is executed.
+    and neither above nor below anything. Nothing of the text is executed. Messages speak of the condition by
+    the name under which the reader gave it, `called`.
 
     Examples
     --------
@@ -149,9 +154,11 @@ def rows_where(
     """
     if not isinstance(where, str):
         raise InputError(
-            f"where is {_shown(where)}, which is no text", "a condition in quotes", f"write it as {EXAMPLE}"
+            f"{called} is {_shown(where)}, which is no text",
+            "a condition in quotes",
+            f"write it as {EXAMPLE}",
         )
-    reader = _Reader(frame, where, words or {})
+    reader = _Reader(frame, where, words or {}, called)
     found = reader.read()
     if found.kind != ANSWERS or found.is_literal:
         raise reader.no_condition()
@@ -165,14 +172,16 @@ def _shown(value: object) -> str:
 class _Reader:
     """Reads one condition and computes it."""
 
-    def __init__(self, frame: pd.DataFrame, where: str, words: Mapping[str, Collection[str]]) -> None:
-        self.frame, self.where, self.words = frame, where, words
+    def __init__(
+        self, frame: pd.DataFrame, where: str, words: Mapping[str, Collection[str]], called: str
+    ) -> None:
+        self.frame, self.where, self.words, self.called = frame, where, words, called
         self.names = {str(name): i for i, name in reversed([*enumerate(frame.columns)])}
         self.leaves: dict[str, _Value] = {}
 
     @property
     def shown(self) -> str:
-        return f"where = {self.where if len(self.where) <= 200 else self.where[:200] + ' ...'!r}"
+        return f"{self.called} = {self.where if len(self.where) <= 200 else self.where[:200] + ' ...'!r}"
 
     def unreadable(self, why: str, remedy: str = "") -> InputError:
         return InputError(
@@ -265,18 +274,18 @@ class _Reader:
         if token in ("True", "False"):
             return self._leaf(_Value(ANSWERS, token == "True", token))
         if token not in _WRITTEN and rest.startswith("(") and token not in _FUNCTIONS:
-            raise UnknownChoiceError("word in where", token, _FUNCTIONS)
+            raise UnknownChoiceError(f"word in {self.called}", token, _FUNCTIONS)
         # what stands before a single = is an option, or one sign is missing
         if token in _WRITTEN or rest.startswith("(") or re.match("=(?!=)", rest):
             return _WRITTEN.get(token, f" {token}")
-        raise UnknownChoiceError("column in where", parts[0], map(str, self.frame.columns))
+        raise UnknownChoiceError(f"column in {self.called}", parts[0], map(str, self.frame.columns))
 
     def _method(self, name: str, subject: str, rest: str) -> str:
         """Return the word of ours for a word behind a value: outcome.str.contains('wound')."""
         if "__" in name:
             raise self._outside(name)
         if name not in _METHODS:
-            raise UnknownChoiceError(f"word in where after {subject}", name, _METHODS)
+            raise UnknownChoiceError(f"word in {self.called} after {subject}", name, _METHODS)
         if not rest.startswith("("):
             raise self.unreadable(f"brackets are missing after {name}")
         return _METHODS[name]
@@ -289,7 +298,7 @@ class _Reader:
 
     def _column(self, name: str) -> _Value:
         if name not in self.names:
-            raise UnknownChoiceError("column in where", name, map(str, self.frame.columns))
+            raise UnknownChoiceError(f"column in {self.called}", name, map(str, self.frame.columns))
         return _Value(*_values_of(self.frame.iloc[:, self.names[name]]), name, name)
 
     def _stray(self, rest: str) -> InputError:
@@ -390,7 +399,9 @@ class _Reader:
 
     def _option(self, name: str, part: ast.keyword) -> Any:
         if part.arg not in _OPTIONS.get(name, ()):
-            raise UnknownChoiceError(f"option of {name} in where", str(part.arg), _OPTIONS.get(name, ()))
+            raise UnknownChoiceError(
+                f"option of {name} in {self.called}", str(part.arg), _OPTIONS.get(name, ())
+            )
         value = self._value(part.value)
         if not value.is_literal:
             raise self.unreadable(f"{part.arg} takes a value, not a column")
@@ -414,7 +425,7 @@ class _Reader:
         if name == "between":
             sides = options.get("inclusive", "both")
             if sides not in _SIDES:
-                raise UnknownChoiceError("inclusive in where", sides, _SIDES)
+                raise UnknownChoiceError(f"inclusive in {self.called}", sides, _SIDES)
             low, high = _SIDES[sides]
             answers = self._compare(subject, low, arguments[1]) & self._compare(subject, high, arguments[2])
             return _Value(ANSWERS, answers, said)
@@ -541,7 +552,7 @@ class _Reader:
             )
         allowed = self.words.get(column.column, ())
         if allowed and literal.values not in allowed and literal.values not in set(column.values):
-            raise UnknownChoiceError(f"word of {column.column} in where", literal.values, allowed)
+            raise UnknownChoiceError(f"word of {column.column} in {self.called}", literal.values, allowed)
 
 
 def _values_of(column: pd.Series) -> tuple[str, Array]:

@@ -573,6 +573,53 @@ def test_wrong_declarations_are_refused_in_words(choices, more, error):
         multiverse(CLUSTERED, choices, **more)
 
 
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        ({}, "no choices were given"),
+        ({"includ": ["arm == 1"]}, "choice 'includ' is not known.*write 'include'"),
+        ({"include": ["arms == 1"]}, "column in include 'arms'"),
+        ({"include": ["arm = 1"]}, "include = 'arm = 1'"),
+        ({"test": ["t-test"]}, "write 't' if"),
+    ],
+)
+def test_messages_speak_of_what_the_reader_wrote(choices, said):
+    with pytest.raises(InputError, match="(?s)" + said):
+        multiverse(CLUSTERED, choices)
+    with pytest.raises(InputError, match="column in unless 'tests'"):
+        multiverse(CLUSTERED, {"test": ["t", "z"]}, unless="tests == 'z'")
+
+
+def test_levels_of_groups_are_levels_of_the_column():
+    found = {"broad": {"source": {"x": "xy", "Y": "xy"}}, "as coded": None}
+    with pytest.raises(UnknownChoiceError, match=r"(?s)level of source in group 'Y'.*write 'y'"):
+        multiverse(CLUSTERED, {"group": found})
+    with pytest.raises(UnknownChoiceError, match="level of arm in group 3"):
+        multiverse(CLUSTERED, {"group": [{"arm": {1: 2, 3: 2}}]})
+    # a level that another choice leaves out, or in some paths only, is one of the column
+    rows = {"x alone": "source == 'x'", "some": "arm == 1"}
+    groups = {"group": {"one": {"source": {"y": "z"}}, "as coded": None}}
+    kept = multiverse(CLUSTERED, {"include": {"x alone": rows["x alone"]}, **groups})
+    assert kept.distinct == 1
+    of_groups = {"include": {"renamed": "source == 'z'", "all": None}}
+    assert multiverse(CLUSTERED, {**groups, "include": {"all": None, "arm 1": rows["some"]}}).distinct == 2
+    found = multiverse(CLUSTERED, {"group": {"one": groups["group"]["one"]}, **of_groups})
+    assert sorted(found.k.tolist()) == [4, 8]
+
+
+def test_options_without_a_path_are_said():
+    choices = {"model": ["random effects", "robust"], "test": ["z", "knapp-hartung"], "method": ["DL", "EE"]}
+    found = multiverse(CLUSTERED, choices, unless="method == 'EE'")
+    (robust, ruled_out) = found.without_paths()
+    assert robust[:2] == ("model", "robust")
+    assert "not by DL" in robust[2]
+    assert ruled_out == ("method", "EE", "is left, all being ruled out")
+    said = [text for text in found.cautions() if text.startswith("no path")]
+    assert said[0].startswith("no path with model = robust could be fitted (a multilevel model")
+    assert said[1] == "no path with method = EE is left, all being ruled out"
+    assert multiverse(CLUSTERED, {"test": ["z", "t"]}).without_paths() == []
+
+
 @pytest.mark.parametrize("data", [None, 3, "table", [1, 2]])
 def test_wrong_data_are_refused(data):
     with pytest.raises(InputError):

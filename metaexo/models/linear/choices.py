@@ -31,7 +31,7 @@ ADJUSTMENT_SYNONYMS = {
     "simes-hochberg": "hochberg",
 }
 # What is likely meant by words that are not understood.
-MEANT = {"test": {"wald": "z"}}
+MEANT = {"test": {"wald": "z", "t-test": "t", "t test": "t", "ttest": "t", "z-test": "z"}}
 
 
 def get_adjustment(word: object, allowed: Collection[str]) -> str:

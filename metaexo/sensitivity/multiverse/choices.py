@@ -101,7 +101,7 @@ def make_grid(choices: object, unless: object, reference: object) -> Grid:
     if not conditions:
         return grid
     frame = grid.frame()
-    excluded = np.any([rows_where(frame, condition) for condition in conditions], axis=0)
+    excluded = np.any([rows_where(frame, condition, called="unless") for condition in conditions], axis=0)
     if excluded.all():
         raise InputError("unless rules out every path", "conditions that some paths do not meet")
     if excluded[grid.reference]:
@@ -115,7 +115,9 @@ def make_grid(choices: object, unless: object, reference: object) -> Grid:
 
 def read_choices(choices: object) -> tuple[Choice, ...]:
     """Return the choices of a declaration, checked."""
-    if not isinstance(choices, Mapping) or not choices:
+    if isinstance(choices, Mapping) and not choices:
+        raise InputError("no choices were given", "one choice or several", f"write {EXAMPLE}")
+    if not isinstance(choices, Mapping):
         raise InputError(
             f"choices are {describe(choices)}", "a mapping of names to options", f"write {EXAMPLE}"
         )

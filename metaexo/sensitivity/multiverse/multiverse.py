@@ -13,7 +13,13 @@ from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
-from metaexo.errors import InputError, NotIdentifiableError, RunInterrupted, UnknownChoiceError
+from metaexo.errors import (
+    InputError,
+    NotIdentifiableError,
+    RunInterrupted,
+    UnknownChoiceError,
+    nearest_word,
+)
 from metaexo.evidence.sheets import Sheets
 from metaexo.inputs import (
     check_choice,
@@ -25,7 +31,7 @@ from metaexo.inputs import (
     read_entries,
     whole_number,
 )
-from metaexo.sensitivity.multiverse.choices import FITTING, Choice, Grid, make_grid
+from metaexo.sensitivity.multiverse.choices import FITTING, KNOWN, Choice, Grid, make_grid
 from metaexo.sensitivity.multiverse.fits import (
     SHOWN,
     STOPPED,
@@ -345,6 +351,7 @@ def run_paths(grid: Grid, question: Question) -> Fitted:
             tasks[key] = len(listed)
             listed.append(task)
         fit_of[path] = tasks[key]
+    maker.check_levels()
     outcomes, warned, interrupted = fit_all(listed, maker.distinct, question)
     for message, times in maker.warned.items():
         warned[message] = warned.get(message, 0) + times
@@ -486,6 +493,35 @@ class _Maker:
             effects = self.stages[key]
         return effects
 
+    def check_levels(self) -> None:
+        """Refuse mappings of levels that a column has in no path before it is grouped."""
+        groups = [value for _, one in self.rows if one.name == "group" for value in one.values]
+        rules = [
+            (name, rule)
+            for value in groups
+            if isinstance(value, Mapping)
+            for name, rule in value.items()
+            if isinstance(rule, Mapping)
+        ]
+        levels = self._levels([name for name, _ in rules])
+        for name, rule in rules:
+            unknown = [level for level in rule if level not in levels[name]]
+            if unknown and levels[name]:
+                known = sorted(map(str, levels[name]))
+                raise UnknownChoiceError(f"level of {name} in group", unknown[0], known)
+
+    def _levels(self, names: Sequence[str]) -> dict[str, set[Any]]:
+        """Return the levels of columns in all effects that were made and are not grouped yet."""
+        found: dict[str, set[Any]] = {name: set() for name in names}
+        for key, effects in self.stages.items() if found else ():
+            grouped = any(isinstance(part, tuple) and part[0] == "group" for part in key)
+            if grouped or isinstance(effects, Refused):
+                continue
+            for name, levels in found.items():
+                if effects._data is not None and name in effects._data:
+                    levels.update(effects.column(name).dropna().tolist())
+        return found
+
     def _quietly(self, what: str, step: Callable[[], Rows | Refused]) -> Rows | Refused:
         """Return what a step makes; what it warns of is counted, and what it refuses is a reason."""
         found: Rows | Refused
@@ -503,6 +539,8 @@ def _check_choices(making: Sequence[tuple[int, Choice]], fitting: Mapping[str, A
             if hasattr(data, "columns"):
                 allowed = ("measure", "assumed_correlation")
             if one.name not in allowed:
+                if one.name not in KNOWN and (near := nearest_word(one.name, KNOWN)):
+                    raise UnknownChoiceError("choice", one.name, KNOWN, nearest=near)
                 known = one.name in ("measure", "assumed_correlation")
                 raise InputError(
                     f"the choice {one.name!r} came with {describe(data)}",

@@ -207,6 +207,22 @@ class Multiverse(Readable):
         counts = Counter(reason for reason in self.reasons if reason)
         return pd.DataFrame(counts.most_common(), columns=["reason", "paths"])
 
+    def without_paths(self) -> list[tuple[str, str, str]]:
+        """Return the options that lead to no fit: choice, option, and what became of their paths."""
+        out = []
+        for j, (choice, labels) in enumerate(self.choices.items()):
+            for i, label in enumerate(labels):
+                here = np.flatnonzero(self.options[:, j] == i)
+                if self.possible[here].any():
+                    continue
+                told = [
+                    reason
+                    for reason, _ in Counter(filter(None, (self.reasons[p] for p in here))).most_common(2)
+                ]
+                why = f"could be fitted ({'; '.join(told)})" if told else "is left, all being ruled out"
+                out.append((choice, label, why))
+        return out
+
     def effects(self, path: int) -> EffectSizes | BoundedEffectSizes:
         """Return the effects that a path fits, for a forest plot or another look at them.
 
@@ -674,6 +690,7 @@ class Multiverse(Readable):
         said = [NO_PROBABILITY]
         if self.reference_fit < 0:
             said.append(f"the reference path is not possible: {self.reasons[self.reference]}")
+        said += [f"no path with {of} = {option} {why}" for of, option, why in self.without_paths()]
         few = int((self.k < FEW_EFFECTS).sum())
         if few:
             paths = plural(few, "path rests", "paths rest")

@@ -163,7 +163,7 @@ def _selected(effects: Rows, rows: Any, reason: str) -> Rows:
 
 def _where(effects: Rows, condition: str) -> Rows:
     try:
-        rows = rows_where(effects.to_frame(), condition)
+        rows = rows_where(effects.to_frame(), condition, called="include")
     except InputError as error:
         raise Misdeclared(error) from None
     return _selected(effects, rows, condition)
