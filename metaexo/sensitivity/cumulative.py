@@ -68,7 +68,9 @@ class Cumulative(Refits):
         falling = ", from the highest" if self.descending else ""
         said = f"Cumulative, {by}{falling}, {plural(self.size, 'step')}: "
         parts = [text for j in range(len(self.names)) if (text := self._course_of(j))]
-        return f"{said}{'; '.join(parts)}." if parts else f"{said}no step has a fit."
+        if not parts:
+            return f"{said}no step has a fit."
+        return f"{said}{'; '.join(parts)}.{self._of_single_effects('step', 'steps')}"
 
     def _course_of(self, j: int) -> str:
         """Return the course of one coefficient in words; empty without an estimate."""

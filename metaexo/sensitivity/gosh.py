@@ -290,6 +290,13 @@ class Gosh(Readable):
         return [self.sentence]
 
     @cached_property
+    def alone(self) -> str:
+        """How many subsets with a fit are one effect alone, in words; empty where none is."""
+        single = int(((self.k == 1) & self.fitted).sum())
+        are = "1 subset is one effect alone" if single == 1 else f"{single:,} subsets are one effect alone"
+        return f"{are}, from which tau2 and I2 cannot be estimated" if single else ""
+
+    @cached_property
     def sentence(self) -> str:
         """What was done and found, in plain words."""
         one, many = {"study": ("study", "studies"), "effect": ("effect", "effects")}.get(
@@ -312,6 +319,7 @@ class Gosh(Readable):
             text = f"The {called} has the median {self._shown(name, middle)}, and 95% of subsets lie from "
             said.append(text + f"{self._shown(name, low)} to {self._shown(name, high)}.")
             said += self._of_the_worst(name)
+        said += [f"{self.alone}."] if self.alone else []
         failed = sum(self.reasons.values())
         if failed:
             parts = [f"{words} ({count:,})" for words, count in self.reasons.items()]

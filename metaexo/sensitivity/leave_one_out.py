@@ -62,7 +62,7 @@ class LeaveOneOut(Refits):
         parts = [self._range_of(j) for j in range(len(self.names))]
         lost = self.size - self.fitted
         without = f" {plural(lost, 'fit')} of {self.size} cannot be made." if lost else ""
-        return f"{said}{'; '.join(parts)}.{without}"
+        return f"{said}{'; '.join(parts)}.{self._of_single_effects('fit', 'fits')}{without}"
 
     def _range_of(self, j: int) -> str:
         """Return the range of one coefficient in words."""

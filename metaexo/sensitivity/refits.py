@@ -217,6 +217,13 @@ class Refits(Readable):
         facts = {"coefficients": self.names, "components": self.components, "level": self.level}
         return plain(facts | {"measure": self.measure.code, "refits": frame})  # type: ignore[no-any-return]
 
+    def _of_single_effects(self, one: str, many: str) -> str:
+        """Return the sentence that says how many refits are one effect alone; empty where none is."""
+        alone = list(self.notes.values()).count(ONE_EFFECT)
+        verb, own = ("is", "its own estimate") if alone == 1 else ("are", "their own estimates")
+        of = plural(alone, one, many)
+        return f" {of} {verb} one effect alone: {own} with normal quantiles, no tau2." if alone else ""
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.fitted} of {plural(self.size, 'refit')} fitted)"
 

@@ -58,7 +58,10 @@ def test_each_subset_stands_at_its_own_fit(vertical, column):
     whole = by_hand(range(5))
     assert points_of(plan, "all studies") == pytest.approx(np.array([[whole[0], whole[column]]]))
     assert plan.panels[0].x.scale == "log"
-    assert plan.notes == ("All subsets of 5 studies, each fitted anew (DL).",)
+    assert plan.notes == (
+        "All subsets of 5 studies, each fitted anew (DL).",
+        "5 subsets are one effect alone, from which τ² and I² cannot be estimated.",
+    )
 
 
 def test_subsets_with_and_without_a_study_and_their_medians():

@@ -89,7 +89,8 @@ def test_the_sentence_says_since_when_p_is_small():
     small = found.pvalue[:, 0] < 0.05
     assert small.tolist() == [False, True, True, True, True]
     assert found.sentence == (
-        "Cumulative, by year, 5 steps: estimate 0.900 (2001) to 0.735 (2009); p < 0.05 since 2003."
+        "Cumulative, by year, 5 steps: estimate 0.900 (2001) to 0.735 (2009); p < 0.05 since 2003. "
+        "1 step is one effect alone: its own estimate with normal quantiles, no tau2."
     )
     assert list(found.to_frame())[:3] == ["added", "k", "m"]
     assert found.to_frame().index.name == "year"

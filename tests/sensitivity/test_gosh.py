@@ -243,3 +243,13 @@ def test_of_more_studies_than_can_be_listed_random_subsets_are_drawn(monkeypatch
         rows = found.rows(i)
         single = mx.RandomEffects(mx.EffectSizes(fit.effects.y[rows], fit.effects.v[rows])).fit()
         assert found.tau2[i] == pytest.approx(single.tau2, rel=1e-9)
+
+
+def test_subsets_of_one_effect_alone_are_said() -> None:
+    two = gosh(mx.RandomEffects(mx.EffectSizes([0.2, 0.9], [0.02, 0.05])).fit())
+    assert "2 subsets are one effect alone, from which tau2 and I2 cannot be estimated." in two.sentence
+    assert "2 subsets are one effect alone, from which τ² and I² cannot be estimated." in (
+        mx.plots.gosh_plan(two).notes
+    )
+    pairs = mx.EffectSizes([0.2, 0.9, 0.4, 0.1], [0.02] * 4, study=list("aabb"))
+    assert gosh(mx.RandomEffects(pairs, dependence="accept").fit()).alone == ""

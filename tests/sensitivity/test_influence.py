@@ -167,6 +167,13 @@ def test_what_no_fit_can_be_made_without_is_said() -> None:
     assert "No fit is possible without 8." in found.sentence
     two = influence(mx.RandomEffects(mx.EffectSizes(Y[:2], V[:2])).fit())
     assert len(two.reasons) == 2
+    assert two.sentence == "None of 2 effects can be judged. No fit is possible without 1, 2."
+    assert not two.judged.any()
+    data = pd.DataFrame({"g": list("aaaab"), "lab": list("xyxyz")})
+    rest = mx.EffectSizes([0.1, 0.2, 0.25, 0.2, 0.2], [0.1] * 5, data=data)
+    assert influence(mx.RandomEffects(rest, "g").fit(test="z"), "lab").sentence == (
+        "None of 2 levels of lab that can be judged is influential. No fit is possible without z."
+    )
 
 
 def test_wrong_inputs_are_said() -> None:

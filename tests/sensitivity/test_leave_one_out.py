@@ -115,3 +115,13 @@ def test_wrong_inputs_are_said():
     ):
         with pytest.raises(error):
             wrong()
+
+
+def test_a_fit_that_is_one_effect_alone_is_said():
+    found = leave_one_out(mx.RandomEffects(mx.EffectSizes([0.2, 0.9], [0.02, 0.05])).fit())
+    assert found.sentence.endswith(
+        "2 fits are one effect alone: their own estimates with normal quantiles, no tau2."
+    )
+    assert found.to_frame()["note"].str.startswith("one effect").all()
+    assert "no tau2 to estimate" in found.to_text()
+    assert any("one effect" in note for note in mx.plots.forest_plan(found).notes)

@@ -116,15 +116,34 @@ class Influence(Readable):
         """Which are influential, and without which there is no fit, in plain sentences."""
         lost = sorted(self.reasons)
         marked = [self.labels[i] for i in np.flatnonzero(self.influential) if i not in lost]
-        of = f"of {plural(len(self.labels), self.cluster or 'cluster', _PLURAL.get(self.cluster))}"
-        said = (
-            f"Influential: {_listed(marked)} ({len(marked)} {of})."
-            if marked
-            else f"None {of} is influential."
-        )
+        judged = int(self.judged.sum())
+        every, those = (f"of {plural(n, *self._unit)}" for n in (len(self.labels), judged))
+        if marked:
+            said = f"Influential: {_listed(marked)} ({len(marked)} {every})."
+        elif not judged:
+            said = f"None {every} can be judged."
+        else:
+            that = "" if judged == len(self.labels) else " that can be judged"
+            said = f"None {those}{that} is influential."
         if lost:
             said += f" No fit is possible without {_listed([self.labels[i] for i in lost])}."
         return said
+
+    @property
+    def judged(self) -> Mask:
+        """Which effects or clusters have a measure of what their deletion changes, shape (G,)."""
+        known = np.isfinite(self.cooks_distance) | ~np.isnan(self.dffits)
+        known |= ~np.isnan(self.dfbetas).all(axis=1)
+        known[list(self.reasons)] = False
+        return np.asarray(known, dtype=np.bool_)
+
+    @property
+    def _unit(self) -> tuple[str, str]:
+        """What was left out in words, one and several."""
+        word = self.cluster or "cluster"
+        if word in ("study", "effect", "cluster"):
+            return word, _PLURAL.get(word, f"{word}s")
+        return f"level of {word}", f"levels of {word}"
 
     def table_notes(self) -> list[str]:
         """Return the sentence, and why some fits are not possible."""

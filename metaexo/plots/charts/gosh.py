@@ -29,7 +29,7 @@ from metaexo.plots.canvas.scale import (
     whole_range,
 )
 from metaexo.plots.canvas.theme import Color, Theme, get_theme
-from metaexo.plots.canvas.words import same_line, with_ledger
+from metaexo.plots.canvas.words import same_line, typeset, with_ledger
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -396,6 +396,8 @@ def _notes(
         out.append(
             f"{_counted(lacking)} without an estimate or {HEADINGS[vertical].partition(' (')[0]} not drawn."
         )
+    if found.alone:
+        out.append(f"{typeset(found.alone)}.")
     if beyond:
         out.append(f"{_counted(beyond)} beyond the horizontal axis.")
     return out
