@@ -59,14 +59,15 @@ class ArrangedModel(ABC):
     unit: Index  # (k,): unit of each row
     joint: tuple[Index, ...]  # columns of each joint test
 
-    @property
-    def quick(self) -> bool:
-        """Whether many arrangements are fitted at once; then none without a statistic is let pass."""
+    def quick(self, of_signs: bool) -> bool:
+        """Whether many arrangements are fitted at once; then none without a statistic is let pass.
+
+        Arrangements are signs of units, or else orders.
+        """
         return False
 
-    @property
-    def block(self) -> int:
-        """Arrangements per block."""
+    def block(self, of_signs: bool) -> int:
+        """Return the number of arrangements per block."""
         return SLOW_BLOCK
 
     @property
@@ -122,15 +123,13 @@ class ArrangedOneLevel(ArrangedModel):
     tau2: float | None  # where it is given
     mean_alone: bool
 
-    @property
-    def quick(self) -> bool:
-        """Whether all units have as many rows: then a batch is arranged at once."""
-        return self._members is not None
+    def quick(self, of_signs: bool) -> bool:
+        """Whether a batch is arranged at once: signs always, orders if all units have as many rows."""
+        return of_signs or self._members is not None
 
-    @property
-    def block(self) -> int:
-        """Arrangements per block: as many as a part of a batch."""
-        return max(1, PART_ROWS // self.y.size) if self.quick else SLOW_BLOCK
+    def block(self, of_signs: bool) -> int:
+        """Return the number of arrangements per block: as many as a part of a batch."""
+        return max(1, PART_ROWS // self.y.size) if self.quick(of_signs) else SLOW_BLOCK
 
     @property
     def _members(self) -> Index | None:
@@ -228,9 +227,8 @@ class ArrangedLocationScale(ArrangedModel):
     link: str
     restricted: bool
 
-    @property
-    def block(self) -> int:
-        """Arrangements per block: many with a log link."""
+    def block(self, of_signs: bool) -> int:
+        """Return the number of arrangements per block: many with a log link."""
         return SCALE_BLOCK if self._together else SLOW_BLOCK
 
     @property
@@ -358,6 +356,16 @@ class Experiment:
     drawn: int  # how many are drawn; 0: all are fitted
     seed: int
     orders: Orders | None  # of the units; None where signs are flipped
+
+    @property
+    def quick(self) -> bool:
+        """Whether many arrangements are fitted at once; then none without a statistic is let pass."""
+        return self.model.quick(self.orders is None)
+
+    @property
+    def block(self) -> int:
+        """Arrangements per block."""
+        return self.model.block(self.orders is None)
 
     @property
     def number(self) -> int:
@@ -500,7 +508,9 @@ class Inversion:
         y = model.y - value * model.x[:, self.column]
         observed = self.experiment.statistics(self.experiment.of_data, y)[0, self.column]
         task = _Flags(self.experiment, numbers, y, float(observed), self.column, self.alternative)
-        found = run(task, numbers.size, block=model.block, progress=self.progress, what="arrangements")
+        found = run(
+            task, numbers.size, block=self.experiment.block, progress=self.progress, what="arrangements"
+        )
         return np.asarray(found["flags"])
 
     def rejected(self, flags: Array) -> bool:

@@ -46,7 +46,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.errors import InputError, NotIdentifiableError
-from metaexo.formatting import level_words, plural
+from metaexo.formatting import level_words, number, p_value, plural
 from metaexo.inputs import check_choice, check_flag, read_words, whole_number
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.grouping import split_clusters
@@ -76,11 +76,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ARRANGED = {
-    "signs": "the signs",
-    "rows": "the rows of the design against the data",
-    "residuals": "the residuals, given the other moderators,",
-    "residual-signs": "the signs of the residuals, given the other moderators,",
+    "signs": "patterns of signs of {}",
+    "rows": "permutations of the moderator values over {}",
+    "residuals": "permutations of the residuals, given the other moderators, of {}",
+    "residual-signs": "patterns of signs of the residuals, given the other moderators, of {}",
 }
+OF_INTERCEPT = (
+    "the p-value of the intercept does not test whether it is 0: moderator values are permuted, and the "
+    "effects keep their mean"
+)
 ALTERNATIVES = ("two-sided", "greater", "less")
 TWO_SIDED = ("absolute", "doubled")
 SCHEMES = ("signs", "rows", "residuals", "residual-signs")
@@ -227,7 +231,7 @@ class PermutationTest(Readable):
     def table_notes(self) -> list[str]:
         """Return what was arranged, how often, and what counts as extreme."""
         parts = [("", self)] if self.scale is None else [("location: ", self), ("scale: ", self.scale)]
-        notes = [f"{name}{part.sentence}" for name, part in parts]
+        notes = [f"{name}{part.done}{part._errors}" for name, part in parts]
         if self.alternative != "two-sided":
             notes.append(f"alternative: coefficients are {self.alternative} than 0")
         elif self.two_sided == "doubled":
@@ -238,20 +242,50 @@ class PermutationTest(Readable):
             notes.append(f"low, high: {level_words(self.level)} permutation interval")
         return notes
 
+    def cautions(self) -> tuple[str, ...]:
+        """Return what to know before relying on the p-values; empty if there is nothing."""
+        asked = self.scheme == "rows" and any(
+            test.name == "intercept" and np.isfinite(test.pvalue) for test in self.tests
+        )
+        return (OF_INTERCEPT,) if asked else ()
+
+    @property
+    def done(self) -> str:
+        """What was arranged, and how often, in words."""
+        units = f"{self.units} whole clusters" if self.units < self.k else f"{self.units} effects"
+        many = self.arrangements
+        count = f"{many:,}" if many < 1e9 else f"more than 10^{len(str(many)) - 1}"
+        what = ARRANGED[self.scheme].format(units)
+        if self.exact:
+            return f"exact permutation test: all {count} {what}"
+        return f"permutation test: {self.fitted - 1:,} of {count} {what}, drawn at random (seed {self.seed})"
+
+    @property
+    def _errors(self) -> str:
+        """What the columns of drawn tests are, in words."""
+        words = f"{level_words(self.level)} Clopper-Pearson interval"
+        return "" if self.exact else f"; error: Monte Carlo standard error of p; {words}"
+
     @property
     def sentence(self) -> str:
-        """What was arranged, and how often, in words."""
-        moved = "clusters" if self.units < self.k else "effects"
-        whole = f"of {self.units} {'whole ' if self.units < self.k else ''}{moved}"
-        what = f"{ARRANGED[self.scheme]} {whole}"
-        many = self.arrangements
-        count = str(many) if many < 1e9 else f"more than 10^{len(str(many)) - 1}"
-        if self.exact:
-            return f"exact permutation test: all {count} arrangements of {what}"
-        return (
-            f"permutation test: {self.fitted - 1} drawn of {count} arrangements of {what}, seed {self.seed}; "
-            f"error: Monte Carlo standard error of p; {level_words(self.level)} Clopper-Pearson interval"
-        )
+        """What was arranged, how often, and the p-values, in words."""
+        scale = "" if self.scale is None else f"; scale: {self.scale.sentence}"
+        return f"{self.done}: {'; '.join(self._found())}{scale}"
+
+    def _found(self) -> list[str]:
+        """Return the p-values in words: those of coefficients, and of tests of several of them."""
+        names = list(self.names)
+        several = sum(name != "intercept" for name in names) > 1
+        found = []
+        for test in self.tests:
+            tested = np.isfinite(test.pvalue) and not (self.cautions() and test.name == "intercept")
+            joint = several if test.kind == "omnibus" else test.name not in names
+            if tested and (test.kind == "coefficient" or joint):
+                error = f" (Monte Carlo error {number(test.error, 4)})" if not self.exact else ""
+                name = "mean" if names == ["intercept"] else test.name
+                size = f" {number(test.estimate, 4)}" if test.kind == "coefficient" else ""
+                found.append(f"{name}{size}, {p_value(test.pvalue)}{error}")
+        return found
 
 
 # -- the test ------------------------------------------------------------------------------------------------
@@ -295,7 +329,7 @@ def permutation_test(
         its design are permuted, those of the other part stay.
     draws : int, optional
         How many arrangements are drawn where there are more than `limit`; at least 19. Default: 9,999; 999
-        for models that are fitted one arrangement at a time.
+        for models that are fitted one arrangement at a time, and for rows of clusters of unequal size.
     alternative : {"two-sided", "greater", "less"}
         Whether large coefficients of any sign, positive or negative ones count as extreme.
     two_sided : {"absolute", "doubled"}
@@ -310,7 +344,7 @@ def permutation_test(
         labels. Rows are permuted between clusters only where moderators are the same within each.
     limit : int, optional
         Up to this many arrangements all are fitted, and the test is exact. Default: 5,000,000; 1,000 for
-        models that are fitted one arrangement at a time.
+        models that are fitted one arrangement at a time, and for rows of clusters of unequal size.
     seed : int
         Seed of drawn arrangements.
     intervals : bool, str or sequence of str
@@ -506,7 +540,7 @@ def _test(
     values: Array | None = None
     options: dict[str, Any] = {
         "size": experiment.size,
-        "block": model.block,
+        "block": experiment.block,
         "progress": choices.progress,
         "what": "arrangements",
     }
@@ -520,13 +554,13 @@ def _test(
     tested = np.array(experiment.tested)
     undefined = np.where(tested, counts[3], 0)
     lost = bool(np.isnan(observed[tested]).any())
-    if lost and not model.quick:
+    if lost and not experiment.quick:
         raise NotIdentifiableError(
             "a coefficient has no standard error in the data: it is at the boundary of what it can be",
             "coefficients with a test statistic",
             'use fewer moderators or, for a location-scale model, link="log"',
         )
-    refuse_undefined(int(undefined.max()) if model.quick else 0, fitted, lost)
+    refuse_undefined(int(undefined.max()) if experiment.quick else 0, fitted, lost)
     kinds = [*(("coefficient", name) for name in design.names), *_joint(design)]
     tests = []
     for j, (kind, name) in enumerate(kinds):
@@ -604,10 +638,10 @@ def _experiment(model: ArrangedModel, design: Design, scheme: str | None, choice
             "moderators whose values differ between the rows that are permuted",
             "leave scheme out: the signs of the effects are flipped then",
         )
-    limit = choices.limit or (MOST if model.quick else MOST_SLOW)
+    limit = choices.limit or (MOST if experiment.quick else MOST_SLOW)
     if experiment.number <= limit:
         return experiment
-    return replace(experiment, drawn=choices.draws or (DRAWS if model.quick else DRAWS_SLOW))
+    return replace(experiment, drawn=choices.draws or (DRAWS if experiment.quick else DRAWS_SLOW))
 
 
 def _kinds(model: ArrangedModel, scheme: str) -> Index:

@@ -89,7 +89,7 @@ def test_arrangements_that_are_as_extreme_as_the_data_lie_beyond_its_lines():
     beyond = np.abs(found.statistics[:, 0]) >= test.statistic * (1 - 1e-9)
     assert beyond.mean() == pytest.approx(test.pvalue)
     assert panel.x.label == f"Statistic (p = {test.pvalue:.3f})"
-    assert plan.notes[0].startswith("Exact permutation test: all 128 arrangements")
+    assert plan.notes[0].startswith("Exact permutation test: all 128 patterns of signs of 7 effects.")
     assert (
         overlapping_texts(
             permutation(
@@ -104,8 +104,10 @@ def test_tests_have_panels_and_one_sided_ones_a_single_line():
     x = [[1.0, 0.0], [2.0, 1.0], [3.0, 0.0], [4.0, 1.0], [5.0, 1.0], [6.0, 0.0], [7.0, 0.0]]
     found = permuted(x, alternative="greater", draws=99, limit=99)
     plan = permutation_plan(found)
-    tests = [one for one in found.tests if np.isfinite(one.pvalue) and one.kind != "term"]
-    assert [one.kind for one in tests] == ["coefficient"] * 3 + ["omnibus"]
+    tests = [one for one in found.tests if one.name != "intercept" and one.kind != "term"]
+    assert [one.kind for one in tests] == ["coefficient"] * 2 + ["omnibus"]
+    asked = permutation_plan(found, tests=["intercept"])
+    assert any("does not test whether it is 0" in note for note in asked.notes)
     assert [panel.heading for panel in plan.panels] == [one.name for one in tests]
     for panel, one in zip(plan.panels, tests, strict=True):
         assert [layer.at for layer in panel.layers if isinstance(layer, Rule)] == [one.statistic]

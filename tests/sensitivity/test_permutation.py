@@ -76,7 +76,7 @@ def test_several_moderators_are_tested_together() -> None:
         ]
     )
     assert found.omnibus == pytest.approx((q >= fit.moderator_test.statistic * (1 - 1e-9)).mean(), rel=1e-12)
-    assert "all 120 arrangements of the rows of the design" in str(found)
+    assert "all 120 permutations of the moderator values over 5 effects" in str(found)
 
 
 def test_a_given_tau2_stays() -> None:
@@ -131,6 +131,43 @@ def test_terms_are_tested_jointly() -> None:
             q.append(b @ np.linalg.solve(cov[np.ix_(columns, columns)], b))
         assert fit.test_terms()[name].statistic == pytest.approx(q[0])
         assert found.terms[name] == pytest.approx((np.array(q) >= q[0] * (1 - 1e-9)).mean(), rel=1e-12)
+
+
+def test_signs_of_whole_clusters_are_all_fitted_where_that_is_a_batch() -> None:
+    rng = np.random.default_rng(4)
+    sizes = [1, 1, 3, 1, 1, 1, 3, 1, 1, 2, 1]
+    code = np.repeat(np.arange(11), sizes)
+    y, v = rng.normal(-0.3, 0.4, code.size), rng.uniform(0.05, 0.2, code.size)
+    es = mx.EffectSizes(y, v, study=[f"study {i}" for i in code])
+    fit = mx.RandomEffects(es, dependence="accept").fit("EE", test="z")
+    found = permutation_test(fit)
+    assert (found.exact, found.fitted, found.units) == (True, 2**11, 11)
+    assert "exact permutation test: all 2,048 patterns of signs of 11 whole clusters" in found.sentence
+    signs = np.array(list(product((1, -1), repeat=11)))[:, code]
+    z = (signs * (y / v)).sum(axis=1) / np.sqrt((1 / v).sum())  # of equal effects, by hand
+    assert found.pvalue[0] == (np.abs(z) >= abs(z[0]) * (1 - 1e-9)).mean()
+    # rows of clusters of unequal size are fitted one by one, and there are more than 1,000
+    slope = mx.RandomEffects(es, np.sqrt(code), dependence="accept").fit("EE", test="z")
+    assert permutation_test(slope, 19).fitted == 20
+
+
+def test_sentences_give_the_p_values() -> None:
+    found = permutation_test(mx.RandomEffects(ES).fit())
+    estimate = f"{found.tests[0].estimate:.4f}"
+    assert found.sentence == (
+        f"exact permutation test: all 32 patterns of signs of 5 effects: mean {estimate}, "
+        f"p = {found.pvalue[0]:.2f}"
+    )
+    assert found.cautions() == ()
+    slope = permutation_test(mx.RandomEffects(ES, [1.0, 2, 3, 5, 8], names=["dose"]).fit(), 99, limit=20)
+    dose = slope.tests[1]
+    size = f"{dose.estimate:.4f}".replace("-", "−")
+    assert slope.sentence == (
+        "permutation test: 99 of 120 permutations of the moderator values over 5 effects, drawn at random "
+        f"(seed 0): dose {size}, p = {dose.pvalue:.2f} (Monte Carlo error {dose.error:.4f})"
+    )
+    assert "does not test whether it is 0" in slope.cautions()[0]
+    assert "caution: the p-value of the intercept" in str(slope)
 
 
 def test_whole_clusters_are_flipped_and_permuted() -> None:

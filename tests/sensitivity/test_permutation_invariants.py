@@ -108,13 +108,13 @@ def test_beyond_the_limit_rearrangements_are_drawn_where_that_is_asked_for() -> 
     assert drawn.fitted == 2000
     p = float(exact.pvalue[0])
     assert abs(drawn.pvalue[0] - p) < 4 * np.sqrt(p * (1 - p) / 1999) + 1 / 2000
-    assert "1999 drawn of 16384 arrangements" in str(drawn)
+    assert "1,999 of 16,384 patterns of signs of 14 effects, drawn at random (seed 2)" in str(drawn)
     mean = drawn.tests[0]
     assert mean.error == pytest.approx(np.sqrt(mean.pvalue * (1 - mean.pvalue) / 1999))
     assert mean.pvalue_low < p < mean.pvalue_high
     again = permutation_test(fit, 1999, limit=100, seed=2)
     np.testing.assert_array_equal(again.pvalue, drawn.pvalue)
     many = mx.RandomEffects(mx.EffectSizes(rng.normal(0, 1, 2000), [0.1] * 2000)).fit(method="DL")
-    assert "99 drawn of more than 10^602 arrangements" in str(permutation_test(many, 99))
+    assert "99 of more than 10^602 patterns" in str(permutation_test(many, 99))
     moderated = mx.RandomEffects(es, np.arange(14.0)).fit()
     assert 1 / 200 <= permutation_test(moderated, 199).pvalue[1] <= 1

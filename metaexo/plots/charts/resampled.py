@@ -172,7 +172,8 @@ def permutation_plan(
         What :func:`metaexo.sensitivity.permutation_test` returned with ``statistics=True``.
     tests : sequence of str, optional
         Names of the tests to show: coefficients, terms, "moderators" for the omnibus test. Default: all that
-        have a p-value, each once.
+        have a p-value, each once; not the intercept where moderator values were permuted, which does not test
+        it.
     columns : int
         Most panels side by side, as far as there is room.
 
@@ -215,8 +216,9 @@ def permutation_plan(
     several = "negative of it" if any(one.ends for one in shown) else ""
     said = _Words("Arrangements", "arrangements", "statistic of the data", several)
     panels, across = _panels(shown, said, columns, space_of(ax, width, 1.0)[0], look)
-    parts = (part.sentence.partition("; error")[0] for part in _parts(results).values())
-    sentences = [f"{words[:1].upper()}{words[1:]}." for words in parts]
+    sentences = [f"{part.done[:1].upper()}{part.done[1:]}." for part in _parts(results).values()]
+    asked = tests is not None and "intercept" in tests
+    sentences += [f"Caution: {words}." for words in results.cautions() if asked]
     chart = Chart(
         panels=panels,
         across=across,
@@ -256,7 +258,7 @@ def _permuted(results: sensitivity.PermutationTest, asked: Sequence[str] | None)
             "no test is to be shown", f"one or more of {', '.join(found)}" if found else "one with a p-value"
         )
     out = []
-    usual = [name for name, (part, test, _) in found.items() if test.kind != "omnibus" or _is_joint(part)]
+    usual = [name for name, (part, test, _) in found.items() if _is_usual(part, test)] or list(found)
     for name in dict.fromkeys(usual if asked is None else asked):
         part, test, draws = found[name]
         two_sided = test.kind == "coefficient" and part.alternative == "two-sided"
@@ -285,6 +287,13 @@ def _distribution(results: sensitivity.Bootstrap, name: str) -> _Distribution:
     kind, colon, of = name.partition(":")
     heading = HEADINGS.get(kind, kind) + (f" {of}" if colon else "")
     return _Distribution(heading, label, scale, draws[np.isfinite(draws)], estimate, (low, high))
+
+
+def _is_usual(part: sensitivity.PermutationTest, test: Any) -> bool:
+    """Say whether a test is shown unless others are asked for."""
+    if test.name == "intercept" and part.cautions():  # permuted moderators say nothing of it
+        return False
+    return test.kind != "omnibus" or _is_joint(part)
 
 
 def _is_joint(part: sensitivity.PermutationTest) -> bool:
