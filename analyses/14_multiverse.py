@@ -29,7 +29,7 @@ ANOTHER = "another question"
 BOTH_SIDES = [0.5, 0.25, 0.75]  # correlation of the sides of a face, where a paper does not report it
 SAME_ANIMALS = [0.6, 0.3, 0.9]  # of errors of effects on the same animals
 TESTS = ["knapp-hartung-adhoc", "knapp-hartung", "z"]
-DOUBTFUL = {"with": None, "without": "use != 'doubtful'"}
+DOUBTFUL = {"all rows": None, "without doubtful rows": "use != 'doubtful'"}
 BENEFIT = {"lower": -1, "higher": 1}
 DRAWS, SEED = 499, 14  # random patterns of signs
 # Steps that separate by size, against precipitation.
@@ -184,7 +184,7 @@ def brain(folder):
 
     choices = {
         "measure": ["SMD", "SMDH", "ROM"],
-        "include": {"without doubtful rows": "use != 'doubtful'", "with": None},
+        "include": dict(reversed(DOUBTFUL.items())),
         "markers": {"all": lambda es: es, "of microglia": cells},
         "model": {
             "multilevel": multilevel,
@@ -309,13 +309,29 @@ def told(test):
     return " ".join([test.sentence, *(f"Caution: {text}." for text in test.cautions())])
 
 
+def concluded(name, paths):
+    """Return what the paths of a question found, and the options that led to none of them."""
+    shown, _, values = paths.range_sentence.partition(": ")
+    lost = [f'"{option}" ({choice})' for choice, option, _ in paths.without_paths()]
+    parts = [
+        paths.counts_sentence,
+        f"{AXES.get(name, shown)}: {values}",
+        paths.conclusion_sentence,
+        paths.importance_sentence,
+        f"Options that no path could be fitted with: {', '.join(lost)}." if lost else "",
+    ]
+    return " ".join(filter(None, parts))
+
+
 def summarise(analysis, found, tests):
     analysis.write_summary(
         "Every combination of the choices that are declared for a question is a path; combinations that are "
         "the same analysis of the same effects count once. Shares of the variance of estimates over paths "
         "are Shapley's; with paths on several scales it is that of z, the normal quantile of the p-value."
     )
-    analysis.write_summary("\n".join(f"- {TITLES[name]}: {paths.sentence}" for name, paths in found.items()))
+    analysis.write_summary(
+        "\n".join(f"- {TITLES[name]}: {concluded(name, paths)}" for name, paths in found.items())
+    )
     lines = [f"- {TITLES[name]}: {told(test)}" for name, test in tests.items()]
     analysis.write_summary("Could a whole curve be chance?\n\n" + "\n".join(lines))
     analysis.write_summary(

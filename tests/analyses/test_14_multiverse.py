@@ -76,7 +76,7 @@ def test_a_path_of_means_of_laboratories_is_a_t_test(root, paths):
     test = stats.ttest_ind(first, second)
     low, high = test.confidence_interval()
     path = paths(
-        SIZES, include="with", group="a step alone", technique="NTA", sources="not adjusted",
+        SIZES, include="all rows", group="a step alone", technique="NTA", sources="not adjusted",
         model="means of laboratories",
     )  # fmt: skip
     assert len(path) == 1

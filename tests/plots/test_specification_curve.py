@@ -135,6 +135,36 @@ def test_conclusions_have_a_colour_a_shape_and_a_row():
     assert [label for _, label in plan.panels[1].y.ticks][:2] == ["benefit", "neither"]
 
 
+def test_the_legend_has_the_marks_that_are_drawn(found):
+    few = {p.name: p for p in specification_curve_plan(found).panels[0].layers if isinstance(p, Points)}
+    assert (few["95% CI: benefit"].shape, few["95% CI: benefit"].hollow) == ("circle", False)
+    rng = np.random.default_rng(3)
+    es = mx.EffectSizes(rng.normal(0.2, 0.3, 12), rng.uniform(0.02, 0.2, 12), oriented=True)
+    drop = {f"row {i}": {"in": lambda e: e, "out": lambda e, y=es.y[i]: e.select(e.y != y)} for i in range(8)}
+    many = multiverse(es, drop)
+    assert many.distinct == 256
+    ax = specification_curve(specification_curve_plan(many, choices=["row 0"]))
+    keys = [
+        p for p in specification_curve_plan(many).panels[0].layers if isinstance(p, Points) and not len(p.x)
+    ]
+    assert [(key.shape, key.hollow) for key in keys] == [("bar", False)] * len(keys)
+    assert {key.name for key in keys} == {f"95% CI: {word}" for word in set(many.conclusion)}
+    legend = next(one.get_legend() for one in ax.figure.axes if one.get_legend() is not None)
+    for key in keys:
+        at = [text.get_text() for text in legend.get_texts()].index(key.name)
+        box = legend.legend_handles[at].get_paths()[0].get_extents()
+        assert box.height > 3 * box.width  # upright, as the intervals are
+
+
+def test_options_without_a_path_say_so():
+    es = mx.EffectSizes([0.3, 0.5, 0.1, 0.6], [0.02, 0.03, 0.02, 0.05], study=list("aabb"))
+    choices = {"model": ["random effects", "robust"], "test": ["z", "t"], "method": ["DL", "EE"]}
+    plan = specification_curve_plan(multiverse(es, choices, unless="method == 'EE'"))
+    names = [label for _, label in plan.panels[1].y.ticks]
+    assert {"random effects", "robust (no path possible)", "DL", "EE (ruled out)"} <= set(names)
+    assert any("no path with model = robust could be fitted" in note for note in plan.notes)
+
+
 def test_scales_have_a_curve_each():
     paths = multiverse(mx.load_dataset("bcg"), CHOICES | {"measure": ["RR", "RD"]}, better="lower")
     plan = specification_curve_plan(paths)

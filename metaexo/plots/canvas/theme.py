@@ -45,6 +45,7 @@ MARKERS: Mapping[str, Any] = {
     "lozenge": (4, 0, 0),  # a diamond as wide as the other shapes
     "left": "<",
     "right": ">",
+    "bar": [(-0.25, -1.0), (0.25, -1.0), (0.25, 1.0), (-0.25, 1.0), (-0.25, -1.0)],  # an upright interval
 }
 LEAST_SIZE = 7.0  # points; journals ask for letters of at least 6 to 8 points
 TRACK = 0.12  # share of ink in the fill of empty bars and of bands, on a paper of the user's

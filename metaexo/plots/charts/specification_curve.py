@@ -148,9 +148,10 @@ def specification_curve_plan(
     rows = _rows(results, _chosen(results, choices))
     drawn_limits = [_limits(results, side, limits) for side in sides]
     wide = max(0.75 * (room - 12.0 * look.small) / len(sides) - BESIDE * look.small, 20.0)
+    roomy = wide / max(side.count for side in sides) > OPEN
     behind = [] if test is None else [_band(results, test, sides[0], drawn_limits[0])]
     upper = [
-        _curve(results, side, ends, wide, axis_label, behind)
+        _curve(results, side, ends, wide, axis_label, behind, roomy)
         for side, ends in zip(sides, drawn_limits, strict=True)
     ]
     lower = [
@@ -214,8 +215,10 @@ def _rows(found: Multiverse, choices: Sequence[str]) -> list[tuple[str, Mask | N
         j = names.index(name)
         for i, label in enumerate(found.choices[name]):
             leads = np.zeros(found.distinct, dtype=bool)
-            leads[found.fit_of[found.possible & (found.options[:, j] == i)]] = True
-            rows.append((label, leads))
+            here = found.options[:, j] == i
+            leads[found.fit_of[found.possible & here]] = True
+            lost = "ruled out" if found.excluded[here].all() else "no path possible"
+            rows.append((label if leads.any() else f"{label} ({lost})", leads))
     return rows
 
 
@@ -260,8 +263,9 @@ def _curve(
     wide: float,
     label: str | None,
     behind: Sequence[Layer],
+    roomy: bool,
 ) -> Panel:
-    """Return the panel of the estimates in order."""
+    """Return the panel of the estimates in order; `roomy`: there is room to see the shapes of marks."""
     estimate, low, high = (found.shown[name][side.fits] for name in ("estimate", "low", "high"))
     apart = wide / side.count
     null = float(found.shown["null"][side.fits[0]])
@@ -271,8 +275,16 @@ def _curve(
     middle = float(np.median(found.shown["estimate"][found.of_scale(side.scale)]))
     layers.append(Rule(at=middle, axis="y", name=MIDDLE, color="grey", dash="dotted", width=1.0))
     kinds = [(name, rows, sign) for name, rows, sign in _kinds(found, side) if rows.any()]
-    layers += [  # keys of the legend, as large as they must be to be seen
-        Points(x=(), y=(), name=name, color=color, shape=shape, hollow=hollow)
+    layers += [  # keys of the legend: the shapes where they can be seen in the figure, else the bars
+        Points(
+            x=(),
+            y=(),
+            name=name,
+            color=color,
+            shape=shape if roomy else "bar",
+            hollow=hollow and roomy,
+            size=5.0 if roomy else 8.0,
+        )
         for name, _, (color, shape, hollow) in kinds
     ]
     for _, rows, (color, _, _) in kinds:
@@ -294,7 +306,7 @@ def _curve(
                 name=name,
                 color=color,
                 shape=shape,
-                hollow=hollow and apart > OPEN,
+                hollow=hollow and roomy,
                 size=float(np.clip(0.9 * apart, 1.6, 4.5)),
             )
         )

@@ -104,7 +104,7 @@ class CurveTest(Readable):
     @property
     def sentence(self) -> str:
         """What was tested, and what came of it."""
-        patterns = f"all {self.patterns}" if self.exact else f"{self.patterns} random"
+        patterns = f"all {self.patterns:,}" if self.exact else f"{self.patterns:,} random"
         told = []
         for name, value in self.observed.items():
             shown = percent(value) if name == "share" else number(value)

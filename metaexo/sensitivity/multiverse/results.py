@@ -75,6 +75,17 @@ OF_WORDS = {
 }
 
 
+# What choices of known meaning are about, where their names alone are no words of a sentence.
+CALLED = {
+    "include": "rows included",
+    "derived": "treatment of derived effects",
+    "censored": "treatment of censored effects",
+    "group": "grouping",
+    "correlation": "correlation within studies",
+    "method": "estimator",
+}
+
+
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Multiverse(Readable):
     """The paths through an analysis, each fitted once; made by :func:`metaexo.sensitivity.multiverse`.
@@ -668,11 +679,13 @@ class Multiverse(Readable):
         if table["share"].isna().all():
             return f"All paths agree on {what}."
         pairs = zip(table["choice"].tolist(), table["share"].tolist(), strict=True)
-        told = [f"{name.replace('_', ' ')} ({percent(share)})" for name, share in pairs if share >= NOTICED][
-            :3
-        ]
+        told = [
+            f"the {CALLED.get(name, name.replace('_', ' '))} ({percent(share)})"
+            for name, share in pairs
+            if share >= NOTICED
+        ][:3]
         then = f", then {' and '.join(told[1:])}" if told[1:] else ""
-        return f"Of the variance of {what} over paths most goes with the choice of {told[0]}{then}."
+        return f"Of the variance of {what} over paths most goes with {told[0]}{then}."
 
     @property
     def sentence(self) -> str:
