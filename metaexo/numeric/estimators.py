@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from metaexo.errors import UnknownChoiceError, nearest_word
-from metaexo.numeric import likelihood_maximum
+from metaexo.numeric import likelihood_maximum as ml
 from metaexo.numeric import moment_estimators as moment
 from metaexo.numeric.problem import Batch
 from metaexo.numeric.tau2 import Tau2
+from metaexo.types import Array
 
 REML = "restricted maximum likelihood"
 HSK = "Hunter-Schmidt with k / (k - p)"
@@ -35,6 +36,11 @@ class Estimator:
     reference: str  # DOI
     needs_weights: bool = False  # whether it works with user-supplied weights
     divides_by_v: bool = False  # whether a sampling variance of zero rules it out
+    alone: Callable[[Batch], Tau2] | None = None  # a kernel of the same estimates without their certificates
+
+    def tau2(self, batch: Batch) -> Array:
+        """Return the estimates alone, shape (B,): what large batches need."""
+        return (self.alone or self.kernel)(batch).tau2
 
 
 ESTIMATORS: dict[str, Estimator] = {
@@ -48,8 +54,20 @@ ESTIMATORS: dict[str, Estimator] = {
         Estimator("SJ", "Sidik-Jonkman", moment.sidik_jonkman, SIDIK_2005),
         Estimator("SJIT", "iterated Sidik-Jonkman", moment.paule_mandel, SIDIK_2005, divides_by_v=True),
         Estimator("DLIT", "iterated DerSimonian-Laird", moment.paule_mandel, KACKER_2007, divides_by_v=True),
-        Estimator("ML", "maximum likelihood", likelihood_maximum.maximum_likelihood, VIECHTBAUER_2005),
-        Estimator("REML", REML, likelihood_maximum.restricted_maximum_likelihood, VIECHTBAUER_2005),
+        Estimator(
+            "ML",
+            "maximum likelihood",
+            ml.maximum_likelihood,
+            VIECHTBAUER_2005,
+            alone=ml.maximum_likelihood_alone,
+        ),
+        Estimator(
+            "REML",
+            REML,
+            ml.restricted_maximum_likelihood,
+            VIECHTBAUER_2005,
+            alone=ml.restricted_maximum_likelihood_alone,
+        ),
         Estimator("EB", "empirical Bayes", moment.paule_mandel, MORRIS_1983, divides_by_v=True),
         Estimator("PM", "Paule-Mandel", moment.paule_mandel, PAULE_1982, divides_by_v=True),
         Estimator("PMM", PMM, moment.paule_mandel_median, PAULE_1982, divides_by_v=True),

@@ -70,6 +70,18 @@ def restricted_maximum_likelihood(batch: Batch) -> Tau2:
     return _global_maximum(batch, restricted=True)
 
 
+@in_parts
+def maximum_likelihood_alone(batch: Batch) -> Tau2:
+    """Return the same maximum without standard errors and scores, which take a tenth of the time."""
+    return _global_maximum(batch, restricted=False, certified=False)
+
+
+@in_parts
+def restricted_maximum_likelihood_alone(batch: Batch) -> Tau2:
+    """Return the same maximum without standard errors and scores, which take a tenth of the time."""
+    return _global_maximum(batch, restricted=True, certified=False)
+
+
 def likelihood_at(batch: Batch, tau2: float, restricted: bool) -> Tau2:
     """Return a given tau2 with the standard error and the score that the likelihood has there."""
     none = np.zeros(batch.size, dtype=np.int64)
@@ -87,7 +99,7 @@ def local_maxima(batch: Batch, restricted: bool) -> tuple[NDArray[np.intp], Arra
     return np.concatenate([at_zero, seen.problem]), np.concatenate([np.zeros(at_zero.size), inner])
 
 
-def _global_maximum(batch: Batch, restricted: bool) -> Tau2:
+def _global_maximum(batch: Batch, restricted: bool, certified: bool = True) -> Tau2:
     if batch.size == 1 and batch.unit and batch.y.size <= CACHE_ELEMENTS:
         return maximum_of_one(batch, restricted)
     seen = scan(batch, restricted)
@@ -100,7 +112,12 @@ def _global_maximum(batch: Batch, restricted: bool) -> Tau2:
             tau2, iterations = _highest(batch, seen, roots, maxima, restricted)
         else:
             tau2[problem], iterations[problem] = roots.root, roots.iterations
-    found = _certify(batch, tau2, (iterations, maxima, seen.proved), scale, restricted)
+    counts = (iterations, maxima, seen.proved)
+    if certified:
+        found = _certify(batch, tau2, counts, scale, restricted)
+    else:
+        unknown = np.full(batch.size, np.nan)
+        found = Tau2(tau2, unknown, tau2 == 0, unknown, unknown, *counts)
     if batch.v.min() > 0:
         return found
     nowhere = unbounded(batch, restricted)

@@ -209,7 +209,7 @@ class SubsetFits:
         tau2 = np.full(batch.size, 0.0 if self.tau2 is None else self.tau2)
         free = np.flatnonzero(df > 0)
         if self.tau2 is None and free.size:
-            tau2[free] = get_estimator(self.method).kernel(batch.take(free)).tau2
+            tau2[free] = get_estimator(self.method).tau2(batch.take(free))
         exact = ((batch.v == 0) & (batch.n > 0)).any(axis=1)
         state = np.where(np.isnan(tau2), NO_MAXIMUM, FITTED).astype(np.int8)
         state[exact & (tau2 == 0) & (df > 0)] = ZERO_VARIANCE

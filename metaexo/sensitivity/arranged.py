@@ -173,7 +173,7 @@ class ArrangedOneLevel(ArrangedModel):
     def _tau2(self, batch: Batch) -> Array:
         if self.tau2 is not None:
             return np.full(batch.size, self.tau2)
-        return get_estimator(self.method).kernel(batch).tau2
+        return get_estimator(self.method).tau2(batch)
 
     def _of_batch(self, batch: Batch, y: Array) -> Array:
         """Return the statistics of a batch made of effects y, shape (B, k)."""

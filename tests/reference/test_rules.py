@@ -42,6 +42,10 @@ EXAMPLES = (
     (one_level_rules.no_spread, "stress_pub_identical/random_effects/REML_knha"),
     (one_level_rules.below_one_df, "stress_pub_k3/intervals_extra/ci_REML_KR"),
     (one_level_rules.missing_refits, "nielweise2007/diagnostics/mean_REML_z_cumulative"),
+    (one_level_rules.no_spread_in_a_part, "stress_pub_identical/diagnostics/mean_REML_knha_leave1out"),
+    (one_level_rules.no_spread_in_a_part, "stress_pub_identical/diagnostics/mean_REML_knha_cumulative"),
+    (one_level_rules.tied_residuals, "mcdaniel1994/diagnostics/mean_EE_z_qqnorm"),
+    (one_level_rules.residuals_of_nothing, "gibson2002/diagnostics/type_REML_z_qqnorm"),
 )
 # Rules that no stored case needs: a case, and what the reference might say instead of its values.
 IMAGINED = (

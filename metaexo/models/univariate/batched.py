@@ -171,7 +171,7 @@ def fit_batch(fit: UnivariateFit, batch: Batch) -> BatchFit:
     Each problem has more effects than coefficients if tau2 is estimated, and its rows determine all of them.
     """
     given = np.full(batch.size, fit.tau2) if fit.tau2_given else None
-    tau2 = get_estimator(fit.method).kernel(batch).tau2 if given is None else given
+    tau2 = get_estimator(fit.method).tau2(batch) if given is None else given
     exact = ((batch.v == 0) & (batch.n > 0)).any(axis=1)  # a sampling variance of 0 takes part
     tau2 = np.where(exact & (tau2 == 0), np.nan, tau2)
     with np.errstate(divide="ignore", invalid="ignore"):
