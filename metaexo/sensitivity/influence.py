@@ -114,7 +114,8 @@ def _of_one_level(fit: RandomEffectsResults, cluster: Any) -> Influence:
     """Return the influence of effects or clusters, from fits without them in one batched call."""
     labels, members = clusters_of(fit, cluster)
     single = all(rows.size == 1 for rows in members)
-    without = fit.deletion if cluster == "effect" else delete_each(fit, members)
+    by_effect = isinstance(cluster, str) and cluster == "effect"
+    without = fit.deletion if by_effect else delete_each(fit, members)
     x = fit.design.matrix(fit.k)
     sizes = np.array([rows.size for rows in members], dtype=float)
     change = fit.beta - without.beta

@@ -168,6 +168,7 @@ def leave_one_out(
 def clusters_of(fit: FitResults, cluster: object) -> tuple[tuple[str, ...], list[Index]]:
     """Return what the clusters of a fit are called, as readers know them, and the rows of each."""
     names, members = split_clusters(fit.effects, cluster)  # type: ignore[arg-type]
-    if cluster == "effect" or (cluster == "study" and not fit.effects.study):
+    word = cluster if isinstance(cluster, str) else ""
+    if word == "effect" or (word == "study" and not fit.effects.study):
         return fit.effects.row_labels, members
     return names, members

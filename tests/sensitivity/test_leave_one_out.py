@@ -125,3 +125,13 @@ def test_a_fit_that_is_one_effect_alone_is_said():
     assert found.to_frame()["note"].str.startswith("one effect").all()
     assert "no tau2 to estimate" in found.to_text()
     assert any("one effect" in note for note in mx.plots.forest_plan(found).notes)
+
+
+@pytest.mark.parametrize("kind", [list, np.array, pd.Series])
+def test_clusters_may_be_an_array(kind) -> None:
+    fit = mx.RandomEffects(mx.EffectSizes([0.2, 0.6, 0.1, 0.9], [0.02, 0.05, 0.03, 0.04])).fit()
+    found = mx.sensitivity.leave_one_out(fit, kind(["a", "a", "b", "c"]))
+    assert found.labels == ("a", "b", "c")
+    assert found.estimate[0] == pytest.approx(mx.sensitivity.refit(fit, [2, 3]).estimate)
+    assert mx.sensitivity.influence(fit, kind(["a", "a", "b", "c"])).labels == found.labels
+    assert mx.sensitivity.baujat(fit, kind(["a", "a", "b", "c"])).labels == found.labels
