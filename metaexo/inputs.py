@@ -217,7 +217,9 @@ def whole_number(value: object, name: str, least: int) -> int:
     """Return a whole number; refuse what is none, or too small."""
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or value < least:  # type: ignore[operator]
-        raise InputError(f"{name} is {value!r}", f"a whole number of at least {least}")
+        meant = isinstance(value, float | np.floating) and float(value).is_integer() and value >= least
+        remedy = f"write {name}={int(value)}" if meant else ""  # type: ignore[call-overload]
+        raise InputError(f"{name} is {value!r}", f"a whole number of at least {least}", remedy)
     return int(value)  # type: ignore[call-overload, no-any-return]
 
 

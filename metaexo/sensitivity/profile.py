@@ -138,7 +138,9 @@ class Profile(Readable):
     @property
     def sentence(self) -> str:
         """What was found, in one plain sentence."""
-        what, (estimate, low, high) = self.parameter, (self.estimate, self.low, self.high)
+        estimate, low, high = self.estimate, self.low, self.high
+        named = self.kind != "variance" or "tau2" in self.parameter
+        what = self.parameter if named else f"tau2 of {self.parameter}"
         shown = ""
         if self.kind == "mean" and self.effects.measure.rescaled:
             a, b, c = back_pooled(self.effects, [estimate, low, high])

@@ -39,6 +39,7 @@ def test_curve_estimate_and_interval_are_those_of_the_profile(found) -> None:
         assert across == [pytest.approx(-3.841458820694124 / 2, rel=1e-9)]
     assert [panel.x.label for panel in plan.panels] == ["Variance", "Correlation"]
     assert plan.to_frame()["panel"].nunique() == 2
+    assert "Dashed: limits of the 95% interval." in plan.notes
 
 
 def test_open_ends_are_said_and_not_drawn() -> None:

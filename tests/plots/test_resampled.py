@@ -56,6 +56,22 @@ def test_one_statistic_fits_axes_of_the_user():
     assert overlapping_texts(one) == []
 
 
+def test_shares_and_draws_beyond_the_axis_are_named():
+    y, v = [0.1, 0.4, 0.9, 0.6, 0.2, -0.1, 0.5, 0.8], [0.03] * 8
+    fit = mx.Multilevel(mx.EffectSizes(y, v, study=list("aabbccdd")), "study/effect").fit()
+    plan = bootstrap_plan(mx.sensitivity.bootstrap(fit, ["tau2", "i2:study"], draws=19, kind="parametric"))
+    assert [(panel.heading, panel.x.label) for panel in plan.panels] == [
+        ("τ²", "τ²"),
+        ("I² of study", "I² (%)"),
+    ]
+    found = drawn_of(draws=1999)
+    (panel,) = (plan := bootstrap_plan(found, statistics=["estimate"])).panels
+    inside = np.log(panel.x.limits)
+    beyond = int(((found.values("estimate") < inside[0]) | (found.values("estimate") > inside[1])).sum())
+    assert beyond > 1
+    assert f"Beyond the axis: {beyond} draws of the pooled effect." in plan.notes
+
+
 def test_draws_that_are_all_alike_have_a_bar():
     es = mx.EffectSizes([0.3] * 6, [0.04] * 6)
     found = mx.sensitivity.bootstrap(mx.RandomEffects(es).fit(method="DL"), draws=99)

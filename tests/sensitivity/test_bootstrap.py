@@ -303,6 +303,12 @@ def test_draws_depend_on_seed_and_place_alone() -> None:
     np.testing.assert_allclose(scaled.draws, few.draws * [c, c**2, 1], rtol=1e-6, atol=1e-9)
 
 
+def test_columns_are_listed_once_where_one_is_not_known() -> None:
+    with pytest.raises(UnknownChoiceError) as caught:
+        bootstrap(FIT, cluster="labratory")
+    assert str(caught.value).count("'study'") == 1
+
+
 def test_wrong_inputs_say_what_to_do() -> None:
     two = mx.RandomEffects(mx.EffectSizes([0.1, 0.5], [0.02, 0.03])).fit()
     with pytest.raises(TooFewStudiesError, match="parametric"):
@@ -318,6 +324,8 @@ def test_wrong_inputs_say_what_to_do() -> None:
         (FIT, {"statistic": lambda fit: [1.0, 2.0]}, "a single number"),
         (FIT, {"draws": 5}, "at least 19"),
         (FIT, {"draws": 99.5}, "whole number"),
+        (FIT, {"draws": 99.0}, "write draws=99"),
+        (FIT, {"statistic": lambda fit: fit.nothing}, "^statistic 1 failed"),
         (FIT, {"seed": -1}, "whole number"),
         (FIT, {"level": 95}, "0.95"),
         (FIT, {"kind": "parametric", "cluster": "effect"}, "leave cluster out"),

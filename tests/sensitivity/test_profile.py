@@ -196,6 +196,13 @@ def test_variances_far_apart_and_equal_effects_have_a_profile() -> None:
     assert profile(same, "estimate").estimate == pytest.approx(0.3)
 
 
+def test_sentences_say_that_a_component_is_a_variance() -> None:
+    es = mx.EffectSizes([0.1, 0.4, 0.9, 0.6, 0.2, -0.1], [0.03] * 6, study=list("aabbcc"))
+    found = profile(mx.Multilevel(es, "study").fit(), "study")
+    assert found.sentence.startswith(f"tau2 of study {found.estimate:.4f}, 95% profile-likelihood interval")
+    assert profile(mx.RandomEffects(ES).fit()).sentence.startswith("tau2 0.")
+
+
 def test_what_has_no_profile_says_why() -> None:
     one, several = mx.RandomEffects(ES).fit(), example("MultilevelResults", "mean")
     for fit, name, words in (

@@ -88,7 +88,7 @@ def column_values(
     elif name == "study":
         return pd.Series(es.row_ids, dtype=object)
     else:
-        raise UnknownChoiceError("column", name, [*known, "study", "effect"])
+        raise UnknownChoiceError("column", name, list(dict.fromkeys([*known, "study", "effect"])))
     missing = np.flatnonzero([is_blank(value) for value in values.tolist()])
     if missing.size:
         raise InputError(

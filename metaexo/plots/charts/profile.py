@@ -95,7 +95,7 @@ def profile_plan(
             "one or several profiles",
             "take them from mx.sensitivity.profile(fit, ...) or fit.profile(...)",
         )
-    said = f"Below the dashed line lies what the {level_words(several[0].level)} interval leaves out."
+    said = f"Dashed: limits of the {level_words(several[0].level)} interval."
     panels = [_panel(one, first=i % columns == 0) for i, one in enumerate(several)]
     chart = Chart(
         panels=tuple(panels),

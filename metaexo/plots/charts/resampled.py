@@ -274,7 +274,7 @@ def _distribution(results: sensitivity.Bootstrap, name: str) -> _Distribution:
     """Return the draws of a statistic on the scale that is shown."""
     at, es = results.names.index(name), results.effects
     numbers = np.array([results.estimates[at], results.low[at], results.high[at]])
-    draws, label = results.values(name), ""
+    draws, label = results.values(name), HEADINGS.get(name.partition(":")[0], "")
     scale: Scale = "linear"
     if results.ratios[at]:
         draws, numbers, scale = np.exp(draws), np.exp(numbers), "log"
@@ -285,7 +285,7 @@ def _distribution(results: sensitivity.Bootstrap, name: str) -> _Distribution:
         draws, numbers, label = 100 * draws, 100 * numbers, "I² (%)"
     estimate, low, high = numbers.tolist()
     kind, colon, of = name.partition(":")
-    heading = HEADINGS.get(kind, kind) + (f" {of}" if colon else "")
+    heading = HEADINGS.get(kind, kind) + (f" of {of}" if colon else "")
     return _Distribution(heading, label, scale, draws[np.isfinite(draws)], estimate, (low, high))
 
 
@@ -366,8 +366,9 @@ def _beyond(shown: Sequence[_Distribution], panels: Sequence[Panel]) -> list[str
     for one, panel in zip(shown, panels, strict=True):
         (steps,) = (layer for layer in panel.layers if isinstance(layer, Steps))
         beyond = one.draws.size - round(sum(steps.heights))
-        said += [f"{one.heading} {beyond:,}"] if beyond else []
-    return [f"Draws beyond the axis: {', '.join(said)}."] if said else []
+        what = one.heading.replace("Pooled", "the pooled")
+        said += [f"{beyond:,} {'draw' if beyond == 1 else 'draws'} of {what}"] if beyond else []
+    return [f"Beyond the axis: {', '.join(said)}."] if said else []
 
 
 def _cautions(results: sensitivity.Bootstrap) -> list[str]:
