@@ -20,9 +20,15 @@ def run(root, tmp_path_factory, request):
 
 
 @pytest.fixture(scope="module")
-def folders(run):
+def ours(run):
+    """Return the folders and the analysis of one run on our sheets."""
+    return run()
+
+
+@pytest.fixture(scope="module")
+def folders(ours):
     """Return the folders of a run on our sheets."""
-    return run()[0]
+    return ours[0]
 
 
 @pytest.fixture(scope="module")

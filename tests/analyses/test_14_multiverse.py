@@ -98,6 +98,16 @@ def test_counts_add_up(table):
     assert counts.set_index("question")["not_possible"].loc[lost.index].to_dict() == lost.to_dict()
 
 
+def test_the_summary_names_choices_and_options_in_words(ours):
+    text = "\n".join(ours[1].paragraphs)
+    assert "most goes with the assumed correlation (" in text
+    assert (
+        'Options that no path could be fitted with: "randomised" (design), "drop assumed" (derived).' in text
+    )
+    assert "Ratio of mean diameters: median" in text
+    assert "_" not in text
+
+
 def test_shares_are_those_of_the_paths(table):
     found = table("paths")
     shares = table("shares").set_index(["question", "conclusion"])

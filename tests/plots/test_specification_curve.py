@@ -198,7 +198,8 @@ def test_very_many_paths_are_thinned_and_the_note_says_so():
     plan = specification_curve_plan(paths, choices=["method", "row 0"])
     drawn = sum(len(p.x) for p in plan.panels[0].layers if isinstance(p, Points)) - 1
     assert 2000 <= drawn <= 2001
-    assert f"Of 3072 paths {drawn} evenly spaced ones are drawn." in plan.notes
+    assert f"Of 3,072 paths {drawn:,} evenly spaced ones are drawn." in plan.notes
+    assert "3,072 paths declared: 3,072 distinct paths." in plan.notes
     assert overlapping_texts(specification_curve(plan, ax=plt.figure(figsize=(6, 5)))) == []
 
 

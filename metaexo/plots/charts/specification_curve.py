@@ -448,7 +448,7 @@ def _notes(found: Multiverse, sides: Sequence[Side], limits: Sequence[tuple[floa
             f"Per cent behind a choice: its share of the variance of {OF_WORDS[found.default_of]} over paths."
         )
     lines += [
-        f"Of {plural(side.count, 'path')} {side.fits.size} evenly spaced ones are drawn."
+        f"Of {side.count:,} paths {side.fits.size:,} evenly spaced ones are drawn."
         for side in sides
         if side.fits.size < side.count
     ]

@@ -634,14 +634,15 @@ class Multiverse(Readable):
         lost = sum(map(bool, self.reasons))
         repeated = int(self.possible.sum()) - self.distinct
         parts = [
-            f"{int(self.excluded.sum())} ruled out" if self.excluded.any() else "",
-            f"{lost} not possible" if lost else "",
-            f"{repeated} the same as another" if repeated else "",
+            f"{int(self.excluded.sum()):,} ruled out" if self.excluded.any() else "",
+            f"{lost:,} not possible" if lost else "",
+            f"{repeated:,} the same as another" if repeated else "",
         ]
         told = ", ".join(filter(None, parts))
         return (
-            f"{plural(self.declared, 'path')} declared{f' ({told})' if told else ''}: "
-            f"{plural(self.distinct, 'distinct path')}."
+            f"{self.declared:,} {'path' if self.declared == 1 else 'paths'} declared"
+            f"{f' ({told})' if told else ''}: "
+            f"{self.distinct:,} distinct {'path' if self.distinct == 1 else 'paths'}."
         )
 
     @property
