@@ -63,13 +63,14 @@ class Baujat(Readable):
     @property
     def sentence(self) -> str:
         """Which contributes most to heterogeneity and which moves the result most, in one sentence."""
-        parts = []
+        said: dict[str, list[str]] = {}
         for values, what in (
             (self.contribution, "contributes most to the heterogeneity"),
             (self.influence, "moves the fitted values most"),
         ):
             if np.isfinite(values).any():
-                parts.append(f"{self.labels[int(np.nanargmax(values))]} {what}")
+                said.setdefault(self.labels[int(np.nanargmax(values))], []).append(what)
+        parts = [f"{label} {' and '.join(what)}" for label, what in said.items()]
         return f"{', and '.join(parts) or 'Nothing is known of any of them'}."
 
     def table_notes(self) -> list[str]:
@@ -134,7 +135,7 @@ def baujat(results: FitResults, cluster: str | Sequence[object] | ArrayLike | No
     >>> found.contribution.round(1), found.influence.round(1)
     (array([ 4.1,  1.2,  7.4,  1.4, 41.8]), array([ 1.3,  0.2,  2.4,  0.2, 13.2]))
     >>> print(found.sentence)
-    e contributes most to the heterogeneity, and e moves the fitted values most.
+    e contributes most to the heterogeneity and moves the fitted values most.
     """
     fit = checked_fit(results)
     if isinstance(fit, ImputedResults):

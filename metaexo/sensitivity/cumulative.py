@@ -65,6 +65,8 @@ class Cumulative(Refits):
     def sentence(self) -> str:
         """What was found, in plain sentences: the first and the last estimate, and since when p is small."""
         by = f"by {self.order}" if self.order else "in the order given"
+        if self.order and not any(label[:1] in "-+.0123456789" for label in self.labels):
+            by += " (text, in alphabetical order)"
         falling = ", from the highest" if self.descending else ""
         said = f"Cumulative, {by}{falling}, {plural(self.size, 'step')}: "
         parts = [text for j in range(len(self.names)) if (text := self._course_of(j))]
@@ -86,7 +88,7 @@ class Cumulative(Refits):
         change = np.flatnonzero(~small[: last + 1])
         since = int(change[-1]) + 1 if change.size else first
         words = (
-            f"p < {alpha:.3g} since {self.labels[since]}" if small[last] else f"p >= {alpha:.3g} at the end"
+            f"p < {alpha:.3g} from {self.labels[since]} on" if small[last] else f"p ≥ {alpha:.3g} at the end"
         )
         ends = f"{number(values[first], 3)} ({self.labels[first]}) to {number(values[last], 3)}"
         return f"{name} {ends} ({self.labels[last]}); {words}"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.effects.measure import GENERIC
 from metaexo.errors import InputError
 from metaexo.formatting import number, plural
 from metaexo.immutable import lock
@@ -314,8 +315,8 @@ class Gosh(Readable):
             low, middle, high = np.quantile(values, [0.025, 0.5, 0.975])
             measure = self.effects.measure
             called = "pooled effect" if name == "estimate" else f"coefficient {name}"
-            if name == "estimate" and measure.display_log:
-                called = f"pooled effect ({measure.display.lower()})"
+            if name == "estimate" and measure.display != GENERIC.display:
+                called = f"pooled effect ({measure.display[:1].lower()}{measure.display[1:]})"
             text = f"The {called} has the median {self._shown(name, middle)}, and 95% of subsets lie from "
             said.append(text + f"{self._shown(name, low)} to {self._shown(name, high)}.")
             said += self._of_the_worst(name)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.effects.measure import Measure
+from metaexo.effects.measure import GENERIC, Measure
 from metaexo.errors import InputError, MetaexoError, ShapeError
 from metaexo.formatting import MISSING, interval, level_words, number, p_value, percent, plural
 from metaexo.heterogeneity.attribution.results import AttributionResults
@@ -140,10 +140,13 @@ class Refits(Readable):
     def shown_estimates(self) -> tuple[str, Array, Array, Array]:
         """What a single estimate is called, and estimates and interval ends on the scale of the measure."""
         values = (self.estimate, self.low[:, 0], self.high[:, 0])
+        display = self.measure.display
+        what = f"{display[:1].lower()}{display[1:]}" if display[1:2].isalpha() else display  # R2 stays
         if not self.measure.rescaled:
-            return "estimate", *values
+            pooled = self.names == ("intercept",) and display != GENERIC.display
+            return what if pooled else "estimate", *values
         low, middle, high = (back_pooled(self.effects, ends) for ends in (values[1], values[0], values[2]))
-        return self.measure.display.lower(), middle, low, high
+        return what, middle, low, high
 
     def columns(self) -> dict[str, Any]:
         """Return the columns of `to_frame`."""

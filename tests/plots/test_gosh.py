@@ -171,3 +171,14 @@ def test_a_family_that_is_refitted_one_by_one():
     )
     assert points_of(plan, "all studies")[0, 0] == pytest.approx(fit.estimate, abs=1e-6)
     assert "clusters, each fitted anew (REML)" in plan.notes[0]
+
+
+def test_the_figure_and_the_sentence_take_the_same_coefficient():
+    es = mx.EffectSizes([0.2, 0.3, 0.1, 0.25, 1.4], [0.02, 0.03, 0.02, 0.04, 0.02], "SMD")
+    found = mx.sensitivity.gosh(
+        mx.RandomEffects(es, [1.0, 2.0, 3.0, 5.0, 4.0], names=["dose"]).fit(method="DL")
+    )
+    plan = gosh_plan(found)
+    assert "coefficient dose" in found.sentence
+    assert "dose" in plan.panels[0].x.label
+    assert points_of(plan, "all studies")[0, 0] == pytest.approx(found.values("dose")[0])

@@ -146,7 +146,8 @@ def test_who_is_influential_by_dfbetas_alone_is_named() -> None:
     alone = [label for label, a, b in zip(found.labels, found.influential, other, strict=True) if a and not b]
     assert alone
     said = f"By DFBETAS alone, which are not shown: {'; '.join(alone)}."
-    assert said in mx.plots.influence_plan(fit).notes
+    assert said in mx.plots.influence_plan(fit, measures=["dffits", "cooks_distance", "hat"]).notes
+    assert said not in mx.plots.influence_plan(fit).notes
     assert said not in mx.plots.influence_plan(fit, measures=["dfbetas"]).notes
 
 
@@ -256,3 +257,12 @@ def test_variances_that_are_zero_stand_at_the_start_of_their_axis():
     assert fit.tau2 == 0.0
     (panel,) = mx.plots.influence_plan(fit, measures=["tau2"]).panels
     assert panel.x.limits == (0.0, 1.0)
+
+
+def test_moderators_have_a_panel_of_dfbetas_each():
+    es = mx.EffectSizes([0.2, 0.3, 0.1, 0.25, 1.4], [0.02, 0.03, 0.02, 0.04, 0.02])
+    fit = mx.RandomEffects(es, [1.0, 2.0, 3.0, 5.0, 4.0], names=["dose"]).fit()
+    headings = [panel.heading for panel in mx.plots.influence_plan(fit).panels]
+    assert headings[-2:] == ["DFBETAS: intercept", "DFBETAS: dose"]
+    alone = [panel.heading for panel in mx.plots.influence_plan(mx.RandomEffects(es).fit()).panels]
+    assert not any("DFBETAS" in heading for heading in alone)

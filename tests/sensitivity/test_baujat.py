@@ -91,3 +91,10 @@ def test_wrong_inputs_are_said() -> None:
         baujat(model().fit(), "lab ")
     with pytest.raises(mx.errors.TooFewStudiesError):
         baujat(mx.RandomEffects(mx.EffectSizes([0.2], [0.1])).fit("EE"))
+
+
+def test_one_that_leads_in_both_is_named_once() -> None:
+    es = mx.EffectSizes([0.2, 0.3, 0.1, 1.4], [0.02, 0.03, 0.02, 0.02], labels=list("abcd"))
+    assert mx.sensitivity.baujat(mx.RandomEffects(es).fit(method="EE")).sentence == (
+        "d contributes most to the heterogeneity and moves the fitted values most."
+    )

@@ -89,7 +89,7 @@ def test_the_sentence_says_since_when_p_is_small():
     small = found.pvalue[:, 0] < 0.05
     assert small.tolist() == [False, True, True, True, True]
     assert found.sentence == (
-        "Cumulative, by year, 5 steps: estimate 0.900 (2001) to 0.735 (2009); p < 0.05 since 2003. "
+        "Cumulative, by year, 5 steps: estimate 0.900 (2001) to 0.735 (2009); p < 0.05 from 2003 on. "
         "1 step is one effect alone: its own estimate with normal quantiles, no tau2."
     )
     assert list(found.to_frame())[:3] == ["added", "k", "m"]
@@ -111,3 +111,20 @@ def test_wrong_inputs_are_said():
     ):
         with pytest.raises(error):
             wrong()
+
+
+def test_an_order_of_text_and_the_measure_are_said():
+    data = pd.DataFrame({"lab": list("cab")})
+    es = mx.EffectSizes([0.9, -0.8, 0.1], [0.4, 0.3, 0.2], "SMD", data=data)
+    said = cumulative(mx.RandomEffects(es).fit(test="z"), "lab").sentence
+    assert said.startswith("Cumulative, by lab (text, in alphabetical order), 3 steps: ")
+    assert "standardised mean difference −0.800 (a) to" in said
+    assert "p ≥ 0.05 at the end" in said
+    with pytest.raises(mx.errors.UnknownChoiceError) as error:
+        cumulative(
+            mx.RandomEffects(mx.EffectSizes([0.1], [0.1], data=pd.DataFrame({"study": ["a"]}))).fit(
+                method="EE"
+            ),
+            "yeer",
+        )
+    assert str(error.value).count("'study'") == 1

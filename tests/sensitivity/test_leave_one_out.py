@@ -124,7 +124,9 @@ def test_a_fit_that_is_one_effect_alone_is_said():
     )
     assert found.to_frame()["note"].str.startswith("one effect").all()
     assert "no tau2 to estimate" in found.to_text()
-    assert any("one effect" in note for note in mx.plots.forest_plan(found).notes)
+    notes = mx.plots.forest_plan(found).notes
+    assert any("one effect" in note for note in notes)
+    assert notes[0].startswith("Each row: the fit without the study named.")
 
 
 @pytest.mark.parametrize("kind", [list, np.array, pd.Series])

@@ -117,8 +117,8 @@ def gosh_plan(
     vertical : {"i2", "tau2", "h2", "q"}
         Heterogeneity on the vertical axis.
     coefficient : str, optional
-        Coefficient on the horizontal axis. Default: the first, which is the pooled effect of a model without
-        moderators.
+        Coefficient on the horizontal axis. Default: the last, as in the sentence of the subsets; of a model
+        without moderators it is the pooled effect.
     limits : tuple of float, optional
         Ends of the horizontal axis, on the scale that is shown. Default: wide enough for all subsets.
     axis_label : str, optional
@@ -155,7 +155,7 @@ def gosh_plan(
     >>> ax = mx.plots.gosh(plan)
     """
     found = results if isinstance(results, sensitivity.Gosh) else sensitivity.gosh(results)
-    es, name = found.effects, found.names[0] if coefficient is None else coefficient
+    es, name = found.effects, found.names[-1] if coefficient is None else coefficient
     check_choice("coefficient", name, found.names)
     measure = (
         es.measure if len(found.names) == 1 or es.measure.display_log else GENERIC

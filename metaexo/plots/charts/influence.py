@@ -108,7 +108,8 @@ def influence_plan(
         What to show, in this order: "rstudent" (of single effects) or "pvalue" (of the deleted residuals of a
         cluster together), "dffits", "cooks_distance", "covariance_ratio", "tau2" or "components" (a panel
         per variance or correlation, where there are several), "q", "hat", "weights", "dfbetas" (a panel per
-        coefficient). Default: all that the fit has; "dfbetas" only where it has no "dffits".
+        coefficient). Default: all that the fit has; "dfbetas" of a single coefficient only
+        where there is no "dffits".
     cluster : str or sequence, length k, optional
         Of a fit: what is left out at a time, as for :func:`metaexo.sensitivity.influence`.
     refit : bool
@@ -243,7 +244,8 @@ def _chosen(every: Sequence[Measure], measures: Sequence[str] | None) -> list[Me
     """Return the measures that were asked for."""
     keys = list(dict.fromkeys(one.key for one in every))
     if measures is None:
-        usual = [key for key in keys if key != DFBETAS or "dffits" not in keys]
+        alone = sum(one.key == DFBETAS for one in every) == 1  # which moves as the fitted values do
+        usual = [key for key in keys if key != DFBETAS or not alone or "dffits" not in keys]
         return [one for one in every if one.key in usual]
     if not measures:
         raise InputError("no measure is asked for", f"one or more of {', '.join(keys)}")

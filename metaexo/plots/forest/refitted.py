@@ -254,7 +254,8 @@ def _refit_row(row: Row, number: str, changed: bool, known: bool) -> Row:
 
 def _notes(results: LeaveOneOut | Cumulative, changed: bool) -> list[str]:
     """Return what a row is, when a conclusion is another one, and which refits are none."""
-    what = "of the studies down to it" if isinstance(results, Cumulative) else "without what is named"
+    one = results.cluster if results.cluster in UNITS else "cluster"
+    what = "of the studies down to it" if isinstance(results, Cumulative) else f"without the {one} named"
     notes = [f"Each row: the fit {what}. {model_note(results.fit, counts=False)}"]
     if changed:
         level = level_words(results.level)
