@@ -207,7 +207,7 @@ class Gosh(Readable):
     def _known(self, name: str) -> tuple[Array, Mask]:
         """Return the numbers of the subsets that have one, and which subsets these are."""
         values = self.values(name)
-        known = np.isfinite(values)
+        known = np.isfinite(values) & self.fitted
         return values[known], known
 
     def summary(self) -> pd.DataFrame:
@@ -317,7 +317,8 @@ class Gosh(Readable):
             called = "pooled effect" if name == "estimate" else f"coefficient {name}"
             if name == "estimate" and measure.display != GENERIC.display:
                 called = f"pooled effect ({measure.display[:1].lower()}{measure.display[1:]})"
-            text = f"The {called} has the median {self._shown(name, middle)}, and 95% of subsets lie from "
+            which = "the subsets with a fit" if self.reasons else "subsets"
+            text = f"The {called} has the median {self._shown(name, middle)}, and 95% of {which} lie from "
             said.append(text + f"{self._shown(name, low)} to {self._shown(name, high)}.")
             said += self._of_the_worst(name)
         said += [f"{self.alone}."] if self.alone else []
