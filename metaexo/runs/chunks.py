@@ -9,7 +9,6 @@ which does not depend on the chunks either.
 from __future__ import annotations
 
 import os
-import pickle
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -242,11 +241,11 @@ def _check_callable(name: str, value: Any, by_name: bool) -> None:
         raise InputError(f"{name} is {describe(value)}", "a function")
     try:
         if by_name:
-            pickle.dumps(value)
+            dumps(value)
         elif is_configured():
             from joblib import wrap_non_picklable_objects
 
-            pickle.dumps(wrap_non_picklable_objects(value))  # as the backends send it
+            dumps(wrap_non_picklable_objects(value))  # as the backends send it
     except Exception as problem:  # whatever the parts of the task raise
         raise InputError(
             f"{name}, {describe(value)}, cannot be {'written down' if by_name else 'sent to a worker'} "

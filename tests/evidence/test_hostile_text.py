@@ -472,7 +472,7 @@ def test_words_of_an_analysis_hold_no_html(tmp_path: Path) -> None:
 
 
 def test_the_package_evaluates_no_text() -> None:
-    """No eval, exec, pickle, YAML or query in the package."""
+    """No eval, exec, reading of pickles, YAML or query in the package; pickles may be written."""
     root = Path(mx.__file__).parent
     found = []
     for path in root.rglob("*.py"):
@@ -482,6 +482,8 @@ def test_the_package_evaluates_no_text() -> None:
                     found.append((path.name, node.lineno))
                 case ast.Call(func=ast.Attribute(attr="eval" | "query" | "read_pickle")):
                     found.append((path.name, node.lineno))
+                case ast.ImportFrom(module="pickle", names=[ast.alias(name="dumps")]):
+                    pass
                 case ast.alias(name="pickle" | "yaml" | "shelve" | "marshal"):
                     found.append((path.name, node.lineno))
                 case ast.ImportFrom(module="pickle" | "yaml" | "shelve" | "marshal"):
