@@ -478,10 +478,12 @@ class _Maker:
 
     def _effects(self, path: Sequence[int]) -> Rows | Refused:
         """Return the effects of a path after all choices of rows, in the order of their declaration."""
-        key: tuple[Any, ...] = tuple(path[i] for i, _ in self.making)
+        # only paths that keep bounds make them: some measures have none
+        bounds = self.bounds and self.option("censored", path, "keep") == "keep"
+        key: tuple[Any, ...] = (bounds, *(path[i] for i, _ in self.making))
         if key not in self.stages:
             told = {one.name: one.values[path[i]] for i, one in self.making}
-            self.stages[key] = self._quietly("data", partial(made, self.question, told, self.bounds))
+            self.stages[key] = self._quietly("data", partial(made, self.question, told, bounds))
         effects = self.stages[key]
         for i, choice in self.rows:
             if isinstance(effects, Refused):
