@@ -1,5 +1,8 @@
 """Models: effects and variances in, immutable fits out; one room per family of models."""
 
+from importlib import import_module
+from typing import Any
+
 from metaexo.models.censored.batched import ManyCensoredFits, fit_many_censored
 from metaexo.models.censored.effects import KINDS, count_in_words, kinds_of
 from metaexo.models.censored.imputation import ImputedResults
@@ -74,3 +77,10 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def __getattr__(name: str) -> Any:
+    """Find the permutation test, which moved to a room above this one, under its former name."""
+    if name == "exact_permutation_test":
+        return import_module("metaexo.sensitivity").permutation_test
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -311,3 +311,13 @@ def test_refusals() -> None:
         at_zero = bound.fit()
     with pytest.raises(errors.NotIdentifiableError, match="no standard error in the data"):
         permutation_test(at_zero, 19, limit=5)
+
+
+def test_the_former_name_is_found_and_effects_of_nothing_are_no_evidence():
+    from metaexo.models import exact_permutation_test
+
+    n = [10, 12, 20, 8, 15, 30]
+    nothing = dict.fromkeys(("treatment_events", "control_events"), [0] * 6)
+    es = mx.effect_sizes("RD", treatment_n=n, control_n=n, **nothing)
+    found = exact_permutation_test(mx.RandomEffects(es).fit())
+    assert found.pvalue.tolist() == [1.0]
