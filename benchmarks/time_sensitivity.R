@@ -7,7 +7,6 @@ clock <- function() as.numeric(Sys.time())
 # refits without one of the first `run` effects, as leave1out and influence make them
 deleted <- function(fit, y, v, run, value) sapply(seq_len(run), function(i) value(rma(y[-i], v[-i], method = fit$method)))
 works <- list(
-  "all subsets" = function(p, y, v, x) median(gosh(rma(y, v, method = p$method), progbar = FALSE)$res[, "estimate"]),
   "leave-one-out" = function(p, y, v, x) {
     if (p$run == length(y)) return(leave1out(rma(y, v, method = p$method))$estimate[1])
     deleted(list(method = p$method), y, v, p$run, function(one) coef(one))[1]
