@@ -109,6 +109,8 @@ def test_a_chunk_that_loses_every_worker_is_named(tmp_path) -> None:
 
 
 INTERRUPTED = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which jobs in the background ignore
 import sys
 from functools import partial
 import joblib, numpy as np

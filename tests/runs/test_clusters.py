@@ -154,6 +154,8 @@ def test_sensitivity_on_a_cluster_gives_the_bits_of_one_core(workers, name: str)
 
 
 INTERRUPTED = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which jobs in the background ignore
 import sys
 from functools import partial
 import joblib, numpy as np

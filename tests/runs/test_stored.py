@@ -150,6 +150,8 @@ def test_the_digest_is_that_of_other_processes(root) -> None:
 
 
 STOPPED = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which jobs in the background ignore
 import sys
 from functools import partial
 from metaexo.runs import run
