@@ -27,11 +27,13 @@ WAYS = {
     "profile": room.profile,
     "refit": lambda fit: room.refit(fit, range(fit.k)),
 }
-# Location-scale models are drawn and permuted one by one, in seconds: one of them stands for the family.
+# Where fits are drawn or permuted one by one, in seconds, the first fit of a family stands for it.
+FIRST = dict(reversed(CASES))
 SLOW = {
-    ("LocationScaleResults", name, way)
-    for name in ("both", "identity")
+    (kind, name, way)
+    for kind, name in CASES
     for way in ("bootstrap", "permutation_test")
+    if kind != "RandomEffectsResults" and name != FIRST[kind]
 }
 # A fit of a mean: every way has a meaning.
 PLAIN = ("RandomEffectsResults", "mean")
