@@ -237,3 +237,13 @@ def test_what_is_no_multiverse_is_refused(found):
         specification_curve_plan(found, choices=["estimator"])
     with pytest.raises(InputError, match="one Axes"):
         specification_curve(found, ax=plt.subplots()[1])
+
+
+def test_the_main_analysis_is_named_by_its_measure_where_there_are_several():
+    trials = mx.load_dataset("bcg")
+    for measures, words in (
+        (["RR"], "Main analysis: 0.49"),
+        (["RR", "OR"], "Main analysis, risk ratio: 0.49"),
+    ):
+        found = mx.sensitivity.multiverse(trials, {"measure": measures, "method": ["REML", "DL"]})
+        assert any(note.startswith(words) for note in mx.plots.specification_curve_plan(found).notes)

@@ -438,8 +438,10 @@ def _notes(found: Multiverse, sides: Sequence[Side], limits: Sequence[tuple[floa
     if found.reference_fit >= 0:
         main = found.reference_fit
         shown = {name: float(found.shown[name][main]) for name in ("estimate", "low", "high")}
+        scale = next(name for name in found.scales if found.of_scale(name)[main])
+        of = f", {scale.lower()}" if len(found.scales) > 1 else ""
         lines.append(
-            f"Main analysis: {number(shown['estimate'])} ({level_words(found.level)} CI "
+            f"Main analysis{of}: {number(shown['estimate'])} ({level_words(found.level)} CI "
             f"{interval(shown['low'], shown['high'])}). Paths rest on {_span(found.k)} effects of "
             f"{_span(found.m)} studies."
         )
