@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -308,7 +309,7 @@ def _insert(nodes: Nodes, place: tuple[int, int], summary: Any, merge: Merge) ->
 
 
 @dataclass
-class _Collected:
+class _Collected(ABC):
     """What has been finished of a run."""
 
     plan: _Plan
@@ -318,13 +319,13 @@ class _Collected:
         """Return the chunks that an earlier call has finished."""
         return frozenset()
 
+    @abstractmethod
     def add(self, span: Span, made: Any) -> None:
         """Take a finished chunk."""
-        raise NotImplementedError
 
+    @abstractmethod
     def all(self) -> Any:
         """Return what the run returns."""
-        raise NotImplementedError
 
     def finished(self) -> Any:
         """Return the same of the finished items alone."""

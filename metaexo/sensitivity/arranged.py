@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.errors import ConvergenceError
+from metaexo.errors import ConvergenceError, InputError
 from metaexo.models.univariate.inference import scale_of_test
 from metaexo.numeric.arrangements import NOTHING, TIE, Orders, share_of, sign_patterns
 from metaexo.numeric.estimators import get_estimator
@@ -108,9 +108,9 @@ class ArrangedModel(ABC):
     def statistics(self, y: Array, x: Array) -> Array:
         """Return the statistics of one set of effects and one design, shape (S,)."""
 
-    @abstractmethod
     def fitted_without(self, y: Array, columns: Index) -> Array:
         """Return the fitted values of the model without some columns, shape (k,)."""
+        raise InputError(f"{self.__class__.__name__} has no residuals to arrange", 'scheme="rows"')
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,10 +293,6 @@ class ArrangedLocationScale(ArrangedModel):
             return np.asarray(self._of_scale(maximum.coefficients[None], maximum.cov[None])[0])
         wls = weighted_least_squares(location, y, self.v + maximum.tau2)
         return np.asarray(_wald(wls.beta[None], wls.cov[None], self.joint)[0])
-
-    def fitted_without(self, y: Array, columns: Index) -> Array:
-        """Raise: there is no scheme of residuals."""
-        raise NotImplementedError
 
 
 def _wald(beta: Array, cov: Array, joint: Sequence[Index], scale: Array | None = None) -> Array:

@@ -474,27 +474,11 @@ def _batch_part(
         vs = fit.effects.v if v is None else v[which]
         part = make_batch(ys, vs, fit.design.x, counts[which], fit.weighting)
         found = fit_batch(fit, part)
-        se = np.sqrt(np.diagonal(found.cov, axis1=1, axis2=2))
-        df = np.broadcast_to(found.df[:, None], se.shape)
-        half = t_by_df(level, found.df)[:, None] * se
         free = out["k"][which] - p
-        of_tau2 = _shares(fit, found.tau2, found.q, found.trace, free)
-        values = {
-            "beta": found.beta,
-            "se": se,
-            "cov": found.cov,
-            "low": found.beta - half,
-            "high": found.beta + half,
-            "df": df,
-            "tau2": found.tau2,
-            "tau2_by_component": found.tau2[:, None],
-            "q": np.where(free > 0, found.q, 0.0),
-            "q_df": free,
-            "i2": of_tau2[0],
-            "h2": of_tau2[1],
-        }
-        for name, array in values.items():
-            out[name][which] = array
+        i2, h2 = _shares(fit, found.tau2, found.q, found.trace, free)
+        of_tau2 = {"tau2": found.tau2, "tau2_by_component": found.tau2[:, None], "i2": i2, "h2": h2}
+        _fill_batch(out, which, found.beta, found.cov, found.df, level)
+        _fill_all(out, which, of_tau2 | {"q": np.where(free > 0, found.q, 0.0), "q_df": free})
         lost = which[np.isnan(found.tau2)]
         for name in ("q", "q_df", "i2", "h2"):
             out[name][lost] = np.nan
@@ -507,6 +491,19 @@ def _batch_part(
     left = np.setdiff1d(np.arange(len(counts)), [*which, *singles])
     reasons = _one_by_one(fit, counts, y, v, level, left, out, see)
     return out | {"reasons": reasons, "notes": dict.fromkeys(singles.tolist(), ONE_EFFECT)}
+
+
+def _fill_batch(out: dict[str, Any], which: Index, beta: Array, cov: Array, df: Array, level: float) -> None:
+    """Fill in coefficients and their intervals of the refits at `which`, made in one call."""
+    se = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
+    half = t_by_df(level, df)[:, None] * se
+    found = {"beta": beta, "se": se, "cov": cov, "low": beta - half, "high": beta + half}
+    _fill_all(out, which, found | {"df": np.broadcast_to(df[:, None], se.shape)})
+
+
+def _fill_all(out: dict[str, Any], which: Index, found: Mapping[str, Array]) -> None:
+    for name, values in found.items():
+        out[name][which] = values
 
 
 def _shares(
@@ -579,26 +576,11 @@ def _multilevel_part(
         which, at = which[found.found], np.flatnonzero(found.found)
         free = out["k"][which] - fit.design.p
         df = free if fit.test == "t" else np.full(free.size, np.nan)
-        beta, cov = found.beta[at], found.cov[at]
-        se = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
-        half = t_by_df(level, df)[:, None] * se
         tau2, typical = found.tau2[at], found.typical[at]
-        values = {
-            "beta": beta,
-            "se": se,
-            "cov": cov,
-            "low": beta - half,
-            "high": beta + half,
-            "df": np.broadcast_to(df[:, None], se.shape),
-            "tau2": tau2,
-            "tau2_by_component": found.tau2_by_component[at],
-            "q": found.q[at],
-            "q_df": free,
-            "i2": tau2 / (tau2 + typical),
-            "h2": tau2 / typical + 1,
-        }
-        for name, array in values.items():
-            out[name][which] = array
+        of_tau2 = {"tau2": tau2, "tau2_by_component": found.tau2_by_component[at]}
+        of_tau2 |= {"i2": tau2 / (tau2 + typical), "h2": tau2 / typical + 1}
+        _fill_batch(out, which, found.beta[at], found.cov[at], df, level)
+        _fill_all(out, which, of_tau2 | {"q": found.q[at], "q_df": free})
         _add_tests(out, which)
     left = np.setdiff1d(np.arange(len(counts)), which)
     return out | {"reasons": _one_by_one(fit, counts, y, v, level, left, out, see), "notes": {}}
