@@ -6,6 +6,7 @@ from itertools import chain, combinations
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
 import metaexo as mx
@@ -184,3 +185,14 @@ def test_the_figure_and_the_sentence_take_the_same_coefficient():
     assert set(found.summary()["n"]) == {int(found.fitted.sum())}
     assert "dose" in plan.panels[0].x.label
     assert points_of(plan, "all studies")[0, 0] == pytest.approx(found.values("dose")[0])
+
+
+def test_strata_with_variances_of_their_own_have_no_place_on_the_axis_of_i2():
+    y, v = [0.1, 0.9, 0.3, 1.6, 0.2, 0.4, 0.1, 1.1], [0.02, 0.05, 0.03, 0.04] * 2
+    es = mx.EffectSizes(y, v, data=pd.DataFrame({"source": ["milk", "plant"] * 4}))
+    found = mx.sensitivity.gosh(mx.stratify(es, "source", cluster=None), draws=60)
+    with pytest.raises(InputError, match="each stratum") as caught:
+        mx.plots.gosh_plan(found)
+    assert 'vertical="q"' in str(caught.value)
+    heights = mx.plots.gosh_plan(found, vertical="q").to_frame()
+    assert np.isfinite(heights["y"]).any()

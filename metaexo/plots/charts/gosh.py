@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from metaexo import sensitivity
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.measure import GENERIC, Measure
-from metaexo.errors import TooFewStudiesError
+from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.formatting import plural, shown
 from metaexo.inputs import check_choice
 from metaexo.models.linear.results import FitResults
@@ -41,6 +41,7 @@ CELLS, PER_BAR = (120, 80), 2  # cells of a density across and up; as many as th
 MOST_BARS = 40
 PANEL = 310.0  # height in points, the strip above it included
 AT_ONCE = 1 << 20  # subsets that are looked at at a time
+MOST_LACKING = 0.1  # share of the subsets with an estimate that may lack what stands on the vertical axis
 ROOM = 0.025  # empty share above and below the values
 CLUSTERS = {"study": ("study", "studies"), "effect": ("effect", "effects")}
 HEADINGS = {"i2": "I² (%)", "tau2": "τ²", "h2": "H²", "q": "Q"}
@@ -168,6 +169,14 @@ def gosh_plan(
             f"no subset has an estimate and {HEADINGS[vertical]}",
             "at least two studies",
             "draw a forest plot",
+        )
+    lacking = int((np.isfinite(x) & ~known).sum())
+    if lacking > MOST_LACKING * np.isfinite(x).sum():
+        raise InputError(
+            f"{lacking:,} of {int(np.isfinite(x).sum()):,} subsets with an estimate have no {HEADINGS[vertical]}: "
+            "each stratum or component has its own",
+            "a measure of heterogeneity that nearly all subsets have",
+            'use vertical="q", or the subsets of one stratum',
         )
     groups = _groups(found, highlight, known)
     across = _across(found, name, measure, x[known], limits, axis_label)
