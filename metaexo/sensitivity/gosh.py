@@ -35,7 +35,7 @@ from metaexo.numeric.subsets import (
 )
 from metaexo.readable import Readable, ReaderTable, cells_of
 from metaexo.runs import Stored, run
-from metaexo.sensitivity.refit import checked_fit, refit
+from metaexo.sensitivity.refit import checked_fit
 from metaexo.sensitivity.refits import refits
 from metaexo.types import Array, Index, Mask
 
@@ -62,6 +62,7 @@ REASONS = {
 MOST_REASONS = 4  # that the sentence names
 SEPARATE = 2.0  # separation of two groups of subsets that hardly overlap
 LEAST = 4  # clusters of which one can stand apart
+TRIAL, MOST_TRIED = 0.2, 256  # seconds, and subsets, from which the time of all is estimated
 FREE = 0.5  # share of the machine's memory that a result may take
 
 
@@ -534,9 +535,7 @@ class _Counts:
 def _one_by_one(fit: FitResults, unit: Index, subsets: Subsets, limit: int) -> dict[str, Any]:
     """Return the columns of subsets that are refitted one at a time; refuse too many of them."""
     if subsets.size > limit:
-        began = time.perf_counter()
-        refit(fit)
-        seconds = time.perf_counter() - began
+        seconds = _seconds_each(fit, _Counts(unit, subsets))
         raise InputError(
             f"{type(fit).__name__} are refitted one subset at a time, and {subsets.size:,} subsets of "
             f"{subsets.units} take about {_duration(seconds * subsets.size)} ({1e3 * seconds:.3g} ms each)",
@@ -551,6 +550,17 @@ def _one_by_one(fit: FitResults, unit: Index, subsets: Subsets, limit: int) -> d
     columns = {name: np.array(getattr(found, name)) for name in ("beta", "tau2", "i2", "h2", "q")}
     columns |= {"k": found.k.astype(np.int32), "state": np.array([place[words] for words in reasons])}
     return {**_locked(columns), "why": why}
+
+
+def _seconds_each(fit: FitResults, counts: _Counts) -> float:
+    """Return the time that a subset takes, from as many as show it: some families are quicker in numbers."""
+    size, taken = 1, 0.0
+    while taken < TRIAL and size < MOST_TRIED:
+        size *= 4
+        began = time.perf_counter()
+        refits(fit, counts, size)
+        taken = time.perf_counter() - began
+    return taken / size
 
 
 def _duration(seconds: float) -> str:

@@ -170,10 +170,11 @@ def gosh_plan(
             "at least two studies",
             "draw a forest plot",
         )
-    lacking = int((np.isfinite(x) & ~known).sum())
-    if lacking > MOST_LACKING * np.isfinite(x).sum():
+    fitted = int(np.isfinite(x).sum())
+    lacking = fitted - int(known.sum())
+    if lacking > MOST_LACKING * fitted:
         raise InputError(
-            f"{lacking:,} of {int(np.isfinite(x).sum()):,} subsets with an estimate have no {HEADINGS[vertical]}: "
+            f"{lacking:,} of {fitted:,} subsets with an estimate have no {HEADINGS[vertical]}: "
             "each stratum or component has its own",
             "a measure of heterogeneity that nearly all subsets have",
             'use vertical="q", or the subsets of one stratum',
