@@ -20,6 +20,7 @@ from metaexo.sensitivity.refits import Refits, refits
 from metaexo.types import Array, Index
 
 TIES = ("together", "rows")
+LONGEST = 8  # letters of a number that is shown as it is
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -84,11 +85,12 @@ class Cumulative(Refits):
             return ""
         first, last = int(known[0]), int(known[-1])
         alpha = 1 - self.level
-        small = self.pvalue[:, j] < alpha
-        change = np.flatnonzero(~small[: last + 1])
+        side = np.sign(self.beta[:, j])
+        stands = (self.pvalue[:, j] < alpha) & (side == side[last])  # the conclusion of the last step
+        change = np.flatnonzero(~stands[: last + 1])
         since = int(change[-1]) + 1 if change.size else first
         words = (
-            f"p < {alpha:.3g} from {self.labels[since]} on" if small[last] else f"p ≥ {alpha:.3g} at the end"
+            f"p < {alpha:.3g} from {self.labels[since]} on" if stands[last] else f"p ≥ {alpha:.3g} at the end"
         )
         ends = f"{number(values[first], 3)} ({self.labels[first]}) to {number(values[last], 3)}"
         return f"{name} {ends} ({self.labels[last]}); {words}"
@@ -179,7 +181,7 @@ def cumulative(
     found = refits(fit, _UpTo(step), len(rows), level=level, alone=True)
     return Cumulative(
         **{field.name: getattr(found, field.name) for field in fields(found)},
-        labels=tuple(names[abs(int(firsts[part[0]]))] for part in entering),
+        labels=tuple(_short(names[abs(int(firsts[part[0]]))]) for part in entering),
         added=tuple(tuple(clusters[i] for i in part) for part in entering),
         order=order if isinstance(order, str) else "",
         cluster=cluster if isinstance(cluster, str) else "",
@@ -197,6 +199,15 @@ class _UpTo:
 
     def __call__(self, begin: int, end: int) -> Array:
         return np.asarray(self.step <= np.arange(begin, end)[:, None], dtype=float)
+
+
+def _short(label: str) -> str:
+    """Return the label of a step; numbers of many digits are rounded to six."""
+    try:
+        value = float(label)
+    except ValueError:
+        return label
+    return label if len(label) <= LONGEST else f"{value:.6g}" if abs(value) < 1e6 else f"{value:.0f}"
 
 
 def _read_order(fit: FitResults, order: Any) -> tuple[Index, Sequence[str]]:

@@ -128,3 +128,17 @@ def test_an_order_of_text_and_the_measure_are_said():
             "yeer",
         )
     assert str(error.value).count("'study'") == 1
+
+
+def test_a_result_stands_from_where_it_is_on_the_side_of_the_last() -> None:
+    es = mx.EffectSizes([2.0, -3.0, -3.0, -3.0], [0.1] * 4)
+    found = mx.sensitivity.cumulative(mx.RandomEffects(es).fit("EE"), [2000, 2001, 2002, 2003])
+    assert (found.pvalue[:, 0] < 0.05).tolist() == [True, True, True, True]
+    assert found.estimate[1] < 0 < found.estimate[0]
+    assert "p < 0.05 from 2001 on" in found.sentence
+
+
+def test_long_numbers_of_an_order_are_rounded_in_labels() -> None:
+    fit = mx.RandomEffects(mx.EffectSizes([0.2, 0.6, 0.1], [0.02, 0.05, 0.03])).fit()
+    found = mx.sensitivity.cumulative(fit, [252.42458242622, 14.0046882714052, 5403454.28373444])
+    assert found.labels == ("14.0047", "252.425", "5403454")
