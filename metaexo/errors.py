@@ -278,7 +278,8 @@ class RunInterrupted(KeyboardInterrupt):
         self.spans = tuple(spans)
         self.size = size
         done = sum(end - begin for begin, end in self.spans)
-        text = f"interrupted after {done:,} of {size:,} {what}; they are in the attribute finished"
+        kept = f"after {done:,} of {size:,} {what}; they are in the attribute finished"
+        text = f"interrupted {kept if done else f'before the first of {size:,} {what}'}"
         super().__init__(f"{text}. {remedy}." if remedy else f"{text}.")
 
     def __reduce__(self) -> tuple[Any, ...]:

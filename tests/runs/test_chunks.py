@@ -157,6 +157,7 @@ def test_an_early_interrupt_holds_nothing(reduce, nothing, monkeypatch: pytest.M
     with pytest.raises(RunInterrupted) as caught:
         run(moments, 10, block=5, reduce=reduce)
     assert caught.value.finished == nothing
+    assert str(caught.value) == "interrupted before the first of 10 items."
     assert caught.value.spans == ()
 
 
