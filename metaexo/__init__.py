@@ -23,6 +23,7 @@ _HOMES = {
         "effect_sizes",
         "BoundedEffectSizes",
         "bounded_effects",
+        "event_counts",
         "measures",
         "explain",
         "one_per_study",

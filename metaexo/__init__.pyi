@@ -20,6 +20,7 @@ from metaexo.effects import bounded_effects as bounded_effects
 from metaexo.effects import covariance_blocks as covariance_blocks
 from metaexo.effects import covariance_matrix as covariance_matrix
 from metaexo.effects import effect_sizes as effect_sizes
+from metaexo.effects import event_counts as event_counts
 from metaexo.effects import explain as explain
 from metaexo.effects import measures as measures
 from metaexo.effects import one_per_study as one_per_study

@@ -93,6 +93,7 @@ from metaexo.effects.conversions.translations import (
     superiority_of_d,
     tetrachoric_of_log_odds_ratio,
 )
+from metaexo.effects.counts import EventCounts, event_counts
 from metaexo.effects.dependence.arms import SharedArm, shared_arms
 from metaexo.effects.dependence.choose import one_per_study, split
 from metaexo.effects.dependence.correlation_matrices import (
@@ -126,6 +127,7 @@ __all__ = [
     "Derivation",
     "DerivedEffects",
     "EffectSizes",
+    "EventCounts",
     "Explanation",
     "MatrixRegression",
     "Measure",
@@ -176,6 +178,7 @@ __all__ = [
     "effects_from_table",
     "effects_with_assumed_sd",
     "estimates_and_variances",
+    "event_counts",
     "explain",
     "f_from_t",
     "f_of_d",

@@ -355,6 +355,8 @@ def counts_in_words(effects: EffectSizes | BoundedEffectSizes) -> str:
 def check_effects(effects: object, function: str = "") -> EffectSizes:
     """Return the effects; refuse anything else, with a remedy for what is often handed in instead."""
     if isinstance(effects, EffectSizes):
+        if np.isnan(effects.v).any():
+            raise _without_estimate(effects)
         return effects
     if isinstance(effects, BoundedEffectSizes):
         if not effects.is_exact.all():
@@ -363,6 +365,11 @@ def check_effects(effects: object, function: str = "") -> EffectSizes:
     if hasattr(effects, "columns"):
         given = 'mx.EffectSizes("yi", "vi", data=frame)'
         remedy = "with the names of its columns of effects and sampling variances"
+    elif isinstance(effects, EffectRows):
+        given, remedy = (
+            'counts.effect_sizes("RR")',
+            "for the effects of counts",
+        )
     elif isinstance(getattr(effects, "effects", None), EffectSizes):
         given, remedy = "result.effects", "for the effects of a result"
     else:
@@ -371,6 +378,17 @@ def check_effects(effects: object, function: str = "") -> EffectSizes:
         f"the effects are {describe(effects)}",
         "effects with sampling variances: an EffectSizes",
         f"{function}({given}) {remedy}" if function else f"hand in {given} {remedy}",
+    )
+
+
+def _without_estimate(effects: EffectSizes) -> InputError:
+    """Return the error for estimates of which some do not exist; fits of counts have such."""
+    rows = [effects._row_name(i) for i in np.flatnonzero(np.isnan(effects.v)).tolist()]
+    return InputError(
+        f"{plural(len(rows), 'row')} without an effect or a sampling variance",
+        "an effect and a variance in every row",
+        f'leave them out: counts.effect_sizes("{effects.measure.code}")',
+        rows,
     )
 
 

@@ -1,4 +1,4 @@
-"""What exact and bounded effects have in common: labels, studies, further columns and a ledger."""
+"""What effects, bounded effects and counts have in common: labels, studies, columns and a ledger."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects.check import look_up
 from metaexo.effects.derivation import REPORTED, Derivation, Origin
-from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, ShapeError, UnknownChoiceError
 from metaexo.inputs import check_aligned, check_flag, is_blank, is_number, read_entries
 from metaexo.ledger import Ledger, without_rows
@@ -27,12 +26,11 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class EffectRows(ABC):
-    """Base of :class:`metaexo.EffectSizes` and :class:`metaexo.effects.BoundedEffectSizes`.
+    """Base of :class:`metaexo.EffectSizes`, :class:`metaexo.effects.BoundedEffectSizes` and `EventCounts`.
 
     A heir is a frozen dataclass; it says which columns it has beside these, and how it is made anew.
     """
 
-    measure: Measure
     labels: tuple[str, ...]
     study: tuple[str, ...]
     derived: tuple[Derivation, ...]

@@ -27,6 +27,7 @@ from metaexo.inputs import LARGEST, as_word, is_number, read_entries, read_numbe
 from metaexo.models.censored.imputation import ImputedResults, impute
 from metaexo.models.censored.model import with_effects
 from metaexo.models.censored.results import CensoredResults
+from metaexo.models.counts.fit import CountResults
 from metaexo.models.linear.results import FitResults
 from metaexo.models.location_scale.model import with_designs
 from metaexo.models.location_scale.results import LocationScaleResults
@@ -154,14 +155,21 @@ def _take(
     for name, values in (("y", y), ("v", v)):
         if values is None:
             continue
-        if isinstance(fit.effects, BoundedEffectSizes):
-            raise InputError(
-                f"{name} was given for a fit of censored evidence, whose effects are bounds",
-                "a fit of effects that are points",
-                "leave y and v out",
-            )
+        refuse_values(fit, name)
         changes[name] = checked_values(name, values, (at.size,))
     return Taken(fit.effects._taken(at, words, **changes), at, words)
+
+
+def refuse_values(fit: FitResults, name: str) -> None:
+    """Refuse other effects or variances for a fit that does not rest on effects that are points."""
+    bounded = isinstance(fit.effects, BoundedEffectSizes)
+    if bounded or isinstance(fit, CountResults):
+        evidence = "censored evidence, whose effects are bounds" if bounded else "counts of events"
+        raise InputError(
+            f"{name} was given for a fit of {evidence}",
+            "a fit of effects that are points",
+            "leave y and v out",
+        )
 
 
 def checked_values(name: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
@@ -239,6 +247,11 @@ def _(fit: LocationScaleResults, taken: Taken) -> LocationScaleResults:
     return with_designs(taken.effects, location, scale, fit.link).fit(fit.method, fit.test, fit.level)
 
 
+@_refit.register(CountResults)
+def _(fit: Any, taken: Taken) -> Any:
+    return fit.on(fit.counts._taken(taken.rows, taken.copies), fit.design.at(taken.rows))
+
+
 @_refit.register(StratifiedResults)
 def _(fit: StratifiedResults, taken: Taken) -> StratifiedResults:
     effects, cluster = taken.effects, fit.cluster or None
@@ -288,6 +301,11 @@ def covariance_of(fit: FitResults, of: FitResults, rows: Index) -> Array | None:
 
 @covariance_of.register(RandomEffectsResults)
 def _(fit: RandomEffectsResults, of: RandomEffectsResults, rows: Index) -> Array:
+    return np.diag(of.effects.v[rows] + fit.tau2)
+
+
+@covariance_of.register(CountResults)
+def _(fit: CountResults, of: CountResults, rows: Index) -> Array:
     return np.diag(of.effects.v[rows] + fit.tau2)
 
 

@@ -32,7 +32,7 @@ from metaexo.numeric.problem import CHUNK_ELEMENTS, make_batch
 from metaexo.numeric.tails import chi2_tail
 from metaexo.readable import Readable, ReaderTable, plain
 from metaexo.runs import run
-from metaexo.sensitivity.refit import checked_fit, checked_values, refit
+from metaexo.sensitivity.refit import checked_fit, checked_values, refit, refuse_values
 from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
@@ -304,10 +304,8 @@ def refits(
     check_flag("alone", alone)
     of, total = _counts(fit, counts, size, y, v)
     ys, vs = (None if a is None else checked_values(n, a, (total, fit.k)) for n, a in (("y", y), ("v", v)))
-    if (ys is not None or vs is not None) and isinstance(fit.effects, BoundedEffectSizes):
-        raise InputError(
-            "y or v was given for a fit of censored evidence", "a fit of effects that are points"
-        )
+    if ys is not None or vs is not None:
+        refuse_values(fit, "y or v")
     make: Callable[..., dict[str, Any]] = _single_part
     if isinstance(fit, RandomEffectsResults) and _is_batched(fit):
         make = _batch_part

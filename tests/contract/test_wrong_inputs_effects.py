@@ -83,6 +83,9 @@ TABLE = pd.DataFrame(
 INPUTS = TABLE.drop(columns="paired").to_dict("list")
 ES = mx.effect_sizes("SMD", data=TABLE.assign(kind=list("aab"), time=[1, 2, 3]), study=list("aab"))
 BOUNDED = effects.bounded_effects([0.1, 0.2, 0.3], [0.1, 0.2, np.inf], [0.1] * 3, data=TABLE)
+COUNTS = effects.EventCounts(
+    [[1, 2], [0, 1], [3, 0]], [[9, 9], [8, 8], [9, 9]], data=TABLE, study=list("aab")
+)
 BLOCKS = effects.covariance_blocks([0.02, 0.03, 0.04], list("aab"), correlation=0.5)
 
 # Good values by the name of the parameter; those of one callable are named "callable.parameter".
@@ -128,6 +131,11 @@ GOOD: dict[str, Any] = {
     "effects_with_assumed_sd.rows": list("xyz"), "columns": {"x": [1, 2, 3]},
     "tables_from_diagnostics.sensitivity": 0.9, "tables_from_diagnostics.specificity": 0.8,
     "tables_from_diagnostics.positive_predictive_value": 0.7,
+    "EventCounts.events": [[1, 2], [0, 1], [3, 0]], "EventCounts.totals": [[9, 9], [8, 8], [9, 9]],
+    "EventCounts.ledger": None,
+    "event_counts.treatment_events": [1, 0, 3], "event_counts.control_events": [2, 1, 0],
+    "event_counts.events": None, "event_counts.n": None, "event_counts.time": None, "which": "control",
+    "effect_sizes.zero_cells": None, "study_estimates.measure": "OR", "counts.effect_sizes.measure": "OR",
 }  # fmt: skip
 # Records that functions return or that describe a thing; nobody hands values of papers to them.
 RESULTS = {
@@ -156,7 +164,7 @@ def callables() -> Iterator[tuple[str, Callable[..., Any]]]:
     found = {name: getattr(effects, name) for name in effects.__all__}
     found |= {name: getattr(datasets, name) for name in datasets.__all__}
     found |= {"Ledger": Ledger}
-    instances = (ES, BOUNDED, GOOD["ledger"])
+    instances = (ES, BOUNDED, COUNTS, GOOD["ledger"])
     for name, one in found.items():
         if callable(one) and name not in RESULTS:
             yield name, one
@@ -199,7 +207,7 @@ def must_refuse(parameter: inspect.Parameter, wrong: str) -> bool:
 def test_only_errors_and_warnings_of_the_package(name: str) -> None:
     call = CALLABLES[name]
     parameters = dict(inspect.signature(call).parameters)
-    owner = name.rsplit(".", 1)[-1]
+    owner = "counts.effect_sizes" if name == "EventCounts.effect_sizes" else name.rsplit(".", 1)[-1]
     base = {key: good(owner, one) for key, one in parameters.items()}
     faults = []
     with warnings.catch_warnings():

@@ -1,136 +1,137 @@
-"""Effects of counts: worked examples, rules for zeros, and what a swap of arms or outcome does."""
-
-from __future__ import annotations
+"""Counts of events: how they are read, refused, chosen and turned into effects."""
 
 import numpy as np
+import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import metaexo as mx
-from metaexo.effects import ZeroCells, calculate
-from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.errors import (
+    EventsError,
+    InputError,
+    MissingInputError,
+    RowsLeftOutWarning,
+    SampleSizeError,
+    ShapeError,
+    TimeError,
+)
 
-COUNTS = {
-    "treatment_events": [4, 0, 0, 12],
-    "treatment_n": [123, 20, 20, 12],
-    "control_events": [11, 3, 0, 12],
-    "control_n": [139, 20, 20, 12],
-}
-
-
-def tables(seed: int, k: int = 6) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    n1, n2 = rng.integers(5, 200, k), rng.integers(5, 200, k)
-    return {
-        "treatment_events": rng.integers(1, n1),
-        "treatment_n": n1,
-        "control_events": rng.integers(1, n2),
-        "control_n": n2,
-    }
-
-
-def test_a_trial_of_the_bcg_vaccine():
-    # Aronson (1948): 4 of 123 against 11 of 139; log RR = log(4/123 / (11/139)) and its Taylor variance
-    es = mx.effect_sizes("RR", treatment_events=4, treatment_n=123, control_events=11, control_n=139)
-    assert es.y[0] == pytest.approx(np.log(4 * 139 / (123 * 11)), rel=1e-14)
-    assert es.v[0] == pytest.approx(1 / 4 - 1 / 123 + 1 / 11 - 1 / 139, rel=1e-13)
+TABLE = pd.DataFrame(
+    {
+        "treatment_events": [0, 3, 0, 5],
+        "treatment_n": [12, 40, 25, 30],
+        "control_events": [0, 5, 1, 5],
+        "control_n": [11, 42, 25, 5],
+        "study": ["Li", "Cho", "Cho", "Kim"],
+        "source": ["adipose", "adipose", "plant", "plant"],
+    },
+    index=[7, 8, 9, 10],
+)
 
 
-def test_zeros_get_a_half_in_every_cell_and_say_so():
-    done = calculate("OR", COUNTS)
-    odds = (0.5 / 20.5) / (3.5 / 17.5)
-    assert done.y[1] == pytest.approx(np.log(odds))
-    assert done.v[1] == pytest.approx(1 / 0.5 + 1 / 20.5 + 1 / 3.5 + 1 / 17.5)
-    assert [mark.formula for mark in done.derived] == ["", *["continuity correction"] * 3]
-    assert done.derived[1].note == "0.5 added to every cell"
+def test_columns_of_a_table_are_counts_by_arm():
+    counts = mx.event_counts(TABLE)
+    assert counts.events.tolist() == [[0, 0], [3, 5], [0, 1], [5, 5]]
+    assert counts.totals.tolist() == [[12, 11], [40, 42], [25, 25], [30, 5]]
+    assert (counts.k, counts.m, counts.arms, counts.person_time) == (4, 3, 2, False)
+    assert counts.is_double_zero.tolist() == [True, False, False, False]
+    assert counts.column("source").tolist() == ["adipose", "adipose", "plant", "plant"]
+    assert list(counts.index) == [7, 8, 9, 10]
 
 
-def test_studies_without_events_stay_unless_told_otherwise():
-    kept = calculate("RD", COUNTS)
-    assert kept.y[2] == 0
-    dropped = calculate("RD", COUNTS, zero_cells=ZeroCells(0.5, drop_double_zero=True))
-    assert np.isnan(dropped.y).tolist() == [False, False, True, True]
-    assert dropped.reasons[2:] == ("no event in either group", "an event in everyone of both groups")
+def test_events_in_everyone_say_nothing_on_a_ratio_but_person_time_has_no_everyone():
+    whole = mx.event_counts(treatment_events=[4], treatment_n=[4], control_events=[6], control_n=[6])
+    rates = mx.event_counts(treatment_events=[4], treatment_time=[4], control_events=[6], control_time=[6])
+    assert whole.is_double_zero.tolist() == [True]
+    assert rates.is_double_zero.tolist() == [False]
+
+
+def test_an_empty_cell_is_no_zero():
+    table = TABLE.assign(control_events=[0, 5, np.nan, 5])
+    with pytest.warns(RowsLeftOutWarning, match=r"1 of 4 rows: row 3"):
+        counts = mx.event_counts(table, labels="study")
+    assert counts.k == 3
+    assert counts.ledger.to_frame()[["line", "study", "item", "step"]].values.tolist() == [
+        [3, "Cho", "Cho", "sheet"]
+    ]
+    assert counts.row_ids == ("input:1", "input:2", "input:4")
+    with pytest.raises(InputError, match="an empty cell is no zero"):
+        mx.event_counts(table, missing="raise")
 
 
 @pytest.mark.parametrize(
-    ("rule", "touched"),
+    ("changes", "error", "words"),
     [
-        (ZeroCells(0.5), [False, True, True, True]),
-        (ZeroCells(0.5, "all"), [True] * 4),
-        (ZeroCells(0.5, "all_if_any_zero"), [True] * 4),
-        (ZeroCells(0.5, "none"), [False] * 4),
-        (ZeroCells(0.0, "all"), [False] * 4),
+        ({"treatment_events": [0, 3, 0.5, 5]}, EventsError, "row 3"),
+        ({"treatment_events": [0, 41, 0, 5]}, EventsError, "row 2"),
+        ({"treatment_events": [0, -1, 0, 5]}, EventsError, "row 2"),
+        ({"treatment_n": [12, 40, 0, 30]}, SampleSizeError, "row 3"),
+        ({"study": ["Li", "", "Cho", "Kim"]}, InputError, "row 2"),
     ],
 )
-def test_which_studies_the_addition_touches(rule, touched):
-    done = calculate("RR", COUNTS, zero_cells=rule)
-    assert [bool(mark.formula) for mark in done.derived] == touched
+def test_impossible_counts_are_refused_by_row(changes, error, words):
+    with pytest.raises(error, match=words):
+        mx.event_counts(TABLE.assign(**changes))
 
 
-def test_the_addition_may_go_to_the_events_only_or_to_one_side_of_the_result():
-    events = calculate("RD", COUNTS, zero_cells=ZeroCells(0.5, cells="events"))
-    assert events.y[1] == pytest.approx(0.5 / 20.5 - 3.5 / 20.5)
-    variance = calculate("RD", COUNTS, zero_cells=ZeroCells(0.5, share="variance"))
-    both = calculate("RD", COUNTS)
-    assert variance.y[1] == pytest.approx(-3 / 20)
-    assert variance.v[1] == both.v[1]
-    assert variance.derived[1].note == "0.5 added to every cell, in the variance only"
+def test_what_is_given_together_must_fit():
+    with pytest.raises(InputError, match="people and person-time are both given"):
+        mx.event_counts(events=[1], n=[4], time=[8.0])
+    with pytest.raises(InputError, match="given together"):
+        mx.event_counts(events=[1], n=[4], treatment_events=[1])
+    with pytest.raises(MissingInputError, match="control_n: not given"):
+        mx.event_counts(treatment_events=[1], treatment_n=[4], control_events=[1])
+    with pytest.raises(MissingInputError, match="treatment_events"):
+        mx.event_counts()
+    with pytest.raises(TimeError, match="row 1"):
+        mx.event_counts(events=[1], time=[0.0])
+    with pytest.raises(ShapeError):
+        mx.effects.EventCounts([[1, 2, 3]], [[4, 4, 4]])
+    with pytest.raises(InputError, match="one arm"):
+        mx.event_counts(events=[1], n=[4]).arm("control")
 
 
-def test_a_rule_for_zeros_needs_counts_and_known_words():
-    with pytest.raises(InputError, match="rule for zero cells"):
-        mx.effect_sizes("MD", continuity=0.5, treatment_mean=1, control_mean=2, t=1)
-    with pytest.raises(UnknownChoiceError, match="studies_with_zero"):
-        ZeroCells(0.5, "only0")
-    with pytest.raises(InputError, match="at least 0"):
-        ZeroCells(-0.5)
+def test_effects_of_counts_are_those_of_effect_sizes():
+    counts = mx.event_counts(TABLE)
+    plain = mx.effect_sizes("RR", data=TABLE)
+    found = counts.effect_sizes("RR")
+    np.testing.assert_array_equal(found.y, plain.y)
+    np.testing.assert_array_equal(found.v, plain.v)
+    assert found.study == plain.study
+    none = mx.effects.ZeroCells(0.0, "none")
+    with pytest.warns(RowsLeftOutWarning, match="input line|row 1"):
+        uncorrected = counts.effect_sizes("OR", none)
+    assert uncorrected.k == 1
+    one = counts.arm("treatment").effect_sizes("PFT")
+    np.testing.assert_array_equal(
+        one.y, mx.effect_sizes("PFT", events=TABLE["treatment_events"], n=TABLE["treatment_n"]).y
+    )
 
 
-@pytest.mark.parametrize("measure", ["OR", "RR", "RD"])
-@given(seed=st.integers(0, 10**6))
-def test_swapping_the_arms_changes_the_sign_only(measure, seed):
-    a = tables(seed)
-    b = {
-        "treatment_events": a["control_events"],
-        "treatment_n": a["control_n"],
-        "control_events": a["treatment_events"],
-        "control_n": a["treatment_n"],
-    }
-    one, two = calculate(measure, a), calculate(measure, b)
-    assert two.y == pytest.approx(-one.y, rel=1e-12, abs=1e-15)
-    assert two.v == pytest.approx(one.v, rel=1e-12)
+def test_a_study_without_estimate_keeps_its_place_and_models_of_effects_refuse_it():
+    estimates = mx.event_counts(TABLE).study_estimates("PETO")
+    assert estimates.k == 4
+    assert np.isnan(estimates.y).tolist() == [True, False, False, False]
+    with pytest.raises(InputError, match="without an effect"):
+        mx.RandomEffects(estimates)
+    with pytest.raises(InputError, match=r"counts\.effect_sizes"):
+        mx.RandomEffects(mx.event_counts(TABLE))
 
 
-@given(seed=st.integers(0, 10**6))
-def test_turning_the_outcome_round_changes_the_sign_of_or_and_rd_but_not_of_rr(seed):
-    a = tables(seed)
-    b = {**a, "treatment_events": a["treatment_n"] - a["treatment_events"]}
-    b["control_events"] = a["control_n"] - a["control_events"]
-    for measure in ("OR", "RD"):
-        assert calculate(measure, b).y == pytest.approx(-calculate(measure, a).y, rel=1e-9, abs=1e-12)
-        assert calculate(measure, b).v == pytest.approx(calculate(measure, a).v, rel=1e-9)
+def test_rows_that_are_chosen_take_their_ledger_along():
+    counts = mx.event_counts(TABLE).select([1, 2, 3], "no event")
+    assert counts.row_ids == ("input:2", "input:3", "input:4")
+    with pytest.warns(RowsLeftOutWarning):
+        effects = counts.effect_sizes("OR", mx.effects.ZeroCells(0.0, "none"))
+    assert [entry.step for entry in effects.ledger.left_out] == ["selection", "effect", "effect"]
+    repeated = counts._taken(np.array([0, 0, 2]), ["a", "b", "c"])
+    assert repeated.study == ("Cho (a)", "Cho (b)", "Kim (c)")
+    assert repeated.events.tolist() == [[3, 5], [3, 5], [5, 5]]
 
 
-@pytest.mark.parametrize("measure", ["PR", "PLN", "PLO", "PRZ", "PAS", "PFT"])
-@given(n=st.integers(2, 500), share=st.floats(0.01, 0.99))
-def test_the_display_scale_gives_the_proportion_back(measure, n, share):
-    events = min(max(1, round(n * share)), n - 1)
-    record = mx.effects.get_measure(measure)
-    done = calculate(measure, {"events": events, "n": n})
-    assert done.v[0] > 0
-    back = record.back(done.y)[0]
-    # the double arcsine is only nearly undone without a sample size
-    assert back == pytest.approx(events / n, abs=0.6 / n if measure == "PFT" else 1e-9)
-
-
-@given(seed=st.integers(0, 10**6))
-def test_average_variance_lies_within_the_extremes_of_the_own_ones(seed):
-    rng = np.random.default_rng(seed)
-    n = np.full(5, 50)
-    events = rng.integers(1, 25, 5)
-    own = calculate("PR", {"events": events, "n": n}).v
-    average = calculate("PR", {"events": events, "n": n}, variance="AV").v
-    assert (own.min() - 1e-12 <= average).all()
-    assert (average <= own.max() + 1e-12).all()
+def test_counts_cannot_be_changed():
+    counts = mx.event_counts(TABLE)
+    with pytest.raises(ValueError, match="read-only"):
+        counts.events[0, 0] = 4
+    data = counts.data
+    data.loc[7, "source"] = "milk"
+    assert counts.column("source").iloc[0] == "adipose"

@@ -1,0 +1,1 @@
+"""Models of event counts: nothing is added to zeros, and studies without events are counted."""

@@ -1,0 +1,149 @@
+"""CountFit and CountResults: what every fitted model of event counts is, and what it can be asked."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from metaexo.effects.counts import EventCounts
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.errors import InputError
+from metaexo.formatting import plural
+from metaexo.immutable import lock
+from metaexo.inputs import check_choice, describe
+from metaexo.models.linear.design import Design
+from metaexo.models.linear.fit import LinearFit
+from metaexo.models.linear.results import FitResults
+from metaexo.types import Array, Mask
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def check_event_counts(counts: object, function: str, *, arms: int | None = None) -> EventCounts:
+    """Return the counts; refuse anything else, none at all, and another number of arms than is needed."""
+    if not isinstance(counts, EventCounts):
+        raise InputError(
+            f"the counts are {describe(counts)}",
+            "counts of events: an EventCounts",
+            f"{function}(mx.event_counts(data, treatment_events=..., treatment_n=..., ...))",
+        )
+    if not counts.k:
+        raise InputError("there are no rows of counts", "at least one row", "look at the ledger")
+    if arms is not None and counts.arms != arms:
+        have, need = ("one arm", "two arms") if arms == 2 else ("two arms", "one arm")
+        remedy = 'choose one: counts.arm("treatment")' if arms == 1 else "use a model of one arm"
+        raise InputError(f"the counts are of {have}", f"counts of {need}", remedy)
+    return counts
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CountFit(LinearFit):
+    """Base of the records of fitted models of counts: a family inherits it in a frozen dataclass.
+
+    Beside what :class:`LinearFit` asks for, a family gives `on`. Its `effects` are the studies' own estimates
+    by the rule for zeros that the model states, for tables, drawings and Q, with NaN where a study has none
+    (:meth:`EventCounts.study_estimates`); the coefficients rest on `counts`.
+    """
+
+    counts: EventCounts
+    effects: EffectSizes
+    design: Design
+    method: str
+    test: str
+    level: float
+
+    @abstractmethod
+    def on(self, counts: EventCounts, design: Design) -> Self:
+        """Return the same model fitted to other counts, with the columns of the design for their rows."""
+
+    @property
+    def informative(self) -> Mask:
+        """Which rows the coefficients rest on, shape (k,); by default those that are not double zero."""
+        return lock(~self.counts.is_double_zero)
+
+    @property
+    def has_estimate(self) -> Mask:
+        """Which rows have an estimate of their own, shape (k,)."""
+        return lock(np.isfinite(self.effects.y) & np.isfinite(self.effects.v))
+
+    def digest_parts(self) -> list[Array]:
+        """Return the arrays that the digest is made of: counts, sizes and design."""
+        return [self.counts.events, self.counts.totals, self.design.matrix(self.k)]
+
+    def count_lines(self) -> tuple[str, ...]:
+        """Return what the counts are, how many rows have no event, and how many say nothing here."""
+        counts = self.counts
+        whom = f"{counts.totals.sum():,.10g} {'person-time' if counts.person_time else 'people'}"
+        lines = [f"{plural(int(counts.events.sum()), 'event')} in {whom}; {counts.zeros_in_words()}"]
+        silent = int((~self.informative).sum())
+        if silent:
+            lines.append(
+                f"{plural(silent, 'row')} without information on the estimate (no event in either arm, or "
+                "events in everyone): kept in the counts, without weight"
+            )
+        return tuple(lines)
+
+
+class CountResults(CountFit, FitResults):
+    """Base of the results of models of counts.
+
+    A family gives `q` and `family_lines`, whose `data` are `count_lines()`.
+    """
+
+    def residuals(self, kind: str = "standardized") -> pd.DataFrame:
+        """Return the studies' own estimates less the fitted ones.
+
+        Parameters
+        ----------
+        kind : {"standardized"}
+            Over the root of the sampling variance of each estimate plus the heterogeneity of the model. What
+            the fit has taken from each study is not subtracted.
+
+        Returns
+        -------
+        DataFrame
+            Columns fitted, residual, se, z, indexed by the rows' labels; NaN where a study has no estimate of
+            its own.
+
+        Raises
+        ------
+        UnknownChoiceError
+            If the kind is not known.
+        """
+        import pandas as pd
+
+        check_choice("kind of residual", kind, ("standardized",))
+        fitted = self.fitted_values
+        se = np.sqrt(self.effects.v + (self.new_effect_variance if self.is_random else 0.0))
+        residual = self.effects.y - fitted
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = residual / se
+        return pd.DataFrame(
+            {"fitted": fitted, "residual": residual, "se": se, "z": z},
+            index=pd.Index(self.effects.row_labels, name="label"),
+        )
+
+    def random_effects(self, level: float | None = None) -> pd.DataFrame:
+        """Return the predicted random effects; a model of a common effect has none, and an empty table."""
+        import pandas as pd
+
+        self.at_level(level)
+        columns = ["component", "level", "estimate", "se", "low", "high"]
+        return pd.DataFrame({name: [] for name in columns})
+
+    def facts(self) -> dict[str, Any]:
+        """Return by name what the fit knows beyond its coefficients; it goes into `to_dict`."""
+        counts = self.counts
+        return super().facts() | {
+            "counts": {
+                "events": counts.events.sum(axis=0),
+                "totals": counts.totals.sum(axis=0),
+                "person_time": counts.person_time,
+                "rows_without_event": int(counts.is_zero.sum()),
+                "rows_without_information": int((~self.informative).sum()),
+            }
+        }
