@@ -8,10 +8,12 @@ or only one kind. Reports of people who were chosen because they were harmed are
 is pooled here: that needs models for rare events.
 """
 
+import warnings
+
 import pandas as pd
 
 import metaexo as mx
-from metaexo import evidence, report
+from metaexo import errors, evidence, report
 from metaexo.formatting import markdown_table, percent, plural
 
 ANY, SERIOUS = evidence.SCOPES["all"], "serious adverse events"
@@ -34,16 +36,14 @@ NOTE = "Exact 95% intervals of single studies; nothing is pooled. People chosen 
 
 
 def main(analysis: report.Analysis) -> None:
-    reports = mx.read_sheets(analysis.data).safety_events
+    sheets = mx.read_sheets(analysis.data)
+    reports = sheets.safety_events
     reports["label"] = reports["study_name"]
 
     # For every kind of event a report gives a count among a number treated, or a reason why not.
-    rates = pd.concat(
-        [evidence.event_shares(reports, events) for events in evidence.EVENTS], ignore_index=True
-    )
-    left_out = pd.concat(
-        [evidence.choose_reports(reports, e).to_frame().assign(events=e) for e in evidence.EVENTS]
-    )
+    counted = {events: every_count(sheets, events) for events in evidence.EVENTS}
+    rates = pd.concat([shares(counts, e) for e, arms in counted.items() for counts in arms.items()])
+    left_out = pd.concat([arms["treated"].ledger.to_frame().assign(events=e) for e, arms in counted.items()])
     treated = rates[rates["arm"] == "treated"]
     overview = overviews(treated)
     analysis.write_table("rates", rates[COLUMNS])
@@ -60,6 +60,29 @@ def main(analysis: report.Analysis) -> None:
     analysis.write_table("harmed", harmed[HARM])
     for paragraph in statement(reports, rates, overview, harmed):
         analysis.write_summary(paragraph)
+
+
+def every_count(sheets, events: str) -> dict:
+    """Return the counts of a kind of event by arm, whatever they cover."""
+    scope = list(evidence.SCOPES) if events == "adverse events" else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", errors.MixedDefinitionsWarning)
+        warnings.simplefilter("ignore", errors.RowsLeftOutWarning)
+        found = {"treated": sheets.event_counts(events, scope=scope)}
+        try:
+            both = sheets.event_counts(events, scope=scope, arms=2, keep_paired=True)
+        except errors.TooFewStudiesError:
+            return found
+    return found | {"control": both.arm("control")}
+
+
+def shares(counts: tuple, events: str) -> pd.DataFrame:
+    """Return the share of people with an event in each study, with its exact interval."""
+    arm, found = counts
+    people, n = found.events[:, 0], found.totals[:, 0]
+    low, high = mx.effects.clopper_pearson(people, n)
+    table = found.data.assign(events=events, arm=arm, share=people / n, low=low, high=high)
+    return table.assign(people=people.astype(int), n=n.astype(int), label=found.labels)
 
 
 def overviews(treated: pd.DataFrame) -> pd.DataFrame:

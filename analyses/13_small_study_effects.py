@@ -95,11 +95,7 @@ def multilevel(es):
 
 def adverse_events(sheets):
     """Return the arcsine shares of people with an adverse event of any kind, a report of a study each."""
-    shares = evidence.event_shares(sheets.safety_events, "adverse events")
-    rows = shares[(shares["arm"] == "treated") & (shares["counted"] == evidence.SCOPES["all"])]
-    return mx.effect_sizes(
-        "PAS", events=rows["people"], n=rows["n"], labels=rows["study_name"], study=rows["study_id"]
-    )
+    return sheets.event_counts("adverse events").effect_sizes("PAS")
 
 
 def pooled(es):

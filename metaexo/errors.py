@@ -518,6 +518,10 @@ class MixedContrastsWarning(MetaexoWarning):
     """Results with and without a control stand in one set of effects."""
 
 
+class MixedDefinitionsWarning(MetaexoWarning):
+    """Counts that cover different events (any event, related ones, one kind) stand in one table."""
+
+
 class MixedDomainsWarning(MetaexoWarning):
     """Results in people, in animals and in cells stand in one set of effects or in one stratum."""
 

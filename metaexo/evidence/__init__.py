@@ -5,7 +5,6 @@ from __future__ import annotations
 from metaexo.evidence.codebook import Codebook, load_codebook
 from metaexo.evidence.descriptions.reporting import REPORTING_ITEMS, reporting
 from metaexo.evidence.descriptions.rows import count_reasons, days_after, ledger_table, same_subjects
-from metaexo.evidence.descriptions.safety import EVENTS, SCOPES, choose_reports, chosen_for_harm, event_shares
 from metaexo.evidence.descriptions.shares_explained import StudySpread, shares_explained, study_spread
 from metaexo.evidence.descriptions.sizes import choose_means, laboratories, method_ratios
 from metaexo.evidence.folder import SheetCheck, check_sheets, read_sheets
@@ -33,6 +32,7 @@ from metaexo.evidence.slips.statistics import (
     p_agrees,
     statistic_agrees,
 )
+from metaexo.evidence.to_counts import EVENTS, SCOPES, chosen_for_harm
 from metaexo.evidence.to_effects import row_labels
 from metaexo.evidence.vocabulary import (
     isolation_category,
@@ -59,12 +59,10 @@ __all__ = [
     "bias_tools",
     "check_sheets",
     "choose_means",
-    "choose_reports",
     "chosen_for_harm",
     "constant_multiples",
     "count_reasons",
     "days_after",
-    "event_shares",
     "extreme_variances",
     "grim",
     "grim_median",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
@@ -12,9 +12,11 @@ import numpy as np
 
 from metaexo.effects import EffectSizes, Measure, get_measure
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
-from metaexo.evidence.codebook import Codebook
+from metaexo.effects.counts import EventCounts
+from metaexo.evidence.codebook import Codebook, SheetPlan
 from metaexo.evidence.names import NAME, study_names
 from metaexo.evidence.problems import SheetProblem
+from metaexo.evidence.to_counts import SHEET, counts_asked, make_counts
 from metaexo.evidence.to_effects import (
     WORDS_ONLY,
     Request,
@@ -274,12 +276,92 @@ class Sheets:
         words_only = sheet == WORDS_ONLY
         view = None if words_only else VIEWS[sheet]
         plans = [self.codebook.sheets[name] for name in ("studies", view.sheet if view else WORDS_ONLY)]
-        words = {c.name: c.words for plan in plans for c in plan.columns.values() if c.words}
+        words = _closed_lists(plans)
         asked = Request(get_measure(measure), where, assumed_correlation, assumed_sd, orient, words, bounds)
         if view is None:
             return bounds_of_words(plans[1], self._joined(WORDS_ONLY), asked)
         make = make_bounds if bounds else make_effects
         return make(view, self.codebook.sheets[view.sheet], self._joined(view.sheet), asked)
+
+    def event_counts(
+        self,
+        kind: str = "adverse events",
+        *,
+        arms: int = 1,
+        where: str | None = None,
+        scope: str | Sequence[str] | None = None,
+        person_time: bool = False,
+        min_follow_up: float | None = None,
+        keep_paired: bool = False,
+    ) -> EventCounts:
+        """Return how many of how many people had an event, from the sheet of safety.
+
+        Use it to get from the sheet to models of rare events: nothing is added to a zero, an empty cell is no
+        zero, and people who were chosen because they were harmed are never counted. Rows set apart are left
+        out; doubtful rows are in, and ``where="use == 'main'"`` shows the result without them.
+
+        Parameters
+        ----------
+        kind : {"adverse events", "serious adverse events", "related serious adverse events", "deaths"}
+            What is counted: people with such an event.
+        arms : {1, 2}
+            The treated people alone, or with their controls.
+        where : str, optional
+            Condition on the columns of the sheet, as in :meth:`effects`:
+            ``"route == 'intravenous' and use == 'main'"``.
+        scope : str or sequence of str, optional
+            What a count of adverse events may cover: "all" (the default), "related", "significant", "kind",
+            "window". Several at once raise a warning, because they are different events.
+        person_time : bool
+            Take person-years in the place of people: people times weeks of follow-up, over 52.18. The sheet
+            has one length per study and nobody is censored, so that this is the most person-time there can
+            be, and a rate on it the least. Rows without a length of follow-up are left out.
+        min_follow_up : float, optional
+            Least follow-up, in weeks; rows whose follow-up is shorter or not known are left out.
+        keep_paired : bool
+            Keep rows whose two arms are the same people (split face), for tables and drawings. No model of
+            two independent arms holds for them, so that they are left out otherwise.
+
+        Returns
+        -------
+        EventCounts
+            `data` holds the columns of the sheet, among them route, source, isolation, allogeneic, design,
+            use, follow_up_weeks, and two more: counted (what the count covers, in words) and same_people
+            (whether both arms are the same people). The ledger has every row of the sheet.
+
+        Raises
+        ------
+        UnknownChoiceError
+            If the kind, a scope, or a column or word in `where` is not known.
+        InputError
+            If `where` is no condition, or another argument cannot be used.
+        TooFewStudiesError
+            If no row has such a count; it counts the reasons.
+
+        Warns
+        -----
+        MixedDefinitionsWarning
+            If counts of several scopes stand in one table.
+        RowsLeftOutWarning
+            If rows with such a count cannot be used, with the commonest reasons.
+        AssumptionWarning
+            If nothing says whether both arms are the same people, and they are taken as different people.
+
+        Examples
+        --------
+        >>> import metaexo as mx
+        >>> sheets = mx.read_sheets("data")
+        >>> counts = sheets.event_counts("adverse events")
+        >>> counts
+        EventCounts(one arm, people: k = 11 rows, m = 11 studies, 2 events among 593)
+        >>> sheets.event_counts("adverse events", where="use == 'main'")
+        EventCounts(one arm, people: k = 9 rows, m = 9 studies, 2 events among 192)
+        """
+        plan = self.codebook.sheets[SHEET]
+        asked = counts_asked(
+            kind, arms, where, scope, person_time, min_follow_up, keep_paired, _closed_lists([plan])
+        )
+        return make_counts(plan, self._joined(SHEET), asked)
 
     @cached_property
     def _with_studies(self) -> dict[str, pd.DataFrame]:
@@ -300,3 +382,8 @@ class Sheets:
     def __str__(self) -> str:
         rows = ", ".join(f"{name} {len(frame)}" for name, frame in self._frames.items() if len(frame))
         return f"sheets of {self.folder}: {rows}"
+
+
+def _closed_lists(plans: Sequence[SheetPlan]) -> dict[str, tuple[str, ...]]:
+    """Return the words that the columns with a closed list may hold."""
+    return {c.name: c.words for plan in plans for c in plan.columns.values() if c.words}

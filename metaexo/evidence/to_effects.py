@@ -86,7 +86,8 @@ class Chosen:
 
 def make_effects(view: View, plan: SheetPlan, frame: pd.DataFrame, asked: Request) -> EffectSizes:
     """Return the effects of the rows of a view; see :meth:`metaexo.evidence.Sheets.effects`."""
-    record, chosen = asked.measure, choose_rows(plan, frame, asked)
+    record = asked.measure
+    chosen = choose_rows(plan, frame, asked.where, asked.words, record.code)
     rows, table = chosen.frame, statistics(view, chosen.frame, record)
     sd = None if asked.assumed_sd is None else sd_of_rows(frame, rows, asked.assumed_sd)
     if sd is None:
@@ -125,15 +126,21 @@ def _origin(
     return Origin(inputs, rows, options, from_table=True)
 
 
-def choose_rows(plan: SheetPlan, frame: pd.DataFrame, asked: Request) -> Chosen:
-    """Return the rows that a condition selects; refuse one that selects none."""
+def choose_rows(
+    plan: SheetPlan,
+    frame: pd.DataFrame,
+    where: str | None,
+    words: Mapping[str, tuple[str, ...]],
+    what: str,
+) -> Chosen:
+    """Return the rows that a condition selects; refuse one that selects none, and so nothing of `what`."""
     chosen = np.ones(len(frame), dtype=bool)
-    if asked.where is not None:
-        chosen = rows_where(frame, asked.where, asked.words)
-    why = f"not selected: {asked.where}"
-    ledger = _leave_out(_full_ledger(plan, frame), frame, plan.key, ~chosen, why, step="selection")
+    if where is not None:
+        chosen = rows_where(frame, where, words)
+    why = f"not selected: {where}"
+    ledger = leave_out(_full_ledger(plan, frame), frame, plan.key, ~chosen, why, step="selection")
     if not chosen.any():
-        raise _nothing_left(asked.measure, plan.file, asked.where, ledger)
+        raise nothing_left(what, plan.file, where, ledger)
     rows = frame[chosen]
     places = zip(rows["line"], rows[plan.key], strict=True)
     return Chosen(rows, ledger, [f"{plan.file} line {line}, study {study}" for line, study in places])
@@ -144,9 +151,9 @@ def leave_rows_out(
 ) -> tuple[pd.DataFrame, Ledger, Mask]:
     """Return the rows without a reason against them, the ledger of the others, and which these are."""
     gone = np.array([bool(reason) for reason in reasons], dtype=bool)
-    ledger = _leave_out(chosen.ledger, chosen.frame, plan.key, gone, reasons, step="effect")
+    ledger = leave_out(chosen.ledger, chosen.frame, plan.key, gone, reasons, step="effect")
     if gone.all():
-        raise _nothing_left(asked.measure, plan.file, asked.where, ledger)
+        raise nothing_left(asked.measure.code, plan.file, asked.where, ledger)
     kept = chosen.frame[~gone].reset_index(drop=True)
     _warn_of_rows_without_effect(plan, asked, [reason for reason in reasons if reason], len(reasons))
     _warn_of_mixed_contrasts(kept)
@@ -208,17 +215,18 @@ def survey(view: View, plan: SheetPlan, frame: pd.DataFrame) -> Ledger:
             for i, reason in enumerate(done.reasons):
                 if reason and (not reasons[i] or counted[i]):
                     reasons[i] = reason
-    return _leave_out(_full_ledger(plan, frame), frame, plan.key, without, reasons, step="sheet")
+    return leave_out(_full_ledger(plan, frame), frame, plan.key, without, reasons, step="sheet")
 
 
 def leave_all_out(plan: SheetPlan, frame: pd.DataFrame, gone: Mask, reason: str) -> Ledger:
     """Return the ledger of a sheet of which the rows `gone` are left out for one reason."""
-    return _leave_out(_full_ledger(plan, frame), frame, plan.key, gone, reason, step="sheet")
+    return leave_out(_full_ledger(plan, frame), frame, plan.key, gone, reason, step="sheet")
 
 
-def _leave_out(
+def leave_out(
     ledger: Ledger, frame: pd.DataFrame, key: str, gone: Mask, reasons: str | Sequence[str], step: str
 ) -> Ledger:
+    """Return the ledger without the rows `gone`, each with its reason."""
     if not gone.any():
         return ledger
     item = "outcome" if "outcome" in frame else "title" if "title" in frame else key
@@ -229,15 +237,15 @@ def _leave_out(
     return without_rows(ledger, gone, reasons, step, studies, items)
 
 
-def _nothing_left(record: Measure, file: str, where: str | None, ledger: Ledger) -> TooFewStudiesError:
-    """Return the error of a selection without any effect, with the reasons counted."""
+def nothing_left(what: str, file: str, where: str | None, ledger: Ledger) -> TooFewStudiesError:
+    """Return the error of a selection without any effect or count, with the reasons counted."""
     table = ledger.counts()
     pairs = zip(table["reason"], table["rows"], strict=True)
     tally = [f"{plural(n, 'row')}: {reason}" for reason, n in pairs if reason]
     return TooFewStudiesError(
-        f"no row of {file} gives a {record.code}" + (f" where {where}" if where else ""),
-        "one row at least with an effect and a sampling variance",
-        "choose another measure or selection",
+        f"no row of {file} gives a {what}" + (f" where {where}" if where else ""),
+        "one row at least with an effect and a sampling variance, or with a count and a size",
+        "choose another measure or selection; the counted reasons say what is lacking",
         tally,
     )
 
@@ -336,7 +344,7 @@ def _distinguishing(
 
 def make_bounds(view: View, plan: SheetPlan, frame: pd.DataFrame, asked: Request) -> BoundedEffectSizes:
     """Return the effects of the rows of a view, bounds included; see `Sheets.effects` with `bounds`."""
-    chosen = choose_rows(plan, frame, asked)
+    chosen = choose_rows(plan, frame, asked.where, asked.words, asked.measure.code)
     sd = None if asked.assumed_sd is None else sd_of_rows(frame, chosen.frame, asked.assumed_sd)
     table = statistics(view, chosen.frame, asked.measure)
     found = bounds_from_table(
@@ -357,7 +365,7 @@ def bounds_of_words(plan: SheetPlan, frame: pd.DataFrame, asked: Request) -> Bou
     "Significant" is taken as p < 0.05 and "not significant" as p > 0.05; such rows are marked as assumed.
     Sizes are those of the study.
     """
-    chosen = choose_rows(plan, frame, asked)
+    chosen = choose_rows(plan, frame, asked.where, asked.words, asked.measure.code)
     table = table_from_words(chosen.frame)
     found = bounds_from_table(asked.measure, table, asked.assumed_correlation, rows=chosen.names)
     derived = [

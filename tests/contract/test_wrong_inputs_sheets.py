@@ -109,11 +109,9 @@ FUNCTIONS: Mapping[str, Mapping[str, Any]] = {
     "sd_against_n": {"sd": N, "n": N, "level": 0.95},
     "slip_checks": {},
     "choose_means": {"preparations": SHEETS.preparations},
-    "choose_reports": {"reports": SHEETS.safety_events, "events": "deaths"},
     "chosen_for_harm": {"reports": SHEETS.safety_events},
     "count_reasons": {"table": SHEETS.outcomes.assign(step="used", reason=""), "by": ["outcome"]},
     "days_after": {"timepoint": "12 weeks"},
-    "event_shares": {"reports": SHEETS.safety_events, "events": "deaths", "level": 0.95},
     "laboratories": {"preparations": SHEETS.preparations},
     "ledger_table": {"ledger": SHEETS.ledger, "sheet": SHEETS.outcomes, "not_selected": None},
     "method_ratios": {"sizes": SHEETS.preparations, "level": 0.95},
@@ -142,6 +140,15 @@ EFFECTS = {
     "orient": True,
     "assumed_sd": {"wound_area": 5.0},
     "bounds": False,
+}
+COUNTS = {
+    "kind": "adverse events",
+    "arms": 2,
+    "where": "use == 'main'",
+    "scope": "all",
+    "person_time": False,
+    "min_follow_up": None,
+    "keep_paired": False,
 }
 
 
@@ -181,6 +188,13 @@ def test_wrong_arguments_of_functions(name: str) -> None:
 def test_wrong_folders(name: str) -> None:
     for wrong in WRONG:
         answers(getattr(evidence, name), {}, folder=wrong)
+
+
+@pytest.mark.parametrize("argument", COUNTS)
+def test_wrong_arguments_of_event_counts(sheets: evidence.Sheets, argument: str) -> None:
+    assert sheets.event_counts(**COUNTS).k == 1
+    for wrong in WRONG:
+        answers(sheets.event_counts, COUNTS, **{argument: wrong})
 
 
 @pytest.mark.parametrize("argument", EFFECTS)

@@ -1,34 +1,62 @@
-"""Safety reports: who takes part in a share, who never does, and what the share is of."""
+"""From the sheet of safety to counts: who takes part, who never does, what the counts cover, person-time."""
 
 from __future__ import annotations
 
-import pandas as pd
+import csv
+
+import numpy as np
 import pytest
 
-from metaexo.errors import UnknownChoiceError
-from metaexo.evidence.descriptions.safety import HARMED, SCOPES, choose_reports, chosen_for_harm, event_shares
+import metaexo as mx
+from metaexo.errors import (
+    AssumptionWarning,
+    InputError,
+    MixedDefinitionsWarning,
+    RowsLeftOutWarning,
+    TooFewStudiesError,
+    UnknownChoiceError,
+)
+from metaexo.evidence.to_counts import HARMED, ONE_ARM, SAME_PEOPLE, SCOPES, chosen_for_harm
+from tests.evidence.folders import write_sheet
 
 ROW = {
-    "line": 2,
     "study_id": "li2020",
+    "first_author": "Li X",
+    "year": 2020,
     "design": "single_arm",
+    "route": "topical",
     "n_treated": 20,
-    "n_control": None,
-    "paired": None,
+    "n_control": "",
+    "paired": "",
     "ae_patients_treated": 1,
-    "ae_patients_control": None,
-    "sae_patients_treated": None,
-    "sae_patients_control": None,
+    "ae_patients_control": "",
+    "sae_patients_treated": "",
     "deaths_treated": 0,
     "ae_scope": "all",
+    "follow_up_weeks": 12,
     "use": "main",
-    "caution": None,
+    "caution": "",
 }
+TWO = {"n_control": 20, "ae_patients_control": 3, "paired": "no", "design": "rct_parallel"}
 
 
-def sheet(*changes):
-    rows = [{**ROW, "line": i + 2, **change} for i, change in enumerate(changes)]
-    return pd.DataFrame(rows).astype({"n_control": float, "ae_patients_control": float})
+@pytest.fixture
+def sheets(write):
+    """Return a function that reads a folder whose sheet of safety has one row per change."""
+
+    def read(*changes):
+        folder = write()
+        rows = [
+            {**ROW, "study_id": f"study{i}", "year": 2000 + i, **change} for i, change in enumerate(changes)
+        ]
+        write_sheet(folder / "safety_events.csv", rows)
+        return mx.read_sheets(folder)
+
+    return read
+
+
+def reasons(counts):
+    return {entry.line: entry.reason for entry in counts.ledger.left_out}
 
 
 @pytest.mark.parametrize(
@@ -36,48 +64,158 @@ def sheet(*changes):
     [
         ({"design": "ae_case_series"}, HARMED),
         ({"design": "ae_case_report"}, HARMED),
-        (
-            {"ae_patients_treated": None},
-            "no count of people with adverse events: an empty cell is not a zero",
-        ),
-        ({"n_treated": None}, "the number of people treated is not known"),
+        ({"ae_patients_treated": ""}, "no count of people with adverse events: an empty cell is not a zero"),
         ({"use": "apart", "caution": "cells before"}, "set apart: cells before"),
+        ({"ae_scope": "related"}, "counts only events called related, not any adverse event"),
+        (
+            {"ae_scope": ""},
+            "what the count covers is not stated (ae_scope), and any adverse event is asked for",
+        ),
     ],
 )
-def test_what_takes_no_part_has_its_reason(change, reason):
-    reports = sheet({}, change, {"use": "doubtful"})
-    ledger = choose_reports(reports, "adverse events")
-    assert ledger.used == (2, 4)
-    assert [(entry.line, entry.reason) for entry in ledger.left_out] == [(3, reason)]
-    assert event_shares(reports, "adverse events")["line"].tolist() == [2, 4]
+def test_what_is_not_meant_has_its_reason(sheets, change, reason):
+    counts = sheets({}, change, {"use": "doubtful", "caution": "odd"}).event_counts("adverse events")
+    assert counts.ledger.used == (2, 4)
+    assert reasons(counts) == {3: reason}
+    assert counts.events.tolist() == [[1], [1]]
+    assert counts.column("use").tolist() == ["main", "doubtful"]
 
 
-def test_harm_comes_before_every_other_reason():
-    reports = sheet({"design": "ae_case_series", "n_treated": None, "ae_patients_treated": None})
-    assert chosen_for_harm(reports).all()
-    assert choose_reports(reports, "deaths").left_out[0].reason == HARMED
+def test_a_count_without_the_number_treated_is_left_out_with_a_warning(sheets):
+    with pytest.warns(RowsLeftOutWarning, match="1 of 2 rows .* the number of people treated is not known"):
+        counts = sheets({}, {"n_treated": ""}).event_counts()
+    assert (counts.k, reasons(counts)) == (1, {3: "the number of people treated is not known"})
 
 
-def test_the_arms_stand_apart_and_split_bodies_are_marked():
-    two = {"n_control": 20, "ae_patients_control": 3}
-    found = event_shares(sheet({**two, "paired": "yes"}, two | {"paired": "no"}), "adverse events")
-    assert found["arm"].tolist() == ["treated", "treated", "control", "control"]
-    assert found["people"].tolist() == [1, 1, 3, 3]
-    assert found["same_people"].tolist() == [True, False, True, False]
-    assert found["share"].tolist() == [0.05, 0.05, 0.15, 0.15]
+def test_harm_comes_before_every_other_reason(sheets):
+    harmed = {"design": "ae_case_series", "n_treated": "", "deaths_treated": ""}
+    read = sheets(harmed, {})
+    assert chosen_for_harm(read.safety_events).tolist() == [True, False]
+    assert reasons(read.event_counts("deaths"))[2] == HARMED
 
 
-def test_the_scope_says_what_a_count_of_adverse_events_covers():
-    found = event_shares(sheet(*({"ae_scope": scope} for scope in SCOPES)), "adverse events")
-    assert found["counted"].tolist() == list(SCOPES.values())
-    assert set(event_shares(sheet({"ae_scope": "kind"}), "deaths")["counted"]) == {"deaths"}
+def test_a_zero_is_a_count_and_an_empty_cell_is_none(sheets):
+    counts = sheets({"sae_patients_treated": 0}, {}).event_counts("serious adverse events")
+    assert (counts.events.tolist(), counts.totals.tolist()) == ([[0]], [[20]])
+    assert counts.column("counted").tolist() == ["serious adverse events"]
 
 
-def test_a_higher_level_is_wider():
-    narrow, wide = (event_shares(sheet({}), "adverse events", level) for level in (0.9, 0.99))
-    assert wide["low"][0] < narrow["low"][0] < 0.05 < narrow["high"][0] < wide["high"][0]
+def test_two_arms_need_different_people_and_both_counts(sheets):
+    read = sheets(
+        TWO, {**TWO, "paired": "yes", "design": "rct_split_body"}, {}, {**TWO, "ae_patients_control": ""}
+    )
+    with pytest.warns(RowsLeftOutWarning, match="the same people"):
+        counts = read.event_counts(arms=2)
+    assert (counts.arms, counts.events.tolist(), counts.totals.tolist()) == (2, [[1, 3]], [[20, 20]])
+    assert reasons(counts) == {3: SAME_PEOPLE, 4: ONE_ARM, 5: ONE_ARM}
+    assert read.event_counts().k == 4
 
 
-def test_an_unknown_kind_of_event_is_refused():
-    with pytest.raises(UnknownChoiceError, match="deaths"):
-        choose_reports(sheet({}), "death")
+def test_the_same_people_can_be_kept_for_drawing_and_are_marked(sheets):
+    split = {**TWO, "paired": "", "design": "rct_split_body"}
+    counts = sheets(TWO, split).event_counts(arms=2, keep_paired=True)
+    assert counts.column("same_people").tolist() == [False, True]
+
+
+def test_different_people_are_assumed_aloud_where_nothing_says_so(sheets):
+    with pytest.warns(AssumptionWarning, match="different people in both arms of 1 row"):
+        counts = sheets(TWO, {**TWO, "paired": "", "design": "case_series"}).event_counts(arms=2)
+    assert counts.k == 2
+
+
+def test_scopes_are_pooled_only_by_name_and_with_a_warning(sheets):
+    read = sheets(*({"ae_scope": scope} for scope in SCOPES))
+    for scope, words in SCOPES.items():
+        assert read.event_counts(scope=scope).column("counted").tolist() == [words]
+    with pytest.warns(
+        MixedDefinitionsWarning, match=r"any adverse event \(1 row\).*called related \(1 row\)"
+    ):
+        counts = read.event_counts(scope=["all", "related"])
+    assert counts.column("counted").tolist() == [SCOPES["all"], SCOPES["related"]]
+    assert read.event_counts("deaths").k == len(SCOPES)
+
+
+def test_person_time_is_people_times_weeks_in_years(sheets):
+    read = sheets(
+        {}, {"follow_up_weeks": ""}, {"follow_up_weeks": 0}, {"follow_up_weeks": 52.5, "n_treated": 7}
+    )
+    with pytest.warns(RowsLeftOutWarning, match="length of follow-up is not known"):
+        counts = read.event_counts(person_time=True)
+    assert counts.person_time
+    np.testing.assert_allclose(counts.totals[:, 0], [20 * 12 * 7 / 365.25, 7 * 52.5 * 7 / 365.25], rtol=1e-14)
+    assert reasons(counts)[4] == "followed for 0 weeks by the sheet: no person-time"
+
+
+def test_both_arms_have_the_person_time_of_the_study(sheets):
+    counts = sheets({**TWO, "n_control": 40}).event_counts(arms=2, person_time=True)
+    assert counts.totals[0, 1] == pytest.approx(2 * counts.totals[0, 0], rel=1e-14)
+
+
+def test_a_least_follow_up_leaves_out_the_shorter_and_the_unknown(sheets):
+    read = sheets({}, {"follow_up_weeks": 26}, {"follow_up_weeks": ""})
+    with pytest.warns(RowsLeftOutWarning, match="length of follow-up is not known"):
+        counts = read.event_counts(min_follow_up=26)
+    assert counts.column("follow_up_weeks").tolist() == [26]
+    assert reasons(counts)[2] == "followed for less than 26 weeks"
+    assert read.event_counts(where="follow_up_weeks >= 12", min_follow_up=12).k == 2
+
+
+def test_a_condition_chooses_and_the_ledger_holds_every_row(sheets):
+    counts = sheets({}, {"route": "inhaled"}, {"use": "doubtful", "caution": "odd"}).event_counts(
+        where="route == 'topical' and use == 'main'"
+    )
+    assert (counts.k, counts.ledger.total) == (1, 3)
+    assert counts.labels == ("Li 2000",)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "words"),
+    [
+        ({"kind": "death"}, UnknownChoiceError, "deaths"),
+        ({"scope": "every"}, UnknownChoiceError, "scope"),
+        ({"scope": []}, InputError, "one at least of all, related"),
+        ({"kind": "deaths", "scope": "all"}, InputError, "leave scope out"),
+        ({"arms": 3}, InputError, "with their controls"),
+        ({"arms": True}, InputError, "arms"),
+        ({"min_follow_up": -1}, InputError, "above 0"),
+        ({"person_time": "yes"}, InputError, "person_time"),
+        ({"keep_paired": 1}, InputError, "keep_paired"),
+        ({"where": "colour == 'red'"}, InputError, "colour"),
+        ({"arms": 2}, TooFewStudiesError, "1 row: no control arm"),
+        ({"scope": "kind"}, TooFewStudiesError, "1 row: counts any adverse event"),
+        ({"where": "n_treated > 30"}, TooFewStudiesError, "not selected"),
+    ],
+)
+def test_what_cannot_be_counted_is_refused_with_the_reason(sheets, wrong, error, words):
+    with pytest.raises(error, match=words):
+        sheets({}).event_counts(**wrong)
+
+
+def test_a_folder_without_the_sheet_is_told(write):
+    with pytest.raises(TooFewStudiesError, match=r"safety_events\.csv"):
+        mx.read_sheets(write()).event_counts()
+
+
+@pytest.mark.parametrize(
+    ("kind", "column"),
+    [
+        ("serious adverse events", "sae_patients_treated"),
+        ("related serious adverse events", "sae_related_treated"),
+        ("deaths", "deaths_treated"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::metaexo.errors.RowsLeftOutWarning")
+def test_our_counts_are_those_of_the_file(ours, root, kind, column):
+    counts = ours.event_counts(kind)
+    with (root / "data" / "safety_events.csv").open(encoding="utf-8", newline="") as file:
+        wanted = [
+            (line, int(row[column]), int(row["n_treated"]))
+            for line, row in enumerate(csv.DictReader(file), start=2)
+            if row[column]
+            and row["n_treated"]
+            and row["use"] != "apart"
+            and not row["design"].startswith("ae_")
+        ]
+    found = zip(counts.ledger.used, counts.events[:, 0], counts.totals[:, 0], strict=True)
+    assert [tuple(map(int, row)) for row in found] == wanted
+    assert counts.ledger.total == 63
