@@ -125,9 +125,10 @@ def test_groups_without_events_are_shown_as_observed_or_with_a_half_on_logarithm
     assert (frame["x"].iloc[0], frame["y"].iloc[0]) == (0.1, 0.0)
     plan = labbe_plan(es, scale="log")
     frame = points_of(plan, es)
-    assert (frame["x"].iloc[0], frame["y"].iloc[0]) == (2.5 / 21, 0.5 / 21)
+    assert (frame["x"].iloc[0], frame["y"].iloc[0]) == (0.1, 0.5 / 21)
     assert (frame["treated"].iloc[0], frame["control"].iloc[0]) == (0.0, 0.1)
-    assert any("1/2 is added to the cells of 2 studies" in note for note in plan.notes)
+    words = "1/2 is added to the cells of 2 groups without event, or with events in everyone."
+    assert words in plan.notes
     odds = points_of(labbe_plan(es, scale="odds"), es)
     assert odds["x"].iloc[5] == pytest.approx(30.5 / 0.5)
 
@@ -235,3 +236,70 @@ def test_wrong_choices_are_refused():
         labbe_plan(mx.EffectSizes([], [], "RR"))
     with pytest.raises(UnknownChoiceError, match="label of a row"):
         labbe_plan(bcg(), labels=["Nobody 1900"])
+
+
+def rare(**more):
+    """Return counts of two arms, among them studies without any event and one with events in everyone."""
+    return mx.event_counts(
+        treatment_events=[0, 3, 0, 5, 0, 0, 2],
+        treatment_n=[12, 40, 25, 5, 20, 33, 50],
+        control_events=[0, 5, 1, 5, 0, 0, 7],
+        control_n=[11, 42, 25, 5, 20, 30, 48],
+        **more,
+    )
+
+
+def test_counts_are_drawn_as_they_were_counted_and_those_at_one_place_are_numbered():
+    counts = rare()
+    plan = labbe_plan(counts)
+    frame = points_of(plan, counts)
+    assert frame["y"].to_numpy(dtype=float) == pytest.approx(counts.events[:, 0] / counts.totals[:, 0])
+    assert frame["x"].to_numpy(dtype=float) == pytest.approx(counts.events[:, 1] / counts.totals[:, 1])
+    (points,) = plan.layers(Points)
+    people = dict(zip(counts.row_labels, counts.totals.sum(axis=1), strict=True))
+    areas = np.square(points.size) / [people[name] for name in points.labels]
+    assert areas == pytest.approx(areas[0])
+    assert not points.hollow
+    assert [word for word in points.words if word] == ["×3"]
+    assert points.labels[points.words.index("×3")] == "6", "the largest of the three"
+    assert "3 marks hide each other: ×3 at (0, 0)." in plan.notes
+    ax = labbe(plan)
+    assert "×3" in {text.get_text() for text in ax.texts}
+    assert overlapping_texts(ax) == []
+
+
+def test_half_an_event_stands_only_in_the_groups_that_need_it():
+    counts = rare()
+    frame = points_of(labbe_plan(counts, add_half=True), counts)
+    assert frame["y"].iloc[:4].tolist() == pytest.approx([0.5 / 13, 3 / 40, 0.5 / 26, 5.5 / 6])
+    assert frame["x"].iloc[:4].tolist() == pytest.approx([0.5 / 12, 5 / 42, 1 / 25, 5.5 / 6])
+    rates = mx.event_counts(
+        treatment_events=[0, 2], treatment_time=[10.0, 20.5], control_events=[1, 0], control_time=[9.5, 30.0]
+    )
+    plan = labbe_plan(rates, scale="log")
+    assert points_of(plan, rates)["y"].tolist() == pytest.approx([0.05, 2 / 20.5])
+    assert points_of(plan, rates)["x"].tolist() == pytest.approx([1 / 9.5, 0.5 / 30])
+    assert "1/2 is added to the events of 2 groups without event." in plan.notes
+    assert "Area of a mark: person-time in both groups." in plan.notes
+
+
+def test_counts_of_one_arm_and_precisions_of_counts_are_refused():
+    with pytest.raises(InputError, match="of one arm"):
+        labbe_plan(rare().arm("treatment"))
+    with pytest.raises(InputError, match="no standard errors"):
+        labbe_plan(rare(), sizes="precision")
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 150])
+def test_many_studies_without_any_event_stand_in_the_corner(k):
+    draws = np.random.default_rng(k)
+    n = draws.integers(5, 40, (2, k))
+    events = draws.binomial(n, 0.03)
+    names = dict(zip(NAMES, (events[0], n[0], events[1], n[1]), strict=True))
+    table = pd.DataFrame({"route": np.resize(["topical", "inhaled"], k)})
+    counts = mx.event_counts(table, labels=[f"王 {i}" for i in range(k)], **names)
+    plan = labbe_plan(counts, by="route", theme="dark")
+    assert len(points_of(plan, counts)) == k
+    both = int(counts.is_zero.sum())
+    assert any(f"×{both} at (0, 0)" in note or "at 1" in note for note in plan.notes) is (both > 1)
+    assert overlapping_texts(labbe(plan)) == []

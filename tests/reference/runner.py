@@ -13,6 +13,7 @@ from metaexo.errors import MetaexoError
 from tests.reference.adapters import (
     behaviour,
     bias,
+    counts,
     diagnostics,
     effects,
     model_tests,
@@ -38,6 +39,7 @@ ADAPTERS: dict[str, Adapter] = {
     **multilevel_groups.TOPICS,
     **bias.TOPICS,
     **subsets.TOPICS,
+    **counts.TOPICS,
 }
 
 

@@ -79,10 +79,11 @@ def fit_of_points(results: Any, kind: str, others: str = "", remedy: str = "") -
     )
 
 
-def effects_of(results: Any, kind: str) -> tuple[EffectSizes, FitResults | None]:
+def effects_of(results: Any, kind: str, others: str = "") -> tuple[EffectSizes, FitResults | None]:
     """Return the effects of a fit, of strata or bare ones, and the (overall) fit if there is one.
 
     `kind`: what is drawn, for errors.
+    `others`: what else it can be made of, in words.
     Raises InputError for all else, and TooFewStudiesError if there are no effects.
     """
     if isinstance(results, EffectSizes):
@@ -91,7 +92,7 @@ def effects_of(results: Any, kind: str) -> tuple[EffectSizes, FitResults | None]
         es, fit = results.effects, None
     else:
         overall = results.overall if isinstance(results, StratifiedResults) else results
-        fit = fit_of_points(overall, kind, ", strata of them, or mx.EffectSizes")
+        fit = fit_of_points(overall, kind, f", strata of them,{others and f' {others},'} or mx.EffectSizes")
         es = cast("EffectSizes", fit.effects)
     if es.k == 0:
         raise TooFewStudiesError("there are no effects", "at least one effect", "look at the ledger")

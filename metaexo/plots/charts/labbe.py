@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy.special import expit, logit
 
 from metaexo.effects.conversions.scales import back_pooled
+from metaexo.effects.counts import EventCounts
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.sample_sizes import known_columns
 from metaexo.errors import InputError
 from metaexo.formatting import fixed, level_words, plural
 from metaexo.inputs import read_numbers
+from metaexo.models.counts.fit import CountResults
 from metaexo.models.linear.results import FitResults
 from metaexo.plots.canvas.arguments import checked
-from metaexo.plots.canvas.chart import Band, Chart, ChartAxis, Curve, Layer, Panel, Points
+from metaexo.plots.canvas.chart import Band, Chart, ChartAxis, Curve, Layer, Panel, Points, steady
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.theme import Theme, get_theme
 from metaexo.plots.canvas.words import derived_words, with_ledger
 from metaexo.plots.charts.effects import (
+    FEW,
     diameters,
     effect_notes,
     effects_of,
     groups_of,
-    hidden_note,
     in_order,
     kept_in_view,
     largest_of,
@@ -101,7 +104,8 @@ def labbe_plan(
     interval: bool = True,
     level: float | None = None,
     labels: str | Sequence[str] = (),
-    sizes: Literal["weight", "precision", "equal"] = "weight",
+    sizes: Literal["weight", "precision", "people", "equal"] = "weight",
+    add_half: bool = False,
     marker_size: float | None = None,
     limits: tuple[float, float] | None = None,
     wording: Mapping[str, str] | None = None,
@@ -123,14 +127,14 @@ def labbe_plan(
 
     Parameters
     ----------
-    results : FitResults, StratifiedResults or EffectSizes
-        Effects that were computed from the events of two groups, or whose data have the columns
-        treatment_events, treatment_n, control_events and control_n (treatment_time and control_time for
-        rates). A fit gives the curve of the pooled effect.
+    results : EventCounts, FitResults, StratifiedResults or EffectSizes
+        Counts of two arms, or a fit of them; or effects that were computed from the events of two groups, or
+        whose data have the columns treatment_events, treatment_n, control_events and control_n
+        (treatment_time and control_time for rates). A fit gives the curve of the pooled effect.
     scale : {"risk", "log", "odds"}
         Risks or rates on equal linear axes, on logarithmic axes, or odds on logarithmic axes. On these a risk
-        ratio or an odds ratio is a line that is parallel to the diagonal. Studies in which a group has no
-        event, or no one without, are shown there with 1/2 added to each cell.
+        ratio or an odds ratio is a line that is parallel to the diagonal. A group without event, or with
+        events in everyone, stands there where 1/2 more in each of its cells puts it.
     by : str, optional
         Column of the data whose values get colours and marks of their own.
     interval : bool
@@ -140,9 +144,13 @@ def labbe_plan(
     labels : str or sequence of str
         Which points have their label beside them, where there is room: "all", or those of some rows. A note
         counts the labels without room.
-    sizes : {"weight", "precision", "equal"}
-        What the areas of the marks are in proportion to: weight in the fit (precision for bare effects),
-        1 / standard error, or nothing.
+    sizes : {"weight", "precision", "people", "equal"}
+        What the areas of the marks are in proportion to: weight in the fit (precision for bare effects;
+        people for counts, and for models of counts, whose studies mostly have no weights), 1 / standard
+        error, people or person-time in both groups, or nothing.
+    add_half : bool
+        Whether groups without event, or with events in everyone, have 1/2 more in each cell with
+        ``scale="risk"`` too.
     marker_size : float, optional
         Diameter of the largest mark in points.
     limits : tuple of float, optional
@@ -155,12 +163,14 @@ def labbe_plan(
     -------
     Chart
         Points, diagonal, curve and band in units of the axes. The table of the points has the further columns
-        id, group, treated and control (risks or rates as observed).
+        id, group, treated and control (risks or rates as observed). Where several studies stand at one place,
+        as those without any event do, "×4" beside their marks says how many they are.
 
     Raises
     ------
     InputError
-        If `results` is none of the kinds above, or no effect has the events of two groups.
+        If `results` is none of the kinds above, or no effect has the events of two groups; if areas are to go
+        with precisions that bare counts do not have.
     TooFewStudiesError
         If there are no effects.
 
@@ -182,18 +192,14 @@ def labbe_plan(
     {'2': 0.02, '1': 0.033, '3': 0.013}
     >>> ax = mx.plots.labbe(plan)
     """
-    es, fit = effects_of(results, "a L'Abbé plot")
-    trials = _trials(es)
+    es, fit, trials = _read(results)
     if scale == "odds" and trials.rates:
         raise InputError("odds of rates", "a scale of rates", 'choose scale="risk" or scale="log"')
-    y, x = trials.on(scale)
+    y, x = trials.on(scale, add_half)
     ends = _ends(scale, x, y, limits)
     axes = [_axis(trials, scale, which, ends) for which in GROUPS]
-    shares = precisions(es) if fit is None else shares_of(fit, sizes)
-    kind: Literal["weight", "precision", "equal"] = (
-        "precision" if fit is None and sizes == "weight" else sizes
-    )
-    size = diameters(np.ones(es.k) if kind == "equal" else shares, largest_of(es.k, marker_size))
+    kind, shares = _shares(results, es, fit, trials, sizes)
+    size = diameters(shares, largest_of(es.k, marker_size))
     points = points_by_group(
         es,
         x,
@@ -204,8 +210,8 @@ def labbe_plan(
         alpha=0.85,
         extra={"treated": trials.risks[0].tolist(), "control": trials.risks[1].tolist()},
     )
-    points = [rows_of_points(layer, np.isfinite(layer.x)) for layer in points]
-    beyond = list(hidden_note(points))
+    points = _largest_first([rows_of_points(layer, np.isfinite(layer.x)) for layer in points])
+    points, beyond = _counted_together(points)
     for axis, upright in ((axes[1], False), (axes[0], True)):
         what = f"a {axis.label.removesuffix(LOG).lower()}"
         points, far = kept_in_view(points, axis, upright=upright, beside=False, what=what)
@@ -222,7 +228,7 @@ def labbe_plan(
                     *(layer for layer in pooled if isinstance(layer, Band)),
                     Curve(x=list(ends), y=list(ends), name="no effect", color="pale"),
                     *(layer for layer in pooled if not isinstance(layer, Band)),
-                    *_largest_first(points),
+                    *points,
                 ],
                 equal=True,
             ),
@@ -230,11 +236,11 @@ def labbe_plan(
         summary=with_ledger(_summary(trials, x, y), es.ledger),
         title=title,
         notes=(
-            *size_notes(kind, size),
+            *(_people_notes(trials) if kind == "people" else size_notes(kind, size)),
             *remarks,
-            *_notes(es, trials, scale),
+            *_notes(es, trials, scale, add_half),
             *beyond,
-            *(derived_words(es.derived, "circle") if fit is None else effect_notes(fit)),
+            *(effect_notes(fit) if fit is not None else derived_words(es.derived, "circle")),
             *notes,
         ),
         width=width,
@@ -258,22 +264,100 @@ class Trials:
         return self.events[0] / self.sizes[0], self.events[1] / self.sizes[1]
 
     @property
-    def extreme(self) -> Mask:
-        """Which studies have a group in which no one, or everyone, has the event, shape (k,)."""
-        none = (self.events[0] == 0) | (self.events[1] == 0)
-        if self.rates:
-            return np.asarray(none)
-        return np.asarray(none | (self.events[0] == self.sizes[0]) | (self.events[1] == self.sizes[1]))
+    def extreme(self) -> tuple[Mask, Mask]:
+        """Which groups have no event, or events in everyone, each of shape (k,)."""
+        treated, control = (
+            np.asarray((x == 0) | ((x == n) & (not self.rates)))
+            for x, n in zip(self.events, self.sizes, strict=True)
+        )
+        return treated, control
 
-    def on(self, scale: str) -> Pair:
+    def on(self, scale: str, add_half: bool = False) -> Pair:
         """Return what is drawn of the treated and of the control groups."""
-        if scale == "risk":
+        if scale == "risk" and not add_half:
             return self.risks
-        more = np.where(self.extreme, 0.5, 0.0)
-        events = self.events[0] + more, self.events[1] + more
-        people = 0.0 if self.rates else 2 * more
-        risks = events[0] / (self.sizes[0] + people), events[1] / (self.sizes[1] + people)
-        return (risks[0] / (1 - risks[0]), risks[1] / (1 - risks[1])) if scale == "odds" else risks
+        drawn = []
+        for x, n, extreme in zip(self.events, self.sizes, self.extreme, strict=True):
+            more = np.where(extreme, 0.5, 0.0)
+            risk = (x + more) / (n + (0.0 if self.rates else 2 * more))
+            drawn.append(risk / (1 - risk) if scale == "odds" else risk)
+        return drawn[0], drawn[1]
+
+
+def _read(results: Any) -> tuple[EffectSizes, FitResults | None, Trials]:
+    """Return the effects, the (overall) fit if there is one, and the events of both groups."""
+    if isinstance(results, EventCounts):
+        return as_counted(results), None, _trials_of_counts(results)
+    es, fit = effects_of(results, "a L'Abbé plot", "counts of two arms")
+    return es, fit, _trials_of_counts(fit.counts) if isinstance(fit, CountResults) else _trials(es)
+
+
+def as_counted(counts: EventCounts) -> EffectSizes:
+    """Return counts of two arms as effects that are shown as they were counted: nothing is derived."""
+    _check_arms(counts)
+    es = counts.study_estimates("IRD" if counts.person_time else "RD")
+    made = object.__new__(EffectSizes)
+    made.__setstate__(es.__dict__ | {"derived": ()})
+    return made
+
+
+def _check_arms(counts: EventCounts) -> None:
+    """Refuse counts of one arm."""
+    if counts.arms == 1:
+        raise InputError(
+            "the counts are of one arm",
+            "counts of a treated and a control arm",
+            "draw mx.plots.forest(...) of them",
+        )
+
+
+def _trials_of_counts(counts: EventCounts) -> Trials:
+    """Return the events of both arms."""
+    _check_arms(counts)
+    events, sizes = counts.events.T, counts.totals.T
+    return Trials((events[0], events[1]), (sizes[0], sizes[1]), counts.person_time)
+
+
+def _shares(
+    results: Any, es: EffectSizes, fit: FitResults | None, trials: Trials, sizes: str
+) -> tuple[Any, Array]:
+    """Return what the areas of marks go with, in a word, and in numbers."""
+    counted = isinstance(results, EventCounts) or isinstance(fit, CountResults)
+    if sizes == "equal":
+        return "equal", np.ones(es.k)
+    if sizes == "people" or (sizes == "weight" and counted and getattr(fit, "weights", None) is None):
+        return "people", trials.sizes[0] + trials.sizes[1]
+    if fit is not None:
+        return sizes, shares_of(fit, "precision" if sizes == "precision" else "weight")
+    if counted:
+        raise InputError(
+            'sizes="precision" for counts, which have no standard errors',
+            "effects, or a fit",
+            'choose sizes="people"',
+        )
+    return "precision", precisions(es)
+
+
+def _counted_together(points: Sequence[Points]) -> tuple[list[Points], tuple[str, ...]]:
+    """Return points with the number of those at one place beside the largest of them, and a note of it."""
+    places = [list(zip(steady(layer.x).tolist(), steady(layer.y).tolist(), strict=True)) for layer in points]
+    counts = Counter(place for layer in places for place in layer)
+    shared = {place: n for place, n in counts.items() if n > 1}
+    if not shared:
+        return list(points), ()
+    told: set[tuple[float, float]] = set()
+    out = []
+    for layer, there in zip(points, places, strict=True):
+        words = list(layer.words) or [""] * len(there)
+        for i, place in enumerate(there):
+            if place in shared and place not in told:
+                words[i] = f"{words[i]} ×{shared[place]}".lstrip()
+                told.add(place)
+        out.append(replace(layer, words=words))
+    said = f"at {len(shared)} places; ×n counts them"
+    if len(shared) <= FEW:
+        said = ", ".join(f"×{n} at ({x:.3g}, {y:.3g})" for (x, y), n in shared.items())
+    return out, (f"{sum(shared.values())} marks hide each other: {said}.",)
 
 
 def _trials(es: EffectSizes) -> Trials:
@@ -312,7 +396,8 @@ def _ends(scale: str, x: Array, y: Array, limits: tuple[float, float] | None) ->
     values = values[np.isfinite(values)]
     if scale == "risk":
         most = float(values.max()) or 1.0
-        return -0.02 * most, 1.06 * most
+        corner = int(((x == 0) & (y == 0)).sum()) > 1  # room for their number
+        return (-0.07 if corner else -0.02) * most, 1.06 * most
     low, high = float(values.min()), float(values.max())
     room = (high / low) ** 0.06 if high > low else 1.5
     return low / room, high * room
@@ -347,6 +432,8 @@ def _pooled(
     if sign == 0:
         return [], ["Effects were turned so that positive means benefit; turned and others share no curve."]
     pooled = fit.pooled(level or fit.level)
+    if not np.isfinite(pooled.estimate):
+        return [], [f"The pooled {es.measure.display} is not finite, so it has no curve."]
     at, risks = _grid(scale, ends, trials.rates)
     most = np.inf if trials.rates else 1.0
 
@@ -419,18 +506,24 @@ def _summary(trials: Trials, x: Array, y: Array) -> str:
     return f"L'Abbé plot of {plural(n, 'effect')}; in {less} of {n} the {what} is lower in the treated group."
 
 
-def _notes(es: EffectSizes, trials: Trials, scale: str) -> list[str]:
+def _notes(es: EffectSizes, trials: Trials, scale: str, add_half: bool) -> list[str]:
     """Return what is not as observed, or not there at all."""
     notes = []
     lacking = int(np.isnan(trials.risks[0]).sum())
     if lacking:
         verb = "is" if lacking == 1 else "are"
         notes.append(f"{lacking} of {plural(es.k, 'effect')} {verb} not shown: the events are not known.")
-    moved = int(trials.extreme.sum())
-    if moved and scale != "risk":
-        studies = plural(moved, "study", "studies")
-        notes.append(f"1/2 is added to the cells of {studies} with no event, or nothing else, in a group.")
+    moved = int(sum(extreme.sum() for extreme in trials.extreme))
+    if moved and (scale != "risk" or add_half):
+        what = "without event" if trials.rates else "without event, or with events in everyone"
+        to = "events" if trials.rates else "cells"
+        notes.append(f"1/2 is added to the {to} of {plural(moved, 'group')} {what}.")
     return notes
+
+
+def _people_notes(trials: Trials) -> tuple[str, ...]:
+    """Return what the areas of marks stand for that go with the sizes of studies."""
+    return (f"Area of a mark: {'person-time' if trials.rates else 'number of people'} in both groups.",)
 
 
 labbe = drawn(labbe_plan, "Draw a L'Abbé plot.")
