@@ -219,3 +219,11 @@ def test_our_counts_are_those_of_the_file(ours, root, kind, column):
     found = zip(counts.ledger.used, counts.events[:, 0], counts.totals[:, 0], strict=True)
     assert [tuple(map(int, row)) for row in found] == wanted
     assert counts.ledger.total == 63
+
+
+def test_counts_are_split_by_a_column_with_every_other_row_in_the_ledger(sheets):
+    counts = sheets({}, {"route": "inhaled"}, {"route": "inhaled"}).event_counts()
+    parts = mx.split(counts, "route")
+    assert {key: part.k for key, part in parts.items()} == {("inhaled",): 2, ("topical",): 1}
+    assert {entry.reason for entry in parts["topical",].ledger.left_out} == {"not topical"}
+    assert all(part.ledger.total == 3 for part in parts.values())

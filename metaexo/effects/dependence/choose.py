@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.check import check_kind, read_names
-from metaexo.effects.effect_rows import rows_by
+from metaexo.effects.counts import EventCounts
+from metaexo.effects.effect_rows import EffectRows, rows_by
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, ShapeError
 from metaexo.formatting import NOT_REPORTED
 from metaexo.inputs import check_aligned, read_numbers
 
+Rows = TypeVar("Rows", bound=EffectRows)
 EARLIER = "an earlier time point of the same study; the latest is taken"
 ANOTHER = "another result of the same study; the first in the sheet is taken"
 
@@ -75,22 +78,22 @@ def one_per_study(
     return effects if first[late].all() else effects.select(first[late], ANOTHER)
 
 
-def split(effects: EffectSizes, by: str | Sequence[str]) -> dict[tuple[str, ...], EffectSizes]:
-    """Return the effects of every combination of values of some columns.
+def split(effects: Rows, by: str | Sequence[str]) -> dict[tuple[str, ...], Rows]:
+    """Return the effects, or the counts, of every combination of values of some columns.
 
     Use it to ask one question of several groups that must not meet in one model: animals and patients,
     or one outcome family after the other.
 
     Parameters
     ----------
-    effects : EffectSizes
-        Effects with the columns among their data.
+    effects : EffectSizes, BoundedEffectSizes or EventCounts
+        Effects, or counts of events, with the columns among their data.
     by : str or sequence of str
         Columns; a missing value counts as "not reported".
 
     Returns
     -------
-    dict of tuple of str to EffectSizes
+    dict of tuple of str to what was handed in
         Combinations in alphabetical order; in the ledger of each the others are left out.
 
     Raises
@@ -107,7 +110,7 @@ def split(effects: EffectSizes, by: str | Sequence[str]) -> dict[tuple[str, ...]
     >>> {names: part.k for names, part in split(es, "domain").items()}
     {('clinical',): 2, ('preclinical',): 1}
     """
-    check_kind("effects", effects, EffectSizes)
+    check_kind("effects", effects, EffectSizes, BoundedEffectSizes, EventCounts)
     names = read_names(by, "by")
     if not names:
         raise InputError("by names no column", "the name of a column, or a list of names")
