@@ -65,6 +65,7 @@ _ROOMS = (
     "heterogeneity",
     "sensitivity",
     "bias",
+    "safety",
     "plots",
     "report",
     "runs",

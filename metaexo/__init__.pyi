@@ -11,6 +11,7 @@ from metaexo import models as models
 from metaexo import plots as plots
 from metaexo import report as report
 from metaexo import runs as runs
+from metaexo import safety as safety
 from metaexo import sensitivity as sensitivity
 from metaexo.datasets import load_dataset as load_dataset
 from metaexo.effects import BoundedEffectSizes as BoundedEffectSizes

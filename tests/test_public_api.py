@@ -161,7 +161,7 @@ print(lost)
 
 
 @pytest.mark.parametrize(
-    "room", ["effects", "evidence", "heterogeneity", "models", "sensitivity", "bias", "plots"]
+    "room", ["effects", "evidence", "heterogeneity", "models", "sensitivity", "bias", "safety", "plots"]
 )
 def test_every_room_is_reached_in_a_fresh_process(root, room):
     code = f"import metaexo as mx; assert {room!r} in dir(mx); print(len(mx.{room}.__all__))"

@@ -10,7 +10,10 @@ from numpydoc.validate import validate
 
 import metaexo as mx
 
-ROOMS = ("effects", "evidence", "models", "heterogeneity", "sensitivity", "bias", "datasets", "plots", "runs")
+ROOMS = (
+    "effects", "evidence", "models", "heterogeneity", "sensitivity", "bias", "safety", "datasets", "plots",
+    "runs",
+)  # fmt: skip
 
 EVERYWHERE = {
     "GL07",  # sections in the wrong order

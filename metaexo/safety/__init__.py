@@ -1,0 +1,20 @@
+"""Safety: what no or few events in one arm exclude, and what relative effects mean in absolute numbers."""
+
+from metaexo.safety.heterogeneity import HeterogeneityLikelihood, heterogeneity_likelihood
+from metaexo.safety.intervals import StudyIntervals, study_intervals
+from metaexo.safety.limits import LimitCurve, UpperLimit, limits_by_heterogeneity, upper_limit
+
+__all__ = [
+    "HeterogeneityLikelihood",
+    "LimitCurve",
+    "StudyIntervals",
+    "UpperLimit",
+    "heterogeneity_likelihood",
+    "limits_by_heterogeneity",
+    "study_intervals",
+    "upper_limit",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
