@@ -1,0 +1,1 @@
+"""Likelihoods of event counts, with random effects integrated out; batched."""
