@@ -9,8 +9,9 @@ from metaexo.models.censored.imputation import ImputedResults
 from metaexo.models.censored.model import CensoredRandomEffects
 from metaexo.models.censored.results import CensoredResults
 from metaexo.models.censored.strata import CensoredStrata, CensoredStratum, censored_strata
+from metaexo.models.linear.adjustment import adjust_pvalues
 from metaexo.models.linear.comparison import FitComparison, compare
-from metaexo.models.linear.contrasts import Contrasts, TermTests, VarianceInflation, adjust_pvalues
+from metaexo.models.linear.contrasts import Contrasts, TermTests, VarianceInflation
 from metaexo.models.linear.hypothesis import RobustCovariance, TestResult
 from metaexo.models.linear.likelihood_ratio import LikelihoodRatioTest, likelihood_ratio_test
 from metaexo.models.linear.results import FitResults
