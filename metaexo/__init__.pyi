@@ -36,8 +36,11 @@ from metaexo.heterogeneity import repeatability as repeatability
 from metaexo.heterogeneity import stratify as stratify
 from metaexo.ledger import Ledger as Ledger
 from metaexo.models import CensoredRandomEffects as CensoredRandomEffects
+from metaexo.models import ExactConditional as ExactConditional
 from metaexo.models import LocationScale as LocationScale
+from metaexo.models import MantelHaenszel as MantelHaenszel
 from metaexo.models import Multilevel as Multilevel
+from metaexo.models import Peto as Peto
 from metaexo.models import RandomEffects as RandomEffects
 from metaexo.models import RandomTerm as RandomTerm
 from metaexo.models import compare as compare

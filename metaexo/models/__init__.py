@@ -9,6 +9,10 @@ from metaexo.models.censored.imputation import ImputedResults
 from metaexo.models.censored.model import CensoredRandomEffects
 from metaexo.models.censored.results import CensoredResults
 from metaexo.models.censored.strata import CensoredStrata, CensoredStratum, censored_strata
+from metaexo.models.counts.exact import ExactConditional, ExactConditionalResults
+from metaexo.models.counts.exact_test import ExactTest
+from metaexo.models.counts.mantel_haenszel import MantelHaenszel, MantelHaenszelResults
+from metaexo.models.counts.peto import Peto, PetoResults
 from metaexo.models.linear.adjustment import adjust_pvalues
 from metaexo.models.linear.comparison import FitComparison, compare
 from metaexo.models.linear.contrasts import Contrasts, TermTests, VarianceInflation
@@ -36,6 +40,9 @@ __all__ = [
     "CensoredStrata",
     "CensoredStratum",
     "Contrasts",
+    "ExactConditional",
+    "ExactConditionalResults",
+    "ExactTest",
     "FitComparison",
     "FitResults",
     "HenmiCopas",
@@ -44,11 +51,15 @@ __all__ = [
     "LikelihoodRatioTest",
     "LocationScale",
     "LocationScaleResults",
+    "MantelHaenszel",
+    "MantelHaenszelResults",
     "ManyCensoredFits",
     "ManyFits",
     "MomentResults",
     "Multilevel",
     "MultilevelResults",
+    "Peto",
+    "PetoResults",
     "RandomEffects",
     "RandomEffectsResults",
     "RandomTerm",

@@ -58,6 +58,16 @@ def location_scale(*moderators: str | None, **choices: str) -> mx.LocationScale:
     return mx.LocationScale(effects(), *moderators, dependence="accept", **choices)
 
 
+def counts() -> Any:
+    """Return counts of eight comparisons, one of them without any event."""
+    every = mx.event_counts(
+        treatment_events=[2, 6, 1, 9, 4, 0, 1, 0, 9], treatment_n=[20, 50, 30, 40, 20, 30, 40, 30, 9],
+        control_events=[4, 7, 4, 9, 6, 1, 4, 0, 9], control_n=[22, 48, 31, 39, 22, 30, 41, 20, 9],
+        data=pd.concat([DATA, DATA.tail(1)], ignore_index=True),
+    )  # fmt: skip
+    return every.select(np.arange(9) < 8, "not a controlled study")
+
+
 # Class to fits of it: without moderators and with them, robust ones, and other choices that show otherwise.
 EXAMPLES: dict[str, dict[str, Callable[[], FitResults]]] = {
     "RandomEffectsResults": {
@@ -101,6 +111,15 @@ EXAMPLES: dict[str, dict[str, Callable[[], FitResults]]] = {
         "divided": lambda: mx.attribute_heterogeneity(
             effects(), "source", draws=19, permutations=19, level=0.9, min_studies=1
         ),
+    },
+    "MantelHaenszelResults": {
+        "odds ratio": lambda: mx.MantelHaenszel(counts(), dependence="accept").fit(),
+        "risk ratio": lambda: mx.MantelHaenszel(counts(), "RR", dependence="accept").fit(0.9),
+    },
+    "PetoResults": {"odds ratio": lambda: mx.Peto(counts(), dependence="accept").fit()},
+    "ExactConditionalResults": {
+        "exact": lambda: mx.ExactConditional(counts(), dependence="accept").fit(),
+        "mid-p": lambda: mx.ExactConditional(counts(), dependence="accept").fit(0.9, test="mid-p"),
     },
     "LocationScaleResults": {
         "mean": lambda: location_scale(None).fit(),

@@ -44,7 +44,7 @@ WRONG: list[Any] = [
     pd.Timestamp("2020-01-01"), np.ma.masked, lambda q: q, pd.NA, (), np.array([]), range(3), 10**400,
 ]  # fmt: skip
 # What results ask each other for, with arrays of their own.
-INNER = ("df_of", "joint_test")
+INNER = ("df_of", "joint_test", "own_inference", "on")
 USUAL = {"weights": "intercept", "definition": "tau2"}
 SHOWN = ("to_latex", "to_html", "to_text", "to_markdown", "to_frame", "to_dict", "reader_tables")
 
@@ -62,6 +62,13 @@ def bounded() -> Any:
         lower=[0.2, 0.9, 0.6, 0.7, -0.6, 0.1],
         upper=[0.2, 0.9, 0.6, INF, 0.6, 0.1],
         v=[0.08, 0.1, 0.09, 0.1, 0.1, 0.1],
+    )
+
+
+@cache
+def counts() -> Any:
+    return mx.event_counts(
+        treatment_events=[1, 3, 0], treatment_n=[20, 30, 9], control_events=[4, 5, 0], control_n=[21, 30, 8]
     )
 
 
@@ -89,6 +96,10 @@ def results() -> dict[str, Any]:
             "resampled": bootstrap(fit, draws=19),
             "curve": profile(fit),
             "test": fit.q,
+            "exact test": mx.MantelHaenszel(counts()).fit().exact_test(),
+            "mantel-haenszel": mx.MantelHaenszel(counts()).fit(),
+            "peto": mx.Peto(counts()).fit(),
+            "conditional": mx.ExactConditional(counts()).fit(),
             "vif": mx.RandomEffects(effects(), "g + dose").fit().vif(),
             "robust": mx.RandomEffects(effects()).fit().robust("lab"),
             "compare": models.compare(fit, mx.RandomEffects(effects()).fit("ML")),
@@ -102,6 +113,12 @@ def entries() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
     yield "RandomEffects", mx.RandomEffects, {"effects": es, "moderators": "dose"}
     yield "LocationScale", mx.LocationScale, {"effects": es, "location": None, "scale": "g"}
     yield "CensoredRandomEffects", mx.CensoredRandomEffects, {"effects": bounded()}
+    yield "MantelHaenszel", mx.MantelHaenszel, {"counts": counts()}
+    yield "Peto", mx.Peto, {"counts": counts()}
+    yield "ExactConditional", mx.ExactConditional, {"counts": counts()}
+    yield "MantelHaenszel.fit", mx.MantelHaenszel(counts()).fit, {}
+    yield "Peto.fit", mx.Peto(counts()).fit, {}
+    yield "ExactConditional.fit", mx.ExactConditional(counts()).fit, {}
     yield "RandomEffects.fit", mx.RandomEffects(es).fit, {}
     yield "LocationScale.fit", mx.LocationScale(es).fit, {}
     yield "CensoredRandomEffects.fit", mx.CensoredRandomEffects(bounded()).fit, {}

@@ -282,8 +282,11 @@ def make_contrasts(
     df = fit.df_of(rows)
     statistic = wald_statistics(estimate - wanted, se)
     chosen = fit.at_level(level)
-    quantile = quantiles(chosen, df)
+    quantile, own = quantiles(chosen, df), fit.own_inference(rows)
     pvalue = two_sided_pvalues(statistic, df)
+    low, high = estimate - quantile * se, estimate + quantile * se
+    if own is not None:
+        statistic, pvalue, (low, high) = np.full(se.shape, np.nan), own.pvalues(wanted), own.ends(chosen)
     return Contrasts(
         names=names,
         weights=rows,
@@ -292,8 +295,8 @@ def make_contrasts(
         se=se,
         statistic=statistic,
         pvalue=pvalue,
-        low=estimate - quantile * se,
-        high=estimate + quantile * se,
+        low=low,
+        high=high,
         df=df,
         adjusted=None if adjust is None else adjust_pvalues(pvalue, adjust),
         adjustment=None if adjust is None else get_adjustment(adjust, ADJUSTMENTS),

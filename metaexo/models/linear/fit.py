@@ -24,6 +24,7 @@ from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit_statistics import FitStatistics, VarianceModel
 from metaexo.models.linear.hypothesis import (
     DfRule,
+    OwnInference,
     RobustCovariance,
     TestResult,
     WaldInference,
@@ -132,18 +133,33 @@ class Coefficients(Immutable, ABC):
 
     @property
     def wald_statistics(self) -> Array:
-        """Test statistics of the coefficients, shape (p,); NaN where the standard error is 0."""
+        """Test statistics of the coefficients, shape (p,); NaN where the standard error is 0, or not used."""
+        if self.own_inference(np.eye(self.design.p)) is not None:
+            return lock(np.full(self.design.p, np.nan))
         return lock(wald_statistics(self.beta, self.se))
 
     @property
     def wald_pvalues(self) -> Array:
         """Two-sided p-values of the coefficients, shape (p,); NaN on fewer than 1 degree of freedom."""
+        own = self.own_inference(np.eye(self.design.p))
+        if own is not None:
+            return lock(own.pvalues(np.zeros(self.design.p)))
         return lock(two_sided_pvalues(self.wald_statistics, self.df_by_coefficient))
 
     def bounds(self, level: float | None = None) -> tuple[Array, Array]:
         """Return the ends of the confidence intervals of the coefficients, each of shape (p,)."""
+        own = self.own_inference(np.eye(self.design.p))
+        if own is not None:
+            return own.ends(self.at_level(level))
         half = quantiles(self.at_level(level), self.df_by_coefficient) * self.se
         return self.beta - half, self.beta + half
+
+    def own_inference(self, rows: Array) -> OwnInference | None:
+        """Return intervals and p-values of combinations, shape (q, p), of another kind than Wald's.
+
+        None where they are made of the standard error: an estimate plus and minus a multiple of it.
+        """
+        return None
 
     def at_level(self, level: float | None) -> float:
         """Return a confidence level, checked; that of the fit if none is given."""

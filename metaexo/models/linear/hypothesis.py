@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-Distribution = Literal["z", "t", "chi2", "F"]
+Distribution = Literal["z", "t", "chi2", "F", "exact"]
 # Below LEAST_DF (denominator) degrees of freedom a test has no p-value; below FEW_DF it carries a caution.
 # They are 1 and 2 less what rounding may take away: two clusters have 1 df, computed as 0.9999999999999992.
 ROUNDING = 1e-8
@@ -42,12 +43,12 @@ class TestResult(Readable):
     ----------
     statistic : float
         The test statistic.
-    distribution : {"z", "t", "chi2", "F"}
-        Its distribution under the null.
+    distribution : {"z", "t", "chi2", "F", "exact"}
+        Its distribution under the null; "exact": that of the counts themselves, given their margins.
     df : tuple of float
-        Degrees of freedom: none for z, one for t and chi2, two for F.
+        Degrees of freedom: none for z and exact tests, one for t and chi2, two for F.
     pvalue : float
-        Two-sided for z and t, upper tail for chi2 and F.
+        Two-sided for z, t and exact tests, upper tail for chi2 and F.
     null : str
         The null hypothesis in words.
     """
@@ -79,7 +80,8 @@ class TestResult(Readable):
     @printed
     def __str__(self) -> str:
         inside = f"({', '.join(f'{d:.4g}' for d in self.df)})" if self.df else ""
-        head = f"{self.distribution}{inside} = {number(self.statistic)}"
+        exact = self.distribution == "exact"
+        head = "exact test" if exact else f"{self.distribution}{inside} = {number(self.statistic)}"
         said = "".join(f"; caution: {text}" for text in self.cautions())
         return f"{head}, {p_value(self.pvalue)} (null: {self.null}){said}"
 
@@ -150,6 +152,13 @@ class WaldInference(Immutable):
     def joint_test(self, rows: Array, difference: Array, null: str) -> TestResult:
         """Return the test that the `difference`, shape (q,), of combinations from their values is zero."""
         return wald_test(difference, covariance_of(rows, self.cov), self.df, null)
+
+
+class OwnInference(NamedTuple):
+    """Intervals and p-values that are not made of a standard error and a quantile, such as exact ones."""
+
+    ends: Callable[[float], tuple[Array, Array]]  # from a level to low and high, each of shape (q,)
+    pvalues: Callable[[Array], Array]  # from values under the null, shape (q,), to two-sided p-values
 
 
 DfRule = Literal["satterthwaite", "clusters"]

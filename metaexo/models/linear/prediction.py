@@ -17,7 +17,7 @@ from metaexo.models.linear.choices import get_adjustment
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearFit
 from metaexo.models.linear.fit_statistics import Pooled
-from metaexo.models.linear.hypothesis import quantiles
+from metaexo.models.linear.hypothesis import OwnInference, quantiles
 from metaexo.numeric.tails import upper_tail
 from metaexo.types import Array
 
@@ -148,17 +148,19 @@ class Prediction:
     prediction_se: Array  # standard deviation of a new study's effect around the mean, shape (r,)
     prediction_df: Array | None  # of the prediction intervals, shape (r,); None for the normal distribution
     differs: bool = True  # whether new effects differ from the mean; if not they have no distribution
+    own: OwnInference | None = None  # intervals of the means that are neither normal nor t
 
     def intervals(self, level: float) -> tuple[Array, Array, Array, Array]:
         """Return low, high, prediction low and prediction high, each of shape (r,)."""
         quantile = quantiles(level, self.df)
         half = quantile * self.se
+        low, high = (self.mean - half, self.mean + half) if self.own is None else self.own.ends(level)
         if not self.differs:
             nothing = np.full_like(half, np.nan)
-            return self.mean - half, self.mean + half, nothing, nothing
+            return low, high, nothing, nothing
         same = self.prediction_df is self.df
         wide = (quantile if same else quantiles(level, self.prediction_df)) * self.prediction_se
-        return self.mean - half, self.mean + half, self.mean - wide, self.mean + wide
+        return low, high, self.mean - wide, self.mean + wide
 
     def above(self, value: float) -> Array:
         """Return the probability that the effect of a new study exceeds a value, shape (r,).
@@ -192,6 +194,7 @@ def predict_new(fit: LinearFit, x: Array, kind: str, sampling_variance: float) -
         prediction_se=np.sqrt(of_mean + fit.new_effect_variance + sampling_variance),
         prediction_df=_prediction_df(fit, kind, df),
         differs=fit.is_random or sampling_variance > 0,
+        own=fit.own_inference(x),
     )
 
 

@@ -1,1 +1,1 @@
-"""Likelihoods of event counts, with random effects integrated out; batched."""
+"""Kernels of models of counts: sums over 2 x 2 tables, likelihoods given margins and with random effects."""

@@ -1,0 +1,422 @@
+"""What pooled common effects of two-arm counts share: rules for zeros, Q, I2, residuals and tests of no effect."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from metaexo.effects.counts import EventCounts
+from metaexo.effects.measures.zero_cells import ZeroCells, add_to_cells, cells
+from metaexo.errors import DependentEffectsWarning, InputError, NotIdentifiableError
+from metaexo.formatting import plural
+from metaexo.immutable import lock
+from metaexo.inputs import check_choice, check_flag, describe
+from metaexo.models.counts.exact_test import ExactTest, exact_test
+from metaexo.models.counts.fit import CountFit, CountResults
+from metaexo.models.linear.design import DEPENDENCE
+from metaexo.models.linear.fit_statistics import FitStatistics, statistics_at
+from metaexo.models.linear.hypothesis import TestResult, WaldInference, make_test
+from metaexo.numeric.counts.two_arms import TwoArms, homogeneity, score, squared_score, upper_pvalue
+from metaexo.numeric.likelihood import LOG_2PI
+from metaexo.types import Array, Mask
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NOTHING_ADDED = ZeroCells(0.0)
+# The studies' own estimates, for Q, tables and drawings, where they need something added to zeros.
+HALF_IN_STUDIES = ZeroCells(0.5, drop_double_zero=True)
+DOUBLE_ZERO = "no event in either arm, or an event in everyone of both"
+TESTS = ("mantel-haenszel", "cochran")
+# Below this number of events in an arm, all studies together, normal intervals are rough.
+FEW_EVENTS = 5
+NULLS = {
+    "OR": "the odds ratio",
+    "IRR": "the rate ratio",
+    "RR": "the risk ratio",
+    "RD": "the risk difference",
+    "IRD": "the rate difference",
+    "PETO": "the odds ratio",
+}
+
+
+def check_rule(name: str, rule: ZeroCells | None, default: ZeroCells, pooling: bool = False) -> ZeroCells:
+    """Return a rule for zeros, or its default; a rule for pooled counts changes counts, not one result."""
+    if rule is None:
+        return default
+    if not isinstance(rule, ZeroCells):
+        raise InputError(f"{name} is {describe(rule)}", "a rule for zeros", f"{name}=mx.effects.ZeroCells(0.5)")
+    if pooling and rule.share != "both":
+        raise InputError(
+            f"{name} changes the {rule.share} alone",
+            "a rule that changes the counts, from which the pooled effect and its variance are made",
+            'leave out share="..."',
+        )
+    return rule
+
+
+def check_dependence(counts: EventCounts, dependence: str) -> None:
+    """Warn where several rows are of one study: they are taken as independent."""
+    check_choice("dependence", dependence, DEPENDENCE)
+    if dependence == "warn" and counts.m < counts.k:
+        warnings.warn(
+            f"{counts.k} rows of counts come from {plural(counts.m, 'study', 'studies')}; this model takes them "
+            "as independent, as strata with other people are",
+            DependentEffectsWarning,
+            stacklevel=3,
+        )
+
+
+def without_double_zeros(counts: EventCounts, rule: ZeroCells) -> EventCounts:
+    """Return the counts that are pooled: double-zero studies are left out if the rule says so."""
+    gone = counts.is_double_zero
+    if not rule.drop_double_zero or not gone.any():
+        return counts
+    if gone.all():
+        raise NotIdentifiableError(
+            f"every row has {DOUBLE_ZERO}, and the rule for zeros leaves such rows out",
+            "a row with an event, and someone without",
+            "pool with drop_double_zero=False",
+        )
+    return counts.select(~gone, DOUBLE_ZERO)
+
+
+def pooled_tables(counts: EventCounts, rule: ZeroCells) -> tuple[TwoArms, Mask]:
+    """Return the counts with the additions of a rule, and which studies it touches, shape (k,)."""
+    inputs = dict(counts.inputs)
+    events, others = cells(inputs)
+    touched = rule.touched(np.any([cell == 0 for cell in (*events, *others)], axis=0))
+    added = add_to_cells(inputs, rule, touched)
+    size = "time" if counts.person_time else "n"
+    names = ("treatment_events", f"treatment_{size}", "control_events", f"control_{size}")
+    return TwoArms(*(added[name] for name in names)), touched
+
+
+def plain_tables(counts: EventCounts) -> TwoArms:
+    """Return the counts as they are."""
+    return TwoArms(counts.events[:, 0], counts.totals[:, 0], counts.events[:, 1], counts.totals[:, 1])
+
+
+def rule_in_words(rule: ZeroCells, touched: int, k: int) -> str:
+    """Return what a rule for zeros did to the counts of k studies."""
+    if not touched:
+        return "nothing added to zeros"
+    return f"{rule.derivation().note}, in {touched} of {plural(k, 'row')}"
+
+
+def normal_test(statistic: float, df: float, null: str) -> TestResult:
+    """Return a chi-square test; without degrees of freedom nothing is tested and p is 1."""
+    if not df > 0:
+        return TestResult(0.0 if np.isfinite(statistic) else np.nan, "chi2", (max(df, 0.0),), 1.0, null)
+    return make_test(statistic, "chi2", (df,), null)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CommonEffectFit(CountFit):
+    """Record of an effect that all studies have in common, pooled from counts without moderators."""
+
+    zero_cells: ZeroCells
+    study_zero_cells: ZeroCells
+
+    @property
+    @abstractmethod
+    def estimate_and_variance(self) -> tuple[float, float]:
+        """The pooled effect and its variance."""
+
+    @abstractmethod
+    def without_each(self) -> tuple[Array, Array]:
+        """Return estimate and variance without each study in turn, shapes (k,); NaN where there are none."""
+
+    @property
+    @abstractmethod
+    def weights(self) -> Array:
+        """Share of each study in the pooled effect, scaled to sum to 1, shape (k,)."""
+
+    @property
+    def beta(self) -> Array:
+        """The pooled effect, shape (1,)."""
+        return lock(np.array([self.estimate_and_variance[0]]))
+
+    @cached_property
+    def model_inference(self) -> WaldInference:
+        """Variance of the pooled effect and its normal test."""
+        return lock(WaldInference(np.array([[self.estimate_and_variance[1]]]), None))
+
+    # -- heterogeneity -----------------------------------------------------------------------------------
+
+    @property
+    def is_random(self) -> bool:
+        """Whether true effects differ between studies in this model: they do not."""
+        return False
+
+    @property
+    def tau2_by_component(self) -> Mapping[str, float]:
+        """Component of the heterogeneity to its variance: there is none in this model."""
+        return {}
+
+    @property
+    def q_and_df(self) -> tuple[float, float]:
+        """Cochran's Q of the studies' own estimates around the pooled effect, and its degrees of freedom."""
+        has = self.has_estimate
+        off = self.effects.y[has] - self.estimate_and_variance[0]
+        return float((off**2 / self.effects.v[has]).sum()), float(has.sum() - 1)
+
+    @property
+    def i2(self) -> float:
+        """Share of the variability of the studies' own estimates that is not sampling error, (Q - df) / Q.
+
+        At least 0; 0 without degrees of freedom.
+        """
+        q, df = self.q_and_df
+        return max(0.0, (q - df) / q) if df > 0 and q != 0 else 0.0
+
+    @property
+    def h2(self) -> float:
+        """Total over sampling variability, Q / df; 1 without degrees of freedom."""
+        q, df = self.q_and_df
+        return q / df if df > 0 else 1.0
+
+    @property
+    def ratio_words(self) -> str:
+        """The effect in words: "the odds ratio"."""
+        return NULLS[self.measure.code]
+
+    # -- likelihood --------------------------------------------------------------------------------------
+
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether some study has an estimate of its own, which the normal likelihood is of."""
+        return bool(self.has_estimate.any())
+
+    @property
+    def rows_in_likelihood(self) -> Mask:
+        """Which rows the likelihood is of, shape (k,): those with an estimate of their own."""
+        return self.has_estimate
+
+    def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
+        """Return the statistics of the normal likelihood of the studies' own estimates at the pooled effect.
+
+        The pooled effect does not maximise it; use it to set fits of the same estimates beside each other.
+
+        Parameters
+        ----------
+        restricted : bool, optional
+            There is no restricted likelihood here.
+        """
+        if restricted is not None and check_flag("restricted", restricted):
+            raise InputError("a restricted likelihood of pooled counts", "restricted=False")
+        has = self.has_estimate
+        if not has.any():
+            raise InputError("no study has an estimate of its own", "a study with an estimate")
+        v = self.effects.v[has]
+        llf = -0.5 * (v.size * LOG_2PI + float(np.log(v).sum()) + self._squares())
+        return statistics_at(llf, v, float(v.size), 1, False)
+
+    def _squares(self) -> float:
+        """Return the sum of the squared standardised residuals of the studies' own estimates."""
+        has = self.has_estimate
+        off = self.effects.y[has] - self.estimate_and_variance[0]
+        return float((off**2 / self.effects.v[has]).sum())
+
+
+class CommonEffectResults(CommonEffectFit, CountResults):
+    """Results of an effect that all studies have in common, pooled from counts."""
+
+    # -- tests of no effect ------------------------------------------------------------------------------
+
+    def cochran_mantel_haenszel(
+        self, correct: bool = True, kind: Literal["mantel-haenszel", "cochran"] = "mantel-haenszel"
+    ) -> TestResult:
+        r"""Test that the arms do not differ in any study, against a common direction.
+
+        The statistic is :math:`(|\sum (x_i - E_i)| - 1/2)^2 / \sum V_i` with the expected events
+        :math:`E_i = m_i n_{1i} / N_i` of the treated arm and the variance
+        :math:`V_i = n_{1i} n_{2i} m_i (N_i - m_i) / (N_i^2 (N_i - 1))`, where m of N people had an event. Of
+        person-time :math:`V_i = m_i t_{1i} t_{2i} / T_i^2`. The null is the same for ratios and differences.
+
+        Parameters
+        ----------
+        correct : bool
+            Whether 1/2 is taken off, for continuity.
+        kind : {"mantel-haenszel", "cochran"}
+            "cochran" has N in the place of N - 1 in the variance.
+
+        Returns
+        -------
+        TestResult
+            Chi-square on 1 degree of freedom; NaN where no study has information.
+
+        References
+        ----------
+        Mantel, N., Haenszel, W. (1959). https://doi.org/10.1093/jnci/22.4.719
+        Cochran, W. G. (1954). Some methods for strengthening the common chi-square tests. Biometrics 10,
+        417-451. https://doi.org/10.2307/3001616
+        """
+        check_flag("correct", correct)
+        check_choice("kind", kind, TESTS)
+        t, person_time = self.tables, self.counts.person_time
+        excess, variance = score(t, person_time)
+        if kind == "cochran" and not person_time:
+            whole = t.n1 + t.n2
+            variance = variance * (whole - 1) / whole
+        statistic = float(squared_score(excess, variance, correct))
+        null = "the arms do not differ in any study"
+        if math.isnan(statistic):
+            return TestResult(np.nan, "chi2", (1.0,), np.nan, f"{null}; not testable, no information")
+        return make_test(statistic, "chi2", (1.0,), null)
+
+    def exact_test(self, kind: Literal["central", "probability", "mid-p"] = "central") -> ExactTest:
+        """Test exactly that the arms do not differ in any study, given the margins of each study.
+
+        The exact version of :meth:`cochran_mantel_haenszel`: the sum of the events in the treated arms has a
+        known distribution, whatever the risks of the studies. Nothing is added to zeros.
+
+        Parameters
+        ----------
+        kind : {"central", "probability", "mid-p"}
+            Two-sided p-value: twice the smaller tail; the probability of all sums that are no more likely
+            than the observed one, as Fisher's test has it; or twice the smaller tail with half of the
+            probability of the observed sum.
+
+        Returns
+        -------
+        ExactTest
+            The p-value with both tails.
+
+        References
+        ----------
+        Gart, J. J. (1970). Point and interval estimation of the common odds ratio in the combination of 2 x 2
+        tables with fixed marginals. Biometrika 57, 471-475. https://doi.org/10.1093/biomet/57.3.471
+        """
+        return exact_test(self.counts, 0.0, kind)
+
+    @property
+    def tables(self) -> TwoArms:
+        """The counts that were pooled, with what was added to them."""
+        return pooled_tables(self.counts, self.zero_cells)[0]
+
+    # -- tests of homogeneity ----------------------------------------------------------------------------
+
+    @cached_property
+    def q(self) -> TestResult:
+        """Cochran's Q test of heterogeneity: the studies' own estimates around the pooled effect."""
+        q, df = self.q_and_df
+        return normal_test(q, df, f"{self.ratio_words} is the same in all studies")
+
+    def breslow_day_test(self, tarone: bool = True) -> TestResult:
+        r"""Test whether the odds ratio, or the rate ratio, is the same in all studies, from the counts.
+
+        Use it in the place of Q where events are rare: it needs no estimate of single studies. With the events
+        :math:`A_i` that the treated arm would have at the pooled ratio, and their variance :math:`V_i`, the
+        statistic is :math:`\sum (x_i - A_i)^2 / V_i`, chi-square with as many degrees of freedom as studies
+        with information, less 1.
+
+        Parameters
+        ----------
+        tarone : bool
+            Whether :math:`(\sum (x_i - A_i))^2 / \sum V_i` is taken off, as Tarone showed it must be where the
+            ratio is not the most likely one.
+
+        Returns
+        -------
+        TestResult
+            Chi-square.
+
+        Raises
+        ------
+        InputError
+            If the measure is neither an odds ratio nor a rate ratio.
+
+        References
+        ----------
+        Breslow, N. E., Day, N. E. (1980). Statistical Methods in Cancer Research I, section 4.4. IARC.
+        Breslow, N. E., Day, N. E. (1987). Statistical Methods in Cancer Research II, section 3.6. IARC.
+        Tarone, R. E. (1985). On heterogeneity tests based on efficient scores. Biometrika 72, 91-95.
+        https://doi.org/10.1093/biomet/72.1.91
+        """
+        check_flag("tarone", tarone)
+        code = self.measure.code
+        if code not in ("OR", "IRR", "PETO"):
+            raise InputError(
+                f"a test of Breslow and Day of {code}",
+                "an odds ratio, or a rate ratio of person-time",
+                "use q, which is of the studies' own estimates",
+            )
+        ratio = math.exp(min(max(float(self.beta[0]), -700.0), 700.0))
+        found = homogeneity(ratio, self.tables, self.counts.person_time)
+        statistic = found.tarone if tarone else found.breslow_day
+        return normal_test(
+            float(statistic), float(found.df), f"{self.ratio_words} is the same in all studies"
+        )
+
+    # -- studies -----------------------------------------------------------------------------------------
+
+    def residuals(self, kind: Literal["standardized", "studentized"] = "standardized") -> pd.DataFrame:
+        """Return the studies' own estimates less the pooled effect.
+
+        Parameters
+        ----------
+        kind : {"standardized", "studentized"}
+            "standardized": over the standard error of the estimate. "studentized": less the effect pooled
+            without the study, over the root of both variances; the one to look at for outliers.
+
+        Returns
+        -------
+        DataFrame
+            Columns fitted, residual, se, z, indexed by the rows' labels; NaN where a study has no estimate of
+            its own, or the others have no pooled effect.
+
+        Raises
+        ------
+        UnknownChoiceError
+            If the kind is not known.
+        """
+        import pandas as pd
+
+        check_choice("kind of residual", kind, ("standardized", "studentized"))
+        fitted, variance = self.fitted_values, np.zeros(self.k)
+        if kind == "studentized":
+            fitted, variance = self.without_each()
+        known = np.isfinite(fitted)
+        residual = self.effects.y - np.where(known, fitted, np.nan)
+        se = np.sqrt(self.effects.v + np.where(known, variance, np.nan))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            z = residual / se
+        columns = {"fitted": fitted, "residual": residual, "se": se, "z": z}
+        return pd.DataFrame(columns, index=pd.Index(self.effects.row_labels, name="label"))
+
+    # -- for readers -------------------------------------------------------------------------------------
+
+    def cautions(self) -> tuple[str, ...]:
+        """Return what to know before relying on the fit; empty if there is nothing."""
+        return (*super().cautions(), *self._few_events())
+
+    def _few_events(self) -> tuple[str, ...]:
+        """Return the caution on normal intervals from few events; empty if there are enough."""
+        events = self.counts.events.sum(axis=0)
+        if not events.sum():
+            return ("no event in either arm: the estimate says nothing on its precision",)
+        if events.min() >= FEW_EVENTS:
+            return ()
+        treated, control = (int(n) for n in events)
+        return (
+            f"{plural(treated, 'event')} in the treatment arms and {control} in the control arms: the normal "
+            "interval is a rough guide",
+        )
+
+    def study_lines(self) -> tuple[str, ...]:
+        """Return what was done to zeros in the studies' own estimates, and how many studies have none."""
+        rule, k = self.study_zero_cells, self.k
+        touched = sum("continuity correction" in mark.formula for mark in self.effects.derived)
+        lines = [f"studies' own estimates (for Q, I2 and drawings): {rule_in_words(rule, touched, k)}"]
+        none = k - int(self.has_estimate.sum())
+        if none:
+            lines.append(f"{plural(none, 'row')} of {k} without an estimate of {'its' if none == 1 else 'their'} own")
+        return tuple(lines)
