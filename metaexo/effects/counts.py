@@ -155,6 +155,11 @@ class EventCounts(EffectRows):
         check_studies(self.study, self._row_name)
         self._check()
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.events.flags.writeable = False
+        self.totals.flags.writeable = False
+
     def _check(self) -> None:
         if not self.k:
             return

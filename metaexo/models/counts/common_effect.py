@@ -1,4 +1,4 @@
-"""What pooled common effects of two-arm counts share: rules for zeros, Q, I2, residuals and tests of no effect."""
+"""What pooled effects of two-arm counts share: rules for zeros, Q, I2, residuals, tests of no effect."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from metaexo.models.counts.fit import CountFit, CountResults
 from metaexo.models.linear.design import DEPENDENCE
 from metaexo.models.linear.fit_statistics import FitStatistics, statistics_at
 from metaexo.models.linear.hypothesis import TestResult, WaldInference, make_test
-from metaexo.numeric.counts.two_arms import TwoArms, homogeneity, score, squared_score, upper_pvalue
+from metaexo.numeric.counts.two_arms import TwoArms, homogeneity, score, squared_score
 from metaexo.numeric.likelihood import LOG_2PI
 from metaexo.types import Array, Mask
 
@@ -52,7 +52,9 @@ def check_rule(name: str, rule: ZeroCells | None, default: ZeroCells, pooling: b
     if rule is None:
         return default
     if not isinstance(rule, ZeroCells):
-        raise InputError(f"{name} is {describe(rule)}", "a rule for zeros", f"{name}=mx.effects.ZeroCells(0.5)")
+        raise InputError(
+            f"{name} is {describe(rule)}", "a rule for zeros", f"{name}=mx.effects.ZeroCells(0.5)"
+        )
     if pooling and rule.share != "both":
         raise InputError(
             f"{name} changes the {rule.share} alone",
@@ -67,8 +69,8 @@ def check_dependence(counts: EventCounts, dependence: str) -> None:
     check_choice("dependence", dependence, DEPENDENCE)
     if dependence == "warn" and counts.m < counts.k:
         warnings.warn(
-            f"{counts.k} rows of counts come from {plural(counts.m, 'study', 'studies')}; this model takes them "
-            "as independent, as strata with other people are",
+            f"{counts.k} rows of counts come from {plural(counts.m, 'study', 'studies')}; this model takes "
+            "them as independent, as strata with other people are",
             DependentEffectsWarning,
             stacklevel=3,
         )
@@ -313,16 +315,16 @@ class CommonEffectResults(CommonEffectFit, CountResults):
     def breslow_day_test(self, tarone: bool = True) -> TestResult:
         r"""Test whether the odds ratio, or the rate ratio, is the same in all studies, from the counts.
 
-        Use it in the place of Q where events are rare: it needs no estimate of single studies. With the events
-        :math:`A_i` that the treated arm would have at the pooled ratio, and their variance :math:`V_i`, the
-        statistic is :math:`\sum (x_i - A_i)^2 / V_i`, chi-square with as many degrees of freedom as studies
-        with information, less 1.
+        Use it in the place of Q where events are rare: it needs no estimate of single studies. With the
+        events :math:`A_i` that the treated arm would have at the pooled ratio, and their variance
+        :math:`V_i`, the statistic is :math:`\sum (x_i - A_i)^2 / V_i`, chi-square with as many degrees of
+        freedom as studies with information, less 1.
 
         Parameters
         ----------
         tarone : bool
-            Whether :math:`(\sum (x_i - A_i))^2 / \sum V_i` is taken off, as Tarone showed it must be where the
-            ratio is not the most likely one.
+            Whether :math:`(\sum (x_i - A_i))^2 / \sum V_i` is taken off, as Tarone showed it must be where
+            the ratio is not the most likely one.
 
         Returns
         -------
@@ -358,7 +360,7 @@ class CommonEffectResults(CommonEffectFit, CountResults):
 
     # -- studies -----------------------------------------------------------------------------------------
 
-    def residuals(self, kind: Literal["standardized", "studentized"] = "standardized") -> pd.DataFrame:
+    def residuals(self, kind: str = "standardized") -> pd.DataFrame:
         """Return the studies' own estimates less the pooled effect.
 
         Parameters
@@ -418,5 +420,7 @@ class CommonEffectResults(CommonEffectFit, CountResults):
         lines = [f"studies' own estimates (for Q, I2 and drawings): {rule_in_words(rule, touched, k)}"]
         none = k - int(self.has_estimate.sum())
         if none:
-            lines.append(f"{plural(none, 'row')} of {k} without an estimate of {'its' if none == 1 else 'their'} own")
+            lines.append(
+                f"{plural(none, 'row')} of {k} without an estimate of {'its' if none == 1 else 'their'} own"
+            )
         return tuple(lines)

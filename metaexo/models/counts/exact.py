@@ -295,12 +295,12 @@ def _ratio(theta: float) -> float:
 
 
 class ExactConditional:
-    r"""A common odds ratio or rate ratio from the exact distribution of the counts, given each study's margins.
+    r"""A common odds ratio or rate ratio from the exact distribution of the counts.
 
-    Use it where events are so few that normal intervals fail, and where all of them are in one arm: the limits
-    are exact, and one of them exists even then. The effect is taken as the same in all studies, each of which
-    may have any risk. Given its m events, the events of the treated arm of a study have the non-central
-    hypergeometric distribution
+    Use it where events are so few that normal intervals fail, and where all of them are in one arm: the
+    limits are exact, and one of them exists even then. The effect is taken as the same in all studies, each
+    of which may have any risk. Given its m events, the events of the treated arm of a study have the
+    non-central hypergeometric distribution
 
     .. math::
 
@@ -308,10 +308,10 @@ class ExactConditional:
 
     with the odds ratio :math:`\psi`; of person-time they are binomial with the odds
     :math:`\psi t_1 / t_2`. The estimate is the most likely :math:`\psi`, and the limits of the level
-    :math:`1 - \alpha` are those at which the sum of the events of the treated arms, or one farther out, has the
-    probability :math:`\alpha / 2`. The mid-p limits count half of the probability of the observed sum; they are
-    shorter, and their level holds on average only. A study without any event, or with events in everyone, has
-    one possible outcome and says nothing.
+    :math:`1 - \alpha` are those at which the sum of the events of the treated arms, or one farther out, has
+    the probability :math:`\alpha / 2`. The mid-p limits count half of the probability of the observed sum;
+    they are shorter, and their level holds on average only. A study without any event, or with events in
+    everyone, has one possible outcome and says nothing.
 
     Parameters
     ----------
@@ -359,7 +359,7 @@ class ExactConditional:
     def __init__(
         self,
         counts: EventCounts,
-        measure: Literal["OR", "IRR"] | None = None,
+        measure: str | None = None,
         *,
         study_zero_cells: ZeroCells | None = None,
         dependence: Literal["warn", "accept"] = "warn",
@@ -369,9 +369,7 @@ class ExactConditional:
         self.study_zero_cells = check_rule("study_zero_cells", study_zero_cells, HALF_IN_STUDIES)
         check_dependence(self.counts, dependence)
 
-    def fit(
-        self, level: float = 0.95, test: Literal["exact", "mid-p"] = "exact"
-    ) -> ExactConditionalResults:
+    def fit(self, level: float = 0.95, test: Literal["exact", "mid-p"] = "exact") -> ExactConditionalResults:
         """Estimate the ratio.
 
         Parameters
@@ -399,7 +397,7 @@ class ExactConditional:
         if not family.informative:
             difference = "IRD" if self.counts.person_time else "RD"
             raise NotIdentifiableError(
-                f"no row has information on the {self.measure}: no event in either arm, or events in everyone",
+                f"no row has information on the {self.measure}: no event in either arm, or in everyone",
                 "a row with an event, and someone without",
                 f'pool differences, mx.MantelHaenszel(counts, "{difference}"); or look at limits of each arm',
             )

@@ -88,7 +88,8 @@ def exact_test(
     if theta == 0:
         null = "the arms do not differ in any study"
     else:
-        null = f"the {'rate' if counts.person_time else 'odds'} ratio is {number(math.exp(theta), 4)} in all studies"
+        what, ratio = "rate" if counts.person_time else "odds", number(math.exp(theta), 4)
+        null = f"the {what} ratio is {ratio} in all studies"
     family = conditional_sum(counts) if found is None else found
     if not family.informative:
         return ExactTest(0.0, 0.0, 1.0, 1.0, 1.0, 1.0, kind, f"{null}; no study has information")

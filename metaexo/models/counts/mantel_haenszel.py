@@ -177,9 +177,9 @@ class MantelHaenszel:
         \mathrm{RR} = \frac{\sum x_1 n_2 / N}{\sum x_2 n_1 / N}, \quad
         \mathrm{RD} = \frac{\sum (x_1 n_2 - x_2 n_1) / N}{\sum n_1 n_2 / N},
 
-    and likewise the rate ratio and the rate difference of person-time. A study without any event has no weight
-    in a ratio, and has one in a difference, which it draws towards 0; one with events in everyone has no
-    weight in an odds ratio alone.
+    and likewise the rate ratio and the rate difference of person-time. A study without any event has no
+    weight in a ratio, and has one in a difference, which it draws towards 0; one with events in everyone has
+    no weight in an odds ratio.
 
     Parameters
     ----------
@@ -192,8 +192,8 @@ class MantelHaenszel:
         What is added to the counts before pooling, and whether double-zero studies are left out. Default:
         nothing is added, and all studies stay.
     study_zero_cells : ZeroCells, optional
-        The same for the studies' own estimates, on which Q and I2 rest. Default: 1/2 is added to every cell of
-        studies with a zero, and double-zero studies have no estimate.
+        The same for the studies' own estimates, on which Q and I2 rest. Default: 1/2 is added to every cell
+        of studies with a zero, and double-zero studies have no estimate.
     dependence : {"warn", "accept"}
         What to do if several rows belong to one study.
 
@@ -214,8 +214,8 @@ class MantelHaenszel:
     Greenland, S., Robins, J. M. (1985). https://doi.org/10.2307/2530643
     Robins, J., Breslow, N., Greenland, S. (1986). https://doi.org/10.2307/2531052
     Sato, T., Greenland, S., Robins, J. M. (1989). https://doi.org/10.2307/2531784
-    Bradburn, M. J., Deeks, J. J., Berlin, J. A., Localio, A. R. (2007). Much ado about nothing: a comparison of
-    the performance of meta-analytical methods with rare events. Statistics in Medicine 26, 53-77.
+    Bradburn, M. J., Deeks, J. J., Berlin, J. A., Localio, A. R. (2007). Much ado about nothing: a comparison
+    of the performance of meta-analytical methods with rare events. Statistics in Medicine 26, 53-77.
     https://doi.org/10.1002/sim.2528
 
     Examples
@@ -238,7 +238,7 @@ class MantelHaenszel:
     def __init__(
         self,
         counts: EventCounts,
-        measure: Literal["OR", "RR", "RD", "IRR", "IRD"] | None = None,
+        measure: str | None = None,
         *,
         zero_cells: ZeroCells | None = None,
         study_zero_cells: ZeroCells | None = None,
@@ -251,9 +251,7 @@ class MantelHaenszel:
         self.counts = without_double_zeros(checked, self.zero_cells)
         check_dependence(self.counts, dependence)
 
-    def fit(
-        self, level: float = 0.95, *, variance: Literal["sato", "greenland-robins"] | None = None
-    ) -> MantelHaenszelResults:
+    def fit(self, level: float = 0.95, *, variance: str | None = None) -> MantelHaenszelResults:
         """Pool the counts.
 
         Parameters
@@ -297,8 +295,13 @@ class MantelHaenszel:
         )
 
 
-def check_measure(measure: object, counts: EventCounts, *, people: tuple[str, ...] = OF_PEOPLE,
-                  time: tuple[str, ...] = OF_TIME) -> str:
+def check_measure(
+    measure: object,
+    counts: EventCounts,
+    *,
+    people: tuple[str, ...] = OF_PEOPLE,
+    time: tuple[str, ...] = OF_TIME,
+) -> str:
     """Return the measure, by default the first of its kind; refuse one of people for person-time."""
     allowed = time if counts.person_time else people
     if measure is None:
@@ -316,20 +319,32 @@ def check_measure(measure: object, counts: EventCounts, *, people: tuple[str, ..
 
 def no_ratio(counts: EventCounts, measure: str, t: TwoArms) -> NotIdentifiableError:
     """Return the error for a ratio that is 0, infinite or undefined."""
-    exact = f'mx.ExactConditional(counts, "{"IRR" if counts.person_time else "OR"}").fit(), whose limit is one-sided'
+    ratio = "IRR" if counts.person_time else "OR"
+    exact = f'mx.ExactConditional(counts, "{ratio}").fit(), whose limit is one-sided'
     difference = "IRD" if counts.person_time else "RD"
     empty = [arm for arm, x in (("treatment", t.x1), ("control", t.x2)) if not x.sum() > 0]
-    full = [arm for arm, x, n in (("treatment", t.x1, t.n1), ("control", t.x2, t.n2)) if not (n - x).sum() > 0]
+    full = [
+        arm for arm, x, n in (("treatment", t.x1, t.n1), ("control", t.x2, t.n2)) if not (n - x).sum() > 0
+    ]
     rows = plural(counts.k, "row")
     if len(empty) == 2:
-        given, remedy = f"no event in either arm of {rows}", f'a difference, measure="{difference}"; or limits of each arm'
+        given, remedy = (
+            f"no event in either arm of {rows}",
+            f'a difference, measure="{difference}"; or limits of each arm',
+        )
     elif empty:
-        given, remedy = f"no event in the {empty[0]} arm of {rows}", f'{exact}; or a difference, measure="{difference}"'
+        given, remedy = (
+            f"no event in the {empty[0]} arm of {rows}",
+            f'{exact}; or a difference, measure="{difference}"',
+        )
     elif full:
-        given, remedy = f"events in everyone in the {full[0]} arm of {rows}", f'{exact}; or measure="RR" or "RD"'
+        given, remedy = (
+            f"events in everyone in the {full[0]} arm of {rows}",
+            f'{exact}; or measure="RR" or "RD"',
+        )
     else:
         given, remedy = (
-            f"no row has both a treated and an untreated person whose outcomes differ in the way that {measure} compares",
+            f"no row has an event in the one arm and someone without in the other, as {measure} needs it",
             f'{exact}; or a difference, measure="{difference}"',
         )
     return NotIdentifiableError(

@@ -33,7 +33,7 @@ from metaexo.models.linear.summary import FamilyLines
 from metaexo.numeric.counts.two_arms import Sums, peto, score
 from metaexo.types import Array, Mask
 
-# A one-step log odds ratio that is so far from the most likely one is cautioned of; and what unequal arms are.
+# How far from the most likely log odds ratio a one-step one is cautioned of; and what unequal arms are.
 FAR_OFF, UNEQUAL = 0.05, 2.0
 
 
@@ -50,7 +50,7 @@ class PetoFit(CommonEffectFit):
 
     @property
     def weights(self) -> Array:
-        """Share of each study in the pooled effect: its hypergeometric variance over their sum, shape (k,)."""
+        """Share of each study in the pooled effect: its variance V over their sum, shape (k,)."""
         return lock(np.asarray(self.sums.weights / self.sums.weights.sum()))
 
     @property
@@ -148,8 +148,8 @@ class PetoResults(PetoFit, CommonEffectResults):
         ratio = math.exp(self.most_likely) if self.most_likely < 700 else math.inf
         return (
             f"the one-step odds ratio is {number(math.exp(self.estimate), 3)}, the most likely one "
-            f"{number(ratio, 3)}: Peto's method is biased where the effect is large or the arms are of unequal "
-            f"size{sizes}",
+            f"{number(ratio, 3)}: Peto's method is biased where the effect is large or the arms are of "
+            f"unequal size{sizes}",
         )
 
     def family_lines(self) -> FamilyLines:
@@ -178,13 +178,13 @@ class PetoResults(PetoFit, CommonEffectResults):
 class Peto:
     r"""Peto's one-step odds ratio of the counts of two arms.
 
-    Use it for rare events (about 1%), arms of similar size and effects that are not large. With O events of the
-    m events of a study in the treated arm, :math:`E = m n_1 / N` and
-    :math:`V = n_1 n_2 m (N - m) / (N^2 (N - 1))`, the log odds ratio is :math:`\sum (O - E) / \sum V` with the
-    variance :math:`1 / \sum V`: one step of Newton's method from no effect towards the conditional maximum of
-    the likelihood. Nothing is added to zeros; a study without event, or with events in everyone, has V = 0 and
-    no weight. Where the step falls short, because the effect is large or the arms are unequal, the estimate is
-    biased: the fit compares it with the most likely one (:attr:`PetoResults.bias`).
+    Use it for rare events (about 1%), arms of similar size and effects that are not large. With O events of
+    the m events of a study in the treated arm, :math:`E = m n_1 / N` and :math:`V = n_1 n_2 m (N - m) / (N^2
+    (N - 1))`, the log odds ratio is :math:`\sum (O - E) / \sum V` with the variance :math:`1 / \sum V`: one
+    step of Newton's method from no effect towards the conditional maximum of the likelihood. Nothing is added
+    to zeros; a study without event, or with events in everyone, has V = 0 and no weight. Where the step falls
+    short, because the effect is large or the arms are unequal, the estimate is biased: the fit compares it
+    with the most likely one (:attr:`PetoResults.bias`).
 
     Parameters
     ----------

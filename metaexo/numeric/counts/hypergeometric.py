@@ -3,21 +3,21 @@ r"""Events of the treated arms when each study's margins are given: an exponenti
 Given its total m of events, the events of the treated arm of a study have probabilities proportional to
 :math:`c(a) e^{\theta a}`: with the log odds ratio theta and
 :math:`c(a) = \binom{n_1}{a} \binom{n_2}{m - a}` they are non-central hypergeometric, with the log rate ratio
-and :math:`c(a) = \binom{m}{a} t_1^a t_2^{m-a}` they are binomial. What the studies say of a common theta is in
-their sum S. Its coefficients are the product of polynomials, one per study; the polynomial of each study is
-taken at the theta that fits best, where it is a distribution around what was observed, so that no number
+and :math:`c(a) = \binom{m}{a} t_1^a t_2^{m-a}` they are binomial. What the studies say of a common theta is
+in their sum S. Its coefficients are the product of polynomials, one per study; the polynomial of each study
+is taken at the theta that fits best, where it is a distribution around what was observed, so that no number
 overflows, tails keep their digits, and only the part with weight is multiplied. Probabilities at another
-theta follow by tilting: :math:`P_\theta(s) = P_{\hat\theta}(s) e^{(\theta - \hat\theta)s}` over the ratio of the
-normalising constants, which are products over studies and need no multiplication of polynomials. The smaller
-tail is always the one that is summed.
+theta follow by tilting: :math:`P_\theta(s) = P_{\hat\theta}(s) e^{(\theta - \hat\theta)s}` over the ratio of
+the normalising constants, which are products over studies and need no multiplication of polynomials. The
+smaller tail is always the one that is summed.
 
 References
 ----------
 Mehta, C. R., Patel, N. R., Gray, R. (1985). Computing an exact confidence interval for the common odds ratio
 in several 2 x 2 contingency tables. Journal of the American Statistical Association 80, 969-973.
 https://doi.org/10.1080/01621459.1985.10478212
-Vollset, S. E., Hirji, K. F., Elashoff, R. M. (1991). Fast computation of exact confidence limits for the common
-odds ratio in a series of 2 x 2 tables. Journal of the American Statistical Association 86, 404-409.
+Vollset, S. E., Hirji, K. F., Elashoff, R. M. (1991). Fast computation of exact confidence limits for the
+common odds ratio in a series of 2 x 2 tables. Journal of the American Statistical Association 86, 404-409.
 https://doi.org/10.1080/01621459.1991.10475053
 """
 
@@ -31,6 +31,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import gammaln
 
+from metaexo.immutable import lock
 from metaexo.numeric.counts.two_arms import TwoArms, expected_events
 from metaexo.types import Array, Index
 
@@ -82,6 +83,7 @@ class ConditionalSum:
         self.low, self.high = low[free], high[free]
         self.informative = int(free.sum())
         self.observed = float(self.t.x1.sum())
+        lock((*self.t, self.events, self.free, self.low, self.high))
 
     @property
     def at_lowest(self) -> bool:
@@ -120,7 +122,7 @@ class ConditionalSum:
 
     @cached_property
     def _whole(self) -> tuple[Array, Array, Index, Index]:
-        return self._flat(self.low, self.high)
+        return lock(self._flat(self.low, self.high))
 
     def _near(self, theta: float) -> tuple[Array, Array, Index, Index]:
         """Return the counts that matter at theta; all of them if there are not too many."""
@@ -166,7 +168,7 @@ class ConditionalSum:
         return rising_root(off, self._rough())
 
     def log_likelihood(self, theta: float) -> float:
-        """Return the log probability of the counts of all studies at theta; 0 at an infinite one that is fitted."""
+        """Return the log probability of all counts at theta; 0 at an infinite one that is the estimate."""
         if math.isinf(theta):
             fitted = self.at_lowest if theta < 0 else self.at_highest
             return 0.0 if fitted else -math.inf
@@ -181,7 +183,7 @@ class ConditionalSum:
     @cached_property
     def _fitted(self) -> tuple[float, Array]:
         """Least value and probabilities of S at the estimate."""
-        return self.distribution(self.estimate)
+        return lock(self.distribution(self.estimate))
 
     def distribution(self, theta: float) -> tuple[float, Array]:
         """Return the least value of S and the probabilities of it and of those above, at theta."""

@@ -27,7 +27,7 @@ from metaexo.types import Array
 
 
 class TwoArms(NamedTuple):
-    """Events and people (or person-time) of the treated arm, 1, and of the control arm, 2; shapes (..., k)."""
+    """Events and people (or person-time) of the treated arm, 1, and the control arm, 2; shapes (..., k)."""
 
     x1: Array
     n1: Array
