@@ -15,6 +15,7 @@ from tests.reference import (
     asymmetry_rules,
     conditional_rules,
     conversion_rules,
+    count_rules_pooled,
     counting_rules,
     effect_rules,
     location_scale_rules,
@@ -43,6 +44,7 @@ def rules_of(case: Case) -> list[Rule]:
         adjust_rules,
         asymmetry_rules,
         conditional_rules,
+        count_rules_pooled,
         counting_rules,
         selection_rules,
     )

@@ -19,6 +19,7 @@ from metaexo import effects
 from metaexo.errors import CollinearError, NearlyCollinearWarning, TooFewStudiesError
 from metaexo.models import RandomEffectsResults
 from metaexo.sensitivity import cumulative
+from tests.reference.adapters.counts import mantel_haenszel
 from tests.reference.adapters.effects import TO
 from tests.reference.adapters.model_tests import effects_of
 from tests.reference.adapters.models import TESTS, described
@@ -161,6 +162,8 @@ ANSWERS: dict[str, Answer] = {
     "some sampling variances are zero": degenerate,
     "a single study": degenerate,
     "study effects and pooled estimates": zero_cells,
+    "Mantel-Haenszel pooled estimate": mantel_haenszel.pooled,
+    "Peto pooled estimate": mantel_haenszel.pooled,
     "tau2 estimates are truncated": not_by_choice,
     "negative variances": not_by_choice,
     "cumulative analysis": in_sequence,

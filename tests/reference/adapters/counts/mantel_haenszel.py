@@ -56,15 +56,14 @@ def _column(data: Fields, name: str) -> list[Any]:
     return [None if a is None or b is None else a + b for a, b in pairs]
 
 
-def rules(call: Fields, measure: str) -> tuple[ZeroCells, ZeroCells]:
+def rules(case: Case) -> tuple[ZeroCells, ZeroCells]:
     """Return the rules for zeros of the studies' own estimates and of the pooled one."""
+    call = case["call"]
     first, second = (words.strip() for words in call.get("to", "only0 / none").split("/"))
-    drop = bool(call.get("drop_double_zero_in_study_estimates", True))
+    drop = bool(call.get("drop_double_zero_in_study_estimates", "drop00=FALSE" not in case["r_call"]))
     pooled = bool(call.get("drop_double_zero_in_pooling", False))
     of_studies = ZeroCells(0.5, STUDIES[first], drop_double_zero=drop)  # type: ignore[arg-type]
     of_pooled = ZeroCells(0.5, STUDIES[second], drop_double_zero=pooled)  # type: ignore[arg-type]
-    if measure in ("IRR", "IRD"):
-        of_studies = ZeroCells(of_studies.add, of_studies.studies, "events", drop_double_zero=drop)
     return of_studies, of_pooled
 
 
@@ -73,10 +72,10 @@ def fitted(case: Case, data: Fields) -> Fit:
     call = case["call"]
     counts = event_counts(data)
     if call.get("model") == "peto_one_step" or call.get("behaviour", "").startswith("Peto"):
-        of_studies, of_pooled = rules(call, "PETO")
+        of_studies, of_pooled = rules(case)
         return mx.Peto(counts, zero_cells=of_pooled, study_zero_cells=of_studies).fit()
     measure = call["measure"]
-    of_studies, of_pooled = rules(call, measure)
+    of_studies, of_pooled = rules(case)
     model = mx.MantelHaenszel(counts, measure, zero_cells=of_pooled, study_zero_cells=of_studies)
     return model.fit()
 
