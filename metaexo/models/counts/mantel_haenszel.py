@@ -228,11 +228,11 @@ class MantelHaenszel:
     >>> fit = mx.MantelHaenszel(counts).fit()
     >>> print(fit.predict(scale="measure")[["estimate", "low", "high"]].round(2).to_string(index=False))
      estimate  low  high
-         0.34 0.12  0.99
+         0.34  0.1   1.1
     >>> print(fit.cochran_mantel_haenszel())
-    chi2(1) = 3.35, p = 0.067 (null: the arms do not differ in any study)
+    chi2(1) = 2.59, p = 0.11 (null: the arms do not differ in any study)
     >>> print(fit.exact_test())
-    4 events in the treated arms, 7.54 expected: p = 0.063 (exact; null: the arms do not differ in any study)
+    4 events in the treated arms, 7.54 expected: p = 0.10 (exact; null: the arms do not differ in any study)
     """
 
     def __init__(

@@ -226,9 +226,9 @@ class Peto:
     >>> fit = mx.Peto(counts).fit()
     >>> print(fit.predict(scale="measure")[["estimate", "low", "high"]].round(2).to_string(index=False))
      estimate  low  high
-         0.51 0.16  1.62
+         0.51 0.16  1.57
     >>> round(fit.bias, 3)
-    0.019
+    0.026
     """
 
     def __init__(
