@@ -28,7 +28,7 @@ from metaexo.heterogeneity.strata.stratify import stratify
 from metaexo.heterogeneity.strata.tables import ALONE
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice, check_level
-from metaexo.models.linear.adjustment import adjust_pvalues
+from metaexo.models.linear.contrasts import adjust_pvalues
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,9 +13,8 @@ from metaexo.models.counts.exact import ExactConditional, ExactConditionalResult
 from metaexo.models.counts.exact_test import ExactTest
 from metaexo.models.counts.mantel_haenszel import MantelHaenszel, MantelHaenszelResults
 from metaexo.models.counts.peto import Peto, PetoResults
-from metaexo.models.linear.adjustment import adjust_pvalues
 from metaexo.models.linear.comparison import FitComparison, compare
-from metaexo.models.linear.contrasts import Contrasts, TermTests, VarianceInflation
+from metaexo.models.linear.contrasts import Contrasts, TermTests, VarianceInflation, adjust_pvalues
 from metaexo.models.linear.hypothesis import RobustCovariance, TestResult
 from metaexo.models.linear.likelihood_ratio import LikelihoodRatioTest, likelihood_ratio_test
 from metaexo.models.linear.results import FitResults

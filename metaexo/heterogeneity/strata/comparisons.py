@@ -28,9 +28,8 @@ from metaexo.heterogeneity.means import SAME_MEAN, differences, distance_of_mean
 from metaexo.heterogeneity.strata.fit import StrataFit, check_strata
 from metaexo.immutable import Immutable
 from metaexo.inputs import whole_number
-from metaexo.models.linear.adjustment import ADJUSTMENTS, adjust_pvalues
 from metaexo.models.linear.choices import get_adjustment
-from metaexo.models.linear.contrasts import Contrasts, make_contrasts
+from metaexo.models.linear.contrasts import ADJUSTMENTS, Contrasts, adjust_pvalues, make_contrasts
 from metaexo.models.linear.hypothesis import TestResult, make_test
 from metaexo.numeric.arrangements import Orders, as_extreme, permutation_p
 from metaexo.numeric.estimators import get_estimator

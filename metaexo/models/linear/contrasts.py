@@ -21,7 +21,6 @@ from metaexo.errors import InputError, NotIdentifiableError, ShapeError
 from metaexo.formatting import interval, number, p_value, percent, printed
 from metaexo.immutable import lock
 from metaexo.inputs import LARGEST, check_choice, check_number, read_numbers
-from metaexo.models.linear.adjustment import ADJUSTMENTS, adjust_pvalues
 from metaexo.models.linear.cautions import cautions_of_estimates
 from metaexo.models.linear.choices import get_adjustment
 from metaexo.models.linear.design import Design
@@ -42,6 +41,66 @@ if TYPE_CHECKING:
 
 
 Weights = str | Sequence[str] | Mapping[str, float] | Mapping[str, Mapping[str, float]] | ArrayLike
+
+# What readers call the adjustments, and what statsmodels does.
+ADJUSTMENTS = {
+    "bonferroni": "bonferroni",
+    "holm": "holm",
+    "sidak": "sidak",
+    "holm-sidak": "holm-sidak",
+    "hochberg": "simes-hochberg",
+    "hommel": "hommel",
+    "benjamini-hochberg": "fdr_bh",
+    "benjamini-yekutieli": "fdr_by",
+}
+
+
+def adjust_pvalues(pvalues: ArrayLike, how: str) -> Array:
+    """Return p-values adjusted for their number.
+
+    Use it where several tests answer one question; Holm's keeps the chance of any false claim below the
+    level whatever the dependence.
+
+    Parameters
+    ----------
+    pvalues : array_like, shape (q,)
+        Unadjusted p-values.
+    how : {"holm", "bonferroni", "sidak", "holm-sidak", "hochberg", "hommel", "benjamini-hochberg", \
+"benjamini-yekutieli"}
+        The last two bound the expected share of false claims instead.
+
+    Returns
+    -------
+    ndarray, shape (q,)
+        Adjusted p-values, at most 1; NaN stays NaN and does not count.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If `how` is not known.
+
+    References
+    ----------
+    Holm, S. (1979). A simple sequentially rejective multiple test procedure. Scandinavian Journal of
+    Statistics 6, 65-70. https://www.jstor.org/stable/4615733
+    Benjamini, Y., Hochberg, Y. (1995). https://doi.org/10.1111/j.2517-6161.1995.tb02031.x
+
+    Examples
+    --------
+    >>> adjust_pvalues([0.01, 0.04, 0.03], "holm").round(3)
+    array([0.03, 0.06, 0.06])
+    """
+    how = get_adjustment(how, ADJUSTMENTS)
+    from statsmodels.stats.multitest import multipletests
+
+    p = read_numbers(pvalues, "pvalues", ndim=1)
+    if ((p < 0) | (p > 1)).any():
+        raise InputError("some p-values lie outside 0 to 1", "p-values from 0 to 1, NaN where there is none")
+    known = ~np.isnan(p)
+    out = np.full(p.shape, np.nan)
+    if known.any():
+        out[known] = multipletests(p[known], method=ADJUSTMENTS[how])[1]
+    return out
 
 
 def estimate_rows(
