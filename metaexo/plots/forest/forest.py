@@ -13,6 +13,7 @@ import numpy as np
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.conversions.scales import back_pooled
+from metaexo.effects.counts import EventCounts
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.errors import InputError, TooFewStudiesError
@@ -21,6 +22,7 @@ from metaexo.heterogeneity import AttributionResults
 from metaexo.inputs import describe, read_numbers
 from metaexo.models import RhoSweep
 from metaexo.models.censored.results import CensoredResults
+from metaexo.models.counts.fit import CountResults
 from metaexo.models.linear.results import FitResults
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.numeric.tails import normal_quantile
@@ -30,6 +32,7 @@ from metaexo.plots.canvas.scale import on_axis, place_of
 from metaexo.plots.canvas.tables import column_of
 from metaexo.plots.canvas.theme import Theme
 from metaexo.plots.canvas.words import words
+from metaexo.plots.forest.counts import table_of_counts
 from metaexo.plots.forest.families import table_of_censored, table_of_multilevel
 from metaexo.plots.forest.options import Options
 from metaexo.plots.forest.refitted import table_of_refits
@@ -37,6 +40,7 @@ from metaexo.plots.forest.rows import ReadyEffects, table_of_effects, table_of_f
 from metaexo.plots.table.layout import lay_out
 from metaexo.plots.table.plan import TablePlan
 from metaexo.plots.table.rows import Table
+from metaexo.safety.limits import UpperLimit
 from metaexo.sensitivity import Cumulative, LeaveOneOut
 from metaexo.types import Array
 
@@ -76,6 +80,9 @@ def forest_plan(
     ci_format: str | None = None,
     wording: Mapping[str, str] | None = None,
     remark: str | None = None,
+    interval: Literal["exact", "mid-p", "wilson", "jeffreys"] = "exact",
+    upper: bool = False,
+    per: float = 1.0,
     label_title: str = "Study",
     scale: Literal["linear", "log", "logit"] | None = None,
     limits: tuple[float, float] | None = None,
@@ -110,9 +117,13 @@ def forest_plan(
         diamond), bounded effects, bare or with the fit of censored evidence (what is no point is an open
         interval), or refits (a row per fit without one study, or per fit of the studies so far, and triangles
         where the interval excludes no effect and that of all studies does not, or the other way round).
+        Counts of one arm, bare or with their fit or their :func:`metaexo.safety.upper_limit`, have their
+        shares with exact intervals from 0 to 1; a fit of counts of two arms has a row for every study, and
+        one without an estimate of its own is "not estimable".
     columns : str or sequence of str or Column, optional
         Columns of the data to show beside the label. Default: source and isolation method, if the data have
-        them and the strata do not say the same; for refits "p", "tau2" and "i2", which have "k" and "m" too.
+        them and the strata do not say the same; for refits "p", "tau2" and "i2", which have "k" and "m" too;
+        for counts "events", which are the events and people of each arm.
         A :class:`metaexo.plots.Column` has a heading, a kind ("events", "mean_sd", "risk", ...), decimals and
         a side of its own.
     heads : mapping of str to sequence of str, optional
@@ -121,7 +132,8 @@ def forest_plan(
     titles : mapping of str to str, optional
         Headings of columns by their names.
     by : str, optional
-        For bare or bounded effects: column of the data whose values become heads. For a multilevel fit:
+        For bare or bounded effects, and for counts: column of the data whose values become heads. For a
+        multilevel fit:
         random term whose levels become heads; default the study, or else the first term.
     order : str
         Order of the studies, within strata too: "given", "estimate" (rising), "precision" (the most precise
@@ -135,7 +147,8 @@ def forest_plan(
         Level of all intervals. Default: that of the fit; 0.95 for bare effects.
     models : sequence of str or fits
         Further models of the overall effect, a row each: "common", "random", the name of an estimator of
-        tau2, or fits of the same effects.
+        tau2, or fits of the same effects; for counts fits of the same counts, and for those of one arm
+        results of :func:`metaexo.safety.upper_limit`.
     overall : bool
         Whether to show the overall effect.
     overall_label : str
@@ -167,6 +180,13 @@ def forest_plan(
     remark : str, optional
         Column of the data whose words stand in brackets behind the labels; nothing stands where it is empty
         or `wording` makes it empty ({"main": ""}).
+    interval : {"exact", "mid-p", "wilson", "jeffreys"}
+        For counts of one arm: interval of each study, see :func:`metaexo.safety.study_intervals`.
+    upper : bool
+        For counts of one arm: whether studies have an upper limit alone, one-sided at the level.
+    per : float
+        For counts of one arm: how many people, or units of person-time, shares are per: 1 for proportions,
+        100 for per cent, 1000, 10000 or 100000.
     label_title : str
         Heading of the first column.
     scale : {"linear", "log", "logit"}, optional
@@ -256,6 +276,9 @@ def _check_size(results: Any) -> None:
 
 def _table(results: Any, options: Options) -> Table:
     """Return the table of any kind of results."""
+    if isinstance(results, EventCounts | CountResults | UpperLimit):
+        return table_of_counts(results, options)
+    _check_no_counts(results, options)
     strata = hasattr(results, "strata") and not isinstance(results, type)
     if not strata:
         _check_no_strata(results, options)
@@ -290,6 +313,18 @@ def _check_by(results: Any, options: Options) -> None:
             "bare or bounded effects, or a multilevel fit",
             f"for strata draw mx.stratify(effects, by={options.by!r}), or leave by= out",
         )
+
+
+def _check_no_counts(results: Any, options: Options) -> None:
+    """Refuse choices on counts where there are none."""
+    usual = Options(theme=options.theme)
+    for name in ("interval", "upper", "per"):
+        if getattr(options, name) != getattr(usual, name):
+            raise InputError(
+                f"{name}={getattr(options, name)!r} for {describe(results)}",
+                "counts of one arm",
+                f"draw mx.event_counts(events=..., n=...), or leave {name}= out",
+            )
 
 
 def _check_no_strata(results: Any, options: Options) -> None:

@@ -19,6 +19,7 @@ WEIGHTS = ("overall", "stratum")
 SCALES = ("linear", "log", "logit")
 SUBTOTALS = ("only",)
 STRATA_ORDERS = ("given", "estimate", "size", "label")
+PER = (1, 100, 1000, 10_000, 100_000)
 FORMAT = re.compile(r"(?P<open>[^{}]*)\{low\}(?P<middle>[^{}]*)\{high\}(?P<close>[^{}]*)")
 
 
@@ -50,6 +51,9 @@ class Options:
     ci_format: str | None = None
     wording: Mapping[str, str] | None = None
     remark: str | None = None
+    interval: Literal["exact", "mid-p", "wilson", "jeffreys"] = "exact"
+    upper: bool = False
+    per: float = 1.0
     label_title: str = "Study"
     scale: Scale | None = None
     limits: tuple[float, float] | None = None
@@ -84,6 +88,10 @@ class Options:
             check_choice("subtotals", self.subtotals, SUBTOTALS)
         if isinstance(self.strata_order, str):
             check_choice("strata_order", self.strata_order, STRATA_ORDERS)
+        if self.per not in PER:
+            raise InputError(
+                f"per is {self.per!r}", "1, or 100, 1,000, 10,000 or 100,000 people", "choose per=1000"
+            )
         if self.color is not None:
             self.look.color(self.color)
         least = 1.22 * self.look.size

@@ -520,7 +520,7 @@ class RowWriter:
         """Return the rows of the overall effect, of other models of it, and of its prediction interval."""
         name, mark = self.options.overall_label, self.pooled_mark(pooled)
         if self.options.models:
-            name = f"{name}: {_model_name(fit)}"
+            name = f"{name}: {self.model_name(fit)}"
         rows = [self._summary("total", name, self._detail(fit, whole=True), mark, indent=0.0)]
         known = pooled.prediction_low is not None and not np.isnan(pooled.prediction_low)
         if self.options.prediction and known:
@@ -529,16 +529,27 @@ class RowWriter:
             text = (f"{level_words(self.level)} prediction interval",)
             cells = self.numbers(bar, None)
             rows.append(Row(id="prediction", kind="prediction", cells=cells, text=text, marks=(bar,)))
+        return [*rows, *self.further(fit), *self._tests("total", fit, 0.0)]
+
+    def further(self, fit: Any) -> list[Row]:
+        """Return the rows of other models of the overall effect."""
+        rows = []
         for i, other in enumerate(self.options.models):
             found = self._other_model(fit, other)
-            name = f"{self.options.overall_label}: {_model_name(found)}"
-            more = self._summary(
-                f"model:{i}", name, (), self.pooled_mark(found.pooled(self.level)), indent=0.0
-            )
-            rows.append(
-                replace(more, weight=None, cells={k: c for k, c in more.cells.items() if k != WEIGHT})
-            )
-        return [*rows, *self._tests("total", fit, 0.0)]
+            rows.append(self.model_row(i, found, self.pooled_mark(found.pooled(self.level))))
+        return rows
+
+    def model_row(self, position: int, fit: Any, mark: Mark) -> Row:
+        """Return the row of another model of the overall effect; it has no weight."""
+        name = f"{self.options.overall_label}: {self.model_name(fit)}"
+        row = self._summary(f"model:{position}", name, (), mark, indent=0.0)
+        return replace(row, weight=None, cells={key: c for key, c in row.cells.items() if key != WEIGHT})
+
+    def model_name(self, fit: Any) -> str:
+        """Return the model of a fit in a few words."""
+        if fit.method in ("EE", "FE"):
+            return "equal effects"
+        return f"random effects ({fit.method})"
 
     def _other_model(self, fit: Any, other: Any) -> Any:
         """Return another fit of the same effects: as given, or by its name."""
@@ -569,16 +580,24 @@ class RowWriter:
 
     def _detail(self, fit: Any, whole: bool = False) -> list[str]:
         """Return what stands beside the name of a pooled effect: heterogeneity and counts."""
-        parts = heterogeneity_words(fit) if self.options.heterogeneity and not self.options.journal else []
+        parts = self._heterogeneity(fit) if self.options.heterogeneity and not self.options.journal else []
         if parts and whole:
-            parts += q_words(fit, self.options.look.p_style)
+            parts += self._q(fit)
         return [*parts, *count_words(fit.effects.k, fit.effects.m)]
+
+    def _heterogeneity(self, fit: Any) -> list[str]:
+        """Return the between-study variance and I² of a fit, as far as it has them."""
+        return heterogeneity_words(fit)
+
+    def _q(self, fit: Any) -> list[str]:
+        """Return the test of heterogeneity of a fit, if it has one."""
+        return q_words(fit, self.options.look.p_style)
 
     def _tests(self, id: str, fit: Any, indent: float) -> list[Row]:
         """Return rows of their own for heterogeneity and the test of the effect, as journals print them."""
         style, rows = self.options.look.p_style, []
         if self.options.journal and self.options.heterogeneity:
-            parts = "; ".join([*heterogeneity_words(fit), *q_words(fit, style)])
+            parts = "; ".join([*self._heterogeneity(fit), *self._q(fit)])
             if parts:
                 rows.append(
                     Row(
@@ -662,16 +681,11 @@ def effect_words(fit: Any, style: str) -> str:
     if not {"statistic", "pvalue"} <= set(table.columns):
         return ""
     statistic, p = float(table["statistic"].iloc[0]), float(table["pvalue"].iloc[0])
+    if not math.isfinite(statistic):  # that of an exact test is its p-value
+        return "" if math.isnan(p) else same_line(p_words(p, style))
     df = float(table["df"].iloc[0]) if "df" in table.columns else math.inf
     name = "z" if not math.isfinite(df) else f"t({ten_digits(df):.1f})".replace(".0)", ")")
     return same_line(f"{name} = {fixed(statistic, 2)}, {p_words(p, style)}")
-
-
-def _model_name(fit: Any) -> str:
-    """Return the model of a fit in a few words."""
-    if fit.method in ("EE", "FE"):
-        return "equal effects"
-    return f"random effects ({fit.method})"
 
 
 def check_place(scale: Scale, value: float) -> None:

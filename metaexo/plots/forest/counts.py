@@ -1,0 +1,477 @@
+"""The rows of a forest plot of counts: events of each arm beside their share, or beside the effect.
+
+Nothing is added to the zeros of one arm: its studies stand at what was observed, with exact intervals. Of two
+arms a study that has no estimate of its own keeps its row and its counts, without a mark.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from metaexo.effects.counts import EventCounts
+from metaexo.effects.effect_sizes import EffectSizes
+from metaexo.effects.measure import Measure
+from metaexo.effects.measures.zero_cells import ZeroCells
+from metaexo.errors import InputError
+from metaexo.formatting import at_least, fixed, level_words, percent, plural, ten_digits, whole_or_decimals
+from metaexo.inputs import describe
+from metaexo.models.counts.fit import CountResults
+from metaexo.plots.canvas.arguments import Column
+from metaexo.plots.canvas.scale import to_place
+from metaexo.plots.canvas.words import count_words, p_words, same_line, with_ledger
+from metaexo.plots.forest.options import Options
+from metaexo.plots.forest.rows import (
+    BAR,
+    RowWriter,
+    caution_notes,
+    has_one_mean,
+    model_note,
+    no_single_effect,
+    weights_of,
+)
+from metaexo.plots.table.rows import ESTIMATE, AxisSpec, Mark, Row, Table
+from metaexo.safety.intervals import StudyIntervals, study_intervals
+from metaexo.safety.limits import UpperLimit
+from metaexo.types import Array, Mask
+
+EVENTS = "events"
+NAMES = ("Mantel", "Peto", "Clopper", "Garwood")  # that keep their capital
+WHOLE = 0.6  # an axis of shares is shown as a whole if the intervals reach further than that
+DECIMALS = {1: 3, 100: 1, 1000: 1}  # of shares of people, by what they are per
+NOT_ESTIMABLE = "not estimable"
+INFINITE = "∞"
+ARMS = {"treatment": "Treated", "control": "Control"}
+INTERVALS = {"wilson": "Wilson", "jeffreys": "Jeffreys", "mid-p": "mid-p"}
+EXACT = {False: "exact (Clopper and Pearson)", True: "exact (Garwood)"}
+
+
+def table_of_counts(results: EventCounts | CountResults | UpperLimit, options: Options) -> Table:
+    """Return the table of counts of one arm, of a fit of one or two arms, or of a limit of a common risk."""
+    if isinstance(results, UpperLimit):
+        return _table_of_arm(results.counts, None, replace(options, models=(results, *options.models)))
+    if isinstance(results, EventCounts):
+        if results.arms == 2:
+            raise InputError(
+                "counts of two arms, which have no effect before a measure is chosen",
+                "a fit of them, or counts of one arm",
+                'draw mx.MantelHaenszel(counts, "OR").fit(), or counts.arm("treatment")',
+            )
+        return _table_of_arm(results, None, options)
+    if results.counts.arms == 1:
+        return _table_of_arm(results.counts, results, options)
+    for name, value, usual in (("per", options.per, 1), ("upper", options.upper, False)):
+        if value != usual:
+            raise InputError(
+                f"{name}={value!r} for counts of two arms", "counts of one arm", f"leave {name}= out"
+            )
+    return _table_of_two_arms(results, options)
+
+
+class CountWriter(RowWriter):
+    """Writes the rows of a plot of counts; without weights the areas of marks go with the people."""
+
+    es: EffectSizes
+
+    def __init__(
+        self,
+        counts: EventCounts,
+        es: EffectSizes,
+        options: Options,
+        level: float,
+        weights: Array | None = None,
+        shown: Array | None = None,
+    ) -> None:
+        chosen = (EVENTS,) if options.columns is None else options.columns
+        chosen = (chosen,) if isinstance(chosen, str) else tuple(chosen)
+        others = [one for one in chosen if one != EVENTS]
+        super().__init__(
+            es, replace(options, columns=others), level, weights, shown=shown, used=(options.by,)
+        )
+        self.counts = counts
+        people = counts.totals.sum(axis=1)
+        self.areas = people / people.max()
+        own = iter(self.columns)
+        arms = _columns_of(counts)
+        columns: list[Column] = []
+        for one in chosen:
+            columns += arms if one == EVENTS else [next(own)]
+        self.columns = tuple(columns)
+        decimals = whole_or_decimals(counts.totals.ravel().tolist())
+        for j, column in enumerate(arms):
+            pairs = zip(counts.events[:, j].tolist(), counts.totals[:, j].tolist(), strict=True)
+            self.cells[column.key] = [(self._pair(x, n, decimals),) for x, n in pairs]
+        sums = zip(arms, counts.events.sum(axis=0).tolist(), counts.totals.sum(axis=0).tolist(), strict=True)
+        self.sums = {column.key: (self._pair(x, n, decimals),) for column, x, n in sums}
+
+    def _pair(self, x: float, n: float, decimals: int) -> str:
+        """Return events among people, or in person-time."""
+        return f"{fixed(x, 0)} / {fixed(n, decimals)}".replace(".", self.options.look.point)
+
+    def table(self, rows: Sequence[Row], notes: Sequence[str]) -> Table:
+        """Return the table of the plot."""
+        made = super().table(rows, notes)
+        seen = f"Forest plot of {plural(self.counts.k, 'row')} of counts: {self.counts.zeros_in_words()}."
+        return replace(made, summary=with_ledger(seen, self.counts.ledger))
+
+    def _sums(self) -> dict[str, tuple[str, ...]]:
+        """Return the sums of events and of people, which stand beside every pooled effect."""
+        keys = {column.key for column in self.columns}
+        return {key: cell for key, cell in self.sums.items() if key in keys}
+
+    @property
+    def without(self) -> Mask:
+        """Which rows have no estimate of their own, shape (k,)."""
+        return np.asarray(np.isnan(self.shown[0]))
+
+    def ordered(self, positions: Any) -> list[int]:
+        """Return positions in the order that was chosen; those without an estimate have no place in some."""
+        found = super().ordered(positions)
+        if self.options.order not in ("estimate", "precision"):
+            return found
+        return [i for i in found if not self.without[i]] + [i for i in found if self.without[i]]
+
+    def study(self, i: int, indent: float) -> Row:
+        """Return the row of one study; one without an estimate has its counts, and no mark."""
+        row = super().study(i, indent)
+        if not self.without[i]:
+            return row
+        return replace(row, marks=(), cells={**row.cells, ESTIMATE: ("", NOT_ESTIMABLE, "")})
+
+    def _mark(self, i: int, how: str, share: float | None) -> Mark:
+        if share is None and self.options.weights:
+            share = float(self.areas[i])
+        return super()._mark(i, how, share)
+
+    def pooled_mark(self, pooled: Any, es: Any = None, hollow: bool = False) -> Mark:
+        """Return the mark of a pooled effect; of an infinite one the line from its finite limit."""
+        made = super().pooled_mark(pooled, es, hollow)
+        scale = self._axis().scale
+        if made.estimate is None or math.isfinite(to_place(scale, made.estimate)):
+            return made
+        said = INFINITE if made.estimate > 0 else "0"
+        return replace(made, shape="bar", estimate=None, size=BAR, color="pooled", text=said)
+
+    def numbers(self, mark: Mark, weight: float | None) -> dict[str, tuple[str, ...]]:
+        """Return the cells of the estimate and of the weight; an infinite estimate is written as that."""
+        cells = super().numbers(mark, weight)
+        if mark.shape != "bar" or not mark.text:
+            return cells
+        _, low, high = cells[ESTIMATE]
+        return {**cells, ESTIMATE: (mark.text, low, high)}
+
+    def _detail(self, fit: Any, whole: bool = False) -> list[str]:
+        """Return the counts of rows and studies; heterogeneity has a row of its own."""
+        k, m = fit.effects.k, fit.effects.m
+        return count_words(k, m) if m < k else count_words(k, m)[:1]
+
+    def _tests(self, id: str, fit: Any, indent: float) -> list[Row]:
+        """Return the rows of heterogeneity and of the test of the effect."""
+        rows = super()._tests(id, fit, indent)
+        parts = [*self._heterogeneity(fit), *self._q(fit)]
+        if self.options.journal or not self.options.heterogeneity or not parts:
+            return rows
+        words = f"Heterogeneity: {'; '.join(parts)}"
+        return [Row(id=f"{id}:heterogeneity", kind="test", text=(words,), indent=indent), *rows]
+
+    def _heterogeneity(self, fit: Any) -> list[str]:
+        """Return the between-study variance of a model that has one, and I² as far as it is known."""
+        parts = [same_line(f"τ²{at_least(float(fit.tau2))}")] if fit.is_random else []
+        i2 = float(fit.i2)
+        return [*parts, same_line(f"I² = {percent(ten_digits(i2))}")] if math.isfinite(i2) else parts
+
+    def _q(self, fit: Any) -> list[str]:
+        """Return the test of heterogeneity; its degrees of freedom count the studies that enter it."""
+        test = fit.q
+        if not math.isfinite(test.statistic) or not all(df > 0 for df in test.df):
+            return []
+        degrees = ", ".join(f"{ten_digits(df):g}" for df in test.df)
+        statistic = same_line(f"Q({degrees}){at_least(float(test.statistic), 1)},")
+        return [f"{statistic} {same_line(p_words(test.pvalue, self.options.look.p_style))}"]
+
+    def model_name(self, fit: Any) -> str:
+        """Return the model of a fit in a few words."""
+        name: str = fit.family_lines().model
+        return name[:1].lower() + name[1:] if name[1:2].islower() and not name.startswith(NAMES) else name
+
+    def _other_model(self, fit: Any, other: Any) -> Any:
+        """Return another fit of the same counts."""
+        if not isinstance(other, CountResults):
+            raise InputError(
+                f"models holds {other!r}" if isinstance(other, str) else f"models holds {describe(other)}",
+                "fits of the counts that are shown",
+                "fit another model to the same counts, and hand in the fit",
+            )
+        self.check_same(other.counts)
+        if not has_one_mean(other):
+            raise InputError(
+                "models holds a fit with moderators", "fits with one pooled effect", "leave it out"
+            )
+        if self.counts.arms == 2 and other.measure.code != fit.measure.code:
+            raise InputError(
+                f"models holds a fit of {other.measure.code}, and the plot is of {fit.measure.code}",
+                "fits of one measure",
+                f"fit it with measure={fit.measure.code!r}",
+            )
+        return other
+
+    def check_same(self, counts: EventCounts) -> None:
+        """Refuse what rests on other counts than those that are shown."""
+        mine = self.counts
+        if not (np.array_equal(counts.events, mine.events) and np.array_equal(counts.totals, mine.totals)):
+            raise InputError(
+                f"models holds a result of {plural(counts.k, 'row')} of other counts",
+                "results of the counts that are shown",
+                "fit the model to the same counts",
+            )
+
+
+def _columns_of(counts: EventCounts) -> list[Column]:
+    """Return a column of events and people, or person-time, for each arm."""
+    size = "time" if counts.person_time else "n"
+    if counts.arms == 1:
+        return [Column(("events", size), f"Events / {size}", "events")]
+    return [
+        Column((f"{arm}_events", f"{arm}_{size}"), f"{words}\nevents / {size}", "events")
+        for arm, words in ARMS.items()
+    ]
+
+
+# -- two arms ------------------------------------------------------------------------------------------------
+
+
+def _table_of_two_arms(fit: CountResults, options: Options) -> Table:
+    """Return the table of a fit of two arms: studies with their effects if they have one, pooled effect."""
+    level = options.level or fit.level
+    write = CountWriter(fit.counts, _estimates(fit), options, level, weights_of(fit, options))
+    rows = [*write.grouped(), *write.overall(fit)]
+    notes = [_model_words(fit), *caution_notes(fit), *no_single_effect(fit)]
+    if not has_one_mean(fit) and options.fitted:
+        rows = write.with_fitted(rows, fit)
+        notes.append(f"Diamond behind the mark of a study: fitted effect with its {level_words(level)} CI.")
+    return write.table(rows, [*notes, *_notes_on_zeros(fit, write), *_area_notes(write)])
+
+
+def _estimates(fit: CountResults) -> EffectSizes:
+    """Return the studies' own estimates; a ratio says nothing where no one, or everyone, has the event."""
+    es = fit.effects
+    if not es.measure.display_log:
+        return es
+    none = fit.counts.is_double_zero
+    made = object.__new__(EffectSizes)
+    blank = {name: np.where(none, np.nan, getattr(es, name)) for name in ("y", "v")}
+    made.__setstate__(es.__dict__ | blank)
+    return made
+
+
+def _model_words(fit: CountResults) -> str:
+    """Return the model, and the numbers of rows and studies where they differ."""
+    return model_note(fit, counts=fit.effects.m < fit.effects.k)
+
+
+def _notes_on_zeros(fit: CountResults, write: CountWriter) -> list[str]:
+    """Return which studies have no estimate, and what was added for drawing, and for pooling."""
+    none, derived = write.without, fit.effects.derived
+    notes = []
+    if none.any():
+        count, silent = int(none.sum()), int((none & ~fit.informative).sum())
+        whom = "it takes" if count == 1 else "they take"
+        if 0 < silent < count:
+            part = f"{silent} of them take no part in the pooled effect"
+        else:
+            part = f"{whom} {'no ' if silent else ''}part in the pooled effect"
+        rows = plural(count, "study", "studies")
+        notes.append(f"Not estimable: {rows} without event, or with events in everyone; {part}.")
+    added = [mark.note for mark, gone in zip(derived, none, strict=False) if not gone and mark.note]
+    if added:
+        pooled = "so are the counts that are pooled" if _adds(fit) else "the pooled effect adds nothing"
+        rule = " or ".join(sorted(set(added)))
+        studies = plural(len(added), "study", "studies")
+        notes.append(f"Hollow square: drawn with {rule} ({studies}); {pooled}.")
+    return notes
+
+
+def _adds(fit: CountResults) -> bool:
+    """Say whether the model adds something to counts before it pools them."""
+    x, n = fit.counts.events, fit.counts.totals
+    has_zero = ((x == 0) | ((x == n) & (not fit.counts.person_time))).any(axis=1)
+    rule: ZeroCells | None = getattr(fit, "zero_cells", None)
+    return rule is not None and bool(rule.touched(np.asarray(has_zero)).any())
+
+
+def _area_notes(write: CountWriter) -> list[str]:
+    """Return what the areas of the marks of studies stand for, where they are no weights."""
+    if write.weights is not None or write.options.weights is None or write.counts.k == 1:
+        return []
+    return [f"Area of a square: {'person-time' if write.counts.person_time else 'number of people'}."]
+
+
+# -- one arm -------------------------------------------------------------------------------------------------
+
+
+class ArmWriter(CountWriter):
+    """Writes the rows of counts of one arm: observed shares with exact intervals, and what is pooled."""
+
+    def table(self, rows: Sequence[Row], notes: Sequence[str]) -> Table:
+        """Return the table of the plot; where studies have upper limits alone, the heading says so."""
+        made = super().table(rows, notes)
+        if not self.options.upper or ESTIMATE in (self.options.titles or {}):
+            return made
+        title = f"{self.es.measure.display}\n{level_words(self.level)} limit"
+        columns = [replace(one, title=title) if one.key == ESTIMATE else one for one in made.columns]
+        return replace(made, columns=tuple(columns))
+
+    def _axis(self) -> AxisSpec:
+        per, people = self.options.per, not self.counts.person_time
+        spec = super()._axis()
+        label = self.options.axis_label or _axis_label(self.counts.person_time, per)
+        if spec.scale != "linear":
+            return replace(spec, label=f"{label} ({spec.scale} scale)")
+        most = float(np.nanmax(self.shown))
+        return replace(spec, label=label, whole=(0.0, per if people and most > WHOLE * per else math.inf))
+
+    def limit(self, found: UpperLimit, position: int) -> Row:
+        """Return the row of a limit that rests on all studies; a common one has the share of all people."""
+        per = self.options.per
+        share = float(found.events / found.total) * per if found.is_common else None
+        low = None if math.isnan(found.low) else per * found.low
+        two = low is not None and share is not None
+        mark = Mark(
+            shape="diamond" if two else "bar",
+            estimate=share if two else None,
+            low=low if low is not None else 0.0,
+            high=per * found.value,
+            size=8.0 if two else BAR,
+            color="pooled",
+            text="" if share is None else self._number(share),
+        )
+        cells = self.numbers(mark, None)
+        if low is None:
+            cells = {**cells, ESTIMATE: _up_to(cells[ESTIMATE], self.options)}
+        name = _capital(found.quantity)
+        return Row(
+            id=f"limit:{position}",
+            kind="total",
+            text=(f"{name}: {level_words(found.level)} {'interval' if two else 'upper limit'}",),
+            cells=self._sums() | cells,
+            marks=(mark,),
+        )
+
+    def _number(self, value: float) -> str:
+        digits = self.options.decimals_of(ESTIMATE, self.decimals) or 0
+        return fixed(value, digits).replace(".", self.options.look.point)
+
+    def study(self, i: int, indent: float) -> Row:
+        """Return the row of one study."""
+        row = super().study(i, indent)
+        if not self.options.upper:
+            return row
+        return replace(row, cells={**row.cells, ESTIMATE: _up_to(row.cells[ESTIMATE], self.options)})
+
+    def further(self, fit: Any) -> list[Row]:
+        """Return the rows of other models, and of limits, of the same counts."""
+        rows: list[Row] = []
+        for i, other in enumerate(self.options.models):
+            if isinstance(other, UpperLimit):
+                self.check_same(other.counts)
+                rows.append(self.limit(other, i))
+            else:
+                found = self._other_model(fit, other)
+                es = _as_shown(found.effects, self.options.per, self.counts.person_time)
+                rows.append(self.model_row(i, found, self.pooled_mark(found.pooled(self.level), es)))
+        return rows
+
+
+def _table_of_arm(counts: EventCounts, fit: CountResults | None, options: Options) -> Table:
+    """Return the table of counts of one arm: studies, and what is pooled if there is a fit."""
+    level = options.level or (0.95 if fit is None else fit.level)
+    method = options.interval
+    wide = 2 * level - 1 if options.upper else level
+    if not wide > 0:
+        raise InputError(f"upper limits at the level {level:g}", "a level above 0.5", "choose level=0.95")
+    found = study_intervals(counts, method, level=wide)
+    shown = options.per * np.array([found.estimate, found.low, found.high])
+    if options.upper:
+        shown[1] = np.nan
+    measure = ("IR" if counts.person_time else "PR") if fit is None else fit.measure
+    effects = counts.study_estimates(measure) if fit is None else fit.effects
+    es = _as_shown(effects, options.per, counts.person_time)
+    write = ArmWriter(counts, es, replace(options, scale=options.scale or "linear"), level, shown=shown)
+    if not counts.person_time:
+        write.decimals = DECIMALS.get(int(options.per), 0)
+    rows, notes = write.grouped(), []
+    if fit is not None:
+        rows += write.overall(fit)
+        notes += [_model_words(fit), *caution_notes(fit), *no_single_effect(fit)]
+    elif options.models:
+        rows += [Row(id="spacer:total", kind="spacer"), *write.further(None)]
+    notes += _limit_notes(options.models)
+    return write.table(rows, [*notes, *_interval_notes(found, options, level), *_area_notes(write)])
+
+
+def _as_shown(es: EffectSizes, per: float, person_time: bool) -> EffectSizes:
+    """Return effects of one arm whose measure is shown on a linear axis, per so many people."""
+    measure: Measure = es.measure
+    name = _display(person_time, per)
+    shown = replace(measure, back=partial(_times, measure.back, per), display=name, display_log=False)
+    made = object.__new__(EffectSizes)
+    made.__setstate__(es.__dict__ | {"measure": shown, "derived": ()})
+    return made
+
+
+def _times(back: Any, per: float, values: Array) -> Array:
+    """Return values of the analysis as they are shown, times what they are per."""
+    with np.errstate(over="ignore"):
+        return np.asarray(per * back(values))
+
+
+def _display(person_time: bool, per: float) -> str:
+    """Return the name of what is shown, for the head of its column."""
+    if per == 1:
+        return "Rate" if person_time else "Proportion"
+    return (
+        f"{'Rate per' if person_time else 'Per'} {per:,.10g}" if per != 100 or person_time else "Percentage"
+    )
+
+
+def _axis_label(person_time: bool, per: float) -> str:
+    """Return the name of the axis."""
+    if per == 1:
+        return "Events per unit of person-time" if person_time else "Proportion with an event"
+    if person_time:
+        return f"Events per {per:,.10g} units of person-time"
+    return "People with an event (%)" if per == 100 else f"People with an event per {per:,.10g}"
+
+
+def _up_to(pieces: Sequence[str], options: Options) -> tuple[str, str, str]:
+    """Return the cell of an estimate with an upper limit alone: "0.00 [up to 0.26]"."""
+    opens, _, closes = options.ends(False)
+    high = pieces[2].removesuffix(closes)
+    return pieces[0], f"{opens}up to", f"{high}{closes}"
+
+
+def _interval_notes(found: StudyIntervals, options: Options, level: float) -> list[str]:
+    """Return how the intervals of the studies were made, and what a limit alone is."""
+    kind = INTERVALS.get(found.name, EXACT[found.person_time])
+    if not options.upper:
+        return [f"Intervals of studies: {kind}; nothing is added to zeros."]
+    return [
+        f"Each study has its one-sided {level_words(level)} upper limit alone: {kind}; its line is open to "
+        "the left. Nothing is added to zeros."
+    ]
+
+
+def _limit_notes(models: Sequence[Any]) -> list[str]:
+    """Return what limits of a mean risk take study risks to be."""
+    found = [one for one in models if isinstance(one, UpperLimit) and not one.is_common]
+    notes = [f"{_capital(one.quantity)}: {one.assumptions[0]}." for one in found]
+    return list(dict.fromkeys(notes))
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
