@@ -280,11 +280,10 @@ def _notes_on_zeros(fit: CountResults, write: CountWriter) -> list[str]:
     notes = []
     if none.any():
         count, silent = int(none.sum()), int((none & ~fit.informative).sum())
-        whom = "it takes" if count == 1 else "they take"
         if 0 < silent < count:
-            part = f"{silent} of them take no part in the pooled effect"
+            part = f"{silent} of them not used in the pooled effect"
         else:
-            part = f"{whom} {'no ' if silent else ''}part in the pooled effect"
+            part = f"{'not ' if silent else ''}used in the pooled effect"
         rows = plural(count, "study", "studies")
         notes.append(f"Not estimable: {rows} without event, or with events in everyone; {part}.")
     added = [mark.note for mark, gone in zip(derived, none, strict=False) if not gone and mark.note]
