@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from scipy import signal, special
 from scipy.optimize import elementwise
 
-from metaexo.types import Array
+from metaexo.types import Array, Index
 
 # Terms of the asymptotic series of log-gamma; from 10 on they give full precision.
 SERIES = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)
@@ -91,7 +91,7 @@ class StudyRisks(ABC):
     def location(self, mean: ArrayLike, h: ArrayLike) -> Array:
         """Return the location that belongs to a mean risk."""
 
-    def ends(self, totals: Array, h: Array) -> tuple[Array, Array]:
+    def ends(self, total: float, h: Array) -> tuple[Array, Array]:
         """Return locations between which limits are sought."""
         return np.full(h.shape, -FARTHEST), np.full(h.shape, FARTHEST)
 
@@ -184,9 +184,9 @@ class GammaRates(StudyRisks):
         """Return the logarithm of the mean."""
         return np.asarray(np.log(np.broadcast_arrays(np.asarray(mean, dtype=float), h)[0]))
 
-    def ends(self, totals: Array, h: Array) -> tuple[Array, Array]:
+    def ends(self, total: float, h: Array) -> tuple[Array, Array]:
         """Return log rates from far below one event in all person-time, up to where numbers end."""
-        most = math.log(float(totals.sum()))
+        most = math.log(total)
         return np.full(h.shape, -FARTHEST - most), np.full(h.shape, LARGEST_LOG - most)
 
 
@@ -230,7 +230,7 @@ class NormalRisks(StudyRisks):
         wide = FARTHEST + WIDEST * h
         return root(lambda t, mean, h: self.mean(t, h) - mean, -wide, wide, mean, h)
 
-    def ends(self, totals: Array, h: Array) -> tuple[Array, Array]:
+    def ends(self, total: float, h: Array) -> tuple[Array, Array]:
         """Return locations between which limits are sought, wider the more risks vary."""
         return -FARTHEST - WIDEST * h, FARTHEST + WIDEST * h
 
@@ -283,9 +283,9 @@ class LogNormalRates(NormalRisks):
         """Return the location of a mean rate."""
         return np.asarray(np.log(mean) - np.square(h) / 2)
 
-    def ends(self, totals: Array, h: Array) -> tuple[Array, Array]:
+    def ends(self, total: float, h: Array) -> tuple[Array, Array]:
         """Return locations around one event in all person-time."""
-        most = math.log(float(totals.sum()))
+        most = math.log(total)
         return -FARTHEST - most - WIDEST * h, FARTHEST - most + WIDEST * h
 
 
@@ -305,19 +305,21 @@ def root(f: object, low: Array, high: Array, *args: Array) -> Array:
     return np.asarray(np.where(found.success, found.x, np.nan)).reshape(shape)
 
 
-def sum_probabilities(risks: StudyRisks, x: int, totals: Array, t: Array, h: Array) -> tuple[Array, Array]:
+def sum_probabilities(
+    risks: StudyRisks, x: int, sizes: Array, times: Index, t: Array, h: Array
+) -> tuple[Array, Array]:
     """Return the probabilities of at most x events in all studies together, and of exactly x.
 
-    `t` and `h` have shape (B,), `totals` (k,). With x = 0 it is a product; otherwise a convolution.
+    `t` and `h` have shape (B,); there are `times` studies of each of the `sizes`. With x = 0 it is a product;
+    otherwise a convolution.
     """
     t, h = np.broadcast_arrays(np.asarray(t, dtype=float), np.asarray(h, dtype=float))
     if x == 0:
-        none = np.exp(risks.log_pmf(0.0, totals, t[:, None], h[:, None]).sum(axis=1))
+        none = np.exp(risks.log_pmf(0.0, sizes, t[:, None], h[:, None]) @ times)
         return none, none
-    sizes, counts = np.unique(totals, return_counts=True)
     made = np.zeros((t.size, x + 1))
     made[:, 0] = 1.0
-    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+    for size, count in zip(sizes.tolist(), times.tolist(), strict=True):
         most = min(x, int(size)) if risks.of_people else x
         one = np.zeros_like(made)
         one[:, : most + 1] = np.exp(risks.log_pmf(np.arange(most + 1.0), size, t[:, None], h[:, None]))

@@ -19,7 +19,7 @@ from metaexo.numeric.tails import normal_quantile
 from metaexo.safety.results import (
     SHORT,
     Arm,
-    SafetyResult,
+    OneArmResult,
     Scale,
     check_heterogeneity,
     kind_of,
@@ -40,7 +40,7 @@ FLAT = 1e-9  # log-likelihood by which a maximum has to stand out
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class HeterogeneityLikelihood(SafetyResult):
+class HeterogeneityLikelihood(OneArmResult):
     """Result of :func:`heterogeneity_likelihood`.
 
     Attributes

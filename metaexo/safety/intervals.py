@@ -14,7 +14,7 @@ from metaexo.formatting import level_words, plural
 from metaexo.inputs import check_choice, check_level
 from metaexo.numeric.study_risks import root
 from metaexo.numeric.tails import normal_quantile
-from metaexo.safety.results import Arm, SafetyResult, one_arm
+from metaexo.safety.results import Arm, OneArmResult, one_arm
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ WORDS = {
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class StudyIntervals(SafetyResult):
+class StudyIntervals(OneArmResult):
     """Result of :func:`study_intervals`.
 
     Attributes

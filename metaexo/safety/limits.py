@@ -13,7 +13,7 @@ from scipy import special
 
 from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError, NotIdentifiableError
-from metaexo.formatting import level_words, number, percent, plural
+from metaexo.formatting import level_words, number, percent
 from metaexo.inputs import check_flag, check_level, read_numbers, whole_number
 from metaexo.numeric.study_risks import (
     FARTHEST,
@@ -27,7 +27,7 @@ from metaexo.safety.results import (
     MEANINGS,
     SHORT,
     Arm,
-    SafetyResult,
+    OneArmResult,
     Scale,
     check_heterogeneity,
     confidence,
@@ -37,7 +37,7 @@ from metaexo.safety.results import (
     risk_words,
     same_study_cautions,
 )
-from metaexo.types import Array
+from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +54,7 @@ GRIDS = {
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class UpperLimit(SafetyResult):
+class UpperLimit(OneArmResult):
     """Result of :func:`upper_limit`.
 
     Attributes
@@ -349,14 +349,17 @@ def limit_locations(
     h: Array,
     tail: float,
     *,
+    times: Index | None = None,
     lower: bool = False,
     mid_p: bool = False,
 ) -> Array:
     """Return the locations at which at most x events (or at least, for `lower`) have a tail probability.
 
-    `h` has shape (B,), and so has what is returned; infinite where no location is excluded.
+    `h` has shape (B,), and so has what is returned; infinite where no location is excluded. With `times`,
+    there are so many studies of each of the `totals`.
     """
-    total, share = float(totals.sum()), 0.5 if mid_p else 0.0
+    sizes, counts = np.unique(totals, return_counts=True) if times is None else (totals, times)
+    total, share = float(sizes @ counts), 0.5 if mid_p else 0.0
     if lower and x == 0:
         return np.full(h.shape, -np.inf)
     if not lower and risks.of_people and x >= total:
@@ -368,20 +371,20 @@ def limit_locations(
     if equal.all():
         return made
     rest = h[~equal]
-    _refuse_too_much(risks, x, totals, rest)
+    refuse_too_much(risks, x, sizes, rest)
     if (rest.size and np.ptp(rest) == 0) or not isinstance(risks, NormalRisks):
         groups = [np.arange(rest.size)]
     else:  # the widest heterogeneity sets how finely all are summed
         groups = [np.array([i]) for i in range(rest.size)]
 
     def excess(t: Array, h: Array) -> Array:
-        at_most, exactly = sum_probabilities(risks, x, totals, t, h)
+        at_most, exactly = sum_probabilities(risks, x, sizes, counts, t, h)
         beyond = 1 - at_most + exactly if lower else at_most
         return np.asarray(beyond - share * exactly - tail)
 
     found = np.full(rest.shape, np.nan)
     for group in groups:
-        least, most = risks.ends(totals, rest[group])
+        least, most = risks.ends(total, rest[group])
         at = root(excess, least, most, rest[group])
         none = np.isnan(at) & (excess(most, rest[group]) > 0) & (not lower)
         found[group] = np.where(none, np.inf, at)
@@ -418,11 +421,10 @@ def quantile_at(risks: StudyRisks, share: float, t: Array, h: Array) -> Array:
     return np.where(finite, inside, np.where(t > 0, 1.0 if risks.of_people else np.inf, 0.0))
 
 
-def _refuse_too_much(risks: StudyRisks, x: int, totals: Array, h: Array) -> None:
+def refuse_too_much(risks: StudyRisks, x: int, sizes: Array, h: Array) -> None:
     """Refuse sums of so many events that their distribution would take minutes; a model says more there."""
     if x == 0:
         return
-    sizes = np.unique(totals)
     counts = np.minimum(sizes, x) + 1 if risks.of_people else np.full(sizes.shape, x + 1.0)
     work = float(counts.sum())
     if isinstance(risks, NormalRisks):
@@ -430,8 +432,7 @@ def _refuse_too_much(risks: StudyRisks, x: int, totals: Array, h: Array) -> None
     if work > MOST_WORK:
         fitted = '"IRLN"' if not risks.of_people else '"PLO"'
         raise InputError(
-            f"{x:,} events in {plural(totals.size, 'row')} of counts are too many for the exact distribution "
-            "of their sum under heterogeneity",
+            f"{x:,} events are too many for the exact distribution of their sum under heterogeneity",
             "fewer events, or a common risk (heterogeneity=0)",
             f"fit a model to so many events: mx.CountGLMM(counts, {fitted}).fit()",
         )
@@ -441,7 +442,7 @@ def _refuse_too_much(risks: StudyRisks, x: int, totals: Array, h: Array) -> None
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class LimitCurve(SafetyResult):
+class LimitCurve(OneArmResult):
     """Result of :func:`limits_by_heterogeneity`.
 
     Attributes

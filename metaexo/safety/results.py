@@ -31,15 +31,12 @@ class SafetyResult(Readable):
 
     Attributes
     ----------
-    counts : EventCounts
-        The counts of one arm that it rests on.
     level : float
         Level of the limits.
     said : tuple of str
         What to know before relying on the result; `cautions()` returns it.
     """
 
-    counts: EventCounts
     level: float
     said: tuple[str, ...] = ()
 
@@ -57,6 +54,27 @@ class SafetyResult(Readable):
     @abstractmethod
     def assumptions(self) -> tuple[str, ...]:
         """What it rests on, one statement each."""
+
+    def table_notes(self) -> list[str]:
+        """Return the sentence, the method and what it rests on, which stand below the table."""
+        return [self.sentence, f"Method: {self.method}.", *(f"Assumed: {one}." for one in self.assumptions)]
+
+    def cautions(self) -> tuple[str, ...]:
+        """Return what to know before relying on the result; empty if there is nothing."""
+        return self.said
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class OneArmResult(SafetyResult):
+    """Base of the results that rest on the counts of one arm.
+
+    Attributes
+    ----------
+    counts : EventCounts
+        The counts of one arm that it rests on.
+    """
+
+    counts: EventCounts
 
     @property
     def events(self) -> int:
@@ -92,14 +110,6 @@ class SafetyResult(Readable):
     def seen(self) -> str:
         """What was seen: "No event in 214 people (12 studies)"."""
         return events_seen(self.counts)
-
-    def table_notes(self) -> list[str]:
-        """Return the sentence, the method and what it rests on, which stand below the table."""
-        return [self.sentence, f"Method: {self.method}.", *(f"Assumed: {one}." for one in self.assumptions)]
-
-    def cautions(self) -> tuple[str, ...]:
-        """Return what to know before relying on the result; empty if there is nothing."""
-        return self.said
 
 
 def one_arm(counts: object, arm: object, function: str) -> EventCounts:
@@ -144,11 +154,6 @@ def check_heterogeneity(value: object, risks: StudyRisks, name: str = "heterogen
             f"{name} is {found:g}", f"a {SHORT[risks.scale]} from 0 to {risks.largest:g}", remedy
         )
     return found
-
-
-def of_counts(counts: EventCounts) -> str:
-    """Return the unit that was counted: people or person-time."""
-    return "person-time" if counts.person_time else "people"
 
 
 def events_seen(counts: EventCounts) -> str:

@@ -20,11 +20,17 @@ from metaexo.safety.results import SafetyResult
 from tests.contract.test_wrong_inputs_models import WRONG, bare
 
 room = mx.safety
-SILENT = mx.event_counts(events=[0, 0, 0], n=[12, 8, 30], labels=["Li", "Cho", "Roy"])
-SOME = mx.event_counts(events=[0, 2, 0, 1], n=[12, 8, 30, 10])
-TIMES = mx.event_counts(events=[0, 2, 1], time=[1.5, 8.0, 30.0])
-TWO_ARMS = mx.event_counts(
-    treatment_events=[0, 1], treatment_n=[10, 12], control_events=[0, 2], control_n=[10, 11]
+
+
+def with_weeks(counts: mx.effects.EventCounts) -> mx.effects.EventCounts:
+    return counts.with_columns(weeks=[4.0, 52.0, 12.0, 26.0][: counts.k])
+
+
+SILENT = with_weeks(mx.event_counts(events=[0, 0, 0], n=[12, 8, 30], labels=["Li", "Cho", "Roy"]))
+SOME = with_weeks(mx.event_counts(events=[0, 2, 0, 1], n=[12, 8, 30, 10]))
+TIMES = with_weeks(mx.event_counts(events=[0, 2, 1], time=[1.5, 8.0, 30.0]))
+TWO_ARMS = with_weeks(
+    mx.event_counts(treatment_events=[0, 1], treatment_n=[10, 12], control_events=[0, 2], control_n=[10, 11])
 )
 # Every public function with arguments that work, beside the counts.
 NEEDED: dict[str, dict[str, Any]] = {
@@ -32,8 +38,11 @@ NEEDED: dict[str, dict[str, Any]] = {
     "limits_by_heterogeneity": {},
     "study_intervals": {},
     "heterogeneity_likelihood": {},
+    "exclusion_curve": {"number": [20, 300]},
+    "patients_to_exclude": {"risk": 0.1},
+    "by_follow_up": {"weeks": "weeks"},
 }
-OF_PEOPLE: set[str] = set()  # no person-time
+OF_PEOPLE = {"by_follow_up"}  # no person-time
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(room, name) for name in room.__all__ if inspect.isfunction(getattr(room, name))
 }
@@ -104,4 +113,5 @@ def test_of_two_arms_one_is_chosen(name: str) -> None:
 @pytest.mark.parametrize("events", [0, 1], ids=["no event", "an event"])
 @pytest.mark.parametrize("n", [1, 10**6])
 def test_one_study_of_one_and_of_a_million(name: str, events: int, n: int) -> None:
-    assert not bare(lambda: str(FUNCTIONS[name](mx.event_counts(events=[events], n=[n]), **NEEDED[name])))
+    counts = with_weeks(mx.event_counts(events=[events], n=[n]))
+    assert not bare(lambda: str(FUNCTIONS[name](counts, **NEEDED[name])))
