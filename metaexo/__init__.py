@@ -53,6 +53,7 @@ _HOMES = {
     ),
     "metaexo.heterogeneity": (
         "stratify",
+        "stratify_counts",
         "attribute_heterogeneity",
         "confounding",
         "estimability",

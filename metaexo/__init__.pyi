@@ -34,6 +34,7 @@ from metaexo.heterogeneity import estimability as estimability
 from metaexo.heterogeneity import latent_moderator as latent_moderator
 from metaexo.heterogeneity import repeatability as repeatability
 from metaexo.heterogeneity import stratify as stratify
+from metaexo.heterogeneity import stratify_counts as stratify_counts
 from metaexo.ledger import Ledger as Ledger
 from metaexo.models import CensoredRandomEffects as CensoredRandomEffects
 from metaexo.models import ExactConditional as ExactConditional

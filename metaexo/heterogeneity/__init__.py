@@ -15,6 +15,7 @@ from metaexo.heterogeneity.strata.comparisons import (
     permute_strata,
 )
 from metaexo.heterogeneity.strata.fit import Stratum
+from metaexo.heterogeneity.strata.of_counts import CountStrata, CountStratum, stratify_counts
 from metaexo.heterogeneity.strata.results import StratifiedResults
 from metaexo.heterogeneity.strata.smoothed import Smoothing
 from metaexo.heterogeneity.strata.stratify import stratify
@@ -28,6 +29,8 @@ __all__ = [
     "AttributionResults",
     "BetweenPermutation",
     "Confounding",
+    "CountStrata",
+    "CountStratum",
     "Estimability",
     "HeterogeneityComparison",
     "LatentModerator",
@@ -47,6 +50,7 @@ __all__ = [
     "permute_strata",
     "repeatability",
     "stratify",
+    "stratify_counts",
 ]
 
 
