@@ -184,7 +184,10 @@ def refit_gaps(es: mx.EffectSizes, theirs: dict[str, list[float]]) -> dict[str, 
         warnings.simplefilter("ignore", MetaexoWarning)
         fit = mx.RandomEffects(plain).fit("DL", "knapp-hartung")
     ours = refits_of(fit)
-    return {name: difference(np.concatenate([np.ravel(part) for part in ours[name]]), answer) for name, answer in theirs.items()}
+    return {
+        name: difference(np.concatenate([np.ravel(part) for part in ours[name]]), answer)
+        for name, answer in theirs.items()
+    }
 
 
 def refits_of(fit: mx.models.RandomEffectsResults) -> dict[str, list[Any]]:

@@ -201,9 +201,10 @@ class Refits(Readable):
             header += [what, f"{level} interval", "p"]
             for row, *values in zip(cells, middle, low, high, p, strict=True):
                 row += [number(values[0], 3), _interval(values[1], values[2]), p_value(values[3])]
-        header += ["tau2", "I2"]
+        varies = bool(self.components)  # a common effect has no tau2
+        header += ["tau2", "I2"] if varies else ["I2"]
         for row, tau2, i2 in zip(cells, self.tau2, self.i2, strict=True):
-            row += [number(tau2, 3), percent(i2)]
+            row += [*([number(tau2, 3)] if varies else []), percent(i2)]
         return [ReaderTable(cells, header)]
 
     def table_notes(self) -> list[str]:

@@ -40,11 +40,15 @@ with warnings.catch_warnings():
     MIXTURE = heterogeneity.latent_moderator(ES, "source")
     REPEATED = heterogeneity.repeatability(SPREADS)
 
+COUNTS = mx.MantelHaenszel(mx.event_counts(mx.load_dataset("bcg"))).fit()
+
 HERE = "metaexo.heterogeneity"
 SMALL = {"draws": 19, "permutations": 19}
 # Every public call with arguments that work.
 CALLS = {
     "stratify": (mx.stratify, {"effects": ES, "by": "source"}),
+    "stratify_counts": (mx.stratify_counts, {"fit": COUNTS, "by": "allocation"}),
+    "counts.pairwise": (mx.stratify_counts(COUNTS, "allocation").pairwise, {}),
     "attribute_heterogeneity": (mx.attribute_heterogeneity, {"effects": KNOWN, **SMALL}),
     "attribution_verdict": (heterogeneity.attribution_verdict, {"effects": KNOWN, "permutations": 19}),
     "estimability": (heterogeneity.estimability, {"effects": ES}),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,8 @@ from metaexo.types import Array, Index
 if TYPE_CHECKING:
     import pandas as pd
 
+# Methods whose estimate is the maximum of the likelihood that they state.
+MAXIMISED = ("ML", "EE", "CMLE")
 NO_TEST = "no test between strata: {} with an estimate and a standard error"
 
 
@@ -123,6 +126,11 @@ class CountStrata(LinearResults):
         return tuple(s for s in self.strata if s.fit is not None)
 
     @property
+    def compared(self) -> tuple[CountStratum, ...]:
+        """The strata in the tests: reported, with a finite effect and a standard error."""
+        return tuple(s for s in self.fitted if s.reported and _has_error(s))
+
+    @property
     def beta(self) -> Array:
         """Pooled effects of the fitted strata, shape (S,)."""
         return np.array([float(s.fit.beta[0]) for s in self.strata if s.fit is not None])
@@ -147,11 +155,13 @@ class CountStrata(LinearResults):
         InputError
             If fewer than two strata have an effect.
         """
-        names = self.design.names
+        names = [s.name for s in self.compared]
         if len(names) < 2:
-            raise InputError("fewer than two strata have an effect", "two strata to compare")
-        pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-        return self.contrast({f"{b} - {a}": {b: 1, a: -1} for a, b in pairs}, 0.0, level, adjust)
+            raise InputError("fewer than two strata have an effect to compare", "two strata to compare")
+        pairs = {f"{b} minus {a}": {b: 1.0, a: -1.0} for a, b in combinations(names, 2)}
+        found = self.contrast(pairs, 0.0, level, adjust)
+        joint = found.joint if self.between is None else self.between
+        return replace(found, joint=joint, logarithms=self.overall.measure.display_log)
 
     # -- for readers -------------------------------------------------------------------------------------
 
@@ -246,11 +256,14 @@ def stratify_counts(fit: CountResults, by: str | Sequence[str]) -> CountStrata:
 
     Examples
     --------
+    >>> import numpy as np
     >>> import metaexo as mx
-    >>> table = mx.load_dataset("bcg")
-    >>> counts = mx.event_counts(
-    ...     table, treatment_events="tpos", treatment_n="tn", control_events="cpos", control_n="cn",
-    ... )
+    >>> counts = mx.event_counts(mx.load_dataset("bcg"))
+    >>> found = mx.stratify_counts(mx.MantelHaenszel(counts, "RR").fit(), by="allocation")
+    >>> [(s.name, s.counts.k, round(float(np.exp(s.pooled.estimate)), 2)) for s in found.strata]
+    [('random', 7, 0.7), ('systematic', 4, 0.64), ('alternate', 2, 0.49)]
+    >>> print(found.between)
+    chi2(2) = ...
     """
     if not isinstance(fit, CountResults):
         raise InputError(
@@ -338,7 +351,7 @@ def _design(k: int, strata: Sequence[CountStratum], by: tuple[str, ...]) -> Desi
 def _likelihood_ratio(fit: CountResults, strata: Sequence[CountStratum]) -> TestResult | None:
     """Return the test of one model for all strata against a model each."""
     fits = [s.fit for s in strata if s.fit is not None]
-    if not fit.has_likelihood or not all(one.has_likelihood for one in fits):
+    if fit.method not in MAXIMISED:
         return None
     whole, parts = fit.fit_statistics(), [one.fit_statistics() for one in fits]
     df = sum(part.parameters for part in parts) - whole.parameters
