@@ -38,6 +38,7 @@ _HOMES = {
         "LocationScale",
         "CensoredRandomEffects",
         "Multilevel",
+        "BetaBinomial",
         "RandomTerm",
         "MantelHaenszel",
         "Peto",

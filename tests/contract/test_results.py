@@ -112,6 +112,11 @@ EXAMPLES: dict[str, dict[str, Callable[[], FitResults]]] = {
             effects(), "source", draws=19, permutations=19, level=0.9, min_studies=1
         ),
     },
+    "BetaBinomialResults": {
+        "risk ratio": lambda: mx.BetaBinomial(counts(), "RR", dependence="accept").fit(),
+        "moderators": lambda: mx.BetaBinomial(counts(), "OR", "dose", dependence="accept").fit(test="t"),
+        "equal risks": lambda: mx.BetaBinomial(counts(), "OR", dependence="accept").fit("EE"),
+    },
     "MantelHaenszelResults": {
         "odds ratio": lambda: mx.MantelHaenszel(counts(), dependence="accept").fit(),
         "risk ratio": lambda: mx.MantelHaenszel(counts(), "RR", dependence="accept").fit(0.9),

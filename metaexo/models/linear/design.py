@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
+from metaexo.effects.counts import EventCounts
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import (
     CollinearError,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     Moderators = str | ArrayLike | pd.DataFrame | None
 
-Effects = TypeVar("Effects", EffectSizes, BoundedEffectSizes)
+Effects = TypeVar("Effects", EffectSizes, BoundedEffectSizes, EventCounts)
 
 RANK_TOLERANCE = 1e-9
 # A column whose own part is a smaller share than this of its length has a variance inflation above 1e8.
@@ -363,7 +364,7 @@ def without_missing(
     return effects.select(~gone, f"no value of {named}"), kept, ~gone
 
 
-def _missing_cells(effects: EffectSizes | BoundedEffectSizes, moderators: Moderators) -> dict[str, Mask]:
+def _missing_cells(effects: Any, moderators: Moderators) -> dict[str, Mask]:
     """Return, per column of the data or for all numeric moderators, the rows without a value."""
     if moderators is None:
         return {}

@@ -1,1 +1,1 @@
-"""Kernels of models of counts: sums over 2 x 2 tables, likelihoods given margins and with random effects."""
+"""Kernels of models of counts: sums over 2 x 2 tables, and likelihoods with risks that differ."""

@@ -1,0 +1,1 @@
+"""Beta-binomial models of events among people, negative binomial models of events per person-time."""
