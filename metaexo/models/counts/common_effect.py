@@ -365,9 +365,9 @@ class CommonEffectResults(CommonEffectFit, CountResults):
 
         Parameters
         ----------
-        kind : {"standardized", "studentized"}
-            "standardized": over the standard error of the estimate. "studentized": less the effect pooled
-            without the study, over the root of both variances; the one to look at for outliers.
+        kind : {"standardized", "pearson", "studentized"}
+            "standardized" and "pearson": over the standard error of the estimate. "studentized": less the
+            effect pooled without the study, over the root of both variances; the one to look at for outliers.
 
         Returns
         -------
@@ -382,7 +382,7 @@ class CommonEffectResults(CommonEffectFit, CountResults):
         """
         import pandas as pd
 
-        check_choice("kind of residual", kind, ("standardized", "studentized"))
+        check_choice("kind of residual", kind, ("standardized", "pearson", "studentized"))
         fitted, variance = self.fitted_values, np.zeros(self.k)
         if kind == "studentized":
             fitted, variance = self.without_each()

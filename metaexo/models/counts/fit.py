@@ -99,9 +99,9 @@ class CountResults(CountFit, FitResults):
 
         Parameters
         ----------
-        kind : {"standardized"}
-            Over the root of the sampling variance of each estimate plus the heterogeneity of the model. What
-            the fit has taken from each study is not subtracted.
+        kind : {"standardized", "pearson"}
+            Both are over the root of the sampling variance of each estimate plus the heterogeneity of the
+            model: what the fit has taken from each study is not subtracted.
 
         Returns
         -------
@@ -116,7 +116,7 @@ class CountResults(CountFit, FitResults):
         """
         import pandas as pd
 
-        check_choice("kind of residual", kind, ("standardized",))
+        check_choice("kind of residual", kind, ("standardized", "pearson"))
         fitted = self.fitted_values
         se = np.sqrt(self.effects.v + (self.new_effect_variance if self.is_random else 0.0))
         residual = self.effects.y - fitted

@@ -1,0 +1,70 @@
+"""Refits of models of counts: the same model on other rows, whatever has no estimate of its own."""
+
+import numpy as np
+import pytest
+
+import metaexo as mx
+from metaexo.errors import InputError
+
+TREATED, CONTROL = [0, 3, 1, 6, 2, 0], [0, 5, 4, 9, 2, 3]
+
+
+@pytest.fixture(scope="module")
+def counts():
+    made = mx.event_counts(
+        treatment_events=TREATED, treatment_n=[20, 40, 25, 60, 30, 22],
+        control_events=CONTROL, control_n=[21, 38, 25, 61, 29, 20], labels=list("abcdef"),
+    )  # fmt: skip
+    return made.with_columns(year=[2019, 2015, 2016, 2017, 2018, 2020])
+
+
+@pytest.mark.parametrize("model", [mx.MantelHaenszel, mx.Peto, mx.ExactConditional])
+def test_leave_one_out_is_the_model_of_the_other_rows(counts, model):
+    found = mx.sensitivity.leave_one_out(model(counts).fit())
+    for i in range(counts.k):
+        alone = model(counts.select(np.arange(6) != i, "left out")).fit()
+        assert found.estimate[i] == pytest.approx(alone.estimate, rel=1e-12)
+        assert found.low[i, 0] == pytest.approx(alone.bounds()[0][0], rel=1e-12)
+    assert found.estimate[0] == pytest.approx(model(counts).fit().estimate, rel=1e-12)  # no event, no weight
+    assert "tau2" not in found.reader_tables()[0].header
+
+
+def test_cumulative_series_say_which_steps_have_no_estimate(counts):
+    found = mx.sensitivity.cumulative(mx.MantelHaenszel(counts).fit(), "year", descending=True)
+    assert sorted(found.reasons) == [0, 1]  # 2020 and 2019: no event in the treated arms
+    assert found.estimate[-1] == pytest.approx(mx.MantelHaenszel(counts).fit().estimate)
+
+
+def test_studies_that_are_drawn_twice_count_twice(counts):
+    fit = mx.MantelHaenszel(counts).fit()
+    again = mx.sensitivity.refit(fit, [1, 1, 3, 4], copies=[0, 1, 0, 0])
+    twice = mx.event_counts(
+        treatment_events=[3, 3, 6, 2], treatment_n=[40, 40, 60, 30],
+        control_events=[5, 5, 9, 2], control_n=[38, 38, 61, 29],
+    )  # fmt: skip
+    assert again.estimate == pytest.approx(mx.MantelHaenszel(twice).fit().estimate)
+    draws = mx.sensitivity.bootstrap(fit, draws=99, seed=3)
+    assert str(draws) == str(mx.sensitivity.bootstrap(fit, draws=99, seed=3))
+
+
+def test_baujat_contributions_add_up_to_q(counts):
+    fit = mx.MantelHaenszel(counts).fit()
+    found = mx.sensitivity.baujat(fit)
+    assert np.nansum(found.contribution) == pytest.approx(fit.q.statistic, rel=1e-12)
+    assert np.isnan(found.contribution[0])  # the study without event
+
+
+def test_effects_cannot_be_exchanged_in_a_fit_of_counts(counts):
+    fit = mx.Peto(counts).fit()
+    with pytest.raises(InputError, match="counts of events"):
+        mx.sensitivity.refit(fit, y=np.zeros(6))
+    with pytest.raises(InputError, match="counts of events"):
+        mx.sensitivity.refits(fit, y=np.zeros((2, 6)))
+
+
+@pytest.mark.parametrize("method", [mx.bias.rank_test, mx.bias.fail_safe_n, mx.bias.selection_model])
+def test_methods_for_small_studies_ask_for_the_estimates_that_exist(counts, method):
+    with pytest.raises(InputError, match=r"counts\.effect_sizes\(\"OR\"\)") as refused:
+        method(mx.MantelHaenszel(counts).fit())
+    assert "row 1 (a)" in str(refused.value)
+    method(counts.select(np.arange(6) > 0, "no event").effect_sizes("OR"))  # the remedy works
