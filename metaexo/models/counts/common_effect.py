@@ -351,12 +351,12 @@ class CommonEffectResults(CommonEffectFit, CountResults):
                 "an odds ratio, or a rate ratio of person-time",
                 "use q, which is of the studies' own estimates",
             )
-        ratio = math.exp(min(max(float(self.beta[0]), -700.0), 700.0))
-        found = homogeneity(ratio, self.tables, self.counts.person_time)
+        null = f"{self.ratio_words} is the same in all studies"
+        if not math.isfinite(self.beta[0]):
+            return TestResult(np.nan, "chi2", (np.nan,), np.nan, f"{null}; not testable, no finite ratio")
+        found = homogeneity(math.exp(self.beta[0]), self.tables, self.counts.person_time)
         statistic = found.tarone if tarone else found.breslow_day
-        return normal_test(
-            float(statistic), float(found.df), f"{self.ratio_words} is the same in all studies"
-        )
+        return normal_test(float(statistic), float(found.df), null)
 
     # -- studies -----------------------------------------------------------------------------------------
 

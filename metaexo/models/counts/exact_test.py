@@ -16,6 +16,7 @@ from metaexo.readable import Readable
 if TYPE_CHECKING:
     import pandas as pd
 
+ROUNDING = 1e-12
 KINDS = ("central", "probability", "mid-p")
 
 
@@ -99,6 +100,7 @@ def exact_test(
         pvalue = family.no_more_likely(theta)
     else:
         off = point / 2 if kind == "mid-p" else 0.0
-        pvalue = min(1.0, 2 * (min(lower, upper) - off))
+        pvalue = 2 * (min(lower, upper) - off)
+        pvalue = 1.0 if pvalue > 1 - ROUNDING else pvalue
     expected = family.cumulants(theta).mean
     return ExactTest(family.observed, expected, lower, upper, point, pvalue, kind, null)

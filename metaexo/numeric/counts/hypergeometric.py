@@ -46,8 +46,10 @@ CUT, CUT_OF_WHOLE = 1e-40, 1e-290
 LONG = 1500
 # Least shares of the largest probability that can be compared with others; ties are equal to so many digits.
 LEAST, LEAST_OF_WHOLE, TIES = 1e-10, 1e-280, 1e-7
+# Log ratios beyond these are taken for these where the counts that matter are sought.
+FARTHEST = 600.0
 # Newton's error is about the square of its last step.
-MOST_STEPS, STEP, LEAST_STEP = 200, 1e-10, 1e-2
+MOST_STEPS, STEP, LEAST_STEP = 200, 1e-12, 1e-2
 
 
 class Cumulants(NamedTuple):
@@ -128,7 +130,8 @@ class ConditionalSum:
         """Return the counts that matter at theta; all of them if there are not too many."""
         if self._is_whole:
             return self._whole
-        fitted, variance = expected_events(math.exp(min(max(theta, -700.0), 700.0)), self.t, self.person_time)
+        ratio = math.exp(min(max(theta, -FARTHEST), FARTHEST))
+        fitted, variance = expected_events(ratio, self.t, self.person_time)
         half = np.ceil(REACH * np.sqrt(variance) + LEAST_REACH)
         low = np.clip(np.floor(fitted) - half, self.low, self.high)
         return self._flat(low, np.clip(np.ceil(fitted) + half, self.low, self.high))
