@@ -175,6 +175,8 @@ def _contributions(fit: FitResults, members: Sequence[Index]) -> Array:
 def _move(fit: FitResults, beta: Array, cov: Array, rows: Index) -> float:
     """Return the squared change of the fitted values of a cluster, in the directions in which they vary."""
     x = np.unique(fit.design.matrix(fit.k)[rows], axis=0)
+    if not (np.isfinite(fit.beta).all() and np.isfinite(beta).all()):
+        return float("nan")
     change = x @ (fit.beta - beta)
     covariance = x @ cov @ x.T
     if not (np.isfinite(change).all() and np.isfinite(covariance).all()):

@@ -223,8 +223,8 @@ def _of_refits(fit: FitResults, cluster: Any) -> Influence:
     look = _Outside(fit, tuple(members))
     without, statistic = refits_seen(fit, leaving_out(members, fit.k), len(members), look)
     sizes = np.array([rows.size for rows in members], dtype=float)
-    change = fit.beta - without.beta
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # a ratio of counts may be infinite
+        change = fit.beta - without.beta
         ratio = np.linalg.det(without.cov) / np.linalg.det(fit.cov)
         dfbetas = change / without.se
     cooks = moves(change, fit.cov)

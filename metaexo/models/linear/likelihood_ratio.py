@@ -139,11 +139,12 @@ def likelihood_ratio_test(full: LinearFit, reduced: LinearFit) -> LikelihoodRati
     a, b = full.variance_model(), reduced.variance_model()
     if a is None or b is None:
         fit = full if a is None else reduced
+        strata = fit.has_likelihood and hasattr(fit, "strata")
         raise InputError(
-            f"{type(fit).__name__} {'at smoothed tau2 maximise no' if fit.has_likelihood else 'have no'} "
-            "likelihood",
+            f"{type(fit).__name__} {'at smoothed tau2 maximise no' if strata else 'have no'} likelihood"
+            f"{'' if strata or not fit.has_likelihood else ' that is maximised over models'}",
             "two fits by likelihood of the same effects",
-            'stratify with tau2="separate" or "common"' if fit.has_likelihood else "",
+            'stratify with tau2="separate" or "common"' if strata else "",
         )
     restricted = _one_likelihood(full, reduced, [a.link, b.link])
     same_data(full, reduced)
