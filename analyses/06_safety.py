@@ -1,28 +1,43 @@
 """
-How often were treated people harmed?
-=====================================
+What do reports of no harm exclude?
+===================================
 
-People with adverse and with serious adverse events among those who were given vesicles, study by study, with
-exact (Clopper-Pearson) intervals. A zero means what was counted: any event, only related or significant ones,
-or only one kind. Reports of people who were chosen because they were harmed are described in words. No rate
-is pooled here: that needs models for rare events.
+People with adverse and with serious adverse events among those who were given vesicles. A zero means what was
+counted: any event, only related or significant ones, or only one kind; definitions are never pooled with each
+other. Studies without an event count by exact methods, nothing is added to zeros. Shown are the largest risk
+that is left by definition, route, source, isolation method and kind of donor, how much studies differ, the
+comparisons with controls, how many people the next trials must follow, and what follow-up there was.
 """
 
 import warnings
+from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
 import metaexo as mx
 from metaexo import errors, evidence, report
-from metaexo.formatting import markdown_table, percent, plural
+from metaexo.formatting import markdown_table, number, percent, plural
 
 ANY, SERIOUS = evidence.SCOPES["all"], "serious adverse events"
+IMPLIED = "serious adverse events, none where there was none of any kind"
+ALL, FIRM = "with doubtful reports", "without doubtful reports"
+GROUPS = {
+    "route": "route",
+    "source": "source",
+    "isolation": "isolation method",
+    "allogeneic": "kind of donor",
+    "design": "design",
+}
+ICC = 0.05  # heterogeneity of study risks that is stated beside a common risk
+TARGETS = (0.01, 0.001)
+NEXT = (20, 50)
 COLUMNS = [
     *["events", "counted", "arm", "line", "study_id", "label", "people", "n", "share", "low", "high"],
-    *["route", "source", "isolation", "indication", "design", "same_people", "follow_up_weeks"],
-    *["ae_definition", "use", "caution"],
+    *["route", "source", "isolation", "allogeneic", "indication", "design", "same_people"],
+    *["follow_up_weeks", "ae_definition", "use", "caution"],
 ]
-ROUTES = {
+WORDS = {
     "injection_local": "local injection",
     "intravenous": "intravenous",
     "intra_articular": "intra-articular",
@@ -30,164 +45,501 @@ ROUTES = {
     "topical": "topical",
     "topical_after_procedure": "topical after a procedure",
     "other": "other",
+    "unknown": "not known",
 }
 HARM = ["line", "study_id", "label", "indication", "route", "people_described", "ae_definition", "caution"]
-NOTE = "Exact 95% intervals of single studies; nothing is pooled. People chosen for harm are not shown."
+REVIEWED = {"serious_adverse_event_incidence_pct": SERIOUS, "adverse_event_incidence_pct": ANY}
+Key = tuple[str, str]
 
 
 def main(analysis: report.Analysis) -> None:
     sheets = mx.read_sheets(analysis.data)
-    reports = sheets.safety_events
-    reports["label"] = reports["study_name"]
 
-    # For every kind of event a report gives a count among a number treated, or a reason why not.
-    counted = {events: every_count(sheets, events) for events in evidence.EVENTS}
-    rates = pd.concat([shares(counts, e) for e, arms in counted.items() for counts in arms.items()])
-    left_out = pd.concat([arms["treated"].ledger.to_frame().assign(events=e) for e, arms in counted.items()])
-    treated = rates[rates["arm"] == "treated"]
-    overview = overviews(treated)
+    # Every count of every study, with its exact interval, and why the others are in none.
+    arms = every_arm(sheets)
+    rates = pd.concat([shares(found, *key) for key, found in arms.items()], ignore_index=True)
     analysis.write_table("rates", rates[COLUMNS])
-    analysis.write_table("left_out", left_out.drop(columns="item"))
-    analysis.write_table("overview", overview)
+    analysis.write_table("left_out", left_out(arms))
 
-    # One row per study, grouped by what the count covers; hollow marks are doubtful reports.
-    adverse = treated["events"] == "adverse events"
-    draw(analysis, "adverse_events", treated[adverse], "Adverse events")
-    draw(analysis, "serious_events", treated[~adverse], "Serious adverse events and deaths")
+    # The largest risk that is left, by definition and group, and by how much studies differ; what follow-up
+    # excludes; how many people are to be followed; controls. Definitions do not meet.
+    counts = definitions(sheets)
+    main_ones = {key: found for key, found in counts.items() if key[1] in (ANY, SERIOUS)}
+    tables = {
+        "limits": pd.DataFrame([row for key, found in counts.items() for row in groups(key, found)]),
+        "limits_by_heterogeneity": pd.concat([curve(*each) for each in main_ones.items()]),
+        "heterogeneity": pd.DataFrame([varied(*each) for each in counts.items()]),
+        "follow_up": pd.concat([timed(*each) for each in counts.items()]),
+        "plans": plans(main_ones),
+        "two_arms": compared(sheets),
+    }
+    tables["published"] = published(sheets, tables["limits"])
+    for name, table in tables.items():
+        analysis.write_table(name, table)
+
+    draw_studies(analysis, arms["adverse events", "treated"], counts[ALL, SERIOUS])
+    draw_arms(analysis, sheets)
 
     # People who were chosen because they were harmed show that a harm exists, not how often it occurs.
-    harmed = reports[evidence.chosen_for_harm(reports)].rename(columns={"n_treated": "people_described"})
+    reports = sheets.safety_events
+    harmed = reports[evidence.chosen_for_harm(reports)]
+    harmed = harmed.rename(columns={"n_treated": "people_described", "study_name": "label"})
     analysis.write_table("harmed", harmed[HARM])
-    for paragraph in statement(reports, rates, overview, harmed):
+    for paragraph in statement(reports, harmed, counts, tables):
         analysis.write_summary(paragraph)
 
 
-def every_count(sheets, events: str) -> dict:
-    """Return the counts of a kind of event by arm, whatever they cover."""
-    scope = list(evidence.SCOPES) if events == "adverse events" else None
+def definitions(sheets: evidence.Sheets) -> dict[Key, mx.effects.EventCounts]:
+    """Return the treated people with an event and their number, by kind of reports and what was counted."""
+    found: dict[Key, mx.effects.EventCounts] = {}
+    for kind in evidence.EVENTS:
+        for scope in evidence.SCOPES if kind == "adverse events" else (None,):
+            every = event_counts(sheets, kind, scope)
+            firm = every.select((every.column("use") == "main").to_numpy(), "doubtful by the sheet")
+            name = every.column("counted").iloc[0]
+            found |= {(ALL, name): every, (FIRM, name): firm}
+    for reports in (ALL, FIRM):
+        found[reports, IMPLIED] = with_implied(found[reports, SERIOUS], found[reports, ANY])
+    return found
+
+
+def with_implied(serious: mx.effects.EventCounts, whole: mx.effects.EventCounts) -> mx.effects.EventCounts:
+    """Return serious events with the studies that saw no event of any kind."""
+    silent = whole.select(whole.is_zero & whole.column("sae_patients_treated").isna().to_numpy(), IMPLIED)
+    rows = pd.concat([serious.data, silent.data.assign(sae_patients_treated=0)], ignore_index=True)
+    return mx.event_counts(
+        rows, events="sae_patients_treated", n="n_treated", labels="study_name", study="study_name"
+    )
+
+
+def event_counts(
+    sheets: evidence.Sheets, kind: str, scope: object, **choices: object
+) -> mx.effects.EventCounts:
+    """Return counts whose rows left out are in the ledger, which is written as a table."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", errors.MixedDefinitionsWarning)
         warnings.simplefilter("ignore", errors.RowsLeftOutWarning)
-        found = {"treated": sheets.event_counts(events, scope=scope)}
+        warnings.simplefilter("ignore", errors.MixedDefinitionsWarning)
+        return sheets.event_counts(kind, scope=scope, **choices)
+
+
+def every_arm(sheets: evidence.Sheets) -> dict[Key, mx.effects.EventCounts]:
+    """Return the counts of every kind of event and arm, whatever they cover."""
+    found = {}
+    for kind in evidence.EVENTS:
+        scope = list(evidence.SCOPES) if kind == "adverse events" else None
+        found[kind, "treated"] = event_counts(sheets, kind, scope)
         try:
-            both = sheets.event_counts(events, scope=scope, arms=2, keep_paired=True)
+            both = event_counts(sheets, kind, scope, arms=2, keep_paired=True)
         except errors.TooFewStudiesError:
-            return found
-    return found | {"control": both.arm("control")}
+            continue
+        found[kind, "control"] = both.arm("control")
+    return found
 
 
-def shares(counts: tuple, events: str) -> pd.DataFrame:
+def shares(counts: mx.effects.EventCounts, events: str, arm: str) -> pd.DataFrame:
     """Return the share of people with an event in each study, with its exact interval."""
-    arm, found = counts
-    people, n = found.events[:, 0], found.totals[:, 0]
-    low, high = mx.effects.clopper_pearson(people, n)
-    table = found.data.assign(events=events, arm=arm, share=people / n, low=low, high=high)
-    return table.assign(people=people.astype(int), n=n.astype(int), label=found.labels)
+    exact = mx.safety.study_intervals(counts)
+    people, n = counts.events[:, 0].astype(int), counts.totals[:, 0].astype(int)
+    table = counts.data.assign(events=events, arm=arm, label=counts.labels, people=people, n=n)
+    return table.assign(share=people / n, low=exact.low, high=exact.high)
 
 
-def overviews(treated: pd.DataFrame) -> pd.DataFrame:
-    """Return, by what was counted, route and source, how many studies there are and what they can exclude."""
-    found = []
-    for doubt in ("with doubtful reports", "without doubtful reports"):
-        for factor in ("counted", "route", "source"):
-            rows = treated if doubt.startswith("with ") else treated[treated["use"] == "main"]
-            if factor != "counted":
-                rows = rows[rows["counted"].isin([ANY, SERIOUS])]
-            for (events, level), group in rows.groupby(["events", factor], sort=False):
-                names = {"reports": doubt, "events": events, "by": factor, "level": level}
-                found.append(names | bounds(group))
-    return pd.DataFrame(found)
+def left_out(arms: dict[Key, mx.effects.EventCounts]) -> pd.DataFrame:
+    """Return why reports are in no count of a kind."""
+    treated = {kind: found for (kind, arm), found in arms.items() if arm == "treated"}
+    tables = [found.ledger.to_frame().assign(events=kind) for kind, found in treated.items()]
+    return pd.concat(tables).drop(columns="item")
 
 
-def bounds(group: pd.DataFrame) -> dict[str, float]:
+def groups(key: Key, counts: mx.effects.EventCounts) -> list[dict[str, object]]:
+    """Return what one definition excludes, over all studies and by group."""
+    names = {"reports": key[0], "counted": key[1]}
+    rows = [names | {"by": "all", "level": "all"} | common(counts) | mean_risks(counts)]
+    for column in GROUPS:
+        for (level,), part in mx.split(counts, column).items():
+            rows.append(names | {"by": column, "level": level} | common(part))
+    return rows
+
+
+def common(counts: mx.effects.EventCounts) -> dict[str, float]:
+    """Return the exact limits of a risk that is the same in all studies: an interval, and an upper one."""
+    found, both = mx.safety.upper_limit(counts), mx.safety.upper_limit(counts, sides=2)
     return {
-        "studies": len(group),
-        "studies_without_event": int((group["people"] == 0).sum()),
-        "smallest_n": group["n"].min(),
-        "largest_n": group["n"].max(),
-        "lowest_upper_bound": group["high"].min(),
-        "highest_upper_bound": group["high"].max(),
-        "highest_lower_bound": group["low"].max(),
+        "studies": counts.m,
+        "without_event": found.without_event,
+        "people": int(found.total),
+        "events": found.events,
+        "low": both.low,
+        "high": both.value,
+        "limit": found.value,
     }
 
 
-def draw(analysis: report.Analysis, name: str, treated: pd.DataFrame, what: str) -> None:
-    title = f"{what} in people treated with exosomes, by what was counted and route"
-    table = treated.sort_values(["n", "label"], ascending=[False, True])
-    table = table.assign(**{column: 100 * table[column] for column in ("share", "low", "high")})
-    table["doubtful"] = table["use"] == "doubtful"
-    table["count"] = [f"{row.people} / {row.n}" for row in table.itertuples()]
-    table["interval"] = [f"{row.low:.1f} to {row.high:.1f}" for row in table.itertuples()]
-    ax = mx.plots.interval_strip(
-        table,
-        "share",
-        ["counted", "label"],
-        low="low",
-        high="high",
-        by="route",
-        by_order=[route for route in ROUTES if route in set(table["route"])],
-        wording=ROUTES | {words: words.capitalize() for words in treated["counted"]},
-        hollow="doubtful",
-        log=False,
-        limits=(0, 100),
-        cells={"count": "Events / n", "interval": "95% CI (%)"},
-        row_title="What was counted / study",
-        row_order=list(dict.fromkeys(table["label"])),
-        head_order=list(dict.fromkeys(treated["counted"].sort_values(key=lambda c: c != ANY, kind="stable"))),
-        axis_label="People with an event (%)",
-        notes=[NOTE],
+def mean_risks(counts: mx.effects.EventCounts) -> dict[str, float]:
+    """Return the upper limits of the mean risk where studies differ, by a stated amount or by any."""
+    found = mx.safety.upper_limit(counts, heterogeneity=ICC)
+    return {
+        "limit_icc": found.value,
+        "study_risk_icc": found.new_study,
+        "limit_any": mx.safety.upper_limit(counts, heterogeneity="any").value,
+    }
+
+
+def varied(key: Key, counts: mx.effects.EventCounts) -> dict[str, object]:
+    """Return what the counts themselves say about how much the risks of studies differ."""
+    found = mx.safety.heterogeneity_likelihood(counts)
+    return {
+        "reports": key[0],
+        "counted": key[1],
+        "studies": counts.m,
+        "events": found.events,
+        "determined": not found.is_flat,
+        "icc": found.estimate,
+        "icc_low": found.low,
+        "icc_high": found.high,
+        "limit": found.mean_limit,
+    }
+
+
+def curve(key: Key, counts: mx.effects.EventCounts) -> pd.DataFrame:
+    """Return the largest mean risk by the heterogeneity that is assumed."""
+    return named(key, mx.safety.limits_by_heterogeneity(counts).to_frame())
+
+
+def timed(key: Key, counts: mx.effects.EventCounts) -> pd.DataFrame:
+    """Return what studies with at least so many weeks of follow-up exclude, of risks and of rates."""
+    weeks = counts.column("follow_up_weeks").to_numpy(dtype=float)
+    found = mx.safety.by_follow_up(counts, np.where(weeks > 0, weeks, np.nan)).to_frame()
+    return named(key, found)
+
+
+def named(key: Key, table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with what it is of in its first columns."""
+    return pd.concat({key: table}, names=["reports", "counted"]).reset_index(level=[0, 1])
+
+
+def plans(counts: dict[Key, mx.effects.EventCounts]) -> pd.DataFrame:
+    """Return how many people the next trials must follow, alone and on top of what is known."""
+    tables = []
+    for key, known in {("none", SERIOUS): None, **counts}.items():
+        for size, icc in ((np.nan, 0.0), *((size, ICC) for size in NEXT)):
+            plan = mx.safety.patients_to_exclude(
+                TARGETS, counts=known, heterogeneity=icc, study_size=size if icc else None
+            )
+            tables.append(named(key, plan.to_frame().assign(icc=icc, study_size=size)))
+    return pd.concat(tables)
+
+
+def published(sheets: evidence.Sheets, limits: pd.DataFrame) -> pd.DataFrame:
+    """Return pooled shares of published reviews, in per cent there, beside what is left here."""
+    reviews = sheets.published_meta_analyses
+    reviews = reviews[reviews["outcome"].isin(list(REVIEWED))]
+    names = {"study_name": "review", "k_studies": "studies_of_review"}
+    table = reviews.rename(columns=names)[["review", "outcome", "studies_of_review", "note"]]
+    for name, column in {"estimate": "estimate", "low": "ci_low", "high": "ci_high"}.items():
+        table[name] = reviews[column] / 100
+    whole = limits[limits["by"] == "all"]
+    table = table.assign(counted=table["outcome"].map(REVIEWED))
+    return table.merge(whole[["reports", "counted", "limit", "limit_icc", "limit_any"]], on="counted")
+
+
+def compared(sheets: evidence.Sheets) -> pd.DataFrame:
+    """Return the comparisons with controls, by every method that can take them."""
+    whole = event_counts(sheets, "adverse events", "all", arms=2)
+    every = sheets.outcomes
+    rows = every[(every["outcome"] == "complications") & every["study_name"].isin(whole.study)]
+    tables = {"one table per study": whole}
+    tables["one table per procedure"] = mx.event_counts(rows, labels="timepoint", study="study_name")
+    return pd.DataFrame([answer(name, counts, *each) for name, counts in tables.items() for each in MODELS])
+
+
+def answer(tables: str, counts: mx.effects.EventCounts, model: str, fit) -> dict[str, object]:
+    """Return what a model of two arms says, or why it says nothing."""
+    row = {"tables": tables, "rows": counts.k, "model": model, "events": int(counts.events.sum())}
+    row["caution"] = "; ".join(dict.fromkeys(counts.column("caution").dropna()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", errors.MetaexoWarning)
+        try:
+            found = fit(counts)
+        except errors.MetaexoError as error:
+            return row | {"words": f"{error.given}; needed: {error.needed}"}
+    shown = found.predict(scale="measure").iloc[0]
+    names = {"measure": found.measure.display, **{name: shown[name] for name in ("estimate", "low", "high")}}
+    return row | names | {"pvalue": found.pvalues.iloc[0], "words": "; ".join(found.cautions())}
+
+
+MODELS = (
+    ("exact conditional", lambda counts: mx.ExactConditional(counts).fit()),
+    ("exact conditional, mid-p", lambda counts: mx.ExactConditional(counts).fit(test="mid-p")),
+    ("Mantel-Haenszel", lambda counts: mx.MantelHaenszel(counts, "OR").fit()),
+    ("Mantel-Haenszel", lambda counts: mx.MantelHaenszel(counts, "RR").fit()),
+    ("Mantel-Haenszel", lambda counts: mx.MantelHaenszel(counts, "RD").fit()),
+    ("Peto", lambda counts: mx.Peto(counts).fit()),
+)
+
+
+def draw_studies(
+    analysis: report.Analysis, adverse: mx.effects.EventCounts, serious: mx.effects.EventCounts
+) -> None:
+    """Draw the share of people with an event in each study; serious events with what all of them exclude."""
+    title = "Adverse events in people treated with exosomes, by what was counted"
+    look = {"columns": ["route", "events"], "order": "precision", "remark": "use", "per": 100}
+    heads = {words: words[:1].upper() + words[1:] for words in evidence.SCOPES.values()}
+    rows = adverse.data.sort_values("ae_scope", key=lambda scope: scope.map(list(evidence.SCOPES).index))
+    ax = mx.plots.forest(
+        mx.event_counts(rows, events="ae_patients_treated", n="n_treated", labels="study_name"),
+        by="counted",
+        wording=WORDS | heads | {"main": ""},
+        label_title="What was counted / study",
         title=title,
+        notes=["Nothing is pooled over definitions. People chosen because they were harmed are not shown."],
+        **look,
     )
-    analysis.write_figure(name, ax, title=title)
+    analysis.write_figure("adverse_events", ax, title=title)
+    title = "Serious adverse events of any cause in people treated with exosomes"
+    ax = mx.plots.forest(
+        mx.safety.upper_limit(serious),
+        models=[mx.safety.upper_limit(serious, heterogeneity=h) for h in (ICC, "any")],
+        wording=WORDS | {"main": ""},
+        title=title,
+        **look,
+    )
+    analysis.write_figure("serious_events", ax, title=title)
+
+
+def draw_arms(analysis: report.Analysis, sheets: evidence.Sheets) -> None:
+    """Draw the risk of the treated against that of their controls, those who are the same people marked."""
+    title = "Adverse events with exosomes and without"
+    scopes = list(evidence.SCOPES)
+    two = event_counts(sheets, "adverse events", scopes, arms=2, keep_paired=True)
+    told = "; ".join(
+        f"{name}: {words}" for name, words in zip(two.labels, two.column("counted"), strict=True)
+    )
+    same = two.column("same_people").map({True: "both arms the same people", False: "different people"})
+    ax = mx.plots.labbe(
+        two.with_columns(people=same),
+        by="people",
+        labels="all",
+        title=title,
+        notes=[f"Counted were: {told}.", "Where both arms are the same people, no model of two arms holds."],
+    )
+    analysis.write_figure("labbe", ax, title=title)
 
 
 def statement(
-    reports: pd.DataFrame, rates: pd.DataFrame, overview: pd.DataFrame, harmed: pd.DataFrame
+    reports: pd.DataFrame,
+    harmed: pd.DataFrame,
+    counts: dict[Key, mx.effects.EventCounts],
+    tables: dict[str, pd.DataFrame],
 ) -> list[str]:
     """Return what was found, in words."""
-    main = overview[(overview["by"] == "counted") & overview["level"].isin([ANY, SERIOUS])]
-    header = ["people counted with", "reports", "studies", "without event", "upper bounds (95%)"]
-    cells = [
-        (
-            *(row.level, row.reports, str(row.studies), str(row.studies_without_event)),
-            f"{percent(row.lowest_upper_bound, 1)} to {percent(row.highest_upper_bound, 1)}",
-        )
-        for row in main.itertuples()
-    ]
-    whole = rates[rates["counted"] == ANY]
-    adverse = rates[(rates["events"] == "adverse events") & (rates["arm"] == "treated")]
-    narrower = adverse[adverse["counted"] != ANY]
-    serious = rates[(rates["events"] == SERIOUS) & (rates["arm"] == "treated")]
-    deaths = rates[rates["events"] == "deaths"]
-    ill = deaths["indication"].replace({"covid19_ards": "COVID-19 or ARDS"}).unique()
+    limits = tables["limits"]
+    whole = limits[limits["by"] == "all"].set_index(["reports", "counted"])
     return [
-        f"Of {len(reports)} reports, {len(harmed)} are of people chosen because they were harmed and "
-        f"enter no rate. {len(adverse)} others report how many of how many treated people had adverse "
-        f"events, {len(adverse) - len(narrower)} of them events of any kind. Alone, each excludes little:",
-        markdown_table(cells, header, left=2),
-        f"Any adverse event was seen in {tell(whole[whole['people'] > 0])}. Doubtful are "
-        f"{tell(whole[whole['use'] == 'doubtful'], caution=True)}.",
-        f"{len(narrower)} studies count only related or significant events, one kind of event or a window "
-        f"of time; {int((narrower['people'] == 0).sum())} of them report none, which answers a narrower "
-        f"question. Serious events of any cause are counted in {len(serious)} reports; an empty cell is not "
-        f"a zero. Deaths were reported in {tell(deaths)}, among people with {', '.join(ill)}.",
+        f"Of {len(reports)} reports, {len(harmed)} are of people chosen because they were harmed and enter "
+        "no count. The others did not count the same thing, and definitions are never pooled with each "
+        "other. Nothing is added to zeros. The largest risk that is not excluded (95%, one-sided, exact):",
+        markdown_table(list(lines(whole)), HEADER, left=2),
+        "A common risk is one that is the same in all studies. Where the risks of studies differ, the limit "
+        f"is of their mean: with an intra-class correlation (ICC) of {ICC:g}, or however they differ.",
+        serious_in_words(counts, whole),
+        doubts(counts[ALL, ANY], whole),
+        narrower(counts, whole),
+        varied_in_words(tables["heterogeneity"]),
+        by_group(limits),
+        followed(counts),
+        planned_in_words(tables["plans"]),
+        against_controls(tables["two_arms"]),
+        reviewed(tables["published"]),
         "People chosen because they were harmed, numerators without a denominator: "
         + "; ".join(describe(row) for row in harmed.to_dict("records"))
         + ".",
-        "Nothing is pooled (k = 0), so there is no τ and no I². Not shown: how often harm occurs by source, "
-        "route or isolation method (most have one or two studies, see the tables), what a longer follow-up "
-        "would add, and whether a report that mentions none had no event. In split-body designs both arms "
-        "are the same "
-        "people.",
+        "What the zeros do not show: that there is no risk; that no harm comes after the last visit; that a "
+        "report which mentions no event had none, as an empty cell is not a zero. Most numbers come from "
+        "abstracts.",
     ]
 
 
-def tell(rows: pd.DataFrame, caution: bool = False) -> str:
-    """Return counts with their intervals in words."""
-    return "; ".join(
-        f"{row.label} ({'controls, ' if row.arm == 'control' else ''}{row.people} of {row.n}, "
-        f"{percent(row.low, 1)} to {percent(row.high, 1)}{': ' + row.caution if caution else ''})"
-        for row in rows.itertuples()
+HEADER = [
+    *("people counted with", "reports", "studies", "without event", "events / people"),
+    *("common risk", f"mean risk, ICC {ICC:g}", "mean risk, any"),
+]
+
+
+def lines(whole: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    """Yield the limits of each definition; without doubtful reports only where that makes a difference."""
+    for counted in dict.fromkeys(whole.index.get_level_values("counted")):
+        for reports in (ALL, FIRM):
+            row = whole.loc[(reports, counted)]
+            if reports == FIRM and row["studies"] == whole.loc[(ALL, counted), "studies"]:
+                continue
+            risks = (percent(row[name], 1) for name in ("limit", "limit_icc", "limit_any"))
+            sizes = (str(int(row["studies"])), str(int(row["without_event"])))
+            yield (counted, reports, *sizes, f"{row['events']:.0f} / {row['people']:.0f}", *risks)
+
+
+def serious_in_words(counts: dict[Key, mx.effects.EventCounts], whole: pd.DataFrame) -> str:
+    """Return what the studies that counted serious events of any cause exclude, and what they do not."""
+    every, firm = (mx.safety.upper_limit(counts[reports, SERIOUS]) for reports in (ALL, FIRM))
+    row = whole.loc[(ALL, SERIOUS)]
+    aims = [f"1 in {1 / risk:,.0f}" for risk in TARGETS if risk < row.limit]
+    left = f"A risk of {' or of '.join(aims)} is not excluded. " if aims else ""
+    return (
+        f"Serious events of any cause: {every.sentence} Without doubtful reports: {firm.sentence} {left}With "
+        f"an ICC of {ICC:g} a mean risk above {percent(row.limit_icc, 1)} is excluded; at that mean, 5% of "
+        f"studies have a risk above {percent(row.study_risk_icc, 1)}."
+    )
+
+
+def doubts(counts: mx.effects.EventCounts, whole: pd.DataFrame) -> str:
+    """Return which reports of any event are hard to believe, and what is left without them."""
+    rows = counts.data[counts.column("use").to_numpy() == "doubtful"]
+    named = "; ".join(f"{row.study_name} ({row.caution})" for row in rows.itertuples())
+    firm, every = whole.loc[(FIRM, ANY)], whole.loc[(ALL, ANY)]
+    seen = counts.data[counts.events[:, 0] > 0]
+    events = " and ".join(
+        f"{row.study_name} ({row.ae_patients_treated:.0f} of {row.n_treated:.0f})"
+        for row in seen.itertuples()
+    )
+    return (
+        f"Events of any kind were seen in {events}. {plural(len(rows), 'report')} of none "
+        f"{'is' if len(rows) == 1 else 'are'} hard to believe: {named}. They hold "
+        f"{every.people - firm.people:.0f} of the {every.people:.0f} people; without them the limit of a "
+        f"common risk is {percent(firm.limit, 1)} instead of {percent(every.limit, 1)}."
+    )
+
+
+def narrower(counts: dict[Key, mx.effects.EventCounts], whole: pd.DataFrame) -> str:
+    """Return what zeros of narrower definitions and the deaths say."""
+    scopes = [name for name in evidence.SCOPES.values() if name != ANY]
+    studies, silent = (
+        int(whole.loc[[(ALL, one) for one in scopes], c].sum()) for c in ("studies", "without_event")
+    )
+    deaths = counts[ALL, "deaths"]
+    ill = deaths.column("indication").replace({"covid19_ards": "COVID-19 or ARDS"}).unique()
+    told = ", ".join(
+        f"{x:.0f} of {n:.0f} in {name}"
+        for (x,), (n,), name in zip(deaths.events, deaths.totals, deaths.labels, strict=True)
+    )
+    implied = whole.loc[(FIRM, IMPLIED)]
+    return (
+        f"{studies} studies count only related or significant events, one kind of event or a window of time; "
+        f"{silent} of them report none, which answers a narrower question. A study without any event has no "
+        f"serious one either, if its definition holds what others call serious: with such zeros, and without "
+        f"doubtful reports, {implied.people:.0f} people of {implied.studies:.0f} studies exclude a common "
+        f"risk of serious events above {percent(implied.limit, 1)}. Deaths were reported among people with "
+        f"{', '.join(ill)} ({told}): without controls, they do not tell what the vesicles did."
+    )
+
+
+def varied_in_words(heterogeneity: pd.DataFrame) -> str:
+    """Return what the counts say about how much risks of studies differ."""
+    every = heterogeneity[heterogeneity["reports"] == ALL]
+    known = every[every["determined"] & (every["counted"] != "deaths")]
+    told = "; ".join(
+        f"{row.counted}, {number(row.icc)} ({number(row.icc_low)} to {number(row.icc_high)}, "
+        f"{plural(row.studies, 'study', 'studies')}, {plural(row.events, 'event')})"
+        for row in known.itertuples()
+    )
+    return (
+        "How much the risks of studies differ is hardly known. Where there is no event the likelihood is the "
+        f"same for every heterogeneity; elsewhere the intra-class correlation (95% CI) is: {told}. This is "
+        f"compatible with no heterogeneity and with nearly all there can be; {number(ICC)} is stated, not "
+        "estimated."
+    )
+
+
+def by_group(limits: pd.DataFrame) -> str:
+    """Return the limits by route and kind of donor, and that the isolation method is not known."""
+    found = []
+    for counted in (SERIOUS, ANY):
+        for column in ("route", "source", "allogeneic"):
+            rows = limits[
+                (limits["reports"] == ALL) & (limits["counted"] == counted) & (limits["by"] == column)
+            ]
+            told = ", ".join(
+                f"{WORDS.get(row.level, row.level)} {percent(row.limit, 1)} ({row.events} of {row.people}, "
+                f"{plural(row.studies, 'study', 'studies')})"
+                for row in rows.sort_values("limit").itertuples()
+            )
+            found.append(f"- {counted[:1].upper()}{counted[1:]}, by {GROUPS[column]}: {told}.")
+    rows = limits[
+        (limits["reports"] == ALL) & limits["counted"].isin([ANY, SERIOUS]) & (limits["by"] == "isolation")
+    ]
+    known = rows[rows["level"] != "Not reported"]
+    isolation = (
+        "None of these studies says how the vesicles were isolated: nothing is known by isolation method"
+        if known.empty
+        else f"The isolation method is known in {known['studies'].sum()} of {rows['studies'].sum()} counts"
+    )
+    return (
+        "The largest common risk that is not excluded, by group:\n\n"
+        + "\n".join(found)
+        + f"\n\n{isolation}. "
+        "Groups differ in how many people they hold; with so few events they cannot be compared."
+    )
+
+
+def followed(counts: dict[Key, mx.effects.EventCounts]) -> str:
+    """Return what the longest follow-up excludes, and all of it."""
+    told = []
+    for counted in (SERIOUS, ANY):
+        rows = counts[ALL, counted]
+        weeks = rows.column("follow_up_weeks").to_numpy(dtype=float)
+        found = mx.safety.by_follow_up(rows, np.where(weeks > 0, weeks, np.nan))
+        told.append(f"{counted[:1].upper()}{counted[1:]}: {found.sentence}")
+    return (
+        f"{' '.join(told)} Person-years are people times the weeks of their study, the most there can be: "
+        "the true limits of the rates are higher."
+    )
+
+
+def planned_in_words(plans: pd.DataFrame) -> str:
+    """Return how many people the next trials must follow without an event."""
+
+    def needed(reports: str, counted: str, size: float = 0) -> str:
+        rows = plans[(plans["reports"] == reports) & (plans["counted"] == counted)]
+        rows = rows[rows["study_size"].fillna(0) == size].set_index("risk")
+        return " and ".join(f"{rows.loc[risk, 'more']:,.0f}" for risk in TARGETS)
+
+    aims = " and of ".join(f"1 in {1 / risk:,.0f}" for risk in TARGETS)
+    return (
+        f"To exclude a risk of serious events of {aims} (95%, one-sided), trials must follow "
+        f"{needed('none', SERIOUS)} people without any such event. On top of what is known without doubtful "
+        f"reports it is {needed(FIRM, SERIOUS)} more, and {needed(FIRM, SERIOUS, NEXT[-1])} more in trials "
+        f"of {NEXT[-1]} people if the risks of studies differ with an ICC of {ICC:g}. For adverse events of "
+        f"any kind it is {needed(FIRM, ANY)} more. One event among them undoes it, and the numbers hold for "
+        "the follow-up of those trials."
+    )
+
+
+def against_controls(two_arms: pd.DataFrame) -> str:
+    """Return the comparisons with different people as controls."""
+    exact = two_arms[(two_arms["model"] == "exact conditional")].set_index("tables")
+    one, strata = exact.loc["one table per study"], exact.loc["one table per procedure"]
+    return (
+        "Events of any kind are counted in two arms of different people in "
+        f"{plural(int(one.rows), 'study', 'studies')} ({one.caution}): odds ratio {number(one.estimate)} "
+        f"({number(one.low)} to {number(one.high)}, exact), and {number(strata.estimate)} "
+        f"({number(strata.low)} to {number(strata.high)}) within procedures. In split-body studies both arms "
+        "are the same people; they enter no comparison."
+    )
+
+
+def reviewed(published: pd.DataFrame) -> str:
+    """Return what published reviews pooled, and whether that is among what is left here."""
+    told = []
+    for (review, counted), rows in published.groupby(["review", "counted"], sort=False):
+        row = rows.iloc[0]
+        shares = f"{percent(row.estimate, 1)} ({percent(row.low, 1)} to {percent(row.high, 1)})"
+        sides = [
+            f"{'below' if one.estimate <= one.limit else 'above'} {percent(one.limit, 1)} {one.reports}"
+            for one in rows.itertuples()
+        ]
+        told.append(f"{counted} in {shares} of people by {review}, which is {' and '.join(sides)}")
+    return (
+        f"Published reviews pooled {'; '.join(told)}, the limits of a common risk here. Which studies they "
+        "pooled, and how those without an event, was not seen; some may be the same as here."
     )
 
 

@@ -1,11 +1,15 @@
-"""Safety: every report is used or left out, intervals are exact, people chosen for harm are in no rate."""
+"""Safety: each count has its row or its reason; every limit and number in words by scipy from the file."""
 
 from __future__ import annotations
 
 import csv
 import math
+from collections import Counter
 
+import numpy as np
+import pandas as pd
 import pytest
+from scipy import optimize, stats
 
 from metaexo.report.run import Folders, run_analysis
 
@@ -16,6 +20,19 @@ KINDS = {
     "related serious adverse events": "sae_related_treated",
     "deaths": "deaths_treated",
 }
+SCOPES = {
+    "any adverse event": "all",
+    "only events called related": "related",
+    "only events called significant": "significant",
+    "only one grade or kind of event": "kind",
+    "only a window of time": "window",
+}
+ANY, SERIOUS = "any adverse event", "serious adverse events"
+IMPLIED = "serious adverse events, none where there was none of any kind"
+ALL, FIRM = "with doubtful reports", "without doubtful reports"
+DEFINITIONS = [*SCOPES, *(kind for kind in KINDS if kind != "adverse events"), IMPLIED]
+ICC = 0.05
+EXACT = {"rel": 1e-6, "abs": 0}
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +42,68 @@ def sheet(root):
         return list(csv.DictReader(file))
 
 
+@pytest.fixture(scope="module")
+def counts(sheet):
+    """Return a function that gives the events, people and rows of a definition, read without metaexo."""
+
+    def counts(reports, counted):
+        every = pd.DataFrame(sheet).assign(line=range(2, len(sheet) + 2))
+        rows = every[
+            ~every["design"].str.startswith("ae_") & (every["use"] != "apart") & (every["n_treated"] != "")
+        ]
+        rows = rows if reports == ALL else rows[rows["use"] != "doubtful"]
+        if counted == IMPLIED:
+            silent = (rows["ae_scope"] == "all") & (rows["ae_patients_treated"] == "0")
+            column = rows["sae_patients_treated"].where((rows["sae_patients_treated"] != "") | ~silent, "0")
+        else:
+            column = rows[KINDS["adverse events" if counted in SCOPES else counted]]
+            column = column.where(rows["ae_scope"] == SCOPES[counted], "") if counted in SCOPES else column
+        rows = rows[column != ""].assign(x=column[column != ""].astype(int))
+        return rows.assign(n=rows["n_treated"].astype(int))
+
+    return counts
+
+
+def upper(x, n, tail=0.05):
+    return 1.0 if x == n else stats.beta.isf(tail, x + 1, n - x)
+
+
+def few(sizes, x, mean, icc):
+    """Return the probability of at most x events in studies of these sizes, with beta risks."""
+    a, b = mean * (1 - icc) / icc, (1 - mean) * (1 - icc) / icc
+    total = np.eye(1, x + 1)[0]
+    for n, times in Counter(size for size in sizes if size).items():
+        part = stats.betabinom.pmf(np.arange(min(n, x) + 1), n, a, b)
+        for _ in range(times):
+            total = np.convolve(total, part)[: x + 1]
+    return total.sum()
+
+
+def upper_icc(sizes, x, icc=ICC):
+    return optimize.brentq(lambda mean: few(sizes, x, mean, icc) - 0.05, 1e-7, 1 - 1e-7, xtol=1e-13)
+
+
+def upper_any(x, n):
+    """Return the limit of the mean risk for any heterogeneity: the entropy bound of a mean of shares."""
+    share = (x / n).mean()
+
+    def excess(mean):
+        gain = share * math.log(share / mean) if share else 0.0
+        return len(x) * (gain + (1 - share) * math.log((1 - share) / (1 - mean))) - math.log(20)
+
+    return optimize.brentq(excess, share + 1e-12, 1 - 1e-12)
+
+
 def lines_of_harm(sheet):
     return {line for line, row in enumerate(sheet, start=2) if row["design"].startswith("ae_")}
+
+
+@pytest.fixture(scope="module")
+def words(folders):
+    return (folders.results / "summary.md").read_text(encoding="utf-8")
+
+
+# -- single studies ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -49,16 +126,12 @@ def test_the_counts_are_those_of_the_file_and_an_empty_cell_is_no_zero(table, sh
     assert {row.line: (row.people, row.n) for row in found.itertuples()} == wanted
 
 
-def test_people_chosen_for_harm_are_in_no_rate_and_in_no_figure(folders, table, sheet):
+def test_people_chosen_for_harm_are_in_no_rate_and_are_told_in_words(table, sheet, words):
     chosen = lines_of_harm(sheet)
     assert len(chosen) == 4
     assert chosen.isdisjoint(table("rates")["line"])
     assert set(table("harmed")["line"]) == chosen
-
-
-def test_people_chosen_for_harm_are_told_in_words(folders, sheet):
-    words = (folders.results / "summary.md").read_text(encoding="utf-8")
-    for line in lines_of_harm(sheet):
+    for line in chosen:
         assert sheet[line - 2]["ae_definition"] in words
 
 
@@ -79,40 +152,6 @@ def test_one_event_of_sixty_by_the_binomial_formula(table):
     assert at_most_one == pytest.approx(0.025, rel=1e-5)
 
 
-def test_the_overview_counts_studies_with_and_without_the_doubtful(table, sheet):
-    overview = table("overview")
-    for reports, uses in (
-        ("with doubtful reports", ("main", "doubtful", "")),
-        ("without doubtful reports", ("main", "")),
-    ):
-        found = overview[(overview["reports"] == reports) & (overview["level"] == "any adverse event")].iloc[
-            0
-        ]
-        rows = [
-            row
-            for row in sheet
-            if row["ae_scope"] == "all"
-            and row["ae_patients_treated"]
-            and row["n_treated"]
-            and row["use"] in uses
-        ]
-        assert found["studies"] == len(rows)
-        assert found["largest_n"] == max(int(row["n_treated"]) for row in rows)
-        assert found["studies_without_event"] == sum(row["ae_patients_treated"] == "0" for row in rows)
-
-
-def test_nothing_is_pooled(folders, table, sheet):
-    treated = [row for row in sheet if row["ae_patients_treated"] and row["n_treated"]]
-    everybody = sum(int(row["n_treated"]) for row in treated)
-    assert everybody > 900
-    rates, overview = table("rates"), table("overview")
-    assert rates["n"].max() == max(int(row["n_treated"]) for row in treated)
-    assert overview["largest_n"].max() == rates["n"].max()
-    words = (folders.results / "summary.md").read_text(encoding="utf-8")
-    assert str(everybody) not in words
-    assert "Nothing is pooled" in words
-
-
 def test_split_bodies_are_marked(table, sheet):
     rates = table("rates")
     same = {line for line, row in enumerate(sheet, start=2) if row["paired"] == "yes"}
@@ -120,10 +159,224 @@ def test_split_bodies_are_marked(table, sheet):
     assert same & set(rates["line"])
 
 
-def test_every_share_lies_in_its_interval(table):
-    rates = table("rates")
-    assert ((rates["low"] <= rates["share"]) & (rates["share"] <= rates["high"])).all()
-    assert all(math.isfinite(x) for x in rates["high"])
+# -- limits --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reports", [ALL, FIRM])
+@pytest.mark.parametrize("counted", DEFINITIONS)
+def test_the_limits_of_each_definition(table, counts, reports, counted):
+    rows, limits = counts(reports, counted), table("limits")
+    found = limits[(limits["reports"] == reports) & (limits["counted"] == counted)]
+    whole = found[found["by"] == "all"].iloc[0]
+    x, n = int(rows["x"].sum()), int(rows["n"].sum())
+    sizes = (len(rows), (rows["x"] == 0).sum(), n, x)
+    assert tuple(whole[["studies", "without_event", "people", "events"]]) == sizes
+    assert whole["limit"] == pytest.approx(upper(x, n), **EXACT)
+    assert whole["high"] == pytest.approx(upper(x, n, 0.025), **EXACT)
+    assert whole["low"] == pytest.approx(stats.beta.ppf(0.025, x, n - x + 1) if x else 0, **EXACT)
+    mean = upper_icc(rows["n"].tolist(), x)
+    assert whole["limit_icc"] == pytest.approx(mean, **EXACT)
+    shape = (1 - ICC) / ICC
+    study = stats.beta.ppf(0.95, mean * shape, (1 - mean) * shape)
+    assert whole["study_risk_icc"] == pytest.approx(study, **EXACT)
+    assert whole["limit_any"] == pytest.approx(upper_any(rows["x"].to_numpy(), rows["n"].to_numpy()), **EXACT)
+
+
+@pytest.mark.parametrize("by", ["route", "allogeneic", "design", "source", "isolation"])
+def test_groups_have_the_people_of_their_level_and_make_up_the_whole(table, counts, by):
+    limits = table("limits")
+    for counted in (ANY, SERIOUS):
+        rows = counts(ALL, counted)
+        found = limits[(limits["reports"] == ALL) & (limits["counted"] == counted) & (limits["by"] == by)]
+        assert found[["studies", "people", "events"]].sum().tolist() == [
+            len(rows),
+            rows["n"].sum(),
+            rows["x"].sum(),
+        ]
+        if by in rows:
+            sums = rows.groupby(by)[["n", "x"]].sum()
+            assert {row.level: (row.people, row.events) for row in found.itertuples()} == {
+                level: tuple(pair) for level, pair in zip(sums.index, sums.to_numpy().tolist(), strict=True)
+            }
+        for row in found.itertuples():
+            assert row.limit == pytest.approx(upper(row.events, row.people), **EXACT)
+
+
+def test_the_limit_rises_with_the_heterogeneity_that_is_assumed(table, counts):
+    curve = table("limits_by_heterogeneity")
+    found = curve[(curve["reports"] == FIRM) & (curve["counted"] == SERIOUS)].set_index("heterogeneity")[
+        "limit"
+    ]
+    sizes = counts(FIRM, SERIOUS)["n"].tolist()
+    assert found.is_monotonic_increasing
+    for icc in (0.01, 0.1, 0.5):
+        assert found[icc] == pytest.approx(upper_icc(sizes, 0, icc), **EXACT)
+    assert found[0.0] == pytest.approx(upper(0, sum(sizes)), **EXACT)
+
+
+@pytest.mark.parametrize("counted", [ANY, "only one grade or kind of event", "deaths", SERIOUS])
+def test_heterogeneity_by_a_grid_of_likelihoods(table, counts, counted):
+    rows, heterogeneity = counts(ALL, counted), table("heterogeneity").set_index(["reports", "counted"])
+    found = heterogeneity.loc[(ALL, counted)]
+    x, n = (rows[name].to_numpy()[:, None, None] for name in ("x", "n"))
+    if not x.any():
+        assert not found["determined"]
+        assert math.isnan(found["icc"])
+        assert math.isinf(found["icc_high"])
+        return
+    mean = np.geomspace(5e-4, 0.5, 240)[:, None]
+    icc = np.r_[1e-9, np.geomspace(1e-4, 0.97, 240)]
+    shape = (1 - icc) / icc
+    profile = stats.betabinom.logpmf(x, n, mean * shape, (1 - mean) * shape).sum(axis=0).max(axis=0)
+    inside = icc[2 * (profile.max() - profile) <= stats.chi2.ppf(0.95, 1)]
+    assert found["icc"] == pytest.approx(icc[profile.argmax()], rel=0.05, abs=2e-3)
+    assert found["icc_low"] == pytest.approx(inside.min(), rel=0.05, abs=2e-3)
+    assert found["icc_high"] == pytest.approx(inside.max(), rel=0.05)
+
+
+def test_follow_up_by_hand(table, counts):
+    follow_up = table("follow_up")
+    for reports, counted in ((ALL, SERIOUS), (FIRM, ANY), (ALL, "deaths")):
+        rows = counts(reports, counted)
+        rows = rows[~rows["follow_up_weeks"].isin(["", "0"])]
+        weeks = rows["follow_up_weeks"].astype(float)
+        found = follow_up[(follow_up["reports"] == reports) & (follow_up["counted"] == counted)]
+        assert found["weeks"].tolist() == sorted(set(weeks))
+        for row in found.itertuples():
+            long = rows[weeks >= row.weeks]
+            x, n = long["x"].sum(), long["n"].sum()
+            years = (long["n"] * weeks[weeks >= row.weeks]).sum() * 7 / 365.25
+            assert (row.studies, row.people, row.events) == (len(long), n, x)
+            assert row.person_years == pytest.approx(years, **EXACT)
+            assert row.risk_limit == pytest.approx(upper(x, n), **EXACT)
+            assert row.rate_limit == pytest.approx(stats.gamma.ppf(0.95, x + 1) / years, **EXACT)
+
+
+# -- plans, controls -----------------------------------------------------------------------------------------
+
+
+def test_the_plans_are_the_smallest_numbers_that_exclude_the_risk(table, counts):
+    for row in table("plans").itertuples():
+        known = counts(row.reports, row.counted) if row.reports != "none" else None
+        there, x = ([], 0) if known is None else (known["n"].tolist(), int(known["x"].sum()))
+
+        def left(more, row=row, there=there, x=x):
+            """Return the probability of no further event in so many more people, at the risk."""
+            if row.icc == 0:
+                return stats.binom.cdf(x, sum(there) + more, row.risk)
+            trials, rest = divmod(int(more), int(row.study_size))
+            return few([*there, *[int(row.study_size)] * trials, rest], x, row.risk, row.icc)
+
+        assert row.events_allowed == 0
+        assert left(row.more) <= 0.05 < left(row.more - 1)
+        assert row.in_all == row.more + sum(there)
+
+
+def test_the_comparison_with_controls_by_scipy(table):
+    found = table("two_arms").set_index(["tables", "model", "measure"])
+    one = found.loc[("one table per study", "exact conditional", "Odds ratio")]
+    exact = stats.contingency.odds_ratio([[1, 59], [6, 35]])
+    ends = exact.confidence_interval(0.95)
+    assert one["estimate"] == pytest.approx(exact.statistic, **EXACT)
+    assert (one["low"], one["high"]) == pytest.approx((ends.low, ends.high), **EXACT)
+    below = stats.hypergeom.cdf(1, 101, 7, 60)
+    assert one["pvalue"] == pytest.approx(2 * below, **EXACT)
+    ratio = found.loc[("one table per study", "Mantel-Haenszel", "Odds ratio")]
+    assert ratio["estimate"] == pytest.approx(1 * 35 / (59 * 6), **EXACT)
+
+
+def test_the_comparison_within_procedures_by_hand(table):
+    strata = [(0, 27, 3, 18), (1, 33, 3, 23)]
+    found = table("two_arms").set_index(["tables", "model", "measure"]).loc["one table per procedure"]
+    above = sum(a * (d - c) / (b + d) for a, b, c, d in strata)
+    under = sum((b - a) * c / (b + d) for a, b, c, d in strata)
+    assert found.loc[("Mantel-Haenszel", "Odds ratio"), "estimate"] == pytest.approx(above / under, **EXACT)
+    exact = found.loc[("exact conditional", "Odds ratio")]
+
+    def tail(odds):
+        """Return the probability of at most one event of the treated, given the margins."""
+        parts = [
+            stats.nchypergeom_fisher.pmf(np.arange(a + c + 1), b + d, b, a + c, odds) for a, b, c, d in strata
+        ]
+        return np.convolve(*parts)[:2].sum()
+
+    assert tail(exact["high"]) == pytest.approx(0.025, rel=1e-4)
+    assert 2 * tail(1.0) == pytest.approx(exact["pvalue"], **EXACT)
+
+
+# -- words ---------------------------------------------------------------------------------------------------
+
+
+def test_the_table_in_the_summary_has_the_numbers_of_each_definition(words, counts):
+    cells = [line.strip("| ").split(" | ") for line in words.splitlines() if line.startswith("| ")]
+    cells = [row for row in cells if row[0] in DEFINITIONS]
+    assert {row[0] for row in cells} == set(DEFINITIONS)
+    for counted, reports, *numbers in cells:
+        rows = counts(reports, counted)
+        x, n = rows["x"], rows["n"]
+        limits = (
+            upper(x.sum(), n.sum()),
+            upper_icc(n.tolist(), x.sum()),
+            upper_any(x.to_numpy(), n.to_numpy()),
+        )
+        assert numbers == [
+            str(len(rows)),
+            str((x == 0).sum()),
+            f"{x.sum()} / {n.sum()}",
+            *(f"{100 * limit:.1f}%" for limit in limits),
+        ]
+
+
+def test_what_is_said_of_serious_events(words, counts):
+    for reports in (ALL, FIRM):
+        rows = counts(reports, SERIOUS)
+        people, limit = rows["n"].sum(), upper(0, rows["n"].sum())
+        said = f"No event in {people} people ({len(rows)} studies): a common risk above {100 * limit:.2f}%"
+        assert f"{said} (1 in {1 / limit:.0f}) is excluded" in words
+    assert "A risk of 1 in 100 or of 1 in 1,000 is not excluded." in words
+    implied = counts(FIRM, IMPLIED)
+    share = 100 * upper(0, implied["n"].sum())
+    assert f"{implied['n'].sum()} people of {len(implied)} studies exclude a common risk" in words
+    assert f"of serious events above {share:.1f}%" in words
+
+
+def test_what_is_said_of_doubtful_reports(words, sheet, counts):
+    every, firm = counts(ALL, ANY), counts(FIRM, ANY)
+    for row in every[every["use"] == "doubtful"].itertuples():
+        assert row.caution in words
+    assert f"They hold {every['n'].sum() - firm['n'].sum()} of the {every['n'].sum()} people" in words
+    limits = [f"{100 * upper(rows['x'].sum(), rows['n'].sum()):.1f}%" for rows in (firm, every)]
+    assert f"risk is {limits[0]} instead of {limits[1]}" in words
+
+
+def test_what_is_said_of_the_next_trials(words):
+    alone = [math.ceil(math.log(0.05) / math.log1p(-risk)) for risk in (0.01, 0.001)]
+    assert f"trials must follow {alone[0]:,} and {alone[1]:,} people without any such event" in words
+
+
+def test_published_shares_stand_beside_our_limits(words, table, root, counts):
+    with (root / "data" / "published_meta_analyses.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["outcome"].endswith("adverse_event_incidence_pct")]
+    published = table("published")
+    assert len(published) == 2 * len(rows) == 4
+    for row in rows:
+        counted = SERIOUS if row["outcome"].startswith("serious") else ANY
+        for reports in (ALL, FIRM):
+            found = published[(published["reports"] == reports) & (published["counted"] == counted)].iloc[0]
+            assert 100 * found["estimate"] == pytest.approx(float(row["estimate"]))
+            assert 100 * found["high"] == pytest.approx(float(row["ci_high"]))
+            ours = counts(reports, counted)
+            limit = upper(ours["x"].sum(), ours["n"].sum())
+            assert found["limit"] == pytest.approx(limit, **EXACT)
+            side = "below" if found["estimate"] <= limit else "above"
+            assert f"{side} {100 * limit:.1f}% {reports}" in words
+
+
+def test_nothing_is_summed_over_definitions(words, sheet):
+    treated = [row for row in sheet if row["ae_patients_treated"] and row["n_treated"]]
+    everybody = sum(int(row["n_treated"]) for row in treated)
+    assert everybody > 900
+    assert str(everybody) not in words
 
 
 def test_a_second_run_writes_the_same_bytes(folders, root, tmp_path):
