@@ -22,6 +22,13 @@ from metaexo.numeric.counts.maximum import CountMaximum, CountProblem, Place, Se
 from metaexo.numeric.counts.separation import separated
 from metaexo.types import Array, Mask
 
+FIXED, RANDOM, EXACT, APPROXIMATE, ONE_ARM = (
+    "unconditional-fixed",
+    "unconditional-random",
+    "conditional-exact",
+    "conditional-approximate",
+    "one-arm",
+)
 # Values of a scale that the search begins from.
 GRID = 7
 GRID_OF_TWO = 4
@@ -91,7 +98,7 @@ def formulate(
     y, v, level = _crude(model, x, totals, person_time, link, coding)
     # a study without events in either arm, or with nothing else, has nothing to say but on its intercept
     low, high = _extremes(model, x, totals, person_time)
-    if model != "unconditional-random":
+    if model != RANDOM:
         weights = np.where(low & high, 0.0, weights)
     standard, back = _standardise(columns)
     beta = _regression(standard, y, v, weights)
@@ -102,12 +109,12 @@ def formulate(
     psi = np.zeros((size, count))
     psi[:, :p] = beta
     own = np.zeros(shape)
-    common = model == "unconditional-random"
-    if model == "unconditional-fixed":
+    common = model == RANDOM
+    if model == FIXED:
         own = np.broadcast_to(level, shape).copy()
     if common:
         psi[:, p] = (weights * level).sum(axis=1) / weights.sum(axis=1)
-    problem = CountProblem(kernel, constants, design, weights, points, own=model == "unconditional-fixed")
+    problem = CountProblem(kernel, constants, design, weights, points, own=model == FIXED)
     begin = Place(psi, own, np.zeros((size, k, len(constants) - 1)))
     plan = _plan(p, common, random, correlated, tau, unit, level, weights)
     rows, extreme, counted = standard, (low, high), weights > 0
@@ -126,7 +133,7 @@ def _kernel(model: str, x: Array, totals: Array, person_time: bool, link: str) -
     if model.startswith("conditional"):
         all_events = x.sum(axis=-1, keepdims=True)
         first, second = totals[..., :1], totals[..., 1:]
-        if person_time or model == "conditional-approximate":
+        if person_time or model == APPROXIMATE:
             return Binomial(x[..., :1], all_events, "logit", np.log(first / second))
         return Hypergeometric(x[..., :1], first, second, all_events)
     return Poisson(x, np.log(totals)) if person_time else Binomial(x, totals, link)
@@ -136,9 +143,9 @@ def _extremes(model: str, x: Array, totals: Array, person_time: bool) -> tuple[M
     """Return which studies alone have an estimate of minus, and of plus infinity; both: of no information."""
     none = x == 0
     every = np.zeros(x.shape, dtype=bool) if person_time else x == totals
-    if model == "one-arm":
+    if model == ONE_ARM:
         return none[..., 0], every[..., 0]
-    if model == "conditional-approximate":  # all events in one arm; whether all people have one is not seen
+    if model == APPROXIMATE:  # all events in one arm; whether all people have one is not seen
         return none[..., 0], none[..., 1]
     return none[..., 0] | every[..., 1], every[..., 0] | none[..., 1]
 
@@ -181,7 +188,7 @@ def _crude(
         elif link == "cloglog":
             rate = np.log(-np.log1p(-p))
             variance = odds * (p / np.log1p(-p)) ** 2
-    if model == "one-arm":
+    if model == ONE_ARM:
         return rate[..., 0], variance[..., 0], rate[..., 0]
     y = rate[..., 0] - rate[..., 1]
     level = rate.mean(axis=-1) - 0.5 * y
@@ -227,7 +234,7 @@ def _design(
     """Return the maps from psi to a study's parameters and from these to predictors, and the size of psi."""
     size, k, p = standard.shape
     c = np.asarray(coding)
-    if model == "unconditional-random":
+    if model == RANDOM:
         # of a study: effect, mean intercept, sigma, tau, loading of the effect on the intercept
         d = 3 + random + (random and correlated)
         constants = np.zeros((2 + random, 2, d))
@@ -240,7 +247,7 @@ def _design(
         for j in range(1, d):
             design[..., j, p + j - 1] = 1.0
     else:
-        arms = 2 if model == "unconditional-fixed" else 1
+        arms = 2 if model == FIXED else 1
         c = c if arms == 2 else np.ones(1)  # of the random effect; the fixed one is that of the first arm
         d = 1 + random
         constants = np.zeros((2, arms, d + (arms == 2)))

@@ -1,0 +1,151 @@
+"""How a mixed model of counts is fitted: what can be estimated, the search, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from metaexo.effects.counts import EventCounts
+from metaexo.effects.measure import Measure
+from metaexo.effects.measures.zero_cells import ZeroCells
+from metaexo.errors import ConvergenceError, NotIdentifiableError, TooFewStudiesError
+from metaexo.formatting import plural
+from metaexo.models.linear.design import Design, too_few_remedy
+from metaexo.numeric.counts.formulations import RANDOM, Formulation, formulate
+from metaexo.numeric.counts.separation import direction_of_infinity
+
+# The studies' own estimates, for tables and drawings, need something added to zeros.
+HALF = ZeroCells(0.5, drop_double_zero=True)
+HALF_OF_ONE = ZeroCells(0.5)
+# A coefficient moves along a direction if its part of it is above this share of the largest.
+MOVES = 1e-6
+
+
+def fitted(
+    counts: EventCounts,
+    design: Design,
+    measure: Measure,
+    *,
+    model: str,
+    link: str,
+    coding: tuple[float, float],
+    correlated: bool,
+    points: int,
+    method: str,
+    test: str,
+) -> dict[str, Any]:
+    """Return the fields of the record of a fit that depend on the counts."""
+    made = formulate(
+        model,
+        counts.events[None],
+        counts.totals[None],
+        design.matrix(counts.k)[None],
+        person_time=counts.person_time,
+        link=link,
+        coding=coding,
+        random=method != "EE",
+        correlated=correlated,
+        points=points,
+    )
+    refuse(counts, design, made, model, method, test)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        found = made.maximum()
+    if not np.isfinite(found.value[0]) or not found.certified[0]:
+        raise ConvergenceError(
+            f"the search ended without a maximum: one more step promises {found.promised[0]:.1e}, the "
+            f"smallest curvature is {found.curvature[0]:.1e}",
+            "a maximum of the likelihood",
+            'scale the moderators, use fewer, or fit method="EE"',
+        )
+    return {
+        "counts": counts,
+        "design": design,
+        "maximum": found,
+        "effects": counts.study_estimates(measure, HALF_OF_ONE if counts.arms == 1 else HALF),
+    }
+
+
+def refuse(
+    counts: EventCounts, design: Design, made: Formulation, model: str, method: str, test: str
+) -> None:
+    """Refuse counts for which an estimate is infinite, or that are too few; in words, with what answers."""
+    weights = made.problem.weights[0] > 0
+    rows, p = int(weights.sum()), design.p
+    other = _what_answers(counts, p)
+    if not rows:
+        raise NotIdentifiableError(
+            "every row has no event in either arm, or events in everyone: none has information on the ratio",
+            "a row with an event, and someone without",
+            other,
+        )
+    if rows < p + (method == "ML") or (test == "t" and rows < p + 1):
+        need = p + 1
+        what = "tau2" if method == "ML" else "t tests"
+        ee = '; or fit method="EE", test="z"' if rows >= p else ""
+        raise TooFewStudiesError(
+            f"too few rows with information ({rows}) for {what} with {plural(p, 'coefficient')}",
+            f"at least {need} rows",
+            f"{too_few_remedy(p)}{ee}",
+        )
+    coefficients, variances = made.infinite()
+    if coefficients[0]:
+        raise NotIdentifiableError(
+            _separated_in_words(counts, design, made, model),
+            "events, and people without, in both arms of the studies together"
+            if counts.arms == 2 and not counts.person_time
+            else "rows with events, and rows or people without",
+            other,
+        )
+    if variances[0]:
+        raise NotIdentifiableError(
+            "no row has both events and people without: the likelihood of tau2 increases without bound",
+            "a row whose count is neither the least nor the largest possible",
+            f'fit method="EE", which assumes no heterogeneity; {other}',
+        )
+
+
+def _what_answers(counts: EventCounts, p: int) -> str:
+    """Return what gives an answer where an estimate is infinite."""
+    if p > 1:
+        return "use fewer moderators or levels, so that each level has rows with and without events"
+    if counts.arms == 1:
+        return "mx.safety.upper_limit(counts) says what risk the counts exclude"
+    return "mx.ExactConditional(counts).fit() has the one-sided limits that the counts set"
+
+
+def _separated_in_words(counts: EventCounts, design: Design, made: Formulation, model: str) -> str:
+    """Return which estimates are infinite, and why."""
+    low, high = (part[0] for part in made.extreme)
+    counted = np.broadcast_to(made.counted[0], low.shape)
+    if design.p == 1 and model != RANDOM:
+        used = counted & ~(low & high)
+        sign = "minus" if low[used].all() else "plus"
+        events = counts.events[used[: counts.k]].sum(axis=0)
+        if counts.arms == 1:
+            return (
+                "no row has an event: the estimate is minus infinity"
+                if sign == "minus"
+                else ("everyone has an event in every row: the estimate is plus infinity")
+            )
+        arm = [
+            f"the {name} arms"
+            for name, total in zip(("treatment", "control"), events, strict=True)
+            if total == 0
+        ]
+        why = (
+            f"no event in {arm[0]}" if arm else "in every row the count is the least or the largest possible"
+        )
+        return f"{why}: the estimate is {sign} infinity"
+    direction = direction_of_infinity(made.rows[0], low, high, counted)
+    assert direction is not None
+    found = made.back[0] @ direction[: design.p]
+    scale = np.abs(found).max(initial=0.0)
+    if scale <= MOVES * np.abs(direction).max():
+        return "the counts of all arms are zero, or everyone's: the intercepts are infinite"
+    moving = [
+        f"{name} ({'plus' if value > 0 else 'minus'} infinity)"
+        for name, value in zip(design.names, found, strict=True)
+        if abs(value) > MOVES * scale
+    ]
+    return f"the counts have no finite estimate of {', '.join(moving)}"

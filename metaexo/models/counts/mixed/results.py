@@ -1,0 +1,297 @@
+"""CountGLMMResults: what a fitted mixed model of counts can be asked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from metaexo.effects.counts import EventCounts
+from metaexo.formatting import number
+from metaexo.inputs import check_choice
+from metaexo.models.counts.fit import CountResults
+from metaexo.models.counts.mixed.fit import BETWEEN, CountGLMMFit
+from metaexo.models.counts.mixed.fitting import fitted
+from metaexo.models.counts.mixed.heterogeneity import likelihood_ratio_test, wald_test
+from metaexo.models.counts.mixed.profile import coefficient_limits, tau2_limits
+from metaexo.models.linear.design import Design
+from metaexo.models.linear.fit import Tau2Limits
+from metaexo.models.linear.hypothesis import TestResult
+from metaexo.models.linear.summary import FamilyLines
+from metaexo.numeric.counts.formulations import APPROXIMATE, EXACT, FIXED, ONE_ARM, RANDOM
+from metaexo.numeric.tails import normal_quantile
+from metaexo.types import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TESTS = {"z": "normal", "t": "t with k - p df"}
+INTERCEPTS = "study intercepts"
+WORDS = {
+    FIXED: "study intercepts estimated",
+    RANDOM: "random study intercepts",
+    EXACT: "given the events of each study, exact",
+    APPROXIMATE: "given the events of each study, approximate (binomial)",
+    ONE_ARM: "one arm",
+}
+KINDS = ("wald", "profile")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CountGLMMResults(CountGLMMFit, CountResults):
+    """A fitted generalised linear mixed model of event counts.
+
+    Attributes
+    ----------
+    counts : EventCounts
+        What was fitted.
+    effects : EffectSizes
+        The studies' own estimates, 1/2 added to the counts of studies with a zero; NaN where a study has no
+        information. For tables and drawings; the likelihood uses the counts.
+    design : Design
+        Columns of the linear predictor.
+    maximum : CountMaximum
+        The maximum of the likelihood, in standardised columns.
+    model : str
+        "unconditional-fixed", "unconditional-random", "conditional-exact", "conditional-approximate" or
+        "one-arm".
+    link : {"logit", "cloglog", "probit", "log"}
+        Link of one arm; "logit", or "log" for person-time, otherwise.
+    coding : tuple of float
+        By how much the random effect moves the treated and the control arm.
+    correlated : bool
+        Whether random study intercepts and effects are correlated.
+    points : int
+        Points of the quadrature, in each dimension.
+    method, test : str
+        "ML" or "EE", and kind of test.
+    level : float
+        Confidence level of all intervals unless a call says otherwise.
+    """
+
+    def on(self, counts: EventCounts, design: Design) -> Self:
+        """Return the same model fitted to other counts, with the columns of the design for their rows."""
+        return replace(
+            self,
+            **fitted(
+                counts,
+                design,
+                self.measure,
+                model=self.model,
+                link=self.link,
+                coding=self.coding,
+                correlated=self.correlated,
+                points=self.points,
+                method=self.method,
+                test=self.test,
+            ),
+        )
+
+    # -- coefficients ------------------------------------------------------------------------------------
+
+    def conf_int(self, level: float | None = None, kind: str = "wald") -> pd.DataFrame:
+        """Return the confidence intervals of the coefficients: columns low and high.
+
+        Parameters
+        ----------
+        level : float, optional
+            Confidence level; default that of the fit.
+        kind : {"wald", "profile"}
+            "wald": estimate plus and minus a multiple of its standard error. "profile": the values at which
+            the log-likelihood, all other parameters at their best, is at most half a chi-square quantile
+            below its maximum; better where events are rare, and infinite where the counts set no limit.
+
+        Returns
+        -------
+        DataFrame
+            One row per coefficient.
+
+        Raises
+        ------
+        UnknownChoiceError
+            If the kind is not known.
+        """
+        import pandas as pd
+
+        check_choice("kind of interval", kind, KINDS)
+        if kind == "wald":
+            return super().conf_int(level)
+        low, high = coefficient_limits(self, self.at_level(level))
+        return pd.DataFrame({"low": low, "high": high}, index=pd.Index(self.design.names))
+
+    # -- heterogeneity -----------------------------------------------------------------------------------
+
+    @cached_property
+    def q(self) -> TestResult:
+        """Wald test of (residual) heterogeneity: that the studies' own effects do not differ.
+
+        Cochran's Q with the studies' own estimates by the same likelihood, nothing added. Studies whose own
+        effect is infinite add nothing; `likelihood_ratio_q` counts them.
+        """
+        return wald_test(self)
+
+    @cached_property
+    def likelihood_ratio_q(self) -> TestResult:
+        """Likelihood-ratio test of equal effects against an effect per study (the saturated model)."""
+        return likelihood_ratio_test(self)
+
+    def tau2_limits(self, level: float, method: str | None) -> Tau2Limits | None:
+        """Return the profile-likelihood interval of tau2 for the table of heterogeneity."""
+        key = (level, method)
+        if key not in self._limits:
+            self._limits[key] = tau2_limits(self, level, method)
+        return self._limits[key]
+
+    @cached_property
+    def _limits(self) -> dict[tuple[float, str | None], Tau2Limits | None]:
+        return {}
+
+    # -- studies -----------------------------------------------------------------------------------------
+
+    def random_effects(self, level: float | None = None) -> pd.DataFrame:
+        """Return the predicted random effects: the most likely ones, given the counts and the estimates.
+
+        Parameters
+        ----------
+        level : float, optional
+            Level of the normal intervals; default that of the fit. They take the estimates as known.
+
+        Returns
+        -------
+        DataFrame
+            Columns component, level (the row's label), estimate, se, low, high: for each row its deviation
+            from the fitted effect, and with random study intercepts that of its intercept from their mean.
+            Empty for equal effects without random intercepts.
+        """
+        import pandas as pd
+
+        half = normal_quantile(self.at_level(level))
+        tables = [super().random_effects(level)]
+        for component, loads in self._loadings():
+            mode, spread = self.maximum.mode[0], self.maximum.spread[0]
+            estimate = mode @ loads
+            se = np.sqrt(np.einsum("q,kqr,r->k", loads, spread, loads))
+            columns = {
+                "component": component,
+                "level": self.effects.row_labels,
+                "estimate": estimate,
+                "se": se,
+                "low": estimate - half * se,
+                "high": estimate + half * se,
+            }
+            tables.append(pd.DataFrame(columns))
+        return pd.concat(tables[1:], ignore_index=True) if len(tables) > 1 else tables[0]
+
+    def _loadings(self) -> list[tuple[str, Array]]:
+        """Return each component with the factors of the standardised random variables, shape (Q,)."""
+        scales = self.maximum.psi[0, self.design.p :]
+        if self.model != RANDOM:
+            return [(BETWEEN, scales)] if self.is_random else []
+        if not self.is_random:
+            return [(INTERCEPTS, scales[1:])]
+        cross = scales[3] if scales.size > 3 else 0.0
+        return [
+            (BETWEEN, np.array([cross, scales[2]])),
+            (INTERCEPTS, np.array([scales[1], 0.0])),
+        ]
+
+    def blup(self, level: float | None = None) -> pd.DataFrame:
+        """Return the predicted effect of each study: fitted value plus predicted random effect.
+
+        Parameters
+        ----------
+        level : float, optional
+            Level of the normal intervals, which take the estimates as known; default that of the fit.
+
+        Returns
+        -------
+        DataFrame
+            Columns estimate, se, low, high, one row per row of the counts.
+        """
+        import pandas as pd
+
+        index = pd.Index(self.effects.row_labels, name="label")
+        fitted_values = self.fitted_values
+        if not self.is_random:
+            zero = np.zeros(self.k)
+            columns = {"estimate": fitted_values, "se": zero, "low": fitted_values, "high": fitted_values}
+            return pd.DataFrame(columns, index=index)
+        found = self.random_effects(level)
+        found = found[found["component"] == BETWEEN].set_index(index)
+        return found[["estimate", "se", "low", "high"]].assign(
+            **{name: found[name] + fitted_values for name in ("estimate", "low", "high")}
+        )
+
+    # -- for readers -------------------------------------------------------------------------------------
+
+    def cautions(self) -> tuple[str, ...]:
+        """Return what to know before relying on the intervals and tests; empty if there is nothing."""
+        found = super().cautions()
+        if self.model == FIXED and not self.is_random:
+            events = self.counts.events[self.informative].sum(axis=1)
+            if np.median(events) < FEW_EVENTS:
+                found = (
+                    *found,
+                    "an intercept is estimated for each study from few events: the estimate is too far from "
+                    "no effect; conditional models are not",
+                )
+        return found
+
+    def family_lines(self) -> FamilyLines:
+        """Return what this family adds to the summary and to the notes below the tables."""
+        kind = "Mixed model" if self.is_random or self.model == RANDOM else "Equal-effects model"
+        lines = [f"{WORDS[self.model]}; {self._distribution()}, link {self.link}"]
+        if self.is_random or self.model == RANDOM:
+            points = "Laplace's approximation" if self.points == 1 else f"{self.points} quadrature points"
+            lines.append(f"maximum likelihood, {points}; nothing added to zeros")
+        else:
+            lines.append("maximum likelihood; nothing added to zeros")
+        heterogeneity = [f"likelihood ratio: {self.likelihood_ratio_q}"]
+        if self.sigma2 is not None:
+            rho = "" if self.rho is None or math.isnan(self.rho) else f", correlation {number(self.rho, 3)}"
+            heterogeneity.append(
+                f"study intercepts: mean {number(float(self.study_mean or 0.0), 4)}, "
+                f"variance {number(self.sigma2, 4)}{rho}"
+            )
+        return FamilyLines(
+            model=f"{kind} of counts",
+            tests=TESTS[self.test],
+            fitted=tuple(lines),
+            heterogeneity=tuple(heterogeneity),
+            data=self.count_lines(),
+            certificate=tuple(self._certificate_lines()),
+        )
+
+    def _distribution(self) -> str:
+        if self.model in (EXACT, APPROXIMATE):
+            exact = self.model == EXACT and not self.counts.person_time
+            return "non-central hypergeometric" if exact else "binomial"
+        return "Poisson" if self.counts.person_time else "binomial"
+
+    def _certificate_lines(self) -> list[str]:
+        found = self.certificate
+        state = "at the boundary: a variance is 0, where no positive value fits better"
+        lines = [state if found.at_boundary else "converged"]
+        several = "" if found.maxima == 1 else f": the highest of {found.maxima} local maxima"
+        return [*lines, f"highest maximum of a scan over the variances{several}"]
+
+    def facts(self) -> dict[str, Any]:
+        """Return by name what the fit knows beyond its coefficients; it goes into `to_dict`."""
+        return super().facts() | {
+            "model": self.model,
+            "link": self.link,
+            "coding": self.coding,
+            "points": self.points,
+            "tau2_se": self.tau2_se,
+            "study_mean": self.study_mean,
+            "sigma2": self.sigma2,
+            "rho": self.rho,
+            "likelihood_ratio_q": self.likelihood_ratio_q,
+        }
+
+
+# Below this number of events in a typical study its own intercept is hardly determined.
+FEW_EVENTS = 10
