@@ -43,6 +43,7 @@ _HOMES = {
         "MantelHaenszel",
         "Peto",
         "ExactConditional",
+        "CountGLMM",
         "identifiable_terms",
         "model_of_values",
         "correlated_effects",

@@ -38,6 +38,7 @@ from metaexo.heterogeneity import stratify_counts as stratify_counts
 from metaexo.ledger import Ledger as Ledger
 from metaexo.models import BetaBinomial as BetaBinomial
 from metaexo.models import CensoredRandomEffects as CensoredRandomEffects
+from metaexo.models import CountGLMM as CountGLMM
 from metaexo.models import ExactConditional as ExactConditional
 from metaexo.models import LocationScale as LocationScale
 from metaexo.models import MantelHaenszel as MantelHaenszel

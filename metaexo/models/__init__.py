@@ -13,6 +13,8 @@ from metaexo.models.counts.beta_binomial.model import BetaBinomial, BetaBinomial
 from metaexo.models.counts.exact import ExactConditional, ExactConditionalResults
 from metaexo.models.counts.exact_test import ExactTest
 from metaexo.models.counts.mantel_haenszel import MantelHaenszel, MantelHaenszelResults
+from metaexo.models.counts.mixed.model import CountGLMM
+from metaexo.models.counts.mixed.results import CountGLMMResults
 from metaexo.models.counts.peto import Peto, PetoResults
 from metaexo.models.linear.comparison import FitComparison, compare
 from metaexo.models.linear.contrasts import Contrasts, TermTests, VarianceInflation, adjust_pvalues
@@ -42,6 +44,8 @@ __all__ = [
     "CensoredStrata",
     "CensoredStratum",
     "Contrasts",
+    "CountGLMM",
+    "CountGLMMResults",
     "ExactConditional",
     "ExactConditionalResults",
     "ExactTest",

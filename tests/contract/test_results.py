@@ -126,6 +126,14 @@ EXAMPLES: dict[str, dict[str, Callable[[], FitResults]]] = {
         "exact": lambda: mx.ExactConditional(counts(), dependence="accept").fit(),
         "mid-p": lambda: mx.ExactConditional(counts(), dependence="accept").fit(0.9, test="mid-p"),
     },
+    "CountGLMMResults": {
+        "conditional": lambda: mx.CountGLMM(counts(), dependence="accept").fit(),
+        "moderators": lambda: mx.CountGLMM(
+            counts(), moderators="dose", model="UM.FS", dependence="accept"
+        ).fit(test="t", level=0.9),
+        "random intercepts": lambda: mx.CountGLMM(counts(), model="UM.RS", dependence="accept").fit(points=1),
+        "equal effects": lambda: mx.CountGLMM(counts(), model="CM.AL", dependence="accept").fit("EE"),
+    },
     "LocationScaleResults": {
         "mean": lambda: location_scale(None).fit(),
         "both": lambda: location_scale("dose", "source").fit("ML", test="z"),

@@ -100,6 +100,7 @@ def results() -> dict[str, Any]:
             "mantel-haenszel": mx.MantelHaenszel(counts()).fit(),
             "peto": mx.Peto(counts()).fit(),
             "conditional": mx.ExactConditional(counts()).fit(),
+            "mixed": mx.CountGLMM(counts(), model="UM.RS").fit("EE"),
             "vif": mx.RandomEffects(effects(), "g + dose").fit().vif(),
             "robust": mx.RandomEffects(effects()).fit().robust("lab"),
             "compare": models.compare(fit, mx.RandomEffects(effects()).fit("ML")),
@@ -116,6 +117,8 @@ def entries() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
     yield "MantelHaenszel", mx.MantelHaenszel, {"counts": counts()}
     yield "Peto", mx.Peto, {"counts": counts()}
     yield "ExactConditional", mx.ExactConditional, {"counts": counts()}
+    yield "CountGLMM", mx.CountGLMM, {"counts": counts()}
+    yield "CountGLMM.fit", mx.CountGLMM(counts()).fit, {"method": "EE"}
     yield "MantelHaenszel.fit", mx.MantelHaenszel(counts()).fit, {}
     yield "Peto.fit", mx.Peto(counts()).fit, {}
     yield "ExactConditional.fit", mx.ExactConditional(counts()).fit, {}

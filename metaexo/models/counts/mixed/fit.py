@@ -1,10 +1,16 @@
-"""CountGLMMFit: the record of a fitted mixed model of counts, and the numbers that follow from it."""
+"""CountGLMMFit: the record of a fitted mixed model of counts, and the numbers that follow from it.
+
+In the saturated model every study has an effect of its own. With study intercepts that are estimated, and in
+conditional models, its log-likelihood is the highest that the counts of each study allow; with random study
+intercepts it is a mixed model of its own, with a coefficient per study. Where a study's own effect is
+infinite, the likelihood is its limit.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,15 +21,28 @@ from metaexo.errors import InputError
 from metaexo.immutable import lock
 from metaexo.inputs import check_flag
 from metaexo.models.counts.fit import CountFit
-from metaexo.models.counts.mixed.saturated import Saturated, saturated, saturated_with_random_intercepts
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit_statistics import FitStatistics
 from metaexo.models.linear.hypothesis import WaldInference
 from metaexo.numeric.counts.formulations import FIXED, RANDOM, Formulation, formulate
+from metaexo.numeric.counts.kernels import Binomial, CountKernel, Poisson
 from metaexo.numeric.counts.maximum import CountMaximum
 from metaexo.types import Array, Mask
 
 BETWEEN = "between studies"
+NEWTON_STEPS = 100
+# The time of an arm that is taken out of a likelihood: no event is expected in it.
+NO_TIME = -700.0
+
+
+@dataclass(frozen=True, slots=True)
+class Saturated:
+    """The model in which every study has an effect of its own."""
+
+    llf: float  # log-likelihood
+    y: Array  # (n,): effects of the studies in which it is finite
+    cov: Array  # (n, n): their covariance matrix
+    finite: Mask  # (k,): which studies these are
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +96,8 @@ class CountGLMMFit(CountFit):
     test: str
     level: float
 
-    def formulation(self, *, random: bool | None = None, points: int | None = None) -> Formulation:
-        """Return the model as the kernels see it, or that of equal effects, or with another quadrature."""
+    def _formulation(self, random: bool) -> Formulation:
+        """Return the model as the kernels see it, with or without random effects of the treatment."""
         return formulate(
             self.model,
             self.counts.events[None],
@@ -87,15 +106,15 @@ class CountGLMMFit(CountFit):
             person_time=self.counts.person_time,
             link=self.link,
             coding=self.coding,
-            random=self.is_random if random is None else random,
+            random=random,
             correlated=self.correlated,
-            points=self.points if points is None else points,
+            points=self.points,
         )
 
     @cached_property
     def own_formulation(self) -> Formulation:
         """The model as the kernels see it."""
-        return self.formulation()
+        return lock(self._formulation(self.is_random))
 
     # -- coefficients ------------------------------------------------------------------------------------
 
@@ -211,10 +230,17 @@ class CountGLMMFit(CountFit):
         """The model in which every study has an effect of its own."""
         made = self.own_formulation
         if self.model != RANDOM:
-            return saturated(made)
-        return saturated_with_random_intercepts(self.counts, self.points)
+            return lock(saturated(made))
+        return lock(saturated_with_random_intercepts(self.counts, self.points))
 
     # -- likelihood --------------------------------------------------------------------------------------
+
+    @cached_property
+    def equal_effects_llf(self) -> float:
+        """Log-likelihood of the model of equal effects."""
+        if not self.is_random:
+            return self.llf
+        return float(self._formulation(random=False).maximum().value[0])
 
     @property
     def rows_in_likelihood(self) -> Mask:
@@ -271,3 +297,62 @@ class CountGLMMFit(CountFit):
             steps=int(m.steps[0]),
             certified=bool(m.certified[0]),
         )
+
+
+def saturated(made: Formulation) -> Saturated:
+    """Return the saturated model where the studies have nothing in common."""
+    kernel, counted = made.problem.kernel, made.problem.weights[0] > 0
+    low, high = (part[0] for part in made.extreme)
+    finite = counted & ~low & ~high
+    eta = _own_predictors(kernel)
+    variance = -1.0 / np.minimum(kernel.at(eta, 2)[2], -1e-300)
+    y = eta[0, :, 0] if kernel.shape[2] == 1 else eta[0, :, 0] - eta[0, :, 1]
+    v = variance[0].sum(axis=-1)
+    llf = float(kernel.saturated()[0, counted].sum())
+    return Saturated(llf, y[finite], np.diag(v[finite]), finite)
+
+
+def _own_predictors(kernel: CountKernel) -> Array:
+    """Return the predictors at which each count is most likely, (1, K, g); rough where they are infinite."""
+    low, high = kernel.extremes()
+    eta = np.zeros(kernel.shape)
+    if isinstance(kernel, Poisson):
+        return np.log(np.maximum(kernel.x, 0.5)) - kernel.log_time
+    inner = ~(low | high)
+    for _ in range(NEWTON_STEPS):
+        _, slope, bend = kernel.at(eta, 2)
+        step = np.where(inner, np.clip(-slope / np.minimum(bend, -1e-300), -1.0, 1.0), 0.0)
+        eta = eta + step
+        if np.abs(step).max(initial=0.0) < 1e-13:
+            break
+    return eta
+
+
+def saturated_with_random_intercepts(counts: EventCounts, points: int) -> Saturated:
+    """Return the saturated model with random study intercepts, a coefficient per study.
+
+    Arms that a limit of it fits without fail are left out of the likelihood.
+    """
+    x, n = counts.events, counts.totals
+    gone = x[:, 0] == 0
+    if not counts.person_time:
+        gone = gone | (x[:, 0] == n[:, 0])
+    own = np.eye(counts.k)[:, ~gone]
+    made = formulate(
+        RANDOM, x[None], n[None], own[None], person_time=counts.person_time, random=False, points=points
+    )
+    kernel = made.problem.kernel
+    silent = np.zeros(x.shape, dtype=bool)
+    silent[gone, 0] = True
+    if isinstance(kernel, Poisson):
+        kernel = replace(kernel, log_time=np.where(silent, NO_TIME, kernel.log_time))
+    else:
+        assert isinstance(kernel, Binomial)
+        keep = np.where(silent, 0.0, 1.0)
+        kernel = Binomial(kernel.x * keep, kernel.n * keep, kernel.link)
+    found = replace(made, problem=replace(made.problem, kernel=kernel)).maximum()
+    p = own.shape[1]
+    free = found.free[0]
+    cov = np.linalg.inv(-found.hessian[0][np.ix_(free, free)])[:p, :p]
+    back = made.back[0]
+    return Saturated(float(found.value[0]), back @ found.psi[0, :p], back @ cov @ back.T, ~gone)

@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from metaexo.effects.counts import EventCounts
+from metaexo.errors import InputError
 from metaexo.formatting import number
 from metaexo.inputs import check_choice
 from metaexo.models.counts.fit import CountResults
 from metaexo.models.counts.mixed.fit import BETWEEN, CountGLMMFit
 from metaexo.models.counts.mixed.fitting import fitted
-from metaexo.models.counts.mixed.heterogeneity import likelihood_ratio_test, wald_test
-from metaexo.models.counts.mixed.profile import coefficient_limits, tau2_limits
+from metaexo.models.counts.mixed.heterogeneity import (
+    coefficient_limits,
+    likelihood_ratio_test,
+    tau2_limits,
+    wald_test,
+)
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import Tau2Limits
 from metaexo.models.linear.hypothesis import TestResult
@@ -29,7 +34,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TESTS = {"z": "normal", "t": "t with k - p df"}
-INTERCEPTS = "study intercepts"
 WORDS = {
     FIXED: "study intercepts estimated",
     RANDOM: "random study intercepts",
@@ -140,13 +144,16 @@ class CountGLMMResults(CountGLMMFit, CountResults):
 
     def tau2_limits(self, level: float, method: str | None) -> Tau2Limits | None:
         """Return the profile-likelihood interval of tau2 for the table of heterogeneity."""
-        key = (level, method)
-        if key not in self._limits:
-            self._limits[key] = tau2_limits(self, level, method)
-        return self._limits[key]
+        chosen = self.at_level(level)
+        if method is not None:
+            return tau2_limits(self, chosen, method)
+        if chosen not in self._limits:
+            self._limits[chosen] = tau2_limits(self, chosen, None)
+        return self._limits[chosen]
 
     @cached_property
-    def _limits(self) -> dict[tuple[float, str | None], Tau2Limits | None]:
+    def _limits(self) -> dict[float, Tau2Limits | None]:
+        """Intervals of tau2 by level, as they were asked for: each takes some tens of fits."""
         return {}
 
     # -- studies -----------------------------------------------------------------------------------------
@@ -162,41 +169,71 @@ class CountGLMMResults(CountGLMMFit, CountResults):
         Returns
         -------
         DataFrame
-            Columns component, level (the row's label), estimate, se, low, high: for each row its deviation
-            from the fitted effect, and with random study intercepts that of its intercept from their mean.
-            Empty for equal effects without random intercepts.
+            Columns component, level (the row's label), estimate, se, low, high: for each row the deviation of
+            its effect from the fitted one. Empty for equal effects.
+        """
+        if not self.is_random:
+            return super().random_effects(level)
+        scales = self.maximum.psi[0, self.design.p :]
+        if self.model == RANDOM:
+            scales = np.array([scales[3] if scales.size > 3 else 0.0, scales[2]])
+        found = self._predicted(scales, level)
+        found.insert(0, "component", BETWEEN)
+        found.insert(1, "level", list(self.effects.row_labels))
+        return found
+
+    def study_intercepts(self, level: float | None = None) -> pd.DataFrame:
+        """Return the intercepts of the studies in an unconditional model.
+
+        They are the log odds (of person-time the log rate) of the control arm, without the random effect:
+        estimates with "unconditional-fixed", predictions with "unconditional-random".
+
+        Parameters
+        ----------
+        level : float, optional
+            Level of the normal intervals, which take the other estimates as known; default that of the fit.
+
+        Returns
+        -------
+        DataFrame
+            Columns estimate, se, low, high, one row per row of the counts; NaN where a row has no
+            information, and without standard errors where intercepts are estimated.
+
+        Raises
+        ------
+        InputError
+            If the model has no study intercepts.
         """
         import pandas as pd
 
-        half = normal_quantile(self.at_level(level))
-        tables = [super().random_effects(level)]
-        for component, loads in self._loadings():
-            mode, spread = self.maximum.mode[0], self.maximum.spread[0]
-            estimate = mode @ loads
-            se = np.sqrt(np.einsum("q,kqr,r->k", loads, spread, loads))
-            columns = {
-                "component": component,
-                "level": self.effects.row_labels,
-                "estimate": estimate,
-                "se": se,
-                "low": estimate - half * se,
-                "high": estimate + half * se,
-            }
-            tables.append(pd.DataFrame(columns))
-        return pd.concat(tables[1:], ignore_index=True) if len(tables) > 1 else tables[0]
-
-    def _loadings(self) -> list[tuple[str, Array]]:
-        """Return each component with the factors of the standardised random variables, shape (Q,)."""
-        scales = self.maximum.psi[0, self.design.p :]
+        index = pd.Index(self.effects.row_labels, name="label")
+        if self.model == FIXED:
+            own = np.where(self.informative, self.maximum.own[0], np.nan)
+            return pd.DataFrame({"estimate": own, "se": np.nan, "low": np.nan, "high": np.nan}, index=index)
         if self.model != RANDOM:
-            return [(BETWEEN, scales)] if self.is_random else []
-        if not self.is_random:
-            return [(INTERCEPTS, scales[1:])]
-        cross = scales[3] if scales.size > 3 else 0.0
-        return [
-            (BETWEEN, np.array([cross, scales[2]])),
-            (INTERCEPTS, np.array([scales[1], 0.0])),
-        ]
+            raise InputError(
+                f'the model "{self.model}" has no study intercepts',
+                "an unconditional model",
+                f'fit it with model="{RANDOM}"',
+            )
+        scales = self.maximum.psi[0, self.design.p :]
+        loads = np.zeros(self.maximum.mode.shape[-1])
+        loads[0] = scales[1]
+        found = self._predicted(loads, level).set_index(index)
+        for name in ("estimate", "low", "high"):
+            found[name] += scales[0]
+        return found
+
+    def _predicted(self, loads: Array, level: float | None) -> pd.DataFrame:
+        """Return a combination of the standardised random variables of each row, shape (Q,), as predicted."""
+        import pandas as pd
+
+        half = normal_quantile(self.at_level(level))
+        estimate = self.maximum.mode[0] @ loads
+        se = np.sqrt(np.einsum("q,kqr,r->k", loads, self.maximum.spread[0], loads))
+        return pd.DataFrame(
+            {"estimate": estimate, "se": se, "low": estimate - half * se, "high": estimate + half * se}
+        )
 
     def blup(self, level: float | None = None) -> pd.DataFrame:
         """Return the predicted effect of each study: fitted value plus predicted random effect.
@@ -219,8 +256,7 @@ class CountGLMMResults(CountGLMMFit, CountResults):
             zero = np.zeros(self.k)
             columns = {"estimate": fitted_values, "se": zero, "low": fitted_values, "high": fitted_values}
             return pd.DataFrame(columns, index=index)
-        found = self.random_effects(level)
-        found = found[found["component"] == BETWEEN].set_index(index)
+        found = self.random_effects(level).set_index(index)
         return found[["estimate", "se", "low", "high"]].assign(
             **{name: found[name] + fitted_values for name in ("estimate", "low", "high")}
         )
