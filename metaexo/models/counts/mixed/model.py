@@ -160,7 +160,7 @@ class CountGLMM:
     ... )
     >>> fit = mx.CountGLMM(counts).fit()
     >>> print(f"{fit.estimate:.3f} (SE {fit.se[0]:.3f}), tau2 {fit.tau2:.3f}")
-    -0.857 (SE 0.486), tau2 0.000
+    -0.965 (SE 0.495), tau2 0.000
     """
 
     def __init__(
@@ -197,7 +197,7 @@ class CountGLMM:
             )
         counts.check_index("moderators", moderators)
         if missing == "drop":
-            counts, (moderators,), _ = without_missing(counts, moderators)  # type: ignore[type-var]
+            counts, (moderators,), _ = without_missing(counts, moderators)
         self.counts: EventCounts = counts
         self.design: Design = make_design(
             moderators,
