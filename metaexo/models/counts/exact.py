@@ -14,7 +14,7 @@ from metaexo.effects.measures.zero_cells import ZeroCells
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import number, plural
 from metaexo.immutable import lock
-from metaexo.inputs import check_choice, check_flag, check_level, check_number
+from metaexo.inputs import check_choice, check_flag, check_level, check_number, whole_number
 from metaexo.models.counts.common_effect import (
     HALF_IN_STUDIES,
     NOTHING_ADDED,
@@ -35,6 +35,7 @@ from metaexo.numeric.counts.two_arms import TwoArms
 from metaexo.types import Array, Mask
 
 TESTS = {"exact": "exact, central", "mid-p": "exact, mid-p"}
+LEAST_DRAWS, MOST_DRAWS = 99, 10**7
 SIDES = ("lower", "upper")
 
 
@@ -255,6 +256,49 @@ class ExactConditionalResults(ExactConditionalFit, CommonEffectResults):
         if not 0 < value < math.inf:
             raise InputError(f"the ratio under the null is {value:g}", "a number above 0")
         return exact_test(self.counts, math.log(value), self._kind if kind is None else kind, self.family)
+
+    def zelen_test(self, draws: int = 9999, seed: int = 0) -> TestResult:
+        """Test exactly whether the ratio is the same in all studies, given the margins and the sum of events.
+
+        Use it where events are too few for :meth:`breslow_day_test`. The p-value is the probability of all
+        sets of tables, with the same margins and the same sum of events in the treated arms, that are no more
+        likely than the observed one; it does not depend on the ratio.
+
+        Parameters
+        ----------
+        draws : int
+            Sets that are drawn at random where there are too many to go through all of them; the p-value is
+            then (1 + sets that are no more likely) / (1 + draws), and the null says so.
+        seed : int
+            Seed of the draws.
+
+        Returns
+        -------
+        TestResult
+            Its statistic is minus twice the log probability of the observed set given the sum.
+
+        References
+        ----------
+        Zelen, M. (1971). The analysis of several 2 x 2 contingency tables. Biometrika 58, 129-137.
+        https://doi.org/10.1093/biomet/58.1.129
+
+        Examples
+        --------
+        >>> import metaexo as mx
+        >>> counts = mx.event_counts(
+        ...     treatment_events=[0, 5, 1], treatment_n=[20, 20, 20],
+        ...     control_events=[4, 1, 2], control_n=[20, 20, 20],
+        ... )
+        >>> print(mx.ExactConditional(counts).fit().zelen_test())
+        exact test, p = 0.05 (null: the odds ratio is the same in all studies)
+        """
+        draws, seed = whole_number(draws, "draws", LEAST_DRAWS), whole_number(seed, "seed", 0)
+        if draws > MOST_DRAWS:
+            raise InputError(f"draws is {draws}", f"at most {MOST_DRAWS:,}")
+        pvalue, statistic, drawn = self.family.tables_no_more_likely(draws, seed)
+        null = f"{self.ratio_words} is the same in all studies"
+        said = f"{null}; {drawn:,} sets of tables drawn" if drawn else null
+        return TestResult(statistic, "exact", (), pvalue, said)
 
     def cautions(self) -> tuple[str, ...]:
         """Return what to know before relying on the fit; empty if there is nothing."""

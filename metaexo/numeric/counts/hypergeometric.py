@@ -24,7 +24,7 @@ https://doi.org/10.1080/01621459.1991.10475053
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -46,6 +46,8 @@ CUT, CUT_OF_WHOLE = 1e-40, 1e-290
 LONG = 1500
 # Least shares of the largest probability that can be compared with others; ties are equal to so many digits.
 LEAST, LEAST_OF_WHOLE, TIES = 1e-10, 1e-280, 1e-7
+# Sets of tables that are gone through one by one; from more, some are drawn.
+MOST_SETS = 300_000
 # Log ratios beyond these are taken for these where the counts that matter are sought.
 FARTHEST = 600.0
 # Newton's error is about the square of its last step.
@@ -272,6 +274,72 @@ class ConditionalSum:
             found = self.tails(theta)
             return math.exp(min(found.lower, found.upper))
         return min(1.0, float(p[p <= p[at] * (1 + TIES)].sum()))
+
+    # -- tables given their sum --------------------------------------------------------------------------
+
+    def tables_no_more_likely(self, draws: int, seed: int) -> tuple[float, float, int]:
+        """Return the probability, given S, of all sets of tables that are no more likely than the observed one.
+
+        And minus twice the log probability of the observed set, and how many sets were drawn at random: 0
+        where all of them were gone through. It does not depend on theta.
+        """
+        theta = self.estimate
+        if not math.isfinite(theta):  # one possible set
+            return 1.0, 0.0, 0
+        a, p, _, begins, _ = self._distributions(theta)
+        parts = list(zip(a[begins].tolist(), np.split(p, begins[1:]), strict=True))
+        seen, of_sum = self.log_likelihood(theta), self.tails(theta).point
+        found = _every_set(parts, self.observed, seen)
+        if found is not None:
+            return min(1.0, found / math.exp(of_sum)), 2 * (of_sum - seen), 0
+        logs = _drawn_sets(parts, self.observed, draws, np.random.default_rng(seed))
+        beyond = int((logs <= seen + TIES).sum())
+        return (1 + beyond) / (1 + draws), 2 * (of_sum - seen), draws
+
+
+def _every_set(parts: Sequence[tuple[float, Array]], total: float, seen: float) -> float | None:
+    """Return the probability of all sets with a sum that are no more likely than one; None if too many.
+
+    Sets of the first studies with the same sum and the same probability go on together.
+    """
+    least = np.cumsum([first for first, _ in parts][::-1])[::-1]
+    most = np.cumsum([first + one.size - 1 for first, one in parts][::-1])[::-1]
+    sums, logs, shares = np.zeros(1), np.zeros(1), np.ones(1)
+    for i, (first, one) in enumerate(parts):
+        if sums.size * one.size > MOST_SETS:
+            return None
+        kept = np.flatnonzero(one > 0)
+        sums = (sums[:, None] + first + kept).ravel()
+        logs = (logs[:, None] + np.log(one[kept])).ravel()
+        shares = (shares[:, None] * one[kept]).ravel()
+        rest = (least[i + 1], most[i + 1]) if i + 1 < len(parts) else (0.0, 0.0)
+        able = (sums + rest[0] <= total) & (sums + rest[1] >= total)
+        keys = np.column_stack([sums[able], np.round(logs[able] / TIES)])
+        _, index, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        shares = np.bincount(inverse.ravel(), weights=shares[able])
+        sums, logs = sums[able][index], logs[able][index]
+    return float(shares[logs <= seen + TIES].sum())
+
+
+def _drawn_sets(
+    parts: Sequence[tuple[float, Array]], total: float, draws: int, rng: np.random.Generator
+) -> Array:
+    """Return the log probabilities of sets drawn at random given their sum, shape (draws,)."""
+    rest: list[tuple[float, Array]] = [(0.0, np.ones(1))]
+    for first, one in parts[:0:-1]:
+        rest.append(_trimmed(rest[-1][0] + first, _product(rest[-1][1], one, True), CUT_OF_WHOLE))
+    rest.reverse()
+    left, logs = np.full(draws, total), np.zeros(draws)
+    for (first, one), (least, others) in zip(parts, rest, strict=True):
+        for value in np.unique(left):
+            here = np.flatnonzero(left == value)
+            at = np.round(value - first - np.arange(one.size) - least).astype(np.intp)
+            able = (at >= 0) & (at < others.size)
+            weight = np.where(able, one * others[np.clip(at, 0, others.size - 1)], 0.0)
+            chosen = rng.choice(one.size, size=here.size, p=weight / weight.sum())
+            left[here] -= first + chosen
+            logs[here] += np.log(one[chosen])
+    return logs
 
 
 def _product(one: Array, other: Array, plain: bool) -> Array:
