@@ -290,7 +290,7 @@ class ExactConditionalResults(ExactConditionalFit, CommonEffectResults):
         ...     control_events=[4, 1, 2], control_n=[20, 20, 20],
         ... )
         >>> print(mx.ExactConditional(counts).fit().zelen_test())
-        exact test, p = 0.05 (null: the odds ratio is the same in all studies)
+        exact test, p = 0.024 (null: the odds ratio is the same in all studies)
         """
         draws, seed = whole_number(draws, "draws", LEAST_DRAWS), whole_number(seed, "seed", 0)
         if draws > MOST_DRAWS:

@@ -278,7 +278,7 @@ class ConditionalSum:
     # -- tables given their sum --------------------------------------------------------------------------
 
     def tables_no_more_likely(self, draws: int, seed: int) -> tuple[float, float, int]:
-        """Return the probability, given S, of all sets of tables that are no more likely than the observed one.
+        """Return the probability, given S, of all sets of tables no more likely than the observed one.
 
         And minus twice the log probability of the observed set, and how many sets were drawn at random: 0
         where all of them were gone through. It does not depend on theta.
@@ -308,15 +308,15 @@ def _every_set(parts: Sequence[tuple[float, Array]], total: float, seen: float) 
     for i, (first, one) in enumerate(parts):
         if sums.size * one.size > MOST_SETS:
             return None
-        kept = np.flatnonzero(one > 0)
-        sums = (sums[:, None] + first + kept).ravel()
+        kept = one > 0
+        sums = (sums[:, None] + first + np.arange(one.size)[kept]).ravel()
         logs = (logs[:, None] + np.log(one[kept])).ravel()
         shares = (shares[:, None] * one[kept]).ravel()
         rest = (least[i + 1], most[i + 1]) if i + 1 < len(parts) else (0.0, 0.0)
         able = (sums + rest[0] <= total) & (sums + rest[1] >= total)
         keys = np.column_stack([sums[able], np.round(logs[able] / TIES)])
         _, index, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-        shares = np.bincount(inverse.ravel(), weights=shares[able])
+        shares = np.asarray(np.bincount(inverse.ravel(), weights=shares[able]), dtype=float)
         sums, logs = sums[able][index], logs[able][index]
     return float(shares[logs <= seen + TIES].sum())
 

@@ -55,7 +55,7 @@ def test_exchanged_arms_or_outcome_turn_the_sign():
 
 
 def test_bias_is_what_the_step_misses_on_average_at_the_most_likely_ratio():
-    """Of one study, at an odds ratio whose mean is a whole number: the exact mean of the one-step estimate."""
+    """Of one study, at the odds ratio at which 11 events are expected: the exact mean of the estimate."""
     n1, n2, m = 400, 100, 20
     k = np.arange(m + 1)
     psi = 0.25
