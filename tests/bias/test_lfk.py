@@ -88,6 +88,7 @@ def test_every_family_of_results_has_the_index_of_its_effects(kind, name):
             mx.bias.lfk_index(fit)
         return
     es = getattr(fit.effects, "exact", fit.effects)
+    es = es.select(~np.isnan(es.v))  # counts without events have no effect of their own
     assert mx.bias.lfk_index(fit).index == mx.bias.lfk_index(es).index
 
 
