@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes, check_effects
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
@@ -334,9 +334,8 @@ def estimates_of(
             if design.x is not None:
                 design = replace(design, x=design.x[exact])
             effects = effects.exact
-        check_effects(effects, what)
     elif isinstance(results, EffectSizes):
-        effects = check_effects(results, what)
+        effects = results
     else:
         raise InputError(
             f"{what} was given {describe(results)}",
