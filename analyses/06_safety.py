@@ -10,7 +10,7 @@ comparisons with controls, how many people the next trials must follow, and what
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -70,6 +70,7 @@ def main(analysis: report.Analysis) -> None:
         "limits_by_heterogeneity": pd.concat([curve(*each) for each in main_ones.items()]),
         "heterogeneity": pd.DataFrame([varied(*each) for each in counts.items()]),
         "follow_up": pd.concat([timed(*each) for each in counts.items()]),
+        "models": pooled(counts),
         "plans": plans(main_ones),
         "two_arms": compared(sheets),
     }
@@ -243,20 +244,35 @@ def published(sheets: evidence.Sheets, limits: pd.DataFrame) -> pd.DataFrame:
     return table.merge(whole[["reports", "counted", "limit", "limit_icc", "limit_any"]], on="counted")
 
 
+def pooled(counts: dict[Key, mx.effects.EventCounts]) -> pd.DataFrame:
+    """Return the mean risk by every model of one arm, or why there is none."""
+    return pd.DataFrame(
+        [
+            {"reports": key[0], "counted": key[1], "studies": found.m} | answer(found, *each)
+            for key, found in counts.items()
+            for each in ONE_ARM
+        ]
+    )
+
+
 def compared(sheets: evidence.Sheets) -> pd.DataFrame:
-    """Return the comparisons with controls, by every method that can take them."""
+    """Return the comparisons with controls by every model of two arms, or why there is none."""
     whole = event_counts(sheets, "adverse events", "all", arms=2)
     every = sheets.outcomes
     rows = every[(every["outcome"] == "complications") & every["study_name"].isin(whole.study)]
     tables = {"one table per study": whole}
     tables["one table per procedure"] = mx.event_counts(rows, labels="timepoint", study="study_name")
-    return pd.DataFrame([answer(name, counts, *each) for name, counts in tables.items() for each in MODELS])
+    found = []
+    for name, counts in tables.items():
+        cautions = "; ".join(dict.fromkeys(counts.column("caution").dropna()))
+        names = {"tables": name, "rows": counts.k, "caution": cautions}
+        found += [names | answer(counts, *each) for each in TWO_ARMS]
+    return pd.DataFrame(found)
 
 
-def answer(tables: str, counts: mx.effects.EventCounts, model: str, fit) -> dict[str, object]:
-    """Return what a model of two arms says, or why it says nothing."""
-    row = {"tables": tables, "rows": counts.k, "model": model, "events": int(counts.events.sum())}
-    row["caution"] = "; ".join(dict.fromkeys(counts.column("caution").dropna()))
+def answer(counts: mx.effects.EventCounts, model: str, fit: Callable) -> dict[str, object]:
+    """Return what a model says on the scale of its measure, or why it says nothing."""
+    row = {"model": model, "events": int(counts.events.sum())}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.MetaexoWarning)
         try:
@@ -264,17 +280,28 @@ def answer(tables: str, counts: mx.effects.EventCounts, model: str, fit) -> dict
         except errors.MetaexoError as error:
             return row | {"words": f"{error.given}; needed: {error.needed}"}
     shown = found.predict(scale="measure").iloc[0]
-    names = {"measure": found.measure.display, **{name: shown[name] for name in ("estimate", "low", "high")}}
-    return row | names | {"pvalue": found.pvalues.iloc[0], "words": "; ".join(found.cautions())}
+    names = ["estimate", "low", "high", "prediction_low", "prediction_high"]
+    row |= {"measure": found.measure.display} | {name: shown[name] for name in names if name in shown}
+    about = {"tau2": found.tau2, "i2": found.i2} if counts.arms == 1 else {"pvalue": found.pvalues.iloc[0]}
+    return row | about | {"words": "; ".join(found.cautions())}
 
 
-MODELS = (
+ONE_ARM = (
+    ("beta-binomial", lambda counts: mx.BetaBinomial(counts).fit()),
+    ("binomial-normal", lambda counts: mx.CountGLMM(counts, "PLO").fit()),
+    ("arcsine transformation", lambda counts: mx.RandomEffects(counts.effect_sizes("PAS")).fit()),
+    ("Freeman-Tukey transformation", lambda counts: mx.RandomEffects(counts.effect_sizes("PFT")).fit()),
+)
+RANDOM = ("beta-binomial", "binomial-normal")
+TRANSFORMED = ("arcsine transformation", "Freeman-Tukey transformation")
+TWO_ARMS = (
     ("exact conditional", lambda counts: mx.ExactConditional(counts).fit()),
     ("exact conditional, mid-p", lambda counts: mx.ExactConditional(counts).fit(test="mid-p")),
     ("Mantel-Haenszel", lambda counts: mx.MantelHaenszel(counts, "OR").fit()),
     ("Mantel-Haenszel", lambda counts: mx.MantelHaenszel(counts, "RR").fit()),
     ("Mantel-Haenszel", lambda counts: mx.MantelHaenszel(counts, "RD").fit()),
     ("Peto", lambda counts: mx.Peto(counts).fit()),
+    ("beta-binomial", lambda counts: mx.BetaBinomial(counts, "OR").fit()),
 )
 
 
@@ -346,6 +373,7 @@ def statement(
         doubts(counts[ALL, ANY], whole),
         narrower(counts, whole),
         varied_in_words(tables["heterogeneity"]),
+        modelled(tables["models"]),
         by_group(limits),
         followed(counts),
         planned_in_words(tables["plans"]),
@@ -446,6 +474,28 @@ def varied_in_words(heterogeneity: pd.DataFrame) -> str:
         f"same for every heterogeneity; elsewhere the intra-class correlation (95% CI) is: {told}. This is "
         f"compatible with no heterogeneity and with nearly all there can be; {number(ICC)} is stated, not "
         "estimated."
+    )
+
+
+def modelled(models: pd.DataFrame) -> str:
+    """Return the mean risks by models, and what transformations make of zeros."""
+    table = models.set_index(["counted", "reports", "model"])
+
+    def share(*key: str) -> str:
+        row = table.loc[key]
+        return f"{percent(row.estimate, 1)} ({percent(row.low, 1)} to {percent(row.high, 1)})"
+
+    told = [
+        f"{share(ANY, reports, RANDOM[0])} on average over studies by the {RANDOM[0]} model, and "
+        f"{share(ANY, reports, RANDOM[1])} in the median study by the {RANDOM[1]} one, {reports}"
+        for reports in (ALL, FIRM)
+    ]
+    usual = " and ".join(f"{share(SERIOUS, ALL, one)} by the {one}" for one in TRANSFORMED)
+    return (
+        f"The risk of any adverse event is {'; '.join(told)}. Where there is no event, the likelihood of such "
+        "a model has no maximum, and there is no estimate. Transformed shares have one all the same: "
+        f"{usual} for serious adverse events. Such intervals do not know how little was seen, and nothing "
+        "here rests on them."
     )
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from metaexo.report.run import Folders, run_analysis
 
@@ -232,6 +232,44 @@ def test_heterogeneity_by_a_grid_of_likelihoods(table, counts, counted):
     assert found["icc"] == pytest.approx(icc[profile.argmax()], rel=0.05, abs=2e-3)
     assert found["icc_low"] == pytest.approx(inside.min(), rel=0.05, abs=2e-3)
     assert found["icc_high"] == pytest.approx(inside.max(), rel=0.05)
+
+
+@pytest.mark.parametrize("reports", [ALL, FIRM])
+def test_the_models_of_any_event_by_other_optimisers(table, counts, words, reports):
+    rows, models = counts(reports, ANY), table("models").set_index(["reports", "counted", "model"])
+    x, n = rows["x"].to_numpy(), rows["n"].to_numpy()
+
+    def beta(at):
+        mean, icc = special.expit(at)
+        return -stats.betabinom.logpmf(x, n, mean * (1 - icc) / icc, (1 - mean) * (1 - icc) / icc).sum()
+
+    node, weight = np.polynomial.hermite_e.hermegauss(121)
+
+    def normal(at):
+        risk = special.expit(at[0] + abs(at[1]) * node)
+        return -np.log(stats.binom.pmf(x[:, None], n[:, None], risk) @ weight / weight.sum()).sum()
+
+    for name, function, start in (("beta-binomial", beta, [-4, -4]), ("binomial-normal", normal, [-5, 1])):
+        best = optimize.minimize(
+            function, start, method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-11}
+        )
+        found = models.loc[(reports, ANY, name)]
+        assert found["estimate"] == pytest.approx(special.expit(best.x[0]), rel=2e-3)
+        assert f"{100 * found['estimate']:.1f}% (" in words
+    assert models.loc[(reports, ANY, "binomial-normal"), "tau2"] == pytest.approx(
+        best.x[1] ** 2, rel=5e-3, abs=1e-4
+    )
+
+
+def test_without_events_models_have_no_estimate_and_transformed_shares_an_absurd_one(table, counts):
+    models = table("models").set_index(["reports", "counted", "model"])
+    for counted in (SERIOUS, "related serious adverse events", IMPLIED):
+        assert counts(ALL, counted)["x"].sum() == 0
+        for name in ("beta-binomial", "binomial-normal"):
+            row = models.loc[(ALL, counted, name)]
+            assert math.isnan(row["estimate"])
+            assert "event" in row["words"]
+        assert models.loc[(ALL, counted, "arcsine transformation"), "high"] == pytest.approx(0, abs=1e-12)
 
 
 def test_follow_up_by_hand(table, counts):
