@@ -492,8 +492,8 @@ def modelled(models: pd.DataFrame) -> str:
     ]
     usual = " and ".join(f"{share(SERIOUS, ALL, one)} by the {one}" for one in TRANSFORMED)
     return (
-        f"The risk of any adverse event is {'; '.join(told)}. Where there is no event, the likelihood of such "
-        "a model has no maximum, and there is no estimate. Transformed shares have one all the same: "
+        f"The risk of any adverse event is {'; '.join(told)}. Where there is no event, the likelihood of "
+        "such a model has no maximum, and there is no estimate. Transformed shares have one all the same: "
         f"{usual} for serious adverse events. Such intervals do not know how little was seen, and nothing "
         "here rests on them."
     )

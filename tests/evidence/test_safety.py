@@ -221,6 +221,18 @@ def test_our_counts_are_those_of_the_file(ours, root, kind, column):
     assert counts.ledger.total == 63
 
 
+def test_the_counts_in_the_readme_are_those_of_the_sheet(ours, root):
+    readme = " ".join((root / "data" / "README.md").read_text(encoding="utf-8").split())
+    whole = ours.event_counts()
+    firm = ours.event_counts(where="use == 'main'")
+    serious = ours.event_counts("serious adverse events", where="n_treated > 0")
+    main = ours.event_counts("serious adverse events", where="n_treated > 0 and use == 'main'")
+    sums = [(c.k, int(c.events.sum()), int(c.totals.sum())) for c in (whole, firm, serious, main)]
+    (k, x, n), (k1, x1, n1), (k2, _, n2), (k3, _, n3) = sums
+    assert f"{k} studies with {x} events among {n} people, {k1} with {x1} among {n1} without" in readme
+    assert f"counted in {k2} studies with {n2} people ({k3} with {n3})" in readme
+
+
 def test_counts_are_split_by_a_column_with_every_other_row_in_the_ledger(sheets):
     counts = sheets({}, {"route": "inhaled"}, {"route": "inhaled"}).event_counts()
     parts = mx.split(counts, "route")
