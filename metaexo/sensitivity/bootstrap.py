@@ -50,7 +50,7 @@ from metaexo.readable import Readable
 from metaexo.runs import run
 from metaexo.runs.counter import integers
 from metaexo.sensitivity.refit import checked_fit, refit
-from metaexo.sensitivity.refits import leaving_out, refits
+from metaexo.sensitivity.refits import is_pooled_together, leaving_out, refits
 from metaexo.sensitivity.simulate import Law, law_of
 from metaexo.types import Array, Index
 
@@ -544,7 +544,8 @@ def bootstrap(
     _refuse_families(fit, kind)
     wanted = statistics_of(fit, statistic)
     source = _plain(fit, interval == "studentized")
-    in_batches = isinstance(source, RandomEffectsResults) and all(one.kind != "function" for one in wanted)
+    together = isinstance(source, RandomEffectsResults) or is_pooled_together(source)
+    in_batches = together and all(one.kind != "function" for one in wanted)
     default = DRAWS_IN_BATCHES if in_batches else DRAWS_ONE_BY_ONE
     count = default if draws is None else whole_number(draws, "draws", LEAST_DRAWS)
     if count > MOST_DRAWS:

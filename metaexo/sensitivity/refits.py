@@ -21,6 +21,7 @@ from metaexo.errors import InputError, MetaexoError, ShapeError
 from metaexo.formatting import MISSING, interval, level_words, number, p_value, percent, plural
 from metaexo.heterogeneity.attribution.results import AttributionResults
 from metaexo.inputs import check_flag, read_numbers, whole_number
+from metaexo.models.counts.common_effect import CommonEffectResults
 from metaexo.models.linear.hypothesis import two_sided_pvalues, wald_statistics
 from metaexo.models.linear.results import FitResults
 from metaexo.models.multilevel.batched import fits_without, is_batched
@@ -259,8 +260,9 @@ def refits(
     """Return many refits of a fit as arrays.
 
     Use it for resampling schemes of your own. Fits of :class:`metaexo.RandomEffects` are refitted in one
-    batched call, and so are most of :class:`metaexo.Multilevel` in which no row repeats; others one by one,
-    in parts that go to the workers of joblib inside ``joblib.parallel_config``.
+    batched call, and so are those of :class:`metaexo.MantelHaenszel` and :class:`metaexo.Peto`, and most of
+    :class:`metaexo.Multilevel` in which no row repeats; others one by one, in parts that go to the workers of
+    joblib inside ``joblib.parallel_config``.
 
     Parameters
     ----------
@@ -310,6 +312,8 @@ def refits(
     make: Callable[..., dict[str, Any]] = _single_part
     if isinstance(fit, RandomEffectsResults) and _is_batched(fit):
         make = _batch_part
+    elif isinstance(fit, CommonEffectResults) and is_pooled_together(fit):
+        make = _pooled_part
     elif isinstance(fit, MultilevelResults) and fit.test in ("t", "z") and is_batched(fit):
         make = _multilevel_part
     return _run(_Task(make, fit, of, ys, vs, fit.at_level(level), alone), total)[0]
@@ -330,6 +334,7 @@ def _run(task: _Task, size: int) -> tuple[Refits, Array]:
     fit, p = task.fit, max(task.fit.design.p, 1)
     block = max(1, CHUNK_ELEMENTS // (fit.k * p * p))
     sizes = {_batch_part: block, _multilevel_part: min(block, TOGETHER), _single_part: 1}
+    sizes[_pooled_part] = block
     chunk = PART if task.make is _single_part else None
     arrays = run(task, size, block=sizes[task.make], chunk=chunk, what="refits")
     said = {name: dict(enumerate(arrays.pop(name).tolist())) for name in ("reasons", "notes")}
@@ -552,6 +557,42 @@ def _one_effect(
     for name, value in (of_mean | rest).items():
         out[name][i] = value
     _add_tests(out, np.array([i]))
+
+
+# -- effects pooled from counts: a batch ---------------------------------------------------------------------
+
+
+def is_pooled_together(fit: FitResults) -> bool:
+    """Say whether many sets of the rows of a fit are pooled in one call, as sums over counts are."""
+    return isinstance(fit, CommonEffectResults) and fit.many(np.ones((1, fit.k))) is not None
+
+
+def _pooled_part(
+    fit: CommonEffectResults,
+    counts: Array,
+    y: Array | None,
+    v: Array | None,
+    level: float,
+    alone: bool,
+    see: See,
+) -> dict[str, Any]:
+    """Return the arrays of some refits, made in one call; those without a finite effect have their reason."""
+    out = _empty(fit, len(counts))
+    out |= {"k": counts.sum(axis=1), "m": _studies(fit.effects, counts)}
+    found = fit.many(counts)
+    assert found is not None
+    which = np.flatnonzero(np.isfinite(found.estimate) & (out["k"] > 0))
+    free, q = found.q_df[which], np.where(found.q_df[which] > 0, found.q[which], 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        i2 = np.where((free > 0) & (q > 0), np.maximum(0.0, (q - free) / q), 0.0)
+        h2 = np.where(free > 0, q / free, 1.0)
+    normal = np.full(which.size, np.nan)
+    _fill_batch(out, which, found.estimate[which, None], found.variance[which, None, None], normal, level)
+    nothing = np.zeros(which.size)  # studies do not differ in these models
+    _fill_all(out, which, {"tau2": nothing, "i2": i2, "h2": h2, "q": q, "q_df": np.maximum(free, 0.0)})
+    _add_tests(out, which)
+    left = np.setdiff1d(np.arange(len(counts)), which)
+    return out | {"reasons": _one_by_one(fit, counts, y, v, level, left, out, see), "notes": {}}
 
 
 # -- multilevel models without some of their rows: a batch ---------------------------------------------------

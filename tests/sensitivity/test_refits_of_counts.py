@@ -1,5 +1,7 @@
 """Refits of models of counts: the same model on other rows, whatever has no estimate of its own."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -69,3 +71,39 @@ def test_methods_for_small_studies_take_the_estimates_that_exist_and_say_so(coun
     assert found.tau == mx.bias.rank_test(known).tau
     assert any("1 effect without an estimate of its own took no part" in text for text in found.cautions())
     assert mx.bias.fail_safe_n(fit).number == mx.bias.fail_safe_n(known).number
+
+
+@pytest.mark.parametrize("measure", ["OR", "RR", "RD", "PETO"])
+def test_sums_over_many_sets_are_the_fits_of_each(counts, measure):
+    model = mx.Peto if measure == "PETO" else partial(mx.MantelHaenszel, measure=measure)
+    fit, n = model(counts).fit(), np.random.default_rng(2).integers(0, 3, (30, 6))
+    found = mx.sensitivity.refits(fit, n)
+    for i in range(30):
+        rows = np.repeat(np.arange(6), n[i])
+        copies = (np.arange(rows.size) - np.searchsorted(rows, rows)).tolist()
+        try:
+            alone = mx.sensitivity.refit(fit, rows, copies=copies)
+        except mx.errors.MetaexoError:
+            assert i in found.reasons
+            continue
+        for ours, theirs in (
+            (found.estimate[i], alone.estimate),
+            (found.se[i, 0], alone.se[0]),
+            (found.high[i, 0], alone.bounds()[1][0]),
+            (found.pvalue[i, 0], alone.pvalues.iloc[0]),
+            (found.q[i], alone.q.statistic),
+            (found.q_df[i], alone.q.df[0]),
+            (found.q_pvalue[i], alone.q.pvalue),
+            (found.i2[i], alone.i2),
+            (found.h2[i], alone.h2),
+        ):
+            assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-12, nan_ok=True)
+
+
+def test_a_rule_that_looks_at_all_rows_is_kept_in_refits_one_by_one(counts):
+    rule = mx.effects.ZeroCells(0.5, "all_if_any_zero")
+    fit = mx.MantelHaenszel(counts, "RR", zero_cells=rule).fit()
+    found = mx.sensitivity.refits(fit, [[0, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 0]])
+    plain = mx.MantelHaenszel(counts.select([1, 2, 3, 4]), "RR").fit()
+    assert found.estimate[0] == pytest.approx(plain.estimate, rel=1e-12)  # no zero is left
+    assert found.estimate[1] != pytest.approx(plain.estimate, rel=1e-3)

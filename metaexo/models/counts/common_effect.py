@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,8 @@ DOUBLE_ZERO = "no event in either arm, or an event in everyone of both"
 TESTS = ("mantel-haenszel", "cochran")
 # Below this number of events in an arm, all studies together, normal intervals are rough.
 FEW_EVENTS = 5
+# Elements of arrays of sets of studies that are made at a time.
+CHUNK = 1 << 20
 NULLS = {
     "OR": "the odds ratio",
     "IRR": "the rate ratio",
@@ -113,11 +115,27 @@ def rule_in_words(rule: ZeroCells, touched: int, k: int) -> str:
     return f"{rule.derivation().note}, in {touched} of {plural(k, 'row')}"
 
 
+def others_of_each(k: int) -> Iterator[tuple[int, Array]]:
+    """Yield the first of some studies, and how often each study counts without each of them, (b, k)."""
+    step = max(1, CHUNK // k)
+    for i in range(0, k, step):
+        yield i, 1 - np.eye(min(step, k - i), k, i)
+
+
 def normal_test(statistic: float, df: float, null: str) -> TestResult:
     """Return a chi-square test; without degrees of freedom nothing is tested and p is 1."""
     if not df > 0:
         return TestResult(0.0 if np.isfinite(statistic) else np.nan, "chi2", (max(df, 0.0),), 1.0, null)
     return make_test(statistic, "chi2", (df,), null)
+
+
+class ManyPooled(NamedTuple):
+    """Pooled effects of many sets of the rows of a fit, shapes (B,); infinite or NaN where there are none."""
+
+    estimate: Array
+    variance: Array
+    q: Array  # Cochran's Q
+    q_df: Array  # its degrees of freedom; Q is 0 without any
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -135,6 +153,18 @@ class CommonEffectFit(CountFit):
     @abstractmethod
     def without_each(self) -> tuple[Array, Array]:
         """Return estimate and variance without each study in turn, shapes (k,); NaN where there are none."""
+
+    def many(self, n: Array) -> ManyPooled | None:
+        """Return the same model of many sets of rows, each as often as `n`, shape (B, k), says.
+
+        None where sets are fitted one by one.
+        """
+        return None
+
+    @property
+    def _rows_are_apart(self) -> bool:
+        """Whether no rule for zeros does to a row what depends on the other rows."""
+        return "all_if_any_zero" not in (self.zero_cells.studies, self.study_zero_cells.studies)
 
     @property
     @abstractmethod

@@ -19,8 +19,10 @@ from metaexo.models.counts.common_effect import (
     NOTHING_ADDED,
     CommonEffectFit,
     CommonEffectResults,
+    ManyPooled,
     check_dependence,
     check_rule,
+    others_of_each,
     pooled_tables,
     rule_in_words,
     without_double_zeros,
@@ -44,8 +46,6 @@ IN_WORDS = {
     "greenland-robins": "Greenland and Robins",
     "sato": "Sato, Greenland and Robins",
 }
-# Elements of arrays of sets without one study each that are made at a time.
-CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -86,12 +86,26 @@ class MantelHaenszelFit(CommonEffectFit):
         """Return estimate and variance without each study in turn, shapes (k,); infinite where undefined."""
         t = pooled_tables(self.counts, self.zero_cells)[0]
         found = np.empty((2, self.k))
-        step = max(1, CHUNK // self.k)
-        for i in range(0, self.k, step):
-            n = 1 - np.eye(min(step, self.k - i), self.k, i)
+        for i, n in others_of_each(self.k):
             sums = pool(self.measure.code, self.variance, t, n)
-            found[:, i : i + step] = sums.estimate, sums.variance
+            found[:, i : i + len(n)] = sums.estimate, sums.variance
         return found[0], found[1]
+
+    def many(self, n: Array) -> ManyPooled | None:
+        """Return the same pooling of many sets of rows, each as often as `n`, shape (B, k), says."""
+        if not self._rows_are_apart:
+            return None
+        sums = pool(self.measure.code, self.variance, pooled_tables(self.counts, self.zero_cells)[0], n)
+        q, df = _q_of_sets(self.effects.y, self.effects.v, sums.estimate, n)
+        return ManyPooled(sums.estimate, sums.variance, q, df)
+
+
+def _q_of_sets(y: Array, v: Array, estimate: Array, n: Array) -> tuple[Array, Array]:
+    """Return Q of the studies' own estimates in many sets, and its degrees of freedom, shapes (B,)."""
+    has = np.isfinite(y) & np.isfinite(v)
+    known = np.isfinite(estimate)
+    off = y[has] - np.where(known, estimate, np.nan)[:, None]
+    return np.asarray((n[:, has] * off**2 / v[has]).sum(axis=1)), np.asarray(n[:, has].sum(axis=1) - 1)
 
 
 def pool(measure: str, variance: str, t: TwoArms, n: Array | None = None) -> Sums:

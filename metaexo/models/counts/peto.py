@@ -20,8 +20,10 @@ from metaexo.models.counts.common_effect import (
     NOTHING_ADDED,
     CommonEffectFit,
     CommonEffectResults,
+    ManyPooled,
     check_dependence,
     check_rule,
+    others_of_each,
     pooled_tables,
     rule_in_words,
     without_double_zeros,
@@ -71,14 +73,22 @@ class PetoFit(CommonEffectFit):
 
     def without_each(self) -> tuple[Array, Array]:
         """Return estimate and variance without each study in turn, shapes (k,); NaN where there are none."""
-        found = score(pooled_tables(self.counts, self.zero_cells)[0])
-        others = ~np.eye(self.k, dtype=bool) if self.k <= 4 else None
-        if others is not None:
-            o, v = others @ found.excess, others @ found.variance
-        else:
-            o, v = found.excess.sum() - found.excess, found.variance.sum() - found.variance
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(v > 0, o / v, np.nan), np.where(v > 0, 1 / v, np.nan)
+        found = np.empty((2, self.k))
+        t = pooled_tables(self.counts, self.zero_cells)[0]
+        for i, n in others_of_each(self.k):
+            sums = peto(t, n)
+            found[:, i : i + len(n)] = sums.estimate, sums.variance
+        return found[0], found[1]
+
+    def many(self, n: Array) -> ManyPooled | None:
+        """Return the same pooling of many sets of rows, each as often as `n`, shape (B, k), says."""
+        if not self._rows_are_apart:
+            return None
+        t = pooled_tables(self.counts, self.zero_cells)[0]
+        sums, (o, v), has = peto(t, n), score(t), self.informative
+        off = o[has] - v[has] * sums.estimate[:, None]
+        q, df = (n[:, has] * off**2 / v[has]).sum(axis=1), n[:, has].sum(axis=1) - 1
+        return ManyPooled(sums.estimate, sums.variance, q, df)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
