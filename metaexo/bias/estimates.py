@@ -33,6 +33,7 @@ RESTS_ON_ONE = ": what is weighted by precision rests on it"
 MOST = 0.5  # of the inverse-variance weight: whoever has more decides
 EQUAL = 1e-8  # share of their size below whose spread standard errors are equal but for rounding
 SPREAD = 1.5  # largest over smallest standard error below which small and large studies hardly differ
+BOUNDED, NO_ESTIMATE = "known only within bounds", "without an estimate of its own"
 TRUE_EFFECTS = ("random", "common")
 Alternative = Literal["greater", "less"]
 
@@ -55,7 +56,8 @@ class Estimates(Immutable):
     level : float
         Level of intervals.
     left_out : tuple of str
-        Rows of the fit that have no exact effect (censored ones), and so no place here.
+        Rows of the fit that have no exact effect (censored ones), or no estimate of their own (counts without
+        event), and so no place here.
     weights : ndarray, shape (k,), or None
         User-supplied weights of a fit of RandomEffects.
     tau2_given, df_given : float or None
@@ -199,13 +201,18 @@ class Estimates(Immutable):
             said.append(heaviest + RESTS_ON_ONE)
         if self.left_out:
             said.append(
-                f"{plural(len(self.left_out), 'effect')} known only within bounds took no part: "
+                f"{plural(len(self.left_out), 'effect')} {self._why_left_out} took no part: "
                 + "; ".join(self.left_out[:8])
                 + (f"; and {len(self.left_out) - 8} more" if len(self.left_out) > 8 else "")
             )
-            if counts:
+            if counts and self._why_left_out == BOUNDED:
                 said.append(self._of_counts())
         return tuple(said)
+
+    @property
+    def _why_left_out(self) -> str:
+        bounded = self.fit is not None and isinstance(self.fit.effects, BoundedEffectSizes)
+        return BOUNDED if bounded else NO_ESTIMATE
 
     def far_outside(self, mean: float) -> tuple[str, ...]:
         """Return a caution where a mean lies far outside the range of the effects, else nothing.
@@ -342,6 +349,12 @@ def estimates_of(
             "a fit of effects, or mx.EffectSizes",
             "hand in mx.RandomEffects(es).fit(), a fit of another model, or the effects themselves",
         )
+    known = np.isfinite(effects.v)
+    if not known.all():  # a fit of counts: some studies have no estimate of their own
+        left_out = tuple(name for name, has in zip(effects.row_ids, known, strict=True) if not has)
+        if design.x is not None:
+            design = replace(design, x=design.x[known])
+        effects = effects.select(known, NO_ESTIMATE)
     if not moderators and design.x is not None:
         raise InputError(
             f"{what} was given a fit with moderators ({', '.join(design.names)})",
