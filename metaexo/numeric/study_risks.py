@@ -88,6 +88,10 @@ class StudyRisks(ABC):
         """Return the risk below which a share of the studies lies."""
 
     @abstractmethod
+    def below(self, risk: ArrayLike, t: ArrayLike, h: ArrayLike) -> Array:
+        """Return the share of the studies whose risk is at most a value."""
+
+    @abstractmethod
     def location(self, mean: ArrayLike, h: ArrayLike) -> Array:
         """Return the location that belongs to a mean risk."""
 
@@ -108,8 +112,9 @@ class BetaRisks(StudyRisks):
         p, q = special.expit(t), special.expit(-t)
         whole = h >= 1
         step = np.where(whole, 0.0, h) / np.where(whole, 1.0, 1 - h)
-        later = log_factors(p, x, step) - log_factors(1 + (n - x) * step, x, step)
-        made = chosen + later + _log_none(p, q, n - x, step)
+        made = _log_none(p, q, n - x, step)
+        if x.any():
+            made = made + chosen + log_factors(p, x, step) - log_factors(1 + (n - x) * step, x, step)
         if whole.any():
             with np.errstate(divide="ignore"):
                 none = np.where(x == 0, q, 0.0) + np.where(x == n, p, 0.0)
@@ -128,6 +133,16 @@ class BetaRisks(StudyRisks):
         rest = (1 - np.where(some, h, 0.5)) / np.where(some, h, 0.5)
         inside = special.betaincinv(p * rest, q * rest, share)
         return np.asarray(np.where(some, inside, np.where(h >= 1, (share > q) * 1.0, p)))
+
+    def below(self, risk: ArrayLike, t: ArrayLike, h: ArrayLike) -> Array:
+        """Return the beta distribution function."""
+        risk, t, h = np.broadcast_arrays(*(np.asarray(a, dtype=float) for a in (risk, t, h)))
+        p, q = special.expit(t), special.expit(-t)
+        some = (h > 0) & (h < 1)
+        rest = (1 - np.where(some, h, 0.5)) / np.where(some, h, 0.5)
+        inside = special.betainc(np.maximum(p * rest, TINY), np.maximum(q * rest, TINY), risk)
+        all_or_none = np.where(risk >= 1, 1.0, q)
+        return np.asarray(np.where(some, inside, np.where(h >= 1, all_or_none, (risk >= p) * 1.0)))
 
     def location(self, mean: ArrayLike, h: ArrayLike) -> Array:
         """Return the logit of the mean."""
@@ -180,6 +195,17 @@ class GammaRates(StudyRisks):
         relative = np.where(some, special.gammaincinv(1 / variance, share) * variance, 1.0)
         return np.asarray(np.exp(t) * relative)
 
+    def below(self, risk: ArrayLike, t: ArrayLike, h: ArrayLike) -> Array:
+        """Return the gamma distribution function."""
+        risk, t, h = np.broadcast_arrays(*(np.asarray(a, dtype=float) for a in (risk, t, h)))
+        some = h > 0
+        variance = np.where(some, h, 1.0) ** 2
+        with np.errstate(over="ignore"):
+            relative = risk / np.exp(t)
+        return np.asarray(
+            np.where(some, special.gammainc(1 / variance, relative / variance), (relative >= 1) * 1.0)
+        )
+
     def location(self, mean: ArrayLike, h: ArrayLike) -> Array:
         """Return the logarithm of the mean."""
         return np.asarray(np.log(np.broadcast_arrays(np.asarray(mean, dtype=float), h)[0]))
@@ -203,6 +229,10 @@ class NormalRisks(StudyRisks):
     def back(self, eta: Array) -> Array:
         """Return the risk of a location."""
 
+    @abstractmethod
+    def forth(self, risk: Array) -> Array:
+        """Return the location of a risk."""
+
     def log_pmf(self, x: ArrayLike, total: ArrayLike, t: ArrayLike, h: ArrayLike) -> Array:
         """Return log probabilities by the trapezoidal rule, whose step is narrow for what it sums."""
         x, total, t, h = (np.asarray(a, dtype=float) for a in (x, total, t, h))
@@ -223,6 +253,12 @@ class NormalRisks(StudyRisks):
     def quantile(self, share: ArrayLike, t: ArrayLike, h: ArrayLike) -> Array:
         """Return the risk at the quantile of the normal distribution."""
         return self.back(np.asarray(t) + np.asarray(h) * special.ndtri(share))
+
+    def below(self, risk: ArrayLike, t: ArrayLike, h: ArrayLike) -> Array:
+        """Return the normal distribution function on the scale of the location."""
+        to, t, h = np.broadcast_arrays(self.forth(np.asarray(risk, dtype=float)), t, h)
+        some = h > 0
+        return np.asarray(np.where(some, special.ndtr((to - t) / np.where(some, h, 1.0)), (to >= t) * 1.0))
 
     def location(self, mean: ArrayLike, h: ArrayLike) -> Array:
         """Return the location whose mean risk is given, by root-finding."""
@@ -258,6 +294,10 @@ class LogitNormalRisks(NormalRisks):
         """Return the risk of a logit."""
         return np.asarray(special.expit(eta))
 
+    def forth(self, risk: Array) -> Array:
+        """Return the logit of a risk."""
+        return np.asarray(special.logit(risk))
+
 
 class LogNormalRates(NormalRisks):
     """Rates that are normal on the log scale."""
@@ -273,6 +313,11 @@ class LogNormalRates(NormalRisks):
         """Return the rate of a logarithm."""
         with np.errstate(over="ignore"):
             return np.exp(eta)
+
+    def forth(self, risk: Array) -> Array:
+        """Return the logarithm of a rate."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(risk))
 
     def mean(self, t: ArrayLike, h: ArrayLike) -> Array:
         """Return the mean of a log-normal distribution."""

@@ -1,5 +1,7 @@
 """Safety: what no or few events in one arm exclude, and what relative effects mean in absolute numbers."""
 
+from metaexo.safety.absolute import AbsoluteEffect, NumberNeeded, absolute_effect, number_needed
+from metaexo.safety.bayes import BayesianLimit, bayesian_limit
 from metaexo.safety.exclusion import (
     ExclusionCurve,
     FollowUpLimits,
@@ -11,20 +13,29 @@ from metaexo.safety.exclusion import (
 from metaexo.safety.heterogeneity import HeterogeneityLikelihood, heterogeneity_likelihood
 from metaexo.safety.intervals import StudyIntervals, study_intervals
 from metaexo.safety.limits import LimitCurve, UpperLimit, limits_by_heterogeneity, upper_limit
+from metaexo.safety.prediction import CountPrediction, predict_count
 
 __all__ = [
+    "AbsoluteEffect",
+    "BayesianLimit",
+    "CountPrediction",
     "ExclusionCurve",
     "FollowUpLimits",
     "HeterogeneityLikelihood",
     "LimitCurve",
+    "NumberNeeded",
     "PatientsToExclude",
     "StudyIntervals",
     "UpperLimit",
+    "absolute_effect",
+    "bayesian_limit",
     "by_follow_up",
     "exclusion_curve",
     "heterogeneity_likelihood",
     "limits_by_heterogeneity",
+    "number_needed",
     "patients_to_exclude",
+    "predict_count",
     "study_intervals",
     "upper_limit",
 ]

@@ -334,7 +334,10 @@ def _study_size(given: float | None, person_time: bool, usual: float) -> float:
         if not 0 < found < math.inf:
             raise InputError(f"study_size is {found:g}", "a person-time above 0")
         return found
-    return float(whole_number(given, "study_size", 1))
+    people = whole_number(given, "study_size", 1)
+    if people > MOST_PEOPLE:
+        raise InputError("study_size is more people than there are", f"at most {MOST_PEOPLE:,.0f}")
+    return float(people)
 
 
 def _risks(given: object, person_time: bool) -> Array:

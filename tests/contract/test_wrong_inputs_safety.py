@@ -32,6 +32,10 @@ TIMES = with_weeks(mx.event_counts(events=[0, 2, 1], time=[1.5, 8.0, 30.0]))
 TWO_ARMS = with_weeks(
     mx.event_counts(treatment_events=[0, 1], treatment_n=[10, 12], control_events=[0, 2], control_n=[10, 11])
 )
+RATIO = mx.MantelHaenszel(
+    mx.event_counts(treatment_events=[1, 3], treatment_n=[10, 12], control_events=[2, 2], control_n=[10, 11]),
+    measure="RR",
+).fit()
 # Every public function with arguments that work, beside the counts.
 NEEDED: dict[str, dict[str, Any]] = {
     "upper_limit": {},
@@ -41,6 +45,10 @@ NEEDED: dict[str, dict[str, Any]] = {
     "exclusion_curve": {"number": [20, 300]},
     "patients_to_exclude": {"risk": 0.1},
     "by_follow_up": {"weeks": "weeks"},
+    "bayesian_limit": {"heterogeneity": 0.1},
+    "predict_count": {"results": room.bayesian_limit(SOME), "n": 20},
+    "absolute_effect": {"results": RATIO, "baseline": [0.1, 0.3]},
+    "number_needed": {"results": RATIO, "baseline": 0.1},
 }
 OF_PEOPLE = {"by_follow_up"}  # no person-time
 FUNCTIONS: dict[str, Callable[..., Any]] = {
