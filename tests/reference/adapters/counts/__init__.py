@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.reference.adapters.counts import labbe, mantel_haenszel
+from tests.reference.adapters.counts import glmm, labbe, mantel_haenszel
 from tests.reference.cases import Case, NotCovered
 
 Answer = Callable[[Case, dict[str, Any]], dict[str, Any]]
 
 # The parts, each with MODELS: (topic, model) of a call to its answer.
-PARTS = (labbe, mantel_haenszel)
+PARTS = (labbe, mantel_haenszel, glmm)
 ANSWERS: dict[tuple[str, str], Answer] = {
     key: answer for part in PARTS for key, answer in part.MODELS.items()
 }
