@@ -446,7 +446,8 @@ class CommonEffectResults(CommonEffectFit, CountResults):
     def study_lines(self) -> tuple[str, ...]:
         """Return what was done to zeros in the studies' own estimates, and how many studies have none."""
         rule, k = self.study_zero_cells, self.k
-        touched = sum("continuity correction" in mark.formula for mark in self.effects.derived)
+        marks = zip(self.effects.derived, self.has_estimate, strict=True)
+        touched = sum(has and "continuity correction" in mark.formula for mark, has in marks)
         lines = [f"studies' own estimates (for Q, I2 and drawings): {rule_in_words(rule, touched, k)}"]
         none = k - int(self.has_estimate.sum())
         if none:

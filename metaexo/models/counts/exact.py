@@ -443,7 +443,8 @@ class ExactConditional:
             raise NotIdentifiableError(
                 f"no row has information on the {self.measure}: no event in either arm, or in everyone",
                 "a row with an event, and someone without",
-                f'pool differences, mx.MantelHaenszel(counts, "{difference}"); or look at limits of each arm',
+                f'pool differences, mx.MantelHaenszel(counts, "{difference}"); or '
+                'mx.safety.upper_limit(counts.arm("treatment"))',
             )
         theta = family.estimate
         return ExactConditionalResults(

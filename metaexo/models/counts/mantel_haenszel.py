@@ -344,7 +344,7 @@ def no_ratio(counts: EventCounts, measure: str, t: TwoArms) -> NotIdentifiableEr
     if len(empty) == 2:
         given, remedy = (
             f"no event in either arm of {rows}",
-            f'a difference, measure="{difference}"; or limits of each arm',
+            f'a difference, measure="{difference}"; or mx.safety.upper_limit(counts.arm("treatment"))',
         )
     elif empty:
         given, remedy = (

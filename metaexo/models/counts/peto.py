@@ -285,7 +285,8 @@ class Peto:
             raise NotIdentifiableError(
                 f"every row has {DOUBLE_ZERO}: there is no odds ratio",
                 "a row with an event, and someone without",
-                'pool risk differences, mx.MantelHaenszel(counts, "RD"); or look at limits of each arm',
+                'pool risk differences, mx.MantelHaenszel(counts, "RD"); or '
+                'mx.safety.upper_limit(counts.arm("treatment"))',
             )
         return PetoResults(
             counts=self.counts,
