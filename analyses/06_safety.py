@@ -9,6 +9,7 @@ that is left by definition, route, source, isolation method and kind of donor, h
 comparisons with controls, how many people the next trials must follow, and what follow-up there was.
 """
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -32,6 +33,7 @@ GROUPS = {
 ICC = 0.05  # heterogeneity of study risks that is stated beside a common risk
 TARGETS = (0.01, 0.001)
 NEXT = (20, 50)
+PRIORS = ("jeffreys", "uniform")
 COLUMNS = [
     *["events", "counted", "arm", "line", "study_id", "label", "people", "n", "share", "low", "high"],
     *["route", "source", "isolation", "allogeneic", "indication", "design", "same_people"],
@@ -72,6 +74,7 @@ def main(analysis: report.Analysis) -> None:
         "follow_up": pd.concat([timed(*each) for each in counts.items()]),
         "models": pooled(counts),
         "plans": plans(main_ones),
+        "prediction": predictions(main_ones),
         "two_arms": compared(sheets),
     }
     tables["published"] = published(sheets, tables["limits"])
@@ -231,6 +234,31 @@ def plans(counts: dict[Key, mx.effects.EventCounts]) -> pd.DataFrame:
     return pd.concat(tables)
 
 
+def predictions(counts: dict[Key, mx.effects.EventCounts]) -> pd.DataFrame:
+    """Return how many events to expect in the next study, by prior and by whether risks of studies differ."""
+    rows = []
+    for key, found in counts.items():
+        for prior, icc in itertools.product(PRIORS, (0.0, ICC)):
+            known = mx.safety.bayesian_limit(found, prior, heterogeneity=icc)
+            for size in NEXT:
+                next_one = mx.safety.predict_count(known, size)
+                rows.append(
+                    {
+                        "reports": key[0],
+                        "counted": key[1],
+                        "prior": prior,
+                        "icc": icc,
+                        "limit": known.value,
+                        "people": size,
+                        "expected": next_one.expected,
+                        "low": next_one.low,
+                        "high": next_one.high,
+                        "any_event": next_one.any_event,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
 def published(sheets: evidence.Sheets, limits: pd.DataFrame) -> pd.DataFrame:
     """Return pooled shares of published reviews, in per cent there, beside what is left here."""
     reviews = sheets.published_meta_analyses
@@ -377,6 +405,7 @@ def statement(
         by_group(limits),
         followed(counts),
         planned_in_words(tables["plans"]),
+        predicted(tables["prediction"]),
         against_controls(tables["two_arms"]),
         reviewed(tables["published"]),
         "People chosen because they were harmed, numerators without a denominator: "
@@ -560,6 +589,26 @@ def planned_in_words(plans: pd.DataFrame) -> str:
         f"of {NEXT[-1]} people if the risks of studies differ with an ICC of {ICC:g}. For adverse events of "
         f"any kind it is {needed(FIRM, ANY)} more. One event among them undoes it, and the numbers hold for "
         "the follow-up of those trials."
+    )
+
+
+def predicted(prediction: pd.DataFrame) -> str:
+    """Return how many events the next study of each size may see, as a table."""
+    table = prediction.set_index(["counted", "reports", "icc", "people", "prior"])
+    rows = []
+    for counted, size in itertools.product((SERIOUS, ANY), NEXT):
+        common, varied = (table.loc[(counted, FIRM, icc, size, PRIORS[0])] for icc in (0.0, ICC))
+        cells = [
+            cell
+            for one in (common, varied)
+            for cell in (f"{one.low:.0f} to {one.high:.0f}", percent(one.any_event))
+        ]
+        rows.append((counted, str(size), *cells))
+    header = ["people with", "next study", "common risk", "any", f"ICC {ICC:g}", "any"]
+    return (
+        "How many events the next study may see if it is like those without doubtful reports (95% "
+        "prediction interval, and the probability of any; Jeffreys' prior). More would be a signal:\n\n"
+        + markdown_table(rows, header, left=1)
     )
 
 
