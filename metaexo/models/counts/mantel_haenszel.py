@@ -65,7 +65,9 @@ class MantelHaenszelFit(CommonEffectFit):
         """Share of each study in the pooled effect, scaled to sum to 1, shape (k,).
 
         Before scaling: b c / N of an odds ratio (b without event in the treated arm, c with event in the
-        control arm), c n1 / N of a risk or rate ratio, n1 n2 / N of a difference.
+        control arm), c n1 / N of a risk or rate ratio, n1 n2 / N of a difference. They are the weights of the
+        studies' ratios in their mean: one without event in the control arm has an infinite ratio and weight
+        0, and counts all the same.
         """
         return lock(np.asarray(self.sums.weights / self.sums.weights.sum()))
 

@@ -484,7 +484,10 @@ def effect_notes(fit: FitResults) -> tuple[str, ...]:
     """Return cautions of a fit, and how hollow marks are to be read."""
     es = cast("EffectSizes", fit.effects)
     mean = "the pooled effect" if fit.design.x is None else "the intercept"
-    return (*caution_notes(fit, mean), *derived_words(es.derived, "circle"))
+    drawn = es.derived
+    if drawn and isinstance(es, EffectSizes):  # counts without an estimate of their own have no mark
+        drawn = tuple(mark for mark, v in zip(drawn, es.v, strict=True) if np.isfinite(v))
+    return (*caution_notes(fit, mean), *derived_words(drawn, "circle"))
 
 
 def no_prediction_note(fit: FitResults | None) -> str:
