@@ -150,3 +150,210 @@ def test_wrong_choices_of_counts_are_refused():
             forest_plan(effects, **choice)
     with pytest.raises(InputError, match="models holds 'common'"):
         forest_plan(one_arm(), models=["common"])
+
+
+# -- fits ----------------------------------------------------------------------------------------------------
+
+
+def two_arms(**more):
+    """Return counts with studies that say nothing on a ratio: the first, the fourth and the fifth."""
+    data = pd.DataFrame({"route": ["a", "b", "b", "b", "a", "a"], "year": range(2015, 2021)})
+    return mx.event_counts(
+        data,
+        treatment_events=[0, 3, 0, 5, 0, 2],
+        treatment_n=[12, 40, 25, 5, 20, 50],
+        control_events=[0, 5, 1, 5, 0, 7],
+        control_n=[11, 42, 25, 5, 20, 48],
+        labels=[f"Study {i}" for i in "abcdef"],
+        **more,
+    )
+
+
+@pytest.fixture(scope="module")
+def pooled():
+    return mx.MantelHaenszel(two_arms(), "OR").fit()
+
+
+def test_studies_without_an_estimate_keep_their_row_and_counts_without_a_mark(pooled):
+    plan = forest_plan(pooled)
+    rows = studies(plan)
+    assert [bool(row.marks) for row in rows] == [False, True, True, False, False, True]
+    assert rows[0].cells["estimate"] == ("", "not estimable", "")
+    assert (rows[0].cells["treatment_events / treatment_n"], rows[3].cells["control_events / control_n"]) == (
+        ("0 / 12",),
+        ("5 / 5",),
+    )
+    said = (
+        "Not estimable: 3 studies without event, or with events in everyone; not used in the pooled effect."
+    )
+    assert said in plan.notes
+    odds = (3 / 37) / (5 / 37)
+    assert rows[1].mark.estimate == pytest.approx(odds)
+    assert not rows[1].mark.hollow
+    half = 1.959963984540054 * np.sqrt(1 / 3 + 1 / 37 + 1 / 5 + 1 / 37)
+    assert rows[1].mark.low == pytest.approx(odds * np.exp(-half))
+
+
+def test_a_zero_cell_is_drawn_with_a_half_and_the_pooled_effect_is_not(pooled):
+    plan = forest_plan(pooled)
+    mark = studies(plan)[2].mark
+    assert mark.estimate == pytest.approx((0.5 / 25.5) / (1.5 / 24.5))
+    assert mark.hollow
+    note = "Hollow square: drawn with 0.5 added to every cell (1 study); the pooled effect adds nothing."
+    assert note in plan.notes
+    r = [3 * 37 / 82, 0.0, 2 * 41 / 98]
+    s = [37 * 5 / 82, 25 * 1 / 50, 48 * 7 / 98]
+    total = row_of(plan, "total")
+    assert total["estimate"] == pytest.approx(sum(r) / sum(s))
+    assert total["cell_treatment_events / treatment_n"] == "10 / 152"
+    adds = mx.MantelHaenszel(two_arms(), "OR", zero_cells=mx.effects.ZeroCells(0.5)).fit()
+    assert any(note.endswith("so are the counts that are pooled.") for note in forest_plan(adds).notes)
+
+
+def test_weights_are_shown_where_there_are_some(pooled):
+    weights = forest_plan(pooled).to_frame().query("kind == 'study'")["weight"].to_numpy(dtype=float)
+    assert weights == pytest.approx(pooled.weights)
+    for fit in (mx.ExactConditional(two_arms()).fit(), mx.BetaBinomial(two_arms(), "OR").fit()):
+        plan = forest_plan(fit)
+        assert "weight" not in {column.key for column in plan.columns}
+        assert "Area of a square: number of people." in plan.notes
+
+
+def test_a_difference_of_nothing_is_nought_without_an_interval():
+    plan = forest_plan(mx.MantelHaenszel(two_arms(), "RD").fit())
+    mark = studies(plan)[0].mark
+    assert (mark.estimate, mark.low, mark.high, mark.hollow) == (0.0, None, None, False)
+    assert "No interval: 3 studies without event, or with events in everyone." in plan.notes
+    bounds = [m for row in studies(plan) for m in row.marks if m.low is not None]
+    assert all(plan.axis.low <= m.low <= m.high <= plan.axis.high for m in bounds)
+
+
+def test_an_infinite_ratio_is_a_line_from_its_limit_to_the_edge():
+    counts = mx.event_counts(
+        treatment_events=[0, 0], treatment_n=[40, 25], control_events=[5, 1], control_n=[42, 25]
+    )
+    for arms, cell, end in ((counts, "0", "high"), (swapped(counts), "∞", "low")):
+        fit = mx.ExactConditional(arms).fit()
+        plan = forest_plan(fit)
+        total = plan.row("total")
+        assert total.mark.shape == "bar"
+        assert total.cells["estimate"][0] == cell
+        limit = float(np.exp(getattr(fit.pooled(), end)))
+        assert getattr(total.mark, end) == pytest.approx(limit)
+        assert (total.mark.cut_low, total.mark.cut_high) == (end == "high", end == "low")
+        assert plan.axis.low < limit < plan.axis.high
+        assert overlapping_texts(forest(plan)) == []
+
+
+def swapped(counts):
+    x, n = counts.events, counts.totals
+    return mx.event_counts(
+        treatment_events=x[:, 1], treatment_n=n[:, 1], control_events=x[:, 0], control_n=n[:, 0]
+    )
+
+
+def test_a_fit_of_one_arm_stands_below_the_observed_shares():
+    counts = one_arm((0, 3, 2, 1, 0), (12, 40, 12, 10, 300))
+    fit, other = mx.CountGLMM(counts, "PLO").fit(), mx.BetaBinomial(counts).fit()
+    plan = forest_plan(fit, per=100, models=[other, mx.safety.upper_limit(counts, sides=2)])
+    mean, ahead = fit.pooled(), row_of(plan, "prediction")
+    share = [100 / (1 + np.exp(-x)) for x in (mean.estimate, mean.low, mean.high)]
+    total = row_of(plan, "total")
+    assert [total["estimate"], total["low"], total["high"]] == pytest.approx(share)
+    assert ahead["high"] == pytest.approx(100 / (1 + np.exp(-mean.prediction_high)))
+    assert row_of(plan, "model:0")["estimate"] == pytest.approx(100 / (1 + np.exp(-other.pooled().estimate)))
+    assert row_of(plan, "limit:1")["high"] == pytest.approx(100 * stats.beta.ppf(0.975, 7, 368))
+    assert studies(plan)[0].mark.estimate == 0.0
+    assert overlapping_texts(forest(plan)) == []
+
+
+def test_strata_of_counts_have_heads_subtotals_and_a_test(pooled):
+    strata = mx.stratify_counts(pooled, by="route")
+    plan = forest_plan(strata)
+    kinds = [row.kind for row in plan.rows if row.kind != "spacer"]
+    assert kinds == [
+        *["head", "study", "study", "study", "subtotal"],
+        *["head", "study", "study", "study", "subtotal", "test"],
+        *["total", "test", "test"],
+    ]
+    for s, stratum in enumerate(strata.strata):
+        row = row_of(plan, f"subtotal:{s}")
+        assert row["estimate"] == pytest.approx(np.exp(stratum.fit.beta[0]))
+        assert row["weight"] == pytest.approx(pooled.weights[stratum.rows].sum())
+        x, n = (int(values[:, 0].sum()) for values in (stratum.counts.events, stratum.counts.totals))
+        assert row["cell_treatment_events / treatment_n"] == f"{x} / {n}"
+    assert overlapping_texts(forest(plan)) == []
+    alone = forest_plan(strata, subtotals="only", strata_order="label")
+    assert [" ".join(row.text) for row in alone.rows if row.kind == "subtotal"] == ["a", "b"]
+
+
+def test_a_stratum_without_an_estimate_has_its_sums_and_the_reason():
+    counts = two_arms().with_columns(group=["x", "y", "y", "x", "x", "y"])
+    plan = forest_plan(mx.stratify_counts(mx.MantelHaenszel(counts, "OR").fit(), by="group"))
+    row = next(row for row in plan.rows if row.id.startswith("subtotal") and not row.marks)
+    assert row.cells["estimate"] == ("", "not estimable", "")
+    assert row.cells["control_events / control_n"] == ("5 / 36",)
+    assert any(note.startswith("x: ") for note in plan.notes)
+    assert any(note.startswith("No test between strata: 1 stratum") for note in plan.notes)
+
+
+def test_refits_of_a_common_effect_draw_and_have_no_tau2(pooled):
+    for found in (mx.sensitivity.leave_one_out(pooled), mx.sensitivity.cumulative(pooled, "year")):
+        plan = forest_plan(found)
+        assert "tau2" not in {column.key for column in plan.columns}
+        assert overlapping_texts(forest(plan)) == []
+    left_out = forest_plan(mx.sensitivity.leave_one_out(pooled)).row("refit:1").mark
+    without = mx.MantelHaenszel(pooled.counts.select([0, 2, 3, 4, 5]), "OR").fit()
+    assert left_out.estimate == pytest.approx(np.exp(without.estimate))
+
+
+def test_charts_of_effects_show_the_studies_that_have_one_or_say_why_not(pooled):
+    for name in ("funnel", "radial", "baujat", "caterpillar", "orchard"):
+        plan = getattr(mx.plots, f"{name}_plan")(pooled)
+        assert "Not shown: 3 studies without an estimate." in plan.notes
+        points = plan.to_frame().query("layer == 'points'")
+        assert {f"Study {i}" for i in "bcf"} <= set(points["label"])
+        assert not {f"Study {i}" for i in "ade"} & set(points["label"])
+    difference = mx.MantelHaenszel(two_arms(), "RD").fit()
+    with pytest.raises(InputError, match="rests on them too"):
+        mx.plots.funnel_plan(difference)
+    with pytest.raises(InputError, match="no heterogeneity"):
+        mx.plots.variance_components_plan(pooled)
+    with pytest.raises(InputError, match="which are not normal"):
+        mx.plots.normal_quantile_plan(pooled)
+
+
+def test_labbe_plots_of_fits_have_all_studies_and_the_curve_of_the_pooled_effect(pooled):
+    plan = mx.plots.labbe_plan(pooled)
+    table = plan.to_frame()
+    assert (table["layer"] == "points").sum() == 6
+    curve = table[table["name"].str.startswith("pooled odds ratio")]
+    x, y = curve["x"].to_numpy(dtype=float)[1:-1], curve["y"].to_numpy(dtype=float)[1:-1]
+    assert y / (1 - y) / (x / (1 - x)) == pytest.approx(np.exp(pooled.estimate))
+    groups = mx.plots.labbe_plan(mx.stratify_counts(pooled, by="route")).layers(mx.plots.canvas.chart.Points)
+    assert {layer.name.partition(" ")[0] for layer in groups if layer.name} == {"a", "b"}
+
+
+def test_other_models_must_be_of_the_same_counts_and_measure(pooled):
+    plan = forest_plan(pooled, models=[mx.Peto(two_arms()).fit()])
+    assert row_of(plan, "model:0")["estimate"] == pytest.approx(np.exp(mx.Peto(two_arms()).fit().estimate))
+    with pytest.raises(InputError, match="of: Risk ratio; the plot is of: Odds ratio"):
+        forest_plan(pooled, models=[mx.MantelHaenszel(two_arms(), "RR").fit()])
+    with pytest.raises(InputError, match="other counts"):
+        forest_plan(pooled, models=[mx.Peto(swapped(two_arms())).fit()])
+    with pytest.raises(InputError, match="per=100 for counts of two arms"):
+        forest_plan(pooled, per=100)
+
+
+@pytest.mark.parametrize("k", [1, 2, 150])
+@pytest.mark.filterwarnings("ignore::metaexo.errors.MetaexoWarning")
+def test_texts_of_fits_of_counts_never_overlap(k):
+    draws = np.random.default_rng(k)
+    n = draws.integers(5, 60, (2, k))
+    x = draws.binomial(n, 0.04)
+    x[:, 0] += 1
+    names = dict(zip(("treatment_events", "treatment_n"), (x[0], n[0]), strict=True))
+    counts = mx.event_counts(**names, control_events=x[1], control_n=n[1], labels=[LONG] * k)
+    plan = forest_plan(mx.MantelHaenszel(counts, "RR").fit(), theme="dark", title=LONG)
+    assert len(studies(plan)) == k
+    assert overlapping_texts(forest(plan)) == []

@@ -11,13 +11,14 @@ from metaexo import sensitivity
 from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
 from metaexo.formatting import plural
 from metaexo.inputs import describe
+from metaexo.models.counts.fit import CountResults
 from metaexo.models.linear.results import FitResults
 from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.chart import Chart, ChartAxis, Panel, Points
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.theme import Theme, get_theme
 from metaexo.plots.canvas.words import with_ledger
-from metaexo.plots.charts.effects import effect_notes, hidden_note, largest_of, space_of
+from metaexo.plots.charts.effects import effect_notes, hidden_note, largest_of, space_of, with_estimates
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -154,7 +155,8 @@ def _found(results: Any, cluster: Any) -> tuple[FitResults | None, sensitivity.B
             "a fit, or what mx.sensitivity.baujat returned for one",
             "mx.plots.baujat(mx.RandomEffects(es).fit())",
         )
-    return results, sensitivity.baujat(results, cluster)
+    fit = with_estimates(results, "a Baujat plot") if isinstance(results, CountResults) else results
+    return fit, sensitivity.baujat(fit, cluster)
 
 
 def _named(labels: str | Sequence[str], names: Sequence[str], far: Array, at: Sequence[int]) -> set[int]:

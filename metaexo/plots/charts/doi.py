@@ -28,6 +28,7 @@ from metaexo.plots.charts.effects import (
     points_by_group,
     reference_rules,
     space_of,
+    unseen_notes,
     words_beside,
 )
 from metaexo.plots.forest.rows import caution_notes
@@ -175,7 +176,14 @@ def doi_plan(
         ),
         summary=with_ledger(f"Doi plot of {es.k} effects; LFK index {number(found.index)}.", es.ledger),
         title=title,
-        notes=(*caution_notes(found), *derived_words(es.derived, "circle"), *hidden, *beyond, *notes),
+        notes=(
+            *caution_notes(found),
+            *unseen_notes(es),
+            *derived_words(es.derived, "circle"),
+            *hidden,
+            *beyond,
+            *notes,
+        ),
         width=width,
         height=height or width,
         theme=look,

@@ -16,8 +16,9 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
 from metaexo.formatting import fixed, interval, level_words, number, plural, shown
-from metaexo.heterogeneity import AttributionResults, StratifiedResults
+from metaexo.heterogeneity import AttributionResults, CountStrata, StratifiedResults
 from metaexo.inputs import describe
+from metaexo.models.counts.fit import CountResults
 from metaexo.models.linear.results import FitResults
 from metaexo.plots.canvas.chart import ChartAxis, Points, Rule, group_sign, steady
 from metaexo.plots.canvas.plan import is_axes, size_of
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
+NO_ESTIMATE = "no estimate of its own: no event in either arm, or events in everyone"
 FEW = 8  # values that a note lists
 AROUND, LEAST = 110.0, 36.0  # points: what stands above and below a panel, and its least height
 NARROW, LETTERS = 400.0, 50.0  # a chart less wide, in points or letters, has its legend below the panel
@@ -66,7 +68,7 @@ def fit_of_points(results: Any, kind: str, others: str = "", remedy: str = "") -
         and isinstance(results.effects, EffectSizes)
         and not isinstance(results, AttributionResults | StratifiedResults)
     ):
-        return results
+        return with_estimates(results, kind) if isinstance(results, CountResults) else results
     raise InputError(
         f"{kind} cannot be made of {describe(results)}",
         f"a fit of effects{others}",
@@ -74,16 +76,56 @@ def fit_of_points(results: Any, kind: str, others: str = "", remedy: str = "") -
         or (
             "draw strata by mx.plots.orchard or forest"
             if isinstance(results, StratifiedResults)
+            else "draw them by mx.plots.forest or labbe, or their overall fit"
+            if isinstance(results, CountStrata)
             else "hand in mx.RandomEffects(...).fit(), or another fit"
         ),
     )
 
 
-def effects_of(results: Any, kind: str, others: str = "") -> tuple[EffectSizes, FitResults | None]:
+def with_estimates(fit: CountResults, kind: str) -> CountResults:
+    """Return a fit of counts on the studies that have an estimate of their own; the others have no place.
+
+    `kind`: what is drawn, for errors.
+    Raises InputError if no study has one, if the pooled effect is infinite, or if it rests on the others too.
+    """
+    has = fit.has_estimate
+    remedy = "draw mx.plots.forest(fit), or mx.plots.labbe(fit) of two arms"
+    if not np.isfinite(fit.beta).all():
+        raise InputError(f"the pooled effect is infinite: {kind} has no place for it", "a finite one", remedy)
+    if has.all():
+        return fit
+    lacking = plural(fit.k - int(has.sum()), "study", "studies")
+    if not has.any():
+        raise InputError(f"{lacking} without an estimate", "studies that have one", remedy)
+    rows = np.flatnonzero(has)
+    part = fit.on(fit.counts.select(has, NO_ESTIMATE), fit.design.at(rows))
+    if not np.allclose(part.beta, fit.beta, rtol=0.0, atol=1e-4 * fit.se):
+        raise InputError(
+            f"{lacking} without an estimate, and the pooled effect rests on them too",
+            f"a model whose pooled effect is that of the studies that {kind} can show",
+            f"{remedy}, or the effects of the others: counts.effect_sizes(...)",
+        )
+    return part
+
+
+def unseen_notes(es: EffectSizes) -> tuple[str, ...]:
+    """Return how many studies are not shown because they have no estimate of their own."""
+    left_out = () if es.ledger is None else es.ledger.left_out
+    count = sum(one.reason == NO_ESTIMATE for one in left_out)
+    if not count:
+        return ()
+    return (f"Not shown: {plural(count, 'study', 'studies')} without an estimate.",)
+
+
+def effects_of(
+    results: Any, kind: str, others: str = "", every: bool = False
+) -> tuple[EffectSizes, FitResults | None]:
     """Return the effects of a fit, of strata or bare ones, and the (overall) fit if there is one.
 
     `kind`: what is drawn, for errors.
     `others`: what else it can be made of, in words.
+    `every`: whether a fit of counts keeps the studies without an estimate.
     Raises InputError for all else, and TooFewStudiesError if there are no effects.
     """
     if isinstance(results, EffectSizes):
@@ -92,6 +134,8 @@ def effects_of(results: Any, kind: str, others: str = "") -> tuple[EffectSizes, 
         es, fit = results.effects, None
     else:
         overall = results.overall if isinstance(results, StratifiedResults) else results
+        if every and isinstance(overall, CountResults):
+            return overall.effects, overall
         fit = fit_of_points(overall, kind, f", strata of them,{others and f' {others},'} or mx.EffectSizes")
         es = cast("EffectSizes", fit.effects)
     if es.k == 0:
@@ -105,7 +149,7 @@ def groups_of(
     """Return the group of each effect: its value of a column, or its stratum; empty without groups."""
     if by is not None:
         return [in_words(value, wording) for value in es.column(by)]
-    if not isinstance(results, StratifiedResults):
+    if not isinstance(results, StratifiedResults | CountStrata):
         return []
     groups = [""] * es.k
     for stratum in results.strata:
@@ -484,10 +528,7 @@ def effect_notes(fit: FitResults) -> tuple[str, ...]:
     """Return cautions of a fit, and how hollow marks are to be read."""
     es = cast("EffectSizes", fit.effects)
     mean = "the pooled effect" if fit.design.x is None else "the intercept"
-    drawn = es.derived
-    if drawn and isinstance(es, EffectSizes):  # counts without an estimate of their own have no mark
-        drawn = tuple(mark for mark, v in zip(drawn, es.v, strict=True) if np.isfinite(v))
-    return (*caution_notes(fit, mean), *derived_words(drawn, "circle"))
+    return (*caution_notes(fit, mean), *derived_words(es.derived, "circle"), *unseen_notes(es))
 
 
 def no_prediction_note(fit: FitResults | None) -> str:

@@ -37,6 +37,7 @@ from metaexo.plots.charts.effects import (
     points_by_group,
     reference_rules,
     space_of,
+    unseen_notes,
     words_beside,
 )
 from metaexo.plots.charts.funnel_axes import Y_AXES, VerticalAxis, heights_of, vertical_ends
@@ -500,6 +501,7 @@ def _notes(
         notes.append(f"With fewer than {FEW} studies (here {es.m}) asymmetry may well be chance.")
     if fit is None:
         return notes
+    notes += unseen_notes(es)
     if es.m < es.k and not any("taken as independent" in note for note in over):
         notes.append(f"{es.k} effects of {es.m} studies; effects of one study are not independent.")
     if cloud.residual:

@@ -16,6 +16,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.sample_sizes import known_columns
 from metaexo.errors import InputError
 from metaexo.formatting import fixed, level_words, plural
+from metaexo.heterogeneity import CountStrata
 from metaexo.inputs import read_numbers
 from metaexo.models.counts.fit import CountResults
 from metaexo.models.linear.results import FitResults
@@ -27,7 +28,6 @@ from metaexo.plots.canvas.words import derived_words, with_ledger
 from metaexo.plots.charts.effects import (
     FEW,
     diameters,
-    effect_notes,
     effects_of,
     groups_of,
     in_order,
@@ -42,7 +42,7 @@ from metaexo.plots.charts.effects import (
     space_of,
     words_beside,
 )
-from metaexo.plots.forest.rows import has_one_mean, no_single_effect
+from metaexo.plots.forest.rows import caution_notes, has_one_mean, no_single_effect
 from metaexo.types import Array, Mask
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def labbe_plan(
     interval: bool = True,
     level: float | None = None,
     labels: str | Sequence[str] = (),
-    sizes: Literal["weight", "precision", "people", "equal"] = "weight",
+    sizes: Literal["weight", "precision", "people", "equal"] | None = None,
     add_half: bool = False,
     marker_size: float | None = None,
     limits: tuple[float, float] | None = None,
@@ -144,10 +144,10 @@ def labbe_plan(
     labels : str or sequence of str
         Which points have their label beside them, where there is room: "all", or those of some rows. A note
         counts the labels without room.
-    sizes : {"weight", "precision", "people", "equal"}
-        What the areas of the marks are in proportion to: weight in the fit (precision for bare effects;
-        people for counts, and for models of counts, whose studies mostly have no weights), 1 / standard
-        error, people or person-time in both groups, or nothing.
+    sizes : {"weight", "precision", "people", "equal"}, optional
+        What the areas of the marks are in proportion to: weight in the fit, 1 / standard error, people or
+        person-time in both groups, or nothing. Default: people for counts and for models of counts, weight
+        for other fits, precision for bare effects.
     add_half : bool
         Whether groups without event, or with events in everyone, have 1/2 more in each cell with
         ``scale="risk"`` too.
@@ -240,7 +240,8 @@ def labbe_plan(
             *remarks,
             *_notes(es, trials, scale, add_half),
             *beyond,
-            *(effect_notes(fit) if fit is not None else derived_words(es.derived, "circle")),
+            *_cautions(fit),
+            *derived_words(es.derived, "circle"),
             *notes,
         ),
         width=width,
@@ -287,15 +288,19 @@ class Trials:
 def _read(results: Any) -> tuple[EffectSizes, FitResults | None, Trials]:
     """Return the effects, the (overall) fit if there is one, and the events of both groups."""
     if isinstance(results, EventCounts):
-        return as_counted(results), None, _trials_of_counts(results)
-    es, fit = effects_of(results, "a L'Abbé plot", "counts of two arms")
-    return es, fit, _trials_of_counts(fit.counts) if isinstance(fit, CountResults) else _trials(es)
+        _check_arms(results)
+        es = results.study_estimates("IRD" if results.person_time else "RD")
+        return _as_counted(es), None, _trials_of_counts(results)
+    if isinstance(results, CountStrata):
+        return _read(results.overall)
+    es, fit = effects_of(results, "a L'Abbé plot", "counts of two arms", every=True)
+    if isinstance(fit, CountResults):
+        return _as_counted(es), fit, _trials_of_counts(fit.counts)
+    return es, fit, _trials(es)
 
 
-def as_counted(counts: EventCounts) -> EffectSizes:
-    """Return counts of two arms as effects that are shown as they were counted: nothing is derived."""
-    _check_arms(counts)
-    es = counts.study_estimates("IRD" if counts.person_time else "RD")
+def _as_counted(es: EffectSizes) -> EffectSizes:
+    """Return effects without word of what was added to cells: studies are shown as they were counted."""
     made = object.__new__(EffectSizes)
     made.__setstate__(es.__dict__ | {"derived": ()})
     return made
@@ -319,23 +324,26 @@ def _trials_of_counts(counts: EventCounts) -> Trials:
 
 
 def _shares(
-    results: Any, es: EffectSizes, fit: FitResults | None, trials: Trials, sizes: str
+    results: Any, es: EffectSizes, fit: FitResults | None, trials: Trials, sizes: str | None
 ) -> tuple[Any, Array]:
     """Return what the areas of marks go with, in a word, and in numbers."""
     counted = isinstance(results, EventCounts) or isinstance(fit, CountResults)
-    if sizes == "equal":
-        return "equal", np.ones(es.k)
-    if sizes == "people" or (sizes == "weight" and counted and getattr(fit, "weights", None) is None):
+    kind = sizes or ("people" if counted else "weight")
+    if fit is None and kind == "weight":
+        kind = "people" if counted else "precision"
+    if kind == "equal":
+        return kind, np.ones(es.k)
+    if kind == "people" or (kind == "weight" and counted and getattr(fit, "weights", None) is None):
         return "people", trials.sizes[0] + trials.sizes[1]
     if fit is not None:
-        return sizes, shares_of(fit, "precision" if sizes == "precision" else "weight")
+        return kind, shares_of(fit, "precision" if kind == "precision" else "weight")
     if counted:
         raise InputError(
             'sizes="precision" for counts, which have no standard errors',
             "effects, or a fit",
             'choose sizes="people"',
         )
-    return "precision", precisions(es)
+    return kind, precisions(es)
 
 
 def _counted_together(points: Sequence[Points]) -> tuple[list[Points], tuple[str, ...]]:
@@ -354,10 +362,11 @@ def _counted_together(points: Sequence[Points]) -> tuple[list[Points], tuple[str
                 words[i] = f"{words[i]} ×{shared[place]}".lstrip()
                 told.add(place)
         out.append(replace(layer, words=words))
-    said = f"at {len(shared)} places; ×n counts them"
-    if len(shared) <= FEW:
-        said = ", ".join(f"×{n} at ({x:.3g}, {y:.3g})" for (x, y), n in shared.items())
-    return out, (f"{sum(shared.values())} marks hide each other: {said}.",)
+    hidden = f"{sum(shared.values())} marks stand at {plural(len(shared), 'place')} and hide each other."
+    if len(shared) > FEW:
+        return out, (f"{hidden} ×n: how many.",)
+    listed = ", ".join(f"×{n} at ({x:.3g}, {y:.3g})" for (x, y), n in shared.items())
+    return out, (f"{hidden} Counted beside them: {listed}.",)
 
 
 def _trials(es: EffectSizes) -> Trials:
@@ -433,7 +442,7 @@ def _pooled(
         return [], ["Effects were turned so that positive means benefit; turned and others share no curve."]
     pooled = fit.pooled(level or fit.level)
     if not np.isfinite(pooled.estimate):
-        return [], [f"The pooled {es.measure.display} is not finite, so it has no curve."]
+        return [], [f"The pooled {_lower(es.measure.display)} is not finite, so it has no curve."]
     at, risks = _grid(scale, ends, trials.rates)
     most = np.inf if trials.rates else 1.0
 
@@ -446,7 +455,7 @@ def _pooled(
             return (treated / (1 - treated) if scale == "odds" else treated), possible
 
     value = fixed(float(back_pooled(es, pooled.estimate)), 2)
-    name = f"pooled {es.measure.display[:1].lower()}{es.measure.display[1:]} {value}"
+    name = f"pooled {_lower(es.measure.display)} {value}"
     middle, possible = curve(pooled.estimate)
     layers: list[Layer] = [
         Curve(
@@ -470,6 +479,10 @@ def _pooled(
             )
         )
     return layers, []
+
+
+def _lower(words: str) -> str:
+    return words[:1].lower() + words[1:]
 
 
 def _grid(scale: str, ends: tuple[float, float], rates: bool) -> tuple[Array, Array]:
@@ -519,6 +532,13 @@ def _notes(es: EffectSizes, trials: Trials, scale: str, add_half: bool) -> list[
         to = "events" if trials.rates else "cells"
         notes.append(f"1/2 is added to the {to} of {plural(moved, 'group')} {what}.")
     return notes
+
+
+def _cautions(fit: FitResults | None) -> tuple[str, ...]:
+    """Return what to know before relying on the fit, if there is one."""
+    if fit is None:
+        return ()
+    return caution_notes(fit, "the pooled effect" if has_one_mean(fit) else "the intercept")
 
 
 def _people_notes(trials: Trials) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from scipy import special
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.formatting import level_words, plural
+from metaexo.models.counts.fit import CountResults
 from metaexo.models.linear.results import FitResults
 from metaexo.models.multilevel.fit import covariance_of_clusters
 from metaexo.models.multilevel.results import MultilevelResults
@@ -241,6 +242,12 @@ def _simulated(fit: FitResults, line: Ordered, draws: int, seed: int) -> Array:
         noise = np.asarray((noise * np.sqrt(np.maximum(values, 0.0))) @ vectors.T, dtype=float)
         loadings: Array = fit.loadings
     else:
+        if isinstance(fit, CountResults):
+            raise InputError(
+                "a simulated envelope for estimates from counts, which are not normal",
+                "residuals of a model of effects",
+                'choose envelope="exact", or None',
+            )
         sd = fit.residuals("pearson")["se"].to_numpy(dtype=float)
         own = getattr(fit, "weighting", None)
         a = 1 / sd**2 if own is None else np.asarray(own, dtype=float)

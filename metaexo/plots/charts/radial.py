@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +29,6 @@ from metaexo.plots.charts.effects import (
     hidden_note,
     legend_beside,
     points_by_group,
-    rows_of_points,
     space_of,
     words_beside,
 )
@@ -127,7 +126,6 @@ def radial_plan(
         words=words_beside(es, labels, np.abs(fan.residual) > fan.z),
         extra={"effect": es.y.tolist(), "se": (1 / fan.x).tolist(), "residual": fan.residual.tolist()},
     )
-    points = [rows_of_points(layer, np.isfinite(layer.y)) for layer in points]
     sides = _sides(fan)
     side_points = min(space_of(ax, width, height, PANEL))
     has_tau2 = bool((fan.x * np.sqrt(es.v) < 1 - 1e-9).any())
@@ -150,8 +148,7 @@ def radial_plan(
             ),
         ),
         summary=with_ledger(
-            f"Radial plot of {int(np.isfinite(fan.y).sum())} effects; {_outside(fan)} outside the "
-            f"{level_words(level)} band.",
+            f"Radial plot of {es.k} effects; {_outside(fan)} outside the {level_words(level)} band.",
             es.ledger,
         ),
         title=title,
@@ -205,12 +202,6 @@ def _one_mean(results: Any) -> FitResults:
             "a fit without moderators",
             "see its residuals with mx.plots.funnel(fit) or mx.plots.normal_quantile(fit)",
         )
-    if not math.isfinite(fit.beta[0]):
-        raise InputError(
-            "the pooled effect is infinite, and a radial plot has it as a slope",
-            "a fit with a finite pooled effect",
-            "draw mx.plots.forest(fit), which shows its limit",
-        )
     return fit
 
 
@@ -222,8 +213,6 @@ def _fan(es: EffectSizes, fit: FitResults, level: float) -> Fan:
 
 def _sides(fan: Fan) -> Sides:
     """Return a panel that holds the origin, all points, the band, and the arc at the pooled effect."""
-    known = np.isfinite(fan.y)  # counts without event have no place
-    fan = replace(fan, x=fan.x[known], y=fan.y[known])
     most, furthest = float(fan.x.max()), float(np.abs(fan.y).max())
     middle = fan.pooled * most
     ends = [*fan.y.tolist(), -fan.z, fan.z, middle - fan.z, middle + fan.z, ARC * middle]
@@ -240,7 +229,7 @@ def _sides(fan: Fan) -> Sides:
 
 def _lines(es: EffectSizes, fan: Fan, sides: Sides, level: float) -> list[Layer]:
     """Return the band, and the lines of no effect and of the pooled effect as far as the arc."""
-    ends = [0.0, float(np.nanmax(fan.x))]
+    ends = [0.0, float(fan.x.max())]
     line = [fan.pooled * x for x in ends]
     value = fixed(float(back_pooled(es, fan.pooled)), 2)
     null = es.measure.null
@@ -275,7 +264,7 @@ def _arc(es: EffectSizes, fit: FitResults, fan: Fan, sides: Sides, level: float,
     pooled = fit.pooled(level)
     bounds = np.array([pooled.low, pooled.high])
     bounds = bounds[np.isfinite(bounds)]
-    slopes = _slopes(sides, [*es.y[np.isfinite(es.y)].tolist(), fan.pooled, *bounds.tolist()])
+    slopes = _slopes(sides, [*es.y.tolist(), fan.pooled, *bounds.tolist()])
     x, y = sides.on_arc(slopes)
     layers: list[Layer] = [Curve(x=x.tolist(), y=y.tolist(), color="ink", width=0.8)]
     if bounds.size == 2:

@@ -13,6 +13,7 @@ from metaexo.errors import InputError
 from metaexo.formatting import level_words, shown
 from metaexo.heterogeneity import AttributionResults, StratifiedResults
 from metaexo.inputs import describe
+from metaexo.models.counts.fit import CountResults
 from metaexo.models.linear.results import FitResults
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.plots.canvas.arguments import checked
@@ -180,6 +181,13 @@ def _fits(results: Any) -> dict[str, FitResults]:
                 f"variance components cannot be drawn of {describe(fit)}",
                 "a fit, or a mapping of names to fits",
                 "mx.plots.variance_components(mx.RandomEffects(es).fit())",
+            )
+    for fit in several.values():
+        if isinstance(fit, CountResults) and not fit.is_random:
+            raise InputError(
+                "a model of a common effect has no heterogeneity",
+                "a model of counts with random effects",
+                "fit mx.CountGLMM(counts, ...) or mx.BetaBinomial(counts, ...)",
             )
     if not several:
         raise InputError("there is no fit", "one fit or more", 'write {"without moderators": fit, ...}')

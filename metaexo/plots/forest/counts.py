@@ -8,42 +8,59 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from metaexo.effects.counts import EventCounts
+from metaexo.effects.derivation import REPORTED
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.effects.measures.zero_cells import ZeroCells
 from metaexo.errors import InputError
 from metaexo.formatting import at_least, fixed, level_words, percent, plural, ten_digits, whole_or_decimals
+from metaexo.heterogeneity.strata.of_counts import CountStrata, CountStratum
 from metaexo.inputs import describe
 from metaexo.models.counts.fit import CountResults
+from metaexo.models.counts.mantel_haenszel import MantelHaenszelResults
+from metaexo.models.counts.peto import PetoResults
 from metaexo.plots.canvas.arguments import Column
 from metaexo.plots.canvas.scale import to_place
-from metaexo.plots.canvas.words import count_words, p_words, same_line, with_ledger
+from metaexo.plots.canvas.words import (
+    count_words,
+    p_words,
+    same_line,
+    stratum_words,
+    typeset,
+    with_ledger,
+    words_of_test,
+)
 from metaexo.plots.forest.options import Options
 from metaexo.plots.forest.rows import (
     BAR,
+    INDENT,
     RowWriter,
     caution_notes,
     has_one_mean,
+    head_row,
     model_note,
     no_single_effect,
+    ordered_strata,
     weights_of,
 )
 from metaexo.plots.table.rows import ESTIMATE, AxisSpec, Mark, Row, Table
-from metaexo.safety.intervals import StudyIntervals, study_intervals
+from metaexo.safety.intervals import study_intervals
 from metaexo.safety.limits import UpperLimit
-from metaexo.types import Array, Mask
+from metaexo.types import Array, Index, Mask
 
 EVENTS = "events"
 NAMES = ("Mantel", "Peto", "Clopper", "Garwood")  # that keep their capital
 WHOLE = 0.6  # an axis of shares is shown as a whole if the intervals reach further than that
 DECIMALS = {1: 3, 100: 1, 1000: 1}  # of shares of people, by what they are per
+WEIGHTED = (MantelHaenszelResults, PetoResults)
 NOT_ESTIMABLE = "not estimable"
 INFINITE = "∞"
 ARMS = {"treatment": "Treated", "control": "Control"}
@@ -102,15 +119,18 @@ class CountWriter(RowWriter):
         for one in chosen:
             columns += arms if one == EVENTS else [next(own)]
         self.columns = tuple(columns)
-        decimals = whole_or_decimals(counts.totals.ravel().tolist())
         for j, column in enumerate(arms):
             pairs = zip(counts.events[:, j].tolist(), counts.totals[:, j].tolist(), strict=True)
-            self.cells[column.key] = [(self._pair(x, n, decimals),) for x, n in pairs]
-        sums = zip(arms, counts.events.sum(axis=0).tolist(), counts.totals.sum(axis=0).tolist(), strict=True)
-        self.sums = {column.key: (self._pair(x, n, decimals),) for column, x, n in sums}
+            self.cells[column.key] = [(self._pair(x, n),) for x, n in pairs]
+        self.sums = self._sums_of(counts)
 
-    def _pair(self, x: float, n: float, decimals: int) -> str:
+    def _sums_of(self, counts: EventCounts) -> dict[str, tuple[str, ...]]:
+        x, n = counts.events.sum(axis=0).tolist(), counts.totals.sum(axis=0).tolist()
+        return {one.key: (self._pair(*both),) for one, *both in zip(_columns_of(counts), x, n, strict=True)}
+
+    def _pair(self, x: float, n: float) -> str:
         """Return events among people, or in person-time."""
+        decimals = whole_or_decimals(self.counts.totals.ravel().tolist())
         return f"{fixed(x, 0)} / {fixed(n, decimals)}".replace(".", self.options.look.point)
 
     def table(self, rows: Sequence[Row], notes: Sequence[str]) -> Table:
@@ -128,6 +148,21 @@ class CountWriter(RowWriter):
     def without(self) -> Mask:
         """Which rows have no estimate of their own, shape (k,)."""
         return np.asarray(np.isnan(self.shown[0]))
+
+    def part(self, rows: Index, counts: EventCounts, weighted: bool = True) -> Self:
+        """Return the writer of what is pooled of some of the rows."""
+        made = copy(self)
+        made.sums = self._sums_of(counts)
+        made.weights = self.weights[rows] if weighted and self.weights is not None else None
+        return made
+
+    def stratum(self, s: int, stratum: CountStratum) -> list[Row]:
+        """Return the rows of what a stratum comes to, with its counts alone if it has no estimate."""
+        if stratum.fit is not None:
+            return self.subtotal(s, stratum.fit, stratum.fit.pooled(self.level))
+        cells = self._sums() | {ESTIMATE: ("", NOT_ESTIMABLE, "")}
+        name = f"subtotal:{s}"
+        return [Row(id=name, kind="subtotal", text=("Subtotal",), cells=cells, indent=INDENT)]
 
     def ordered(self, positions: Any) -> list[int]:
         """Return positions in the order that was chosen; those without an estimate have no place in some."""
@@ -181,8 +216,10 @@ class CountWriter(RowWriter):
 
     def _heterogeneity(self, fit: Any) -> list[str]:
         """Return the between-study variance of a model that has one, and I² as far as it is known."""
+        if int(fit.has_estimate.sum()) <= fit.design.p:
+            return []
         parts = [same_line(f"τ²{at_least(float(fit.tau2))}")] if fit.is_random else []
-        i2 = float(fit.i2)
+        i2 = float(fit.i2) if math.isfinite(fit.q.statistic) else math.nan
         return [*parts, same_line(f"I² = {percent(ten_digits(i2))}")] if math.isfinite(i2) else parts
 
     def _q(self, fit: Any) -> list[str]:
@@ -212,9 +249,9 @@ class CountWriter(RowWriter):
             raise InputError(
                 "models holds a fit with moderators", "fits with one pooled effect", "leave it out"
             )
-        if self.counts.arms == 2 and other.measure.code != fit.measure.code:
+        if self.counts.arms == 2 and other.measure.display != fit.measure.display:
             raise InputError(
-                f"models holds a fit of {other.measure.code}, and the plot is of {fit.measure.code}",
+                f"models holds a fit of: {other.measure.display}; the plot is of: {fit.measure.display}",
                 "fits of one measure",
                 f"fit it with measure={fit.measure.code!r}",
             )
@@ -248,24 +285,32 @@ def _columns_of(counts: EventCounts) -> list[Column]:
 def _table_of_two_arms(fit: CountResults, options: Options) -> Table:
     """Return the table of a fit of two arms: studies with their effects if they have one, pooled effect."""
     level = options.level or fit.level
-    write = CountWriter(fit.counts, _estimates(fit), options, level, weights_of(fit, options))
+    write = CountWriter(fit.counts, _estimates(fit), options, level, _weights_of(fit, options))
     rows = [*write.grouped(), *write.overall(fit)]
-    notes = [_model_words(fit), *caution_notes(fit), *no_single_effect(fit)]
-    if not has_one_mean(fit) and options.fitted:
-        rows = write.with_fitted(rows, fit)
-        notes.append(f"Diamond behind the mark of a study: fitted effect with its {level_words(level)} CI.")
+    rows, notes = _with_fitted(write, rows, fit)
     return write.table(rows, [*notes, *_notes_on_zeros(fit, write), *_area_notes(write)])
 
 
+def _with_fitted(write: CountWriter, rows: list[Row], fit: CountResults) -> tuple[list[Row], list[str]]:
+    """Return the rows, with the fitted effects of a model with moderators, and what is said of the model."""
+    notes = [_model_words(fit), *caution_notes(fit), *no_single_effect(fit)]
+    if has_one_mean(fit) or not write.options.fitted:
+        return rows, notes
+    said = f"Diamond behind the mark of a study: fitted effect with its {level_words(write.level)} CI."
+    return write.with_fitted(rows, fit), [*notes, said]
+
+
 def _estimates(fit: CountResults) -> EffectSizes:
-    """Return the studies' own estimates; a ratio says nothing where no one, or everyone, has the event."""
-    es = fit.effects
-    if not es.measure.display_log:
-        return es
-    none = fit.counts.is_double_zero
+    """Return the studies' own estimates.
+
+    Where no one, or everyone, has the event, there is no ratio; the difference is 0, without an interval.
+    """
+    es, none = fit.effects, fit.counts.is_double_zero
+    value = np.nan if es.measure.display_log else 0.0
+    derived = [REPORTED if same else mark for same, mark in zip(none, es.derived, strict=False)]
     made = object.__new__(EffectSizes)
-    blank = {name: np.where(none, np.nan, getattr(es, name)) for name in ("y", "v")}
-    made.__setstate__(es.__dict__ | blank)
+    filled = {name: np.where(none, value, getattr(es, name)) for name in ("y", "v")}
+    made.__setstate__(es.__dict__ | filled | {"derived": tuple(derived)})
     return made
 
 
@@ -276,7 +321,7 @@ def _model_words(fit: CountResults) -> str:
 
 def _notes_on_zeros(fit: CountResults, write: CountWriter) -> list[str]:
     """Return which studies have no estimate, and what was added for drawing, and for pooling."""
-    none, derived = write.without, fit.effects.derived
+    none = write.without
     notes = []
     if none.any():
         count, silent = int(none.sum()), int((none & ~fit.informative).sum())
@@ -285,8 +330,12 @@ def _notes_on_zeros(fit: CountResults, write: CountWriter) -> list[str]:
         else:
             part = f"{'not ' if silent else ''}used in the pooled effect"
         rows = plural(count, "study", "studies")
-        notes.append(f"Not estimable: {rows} without event, or with events in everyone; {part}.")
-    added = [mark.note for mark, gone in zip(derived, none, strict=False) if not gone and mark.note]
+        notes.append(f"Not estimable: {rows} {_silent(fit.counts)}; {part}.")
+    flat = int((write.es.v == 0).sum())
+    if flat:
+        rows = plural(flat, "study", "studies")
+        notes.append(f"No interval: {rows} {_silent(fit.counts)}.")
+    added = [mark.note for mark, gone in zip(write.es.derived, none, strict=False) if not gone and mark.note]
     if added:
         pooled = "so are the counts that are pooled" if _adds(fit) else "the pooled effect adds nothing"
         rule = " or ".join(sorted(set(added)))
@@ -295,12 +344,23 @@ def _notes_on_zeros(fit: CountResults, write: CountWriter) -> list[str]:
     return notes
 
 
+def _silent(counts: EventCounts) -> str:
+    """Return what double zeros are, in words."""
+    everyone = bool((counts.is_double_zero & ~counts.is_zero).any())
+    return "without event, or with events in everyone" if everyone else "without event in either arm"
+
+
 def _adds(fit: CountResults) -> bool:
     """Say whether the model adds something to counts before it pools them."""
     x, n = fit.counts.events, fit.counts.totals
     has_zero = ((x == 0) | ((x == n) & (not fit.counts.person_time))).any(axis=1)
     rule: ZeroCells | None = getattr(fit, "zero_cells", None)
     return rule is not None and bool(rule.touched(np.asarray(has_zero)).any())
+
+
+def _weights_of(fit: CountResults, options: Options) -> Array | None:
+    """Return the weights of the studies in a pooled effect that is a weighted mean; others have none."""
+    return weights_of(fit, options) if isinstance(fit, WEIGHTED) else None
 
 
 def _area_notes(write: CountWriter) -> list[str]:
@@ -389,28 +449,35 @@ class ArmWriter(CountWriter):
 def _table_of_arm(counts: EventCounts, fit: CountResults | None, options: Options) -> Table:
     """Return the table of counts of one arm: studies, and what is pooled if there is a fit."""
     level = options.level or (0.95 if fit is None else fit.level)
-    method = options.interval
+    write = _arm_writer(counts, None if fit is None else fit.effects, options, level)
+    rows: list[Row] = write.grouped()
+    notes: list[str] = []
+    if fit is not None:
+        rows, notes = _with_fitted(write, [*rows, *write.overall(fit)], fit)
+    elif options.models:
+        rows += [Row(id="spacer:total", kind="spacer"), *write.further(None)]
+    limits = _limit_notes(options.models)
+    return write.table(rows, [*notes, *limits, *_interval_notes(write), *_area_notes(write)])
+
+
+def _arm_writer(
+    counts: EventCounts, effects: EffectSizes | None, options: Options, level: float
+) -> ArmWriter:
+    """Return the writer of counts of one arm, with the interval of each study."""
     wide = 2 * level - 1 if options.upper else level
     if not wide > 0:
         raise InputError(f"upper limits at the level {level:g}", "a level above 0.5", "choose level=0.95")
-    found = study_intervals(counts, method, level=wide)
+    found = study_intervals(counts, options.interval, level=wide)
     shown = options.per * np.array([found.estimate, found.low, found.high])
     if options.upper:
         shown[1] = np.nan
-    measure = ("IR" if counts.person_time else "PR") if fit is None else fit.measure
-    effects = counts.study_estimates(measure) if fit is None else fit.effects
+    if effects is None:
+        effects = counts.study_estimates("IR" if counts.person_time else "PR")
     es = _as_shown(effects, options.per, counts.person_time)
     write = ArmWriter(counts, es, replace(options, scale=options.scale or "linear"), level, shown=shown)
     if not counts.person_time:
         write.decimals = DECIMALS.get(int(options.per), 0)
-    rows, notes = write.grouped(), []
-    if fit is not None:
-        rows += write.overall(fit)
-        notes += [_model_words(fit), *caution_notes(fit), *no_single_effect(fit)]
-    elif options.models:
-        rows += [Row(id="spacer:total", kind="spacer"), *write.further(None)]
-    notes += _limit_notes(options.models)
-    return write.table(rows, [*notes, *_interval_notes(found, options, level), *_area_notes(write)])
+    return write
 
 
 def _as_shown(es: EffectSizes, per: float, person_time: bool) -> EffectSizes:
@@ -454,14 +521,14 @@ def _up_to(pieces: Sequence[str], options: Options) -> tuple[str, str, str]:
     return pieces[0], f"{opens}up to", f"{high}{closes}"
 
 
-def _interval_notes(found: StudyIntervals, options: Options, level: float) -> list[str]:
+def _interval_notes(write: CountWriter) -> list[str]:
     """Return how the intervals of the studies were made, and what a limit alone is."""
-    kind = INTERVALS.get(found.name, EXACT[found.person_time])
-    if not options.upper:
+    kind = INTERVALS.get(write.options.interval, EXACT[write.counts.person_time])
+    if not write.options.upper:
         return [f"Intervals of studies: {kind}; nothing is added to zeros."]
     return [
-        f"Each study has its one-sided {level_words(level)} upper limit alone: {kind}; its line is open to "
-        "the left. Nothing is added to zeros."
+        f"Each study has its one-sided {level_words(write.level)} upper limit alone: {kind}; its line is "
+        "open to the left. Nothing is added to zeros."
     ]
 
 
@@ -474,3 +541,56 @@ def _limit_notes(models: Sequence[Any]) -> list[str]:
 
 def _capital(words: str) -> str:
     return words[:1].upper() + words[1:]
+
+
+# -- strata --------------------------------------------------------------------------------------------------
+
+
+def table_of_count_strata(results: CountStrata, options: Options) -> Table:
+    """Return the table of strata of counts: a head, studies and a subtotal each; all studies; the test."""
+    fit = results.overall
+    level = options.level or results.level
+    whole = _writer_of_strata(results, options, level)
+    rows: list[Row] = []
+    for s, stratum in enumerate(ordered_strata(results, options)):
+        part = whole.part(stratum.rows, stratum.counts)
+        name = stratum_words(stratum.levels, options.wording) or stratum.name
+        pooled = part.stratum(s, stratum)
+        if options.subtotals == "only":
+            rows.append(replace(pooled[0], text=(name,), indent=0.0))
+            continue
+        rows += [head_row(s, name), *whole.studies(stratum.rows, INDENT)]
+        if options.subtotals and stratum.counts.k > 1:
+            rows += pooled
+        rows.append(Row(id=f"spacer:{s}", kind="spacer"))
+    if options.overall:
+        rows += [Row(id="spacer:total", kind="spacer")] * (options.subtotals == "only")
+        total = whole if options.weights == "overall" else whole.part(np.arange(fit.k), fit.counts, False)
+        rows += total.total(fit, fit.pooled(level))
+    if options.between and results.between is not None:
+        name = "Test for subgroup differences" if options.journal else "Test between strata"
+        said = f"{name}: {same_line(words_of_test(results.between, options.look.p_style))}"
+        rows.append(Row(id="between", kind="test", text=(said,)))
+    lacking = [f"{one.name}: {typeset(one.note)}." for one in results.strata if one.note]
+    if options.between and results.between is None and results.note:
+        lacking.append(f"{_capital(results.note)}.")
+    notes = [_model_words(fit), *lacking, *caution_notes(fit)]
+    if fit.counts.arms == 1:
+        notes += _interval_notes(whole)
+    else:
+        notes += _notes_on_zeros(fit, whole)
+    return whole.table(rows, [*notes, *_area_notes(whole)])
+
+
+def _writer_of_strata(results: CountStrata, options: Options, level: float) -> CountWriter:
+    """Return the writer of all studies; weights are those of the whole, or of the stratum of each."""
+    fit = results.overall
+    if fit.counts.arms == 1:
+        return _arm_writer(fit.counts, fit.effects, options, level)
+    weights = _weights_of(fit, options)
+    if weights is not None and options.weights == "stratum":
+        weights = np.zeros(fit.k)
+        for one in results.strata:
+            own = None if one.fit is None else _weights_of(one.fit, options)
+            weights[one.rows] = 0.0 if own is None else own
+    return CountWriter(fit.counts, _estimates(fit), options, level, weights)

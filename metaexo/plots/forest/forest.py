@@ -18,7 +18,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.formatting import number, plural
-from metaexo.heterogeneity import AttributionResults
+from metaexo.heterogeneity import AttributionResults, CountStrata
 from metaexo.inputs import describe, read_numbers
 from metaexo.models import RhoSweep
 from metaexo.models.censored.results import CensoredResults
@@ -32,7 +32,7 @@ from metaexo.plots.canvas.scale import on_axis, place_of
 from metaexo.plots.canvas.tables import column_of
 from metaexo.plots.canvas.theme import Theme
 from metaexo.plots.canvas.words import words
-from metaexo.plots.forest.counts import table_of_counts
+from metaexo.plots.forest.counts import table_of_count_strata, table_of_counts
 from metaexo.plots.forest.families import table_of_censored, table_of_multilevel
 from metaexo.plots.forest.options import Options
 from metaexo.plots.forest.refitted import table_of_refits
@@ -278,6 +278,8 @@ def _table(results: Any, options: Options) -> Table:
     """Return the table of any kind of results."""
     if isinstance(results, EventCounts | CountResults | UpperLimit):
         return table_of_counts(results, options)
+    if isinstance(results, CountStrata):
+        return table_of_count_strata(results, options)
     _check_no_counts(results, options)
     strata = hasattr(results, "strata") and not isinstance(results, type)
     if not strata:

@@ -16,6 +16,7 @@ from metaexo.effects.measure import GENERIC
 from metaexo.errors import InputError
 from metaexo.formatting import MISSING, at_least, level_words, percent, ten_digits
 from metaexo.heterogeneity import StratifiedResults
+from metaexo.models.counts.fit import CountResults
 from metaexo.plots.canvas.arguments import Column
 from metaexo.plots.canvas.legend import Key
 from metaexo.plots.canvas.theme import Theme
@@ -140,6 +141,8 @@ def _beside(
     """Return what can stand beside the estimates, an entry per row of all coefficients."""
     i2, k, m = (_with_whole(results, part).tolist() * len(blocks) for part in ("i2", "k", "m"))
     tau2 = np.tile(_with_whole(results, "tau2"), len(blocks))
+    if isinstance(results.fit, CountResults) and not results.fit.is_random:
+        tau2 = np.full(tau2.shape, np.nan)  # no column of zeros for a model that has no such variance
     if results.components == results.names:  # a variance per stratum
         tau2 = _with_whole(results, "tau2_by_component").T.ravel()
     largest = float(np.max(tau2[np.isfinite(tau2)], initial=0.0))

@@ -113,7 +113,7 @@ def table_of_strata(results: Any, options: Options) -> Table:
     overall = weights_of(fit, options) if fit is not None and options.weights == "overall" else None
     whole = RowWriter(results.effects, options, level, overall, used=results.by)
     rows: list[Row] = []
-    for s, stratum in enumerate(_ordered_strata(results, options)):
+    for s, stratum in enumerate(ordered_strata(results, options)):
         weights = None if overall is None else overall[np.asarray(stratum.rows, dtype=np.intp)]
         if options.weights == "stratum":
             weights = None if stratum.fit is None else weights_of(stratum.fit, options)
@@ -145,7 +145,7 @@ def table_of_strata(results: Any, options: Options) -> Table:
     return whole.table(rows, strata_notes(results, options))
 
 
-def _ordered_strata(results: Any, options: Options) -> list[Any]:
+def ordered_strata(results: Any, options: Options) -> list[Any]:
     """Return the strata in the order that was chosen."""
     strata, order = list(results.strata), options.strata_order
     if order is None or order == "given":
@@ -167,8 +167,8 @@ def _ordered_strata(results: Any, options: Options) -> list[Any]:
     if order == "label":
         return [strata[i] for i in sorted(range(len(strata)), key=lambda i: names[i])]
     if order == "size":
-        return sorted(strata, key=lambda stratum: -int(stratum.effects.k))
-    found = [stratum.pooled or stratum.single for stratum in strata]
+        return sorted(strata, key=lambda stratum: -len(stratum.rows))
+    found: list[Any] = [stratum.pooled or getattr(stratum, "single", None) for stratum in strata]
     return [
         strata[i]
         for i in sorted(range(len(strata)), key=lambda i: math.inf if found[i] is None else found[i].estimate)

@@ -229,6 +229,10 @@ def _widen_for_texts(wishes: Sequence[_Wish], table: Table) -> None:
     ):
         have = sum(getattr(wish, field) for wish in left) + GAP * (len(left) - 1)
         setattr(left[0], field, math.ceil(getattr(left[0], field) + max(0.0, wanted - have)))
+    beside = {wish.column.key for wish in left[1:]}  # columns whose cells leave a text the first one alone
+    alone = [row for row in spanning if beside & set(row.cells)]
+    own = max((row.indent + theme.width(row.text[0], row.kind in BOLD) for row in alone), default=0.0)
+    left[0].least = max(left[0].least, math.ceil(min(own, 84.0)))
     left[0].width = max(left[0].width, left[0].least)
 
 
@@ -502,7 +506,7 @@ def _limits(table: Table, spec: AxisSpec) -> tuple[float, float]:
     for row in table.rows:
         for mark in row.marks:
             stretch = _bounds(mark, scale)
-            if stretch is not None:
+            if stretch is not None and not (mark.low is None and mark.high is None):
                 bounds.setdefault(row.kind, []).append(stretch)
             if mark.estimate is not None:
                 always.append(to_place(scale, mark.estimate))
