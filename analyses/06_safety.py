@@ -529,34 +529,39 @@ def modelled(models: pd.DataFrame) -> str:
 
 
 def by_group(limits: pd.DataFrame) -> str:
-    """Return the limits by route and kind of donor, and that the isolation method is not known."""
+    """Return the limits by route, source and kind of donor, and what is known by isolation method."""
+    table = limits.set_index(["counted", "by", "level", "reports"]).sort_index()
     found = []
-    for counted in (SERIOUS, ANY):
-        for column in ("route", "source", "allogeneic"):
-            rows = limits[
-                (limits["reports"] == ALL) & (limits["counted"] == counted) & (limits["by"] == column)
-            ]
-            told = ", ".join(
-                f"{WORDS.get(row.level, row.level)} {percent(row.limit, 1)} ({row.events} of {row.people}, "
-                f"{plural(row.studies, 'study', 'studies')})"
-                for row in rows.sort_values("limit").itertuples()
-            )
-            found.append(f"- {counted[:1].upper()}{counted[1:]}, by {GROUPS[column]}: {told}.")
-    rows = limits[
-        (limits["reports"] == ALL) & limits["counted"].isin([ANY, SERIOUS]) & (limits["by"] == "isolation")
-    ]
-    known = rows[rows["level"] != "Not reported"]
+    for counted, by in itertools.product((SERIOUS, ANY), ("route", "source", "allogeneic")):
+        rows = table.loc[(counted, by)].reset_index()
+        every = rows[rows["reports"] == ALL].sort_values("limit")
+        firm = rows[rows["reports"] == FIRM].set_index("level")
+        told = ", ".join(group_in_words(row, firm) for row in every.itertuples())
+        found.append(f"- {counted[:1].upper()}{counted[1:]}, by {GROUPS[by]}: {told}.")
+    rows = limits[limits["counted"].isin([ANY, SERIOUS]) & (limits["by"] == "isolation")]
+    rows = rows[rows["reports"] == ALL]
+    known = rows.loc[rows["level"] != "Not reported", "studies"].sum()
     isolation = (
-        "None of these studies says how the vesicles were isolated: nothing is known by isolation method"
-        if known.empty
-        else f"The isolation method is known in {known['studies'].sum()} of {rows['studies'].sum()} counts"
+        f"The isolation method is known in {known} of these {rows['studies'].sum()} counts"
+        if known
+        else "None of these studies says how the vesicles were isolated: nothing is known by isolation method"
     )
     return (
-        "The largest common risk that is not excluded, by group:\n\n"
+        "The largest common risk that is not excluded, by group (people with an event among those treated; "
+        "in square brackets without doubtful reports, where these make a difference):\n\n"
         + "\n".join(found)
-        + f"\n\n{isolation}. "
-        "Groups differ in how many people they hold; with so few events they cannot be compared."
+        + f"\n\n{isolation}. Groups differ in how many people they hold; with so few events they cannot be "
+        "compared."
     )
+
+
+def group_in_words(row, firm: pd.DataFrame) -> str:
+    """Return the limit of a group, and the one without doubtful reports."""
+    words = f"{WORDS.get(row.level, row.level)} {percent(row.limit, 1)} ({row.events} of {row.people})"
+    if row.level not in firm.index:
+        return f"{words} [none]"
+    left = firm.loc[row.level]
+    return words if left.people == row.people else f"{words} [{percent(left.limit, 1)}]"
 
 
 def followed(counts: dict[Key, mx.effects.EventCounts]) -> str:

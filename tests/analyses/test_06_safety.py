@@ -416,6 +416,25 @@ def test_what_is_said_of_serious_events(words, counts):
     assert f"of serious events above {share:.1f}%" in words
 
 
+def test_what_is_said_of_routes(words, counts):
+    for counted in (SERIOUS, ANY):
+        line = next(one for one in words.splitlines() if one.lower().startswith(f"- {counted}, by route"))
+        every, firm = (counts(reports, counted).groupby("route")[["x", "n"]].sum() for reports in (ALL, FIRM))
+        for route, row in every.iterrows():
+            name = {"injection_local": "local injection", "intra_articular": "intra-articular"}.get(
+                route, route
+            )
+            said = (
+                f"{name.replace('_', ' ').replace('after p', 'after a p')} {100 * upper(row.x, row.n):.1f}%"
+            )
+            said += f" ({row.x} of {row.n})"
+            if route not in firm.index:
+                said += " [none]"
+            elif firm.loc[route, "n"] != row.n:
+                said += f" [{100 * upper(firm.loc[route, 'x'], firm.loc[route, 'n']):.1f}%]"
+            assert f" {said}{',' if f'{said},' in line else '.'}" in line
+
+
 def test_what_is_said_of_doubtful_reports(words, sheet, counts):
     every, firm = counts(ALL, ANY), counts(FIRM, ANY)
     for row in every[every["use"] == "doubtful"].itertuples():
