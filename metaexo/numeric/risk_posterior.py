@@ -32,26 +32,14 @@ FEWEST = 64  # counts whose probabilities are computed at first
 MOST_COUNTS = 50_000
 
 
-class RiskPosterior(ABC):
-    """What is known of the mean risk (or rate), of the risk of a new study, and of its count."""
+class Predictive(ABC):
+    """What is known of the count of a new study."""
 
     of_people: bool
 
     @abstractmethod
-    def below(self, risk: float) -> float:
-        """Return the probability that the mean is at most a value."""
-
-    @abstractmethod
-    def quantile(self, share: float) -> float:
-        """Return a quantile of the mean."""
-
-    @abstractmethod
     def expected(self) -> float:
-        """Return the expected mean."""
-
-    @abstractmethod
-    def study_quantile(self, share: float) -> float:
-        """Return a quantile of the risk of a new study."""
+        """Return the expected mean risk, or rate."""
 
     @abstractmethod
     def count_pmf(self, counts: Array, total: float) -> Array:
@@ -67,6 +55,51 @@ class RiskPosterior(ABC):
             if last >= min(most, MOST_COUNTS) or 1 - made.sum() < tail:
                 return made
             size *= 4
+
+
+@dataclass(frozen=True, eq=False)
+class NodePredictive(Predictive, Immutable):
+    """A count whose study risks have one of several distributions, each with a probability."""
+
+    risks: StudyRisks
+    t: Array  # locations, shape (j,)
+    h: Array  # heterogeneity, shape (j,)
+    weights: Array  # probabilities, shape (j,)
+
+    @property
+    def of_people(self) -> bool:  # type: ignore[override]
+        """Whether risks of people are meant."""
+        return self.risks.of_people
+
+    def expected(self) -> float:
+        """Return the expected mean risk."""
+        return float(self.risks.mean(self.t, self.h) @ self.weights)
+
+    def count_pmf(self, counts: Array, total: float) -> Array:
+        """Return the probabilities of counts, averaged over the nodes."""
+        made = np.zeros(counts.size)
+        block = max(1, AT_ONCE // counts.size)
+        for start in range(0, self.weights.size, block):
+            at = slice(start, start + block)
+            logs = self.risks.log_pmf(counts, total, self.t[at, None], self.h[at, None])
+            made += self.weights[at] @ np.exp(logs)
+        return np.asarray(made / self.weights.sum())
+
+
+class RiskPosterior(Predictive):
+    """What is known of the mean risk (or rate), of the risk of a new study, and of its count."""
+
+    @abstractmethod
+    def below(self, risk: float) -> float:
+        """Return the probability that the mean is at most a value."""
+
+    @abstractmethod
+    def quantile(self, share: float) -> float:
+        """Return a quantile of the mean."""
+
+    @abstractmethod
+    def study_quantile(self, share: float) -> float:
+        """Return a quantile of the risk of a new study."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,8 +206,7 @@ class GridPosterior(RiskPosterior, Immutable):
         """Return a quantile of the risk of a new study, by its distribution function over all nodes."""
         if self.heterogeneity.max() < AS_GOOD_AS_NONE:
             return self.quantile(share)
-        row, column = np.nonzero(self.weights > NEGLIGIBLE)
-        t, h, weights = self.t[row], self.heterogeneity[column], self.weights[row, column]
+        t, h, weights = self._important()
 
         def excess(eta: float) -> float:
             return float(self.risks.below(self._risk(eta), t, h) @ weights) - share
@@ -204,14 +236,12 @@ class GridPosterior(RiskPosterior, Immutable):
 
     def count_pmf(self, counts: Array, total: float) -> Array:
         """Return the probabilities of counts, averaged over the nodes."""
+        return NodePredictive(self.risks, *self._important()).count_pmf(counts, total)
+
+    def _important(self) -> tuple[Array, Array, Array]:
+        """Return locations, heterogeneity and weights of the nodes that matter."""
         row, column = np.nonzero(self.weights > NEGLIGIBLE)
-        t, h, weights = self.t[row], self.heterogeneity[column], self.weights[row, column]
-        made = np.zeros(counts.size)
-        block = max(1, AT_ONCE // counts.size)
-        for start in range(0, weights.size, block):
-            at = slice(start, start + block)
-            made += weights[at] @ np.exp(self.risks.log_pmf(counts, total, t[at, None], h[at, None]))
-        return np.asarray(made / weights.sum())
+        return self.t[row], self.heterogeneity[column], self.weights[row, column]
 
 
 @lru_cache(maxsize=1)

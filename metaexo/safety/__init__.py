@@ -14,6 +14,7 @@ from metaexo.safety.heterogeneity import HeterogeneityLikelihood, heterogeneity_
 from metaexo.safety.intervals import StudyIntervals, study_intervals
 from metaexo.safety.limits import LimitCurve, UpperLimit, limits_by_heterogeneity, upper_limit
 from metaexo.safety.prediction import CountPrediction, predict_count
+from metaexo.safety.proportions import ProportionComparison, RiskRange, compare_proportions, risk_range
 
 __all__ = [
     "AbsoluteEffect",
@@ -25,17 +26,21 @@ __all__ = [
     "LimitCurve",
     "NumberNeeded",
     "PatientsToExclude",
+    "ProportionComparison",
+    "RiskRange",
     "StudyIntervals",
     "UpperLimit",
     "absolute_effect",
     "bayesian_limit",
     "by_follow_up",
+    "compare_proportions",
     "exclusion_curve",
     "heterogeneity_likelihood",
     "limits_by_heterogeneity",
     "number_needed",
     "patients_to_exclude",
     "predict_count",
+    "risk_range",
     "study_intervals",
     "upper_limit",
 ]

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError
 from metaexo.formatting import level_words, number, percent
 from metaexo.inputs import check_level, check_number, describe, whole_number
-from metaexo.numeric.risk_posterior import RiskPosterior
-from metaexo.safety.bayes import BayesianLimit
-from metaexo.safety.results import SafetyResult
+from metaexo.models.counts.beta_binomial.model import BetaBinomialResults
+from metaexo.models.counts.fit import CountResults, check_event_counts
+from metaexo.models.counts.mixed.results import CountGLMMResults
+from metaexo.numeric.risk_posterior import NodePredictive, Predictive
+from metaexo.safety.bayes import BayesianLimit, bayesian_limit
+from metaexo.safety.results import SafetyResult, kind_of
 from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_PEOPLE = 1_000_000_000
+MOST_PEOPLE, MOST_TIME = 1_000_000_000, 1e12
+FARTHEST = 700.0  # logits of risks that are 0 or 1 in double precision
+WIDEST = 8.5  # standard errors of a mean that are summed over
+NODES, MOST_NODES = 401, 20_001
+BETA_WORDS = "beta-binomial model, intra-class correlation"
+AS_ESTIMATED = "the heterogeneity is taken as estimated; how uncertain it is, is not in the prediction"
 TAIL = 1e-9  # probability of more events than the prediction lists
 
 
@@ -88,16 +97,25 @@ class CountPrediction(SafetyResult):
         )
 
 
-def predict_count(results: BayesianLimit, n: float, *, level: float = 0.95) -> CountPrediction:
-    """Return the predictive distribution of the number of events in the next study.
+def predict_count(
+    results: BayesianLimit | CountResults | EventCounts, n: float, *, level: float = 0.95
+) -> CountPrediction:
+    r"""Return the predictive distribution of the number of events in the next study.
 
     Use it to judge a new study: a count beyond the interval is a surprise, given what was seen so far. It
-    takes the posterior of :func:`metaexo.safety.bayesian_limit`, for a common risk or for study risks that
-    vary, so that both the uncertainty of the mean and the heterogeneity are in it.
+    rests on one of
+
+    - counts of one arm: a common risk with Jeffreys' prior,
+    - the posterior of :func:`metaexo.safety.bayesian_limit`, with its prior and heterogeneity,
+    - a fit of one arm without moderators by :class:`metaexo.CountGLMM` or :class:`metaexo.BetaBinomial`: the
+      mean is normal around its estimate on the scale of the link, and study risks vary around it as
+      estimated.
+
+    The probability of x events is :math:`\int P(x \mid n, \pi)\, dF(\pi)` over the risk of the new study.
 
     Parameters
     ----------
-    results : BayesianLimit
+    results : BayesianLimit, CountResults or EventCounts
         What is known of the risk.
     n : float
         People in the next study, or its person-time.
@@ -112,50 +130,87 @@ def predict_count(results: BayesianLimit, n: float, *, level: float = 0.95) -> C
     Raises
     ------
     InputError
-        If `results` is no posterior, or `n` is no size.
+        If `results` are none of these, or `n` is no size.
 
     Examples
     --------
     >>> import metaexo as mx
     >>> counts = mx.event_counts(events=[0, 0, 0, 0], n=[12, 8, 30, 10])
-    >>> found = mx.safety.predict_count(mx.safety.bayesian_limit(counts), 50)
+    >>> found = mx.safety.predict_count(counts, 50)
     >>> found.high, round(found.any_event, 3)
     (3, 0.261)
     """
-    if not isinstance(results, BayesianLimit):
+    check_level(level)
+    if isinstance(results, EventCounts):
+        results = bayesian_limit(check_event_counts(results, "mx.safety.predict_count", arms=1))
+    if not isinstance(results, BayesianLimit | CountGLMMResults | BetaBinomialResults):
         raise InputError(
             f"the results are {describe(results)}",
-            "the posterior of a risk",
+            "counts of one arm, the posterior of their risk, or a fit of CountGLMM or BetaBinomial",
             "predict_count(mx.safety.bayesian_limit(counts), 50)",
         )
-    check_level(level)
-    if results.person_time:
-        total = check_number("n", n)
-        if not 0 < total <= 1e12:
-            raise InputError(f"n is {total:g}", "a person-time above 0")
+    person_time = results.counts.person_time
+    total = _size(n, person_time)
+    if isinstance(results, BayesianLimit):
+        rests_on = _Source(results.posterior, "; ".join(results.assumptions), results.cautions())
     else:
-        people = whole_number(n, "n", 1)
-        if people > MOST_PEOPLE:
-            raise InputError("n is more people than there are", f"at most {MOST_PEOPLE:,}")
-        total = float(people)
-    return _predicted(results.posterior, total, level, results)
-
-
-def _predicted(
-    posterior: RiskPosterior, total: float, level: float, results: BayesianLimit
-) -> CountPrediction:
-    made = posterior.predicted(total, TAIL)
-    at_most = np.cumsum(made)
-    tail = (1 - level) / 2
-    last = made.size - 1
+        rests_on = _of_fit(results, total)
+    made = rests_on.predictive.predicted(total, TAIL)
+    at_most, tail, last = np.cumsum(made), (1 - level) / 2, made.size - 1
     return CountPrediction(
         level=float(level),
+        said=rests_on.cautions,
         total=total,
-        person_time=results.person_time,
-        source="; ".join(results.assumptions),
-        expected=posterior.expected() * total,
+        person_time=person_time,
+        source=rests_on.words,
+        expected=rests_on.predictive.expected() * total,
         low=min(int(np.searchsorted(at_most, tail, side="right")), last),
         high=min(int(np.searchsorted(at_most, 1 - tail)), last),
         any_event=float(-math.expm1(math.log(made[0]))) if made[0] > 0 else 1.0,
         probabilities=made,
     )
+
+
+class _Source(NamedTuple):
+    """What a prediction rests on."""
+
+    predictive: Predictive
+    words: str
+    cautions: tuple[str, ...] = ()
+
+
+def _size(n: object, person_time: bool) -> float:
+    """Return the size of the next study; refuse what is none."""
+    if person_time:
+        time = check_number("n", n)
+        if not 0 < time <= MOST_TIME:
+            raise InputError(f"n is {time:g}", "a person-time above 0")
+        return time
+    people = whole_number(n, "n", 1)
+    if people > MOST_PEOPLE:
+        raise InputError("n is more people than there are", f"at most {MOST_PEOPLE:,}")
+    return float(people)
+
+
+def _of_fit(results: CountGLMMResults | BetaBinomialResults, total: float) -> _Source:
+    """Return the mixture of distributions of study risks that a fit of one arm leaves possible."""
+    counts = results.counts
+    if counts.arms == 2:
+        raise InputError("the fit is of two arms", "a fit of one arm", 'fit counts.arm("treatment")')
+    pooled = results.pooled()
+    if isinstance(results, CountGLMMResults):
+        sd, h = math.hypot(pooled.se, results.tau), 0.0
+        words = f"a fitted mixed model ({results.measure.name}), tau {number(results.tau)}"
+    else:
+        sd, h = pooled.se, math.sqrt(results.cv2) if counts.person_time else results.rho
+        name = "negative binomial model, coefficient of variation" if counts.person_time else BETA_WORDS
+        words = f"a fitted {name} {number(h, 3)}"
+    people = min(total, 1 / max(h, 1 / MOST_PEOPLE)) if results.is_random else total
+    nodes = int(min(MOST_NODES, NODES + 2 * WIDEST * sd * math.sqrt(people)))
+    z = np.linspace(-WIDEST, WIDEST, nodes)
+    weights = np.exp(-(z**2) / 2) / np.exp(-(z**2) / 2).sum()
+    kind = kind_of(None, counts.person_time)
+    with np.errstate(divide="ignore"):
+        t = kind.location(results.measure.back(pooled.estimate + sd * z), np.zeros(nodes))
+    predictive = NodePredictive(kind, np.clip(t, -FARTHEST, FARTHEST), np.full(nodes, h), weights)
+    return _Source(predictive, words, (AS_ESTIMATED,) if results.is_random else ())

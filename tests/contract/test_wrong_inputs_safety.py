@@ -49,8 +49,10 @@ NEEDED: dict[str, dict[str, Any]] = {
     "predict_count": {"results": room.bayesian_limit(SOME), "n": 20},
     "absolute_effect": {"results": RATIO, "baseline": [0.1, 0.3]},
     "number_needed": {"results": RATIO, "baseline": 0.1},
+    "compare_proportions": {},
+    "risk_range": {"results": RATIO},
 }
-OF_PEOPLE = {"by_follow_up"}  # no person-time
+OF_PEOPLE = {"by_follow_up", "compare_proportions"}  # no person-time
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(room, name) for name in room.__all__ if inspect.isfunction(getattr(room, name))
 }
