@@ -16,7 +16,19 @@ from typing import Any
 from tests.reference.cases import EXTRA_INPUTS, read_cases, reference_files
 from tests.reference.runner import run_case
 
-KEPT = ("id", "dataset", "topic", "input", "call", "r_call", "rtol", "atol", "error_kind", "results")
+KEPT = (
+    "id",
+    "dataset",
+    "topic",
+    "input",
+    "call",
+    "r_call",
+    "r_warnings",
+    "rtol",
+    "atol",
+    "error_kind",
+    "results",
+)
 DATA = Path(__file__).parent / "data"
 
 
