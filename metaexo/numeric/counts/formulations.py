@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import logit, ndtri
@@ -101,7 +101,7 @@ def formulate(
     if model != RANDOM:
         weights = np.where(low & high, 0.0, weights)
     standard, back = _standardise(columns)
-    beta = _regression(standard, y, v, weights)
+    beta = _regression(standard, y, v, weights, np.zeros((1, 1)))[:, 0]
     tau, unit = _grid(y, v, standard, beta, weights)
     design, constants, count = _design(model, standard, coding, random, correlated)
     size = max(len(x), len(columns), len(weights))
@@ -117,6 +117,9 @@ def formulate(
     problem = CountProblem(kernel, constants, design, weights, points, own=model == FIXED)
     begin = Place(psi, own, np.zeros((size, k, len(constants) - 1)))
     plan = _plan(p, common, random, correlated, tau, unit, level, weights)
+    of_effect = slice(1, None) if common else slice(0, None)
+    tau2 = [(values[..., of_effect] ** 2).sum(axis=-1) for values in plan.values]
+    plan = replace(plan, coefficients=tuple(_regression(standard, y, v, weights, t) for t in tau2))
     rows, extreme, counted = standard, (low, high), weights > 0
     if common:  # each arm is a row
         first = np.concatenate([standard, np.zeros_like(standard)], axis=1)
@@ -204,13 +207,14 @@ def _standardise(columns: Array) -> tuple[Array, Array]:
     return q * np.sqrt(k), back
 
 
-def _regression(standard: Array, y: Array, v: Array, weights: Array) -> Array:
-    """Return coefficients of the weighted regression of rough estimates, (B, p)."""
-    w = (weights / v)[..., None]
-    gram = np.swapaxes(standard, 1, 2) @ (w * standard)
-    ridge = 1e-9 * np.trace(gram, axis1=1, axis2=2) + 1e-100  # rough estimates from any design
-    gram = gram + ridge[:, None, None] * np.eye(gram.shape[-1])
-    return np.asarray(np.linalg.solve(gram, np.swapaxes(standard, 1, 2) @ (w * y[..., None]))[..., 0])
+def _regression(standard: Array, y: Array, v: Array, weights: Array, tau2: Array) -> Array:
+    """Return coefficients of weighted regressions of rough estimates at tau2, (B or 1, G), as (B, G, p)."""
+    w = weights[:, None] / (v[:, None] + tau2[..., None])
+    across = np.swapaxes(standard, 1, 2)[:, None] * w[:, :, None]
+    gram = across @ standard[:, None]
+    ridge = 1e-9 * np.trace(gram, axis1=2, axis2=3) + 1e-100  # rough estimates from any design
+    gram = gram + ridge[..., None, None] * np.eye(gram.shape[-1])
+    return np.asarray(np.linalg.solve(gram, across @ y[:, None, :, None])[..., 0])
 
 
 def _grid(y: Array, v: Array, standard: Array, beta: Array, weights: Array) -> tuple[Array, Array]:

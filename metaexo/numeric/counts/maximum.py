@@ -24,8 +24,10 @@ from metaexo.types import Array, Index, Mask
 MAX_STEPS, MAX_HALVINGS = 100, 40
 # A climb is at its end when a Newton step promises no more than this, times 1 + |log-likelihood|.
 PROMISED = 1e-15
-# The heights of a scan need to be this near to their maxima.
-ROUGH = 1e-3
+# A promise below this that no longer falls is rounding.
+SMALL = 1e-9
+# The heights of a scan are near enough to their maxima when a step promises no more, times 1 + |height|.
+ROUGH = 0.01
 # No step moves a linear predictor, or a scale, by more than this.
 LONGEST_STEP = 5.0
 FLAT = 1e-12
@@ -190,23 +192,35 @@ def height_at(problem: CountProblem, place: Place) -> Height:
     return Height(value, gradient, hessian, step, turn, gain, found.mode, found.spread)
 
 
-def uphill(height: Height) -> tuple[Array, Array, Array]:
-    """Return the step of psi, the rise that it promises, and the curvatures, (B, P), smallest first.
+def uphill(height: Height) -> tuple[Array, Array]:
+    """Return the step of psi and the rise that it promises.
 
     Where the likelihood is not concave, the step goes uphill by the size of the curvature.
     """
-    if height.gradient.shape[-1] == 0:
-        return height.gradient, np.zeros(len(height.value)), height.gradient
-    usable: Mask = np.asarray(np.isfinite(height.hessian).all(axis=(-1, -2)))
-    hessian = height.hessian
+    gradient, hessian = height.gradient, height.hessian
+    p = gradient.shape[-1]
+    if p == 0:
+        return gradient, np.zeros(len(height.value))
+    if p == 1:
+        size = np.maximum(np.abs(hessian[:, 0]), 1e-3 * FLAT)
+        step = gradient / size
+        return step, (step * gradient)[:, 0]
+    if p == 2:
+        a, b, c = -hessian[:, 0, 0], -hessian[:, 0, 1], -hessian[:, 1, 1]
+        size = a * c - b * b
+        if (size > 1e-6 * a * c).all() and (a > 0).all():
+            u, v = gradient[:, 0], gradient[:, 1]
+            step = np.stack([c * u - b * v, a * v - b * u], axis=-1) / size[:, None]
+            return step, (step * gradient).sum(axis=-1)
+    usable: Mask = np.asarray(np.isfinite(hessian).all(axis=(-1, -2)))
     if not usable.all():
-        hessian = np.where(usable[:, None, None], hessian, -np.eye(hessian.shape[-1]))
+        hessian = np.where(usable[:, None, None], hessian, -np.eye(p))
     curvature, axes = np.linalg.eigh(-hessian)
     size = np.abs(curvature)
     size = np.maximum(size, FLAT * np.maximum(size.max(axis=-1, keepdims=True), 1e-3))
-    along = (np.swapaxes(axes, -1, -2) @ height.gradient[..., None])[..., 0]
+    along = (np.swapaxes(axes, -1, -2) @ gradient[..., None])[..., 0]
     step = (axes @ (along / size)[..., None])[..., 0]
-    return step, (along * along / size).sum(axis=-1), curvature
+    return step, (along * along / size).sum(axis=-1)
 
 
 class Climb(NamedTuple):
@@ -216,6 +230,7 @@ class Climb(NamedTuple):
     value: Array  # (B,)
     promised: Array  # (B,): rise that one more step promises
     steps: Index  # (B,)
+    height: Height
 
 
 def climb(problem: CountProblem, start: Place, promised: float = PROMISED) -> Climb:
@@ -225,42 +240,51 @@ def climb(problem: CountProblem, start: Place, promised: float = PROMISED) -> Cl
     value, left = np.full(size, -np.inf), np.full(size, np.inf)
     steps = np.zeros(size, dtype=np.intp)
     active: Index = np.arange(size)
-    part, here = problem, place.take(active)
-    height = height_at(part, here)
+    some, here = problem, place.take(active)
+    height = height_at(some, here)
     here.mode = height.mode
+    ends = Height(*(v.copy() for v in height))
     share = np.ones(size)
     halvings = np.zeros(size, dtype=np.intp)
+    before = np.full(size, np.inf)
     while active.size:
-        step, gain, _ = uphill(height)
+        step, gain = uphill(height)
         gain = gain + height.own_gain
         own = height.own_step + (height.own_turn @ step[..., None])[..., 0]
-        length = _longest(part, step, own)
+        length = _longest(some, step, own)
         cut = share * np.minimum(1.0, LONGEST_STEP / np.maximum(length, 1e-300))
         done = (gain <= promised * (1.0 + np.abs(height.value))) | (steps[active] >= MAX_STEPS)
         done |= (halvings > MAX_HALVINGS) | ~np.isfinite(gain)
+        done |= (gain < SMALL) & (gain > 0.25 * before)  # rounding: no step makes it smaller
+        before = gain
         if done.any():
             ended = active[done]
             place.put(ended, here.take(done))
             value[ended], left[ended] = height.value[done], gain[done]
+            for whole, part in zip(ends, height, strict=True):
+                whole[ended] = part[done]
             keep = ~done
             active = active[keep]
             if not active.size:
                 break
-            part, here = problem.take(active), here.take(keep)
+            some, here = problem.take(active), here.take(keep)
             height = Height(*(v[keep] for v in height))
-            step, gain, own, cut, share = (v[keep] for v in (step, gain, own, cut, share))
+            step, gain, own, cut, share, before = (v[keep] for v in (step, gain, own, cut, share, before))
             halvings = halvings[keep]
         moved = Place(here.psi + cut[:, None] * step, here.own + cut[:, None] * own, here.mode)
-        new = height_at(part, moved)
+        new = height_at(some, moved)
         moved.mode = new.mode
         rounding = 1e-12 * (1.0 + np.abs(height.value))
         ok = new.value >= height.value + 1e-4 * cut * gain - np.where(gain < 1e-6, rounding, 0.0)
         steps[active] += 1
-        here = Place(*(_where(ok, a, b) for a, b in _pairs(moved, here)))
-        height = Height(*(_where(ok, a, b) for a, b in zip(new, height, strict=True)))
+        if ok.all():
+            here, height = moved, new
+        else:
+            here = Place(*(_where(ok, a, b) for a, b in _pairs(moved, here)))
+            height = Height(*(_where(ok, a, b) for a, b in zip(new, height, strict=True)))
         share = np.where(ok, np.minimum(1.0, 4.0 * share), 0.25 * share)
         halvings = np.where(ok, 0, halvings + 1)
-    return Climb(place, value, left, steps)
+    return Climb(place, value, left, steps, ends)
 
 
 def _pairs(one: Place, other: Place) -> list[tuple[Array, Array]]:
@@ -289,6 +313,7 @@ class Search:
     grids: tuple[tuple[int, ...], ...]  # shape of the grid of each face: () for a face without scales
     values: tuple[Array, ...]  # (B or 1, points of the grid, number of scales): values of all scales
     unit: Array  # (B or 1,): size of a scale that matters
+    coefficients: tuple[Array, ...] = ()  # (B, points, p): where the first parameters may be; begin if empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +359,7 @@ def search(problem: CountProblem, begin: Place, plan: Search) -> CountMaximum:
             plan,
             values=tuple(v[cut] if len(v) > 1 else v for v in plan.values),
             unit=plan.unit[cut] if len(plan.unit) > 1 else plan.unit,
+            coefficients=tuple(v[cut] if len(v) > 1 else v for v in plan.coefficients),
         )
         parts.append(_search(problem.take(cut), some, own))
     return CountMaximum(*(np.concatenate([getattr(p, n) for p in parts]) for n in CountMaximum.__slots__))
@@ -349,6 +375,7 @@ class _Ends(NamedTuple):
     promised: Array
     steps: Index
     saddle: Mask  # whether the likelihood rises as a scale that is 0 leaves 0
+    height: Height  # with the derivatives by all parameters
 
 
 def _search(problem: CountProblem, begin: Place, plan: Search) -> CountMaximum:
@@ -377,6 +404,7 @@ def _joined(parts: list[_Ends]) -> _Ends:
         all_of("promised"),
         all_of("steps").astype(np.intp),
         all_of("saddle").astype(bool),
+        Height(*(np.concatenate(values) for values in zip(*(part.height for part in parts), strict=True))),
     )
 
 
@@ -401,6 +429,7 @@ def _from_saddles(problem: CountProblem, plan: Search, ends: _Ends, size: int) -
         done.promised,
         done.steps,
         np.zeros(which.size, dtype=bool),
+        done.height,
     )
 
 
@@ -412,9 +441,10 @@ def _face(problem: CountProblem, begin: Place, plan: Search, number: int, locati
     if face:
         points = values.shape[1]
         start = begin.repeat(points)
-        start.psi[:, list(plan.scales)] = np.broadcast_to(values, (size, *values.shape[1:])).reshape(
-            size * points, -1
-        )
+        start.psi[:, list(plan.scales)] = _all_points(values, size)
+        if plan.coefficients:
+            near = _all_points(plan.coefficients[number], size)
+            start.psi[:, : near.shape[1]] = near
         tiled = problem if problem.size == 1 and size == 1 else problem.take(np.repeat(which, points))
         held = np.where(np.isin(np.arange(p), plan.scales), start.psi, 0.0)
         part = tiled.only(locations, held)
@@ -443,8 +473,10 @@ def _face(problem: CountProblem, begin: Place, plan: Search, number: int, locati
     place, which = place.take(kept), which[kept]
     gone = [j for j in plan.scales if j not in face]
     saddle = np.zeros(kept.size, dtype=bool)
-    if gone and kept.size:
-        bend = height_at(problem.take(which), place).hessian[:, gone, gone]
+    height = Height(*(v[kept] for v in done.height))
+    if gone:
+        height = height_at(problem.take(which), place)
+        bend = height.hessian[:, gone, gone]
         saddle = np.asarray((bend > 1e-6 * (1.0 + np.abs(done.value[kept, None]))).any(axis=1))
     return _Ends(
         which,
@@ -454,7 +486,13 @@ def _face(problem: CountProblem, begin: Place, plan: Search, number: int, locati
         done.promised[kept],
         done.steps[kept],
         saddle,
+        height,
     )
+
+
+def _all_points(values: Array, size: int) -> Array:
+    """Return values at the points of a grid, (B or 1, points, n), as rows: one for each problem and point."""
+    return np.broadcast_to(values, (size, *values.shape[1:])).reshape(-1, values.shape[2])
 
 
 def _peaks(heights: Array) -> Mask:
@@ -479,7 +517,7 @@ def _report(problem: CountProblem, plan: Search, ends: _Ends, size: int) -> Coun
     order = np.lexsort((-ends.value, ends.face, ~tie, ends.problem))
     first = order[np.searchsorted(ends.problem[order], np.arange(size))]
     place = ends.place.take(first)
-    height = height_at(problem, place)
+    height = Height(*(v[first] for v in ends.height))
     p = problem.p
     free = np.ones((size, p), dtype=bool)
     for j in plan.scales:
