@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import pytest
@@ -13,3 +14,21 @@ def _no_open_figures():
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
+
+
+def _settle() -> None:
+    """Keep what is in memory now and in use out of every later garbage collection."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of collected tests stay to the end; looking through them takes longer than a test."""
+    _settle()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """So do the reports of a file that is done, and what it loaded and cached."""
+    if nextitem is None or nextitem.path != item.path:
+        _settle()
