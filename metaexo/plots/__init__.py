@@ -11,6 +11,7 @@ from metaexo.plots.charts.caterpillar import caterpillar, caterpillar_plan
 from metaexo.plots.charts.copas import copas, copas_plan
 from metaexo.plots.charts.doi import doi, doi_plan
 from metaexo.plots.charts.drapery import drapery, drapery_plan
+from metaexo.plots.charts.exclusion_curve import exclusion_curve, exclusion_curve_plan
 from metaexo.plots.charts.funnel import funnel, funnel_plan
 from metaexo.plots.charts.gosh import gosh, gosh_plan
 from metaexo.plots.charts.influence import influence, influence_plan
@@ -86,6 +87,8 @@ __all__ = [
     "estimability_plan",
     "evidence_map",
     "evidence_map_plan",
+    "exclusion_curve",
+    "exclusion_curve_plan",
     "flow",
     "flow_plan",
     "forest",

@@ -70,6 +70,8 @@ BOOTSTRAP = mx.sensitivity.bootstrap(FIT, draws=99)
 LEDGER = mx.Ledger.of_rows(4).leave_out({2: "no SD"}, "effect")
 JUDGED = pd.DataFrame({"study": ["Li", "Cho"], **{f"D{i}": ["low", "high"] for i in range(1, 6)}})
 
+EXCLUDED = mx.safety.exclusion_curve(mx.event_counts(events=[0, 1], n=[12, 30]))
+
 # What each function is called with when nothing is wrong.
 RIGHT = {
     "copas": (COPAS,),
@@ -94,6 +96,8 @@ RIGHT = {
     "estimability_plan": (ES,),
     "evidence_map": (TABLE, "source", "isolation"),
     "evidence_map_plan": (TABLE, "source", "isolation"),
+    "exclusion_curve": (EXCLUDED,),
+    "exclusion_curve_plan": ({"common": EXCLUDED},),
     "flow": (LEDGER,),
     "flow_plan": (LEDGER,),
     "forest": (ES,),
