@@ -17,6 +17,7 @@ ROOMS = {
     "heterogeneity": "Heterogeneity",
     "sensitivity": "Sensitivity",
     "bias": "Small-study effects and selection",
+    "safety": "Safety: rare and zero events",
     "planning": "Planning",
     "plots": "Figures",
     "report": "Running the analyses, and their words",

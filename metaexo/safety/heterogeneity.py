@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
-from scipy.optimize import brentq, elementwise, minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 
 from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # Heterogeneity up to which the likelihood is searched; beyond it hardly changes.
 FARTHEST = {"icc": 0.999, "tau": 10.0, "cv": 30.0}
 POINTS = 60
+STEPS, DIFFERENCE, CLOSE = 80, 1e-3, 1e-6  # of the search for the best mean
 ONE_STUDY = "one study says nothing about how much studies vary"
 FLAT = 1e-9  # log-likelihood by which a maximum has to stand out
 
@@ -95,7 +96,7 @@ class HeterogeneityLikelihood(OneArmResult):
         name, noun = SHORT[self.scale], "rate" if self.person_time else "risk"
         left = (
             f"no mean {noun} is excluded without an assumption on it"
-            if not np.isfinite(self.mean_limit)
+            if self.mean_limit >= (np.inf if self.person_time else 1)
             else f"with any of them a mean {noun} above {risk_words(self.mean_limit, self.person_time)} is "
             f"excluded ({level_words(self.level)}, one-sided, by the likelihood ratio)"
         )
@@ -142,17 +143,20 @@ class _Profile:
         return np.asarray(np.where(np.isneginf(logs), -1e300, logs) @ self.times)
 
     def best(self, h: Array) -> tuple[Array, Array]:
-        """Return the location of the highest likelihood for each heterogeneity, and its log-likelihood."""
-        start = np.full(h.shape, self.start)
-        bracket = elementwise.bracket_minimum(lambda t, h: -self.value(t, h), start, args=(h,), maxiter=200)
-        found = elementwise.find_minimum(
-            lambda t, h: -self.value(t, h),
-            bracket.bracket,
-            args=(h,),
-            tolerances={"xatol": 1e-9},
-            maxiter=200,
-        )
-        return np.asarray(found.x), -np.asarray(found.f_x)
+        """Return the location of the highest likelihood for each heterogeneity, and its log-likelihood.
+
+        Newton steps, with derivatives by differences; where the curve bends upwards, uphill by one.
+        """
+        t = np.full(h.shape, self.start)
+        for _ in range(STEPS):
+            low, middle, high = self.value(t + np.array([[-DIFFERENCE], [0.0], [DIFFERENCE]]), h[None, :])
+            slope, bend = (high - low) / (2 * DIFFERENCE), (high - 2 * middle + low) / DIFFERENCE**2
+            curved = bend < 0
+            step = np.where(curved, -slope / np.where(curved, bend, -1.0), np.sign(slope))
+            t = t + np.clip(step, -1.0, 1.0)
+            if np.abs(step).max() < CLOSE:
+                break
+        return t, self.value(t, h)
 
     @property
     def start(self) -> float:
