@@ -100,7 +100,7 @@ class ProportionComparison(OneArmResult):
         return (
             f"{self.seen}: pooled proportions from {percent(float(known.min()), 2)} to "
             f"{percent(float(known.max()), 2)} ({level_words(self.level)} intervals in the table); models "
-            "of counts add nothing to zeros and need no way back from a transformation."
+            "of counts add nothing to zeros and need no back-transformation."
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -285,7 +285,7 @@ def _fault(rows: EventCounts, code: str, estimate: float, high: float) -> str:
     least, most = (percent(float(inverse_double_arcsine(estimate, size)), 2) for size in (n.min(), n.max()))
     mean = number(float(rows.k / (1 / n).sum()), 1).removesuffix(".0")
     return (
-        f"the way back needs one study size (here {mean}, the harmonic mean): the same mean is {least} for "
+        f"back-transformation needs one study size (here {mean}, the harmonic mean): the same mean is {least} for "
         f"the smallest study and {most} for the largest{silent}"
     )
 
