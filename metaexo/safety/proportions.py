@@ -285,8 +285,8 @@ def _fault(rows: EventCounts, code: str, estimate: float, high: float) -> str:
     least, most = (percent(float(inverse_double_arcsine(estimate, size)), 2) for size in (n.min(), n.max()))
     mean = number(float(rows.k / (1 / n).sum()), 1).removesuffix(".0")
     return (
-        f"back-transformation needs one study size (here {mean}, the harmonic mean): the same mean is {least} "
-        f"for the smallest study and {most} for the largest{silent}"
+        f"back-transformation needs one study size (here {mean}, the harmonic mean): the same mean is "
+        f"{least} for the smallest study and {most} for the largest{silent}"
     )
 
 
