@@ -39,6 +39,7 @@ _HOMES = {
         "CensoredRandomEffects",
         "Multilevel",
         "BetaBinomial",
+        "ArmBased",
         "RandomTerm",
         "MantelHaenszel",
         "Peto",

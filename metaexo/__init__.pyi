@@ -36,6 +36,7 @@ from metaexo.heterogeneity import repeatability as repeatability
 from metaexo.heterogeneity import stratify as stratify
 from metaexo.heterogeneity import stratify_counts as stratify_counts
 from metaexo.ledger import Ledger as Ledger
+from metaexo.models import ArmBased as ArmBased
 from metaexo.models import BetaBinomial as BetaBinomial
 from metaexo.models import CensoredRandomEffects as CensoredRandomEffects
 from metaexo.models import CountGLMM as CountGLMM

@@ -9,6 +9,7 @@ from metaexo.models.censored.imputation import ImputedResults
 from metaexo.models.censored.model import CensoredRandomEffects
 from metaexo.models.censored.results import CensoredResults
 from metaexo.models.censored.strata import CensoredStrata, CensoredStratum, censored_strata
+from metaexo.models.counts.arm_based.model import ArmBased, ArmBasedResults
 from metaexo.models.counts.beta_binomial.model import BetaBinomial, BetaBinomialResults
 from metaexo.models.counts.exact import ExactConditional, ExactConditionalResults
 from metaexo.models.counts.exact_test import ExactTest
@@ -37,6 +38,8 @@ from metaexo.models.univariate.results import RandomEffectsResults
 
 __all__ = [
     "KINDS",
+    "ArmBased",
+    "ArmBasedResults",
     "BetaBinomial",
     "BetaBinomialResults",
     "CensoredRandomEffects",

@@ -112,6 +112,12 @@ EXAMPLES: dict[str, dict[str, Callable[[], FitResults]]] = {
             effects(), "source", draws=19, permutations=19, level=0.9, min_studies=1
         ),
     },
+    "ArmBasedResults": {
+        "odds ratio": lambda: mx.ArmBased(counts(), dependence="accept").fit(points=5),
+        "risk ratio": lambda: mx.ArmBased(
+            counts(), "RR", link="probit", structure="compound", dependence="accept"
+        ).fit("t", 0.9, points=5),
+    },
     "BetaBinomialResults": {
         "risk ratio": lambda: mx.BetaBinomial(counts(), "RR", dependence="accept").fit(),
         "moderators": lambda: mx.BetaBinomial(counts(), "OR", "dose", dependence="accept").fit(test="t"),

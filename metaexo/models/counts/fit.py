@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from scipy.special import gammaln, xlogy
 
 from metaexo.effects.counts import EventCounts
 from metaexo.effects.effect_sizes import EffectSizes
@@ -16,7 +18,10 @@ from metaexo.immutable import lock
 from metaexo.inputs import check_choice, describe
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearFit
+from metaexo.models.linear.fit_statistics import FitStatistics
+from metaexo.models.linear.hypothesis import TestResult, make_test
 from metaexo.models.linear.results import FitResults
+from metaexo.numeric.weighted import weighted_least_squares
 from metaexo.types import Array, Mask
 
 if TYPE_CHECKING:
@@ -86,6 +91,40 @@ class CountFit(LinearFit):
                 "events in everyone): kept in the counts, without weight"
             )
         return tuple(lines)
+
+
+def cochran_q(fit: CountFit) -> TestResult:
+    """Return Cochran's Q test of the studies' own estimates, weights 1/v; rows without one are left out."""
+    keep = fit.has_estimate
+    x, df = fit.design.matrix(fit.k)[keep], float(keep.sum()) - fit.design.p
+    null = "all studies share one true effect" if fit.design.x is None else "no residual heterogeneity"
+    if df < 1 or np.linalg.matrix_rank(x) < fit.design.p:
+        return TestResult(math.nan, "chi2", (max(df, 0.0),), math.nan, f"{null}; not testable")
+    least = weighted_least_squares(x, fit.effects.y[keep], fit.effects.v[keep])
+    return make_test(float(least.residuals @ least.residuals), "chi2", (df,), null)
+
+
+def statistics_of_arms(counts: EventCounts, llf: float, parameters: int) -> FitStatistics:
+    """Return the statistics of a model of arms, each of which is an observation.
+
+    The deviance is relative to the model with a risk or rate for each arm of each row.
+    """
+    y, n = counts.events, counts.totals
+    if counts.person_time:
+        saturated = float((xlogy(y, y) - y - gammaln(y + 1)).sum())
+    else:
+        share = xlogy(y, y / n) + xlogy(n - y, (n - y) / n)
+        saturated = float((share + gammaln(n + 1) - gammaln(y + 1) - gammaln(n - y + 1)).sum())
+    room = max(y.size, parameters + 2)
+    return FitStatistics(
+        llf=llf,
+        deviance=2 * (saturated - llf),
+        aic=-2 * llf + 2 * parameters,
+        bic=-2 * llf + parameters * math.log(y.size),
+        aicc=-2 * llf + 2 * parameters * room / (room - parameters - 1),
+        restricted=False,
+        parameters=parameters,
+    )
 
 
 class CountResults(CountFit, FitResults):

@@ -1,4 +1,4 @@
-"""Risks and rates as functions of a linear predictor, with two derivatives."""
+"""Risks and rates as functions of a linear predictor, and their means over normal ones, with derivatives."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit, logit, ndtr, ndtri
 
+from metaexo.numeric.quadrature import gauss_legendre
 from metaexo.types import Array
 
 ROOT_2_PI = float(np.sqrt(2 * np.pi))
+# A mean over normal predictors is integrated between these values of the predictor, and to so many standard
+# deviations on either side.
+TURNS = (-30.0, -3.0, 0.0, 3.0, 30.0)
+REACH = 9.0
+POINTS = 40
 
 
 class Means(NamedTuple):
@@ -61,11 +67,6 @@ def _identity(eta: Array) -> Means:
     return Means(eta, 1 - eta, np.ones_like(eta), np.zeros_like(eta))
 
 
-def risk_of_cloglog(eta: Array) -> Array:
-    """Return risks at logarithms of their cumulative hazards."""
-    return _cloglog(np.asarray(eta, dtype=float)).mean
-
-
 LINKS = {
     link.name: link
     for link in (
@@ -76,3 +77,28 @@ LINKS = {
         MeanLink("identity", "as it is", np.asarray, _identity),
     )
 }
+
+
+def averaged(link: MeanLink, mean: Array, variance: Array) -> Means:
+    """Return the mean risks or rates of normal linear predictors, arrays of the shape of `mean`.
+
+    The slope is the derivative by the mean of the predictors; the bend is the second one, which is twice the
+    derivative by their variance.
+    """
+    if link.name == "log":
+        return link.means(mean + variance / 2)
+    if link.name == "probit":
+        scale = np.sqrt(1 + variance)
+        found = link.means(mean / scale)
+        return Means(found.mean, found.rest, found.slope / scale, found.bend / scale**2)
+    sd = np.sqrt(variance)
+    width = np.where(sd > 0, sd, 1.0)
+    turns = np.clip((np.array(TURNS) - mean[..., None]) / width[..., None], -REACH, REACH)
+    edge = np.full((*mean.shape, 1), REACH)
+    ends = np.concatenate([-edge, turns, edge], axis=-1)
+    nodes, weights = gauss_legendre(POINTS)
+    half = np.diff(ends, axis=-1)[..., None] / 2
+    z = ends[..., :-1, None] + half * (1 + nodes)
+    share = half * weights * np.exp(-(z**2) / 2) / ROOT_2_PI
+    at = link.means(mean[..., None, None] + sd[..., None, None] * z)
+    return Means(*((part * share).sum(axis=(-1, -2)) for part in at))

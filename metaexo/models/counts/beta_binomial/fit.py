@@ -9,34 +9,27 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
-from scipy.special import expit, gammaln, ndtr, xlogy
 
 from metaexo.effects.counts import EventCounts
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import get_measure
 from metaexo.effects.measures.zero_cells import ZeroCells
 from metaexo.errors import ConvergenceError, InputError, NotIdentifiableError
-from metaexo.immutable import frozen, lock
-from metaexo.models.counts.fit import CountFit
+from metaexo.immutable import lock
+from metaexo.models.counts.fit import CountFit, statistics_of_arms
+from metaexo.models.counts.mixed.model import CLOGLOG
 from metaexo.models.linear.choices import get_interval
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import Tau2Limits
 from metaexo.models.linear.fit_statistics import Certificate, FitStatistics, VarianceModel
 from metaexo.models.linear.hypothesis import WaldInference
-from metaexo.numeric.counts.mean_links import LINKS, risk_of_cloglog
+from metaexo.numeric.counts.mean_links import LINKS
 from metaexo.numeric.counts.overdispersed import LARGEST, Arms, Highest, height, maximise, single
 from metaexo.numeric.counts.separation import direction_of_infinity
 from metaexo.numeric.region import Function, Region, region_end
 from metaexo.numeric.tails import normal_quantile
 from metaexo.types import Array, Mask
 
-# One arm on other scales than the log odds; the code PRZ is that of metafor.
-OTHER_SCALES = {
-    "probit": replace(get_measure("PLO"), code="PRZ", name="normal quantile of a proportion", back=ndtr),
-    "cloglog": replace(
-        get_measure("PLO"), code="PCLL", name="complementary log-log of a proportion", back=risk_of_cloglog
-    ),
-}
 SINGULAR = 1e-12  # least eigenvalue of the information, scaled to ones on its diagonal
 LARGEST_RISE = 1e-8
 PROFILE = "profile-likelihood"
@@ -55,28 +48,18 @@ def arm_rows(counts: EventCounts, x: Array, link: str) -> Arms:
     return single(events, totals, x, link, counts.person_time)
 
 
-def estimates(counts: EventCounts, measure: str, link: str) -> EffectSizes:
+def estimates(counts: EventCounts, code: str, link: str) -> EffectSizes:
     """Return the estimate of each row by itself, on the scale of the link; double zeros have none.
 
     To studies with a count of zero the default of the measure is added; the model adds nothing.
     """
-    rule = get_measure(measure).zero_cells
-    zero_cells = None if rule is None else ZeroCells(rule, drop_double_zero=counts.arms == 2)
-    found = counts.study_estimates(measure, zero_cells)
-    if link not in OTHER_SCALES:
-        return found
-    scale, risk = LINKS[link], expit(found.y)
-    eta = scale.forward(risk)
-    made = object.__new__(EffectSizes)
-    made.__setstate__(
-        found.__dict__
-        | {
-            "y": frozen(eta),
-            "v": frozen(found.v * (risk * (1 - risk) / scale.means(eta).slope) ** 2),
-            "measure": OTHER_SCALES[link],
-        }
+    scales = {"probit": get_measure("PRZ"), "cloglog": CLOGLOG}
+    measure = scales.get(link) or get_measure(code)
+    rule = measure.zero_cells
+    double_zero = counts.arms == 2
+    return counts.study_estimates(
+        measure, None if rule is None else ZeroCells(rule, drop_double_zero=double_zero)
     )
-    return made
 
 
 def highest(counts: EventCounts, design: Design, link: str, method: str) -> Highest:
@@ -264,31 +247,12 @@ class BetaBinomialFit(CountFit):
 
     # -- likelihood --------------------------------------------------------------------------------------
 
-    @property
-    def saturated(self) -> float:
-        """Log-likelihood with a risk or rate for each row of each arm."""
-        y, n = self.counts.events, self.counts.totals
-        if self.counts.person_time:
-            return float((xlogy(y, y) - y - gammaln(y + 1)).sum())
-        share = xlogy(y, y / n) + xlogy(n - y, (n - y) / n)
-        return float((share + gammaln(n + 1) - gammaln(y + 1) - gammaln(n - y + 1)).sum())
-
     def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
         """Return log-likelihood, deviance, AIC, BIC and AICc; each arm of each row is an observation."""
         if restricted:
             raise InputError("counts have no restricted likelihood", "restricted=False")
-        llf, count = float(self.maximum.value[0]), self.every_beta.size + self.is_random
-        observations = self.counts.events.size
-        room = max(observations, count + 2)
-        return FitStatistics(
-            llf=llf,
-            deviance=2 * (self.saturated - llf),
-            aic=-2 * llf + 2 * count,
-            bic=-2 * llf + count * math.log(observations),
-            aicc=-2 * llf + 2 * count * room / (room - count - 1),
-            restricted=False,
-            parameters=count,
-        )
+        count = self.every_beta.size + self.is_random
+        return statistics_of_arms(self.counts, float(self.maximum.value[0]), count)
 
     @property
     def certificate(self) -> Certificate:

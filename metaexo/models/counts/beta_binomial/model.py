@@ -19,11 +19,11 @@ from metaexo.formatting import TEST_NAMES, interval, number, plural
 from metaexo.inputs import check_choice, check_level, check_number, read_words
 from metaexo.models.counts.beta_binomial.fit import PROFILE, BetaBinomialFit, estimates, highest
 from metaexo.models.counts.common_effect import check_dependence
-from metaexo.models.counts.fit import CountResults, check_event_counts
+from metaexo.models.counts.fit import CountResults, check_event_counts, cochran_q
 from metaexo.models.linear.choices import get_interval, get_test
 from metaexo.models.linear.design import MISSING, Redundant, make_design, without_missing
 from metaexo.models.linear.fit_statistics import Pooled
-from metaexo.models.linear.hypothesis import TestResult, make_test, quantiles
+from metaexo.models.linear.hypothesis import TestResult, quantiles
 from metaexo.models.linear.prediction import (
     Prediction,
     adjusted_level,
@@ -37,7 +37,6 @@ from metaexo.models.linear.summary import FamilyLines
 from metaexo.numeric.counts.mean_links import LINKS
 from metaexo.numeric.counts.overdispersed import LARGEST
 from metaexo.numeric.tails import chi2_tail
-from metaexo.numeric.weighted import weighted_least_squares
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -365,14 +364,7 @@ class BetaBinomialResults(BetaBinomialFit, CountResults):
     @cached_property
     def q(self) -> TestResult:
         """Cochran's Q test of (residual) heterogeneity of the studies' own estimates, with weights 1/v."""
-        keep = self.has_estimate
-        x = self.design.matrix(self.k)[keep]
-        null = "all studies share one true effect" if self.design.x is None else "no residual heterogeneity"
-        df = float(keep.sum()) - self.design.p
-        if df < 1 or np.linalg.matrix_rank(x) < self.design.p:
-            return TestResult(math.nan, "chi2", (max(df, 0.0),), math.nan, f"{null}; not testable")
-        least = weighted_least_squares(x, self.effects.y[keep], self.effects.v[keep])
-        return make_test(float(least.residuals @ least.residuals), "chi2", (df,), null)
+        return cochran_q(self)
 
     # -- for readers -------------------------------------------------------------------------------------
 
@@ -480,7 +472,7 @@ class BetaBinomial:
     With two arms all arms count as separate, with one :math:`\rho`: which arms belong to one study is
     ignored. That lets studies without any event inform a ratio, and it costs the protection that the
     comparison within studies gives: if the baseline risk differs much between studies whose arms are of
-    unequal size, prefer a model that compares within studies.
+    unequal size, prefer :class:`metaexo.ArmBased` or :class:`metaexo.CountGLMM`.
 
     Parameters
     ----------

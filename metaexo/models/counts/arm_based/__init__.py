@@ -1,0 +1,1 @@
+"""Bivariate models of the risks or rates of both arms of each study."""
