@@ -82,6 +82,7 @@ def main(analysis: report.Analysis) -> None:
         analysis.write_table(name, table)
 
     draw_studies(analysis, arms["adverse events", "treated"], counts[ALL, SERIOUS])
+    draw_exclusion(analysis, counts)
     draw_arms(analysis, sheets)
 
     # People who were chosen because they were harmed show that a harm exists, not how often it occurs.
@@ -273,14 +274,9 @@ def published(sheets: evidence.Sheets, limits: pd.DataFrame) -> pd.DataFrame:
 
 
 def pooled(counts: dict[Key, mx.effects.EventCounts]) -> pd.DataFrame:
-    """Return the mean risk by every model of one arm, or why there is none."""
-    return pd.DataFrame(
-        [
-            {"reports": key[0], "counted": key[1], "studies": found.m} | answer(found, *each)
-            for key, found in counts.items()
-            for each in ONE_ARM
-        ]
-    )
+    """Return the pooled share of people by models of counts and by old transformations, with their faults."""
+    tables = [named(key, mx.safety.compare_proportions(found).to_frame()) for key, found in counts.items()]
+    return pd.concat(tables)
 
 
 def compared(sheets: evidence.Sheets) -> pd.DataFrame:
@@ -308,20 +304,10 @@ def answer(counts: mx.effects.EventCounts, model: str, fit: Callable) -> dict[st
         except errors.MetaexoError as error:
             return row | {"words": f"{error.given}; needed: {error.needed}"}
     shown = found.predict(scale="measure").iloc[0]
-    names = ["estimate", "low", "high", "prediction_low", "prediction_high"]
-    row |= {"measure": found.measure.display} | {name: shown[name] for name in names if name in shown}
-    about = {"tau2": found.tau2, "i2": found.i2} if counts.arms == 1 else {"pvalue": found.pvalues.iloc[0]}
-    return row | about | {"words": "; ".join(found.cautions())}
+    row |= {"measure": found.measure.display} | {name: shown[name] for name in ("estimate", "low", "high")}
+    return row | {"pvalue": found.pvalues.iloc[0], "words": "; ".join(found.cautions())}
 
 
-ONE_ARM = (
-    ("beta-binomial", lambda counts: mx.BetaBinomial(counts).fit()),
-    ("binomial-normal", lambda counts: mx.CountGLMM(counts, "PLO").fit()),
-    ("arcsine transformation", lambda counts: mx.RandomEffects(counts.effect_sizes("PAS")).fit()),
-    ("Freeman-Tukey transformation", lambda counts: mx.RandomEffects(counts.effect_sizes("PFT")).fit()),
-)
-RANDOM = ("beta-binomial", "binomial-normal")
-TRANSFORMED = ("arcsine transformation", "Freeman-Tukey transformation")
 TWO_ARMS = (
     ("exact conditional", lambda counts: mx.ExactConditional(counts).fit()),
     ("exact conditional, mid-p", lambda counts: mx.ExactConditional(counts).fit(test="mid-p")),
@@ -362,6 +348,25 @@ def draw_studies(
     analysis.write_figure("serious_events", ax, title=title)
 
 
+def draw_exclusion(analysis: report.Analysis, counts: dict[Key, mx.effects.EventCounts]) -> None:
+    """Draw the largest risk that is left against the number treated."""
+    firm = counts[FIRM, SERIOUS]
+    title = "Risk of a serious adverse event that is not excluded, by number treated"
+    curves = {
+        "one risk in all studies": mx.safety.exclusion_curve(firm),
+        f"risks differ (ICC {ICC:g})": mx.safety.exclusion_curve(
+            firm, heterogeneity=ICC, study_size=NEXT[-1], risks=TARGETS
+        ),
+    }
+    ax = mx.plots.exclusion_curve(
+        curves, title=title, notes=["Serious events of any cause, without doubtful reports."]
+    )
+    analysis.write_figure("exclusion_serious", ax, title=title)
+    title = "Risk of any adverse event that is not excluded, by number treated"
+    curves = {reports: mx.safety.exclusion_curve(counts[reports, ANY]) for reports in (ALL, FIRM)}
+    analysis.write_figure("exclusion_any", mx.plots.exclusion_curve(curves, title=title), title=title)
+
+
 def draw_arms(analysis: report.Analysis, sheets: evidence.Sheets) -> None:
     """Draw the risk of the treated against that of their controls, those who are the same people marked."""
     title = "Adverse events with exosomes and without"
@@ -375,6 +380,7 @@ def draw_arms(analysis: report.Analysis, sheets: evidence.Sheets) -> None:
         two.with_columns(people=same),
         by="people",
         labels="all",
+        marker_size=12.0,
         title=title,
         notes=[f"Counted were: {told}.", "Where both arms are the same people, no model of two arms holds."],
     )
@@ -507,24 +513,24 @@ def varied_in_words(heterogeneity: pd.DataFrame) -> str:
 
 
 def modelled(models: pd.DataFrame) -> str:
-    """Return the mean risks by models, and what transformations make of zeros."""
-    table = models.set_index(["counted", "reports", "model"])
+    """Return the pooled shares by models, and what transformations make of zeros."""
+    table = models.set_index(["counted", "reports", "method"])
 
     def share(*key: str) -> str:
         row = table.loc[key]
         return f"{percent(row.estimate, 1)} ({percent(row.low, 1)} to {percent(row.high, 1)})"
 
     told = [
-        f"{share(ANY, reports, RANDOM[0])} on average over studies by the {RANDOM[0]} model, and "
-        f"{share(ANY, reports, RANDOM[1])} in the median study by the {RANDOM[1]} one, {reports}"
+        f"{share(ANY, reports, 'beta-binomial')} on average over studies by the beta-binomial model and "
+        f"{share(ANY, reports, 'mixed model')} in the middle study by the mixed model, {reports}"
         for reports in (ALL, FIRM)
     ]
-    usual = " and ".join(f"{share(SERIOUS, ALL, one)} by the {one}" for one in TRANSFORMED)
+    usual = " and ".join(f"{share(SERIOUS, ALL, one)} by the {one}" for one in ("arcsine", "double arcsine"))
     return (
         f"The risk of any adverse event is {'; '.join(told)}. Where there is no event, the likelihood of "
         "such a model has no maximum, and there is no estimate. Transformed shares have one all the same: "
-        f"{usual} for serious adverse events. Such intervals do not know how little was seen, and nothing "
-        "here rests on them."
+        f"{usual} for serious adverse events, against {share(SERIOUS, ALL, 'sum of events')} by the exact "
+        "interval of a common risk. Nothing here rests on transformations."
     )
 
 

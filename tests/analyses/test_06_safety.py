@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections import Counter
 
 import numpy as np
@@ -236,7 +237,7 @@ def test_heterogeneity_by_a_grid_of_likelihoods(table, counts, counted):
 
 @pytest.mark.parametrize("reports", [ALL, FIRM])
 def test_the_models_of_any_event_by_other_optimisers(table, counts, words, reports):
-    rows, models = counts(reports, ANY), table("models").set_index(["reports", "counted", "model"])
+    rows, models = counts(reports, ANY), table("models").set_index(["reports", "counted", "method"])
     x, n = rows["x"].to_numpy(), rows["n"].to_numpy()
 
     def beta(at):
@@ -249,27 +250,30 @@ def test_the_models_of_any_event_by_other_optimisers(table, counts, words, repor
         risk = special.expit(at[0] + abs(at[1]) * node)
         return -np.log(stats.binom.pmf(x[:, None], n[:, None], risk) @ weight / weight.sum()).sum()
 
-    for name, function, start in (("beta-binomial", beta, [-4, -4]), ("binomial-normal", normal, [-5, 1])):
+    for name, function, start in (("beta-binomial", beta, [-4, -4]), ("mixed model", normal, [-5, 1])):
         best = optimize.minimize(
             function, start, method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-11}
         )
         found = models.loc[(reports, ANY, name)]
         assert found["estimate"] == pytest.approx(special.expit(best.x[0]), rel=2e-3)
         assert f"{100 * found['estimate']:.1f}% (" in words
-    assert models.loc[(reports, ANY, "binomial-normal"), "tau2"] == pytest.approx(
-        best.x[1] ** 2, rel=5e-3, abs=1e-4
+    assert models.loc[(reports, ANY, "mixed model"), "tau"] == pytest.approx(
+        abs(best.x[1]), rel=5e-3, abs=1e-2
     )
 
 
-def test_without_events_models_have_no_estimate_and_transformed_shares_an_absurd_one(table, counts):
-    models = table("models").set_index(["reports", "counted", "model"])
+def test_without_events_models_have_no_estimate_and_transformed_shares_too_short_an_interval(table, counts):
+    models = table("models").set_index(["reports", "counted", "method"])
     for counted in (SERIOUS, "related serious adverse events", IMPLIED):
-        assert counts(ALL, counted)["x"].sum() == 0
-        for name in ("beta-binomial", "binomial-normal"):
+        rows = counts(ALL, counted)
+        assert rows["x"].sum() == 0
+        for name in ("beta-binomial", "mixed model"):
             row = models.loc[(ALL, counted, name)]
             assert math.isnan(row["estimate"])
-            assert "event" in row["words"]
-        assert models.loc[(ALL, counted, "arcsine transformation"), "high"] == pytest.approx(0, abs=1e-12)
+            assert "event" in row["fault"]
+        arcsine = math.sin(stats.norm.ppf(0.975) / math.sqrt(4 * rows["n"].sum())) ** 2
+        assert models.loc[(ALL, counted, "arcsine"), "high"] == pytest.approx(arcsine, **EXACT)
+        assert arcsine < upper(0, rows["n"].sum(), 0.025) / 3
 
 
 def test_follow_up_by_hand(table, counts):
@@ -472,6 +476,13 @@ def test_nothing_is_summed_over_definitions(words, sheet):
     everybody = sum(int(row["n_treated"]) for row in treated)
     assert everybody > 900
     assert str(everybody) not in words
+
+
+def test_the_figures(folders):
+    drawn = {path.stem.removeprefix("06_") for path in folders.figures.glob("06_*.svg")}
+    assert drawn == {"adverse_events", "serious_events", "exclusion_serious", "exclusion_any", "labbe"}
+    curve = (folders.figures / "06_exclusion_serious.svg").read_text(encoding="utf-8")
+    assert all(re.search(f">\\s*{number}\\s*<", curve) for number in ("299", "2,995"))
 
 
 def test_a_second_run_writes_the_same_bytes(folders, root, tmp_path):
