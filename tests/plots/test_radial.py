@@ -36,6 +36,21 @@ def curve_of(plan, words):
     return next(curve for curve in plan.layers(Curve) if words in curve.name)
 
 
+def test_counts_without_an_estimate_have_no_mark():
+    counts = mx.event_counts(
+        treatment_events=[1, 0, 3, 0], treatment_n=[50, 30, 61, 20],
+        control_events=[4, 2, 5, 0], control_n=[49, 31, 60, 20],
+    )  # fmt: skip
+    plan = mx.plots.radial_plan(mx.MantelHaenszel(counts).fit())
+    points = plan.to_frame().query("layer == 'points'")
+    assert sorted(points["label"]) == ["1", "2", "3"]
+    assert any("continuity correction (1)" in note for note in plan.notes)
+    assert "of 3 effects" in plan.summary
+    none = mx.event_counts(treatment_events=[0], treatment_n=[9], control_events=[2], control_n=[9])
+    with pytest.raises(mx.errors.InputError, match="infinite"):
+        mx.plots.radial_plan(mx.ExactConditional(none).fit())
+
+
 def test_labels_of_the_arc_that_are_outside_after_a_zoom_are_not_drawn():
     es = mx.EffectSizes([0.1, 0.4, 0.9, -0.2], [0.02, 0.05, 0.04, 0.03])
     ax = mx.plots.radial(mx.RandomEffects(es).fit())

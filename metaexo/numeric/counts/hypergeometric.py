@@ -39,6 +39,8 @@ from metaexo.types import Array, Index
 # standard deviations (and so many counts) of the fitted one, outside of which lie less than 1e-40.
 WHOLE = 50_000
 REACH, LEAST_REACH = 14.0, 60.0
+# So many standard deviations apart, fitted counts still share what matters.
+SAME = 2.0
 # Probabilities below this share of the largest are cut off the ends of a product.
 CUT, CUT_OF_WHOLE = 1e-40, 1e-290
 # From this length of the shorter factor on, products are made by the fast Fourier transform. Its error is
@@ -88,6 +90,8 @@ class ConditionalSum:
         self.informative = int(free.sum())
         self.observed = float(self.t.x1.sum())
         lock((*self.t, self.events, self.free, self.low, self.high))
+        # fitted counts, how far others may be from them, and what matters near them, of the last theta
+        self._kept: tuple[Array, Array, tuple[Array, Array, Index, Index]] | None = None
 
     @property
     def at_lowest(self) -> bool:
@@ -134,9 +138,13 @@ class ConditionalSum:
             return self._whole
         ratio = math.exp(min(max(theta, -FARTHEST), FARTHEST))
         fitted, variance = expected_events(ratio, self.t, self.person_time)
+        if self._kept is not None and (np.abs(fitted - self._kept[0]) <= self._kept[1]).all():
+            return self._kept[2]
         half = np.ceil(REACH * np.sqrt(variance) + LEAST_REACH)
         low = np.clip(np.floor(fitted) - half, self.low, self.high)
-        return self._flat(low, np.clip(np.ceil(fitted) + half, self.low, self.high))
+        flat = self._flat(low, np.clip(np.ceil(fitted) + half, self.low, self.high))
+        self._kept = lock((fitted, SAME * np.sqrt(variance), flat))
+        return flat
 
     def _distributions(self, theta: float) -> tuple[Array, Array, Array, Index, Index]:
         """Return counts, their probabilities, log constants, where each study begins, and whose they are."""
