@@ -29,7 +29,7 @@ from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.theme import Color, Theme, get_theme
 from metaexo.plots.canvas.words import with_ledger
 from metaexo.plots.forest.rows import caution_notes
-from metaexo.safety.exclusion import ExclusionCurve
+from metaexo.safety import ExclusionCurve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -202,7 +202,8 @@ def _axes(
     numbers = [one.found.marks[:, 0] for one in curves]
     numbers += [one.found.needed[np.isfinite(one.found.needed)] for one in curves]
     wanted = np.concatenate(numbers)
-    most, least = 1.15 * float(wanted.max()), 0.8 * float(wanted.min())
+    most = (1.7 if scale == "log" else 1.15) * float(wanted.max())
+    least = 0.8 * float(wanted.min())
     low = min(least, FEWEST) if not person_time else least
     low, low_y = (low, 0.0) if scale == "log" else (0.0, 0.0)
     limits = np.concatenate([one.found.marks[:, 2] for one in curves])
@@ -282,12 +283,12 @@ def _aims(lines: Sequence[_Named], times: float, axes: tuple[ChartAxis, ChartAxi
         for n, risk in zip(one.found.needed, one.found.risks, strict=True)
         if math.isfinite(n)
     ]
-    before, raised = -1.0, True
-    for i, (n, risk, one) in enumerate(sorted(found, key=lambda aim: aim[0])):
-        raised = _along(axes[0], n) - before < NEAR and not raised
-        before = _along(axes[0], n)
+    found.sort(key=lambda aim: aim[0])
+    places = [_along(axes[0], n) for n, _, _ in found]
+    for i, (n, risk, one) in enumerate(found):
         color: Color = "ink" if len(lines) == 1 else one.color
-        right = before > 0.75
+        crowded = [abs(places[i] - places[j]) < NEAR for j in (i - 1, i + 1) if 0 <= j < len(found)]
+        right = i + 1 < len(found) and crowded[-1]  # to the left of its line, if the next one is near
         said = _number(n, one.found.person_time)
         layers += [
             Curve(x=[n, n], y=[bottom, times * risk], color="grey", width=0.8, dash="dotted"),
@@ -303,7 +304,7 @@ def _aims(lines: Sequence[_Named], times: float, axes: tuple[ChartAxis, ChartAxi
             ),
             Words(
                 x=n,
-                y=_at(axes[1], 0.1 if raised else 0.04),
+                y=_at(axes[1], 0.1 if right and len(crowded) > 1 and crowded[0] else 0.04),
                 text=f"{said}\N{NO-BREAK SPACE}" if right else f"\N{NO-BREAK SPACE}{said}",
                 align="right" if right else "left",
                 color=color,

@@ -22,11 +22,16 @@ from metaexo.effects.measure import Measure
 from metaexo.effects.measures.zero_cells import ZeroCells
 from metaexo.errors import InputError
 from metaexo.formatting import at_least, fixed, level_words, percent, plural, ten_digits, whole_or_decimals
-from metaexo.heterogeneity.strata.of_counts import CountStrata, CountStratum
+from metaexo.heterogeneity import CountStrata, CountStratum
 from metaexo.inputs import describe
+from metaexo.models import (
+    BetaBinomialResults,
+    CountGLMMResults,
+    ExactConditionalResults,
+    MantelHaenszelResults,
+    PetoResults,
+)
 from metaexo.models.counts.fit import CountResults
-from metaexo.models.counts.mantel_haenszel import MantelHaenszelResults
-from metaexo.models.counts.peto import PetoResults
 from metaexo.plots.canvas.arguments import Column
 from metaexo.plots.canvas.scale import to_place
 from metaexo.plots.canvas.words import (
@@ -52,14 +57,19 @@ from metaexo.plots.forest.rows import (
     weights_of,
 )
 from metaexo.plots.table.rows import ESTIMATE, AxisSpec, Mark, Row, Table
-from metaexo.safety.intervals import study_intervals
-from metaexo.safety.limits import UpperLimit
+from metaexo.safety import UpperLimit, study_intervals
 from metaexo.types import Array, Index, Mask
 
 EVENTS = "events"
-NAMES = ("Mantel", "Peto", "Clopper", "Garwood")  # that keep their capital
 WHOLE = 0.6  # an axis of shares is shown as a whole if the intervals reach further than that
 DECIMALS = {1: 3, 100: 1, 1000: 1}  # of shares of people, by what they are per
+MODELS: dict[type, str] = {
+    MantelHaenszelResults: "Mantel-Haenszel",
+    PetoResults: "Peto",
+    ExactConditionalResults: "exact conditional",
+    BetaBinomialResults: "beta-binomial",
+    CountGLMMResults: "mixed model",
+}
 WEIGHTED = (MantelHaenszelResults, PetoResults)
 NOT_ESTIMABLE = "not estimable"
 INFINITE = "∞"
@@ -233,8 +243,8 @@ class CountWriter(RowWriter):
 
     def model_name(self, fit: Any) -> str:
         """Return the model of a fit in a few words."""
-        name: str = fit.family_lines().model
-        return name[:1].lower() + name[1:] if name[1:2].islower() and not name.startswith(NAMES) else name
+        name = MODELS.get(type(fit))
+        return name or str(fit.family_lines().model)
 
     def _other_model(self, fit: Any, other: Any) -> Any:
         """Return another fit of the same counts."""

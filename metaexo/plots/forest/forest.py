@@ -40,7 +40,7 @@ from metaexo.plots.forest.rows import ReadyEffects, table_of_effects, table_of_f
 from metaexo.plots.table.layout import lay_out
 from metaexo.plots.table.plan import TablePlan
 from metaexo.plots.table.rows import Table
-from metaexo.safety.limits import UpperLimit
+from metaexo.safety import UpperLimit
 from metaexo.sensitivity import Cumulative, LeaveOneOut
 from metaexo.types import Array
 
