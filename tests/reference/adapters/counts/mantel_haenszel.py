@@ -14,7 +14,7 @@ import numpy as np
 import metaexo as mx
 from metaexo.effects import ZeroCells
 from metaexo.effects.counts import EventCounts
-from metaexo.errors import RowsLeftOutWarning
+from metaexo.errors import NotIdentifiableError, RowsLeftOutWarning
 from metaexo.models import MantelHaenszelResults, PetoResults
 from metaexo.sensitivity import Refits, cumulative, leave_one_out
 from tests.reference.cases import Case, NotCovered
@@ -122,6 +122,32 @@ def described(fit: Fit, call: Fields, rows: int) -> Fields:
     return out
 
 
+def without_ratio(case: Case, data: Fields) -> Fields:
+    """Return the fields of counts that have no finite ratio: no pooled effect, and the tests that remain.
+
+    The tests of no effect are the same for a difference, which has an estimate.
+    """
+    call, counts = case["call"], event_counts(data)
+    people, ratio = not counts.person_time, call["measure"]
+    of_studies, of_pooled = rules(case)
+    names = {"zero_cells": of_pooled, "study_zero_cells": of_studies}
+    other = mx.MantelHaenszel(counts, "RD" if people else "IRD", **names).fit()
+    out: Fields = dict.fromkeys(described(other, call, len(next(iter(data.values())))))
+    estimates = other.counts.study_estimates(ratio, of_studies)
+    known = int(np.isfinite(estimates.v).sum())
+    used, rows = np.array(other.ledger.used) - 1, len(next(iter(data.values())))
+    out |= {"k": other.k, "k_with_estimates": known, "k_informative": 0 if ratio == "OR" else None}
+    out |= {"yi": _spread(estimates.y, used, rows), "vi": _spread(estimates.v, used, rows)}
+    if known < 2:  # one study by itself
+        out |= {"QE": 0.0, "QE_p": 1.0, "I2_percent": 0.0, "H2": 1.0}
+    for kind, name in (("mantel-haenszel", "cochran_mantel_haenszel"), ("cochran", "cochran")):
+        test = other.cochran_mantel_haenszel(bool(call.get("continuity_corrected_test", True)), kind)
+        if ratio == "OR" or (ratio == "IRR" and kind == "mantel-haenszel"):
+            statistic = "cochran_chi2_uncorrected" if kind == "cochran" else f"{name}_chi2"
+            out |= {statistic: test.statistic, f"{name}_p": test.pvalue}
+    return out
+
+
 def _spread(values: np.ndarray, used: np.ndarray, rows: int) -> np.ndarray:
     """Return values of the rows that are used as a column of all rows."""
     column = np.full(rows, np.nan)
@@ -154,8 +180,14 @@ def residuals(fit: Fit) -> Fields:
 
 def pooled(case: Case, data: Fields) -> Fields:
     """Answer a case on pooled counts."""
-    fit, call = fitted(case, data), case["call"]
+    call = case["call"]
     asked = call.get("statistic", "")
+    try:
+        fit = fitted(case, data)
+    except NotIdentifiableError:
+        if asked or "measure" not in call or call.get("model") == "peto_one_step":
+            raise
+        return without_ratio(case, data)
     if asked.startswith("leave-one-out"):
         return series(leave_one_out(fit, "effect"))
     if asked.startswith("cumulative"):
