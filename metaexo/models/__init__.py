@@ -14,6 +14,7 @@ from metaexo.models.counts.beta_binomial.model import BetaBinomial, BetaBinomial
 from metaexo.models.counts.exact import ExactConditional, ExactConditionalResults
 from metaexo.models.counts.exact_test import ExactTest
 from metaexo.models.counts.mantel_haenszel import MantelHaenszel, MantelHaenszelResults
+from metaexo.models.counts.mixed.many import ManyCountFits, fit_many_counts
 from metaexo.models.counts.mixed.model import CountGLMM
 from metaexo.models.counts.mixed.results import CountGLMMResults
 from metaexo.models.counts.peto import Peto, PetoResults
@@ -63,6 +64,7 @@ __all__ = [
     "MantelHaenszel",
     "MantelHaenszelResults",
     "ManyCensoredFits",
+    "ManyCountFits",
     "ManyFits",
     "MomentResults",
     "Multilevel",
@@ -86,6 +88,7 @@ __all__ = [
     "count_in_words",
     "fit_many",
     "fit_many_censored",
+    "fit_many_counts",
     "henmi_copas",
     "identifiable_terms",
     "kinds_of",

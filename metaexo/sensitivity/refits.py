@@ -22,6 +22,8 @@ from metaexo.formatting import MISSING, interval, level_words, number, p_value, 
 from metaexo.heterogeneity.attribution.results import AttributionResults
 from metaexo.inputs import check_flag, read_numbers, whole_number
 from metaexo.models.counts.common_effect import CommonEffectResults
+from metaexo.models.counts.mixed.many import refitted as refitted_counts
+from metaexo.models.counts.mixed.results import CountGLMMResults
 from metaexo.models.linear.hypothesis import two_sided_pvalues, wald_statistics
 from metaexo.models.linear.results import FitResults
 from metaexo.models.multilevel.batched import fits_without, is_batched
@@ -29,6 +31,7 @@ from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.univariate.batched import BATCHED_TESTS, fit_batch, t_by_df
 from metaexo.models.univariate.residuals import ALONE
 from metaexo.models.univariate.results import RandomEffectsResults
+from metaexo.numeric.counts.formulations import RANDOM
 from metaexo.numeric.problem import CHUNK_ELEMENTS, make_batch
 from metaexo.numeric.tails import chi2_tail
 from metaexo.readable import Readable, ReaderTable, plain
@@ -314,6 +317,8 @@ def refits(
         make = _batch_part
     elif isinstance(fit, CommonEffectResults) and is_pooled_together(fit):
         make = _pooled_part
+    elif isinstance(fit, CountGLMMResults) and fit.model != RANDOM:
+        make = _mixed_part
     elif isinstance(fit, MultilevelResults) and fit.test in ("t", "z") and is_batched(fit):
         make = _multilevel_part
     return _run(_Task(make, fit, of, ys, vs, fit.at_level(level), alone), total)[0]
@@ -334,7 +339,7 @@ def _run(task: _Task, size: int) -> tuple[Refits, Array]:
     fit, p = task.fit, max(task.fit.design.p, 1)
     block = max(1, CHUNK_ELEMENTS // (fit.k * p * p))
     sizes = {_batch_part: block, _multilevel_part: min(block, TOGETHER), _single_part: 1}
-    sizes[_pooled_part] = block
+    sizes[_pooled_part] = sizes[_mixed_part] = block
     chunk = PART if task.make is _single_part else None
     arrays = run(task, size, block=sizes[task.make], chunk=chunk, what="refits")
     said = {name: dict(enumerate(arrays.pop(name).tolist())) for name in ("reasons", "notes")}
@@ -590,6 +595,35 @@ def _pooled_part(
     _fill_batch(out, which, found.estimate[which, None], found.variance[which, None, None], normal, level)
     nothing = np.zeros(which.size)  # studies do not differ in these models
     _fill_all(out, which, {"tau2": nothing, "i2": i2, "h2": h2, "q": q, "q_df": np.maximum(free, 0.0)})
+    _add_tests(out, which)
+    left = np.setdiff1d(np.arange(len(counts)), which)
+    return out | {"reasons": _one_by_one(fit, counts, y, v, level, left, out, see), "notes": {}}
+
+
+def _mixed_part(
+    fit: CountGLMMResults,
+    counts: Array,
+    y: Array | None,
+    v: Array | None,
+    level: float,
+    alone: bool,
+    see: See,
+) -> dict[str, Any]:
+    """Return the arrays of some refits of a mixed model of counts, made in one call."""
+    out = _empty(fit, len(counts))
+    out |= {"k": counts.sum(axis=1), "m": _studies(fit.effects, counts)}
+    found = refitted_counts(fit, counts)
+    which = np.flatnonzero(found.certified)
+    tau2, typical = found.tau2[which], found.typical_variance[which]
+    df = np.full(which.size, np.nan) if fit.test == "z" else found.k[which] - fit.design.p
+    _fill_batch(out, which, found.beta[which], found.cov[which], df, level)
+    i2 = np.where(tau2 > 0, tau2 / (tau2 + typical), np.where(np.isnan(typical), np.nan, 0.0))
+    h2 = np.where(np.isnan(typical), np.nan, tau2 / typical + 1)
+    q_df = found.q_df[which]
+    q = np.where(q_df > 0, found.q[which], 0.0)
+    _fill_all(out, which, {"tau2": tau2, "i2": i2, "h2": h2, "q": q, "q_df": q_df})
+    if fit.is_random:
+        out["tau2_by_component"][which] = tau2[:, None]
     _add_tests(out, which)
     left = np.setdiff1d(np.arange(len(counts)), which)
     return out | {"reasons": _one_by_one(fit, counts, y, v, level, left, out, see), "notes": {}}

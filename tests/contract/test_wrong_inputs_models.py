@@ -118,6 +118,7 @@ def entries() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
     yield "Peto", mx.Peto, {"counts": counts()}
     yield "ExactConditional", mx.ExactConditional, {"counts": counts()}
     yield "CountGLMM", mx.CountGLMM, {"counts": counts()}
+    yield "fit_many_counts", models.fit_many_counts, {"events": [[0, 1, 2]], "totals": [[9, 9, 9]]}
     yield "CountGLMM.fit", mx.CountGLMM(counts()).fit, {"method": "EE"}
     yield "MantelHaenszel.fit", mx.MantelHaenszel(counts()).fit, {}
     yield "Peto.fit", mx.Peto(counts()).fit, {}

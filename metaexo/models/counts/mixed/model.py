@@ -14,7 +14,7 @@ from metaexo.effects.formulas import Route
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.errors import DependentEffectsWarning, InputError, UnknownChoiceError, nearest_word
 from metaexo.formatting import plural
-from metaexo.inputs import check_choice, check_flag, check_level
+from metaexo.inputs import check_choice, check_flag, check_level, describe
 from metaexo.models.counts.fit import check_event_counts
 from metaexo.models.counts.mixed.fitting import fitted
 from metaexo.models.counts.mixed.results import CountGLMMResults
@@ -185,7 +185,7 @@ class CountGLMM:
         check_choice("dependence", dependence, DEPENDENCE)
         check_choice("missing", missing, MISSING)
         check_flag("correlated", correlated)
-        self.model: str = _read_model(model, counts)
+        self.model: str = read_model(model, counts)
         self.measure: Measure = _read_measure(measure, counts, link)
         self.coding, self.correlated = CODINGS[coding], correlated
         self.link: str = "log" if counts.person_time else link
@@ -257,10 +257,7 @@ class CountGLMM:
         ConvergenceError
             If the search ends without a maximum.
         """
-        code = str(method).strip().upper()
-        code = METHOD_SYNONYMS.get(code, code)
-        if code not in METHODS:
-            raise UnknownChoiceError("method", method, METHODS)
+        code = get_method(method)
         test = get_test(test, TESTS)
         level = check_level(level)
         effects = 2 if self.model == RANDOM and code == "ML" else 1
@@ -269,7 +266,7 @@ class CountGLMM:
             "link": self.link,
             "coding": self.coding,
             "correlated": self.correlated,
-            "points": POINTS[effects] if points is None else _read_points(points),
+            "points": POINTS[effects] if points is None else read_points(points),
             "method": code,
             "test": test,
         }
@@ -277,10 +274,19 @@ class CountGLMM:
         return CountGLMMResults(**found, **choices, level=level)  # type: ignore[arg-type]
 
 
-def _read_model(model: str | None, counts: EventCounts) -> str:
+def get_method(method: object) -> str:
+    """Return "ML" or "EE"; capitals do not matter."""
+    code = str(method).strip().upper()
+    code = METHOD_SYNONYMS.get(code, code)
+    if code not in METHODS:
+        raise UnknownChoiceError("method", method, METHODS)
+    return code
+
+
+def read_model(model: str | None, counts: EventCounts) -> str:
     """Return the model of the counts."""
     if counts.arms == 1:
-        if model not in (None, ONE_ARM):
+        if model is not None and not (isinstance(model, str) and model == ONE_ARM):
             raise InputError(
                 f"model is {model!r}, and the counts are of one arm", "no model: one arm has one"
             )
@@ -317,7 +323,7 @@ def _read_measure(measure: str | Measure | None, counts: EventCounts, link: str)
     return CLOGLOG if link == "cloglog" else get_measure("PRZ")
 
 
-def _read_points(points: object) -> int:
+def read_points(points: object) -> int:
     """Return a number of points of the quadrature."""
     whole = isinstance(points, int | np.integer) and not isinstance(points, bool)
     if not whole or not 1 <= points <= MOST_POINTS:  # type: ignore[operator]
