@@ -283,12 +283,12 @@ def get_method(method: object) -> str:
     return code
 
 
-def read_model(model: str | None, counts: EventCounts) -> str:
+def read_model(model: object, counts: EventCounts) -> str:
     """Return the model of the counts."""
     if counts.arms == 1:
         if model is not None and not (isinstance(model, str) and model == ONE_ARM):
             raise InputError(
-                f"model is {model!r}, and the counts are of one arm", "no model: one arm has one"
+                f"model is {describe(model)}, and the counts are of one arm", "no model: one arm has one"
             )
         return ONE_ARM
     if model is None:
