@@ -130,7 +130,7 @@ EXAMPLES: dict[str, dict[str, Callable[[], FitResults]]] = {
     "PetoResults": {"odds ratio": lambda: mx.Peto(counts(), dependence="accept").fit()},
     "ExactConditionalResults": {
         "exact": lambda: mx.ExactConditional(counts(), dependence="accept").fit(),
-        "mid-p": lambda: mx.ExactConditional(counts(), dependence="accept").fit(0.9, test="mid-p"),
+        "mid-p": lambda: mx.ExactConditional(counts(), dependence="accept").fit("mid-p", 0.9),
     },
     "CountGLMMResults": {
         "conditional": lambda: mx.CountGLMM(counts(), dependence="accept").fit(),

@@ -200,7 +200,7 @@ class ExactConditionalResults(ExactConditionalFit, CommonEffectResults):
         model = ExactConditional(
             counts, self.measure.code, study_zero_cells=self.study_zero_cells, dependence="accept"
         )
-        return model.fit(self.level, "mid-p" if self.test == "mid-p" else "exact")
+        return model.fit("mid-p" if self.test == "mid-p" else "exact", self.level)
 
     def limit(self, side: Literal["lower", "upper"], level: float | None = None) -> float:
         """Return a one-sided exact limit of the ratio.
@@ -413,16 +413,16 @@ class ExactConditional:
         self.study_zero_cells = check_rule("study_zero_cells", study_zero_cells, HALF_IN_STUDIES)
         check_dependence(self.counts, dependence)
 
-    def fit(self, level: float = 0.95, test: Literal["exact", "mid-p"] = "exact") -> ExactConditionalResults:
+    def fit(self, test: Literal["exact", "mid-p"] = "exact", level: float = 0.95) -> ExactConditionalResults:
         """Estimate the ratio.
 
         Parameters
         ----------
-        level : float
-            Confidence level of the interval.
         test : {"exact", "mid-p"}
             "exact": the level of the interval holds whatever the ratio and the risks are, and the p-value is
             twice the smaller tail. "mid-p": with half of the probability of the observed sum.
+        level : float
+            Confidence level of the interval.
 
         Returns
         -------

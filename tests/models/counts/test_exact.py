@@ -21,7 +21,7 @@ M = 10**6
 
 
 def fit(events=EVENTS, sizes=SIZES, time: bool = False, test: str = "exact", level: float = 0.95):
-    return mx.ExactConditional(EventCounts(events, sizes, person_time=time)).fit(level, test)
+    return mx.ExactConditional(EventCounts(events, sizes, person_time=time)).fit(test, level)
 
 
 def polynomial(events, sizes, time: bool) -> tuple[int, list[Fraction]]:
