@@ -486,7 +486,8 @@ def _arm_writer(
     es = _as_shown(effects, options.per, counts.person_time)
     write = ArmWriter(counts, es, replace(options, scale=options.scale or "linear"), level, shown=shown)
     if not counts.person_time:
-        write.decimals = DECIMALS.get(int(options.per), 0)
+        few = DECIMALS.get(int(options.per), 0)
+        write.decimals = max(few, write.decimals) if write.decimals > 2 else few
     return write
 
 
