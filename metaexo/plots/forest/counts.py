@@ -335,10 +335,8 @@ def _notes_on_zeros(fit: CountResults, write: CountWriter) -> list[str]:
     notes = []
     if none.any():
         count, silent = int(none.sum()), int((none & ~fit.informative).sum())
-        if 0 < silent < count:
-            part = f"{silent} of them not used in the pooled effect"
-        else:
-            part = f"{'not ' if silent else ''}used in the pooled effect"
+        where = "in the pooled effect" if has_one_mean(fit) else "by the model"
+        part = f"{f'{silent} of them ' if silent < count else ''}{'not ' if silent else ''}used {where}"
         rows = plural(count, "study", "studies")
         notes.append(f"Not estimable: {rows} {_silent(fit.counts)}; {part}.")
     flat = int((write.es.v == 0).sum())
@@ -582,15 +580,23 @@ def table_of_count_strata(results: CountStrata, options: Options) -> Table:
         name = "Test for subgroup differences" if options.journal else "Test between strata"
         said = f"{name}: {same_line(words_of_test(results.between, options.look.p_style))}"
         rows.append(Row(id="between", kind="test", text=(said,)))
-    lacking = [f"{one.name}: {typeset(one.note)}." for one in results.strata if one.note]
+    lacking = _lacking_words(results, options)
     if options.between and results.between is None and results.note:
         lacking.append(f"{_capital(results.note)}.")
     notes = [_model_words(fit), *lacking, *caution_notes(fit)]
-    if fit.counts.arms == 1:
-        notes += _interval_notes(whole)
-    else:
-        notes += _notes_on_zeros(fit, whole)
-    return whole.table(rows, [*notes, *_area_notes(whole)])
+    if options.subtotals != "only":
+        drawn = _interval_notes(whole) if fit.counts.arms == 1 else _notes_on_zeros(fit, whole)
+        notes += [*drawn, *_area_notes(whole)]
+    return whole.table(rows, notes)
+
+
+def _lacking_words(results: CountStrata, options: Options) -> list[str]:
+    """Return which strata have no estimate, and why; those with one reason together."""
+    names: dict[str, list[str]] = {}
+    for one in results.strata:
+        if one.note:
+            names.setdefault(one.note, []).append(stratum_words(one.levels, options.wording) or one.name)
+    return [f"{', '.join(strata)}: {typeset(why)}." for why, strata in names.items()]
 
 
 def _writer_of_strata(results: CountStrata, options: Options, level: float) -> CountWriter:
