@@ -27,6 +27,9 @@ from metaexo.models.linear.design import INTERCEPT_ONLY
 from metaexo.models.linear.hypothesis import TestResult, make_test, wald_statistics
 from metaexo.models.linear.results import FitResults
 from metaexo.models.univariate.model import RandomEffects
+from metaexo.numeric.counts.hypergeometric import ConditionalSum
+from metaexo.numeric.counts.two_arms import TwoArms
+from metaexo.numeric.counts.two_arms import odds_ratio as mantel_haenszel_odds
 from metaexo.types import Array, Mask
 
 if TYPE_CHECKING:
@@ -416,24 +419,16 @@ def _schwarzer(est: Estimates, table: _Table, odds_ratio: float | None, said: li
 
 def mantel_haenszel(a: Array, b: Array, c: Array, d: Array) -> float:
     """Return the odds ratio of Mantel and Haenszel, uncorrected; infinite or NaN if it is not defined."""
-    n = a + b + c + d
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return float(np.divide((a * d / n).sum(), (b * c / n).sum()))
+    return float(np.exp(mantel_haenszel_odds(TwoArms(a, a + b, c, c + d)).estimate))
 
 
 def hypergeometric_moments(n1: Array, n2: Array, events: Array, odds_ratio: float) -> tuple[Array, Array]:
     """Return mean and variance of the events in the first group given all events, each of shape (k,)."""
-    from scipy.special import gammaln
-
-    mean, variance = np.empty(n1.size), np.empty(n1.size)
-    for i, (first, second, m) in enumerate(zip(n1, n2, events, strict=True)):
-        x = np.arange(max(0.0, m - second), min(first, m) + 1)
-        cells = (x, first - x, m - x, second - m + x)
-        weight = x * np.log(odds_ratio) - sum(gammaln(cell + 1) for cell in cells)
-        share = np.exp(weight - weight.max())
-        share /= share.sum()
-        mean[i] = share @ x
-        variance[i] = share @ (x - mean[i]) ** 2
+    mean = np.maximum(0.0, events - n2)
+    variance = np.zeros_like(mean)
+    family = ConditionalSum(TwoArms(mean, n1, events - mean, n2), False)
+    if family.informative:
+        _, mean[family.free], variance[family.free] = family.cumulants_by_study(np.log(odds_ratio))
     return mean, variance
 
 
