@@ -287,9 +287,8 @@ def read_model(model: object, counts: EventCounts) -> str:
     """Return the model of the counts."""
     if counts.arms == 1:
         if model is not None and not (isinstance(model, str) and model == ONE_ARM):
-            raise InputError(
-                f"model is {describe(model)}, and the counts are of one arm", "no model: one arm has one"
-            )
+            given = repr(model) if isinstance(model, str) else describe(model)
+            raise InputError(f"model is {given}, and the counts are of one arm", "no model: one arm has one")
         return ONE_ARM
     if model is None:
         return EXACT
