@@ -268,6 +268,14 @@ COUNTS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("deaths_treated", "n_treated"),
     ),
 }
+# counted people, those they are some of, and the scope of the count for which that holds (empty: always)
+NESTED: Mapping[str, tuple[tuple[str, str, str], ...]] = {
+    "safety_events": (
+        ("sae_related_treated", "sae_patients_treated", ""),
+        ("sae_patients_treated", "ae_patients_treated", "all"),
+        ("sae_patients_control", "ae_patients_control", "all"),
+    ),
+}
 NEEDED_BESIDE: Mapping[str, tuple[tuple[str, str], ...]] = {
     "outcomes": (("p_value", "p_relation"), ("effect", "effect_measure")),
 }
@@ -288,6 +296,12 @@ def check_across(sheet: RawSheet, frame: pd.DataFrame, studies: Collection[str] 
         remedy = "count people with an event, not events"
         what = "there are more events than members of the group"
         _report(sheet, EventsError, frame[events] > frame[n], events, what, f"at most {n}", remedy)
+    for part, whole, scope in NESTED.get(name, ()):
+        wrong = frame[part] > frame[whole]
+        wrong = wrong & (frame["ae_scope"] == scope) if scope else wrong
+        what = f"there are more people than in {whole}, of whom they are some"
+        remedy = "look at the source; an empty cell is no zero, and ae_scope says what was counted"
+        _report(sheet, EventsError, wrong, part, what, f"at most {whole}", remedy)
     for column, beside in NEEDED_BESIDE.get(name, ()):
         wrong = frame[column].notna() & frame[beside].isna()
         what = f"{column} is given and {beside} is not"

@@ -10,12 +10,14 @@ import pytest
 import metaexo as mx
 from metaexo.errors import (
     AssumptionWarning,
+    EventsError,
     InputError,
     MixedDefinitionsWarning,
     RowsLeftOutWarning,
     TooFewStudiesError,
     UnknownChoiceError,
 )
+from metaexo.evidence.problems import SheetErrors
 from metaexo.evidence.to_counts import HARMED, ONE_ARM, SAME_PEOPLE, SCOPES, chosen_for_harm
 from tests.evidence.folders import write_sheet
 
@@ -219,6 +221,27 @@ def test_our_counts_are_those_of_the_file(ours, root, kind, column):
     found = zip(counts.ledger.used, counts.events[:, 0], counts.totals[:, 0], strict=True)
     assert [tuple(map(int, row)) for row in found] == wanted
     assert counts.ledger.total == 63
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"ae_patients_treated": 1, "sae_patients_treated": 2}, "more people than in ae_patients_treated"),
+        ({"sae_patients_treated": 0, "sae_related_treated": 1}, "more people than in sae_patients_treated"),
+        ({"ae_patients_treated": 21}, "more events than members of the group"),
+    ],
+)
+def test_counts_that_cannot_be_are_refused_with_their_line(sheets, change, words):
+    with pytest.raises(SheetErrors) as caught:
+        sheets({}, change)
+    (problem,) = caught.value.problems
+    assert (problem.kind, problem.line) == (EventsError, 3)
+    assert words in problem.what
+
+
+def test_serious_events_may_outnumber_a_narrower_count(sheets):
+    read = sheets({"ae_scope": "window", "ae_patients_treated": 0, "sae_patients_treated": 2})
+    assert read.event_counts("serious adverse events").events.tolist() == [[2]]
 
 
 def test_the_counts_in_the_readme_are_those_of_the_sheet(ours, root):
