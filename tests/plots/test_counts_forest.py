@@ -108,6 +108,12 @@ def test_limits_of_all_studies_stand_below_them():
     assert first["cell_estimate"] == "0.000 [up to 0.058]"
     assert any(note.startswith("Mean risk over studies: study risks with a beta") for note in plan.notes)
     assert [row.kind for row in forest_plan(one).rows] == ["study"] * 3 + ["spacer", "total"]
+    bayes = mx.safety.bayesian_limit(counts, sides=2)
+    row = row_of(forest_plan(counts, models=[bayes]), "limit:0")
+    posterior = stats.beta(0.5, 50.5)
+    wanted = [posterior.ppf(p) for p in (0.5, 0.025, 0.975)]
+    assert [row["estimate"], row["low"], row["high"]] == pytest.approx(wanted)
+    assert row["text"] == "Common risk (Bayesian): 95% interval"
     with pytest.raises(InputError, match="other counts"):
         forest_plan(one_arm(), models=[one])
 

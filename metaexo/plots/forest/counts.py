@@ -46,6 +46,7 @@ from metaexo.plots.canvas.words import (
 from metaexo.plots.forest.options import Options
 from metaexo.plots.forest.rows import (
     BAR,
+    DIAMOND,
     INDENT,
     RowWriter,
     caution_notes,
@@ -57,7 +58,7 @@ from metaexo.plots.forest.rows import (
     weights_of,
 )
 from metaexo.plots.table.rows import ESTIMATE, AxisSpec, Mark, Row, Table
-from metaexo.safety import UpperLimit, study_intervals
+from metaexo.safety import BayesianLimit, UpperLimit, study_intervals
 from metaexo.types import Array, Index, Mask
 
 EVENTS = "events"
@@ -70,6 +71,7 @@ MODELS: dict[type, str] = {
     BetaBinomialResults: "beta-binomial",
     CountGLMMResults: "mixed model",
 }
+LIMITS = (UpperLimit, BayesianLimit)
 WEIGHTED = (MantelHaenszelResults, PetoResults)
 NOT_ESTIMABLE = "not estimable"
 INFINITE = "∞"
@@ -78,9 +80,11 @@ INTERVALS = {"wilson": "Wilson", "jeffreys": "Jeffreys", "mid-p": "mid-p"}
 EXACT = {False: "exact (Clopper and Pearson)", True: "exact (Garwood)"}
 
 
-def table_of_counts(results: EventCounts | CountResults | UpperLimit, options: Options) -> Table:
+def table_of_counts(
+    results: EventCounts | CountResults | UpperLimit | BayesianLimit, options: Options
+) -> Table:
     """Return the table of counts of one arm, of a fit of one or two arms, or of a limit of a common risk."""
-    if isinstance(results, UpperLimit):
+    if isinstance(results, LIMITS):
         return _table_of_arm(results.counts, None, replace(options, models=(results, *options.models)))
     if isinstance(results, EventCounts):
         if results.arms == 2:
@@ -402,29 +406,32 @@ class ArmWriter(CountWriter):
         most = float(np.nanmax(self.shown))
         return replace(spec, label=label, whole=(0.0, per if people and most > WHOLE * per else math.inf))
 
-    def limit(self, found: UpperLimit, position: int) -> Row:
-        """Return the row of a limit that rests on all studies; a common one has the share of all people."""
+    def limit(self, found: UpperLimit | BayesianLimit, position: int) -> Row:
+        """Return the row of a limit that rests on all studies.
+
+        It stands beside the share of all people if the limit is of a common risk, or the posterior median.
+        """
         per = self.options.per
-        share = float(found.events / found.total) * per if found.is_common else None
         low = None if math.isnan(found.low) else per * found.low
-        two = low is not None and share is not None
+        share = _middle(found)
+        both = share is not None and low is not None
         mark = Mark(
-            shape="diamond" if two else "bar",
-            estimate=share if two else None,
-            low=low if low is not None else 0.0,
+            shape="diamond" if both else "bar",
+            estimate=per * share if both and share is not None else None,
+            low=0.0 if low is None else low,
             high=per * found.value,
-            size=8.0 if two else BAR,
+            size=DIAMOND if both else BAR,
             color="pooled",
-            text="" if share is None else self._number(share),
+            text="" if share is None else self._number(per * share),
         )
         cells = self.numbers(mark, None)
         if low is None:
             cells = {**cells, ESTIMATE: _up_to(cells[ESTIMATE], self.options)}
-        name = _capital(found.quantity)
+        what = "upper limit" if low is None else "interval"
         return Row(
             id=f"limit:{position}",
             kind="total",
-            text=(f"{name}: {level_words(found.level)} {'interval' if two else 'upper limit'}",),
+            text=(f"{_limit_name(found)}: {level_words(found.level)} {what}",),
             cells=self._sums() | cells,
             marks=(mark,),
         )
@@ -444,7 +451,7 @@ class ArmWriter(CountWriter):
         """Return the rows of other models, and of limits, of the same counts."""
         rows: list[Row] = []
         for i, other in enumerate(self.options.models):
-            if isinstance(other, UpperLimit):
+            if isinstance(other, LIMITS):
                 self.check_same(other.counts)
                 rows.append(self.limit(other, i))
             else:
@@ -541,11 +548,22 @@ def _interval_notes(write: CountWriter) -> list[str]:
     ]
 
 
+def _middle(found: UpperLimit | BayesianLimit) -> float | None:
+    """Return what a limit stands beside, if there is something: a share, or the median of a posterior."""
+    if isinstance(found, BayesianLimit):
+        return found.median
+    return float(found.events / found.total) if found.is_common else None
+
+
+def _limit_name(found: UpperLimit | BayesianLimit) -> str:
+    return _capital(found.quantity) + (" (Bayesian)" if isinstance(found, BayesianLimit) else "")
+
+
 def _limit_notes(models: Sequence[Any]) -> list[str]:
-    """Return what limits of a mean risk take study risks to be."""
-    found = [one for one in models if isinstance(one, UpperLimit) and not one.is_common]
-    notes = [f"{_capital(one.quantity)}: {one.assumptions[0]}." for one in found]
-    return list(dict.fromkeys(notes))
+    """Return what limits of a mean risk, and Bayesian ones, rest on."""
+    found = [one for one in models if isinstance(one, LIMITS)]
+    said = [one for one in found if isinstance(one, BayesianLimit) or not one.is_common]
+    return list(dict.fromkeys(f"{_limit_name(one)}: {one.assumptions[0]}." for one in said))
 
 
 def _capital(words: str) -> str:

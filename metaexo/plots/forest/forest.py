@@ -40,7 +40,7 @@ from metaexo.plots.forest.rows import ReadyEffects, table_of_effects, table_of_f
 from metaexo.plots.table.layout import lay_out
 from metaexo.plots.table.plan import TablePlan
 from metaexo.plots.table.rows import Table
-from metaexo.safety import UpperLimit
+from metaexo.safety import BayesianLimit, UpperLimit
 from metaexo.sensitivity import Cumulative, LeaveOneOut
 from metaexo.types import Array
 
@@ -148,7 +148,7 @@ def forest_plan(
     models : sequence of str or fits
         Further models of the overall effect, a row each: "common", "random", the name of an estimator of
         tau2, or fits of the same effects; for counts fits of the same counts, and for those of one arm
-        results of :func:`metaexo.safety.upper_limit`.
+        results of :func:`metaexo.safety.upper_limit` and :func:`metaexo.safety.bayesian_limit`.
     overall : bool
         Whether to show the overall effect.
     overall_label : str
@@ -276,7 +276,7 @@ def _check_size(results: Any) -> None:
 
 def _table(results: Any, options: Options) -> Table:
     """Return the table of any kind of results."""
-    if isinstance(results, EventCounts | CountResults | UpperLimit):
+    if isinstance(results, EventCounts | CountResults | UpperLimit | BayesianLimit):
         return table_of_counts(results, options)
     if isinstance(results, CountStrata):
         return table_of_count_strata(results, options)
