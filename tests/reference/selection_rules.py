@@ -80,7 +80,9 @@ class Dense:
         else:
             seen, area = self._smooth(mean, s, weights)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return float((np.log(seen) + norm.logpdf(self.y, mean, s) - np.log(area)).sum())
+            u = (self.y - mean) / s
+            density = -0.5 * u * u - 0.5 * np.log(2 * np.pi) - np.log(s)
+            return float((np.log(seen) + density - np.log(area)).sum())
 
     def _steps(self, mean: np.ndarray, s: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         fit, root = self.fit, np.sqrt(self.v)
@@ -90,23 +92,24 @@ class Dense:
             if len(weights) > 2:  # of ours: how many effects are below, the one at the point or not
                 below = self.y <= np.sort(self.y)[int(weights[2]) - 1]
             high, low = (0.0, 1.0) if np.isinf(weights[0]) else (1.0, weights[0])
-            area = high * norm.sf((point - mean) / s) + low * norm.cdf((point - mean) / s)
+            t = (point - mean) / s
+            area = high * special.ndtr(-t) + low * special.ndtr(t)
             return np.where(below, low, high), area
-        cuts = [0.0, *fit.cuts, 1.0]
         p = self._p(self.y / root)
+        points = -special.ndtri(np.array([0.0, *fit.cuts, 1.0]) / (1 + self.two))
         area = np.zeros(fit.k)
-        for weight, (a, b) in zip(weights, pairwise(cuts), strict=True):
-            for sign in (1, -1) if self.two else (1,):
-                high, low = norm.isf(np.array([a, b]) / (1 + self.two))
-                ends = (sign * high, sign * low) if sign < 0 else (low, high)
+        for weight, (high, low) in zip(weights, pairwise(points), strict=True):
+            for ends in ((low, high), (-high, -low)) if self.two else ((low, high),):
                 if weight:
-                    t = [(root * end - mean) / s for end in ends]
-                    inner = np.where(t[0] > 0, norm.sf(t[0]) - norm.sf(t[1]), norm.cdf(t[1]) - norm.cdf(t[0]))
-                    area = area + weight * inner
+                    a, b = ((root * end - mean) / s for end in ends)
+                    far = a > 0  # to the right the upper tails keep the digits
+                    area = area + weight * np.abs(
+                        special.ndtr(np.where(far, -b, b)) - special.ndtr(np.where(far, -a, a))
+                    )
         return weights[np.searchsorted(np.array(fit.cuts), p)], area
 
     def _p(self, z: np.ndarray) -> np.ndarray:
-        return np.asarray(2 * norm.sf(np.abs(z)) if self.two else norm.sf(z))
+        return np.asarray(2 * special.ndtr(-np.abs(z)) if self.two else special.ndtr(-z))
 
     def _smooth(self, mean: np.ndarray, s: np.ndarray, delta: Any) -> tuple[np.ndarray, np.ndarray]:
         fit, root = self.fit, np.sqrt(self.v)

@@ -119,9 +119,10 @@ def contributions(fit: RandomEffectsResults) -> dict[str, Any]:
 
 def points(plan: Any, fit: RandomEffectsResults, x: str = "x", y: str = "y") -> pd.DataFrame:
     """Return the points of a chart in the order of the effects."""
-    frame = plan.to_frame().query("layer == 'points'").dropna(subset=["id"]).set_index("id")
+    frame = plan.to_frame()
+    frame = frame[(frame["layer"] == "points") & frame["id"].notna()].set_index("id")
     ids = [row for row in fit.effects.row_ids if row in frame.index]
-    return pd.DataFrame({"x": frame.loc[ids, x], "y": frame.loc[ids, y]}).astype(float)
+    return frame.loc[ids, [x, y]].astype(float).set_axis(["x", "y"], axis=1)
 
 
 def quantiles(fit: RandomEffectsResults) -> dict[str, Any]:
