@@ -106,7 +106,9 @@ def test_limits_of_all_studies_stand_below_them():
     assert np.isnan(third["estimate"])
     assert [row["cell_events / n"] for row in (first, third)] == ["0 / 50"] * 2
     assert first["cell_estimate"] == "0.000 [up to 0.058]"
-    assert any(note.startswith("Mean risk over studies: study risks with a beta") for note in plan.notes)
+    assert any(
+        note.startswith("Mean risk (ICC 0.1); assumed: study risks with a beta") for note in plan.notes
+    )
     assert [row.kind for row in forest_plan(one).rows] == ["study"] * 3 + ["spacer", "total"]
     bayes = mx.safety.bayesian_limit(counts, sides=2)
     row = row_of(forest_plan(counts, models=[bayes]), "limit:0")

@@ -59,6 +59,7 @@ from metaexo.plots.forest.rows import (
 )
 from metaexo.plots.table.rows import ESTIMATE, AxisSpec, Mark, Row, Table
 from metaexo.safety import BayesianLimit, UpperLimit, study_intervals
+from metaexo.safety.results import SHORT
 from metaexo.types import Array, Index, Mask
 
 EVENTS = "events"
@@ -556,14 +557,21 @@ def _middle(found: UpperLimit | BayesianLimit) -> float | None:
 
 
 def _limit_name(found: UpperLimit | BayesianLimit) -> str:
-    return _capital(found.quantity) + (" (Bayesian)" if isinstance(found, BayesianLimit) else "")
+    """Return what is limited, and under which heterogeneity: "Mean risk (ICC 0.05)"."""
+    name = _capital(found.quantity.removesuffix(" over studies"))
+    more = ["Bayesian"] if isinstance(found, BayesianLimit) else []
+    given = not isinstance(found, BayesianLimit) or found.heterogeneity_prior is None
+    if given and not found.is_common:
+        known = math.isfinite(found.heterogeneity)
+        more.append(f"{SHORT[found.scale]} {found.heterogeneity:.3g}" if known else "any heterogeneity")
+    return f"{name} ({', '.join(more)})" if more else name
 
 
 def _limit_notes(models: Sequence[Any]) -> list[str]:
     """Return what limits of a mean risk, and Bayesian ones, rest on."""
     found = [one for one in models if isinstance(one, LIMITS)]
     said = [one for one in found if isinstance(one, BayesianLimit) or not one.is_common]
-    return list(dict.fromkeys(f"{_limit_name(one)}: {one.assumptions[0]}." for one in said))
+    return list(dict.fromkeys(f"{_limit_name(one)}; assumed: {one.assumptions[0]}." for one in said))
 
 
 def _capital(words: str) -> str:

@@ -311,8 +311,8 @@ def _wrapped(
         cells[key] = tuple(part for line in lines for part in theme.wrap(line, room, is_bold(row, key)))
     text, detail, beside = row.text, row.detail, True
     if text:
-        taken = any(column.key in row.cells for column in columns[1:] if column.right <= block + MARGIN + 1.0)
-        room = (columns[0].right - columns[0].left if taken else block) - row.indent
+        left = [one.left for one in columns[1:] if one.right <= block + MARGIN + 1.0 and one.key in row.cells]
+        room = (min(left) - GAP - columns[0].left if left else block) - row.indent
         room = max(room, LEAST_TEXT)
         bold = row.kind in BOLD
         text = tuple(part for line in text for part in theme.wrap(line, room, bold))
