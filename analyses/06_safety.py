@@ -337,12 +337,14 @@ def draw_studies(
         **look,
     )
     analysis.write_figure("adverse_events", ax, title=title)
+    anyhow = mx.safety.upper_limit(serious, heterogeneity="any")
     title = "Serious adverse events of any cause in people treated with exosomes"
     ax = mx.plots.forest(
         mx.safety.upper_limit(serious),
-        models=[mx.safety.upper_limit(serious, heterogeneity=h) for h in (ICC, "any")],
+        models=[mx.safety.upper_limit(serious, heterogeneity=ICC)],
         wording=WORDS | {"main": ""},
         title=title,
+        notes=[f"However the risks of studies differ, a mean above {percent(anyhow.value, 1)} is excluded."],
         **look,
     )
     analysis.write_figure("serious_events", ax, title=title)
