@@ -25,7 +25,7 @@ from metaexo.types import Array
 Function = Callable[[Array], tuple[float, Array]]
 FARTHEST = 1e3  # in standard errors: a search that comes so far has no end
 FAR_BELOW = 1e6  # how far below the highest a likelihood counts as impossible
-MOST_ITERATIONS = 200
+MOST_ITERATIONS = 100
 PRECISION = 1e-12
 SHARES = (1.0, 0.5, 0.1, 0.8)  # of the first guess, where searches begin until one succeeds
 STILL = 1e-6

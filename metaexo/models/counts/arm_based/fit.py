@@ -28,7 +28,7 @@ from metaexo.numeric.counts.formulations import Formulation, formulate
 from metaexo.numeric.counts.maximum import CountMaximum, begin_at, climb, height_at
 from metaexo.numeric.counts.mean_links import LINKS, averaged
 from metaexo.numeric.quadrature import gauss_hermite
-from metaexo.numeric.region import Region, region_end
+from metaexo.numeric.region import Function, Region, region_end
 from metaexo.numeric.tails import normal_quantile
 from metaexo.types import Array, Mask
 
@@ -38,7 +38,6 @@ STRUCTURES = ("unstructured", "compound")
 # Points per dimension of the variance of true effects over studies.
 EFFECT_POINTS = 40
 ROUGH_POINTS = 7  # of the search, whose maximum is then climbed with all points
-STEP = 1e-5  # of numerical derivatives, for numbers of size 1
 LEAST = 1e-300  # the smallest risk whose logarithm is taken
 GONE = 1e-9  # variances below are 0, in squared units of the linear predictor
 LARGEST_VARIANCE = 1e4  # variances above are infinite
@@ -282,33 +281,35 @@ class ArmBasedFit(CountFit):
 
     # -- heterogeneity -----------------------------------------------------------------------------------
 
-    def effect_variance(self, moments: Array) -> float:
-        """Return the variance of true effects over studies, on the scale of the measure."""
-        mean, (treated, control, shared) = moments[:2], moments[2:]
-        code = self.measure.code
-        if code == "IRR" or (code == "OR" and self.link == "logit"):
-            return float(max(treated + control - 2 * shared, 0.0))
-        sd = np.sqrt(np.maximum([treated, control], 0.0))
-        slant = shared / sd[1] if sd[1] > 0 else 0.0
-        own = math.sqrt(max(treated - slant**2, 0.0))
-        (z, w), log_weights = gauss_hermite(EFFECT_POINTS, 2)
-        weights = np.exp(log_weights)
-        link = LINKS[self.link]
-        arms = np.stack([mean[0] + slant * z + own * w, mean[1] + sd[1] * z])
-        found = link.means(arms)
-        true = found.mean
-        if code != "RD":
-            true = np.log(np.maximum(found.mean, LEAST))
-        if code == "OR":
-            true = true - np.log(np.maximum(found.rest, LEAST))
-        effect = true[0] - true[1]
-        centre = float(weights @ effect)
-        return float(weights @ (effect - centre) ** 2)
+    def effect_variance(self, psi: Array) -> tuple[float, Array]:
+        """Return the variance of true effects over studies on the scale of the measure, and its slope by psi.
+
+        The predictors of the arms are linear in psi, with standard normal variables as factors.
+        """
+        back = float(self.formulation.back[0, 0, 0])
+        nodes, log_weights = gauss_hermite(EFFECT_POINTS, 2)
+        weights, (z, w) = np.exp(log_weights), nodes
+        of_effect, one, none = np.full_like(z, back), np.ones_like(z), np.zeros_like(z)
+        if self.structure == "unstructured":
+            by_psi = np.stack([[of_effect, one, z, w, z], [none, one, z, none, none]])
+        else:
+            by_psi = np.stack([[of_effect, one, z, w / 2], [none, one, z, -w / 2]])
+        found = LINKS[self.link].means(np.einsum("apn,p->an", by_psi, psi))
+        true, slope = found.mean, found.slope
+        if self.measure.code != "RD":
+            mean, rest = np.maximum(found.mean, LEAST), np.maximum(found.rest, LEAST)
+            odds = self.measure.code == "OR"
+            true = np.log(mean) - (np.log(rest) if odds else 0.0)
+            slope = found.slope / mean / (rest if odds else 1.0)
+        own = true[0] - true[1]
+        off = own - weights @ own
+        moves = slope[0] * by_psi[0] - slope[1] * by_psi[1]
+        return float(weights @ off**2), 2 * (moves * off) @ weights
 
     @cached_property
     def tau2_by_component(self) -> Mapping[str, float]:
         """The variance of true effects by name."""
-        return {COMPONENT: self.effect_variance(self.moments.values)}
+        return {COMPONENT: self.effect_variance(self.maximum.psi[0])[0]}
 
     @property
     def new_effect_variance(self) -> float:
@@ -328,7 +329,7 @@ class ArmBasedFit(CountFit):
         if method is not None:
             get_interval(method, (PROFILE,))
         if level not in self._tau2_limits:
-            self._tau2_limits[level] = self.variance_ends(self.numerical(self.effect_variance), level)
+            self._tau2_limits[level] = self.variance_ends(self.effect_variance, level)
         return Tau2Limits({COMPONENT: self._tau2_limits[level]}, PROFILE)
 
     @cached_property
@@ -374,22 +375,18 @@ class ArmBasedFit(CountFit):
             cov[j, j] = 1 / max(-float(self.maximum.hessian[0, j, j]), 1.0)
         return np.asarray(np.linalg.cholesky(cov))
 
-    def numerical(self, function: Callable[[Array], float]) -> Callable[[Array], tuple[float, Array]]:
-        """Return a function of the moments with numerical derivatives by them."""
+    def through_moments(self, function: Function) -> Function:
+        """Return a function of the moments, with its derivatives by them, as one of the parameters."""
 
-        def both(moments: Array) -> tuple[float, Array]:
-            slopes = np.zeros(5)
-            for j in range(5):
-                step = STEP * max(1.0, abs(moments[j])) * np.eye(5)[j]
-                slopes[j] = (function(moments + step) - function(moments - step)) / (2 * step[j])
-            return function(moments), slopes
+        def of_parameters(psi: Array) -> tuple[float, Array]:
+            moments = self.moments_at(psi)
+            value, slope = function(moments.values)
+            return value, slope @ moments.slopes
 
-        return both
+        return of_parameters
 
-    def ends(
-        self, target: Callable[[Array], tuple[float, Array]], level: float, *, from_edge: bool = False
-    ) -> tuple[float, float]:
-        """Return the profile-likelihood interval of a function of the moments with its derivatives by them.
+    def ends(self, target: Function, level: float, *, from_edge: bool = False) -> tuple[float, float]:
+        """Return the profile-likelihood interval of a function of the parameters of the search.
 
         `from_edge`: the function may be flat at the maximum, where a variance is 0. NaN where no end was
         found.
@@ -404,22 +401,15 @@ class ArmBasedFit(CountFit):
                 found = height_at(problem, place)
             return float(found.value[0]), found.gradient[0]
 
-        def of_parameters(psi: Array) -> tuple[float, Array]:
-            moments = self.moments_at(psi)
-            value, slope = target(moments.values)
-            return value, slope @ moments.slopes
-
         top = self.maximum.psi[0]
         lowest = float(self.maximum.value[0]) - 0.5 * float(normal_quantile(level)) ** 2
         none = np.empty((0, top.size))
         region = Region(log_likelihood, top, self._root, lowest, none, np.empty(0))
         nudge = np.where(self.maximum.free[0], 0.0, 0.5) if from_edge else None
-        low, high = (region_end(region, of_parameters, sign, nudge).value for sign in (-1.0, 1.0))
+        low, high = (region_end(region, target, sign, nudge).value for sign in (-1.0, 1.0))
         return low, high
 
-    def variance_ends(
-        self, target: Callable[[Array], tuple[float, Array]], level: float
-    ) -> tuple[float, float]:
+    def variance_ends(self, target: Function, level: float) -> tuple[float, float]:
         """Return the profile-likelihood interval of a variance."""
         low, high = self.ends(target, level, from_edge=True)
         return (0.0 if low < GONE else low), (math.inf if high > LARGEST_VARIANCE else high)

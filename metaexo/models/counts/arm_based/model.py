@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -101,7 +101,7 @@ class ArmBasedResults(ArmBasedFit, CountResults):
         for j, arm in enumerate(ARMS):
             se = math.sqrt(self.variance_of(slopes[j]))
             if method == PROFILE:
-                low, high = self.ends(lambda m, j=j: self._risk_of(m, j), chosen)  # type: ignore[misc]
+                low, high = self.ends(self.through_moments(partial(self._risk_of, j)), chosen)
             else:
                 eta = link.forward(values[j : j + 1])
                 half = float(quantiles(chosen, self.df_test)) * se / float(link.means(eta).slope[0])
@@ -113,7 +113,7 @@ class ArmBasedResults(ArmBasedFit, CountResults):
         table.index.name = "arm"
         return table
 
-    def _risk_of(self, moments: Array, j: int) -> tuple[float, Array]:
+    def _risk_of(self, j: int, moments: Array) -> tuple[float, Array]:
         """Return the marginal risk of one arm, and its derivatives by the moments."""
         values, slopes = self.risks_of(moments)
         return float(values[j]), slopes[j]
@@ -143,7 +143,7 @@ class ArmBasedResults(ArmBasedFit, CountResults):
             value, slope = other.measure_of(self.moments.values)
             se = math.sqrt(self.variance_of(slope))
             if method == PROFILE:
-                low, high = self.ends(other.measure_of, chosen)
+                low, high = self.ends(self.through_moments(other.measure_of), chosen)
             else:
                 half = float(quantiles(chosen, self.df_test)) * se
                 low, high = value - half, value + half
@@ -181,7 +181,7 @@ class ArmBasedResults(ArmBasedFit, CountResults):
         estimate, se = float(slope @ moments), math.sqrt(self.variance_of(slope))
         quantile = float(quantiles(chosen, self.df_test))
         if method == PROFILE:
-            low, high = self.ends(lambda m: (float(slope @ m), slope), chosen)
+            low, high = self.ends(self.through_moments(partial(_combined, slope)), chosen)
         else:
             low, high = estimate - quantile * se, estimate + quantile * se
         wide = quantile * math.sqrt(se**2 + max(moments[2] + moments[3] - 2 * moments[4], 0.0))
@@ -214,11 +214,12 @@ class ArmBasedResults(ArmBasedFit, CountResults):
         for name, estimate in self.component_estimates.items():
             if name == "correlation":
                 known = not math.isnan(estimate)
-                ends = self.ends(_correlation, chosen, from_edge=True) if known else (math.nan, math.nan)
+                target = self.through_moments(_correlation)
+                ends = self.ends(target, chosen, from_edge=True) if known else (math.nan, math.nan)
                 ends = tuple(np.clip(ends, -1.0, 1.0))
             else:
-                slope = VARIANCES[name]
-                ends = self.variance_ends(lambda m, s=slope: (float(s @ m), s), chosen)  # type: ignore[misc]
+                target = self.through_moments(partial(_combined, VARIANCES[name]))
+                ends = self.variance_ends(target, chosen)
             rows[name] = [estimate, *ends]
         return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "low", "high"])
 
@@ -309,6 +310,11 @@ class ArmBasedResults(ArmBasedFit, CountResults):
             f"ArmBasedResults({self.measure.code}, {self.link}, {self.structure}: k = {self.k}, "
             f"{plural(int(self.counts.events.sum()), 'event')}, correlation = {self.correlation:.3g})"
         )
+
+
+def _combined(slope: Array, moments: Array) -> tuple[float, Array]:
+    """Return a linear combination of the moments, and its derivatives by them."""
+    return float(slope @ moments), slope
 
 
 def _correlation(moments: Array) -> tuple[float, Array]:
