@@ -37,6 +37,7 @@ MOST_STEPS = 200
 MOST_HALVINGS = 40
 LONGEST_STEP = 4.0  # in units of the linear predictor
 SMALL_RISE = 1e-13
+ROUNDING = 1e-15
 FLAT = 1e-12
 SAME_PLACE = 1e-5
 # Terms that are added one by one; those after them change so slowly that five corrections are exact.
@@ -68,6 +69,12 @@ class Arms:
     def p(self) -> int:
         """Number of coefficients."""
         return int(self.x.shape[-1])
+
+    @property
+    def rounding(self) -> Array:
+        """Size of rounding errors of the log-likelihoods, shape (B,), beside those of their own size."""
+        sizes = self.events if self.person_time else self.totals
+        return np.asarray(ROUNDING * (sizes * self.weight).sum(axis=1))
 
     @property
     def whole(self) -> Mask:
@@ -332,7 +339,7 @@ def _climb(arms: Arms, beta: Array, w: Array, held: bool) -> _Ends:
         part = arms.at(moving)
         step = _short(part, step, w[moving])
         taken = _search(part, beta, w, value, gradient, hessian, moving, step)
-        done = ~taken | (rise <= SMALL_RISE * (1 + np.abs(value[moving])))
+        done = ~taken | (rise <= SMALL_RISE * (1 + np.abs(value[moving])) + part.rounding)
         moving = moving[~done]
     return _Ends(beta, w, value, gradient, hessian, iterations, np.arange(size))
 
@@ -369,7 +376,7 @@ def _search(
         corr = w[which] + share * step[left, n]
         corr = np.clip(np.where(corr < 1e-15, 0.0, corr), 0.0, LARGEST)
         at = height(part, there, corr)
-        good = at.value >= value[which] - SMALL_RISE * (1 + np.abs(value[which]))
+        good = at.value >= value[which] - SMALL_RISE * (1 + np.abs(value[which])) - part.rounding
         moved = which[good]
         beta[moved], w[moved], value[moved] = there[good], corr[good], at.value[good]
         gradient[moved], hessian[moved] = at.gradient[good], at.hessian[good]
